@@ -1,0 +1,2 @@
+//! damper
+fn main() {}
