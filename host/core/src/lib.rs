@@ -1,1 +1,15 @@
-//! (being written)
+//! Damper's core: the way of an item from a stream to the sink, the control loops, and the ports to what is outside.
+//!
+//! It knows no AWS, no wasmtime, no SQLite, no command line and no environment: those stand behind three ports
+//! ([`fetcher::Fetcher`], [`ledger::Ledger`], [`mapping::Mapping`]) and `object_store`.
+
+pub mod clock;
+pub mod control;
+pub mod day;
+pub mod dead_letter;
+pub mod fetcher;
+pub mod item;
+pub mod ledger;
+pub mod manifest;
+pub mod mapping;
+pub mod record;

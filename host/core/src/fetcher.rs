@@ -1,0 +1,91 @@
+//! The port to a provider's business logic: fetch one record.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+
+use crate::day::Day;
+use crate::item::Params;
+use crate::record::{Failure, Fetched};
+
+/// Fetches one record of one provider: a component in production, a script in tests.
+#[async_trait]
+pub trait Fetcher: Send + Sync {
+    /// Fetch one record. Ends by itself within `request.timeout`; dropping the future ends it at once.
+    async fn fetch(&self, request: FetchRequest, permits: Permits) -> FetchReport;
+
+    /// What fetched: a component's digest as `sha256:...`. It is written into every line of the sink.
+    fn digest(&self) -> &str;
+}
+
+/// What to fetch.
+#[derive(Debug, Clone)]
+pub struct FetchRequest {
+    /// The record's identifier in the API's terms.
+    pub id: String,
+    /// The item's further parameters.
+    pub params: Params,
+    /// Which attempt at this item this is; the first is 1.
+    pub attempt: u32,
+    /// The provider's day.
+    pub day: Day,
+    /// How long the whole call may take.
+    pub timeout: Duration,
+}
+
+/// How a fetch ended, and what it cost the API.
+#[derive(Debug, Clone)]
+pub struct FetchReport {
+    /// The record, or why there is none.
+    pub outcome: Result<Fetched, Failure>,
+    /// How many requests the egress policy let through.
+    pub requests: u32,
+    /// When the last of them that has no answer was sent: the API may still be working at it.
+    pub unanswered_since: Option<Instant>,
+}
+
+impl FetchReport {
+    /// A fetch whose requests, if any, have all been answered.
+    #[must_use]
+    pub fn answered(outcome: Result<Fetched, Failure>, requests: u32) -> Self {
+        Self { outcome, requests, unanswered_since: None }
+    }
+}
+
+/// The requests that may be in flight at one provider from this process. A fetch holds one permit; a fetcher that sends
+/// requests side by side takes one more for each, if there is one, and sends one after another if not.
+#[derive(Debug, Clone)]
+pub struct Permits(Arc<Semaphore>);
+
+impl Permits {
+    /// A pool of `count` permits.
+    #[must_use]
+    pub fn new(count: u32) -> Self {
+        Self(Arc::new(Semaphore::new(count as usize)))
+    }
+
+    /// One permit, if one is free now. It is given back when dropped.
+    #[must_use]
+    pub fn try_acquire(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.0).try_acquire_owned().ok()
+    }
+
+    /// How many are free now.
+    #[must_use]
+    pub fn available(&self) -> usize {
+        self.0.available_permits()
+    }
+
+    /// Add permits to the pool.
+    pub(crate) fn grow(&self, by: u32) {
+        self.0.add_permits(by as usize);
+    }
+
+    /// Take free permits out of the pool for good; says how many were free.
+    pub(crate) fn shrink(&self, by: u32) -> u32 {
+        u32::try_from(self.0.forget_permits(by as usize)).unwrap_or(u32::MAX)
+    }
+}

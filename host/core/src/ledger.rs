@@ -1,0 +1,233 @@
+//! The port to the ledger: what has been fetched on which day, by whom, and how often it was tried.
+//!
+//! A row stands for one identity on one day and is in one of four states:
+//!
+//! ```text
+//!            claim                    finish(fetched)
+//!   (none) ---------> IN FLIGHT ------------------------> DONE
+//!      ^                |  |  ^                            (stays)
+//!      |        release |  |  | claim, after a lease expired or the time to wait is over
+//!      |                v  |  |
+//!      |               RETRY--+     finish(dead)
+//!      |                   +----------------------------> DEAD
+//!      +------------------------- redrive ------------------'
+//! ```
+//!
+//! Every change but the claim is fenced: it holds only while the row's owner is the caller. The same contract suite
+//! (`testing::contract`) runs against every ledger.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::day::Day;
+use crate::dead_letter::DeadLetter;
+use crate::item::{Identity, SequenceNumber};
+
+pub use crate::control::breaker::{Breaker, Control, OpenedBy};
+
+/// One call of `process`: it fences claims and names the sink's objects. Unique, and later owners sort later.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Owner(Arc<str>);
+
+impl Owner {
+    /// A new owner, unlike every other.
+    #[must_use]
+    pub fn unique(now: Timestamp) -> Self {
+        let milliseconds = u64::try_from(now.as_millisecond()).unwrap_or_default();
+        Self(ulid::Ulid::from_parts(milliseconds, rand::random()).to_string().to_lowercase().into())
+    }
+
+    /// The owner's name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for Owner {
+    fn from(name: &str) -> Self {
+        Self(name.into())
+    }
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Where a record's state, the slots and the control item live: SQLite on one machine, DynamoDB in AWS.
+#[async_trait]
+pub trait Ledger: Send + Sync {
+    /// Try to become the owner of an item for today.
+    async fn claim(&self, request: ClaimRequest<'_>) -> Result<Claim, LedgerError>;
+
+    /// End items: what was stored is done, what was given up on is dead. Durable when it returns. Answers one
+    /// [`Finished`] for each, in order.
+    async fn finish(&self, provider: &str, owner: &Owner, items: Vec<Finish>) -> Result<Vec<Finished>, LedgerError>;
+
+    /// Give a claim back. Does nothing where the caller does not own the row any more.
+    async fn release(&self, provider: &str, owner: &Owner, release: Release) -> Result<(), LedgerError>;
+
+    /// Acquire, renew, change or give back (`want` 0) slots. Answers how many the owner has now, at most `want`; the sum over
+    /// all owners whose time has not run out is never above `cap`.
+    async fn slots(&self, provider: &str, request: SlotRequest<'_>) -> Result<u32, LedgerError>;
+
+    /// The provider's control item; the default where none was written yet.
+    async fn control(&self, provider: &str) -> Result<Control, LedgerError>;
+
+    /// Write the control item if its version is still `control.version`, and raise the version by one. `false`: somebody
+    /// else wrote it first; read it again and decide anew.
+    async fn update_control(&self, provider: &str, control: &Control) -> Result<bool, LedgerError>;
+}
+
+/// A wish to own an item.
+#[derive(Debug, Clone)]
+pub struct ClaimRequest<'a> {
+    /// The provider's name.
+    pub provider: &'a str,
+    /// What is fetched once a day.
+    pub identity: &'a Identity,
+    /// The entry that asks for it.
+    pub sequence: &'a SequenceNumber,
+    /// Today, in the provider's terms: the day of the claim.
+    pub today: Day,
+    /// The day the entry arrived, at most `today`: what was done since then satisfies it.
+    pub since: Day,
+    /// Who claims.
+    pub owner: &'a Owner,
+    /// The time of day now.
+    pub now: Timestamp,
+    /// When the claim expires.
+    pub lease: Timestamp,
+}
+
+/// How a claim went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Claim {
+    /// The caller owns the item.
+    Granted {
+        /// Which attempt this is: one more than all that were counted since the entry's arrival.
+        attempt: u32,
+        /// Claims of this item that expired with neither a finish nor a release, oldest first. Their owners' objects
+        /// may hold the record already.
+        abandoned: Vec<Abandoned>,
+    },
+    /// The record was fetched since the entry's arrival, for this entry.
+    Done {
+        /// The entry that was fetched for.
+        by: SequenceNumber,
+    },
+    /// The item was given up on since the entry's arrival.
+    Dead {
+        /// The entry that was given up on.
+        by: SequenceNumber,
+    },
+    /// Another owner has it.
+    Held {
+        /// When that claim expires.
+        until: Timestamp,
+    },
+    /// It failed before and is not due yet.
+    Waiting {
+        /// When it is due.
+        until: Timestamp,
+    },
+}
+
+/// A claim that expired.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Abandoned {
+    /// The day of that claim.
+    pub day: Day,
+    /// Who had it.
+    pub owner: Owner,
+}
+
+/// The end of one item.
+#[derive(Debug, Clone)]
+pub enum Finish {
+    /// Its record is in the sink.
+    Fetched(Claimed),
+    /// It is given up on; the letter is kept.
+    Dead {
+        /// The claim; none for an entry that is no item, which is kept by its sequence number instead.
+        claimed: Option<Claimed>,
+        /// What is kept.
+        letter: DeadLetter,
+    },
+}
+
+/// A claim that its owner holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claimed {
+    /// What is claimed.
+    pub identity: Identity,
+    /// For which day.
+    pub day: Day,
+    /// For which entry.
+    pub sequence: SequenceNumber,
+}
+
+/// Whether a finish held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finished {
+    /// It is written.
+    Written,
+    /// The caller no longer owns the item; nothing was written for it.
+    Fenced,
+}
+
+/// A claim given back.
+#[derive(Debug, Clone)]
+pub struct Release {
+    /// What was claimed.
+    pub claimed: Claimed,
+    /// Whether the attempt counts.
+    pub counted: bool,
+    /// When the item may be tried again.
+    pub not_before: Timestamp,
+    /// What went wrong, for a person.
+    pub error: String,
+}
+
+/// A wish for slots.
+#[derive(Debug, Clone)]
+pub struct SlotRequest<'a> {
+    /// Who asks.
+    pub owner: &'a Owner,
+    /// How many it wants to have in all; 0 gives all back.
+    pub want: u32,
+    /// How many there are, over all owners.
+    pub cap: u32,
+    /// The time of day now.
+    pub now: Timestamp,
+    /// Until when they count if they are not renewed.
+    pub until: Timestamp,
+}
+
+/// Why the ledger did not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// The store failed; what was asked for did not happen, or may not have.
+    #[error("the ledger failed to {action}: {message}")]
+    Failed {
+        /// What was asked for.
+        action: &'static str,
+        /// What the store said, and what to do.
+        message: String,
+    },
+    /// A stored row cannot be read.
+    #[error("the ledger holds a {what} that cannot be read: {message}")]
+    Unreadable {
+        /// Which kind of row.
+        what: &'static str,
+        /// What is wrong with it.
+        message: String,
+    },
+}

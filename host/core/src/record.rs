@@ -1,0 +1,88 @@
+//! What a fetch ends in: a record, or a failure that says what to do about it.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+/// A record, as the API gave it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fetched {
+    /// The body's media type.
+    pub content_type: String,
+    /// The record itself.
+    pub body: Bytes,
+    /// Small facts to store beside the body, in the provider's order.
+    pub attributes: Vec<(String, String)>,
+}
+
+/// Why there is no record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// What it means for the item and for the provider.
+    pub kind: FailureKind,
+    /// What went wrong, for a person, without secrets.
+    pub message: String,
+    /// How long the API asked to be left alone, from now.
+    pub retry_after: Option<Duration>,
+    /// The HTTP status that led here, where there was one.
+    pub status: Option<u16>,
+}
+
+impl Failure {
+    /// A failure of this kind, with neither a status nor a time to wait.
+    pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), retry_after: None, status: None }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.kind, self.message)?;
+        self.status.map_or(Ok(()), |status| write!(f, " (status {status})"))
+    }
+}
+
+/// The kinds of failure; what each leads to is decided in `pipeline::verdict`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FailureKind {
+    /// The API asks for fewer requests.
+    Throttled,
+    /// The API does not work.
+    Unavailable,
+    /// No answer in time, or the call itself ran out of its time.
+    TimedOut,
+    /// The API does not accept our credential.
+    Unauthorized,
+    /// The API has no such record.
+    NotFound,
+    /// The API refuses this request and always will.
+    Rejected,
+    /// The answer cannot be read.
+    Malformed,
+    /// Anything else that the provider names.
+    Other(String),
+    /// The component trapped, ran away or passed its memory limit.
+    Trapped,
+    /// The component cannot run at all, or a secret that it needs is not bound.
+    Broken,
+}
+
+impl fmt::Display for FailureKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Throttled => "throttled",
+            Self::Unavailable => "unavailable",
+            Self::TimedOut => "timed out",
+            Self::Unauthorized => "unauthorized",
+            Self::NotFound => "not found",
+            Self::Rejected => "rejected",
+            Self::Malformed => "malformed",
+            Self::Other(name) => name,
+            Self::Trapped => "trapped",
+            Self::Broken => "broken",
+        })
+    }
+}
