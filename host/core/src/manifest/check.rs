@@ -1,0 +1,201 @@
+//! From the shape to the manifest: every value against what is allowed, with the defaults.
+
+mod names;
+
+use std::num::NonZeroU32;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use jiff::civil::Time;
+use jiff::tz::{TimeZone, TimeZoneDatabase};
+
+use super::units::{Word, parse_bytes, parse_duration, show_bytes, show_duration};
+use super::{Egress, Limits, Manifest, ManifestError, Pace, Retry, raw};
+use crate::control::window::{Span, Window, parse_time};
+
+const MAX_SPANS: usize = 64;
+const DEFAULT_MAX_CONCURRENCY: i128 = 4;
+const DEFAULT_FETCH_TIMEOUT: Duration = Duration::from_secs(30);
+const DEFAULT_MEMORY_BYTES: u64 = 64 << 20;
+const DEFAULT_RESPONSE_BYTES: u64 = 4 << 20;
+const DEFAULT_START_BATCH: i128 = 500;
+const DEFAULT_MAX_BATCH: i128 = 10_000;
+const DEFAULT_MAX_ATTEMPTS: i128 = 5;
+const DEFAULT_BACKOFF: Duration = Duration::from_secs(2);
+const DEFAULT_MAX_ITEM_AGE: Duration = Duration::from_hours(6 * 24);
+
+pub(super) fn manifest(raw: raw::Manifest) -> Result<Manifest, ManifestError> {
+    Ok(Manifest {
+        name: names::provider(raw.name)?,
+        version: names::version(raw.version)?,
+        description: names::description(raw.description)?,
+        identity: names::identity(raw.identity)?,
+        egress: Egress { hosts: names::hosts(raw.egress.hosts)? },
+        limits: limits(&raw.limits)?,
+        pace: raw_pace(&raw.pace)?,
+        retry: retry(&raw.retry)?,
+        window: window(&raw.window)?,
+        credentials: names::credentials(raw.credentials)?,
+        config: names::config(raw.config)?,
+    })
+}
+
+fn limits(raw: &raw::Limits) -> Result<Limits, ManifestError> {
+    let timeout = duration("limits.fetch_timeout", raw.fetch_timeout.as_ref(), DEFAULT_FETCH_TIMEOUT)?;
+    let memory = bytes("limits.memory", raw.memory.as_ref(), DEFAULT_MEMORY_BYTES)?;
+    let response = bytes("limits.response_bytes", raw.response_bytes.as_ref(), DEFAULT_RESPONSE_BYTES)?;
+    Ok(Limits {
+        max_concurrency: max_concurrency(raw.max_concurrency.map_or(DEFAULT_MAX_CONCURRENCY, i128::from))?,
+        requests_per_second: raw.requests_per_second.map(requests_per_second).transpose()?,
+        daily_quota: raw.daily_quota.map(|value| daily_quota(value.into())).transpose()?,
+        fetch_timeout: fetch_timeout(timeout)?,
+        memory_bytes: memory_bytes(memory)?,
+        response_bytes: response_bytes(response)?,
+    })
+}
+
+/// Batch sizes; a `max_batch` below the default of `start_batch` also lowers that default.
+fn raw_pace(raw: &raw::Pace) -> Result<Pace, ManifestError> {
+    let max_batch = raw.max_batch.map_or(DEFAULT_MAX_BATCH, i128::from);
+    pace(raw.start_batch.map_or(DEFAULT_START_BATCH.min(max_batch), i128::from), max_batch)
+}
+
+fn retry(raw: &raw::Retry) -> Result<Retry, ManifestError> {
+    let age = duration("retry.max_item_age", raw.max_item_age.as_ref(), DEFAULT_MAX_ITEM_AGE)?;
+    Ok(Retry {
+        max_attempts: max_attempts(raw.max_attempts.map_or(DEFAULT_MAX_ATTEMPTS, i128::from))?,
+        backoff: backoff(duration("retry.backoff", raw.backoff.as_ref(), DEFAULT_BACKOFF)?)?,
+        max_item_age: within_durations(
+            "retry.max_item_age",
+            age,
+            Duration::from_mins(1)..=Duration::from_hours(365 * 24),
+        )?,
+        on_lease_expiry: raw.on_lease_expiry,
+    })
+}
+
+fn window(raw: &raw::Window) -> Result<Window, ManifestError> {
+    Ok(Window {
+        timezone: raw.timezone.as_deref().map_or(Ok(TimeZone::UTC), timezone)?,
+        day_starts: raw.day_starts.as_deref().map_or(Ok(Time::midnight()), day_starts)?,
+        open: raw.open.as_deref().map(|texts| spans("window.open", texts)).transpose()?.into_iter().collect(),
+        closed: if raw.closed.is_empty() { Vec::new() } else { spans("window.closed", &raw.closed)? },
+    })
+}
+
+/// A time zone from the database inside the program, so that every machine agrees on its days.
+fn timezone(name: &str) -> Result<TimeZone, ManifestError> {
+    let allowed = "a time zone of the IANA database: write it as \"Europe/London\"";
+    TimeZoneDatabase::bundled().get(name).map_err(|_| ManifestError::text("window.timezone", name, allowed))
+}
+
+fn day_starts(text: &str) -> Result<Time, ManifestError> {
+    let allowed = "a time of day from 00:00 to 23:59: write it as \"12:00\"";
+    parse_time(text).map_err(|_| ManifestError::text("window.day_starts", text, allowed))
+}
+
+fn spans(field: &str, texts: &[String]) -> Result<Vec<Span>, ManifestError> {
+    span_count(field, Some(texts.len()))?;
+    let span = |(index, text): (usize, &String)| {
+        text.parse().map_err(|error| ManifestError::text(format!("{field}[{index}]"), text, format!("{error}")))
+    };
+    texts.iter().enumerate().map(span).collect()
+}
+
+/// Checks a list of spans: `None` is an absent list, which is allowed.
+pub(super) fn span_count(field: &str, count: Option<usize>) -> Result<(), ManifestError> {
+    match count {
+        Some(0) => Err(ManifestError::value(field, "[]", "leave it out, or list spans as in [\"Sat-Sun\"]")),
+        Some(count) if count > MAX_SPANS => {
+            Err(ManifestError::value(field, format!("{count} spans"), format!("at most {MAX_SPANS} spans")))
+        }
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn max_concurrency(value: i128) -> Result<NonZeroU32, ManifestError> {
+    let (field, bounds) = ("limits.max_concurrency", 1..=1_000);
+    let number = within("limits.max_concurrency", value, bounds.clone())?;
+    NonZeroU32::new(number).ok_or_else(|| out_of_bounds(field, value, &bounds))
+}
+
+pub(super) fn requests_per_second(value: f64) -> Result<f64, ManifestError> {
+    if value > 0.0 && value <= 10_000.0 {
+        return Ok(value);
+    }
+    Err(ManifestError::value(
+        "limits.requests_per_second",
+        value,
+        "a number above 0 and at most 10000; 0.5 is one in two seconds",
+    ))
+}
+
+pub(super) fn daily_quota(value: i128) -> Result<u64, ManifestError> {
+    let quota = u64::try_from(value).ok().filter(|quota| *quota > 0);
+    quota.ok_or_else(|| ManifestError::value("limits.daily_quota", value, "at least 1; leave it out for no quota"))
+}
+
+pub(super) fn max_attempts(value: i128) -> Result<u32, ManifestError> {
+    within("retry.max_attempts", value, 1..=100)
+}
+
+pub(super) fn pace(start_batch: i128, max_batch: i128) -> Result<Pace, ManifestError> {
+    let max_batch = within("pace.max_batch", max_batch, 1..=10_000)?;
+    let start_batch_bounded = within("pace.start_batch", start_batch, 1..=10_000)?;
+    if start_batch_bounded > max_batch {
+        let allowed = format!("at most pace.max_batch, which is {max_batch}");
+        return Err(ManifestError::value("pace.start_batch", start_batch, allowed));
+    }
+    Ok(Pace { start_batch: start_batch_bounded, max_batch })
+}
+
+pub(super) fn fetch_timeout(value: Duration) -> Result<Duration, ManifestError> {
+    within_durations("limits.fetch_timeout", value, Duration::from_millis(100)..=Duration::from_mins(10))
+}
+
+pub(super) fn backoff(value: Duration) -> Result<Duration, ManifestError> {
+    within_durations("retry.backoff", value, Duration::from_millis(10)..=Duration::from_hours(1))
+}
+
+pub(super) fn memory_bytes(value: u64) -> Result<u64, ManifestError> {
+    within_bytes("limits.memory", value, (1 << 20)..=(1 << 30))
+}
+
+pub(super) fn response_bytes(value: u64) -> Result<u64, ManifestError> {
+    within_bytes("limits.response_bytes", value, (1 << 10)..=(64 << 20))
+}
+
+fn within(field: &str, value: i128, bounds: RangeInclusive<i128>) -> Result<u32, ManifestError> {
+    let number = u32::try_from(value).ok().filter(|_| bounds.contains(&value));
+    number.ok_or_else(|| out_of_bounds(field, value, &bounds))
+}
+
+fn out_of_bounds(field: &str, value: i128, bounds: &RangeInclusive<i128>) -> ManifestError {
+    ManifestError::value(field, value, format!("a whole number from {} to {}", bounds.start(), bounds.end()))
+}
+
+fn within_durations(field: &str, value: Duration, bounds: RangeInclusive<Duration>) -> Result<Duration, ManifestError> {
+    if bounds.contains(&value) {
+        return Ok(value);
+    }
+    let (least, most) = (show_duration(*bounds.start()), show_duration(*bounds.end()));
+    Err(ManifestError::text(field, &show_duration(value), format!("from \"{least}\" to \"{most}\"")))
+}
+
+fn within_bytes(field: &str, value: u64, bounds: RangeInclusive<u64>) -> Result<u64, ManifestError> {
+    if bounds.contains(&value) {
+        return Ok(value);
+    }
+    let (least, most) = (show_bytes(*bounds.start()), show_bytes(*bounds.end()));
+    Err(ManifestError::text(field, &show_bytes(value), format!("from \"{least}\" to \"{most}\"")))
+}
+
+fn duration(field: &str, word: Option<&Word>, default: Duration) -> Result<Duration, ManifestError> {
+    let Some(word) = word else { return Ok(default) };
+    parse_duration(&word.text).map_err(|how| ManifestError::value(field, word, format!("no duration; {how}")))
+}
+
+fn bytes(field: &str, word: Option<&Word>, default: u64) -> Result<u64, ManifestError> {
+    let Some(word) = word else { return Ok(default) };
+    parse_bytes(&word.text).map_err(|how| ManifestError::value(field, word, format!("no size; {how}")))
+}

@@ -1,0 +1,204 @@
+//! The names in a manifest: of the provider, its hosts, its credentials and their headers, its params and settings.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::super::units::Word;
+use super::super::{CredentialKind, ManifestError, raw};
+
+const MAX_NAME_BYTES: usize = 64;
+const MAX_DESCRIPTION_BYTES: usize = 1_024;
+const MAX_HOST_BYTES: usize = 253;
+const MAX_LABEL_BYTES: usize = 63;
+const MAX_HEADER_BYTES: usize = 128;
+/// The longest list or table of names.
+const MAX_ENTRIES: usize = 64;
+/// Headers that belong to the host or to the connection. `Proxy-` stands for all that begin with it.
+const FORBIDDEN_HEADERS: [&str; 5] = ["host", "cookie", "connection", "content-length", "transfer-encoding"];
+
+pub(super) fn provider(name: String) -> Result<String, ManifestError> {
+    let letter_first = name.starts_with(|first: char| first.is_ascii_lowercase());
+    let known = name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'));
+    if letter_first && known && name.len() <= MAX_NAME_BYTES {
+        return Ok(name);
+    }
+    Err(ManifestError::text("name", &name, "1 to 64 of a-z, 0-9 and \"-\", starting with a letter"))
+}
+
+pub(super) fn version(version: String) -> Result<String, ManifestError> {
+    let (numbers, prerelease) = version.split_once('-').map_or((&*version, None), |(n, rest)| (n, Some(rest)));
+    let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    let number = |part: &str| digits(part) && (part == "0" || !part.starts_with('0'));
+    let word = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    let good = numbers.split('.').count() == 3
+        && numbers.split('.').all(number)
+        && prerelease.is_none_or(|words| words.split('.').all(word))
+        && version.len() <= MAX_NAME_BYTES;
+    if good {
+        return Ok(version);
+    }
+    Err(ManifestError::text("version", &version, "MAJOR.MINOR.PATCH: write it as \"0.1.0\" or \"0.1.0-rc.1\""))
+}
+
+pub(super) fn description(text: String) -> Result<String, ManifestError> {
+    if text.len() <= MAX_DESCRIPTION_BYTES && !text.chars().any(char::is_control) {
+        return Ok(text);
+    }
+    let shown =
+        if text.len() > MAX_DESCRIPTION_BYTES { format!("{} bytes long", text.len()) } else { format!("{text:?}") };
+    Err(ManifestError::value("description", shown, "one line of at most 1024 bytes"))
+}
+
+pub(super) fn identity(params: Vec<String>) -> Result<Vec<String>, ManifestError> {
+    entry_count("identity", params.len())?;
+    let mut seen = BTreeSet::new();
+    for (index, param) in params.iter().enumerate() {
+        let field = || format!("identity[{index}]");
+        if param.is_empty() || param.len() > MAX_NAME_BYTES || param.chars().any(char::is_control) {
+            return Err(ManifestError::text(field(), param, "the name of a param, 1 to 64 bytes"));
+        }
+        if !seen.insert(param) {
+            return Err(ManifestError::text(field(), param, "it is listed twice; list each param once"));
+        }
+    }
+    Ok(params)
+}
+
+pub(super) fn hosts(texts: Vec<String>) -> Result<Vec<String>, ManifestError> {
+    if texts.is_empty() {
+        return Err(ManifestError::value("egress.hosts", "[]", "at least one host, as in [\"api.example.com\"]"));
+    }
+    entry_count("egress.hosts", texts.len())?;
+    let mut hosts: Vec<String> = Vec::with_capacity(texts.len());
+    for (index, text) in texts.iter().enumerate() {
+        let field = || format!("egress.hosts[{index}]");
+        let host = host(text).map_err(|allowed| ManifestError::text(field(), text, allowed))?;
+        if hosts.contains(&host) {
+            return Err(ManifestError::text(field(), text, "it is listed twice; list each host once"));
+        }
+        hosts.push(host);
+    }
+    Ok(hosts)
+}
+
+/// A host name in lower case, or what is wrong with it.
+fn host(text: &str) -> Result<String, &'static str> {
+    if text.contains("://") {
+        return Err("a host name without a scheme: write it as \"api.example.com\"");
+    }
+    if text.contains(['/', '?', '#', '@']) {
+        return Err("a host name without a path or a user: write it as \"api.example.com\"");
+    }
+    if text.contains('*') {
+        return Err("a whole host name, no wildcard: list each host");
+    }
+    let address = text.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+    if address.is_ok() || ends_in_number(text) {
+        return Err("a host name, no IP address: an operator grants addresses, by name");
+    }
+    if text.contains(':') {
+        return Err("a host name without a port: requests go to port 443");
+    }
+    if !text.is_ascii() {
+        return Err("a host name in ASCII: write an international name in its xn-- form");
+    }
+    let host = text.to_ascii_lowercase();
+    if host.len() <= MAX_HOST_BYTES && host.split('.').all(is_label) {
+        return Ok(host);
+    }
+    Err("a host name of letters, digits, \"-\" and \".\": write it as \"api.example.com\"")
+}
+
+/// Whether the WHATWG URL standard reads a host as an IPv4 address: `127.1` and `0x7f000001` are such.
+fn ends_in_number(text: &str) -> bool {
+    let last = text.strip_suffix('.').unwrap_or(text).rsplit('.').next().unwrap_or_default();
+    let hexadecimal = last.strip_prefix("0x").or_else(|| last.strip_prefix("0X"));
+    let digits = !last.is_empty() && last.bytes().all(|byte| byte.is_ascii_digit());
+    digits || hexadecimal.is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+fn is_label(label: &str) -> bool {
+    let known = label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    known && (1..=MAX_LABEL_BYTES).contains(&label.len()) && !label.starts_with('-') && !label.ends_with('-')
+}
+
+pub(super) fn credentials(
+    raw: BTreeMap<String, raw::Credential>,
+) -> Result<BTreeMap<String, CredentialKind>, ManifestError> {
+    entry_count("credentials", raw.len())?;
+    let mut credentials = BTreeMap::new();
+    for (name, credential) in raw {
+        let known = name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'));
+        if !known || !(1..=MAX_NAME_BYTES).contains(&name.len()) {
+            let allowed = "the name of a credential is 1 to 64 of a-z, 0-9, \"-\" and \"_\"";
+            return Err(ManifestError::text("credentials", &name, allowed));
+        }
+        let kind = credential_kind(&format!("credentials.{name}"), credential)?;
+        credentials.insert(name, kind);
+    }
+    Ok(credentials)
+}
+
+fn credential_kind(path: &str, raw: raw::Credential) -> Result<CredentialKind, ManifestError> {
+    if raw.kind == raw::Kind::Header {
+        let header = raw.header.ok_or_else(|| {
+            ManifestError::missing(format!("{path}.header"), "name the header, as in header = \"X-Api-Key\"")
+        })?;
+        let header = self::header(&format!("{path}.header"), header)?;
+        let prefix = self::prefix(&format!("{path}.prefix"), raw.prefix.unwrap_or_default())?;
+        return Ok(CredentialKind::Header { header, prefix });
+    }
+    for (key, value) in [("header", raw.header), ("prefix", raw.prefix)] {
+        if let Some(value) = value {
+            let allowed = "only a credential of kind \"header\" has it; leave it out";
+            return Err(ManifestError::text(format!("{path}.{key}"), &value, allowed));
+        }
+    }
+    Ok(match raw.kind {
+        // Answered above.
+        raw::Kind::Header | raw::Kind::Basic => CredentialKind::Basic,
+        raw::Kind::Bearer => CredentialKind::Bearer,
+        raw::Kind::Oauth2ClientCredentials => CredentialKind::Oauth2ClientCredentials,
+        raw::Kind::Hmac => CredentialKind::Hmac,
+        raw::Kind::Mtls => CredentialKind::Mtls,
+    })
+}
+
+fn header(field: &str, name: String) -> Result<String, ManifestError> {
+    // A token of RFC 9110, section 5.6.2.
+    let token = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte));
+    if !token || !(1..=MAX_HEADER_BYTES).contains(&name.len()) {
+        return Err(ManifestError::text(field, &name, "the name of an HTTP header: write it as \"X-Api-Key\""));
+    }
+    let lower = name.to_ascii_lowercase();
+    if FORBIDDEN_HEADERS.contains(&&*lower) || lower.starts_with("proxy-") {
+        return Err(ManifestError::text(field, &name, "the host alone sets this header; name another"));
+    }
+    Ok(name)
+}
+
+fn prefix(field: &str, prefix: String) -> Result<String, ManifestError> {
+    let printable = prefix.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    if printable && prefix.len() <= MAX_HEADER_BYTES {
+        return Ok(prefix);
+    }
+    Err(ManifestError::text(field, &prefix, "at most 128 printable ASCII characters, as in \"Token \""))
+}
+
+pub(super) fn config(raw: BTreeMap<String, Word>) -> Result<BTreeMap<String, String>, ManifestError> {
+    entry_count("config", raw.len())?;
+    let mut config = BTreeMap::new();
+    for (key, value) in raw {
+        if key.is_empty() || key.len() > MAX_NAME_BYTES || key.chars().any(char::is_control) {
+            return Err(ManifestError::text("config", &key, "a key is 1 to 64 bytes"));
+        }
+        config.insert(key, value.text);
+    }
+    Ok(config)
+}
+
+fn entry_count(field: &str, count: usize) -> Result<(), ManifestError> {
+    if count <= MAX_ENTRIES {
+        return Ok(());
+    }
+    Err(ManifestError::value(field, format!("{count} entries"), format!("at most {MAX_ENTRIES} entries")))
+}

@@ -1,0 +1,173 @@
+//! What is wrong with a manifest, and where.
+
+use std::fmt;
+use std::ops::Range;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::MAX_MANIFEST_BYTES;
+
+/// A manifest, or an operator's tightening of one, that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ManifestError {
+    /// The text is longer than [`MAX_MANIFEST_BYTES`].
+    #[error("the manifest has {bytes} bytes, more than {MAX_MANIFEST_BYTES}: leave out what is no setting")]
+    TooLong {
+        /// The text's length.
+        bytes: usize,
+    },
+    /// The text is no TOML, or its keys or their types are not those of a manifest.
+    #[error("{}{problem}{}", Prefix(field), Suffix(position))]
+    Unreadable {
+        /// The field's path where it is known, for instance `limits.max_concurency`.
+        field: Option<String>,
+        /// What is wrong, with the known keys where one is unknown.
+        problem: String,
+        /// Where it is.
+        position: Option<Position>,
+    },
+    /// A field has a value that is not allowed.
+    #[error("{field} is {value}: {allowed}{}", Suffix(position))]
+    NotAllowed {
+        /// The field's path, for instance `egress.hosts[1]`.
+        field: String,
+        /// The value as TOML writes it, in quotes where it is text.
+        value: String,
+        /// What is allowed, and how to write it.
+        allowed: String,
+        /// Where it is; `None` where it comes from an operator's settings.
+        position: Option<Position>,
+    },
+    /// A field is needed and not there.
+    #[error("{field} is missing: {needed}{}", Suffix(position))]
+    Missing {
+        /// The field's path, for instance `credentials.key.header`.
+        field: String,
+        /// What to write.
+        needed: String,
+        /// Where the table is that lacks it.
+        position: Option<Position>,
+    },
+}
+
+/// A place in a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    /// The line, from 1.
+    pub line: usize,
+    /// The column in characters, from 1.
+    pub column: usize,
+}
+
+struct Prefix<'a>(&'a Option<String>);
+struct Suffix<'a>(&'a Option<Position>);
+
+impl fmt::Display for Prefix<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.as_ref().map_or(Ok(()), |field| write!(f, "{field}: "))
+    }
+}
+
+impl fmt::Display for Suffix<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.as_ref().map_or(Ok(()), |Position { line, column }| write!(f, " (line {line}, column {column})"))
+    }
+}
+
+impl ManifestError {
+    /// A text's value is not allowed.
+    pub(super) fn text(field: impl Into<String>, value: &str, allowed: impl Into<String>) -> Self {
+        Self::value(field, format!("{value:?}"), allowed)
+    }
+
+    /// A value, shown as it is, is not allowed.
+    pub(super) fn value(field: impl Into<String>, value: impl fmt::Display, allowed: impl Into<String>) -> Self {
+        Self::NotAllowed { field: field.into(), value: value.to_string(), allowed: allowed.into(), position: None }
+    }
+
+    pub(super) fn missing(field: impl Into<String>, needed: impl Into<String>) -> Self {
+        Self::Missing { field: field.into(), needed: needed.into(), position: None }
+    }
+
+    pub(super) fn unreadable(text: &str, error: &toml::de::Error) -> Self {
+        let span = error.span();
+        let document = DeTable::parse(text).ok();
+        let field = match (&span, &document) {
+            (Some(span), Some(document)) => path_of(document.get_ref(), span.start),
+            _ => None,
+        };
+        let position = span.map(|span| position_of(text, span.start));
+        Self::Unreadable { field, problem: error.message().replace('\n', ", "), position }
+    }
+
+    /// The same error with the position of its field, or of the table around it.
+    pub(super) fn located_in(mut self, text: &str) -> Self {
+        if let Self::NotAllowed { field, position, .. } | Self::Missing { field, position, .. } = &mut self
+            && let Ok(document) = DeTable::parse(text)
+        {
+            *position = span_of(document.get_ref(), field).map(|span| position_of(text, span.start));
+        }
+        self
+    }
+}
+
+/// Line and column of a byte's offset.
+fn position_of(text: &str, offset: usize) -> Position {
+    let before = text.get(..offset).unwrap_or(text);
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    let column = before.get(line_start..).map_or(0, |line| line.chars().count()) + 1;
+    Position { line: before.matches('\n').count() + 1, column }
+}
+
+/// The path of the key or value that begins at an offset.
+fn path_of(table: &DeTable<'_>, offset: usize) -> Option<String> {
+    table.iter().find_map(|(key, value)| {
+        let name = key.get_ref();
+        if key.span().start == offset || value.span().start == offset {
+            return Some(name.to_string());
+        }
+        path_in(value.get_ref(), offset).map(|rest| format!("{name}{rest}"))
+    })
+}
+
+fn path_in(value: &DeValue<'_>, offset: usize) -> Option<String> {
+    match value {
+        DeValue::Table(inner) => path_of(inner, offset).map(|rest| format!(".{rest}")),
+        DeValue::Array(values) => values.iter().enumerate().find_map(|(index, value)| {
+            if value.span().start == offset {
+                return Some(format!("[{index}]"));
+            }
+            path_in(value.get_ref(), offset).map(|rest| format!("[{index}]{rest}"))
+        }),
+        _ => None,
+    }
+}
+
+/// Where a path like `egress.hosts[1]` is, as far as it is there.
+fn span_of(document: &DeTable<'_>, path: &str) -> Option<Range<usize>> {
+    let mut table = document;
+    let mut found = None;
+    for step in path.split('.') {
+        let (name, index) = step.split_once('[').unwrap_or((step, ""));
+        let Some(value) = table.iter().find(|(key, _)| key.get_ref() == name).map(|(_, value)| value) else { break };
+        found = Some(value.span());
+        let inner = index.trim_end_matches(']').parse().ok().and_then(|index| element(value, index));
+        if let Some(inner) = inner {
+            found = Some(inner.span());
+        }
+        match value.get_ref() {
+            DeValue::Table(inner) => table = inner,
+            _ => break,
+        }
+    }
+    found
+}
+
+fn element<'a, 'i>(value: &'a Spanned<DeValue<'i>>, index: usize) -> Option<&'a Spanned<DeValue<'i>>> {
+    match value.get_ref() {
+        DeValue::Array(values) => values.get(index),
+        _ => None,
+    }
+}

@@ -1,0 +1,94 @@
+//! The shape of a `provider.toml`: its keys and their types, before any value is checked.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::OnLeaseExpiry;
+use super::units::Word;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Manifest {
+    pub(super) name: String,
+    pub(super) version: String,
+    #[serde(default)]
+    pub(super) description: String,
+    #[serde(default)]
+    pub(super) identity: Vec<String>,
+    pub(super) egress: Egress,
+    #[serde(default)]
+    pub(super) limits: Limits,
+    #[serde(default)]
+    pub(super) pace: Pace,
+    #[serde(default)]
+    pub(super) retry: Retry,
+    #[serde(default)]
+    pub(super) window: Window,
+    #[serde(default)]
+    pub(super) credentials: BTreeMap<String, Credential>,
+    #[serde(default)]
+    pub(super) config: BTreeMap<String, Word>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Egress {
+    pub(super) hosts: Vec<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Limits {
+    pub(super) max_concurrency: Option<i64>,
+    pub(super) requests_per_second: Option<f64>,
+    pub(super) daily_quota: Option<i64>,
+    pub(super) fetch_timeout: Option<Word>,
+    pub(super) memory: Option<Word>,
+    pub(super) response_bytes: Option<Word>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Pace {
+    pub(super) start_batch: Option<i64>,
+    pub(super) max_batch: Option<i64>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Retry {
+    pub(super) max_attempts: Option<i64>,
+    pub(super) backoff: Option<Word>,
+    pub(super) max_item_age: Option<Word>,
+    pub(super) on_lease_expiry: OnLeaseExpiry,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Window {
+    pub(super) timezone: Option<String>,
+    pub(super) day_starts: Option<String>,
+    pub(super) open: Option<Vec<String>>,
+    pub(super) closed: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Credential {
+    pub(super) kind: Kind,
+    pub(super) header: Option<String>,
+    pub(super) prefix: Option<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Kind {
+    Header,
+    Basic,
+    Bearer,
+    #[serde(rename = "oauth2-client-credentials")]
+    Oauth2ClientCredentials,
+    Hmac,
+    Mtls,
+}

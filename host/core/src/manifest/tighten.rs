@@ -1,0 +1,129 @@
+//! What an operator tightens in `damper.toml`, and how it is laid over a manifest.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::units::{deserialize_bytes, deserialize_duration};
+use super::{Limits, Manifest, ManifestError, Pace, Retry, check};
+use crate::control::window::Span;
+
+/// An operator's settings for a provider: the tables `limits`, `pace`, `retry` and `window` under `[providers.NAME]`.
+/// Whatever is absent leaves the manifest as it is.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tightening {
+    /// Limits: the smaller of the operator's and the manifest's holds.
+    pub limits: LimitsTightening,
+    /// Batch sizes: the operator's hold.
+    pub pace: PaceTightening,
+    /// Attempts and backoff: the operator's hold.
+    pub retry: RetryTightening,
+    /// Window: open only where both are, closed where either is.
+    pub window: WindowTightening,
+}
+
+/// `[providers.NAME.limits]`, with the bounds of [`Limits`].
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LimitsTightening {
+    /// Requests in flight at the API at any time, over all processes.
+    pub max_concurrency: Option<u32>,
+    /// Requests that start in a second.
+    pub requests_per_second: Option<f64>,
+    /// Requests in a day.
+    pub daily_quota: Option<u64>,
+    /// How long one fetch may take; written `"30s"`.
+    #[serde(deserialize_with = "deserialize_duration")]
+    pub fetch_timeout: Option<Duration>,
+    /// Memory of one fetch's instance, in bytes; written `"64MiB"` or as a number.
+    #[serde(deserialize_with = "deserialize_bytes")]
+    pub memory: Option<u64>,
+    /// The longest response, in bytes; written `"4MiB"` or as a number.
+    #[serde(deserialize_with = "deserialize_bytes")]
+    pub response_bytes: Option<u64>,
+}
+
+/// `[providers.NAME.pace]`, with the bounds of [`Pace`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PaceTightening {
+    /// Items in the first batches. Where only `max_batch` is given, the manifest's is cut to that.
+    pub start_batch: Option<u32>,
+    /// Items in a batch at most.
+    pub max_batch: Option<u32>,
+}
+
+/// `[providers.NAME.retry]`, with the bounds of [`Retry`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RetryTightening {
+    /// Attempts until an item becomes a dead letter.
+    pub max_attempts: Option<u32>,
+    /// The wait before the second attempt; written `"2s"`.
+    #[serde(deserialize_with = "deserialize_duration")]
+    pub backoff: Option<Duration>,
+}
+
+/// `[providers.NAME.window]`: spans in the manifest's time zone.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WindowTightening {
+    /// Spans in which the operator allows calls; absent: whenever the manifest does. An empty list is an error.
+    pub open: Option<Vec<Span>>,
+    /// Spans in which the operator allows no calls.
+    pub closed: Vec<Span>,
+}
+
+pub(super) fn tighten(mut manifest: Manifest, by: &Tightening) -> Result<Manifest, ManifestError> {
+    manifest.limits = limits(manifest.limits, &by.limits)?;
+    manifest.pace = pace(&manifest.pace, &by.pace)?;
+    manifest.retry = retry(manifest.retry, &by.retry)?;
+    check::span_count("window.open", by.window.open.as_ref().map(Vec::len))?;
+    check::span_count("window.closed", Some(by.window.closed.len()).filter(|count| *count > 0))?;
+    manifest.window = manifest.window.tightened(by.window.open.clone(), &by.window.closed);
+    Ok(manifest)
+}
+
+fn limits(limits: Limits, by: &LimitsTightening) -> Result<Limits, ManifestError> {
+    let max_concurrency = by.max_concurrency.map(|value| check::max_concurrency(value.into())).transpose()?;
+    let fetch_timeout = by.fetch_timeout.map(check::fetch_timeout).transpose()?;
+    let memory_bytes = by.memory.map(check::memory_bytes).transpose()?;
+    let response_bytes = by.response_bytes.map(check::response_bytes).transpose()?;
+    let requests_per_second = by.requests_per_second.map(check::requests_per_second).transpose()?;
+    let daily_quota = by.daily_quota.map(|value| check::daily_quota(value.into())).transpose()?;
+    Ok(Limits {
+        max_concurrency: stricter(limits.max_concurrency, max_concurrency),
+        requests_per_second: match (limits.requests_per_second, requests_per_second) {
+            (Some(ours), Some(theirs)) => Some(ours.min(theirs)),
+            (ours, theirs) => ours.or(theirs),
+        },
+        daily_quota: daily_quota.map(|theirs| stricter(theirs, limits.daily_quota)).or(limits.daily_quota),
+        fetch_timeout: stricter(limits.fetch_timeout, fetch_timeout),
+        memory_bytes: stricter(limits.memory_bytes, memory_bytes),
+        response_bytes: stricter(limits.response_bytes, response_bytes),
+    })
+}
+
+fn stricter<T: Ord>(ours: T, theirs: Option<T>) -> T {
+    match theirs {
+        Some(theirs) if theirs < ours => theirs,
+        _ => ours,
+    }
+}
+
+fn pace(pace: &Pace, by: &PaceTightening) -> Result<Pace, ManifestError> {
+    let max_batch = by.max_batch.unwrap_or(pace.max_batch);
+    let start_batch = by.start_batch.unwrap_or(pace.start_batch.min(max_batch));
+    check::pace(start_batch.into(), max_batch.into())
+}
+
+fn retry(retry: Retry, by: &RetryTightening) -> Result<Retry, ManifestError> {
+    let max_attempts = by.max_attempts.map(|value| check::max_attempts(value.into())).transpose()?;
+    let backoff = by.backoff.map(check::backoff).transpose()?;
+    Ok(Retry {
+        max_attempts: max_attempts.unwrap_or(retry.max_attempts),
+        backoff: backoff.unwrap_or(retry.backoff),
+        ..retry
+    })
+}
