@@ -163,3 +163,6 @@ impl Window {
         self.timezone.following(after).map(|transition| transition.timestamp())
     }
 }
+
+#[cfg(test)]
+mod tests;

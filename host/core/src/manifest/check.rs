@@ -41,16 +41,14 @@ pub(super) fn manifest(raw: raw::Manifest) -> Result<Manifest, ManifestError> {
 }
 
 fn limits(raw: &raw::Limits) -> Result<Limits, ManifestError> {
-    let timeout = duration("limits.fetch_timeout", raw.fetch_timeout.as_ref(), DEFAULT_FETCH_TIMEOUT)?;
-    let memory = bytes("limits.memory", raw.memory.as_ref(), DEFAULT_MEMORY_BYTES)?;
-    let response = bytes("limits.response_bytes", raw.response_bytes.as_ref(), DEFAULT_RESPONSE_BYTES)?;
+    let timeout = (&raw.fetch_timeout, DEFAULT_FETCH_TIMEOUT);
     Ok(Limits {
         max_concurrency: max_concurrency(raw.max_concurrency.map_or(DEFAULT_MAX_CONCURRENCY, i128::from))?,
         requests_per_second: raw.requests_per_second.map(requests_per_second).transpose()?,
         daily_quota: raw.daily_quota.map(|value| daily_quota(value.into())).transpose()?,
-        fetch_timeout: fetch_timeout(timeout)?,
-        memory_bytes: memory_bytes(memory)?,
-        response_bytes: response_bytes(response)?,
+        fetch_timeout: duration("limits.fetch_timeout", timeout, fetch_timeout)?,
+        memory_bytes: bytes("limits.memory", (&raw.memory, DEFAULT_MEMORY_BYTES), memory_bytes)?,
+        response_bytes: bytes("limits.response_bytes", (&raw.response_bytes, DEFAULT_RESPONSE_BYTES), response_bytes)?,
     })
 }
 
@@ -61,15 +59,10 @@ fn raw_pace(raw: &raw::Pace) -> Result<Pace, ManifestError> {
 }
 
 fn retry(raw: &raw::Retry) -> Result<Retry, ManifestError> {
-    let age = duration("retry.max_item_age", raw.max_item_age.as_ref(), DEFAULT_MAX_ITEM_AGE)?;
     Ok(Retry {
         max_attempts: max_attempts(raw.max_attempts.map_or(DEFAULT_MAX_ATTEMPTS, i128::from))?,
-        backoff: backoff(duration("retry.backoff", raw.backoff.as_ref(), DEFAULT_BACKOFF)?)?,
-        max_item_age: within_durations(
-            "retry.max_item_age",
-            age,
-            Duration::from_mins(1)..=Duration::from_hours(365 * 24),
-        )?,
+        backoff: duration("retry.backoff", (&raw.backoff, DEFAULT_BACKOFF), backoff)?,
+        max_item_age: duration("retry.max_item_age", (&raw.max_item_age, DEFAULT_MAX_ITEM_AGE), max_item_age)?,
         on_lease_expiry: raw.on_lease_expiry,
     })
 }
@@ -85,12 +78,12 @@ fn window(raw: &raw::Window) -> Result<Window, ManifestError> {
 
 /// A time zone from the database inside the program, so that every machine agrees on its days.
 fn timezone(name: &str) -> Result<TimeZone, ManifestError> {
-    let allowed = "a time zone of the IANA database: write it as \"Europe/London\"";
+    let allowed = "it must be a time zone of the IANA database: write it as \"Europe/London\"";
     TimeZoneDatabase::bundled().get(name).map_err(|_| ManifestError::text("window.timezone", name, allowed))
 }
 
 fn day_starts(text: &str) -> Result<Time, ManifestError> {
-    let allowed = "a time of day from 00:00 to 23:59: write it as \"12:00\"";
+    let allowed = "it must be a time of day from 00:00 to 23:59: write it as \"12:00\"";
     parse_time(text).map_err(|_| ManifestError::text("window.day_starts", text, allowed))
 }
 
@@ -107,7 +100,7 @@ pub(super) fn span_count(field: &str, count: Option<usize>) -> Result<(), Manife
     match count {
         Some(0) => Err(ManifestError::value(field, "[]", "leave it out, or list spans as in [\"Sat-Sun\"]")),
         Some(count) if count > MAX_SPANS => {
-            Err(ManifestError::value(field, format!("{count} spans"), format!("at most {MAX_SPANS} spans")))
+            Err(ManifestError::value(field, format!("{count} spans"), format!("it may have at most {MAX_SPANS}")))
         }
         _ => Ok(()),
     }
@@ -125,14 +118,16 @@ pub(super) fn requests_per_second(value: f64) -> Result<f64, ManifestError> {
     }
     Err(ManifestError::value(
         "limits.requests_per_second",
-        value,
-        "a number above 0 and at most 10000; 0.5 is one in two seconds",
+        format!("{value:?}").to_ascii_lowercase(),
+        "it must be a number above 0 and at most 10000; 0.5 is one in two seconds",
     ))
 }
 
 pub(super) fn daily_quota(value: i128) -> Result<u64, ManifestError> {
     let quota = u64::try_from(value).ok().filter(|quota| *quota > 0);
-    quota.ok_or_else(|| ManifestError::value("limits.daily_quota", value, "at least 1; leave it out for no quota"))
+    quota.ok_or_else(|| {
+        ManifestError::value("limits.daily_quota", value, "it must be at least 1; leave it out for no quota")
+    })
 }
 
 pub(super) fn max_attempts(value: i128) -> Result<u32, ManifestError> {
@@ -143,7 +138,7 @@ pub(super) fn pace(start_batch: i128, max_batch: i128) -> Result<Pace, ManifestE
     let max_batch = within("pace.max_batch", max_batch, 1..=10_000)?;
     let start_batch_bounded = within("pace.start_batch", start_batch, 1..=10_000)?;
     if start_batch_bounded > max_batch {
-        let allowed = format!("at most pace.max_batch, which is {max_batch}");
+        let allowed = format!("it must be at most pace.max_batch, which is {max_batch}");
         return Err(ManifestError::value("pace.start_batch", start_batch, allowed));
     }
     Ok(Pace { start_batch: start_batch_bounded, max_batch })
@@ -155,6 +150,10 @@ pub(super) fn fetch_timeout(value: Duration) -> Result<Duration, ManifestError> 
 
 pub(super) fn backoff(value: Duration) -> Result<Duration, ManifestError> {
     within_durations("retry.backoff", value, Duration::from_millis(10)..=Duration::from_hours(1))
+}
+
+fn max_item_age(value: Duration) -> Result<Duration, ManifestError> {
+    within_durations("retry.max_item_age", value, Duration::from_mins(1)..=Duration::from_hours(365 * 24))
 }
 
 pub(super) fn memory_bytes(value: u64) -> Result<u64, ManifestError> {
@@ -171,7 +170,7 @@ fn within(field: &str, value: i128, bounds: RangeInclusive<i128>) -> Result<u32,
 }
 
 fn out_of_bounds(field: &str, value: i128, bounds: &RangeInclusive<i128>) -> ManifestError {
-    ManifestError::value(field, value, format!("a whole number from {} to {}", bounds.start(), bounds.end()))
+    ManifestError::value(field, value, format!("it must be a whole number from {} to {}", bounds.start(), bounds.end()))
 }
 
 fn within_durations(field: &str, value: Duration, bounds: RangeInclusive<Duration>) -> Result<Duration, ManifestError> {
@@ -179,7 +178,7 @@ fn within_durations(field: &str, value: Duration, bounds: RangeInclusive<Duratio
         return Ok(value);
     }
     let (least, most) = (show_duration(*bounds.start()), show_duration(*bounds.end()));
-    Err(ManifestError::text(field, &show_duration(value), format!("from \"{least}\" to \"{most}\"")))
+    Err(ManifestError::text(field, &show_duration(value), format!("it must be from \"{least}\" to \"{most}\"")))
 }
 
 fn within_bytes(field: &str, value: u64, bounds: RangeInclusive<u64>) -> Result<u64, ManifestError> {
@@ -187,15 +186,29 @@ fn within_bytes(field: &str, value: u64, bounds: RangeInclusive<u64>) -> Result<
         return Ok(value);
     }
     let (least, most) = (show_bytes(*bounds.start()), show_bytes(*bounds.end()));
-    Err(ManifestError::text(field, &show_bytes(value), format!("from \"{least}\" to \"{most}\"")))
+    Err(ManifestError::text(field, &show_bytes(value), format!("it must be from \"{least}\" to \"{most}\"")))
 }
 
-fn duration(field: &str, word: Option<&Word>, default: Duration) -> Result<Duration, ManifestError> {
+/// A duration as it was written, or its default, and checked; errors show it as it was written.
+fn duration(
+    field: &str,
+    (word, default): (&Option<Word>, Duration),
+    check: fn(Duration) -> Result<Duration, ManifestError>,
+) -> Result<Duration, ManifestError> {
     let Some(word) = word else { return Ok(default) };
-    parse_duration(&word.text).map_err(|how| ManifestError::value(field, word, format!("no duration; {how}")))
+    let value = parse_duration(&word.text)
+        .map_err(|how| ManifestError::value(field, word, format!("it is no duration; {how}")))?;
+    check(value).map_err(|error| error.written(word))
 }
 
-fn bytes(field: &str, word: Option<&Word>, default: u64) -> Result<u64, ManifestError> {
+/// A size as it was written, or its default, and checked; errors show it as it was written.
+fn bytes(
+    field: &str,
+    (word, default): (&Option<Word>, u64),
+    check: fn(u64) -> Result<u64, ManifestError>,
+) -> Result<u64, ManifestError> {
     let Some(word) = word else { return Ok(default) };
-    parse_bytes(&word.text).map_err(|how| ManifestError::value(field, word, format!("no size; {how}")))
+    let value =
+        parse_bytes(&word.text).map_err(|how| ManifestError::value(field, word, format!("it is no size; {how}")))?;
+    check(value).map_err(|error| error.written(word))
 }

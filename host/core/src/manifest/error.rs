@@ -7,6 +7,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::MAX_MANIFEST_BYTES;
+use super::units::Word;
 
 /// A manifest, or an operator's tightening of one, that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -95,11 +96,23 @@ impl ManifestError {
         let span = error.span();
         let document = DeTable::parse(text).ok();
         let field = match (&span, &document) {
-            (Some(span), Some(document)) => path_of(document.get_ref(), span.start),
+            (Some(span), Some(document)) => path_of(document.get_ref(), span),
             _ => None,
         };
         let position = span.map(|span| position_of(text, span.start));
-        Self::Unreadable { field, problem: error.message().replace('\n', ", "), position }
+        // The names of Rust's types mean nothing to an author.
+        let problem = printable(&error.message().replace('\n', ", "));
+        let problem =
+            problem.replace("expected i64", "expected a whole number").replace("expected f64", "expected a number");
+        Self::Unreadable { field: field.map(|field| printable(&field)), problem, position }
+    }
+
+    /// The same error with the value as its author wrote it.
+    pub(super) fn written(mut self, written: &Word) -> Self {
+        if let Self::NotAllowed { value, .. } = &mut self {
+            *value = written.to_string();
+        }
+        self
     }
 
     /// The same error with the position of its field, or of the table around it.
@@ -113,6 +126,13 @@ impl ManifestError {
     }
 }
 
+/// A text in which control characters are escaped: a manifest's keys are its author's, and errors go to terminals.
+fn printable(text: &str) -> String {
+    let escaped =
+        |letter: char| if letter.is_control() { letter.escape_default().to_string() } else { letter.to_string() };
+    text.chars().map(escaped).collect()
+}
+
 /// Line and column of a byte's offset.
 fn position_of(text: &str, offset: usize) -> Position {
     let before = text.get(..offset).unwrap_or(text);
@@ -121,26 +141,27 @@ fn position_of(text: &str, offset: usize) -> Position {
     Position { line: before.matches('\n').count() + 1, column }
 }
 
-/// The path of the key or value that begins at an offset.
-fn path_of(table: &DeTable<'_>, offset: usize) -> Option<String> {
+/// The path of the key or value that takes up a range of the text.
+fn path_of(table: &DeTable<'_>, span: &Range<usize>) -> Option<String> {
     table.iter().find_map(|(key, value)| {
         let name = key.get_ref();
-        if key.span().start == offset || value.span().start == offset {
+        if key.span() == *span {
             return Some(name.to_string());
         }
-        path_in(value.get_ref(), offset).map(|rest| format!("{name}{rest}"))
+        path_in(value, span).map(|rest| format!("{name}{rest}"))
     })
 }
 
-fn path_in(value: &DeValue<'_>, offset: usize) -> Option<String> {
-    match value {
-        DeValue::Table(inner) => path_of(inner, offset).map(|rest| format!(".{rest}")),
-        DeValue::Array(values) => values.iter().enumerate().find_map(|(index, value)| {
-            if value.span().start == offset {
-                return Some(format!("[{index}]"));
-            }
-            path_in(value.get_ref(), offset).map(|rest| format!("[{index}]{rest}"))
-        }),
+fn path_in(value: &Spanned<DeValue<'_>>, span: &Range<usize>) -> Option<String> {
+    if value.span() == *span {
+        return Some(String::new());
+    }
+    match value.get_ref() {
+        DeValue::Table(inner) => path_of(inner, span).map(|rest| format!(".{rest}")),
+        DeValue::Array(values) => {
+            let mut values = values.iter().enumerate();
+            values.find_map(|(index, value)| path_in(value, span).map(|rest| format!("[{index}]{rest}")))
+        }
         _ => None,
     }
 }

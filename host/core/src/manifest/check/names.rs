@@ -21,7 +21,7 @@ pub(super) fn provider(name: String) -> Result<String, ManifestError> {
     if letter_first && known && name.len() <= MAX_NAME_BYTES {
         return Ok(name);
     }
-    Err(ManifestError::text("name", &name, "1 to 64 of a-z, 0-9 and \"-\", starting with a letter"))
+    Err(ManifestError::text("name", &name, "it must be 1 to 64 of a-z, 0-9 and \"-\", starting with a letter"))
 }
 
 pub(super) fn version(version: String) -> Result<String, ManifestError> {
@@ -36,7 +36,11 @@ pub(super) fn version(version: String) -> Result<String, ManifestError> {
     if good {
         return Ok(version);
     }
-    Err(ManifestError::text("version", &version, "MAJOR.MINOR.PATCH: write it as \"0.1.0\" or \"0.1.0-rc.1\""))
+    Err(ManifestError::text(
+        "version",
+        &version,
+        "it must be MAJOR.MINOR.PATCH: write it as \"0.1.0\" or \"0.1.0-rc.1\"",
+    ))
 }
 
 pub(super) fn description(text: String) -> Result<String, ManifestError> {
@@ -45,7 +49,7 @@ pub(super) fn description(text: String) -> Result<String, ManifestError> {
     }
     let shown =
         if text.len() > MAX_DESCRIPTION_BYTES { format!("{} bytes long", text.len()) } else { format!("{text:?}") };
-    Err(ManifestError::value("description", shown, "one line of at most 1024 bytes"))
+    Err(ManifestError::value("description", shown, "it must be one line of at most 1024 bytes"))
 }
 
 pub(super) fn identity(params: Vec<String>) -> Result<Vec<String>, ManifestError> {
@@ -54,7 +58,7 @@ pub(super) fn identity(params: Vec<String>) -> Result<Vec<String>, ManifestError
     for (index, param) in params.iter().enumerate() {
         let field = || format!("identity[{index}]");
         if param.is_empty() || param.len() > MAX_NAME_BYTES || param.chars().any(char::is_control) {
-            return Err(ManifestError::text(field(), param, "the name of a param, 1 to 64 bytes"));
+            return Err(ManifestError::text(field(), param, "it must be the name of a param, 1 to 64 bytes"));
         }
         if !seen.insert(param) {
             return Err(ManifestError::text(field(), param, "it is listed twice; list each param once"));
@@ -65,7 +69,11 @@ pub(super) fn identity(params: Vec<String>) -> Result<Vec<String>, ManifestError
 
 pub(super) fn hosts(texts: Vec<String>) -> Result<Vec<String>, ManifestError> {
     if texts.is_empty() {
-        return Err(ManifestError::value("egress.hosts", "[]", "at least one host, as in [\"api.example.com\"]"));
+        return Err(ManifestError::value(
+            "egress.hosts",
+            "[]",
+            "it needs at least one host, as in [\"api.example.com\"]",
+        ));
     }
     entry_count("egress.hosts", texts.len())?;
     let mut hosts: Vec<String> = Vec::with_capacity(texts.len());
@@ -83,29 +91,29 @@ pub(super) fn hosts(texts: Vec<String>) -> Result<Vec<String>, ManifestError> {
 /// A host name in lower case, or what is wrong with it.
 fn host(text: &str) -> Result<String, &'static str> {
     if text.contains("://") {
-        return Err("a host name without a scheme: write it as \"api.example.com\"");
+        return Err("it must be a host name without a scheme: write it as \"api.example.com\"");
     }
     if text.contains(['/', '?', '#', '@']) {
-        return Err("a host name without a path or a user: write it as \"api.example.com\"");
+        return Err("it must be a host name without a path or a user: write it as \"api.example.com\"");
     }
     if text.contains('*') {
-        return Err("a whole host name, no wildcard: list each host");
+        return Err("it must be a whole host name, no wildcard: list each host");
     }
     let address = text.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
     if address.is_ok() || ends_in_number(text) {
-        return Err("a host name, no IP address: an operator grants addresses, by name");
+        return Err("it must be a host name, no IP address: an operator grants addresses, by name");
     }
     if text.contains(':') {
-        return Err("a host name without a port: requests go to port 443");
+        return Err("it must be a host name without a port: requests go to port 443");
     }
     if !text.is_ascii() {
-        return Err("a host name in ASCII: write an international name in its xn-- form");
+        return Err("it must be a host name in ASCII: write an international name in its xn-- form");
     }
     let host = text.to_ascii_lowercase();
     if host.len() <= MAX_HOST_BYTES && host.split('.').all(is_label) {
         return Ok(host);
     }
-    Err("a host name of letters, digits, \"-\" and \".\": write it as \"api.example.com\"")
+    Err("it must be a host name of letters, digits, \"-\" and \".\": write it as \"api.example.com\"")
 }
 
 /// Whether the WHATWG URL standard reads a host as an IPv4 address: `127.1` and `0x7f000001` are such.
@@ -129,8 +137,8 @@ pub(super) fn credentials(
     for (name, credential) in raw {
         let known = name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'));
         if !known || !(1..=MAX_NAME_BYTES).contains(&name.len()) {
-            let allowed = "the name of a credential is 1 to 64 of a-z, 0-9, \"-\" and \"_\"";
-            return Err(ManifestError::text("credentials", &name, allowed));
+            let (field, allowed) = (format!("credentials.{name:?}"), "write 1 to 64 of a-z, 0-9, \"-\" and \"_\"");
+            return Err(ManifestError::value(field, "no name of a credential", allowed));
         }
         let kind = credential_kind(&format!("credentials.{name}"), credential)?;
         credentials.insert(name, kind);
@@ -167,7 +175,11 @@ fn header(field: &str, name: String) -> Result<String, ManifestError> {
     // A token of RFC 9110, section 5.6.2.
     let token = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte));
     if !token || !(1..=MAX_HEADER_BYTES).contains(&name.len()) {
-        return Err(ManifestError::text(field, &name, "the name of an HTTP header: write it as \"X-Api-Key\""));
+        return Err(ManifestError::text(
+            field,
+            &name,
+            "it must be the name of an HTTP header: write it as \"X-Api-Key\"",
+        ));
     }
     let lower = name.to_ascii_lowercase();
     if FORBIDDEN_HEADERS.contains(&&*lower) || lower.starts_with("proxy-") {
@@ -181,7 +193,7 @@ fn prefix(field: &str, prefix: String) -> Result<String, ManifestError> {
     if printable && prefix.len() <= MAX_HEADER_BYTES {
         return Ok(prefix);
     }
-    Err(ManifestError::text(field, &prefix, "at most 128 printable ASCII characters, as in \"Token \""))
+    Err(ManifestError::text(field, &prefix, "it must be at most 128 printable ASCII characters, as in \"Token \""))
 }
 
 pub(super) fn config(raw: BTreeMap<String, Word>) -> Result<BTreeMap<String, String>, ManifestError> {
@@ -189,7 +201,7 @@ pub(super) fn config(raw: BTreeMap<String, Word>) -> Result<BTreeMap<String, Str
     let mut config = BTreeMap::new();
     for (key, value) in raw {
         if key.is_empty() || key.len() > MAX_NAME_BYTES || key.chars().any(char::is_control) {
-            return Err(ManifestError::text("config", &key, "a key is 1 to 64 bytes"));
+            return Err(ManifestError::value(format!("config.{key:?}"), "no key of a setting", "write 1 to 64 bytes"));
         }
         config.insert(key, value.text);
     }
@@ -200,5 +212,5 @@ fn entry_count(field: &str, count: usize) -> Result<(), ManifestError> {
     if count <= MAX_ENTRIES {
         return Ok(());
     }
-    Err(ManifestError::value(field, format!("{count} entries"), format!("at most {MAX_ENTRIES} entries")))
+    Err(ManifestError::value(field, format!("{count} entries"), format!("it may have at most {MAX_ENTRIES}")))
 }
