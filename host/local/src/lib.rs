@@ -1,1 +1,26 @@
-//! (being written)
+//! Damper on one machine: one SQLite file holds the stream, the ledger, the mapping and the dead letters, and a folder
+//! is the sink.
+//!
+//! - [`Database`]: the file, its one writer and its group commit; [`schema`] has every table on one screen.
+//! - [`SqliteLedger`], [`SqliteStream`], [`SqliteMapping`], [`DeadLetters`]: what is kept in it.
+//! - [`Poller`]: what feeds batches, with the semantics of a Kinesis event source mapping.
+//! - [`folder`]: the sink on disk. [`export`]: what the sink holds, as one stream.
+//!
+//! What is not here: the pipeline (damper-core), components (damper-plugins), and any decision about pace.
+
+pub mod database;
+pub mod dead_letters;
+pub mod export;
+pub mod folder;
+pub mod ledger;
+pub mod mapping;
+pub mod poller;
+pub mod schema;
+pub mod stream;
+
+pub use database::{Database, DatabaseError};
+pub use dead_letters::{DeadLetters, StoredLetter};
+pub use ledger::SqliteLedger;
+pub use mapping::SqliteMapping;
+pub use poller::{Ended, Poller, PollerSettings};
+pub use stream::{Counts, SqliteStream};

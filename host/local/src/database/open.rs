@@ -1,0 +1,154 @@
+//! Opening the file: made whole or not at all, and refused where it is not ours.
+
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::{BUSY_TIMEOUT, DatabaseError, Trouble};
+use crate::schema;
+
+/// Up to this size a file is checked whole at start, which takes some tens of milliseconds, in bytes.
+const CHECKED_WHOLE_BYTES: u64 = 16 * 1024 * 1024;
+/// How long a writer sleeps before it tries a locked file again. SQLite's own handler sleeps up to 100 ms, and a
+/// process that commits without a pause would starve the other.
+const BUSY_PAUSE: Duration = Duration::from_millis(1);
+/// Statements kept prepared for each connection.
+const CACHED_STATEMENTS: usize = 64;
+
+/// The connection that writes; makes the file where there is none.
+pub(super) fn writing(path: &Path) -> Result<Connection, DatabaseError> {
+    if !path.try_exists().map_err(|error| folder(path, &error))? {
+        create(path)?;
+    }
+    let length = fs::metadata(path).map_err(|error| failed(path, &error))?.len();
+    if length == 0 {
+        let message = "it is empty".to_owned();
+        return Err(DatabaseError::Damaged { path: path.to_path_buf(), message });
+    }
+    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(|trouble| trouble.of(path))?;
+    check(path, &connection, length)?;
+    configure(&connection).map_err(|trouble| trouble.of(path))?;
+    Ok(connection)
+}
+
+/// The connection that only reads; after [`writing`], so that the file is there and is ours.
+pub(super) fn reading(path: &Path) -> Result<Connection, DatabaseError> {
+    // Opened for writing: a reader of a WAL database must be able to make its shared memory.
+    let prepare = || {
+        let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        connection.pragma_update(None, "query_only", true)?;
+        Ok(connection)
+    };
+    prepare().map_err(|trouble: Trouble| trouble.of(path))
+}
+
+fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, Trouble> {
+    // Each connection stays within its own thread.
+    let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_handler(Some(|tried| {
+        thread::sleep(BUSY_PAUSE);
+        u128::try_from(tried).is_ok_and(|tried| tried * BUSY_PAUSE.as_millis() < BUSY_TIMEOUT.as_millis())
+    }))?;
+    connection.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
+    Ok(connection)
+}
+
+fn configure(connection: &Connection) -> Result<(), Trouble> {
+    // FULL: a commit is on the disk when it returns, also if the power fails. On macOS that takes a call of its own.
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "fullfsync", true)?;
+    connection.pragma_update(None, "wal_autocheckpoint", 4_000)?;
+    connection.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
+    connection.pragma_update(None, "cache_size", -64 * 1024)?;
+    Ok(())
+}
+
+/// Whether the file is ours, of a format we know, and whole.
+fn check(path: &Path, connection: &Connection, length: u64) -> Result<(), DatabaseError> {
+    let pragma = |name: &str| {
+        connection
+            .pragma_query_value(None, name, |row| row.get::<_, i32>(0))
+            .map_err(|error| Trouble::from(error).of(path))
+    };
+    let (application, version) = (pragma("application_id")?, pragma("user_version")?);
+    if application != schema::APPLICATION_ID {
+        let found = format!("an SQLite database with application_id {application}");
+        return Err(DatabaseError::Foreign { path: path.to_path_buf(), found });
+    }
+    if version > schema::VERSION {
+        return Err(DatabaseError::Newer { path: path.to_path_buf(), found: version, known: schema::VERSION });
+    }
+    if connection.is_readonly("main").map_err(|error| Trouble::from(error).of(path))? {
+        let message = "it can only be read".to_owned();
+        return Err(DatabaseError::ReadOnly { path: path.to_path_buf(), message });
+    }
+    if length <= CHECKED_WHOLE_BYTES {
+        let verdict: String = connection
+            .pragma_query_value(None, "quick_check", |row| row.get(0))
+            .map_err(|error| Trouble::from(error).of(path))?;
+        if verdict != "ok" {
+            let message = verdict.lines().next().unwrap_or_default().to_owned();
+            return Err(DatabaseError::Damaged { path: path.to_path_buf(), message });
+        }
+    }
+    Ok(())
+}
+
+/// Make a new database beside `path` and link it into place: nobody ever sees it half made, so an empty file is always
+/// one that lost its content.
+fn create(path: &Path) -> Result<(), DatabaseError> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::create_dir_all(parent).map_err(|error| folder(path, &error))?;
+    let draft = draft_of(path);
+    let made = fill(&draft).map_err(|trouble| trouble.of(path)).and_then(|()| publish(&draft, path, parent));
+    // Best effort: what stays behind is a small file whose name says what it is.
+    let _ = fs::remove_file(&draft);
+    made
+}
+
+fn draft_of(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".new-{}-{:?}", std::process::id(), thread::current().id()));
+    path.with_file_name(name)
+}
+
+fn fill(draft: &Path) -> Result<(), Trouble> {
+    let connection = Connection::open(draft)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.execute_batch(&format!(
+        "BEGIN IMMEDIATE; PRAGMA application_id = {}; PRAGMA user_version = {}; {} COMMIT;",
+        schema::APPLICATION_ID,
+        schema::VERSION,
+        schema::TABLES
+    ))?;
+    // Closing writes the WAL back, syncs the file and removes the WAL.
+    connection.close().map_err(|(_, error)| error.into())
+}
+
+fn publish(draft: &Path, path: &Path, parent: &Path) -> Result<(), DatabaseError> {
+    match fs::hard_link(draft, path) {
+        // Another process was faster; its file is as good.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(failed(path, &error)),
+        Ok(()) => File::open(parent).and_then(|folder| folder.sync_all()).map_err(|error| failed(path, &error)),
+    }
+}
+
+fn folder(path: &Path, error: &std::io::Error) -> DatabaseError {
+    DatabaseError::Folder { path: path.to_path_buf(), message: error.to_string() }
+}
+
+fn failed(path: &Path, error: &std::io::Error) -> DatabaseError {
+    let path = path.to_path_buf();
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => DatabaseError::Full { path },
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            DatabaseError::ReadOnly { path, message: error.to_string() }
+        }
+        _ => DatabaseError::Failed { path, message: error.to_string() },
+    }
+}

@@ -1,0 +1,204 @@
+//! The ledger port in SQLite: `ledger`, `slots`, `control` and `dead_letters` of the [schema](crate::schema).
+
+mod claim;
+pub(crate) mod rows;
+
+use async_trait::async_trait;
+use damper_core::dead_letter::DeadLetter;
+use damper_core::ledger::{
+    Claim, ClaimRequest, Claimed, Control, Finish, Finished, Ledger, LedgerError, Owner, Release, SlotRequest,
+};
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::database::{Database, DatabaseError, Trouble};
+use crate::ledger::rows::micros;
+
+/// A ledger in a [`Database`]; every answer is durable.
+#[derive(Debug, Clone)]
+pub struct SqliteLedger {
+    database: Database,
+}
+
+impl SqliteLedger {
+    /// The ledger in this database.
+    #[must_use]
+    pub fn new(database: Database) -> Self {
+        Self { database }
+    }
+}
+
+#[async_trait]
+impl Ledger for SqliteLedger {
+    async fn claim(&self, request: ClaimRequest<'_>) -> Result<Claim, LedgerError> {
+        let wish = claim::Wish::of(&request);
+        self.database.write(move |connection| claim::claim(connection, &wish)).await.map_err(said("claim an item"))
+    }
+
+    async fn finish(&self, provider: &str, owner: &Owner, items: Vec<Finish>) -> Result<Vec<Finished>, LedgerError> {
+        let (provider, owner) = (provider.to_owned(), owner.clone());
+        let work = move |connection: &Connection| {
+            items.iter().map(|item| finish(connection, &provider, &owner, item)).collect::<Result<Vec<_>, _>>()
+        };
+        self.database.write(work).await.map_err(said("finish items"))
+    }
+
+    async fn release(&self, provider: &str, owner: &Owner, release: Release) -> Result<(), LedgerError> {
+        let (provider, owner) = (provider.to_owned(), owner.clone());
+        let work = move |connection: &Connection| {
+            let Release { claimed, counted, not_before, error } = &release;
+            connection.prepare_cached(RELEASE)?.execute(params![
+                provider,
+                claimed.identity.as_str(),
+                claimed.day.to_string(),
+                owner.as_str(),
+                counted,
+                micros(*not_before),
+                error,
+            ])?;
+            Ok(())
+        };
+        self.database.write(work).await.map_err(said("release a claim"))
+    }
+
+    async fn slots(&self, provider: &str, request: SlotRequest<'_>) -> Result<u32, LedgerError> {
+        let (provider, owner) = (provider.to_owned(), request.owner.clone());
+        let (want, cap, now, until) = (request.want, request.cap, micros(request.now), micros(request.until));
+        let work = move |connection: &Connection| {
+            let taken: i64 = connection
+                .prepare_cached(TAKEN)?
+                .query_row(params![provider, owner.as_str(), now], |row| row.get(0))?;
+            let free = i64::from(cap).saturating_sub(taken).max(0);
+            let granted = want.min(u32::try_from(free).unwrap_or(u32::MAX));
+            connection.prepare_cached(FORGET_SLOTS)?.execute(params![provider, owner.as_str(), now])?;
+            if granted > 0 {
+                connection.prepare_cached(TAKE_SLOTS)?.execute(params![provider, owner.as_str(), granted, until])?;
+            }
+            Ok(granted)
+        };
+        self.database.write(work).await.map_err(said("change slots"))
+    }
+
+    async fn control(&self, provider: &str) -> Result<Control, LedgerError> {
+        let provider = provider.to_owned();
+        let work = move |connection: &Connection| {
+            let stored: Option<(u64, String)> = connection
+                .prepare_cached("SELECT version, item FROM control WHERE provider = ?1")?
+                .query_row([&provider], |row| Ok((row.get(0)?, row.get(1)?)))
+                .optional()?;
+            let Some((version, item)) = stored else { return Ok(Control::default()) };
+            let control: Control =
+                serde_json::from_str(&item).map_err(|error| Trouble::unreadable("control item", error))?;
+            Ok(Control { version, ..control })
+        };
+        self.database.read(work).await.map_err(said("read the control item"))
+    }
+
+    async fn update_control(&self, provider: &str, control: &Control) -> Result<bool, LedgerError> {
+        const ACTION: &str = "write the control item";
+        let (provider, expected) = (provider.to_owned(), control.version);
+        let next = Control { version: expected.saturating_add(1), ..control.clone() };
+        let item = serde_json::to_string(&next)
+            .map_err(|error| LedgerError::Failed { action: ACTION, message: error.to_string() })?;
+        let work = move |connection: &Connection| {
+            let statement = if expected == 0 { FIRST_CONTROL } else { NEXT_CONTROL };
+            let written =
+                connection.prepare_cached(statement)?.execute(params![provider, expected, next.version, item])?;
+            Ok(written == 1)
+        };
+        self.database.write(work).await.map_err(said(ACTION))
+    }
+}
+
+const FETCHED: &str = "
+UPDATE ledger SET state = 'done', lease = NULL, not_before = NULL, abandoned = NULL, error = NULL, sequence = ?5
+WHERE provider = ?1 AND identity = ?2 AND day = ?3 AND owner = ?4 AND state IN ('inflight', 'done')";
+
+const DEAD: &str = "
+UPDATE ledger SET state = 'dead', lease = NULL, not_before = NULL, abandoned = NULL, error = ?6, sequence = ?5
+WHERE provider = ?1 AND identity = ?2 AND day = ?3 AND owner = ?4 AND state IN ('inflight', 'dead')";
+
+const RELEASE: &str = "
+UPDATE ledger SET state = 'retry', owner = NULL, lease = NULL, abandoned = NULL,
+    attempts = attempts + ?5, not_before = ?6, error = ?7
+WHERE provider = ?1 AND identity = ?2 AND day = ?3 AND owner = ?4 AND state = 'inflight'";
+
+const TAKEN: &str = "
+SELECT COALESCE(SUM(count), 0) FROM slots WHERE provider = ?1 AND owner <> ?2 AND until > ?3";
+
+const FORGET_SLOTS: &str = "DELETE FROM slots WHERE provider = ?1 AND (owner = ?2 OR until <= ?3)";
+
+const TAKE_SLOTS: &str = "INSERT INTO slots (provider, owner, count, until) VALUES (?1, ?2, ?3, ?4)";
+
+// Version 0 is what `control` answers where there is no row. The unused ?2 keeps the parameters of both alike.
+const FIRST_CONTROL: &str = "
+INSERT INTO control (provider, version, item) SELECT ?1, ?3, ?4 WHERE ?2 = 0 ON CONFLICT DO NOTHING";
+
+const NEXT_CONTROL: &str = "UPDATE control SET version = ?3, item = ?4 WHERE provider = ?1 AND version = ?2";
+
+/// Like the ledger's row, a letter of a claimed item is written anew where the item was redriven and died again.
+const KEEP_LETTER: &str = "
+INSERT INTO dead_letters (provider, sequence, identity, day, reason, letter) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+ON CONFLICT (provider, sequence) DO UPDATE SET
+    identity = excluded.identity, day = excluded.day, reason = excluded.reason, letter = excluded.letter, redriven = NULL
+WHERE excluded.identity IS NOT NULL";
+
+fn finish(connection: &Connection, provider: &str, owner: &Owner, item: &Finish) -> Result<Finished, Trouble> {
+    match item {
+        Finish::Fetched(claimed) => {
+            let Claimed { identity, day, sequence } = claimed;
+            let written = connection.prepare_cached(FETCHED)?.execute(params![
+                provider,
+                identity.as_str(),
+                day.to_string(),
+                owner.as_str(),
+                &*sequence.0
+            ])?;
+            Ok(if written == 1 { Finished::Written } else { Finished::Fenced })
+        }
+        Finish::Dead { claimed: None, letter } => {
+            keep(connection, provider, None, letter)?;
+            Ok(Finished::Written)
+        }
+        Finish::Dead { claimed: Some(claimed), letter } => {
+            let Claimed { identity, day, sequence } = claimed;
+            let written = connection.prepare_cached(DEAD)?.execute(params![
+                provider,
+                identity.as_str(),
+                day.to_string(),
+                owner.as_str(),
+                &*sequence.0,
+                letter.message
+            ])?;
+            if written == 0 {
+                return Ok(Finished::Fenced);
+            }
+            keep(connection, provider, Some(claimed), letter)?;
+            Ok(Finished::Written)
+        }
+    }
+}
+
+fn keep(
+    connection: &Connection,
+    provider: &str,
+    claimed: Option<&Claimed>,
+    letter: &DeadLetter,
+) -> Result<(), Trouble> {
+    let text = serde_json::to_string(letter).map_err(|error| Trouble::unreadable("dead letter", error))?;
+    connection.prepare_cached(KEEP_LETTER)?.execute(params![
+        provider,
+        &*letter.sequence.0,
+        claimed.map(|claimed| claimed.identity.as_str()),
+        claimed.map(|claimed| claimed.day.to_string()),
+        rows::reason_text(letter.reason)?,
+        text,
+    ])?;
+    Ok(())
+}
+
+fn said(action: &'static str) -> impl Fn(DatabaseError) -> LedgerError {
+    move |error| match error {
+        DatabaseError::Unreadable { what, message, .. } => LedgerError::Unreadable { what, message },
+        error => LedgerError::Failed { action, message: error.to_string() },
+    }
+}

@@ -1,0 +1,167 @@
+//! One claim: read the identity's rows since the entry's arrival, decide, write today's row.
+
+use damper_core::day::Day;
+use damper_core::item::{Identity, SequenceNumber};
+use damper_core::ledger::{Abandoned, Claim, ClaimRequest, Owner};
+use jiff::Timestamp;
+use rusqlite::{Connection, Row, params};
+
+use super::rows::{self, micros, timestamp};
+use crate::database::Trouble;
+
+const WHAT: &str = "ledger row";
+
+const SELECT: &str = "
+SELECT day, state, owner, lease, attempts, not_before, sequence, abandoned FROM ledger
+WHERE provider = ?1 AND identity = ?2 AND day BETWEEN ?3 AND ?4 ORDER BY day";
+
+const TAKE: &str = "
+INSERT INTO ledger (provider, identity, day, state, owner, lease, sequence, abandoned)
+VALUES (?1, ?2, ?3, 'inflight', ?4, ?5, ?6, ?7)
+ON CONFLICT DO UPDATE SET
+    state = 'inflight', owner = ?4, lease = ?5, sequence = ?6, abandoned = ?7, not_before = NULL";
+
+/// What an earlier day knew of abandoned claims has moved into today's row.
+const LAY_DOWN: &str = "
+UPDATE ledger SET state = 'retry', owner = NULL, lease = NULL, abandoned = NULL
+WHERE provider = ?1 AND identity = ?2 AND day = ?3";
+
+/// A claim's request, owned: it travels to the writer's thread.
+pub(super) struct Wish {
+    provider: String,
+    identity: Identity,
+    sequence: SequenceNumber,
+    today: Day,
+    since: Day,
+    owner: Owner,
+    now: Timestamp,
+    lease: Timestamp,
+}
+
+impl Wish {
+    pub(super) fn of(request: &ClaimRequest<'_>) -> Self {
+        Self {
+            provider: request.provider.to_owned(),
+            identity: request.identity.clone(),
+            sequence: request.sequence.clone(),
+            today: request.today,
+            since: request.since,
+            owner: request.owner.clone(),
+            now: request.now,
+            lease: request.lease,
+        }
+    }
+}
+
+/// One row of the ledger, as far as a claim looks at it.
+struct Past {
+    day: String,
+    state: State,
+    attempts: u32,
+    sequence: SequenceNumber,
+    abandoned: Vec<Abandoned>,
+}
+
+enum State {
+    InFlight { owner: Owner, lease: Timestamp },
+    Retry { not_before: Option<Timestamp> },
+    Done,
+    Dead,
+}
+
+pub(super) fn claim(connection: &Connection, wish: &Wish) -> Result<Claim, Trouble> {
+    let (today, since) = (wish.today.to_string(), wish.since.to_string());
+    let mut past = Vec::new();
+    let mut statement = connection.prepare_cached(SELECT)?;
+    let mut found = statement.query(params![wish.provider, wish.identity.as_str(), since, today])?;
+    while let Some(row) = found.next()? {
+        past.push(read(row)?);
+    }
+    if let Some(refused) = settled(&past, &wish.sequence).or_else(|| not_now(&past, wish)) {
+        return Ok(refused);
+    }
+    grant(connection, wish, today, past)
+}
+
+/// The end that the item has come to already: this very entry's where there is one, else a record before a dead letter,
+/// and the earliest.
+fn settled(past: &[Past], sequence: &SequenceNumber) -> Option<Claim> {
+    let ended = || {
+        past.iter().filter_map(|row| match row.state {
+            State::Done => Some((row, Claim::Done { by: row.sequence.clone() })),
+            State::Dead => Some((row, Claim::Dead { by: row.sequence.clone() })),
+            State::InFlight { .. } | State::Retry { .. } => None,
+        })
+    };
+    ended()
+        .find(|(row, _)| row.sequence == *sequence)
+        .or_else(|| ended().find(|(_, end)| matches!(end, Claim::Done { .. })))
+        .or_else(|| ended().next())
+        .map(|(_, end)| end)
+}
+
+/// Who has it, or until when it is to wait.
+fn not_now(past: &[Past], wish: &Wish) -> Option<Claim> {
+    let held = past.iter().filter_map(|row| match &row.state {
+        State::InFlight { owner, lease } if *lease > wish.now && *owner != wish.owner => Some(*lease),
+        _ => None,
+    });
+    let waiting = past.iter().filter_map(|row| match row.state {
+        State::Retry { not_before } => not_before.filter(|due| *due > wish.now),
+        _ => None,
+    });
+    held.max().map(|until| Claim::Held { until }).or_else(|| waiting.max().map(|until| Claim::Waiting { until }))
+}
+
+fn grant(connection: &Connection, wish: &Wish, today: String, past: Vec<Past>) -> Result<Claim, Trouble> {
+    let counted: u32 = past.iter().map(|row| row.attempts).fold(0, u32::saturating_add);
+    let mut abandoned = Vec::new();
+    for row in past {
+        let had_any = !row.abandoned.is_empty();
+        abandoned.extend(row.abandoned);
+        let in_flight = matches!(row.state, State::InFlight { .. });
+        if let State::InFlight { owner, .. } = row.state
+            && owner != wish.owner
+        {
+            abandoned.push(Abandoned { day: rows::day(&row.day, WHAT)?, owner });
+        }
+        if row.day != today && (in_flight || had_any) {
+            connection.prepare_cached(LAY_DOWN)?.execute(params![wish.provider, wish.identity.as_str(), row.day])?;
+        }
+    }
+    connection.prepare_cached(TAKE)?.execute(params![
+        wish.provider,
+        wish.identity.as_str(),
+        today,
+        wish.owner.as_str(),
+        micros(wish.lease),
+        &*wish.sequence.0,
+        rows::abandoned_text(&abandoned)?,
+    ])?;
+    // What was abandoned before this entry arrived stays in the row for an older entry, but does not concern this one.
+    abandoned.retain(|claim| claim.day >= wish.since);
+    Ok(Claim::Granted { attempt: counted.saturating_add(1), abandoned })
+}
+
+fn read(row: &Row<'_>) -> Result<Past, Trouble> {
+    let time = |column: usize| -> Result<Option<Timestamp>, Trouble> {
+        row.get::<_, Option<i64>>(column)?.map(|micros| timestamp(micros, WHAT)).transpose()
+    };
+    let state = match row.get_ref(1)?.as_str().map_err(|error| Trouble::unreadable(WHAT, error))? {
+        "inflight" => State::InFlight {
+            owner: Owner::from(row.get_ref(2)?.as_str().map_err(|error| Trouble::unreadable(WHAT, error))?),
+            lease: time(3)?.ok_or_else(|| Trouble::unreadable(WHAT, "a claim without a lease"))?,
+        },
+        "retry" => State::Retry { not_before: time(5)? },
+        "done" => State::Done,
+        "dead" => State::Dead,
+        other => return Err(Trouble::unreadable(WHAT, format!("the state {other:?}"))),
+    };
+    Ok(Past {
+        day: row.get(0)?,
+        state,
+        attempts: row.get(4)?,
+        sequence: SequenceNumber::from(row.get_ref(6)?.as_str().map_err(|error| Trouble::unreadable(WHAT, error))?),
+        abandoned: rows::abandoned(row.get::<_, Option<String>>(7)?.as_deref())?,
+    })
+}

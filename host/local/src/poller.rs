@@ -1,0 +1,240 @@
+//! The local stand-in for a Kinesis event source mapping: it delivers one provider's batches in order, one at a time.
+//!
+//! It decides nothing about pace: batch size and enabled are the mapping's, and everything else is the pipeline's.
+
+use std::time::Duration;
+
+use damper_core::clock::WallClock;
+use damper_core::item::Entry;
+use damper_core::ledger::Owner;
+use damper_core::mapping::{Mapping, MappingError};
+use damper_core::pipeline::report::{Report, Stopped};
+use jiff::Timestamp;
+use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval, sleep};
+
+use crate::database::{Database, DatabaseError};
+use crate::mapping::SqliteMapping;
+use crate::stream::{BatchFinished, Hold, SqliteStream};
+
+/// How a poller waits.
+#[derive(Debug, Clone, Copy)]
+pub struct PollerSettings {
+    /// Whether to wait for what is fed later once the stream is drained, or the gate is closed.
+    pub watch: bool,
+    /// How long until it looks again for entries, for a free stream and for an enabled mapping.
+    pub look_again: Duration,
+    /// How long it waits before it delivers again after a batch of which nothing ended.
+    pub redeliver_after: Duration,
+    /// How long its lease of the stream lasts; it is renewed every third of it.
+    pub lease: Duration,
+}
+
+impl Default for PollerSettings {
+    fn default() -> Self {
+        Self {
+            watch: false,
+            look_again: Duration::from_millis(250),
+            redeliver_after: Duration::from_secs(1),
+            lease: Duration::from_secs(6),
+        }
+    }
+}
+
+/// Why a poller ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ended {
+    /// Every entry has ended.
+    Drained,
+    /// The mapping is disabled.
+    Disabled,
+    /// The stop signal was given.
+    Stopped,
+    /// The pipeline left entries, and says why.
+    Left(Stopped),
+}
+
+/// Why a poller could not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum PollerError {
+    /// The stream failed.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// The mapping failed.
+    #[error(transparent)]
+    Mapping(#[from] MappingError),
+}
+
+/// Delivers the batches of one provider.
+#[derive(Debug)]
+pub struct Poller {
+    provider: String,
+    holder: String,
+    stream: SqliteStream,
+    mapping: SqliteMapping,
+    clock: WallClock,
+    settings: PollerSettings,
+    stop: watch::Receiver<bool>,
+}
+
+/// What to do after a batch, or instead of one.
+enum Next {
+    Go,
+    Wait(Duration),
+    End(Ended),
+}
+
+impl Poller {
+    /// A poller for `provider`, which needs no stream yet. It ends soon after `stop` turns true, or its sender is dropped
+    /// while it is true.
+    #[must_use]
+    pub fn new(
+        provider: &str,
+        database: &Database,
+        clock: WallClock,
+        settings: PollerSettings,
+        stop: watch::Receiver<bool>,
+    ) -> Self {
+        Self {
+            provider: provider.to_owned(),
+            holder: Owner::unique(clock.now()).as_str().to_owned(),
+            stream: SqliteStream::new(database.clone()),
+            mapping: SqliteMapping::new(database.clone(), clock),
+            clock,
+            settings,
+            stop,
+        }
+    }
+
+    /// Deliver batches to `process` until there is a reason to end. A batch that is being processed is waited for, also
+    /// after the stop signal: `process` ends early by itself.
+    ///
+    /// # Errors
+    /// Where the database fails. What was processed and not recorded is delivered again, and then skipped.
+    pub async fn run<F, P>(&self, mut process: F) -> Result<Ended, PollerError>
+    where
+        F: FnMut(Vec<Entry>) -> P,
+        P: Future<Output = Report>,
+    {
+        let ended = self.deliver(&mut process).await;
+        let freed = self.stream.free(&self.provider, &self.holder).await;
+        let ended = ended?;
+        freed?;
+        Ok(ended)
+    }
+
+    async fn deliver<F, P>(&self, process: &mut F) -> Result<Ended, PollerError>
+    where
+        F: FnMut(Vec<Entry>) -> P,
+        P: Future<Output = Report>,
+    {
+        loop {
+            if self.is_stopped() {
+                return Ok(Ended::Stopped);
+            }
+            match self.turn(process).await? {
+                Next::Go => {}
+                Next::Wait(pause) => self.wait(pause).await,
+                Next::End(ended) => return Ok(ended),
+            }
+        }
+    }
+
+    /// At most one batch.
+    async fn turn<F, P>(&self, process: &mut F) -> Result<Next, PollerError>
+    where
+        F: FnMut(Vec<Entry>) -> P,
+        P: Future<Output = Report>,
+    {
+        let mapping = match self.mapping.read(&self.provider).await {
+            Err(MappingError::Unknown(_)) => return Ok(self.idle(Ended::Drained)),
+            mapping => mapping?,
+        };
+        if !mapping.enabled {
+            return Ok(self.idle(Ended::Disabled));
+        }
+        if self.stream.counts(&self.provider).await?.pending == 0 {
+            return Ok(self.idle(Ended::Drained));
+        }
+        if let Hold::Other { .. } = self.hold().await? {
+            return Ok(Next::Wait(self.settings.look_again));
+        }
+        let batch = self.stream.next_batch(&self.provider, mapping.batch_size).await?;
+        if batch.is_empty() {
+            return Ok(self.idle(Ended::Drained));
+        }
+        let report = self.while_holding(process(batch)).await;
+        let finished = self.stream.finish_batch(&self.provider, &self.holder, &report).await?;
+        Ok(self.after(report, finished))
+    }
+
+    fn after(&self, report: Report, finished: BatchFinished) -> Next {
+        let pause = match finished {
+            BatchFinished::Recorded { ended: 0, moved: false } => Next::Wait(self.settings.redeliver_after),
+            BatchFinished::Recorded { .. } => Next::Go,
+            BatchFinished::Fenced => Next::Wait(self.settings.look_again),
+        };
+        match report.stopped {
+            Some(Stopped::Asked) => Next::End(Ended::Stopped),
+            Some(Stopped::Storage(message)) => Next::End(Ended::Left(Stopped::Storage(message))),
+            Some(closed @ (Stopped::BreakerOpen | Stopped::WindowClosed)) => {
+                if self.settings.watch {
+                    return Next::Wait(self.settings.redeliver_after);
+                }
+                Next::End(Ended::Left(closed))
+            }
+            Some(Stopped::Deadline) | None => pause,
+        }
+    }
+
+    fn idle(&self, ended: Ended) -> Next {
+        if self.settings.watch { Next::Wait(self.settings.look_again) } else { Next::End(ended) }
+    }
+
+    /// Wait for `work` and renew the lease meanwhile.
+    async fn while_holding(&self, work: impl Future<Output = Report>) -> Report {
+        let mut renewals = interval(self.settings.lease / 3);
+        renewals.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        renewals.reset();
+        let renewing = async {
+            loop {
+                renewals.tick().await;
+                match self.hold().await {
+                    Ok(Hold::Held) => {}
+                    // The ledger's claims keep both from fetching the same; what this one finishes is recorded by the other.
+                    Ok(Hold::Other { until }) => {
+                        tracing::warn!(provider = self.provider, %until, "another poller delivers this stream now");
+                    }
+                    Err(error) => {
+                        tracing::warn!(provider = self.provider, %error, "the poller's lease was not renewed")
+                    }
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            report = work => report,
+            () = renewing => Report::default(),
+        }
+    }
+
+    async fn hold(&self) -> Result<Hold, DatabaseError> {
+        let now = self.clock.now();
+        let until = now.saturating_add(self.settings.lease).unwrap_or(Timestamp::MAX);
+        self.stream.hold(&self.provider, &self.holder, now, until).await
+    }
+
+    fn is_stopped(&self) -> bool {
+        *self.stop.borrow()
+    }
+
+    async fn wait(&self, pause: Duration) {
+        let mut stop = self.stop.clone();
+        tokio::select! {
+            biased;
+            // A sender that is gone will not stop anybody any more.
+            Ok(_) = stop.wait_for(|stopped| *stopped) => {}
+            () = sleep(pause) => {}
+        }
+    }
+}

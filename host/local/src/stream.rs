@@ -1,0 +1,315 @@
+//! The stream in SQLite: entries in order, a checkpoint, and what each entry came to.
+//!
+//! One shard a provider. A batch begins after the checkpoint and holds every entry from there, ended or not, as Kinesis
+//! delivers them; the checkpoint moves only past what has ended. One poller at a time delivers: it holds a lease.
+//!
+//! Ended entries before the checkpoint are not read again. They stay, and may be trimmed one day.
+
+use bytes::Bytes;
+use damper_core::item::{Entry, SequenceNumber};
+use damper_core::pipeline::report::{End, Report};
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::database::{Database, DatabaseError, Trouble};
+use crate::ledger::rows::{micros, timestamp};
+
+/// The largest entry that is fed, in bytes; Kinesis takes 1 MiB.
+pub const MAX_PAYLOAD_BYTES: usize = 1024 * 1024;
+/// The most payload of one batch, in bytes, as for a Lambda invocation; a batch has at least one entry nevertheless.
+pub const MAX_BATCH_BYTES: usize = 6 * 1024 * 1024;
+
+/// Every provider's stream in a [`Database`].
+#[derive(Debug, Clone)]
+pub struct SqliteStream {
+    database: Database,
+}
+
+/// What a stream's entries have come to: `fed = fetched + skipped + dead_letters + pending`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// All entries there ever were.
+    pub fed: u64,
+    /// Those whose record was fetched for them.
+    pub fetched: u64,
+    /// Those that another entry of the same identity settled.
+    pub skipped: u64,
+    /// Those that became dead letters; one that was redriven still counts here, and its new entry by itself.
+    pub dead_letters: u64,
+    /// Those that have not ended.
+    pub pending: u64,
+    /// When the oldest pending entry came in.
+    pub oldest_pending: Option<Timestamp>,
+}
+
+/// Whether a poller may deliver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hold {
+    /// It may, until the lease it asked for ends.
+    Held,
+    /// Another may, until then.
+    Other {
+        /// When that lease ends if it is not renewed.
+        until: Timestamp,
+    },
+}
+
+/// What finishing a batch changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BatchFinished {
+    /// Ends were recorded and the checkpoint was moved.
+    Recorded {
+        /// How many entries ended that had not before.
+        ended: u64,
+        /// Whether the checkpoint moved.
+        moved: bool,
+    },
+    /// Another poller holds the stream now and will see for itself; nothing was recorded.
+    Fenced,
+}
+
+/// Why entries were not fed. None of that call was.
+#[derive(Debug, thiserror::Error)]
+pub enum FeedError {
+    /// One is too large.
+    #[error(
+        "entry {position} of this feed has {length} bytes, more than {MAX_PAYLOAD_BYTES}: feed the id and its parameters only"
+    )]
+    TooLarge {
+        /// Which of the entries, counted from 1.
+        position: usize,
+        /// Its length in bytes.
+        length: usize,
+    },
+    /// The database failed.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+}
+
+impl SqliteStream {
+    /// The streams in this database.
+    #[must_use]
+    pub fn new(database: Database) -> Self {
+        Self { database }
+    }
+
+    /// Append entries in order, all in one transaction; they are durable when this returns how many there were. Some
+    /// thousands at a time are fast.
+    ///
+    /// # Errors
+    /// Where an entry is larger than [`MAX_PAYLOAD_BYTES`], or the database fails; then none was appended.
+    pub async fn feed(&self, provider: &str, payloads: Vec<Bytes>, arrived: Timestamp) -> Result<u64, FeedError> {
+        if let Some((index, payload)) = payloads.iter().enumerate().find(|(_, it)| it.len() > MAX_PAYLOAD_BYTES) {
+            return Err(FeedError::TooLarge { position: index.saturating_add(1), length: payload.len() });
+        }
+        let provider = provider.to_owned();
+        let work = move |connection: &Connection| append(connection, &provider, &payloads, arrived);
+        Ok(self.database.write(work).await?)
+    }
+
+    /// The entries after the checkpoint in order, ended ones too: at most `limit` of them and [`MAX_BATCH_BYTES`] of
+    /// payload, and at least one where there is one.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn next_batch(&self, provider: &str, limit: u32) -> Result<Vec<Entry>, DatabaseError> {
+        let provider = provider.to_owned();
+        self.database.read(move |connection| batch(connection, &provider, limit)).await
+    }
+
+    /// Record what a batch came to and move the checkpoint to just before `report.first_unfinished`, or past the batch. An
+    /// entry's first end stays; the checkpoint never moves back, nor past an entry that has not ended.
+    ///
+    /// # Errors
+    /// Where the report names a sequence number that is none of this stream's, or the database fails.
+    pub async fn finish_batch(
+        &self,
+        provider: &str,
+        holder: &str,
+        report: &Report,
+    ) -> Result<BatchFinished, DatabaseError> {
+        let (provider, holder) = (provider.to_owned(), holder.to_owned());
+        let (ended, first_unfinished) = (report.ended.clone(), report.first_unfinished.clone());
+        let work =
+            move |connection: &Connection| record(connection, &provider, &holder, &ended, first_unfinished.as_ref());
+        self.database.write(work).await
+    }
+
+    /// Become, or stay, the one who delivers this provider's batches.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn hold(
+        &self,
+        provider: &str,
+        holder: &str,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Hold, DatabaseError> {
+        let (provider, holder) = (provider.to_owned(), holder.to_owned());
+        let work = move |connection: &Connection| {
+            let mut take = connection.prepare_cached(HOLD)?;
+            if take.execute(params![provider, holder, micros(now), micros(until)])? == 1 {
+                return Ok(Hold::Held);
+            }
+            let until = connection
+                .prepare_cached("SELECT poller_until FROM shards WHERE provider = ?1")?
+                .query_row([&provider], |row| row.get::<_, Option<i64>>(0))?;
+            Ok(Hold::Other { until: until.map_or(Ok(now), |until| timestamp(until, "poller lease"))? })
+        };
+        self.database.write(work).await
+    }
+
+    /// Let another poller deliver at once. Does nothing where `holder` does not hold.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn free(&self, provider: &str, holder: &str) -> Result<(), DatabaseError> {
+        let (provider, holder) = (provider.to_owned(), holder.to_owned());
+        let work = move |connection: &Connection| {
+            connection.prepare_cached(FREE)?.execute(params![provider, holder])?;
+            Ok(())
+        };
+        self.database.write(work).await
+    }
+
+    /// What the provider's entries have come to; all zero where it has no stream.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn counts(&self, provider: &str) -> Result<Counts, DatabaseError> {
+        let provider = provider.to_owned();
+        self.database.read(move |connection| counts(connection, &provider)).await
+    }
+
+    /// The providers that have a stream, by name.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn providers(&self) -> Result<Vec<String>, DatabaseError> {
+        let work = |connection: &Connection| {
+            let mut statement = connection.prepare_cached("SELECT provider FROM shards ORDER BY provider")?;
+            let names = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+            Ok(names)
+        };
+        self.database.read(work).await
+    }
+}
+
+const HOLD: &str = "
+INSERT INTO shards (provider, poller, poller_until) VALUES (?1, ?2, ?4)
+ON CONFLICT DO UPDATE SET poller = ?2, poller_until = ?4
+WHERE poller IS NULL OR poller = ?2 OR poller_until <= ?3";
+
+const FREE: &str = "UPDATE shards SET poller = NULL, poller_until = NULL WHERE provider = ?1 AND poller = ?2";
+
+const COUNT_FED: &str = "
+INSERT INTO shards (provider, fed) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET fed = fed + ?2 RETURNING fed";
+
+const BATCH: &str = "
+SELECT sequence, arrived, payload FROM entries
+WHERE provider = ?1 AND sequence > (SELECT checkpoint FROM shards WHERE provider = ?1)
+ORDER BY sequence LIMIT ?2";
+
+const END: &str = "UPDATE entries SET outcome = ?3 WHERE provider = ?1 AND sequence = ?2 AND outcome IS NULL";
+
+const COUNT_ENDED: &str = "
+UPDATE shards SET fetched = fetched + ?2, skipped = skipped + ?3, dead_letters = dead_letters + ?4 WHERE provider = ?1";
+
+const FIRST_PENDING: &str = "
+SELECT MIN(sequence) FROM entries WHERE provider = ?1 AND sequence > ?2 AND sequence <= ?3 AND outcome IS NULL";
+
+const OLDEST_PENDING: &str = "
+SELECT arrived FROM entries
+WHERE provider = ?1 AND sequence > (SELECT checkpoint FROM shards WHERE provider = ?1) AND outcome IS NULL
+ORDER BY sequence LIMIT 1";
+
+/// Append within a transaction that somebody else has begun.
+pub(crate) fn append(
+    connection: &Connection,
+    provider: &str,
+    payloads: &[Bytes],
+    arrived: Timestamp,
+) -> Result<u64, Trouble> {
+    let count = i64::try_from(payloads.len()).unwrap_or(i64::MAX);
+    let fed: i64 = connection.prepare_cached(COUNT_FED)?.query_row(params![provider, count], |row| row.get(0))?;
+    let mut insert = connection
+        .prepare_cached("INSERT INTO entries (provider, sequence, arrived, payload) VALUES (?1, ?2, ?3, ?4)")?;
+    for (sequence, payload) in (fed.saturating_sub(count).saturating_add(1)..).zip(payloads) {
+        insert.execute(params![provider, sequence, micros(arrived), &payload[..]])?;
+    }
+    Ok(u64::try_from(count).unwrap_or_default())
+}
+
+fn batch(connection: &Connection, provider: &str, limit: u32) -> Result<Vec<Entry>, Trouble> {
+    let mut statement = connection.prepare_cached(BATCH)?;
+    let mut rows = statement.query(params![provider, limit])?;
+    let (mut entries, mut bytes) = (Vec::new(), 0_usize);
+    while let Some(row) = rows.next()? {
+        let payload = Bytes::from(row.get::<_, Vec<u8>>(2)?);
+        bytes = bytes.saturating_add(payload.len());
+        if bytes > MAX_BATCH_BYTES && !entries.is_empty() {
+            break;
+        }
+        let number: i64 = row.get(0)?;
+        let sequence = SequenceNumber::from(number.to_string().as_str());
+        entries.push(Entry { sequence, arrived: timestamp(row.get(1)?, "stream entry")?, payload });
+    }
+    Ok(entries)
+}
+
+fn record(
+    connection: &Connection,
+    provider: &str,
+    holder: &str,
+    ended: &[(SequenceNumber, End)],
+    first_unfinished: Option<&SequenceNumber>,
+) -> Result<BatchFinished, Trouble> {
+    let checkpoint: Option<i64> = connection
+        .prepare_cached("SELECT checkpoint FROM shards WHERE provider = ?1 AND poller = ?2")?
+        .query_row(params![provider, holder], |row| row.get(0))
+        .optional()?;
+    let Some(checkpoint) = checkpoint else { return Ok(BatchFinished::Fenced) };
+    let (mut fetched, mut skipped, mut dead, mut last) = (0_usize, 0_usize, 0_usize, checkpoint);
+    let mut update = connection.prepare_cached(END)?;
+    for (sequence, end) in ended {
+        let (outcome, count) = match end {
+            End::Fetched => ("fetched", &mut fetched),
+            End::Skipped => ("skipped", &mut skipped),
+            End::DeadLetter => ("dead-letter", &mut dead),
+        };
+        let sequence = number(sequence)?;
+        *count = count.saturating_add(update.execute(params![provider, sequence, outcome])?);
+        last = last.max(sequence);
+    }
+    connection.prepare_cached(COUNT_ENDED)?.execute(params![provider, fetched, skipped, dead])?;
+    let target = first_unfinished.map(number).transpose()?.map_or(last, |first| first.saturating_sub(1));
+    let pending: Option<i64> =
+        connection.prepare_cached(FIRST_PENDING)?.query_row(params![provider, checkpoint, target], |row| row.get(0))?;
+    let target = pending.map_or(target, |pending| pending.saturating_sub(1));
+    let moved = target > checkpoint;
+    if moved {
+        connection
+            .prepare_cached("UPDATE shards SET checkpoint = ?2 WHERE provider = ?1")?
+            .execute(params![provider, target])?;
+    }
+    let ended = fetched.saturating_add(skipped).saturating_add(dead);
+    Ok(BatchFinished::Recorded { ended: u64::try_from(ended).unwrap_or(u64::MAX), moved })
+}
+
+fn number(sequence: &SequenceNumber) -> Result<i64, Trouble> {
+    sequence.0.parse().map_err(|error| Trouble::unreadable("sequence number", format!("{sequence:?}: {error}")))
+}
+
+fn counts(connection: &Connection, provider: &str) -> Result<Counts, Trouble> {
+    let found = connection
+        .prepare_cached("SELECT fed, fetched, skipped, dead_letters FROM shards WHERE provider = ?1")?
+        .query_row([provider], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
+        .optional()?;
+    let Some((fed, fetched, skipped, dead_letters)) = found else { return Ok(Counts::default()) };
+    let pending = [fetched, skipped, dead_letters].iter().fold(fed, |rest: u64, ended| rest.saturating_sub(*ended));
+    let oldest: Option<i64> =
+        connection.prepare_cached(OLDEST_PENDING)?.query_row([provider], |row| row.get(0)).optional()?;
+    let oldest_pending = oldest.map(|micros| timestamp(micros, "stream entry")).transpose()?;
+    Ok(Counts { fed, fetched, skipped, dead_letters, pending, oldest_pending })
+}
