@@ -1,5 +1,6 @@
 //! How hard to press an API: small pure state machines. Time comes in, decisions go out; no I/O, no tokio, no clock.
 
+pub mod brake;
 pub mod breaker;
 pub mod limiter;
 pub mod pacer;

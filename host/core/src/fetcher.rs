@@ -1,6 +1,6 @@
 //! The port to a provider's business logic: fetch one record.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -58,34 +58,61 @@ impl FetchReport {
 /// The requests that may be in flight at one provider from this process. A fetch holds one permit; a fetcher that sends
 /// requests side by side takes one more for each, if there is one, and sends one after another if not.
 #[derive(Debug, Clone)]
-pub struct Permits(Arc<Semaphore>);
+pub struct Permits {
+    pool: Arc<Semaphore>,
+    /// When the last permit that is held back comes free.
+    held_until: Arc<Mutex<Option<Instant>>>,
+}
 
 impl Permits {
     /// A pool of `count` permits.
     #[must_use]
     pub fn new(count: u32) -> Self {
-        Self(Arc::new(Semaphore::new(count as usize)))
+        Self { pool: Arc::new(Semaphore::new(count as usize)), held_until: Arc::default() }
     }
 
     /// One permit, if one is free now. It is given back when dropped.
     #[must_use]
     pub fn try_acquire(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.0).try_acquire_owned().ok()
+        Arc::clone(&self.pool).try_acquire_owned().ok()
+    }
+
+    /// Keep a permit from others until `until`, though its request was given up: the API may still be working at it.
+    pub fn hold(&self, permit: OwnedSemaphorePermit, until: Instant) {
+        {
+            let mut held_until = self.held_until.lock().unwrap_or_else(PoisonError::into_inner);
+            *held_until = (*held_until).max(Some(until));
+        }
+        tokio::spawn(async move {
+            tokio::time::sleep_until(until).await;
+            drop(permit);
+        });
     }
 
     /// How many are free now.
     #[must_use]
-    pub fn available(&self) -> usize {
-        self.0.available_permits()
+    pub fn available(&self) -> u32 {
+        u32::try_from(self.pool.available_permits()).unwrap_or(u32::MAX)
+    }
+
+    /// When the last permit that is held back comes free, if that is after `now`.
+    pub(crate) fn held_until(&self, now: Instant) -> Option<Instant> {
+        self.held_until.lock().unwrap_or_else(PoisonError::into_inner).filter(|until| *until > now)
+    }
+
+    /// Wait until at least one permit is free.
+    pub(crate) async fn freed(&self) {
+        // The pool is never closed.
+        let _ = self.pool.acquire().await;
     }
 
     /// Add permits to the pool.
     pub(crate) fn grow(&self, by: u32) {
-        self.0.add_permits(by as usize);
+        self.pool.add_permits(by as usize);
     }
 
     /// Take free permits out of the pool for good; says how many were free.
     pub(crate) fn shrink(&self, by: u32) -> u32 {
-        u32::try_from(self.0.forget_permits(by as usize)).unwrap_or(u32::MAX)
+        u32::try_from(self.pool.forget_permits(by as usize)).unwrap_or(u32::MAX)
     }
 }

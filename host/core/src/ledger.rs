@@ -141,7 +141,7 @@ pub enum Claim {
 }
 
 /// A claim that expired.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Abandoned {
     /// The day of that claim.
     pub day: Day,

@@ -12,4 +12,8 @@ pub mod item;
 pub mod ledger;
 pub mod manifest;
 pub mod mapping;
+pub mod pipeline;
 pub mod record;
+pub mod sink;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;

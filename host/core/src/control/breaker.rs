@@ -1,13 +1,11 @@
-//! The breaker as it is kept in the control item, and the mass brake that opens it for an operator.
+//! The breaker as it is kept in the control item. What opens it is seen by `brake`; an operator closes it.
 //!
 //! ```text
-//!             a failure that needs a person, or the brake
-//!   CLOSED --------------------------------------------------> OPEN
-//!      ^                  `damper resume`                        |
-//!      +---------------------------------------------------------+
+//!             a failure that needs a person
+//!   CLOSED ------------------------------------> OPEN
+//!      ^            `damper resume`                |
+//!      +-------------------------------------------+
 //! ```
-
-use std::collections::VecDeque;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};

@@ -1,0 +1,166 @@
+//! The brake: sees from how fetches end whether a person is needed, and whether a failure is the record's own.
+//!
+//! It looks at the last twenty ends. A moved path or a bad release must not empty a stream into dead letters, and an
+//! outage must not spend the attempts of good records.
+
+use std::collections::VecDeque;
+
+/// How many ends are looked at.
+const WINDOW: usize = 20;
+/// So many would-be dead letters among them stop the provider: half.
+const TOO_MANY_DEAD: usize = WINDOW / 2;
+/// So many refusals or traps in a row, with no success between, stop it.
+const TOO_MANY_IN_A_ROW: usize = 3;
+
+/// How a fetch ended, as far as a person would care.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sign {
+    /// A record came.
+    Good,
+    /// The item would be given up on.
+    WouldDie,
+    /// The API refused our credential.
+    Unauthorized,
+    /// The component trapped.
+    Trapped,
+    /// The component cannot run, or lacks a secret.
+    Broken,
+    /// Anything that time may mend: throttled, unavailable, timed out, malformed but to be retried.
+    Passing,
+}
+
+/// Why a person is needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Alarm {
+    /// The API goes on refusing our credential.
+    Unauthorized,
+    /// The component goes on trapping.
+    Trapping,
+    /// The component cannot run, or lacks a secret.
+    Broken,
+    /// Half or more of twenty items would be dead letters.
+    MassDeath,
+}
+
+/// The last ends of a provider's fetches.
+#[derive(Debug, Clone, Default)]
+pub struct Brake {
+    recent: VecDeque<Sign>,
+    allowed_deaths: u32,
+}
+
+impl Brake {
+    /// Let `deaths` would-be dead letters pass without counting them: an operator has said that they are right.
+    pub fn allow(&mut self, deaths: u32) {
+        self.allowed_deaths = deaths;
+    }
+
+    /// How many may still pass.
+    #[must_use]
+    pub fn allowed(&self) -> u32 {
+        self.allowed_deaths
+    }
+
+    /// Forget what was seen: somebody has mended it.
+    pub fn reset(&mut self) {
+        self.recent.clear();
+    }
+
+    /// Take in one end. Says whether a person is needed.
+    pub fn saw(&mut self, sign: Sign) -> Option<Alarm> {
+        if sign == Sign::WouldDie && self.allowed_deaths > 0 {
+            self.allowed_deaths -= 1;
+            return None;
+        }
+        if self.recent.len() == WINDOW {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(sign);
+        match sign {
+            Sign::Broken => Some(Alarm::Broken),
+            Sign::Unauthorized if self.goes_on(sign) => Some(Alarm::Unauthorized),
+            Sign::Trapped if self.goes_on(sign) => Some(Alarm::Trapping),
+            Sign::WouldDie if self.count(sign) >= TOO_MANY_DEAD => Some(Alarm::MassDeath),
+            _ => None,
+        }
+    }
+
+    /// Whether other items succeed at present: then a failure is the record's own, and its attempt counts.
+    #[must_use]
+    pub fn others_succeed(&self) -> bool {
+        let good = self.count(Sign::Good);
+        good > 0 && good * 2 >= self.recent.len()
+    }
+
+    /// Either in a row without a success between, or half of all.
+    fn goes_on(&self, sign: Sign) -> bool {
+        let since_good = self.recent.iter().rev().take_while(|seen| **seen != Sign::Good);
+        since_good.filter(|seen| **seen == sign).count() >= TOO_MANY_IN_A_ROW || self.count(sign) >= TOO_MANY_DEAD
+    }
+
+    fn count(&self, sign: Sign) -> usize {
+        self.recent.iter().filter(|seen| **seen == sign).count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn alarms(brake: &mut Brake, signs: &[Sign]) -> Vec<Option<Alarm>> {
+        signs.iter().map(|sign| brake.saw(*sign)).collect()
+    }
+
+    #[test]
+    fn an_expired_key_stops_the_provider_at_the_third_refusal() {
+        let mut brake = Brake::default();
+        assert_eq!(
+            alarms(&mut brake, &[Sign::Good, Sign::Unauthorized, Sign::Unauthorized, Sign::Unauthorized]),
+            [None, None, None, Some(Alarm::Unauthorized)]
+        );
+    }
+
+    #[test]
+    fn one_forbidden_record_among_good_ones_stops_nothing() {
+        let mut brake = Brake::default();
+        for _ in 0..50 {
+            assert_eq!(alarms(&mut brake, &[Sign::Good, Sign::Unauthorized, Sign::Good]), [None; 3]);
+        }
+        assert!(brake.others_succeed());
+    }
+
+    #[test]
+    fn a_moved_path_stops_the_provider_within_twenty() {
+        let mut brake = Brake::default();
+        let first = (1..=20).find(|_| brake.saw(Sign::WouldDie).is_some());
+        assert_eq!(first, Some(10));
+    }
+
+    #[test]
+    fn some_unknown_records_are_no_alarm() {
+        let mut brake = Brake::default();
+        for _ in 0..100 {
+            assert_eq!(alarms(&mut brake, &[Sign::Good, Sign::WouldDie, Sign::Good]), [None; 3]);
+        }
+    }
+
+    #[test]
+    fn an_operator_may_let_dead_letters_pass() {
+        let mut brake = Brake::default();
+        brake.allow(30);
+        assert!((0..30).all(|_| brake.saw(Sign::WouldDie).is_none()));
+        assert_eq!(brake.allowed(), 0);
+        assert!((0..9).all(|_| brake.saw(Sign::WouldDie).is_none()));
+        assert_eq!(brake.saw(Sign::WouldDie), Some(Alarm::MassDeath));
+    }
+
+    #[test]
+    fn in_an_outage_no_failure_is_the_records_own() {
+        let mut brake = Brake::default();
+        assert!(!brake.others_succeed(), "nothing is known yet");
+        alarms(&mut brake, &[Sign::Good; 20]);
+        assert!(brake.others_succeed());
+        alarms(&mut brake, &[Sign::Passing; 11]);
+        assert!(!brake.others_succeed());
+    }
+}

@@ -1,0 +1,305 @@
+//! One try at one item, once it has a permit: claim, recover, fetch, judge. It runs beside others and shares only [`Call`].
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
+
+use crate::control::brake::{Alarm, Sign};
+use crate::control::limiter::{Admission, Outcome, Permit};
+use crate::day::Day;
+use crate::dead_letter::{DeadLetter, Reason};
+use crate::fetcher::{FetchReport, FetchRequest};
+use crate::item::SequenceNumber;
+use crate::ledger::{Abandoned, Claim, ClaimRequest, Claimed, Release};
+use crate::manifest::OnLeaseExpiry;
+use crate::pipeline::batch::{Work, WorkIndex};
+use crate::pipeline::call::Call;
+use crate::pipeline::report::End;
+use crate::pipeline::slots::MARGIN;
+use crate::pipeline::verdict::{Circumstances, Verdict, judge, outcome, sign};
+use crate::record::{Failure, Fetched};
+use crate::sink::Line;
+
+/// The longest wait for the pacer between a claim and its fetch; a longer one gives the claim back.
+const LONGEST_TURN: Duration = Duration::from_secs(1);
+
+/// One try, ended.
+#[derive(Debug)]
+pub(crate) struct Attempted {
+    /// At which work.
+    pub(crate) index: WorkIndex,
+    /// With what result.
+    pub(crate) step: Step,
+    /// Why a person is needed, if so.
+    pub(crate) alarm: Option<(Alarm, String)>,
+}
+
+/// What came of one try.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// The item had been settled before.
+    Settled { by: SequenceNumber, end: End },
+    /// It cannot be had before this time: held by another, waiting after a failure.
+    NotBefore(Timestamp),
+    /// It failed and is tried again at this instant.
+    Retry(Instant),
+    /// It was claimed but its fetch could not start any more, and is given back.
+    NotStarted,
+    /// An abandoned owner has stored it.
+    Recovered(Claimed),
+    /// A record came.
+    Fetched { claimed: Claimed, line: Vec<u8> },
+    /// It is to be given up on.
+    GiveUp { claimed: Claimed, letter: Box<DeadLetter> },
+    /// The ledger or the sink failed.
+    StorageFailed(String),
+}
+
+/// A claim that was granted, with all that the rest of the try needs.
+struct Granted {
+    claimed: Claimed,
+    attempt: u32,
+    abandoned: Vec<Abandoned>,
+}
+
+/// Try one item. The permit comes back when the try ends, or when the API can no longer be working at it.
+pub(crate) async fn attempt(
+    call: Arc<Call>,
+    index: WorkIndex,
+    work: Arc<Work>,
+    failures: u32,
+    permit: OwnedSemaphorePermit,
+) -> Attempted {
+    let mut alarm = None;
+    let claimed = claim(&call, &work).await;
+    if claimed.is_err() {
+        call.turn_taken();
+    }
+    let step = match claimed {
+        Ok(granted) => match before_fetch(&call, &work, &granted).await {
+            Some(step) => {
+                call.turn_taken();
+                step
+            }
+            None => fetch(&call, &work, granted, failures, permit, &mut alarm).await,
+        },
+        Err(step) => step,
+    };
+    Attempted { index, step, alarm }
+}
+
+async fn claim(call: &Call, work: &Work) -> Result<Granted, Step> {
+    let now = call.clock().now();
+    let today = call.window().day(now);
+    let request = ClaimRequest {
+        provider: call.provider(),
+        identity: &work.identity,
+        sequence: &work.sequence,
+        today,
+        since: call.window().day(work.arrived).min(today),
+        owner: &call.owner,
+        now,
+        lease: now.saturating_add(call.lease).unwrap_or(now),
+    };
+    match call.ledger().claim(request).await {
+        Ok(Claim::Granted { attempt, abandoned }) => {
+            let claimed =
+                Claimed { identity: work.identity.clone(), day: today, sequence: work.sequence.clone() };
+            Ok(Granted { claimed, attempt, abandoned })
+        }
+        Ok(Claim::Done { by }) => Err(Step::Settled { by, end: End::Fetched }),
+        Ok(Claim::Dead { by }) => Err(Step::Settled { by, end: End::DeadLetter }),
+        Ok(Claim::Held { until } | Claim::Waiting { until }) => Err(Step::NotBefore(until)),
+        Err(error) => Err(Step::StorageFailed(error.to_string())),
+    }
+}
+
+/// What can settle a claimed item without a fetch: an abandoned owner's objects, age, spent attempts.
+async fn before_fetch(call: &Call, work: &Work, granted: &Granted) -> Option<Step> {
+    let Granted { claimed, attempt, abandoned } = granted;
+    if !abandoned.is_empty() {
+        match call.has_stored(abandoned, &work.identity).await {
+            Ok(true) => return Some(Step::Recovered(claimed.clone())),
+            Ok(false) => {}
+            Err(error) => return Some(Step::StorageFailed(error.to_string())),
+        }
+    }
+    let retry = &call.manifest().retry;
+    let spent = attempt.saturating_sub(1);
+    let age = call.clock().now().duration_since(work.arrived).unsigned_abs();
+    let give_up = if !abandoned.is_empty() && retry.on_lease_expiry == OnLeaseExpiry::Park {
+        Some((Reason::Uncertain, "a claim expired while the API may have been called, and `on_lease_expiry` says park"))
+    } else if *attempt > retry.max_attempts {
+        Some((Reason::AttemptsSpent, "the last attempt's claim expired: its worker crashed or was too slow"))
+    } else if age > retry.max_item_age && work.arrived < call.clock().now() {
+        Some((Reason::TooOld, "the item is older than `max_item_age`"))
+    } else {
+        None
+    };
+    let (reason, message) = give_up?;
+    let letter = letter(call, work, reason, Failure::new(crate::record::FailureKind::Rejected, message), spent);
+    Some(Step::GiveUp { claimed: claimed.clone(), letter: Box::new(letter) })
+}
+
+async fn fetch(
+    call: &Call,
+    work: &Work,
+    granted: Granted,
+    failures: u32,
+    permit: OwnedSemaphorePermit,
+    alarm: &mut Option<(Alarm, String)>,
+) -> Step {
+    let Granted { claimed, attempt, .. } = granted;
+    let turn = turn(call).await;
+    call.turn_taken();
+    let Some(turn) = turn else {
+        return give_back(call, claimed, "its fetch could not start in time", call.clock().now()).await;
+    };
+    let request = FetchRequest {
+        id: work.item.id.clone(),
+        params: work.item.params.clone(),
+        attempt,
+        day: claimed.day,
+        timeout: call.manifest().limits.fetch_timeout,
+    };
+    let counted = call.progress().fetching();
+    let report = call.fetcher().fetch(request, call.permits.clone()).await;
+    drop(counted);
+    call.progress().sent(report.requests);
+    tell_limiter(call, &report, turn);
+    match report.unanswered_since {
+        // The API may still be working at it: nobody else gets this permit until it must be done.
+        Some(since) => {
+            call.permits.hold(permit, since + call.manifest().limits.fetch_timeout + MARGIN);
+        }
+        None => drop(permit),
+    }
+    match report.outcome {
+        Ok(record) => {
+            call.saw(Sign::Good);
+            Step::Fetched { line: line(call, work, &record, claimed.day, attempt), claimed }
+        }
+        Err(failure) => {
+            failed(call, work, claimed, attempt, failures, failure, alarm).await
+        }
+    }
+}
+
+/// Tell the limiter how the fetch ended, before anything else may start.
+fn tell_limiter(call: &Call, report: &FetchReport, turn: Permit) {
+    let outcome = match &report.outcome {
+        Ok(_) => Some(Outcome::Ok),
+        Err(failure) => outcome(failure),
+    };
+    let now = call.elapsed();
+    let mut limiter = call.limiter();
+    limiter.sent_more(now, report.requests.saturating_sub(1));
+    if let Some(outcome) = outcome {
+        limiter.completed(now, turn, outcome);
+    }
+}
+
+/// Wait for the limiter's word that the fetch may start. `None`: it may not start in time.
+async fn turn(call: &Call) -> Option<Permit> {
+    loop {
+        if Instant::now() > call.may_start_until() || call.is_stopping() {
+            return None;
+        }
+        let now = call.elapsed();
+        match call.try_start(now) {
+            Ok(permit) => return Some(permit),
+            Err(Admission::At(at)) if at.saturating_sub(now) <= LONGEST_TURN => {
+                tokio::time::sleep(at.saturating_sub(now)).await;
+            }
+            Err(_) => return None,
+        }
+    }
+}
+
+async fn failed(
+    call: &Call,
+    work: &Work,
+    claimed: Claimed,
+    attempt: u32,
+    failures: u32,
+    failure: Failure,
+    alarm: &mut Option<(Alarm, String)>,
+) -> Step {
+    let retry = &call.manifest().retry;
+    let circumstances =
+        Circumstances { attempt, failures, others_succeed: call.others_succeed(), retry, jitter: rand::random() };
+    let verdict = judge(&failure, circumstances);
+    *alarm = call.saw(sign(&failure, verdict)).map(|alarm| (alarm, failure.to_string()));
+    tracing::debug!(provider = call.provider(), id = work.item.id, attempt, %failure, ?verdict, "fetch failed");
+    match verdict {
+        Verdict::GiveUp(reason) => {
+            let letter = letter(call, work, reason, failure, attempt);
+            Step::GiveUp { claimed, letter: Box::new(letter) }
+        }
+        Verdict::Retry { wait, counted } => {
+            let now = call.clock().now();
+            let release = Release {
+                claimed,
+                counted,
+                not_before: now.saturating_add(wait).unwrap_or(now),
+                error: failure.to_string(),
+            };
+            let due = Instant::now() + wait;
+            match call.ledger().release(call.provider(), &call.owner, release).await {
+                Ok(()) => Step::Retry(due),
+                Err(error) => Step::StorageFailed(error.to_string()),
+            }
+        }
+    }
+}
+
+/// Give a claim back whose attempt does not count.
+async fn give_back(call: &Call, claimed: Claimed, why: &str, not_before: Timestamp) -> Step {
+    let release = Release { claimed, counted: false, not_before, error: why.to_owned() };
+    match call.ledger().release(call.provider(), &call.owner, release).await {
+        Ok(()) => Step::NotStarted,
+        Err(error) => Step::StorageFailed(error.to_string()),
+    }
+}
+
+fn line(call: &Call, work: &Work, record: &Fetched, day: Day, attempt: u32) -> Vec<u8> {
+    let identity = &call.manifest().identity;
+    let params: BTreeMap<&str, &str> = work
+        .item
+        .params
+        .iter()
+        .filter(|(name, _)| identity.contains(name))
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
+    let line = Line {
+        provider: call.provider(),
+        id: &work.item.id,
+        params,
+        day,
+        fetched_at: call.clock().now(),
+        attempt,
+        component: call.fetcher().digest(),
+    };
+    let mut text = Vec::with_capacity(record.body.len() + 512);
+    line.write(record, &mut text);
+    text
+}
+
+fn letter(call: &Call, work: &Work, reason: Reason, failure: Failure, attempts: u32) -> DeadLetter {
+    DeadLetter {
+        provider: call.provider().to_owned(),
+        sequence: work.sequence.clone(),
+        arrived: work.arrived,
+        died: call.clock().now(),
+        payload: work.payload.clone(),
+        reason,
+        message: failure.message,
+        status: failure.status,
+        attempts,
+        component: call.fetcher().digest().to_owned(),
+    }
+}

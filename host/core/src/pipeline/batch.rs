@@ -1,0 +1,256 @@
+//! A batch in work: entries parsed, duplicates collapsed, and for each identity what is left to do.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use crate::dead_letter::{DeadLetter, Reason};
+use crate::item::{Entry, Identity, Item, SequenceNumber};
+use crate::pipeline::report::{End, Report, Stopped};
+
+/// One identity to fetch: the work of all entries that name it.
+#[derive(Debug)]
+pub(crate) struct Work {
+    /// What to fetch.
+    pub(crate) item: Item,
+    /// Its identity.
+    pub(crate) identity: Identity,
+    /// The entry that stands for it: the first that names it.
+    pub(crate) sequence: SequenceNumber,
+    /// When that entry arrived.
+    pub(crate) arrived: Timestamp,
+    /// That entry's bytes.
+    pub(crate) payload: Bytes,
+}
+
+/// Which work of the batch.
+pub(crate) type WorkIndex = usize;
+
+/// How a work was settled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Settled {
+    /// Its record was stored for the work's own entry.
+    Fetched,
+    /// The work's own entry was given up on.
+    Dead,
+    /// It had been stored, or given up on, before: for this entry.
+    Before {
+        /// The entry.
+        by: SequenceNumber,
+        /// How that one ended.
+        end: End,
+    },
+}
+
+/// A batch and what is left of it.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    entries: Vec<(SequenceNumber, Option<End>)>,
+    works: Vec<Arc<Work>>,
+    entries_of: Vec<Vec<usize>>,
+    /// Entries that are no items, with the letters to keep.
+    unreadable: Vec<(usize, DeadLetter)>,
+    ready: VecDeque<WorkIndex>,
+    delayed: BTreeSet<(Instant, WorkIndex)>,
+    failures: BTreeMap<WorkIndex, u32>,
+}
+
+impl Batch {
+    /// Parse entries and collapse those of one identity.
+    pub(crate) fn parse(entries: Vec<Entry>, provider: &str, identity_params: &[String], now: Timestamp) -> Self {
+        let mut batch = Self::default();
+        let mut known: BTreeMap<Identity, WorkIndex> = BTreeMap::new();
+        for (position, entry) in entries.into_iter().enumerate() {
+            batch.entries.push((entry.sequence.clone(), None));
+            let parsed = Item::parse(&entry.payload)
+                .and_then(|item| item.identity(identity_params).map(|identity| (item, identity)));
+            let (item, identity) = match parsed {
+                Ok(parsed) => parsed,
+                Err(error) => {
+                    batch.unreadable.push((position, unreadable(provider, entry, error.to_string(), now)));
+                    continue;
+                }
+            };
+            let index = *known.entry(identity.clone()).or_insert_with(|| {
+                let Entry { sequence, arrived, payload } = entry;
+                batch.works.push(Arc::new(Work { item, identity, sequence, arrived, payload }));
+                batch.entries_of.push(Vec::new());
+                batch.ready.push_back(batch.works.len() - 1);
+                batch.works.len() - 1
+            });
+            if let Some(positions) = batch.entries_of.get_mut(index) {
+                positions.push(position);
+            }
+        }
+        batch
+    }
+
+    /// The letters of entries that are no items; to be handed out once.
+    pub(crate) fn take_unreadable(&mut self) -> Vec<(usize, DeadLetter)> {
+        std::mem::take(&mut self.unreadable)
+    }
+
+    /// An entry that is no item is kept as a dead letter.
+    pub(crate) fn unreadable_kept(&mut self, position: usize) -> End {
+        self.end(position, End::DeadLetter);
+        End::DeadLetter
+    }
+
+    /// The work behind an index.
+    pub(crate) fn work(&self, index: WorkIndex) -> Option<&Arc<Work>> {
+        self.works.get(index)
+    }
+
+    /// The next work that is due, taken out of the queue.
+    pub(crate) fn take_due(&mut self, now: Instant) -> Option<WorkIndex> {
+        while let Some((due, index)) = self.delayed.first().copied()
+            && due <= now
+        {
+            self.delayed.pop_first();
+            self.ready.push_back(index);
+        }
+        self.ready.pop_front()
+    }
+
+    /// Put a work back to the front: it was taken but could not start.
+    pub(crate) fn put_back(&mut self, index: WorkIndex) {
+        self.ready.push_front(index);
+    }
+
+    /// Try a work again when its time has come.
+    pub(crate) fn delay(&mut self, index: WorkIndex, due: Instant) {
+        self.delayed.insert((due, index));
+    }
+
+    /// Note that a work failed; says how often it had failed before.
+    pub(crate) fn failures(&self, index: WorkIndex) -> u32 {
+        self.failures.get(&index).copied().unwrap_or_default()
+    }
+
+    /// Note that a work failed.
+    pub(crate) fn failed(&mut self, index: WorkIndex) {
+        *self.failures.entry(index).or_default() += 1;
+    }
+
+    /// When the next delayed work is due.
+    pub(crate) fn next_due(&self) -> Option<Instant> {
+        self.delayed.first().map(|(due, _)| *due)
+    }
+
+    /// Whether nothing waits any more.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.ready.is_empty() && self.delayed.is_empty()
+    }
+
+    /// A work is settled: all of its entries end. One line in the sink is one entry fetched, one letter kept is one dead; the
+    /// entries beside them are skipped. Answers the ends, for counting.
+    pub(crate) fn settle(&mut self, index: WorkIndex, settled: &Settled) -> Vec<End> {
+        let positions = self.entries_of.get(index).cloned().unwrap_or_default();
+        let mut ends = Vec::with_capacity(positions.len());
+        for (rank, position) in positions.into_iter().enumerate() {
+            let sequence = self.entries.get(position).map(|(sequence, _)| sequence);
+            let end = match settled {
+                Settled::Fetched if rank == 0 => End::Fetched,
+                Settled::Dead if rank == 0 => End::DeadLetter,
+                Settled::Before { by, end } if sequence == Some(by) => *end,
+                _ => End::Skipped,
+            };
+            self.end(position, end);
+            ends.push(end);
+        }
+        ends
+    }
+
+    /// What came of the batch.
+    pub(crate) fn into_report(self, stopped: Option<Stopped>) -> Report {
+        let first_unfinished = self.entries.iter().find(|(_, end)| end.is_none()).map(|(sequence, _)| sequence.clone());
+        let ended = self.entries.into_iter().filter_map(|(sequence, end)| Some((sequence, end?))).collect();
+        Report { ended, first_unfinished, stopped }
+    }
+
+    fn end(&mut self, position: usize, end: End) {
+        if let Some((_, slot)) = self.entries.get_mut(position) {
+            *slot = Some(end);
+        }
+    }
+}
+
+fn unreadable(provider: &str, entry: Entry, message: String, now: Timestamp) -> DeadLetter {
+    DeadLetter {
+        provider: provider.to_owned(),
+        sequence: entry.sequence,
+        arrived: entry.arrived,
+        died: now,
+        payload: entry.payload,
+        reason: Reason::Unreadable,
+        message,
+        status: None,
+        attempts: 0,
+        component: String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn batch(payloads: &[&str]) -> Batch {
+        let entry = |(number, payload): (usize, &&str)| Entry {
+            sequence: SequenceNumber::from(number as u64),
+            arrived: Timestamp::UNIX_EPOCH,
+            payload: Bytes::copy_from_slice(payload.as_bytes()),
+        };
+        Batch::parse(payloads.iter().enumerate().map(entry).collect(), "demo", &[], Timestamp::UNIX_EPOCH)
+    }
+
+    fn ends(batch: Batch) -> Vec<(String, End)> {
+        batch.into_report(None).ended.into_iter().map(|(sequence, end)| (sequence.to_string(), end)).collect()
+    }
+
+    #[test]
+    fn entries_of_one_identity_are_one_work_and_one_line() {
+        let mut batch = batch(&[r#"{"id":"a"}"#, r#"{"id":"b"}"#, r#"{"id":"a","params":{"hint":"x"}}"#]);
+        assert_eq!(batch.works.len(), 2);
+        assert_eq!(batch.settle(0, &Settled::Fetched), [End::Fetched, End::Skipped]);
+        assert_eq!(ends(batch), [("0".into(), End::Fetched), ("2".into(), End::Skipped)]);
+    }
+
+    #[test]
+    fn a_redelivered_entry_counts_as_what_it_was() {
+        let mut batch = batch(&[r#"{"id":"a"}"#, r#"{"id":"a"}"#]);
+        batch.settle(0, &Settled::Before { by: SequenceNumber::from(1), end: End::Fetched });
+        assert_eq!(ends(batch), [("0".into(), End::Skipped), ("1".into(), End::Fetched)]);
+    }
+
+    #[test]
+    fn the_report_names_the_lowest_entry_that_has_not_ended() {
+        let mut batch = batch(&[r#"{"id":"a"}"#, r#"{"id":"b"}"#, r#"{"id":"c"}"#]);
+        batch.settle(0, &Settled::Fetched);
+        batch.settle(2, &Settled::Fetched);
+        assert_eq!(batch.into_report(None).first_unfinished, Some(SequenceNumber::from(1)));
+    }
+
+    #[test]
+    fn what_is_no_item_is_kept_with_its_bytes_and_blocks_nothing() {
+        let mut batch = batch(&["nonsense", r#"{"id":"a"}"#]);
+        let unreadable = batch.take_unreadable();
+        assert_eq!(unreadable.len(), 1);
+        assert_eq!(unreadable[0].1.payload, "nonsense");
+        assert_eq!(batch.take_due(Instant::now()), Some(0));
+        assert_eq!(batch.work(0).unwrap().item.id, "a");
+    }
+
+    #[test]
+    fn a_delayed_work_comes_when_it_is_due() {
+        let mut batch = batch(&[r#"{"id":"a"}"#]);
+        let now = Instant::now();
+        let index = batch.take_due(now).unwrap();
+        batch.delay(index, now + std::time::Duration::from_secs(1));
+        assert_eq!(batch.take_due(now), None);
+        assert!(!batch.is_drained());
+        assert_eq!(batch.take_due(now + std::time::Duration::from_secs(1)), Some(index));
+    }
+}

@@ -1,0 +1,353 @@
+//! The loop of one call of `process`: it starts tries while it may, takes in what they bring, and flushes chunks beside them.
+//!
+//! It alone owns the batch, the chunks and the slots; tries and flushes run as tasks and report back. It is finished when
+//! nothing runs, nothing waits for a flush, and nothing can start any more.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+
+use crate::control::brake::Alarm;
+use crate::control::breaker::{Breaker, OpenedBy};
+use crate::control::limiter::Admission;
+use crate::dead_letter::DeadLetter;
+use crate::ledger::{Claimed, Finish, Finished, Release};
+use crate::pipeline::Pipeline;
+use crate::pipeline::attempt::{Attempted, Step, attempt};
+use crate::pipeline::batch::{Batch, Settled, WorkIndex};
+use crate::pipeline::call::Call;
+use crate::pipeline::chunks::{Chunks, Waiting};
+use crate::pipeline::flush::{FlushFailure, Flushed, flush};
+use crate::pipeline::report::{End, Report, Stopped};
+use crate::pipeline::slots::Slots;
+use crate::sink::SinkError;
+
+/// What a call needs at its end, after the last fetch: a flush, the finishes, the report.
+pub(crate) const RESERVE: Duration = Duration::from_secs(5);
+/// A batch that made no progress waits at most so long before it is reported, so that redelivery does not spin.
+pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// One call of `process`.
+pub(crate) struct Run<'a> {
+    pipeline: &'a Arc<Pipeline>,
+    call: Arc<Call>,
+    batch: Batch,
+    chunks: Chunks,
+    slots: Slots,
+    tries: JoinSet<Attempted>,
+    flushing: JoinSet<Flushed>,
+    deadline: Instant,
+    /// Why nothing more is started.
+    stopped: Option<Stopped>,
+    progressed: bool,
+}
+
+/// Why nothing can start at the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Blocked {
+    /// Nothing is due.
+    NothingDue,
+    /// All permits are in use.
+    Permits,
+    /// Not before this instant.
+    Until(Instant),
+    /// A try that claims has to take its turn first.
+    Turn,
+    /// Chunks have to be flushed first.
+    Flush,
+    /// Never again in this call.
+    ForGood,
+}
+
+impl<'a> Run<'a> {
+    pub(crate) fn new(pipeline: &'a Arc<Pipeline>, call: Arc<Call>, batch: Batch, slots: Slots, deadline: Instant) -> Self {
+        let mut run = Self {
+            pipeline,
+            call,
+            batch,
+            chunks: Chunks::default(),
+            slots,
+            tries: JoinSet::new(),
+            flushing: JoinSet::new(),
+            deadline,
+            stopped: None,
+            progressed: false,
+        };
+        let today = run.pipeline.today();
+        for (position, letter) in run.batch.take_unreadable() {
+            run.chunks.dead(Waiting::Unreadable(position), today, None, letter);
+        }
+        run
+    }
+
+    /// Work until nothing can be done any more.
+    pub(crate) async fn until_done(&mut self) {
+        loop {
+            self.renew_slots_if_due().await;
+            let blocked = self.launch();
+            self.flush_if_due(blocked);
+            if self.is_over(blocked) {
+                return;
+            }
+            let wake = self.wake(blocked);
+            tokio::select! {
+                biased;
+                Some(tried) = self.tries.join_next() => match tried {
+                    Ok(tried) => self.tried(tried).await,
+                    Err(error) => self.stop(Stopped::Storage(format!("a try ended without a result: {error}"))),
+                },
+                Some(flushed) = self.flushing.join_next() => match flushed {
+                    Ok(flushed) => self.flushed(flushed).await,
+                    Err(error) => self.stop(Stopped::Storage(format!("a flush ended without a result: {error}"))),
+                },
+                () = self.call.stopped(), if self.stopped.is_none() => self.stop(Stopped::Asked),
+                () = self.call.permits.freed(), if blocked == Blocked::Permits => {}
+                () = self.call.turn(), if blocked == Blocked::Turn => {}
+                () = sleep_until(wake) => {}
+            }
+        }
+    }
+
+    /// Give everything back and say what came of the batch.
+    pub(crate) async fn report(self) -> Report {
+        let Self { pipeline, call, batch, slots, deadline, stopped, progressed, .. } = self;
+        if let Err(error) = slots.give_back(call.ledger(), call.clock()).await {
+            tracing::warn!(provider = call.provider(), %error, "slots were not given back; they run out by themselves");
+        }
+        // Redelivery is at once: what has to wait, for another's claim or a gate, waits here.
+        if !progressed && stopped.is_none() && !batch.is_drained() {
+            pipeline.wait(batch.next_due(), deadline, &call).await;
+        }
+        if let Err(error) = pipeline.keep_allowance().await {
+            tracing::warn!(provider = call.provider(), %error, "the grant of dead letters was not written back");
+        }
+        batch.into_report(stopped)
+    }
+
+    /// Start tries while work is due and the limiter, the slots and the time allow it. Says what is in the way.
+    fn launch(&mut self) -> Blocked {
+        let last_start = self.slots.launch_until().min(self.last_start());
+        self.call.let_start_until(last_start);
+        loop {
+            let now = Instant::now();
+            if self.stopped.is_some() || now > self.last_start() {
+                return Blocked::ForGood;
+            }
+            if !self.chunks.have_room() {
+                return Blocked::Flush;
+            }
+            if now > last_start {
+                return Blocked::Until(self.slots.next_renewal());
+            }
+            if !self.call.may_queue() {
+                return Blocked::Turn;
+            }
+            let in_use = self.slots.in_use();
+            match self.call.limiter().admit(self.call.elapsed(), in_use) {
+                Admission::Now => {}
+                Admission::At(at) => return Blocked::Until(now + at.saturating_sub(self.call.elapsed())),
+                Admission::AfterCompletion => return Blocked::Permits,
+            }
+            let Some(index) = self.batch.take_due(now) else { return Blocked::NothingDue };
+            let Some(permit) = self.call.permits.try_acquire() else {
+                self.batch.put_back(index);
+                return Blocked::Permits;
+            };
+            let Some(work) = self.batch.work(index).map(Arc::clone) else { continue };
+            self.call.queued();
+            self.tries.spawn(attempt(Arc::clone(&self.call), index, work, self.batch.failures(index), permit));
+        }
+    }
+
+    /// The last instant at which a fetch may start and still end before the deadline and the window's end.
+    fn last_start(&self) -> Instant {
+        let needs = self.pipeline.manifest.limits.fetch_timeout + RESERVE;
+        let by_deadline = self.deadline.checked_sub(needs).unwrap_or(self.deadline);
+        match self.pipeline.window_closes() {
+            Some(closes) => by_deadline.min(closes.checked_sub(self.pipeline.manifest.limits.fetch_timeout).unwrap_or(closes)),
+            None => by_deadline,
+        }
+    }
+
+    async fn renew_slots_if_due(&mut self) {
+        let may_need_more = self.stopped.is_none() || !self.tries.is_empty();
+        if !may_need_more || Instant::now() < self.slots.next_renewal() {
+            return;
+        }
+        if let Err(error) = self.slots.renew(self.call.ledger(), self.call.clock()).await {
+            return self.stop(Stopped::Storage(error.to_string()));
+        }
+        match self.pipeline.control().await.map(|control| self.pipeline.gate(&control)) {
+            Ok(None) => {}
+            Ok(Some(gate)) => self.stop(gate.why),
+            Err(error) => self.stop(Stopped::Storage(error.to_string())),
+        }
+    }
+
+    /// Start a flush where one is due, or where nothing else is left to do.
+    fn flush_if_due(&mut self, blocked: Blocked) {
+        let idle = self.tries.is_empty() && matches!(blocked, Blocked::NothingDue | Blocked::ForGood | Blocked::Flush);
+        if !self.flushing.is_empty() {
+            return;
+        }
+        if let Some(due) = self.chunks.take_due(Instant::now(), idle) {
+            let (stores, provider) = (self.pipeline.stores.clone(), self.call.provider().to_owned());
+            self.flushing.spawn(flush(stores, provider, self.call.owner.clone(), due));
+        }
+    }
+
+    fn is_over(&self, blocked: Blocked) -> bool {
+        let quiet = self.tries.is_empty() && self.flushing.is_empty() && self.chunks.are_empty();
+        quiet
+            && match blocked {
+                Blocked::ForGood => true,
+                Blocked::NothingDue => self.batch.next_due().is_none_or(|due| due > self.last_start()),
+                Blocked::Until(instant) => instant > self.last_start(),
+                Blocked::Permits | Blocked::Turn | Blocked::Flush => false,
+            }
+    }
+
+    /// When to look again though nothing has happened.
+    fn wake(&self, blocked: Blocked) -> Instant {
+        let due = match blocked {
+            Blocked::NothingDue => self.batch.next_due(),
+            Blocked::Until(instant) => Some(instant),
+            Blocked::Permits | Blocked::Turn | Blocked::Flush | Blocked::ForGood => None,
+        };
+        let renewal = (blocked != Blocked::ForGood).then(|| self.slots.next_renewal());
+        let flush = self.chunks.due().filter(|_| self.flushing.is_empty());
+        // Nothing starts after this; a loop without events must see it.
+        let end = (blocked != Blocked::ForGood).then(|| self.last_start() + Duration::from_millis(1));
+        [due, renewal, flush, end].into_iter().flatten().min().unwrap_or_else(|| Instant::now() + LONGEST_WAIT)
+    }
+
+    /// Take in what a try brought.
+    async fn tried(&mut self, tried: Attempted) {
+        let Attempted { index, step, alarm } = tried;
+        match step {
+            Step::Settled { by, end } => self.settle(index, &Settled::Before { by, end }),
+            Step::NotBefore(until) => self.batch.delay(index, self.instant(until)),
+            Step::Retry(due) => {
+                self.pipeline.progress.retrying();
+                self.batch.failed(index);
+                self.batch.delay(index, due);
+            }
+            Step::NotStarted => self.batch.delay(index, Instant::now()),
+            Step::Recovered(claimed) => self.chunks.recovered(index, claimed),
+            Step::Fetched { claimed, line } => self.chunks.fetched(index, claimed, &line),
+            Step::GiveUp { claimed, letter } => self.give_up(index, claimed, *letter, alarm.is_some()).await,
+            Step::StorageFailed(message) => self.stop(Stopped::Storage(message)),
+        }
+        if let Some((alarm, failure)) = alarm {
+            self.alarmed(alarm, &failure).await;
+        }
+    }
+
+    /// An item is to be given up on, unless a person is needed first: then it is kept for after the mend.
+    async fn give_up(&mut self, index: WorkIndex, claimed: Claimed, letter: DeadLetter, alarmed: bool) {
+        if alarmed || self.stopped == Some(Stopped::BreakerOpen) {
+            self.keep_for_later(index, claimed).await;
+        } else {
+            self.chunks.dead(Waiting::Work(index), claimed.day, Some(claimed), letter);
+        }
+    }
+
+    /// A person is needed: open the breaker and keep what would have died of it.
+    async fn alarmed(&mut self, alarm: Alarm, failure: &str) {
+        if self.stopped == Some(Stopped::BreakerOpen) {
+            return;
+        }
+        let reason = match alarm {
+            Alarm::Unauthorized => format!("the API refuses our credential: {failure}"),
+            Alarm::Trapping => format!("the component traps: {failure}"),
+            Alarm::Broken => format!("the component cannot run: {failure}"),
+            Alarm::MassDeath => format!("half or more of twenty items would be dead letters; the last: {failure}"),
+        };
+        self.stop(Stopped::BreakerOpen);
+        tracing::error!(provider = self.call.provider(), reason, "the breaker opens: an operator is needed");
+        let breaker = Breaker::Open { since: self.call.clock().now(), by: OpenedBy::Config, reason };
+        if let Err(error) = self.pipeline.open_breaker(&breaker).await {
+            self.stopped = Some(Stopped::Storage(error.to_string()));
+        }
+        for (index, claimed) in self.chunks.reprieve() {
+            self.keep_for_later(index, claimed).await;
+        }
+    }
+
+    async fn keep_for_later(&mut self, index: WorkIndex, claimed: Claimed) {
+        let release = Release {
+            claimed,
+            counted: false,
+            not_before: self.call.clock().now(),
+            error: "kept for after the breaker is closed".to_owned(),
+        };
+        if let Err(error) = self.call.ledger().release(self.call.provider(), &self.call.owner, release).await {
+            tracing::warn!(provider = self.call.provider(), %error, "a claim was not given back; it runs out by itself");
+        }
+        self.batch.delay(index, Instant::now());
+    }
+
+    /// Take in what a flush brought.
+    async fn flushed(&mut self, flushed: Flushed) {
+        for (waiting, finish, finished) in flushed.finished {
+            match (waiting, finished) {
+                (Waiting::Unreadable(position), _) => {
+                    let end = self.batch.unreadable_kept(position);
+                    self.ended(end);
+                }
+                (Waiting::Work(index), Finished::Written) => {
+                    let settled = if matches!(finish, Finish::Fetched(_)) { Settled::Fetched } else { Settled::Dead };
+                    self.settle(index, &settled);
+                }
+                // Whoever took the claim over has found our object, or will; the next claim tells.
+                (Waiting::Work(index), Finished::Fenced) => self.batch.delay(index, Instant::now()),
+            }
+        }
+        match flushed.failure {
+            None => {}
+            Some(FlushFailure::Ledger(error)) => self.stop(Stopped::Storage(error.to_string())),
+            Some(FlushFailure::Store(error, finishes)) => self.not_stored(&error, finishes).await,
+        }
+    }
+
+    /// Nothing of a chunk was stored: its items are given back, to be fetched again.
+    async fn not_stored(&mut self, error: &SinkError, finishes: Vec<(Waiting, Finish)>) {
+        self.stop(Stopped::Storage(error.to_string()));
+        for (waiting, finish) in finishes {
+            let claimed = match finish {
+                Finish::Fetched(claimed) => Some(claimed),
+                Finish::Dead { claimed, .. } => claimed,
+            };
+            if let (Waiting::Work(index), Some(claimed)) = (waiting, claimed) {
+                self.keep_for_later(index, claimed).await;
+            }
+        }
+    }
+
+    fn settle(&mut self, index: WorkIndex, settled: &Settled) {
+        for end in self.batch.settle(index, settled) {
+            self.ended(end);
+        }
+    }
+
+    fn ended(&mut self, end: End) {
+        self.progressed = true;
+        self.pipeline.progress.ended(end);
+    }
+
+    /// Start nothing more; the first reason stands.
+    fn stop(&mut self, why: Stopped) {
+        if self.stopped.is_none() {
+            self.stopped = Some(why);
+        }
+        self.call.stop();
+    }
+
+    fn instant(&self, timestamp: Timestamp) -> Instant {
+        let wait = timestamp.duration_since(self.call.clock().now());
+        Instant::now() + Duration::try_from(wait).unwrap_or_default()
+    }
+}

@@ -1,0 +1,125 @@
+//! This call's share of the provider's slots: what makes the hard cap hold across processes.
+//!
+//! Slots count for their owner until a time that every renewal moves on. Who cannot renew stops launching, early enough for
+//! the last fetch to end while its slot still counts.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::clock::WallClock;
+use crate::fetcher::Permits;
+use crate::ledger::{Ledger, LedgerError, Owner, SlotRequest};
+use crate::manifest::Limits;
+
+/// The longest time between two renewals.
+const LONGEST_RENEWAL: Duration = Duration::from_secs(10);
+/// The shortest time between two renewals, and between two tries for slots that others have.
+const SHORTEST_RENEWAL: Duration = Duration::from_secs(1);
+/// What clocks and answers may be late.
+pub(crate) const MARGIN: Duration = Duration::from_secs(1);
+
+/// The slots that one owner has.
+#[derive(Debug)]
+pub(crate) struct Slots {
+    provider: String,
+    owner: Owner,
+    cap: u32,
+    want: u32,
+    granted: u32,
+    /// Permits in use that are not ours any more: a renewal gave fewer than before.
+    owed: u32,
+    fetch_timeout: Duration,
+    permits: Permits,
+    launch_until: Instant,
+    next_renewal: Instant,
+}
+
+impl Slots {
+    /// No slots yet; [`Slots::renew`] gets them. One is left to ad-hoc fetches where there are two or more.
+    pub(crate) fn new(provider: &str, owner: &Owner, limits: &Limits) -> Self {
+        let cap = limits.max_concurrency.get();
+        let now = Instant::now();
+        Self {
+            provider: provider.to_owned(),
+            owner: owner.clone(),
+            cap,
+            want: if cap >= 2 { cap - 1 } else { cap },
+            granted: 0,
+            owed: 0,
+            fetch_timeout: limits.fetch_timeout,
+            permits: Permits::new(0),
+            launch_until: now,
+            next_renewal: now,
+        }
+    }
+
+    /// The permits that stand for the slots.
+    pub(crate) fn permits(&self) -> &Permits {
+        &self.permits
+    }
+
+    /// How many permits are out.
+    pub(crate) fn in_use(&self) -> u32 {
+        (self.granted + self.owed).saturating_sub(self.permits.available())
+    }
+
+    /// Until when a fetch may start.
+    pub(crate) fn launch_until(&self) -> Instant {
+        if self.owed > 0 { Instant::now() } else { self.launch_until }
+    }
+
+    /// When to renew next.
+    pub(crate) fn next_renewal(&self) -> Instant {
+        self.next_renewal
+    }
+
+    /// Acquire or renew.
+    pub(crate) async fn renew(&mut self, ledger: &dyn Ledger, clock: &WallClock) -> Result<(), LedgerError> {
+        let asked = Instant::now();
+        let renewal = self.fetch_timeout.clamp(SHORTEST_RENEWAL, LONGEST_RENEWAL);
+        let counts_for = renewal + self.fetch_timeout + MARGIN;
+        let granted = self.request(ledger, clock, self.want, counts_for).await?;
+        self.resize(granted);
+        self.launch_until = asked + renewal;
+        // Half way, so that one slow renewal does not stop anything; sooner while others have what we want.
+        let pause = if self.granted < self.want { SHORTEST_RENEWAL } else { renewal / 2 };
+        self.next_renewal = asked + pause;
+        Ok(())
+    }
+
+    /// Give back all slots but those whose requests the API may still be working at; these count until it must be done.
+    pub(crate) async fn give_back(mut self, ledger: &dyn Ledger, clock: &WallClock) -> Result<(), LedgerError> {
+        let now = Instant::now();
+        let held = self.permits.held_until(now).map(|until| (self.in_use(), until - now));
+        let (want, counts_for) = held.unwrap_or((0, Duration::ZERO));
+        self.granted = self.request(ledger, clock, want, counts_for).await?;
+        Ok(())
+    }
+
+    async fn request(
+        &self,
+        ledger: &dyn Ledger,
+        clock: &WallClock,
+        want: u32,
+        counts_for: Duration,
+    ) -> Result<u32, LedgerError> {
+        let now = clock.now();
+        let until = now.saturating_add(counts_for).unwrap_or(now);
+        ledger.slots(&self.provider, SlotRequest { owner: &self.owner, want, cap: self.cap, now, until }).await
+    }
+
+    fn resize(&mut self, granted: u32) {
+        self.owed -= self.permits.shrink(self.owed);
+        if granted >= self.granted {
+            let grown = granted - self.granted;
+            let paid = grown.min(self.owed);
+            self.owed -= paid;
+            self.permits.grow(grown - paid);
+        } else {
+            let lost = self.granted - granted;
+            self.owed += lost - self.permits.shrink(lost);
+        }
+        self.granted = granted;
+    }
+}

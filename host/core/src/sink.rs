@@ -1,0 +1,82 @@
+//! Where records go: newline-delimited JSON in an object store, `PROVIDER/DAY/OWNER/CHUNK.ndjson`.
+//!
+//! Objects are created, never overwritten. An owner numbers its chunks of a day without a gap, so whoever recovers an
+//! expired claim can *seal* that owner: it creates the next number, empty. From then on the owner's own next put fails, and
+//! what the recoverer has read is all that there will ever be. See `recovery`.
+
+mod line;
+mod recovery;
+
+use bytes::Bytes;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
+
+use crate::day::Day;
+use crate::ledger::Owner;
+
+pub use line::{Line, LineKey};
+pub use recovery::{Recoveries, recover};
+
+/// The object of one chunk.
+#[must_use]
+pub fn object_path(provider: &str, day: Day, owner: &Owner, chunk: u32) -> Path {
+    Path::from(format!("{provider}/{day}/{owner}/{chunk:06}.ndjson"))
+}
+
+/// The folder of one owner's chunks of a day.
+#[must_use]
+pub fn owner_folder(provider: &str, day: Day, owner: &Owner) -> Path {
+    Path::from(format!("{provider}/{day}/{owner}"))
+}
+
+/// Why the sink did not take or give what it should.
+#[derive(Debug, thiserror::Error)]
+pub enum SinkError {
+    /// The object is there already: this owner was taken for dead and sealed. What it has not stored is not its any more.
+    #[error("{0} exists already: another worker took this one for dead and recovers its items")]
+    Sealed(Path),
+    /// The store failed.
+    #[error("cannot {action} {path}: {message}")]
+    Store {
+        /// What was tried.
+        action: &'static str,
+        /// With which object.
+        path: Path,
+        /// What the store said.
+        message: String,
+    },
+}
+
+/// Create an object.
+///
+/// # Errors
+/// [`SinkError::Sealed`] where it exists, [`SinkError::Store`] where the store fails.
+pub async fn create(store: &dyn ObjectStore, path: &Path, content: Bytes) -> Result<(), SinkError> {
+    let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+    match store.put_opts(path, content.into(), options).await {
+        Ok(_) => Ok(()),
+        Err(object_store::Error::AlreadyExists { .. }) => Err(SinkError::Sealed(path.clone())),
+        Err(error) => Err(store_error("write", path, &error)),
+    }
+}
+
+/// Read a whole object.
+async fn read(store: &dyn ObjectStore, path: &Path) -> Result<Bytes, SinkError> {
+    let answer = store.get(path).await.map_err(|error| store_error("read", path, &error))?;
+    answer.bytes().await.map_err(|error| store_error("read", path, &error))
+}
+
+/// An error with all its causes: the outermost alone seldom says what is wrong.
+fn store_error(action: &'static str, path: &Path, error: &object_store::Error) -> SinkError {
+    let mut message = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        let text = inner.to_string();
+        if !message.contains(&text) {
+            message.push_str(": ");
+            message.push_str(&text);
+        }
+        cause = inner.source();
+    }
+    SinkError::Store { action, path: path.clone(), message }
+}
