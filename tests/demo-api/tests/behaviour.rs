@@ -173,7 +173,8 @@ async fn beyond_the_rate_answers_429_with_retry_after() {
     }
     assert_eq!(statuses, [200, 200, 200, 429, 429]);
     assert_eq!(api.stats().by_status, BTreeMap::from([(200, 3), (429, 2)]));
-    assert_eq!(caller.get("/records/6").await.headers["retry-after"], "10");
+    let seconds = caller.get("/records/6").await.headers["retry-after"].to_str().unwrap().to_owned();
+    assert!((5..=10).contains(&seconds.parse::<u32>().unwrap()), "{seconds}");
 
     caller.put_control(json!({"retry_after": "http_date"})).await;
     let date = caller.get("/records/7").await.headers["retry-after"].to_str().unwrap().to_owned();
@@ -200,7 +201,8 @@ async fn beyond_the_concurrency_cap_answers_429() {
 
 #[tokio::test]
 async fn an_outage_begins_and_ends_by_itself() {
-    let (api, caller) = start(json!({"outage": {"after_ms": 200, "for_ms": 300}}));
+    let (api, caller) = start(json!({}));
+    caller.put_control(json!({"outage": {"after_ms": 500, "for_ms": 300}})).await;
     let mut statuses = Vec::new();
     while !statuses.ends_with(&[503, 200]) {
         let status = caller.get("/records/1").await.status;
@@ -211,8 +213,8 @@ async fn an_outage_begins_and_ends_by_itself() {
     assert_eq!(statuses, [200, 503, 200]);
     let log = api.log();
     let dark: Vec<_> = log.iter().filter(|line| line.status == Some(503)).collect();
-    let lasted = dark.last().unwrap().finished_ms - dark.first().unwrap().started_ms;
-    assert!(lasted <= 301, "{lasted} ms");
+    let surely_dark = dark.first().unwrap().finished_ms..dark.last().unwrap().started_ms;
+    assert!(surely_dark.end.saturating_sub(surely_dark.start) <= 301, "{surely_dark:?}");
 }
 
 #[tokio::test]
@@ -290,14 +292,14 @@ async fn clients_that_keep_to_a_cap_are_never_counted_beyond_it() {
 
 #[tokio::test]
 async fn work_goes_on_without_its_client_when_asked_to() {
-    let (api, _) = start(json!({"keep_working": true, "latency": {"median_ms": 300}}));
+    let (api, _) = start(json!({"keep_working": true, "latency": {"median_ms": 600}}));
     let client = send_and_do_not_wait(&api, "/records/1").await;
     api.wait_for(SOON, |stats| stats.in_flight == 1).await.unwrap();
     drop(client);
     api.wait_for(SOON, |stats| stats.in_flight == 0).await.unwrap();
     let line = &api.log()[0];
     assert_eq!((line.status, line.outcome), (None, Outcome::ClientLeft));
-    assert!(line.finished_ms - line.started_ms >= 299, "{line:?}");
+    assert!(line.finished_ms - line.started_ms >= 599, "{line:?}");
 }
 
 #[tokio::test]
