@@ -14,7 +14,7 @@ Examples:
     demo-api --port 8080 --latency-median-ms 40 --latency-sigma 0.4 --error-rate 0.02 \\
       --rate-per-second 200 --rate-burst 50 --outage-after-ms 10000 --outage-for-ms 5000
   While it runs, change and watch it:
-    curl -X PUT http://127.0.0.1:8080/control -d '{\"error_rate\": 0.3, \"latency\": {\"median_ms\": 200}}'
+    curl -X PUT http://127.0.0.1:8080/control -d '{\"latency\": {\"median_ms\": 200}}'
     curl http://127.0.0.1:8080/records/42
     curl http://127.0.0.1:8080/stats";
 
