@@ -1,0 +1,89 @@
+//! Retry-After (RFC 9110, section 10.2.3): seconds, or a date.
+
+use std::time::{Duration, SystemTime};
+
+/// How long to wait. A date is measured from the answer's own Date where it has one, so that neither side's
+/// clock needs to be right; `now` is asked only where it has none. A date that is past means no wait.
+pub(super) fn parse(value: &str, date: Option<&str>, now: impl FnOnce() -> SystemTime) -> Option<Duration> {
+    let value = value.trim();
+    if let Some(wait) = seconds(value) {
+        return Some(wait);
+    }
+    let until = httpdate::parse_http_date(value).ok()?;
+    let from = date.and_then(|date| httpdate::parse_http_date(date.trim()).ok()).unwrap_or_else(now);
+    Some(until.duration_since(from).unwrap_or_default())
+}
+
+/// Seconds, and against the RFC but seen in the field, with a fraction.
+fn seconds(value: &str) -> Option<Duration> {
+    let (whole, fraction) = value.split_once('.').unwrap_or((value, "0"));
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !digits(whole) || !digits(fraction) {
+        return None;
+    }
+    // More digits than fit are a very long wait, not none.
+    let whole = whole.parse().unwrap_or(u64::MAX);
+    let millis = fraction
+        .bytes()
+        .chain(std::iter::repeat(b'0'))
+        .take(3)
+        .fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0'));
+    Some(Duration::from_secs(whole).saturating_add(Duration::from_millis(millis)))
+}
+
+/// The wall clock: WASI's in a component.
+#[allow(clippy::disallowed_methods, reason = "the SDK's one look at the clock, for answers that have no Date")]
+pub(super) fn wall_clock() -> SystemTime {
+    SystemTime::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const NOON: &str = "Thu, 01 Jan 2026 12:00:00 GMT";
+    const ONE_MINUTE_PAST: &str = "Thu, 01 Jan 2026 12:01:00 GMT";
+
+    fn never() -> SystemTime {
+        panic!("the clock is not needed")
+    }
+
+    #[test]
+    fn reads_seconds() {
+        let read = |value| parse(value, None, never);
+        assert_eq!(read("120"), Some(Duration::from_secs(120)));
+        assert_eq!(read(" 0 "), Some(Duration::ZERO));
+        assert_eq!(read("1.25"), Some(Duration::from_millis(1250)));
+        assert_eq!(read("99999999999999999999999"), Some(Duration::from_secs(u64::MAX)));
+    }
+
+    #[test]
+    fn measures_a_date_from_the_answer_s_own_date() {
+        let wait = parse(ONE_MINUTE_PAST, Some(NOON), never);
+        assert_eq!(wait, Some(Duration::from_secs(60)));
+        assert_eq!(parse(NOON, Some(ONE_MINUTE_PAST), never), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn measures_a_date_from_the_clock_where_the_answer_has_none() {
+        let noon = || httpdate::parse_http_date(NOON).unwrap();
+        for date in [None, Some("yesterday")] {
+            assert_eq!(parse(ONE_MINUTE_PAST, date, noon), Some(Duration::from_secs(60)));
+        }
+    }
+
+    #[test]
+    fn what_is_neither_is_none() {
+        for value in ["", "-1", "soon", "1,2", "1.", ".5", "1e3", "Thu, 99 Jan 2026 12:00:00 GMT"] {
+            assert_eq!(parse(value, None, never), None, "{value:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_panics(value in prop_oneof![any::<String>(), "[0-9.]{0,30}", "[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9:]{8} GMT"], date: Option<String>) {
+            let _ = parse(&value, date.as_deref(), || SystemTime::UNIX_EPOCH);
+        }
+    }
+}
