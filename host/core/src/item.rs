@@ -226,8 +226,7 @@ mod tests {
 
     #[test]
     fn what_is_no_item_says_why() {
-        let cases: [&[u8]; 6] =
-            [b"", b"[]", b"{\"id\":1}", b"{\"id\":\"\"}", b"{\"id\":\"a\",\"x\":1}", b"\xff\xfe"];
+        let cases: [&[u8]; 6] = [b"", b"[]", b"{\"id\":1}", b"{\"id\":\"\"}", b"{\"id\":\"a\",\"x\":1}", b"\xff\xfe"];
         for payload in cases {
             let error = Item::parse(payload).unwrap_err().to_string();
             assert!(!error.is_empty(), "{payload:?}");
@@ -241,10 +240,7 @@ mod tests {
         let item = Item::new("a?b".into(), params(&[("lang", "en"), ("hint", "x")])).unwrap();
         assert_eq!(item.identity(&["lang".into()]).unwrap().as_str(), "a%3Fb?lang=en");
         assert_eq!(item.identity(&[]).unwrap().as_str(), "a%3Fb");
-        assert_eq!(
-            item.identity(&["region".into()]),
-            Err(ItemError::IdentityParamMissing("region".into()))
-        );
+        assert_eq!(item.identity(&["region".into()]), Err(ItemError::IdentityParamMissing("region".into())));
     }
 
     proptest! {

@@ -107,8 +107,7 @@ async fn claim(call: &Call, work: &Work) -> Result<Granted, Step> {
     };
     match call.ledger().claim(request).await {
         Ok(Claim::Granted { attempt, abandoned }) => {
-            let claimed =
-                Claimed { identity: work.identity.clone(), day: today, sequence: work.sequence.clone() };
+            let claimed = Claimed { identity: work.identity.clone(), day: today, sequence: work.sequence.clone() };
             Ok(Granted { claimed, attempt, abandoned })
         }
         Ok(Claim::Done { by }) => Err(Step::Settled { by, end: End::Fetched }),
@@ -183,9 +182,7 @@ async fn fetch(
             call.saw(Sign::Good);
             Step::Fetched { line: line(call, work, &record, claimed.day, attempt), claimed }
         }
-        Err(failure) => {
-            failed(call, work, claimed, attempt, failures, failure, alarm).await
-        }
+        Err(failure) => failed(call, work, claimed, attempt, failures, failure, alarm).await,
     }
 }
 

@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 
+use crate::ledger::Owner;
 use crate::ledger::{Finish, Finished, LedgerError};
 use crate::pipeline::Stores;
 use crate::pipeline::chunks::{Chunk, Flush, Waiting};
-use crate::ledger::Owner;
 use crate::sink::{SinkError, create, object_path};
 
 /// A flush, ended.
@@ -38,7 +38,8 @@ pub(crate) async fn flush(stores: Stores, provider: String, owner: Owner, flush:
     let items = finishes.iter().map(|(_, finish)| finish.clone()).collect();
     match stores.ledger.finish(&provider, &owner, items).await {
         Ok(answers) => {
-            let finished = finishes.into_iter().zip(answers).map(|((waiting, finish), answer)| (waiting, finish, answer));
+            let finished =
+                finishes.into_iter().zip(answers).map(|((waiting, finish), answer)| (waiting, finish, answer));
             Flushed { finished: finished.collect(), failure: None }
         }
         Err(error) => Flushed { finished: Vec::new(), failure: Some(FlushFailure::Ledger(error)) },

@@ -40,6 +40,8 @@ pub(crate) struct Run<'a> {
     tries: JoinSet<Attempted>,
     flushing: JoinSet<Flushed>,
     deadline: Instant,
+    /// The last instant at which a fetch may start and still end before the deadline and the window's end.
+    last_start: Instant,
     /// Why nothing more is started.
     stopped: Option<Stopped>,
     progressed: bool,
@@ -63,7 +65,17 @@ enum Blocked {
 }
 
 impl<'a> Run<'a> {
-    pub(crate) fn new(pipeline: &'a Arc<Pipeline>, call: Arc<Call>, batch: Batch, slots: Slots, deadline: Instant) -> Self {
+    pub(crate) fn new(
+        pipeline: &'a Arc<Pipeline>,
+        call: Arc<Call>,
+        batch: Batch,
+        slots: Slots,
+        deadline: Instant,
+    ) -> Self {
+        let fetch_timeout = pipeline.manifest.limits.fetch_timeout;
+        let earlier = |end: Instant, by: Duration| end.checked_sub(by).unwrap_or(end);
+        let by_deadline = earlier(deadline, fetch_timeout + RESERVE);
+        let by_window = pipeline.window_closes().map(|closes| earlier(closes, fetch_timeout));
         let mut run = Self {
             pipeline,
             call,
@@ -73,6 +85,7 @@ impl<'a> Run<'a> {
             tries: JoinSet::new(),
             flushing: JoinSet::new(),
             deadline,
+            last_start: by_window.map_or(by_deadline, |by_window| by_window.min(by_deadline)),
             stopped: None,
             progressed: false,
         };
@@ -129,11 +142,11 @@ impl<'a> Run<'a> {
 
     /// Start tries while work is due and the limiter, the slots and the time allow it. Says what is in the way.
     fn launch(&mut self) -> Blocked {
-        let last_start = self.slots.launch_until().min(self.last_start());
+        let last_start = self.slots.launch_until().min(self.last_start);
         self.call.let_start_until(last_start);
         loop {
             let now = Instant::now();
-            if self.stopped.is_some() || now > self.last_start() {
+            if self.stopped.is_some() || now > self.last_start {
                 return Blocked::ForGood;
             }
             if !self.chunks.have_room() {
@@ -159,16 +172,6 @@ impl<'a> Run<'a> {
             let Some(work) = self.batch.work(index).map(Arc::clone) else { continue };
             self.call.queued();
             self.tries.spawn(attempt(Arc::clone(&self.call), index, work, self.batch.failures(index), permit));
-        }
-    }
-
-    /// The last instant at which a fetch may start and still end before the deadline and the window's end.
-    fn last_start(&self) -> Instant {
-        let needs = self.pipeline.manifest.limits.fetch_timeout + RESERVE;
-        let by_deadline = self.deadline.checked_sub(needs).unwrap_or(self.deadline);
-        match self.pipeline.window_closes() {
-            Some(closes) => by_deadline.min(closes.checked_sub(self.pipeline.manifest.limits.fetch_timeout).unwrap_or(closes)),
-            None => by_deadline,
         }
     }
 
@@ -204,8 +207,8 @@ impl<'a> Run<'a> {
         quiet
             && match blocked {
                 Blocked::ForGood => true,
-                Blocked::NothingDue => self.batch.next_due().is_none_or(|due| due > self.last_start()),
-                Blocked::Until(instant) => instant > self.last_start(),
+                Blocked::NothingDue => self.batch.next_due().is_none_or(|due| due > self.last_start),
+                Blocked::Until(instant) => instant > self.last_start,
                 Blocked::Permits | Blocked::Turn | Blocked::Flush => false,
             }
     }
@@ -220,7 +223,7 @@ impl<'a> Run<'a> {
         let renewal = (blocked != Blocked::ForGood).then(|| self.slots.next_renewal());
         let flush = self.chunks.due().filter(|_| self.flushing.is_empty());
         // Nothing starts after this; a loop without events must see it.
-        let end = (blocked != Blocked::ForGood).then(|| self.last_start() + Duration::from_millis(1));
+        let end = (blocked != Blocked::ForGood).then(|| self.last_start + Duration::from_millis(1));
         [due, renewal, flush, end].into_iter().flatten().min().unwrap_or_else(|| Instant::now() + LONGEST_WAIT)
     }
 

@@ -73,7 +73,9 @@ pub(crate) fn sign(failure: &Failure, verdict: Verdict) -> Sign {
 /// What the limiter sees of a failure; nothing where it says nothing of the API's load.
 pub(crate) fn outcome(failure: &Failure) -> Option<Outcome> {
     match &failure.kind {
-        FailureKind::NotFound | FailureKind::Rejected | FailureKind::Malformed | FailureKind::Other(_) => Some(Outcome::Ok),
+        FailureKind::NotFound | FailureKind::Rejected | FailureKind::Malformed | FailureKind::Other(_) => {
+            Some(Outcome::Ok)
+        }
         FailureKind::Throttled => Some(Outcome::Throttled { retry_after: failure.retry_after }),
         // A 503 with Retry-After asks for a pause as plainly as a 429.
         FailureKind::Unavailable if failure.retry_after.is_some() => {
@@ -87,7 +89,8 @@ pub(crate) fn outcome(failure: &Failure) -> Option<Outcome> {
 
 fn backoff(circumstances: Circumstances<'_>) -> Duration {
     let tries = circumstances.failures.max(circumstances.attempt.saturating_sub(1)).min(16);
-    let whole = circumstances.retry.backoff.saturating_mul(1 << tries).min(LONGEST_BACKOFF.max(circumstances.retry.backoff));
+    let whole =
+        circumstances.retry.backoff.saturating_mul(1 << tries).min(LONGEST_BACKOFF.max(circumstances.retry.backoff));
     whole.mul_f64(0.5 + circumstances.jitter.clamp(0.0, 1.0) / 2.0)
 }
 
@@ -135,7 +138,8 @@ mod tests {
 
     #[test]
     fn throttling_waits_at_least_as_long_as_the_api_asks() {
-        let failure = Failure { retry_after: Some(Duration::from_secs(90)), ..Failure::new(FailureKind::Throttled, "") };
+        let failure =
+            Failure { retry_after: Some(Duration::from_secs(90)), ..Failure::new(FailureKind::Throttled, "") };
         let circumstances = Circumstances { attempt: 9, failures: 0, others_succeed: true, retry: &RETRY, jitter: 0.0 };
         assert_eq!(judge(&failure, circumstances), retry(90, false));
         assert_eq!(outcome(&failure), Some(Outcome::Throttled { retry_after: Some(Duration::from_secs(90)) }));

@@ -174,7 +174,10 @@ mod tests {
             let line: Value = serde_json::from_str(&written(content_type, body)).unwrap();
             (line["body"].clone(), line["encoding"].clone())
         };
-        assert_eq!(body("application/vnd.api+json; charset=utf-8", b"[1,\n2]"), (serde_json::json!([1, 2]), Value::Null));
+        assert_eq!(
+            body("application/vnd.api+json; charset=utf-8", b"[1,\n2]"),
+            (serde_json::json!([1, 2]), Value::Null)
+        );
         assert_eq!(body("application/json", b"{oops"), (Value::from("{oops"), Value::Null));
         assert_eq!(body("text/csv", b"a\nb"), (Value::from("a\nb"), Value::Null));
         assert_eq!(body("text/plain", b"\xff"), (Value::from("/w=="), Value::from("base64")));

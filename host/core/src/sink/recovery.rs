@@ -27,7 +27,8 @@ pub async fn recover(
 ) -> Result<BTreeSet<Identity>, SinkError> {
     let folder = owner_folder(provider, abandoned.day, &abandoned.owner);
     let objects = loop {
-        let listed: Vec<_> = store.list(Some(&folder)).try_collect().await.map_err(|error| store_error("list", &folder, &error))?;
+        let listed: Vec<_> =
+            store.list(Some(&folder)).try_collect().await.map_err(|error| store_error("list", &folder, &error))?;
         // An empty object is a seal; whoever set it has the last word already.
         if listed.iter().any(|object| object.size == 0) {
             break listed;

@@ -1,0 +1,213 @@
+//! What every ledger must do. One suite runs against the memory ledger, SQLite and DynamoDB, so that none drifts.
+//!
+//! ```ignore
+//! async fn fresh() -> Ledgers { ... }
+//! damper_core::ledger_contract!(fresh);
+//! ```
+//!
+//! Each behaviour uses a provider name of its own, so that all may share one store. Times are whole milliseconds.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::day::Day;
+use crate::dead_letter::{DeadLetter, Reason};
+use crate::item::{Identity, Params, SequenceNumber};
+use crate::ledger::{Abandoned, Claim, ClaimRequest, Claimed, Finish, Finished, Ledger, Owner, Release};
+
+mod claims;
+mod days;
+mod ends;
+mod shared;
+
+pub use claims::*;
+pub use days::*;
+pub use ends::*;
+pub use shared::*;
+
+/// Two ways into one store, as two processes have them, and what keeps the store alive.
+pub struct Ledgers {
+    /// The one.
+    pub one: Arc<dyn Ledger>,
+    /// The other; where there is only one way in, the same again.
+    pub other: Arc<dyn Ledger>,
+    /// For example the folder that the store lies in.
+    pub keep: Box<dyn Any + Send>,
+}
+
+/// One test for each behaviour, in the module where it stands. `$fresh` is the name of an `async fn() -> Ledgers`.
+#[macro_export]
+macro_rules! ledger_contract {
+    ($fresh:ident) => {
+        $crate::ledger_contract! { @one $fresh:
+            an_item_is_claimed_once
+            a_claim_is_held_until_its_lease_ends
+            the_same_owner_may_claim_again
+            an_expired_claim_is_granted_with_the_abandoned_owner
+            abandoned_owners_accumulate_through_crashes_until_a_finish
+            a_release_forgets_the_abandoned_owners
+            only_counted_releases_raise_the_attempt
+            a_released_item_waits_until_it_is_due
+            a_crash_is_no_counted_attempt
+            odd_identities_are_kept_apart
+            providers_do_not_see_each_others_rows
+            a_done_of_any_day_since_arrival_satisfies
+            a_dead_of_any_day_since_arrival_satisfies
+            an_entry_is_told_its_own_end_first
+            a_live_claim_of_an_earlier_day_holds
+            an_expired_claim_of_an_earlier_day_is_listed_with_its_day
+            attempts_add_up_over_the_days
+            an_earlier_day_keeps_the_item_waiting
+            rows_before_the_arrival_do_not_matter
+            what_was_abandoned_before_the_arrival_is_not_listed
+            an_arrival_after_today_hides_nothing
+            a_fetched_item_is_done
+            a_dead_item_is_dead
+            a_finish_after_a_takeover_is_fenced
+            a_release_after_a_takeover_does_nothing
+            a_late_finish_without_a_takeover_holds
+            a_finish_may_be_repeated
+            a_release_opens_no_ended_item
+            some_of_a_finish_may_be_fenced
+            a_dead_letter_without_a_claim_is_taken_again_and_again
+            slots_never_exceed_the_cap
+            slots_run_out
+            slots_are_renewed
+            slots_shrink_and_are_given_back
+            slots_grow_when_others_have_left
+            slots_of_providers_are_apart
+            the_control_item_begins_with_its_default
+            a_control_item_is_written_once_for_each_version
+        }
+        $crate::ledger_contract! { @two $fresh:
+            one_of_many_claimants_wins
+            slots_hold_under_contention
+            no_write_of_a_control_item_is_lost
+            what_one_writes_the_other_reads
+        }
+    };
+    (@one $fresh:ident: $($behaviour:ident)*) => {$(
+        #[tokio::test]
+        async fn $behaviour() {
+            let ledgers: $crate::testing::contract::Ledgers = $fresh().await;
+            $crate::testing::contract::$behaviour(&*ledgers.one).await;
+        }
+    )*};
+    (@two $fresh:ident: $($behaviour:ident)*) => {$(
+        #[tokio::test]
+        async fn $behaviour() {
+            let ledgers: $crate::testing::contract::Ledgers = $fresh().await;
+            $crate::testing::contract::$behaviour(&*ledgers.one, &*ledgers.other).await;
+        }
+    )*};
+}
+
+/// A time of the tests: `seconds` after their beginning.
+fn at(seconds: u64) -> Timestamp {
+    "2026-11-22T10:00:00Z".parse::<Timestamp>().unwrap() + Duration::from_secs(seconds)
+}
+
+/// The day `number` of the tests.
+fn day(number: u8) -> Day {
+    format!("2026-11-{number:02}").parse().unwrap()
+}
+
+const TODAY: u8 = 22;
+/// How long a lease of the tests lasts, in seconds.
+const LEASE: u64 = 60;
+
+fn identity(id: &str) -> Identity {
+    Identity::of(id, &Params::new(), &[]).unwrap()
+}
+
+/// One provider's items in a ledger, and short words for what is done with them.
+struct Desk<'a> {
+    ledger: &'a dyn Ledger,
+    provider: &'a str,
+}
+
+/// Who claims what, when; the rest is usual.
+struct Ask<'a> {
+    id: &'a str,
+    entry: &'a str,
+    since: u8,
+    today: u8,
+}
+
+/// An entry of the same name as its item that arrived today.
+fn today(id: &str) -> Ask<'_> {
+    Ask { id, entry: id, since: TODAY, today: TODAY }
+}
+
+impl Desk<'_> {
+    async fn claim(&self, owner: &str, ask: Ask<'_>, seconds: u64) -> Claim {
+        let request = ClaimRequest {
+            provider: self.provider,
+            identity: &identity(ask.id),
+            sequence: &SequenceNumber::from(ask.entry),
+            today: day(ask.today),
+            since: day(ask.since),
+            owner: &Owner::from(owner),
+            now: at(seconds),
+            lease: at(seconds + LEASE),
+        };
+        self.ledger.claim(request).await.unwrap()
+    }
+
+    async fn fetched(&self, owner: &str, ask: Ask<'_>) -> Finished {
+        self.finish(owner, Finish::Fetched(claimed(&ask))).await
+    }
+
+    async fn dead(&self, owner: &str, ask: Ask<'_>) -> Finished {
+        let letter = letter(self.provider, ask.entry);
+        self.finish(owner, Finish::Dead { claimed: Some(claimed(&ask)), letter }).await
+    }
+
+    async fn finish(&self, owner: &str, finish: Finish) -> Finished {
+        let finished = self.ledger.finish(self.provider, &Owner::from(owner), vec![finish]).await.unwrap();
+        assert_eq!(finished.len(), 1, "one answer for one item");
+        finished[0]
+    }
+
+    async fn release(&self, owner: &str, ask: Ask<'_>, counted: bool, due: u64) {
+        let release =
+            Release { claimed: claimed(&ask), counted, not_before: at(due), error: "it's \"broken\"\n".to_owned() };
+        self.ledger.release(self.provider, &Owner::from(owner), release).await.unwrap();
+    }
+}
+
+fn claimed(ask: &Ask<'_>) -> Claimed {
+    Claimed { identity: identity(ask.id), day: day(ask.today), sequence: SequenceNumber::from(ask.entry) }
+}
+
+fn letter(provider: &str, entry: &str) -> DeadLetter {
+    DeadLetter {
+        provider: provider.to_owned(),
+        sequence: SequenceNumber::from(entry),
+        arrived: at(0),
+        died: at(1),
+        payload: (&b"{\"id\":\"\xff\"}"[..]).into(),
+        reason: Reason::NotFound,
+        message: "no such 'record'".to_owned(),
+        status: Some(404),
+        attempts: 1,
+        component: "sha256:00".to_owned(),
+    }
+}
+
+fn granted(attempt: u32, abandoned: &[(u8, &str)]) -> Claim {
+    let abandoned =
+        abandoned.iter().map(|(number, owner)| Abandoned { day: day(*number), owner: Owner::from(*owner) }).collect();
+    Claim::Granted { attempt, abandoned }
+}
+
+fn done(by: &str) -> Claim {
+    Claim::Done { by: SequenceNumber::from(by) }
+}
+
+fn given_up(by: &str) -> Claim {
+    Claim::Dead { by: SequenceNumber::from(by) }
+}

@@ -1,0 +1,115 @@
+//! Finishes, releases and their fences.
+
+use super::*;
+
+/// And says for which entry.
+pub async fn a_fetched_item_is_done(ledger: &dyn Ledger) {
+    let desk = Desk { ledger, provider: "done" };
+    let ask = || Ask { entry: "17", ..today("x") };
+    desk.claim("a", ask(), 0).await;
+    assert_eq!(desk.fetched("a", ask()).await, Finished::Written);
+    assert_eq!(desk.claim("b", today("x"), 1).await, done("17"));
+    assert_eq!(desk.claim("a", today("x"), 1_000).await, done("17"), "for its owner too, and for good");
+}
+
+/// And says for which entry.
+pub async fn a_dead_item_is_dead(ledger: &dyn Ledger) {
+    let desk = Desk { ledger, provider: "dead" };
+    let ask = || Ask { entry: "17", ..today("x") };
+    desk.claim("a", ask(), 0).await;
+    assert_eq!(desk.dead("a", ask()).await, Finished::Written);
+    assert_eq!(desk.claim("b", today("x"), 1_000).await, given_up("17"));
+}
+
+/// Who was taken for dead writes nothing any more, neither an end nor a letter.
+pub async fn a_finish_after_a_takeover_is_fenced(ledger: &dyn Ledger) {
+    let desk = Desk { ledger, provider: "fenced" };
+    assert_eq!(desk.fetched("a", today("x")).await, Finished::Fenced, "it never had it");
+    desk.claim("a", today("x"), 0).await;
+    desk.claim("b", today("x"), 100).await;
+    assert_eq!(desk.fetched("a", today("x")).await, Finished::Fenced);
+    assert_eq!(desk.dead("a", today("x")).await, Finished::Fenced);
+    assert_eq!(desk.claim("c", today("x"), 101).await, Claim::Held { until: at(100 + LEASE) });
+    assert_eq!(desk.fetched("b", today("x")).await, Finished::Written);
+    assert_eq!(desk.dead("a", today("x")).await, Finished::Fenced);
+    assert_eq!(desk.claim("c", today("x"), 200).await, done("x"));
+}
+
+/// Nor does it give back what is another's.
+pub async fn a_release_after_a_takeover_does_nothing(ledger: &dyn Ledger) {
+    let desk = Desk { ledger, provider: "fenced-release" };
+    desk.release("a", today("x"), true, 0).await;
+    assert_eq!(desk.claim("a", today("x"), 0).await, granted(1, &[]), "nothing was written for nobody's item");
+    desk.claim("b", today("x"), 100).await;
+    desk.release("a", today("x"), true, 0).await;
+    assert_eq!(desk.claim("c", today("x"), 101).await, Claim::Held { until: at(100 + LEASE) });
+    assert_eq!(desk.claim("c", today("x"), 200).await, granted(1, &[(TODAY, "a"), (TODAY, "b")]));
+}
+
+/// A lease that ran out ends nothing by itself; only another's claim does.
+pub async fn a_late_finish_without_a_takeover_holds(ledger: &dyn Ledger) {
+    let desk = Desk { ledger, provider: "late" };
+    desk.claim("a", today("x"), 0).await;
+    desk.claim("a", today("y"), 0).await;
+    // The ledger is not told the time of a finish: it could only be later than the lease's end.
+    assert_eq!(desk.claim("b", today("z"), 1_000).await, granted(1, &[]));
+    assert_eq!(desk.fetched("a", today("x")).await, Finished::Written);
+    desk.release("a", today("y"), false, 1_000).await;
+    assert_eq!(desk.claim("b", today("y"), 1_000).await, granted(1, &[]), "it was given back, not abandoned");
+}
+
+/// A finish whose answer was lost is sent again, and its answer is the same.
+pub async fn a_finish_may_be_repeated(ledger: &dyn Ledger) {
+    let desk = Desk { ledger, provider: "repeated" };
+    desk.claim("a", today("x"), 0).await;
+    desk.claim("a", today("y"), 0).await;
+    for _ in 0..2 {
+        assert_eq!(desk.fetched("a", today("x")).await, Finished::Written);
+        assert_eq!(desk.dead("a", today("y")).await, Finished::Written);
+    }
+    assert_eq!(desk.dead("a", today("x")).await, Finished::Fenced, "but not another end");
+    assert_eq!(desk.fetched("a", today("y")).await, Finished::Fenced, "but not another end");
+    assert_eq!(desk.claim("b", today("x"), 1).await, done("x"));
+    assert_eq!(desk.claim("b", today("y"), 1).await, given_up("y"));
+}
+
+/// Ended is ended, for its owner too.
+pub async fn a_release_opens_no_ended_item(ledger: &dyn Ledger) {
+    let desk = Desk { ledger, provider: "ended" };
+    desk.claim("a", today("x"), 0).await;
+    desk.fetched("a", today("x")).await;
+    desk.release("a", today("x"), true, 0).await;
+    assert_eq!(desk.claim("b", today("x"), 1).await, done("x"));
+    desk.claim("a", today("y"), 0).await;
+    desk.release("a", today("y"), false, 0).await;
+    assert_eq!(desk.fetched("a", today("y")).await, Finished::Fenced, "what was given back is not its any more");
+}
+
+/// Answers come in the order of the items, one for each, and a fenced one spoils no other.
+pub async fn some_of_a_finish_may_be_fenced(ledger: &dyn Ledger) {
+    let desk = Desk { ledger, provider: "some-fenced" };
+    for id in ["x", "y", "z"] {
+        desk.claim("a", today(id), 0).await;
+    }
+    desk.claim("b", today("y"), 100).await;
+    let items = vec![
+        Finish::Fetched(claimed(&today("x"))),
+        Finish::Fetched(claimed(&today("y"))),
+        Finish::Dead { claimed: None, letter: letter("some-fenced", "99") },
+        Finish::Dead { claimed: Some(claimed(&today("z"))), letter: letter("some-fenced", "z") },
+    ];
+    let finished = ledger.finish("some-fenced", &Owner::from("a"), items).await.unwrap();
+    assert_eq!(finished, [Finished::Written, Finished::Fenced, Finished::Written, Finished::Written]);
+    assert_eq!(ledger.finish("some-fenced", &Owner::from("a"), Vec::new()).await.unwrap(), []);
+    assert_eq!(desk.claim("c", today("z"), 101).await, given_up("z"));
+}
+
+/// An entry that is no item is redelivered until its batch is through; its letter is one letter.
+pub async fn a_dead_letter_without_a_claim_is_taken_again_and_again(ledger: &dyn Ledger) {
+    let desk = Desk { ledger, provider: "no-item" };
+    for owner in ["a", "a", "b"] {
+        let finish = Finish::Dead { claimed: None, letter: letter("no-item", "5") };
+        assert_eq!(desk.finish(owner, finish).await, Finished::Written);
+    }
+    assert_eq!(desk.claim("c", today("5"), 1).await, granted(1, &[]), "it concerns no item of that name");
+}

@@ -1,0 +1,145 @@
+//! What processes share: slots, the control item, and races.
+
+use futures::future::join_all;
+
+use super::*;
+use crate::ledger::{Breaker, Control, OpenedBy, SlotRequest};
+
+async fn slots(ledger: &dyn Ledger, provider: &str, owner: &str, want: u32, seconds: u64) -> u32 {
+    let owner = Owner::from(owner);
+    let request = SlotRequest { owner: &owner, want, cap: 5, now: at(seconds), until: at(seconds + LEASE) };
+    ledger.slots(provider, request).await.unwrap()
+}
+
+/// The hard cap.
+pub async fn slots_never_exceed_the_cap(ledger: &dyn Ledger) {
+    let provider = "slots-cap";
+    assert_eq!(slots(ledger, provider, "a", 3, 0).await, 3);
+    assert_eq!(slots(ledger, provider, "b", 3, 0).await, 2);
+    assert_eq!(slots(ledger, provider, "c", 1, 0).await, 0);
+    assert_eq!(slots(ledger, provider, "a", 5, 0).await, 3, "its own do not stand in its way, the others' do");
+}
+
+/// What is not renewed is free from the very end of its time.
+pub async fn slots_run_out(ledger: &dyn Ledger) {
+    let provider = "slots-expire";
+    assert_eq!(slots(ledger, provider, "a", 5, 0).await, 5);
+    assert_eq!(slots(ledger, provider, "b", 5, LEASE - 1).await, 0);
+    assert_eq!(slots(ledger, provider, "b", 5, LEASE).await, 5);
+    assert_eq!(slots(ledger, provider, "a", 1, LEASE).await, 0, "the old owner has none left");
+}
+
+/// What is renewed is kept.
+pub async fn slots_are_renewed(ledger: &dyn Ledger) {
+    let provider = "slots-renew";
+    assert_eq!(slots(ledger, provider, "a", 4, 0).await, 4);
+    assert_eq!(slots(ledger, provider, "a", 4, 30).await, 4);
+    assert_eq!(slots(ledger, provider, "b", 4, LEASE).await, 1);
+}
+
+/// Fewer, then none.
+pub async fn slots_shrink_and_are_given_back(ledger: &dyn Ledger) {
+    let provider = "slots-shrink";
+    assert_eq!(slots(ledger, provider, "a", 5, 0).await, 5);
+    assert_eq!(slots(ledger, provider, "a", 2, 1).await, 2);
+    assert_eq!(slots(ledger, provider, "b", 5, 1).await, 3);
+    assert_eq!(slots(ledger, provider, "a", 0, 2).await, 0);
+    assert_eq!(slots(ledger, provider, "a", 0, 2).await, 0, "twice does no harm");
+    assert_eq!(slots(ledger, provider, "c", 5, 2).await, 2);
+}
+
+/// Who wanted more gets more once it is there.
+pub async fn slots_grow_when_others_have_left(ledger: &dyn Ledger) {
+    let provider = "slots-grow";
+    assert_eq!(slots(ledger, provider, "a", 4, 0).await, 4);
+    assert_eq!(slots(ledger, provider, "b", 5, 0).await, 1);
+    slots(ledger, provider, "a", 0, 1).await;
+    assert_eq!(slots(ledger, provider, "b", 5, 1).await, 5);
+}
+
+/// One provider's cap is no other's.
+pub async fn slots_of_providers_are_apart(ledger: &dyn Ledger) {
+    assert_eq!(slots(ledger, "slots-one", "a", 5, 0).await, 5);
+    assert_eq!(slots(ledger, "slots-two", "a", 5, 0).await, 5);
+    slots(ledger, "slots-one", "a", 0, 0).await;
+    assert_eq!(slots(ledger, "slots-two", "b", 5, 0).await, 0);
+}
+
+/// A provider that nobody has worked for yet.
+pub async fn the_control_item_begins_with_its_default(ledger: &dyn Ledger) {
+    assert_eq!(ledger.control("control-new").await.unwrap(), Control::default());
+}
+
+/// Of two who read the same version one writes; what is read back is what was written, a version later.
+pub async fn a_control_item_is_written_once_for_each_version(ledger: &dyn Ledger) {
+    let provider = "control-once";
+    let open = Breaker::Open { since: at(1), by: OpenedBy::Config, reason: "the key's \"expired\"\n".to_owned() };
+    let first = Control { version: 0, breaker: open.clone(), dead_letters_allowed: 7 };
+    assert!(ledger.update_control(provider, &first).await.unwrap());
+    assert!(!ledger.update_control(provider, &Control::default()).await.unwrap(), "version 0 is past");
+    let read = ledger.control(provider).await.unwrap();
+    assert_eq!(read, Control { version: 1, breaker: open, dead_letters_allowed: 7 });
+    assert!(!ledger.update_control(provider, &Control { version: 2, ..read.clone() }).await.unwrap(), "nor to come");
+    assert!(ledger.update_control(provider, &Control { breaker: Breaker::Closed, ..read }).await.unwrap());
+    let read = ledger.control(provider).await.unwrap();
+    assert_eq!((read.version, read.breaker), (2, Breaker::Closed));
+    assert_eq!(ledger.control("control-other").await.unwrap(), Control::default());
+}
+
+/// However many ask at once, by whichever way in.
+pub async fn one_of_many_claimants_wins(one: &dyn Ledger, other: &dyn Ledger) {
+    for item in 0..8 {
+        let id = item.to_string();
+        let claims = join_all((0..16_usize).map(|number| {
+            let (id, ledger) = (id.clone(), if number % 2 == 0 { one } else { other });
+            async move {
+                let desk = Desk { ledger, provider: "race" };
+                desk.claim(&format!("owner-{number}"), today(&id), 0).await
+            }
+        }))
+        .await;
+        let winners = claims.iter().filter(|claim| **claim == granted(1, &[])).count();
+        let held = claims.iter().filter(|claim| **claim == Claim::Held { until: at(LEASE) }).count();
+        assert_eq!((winners, held), (1, 15), "{claims:?}");
+    }
+}
+
+/// Never above the cap, not even for a moment: what all were granted at once is what they have at once.
+pub async fn slots_hold_under_contention(one: &dyn Ledger, other: &dyn Ledger) {
+    let granted = join_all((0..12_usize).map(|number| {
+        let ledger = if number % 2 == 0 { one } else { other };
+        async move { slots(ledger, "slots-race", &format!("owner-{number}"), 2, 0).await }
+    }))
+    .await;
+    assert_eq!(granted.iter().sum::<u32>(), 5, "{granted:?}");
+}
+
+/// Each of many read-and-write rounds is in the end there.
+pub async fn no_write_of_a_control_item_is_lost(one: &dyn Ledger, other: &dyn Ledger) {
+    join_all((0..6_usize).map(|number| {
+        let ledger = if number % 2 == 0 { one } else { other };
+        async move {
+            loop {
+                let read = ledger.control("control-race").await.unwrap();
+                let next = Control { dead_letters_allowed: read.dead_letters_allowed + 1, ..read };
+                if ledger.update_control("control-race", &next).await.unwrap() {
+                    return;
+                }
+            }
+        }
+    }))
+    .await;
+    let last = one.control("control-race").await.unwrap();
+    assert_eq!((last.version, last.dead_letters_allowed), (6, 6));
+}
+
+/// At once, and not after a while.
+pub async fn what_one_writes_the_other_reads(one: &dyn Ledger, other: &dyn Ledger) {
+    let (here, there) = (Desk { ledger: one, provider: "two-ways" }, Desk { ledger: other, provider: "two-ways" });
+    here.claim("a", today("x"), 0).await;
+    assert_eq!(there.claim("b", today("x"), 1).await, Claim::Held { until: at(LEASE) });
+    assert_eq!(here.fetched("a", today("x")).await, Finished::Written);
+    assert_eq!(there.claim("b", today("x"), 1).await, done("x"));
+    assert!(one.update_control("two-ways", &Control { dead_letters_allowed: 1, ..Control::default() }).await.unwrap());
+    assert_eq!(other.control("two-ways").await.unwrap().dead_letters_allowed, 1);
+}

@@ -1,0 +1,295 @@
+//! A ledger in memory: ordered, deterministic, gone with the process. It passes the same contract as every ledger.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use crate::day::Day;
+use crate::dead_letter::DeadLetter;
+use crate::item::{Identity, SequenceNumber};
+use crate::ledger::{
+    Abandoned, Claim, ClaimRequest, Claimed, Control, Finish, Finished, Ledger, LedgerError, Owner, Release,
+    SlotRequest,
+};
+
+/// One identity on one day.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// Where it stands.
+    pub state: RowState,
+    /// The entry it is, or was last, claimed for.
+    pub sequence: SequenceNumber,
+    /// Attempts that count.
+    pub attempts: u32,
+    /// Claims that expired and that nobody has looked after.
+    pub abandoned: Vec<Abandoned>,
+    /// What went wrong last.
+    pub error: Option<String>,
+}
+
+/// Where a row stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RowState {
+    /// Somebody has it.
+    InFlight {
+        /// Who.
+        owner: Owner,
+        /// Until when.
+        lease: Timestamp,
+    },
+    /// It is free, from then on.
+    Retry {
+        /// When it is due.
+        not_before: Timestamp,
+    },
+    /// Its record is in the sink.
+    Done {
+        /// Who fetched it.
+        owner: Owner,
+    },
+    /// It is given up on.
+    Dead {
+        /// Who gave up.
+        owner: Owner,
+    },
+}
+
+type RowKey = (String, Identity, Day);
+
+#[derive(Debug, Default)]
+struct State {
+    rows: BTreeMap<RowKey, Row>,
+    slots: BTreeMap<(String, Owner), (u32, Timestamp)>,
+    controls: BTreeMap<String, Control>,
+    letters: BTreeMap<(String, SequenceNumber), DeadLetter>,
+}
+
+/// A ledger in memory.
+#[derive(Debug, Default)]
+pub struct MemoryLedger {
+    state: Mutex<State>,
+}
+
+impl MemoryLedger {
+    /// An empty ledger.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// All rows of a provider, by identity and day.
+    #[must_use]
+    pub fn rows(&self, provider: &str) -> BTreeMap<(Identity, Day), Row> {
+        let rows = &self.lock().rows;
+        rows.iter()
+            .filter(|((name, _, _), _)| name == provider)
+            .map(|((_, identity, day), row)| ((identity.clone(), *day), row.clone()))
+            .collect()
+    }
+
+    /// The row of an identity on a day.
+    #[must_use]
+    pub fn row(&self, provider: &str, identity: &Identity, day: Day) -> Option<Row> {
+        self.lock().rows.get(&(provider.to_owned(), identity.clone(), day)).cloned()
+    }
+
+    /// A provider's dead letters, by sequence number as text.
+    #[must_use]
+    pub fn letters(&self, provider: &str) -> Vec<DeadLetter> {
+        let state = self.lock();
+        state.letters.iter().filter(|((name, _), _)| name == provider).map(|(_, letter)| letter.clone()).collect()
+    }
+
+    /// How many slots each owner of a provider has at `now`.
+    #[must_use]
+    pub fn slots_taken(&self, provider: &str, now: Timestamp) -> BTreeMap<Owner, u32> {
+        let state = self.lock();
+        state
+            .slots
+            .iter()
+            .filter(|((name, _), (_, until))| name == provider && *until > now)
+            .map(|((_, owner), (count, _))| (owner.clone(), *count))
+            .collect()
+    }
+
+    /// Open a dead row again, as a redrive does: no attempts, due at once.
+    pub fn reopen(&self, provider: &str, identity: &Identity, day: Day) {
+        let mut state = self.lock();
+        if let Some(row) = state.rows.get_mut(&(provider.to_owned(), identity.clone(), day))
+            && matches!(row.state, RowState::Dead { .. })
+        {
+            row.state = RowState::Retry { not_before: Timestamp::MIN };
+            row.attempts = 0;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Ledger for MemoryLedger {
+    async fn claim(&self, request: ClaimRequest<'_>) -> Result<Claim, LedgerError> {
+        Ok(self.lock().claim(&request))
+    }
+
+    async fn finish(&self, provider: &str, owner: &Owner, items: Vec<Finish>) -> Result<Vec<Finished>, LedgerError> {
+        let mut state = self.lock();
+        Ok(items.into_iter().map(|item| state.finish(provider, owner, item)).collect())
+    }
+
+    async fn release(&self, provider: &str, owner: &Owner, release: Release) -> Result<(), LedgerError> {
+        let mut state = self.lock();
+        if let Some(row) = state.held_row(provider, owner, &release.claimed) {
+            row.state = RowState::Retry { not_before: release.not_before };
+            row.attempts += u32::from(release.counted);
+            row.abandoned.clear();
+            row.error = Some(release.error);
+        }
+        Ok(())
+    }
+
+    async fn slots(&self, provider: &str, request: SlotRequest<'_>) -> Result<u32, LedgerError> {
+        let slots = &mut self.lock().slots;
+        slots.retain(|(name, owner), (_, until)| name != provider || (owner != request.owner && *until > request.now));
+        let taken: u32 = slots.iter().filter(|((name, _), _)| name == provider).map(|(_, (count, _))| count).sum();
+        let granted = request.want.min(request.cap.saturating_sub(taken));
+        if granted > 0 {
+            slots.insert((provider.to_owned(), request.owner.clone()), (granted, request.until));
+        }
+        Ok(granted)
+    }
+
+    async fn control(&self, provider: &str) -> Result<Control, LedgerError> {
+        Ok(self.lock().controls.get(provider).cloned().unwrap_or_default())
+    }
+
+    async fn update_control(&self, provider: &str, control: &Control) -> Result<bool, LedgerError> {
+        let controls = &mut self.lock().controls;
+        let stored = controls.get(provider).map_or(0, |stored| stored.version);
+        if stored != control.version {
+            return Ok(false);
+        }
+        controls.insert(provider.to_owned(), Control { version: stored + 1, ..control.clone() });
+        Ok(true)
+    }
+}
+
+impl State {
+    fn claim(&mut self, request: &ClaimRequest<'_>) -> Claim {
+        let key = |day: Day| (request.provider.to_owned(), request.identity.clone(), day);
+        let past: Vec<(Day, Row)> = self
+            .rows
+            .range(key(request.since.min(request.today))..=key(request.today))
+            .map(|((_, _, day), row)| (*day, row.clone()))
+            .collect();
+        if let Some(refused) = settled(&past, request.sequence).or_else(|| not_now(&past, request)) {
+            return refused;
+        }
+        let attempts_before_today: u32 =
+            past.iter().filter(|(day, _)| *day != request.today).map(|(_, row)| row.attempts).sum();
+        let attempts_today = past.iter().find(|(day, _)| *day == request.today).map_or(0, |(_, row)| row.attempts);
+        let mut abandoned = Vec::new();
+        for (day, row) in past {
+            abandoned.extend(row.abandoned);
+            if let RowState::InFlight { owner, .. } = &row.state
+                && owner != request.owner
+            {
+                abandoned.push(Abandoned { day, owner: owner.clone() });
+            }
+            // What an earlier day knew of abandoned claims moves into today's row, and its own claim is over.
+            if let Some(earlier) = self.rows.get_mut(&key(day)) {
+                earlier.abandoned.clear();
+                if matches!(earlier.state, RowState::InFlight { .. }) {
+                    earlier.state = RowState::Retry { not_before: request.now };
+                }
+            }
+        }
+        let row = Row {
+            state: RowState::InFlight { owner: request.owner.clone(), lease: request.lease },
+            sequence: request.sequence.clone(),
+            attempts: attempts_today,
+            abandoned: abandoned.clone(),
+            error: None,
+        };
+        self.rows.insert(key(request.today), row);
+        abandoned.retain(|claim| claim.day >= request.since);
+        Claim::Granted { attempt: attempts_before_today + attempts_today + 1, abandoned }
+    }
+
+    fn finish(&mut self, provider: &str, owner: &Owner, item: Finish) -> Finished {
+        let (claimed, end, letter) = match item {
+            Finish::Fetched(claimed) => (Some(claimed), RowState::Done { owner: owner.clone() }, None),
+            Finish::Dead { claimed, letter } => (claimed, RowState::Dead { owner: owner.clone() }, Some(letter)),
+        };
+        if let Some(claimed) = &claimed {
+            let key = (provider.to_owned(), claimed.identity.clone(), claimed.day);
+            let Some(row) = self.rows.get_mut(&key) else { return Finished::Fenced };
+            let holds = matches!(&row.state, RowState::InFlight { owner: holder, .. } if holder == owner);
+            // The same finish once more, because its first answer was lost.
+            if !holds && row.state != end {
+                return Finished::Fenced;
+            }
+            row.state = end;
+            row.sequence = claimed.sequence.clone();
+            row.abandoned.clear();
+            row.error = letter.as_ref().map(|letter| letter.message.clone());
+        }
+        if let Some(letter) = letter {
+            let key = (provider.to_owned(), letter.sequence.clone());
+            if claimed.is_some() {
+                self.letters.insert(key, letter);
+            } else {
+                self.letters.entry(key).or_insert(letter);
+            }
+        }
+        Finished::Written
+    }
+
+    fn held_row(&mut self, provider: &str, owner: &Owner, claimed: &Claimed) -> Option<&mut Row> {
+        let row = self.rows.get_mut(&(provider.to_owned(), claimed.identity.clone(), claimed.day))?;
+        matches!(&row.state, RowState::InFlight { owner: holder, .. } if holder == owner).then_some(row)
+    }
+}
+
+/// How the item has ended already: for this very entry where it has, else a record before a dead letter, the earliest first.
+fn settled(past: &[(Day, Row)], sequence: &SequenceNumber) -> Option<Claim> {
+    let rank = |row: &Row| (row.sequence != *sequence, !matches!(row.state, RowState::Done { .. }));
+    past.iter()
+        .filter(|(_, row)| matches!(row.state, RowState::Done { .. } | RowState::Dead { .. }))
+        .min_by_key(|(day, row)| (rank(row), *day))
+        .map(|(_, row)| match row.state {
+            RowState::Done { .. } => Claim::Done { by: row.sequence.clone() },
+            _ => Claim::Dead { by: row.sequence.clone() },
+        })
+}
+
+fn not_now(past: &[(Day, Row)], request: &ClaimRequest<'_>) -> Option<Claim> {
+    let held = past.iter().filter_map(|(_, row)| match &row.state {
+        RowState::InFlight { owner, lease } if owner != request.owner && *lease > request.now => Some(*lease),
+        _ => None,
+    });
+    let waiting = past.iter().filter_map(|(_, row)| match row.state {
+        RowState::Retry { not_before } if not_before > request.now => Some(not_before),
+        _ => None,
+    });
+    held.max().map(|until| Claim::Held { until }).or_else(|| waiting.max().map(|until| Claim::Waiting { until }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::testing::contract::Ledgers;
+
+    async fn fresh() -> Ledgers {
+        let ledger = Arc::new(MemoryLedger::new());
+        Ledgers { one: ledger.clone(), other: ledger, keep: Box::new(()) }
+    }
+
+    crate::ledger_contract!(fresh);
+}

@@ -1,0 +1,117 @@
+//! A fetcher that follows a script, and keeps a record of what it was asked.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::time::Instant;
+
+use crate::fetcher::{FetchReport, FetchRequest, Fetcher, Permits};
+use crate::record::{Failure, Fetched};
+
+/// What the script says to one request.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// How long it takes.
+    pub after: Duration,
+    /// What comes.
+    pub outcome: Result<Fetched, Failure>,
+    /// Whether the API is left working at the request.
+    pub unanswered: bool,
+}
+
+impl Answer {
+    /// A record, at once.
+    #[must_use]
+    pub fn record(id: &str) -> Self {
+        let body = serde_json::json!({ "id": id }).to_string().into();
+        let record = Fetched { content_type: "application/json".into(), body, attributes: Vec::new() };
+        Self { after: Duration::ZERO, outcome: Ok(record), unanswered: false }
+    }
+
+    /// A failure, at once.
+    #[must_use]
+    pub fn failure(failure: Failure) -> Self {
+        Self { after: Duration::ZERO, outcome: Err(failure), unanswered: false }
+    }
+
+    /// The same, later.
+    #[must_use]
+    pub fn after(self, after: Duration) -> Self {
+        Self { after, ..self }
+    }
+}
+
+/// The script: from a request, and how often its id was asked for before, to an answer.
+type Script = Box<dyn Fn(&FetchRequest, u32) -> Answer + Send + Sync>;
+
+/// Answers by a script.
+pub struct Scripted {
+    script: Script,
+    seen: Mutex<Seen>,
+}
+
+/// What a scripted fetcher was asked.
+#[derive(Debug, Clone, Default)]
+pub struct Seen {
+    /// How often each id was asked for.
+    pub asked: BTreeMap<String, u32>,
+    /// When each request came, with its id.
+    pub times: Vec<(Instant, String)>,
+    /// Requests that run now.
+    pub in_flight: u32,
+    /// The most that ran at once.
+    pub peak: u32,
+}
+
+impl Scripted {
+    /// A fetcher that answers by `script`.
+    pub fn new(script: impl Fn(&FetchRequest, u32) -> Answer + Send + Sync + 'static) -> Self {
+        Self { script: Box::new(script), seen: Mutex::default() }
+    }
+
+    /// What it was asked so far.
+    #[must_use]
+    pub fn seen(&self) -> Seen {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Counts a request as running until dropped, as an API would.
+struct Running<'a>(&'a Scripted);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.lock().in_flight -= 1;
+    }
+}
+
+#[async_trait]
+impl Fetcher for Scripted {
+    async fn fetch(&self, request: FetchRequest, _permits: Permits) -> FetchReport {
+        let sent = Instant::now();
+        let before = {
+            let mut seen = self.lock();
+            seen.times.push((sent, request.id.clone()));
+            seen.in_flight += 1;
+            seen.peak = seen.peak.max(seen.in_flight);
+            let asked = seen.asked.entry(request.id.clone()).or_default();
+            *asked += 1;
+            *asked - 1
+        };
+        let running = Running(self);
+        let answer = (self.script)(&request, before);
+        tokio::time::sleep(answer.after).await;
+        drop(running);
+        FetchReport { outcome: answer.outcome, requests: 1, unanswered_since: answer.unanswered.then_some(sent) }
+    }
+
+    fn digest(&self) -> &str {
+        "sha256:scripted"
+    }
+}
