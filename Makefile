@@ -1,0 +1,53 @@
+# Damper's commands. `make demo` and `make test` do all the set-up they need on a fresh machine with Rust.
+
+CARGO  ?= cargo
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+DAMPER := $(TARGET)/debug/damper
+
+# Providers and test components, compiled with the wasm32-wasip2 toolchain that `damper build` makes sure of.
+GUESTS     := providers/demo providers/gleif providers/sec-edgar tests/hostile
+COMPONENTS := $(TARGET)/components
+
+.PHONY: help demo test ci bench fmt clippy doc deny components components-demo damper clean
+
+help: ## Show this list.
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
+
+demo: components-demo ## Fetch 2,000 records from a demo API that throttles, fails and goes dark.
+	@$(CARGO) build --quiet -p damper-demo-api
+	@DAMPER=$(DAMPER) DEMO_API=$(TARGET)/debug/demo-api COMPONENT=$(COMPONENTS)/demo.wasm sh providers/demo/demo.sh
+
+test: components ## Run all tests: units, contract suites, hostile components, end to end.
+	$(CARGO) test --workspace --all-features
+
+ci: fmt clippy doc deny test ## What has to pass before a change lands.
+
+fmt:
+	$(CARGO) fmt --all --check
+
+clippy:
+	$(CARGO) clippy --workspace --all-targets --all-features -- -D warnings
+
+doc:
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --all-features --document-private-items
+
+deny:
+	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny check licenses bans; \
+	else echo "cargo-deny is not installed: licences and bans are not checked"; fi
+
+bench: components ## Measure, and print tables with the bare loop beside ours.
+	$(CARGO) run --release -p damper-bench -- --components $(COMPONENTS)
+
+damper:
+	@$(CARGO) build -p damper-cli
+
+components: damper ## Compile the providers and the test components.
+	@for guest in $(GUESTS); do \
+		$(DAMPER) build $$guest -o $(COMPONENTS)/$$(basename $$guest).wasm || exit 1; \
+	done
+
+components-demo: damper
+	@$(DAMPER) build providers/demo -o $(COMPONENTS)/demo.wasm
+
+clean: ## Remove what was built here. The wasm32-wasip2 toolchain stays in its cache.
+	$(CARGO) clean
