@@ -109,9 +109,11 @@ pub mod __private {
     #[cfg(target_arch = "wasm32")]
     pub use crate::backend::wasm::{
         bindings,
+        bindings::damper::provider::types::{
+            Failure as WitFailure, FetchRequest as WitFetchRequest, Fetched as WitFetched,
+        },
         bindings::{Guest, export_provider},
         call,
-        wit_types::{Failure as WitFailure, FetchRequest as WitFetchRequest, Fetched as WitFetched},
     };
     pub use crate::stamp::STAMP;
 

@@ -30,9 +30,6 @@ pub mod bindings {
     });
 }
 
-/// The types that the exported function's signature names.
-pub use self::bindings::damper::provider::types as wit_types;
-
 /// Runs a provider function for the host.
 pub fn call<R, E>(
     request: types::FetchRequest,
