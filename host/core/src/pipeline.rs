@@ -210,4 +210,6 @@ impl Pipeline {
 }
 
 #[cfg(test)]
+mod crash_tests;
+#[cfg(test)]
 mod tests;

@@ -1,0 +1,154 @@
+//! Whatever the API does and whenever a worker dies: nothing is lost, nothing is doubled.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::TryStreamExt;
+use object_store::memory::InMemory;
+use object_store::throttle::{ThrottleConfig, ThrottledStore};
+use object_store::{ObjectStore, ObjectStoreExt};
+use proptest::prelude::*;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::{Pipeline, Stores};
+use crate::clock::WallClock;
+use crate::control::breaker::{Breaker, Control};
+use crate::dead_letter::Reason;
+use crate::item::Entry;
+use crate::ledger::Ledger;
+use crate::manifest::Manifest;
+use crate::pipeline::report::{End, Stopped};
+use crate::record::{Failure, FailureKind};
+use crate::testing::memory::MemoryLedger;
+use crate::testing::scripted::{Answer, Scripted};
+
+const MANIFEST: &str = r#"
+name = "demo"
+version = "0.1.0"
+[egress]
+hosts = ["api.example.org"]
+[limits]
+max_concurrency = 6
+fetch_timeout = "2s"
+[retry]
+max_attempts = 3
+backoff = "300ms"
+"#;
+
+/// What one case is made of.
+#[derive(Debug, Clone)]
+struct Case {
+    /// The id of each entry, by number: few enough to hold duplicates.
+    ids: Vec<u8>,
+    /// What the API says at its n-th request, in turn: 0 to 5 are failures.
+    answers: Vec<u8>,
+    /// After how many milliseconds a worker dies.
+    deaths_ms: Vec<u64>,
+}
+
+fn case() -> impl Strategy<Value = Case> {
+    let ids = proptest::collection::vec(0..80_u8, 1..120);
+    let answers = proptest::collection::vec(0..40_u8, 1..60);
+    let deaths = proptest::collection::vec(1..4_000_u64, 0..6);
+    (ids, answers, deaths).prop_map(|(ids, answers, deaths_ms)| Case { ids, answers, deaths_ms })
+}
+
+/// The API: some ids are unknown for good, some requests fail, each takes its time.
+fn script(answers: Vec<u8>) -> Scripted {
+    let turn = std::sync::atomic::AtomicUsize::new(0);
+    Scripted::new(move |request, _| {
+        let turn = turn.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        let answer = answers[turn % answers.len()];
+        let kind = match answer {
+            _ if request.id.ends_with('7') => Some(FailureKind::NotFound),
+            0 => Some(FailureKind::Malformed),
+            1 => Some(FailureKind::Unavailable),
+            2 => Some(FailureKind::Throttled),
+            3 => Some(FailureKind::TimedOut),
+            _ => None,
+        };
+        let after = Duration::from_millis(u64::from(answer) * 17);
+        match kind {
+            Some(kind) => Answer::failure(Failure::new(kind, "scripted")).after(after),
+            None => Answer::record(&request.id).after(after),
+        }
+    })
+}
+
+async fn stored_ids(sink: &InMemory) -> Vec<String> {
+    let mut ids = Vec::new();
+    for object in sink.list(None).try_collect::<Vec<_>>().await.unwrap() {
+        let content = sink.get(&object.location).await.unwrap().bytes().await.unwrap();
+        for line in content.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            let line: serde_json::Value = serde_json::from_slice(line).unwrap();
+            ids.push(line["id"].as_str().unwrap().to_owned());
+        }
+    }
+    ids
+}
+
+async fn live(case: Case) {
+    let clock = WallClock::pinned("2026-11-22T12:00:00Z".parse().unwrap());
+    let (ledger, memory) = (Arc::new(MemoryLedger::default()), Arc::new(InMemory::new()));
+    let slow = ThrottleConfig { wait_put_per_call: Duration::from_millis(120), ..ThrottleConfig::default() };
+    let sink: Arc<dyn ObjectStore> = Arc::new(ThrottledStore::new(Arc::clone(&memory), slow));
+    let api = Arc::new(script(case.answers));
+    let entries: Vec<Entry> = case
+        .ids
+        .iter()
+        .enumerate()
+        .map(|(number, id)| Entry {
+            sequence: (number as u64).into(),
+            arrived: clock.now(),
+            payload: serde_json::json!({ "id": format!("i{id}") }).to_string().into(),
+        })
+        .collect();
+    let stores = Stores { ledger: ledger.clone(), sink, clock };
+    let mut deaths = case.deaths_ms.into_iter().map(Duration::from_millis);
+    let report = loop {
+        // A new process: nothing is remembered but what is in the ledger and the sink.
+        let pipeline = Pipeline::new(Manifest::parse(MANIFEST).unwrap(), api.clone(), stores.clone());
+        let (deadline, never) = (Instant::now() + Duration::from_secs(900), CancellationToken::new());
+        let work = pipeline.process(entries.clone(), deadline, &never);
+        let life = deaths.next().unwrap_or(Duration::from_secs(3600));
+        let Ok(report) = tokio::time::timeout(life, work).await else { continue };
+        if report.stopped == Some(Stopped::BreakerOpen) {
+            let control = ledger.control("demo").await.unwrap();
+            let mended = Control { breaker: Breaker::Closed, dead_letters_allowed: 100, ..control };
+            assert!(ledger.update_control("demo", &mended).await.unwrap());
+        } else if report.first_unfinished.is_none() {
+            break report;
+        }
+    };
+    check(&report.ended, stored_ids(&memory).await, &ledger, &case.ids);
+    assert!(api.seen().peak <= 6);
+}
+
+fn check(ended: &[(crate::item::SequenceNumber, End)], stored: Vec<String>, ledger: &MemoryLedger, ids: &[u8]) {
+    let count = |wanted: End| ended.iter().filter(|(_, end)| *end == wanted).count();
+    let unique: BTreeSet<String> = stored.iter().cloned().collect();
+    assert_eq!(unique.len(), stored.len(), "an id has two lines");
+    assert_eq!(count(End::Fetched), stored.len(), "as many fetched as lines");
+    let letters: BTreeMap<String, Reason> = ledger
+        .letters("demo")
+        .into_iter()
+        .map(|letter| (String::from_utf8_lossy(&letter.payload).into_owned(), letter.reason))
+        .collect();
+    assert_eq!(count(End::DeadLetter), letters.len(), "as many given up on as letters");
+    let identities: BTreeSet<u8> = ids.iter().copied().collect();
+    assert_eq!(unique.len() + letters.len(), identities.len(), "each identity has one end");
+    assert_eq!(ended.len(), ids.len(), "each entry has one end");
+    assert!(unique.iter().all(|id| !id.ends_with('7')));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_entry_ends_exactly_once_whenever_workers_die(case in case()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(live(case));
+    }
+}
