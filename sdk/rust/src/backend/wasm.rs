@@ -15,6 +15,7 @@ use crate::{Failure, FailureKind, FetchRequest, Record};
     missing_docs,
     unreachable_pub,
     clippy::allow_attributes_without_reason,
+    clippy::all,
     clippy::undocumented_unsafe_blocks,
     clippy::unwrap_used,
     clippy::indexing_slicing,
