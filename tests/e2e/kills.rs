@@ -1,0 +1,91 @@
+//! SIGKILL at random moments, twenty times, and SIGTERM: nothing lost, nothing doubled.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use damper_demo_api::{Latency, LogLine, Outcome, Settings};
+use rand::{Rng, SeedableRng, rngs::StdRng};
+
+use crate::house::{House, ids, signal, text, wait};
+
+const KILLS: usize = 20;
+
+/// A kill, as the test saw it.
+struct Kill {
+    /// When the process was certainly dead, in Unix milliseconds.
+    at_ms: u64,
+    /// What lay in the sink then.
+    stored: BTreeSet<String>,
+}
+
+#[allow(clippy::disallowed_methods, reason = "compared with the times in the API's log, which are the machine's")]
+fn unix_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn twenty_kills_lose_nothing_and_double_nothing() {
+    let latency = Latency { median_ms: 25.0, sigma: 0.5, max_ms: Some(500.0) };
+    let house = House::demo(Settings { latency, keep_working: true, ..Settings::default() }, "fetch_timeout = \"1s\"");
+    let mut fed = ids("account", 4_000);
+    fed.extend(ids("account", 200));
+    fed.extend(ids("unknown", 40));
+    house.feed(&fed);
+    let mut random = StdRng::seed_from_u64(20);
+    let mut kills = Vec::new();
+    for _ in 0..KILLS {
+        let mut child = house.start(&["run", "demo"]);
+        let (before, more) = (house.api.stats().requests, random.random_range(1..180));
+        house.api_saw(|stats| stats.requests >= before + more).await;
+        // Somewhere between two requests, a flush or a finish.
+        tokio::time::sleep(Duration::from_micros(random.random_range(0..30_000))).await;
+        child.kill().unwrap();
+        child.wait().unwrap();
+        kills.push(Kill { at_ms: unix_ms(), stored: house.stored_once() });
+    }
+    house.drain();
+    house.assert_all_ended(fed.len() as u64).await;
+    assert_eq!(house.stored_once().len(), 4_000);
+    assert_eq!(house.counts().await.dead_letters, 40);
+    assert!(house.api.stats().peak_in_flight <= 16, "{:?}", house.api.stats());
+    assert_fetches_are_bounded(&house.api.log(), &kills);
+}
+
+/// No id is fetched again once it was stored, and at most once more for each kill that caught it before.
+fn assert_fetches_are_bounded(log: &[LogLine], kills: &[Kill]) {
+    let mut fetches: BTreeMap<&str, Vec<&LogLine>> = BTreeMap::new();
+    for line in log.iter().filter(|line| line.id.starts_with("account")) {
+        fetches.entry(&line.id).or_default().push(line);
+    }
+    for (id, lines) in fetches {
+        for kill in kills.iter().filter(|kill| kill.stored.contains(id)) {
+            let later = lines.iter().filter(|line| line.started_ms > kill.at_ms).count();
+            assert_eq!(later, 0, "{id} was fetched again after it was stored");
+        }
+        let caught = |kill: &&Kill| {
+            !kill.stored.contains(id) && lines.iter().any(|line| line.started_ms <= kill.at_ms)
+        };
+        let whole = lines.iter().filter(|line| matches!(line.outcome, Outcome::Record | Outcome::ClientLeft)).count();
+        assert!(whole <= 1 + kills.iter().filter(caught).count(), "{id} was fetched {whole} times");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clean_stop_leaves_nothing_in_flight_and_the_next_run_goes_on_at_once() {
+    let latency = Latency { median_ms: 50.0, ..Latency::default() };
+    let house = House::demo(Settings { latency, ..Settings::default() }, "");
+    house.feed(ids("account", 1_000));
+    for name in ["TERM", "INT"] {
+        let child = house.start(&["run", "demo"]);
+        let before = house.api.stats().requests;
+        house.api_saw(|stats| stats.requests >= before + 60).await;
+        signal(&child, name);
+        let output = wait(child, &["run"]);
+        assert_eq!(output.status.code(), Some(6), "{}", text(&output));
+        assert_eq!(house.stored_once().len() as u64, house.counts().await.fetched);
+    }
+    house.drain();
+    house.assert_all_ended(1_000).await;
+    assert_eq!(house.api.stats().ids_fetched_more_than_once_ok, 0);
+    assert_eq!(house.api.stats().client_left, 0, "what was in flight was finished");
+}

@@ -1,0 +1,9 @@
+//! End to end: the real `damper` against the real demo API over loopback, with the compiled components.
+//!
+//! `make test` builds what these need: `damper`, and the components in `target/components`.
+
+mod bad_release;
+mod house;
+mod kills;
+mod storage;
+mod two_runs;

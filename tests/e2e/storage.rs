@@ -1,0 +1,64 @@
+//! Disks that are full, folders that are none, databases that are broken: said clearly, and nothing is lost.
+
+use std::process::{Command, Stdio};
+
+use damper_demo_api::Settings;
+
+use crate::house::{House, ids, text};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_output_folder_that_is_none_is_named_before_anything_is_fetched() {
+    let house = House::demo(Settings::default(), "");
+    house.feed(ids("account", 10));
+    std::fs::write(house.path().join("out"), "a file").unwrap();
+    let output = house.run(&["run", "demo"]);
+    assert_eq!(output.status.code(), Some(5), "{}", text(&output));
+    assert!(text(&output).contains("out"), "{}", text(&output));
+    assert_eq!(house.api.stats().requests, 0);
+    std::fs::remove_file(house.path().join("out")).unwrap();
+    house.drain();
+    house.assert_all_ended(10).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_truncated_database_is_named_and_left_as_it_is() {
+    let house = House::demo(Settings::default(), "");
+    house.feed(ids("account", 2_000));
+    let path = house.path().join("damper.db");
+    let whole = std::fs::read(&path).unwrap();
+    for length in [100, 5_000, whole.len() / 2] {
+        let cut = &whole[..length.min(whole.len())];
+        std::fs::write(&path, cut).unwrap();
+        for leftover in ["damper.db-wal", "damper.db-shm"] {
+            let _ = std::fs::remove_file(house.path().join(leftover));
+        }
+        let output = house.run(&["run", "demo"]);
+        assert_eq!(output.status.code(), Some(5), "{length}: {}", text(&output));
+        assert!(text(&output).contains("damper.db"), "{}", text(&output));
+        assert!(!text(&output).contains("panicked"), "{}", text(&output));
+    }
+    std::fs::write(&path, whole).unwrap();
+    let _ = std::fs::remove_file(house.path().join("damper.db-wal"));
+    house.drain();
+    house.assert_all_ended(2_000).await;
+}
+
+/// A process that may write no file beyond a size stands for a full disk: the system refuses the write.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_takes_no_more_stops_the_run_and_loses_nothing() {
+    let house = House::demo(Settings::default(), "");
+    house.feed(ids("account", 3_000));
+    let damper = house.damper(&["run", "demo"]);
+    let limited = Command::new("sh")
+        .args(["-c", "trap '' XFSZ; ulimit -f 120; exec \"$0\" run demo"])
+        .arg(damper.get_program())
+        .current_dir(house.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .output()
+        .unwrap();
+    assert_eq!(limited.status.code(), Some(5), "{}", text(&limited));
+    assert!(!text(&limited).contains("panicked"), "{}", text(&limited));
+    house.drain();
+    house.assert_all_ended(3_000).await;
+}
