@@ -136,7 +136,7 @@ mirror_of() {
 prepare_apt() {
     main=${DAMPER_DEBIAN_MIRROR:-$(mirror_of debian http://deb.debian.org/debian)}
     security=${DAMPER_DEBIAN_SECURITY_MIRROR:-$(mirror_of debian-security http://deb.debian.org/debian-security)}
-    mkdir -p "$work/apt/lists/partial" "$work/apt/cache/archives/partial" "$work/debs"
+    mkdir -p "$work/apt/lists/partial" "$work/apt/cache/archives/partial" "$work/apt/none" "$work/debs"
     : >"$work/apt/status"
     # bookworm's packages run on every later release's glibc; wasi-libc is architecture-free, so a newer one does no harm.
     cat >"$work/apt/sources.list" <<END
@@ -155,9 +155,9 @@ Pin-Priority: 900
 END
     cat >"$work/apt/apt.conf" <<END
 Dir::Etc::sourcelist "$work/apt/sources.list";
-Dir::Etc::sourceparts "/nonexistent";
+Dir::Etc::sourceparts "$work/apt/none";
 Dir::Etc::preferences "$work/apt/preferences";
-Dir::Etc::preferencesparts "/nonexistent";
+Dir::Etc::preferencesparts "$work/apt/none";
 Dir::State "$work/apt";
 Dir::State::lists "$work/apt/lists";
 Dir::State::status "$work/apt/status";
@@ -165,6 +165,7 @@ Dir::Cache "$work/apt/cache";
 APT::Sandbox::User "$(id -un)";
 APT::Update::Post-Invoke-Success "";
 APT::Update::Post-Invoke "";
+APT::Update::Error-Mode "any";
 Acquire::Languages "none";
 Acquire::Retries "3";
 Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";
