@@ -191,6 +191,9 @@ enum Rows<'a> {
 impl Rows<'_> {
     /// The outer result says whether the line is a record, the inner one whether it was written.
     fn write(&mut self, line: &[u8]) -> Result<Result<(), std::io::Error>, String> {
+        if !line.trim_ascii_start().starts_with(b"{") {
+            return Err("it is no JSON object".to_owned());
+        }
         match self {
             Self::Ndjson(writer) => {
                 serde_json::from_slice::<Object>(line).map_err(|error| error.to_string())?;

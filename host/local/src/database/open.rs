@@ -1,7 +1,7 @@
 //! Opening the file: made whole or not at all, and refused where it is not ours.
 
 use std::fs::{self, File};
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -25,8 +25,7 @@ pub(super) fn writing(path: &Path) -> Result<Connection, DatabaseError> {
         create(path)?;
     }
     let length = fs::metadata(path).map_err(|error| failed(path, &error))?.len();
-    if length == 0 {
-        let message = "it is empty".to_owned();
+    if let Some(message) = cut_short(path, length).map_err(|error| failed(path, &error))? {
         return Err(DatabaseError::Damaged { path: path.to_path_buf(), message });
     }
     let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(|trouble| trouble.of(path))?;
@@ -96,6 +95,31 @@ fn check(path: &Path, connection: &Connection, length: u64) -> Result<(), Databa
         }
     }
     Ok(())
+}
+
+/// What is missing of the file, judged by its own header (<https://sqlite.org/fileformat.html>): SQLite itself notices some
+/// of it only when it comes to the missing page.
+fn cut_short(path: &Path, length: u64) -> std::io::Result<Option<String>> {
+    const HEADER_BYTES: usize = 100;
+    if length == 0 {
+        return Ok(Some("it is empty".to_owned()));
+    }
+    let mut header = Vec::with_capacity(HEADER_BYTES);
+    File::open(path)?.take(HEADER_BYTES as u64).read_to_end(&mut header)?;
+    let (Some(size), Some(pages)) = (header.get(16..18), header.get(28..32)) else { return Ok(None) };
+    let number = |bytes: &[u8]| bytes.iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+    if !header.starts_with(b"SQLite format 3\0") {
+        return Ok(None);
+    }
+    // While there is a WAL, its pages may be what is missing here.
+    let mut wal = path.as_os_str().to_owned();
+    wal.push("-wal");
+    if fs::metadata(wal).is_ok_and(|wal| wal.len() > 0) {
+        return Ok(None);
+    }
+    let page = if number(size) == 1 { 65_536 } else { number(size) };
+    let whole = page.saturating_mul(number(pages));
+    Ok((length < whole).then(|| format!("it has {length} bytes of {whole}")))
 }
 
 /// Make a new database beside `path` and link it into place: nobody ever sees it half made, so an empty file is always

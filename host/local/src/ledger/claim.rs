@@ -45,7 +45,8 @@ impl Wish {
             identity: request.identity.clone(),
             sequence: request.sequence.clone(),
             today: request.today,
-            since: request.since,
+            // A clock that went back must not hide what was done today.
+            since: request.since.min(request.today),
             owner: request.owner.clone(),
             now: request.now,
             lease: request.lease,
