@@ -2,6 +2,9 @@
 //!
 //! It decides nothing about pace: batch size and enabled are the mapping's, and everything else is the pipeline's.
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use damper_core::clock::WallClock;

@@ -24,7 +24,11 @@ pub(super) fn writing(path: &Path) -> Result<Connection, DatabaseError> {
     if !path.try_exists().map_err(|error| folder(path, &error))? {
         create(path)?;
     }
-    let length = fs::metadata(path).map_err(|error| failed(path, &error))?.len();
+    let metadata = fs::metadata(path).map_err(|error| failed(path, &error))?;
+    if metadata.is_dir() {
+        return Err(DatabaseError::Foreign { path: path.to_path_buf(), found: "a folder".to_owned() });
+    }
+    let length = metadata.len();
     if let Some(message) = cut_short(path, length).map_err(|error| failed(path, &error))? {
         return Err(DatabaseError::Damaged { path: path.to_path_buf(), message });
     }
