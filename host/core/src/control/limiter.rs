@@ -20,7 +20,7 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause without Retry-After.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// The longest Retry-After that is believed; a longer one is cut to this.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(24 * 3600);
+pub(crate) const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(24 * 3600);
 
 /// What a limiter must keep to.
 #[derive(Debug, Clone, PartialEq)]

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use futures::TryStreamExt;
 use object_store::memory::InMemory;
 use object_store::throttle::{ThrottleConfig, ThrottledStore};
 use object_store::{ObjectStore, ObjectStoreExt};
 use proptest::prelude::*;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{Pipeline, Stores};
@@ -17,7 +18,7 @@ use crate::clock::WallClock;
 use crate::control::breaker::{Breaker, Control};
 use crate::dead_letter::Reason;
 use crate::item::Entry;
-use crate::ledger::Ledger;
+use crate::ledger::{Claim, ClaimRequest, Finish, Finished, Ledger, LedgerError, Owner, Release, SlotRequest};
 use crate::manifest::Manifest;
 use crate::pipeline::report::{End, Stopped};
 use crate::record::{Failure, FailureKind};
@@ -77,6 +78,39 @@ fn script(answers: Vec<u8>) -> Scripted {
     })
 }
 
+/// A ledger in memory that takes its time, so that a worker can die between a store and its finish.
+struct Slow(Arc<MemoryLedger>);
+
+#[async_trait]
+impl Ledger for Slow {
+    async fn claim(&self, request: ClaimRequest<'_>) -> Result<Claim, LedgerError> {
+        sleep(Duration::from_millis(3)).await;
+        self.0.claim(request).await
+    }
+
+    async fn finish(&self, provider: &str, owner: &Owner, items: Vec<Finish>) -> Result<Vec<Finished>, LedgerError> {
+        sleep(Duration::from_millis(200)).await;
+        self.0.finish(provider, owner, items).await
+    }
+
+    async fn release(&self, provider: &str, owner: &Owner, release: Release) -> Result<(), LedgerError> {
+        sleep(Duration::from_millis(20)).await;
+        self.0.release(provider, owner, release).await
+    }
+
+    async fn slots(&self, provider: &str, request: SlotRequest<'_>) -> Result<u32, LedgerError> {
+        self.0.slots(provider, request).await
+    }
+
+    async fn control(&self, provider: &str) -> Result<Control, LedgerError> {
+        self.0.control(provider).await
+    }
+
+    async fn update_control(&self, provider: &str, control: &Control) -> Result<bool, LedgerError> {
+        self.0.update_control(provider, control).await
+    }
+}
+
 async fn stored_ids(sink: &InMemory) -> Vec<String> {
     let mut ids = Vec::new();
     for object in sink.list(None).try_collect::<Vec<_>>().await.unwrap() {
@@ -105,7 +139,7 @@ async fn live(case: Case) {
             payload: serde_json::json!({ "id": format!("i{id}") }).to_string().into(),
         })
         .collect();
-    let stores = Stores { ledger: ledger.clone(), sink, clock };
+    let stores = Stores { ledger: Arc::new(Slow(ledger.clone())), sink, clock };
     let mut deaths = case.deaths_ms.into_iter().map(Duration::from_millis);
     let report = loop {
         // A new process: nothing is remembered but what is in the ledger and the sink.
@@ -141,6 +175,33 @@ fn check(ended: &[(crate::item::SequenceNumber, End)], stored: Vec<String>, ledg
     assert_eq!(unique.len() + letters.len(), identities.len(), "each identity has one end");
     assert_eq!(ended.len(), ids.len(), "each entry has one end");
     assert!(unique.iter().all(|id| !id.ends_with('7')));
+}
+
+/// A worker that is stopped for longer than its lease and wakes up: what it fetched was recovered and fetched again, and it
+/// must not store it beside that.
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_wakes_up_after_its_lease_stores_nothing() {
+    let clock = WallClock::pinned("2026-11-22T12:00:00Z".parse().unwrap());
+    let (ledger, memory) = (Arc::new(MemoryLedger::default()), Arc::new(InMemory::new()));
+    let api = Arc::new(script(vec![4]));
+    let asleep = ThrottleConfig { wait_put_per_call: Duration::from_secs(60), ..ThrottleConfig::default() };
+    let entry = Entry { sequence: 1.into(), arrived: clock.now(), payload: "{\"id\":\"i1\"}".into() };
+    let worker = |sink: Arc<dyn ObjectStore>| {
+        let stores = Stores { ledger: ledger.clone(), sink, clock };
+        Pipeline::new(Manifest::parse(MANIFEST).unwrap(), api.clone(), stores)
+    };
+    let (sleeper, other) = (worker(Arc::new(ThrottledStore::new(Arc::clone(&memory), asleep))), worker(memory.clone()));
+    let (deadline, never) = (Instant::now() + Duration::from_secs(900), CancellationToken::new());
+    let (slept, took_over) = tokio::join!(sleeper.process(vec![entry.clone()], deadline, &never), async {
+        sleep(Duration::from_secs(1)).await;
+        other.process(vec![entry], deadline, &never).await
+    });
+    assert!(
+        matches!(&slept.stopped, Some(Stopped::Storage(why)) if why.contains("took this one for dead")),
+        "{slept:?}"
+    );
+    assert_eq!(took_over.ended, [(1.into(), End::Fetched)]);
+    assert_eq!(stored_ids(&memory).await, ["i1"]);
 }
 
 proptest! {

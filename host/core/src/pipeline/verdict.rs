@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::control::brake::Sign;
-use crate::control::limiter::Outcome;
+use crate::control::limiter::{LONGEST_RETRY_AFTER, Outcome};
 use crate::dead_letter::Reason;
 use crate::manifest::Retry;
 use crate::record::{Failure, FailureKind};
@@ -55,7 +55,7 @@ pub(crate) fn judge(failure: &Failure, circumstances: Circumstances<'_>) -> Verd
     if counted && circumstances.attempt >= circumstances.retry.max_attempts {
         return Verdict::GiveUp(Reason::AttemptsSpent);
     }
-    let wait = backoff(circumstances).max(failure.retry_after.unwrap_or_default());
+    let wait = backoff(circumstances).max(failure.retry_after.unwrap_or_default().min(LONGEST_RETRY_AFTER));
     Verdict::Retry { wait, counted }
 }
 
@@ -143,6 +143,13 @@ mod tests {
         let circumstances = Circumstances { attempt: 9, failures: 0, others_succeed: true, retry: &RETRY, jitter: 0.0 };
         assert_eq!(judge(&failure, circumstances), retry(90, false));
         assert_eq!(outcome(&failure), Some(Outcome::Throttled { retry_after: Some(Duration::from_secs(90)) }));
+    }
+
+    #[test]
+    fn an_absurd_retry_after_is_cut_to_a_day() {
+        let failure = Failure { retry_after: Some(Duration::MAX), ..Failure::new(FailureKind::Throttled, "") };
+        let circumstances = Circumstances { attempt: 1, failures: 0, others_succeed: true, retry: &RETRY, jitter: 0.0 };
+        assert_eq!(judge(&failure, circumstances), retry(24 * 3600, false));
     }
 
     #[test]
