@@ -36,7 +36,8 @@ deny:
 	else echo "cargo-deny is not installed: licences and bans are not checked"; fi
 
 bench: components ## Measure, and print tables with the bare loop beside ours.
-	$(CARGO) run --release -p damper-bench -- --components $(COMPONENTS)
+	$(CARGO) build --release -p damper-demo-api -p damper-bench
+	@ulimit -n 8192 2>/dev/null; $(TARGET)/release/damper-bench --components $(COMPONENTS) --demo-api $(TARGET)/release/demo-api
 
 damper:
 	@$(CARGO) build -p damper-cli
