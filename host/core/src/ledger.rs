@@ -68,7 +68,8 @@ pub trait Ledger: Send + Sync {
     async fn claim(&self, request: ClaimRequest<'_>) -> Result<Claim, LedgerError>;
 
     /// End items: what was stored is done, what was given up on is dead. Durable when it returns. Answers one
-    /// [`Finished`] for each, in order.
+    /// [`Finished`] for each, in order. A claim that ran out is still the owner's until somebody takes it over; the same end
+    /// twice is written once.
     async fn finish(&self, provider: &str, owner: &Owner, items: Vec<Finish>) -> Result<Vec<Finished>, LedgerError>;
 
     /// Give a claim back. Does nothing where the caller does not own the row any more.
@@ -112,10 +113,12 @@ pub struct ClaimRequest<'a> {
 pub enum Claim {
     /// The caller owns the item.
     Granted {
-        /// Which attempt this is: one more than all that were counted since the entry's arrival.
+        /// Which attempt this is: one more than the releases that were counted since the entry's arrival. A claim that
+        /// expired is none.
         attempt: u32,
-        /// Claims of this item that expired with neither a finish nor a release, oldest first. Their owners' objects
-        /// may hold the record already.
+        /// Claims of this item since the entry's arrival that expired with neither a finish nor a release, oldest first.
+        /// Their owners' objects may hold the record already. A claim that the caller itself has or had is renewed and not
+        /// listed.
         abandoned: Vec<Abandoned>,
     },
     /// The record was fetched since the entry's arrival, for this entry.

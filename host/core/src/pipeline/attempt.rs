@@ -27,6 +27,9 @@ use crate::sink::Line;
 /// The longest wait for the pacer between a claim and its fetch; a longer one gives the claim back.
 const LONGEST_TURN: Duration = Duration::from_secs(1);
 
+/// A worker's death spends no attempt, for it is seldom the item's fault; after so many of them in a row it may well be.
+const MAX_ABANDONED: usize = 64;
+
 /// One try, ended.
 #[derive(Debug)]
 pub(crate) struct Attempted {
@@ -133,7 +136,9 @@ async fn before_fetch(call: &Call, work: &Work, granted: &Granted) -> Option<Ste
     let give_up = if !abandoned.is_empty() && retry.on_lease_expiry == OnLeaseExpiry::Park {
         Some((Reason::Uncertain, "a claim expired while the API may have been called, and `on_lease_expiry` says park"))
     } else if *attempt > retry.max_attempts {
-        Some((Reason::AttemptsSpent, "the last attempt's claim expired: its worker crashed or was too slow"))
+        Some((Reason::AttemptsSpent, "more attempts are spent than `max_attempts` allows by now"))
+    } else if abandoned.len() > MAX_ABANDONED {
+        Some((Reason::AttemptsSpent, "too many workers died or hung while they had this item"))
     } else if age > retry.max_item_age && work.arrived < call.clock().now() {
         Some((Reason::TooOld, "the item is older than `max_item_age`"))
     } else {
