@@ -1,1 +1,34 @@
-//! (being written)
+//! The plugin host: wasmtime made narrow.
+//!
+//! A provider is one file, a component with its manifest inside ([`component_file`]). [`PluginHost`] turns it, together with
+//! what the operator grants ([`grants`]), into a [`Plugin`], which fetches records: each fetch in a fresh instance with its own
+//! memory, limits and time, behind an egress policy that sees every request. The component model's generated types, wasmtime
+//! and the HTTP client stay inside; outside there is only `damper_core::fetcher::Fetcher`.
+//!
+//! What this is not: it knows no streams, no retries and no settings file, and it reads no environment.
+
+mod artifacts;
+mod bindings;
+mod call;
+pub mod component_file;
+mod credentials;
+mod egress;
+mod engine;
+pub mod grants;
+mod host;
+mod http_client;
+mod memo;
+mod output;
+mod plugin;
+mod resolver;
+mod state;
+mod text;
+mod wasi;
+
+pub use call::RequestTrace;
+pub use credentials::CredentialError;
+pub use host::{HostError, HostOptions, LoadError, PluginHost};
+pub use http_client::ProxyError;
+pub use output::{Level, LogLine, Source};
+pub use plugin::{Plugin, TracedFetch};
+pub use resolver::{Resolver, SystemResolver};

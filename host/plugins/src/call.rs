@@ -1,0 +1,279 @@
+//! The account of one call, kept outside of its store so that it outlives a store that is dropped: requests sent and not
+//! answered, what was printed, and why the call cannot go on.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use damper_core::fetcher::Permits;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
+
+use crate::output::Output;
+
+/// One request of a call, as `damper fetch` shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestTrace {
+    /// The method.
+    pub method: String,
+    /// The URL, without secrets.
+    pub url: String,
+    /// The status of the answer, or why there was none.
+    pub outcome: Result<u16, String>,
+    /// From sending to the last byte.
+    pub duration: Duration,
+    /// The request's body.
+    pub request_bytes: usize,
+    /// The answer's body, decompressed.
+    pub response_bytes: usize,
+}
+
+/// How often the engine must have interrupted a guest since it last came back from the host for it to have run away. One
+/// interruption is one tick of the engine's clock during which the guest ran.
+const RUNAWAY_TICKS: u32 = 10;
+
+/// One call's account.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) output: Output,
+    permits: Permits,
+    /// How long a request that nobody answered may still occupy the API.
+    longest_answer: Duration,
+    state: Mutex<State>,
+    /// Ticks during which the guest ran, since it last came back from the host.
+    ticks: AtomicU32,
+    is_memory_refused: AtomicBool,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Whether the permit that the fetch itself holds is free for a request.
+    is_own_permit_free: bool,
+    requests: u32,
+    unanswered_since: Option<Instant>,
+    /// When the guest came back from the host; none while the host works for it.
+    in_guest_since: Option<Instant>,
+    broken: Option<String>,
+    trace: Option<Vec<RequestTrace>>,
+}
+
+/// What a call came to, as far as the host has seen.
+#[derive(Debug, Default)]
+pub(crate) struct Account {
+    pub(crate) requests: u32,
+    pub(crate) unanswered_since: Option<Instant>,
+    pub(crate) broken: Option<String>,
+    pub(crate) trace: Vec<RequestTrace>,
+}
+
+impl Call {
+    pub(crate) fn new(output: Output, permits: Permits, longest_answer: Duration, trace: bool) -> Arc<Self> {
+        let state = State {
+            is_own_permit_free: true,
+            requests: 0,
+            unanswered_since: None,
+            in_guest_since: Some(Instant::now()),
+            broken: None,
+            trace: trace.then(Vec::new),
+        };
+        let (ticks, is_memory_refused) = (AtomicU32::new(0), AtomicBool::new(false));
+        Arc::new(Self { output, permits, longest_answer, state: Mutex::new(state), ticks, is_memory_refused })
+    }
+
+    /// Room for one request at the API: the fetch's own permit, or another if one is free.
+    pub(crate) fn start_request(self: &Arc<Self>) -> Option<InFlight> {
+        let own = std::mem::take(&mut self.locked().is_own_permit_free);
+        let permit = if own { None } else { Some(self.permits.try_acquire()?) };
+        Some(InFlight { call: Arc::clone(self), permit, unanswered_since: None })
+    }
+
+    /// The guest waits for the host from here until the guard is dropped.
+    pub(crate) fn waiting(self: &Arc<Self>) -> Waiting {
+        self.locked().in_guest_since = None;
+        Waiting(Arc::clone(self))
+    }
+
+    /// The engine interrupted the guest.
+    pub(crate) fn tick(&self) {
+        self.ticks.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether the guest has been computing, rather than waiting, for most of a time that is now over.
+    pub(crate) fn ran_away(&self, timeout: Duration) -> bool {
+        let in_guest = self.locked().in_guest_since.is_some_and(|since| since.elapsed() >= timeout / 2);
+        in_guest && self.ticks.load(Ordering::Relaxed) >= RUNAWAY_TICKS
+    }
+
+    /// The provider cannot work as it is set up; whatever the guest makes of it.
+    pub(crate) fn set_broken(&self, why: String) {
+        self.locked().broken.get_or_insert(why);
+    }
+
+    pub(crate) fn refuse_memory(&self) {
+        self.is_memory_refused.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_memory_refused(&self) -> bool {
+        self.is_memory_refused.load(Ordering::Relaxed)
+    }
+
+    /// Begins to note a request, where someone asked for a trace. It is written when what is returned is dropped.
+    pub(crate) fn trace(self: &Arc<Self>, entry: impl FnOnce() -> RequestTrace) -> Option<OpenTrace> {
+        self.locked().trace.as_ref()?;
+        Some(OpenTrace { call: Arc::clone(self), entry: Some(entry()), since: Instant::now() })
+    }
+
+    /// What the call came to. Asked once, when the call's store is gone.
+    pub(crate) fn settle(&self) -> Account {
+        let mut state = self.locked();
+        Account {
+            requests: state.requests,
+            unanswered_since: state.unanswered_since,
+            broken: state.broken.take(),
+            trace: state.trace.take().unwrap_or_default(),
+        }
+    }
+
+    fn locked(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A request that is being noted.
+pub(crate) struct OpenTrace {
+    call: Arc<Call>,
+    entry: Option<RequestTrace>,
+    since: Instant,
+}
+
+impl OpenTrace {
+    /// The request has ended like this, with an answer of so many bytes. Without it the entry says that there was none in time.
+    pub(crate) fn ended(mut self, outcome: Result<u16, String>, response_bytes: usize) {
+        if let Some(entry) = &mut self.entry {
+            entry.outcome = outcome;
+            entry.response_bytes = response_bytes;
+        }
+    }
+}
+
+impl Drop for OpenTrace {
+    fn drop(&mut self) {
+        if let (Some(mut entry), Some(trace)) = (self.entry.take(), &mut self.call.locked().trace) {
+            entry.duration = self.since.elapsed();
+            trace.push(entry);
+        }
+    }
+}
+
+/// The guest waits for the host.
+pub(crate) struct Waiting(Arc<Call>);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.ticks.store(0, Ordering::Relaxed);
+        self.0.locked().in_guest_since = Some(Instant::now());
+    }
+}
+
+/// A request and its permit. Dropped before the request has ended, it keeps the permit for as long as the API may still be
+/// working at an answer.
+pub(crate) struct InFlight {
+    call: Arc<Call>,
+    /// None where it is the fetch's own.
+    permit: Option<OwnedSemaphorePermit>,
+    unanswered_since: Option<Instant>,
+}
+
+impl InFlight {
+    /// A request is sent, the first or the next hop.
+    pub(crate) fn sent(&mut self) {
+        self.unanswered_since = Some(Instant::now());
+        let requests = &mut self.call.locked().requests;
+        *requests = requests.saturating_add(1);
+    }
+
+    /// The request has ended: an answer came, or the connection failed.
+    pub(crate) fn ended(&mut self) {
+        self.unanswered_since = None;
+    }
+
+    /// Whether another request may be sent: none is without an answer.
+    pub(crate) fn is_free(&self) -> bool {
+        self.unanswered_since.is_none()
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        let Some(since) = self.unanswered_since else {
+            self.call.locked().is_own_permit_free |= self.permit.is_none();
+            return;
+        };
+        let last = &mut self.call.locked().unanswered_since;
+        *last = (*last).max(Some(since));
+        // The fetch's own permit is kept by whoever reads the report.
+        if let (Some(permit), Ok(runtime)) = (self.permit.take(), tokio::runtime::Handle::try_current()) {
+            let until = since + self.call.longest_answer;
+            runtime.spawn(async move {
+                tokio::time::sleep_until(until).await;
+                drop(permit);
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONGEST: Duration = Duration::from_secs(30);
+
+    fn call(free: u32) -> (Arc<Call>, Permits) {
+        let permits = Permits::new(free);
+        (Call::new(Output::new("x", "id", false), permits.clone(), LONGEST, false), permits)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_without_an_answer_keeps_its_permit() {
+        let (call, permits) = call(1);
+        let mut own = call.start_request().unwrap();
+        let mut extra = call.start_request().unwrap();
+        assert!(call.start_request().is_none());
+        own.sent();
+        extra.sent();
+        let sent = Instant::now();
+        own.ended();
+        drop(own);
+        drop(extra);
+        assert_eq!(permits.available(), 0);
+        assert_eq!(call.settle().unanswered_since, Some(sent));
+        assert!(call.start_request().is_some(), "the fetch's own permit is free again");
+        tokio::time::sleep(LONGEST + Duration::from_millis(1)).await;
+        assert_eq!(permits.available(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_ended_gives_its_permit_back() {
+        let (call, permits) = call(1);
+        let requests: Vec<InFlight> = (0..2).filter_map(|_| call.start_request()).collect();
+        for mut request in requests {
+            request.sent();
+            request.ended();
+        }
+        assert_eq!((permits.available(), call.settle().unanswered_since, call.settle().requests), (1, None, 2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_a_guest_that_computes_runs_away() {
+        let (call, _) = call(0);
+        tokio::time::advance(LONGEST).await;
+        assert!(!call.ran_away(LONGEST), "it was never interrupted");
+        (0..RUNAWAY_TICKS).for_each(|_| call.tick());
+        assert!(call.ran_away(LONGEST));
+        let waiting = call.waiting();
+        assert!(!call.ran_away(LONGEST), "it waits for the host");
+        drop(waiting);
+        (0..RUNAWAY_TICKS).for_each(|_| call.tick());
+        assert!(!call.ran_away(LONGEST), "it has only come back");
+    }
+}

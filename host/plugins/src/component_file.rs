@@ -1,0 +1,203 @@
+//! A provider as one file: a component with its manifest inside. Reading it checks what can be told without running it:
+//! that it is a component of the right world and contract, and that its manifest is valid. Nothing is compiled here.
+
+mod error;
+mod sections;
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use bytes::Bytes;
+use damper_core::manifest::Manifest;
+use semver::Version;
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+pub use error::ComponentFileError;
+use sections::Sections;
+
+/// The newest contract, `damper:provider`, that this host runs. It runs all earlier patches of the same minor version.
+pub const HOST_CONTRACT: Version = Version::new(0, 1, 0);
+/// The largest component that is read, in bytes.
+pub const MAX_COMPONENT_BYTES: usize = 64 << 20;
+
+/// What a provider exports.
+const EXPORT: &str = "fetch-record";
+const CONTRACT_PACKAGE: &str = "damper:provider/";
+/// The WASI 0.2 interfaces that a provider may import. The filesystem is there because standard libraries ask for it; it is
+/// empty.
+const WASI_INTERFACES: [&str; 17] = [
+    "wasi:cli/environment",
+    "wasi:cli/exit",
+    "wasi:cli/stderr",
+    "wasi:cli/stdin",
+    "wasi:cli/stdout",
+    "wasi:cli/terminal-input",
+    "wasi:cli/terminal-output",
+    "wasi:cli/terminal-stderr",
+    "wasi:cli/terminal-stdin",
+    "wasi:cli/terminal-stdout",
+    "wasi:clocks/monotonic-clock",
+    "wasi:clocks/wall-clock",
+    "wasi:filesystem/preopens",
+    "wasi:filesystem/types",
+    "wasi:io/error",
+    "wasi:io/poll",
+    "wasi:io/streams",
+];
+const WASI_RANDOM_PACKAGE: &str = "wasi:random/";
+const PROVIDER_INTERFACES: [&str; 3] = ["host", "http", "types"];
+
+/// A provider's file, read and checked.
+#[derive(Debug, Clone)]
+pub struct ComponentFile {
+    /// The manifest inside.
+    pub manifest: Manifest,
+    /// The manifest's text as its author wrote it.
+    pub manifest_text: String,
+    /// What the SDK says of itself; `None` where the provider was written without one.
+    pub stamp: Option<SdkStamp>,
+    /// The SHA-256 of the whole file, as `sha256:...`.
+    pub digest: String,
+    /// The file.
+    pub bytes: Bytes,
+    /// The interfaces it imports, with their versions.
+    pub imports: Vec<String>,
+    /// What it exports.
+    pub exports: Vec<String>,
+    /// The version of `damper:provider` it was built against.
+    pub contract: Version,
+}
+
+/// What an SDK stamps into the components that are built with it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct SdkStamp {
+    /// The version of the contract.
+    pub wit: String,
+    /// The SDK's own version.
+    pub sdk: String,
+    /// The language.
+    pub language: String,
+}
+
+impl ComponentFile {
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    /// Where the file cannot be read, or is no provider that this host can run.
+    pub fn read(path: &Path) -> Result<Self, ComponentFileError> {
+        let file = path.display().to_string();
+        let unreadable = |source| ComponentFileError::Unreadable { file: file.clone(), source };
+        let mut bytes = Vec::new();
+        let limit = MAX_COMPONENT_BYTES as u64 + 1;
+        File::open(path).and_then(|opened| opened.take(limit).read_to_end(&mut bytes)).map_err(unreadable)?;
+        Self::from_bytes(&file, bytes)
+    }
+
+    /// Checks what was read from the file of this name.
+    ///
+    /// # Errors
+    /// Where it is no provider that this host can run.
+    pub fn from_bytes(file: &str, bytes: impl Into<Bytes>) -> Result<Self, ComponentFileError> {
+        let bytes = bytes.into();
+        let sections = component_sections(file, &bytes)?;
+        let plugin = plugin_name(file, sections.manifest);
+        if !sections.exports.iter().any(|export| export == EXPORT) {
+            return Err(ComponentFileError::no_export(file, &sections.exports));
+        }
+        let contract = contract(file, &plugin, &sections.imports)?;
+        let refused: Vec<String> = sections.imports.iter().filter(|name| !is_offered(name)).cloned().collect();
+        if !refused.is_empty() {
+            return Err(ComponentFileError::ForbiddenImports { plugin, imports: refused });
+        }
+        let text = sections.manifest.ok_or_else(|| ComponentFileError::NoManifest { file: file.to_owned() })?;
+        let manifest_text = String::from_utf8_lossy(text).into_owned();
+        let manifest = Manifest::parse(&manifest_text)
+            .map_err(|source| ComponentFileError::Manifest { file: file.to_owned(), source })?;
+        let stamp = sections.stamp.and_then(|stamp| serde_json::from_slice(stamp).ok());
+        let (imports, exports) = (sections.imports, sections.exports);
+        let digest = digest(&bytes);
+        Ok(Self { manifest, manifest_text, stamp, digest, bytes, imports, exports, contract })
+    }
+}
+
+/// The same component with this manifest inside, in the place of any that it had.
+///
+/// # Errors
+/// Where the bytes are no component, or the manifest is not valid.
+pub fn embed_manifest(component: &[u8], manifest_text: &str) -> Result<Vec<u8>, ComponentFileError> {
+    let file = "the component";
+    component_sections(file, component)?;
+    Manifest::parse(manifest_text)
+        .map_err(|source| ComponentFileError::Manifest { file: file.to_owned(), source })?;
+    sections::with_manifest(component, manifest_text).map_err(|error| damaged(file, &error))
+}
+
+/// The SHA-256 of some bytes, as `sha256:...`.
+pub(crate) fn digest(bytes: &[u8]) -> String {
+    format!("sha256:{}", hexadecimal(&Sha256::digest(bytes)))
+}
+
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn component_sections<'a>(file: &str, bytes: &'a [u8]) -> Result<Sections<'a>, ComponentFileError> {
+    let file = file.to_owned();
+    if bytes.len() > MAX_COMPONENT_BYTES {
+        return Err(ComponentFileError::TooLarge { file });
+    }
+    if wasmparser::Parser::is_core_wasm(bytes) {
+        return Err(ComponentFileError::CoreModule { file });
+    }
+    if !wasmparser::Parser::is_component(bytes) {
+        return Err(ComponentFileError::NotWasm { file });
+    }
+    let sections = Sections::read(bytes).map_err(|error| damaged(&file, &error))?;
+    if sections.is_component { Ok(sections) } else { Err(ComponentFileError::NotWasm { file }) }
+}
+
+fn damaged(file: &str, error: &wasmparser::BinaryReaderError) -> ComponentFileError {
+    // Debug, for the message may quote a name from the file.
+    let problem = format!("at byte {}: {:?}", error.offset(), error.message());
+    ComponentFileError::Damaged { file: file.to_owned(), problem }
+}
+
+/// The provider's name and version where its manifest tells them, else its file.
+fn plugin_name(file: &str, manifest: Option<&[u8]>) -> String {
+    let manifest = manifest.and_then(|text| Manifest::parse(std::str::from_utf8(text).ok()?).ok());
+    manifest.map_or_else(|| file.to_owned(), |manifest| format!("{} {} ({file})", manifest.name, manifest.version))
+}
+
+/// The contract that the imports name, if this host runs it.
+fn contract(file: &str, plugin: &str, imports: &[String]) -> Result<Version, ComponentFileError> {
+    let versions = imports.iter().filter(|name| name.starts_with(CONTRACT_PACKAGE)).filter_map(|name| version(name));
+    let Some(contract) = versions.max() else {
+        let lacks = format!("it uses no interface of {}", CONTRACT_PACKAGE.trim_end_matches('/'));
+        return Err(ComponentFileError::AnotherWorld { file: file.to_owned(), lacks });
+    };
+    let plugin = plugin.to_owned();
+    if contract > HOST_CONTRACT {
+        return Err(ComponentFileError::NewerContract { plugin, contract });
+    }
+    if (contract.major, contract.minor) != (HOST_CONTRACT.major, HOST_CONTRACT.minor) {
+        return Err(ComponentFileError::OlderContract { plugin, contract });
+    }
+    Ok(contract)
+}
+
+fn version(import: &str) -> Option<Version> {
+    Version::parse(import.rsplit_once('@')?.1).ok()
+}
+
+/// Whether the host offers this interface to a provider.
+fn is_offered(import: &str) -> bool {
+    let (interface, version) = import.split_once('@').unwrap_or((import, ""));
+    let wasi = WASI_INTERFACES.contains(&interface) || interface.starts_with(WASI_RANDOM_PACKAGE);
+    let ours = interface.strip_prefix(CONTRACT_PACKAGE).is_some_and(|name| PROVIDER_INTERFACES.contains(&name));
+    ours || (wasi && version.starts_with("0.2."))
+}
+
+#[cfg(test)]
+mod tests;

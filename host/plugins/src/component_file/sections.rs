@@ -1,0 +1,79 @@
+//! The parts of a component's binary that Damper reads or writes itself: custom sections, imports and exports.
+
+use wasm_encoder::{ComponentSection, CustomSection};
+use wasmparser::{BinaryReader, BinaryReaderError, Encoding, Parser, Payload};
+
+/// The custom section that holds the manifest's text, in the outermost component.
+pub(super) const MANIFEST_SECTION: &str = "damper:manifest";
+/// The custom section that the SDK stamps, in the core module that the author's compiler made.
+pub(super) const STAMP_SECTION: &str = "damper:sdk";
+
+/// The length of a component's header: magic number, version and layer.
+const HEADER_BYTES: usize = 8;
+const CUSTOM_SECTION_ID: u8 = 0;
+
+/// What a component says of itself.
+#[derive(Default)]
+pub(super) struct Sections<'a> {
+    pub(super) is_component: bool,
+    pub(super) manifest: Option<&'a [u8]>,
+    pub(super) stamp: Option<&'a [u8]>,
+    pub(super) imports: Vec<String>,
+    pub(super) exports: Vec<String>,
+}
+
+impl<'a> Sections<'a> {
+    /// Reads a module's or a component's sections, the nested ones included. Nothing is validated beyond its framing; the
+    /// engine does that when it compiles.
+    pub(super) fn read(bytes: &'a [u8]) -> Result<Self, BinaryReaderError> {
+        let mut sections = Self::default();
+        let mut depth = 0_u32;
+        for payload in Parser::new(0).parse_all(bytes) {
+            match payload? {
+                Payload::Version { encoding, .. } => {
+                    sections.is_component |= depth == 0 && encoding == Encoding::Component;
+                    depth += 1;
+                }
+                Payload::End(_) => depth = depth.saturating_sub(1),
+                Payload::CustomSection(section) => match (section.name(), depth) {
+                    (MANIFEST_SECTION, 1) => sections.manifest = Some(section.data()),
+                    (STAMP_SECTION, _) => sections.stamp = Some(section.data()),
+                    _ => {}
+                },
+                Payload::ComponentImportSection(imports) if depth == 1 => {
+                    for import in imports {
+                        sections.imports.push(import?.name.name.to_owned());
+                    }
+                }
+                Payload::ComponentExportSection(exports) if depth == 1 => {
+                    for export in exports {
+                        sections.exports.push(export?.name.name.to_owned());
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(sections)
+    }
+}
+
+/// The same component with this manifest inside, in the place of any that it had.
+pub(super) fn with_manifest(component: &[u8], manifest: &str) -> Result<Vec<u8>, BinaryReaderError> {
+    let mut reader = BinaryReader::new(component, 0);
+    let mut output = Vec::with_capacity(component.len() + manifest.len() + MANIFEST_SECTION.len() + 16);
+    output.extend_from_slice(reader.read_bytes(HEADER_BYTES)?);
+    while !reader.eof() {
+        let start = reader.original_position();
+        let id = reader.read_u8()?;
+        let length = reader.read_var_u32()? as usize;
+        let content = reader.read_bytes(length)?;
+        let is_manifest =
+            id == CUSTOM_SECTION_ID && BinaryReader::new(content, 0).read_string().is_ok_and(|name| name == MANIFEST_SECTION);
+        if !is_manifest {
+            output.extend_from_slice(component.get(start..reader.original_position()).unwrap_or_default());
+        }
+    }
+    let section = CustomSection { name: MANIFEST_SECTION.into(), data: manifest.as_bytes().into() };
+    section.append_to_component(&mut output);
+    Ok(output)
+}

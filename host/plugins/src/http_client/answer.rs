@@ -1,0 +1,111 @@
+//! An answer, read whole and within its limits, and what went wrong where there is none.
+
+use std::error::Error;
+
+use http::HeaderMap;
+use http::header::{CONTENT_ENCODING, SET_COOKIE};
+
+use crate::bindings::damper::provider::http::{HttpError, Response};
+use crate::egress::headers::{MAX_HEADER_BYTES, MAX_HEADERS};
+use crate::resolver::RefusedAddress;
+use crate::text::Scrubber;
+
+/// The longest explanation of an error, in bytes.
+const MAX_CAUSES_BYTES: usize = 512;
+/// The most room that is made for a body before it has come.
+const MAX_EARLY_CAPACITY: u64 = 64 * 1024;
+
+/// The whole answer: its body decompressed, everything without secrets.
+pub(super) async fn read(
+    mut response: reqwest::Response,
+    url: &str,
+    max_bytes: u64,
+    scrubber: &Scrubber,
+) -> Result<Response, HttpError> {
+    let too_large = || HttpError::TooLarge(max_bytes);
+    let headers = headers(response.headers(), scrubber)?;
+    // A compressed answer's length says nothing of its size.
+    let announced = response.content_length().filter(|_| !response.headers().contains_key(CONTENT_ENCODING));
+    if announced.is_some_and(|length| length > max_bytes) {
+        return Err(too_large());
+    }
+    let capacity = announced.unwrap_or_default().min(MAX_EARLY_CAPACITY);
+    let mut body = Vec::with_capacity(usize::try_from(capacity).unwrap_or_default());
+    while let Some(chunk) = response.chunk().await.map_err(|why| error(&why, scrubber))? {
+        if (body.len() + chunk.len()) as u64 > max_bytes {
+            return Err(too_large());
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Response {
+        status: response.status().as_u16(),
+        headers,
+        body: scrubber.bytes(body),
+        url: scrubber.text(url).into_owned(),
+        duration_ms: 0,
+        extras: Vec::new(),
+    })
+}
+
+fn headers(map: &HeaderMap, scrubber: &Scrubber) -> Result<Vec<(String, String)>, HttpError> {
+    let bytes: usize = map.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if bytes > MAX_HEADER_BYTES || map.len() > MAX_HEADERS {
+        return Err(HttpError::TooLarge(MAX_HEADER_BYTES as u64));
+    }
+    let told = map.iter().filter(|(name, _)| *name != SET_COOKIE);
+    Ok(told.map(|(name, value)| (name.to_string(), scrubber.text(&decoded(value.as_bytes())).into_owned())).collect())
+}
+
+/// A value as UTF-8 or, where it is not that, as Latin-1.
+fn decoded(value: &[u8]) -> String {
+    match std::str::from_utf8(value) {
+        Ok(text) => text.to_owned(),
+        Err(_) => value.iter().copied().map(char::from).collect(),
+    }
+}
+
+/// What an HTTP client's error means.
+pub(super) fn error(error: &reqwest::Error, scrubber: &Scrubber) -> HttpError {
+    if let Some(refused) = sources(error).find_map(|source| source.downcast_ref::<RefusedAddress>()) {
+        return HttpError::Denied(refused.to_string());
+    }
+    let why = scrubber.shown(&causes(error), MAX_CAUSES_BYTES);
+    if error.is_connect() {
+        HttpError::Unreachable(why)
+    } else if error.is_timeout() {
+        HttpError::TimedOut
+    } else if error.is_builder() {
+        HttpError::Invalid(why)
+    } else if why.contains("message head is too large") {
+        // hyper's own limits, which it tells by this text alone.
+        HttpError::TooLarge(MAX_HEADER_BYTES as u64)
+    } else {
+        HttpError::Broken(why)
+    }
+}
+
+/// An error and what caused it, without the URL.
+pub(super) fn causes(error: &reqwest::Error) -> String {
+    let mut causes: Vec<String> = sources(error).skip(1).map(ToString::to_string).collect();
+    // Each layer tends to repeat the one below it.
+    causes.dedup();
+    if causes.is_empty() { "the request failed".to_owned() } else { causes.join(": ") }
+}
+
+fn sources<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error: &&(dyn Error + 'static)| (*error).source())
+}
+
+/// An error in a few words, for a trace.
+pub(super) fn explain(error: &HttpError) -> String {
+    match error {
+        HttpError::Denied(why) => format!("denied: {why}"),
+        HttpError::Invalid(why) => format!("invalid: {why}"),
+        HttpError::Unreachable(why) => format!("unreachable: {why}"),
+        HttpError::Broken(why) => format!("broken: {why}"),
+        HttpError::TimedOut => "timed out".to_owned(),
+        HttpError::TooLarge(limit) => format!("too large: more than {limit} bytes"),
+        HttpError::Redirects(why) => format!("redirects: {why}"),
+        HttpError::Other(why) => why.clone(),
+    }
+}

@@ -1,0 +1,84 @@
+//! The pooled connections of one provider: one pool for public addresses, one for the origins that the operator granted by
+//! name. Made when the first request goes out.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use damper_core::manifest::Limits;
+
+use crate::egress::Route;
+use crate::egress::headers::{MAX_HEADER_BYTES, MAX_HEADERS};
+use crate::grants::Grants;
+use crate::resolver::{FilteringResolver, Reach, Resolver};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Idle connections beyond the provider's concurrency: a connection returns a moment after its request has ended.
+const SPARE_CONNECTIONS: usize = 4;
+
+/// A proxy that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the proxy cannot be used: give it as a URL like \"http://proxy.example:3128\"")]
+pub struct ProxyError;
+
+/// One provider's connections.
+pub(crate) struct Connections {
+    public: OnceLock<Result<reqwest::Client, String>>,
+    private: OnceLock<Result<reqwest::Client, String>>,
+    proxy: Option<reqwest::Proxy>,
+    resolver: Arc<dyn Resolver>,
+    idle: usize,
+    /// Whether a private origin is asked by https.
+    is_private_https: bool,
+}
+
+impl Connections {
+    pub(crate) fn new(limits: &Limits, grants: &Grants, resolver: Arc<dyn Resolver>) -> Result<Self, ProxyError> {
+        let proxy = grants.proxy.as_ref().map(reqwest::Proxy::all).transpose().map_err(|_| ProxyError)?;
+        Ok(Self {
+            public: OnceLock::new(),
+            private: OnceLock::new(),
+            proxy,
+            resolver,
+            idle: limits.max_concurrency.get() as usize + SPARE_CONNECTIONS,
+            is_private_https: grants.private.iter().any(crate::grants::Origin::is_https),
+        })
+    }
+
+    /// The client for a route, or why there is none.
+    pub(crate) fn client(&self, route: Route) -> Result<&reqwest::Client, &str> {
+        let client = match route {
+            Route::Public => self.public.get_or_init(|| self.build(route)),
+            Route::Private => self.private.get_or_init(|| self.build(route)),
+        };
+        client.as_ref().map_err(String::as_str)
+    }
+
+    fn build(&self, route: Route) -> Result<reqwest::Client, String> {
+        // Already installed: someone else's choice, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        // A proxy is named by the operator, so that its own address may be any; it looks the hosts up itself.
+        let reach =
+            if route == Route::Private || self.proxy.is_some() { Reach::Everything } else { Reach::Public };
+        let mut builder = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .referer(false)
+            .tcp_nodelay(true)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .pool_max_idle_per_host(self.idle)
+            .http1_max_headers(MAX_HEADERS)
+            .http2_max_header_list_size(u32::try_from(MAX_HEADER_BYTES).unwrap_or(u32::MAX))
+            .dns_resolver(FilteringResolver { resolver: Arc::clone(&self.resolver), reach });
+        if let (Route::Public, Some(proxy)) = (route, &self.proxy) {
+            builder = builder.proxy(proxy.clone());
+        }
+        if route == Route::Private && !self.is_private_https {
+            // No certificates to load where there is no TLS.
+            builder = builder.tls_certs_only([]);
+        }
+        builder.build().map_err(|error| format!("cannot set up connections: {}", super::answer::causes(&error)))
+    }
+}

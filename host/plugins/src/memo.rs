@@ -1,0 +1,125 @@
+//! What a provider keeps between its calls: session logins and tokens, in memory and bounded (`cache-get`, `cache-put`).
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// The longest key, in bytes.
+const MAX_KEY_BYTES: usize = 256;
+/// The largest value, in bytes.
+const MAX_VALUE_BYTES: usize = 64 * 1024;
+/// The most that one provider keeps, in bytes.
+const MAX_BYTES: usize = 1 << 20;
+/// What an entry counts beside its key and value.
+const ENTRY_BYTES: usize = 128;
+
+/// One provider's memory.
+#[derive(Debug, Default)]
+pub(crate) struct Memo(Mutex<Entries>);
+
+#[derive(Debug, Default)]
+struct Entries {
+    by_key: HashMap<String, Entry>,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Entry {
+    value: Vec<u8>,
+    until: Instant,
+}
+
+impl Memo {
+    /// What is kept under a key, if it still holds.
+    pub(crate) fn get(&self, key: &str, now: Instant) -> Option<Vec<u8>> {
+        let entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.by_key.get(key).filter(|entry| entry.until > now).map(|entry| entry.value.clone())
+    }
+
+    /// Keeps a value for so long. What is too large, or cannot last, is not kept, and what was there before is gone too.
+    pub(crate) fn put(&self, key: String, value: Vec<u8>, lifetime: Duration, now: Instant) {
+        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.remove(&key);
+        if key.len() > MAX_KEY_BYTES || value.len() > MAX_VALUE_BYTES || lifetime.is_zero() {
+            return;
+        }
+        let bytes = size(&key, &value);
+        // A lifetime beyond what the clock can count is one of thirty years.
+        let until = now.checked_add(lifetime).unwrap_or_else(|| now + Duration::from_hours(24 * 365 * 30));
+        entries.make_room(bytes, now);
+        entries.bytes += bytes;
+        entries.by_key.insert(key, Entry { value, until });
+    }
+
+    /// Forgets everything.
+    pub(crate) fn clear(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Entries::default();
+    }
+}
+
+impl Entries {
+    fn remove(&mut self, key: &str) {
+        if let Some(entry) = self.by_key.remove(key) {
+            self.bytes -= size(key, &entry.value);
+        }
+    }
+
+    /// Drops what has ended, and then what ends soonest, until there is room.
+    fn make_room(&mut self, bytes: usize, now: Instant) {
+        if self.bytes + bytes <= MAX_BYTES {
+            return;
+        }
+        self.by_key.retain(|_, entry| entry.until > now);
+        self.bytes = self.by_key.iter().map(|(key, entry)| size(key, &entry.value)).sum();
+        while self.bytes + bytes > MAX_BYTES {
+            let soonest = self.by_key.iter().min_by_key(|(_, entry)| entry.until).map(|(key, _)| key.clone());
+            let Some(key) = soonest else { return };
+            self.remove(&key);
+        }
+    }
+}
+
+fn size(key: &str, value: &[u8]) -> usize {
+    key.len() + value.len() + ENTRY_BYTES
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_hours(1);
+
+    #[test]
+    fn a_value_lasts_as_long_as_it_was_put_for() {
+        let (memo, now) = (Memo::default(), Instant::now());
+        memo.put("token".into(), b"x".to_vec(), HOUR, now);
+        assert_eq!(memo.get("token", now + HOUR / 2), Some(b"x".to_vec()));
+        assert_eq!(memo.get("token", now + HOUR), None);
+        memo.put("token".into(), b"y".to_vec(), Duration::MAX, now);
+        assert_eq!(memo.get("token", now + HOUR), Some(b"y".to_vec()));
+        memo.clear();
+        assert_eq!(memo.get("token", now), None);
+    }
+
+    #[test]
+    fn what_is_too_large_is_not_kept() {
+        let (memo, now) = (Memo::default(), Instant::now());
+        memo.put("k".repeat(MAX_KEY_BYTES + 1), Vec::new(), HOUR, now);
+        memo.put("v".into(), vec![0; MAX_VALUE_BYTES + 1], HOUR, now);
+        memo.put("z".into(), Vec::new(), Duration::ZERO, now);
+        assert_eq!(memo.0.lock().unwrap().by_key.len(), 0);
+    }
+
+    #[test]
+    fn the_whole_is_bounded_and_the_soonest_to_end_goes_first() {
+        let (memo, now) = (Memo::default(), Instant::now());
+        for index in 0..100_u32 {
+            memo.put(index.to_string(), vec![0; MAX_VALUE_BYTES], HOUR * (index + 1), now);
+        }
+        assert!(memo.0.lock().unwrap().bytes <= MAX_BYTES);
+        assert_eq!(memo.get("0", now), None);
+        assert!(memo.get("99", now).is_some());
+    }
+}

@@ -1,0 +1,237 @@
+//! What a guest prints and logs: cut into lines, bounded, scrubbed, and written to the log as data.
+
+use std::sync::Mutex;
+use std::sync::PoisonError;
+
+use crate::text::{Scrubber, cut};
+
+/// The longest line that is kept, in bytes.
+const MAX_LINE_BYTES: usize = 4 * 1024;
+/// The most lines of one call.
+const MAX_LINES: u32 = 200;
+/// The most bytes of one call.
+const MAX_BYTES: usize = 64 * 1024;
+/// The most of a panic's message that is kept for the failure, in bytes.
+const MAX_PANIC_BYTES: usize = 512;
+
+/// Where a line came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// The contract's `log`.
+    Log,
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// How much a line matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// For the provider's author.
+    Debug,
+    /// A step.
+    Info,
+    /// Something to look at.
+    Warn,
+    /// Something that went wrong.
+    Error,
+}
+
+/// One line that a guest wrote: without secrets, and cut. It may hold anything else, escapes included.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogLine {
+    /// Where it came from.
+    pub source: Source,
+    /// How much it matters.
+    pub level: Level,
+    /// The line as a JSON string, in quotes: fit to be printed.
+    pub json: String,
+}
+
+/// What one call writes.
+#[derive(Debug)]
+pub(crate) struct Output {
+    /// The provider, for the log.
+    provider: String,
+    /// The item's id, for the log.
+    item: String,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    stdout: Vec<u8>,
+    stderr: Vec<u8>,
+    lines: u32,
+    bytes: usize,
+    is_full: bool,
+    panic: Option<String>,
+    /// The lines, where they are asked for.
+    kept: Option<Vec<LogLine>>,
+}
+
+impl Output {
+    pub(crate) fn new(provider: &str, item: &str, keep: bool) -> Self {
+        let state = State { kept: keep.then(Vec::new), ..State::default() };
+        Self { provider: provider.to_owned(), item: item.to_owned(), state: Mutex::new(state) }
+    }
+
+    /// A line of the contract's `log`.
+    pub(crate) fn log(&self, level: Level, message: &str, scrubber: &Scrubber) {
+        self.locked(|state| self.emit(state, Source::Log, level, message, scrubber));
+    }
+
+    /// Bytes on standard output or standard error.
+    pub(crate) fn print(&self, source: Source, bytes: &[u8], scrubber: &Scrubber) {
+        self.locked(|state| {
+            for part in bytes.split_inclusive(|byte| *byte == b'\n') {
+                if state.is_full && source == Source::Stdout {
+                    return;
+                }
+                state.partial(source).extend_from_slice(part.get(..part.len().min(MAX_LINE_BYTES)).unwrap_or_default());
+                if part.ends_with(b"\n") || state.partial(source).len() >= MAX_LINE_BYTES {
+                    self.end_line(state, source, scrubber);
+                }
+            }
+        });
+    }
+
+    /// Writes what has no line's end yet. Called when the call is over.
+    pub(crate) fn finish(&self, scrubber: &Scrubber) {
+        self.locked(|state| {
+            for source in [Source::Stdout, Source::Stderr] {
+                if !state.partial(source).is_empty() {
+                    self.end_line(state, source, scrubber);
+                }
+            }
+        });
+    }
+
+    /// What the guest wrote when it panicked, on one line.
+    pub(crate) fn panic(&self) -> Option<String> {
+        self.locked(|state| state.panic.clone())
+    }
+
+    /// The lines that were kept.
+    pub(crate) fn take_lines(&self) -> Vec<LogLine> {
+        self.locked(|state| state.kept.take().unwrap_or_default())
+    }
+
+    fn locked<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
+        work(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn end_line(&self, state: &mut State, source: Source, scrubber: &Scrubber) {
+        let bytes = std::mem::take(state.partial(source));
+        let line = String::from_utf8_lossy(&bytes);
+        let line = line.trim_end();
+        if source == Source::Stderr {
+            state.watch_for_panic(line);
+        }
+        let level = if source == Source::Stderr { Level::Warn } else { Level::Info };
+        if !line.is_empty() {
+            self.emit(state, source, level, line, scrubber);
+        }
+    }
+
+    fn emit(&self, state: &mut State, source: Source, level: Level, line: &str, scrubber: &Scrubber) {
+        if state.is_full {
+            return;
+        }
+        if state.lines >= MAX_LINES || state.bytes >= MAX_BYTES {
+            state.is_full = true;
+            tracing::warn!(target: "damper::provider", provider = %self.provider, "the provider writes too much: the rest of this call's output is left out");
+            return;
+        }
+        state.lines += 1;
+        state.bytes += line.len().min(MAX_LINE_BYTES);
+        let json = scrubber.json(line, MAX_LINE_BYTES);
+        self.write(source, level, &json, scrubber);
+        if let Some(kept) = &mut state.kept {
+            kept.push(LogLine { source, level, json });
+        }
+    }
+
+    fn write(&self, source: Source, level: Level, json: &str, scrubber: &Scrubber) {
+        let provider = &self.provider;
+        macro_rules! event {
+            ($level:expr) => {
+                tracing::event!(target: "damper::provider", $level, %provider, item = %scrubber.json(&self.item, MAX_LINE_BYTES), ?source, line = %json)
+            };
+        }
+        match level {
+            Level::Debug => event!(tracing::Level::DEBUG),
+            Level::Info => event!(tracing::Level::INFO),
+            Level::Warn => event!(tracing::Level::WARN),
+            Level::Error => event!(tracing::Level::ERROR),
+        }
+    }
+}
+
+impl State {
+    fn partial(&mut self, source: Source) -> &mut Vec<u8> {
+        if source == Source::Stderr { &mut self.stderr } else { &mut self.stdout }
+    }
+
+    /// Keeps the lines from Rust's `panicked at` on, up to its note on backtraces.
+    fn watch_for_panic(&mut self, line: &str) {
+        if let Some((_, rest)) = line.split_once("panicked at ") {
+            self.panic = Some(format!("panicked at {}", cut(rest, MAX_PANIC_BYTES)));
+        } else if let Some(panic) = &mut self.panic
+            && !line.is_empty()
+            && !line.starts_with("note: ")
+            && panic.len() < MAX_PANIC_BYTES
+        {
+            panic.push(' ');
+            panic.push_str(cut(line, MAX_PANIC_BYTES));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn output() -> (Output, Scrubber) {
+        (Output::new("x", "id", true), Scrubber::new(["hunter2".to_owned()]).unwrap())
+    }
+
+    fn lines(output: &Output) -> Vec<String> {
+        output.take_lines().into_iter().map(|line| line.json).collect()
+    }
+
+    #[test]
+    fn bytes_become_lines_whatever_their_pieces() {
+        let (output, scrubber) = output();
+        for piece in ["on", "e\ntwo\n\nthr", "ee hunter2"] {
+            output.print(Source::Stdout, piece.as_bytes(), &scrubber);
+        }
+        output.finish(&scrubber);
+        assert_eq!(lines(&output), ["\"one\"", "\"two\"", "\"three [secret]\""]);
+    }
+
+    #[test]
+    fn output_is_bounded() {
+        let (output, scrubber) = output();
+        for _ in 0..1_000 {
+            output.print(Source::Stdout, &[b'x'; 3_000], &scrubber);
+            output.log(Level::Info, &"y".repeat(100_000), &scrubber);
+        }
+        output.finish(&scrubber);
+        let lines = lines(&output);
+        assert!(lines.len() <= MAX_LINES as usize);
+        assert!(lines.iter().map(String::len).sum::<usize>() <= MAX_BYTES + 2 * MAX_LINE_BYTES);
+        assert!(output.locked(|state| state.stdout.len()) <= MAX_LINE_BYTES);
+    }
+
+    #[test]
+    fn a_panic_is_found_even_after_too_much_output() {
+        let (output, scrubber) = output();
+        for _ in 0..1_000 {
+            output.print(Source::Stderr, b"noise\n", &scrubber);
+        }
+        output.print(Source::Stderr, b"\nthread '<unnamed>' (1) panicked at src/lib.rs:9:5:\nno such thing\nnote: run with\n", &scrubber);
+        assert_eq!(output.panic().as_deref(), Some("panicked at src/lib.rs:9:5: no such thing"));
+    }
+}

@@ -1,0 +1,239 @@
+//! A provider that is ready to fetch: each fetch is a fresh instance in a store of its own, which never outlives the call.
+
+mod outcome;
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use damper_core::fetcher::{FetchReport, FetchRequest, Fetcher, Permits};
+use damper_core::manifest::{Limits, Manifest};
+use damper_core::record::{Failure, FailureKind, Fetched};
+use tokio::sync::Mutex;
+use wasmtime::{Store, UpdateDeadline};
+
+use crate::bindings::damper::provider::types;
+use crate::bindings::ProviderPre;
+use crate::call::{Call, RequestTrace};
+use crate::component_file::ComponentFile;
+use crate::credentials::Credentials;
+use crate::egress::EgressPolicy;
+use crate::grants::{Grants, Origin};
+use crate::host::{Inner, LoadError};
+use crate::http_client::{Connections, HttpClient};
+use crate::memo::Memo;
+use crate::output::{LogLine, Output};
+use crate::state::{Shared, State};
+use crate::text::Scrubber;
+
+/// What a guest may hand to the host in one call of a host function, beyond an answer's size.
+const HOSTCALL_BYTES: u64 = 16 << 20;
+/// The most handles that a guest may hold.
+const MAX_HANDLES: usize = 1_000;
+
+/// A provider that is ready to fetch.
+pub struct Plugin {
+    host: Arc<Inner>,
+    component: Arc<LazyComponent>,
+    shared: Arc<Shared>,
+    name: String,
+    limits: Limits,
+}
+
+/// A fetch with everything that it did, for a person to look at.
+#[derive(Debug, Clone)]
+pub struct TracedFetch {
+    /// How it ended.
+    pub report: FetchReport,
+    /// The requests it sent, each hop of a redirect one of its own, in the order in which they ended.
+    pub requests: Vec<RequestTrace>,
+    /// What the provider wrote.
+    pub lines: Vec<LogLine>,
+}
+
+/// A component that is compiled, or read compiled, when it is first needed.
+struct LazyComponent {
+    name: String,
+    digest: String,
+    bytes: Bytes,
+    ready: OnceLock<Result<ProviderPre<State>, String>>,
+    /// Held by whoever waits for the preparation, so that one does it and the others wait without a thread each.
+    preparing: Mutex<()>,
+}
+
+impl Plugin {
+    pub(crate) fn new(
+        host: Arc<Inner>,
+        file: &ComponentFile,
+        manifest: Manifest,
+        grants: Grants,
+    ) -> Result<Self, LoadError> {
+        let config = config(&manifest, &grants)?;
+        let credentials = Credentials::new(&manifest, &grants)?;
+        let scrubber = Scrubber::new(credentials.secrets());
+        let scrubber = Arc::new(scrubber.map_err(|_| LoadError::Secrets(manifest.name.clone()))?);
+        let origins = |hosts: &[String]| hosts.iter().map(|host| Origin::https(host)).collect::<Result<Vec<_>, _>>();
+        let connections = Connections::new(&manifest.limits, &grants, Arc::clone(&host.resolver))?;
+        let (name, version) = (manifest.name, manifest.version);
+        let agent = format!("damper/{} ({name}/{version})", env!("CARGO_PKG_VERSION"));
+        let client = HttpClient {
+            provider: name.clone(),
+            user_agent: agent.parse().unwrap_or(http::HeaderValue::from_static("damper")),
+            policy: EgressPolicy::new(origins(&manifest.egress.hosts)?, origins(&grants.hosts)?, grants.private),
+            credentials,
+            scrubber: Arc::clone(&scrubber),
+            connections,
+            response_bytes: manifest.limits.response_bytes,
+        };
+        let component = LazyComponent {
+            name: name.clone(),
+            digest: file.digest.clone(),
+            bytes: file.bytes.clone(),
+            ready: OnceLock::new(),
+            preparing: Mutex::new(()),
+        };
+        let shared = Arc::new(Shared { client, memo: Memo::default(), config, scrubber });
+        Ok(Self { host, component: Arc::new(component), shared, name, limits: manifest.limits })
+    }
+
+    /// Compiles the component now, or reads it compiled, rather than with the first fetch.
+    ///
+    /// # Errors
+    /// Where the component cannot run here; each fetch would fail as `broken` with the same message.
+    pub async fn prepare(&self) -> Result<(), Failure> {
+        let prepared = self.component.get(&self.host).await;
+        prepared.map(drop).map_err(|why| Failure::new(FailureKind::Broken, why))
+    }
+
+    /// Fetches one record and tells everything that the provider did.
+    pub async fn fetch_traced(&self, request: FetchRequest, permits: Permits) -> TracedFetch {
+        let call = self.new_call(&request, permits, true);
+        let (report, requests) = self.run(&call, request).await;
+        TracedFetch { report, requests, lines: call.output.take_lines() }
+    }
+
+    fn new_call(&self, request: &FetchRequest, permits: Permits, trace: bool) -> Arc<Call> {
+        let output = Output::new(&self.name, &request.id, trace);
+        Call::new(output, permits, self.limits.fetch_timeout, trace)
+    }
+
+    /// Runs a call to its end, or until its time is over, and settles its account.
+    async fn run(&self, call: &Arc<Call>, request: FetchRequest) -> (FetchReport, Vec<RequestTrace>) {
+        let timeout = request.timeout;
+        // When the time is over the instance goes with its store, wherever it is.
+        let ended = tokio::time::timeout(timeout, self.call_guest(call, request)).await;
+        let outcome = ended.unwrap_or_else(|_| Err(outcome::time_over(call, timeout)));
+        call.output.finish(&self.shared.scrubber);
+        let account = call.settle();
+        let outcome = match account.broken {
+            Some(why) => Err(Failure::new(FailureKind::Broken, why)),
+            None => outcome,
+        };
+        if outcome.as_ref().is_err_and(|failure| failure.kind == FailureKind::Unauthorized) {
+            self.shared.memo.clear();
+        }
+        let report = FetchReport { outcome, requests: account.requests, unanswered_since: account.unanswered_since };
+        (report, account.trace)
+    }
+
+    /// One call in a fresh instance.
+    async fn call_guest(&self, call: &Arc<Call>, request: FetchRequest) -> Result<Fetched, Failure> {
+        let broken = |why| Failure::new(FailureKind::Broken, why);
+        let component = self.component.get(&self.host).await.map_err(broken)?;
+        let _room = self.host.room.acquire().await.map_err(|_| broken("the plugin host has ended".to_owned()))?;
+        let mut store = self.new_store(call, component);
+        let instance = match component.instantiate_async(&mut store).await {
+            Ok(instance) => instance,
+            Err(error) => return Err(outcome::not_started(call, &self.limits, &error)),
+        };
+        let returned = instance.call_fetch_record(&mut store, &guest_request(request)).await;
+        match returned {
+            Ok(Ok(fetched)) => outcome::fetched(fetched, &self.limits, &self.shared.scrubber),
+            Ok(Err(failure)) => Err(outcome::failure(failure, &self.shared.scrubber)),
+            Err(error) => Err(outcome::trapped(call, &self.limits, &self.shared.scrubber, &error)),
+        }
+    }
+
+    fn new_store(&self, call: &Arc<Call>, component: &ProviderPre<State>) -> Store<State> {
+        let memory_bytes = usize::try_from(self.limits.memory_bytes).unwrap_or(usize::MAX);
+        let state = State::new(Arc::clone(&self.shared), Arc::clone(call), memory_bytes);
+        let mut store = Store::new(component.engine(), state);
+        store.limiter(|state| state);
+        store.set_max_component_handles(MAX_HANDLES);
+        let hostcall_bytes = self.limits.response_bytes.saturating_add(HOSTCALL_BYTES);
+        store.set_hostcall_fuel(usize::try_from(hostcall_bytes).unwrap_or(usize::MAX));
+        store.set_epoch_deadline(1);
+        // A guest that computes gives way at each tick; the timeout around the call ends it.
+        store.epoch_deadline_callback(|store| {
+            store.data().call.tick();
+            Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
+        });
+        store
+    }
+}
+
+#[async_trait]
+impl Fetcher for Plugin {
+    async fn fetch(&self, request: FetchRequest, permits: Permits) -> FetchReport {
+        let call = self.new_call(&request, permits, false);
+        self.run(&call, request).await.0
+    }
+
+    fn digest(&self) -> &str {
+        &self.component.digest
+    }
+}
+
+impl fmt::Debug for Plugin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Plugin").field("name", &self.name).field("digest", &self.digest()).finish_non_exhaustive()
+    }
+}
+
+impl LazyComponent {
+    /// The component, ready to be instantiated, or why it never will be.
+    async fn get(self: &Arc<Self>, host: &Arc<Inner>) -> Result<&ProviderPre<State>, String> {
+        if self.ready.get().is_none() {
+            let _preparing = self.preparing.lock().await;
+            let (this, host) = (Arc::clone(self), Arc::clone(host));
+            // It goes on if the waiting fetch ends, for the next one.
+            let work = move || {
+                this.ready.get_or_init(|| host.prepare(&this.name, &this.digest, &this.bytes));
+            };
+            tokio::task::spawn_blocking(work).await.map_err(|_| "the component's compilation panicked".to_owned())?;
+        }
+        match self.ready.get() {
+            Some(Ok(ready)) => Ok(ready),
+            Some(Err(why)) => Err(why.clone()),
+            None => Err("the component was not prepared".to_owned()),
+        }
+    }
+}
+
+/// The settings that the component may read: the operator's, else the manifest's defaults.
+fn config(manifest: &Manifest, grants: &Grants) -> Result<std::collections::BTreeMap<String, String>, LoadError> {
+    let provider = &manifest.name;
+    if let Some(key) = grants.config.keys().find(|key| !manifest.config.contains_key(*key)) {
+        let known: Vec<&str> = manifest.config.keys().map(String::as_str).collect();
+        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        return Err(LoadError::ConfigUnknown { provider: provider.clone(), key: key.clone(), known });
+    }
+    let mut config = manifest.config.clone();
+    config.extend(grants.config.clone());
+    match config.iter().find(|(_, value)| value.is_empty()) {
+        Some((key, _)) => Err(LoadError::ConfigMissing { provider: provider.clone(), key: key.clone() }),
+        None => Ok(config),
+    }
+}
+
+fn guest_request(request: FetchRequest) -> types::FetchRequest {
+    types::FetchRequest {
+        id: request.id,
+        params: request.params.into_iter().collect(),
+        attempt: request.attempt,
+        day: request.day.to_string(),
+        deadline_ms: u64::try_from(request.timeout.as_millis()).unwrap_or(u64::MAX),
+        extras: Vec::new(),
+    }
+}

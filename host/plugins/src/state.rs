@@ -1,0 +1,127 @@
+//! What a store holds for its one call, and the contract's functions that a guest may call.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use wasmtime::ResourceLimiter;
+use wasmtime::component::{HasSelf, Linker};
+use wasmtime_wasi::{WasiCtxView, WasiView};
+
+use crate::bindings::Provider as World;
+use crate::bindings::damper::provider::{host, http, types};
+use crate::call::Call;
+use crate::credentials::{Algorithm, Refusal};
+use crate::http_client::HttpClient;
+use crate::memo::Memo;
+use crate::output::Level;
+use crate::text::Scrubber;
+use crate::wasi::{self, Wasi};
+
+/// The most elements of a table; those of compiled languages hold their functions.
+const MAX_TABLE_ELEMENTS: usize = 100_000;
+
+/// What a provider's calls share on the host's side.
+pub(crate) struct Shared {
+    pub(crate) client: HttpClient,
+    pub(crate) memo: Memo,
+    /// The settings that the component may read.
+    pub(crate) config: BTreeMap<String, String>,
+    pub(crate) scrubber: Arc<Scrubber>,
+}
+
+/// What a store holds.
+pub(crate) struct State {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) call: Arc<Call>,
+    pub(crate) memory_bytes: usize,
+    wasi: Option<Box<Wasi>>,
+}
+
+impl State {
+    pub(crate) fn new(shared: Arc<Shared>, call: Arc<Call>, memory_bytes: usize) -> Self {
+        Self { shared, call, memory_bytes, wasi: None }
+    }
+}
+
+/// Everything that a provider may import.
+pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    wasi::add_to_linker(linker)?;
+    World::add_to_linker::<_, HasSelf<State>>(linker, |state| state)
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        let Self { wasi, call, shared, .. } = self;
+        wasi.get_or_insert_with(|| Box::new(Wasi::new(call, &shared.scrubber))).view()
+    }
+}
+
+impl ResourceLimiter for State {
+    fn memory_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let fits = desired <= self.memory_bytes;
+        if !fits {
+            self.call.refuse_memory();
+        }
+        Ok(fits)
+    }
+
+    fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(desired <= MAX_TABLE_ELEMENTS)
+    }
+}
+
+impl types::Host for State {}
+
+impl http::Host for State {
+    async fn send(&mut self, request: http::Request) -> Result<http::Response, http::HttpError> {
+        let _waiting = self.call.waiting();
+        self.shared.client.send(&self.call, request).await
+    }
+
+    async fn send_all(&mut self, requests: Vec<http::Request>) -> Vec<Result<http::Response, http::HttpError>> {
+        let _waiting = self.call.waiting();
+        self.shared.client.send_all(&self.call, requests).await
+    }
+}
+
+impl host::Host for State {
+    fn log(&mut self, level: host::Level, message: String) {
+        let level = match level {
+            host::Level::Debug => Level::Debug,
+            host::Level::Info => Level::Info,
+            host::Level::Warn => Level::Warn,
+            host::Level::Error => Level::Error,
+        };
+        self.call.output.log(level, &message, &self.shared.scrubber);
+    }
+
+    fn config_get(&mut self, key: String) -> Option<String> {
+        self.shared.config.get(&key).cloned()
+    }
+
+    fn sign(&mut self, credential: String, algorithm: host::Algorithm, payload: Vec<u8>) -> Result<Vec<u8>, host::SignError> {
+        let algorithm = match algorithm {
+            host::Algorithm::HmacSha256 => Algorithm::HmacSha256,
+            host::Algorithm::HmacSha512 => Algorithm::HmacSha512,
+        };
+        let client = &self.shared.client;
+        client.credentials.sign(&credential, algorithm, &payload).map_err(|refusal| {
+            if refusal == Refusal::NoSecret {
+                self.call.set_broken(client.no_secret(&credential));
+                host::SignError::NoSecret(credential)
+            } else {
+                host::SignError::NoSuchCredential(credential)
+            }
+        })
+    }
+
+    fn cache_get(&mut self, key: String) -> Option<Vec<u8>> {
+        self.shared.memo.get(&key, Instant::now())
+    }
+
+    fn cache_put(&mut self, key: String, value: Vec<u8>, ttl_ms: u64) {
+        self.shared.memo.put(key, value, Duration::from_millis(ttl_ms), Instant::now());
+    }
+}

@@ -1,0 +1,146 @@
+//! What a guest or an API says, made fit to be written: without secrets, not too long, and harmless to a terminal and a log.
+
+use std::borrow::Cow;
+use std::fmt::Write;
+
+use aho_corasick::{AhoCorasick, MatchKind};
+
+/// What stands where a secret was.
+const REPLACEMENT: &str = "[secret]";
+
+/// Takes known secrets out of texts and bodies.
+#[derive(Debug, Default)]
+pub(crate) struct Scrubber {
+    /// None where there is nothing to take out.
+    needles: Option<AhoCorasick>,
+}
+
+impl Scrubber {
+    /// A scrubber for these secrets, each in every form in which it may turn up.
+    pub(crate) fn new(secrets: impl IntoIterator<Item = String>) -> Result<Self, aho_corasick::BuildError> {
+        let needles: Vec<String> = secrets.into_iter().filter(|secret| !secret.is_empty()).collect();
+        if needles.is_empty() {
+            return Ok(Self::default());
+        }
+        let needles = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(needles)?;
+        Ok(Self { needles: Some(needles) })
+    }
+
+    /// The text without secrets.
+    pub(crate) fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        match &self.needles {
+            Some(needles) if needles.is_match(text) => {
+                let replacements = vec![REPLACEMENT; needles.patterns_len()];
+                Cow::Owned(needles.replace_all(text, &replacements))
+            }
+            _ => Cow::Borrowed(text),
+        }
+    }
+
+    /// The bytes without secrets.
+    pub(crate) fn bytes(&self, bytes: Vec<u8>) -> Vec<u8> {
+        match &self.needles {
+            Some(needles) if needles.is_match(&bytes) => {
+                let replacements = vec![REPLACEMENT; needles.patterns_len()];
+                needles.replace_all_bytes(&bytes, &replacements)
+            }
+            _ => bytes,
+        }
+    }
+
+    /// The text as one line that can be shown to a person: without secrets and control characters, at most so long.
+    pub(crate) fn shown(&self, text: &str, max_bytes: usize) -> String {
+        one_line(cut(&self.text(text), max_bytes))
+    }
+
+    /// The text as a JSON string that can be written to a log: without secrets, at most so long.
+    pub(crate) fn json(&self, text: &str, max_bytes: usize) -> String {
+        json_string(cut(&self.text(text), max_bytes))
+    }
+}
+
+/// The text's beginning, of at most so many bytes.
+pub(crate) fn cut(text: &str, max_bytes: usize) -> &str {
+    text.get(..text.floor_char_boundary(max_bytes)).unwrap_or_default()
+}
+
+/// The text with every character that would break a line or move a cursor written as an escape.
+fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for character in text.trim().chars() {
+        if is_unsafe(character) { line.extend(character.escape_default()) } else { line.push(character) }
+    }
+    line
+}
+
+/// The text as a JSON string in which, beyond what JSON asks for, every control character is escaped.
+fn json_string(text: &str) -> String {
+    let mut string = String::with_capacity(text.len() + 2);
+    string.push('"');
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => string.extend(['\\', character]),
+            _ if is_unsafe(character) => {
+                // Writing to a String does not fail. All of these are in the basic plane: one unit of UTF-16 each.
+                let _ = write!(string, "\\u{:04x}", u32::from(character));
+            }
+            _ => string.push(character),
+        }
+    }
+    string.push('"');
+    string
+}
+
+/// Controls (C0, DEL, C1), line separators, and what turns the direction of text around.
+fn is_unsafe(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn scrubber(secrets: &[&str]) -> Scrubber {
+        Scrubber::new(secrets.iter().map(|secret| (*secret).to_owned())).unwrap()
+    }
+
+    #[test]
+    fn secrets_are_taken_out_wherever_they_stand() {
+        let scrubber = scrubber(&["hunter2", "hunter2-long", ""]);
+        assert_eq!(scrubber.text("a hunter2-long b hunter2"), "a [secret] b [secret]");
+        assert_eq!(scrubber.bytes(b"\xffhunter2\0".to_vec()), b"\xff[secret]\0");
+        assert_eq!(scrubber.shown("x hunter2\n", 100), "x [secret]");
+    }
+
+    #[test]
+    fn what_is_cut_off_is_scrubbed_before_it_is_cut() {
+        assert_eq!(scrubber(&["hunter2"]).shown("ab hunter2", 6), "ab [se");
+    }
+
+    #[test]
+    fn a_terminal_sees_no_escape() {
+        let text = "\u{1b}[2J\u{9b}31m\u{202e}\r\nnext\u{7f}\"\\";
+        assert_eq!(
+            Scrubber::default().json(text, 100),
+            r#""\u001b[2J\u009b31m\u202e\u000d\u000anext\u007f\"\\""#
+        );
+        assert_eq!(Scrubber::default().shown(text, 100), r#"\u{1b}[2J\u{9b}31m\u{202e}\r\nnext\u{7f}"\"#);
+    }
+
+    proptest! {
+        #[test]
+        fn a_json_string_reads_back(text in any::<String>()) {
+            let written = json_string(&text);
+            prop_assert_eq!(serde_json::from_str::<String>(&written).unwrap(), text);
+            prop_assert!(!written.chars().any(is_unsafe));
+        }
+
+        #[test]
+        fn a_cut_is_a_beginning(text in any::<String>(), max in 0_usize..40) {
+            prop_assert!(cut(&text, max).len() <= max && text.starts_with(cut(&text, max)));
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! WASI 0.2 for a provider: clocks, random numbers and standard streams. No sockets, no environment, no arguments, and a
+//! filesystem without a folder in it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::io::AsyncWrite;
+use wasmtime::component::{Linker, ResourceTable};
+use wasmtime_wasi::cli::{IsTerminal, StdoutStream, WasiCli, WasiCliView};
+use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView};
+use wasmtime_wasi::p2::bindings::{cli, filesystem, random};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult, add_to_linker_proxy_interfaces_async};
+use wasmtime_wasi::random::{WasiRandom, WasiRandomView};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+use crate::call::Call;
+use crate::output::Source;
+use crate::text::Scrubber;
+
+/// The most random bytes in one call.
+const MAX_RANDOM_BYTES: u64 = 1 << 20;
+/// The most bytes that a guest may print at a time.
+const MAX_WRITE_BYTES: usize = 64 * 1024;
+
+/// What a guest's WASI calls work on. Made when the guest first needs it: many never do.
+pub(crate) struct Wasi {
+    context: WasiCtx,
+    table: ResourceTable,
+}
+
+impl Wasi {
+    pub(crate) fn new(call: &Arc<Call>, scrubber: &Arc<Scrubber>) -> Self {
+        let stream = |source| Stream { source, call: Arc::clone(call), scrubber: Arc::clone(scrubber) };
+        let context = WasiCtx::builder()
+            .stdout(stream(Source::Stdout))
+            .stderr(stream(Source::Stderr))
+            .max_random_size(MAX_RANDOM_BYTES)
+            .build();
+        Self { context, table: ResourceTable::new() }
+    }
+
+    pub(crate) fn view(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.context, table: &mut self.table }
+    }
+}
+
+/// A standard stream that goes to the provider's log.
+#[derive(Clone)]
+struct Stream {
+    source: Source,
+    call: Arc<Call>,
+    scrubber: Arc<Scrubber>,
+}
+
+impl IsTerminal for Stream {
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
+impl StdoutStream for Stream {
+    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
+        // Only WASI 0.3 asks for this.
+        Box::new(tokio::io::sink())
+    }
+
+    fn p2_stream(&self) -> Box<dyn OutputStream> {
+        Box::new(self.clone())
+    }
+}
+
+impl OutputStream for Stream {
+    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        self.call.output.print(self.source, &bytes, &self.scrubber);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> StreamResult<()> {
+        Ok(())
+    }
+
+    fn check_write(&mut self) -> StreamResult<usize> {
+        Ok(MAX_WRITE_BYTES)
+    }
+}
+
+#[wasmtime_wasi::async_trait]
+impl Pollable for Stream {
+    async fn ready(&mut self) {}
+}
+
+/// Gives a provider the WASI interfaces that it may import, and no other.
+pub(crate) fn add_to_linker<T: WasiView + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
+    // Streams, clocks, random numbers and the standard streams.
+    add_to_linker_proxy_interfaces_async(linker)?;
+    random::insecure::add_to_linker::<T, WasiRandom>(linker, T::random)?;
+    random::insecure_seed::add_to_linker::<T, WasiRandom>(linker, T::random)?;
+    cli::environment::add_to_linker::<T, WasiCli>(linker, T::cli)?;
+    cli::exit::add_to_linker::<T, WasiCli>(linker, T::cli)?;
+    cli::terminal_input::add_to_linker::<T, WasiCli>(linker, T::cli)?;
+    cli::terminal_output::add_to_linker::<T, WasiCli>(linker, T::cli)?;
+    cli::terminal_stdin::add_to_linker::<T, WasiCli>(linker, T::cli)?;
+    cli::terminal_stdout::add_to_linker::<T, WasiCli>(linker, T::cli)?;
+    cli::terminal_stderr::add_to_linker::<T, WasiCli>(linker, T::cli)?;
+    filesystem::types::add_to_linker::<T, WasiFilesystem>(linker, T::filesystem)?;
+    filesystem::preopens::add_to_linker::<T, WasiFilesystem>(linker, T::filesystem)
+}
