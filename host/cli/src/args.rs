@@ -1,0 +1,64 @@
+//! The command line: its commands, and what is common to all.
+
+use std::path::PathBuf;
+
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{Parser, Subcommand};
+
+use crate::commands::{build, dead_letters, export, feed, fetch, inspect, new, resume, run, status};
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+const AFTER_HELP: &str = "\
+Example: a first provider, from nothing to its records
+  damper new catfacts && cd catfacts
+  damper build
+  printf '1\\n2\\n3\\n' | damper feed catfacts -
+  damper run catfacts
+  damper export catfacts
+
+Exit codes:
+  0  all done
+  1  an unexpected failure
+  2  the command line is wrong
+  3  a provider is stopped (its breaker is open) and needs an operator
+  4  bad input: a file, an id, a manifest, damper.toml or a component
+  5  storage: the database, the output folder or the disk
+  6  work is left: a signal came, or the window is closed; run again
+A second signal ends the program at once, with 128 and the signal's number (130 for Ctrl-C).
+Where several apply to one run, the first of 1, 5, 4, 3, 6 is given.
+
+Environment:
+  DAMPER_CACHE  where the SDK, toolchains and compiled components are kept; default ~/.cache/damper
+  DAMPER_LOG    what is logged to standard error, for instance debug; default warn
+  NO_COLOR      no colours";
+
+/// Fetch records from third-party APIs through WebAssembly providers, once a day, never harder than an API can bear.
+#[derive(Debug, Parser)]
+#[command(name = "damper", version, styles = STYLES, after_help = AFTER_HELP, max_term_width = 100, propagate_version = false)]
+pub(crate) struct Args {
+    /// The operator's configuration; default: the nearest damper.toml, from the working folder upwards
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Global options")]
+    pub(crate) config: Option<PathBuf>,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    New(new::New),
+    Build(build::Build),
+    Inspect(inspect::Inspect),
+    Fetch(fetch::Fetch),
+    Feed(feed::Feed),
+    Run(run::Run),
+    Export(export::Export),
+    Status(status::Status),
+    Resume(resume::Resume),
+    DeadLetters(dead_letters::DeadLetters),
+}

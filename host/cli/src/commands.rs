@@ -1,0 +1,35 @@
+//! The commands, a module each. What several of them need lies beside them.
+
+pub(crate) mod build;
+pub(crate) mod dead_letters;
+pub(crate) mod export;
+pub(crate) mod feed;
+pub(crate) mod fetch;
+pub(crate) mod inspect;
+pub(crate) mod new;
+pub(crate) mod resume;
+pub(crate) mod run;
+pub(crate) mod status;
+
+use crate::args::Command;
+use crate::context::Context;
+use crate::error::{CliError, Exit};
+
+/// Do what was asked for.
+///
+/// # Errors
+/// Where it cannot be done.
+pub(crate) fn run(command: Command, context: &Context) -> Result<Exit, CliError> {
+    match command {
+        Command::New(command) => new::run(&command, context),
+        Command::Build(command) => build::run(&command, context),
+        Command::Inspect(command) => inspect::run(&command),
+        Command::Fetch(command) => fetch::run(&command, context),
+        Command::Feed(command) => feed::run(&command, context),
+        Command::Run(command) => run::run(&command, context),
+        Command::Export(command) => export::run(&command, context),
+        Command::Status(command) => status::run(&command, context),
+        Command::Resume(command) => resume::run(&command, context),
+        Command::DeadLetters(command) => dead_letters::run(&command, context),
+    }
+}

@@ -1,0 +1,159 @@
+//! Cargo, run so that a provider comes out the same whatever the machine is set to.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+use crate::error::CliError;
+
+const TARGET: &str = "wasm32-wasip2";
+
+/// The profile: small, one unit, no unwinding and no names.
+const PROFILE: [&str; 6] = [
+    "profile.release.opt-level=\"s\"",
+    "profile.release.lto=true",
+    "profile.release.codegen-units=1",
+    "profile.release.panic=\"abort\"",
+    "profile.release.strip=true",
+    "profile.release.debug=false",
+];
+
+/// What would change a build and is not the provider's own.
+const CLEARED: [&str; 12] = [
+    "RUSTFLAGS",
+    "CARGO_BUILD_RUSTFLAGS",
+    "CARGO_TARGET_WASM32_WASIP2_RUSTFLAGS",
+    "CARGO_TARGET_WASM32_WASIP2_LINKER",
+    "CARGO_TARGET_WASM32_WASIP2_RUNNER",
+    "CARGO_BUILD_RUSTC",
+    "CARGO_BUILD_RUSTC_WRAPPER",
+    "CARGO_BUILD_RUSTC_WORKSPACE_WRAPPER",
+    "CARGO_BUILD_TARGET",
+    "CARGO_BUILD_TARGET_DIR",
+    "CARGO_TARGET_DIR",
+    "CARGO_INCREMENTAL",
+];
+
+/// What cargo made.
+#[derive(Debug)]
+pub(super) struct Built {
+    /// The component, without its manifest.
+    pub(super) wasm: PathBuf,
+    /// The folder for what `damper build` makes.
+    pub(super) folder: PathBuf,
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    packages: Vec<Package>,
+    target_directory: PathBuf,
+}
+
+#[derive(Deserialize)]
+struct Package {
+    manifest_path: PathBuf,
+    targets: Vec<Target>,
+}
+
+#[derive(Deserialize)]
+struct Target {
+    crate_types: Vec<String>,
+}
+
+/// A line of what cargo tells in JSON, as far as it matters here.
+#[derive(Deserialize)]
+struct Message {
+    reason: String,
+    #[serde(default)]
+    manifest_path: PathBuf,
+    #[serde(default)]
+    filenames: Vec<PathBuf>,
+}
+
+/// Compile the crate in `folder`. Cargo tells its progress and its complaints on standard error.
+///
+/// # Errors
+/// Where it does not compile, or is no library for a component.
+pub(super) fn build(cargo: &OsStr, folder: &Path, rustc: &Path) -> Result<Built, CliError> {
+    let manifest = folder.join("Cargo.toml");
+    let manifest = manifest.canonicalize().map_err(CliError::file("read", &manifest))?;
+    let metadata = metadata(cargo, &manifest)?;
+    let ours = metadata.packages.iter().find(|package| package.manifest_path == manifest);
+    let makes_component =
+        |package: &Package| package.targets.iter().any(|target| target.crate_types.iter().any(|kind| kind == "cdylib"));
+    if !ours.is_some_and(makes_component) {
+        let hint = "write in Cargo.toml:\n  [lib]\n  crate-type = [\"cdylib\", \"rlib\"]";
+        return Err(CliError::input_in(
+            &manifest,
+            "the crate has no library of the kind that becomes a component",
+            hint,
+        ));
+    }
+    let folder = metadata.target_directory.join("damper");
+    let output = run(command(cargo, &manifest, rustc, &folder))?;
+    let wasm = artifact(&output.stdout, &manifest).ok_or_else(|| {
+        CliError::unexpected("find what cargo made", "it told of no .wasm file of this crate's library")
+    })?;
+    Ok(Built { wasm, folder })
+}
+
+fn metadata(cargo: &OsStr, manifest: &Path) -> Result<Metadata, CliError> {
+    let mut command = Command::new(cargo);
+    command.args(["metadata", "--no-deps", "--format-version", "1", "--manifest-path"]).arg(manifest);
+    command.current_dir(manifest.parent().unwrap_or(Path::new(".")));
+    let output = run(command)?;
+    serde_json::from_slice(&output.stdout)
+        .map_err(|error| CliError::unexpected("read what cargo says of the crate", error))
+}
+
+fn command(cargo: &OsStr, manifest: &Path, rustc: &Path, folder: &Path) -> Command {
+    let mut command = Command::new(cargo);
+    // The crate's folder, whose rust-toolchain.toml counts.
+    command.current_dir(manifest.parent().unwrap_or(Path::new(".")));
+    command.args(["build", "--release", "--lib", "--target", TARGET, "--message-format", "json-render-diagnostics"]);
+    command.arg("--manifest-path").arg(manifest).arg("--target-dir").arg(folder.join(of(rustc)));
+    for setting in PROFILE {
+        command.args(["--config", setting]);
+    }
+    for name in CLEARED {
+        command.env_remove(name);
+    }
+    // Set and empty, these also overrule cargo's configuration files.
+    command.env("CARGO_ENCODED_RUSTFLAGS", "").env("RUSTC_WRAPPER", "").env("RUSTC_WORKSPACE_WRAPPER", "");
+    command.env("RUSTC", rustc);
+    command
+}
+
+/// A folder for each rustc: cargo does not notice when the standard library changes under an unchanged version.
+fn of(rustc: &Path) -> String {
+    let digest = Sha256::digest(rustc.as_os_str().as_encoded_bytes());
+    let digest: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    format!("rustc-{digest}")
+}
+
+fn run(mut command: Command) -> Result<Output, CliError> {
+    let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output();
+    let output = output.map_err(|error| CliError::Tool {
+        program: "cargo",
+        status: None,
+        hint: format!("it cannot be run ({error}); install Rust from https://rustup.rs"),
+    })?;
+    if output.status.success() {
+        return Ok(output);
+    }
+    let hint = "what stands above says what to do".to_owned();
+    Err(CliError::Tool { program: "cargo", status: output.status.code(), hint })
+}
+
+/// The .wasm file among what cargo tells of.
+fn artifact(messages: &[u8], manifest: &Path) -> Option<PathBuf> {
+    let messages =
+        messages.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice::<Message>(line).ok());
+    messages
+        .filter(|message| message.reason == "compiler-artifact" && message.manifest_path == manifest)
+        .flat_map(|message| message.filenames)
+        .find(|file| file.extension().is_some_and(|extension| extension == "wasm"))
+}

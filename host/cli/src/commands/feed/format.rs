@@ -1,0 +1,71 @@
+//! Which format a file of items has.
+
+use std::path::Path;
+
+use clap::ValueEnum;
+
+/// How items are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// One id a line
+    Ids,
+    /// A header with a column `id`, and a row an item
+    Csv,
+    /// A JSON object a line
+    Ndjson,
+}
+
+impl Format {
+    /// The format that a file's name tells, if it does.
+    pub(super) fn of_name(path: &Path) -> Option<Self> {
+        match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
+            "csv" => Some(Self::Csv),
+            "ndjson" | "jsonl" => Some(Self::Ndjson),
+            _ => None,
+        }
+    }
+
+    /// The format that the first line looks like, from the first bytes of a file.
+    pub(super) fn guess(beginning: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(beginning);
+        let text = text.trim_start_matches('\u{feff}');
+        let Some(line) = text.lines().map(str::trim).find(|line| !line.is_empty()) else { return Self::Ids };
+        let is_header = |line: &str| line.split(',').any(|cell| cell.trim().trim_matches('"') == "id");
+        match line {
+            line if line.starts_with('{') => Self::Ndjson,
+            line if is_header(line) => Self::Csv,
+            _ => Self::Ids,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_line_tells_the_format() {
+        let cases: [(&[u8], Format); 8] = [
+            (b"", Format::Ids),
+            (b"549300\n549301\n", Format::Ids),
+            (b"a,b\nc,d\n", Format::Ids),
+            (b"\xef\xbb\xbf\r\n{\"id\":\"1\"}\n", Format::Ndjson),
+            (b"id\n1\n", Format::Csv),
+            (b"\xef\xbb\xbfid,lang\r\n", Format::Csv),
+            (b"lang, \"id\"\n", Format::Csv),
+            (b"\xff\xfe", Format::Ids),
+        ];
+        for (beginning, expected) in cases {
+            assert_eq!(Format::guess(beginning), expected, "{beginning:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_may_tell_the_format() {
+        let of = |name: &str| Format::of_name(Path::new(name));
+        assert_eq!(of("a.CSV"), Some(Format::Csv));
+        assert_eq!(of("a.jsonl"), Some(Format::Ndjson));
+        assert_eq!(of("a.txt"), None);
+        assert_eq!(of("csv"), None);
+    }
+}

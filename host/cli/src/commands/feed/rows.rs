@@ -1,0 +1,252 @@
+//! Items out of a file, one after another, each with its line. No line is ever whole in memory beyond [`MAX_ROW_BYTES`].
+
+use std::cell::Cell;
+use std::io::{self, BufRead, Read};
+use std::rc::Rc;
+
+use bytes::Bytes;
+use csv::{ByteRecord, ErrorKind, ReaderBuilder};
+use damper_core::item::{Item, Params};
+
+use super::format::Format;
+use crate::error::CliError;
+
+/// The longest line, or row of CSV, in bytes.
+const MAX_ROW_BYTES: usize = 1024 * 1024;
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// One entry of the file.
+#[derive(Debug)]
+pub(super) struct Row {
+    /// Its line, counted from 1; of a row of several lines, the first.
+    pub(super) line: u64,
+    /// The item, or why it is none.
+    pub(super) item: Result<Item, Problem>,
+}
+
+/// Why a row is no item.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Problem {
+    /// What is wrong.
+    pub(super) why: String,
+    /// The bytes to keep, if they are wanted; none where the row is too long.
+    pub(super) raw: Option<Bytes>,
+}
+
+impl Problem {
+    fn new(why: impl ToString, raw: &[u8]) -> Self {
+        Self { why: why.to_string(), raw: Some(Bytes::copy_from_slice(raw)) }
+    }
+}
+
+/// The rows of a file.
+pub(super) enum Rows<R: BufRead> {
+    Lines { lines: Lines<R>, parse: fn(&[u8]) -> Result<Item, Problem> },
+    Csv(Box<Table<R>>),
+}
+
+impl<R: BufRead> Rows<R> {
+    /// Begin to read.
+    ///
+    /// # Errors
+    /// Where it cannot be read, or CSV has no header with a column `id`.
+    pub(super) fn new(mut input: R, format: Format) -> Result<Self, CliError> {
+        if input.fill_buf().map_err(unreadable)?.starts_with(BYTE_ORDER_MARK) {
+            input.consume(BYTE_ORDER_MARK.len());
+        }
+        Ok(match format {
+            Format::Ids => Self::Lines { lines: Lines { input, number: 0 }, parse: parse_id },
+            Format::Ndjson => Self::Lines { lines: Lines { input, number: 0 }, parse: parse_json },
+            Format::Csv => Self::Csv(Box::new(Table::new(input)?)),
+        })
+    }
+
+    /// The next row; none at the end.
+    ///
+    /// # Errors
+    /// Where the file cannot be read on.
+    pub(super) fn next(&mut self) -> Result<Option<Row>, CliError> {
+        match self {
+            Self::Csv(table) => table.next(),
+            Self::Lines { lines, parse } => loop {
+                let Some(line) = lines.next().map_err(unreadable)? else { return Ok(None) };
+                let item = match line {
+                    Ok(line) if line.trim_ascii().is_empty() => continue,
+                    Ok(line) => parse(&line),
+                    Err(length) => Err(too_long(length)),
+                };
+                return Ok(Some(Row { line: lines.number, item }));
+            },
+        }
+    }
+}
+
+fn unreadable(error: io::Error) -> CliError {
+    CliError::Input {
+        what: format!("the items cannot be read on: {error}"),
+        path: None,
+        hint: Some("what was accepted until here is enqueued; mend the file and feed the rest".to_owned()),
+    }
+}
+
+fn too_long(length: u64) -> Problem {
+    Problem { why: format!("it has {length} bytes, more than {MAX_ROW_BYTES}"), raw: None }
+}
+
+fn parse_id(line: &[u8]) -> Result<Item, Problem> {
+    let id = text(line, line)?;
+    Item::new(id.trim().to_owned(), Params::new()).map_err(|error| Problem::new(error, line))
+}
+
+fn parse_json(line: &[u8]) -> Result<Item, Problem> {
+    text(line, line)?;
+    Item::parse(line).map_err(|error| Problem::new(error, line))
+}
+
+fn text<'a>(bytes: &'a [u8], row: &[u8]) -> Result<&'a str, Problem> {
+    std::str::from_utf8(bytes)
+        .map_err(|error| Problem::new(format!("it is no UTF-8 (byte {})", error.valid_up_to().saturating_add(1)), row))
+}
+
+/// Lines without their ends.
+pub(super) struct Lines<R> {
+    input: R,
+    number: u64,
+}
+
+impl<R: BufRead> Lines<R> {
+    /// The next line, or the length of one that is too long.
+    fn next(&mut self) -> io::Result<Option<Result<Vec<u8>, u64>>> {
+        let mut line = Vec::new();
+        let limit = MAX_ROW_BYTES.saturating_add(2) as u64;
+        let read = (&mut self.input).take(limit).read_until(b'\n', &mut line)?;
+        if read == 0 {
+            return Ok(None);
+        }
+        self.number = self.number.saturating_add(1);
+        if line.last() == Some(&b'\n') {
+            line.pop();
+        } else if read as u64 == limit {
+            return self.skip_rest(read as u64).map(|length| Some(Err(length)));
+        }
+        if line.last() == Some(&b'\r') {
+            line.pop();
+        }
+        let length = line.len();
+        Ok(Some(if length > MAX_ROW_BYTES { Err(length as u64) } else { Ok(line) }))
+    }
+
+    /// Pass over the rest of a line; answers the whole line's length.
+    fn skip_rest(&mut self, mut length: u64) -> io::Result<u64> {
+        loop {
+            let buffer = self.input.fill_buf()?;
+            let end = buffer.iter().position(|byte| *byte == b'\n');
+            let (skipped, is_over) = (end.unwrap_or(buffer.len()), end.is_some() || buffer.is_empty());
+            length = length.saturating_add(skipped as u64);
+            self.input.consume(skipped.saturating_add(usize::from(end.is_some())));
+            if is_over {
+                return Ok(length);
+            }
+        }
+    }
+}
+
+/// Rows of CSV under a header.
+pub(super) struct Table<R: Read> {
+    reader: csv::Reader<Budgeted<R>>,
+    /// The columns: `None` for the id, else the parameter's name.
+    columns: Vec<Option<String>>,
+    left: Rc<Cell<usize>>,
+}
+
+/// Lets so many bytes pass: a quote that is never closed would otherwise make one row of the whole file.
+struct Budgeted<R> {
+    input: R,
+    left: Rc<Cell<usize>>,
+}
+
+impl<R: Read> Read for Budgeted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.input.read(buffer)?;
+        let left = self.left.get().checked_sub(read);
+        let left = left.ok_or_else(|| {
+            io::Error::other(format!("a row has more than {MAX_ROW_BYTES} bytes: is a quote not closed?"))
+        })?;
+        self.left.set(left);
+        Ok(read)
+    }
+}
+
+impl<R: Read> Table<R> {
+    fn new(input: R) -> Result<Self, CliError> {
+        let left = Rc::new(Cell::new(MAX_ROW_BYTES));
+        let input = Budgeted { input, left: Rc::clone(&left) };
+        let mut reader = ReaderBuilder::new().from_reader(input);
+        let header = reader.headers().map_err(|error| broken(&error))?;
+        let names: Vec<String> = header.iter().map(|name| name.trim().to_owned()).collect();
+        let hint = "write a header such as `id,lang`, or name another --format";
+        if names.iter().filter(|name| *name == "id").count() != 1 {
+            return Err(CliError::input(
+                format!("the header needs one column `id`; it has: {}", names.join(", ")),
+                hint,
+            ));
+        }
+        if let Some(twice) =
+            names.iter().enumerate().find(|(index, name)| names.iter().take(*index).any(|it| it == *name))
+        {
+            return Err(CliError::input(format!("the header has the column {:?} twice", twice.1), hint));
+        }
+        let columns = names.into_iter().map(|name| (name != "id").then_some(name)).collect();
+        Ok(Self { reader, columns, left })
+    }
+
+    fn next(&mut self) -> Result<Option<Row>, CliError> {
+        loop {
+            self.left.set(MAX_ROW_BYTES);
+            let mut record = ByteRecord::new();
+            let line = match self.reader.read_byte_record(&mut record) {
+                Ok(false) => return Ok(None),
+                Ok(true) => record.position().map_or(0, csv::Position::line),
+                Err(error) => return self.uneven(&error).map(Some).ok_or_else(|| broken(&error)),
+            };
+            if record.iter().all(<[u8]>::is_empty) {
+                continue;
+            }
+            return Ok(Some(Row { line, item: self.item(&record) }));
+        }
+    }
+
+    /// A row that has more or fewer cells than the header: malformed, and no reason to end.
+    fn uneven(&self, error: &csv::Error) -> Option<Row> {
+        let ErrorKind::UnequalLengths { pos, expected_len, len } = error.kind() else { return None };
+        let why = format!("it has {len} cells, and the header has {expected_len}");
+        // The reader has dropped the cells.
+        Some(Row { line: pos.as_ref().map_or(0, csv::Position::line), item: Err(Problem { why, raw: None }) })
+    }
+
+    fn item(&self, record: &ByteRecord) -> Result<Item, Problem> {
+        let raw = record.iter().collect::<Vec<_>>().join(&b","[..]);
+        let (mut id, mut params) = (String::new(), Params::new());
+        for (column, cell) in self.columns.iter().zip(record) {
+            let cell = text(cell, &raw)?;
+            match column {
+                None => id = cell.to_owned(),
+                Some(name) if !cell.is_empty() => {
+                    params.insert(name.clone(), cell.to_owned());
+                }
+                Some(_) => {}
+            }
+        }
+        Item::new(id, params).map_err(|error| Problem::new(error, &raw))
+    }
+}
+
+fn broken(error: &csv::Error) -> CliError {
+    match error.kind() {
+        ErrorKind::Io(error) => unreadable(io::Error::new(error.kind(), error.to_string())),
+        _ => unreadable(io::Error::other(error.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests;

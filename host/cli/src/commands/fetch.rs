@@ -1,0 +1,211 @@
+//! `damper fetch`: one record, now, with the requests it took. It is no entry of a stream and counts nowhere, but it draws
+//! from the provider's slots like any other.
+
+mod slot;
+
+use std::time::Instant;
+
+use clap::Args;
+use damper_core::fetcher::{FetchRequest, Permits};
+use damper_core::item::{Item, Params};
+use damper_core::record::{Failure, FailureKind, Fetched};
+use damper_plugins::{HostOptions, Plugin, PluginHost, TracedFetch};
+use serde_json::{Value, json};
+
+use crate::context::{self, Context};
+use crate::error::{CliError, Exit};
+use crate::provider::{self, Bound};
+use crate::screen::{put_bytes, put_json, size, table};
+
+/// Fetch one record and print it, with the requests it took
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  damper fetch gleif.wasm 529900W18LQJJN6SJ336
+  damper fetch catfacts 1 --param lang=en --json
+
+The record goes to standard output; the requests, and what the component wrote, go to standard error.
+What it may reach and which secrets it gets is as for `damper run`.")]
+pub(crate) struct Fetch {
+    /// The component's file, or the provider's name
+    #[arg(value_name = "FILE.wasm|PROVIDER")]
+    provider: String,
+
+    /// The record's id in the API's terms
+    id: String,
+
+    /// A parameter of the item
+    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = parse_param)]
+    params: Vec<(String, String)>,
+
+    /// One JSON object instead: the record or the failure, and the requests
+    #[arg(long)]
+    json: bool,
+}
+
+fn parse_param(text: &str) -> Result<(String, String), String> {
+    let pair = text.split_once('=').filter(|(name, _)| !name.is_empty());
+    pair.map(|(name, value)| (name.to_owned(), value.to_owned())).ok_or_else(|| "write it as NAME=VALUE".to_owned())
+}
+
+/// Fetch a record.
+///
+/// # Errors
+/// Where the provider or the item cannot be used. That there is no record is no error of that kind: it is told, and the
+/// exit says so.
+pub(crate) fn run(command: &Fetch, context: &Context) -> Result<Exit, CliError> {
+    let config = context.config()?;
+    let bound = provider::open_any(&config, &command.provider)?;
+    let params: Params = command.params.iter().cloned().collect();
+    let item = Item::new(command.id.clone(), params)
+        .map_err(|error| CliError::input(error.to_string(), "give a shorter one"))?;
+    item.identity(&bound.manifest.identity).map_err(|error| {
+        CliError::input(error.to_string(), "give each parameter of the identity as --param NAME=VALUE")
+    })?;
+    for warning in &bound.warnings {
+        context.screen.warn(warning);
+    }
+    context::runtime()?.block_on(async {
+        let slot = slot::Slot::acquire(context, &config, &bound.manifest).await?;
+        let traced = fetch(context, &bound, item).await;
+        let may_be_working = traced.as_ref().map_or(true, |(traced, _)| traced.report.unanswered_since.is_some());
+        slot.give_back(may_be_working).await;
+        let (traced, seconds) = traced?;
+        show(context, &traced, seconds, command.json)
+    })
+}
+
+async fn fetch(context: &Context, bound: &Bound, item: Item) -> Result<(TracedFetch, f64), CliError> {
+    let plugin = load(context, bound)?;
+    let request = FetchRequest {
+        id: item.id,
+        params: item.params,
+        attempt: 1,
+        day: bound.manifest.window.day(context.clock.now()),
+        timeout: bound.manifest.limits.fetch_timeout,
+    };
+    // Compiling is not part of the fetch.
+    plugin.prepare().await.map_err(|failure| broken(&bound.manifest.name, &failure))?;
+    let begun = Instant::now();
+    // One request at a time: the fetch itself holds the one slot that was acquired.
+    let traced = plugin.fetch_traced(request, Permits::new(0)).await;
+    Ok((traced, begun.elapsed().as_secs_f64()))
+}
+
+fn load(context: &Context, bound: &Bound) -> Result<Plugin, CliError> {
+    let cache_dir = context.settings.cache.as_ref().map(|cache| cache.join("components"));
+    let host = PluginHost::new(HostOptions { cache_dir, max_in_flight: 1, ..HostOptions::default() })?;
+    let name = bound.manifest.name.clone();
+    let loaded = host.load(&bound.file, bound.manifest.clone(), bound.grants.clone());
+    loaded.map_err(|error| CliError::Load { provider: name, message: error.to_string() })
+}
+
+fn broken(provider: &str, failure: &Failure) -> CliError {
+    CliError::Load { provider: provider.to_owned(), message: failure.message.clone() }
+}
+
+fn show(context: &Context, traced: &TracedFetch, seconds: f64, as_json: bool) -> Result<Exit, CliError> {
+    let outcome = &traced.report.outcome;
+    if as_json {
+        put_json(&in_json(traced, seconds))?;
+    } else {
+        for line in &traced.lines {
+            context.screen.say(format!("the component wrote ({:?}): {}", line.level, line.json));
+        }
+        context.screen.say(requests(traced, seconds).trim_end());
+    }
+    match outcome {
+        Ok(record) if !as_json => {
+            put_bytes(&record.body)?;
+            if !record.body.ends_with(b"\n") {
+                put_bytes(b"\n")?;
+            }
+        }
+        Ok(_) => {}
+        Err(failure) => context.screen.error(&CliError::Input {
+            what: failure.to_string(),
+            path: None,
+            hint: hint(&failure.kind).map(str::to_owned),
+        }),
+    }
+    Ok(outcome.as_ref().map_or_else(|failure| exit(&failure.kind), |_| Exit::Done))
+}
+
+/// What a failed fetch means to whoever asked for it.
+fn exit(kind: &FailureKind) -> Exit {
+    match kind {
+        FailureKind::NotFound | FailureKind::Rejected | FailureKind::Malformed | FailureKind::Broken => Exit::BadInput,
+        FailureKind::Unauthorized | FailureKind::Trapped => Exit::Stopped,
+        FailureKind::Throttled | FailureKind::Unavailable | FailureKind::TimedOut | FailureKind::Other(_) => {
+            Exit::WorkLeft
+        }
+    }
+}
+
+fn hint(kind: &FailureKind) -> Option<&'static str> {
+    match kind {
+        FailureKind::Throttled | FailureKind::Unavailable | FailureKind::TimedOut => Some("try again later"),
+        FailureKind::Unauthorized => Some("check the credential that damper.toml binds"),
+        FailureKind::NotFound => Some("check the id"),
+        FailureKind::Trapped => Some("the component has a defect; what it wrote stands above"),
+        _ => None,
+    }
+}
+
+fn requests(traced: &TracedFetch, seconds: f64) -> String {
+    let header = ["request", "answer", "ms", "sent", "received"].map(str::to_owned).to_vec();
+    let rows = traced.requests.iter().map(|it| {
+        vec![
+            format!("{} {}", it.method, it.url),
+            it.outcome.as_ref().map_or_else(Clone::clone, u16::to_string),
+            format!("{:.1}", it.duration.as_secs_f64() * 1_000.0),
+            size(it.request_bytes as u64),
+            size(it.response_bytes as u64),
+        ]
+    });
+    let rows: Vec<Vec<String>> = std::iter::once(header).chain(rows).collect();
+    let count = traced.requests.len();
+    let total = format!("{count} request{} in {:.1} ms", if count == 1 { "" } else { "s" }, seconds * 1_000.0);
+    if count == 0 { total } else { format!("{}{total}", table(&rows)) }
+}
+
+fn in_json(traced: &TracedFetch, seconds: f64) -> Value {
+    let requests: Vec<Value> = traced
+        .requests
+        .iter()
+        .map(|it| {
+            json!({
+                "method": it.method, "url": it.url, "status": it.outcome.as_ref().ok(),
+                "error": it.outcome.as_ref().err(), "duration_ms": it.duration.as_secs_f64() * 1_000.0,
+                "request_bytes": it.request_bytes, "response_bytes": it.response_bytes,
+            })
+        })
+        .collect();
+    let lines: Vec<Value> = traced
+        .lines
+        .iter()
+        .map(|line| json!({ "level": format!("{:?}", line.level).to_lowercase(), "text": serde_json::from_str::<Value>(&line.json).ok() }))
+        .collect();
+    let (record, failure) = match &traced.report.outcome {
+        Ok(record) => (Some(record_in_json(record)), None),
+        Err(failure) => (None, Some(failure_in_json(failure))),
+    };
+    json!({ "record": record, "failure": failure, "requests": requests, "log": lines, "duration_ms": seconds * 1_000.0 })
+}
+
+fn record_in_json(record: &Fetched) -> Value {
+    let text = std::str::from_utf8(&record.body).ok();
+    let body = match (serde_json::from_slice::<Value>(&record.body), text) {
+        (Ok(json), _) => json,
+        (Err(_), Some(text)) => text.into(),
+        (Err(_), None) => String::from_utf8_lossy(&record.body).into_owned().into(),
+    };
+    json!({ "content_type": record.content_type, "attributes": record.attributes, "body": body })
+}
+
+fn failure_in_json(failure: &Failure) -> Value {
+    json!({
+        "kind": failure.kind, "message": failure.message, "status": failure.status,
+        "retry_after_ms": failure.retry_after.map(|wait| wait.as_secs_f64() * 1_000.0),
+    })
+}

@@ -1,0 +1,245 @@
+//! `damper inspect`: what a component is and what it asks for. Nothing of it is run.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use damper_core::manifest::{CredentialKind, Manifest};
+use damper_plugins::component_file::ComponentFile;
+use serde::Serialize;
+
+use crate::error::{CliError, Exit};
+use crate::screen::{put, put_json, size, table};
+
+/// Show what a component is and what it asks for: versions, imports, hosts, credentials, limits
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  damper inspect gleif.wasm\n  damper inspect gleif.wasm --json | jq .limits")]
+pub(crate) struct Inspect {
+    /// The component that `damper build` made
+    #[arg(value_name = "FILE.wasm")]
+    file: PathBuf,
+
+    /// One JSON object instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is shown. Durations are in milliseconds.
+#[derive(Serialize)]
+struct Inspected {
+    name: String,
+    version: String,
+    description: String,
+    contract: String,
+    sdk: Option<String>,
+    language: Option<String>,
+    size_bytes: u64,
+    digest: String,
+    identity: Vec<String>,
+    hosts: Vec<String>,
+    credentials: Vec<CredentialShown>,
+    config: Vec<Setting>,
+    limits: LimitsShown,
+    retry: RetryShown,
+    window: WindowShown,
+    imports: Vec<String>,
+    exports: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct CredentialShown {
+    name: String,
+    kind: &'static str,
+}
+
+#[derive(Serialize)]
+struct Setting {
+    key: String,
+    default: String,
+}
+
+#[derive(Serialize)]
+struct LimitsShown {
+    max_concurrency: u32,
+    requests_per_second: Option<f64>,
+    daily_quota: Option<u64>,
+    fetch_timeout_ms: u128,
+    memory_bytes: u64,
+    response_bytes: u64,
+    start_batch: u32,
+    max_batch: u32,
+}
+
+#[derive(Serialize)]
+struct RetryShown {
+    max_attempts: u32,
+    backoff_ms: u128,
+    max_item_age_ms: u128,
+}
+
+#[derive(Serialize)]
+struct WindowShown {
+    timezone: String,
+    day_starts: String,
+    open: Vec<String>,
+    closed: Vec<String>,
+}
+
+/// Show a component.
+///
+/// # Errors
+/// Where the file is none that can be run.
+pub(crate) fn run(command: &Inspect) -> Result<Exit, CliError> {
+    let shown = Inspected::of(ComponentFile::read(&command.file)?);
+    if command.json {
+        put_json(&shown)?
+    } else {
+        put(shown.as_table().trim_end())?
+    }
+    Ok(Exit::Done)
+}
+
+impl Inspected {
+    fn of(file: ComponentFile) -> Self {
+        let manifest = file.manifest;
+        Self {
+            contract: file.contract.to_string(),
+            sdk: file.stamp.as_ref().map(|stamp| stamp.sdk.clone()),
+            language: file.stamp.map(|stamp| stamp.language),
+            size_bytes: file.bytes.len() as u64,
+            digest: file.digest,
+            imports: file.imports,
+            exports: file.exports,
+            limits: limits(&manifest),
+            window: window(&manifest),
+            retry: RetryShown {
+                max_attempts: manifest.retry.max_attempts,
+                backoff_ms: manifest.retry.backoff.as_millis(),
+                max_item_age_ms: manifest.retry.max_item_age.as_millis(),
+            },
+            credentials: manifest
+                .credentials
+                .iter()
+                .map(|(name, kind)| CredentialShown { name: name.clone(), kind: kind_name(kind) })
+                .collect(),
+            config: manifest.config.into_iter().map(|(key, default)| Setting { key, default }).collect(),
+            name: manifest.name,
+            version: manifest.version,
+            description: manifest.description,
+            identity: manifest.identity,
+            hosts: manifest.egress.hosts,
+        }
+    }
+
+    fn as_table(&self) -> String {
+        let or_none = |list: &[String]| if list.is_empty() { "none".to_owned() } else { list.join(", ") };
+        let rate = |rate: f64| format!(", {rate} a second");
+        let quota = |quota: u64| format!(", {quota} a day");
+        let limits = &self.limits;
+        let credentials: Vec<String> = self.credentials.iter().map(|it| format!("{} ({})", it.name, it.kind)).collect();
+        let config: Vec<String> = self
+            .config
+            .iter()
+            .map(|it| {
+                if it.default.is_empty() {
+                    format!("{} (must be set)", it.key)
+                } else {
+                    format!("{} = {:?}", it.key, it.default)
+                }
+            })
+            .collect();
+        let sdk = self.sdk.as_ref().map_or("none".to_owned(), |sdk| {
+            format!("{sdk} ({})", self.language.as_deref().unwrap_or("unknown language"))
+        });
+        let identity =
+            if self.identity.is_empty() { "id".to_owned() } else { format!("id, {}", self.identity.join(", ")) };
+        let rows = [
+            ("name", format!("{} {}", self.name, self.version)),
+            ("description", self.description.clone()),
+            ("contract", format!("damper:provider {}", self.contract)),
+            ("sdk", sdk),
+            ("size", size(self.size_bytes)),
+            ("digest", self.digest.clone()),
+            ("hosts", self.hosts.join(", ")),
+            ("credentials", or_none(&credentials)),
+            ("config", or_none(&config)),
+            ("identity", identity),
+            (
+                "requests",
+                format!(
+                    "at most {} at a time{}{}",
+                    limits.max_concurrency,
+                    limits.requests_per_second.map(rate).unwrap_or_default(),
+                    limits.daily_quota.map(quota).unwrap_or_default(),
+                ),
+            ),
+            (
+                "a fetch",
+                format!(
+                    "at most {} s, {} of memory, {} a response",
+                    limits.fetch_timeout_ms as f64 / 1_000.0,
+                    size(limits.memory_bytes),
+                    size(limits.response_bytes),
+                ),
+            ),
+            ("batches", format!("{} items at first, at most {}", limits.start_batch, limits.max_batch)),
+            (
+                "attempts",
+                format!("{}, {} s apart at first", self.retry.max_attempts, self.retry.backoff_ms as f64 / 1_000.0),
+            ),
+            ("window", self.window.for_people()),
+            ("imports", self.imports.join(", ")),
+            ("exports", self.exports.join(", ")),
+        ];
+        let rows: Vec<Vec<String>> = rows
+            .into_iter()
+            .filter(|(_, value)| !value.is_empty())
+            .map(|(key, value)| vec![key.to_owned(), value])
+            .collect();
+        table(&rows)
+    }
+}
+
+impl WindowShown {
+    fn for_people(&self) -> String {
+        let open =
+            if self.open.is_empty() { "always open".to_owned() } else { format!("open {}", self.open.join(", ")) };
+        let closed =
+            if self.closed.is_empty() { String::new() } else { format!(", closed {}", self.closed.join(", ")) };
+        format!("{open}{closed} ({}); a day starts at {}", self.timezone, self.day_starts)
+    }
+}
+
+fn limits(manifest: &Manifest) -> LimitsShown {
+    let limits = &manifest.limits;
+    LimitsShown {
+        max_concurrency: limits.max_concurrency.get(),
+        requests_per_second: limits.requests_per_second,
+        daily_quota: limits.daily_quota,
+        fetch_timeout_ms: limits.fetch_timeout.as_millis(),
+        memory_bytes: limits.memory_bytes,
+        response_bytes: limits.response_bytes,
+        start_batch: manifest.pace.start_batch,
+        max_batch: manifest.pace.max_batch,
+    }
+}
+
+fn window(manifest: &Manifest) -> WindowShown {
+    let window = &manifest.window;
+    WindowShown {
+        timezone: window.timezone.iana_name().unwrap_or("UTC").to_owned(),
+        day_starts: window.day_starts.strftime("%H:%M").to_string(),
+        open: window.open.iter().flatten().map(ToString::to_string).collect(),
+        closed: window.closed.iter().map(ToString::to_string).collect(),
+    }
+}
+
+fn kind_name(kind: &CredentialKind) -> &'static str {
+    match kind {
+        CredentialKind::Header { .. } => "header",
+        CredentialKind::Basic => "basic",
+        CredentialKind::Bearer => "bearer",
+        CredentialKind::Oauth2ClientCredentials => "oauth2-client-credentials",
+        CredentialKind::Hmac => "hmac",
+        CredentialKind::Mtls => "mtls",
+    }
+}

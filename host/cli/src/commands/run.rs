@@ -1,0 +1,270 @@
+//! `damper run`: drain the streams to the sink, all providers side by side.
+
+mod board;
+mod summary;
+mod tally;
+mod worker;
+
+use std::sync::Arc;
+
+use clap::Args;
+use damper_core::clock::WallClock;
+use damper_core::ledger::{Breaker, Ledger};
+use damper_core::pipeline::{Pipeline, Stores};
+use damper_local::{Database, SqliteLedger, SqliteMapping, SqliteStream, folder};
+use damper_plugins::{HostOptions, PluginHost};
+use tokio::task::JoinSet;
+
+use crate::config::Config;
+use crate::context::{self, Context};
+use crate::error::{CliError, Exit};
+use crate::provider::{self, Bound, check_name};
+use crate::signals::{self, Stop};
+
+use board::Board;
+use summary::{Line, Outcome};
+use worker::Worker;
+
+/// The most fetches at a time, over all providers: each holds memory for an instance.
+const MAX_IN_FLIGHT: u32 = 1_000;
+
+/// Drain the streams to the output folder: fetch what was fed, once a day
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  damper run                     # whatever is pending
+  damper run gleif sec-edgar
+  damper run --watch             # and what is fed later, until Ctrl-C
+
+Ctrl-C and SIGTERM stop cleanly: what is in flight is finished and stored. A second one stops at once; then
+what was in flight is fetched again by the next run. Records lie in the output folder as
+PROVIDER/DAY/OWNER/CHUNK.ndjson; `damper export PROVIDER` prints them as one stream.")]
+pub(crate) struct Run {
+    /// The providers; default: all that have something pending
+    #[arg(value_name = "PROVIDER")]
+    providers: Vec<String>,
+
+    /// Keep running for what is fed later
+    #[arg(long)]
+    watch: bool,
+
+    /// The summary as one JSON object on standard output
+    #[arg(long)]
+    json: bool,
+}
+
+/// What all providers share.
+#[derive(Clone)]
+struct House {
+    database: Database,
+    stream: SqliteStream,
+    ledger: Arc<SqliteLedger>,
+    stores: Stores,
+    clock: WallClock,
+}
+
+/// A provider before it runs.
+enum Planned {
+    /// Nothing is pending, and nobody asked for it by name.
+    Idle,
+    /// It can run.
+    Ready(Box<Bound>),
+    /// It cannot.
+    Failed(CliError),
+}
+
+/// Run providers.
+///
+/// # Errors
+/// Where none can run at all. What happens to single ones is told in the summary and in how the program ends.
+pub(crate) fn run(command: &Run, context: &Context) -> Result<Exit, CliError> {
+    command.providers.iter().try_for_each(|name| check_name(name))?;
+    let config = context.config()?;
+    context::runtime()?.block_on(async {
+        let house = House::open(command, context, &config)?;
+        let stop = signals::listen(&context.screen)?;
+        let lines = house.drain(command, context, &config, &stop).await?;
+        summary::show(&lines, &config.output, command.json)
+    })
+}
+
+impl House {
+    fn open(command: &Run, context: &Context, config: &Config) -> Result<Self, CliError> {
+        let sink = folder::open(&config.output)?;
+        let database =
+            if command.watch { Database::open(&config.database)? } else { context.existing_database(config)? };
+        let leftovers = folder::clean(&config.output, context.clock.now());
+        tracing::debug!(leftovers, "looked for temporary files of runs that were killed");
+        let ledger = Arc::new(SqliteLedger::new(database.clone()));
+        let stores =
+            Stores { ledger: Arc::clone(&ledger) as Arc<dyn Ledger>, sink: Arc::new(sink), clock: context.clock };
+        Ok(Self { stream: SqliteStream::new(database.clone()), ledger, stores, clock: context.clock, database })
+    }
+
+    /// Run all that are to run, to their end.
+    async fn drain(
+        &self,
+        command: &Run,
+        context: &Context,
+        config: &Config,
+        stop: &Stop,
+    ) -> Result<Vec<Line>, CliError> {
+        let mut lines = Vec::new();
+        let mut ready = Vec::new();
+        for name in self.names(command, config).await? {
+            match self.plan(command, config, &name).await? {
+                Planned::Ready(bound) => ready.push(*bound),
+                Planned::Idle => lines.push(self.line(&name, Outcome::Done).await?),
+                Planned::Failed(error) => {
+                    context.screen.error(&error);
+                    lines.push(self.line(&name, Outcome::Failed(error)).await?);
+                }
+            }
+        }
+        let (workers, mut rest) = self.load(context, ready).await?;
+        let (workers, stopped) = self.past_breakers(command, context, workers).await?;
+        lines.append(&mut rest);
+        lines.extend(stopped);
+        lines.extend(self.work(command, context, stop, workers).await?);
+        lines.sort_by(|one, other| one.provider.cmp(&other.provider));
+        Ok(lines)
+    }
+
+    /// The named providers, else all that there are.
+    async fn names(&self, command: &Run, config: &Config) -> Result<Vec<String>, CliError> {
+        let mut names = command.providers.clone();
+        if names.is_empty() {
+            names = self.stream.providers().await?;
+            if command.watch {
+                names.extend(config.providers.keys().cloned());
+            }
+        }
+        names.sort();
+        names.dedup();
+        Ok(names)
+    }
+
+    async fn plan(&self, command: &Run, config: &Config, name: &str) -> Result<Planned, CliError> {
+        let is_wanted = command.watch || command.providers.iter().any(|wanted| wanted == name);
+        if !is_wanted && self.stream.counts(name).await?.pending == 0 {
+            return Ok(Planned::Idle);
+        }
+        Ok(provider::open(config, name).map_or_else(Planned::Failed, |bound| Planned::Ready(Box::new(bound))))
+    }
+
+    /// Make components ready to fetch. What cannot be loaded is told and comes back as a line of the summary.
+    async fn load(&self, context: &Context, ready: Vec<Bound>) -> Result<(Vec<Worker>, Vec<Line>), CliError> {
+        let (mut workers, mut failed) = (Vec::new(), Vec::new());
+        if ready.is_empty() {
+            return Ok((workers, failed));
+        }
+        let caps = ready.iter().map(|bound| bound.manifest.limits.max_concurrency.get());
+        let options = HostOptions {
+            cache_dir: context.settings.cache.as_ref().map(|cache| cache.join("components")),
+            max_in_flight: caps.fold(0_u32, u32::saturating_add).clamp(1, MAX_IN_FLIGHT),
+            ..HostOptions::default()
+        };
+        let host = PluginHost::new(options)?;
+        for bound in ready {
+            let name = bound.manifest.name.clone();
+            for warning in &bound.warnings {
+                context.screen.warn(warning);
+            }
+            match self.worker(&host, bound).await {
+                Ok(worker) => workers.push(worker),
+                Err(error) => {
+                    context.screen.error(&error);
+                    failed.push(self.line(&name, Outcome::Failed(error)).await?);
+                }
+            }
+        }
+        Ok((workers, failed))
+    }
+
+    async fn worker(&self, host: &PluginHost, bound: Bound) -> Result<Worker, CliError> {
+        let Bound { file, manifest, grants, .. } = bound;
+        let name = manifest.name.clone();
+        let broken = |message| CliError::Load { provider: name.clone(), message };
+        let plugin = host.load(&file, manifest.clone(), grants).map_err(|error| broken(error.to_string()))?;
+        plugin.prepare().await.map_err(|failure| broken(failure.message))?;
+        SqliteMapping::new(self.database.clone(), self.clock).ensure(&name, manifest.pace.start_batch).await?;
+        let before = self.stream.counts(&name).await?;
+        let pipeline = Pipeline::new(manifest, Arc::new(plugin), self.stores.clone());
+        Ok(Worker::new(pipeline, self.clone(), before))
+    }
+
+    /// Leave out providers whose breaker is open, unless we watch: then they wait for `damper resume`.
+    async fn past_breakers(
+        &self,
+        command: &Run,
+        context: &Context,
+        workers: Vec<Worker>,
+    ) -> Result<(Vec<Worker>, Vec<Line>), CliError> {
+        let (mut past, mut stopped) = (Vec::new(), Vec::new());
+        for worker in workers {
+            match self.stopped(worker.name()).await? {
+                Some(error) => {
+                    context.screen.error(&error);
+                    if command.watch {
+                        worker.is_told_of_breaker();
+                        past.push(worker);
+                    } else {
+                        stopped.push(self.line(worker.name(), Outcome::Stopped(error)).await?);
+                    }
+                }
+                None => past.push(worker),
+            }
+        }
+        Ok((past, stopped))
+    }
+
+    /// Run workers side by side until all have ended.
+    async fn work(
+        &self,
+        command: &Run,
+        context: &Context,
+        stop: &Stop,
+        workers: Vec<Worker>,
+    ) -> Result<Vec<Line>, CliError> {
+        let workers: Vec<Arc<Worker>> = workers.into_iter().map(Arc::new).collect();
+        let mut tasks = JoinSet::new();
+        for worker in &workers {
+            tasks.spawn(Arc::clone(worker).run(command.watch, stop.clone()));
+        }
+        let mut board = Board::new(context, &workers);
+        let mut ended = Vec::new();
+        while !tasks.is_empty() {
+            tokio::select! {
+                biased;
+                Some(task) = tasks.join_next() => {
+                    let (worker, outcome) = task.map_err(|error| CliError::unexpected("run a provider", error))?;
+                    board.end(&worker, &outcome).await;
+                    ended.push((worker, outcome));
+                }
+                () = board.tick() => {}
+            }
+        }
+        let mut lines = Vec::with_capacity(ended.len());
+        for (worker, outcome) in ended {
+            let mut line = self.line(worker.name(), outcome).await?;
+            line.did = Some(worker.did(&line.counts));
+            lines.push(line);
+        }
+        Ok(lines)
+    }
+
+    /// The error to tell where a provider's breaker is open.
+    async fn stopped(&self, name: &str) -> Result<Option<CliError>, CliError> {
+        Ok(match self.ledger.control(name).await?.breaker {
+            Breaker::Closed => None,
+            Breaker::Open { since, by, reason } => {
+                Some(CliError::Stopped { provider: name.to_owned(), since, by, reason })
+            }
+        })
+    }
+
+    async fn line(&self, name: &str, outcome: Outcome) -> Result<Line, CliError> {
+        let counts = self.stream.counts(name).await?;
+        Ok(Line { provider: name.to_owned(), outcome, counts, did: None })
+    }
+}

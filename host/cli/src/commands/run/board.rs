@@ -1,0 +1,227 @@
+//! How the run goes, for whoever watches: a line for each provider, and what they wait for, said once.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use damper_local::Counts;
+use indicatif::{ProgressBar, ProgressStyle};
+use tokio::time::{Interval, MissedTickBehavior, interval};
+
+use super::summary::Outcome;
+use super::worker::Worker;
+use crate::context::Context;
+use crate::screen::Screen;
+
+/// How often numbers are looked at.
+const TICK: Duration = Duration::from_millis(500);
+/// How often a line is written where there is no terminal.
+const PLAIN_LINE: Duration = Duration::from_secs(10);
+/// Over how long the rate is taken.
+const RATE_SPAN: Duration = Duration::from_secs(10);
+/// How long nothing may happen before it is said why.
+const SILENCE: Duration = Duration::from_secs(3);
+
+/// All providers' lines.
+pub(super) struct Board {
+    screen: Screen,
+    rows: Vec<Row>,
+    ticks: Interval,
+    written: Instant,
+}
+
+struct Row {
+    worker: Arc<Worker>,
+    bar: ProgressBar,
+    begun: Instant,
+    counts: Counts,
+    /// How many had ended in this run, and when.
+    samples: VecDeque<(Instant, u64)>,
+    /// When something happened last.
+    busy: Instant,
+    /// What was said last of waiting.
+    said: Option<&'static str>,
+    is_over: bool,
+}
+
+impl Board {
+    pub(super) fn new(context: &Context, workers: &[Arc<Worker>]) -> Self {
+        let screen = context.screen.clone();
+        let width = workers.iter().map(|worker| worker.name().len()).max().unwrap_or_default();
+        let rows = workers.iter().map(|worker| Row::new(&screen, Arc::clone(worker), width)).collect();
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self { screen, rows, ticks, written: Instant::now() }
+    }
+
+    /// Wait for the next look at the numbers, and take it.
+    pub(super) async fn tick(&mut self) {
+        self.ticks.tick().await;
+        let is_line_due = self.written.elapsed() >= PLAIN_LINE;
+        if is_line_due {
+            self.written = Instant::now();
+        }
+        for row in self.rows.iter_mut().filter(|row| !row.is_over) {
+            row.look(&self.screen).await;
+            if is_line_due && !self.screen.is_terminal() {
+                self.screen.say(format!("{}: {}", row.worker.name(), row.text()));
+            }
+        }
+    }
+
+    /// A provider has ended: say why, if it is not done.
+    pub(super) async fn end(&mut self, worker: &Arc<Worker>, outcome: &Outcome) {
+        let Some(row) = self.rows.iter_mut().find(|row| Arc::ptr_eq(&row.worker, worker)) else { return };
+        row.is_over = true;
+        row.refresh().await;
+        row.bar.finish_and_clear();
+        match outcome {
+            Outcome::Failed(error) => self.screen.error(error),
+            Outcome::Stopped(_) if worker.is_told_of_breaker() => {}
+            Outcome::Stopped(error) => self.screen.error(error),
+            Outcome::Done | Outcome::Interrupted | Outcome::WindowClosed(_) | Outcome::Paused => {}
+        }
+    }
+}
+
+impl Row {
+    fn new(screen: &Screen, worker: Arc<Worker>, width: usize) -> Self {
+        let bar = if screen.is_terminal() { screen.bars().add(ProgressBar::new(0)) } else { ProgressBar::hidden() };
+        if let Ok(style) = ProgressStyle::with_template(&format!("{{prefix:{width}}} {{bar:20}} {{wide_msg}}")) {
+            bar.set_style(style);
+        }
+        bar.set_prefix(worker.name().to_owned());
+        let now = Instant::now();
+        Self {
+            worker,
+            bar,
+            begun: now,
+            counts: Counts::default(),
+            samples: VecDeque::new(),
+            busy: now,
+            said: None,
+            is_over: false,
+        }
+    }
+
+    async fn look(&mut self, screen: &Screen) {
+        self.refresh().await;
+        self.notice_breaker(screen).await;
+        self.notice_waiting(screen);
+        self.bar.set_length(self.counts.fed);
+        self.bar.set_position(self.counts.fed.saturating_sub(self.left()));
+        self.bar.set_message(self.text());
+    }
+
+    async fn refresh(&mut self) {
+        // A database that fails is told of by the worker.
+        if let Ok(counts) = self.worker.counts().await {
+            self.counts = counts;
+        }
+        let (now, ended) = (Instant::now(), self.ended());
+        let snapshot = self.worker.snapshot();
+        if snapshot.in_flight > 0 || self.samples.back().is_none_or(|(_, before)| *before != ended) {
+            self.busy = now;
+            self.said = None;
+        }
+        self.samples.push_back((now, ended));
+        while self.samples.len() > 2 && self.samples.front().is_some_and(|(at, _)| now.duration_since(*at) > RATE_SPAN)
+        {
+            self.samples.pop_front();
+        }
+    }
+
+    /// In a watch the breaker may open and close again while we run.
+    async fn notice_breaker(&self, screen: &Screen) {
+        match self.worker.stopped().await {
+            Ok(Some(error)) => {
+                if !self.worker.is_told_of_breaker() {
+                    screen.error(&error);
+                }
+            }
+            Ok(None) => {
+                if self.worker.forget_breaker() {
+                    screen.say(format!("{} goes on: its breaker is closed", self.worker.name()));
+                }
+            }
+            // A database that fails is told of by the worker.
+            Err(_) => {}
+        }
+    }
+
+    fn notice_waiting(&mut self, screen: &Screen) {
+        if self.counts.pending == 0 || self.busy.elapsed() < SILENCE {
+            return;
+        }
+        let (kind, text) = match self.worker.closed_window() {
+            Some(opens) => ("window", format!("the window is closed; {opens}")),
+            None if !self.worker.is_delivering() => {
+                ("lease", "another run delivers this stream; this one takes over when it ends".to_owned())
+            }
+            None => (
+                "slots",
+                "nothing is due: items wait for their next attempt, or other runs have the slots or the claims"
+                    .to_owned(),
+            ),
+        };
+        if self.said != Some(kind) {
+            self.said = Some(kind);
+            screen.say(format!("{} waits: {text}", self.worker.name()));
+        }
+    }
+
+    /// How many have ended in this run.
+    fn ended(&self) -> u64 {
+        let snapshot = self.worker.snapshot();
+        snapshot.fetched.saturating_add(snapshot.skipped).saturating_add(snapshot.dead)
+    }
+
+    /// How many are left. The stream counts a batch at its end; the pipeline counts at once.
+    fn left(&self) -> u64 {
+        let since_batch = self.ended().saturating_sub(self.recorded());
+        self.counts.pending.saturating_sub(since_batch)
+    }
+
+    /// How many of this run's ends the stream has counted.
+    fn recorded(&self) -> u64 {
+        let (did, _) = self.worker.did(&self.counts);
+        did.fetched.saturating_add(did.skipped).saturating_add(did.dead_letters)
+    }
+
+    fn rate(&self) -> f64 {
+        let (Some((begun, before)), Some((now, after))) = (self.samples.front(), self.samples.back()) else {
+            return 0.0;
+        };
+        let seconds = now.duration_since(*begun).as_secs_f64();
+        if seconds > 0.0 { after.saturating_sub(*before) as f64 / seconds } else { 0.0 }
+    }
+
+    fn text(&self) -> String {
+        let snapshot = self.worker.snapshot();
+        let (rate, left) = (self.rate(), self.left());
+        let eta = match left {
+            0 => "0s".to_owned(),
+            _ if rate > 0.0 => short(left as f64 / rate),
+            _ => "?".to_owned(),
+        };
+        format!(
+            "{} done, {} skipped, {} retried, {} dead, {} in flight, {left} left, {rate:.0}/s, eta {eta}, {} so far",
+            snapshot.fetched,
+            snapshot.skipped,
+            snapshot.retried,
+            snapshot.dead,
+            snapshot.in_flight,
+            short(self.begun.elapsed().as_secs_f64()),
+        )
+    }
+}
+
+/// A length of time for people.
+fn short(seconds: f64) -> String {
+    let seconds = seconds.round() as u64;
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3_600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
+        _ => format!("{}h{:02}m", seconds / 3_600, seconds % 3_600 / 60),
+    }
+}

@@ -1,0 +1,170 @@
+//! The end of a run: what each provider's stream has come to, what this run did, and where the records lie.
+
+use std::path::Path;
+
+use damper_core::pipeline::progress::Snapshot;
+use damper_local::Counts;
+use serde_json::{Value, json};
+
+use super::tally::Did;
+use crate::commands::status::counts_in_json;
+use crate::error::{CliError, Exit};
+use crate::screen::{printable, put, put_json};
+
+/// How a provider's part of a run ended.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// Nothing is pending.
+    Done,
+    /// A signal came first.
+    Interrupted,
+    /// The window is closed; when it opens.
+    WindowClosed(String),
+    /// Its mapping is disabled.
+    Paused,
+    /// Its breaker is open.
+    Stopped(CliError),
+    /// It could not go on.
+    Failed(CliError),
+}
+
+impl Outcome {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Done => Exit::Done,
+            Self::Interrupted | Self::WindowClosed(_) => Exit::WorkLeft,
+            Self::Paused | Self::Stopped(_) => Exit::Stopped,
+            Self::Failed(error) => error.exit(),
+        }
+    }
+
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Interrupted => "interrupted",
+            Self::WindowClosed(_) => "window-closed",
+            Self::Paused => "paused",
+            Self::Stopped(_) => "stopped",
+            Self::Failed(_) => "failed",
+        }
+    }
+
+    fn next(&self, provider: &str) -> Option<String> {
+        match self {
+            Self::Done => None,
+            Self::Interrupted => Some(format!("interrupted; `damper run {provider}` goes on")),
+            Self::WindowClosed(opens) => {
+                Some(format!("the window is closed; {opens}; `damper run {provider} --watch` waits for it"))
+            }
+            Self::Paused => Some("its mapping is disabled, so nothing is delivered".to_owned()),
+            Self::Stopped(_) => Some(format!("stopped; mend it, then `damper resume {provider}` and run again")),
+            Self::Failed(error) => Some(format!("failed: {error}")),
+        }
+    }
+}
+
+/// One provider's part of the summary.
+#[derive(Debug)]
+pub(super) struct Line {
+    pub(super) provider: String,
+    pub(super) outcome: Outcome,
+    /// What its stream has come to.
+    pub(super) counts: Counts,
+    /// What this run did; none where it did not run.
+    pub(super) did: Option<(Did, Snapshot)>,
+}
+
+/// Print the summary, and say how the program ends.
+///
+/// # Errors
+/// Where the counts do not add up, or nothing can be printed.
+pub(super) fn show(lines: &[Line], output: &Path, as_json: bool) -> Result<Exit, CliError> {
+    let exit = lines.iter().map(|line| line.outcome.exit()).max().unwrap_or(Exit::Done);
+    if as_json {
+        let providers: Vec<Value> = lines.iter().map(|line| line.as_json(output)).collect();
+        put_json(&json!({ "providers": providers, "exit_code": exit.code() }))?;
+    } else if lines.is_empty() {
+        put("nothing was ever fed: `damper feed PROVIDER FILE` enqueues items")?;
+    } else {
+        lines.iter().try_for_each(|line| put(line.as_text(output)))?;
+    }
+    lines.iter().try_for_each(Line::check)?;
+    Ok(exit)
+}
+
+impl Line {
+    /// fed = fetched + skipped + dead letters + pending, always.
+    fn check(&self) -> Result<(), CliError> {
+        let Counts { fed, fetched, skipped, dead_letters, pending, oldest_pending } = self.counts;
+        let sum = u128::from(fetched) + u128::from(skipped) + u128::from(dead_letters) + u128::from(pending);
+        if sum == u128::from(fed) && (pending == 0) == oldest_pending.is_none() {
+            return Ok(());
+        }
+        Err(CliError::Counts { provider: self.provider.clone(), counts: format!("{:?}", self.counts) })
+    }
+
+    fn as_text(&self, output: &Path) -> String {
+        let Counts { fed, fetched, skipped, dead_letters, pending, .. } = self.counts;
+        let name = &self.provider;
+        let mut text =
+            format!("{name}: {fed} fed = {fetched} fetched + {skipped} skipped + {dead_letters} dead letters");
+        if pending > 0 {
+            text.push_str(&format!(" + {pending} pending"));
+        }
+        if let Some((did, snapshot)) = &self.did {
+            text.push_str(&format!(
+                "\n  this run: {} fetched, {} skipped, {} dead letters, {} retried, {} requests",
+                did.fetched, did.skipped, did.dead_letters, snapshot.retried, snapshot.requests
+            ));
+        }
+        if fetched > 0 {
+            text.push_str(&format!("\n  records: {}", printable(&records(output, name))));
+        }
+        if dead_letters > 0 {
+            text.push_str(&format!("\n  dead letters: damper dead-letters list --provider {name}"));
+        }
+        if let Some(next) = self.outcome.next(name) {
+            text.push_str(&format!("\n  {}", printable(&next)));
+        }
+        text
+    }
+
+    fn as_json(&self, output: &Path) -> Value {
+        let did = self.did.as_ref().map(|(did, snapshot)| {
+            json!({
+                "fetched": did.fetched, "skipped": did.skipped, "dead_letters": did.dead_letters,
+                "retried": snapshot.retried, "requests": snapshot.requests,
+            })
+        });
+        json!({
+            "provider": self.provider, "outcome": self.outcome.word(), "exit_code": self.outcome.exit().code(),
+            "error": match &self.outcome {
+                Outcome::Failed(error) | Outcome::Stopped(error) => Some(error.to_string()),
+                _ => None,
+            },
+            "counts": counts_in_json(&self.counts), "run": did, "records": records(output, &self.provider),
+        })
+    }
+}
+
+/// Where a provider's records lie, as a pattern for a shell.
+fn records(output: &Path, provider: &str) -> String {
+    output.join(provider).join("*/*/*.ndjson").display().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(counts: Counts) -> Line {
+        Line { provider: "demo".into(), outcome: Outcome::Done, counts, did: None }
+    }
+
+    #[test]
+    fn counts_that_do_not_add_up_are_an_error() {
+        let counts = Counts { fed: 3, fetched: 1, skipped: 1, dead_letters: 1, pending: 0, oldest_pending: None };
+        assert!(line(counts).check().is_ok());
+        assert!(line(Counts { fetched: 2, ..counts }).check().is_err());
+        assert!(line(Counts { pending: 1, fed: 4, ..counts }).check().is_err(), "pending, and no entry is");
+    }
+}

@@ -1,0 +1,159 @@
+//! damper.toml, the operator's file: where providers, database and output lie, and what each provider is granted.
+//!
+//! It is found upwards from the working folder, or named by `--config`. Unknown keys are errors with line and column. A file
+//! that belongs to somebody else is refused, since it names the secrets to read and where to send them.
+
+mod owner;
+mod shape;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use damper_core::manifest::Position;
+
+pub(crate) use owner::read_secret;
+pub(crate) use shape::{CredentialConfig, HostGrant, ProviderConfig};
+
+/// The file's name.
+pub(crate) const FILE_NAME: &str = "damper.toml";
+/// The longest file that is read, in bytes.
+const MAX_BYTES: u64 = 1024 * 1024;
+
+/// What the operator says; the defaults where there is no damper.toml.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    /// The file; none: there is none.
+    pub(crate) file: Option<PathBuf>,
+    /// The file's folder, where relative paths begin; empty: the working folder.
+    pub(crate) folder: PathBuf,
+    /// The database.
+    pub(crate) database: PathBuf,
+    /// The output folder.
+    pub(crate) output: PathBuf,
+    /// Where NAME.wasm is looked for.
+    pub(crate) components: PathBuf,
+    /// What is said of each provider, by name.
+    pub(crate) providers: BTreeMap<String, ProviderConfig>,
+}
+
+/// Why a damper.toml cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigError {
+    /// It cannot be read.
+    #[error("the configuration cannot be read: {source}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// It belongs to somebody else.
+    #[error("the configuration belongs to another user (uid {owner}), who could have it send your secrets anywhere")]
+    ForeignOwner {
+        /// The file.
+        path: PathBuf,
+        /// Its owner.
+        owner: u32,
+    },
+    /// It is no TOML, or not ours.
+    #[error("the configuration cannot be used: {problem}")]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+        /// Where.
+        position: Option<Position>,
+    },
+}
+
+impl ConfigError {
+    /// The file, and the place in it.
+    pub(crate) fn place(&self) -> String {
+        match self {
+            Self::Unreadable { path, .. } | Self::ForeignOwner { path, .. } => path.display().to_string(),
+            Self::Invalid { path, position, .. } => match position {
+                Some(Position { line, column }) => format!("{}:{line}:{column}", path.display()),
+                None => path.display().to_string(),
+            },
+        }
+    }
+
+    /// What to do.
+    pub(crate) fn hint(&self) -> Option<String> {
+        match self {
+            Self::Unreadable { .. } => Some("check the name and the permissions, or leave --config out".into()),
+            Self::ForeignOwner { path, .. } => Some(format!(
+                "read it, and if you agree: `sudo chown $(id -u) {}`; or name your own with --config",
+                path.display()
+            )),
+            Self::Invalid { .. } => None,
+        }
+    }
+}
+
+impl Config {
+    /// The named file, else the nearest upwards from `working_folder`, else the defaults.
+    ///
+    /// # Errors
+    /// Where there is a file and it cannot be used.
+    pub(crate) fn load(named: Option<&Path>, working_folder: &Path) -> Result<Self, ConfigError> {
+        let upwards = || working_folder.ancestors().map(|folder| folder.join(FILE_NAME)).find(|path| path.is_file());
+        match named.map(Path::to_path_buf).or_else(upwards) {
+            // Short names in messages where the file lies in the working folder.
+            Some(path) if path.parent() == Some(working_folder) => Self::read(FILE_NAME.into()),
+            Some(path) => Self::read(path),
+            None => Ok(Self::of(None, PathBuf::new(), shape::Shape::default())),
+        }
+    }
+
+    /// What is said of a provider, if anything is.
+    pub(crate) fn provider(&self, name: &str) -> Option<&ProviderConfig> {
+        self.providers.get(name)
+    }
+
+    fn read(path: PathBuf) -> Result<Self, ConfigError> {
+        let unreadable = |source| ConfigError::Unreadable { path: path.clone(), source };
+        let file = File::open(&path).map_err(unreadable)?;
+        let owner = owner::of(&file).map_err(unreadable)?;
+        if !owner::is_trusted(owner) {
+            return Err(ConfigError::ForeignOwner { path, owner });
+        }
+        let mut text = String::new();
+        file.take(MAX_BYTES.saturating_add(1)).read_to_string(&mut text).map_err(unreadable)?;
+        let invalid = |problem, position| ConfigError::Invalid { path: path.clone(), problem, position };
+        if text.len() as u64 > MAX_BYTES {
+            return Err(invalid(format!("it has more than {MAX_BYTES} bytes"), None));
+        }
+        let shape: shape::Shape = toml::from_str(&text).map_err(|error| {
+            let position = error.span().map(|span| position_of(&text, span.start));
+            invalid(error.message().replace('\n', " "), position)
+        })?;
+        let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
+        Ok(Self::of(Some(path), folder, shape))
+    }
+
+    fn of(file: Option<PathBuf>, folder: PathBuf, shape: shape::Shape) -> Self {
+        Self {
+            database: folder.join(shape.database),
+            output: folder.join(shape.output),
+            components: folder.join(shape.components),
+            providers: shape.providers,
+            file,
+            folder,
+        }
+    }
+}
+
+/// Line and column, from 1, of a byte's offset.
+fn position_of(text: &str, offset: usize) -> Position {
+    let before = text.get(..offset).unwrap_or(text);
+    let line_start = before.rfind('\n').map_or(0, |newline| newline.saturating_add(1));
+    let column = before.get(line_start..).map_or(0, |line| line.chars().count()).saturating_add(1);
+    Position { line: before.matches('\n').count().saturating_add(1), column }
+}
+
+#[cfg(test)]
+mod tests;

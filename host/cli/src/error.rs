@@ -1,0 +1,319 @@
+//! What a user can expect to go wrong: one enum, which knows the exit code, the place and what to do.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use damper_core::ledger::{LedgerError, OpenedBy};
+use damper_core::manifest::ManifestError;
+use damper_local::database::DatabaseError;
+use damper_local::export::ExportError;
+use damper_local::folder::FolderError;
+use damper_local::poller::PollerError;
+use damper_local::stream::FeedError;
+use damper_plugins::HostError;
+use damper_plugins::component_file::ComponentFileError;
+use jiff::Timestamp;
+
+use crate::config::ConfigError;
+use crate::provider::{BindingError, FindError};
+
+/// How the program ends. The numbers are documented in `damper --help`; usage errors (2) are clap's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Exit {
+    /// All is done.
+    Done,
+    /// Work is left: a signal came, or the window is closed.
+    WorkLeft,
+    /// A provider is stopped and needs an operator.
+    Stopped,
+    /// A file, an id, a manifest, a setting or a component cannot be used.
+    BadInput,
+    /// The database or the output folder failed.
+    Storage,
+    /// What nobody expected.
+    Unexpected,
+}
+
+impl Exit {
+    /// The exit code.
+    pub(crate) fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Unexpected => 1,
+            Self::Stopped => 3,
+            Self::BadInput => 4,
+            Self::Storage => 5,
+            Self::WorkLeft => 6,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        exit.code().into()
+    }
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CliError {
+    /// The damper.toml cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// There is no component where it should be.
+    #[error(transparent)]
+    NotFound(#[from] FindError),
+    /// A component, and what the operator grants it, do not go together.
+    #[error(transparent)]
+    Binding(#[from] BindingError),
+    /// A file is no component that can be run.
+    #[error(transparent)]
+    Component(Box<ComponentFileError>),
+    /// A component cannot be loaded.
+    #[error("the provider {provider} cannot be loaded: {message}")]
+    Load {
+        /// Its name.
+        provider: String,
+        /// Why not.
+        message: String,
+    },
+    /// Components cannot run here.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// A provider.toml cannot be used.
+    #[error("the manifest cannot be used: {source}")]
+    Manifest {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: Box<ManifestError>,
+    },
+    /// Something that was typed or fed cannot be used.
+    #[error("{what}")]
+    Input {
+        /// What is wrong.
+        what: String,
+        /// The file, where there is one.
+        path: Option<PathBuf>,
+        /// What to do.
+        hint: Option<String>,
+    },
+    /// Lines were malformed, and told already.
+    #[error("{0} malformed")]
+    Malformed(u64),
+    /// A program that we ran failed, and said why already.
+    #[error("{program} failed{}", .status.map(|code| format!(" (exit code {code})")).unwrap_or_default())]
+    Tool {
+        /// Which.
+        program: &'static str,
+        /// Its exit code.
+        status: Option<i32>,
+        /// What to do.
+        hint: String,
+    },
+    /// A provider's breaker is open.
+    #[error("{provider} is stopped since {since:.0} by {by}: {reason}")]
+    Stopped {
+        /// The provider.
+        provider: String,
+        /// Since when.
+        since: Timestamp,
+        /// Who stopped it.
+        by: OpenedBy,
+        /// Why.
+        reason: String,
+    },
+    /// The sink or the ledger failed while a provider ran.
+    #[error("{provider} cannot go on: {message}")]
+    Storage {
+        /// The provider.
+        provider: String,
+        /// What failed.
+        message: String,
+    },
+    /// The database failed.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// The ledger failed.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The output folder failed.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// The export failed.
+    #[error(transparent)]
+    Export(ExportError),
+    /// The poller failed.
+    #[error(transparent)]
+    Poller(#[from] PollerError),
+    /// A file cannot be read or written.
+    #[error("cannot {action}: {source}")]
+    File {
+        /// What was tried.
+        action: &'static str,
+        /// With which file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Standard output cannot be written.
+    #[error("cannot write to standard output: {0}")]
+    Output(io::Error),
+    /// Whoever read our output has gone away.
+    #[error("nobody reads the output any more")]
+    OutputClosed,
+    /// What the stream counts does not add up.
+    #[error("the counts of {provider} do not add up: {counts}")]
+    Counts {
+        /// Whose.
+        provider: String,
+        /// What they are.
+        counts: String,
+    },
+    /// Anything else.
+    #[error("cannot {action}: {message}")]
+    Unexpected {
+        /// What was tried.
+        action: &'static str,
+        /// What came of it.
+        message: String,
+    },
+}
+
+impl CliError {
+    /// Bad input, without a file.
+    pub(crate) fn input(what: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Input { what: what.into(), path: None, hint: Some(hint.into()) }
+    }
+
+    /// Bad input in a file.
+    pub(crate) fn input_in(path: &Path, what: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Input { what: what.into(), path: Some(path.to_path_buf()), hint: Some(hint.into()) }
+    }
+
+    /// A file that cannot be read or written.
+    pub(crate) fn file(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_path_buf();
+        move |source| Self::File { action, path, source }
+    }
+
+    /// Standard output that cannot be written.
+    pub(crate) fn output(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe { Self::OutputClosed } else { Self::Output(error) }
+    }
+
+    /// What nobody expected.
+    pub(crate) fn unexpected(action: &'static str, error: impl std::fmt::Display) -> Self {
+        Self::Unexpected { action, message: error.to_string() }
+    }
+
+    /// The end of a program that failed so.
+    pub(crate) fn exit(&self) -> Exit {
+        match self {
+            Self::Config(_)
+            | Self::NotFound(_)
+            | Self::Binding(_)
+            | Self::Component(_)
+            | Self::Load { .. }
+            | Self::Manifest { .. }
+            | Self::Input { .. }
+            | Self::Malformed(_)
+            | Self::Tool { .. } => Exit::BadInput,
+            Self::Host(HostError::CacheDir { .. }) => Exit::Storage,
+            Self::File { source, .. } if is_bad_input(source.kind()) => Exit::BadInput,
+            Self::Stopped { .. } => Exit::Stopped,
+            Self::Storage { .. }
+            | Self::Database(_)
+            | Self::Ledger(_)
+            | Self::Folder(_)
+            | Self::Export(_)
+            | Self::Poller(_) => Exit::Storage,
+            Self::File { .. } | Self::Output(_) => Exit::Storage,
+            // As a shell's own programs do where `head` has seen enough.
+            Self::OutputClosed => Exit::Done,
+            Self::Host(_) | Self::Counts { .. } | Self::Unexpected { .. } => Exit::Unexpected,
+        }
+    }
+
+    /// Whether everything was said already.
+    pub(crate) fn is_silent(&self) -> bool {
+        matches!(self, Self::OutputClosed | Self::Malformed(_))
+    }
+
+    /// Where it is, if the message does not say.
+    pub(crate) fn place(&self) -> Option<String> {
+        match self {
+            Self::Config(error) => Some(error.place()),
+            Self::Binding(error) => error.place(),
+            Self::Manifest { path, .. } | Self::File { path, .. } => Some(path.display().to_string()),
+            Self::Input { path, .. } => path.as_ref().map(|path| path.display().to_string()),
+            _ => None,
+        }
+    }
+
+    /// What to do, if the message does not say.
+    pub(crate) fn hint(&self) -> Option<String> {
+        match self {
+            Self::Config(error) => error.hint(),
+            Self::NotFound(error) => Some(error.hint()),
+            Self::Binding(error) => Some(error.hint()),
+            Self::Input { hint, .. } => hint.clone(),
+            Self::Tool { hint, .. } => Some(hint.clone()),
+            Self::File { source, .. } => file_hint(source.kind()),
+            Self::Host(HostError::CacheDir { .. }) => {
+                Some("check its permissions, or set DAMPER_CACHE to a folder of yours".into())
+            }
+            Self::Ledger(_) => {
+                Some("check the disk and the permissions of the database; nothing is lost, run again".into())
+            }
+            Self::Stopped { provider, .. } => Some(format!("mend it, then `damper resume {provider}` and run again")),
+            Self::Storage { .. } => Some("check the disk and the permissions; nothing is lost, run again".into()),
+            Self::Counts { .. } => {
+                Some("this is a defect of damper's: keep the database and report it; nothing more is run on it".into())
+            }
+            Self::Unexpected { .. } => Some("run again with DAMPER_LOG=debug; if it stays so, report it".into()),
+            _ => None,
+        }
+    }
+}
+
+impl From<ComponentFileError> for CliError {
+    fn from(error: ComponentFileError) -> Self {
+        Self::Component(Box::new(error))
+    }
+}
+
+impl From<ExportError> for CliError {
+    fn from(error: ExportError) -> Self {
+        match error {
+            ExportError::Write(error) => Self::output(error),
+            error => Self::Export(error),
+        }
+    }
+}
+
+impl From<FeedError> for CliError {
+    fn from(error: FeedError) -> Self {
+        match error {
+            FeedError::Database(error) => Self::Database(error),
+            FeedError::TooLarge { .. } => Self::Input { what: error.to_string(), path: None, hint: None },
+        }
+    }
+}
+
+fn is_bad_input(kind: io::ErrorKind) -> bool {
+    use io::ErrorKind::{InvalidData, InvalidInput, IsADirectory, NotADirectory, NotFound};
+    matches!(kind, NotFound | IsADirectory | NotADirectory | InvalidInput | InvalidData)
+}
+
+fn file_hint(kind: io::ErrorKind) -> Option<String> {
+    let hint = match kind {
+        io::ErrorKind::NotFound => "check the name; it is looked for from the working folder",
+        io::ErrorKind::PermissionDenied => "check the permissions of the file and its folder",
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "free some space and run again",
+        io::ErrorKind::IsADirectory => "name a file, not a folder",
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}

@@ -1,0 +1,120 @@
+//! A provider on this machine: where its component lies, what its manifest asks, and what the operator grants.
+
+mod binding;
+
+use std::path::{Path, PathBuf};
+
+use damper_plugins::component_file::ComponentFile;
+
+use crate::config::Config;
+use crate::error::CliError;
+
+pub(crate) use binding::{Bound, bind};
+
+pub(crate) use binding::BindingError;
+
+/// What a file of a component is called.
+const EXTENSION: &str = "wasm";
+/// Where `damper build` puts a component, within its crate.
+pub(crate) const BUILT: &str = "target/damper";
+
+/// Why there is no component.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FindError {
+    /// There is no file.
+    #[error("there is no component for the provider {provider}: looked for {}", list(.looked_for))]
+    NoComponent {
+        /// The provider's name.
+        provider: String,
+        /// The files that are not there.
+        looked_for: Vec<PathBuf>,
+    },
+    /// The name cannot be one.
+    #[error("{name:?} is no provider's name: it must be 1 to 64 of a-z, 0-9 and \"-\", starting with a letter")]
+    BadName {
+        /// What was given.
+        name: String,
+    },
+}
+
+impl FindError {
+    /// What to do.
+    pub(crate) fn hint(&self) -> String {
+        match self {
+            Self::NoComponent { provider, .. } => format!(
+                "build it with `damper build`, and say where it lies in damper.toml:\n  [providers.{provider}]\n  component = \"path/to/{provider}.wasm\""
+            ),
+            Self::BadName { name } if is_file_name(name) => {
+                "`damper fetch` and `damper inspect` take a file; here the provider's name is wanted".to_owned()
+            }
+            Self::BadName { .. } => "use the name that its provider.toml gives".to_owned(),
+        }
+    }
+}
+
+fn list(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+/// Whether a text names a file rather than a provider.
+fn is_file_name(text: &str) -> bool {
+    text.contains(['/', '\\']) || Path::new(text).extension().is_some_and(|extension| extension == EXTENSION)
+}
+
+/// A provider's name, checked.
+///
+/// # Errors
+/// Where it is none.
+pub(crate) fn check_name(name: &str) -> Result<(), FindError> {
+    let letter_first = name.starts_with(|first: char| first.is_ascii_lowercase());
+    let known = name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'));
+    if letter_first && known && name.len() <= 64 { Ok(()) } else { Err(FindError::BadName { name: name.to_owned() }) }
+}
+
+/// The file of a provider's component: as damper.toml says, else NAME.wasm in the folder of components, else where
+/// `damper build` puts it.
+///
+/// # Errors
+/// Where there is none.
+pub(crate) fn find(config: &Config, provider: &str) -> Result<PathBuf, FindError> {
+    check_name(provider)?;
+    let file = format!("{provider}.{EXTENSION}");
+    let looked_for = match config.provider(provider).and_then(|said| said.component.as_ref()) {
+        Some(component) => vec![config.folder.join(component)],
+        None => vec![
+            config.components.join(&file),
+            config.components.join(BUILT).join(&file),
+            config.components.join(provider).join(BUILT).join(&file),
+        ],
+    };
+    match looked_for.iter().find(|path| path.is_file()) {
+        Some(path) => Ok(path.clone()),
+        None => Err(FindError::NoComponent { provider: provider.to_owned(), looked_for }),
+    }
+}
+
+/// A provider by its name, read and bound to what the operator grants.
+///
+/// # Errors
+/// Where there is no component, it is none that can be run, or the operator's settings do not fit it.
+pub(crate) fn open(config: &Config, provider: &str) -> Result<Bound, CliError> {
+    let path = find(config, provider)?;
+    let file = ComponentFile::read(&path)?;
+    if file.manifest.name != provider {
+        let (found, provider) = (file.manifest.name, provider.to_owned());
+        return Err(BindingError::AnotherName { provider, found, path }.into());
+    }
+    Ok(bind(config, file)?)
+}
+
+/// A provider by its name or its file, read and bound to what the operator grants.
+///
+/// # Errors
+/// As [`open`].
+pub(crate) fn open_any(config: &Config, name_or_file: &str) -> Result<Bound, CliError> {
+    let path = Path::new(name_or_file);
+    if !is_file_name(name_or_file) && !path.is_file() {
+        return open(config, name_or_file);
+    }
+    Ok(bind(config, ComponentFile::read(path)?)?)
+}

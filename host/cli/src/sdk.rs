@@ -1,0 +1,131 @@
+//! The SDK and the contract, which are on no registry yet: embedded, and unpacked into the cache for the providers that
+//! are scaffolded.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::error::CliError;
+
+mod embedded {
+    //! Made by the build script: `FILES`, each with its path from the root of the repository, and their `DIGEST`.
+    include!(concat!(env!("OUT_DIR"), "/embedded.rs"));
+}
+
+/// Where the template of a new provider is among the files.
+const TEMPLATE: &str = "sdk/rust/template/";
+/// Where the script is that makes sure of a toolchain.
+const TOOLCHAIN: &str = "sdk/rust/toolchain.sh";
+
+/// The unpacked SDK.
+#[derive(Debug)]
+pub(crate) struct Sdk {
+    folder: PathBuf,
+}
+
+impl Sdk {
+    /// Makes sure that the SDK lies in the cache, whole. Each version has a folder of its own, and each file is put into
+    /// place in one step, so that several programs may do this at once.
+    ///
+    /// # Errors
+    /// Where the cache cannot be written.
+    pub(crate) fn unpack(cache: &Path) -> Result<Self, CliError> {
+        let folder = cache.join(format!("sdk-{}-{}", env!("CARGO_PKG_VERSION"), embedded::DIGEST));
+        for (name, content) in embedded::FILES {
+            let path = folder.join(name);
+            if fs::read(&path).is_ok_and(|found| found == *content) {
+                continue;
+            }
+            put(&path, content)?;
+        }
+        Ok(Self { folder })
+    }
+
+    /// The crate that a provider depends on.
+    pub(crate) fn rust(&self) -> PathBuf {
+        self.folder.join("sdk/rust")
+    }
+
+    /// The script that prints a rustc for wasm32-wasip2.
+    pub(crate) fn toolchain(&self) -> PathBuf {
+        self.folder.join(TOOLCHAIN)
+    }
+}
+
+/// The files of a new provider: their paths in it, and their texts with `{{...}}` still in them.
+pub(crate) fn template() -> impl Iterator<Item = (PathBuf, &'static str)> {
+    embedded::FILES.iter().filter_map(|(name, content)| {
+        let name = name.strip_prefix(TEMPLATE)?;
+        let name = name.strip_suffix(".tmpl").unwrap_or(name);
+        // Dotless in the repository, where it would have an effect.
+        let name = if name == "gitignore" { ".gitignore" } else { name };
+        Some((PathBuf::from(name), std::str::from_utf8(content).ok()?))
+    })
+}
+
+/// Write a file so that it is there whole or not at all.
+///
+/// # Errors
+/// Where it cannot be written.
+pub(crate) fn put(path: &Path, content: &[u8]) -> Result<(), CliError> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::create_dir_all(folder).map_err(CliError::file("make the folder", folder))?;
+    let mut draft = path.file_name().unwrap_or_default().to_owned();
+    draft.push(format!(".{}.new", std::process::id()));
+    let draft = folder.join(draft);
+    let written = fs::write(&draft, content).and_then(|()| fs::rename(&draft, path));
+    if written.is_err() {
+        // Best effort: it may never have been made.
+        let _ = fs::remove_file(&draft);
+    }
+    written.map_err(CliError::file("write", path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn files_below(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let entry = entry.unwrap();
+            let name = entry.file_name().into_string().unwrap();
+            if entry.file_type().unwrap().is_dir() {
+                if !["tests", "target"].contains(&name.as_str()) {
+                    files_below(&entry.path(), found);
+                }
+            } else if !name.starts_with('.') {
+                found.push(entry.path());
+            }
+        }
+    }
+
+    #[test]
+    fn every_file_of_the_sdk_and_the_contract_is_embedded() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap();
+        let mut expected = Vec::new();
+        files_below(&root.join("sdk/rust"), &mut expected);
+        files_below(&root.join("wit"), &mut expected);
+        expected.sort();
+        let embedded: Vec<PathBuf> = embedded::FILES.iter().map(|(name, _)| root.join(name)).collect();
+        assert_eq!(embedded, expected);
+    }
+
+    #[test]
+    fn an_unpacked_sdk_is_whole_and_mends_itself() {
+        let cache = tempfile::tempdir().unwrap();
+        let sdk = Sdk::unpack(cache.path()).unwrap();
+        fs::remove_file(sdk.toolchain()).unwrap();
+        fs::write(sdk.rust().join("Cargo.toml"), "cut sho").unwrap();
+        let sdk = Sdk::unpack(cache.path()).unwrap();
+        for (name, content) in embedded::FILES {
+            assert_eq!(fs::read(sdk.folder.join(name)).unwrap(), *content, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_template_is_a_crate_with_a_manifest() {
+        let names: Vec<PathBuf> = template().map(|(name, _)| name).collect();
+        for name in ["Cargo.toml", "provider.toml", "src/lib.rs", ".gitignore"] {
+            assert!(names.contains(&name.into()), "{name} is not in {names:?}");
+        }
+    }
+}

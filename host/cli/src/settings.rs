@@ -1,0 +1,59 @@
+//! What the environment says: the only place of the program that reads it.
+#![allow(clippy::disallowed_methods, reason = "the one module that reads the environment")]
+
+use std::env;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// The program's environment, read once at its start.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    /// `DAMPER_LOG`: what is logged, in the syntax of `RUST_LOG`; none: warnings and errors.
+    pub(crate) log: Option<String>,
+    /// Where compiled components, the SDK and toolchains are kept: `DAMPER_CACHE`, else `damper` in `XDG_CACHE_HOME`,
+    /// else in `~/.cache`. None where there is no home either.
+    pub(crate) cache: Option<PathBuf>,
+    /// Whether a terminal may be coloured: `NO_COLOR` is not set, or empty (<https://no-color.org>).
+    pub(crate) colour: bool,
+    /// `CARGO`: the cargo that runs us, if one does; else the one on the path.
+    pub(crate) cargo: OsString,
+}
+
+impl Settings {
+    /// Reads the environment.
+    pub(crate) fn from_environment() -> Self {
+        Self {
+            log: env::var("DAMPER_LOG").ok().filter(|text| !text.trim().is_empty()),
+            cache: cache(),
+            colour: env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+            cargo: non_empty("CARGO").unwrap_or_else(|| "cargo".into()),
+        }
+    }
+}
+
+/// The text of an environment variable that a damper.toml names as the home of a secret. Empty is absent.
+///
+/// # Errors
+/// Where the value is no UTF-8.
+pub(crate) fn secret(name: &str) -> Result<Option<String>, ()> {
+    match env::var(name) {
+        Ok(text) => Ok(Some(text).filter(|text| !text.is_empty())),
+        Err(env::VarError::NotPresent) => Ok(None),
+        Err(env::VarError::NotUnicode(_)) => Err(()),
+    }
+}
+
+fn cache() -> Option<PathBuf> {
+    let absolute = |path: OsString| std::path::absolute(path).ok();
+    if let Some(ours) = non_empty("DAMPER_CACHE").and_then(absolute) {
+        return Some(ours);
+    }
+    // The specification has a relative XDG_CACHE_HOME ignored.
+    let shared = non_empty("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let home = || non_empty("HOME").map(|home| PathBuf::from(home).join(".cache"));
+    shared.or_else(home).map(|caches| caches.join("damper"))
+}
+
+fn non_empty(name: &str) -> Option<OsString> {
+    env::var_os(name).filter(|value| !value.is_empty())
+}

@@ -1,0 +1,63 @@
+//! Ctrl-C and its kin: the first asks for a clean stop, the second ends the program at once.
+
+use std::process;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::error::CliError;
+use crate::screen::Screen;
+
+/// A clean stop that is asked for: as a token for the pipeline, as a value for the poller.
+#[derive(Debug, Clone)]
+pub(crate) struct Stop {
+    /// Cancelled when the stop is asked for.
+    pub(crate) token: CancellationToken,
+    /// True from then on.
+    pub(crate) asked: watch::Receiver<bool>,
+}
+
+/// Listen for SIGINT, SIGTERM and SIGHUP from now on.
+///
+/// # Errors
+/// Where the system does not let us.
+pub(crate) fn listen(screen: &Screen) -> Result<Stop, CliError> {
+    let of = |kind| signal(kind).map_err(|error| CliError::unexpected("listen for signals", error));
+    let mut signals = Signals {
+        interrupt: of(SignalKind::interrupt())?,
+        terminate: of(SignalKind::terminate())?,
+        hang_up: of(SignalKind::hangup())?,
+    };
+    let (sender, asked) = watch::channel(false);
+    let token = CancellationToken::new();
+    let (cancel, screen) = (token.clone(), screen.clone());
+    tokio::spawn(async move {
+        signals.next().await;
+        screen.say("stopping: what is in flight is finished and stored (once more to stop at once)");
+        cancel.cancel();
+        // Nobody listens any more where the work has ended meanwhile.
+        let _ = sender.send(true);
+        let second = signals.next().await;
+        screen.say("stopped at once: what was in flight is fetched again by the next run");
+        process::exit(second);
+    });
+    Ok(Stop { token, asked })
+}
+
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    /// Wait for one; answers the exit code that a shell gives to its victims: 128 and the signal's number.
+    async fn next(&mut self) -> i32 {
+        tokio::select! {
+            _ = self.interrupt.recv() => 130,
+            _ = self.terminate.recv() => 143,
+            _ = self.hang_up.recv() => 129,
+        }
+    }
+}
