@@ -1,7 +1,7 @@
 //! The parts of a component's binary that Damper reads or writes itself: custom sections, imports and exports.
 
 use wasm_encoder::{ComponentSection, CustomSection};
-use wasmparser::{BinaryReader, BinaryReaderError, Encoding, Parser, Payload};
+use wasmparser::{BinaryReader, BinaryReaderError, ComponentTypeRef, Encoding, Parser, Payload};
 
 /// The custom section that holds the manifest's text, in the outermost component.
 pub(super) const MANIFEST_SECTION: &str = "damper:manifest";
@@ -42,7 +42,11 @@ impl<'a> Sections<'a> {
                 },
                 Payload::ComponentImportSection(imports) if depth == 1 => {
                     for import in imports {
-                        sections.imports.push(import?.name.name.to_owned());
+                        let import = import?;
+                        // The world's own `use` of types is an import too, of nothing that anybody could offer or refuse.
+                        if !matches!(import.ty, ComponentTypeRef::Type(_)) {
+                            sections.imports.push(import.name.name.to_owned());
+                        }
                     }
                 }
                 Payload::ComponentExportSection(exports) if depth == 1 => {
