@@ -1,0 +1,159 @@
+//! What cannot be used is named, with its place and what to do, and nothing panics.
+
+use std::fs;
+
+use damper_local::Database;
+
+use crate::house::{House, MANIFEST, component, provider};
+
+#[test]
+fn files_that_are_no_provider() {
+    let house = House::with(&[("script.wasm", "#!/bin/sh\n"), ("empty.wasm", "")]);
+    house.write("module.wasm", b"\0asm\x01\0\0\0");
+    house.write("world.wasm", &component(&["wasi:http/types@0.2.0"], "wasi:http/incoming-handler@0.2.0", MANIFEST));
+    house.write("newer.wasm", &component(&["damper:provider/http@0.2.0"], "fetch-record", MANIFEST));
+    house.write("truncated.wasm", provider(MANIFEST).get(..40).unwrap());
+    let mut said = String::new();
+    for name in ["missing", "script", "empty", "module", "world", "newer", "truncated"] {
+        said.push_str(&format!("# {name}\n{}\n", house.damper(&["inspect", &format!("{name}.wasm")])));
+    }
+    insta::assert_snapshot!(said);
+}
+
+#[test]
+fn manifests_that_cannot_be_used_are_refused_before_anything_is_compiled() {
+    let cases = [
+        ("unknown key", MANIFEST.replace("max_concurrency", "max_concurency")),
+        ("bad window", MANIFEST.replace("Mon-Fri 20:00-06:00", "Mon-Fri 25:00-06:00")),
+        ("no hosts", MANIFEST.replace("hosts = [\"api.example.org\"]", "hosts = []")),
+        ("no toml", MANIFEST.replace("[egress]", "[egress")),
+    ];
+    let mut said = String::new();
+    for (what, manifest) in cases {
+        let house = House::with(&[("provider.toml", &manifest), ("Cargo.toml", "")]);
+        said.push_str(&format!("# {what}\n{}\n", house.damper(&["build"])));
+    }
+    let house = House::new();
+    said.push_str(&format!("# no provider at all\n{}\n", house.damper(&["build"])));
+    insta::assert_snapshot!(said);
+}
+
+#[test]
+fn settings_that_do_not_fit_the_provider() {
+    let granted = "[providers.demo]\nhosts = \"manifest\"\n[providers.demo.config]\nregion = \"eu\"\n";
+    let cases = [
+        ("nothing granted", "[providers.demo.config]\nregion = \"eu\"\n".to_owned()),
+        ("a setting without a value", "[providers.demo]\nhosts = \"manifest\"\n".to_owned()),
+        ("an unknown setting", format!("{granted}colour = \"red\"\n")),
+        ("an unknown credential", format!("{granted}[providers.demo.credentials.token]\nenv = \"X\"\n")),
+        ("a secret from nowhere", format!("{granted}[providers.demo.credentials.key]\n")),
+        (
+            "a variable that is not set",
+            format!("{granted}[providers.demo.credentials.key]\nenv = \"DAMPER_TEST_NO_SUCH\"\n"),
+        ),
+        ("a secret that all may read", format!("{granted}[providers.demo.credentials.key]\nfile = \"key\"\n")),
+        ("a limit out of bounds", format!("{granted}[providers.demo.limits]\nmax_concurrency = 0\n")),
+        ("a url for a host", "[providers.demo]\nhosts = [\"https://api.example.org\"]\n".to_owned()),
+        ("a host for an origin", "[providers.demo]\nprivate = [\"localhost\"]\n".to_owned()),
+        ("another provider's component", "[providers.other]\ncomponent = \"demo.wasm\"\n".to_owned()),
+    ];
+    let mut said = String::new();
+    for (what, config) in cases {
+        let house = House::with(&[("damper.toml", &config), ("key", "hunter2\n")]);
+        house.write("demo.wasm", &provider(MANIFEST));
+        let name = if what.starts_with("another") { "other" } else { "demo" };
+        let text = house.damper(&["fetch", name, "1", "--param", "lang=en"]);
+        assert!(!text.contains("hunter2"), "{text}");
+        said.push_str(&format!("# {what}\n{text}\n"));
+    }
+    insta::assert_snapshot!(said);
+}
+
+#[test]
+fn a_damper_toml_with_an_unknown_key_is_refused_with_its_place() {
+    let house = House::with(&[("damper.toml", "database = \"x.db\"\n[providers.demo]\nhost = [\"a.b\"]\n")]);
+    insta::assert_snapshot!(house.damper(&["status"]));
+}
+
+#[test]
+fn a_damper_toml_of_another_user_is_refused() {
+    let house = House::with(&[("damper.toml", "")]);
+    // Only root can give a file away; for others there is nothing to test here.
+    if std::os::unix::fs::chown(house.path().join("damper.toml"), Some(12_345), None).is_err() {
+        return;
+    }
+    insta::assert_snapshot!(house.damper(&["status"]));
+}
+
+#[test]
+fn a_component_that_is_missing_or_broken_stops_no_other_and_is_named() {
+    let house = House::with(&[("broken.wasm", "nonsense"), ("ids.txt", "1\n")]);
+    for name in ["broken", "missing"] {
+        assert!(house.damper(&["feed", name, "ids.txt"]).starts_with("exit code 0\n"));
+    }
+    insta::assert_snapshot!(house.damper(&["run"]));
+}
+
+#[test]
+fn a_component_that_no_engine_takes_is_named() {
+    let house = House::with(&[("ids.txt", "1\n")]);
+    let manifest = MANIFEST.replace("identity = [\"lang\"]\n", "").replace("region = \"\"\n", "");
+    house.write("demo.wasm", &provider(&manifest));
+    assert!(house.damper(&["feed", "demo", "ids.txt"]).starts_with("exit code 0\n"));
+    let text = house.damper(&["run", "demo"]);
+    assert!(text.starts_with("exit code 4\n"), "{text}");
+    assert!(text.contains("error: the provider demo cannot be loaded"), "{text}");
+    assert!(text.contains("demo: 1 fed = 0 fetched + 0 skipped + 0 dead letters + 1 pending"), "{text}");
+}
+
+#[test]
+fn databases_that_are_none() {
+    let cases: [(&str, Vec<u8>); 3] =
+        [("text", b"hello, this is no database at all".repeat(40)), ("empty", Vec::new()), ("truncated", truncated())];
+    let mut said = String::new();
+    for (what, content) in cases {
+        let house = House::new();
+        house.write("damper.db", &content);
+        said.push_str(&format!("# {what}\n{}\n", house.damper(&["status"])));
+        assert_eq!(fs::read(house.path().join("damper.db")).unwrap(), content, "it is left as it was");
+    }
+    insta::assert_snapshot!(said);
+}
+
+fn truncated() -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("damper.db");
+    drop(Database::open(&path).unwrap());
+    let whole = fs::read(path).unwrap();
+    whole[..whole.len() / 2].to_vec()
+}
+
+#[test]
+fn output_folders_that_cannot_be_written() {
+    let house = House::with(&[("out", "a file"), ("ids.txt", "1\n")]);
+    assert!(house.damper(&["feed", "demo", "ids.txt"]).starts_with("exit code 0\n"));
+    let mut said = format!("# a file\n{}\n", house.damper(&["run", "demo"]));
+    house.write("damper.toml", b"output = \"/proc/damper\"\n");
+    said.push_str(&format!("# a folder where nothing can be made\n{}\n", house.damper(&["run", "demo"])));
+    insta::assert_snapshot!(said);
+}
+
+#[test]
+fn names_and_ids_that_are_none() {
+    let house = House::new();
+    house.write("demo.wasm", &provider(&MANIFEST.replace("region = \"\"\n", "")));
+    let long = "x".repeat(10_240);
+    let mut said = String::new();
+    let cases: [&[&str]; 6] = [
+        &["run", "Demo"],
+        &["feed", "demo.wasm", "-"],
+        &["new", "../evil"],
+        &["fetch", "demo", &long],
+        &["fetch", "demo", ""],
+        &["fetch", "demo", "1"],
+    ];
+    for arguments in cases {
+        said.push_str(&format!("{}\n", house.damper(arguments)));
+    }
+    insta::assert_snapshot!(said);
+}

@@ -1,0 +1,81 @@
+//! `damper feed`: what is accepted, what is malformed, and what of it is enqueued.
+
+use crate::house::{House, MANIFEST, provider};
+
+fn pending(house: &House) -> u64 {
+    let text = house.damper(&["status", "--json"]);
+    let line = text.lines().find(|line| line.starts_with('{')).unwrap();
+    let state: serde_json::Value = serde_json::from_str(line).unwrap();
+    state["counts"]["pending"].as_u64().unwrap()
+}
+
+#[test]
+fn malformed_lines_are_told_by_number_and_the_others_are_enqueued() {
+    let house = House::new();
+    let mut items = b"\xef\xbb\xbffirst\r\n\r\n\"quoted\" 'id'\r\n\xe6\x9d\xb1\xe4\xba\xac\n\xff\xfe\n".to_vec();
+    items.extend("x".repeat(10_240).bytes());
+    items.extend(b"\nwith\ttab\n");
+    house.write("items.txt", &items);
+    insta::assert_snapshot!(house.damper(&["feed", "demo", "items.txt"]));
+    assert_eq!(pending(&house), 4);
+    insta::assert_snapshot!("kept", house.damper(&["feed", "demo", "items.txt", "--keep-malformed"]));
+    assert_eq!(pending(&house), 4 + 6);
+}
+
+#[test]
+fn only_the_first_malformed_lines_are_listed() {
+    let house = House::new();
+    let items: String = (0..25).map(|_| "{\"id\": 1}\n").collect();
+    house.write("items.ndjson", items.as_bytes());
+    let text = house.damper(&["feed", "demo", "items.ndjson"]);
+    assert!(text.starts_with("exit code 4\n"), "{text}");
+    assert_eq!(text.matches("is malformed").count(), 10, "{text}");
+    assert!(text.contains("and 15 more malformed lines"), "{text}");
+}
+
+#[test]
+fn standard_input_and_a_guessed_format() {
+    let house = House::new();
+    let csv = b"id,lang\n1,en\n2,\n";
+    let ndjson = b"{\"id\":\"a\",\"params\":{\"lang\":\"de\"}}\n{\"id\":\"b\\nc\"}\n";
+    for input in [&csv[..], ndjson, b"1\n2\n"] {
+        let text = house.damper_fed(&["feed", "demo", "-"], input);
+        assert!(text.contains("demo: 2 items accepted, 0 malformed"), "{text}");
+    }
+    assert_eq!(pending(&house), 6);
+}
+
+#[test]
+fn what_belongs_to_the_identity_is_asked_for_where_the_component_is_there() {
+    let house = House::new();
+    house.write("demo.wasm", &provider(MANIFEST));
+    house.write("items.csv", b"id,lang\n1,en\n2,\n");
+    insta::assert_snapshot!(house.damper(&["feed", "demo", "items.csv", "--json"]));
+}
+
+#[test]
+fn a_file_that_cannot_be_read_or_has_no_ids() {
+    let house = House::with(&[("items.csv", "name,lang\na,b\n"), ("folder/x", "")]);
+    let mut said = String::new();
+    for file in ["missing.txt", "items.csv", "folder"] {
+        said.push_str(&format!("{}\n", house.damper(&["feed", "demo", file])));
+    }
+    insta::assert_snapshot!(said);
+}
+
+#[test]
+fn an_empty_file_is_no_error() {
+    let house = House::with(&[("items.txt", "\n\n")]);
+    let text = house.damper(&["feed", "demo", "items.txt"]);
+    assert!(text.starts_with("exit code 0\n") && text.contains("0 items accepted"), "{text}");
+}
+
+#[test]
+fn more_than_one_transaction() {
+    let house = House::new();
+    let items: String = (0..12_345).map(|number| format!("item-{number}\n")).collect();
+    house.write("items.txt", items.as_bytes());
+    let text = house.damper(&["feed", "demo", "items.txt"]);
+    assert!(text.contains("demo: 12345 items accepted, 0 malformed"), "{text}");
+    assert_eq!(pending(&house), 12_345);
+}

@@ -1,0 +1,41 @@
+//! What `--help` shows: every command has an example, and the exit codes are told.
+
+use crate::house::House;
+
+#[test]
+fn the_help_tells_the_commands_and_the_exit_codes() {
+    insta::assert_snapshot!(House::new().damper(&["--help"]));
+}
+
+#[test]
+fn every_command_shows_an_example() {
+    let commands: [&[&str]; 13] = [
+        &["new"],
+        &["build"],
+        &["inspect"],
+        &["fetch"],
+        &["feed"],
+        &["run"],
+        &["export"],
+        &["status"],
+        &["resume"],
+        &["dead-letters"],
+        &["dead-letters", "list"],
+        &["dead-letters", "show"],
+        &["dead-letters", "redrive"],
+    ];
+    for command in commands {
+        let arguments: Vec<&str> = command.iter().chain(&["--help"]).copied().collect();
+        let text = House::new().damper(&arguments);
+        assert!(text.contains("Example:"), "{text}");
+        insta::assert_snapshot!(command.join("-"), text);
+    }
+}
+
+#[test]
+fn a_wrong_command_line_is_a_usage_error() {
+    let house = House::new();
+    insta::assert_snapshot!(house.damper(&["fetch", "demo", "1", "--param", "lang"]));
+    assert!(house.damper(&["runn"]).starts_with("exit code 2\n"));
+    assert!(house.damper(&["dead-letters", "list", "--reason", "boredom"]).starts_with("exit code 2\n"));
+}

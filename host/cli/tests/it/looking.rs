@@ -1,0 +1,67 @@
+//! Commands that look at what is there: inspect, status, dead-letters, export, resume.
+
+use crate::house::{House, MANIFEST, provider};
+
+#[test]
+fn inspect_shows_what_a_component_is_and_asks_for() {
+    let house = House::new();
+    house.write("demo.wasm", &provider(MANIFEST));
+    insta::assert_snapshot!(house.damper(&["inspect", "demo.wasm"]));
+    let text = house.damper(&["inspect", "demo.wasm", "--json"]);
+    let line = text.lines().find(|line| line.starts_with('{')).unwrap();
+    let shown: serde_json::Value = serde_json::from_str(line).unwrap();
+    insta::assert_snapshot!("inspect-json", serde_json::to_string_pretty(&shown).unwrap());
+}
+
+#[test]
+fn what_a_component_says_of_itself_reaches_no_terminal_as_it_is() {
+    let house = House::new();
+    house.write("demo.wasm", &provider(&MANIFEST.replace("\"\"", "\"\\u001b[2J\\u009b31m\"")));
+    let text = house.damper(&["inspect", "demo.wasm"]);
+    assert!(!text.contains(['\u{1b}', '\u{9b}']), "{text:?}");
+}
+
+#[test]
+fn without_a_database_it_is_said_where_one_would_be() {
+    let house = House::new();
+    let commands: [&[&str]; 4] = [&["status"], &["run"], &["resume", "demo"], &["dead-letters", "list"]];
+    for command in commands {
+        let text = house.damper(command);
+        assert!(text.starts_with("exit code 4\n") && text.contains("damper.db"), "{text}");
+    }
+    assert!(!house.path().join("damper.db").exists(), "looking makes nothing");
+    insta::assert_snapshot!(house.damper(&["export", "demo"]));
+}
+
+#[test]
+fn status_and_dead_letters_of_a_stream_that_was_fed() {
+    let house = House::with(&[("ids.txt", "1\n2\n")]);
+    house.damper(&["feed", "demo", "ids.txt"]);
+    let mut said = house.damper(&["status"]);
+    said.push_str(&house.damper(&["dead-letters", "list"]));
+    said.push_str(&house.damper(&["dead-letters", "show", "7"]));
+    said.push_str(&house.damper(&["dead-letters", "redrive"]));
+    said.push_str(&house.damper(&["dead-letters", "redrive", "--provider", "demo"]));
+    said.push_str(&house.damper(&["resume", "demo", "--allow-dead-letters", "5"]));
+    insta::assert_snapshot!(said);
+}
+
+#[test]
+fn export_reads_what_lies_in_the_sink() {
+    let house = House::new();
+    let line = |id: &str| {
+        format!(
+            r#"{{"provider":"demo","id":"{id}","day":"2026-05-01","fetched_at":"2026-05-01T00:00:00Z","attempt":1,"component":"sha256:00","content_type":"application/json","body":{{"a":1}}}}"#
+        )
+    };
+    house.write("out/demo/2026-05-01/owner/000000.ndjson", format!("{}\n{}\n", line("=1"), line("2")).as_bytes());
+    house.write("out/demo/2026-05-02/owner/000000.ndjson", format!("{}\nbroken\n", line("3")).as_bytes());
+    let mut said = house.damper(&["export", "demo", "--day", "2026-05-01"]);
+    said.push_str(&house.damper(&["export", "demo", "--day", "2026-05-01", "--format", "csv"]));
+    said.push_str(&house.damper(&["export", "demo", "-o", "all.ndjson"]));
+    assert!(!house.path().join("all.ndjson").exists(), "whole or not at all");
+    said.push_str(&house.damper(&["export", "demo", "-o", "all.ndjson", "--skip-broken"]));
+    insta::assert_snapshot!(said);
+    let written = std::fs::read_to_string(house.path().join("all.ndjson")).unwrap();
+    assert_eq!(written.lines().count(), 3);
+}
