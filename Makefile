@@ -8,7 +8,7 @@ DAMPER := $(TARGET)/debug/damper
 GUESTS     := providers/demo providers/gleif providers/sec-edgar tests/hostile
 COMPONENTS := $(TARGET)/components
 
-.PHONY: help demo test ci bench fmt clippy doc deny components components-demo damper clean
+.PHONY: help demo test ci bench fmt clippy doc deny components components-demo guests damper clean
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -17,7 +17,10 @@ demo: components-demo ## Fetch 2,000 records from a demo API that throttles, fai
 	@$(CARGO) build --quiet -p damper-demo-api
 	@DAMPER=$(DAMPER) DEMO_API=$(TARGET)/debug/demo-api COMPONENT=$(COMPONENTS)/demo.wasm sh providers/demo/demo.sh
 
-test: components ## Run all tests: units, contract suites, hostile components, end to end.
+# One build for everything that is tested: `damper` and the demo API come out of it too, with the same dependencies.
+test: ## Run all tests: units, contract suites, hostile components, end to end.
+	$(CARGO) test --workspace --all-features --no-run
+	@$(MAKE) --no-print-directory guests
 	$(CARGO) test --workspace --all-features
 
 ci: fmt clippy doc deny test ## What has to pass before a change lands.
@@ -35,14 +38,18 @@ deny:
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny check licenses bans; \
 	else echo "cargo-deny is not installed: licences and bans are not checked"; fi
 
-bench: components ## Measure, and print tables with the bare loop beside ours.
-	$(CARGO) build --release -p damper-demo-api -p damper-bench
+bench: ## Measure, and print tables with the bare loop beside ours.
+	$(CARGO) build --release -p damper-demo-api -p damper-bench -p damper-cli
+	@$(MAKE) --no-print-directory guests DAMPER=$(TARGET)/release/damper
 	@ulimit -n 8192 2>/dev/null; $(TARGET)/release/damper-bench --components $(COMPONENTS) --demo-api $(TARGET)/release/demo-api
 
 damper:
 	@$(CARGO) build -p damper-cli
 
-components: damper ## Compile the providers and the test components.
+components: damper guests ## Compile the providers and the test components.
+
+# Compiles the guests with whichever `damper` was built last.
+guests:
 	@for guest in $(GUESTS); do \
 		$(DAMPER) build $$guest -o $(COMPONENTS)/$$(basename $$guest).wasm || exit 1; \
 	done
