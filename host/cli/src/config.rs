@@ -100,10 +100,10 @@ impl Config {
     /// # Errors
     /// Where there is a file and it cannot be used.
     pub(crate) fn load(named: Option<&Path>, working_folder: &Path) -> Result<Self, ConfigError> {
-        let upwards = || working_folder.ancestors().map(|folder| folder.join(FILE_NAME)).find(|path| path.is_file());
-        match named.map(Path::to_path_buf).or_else(upwards) {
+        let mut upwards = working_folder.ancestors().map(|folder| folder.join(FILE_NAME));
+        match named.map(Path::to_path_buf).or_else(|| upwards.find(|path| path.is_file())) {
             // Short names in messages where the file lies in the working folder.
-            Some(path) if path.parent() == Some(working_folder) => Self::read(FILE_NAME.into()),
+            Some(path) if named.is_none() && path.parent() == Some(working_folder) => Self::read(FILE_NAME.into()),
             Some(path) => Self::read(path),
             None => Ok(Self::of(None, PathBuf::new(), shape::Shape::default())),
         }

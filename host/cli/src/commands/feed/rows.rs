@@ -5,7 +5,7 @@ use std::io::{self, BufRead, Read};
 use std::rc::Rc;
 
 use bytes::Bytes;
-use csv::{ByteRecord, ErrorKind, ReaderBuilder};
+use csv::{ByteRecord, ErrorKind, ReaderBuilder, Terminator};
 use damper_core::item::{Item, Params};
 
 use super::format::Format;
@@ -181,7 +181,8 @@ impl<R: Read> Table<R> {
     fn new(input: R) -> Result<Self, CliError> {
         let left = Rc::new(Cell::new(MAX_ROW_BYTES));
         let input = Budgeted { input, left: Rc::clone(&left) };
-        let mut reader = ReaderBuilder::new().from_reader(input);
+        // Carriage returns are taken off by hand: the reader would lose count of the lines.
+        let mut reader = ReaderBuilder::new().flexible(true).terminator(Terminator::Any(b'\n')).from_reader(input);
         let header = reader.headers().map_err(|error| broken(&error))?;
         let names: Vec<String> = header.iter().map(|name| name.trim().to_owned()).collect();
         let hint = "write a header such as `id,lang`, or name another --format";
@@ -203,31 +204,34 @@ impl<R: Read> Table<R> {
     fn next(&mut self) -> Result<Option<Row>, CliError> {
         loop {
             self.left.set(MAX_ROW_BYTES);
+            let before = self.reader.position().line();
             let mut record = ByteRecord::new();
-            let line = match self.reader.read_byte_record(&mut record) {
-                Ok(false) => return Ok(None),
-                Ok(true) => record.position().map_or(0, csv::Position::line),
-                Err(error) => return self.uneven(&error).map(Some).ok_or_else(|| broken(&error)),
-            };
-            if record.iter().all(<[u8]>::is_empty) {
+            if !self.reader.read_byte_record(&mut record).map_err(|error| broken(&error))? {
+                return Ok(None);
+            }
+            let mut cells: Vec<&[u8]> = record.iter().collect();
+            if let Some(last) = cells.last_mut() {
+                *last = last.strip_suffix(b"\r").unwrap_or(last);
+            }
+            if cells.iter().all(|cell| cell.is_empty()) {
                 continue;
             }
-            return Ok(Some(Row { line, item: self.item(&record) }));
+            // The reader passes over empty lines before a row; those within it are its own.
+            let passed = self.reader.position().line().saturating_sub(before);
+            let within = cells.iter().flat_map(|cell| cell.iter()).filter(|byte| **byte == b'\n').count() as u64;
+            let line = before.saturating_add(passed.saturating_sub(within).saturating_sub(1));
+            return Ok(Some(Row { line, item: self.item(&cells) }));
         }
     }
 
-    /// A row that has more or fewer cells than the header: malformed, and no reason to end.
-    fn uneven(&self, error: &csv::Error) -> Option<Row> {
-        let ErrorKind::UnequalLengths { pos, expected_len, len } = error.kind() else { return None };
-        let why = format!("it has {len} cells, and the header has {expected_len}");
-        // The reader has dropped the cells.
-        Some(Row { line: pos.as_ref().map_or(0, csv::Position::line), item: Err(Problem { why, raw: None }) })
-    }
-
-    fn item(&self, record: &ByteRecord) -> Result<Item, Problem> {
-        let raw = record.iter().collect::<Vec<_>>().join(&b","[..]);
+    fn item(&self, cells: &[&[u8]]) -> Result<Item, Problem> {
+        let raw = cells.join(&b","[..]);
+        if cells.len() != self.columns.len() {
+            let why = format!("it has {} cells, and the header has {}", cells.len(), self.columns.len());
+            return Err(Problem::new(why, &raw));
+        }
         let (mut id, mut params) = (String::new(), Params::new());
-        for (column, cell) in self.columns.iter().zip(record) {
+        for (column, cell) in self.columns.iter().zip(cells) {
             let cell = text(cell, &raw)?;
             match column {
                 None => id = cell.to_owned(),
