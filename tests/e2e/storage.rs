@@ -25,20 +25,24 @@ async fn a_truncated_database_is_named_and_left_as_it_is() {
     let house = House::demo(Settings::default(), "");
     house.feed(ids("account", 2_000));
     let path = house.path().join("damper.db");
-    let whole = std::fs::read(&path).unwrap();
-    for length in [100, 5_000, whole.len() / 2] {
-        let cut = &whole[..length.min(whole.len())];
-        std::fs::write(&path, cut).unwrap();
-        for leftover in ["damper.db-wal", "damper.db-shm"] {
-            let _ = std::fs::remove_file(house.path().join(leftover));
-        }
+    let files = ["damper.db", "damper.db-wal", "damper.db-shm"].map(|name| house.path().join(name));
+    let kept = files.clone().map(|file| std::fs::read(file).ok());
+    let whole = kept[0].clone().unwrap();
+    for length in [100, whole.len() / 2, whole.len() - 1] {
+        files.iter().for_each(|file| drop(std::fs::remove_file(file)));
+        std::fs::write(&path, &whole[..length]).unwrap();
         let output = house.run(&["run", "demo"]);
         assert_eq!(output.status.code(), Some(5), "{length}: {}", text(&output));
         assert!(text(&output).contains("damper.db"), "{}", text(&output));
         assert!(!text(&output).contains("panicked"), "{}", text(&output));
+        assert_eq!(std::fs::read(&path).unwrap(), whole[..length], "it is left as it was");
     }
-    std::fs::write(&path, whole).unwrap();
-    let _ = std::fs::remove_file(house.path().join("damper.db-wal"));
+    for (file, content) in files.iter().zip(kept) {
+        let _ = std::fs::remove_file(file);
+        if let Some(content) = content {
+            std::fs::write(file, content).unwrap();
+        }
+    }
     house.drain();
     house.assert_all_ended(2_000).await;
 }

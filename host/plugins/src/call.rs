@@ -212,12 +212,8 @@ impl Drop for InFlight {
         let last = &mut self.call.locked().unanswered_since;
         *last = (*last).max(Some(since));
         // The fetch's own permit is kept by whoever reads the report.
-        if let (Some(permit), Ok(runtime)) = (self.permit.take(), tokio::runtime::Handle::try_current()) {
-            let until = since + self.call.longest_answer;
-            runtime.spawn(async move {
-                tokio::time::sleep_until(until).await;
-                drop(permit);
-            });
+        if let (Some(permit), Ok(_runtime)) = (self.permit.take(), tokio::runtime::Handle::try_current()) {
+            self.call.permits.hold(permit, since + self.call.longest_answer);
         }
     }
 }

@@ -1,4 +1,5 @@
-//! A provider that misbehaves in every way a test needs. The item's id says how; its params say the rest.
+//! A provider that misbehaves in every way a test needs. The item's id says how, up to a colon where there is one (`trap:7`); its
+//! params say the rest.
 //!
 //! It is written against the contract itself, without the SDK, so that it can do what the SDK would not let it do.
 
@@ -30,7 +31,7 @@ struct Hostile;
 
 impl bindings::Guest for Hostile {
     fn fetch_record(request: FetchRequest) -> Result<Fetched, Failure> {
-        match request.id.as_str() {
+        match request.id.split(':').next().unwrap_or_default() {
             "ok" => Ok(record("application/json", br#"{"ok":true}"#.to_vec())),
             "loop" => run_for_ever(),
             "memory" => eat_memory(),

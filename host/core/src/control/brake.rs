@@ -12,6 +12,9 @@ const TOO_MANY_DEAD: usize = WINDOW / 2;
 /// So many refusals or traps in a row, with no success between, stop it.
 const TOO_MANY_IN_A_ROW: usize = 3;
 
+/// So many fetches run at a time while none succeeds: with [`TOO_MANY_DEAD`], fewer than [`WINDOW`] items are touched.
+const CAUTIOUS_IN_FLIGHT: u32 = 8;
+
 /// How a fetch ended, as far as a person would care.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sign {
@@ -92,6 +95,13 @@ impl Brake {
         good > 0 && good * 2 >= self.recent.len()
     }
 
+    /// The most fetches at a time while none of the last twenty has brought a record: at the start, after a bad release, in an
+    /// outage. So a person is called before more than twenty items are touched, and a dead API is not pressed.
+    #[must_use]
+    pub fn caution(&self) -> Option<u32> {
+        (self.count(Sign::Good) == 0).then_some(CAUTIOUS_IN_FLIGHT)
+    }
+
     /// Either in a row without a success between, or half of all.
     fn goes_on(&self, sign: Sign) -> bool {
         let since_good = self.recent.iter().rev().take_while(|seen| **seen != Sign::Good);
@@ -152,6 +162,16 @@ mod tests {
         assert_eq!(brake.allowed(), 0);
         assert!((0..9).all(|_| brake.saw(Sign::WouldDie).is_none()));
         assert_eq!(brake.saw(Sign::WouldDie), Some(Alarm::MassDeath));
+    }
+
+    #[test]
+    fn nothing_is_pressed_before_something_succeeds() {
+        let mut brake = Brake::default();
+        assert_eq!(brake.caution(), Some(CAUTIOUS_IN_FLIGHT));
+        brake.saw(Sign::Good);
+        assert_eq!(brake.caution(), None);
+        alarms(&mut brake, &[Sign::Passing; WINDOW]);
+        assert_eq!(brake.caution(), Some(CAUTIOUS_IN_FLIGHT));
     }
 
     #[test]

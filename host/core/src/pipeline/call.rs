@@ -108,6 +108,11 @@ impl Call {
         self.brake().others_succeed()
     }
 
+    /// The most fetches at a time while none succeeds.
+    pub(crate) fn caution(&self) -> Option<u32> {
+        self.brake().caution()
+    }
+
     /// Whether an abandoned owner has stored the item.
     pub(crate) async fn has_stored(&self, abandoned: &[Abandoned], identity: &Identity) -> Result<bool, SinkError> {
         let sink = &*self.pipeline.stores.sink;

@@ -54,6 +54,8 @@ enum Blocked {
     NothingDue,
     /// All permits are in use.
     Permits,
+    /// A fetch in flight has to complete first.
+    Completion,
     /// Not before this instant.
     Until(Instant),
     /// A try that claims has to take its turn first.
@@ -159,10 +161,13 @@ impl<'a> Run<'a> {
                 return Blocked::Turn;
             }
             let in_use = self.slots.in_use();
+            if in_use > 0 && self.call.caution().is_some_and(|most| in_use >= most) {
+                return Blocked::Completion;
+            }
             match self.call.limiter().admit(self.call.elapsed(), in_use) {
                 Admission::Now => {}
                 Admission::At(at) => return Blocked::Until(now + at.saturating_sub(self.call.elapsed())),
-                Admission::AfterCompletion => return Blocked::Permits,
+                Admission::AfterCompletion => return Blocked::Completion,
             }
             let Some(index) = self.batch.take_due(now) else { return Blocked::NothingDue };
             let Some(permit) = self.call.permits.try_acquire() else {
@@ -209,7 +214,7 @@ impl<'a> Run<'a> {
                 Blocked::ForGood => true,
                 Blocked::NothingDue => self.batch.next_due().is_none_or(|due| due > self.last_start),
                 Blocked::Until(instant) => instant > self.last_start,
-                Blocked::Permits | Blocked::Turn | Blocked::Flush => false,
+                Blocked::Permits | Blocked::Completion | Blocked::Turn | Blocked::Flush => false,
             }
     }
 
@@ -218,7 +223,7 @@ impl<'a> Run<'a> {
         let due = match blocked {
             Blocked::NothingDue => self.batch.next_due(),
             Blocked::Until(instant) => Some(instant),
-            Blocked::Permits | Blocked::Turn | Blocked::Flush | Blocked::ForGood => None,
+            Blocked::Permits | Blocked::Completion | Blocked::Turn | Blocked::Flush | Blocked::ForGood => None,
         };
         let renewal = (blocked != Blocked::ForGood).then(|| self.slots.next_renewal());
         let flush = self.chunks.due().filter(|_| self.flushing.is_empty());

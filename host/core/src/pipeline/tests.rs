@@ -229,7 +229,8 @@ async fn nothing_starts_before_a_retry_after() {
 async fn a_bad_release_opens_the_breaker_within_twenty_and_empties_nothing() {
     for kind in [FailureKind::Trapped, FailureKind::Unauthorized, FailureKind::NotFound, FailureKind::Broken] {
         let scripted = kind.clone();
-        let house = house(move |_, _| fails(scripted.clone()).after(Duration::from_millis(20)));
+        let manifest = MANIFEST.replace("max_concurrency = 4", "max_concurrency = 64");
+        let house = house_of(&manifest, move |_, _| fails(scripted.clone()).after(Duration::from_millis(20)));
         let ids = many("i", 500);
         let report = house.process(&ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
         assert_eq!(report.stopped, Some(Stopped::BreakerOpen), "{kind}");
