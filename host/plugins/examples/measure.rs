@@ -16,7 +16,13 @@ use tokio::net::TcpListener;
 const IN_FLIGHT: u32 = 1_000;
 
 fn request(id: &str, params: BTreeMap<String, String>) -> Result<FetchRequest, Box<dyn Error>> {
-    Ok(FetchRequest { id: id.to_owned(), params, attempt: 1, day: "2026-01-01".parse()?, timeout: Duration::from_secs(60) })
+    Ok(FetchRequest {
+        id: id.to_owned(),
+        params,
+        attempt: 1,
+        day: "2026-01-01".parse()?,
+        timeout: Duration::from_secs(60),
+    })
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -56,7 +62,10 @@ async fn time(plugin: &Arc<Plugin>, tasks: usize) -> Result<(), Box<dyn Error>> 
         task.await?;
     }
     let each = started.elapsed() / u32::try_from(FETCHES)?;
-    println!("{tasks} tasks: {each:?} a fetch (wall time over all), {:?} of one task", each * u32::try_from(tasks.min(2))?);
+    println!(
+        "{tasks} tasks: {each:?} a fetch (wall time over all), {:?} of one task",
+        each * u32::try_from(tasks.min(2))?
+    );
     Ok(())
 }
 

@@ -13,6 +13,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let packed = embed_manifest(&fs::read(component)?, &fs::read_to_string(manifest)?)?;
     let file = ComponentFile::from_bytes(output, packed)?;
     fs::write(output, &file.bytes)?;
-    println!("{} {}: {} bytes, imports {:?}", file.manifest.name, file.manifest.version, file.bytes.len(), file.imports);
+    println!(
+        "{} {}: {} bytes, imports {:?}",
+        file.manifest.name,
+        file.manifest.version,
+        file.bytes.len(),
+        file.imports
+    );
     Ok(())
 }

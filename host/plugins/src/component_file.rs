@@ -129,8 +129,7 @@ impl ComponentFile {
 pub fn embed_manifest(component: &[u8], manifest_text: &str) -> Result<Vec<u8>, ComponentFileError> {
     let file = "the component";
     component_sections(file, component)?;
-    Manifest::parse(manifest_text)
-        .map_err(|source| ComponentFileError::Manifest { file: file.to_owned(), source })?;
+    Manifest::parse(manifest_text).map_err(|source| ComponentFileError::Manifest { file: file.to_owned(), source })?;
     sections::with_manifest(component, manifest_text).map_err(|error| damaged(file, &error))
 }
 

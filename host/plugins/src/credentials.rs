@@ -35,7 +35,9 @@ struct Bound {
 #[non_exhaustive]
 pub enum CredentialError {
     /// Its kind is of a later version.
-    #[error("the credential {name:?} is of kind {kind}, which this version of damper does not support yet; it supports header, basic, bearer and hmac")]
+    #[error(
+        "the credential {name:?} is of kind {kind}, which this version of damper does not support yet; it supports header, basic, bearer and hmac"
+    )]
     Unsupported {
         /// Its name.
         name: String,
@@ -233,7 +235,11 @@ mod tests {
     fn each_kind_is_applied_in_its_way() {
         let credentials = credentials(&[("key", "s3", &[]), ("login", "u:p", &[]), ("token", "t0", &[])]).unwrap();
         let origin = Origin::https("api.test").unwrap();
-        let cases = [("key", "x-key", "K s3"), ("login", "authorization", "Basic dTpw"), ("token", "authorization", "Bearer t0")];
+        let cases = [
+            ("key", "x-key", "K s3"),
+            ("login", "authorization", "Basic dTpw"),
+            ("token", "authorization", "Bearer t0"),
+        ];
         for (name, header, value) in cases {
             let mut headers = HeaderMap::new();
             credentials.apply(name, &origin, &mut headers).unwrap();
@@ -244,10 +250,9 @@ mod tests {
 
     #[test]
     fn a_secret_goes_only_where_it_may() {
-        let credentials = credentials(&[("key", "s3", &["b.test", "http://127.0.0.1:8085"]), ("token", "t", &[])]).unwrap();
-        let apply = |name: &str, origin: &str| {
-            credentials.apply(name, &origin.parse().unwrap(), &mut HeaderMap::new())
-        };
+        let credentials =
+            credentials(&[("key", "s3", &["b.test", "http://127.0.0.1:8085"]), ("token", "t", &[])]).unwrap();
+        let apply = |name: &str, origin: &str| credentials.apply(name, &origin.parse().unwrap(), &mut HeaderMap::new());
         assert_eq!(apply("key", "https://b.test"), Ok(()));
         assert_eq!(apply("key", "http://127.0.0.1:8085"), Ok(()));
         assert_eq!(apply("key", "https://api.test"), Err(Refusal::NotThere));

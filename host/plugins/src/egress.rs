@@ -54,7 +54,9 @@ impl EgressPolicy {
             _ => None,
         };
         if let Some(class) = address {
-            return Some(format!("it is a {class} address, and not among the private origins that the operator granted"));
+            return Some(format!(
+                "it is a {class} address, and not among the private origins that the operator granted"
+            ));
         }
         if !origin.is_https() {
             return Some("only https is allowed".to_owned());

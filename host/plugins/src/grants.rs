@@ -65,7 +65,9 @@ pub struct Origin {
 
 /// A text that is no origin.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no origin: write it as \"http://127.0.0.1:8085\", with scheme, host and port and nothing behind them")]
+#[error(
+    "{0:?} is no origin: write it as \"http://127.0.0.1:8085\", with scheme, host and port and nothing behind them"
+)]
 pub struct OriginError(String);
 
 impl Origin {
@@ -152,7 +154,8 @@ mod tests {
 
     #[test]
     fn what_is_more_or_less_than_an_origin_is_refused() {
-        let cases = ["", "api.example.com", "ftp://a.b", "https://a.b/path", "https://a.b?q", "https://u@a.b", "https://"];
+        let cases =
+            ["", "api.example.com", "ftp://a.b", "https://a.b/path", "https://a.b?q", "https://u@a.b", "https://"];
         for text in cases {
             assert!(text.parse::<Origin>().is_err(), "{text}");
         }

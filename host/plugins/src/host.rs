@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use damper_core::manifest::Manifest;
 use tokio::sync::Semaphore;
-use wasmtime::component::{Component, Linker};
 use wasmtime::Engine;
+use wasmtime::component::{Component, Linker};
 
 use crate::artifacts::{Artifacts, Found};
 use crate::bindings::ProviderPre;
@@ -40,7 +40,10 @@ impl Default for HostOptions {
 impl fmt::Debug for HostOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { cache_dir, max_in_flight, .. } = self;
-        f.debug_struct("HostOptions").field("cache_dir", cache_dir).field("max_in_flight", max_in_flight).finish_non_exhaustive()
+        f.debug_struct("HostOptions")
+            .field("cache_dir", cache_dir)
+            .field("max_in_flight", max_in_flight)
+            .finish_non_exhaustive()
     }
 }
 
@@ -91,7 +94,9 @@ pub enum LoadError {
         key: String,
     },
     /// A setting was given that the manifest does not list.
-    #[error("{provider} has no setting {key:?}: take it out of [providers.{provider}.config], or correct it; it has {known}")]
+    #[error(
+        "{provider} has no setting {key:?}: take it out of [providers.{provider}.config], or correct it; it has {known}"
+    )]
     ConfigUnknown {
         /// The provider.
         provider: String,
@@ -227,7 +232,8 @@ fn compile(engine: &Engine, bytes: &[u8]) -> Result<Vec<u8>, String> {
 
 #[cfg(not(feature = "compile"))]
 fn compile(_engine: &Engine, _bytes: &[u8]) -> Result<Vec<u8>, String> {
-    Err("the component is not compiled for this program, and this program holds no compiler: compile it when packaging".to_owned())
+    Err("the component is not compiled for this program, and this program holds no compiler: compile it when packaging"
+        .to_owned())
 }
 
 /// Loads compiled code: the one place where Damper trusts bytes.

@@ -93,6 +93,7 @@ impl HttpClient {
 }
 
 fn no_room() -> HttpError {
-    let why = "an earlier request of this call has had no answer, and the provider's concurrency has no room for another";
+    let why =
+        "an earlier request of this call has had no answer, and the provider's concurrency has no room for another";
     HttpError::Other(why.to_owned())
 }

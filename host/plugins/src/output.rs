@@ -231,7 +231,11 @@ mod tests {
         for _ in 0..1_000 {
             output.print(Source::Stderr, b"noise\n", &scrubber);
         }
-        output.print(Source::Stderr, b"\nthread '<unnamed>' (1) panicked at src/lib.rs:9:5:\nno such thing\nnote: run with\n", &scrubber);
+        output.print(
+            Source::Stderr,
+            b"\nthread '<unnamed>' (1) panicked at src/lib.rs:9:5:\nno such thing\nnote: run with\n",
+            &scrubber,
+        );
         assert_eq!(output.panic().as_deref(), Some("panicked at src/lib.rs:9:5: no such thing"));
     }
 }

@@ -13,8 +13,8 @@ use damper_core::record::{Failure, FailureKind, Fetched};
 use tokio::sync::Mutex;
 use wasmtime::{Store, UpdateDeadline};
 
-use crate::bindings::damper::provider::types;
 use crate::bindings::ProviderPre;
+use crate::bindings::damper::provider::types;
 use crate::call::{Call, RequestTrace};
 use crate::component_file::ComponentFile;
 use crate::credentials::Credentials;

@@ -40,7 +40,10 @@ pub(crate) struct RefusedAddress {
 impl fmt::Display for RefusedAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { address, class } = self;
-        write!(f, "the name leads to {address}, a {class} address, and is not among the private origins that the operator granted")
+        write!(
+            f,
+            "the name leads to {address}, a {class} address, and is not among the private origins that the operator granted"
+        )
     }
 }
 

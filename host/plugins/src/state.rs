@@ -101,7 +101,12 @@ impl host::Host for State {
         self.shared.config.get(&key).cloned()
     }
 
-    fn sign(&mut self, credential: String, algorithm: host::Algorithm, payload: Vec<u8>) -> Result<Vec<u8>, host::SignError> {
+    fn sign(
+        &mut self,
+        credential: String,
+        algorithm: host::Algorithm,
+        payload: Vec<u8>,
+    ) -> Result<Vec<u8>, host::SignError> {
         let algorithm = match algorithm {
             host::Algorithm::HmacSha256 => Algorithm::HmacSha256,
             host::Algorithm::HmacSha512 => Algorithm::HmacSha512,

@@ -123,10 +123,7 @@ mod tests {
     #[test]
     fn a_terminal_sees_no_escape() {
         let text = "\u{1b}[2J\u{9b}31m\u{202e}\r\nnext\u{7f}\"\\";
-        assert_eq!(
-            Scrubber::default().json(text, 100),
-            r#""\u001b[2J\u009b31m\u202e\u000d\u000anext\u007f\"\\""#
-        );
+        assert_eq!(Scrubber::default().json(text, 100), r#""\u001b[2J\u009b31m\u202e\u000d\u000anext\u007f\"\\""#);
         assert_eq!(Scrubber::default().shown(text, 100), r#"\u{1b}[2J\u{9b}31m\u{202e}\r\nnext\u{7f}"\"#);
     }
 

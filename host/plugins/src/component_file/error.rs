@@ -44,7 +44,9 @@ pub enum ComponentFileError {
         problem: String,
     },
     /// A component of another world: it lacks the export, or the contract, of a provider.
-    #[error("{file} is a component, but no provider: {lacks}; write it with damper-sdk (`damper new` starts one) or against wit/provider.wit")]
+    #[error(
+        "{file} is a component, but no provider: {lacks}; write it with damper-sdk (`damper new` starts one) or against wit/provider.wit"
+    )]
     AnotherWorld {
         /// The file.
         file: String,
@@ -60,7 +62,11 @@ pub enum ComponentFileError {
         imports: Vec<String>,
     },
     /// A provider built against a contract that this host does not know yet.
-    #[error("{plugin} is built against the contract damper:provider {contract}, and this host runs {}: update damper, or build the provider with an SDK for {}", Self::host_range(), HOST_CONTRACT)]
+    #[error(
+        "{plugin} is built against the contract damper:provider {contract}, and this host runs {}: update damper, or build the provider with an SDK for {}",
+        Self::host_range(),
+        HOST_CONTRACT
+    )]
     NewerContract {
         /// Name and version, or the file.
         plugin: String,
@@ -68,7 +74,11 @@ pub enum ComponentFileError {
         contract: Version,
     },
     /// A provider built against a contract that this host does not know any more.
-    #[error("{plugin} is built against the contract damper:provider {contract}, and this host runs {}: build the provider again with an SDK for {}", Self::host_range(), HOST_CONTRACT)]
+    #[error(
+        "{plugin} is built against the contract damper:provider {contract}, and this host runs {}: build the provider again with an SDK for {}",
+        Self::host_range(),
+        HOST_CONTRACT
+    )]
     OlderContract {
         /// Name and version, or the file.
         plugin: String,
@@ -112,8 +122,11 @@ impl ComponentFileError {
 fn list(names: &[String]) -> String {
     const SHOWN: usize = 5;
     const CHARACTERS: usize = 100;
-    let shown: Vec<String> =
-        names.iter().take(SHOWN).map(|name| format!("{:?}", name.chars().take(CHARACTERS).collect::<String>())).collect();
+    let shown: Vec<String> = names
+        .iter()
+        .take(SHOWN)
+        .map(|name| format!("{:?}", name.chars().take(CHARACTERS).collect::<String>()))
+        .collect();
     let more = names.len().saturating_sub(SHOWN);
     if more == 0 { shown.join(", ") } else { format!("{} and {more} more", shown.join(", ")) }
 }

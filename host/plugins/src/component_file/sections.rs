@@ -71,8 +71,8 @@ pub(super) fn with_manifest(component: &[u8], manifest: &str) -> Result<Vec<u8>,
         let id = reader.read_u8()?;
         let length = reader.read_var_u32()? as usize;
         let content = reader.read_bytes(length)?;
-        let is_manifest =
-            id == CUSTOM_SECTION_ID && BinaryReader::new(content, 0).read_string().is_ok_and(|name| name == MANIFEST_SECTION);
+        let is_manifest = id == CUSTOM_SECTION_ID
+            && BinaryReader::new(content, 0).read_string().is_ok_and(|name| name == MANIFEST_SECTION);
         if !is_manifest {
             output.extend_from_slice(component.get(start..reader.original_position()).unwrap_or_default());
         }

@@ -56,7 +56,8 @@ fn ipv4(address: Ipv4Addr) -> Option<&'static str> {
 
 fn ipv6(address: Ipv6Addr) -> Option<&'static str> {
     let bits = u128::from(address);
-    let inside = |block: &Ipv6Addr, length: u32| (bits ^ u128::from(*block)).checked_shr(128 - length).unwrap_or(0) == 0;
+    let inside =
+        |block: &Ipv6Addr, length: u32| (bits ^ u128::from(*block)).checked_shr(128 - length).unwrap_or(0) == 0;
     if let Some((_, _, class)) = IPV6.iter().find(|(block, length, _)| inside(block, *length)) {
         return Some(class);
     }

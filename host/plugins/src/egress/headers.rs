@@ -49,7 +49,9 @@ pub(crate) fn headers(pairs: &[(String, String)]) -> Result<HeaderMap, String> {
         let parsed: HeaderName =
             name.parse().map_err(|_| format!("{:?} is not the name of a header", shortened(name)))?;
         if FORBIDDEN.contains(&parsed.as_str()) || parsed.as_str().starts_with("proxy-") {
-            return Err(format!("the header {parsed} is the host's to set; an authorization goes through a credential"));
+            return Err(format!(
+                "the header {parsed} is the host's to set; an authorization goes through a credential"
+            ));
         }
         let value = HeaderValue::from_bytes(value.as_bytes())
             .map_err(|_| format!("the value of the header {parsed} holds a control character"))?;
@@ -75,8 +77,17 @@ mod tests {
     #[test]
     fn what_is_the_hosts_is_refused_in_any_spelling() {
         let names = [
-            "Host", "AUTHORIZATION", "cookie", "Proxy-Authorization", "proxy-anything", "Connection", "content-LENGTH",
-            "Transfer-Encoding", "Upgrade", "TE", "Keep-Alive",
+            "Host",
+            "AUTHORIZATION",
+            "cookie",
+            "Proxy-Authorization",
+            "proxy-anything",
+            "Connection",
+            "content-LENGTH",
+            "Transfer-Encoding",
+            "Upgrade",
+            "TE",
+            "Keep-Alive",
         ];
         for name in names {
             assert!(one(name, "x").is_err_and(|why| why.contains("host's to set")), "{name}");

@@ -21,7 +21,12 @@ pub(crate) struct Hop {
 }
 
 /// What follows from an answer to `method` at `url`: nothing, a hop, or a redirect that leads nowhere.
-pub(crate) fn next(status: StatusCode, location: Option<&[u8]>, method: &Method, url: &Url) -> Result<Option<Hop>, String> {
+pub(crate) fn next(
+    status: StatusCode,
+    location: Option<&[u8]>,
+    method: &Method,
+    url: &Url,
+) -> Result<Option<Hop>, String> {
     let becomes_get = match status.as_u16() {
         301 | 302 => *method == Method::POST,
         303 => *method != Method::HEAD,

@@ -58,8 +58,7 @@ impl Connections {
         // Already installed: someone else's choice, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         // A proxy is named by the operator, so that its own address may be any; it looks the hosts up itself.
-        let reach =
-            if route == Route::Private || self.proxy.is_some() { Reach::Everything } else { Reach::Public };
+        let reach = if route == Route::Private || self.proxy.is_some() { Reach::Everything } else { Reach::Public };
         let mut builder = reqwest::Client::builder()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())

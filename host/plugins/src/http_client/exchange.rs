@@ -128,7 +128,9 @@ impl HttpClient {
         headers.entry(USER_AGENT).or_insert_with(|| self.user_agent.clone());
         if let Some(name) = &outgoing.credential {
             let origin = Origin::of(&outgoing.url).ok_or_else(|| HttpError::Denied("no origin".to_owned()))?;
-            self.credentials.apply(name, &origin, headers).map_err(|refusal| self.refused(call, name, &origin, &refusal))?;
+            self.credentials
+                .apply(name, &origin, headers)
+                .map_err(|refusal| self.refused(call, name, &origin, &refusal))?;
         }
         if !outgoing.body.is_empty() {
             *request.body_mut() = Some(outgoing.body.clone().into());

@@ -74,7 +74,10 @@ pub(super) fn time_over(call: &Call, timeout: Duration) -> Failure {
 /// The component could not even be instantiated.
 pub(super) fn not_started(call: &Call, limits: &Limits, error: &wasmtime::Error) -> Failure {
     let why = if call.is_memory_refused() {
-        format!("the component does not start within limits.memory ({} bytes): raise it in provider.toml", limits.memory_bytes)
+        format!(
+            "the component does not start within limits.memory ({} bytes): raise it in provider.toml",
+            limits.memory_bytes
+        )
     } else {
         format!("the component does not start: {}", error.root_cause())
     };

@@ -1,0 +1,119 @@
+//! A small HTTP server on loopback that answers what a test says, byte for byte, and remembers what it was asked.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+
+/// What the server was asked.
+#[derive(Debug, Clone)]
+pub(crate) struct Asked {
+    pub(crate) method: String,
+    pub(crate) path: String,
+    /// Names in lower case.
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) body: Vec<u8>,
+}
+
+/// What the server does about it.
+pub(crate) enum Reply {
+    /// Sends these bytes and waits for the next request.
+    Raw(Vec<u8>),
+    /// Sends these bytes and closes the connection.
+    Last(Vec<u8>),
+    /// Says nothing, and keeps the connection.
+    Never,
+}
+
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    asked: Arc<Mutex<Vec<Asked>>>,
+    _accepting: JoinSet<()>,
+}
+
+impl Server {
+    pub(crate) async fn start(answer: impl Fn(&Asked) -> Reply + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let mut accepting = JoinSet::new();
+        let (answer, noted) = (Arc::new(answer), Arc::clone(&asked));
+        accepting.spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                connections.spawn(serve(stream, Arc::clone(&answer), Arc::clone(&noted)));
+            }
+        });
+        Self { address, asked, _accepting: accepting }
+    }
+
+    /// The origin under a name that the tests' resolver knows.
+    pub(crate) fn origin(&self, name: &str) -> String {
+        format!("http://{name}:{}", self.address.port())
+    }
+
+    pub(crate) fn asked(&self) -> Vec<Asked> {
+        self.asked.lock().unwrap().clone()
+    }
+}
+
+async fn serve(mut stream: TcpStream, answer: Arc<impl Fn(&Asked) -> Reply>, noted: Arc<Mutex<Vec<Asked>>>) {
+    let mut buffer = Vec::new();
+    while let Some(asked) = read(&mut stream, &mut buffer).await {
+        noted.lock().unwrap().push(asked.clone());
+        match answer(&asked) {
+            Reply::Raw(bytes) => {
+                if stream.write_all(&bytes).await.is_err() {
+                    return;
+                }
+            }
+            Reply::Last(bytes) => {
+                let _ = stream.write_all(&bytes).await;
+                return;
+            }
+            Reply::Never => {}
+        }
+    }
+}
+
+async fn read(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Asked> {
+    loop {
+        if let Some(end) = buffer.windows(4).position(|window| window == b"\r\n\r\n") {
+            let head = String::from_utf8(buffer.drain(..end + 4).collect()).unwrap();
+            let mut lines = head.trim_end().split("\r\n");
+            let mut first = lines.next()?.split(' ');
+            let (method, path) = (first.next()?.to_owned(), first.next()?.to_owned());
+            let header =
+                |line: &str| line.split_once(": ").map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()));
+            let headers: BTreeMap<_, _> = lines.filter_map(header).collect();
+            let length = headers.get("content-length").map_or(0, |length| length.parse().unwrap());
+            while buffer.len() < length {
+                more(stream, buffer).await?;
+            }
+            let body = buffer.drain(..length).collect();
+            return Some(Asked { method, path, headers, body });
+        }
+        more(stream, buffer).await?;
+    }
+}
+
+async fn more(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<()> {
+    let read = stream.read_buf(buffer).await.ok()?;
+    (read > 0).then_some(())
+}
+
+/// An answer of this status, these headers and this body.
+pub(crate) fn reply(status: u16, headers: &[(&str, &str)], body: impl AsRef<[u8]>) -> Reply {
+    let body = body.as_ref();
+    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let head = format!("HTTP/1.1 {status} Word\r\n{headers}content-length: {}\r\n\r\n", body.len());
+    Reply::Raw([head.as_bytes(), body].concat())
+}
+
+/// A redirect.
+pub(crate) fn redirect(status: u16, location: &str) -> Reply {
+    reply(status, &[("location", location)], "")
+}
