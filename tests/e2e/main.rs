@@ -2,6 +2,14 @@
 //!
 //! `make test` builds what these need: `damper`, and the components in `target/components`.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test's helpers fail by panicking, as its tests do"
+)]
+
 mod bad_release;
 mod house;
 mod kills;

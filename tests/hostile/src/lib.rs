@@ -10,6 +10,7 @@ mod requests;
     unsafe_code,
     unreachable_pub,
     clippy::allow_attributes_without_reason,
+    clippy::too_many_arguments,
     clippy::too_many_lines,
     reason = "generated from the contract"
 )]
