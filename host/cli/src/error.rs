@@ -261,6 +261,13 @@ impl CliError {
             Self::Input { hint, .. } => hint.clone(),
             Self::Tool { hint, .. } => Some(hint.clone()),
             Self::File { source, .. } => file_hint(source.kind()),
+            Self::Component(error) => match &**error {
+                ComponentFileError::Unreadable { .. } => {
+                    Some("`damper build` makes one, and prints where it lies".into())
+                }
+                _ => None,
+            },
+            Self::Folder(FolderError::NotMade { .. }) => Some("name another `output` in damper.toml".into()),
             Self::Host(HostError::CacheDir { .. }) => {
                 Some("check its permissions, or set DAMPER_CACHE to a folder of yours".into())
             }

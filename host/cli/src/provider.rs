@@ -47,7 +47,7 @@ impl FindError {
             Self::BadName { name } if is_file_name(name) => {
                 "`damper fetch` and `damper inspect` take a file; here the provider's name is wanted".to_owned()
             }
-            Self::BadName { .. } => "use the name that its provider.toml gives".to_owned(),
+            Self::BadName { .. } => "choose another, such as my-api".to_owned(),
         }
     }
 }

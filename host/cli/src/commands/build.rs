@@ -24,9 +24,9 @@ Example:
   damper build                              # the crate in the working folder
   damper build providers/gleif -o gleif.wasm
 
-The component is written to target/damper/NAME.wasm, in the crate's own target folder. Before a first
-build a toolchain for wasm32-wasip2 is made sure of: an installed one, else rustup's, else (about three
-minutes, once) one made from Debian's packages in the cache.")]
+The component is written to target/damper/NAME.wasm, in the crate's own target folder. Before a
+first build a toolchain for wasm32-wasip2 is made sure of: an installed one, else rustup's, else
+(about three minutes, once) one made from Debian's packages in the cache.")]
 pub(crate) struct Build {
     /// The providers' folders, with provider.toml and Cargo.toml
     #[arg(value_name = "PATH", default_value = ".")]
@@ -72,13 +72,12 @@ struct Source {
 
 impl Source {
     fn read(folder: &Path) -> Result<Self, CliError> {
+        let folder = folder.strip_prefix(".").unwrap_or(folder);
         let path = folder.join(MANIFEST);
-        for (file, what) in
-            [(&path, "there is no provider.toml"), (&folder.join("Cargo.toml"), "there is no Cargo.toml")]
-        {
+        for (file, what) in [(&path, "there is no manifest"), (&folder.join("Cargo.toml"), "there is no crate")] {
             if !file.is_file() {
                 let hint = "name a provider's folder, which has both; `damper new NAME` makes one";
-                return Err(CliError::input_in(folder, what, hint));
+                return Err(CliError::input_in(file, what, hint));
             }
         }
         let manifest_text = fs::read_to_string(&path).map_err(CliError::file("read the manifest", &path))?;

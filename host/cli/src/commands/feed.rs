@@ -42,10 +42,10 @@ Example:
 
 Formats:
   ids     one id a line; spaces around it are cut off
-  csv     a header with a column `id`; every other column becomes a parameter, where its cell is not empty
+  csv     a header with a column `id`; other columns become parameters, where a cell is not empty
   ndjson  {\"id\": \"...\", \"params\": {\"name\": \"value\"}} a line; params may be left out
-Blank lines are skipped. A malformed line (no UTF-8, an id that is empty or over 512 bytes, ...) is told by
-its number and not enqueued; the others are, and the exit code is 4.")]
+Blank lines are skipped. A malformed line (no UTF-8, an id that is empty or over 512 bytes, ...) is
+told by its number and not enqueued; the others are, and the exit code is 4.")]
 pub(crate) struct Feed {
     /// The provider's name
     provider: String,

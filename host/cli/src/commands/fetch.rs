@@ -58,7 +58,7 @@ pub(crate) fn run(command: &Fetch, context: &Context) -> Result<Exit, CliError> 
     let bound = provider::open_any(&config, &command.provider)?;
     let params: Params = command.params.iter().cloned().collect();
     let item = Item::new(command.id.clone(), params)
-        .map_err(|error| CliError::input(error.to_string(), "give a shorter one"))?;
+        .map_err(|error| CliError::input(error.to_string(), "an id has 1 to 512 bytes"))?;
     item.identity(&bound.manifest.identity).map_err(|error| {
         CliError::input(error.to_string(), "give each parameter of the identity as --param NAME=VALUE")
     })?;

@@ -36,8 +36,8 @@ Example:
   damper run gleif sec-edgar
   damper run --watch             # and what is fed later, until Ctrl-C
 
-Ctrl-C and SIGTERM stop cleanly: what is in flight is finished and stored. A second one stops at once; then
-what was in flight is fetched again by the next run. Records lie in the output folder as
+Ctrl-C and SIGTERM stop cleanly: what is in flight is finished and stored. A second one stops at
+once; then what was in flight is fetched again by the next run. Records lie in the output folder as
 PROVIDER/DAY/OWNER/CHUNK.ndjson; `damper export PROVIDER` prints them as one stream.")]
 pub(crate) struct Run {
     /// The providers; default: all that have something pending
@@ -90,9 +90,9 @@ pub(crate) fn run(command: &Run, context: &Context) -> Result<Exit, CliError> {
 
 impl House {
     fn open(command: &Run, context: &Context, config: &Config) -> Result<Self, CliError> {
-        let sink = folder::open(&config.output)?;
         let database =
             if command.watch { Database::open(&config.database)? } else { context.existing_database(config)? };
+        let sink = folder::open(&config.output)?;
         let leftovers = folder::clean(&config.output, context.clock.now());
         tracing::debug!(leftovers, "looked for temporary files of runs that were killed");
         let ledger = Arc::new(SqliteLedger::new(database.clone()));

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use damper_core::pipeline::progress::Snapshot;
 use damper_local::Counts;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::time::{Interval, MissedTickBehavior, interval};
@@ -39,6 +40,8 @@ struct Row {
     samples: VecDeque<(Instant, u64)>,
     /// When something happened last.
     busy: Instant,
+    /// What was written last.
+    written: Snapshot,
     /// What was said last of waiting.
     said: Option<&'static str>,
     is_over: bool,
@@ -63,7 +66,7 @@ impl Board {
         }
         for row in self.rows.iter_mut().filter(|row| !row.is_over) {
             row.look(&self.screen).await;
-            if is_line_due && !self.screen.is_terminal() {
+            if is_line_due && !self.screen.is_terminal() && row.has_news() {
                 self.screen.say(format!("{}: {}", row.worker.name(), row.text()));
             }
         }
@@ -99,9 +102,16 @@ impl Row {
             counts: Counts::default(),
             samples: VecDeque::new(),
             busy: now,
+            written: Snapshot::default(),
             said: None,
             is_over: false,
         }
+    }
+
+    /// Whether something happened since a line was written.
+    fn has_news(&mut self) -> bool {
+        let snapshot = self.worker.snapshot();
+        std::mem::replace(&mut self.written, snapshot) != snapshot || snapshot.in_flight > 0
     }
 
     async fn look(&mut self, screen: &Screen) {
@@ -150,7 +160,7 @@ impl Row {
     }
 
     fn notice_waiting(&mut self, screen: &Screen) {
-        if self.counts.pending == 0 || self.busy.elapsed() < SILENCE {
+        if self.counts.pending == 0 || self.worker.is_stopped() || self.busy.elapsed() < SILENCE {
             return;
         }
         let (kind, text) = match self.worker.closed_window() {

@@ -149,7 +149,8 @@ impl Line {
 
 /// Where a provider's records lie, as a pattern for a shell.
 fn records(output: &Path, provider: &str) -> String {
-    output.join(provider).join("*/*/*.ndjson").display().to_string()
+    let folder = std::path::absolute(output).unwrap_or_else(|_| output.to_path_buf());
+    folder.join(provider).join("*/*/*.ndjson").display().to_string()
 }
 
 #[cfg(test)]

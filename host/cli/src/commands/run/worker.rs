@@ -10,7 +10,7 @@ use damper_core::pipeline::Pipeline;
 use damper_core::pipeline::progress::Snapshot;
 use damper_core::pipeline::report::{Report, Stopped};
 use damper_local::{Counts, DatabaseError, Ended, Poller, PollerSettings};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::House;
@@ -21,6 +21,8 @@ use crate::signals::Stop;
 
 /// How long a batch may take, as in AWS; longer where one fetch alone may take as long.
 const BATCH_TIME: Duration = Duration::from_mins(15);
+/// How often to look whether a breaker was closed.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
 /// What a batch needs besides its last fetch.
 const BATCH_MARGIN: Duration = Duration::from_secs(30);
 
@@ -65,6 +67,11 @@ impl Worker {
     /// The open breaker has been told of. Answers whether it had been before.
     pub(super) fn is_told_of_breaker(&self) -> bool {
         self.told_of_breaker.swap(true, Ordering::Relaxed)
+    }
+
+    /// Whether the breaker is open, as far as was told.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.told_of_breaker.load(Ordering::Relaxed)
     }
 
     /// The breaker is closed: told of next time again. Answers whether it had been told of.
@@ -119,11 +126,14 @@ impl Worker {
         }
         let settings = PollerSettings { watch, ..PollerSettings::default() };
         let poller = Poller::new(self.name(), &self.house.database, self.house.clock, settings, stop.asked.clone());
-        let ended = poller.run(|entries| Arc::clone(self).process(entries, stop.token.clone())).await?;
+        let ended = poller.run(|entries| Arc::clone(self).process(entries, watch, stop.token.clone())).await?;
         self.outcome(ended).await
     }
 
-    async fn process(self: Arc<Self>, entries: Vec<Entry>, stop: CancellationToken) -> Report {
+    async fn process(self: Arc<Self>, entries: Vec<Entry>, watch: bool, stop: CancellationToken) -> Report {
+        if watch {
+            self.until_resumed(&stop).await;
+        }
         self.tally().delivered(&entries);
         self.is_delivering.store(true, Ordering::Relaxed);
         let time = BATCH_TIME.max(self.manifest().limits.fetch_timeout.saturating_mul(2).saturating_add(BATCH_MARGIN));
@@ -131,6 +141,17 @@ impl Worker {
         self.is_delivering.store(false, Ordering::Relaxed);
         self.tally().reported(&report);
         report
+    }
+
+    /// Wait for `damper resume` where the breaker is open: the pipeline itself would look again after a minute.
+    async fn until_resumed(&self, stop: &CancellationToken) {
+        // A database that fails is told of by what comes next.
+        while let Ok(Some(_)) = self.stopped().await {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = sleep(LOOK_AGAIN) => {}
+            }
+        }
     }
 
     async fn outcome(&self, ended: Ended) -> Result<Outcome, CliError> {
