@@ -102,7 +102,13 @@ pub(crate) enum CliError {
     /// Lines were malformed, and told already.
     #[error("{0} malformed")]
     Malformed(u64),
-    /// A program that we ran failed, and said why already.
+    /// A crate does not compile, and cargo said why already.
+    #[error("the crate does not compile")]
+    Build {
+        /// The crate's Cargo.toml.
+        path: PathBuf,
+    },
+    /// A program that we need failed, and said why already.
     #[error("{program} failed{}", .status.map(|code| format!(" (exit code {code})")).unwrap_or_default())]
     Tool {
         /// Which.
@@ -219,7 +225,7 @@ impl CliError {
             | Self::Manifest { .. }
             | Self::Input { .. }
             | Self::Malformed(_)
-            | Self::Tool { .. } => Exit::BadInput,
+            | Self::Build { .. } => Exit::BadInput,
             Self::Host(HostError::CacheDir { .. }) => Exit::Storage,
             Self::File { source, .. } if is_bad_input(source.kind()) => Exit::BadInput,
             Self::Stopped { .. } => Exit::Stopped,
@@ -232,7 +238,7 @@ impl CliError {
             Self::File { .. } | Self::Output(_) => Exit::Storage,
             // As a shell's own programs do where `head` has seen enough.
             Self::OutputClosed => Exit::Done,
-            Self::Host(_) | Self::Counts { .. } | Self::Unexpected { .. } => Exit::Unexpected,
+            Self::Host(_) | Self::Tool { .. } | Self::Counts { .. } | Self::Unexpected { .. } => Exit::Unexpected,
         }
     }
 
@@ -246,7 +252,9 @@ impl CliError {
         match self {
             Self::Config(error) => Some(error.place()),
             Self::Binding(error) => error.place(),
-            Self::Manifest { path, .. } | Self::File { path, .. } => Some(path.display().to_string()),
+            Self::Manifest { path, .. } | Self::Build { path } | Self::File { path, .. } => {
+                Some(path.display().to_string())
+            }
             Self::Input { path, .. } => path.as_ref().map(|path| path.display().to_string()),
             _ => None,
         }
@@ -260,6 +268,7 @@ impl CliError {
             Self::Binding(error) => Some(error.hint()),
             Self::Input { hint, .. } => hint.clone(),
             Self::Tool { hint, .. } => Some(hint.clone()),
+            Self::Build { .. } => Some("what cargo says stands above".into()),
             Self::File { source, .. } => file_hint(source.kind()),
             Self::Component(error) => match &**error {
                 ComponentFileError::Unreadable { .. } => {

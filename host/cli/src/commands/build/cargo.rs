@@ -93,7 +93,7 @@ pub(super) fn build(cargo: &OsStr, folder: &Path, rustc: &Path) -> Result<Built,
         ));
     }
     let folder = metadata.target_directory.join("damper");
-    let output = run(command(cargo, &manifest, rustc, &folder))?;
+    let output = run(command(cargo, &manifest, rustc, &folder), &manifest)?;
     let wasm = artifact(&output.stdout, &manifest).ok_or_else(|| {
         CliError::unexpected("find what cargo made", "it told of no .wasm file of this crate's library")
     })?;
@@ -104,7 +104,7 @@ fn metadata(cargo: &OsStr, manifest: &Path) -> Result<Metadata, CliError> {
     let mut command = Command::new(cargo);
     command.args(["metadata", "--no-deps", "--format-version", "1", "--manifest-path"]).arg(manifest);
     command.current_dir(manifest.parent().unwrap_or(Path::new(".")));
-    let output = run(command)?;
+    let output = run(command, manifest)?;
     serde_json::from_slice(&output.stdout)
         .map_err(|error| CliError::unexpected("read what cargo says of the crate", error))
 }
@@ -134,7 +134,7 @@ fn of(rustc: &Path) -> String {
     format!("rustc-{digest}")
 }
 
-fn run(mut command: Command) -> Result<Output, CliError> {
+fn run(mut command: Command, manifest: &Path) -> Result<Output, CliError> {
     let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output();
     let output = output.map_err(|error| CliError::Tool {
         program: "cargo",
@@ -144,8 +144,7 @@ fn run(mut command: Command) -> Result<Output, CliError> {
     if output.status.success() {
         return Ok(output);
     }
-    let hint = "what stands above says what to do".to_owned();
-    Err(CliError::Tool { program: "cargo", status: output.status.code(), hint })
+    Err(CliError::Build { path: manifest.to_path_buf() })
 }
 
 /// The .wasm file among what cargo tells of.

@@ -34,7 +34,6 @@ pub(super) struct Board {
 struct Row {
     worker: Arc<Worker>,
     bar: ProgressBar,
-    begun: Instant,
     counts: Counts,
     /// How many had ended in this run, and when.
     samples: VecDeque<(Instant, u64)>,
@@ -89,8 +88,8 @@ impl Board {
 
 impl Row {
     fn new(screen: &Screen, worker: Arc<Worker>, width: usize) -> Self {
-        let bar = if screen.is_terminal() { screen.bars().add(ProgressBar::new(0)) } else { ProgressBar::hidden() };
-        if let Ok(style) = ProgressStyle::with_template(&format!("{{prefix:{width}}} {{bar:20}} {{wide_msg}}")) {
+        let bar = if screen.is_terminal() { screen.bars().add(ProgressBar::new(1)) } else { ProgressBar::hidden() };
+        if let Ok(style) = ProgressStyle::with_template(&format!("{{prefix:{width}}} {{bar:12}} {{wide_msg}}")) {
             bar.set_style(style);
         }
         bar.set_prefix(worker.name().to_owned());
@@ -98,7 +97,6 @@ impl Row {
         Self {
             worker,
             bar,
-            begun: now,
             counts: Counts::default(),
             samples: VecDeque::new(),
             busy: now,
@@ -142,7 +140,7 @@ impl Row {
     }
 
     /// In a watch the breaker may open and close again while we run.
-    async fn notice_breaker(&self, screen: &Screen) {
+    async fn notice_breaker(&mut self, screen: &Screen) {
         match self.worker.stopped().await {
             Ok(Some(error)) => {
                 if !self.worker.is_told_of_breaker() {
@@ -151,6 +149,7 @@ impl Row {
             }
             Ok(None) => {
                 if self.worker.forget_breaker() {
+                    self.busy = Instant::now();
                     screen.say(format!("{} goes on: its breaker is closed", self.worker.name()));
                 }
             }
@@ -214,14 +213,10 @@ impl Row {
             _ if rate > 0.0 => short(left as f64 / rate),
             _ => "?".to_owned(),
         };
+        // What matters most stands first: a narrow terminal cuts the end.
         format!(
-            "{} done, {} skipped, {} retried, {} dead, {} in flight, {left} left, {rate:.0}/s, eta {eta}, {} so far",
-            snapshot.fetched,
-            snapshot.skipped,
-            snapshot.retried,
-            snapshot.dead,
-            snapshot.in_flight,
-            short(self.begun.elapsed().as_secs_f64()),
+            "{rate:.0}/s, eta {eta}; {} done, {} skipped, {} retried, {} dead, {} in flight, {left} left",
+            snapshot.fetched, snapshot.skipped, snapshot.retried, snapshot.dead, snapshot.in_flight,
         )
     }
 }
