@@ -9,6 +9,7 @@ use damper_core::fetcher::Permits;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
+use crate::beside::Beside;
 use crate::output::Output;
 
 /// One request of a call, as `damper fetch` shows it.
@@ -33,9 +34,10 @@ pub struct RequestTrace {
 const RUNAWAY_TICKS: u32 = 10;
 
 /// One call's account.
-#[derive(Debug)]
 pub(crate) struct Call {
     pub(crate) output: Output,
+    /// What the guest waits for.
+    pub(crate) beside: Beside,
     permits: Permits,
     /// How long a request that nobody answered may still occupy the API.
     longest_answer: Duration,
@@ -77,7 +79,15 @@ impl Call {
             trace: trace.then(Vec::new),
         };
         let (ticks, is_memory_refused) = (AtomicU32::new(0), AtomicBool::new(false));
-        Arc::new(Self { output, permits, longest_answer, state: Mutex::new(state), ticks, is_memory_refused })
+        Arc::new(Self {
+            output,
+            beside: Beside::default(),
+            permits,
+            longest_answer,
+            state: Mutex::new(state),
+            ticks,
+            is_memory_refused,
+        })
     }
 
     /// Room for one request at the API: the fetch's own permit, or another if one is free.

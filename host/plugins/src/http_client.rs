@@ -4,6 +4,7 @@ mod answer;
 mod connections;
 mod exchange;
 
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -83,10 +84,11 @@ impl HttpClient {
     }
 
     async fn send_on(&self, call: &Arc<Call>, lane: &mut InFlight, request: Request) -> Answer {
+        // One future on this stack, however it is awaited.
         let timeout = request.timeout_ms.map(Duration::from_millis);
-        let sending = self.follow(call, lane, request);
+        let mut sending = pin!(self.follow(call, lane, request));
         match timeout {
-            Some(timeout) => tokio::time::timeout(timeout, sending).await.unwrap_or(Err(HttpError::TimedOut)),
+            Some(timeout) => tokio::time::timeout(timeout, sending.as_mut()).await.unwrap_or(Err(HttpError::TimedOut)),
             None => sending.await,
         }
     }

@@ -8,6 +8,7 @@
 //! What this is not: it knows no streams, no retries and no settings file, and it reads no environment.
 
 mod artifacts;
+mod beside;
 mod bindings;
 mod call;
 pub mod component_file;

@@ -3,6 +3,7 @@
 mod outcome;
 
 use std::fmt;
+use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
@@ -121,9 +122,12 @@ impl Plugin {
     /// Runs a call to its end, or until its time is over, and settles its account.
     async fn run(&self, call: &Arc<Call>, request: FetchRequest) -> (FetchReport, Vec<RequestTrace>) {
         let timeout = request.timeout;
-        // When the time is over the instance goes with its store, wherever it is.
-        let ended = tokio::time::timeout(timeout, self.call_guest(call, request)).await;
-        let outcome = ended.unwrap_or_else(|_| Err(outcome::time_over(call, timeout)));
+        let outcome = {
+            let guest = pin!(self.call_guest(call, request));
+            let ended = tokio::time::timeout(timeout, call.beside.drive(guest)).await;
+            // When the time is over the instance goes with its store, wherever it is.
+            ended.unwrap_or_else(|_| Err(outcome::time_over(call, timeout)))
+        };
         call.output.finish(&self.shared.scrubber);
         let account = call.settle();
         let outcome = match account.broken {

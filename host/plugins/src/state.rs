@@ -77,12 +77,16 @@ impl types::Host for State {}
 impl http::Host for State {
     async fn send(&mut self, request: http::Request) -> Result<http::Response, http::HttpError> {
         let _waiting = self.call.waiting();
-        self.shared.client.send(&self.call, request).await
+        let (shared, call) = (Arc::clone(&self.shared), Arc::clone(&self.call));
+        let sent = self.call.beside.run(async move { shared.client.send(&call, request).await }).await;
+        sent.unwrap_or_else(|| Err(http::HttpError::Other("the call has ended".to_owned())))
     }
 
     async fn send_all(&mut self, requests: Vec<http::Request>) -> Vec<Result<http::Response, http::HttpError>> {
         let _waiting = self.call.waiting();
-        self.shared.client.send_all(&self.call, requests).await
+        let (shared, call) = (Arc::clone(&self.shared), Arc::clone(&self.call));
+        let sent = self.call.beside.run(async move { shared.client.send_all(&call, requests).await }).await;
+        sent.unwrap_or_default()
     }
 }
 

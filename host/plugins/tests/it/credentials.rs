@@ -94,7 +94,7 @@ async fn a_payload_is_signed() {
         text(&plugin, "sign", &params).await,
         "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
     );
-    assert!(failure(&plugin, "sign", &[("credential", "key")]).await.contains("no-such-credential"));
+    assert!(failure(&plugin, "sign", &[("credential", "key")]).await.contains("NoSuchCredential"));
 }
 
 #[tokio::test]

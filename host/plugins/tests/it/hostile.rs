@@ -24,7 +24,7 @@ async fn each_misbehaviour_fails_that_fetch_and_no_other() {
     let cases: Vec<Case<'_>> = vec![
         ("loop", vec![], true, trapped.clone(), "ran for 500ms without an end"),
         ("memory", vec![], false, trapped.clone(), "more memory than limits.memory allows (16777216 bytes)"),
-        ("stack", vec![], false, trapped.clone(), "stack"),
+        ("stack", vec![], false, trapped.clone(), "call stack exhausted"),
         ("trap", vec![("message", "42")], false, trapped.clone(), "lib.rs"),
         ("exit", vec![], false, trapped, "exit code"),
         ("sleep", vec![], true, FailureKind::TimedOut, "no record within 500ms"),

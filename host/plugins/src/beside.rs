@@ -1,0 +1,89 @@
+//! Work that a guest waits for, done beside it rather than on its stack.
+//!
+//! A guest runs on a small stack of its own, and so does whatever its host functions await: the frames of an HTTP client
+//! would make every waiting guest's stack several times as large as the guest itself needs. Here a host function hands its
+//! future over, and whoever drives the guest polls that future too, on the thread's own stack.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
+use std::task::Poll;
+
+use futures::future::{BoxFuture, FutureExt};
+use tokio::sync::oneshot;
+
+/// Where a guest's host functions put what they wait for. A guest waits for one thing at a time.
+#[derive(Default)]
+pub(crate) struct Beside(Mutex<Option<BoxFuture<'static, ()>>>);
+
+impl Beside {
+    /// Hands work over and waits for its end. None where nobody drives it any more, see [`Beside::drive`].
+    pub(crate) async fn run<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Option<T> {
+        let (sender, receiver) = oneshot::channel();
+        // Nobody may wait any more: the guest is gone. (An async block would hold the work twice.)
+        let work = work.map(move |output| drop(sender.send(output)));
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(work.boxed());
+        receiver.await.ok()
+    }
+
+    /// Drives a guest, and the work that it hands over, which ends when this is dropped.
+    pub(crate) async fn drive<T>(&self, mut guest: Pin<&mut impl Future<Output = T>>) -> T {
+        let mut work: Option<BoxFuture<'static, ()>> = None;
+        poll_fn(|context| {
+            loop {
+                if let Poll::Ready(output) = guest.as_mut().poll(context) {
+                    return Poll::Ready(output);
+                }
+                if let Some(handed_over) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                    work = Some(handed_over);
+                }
+                let Some(polled) = &mut work else { return Poll::Pending };
+                if polled.as_mut().poll(context).is_pending() {
+                    return Poll::Pending;
+                }
+                // Its outcome is there: the guest goes on.
+                work = None;
+            }
+        })
+        .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn work_is_done_in_turn_while_the_guest_waits() {
+        let beside = Beside::default();
+        let guest = async {
+            let mut sum = 0;
+            for number in 1..=3 {
+                let work = async move {
+                    tokio::time::sleep(Duration::from_secs(number)).await;
+                    number
+                };
+                sum += beside.run(work).await.unwrap();
+                tokio::task::yield_now().await;
+            }
+            sum
+        };
+        assert_eq!(beside.drive(pin!(guest)).await, 6);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn work_ends_with_its_guest() {
+        let (beside, held) = (Beside::default(), Arc::new(()));
+        let mine = Arc::clone(&held);
+        let guest = beside.run(async move {
+            std::future::pending::<()>().await;
+            drop(mine);
+        });
+        assert!(tokio::time::timeout(Duration::from_secs(1), beside.drive(pin!(guest))).await.is_err());
+        assert_eq!(Arc::strong_count(&held), 1);
+    }
+}
