@@ -81,15 +81,20 @@ fn make_private(folder: &Path) -> io::Result<()> {
     fs::create_dir_all(folder)
 }
 
-/// Refuses a folder that others may write to.
+/// Refuses a folder that others may write to, or that is somebody else's.
 #[cfg(unix)]
 fn check_private(folder: &Path) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    let mode = fs::metadata(folder)?.permissions().mode();
-    if mode & 0o022 == 0 {
+    use std::os::unix::fs::MetadataExt;
+    let metadata = fs::metadata(folder)?;
+    let (mode, owner) = (metadata.mode(), metadata.uid());
+    let shown = folder.display();
+    let why = if mode & 0o022 != 0 {
+        format!("others may write to {shown}, and what is in it runs: chmod 700 it")
+    } else if owner != 0 && owner != rustix::process::geteuid().as_raw() {
+        format!("{shown} belongs to another user, and what is in it runs: name a folder of your own")
+    } else {
         return Ok(());
-    }
-    let why = format!("others may write to {}, and what is in it runs: chmod 700 it", folder.display());
+    };
     Err(io::Error::new(io::ErrorKind::PermissionDenied, why))
 }
 

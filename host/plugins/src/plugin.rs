@@ -28,8 +28,8 @@ use crate::output::{LogLine, Output};
 use crate::state::{Shared, State};
 use crate::text::Scrubber;
 
-/// What a guest may hand to the host in one call of a host function, beyond an answer's size.
-const HOSTCALL_BYTES: u64 = 16 << 20;
+/// What handing over a record costs beside its bytes.
+const HOSTCALL_SPARE_BYTES: usize = 64 << 10;
 /// The most handles that a guest may hold.
 const MAX_HANDLES: usize = 1_000;
 
@@ -165,8 +165,9 @@ impl Plugin {
         let mut store = Store::new(component.engine(), state);
         store.limiter(|state| state);
         store.set_max_component_handles(MAX_HANDLES);
-        let hostcall_bytes = self.limits.response_bytes.saturating_add(HOSTCALL_BYTES);
-        store.set_hostcall_fuel(usize::try_from(hostcall_bytes).unwrap_or(usize::MAX));
+        // What a guest hands over at a time is at most what its memory can hold, so that a record which is too large is told as
+        // that, and lists that point to the same bytes again and again are not copied for ever.
+        store.set_hostcall_fuel(memory_bytes.saturating_add(HOSTCALL_SPARE_BYTES));
         store.set_epoch_deadline(1);
         // A guest that computes gives way at each tick; the timeout around the call ends it.
         store.epoch_deadline_callback(|store| {

@@ -19,6 +19,9 @@ const MAX_NAME_BYTES: usize = 256;
 const MAX_ATTRIBUTES: usize = 64;
 const MAX_ATTRIBUTE_BYTES: usize = 16 * 1024;
 
+/// The longest time that an API may ask to be left alone; a clock can count it.
+const MAX_RETRY_AFTER: Duration = Duration::from_hours(30 * 24);
+
 /// A guest's record, within the limits and without secrets.
 pub(super) fn fetched(fetched: types::Fetched, limits: &Limits, scrubber: &Scrubber) -> Result<Fetched, Failure> {
     let types::Fetched { content_type, body, attributes, .. } = fetched;
@@ -57,7 +60,7 @@ pub(super) fn failure(failure: types::Failure, scrubber: &Scrubber) -> Failure {
     Failure {
         kind,
         message: scrubber.shown(&failure.message, MAX_MESSAGE_BYTES),
-        retry_after: failure.retry_after_ms.map(Duration::from_millis),
+        retry_after: failure.retry_after_ms.map(|ms| Duration::from_millis(ms).min(MAX_RETRY_AFTER)),
         status: failure.status,
     }
 }

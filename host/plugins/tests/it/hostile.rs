@@ -30,6 +30,13 @@ async fn each_misbehaviour_fails_that_fetch_and_no_other() {
         ("sleep", vec![], true, FailureKind::TimedOut, "no record within 500ms"),
         ("wait", vec![("url", &never)], true, FailureKind::TimedOut, "no record within 500ms"),
         ("huge", vec![], false, FailureKind::Malformed, "1048576 bytes, more than limits.response_bytes"),
+        (
+            "huge",
+            vec![("bytes", "12000000")],
+            false,
+            FailureKind::Malformed,
+            "12000000 bytes, more than limits.response_bytes",
+        ),
         ("attributes", vec![], false, FailureKind::Malformed, "10000 attributes"),
         ("forbidden-host", vec![], false, FailureKind::Rejected, "does not list it"),
     ];
@@ -104,6 +111,9 @@ async fn a_failure_arrives_as_the_guest_meant_it() {
         ("malformed", FailureKind::Malformed),
         ("odd\u{1b}", FailureKind::Other(r"odd\u{1b}".to_owned())),
     ];
+    let failure =
+        fetch(&plugin, "say", &[("kind", "throttled"), ("retry-after-ms", "18446744073709551615")]).await.unwrap_err();
+    assert_eq!(failure.retry_after, Some(Duration::from_hours(30 * 24)));
     for (kind, expected) in cases {
         let params = [("kind", kind), ("message", "why\n"), ("retry-after-ms", "1500"), ("repeat", "10000")];
         let failure = fetch(&plugin, "say", &params).await.unwrap_err();
