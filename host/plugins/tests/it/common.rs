@@ -27,9 +27,9 @@ pub(crate) static HOSTILE: LazyLock<ComponentFile> = LazyLock::new(|| {
     ComponentFile::read(&path).unwrap()
 });
 
-/// One host for all tests but those about hosts, with a folder of its own for compiled components.
+/// One host for all tests but those about hosts. What it compiles is kept for the next run.
 pub(crate) static HOST: LazyLock<PluginHost> = LazyLock::new(|| {
-    let cache = tempfile::Builder::new().prefix("damper-plugins-it-").tempdir().unwrap().keep();
+    let cache = PathBuf::from(concat!(env!("CARGO_TARGET_TMPDIR"), "/damper-plugins"));
     PluginHost::new(options(Some(cache))).unwrap()
 });
 
