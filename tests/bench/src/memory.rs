@@ -15,6 +15,8 @@ use crate::{Bench, bare_client};
 
 const IN_FLIGHT: u32 = 1_000;
 const LATENCY_MS: u32 = 20_000;
+/// Records fetched before: a pipeline does not press an API that has not answered yet.
+const FIRST: u32 = 50;
 
 /// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -29,7 +31,7 @@ pub(crate) enum Side {
 pub(crate) async fn run(bench: &Bench) -> anyhow::Result<()> {
     let mut figures = Vec::new();
     for side in ["bare", "pipeline"] {
-        let api = Api::start(&bench.demo_api, LATENCY_MS)?;
+        let api = Api::start(&bench.demo_api, 0)?;
         let output = Command::new(std::env::current_exe()?)
             .args(["--components".as_ref(), bench.components.as_os_str(), "memory-of".as_ref()])
             .args([side, &api.origin])
@@ -54,6 +56,7 @@ pub(crate) async fn one(bench: &Bench, side: Side, origin: &str) -> anyhow::Resu
     match side {
         Side::Bare => {
             let client = bare_client(IN_FLIGHT as usize)?;
+            slow_down(origin).await?;
             before = resident_kib()?;
             for number in 0..IN_FLIGHT {
                 let request = client.get(format!("{origin}/records/account-{number:05}"));
@@ -63,11 +66,14 @@ pub(crate) async fn one(bench: &Bench, side: Side, origin: &str) -> anyhow::Resu
         Side::Pipeline => {
             let (manifest, plugin) = bench.plugin("demo", IN_FLIGHT, Some(origin)).await?;
             let place = tempfile::tempdir()?;
-            let (stores, stream) = open(place.path(), &manifest, IN_FLIGHT).await?;
+            let (stores, stream) = open(place.path(), &manifest, FIRST + IN_FLIGHT).await?;
             let pipeline = Pipeline::new(manifest.clone(), Arc::new(plugin), stores);
-            let entries = stream.next_batch(&manifest.name, IN_FLIGHT).await?;
-            before = resident_kib()?;
+            let mut first = stream.next_batch(&manifest.name, FIRST + IN_FLIGHT).await?;
+            let entries = first.split_off(FIRST as usize);
             let deadline = tokio::time::Instant::now() + Duration::from_secs(900);
+            pipeline.process(first, deadline, &CancellationToken::new()).await;
+            slow_down(origin).await?;
+            before = resident_kib()?;
             tokio::spawn(async move {
                 let _place = place;
                 pipeline.process(entries, deadline, &CancellationToken::new()).await
@@ -78,6 +84,13 @@ pub(crate) async fn one(bench: &Bench, side: Side, origin: &str) -> anyhow::Resu
     println!("{:.2}", (resident_kib()? - before) / f64::from(IN_FLIGHT));
     // What is in flight need not end.
     std::process::exit(0);
+}
+
+/// From here on the API takes its time.
+async fn slow_down(origin: &str) -> anyhow::Result<()> {
+    let settings = serde_json::json!({ "latency": { "median_ms": LATENCY_MS } }).to_string();
+    bare_client(1)?.put(format!("{origin}/control")).body(settings).send().await?.error_for_status()?;
+    Ok(())
 }
 
 /// Wait until the API holds them all.
