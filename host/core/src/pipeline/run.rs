@@ -6,7 +6,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
@@ -237,7 +236,7 @@ impl<'a> Run<'a> {
         let Attempted { index, step, alarm } = tried;
         match step {
             Step::Settled { by, end } => self.settle(index, &Settled::Before { by, end }),
-            Step::NotBefore(until) => self.batch.delay(index, self.instant(until)),
+            Step::NotBefore(until) => self.batch.delay(index, self.pipeline.instant(until)),
             Step::Retry(due) => {
                 self.pipeline.progress.retrying();
                 self.batch.failed(index);
@@ -352,10 +351,5 @@ impl<'a> Run<'a> {
             self.stopped = Some(why);
         }
         self.call.stop();
-    }
-
-    fn instant(&self, timestamp: Timestamp) -> Instant {
-        let wait = timestamp.duration_since(self.call.clock().now());
-        Instant::now() + Duration::try_from(wait).unwrap_or_default()
     }
 }
