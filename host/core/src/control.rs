@@ -1,7 +1,8 @@
 //! How hard to press an API: small pure state machines. Time comes in, decisions go out; no I/O, no tokio, no clock.
 
+pub mod admission;
 pub mod brake;
-pub mod breaker;
+pub mod item;
 pub mod limiter;
 pub mod pacer;
 pub mod window;

@@ -27,7 +27,7 @@ use crate::day::Day;
 use crate::dead_letter::DeadLetter;
 use crate::item::{Identity, SequenceNumber};
 
-pub use crate::control::breaker::{Breaker, Control, OpenedBy};
+pub use crate::control::item::{Breaker, Control, OpenedBy};
 
 /// One call of `process`: it fences claims and names the sink's objects. Unique, and later owners sort later.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

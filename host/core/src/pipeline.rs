@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::WallClock;
 use crate::control::brake::Brake;
-use crate::control::breaker::{Breaker, Control};
+use crate::control::item::{Breaker, Control};
 use crate::control::limiter::{Limiter, LimiterConfig};
 use crate::day::Day;
 use crate::fetcher::Fetcher;

@@ -13,6 +13,8 @@
 
 use std::time::Duration;
 
+use crate::control::admission::BreakerReading;
+pub use crate::control::admission::{Admission, Admit, Outcome, Permit, Reading};
 use crate::control::pacer::Pacer;
 
 /// How long nothing starts after a first 429 without Retry-After; doubled by each further one until a fetch succeeds.
@@ -29,40 +31,6 @@ pub struct LimiterConfig {
     pub max_in_flight: u32,
     /// The most fetches started in a second.
     pub requests_per_second: Option<f64>,
-}
-
-/// Whether a fetch may start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Admission {
-    /// It may, now.
-    Now,
-    /// Not before this time.
-    At(Duration),
-    /// Not before one in flight has completed.
-    AfterCompletion,
-}
-
-/// A fetch that has started.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Permit {
-    /// When it started.
-    pub started: Duration,
-}
-
-/// How a fetch ended, as far as the API's health is concerned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// The API answered; that the answer was no record does not matter here.
-    Ok,
-    /// The API asked for fewer requests.
-    Throttled {
-        /// How long it asked to be left alone.
-        retry_after: Option<Duration>,
-    },
-    /// The API failed.
-    Failed,
-    /// The API did not answer in time.
-    TimedOut,
 }
 
 /// Decides when a fetch may start. One per provider and process.
@@ -88,9 +56,15 @@ impl Limiter {
         }
     }
 
-    /// May a fetch start at `now` beside `in_flight` others?
+    /// Until when nothing may start, if the gate is closed at `now`.
     #[must_use]
-    pub fn admit(&self, now: Duration, in_flight: u32) -> Admission {
+    pub fn gated_until(&self, now: Duration) -> Option<Duration> {
+        (now < self.gate).then_some(self.gate)
+    }
+}
+
+impl Admit for Limiter {
+    fn admit(&mut self, now: Duration, in_flight: u32) -> Admission {
         if in_flight >= self.max_in_flight {
             return Admission::AfterCompletion;
         }
@@ -100,21 +74,18 @@ impl Limiter {
         self.pacer.next(now).map_or(Admission::Now, Admission::At)
     }
 
-    /// A fetch started.
-    pub fn started(&mut self, now: Duration) -> Permit {
+    fn started(&mut self, now: Duration) -> Permit {
         self.pacer.started(now);
-        Permit { started: now }
+        Permit { started: now, in_flight: 0 }
     }
 
-    /// A fetch sent `requests` more than the one that [`Limiter::started`] counts; the rate makes up for them.
-    pub fn sent_more(&mut self, now: Duration, requests: u32) {
+    fn sent_more(&mut self, now: Duration, requests: u32) {
         for _ in 0..requests {
             self.pacer.started(now);
         }
     }
 
-    /// A fetch ended.
-    pub fn completed(&mut self, now: Duration, permit: Permit, outcome: Outcome) {
+    fn completed(&mut self, now: Duration, permit: Permit, outcome: Outcome) {
         match outcome {
             Outcome::Ok => self.next_pause = FIRST_PAUSE,
             Outcome::Throttled { retry_after: Some(wait) } => {
@@ -131,10 +102,16 @@ impl Limiter {
         }
     }
 
-    /// Until when nothing may start, if the gate is closed at `now`.
-    #[must_use]
-    pub fn gated_until(&self, now: Duration) -> Option<Duration> {
-        (now < self.gate).then_some(self.gate)
+    fn forgotten(&mut self, _now: Duration, _permit: Permit) {}
+
+    fn reading(&self, now: Duration) -> Reading {
+        Reading {
+            limit: self.max_in_flight,
+            breaker: BreakerReading::Closed,
+            gate: self.gated_until(now),
+            rate: None,
+            phase: "fixed",
+        }
     }
 }
 
@@ -152,7 +129,7 @@ mod tests {
 
     #[test]
     fn never_more_than_the_cap() {
-        let limiter = limiter();
+        let mut limiter = limiter();
         assert_eq!(limiter.admit(at(0), 1), Admission::Now);
         assert_eq!(limiter.admit(at(0), 2), Admission::AfterCompletion);
         assert_eq!(limiter.admit(at(0), 3), Admission::AfterCompletion);

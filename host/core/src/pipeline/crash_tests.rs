@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Pipeline, Stores};
 use crate::clock::WallClock;
-use crate::control::breaker::{Breaker, Control};
+use crate::control::item::{Breaker, Control};
 use crate::dead_letter::Reason;
 use crate::item::Entry;
 use crate::ledger::{Claim, ClaimRequest, Finish, Finished, Ledger, LedgerError, Owner, Release, SlotRequest};

@@ -10,8 +10,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use crate::control::brake::Alarm;
-use crate::control::breaker::{Breaker, OpenedBy};
-use crate::control::limiter::Admission;
+use crate::control::item::{Breaker, OpenedBy};
+use crate::control::limiter::{Admission, Admit};
 use crate::dead_letter::DeadLetter;
 use crate::ledger::{Claimed, Finish, Finished, Release};
 use crate::pipeline::Pipeline;

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Pipeline, Stores};
 use crate::clock::WallClock;
-use crate::control::breaker::{Breaker, Control, OpenedBy};
+use crate::control::item::{Breaker, Control, OpenedBy};
 use crate::dead_letter::Reason;
 use crate::fetcher::FetchRequest;
 use crate::item::{Entry, SequenceNumber};

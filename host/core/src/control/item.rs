@@ -1,4 +1,4 @@
-//! The breaker as it is kept in the control item. What opens it is seen by `brake`; an operator closes it.
+//! The control item: what all processes that work for a provider share, the breaker's truth among it.
 //!
 //! ```text
 //!             a failure that needs a person
