@@ -9,7 +9,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use crate::control::brake::{Alarm, Sign};
-use crate::control::limiter::{Admission, Admit, Outcome, Permit};
+use crate::control::limiter::{Admission, Outcome, Permit};
 use crate::day::Day;
 use crate::dead_letter::{DeadLetter, Reason};
 use crate::fetcher::{FetchReport, FetchRequest};

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::WallClock;
 use crate::control::brake::{Alarm, Brake, Sign};
-use crate::control::limiter::{Admission, Admit, Limiter, Permit};
+use crate::control::limiter::{Admission, Limiter, Permit};
 use crate::control::window::Window;
 use crate::fetcher::{Fetcher, Permits};
 use crate::item::Identity;

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::control::brake::Alarm;
 use crate::control::item::{Breaker, OpenedBy};
-use crate::control::limiter::{Admission, Admit};
+use crate::control::limiter::Admission;
 use crate::dead_letter::DeadLetter;
 use crate::ledger::{Claimed, Finish, Finished, Release};
 use crate::pipeline::Pipeline;
