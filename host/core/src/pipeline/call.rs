@@ -18,7 +18,7 @@ use crate::ledger::{Abandoned, Ledger, Owner};
 use crate::manifest::Manifest;
 use crate::pipeline::Pipeline;
 use crate::pipeline::chunks::FULL_AGE;
-use crate::pipeline::progress::Progress;
+use crate::pipeline::progress::{Progress, What};
 use crate::pipeline::slots::MARGIN;
 use crate::sink::{Recoveries, SinkError};
 
@@ -59,6 +59,8 @@ impl Turn {
     /// The fetch has sent so many requests, and ended like this; `None`: in a way that says nothing of the API.
     pub(crate) fn ended(mut self, requests: u32, outcome: Option<Outcome>) {
         let now = self.call.elapsed();
+        let latency = self.permit.map_or(Duration::ZERO, |permit| now.saturating_sub(permit.started));
+        self.call.progress().happened(What::Ended { latency, outcome });
         let mut limiter = self.call.limiter();
         limiter.sent_more(now, requests.saturating_sub(1));
         if let (Some(outcome), Some(permit)) = (outcome, self.permit) {
@@ -230,6 +232,7 @@ impl Call {
                 drop(limiter);
                 let instant = Instant::now();
                 lock(&self.starts).get_or_insert((instant, instant)).1 = instant;
+                self.progress().happened(What::Sent);
                 Ok(Turn { call: Arc::clone(self), permit: Some(permit) })
             }
             later => Err(later),
