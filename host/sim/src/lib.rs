@@ -11,6 +11,10 @@
 //!       +----------> bare: the events of one or more algorithms against one API ----> Record ----> tables, JSON, charts
 //! ```
 
+pub mod algorithm;
 pub mod api;
+pub mod bare;
+pub mod peers;
 pub mod random;
+pub mod record;
 pub mod units;
