@@ -15,6 +15,8 @@ pub mod algorithm;
 pub mod api;
 pub mod bare;
 pub mod peers;
+pub mod published;
 pub mod random;
 pub mod record;
+pub mod scenario;
 pub mod units;
