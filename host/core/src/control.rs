@@ -2,7 +2,9 @@
 
 pub mod admission;
 pub mod brake;
+pub mod governor;
 pub mod item;
 pub mod limiter;
 pub mod pacer;
+pub mod quota;
 pub mod window;

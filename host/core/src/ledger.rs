@@ -23,6 +23,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::chance::Chance;
 use crate::day::Day;
 use crate::dead_letter::DeadLetter;
 use crate::item::{Identity, SequenceNumber};
@@ -38,8 +39,14 @@ impl Owner {
     /// A new owner, unlike every other.
     #[must_use]
     pub fn unique(now: Timestamp) -> Self {
+        Self::drawn(now, &Chance::System)
+    }
+
+    /// A new owner whose name is drawn from `chance`.
+    #[must_use]
+    pub fn drawn(now: Timestamp, chance: &Chance) -> Self {
         let milliseconds = u64::try_from(now.as_millisecond()).unwrap_or_default();
-        Self(ulid::Ulid::from_parts(milliseconds, rand::random()).to_string().to_lowercase().into())
+        Self(ulid::Ulid::from_parts(milliseconds, chance.bits()).to_string().to_lowercase().into())
     }
 
     /// The owner's name.
