@@ -1,10 +1,10 @@
 //! An API as a state machine in virtual time: a call comes in, and it is known when it answers and what.
 //!
 //! ```text
-//!   call --> dark? --> over the rate? --> too many at once? --> [queue for a worker] --> [work] --> answer
-//!             |            |                  |                                           |
-//!          nothing,       429                429                          slower the more there are at once;
-//!       or 503 at once                                                  lost if the API goes dark meanwhile
+//!   call --> dark? --> shut out? --> over the rate? --> too many at once? --> [queue for a worker] --> [work] --> answer
+//!             |            |              |                    |                                         |
+//!          nothing,       429            429                  429                        slower the more there are at once;
+//!       or 503 at once                                                                 lost if the API goes dark meanwhile
 //! ```
 //!
 //! What an API is like is its [`Conditions`], and a [`Plan`] says how they change over time; since the plan is known
@@ -13,6 +13,7 @@
 
 pub mod conditions;
 pub mod plan;
+mod temper;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -23,6 +24,7 @@ use damper_core::control::admission::Outcome;
 pub use conditions::{Conditions, Outage};
 pub use plan::{Capacity, Plan};
 
+use crate::api::temper::Temper;
 use crate::random::Random;
 use crate::units::seconds;
 
@@ -52,6 +54,7 @@ pub struct Api {
     workers: BinaryHeap<Reverse<Duration>>,
     /// What is left in the token bucket, and when that was.
     tokens: Option<(f64, Duration)>,
+    temper: Temper,
     busiest: u32,
 }
 
@@ -69,6 +72,7 @@ impl Api {
             ends: BinaryHeap::new(),
             workers: BinaryHeap::new(),
             tokens: None,
+            temper: Temper::default(),
             busiest: 0,
         };
         api.staff(Duration::ZERO);
@@ -106,7 +110,11 @@ impl Api {
             Outage::Errors => return refused(Outcome::Failed),
             Outage::BlackHole => return lost,
         }
+        if self.temper.shuts_out(now) {
+            return refused(Outcome::Throttled { retry_after: None });
+        }
         if let Some(retry_after) = self.over_the_rate(now, &conditions) {
+            self.temper.refused(now, conditions.patience);
             return refused(Outcome::Throttled { retry_after });
         }
         let before = self.at_work(now);
@@ -114,6 +122,7 @@ impl Api {
             if cap.drops {
                 return lost;
             }
+            self.temper.refused(now, conditions.patience);
             return refused(Outcome::Throttled { retry_after: cap.retry_after });
         }
         let end = self.work(now, before + 1, &conditions);

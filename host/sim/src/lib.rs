@@ -14,9 +14,12 @@
 pub mod algorithm;
 pub mod api;
 pub mod bare;
+pub mod compare;
+pub mod families;
 pub mod peers;
 pub mod published;
 pub mod random;
 pub mod record;
 pub mod scenario;
+pub mod table;
 pub mod units;

@@ -29,6 +29,8 @@ pub struct Conditions {
     pub error_rate: Option<f64>,
     /// Whether it is down.
     pub outage: Option<Outage>,
+    /// How many refusals it bears before it shuts its client out.
+    pub patience: Option<Patience>,
     /// By how much everything takes longer than `latency` says; 1 where nothing is said.
     pub slowdown: Option<f64>,
 }
@@ -108,6 +110,21 @@ pub struct Contention {
     pub kappa: f64,
 }
 
+/// How an API treats who does not listen: after more than `refusals` refusals within a time it refuses everything for a while, as
+/// GitHub's secondary rate limits, Cloudflare's ban of clients that Discord refused too often, and SEC EDGAR do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Patience {
+    /// So many refusals are borne.
+    pub refusals: u32,
+    /// Within this time.
+    #[serde(deserialize_with = "duration")]
+    pub within: Duration,
+    /// For so long everything is refused after that.
+    #[serde(deserialize_with = "duration")]
+    pub shut_out: Duration,
+}
+
 /// Whether an API is down, and how.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -134,6 +151,7 @@ impl Conditions {
             contention: change.contention.or(self.contention),
             error_rate: change.error_rate.or(self.error_rate),
             outage: change.outage.or(self.outage),
+            patience: change.patience.or(self.patience),
             slowdown: change.slowdown.or(self.slowdown),
         }
     }

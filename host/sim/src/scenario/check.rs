@@ -120,6 +120,10 @@ impl Check<'_> {
             self.share("contention.sigma", Some(contention.sigma))?;
             self.above_zero("contention.kappa", Some(contention.kappa))?;
         }
+        if let Some(patience) = conditions.patience {
+            self.time("patience.within", patience.within, "more than 0ms, at most 7d")?;
+            self.time("patience.shut_out", patience.shut_out, "more than 0ms, at most 7d")?;
+        }
         self.share("error_rate", conditions.error_rate)?;
         self.above_zero("slowdown", conditions.slowdown)
     }
