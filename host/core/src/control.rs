@@ -2,6 +2,7 @@
 
 pub mod admission;
 pub mod brake;
+pub mod breaker;
 pub mod governor;
 pub mod item;
 pub mod limiter;

@@ -94,6 +94,25 @@ pub trait Ledger: Send + Sync {
     async fn update_control(&self, provider: &str, control: &Control) -> Result<bool, LedgerError>;
 }
 
+/// Change a provider's control item, as often as somebody else is quicker. `change` says whether there is something to write.
+/// Answers what was there before.
+///
+/// # Errors
+/// Where the ledger fails; then nothing was changed.
+pub async fn change_control(
+    ledger: &dyn Ledger,
+    provider: &str,
+    mut change: impl FnMut(&mut Control) -> bool + Send,
+) -> Result<Control, LedgerError> {
+    loop {
+        let before = ledger.control(provider).await?;
+        let mut control = before.clone();
+        if !change(&mut control) || ledger.update_control(provider, &control).await? {
+            return Ok(before);
+        }
+    }
+}
+
 /// A wish to own an item.
 #[derive(Debug, Clone)]
 pub struct ClaimRequest<'a> {

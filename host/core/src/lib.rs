@@ -14,6 +14,7 @@ pub mod item;
 pub mod ledger;
 pub mod manifest;
 pub mod mapping;
+pub mod operate;
 pub mod pipeline;
 pub mod record;
 pub mod sink;

@@ -29,13 +29,13 @@ use tokio_util::sync::CancellationToken;
 use crate::chance::Chance;
 use crate::clock::WallClock;
 use crate::control::brake::Brake;
-use crate::control::item::{Breaker, Control};
 use crate::control::governor::Obstacle;
+use crate::control::item::{Breaker, Control};
 use crate::control::limiter::{Admit, Limiter, LimiterConfig, Reading};
 use crate::day::Day;
 use crate::fetcher::Fetcher;
 use crate::item::Entry;
-use crate::ledger::{Ledger, LedgerError, Owner};
+use crate::ledger::{Ledger, LedgerError, Owner, change_control};
 use crate::manifest::Manifest;
 use crate::mapping::Mapping;
 use crate::pipeline::allowance::Allowance;
@@ -221,14 +221,8 @@ impl Pipeline {
         .await
     }
 
-    /// Change the control item, as often as somebody else is quicker. `change` says whether there is something to write.
-    async fn change_control(&self, mut change: impl FnMut(&mut Control) -> bool + Send) -> Result<(), LedgerError> {
-        loop {
-            let mut control = self.control().await?;
-            if !change(&mut control) || self.stores.ledger.update_control(&self.manifest.name, &control).await? {
-                return Ok(());
-            }
-        }
+    async fn change_control(&self, change: impl FnMut(&mut Control) -> bool + Send) -> Result<(), LedgerError> {
+        change_control(&*self.stores.ledger, &self.manifest.name, change).await.map(drop)
     }
 
     /// The limiter's time.

@@ -19,6 +19,7 @@
 //! Pure: the mapping's actual state and the time are passed in, a change comes out. The limiter's decisions, fetch by fetch,
 //! are not here, and neither is the breaker: its truth is the control item.
 
+mod forecast;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -27,9 +28,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::control::item::OpenedBy;
+use crate::control::item::{Breaker, Control, OpenedBy};
+use crate::control::window::Window;
 use crate::mapping::{MappingChange, MappingState};
 
+pub use forecast::{Forecast, forecast};
 pub use state::{Disabled, Governor, Pending};
 
 /// How long a batch should take: its end is a barrier, at which the slowest fetch is waited for by all slots.
@@ -76,6 +79,28 @@ pub enum Obstacle {
         /// Until when.
         until: Timestamp,
     },
+}
+
+/// What keeps an API from being called at `now`, by its control item, its window and its quota of requests a day.
+#[must_use]
+pub fn obstacle(control: &Control, window: &Window, quota: Option<u64>, now: Timestamp) -> Option<Obstacle> {
+    match control.breaker {
+        Breaker::Open { by: OpenedBy::Operator, .. } => return Some(Obstacle::Operator),
+        Breaker::Open { by: OpenedBy::Config, .. } => return Some(Obstacle::Config),
+        Breaker::Open { .. } | Breaker::Closed => {}
+    }
+    if !window.is_open(now) {
+        return Some(Obstacle::Window { until: window.opens_at(now) });
+    }
+    if control.usage.left(window.day(now), quota) == Some(0) {
+        return Some(Obstacle::Quota { until: window.day_ends(now) });
+    }
+    let gate = control.limiter.as_ref().and_then(|saved| saved.gate).filter(|gate| *gate > now);
+    match (&control.breaker, gate) {
+        (Breaker::Open { since, .. }, _) => Some(Obstacle::ApiDown { since: *since }),
+        (Breaker::Closed, Some(until)) => Some(Obstacle::Asked { until }),
+        (Breaker::Closed, None) => None,
+    }
 }
 
 /// What an invocation came to, as far as the batch size is concerned.
@@ -161,8 +186,13 @@ impl Governor {
         }
     }
 
-    /// An operator closed the breaker: feed again, with the last good batch.
+    /// An operator lets the provider go on: feed again, with the last good batch, unless it is a window or a quota that is in
+    /// the way.
     pub fn resumed(&mut self, mapping: MappingState) -> Option<MappingChange> {
+        let by = self.disabled.as_ref().map(|disabled| disabled.by);
+        if matches!(by, Some(OpenedBy::Window | OpenedBy::Quota)) {
+            return None;
+        }
         self.disabled = None;
         self.probing = false;
         (!mapping.enabled).then_some(MappingChange { batch_size: self.good_batch, enabled: Some(true) })

@@ -1,35 +1,56 @@
 //! The fast loop: how many fetches may be in flight now, and when the next may start.
 //!
-//! This limiter holds a fixed cap, keeps the requested rate, and closes a gate when the API asks to be left alone:
+//! A composition of small machines, each of which can say no:
 //!
 //! ```text
-//!              throttled: gate = now + Retry-After (else 1 s, doubling to 30 s)
-//!   OPEN ------------------------------------------------------------------------> GATED
-//!     ^                          the gate's time is over                              |
-//!     +-------------------------------------------------------------------------------+
+//!   admit:  hard cap -> breaker -> gate -> level -> stall -> learned rate -> manifest's rate -> Now
+//!              |           |         |       |        |           |               |
+//!              |        OPEN,     Retry-  at most   nothing    after Retry-    requests a
+//!              |        HALF-OPEN After   so many   comes back After           second
+//!              v
+//!        AfterCompletion, or At the time when it is worth asking again
+//!
+//!   completed:  Retry-After -> gate, rate | 429 -> level | failures -> breaker, level | latency -> level
 //! ```
 //!
-//! Time is a `Duration` since an epoch that the caller chooses and keeps.
+//! - [`level`]: the experiments that find how many the API bears; START, HOLD, RAMP, UP, CONFIRM, DOWN, RELIEF
+//! - [`latency`], [`errors`]: what it goes by
+//! - [`retry_after`]: the gate and the learned rate
+//! - [`stall`]: stop while nothing comes back
+//! - [`crate::control::breaker`]: keep away from an API that only fails
+//! - [`crate::control::pacer`]: keep a rate
+//!
+//! It is pure and takes the same decisions from the same events; [`Limiter::snapshot`] holds all of its state, so that a
+//! process that starts goes on where another stopped. Time is a `Duration` since an epoch that the caller chooses and keeps.
+
+mod errors;
+mod latency;
+mod level;
+mod retry_after;
+mod stall;
 
 use std::time::Duration;
 
-use crate::control::admission::BreakerReading;
-pub use crate::control::admission::{Admission, Admit, Outcome, Permit, Reading};
-use crate::control::pacer::Pacer;
+use serde::{Deserialize, Serialize};
 
-/// How long nothing starts after a first 429 without Retry-After; doubled by each further one until a fetch succeeds.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// The longest pause without Retry-After.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+pub use crate::control::admission::{Admission, Admit, Outcome, Permit, Reading};
+use crate::control::breaker::{Breaker, Heard, Passage};
+use crate::control::pacer::Pacer;
+use level::{End, Level};
+use retry_after::RetryAfter;
+use stall::Stall;
+
 /// The longest Retry-After that is believed; a longer one is cut to this.
 pub(crate) const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(24 * 3600);
+/// When to ask again where nothing may ever start: the hard cap is none.
+const NEVER: Duration = Duration::from_secs(3600);
 
 /// What a limiter must keep to.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LimiterConfig {
     /// The most requests in flight.
     pub max_in_flight: u32,
-    /// The most fetches started in a second.
+    /// The most requests sent in a second.
     pub requests_per_second: Option<f64>,
 }
 
@@ -37,137 +58,201 @@ pub struct LimiterConfig {
 #[derive(Debug, Clone)]
 pub struct Limiter {
     max_in_flight: u32,
+    requests_per_second: Option<f64>,
+    state: State,
+}
+
+/// All that a limiter knows, to be kept and given to [`Limiter::restore`]. Instants in it are of the limiter's epoch.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Snapshot(State);
+
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct State {
+    /// Beside how many others the last fetch was admitted.
+    beside: u32,
+    breaker: Breaker,
+    level: Level,
+    retry_after: RetryAfter,
+    stall: Stall,
+    /// Keeps the manifest's rate.
     pacer: Pacer,
-    gate: Duration,
-    gate_set: Duration,
-    next_pause: Duration,
 }
 
 impl Limiter {
-    /// A limiter with an open gate.
+    /// A limiter that knows nothing of the API yet.
     #[must_use]
     pub fn new(config: LimiterConfig) -> Self {
-        Self {
-            max_in_flight: config.max_in_flight,
-            pacer: Pacer::new(config.requests_per_second),
-            gate: Duration::ZERO,
-            gate_set: Duration::ZERO,
-            next_pause: FIRST_PAUSE,
+        Self::restore(config, Snapshot::default())
+    }
+
+    /// A limiter that goes on where another one was; the configuration may have changed since.
+    #[must_use]
+    pub fn restore(config: LimiterConfig, snapshot: Snapshot) -> Self {
+        let LimiterConfig { max_in_flight, requests_per_second } = config;
+        let Snapshot(mut state) = snapshot;
+        state.level = state.level.under(max_in_flight);
+        state.retry_after = state.retry_after.repaired();
+        state.pacer.set_rate(requests_per_second);
+        Self { max_in_flight, requests_per_second, state }
+    }
+
+    /// All that it knows.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot(self.state.clone())
+    }
+
+    /// See [`Admit::admit`]. Asked again after any completion, and at the time that an `At` names.
+    pub fn admit(&mut self, now: Duration, in_flight: u32) -> Admission {
+        self.state.beside = in_flight;
+        if in_flight >= self.max_in_flight {
+            return if in_flight == 0 { Admission::At(now.saturating_add(NEVER)) } else { Admission::AfterCompletion };
+        }
+        let state = &mut self.state;
+        let passage = state.breaker.ask(now, in_flight);
+        if let Passage::NotBefore(until) = passage {
+            return Admission::At(until);
+        }
+        if let Some(gate) = state.retry_after.gate(now) {
+            return Admission::At(gate);
+        }
+        match passage {
+            Passage::Free => {
+                if let Some(later) = state.admit_freely(now, in_flight) {
+                    return later;
+                }
+            }
+            Passage::AfterProbe => return Admission::AfterCompletion,
+            Passage::Probe | Passage::NotBefore(_) => {}
+        }
+        state.pacer.next(now).map_or(Admission::Now, Admission::At)
+    }
+
+    /// See [`Admit::started`].
+    pub fn started(&mut self, now: Duration) -> Permit {
+        let state = &mut self.state;
+        state.breaker.started(now);
+        state.stall.started(now, state.beside == 0);
+        state.retry_after.started(now);
+        state.pacer.started(now);
+        Permit { started: now, in_flight: state.beside.saturating_add(1) }
+    }
+
+    /// See [`Admit::sent_more`]. A learned rate is one of fetches and needs no making up.
+    pub fn sent_more(&mut self, now: Duration, requests: u32) {
+        self.state.pacer.started_more(now, requests);
+    }
+
+    /// See [`Admit::completed`].
+    pub fn completed(&mut self, now: Duration, permit: Permit, outcome: Outcome) {
+        let state = &mut self.state;
+        state.stall.ended(now);
+        if let Outcome::Throttled { retry_after: Some(wait) } = outcome {
+            state.retry_after.close_gate(now, wait);
+        }
+        // While it is closed, a 429 is the answer of an API that works.
+        let well = match outcome {
+            Outcome::Ok => true,
+            Outcome::Throttled { .. } => state.breaker.is_closed(),
+            Outcome::Failed | Outcome::TimedOut => false,
+        };
+        match state.breaker.ended(now, permit, well) {
+            Heard::Passed => state.learn(now, permit, outcome),
+            Heard::Nothing => {}
+            Heard::Closed => state.level.restart(now),
         }
     }
 
-    /// Until when nothing may start, if the gate is closed at `now`.
+    /// See [`Admit::forgotten`].
+    pub fn forgotten(&mut self, now: Duration, permit: Permit) {
+        self.state.stall.ended(now);
+        self.state.breaker.forgotten(permit);
+    }
+
+    /// See [`Admit::reading`].
     #[must_use]
-    pub fn gated_until(&self, now: Duration) -> Option<Duration> {
-        (now < self.gate).then_some(self.gate)
+    pub fn reading(&self, now: Duration) -> Reading {
+        use crate::control::admission::BreakerReading as Breaker;
+
+        let state = &self.state;
+        let breaker = state.breaker.reading();
+        let (limit, phase) = match breaker {
+            Breaker::Closed => (state.level.limit(), state.level.name()),
+            Breaker::Open { .. } => (0, "open"),
+            Breaker::HalfOpen { .. } => (1, "half-open"),
+        };
+        let rate = match (state.retry_after.rate(), self.requests_per_second) {
+            (Some(learned), Some(demanded)) => Some(learned.min(demanded)),
+            (learned, demanded) => learned.or(demanded),
+        };
+        Reading { limit, breaker, gate: state.retry_after.gate(now), rate, phase }
+    }
+}
+
+impl State {
+    /// What there is to say beside the hard cap, the gate and the manifest's rate, where the breaker is closed. `None`: nothing.
+    fn admit_freely(&mut self, now: Duration, in_flight: u32) -> Option<Admission> {
+        self.level.advance(now, self.is_paced());
+        self.retry_after.advance(now);
+        if in_flight >= self.level.limit() {
+            self.level.had_to_wait();
+            return Some(Admission::AfterCompletion);
+        }
+        self.stall.until(now, in_flight).or_else(|| self.retry_after.next(now)).map(Admission::At)
+    }
+
+    /// Learn from an end that the breaker let pass.
+    fn learn(&mut self, now: Duration, permit: Permit, outcome: Outcome) {
+        let end = match outcome {
+            Outcome::Ok => End::Good,
+            Outcome::Throttled { retry_after: None } => End::Overload,
+            Outcome::Throttled { retry_after: Some(_) } => End::OverRate,
+            Outcome::Failed | Outcome::TimedOut => End::Failed,
+        };
+        match end {
+            End::Good => self.retry_after.good(),
+            End::OverRate => self.retry_after.learn(now, permit.started),
+            End::Overload | End::Failed => {}
+        }
+        let paced = self.is_paced();
+        if self.level.ended(now, permit, end, paced) {
+            self.level.outage();
+            self.breaker.trip(now);
+        }
+    }
+
+    fn is_paced(&self) -> bool {
+        self.retry_after.rate().is_some()
     }
 }
 
 impl Admit for Limiter {
     fn admit(&mut self, now: Duration, in_flight: u32) -> Admission {
-        if in_flight >= self.max_in_flight {
-            return Admission::AfterCompletion;
-        }
-        if now < self.gate {
-            return Admission::At(self.gate);
-        }
-        self.pacer.next(now).map_or(Admission::Now, Admission::At)
+        Self::admit(self, now, in_flight)
     }
 
     fn started(&mut self, now: Duration) -> Permit {
-        self.pacer.started(now);
-        Permit { started: now, in_flight: 0 }
+        Self::started(self, now)
     }
 
     fn sent_more(&mut self, now: Duration, requests: u32) {
-        for _ in 0..requests {
-            self.pacer.started(now);
-        }
+        Self::sent_more(self, now, requests);
     }
 
     fn completed(&mut self, now: Duration, permit: Permit, outcome: Outcome) {
-        match outcome {
-            Outcome::Ok => self.next_pause = FIRST_PAUSE,
-            Outcome::Throttled { retry_after: Some(wait) } => {
-                self.gate = self.gate.max(now.saturating_add(wait.min(LONGEST_RETRY_AFTER)));
-                self.gate_set = now;
-            }
-            // Fetches that were in flight when the gate closed say nothing new.
-            Outcome::Throttled { retry_after: None } if permit.started >= self.gate_set => {
-                self.gate = self.gate.max(now.saturating_add(self.next_pause));
-                self.gate_set = now;
-                self.next_pause = (self.next_pause * 2).min(LONGEST_PAUSE);
-            }
-            Outcome::Throttled { retry_after: None } | Outcome::Failed | Outcome::TimedOut => {}
-        }
+        Self::completed(self, now, permit, outcome);
     }
 
-    fn forgotten(&mut self, _now: Duration, _permit: Permit) {}
+    fn forgotten(&mut self, now: Duration, permit: Permit) {
+        Self::forgotten(self, now, permit);
+    }
 
     fn reading(&self, now: Duration) -> Reading {
-        Reading {
-            limit: self.max_in_flight,
-            breaker: BreakerReading::Closed,
-            gate: self.gated_until(now),
-            rate: None,
-            phase: "fixed",
-        }
+        Self::reading(self, now)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const fn at(milliseconds: u64) -> Duration {
-        Duration::from_millis(milliseconds)
-    }
-
-    fn limiter() -> Limiter {
-        Limiter::new(LimiterConfig { max_in_flight: 2, requests_per_second: None })
-    }
-
-    #[test]
-    fn never_more_than_the_cap() {
-        let mut limiter = limiter();
-        assert_eq!(limiter.admit(at(0), 1), Admission::Now);
-        assert_eq!(limiter.admit(at(0), 2), Admission::AfterCompletion);
-        assert_eq!(limiter.admit(at(0), 3), Admission::AfterCompletion);
-    }
-
-    #[test]
-    fn nothing_starts_before_retry_after() {
-        let mut limiter = limiter();
-        let permit = limiter.started(at(0));
-        limiter.completed(at(100), permit, Outcome::Throttled { retry_after: Some(at(5_000)) });
-        assert_eq!(limiter.admit(at(5_099), 0), Admission::At(at(5_100)));
-        assert_eq!(limiter.admit(at(5_100), 0), Admission::Now);
-    }
-
-    #[test]
-    fn a_shorter_retry_after_does_not_open_the_gate_early() {
-        let mut limiter = limiter();
-        let (first, second) = (limiter.started(at(0)), limiter.started(at(0)));
-        limiter.completed(at(10), first, Outcome::Throttled { retry_after: Some(at(9_000)) });
-        limiter.completed(at(20), second, Outcome::Throttled { retry_after: Some(at(1_000)) });
-        assert_eq!(limiter.gated_until(at(8_000)), Some(at(9_010)));
-    }
-
-    #[test]
-    fn pauses_without_retry_after_double_until_a_success() {
-        let mut limiter = limiter();
-        let throttled = Outcome::Throttled { retry_after: None };
-        let (first, beside) = (limiter.started(at(0)), limiter.started(at(0)));
-        limiter.completed(at(10), first, throttled);
-        limiter.completed(at(20), beside, throttled);
-        assert_eq!(limiter.gated_until(at(20)), Some(at(1_010)), "the one beside it says nothing new");
-        let next = limiter.started(at(1_010));
-        limiter.completed(at(1_020), next, throttled);
-        assert_eq!(limiter.gated_until(at(1_020)), Some(at(3_020)));
-        let good = limiter.started(at(3_020));
-        limiter.completed(at(3_030), good, Outcome::Ok);
-        let last = limiter.started(at(3_040));
-        limiter.completed(at(3_050), last, throttled);
-        assert_eq!(limiter.gated_until(at(3_050)), Some(at(4_050)));
-    }
-}
+mod tests;

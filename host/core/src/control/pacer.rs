@@ -5,16 +5,21 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// Spaces request starts by one slot of `1 / rate` each.
 ///
 /// Over any stretch of length `T` at a constant rate, never more than `rate * T + 1` requests start, given that the caller
 /// starts none before [`Pacer::next`] allows it. Instants are `Duration`s since an epoch that the caller chooses and keeps.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Pacer {
     /// The least time between two starts; zero where no rate is set.
     slot: Duration,
     /// When the latest start's slot began.
     latest: Option<Duration>,
+    /// Whether a start that came late makes the next one due sooner, by one slot at most.
+    makes_up: bool,
 }
 
 impl Pacer {
@@ -22,7 +27,14 @@ impl Pacer {
     /// one request and then none (manifests allow no such rate, and to stop is the safe mistake).
     #[must_use]
     pub fn new(requests_per_second: Option<f64>) -> Self {
-        Self { slot: slot(requests_per_second), latest: None }
+        Self { slot: slot(requests_per_second), latest: None, makes_up: false }
+    }
+
+    /// The same, but lateness of up to a slot is made up for: then the rate is kept in the mean however late the caller looks,
+    /// and now and then two start together. For a rate that was learned rather than demanded.
+    #[must_use]
+    pub fn making_up(requests_per_second: f64) -> Self {
+        Self { slot: slot(Some(requests_per_second)), latest: None, makes_up: true }
     }
 
     /// When the next request may start: `None` is now, `Some(instant)` is not before that instant, which is after `now`.
@@ -34,7 +46,21 @@ impl Pacer {
     /// Notes that a request started at `now`. One that started too early takes the next free slot, so that those after it
     /// make up for it.
     pub fn started(&mut self, now: Duration) {
-        self.latest = Some(self.free_at().map_or(now, |free| free.max(now)));
+        let earliest = if self.makes_up { now.saturating_sub(self.slot) } else { now };
+        self.latest = Some(self.free_at().map_or(earliest, |free| free.max(earliest)));
+    }
+
+    /// Notes that `requests` started at `now` beyond those that were asked for. They take the next free slots.
+    pub fn started_more(&mut self, now: Duration, requests: u32) {
+        let Some(others) = requests.checked_sub(1) else { return };
+        self.started(now);
+        self.latest = self.latest.map(|latest| latest.saturating_add(self.slot.saturating_mul(others)));
+    }
+
+    /// Nothing starts before this, and nothing makes up for that.
+    pub fn not_before(&mut self, instant: Duration) {
+        let latest = instant.saturating_sub(self.slot);
+        self.latest = Some(self.latest.map_or(latest, |before| before.max(latest)));
     }
 
     /// Changes the rate from the latest start on: a lower rate also holds back the request that waits now, a higher one lets
@@ -84,6 +110,44 @@ mod tests {
         pacer.started(seconds(0.0));
         pacer.started(seconds(3600.0));
         assert!(pacer.next(seconds(3600.5)).is_some());
+    }
+
+    #[test]
+    fn a_pacer_that_makes_up_keeps_its_rate_for_a_caller_that_is_always_late() {
+        let mut pacer = Pacer::making_up(100.0);
+        let (mut now, mut starts) = (seconds(0.0), 0);
+        while now < seconds(10.0) {
+            // The caller looks every 7 ms.
+            now += seconds(0.007);
+            while pacer.next(now).is_none() {
+                pacer.started(now);
+                starts += 1;
+            }
+        }
+        assert!((998..=1_002).contains(&starts), "{starts}");
+    }
+
+    #[test]
+    fn what_is_held_back_is_not_made_up_for() {
+        let mut pacer = Pacer::making_up(1.0);
+        pacer.started(seconds(0.0));
+        pacer.not_before(seconds(100.0));
+        assert!(pacer.next(seconds(99.9)).is_some());
+        pacer.started(seconds(100.0));
+        assert!(pacer.next(seconds(100.9)).is_some());
+    }
+
+    #[test]
+    fn many_more_requests_take_their_slots_at_once() {
+        let mut pacer = Pacer::new(Some(1.0));
+        pacer.started(seconds(0.0));
+        pacer.started_more(seconds(0.0), 0);
+        assert_eq!(pacer.next(seconds(1.1)), None);
+        pacer.started_more(seconds(0.0), 3);
+        assert!(pacer.next(seconds(3.9)).is_some());
+        assert_eq!(pacer.next(seconds(4.1)), None);
+        pacer.started_more(seconds(0.0), u32::MAX);
+        assert!(pacer.next(seconds(4e9)).is_some());
     }
 
     #[test]

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::control::governor::{Bounds, Invocation, Obstacle};
-use crate::control::item::{Breaker, Control, OpenedBy, SavedLimiter};
 use crate::control::admission::BreakerReading;
+use crate::control::governor::{Bounds, Invocation, Obstacle, obstacle};
+use crate::control::item::{Breaker, Control, OpenedBy, SavedLimiter};
 use crate::ledger::LedgerError;
+use crate::manifest::Manifest;
 use crate::mapping::{MappingChange, MappingError, MappingState};
 use crate::pipeline::Pipeline;
 use crate::pipeline::allowance::Unspent;
@@ -40,25 +41,8 @@ impl Pipeline {
     /// What keeps the API from being called, or batches from being worth delivering.
     #[must_use]
     pub fn obstacle(&self, control: &Control) -> Option<Obstacle> {
-        let now = self.stores.clock.now();
-        let window = &self.manifest.window;
-        match control.breaker {
-            Breaker::Open { by: OpenedBy::Operator, .. } => return Some(Obstacle::Operator),
-            Breaker::Open { by: OpenedBy::Config, .. } => return Some(Obstacle::Config),
-            Breaker::Open { .. } | Breaker::Closed => {}
-        }
-        if !window.is_open(now) {
-            return Some(Obstacle::Window { until: window.opens_at(now) });
-        }
-        if control.usage.left(window.day(now), self.manifest.limits.daily_quota) == Some(0) {
-            return Some(Obstacle::Quota { until: window.day_ends(now) });
-        }
-        let gate = control.limiter.as_ref().and_then(|saved| saved.gate).filter(|gate| *gate > now);
-        match (&control.breaker, gate) {
-            (Breaker::Open { since, .. }, _) => Some(Obstacle::ApiDown { since: *since }),
-            (Breaker::Closed, Some(until)) => Some(Obstacle::Asked { until }),
-            (Breaker::Closed, None) => None,
-        }
+        let Manifest { window, limits, .. } = &self.manifest;
+        obstacle(control, window, limits.daily_quota, self.stores.clock.now())
     }
 
     /// A scheduled tick: see whether the mapping is to be enabled or disabled. Answers what was changed.
@@ -110,7 +94,9 @@ impl Pipeline {
             BreakerReading::Open { since, .. } | BreakerReading::HalfOpen { since } => Some(self.timestamp(since)),
         };
         match since {
-            Some(since) => tracing::warn!(provider = self.manifest.name, %since, failure, "the API fails: the breaker opens"),
+            Some(since) => {
+                tracing::warn!(provider = self.manifest.name, %since, failure, "the API fails: the breaker opens")
+            }
             None => tracing::info!(provider = self.manifest.name, "the API works again: the breaker closes"),
         }
         self.change_control(|control| {
@@ -182,7 +168,10 @@ impl Pipeline {
         if *known != Some(saved.at) {
             *known = Some(saved.at);
             if !self.limiter().load(&saved.state) {
-                tracing::warn!(provider = self.manifest.name, "what was kept of the limiter cannot be read: it learns anew");
+                tracing::warn!(
+                    provider = self.manifest.name,
+                    "what was kept of the limiter cannot be read: it learns anew"
+                );
             }
         }
     }

@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
-use crate::control::brake::{Alarm, Sign};
 use crate::control::admission::{Admission, Outcome};
+use crate::control::brake::{Alarm, Sign};
 use crate::day::Day;
 use crate::dead_letter::{DeadLetter, Reason};
 use crate::fetcher::{FetchReport, FetchRequest};

@@ -9,8 +9,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::WallClock;
-use crate::control::brake::{Alarm, Brake, Sign};
 use crate::control::admission::{Admission, Admit, BreakerReading, Outcome, Permit, Reading};
+use crate::control::brake::{Alarm, Brake, Sign};
 use crate::control::window::Window;
 use crate::fetcher::{Fetcher, Permits};
 use crate::item::Identity;

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::control::admission::BreakerReading;
 use crate::control::governor::LONG;
 use crate::control::item::{Breaker, Control, OpenedBy};
-use crate::control::admission::BreakerReading;
 use crate::pipeline::batch::{Batch, WorkIndex};
 
 /// One call's probes.

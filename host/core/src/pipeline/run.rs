@@ -9,14 +9,13 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-use crate::control::brake::Alarm;
-use crate::control::item::{Breaker, Control, OpenedBy};
-use crate::control::governor::Invocation;
 use crate::control::admission::Admission;
+use crate::control::brake::Alarm;
+use crate::control::governor::Invocation;
+use crate::control::item::{Breaker, Control, OpenedBy};
 use crate::dead_letter::DeadLetter;
 use crate::ledger::{Claimed, Finish, Finished, Release};
 use crate::pipeline::adapt::Learned;
-use crate::pipeline::{Gate, Pipeline};
 use crate::pipeline::allowance::Allowance;
 use crate::pipeline::attempt::{Attempted, Step, attempt};
 use crate::pipeline::batch::{Batch, Settled, WorkIndex};
@@ -26,6 +25,7 @@ use crate::pipeline::flush::{FlushFailure, Flushed, flush};
 use crate::pipeline::probes::Probes;
 use crate::pipeline::report::{End, Report, Stopped};
 use crate::pipeline::slots::Slots;
+use crate::pipeline::{Gate, Pipeline};
 use crate::sink::SinkError;
 
 /// What a call needs at its end, after the last fetch: a flush, the finishes, the report.

@@ -3,8 +3,7 @@ use proptest::prelude::*;
 use super::*;
 
 const BOUNDS: Bounds = Bounds { limit: 8, max_batch: 10_000 };
-const FAST: Invocation =
-    Invocation { ok: 1_000, launching: Duration::from_secs(100), tail: Duration::from_secs(1) };
+const FAST: Invocation = Invocation { ok: 1_000, launching: Duration::from_secs(100), tail: Duration::from_secs(1) };
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + seconds).unwrap()

@@ -1,0 +1,271 @@
+//! The breaker: keeps everybody away from an API that only fails, and tries it now and then until it works again.
+//!
+//! ```text
+//!            an outage is seen                        the pause is over
+//!   CLOSED --------------------> OPEN (1 s ... 30 s) -------------------> HALF-OPEN
+//!     ^                            ^                                       |  |
+//!     |                            +---------------------------------------+  |
+//!     |                              a probe fails: the pause doubles         |
+//!     +-----------------------------------------------------------------------+
+//!                          three probes in a row succeed
+//! ```
+//!
+//! In HALF-OPEN one fetch at a time is let through, the probe. What was sent before says nothing of the API as it is now.
+//! Pure: it knows neither what an outage looks like (`limiter::errors` does) nor how many may be in flight afterwards.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::control::admission::{BreakerReading, Permit};
+
+/// The first pause of an outage.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// The longest pause of an outage.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// So many probes in a row have to succeed.
+const GOOD_PROBES: u32 = 3;
+/// A probe that nobody has reported after this time never will be: whoever sent it is gone. Above any manifest's timeout.
+const PROBE_IS_LOST: Duration = Duration::from_secs(15 * 60);
+
+/// Closed, open or half-open.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "kebab-case")]
+pub enum Breaker {
+    /// Fetches may start.
+    Closed {
+        /// Since when, if it was ever open.
+        #[serde(default)]
+        since: Option<Duration>,
+    },
+    /// None may start.
+    Open {
+        /// Since when the API has been failing.
+        since: Duration,
+        /// When a probe may start.
+        until: Duration,
+        /// How long this pause is.
+        pause: Duration,
+    },
+    /// One at a time may start.
+    HalfOpen {
+        /// Since when the API has been failing.
+        since: Duration,
+        /// How long the last pause was.
+        pause: Duration,
+        /// How many probes have succeeded in a row.
+        #[serde(default)]
+        good: u32,
+        /// When the probe in flight started.
+        #[serde(default)]
+        probe: Option<Duration>,
+    },
+}
+
+/// Whether a fetch may start, as far as the breaker goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Passage {
+    /// It may.
+    Free,
+    /// It may, alone, as the probe.
+    Probe,
+    /// A probe is in flight.
+    AfterProbe,
+    /// Not before this time.
+    NotBefore(Duration),
+}
+
+/// What a fetch that ended means to the breaker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Heard {
+    /// The breaker is closed: the end is for others to judge.
+    Passed,
+    /// The end changes nothing.
+    Nothing,
+    /// It was the last good probe: the breaker has just closed.
+    Closed,
+}
+
+impl Default for Breaker {
+    fn default() -> Self {
+        Self::Closed { since: None }
+    }
+}
+
+impl Breaker {
+    /// Whether a fetch may start at `now` beside `in_flight` others. With none in flight a probe that is still expected is
+    /// lost, whatever became of it.
+    pub fn ask(&mut self, now: Duration, in_flight: u32) -> Passage {
+        if let Self::Open { since, until, pause } = *self {
+            if now < until {
+                return Passage::NotBefore(until);
+            }
+            *self = Self::HalfOpen { since, pause, good: 0, probe: None };
+        }
+        match self {
+            Self::HalfOpen { probe: Some(started), .. }
+                if in_flight > 0 && now.saturating_sub(*started) < PROBE_IS_LOST =>
+            {
+                Passage::AfterProbe
+            }
+            Self::HalfOpen { probe, .. } => {
+                *probe = None;
+                Passage::Probe
+            }
+            Self::Closed { .. } | Self::Open { .. } => Passage::Free,
+        }
+    }
+
+    /// A fetch has started.
+    pub fn started(&mut self, now: Duration) {
+        if let Self::HalfOpen { probe, .. } = self {
+            *probe = Some(now);
+        }
+    }
+
+    /// A fetch has ended, well or not.
+    pub fn ended(&mut self, now: Duration, permit: Permit, well: bool) -> Heard {
+        match self {
+            // What was sent before the outage ended says nothing of the API as it is now.
+            Self::Closed { since } if !well && since.is_some_and(|since| permit.started < since) => Heard::Nothing,
+            Self::Closed { .. } => Heard::Passed,
+            Self::HalfOpen { good, probe, .. } if *probe == Some(permit.started) && well => {
+                *probe = None;
+                *good += 1;
+                if *good < GOOD_PROBES {
+                    return Heard::Nothing;
+                }
+                *self = Self::Closed { since: Some(now) };
+                Heard::Closed
+            }
+            Self::HalfOpen { probe, .. } if *probe == Some(permit.started) => {
+                self.trip(now);
+                Heard::Nothing
+            }
+            Self::HalfOpen { .. } | Self::Open { .. } => Heard::Nothing,
+        }
+    }
+
+    /// A fetch has ended in a way that says nothing: if it was the probe, another may be sent.
+    pub fn forgotten(&mut self, permit: Permit) {
+        if let Self::HalfOpen { probe, .. } = self
+            && *probe == Some(permit.started)
+        {
+            *probe = None;
+        }
+    }
+
+    /// Open, or stay open for twice as long.
+    pub fn trip(&mut self, now: Duration) {
+        let (since, pause) = match *self {
+            Self::Closed { .. } => (now, FIRST_PAUSE),
+            Self::HalfOpen { since, pause, .. } => (since, (pause * 2).min(LONGEST_PAUSE)),
+            Self::Open { since, pause, .. } => (since, pause),
+        };
+        *self = Self::Open { since, until: now.saturating_add(pause), pause };
+    }
+
+    /// Whether fetches may start freely.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        matches!(self, Self::Closed { .. })
+    }
+
+    /// What it would say of itself.
+    #[must_use]
+    pub fn reading(&self) -> BreakerReading {
+        match *self {
+            Self::Closed { .. } => BreakerReading::Closed,
+            Self::Open { since, until, .. } => BreakerReading::Open { since, until },
+            Self::HalfOpen { since, .. } => BreakerReading::HalfOpen { since },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn at(milliseconds: u64) -> Duration {
+        Duration::from_millis(milliseconds)
+    }
+
+    fn permit(milliseconds: u64) -> Permit {
+        Permit { started: at(milliseconds), in_flight: 1 }
+    }
+
+    /// A breaker that tripped at 0 and has just let its first probe start, at 1 s.
+    fn probing() -> Breaker {
+        let mut breaker = Breaker::default();
+        breaker.trip(at(0));
+        assert_eq!(breaker.ask(at(999), 5), Passage::NotBefore(at(1_000)));
+        assert_eq!(breaker.ask(at(1_000), 5), Passage::Probe);
+        breaker.started(at(1_000));
+        breaker
+    }
+
+    #[test]
+    fn one_probe_at_a_time() {
+        let mut breaker = probing();
+        assert_eq!(breaker.ask(at(1_500), 1), Passage::AfterProbe);
+        assert_eq!(breaker.ended(at(1_600), permit(1_000), true), Heard::Nothing);
+        assert_eq!(breaker.ask(at(1_600), 0), Passage::Probe);
+    }
+
+    #[test]
+    fn three_good_probes_close_it() {
+        let mut breaker = probing();
+        for (number, started) in [1_000, 2_000, 3_000].into_iter().enumerate() {
+            breaker.ask(at(started), 0);
+            breaker.started(at(started));
+            let heard = breaker.ended(at(started + 100), permit(started), true);
+            assert_eq!(heard, if number == 2 { Heard::Closed } else { Heard::Nothing });
+        }
+        assert!(breaker.is_closed());
+    }
+
+    #[test]
+    fn a_failed_probe_doubles_the_pause_up_to_half_a_minute() {
+        let mut breaker = probing();
+        let mut now = at(1_000);
+        for seconds in [2, 4, 8, 16, 30, 30] {
+            breaker.ended(now, Permit { started: now, in_flight: 1 }, false);
+            let until = now + Duration::from_secs(seconds);
+            assert_eq!(breaker.reading(), BreakerReading::Open { since: at(0), until });
+            now = until;
+            assert_eq!(breaker.ask(now, 0), Passage::Probe);
+            breaker.started(now);
+        }
+    }
+
+    #[test]
+    fn what_was_sent_before_the_outage_neither_closes_nor_opens_it() {
+        let mut breaker = probing();
+        for well in [true, true, true, false] {
+            assert_eq!(breaker.ended(at(1_100), permit(0), well), Heard::Nothing);
+        }
+        assert_eq!(breaker.reading(), BreakerReading::HalfOpen { since: at(0) });
+        assert_eq!(breaker.ask(at(1_200), 1), Passage::AfterProbe, "the probe is still out");
+    }
+
+    #[test]
+    fn a_forgotten_or_lost_probe_makes_room_for_another() {
+        let mut breaker = probing();
+        breaker.forgotten(permit(0));
+        assert_eq!(breaker.ask(at(1_500), 1), Passage::AfterProbe);
+        breaker.forgotten(permit(1_000));
+        assert_eq!(breaker.ask(at(1_500), 1), Passage::Probe);
+        breaker.started(at(1_500));
+        assert_eq!(breaker.ask(at(2_000), 0), Passage::Probe, "nothing is in flight");
+        breaker.started(at(2_000));
+        assert_eq!(breaker.ask(at(2_000) + PROBE_IS_LOST, 3), Passage::Probe);
+    }
+
+    #[test]
+    fn failures_of_before_the_closing_are_not_the_apis_of_today() {
+        let mut breaker = Breaker::Closed { since: Some(at(5_000)) };
+        assert_eq!(breaker.ended(at(6_000), permit(4_000), false), Heard::Nothing);
+        assert_eq!(breaker.ended(at(6_000), permit(4_000), true), Heard::Passed);
+        assert_eq!(breaker.ended(at(6_000), permit(5_000), false), Heard::Passed);
+    }
+}

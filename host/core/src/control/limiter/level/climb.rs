@@ -1,0 +1,141 @@
+//! RAMP and UP: raise the level a little at a time, then measure whether more in flight bring more.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Level, Phase};
+use crate::control::limiter::latency::{FEWEST_SAMPLES, Sample};
+
+/// The shortest and the longest time from one look up to the next.
+const SHORTEST_INTERVAL: Duration = Duration::from_secs(4);
+const LONGEST_INTERVAL: Duration = Duration::from_secs(30);
+/// The largest and the smallest step, as a share of the level.
+const LARGEST_STEP: f64 = 0.25;
+const SMALLEST_STEP: f64 = 0.03;
+/// The first step after START ran into a 429, which told where the limit is.
+const STEP_AFTER_START: f64 = 0.1;
+/// The step where others share the API, as a share of the hard cap: the same for all of them, so that shares become equal.
+const STEP_IF_SHARED: f64 = 0.04;
+/// The fewest samples at the level from which to look up.
+const FEWEST_BEFORE: f64 = 8.0;
+
+/// When to look up next, and how far.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Climb {
+    due: Duration,
+    interval: Duration,
+    step: f64,
+}
+
+impl Default for Climb {
+    fn default() -> Self {
+        Self { due: Duration::ZERO, interval: SHORTEST_INTERVAL, step: LARGEST_STEP }
+    }
+}
+
+impl Climb {
+    /// Less bold, and later.
+    pub(super) fn failed(&mut self, now: Duration) {
+        self.interval = (self.interval * 2).min(LONGEST_INTERVAL);
+        self.due = now.saturating_add(self.interval);
+        self.step = (0.5 * self.step).max(SMALLEST_STEP);
+    }
+
+    /// Boldly again, after the shortest interval.
+    pub(super) fn reset(&mut self, now: Duration) {
+        self.reset_in(now, SHORTEST_INTERVAL);
+    }
+
+    /// Boldly again, after this time.
+    pub(super) fn reset_in(&mut self, now: Duration, wait: Duration) {
+        *self = Self { due: now.saturating_add(wait), ..Self::default() };
+    }
+
+    /// START has met a 429.
+    pub(super) fn after_start(&mut self, now: Duration) {
+        self.reset(now);
+        self.step = STEP_AFTER_START;
+    }
+
+    /// Others share the API: soon again.
+    pub(super) fn shared(&mut self, now: Duration) {
+        self.interval = SHORTEST_INTERVAL;
+        self.due = now.saturating_add(SHORTEST_INTERVAL / 2);
+    }
+
+    /// Not at once.
+    pub(super) fn delay(&mut self, now: Duration) {
+        self.due = self.due.max(now.saturating_add(Duration::from_secs(1)));
+    }
+}
+
+/// On the way up.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(super) struct Ramp {
+    target: f64,
+    next: Duration,
+    before: Sample,
+}
+
+/// Measuring at the higher level.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(super) struct Up {
+    before: Sample,
+}
+
+impl Level {
+    /// HOLD -> RAMP.
+    pub(super) fn look_up_if_due(&mut self, now: Duration) {
+        let before = self.measure.all;
+        let due = self.phase == Phase::Hold && now >= self.climb.due && self.limit < self.most;
+        if !due || !self.limits || before.count() < FEWEST_BEFORE {
+            return;
+        }
+        let step = if self.overload.is_shared(now) { STEP_IF_SHARED * self.most } else { self.climb.step * self.held };
+        let target = (self.held + step.max(1.0)).min(self.most);
+        self.enter(now, Phase::Ramp(Ramp { target, next: now, before }));
+    }
+
+    /// RAMP: one more each half latency, and at last UP.
+    pub(super) fn climb_on_if_due(&mut self, now: Duration) {
+        let Phase::Ramp(ramp) = self.phase else { return };
+        if now < ramp.next {
+            return;
+        }
+        self.limit = (self.limit.floor() + 1.0).min(ramp.target.ceil()).min(self.most);
+        if self.limit >= ramp.target {
+            return self.enter(now, Phase::Up(Up { before: ramp.before }));
+        }
+        let pause = (0.5 * self.mean_latency.unwrap_or_default()).clamp(0.05, 2.0);
+        self.phase = Phase::Ramp(Ramp { next: now.saturating_add(Duration::from_secs_f64(pause)), ..ramp });
+    }
+
+    pub(super) fn judge_up(&mut self, now: Duration, up: Up) {
+        let latency = self.measure.all;
+        let distance = (self.limit / self.held).ln();
+        let needed = self.baseline.samples_needed(distance.max(0.1)).min(up.before.count().max(FEWEST_SAMPLES));
+        if latency.count() < needed && self.lasted(now) < self.longest_measurement() {
+            return;
+        }
+        let comparable = up.before.count() >= FEWEST_BEFORE && latency.count() >= FEWEST_BEFORE;
+        if comparable && self.rises_with_level(&up.before, &latency, distance) {
+            self.too_much = Some(self.limit);
+            self.hold(now, self.held);
+            self.measure.all = up.before;
+            self.climb.failed(now);
+        } else {
+            self.too_much = None;
+            self.hold(now, self.limit);
+            self.measure.all = latency;
+            self.climb.reset_in(now, Duration::ZERO);
+            self.descent.reset(now);
+        }
+    }
+
+    /// An experiment takes no longer than so many windows, whatever the samples.
+    pub(super) fn longest_measurement(&self) -> Duration {
+        8 * self.measure.window_length.max(Duration::from_secs(1))
+    }
+}

@@ -1,0 +1,68 @@
+//! START: up in steps of a half, for as long as answers become no slower.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Level, Phase};
+use crate::control::limiter::latency::{FEWEST_SAMPLES, Sample};
+
+/// By how much each step raises the level.
+const STEP: f64 = 1.5;
+
+/// The step before, to compare with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Start {
+    before: Option<Before>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+struct Before {
+    level: f64,
+    latency: Sample,
+}
+
+impl Start {
+    pub(super) fn level_before(&self) -> Option<f64> {
+        self.before.map(|before| before.level)
+    }
+}
+
+impl Level {
+    pub(super) fn judge_start(&mut self, now: Duration, start: Start) {
+        let latency = self.measure.all;
+        if latency.count() < (2.0 * self.limit).clamp(4.0, FEWEST_SAMPLES) {
+            return;
+        }
+        if let Some(before) = start.before {
+            let distance = (self.limit / before.level).ln();
+            if distance > 0.0 && self.rises_with_level(&before.latency, &latency, distance) {
+                self.too_much = Some(self.limit);
+                self.hold_after_start(now, before.level);
+                return self.climb.reset(now);
+            }
+        }
+        if self.limit >= self.most {
+            self.hold_after_start(now, self.limit);
+            return self.climb.reset(now);
+        }
+        let before = Some(Before { level: self.limit, latency });
+        if self.measure.limits {
+            let next = (STEP * self.limit).max(self.limit + 1.0).min(self.most);
+            let below = self.too_much.map(|too_much| too_much - 1.0);
+            if let Some(below) = below.filter(|below| next >= below + 1.0 && *below > self.limit) {
+                self.hold_after_start(now, below);
+                return self.climb.reset_in(now, Duration::from_secs(1));
+            }
+            self.limit = next;
+            self.held = next;
+        }
+        self.enter(now, Phase::Start(Start { before }));
+    }
+
+    pub(super) fn hold_after_start(&mut self, now: Duration, level: f64) {
+        self.hold(now, level);
+        self.descent.wait(now);
+    }
+}

@@ -1,0 +1,281 @@
+//! Retry-After: a gate that nobody passes, and the rate that is learned from having run into it.
+//!
+//! ```text
+//!                    Retry-After: gate, rate = 0.9 of what was observed
+//!   NO RATE ----------------------------------------------------------> HELD
+//!
+//!             10 to 240 s later: rate + 5% (10%, 20%, ... after successes)
+//!   HELD ----------------------------------------------------------------> TRIAL
+//!     ^ ^             15 s without Retry-After: the higher rate is held      | |
+//!     | +--------------------------------------------------------------------+ |
+//!     +------------------------------------------------------------------------+
+//!          Retry-After: gate, back to the rate before, the next trial twice as late
+//! ```
+//!
+//! In HELD another Retry-After lowers the rate to 0.98 of what was observed, by half at the most. Only a Retry-After for a
+//! fetch that started after the last one counts: those beside it say nothing new of the rate.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::control::limiter::LONGEST_RETRY_AFTER;
+use crate::control::pacer::Pacer;
+
+/// The lowest rate that is learned, in fetches a second.
+const LOWEST_RATE: f64 = 0.05;
+/// The highest rate that is learned: beyond it, it is no bound.
+const HIGHEST_RATE: f64 = 1e6;
+/// How long a higher rate is tried.
+const TRIAL: Duration = Duration::from_secs(15);
+/// The shortest and the longest time from one trial to the next.
+const SHORTEST_INTERVAL: Duration = Duration::from_secs(10);
+const LONGEST_INTERVAL: Duration = Duration::from_secs(240);
+/// By what share the first trial raises the rate; doubled by each success up to 1.
+const FIRST_GAIN: f64 = 0.05;
+/// What was observed for longer than this is more than a trial's doing.
+const LONG_OBSERVED: Duration = Duration::from_secs(120);
+
+/// What the API's Retry-After answers have taught.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct RetryAfter {
+    gate: Option<Duration>,
+    /// When the rate was last lowered.
+    cut: Option<Duration>,
+    /// Since when good answers are counted.
+    counted_since: Option<Duration>,
+    good: u32,
+    learned: Option<Learned>,
+}
+
+/// A rate that is kept because of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Learned {
+    /// In fetches a second.
+    rate: f64,
+    /// The rate before the trial, or the same.
+    held: f64,
+    pacer: Pacer,
+    state: State,
+    interval: Duration,
+    gain: f64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum State {
+    /// The rate is held until then.
+    Held { until: Duration },
+    /// A higher one is tried until then.
+    Trial { until: Duration },
+}
+
+impl RetryAfter {
+    /// Until when nothing may start.
+    pub(super) fn gate(&self, now: Duration) -> Option<Duration> {
+        self.gate.filter(|gate| now < *gate)
+    }
+
+    /// When the learned rate lets the next fetch start, if not now.
+    pub(super) fn next(&self, now: Duration) -> Option<Duration> {
+        self.learned.as_ref().and_then(|learned| learned.pacer.next(now))
+    }
+
+    /// The learned rate, in fetches a second.
+    pub(super) fn rate(&self) -> Option<f64> {
+        self.learned.as_ref().map(|learned| learned.rate)
+    }
+
+    pub(super) fn started(&mut self, now: Duration) {
+        self.counted_since.get_or_insert(now);
+        if let Some(learned) = &mut self.learned {
+            learned.pacer.started(now);
+        }
+    }
+
+    pub(super) fn good(&mut self) {
+        self.good = self.good.saturating_add(1);
+    }
+
+    /// Begin or end a trial whose time has come.
+    pub(super) fn advance(&mut self, now: Duration) {
+        if let Some(learned) = &mut self.learned {
+            learned.advance(now);
+        }
+    }
+
+    /// Close the gate, whoever it was that the API answered so.
+    pub(super) fn close_gate(&mut self, now: Duration, wait: Duration) {
+        let gate = now.saturating_add(wait.min(LONGEST_RETRY_AFTER));
+        self.gate = Some(self.gate.map_or(gate, |before| before.max(gate)));
+        if let Some(learned) = &mut self.learned {
+            learned.pacer.not_before(gate);
+        }
+    }
+
+    /// Learn from a Retry-After, after [`RetryAfter::close_gate`].
+    pub(super) fn learn(&mut self, now: Duration, started: Duration) {
+        if self.cut.is_some_and(|cut| started <= cut) {
+            return;
+        }
+        let span = now.saturating_sub(self.counted_since.unwrap_or(now));
+        let observed = f64::from(self.good) / span.as_secs_f64().max(1.0);
+        match &mut self.learned {
+            Some(learned) => learned.cut(now, observed, span),
+            None => self.learned = Some(Learned::new(now, 0.9 * observed)),
+        }
+        if let (Some(learned), Some(gate)) = (&mut self.learned, self.gate) {
+            learned.pacer.not_before(gate);
+        }
+        self.cut = Some(now);
+        self.counted_since = Some(now);
+        self.good = 0;
+    }
+
+    /// Make sure that what was read from elsewhere can be worked with.
+    pub(super) fn repaired(mut self) -> Self {
+        self.learned = self.learned.filter(|learned| learned.rate.is_finite() && learned.held.is_finite());
+        if let Some(learned) = &mut self.learned {
+            learned.set(learned.rate);
+        }
+        self
+    }
+}
+
+impl Learned {
+    fn new(now: Duration, rate: f64) -> Self {
+        let rate = rate.clamp(LOWEST_RATE, HIGHEST_RATE);
+        let state = State::Held { until: now.saturating_add(SHORTEST_INTERVAL) };
+        let pacer = Pacer::making_up(rate);
+        Self { rate, held: rate, pacer, state, interval: SHORTEST_INTERVAL, gain: FIRST_GAIN }
+    }
+
+    fn set(&mut self, rate: f64) {
+        self.rate = rate.clamp(LOWEST_RATE, HIGHEST_RATE);
+        self.pacer.set_rate(Some(self.rate));
+    }
+
+    fn cut(&mut self, now: Duration, observed: f64, span: Duration) {
+        let lower = 0.98 * observed;
+        let rate = match self.state {
+            State::Held { .. } => lower.clamp(0.5 * self.rate, 0.98 * self.rate),
+            State::Trial { .. } if span < LONG_OBSERVED => lower.clamp(0.5 * self.held, self.held),
+            State::Trial { .. } => self.held,
+        };
+        if matches!(self.state, State::Trial { .. }) {
+            self.interval = (self.interval * 2).min(LONGEST_INTERVAL);
+        }
+        self.set(rate);
+        self.held = self.rate;
+        self.gain = FIRST_GAIN;
+        self.state = State::Held { until: now.saturating_add(self.interval) };
+    }
+
+    fn advance(&mut self, now: Duration) {
+        if let State::Trial { until } = self.state
+            && now >= until
+        {
+            self.interval = SHORTEST_INTERVAL;
+            self.gain = (2.0 * self.gain).min(1.0);
+            self.state = State::Held { until: now };
+        }
+        if let State::Held { until } = self.state
+            && now >= until
+        {
+            self.held = self.rate;
+            self.set(self.rate * (1.0 + self.gain));
+            self.state = State::Trial { until: now.saturating_add(TRIAL) };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn at(milliseconds: u64) -> Duration {
+        Duration::from_millis(milliseconds)
+    }
+
+    /// 100 good answers in 10 s, then a Retry-After of 5 s.
+    fn throttled() -> RetryAfter {
+        let mut limits = RetryAfter::default();
+        limits.started(at(0));
+        (0..100).for_each(|_| limits.good());
+        limits.close_gate(at(10_000), at(5_000));
+        limits.learn(at(10_000), at(9_900));
+        limits
+    }
+
+    fn rate(limits: &RetryAfter) -> f64 {
+        (limits.rate().unwrap() * 1e6).round() / 1e6
+    }
+
+    #[test]
+    fn nobody_passes_the_gate_and_then_starts_are_paced() {
+        let mut limits = throttled();
+        assert_eq!(limits.gate(at(14_999)), Some(at(15_000)));
+        assert_eq!(limits.gate(at(15_000)), None);
+        assert_eq!(rate(&limits), 9.0);
+        assert_eq!(limits.next(at(15_000)), None);
+        limits.started(at(15_000));
+        assert!(limits.next(at(15_100)).is_some_and(|next| next < at(15_112)));
+    }
+
+    #[test]
+    fn a_shorter_retry_after_does_not_open_the_gate_early() {
+        let mut limits = throttled();
+        limits.close_gate(at(11_000), at(1_000));
+        assert_eq!(limits.gate(at(12_000)), Some(at(15_000)));
+    }
+
+    #[test]
+    fn an_absurd_retry_after_is_cut_to_a_day() {
+        let mut limits = throttled();
+        limits.close_gate(at(11_000), Duration::MAX);
+        assert_eq!(limits.gate(at(11_000)), Some(at(11_000) + LONGEST_RETRY_AFTER));
+    }
+
+    #[test]
+    fn fetches_beside_the_throttled_one_teach_nothing_more() {
+        let mut limits = throttled();
+        limits.learn(at(10_050), at(9_950));
+        limits.learn(at(10_060), at(10_000));
+        assert_eq!(rate(&limits), 9.0);
+    }
+
+    #[test]
+    fn another_retry_after_lowers_the_rate_by_half_at_the_most() {
+        let mut limits = throttled();
+        (0..50).for_each(|_| limits.good());
+        limits.learn(at(20_000), at(19_000));
+        assert_eq!(rate(&limits), 4.9);
+        limits.learn(at(40_000), at(39_000));
+        assert_eq!(rate(&limits), 2.45);
+    }
+
+    #[test]
+    fn a_trial_that_passes_is_followed_by_a_bolder_one() {
+        let mut limits = throttled();
+        limits.advance(at(19_999));
+        assert_eq!(rate(&limits), 9.0);
+        limits.advance(at(20_000));
+        assert_eq!(rate(&limits), 9.45);
+        limits.advance(at(35_000));
+        assert_eq!(rate(&limits), 10.395);
+    }
+
+    #[test]
+    fn a_trial_that_fails_goes_back_and_the_next_comes_later() {
+        let mut limits = throttled();
+        limits.advance(at(20_000));
+        (0..200).for_each(|_| limits.good());
+        limits.learn(at(30_000), at(29_000));
+        assert_eq!(rate(&limits), 9.0);
+        limits.advance(at(49_999));
+        assert_eq!(rate(&limits), 9.0, "20 s later, not 10");
+        limits.advance(at(50_000));
+        assert_eq!(rate(&limits), 9.45);
+    }
+}
