@@ -1,0 +1,196 @@
+//! An API as a state machine in virtual time: a call comes in, and it is known when it answers and what.
+//!
+//! ```text
+//!   call --> dark? --> shut out? --> over the rate? --> too many at once? --> [queue for a worker] --> [work] --> answer
+//!             |            |              |                    |                                         |
+//!          nothing,       429            429                  429                        slower the more there are at once;
+//!       or 503 at once                                                                 lost if the API goes dark meanwhile
+//! ```
+//!
+//! What an API is like is its [`Conditions`], and a [`Plan`] says how they change over time; since the plan is known
+//! beforehand, an answer is known when the call comes in. A client that gives up does not stop the API: the call goes on working
+//! there, and counts among those at once. There is no network between the two.
+
+pub mod conditions;
+pub mod plan;
+mod temper;
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::time::Duration;
+
+use damper_core::control::admission::Outcome;
+
+pub use conditions::{Conditions, Outage};
+pub use plan::{Capacity, Plan};
+
+use crate::api::temper::Temper;
+use crate::random::Random;
+use crate::units::seconds;
+
+/// How long a refusal takes: a 429, or the 503 of an API that is down.
+pub const REFUSAL: Duration = Duration::from_millis(20);
+
+/// What a call comes to, as its client sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Answer {
+    /// When.
+    pub at: Duration,
+    /// What.
+    pub outcome: Outcome,
+    /// Whether the API did not answer in time and may still be working at the call.
+    pub unanswered: bool,
+}
+
+/// A simulated API.
+#[derive(Debug, Clone)]
+pub struct Api {
+    plan: Plan,
+    step: usize,
+    random: Random,
+    /// When each call that is being worked at, or waits for a worker, ends.
+    ends: BinaryHeap<Reverse<Duration>>,
+    /// When each worker is free.
+    workers: BinaryHeap<Reverse<Duration>>,
+    /// What is left in the token bucket, and when that was.
+    tokens: Option<(f64, Duration)>,
+    temper: Temper,
+    busiest: u32,
+}
+
+/// Which stream of a seed the APIs draw from.
+const STREAM: u64 = 1;
+
+impl Api {
+    /// An API that follows `plan`; what is left to chance follows from `seed`.
+    #[must_use]
+    pub fn new(plan: Plan, seed: u64) -> Self {
+        let mut api = Self {
+            plan,
+            step: 0,
+            random: Random::new(seed, STREAM),
+            ends: BinaryHeap::new(),
+            workers: BinaryHeap::new(),
+            tokens: None,
+            temper: Temper::default(),
+            busiest: 0,
+        };
+        api.staff(Duration::ZERO);
+        api
+    }
+
+    /// What it is like, and becomes.
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// How many calls it works at, or has waiting for a worker, at `now`.
+    pub fn at_work(&mut self, now: Duration) -> u32 {
+        while self.ends.peek().is_some_and(|Reverse(end)| *end <= now) {
+            self.ends.pop();
+        }
+        u32::try_from(self.ends.len()).unwrap_or(u32::MAX)
+    }
+
+    /// The most that it ever had at work.
+    #[must_use]
+    pub fn busiest(&self) -> u32 {
+        self.busiest
+    }
+
+    /// A call comes in at `now`, and its client waits for `timeout`. Calls come in the order of time.
+    pub fn call(&mut self, now: Duration, timeout: Duration) -> Answer {
+        self.advance(now);
+        let lost = Answer { at: now + timeout, outcome: Outcome::TimedOut, unanswered: true };
+        let refused = |outcome| Answer { at: now + REFUSAL.min(timeout), outcome, unanswered: false };
+        let conditions = *self.plan.step(self.step);
+        match conditions.outage() {
+            Outage::None => {}
+            Outage::Errors => return refused(Outcome::Failed),
+            Outage::BlackHole => return lost,
+        }
+        if self.temper.shuts_out(now) {
+            return refused(Outcome::Throttled { retry_after: None });
+        }
+        if let Some(retry_after) = self.over_the_rate(now, &conditions) {
+            self.temper.refused(now, conditions.patience);
+            return refused(Outcome::Throttled { retry_after });
+        }
+        let before = self.at_work(now);
+        if let Some(cap) = conditions.concurrency.filter(|cap| before >= cap.limit) {
+            if cap.drops {
+                return lost;
+            }
+            self.temper.refused(now, conditions.patience);
+            return refused(Outcome::Throttled { retry_after: cap.retry_after });
+        }
+        let end = self.work(now, before + 1, &conditions);
+        let failed = self.random.chance(conditions.error_rate());
+        self.ends.push(Reverse(end));
+        self.busiest = self.busiest.max(before + 1);
+        let answer = match self.plan.goes_dark(now, end) {
+            Some((_, Outage::BlackHole)) => return lost,
+            Some((at, _)) => Answer { at, outcome: Outcome::Failed, unanswered: false },
+            None => {
+                let outcome = if failed { Outcome::Failed } else { Outcome::Ok };
+                Answer { at: end, outcome, unanswered: false }
+            }
+        };
+        if answer.at > now + timeout { lost } else { answer }
+    }
+
+    /// When the work at a call ends that came as one of `at_once`.
+    fn work(&mut self, now: Duration, at_once: u32, conditions: &Conditions) -> Duration {
+        let time = conditions.latency().draw(&mut self.random) * conditions.stretch(at_once);
+        let begin = match (conditions.workers, self.workers.pop()) {
+            (Some(_), Some(Reverse(free))) => free.max(now),
+            _ => now,
+        };
+        let end = begin + seconds(time);
+        if conditions.workers.is_some() {
+            self.workers.push(Reverse(end));
+        }
+        end
+    }
+
+    /// Takes a token. Where there is none: how long the API asks to wait, if it says so.
+    fn over_the_rate(&mut self, now: Duration, conditions: &Conditions) -> Option<Option<Duration>> {
+        let rate = conditions.rate?;
+        let (left, then) = self.tokens.unwrap_or((rate.burst, now));
+        let left = (left + (now - then).as_secs_f64() * rate.per_second).min(rate.burst);
+        if left >= 1.0 {
+            self.tokens = Some((left - 1.0, now));
+            return None;
+        }
+        self.tokens = Some((left, now));
+        // RFC 9110, section 10.2.3: whole seconds.
+        let wait = seconds(((1.0 - left) / rate.per_second).ceil().max(1.0));
+        Some(rate.retry_after.then_some(wait))
+    }
+
+    fn advance(&mut self, now: Duration) {
+        while let Some(at) = self.plan.begins(self.step + 1).filter(|at| *at <= now) {
+            self.step += 1;
+            self.staff(at);
+        }
+    }
+
+    /// Hire or dismiss workers at `now`; those who go first are those who are free first.
+    fn staff(&mut self, now: Duration) {
+        let count = self.plan.step(self.step).workers.map_or(0, |workers| workers.count as usize);
+        while self.workers.len() > count {
+            self.workers.pop();
+        }
+        while self.workers.len() < count {
+            self.workers.push(Reverse(now));
+        }
+        // A bucket that changes its size keeps what is in it.
+        if let (Some(rate), Some((left, _))) = (self.plan.step(self.step).rate, self.tokens.as_mut()) {
+            *left = left.min(rate.burst);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,51 @@
+//! An API that loses its patience with who does not listen to its refusals.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::conditions::Patience;
+
+/// What it remembers of its refusals.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Temper {
+    refusals: VecDeque<Duration>,
+    shut_until: Duration,
+}
+
+impl Temper {
+    /// Whether everything is refused at `now`.
+    pub(super) fn shuts_out(&self, now: Duration) -> bool {
+        now < self.shut_until
+    }
+
+    /// A call was refused.
+    pub(super) fn refused(&mut self, now: Duration, patience: Option<Patience>) {
+        let Some(patience) = patience else { return };
+        while self.refusals.front().is_some_and(|then| *then + patience.within <= now) {
+            self.refusals.pop_front();
+        }
+        self.refusals.push_back(now);
+        if self.refusals.len() > patience.refusals as usize {
+            self.shut_until = now + patience.shut_out;
+            self.refusals.clear();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_refusal_too_many_shuts_out_for_a_while() {
+        let second = Duration::from_secs;
+        let patience = Some(Patience { refusals: 2, within: second(10), shut_out: second(60) });
+        let mut temper = Temper::default();
+        for now in [0, 6, 11, 17] {
+            temper.refused(second(now), patience);
+            assert!(!temper.shuts_out(second(now)), "never more than two within ten seconds");
+        }
+        temper.refused(second(18), patience);
+        assert!(temper.shuts_out(second(77)) && !temper.shuts_out(second(78)));
+    }
+}

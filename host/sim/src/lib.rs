@@ -1,0 +1,25 @@
+//! The simulator: APIs as seeded state machines in virtual time, and around them Damper's limiter and pipeline, and the
+//! algorithms that others have published for the same job.
+//!
+//! It answers one question: how hard does an algorithm press an API, and what comes of it? The same seed gives the same bytes.
+//! No simulated second takes a second, nothing here opens a socket, and nothing here is part of what runs in production.
+//!
+//! ```text
+//!   Scenario ---> Api (answers)                       Admit (decides)
+//!       |              ^   |                             ^   |
+//!       |              |   v                             |   v
+//!       +----------> bare: the events of one or more algorithms against one API ----> Record ----> tables, JSON, charts
+//! ```
+
+pub mod algorithm;
+pub mod api;
+pub mod bare;
+pub mod compare;
+pub mod families;
+pub mod peers;
+pub mod published;
+pub mod random;
+pub mod record;
+pub mod scenario;
+pub mod table;
+pub mod units;
