@@ -33,6 +33,8 @@ pub(crate) const RESERVE: Duration = Duration::from_secs(5);
 /// A batch that made no progress waits at most so long before it is reported, so that redelivery does not spin.
 pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
+/// How often to look whether the API must be done with requests that were given up.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// A batch of which so many items are left, and these fail, says little of the API.
 const FEW: usize = 2;
 
@@ -159,13 +161,13 @@ impl<'a> Run<'a> {
         if let Err(error) = slots.give_back(call.ledger(), call.clock()).await {
             tracing::warn!(provider = call.provider(), %error, "slots were not given back; they run out by themselves");
         }
-        // Redelivery is at once: what has to wait, for another's claim or a gate, waits here.
-        if !progressed && stopped.is_none() && !batch.is_drained() {
-            pipeline.wait(batch.next_due(), deadline, &call).await;
-        }
         let learned = Learned { invocation, unspent: allowance.close(&call), probed: probes.into_failed() };
         if let Err(error) = pipeline.adapt(learned).await {
             tracing::warn!(provider = call.provider(), %error, "what was learned of the API was not kept");
+        }
+        // Redelivery is at once: what has to wait, for another's claim or a gate, waits here.
+        if !progressed && stopped.is_none() && !batch.is_drained() {
+            pipeline.wait(batch.next_due(), deadline, &call).await;
         }
         batch.into_report(stopped)
     }
@@ -283,6 +285,8 @@ impl<'a> Run<'a> {
         let due = match blocked {
             Blocked::NothingDue => self.batch.next_due(),
             Blocked::Until(instant) => Some(instant),
+            // What is in flight may be a request that nobody waits for any more.
+            Blocked::Completion if self.tries.is_empty() => Some(Instant::now() + LOOK_AGAIN),
             Blocked::Permits | Blocked::Completion | Blocked::Turn | Blocked::Flush | Blocked::ForGood => None,
         };
         let renewal = (blocked != Blocked::ForGood).then(|| self.slots.next_renewal());
