@@ -13,10 +13,13 @@ rm -rf "$folder"
 mkdir -p "$folder"
 cd "$folder"
 
-# About 300 requests a second and no more; some slow, some failing; dark for five seconds after the third.
-"$demo_api" --port-file port --latency-median-ms 20 --latency-sigma 0.6 --latency-max-ms 1500 --error-rate 0.02 \
-	--malformed-rate 0.005 --drip-share 0.01 --drip-over-ms 800 --rate-per-second 300 --rate-burst 30 \
-	--outage-after-ms 3000 --outage-for-ms 5000 --seed 1 >demo-api.log 2>&1 &
+# It slows down, throttles with Retry-After, goes dark for six seconds, and comes back. Some answers fail or drip all along.
+"$demo_api" --port-file port --latency-median-ms 150 --latency-sigma 0.5 --latency-max-ms 1500 --error-rate 0.01 \
+	--malformed-rate 0.005 --drip-share 0.01 --drip-over-ms 800 --seed 1 \
+	--at '9000={"latency": {"median_ms": 500}}' \
+	--at '18000={"latency": {"median_ms": 150}, "rate_limit": {"per_second": 40, "burst": 20}}' \
+	--at '30000={"rate_limit": null, "outage": {"after_ms": 0, "for_ms": 6000}}' \
+	>demo-api.log 2>&1 &
 api=$!
 trap 'kill $api 2>/dev/null || true' EXIT INT TERM
 tries=0
@@ -51,12 +54,15 @@ awk 'BEGIN {
 	}
 }' >items.txt
 
-echo "The demo API listens on $origin; change it while it runs, for instance:"
+echo "The demo API listens on $origin. It slows down after 9 s, throttles after 18 s and goes dark after 30 s, for 6 s;"
+echo "change it while it runs, for instance:"
 echo "  curl -X PUT $origin/control -d '{\"error_rate\": 0.5}'"
 echo
 "$damper" feed demo items.txt
-"$damper" run demo
+"$damper" run demo --charts .
 echo
+echo "What happened, as a picture: $folder/demo.svg"
 echo "Try next, in $folder:"
+echo "  $damper status demo"
 echo "  $damper dead-letters list --provider demo"
 echo "  $damper export demo --format csv | head"

@@ -245,6 +245,8 @@ impl Pipeline {
 }
 
 #[cfg(test)]
+mod control_tests;
+#[cfg(test)]
 mod crash_tests;
 #[cfg(test)]
 mod tests;

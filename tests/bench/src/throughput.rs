@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
+use damper_core::chance::Chance;
 use damper_core::clock::WallClock;
 use damper_core::item::Item;
 use damper_core::manifest::Manifest;
@@ -91,7 +92,8 @@ async fn pipeline_rate(manifest: &Manifest, plugin: &Arc<Plugin>) -> anyhow::Res
 pub(crate) async fn open(place: &Path, manifest: &Manifest, records: u32) -> anyhow::Result<(Stores, SqliteStream)> {
     let database = Database::open(place.join("damper.db"))?;
     let clock = WallClock::System;
-    SqliteMapping::new(database.clone(), clock).ensure(&manifest.name, manifest.pace.start_batch).await?;
+    let mapping = SqliteMapping::new(database.clone(), clock);
+    mapping.ensure(&manifest.name, manifest.pace.start_batch).await?;
     let stream = SqliteStream::new(database.clone());
     let payloads = (0..records)
         .map(|number| Ok(Item::new(format!("account-{number:05}"), [].into())?.to_payload()))
@@ -100,5 +102,6 @@ pub(crate) async fn open(place: &Path, manifest: &Manifest, records: u32) -> any
     let now = clock.now();
     stream.hold(&manifest.name, "bench", now, now + Duration::from_secs(3600)).await?;
     let sink = Arc::new(folder::open(&place.join("out"))?);
-    Ok((Stores { ledger: Arc::new(SqliteLedger::new(database)), sink, clock }, stream))
+    let (ledger, mapping) = (Arc::new(SqliteLedger::new(database)), Arc::new(mapping));
+    Ok((Stores { ledger, sink, mapping, clock, chance: Chance::System }, stream))
 }

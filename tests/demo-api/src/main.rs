@@ -4,6 +4,8 @@ use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::str::FromStr;
+use std::time::Duration;
 
 use clap::Parser;
 use damper_demo_api::{DemoApi, Drip, Latency, Options, Outage, OutageMode, RateLimit, RetryAfter, Settings};
@@ -95,12 +97,48 @@ struct Flags {
     /// A request whose client is gone counts as in flight until its latency has passed.
     #[arg(long)]
     keep_working: bool,
+    /// Change the settings so long after the start, as PUT /control would; may be given again and again.
+    #[arg(long, value_name = "MS=JSON")]
+    at: Vec<Change>,
     /// The seed of all chance.
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
     /// How many lines GET /log keeps.
     #[arg(long, value_name = "N", default_value_t = 1_000_000)]
     log_max: usize,
+}
+
+/// A change of the settings at a time after the start.
+#[derive(Debug, Clone, PartialEq)]
+struct Change {
+    after: Duration,
+    patch: serde_json::Value,
+}
+
+impl FromStr for Change {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let form = "write it as 5000={\"error_rate\": 0.5}";
+        let (ms, patch) = text.split_once('=').ok_or_else(|| form.to_owned())?;
+        let after = ms.trim().parse().map(Duration::from_millis).map_err(|error| format!("{ms:?}: {error}; {form}"))?;
+        let patch = serde_json::from_str(patch).map_err(|error| format!("{error}; {form}"))?;
+        // What cannot be laid over any settings is refused now, not in the middle of a run.
+        Settings::default().patched(&patch).map_err(|error| error.to_string())?;
+        Ok(Self { after, patch })
+    }
+}
+
+/// Makes the changes, each in its time; ends when the last is made.
+async fn make(mut changes: Vec<Change>, api: &DemoApi) -> Result<(), Box<dyn std::error::Error>> {
+    changes.sort_by_key(|change| change.after);
+    let start = tokio::time::Instant::now();
+    for Change { after, patch } in changes {
+        tokio::time::sleep_until(start + after).await;
+        api.control(&patch)?;
+        writeln!(std::io::stdout(), "after {after:?}: {patch}")?;
+    }
+    Ok(())
 }
 
 fn main() -> ExitCode {
@@ -117,7 +155,7 @@ fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let port_file = flags.port_file.clone();
     let listen = SocketAddr::new(flags.address, flags.port);
-    let log = flags.log.clone();
+    let (log, changes) = (flags.log.clone(), flags.at.clone());
     // Signals are caught before anyone can know that the server is there to be stopped.
     let stop = runtime.block_on(async { stop_signal() })?;
     let api = DemoApi::start_with(Options { listen, log, settings: flags.settings() })?;
@@ -126,8 +164,12 @@ fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error>> {
             .map_err(|error| format!("cannot write the port file {}: {error}", file.display()))?;
     }
     writeln!(std::io::stdout(), "demo API listens on {}", api.url())?;
-    runtime.block_on(stop);
-    Ok(())
+    runtime.block_on(async {
+        tokio::select! {
+            () = stop => Ok(()),
+            Err(error) = make(changes, &api) => Err(error),
+        }
+    })
 }
 
 /// Ends on SIGTERM or Ctrl-C.
@@ -194,6 +236,15 @@ mod tests {
     #[test]
     fn without_flags_the_settings_are_the_default() {
         assert_eq!(Flags::parse_from(["demo-api"]).settings(), Settings::default());
+    }
+
+    #[test]
+    fn changes_are_read_with_their_time_and_bad_ones_refused() {
+        let flags = Flags::parse_from(["demo-api", "--at", r#"1500={"error_rate":0.5}"#]);
+        assert_eq!(flags.at[0].after, Duration::from_millis(1_500));
+        for bad in ["5", "x={}", "5={", r#"5={"eror_rate":1}"#, r#"5={"error_rate":7}"#] {
+            assert!(bad.parse::<Change>().is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -36,8 +36,8 @@ pub struct Control {
     pub governor: Governor,
     /// The requests of today.
     pub usage: Usage,
-    /// The id that was tried last while the breaker was half-open: not twice running, for it may be the only one that fails.
-    pub probed: Option<String>,
+    /// The ids with which a failing API was tried, the latest last: they may be the only ones that fail.
+    pub probed: Vec<String>,
 }
 
 /// A limiter's state, so that the next invocation, and the next process, go on where this one ended.
@@ -51,6 +51,15 @@ pub struct SavedLimiter {
     pub gate: Option<Timestamp>,
     /// The state, in the limiter's own form.
     pub state: serde_json::Value,
+}
+
+impl SavedLimiter {
+    /// This, after what was kept before: where the limiter's breaker is open its limit is 0, and the level before still counts.
+    #[must_use]
+    pub fn after(self, before: Option<Self>) -> Self {
+        let limit = if self.limit > 0 { self.limit } else { before.map_or(1, |before| before.limit) };
+        Self { limit, ..self }
+    }
 }
 
 impl Control {

@@ -252,6 +252,17 @@ impl Admit for Limiter {
     fn reading(&self, now: Duration) -> Reading {
         Self::reading(self, now)
     }
+
+    fn save(&self) -> Option<serde_json::Value> {
+        serde_json::to_value(self.snapshot()).ok()
+    }
+
+    fn load(&mut self, saved: &serde_json::Value) -> bool {
+        let Ok(snapshot) = Snapshot::deserialize(saved) else { return false };
+        let (max_in_flight, requests_per_second) = (self.max_in_flight, self.requests_per_second);
+        *self = Self::restore(LimiterConfig { max_in_flight, requests_per_second }, snapshot);
+        true
+    }
 }
 
 #[cfg(test)]

@@ -22,8 +22,8 @@ pub(crate) struct Learned {
     pub(crate) invocation: Option<Invocation>,
     /// Of the quota.
     pub(crate) unspent: Unspent,
-    /// The id that was tried last while the breaker was not closed.
-    pub(crate) probed: Option<String>,
+    /// The ids with which the API was tried and failed while the breaker was not closed.
+    pub(crate) probed: Vec<String>,
 }
 
 /// Why the mapping could not be adapted.
@@ -71,7 +71,9 @@ impl Pipeline {
         let now = self.stores.clock.now();
         let (saved, allowed, today) = (self.save_limiter(now), self.brake().allowed(), self.today());
         let keep = |control: &mut Control| {
-            control.limiter = saved.clone().or(control.limiter.take());
+            if let Some(saved) = saved.clone() {
+                control.limiter = Some(saved.after(control.limiter.take()));
+            }
             control.dead_letters_allowed = control.dead_letters_allowed.min(allowed);
             control.probed.clone_from(&learned.probed);
             let Unspent { day, requests, uncounted } = learned.unspent;
@@ -97,7 +99,11 @@ impl Pipeline {
             Some(since) => {
                 tracing::warn!(provider = self.manifest.name, %since, failure, "the API fails: the breaker opens")
             }
-            None => tracing::info!(provider = self.manifest.name, "the API works again: the breaker closes"),
+            None => {
+                tracing::info!(provider = self.manifest.name, "the API works again: the breaker closes");
+                // The failures of the outage say nothing of the items that fail from now on.
+                self.brake().reset();
+            }
         }
         self.change_control(|control| {
             let ours = matches!(control.breaker, Breaker::Closed | Breaker::Open { by: OpenedBy::Breaker, .. });

@@ -1,6 +1,6 @@
 //! What all tries of one call of `process` share.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::ledger::{Abandoned, Ledger, Owner};
 use crate::manifest::Manifest;
 use crate::pipeline::Pipeline;
 use crate::pipeline::chunks::FULL_AGE;
-use crate::pipeline::progress::Progress;
+use crate::pipeline::progress::{Progress, What};
 use crate::pipeline::slots::MARGIN;
 use crate::sink::{Recoveries, SinkError};
 
@@ -42,6 +42,8 @@ pub(crate) struct Call {
     issued: AtomicU32,
     before_turn: AtomicU32,
     turns: Notify,
+    /// Whether hardly anything but what fails is left of the batch, and the API has been failing for long.
+    is_stuck: AtomicBool,
     /// The first and the last start of a fetch.
     starts: Mutex<Option<(Instant, Instant)>>,
 }
@@ -57,6 +59,8 @@ impl Turn {
     /// The fetch has sent so many requests, and ended like this; `None`: in a way that says nothing of the API.
     pub(crate) fn ended(mut self, requests: u32, outcome: Option<Outcome>) {
         let now = self.call.elapsed();
+        let latency = self.permit.map_or(Duration::ZERO, |permit| now.saturating_sub(permit.started));
+        self.call.progress().happened(What::Ended { latency, outcome });
         let mut limiter = self.call.limiter();
         limiter.sent_more(now, requests.saturating_sub(1));
         if let (Some(outcome), Some(permit)) = (outcome, self.permit) {
@@ -89,6 +93,7 @@ impl Call {
             issued: AtomicU32::new(0),
             before_turn: AtomicU32::new(0),
             turns: Notify::new(),
+            is_stuck: AtomicBool::new(false),
             starts: Mutex::new(None),
         }
     }
@@ -149,9 +154,15 @@ impl Call {
         self.brake().saw(sign)
     }
 
-    /// Whether other items succeed at present.
-    pub(crate) fn others_succeed(&self) -> bool {
-        self.brake().others_succeed()
+    /// Whether a failure is the item's own: other items succeed at present, or there has been nothing but this item to try for
+    /// longer than an outage is waited for. Else one poison record could block its shard for ever.
+    pub(crate) fn is_items_own(&self) -> bool {
+        self.is_stuck.load(Ordering::Relaxed) || self.brake().others_succeed()
+    }
+
+    /// Hardly anything but what fails is left, or not.
+    pub(crate) fn set_stuck(&self, is_stuck: bool) {
+        self.is_stuck.store(is_stuck, Ordering::Relaxed);
     }
 
     /// The most fetches at a time while none succeeds.
@@ -221,6 +232,7 @@ impl Call {
                 drop(limiter);
                 let instant = Instant::now();
                 lock(&self.starts).get_or_insert((instant, instant)).1 = instant;
+                self.progress().happened(What::Sent);
                 Ok(Turn { call: Arc::clone(self), permit: Some(permit) })
             }
             later => Err(later),

@@ -1,6 +1,7 @@
 //! What a call does while the limiter's breaker is not closed: which item it tries the API with, when it tells others, and when it
 //! is not worth going on.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -10,11 +11,15 @@ use crate::control::governor::LONG;
 use crate::control::item::{Breaker, Control, OpenedBy};
 use crate::pipeline::batch::{Batch, WorkIndex};
 
+/// How many ids that failed are remembered: as many as the smallest batch holds, and some.
+const REMEMBERED: usize = 16;
+
 /// One call's probes.
 #[derive(Debug)]
 pub(crate) struct Probes {
-    /// The id that was tried last: not twice running, for that item may be the only one that fails.
-    pub(crate) last: Option<String>,
+    /// The ids with which the API was tried and failed since the breaker opened, the latest last. They may be the only ones that
+    /// fail, and are not tried again while another is due.
+    failed: VecDeque<String>,
     /// Whether the control item says that the API is down.
     is_told: bool,
     /// Whether a fetch has failed in this call while the breaker was not closed.
@@ -24,10 +29,15 @@ pub(crate) struct Probes {
 impl Probes {
     pub(crate) fn new(control: &Control) -> Self {
         let is_told = matches!(control.breaker, Breaker::Open { by: OpenedBy::Breaker, .. });
-        Self { last: control.probed.clone(), is_told, has_failed: false }
+        Self { failed: control.probed.iter().cloned().collect(), is_told, has_failed: false }
     }
 
-    /// The work to try: `index`, unless the breaker is half-open and that one was tried last and another is due.
+    /// The ids to remember for the next call.
+    pub(crate) fn into_failed(self) -> Vec<String> {
+        self.failed.into()
+    }
+
+    /// The work to try: `index`, unless the API is only probed, that one has failed, and one that has not is due.
     pub(crate) fn choose(
         &mut self,
         index: WorkIndex,
@@ -38,16 +48,35 @@ impl Probes {
         if breaker == BreakerReading::Closed {
             return index;
         }
-        let id_of = |batch: &Batch, index| batch.work(index).map(|work| work.item.id.clone());
-        let mut chosen = index;
-        if id_of(batch, index) == self.last
-            && let Some(other) = batch.take_due(now)
-        {
-            batch.put_back(index);
-            chosen = other;
+        let (mut chosen, mut passed_over) = (Some(index), Vec::new());
+        while let Some(candidate) = chosen.filter(|candidate| self.has_failed_with(batch, *candidate)) {
+            passed_over.push(candidate);
+            chosen = batch.take_due(now);
         }
-        self.last = id_of(batch, chosen);
+        // Where all have failed, the one that did so the longest ago.
+        let chosen = chosen.unwrap_or_else(|| {
+            let oldest = passed_over.iter().copied().min_by_key(|candidate| self.age(batch, *candidate));
+            oldest.unwrap_or(index)
+        });
+        for other in passed_over.into_iter().rev().filter(|other| *other != chosen) {
+            batch.put_back(other);
+        }
         chosen
+    }
+
+    /// A fetch has ended: with which work, whether it failed, and what the breaker is now.
+    pub(crate) fn ended(&mut self, id: Option<&str>, failed: bool, breaker: BreakerReading) {
+        if breaker == BreakerReading::Closed {
+            self.failed.clear();
+            self.has_failed = false;
+        } else if failed {
+            self.has_failed = true;
+            self.failed.retain(|known| Some(known.as_str()) != id);
+            self.failed.extend(id.map(str::to_owned));
+            if self.failed.len() > REMEMBERED {
+                self.failed.pop_front();
+            }
+        }
     }
 
     /// Whether the control item is to be told: the breaker has opened, or has closed, since it was told last.
@@ -57,12 +86,24 @@ impl Probes {
     }
 
     /// Whether the API has been down for so long, and still is, that invocations are wasted on it.
-    pub(crate) fn is_hopeless(&mut self, breaker: BreakerReading, now: Duration, failed: bool) -> bool {
-        let since = match breaker {
-            BreakerReading::Closed => return false,
-            BreakerReading::Open { since, .. } | BreakerReading::HalfOpen { since } => since,
-        };
-        self.has_failed |= failed;
-        self.has_failed && now.saturating_sub(since) >= LONG
+    pub(crate) fn is_hopeless(&self, breaker: BreakerReading, now: Duration) -> bool {
+        self.has_failed && is_long(breaker, now)
+    }
+
+    fn has_failed_with(&self, batch: &Batch, index: WorkIndex) -> bool {
+        batch.work(index).is_some_and(|work| self.failed.contains(&work.item.id))
+    }
+
+    fn age(&self, batch: &Batch, index: WorkIndex) -> Option<usize> {
+        let id = &batch.work(index)?.item.id;
+        self.failed.iter().position(|failed| failed == id)
+    }
+}
+
+/// Whether the API has been failing for longer than it is probed in place.
+pub(crate) fn is_long(breaker: BreakerReading, now: Duration) -> bool {
+    match breaker {
+        BreakerReading::Closed => false,
+        BreakerReading::Open { since, .. } | BreakerReading::HalfOpen { since } => now.saturating_sub(since) >= LONG,
     }
 }

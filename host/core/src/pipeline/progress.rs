@@ -1,6 +1,15 @@
 //! What a run is doing, for whoever watches it. Counts of this process only; the stream keeps the true ones.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::control::admission::Outcome;
+
+/// The most events that wait for a watcher who does not come.
+const MOST_EVENTS: usize = 1_000_000;
 
 /// Counters that the pipeline raises and anybody may read.
 #[derive(Debug, Default)]
@@ -11,6 +20,31 @@ pub struct Progress {
     retried: AtomicU64,
     in_flight: AtomicU64,
     requests: AtomicU64,
+    is_watched: AtomicBool,
+    events: Mutex<Vec<Event>>,
+}
+
+/// A fetch began or ended, as a watcher sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Event {
+    /// When.
+    pub at: Instant,
+    /// What.
+    pub what: What,
+}
+
+/// What happened to a fetch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum What {
+    /// It was sent.
+    Sent,
+    /// It ended.
+    Ended {
+        /// How long it took.
+        latency: Duration,
+        /// How the limiter saw it; none where that says nothing of the API.
+        outcome: Option<Outcome>,
+    },
 }
 
 /// The counters at one moment.
@@ -42,6 +76,25 @@ impl Progress {
             retried: read(&self.retried),
             in_flight: read(&self.in_flight),
             requests: read(&self.requests),
+        }
+    }
+
+    /// Keep events from now on, for [`Progress::take_events`].
+    pub fn watch(&self) {
+        self.is_watched.store(true, Ordering::Relaxed);
+    }
+
+    /// What has happened since this was asked last, in order. Nothing where nobody watches.
+    pub fn take_events(&self) -> Vec<Event> {
+        std::mem::take(&mut self.events.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn happened(&self, what: What) {
+        if self.is_watched.load(Ordering::Relaxed) {
+            let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+            if events.len() < MOST_EVENTS {
+                events.push(Event { at: Instant::now(), what });
+            }
         }
     }
 

@@ -22,7 +22,7 @@ use crate::pipeline::batch::{Batch, Settled, WorkIndex};
 use crate::pipeline::call::Call;
 use crate::pipeline::chunks::{Chunks, Waiting};
 use crate::pipeline::flush::{FlushFailure, Flushed, flush};
-use crate::pipeline::probes::Probes;
+use crate::pipeline::probes::{Probes, is_long};
 use crate::pipeline::report::{End, Report, Stopped};
 use crate::pipeline::slots::Slots;
 use crate::pipeline::{Gate, Pipeline};
@@ -32,6 +32,11 @@ use crate::sink::SinkError;
 pub(crate) const RESERVE: Duration = Duration::from_secs(5);
 /// A batch that made no progress waits at most so long before it is reported, so that redelivery does not spin.
 pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// How often to look whether the API must be done with requests that were given up.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// A batch of which so many items are left, and these fail, says little of the API.
+const FEW: usize = 2;
 
 /// One call of `process`.
 pub(crate) struct Run<'a> {
@@ -141,7 +146,7 @@ impl<'a> Run<'a> {
     /// Nothing may be fetched now: the governor sees to the mapping, and the batch waits before it is delivered again.
     pub(crate) async fn gated(self, gate: Gate) -> Report {
         let Self { pipeline, call, batch, allowance, probes, deadline, .. } = self;
-        let learned = Learned { invocation: None, unspent: allowance.close(&call), probed: probes.last };
+        let learned = Learned { invocation: None, unspent: allowance.close(&call), probed: probes.into_failed() };
         if let Err(error) = pipeline.adapt(learned).await {
             tracing::warn!(provider = call.provider(), %error, "the mapping was not adapted");
         }
@@ -156,13 +161,13 @@ impl<'a> Run<'a> {
         if let Err(error) = slots.give_back(call.ledger(), call.clock()).await {
             tracing::warn!(provider = call.provider(), %error, "slots were not given back; they run out by themselves");
         }
+        let learned = Learned { invocation, unspent: allowance.close(&call), probed: probes.into_failed() };
+        if let Err(error) = pipeline.adapt(learned).await {
+            tracing::warn!(provider = call.provider(), %error, "what was learned of the API was not kept");
+        }
         // Redelivery is at once: what has to wait, for another's claim or a gate, waits here.
         if !progressed && stopped.is_none() && !batch.is_drained() {
             pipeline.wait(batch.next_due(), deadline, &call).await;
-        }
-        let learned = Learned { invocation, unspent: allowance.close(&call), probed: probes.last };
-        if let Err(error) = pipeline.adapt(learned).await {
-            tracing::warn!(provider = call.provider(), %error, "what was learned of the API was not kept");
         }
         batch.into_report(stopped)
     }
@@ -205,7 +210,9 @@ impl<'a> Run<'a> {
                 self.batch.put_back(index);
                 return Blocked::Permits;
             };
-            let index = self.probes.choose(index, self.call.reading().breaker, &mut self.batch, now);
+            let breaker = self.call.reading().breaker;
+            let index = self.probes.choose(index, breaker, &mut self.batch, now);
+            self.call.set_stuck(self.batch.unsettled() <= FEW && is_long(breaker, self.call.elapsed()));
             let Some(work) = self.batch.work(index).map(Arc::clone) else { continue };
             self.call.queued();
             self.tries.spawn(attempt(Arc::clone(&self.call), index, work, self.batch.failures(index), permit));
@@ -278,6 +285,8 @@ impl<'a> Run<'a> {
         let due = match blocked {
             Blocked::NothingDue => self.batch.next_due(),
             Blocked::Until(instant) => Some(instant),
+            // What is in flight may be a request that nobody waits for any more.
+            Blocked::Completion if self.tries.is_empty() => Some(Instant::now() + LOOK_AGAIN),
             Blocked::Permits | Blocked::Completion | Blocked::Turn | Blocked::Flush | Blocked::ForGood => None,
         };
         let renewal = (blocked != Blocked::ForGood).then(|| self.slots.next_renewal());
@@ -290,6 +299,9 @@ impl<'a> Run<'a> {
     /// Take in what a try brought.
     async fn tried(&mut self, tried: Attempted) {
         let Attempted { index, step, alarm, failed } = tried;
+        let breaker = self.call.reading().breaker;
+        let id = self.batch.work(index).map(|work| work.item.id.as_str());
+        self.probes.ended(id, failed.is_some(), breaker);
         match step {
             Step::Settled { by, end } => self.settle(index, &Settled::Before { by, end }),
             Step::NotBefore(until) => self.batch.delay(index, self.pipeline.instant(until)),
@@ -321,7 +333,7 @@ impl<'a> Run<'a> {
         {
             return self.stop(Stopped::Storage(error.to_string()));
         }
-        if self.probes.is_hopeless(breaker, self.call.elapsed(), failed.is_some()) {
+        if self.probes.is_hopeless(breaker, self.call.elapsed()) {
             self.stop(Stopped::ApiDown);
         }
     }

@@ -28,7 +28,7 @@ use crate::testing::mapping::MemoryMapping;
 use crate::testing::memory::MemoryLedger;
 use crate::testing::scripted::{Answer, Scripted};
 
-const MANIFEST: &str = r#"
+pub(super) const MANIFEST: &str = r#"
 name = "demo"
 version = "0.1.0"
 [egress]
@@ -43,20 +43,20 @@ max_item_age = "3d"
 "#;
 
 /// A pipeline and everything around it.
-struct House {
-    pipeline: Arc<Pipeline>,
-    api: Arc<Scripted>,
-    ledger: Arc<MemoryLedger>,
+pub(super) struct House {
+    pub(super) pipeline: Arc<Pipeline>,
+    pub(super) api: Arc<Scripted>,
+    pub(super) ledger: Arc<MemoryLedger>,
     sink: Arc<InMemory>,
-    mapping: Arc<MemoryMapping>,
-    clock: WallClock,
+    pub(super) mapping: Arc<MemoryMapping>,
+    pub(super) clock: WallClock,
 }
 
 fn house(script: impl Fn(&FetchRequest, u32) -> Answer + Send + Sync + 'static) -> House {
     house_of(MANIFEST, script)
 }
 
-fn house_of(manifest: &str, script: impl Fn(&FetchRequest, u32) -> Answer + Send + Sync + 'static) -> House {
+pub(super) fn house_of(manifest: &str, script: impl Fn(&FetchRequest, u32) -> Answer + Send + Sync + 'static) -> House {
     let clock = WallClock::pinned("2026-11-22T12:00:00Z".parse().unwrap());
     let (ledger, sink, api) =
         (Arc::new(MemoryLedger::default()), Arc::new(InMemory::new()), Arc::new(Scripted::new(script)));
@@ -72,17 +72,17 @@ impl House {
         self.process_entries(ids.iter().enumerate().map(|(number, id)| self.entry(number as u64, id)).collect()).await
     }
 
-    async fn process_entries(&self, entries: Vec<Entry>) -> Report {
+    pub(super) async fn process_entries(&self, entries: Vec<Entry>) -> Report {
         self.pipeline.process(entries, Instant::now() + Duration::from_secs(900), &CancellationToken::new()).await
     }
 
-    fn entry(&self, number: u64, id: &str) -> Entry {
+    pub(super) fn entry(&self, number: u64, id: &str) -> Entry {
         let payload = serde_json::json!({ "id": id }).to_string().into();
         Entry { sequence: number.into(), arrived: self.clock.now(), payload }
     }
 
     /// The ids in the sink, one for each line, sorted.
-    async fn stored(&self) -> Vec<String> {
+    pub(super) async fn stored(&self) -> Vec<String> {
         let objects: Vec<_> = self.sink.list(None).try_collect().await.unwrap();
         let mut ids = Vec::new();
         for object in objects {
@@ -109,15 +109,15 @@ fn ends(report: &Report) -> BTreeMap<String, End> {
     report.ended.iter().map(|(sequence, end)| (sequence.to_string(), *end)).collect()
 }
 
-fn count(report: &Report, end: End) -> usize {
+pub(super) fn count(report: &Report, end: End) -> usize {
     report.ended.iter().filter(|(_, each)| *each == end).count()
 }
 
-fn fails(kind: FailureKind) -> Answer {
+pub(super) fn fails(kind: FailureKind) -> Answer {
     Answer::failure(Failure::new(kind, "scripted"))
 }
 
-fn many(prefix: &str, count: usize) -> Vec<String> {
+pub(super) fn many(prefix: &str, count: usize) -> Vec<String> {
     (0..count).map(|number| format!("{prefix}{number:03}")).collect()
 }
 

@@ -1,0 +1,259 @@
+//! The control loops within the pipeline: quotas, outages, windows and pauses, with the mapping and what is kept between calls.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+use super::tests::{House, MANIFEST, count, fails, house_of};
+use super::{Pipeline, Stores};
+use crate::chance::Chance;
+use crate::control::governor::TICK;
+use crate::control::item::{Breaker, Control, OpenedBy};
+use crate::fetcher::FetchRequest;
+use crate::item::Entry;
+use crate::mapping::MappingChange;
+use crate::operate;
+use crate::pipeline::report::{End, Stopped};
+use crate::record::{Failure, FailureKind};
+use crate::testing::scripted::Answer;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// A provider whose answers take half a second.
+fn slow(request: &FetchRequest) -> Answer {
+    Answer::record(&request.id).after(Duration::from_millis(500))
+}
+
+impl House {
+    fn entries(&self, numbers: std::ops::Range<usize>) -> Vec<Entry> {
+        numbers.map(|number| self.entry(number as u64, &format!("i{number:05}"))).collect()
+    }
+
+    async fn control(&self) -> Control {
+        use crate::ledger::Ledger;
+        self.ledger.control("demo").await.unwrap()
+    }
+
+    /// Another process for the same provider: nothing is remembered but what is kept.
+    fn restarted(&self) -> Arc<Pipeline> {
+        let sink = Arc::new(object_store::memory::InMemory::new());
+        let (ledger, mapping) = (self.ledger.clone(), self.mapping.clone());
+        let stores = Stores { ledger, sink, mapping, clock: self.clock, chance: Chance::seeded(2) };
+        Pipeline::new(self.pipeline.manifest().clone(), self.api.clone(), stores)
+    }
+
+    /// Deliver entries as a mapping does, with ticks, until all have ended. Says how many became dead letters.
+    async fn deliver(&self, mut left: Vec<Entry>) -> usize {
+        let mut dead = 0;
+        let mut next_tick = Instant::now() + TICK;
+        while !left.is_empty() {
+            if Instant::now() >= next_tick {
+                next_tick = Instant::now() + TICK;
+                self.pipeline.tick().await.unwrap();
+            }
+            let mapping = self.mapping.now();
+            if !mapping.enabled {
+                sleep(Duration::from_secs(1)).await;
+                continue;
+            }
+            let batch: Vec<Entry> = left.iter().take(mapping.batch_size as usize).cloned().collect();
+            let report = self.process_entries(batch).await;
+            dead += count(&report, End::DeadLetter);
+            left.retain(|entry| report.ended.iter().all(|(sequence, _)| *sequence != entry.sequence));
+        }
+        dead
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quota_is_never_passed_and_the_next_day_goes_on() {
+    let manifest = MANIFEST.replace("[limits]", "[limits]\ndaily_quota = 100");
+    let house = house_of(&manifest, |request, _| slow(request));
+    let report = house.process_entries(house.entries(0..250)).await;
+    assert_eq!(report.stopped, Some(Stopped::QuotaSpent));
+    assert_eq!((count(&report, End::Fetched), house.api.seen().times.len()), (100, 100));
+    assert!(!house.mapping.now().enabled, "the mapping is off until the day is over");
+    let disabled = house.control().await.governor.disabled.unwrap();
+    assert_eq!((disabled.by, disabled.until), (OpenedBy::Quota, Some("2026-11-23T00:00:00Z".parse().unwrap())));
+
+    let stray = house.process_entries(house.entries(100..110)).await;
+    assert_eq!((stray.stopped, house.api.seen().times.len()), (Some(Stopped::QuotaSpent), 100));
+    assert_eq!(house.pipeline.tick().await.unwrap(), None, "not yet");
+
+    sleep(12 * 60 * MINUTE).await;
+    assert_eq!(house.pipeline.tick().await.unwrap().and_then(|change| change.enabled), Some(true));
+    house.process_entries(house.entries(100..250)).await;
+    assert_eq!(house.api.seen().times.len(), 200, "a hundred of the new day");
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_processes_share_a_quota_and_what_is_set_aside_is_given_back() {
+    let manifest = MANIFEST.replace("[limits]", "[limits]\ndaily_quota = 60");
+    let house = house_of(&manifest, |request, _| slow(request));
+    let other = house.restarted();
+    let (never, deadline) = (CancellationToken::new(), Instant::now() + 14 * MINUTE);
+    tokio::join!(house.process_entries(house.entries(0..50)), other.process(house.entries(50..100), deadline, &never));
+    let asked = house.api.seen().times.len();
+    assert!(asked <= 60, "{asked}");
+    assert_eq!(house.control().await.usage.requests, asked as u64, "what was not sent was given back");
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_are_counted_without_a_quota_too() {
+    let house = house_of(MANIFEST, |request, _| slow(request));
+    house.process_entries(house.entries(0..12)).await;
+    assert_eq!(house.control().await.usage.requests, 12);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_two_hour_outage_disables_the_mapping_and_heals_by_itself() {
+    let begin = Instant::now();
+    let down = move || (10 * MINUTE..130 * MINUTE).contains(&begin.elapsed());
+    let house = house_of(MANIFEST, move |request, _| {
+        if down() { fails(FailureKind::Unavailable).after(Duration::from_millis(50)) } else { slow(request) }
+    });
+    let entries = house.entries(0..6_000);
+    let dead = house.deliver(entries).await;
+    assert_eq!(dead, 0, "an outage gives up no item");
+    let times = house.api.seen().times;
+    let into_it = times.iter().filter(|(at, _)| (10 * MINUTE..130 * MINUTE).contains(&(*at - begin))).count();
+    assert!(into_it <= 90, "{into_it} requests into a two-hour outage");
+    let disables = house.mapping.changes().iter().filter(|(_, change)| change.enabled == Some(false)).count();
+    assert!(disables >= 2, "disabled, tried and disabled again: {disables}");
+    let first_after = times.iter().map(|(at, _)| *at - begin).find(|at| *at >= 130 * MINUTE).unwrap();
+    assert!(first_after <= 130 * MINUTE + TICK + 2 * MINUTE, "{first_after:?}");
+    assert_eq!(house.control().await.breaker, Breaker::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_poison_record_at_the_head_does_not_keep_an_api_down() {
+    let begin = Instant::now();
+    let house = house_of(MANIFEST, move |request, _| match request.id.as_str() {
+        "i00000" => fails(FailureKind::Unavailable),
+        _ if begin.elapsed() < 20 * MINUTE => fails(FailureKind::Unavailable),
+        _ => slow(request),
+    });
+    house.deliver(house.entries(0..400)).await;
+    assert!(begin.elapsed() < 60 * MINUTE, "{:?}", begin.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_poison_record_that_is_alone_is_given_up_on_in_the_end_and_no_sooner_than_an_outage_could_last() {
+    let begin = Instant::now();
+    let house = house_of(MANIFEST, |request, _| match request.id.as_str() {
+        "i00000" => fails(FailureKind::Unavailable),
+        _ => slow(request),
+    });
+    house.mapping.set(MappingChange { batch_size: Some(1), enabled: None });
+    let dead = house.deliver(house.entries(0..1)).await;
+    assert_eq!(dead, 1, "it would block its shard for ever");
+    assert!((15 * MINUTE..120 * MINUTE).contains(&begin.elapsed()), "{:?}", begin.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_breaker_is_told_to_all_processes_and_closes_by_itself() {
+    let begin = Instant::now();
+    let house =
+        house_of(
+            MANIFEST,
+            move |request, _| {
+                if begin.elapsed() < 2 * MINUTE { fails(FailureKind::Unavailable) } else { slow(request) }
+            },
+        );
+    let watching = async {
+        sleep(MINUTE).await;
+        house.control().await
+    };
+    let (report, control) = tokio::join!(house.process_entries(house.entries(0..60)), watching);
+    assert!(!control.needs_operator());
+    let Breaker::Open { by: OpenedBy::Breaker, reason, .. } = &control.breaker else { panic!("{control:?}") };
+    assert!(reason.contains("unavailable: scripted"), "{reason}");
+    assert_eq!(count(&report, End::Fetched), 60);
+    assert_eq!(house.control().await.breaker, Breaker::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_process_goes_on_at_the_level_that_was_found() {
+    let manifest = MANIFEST.replace("max_concurrency = 4", "max_concurrency = 65");
+    let house = house_of(&manifest, |request, _| slow(request));
+    house.process_entries(house.entries(0..4_000)).await;
+    let found = house.pipeline.reading().limit;
+    assert!(found > 30, "{found}");
+    let other = house.restarted();
+    assert!(other.reading().limit <= 16, "it knows nothing yet");
+    other.process(house.entries(9_000..9_001), Instant::now() + 14 * MINUTE, &CancellationToken::new()).await;
+    assert_eq!(other.reading().limit, found);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_batch_size_follows_the_rate() {
+    let house = house_of(MANIFEST, |request, _| slow(request));
+    house.process_entries(house.entries(0..500)).await;
+    let now = house.mapping.now();
+    assert!((3_000..=4_200).contains(&now.batch_size), "six a second for ten minutes: {now:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closed_window_disables_the_mapping_until_it_opens() {
+    let manifest = format!("{MANIFEST}\n[window]\nopen = [\"20:00-06:00\"]");
+    let house = house_of(&manifest, |request, _| slow(request));
+    house.process_entries(house.entries(0..3)).await;
+    let disabled = house.control().await.governor.disabled.unwrap();
+    assert_eq!((disabled.by, disabled.until), (OpenedBy::Window, Some("2026-11-22T20:00:00Z".parse().unwrap())));
+    let begin = Instant::now();
+    house.deliver(house.entries(0..3)).await;
+    let opened = house.api.seen().times[0].0 - begin;
+    assert!(opened < 8 * 60 * MINUTE + TICK, "{opened:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_stops_a_batch_under_way_and_no_tick_undoes_it() {
+    let house = house_of(MANIFEST, |request, _| slow(request));
+    let pausing = async {
+        sleep(MINUTE).await;
+        let now = house.clock.now();
+        operate::pause(&*house.ledger, &*house.mapping, "demo", now, "lunch").await.unwrap();
+    };
+    let (report, ()) = tokio::join!(house.process_entries(house.entries(0..5_000)), pausing);
+    assert_eq!(report.stopped, Some(Stopped::BreakerOpen));
+    let fetched = count(&report, End::Fetched);
+    assert!((300..=440).contains(&fetched), "about a minute's worth: {fetched}");
+    for _ in 0..20 {
+        sleep(TICK).await;
+        assert_eq!(house.pipeline.tick().await.unwrap(), None);
+    }
+    assert!(!house.mapping.now().enabled);
+    operate::resume(&*house.ledger, &*house.mapping, "demo", house.clock.now(), None).await.unwrap();
+    let again = house.process_entries(house.entries(0..600)).await;
+    assert_eq!((count(&again, End::Fetched), house.stored().await.len()), (600, 600));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_operator_disabled_at_the_mapping_stays_disabled() {
+    let house = house_of(MANIFEST, |request, _| slow(request));
+    house.mapping.set(MappingChange { batch_size: None, enabled: Some(false) });
+    for _ in 0..5 {
+        sleep(TICK).await;
+        assert_eq!(house.pipeline.tick().await.unwrap(), None);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_retry_after_turns_the_mapping_off_until_its_time_has_come() {
+    let begin = Instant::now();
+    let house = house_of(MANIFEST, move |request, before| match (request.id.as_str(), before) {
+        ("i00003", 0) => Answer::failure(Failure {
+            retry_after: Some(120 * MINUTE),
+            ..Failure::new(FailureKind::Throttled, "come back in two hours")
+        }),
+        _ => slow(request),
+    });
+    assert_eq!(house.deliver(house.entries(0..40)).await, 0);
+    let times: Vec<Duration> = house.api.seen().times.iter().map(|(at, _)| *at - begin).collect();
+    let pause = times.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
+    assert!(pause >= 119 * MINUTE && pause <= 120 * MINUTE + TICK + MINUTE, "{pause:?}");
+    let disabled = house.mapping.changes().iter().any(|(_, change)| change.enabled == Some(false));
+    assert!(disabled, "invocations would be wasted");
+}
