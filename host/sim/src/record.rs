@@ -6,12 +6,13 @@ mod recorder;
 use std::time::Duration;
 
 use damper_core::control::admission::BreakerReading;
+use serde::Serialize;
 
 pub use figures::{jain, percentile};
 pub use recorder::Recorder;
 
 /// One second of a run, over all clients.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Second {
     /// Calls sent.
     pub sent: u32,
@@ -42,7 +43,7 @@ pub struct Second {
 }
 
 /// What one client came to.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Totals {
     /// Calls sent.
     pub sent: u64,
