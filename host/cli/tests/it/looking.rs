@@ -48,13 +48,14 @@ fn status_and_dead_letters_of_a_stream_that_was_fed() {
 
 #[test]
 fn a_pause_is_told_with_its_reason_until_it_is_resumed() {
-    let house = House::with(&[("ids.txt", "1\n2\n")]);
+    let house = House::with(&[("ids.csv", "id,lang\n1,en\n2,en\n")]);
     house.write("demo.wasm", &provider(MANIFEST));
-    house.damper(&["feed", "demo", "ids.txt"]);
+    house.damper(&["feed", "demo", "ids.csv"]);
     let paused = house.damper(&["pause", "demo", "--reason", "they asked\u{1b}[2J us"]);
     assert!(paused.contains("demo is paused; `damper resume demo` goes on"), "{paused}");
     let status = house.damper(&["status", "demo"]);
-    for part in ["paused since ", "they asked\\u{1b}[2J us", "mapping disabled", "by operator", "1000 of 1000 requests"] {
+    for part in ["paused since ", "they asked\\u{1b}[2J us", "mapping disabled", "by operator", "1000 of 1000 requests"]
+    {
         assert!(status.contains(part), "{part}: {status}");
     }
     let again = house.damper(&["pause", "demo"]);

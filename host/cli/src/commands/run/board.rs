@@ -197,6 +197,12 @@ impl Row {
         }
         let (kind, text) = match self.worker.closed_window() {
             Some(opens) => ("window", format!("the window is closed; {opens}")),
+            None if self.worker.reading().breaker != BreakerReading::Closed => {
+                ("breaker", "the API fails; it is tried again by itself, ever more seldom".to_owned())
+            }
+            None if self.worker.reading().gate.is_some() => {
+                ("gate", "the API asked to be left alone for a while (Retry-After)".to_owned())
+            }
             None if !self.worker.is_delivering() => {
                 ("lease", "another run delivers this stream; this one takes over when it ends".to_owned())
             }
