@@ -15,6 +15,11 @@ const SELECT: &str = "
 SELECT day, state, owner, lease, attempts, not_before, sequence, abandoned FROM ledger
 WHERE provider = ?1 AND identity = ?2 AND day BETWEEN ?3 AND ?4 ORDER BY day";
 
+/// Almost every claim is the first of its item: then this is all there is to do.
+const TAKE_FIRST: &str = "
+INSERT INTO ledger (provider, identity, day, state, owner, lease, sequence)
+VALUES (?1, ?2, ?3, 'inflight', ?4, ?5, ?6) ON CONFLICT DO NOTHING";
+
 const TAKE: &str = "
 INSERT INTO ledger (provider, identity, day, state, owner, lease, sequence, abandoned)
 VALUES (?1, ?2, ?3, 'inflight', ?4, ?5, ?6, ?7)
@@ -71,7 +76,12 @@ enum State {
 }
 
 pub(super) fn claim(connection: &Connection, wish: &Wish) -> Result<Claim, Trouble> {
-    let (today, since) = (wish.today.to_string(), wish.since.to_string());
+    let today = wish.today.to_string();
+    // Where the entry arrived today no other day's row concerns it.
+    if wish.since == wish.today && take_first(connection, wish, &today)? {
+        return Ok(Claim::Granted { attempt: 1, abandoned: Vec::new() });
+    }
+    let since = wish.since.to_string();
     let mut past = Vec::new();
     let mut statement = connection.prepare_cached(SELECT)?;
     let mut found = statement.query(params![wish.provider, wish.identity.as_str(), since, today])?;
@@ -82,6 +92,19 @@ pub(super) fn claim(connection: &Connection, wish: &Wish) -> Result<Claim, Troub
         return Ok(refused);
     }
     grant(connection, wish, today, past)
+}
+
+/// Takes an item of which today knows nothing; says whether that was so.
+fn take_first(connection: &Connection, wish: &Wish, today: &str) -> Result<bool, Trouble> {
+    let taken = connection.prepare_cached(TAKE_FIRST)?.execute(params![
+        wish.provider,
+        wish.identity.as_str(),
+        today,
+        wish.owner.as_str(),
+        micros(wish.lease),
+        &*wish.sequence.0,
+    ])?;
+    Ok(taken == 1)
 }
 
 /// The end that the item has come to already: this very entry's where there is one, else a record before a dead letter,
