@@ -64,7 +64,6 @@ const LONGEST_WINDOW: Duration = Duration::from_secs(16);
 #[serde(default)]
 pub(super) struct Level {
     /// The hard cap.
-    #[serde(skip)]
     most: f64,
     /// How many may be in flight, rounded down.
     limit: f64,
@@ -348,3 +347,6 @@ impl Level {
         after.mean() - before.mean() > RISES_WITH_LEVEL * distance + SIGNIFICANT * doubt
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -33,6 +33,8 @@ const SHORTEST_INTERVAL: Duration = Duration::from_secs(10);
 const LONGEST_INTERVAL: Duration = Duration::from_secs(240);
 /// By what share the first trial raises the rate; doubled by each success up to 1.
 const FIRST_GAIN: f64 = 0.05;
+/// So few good answers before the first Retry-After say nothing of a rate: that one is only a gate.
+const FEWEST_GOOD: u32 = 3;
 /// What was observed for longer than this is more than a trial's doing.
 const LONG_OBSERVED: Duration = Duration::from_secs(120);
 
@@ -119,6 +121,11 @@ impl RetryAfter {
         if self.cut.is_some_and(|cut| started <= cut) {
             return;
         }
+        let is_first = self.cut.is_none();
+        self.cut = Some(now);
+        if is_first && self.good < FEWEST_GOOD {
+            return;
+        }
         let span = now.saturating_sub(self.counted_since.unwrap_or(now));
         let observed = f64::from(self.good) / span.as_secs_f64().max(1.0);
         match &mut self.learned {
@@ -128,7 +135,6 @@ impl RetryAfter {
         if let (Some(learned), Some(gate)) = (&mut self.learned, self.gate) {
             learned.pacer.not_before(gate);
         }
-        self.cut = Some(now);
         self.counted_since = Some(now);
         self.good = 0;
     }
@@ -235,6 +241,19 @@ mod tests {
         let mut limits = throttled();
         limits.close_gate(at(11_000), Duration::MAX);
         assert_eq!(limits.gate(at(11_000)), Some(at(11_000) + LONGEST_RETRY_AFTER));
+    }
+
+    #[test]
+    fn a_retry_after_to_the_first_fetches_teaches_no_rate_but_another_does() {
+        let mut limits = RetryAfter::default();
+        limits.started(at(0));
+        limits.good();
+        limits.close_gate(at(100), at(1_000));
+        limits.learn(at(100), at(0));
+        assert_eq!((limits.gate(at(100)), limits.rate()), (Some(at(1_100)), None));
+        limits.close_gate(at(2_000), at(1_000));
+        limits.learn(at(2_000), at(1_900));
+        assert_eq!(rate(&limits), 0.45);
     }
 
     #[test]

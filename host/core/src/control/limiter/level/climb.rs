@@ -24,9 +24,9 @@ const FEWEST_BEFORE: f64 = 8.0;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Climb {
-    due: Duration,
-    interval: Duration,
-    step: f64,
+    pub(super) due: Duration,
+    pub(super) interval: Duration,
+    pub(super) step: f64,
 }
 
 impl Default for Climb {
