@@ -13,10 +13,10 @@
 //!   completed:  Retry-After -> gate, rate | 429 -> level | failures -> breaker, level | latency -> level
 //! ```
 //!
-//! - [`level`]: the experiments that find how many the API bears; START, HOLD, RAMP, UP, CONFIRM, DOWN, RELIEF
-//! - [`latency`], [`errors`]: what it goes by
-//! - [`retry_after`]: the gate and the learned rate
-//! - [`stall`]: stop while nothing comes back
+//! - `level`: the experiments that find how many the API bears; START, HOLD, RAMP, UP, CONFIRM, DOWN, RELIEF
+//! - `latency`, [`errors`]: what it goes by
+//! - `retry_after`: the gate and the learned rate
+//! - `stall`: stop while nothing comes back
 //! - [`crate::control::breaker`]: keep away from an API that only fails
 //! - [`crate::control::pacer`]: keep a rate
 //!
