@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Parser, Subcommand};
 
-use crate::commands::{build, dead_letters, export, feed, fetch, inspect, new, resume, run, status};
+use crate::commands::{build, dead_letters, export, feed, fetch, inspect, new, pause, resume, run, status};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -28,7 +28,7 @@ Exit codes:
   3  a provider is stopped (its breaker is open) and needs an operator
   4  bad input: a file, an id, a manifest, damper.toml or a component
   5  storage: the database, the output folder or the disk
-  6  work is left: a signal came, or the window is closed; run again
+  6  work is left: a signal came, the window is closed or the day's quota is spent; run again
 A second signal ends the program at once, with 128 and the signal's number (130 for Ctrl-C).
 Where several apply to one run, the first of 1, 5, 4, 3, 6 is given.
 
@@ -59,6 +59,7 @@ pub(crate) enum Command {
     Run(run::Run),
     Export(export::Export),
     Status(status::Status),
+    Pause(pause::Pause),
     Resume(resume::Resume),
     DeadLetters(dead_letters::DeadLetters),
 }

@@ -7,6 +7,7 @@ pub(crate) mod feed;
 pub(crate) mod fetch;
 pub(crate) mod inspect;
 pub(crate) mod new;
+pub(crate) mod pause;
 pub(crate) mod resume;
 pub(crate) mod run;
 pub(crate) mod status;
@@ -29,6 +30,7 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<Exit, CliError>
         Command::Run(command) => run::run(&command, context),
         Command::Export(command) => export::run(&command, context),
         Command::Status(command) => status::run(&command, context),
+        Command::Pause(command) => pause::run(&command, context),
         Command::Resume(command) => resume::run(&command, context),
         Command::DeadLetters(command) => dead_letters::run(&command, context),
     }

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use damper_core::manifest::Position;
 
 pub(crate) use owner::read_secret;
-pub(crate) use shape::{CredentialConfig, HostGrant, ProviderConfig};
+pub(crate) use shape::{CredentialConfig, HostGrant, MappingConfig, ProviderConfig};
 
 /// The file's name.
 pub(crate) const FILE_NAME: &str = "damper.toml";
@@ -34,6 +34,8 @@ pub(crate) struct Config {
     pub(crate) output: PathBuf,
     /// Where NAME.wasm is looked for.
     pub(crate) components: PathBuf,
+    /// How the slow loop runs here.
+    pub(crate) mapping: MappingConfig,
     /// What is said of each provider, by name.
     pub(crate) providers: BTreeMap<String, ProviderConfig>,
 }
@@ -140,6 +142,7 @@ impl Config {
             database: folder.join(shape.database),
             output: folder.join(shape.output),
             components: folder.join(shape.components),
+            mapping: shape.mapping,
             providers: shape.providers,
             file,
             folder,

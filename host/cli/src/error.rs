@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use damper_core::ledger::{LedgerError, OpenedBy};
 use damper_core::manifest::ManifestError;
+use damper_core::pipeline::AdaptError;
 use damper_local::database::DatabaseError;
 use damper_local::export::ExportError;
 use damper_local::folder::FolderError;
@@ -153,6 +154,9 @@ pub(crate) enum CliError {
     /// The poller failed.
     #[error(transparent)]
     Poller(#[from] PollerError),
+    /// The control item or the mapping was not read or changed.
+    #[error(transparent)]
+    Adapt(#[from] AdaptError),
     /// A file cannot be read or written.
     #[error("cannot {action}: {source}")]
     File {
@@ -234,7 +238,8 @@ impl CliError {
             | Self::Ledger(_)
             | Self::Folder(_)
             | Self::Export(_)
-            | Self::Poller(_) => Exit::Storage,
+            | Self::Poller(_)
+            | Self::Adapt(_) => Exit::Storage,
             Self::File { .. } | Self::Output(_) => Exit::Storage,
             // As a shell's own programs do where `head` has seen enough.
             Self::OutputClosed => Exit::Done,

@@ -3,7 +3,9 @@
 pub mod admission;
 pub mod brake;
 pub mod breaker;
+pub mod governor;
 pub mod item;
 pub mod limiter;
 pub mod pacer;
+pub mod quota;
 pub mod window;

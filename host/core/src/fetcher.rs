@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
+use crate::budget::Budget;
 use crate::day::Day;
 use crate::item::Params;
 use crate::record::{Failure, Fetched};
@@ -60,15 +61,28 @@ impl FetchReport {
 #[derive(Debug, Clone)]
 pub struct Permits {
     pool: Arc<Semaphore>,
+    budget: Budget,
     /// When the last permit that is held back comes free.
     held_until: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Permits {
-    /// A pool of `count` permits.
+    /// A pool of `count` permits, without a quota.
     #[must_use]
     pub fn new(count: u32) -> Self {
-        Self { pool: Arc::new(Semaphore::new(count as usize)), held_until: Arc::default() }
+        Self::within(count, Budget::unlimited())
+    }
+
+    /// A pool of `count` permits, for as many requests as the budget holds.
+    #[must_use]
+    pub fn within(count: u32, budget: Budget) -> Self {
+        Self { pool: Arc::new(Semaphore::new(count as usize)), budget, held_until: Arc::default() }
+    }
+
+    /// What may still be sent: a fetcher spends one for each request, right before it is sent.
+    #[must_use]
+    pub fn budget(&self) -> &Budget {
+        &self.budget
     }
 
     /// One permit, if one is free now. It is given back when dropped.

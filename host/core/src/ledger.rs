@@ -23,6 +23,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::chance::Chance;
 use crate::day::Day;
 use crate::dead_letter::DeadLetter;
 use crate::item::{Identity, SequenceNumber};
@@ -38,8 +39,14 @@ impl Owner {
     /// A new owner, unlike every other.
     #[must_use]
     pub fn unique(now: Timestamp) -> Self {
+        Self::drawn(now, &Chance::System)
+    }
+
+    /// A new owner whose name is drawn from `chance`.
+    #[must_use]
+    pub fn drawn(now: Timestamp, chance: &Chance) -> Self {
         let milliseconds = u64::try_from(now.as_millisecond()).unwrap_or_default();
-        Self(ulid::Ulid::from_parts(milliseconds, rand::random()).to_string().to_lowercase().into())
+        Self(ulid::Ulid::from_parts(milliseconds, chance.bits()).to_string().to_lowercase().into())
     }
 
     /// The owner's name.
@@ -85,6 +92,25 @@ pub trait Ledger: Send + Sync {
     /// Write the control item if its version is still `control.version`, and raise the version by one. `false`: somebody
     /// else wrote it first; read it again and decide anew.
     async fn update_control(&self, provider: &str, control: &Control) -> Result<bool, LedgerError>;
+}
+
+/// Change a provider's control item, as often as somebody else is quicker. `change` says whether there is something to write.
+/// Answers what was there before.
+///
+/// # Errors
+/// Where the ledger fails; then nothing was changed.
+pub async fn change_control(
+    ledger: &dyn Ledger,
+    provider: &str,
+    mut change: impl FnMut(&mut Control) -> bool + Send,
+) -> Result<Control, LedgerError> {
+    loop {
+        let before = ledger.control(provider).await?;
+        let mut control = before.clone();
+        if !change(&mut control) || ledger.update_control(provider, &control).await? {
+            return Ok(before);
+        }
+    }
 }
 
 /// A wish to own an item.

@@ -3,6 +3,8 @@
 //! It knows no AWS, no wasmtime, no SQLite, no command line and no environment: those stand behind three ports
 //! ([`fetcher::Fetcher`], [`ledger::Ledger`], [`mapping::Mapping`]) and `object_store`.
 
+pub mod budget;
+pub mod chance;
 pub mod clock;
 pub mod control;
 pub mod day;
@@ -12,6 +14,7 @@ pub mod item;
 pub mod ledger;
 pub mod manifest;
 pub mod mapping;
+pub mod operate;
 pub mod pipeline;
 pub mod record;
 pub mod sink;

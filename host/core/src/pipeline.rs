@@ -3,11 +3,14 @@
 //! [`Pipeline::process`] is that way. It is the same on one machine, in Lambda and in a simulation; only what it is built of
 //! differs. It is not the delivery of batches (the local poller, Kinesis) and not the slow loop over them.
 
+mod adapt;
+mod allowance;
 mod attempt;
 mod batch;
 mod call;
 mod chunks;
 mod flush;
+mod probes;
 pub mod progress;
 pub mod report;
 mod run;
@@ -23,21 +26,27 @@ use object_store::ObjectStore;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use crate::chance::Chance;
 use crate::clock::WallClock;
 use crate::control::brake::Brake;
+use crate::control::governor::Obstacle;
 use crate::control::item::{Breaker, Control};
-use crate::control::limiter::{Limiter, LimiterConfig};
+use crate::control::limiter::{Admit, Limiter, LimiterConfig, Reading};
 use crate::day::Day;
 use crate::fetcher::Fetcher;
 use crate::item::Entry;
-use crate::ledger::{Ledger, LedgerError, Owner};
+use crate::ledger::{Ledger, LedgerError, Owner, change_control};
 use crate::manifest::Manifest;
+use crate::mapping::Mapping;
+use crate::pipeline::allowance::Allowance;
 use crate::pipeline::batch::Batch;
 use crate::pipeline::call::Call;
 use crate::pipeline::progress::Progress;
 use crate::pipeline::report::{Report, Stopped};
 use crate::pipeline::run::{LONGEST_WAIT, RESERVE, Run};
-use crate::pipeline::slots::Slots;
+use crate::pipeline::slots::{Slots, wanted};
+
+pub use adapt::AdaptError;
 
 /// Where state and records live, and what time it is.
 #[derive(Clone)]
@@ -46,8 +55,12 @@ pub struct Stores {
     pub ledger: Arc<dyn Ledger>,
     /// Records.
     pub sink: Arc<dyn ObjectStore>,
+    /// What feeds batches.
+    pub mapping: Arc<dyn Mapping>,
     /// The time of day.
     pub clock: WallClock,
+    /// Jitter, and the names of owners.
+    pub chance: Chance,
 }
 
 /// One provider's pipeline in this process. It lives as long as the process, so that the limiter and the brake remember.
@@ -55,10 +68,13 @@ pub struct Pipeline {
     manifest: Manifest,
     fetcher: Arc<dyn Fetcher>,
     stores: Stores,
-    limiter: Mutex<Limiter>,
+    limiter: Mutex<Box<dyn Admit>>,
     brake: Mutex<Brake>,
     progress: Arc<Progress>,
-    epoch: Instant,
+    /// When this process saved the limiter last, or took over what another had saved.
+    saved: Mutex<Option<Timestamp>>,
+    /// An instant, and the limiter's time then: the time since 1970, so that other processes can go on from what is saved.
+    epoch: (Instant, Duration),
 }
 
 impl fmt::Debug for Pipeline {
@@ -79,17 +95,30 @@ impl Pipeline {
     #[must_use]
     pub fn new(manifest: Manifest, fetcher: Arc<dyn Fetcher>, stores: Stores) -> Arc<Self> {
         let config = LimiterConfig {
-            max_in_flight: manifest.limits.max_concurrency.get(),
+            max_in_flight: wanted(manifest.limits.max_concurrency.get()),
             requests_per_second: manifest.limits.requests_per_second,
         };
+        Self::with_limiter(manifest, fetcher, stores, Box::new(Limiter::new(config)))
+    }
+
+    /// The same with another limiter, for comparisons.
+    #[must_use]
+    pub fn with_limiter(
+        manifest: Manifest,
+        fetcher: Arc<dyn Fetcher>,
+        stores: Stores,
+        limiter: Box<dyn Admit>,
+    ) -> Arc<Self> {
+        let since_1970 = stores.clock.now().duration_since(Timestamp::UNIX_EPOCH);
         Arc::new(Self {
             manifest,
             fetcher,
             stores,
-            limiter: Mutex::new(Limiter::new(config)),
+            limiter: Mutex::new(limiter),
             brake: Mutex::default(),
             progress: Arc::default(),
-            epoch: Instant::now(),
+            saved: Mutex::default(),
+            epoch: (Instant::now(), Duration::try_from(since_1970).unwrap_or_default()),
         })
     }
 
@@ -105,26 +134,32 @@ impl Pipeline {
         Arc::clone(&self.progress)
     }
 
+    /// What the limiter would say of itself now.
+    #[must_use]
+    pub fn reading(&self) -> Reading {
+        self.limiter().reading(self.elapsed())
+    }
+
     /// Process one batch: the entries of one shard, in order. Returns before `deadline`, with time to spare; when `stop` is
     /// cancelled nothing more is started and what is in flight is finished. Never fails: what went wrong is in the report, and
     /// whatever has not ended is to be delivered again.
     pub async fn process(self: &Arc<Self>, entries: Vec<Entry>, deadline: Instant, stop: &CancellationToken) -> Report {
         let Manifest { name, identity, limits, .. } = &self.manifest;
         let now = self.stores.clock.now();
-        let owner = Owner::unique(now);
+        let owner = Owner::drawn(now, &self.stores.chance);
         let batch = Batch::parse(entries, name, identity, now);
-        let slots = Slots::new(name, &owner, limits);
+        let slots = Slots::new(name, &owner, limits, Allowance::budget(limits));
         let call = Arc::new(Call::new(self, owner, slots.permits().clone(), stop));
         let control = match self.control().await {
             Ok(control) => control,
             Err(error) => return batch.into_report(Some(Stopped::Storage(error.to_string()))),
         };
-        if let Some(gate) = self.gate(&control) {
-            self.wait(gate.opens, deadline, &call).await;
-            return batch.into_report(Some(gate.why));
-        }
+        self.recall(&control);
         self.brake().allow(control.dead_letters_allowed);
-        let mut run = Run::new(self, call, batch, slots, deadline);
+        let mut run = Run::new(self, call, batch, slots, &control, deadline);
+        if let Some(gate) = self.gate(&control) {
+            return run.gated(gate).await;
+        }
         run.until_done().await;
         run.report().await
     }
@@ -135,12 +170,14 @@ impl Pipeline {
 
     /// What keeps the provider from being called now.
     fn gate(&self, control: &Control) -> Option<Gate> {
-        if matches!(control.breaker, Breaker::Open { .. }) {
-            return Some(Gate { why: Stopped::BreakerOpen, opens: None });
-        }
-        let now = self.stores.clock.now();
-        let opens = || self.manifest.window.opens_at(now).map(|opens| self.instant(opens));
-        (!self.manifest.window.is_open(now)).then(|| Gate { why: Stopped::WindowClosed, opens: opens() })
+        let (why, opens) = match self.obstacle(control)? {
+            Obstacle::Operator | Obstacle::Config => (Stopped::BreakerOpen, None),
+            Obstacle::Window { until } => (Stopped::WindowClosed, until),
+            Obstacle::Quota { until } => (Stopped::QuotaSpent, Some(until)),
+            // The limiter itself waits for these, and tries the API when it may.
+            Obstacle::ApiDown { .. } | Obstacle::Asked { .. } => return None,
+        };
+        Some(Gate { why, opens: opens.map(|opens| self.instant(opens)) })
     }
 
     /// Sleep until `until`, a minute at the most, in time for the deadline.
@@ -149,8 +186,9 @@ impl Pipeline {
         let latest = (now + LONGEST_WAIT).min(deadline.checked_sub(RESERVE).unwrap_or(now));
         let until = until.map_or(latest, |until| until.min(latest));
         tokio::select! {
-            () = sleep_until(until) => {}
+            biased;
             () = call.stopped() => {}
+            () = sleep_until(until) => {}
         }
     }
 
@@ -183,29 +221,26 @@ impl Pipeline {
         .await
     }
 
-    /// Keep what is left of the operator's grant to let dead letters pass.
-    async fn keep_allowance(&self) -> Result<(), LedgerError> {
-        let left = self.brake().allowed();
-        self.change_control(|control| {
-            let spent = left < control.dead_letters_allowed;
-            control.dead_letters_allowed = control.dead_letters_allowed.min(left);
-            spent
-        })
-        .await
+    async fn change_control(&self, change: impl FnMut(&mut Control) -> bool + Send) -> Result<(), LedgerError> {
+        change_control(&*self.stores.ledger, &self.manifest.name, change).await.map(drop)
     }
 
-    /// Change the control item, as often as somebody else is quicker. `change` says whether there is something to write.
-    async fn change_control(&self, mut change: impl FnMut(&mut Control) -> bool + Send) -> Result<(), LedgerError> {
-        loop {
-            let mut control = self.control().await?;
-            if !change(&mut control) || self.stores.ledger.update_control(&self.manifest.name, &control).await? {
-                return Ok(());
-            }
-        }
+    /// The limiter's time.
+    fn elapsed(&self) -> Duration {
+        let (instant, elapsed) = self.epoch;
+        elapsed + instant.elapsed()
+    }
+
+    fn limiter(&self) -> MutexGuard<'_, Box<dyn Admit>> {
+        self.limiter.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn brake(&self) -> MutexGuard<'_, Brake> {
         self.brake.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn saved(&self) -> MutexGuard<'_, Option<Timestamp>> {
+        self.saved.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -66,6 +66,8 @@ pub enum FailureKind {
     Other(String),
     /// The component trapped, ran away or passed its memory limit.
     Trapped,
+    /// The day's quota of requests was spent before the fetch could end.
+    OutOfQuota,
     /// The component cannot run at all, or a secret that it needs is not bound.
     Broken,
 }
@@ -82,6 +84,7 @@ impl fmt::Display for FailureKind {
             Self::Malformed => "malformed",
             Self::Other(name) => name,
             Self::Trapped => "trapped",
+            Self::OutOfQuota => "out of quota",
             Self::Broken => "broken",
         })
     }

@@ -8,5 +8,6 @@
 )]
 
 pub mod contract;
+pub mod mapping;
 pub mod memory;
 pub mod scripted;

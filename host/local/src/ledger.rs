@@ -4,6 +4,7 @@ mod claim;
 pub(crate) mod rows;
 
 use async_trait::async_trait;
+use damper_core::day::Day;
 use damper_core::dead_letter::DeadLetter;
 use damper_core::ledger::{
     Claim, ClaimRequest, Claimed, Control, Finish, Finished, Ledger, LedgerError, Owner, Release, SlotRequest,
@@ -25,6 +26,33 @@ impl SqliteLedger {
     pub fn new(database: Database) -> Self {
         Self { database }
     }
+
+    /// What came of a provider's records on one day.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn day_counts(&self, provider: &str, day: Day) -> Result<DayCounts, DatabaseError> {
+        let provider = provider.to_owned();
+        let work = move |connection: &Connection| {
+            let mut statement = connection.prepare_cached(COUNT_DAY)?;
+            let count = |row: &rusqlite::Row<'_>| {
+                Ok(DayCounts { fetched: row.get(0)?, dead: row.get(1)?, waiting: row.get(2)? })
+            };
+            Ok(statement.query_row(params![provider, day.to_string()], count)?)
+        };
+        self.database.read(work).await
+    }
+}
+
+/// Identities of one day, by where they stand.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DayCounts {
+    /// Their records are in the sink.
+    pub fetched: u64,
+    /// They were given up on.
+    pub dead: u64,
+    /// They are claimed, or failed and wait for another try.
+    pub waiting: u64,
 }
 
 #[async_trait]
@@ -108,6 +136,11 @@ impl Ledger for SqliteLedger {
         self.database.write(work).await.map_err(said(ACTION))
     }
 }
+
+const COUNT_DAY: &str = "
+SELECT COUNT(*) FILTER (WHERE state = 'done'), COUNT(*) FILTER (WHERE state = 'dead'),
+       COUNT(*) FILTER (WHERE state IN ('inflight', 'retry'))
+FROM ledger WHERE provider = ?1 AND day = ?2";
 
 const FETCHED: &str = "
 UPDATE ledger SET state = 'done', lease = NULL, not_before = NULL, abandoned = NULL, error = NULL, sequence = ?5

@@ -20,7 +20,7 @@ pub mod stream;
 
 pub use database::{Database, DatabaseError};
 pub use dead_letters::{DeadLetters, StoredLetter};
-pub use ledger::SqliteLedger;
+pub use ledger::{DayCounts, SqliteLedger};
 pub use mapping::SqliteMapping;
 pub use poller::{Ended, Poller, PollerSettings};
 pub use stream::{Counts, SqliteStream};

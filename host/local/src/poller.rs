@@ -180,13 +180,14 @@ impl Poller {
         match report.stopped {
             Some(Stopped::Asked) => Next::End(Ended::Stopped),
             Some(Stopped::Storage(message)) => Next::End(Ended::Left(Stopped::Storage(message))),
-            Some(closed @ (Stopped::BreakerOpen | Stopped::WindowClosed)) => {
+            Some(closed @ (Stopped::BreakerOpen | Stopped::WindowClosed | Stopped::QuotaSpent)) => {
                 if self.settings.watch {
                     return Next::Wait(self.settings.redeliver_after);
                 }
                 Next::End(Ended::Left(closed))
             }
-            Some(Stopped::Deadline) | None => pause,
+            // The mapping is disabled by now, or soon will be; ticks try the API.
+            Some(Stopped::ApiDown | Stopped::Deadline) | None => pause,
         }
     }
 

@@ -56,6 +56,8 @@ struct State {
     /// When the guest came back from the host; none while the host works for it.
     in_guest_since: Option<Instant>,
     broken: Option<String>,
+    /// Whether a request was not sent because the day's quota is spent.
+    is_out_of_quota: bool,
     trace: Option<Vec<RequestTrace>>,
 }
 
@@ -65,6 +67,7 @@ pub(crate) struct Account {
     pub(crate) requests: u32,
     pub(crate) unanswered_since: Option<Instant>,
     pub(crate) broken: Option<String>,
+    pub(crate) is_out_of_quota: bool,
     pub(crate) trace: Vec<RequestTrace>,
 }
 
@@ -76,6 +79,7 @@ impl Call {
             unanswered_since: None,
             in_guest_since: Some(Instant::now()),
             broken: None,
+            is_out_of_quota: false,
             trace: trace.then(Vec::new),
         };
         let (ticks, is_memory_refused) = (AtomicU32::new(0), AtomicBool::new(false));
@@ -140,6 +144,7 @@ impl Call {
             requests: state.requests,
             unanswered_since: state.unanswered_since,
             broken: state.broken.take(),
+            is_out_of_quota: state.is_out_of_quota,
             trace: state.trace.take().unwrap_or_default(),
         }
     }
@@ -195,11 +200,18 @@ pub(crate) struct InFlight {
 }
 
 impl InFlight {
-    /// A request is sent, the first or the next hop.
-    pub(crate) fn sent(&mut self) {
-        self.unanswered_since = Some(Instant::now());
-        let requests = &mut self.call.locked().requests;
-        *requests = requests.saturating_add(1);
+    /// A request is about to be sent, the first or the next hop. `false`: the day's quota is spent, and it may not be.
+    #[must_use]
+    pub(crate) fn send(&mut self) -> bool {
+        let may_send = self.call.permits.budget().spend();
+        let mut state = self.call.locked();
+        if may_send {
+            self.unanswered_since = Some(Instant::now());
+            state.requests = state.requests.saturating_add(1);
+        } else {
+            state.is_out_of_quota = true;
+        }
+        may_send
     }
 
     /// The request has ended: an answer came, or the connection failed.
@@ -230,6 +242,8 @@ impl Drop for InFlight {
 
 #[cfg(test)]
 mod tests {
+    use damper_core::budget::Budget;
+
     use super::*;
 
     const LONGEST: Duration = Duration::from_secs(30);
@@ -245,8 +259,7 @@ mod tests {
         let mut own = call.start_request().unwrap();
         let mut extra = call.start_request().unwrap();
         assert!(call.start_request().is_none());
-        own.sent();
-        extra.sent();
+        assert!(own.send() && extra.send());
         let sent = Instant::now();
         own.ended();
         drop(own);
@@ -263,10 +276,23 @@ mod tests {
         let (call, permits) = call(1);
         let requests: Vec<InFlight> = (0..2).filter_map(|_| call.start_request()).collect();
         for mut request in requests {
-            request.sent();
+            assert!(request.send());
             request.ended();
         }
         assert_eq!((permits.available(), call.settle().unanswered_since, call.settle().requests), (1, None, 2));
+    }
+
+    #[tokio::test]
+    async fn no_request_is_sent_beyond_the_quota() {
+        let permits = Permits::within(0, Budget::of(1));
+        let call = Call::new(Output::new("x", "id", false), permits, LONGEST, false);
+        let mut hops = call.start_request().unwrap();
+        assert!(hops.send());
+        hops.ended();
+        assert!(!hops.send(), "a redirect's next hop is a request too");
+        drop(hops);
+        let account = call.settle();
+        assert_eq!((account.requests, account.is_out_of_quota, account.unanswered_since), (1, true, None));
     }
 
     #[tokio::test(start_paused = true)]

@@ -132,6 +132,10 @@ impl Plugin {
         let account = call.settle();
         let outcome = match account.broken {
             Some(why) => Err(Failure::new(FailureKind::Broken, why)),
+            // Whatever the guest made of it: a record that came all the same is a record.
+            None if account.is_out_of_quota && outcome.is_err() => {
+                Err(Failure::new(FailureKind::OutOfQuota, "the day's quota of requests is spent"))
+            }
             None => outcome,
         };
         if outcome.as_ref().is_err_and(|failure| failure.kind == FailureKind::Unauthorized) {

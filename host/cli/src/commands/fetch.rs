@@ -67,7 +67,7 @@ pub(crate) fn run(command: &Fetch, context: &Context) -> Result<Exit, CliError> 
     }
     context::runtime()?.block_on(async {
         let slot = slot::Slot::acquire(context, &config, &bound.manifest).await?;
-        let traced = fetch(context, &bound, item).await;
+        let traced = fetch(context, &bound, item, slot.permits()).await;
         let may_be_working = traced.as_ref().map_or(true, |(traced, _)| traced.report.unanswered_since.is_some());
         slot.give_back(may_be_working).await;
         let (traced, seconds) = traced?;
@@ -75,7 +75,7 @@ pub(crate) fn run(command: &Fetch, context: &Context) -> Result<Exit, CliError> 
     })
 }
 
-async fn fetch(context: &Context, bound: &Bound, item: Item) -> Result<(TracedFetch, f64), CliError> {
+async fn fetch(context: &Context, bound: &Bound, item: Item, permits: Permits) -> Result<(TracedFetch, f64), CliError> {
     let plugin = load(context, bound)?;
     let request = FetchRequest {
         id: item.id,
@@ -88,7 +88,7 @@ async fn fetch(context: &Context, bound: &Bound, item: Item) -> Result<(TracedFe
     plugin.prepare().await.map_err(|failure| broken(&bound.manifest.name, &failure))?;
     let begun = Instant::now();
     // One request at a time: the fetch itself holds the one slot that was acquired.
-    let traced = plugin.fetch_traced(request, Permits::new(0)).await;
+    let traced = plugin.fetch_traced(request, permits).await;
     Ok((traced, begun.elapsed().as_secs_f64()))
 }
 
@@ -136,15 +136,18 @@ fn exit(kind: &FailureKind) -> Exit {
     match kind {
         FailureKind::NotFound | FailureKind::Rejected | FailureKind::Malformed | FailureKind::Broken => Exit::BadInput,
         FailureKind::Unauthorized | FailureKind::Trapped => Exit::Stopped,
-        FailureKind::Throttled | FailureKind::Unavailable | FailureKind::TimedOut | FailureKind::Other(_) => {
-            Exit::WorkLeft
-        }
+        FailureKind::Throttled
+        | FailureKind::Unavailable
+        | FailureKind::TimedOut
+        | FailureKind::OutOfQuota
+        | FailureKind::Other(_) => Exit::WorkLeft,
     }
 }
 
 fn hint(kind: &FailureKind) -> Option<&'static str> {
     match kind {
         FailureKind::Throttled | FailureKind::Unavailable | FailureKind::TimedOut => Some("try again later"),
+        FailureKind::OutOfQuota => Some("the quota begins anew with the provider's next day"),
         FailureKind::Unauthorized => Some("check the credential that damper.toml binds"),
         FailureKind::NotFound => Some("check the id"),
         FailureKind::Trapped => Some("the component has a defect; what it wrote stands above"),

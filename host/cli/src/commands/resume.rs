@@ -1,15 +1,16 @@
-//! `damper resume`: close a provider's breaker after the mend.
+//! `damper resume`: let a provider go on, after a pause or after the mend.
 
 use clap::Args;
-use damper_core::ledger::{Breaker, Control, Ledger};
-use damper_local::SqliteLedger;
+use damper_core::ledger::{Breaker, Ledger, OpenedBy};
+use damper_core::operate;
+use damper_local::{SqliteLedger, SqliteMapping};
 
 use crate::context::{self, Context};
 use crate::error::{CliError, Exit};
 use crate::provider::check_name;
 use crate::screen::{printable, put};
 
-/// Close a provider's breaker: what stopped it is mended
+/// Let a provider go on: the pause is over, or what stopped it is mended
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
@@ -31,33 +32,35 @@ pub(crate) struct Resume {
 pub(crate) fn run(command: &Resume, context: &Context) -> Result<Exit, CliError> {
     check_name(&command.provider)?;
     let config = context.config()?;
-    let ledger = SqliteLedger::new(context.existing_database(&config)?);
-    let before = context::runtime()?.block_on(close(&ledger, command))?;
-    match before.breaker {
-        Breaker::Closed => put(format!("{} was not stopped", command.provider))?,
-        Breaker::Open { since, by, reason } => put(format!(
+    let database = context.existing_database(&config)?;
+    let ledger = SqliteLedger::new(database.clone());
+    let mapping = SqliteMapping::new(database, context.clock).with_lag(config.mapping.lag);
+    let before = context::runtime()?.block_on(operate::resume(
+        &ledger as &dyn Ledger,
+        &mapping,
+        &command.provider,
+        context.clock.now(),
+        command.allow_dead_letters,
+    ))?;
+    match (before.breaker, before.governor.disabled) {
+        (Breaker::Open { since, by: OpenedBy::Breaker, reason }, _) => put(format!(
+            "{} is tried again now; it has been failing since {since:.0}: {}",
+            command.provider,
+            printable(&reason)
+        ))?,
+        (Breaker::Open { since, by, reason }, _) => put(format!(
             "{} goes on; it was stopped since {since:.0} by {by}: {}",
             command.provider,
             printable(&reason)
         ))?,
+        (Breaker::Closed, Some(disabled)) => put(format!(
+            "{} goes on; its mapping was disabled since {:.0} by {}",
+            command.provider, disabled.since, disabled.by
+        ))?,
+        (Breaker::Closed, None) => put(format!("{} was not stopped", command.provider))?,
     }
     if let Some(allowed) = command.allow_dead_letters {
         put(format!("{allowed} more dead letters are allowed before it stops for them"))?;
     }
     Ok(Exit::Done)
-}
-
-/// Close the breaker, as often as somebody else is quicker. Answers what was there before.
-async fn close(ledger: &SqliteLedger, command: &Resume) -> Result<Control, CliError> {
-    loop {
-        let before = ledger.control(&command.provider).await?;
-        let after = Control {
-            breaker: Breaker::Closed,
-            dead_letters_allowed: command.allow_dead_letters.unwrap_or(before.dead_letters_allowed),
-            ..before.clone()
-        };
-        if after == before || ledger.update_control(&command.provider, &after).await? {
-            return Ok(before);
-        }
-    }
 }

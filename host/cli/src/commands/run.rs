@@ -6,10 +6,13 @@ mod tally;
 mod worker;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
+use damper_core::chance::Chance;
 use damper_core::clock::WallClock;
-use damper_core::ledger::{Breaker, Ledger};
+use damper_core::ledger::{Breaker, Control, Ledger};
+use damper_core::mapping::Mapping;
 use damper_core::pipeline::{Pipeline, Stores};
 use damper_local::{Database, SqliteLedger, SqliteMapping, SqliteStream, folder};
 use damper_plugins::{HostOptions, PluginHost};
@@ -59,8 +62,11 @@ struct House {
     database: Database,
     stream: SqliteStream,
     ledger: Arc<SqliteLedger>,
+    mapping: SqliteMapping,
     stores: Stores,
     clock: WallClock,
+    /// How often the governor looks at a mapping that is off.
+    tick: Duration,
 }
 
 /// A provider before it runs.
@@ -96,9 +102,16 @@ impl House {
         let leftovers = folder::clean(&config.output, context.clock.now());
         tracing::debug!(leftovers, "looked for temporary files of runs that were killed");
         let ledger = Arc::new(SqliteLedger::new(database.clone()));
-        let stores =
-            Stores { ledger: Arc::clone(&ledger) as Arc<dyn Ledger>, sink: Arc::new(sink), clock: context.clock };
-        Ok(Self { stream: SqliteStream::new(database.clone()), ledger, stores, clock: context.clock, database })
+        let mapping = SqliteMapping::new(database.clone(), context.clock).with_lag(config.mapping.lag);
+        let stores = Stores {
+            ledger: Arc::clone(&ledger) as Arc<dyn Ledger>,
+            sink: Arc::new(sink),
+            mapping: Arc::new(mapping.clone()) as Arc<dyn Mapping>,
+            clock: context.clock,
+            chance: Chance::System,
+        };
+        let (stream, clock, tick) = (SqliteStream::new(database.clone()), context.clock, config.mapping.tick);
+        Ok(Self { stream, ledger, mapping, stores, clock, tick, database })
     }
 
     /// Run all that are to run, to their end.
@@ -187,7 +200,7 @@ impl House {
         let broken = |message| CliError::Load { provider: name.clone(), message };
         let plugin = host.load(&file, manifest.clone(), grants).map_err(|error| broken(error.to_string()))?;
         plugin.prepare().await.map_err(|failure| broken(failure.message))?;
-        SqliteMapping::new(self.database.clone(), self.clock).ensure(&name, manifest.pace.start_batch).await?;
+        self.mapping.ensure(&name, manifest.pace.start_batch).await?;
         let before = self.stream.counts(&name).await?;
         let pipeline = Pipeline::new(manifest, Arc::new(plugin), self.stores.clone());
         Ok(Worker::new(pipeline, self.clone(), before))
@@ -253,14 +266,21 @@ impl House {
         Ok(lines)
     }
 
-    /// The error to tell where a provider's breaker is open.
+    /// The error to tell where a provider needs an operator.
     async fn stopped(&self, name: &str) -> Result<Option<CliError>, CliError> {
-        Ok(match self.ledger.control(name).await?.breaker {
-            Breaker::Closed => None,
-            Breaker::Open { since, by, reason } => {
+        let control = self.control(name).await?;
+        let needs_operator = control.needs_operator();
+        Ok(match control.breaker {
+            Breaker::Open { since, by, reason } if needs_operator => {
                 Some(CliError::Stopped { provider: name.to_owned(), since, by, reason })
             }
+            Breaker::Open { .. } | Breaker::Closed => None,
         })
+    }
+
+    /// A provider's control item.
+    async fn control(&self, name: &str) -> Result<Control, CliError> {
+        Ok(self.ledger.control(name).await?)
     }
 
     async fn line(&self, name: &str, outcome: Outcome) -> Result<Line, CliError> {

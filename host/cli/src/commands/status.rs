@@ -1,21 +1,26 @@
-//! `damper status`: what the streams have come to, and which providers are stopped.
+//! `damper status`: what the streams have come to, how hard each API is pressed, and who is stopped and why.
+
+mod state;
 
 use clap::Args;
-use damper_core::ledger::{Breaker, Ledger};
-use damper_local::{Counts, SqliteLedger, SqliteStream};
+use damper_local::{Counts, SqliteLedger, SqliteMapping, SqliteStream};
 use serde_json::json;
 
 use crate::context::{self, Context};
 use crate::error::{CliError, Exit};
 use crate::screen::{put, put_json, table};
 
-/// Show what the streams have come to, and which providers are stopped
+use state::{House, State};
+
+/// Show what the streams have come to, how hard each API is pressed, and who is stopped
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Example:\n  damper status\n  damper status --json | jq 'select(.breaker.state == \"open\").provider'"
-)]
+#[command(after_help = "\
+Example:
+  damper status                       # a line for each provider
+  damper status gleif                 # all that is known of one
+  damper status --json | jq 'select(.breaker.state == \"open\").provider'")]
 pub(crate) struct Status {
-    /// The providers; default: all that were ever fed
+    /// The providers, to be shown whole; default: a line for each that was ever fed
     #[arg(value_name = "PROVIDER")]
     providers: Vec<String>,
 
@@ -31,39 +36,38 @@ pub(crate) struct Status {
 pub(crate) fn run(command: &Status, context: &Context) -> Result<Exit, CliError> {
     let config = context.config()?;
     let database = context.existing_database(&config)?;
-    let (stream, ledger) = (SqliteStream::new(database.clone()), SqliteLedger::new(database));
+    let house = House {
+        stream: SqliteStream::new(database.clone()),
+        ledger: SqliteLedger::new(database.clone()),
+        mapping: SqliteMapping::new(database, context.clock),
+        clock: context.clock,
+        config,
+    };
     let states = context::runtime()?.block_on(async {
         let providers =
-            if command.providers.is_empty() { stream.providers().await? } else { command.providers.clone() };
+            if command.providers.is_empty() { house.stream.providers().await? } else { command.providers.clone() };
         let mut states = Vec::with_capacity(providers.len());
         for provider in providers {
-            let (counts, control) = (stream.counts(&provider).await?, ledger.control(&provider).await?);
-            states.push((provider, counts, control.breaker));
+            states.push(house.state(&provider).await?);
         }
         Ok::<_, CliError>(states)
     })?;
     if command.json {
-        for (provider, counts, breaker) in &states {
-            put_json(&json!({ "provider": provider, "counts": counts_in_json(counts), "breaker": breaker }))?;
-        }
-        return Ok(Exit::Done);
+        states.iter().try_for_each(|state| put_json(&state.as_json()))?;
+    } else if command.providers.is_empty() {
+        put(lines(&states).trim_end())?;
+    } else {
+        let whole: Vec<String> = states.iter().map(|state| table(&state.as_rows())).collect();
+        put(whole.join("\n").trim_end())?;
     }
-    let header = ["provider", "fed", "fetched", "skipped", "dead letters", "pending", "state"];
-    let mut rows = vec![header.map(str::to_owned).to_vec()];
-    rows.extend(states.iter().map(|(provider, counts, breaker)| row(provider, counts, breaker)));
-    put(table(&rows).trim_end())?;
     Ok(Exit::Done)
 }
 
-fn row(provider: &str, counts: &Counts, breaker: &Breaker) -> Vec<String> {
-    let state = match breaker {
-        Breaker::Open { since, by, reason } => format!("stopped since {since:.0} by {by}: {reason}"),
-        Breaker::Closed if counts.pending == 0 => "done".to_owned(),
-        Breaker::Closed => "ready".to_owned(),
-    };
-    let numbers = [counts.fed, counts.fetched, counts.skipped, counts.dead_letters, counts.pending];
-    let numbers = numbers.iter().map(u64::to_string);
-    std::iter::once(provider.to_owned()).chain(numbers).chain(std::iter::once(state)).collect()
+fn lines(states: &[State]) -> String {
+    let header = ["provider", "fed", "fetched", "skipped", "dead letters", "pending", "limit", "batch", "state"]
+        .map(str::to_owned);
+    let rows: Vec<Vec<String>> = std::iter::once(header.to_vec()).chain(states.iter().map(State::as_line)).collect();
+    table(&rows)
 }
 
 /// Counts as scripts read them.

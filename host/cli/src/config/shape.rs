@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use damper_core::control::governor::TICK;
+use damper_core::manifest::units::parse_duration;
 use damper_core::manifest::{LimitsTightening, PaceTightening, RetryTightening, Tightening, WindowTightening};
 use serde::de::{Error, SeqAccess, Visitor, value::SeqAccessDeserializer};
 use serde::{Deserialize, Deserializer};
@@ -16,7 +19,37 @@ pub(super) struct Shape {
     pub(super) output: PathBuf,
     /// `providers = "folder"` beside `[providers.NAME]` would be one key twice, so the folder has a name of its own.
     pub(super) components: PathBuf,
+    pub(super) mapping: MappingConfig,
     pub(super) providers: BTreeMap<String, ProviderConfig>,
+}
+
+/// `[mapping]`: how the slow loop runs on this machine.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct MappingConfig {
+    /// How often the governor looks whether a disabled mapping may be enabled: from 1 s on.
+    #[serde(deserialize_with = "tick")]
+    pub(crate) tick: Duration,
+    /// How long a change takes until it holds, as it does in AWS.
+    #[serde(deserialize_with = "duration")]
+    pub(crate) lag: Duration,
+}
+
+impl Default for MappingConfig {
+    fn default() -> Self {
+        Self { tick: TICK, lag: Duration::ZERO }
+    }
+}
+
+fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    parse_duration(&text).map_err(|how| D::Error::custom(format!("{text:?} is no duration; {how}")))
+}
+
+fn tick<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let tick = duration(deserializer)?;
+    let is_long_enough = tick >= Duration::from_secs(1);
+    is_long_enough.then_some(tick).ok_or_else(|| D::Error::custom("mapping.tick must be at least \"1s\""))
 }
 
 impl Default for Shape {
@@ -25,6 +58,7 @@ impl Default for Shape {
             database: "damper.db".into(),
             output: "out".into(),
             components: PathBuf::new(),
+            mapping: MappingConfig::default(),
             providers: BTreeMap::new(),
         }
     }

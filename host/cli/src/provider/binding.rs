@@ -138,9 +138,6 @@ pub(crate) fn bind(config: &Config, file: ComponentFile) -> Result<Bound, Bindin
         source: Box::new(source),
         config: binder.config_file(),
     })?;
-    if let Some(quota) = manifest.limits.daily_quota {
-        warnings.push(format!("{}: the daily quota of {quota} requests is not counted yet", manifest.name));
-    }
     Ok(Bound { file, manifest, grants, warnings })
 }
 

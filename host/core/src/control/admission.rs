@@ -63,6 +63,16 @@ pub trait Admit: Send + fmt::Debug {
 
     /// What it would say of itself at `now`, for people, charts and the governor.
     fn reading(&self, now: Duration) -> Reading;
+
+    /// What it has learned, to be kept; none where it learns nothing.
+    fn save(&self) -> Option<serde_json::Value> {
+        None
+    }
+
+    /// Go on from what was kept. What cannot be read is not learned from; `false` says so.
+    fn load(&mut self, _saved: &serde_json::Value) -> bool {
+        true
+    }
 }
 
 /// A limiter's state, to be looked at.

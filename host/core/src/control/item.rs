@@ -1,17 +1,27 @@
 //! The control item: what all processes that work for a provider share, the breaker's truth among it.
 //!
 //! ```text
-//!             a failure that needs a person
-//!   CLOSED ------------------------------------> OPEN
-//!      ^            `damper resume`                |
-//!      +-------------------------------------------+
+//!             the limiter's breaker opened (by = breaker)
+//!   CLOSED ------------------------------------------------> OPEN
+//!      ^                 it closed again                       |
+//!      +-------------------------------------------------------+
+//!      |
+//!      |  a failure that needs a person (by = config), `damper pause` (by = operator)
+//!      +----------------------------------------------------------------------------> OPEN
+//!      ^                              `damper resume`                                   |
+//!      +--------------------------------------------------------------------------------+
 //! ```
+//!
+//! What needs a person is never closed by anybody else.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::control::governor::Governor;
+use crate::control::quota::Usage;
+
 /// A provider's control item: what all processes that work for it share.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Control {
     /// Raised by every write; a write holds only if nobody else wrote since the read.
@@ -20,6 +30,35 @@ pub struct Control {
     pub breaker: Breaker,
     /// How many more items the mass brake lets become dead letters without a word: an operator's grant.
     pub dead_letters_allowed: u32,
+    /// What the limiter has learned, as it saved it last.
+    pub limiter: Option<SavedLimiter>,
+    /// The slow loop's memory.
+    pub governor: Governor,
+    /// The requests of today.
+    pub usage: Usage,
+    /// The id that was tried last while the breaker was half-open: not twice running, for it may be the only one that fails.
+    pub probed: Option<String>,
+}
+
+/// A limiter's state, so that the next invocation, and the next process, go on where this one ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SavedLimiter {
+    /// When it was saved.
+    pub at: Timestamp,
+    /// The limit then: for whoever looks.
+    pub limit: u32,
+    /// Until when nothing may start because the API asked for it.
+    pub gate: Option<Timestamp>,
+    /// The state, in the limiter's own form.
+    pub state: serde_json::Value,
+}
+
+impl Control {
+    /// Whether a person is needed before the API may be called.
+    #[must_use]
+    pub fn needs_operator(&self) -> bool {
+        matches!(self.breaker, Breaker::Open { by: OpenedBy::Operator | OpenedBy::Config, .. })
+    }
 }
 
 /// Whether a provider's API may be called.
@@ -52,6 +91,8 @@ pub enum OpenedBy {
     Window,
     /// A quota that is spent.
     Quota,
+    /// The API, which asked to be left alone.
+    RetryAfter,
     /// Something that only a person can mend: a credential, a component, a moved path.
     Config,
 }
@@ -63,6 +104,7 @@ impl std::fmt::Display for OpenedBy {
             Self::Breaker => "breaker",
             Self::Window => "window",
             Self::Quota => "quota",
+            Self::RetryAfter => "retry-after",
             Self::Config => "config",
         })
     }

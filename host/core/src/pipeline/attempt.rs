@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
+use crate::control::admission::{Admission, Outcome};
 use crate::control::brake::{Alarm, Sign};
-use crate::control::limiter::{Admission, Outcome, Permit};
 use crate::day::Day;
 use crate::dead_letter::{DeadLetter, Reason};
 use crate::fetcher::{FetchReport, FetchRequest};
@@ -17,11 +17,11 @@ use crate::item::SequenceNumber;
 use crate::ledger::{Abandoned, Claim, ClaimRequest, Claimed, Release};
 use crate::manifest::OnLeaseExpiry;
 use crate::pipeline::batch::{Work, WorkIndex};
-use crate::pipeline::call::Call;
+use crate::pipeline::call::{Call, Turn};
 use crate::pipeline::report::End;
 use crate::pipeline::slots::MARGIN;
 use crate::pipeline::verdict::{Circumstances, Verdict, judge, outcome, sign};
-use crate::record::{Failure, Fetched};
+use crate::record::{Failure, FailureKind, Fetched};
 use crate::sink::Line;
 
 /// The longest wait for the pacer between a claim and its fetch; a longer one gives the claim back.
@@ -39,6 +39,8 @@ pub(crate) struct Attempted {
     pub(crate) step: Step,
     /// Why a person is needed, if so.
     pub(crate) alarm: Option<(Alarm, String)>,
+    /// What went wrong, where the fetch failed.
+    pub(crate) failed: Option<String>,
 }
 
 /// What came of one try.
@@ -62,6 +64,13 @@ pub(crate) enum Step {
     StorageFailed(String),
 }
 
+/// What a try has to tell besides its step.
+#[derive(Debug, Default)]
+struct Told {
+    alarm: Option<(Alarm, String)>,
+    failed: Option<String>,
+}
+
 /// A claim that was granted, with all that the rest of the try needs.
 struct Granted {
     claimed: Claimed,
@@ -77,7 +86,7 @@ pub(crate) async fn attempt(
     failures: u32,
     permit: OwnedSemaphorePermit,
 ) -> Attempted {
-    let mut alarm = None;
+    let mut told = Told::default();
     let claimed = claim(&call, &work).await;
     if claimed.is_err() {
         call.turn_taken();
@@ -88,11 +97,12 @@ pub(crate) async fn attempt(
                 call.turn_taken();
                 step
             }
-            None => fetch(&call, &work, granted, failures, permit, &mut alarm).await,
+            None => fetch(&call, &work, granted, failures, permit, &mut told).await,
         },
         Err(step) => step,
     };
-    Attempted { index, step, alarm }
+    let Told { alarm, failed } = told;
+    Attempted { index, step, alarm, failed }
 }
 
 async fn claim(call: &Call, work: &Work) -> Result<Granted, Step> {
@@ -145,17 +155,17 @@ async fn before_fetch(call: &Call, work: &Work, granted: &Granted) -> Option<Ste
         None
     };
     let (reason, message) = give_up?;
-    let letter = letter(call, work, reason, Failure::new(crate::record::FailureKind::Rejected, message), spent);
+    let letter = letter(call, work, reason, Failure::new(FailureKind::Rejected, message), spent);
     Some(Step::GiveUp { claimed: claimed.clone(), letter: Box::new(letter) })
 }
 
 async fn fetch(
-    call: &Call,
+    call: &Arc<Call>,
     work: &Work,
     granted: Granted,
     failures: u32,
     permit: OwnedSemaphorePermit,
-    alarm: &mut Option<(Alarm, String)>,
+    told: &mut Told,
 ) -> Step {
     let Granted { claimed, attempt, .. } = granted;
     let turn = turn(call).await;
@@ -174,7 +184,8 @@ async fn fetch(
     let report = call.fetcher().fetch(request, call.permits.clone()).await;
     drop(counted);
     call.progress().sent(report.requests);
-    tell_limiter(call, &report, turn);
+    // Before anything else may start.
+    turn.ended(report.requests, outcome_of(&report));
     match report.unanswered_since {
         // The API may still be working at it: nobody else gets this permit until it must be done.
         Some(since) => {
@@ -187,35 +198,25 @@ async fn fetch(
             call.saw(Sign::Good);
             Step::Fetched { line: line(call, work, &record, claimed.day, attempt), claimed }
         }
-        Err(failure) => failed(call, work, claimed, attempt, failures, failure, alarm).await,
+        Err(failure) => failed(call, work, claimed, attempt, failures, failure, told).await,
     }
 }
 
-/// Tell the limiter how the fetch ended, before anything else may start.
-fn tell_limiter(call: &Call, report: &FetchReport, turn: Permit) {
-    let outcome = match &report.outcome {
-        Ok(_) => Some(Outcome::Ok),
-        Err(failure) => outcome(failure),
-    };
-    let now = call.elapsed();
-    let mut limiter = call.limiter();
-    limiter.sent_more(now, report.requests.saturating_sub(1));
-    if let Some(outcome) = outcome {
-        limiter.completed(now, turn, outcome);
-    }
+/// What the limiter sees of a fetch.
+fn outcome_of(report: &FetchReport) -> Option<Outcome> {
+    report.outcome.as_ref().map_or_else(outcome, |_| Some(Outcome::Ok))
 }
 
 /// Wait for the limiter's word that the fetch may start. `None`: it may not start in time.
-async fn turn(call: &Call) -> Option<Permit> {
+async fn turn(call: &Arc<Call>) -> Option<Turn> {
     loop {
         if Instant::now() > call.may_start_until() || call.is_stopping() {
             return None;
         }
-        let now = call.elapsed();
-        match call.try_start(now) {
-            Ok(permit) => return Some(permit),
-            Err(Admission::At(at)) if at.saturating_sub(now) <= LONGEST_TURN => {
-                tokio::time::sleep(at.saturating_sub(now)).await;
+        match call.try_start() {
+            Ok(turn) => return Some(turn),
+            Err(Admission::At(at)) if at.saturating_sub(call.elapsed()) <= LONGEST_TURN => {
+                tokio::time::sleep(at.saturating_sub(call.elapsed())).await;
             }
             Err(_) => return None,
         }
@@ -229,13 +230,14 @@ async fn failed(
     attempt: u32,
     failures: u32,
     failure: Failure,
-    alarm: &mut Option<(Alarm, String)>,
+    told: &mut Told,
 ) -> Step {
     let retry = &call.manifest().retry;
     let circumstances =
-        Circumstances { attempt, failures, others_succeed: call.others_succeed(), retry, jitter: rand::random() };
+        Circumstances { attempt, failures, others_succeed: call.others_succeed(), retry, jitter: call.chance() };
     let verdict = judge(&failure, circumstances);
-    *alarm = call.saw(sign(&failure, verdict)).map(|alarm| (alarm, failure.to_string()));
+    told.alarm = call.saw(sign(&failure, verdict)).map(|alarm| (alarm, failure.to_string()));
+    told.failed = Some(failure.to_string());
     tracing::debug!(provider = call.provider(), id = work.item.id, attempt, %failure, ?verdict, "fetch failed");
     match verdict {
         Verdict::GiveUp(reason) => {

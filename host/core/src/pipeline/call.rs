@@ -9,8 +9,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::WallClock;
+use crate::control::admission::{Admission, Admit, BreakerReading, Outcome, Permit, Reading};
 use crate::control::brake::{Alarm, Brake, Sign};
-use crate::control::limiter::{Admission, Limiter, Permit};
 use crate::control::window::Window;
 use crate::fetcher::{Fetcher, Permits};
 use crate::item::Identity;
@@ -38,8 +38,42 @@ pub(crate) struct Call {
     stop: CancellationToken,
     recoveries: Recoveries,
     may_start_until: Mutex<Instant>,
+    /// Permits that there are, free ones included.
+    issued: AtomicU32,
     before_turn: AtomicU32,
     turns: Notify,
+    /// The first and the last start of a fetch.
+    starts: Mutex<Option<(Instant, Instant)>>,
+}
+
+/// A fetch that has started. Dropped without a word of how it ended, the limiter forgets it.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    call: Arc<Call>,
+    permit: Option<Permit>,
+}
+
+impl Turn {
+    /// The fetch has sent so many requests, and ended like this; `None`: in a way that says nothing of the API.
+    pub(crate) fn ended(mut self, requests: u32, outcome: Option<Outcome>) {
+        let now = self.call.elapsed();
+        let mut limiter = self.call.limiter();
+        limiter.sent_more(now, requests.saturating_sub(1));
+        if let (Some(outcome), Some(permit)) = (outcome, self.permit) {
+            limiter.completed(now, permit, outcome);
+            drop(limiter);
+            self.permit = None;
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if let Some(permit) = self.permit.take() {
+            let now = self.call.elapsed();
+            self.call.limiter().forgotten(now, permit);
+        }
+    }
 }
 
 impl Call {
@@ -52,8 +86,10 @@ impl Call {
             stop: stop.child_token(),
             recoveries: Recoveries::default(),
             may_start_until: Mutex::new(Instant::now()),
+            issued: AtomicU32::new(0),
             before_turn: AtomicU32::new(0),
             turns: Notify::new(),
+            starts: Mutex::new(None),
         }
     }
 
@@ -81,12 +117,22 @@ impl Call {
         &self.pipeline.stores.clock
     }
 
+    /// A random number from 0 to 1.
+    pub(crate) fn chance(&self) -> f64 {
+        self.pipeline.stores.chance.unit()
+    }
+
     pub(crate) fn progress(&self) -> &Progress {
         &self.pipeline.progress
     }
 
-    pub(crate) fn limiter(&self) -> MutexGuard<'_, Limiter> {
+    fn limiter(&self) -> MutexGuard<'_, Box<dyn Admit>> {
         lock(&self.pipeline.limiter)
+    }
+
+    /// What the limiter would say of itself.
+    pub(crate) fn reading(&self) -> Reading {
+        self.limiter().reading(self.elapsed())
     }
 
     fn brake(&self) -> MutexGuard<'_, Brake> {
@@ -95,7 +141,7 @@ impl Call {
 
     /// The limiter's time.
     pub(crate) fn elapsed(&self) -> Duration {
-        self.pipeline.epoch.elapsed()
+        self.pipeline.elapsed()
     }
 
     /// Tell the brake of an end.
@@ -145,20 +191,50 @@ impl Call {
         self.stop.cancelled().await;
     }
 
-    /// Start a fetch if the limiter says so. This try's own permit is not held against it.
-    pub(crate) fn try_start(&self, now: Duration) -> Result<Permit, Admission> {
+    /// So many permits have been issued by now.
+    pub(crate) fn set_issued(&self, permits: u32) {
+        self.issued.store(permits, Ordering::Relaxed);
+    }
+
+    /// How many permits are out: tries that claim, requests at the API, and those that the API may still be working at.
+    pub(crate) fn in_use(&self) -> u32 {
+        self.issued.load(Ordering::Relaxed).saturating_sub(self.permits.available())
+    }
+
+    /// Whether another try may begin beside those that are out; none: not before one of them has taken its turn.
+    pub(crate) fn admit_try(&self) -> Option<Admission> {
+        let (now, before_turn) = (self.elapsed(), self.before_turn());
         let mut limiter = self.limiter();
-        match limiter.admit(now, 0) {
-            Admission::Now => Ok(limiter.started(now)),
+        let admission = limiter.admit(now, self.in_use());
+        let may_queue = before_turn == 0 || before_turn < most_before_turn(&limiter.reading(now));
+        (admission != Admission::Now || may_queue).then_some(admission)
+    }
+
+    /// Start a fetch if the limiter says so. Tries that only claim, this one among them, are not held against it.
+    pub(crate) fn try_start(self: &Arc<Self>) -> Result<Turn, Admission> {
+        let now = self.elapsed();
+        let in_flight = self.in_use().saturating_sub(self.before_turn.load(Ordering::Relaxed));
+        let mut limiter = self.limiter();
+        match limiter.admit(now, in_flight) {
+            Admission::Now => {
+                let permit = limiter.started(now);
+                drop(limiter);
+                let instant = Instant::now();
+                lock(&self.starts).get_or_insert((instant, instant)).1 = instant;
+                Ok(Turn { call: Arc::clone(self), permit: Some(permit) })
+            }
             later => Err(later),
         }
     }
 
-    /// Whether another try may begin: where starts are paced, few claims wait for their turn.
-    pub(crate) fn may_queue(&self) -> bool {
-        let Some(rate) = self.manifest().limits.requests_per_second else { return true };
-        // As many as start within a twentieth of a second, and one.
-        f64::from(self.before_turn.load(Ordering::Relaxed)) < 1.0 + rate / 20.0
+    /// The first and the last start of a fetch, if there was any.
+    pub(crate) fn starts(&self) -> Option<(Instant, Instant)> {
+        *lock(&self.starts)
+    }
+
+    /// How many tries have not started their fetch yet.
+    pub(crate) fn before_turn(&self) -> u32 {
+        self.before_turn.load(Ordering::Relaxed)
     }
 
     /// A try begins, and will call [`Call::turn_taken`] once.
@@ -169,14 +245,22 @@ impl Call {
     /// A try has started its fetch, or never will.
     pub(crate) fn turn_taken(&self) {
         self.before_turn.fetch_sub(1, Ordering::Relaxed);
-        if self.manifest().limits.requests_per_second.is_some() {
-            self.turns.notify_one();
-        }
+        self.turns.notify_one();
     }
 
     /// Done when a try has taken its turn.
     pub(crate) async fn turn(&self) {
         self.turns.notified().await;
+    }
+}
+
+/// How many tries may claim ahead of their turn: where starts are paced, as many as start within a twentieth of a second, and
+/// one; where the API is only probed, one.
+fn most_before_turn(reading: &Reading) -> u32 {
+    match (reading.breaker, reading.rate) {
+        (BreakerReading::Closed, None) => u32::MAX,
+        (BreakerReading::Closed, Some(rate)) => 1 + (rate / 20.0).max(0.0) as u32,
+        (BreakerReading::Open { .. } | BreakerReading::HalfOpen { .. }, _) => 1,
     }
 }
 

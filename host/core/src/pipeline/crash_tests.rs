@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{Pipeline, Stores};
+use crate::chance::Chance;
 use crate::clock::WallClock;
 use crate::control::item::{Breaker, Control};
 use crate::dead_letter::Reason;
@@ -22,6 +23,7 @@ use crate::ledger::{Claim, ClaimRequest, Finish, Finished, Ledger, LedgerError, 
 use crate::manifest::Manifest;
 use crate::pipeline::report::{End, Stopped};
 use crate::record::{Failure, FailureKind};
+use crate::testing::mapping::MemoryMapping;
 use crate::testing::memory::MemoryLedger;
 use crate::testing::scripted::{Answer, Scripted};
 
@@ -139,7 +141,8 @@ async fn live(case: Case) {
             payload: serde_json::json!({ "id": format!("i{id}") }).to_string().into(),
         })
         .collect();
-    let stores = Stores { ledger: Arc::new(Slow(ledger.clone())), sink, clock };
+    let mapping = Arc::new(MemoryMapping::new(500, Duration::ZERO));
+    let stores = Stores { ledger: Arc::new(Slow(ledger.clone())), sink, mapping, clock, chance: Chance::System };
     let mut deaths = case.deaths_ms.into_iter().map(Duration::from_millis);
     let report = loop {
         // A new process: nothing is remembered but what is in the ledger and the sink.
@@ -187,7 +190,8 @@ async fn a_worker_that_wakes_up_after_its_lease_stores_nothing() {
     let asleep = ThrottleConfig { wait_put_per_call: Duration::from_secs(60), ..ThrottleConfig::default() };
     let entry = Entry { sequence: 1.into(), arrived: clock.now(), payload: "{\"id\":\"i1\"}".into() };
     let worker = |sink: Arc<dyn ObjectStore>| {
-        let stores = Stores { ledger: ledger.clone(), sink, clock };
+        let mapping = Arc::new(MemoryMapping::new(500, Duration::ZERO));
+        let stores = Stores { ledger: ledger.clone(), sink, mapping, clock, chance: Chance::System };
         Pipeline::new(Manifest::parse(MANIFEST).unwrap(), api.clone(), stores)
     };
     let (sleeper, other) = (worker(Arc::new(ThrottledStore::new(Arc::clone(&memory), asleep))), worker(memory.clone()));

@@ -31,6 +31,10 @@ pub enum Stopped {
     BreakerOpen,
     /// The window is closed.
     WindowClosed,
+    /// The day's quota of requests is spent.
+    QuotaSpent,
+    /// The API has been failing for so long that it is not worth an invocation; the mapping is disabled, and ticks try it.
+    ApiDown,
     /// A clean stop was asked for.
     Asked,
     /// The deadline left no room for another fetch.

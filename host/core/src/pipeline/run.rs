@@ -9,19 +9,23 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
+use crate::control::admission::Admission;
 use crate::control::brake::Alarm;
-use crate::control::item::{Breaker, OpenedBy};
-use crate::control::limiter::Admission;
+use crate::control::governor::Invocation;
+use crate::control::item::{Breaker, Control, OpenedBy};
 use crate::dead_letter::DeadLetter;
 use crate::ledger::{Claimed, Finish, Finished, Release};
-use crate::pipeline::Pipeline;
+use crate::pipeline::adapt::Learned;
+use crate::pipeline::allowance::Allowance;
 use crate::pipeline::attempt::{Attempted, Step, attempt};
 use crate::pipeline::batch::{Batch, Settled, WorkIndex};
 use crate::pipeline::call::Call;
 use crate::pipeline::chunks::{Chunks, Waiting};
 use crate::pipeline::flush::{FlushFailure, Flushed, flush};
+use crate::pipeline::probes::Probes;
 use crate::pipeline::report::{End, Report, Stopped};
 use crate::pipeline::slots::Slots;
+use crate::pipeline::{Gate, Pipeline};
 use crate::sink::SinkError;
 
 /// What a call needs at its end, after the last fetch: a flush, the finishes, the report.
@@ -36,6 +40,8 @@ pub(crate) struct Run<'a> {
     batch: Batch,
     chunks: Chunks,
     slots: Slots,
+    allowance: Allowance,
+    probes: Probes,
     tries: JoinSet<Attempted>,
     flushing: JoinSet<Flushed>,
     deadline: Instant,
@@ -44,6 +50,8 @@ pub(crate) struct Run<'a> {
     /// Why nothing more is started.
     stopped: Option<Stopped>,
     progressed: bool,
+    /// Records that came.
+    ok: u64,
 }
 
 /// Why nothing can start at the moment.
@@ -71,6 +79,7 @@ impl<'a> Run<'a> {
         call: Arc<Call>,
         batch: Batch,
         slots: Slots,
+        control: &Control,
         deadline: Instant,
     ) -> Self {
         let fetch_timeout = pipeline.manifest.limits.fetch_timeout;
@@ -83,12 +92,15 @@ impl<'a> Run<'a> {
             batch,
             chunks: Chunks::default(),
             slots,
+            allowance: Allowance::new(&pipeline.manifest.limits),
+            probes: Probes::new(control),
             tries: JoinSet::new(),
             flushing: JoinSet::new(),
             deadline,
             last_start: by_window.map_or(by_deadline, |by_window| by_window.min(by_deadline)),
             stopped: None,
             progressed: false,
+            ok: 0,
         };
         let today = run.pipeline.today();
         for (position, letter) in run.batch.take_unreadable() {
@@ -101,6 +113,7 @@ impl<'a> Run<'a> {
     pub(crate) async fn until_done(&mut self) {
         loop {
             self.renew_slots_if_due().await;
+            self.set_requests_aside_if_low().await;
             let blocked = self.launch();
             self.flush_if_due(blocked);
             if self.is_over(blocked) {
@@ -125,9 +138,21 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Nothing may be fetched now: the governor sees to the mapping, and the batch waits before it is delivered again.
+    pub(crate) async fn gated(self, gate: Gate) -> Report {
+        let Self { pipeline, call, batch, allowance, probes, deadline, .. } = self;
+        let learned = Learned { invocation: None, unspent: allowance.close(&call), probed: probes.last };
+        if let Err(error) = pipeline.adapt(learned).await {
+            tracing::warn!(provider = call.provider(), %error, "the mapping was not adapted");
+        }
+        pipeline.wait(gate.opens, deadline, &call).await;
+        batch.into_report(Some(gate.why))
+    }
+
     /// Give everything back and say what came of the batch.
     pub(crate) async fn report(self) -> Report {
-        let Self { pipeline, call, batch, slots, deadline, stopped, progressed, .. } = self;
+        let invocation = self.invocation();
+        let Self { pipeline, call, batch, slots, allowance, probes, deadline, stopped, progressed, .. } = self;
         if let Err(error) = slots.give_back(call.ledger(), call.clock()).await {
             tracing::warn!(provider = call.provider(), %error, "slots were not given back; they run out by themselves");
         }
@@ -135,10 +160,17 @@ impl<'a> Run<'a> {
         if !progressed && stopped.is_none() && !batch.is_drained() {
             pipeline.wait(batch.next_due(), deadline, &call).await;
         }
-        if let Err(error) = pipeline.keep_allowance().await {
-            tracing::warn!(provider = call.provider(), %error, "the grant of dead letters was not written back");
+        let learned = Learned { invocation, unspent: allowance.close(&call), probed: probes.last };
+        if let Err(error) = pipeline.adapt(learned).await {
+            tracing::warn!(provider = call.provider(), %error, "what was learned of the API was not kept");
         }
         batch.into_report(stopped)
+    }
+
+    /// What this call tells the governor; nothing where no fetch started.
+    fn invocation(&self) -> Option<Invocation> {
+        let (first, last) = self.call.starts()?;
+        Some(Invocation { ok: self.ok, launching: last - first, tail: Instant::now() - last })
     }
 
     /// Start tries while work is due and the limiter, the slots and the time allow it. Says what is in the way.
@@ -156,26 +188,37 @@ impl<'a> Run<'a> {
             if now > last_start {
                 return Blocked::Until(self.slots.next_renewal());
             }
-            if !self.call.may_queue() {
-                return Blocked::Turn;
+            if !self.allowance.covers(self.call.before_turn(), &self.call) {
+                return if self.call.before_turn() > 0 { Blocked::Turn } else { Blocked::Completion };
             }
-            let in_use = self.slots.in_use();
+            let in_use = self.call.in_use();
             if in_use > 0 && self.call.caution().is_some_and(|most| in_use >= most) {
                 return Blocked::Completion;
             }
-            match self.call.limiter().admit(self.call.elapsed(), in_use) {
-                Admission::Now => {}
-                Admission::At(at) => return Blocked::Until(now + at.saturating_sub(self.call.elapsed())),
-                Admission::AfterCompletion => return Blocked::Completion,
-            }
+            // The limiter is asked only where there is something to fetch: it learns from being in the way.
             let Some(index) = self.batch.take_due(now) else { return Blocked::NothingDue };
+            if let Some(blocked) = self.refused(now) {
+                self.batch.put_back(index);
+                return blocked;
+            }
             let Some(permit) = self.call.permits.try_acquire() else {
                 self.batch.put_back(index);
                 return Blocked::Permits;
             };
+            let index = self.probes.choose(index, self.call.reading().breaker, &mut self.batch, now);
             let Some(work) = self.batch.work(index).map(Arc::clone) else { continue };
             self.call.queued();
             self.tries.spawn(attempt(Arc::clone(&self.call), index, work, self.batch.failures(index), permit));
+        }
+    }
+
+    /// Whether the limiter is in the way of another try.
+    fn refused(&self, now: Instant) -> Option<Blocked> {
+        match self.call.admit_try() {
+            Some(Admission::Now) => None,
+            Some(Admission::At(at)) => Some(Blocked::Until(now + at.saturating_sub(self.call.elapsed()))),
+            Some(Admission::AfterCompletion) => Some(Blocked::Completion),
+            None => Some(Blocked::Turn),
         }
     }
 
@@ -187,9 +230,22 @@ impl<'a> Run<'a> {
         if let Err(error) = self.slots.renew(self.call.ledger(), self.call.clock()).await {
             return self.stop(Stopped::Storage(error.to_string()));
         }
+        self.call.set_issued(self.slots.issued());
         match self.pipeline.control().await.map(|control| self.pipeline.gate(&control)) {
-            Ok(None) => {}
+            // This call itself has set aside what is left of the quota.
+            Ok(None | Some(Gate { why: Stopped::QuotaSpent, .. })) => {}
             Ok(Some(gate)) => self.stop(gate.why),
+            Err(error) => self.stop(Stopped::Storage(error.to_string())),
+        }
+    }
+
+    async fn set_requests_aside_if_low(&mut self) {
+        if self.stopped.is_some() {
+            return;
+        }
+        match self.allowance.refill(self.pipeline, &self.call).await {
+            Ok(()) if self.allowance.is_spent(&self.call) && self.tries.is_empty() => self.stop(Stopped::QuotaSpent),
+            Ok(()) => {}
             Err(error) => self.stop(Stopped::Storage(error.to_string())),
         }
     }
@@ -233,7 +289,7 @@ impl<'a> Run<'a> {
 
     /// Take in what a try brought.
     async fn tried(&mut self, tried: Attempted) {
-        let Attempted { index, step, alarm } = tried;
+        let Attempted { index, step, alarm, failed } = tried;
         match step {
             Step::Settled { by, end } => self.settle(index, &Settled::Before { by, end }),
             Step::NotBefore(until) => self.batch.delay(index, self.pipeline.instant(until)),
@@ -244,12 +300,29 @@ impl<'a> Run<'a> {
             }
             Step::NotStarted => self.batch.delay(index, Instant::now()),
             Step::Recovered(claimed) => self.chunks.recovered(index, claimed),
-            Step::Fetched { claimed, line } => self.chunks.fetched(index, claimed, &line),
+            Step::Fetched { claimed, line } => {
+                self.ok += 1;
+                self.chunks.fetched(index, claimed, &line);
+            }
             Step::GiveUp { claimed, letter } => self.give_up(index, claimed, *letter, alarm.is_some()).await,
             Step::StorageFailed(message) => self.stop(Stopped::Storage(message)),
         }
         if let Some((alarm, failure)) = alarm {
             self.alarmed(alarm, &failure).await;
+        }
+        self.notice_breaker(failed).await;
+    }
+
+    /// The limiter's breaker may have opened or closed: the control item tells all other processes.
+    async fn notice_breaker(&mut self, failed: Option<String>) {
+        let breaker = self.call.reading().breaker;
+        if self.probes.noticed(breaker)
+            && let Err(error) = self.pipeline.note_breaker(breaker, failed.as_deref()).await
+        {
+            return self.stop(Stopped::Storage(error.to_string()));
+        }
+        if self.probes.is_hopeless(breaker, self.call.elapsed(), failed.is_some()) {
+            self.stop(Stopped::ApiDown);
         }
     }
 

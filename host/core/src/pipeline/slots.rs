@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::budget::Budget;
 use crate::clock::WallClock;
 use crate::fetcher::Permits;
 use crate::ledger::{Ledger, LedgerError, Owner, SlotRequest};
@@ -18,6 +19,11 @@ const LONGEST_RENEWAL: Duration = Duration::from_secs(10);
 const SHORTEST_RENEWAL: Duration = Duration::from_secs(1);
 /// What clocks and answers may be late.
 pub(crate) const MARGIN: Duration = Duration::from_secs(1);
+
+/// How many slots a stream's batch wants of a cap: one is left to ad-hoc fetches where there are two or more.
+pub(crate) fn wanted(cap: u32) -> u32 {
+    if cap >= 2 { cap - 1 } else { cap }
+}
 
 /// The slots that one owner has.
 #[derive(Debug)]
@@ -36,19 +42,19 @@ pub(crate) struct Slots {
 }
 
 impl Slots {
-    /// No slots yet; [`Slots::renew`] gets them. One is left to ad-hoc fetches where there are two or more.
-    pub(crate) fn new(provider: &str, owner: &Owner, limits: &Limits) -> Self {
+    /// No slots yet; [`Slots::renew`] gets them.
+    pub(crate) fn new(provider: &str, owner: &Owner, limits: &Limits, budget: Budget) -> Self {
         let cap = limits.max_concurrency.get();
         let now = Instant::now();
         Self {
             provider: provider.to_owned(),
             owner: owner.clone(),
             cap,
-            want: if cap >= 2 { cap - 1 } else { cap },
+            want: wanted(cap),
             granted: 0,
             owed: 0,
             fetch_timeout: limits.fetch_timeout,
-            permits: Permits::new(0),
+            permits: Permits::within(0, budget),
             launch_until: now,
             next_renewal: now,
         }
@@ -59,9 +65,13 @@ impl Slots {
         &self.permits
     }
 
-    /// How many permits are out.
-    pub(crate) fn in_use(&self) -> u32 {
-        (self.granted + self.owed).saturating_sub(self.permits.available())
+    /// How many permits there are, free ones and those that are not ours any more included.
+    pub(crate) fn issued(&self) -> u32 {
+        self.granted + self.owed
+    }
+
+    fn in_use(&self) -> u32 {
+        self.issued().saturating_sub(self.permits.available())
     }
 
     /// Until when a fetch may start.

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{Pipeline, Stores};
+use crate::chance::Chance;
 use crate::clock::WallClock;
 use crate::control::item::{Breaker, Control, OpenedBy};
 use crate::dead_letter::Reason;
@@ -23,6 +24,7 @@ use crate::manifest::Manifest;
 use crate::pipeline::report::{End, Report, Stopped};
 use crate::record::{Failure, FailureKind};
 use crate::sink::{create, object_path};
+use crate::testing::mapping::MemoryMapping;
 use crate::testing::memory::MemoryLedger;
 use crate::testing::scripted::{Answer, Scripted};
 
@@ -46,6 +48,7 @@ struct House {
     api: Arc<Scripted>,
     ledger: Arc<MemoryLedger>,
     sink: Arc<InMemory>,
+    mapping: Arc<MemoryMapping>,
     clock: WallClock,
 }
 
@@ -57,9 +60,11 @@ fn house_of(manifest: &str, script: impl Fn(&FetchRequest, u32) -> Answer + Send
     let clock = WallClock::pinned("2026-11-22T12:00:00Z".parse().unwrap());
     let (ledger, sink, api) =
         (Arc::new(MemoryLedger::default()), Arc::new(InMemory::new()), Arc::new(Scripted::new(script)));
-    let stores = Stores { ledger: ledger.clone(), sink: sink.clone(), clock };
+    let mapping = Arc::new(MemoryMapping::new(500, Duration::ZERO));
+    let chance = Chance::seeded(1);
+    let stores = Stores { ledger: ledger.clone(), sink: sink.clone(), mapping: mapping.clone(), clock, chance };
     let pipeline = Pipeline::new(Manifest::parse(manifest).unwrap(), api.clone(), stores);
-    House { pipeline, api, ledger, sink, clock }
+    House { pipeline, api, ledger, sink, mapping, clock }
 }
 
 impl House {
@@ -429,7 +434,8 @@ async fn a_failing_sink_loses_nothing_and_says_why() {
     let clock = house.clock;
     let folder = Arc::new(object_store::local::LocalFileSystem::new());
     let broken: Arc<dyn ObjectStore> = Arc::new(object_store::prefix::PrefixStore::new(folder, "proc/nowhere"));
-    let stores = Stores { ledger: house.ledger.clone(), sink: broken, clock };
+    let mapping = house.mapping.clone();
+    let stores = Stores { ledger: house.ledger.clone(), sink: broken, mapping, clock, chance: Chance::System };
     let pipeline = Pipeline::new(Manifest::parse(MANIFEST).unwrap(), house.api.clone(), stores);
     let deadline = Instant::now() + Duration::from_secs(900);
     let report = pipeline.process(vec![house.entry(0, "a")], deadline, &CancellationToken::new()).await;

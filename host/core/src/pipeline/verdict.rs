@@ -46,7 +46,7 @@ pub(crate) fn judge(failure: &Failure, circumstances: Circumstances<'_>) -> Verd
         FailureKind::NotFound => return Verdict::GiveUp(Reason::NotFound),
         FailureKind::Rejected => return Verdict::GiveUp(Reason::Rejected),
         FailureKind::Malformed | FailureKind::Other(_) => true,
-        FailureKind::Throttled | FailureKind::Broken => false,
+        FailureKind::Throttled | FailureKind::OutOfQuota | FailureKind::Broken => false,
         // A provider's failure is not the record's: it counts only while other records come.
         FailureKind::Unavailable | FailureKind::TimedOut | FailureKind::Unauthorized | FailureKind::Trapped => {
             circumstances.others_succeed
@@ -83,7 +83,7 @@ pub(crate) fn outcome(failure: &Failure) -> Option<Outcome> {
         }
         FailureKind::Unavailable => Some(Outcome::Failed),
         FailureKind::TimedOut => Some(Outcome::TimedOut),
-        FailureKind::Unauthorized | FailureKind::Trapped | FailureKind::Broken => None,
+        FailureKind::Unauthorized | FailureKind::Trapped | FailureKind::OutOfQuota | FailureKind::Broken => None,
     }
 }
 

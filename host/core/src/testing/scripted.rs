@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 use crate::fetcher::{FetchReport, FetchRequest, Fetcher, Permits};
-use crate::record::{Failure, Fetched};
+use crate::record::{Failure, FailureKind, Fetched};
 
 /// What the script says to one request.
 #[derive(Debug, Clone)]
@@ -93,7 +93,11 @@ impl Drop for Running<'_> {
 
 #[async_trait]
 impl Fetcher for Scripted {
-    async fn fetch(&self, request: FetchRequest, _permits: Permits) -> FetchReport {
+    async fn fetch(&self, request: FetchRequest, permits: Permits) -> FetchReport {
+        if !permits.budget().spend() {
+            let failure = Failure::new(FailureKind::OutOfQuota, "the day's quota is spent");
+            return FetchReport::answered(Err(failure), 0);
+        }
         let sent = Instant::now();
         let before = {
             let mut seen = self.lock();

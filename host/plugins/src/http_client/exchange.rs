@@ -110,7 +110,9 @@ impl HttpClient {
         let route = self.policy.check(&outgoing.url).map_err(HttpError::Denied)?;
         let request = self.dressed(call, outgoing)?;
         let client = self.connections.client(route).map_err(|why| HttpError::Other(why.to_owned()))?;
-        lane.sent();
+        if !lane.send() {
+            return Err(HttpError::Denied("the day's quota of requests is spent".to_owned()));
+        }
         let response = client.execute(request).await;
         let step = match response {
             Ok(response) => self.answered(response, outgoing, route).await,

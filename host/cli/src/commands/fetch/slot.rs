@@ -1,8 +1,11 @@
-//! One of the provider's slots for an ad-hoc fetch, so that the hard cap holds beside a `damper run`.
+//! One of the provider's slots for an ad-hoc fetch, and a part of the day's quota, so that both hold beside a `damper run`.
 
 use std::time::Duration;
 
-use damper_core::ledger::{Ledger, Owner, SlotRequest};
+use damper_core::budget::Budget;
+use damper_core::day::Day;
+use damper_core::fetcher::Permits;
+use damper_core::ledger::{Control, Ledger, Owner, SlotRequest, change_control};
 use damper_core::manifest::Manifest;
 use damper_local::{Database, SqliteLedger};
 use tokio::time::sleep;
@@ -13,6 +16,8 @@ use crate::error::CliError;
 
 /// How long to wait before asking again.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
+/// The most requests that one fetch sends of a quota: a guest that sends more is cut off.
+const MOST_REQUESTS: u64 = 32;
 /// What clocks and answers may be late.
 const MARGIN: Duration = Duration::from_secs(1);
 
@@ -22,6 +27,9 @@ pub(super) struct Slot<'a> {
     context: &'a Context,
     manifest: &'a Manifest,
     owner: Owner,
+    /// What may be sent of the day's quota, and the day.
+    budget: Budget,
+    day: Day,
 }
 
 impl<'a> Slot<'a> {
@@ -36,8 +44,10 @@ impl<'a> Slot<'a> {
     ) -> Result<Self, CliError> {
         let database = config.database.exists().then(|| Database::open(&config.database)).transpose()?;
         let owner = Owner::unique(context.clock.now());
-        let slot = Self { ledger: database.map(SqliteLedger::new), context, manifest, owner };
         let now = context.clock.now();
+        let (ledger, day) = (database.map(SqliteLedger::new), manifest.window.day(now));
+        let budget = set_aside(ledger.as_ref(), manifest, day).await?;
+        let slot = Self { ledger, context, manifest, owner, budget, day };
         if !manifest.window.is_open(now) {
             context.screen.warn(format!("the window of {} is closed now; this one fetch goes ahead", manifest.name));
         }
@@ -52,8 +62,22 @@ impl<'a> Slot<'a> {
         Ok(slot)
     }
 
-    /// Give the slot back, unless the API may still be working at a request: then it runs out by itself.
+    /// The permits of the fetch: one request at a time, within the quota.
+    pub(super) fn permits(&self) -> Permits {
+        Permits::within(0, self.budget.clone())
+    }
+
+    /// Give the slot back, and what was not sent of the quota, unless the API may still be working at a request: then it runs out by itself.
     pub(super) async fn give_back(&self, may_be_working: bool) {
+        if let (Some(ledger), Some(unspent)) = (&self.ledger, self.budget.close()) {
+            let give_back = |control: &mut Control| {
+                control.usage.give_back(self.day, unspent);
+                true
+            };
+            if let Err(error) = change_control(ledger, &self.manifest.name, give_back).await {
+                tracing::warn!(%error, "{unspent} requests of the quota were not given back: they count as sent");
+            }
+        }
         if !may_be_working && let Err(error) = self.ask(0).await {
             tracing::warn!(%error, "a slot was not given back; it runs out by itself");
         }
@@ -73,4 +97,16 @@ impl<'a> Slot<'a> {
         };
         Ok(ledger.slots(&self.manifest.name, request).await? == want)
     }
+}
+
+/// Set as many requests aside as one fetch may need.
+async fn set_aside(ledger: Option<&SqliteLedger>, manifest: &Manifest, day: Day) -> Result<Budget, CliError> {
+    let (Some(ledger), Some(quota)) = (ledger, manifest.limits.daily_quota) else { return Ok(Budget::unlimited()) };
+    let mut granted = 0;
+    let reserve = |control: &mut Control| {
+        granted = control.usage.reserve(day, MOST_REQUESTS, Some(quota));
+        granted > 0
+    };
+    change_control(ledger, &manifest.name, reserve).await?;
+    Ok(Budget::of(granted))
 }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use damper_core::control::admission::{BreakerReading, Reading};
 use damper_core::pipeline::progress::Snapshot;
 use damper_local::Counts;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -35,6 +36,8 @@ struct Row {
     worker: Arc<Worker>,
     bar: ProgressBar,
     counts: Counts,
+    /// Entries of a batch, as the mapping says; 0 before it was read.
+    batch_size: u32,
     /// How many had ended in this run, and when.
     samples: VecDeque<(Instant, u64)>,
     /// When something happened last.
@@ -81,7 +84,11 @@ impl Board {
             Outcome::Failed(error) => self.screen.error(error),
             Outcome::Stopped(_) if worker.is_told_of_breaker() => {}
             Outcome::Stopped(error) => self.screen.error(error),
-            Outcome::Done | Outcome::Interrupted | Outcome::WindowClosed(_) | Outcome::Paused => {}
+            Outcome::Done
+            | Outcome::Interrupted
+            | Outcome::WindowClosed(_)
+            | Outcome::QuotaSpent(_)
+            | Outcome::Paused => {}
         }
     }
 }
@@ -98,6 +105,7 @@ impl Row {
             worker,
             bar,
             counts: Counts::default(),
+            batch_size: 0,
             samples: VecDeque::new(),
             busy: now,
             written: Snapshot::default(),
@@ -125,6 +133,9 @@ impl Row {
         // A database that fails is told of by the worker.
         if let Ok(counts) = self.worker.counts().await {
             self.counts = counts;
+        }
+        if let Some(mapping) = self.worker.mapping().await {
+            self.batch_size = mapping.batch_size;
         }
         let (now, ended) = (Instant::now(), self.ended());
         let snapshot = self.worker.snapshot();
@@ -207,7 +218,7 @@ impl Row {
 
     fn text(&self) -> String {
         let snapshot = self.worker.snapshot();
-        let (rate, left) = (self.rate(), self.left());
+        let (rate, left, reading) = (self.rate(), self.left(), self.worker.reading());
         let eta = match left {
             0 => "0s".to_owned(),
             _ if rate > 0.0 => short(left as f64 / rate),
@@ -215,14 +226,31 @@ impl Row {
         };
         // What matters most stands first: a narrow terminal cuts the end.
         format!(
-            "{rate:.0}/s, eta {eta}; {} done, {} skipped, {} retried, {} dead, {} in flight, {left} left",
-            snapshot.fetched, snapshot.skipped, snapshot.retried, snapshot.dead, snapshot.in_flight,
+            "{rate:.0}/s, eta {eta}; {} of {} in flight, batch {}, {}; {} done, {} skipped, {} retried, {} dead, {left} left",
+            snapshot.in_flight,
+            reading.limit,
+            self.batch_size,
+            breaker(&reading),
+            snapshot.fetched,
+            snapshot.skipped,
+            snapshot.retried,
+            snapshot.dead,
         )
     }
 }
 
+/// The breaker's state for people, and the learned rate where there is one.
+fn breaker(reading: &Reading) -> String {
+    let state = match reading.breaker {
+        BreakerReading::Closed => "breaker closed",
+        BreakerReading::Open { .. } => "breaker open",
+        BreakerReading::HalfOpen { .. } => "breaker half-open",
+    };
+    reading.rate.map_or_else(|| state.to_owned(), |rate| format!("{state}, paced at {rate:.1}/s"))
+}
+
 /// A length of time for people.
-fn short(seconds: f64) -> String {
+pub(crate) fn short(seconds: f64) -> String {
     let seconds = seconds.round() as u64;
     match seconds {
         0..60 => format!("{seconds}s"),

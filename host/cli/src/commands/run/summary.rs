@@ -20,6 +20,8 @@ pub(super) enum Outcome {
     Interrupted,
     /// The window is closed; when it opens.
     WindowClosed(String),
+    /// The day's quota is spent; when the next day begins.
+    QuotaSpent(String),
     /// Its mapping is disabled.
     Paused,
     /// Its breaker is open.
@@ -32,7 +34,7 @@ impl Outcome {
     fn exit(&self) -> Exit {
         match self {
             Self::Done => Exit::Done,
-            Self::Interrupted | Self::WindowClosed(_) => Exit::WorkLeft,
+            Self::Interrupted | Self::WindowClosed(_) | Self::QuotaSpent(_) => Exit::WorkLeft,
             Self::Paused | Self::Stopped(_) => Exit::Stopped,
             Self::Failed(error) => error.exit(),
         }
@@ -43,6 +45,7 @@ impl Outcome {
             Self::Done => "done",
             Self::Interrupted => "interrupted",
             Self::WindowClosed(_) => "window-closed",
+            Self::QuotaSpent(_) => "quota-spent",
             Self::Paused => "paused",
             Self::Stopped(_) => "stopped",
             Self::Failed(_) => "failed",
@@ -56,7 +59,12 @@ impl Outcome {
             Self::WindowClosed(opens) => {
                 Some(format!("the window is closed; {opens}; `damper run {provider} --watch` waits for it"))
             }
-            Self::Paused => Some("its mapping is disabled, so nothing is delivered".to_owned()),
+            Self::QuotaSpent(begins) => {
+                Some(format!("the day's quota is spent; {begins}; `damper run {provider} --watch` waits for it"))
+            }
+            Self::Paused => {
+                Some(format!("its mapping is disabled, so nothing is delivered; `damper resume {provider}` enables it"))
+            }
             Self::Stopped(_) => Some(format!("stopped; mend it, then `damper resume {provider}` and run again")),
             Self::Failed(error) => Some(format!("failed: {error}")),
         }

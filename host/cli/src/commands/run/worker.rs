@@ -4,8 +4,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use damper_core::control::admission::Reading;
 use damper_core::item::Entry;
+use damper_core::ledger::OpenedBy;
 use damper_core::manifest::Manifest;
+use damper_core::mapping::{Mapping, MappingState};
 use damper_core::pipeline::Pipeline;
 use damper_core::pipeline::progress::Snapshot;
 use damper_core::pipeline::report::{Report, Stopped};
@@ -121,13 +124,86 @@ impl Worker {
 
     async fn deliver(self: &Arc<Self>, watch: bool, stop: Stop) -> Result<Outcome, CliError> {
         // The pipeline would wait for a minute before it says so.
-        if !watch && let Some(opens) = self.closed_window() {
-            return Ok(Outcome::WindowClosed(opens));
+        if !watch && let Some(outcome) = self.closed().await? {
+            return Ok(outcome);
         }
-        let settings = PollerSettings { watch, ..PollerSettings::default() };
-        let poller = Poller::new(self.name(), &self.house.database, self.house.clock, settings, stop.asked.clone());
-        let ended = poller.run(|entries| Arc::clone(self).process(entries, watch, stop.token.clone())).await?;
-        self.outcome(ended).await
+        // What an earlier run left disabled may be due by now.
+        self.tick().await;
+        let ticking = self.ticking();
+        tokio::pin!(ticking);
+        loop {
+            let settings = PollerSettings { watch, ..PollerSettings::default() };
+            let poller = Poller::new(self.name(), &self.house.database, self.house.clock, settings, stop.asked.clone());
+            let delivering = poller.run(|entries| Arc::clone(self).process(entries, watch, stop.token.clone()));
+            let ended = tokio::select! {
+                biased;
+                ended = delivering => ended?,
+                () = &mut ticking => continue,
+            };
+            if ended != Ended::Disabled || !self.heals_itself().await? {
+                return self.outcome(ended).await;
+            }
+            // The API is down and the mapping is off: a tick tries it again.
+            tokio::select! {
+                biased;
+                () = stop.token.cancelled() => return self.outcome(Ended::Stopped).await,
+                () = &mut ticking => {}
+                () = sleep(LOOK_AGAIN) => {}
+            }
+        }
+    }
+
+    /// Ticks, for ever: at the interval that damper.toml sets, and when a disabled mapping's time has come.
+    async fn ticking(&self) {
+        let mut last = Instant::now();
+        loop {
+            sleep(LOOK_AGAIN).await;
+            let disabled = self.house.control(self.name()).await.ok().and_then(|control| control.governor.disabled);
+            let until = disabled.and_then(|disabled| disabled.until);
+            if last.elapsed() >= self.house.tick || until.is_some_and(|until| until <= self.house.clock.now()) {
+                last = Instant::now();
+                self.tick().await;
+            }
+        }
+    }
+
+    async fn tick(&self) {
+        if let Err(error) = self.pipeline.tick().await {
+            tracing::warn!(provider = self.name(), %error, "a tick failed; the next one tries again");
+        }
+    }
+
+    /// Whether the mapping is off for a reason that ticks see to.
+    async fn heals_itself(&self) -> Result<bool, CliError> {
+        let by = self.house.control(self.name()).await?.governor.disabled.map(|disabled| disabled.by);
+        Ok(matches!(by, Some(OpenedBy::Breaker | OpenedBy::RetryAfter)))
+    }
+
+    /// How the run ends at once where the window is closed or the quota is spent.
+    async fn closed(&self) -> Result<Option<Outcome>, CliError> {
+        if let Some(opens) = self.closed_window() {
+            return Ok(Some(Outcome::WindowClosed(opens)));
+        }
+        Ok(self.spent_quota().await?.map(Outcome::QuotaSpent))
+    }
+
+    /// When requests may be sent again, where the day's quota is spent; a text for people.
+    pub(super) async fn spent_quota(&self) -> Result<Option<String>, CliError> {
+        let (now, manifest) = (self.house.clock.now(), self.manifest());
+        let usage = self.house.control(self.name()).await?.usage;
+        let is_spent = usage.left(manifest.window.day(now), manifest.limits.daily_quota) == Some(0);
+        let begins = manifest.window.day_ends(now).to_zoned(manifest.window.timezone.clone());
+        Ok(is_spent.then(|| format!("the next day begins at {}", begins.strftime("%Y-%m-%d %H:%M %Z"))))
+    }
+
+    /// What the limiter says of itself.
+    pub(super) fn reading(&self) -> Reading {
+        self.pipeline.reading()
+    }
+
+    /// The mapping, if it can be read.
+    pub(super) async fn mapping(&self) -> Option<MappingState> {
+        self.house.mapping.read(self.name()).await.ok()
     }
 
     async fn process(self: Arc<Self>, entries: Vec<Entry>, watch: bool, stop: CancellationToken) -> Report {
@@ -157,17 +233,24 @@ impl Worker {
     async fn outcome(&self, ended: Ended) -> Result<Outcome, CliError> {
         Ok(match ended {
             Ended::Drained => Outcome::Done,
-            Ended::Disabled => Outcome::Paused,
+            Ended::Disabled => match (self.closed().await?, self.stopped().await?) {
+                (Some(closed), _) => closed,
+                (None, Some(error)) => Outcome::Stopped(error),
+                (None, None) => Outcome::Paused,
+            },
             Ended::Left(Stopped::Storage(message)) => {
                 Outcome::Failed(CliError::Storage { provider: self.name().to_owned(), message })
             }
             Ended::Left(Stopped::WindowClosed) => Outcome::WindowClosed(self.closed_window().unwrap_or_default()),
+            Ended::Left(Stopped::QuotaSpent) => Outcome::QuotaSpent(self.spent_quota().await?.unwrap_or_default()),
             Ended::Left(Stopped::BreakerOpen) => self.stopped().await?.map_or(Outcome::Interrupted, Outcome::Stopped),
-            Ended::Stopped | Ended::Left(Stopped::Asked | Stopped::Deadline) => match self.stopped().await? {
-                Some(error) => Outcome::Stopped(error),
-                None if self.counts().await?.pending == 0 => Outcome::Done,
-                None => Outcome::Interrupted,
-            },
+            Ended::Stopped | Ended::Left(Stopped::Asked | Stopped::Deadline | Stopped::ApiDown) => {
+                match self.stopped().await? {
+                    Some(error) => Outcome::Stopped(error),
+                    None if self.counts().await?.pending == 0 => Outcome::Done,
+                    None => Outcome::Interrupted,
+                }
+            }
         })
     }
 

@@ -74,11 +74,11 @@ pub async fn the_control_item_begins_with_its_default(ledger: &dyn Ledger) {
 pub async fn a_control_item_is_written_once_for_each_version(ledger: &dyn Ledger) {
     let provider = "control-once";
     let open = Breaker::Open { since: at(1), by: OpenedBy::Config, reason: "the key's \"expired\"\n".to_owned() };
-    let first = Control { version: 0, breaker: open.clone(), dead_letters_allowed: 7 };
+    let first = Control { version: 0, breaker: open.clone(), dead_letters_allowed: 7, ..Control::default() };
     assert!(ledger.update_control(provider, &first).await.unwrap());
     assert!(!ledger.update_control(provider, &Control::default()).await.unwrap(), "version 0 is past");
     let read = ledger.control(provider).await.unwrap();
-    assert_eq!(read, Control { version: 1, breaker: open, dead_letters_allowed: 7 });
+    assert_eq!(read, Control { version: 1, ..first.clone() });
     assert!(!ledger.update_control(provider, &Control { version: 2, ..read.clone() }).await.unwrap(), "nor to come");
     assert!(ledger.update_control(provider, &Control { breaker: Breaker::Closed, ..read }).await.unwrap());
     let read = ledger.control(provider).await.unwrap();

@@ -1,0 +1,307 @@
+//! The slow loop: how many entries the mapping feeds at a time, and whether it feeds at all.
+//!
+//! ```text
+//!                  window closed, quota spent, a long Retry-After, stopped by hand or by `config`: at once
+//!                  API down for 15 min
+//!      FEEDING ------------------------------------------------------------------------------> OFF (who, until)
+//!       ^   ^                                                                                    |
+//!       |   |   its time has come (window, quota, Retry-After): with the last good batch         |
+//!       |   +------------------------------------------------------------------------------------+
+//!       |                                                                                        |
+//!       |  the breaker closed:                  a tick, where the API was down:                  |
+//!       |  the last good batch in one step      a small batch                                    |
+//!       +--------------------------- PROBING <---------------------------------------------------+
+//! ```
+//!
+//! While it feeds, the batch follows the rate: as many entries as are fetched in [`TARGET`], changed only where the difference
+//! is worth a change. What an operator disabled (here or at the mapping itself) is never enabled by a tick.
+//!
+//! Pure: the mapping's actual state and the time are passed in, a change comes out. The limiter's decisions, fetch by fetch,
+//! are not here, and neither is the breaker: its truth is the control item.
+
+mod forecast;
+mod state;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::control::item::{Breaker, Control, OpenedBy};
+use crate::control::window::Window;
+use crate::mapping::{MappingChange, MappingState};
+
+pub use forecast::{Forecast, forecast};
+pub use state::{Disabled, Governor, Pending};
+
+/// How long a batch should take: its end is a barrier, at which the slowest fetch is waited for by all slots.
+pub const TARGET: Duration = Duration::from_secs(600);
+/// How often a tick comes, where the mapping is not the poller's own.
+pub const TICK: Duration = Duration::from_secs(600);
+/// How long the API is probed inside invocations before the mapping is disabled, and how long a wait must be to disable it.
+pub const LONG: Duration = Duration::from_secs(15 * 60);
+/// The least time between two changes of the batch size.
+const LEAST_BETWEEN: Duration = Duration::from_secs(120);
+/// The least relative change of the batch size that is worth one.
+const LEAST_CHANGE: f64 = 0.3;
+/// The least batch, where the manifest allows one as large.
+const LEAST_BATCH: f64 = 10.0;
+/// A change that was asked for and is nowhere to be seen is taken for lost after so long.
+const LOST_AFTER: Duration = Duration::from_secs(300);
+/// How much the latest invocation weighs in the averages.
+const WEIGHT: f64 = 0.5;
+
+/// What keeps batches from being worth delivering.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Obstacle {
+    /// An operator stopped the provider.
+    Operator,
+    /// Something only a person can mend.
+    Config,
+    /// The API has been failing since then.
+    ApiDown {
+        /// Since when.
+        since: Timestamp,
+    },
+    /// The window is closed.
+    Window {
+        /// When it opens; none: never.
+        until: Option<Timestamp>,
+    },
+    /// The day's quota is spent.
+    Quota {
+        /// When the next day begins.
+        until: Timestamp,
+    },
+    /// The API asked to be left alone.
+    Asked {
+        /// Until when.
+        until: Timestamp,
+    },
+}
+
+/// What keeps an API from being called at `now`, by its control item, its window and its quota of requests a day.
+#[must_use]
+pub fn obstacle(control: &Control, window: &Window, quota: Option<u64>, now: Timestamp) -> Option<Obstacle> {
+    match control.breaker {
+        Breaker::Open { by: OpenedBy::Operator, .. } => return Some(Obstacle::Operator),
+        Breaker::Open { by: OpenedBy::Config, .. } => return Some(Obstacle::Config),
+        Breaker::Open { .. } | Breaker::Closed => {}
+    }
+    if !window.is_open(now) {
+        return Some(Obstacle::Window { until: window.opens_at(now) });
+    }
+    if control.usage.left(window.day(now), quota) == Some(0) {
+        return Some(Obstacle::Quota { until: window.day_ends(now) });
+    }
+    let gate = control.limiter.as_ref().and_then(|saved| saved.gate).filter(|gate| *gate > now);
+    match (&control.breaker, gate) {
+        (Breaker::Open { since, .. }, _) => Some(Obstacle::ApiDown { since: *since }),
+        (Breaker::Closed, Some(until)) => Some(Obstacle::Asked { until }),
+        (Breaker::Closed, None) => None,
+    }
+}
+
+/// What an invocation came to, as far as the batch size is concerned.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Invocation {
+    /// Records that came.
+    pub ok: u64,
+    /// From the first to the last start of a fetch.
+    pub launching: Duration,
+    /// From the last start of a fetch to the end.
+    pub tail: Duration,
+}
+
+/// Between what the batch size moves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// The limiter's limit: four batches' worth of it in flight keeps its barrier cheap.
+    pub limit: u32,
+    /// The manifest's largest batch.
+    pub max_batch: u32,
+}
+
+impl Bounds {
+    /// The batch size nearest to `entries`: at least 10 and four times the limit, at most the manifest's.
+    fn batch(self, entries: f64) -> u32 {
+        let least = (4.0 * f64::from(self.limit)).max(LEAST_BATCH);
+        entries.max(least).round().clamp(1.0, f64::from(self.max_batch.max(1))) as u32
+    }
+}
+
+impl Governor {
+    /// An invocation has ended. Says what to change at the mapping, which was read as `mapping`; the caller tells whether that
+    /// was done with [`Governor::applied`].
+    pub fn ended(
+        &mut self,
+        now: Timestamp,
+        invocation: Option<Invocation>,
+        bounds: Bounds,
+        obstacle: Option<Obstacle>,
+        mapping: MappingState,
+    ) -> Option<MappingChange> {
+        if let Some(invocation) = invocation {
+            self.learn(invocation);
+        }
+        self.look(now, mapping);
+        if self.is_changing(mapping) || !mapping.enabled {
+            return None;
+        }
+        if let Some(disabled) = obstacle.and_then(|obstacle| off(now, obstacle)) {
+            return Some(self.disable(disabled));
+        }
+        if obstacle.is_none() { self.resize(now, bounds, mapping) } else { None }
+    }
+
+    /// A scheduled tick: the mapping is off, or no invocation may come for long.
+    pub fn tick(
+        &mut self,
+        now: Timestamp,
+        bounds: Bounds,
+        obstacle: Option<Obstacle>,
+        mapping: MappingState,
+    ) -> Option<MappingChange> {
+        self.look(now, mapping);
+        if self.is_changing(mapping) {
+            return None;
+        }
+        let off = obstacle.and_then(|obstacle| off(now, obstacle));
+        if mapping.enabled {
+            // While batches come, the invocations themselves find out about the API.
+            return off.filter(|off| off.by != OpenedBy::Breaker).map(|off| self.disable(off));
+        }
+        let disabled = self.disabled.clone()?;
+        match (disabled.by, off) {
+            (OpenedBy::Operator | OpenedBy::Config, _) => None,
+            // Nobody calls the API while the mapping is off: only a try can tell whether it is back.
+            (_, None) | (OpenedBy::Breaker, Some(Disabled { by: OpenedBy::Breaker, .. })) => {
+                Some(self.enable(disabled.by, bounds, mapping))
+            }
+            (_, Some(off)) => {
+                self.disabled = Some(off);
+                None
+            }
+        }
+    }
+
+    /// An operator lets the provider go on: feed again, with the last good batch, unless it is a window or a quota that is in
+    /// the way.
+    pub fn resumed(&mut self, mapping: MappingState) -> Option<MappingChange> {
+        let by = self.disabled.as_ref().map(|disabled| disabled.by);
+        if matches!(by, Some(OpenedBy::Window | OpenedBy::Quota)) {
+            return None;
+        }
+        self.disabled = None;
+        self.probing = false;
+        (!mapping.enabled).then_some(MappingChange { batch_size: self.good_batch, enabled: Some(true) })
+    }
+
+    /// An operator stopped the provider.
+    pub fn paused(&mut self, now: Timestamp, mapping: MappingState) -> Option<MappingChange> {
+        let change = self.disable(Disabled { by: OpenedBy::Operator, since: now, until: None });
+        mapping.enabled.then_some(change)
+    }
+
+    /// A change was asked for at the mapping.
+    pub fn applied(&mut self, now: Timestamp, change: MappingChange) {
+        if change.batch_size.is_some() {
+            self.resized_at = Some(now);
+        }
+        self.pending = Some(Pending { at: now, batch_size: change.batch_size, enabled: change.enabled });
+    }
+
+    /// See what the mapping is now; somebody else may have changed it.
+    fn look(&mut self, now: Timestamp, mapping: MappingState) {
+        if let Some(pending) = &self.pending {
+            let is_there = pending.enabled.is_none_or(|enabled| enabled == mapping.enabled)
+                && pending.batch_size.is_none_or(|size| size == mapping.batch_size);
+            let is_lost = !mapping.pending && passed(pending.at, now) >= LOST_AFTER;
+            if !is_there && !is_lost {
+                return;
+            }
+            self.pending = None;
+        }
+        match (&self.disabled, mapping.enabled) {
+            (None, false) => {
+                self.disabled = Some(Disabled { by: OpenedBy::Operator, since: now, until: None });
+            }
+            (Some(_), true) => self.disabled = None,
+            _ => {}
+        }
+    }
+
+    /// Whether a change is under way; a second one would be refused, or undo it.
+    fn is_changing(&self, mapping: MappingState) -> bool {
+        mapping.pending || self.pending.is_some()
+    }
+
+    fn learn(&mut self, Invocation { ok, launching, tail }: Invocation) {
+        let average = |old: Option<f64>, new: f64| old.map_or(new, |old| old + WEIGHT * (new - old));
+        self.tail_seconds = Some(average(self.tail_seconds, tail.as_secs_f64()));
+        // Where all was launched at once, only the answers tell how fast it went.
+        let seconds = launching.max((launching + tail) / 2).as_secs_f64();
+        if ok > 0 && seconds > 0.0 {
+            self.rate = Some(average(self.rate, ok as f64 / seconds));
+        }
+    }
+
+    fn resize(&mut self, now: Timestamp, bounds: Bounds, mapping: MappingState) -> Option<MappingChange> {
+        if std::mem::take(&mut self.probing)
+            && let Some(good) = self.good_batch.filter(|good| *good > mapping.batch_size)
+        {
+            return Some(MappingChange { batch_size: Some(good), enabled: None });
+        }
+        let wanted = self.wanted(bounds)?;
+        let change = (f64::from(wanted) / f64::from(mapping.batch_size.max(1)) - 1.0).abs();
+        let is_early = self.resized_at.is_some_and(|at| passed(at, now) < LEAST_BETWEEN);
+        if change <= LEAST_CHANGE || is_early {
+            return None;
+        }
+        self.good_batch = Some(wanted);
+        Some(MappingChange { batch_size: Some(wanted), enabled: None })
+    }
+
+    /// `clamp(max(rate * T, 4 L, 10), 1, max_batch)`.
+    fn wanted(&self, bounds: Bounds) -> Option<u32> {
+        Some(bounds.batch(self.rate? * TARGET.as_secs_f64()))
+    }
+
+    fn disable(&mut self, disabled: Disabled) -> MappingChange {
+        self.disabled = Some(disabled);
+        MappingChange { batch_size: None, enabled: Some(false) }
+    }
+
+    fn enable(&mut self, was: OpenedBy, bounds: Bounds, mapping: MappingState) -> MappingChange {
+        self.disabled = None;
+        self.probing = was == OpenedBy::Breaker;
+        let batch_size = if self.probing {
+            self.good_batch = self.good_batch.or(Some(mapping.batch_size));
+            Some(bounds.batch(0.0))
+        } else {
+            self.good_batch
+        };
+        let batch_size = batch_size.filter(|size| *size != mapping.batch_size);
+        MappingChange { batch_size, enabled: Some(true) }
+    }
+}
+
+/// Whether an obstacle is worth disabling the mapping for, and until when.
+fn off(now: Timestamp, obstacle: Obstacle) -> Option<Disabled> {
+    let (by, until) = match obstacle {
+        Obstacle::Operator => (OpenedBy::Operator, None),
+        Obstacle::Config => (OpenedBy::Config, None),
+        Obstacle::ApiDown { since } if passed(since, now) >= LONG => (OpenedBy::Breaker, None),
+        Obstacle::Window { until } => (OpenedBy::Window, until),
+        Obstacle::Quota { until } => (OpenedBy::Quota, Some(until)),
+        Obstacle::Asked { until } if passed(now, until) >= LONG => (OpenedBy::RetryAfter, Some(until)),
+        Obstacle::ApiDown { .. } | Obstacle::Asked { .. } => return None,
+    };
+    Some(Disabled { by, since: now, until })
+}
+
+/// How much time lies between; none where `later` is earlier.
+fn passed(earlier: Timestamp, later: Timestamp) -> Duration {
+    Duration::try_from(later.duration_since(earlier)).unwrap_or_default()
+}

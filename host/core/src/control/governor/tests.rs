@@ -1,0 +1,218 @@
+use proptest::prelude::*;
+
+use super::*;
+
+const BOUNDS: Bounds = Bounds { limit: 8, max_batch: 10_000 };
+const FAST: Invocation = Invocation { ok: 1_000, launching: Duration::from_secs(100), tail: Duration::from_secs(1) };
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(1_800_000_000 + seconds).unwrap()
+}
+
+fn mapping(batch_size: u32, enabled: bool) -> MappingState {
+    MappingState { batch_size, enabled, pending: false }
+}
+
+fn resize(size: u32) -> Option<MappingChange> {
+    Some(MappingChange { batch_size: Some(size), enabled: None })
+}
+
+const OFF: MappingChange = MappingChange { batch_size: None, enabled: Some(false) };
+
+/// A governor and its mapping, which applies a change when `settle` is called.
+struct House {
+    governor: Governor,
+    mapping: MappingState,
+    asked: Vec<(Timestamp, MappingChange)>,
+}
+
+impl House {
+    fn new(batch_size: u32) -> Self {
+        Self { governor: Governor::default(), mapping: mapping(batch_size, true), asked: Vec::new() }
+    }
+
+    fn ended(&mut self, now: Timestamp, obstacle: Option<Obstacle>) -> Option<MappingChange> {
+        let change = self.governor.ended(now, Some(FAST), BOUNDS, obstacle, self.mapping);
+        self.apply(now, change)
+    }
+
+    fn tick(&mut self, now: Timestamp, obstacle: Option<Obstacle>) -> Option<MappingChange> {
+        let change = self.governor.tick(now, BOUNDS, obstacle, self.mapping);
+        self.apply(now, change)
+    }
+
+    fn apply(&mut self, now: Timestamp, change: Option<MappingChange>) -> Option<MappingChange> {
+        if let Some(change) = change {
+            self.governor.applied(now, change);
+            self.asked.push((now, change));
+            self.mapping.batch_size = change.batch_size.unwrap_or(self.mapping.batch_size);
+            self.mapping.enabled = change.enabled.unwrap_or(self.mapping.enabled);
+        }
+        change
+    }
+}
+
+#[test]
+fn the_batch_follows_the_rate_and_then_rests() {
+    let mut house = House::new(500);
+    assert_eq!(house.ended(at(0), None), resize(6_000), "10 a second for 600 s");
+    assert_eq!(house.ended(at(200), None), None);
+    assert_eq!(house.ended(at(4_000), None), None, "steady: nothing is changed");
+}
+
+#[test]
+fn a_slow_api_still_gets_batches_of_four_times_the_limit() {
+    let mut governor = Governor::default();
+    let slow = Invocation { ok: 1, launching: Duration::from_secs(100), tail: Duration::from_secs(100) };
+    assert_eq!(governor.ended(at(0), Some(slow), BOUNDS, None, mapping(500, true)), resize(32));
+    let tight = Bounds { limit: 8, max_batch: 5 };
+    assert_eq!(Governor::default().ended(at(0), Some(slow), tight, None, mapping(500, true)), resize(5));
+}
+
+#[test]
+fn small_differences_and_early_ones_change_nothing() {
+    let mut governor = Governor::default();
+    assert_eq!(governor.ended(at(0), Some(FAST), BOUNDS, None, mapping(4_700, true)), None, "28% more");
+    let change = governor.ended(at(10), Some(FAST), BOUNDS, None, mapping(500, true)).unwrap();
+    governor.applied(at(10), change);
+    let faster = Invocation { ok: 9_000, ..FAST };
+    assert_eq!(governor.ended(at(100), Some(faster), BOUNDS, None, mapping(6_000, true)), None, "90 s after the last");
+    assert!(governor.ended(at(131), Some(faster), BOUNDS, None, mapping(6_000, true)).is_some());
+}
+
+#[test]
+fn a_pending_change_is_not_issued_twice() {
+    let mut governor = Governor::default();
+    let change = governor.ended(at(0), Some(FAST), BOUNDS, None, mapping(500, true)).unwrap();
+    governor.applied(at(0), change);
+    let closed = Some(Obstacle::Window { until: Some(at(9_999)) });
+    // The service says that it is updating, or still shows the old value.
+    let updating = MappingState { pending: true, ..mapping(500, true) };
+    assert_eq!(governor.ended(at(130), Some(FAST), BOUNDS, closed, updating), None);
+    assert_eq!(governor.ended(at(140), Some(FAST), BOUNDS, closed, mapping(500, true)), None);
+    assert_eq!(governor.ended(at(301), Some(FAST), BOUNDS, closed, mapping(500, true)), Some(OFF), "lost for good");
+}
+
+#[test]
+fn a_closed_window_disables_at_once_and_opens_with_the_last_good_batch() {
+    let mut house = House::new(500);
+    house.ended(at(0), None);
+    let closed = Some(Obstacle::Window { until: Some(at(7_200)) });
+    assert_eq!(house.ended(at(60), closed), Some(OFF));
+    let disabled = house.governor.disabled.clone().unwrap();
+    assert_eq!((disabled.by, disabled.until), (OpenedBy::Window, Some(at(7_200))));
+    assert_eq!(house.tick(at(600), closed), None);
+    let on = MappingChange { batch_size: None, enabled: Some(true) };
+    assert_eq!(house.tick(at(7_200), None), Some(on), "the batch size is still the good one");
+    assert_eq!(house.governor.disabled, None);
+}
+
+#[test]
+fn an_outage_is_probed_in_place_then_disabled_and_tried_at_each_tick() {
+    let mut house = House::new(500);
+    house.ended(at(0), None);
+    let down = Some(Obstacle::ApiDown { since: at(100) });
+    assert_eq!(house.ended(at(999), down), None, "not for fifteen minutes yet");
+    assert_eq!(house.ended(at(1_000), down), Some(OFF));
+    let probe = MappingChange { batch_size: Some(32), enabled: Some(true) };
+    assert_eq!(house.tick(at(1_200), down), Some(probe), "a small batch, to see whether it is back");
+    assert_eq!(house.ended(at(1_230), down), Some(OFF), "it is not");
+    assert_eq!(house.tick(at(1_800), down), Some(MappingChange { batch_size: None, ..probe }), "it is small already");
+    assert_eq!(house.ended(at(1_815), None), resize(6_000), "it is: in one step");
+}
+
+#[test]
+fn what_an_operator_disabled_stays_disabled() {
+    let mut house = House::new(500);
+    house.mapping.enabled = false;
+    for now in 1..10 {
+        assert_eq!(house.tick(at(now * 600), None), None);
+    }
+    assert_eq!(house.governor.disabled.as_ref().map(|disabled| disabled.by), Some(OpenedBy::Operator));
+    let change = house.governor.resumed(house.mapping);
+    assert_eq!(house.apply(at(7_000), change), Some(MappingChange { batch_size: None, enabled: Some(true) }));
+}
+
+#[test]
+fn an_operator_may_take_a_closed_mapping_over() {
+    let mut house = House::new(500);
+    house.ended(at(0), Some(Obstacle::Window { until: Some(at(100)) }));
+    assert_eq!(house.governor.paused(at(50), house.mapping), None, "it is off already");
+    assert_eq!(house.tick(at(600), Some(Obstacle::Operator)), None);
+    assert_eq!(house.tick(at(1_200), None), None, "only resume enables it");
+}
+
+#[test]
+fn a_mapping_that_somebody_enabled_is_disabled_again_where_it_must_be() {
+    let mut house = House::new(500);
+    let closed = Some(Obstacle::Window { until: None });
+    house.ended(at(0), closed);
+    house.tick(at(300), closed);
+    house.mapping.enabled = true;
+    assert_eq!(house.tick(at(600), closed), Some(OFF));
+}
+
+#[test]
+fn a_long_retry_after_is_waited_for_with_the_mapping_off_and_a_short_one_is_not() {
+    let mut house = House::new(500);
+    house.ended(at(0), None);
+    assert_eq!(house.ended(at(130), Some(Obstacle::Asked { until: at(230) })), None);
+    assert_eq!(house.ended(at(260), Some(Obstacle::Asked { until: at(3_860) })), Some(OFF));
+    assert_eq!(house.tick(at(4_200), None).and_then(|change| change.enabled), Some(true));
+}
+
+#[test]
+fn one_quiet_invocation_says_nothing_of_the_rate() {
+    let mut governor = Governor::default();
+    let none = Invocation { ok: 0, launching: Duration::ZERO, tail: Duration::ZERO };
+    assert_eq!(governor.ended(at(0), Some(none), BOUNDS, None, mapping(500, true)), None);
+    assert_eq!(governor.rate, None);
+}
+
+proptest! {
+    #[test]
+    fn changes_stay_within_bounds_and_far_enough_apart(
+        steps in prop::collection::vec((1..400_i64, 0..5_000_u64, 1..600_u64, 0..60_u32, 0..4_u8, any::<bool>()), 1..80),
+    ) {
+        let mut house = House::new(500);
+        let mut now = 0;
+        for (wait, ok, seconds, limit, obstacle, is_tick) in steps {
+            now += wait;
+            let obstacle = match obstacle {
+                0 => Some(Obstacle::ApiDown { since: at(now - 1_000) }),
+                1 => Some(Obstacle::Window { until: Some(at(now + 60)) }),
+                2 => Some(Obstacle::Quota { until: at(now + 60) }),
+                _ => None,
+            };
+            let bounds = Bounds { limit, max_batch: 2_000 };
+            let invocation = Invocation { ok, launching: Duration::from_secs(seconds), tail: Duration::from_secs(1) };
+            let change = if is_tick {
+                house.governor.tick(at(now), bounds, obstacle, house.mapping)
+            } else {
+                house.governor.ended(at(now), Some(invocation), bounds, obstacle, house.mapping)
+            };
+            house.apply(at(now), change);
+            prop_assert!((1..=2_000).contains(&house.mapping.batch_size));
+            prop_assert_eq!(house.mapping.enabled, house.governor.disabled.is_none());
+        }
+        // Between two changes of the batch size without an enable between them lie two minutes.
+        for pair in house.asked.windows(2) {
+            if pair.iter().all(|(_, change)| change.enabled.is_none()) {
+                prop_assert!(passed(pair[0].0, pair[1].0) >= LEAST_BETWEEN, "{:?}", pair);
+            }
+        }
+    }
+
+    #[test]
+    fn a_governor_is_the_same_after_it_was_kept(rate in prop::option::of(0.0..1e6_f64), good in prop::option::of(1..10_000_u32)) {
+        let governor = Governor {
+            rate,
+            good_batch: good,
+            disabled: Some(Disabled { by: OpenedBy::Quota, since: at(0), until: Some(at(9)) }),
+            pending: Some(Pending { at: at(1), batch_size: good, enabled: Some(true) }),
+            ..Governor::default()
+        };
+        let kept: Governor = serde_json::from_str(&serde_json::to_string(&governor).unwrap()).unwrap();
+        prop_assert_eq!(kept, governor);
+    }
+}

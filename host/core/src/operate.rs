@@ -1,0 +1,166 @@
+//! What an operator does to a provider: pause it, and resume it. The one way to either, on one machine and in AWS.
+//!
+//! The control item is changed first, for it is the truth; then the mapping, which only saves deliveries that would be gated.
+
+use jiff::Timestamp;
+
+use crate::control::item::{Breaker, Control, OpenedBy};
+use crate::ledger::{Ledger, change_control};
+use crate::mapping::{Mapping, MappingChange, MappingError, MappingState};
+use crate::pipeline::AdaptError;
+
+/// Stop a provider until it is resumed: nothing is fetched any more once what is in flight has ended. Answers what was there
+/// before; where that needed an operator already, nothing is changed.
+///
+/// # Errors
+/// Where the control item or the mapping cannot be read or changed. What is in the control item by then holds.
+pub async fn pause(
+    ledger: &dyn Ledger,
+    mapping: &dyn Mapping,
+    provider: &str,
+    now: Timestamp,
+    reason: &str,
+) -> Result<Control, AdaptError> {
+    let state = state(mapping, provider).await?;
+    let mut change = None;
+    let before = change_control(ledger, provider, |control| {
+        if control.needs_operator() {
+            return false;
+        }
+        control.breaker = Breaker::Open { since: now, by: OpenedBy::Operator, reason: reason.to_owned() };
+        change = state.and_then(|state| control.governor.paused(now, state));
+        true
+    })
+    .await?;
+    apply(ledger, mapping, provider, now, change).await?;
+    Ok(before)
+}
+
+/// Let a provider go on: what stopped it is mended, or the pause is over. A breaker that the API's failing opened stays open
+/// until the API is tried, which it is at once. `allowed`: so many more dead letters do not stop it. Answers what was there
+/// before.
+///
+/// # Errors
+/// Where the control item or the mapping cannot be read or changed; resume again.
+pub async fn resume(
+    ledger: &dyn Ledger,
+    mapping: &dyn Mapping,
+    provider: &str,
+    now: Timestamp,
+    allowed: Option<u32>,
+) -> Result<Control, AdaptError> {
+    let state = state(mapping, provider).await?;
+    let mut change = None;
+    let before = change_control(ledger, provider, |control| {
+        let old = control.clone();
+        if control.needs_operator() {
+            control.breaker = Breaker::Closed;
+        }
+        control.dead_letters_allowed = allowed.unwrap_or(control.dead_letters_allowed);
+        change = state.and_then(|state| control.governor.resumed(state));
+        *control != old
+    })
+    .await?;
+    apply(ledger, mapping, provider, now, change).await?;
+    Ok(before)
+}
+
+/// The mapping, if there is one.
+async fn state(mapping: &dyn Mapping, provider: &str) -> Result<Option<MappingState>, MappingError> {
+    match mapping.read(provider).await {
+        Ok(state) => Ok(Some(state)),
+        Err(MappingError::Unknown(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+async fn apply(
+    ledger: &dyn Ledger,
+    mapping: &dyn Mapping,
+    provider: &str,
+    now: Timestamp,
+    change: Option<MappingChange>,
+) -> Result<(), AdaptError> {
+    let Some(change) = change else { return Ok(()) };
+    mapping.apply(provider, change).await?;
+    let noted = |control: &mut Control| {
+        control.governor.applied(now, change);
+        true
+    };
+    change_control(ledger, provider, noted).await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::testing::mapping::MemoryMapping;
+    use crate::testing::memory::MemoryLedger;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    struct House {
+        ledger: MemoryLedger,
+        mapping: MemoryMapping,
+    }
+
+    impl House {
+        fn new() -> Self {
+            Self { ledger: MemoryLedger::new(), mapping: MemoryMapping::new(500, Duration::ZERO) }
+        }
+
+        async fn pause(&self) -> Control {
+            pause(&self.ledger, &self.mapping, "demo", at(10), "maintenance").await.unwrap()
+        }
+
+        async fn resume(&self) -> Control {
+            resume(&self.ledger, &self.mapping, "demo", at(20), None).await.unwrap()
+        }
+
+        async fn breaker(&self) -> Breaker {
+            self.ledger.control("demo").await.unwrap().breaker
+        }
+
+        async fn opened(&self, by: OpenedBy) {
+            let breaker = Breaker::Open { since: at(1), by, reason: "x".into() };
+            let open = |control: &mut Control| {
+                control.breaker = breaker.clone();
+                true
+            };
+            change_control(&self.ledger, "demo", open).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_pause_holds_until_it_is_resumed() {
+        let house = House::new();
+        house.pause().await;
+        assert!(matches!(house.breaker().await, Breaker::Open { by: OpenedBy::Operator, .. }));
+        assert!(!house.mapping.now().enabled);
+        house.resume().await;
+        assert_eq!(house.breaker().await, Breaker::Closed);
+        assert!(house.mapping.now().enabled);
+    }
+
+    #[tokio::test]
+    async fn a_pause_does_not_hide_what_needs_mending() {
+        let house = House::new();
+        house.opened(OpenedBy::Config).await;
+        assert!(house.pause().await.needs_operator());
+        assert!(matches!(house.breaker().await, Breaker::Open { by: OpenedBy::Config, .. }));
+    }
+
+    #[tokio::test]
+    async fn resuming_does_not_call_a_failing_api_well_but_has_it_tried() {
+        let house = House::new();
+        house.opened(OpenedBy::Breaker).await;
+        house.mapping.set(MappingChange { batch_size: None, enabled: Some(false) });
+        house.resume().await;
+        assert!(matches!(house.breaker().await, Breaker::Open { by: OpenedBy::Breaker, .. }));
+        assert!(house.mapping.now().enabled);
+    }
+}

@@ -1,0 +1,183 @@
+//! The last step of the way: what was learned is kept in the control item, and the governor decides about the mapping.
+//!
+//! A scheduled tick takes the same decision where no batch comes.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::control::admission::BreakerReading;
+use crate::control::governor::{Bounds, Invocation, Obstacle, obstacle};
+use crate::control::item::{Breaker, Control, OpenedBy, SavedLimiter};
+use crate::ledger::LedgerError;
+use crate::manifest::Manifest;
+use crate::mapping::{MappingChange, MappingError, MappingState};
+use crate::pipeline::Pipeline;
+use crate::pipeline::allowance::Unspent;
+
+/// What a call leaves behind.
+#[derive(Debug, Clone)]
+pub(crate) struct Learned {
+    /// For the governor.
+    pub(crate) invocation: Option<Invocation>,
+    /// Of the quota.
+    pub(crate) unspent: Unspent,
+    /// The id that was tried last while the breaker was not closed.
+    pub(crate) probed: Option<String>,
+}
+
+/// Why the mapping could not be adapted.
+#[derive(Debug, thiserror::Error)]
+pub enum AdaptError {
+    /// The control item was not read or written.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The mapping was not read or changed.
+    #[error(transparent)]
+    Mapping(#[from] MappingError),
+}
+
+impl Pipeline {
+    /// What keeps the API from being called, or batches from being worth delivering.
+    #[must_use]
+    pub fn obstacle(&self, control: &Control) -> Option<Obstacle> {
+        let Manifest { window, limits, .. } = &self.manifest;
+        obstacle(control, window, limits.daily_quota, self.stores.clock.now())
+    }
+
+    /// A scheduled tick: see whether the mapping is to be enabled or disabled. Answers what was changed.
+    ///
+    /// # Errors
+    /// Where the control item or the mapping cannot be read or changed; the next tick tries again.
+    pub async fn tick(&self) -> Result<Option<MappingChange>, AdaptError> {
+        let mapping = self.stores.mapping.read(&self.manifest.name).await?;
+        let now = self.stores.clock.now();
+        self.govern(mapping, |control| {
+            let (bounds, obstacle) = (self.bounds(control), self.obstacle(control));
+            control.governor.tick(now, bounds, obstacle, mapping)
+        })
+        .await
+    }
+
+    /// Keep what a call has learned, and let the governor decide.
+    pub(crate) async fn adapt(&self, learned: Learned) -> Result<(), AdaptError> {
+        let mapping = match self.stores.mapping.read(&self.manifest.name).await {
+            Ok(mapping) => Some(mapping),
+            Err(error) => {
+                tracing::warn!(provider = self.manifest.name, %error, "the mapping was not read");
+                None
+            }
+        };
+        let now = self.stores.clock.now();
+        let (saved, allowed, today) = (self.save_limiter(now), self.brake().allowed(), self.today());
+        let keep = |control: &mut Control| {
+            control.limiter = saved.clone().or(control.limiter.take());
+            control.dead_letters_allowed = control.dead_letters_allowed.min(allowed);
+            control.probed.clone_from(&learned.probed);
+            let Unspent { day, requests, uncounted } = learned.unspent;
+            control.usage.give_back(day.unwrap_or(today), requests);
+            control.usage.reserve(today, uncounted, None);
+            let mapping = mapping?;
+            let (bounds, obstacle) = (self.bounds(control), self.obstacle(control));
+            control.governor.ended(now, learned.invocation, bounds, obstacle, mapping)
+        };
+        match mapping {
+            Some(mapping) => self.govern(mapping, keep).await.map(drop),
+            None => Ok(self.decide(keep).await.map(drop)?),
+        }
+    }
+
+    /// The limiter's breaker has opened or closed.
+    pub(crate) async fn note_breaker(&self, breaker: BreakerReading, failure: Option<&str>) -> Result<(), LedgerError> {
+        let since = match breaker {
+            BreakerReading::Closed => None,
+            BreakerReading::Open { since, .. } | BreakerReading::HalfOpen { since } => Some(self.timestamp(since)),
+        };
+        match since {
+            Some(since) => {
+                tracing::warn!(provider = self.manifest.name, %since, failure, "the API fails: the breaker opens")
+            }
+            None => tracing::info!(provider = self.manifest.name, "the API works again: the breaker closes"),
+        }
+        self.change_control(|control| {
+            let ours = matches!(control.breaker, Breaker::Closed | Breaker::Open { by: OpenedBy::Breaker, .. });
+            if ours {
+                control.breaker = since.map_or(Breaker::Closed, |since| Breaker::Open {
+                    since,
+                    by: OpenedBy::Breaker,
+                    reason: format!("the API fails; the last: {}", failure.unwrap_or("nobody has said")),
+                });
+            }
+            ours
+        })
+        .await
+    }
+
+    /// Decide, and change the mapping.
+    async fn govern(
+        &self,
+        mapping: MappingState,
+        decide: impl FnMut(&mut Control) -> Option<MappingChange> + Send,
+    ) -> Result<Option<MappingChange>, AdaptError> {
+        let Some(change) = self.decide(decide).await? else { return Ok(None) };
+        self.stores.mapping.apply(&self.manifest.name, change).await?;
+        let now = self.stores.clock.now();
+        self.change_control(|control| {
+            control.governor.applied(now, change);
+            true
+        })
+        .await?;
+        tracing::info!(provider = self.manifest.name, ?change, before = ?mapping, "the mapping is changed");
+        Ok(Some(change))
+    }
+
+    /// Change the control item by a decision, as often as somebody else is quicker.
+    async fn decide(
+        &self,
+        mut decide: impl FnMut(&mut Control) -> Option<MappingChange> + Send,
+    ) -> Result<Option<MappingChange>, LedgerError> {
+        let mut decided = None;
+        self.change_control(|control| {
+            let before = control.clone();
+            decided = decide(control);
+            *control != before
+        })
+        .await?;
+        Ok(decided)
+    }
+
+    fn bounds(&self, control: &Control) -> Bounds {
+        let limit = control.limiter.as_ref().map_or_else(|| self.reading().limit, |saved| saved.limit);
+        Bounds { limit, max_batch: self.manifest.pace.max_batch }
+    }
+
+    fn save_limiter(&self, now: Timestamp) -> Option<SavedLimiter> {
+        let (state, reading) = {
+            let limiter = self.limiter();
+            (limiter.save()?, limiter.reading(self.elapsed()))
+        };
+        *self.saved() = Some(now);
+        let gate = reading.gate.map(|gate| self.timestamp(gate));
+        Some(SavedLimiter { at: now, limit: reading.limit, gate, state })
+    }
+
+    /// Go on from what another process has learned, if one has since this one saved its own.
+    pub(crate) fn recall(&self, control: &Control) {
+        let Some(saved) = &control.limiter else { return };
+        let mut known = self.saved();
+        if *known != Some(saved.at) {
+            *known = Some(saved.at);
+            if !self.limiter().load(&saved.state) {
+                tracing::warn!(
+                    provider = self.manifest.name,
+                    "what was kept of the limiter cannot be read: it learns anew"
+                );
+            }
+        }
+    }
+
+    /// The limiter's time as a time of day.
+    fn timestamp(&self, elapsed: Duration) -> Timestamp {
+        Timestamp::UNIX_EPOCH.saturating_add(elapsed).unwrap_or(Timestamp::MAX)
+    }
+}

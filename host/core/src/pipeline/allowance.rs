@@ -1,0 +1,91 @@
+//! What one call may still send of the day's quota: set aside in the control item a share at a time, spent request by request.
+
+use crate::budget::Budget;
+use crate::control::quota::share;
+use crate::day::Day;
+use crate::ledger::LedgerError;
+use crate::manifest::Limits;
+use crate::pipeline::Pipeline;
+use crate::pipeline::call::Call;
+
+/// One call's part of the quota.
+#[derive(Debug)]
+pub(crate) struct Allowance {
+    quota: Option<u64>,
+    share: u64,
+    /// Less than this, and more is set aside.
+    low: u64,
+    /// The day that it is of.
+    day: Option<Day>,
+    /// Whether nothing more can be had on that day.
+    is_exhausted: bool,
+}
+
+/// What is given back at the end of a call.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Unspent {
+    /// The day it was set aside for.
+    pub(crate) day: Option<Day>,
+    /// Set aside and not sent.
+    pub(crate) requests: u64,
+    /// Sent and not counted yet, where there is no quota.
+    pub(crate) uncounted: u64,
+}
+
+impl Allowance {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        let (quota, cap) = (limits.daily_quota, limits.max_concurrency.get());
+        let share = share(quota.unwrap_or_default(), cap);
+        Self { quota, share, low: u64::from(cap).min(share), day: None, is_exhausted: false }
+    }
+
+    /// The budget that a call begins with.
+    pub(crate) fn budget(limits: &Limits) -> Budget {
+        if limits.daily_quota.is_some() { Budget::of(0) } else { Budget::unlimited() }
+    }
+
+    /// Whether one more try is covered, beside so many that have yet to send their first request.
+    pub(crate) fn covers(&self, before_turn: u32, call: &Call) -> bool {
+        call.permits.budget().left().is_none_or(|left| left > u64::from(before_turn))
+    }
+
+    /// Whether nothing is left of the day's quota, here or in the control item.
+    pub(crate) fn is_spent(&self, call: &Call) -> bool {
+        self.is_exhausted && call.permits.budget().left() == Some(0)
+    }
+
+    /// Set more aside where little is left, or where a new day has begun.
+    pub(crate) async fn refill(&mut self, pipeline: &Pipeline, call: &Call) -> Result<(), LedgerError> {
+        if self.quota.is_none() {
+            return Ok(());
+        }
+        let (budget, today) = (call.permits.budget(), pipeline.today());
+        if self.day != Some(today) {
+            // What is left of yesterday is worth nothing today.
+            budget.close();
+            self.day = Some(today);
+            self.is_exhausted = false;
+        }
+        if self.is_exhausted || budget.left().unwrap_or_default() >= self.low {
+            return Ok(());
+        }
+        let (quota, share) = (self.quota, self.share);
+        let mut granted = 0;
+        pipeline
+            .change_control(|control| {
+                granted = control.usage.reserve(today, share, quota);
+                granted > 0
+            })
+            .await?;
+        self.is_exhausted = granted < share;
+        budget.add(granted);
+        Ok(())
+    }
+
+    /// Nothing more is sent.
+    pub(crate) fn close(&self, call: &Call) -> Unspent {
+        let budget = call.permits.budget();
+        let (requests, spent) = (budget.close().unwrap_or_default(), budget.take_spent());
+        Unspent { day: self.day, requests, uncounted: if self.quota.is_none() { spent } else { 0 } }
+    }
+}
