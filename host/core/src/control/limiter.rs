@@ -14,7 +14,7 @@
 //! ```
 //!
 //! - `level`: the experiments that find how many the API bears; START, HOLD, RAMP, UP, CONFIRM, DOWN, RELIEF
-//! - `latency`, [`errors`]: what it goes by
+//! - `latency`, `errors`: what it goes by
 //! - `retry_after`: the gate and the learned rate
 //! - `stall`: stop while nothing comes back
 //! - [`crate::control::breaker`]: keep away from an API that only fails
