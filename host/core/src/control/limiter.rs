@@ -13,10 +13,10 @@
 //!   completed:  Retry-After -> gate, rate | 429 -> level | failures -> breaker, level | latency -> level
 //! ```
 //!
-//! - [`level`]: the experiments that find how many the API bears; START, HOLD, RAMP, UP, CONFIRM, DOWN, RELIEF
-//! - [`latency`], [`errors`]: what it goes by
-//! - [`retry_after`]: the gate and the learned rate
-//! - [`stall`]: stop while nothing comes back
+//! - `level`: the experiments that find how many the API bears; START, HOLD, RAMP, UP, CONFIRM, DOWN, RELIEF
+//! - `latency`, `errors`: what it goes by
+//! - `retry_after`: the gate and the learned rate
+//! - `stall`: stop while nothing comes back
 //! - [`crate::control::breaker`]: keep away from an API that only fails
 //! - [`crate::control::pacer`]: keep a rate
 //!
@@ -37,7 +37,7 @@ pub use crate::control::admission::{Admission, Admit, Outcome, Permit, Reading};
 use crate::control::breaker::{Breaker, Heard, Passage};
 use crate::control::pacer::Pacer;
 use level::{End, Level};
-use retry_after::RetryAfter;
+use retry_after::{About, RetryAfter};
 use stall::Stall;
 
 /// The longest Retry-After that is believed; a longer one is cut to this.
@@ -206,16 +206,17 @@ impl State {
     /// Learn from an end that the breaker let pass.
     fn learn(&mut self, now: Duration, permit: Permit, outcome: Outcome) {
         let end = match outcome {
-            Outcome::Ok => End::Good,
+            Outcome::Ok => {
+                self.retry_after.good(permit);
+                End::Good
+            }
             Outcome::Throttled { retry_after: None } => End::Overload,
-            Outcome::Throttled { retry_after: Some(_) } => End::OverRate,
+            Outcome::Throttled { retry_after: Some(_) } => match self.retry_after.learn(now, permit) {
+                About::Number => End::Overload,
+                About::Nothing | About::Rate => End::OverRate,
+            },
             Outcome::Failed | Outcome::TimedOut => End::Failed,
         };
-        match end {
-            End::Good => self.retry_after.good(),
-            End::OverRate => self.retry_after.learn(now, permit.started),
-            End::Overload | End::Failed => {}
-        }
         let paced = self.is_paced();
         if self.level.ended(now, permit, end, paced) {
             self.level.outage();

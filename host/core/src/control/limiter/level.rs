@@ -57,14 +57,13 @@ const RISES_WITH_LEVEL: f64 = 0.5;
 const SIGNIFICANT: f64 = 2.0;
 /// The shortest and the longest window.
 const SHORTEST_WINDOW: Duration = Duration::from_millis(250);
-const LONGEST_WINDOW: Duration = Duration::from_secs(16);
+const LONGEST_WINDOW: Duration = Duration::from_secs(64);
 
 /// The level and the experiment that is going on.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Level {
     /// The hard cap.
-    #[serde(skip)]
     most: f64,
     /// How many may be in flight, rounded down.
     limit: f64,
@@ -342,9 +341,12 @@ impl Level {
         now.saturating_sub(self.measure.since)
     }
 
-    /// Whether latency has risen from one sample to another by more than a step up in the level accounts for.
-    fn rises_with_level(&self, before: &Sample, after: &Sample, distance: f64) -> bool {
+    /// Whether latency has risen with the level by too much to go on, `doubts` standard errors beyond doubt.
+    fn rises_with_level(&self, before: &Sample, after: &Sample, distance: f64, doubts: f64) -> bool {
         let doubt = self.baseline.doubt_between(after, before);
-        after.mean() - before.mean() > RISES_WITH_LEVEL * distance + SIGNIFICANT * doubt
+        after.mean() - before.mean() > RISES_WITH_LEVEL * distance + doubts * doubt
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,11 +14,16 @@
 //!
 //! In HELD another Retry-After lowers the rate to 0.98 of what was observed, by half at the most. Only a Retry-After for a
 //! fetch that started after the last one counts: those beside it say nothing new of the rate.
+//!
+//! Not every Retry-After is about a rate: some APIs send it for too many at a time. The two are told apart by what succeeds:
+//! where more in flight than ever succeeded since the last Retry-After were too many, it is the number; where as many have
+//! succeeded, it is the rate. A learned rate is given up when the number is to blame twice running.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::control::admission::Permit;
 use crate::control::limiter::LONGEST_RETRY_AFTER;
 use crate::control::pacer::Pacer;
 
@@ -33,6 +38,10 @@ const SHORTEST_INTERVAL: Duration = Duration::from_secs(10);
 const LONGEST_INTERVAL: Duration = Duration::from_secs(240);
 /// By what share the first trial raises the rate; doubled by each success up to 1.
 const FIRST_GAIN: f64 = 0.05;
+/// So few good answers before the first Retry-After say nothing of a rate: that one is only a gate.
+const FEWEST_GOOD: u32 = 3;
+/// So often running the number in flight has to be to blame until a learned rate is given up.
+const GIVE_UP_RATE: u32 = 2;
 /// What was observed for longer than this is more than a trial's doing.
 const LONG_OBSERVED: Duration = Duration::from_secs(120);
 
@@ -46,7 +55,22 @@ pub(super) struct RetryAfter {
     /// Since when good answers are counted.
     counted_since: Option<Duration>,
     good: u32,
+    /// The most in flight of which one that started after the last cut was answered well.
+    most_good: u32,
+    /// How often running it was the number in flight that was too high.
+    too_many: u32,
     learned: Option<Learned>,
+}
+
+/// What a Retry-After is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum About {
+    /// Nothing new.
+    Nothing,
+    /// The rate.
+    Rate,
+    /// How many are in flight.
+    Number,
 }
 
 /// A rate that is kept because of it.
@@ -94,8 +118,11 @@ impl RetryAfter {
         }
     }
 
-    pub(super) fn good(&mut self) {
+    pub(super) fn good(&mut self, permit: Permit) {
         self.good = self.good.saturating_add(1);
+        if self.cut.is_none_or(|cut| permit.started > cut) {
+            self.most_good = self.most_good.max(permit.in_flight);
+        }
     }
 
     /// Begin or end a trial whose time has come.
@@ -115,10 +142,25 @@ impl RetryAfter {
     }
 
     /// Learn from a Retry-After, after [`RetryAfter::close_gate`].
-    pub(super) fn learn(&mut self, now: Duration, started: Duration) {
-        if self.cut.is_some_and(|cut| started <= cut) {
-            return;
+    pub(super) fn learn(&mut self, now: Duration, permit: Permit) -> About {
+        if self.cut.is_some_and(|cut| permit.started <= cut) {
+            return About::Nothing;
         }
+        let is_first = self.cut.replace(now).is_none();
+        if is_first && self.good < FEWEST_GOOD {
+            return About::Nothing;
+        }
+        let is_number = permit.in_flight > std::mem::take(&mut self.most_good).max(1);
+        self.too_many = if is_number { self.too_many + 1 } else { 0 };
+        if is_number && (self.learned.is_none() || self.too_many >= GIVE_UP_RATE) {
+            self.learned = None;
+            return About::Number;
+        }
+        self.learn_rate(now);
+        About::Rate
+    }
+
+    fn learn_rate(&mut self, now: Duration) {
         let span = now.saturating_sub(self.counted_since.unwrap_or(now));
         let observed = f64::from(self.good) / span.as_secs_f64().max(1.0);
         match &mut self.learned {
@@ -128,7 +170,6 @@ impl RetryAfter {
         if let (Some(learned), Some(gate)) = (&mut self.learned, self.gate) {
             learned.pacer.not_before(gate);
         }
-        self.cut = Some(now);
         self.counted_since = Some(now);
         self.good = 0;
     }
@@ -198,13 +239,17 @@ mod tests {
         Duration::from_millis(milliseconds)
     }
 
+    fn permit(milliseconds: u64) -> Permit {
+        Permit { started: at(milliseconds), in_flight: 5 }
+    }
+
     /// 100 good answers in 10 s, then a Retry-After of 5 s.
     fn throttled() -> RetryAfter {
         let mut limits = RetryAfter::default();
         limits.started(at(0));
-        (0..100).for_each(|_| limits.good());
+        (0..100).for_each(|_| limits.good(permit(0)));
         limits.close_gate(at(10_000), at(5_000));
-        limits.learn(at(10_000), at(9_900));
+        limits.learn(at(10_000), permit(9_900));
         limits
     }
 
@@ -238,20 +283,33 @@ mod tests {
     }
 
     #[test]
+    fn a_retry_after_to_the_first_fetches_teaches_no_rate_but_another_does() {
+        let mut limits = RetryAfter::default();
+        limits.started(at(0));
+        limits.good(permit(0));
+        limits.close_gate(at(100), at(1_000));
+        limits.learn(at(100), permit(0));
+        assert_eq!((limits.gate(at(100)), limits.rate()), (Some(at(1_100)), None));
+        limits.close_gate(at(2_000), at(1_000));
+        limits.learn(at(2_000), permit(1_900));
+        assert_eq!(rate(&limits), 0.45);
+    }
+
+    #[test]
     fn fetches_beside_the_throttled_one_teach_nothing_more() {
         let mut limits = throttled();
-        limits.learn(at(10_050), at(9_950));
-        limits.learn(at(10_060), at(10_000));
+        limits.learn(at(10_050), permit(9_950));
+        limits.learn(at(10_060), permit(10_000));
         assert_eq!(rate(&limits), 9.0);
     }
 
     #[test]
     fn another_retry_after_lowers_the_rate_by_half_at_the_most() {
         let mut limits = throttled();
-        (0..50).for_each(|_| limits.good());
-        limits.learn(at(20_000), at(19_000));
+        (0..50).for_each(|_| limits.good(permit(11_000)));
+        limits.learn(at(20_000), permit(19_000));
         assert_eq!(rate(&limits), 4.9);
-        limits.learn(at(40_000), at(39_000));
+        limits.learn(at(40_000), permit(39_000));
         assert_eq!(rate(&limits), 2.45);
     }
 
@@ -270,12 +328,34 @@ mod tests {
     fn a_trial_that_fails_goes_back_and_the_next_comes_later() {
         let mut limits = throttled();
         limits.advance(at(20_000));
-        (0..200).for_each(|_| limits.good());
-        limits.learn(at(30_000), at(29_000));
+        (0..200).for_each(|_| limits.good(permit(21_000)));
+        limits.learn(at(30_000), permit(29_000));
         assert_eq!(rate(&limits), 9.0);
         limits.advance(at(49_999));
         assert_eq!(rate(&limits), 9.0, "20 s later, not 10");
         limits.advance(at(50_000));
         assert_eq!(rate(&limits), 9.45);
+    }
+
+    #[test]
+    fn more_in_flight_than_ever_succeeded_are_too_many_and_teach_no_rate() {
+        let mut limits = RetryAfter::default();
+        limits.started(at(0));
+        (0..100).for_each(|_| limits.good(permit(0)));
+        assert_eq!(limits.learn(at(10_000), Permit { in_flight: 6, ..permit(9_900) }), About::Number);
+        assert_eq!(limits.rate(), None);
+        (0..100).for_each(|_| limits.good(permit(11_000)));
+        assert_eq!(limits.learn(at(20_000), permit(19_900)), About::Rate);
+        assert!(limits.rate().is_some());
+    }
+
+    #[test]
+    fn a_rate_is_given_up_when_the_number_is_to_blame_twice_running() {
+        let mut limits = throttled();
+        for (time, about) in [(20_000, About::Rate), (30_000, About::Number)] {
+            limits.good(permit(time - 5_000));
+            assert_eq!(limits.learn(at(time), Permit { in_flight: 6, ..permit(time - 100) }), about);
+        }
+        assert_eq!(limits.rate(), None);
     }
 }

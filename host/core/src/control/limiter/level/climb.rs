@@ -17,6 +17,9 @@ const SMALLEST_STEP: f64 = 0.03;
 const STEP_AFTER_START: f64 = 0.1;
 /// The step where others share the API, as a share of the hard cap: the same for all of them, so that shares become equal.
 const STEP_IF_SHARED: f64 = 0.04;
+/// So many standard errors fail a look up. One, not two: a wrong no costs some seconds, a wrong yes is followed by the next
+/// step, and where latency is noisy the level would drift far beyond the knee.
+const PROBABLE: f64 = 1.0;
 /// The fewest samples at the level from which to look up.
 const FEWEST_BEFORE: f64 = 8.0;
 
@@ -24,9 +27,9 @@ const FEWEST_BEFORE: f64 = 8.0;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Climb {
-    due: Duration,
-    interval: Duration,
-    step: f64,
+    pub(super) due: Duration,
+    pub(super) interval: Duration,
+    pub(super) step: f64,
 }
 
 impl Default for Climb {
@@ -120,7 +123,7 @@ impl Level {
             return;
         }
         let comparable = up.before.count() >= FEWEST_BEFORE && latency.count() >= FEWEST_BEFORE;
-        if comparable && self.rises_with_level(&up.before, &latency, distance) {
+        if comparable && self.rises_with_level(&up.before, &latency, distance, PROBABLE) {
             self.too_much = Some(self.limit);
             self.hold(now, self.held);
             self.measure.all = up.before;

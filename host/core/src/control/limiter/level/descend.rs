@@ -22,8 +22,8 @@ const LONGEST_REASONED: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Descent {
-    due: Duration,
-    interval: Duration,
+    pub(super) due: Duration,
+    pub(super) interval: Duration,
 }
 
 impl Default for Descent {

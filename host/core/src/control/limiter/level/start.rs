@@ -1,24 +1,28 @@
 //! START: up in steps of a half, for as long as answers become no slower.
+//!
+//! Each step is compared with the one before and with the first. A rise that is too small to be seen in one step of a slow
+//! and noisy API, so that START would go on to the cap, is seen over several.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Level, Phase};
+use super::{Level, Phase, SIGNIFICANT};
 use crate::control::limiter::latency::{FEWEST_SAMPLES, Sample};
 
 /// By how much each step raises the level.
 const STEP: f64 = 1.5;
 
-/// The step before, to compare with.
+/// The steps to compare with.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Start {
-    before: Option<Before>,
+    first: Option<Step>,
+    before: Option<Step>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-struct Before {
+struct Step {
     level: f64,
     latency: Sample,
 }
@@ -36,8 +40,11 @@ impl Level {
             return;
         }
         if let Some(before) = start.before {
-            let distance = (self.limit / before.level).ln();
-            if distance > 0.0 && self.rises_with_level(&before.latency, &latency, distance) {
+            let is_slower = |than: Step| {
+                let distance = (self.limit / than.level).ln();
+                distance > 0.0 && self.rises_with_level(&than.latency, &latency, distance, SIGNIFICANT)
+            };
+            if is_slower(before) || start.first.is_some_and(is_slower) {
                 self.too_much = Some(self.limit);
                 self.hold_after_start(now, before.level);
                 return self.climb.reset(now);
@@ -47,7 +54,7 @@ impl Level {
             self.hold_after_start(now, self.limit);
             return self.climb.reset(now);
         }
-        let before = Some(Before { level: self.limit, latency });
+        let step = Step { level: self.limit, latency };
         if self.measure.limits {
             let next = (STEP * self.limit).max(self.limit + 1.0).min(self.most);
             let below = self.too_much.map(|too_much| too_much - 1.0);
@@ -58,7 +65,7 @@ impl Level {
             self.limit = next;
             self.held = next;
         }
-        self.enter(now, Phase::Start(Start { before }));
+        self.enter(now, Phase::Start(Start { first: start.first.or(Some(step)), before: Some(step) }));
     }
 
     pub(super) fn hold_after_start(&mut self, now: Duration, level: f64) {
