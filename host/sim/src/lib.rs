@@ -24,3 +24,4 @@ pub mod record;
 pub mod scenario;
 pub mod table;
 pub mod units;
+pub mod whole;
