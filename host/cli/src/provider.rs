@@ -4,11 +4,13 @@ mod binding;
 
 use std::path::{Path, PathBuf};
 
+use damper_core::manifest::Manifest;
 use damper_plugins::component_file::ComponentFile;
 
 use crate::config::Config;
 use crate::error::CliError;
 
+use binding::tightened;
 pub(crate) use binding::{Bound, bind};
 
 pub(crate) use binding::BindingError;
@@ -98,13 +100,25 @@ pub(crate) fn find(config: &Config, provider: &str) -> Result<PathBuf, FindError
 /// # Errors
 /// Where there is no component, it is none that can be run, or the operator's settings do not fit it.
 pub(crate) fn open(config: &Config, provider: &str) -> Result<Bound, CliError> {
+    Ok(bind(config, read(config, provider)?)?)
+}
+
+/// A provider's manifest by its name, with what the operator tightens.
+///
+/// # Errors
+/// As [`open`], but for what only a fetch needs.
+pub(crate) fn manifest(config: &Config, provider: &str) -> Result<Manifest, CliError> {
+    Ok(tightened(config, &read(config, provider)?)?)
+}
+
+fn read(config: &Config, provider: &str) -> Result<ComponentFile, CliError> {
     let path = find(config, provider)?;
     let file = ComponentFile::read(&path)?;
     if file.manifest.name != provider {
         let (found, provider) = (file.manifest.name, provider.to_owned());
         return Err(BindingError::AnotherName { provider, found, path }.into());
     }
-    Ok(bind(config, file)?)
+    Ok(file)
 }
 
 /// A provider by its name or its file, read and bound to what the operator grants.

@@ -1,10 +1,12 @@
 //! `damper run`: drain the streams to the sink, all providers side by side.
 
 mod board;
+mod film;
 mod summary;
 mod tally;
 mod worker;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,6 +40,7 @@ Example:
   damper run                     # whatever is pending
   damper run gleif sec-edgar
   damper run --watch             # and what is fed later, until Ctrl-C
+  damper run gleif --charts .    # and a picture of it, gleif.svg
 
 Ctrl-C and SIGTERM stop cleanly: what is in flight is finished and stored. A second one stops at
 once; then what was in flight is fetched again by the next run. Records lie in the output folder as
@@ -50,6 +53,10 @@ pub(crate) struct Run {
     /// Keep running for what is fed later
     #[arg(long)]
     watch: bool,
+
+    /// Write a chart of each provider's run into this folder, as PROVIDER.svg: limit, in flight, answers, latency, batch size
+    #[arg(long, value_name = "FOLDER")]
+    charts: Option<PathBuf>,
 
     /// The summary as one JSON object on standard output
     #[arg(long)]
@@ -244,7 +251,7 @@ impl House {
         for worker in &workers {
             tasks.spawn(Arc::clone(worker).run(command.watch, stop.clone()));
         }
-        let mut board = Board::new(context, &workers);
+        let mut board = Board::new(context, &workers, command.charts.is_some());
         let mut ended = Vec::new();
         while !tasks.is_empty() {
             tokio::select! {
@@ -256,6 +263,9 @@ impl House {
                 }
                 () = board.tick() => {}
             }
+        }
+        if let Some(folder) = &command.charts {
+            board.write_charts(folder).await?;
         }
         let mut lines = Vec::with_capacity(ended.len());
         for (worker, outcome) in ended {

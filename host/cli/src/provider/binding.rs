@@ -133,12 +133,22 @@ pub(crate) fn bind(config: &Config, file: ComponentFile) -> Result<Bound, Bindin
         proxy: said.proxy.clone(),
         hosts,
     };
-    let manifest = file.manifest.clone().tighten(&said.tightening()).map_err(|source| BindingError::Tightening {
+    let manifest = tightened(config, &file)?;
+    Ok(Bound { file, manifest, grants, warnings })
+}
+
+/// A component's manifest with what the operator tightens; nothing is granted.
+///
+/// # Errors
+/// Where what is tightened is not allowed.
+pub(crate) fn tightened(config: &Config, file: &ComponentFile) -> Result<Manifest, BindingError> {
+    let nothing = ProviderConfig::default();
+    let said = config.provider(&file.manifest.name).unwrap_or(&nothing);
+    file.manifest.clone().tighten(&said.tightening()).map_err(|source| BindingError::Tightening {
         provider: file.manifest.name.clone(),
         source: Box::new(source),
-        config: binder.config_file(),
-    })?;
-    Ok(Bound { file, manifest, grants, warnings })
+        config: Binder { config, manifest: &file.manifest, said }.config_file(),
+    })
 }
 
 struct Binder<'a> {

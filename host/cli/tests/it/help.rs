@@ -9,7 +9,7 @@ fn the_help_tells_the_commands_and_the_exit_codes() {
 
 #[test]
 fn every_command_shows_an_example() {
-    let commands: [&[&str]; 13] = [
+    let commands: [&[&str]; 14] = [
         &["new"],
         &["build"],
         &["inspect"],
@@ -18,6 +18,7 @@ fn every_command_shows_an_example() {
         &["run"],
         &["export"],
         &["status"],
+        &["pause"],
         &["resume"],
         &["dead-letters"],
         &["dead-letters", "list"],

@@ -47,6 +47,38 @@ fn status_and_dead_letters_of_a_stream_that_was_fed() {
 }
 
 #[test]
+fn a_pause_is_told_with_its_reason_until_it_is_resumed() {
+    let house = House::with(&[("ids.csv", "id,lang\n1,en\n2,en\n")]);
+    house.write("demo.wasm", &provider(MANIFEST));
+    house.damper(&["feed", "demo", "ids.csv"]);
+    let paused = house.damper(&["pause", "demo", "--reason", "they asked\u{1b}[2J us"]);
+    assert!(paused.contains("demo is paused; `damper resume demo` goes on"), "{paused}");
+    let status = house.damper(&["status", "demo"]);
+    for part in ["paused since ", "they asked\\u{1b}[2J us", "mapping disabled", "by operator", "1000 of 1000 requests"]
+    {
+        assert!(status.contains(part), "{part}: {status}");
+    }
+    let again = house.damper(&["pause", "demo"]);
+    assert!(again.contains("demo is stopped already") && again.contains("they asked"), "{again}");
+    let resumed = house.damper(&["resume", "demo"]);
+    assert!(resumed.contains("demo goes on; it was stopped since "), "{resumed}");
+    let status = house.damper(&["status", "demo", "--json"]);
+    assert!(status.contains(r#""enabled":true"#) && status.contains(r#""breaker":{"state":"closed"}"#), "{status}");
+}
+
+#[test]
+fn how_the_slow_loop_runs_is_checked() {
+    for (toml, complaint) in [
+        ("[mapping]\ntick = \"0s\"", "mapping.tick must be at least"),
+        ("[mapping]\nlag = \"soon\"", "no duration"),
+        ("[mapping]\ntock = \"1m\"", "unknown field `tock`"),
+    ] {
+        let said = House::with(&[("damper.toml", toml)]).damper(&["status"]);
+        assert!(said.starts_with("exit code 4\n") && said.contains(complaint), "{said}");
+    }
+}
+
+#[test]
 fn export_reads_what_lies_in_the_sink() {
     let house = House::new();
     let line = |id: &str| {

@@ -1,6 +1,7 @@
 //! How the run goes, for whoever watches: a line for each provider, and what they wait for, said once.
 
 use std::collections::VecDeque;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,9 +11,11 @@ use damper_local::Counts;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
+use super::film::Film;
 use super::summary::Outcome;
 use super::worker::Worker;
 use crate::context::Context;
+use crate::error::CliError;
 use crate::screen::Screen;
 
 /// How often numbers are looked at.
@@ -28,6 +31,7 @@ const SILENCE: Duration = Duration::from_secs(3);
 pub(super) struct Board {
     screen: Screen,
     rows: Vec<Row>,
+    films: Vec<Film>,
     ticks: Interval,
     written: Instant,
 }
@@ -50,18 +54,23 @@ struct Row {
 }
 
 impl Board {
-    pub(super) fn new(context: &Context, workers: &[Arc<Worker>]) -> Self {
+    /// `charts`: whether the runs are to be taken down for [`Board::write_charts`].
+    pub(super) fn new(context: &Context, workers: &[Arc<Worker>], charts: bool) -> Self {
         let screen = context.screen.clone();
         let width = workers.iter().map(|worker| worker.name().len()).max().unwrap_or_default();
         let rows = workers.iter().map(|worker| Row::new(&screen, Arc::clone(worker), width)).collect();
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self { screen, rows, ticks, written: Instant::now() }
+        let films = if charts { workers.iter().cloned().map(Film::new).collect() } else { Vec::new() };
+        Self { screen, rows, films, ticks, written: Instant::now() }
     }
 
     /// Wait for the next look at the numbers, and take it.
     pub(super) async fn tick(&mut self) {
         self.ticks.tick().await;
+        for film in &mut self.films {
+            film.look().await;
+        }
         let is_line_due = self.written.elapsed() >= PLAIN_LINE;
         if is_line_due {
             self.written = Instant::now();
@@ -72,6 +81,19 @@ impl Board {
                 self.screen.say(format!("{}: {}", row.worker.name(), row.text()));
             }
         }
+    }
+
+    /// Write the charts, and say where.
+    ///
+    /// # Errors
+    /// Where one cannot be written.
+    pub(super) async fn write_charts(&mut self, folder: &Path) -> Result<(), CliError> {
+        for mut film in self.films.drain(..) {
+            film.look().await;
+            let path = film.write(folder)?;
+            self.screen.say(format!("chart: {}", path.display()));
+        }
+        Ok(())
     }
 
     /// A provider has ended: say why, if it is not done.
@@ -175,6 +197,12 @@ impl Row {
         }
         let (kind, text) = match self.worker.closed_window() {
             Some(opens) => ("window", format!("the window is closed; {opens}")),
+            None if self.worker.reading().breaker != BreakerReading::Closed => {
+                ("breaker", "the API fails; it is tried again by itself, ever more seldom".to_owned())
+            }
+            None if self.worker.reading().gate.is_some() => {
+                ("gate", "the API asked to be left alone for a while (Retry-After)".to_owned())
+            }
             None if !self.worker.is_delivering() => {
                 ("lease", "another run delivers this stream; this one takes over when it ends".to_owned())
             }

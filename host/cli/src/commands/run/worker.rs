@@ -10,7 +10,7 @@ use damper_core::ledger::OpenedBy;
 use damper_core::manifest::Manifest;
 use damper_core::mapping::{Mapping, MappingState};
 use damper_core::pipeline::Pipeline;
-use damper_core::pipeline::progress::Snapshot;
+use damper_core::pipeline::progress::{Progress, Snapshot};
 use damper_core::pipeline::report::{Report, Stopped};
 use damper_local::{Counts, DatabaseError, Ended, Poller, PollerSettings};
 use tokio::time::{Instant, sleep};
@@ -80,6 +80,11 @@ impl Worker {
     /// The breaker is closed: told of next time again. Answers whether it had been told of.
     pub(super) fn forget_breaker(&self) -> bool {
         self.told_of_breaker.swap(false, Ordering::Relaxed)
+    }
+
+    /// What this process counts, and tells a watcher.
+    pub(super) fn progress(&self) -> Arc<Progress> {
+        self.pipeline.progress()
     }
 
     /// The counters of this process, without what was counted twice.

@@ -41,8 +41,8 @@ impl House {
     /// Gather a provider's state.
     pub(super) async fn state(&self, provider: &str) -> Result<State, CliError> {
         let now = self.clock.now();
-        let (window, quota, unknown) = match provider::open(&self.config, provider) {
-            Ok(bound) => (bound.manifest.window, bound.manifest.limits.daily_quota, None),
+        let (window, quota, unknown) = match provider::manifest(&self.config, provider) {
+            Ok(manifest) => (manifest.window, manifest.limits.daily_quota, None),
             Err(error) => (Window::always_utc(), None, Some(error.to_string())),
         };
         Ok(State {

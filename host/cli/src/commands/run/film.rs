@@ -1,0 +1,91 @@
+//! A run as a chart: what was in flight and what was allowed, what came back and how fast, second by second.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use damper_core::control::admission::Reading;
+use damper_core::pipeline::progress::What;
+use damper_sim::api::{Conditions, Plan};
+use damper_sim::chart;
+use damper_sim::record::Recorder;
+use tokio::time::Instant;
+
+use super::worker::Worker;
+use crate::error::CliError;
+
+/// One provider's run, taken down while it happens.
+pub(super) struct Film {
+    worker: Arc<Worker>,
+    recorder: Recorder,
+    began: Instant,
+    /// The time of the latest event; none may come before it.
+    latest: Duration,
+    /// The second at whose begin limiter and mapping were read last.
+    read: Option<u64>,
+}
+
+impl Film {
+    pub(super) fn new(worker: Arc<Worker>) -> Self {
+        worker.progress().watch();
+        let recorder = Recorder::new(&unknown(), 1);
+        Self { worker, recorder, began: Instant::now(), latest: Duration::ZERO, read: None }
+    }
+
+    /// Take down what has happened since the last look.
+    pub(super) async fn look(&mut self) {
+        let mapping = self.worker.mapping().await;
+        let pending = self.worker.counts().await.ok().map(|counts| counts.pending);
+        let batch_size = mapping.map(|mapping| if mapping.enabled { mapping.batch_size } else { 0 });
+        let reading = self.worker.reading();
+        let now = self.began.elapsed();
+        for event in self.worker.progress().take_events() {
+            let at = event.at.saturating_duration_since(self.began);
+            self.to(at, &reading, batch_size, pending);
+            match event.what {
+                What::Sent => {
+                    self.recorder.sent(self.latest, 0, false);
+                    self.recorder.in_flight(self.latest, 1);
+                }
+                What::Ended { latency, outcome } => {
+                    self.recorder.in_flight(self.latest, -1);
+                    // What says nothing of the API, a trap for one, is none of the chart's answers.
+                    if let Some(outcome) = outcome {
+                        self.recorder.ended(self.latest, 0, latency, outcome);
+                    }
+                }
+            }
+        }
+        self.to(now, &reading, batch_size, pending);
+    }
+
+    /// Write the chart into a folder; says where.
+    ///
+    /// # Errors
+    /// Where it cannot be drawn or written.
+    pub(super) fn write(self, folder: &Path) -> Result<PathBuf, CliError> {
+        let name = self.worker.name().to_owned();
+        let record = self.recorder.finish(self.latest);
+        let svg = chart::svg(&format!("{name}: this run, over its seconds"), &unknown(), &record)
+            .map_err(|error| CliError::unexpected("draw the chart", error))?;
+        std::fs::create_dir_all(folder).map_err(CliError::file("make the folder for charts", folder))?;
+        let path = folder.join(format!("{name}.svg"));
+        std::fs::write(&path, svg).map_err(CliError::file("write the chart", &path))?;
+        Ok(path)
+    }
+
+    /// Time goes on; limiter and mapping are read once a second.
+    fn to(&mut self, now: Duration, reading: &Reading, batch_size: Option<u32>, pending: Option<u64>) {
+        self.latest = self.latest.max(now);
+        if self.read != Some(self.latest.as_secs()) {
+            self.read = Some(self.latest.as_secs());
+            self.recorder.read(self.latest, reading);
+            self.recorder.fed(self.latest, batch_size, pending);
+        }
+    }
+}
+
+/// Nothing is known of what a real API bears.
+fn unknown() -> Plan {
+    Plan::new(Conditions::default(), &[])
+}
