@@ -47,7 +47,7 @@ impl Algorithm {
         (0..clients).map(|client| self.limiter(setting, client, clients)).collect()
     }
 
-    fn limiter(self, setting: &Setting, client: u32, clients: u32) -> Box<dyn Admit> {
+    pub(crate) fn limiter(self, setting: &Setting, client: u32, clients: u32) -> Box<dyn Admit> {
         let max = setting.max_in_flight;
         match self {
             Self::Damper => Box::new(Limiter::new(LimiterConfig { max_in_flight: max, requests_per_second: None })),

@@ -30,6 +30,19 @@ pub struct Cell {
     pub above_cap: u64,
 }
 
+impl Cell {
+    /// Take in one of `of` runs.
+    pub(crate) fn add(&mut self, record: &Record, oracle: &Record, of: usize) {
+        let part = 1.0 / number(of.max(1) as u64);
+        self.share += part * record.goodput() / oracle.goodput().max(f64::MIN_POSITIVE);
+        self.throttled_per_thousand += part * record.throttled_per_thousand();
+        self.latency += part * record.mean_latency() / oracle.mean_latency().max(f64::MIN_POSITIVE);
+        self.sent_into_outage += part * number(record.sent_into_outage);
+        self.fairness += part * record.fairness();
+        self.above_cap += record.above_cap;
+    }
+}
+
 /// All algorithms in one scenario.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
@@ -56,7 +69,7 @@ pub fn limiters_alone(scenarios: &[Scenario], algorithms: &[Algorithm], seeds: &
 }
 
 /// Does the same to each, on as many threads as there are cores; what comes out is in the order of what went in.
-fn on_all_cores<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+pub(crate) fn on_all_cores<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let next = AtomicUsize::new(0);
     let results = Mutex::new(BTreeMap::new());
@@ -84,17 +97,11 @@ pub fn alone(scenario: &Scenario, algorithm: Algorithm, seed: u64) -> Record {
 
 fn row(scenario: &Scenario, algorithms: &[Algorithm], seeds: &[u64]) -> Row {
     let mut cells = vec![Cell::default(); algorithms.len()];
-    let part = 1.0 / number(seeds.len().max(1) as u64);
     for seed in seeds {
         let oracle = alone(scenario, Algorithm::Oracle, *seed);
         for (algorithm, cell) in algorithms.iter().zip(&mut cells) {
             let record = alone(scenario, *algorithm, *seed);
-            cell.share += part * record.goodput() / oracle.goodput().max(f64::MIN_POSITIVE);
-            cell.throttled_per_thousand += part * record.throttled_per_thousand();
-            cell.latency += part * record.mean_latency() / oracle.mean_latency().max(f64::MIN_POSITIVE);
-            cell.sent_into_outage += part * number(record.sent_into_outage);
-            cell.fairness += part * record.fairness();
-            cell.above_cap += record.above_cap;
+            cell.add(&record, &oracle, seeds.len());
         }
     }
     Row { scenario: scenario.name.clone(), cells }

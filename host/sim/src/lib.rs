@@ -22,5 +22,7 @@ pub mod published;
 pub mod random;
 pub mod record;
 pub mod scenario;
+pub mod simulate;
 pub mod table;
 pub mod units;
+pub mod whole;

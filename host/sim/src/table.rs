@@ -19,6 +19,12 @@ impl Table {
         table
     }
 
+    /// A table without headings.
+    #[must_use]
+    pub fn plain() -> Self {
+        Self::default()
+    }
+
     /// One more row.
     pub fn row(&mut self, name: &str, cells: impl IntoIterator<Item = String>) {
         self.rows.push(std::iter::once(name.to_owned()).chain(cells).collect());

@@ -89,14 +89,6 @@ fn multiples(distance: f64, most: f64) -> Vec<f64> {
     (0..100).map(|count| number(count) * distance).take_while(|value| *value <= most).collect()
 }
 
-/// A time of the run, as `1:05:00` or `12:30`.
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and a week")]
-pub(super) fn clock(seconds: f64) -> String {
-    let seconds = seconds.round().max(0.0) as u64;
-    let (hours, minutes, seconds) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
-    if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes}:{seconds:02}") }
-}
-
 /// A value in few digits.
 pub(super) fn short(value: f64) -> String {
     let text = format!("{value:.3}");
@@ -118,7 +110,6 @@ mod tests {
 
     #[test]
     fn marks_say_what_they_are() {
-        assert_eq!([0.0, 750.0, 3_900.0].map(clock), ["0:00", "12:30", "1:05:00"]);
         assert_eq!([0.0, 0.05, 2.5, 10_000.0].map(short), ["0", "0.05", "2.5", "10000"]);
     }
 }

@@ -11,15 +11,16 @@ use plotters::style::colors::{BLACK, WHITE};
 use plotters::style::{Color, IntoFont, RGBColor};
 
 use super::GREY;
-use super::axis::{Axis, clock, short};
+use super::axis::{Axis, short};
 use super::points::Point;
+use crate::units::clock;
 
 /// Height of the legend above a panel, in pixels.
 const LEGEND: u32 = 24;
 /// Width of the values' labels on the left, in pixels.
 pub(super) const LABELS: u32 = 58;
 /// Space on both sides, in pixels.
-pub(super) const SIDE: u32 = 16;
+pub(super) const SIDE: u32 = 26;
 
 /// A value of each point, and how it is drawn.
 pub(super) struct Series {

@@ -113,7 +113,8 @@ impl Recorder {
     /// The run is over.
     #[must_use]
     pub fn finish(mut self, duration: Duration) -> Record {
-        self.to(duration);
+        // What was taken down a moment late ends the run a moment late.
+        self.to(duration.max(self.summed_to));
         self.record.duration = duration;
         self.record.latencies.sort_by(f64::total_cmp);
         self.record

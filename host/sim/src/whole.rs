@@ -1,0 +1,215 @@
+//! The whole: the same pipeline that runs in production, with its limiter, its governor and its ledger, in virtual time.
+//!
+//! ```text
+//!   Shard --batch--> Poller --process--> damper_core::pipeline::Pipeline --fetch--> SimulatedFetcher --call--> Api
+//!     ^                |                     |            |
+//!     +---checkpoint---+                     |            +--> ledger and sink in memory
+//!                      ^                     v
+//!                      +--- batch size --- MemoryMapping, whose changes take a while
+//! ```
+//!
+//! Only what is outside of the pipeline is simulated. tokio's clock is paused and moves on by itself when nothing can run, so
+//! that an hour takes seconds; chance is seeded, and the same seed gives the same bytes.
+
+mod article;
+mod books;
+mod fetcher;
+mod poller;
+mod shard;
+mod shifted;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use damper_core::chance::Chance;
+use damper_core::clock::WallClock;
+use damper_core::manifest::{Manifest, ManifestError};
+use damper_core::pipeline::{Pipeline, Stores};
+use damper_core::testing::mapping::MemoryMapping;
+use damper_core::testing::memory::MemoryLedger;
+use jiff::Timestamp;
+use object_store::memory::InMemory;
+use tokio::runtime::Builder;
+use tokio::time::Instant;
+
+pub use books::Books;
+
+use crate::algorithm::Algorithm;
+use crate::record::{Record, Recorder};
+use crate::scenario::Scenario;
+use crate::whole::article::ArticleMapping;
+use crate::whole::fetcher::SimulatedFetcher;
+use crate::whole::poller::Poller;
+use crate::whole::shard::Shard;
+use crate::whole::shifted::Shifted;
+
+/// The provider's name in a simulation.
+const PROVIDER: &str = "simulated";
+/// When simulations begin: a Monday, at noon, long ago enough to be nobody's today.
+const BEGIN: &str = "2026-01-05T12:00:00Z";
+
+/// What a run of the whole pipeline came to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Whole {
+    /// What happened at the API.
+    pub record: Record,
+    /// What became of every item.
+    pub books: Books,
+}
+
+/// Why a simulation could not be run.
+#[derive(Debug, thiserror::Error)]
+pub enum WholeError {
+    /// The scenario makes no manifest that the pipeline takes.
+    #[error("scenario {scenario:?} makes no manifest: {error}")]
+    Manifest {
+        /// Which.
+        scenario: String,
+        /// What the pipeline says of it.
+        error: ManifestError,
+    },
+    /// The machine gives no runtime.
+    #[error("the simulation's runtime was not built: {0}")]
+    Runtime(#[from] std::io::Error),
+    /// The books do not balance: the pipeline has lost or doubled an item, or the simulator counts wrong.
+    #[error("the books do not balance: {0}")]
+    Books(String),
+}
+
+/// Run the whole pipeline through a scenario, with one of the algorithms in the limiter's place.
+///
+/// # Errors
+/// Where the scenario asks for what the pipeline does not take, or the books do not balance at the end.
+pub fn run(scenario: &Scenario, algorithm: Algorithm, seed: u64) -> Result<Whole, WholeError> {
+    let manifest = manifest(scenario)?;
+    let runtime = Builder::new_current_thread().enable_time().start_paused(true).build()?;
+    // Within the runtime, so that no clock but its own is ever read.
+    runtime.block_on(async { House::new(scenario, algorithm, seed, manifest).run().await })
+}
+
+/// The manifest of a scenario's provider.
+fn manifest(scenario: &Scenario) -> Result<Manifest, WholeError> {
+    let mapping = &scenario.mapping;
+    let text = format!(
+        "name = \"{PROVIDER}\"\nversion = \"0.1.0\"\n\
+         [egress]\nhosts = [\"api.example.org\"]\n\
+         [limits]\nmax_concurrency = {}\nfetch_timeout = \"{}ms\"\n\
+         [pace]\nstart_batch = {}\nmax_batch = {}\n",
+        scenario.max_concurrency,
+        scenario.fetch_timeout.as_millis(),
+        mapping.start_batch,
+        mapping.max_batch,
+    );
+    Manifest::parse(&text).map_err(|error| WholeError::Manifest { scenario: scenario.name.clone(), error })
+}
+
+/// All that takes part in a run.
+struct House<'a> {
+    scenario: &'a Scenario,
+    began: Instant,
+    pipeline: Arc<Pipeline>,
+    mapping: Arc<MemoryMapping>,
+    article: Option<Arc<ArticleMapping>>,
+    ledger: Arc<MemoryLedger>,
+    sink: Arc<InMemory>,
+    recorder: Arc<Mutex<Recorder>>,
+    poller: Poller,
+}
+
+impl<'a> House<'a> {
+    fn new(scenario: &'a Scenario, algorithm: Algorithm, seed: u64, manifest: Manifest) -> Self {
+        let began = Instant::now();
+        let clock = WallClock::pinned(BEGIN.parse().unwrap_or(Timestamp::UNIX_EPOCH));
+        let recorder = Arc::new(Mutex::new(Recorder::new(&scenario.plan, 1)));
+        let (ledger, sink) = (Arc::new(MemoryLedger::new()), Arc::new(InMemory::new()));
+        let mapping = Arc::new(MemoryMapping::new(scenario.mapping.start_batch, scenario.mapping.lag));
+        let article = (algorithm == Algorithm::Article)
+            .then(|| Arc::new(ArticleMapping::new(Arc::clone(&mapping), scenario.max_concurrency)));
+        let fetcher = Arc::new(SimulatedFetcher::new(scenario, seed, began, Arc::clone(&recorder), article.clone()));
+        let stores = Stores {
+            ledger: ledger.clone(),
+            sink: sink.clone(),
+            mapping: article.clone().map_or_else(|| mapping.clone() as _, |article| article as _),
+            clock,
+            chance: Chance::seeded(seed),
+        };
+        let pipeline = match algorithm {
+            Algorithm::Damper => Pipeline::new(manifest, fetcher, stores),
+            // Its batch is all in flight at once.
+            Algorithm::Article => Pipeline::with_limiter(
+                manifest,
+                fetcher,
+                stores,
+                Shifted::boxed(scenario, Algorithm::Fixed(scenario.max_concurrency), clock),
+            ),
+            peer => Pipeline::with_limiter(manifest, fetcher, stores, Shifted::boxed(scenario, peer, clock)),
+        };
+        let shard = Shard::new(scenario.work, clock, began);
+        let poller = Poller::new(shard, scenario.mapping.deadline);
+        Self { scenario, began, pipeline, mapping, article, ledger, sink, recorder, poller }
+    }
+
+    async fn run(self) -> Result<Whole, WholeError> {
+        let ends = self.began + self.scenario.duration;
+        let ticks = tokio::spawn(tick(Arc::clone(&self.pipeline), self.scenario.mapping.tick));
+        let seconds = tokio::spawn(every_second(Watch {
+            began: self.began,
+            ends: self.scenario.duration,
+            pipeline: Arc::clone(&self.pipeline),
+            mapping: Arc::clone(&self.mapping),
+            article: self.article.clone(),
+            recorder: Arc::clone(&self.recorder),
+            shard: self.poller.shard(),
+        }));
+        self.poller.run(&self.pipeline, &self.mapping, ends).await;
+        ticks.abort();
+        seconds.abort();
+        let books = Books::close(&self.poller.shard(), &self.ledger, &self.sink).await.map_err(WholeError::Books)?;
+        let record = std::mem::replace(&mut *lock(&self.recorder), Recorder::new(&self.scenario.plan, 1));
+        Ok(Whole { record: record.finish(self.scenario.duration), books })
+    }
+}
+
+/// The governor's tick, which comes whether there are batches or not.
+async fn tick(pipeline: Arc<Pipeline>, every: Duration) {
+    loop {
+        tokio::time::sleep(every).await;
+        // What a memory ledger and a memory mapping refuse, the next tick tries again.
+        let _ = pipeline.tick().await;
+    }
+}
+
+/// Who looks at a run once a second.
+struct Watch {
+    began: Instant,
+    ends: Duration,
+    pipeline: Arc<Pipeline>,
+    mapping: Arc<MemoryMapping>,
+    article: Option<Arc<ArticleMapping>>,
+    recorder: Arc<Mutex<Recorder>>,
+    shard: Arc<Mutex<Shard>>,
+}
+
+async fn every_second(watch: Watch) {
+    let whole = watch.ends.as_secs();
+    for second in 0..whole {
+        tokio::time::sleep_until(watch.began + Duration::from_secs(second)).await;
+        let now = watch.began.elapsed();
+        if let Some(article) = &watch.article {
+            article.decide(now).await;
+        }
+        let mapping = watch.mapping.now();
+        let batch_size = if mapping.enabled { mapping.batch_size } else { 0 };
+        let pending = lock(&watch.shard).pending();
+        let mut recorder = lock(&watch.recorder);
+        recorder.read(now, &watch.pipeline.reading());
+        recorder.fed(now, Some(batch_size), pending);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,121 @@
+//! The port to a provider, with a simulated API behind it.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use damper_core::control::admission::Outcome;
+use damper_core::fetcher::{FetchReport, FetchRequest, Fetcher, Permits};
+use damper_core::record::{Failure, FailureKind, Fetched};
+use tokio::time::Instant;
+
+use super::article::ArticleMapping;
+use super::lock;
+use crate::api::{Answer, Api};
+use crate::record::Recorder;
+use crate::scenario::Scenario;
+
+/// What clocks and answers may be late; so much longer a request counts that was given up, as in the pipeline.
+const MARGIN: Duration = Duration::from_secs(1);
+
+/// Fetches from a simulated API, and takes down what happens there.
+pub(super) struct SimulatedFetcher {
+    state: Mutex<State>,
+    began: Instant,
+    /// What happens later is not taken down: the run is over, and only what is in flight is finished.
+    ends: Duration,
+    /// More in flight than this is a broken promise.
+    most: u32,
+    recorder: Arc<Mutex<Recorder>>,
+    article: Option<Arc<ArticleMapping>>,
+}
+
+struct State {
+    api: Api,
+    in_flight: u32,
+    /// Until when requests count that were given up.
+    given_up: BinaryHeap<Reverse<Duration>>,
+}
+
+impl SimulatedFetcher {
+    pub(super) fn new(
+        scenario: &Scenario,
+        seed: u64,
+        began: Instant,
+        recorder: Arc<Mutex<Recorder>>,
+        article: Option<Arc<ArticleMapping>>,
+    ) -> Self {
+        let state = State { api: Api::new(scenario.plan.clone(), seed), in_flight: 0, given_up: BinaryHeap::new() };
+        let (ends, most) = (scenario.duration, scenario.max_concurrency);
+        Self { state: Mutex::new(state), began, ends, most, recorder, article }
+    }
+
+    fn send(&self, timeout: Duration) -> (Duration, Answer) {
+        let now = self.began.elapsed();
+        let mut state = lock(&self.state);
+        while state.given_up.peek().is_some_and(|Reverse(until)| *until <= now) {
+            state.given_up.pop();
+        }
+        let out = state.in_flight + u32::try_from(state.given_up.len()).unwrap_or(u32::MAX);
+        let answer = state.api.call(now, timeout);
+        state.in_flight += 1;
+        drop(state);
+        if now <= self.ends {
+            let mut recorder = lock(&self.recorder);
+            recorder.sent(now, 0, out >= self.most);
+            recorder.in_flight(now, 1);
+        }
+        (now, answer)
+    }
+
+    fn ended(&self, sent: Duration, answer: Answer) {
+        let now = self.began.elapsed();
+        let latency = now - sent;
+        let mut state = lock(&self.state);
+        state.in_flight -= 1;
+        if answer.unanswered {
+            state.given_up.push(Reverse(now + MARGIN));
+        }
+        drop(state);
+        if let Some(article) = &self.article {
+            article.saw(latency, answer.outcome);
+        }
+        if now <= self.ends {
+            let mut recorder = lock(&self.recorder);
+            recorder.ended(now, 0, latency, answer.outcome);
+            recorder.in_flight(now, -1);
+        }
+    }
+}
+
+#[async_trait]
+impl Fetcher for SimulatedFetcher {
+    async fn fetch(&self, request: FetchRequest, permits: Permits) -> FetchReport {
+        if !permits.budget().spend() {
+            return FetchReport::answered(Err(Failure::new(FailureKind::OutOfQuota, "the day's quota is spent")), 0);
+        }
+        let instant = Instant::now();
+        let (sent, answer) = self.send(request.timeout);
+        tokio::time::sleep_until(self.began + answer.at).await;
+        self.ended(sent, answer);
+        let failed = |kind, status, retry_after| Failure { status, retry_after, ..Failure::new(kind, "simulated") };
+        let outcome = match answer.outcome {
+            Outcome::Ok => Ok(Fetched {
+                content_type: "application/json".to_owned(),
+                body: Bytes::from_static(b"{}"),
+                attributes: Vec::new(),
+            }),
+            Outcome::Throttled { retry_after } => Err(failed(FailureKind::Throttled, Some(429), retry_after)),
+            Outcome::Failed => Err(failed(FailureKind::Unavailable, Some(503), None)),
+            Outcome::TimedOut => Err(failed(FailureKind::TimedOut, None, None)),
+        };
+        FetchReport { outcome, requests: 1, unanswered_since: answer.unanswered.then_some(instant) }
+    }
+
+    fn digest(&self) -> &str {
+        "sha256:simulated"
+    }
+}

@@ -1,0 +1,65 @@
+//! A peer in the pipeline: its time begins with the simulation, the pipeline's with 1970.
+
+use std::time::Duration;
+
+use damper_core::clock::WallClock;
+use damper_core::control::admission::{Admission, Admit, BreakerReading, Outcome, Permit, Reading};
+use jiff::Timestamp;
+
+use crate::algorithm::Algorithm;
+use crate::scenario::Scenario;
+
+/// An algorithm whose time began later than its caller's.
+#[derive(Debug)]
+pub(super) struct Shifted {
+    inner: Box<dyn Admit>,
+    began: Duration,
+}
+
+impl Shifted {
+    /// An algorithm for the one client of a scenario, whose time begins now.
+    pub(super) fn boxed(scenario: &Scenario, algorithm: Algorithm, clock: WallClock) -> Box<dyn Admit> {
+        let since_1970 = clock.now().duration_since(Timestamp::UNIX_EPOCH);
+        let began = Duration::try_from(since_1970).unwrap_or_default();
+        Box::new(Self { inner: algorithm.limiter(&scenario.setting(0), 0, 1), began })
+    }
+
+    fn inside(&self, now: Duration) -> Duration {
+        now.saturating_sub(self.began)
+    }
+
+    fn permit_inside(&self, permit: Permit) -> Permit {
+        Permit { started: self.inside(permit.started), ..permit }
+    }
+}
+
+impl Admit for Shifted {
+    fn admit(&mut self, now: Duration, in_flight: u32) -> Admission {
+        match self.inner.admit(self.inside(now), in_flight) {
+            Admission::At(at) => Admission::At(at + self.began),
+            admission => admission,
+        }
+    }
+
+    fn started(&mut self, now: Duration) -> Permit {
+        let permit = self.inner.started(self.inside(now));
+        Permit { started: permit.started + self.began, ..permit }
+    }
+
+    fn sent_more(&mut self, now: Duration, requests: u32) {
+        self.inner.sent_more(self.inside(now), requests);
+    }
+
+    fn completed(&mut self, now: Duration, permit: Permit, outcome: Outcome) {
+        self.inner.completed(self.inside(now), self.permit_inside(permit), outcome);
+    }
+
+    fn forgotten(&mut self, now: Duration, permit: Permit) {
+        self.inner.forgotten(self.inside(now), self.permit_inside(permit));
+    }
+
+    fn reading(&self, now: Duration) -> Reading {
+        // No peer has a breaker or a gate of its own.
+        Reading { breaker: BreakerReading::Closed, gate: None, ..self.inner.reading(self.inside(now)) }
+    }
+}

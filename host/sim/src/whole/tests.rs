@@ -1,0 +1,36 @@
+use super::*;
+
+fn scenario(text: &str) -> Scenario {
+    Scenario::parse("test", text).unwrap()
+}
+
+const OUTAGE: &str = r#"
+duration = "20m"
+max_concurrency = 20
+fetch_timeout = "5s"
+[mapping]
+lag = "30s"
+[api]
+latency = { median = "200ms", sigma = 0.4 }
+concurrency = { limit = 10 }
+error_rate = 0.01
+[[changes]]
+at = "8m"
+api = { outage = "black-hole" }
+[[changes]]
+at = "11m"
+api = { outage = "none" }
+"#;
+
+#[test]
+fn the_books_balance_and_the_same_seed_gives_the_same_run() {
+    let scenario = scenario(OUTAGE);
+    for algorithm in [Algorithm::Damper, Algorithm::Aimd, Algorithm::Article] {
+        let whole = run(&scenario, algorithm, 1).unwrap();
+        let Books { fed, fetched, skipped, dead_letters, pending } = whole.books;
+        assert_eq!(fed, fetched + skipped + dead_letters + pending);
+        assert!(fetched > 1_000, "{algorithm}: {:?}", whole.books);
+        assert_eq!(whole.record.above_cap, 0, "{algorithm}");
+        assert!(whole == run(&scenario, algorithm, 1).unwrap(), "{algorithm}");
+    }
+}
