@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::ValueEnum;
 use damper_core::pipeline::Pipeline;
+use damper_sim::peers::fixed::Fixed;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::Api;
@@ -67,7 +68,8 @@ pub(crate) async fn one(bench: &Bench, side: Side, origin: &str) -> anyhow::Resu
             let (manifest, plugin) = bench.plugin("demo", IN_FLIGHT, Some(origin)).await?;
             let place = tempfile::tempdir()?;
             let (stores, stream) = open(place.path(), &manifest, FIRST + IN_FLIGHT).await?;
-            let pipeline = Pipeline::new(manifest.clone(), Arc::new(plugin), stores);
+            let limiter = Box::new(Fixed::new(IN_FLIGHT));
+            let pipeline = Pipeline::with_limiter(manifest.clone(), Arc::new(plugin), stores, limiter);
             let mut first = stream.next_batch(&manifest.name, FIRST + IN_FLIGHT).await?;
             let entries = first.split_off(FIRST as usize);
             let deadline = tokio::time::Instant::now() + Duration::from_secs(900);

@@ -1,5 +1,6 @@
 //! The whole local pipeline (SQLite ledger and stream, NDJSON sink, component) beside a bare loop of the same HTTP client, against
-//! an API that answers at once.
+//! an API that answers at once. What is measured is what a record costs at a given concurrency: the limiter lets so many in flight
+//! from the start, as the bare loop does, and does not look for what the API bears.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use damper_core::manifest::Manifest;
 use damper_core::pipeline::{Pipeline, Stores};
 use damper_local::{Database, SqliteLedger, SqliteMapping, SqliteStream, folder};
 use damper_plugins::Plugin;
+use damper_sim::peers::fixed::Fixed;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::Api;
@@ -74,7 +76,7 @@ async fn bare_rate(client: &reqwest::Client, origin: &str) -> anyhow::Result<f64
 async fn pipeline_rate(manifest: &Manifest, plugin: &Arc<Plugin>) -> anyhow::Result<f64> {
     let place = tempfile::tempdir()?;
     let (stores, stream) = open(place.path(), manifest, RECORDS).await?;
-    let pipeline = Pipeline::new(manifest.clone(), plugin.clone(), stores);
+    let pipeline = Pipeline::with_limiter(manifest.clone(), plugin.clone(), stores, Box::new(Fixed::new(IN_FLIGHT)));
     // In a task, as `damper run` has it: from outside of the workers every start of a try would go through their shared queue.
     tokio::spawn(work_off(pipeline, stream, manifest.name.clone())).await?
 }

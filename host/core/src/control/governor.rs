@@ -9,7 +9,7 @@
 //!       |   +------------------------------------------------------------------------------------+
 //!       |                                                                                        |
 //!       |  the breaker closed:                  a tick, where the API was down:                  |
-//!       |  the last good batch in one step      a small batch                                    |
+//!       |  the last good batch in one step      a small batch, twice as large each time          |
 //!       +--------------------------- PROBING <---------------------------------------------------+
 //! ```
 //!
@@ -194,7 +194,7 @@ impl Governor {
             return None;
         }
         self.disabled = None;
-        self.probing = false;
+        self.tries = 0;
         (!mapping.enabled).then_some(MappingChange { batch_size: self.good_batch, enabled: Some(true) })
     }
 
@@ -248,7 +248,7 @@ impl Governor {
     }
 
     fn resize(&mut self, now: Timestamp, bounds: Bounds, mapping: MappingState) -> Option<MappingChange> {
-        if std::mem::take(&mut self.probing)
+        if std::mem::take(&mut self.tries) > 0
             && let Some(good) = self.good_batch.filter(|good| *good > mapping.batch_size)
         {
             return Some(MappingChange { batch_size: Some(good), enabled: None });
@@ -275,10 +275,13 @@ impl Governor {
 
     fn enable(&mut self, was: OpenedBy, bounds: Bounds, mapping: MappingState) -> MappingChange {
         self.disabled = None;
-        self.probing = was == OpenedBy::Breaker;
-        let batch_size = if self.probing {
-            self.good_batch = self.good_batch.or(Some(mapping.batch_size));
-            Some(bounds.batch(0.0))
+        let batch_size = if was == OpenedBy::Breaker {
+            let good = *self.good_batch.get_or_insert(mapping.batch_size);
+            // A batch holds what has ended since its first entry too. It grows, so that in the end there is an item in it that
+            // has not failed yet: else a poison record at its head would be all that is ever tried.
+            let grown = f64::from(bounds.batch(0.0)) * 2_f64.powi(self.tries.min(16).cast_signed());
+            self.tries = self.tries.saturating_add(1);
+            Some(bounds.batch(grown.min(f64::from(good))))
         } else {
             self.good_batch
         };

@@ -234,7 +234,7 @@ async fn failed(
 ) -> Step {
     let retry = &call.manifest().retry;
     let circumstances =
-        Circumstances { attempt, failures, others_succeed: call.is_items_own(), retry, jitter: call.chance() };
+        Circumstances { attempt, failures, others_succeed: call.others_succeed(), retry, jitter: call.chance() };
     let verdict = judge(&failure, circumstances);
     told.alarm = call.saw(sign(&failure, verdict)).map(|alarm| (alarm, failure.to_string()));
     told.failed = Some(failure.to_string());

@@ -56,7 +56,6 @@ pub(crate) struct Batch {
     ready: VecDeque<WorkIndex>,
     delayed: BTreeSet<(Instant, WorkIndex)>,
     failures: BTreeMap<WorkIndex, u32>,
-    settled: usize,
 }
 
 impl Batch {
@@ -146,16 +145,10 @@ impl Batch {
         self.ready.is_empty() && self.delayed.is_empty()
     }
 
-    /// How many works have not been settled.
-    pub(crate) fn unsettled(&self) -> usize {
-        self.works.len().saturating_sub(self.settled)
-    }
-
     /// A work is settled: all of its entries end. One line in the sink is one entry fetched, one letter kept is one dead; the
     /// entries beside them are skipped. Answers the ends, for counting.
     pub(crate) fn settle(&mut self, index: WorkIndex, settled: &Settled) -> Vec<End> {
         let positions = self.entries_of.get(index).cloned().unwrap_or_default();
-        self.settled += 1;
         let mut ends = Vec::with_capacity(positions.len());
         for (rank, position) in positions.into_iter().enumerate() {
             let sequence = self.entries.get(position).map(|(sequence, _)| sequence);

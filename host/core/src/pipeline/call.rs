@@ -1,6 +1,6 @@
 //! What all tries of one call of `process` share.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -42,8 +42,6 @@ pub(crate) struct Call {
     issued: AtomicU32,
     before_turn: AtomicU32,
     turns: Notify,
-    /// Whether hardly anything but what fails is left of the batch, and the API has been failing for long.
-    is_stuck: AtomicBool,
     /// The first and the last start of a fetch.
     starts: Mutex<Option<(Instant, Instant)>>,
 }
@@ -93,7 +91,6 @@ impl Call {
             issued: AtomicU32::new(0),
             before_turn: AtomicU32::new(0),
             turns: Notify::new(),
-            is_stuck: AtomicBool::new(false),
             starts: Mutex::new(None),
         }
     }
@@ -154,15 +151,9 @@ impl Call {
         self.brake().saw(sign)
     }
 
-    /// Whether a failure is the item's own: other items succeed at present, or there has been nothing but this item to try for
-    /// longer than an outage is waited for. Else one poison record could block its shard for ever.
-    pub(crate) fn is_items_own(&self) -> bool {
-        self.is_stuck.load(Ordering::Relaxed) || self.brake().others_succeed()
-    }
-
-    /// Hardly anything but what fails is left, or not.
-    pub(crate) fn set_stuck(&self, is_stuck: bool) {
-        self.is_stuck.store(is_stuck, Ordering::Relaxed);
+    /// Whether other items succeed at present.
+    pub(crate) fn others_succeed(&self) -> bool {
+        self.brake().others_succeed()
     }
 
     /// The most fetches at a time while none succeeds.

@@ -87,7 +87,12 @@ impl Probes {
 
     /// Whether the API has been down for so long, and still is, that invocations are wasted on it.
     pub(crate) fn is_hopeless(&self, breaker: BreakerReading, now: Duration) -> bool {
-        self.has_failed && is_long(breaker, now)
+        match breaker {
+            BreakerReading::Closed => false,
+            BreakerReading::Open { since, .. } | BreakerReading::HalfOpen { since } => {
+                self.has_failed && now.saturating_sub(since) >= LONG
+            }
+        }
     }
 
     fn has_failed_with(&self, batch: &Batch, index: WorkIndex) -> bool {
@@ -97,13 +102,5 @@ impl Probes {
     fn age(&self, batch: &Batch, index: WorkIndex) -> Option<usize> {
         let id = &batch.work(index)?.item.id;
         self.failed.iter().position(|failed| failed == id)
-    }
-}
-
-/// Whether the API has been failing for longer than it is probed in place.
-pub(crate) fn is_long(breaker: BreakerReading, now: Duration) -> bool {
-    match breaker {
-        BreakerReading::Closed => false,
-        BreakerReading::Open { since, .. } | BreakerReading::HalfOpen { since } => now.saturating_sub(since) >= LONG,
     }
 }

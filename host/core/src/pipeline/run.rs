@@ -22,7 +22,7 @@ use crate::pipeline::batch::{Batch, Settled, WorkIndex};
 use crate::pipeline::call::Call;
 use crate::pipeline::chunks::{Chunks, Waiting};
 use crate::pipeline::flush::{FlushFailure, Flushed, flush};
-use crate::pipeline::probes::{Probes, is_long};
+use crate::pipeline::probes::Probes;
 use crate::pipeline::report::{End, Report, Stopped};
 use crate::pipeline::slots::Slots;
 use crate::pipeline::{Gate, Pipeline};
@@ -35,9 +35,6 @@ pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// How often to look whether the API must be done with requests that were given up.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
-/// A batch of which so many items are left, and these fail, says little of the API.
-const FEW: usize = 2;
-
 /// One call of `process`.
 pub(crate) struct Run<'a> {
     pipeline: &'a Arc<Pipeline>,
@@ -212,7 +209,6 @@ impl<'a> Run<'a> {
             };
             let breaker = self.call.reading().breaker;
             let index = self.probes.choose(index, breaker, &mut self.batch, now);
-            self.call.set_stuck(self.batch.unsettled() <= FEW && is_long(breaker, self.call.elapsed()));
             let Some(work) = self.batch.work(index).map(Arc::clone) else { continue };
             self.call.queued();
             self.tries.spawn(attempt(Arc::clone(&self.call), index, work, self.batch.failures(index), permit));

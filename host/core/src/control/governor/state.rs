@@ -21,8 +21,8 @@ pub struct Governor {
     pub pending: Option<Pending>,
     /// Who disabled the mapping, if it is disabled.
     pub disabled: Option<Disabled>,
-    /// Whether the mapping was enabled to see whether the API is back.
-    pub probing: bool,
+    /// How often in a row the mapping was enabled to see whether the API is back; 0: it is not being tried.
+    pub tries: u32,
 }
 
 /// A mapping that is off.

@@ -117,7 +117,7 @@ fn an_outage_is_probed_in_place_then_disabled_and_tried_at_each_tick() {
     let probe = MappingChange { batch_size: Some(32), enabled: Some(true) };
     assert_eq!(house.tick(at(1_200), down), Some(probe), "a small batch, to see whether it is back");
     assert_eq!(house.ended(at(1_230), down), Some(OFF), "it is not");
-    assert_eq!(house.tick(at(1_800), down), Some(MappingChange { batch_size: None, ..probe }), "it is small already");
+    assert_eq!(house.tick(at(1_800), down), Some(MappingChange { batch_size: Some(64), ..probe }), "a larger one");
     assert_eq!(house.ended(at(1_815), None), resize(6_000), "it is: in one step");
 }
 
