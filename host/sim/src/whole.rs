@@ -30,11 +30,13 @@ use damper_core::testing::memory::MemoryLedger;
 use jiff::Timestamp;
 use object_store::memory::InMemory;
 use tokio::runtime::Builder;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 pub use books::Books;
 
 use crate::algorithm::Algorithm;
+use crate::api::Api;
 use crate::record::{Record, Recorder};
 use crate::scenario::Scenario;
 use crate::whole::article::ArticleMapping;
@@ -84,7 +86,7 @@ pub fn run(scenario: &Scenario, algorithm: Algorithm, seed: u64) -> Result<Whole
     let manifest = manifest(scenario)?;
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build()?;
     // Within the runtime, so that no clock but its own is ever read.
-    runtime.block_on(async { House::new(scenario, algorithm, seed, manifest).run().await })
+    runtime.block_on(async { House::new(scenario, algorithm, seed, &manifest).run().await })
 }
 
 /// The manifest of a scenario's provider.
@@ -103,68 +105,104 @@ fn manifest(scenario: &Scenario) -> Result<Manifest, WholeError> {
     Manifest::parse(&text).map_err(|error| WholeError::Manifest { scenario: scenario.name.clone(), error })
 }
 
-/// All that takes part in a run.
+/// All that takes part in a run: one API, and a client or more.
 struct House<'a> {
     scenario: &'a Scenario,
     began: Instant,
+    recorder: Arc<Mutex<Recorder>>,
+    clients: Vec<Arc<Client>>,
+}
+
+/// One client of the API, with a pipeline, a shard and stores of its own.
+struct Client {
     pipeline: Arc<Pipeline>,
     mapping: Arc<MemoryMapping>,
     article: Option<Arc<ArticleMapping>>,
     ledger: Arc<MemoryLedger>,
     sink: Arc<InMemory>,
-    recorder: Arc<Mutex<Recorder>>,
     poller: Poller,
 }
 
 impl<'a> House<'a> {
-    fn new(scenario: &'a Scenario, algorithm: Algorithm, seed: u64, manifest: Manifest) -> Self {
-        let began = Instant::now();
+    fn new(scenario: &'a Scenario, algorithm: Algorithm, seed: u64, manifest: &Manifest) -> Self {
+        let clients = usize::try_from(scenario.clients).unwrap_or(1);
+        let recorder = Arc::new(Mutex::new(Recorder::new(&scenario.plan, clients)));
+        let api = Arc::new(Mutex::new(Api::new(scenario.plan.clone(), seed)));
+        let mut house = Self { scenario, began: Instant::now(), recorder, clients: Vec::new() };
         let clock = WallClock::pinned(BEGIN.parse().unwrap_or(Timestamp::UNIX_EPOCH));
-        let recorder = Arc::new(Mutex::new(Recorder::new(&scenario.plan, 1)));
+        for client in 0..scenario.clients {
+            house.settle(
+                algorithm,
+                client,
+                clock,
+                Chance::seeded(seed.wrapping_add(u64::from(client))),
+                manifest,
+                &api,
+            );
+        }
+        house
+    }
+
+    /// One more client moves in.
+    fn settle(
+        &mut self,
+        algorithm: Algorithm,
+        client: u32,
+        clock: WallClock,
+        chance: Chance,
+        manifest: &Manifest,
+        api: &Arc<Mutex<Api>>,
+    ) {
+        let scenario = self.scenario;
         let (ledger, sink) = (Arc::new(MemoryLedger::new()), Arc::new(InMemory::new()));
         let mapping = Arc::new(MemoryMapping::new(scenario.mapping.start_batch, scenario.mapping.lag));
         let article = (algorithm == Algorithm::Article)
             .then(|| Arc::new(ArticleMapping::new(Arc::clone(&mapping), scenario.max_concurrency)));
-        let fetcher = Arc::new(SimulatedFetcher::new(scenario, seed, began, Arc::clone(&recorder), article.clone()));
+        let (number, recorder) = (self.clients.len(), Arc::clone(&self.recorder));
+        let fetcher =
+            Arc::new(SimulatedFetcher::new(scenario, Arc::clone(api), number, self.began, recorder, article.clone()));
         let stores = Stores {
             ledger: ledger.clone(),
             sink: sink.clone(),
             mapping: article.clone().map_or_else(|| mapping.clone() as _, |article| article as _),
             clock,
-            chance: Chance::seeded(seed),
+            chance,
         };
+        let manifest = manifest.clone();
         let pipeline = match algorithm {
             Algorithm::Damper => Pipeline::new(manifest, fetcher, stores),
-            // Its batch is all in flight at once.
-            Algorithm::Article => Pipeline::with_limiter(
-                manifest,
-                fetcher,
-                stores,
-                Shifted::boxed(scenario, Algorithm::Fixed(scenario.max_concurrency), clock),
-            ),
-            peer => Pipeline::with_limiter(manifest, fetcher, stores, Shifted::boxed(scenario, peer, clock)),
+            peer => {
+                // The article's batch is all in flight at once.
+                let whole_batch = Algorithm::Fixed(scenario.max_concurrency);
+                let peer = if peer == Algorithm::Article { whole_batch } else { peer };
+                Pipeline::with_limiter(manifest, fetcher, stores, Shifted::boxed(scenario, peer, client, clock))
+            }
         };
-        let shard = Shard::new(scenario.work, clock, began);
-        let poller = Poller::new(shard, scenario.mapping.deadline);
-        Self { scenario, began, pipeline, mapping, article, ledger, sink, recorder, poller }
+        let poller = Poller::new(Shard::new(scenario.work, clock, self.began), scenario.mapping.deadline);
+        self.clients.push(Arc::new(Client { pipeline, mapping, article, ledger, sink, poller }));
     }
 
     async fn run(self) -> Result<Whole, WholeError> {
         let ends = self.began + self.scenario.duration;
-        let ticks = tokio::spawn(tick(Arc::clone(&self.pipeline), self.scenario.mapping.tick));
-        let seconds = tokio::spawn(every_second(Watch {
+        let mut beside = JoinSet::new();
+        let mut pollers = JoinSet::new();
+        for client in self.clients.iter().map(Arc::clone) {
+            beside.spawn(tick(Arc::clone(&client.pipeline), self.scenario.mapping.tick));
+            pollers.spawn(async move { client.poller.run(&client.pipeline, &client.mapping, ends).await });
+        }
+        beside.spawn(every_second(Watch {
             began: self.began,
             ends: self.scenario.duration,
-            pipeline: Arc::clone(&self.pipeline),
-            mapping: Arc::clone(&self.mapping),
-            article: self.article.clone(),
             recorder: Arc::clone(&self.recorder),
-            shard: self.poller.shard(),
+            clients: self.clients.clone(),
         }));
-        self.poller.run(&self.pipeline, &self.mapping, ends).await;
-        ticks.abort();
-        seconds.abort();
-        let books = Books::close(&self.poller.shard(), &self.ledger, &self.sink).await.map_err(WholeError::Books)?;
+        while pollers.join_next().await.is_some() {}
+        beside.abort_all();
+        let mut books = Books::default();
+        for client in &self.clients {
+            let closed = Books::close(&client.poller.shard(), &client.ledger, &client.sink).await;
+            books = books.and(closed.map_err(WholeError::Books)?);
+        }
         let record = std::mem::replace(&mut *lock(&self.recorder), Recorder::new(&self.scenario.plan, 1));
         Ok(Whole { record: record.finish(self.scenario.duration), books })
     }
@@ -183,11 +221,8 @@ async fn tick(pipeline: Arc<Pipeline>, every: Duration) {
 struct Watch {
     began: Instant,
     ends: Duration,
-    pipeline: Arc<Pipeline>,
-    mapping: Arc<MemoryMapping>,
-    article: Option<Arc<ArticleMapping>>,
     recorder: Arc<Mutex<Recorder>>,
-    shard: Arc<Mutex<Shard>>,
+    clients: Vec<Arc<Client>>,
 }
 
 async fn every_second(watch: Watch) {
@@ -195,15 +230,20 @@ async fn every_second(watch: Watch) {
     for second in 0..whole {
         tokio::time::sleep_until(watch.began + Duration::from_secs(second)).await;
         let now = watch.began.elapsed();
-        if let Some(article) = &watch.article {
-            article.decide(now).await;
+        for client in &watch.clients {
+            if let Some(article) = &client.article {
+                article.decide(now).await;
+            }
         }
-        let mapping = watch.mapping.now();
-        let batch_size = if mapping.enabled { mapping.batch_size } else { 0 };
-        let pending = lock(&watch.shard).pending();
         let mut recorder = lock(&watch.recorder);
-        recorder.read(now, &watch.pipeline.reading());
-        recorder.fed(now, Some(batch_size), pending);
+        for client in &watch.clients {
+            recorder.read(now, &client.pipeline.reading());
+        }
+        // Of several clients the first one's batches, and all that is pending.
+        let mapping = watch.clients.first().map(|client| client.mapping.now());
+        let batch_size = mapping.map(|mapping| if mapping.enabled { mapping.batch_size } else { 0 });
+        let pending = watch.clients.iter().map(|client| lock(&client.poller.shard()).pending()).sum();
+        recorder.fed(now, batch_size, pending);
     }
 }
 

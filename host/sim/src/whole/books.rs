@@ -12,7 +12,7 @@ use super::shard::{Counts, Shard};
 use super::{PROVIDER, lock};
 
 /// What became of the items.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Books {
     /// Items that were fed; of an endless backlog those that were delivered.
     pub fed: u64,
@@ -27,7 +27,18 @@ pub struct Books {
 }
 
 impl Books {
-    /// Close the books.
+    /// These and another client's.
+    pub(super) fn and(self, other: Self) -> Self {
+        Self {
+            fed: self.fed + other.fed,
+            fetched: self.fetched + other.fetched,
+            skipped: self.skipped + other.skipped,
+            dead_letters: self.dead_letters + other.dead_letters,
+            pending: self.pending + other.pending,
+        }
+    }
+
+    /// Close the books of one client.
     ///
     /// # Errors
     /// Says what does not agree.

@@ -23,7 +23,10 @@ const MARGIN: Duration = Duration::from_secs(1);
 
 /// Fetches from a simulated API, and takes down what happens there.
 pub(super) struct SimulatedFetcher {
-    state: Mutex<State>,
+    /// Shared by all clients.
+    api: Arc<Mutex<Api>>,
+    client: usize,
+    out: Mutex<Out>,
     began: Instant,
     /// What happens later is not taken down: the run is over, and only what is in flight is finished.
     ends: Duration,
@@ -33,8 +36,9 @@ pub(super) struct SimulatedFetcher {
     article: Option<Arc<ArticleMapping>>,
 }
 
-struct State {
-    api: Api,
+/// What one client has out.
+#[derive(Default)]
+struct Out {
     in_flight: u32,
     /// Until when requests count that were given up.
     given_up: BinaryHeap<Reverse<Duration>>,
@@ -43,29 +47,29 @@ struct State {
 impl SimulatedFetcher {
     pub(super) fn new(
         scenario: &Scenario,
-        seed: u64,
+        api: Arc<Mutex<Api>>,
+        client: usize,
         began: Instant,
         recorder: Arc<Mutex<Recorder>>,
         article: Option<Arc<ArticleMapping>>,
     ) -> Self {
-        let state = State { api: Api::new(scenario.plan.clone(), seed), in_flight: 0, given_up: BinaryHeap::new() };
         let (ends, most) = (scenario.duration, scenario.max_concurrency);
-        Self { state: Mutex::new(state), began, ends, most, recorder, article }
+        Self { api, client, out: Mutex::default(), began, ends, most, recorder, article }
     }
 
     fn send(&self, timeout: Duration) -> (Duration, Answer) {
         let now = self.began.elapsed();
-        let mut state = lock(&self.state);
-        while state.given_up.peek().is_some_and(|Reverse(until)| *until <= now) {
-            state.given_up.pop();
+        let mut out = lock(&self.out);
+        while out.given_up.peek().is_some_and(|Reverse(until)| *until <= now) {
+            out.given_up.pop();
         }
-        let out = state.in_flight + u32::try_from(state.given_up.len()).unwrap_or(u32::MAX);
-        let answer = state.api.call(now, timeout);
-        state.in_flight += 1;
-        drop(state);
+        let before = out.in_flight + u32::try_from(out.given_up.len()).unwrap_or(u32::MAX);
+        out.in_flight += 1;
+        drop(out);
+        let answer = lock(&self.api).call(now, timeout);
         if now <= self.ends {
             let mut recorder = lock(&self.recorder);
-            recorder.sent(now, 0, out >= self.most);
+            recorder.sent(now, self.client, before >= self.most);
             recorder.in_flight(now, 1);
         }
         (now, answer)
@@ -74,18 +78,18 @@ impl SimulatedFetcher {
     fn ended(&self, sent: Duration, answer: Answer) {
         let now = self.began.elapsed();
         let latency = now - sent;
-        let mut state = lock(&self.state);
-        state.in_flight -= 1;
+        let mut out = lock(&self.out);
+        out.in_flight -= 1;
         if answer.unanswered {
-            state.given_up.push(Reverse(now + MARGIN));
+            out.given_up.push(Reverse(now + MARGIN));
         }
-        drop(state);
+        drop(out);
         if let Some(article) = &self.article {
             article.saw(latency, answer.outcome);
         }
         if now <= self.ends {
             let mut recorder = lock(&self.recorder);
-            recorder.ended(now, 0, latency, answer.outcome);
+            recorder.ended(now, self.client, latency, answer.outcome);
             recorder.in_flight(now, -1);
         }
     }

@@ -34,3 +34,13 @@ fn the_books_balance_and_the_same_seed_gives_the_same_run() {
         assert!(whole == run(&scenario, algorithm, 1).unwrap(), "{algorithm}");
     }
 }
+
+#[test]
+fn two_clients_share_one_api_and_keep_books_of_their_own() {
+    let text = OUTAGE.replace("duration = \"20m\"", "duration = \"6m\"\nclients = 2");
+    let whole = run(&scenario(&text), Algorithm::Damper, 1).unwrap();
+    let [one, other] = [whole.record.clients[0].ok, whole.record.clients[1].ok];
+    assert!(one > 1_000 && other > 1_000, "{one} and {other}");
+    // What ended in the very last moment is fetched and not taken down.
+    assert!((one + other..one + other + 20).contains(&whole.books.fetched), "{:?}", whole.books);
+}
