@@ -8,10 +8,10 @@ DAMPER := $(TARGET)/debug/damper
 GUESTS     := providers/demo providers/gleif providers/sec-edgar tests/hostile
 COMPONENTS := $(TARGET)/components
 
-.PHONY: help demo test ci bench fmt clippy doc deny components components-demo guests damper clean
+.PHONY: help demo test ci bench bench-control fmt clippy doc deny components components-demo guests damper clean
 
 help: ## Show this list.
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
 
 demo: components-demo ## Fetch 2,000 records from a demo API that throttles, fails and goes dark.
 	@$(CARGO) build --quiet -p damper-demo-api
@@ -42,6 +42,9 @@ bench: ## Measure, and print tables with the bare loop beside ours.
 	$(CARGO) build --release -p damper-demo-api -p damper-bench -p damper-cli
 	@$(MAKE) --no-print-directory guests DAMPER=$(TARGET)/release/damper
 	@ulimit -n 8192 2>/dev/null; $(TARGET)/release/damper-bench --components $(COMPONENTS) --demo-api $(TARGET)/release/demo-api
+
+bench-control: ## Measure how APIs are pressed: every figure of docs/CONTROL.md, beside the peers' (SEEDS=10).
+	$(CARGO) run --release --quiet -p damper-sim --example bench-control -- $(SEEDS)
 
 damper:
 	@$(CARGO) build -p damper-cli

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Parser, Subcommand};
 
-use crate::commands::{build, dead_letters, export, feed, fetch, inspect, new, pause, resume, run, status};
+use crate::commands::{build, dead_letters, export, feed, fetch, inspect, new, pause, resume, run, simulate, status};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -62,4 +62,5 @@ pub(crate) enum Command {
     Pause(pause::Pause),
     Resume(resume::Resume),
     DeadLetters(dead_letters::DeadLetters),
+    Simulate(simulate::Simulate),
 }

@@ -10,6 +10,7 @@ pub(crate) mod new;
 pub(crate) mod pause;
 pub(crate) mod resume;
 pub(crate) mod run;
+pub(crate) mod simulate;
 pub(crate) mod status;
 
 use crate::args::Command;
@@ -33,5 +34,6 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<Exit, CliError>
         Command::Pause(command) => pause::run(&command, context),
         Command::Resume(command) => resume::run(&command, context),
         Command::DeadLetters(command) => dead_letters::run(&command, context),
+        Command::Simulate(command) => simulate::run(&command, context),
     }
 }

@@ -1,19 +1,27 @@
 //! Prints every figure that docs/CONTROL.md holds Damper to, beside the peers' figures in the same run.
 //!
-//! `cargo run --release -p damper-sim --example bench-control`, or `make bench-control`.
+//! `make bench-control`, or `cargo run --release -p damper-sim --example bench-control -- [SEEDS]`; ten seeds where nothing is
+//! said.
 
+use std::error::Error;
 use std::path::Path;
 
 use damper_sim::algorithm::Algorithm;
-use damper_sim::compare::limiters_alone;
-use damper_sim::scenario::{Scenario, ScenarioError};
+use damper_sim::bench::{self, Bench};
+use damper_sim::scenario::Scenario;
 
-fn main() -> Result<(), ScenarioError> {
+fn main() -> Result<(), Box<dyn Error>> {
+    let count = std::env::args().nth(1).map_or(Ok(10), |count| count.parse())?;
     let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios"));
-    let scenarios = Scenario::read_all(folder)?;
-    let more = Scenario::read_all(&folder.join("more"))?;
-    let seeds: Vec<u64> = (1..=10).collect();
-    println!("{}", limiters_alone(&scenarios, &Algorithm::COMPARED, &seeds).report());
-    println!("{}", limiters_alone(&more, &Algorithm::COMPARED, &seeds).report());
+    let bench = Bench {
+        thirteen: Scenario::read_all(folder)?,
+        more: Scenario::read_all(&folder.join("more"))?,
+        algorithms: Algorithm::COMPARED.to_vec(),
+        seeds: (1..=count).collect(),
+    };
+    for section in bench::SECTIONS {
+        println!("{}\n{}\n", section.title, "=".repeat(section.title.len()));
+        println!("{}", (section.run)(&bench)?);
+    }
     Ok(())
 }

@@ -59,6 +59,48 @@ pub fn run(setting: &Setting, limiters: Vec<Box<dyn Admit>>) -> Record {
     run.recorder.finish(setting.duration)
 }
 
+/// Run one client whose work comes in invocations of `items` items each, one after another: none starts before all calls of the
+/// one before have ended. `restored`: each begins with a limiter of its own, which goes on from what the last one saved.
+#[must_use]
+pub fn run_in_invocations(
+    setting: &Setting,
+    items: u32,
+    restored: bool,
+    limiter: &dyn Fn() -> Box<dyn Admit>,
+) -> Record {
+    let mut run = Run::new(setting, vec![limiter()]);
+    run.invocations = Some(Invocations { items, left: items, fresh: restored.then_some(limiter) });
+    run.until_over();
+    run.recorder.finish(setting.duration)
+}
+
+/// Work that comes in portions.
+struct Invocations<'a> {
+    items: u32,
+    /// Items of the current one that have not started.
+    left: u32,
+    /// Where each has a limiter of its own: one that knows nothing.
+    fresh: Option<&'a dyn Fn() -> Box<dyn Admit>>,
+}
+
+impl Invocations<'_> {
+    /// Whether an item may start; begins the next invocation where the last one is over.
+    fn offer(&mut self, client: &mut Client) -> bool {
+        if self.left == 0 && client.in_flight == 0 {
+            self.left = self.items;
+            if let Some(fresh) = self.fresh {
+                let saved = client.limiter.save();
+                client.limiter = fresh();
+                if let Some(saved) = saved {
+                    // What cannot be read is not learned from, and the figures show it.
+                    let _ = client.limiter.load(&saved);
+                }
+            }
+        }
+        self.left > 0
+    }
+}
+
 /// What happens at some time.
 #[derive(Debug)]
 enum Happening {
@@ -109,6 +151,7 @@ struct Run<'a> {
     events: BinaryHeap<Reverse<Event>>,
     numbers: u64,
     recorder: Recorder,
+    invocations: Option<Invocations<'a>>,
 }
 
 impl<'a> Run<'a> {
@@ -121,6 +164,7 @@ impl<'a> Run<'a> {
             clients,
             events: BinaryHeap::new(),
             numbers: 0,
+            invocations: None,
         };
         run.schedule(Duration::ZERO, 0, Happening::Second);
         for client in 0..run.clients.len() {
@@ -180,8 +224,14 @@ impl<'a> Run<'a> {
     /// Start calls while there is work and the algorithm lets them.
     fn launch(&mut self, now: Duration, index: usize) {
         while let Some(client) = self.clients.get_mut(index).filter(|client| client.has_work()) {
+            if self.invocations.as_mut().is_some_and(|invocations| !invocations.offer(client)) {
+                return;
+            }
             match client.limiter.admit(now, client.in_flight) {
                 Admission::Now => {
+                    if let Some(invocations) = &mut self.invocations {
+                        invocations.left -= 1;
+                    }
                     let above = client.in_flight >= self.setting.max_in_flight;
                     let call = client.start(now, self.api.call(now, self.setting.timeout));
                     self.recorder.sent(now, index, above);

@@ -14,6 +14,7 @@
 pub mod algorithm;
 pub mod api;
 pub mod bare;
+pub mod bench;
 pub mod chart;
 pub mod compare;
 pub mod families;

@@ -9,7 +9,7 @@ fn the_help_tells_the_commands_and_the_exit_codes() {
 
 #[test]
 fn every_command_shows_an_example() {
-    let commands: [&[&str]; 14] = [
+    let commands: [&[&str]; 15] = [
         &["new"],
         &["build"],
         &["inspect"],
@@ -24,6 +24,7 @@ fn every_command_shows_an_example() {
         &["dead-letters", "list"],
         &["dead-letters", "show"],
         &["dead-letters", "redrive"],
+        &["simulate"],
     ];
     for command in commands {
         let arguments: Vec<&str> = command.iter().chain(&["--help"]).copied().collect();

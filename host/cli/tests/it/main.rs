@@ -8,3 +8,4 @@ mod help;
 mod house;
 mod looking;
 mod scaffold;
+mod simulating;

@@ -101,3 +101,20 @@ fn a_call_that_timed_out_keeps_its_permit_for_the_margin() {
     assert_eq!(record.totals().sent, 3, "at 0, 11 and 22 seconds");
     assert_eq!(record.totals().timed_out, 2);
 }
+
+#[test]
+fn an_invocation_ends_before_the_next_begins() {
+    let setting = setting(capped(10), 60);
+    let record = run_in_invocations(&setting, 4, false, &|| Algorithm::Fixed(8).limiter(&setting, 0, 1));
+    assert!(record.seconds.iter().all(|second| second.in_flight <= 4.0));
+    assert!(record.totals().ok > 400);
+}
+
+#[test]
+fn a_limiter_that_is_restored_for_every_invocation_goes_on_as_if_nothing_had_happened() {
+    let mut setting = setting(capped(3), 600);
+    setting.max_in_flight = 10;
+    let limiter = || Algorithm::Damper.limiter(&setting, 0, 1);
+    let [kept, restored] = [false, true].map(|restored| run_in_invocations(&setting, 4, restored, &limiter).goodput());
+    assert!((restored / kept - 1.0).abs() < 0.05, "{restored} and {kept}");
+}

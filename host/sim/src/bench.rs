@@ -1,0 +1,79 @@
+//! The figures that docs/CONTROL.md holds Damper to, each with what is asked, what is reached, and what the peers reach.
+//!
+//! They come in sections, each a table of its own, so that whoever works on one can print that alone.
+
+mod families;
+mod limiter;
+mod outages;
+mod pipeline;
+mod published;
+
+use crate::algorithm::Algorithm;
+use crate::scenario::Scenario;
+use crate::units::number;
+use crate::whole::WholeError;
+
+/// What the figures are made of.
+#[derive(Debug, Clone)]
+pub struct Bench {
+    /// The thirteen named scenarios.
+    pub thirteen: Vec<Scenario>,
+    /// Others: long outages, known weak spots.
+    pub more: Vec<Scenario>,
+    /// The columns, Damper first.
+    pub algorithms: Vec<Algorithm>,
+    /// The seeds; figures are means over them, and the worst.
+    pub seeds: Vec<u64>,
+}
+
+/// Some figures that belong together.
+#[derive(Debug, Clone, Copy)]
+pub struct Section {
+    /// What they are about.
+    pub title: &'static str,
+    /// Measure, and write them down.
+    pub run: fn(&Bench) -> Result<String, WholeError>,
+}
+
+/// All sections, the quick ones first.
+pub const SECTIONS: [Section; 6] = [
+    Section { title: "Scenarios that Vector's authors published", run: published::run },
+    Section { title: "The limiter alone, thirteen scenarios", run: limiter::run },
+    Section { title: "Outages, steps, two clients, invocations", run: outages::run },
+    Section { title: "APIs drawn at random, the limiter alone", run: families::run },
+    Section { title: "The limiter alone, elsewhere", run: limiter::run_more },
+    Section { title: "The whole pipeline, with batches and a slow mapping", run: pipeline::run },
+];
+
+impl Bench {
+    /// A scenario by name.
+    fn scenario(&self, name: &str) -> Option<&Scenario> {
+        self.thirteen.iter().chain(&self.more).find(|scenario| scenario.name == name)
+    }
+}
+
+/// Means of what is measured once for each seed; the worst is the largest.
+#[derive(Debug, Clone, Default)]
+struct Spread(Vec<f64>);
+
+impl Spread {
+    fn add(&mut self, value: f64) {
+        self.0.push(value);
+    }
+
+    fn mean(&self) -> f64 {
+        self.0.iter().sum::<f64>() / number(self.0.len().max(1) as u64)
+    }
+
+    /// `mean (worst)`, the larger the worse.
+    fn larger_is_worse(&self, digits: usize) -> String {
+        let worst = self.0.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        format!("{:.digits$} ({worst:.digits$})", self.mean())
+    }
+
+    /// `mean (worst)`, the smaller the worse.
+    fn smaller_is_worse(&self, digits: usize) -> String {
+        let worst = self.0.iter().copied().fold(f64::INFINITY, f64::min);
+        format!("{:.digits$} ({worst:.digits$})", self.mean())
+    }
+}
