@@ -55,7 +55,6 @@ pub struct Api {
     /// What is left in the token bucket, and when that was.
     tokens: Option<(f64, Duration)>,
     temper: Temper,
-    busiest: u32,
 }
 
 /// Which stream of a seed the APIs draw from.
@@ -73,16 +72,9 @@ impl Api {
             workers: BinaryHeap::new(),
             tokens: None,
             temper: Temper::default(),
-            busiest: 0,
         };
         api.staff(Duration::ZERO);
         api
-    }
-
-    /// What it is like, and becomes.
-    #[must_use]
-    pub fn plan(&self) -> &Plan {
-        &self.plan
     }
 
     /// How many calls it works at, or has waiting for a worker, at `now`.
@@ -91,12 +83,6 @@ impl Api {
             self.ends.pop();
         }
         u32::try_from(self.ends.len()).unwrap_or(u32::MAX)
-    }
-
-    /// The most that it ever had at work.
-    #[must_use]
-    pub fn busiest(&self) -> u32 {
-        self.busiest
     }
 
     /// A call comes in at `now`, and its client waits for `timeout`. Calls come in the order of time.
@@ -128,7 +114,6 @@ impl Api {
         let end = self.work(now, before + 1, &conditions);
         let failed = self.random.chance(conditions.error_rate());
         self.ends.push(Reverse(end));
-        self.busiest = self.busiest.max(before + 1);
         let answer = match self.plan.goes_dark(now, end) {
             Some((_, Outage::BlackHole)) => return lost,
             Some((at, _)) => Answer { at, outcome: Outcome::Failed, unanswered: false },

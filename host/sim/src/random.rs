@@ -42,11 +42,6 @@ impl Random {
     pub fn normal(&mut self) -> f64 {
         self.0.sample(StandardNormal)
     }
-
-    /// Sixteen random bytes' worth of a number, to name things with.
-    pub fn name(&mut self) -> u128 {
-        self.0.random()
-    }
 }
 
 #[cfg(test)]
