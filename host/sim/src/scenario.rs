@@ -48,7 +48,7 @@ pub struct Feeding {
     /// How long a change of the mapping takes to apply; AWS says minutes, and one or two are usual.
     #[serde(deserialize_with = "duration")]
     pub lag: Duration,
-    /// Items in the first batches.
+    /// Items in the first batches; by default as many as in a manifest that says nothing.
     pub start_batch: u32,
     /// Items in a batch at most.
     pub max_batch: u32,
@@ -64,7 +64,7 @@ impl Default for Feeding {
     fn default() -> Self {
         Self {
             lag: Duration::from_secs(60),
-            start_batch: 10,
+            start_batch: 500,
             max_batch: 10_000,
             tick: Duration::from_secs(600),
             deadline: Duration::from_secs(900),
