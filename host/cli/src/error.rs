@@ -288,6 +288,9 @@ impl CliError {
             Self::Ledger(_) => {
                 Some("check the disk and the permissions of the database; nothing is lost, run again".into())
             }
+            Self::Stopped { provider, by: OpenedBy::Operator, .. } => {
+                Some(format!("`damper resume {provider}` ends the pause; then run again"))
+            }
             Self::Stopped { provider, .. } => Some(format!("mend it, then `damper resume {provider}` and run again")),
             Self::Storage { .. } => Some("check the disk and the permissions; nothing is lost, run again".into()),
             Self::Counts { .. } => {

@@ -3,7 +3,7 @@
 use clap::Args;
 use damper_core::ledger::{Breaker, Ledger};
 use damper_core::operate;
-use damper_local::{SqliteLedger, SqliteMapping};
+use damper_local::{SqliteLedger, SqliteMapping, SqliteStream};
 
 use crate::context::{self, Context};
 use crate::error::{CliError, Exit};
@@ -36,15 +36,20 @@ pub(crate) fn run(command: &Pause, context: &Context) -> Result<Exit, CliError> 
     check_name(&command.provider)?;
     let config = context.config()?;
     let database = context.existing_database(&config)?;
-    let ledger = SqliteLedger::new(database.clone());
+    let (ledger, stream) = (SqliteLedger::new(database.clone()), SqliteStream::new(database.clone()));
     let mapping = SqliteMapping::new(database, context.clock).with_lag(config.mapping.lag);
-    let before = context::runtime()?.block_on(operate::pause(
-        &ledger as &dyn Ledger,
-        &mapping,
-        &command.provider,
-        context.clock.now(),
-        &command.reason,
-    ))?;
+    let before = context::runtime()?.block_on(async {
+        let is_known =
+            config.providers.contains_key(&command.provider) || stream.providers().await?.contains(&command.provider);
+        if !is_known {
+            return Err(CliError::input(
+                format!("{} was never fed and is not in damper.toml", command.provider),
+                "check the name; `damper status` lists the providers",
+            ));
+        }
+        let (ledger, now) = (&ledger as &dyn Ledger, context.clock.now());
+        Ok(operate::pause(ledger, &mapping, &command.provider, now, &command.reason).await?)
+    })?;
     let was_stopped = before.needs_operator();
     match before.breaker {
         Breaker::Open { since, by, reason } if was_stopped => {

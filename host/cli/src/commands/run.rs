@@ -93,6 +93,10 @@ enum Planned {
 pub(crate) fn run(command: &Run, context: &Context) -> Result<Exit, CliError> {
     command.providers.iter().try_for_each(|name| check_name(name))?;
     let config = context.config()?;
+    // Before anything is fetched: a chart that cannot be written is no reason to lose the summary.
+    if let Some(folder) = &command.charts {
+        std::fs::create_dir_all(folder).map_err(CliError::file("make the folder for charts", folder))?;
+    }
     context::runtime()?.block_on(async {
         let house = House::open(command, context, &config)?;
         let stop = signals::listen(&context.screen)?;

@@ -58,12 +58,22 @@ fn a_pause_is_told_with_its_reason_until_it_is_resumed() {
     {
         assert!(status.contains(part), "{part}: {status}");
     }
+    let nobody = house.damper(&["pause", "nobody"]);
+    assert!(nobody.starts_with("exit code 4\n") && nobody.contains("never fed"), "{nobody}");
     let again = house.damper(&["pause", "demo"]);
     assert!(again.contains("demo is stopped already") && again.contains("they asked"), "{again}");
     let resumed = house.damper(&["resume", "demo"]);
     assert!(resumed.contains("demo goes on; it was stopped since "), "{resumed}");
     let status = house.damper(&["status", "demo", "--json"]);
     assert!(status.contains(r#""enabled":true"#) && status.contains(r#""breaker":{"state":"closed"}"#), "{status}");
+}
+
+#[test]
+fn charts_that_cannot_be_written_are_told_before_anything_is_fetched() {
+    let house = House::with(&[("ids.csv", "id,lang\n1,en\n"), ("charts", "a file")]);
+    house.damper(&["feed", "demo", "ids.csv"]);
+    let said = house.damper(&["run", "demo", "--charts", "charts"]);
+    assert!(said.starts_with("exit code 5\n") && said.contains("cannot make the folder for charts"), "{said}");
 }
 
 #[test]

@@ -68,7 +68,6 @@ impl Film {
         let record = self.recorder.finish(self.latest);
         let svg = chart::svg(&format!("{name}: this run, over its seconds"), &unknown(), &record)
             .map_err(|error| CliError::unexpected("draw the chart", error))?;
-        std::fs::create_dir_all(folder).map_err(CliError::file("make the folder for charts", folder))?;
         let path = folder.join(format!("{name}.svg"));
         std::fs::write(&path, svg).map_err(CliError::file("write the chart", &path))?;
         Ok(path)

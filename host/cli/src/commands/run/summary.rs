@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use damper_core::ledger::OpenedBy;
 use damper_core::pipeline::progress::Snapshot;
 use damper_local::Counts;
 use serde_json::{Value, json};
@@ -64,6 +65,9 @@ impl Outcome {
             }
             Self::Paused => {
                 Some(format!("its mapping is disabled, so nothing is delivered; `damper resume {provider}` enables it"))
+            }
+            Self::Stopped(CliError::Stopped { by: OpenedBy::Operator, .. }) => {
+                Some(format!("paused; `damper resume {provider}` ends the pause; then run again"))
             }
             Self::Stopped(_) => Some(format!("stopped; mend it, then `damper resume {provider}` and run again")),
             Self::Failed(error) => Some(format!("failed: {error}")),
