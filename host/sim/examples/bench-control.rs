@@ -13,7 +13,11 @@ fn main() -> Result<(), ScenarioError> {
     let scenarios = Scenario::read_all(folder)?;
     let more = Scenario::read_all(&folder.join("more"))?;
     let seeds: Vec<u64> = (1..=10).collect();
-    println!("{}", limiters_alone(&scenarios, &Algorithm::COMPARED, &seeds).report());
+    let mut alone = limiters_alone(&scenarios, &Algorithm::COMPARED, &seeds);
+    println!("{}", alone.report());
+    let shared: Vec<_> = scenarios.iter().filter(|scenario| scenario.clients > 1).collect();
+    alone.rows.retain(|row| shared.iter().any(|scenario| scenario.name == row.scenario));
+    println!("Jain's index of the clients' goodput: mean / least fair seed\n\n{}", alone.fairness());
     println!("{}", limiters_alone(&more, &Algorithm::COMPARED, &seeds).report());
     Ok(())
 }

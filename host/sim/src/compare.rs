@@ -26,6 +26,8 @@ pub struct Cell {
     pub sent_into_outage: f64,
     /// Jain's index over the clients.
     pub fairness: f64,
+    /// How far that is from 1 in the least fair run.
+    pub least_fair: f64,
     /// Calls above the cap, in all.
     pub above_cap: u64,
 }
@@ -39,6 +41,7 @@ impl Cell {
         self.latency += part * record.mean_latency() / oracle.mean_latency().max(f64::MIN_POSITIVE);
         self.sent_into_outage += part * number(record.sent_into_outage);
         self.fairness += part * record.fairness();
+        self.least_fair = self.least_fair.max(1.0 - record.fairness());
         self.above_cap += record.above_cap;
     }
 }
@@ -142,6 +145,12 @@ impl Comparison {
             table.row(&row.scenario, row.cells.iter().map(&figure));
         }
         table
+    }
+
+    /// A table of Jain's index, over whole runs, start and all: the mean, and that of the least fair run.
+    #[must_use]
+    pub fn fairness(&self) -> String {
+        self.table(|cell| format!("{:.4} / {:.4}", cell.fairness, 1.0 - cell.least_fair)).to_string()
     }
 
     /// All tables that matter, one below the other.

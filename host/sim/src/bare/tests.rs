@@ -101,3 +101,15 @@ fn a_call_that_timed_out_keeps_its_permit_for_the_margin() {
     assert_eq!(record.totals().sent, 3, "at 0, 11 and 22 seconds");
     assert_eq!(record.totals().timed_out, 2);
 }
+
+#[test]
+fn two_clients_on_one_cap_come_to_equal_shares() {
+    for seed in 1..=3 {
+        let setting = Setting { seed, ..setting(capped(32), 1_200) };
+        let record = of(Algorithm::Damper, &setting, 2);
+        assert!(record.fairness() > 0.99, "seed {seed}: {:?}", record.clients);
+        assert!(record.throttled_per_thousand() < 6.0);
+        let best = of(Algorithm::Oracle, &setting, 2);
+        assert!(record.goodput() > 0.93 * best.goodput(), "sharing costs little");
+    }
+}
