@@ -56,9 +56,11 @@ impl Errors {
         self.recent.clear();
     }
 
-    /// Learn what is usual from an end at a level that is held.
+    /// Learn what is usual from an end at a level that is held: over ten times as many ends as are looked at, for else a share
+    /// that has just risen would be usual before it could be seen.
     pub(super) fn learn(&mut self, failed: bool) {
-        self.usual += 0.005 * (if failed { 1.0 } else { 0.0 } - self.usual);
+        let weight = 0.1 / self.recent.ends.len().max(FEWEST) as f64;
+        self.usual += weight * (if failed { 1.0 } else { 0.0 } - self.usual);
     }
 
     /// Fewer in flight did not help: take this share for usual and leave it at that for a while.

@@ -24,6 +24,9 @@
 //!              (x 0.7)
 //! ```
 //!
+//! Where somebody else seems to use the API as well (`overload`), steps up are equal for all, and a 429 on the way up gives
+//! up a share of the level.
+//!
 //! Every state measures from its own beginning, in windows of at least three mean latencies; a fetch counts in a window only
 //! if it started in it. The level is acted upon where it limits: an experiment that nobody felt proves nothing.
 

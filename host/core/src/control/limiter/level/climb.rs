@@ -15,8 +15,10 @@ const LARGEST_STEP: f64 = 0.25;
 const SMALLEST_STEP: f64 = 0.03;
 /// The first step after START ran into a 429, which told where the limit is.
 const STEP_AFTER_START: f64 = 0.1;
-/// The step where others share the API, as a share of the hard cap: the same for all of them, so that shares become equal.
-const STEP_IF_SHARED: f64 = 0.04;
+/// The step where others seem to share the API, as a share of the hard cap: the same for all, so that shares become equal.
+const STEP_IF_CONTESTED: f64 = 0.04;
+/// From a refused look up to the next, where the limit is contested.
+const INTERVAL_IF_CONTESTED: Duration = Duration::from_secs(5);
 /// So many standard errors fail a look up. One, not two: a wrong no costs some seconds, a wrong yes is followed by the next
 /// step, and where latency is noisy the level would drift far beyond the knee.
 const PROBABLE: f64 = 1.0;
@@ -68,6 +70,12 @@ impl Climb {
         self.due = now.saturating_add(SHORTEST_INTERVAL / 2);
     }
 
+    /// The limit is contested: soon again, but not so soon that refusals add up.
+    pub(super) fn contested(&mut self, now: Duration) {
+        self.interval = SHORTEST_INTERVAL;
+        self.due = now.saturating_add(INTERVAL_IF_CONTESTED);
+    }
+
     /// Not at once.
     pub(super) fn delay(&mut self, now: Duration) {
         self.due = self.due.max(now.saturating_add(Duration::from_secs(1)));
@@ -96,9 +104,13 @@ impl Level {
         if !due || !self.limits || before.count() < FEWEST_BEFORE {
             return;
         }
-        let step = if self.overload.is_shared(now) { STEP_IF_SHARED * self.most } else { self.climb.step * self.held };
-        let target = (self.held + step.max(1.0)).min(self.most);
-        self.enter(now, Phase::Ramp(Ramp { target, next: now, before }));
+        let target = if self.overload.is_contested(now) {
+            // A fraction of the level is kept: rounded up each time, what was given up would come back with every step.
+            self.held + (STEP_IF_CONTESTED * self.most).ceil()
+        } else {
+            (self.held + (self.climb.step * self.held).max(1.0)).ceil()
+        };
+        self.enter(now, Phase::Ramp(Ramp { target: target.min(self.most), next: now, before }));
     }
 
     /// RAMP: one more each half latency, and at last UP.
@@ -107,7 +119,7 @@ impl Level {
         if now < ramp.next {
             return;
         }
-        self.limit = (self.limit.floor() + 1.0).min(ramp.target.ceil()).min(self.most);
+        self.limit = (self.limit.floor() + 1.0).min(ramp.target).min(self.most);
         if self.limit >= ramp.target {
             return self.enter(now, Phase::Up(Up { before: ramp.before }));
         }

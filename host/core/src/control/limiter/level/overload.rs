@@ -1,4 +1,18 @@
 //! 429 without Retry-After: the API says that so many at a time are too many.
+//!
+//! An API that is ours alone refuses at the same number each time. Where that number moves, or a level is refused that was
+//! good, somebody else uses what there is, and the limit is contested:
+//!
+//! ```text
+//!            429 in HOLD, or at another number than the last;         nothing of the kind for a minute,
+//!            for a trial, the 429 that ends START                     or 15 s of the trial
+//!   OURS ------------------------------------------------> CONTESTED ----------------------------------> OURS
+//!    a look up that is refused: back to the level           equal steps up; a refused one gives up a share of the level
+//! ```
+//!
+//! Who is refused is who looks up: the other keeps its slots and sees nothing. If looking up cost nothing, shares would stay
+//! as they happened to be at first. All give up in proportion and take in equal steps, so that the larger loses more than it
+//! gets and shares become equal (Chiu and Jain, "Analysis of the increase and decrease algorithms", 1989).
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -14,6 +28,14 @@ const SURPRISES_WITHIN: Duration = Duration::from_secs(60);
 const SHARED_FOR: Duration = Duration::from_secs(300);
 /// What a level is multiplied by where somebody shares the API: who takes little back often, gets an equal share.
 const BACK_OFF_IF_SHARED: f64 = 0.85;
+/// A limit that has moved by this share of itself, and by one at least, is no longer the same.
+const MOVED: f64 = 0.1;
+/// For so long a limit that moved is taken to be contested.
+const CONTESTED_FOR: Duration = Duration::from_secs(60);
+/// For so long after START has met a 429 it may be so: whoever starts beside us may have met it at any share.
+const SUSPECTED_FOR: Duration = Duration::from_secs(15);
+/// What a level is multiplied by after a look up that was refused, where the limit is contested.
+const GIVE_UP: f64 = 0.93;
 
 /// What 429s have told.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -24,11 +46,15 @@ pub(super) struct Overload {
     /// The last times that a level was too much which had been good.
     surprises: VecDeque<Duration>,
     shared_until: Option<Duration>,
+    /// How many were in flight with the last fetch that was refused.
+    refused_at: Option<f64>,
+    contested_until: Option<Duration>,
 }
 
 impl Default for Overload {
     fn default() -> Self {
-        Self { cut: None, surprises: VecDeque::with_capacity(SURPRISES + 1), shared_until: None }
+        let surprises = VecDeque::with_capacity(SURPRISES + 1);
+        Self { cut: None, surprises, shared_until: None, refused_at: None, contested_until: None }
     }
 }
 
@@ -41,11 +67,30 @@ impl Overload {
         self.shared_until.is_some_and(|until| now < until)
     }
 
+    /// Whether somebody else seems to take what there is: shared, or only suspected to be.
+    pub(super) fn is_contested(&self, now: Duration) -> bool {
+        self.is_shared(now) || self.contested_until.is_some_and(|until| now < until)
+    }
+
     fn is_news(&self, permit: Permit) -> bool {
         self.cut.is_none_or(|cut| permit.started >= cut)
     }
 
+    /// A fetch was refused with so many in flight.
+    fn refused(&mut self, now: Duration, in_flight: f64) {
+        let before = self.refused_at.replace(in_flight);
+        if before.is_some_and(|before| (in_flight - before).abs() >= (MOVED * before).max(1.0)) {
+            self.contested(now, CONTESTED_FOR);
+        }
+    }
+
+    /// For so long, or longer if it is already known to be so.
+    pub(super) fn contested(&mut self, now: Duration, span: Duration) {
+        self.contested_until = self.contested_until.max(Some(now.saturating_add(span)));
+    }
+
     fn surprised(&mut self, now: Duration) {
+        self.contested(now, CONTESTED_FOR);
         if self.surprises.len() >= SURPRISES {
             self.surprises.pop_front();
         }
@@ -66,15 +111,21 @@ impl Level {
         let in_flight = f64::from(permit.in_flight);
         let shared = self.overload.is_shared(now);
         self.overload.cut(now);
+        self.overload.refused(now, in_flight);
         self.too_much = Some(in_flight);
         match self.phase {
             Phase::Start(_) => {
                 self.hold_after_start(now, in_flight - 1.0);
                 self.climb.after_start(now);
+                self.overload.contested(now, SUSPECTED_FOR);
             }
             Phase::Ramp(_) | Phase::Up(_) if shared => {
                 self.hold(now, BACK_OFF_IF_SHARED * self.held);
                 self.climb.shared(now);
+            }
+            Phase::Ramp(_) | Phase::Up(_) if self.overload.is_contested(now) => {
+                self.hold(now, GIVE_UP * self.held);
+                self.climb.contested(now);
             }
             // The experiment is to blame, not the level it came from.
             Phase::Ramp(_) | Phase::Up(_) => {

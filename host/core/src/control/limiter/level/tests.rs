@@ -257,6 +257,60 @@ fn where_somebody_shares_the_api_steps_are_small_and_equal() {
 }
 
 #[test]
+fn a_refusal_at_the_same_number_is_ones_own_limit_and_at_another_is_contested() {
+    let mut bench = Bench::up();
+    bench.overload(25);
+    bench.level.hold(bench.now, 20.0);
+    bench.overload(25);
+    assert!(bench.level.overload.is_contested(bench.now), "20 were good, and are refused");
+
+    for (again, contested) in [(25, false), (24, false), (27, false), (22, true), (28, true)] {
+        let mut bench = Bench::up();
+        bench.overload(25);
+        assert!(!bench.level.overload.is_contested(bench.now));
+        bench.level.phase = Bench::up().level.phase;
+        bench.overload(again);
+        assert_eq!(bench.level.overload.is_contested(bench.now), contested, "{again}");
+        bench.now += Duration::from_secs(61);
+        assert!(!bench.level.overload.is_contested(bench.now), "a minute later it is forgotten");
+    }
+}
+
+#[test]
+fn a_429_in_start_is_tried_for_company() {
+    let mut bench = Bench::starting();
+    bench.until_change(|_| 100);
+    bench.overload(11);
+    assert!(bench.level.overload.is_contested(bench.now));
+    bench.now += Duration::from_secs(15);
+    assert!(!bench.level.overload.is_contested(bench.now), "nothing moved");
+}
+
+#[test]
+fn a_refused_look_up_gives_up_a_share_where_the_limit_is_contested() {
+    let mut bench = Bench::up();
+    bench.level.overload.contested(bench.now, Duration::from_secs(9));
+    bench.overload(25);
+    assert_eq!(bench.level.name(), "hold");
+    assert!((bench.level.held - 18.6).abs() < 1e-9, "0.93 x 20, fraction and all: {}", bench.level.held);
+    assert_eq!(bench.level.climb.due, bench.now + Duration::from_secs(5));
+}
+
+#[test]
+fn where_the_limit_is_contested_steps_are_equal_and_keep_the_fraction() {
+    for (from, to) in [(10.0, 13.0), (18.6, 21.6), (40.3, 43.3)] {
+        let mut bench = Bench::holding(from);
+        bench.level.overload.contested(bench.now, Duration::from_secs(9));
+        bench.level.climb.reset_in(bench.now, Duration::ZERO);
+        while bench.level.name() != "up" {
+            bench.level.advance(bench.now, false);
+            bench.now += Duration::from_millis(50);
+        }
+        assert!((bench.level.limit - to).abs() < 1e-9, "{from} by 4% of 64: {}", bench.level.limit);
+    }
+}
+
+#[test]
 fn slower_answers_that_follow_the_level_bring_it_down() {
     let mut bench = Bench::holding(40.0);
     // The API has lost capacity: from now on latency is in proportion to what is in flight.

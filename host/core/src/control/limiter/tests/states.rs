@@ -106,6 +106,21 @@ fn a_bucket_with_retry_after_is_paced() {
 }
 
 #[test]
+fn failures_lead_to_a_test_of_fewer_at_any_rate() {
+    for latency_ms in [30.0, 300.0] {
+        let mut work = work();
+        work.go_on(seconds(120), capped(30));
+        work.phases.clear();
+        // From now on more than twelve at a time are too many, and the API says so by failing, the more the worse.
+        work.go_on(seconds(120), |_, in_flight, random| {
+            let failed = random.unit() < 0.0011 * f64::from(in_flight.saturating_sub(12)).powi(2);
+            (random.about(latency_ms), if failed { Outcome::Failed } else { Outcome::Ok })
+        });
+        assert!(work.phases.contains("relief"), "{latency_ms} ms: {:?}", work.phases);
+    }
+}
+
+#[test]
 fn stray_failures_change_nothing() {
     let mut work = work();
     let mut cap = capped(20);
