@@ -103,7 +103,6 @@ fn a_call_that_timed_out_keeps_its_permit_for_the_margin() {
 }
 
 #[test]
-<<<<<<< HEAD
 fn an_invocation_ends_before_the_next_begins() {
     let setting = setting(capped(10), 60);
     let record = run_in_invocations(&setting, 4, false, &|| Algorithm::Fixed(8).limiter(&setting, 0, 1));
@@ -118,7 +117,9 @@ fn a_limiter_that_is_restored_for_every_invocation_goes_on_as_if_nothing_had_hap
     let limiter = || Algorithm::Damper.limiter(&setting, 0, 1);
     let [kept, restored] = [false, true].map(|restored| run_in_invocations(&setting, 4, restored, &limiter).goodput());
     assert!((restored / kept - 1.0).abs() < 0.05, "{restored} and {kept}");
-=======
+}
+
+#[test]
 fn two_clients_on_one_cap_come_to_equal_shares() {
     for seed in 1..=3 {
         let setting = Setting { seed, ..setting(capped(32), 1_200) };
@@ -128,5 +129,4 @@ fn two_clients_on_one_cap_come_to_equal_shares() {
         let best = of(Algorithm::Oracle, &setting, 2);
         assert!(record.goodput() > 0.93 * best.goodput(), "sharing costs little");
     }
->>>>>>> fair
 }
