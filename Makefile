@@ -43,8 +43,8 @@ bench: ## Measure, and print tables with the bare loop beside ours.
 	@$(MAKE) --no-print-directory guests DAMPER=$(TARGET)/release/damper
 	@ulimit -n 8192 2>/dev/null; $(TARGET)/release/damper-bench --components $(COMPONENTS) --demo-api $(TARGET)/release/demo-api
 
-bench-control: ## Measure how APIs are pressed: every figure of docs/CONTROL.md, beside the peers' (SEEDS=10).
-	$(CARGO) run --release --quiet -p damper-sim --example bench-control -- $(SEEDS)
+bench-control: ## Measure how APIs are pressed: every figure of docs/CONTROL.md, beside the peers' (SEEDS=10 ONLY=pipeline).
+	$(CARGO) run --release --quiet -p damper-sim --example bench-control -- $(or $(SEEDS),10) $(ONLY)
 
 damper:
 	@$(CARGO) build -p damper-cli

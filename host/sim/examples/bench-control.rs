@@ -1,7 +1,7 @@
 //! Prints every figure that docs/CONTROL.md holds Damper to, beside the peers' figures in the same run.
 //!
-//! `make bench-control`, or `cargo run --release -p damper-sim --example bench-control -- [SEEDS]`; ten seeds where nothing is
-//! said.
+//! `make bench-control`, or `cargo run --release -p damper-sim --example bench-control -- [SEEDS [WORD]]`; ten seeds where
+//! nothing is said, and with a word those sections alone whose title has it.
 
 use std::error::Error;
 use std::path::Path;
@@ -19,7 +19,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         algorithms: Algorithm::COMPARED.to_vec(),
         seeds: (1..=count).collect(),
     };
-    for section in bench::SECTIONS {
+    let word = std::env::args().nth(2).unwrap_or_default();
+    for section in bench::SECTIONS.into_iter().filter(|section| section.title.contains(&word)) {
         println!("{}\n{}\n", section.title, "=".repeat(section.title.len()));
         println!("{}", (section.run)(&bench)?);
     }

@@ -10,9 +10,7 @@ use crate::units::number;
 use crate::whole::WholeError;
 
 pub(super) fn run(bench: &Bench) -> Result<String, WholeError> {
-    // The pipeline is one client's.
-    let scenarios: Vec<Scenario> = bench.thirteen.iter().filter(|scenario| scenario.clients == 1).cloned().collect();
-    let comparison = compare(&scenarios, &bench.algorithms, &bench.seeds)?;
+    let comparison = compare(&bench.thirteen, &bench.algorithms, &bench.seeds)?;
     let names = bench.algorithms.iter().map(ToString::to_string);
     let mut table = Table::new("", ["held to".to_owned()].into_iter().chain(names));
     let summaries = bench.algorithms.iter().map(|algorithm| {
