@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use crate::beside::Beside;
 use crate::output::Output;
 use crate::plugin::Usage;
+use crate::recorded::{Recorded, RecordedAnswer};
 
 /// One request of a call, as `damper fetch` shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub struct RequestTrace {
     pub request_bytes: usize,
     /// The answer's body, decompressed.
     pub response_bytes: usize,
+    /// Headers and bodies, where the fetch was one [to record](crate::Plugin::fetch_recorded).
+    pub recorded: Option<Box<Recorded>>,
 }
 
 /// How often the engine must have interrupted a guest since it last came back from the host for it to have run away. One
@@ -46,6 +49,7 @@ pub(crate) struct Call {
     /// Ticks during which the guest ran, since it last came back from the host.
     ticks: AtomicU32,
     is_memory_refused: AtomicBool,
+    is_recording: AtomicBool,
     memory_bytes: AtomicU64,
     /// One more than the instructions that ran; nothing where nobody counted.
     instructions: AtomicU64,
@@ -95,6 +99,7 @@ impl Call {
             state: Mutex::new(state),
             ticks,
             is_memory_refused,
+            is_recording: AtomicBool::new(false),
             memory_bytes: AtomicU64::new(0),
             instructions: AtomicU64::new(0),
         })
@@ -131,6 +136,15 @@ impl Call {
 
     pub(crate) fn refuse_memory(&self) {
         self.is_memory_refused.store(true, Ordering::Relaxed);
+    }
+
+    /// From now on headers and bodies are kept with the trace.
+    pub(crate) fn record(&self) {
+        self.is_recording.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_recording(&self) -> bool {
+        self.is_recording.load(Ordering::Relaxed)
     }
 
     /// The guest's memory has become larger by so much. It never becomes smaller.
@@ -186,6 +200,13 @@ pub(crate) struct OpenTrace {
 }
 
 impl OpenTrace {
+    /// The answer, where it is to be recorded.
+    pub(crate) fn answered(&mut self, answer: impl FnOnce() -> RecordedAnswer) {
+        if let Some(recorded) = self.entry.as_mut().and_then(|entry| entry.recorded.as_mut()) {
+            recorded.answer = Some(answer());
+        }
+    }
+
     /// The request has ended like this, with an answer of so many bytes. Without it the entry says that there was none in time.
     pub(crate) fn ended(mut self, outcome: Result<u16, String>, response_bytes: usize) {
         if let Some(entry) = &mut self.entry {

@@ -11,6 +11,7 @@ use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use sha2::{Sha256, Sha512};
 
 use crate::grants::{Grants, Origin, OriginError, SecretBinding};
+use crate::spellings::spellings;
 
 /// A provider's credentials, with the secrets that are bound to them.
 #[derive(Debug)]
@@ -107,13 +108,7 @@ impl Credentials {
     /// Every text that must not be written: the secrets, and the forms in which they are sent.
     pub(crate) fn secrets(&self) -> impl Iterator<Item = String> {
         self.by_name.values().filter_map(|credential| Some((credential, credential.bound.as_ref()?))).flat_map(
-            |(credential, bound)| {
-                let secret = bound.binding.secret.expose();
-                let password = secret.split_once(':').map(|(_, password)| password.to_owned());
-                let mut forms = vec![secret.to_owned(), BASE64.encode(secret), percent_encoded(secret)];
-                forms.extend(password.filter(|_| credential.kind == CredentialKind::Basic));
-                forms
-            },
+            |(credential, bound)| spellings(bound.binding.secret.expose(), credential.kind == CredentialKind::Basic),
         )
     }
 
@@ -188,10 +183,6 @@ fn bind(name: &str, binding: &SecretBinding, manifest: &Manifest) -> Result<Boun
     let receivers = hosts.iter().map(origin).collect::<Result<_, _>>();
     let receivers = receivers.map_err(|source| CredentialError::BadHost { name: name.to_owned(), source })?;
     Ok(Bound { binding: binding.clone(), receivers })
-}
-
-fn percent_encoded(text: &str) -> String {
-    url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
 fn authenticate<M: Mac + hmac::digest::KeyInit>(key: &[u8], payload: &[u8]) -> Result<Vec<u8>, Refusal> {
@@ -292,6 +283,8 @@ mod tests {
     fn every_form_of_a_secret_is_known() {
         let credentials = credentials(&[("login", "user:pa ss", &[])]).unwrap();
         let forms: Vec<String> = credentials.secrets().collect();
-        assert_eq!(forms, ["user:pa ss", "dXNlcjpwYSBzcw==", "user%3Apa+ss", "pa ss"]);
+        for form in ["user:pa ss", "dXNlcjpwYSBzcw==", "user%3Apa+ss", "pa ss"] {
+            assert!(forms.contains(&form.to_owned()), "{form}");
+        }
     }
 }

@@ -1,8 +1,9 @@
 //! The plugin host: one engine for all providers. It turns a provider's file, its manifest and its grants into a plugin.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use damper_core::manifest::Manifest;
 use tokio::sync::Semaphore;
@@ -16,7 +17,7 @@ use crate::credentials::CredentialError;
 use crate::engine::{CodeSettings, Engines};
 use crate::grants::{Grants, OriginError};
 use crate::http_client::ProxyError;
-use crate::plugin::Plugin;
+use crate::plugin::{LazyComponent, Plugin};
 use crate::rehearsal::Rehearsal;
 use crate::resolver::{Resolver, SystemResolver};
 use crate::state::{self, State};
@@ -124,6 +125,8 @@ pub(crate) struct Inner {
     artifacts: Option<Artifacts>,
     settings_key: String,
     pub(crate) resolver: Arc<dyn Resolver>,
+    /// The components of the plugins that there are, by digest: plugins of the same one share it.
+    components: Mutex<HashMap<String, Weak<LazyComponent>>>,
     /// Room for fetches, which is the pool's.
     pub(crate) room: Arc<Semaphore>,
 }
@@ -164,6 +167,7 @@ impl PluginHost {
             settings_key: engines.settings.key(),
             engines,
             resolver: options.resolver,
+            components: Mutex::default(),
             room: Arc::new(Semaphore::new(instances as usize)),
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -216,6 +220,18 @@ impl Inner {
     /// Whether guests' instructions are counted.
     pub(crate) fn counts_instructions(&self) -> bool {
         self.engines.settings.counts_instructions()
+    }
+
+    /// The component of this digest, of another plugin that has it or a new one.
+    pub(crate) fn shared_component(&self, digest: &str, make: impl FnOnce() -> LazyComponent) -> Arc<LazyComponent> {
+        let mut components = self.components.lock().unwrap_or_else(PoisonError::into_inner);
+        components.retain(|_, component| component.strong_count() > 0);
+        if let Some(known) = components.get(digest).and_then(Weak::upgrade) {
+            return known;
+        }
+        let made = Arc::new(make());
+        components.insert(digest.to_owned(), Arc::downgrade(&made));
+        made
     }
 
     /// Compiles a component, or reads it compiled, and resolves its imports. Takes its time: call it where blocking is allowed.

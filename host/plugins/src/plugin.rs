@@ -67,7 +67,7 @@ pub struct Usage {
 }
 
 /// A component that is compiled, or read compiled, when it is first needed.
-struct LazyComponent {
+pub(crate) struct LazyComponent {
     name: String,
     digest: String,
     bytes: Bytes,
@@ -102,15 +102,15 @@ impl Plugin {
             connections,
             response_bytes: manifest.limits.response_bytes,
         };
-        let component = LazyComponent {
+        let component = host.shared_component(&file.digest, || LazyComponent {
             name: name.clone(),
             digest: file.digest.clone(),
             bytes: file.bytes.clone(),
             ready: OnceLock::new(),
             preparing: Mutex::new(()),
-        };
+        });
         let shared = Arc::new(Shared { client, memo: Memo::default(), config, scrubber, is_rehearsed });
-        Ok(Self { host, component: Arc::new(component), shared, name, limits: manifest.limits })
+        Ok(Self { host, component, shared, name, limits: manifest.limits })
     }
 
     /// Compiles the component now, or reads it compiled, rather than with the first fetch.
@@ -125,6 +125,14 @@ impl Plugin {
     /// Fetches one record and tells everything that the provider did.
     pub async fn fetch_traced(&self, request: FetchRequest, permits: Permits) -> TracedFetch {
         let call = self.new_call(&request, permits, true);
+        let (report, requests) = self.run(&call, request).await;
+        TracedFetch { report, requests, lines: call.output.take_lines(), usage: call.usage() }
+    }
+
+    /// Fetches one record and keeps every exchange whole, without secrets: for a case, or for whoever has to look at a failure.
+    pub async fn fetch_recorded(&self, request: FetchRequest, permits: Permits) -> TracedFetch {
+        let call = self.new_call(&request, permits, true);
+        call.record();
         let (report, requests) = self.run(&call, request).await;
         TracedFetch { report, requests, lines: call.output.take_lines(), usage: call.usage() }
     }

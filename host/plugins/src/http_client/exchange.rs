@@ -16,6 +16,8 @@ use crate::credentials::Refusal;
 use crate::egress::redirect::{self, Hop, MAX_HOPS};
 use crate::egress::{Route, headers, parse_url};
 use crate::grants::Origin;
+use crate::recorded::{Recorded, RecordedAnswer};
+use crate::text::Scrubber;
 
 /// The longest URL in a trace or an error, in bytes.
 const MAX_URL_SHOWN: usize = 2_048;
@@ -35,7 +37,23 @@ enum Step {
     Next(Hop),
 }
 
+impl Step {
+    fn recorded(&self, scrubber: &Scrubber) -> RecordedAnswer {
+        match self {
+            Self::Whole(answer) => RecordedAnswer { headers: answer.headers.clone(), body: answer.body.clone() },
+            Self::Next(hop) => {
+                let location = scrubber.text(hop.url.as_str()).into_owned();
+                RecordedAnswer { headers: vec![(LOCATION.to_string(), location)], body: Vec::new() }
+            }
+        }
+    }
+}
+
 impl Outgoing {
+    fn recorded(&self, scrubber: &Arc<Scrubber>) -> Recorded {
+        Recorded::request(&self.headers, &self.body, self.credential.as_deref(), scrubber)
+    }
+
     fn read(request: Request) -> Result<Self, HttpError> {
         let invalid = HttpError::Invalid;
         Ok(Self {
@@ -89,9 +107,13 @@ impl HttpClient {
             duration: Duration::ZERO,
             request_bytes: outgoing.body.len(),
             response_bytes: 0,
+            recorded: call.is_recording().then(|| Box::new(outgoing.recorded(&self.scrubber))),
         });
         let result = self.checked_hop(call, lane, outgoing).await;
-        if let Some(trace) = trace {
+        if let Some(mut trace) = trace {
+            if let Ok((_, _, step)) = &result {
+                trace.answered(|| step.recorded(&self.scrubber));
+            }
             let (outcome, length) = match &result {
                 Ok((status, length, _)) => (Ok(*status), *length),
                 Err(error) => (Err(answer::explain(error)), 0),
