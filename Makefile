@@ -5,10 +5,10 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 DAMPER := $(TARGET)/debug/damper
 
 # Providers and test components, compiled with the wasm32-wasip2 toolchain that `damper build` makes sure of.
-GUESTS     := providers/demo providers/gleif providers/sec-edgar tests/hostile
+GUESTS     := providers/demo providers/gleif providers/sec-edgar tests/hostile tests/mutants
 COMPONENTS := $(TARGET)/components
 
-.PHONY: help demo test ci bench bench-control fmt clippy doc deny components components-demo guests damper clean
+.PHONY: help demo test ci bench bench-control fmt clippy doc deny components components-demo guests cases damper clean
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -21,6 +21,7 @@ demo: components-demo ## Fetch 2,000 records from a demo API that throttles, fai
 test: ## Run all tests: units, contract suites, hostile components, end to end.
 	$(CARGO) test --workspace --all-features --no-run
 	@$(MAKE) --no-print-directory guests
+	@$(MAKE) --no-print-directory cases
 	$(CARGO) test --workspace --all-features
 
 ci: fmt clippy doc deny test ## What has to pass before a change lands.
@@ -55,6 +56,14 @@ components: damper guests ## Compile the providers and the test components.
 guests:
 	@for guest in $(GUESTS); do \
 		$(DAMPER) build $$guest -o $(COMPONENTS)/$$(basename $$guest).wasm || exit 1; \
+	done
+
+# Every provider's cases, and everything that an API may do to it.
+cases:
+	@for folder in providers/*/cases; do \
+		provider=$$(basename $$(dirname $$folder)); \
+		$(DAMPER) test $(COMPONENTS)/$$provider.wasm --cases $$folder || exit 1; \
+		$(DAMPER) test $(COMPONENTS)/$$provider.wasm --cases $$folder --conformance || exit 1; \
 	done
 
 components-demo: damper

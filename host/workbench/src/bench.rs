@@ -12,7 +12,9 @@ use damper_plugins::component_file::ComponentFile;
 use damper_plugins::grants::{Grants, Origin};
 use damper_plugins::{HostError, HostOptions, LoadError, Plugin, PluginHost, Rehearsal, RehearsalError, TracedFetch};
 use futures::StreamExt;
+use futures::future::join_all;
 use futures::stream;
+use tokio::sync::Notify;
 use url::Url;
 
 use crate::case::{Case, Order};
@@ -23,7 +25,7 @@ use crate::script::Script;
 use crate::secrets::CaseSecrets;
 
 /// The most cases at a time.
-const AT_A_TIME: usize = 16;
+pub(crate) const AT_A_TIME: usize = 16;
 /// How long a provider waits for an answer without an end, for each MiB of its component that has begun: interpreted ones are
 /// larger and slower.
 const PATIENCE: Duration = Duration::from_millis(250);
@@ -55,6 +57,8 @@ pub struct Bench {
     pub(crate) secrets: CaseSecrets,
     host: PluginHost,
     metered: PluginHost,
+    /// A plugin of each host, which keeps the component ready for those that are made for a call each.
+    kept: Vec<Plugin>,
     authority: Arc<Authority>,
 }
 
@@ -66,6 +70,20 @@ struct Performed {
     is_derailed: bool,
 }
 
+/// What a provider is set up with.
+pub(crate) struct Set<'a> {
+    pub(crate) manifest: Manifest,
+    pub(crate) config: &'a BTreeMap<String, String>,
+}
+
+/// A call that was made.
+pub(crate) struct Staged<D> {
+    /// None where there was enough before its end.
+    pub(crate) fetch: Option<TracedFetch>,
+    pub(crate) duration: Duration,
+    pub(crate) server: Server<D>,
+}
+
 /// A call to make.
 pub(crate) struct Call {
     pub(crate) request: FetchRequest,
@@ -74,19 +92,23 @@ pub(crate) struct Call {
 }
 
 impl Bench {
-    /// A bench for a provider. Compiled components are kept in `cache_dir`, as by every host; each call is one of a plugin of
-    /// its own, so that without the folder each would compile anew.
+    /// A bench for a provider. Compiled components are kept in `cache_dir`, as by every host.
     ///
     /// # Errors
-    /// Where the engine or the network cannot be set up.
+    /// Where the engine or the network cannot be set up, or the provider asks for what this version does not support.
     pub fn new(file: ComponentFile, cache_dir: PathBuf) -> Result<Self, BenchError> {
         let options =
             HostOptions { cache_dir: Some(cache_dir), max_in_flight: AT_A_TIME as u32, ..HostOptions::default() };
+        let (host, metered) = (PluginHost::new(options.clone())?, PluginHost::metered(options)?);
+        // Nothing is fetched with these, so that nothing need be set.
+        let bare = Manifest { config: BTreeMap::new(), ..file.manifest.clone() };
+        let kept = [&host, &metered].map(|host| host.load(&file, bare.clone(), Grants::default()));
         Ok(Self {
             secrets: CaseSecrets::new(&file.manifest),
+            kept: kept.into_iter().collect::<Result<_, _>>()?,
             file,
-            host: PluginHost::new(options.clone())?,
-            metered: PluginHost::metered(options)?,
+            host,
+            metered,
             authority: Arc::new(Authority::new()?),
         })
     }
@@ -94,7 +116,8 @@ impl Bench {
     /// Runs cases side by side. Each is run twice: as in production, and once more to count its instructions.
     pub async fn run(&self, cases: &[Case]) -> RunReport {
         let begun = Instant::now();
-        tokio::join!(self.compile(&self.host), self.compile(&self.metered));
+        // Once, rather than for each call that comes first. Where it fails the calls say so.
+        join_all(self.kept.iter().map(Plugin::prepare)).await;
         let reports = stream::iter(cases.iter().map(|case| self.run_case(case))).buffered(AT_A_TIME).collect().await;
         RunReport {
             provider: self.file.manifest.name.clone(),
@@ -102,14 +125,6 @@ impl Bench {
             digest: self.file.digest.clone(),
             cases: reports,
             duration: begun.elapsed(),
-        }
-    }
-
-    /// Compiles the component once, rather than for each call that comes first. Where it fails the calls say so.
-    async fn compile(&self, host: &PluginHost) {
-        let manifest = Manifest { config: BTreeMap::new(), ..self.file.manifest.clone() };
-        if let Ok(plugin) = host.load(&self.file, manifest, Grants::default()) {
-            let _ = plugin.prepare().await;
         }
     }
 
@@ -149,7 +164,9 @@ impl Bench {
     async fn perform(&self, host: &PluginHost, case: &Case) -> Result<Performed, BenchError> {
         let script = Script::new(case, self.secrets.clone());
         let call = self.call(case);
-        let (fetch, duration, server) = self.stage(host, &case.config, script, call).await?;
+        let set = Set { manifest: self.file.manifest.clone(), config: &case.config };
+        let Staged { fetch, duration, server } = self.stage(host, set, script, call, &Notify::new()).await?;
+        let fetch = fetch.ok_or_else(|| io::Error::other("the call was stopped"))?;
         let script = server.director();
         Ok(Performed { fetch, duration, problems: script.problems(), is_derailed: script.is_derailed() })
     }
@@ -176,36 +193,36 @@ impl Bench {
         PATIENCE * u32::try_from(1 + (self.file.bytes.len() >> 20)).unwrap_or(u32::MAX)
     }
 
-    /// Makes a call in the world that a director makes up.
+    /// Makes a call in the world that a director makes up, to its end or until there is enough.
     pub(crate) async fn stage<D: Director>(
         &self,
         host: &PluginHost,
-        config: &BTreeMap<String, String>,
+        set: Set<'_>,
         director: D,
         call: Call,
-    ) -> Result<(TracedFetch, Duration, Server<D>), BenchError> {
+        enough: &Notify,
+    ) -> Result<Staged<D>, BenchError> {
         let server = Server::start(director, Arc::clone(&self.authority)).await?;
         let world = Rehearsal::new(server.address(), self.authority.certificate())?;
-        let plugin = self.plugin(host, config, world)?;
+        let plugin = self.plugin(host, set, world)?;
         // Compiling is not part of the call; where it fails the call says so.
         let _ = plugin.prepare().await;
         let begun = Instant::now();
-        let fetch = plugin.fetch_traced(call.request, Permits::new(call.beside)).await;
-        Ok((fetch, begun.elapsed(), server))
+        let fetch = tokio::select! {
+            fetch = plugin.fetch_traced(call.request, Permits::new(call.beside)) => Some(fetch),
+            () = enough.notified() => None,
+        };
+        Ok(Staged { fetch, duration: begun.elapsed(), server })
     }
 
-    fn plugin(
-        &self,
-        host: &PluginHost,
-        config: &BTreeMap<String, String>,
-        world: Rehearsal,
-    ) -> Result<Plugin, LoadError> {
-        let manifest = self.file.manifest.clone();
-        let private = private_origins(&manifest, config);
-        let hosts = manifest.egress.hosts.clone();
-        let receivers: Vec<String> = hosts.iter().cloned().chain(private.iter().map(ToString::to_string)).collect();
+    fn plugin(&self, host: &PluginHost, set: Set<'_>, world: Rehearsal) -> Result<Plugin, LoadError> {
+        let Set { manifest, config } = set;
+        let private = private_origins(&self.file.manifest, config);
+        // A secret may go to the manifest's own hosts, and to those that the settings name.
+        let receivers = self.file.manifest.egress.hosts.iter().cloned();
+        let receivers: Vec<String> = receivers.chain(private.iter().map(ToString::to_string)).collect();
         let grants = Grants {
-            hosts,
+            hosts: manifest.egress.hosts.clone(),
             secrets: self.secrets.bindings(&receivers),
             private: private.into_iter().collect(),
             config: config.clone(),

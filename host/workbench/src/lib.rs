@@ -4,10 +4,13 @@
 //! What this is not: it knows no command line and no settings file, and it builds nothing.
 
 mod bench;
+pub mod bless;
 pub mod case;
 mod compare;
+pub mod conformance;
 mod difference;
 mod network;
+pub mod record;
 pub mod report;
 mod script;
 mod secrets;

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::STANDARD;
 use damper_core::manifest::{CredentialKind, Manifest};
 use damper_plugins::grants::{Secret, SecretBinding};
+use damper_plugins::spellings;
 
 use crate::network::Received;
 
@@ -91,46 +92,7 @@ fn carries(request: &Received, secret: &str) -> bool {
         || is_in(&String::from_utf8_lossy(&request.body))
 }
 
-/// A secret in every form in which it may be written: as it is, in base64 of each kind, percent-encoded, in a JSON string, in
-/// hexadecimal; of a user and a password also the password.
+/// A secret in every spelling; of a user and a password also the password.
 pub(crate) fn forms(secret: &str) -> Vec<String> {
-    let mut forms = encoded(secret);
-    if let Some((_, password)) = secret.split_once(':') {
-        forms.extend(encoded(password));
-    }
-    forms.retain(|form| !form.is_empty());
-    forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
-    forms.dedup();
-    forms
-}
-
-fn encoded(text: &str) -> Vec<String> {
-    let percent = |keeps: fn(u8) -> bool, upper: bool| {
-        let each = |byte: u8| match (keeps(byte), upper) {
-            (true, _) => char::from(byte).to_string(),
-            (false, true) => format!("%{byte:02X}"),
-            (false, false) => format!("%{byte:02x}"),
-        };
-        text.bytes().map(each).collect::<String>()
-    };
-    let unreserved = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    let in_path = |byte: u8| byte.is_ascii_graphic() && !b"\"#%<>?`{}^|\\".contains(&byte);
-    let form: String = url::form_urlencoded::byte_serialize(text.as_bytes()).collect();
-    let json = serde_json::Value::from(text).to_string();
-    let hexadecimal: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
-    vec![
-        text.to_owned(),
-        STANDARD.encode(text),
-        STANDARD_NO_PAD.encode(text),
-        URL_SAFE.encode(text),
-        URL_SAFE_NO_PAD.encode(text),
-        percent(unreserved, true),
-        percent(unreserved, false),
-        percent(in_path, true),
-        form,
-        json.trim_matches('"').to_owned(),
-        json.trim_matches('"').replace('/', "\\/"),
-        hexadecimal.to_ascii_uppercase(),
-        hexadecimal,
-    ]
+    spellings(secret, secret.contains(':'))
 }
