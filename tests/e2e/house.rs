@@ -20,7 +20,7 @@ pub(crate) struct House {
 }
 
 /// The workspace's target folder: tests run from `<target>/<profile>/deps`.
-fn target() -> PathBuf {
+pub(crate) fn target() -> PathBuf {
     let program = std::env::current_exe().unwrap();
     program.ancestors().nth(3).unwrap().to_owned()
 }

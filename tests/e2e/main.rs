@@ -15,3 +15,4 @@ mod house;
 mod kills;
 mod storage;
 mod two_runs;
+mod workbench;

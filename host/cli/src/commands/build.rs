@@ -10,6 +10,7 @@ use clap::Args;
 use damper_core::manifest::Manifest;
 use damper_plugins::component_file::{ComponentFile, embed_manifest};
 
+use crate::commands::test::conformance;
 use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::screen::{printable, put, size};
@@ -23,6 +24,7 @@ const MANIFEST: &str = "provider.toml";
 Example:
   damper build                              # the crate in the working folder
   damper build providers/gleif -o gleif.wasm
+  damper build --release                    # and refuse it where it does not conform
 
 The component is written to target/damper/NAME.wasm, in the crate's own target folder. Before a
 first build a toolchain for wasm32-wasip2 is made sure of: an installed one, else rustup's, else
@@ -35,6 +37,14 @@ pub(crate) struct Build {
     /// The file to write; with one PATH only
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+
+    /// Refuse a provider that fails `damper test --conformance`
+    #[arg(long)]
+    release: bool,
+
+    /// Let it through all the same
+    #[arg(long, requires = "release")]
+    no_conformance: bool,
 }
 
 /// Build providers, one after another.
@@ -48,7 +58,12 @@ pub(crate) fn run(command: &Build, context: &Context) -> Result<Exit, CliError> 
             "leave --output out",
         ));
     }
-    for built in build(&command.paths, command.output.as_deref(), context)? {
+    for (folder, built) in command.paths.iter().zip(build(&command.paths, command.output.as_deref(), context)?) {
+        if command.release && !command.no_conformance {
+            // What was refused is not left where somebody would take it for a release.
+            conformance::require(&built.component, folder, context)
+                .inspect_err(|_| drop(fs::remove_file(&built.component)))?;
+        }
         put(format!("{}  {}", printable(&built.component.display().to_string()), size(built.bytes)))?;
     }
     Ok(Exit::Done)

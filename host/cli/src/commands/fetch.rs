@@ -1,7 +1,7 @@
 //! `damper fetch`: one record, now, with the requests it took. It is no entry of a stream and counts nowhere, but it draws
 //! from the provider's slots like any other.
 
-mod slot;
+pub(crate) mod slot;
 
 use std::time::Instant;
 
@@ -43,7 +43,7 @@ pub(crate) struct Fetch {
     json: bool,
 }
 
-fn parse_param(text: &str) -> Result<(String, String), String> {
+pub(crate) fn parse_param(text: &str) -> Result<(String, String), String> {
     let pair = text.split_once('=').filter(|(name, _)| !name.is_empty());
     pair.map(|(name, value)| (name.to_owned(), value.to_owned())).ok_or_else(|| "write it as NAME=VALUE".to_owned())
 }

@@ -1,15 +1,22 @@
 //! `damper test`: a provider's cases against its compiled component.
 
 mod component;
+pub(crate) mod conformance;
+mod record;
 mod show;
+mod watch;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
+use damper_workbench::bless::bless;
 use damper_workbench::report::{RunReport, junit};
-use damper_workbench::{Bench, Case};
+use damper_workbench::{Bench, BenchError, Case};
 
+use damper_core::manifest::units::parse_bytes;
+
+use crate::commands::fetch::parse_param;
 use crate::context::{self, Context};
 use crate::error::{CliError, Exit};
 use crate::screen::{put, put_json};
@@ -23,6 +30,8 @@ Example:
   damper test                               # the crate in the working folder, with its cases/
   damper test providers/gleif --filter not-found
   damper test gleif.wasm --cases providers/gleif/cases --json
+  damper test --record 529900W18LQJJN6SJ336 # a case from the real API
+  damper test --conformance                 # everything that an API may do, from one good case
 
 A case says which requests the provider has to send, what it gets for them, and which record or
 failure has to come of it. It runs in the engine, the limits and the egress policy of production;
@@ -47,12 +56,40 @@ pub(crate) struct Test {
     #[arg(long)]
     no_build: bool,
 
+    /// Try out everything that an API may do to the provider, from the first good case
+    #[arg(long)]
+    conformance: bool,
+
+    /// The largest component that conforms
+    #[arg(long, value_name = "SIZE", value_parser = parse_bytes, default_value = "32MiB", requires = "conformance")]
+    max_size: u64,
+
+    /// Write what came into the cases that expect another record
+    #[arg(long, conflicts_with = "conformance")]
+    bless: bool,
+
+    /// Run again whenever something changes
+    #[arg(long, conflicts_with = "record")]
+    watch: bool,
+
+    /// Make cases from the real API, with what damper.toml grants
+    #[arg(long, value_name = "ID", num_args = 1.., conflicts_with_all = ["conformance", "bless", "filter", "junit", "json"])]
+    record: Vec<String>,
+
+    /// A parameter of the items to record
+    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = parse_param, requires = "record")]
+    params: Vec<(String, String)>,
+
+    /// A header whose value no recorded case may hold, beside Authorization, Cookie, X-Api-Key and the like
+    #[arg(long, value_name = "HEADER", requires = "record")]
+    redact: Vec<String>,
+
     /// One JSON object instead of a table
     #[arg(long)]
     json: bool,
 
     /// Write JUnit XML to this file as well
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "conformance")]
     junit: Option<PathBuf>,
 }
 
@@ -62,23 +99,63 @@ pub(crate) struct Test {
 /// Where the provider cannot be built, or a case cannot be read. That a case fails is no error of that kind: it is told, and
 /// the exit says so.
 pub(crate) fn run(command: &Test, context: &Context) -> Result<Exit, CliError> {
+    if command.watch { watch::run(command, context) } else { once(command, context) }
+}
+
+fn once(command: &Test, context: &Context) -> Result<Exit, CliError> {
     let subject = Subject::find(&command.path, command.cases.as_deref(), command.no_build, context)?;
+    if !command.record.is_empty() {
+        return record::run(command, &subject, context);
+    }
     let cases = cases(command, &subject, context)?;
-    let report = context::runtime()?.block_on(async {
-        let bench = bench(&subject, context)?;
-        Ok::<_, CliError>(bench.run(&cases).await)
-    })?;
+    if command.conformance {
+        return conformance::run(&subject, &cases, command.max_size, command.json, context);
+    }
+    let mut report = run_cases(&subject, &cases, context)?;
+    if command.bless && bless_all(&cases, &report, context)? {
+        let cases = self::cases(command, &subject, context)?;
+        report = run_cases(&subject, &cases, context)?;
+    }
     tell(command, &report, &subject)
 }
 
-fn bench(subject: &Subject, context: &Context) -> Result<Bench, CliError> {
-    Bench::new(subject.file.clone(), context.cache()?.join("components")).map_err(|error| CliError::unexpected("set up the bench", error))
+fn run_cases(subject: &Subject, cases: &[Case], context: &Context) -> Result<RunReport, CliError> {
+    context::runtime()?.block_on(async { Ok(bench(subject, context)?.run(cases).await) })
 }
 
-/// The cases that were asked for; each that cannot be read is told.
+/// Accept what came. Answers whether anything was written.
+fn bless_all(cases: &[Case], report: &RunReport, context: &Context) -> Result<bool, CliError> {
+    let mut is_written = false;
+    for (case, came) in cases.iter().zip(&report.cases) {
+        let Some(Ok(record)) = &came.outcome else { continue };
+        let blessed = bless(case, record).map_err(|error| CliError::Input {
+            what: error.to_string(),
+            path: Some(case.path.clone()),
+            hint: None,
+        })?;
+        if let Some(file) = blessed {
+            context.screen.say(format!("blessed {}", file.display()));
+            is_written = true;
+        }
+    }
+    Ok(is_written)
+}
+
+pub(crate) fn bench(subject: &Subject, context: &Context) -> Result<Bench, CliError> {
+    let cache_dir = context.cache()?.join("components");
+    Bench::new(subject.file.clone(), cache_dir).map_err(|error| match error {
+        BenchError::Host(error) => CliError::Host(error),
+        BenchError::Load(error) => {
+            CliError::Load { provider: subject.file.manifest.name.clone(), message: error.to_string() }
+        }
+        error => CliError::unexpected("set up the bench", error),
+    })
+}
+
+/// The cases that were asked for.
 fn cases(command: &Test, subject: &Subject, context: &Context) -> Result<Vec<Case>, CliError> {
     let folder = &subject.cases;
-    let mut cases = Case::read_folder(folder).map_err(|errors| wrong_cases(errors, context))?;
+    let mut cases = read_cases(folder, context)?;
     if let Some(text) = &command.filter {
         cases.retain(|case| case.name.contains(text.as_str()));
     }
@@ -87,12 +164,17 @@ fn cases(command: &Test, subject: &Subject, context: &Context) -> Result<Vec<Cas
             Some(text) => (format!("no case's name holds {text:?}"), "leave --filter out to run them all"),
             None => (
                 "there are no cases".to_owned(),
-                "write one: docs/PROVIDER_GUIDE.md shows how; or name another folder with --cases",
+                "write one as docs/TESTING.md shows, or record one with --record; or name another folder with --cases",
             ),
         };
         return Err(CliError::input_in(folder, what, hint));
     }
     Ok(cases)
+}
+
+/// The cases of a folder; each that cannot be read is told.
+fn read_cases(folder: &Path, context: &Context) -> Result<Vec<Case>, CliError> {
+    Case::read_folder(folder).map_err(|errors| wrong_cases(errors, context))
 }
 
 fn wrong_cases(errors: Vec<damper_workbench::CaseError>, context: &Context) -> CliError {

@@ -9,9 +9,10 @@ fn the_help_tells_the_commands_and_the_exit_codes() {
 
 #[test]
 fn every_command_shows_an_example() {
-    let commands: [&[&str]; 15] = [
+    let commands: [&[&str]; 16] = [
         &["new"],
         &["build"],
+        &["test"],
         &["inspect"],
         &["fetch"],
         &["feed"],

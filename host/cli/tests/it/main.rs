@@ -9,3 +9,4 @@ mod house;
 mod looking;
 mod scaffold;
 mod simulating;
+mod testing;

@@ -13,7 +13,7 @@ use crate::error::CliError;
 use crate::screen::{printable, size};
 
 /// Where cases lie in a provider's folder.
-const CASES: &str = "cases";
+pub(super) const CASES: &str = "cases";
 /// Folders in a crate that no component is made of.
 const NOT_SOURCE: [&str; 4] = [CASES, "fixtures", "node_modules", "target"];
 /// The most folders below a crate's that are looked through.
@@ -26,8 +26,6 @@ pub(crate) struct Subject {
     pub(crate) file: ComponentFile,
     /// The folder of its cases.
     pub(crate) cases: PathBuf,
-    /// The provider's folder, where one was named.
-    pub(crate) folder: Option<PathBuf>,
 }
 
 impl Subject {
@@ -42,11 +40,11 @@ impl Subject {
                     "name the folder of its cases with --cases, or the provider's folder in place of the component";
                 return Err(CliError::input_in(path, "a component alone has no cases", hint));
             };
-            return Ok(Self { file: ComponentFile::read(path)?, cases: cases.to_path_buf(), folder: None });
+            return Ok(Self { file: ComponentFile::read(path)?, cases: cases.to_path_buf() });
         }
         let component = component(path, no_build, context)?;
         let cases = cases.map_or_else(|| path.join(CASES), Path::to_path_buf);
-        Ok(Self { file: ComponentFile::read(&component)?, cases, folder: Some(path.to_path_buf()) })
+        Ok(Self { file: ComponentFile::read(&component)?, cases })
     }
 }
 
