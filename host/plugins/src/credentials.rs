@@ -109,7 +109,10 @@ impl Credentials {
         self.by_name.values().filter_map(|credential| Some((credential, credential.bound.as_ref()?))).flat_map(
             |(credential, bound)| {
                 let secret = bound.binding.secret.expose();
-                let password = secret.split_once(':').map(|(_, password)| password.to_owned());
+                // Where there is no password, the user name is the secret: a key.
+                let password = secret
+                    .split_once(':')
+                    .map(|(user, password)| if password.is_empty() { user } else { password }.to_owned());
                 let mut forms = vec![secret.to_owned(), BASE64.encode(secret), percent_encoded(secret)];
                 forms.extend(password.filter(|_| credential.kind == CredentialKind::Basic));
                 forms
@@ -293,5 +296,14 @@ mod tests {
         let credentials = credentials(&[("login", "user:pa ss", &[])]).unwrap();
         let forms: Vec<String> = credentials.secrets().collect();
         assert_eq!(forms, ["user:pa ss", "dXNlcjpwYSBzcw==", "user%3Apa+ss", "pa ss"]);
+    }
+
+    #[test]
+    fn a_key_in_the_place_of_a_user_name_is_a_login_and_a_secret() {
+        let credentials = credentials(&[("login", "key:", &[])]).unwrap();
+        let mut headers = HeaderMap::new();
+        credentials.apply("login", &Origin::https("api.test").unwrap(), &mut headers).unwrap();
+        assert_eq!(headers.get("authorization").unwrap(), "Basic a2V5Og==");
+        assert!(credentials.secrets().any(|form| form == "key"));
     }
 }

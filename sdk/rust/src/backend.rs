@@ -16,6 +16,6 @@ pub(crate) struct Prepared {
     pub(crate) url: String,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Option<Vec<u8>>,
-    pub(crate) credential: Option<String>,
+    pub(crate) credentials: Vec<String>,
     pub(crate) timeout_ms: Option<u64>,
 }

@@ -59,7 +59,7 @@ struct Expected {
     method: String,
     url: String,
     headers: Vec<(String, String)>,
-    credential: Option<String>,
+    credentials: Vec<String>,
     body: Option<Vec<u8>>,
     answer: Result<Answer, http::Error>,
 }
@@ -108,7 +108,7 @@ impl Api {
                 method: method.into(),
                 url: url.into(),
                 headers: Vec::new(),
-                credential: None,
+                credentials: Vec::new(),
                 body: None,
                 answer: Err(http::Error::Other("no answer given".to_owned())),
             },
@@ -164,9 +164,10 @@ impl Expectation<'_> {
         self
     }
 
-    /// Expects the host to be asked for a credential. Without this, none may be asked for.
+    /// Expects the host to be asked for a credential, and after it for each further one of these. Without this, none may be
+    /// asked for.
     pub fn credential(mut self, name: impl Into<String>) -> Self {
-        self.expected.credential = Some(name.into());
+        self.expected.credentials.push(name.into());
         self
     }
 

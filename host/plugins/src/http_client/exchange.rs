@@ -26,7 +26,7 @@ struct Outgoing {
     url: Url,
     headers: HeaderMap,
     body: Bytes,
-    credential: Option<String>,
+    credentials: Vec<String>,
 }
 
 /// What a hop ended in.
@@ -43,7 +43,7 @@ impl Outgoing {
             url: parse_url(&request.url).map_err(invalid)?,
             headers: headers::headers(&request.headers).map_err(invalid)?,
             body: request.body.unwrap_or_default().into(),
-            credential: request.credential,
+            credentials: request.credentials,
         })
     }
 
@@ -58,7 +58,7 @@ impl Outgoing {
             }
         }
         if !hop.keep_credential {
-            self.credential = None;
+            self.credentials.clear();
         }
     }
 }
@@ -122,13 +122,13 @@ impl HttpClient {
         step
     }
 
-    /// The request as it goes onto the wire, with its credential.
+    /// The request as it goes onto the wire, with its credentials.
     fn dressed(&self, call: &Call, outgoing: &Outgoing) -> Result<reqwest::Request, HttpError> {
         let mut request = reqwest::Request::new(outgoing.method.clone(), outgoing.url.clone());
         let headers = request.headers_mut();
         headers.clone_from(&outgoing.headers);
         headers.entry(USER_AGENT).or_insert_with(|| self.user_agent.clone());
-        if let Some(name) = &outgoing.credential {
+        for name in &outgoing.credentials {
             let origin = Origin::of(&outgoing.url).ok_or_else(|| HttpError::Denied("no origin".to_owned()))?;
             self.credentials
                 .apply(name, &origin, headers)

@@ -37,6 +37,30 @@ async fn each_kind_reaches_the_api_and_not_the_guest() {
 }
 
 #[tokio::test]
+async fn several_credentials_go_together_and_only_where_each_may() {
+    let server = Server::start(|_| reply(200, &[], "")).await;
+    let (one, two) = (server.origin("one.test"), server.origin("two.test"));
+    let plugin = Setup::new(&[&one, &two])
+        .secret("key", SECRET, &[&one, &two])
+        .secret("login", "user:swordfish", &[&one])
+        .plugin();
+    let (to_one, to_two) =
+        ([("url", one.as_str()), ("credential", "key,login")], [("url", two.as_str()), ("credential", "key,login")]);
+    assert!(fetch(&plugin, "get", &to_one).await.is_ok());
+    assert!(
+        fetch(&plugin, "get", &to_two)
+            .await
+            .unwrap_err()
+            .message
+            .contains("\"login\" may not be sent to http://two.test")
+    );
+    let asked = server.asked();
+    assert_eq!(asked.len(), 1);
+    assert_eq!(asked[0].headers["x-api-key"], "Key hunter2-hunter2");
+    assert_eq!(asked[0].headers["authorization"], "Basic dXNlcjpzd29yZGZpc2g=");
+}
+
+#[tokio::test]
 async fn a_secret_is_scrubbed_from_whatever_a_guest_writes() {
     let plugin = Setup::new(&[]).secret("token", SECRET, &[]).plugin();
     let message = format!("it is {SECRET}, indeed");
