@@ -31,7 +31,7 @@
 //!
 //! | what happened | failure | what Damper does |
 //! | --- | --- | --- |
-//! | 429 | `throttled`, with Retry-After | waits, spends no attempt |
+//! | 429 | `throttled`, with Retry-After, or else the reset of the API's rate headers | waits, spends no attempt |
 //! | 5xx (503 with its Retry-After) | `unavailable` | retries; an outage spends no attempt |
 //! | 408 | `timed-out` | as above |
 //! | 401, 403, 407 | `unauthorized` | stops the provider when it goes on |
@@ -66,6 +66,8 @@ mod stamp;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 mod text;
+#[cfg(feature = "xml")]
+pub mod xml;
 
 /// Makes a plain function the provider that this crate is.
 ///
