@@ -88,7 +88,9 @@ const HOST_STACK_BYTES: usize = 512 << 10;
 const RESIDENT_MEMORY_BYTES: usize = 64 << 10;
 const RESIDENT_TABLE_BYTES: usize = 16 << 10;
 const RESIDENT_STACK_BYTES: usize = 32 << 10;
-/// What a Rust component has: a module, the adapters around it, a table each for both, and one memory.
+/// What a Rust component has: a module, the adapters around it, a table each for both, and one memory. Interpreters have
+/// more (JavaScript's 9 core instances and 2 memories, Python's 38 core instances); a pool for them would reserve twice the
+/// address space for every Rust instance, so theirs are made on demand.
 const CORE_INSTANCES: u32 = 8;
 const TABLES: u32 = 2;
 const MEMORIES: u32 = 1;

@@ -20,6 +20,7 @@ use crate::plugin::Plugin;
 use crate::rehearsal::Rehearsal;
 use crate::resolver::{Resolver, SystemResolver};
 use crate::state::{self, State};
+use crate::wasi;
 
 /// How a plugin host is set up.
 #[derive(Clone)]
@@ -225,7 +226,8 @@ impl Inner {
         if let Some((engine, linker)) = pooled {
             match load_compiled(engine, &code).and_then(|component| link(linker, &component)) {
                 Ok(ready) => return Ok(ready),
-                Err(error) => tracing::warn!(
+                // Usual for interpreted languages, and nothing that an operator could mend.
+                Err(error) => tracing::info!(
                     provider = name, error = %format!("{error:#}"),
                     "the component does not fit into the pool of instances; each is made on demand, which is slower"
                 ),
@@ -256,7 +258,8 @@ impl Inner {
 }
 
 fn link(linker: &Linker<State>, component: &Component) -> wasmtime::Result<ProviderPre<State>> {
-    ProviderPre::new(linker.instantiate_pre(component)?)
+    let without_sockets = wasi::without_sockets(linker, component)?;
+    ProviderPre::new(without_sockets.as_ref().unwrap_or(linker).instantiate_pre(component)?)
 }
 
 #[cfg(feature = "compile")]

@@ -39,13 +39,15 @@ pub(crate) struct State {
     pub(crate) shared: Arc<Shared>,
     pub(crate) call: Arc<Call>,
     pub(crate) memory_bytes: usize,
+    /// What all memories of the instance have together; an interpreted component has more than one.
+    memory_in_use_bytes: usize,
     day: Day,
     wasi: Option<Box<Wasi>>,
 }
 
 impl State {
     pub(crate) fn new(shared: Arc<Shared>, call: Arc<Call>, memory_bytes: usize, day: Day) -> Self {
-        Self { shared, call, memory_bytes, day, wasi: None }
+        Self { shared, call, memory_bytes, memory_in_use_bytes: 0, day, wasi: None }
     }
 }
 
@@ -65,8 +67,11 @@ impl WasiView for State {
 
 impl ResourceLimiter for State {
     fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        let fits = desired <= self.memory_bytes;
+        // Growth that was granted and then failed for another reason stays counted: that errs on the safe side.
+        let together = self.memory_in_use_bytes.saturating_add(desired.saturating_sub(current));
+        let fits = together <= self.memory_bytes;
         if fits {
+            self.memory_in_use_bytes = together;
             self.call.grew(desired.saturating_sub(current));
         } else {
             self.call.refuse_memory();
