@@ -103,10 +103,10 @@ pub(crate) enum CliError {
     /// Lines were malformed, and told already.
     #[error("{0} malformed")]
     Malformed(u64),
-    /// A crate does not compile, and cargo said why already.
-    #[error("the crate does not compile")]
+    /// A provider does not compile, and its compiler said why already.
+    #[error("the provider does not compile")]
     Build {
-        /// The crate's Cargo.toml.
+        /// The crate's Cargo.toml, or the provider's module.
         path: PathBuf,
     },
     /// A program that we need failed, and said why already.
@@ -273,7 +273,7 @@ impl CliError {
             Self::Binding(error) => Some(error.hint()),
             Self::Input { hint, .. } => hint.clone(),
             Self::Tool { hint, .. } => Some(hint.clone()),
-            Self::Build { .. } => Some("what cargo says stands above".into()),
+            Self::Build { .. } => Some("what the compiler says stands above".into()),
             Self::File { source, .. } => file_hint(source.kind()),
             Self::Component(error) => match &**error {
                 ComponentFileError::Unreadable { .. } => {

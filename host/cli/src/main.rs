@@ -5,6 +5,7 @@ mod commands;
 mod config;
 mod context;
 mod error;
+mod language;
 mod logging;
 mod provider;
 mod screen;

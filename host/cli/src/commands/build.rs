@@ -1,6 +1,9 @@
-//! `damper build`: from a crate to one .wasm file with its manifest inside.
+//! `damper build`: from a project of whichever language to one .wasm file with its manifest inside.
 
 mod cargo;
+mod javascript;
+mod python;
+mod tools;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,10 +11,11 @@ use std::process::{Command, Stdio};
 
 use clap::Args;
 use damper_core::manifest::Manifest;
-use damper_plugins::component_file::{ComponentFile, embed_manifest};
+use damper_plugins::component_file::{ComponentFile, HOST_CONTRACT, SdkStamp, embed_manifest, embed_stamp};
 
 use crate::context::Context;
 use crate::error::{CliError, Exit};
+use crate::language::Language;
 use crate::screen::{printable, put, size};
 use crate::sdk::{self, Sdk};
 
@@ -21,14 +25,19 @@ const MANIFEST: &str = "provider.toml";
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
-  damper build                              # the crate in the working folder
+  damper build                              # the provider in the working folder
   damper build providers/gleif -o gleif.wasm
 
-The component is written to target/damper/NAME.wasm, in the crate's own target folder. Before a
-first build a toolchain for wasm32-wasip2 is made sure of: an installed one, else rustup's, else
-(about three minutes, once) one made from Debian's packages in the cache.")]
+The language is told by the project's file: Cargo.toml is Rust, package.json JavaScript or
+TypeScript, pyproject.toml Python. The component is written to target/damper/NAME.wasm in the
+project's folder (a crate's: in its target folder).
+
+What compiles it is made sure of before a first build. Rust: a toolchain for wasm32-wasip2, an
+installed one, else rustup's, else (about three minutes, once) one made from Debian's packages.
+JavaScript: Node.js 20 or newer, and componentize-qjs and esbuild, which npm fetches into the cache.
+Python: Python 3.11 or newer, and componentize-py, which pip fetches into the cache.")]
 pub(crate) struct Build {
-    /// The providers' folders, with provider.toml and Cargo.toml
+    /// The providers' folders, with provider.toml and the project's file
     #[arg(value_name = "PATH", default_value = ".")]
     paths: Vec<PathBuf>,
 
@@ -55,6 +64,7 @@ pub(crate) fn run(command: &Build, context: &Context) -> Result<Exit, CliError> 
 }
 
 /// A component that was built.
+#[derive(Debug)]
 pub(crate) struct Built {
     /// Its file.
     pub(crate) component: PathBuf,
@@ -62,29 +72,70 @@ pub(crate) struct Built {
     pub(crate) bytes: u64,
 }
 
-/// Build the providers in these folders, one after another, each to where it belongs or to `output`.
+/// Build the providers in these folders, of whichever language, one after another, each to where it belongs or to `output`.
 ///
 /// # Errors
 /// Where one cannot be built; those before it are done.
 pub(crate) fn build(paths: &[PathBuf], output: Option<&Path>, context: &Context) -> Result<Vec<Built>, CliError> {
     let sources = paths.iter().map(|path| Source::read(path)).collect::<Result<Vec<_>, _>>()?;
-    let cache = context.cache()?;
-    // Also for a crate that was scaffolded: it depends on what lies there.
-    let sdk = Sdk::unpack(&cache)?;
-    let rustc = toolchain(&sdk, &cache)?;
-    let each = |source: Source| {
-        let made = cargo::build(&context.settings.cargo, &source.folder, &rustc)?;
-        let own_place = || made.folder.join(format!("{}.wasm", source.manifest.name));
-        let component = output.map_or_else(own_place, Path::to_path_buf);
-        let bytes = source.assemble(&made.wasm, &component)?;
-        Ok(Built { component, bytes })
-    };
-    sources.into_iter().map(each).collect()
+    let mut builder = Builder::new(context)?;
+    sources.iter().map(|source| builder.build(source, output)).collect()
 }
 
-/// A provider's crate, its manifest checked before anything is compiled.
+/// Builds providers with what their languages need.
+struct Builder<'a> {
+    context: &'a Context,
+    cache: PathBuf,
+    sdk: Sdk,
+    /// Looked for with the first provider that needs it.
+    rustc: Option<PathBuf>,
+}
+
+/// What a language's compiler made.
+#[derive(Debug)]
+struct Compiled {
+    /// The component, without its manifest.
+    wasm: PathBuf,
+    /// The folder for what `damper build` makes.
+    folder: PathBuf,
+}
+
+impl<'a> Builder<'a> {
+    /// Makes sure that the SDKs lie in the cache; also a project that was scaffolded depends on what lies there.
+    fn new(context: &'a Context) -> Result<Self, CliError> {
+        let cache = context.cache()?;
+        let sdk = Sdk::unpack(&cache)?;
+        Ok(Self { context, cache, sdk, rustc: None })
+    }
+
+    fn build(&mut self, source: &Source, output: Option<&Path>) -> Result<Built, CliError> {
+        let compiled = match source.language {
+            Language::Rust => {
+                let rustc = self.rustc()?;
+                cargo::build(&self.context.settings.cargo, &source.folder, &rustc)?
+            }
+            Language::Js => javascript::build(&source.folder, &self.sdk, &self.cache, &self.context.screen)?,
+            Language::Python => python::build(&source.folder, &self.sdk, &self.cache, &self.context.screen)?,
+        };
+        let own_place = || compiled.folder.join(format!("{}.wasm", source.manifest.name));
+        let component = output.map_or_else(own_place, Path::to_path_buf);
+        let bytes = source.assemble(&compiled.wasm, &component)?;
+        Ok(Built { component, bytes })
+    }
+
+    fn rustc(&mut self) -> Result<PathBuf, CliError> {
+        if let Some(known) = &self.rustc {
+            return Ok(known.clone());
+        }
+        let rustc = toolchain(&self.sdk, &self.cache)?;
+        Ok(self.rustc.insert(rustc).clone())
+    }
+}
+
+/// A provider's project, its manifest checked before anything is compiled.
 struct Source {
     folder: PathBuf,
+    language: Language,
     manifest_text: String,
     manifest: Manifest,
 }
@@ -93,25 +144,37 @@ impl Source {
     fn read(folder: &Path) -> Result<Self, CliError> {
         let folder = folder.strip_prefix(".").unwrap_or(folder);
         let path = folder.join(MANIFEST);
-        for (file, what) in [(&path, "there is no manifest"), (&folder.join("Cargo.toml"), "there is no crate")] {
-            if !file.is_file() {
-                let hint = "name a provider's folder, which has both; `damper new NAME` makes one";
-                return Err(CliError::input_in(file, what, hint));
-            }
+        if !path.is_file() {
+            let hint = "name a provider's folder, which has one; `damper new NAME` makes one";
+            return Err(CliError::input_in(&path, "there is no manifest", hint));
         }
+        let language = Language::of(folder)?;
         let manifest_text = fs::read_to_string(&path).map_err(CliError::file("read the manifest", &path))?;
         let manifest =
             Manifest::parse(&manifest_text).map_err(|source| CliError::Manifest { path, source: Box::new(source) })?;
-        Ok(Self { folder: folder.to_path_buf(), manifest_text, manifest })
+        Ok(Self { folder: folder.to_path_buf(), language, manifest_text, manifest })
     }
 
-    /// Put the manifest into what cargo made, check the whole, and write it. Answers its size in bytes.
+    /// Put the manifest into what the compiler made, check the whole, and write it. Answers its size in bytes.
     fn assemble(&self, wasm: &Path, output: &Path) -> Result<u64, CliError> {
-        let compiled = fs::read(wasm).map_err(CliError::file("read what cargo made", wasm))?;
-        let component = embed_manifest(&compiled, &self.manifest_text)?;
+        let mut component = fs::read(wasm).map_err(CliError::file("read what the compiler made", wasm))?;
+        if self.language != Language::Rust {
+            // In Rust the SDK's macro has done it.
+            component = embed_stamp(&component, &stamp(self.language))?;
+        }
+        let component = embed_manifest(&component, &self.manifest_text)?;
         let checked = ComponentFile::from_bytes(&output.display().to_string(), component)?;
         sdk::put(output, &checked.bytes)?;
         Ok(checked.bytes.len() as u64)
+    }
+}
+
+/// The SDKs are those that this program brings, so they have its version and its contract.
+fn stamp(language: Language) -> SdkStamp {
+    SdkStamp {
+        wit: HOST_CONTRACT.to_string(),
+        sdk: env!("CARGO_PKG_VERSION").to_owned(),
+        language: language.name().to_owned(),
     }
 }
 

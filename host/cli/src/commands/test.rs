@@ -72,7 +72,8 @@ pub(crate) fn run(command: &Test, context: &Context) -> Result<Exit, CliError> {
 }
 
 fn bench(subject: &Subject, context: &Context) -> Result<Bench, CliError> {
-    Bench::new(subject.file.clone(), context.cache()?.join("components")).map_err(|error| CliError::unexpected("set up the bench", error))
+    Bench::new(subject.file.clone(), context.cache()?.join("components"))
+        .map_err(|error| CliError::unexpected("set up the bench", error))
 }
 
 /// The cases that were asked for; each that cannot be read is told.

@@ -88,7 +88,8 @@ impl House {
         command
     }
 
-    fn text(&self, output: &Output) -> String {
+    /// What a run of [`House::command`] said.
+    pub(crate) fn text(&self, output: &Output) -> String {
         let code = output.status.code().map_or("none".to_owned(), |code| code.to_string());
         let (said, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         let text = format!("exit code {code}\n-- stdout\n{said}-- stderr\n{told}");

@@ -7,6 +7,7 @@ use std::process::{Command, Output, Stdio};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
+use super::Compiled;
 use crate::error::CliError;
 
 const TARGET: &str = "wasm32-wasip2";
@@ -36,15 +37,6 @@ const CLEARED: [&str; 12] = [
     "CARGO_TARGET_DIR",
     "CARGO_INCREMENTAL",
 ];
-
-/// What cargo made.
-#[derive(Debug)]
-pub(super) struct Built {
-    /// The component, without its manifest.
-    pub(super) wasm: PathBuf,
-    /// The folder for what `damper build` makes.
-    pub(super) folder: PathBuf,
-}
 
 #[derive(Deserialize)]
 struct Metadata {
@@ -77,7 +69,7 @@ struct Message {
 ///
 /// # Errors
 /// Where it does not compile, or is no library for a component.
-pub(super) fn build(cargo: &OsStr, folder: &Path, rustc: &Path) -> Result<Built, CliError> {
+pub(super) fn build(cargo: &OsStr, folder: &Path, rustc: &Path) -> Result<Compiled, CliError> {
     let manifest = folder.join("Cargo.toml");
     let manifest = manifest.canonicalize().map_err(CliError::file("read", &manifest))?;
     let metadata = metadata(cargo, &manifest)?;
@@ -97,7 +89,7 @@ pub(super) fn build(cargo: &OsStr, folder: &Path, rustc: &Path) -> Result<Built,
     let wasm = artifact(&output.stdout, &manifest).ok_or_else(|| {
         CliError::unexpected("find what cargo made", "it told of no .wasm file of this crate's library")
     })?;
-    Ok(Built { wasm, folder })
+    Ok(Compiled { wasm, folder })
 }
 
 fn metadata(cargo: &OsStr, manifest: &Path) -> Result<Metadata, CliError> {
