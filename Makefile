@@ -8,7 +8,7 @@ DAMPER := $(TARGET)/debug/damper
 GUESTS     := providers/demo providers/gleif providers/sec-edgar tests/hostile
 COMPONENTS := $(TARGET)/components
 
-.PHONY: help demo test ci bench bench-control fmt clippy doc deny components components-demo guests damper clean
+.PHONY: help demo test ci bench bench-control fmt clippy doc deny components components-demo guests languages damper clean
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -18,9 +18,10 @@ demo: components-demo ## Fetch 2,000 records from a demo API that throttles, fai
 	@DAMPER=$(DAMPER) DEMO_API=$(TARGET)/debug/demo-api COMPONENT=$(COMPONENTS)/demo.wasm sh providers/demo/demo.sh
 
 # One build for everything that is tested: `damper` and the demo API come out of it too, with the same dependencies.
-test: ## Run all tests: units, contract suites, hostile components, end to end.
+test: ## Run all tests: units, contract suites, hostile components, other languages, end to end.
 	$(CARGO) test --workspace --all-features --no-run
 	@$(MAKE) --no-print-directory guests
+	@$(MAKE) --no-print-directory languages
 	$(CARGO) test --workspace --all-features
 
 ci: fmt clippy doc deny test ## What has to pass before a change lands.
@@ -40,8 +41,10 @@ deny:
 
 bench: ## Measure, and print tables with the bare loop beside ours.
 	$(CARGO) build --release -p damper-demo-api -p damper-bench -p damper-cli
-	@$(MAKE) --no-print-directory guests DAMPER=$(TARGET)/release/damper
+	$(CARGO) build --release -p damper-plugins --features compile --example languages
+	@$(MAKE) --no-print-directory guests languages DAMPER=$(TARGET)/release/damper
 	@ulimit -n 8192 2>/dev/null; $(TARGET)/release/damper-bench --components $(COMPONENTS) --demo-api $(TARGET)/release/demo-api
+	@$(TARGET)/release/examples/languages $(COMPONENTS)/gleif*.wasm
 
 bench-control: ## Measure how APIs are pressed: every figure of docs/CONTROL.md, beside the peers' (SEEDS=10 ONLY=pipeline).
 	$(CARGO) run --release --quiet -p damper-sim --example bench-control -- $(or $(SEEDS),10) $(ONLY)
@@ -49,13 +52,17 @@ bench-control: ## Measure how APIs are pressed: every figure of docs/CONTROL.md,
 damper:
 	@$(CARGO) build -p damper-cli
 
-components: damper guests ## Compile the providers and the test components.
+components: damper guests languages ## Compile the providers and the test components.
 
 # Compiles the guests with whichever `damper` was built last.
 guests:
 	@for guest in $(GUESTS); do \
 		$(DAMPER) build $$guest -o $(COMPONENTS)/$$(basename $$guest).wasm || exit 1; \
 	done
+
+# The SDKs and providers in JavaScript and Python, where node and python are; it says what it left out, and why.
+languages:
+	@DAMPER=$(abspath $(DAMPER)) COMPONENTS=$(abspath $(COMPONENTS)) sh tests/languages.sh
 
 components-demo: damper
 	@$(DAMPER) build providers/demo -o $(COMPONENTS)/demo.wasm

@@ -34,7 +34,7 @@ pub(crate) static HOST: LazyLock<PluginHost> = LazyLock::new(|| {
 });
 
 #[allow(clippy::disallowed_methods, reason = "where a test's components lie is said by the environment")]
-fn components() -> PathBuf {
+pub(crate) fn components() -> PathBuf {
     let default = || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/components"));
     std::env::var_os("DAMPER_TEST_COMPONENTS").map_or_else(default, PathBuf::from)
 }
