@@ -1,0 +1,3 @@
+//! `bootstrap`: Damper's Lambda function. This file only begins the program.
+
+fn main() {}
