@@ -142,8 +142,8 @@ pub(crate) struct Shared {
     seen: Mutex<Seen>,
     moved: watch::Sender<()>,
     cold_starts: AtomicU64,
-    /// Counts up to have processes killed: their number, and whether all.
-    kill: watch::Sender<Option<u32>>,
+    /// Moves when those who serve an invocation are to be killed.
+    kill: watch::Sender<()>,
     free: Semaphore,
 }
 
@@ -164,7 +164,7 @@ impl Function {
             seen: Mutex::default(),
             moved: watch::Sender::new(()),
             cold_starts: AtomicU64::new(0),
-            kill: watch::Sender::new(None),
+            kill: watch::Sender::new(()),
             free,
         };
         Self { shared: Arc::new(shared) }
@@ -194,12 +194,9 @@ impl Function {
         self.shared.see(|seen| drop(seen.running.insert(process, request_id.clone())));
         let began = Instant::now();
         let killed = async {
-            while kills.changed().await.is_ok() {
-                if kills.borrow().is_none_or(|wanted| wanted == process) {
-                    return;
-                }
+            if kills.changed().await.is_err() {
+                std::future::pending::<()>().await;
             }
-            std::future::pending::<()>().await;
         };
         let work = Work::new(&request_id, event, &self.shared.config);
         let (end, sandbox) = sandbox.serve(work, self.shared.config.timeout, killed).await;
@@ -213,7 +210,7 @@ impl Function {
 
     /// Kills the processes that serve an invocation now, with SIGKILL; the invocations fail.
     pub fn kill_running(&self) {
-        self.shared.kill.send_replace(None);
+        self.shared.kill.send_replace(());
     }
 
     /// Ends the idle processes, so that the next invocation starts cold.

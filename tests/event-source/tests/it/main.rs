@@ -16,3 +16,4 @@ mod properties;
 mod recorded;
 mod runtime;
 mod script;
+mod stand_ins;
