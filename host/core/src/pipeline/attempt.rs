@@ -40,7 +40,7 @@ pub(crate) struct Attempted {
     /// Why a person is needed, if so.
     pub(crate) alarm: Option<(Alarm, String)>,
     /// What went wrong, where the fetch failed.
-    pub(crate) failed: Option<String>,
+    pub(crate) failed: Option<Failure>,
 }
 
 /// What came of one try.
@@ -68,7 +68,7 @@ pub(crate) enum Step {
 #[derive(Debug, Default)]
 struct Told {
     alarm: Option<(Alarm, String)>,
-    failed: Option<String>,
+    failed: Option<Failure>,
 }
 
 /// A claim that was granted, with all that the rest of the try needs.
@@ -237,7 +237,8 @@ async fn failed(
         Circumstances { attempt, failures, others_succeed: call.others_succeed(), retry, jitter: call.chance() };
     let verdict = judge(&failure, circumstances);
     told.alarm = call.saw(sign(&failure, verdict)).map(|alarm| (alarm, failure.to_string()));
-    told.failed = Some(failure.to_string());
+    told.failed = Some(failure.clone());
+    call.progress().failed(&failure.kind);
     tracing::debug!(provider = call.provider(), id = work.item.id, attempt, %failure, ?verdict, "fetch failed");
     match verdict {
         Verdict::GiveUp(reason) => {

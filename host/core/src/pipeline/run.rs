@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::control::admission::Admission;
 use crate::control::brake::Alarm;
 use crate::control::governor::Invocation;
-use crate::control::item::{Breaker, Control, OpenedBy};
+use crate::control::item::Control;
 use crate::dead_letter::DeadLetter;
 use crate::ledger::{Claimed, Finish, Finished, Release};
 use crate::pipeline::adapt::Learned;
@@ -26,6 +26,7 @@ use crate::pipeline::probes::Probes;
 use crate::pipeline::report::{End, Report, Stopped};
 use crate::pipeline::slots::Slots;
 use crate::pipeline::{Gate, Pipeline};
+use crate::record::Failure;
 use crate::sink::SinkError;
 
 /// What a call needs at its end, after the last fetch: a flush, the finishes, the report.
@@ -322,10 +323,11 @@ impl<'a> Run<'a> {
     }
 
     /// The limiter's breaker may have opened or closed: the control item tells all other processes.
-    async fn notice_breaker(&mut self, failed: Option<String>) {
+    async fn notice_breaker(&mut self, failed: Option<Failure>) {
         let breaker = self.call.reading().breaker;
         if self.probes.noticed(breaker)
-            && let Err(error) = self.pipeline.note_breaker(breaker, failed.as_deref()).await
+            && let Err(error) =
+                self.pipeline.note_breaker(breaker, failed.map(|failed| failed.to_string()).as_deref()).await
         {
             return self.stop(Stopped::Storage(error.to_string()));
         }
@@ -348,16 +350,8 @@ impl<'a> Run<'a> {
         if self.stopped == Some(Stopped::BreakerOpen) {
             return;
         }
-        let reason = match alarm {
-            Alarm::Unauthorized => format!("the API refuses our credential: {failure}"),
-            Alarm::Trapping => format!("the component traps: {failure}"),
-            Alarm::Broken => format!("the component cannot run: {failure}"),
-            Alarm::MassDeath => format!("half or more of twenty items would be dead letters; the last: {failure}"),
-        };
         self.stop(Stopped::BreakerOpen);
-        tracing::error!(provider = self.call.provider(), reason, "the breaker opens: an operator is needed");
-        let breaker = Breaker::Open { since: self.call.clock().now(), by: OpenedBy::Config, reason };
-        if let Err(error) = self.pipeline.open_breaker(&breaker).await {
+        if let Err(error) = self.pipeline.raise(alarm, failure).await {
             self.stopped = Some(Stopped::Storage(error.to_string()));
         }
         for (index, claimed) in self.chunks.reprieve() {
