@@ -13,6 +13,27 @@ use crate::component_file::hexadecimal;
 /// How often a computing guest gives way to others.
 pub(crate) const TICK: Duration = Duration::from_millis(10);
 
+/// A processor's architecture, with Linux on it, for which components are compiled ahead of time. Code is compiled for the
+/// architecture's baseline alone (x86-64 with SSE2, Armv8.0-A), so that it runs on whichever machine it meets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Architecture {
+    /// `x86_64`.
+    X86_64,
+    /// `aarch64`, which AWS calls `arm64`.
+    Aarch64,
+}
+
+impl Architecture {
+    /// The name as Rust's target triples have it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::X86_64 => "x86_64",
+            Self::Aarch64 => "aarch64",
+        }
+    }
+}
+
 /// What decides how compiled code looks. It is a part of every cache key, whole; a field here is to be used in `config`.
 #[derive(Debug, Clone)]
 pub(crate) struct CodeSettings {
@@ -27,14 +48,31 @@ impl CodeSettings {
     /// The settings for the machine's own architecture, without any of its CPU's extras.
     pub(crate) fn host() -> Option<Self> {
         let target = match (std::env::consts::ARCH, std::env::consts::OS) {
-            ("x86_64", "linux") => "x86_64-unknown-linux-gnu",
-            ("aarch64", "linux") => "aarch64-unknown-linux-gnu",
+            ("x86_64", "linux") => return Some(Self::linux(Architecture::X86_64)),
+            ("aarch64", "linux") => return Some(Self::linux(Architecture::Aarch64)),
             ("x86_64", "macos") => "x86_64-apple-darwin",
             ("aarch64", "macos") => "aarch64-apple-darwin",
             _ => return None,
         };
+        Some(Self::new(target))
+    }
+
+    /// The settings for Linux on an architecture, which may be another than this machine's.
+    pub(crate) fn linux(architecture: Architecture) -> Self {
+        Self::new(match architecture {
+            Architecture::X86_64 => "x86_64-unknown-linux-gnu",
+            Architecture::Aarch64 => "aarch64-unknown-linux-gnu",
+        })
+    }
+
+    fn new(target: &'static str) -> Self {
         // All of a 32-bit memory is reserved, with a guard behind it, so that no access needs a check of its own.
-        Some(Self { target, max_wasm_stack: 512 << 10, memory_reservation: 4 << 30, memory_guard_bytes: 32 << 20 })
+        Self { target, max_wasm_stack: 512 << 10, memory_reservation: 4 << 30, memory_guard_bytes: 32 << 20 }
+    }
+
+    /// The architecture that code is compiled for, as a target triple names it.
+    pub(crate) fn architecture(&self) -> &'static str {
+        self.target.split('-').next().unwrap_or(self.target)
     }
 
     /// What code compiled with these settings by this release of the engine is kept under, beside its component's digest.
@@ -44,6 +82,12 @@ impl CodeSettings {
         ModuleVersionStrategy::WasmtimeVersion.hash(&mut hasher);
         hasher.write(format!("{self:?}").as_bytes());
         hexadecimal(&hasher.0.finalize())
+    }
+
+    /// Compiles a component with these settings, for whichever machine they are.
+    #[cfg(feature = "compile")]
+    pub(crate) fn compile(&self, component: &[u8]) -> wasmtime::Result<Vec<u8>> {
+        Engine::new(&self.config()?)?.precompile_component(component)
     }
 
     fn config(&self) -> wasmtime::Result<Config> {
@@ -131,6 +175,28 @@ fn start_ticker<'a>(engines: impl Iterator<Item = &'a Engine>) -> std::io::Resul
     std::thread::Builder::new().name("damper-ticker".to_owned()).spawn(tick).map(drop)
 }
 
+/// The engine's name and full version.
+pub(crate) fn version() -> String {
+    let mut hashed = Collected(Vec::new());
+    // What the engine hashes is its version's text, with the byte behind it that ends every text.
+    ModuleVersionStrategy::WasmtimeVersion.hash(&mut hashed);
+    format!("wasmtime {}", String::from_utf8_lossy(&hashed.0).trim_end_matches(char::REPLACEMENT_CHARACTER))
+}
+
+/// Keeps what hashes itself.
+struct Collected(Vec<u8>);
+
+impl Hasher for Collected {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
+
+    /// Not used: the bytes are taken instead.
+    fn finish(&self) -> u64 {
+        0
+    }
+}
+
 /// Feeds what hashes itself into SHA-256.
 struct Sha256Hasher(Sha256);
 
@@ -142,5 +208,30 @@ impl Hasher for Sha256Hasher {
     /// Not used: the digest is taken instead.
     fn finish(&self) -> u64 {
         0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_engine_names_its_full_version() {
+        let version = version();
+        let numbers = version.strip_prefix("wasmtime ").unwrap();
+        assert!(semver::Version::parse(numbers).is_ok(), "{version:?}");
+    }
+
+    #[test]
+    fn each_architecture_has_a_key_of_its_own_and_this_machine_one_of_them() {
+        let [x86, arm] = [Architecture::X86_64, Architecture::Aarch64].map(CodeSettings::linux);
+        assert_ne!(x86.key(), arm.key());
+        assert_eq!(
+            (x86.architecture(), arm.architecture()),
+            (Architecture::X86_64.name(), Architecture::Aarch64.name())
+        );
+        if cfg!(target_os = "linux") {
+            assert!([x86.key(), arm.key()].contains(&CodeSettings::host().unwrap().key()));
+        }
     }
 }

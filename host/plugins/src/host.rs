@@ -9,13 +9,15 @@ use tokio::sync::Semaphore;
 use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
 
-use crate::artifacts::{Artifacts, Found};
+use crate::artifacts::Artifacts;
 use crate::bindings::ProviderPre;
+use crate::compiled::{Compiled, Kept, Source};
 use crate::component_file::ComponentFile;
 use crate::credentials::CredentialError;
 use crate::engine::{CodeSettings, Engines};
 use crate::grants::{Grants, OriginError};
 use crate::http_client::ProxyError;
+use crate::package::Packaged;
 use crate::plugin::Plugin;
 use crate::resolver::{Resolver, SystemResolver};
 use crate::state::{self, State};
@@ -161,7 +163,17 @@ impl PluginHost {
     /// # Errors
     /// Where the grants do not fit the manifest, or ask for what this version does not support.
     pub fn load(&self, file: &ComponentFile, manifest: Manifest, grants: Grants) -> Result<Plugin, LoadError> {
-        Plugin::new(Arc::clone(&self.inner), file, manifest, grants)
+        let source = Source::Component { digest: file.digest.clone(), bytes: file.bytes.clone() };
+        Plugin::new(Arc::clone(&self.inner), source, manifest, grants)
+    }
+
+    /// As [`PluginHost::load`], for a provider out of a package. Its compiled code is checked and mapped with the first fetch;
+    /// nothing is compiled.
+    ///
+    /// # Errors
+    /// As [`PluginHost::load`].
+    pub fn load_packaged(&self, packaged: &Packaged, manifest: Manifest, grants: Grants) -> Result<Plugin, LoadError> {
+        Plugin::new(Arc::clone(&self.inner), Source::Packaged(packaged.artifact.clone()), manifest, grants)
     }
 
     /// Whether instances come from a pool; without one each is made anew, which is slower.
@@ -184,12 +196,16 @@ fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
 }
 
 impl Inner {
-    /// Compiles a component, or reads it compiled, and resolves its imports. Takes its time: call it where blocking is allowed.
-    pub(crate) fn prepare(&self, name: &str, digest: &str, bytes: &[u8]) -> Result<ProviderPre<State>, String> {
-        let code = self.code(name, digest, bytes)?;
+    /// Makes a component ready to be instantiated: compiled now, read compiled, or mapped from a package; its imports resolved.
+    /// Takes its time: call it where blocking is allowed.
+    pub(crate) fn prepare(&self, name: &str, source: &Source) -> Result<ProviderPre<State>, String> {
+        let code = match source {
+            Source::Component { digest, bytes } => self.code(name, digest, bytes)?,
+            Source::Packaged(artifact) => Compiled::File(artifact.check().map_err(|error| error.to_string())?),
+        };
         let pooled = self.engines.pooled.as_ref().zip(self.pooled_linker.as_ref());
         if let Some((engine, linker)) = pooled {
-            match load_compiled(engine, &code).and_then(|component| link(linker, &component)) {
+            match code.load(engine).and_then(|component| link(linker, &component)) {
                 Ok(ready) => return Ok(ready),
                 Err(error) => tracing::warn!(
                     provider = name, error = %format!("{error:#}"),
@@ -197,24 +213,24 @@ impl Inner {
                 ),
             }
         }
-        load_compiled(&self.engines.on_demand, &code)
+        code.load(&self.engines.on_demand)
             .and_then(|component| link(&self.linker, &component))
             .map_err(|error| format!("the component cannot run here: {error:#}"))
     }
 
     /// The component's compiled code.
-    fn code(&self, name: &str, digest: &str, bytes: &[u8]) -> Result<Vec<u8>, String> {
-        let Some(artifacts) = &self.artifacts else { return compile(&self.engines.on_demand, bytes) };
+    fn code(&self, name: &str, digest: &str, bytes: &[u8]) -> Result<Compiled, String> {
+        let Some(artifacts) = &self.artifacts else { return Compiled::now(&self.engines.on_demand, bytes) };
         let path = artifacts.path(digest, &self.settings_key);
-        match Artifacts::read(&path) {
-            Found::Whole(code) => return Ok(code),
-            Found::Damaged(problem) => tracing::warn!(
+        match Compiled::kept(&path) {
+            Kept::Whole(code) => return Ok(code),
+            Kept::Damaged(problem) => tracing::warn!(
                 provider = name, file = %path.display(), problem, "a compiled component is damaged; it is compiled again"
             ),
-            Found::Nothing => {}
+            Kept::Nothing => {}
         }
-        let code = compile(&self.engines.on_demand, bytes)?;
-        if let Err(error) = artifacts.write(&path, &code) {
+        let code = Compiled::now(&self.engines.on_demand, bytes)?;
+        if let Err(error) = code.keep(artifacts, &path) {
             tracing::warn!(provider = name, file = %path.display(), %error, "a compiled component cannot be kept");
         }
         Ok(code)
@@ -223,28 +239,4 @@ impl Inner {
 
 fn link(linker: &Linker<State>, component: &Component) -> wasmtime::Result<ProviderPre<State>> {
     ProviderPre::new(linker.instantiate_pre(component)?)
-}
-
-#[cfg(feature = "compile")]
-fn compile(engine: &Engine, bytes: &[u8]) -> Result<Vec<u8>, String> {
-    engine.precompile_component(bytes).map_err(|error| format!("the component does not compile: {error:#}"))
-}
-
-#[cfg(not(feature = "compile"))]
-fn compile(_engine: &Engine, _bytes: &[u8]) -> Result<Vec<u8>, String> {
-    Err("the component is not compiled for this program, and this program holds no compiler: compile it when packaging"
-        .to_owned())
-}
-
-/// Loads compiled code: the one place where Damper trusts bytes.
-///
-/// What is loaded is machine code that runs with the program's own rights, outside of any sandbox. The engine checks that it
-/// was compiled by the same release with the same settings, not that it is harmless. It must therefore be code that this
-/// program compiled just now, or that comes from a folder which only its owner can write to and whose file still has the
-/// digest it was written with: what [`Inner::code`] returns, and nothing else.
-#[allow(unsafe_code, reason = "the engine offers no other way to load compiled code")]
-fn load_compiled(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
-    // SAFETY: `code` was made by `precompile_component`, in this process or in an earlier one that kept it in a folder closed
-    // to others and verified by its digest; see above.
-    unsafe { Component::deserialize(engine, code) }
 }

@@ -7,7 +7,6 @@ use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use damper_core::fetcher::{FetchReport, FetchRequest, Fetcher, Permits};
 use damper_core::manifest::{Limits, Manifest};
 use damper_core::record::{Failure, FailureKind, Fetched};
@@ -17,7 +16,7 @@ use wasmtime::{Store, UpdateDeadline};
 use crate::bindings::ProviderPre;
 use crate::bindings::damper::provider::types;
 use crate::call::{Call, RequestTrace};
-use crate::component_file::ComponentFile;
+use crate::compiled::Source;
 use crate::credentials::Credentials;
 use crate::egress::EgressPolicy;
 use crate::grants::{Grants, Origin};
@@ -56,20 +55,14 @@ pub struct TracedFetch {
 /// A component that is compiled, or read compiled, when it is first needed.
 struct LazyComponent {
     name: String,
-    digest: String,
-    bytes: Bytes,
+    source: Source,
     ready: OnceLock<Result<ProviderPre<State>, String>>,
     /// Held by whoever waits for the preparation, so that one does it and the others wait without a thread each.
     preparing: Mutex<()>,
 }
 
 impl Plugin {
-    pub(crate) fn new(
-        host: Arc<Inner>,
-        file: &ComponentFile,
-        manifest: Manifest,
-        grants: Grants,
-    ) -> Result<Self, LoadError> {
+    pub(crate) fn new(host: Arc<Inner>, source: Source, manifest: Manifest, grants: Grants) -> Result<Self, LoadError> {
         let config = config(&manifest, &grants)?;
         let credentials = Credentials::new(&manifest, &grants)?;
         let scrubber = Scrubber::new(credentials.secrets());
@@ -87,13 +80,7 @@ impl Plugin {
             connections,
             response_bytes: manifest.limits.response_bytes,
         };
-        let component = LazyComponent {
-            name: name.clone(),
-            digest: file.digest.clone(),
-            bytes: file.bytes.clone(),
-            ready: OnceLock::new(),
-            preparing: Mutex::new(()),
-        };
+        let component = LazyComponent { name: name.clone(), source, ready: OnceLock::new(), preparing: Mutex::new(()) };
         let shared = Arc::new(Shared { client, memo: Memo::default(), config, scrubber });
         Ok(Self { host, component: Arc::new(component), shared, name, limits: manifest.limits })
     }
@@ -190,7 +177,7 @@ impl Fetcher for Plugin {
     }
 
     fn digest(&self) -> &str {
-        &self.component.digest
+        self.component.source.digest()
     }
 }
 
@@ -208,7 +195,7 @@ impl LazyComponent {
             let (this, host) = (Arc::clone(self), Arc::clone(host));
             // It goes on if the waiting fetch ends, for the next one.
             let work = move || {
-                this.ready.get_or_init(|| host.prepare(&this.name, &this.digest, &this.bytes));
+                this.ready.get_or_init(|| host.prepare(&this.name, &this.source));
             };
             tokio::task::spawn_blocking(work).await.map_err(|_| "the component's compilation panicked".to_owned())?;
         }

@@ -17,3 +17,4 @@ mod credentials;
 mod egress;
 mod engine;
 mod hostile;
+mod package;
