@@ -200,9 +200,9 @@ impl Governor {
         (!mapping.enabled).then_some(MappingChange { batch_size: self.good_batch, enabled: Some(true) })
     }
 
-    /// An operator stopped the provider.
-    pub fn paused(&mut self, now: Timestamp, mapping: MappingState) -> Option<MappingChange> {
-        let change = self.disable(Disabled { by: OpenedBy::Operator, since: now, until: None });
+    /// The provider was stopped until it is resumed: by an operator, or by what only a person can mend.
+    pub fn paused(&mut self, now: Timestamp, by: OpenedBy, mapping: MappingState) -> Option<MappingChange> {
+        let change = self.disable(Disabled { by, since: now, until: None });
         mapping.enabled.then_some(change)
     }
 
