@@ -2,6 +2,7 @@
 
 use aws_lambda_events::event::kinesis::KinesisEventRecord;
 use bytes::Bytes;
+use damper_aws::kinesis::Delivered;
 use damper_core::item::{Item, ItemError, Params};
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -28,18 +29,7 @@ pub(crate) struct Batch {
     /// The provider, by the stream's name.
     pub(crate) provider: String,
     /// What Kinesis delivers; never empty.
-    pub(crate) records: Vec<Record>,
-}
-
-/// One record of a stream.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Record {
-    /// Its sequence number in its shard.
-    pub(crate) sequence: String,
-    /// When it came into the stream.
-    pub(crate) arrived: Timestamp,
-    /// What was put.
-    pub(crate) data: Bytes,
+    pub(crate) records: Vec<Delivered>,
 }
 
 /// An event that cannot be read. The stream keeps its records and delivers them again.
@@ -107,7 +97,7 @@ impl Batch {
         let provider =
             provider_of(&first, prefix).ok_or_else(|| EventError::AnotherStream(first.clone(), prefix.to_owned()))?;
         let provider = provider.to_owned();
-        let records = records.into_iter().map(Record::of).collect::<Result<_, _>>()?;
+        let records = records.into_iter().map(delivered).collect::<Result<_, _>>()?;
         Ok(Self { provider, records })
     }
 
@@ -117,17 +107,15 @@ impl Batch {
     }
 }
 
-impl Record {
-    fn of(record: KinesisEventRecord) -> Result<Self, EventError> {
-        let kinesis = record.kinesis;
-        let sequence = kinesis.sequence_number;
-        if sequence.is_empty() {
-            return Err(EventError::Unknown("a record has no sequence number".to_owned()));
-        }
-        let arrived = kinesis.approximate_arrival_timestamp.timestamp_millis();
-        let arrived = Timestamp::from_millisecond(arrived).map_err(|error| EventError::Unknown(error.to_string()))?;
-        Ok(Self { sequence, arrived, data: Bytes::from(kinesis.data.0) })
+fn delivered(record: KinesisEventRecord) -> Result<Delivered, EventError> {
+    let kinesis = record.kinesis;
+    let sequence = kinesis.sequence_number;
+    if sequence.is_empty() {
+        return Err(EventError::Unknown("a record has no sequence number".to_owned()));
     }
+    let arrived = kinesis.approximate_arrival_timestamp.timestamp_millis();
+    let arrived = Timestamp::from_millisecond(arrived).map_err(|error| EventError::Unknown(error.to_string()))?;
+    Ok(Delivered { sequence, arrived, data: Bytes::from(kinesis.data.0) })
 }
 
 /// The provider whose stream has this ARN, `arn:aws:kinesis:REGION:ACCOUNT:stream/PREFIXNAME`.

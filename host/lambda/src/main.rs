@@ -1,8 +1,8 @@
 //! `bootstrap`: Damper's Lambda function, the one for all providers. This file only begins the program.
 
+mod aws;
 mod event;
 mod function;
-mod kinesis;
 mod logging;
 mod metrics;
 mod providers;
@@ -21,7 +21,7 @@ use crate::settings::Settings;
 async fn main() -> Result<(), lambda_runtime::Error> {
     let settings = Settings::from_environment()?;
     logging::start(settings.log.as_deref());
-    let function: Arc<Function> = todo!("{settings:?}");
+    let function = Arc::new(aws::function(&settings).await?);
     let handler = service_fn(move |invocation: LambdaEvent<Box<RawValue>>| {
         let function = Arc::clone(&function);
         async move { answer(&function, invocation).await }

@@ -15,7 +15,7 @@ impl Function {
     /// Fetch a record and answer with it.
     pub(super) async fn ad_hoc(&self, provider: &str, item: Item, deadline: Instant) -> Result<Value, Refused> {
         let pipeline =
-            self.providers.pipeline(provider).await.inspect_err(|error| tracing::warn!(%error, "refused"))?;
+            self.providers.pipeline(provider).inspect_err(|error| tracing::warn!(%error, "refused"))?;
         let progress = pipeline.progress();
         progress.watch();
         progress.take_events();

@@ -4,9 +4,8 @@
 //! The answer never names what is not in the batch, and never nothing at all: either would make the mapping deliver the whole
 //! batch again.
 
-use crate::kinesis;
+use damper_aws::kinesis;
 use aws_lambda_events::event::streams::KinesisEventResponse;
-use damper_core::item::Entry;
 use damper_core::pipeline::report::{Report, Stopped};
 use serde_json::Value;
 use tokio::time::{Instant, sleep_until};
@@ -20,7 +19,7 @@ impl Function {
     /// Work at a batch and answer from where it is to be delivered again.
     pub(super) async fn batch(&self, batch: Batch, deadline: Instant) -> Value {
         let first = batch.first().unwrap_or_default().to_owned();
-        let pipeline = match self.providers.pipeline(&batch.provider).await {
+        let pipeline = match self.providers.pipeline(&batch.provider) {
             Ok(pipeline) => pipeline,
             Err(error) => {
                 tracing::error!(%error, "the batch waits: its provider cannot be worked for");
@@ -34,20 +33,15 @@ impl Function {
         progress.take_events();
         let before = Counted::of(&progress);
         let delivered = batch.records.len();
-        let report = pipeline.process(entries(batch), deadline, &CancellationToken::new()).await;
+        let report = pipeline.process(kinesis::entries(batch.records), deadline, &CancellationToken::new()).await;
         tell(&report, delivered);
         self.write_metrics(&pipeline, Some(delivered), &before).await;
         // Where the ledger or the sink fails nothing else has waited.
         if report.ended.is_empty() && matches!(report.stopped, Some(Stopped::Storage(_))) {
             wait(deadline).await;
         }
-        answer(report.first_unfinished.as_ref().map(|sequence| kinesis::sequence_of(sequence)))
+        answer(report.first_unfinished.as_ref().map(kinesis::record_of))
     }
-}
-
-fn entries(batch: Batch) -> Vec<Entry> {
-    let unpack = |record: crate::event::Record| kinesis::unpack(&record.sequence, record.arrived, record.data);
-    batch.records.into_iter().flat_map(unpack).collect()
 }
 
 fn tell(report: &Report, delivered: usize) {

@@ -31,13 +31,12 @@ struct House {
 
 struct Scripts(BTreeMap<String, Arc<Pipeline>>);
 
-#[async_trait]
 impl Providers for Scripts {
     fn names(&self) -> Result<Vec<String>, ProviderError> {
         Ok(self.0.keys().cloned().collect())
     }
 
-    async fn pipeline(&self, name: &str) -> Result<Arc<Pipeline>, ProviderError> {
+    fn pipeline(&self, name: &str) -> Result<Arc<Pipeline>, ProviderError> {
         let unknown = || PackageError::NotPackaged { provider: name.to_owned() };
         Ok(Arc::clone(self.0.get(name).ok_or_else(unknown)?))
     }

@@ -49,7 +49,7 @@ impl Function {
 
     /// One provider's turn: whether its mapping was changed.
     async fn turn(&self, name: &str) -> Result<bool, ()> {
-        let pipeline = match self.providers.pipeline(name).await {
+        let pipeline = match self.providers.pipeline(name) {
             Ok(pipeline) => pipeline,
             Err(error) => {
                 tracing::error!(provider = name, %error, "the provider cannot be worked for");
