@@ -3,6 +3,7 @@
 mod answer;
 mod connections;
 mod exchange;
+mod wear;
 
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,8 +11,9 @@ use std::time::Duration;
 
 use futures::future::join_all;
 
-pub(crate) use connections::Connections;
 pub use connections::ProxyError;
+pub(crate) use connections::{Clients, Connections};
+pub(crate) use wear::NoKey;
 
 use crate::bindings::damper::provider::http::{HttpError, Request, Response};
 use crate::call::{Call, InFlight};

@@ -13,7 +13,7 @@ use damper_core::fetcher::{FetchReport, FetchRequest, Fetcher, Permits};
 use damper_core::manifest::Manifest;
 use damper_core::record::{Failure, Fetched};
 use damper_plugins::component_file::ComponentFile;
-use damper_plugins::grants::{Grants, Secret, SecretBinding};
+use damper_plugins::grants::{Grants, SecretBinding};
 use damper_plugins::{HostOptions, Plugin, PluginHost, Resolver, TracedFetch};
 use futures::future::BoxFuture;
 use serde_json::Value;
@@ -73,7 +73,7 @@ impl Setup {
     /// Binds a secret to a credential, for these origins.
     pub(crate) fn secret(mut self, name: &str, secret: &str, hosts: &[&str]) -> Self {
         let hosts = hosts.iter().map(|host| (*host).to_owned()).collect();
-        self.grants.secrets.insert(name.to_owned(), SecretBinding { secret: Secret::new(secret), hosts });
+        self.grants.secrets.insert(name.to_owned(), SecretBinding::constant(secret, hosts));
         self
     }
 
