@@ -9,6 +9,7 @@ mod certificate;
 mod client;
 mod form;
 mod kept;
+mod tokens;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,9 +21,11 @@ use sha2::{Sha256, Sha512};
 use crate::grants::{Grants, Origin, OriginError, SecretBinding};
 use crate::text::Scrubber;
 
+pub(crate) use cell::Turn;
 pub(crate) use certificate::{ClientCertificate, check_ca};
 pub(crate) use form::Form;
 pub(crate) use kept::{KeptSecret, Version};
+pub(crate) use tokens::{Token, TokenFailure, Tokens};
 
 /// A provider's credentials, with the secrets that are bound to them.
 #[derive(Debug)]
@@ -40,6 +43,8 @@ struct Credential {
 #[derive(Debug)]
 pub(crate) struct Bound {
     pub(crate) secret: KeptSecret,
+    /// The tokens that are sent in its place.
+    pub(crate) tokens: Option<Tokens>,
     receivers: Vec<Origin>,
 }
 
@@ -105,7 +110,9 @@ impl Credentials {
         let mut by_name = BTreeMap::new();
         for (name, kind) in &manifest.credentials {
             let binding = grants.secrets.get(name);
-            let bound = binding.map(|binding| Bound::new(name, kind, binding, manifest, scrubber)).transpose()?;
+            let bound = binding
+                .map(|binding| Bound::new(name, kind, binding, manifest, grants.proxy.as_deref(), scrubber))
+                .transpose()?;
             by_name.insert(name.clone(), Credential { kind: kind.clone(), bound });
         }
         Ok(Self { by_name })
@@ -131,19 +138,41 @@ impl Bound {
         kind: &CredentialKind,
         binding: &SecretBinding,
         manifest: &Manifest,
+        proxy: Option<&str>,
         scrubber: &Arc<Scrubber>,
     ) -> Result<Self, CredentialError> {
         let hosts = if binding.hosts.is_empty() { &manifest.egress.hosts } else { &binding.hosts };
         let origin = |host: &String| if host.contains("://") { host.parse() } else { Origin::https(host) };
-        let receivers = hosts.iter().map(origin).collect::<Result<_, _>>();
+        let receivers = hosts.iter().map(origin).collect::<Result<Vec<_>, _>>();
         let receivers = receivers.map_err(|source| CredentialError::BadHost { name: name.to_owned(), source })?;
-        if *kind == CredentialKind::Oauth2ClientCredentials {
-            let problem = "is of kind oauth2-client-credentials, which this version of damper does not support yet";
-            return Err(CredentialError::BadUse { name: name.to_owned(), problem: problem.to_owned() });
+        let wrong = |problem: String| CredentialError::BadUse { name: name.to_owned(), problem };
+        let tokens = match (kind, &binding.tokens) {
+            (CredentialKind::Oauth2ClientCredentials, None) => {
+                return Err(wrong("needs a token endpoint, being of kind oauth2-client-credentials".to_owned()));
+            }
+            (CredentialKind::Oauth2ClientCredentials, Some(endpoint)) => {
+                Some(Tokens::new(name, endpoint.clone(), Arc::clone(scrubber)))
+            }
+            _ => None,
+        };
+        if *kind == CredentialKind::Mtls {
+            check_certificate_use(binding, &receivers, proxy).map_err(wrong)?;
         }
         let secret = KeptSecret::new(name, kind, binding.clone(), Arc::clone(scrubber))?;
-        Ok(Self { secret, receivers })
+        Ok(Self { secret, tokens, receivers })
     }
+}
+
+/// A certificate is shown in TLS, and to nobody but the host it is for.
+fn check_certificate_use(binding: &SecretBinding, receivers: &[Origin], proxy: Option<&str>) -> Result<(), String> {
+    if let Some(plain) = receivers.iter().find(|origin| !origin.is_https()) {
+        return Err(format!("is a client certificate, and {plain} is not https"));
+    }
+    if proxy.is_some_and(|proxy| proxy.starts_with("https:")) {
+        return Err("is a client certificate, which an https proxy would get to see: name it as http".to_owned());
+    }
+    let ca = binding.ca.as_deref().map_or(Ok(()), check_ca);
+    ca.map_err(|problem| format!("has a `ca` that {problem}"))
 }
 
 /// The raw HMAC of a payload; none where what was read is no key.

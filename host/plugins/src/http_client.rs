@@ -3,6 +3,7 @@
 mod answer;
 mod connections;
 mod exchange;
+mod tokens;
 mod wear;
 
 use std::pin::pin;

@@ -36,7 +36,7 @@ pub(crate) struct Version {
 
 /// When there was a renewal last.
 #[derive(Debug, Default)]
-pub(super) struct Renewals(Mutex<Option<Instant>>);
+pub(crate) struct Renewals(Mutex<Option<Instant>>);
 
 /// Makes versions of what is read.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ struct Maker {
 
 impl Renewals {
     /// Whether there may be a renewal now; if so, it counts.
-    pub(super) fn begin(&self, now: Instant) -> bool {
+    pub(crate) fn begin(&self, now: Instant) -> bool {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let is_due = last.is_none_or(|last| now.saturating_duration_since(last) >= MIN_RENEWAL);
         if is_due {

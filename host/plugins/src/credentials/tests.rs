@@ -82,7 +82,23 @@ fn what_cannot_work_is_refused_at_once() {
     assert!(problem(&[("token", "", &[])]).contains("is empty"));
     assert!(problem(&[("token", &"x".repeat(70_000), &[])]).contains("longer than 64 KiB"));
     assert!(problem(&[("token", "t", &["https://a.test/path"])]).contains("no origin"));
+    assert!(problem(&[("client", "id:secret", &[])]).contains("needs a token endpoint"));
     assert!(problem(&[("certificate", "no pem", &[])]).contains("PEM"));
+}
+
+#[test]
+fn a_certificate_is_for_tls_and_for_no_proxy() {
+    let problem = |hosts: &[&str], proxy: Option<&str>, ca: Option<&str>| {
+        let mut grants = grants(&[("certificate", "no pem", hosts)]);
+        grants.proxy = proxy.map(str::to_owned);
+        grants.secrets.get_mut("certificate").unwrap().ca = ca.map(str::to_owned);
+        let credentials = Credentials::new(&Manifest::parse(MANIFEST).unwrap(), &grants, &Arc::default());
+        credentials.unwrap_err().to_string()
+    };
+    assert!(problem(&["http://127.0.0.1:8085"], None, None).contains("http://127.0.0.1:8085 is not https"));
+    assert!(problem(&["api.test"], Some("https://proxy.test"), None).contains("https proxy"));
+    assert!(problem(&["api.test"], None, Some("no pem")).contains("`ca` that is no PEM"));
+    assert!(problem(&["api.test"], Some("http://proxy.test"), None).contains("holds no certificate"));
 }
 
 #[test]

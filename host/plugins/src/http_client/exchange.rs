@@ -87,10 +87,14 @@ impl HttpClient {
         let mut is_renewed = false;
         loop {
             let ready = self.ready(call, lane, outgoing).await;
-            let (worn, step) = self.noted_hop(call, lane, outgoing, ready).await?;
-            let is_refused = matches!(&step, Step::Whole(answer) if answer.status == UNAUTHORIZED);
+            let (worn, result) = self.noted_hop(call, lane, outgoing, ready).await;
+            let is_refused = match &result {
+                Ok(Step::Whole(answer)) => answer.status == UNAUTHORIZED,
+                Ok(Step::Next(_)) => false,
+                Err(error) => worn.as_ref().is_some_and(Worn::is_certificate) && answer::is_certificate_refused(error),
+            };
             if !is_refused || is_renewed || !self.renewed(call, lane, outgoing, worn).await? {
-                return Ok(step);
+                return result;
             }
             is_renewed = true;
         }
@@ -108,14 +112,14 @@ impl HttpClient {
         Ok((route, Some(self.worn(call, lane, name, &outgoing.url).await?)))
     }
 
-    /// One hop: sent, answered, and noted.
+    /// One hop: sent, answered, and noted. Gives back what was worn.
     async fn noted_hop(
         &self,
         call: &Arc<Call>,
         lane: &mut InFlight,
         outgoing: &Outgoing,
         ready: Result<(Route, Option<Worn>), HttpError>,
-    ) -> Result<(Option<Worn>, Step), HttpError> {
+    ) -> (Option<Worn>, Result<Step, HttpError>) {
         let trace = call.trace(|| RequestTrace {
             method: outgoing.method.to_string(),
             url: self.scrubber.shown(outgoing.url.as_str(), MAX_URL_SHOWN),
@@ -124,13 +128,14 @@ impl HttpClient {
             request_bytes: outgoing.body.len(),
             response_bytes: 0,
         });
-        let result = match ready {
-            Ok((route, worn)) => self
-                .sent(lane, outgoing, route, worn.as_ref())
-                .await
-                .map(|(status, length, step)| (status, length, (worn, step))),
-            Err(error) => Err(error),
+        let (worn, result) = match ready {
+            Ok((route, worn)) => {
+                let result = self.sent(lane, outgoing, route, worn.as_ref()).await;
+                (worn, result)
+            }
+            Err(error) => (None, Err(error)),
         };
+        let result = result.map_err(|error| answer::scrubbed(error, &self.scrubber));
         if let Some(trace) = trace {
             let (outcome, length) = match &result {
                 Ok((status, length, _)) => (Ok(*status), *length),
@@ -138,7 +143,7 @@ impl HttpClient {
             };
             trace.ended(outcome, length);
         }
-        result.map(|(_, _, hop)| hop)
+        (worn, result.map(|(_, _, step)| step))
     }
 
     async fn sent(
@@ -173,7 +178,7 @@ impl HttpClient {
         headers.clone_from(&outgoing.headers);
         headers.entry(USER_AGENT).or_insert_with(|| self.user_agent.clone());
         if let Some((name, value)) = worn.and_then(Worn::header) {
-            headers.insert(name, value.clone());
+            headers.insert(name, value);
         }
         if !outgoing.body.is_empty() {
             *request.body_mut() = Some(outgoing.body.clone().into());

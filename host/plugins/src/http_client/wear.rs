@@ -5,22 +5,27 @@
 
 use std::sync::Arc;
 
-use http::{HeaderName, HeaderValue};
+use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use tokio::time::Instant;
 use url::Url;
 
 use super::HttpClient;
 use super::exchange::Outgoing;
+use super::tokens::Asking;
 use crate::bindings::damper::provider::http::HttpError;
 use crate::call::{Call, InFlight};
-use crate::credentials::{Bound, ClientCertificate, Form, Refusal, Version};
+use crate::credentials::{Bound, ClientCertificate, Form, Refusal, Token, TokenFailure, Version};
 use crate::grants::Origin;
 
-/// The longest name of a credential in an error, in characters.
+/// The longest name of a credential in an error, in bytes.
 const MAX_NAME_SHOWN: usize = 64;
 
 /// What a request wears.
-pub(super) struct Worn {
-    version: Arc<Version>,
+pub(super) enum Worn {
+    /// The secret itself, in its form.
+    Secret(Arc<Version>),
+    /// A token that was got with it.
+    Token(Arc<Token>),
 }
 
 /// Why there is no key to sign with.
@@ -34,19 +39,29 @@ pub(crate) enum NoKey {
 
 impl Worn {
     /// The header to set.
-    pub(super) fn header(&self) -> Option<(&HeaderName, &HeaderValue)> {
-        match &self.version.form {
-            Form::Header(name, value) => Some((name, value)),
-            _ => None,
+    pub(super) fn header(&self) -> Option<(HeaderName, HeaderValue)> {
+        match self {
+            Self::Token(token) => Some((AUTHORIZATION, token.header().clone())),
+            Self::Secret(version) => match &version.form {
+                Form::Header(name, value) => Some((name.clone(), value.clone())),
+                _ => None,
+            },
         }
     }
 
     /// The certificate to show.
     pub(super) fn certificate(&self) -> Option<&ClientCertificate> {
-        match &self.version.form {
-            Form::Certificate(certificate) => Some(certificate),
-            _ => None,
+        match self {
+            Self::Secret(version) => match &version.form {
+                Form::Certificate(certificate) => Some(certificate),
+                _ => None,
+            },
+            Self::Token(_) => None,
         }
+    }
+
+    pub(super) fn is_certificate(&self) -> bool {
+        self.certificate().is_some()
     }
 }
 
@@ -55,17 +70,27 @@ impl HttpClient {
     pub(super) async fn worn(
         &self,
         call: &Arc<Call>,
-        _lane: &mut InFlight,
+        lane: &mut InFlight,
         name: &str,
         url: &Url,
     ) -> Result<Worn, HttpError> {
         let origin = Origin::of(url).ok_or_else(|| HttpError::Denied("no origin".to_owned()))?;
         let bound = self.credentials.to_send(name, &origin).map_err(|why| self.refused(call, name, &origin, &why))?;
-        let version = match bound.secret.ready() {
-            Some(version) => version,
-            None => Box::pin(self.read(call, bound)).await?,
+        let Some(tokens) = &bound.tokens else {
+            let version = match bound.secret.ready() {
+                Some(version) => version,
+                None => Box::pin(self.read(call, bound)).await?,
+            };
+            return Ok(Worn::Secret(version));
         };
-        Ok(Worn { version })
+        let token = match tokens.ready(Instant::now()) {
+            Some(token) => token,
+            None => {
+                let token = Box::pin(self.token(Asking { call, lane, bound, tokens })).await;
+                token.map_err(|failed| no_token(call, failed))?
+            }
+        };
+        Ok(Worn::Token(token))
     }
 
     /// Whether the API's refusal has led to something else to wear; and what was signed with keys that are no longer accepted is
@@ -73,7 +98,7 @@ impl HttpClient {
     pub(super) async fn renewed(
         &self,
         call: &Arc<Call>,
-        _lane: &mut InFlight,
+        lane: &mut InFlight,
         outgoing: &Outgoing,
         worn: Option<Worn>,
     ) -> Result<bool, HttpError> {
@@ -90,7 +115,14 @@ impl HttpClient {
             let (Some(worn), Some(name)) = (worn, &outgoing.credential) else { return Ok(false) };
             let Some(origin) = Origin::of(&outgoing.url) else { return Ok(false) };
             let Ok(bound) = self.credentials.to_send(name, &origin) else { return Ok(false) };
-            Ok(bound.secret.other_than(&worn.version).await.is_some())
+            match (worn, &bound.tokens) {
+                (Worn::Token(token), Some(tokens)) => {
+                    let other = self.other_token(Asking { call, lane, bound, tokens }, &token).await;
+                    other.map(|other| other.is_some()).map_err(|failed| no_token(call, failed))
+                }
+                (Worn::Secret(version), _) => Ok(bound.secret.other_than(&version).await.is_some()),
+                (Worn::Token(_), None) => Ok(false),
+            }
         };
         Box::pin(renewing).await
     }
@@ -135,7 +167,7 @@ impl HttpClient {
     fn refused(&self, call: &Call, name: &str, origin: &Origin, refusal: &Refusal) -> HttpError {
         match refusal {
             Refusal::NoSuchCredential => {
-                let name = name.chars().take(MAX_NAME_SHOWN).collect::<String>();
+                let name = self.scrubber.shown(name, MAX_NAME_SHOWN);
                 HttpError::Invalid(format!("the manifest names no credential {name:?} that can be sent"))
             }
             Refusal::NoSecret => {
@@ -154,4 +186,11 @@ impl HttpClient {
             "no secret is bound to credential {credential:?}: bind it in damper.toml under [providers.{provider}.credentials.{credential}]"
         )
     }
+}
+
+/// A fetch that gets no token fails as its token did, whatever the guest makes of it.
+fn no_token(call: &Call, failed: TokenFailure) -> HttpError {
+    let why = failed.failure.message.clone();
+    call.set_failed(failed.failure);
+    HttpError::Other(why)
 }
