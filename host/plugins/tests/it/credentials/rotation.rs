@@ -13,6 +13,8 @@ use crate::common::server::{Server, reply};
 use crate::common::vault::Vault;
 use crate::common::{Setup, fetch, request, text, told, traced};
 
+type Params<'a> = &'a [(&'a str, &'a str)];
+
 /// An API that accepts one key, which a test can change.
 async fn guarded(accepted: &str) -> (Server, Arc<Mutex<String>>) {
     let accepted = Arc::new(Mutex::new(format!("Bearer {accepted}")));
@@ -95,7 +97,7 @@ async fn a_secret_that_cannot_be_read_breaks_the_fetch_and_names_its_place() {
     let vault = Vault::holding("");
     let setup = Setup::new(&[&origin]).credential("key", CredentialKind::Bearer, vault.binding(&[&origin]));
     let plugin = setup.credential("signing", CredentialKind::Hmac, vault.binding(&[])).plugin();
-    let cases: [(&str, &[(&str, &str)], &str); 3] = [
+    let cases: [(&str, Params<'_>, &str); 3] = [
         ("get", &[("url", &origin), ("credential", "key")], "key"),
         ("get-all", &[("url", &origin), ("credential", "key")], "key"),
         ("sign", &[("credential", "signing")], "signing"),

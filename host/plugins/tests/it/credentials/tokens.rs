@@ -17,13 +17,15 @@ use crate::common::server::{Asked, Reply, Server, redirect, reply};
 use crate::common::vault::Vault;
 use crate::common::{Setup, fetch, request, told, traced, within};
 
+type Refusing = fn() -> Reply;
+
 /// A server that is both: it gives a token at `/token`, and accepts the newest one elsewhere.
 struct House {
     server: Server,
     origin: String,
     given: Arc<AtomicU32>,
     /// What it says instead of giving a token.
-    refusal: Arc<Mutex<Option<fn() -> Reply>>>,
+    refusal: Arc<Mutex<Option<Refusing>>>,
     /// Whether it accepts what it gave.
     is_open: Arc<Mutex<bool>>,
 }
@@ -31,7 +33,7 @@ struct House {
 impl House {
     async fn start() -> Self {
         let given = Arc::new(AtomicU32::new(0));
-        let refusal: Arc<Mutex<Option<fn() -> Reply>>> = Arc::default();
+        let refusal: Arc<Mutex<Option<Refusing>>> = Arc::default();
         let is_open = Arc::new(Mutex::new(true));
         let (count, refused, open) = (Arc::clone(&given), Arc::clone(&refusal), Arc::clone(&is_open));
         let server = Server::start(move |asked| {
@@ -53,7 +55,7 @@ impl House {
         Self { server, origin, given, refusal, is_open }
     }
 
-    fn refuse(&self, refusal: Option<fn() -> Reply>) {
+    fn refuse(&self, refusal: Option<Refusing>) {
         *self.refusal.lock().unwrap() = refusal;
     }
 
@@ -198,7 +200,7 @@ async fn a_clients_rotated_secret_is_read_again_where_it_is_refused() {
 
 #[tokio::test]
 async fn an_endpoint_that_throttles_or_fails_is_told_as_that_and_left_alone() {
-    let cases: [(fn() -> Reply, FailureKind, u16); 2] = [
+    let cases: [(Refusing, FailureKind, u16); 2] = [
         (|| reply(429, &[("retry-after", "7")], "slow"), FailureKind::Throttled, 429),
         (|| reply(503, &[("retry-after", "7")], "down"), FailureKind::Unavailable, 503),
     ];
