@@ -153,6 +153,11 @@ impl Call {
         }
     }
 
+    /// Whether the guest had something signed.
+    pub(crate) fn has_signed(&self) -> bool {
+        !self.locked().signed.is_empty()
+    }
+
     /// What the guest had something signed with.
     pub(crate) fn signed(&self) -> Vec<Signed> {
         self.locked().signed.clone()

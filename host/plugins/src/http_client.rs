@@ -102,3 +102,6 @@ fn no_room() -> HttpError {
         "an earlier request of this call has had no answer, and the provider's concurrency has no room for another";
     HttpError::Other(why.to_owned())
 }
+
+#[cfg(test)]
+mod tests;

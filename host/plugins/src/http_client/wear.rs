@@ -102,29 +102,35 @@ impl HttpClient {
         outgoing: &Outgoing,
         worn: Option<Worn>,
     ) -> Result<bool, HttpError> {
-        let signed = call.signed();
-        if worn.is_none() && signed.is_empty() {
+        if worn.is_none() && !call.has_signed() {
             return Ok(false);
         }
-        let renewing = async {
-            for signed in signed {
-                if let Ok(bound) = self.credentials.to_sign(&signed.credential) {
-                    bound.secret.other_than(&signed.version).await;
-                }
+        Box::pin(self.renew(call, lane, outgoing, worn)).await
+    }
+
+    async fn renew(
+        &self,
+        call: &Arc<Call>,
+        lane: &mut InFlight,
+        outgoing: &Outgoing,
+        worn: Option<Worn>,
+    ) -> Result<bool, HttpError> {
+        for signed in call.signed() {
+            if let Ok(bound) = self.credentials.to_sign(&signed.credential) {
+                bound.secret.other_than(&signed.version).await;
             }
-            let (Some(worn), Some(name)) = (worn, &outgoing.credential) else { return Ok(false) };
-            let Some(origin) = Origin::of(&outgoing.url) else { return Ok(false) };
-            let Ok(bound) = self.credentials.to_send(name, &origin) else { return Ok(false) };
-            match (worn, &bound.tokens) {
-                (Worn::Token(token), Some(tokens)) => {
-                    let other = self.other_token(Asking { call, lane, bound, tokens }, &token).await;
-                    other.map(|other| other.is_some()).map_err(|failed| no_token(call, failed))
-                }
-                (Worn::Secret(version), _) => Ok(bound.secret.other_than(&version).await.is_some()),
-                (Worn::Token(_), None) => Ok(false),
+        }
+        let (Some(worn), Some(name)) = (worn, &outgoing.credential) else { return Ok(false) };
+        let Some(origin) = Origin::of(&outgoing.url) else { return Ok(false) };
+        let Ok(bound) = self.credentials.to_send(name, &origin) else { return Ok(false) };
+        match (worn, &bound.tokens) {
+            (Worn::Token(token), Some(tokens)) => {
+                let other = self.other_token(Asking { call, lane, bound, tokens }, &token).await;
+                other.map(|other| other.is_some()).map_err(|failed| no_token(call, failed))
             }
-        };
-        Box::pin(renewing).await
+            (Worn::Secret(version), _) => Ok(bound.secret.other_than(&version).await.is_some()),
+            (Worn::Token(_), None) => Ok(false),
+        }
     }
 
     /// The key of a credential that signs, if it was read.
