@@ -14,10 +14,11 @@ use damper_local::poller::PollerError;
 use damper_local::stream::FeedError;
 use damper_plugins::HostError;
 use damper_plugins::component_file::ComponentFileError;
+use damper_plugins::settings::BindingError;
 use jiff::Timestamp;
 
 use crate::config::ConfigError;
-use crate::provider::{BindingError, FindError};
+use crate::provider::FindError;
 
 /// How the program ends. The numbers are documented in `damper --help`; usage errors (2) are clap's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -257,6 +258,7 @@ impl CliError {
         match self {
             Self::Config(error) => Some(error.place()),
             Self::Binding(error) => error.place(),
+            Self::NotFound(error) => error.place(),
             Self::Manifest { path, .. } | Self::Build { path } | Self::File { path, .. } => {
                 Some(path.display().to_string())
             }

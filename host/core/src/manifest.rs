@@ -131,6 +131,21 @@ pub enum CredentialKind {
     Mtls,
 }
 
+impl CredentialKind {
+    /// Its name in a manifest.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Header { .. } => "header",
+            Self::Basic => "basic",
+            Self::Bearer => "bearer",
+            Self::Oauth2ClientCredentials => "oauth2-client-credentials",
+            Self::Hmac => "hmac",
+            Self::Mtls => "mtls",
+        }
+    }
+}
+
 impl Manifest {
     /// Reads the text of a `provider.toml`.
     ///

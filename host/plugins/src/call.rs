@@ -6,10 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use damper_core::fetcher::Permits;
+use damper_core::record::{Failure, FailureKind};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use crate::beside::Beside;
+use crate::credentials::Version;
 use crate::output::Output;
 
 /// One request of a call, as `damper fetch` shows it.
@@ -55,10 +57,19 @@ struct State {
     unanswered_since: Option<Instant>,
     /// When the guest came back from the host; none while the host works for it.
     in_guest_since: Option<Instant>,
-    broken: Option<String>,
+    failed: Option<Failure>,
     /// Whether a request was not sent because the day's quota is spent.
     is_out_of_quota: bool,
+    /// The credentials that something was signed with.
+    signed: Vec<Signed>,
     trace: Option<Vec<RequestTrace>>,
+}
+
+/// A credential that the guest had something signed with.
+#[derive(Debug, Clone)]
+pub(crate) struct Signed {
+    pub(crate) credential: String,
+    pub(crate) version: Arc<Version>,
 }
 
 /// What a call came to, as far as the host has seen.
@@ -66,7 +77,8 @@ struct State {
 pub(crate) struct Account {
     pub(crate) requests: u32,
     pub(crate) unanswered_since: Option<Instant>,
-    pub(crate) broken: Option<String>,
+    /// Why a credential could not be used.
+    pub(crate) failed: Option<Failure>,
     pub(crate) is_out_of_quota: bool,
     pub(crate) trace: Vec<RequestTrace>,
 }
@@ -78,8 +90,9 @@ impl Call {
             requests: 0,
             unanswered_since: None,
             in_guest_since: Some(Instant::now()),
-            broken: None,
+            failed: None,
             is_out_of_quota: false,
+            signed: Vec::new(),
             trace: trace.then(Vec::new),
         };
         let (ticks, is_memory_refused) = (AtomicU32::new(0), AtomicBool::new(false));
@@ -120,7 +133,34 @@ impl Call {
 
     /// The provider cannot work as it is set up; whatever the guest makes of it.
     pub(crate) fn set_broken(&self, why: String) {
-        self.locked().broken.get_or_insert(why);
+        self.set_failed(Failure::new(FailureKind::Broken, why));
+    }
+
+    /// A credential could not be used. The first failure holds, but none hides that the provider cannot work as it is set up.
+    pub(crate) fn set_failed(&self, failure: Failure) {
+        let failed = &mut self.locked().failed;
+        let is_broken = |failure: &Failure| failure.kind == FailureKind::Broken;
+        if failed.as_ref().is_none_or(|first| is_broken(&failure) && !is_broken(first)) {
+            *failed = Some(failure);
+        }
+    }
+
+    /// Notes what the guest had something signed with.
+    pub(crate) fn set_signed(&self, credential: &str, version: &Arc<Version>) {
+        let signed = &mut self.locked().signed;
+        if signed.iter().all(|signed| signed.credential != credential) {
+            signed.push(Signed { credential: credential.to_owned(), version: Arc::clone(version) });
+        }
+    }
+
+    /// Whether the guest had something signed.
+    pub(crate) fn has_signed(&self) -> bool {
+        !self.locked().signed.is_empty()
+    }
+
+    /// What the guest had something signed with.
+    pub(crate) fn signed(&self) -> Vec<Signed> {
+        self.locked().signed.clone()
     }
 
     pub(crate) fn refuse_memory(&self) {
@@ -143,7 +183,7 @@ impl Call {
         Account {
             requests: state.requests,
             unanswered_since: state.unanswered_since,
-            broken: state.broken.take(),
+            failed: state.failed.take(),
             is_out_of_quota: state.is_out_of_quota,
             trace: state.trace.take().unwrap_or_default(),
         }

@@ -107,9 +107,6 @@ pub enum LoadError {
         /// The keys there are.
         known: String,
     },
-    /// The secrets cannot be scrubbed from texts.
-    #[error("the secrets of {0} are too many or too long to be kept out of the logs")]
-    Secrets(String),
 }
 
 /// Runs providers: one engine, its instances' pool, and the store of compiled components.

@@ -5,7 +5,9 @@
 //! memory, limits and time, behind an egress policy that sees every request. The component model's generated types, wasmtime
 //! and the HTTP client stay inside; outside there is only `damper_core::fetcher::Fetcher`.
 //!
-//! What this is not: it knows no streams, no retries and no settings file, and it reads no environment.
+//! What an operator says of a provider, and how it is brought together with the manifest, is [`settings`].
+//!
+//! What this is not: it knows no streams and no retries, it reads no settings file and no environment.
 
 mod artifacts;
 mod beside;
@@ -24,6 +26,7 @@ mod output;
 pub mod package;
 mod plugin;
 mod resolver;
+pub mod settings;
 mod state;
 mod text;
 mod wasi;

@@ -64,9 +64,8 @@ struct LazyComponent {
 impl Plugin {
     pub(crate) fn new(host: Arc<Inner>, source: Source, manifest: Manifest, grants: Grants) -> Result<Self, LoadError> {
         let config = config(&manifest, &grants)?;
-        let credentials = Credentials::new(&manifest, &grants)?;
-        let scrubber = Scrubber::new(credentials.secrets());
-        let scrubber = Arc::new(scrubber.map_err(|_| LoadError::Secrets(manifest.name.clone()))?);
+        let scrubber = Arc::<Scrubber>::default();
+        let credentials = Credentials::new(&manifest, &grants, &scrubber)?;
         let origins = |hosts: &[String]| hosts.iter().map(|host| Origin::https(host)).collect::<Result<Vec<_>, _>>();
         let connections = Connections::new(&manifest.limits, &grants, Arc::clone(&host.resolver))?;
         let (name, version) = (manifest.name, manifest.version);
@@ -117,9 +116,11 @@ impl Plugin {
         };
         call.output.finish(&self.shared.scrubber);
         let account = call.settle();
-        let outcome = match account.broken {
-            Some(why) => Err(Failure::new(FailureKind::Broken, why)),
-            // Whatever the guest made of it: a record that came all the same is a record.
+        let outcome = match account.failed {
+            // Whatever the guest made of it.
+            Some(failure) if failure.kind == FailureKind::Broken || outcome.is_err() => Err(failure),
+            // A record that came all the same is a record.
+            Some(_) => outcome,
             None if account.is_out_of_quota && outcome.is_err() => {
                 Err(Failure::new(FailureKind::OutOfQuota, "the day's quota of requests is spent"))
             }

@@ -12,8 +12,8 @@ use wasmtime_wasi::{WasiCtxView, WasiView};
 use crate::bindings::Provider as World;
 use crate::bindings::damper::provider::{host, http, types};
 use crate::call::Call;
-use crate::credentials::{Algorithm, Refusal};
-use crate::http_client::HttpClient;
+use crate::credentials::{self, Algorithm};
+use crate::http_client::{HttpClient, NoKey};
 use crate::memo::Memo;
 use crate::output::Level;
 use crate::text::Scrubber;
@@ -105,7 +105,7 @@ impl host::Host for State {
         self.shared.config.get(&key).cloned()
     }
 
-    fn sign(
+    async fn sign(
         &mut self,
         credential: String,
         algorithm: host::Algorithm,
@@ -115,15 +115,21 @@ impl host::Host for State {
             host::Algorithm::HmacSha256 => Algorithm::HmacSha256,
             host::Algorithm::HmacSha512 => Algorithm::HmacSha512,
         };
-        let client = &self.shared.client;
-        client.credentials.sign(&credential, algorithm, &payload).map_err(|refusal| {
-            if refusal == Refusal::NoSecret {
-                self.call.set_broken(client.no_secret(&credential));
-                host::SignError::NoSecret(credential)
-            } else {
-                host::SignError::NoSuchCredential(credential)
+        let key = match self.shared.client.key_at_hand(&self.call, &credential) {
+            Ok(Some(key)) => Ok(key),
+            Ok(None) => {
+                let _waiting = self.call.waiting();
+                let (shared, call, name) = (Arc::clone(&self.shared), Arc::clone(&self.call), credential.clone());
+                let read = self.call.beside.run(async move { shared.client.key(&call, &name).await }).await;
+                read.unwrap_or(Err(NoKey::NoSecret))
             }
-        })
+            Err(why) => Err(why),
+        };
+        match key.map(|key| credentials::sign(&key, algorithm, &payload)) {
+            Ok(Some(signature)) => Ok(signature),
+            Ok(None) | Err(NoKey::NoSuchCredential) => Err(host::SignError::NoSuchCredential(credential)),
+            Err(NoKey::NoSecret) => Err(host::SignError::NoSecret(credential)),
+        }
     }
 
     fn cache_get(&mut self, key: String) -> Option<Vec<u8>> {

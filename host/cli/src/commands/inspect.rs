@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use damper_core::manifest::{CredentialKind, Manifest};
+use damper_core::manifest::Manifest;
 use damper_plugins::component_file::ComponentFile;
 use serde::Serialize;
 
@@ -119,7 +119,7 @@ impl Inspected {
             credentials: manifest
                 .credentials
                 .iter()
-                .map(|(name, kind)| CredentialShown { name: name.clone(), kind: kind_name(kind) })
+                .map(|(name, kind)| CredentialShown { name: name.clone(), kind: kind.name() })
                 .collect(),
             config: manifest.config.into_iter().map(|(key, default)| Setting { key, default }).collect(),
             name: manifest.name,
@@ -230,16 +230,5 @@ fn window(manifest: &Manifest) -> WindowShown {
         day_starts: window.day_starts.strftime("%H:%M").to_string(),
         open: window.open.iter().flatten().map(ToString::to_string).collect(),
         closed: window.closed.iter().map(ToString::to_string).collect(),
-    }
-}
-
-fn kind_name(kind: &CredentialKind) -> &'static str {
-    match kind {
-        CredentialKind::Header { .. } => "header",
-        CredentialKind::Basic => "basic",
-        CredentialKind::Bearer => "bearer",
-        CredentialKind::Oauth2ClientCredentials => "oauth2-client-credentials",
-        CredentialKind::Hmac => "hmac",
-        CredentialKind::Mtls => "mtls",
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use damper_core::manifest::Limits;
 
+use crate::credentials::ClientCertificate;
 use crate::egress::Route;
 use crate::egress::headers::{MAX_HEADER_BYTES, MAX_HEADERS};
 use crate::grants::Grants;
@@ -21,10 +22,16 @@ const SPARE_CONNECTIONS: usize = 4;
 #[error("the proxy cannot be used: give it as a URL like \"http://proxy.example:3128\"")]
 pub struct ProxyError;
 
-/// One provider's connections.
-pub(crate) struct Connections {
+/// A client for each route, made when it is first needed.
+#[derive(Default)]
+pub(crate) struct Clients {
     public: OnceLock<Result<reqwest::Client, String>>,
     private: OnceLock<Result<reqwest::Client, String>>,
+}
+
+/// One provider's connections.
+pub(crate) struct Connections {
+    plain: Clients,
     proxy: Option<reqwest::Proxy>,
     resolver: Arc<dyn Resolver>,
     idle: usize,
@@ -32,12 +39,25 @@ pub(crate) struct Connections {
     is_private_https: bool,
 }
 
+impl Clients {
+    fn get(
+        &self,
+        route: Route,
+        build: impl FnOnce() -> Result<reqwest::Client, String>,
+    ) -> Result<&reqwest::Client, &str> {
+        let client = match route {
+            Route::Public => &self.public,
+            Route::Private => &self.private,
+        };
+        client.get_or_init(build).as_ref().map_err(String::as_str)
+    }
+}
+
 impl Connections {
     pub(crate) fn new(limits: &Limits, grants: &Grants, resolver: Arc<dyn Resolver>) -> Result<Self, ProxyError> {
         let proxy = grants.proxy.as_ref().map(reqwest::Proxy::all).transpose().map_err(|_| ProxyError)?;
         Ok(Self {
-            public: OnceLock::new(),
-            private: OnceLock::new(),
+            plain: Clients::default(),
             proxy,
             resolver,
             idle: limits.max_concurrency.get() as usize + SPARE_CONNECTIONS,
@@ -47,14 +67,19 @@ impl Connections {
 
     /// The client for a route, or why there is none.
     pub(crate) fn client(&self, route: Route) -> Result<&reqwest::Client, &str> {
-        let client = match route {
-            Route::Public => self.public.get_or_init(|| self.build(route)),
-            Route::Private => self.private.get_or_init(|| self.build(route)),
-        };
-        client.as_ref().map_err(String::as_str)
+        self.plain.get(route, || self.build(route, None))
     }
 
-    fn build(&self, route: Route) -> Result<reqwest::Client, String> {
+    /// The client for a route that shows a certificate, or why there is none.
+    pub(crate) fn client_showing<'a>(
+        &self,
+        certificate: &'a ClientCertificate,
+        route: Route,
+    ) -> Result<&'a reqwest::Client, &'a str> {
+        certificate.clients.get(route, || self.build(route, Some(certificate)))
+    }
+
+    fn build(&self, route: Route, certificate: Option<&ClientCertificate>) -> Result<reqwest::Client, String> {
         // Already installed: someone else's choice, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         // A proxy is named by the operator, so that its own address may be any; it looks the hosts up itself.
@@ -74,7 +99,12 @@ impl Connections {
         if let (Route::Public, Some(proxy)) = (route, &self.proxy) {
             builder = builder.proxy(proxy.clone());
         }
-        if route == Route::Private && !self.is_private_https {
+        if let Some(certificate) = certificate {
+            builder = builder.https_only(true).identity(certificate.identity.clone());
+            if let Some(ca) = &certificate.ca {
+                builder = builder.tls_certs_only(ca.iter().cloned());
+            }
+        } else if route == Route::Private && !self.is_private_https {
             // No certificates to load where there is no TLS.
             builder = builder.tls_certs_only([]);
         }

@@ -1,5 +1,12 @@
 //! Secrets: applied by the host, seen by no guest, written nowhere.
 
+mod certificates;
+mod leaks;
+mod rotation;
+mod tokens;
+
+use std::time::Duration;
+
 use damper_core::record::FailureKind;
 use damper_plugins::LoadError;
 
@@ -7,6 +14,13 @@ use crate::common::server::{Server, reply};
 use crate::common::{HOST, HOSTILE, Setup, failure, fetch, text, told, traced};
 
 const SECRET: &str = "hunter2-hunter2";
+
+/// Moves the clock without letting it run by itself meanwhile: the network's answers take their own time.
+async fn pass(time: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
+}
 
 #[tokio::test]
 async fn each_kind_reaches_the_api_and_not_the_guest() {
