@@ -24,6 +24,9 @@ pub enum Architecture {
 }
 
 impl Architecture {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::X86_64, Self::Aarch64];
+
     /// The name as Rust's target triples have it.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -26,7 +26,7 @@ pub(crate) use artifact::{Artifact, CheckedFile};
 use described::Described;
 pub use error::PackageError;
 #[cfg(feature = "compile")]
-pub use write::{PackagedFile, compile, files, write};
+pub use write::{PackagedFile, compile, description_of, files, is_current, write};
 
 /// The folder of the providers, within a package.
 const PROVIDERS: &str = "providers";

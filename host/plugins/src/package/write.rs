@@ -48,8 +48,27 @@ pub fn files(file: &ComponentFile, architecture: Architecture, code: Vec<u8>, se
     // A struct of texts has one JSON form, and no way to fail.
     let mut description = serde_json::to_vec_pretty(&described).unwrap_or_default();
     description.push(b'\n');
-    let path = |name| format!("{PROVIDERS}/{}/{name}", file.manifest.name);
-    [PackagedFile { path: path(CODE), bytes: code }, PackagedFile { path: path(DESCRIPTION), bytes: description }]
+    let described = PackagedFile { path: description_of(&file.manifest.name), bytes: description };
+    [PackagedFile { path: format!("{PROVIDERS}/{}/{CODE}", file.manifest.name), bytes: code }, described]
+}
+
+/// Where a provider's description lies in a package.
+#[must_use]
+pub fn description_of(provider: &str) -> String {
+    format!("{PROVIDERS}/{provider}/{DESCRIPTION}")
+}
+
+/// Whether a description, out of a package of this architecture, is of this component with this table, compiled as [`compile`]
+/// would. Nothing is compiled.
+#[must_use]
+pub fn is_current(description: &[u8], file: &ComponentFile, architecture: Architecture, settings: &str) -> bool {
+    let described = serde_json::from_slice::<Described>(description);
+    described.is_ok_and(|described| {
+        described.component == file.digest
+            && described.settings == settings
+            && described.damper == env!("CARGO_PKG_VERSION")
+            && described.code == CodeSettings::linux(architecture).key()
+    })
 }
 
 /// Writes files of a package into a folder.
