@@ -8,7 +8,7 @@ DAMPER := $(TARGET)/debug/damper
 GUESTS     := providers/demo providers/gleif providers/sec-edgar tests/hostile
 COMPONENTS := $(TARGET)/components
 
-.PHONY: help demo test ci bench bench-control fmt clippy doc deny components components-demo guests damper clean
+.PHONY: help demo test ci bench bench-control fmt clippy doc deny components components-demo guests damper package clean
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -48,6 +48,9 @@ bench-control: ## Measure how APIs are pressed: every figure of docs/CONTROL.md,
 
 damper:
 	@$(CARGO) build -p damper-cli
+
+package: damper ## Package providers for AWS into dist (PROVIDERS="providers/gleif ..." ARGS="--arch arm64").
+	@$(DAMPER) package $(PROVIDERS) $(ARGS)
 
 components: damper guests ## Compile the providers and the test components.
 

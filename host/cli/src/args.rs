@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Parser, Subcommand};
 
-use crate::commands::{build, dead_letters, export, feed, fetch, inspect, new, pause, resume, run, simulate, status};
+use crate::commands::{
+    build, dead_letters, export, feed, fetch, inspect, new, package, pause, resume, run, simulate, status,
+};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -63,4 +65,5 @@ pub(crate) enum Command {
     Resume(resume::Resume),
     DeadLetters(dead_letters::DeadLetters),
     Simulate(simulate::Simulate),
+    Package(package::Package),
 }

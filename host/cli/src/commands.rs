@@ -7,6 +7,7 @@ pub(crate) mod feed;
 pub(crate) mod fetch;
 pub(crate) mod inspect;
 pub(crate) mod new;
+pub(crate) mod package;
 pub(crate) mod pause;
 pub(crate) mod resume;
 pub(crate) mod run;
@@ -35,5 +36,6 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<Exit, CliError>
         Command::Resume(command) => resume::run(&command, context),
         Command::DeadLetters(command) => dead_letters::run(&command, context),
         Command::Simulate(command) => simulate::run(&command, context),
+        Command::Package(command) => package::run(&command, context),
     }
 }

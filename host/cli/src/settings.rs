@@ -43,6 +43,11 @@ pub(crate) fn secret(name: &str) -> Result<Option<String>, ()> {
     }
 }
 
+/// Where programs are looked for, to be handed on with more.
+pub(crate) fn search_path() -> Option<OsString> {
+    env::var_os("PATH")
+}
+
 fn cache() -> Option<PathBuf> {
     let absolute = |path: OsString| std::path::absolute(path).ok();
     if let Some(ours) = non_empty("DAMPER_CACHE").and_then(absolute) {

@@ -2,6 +2,7 @@
 
 mod cargo;
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -49,29 +50,76 @@ pub(crate) fn run(command: &Build, context: &Context) -> Result<Exit, CliError> 
         ));
     }
     let sources = command.paths.iter().map(|path| Source::read(path)).collect::<Result<Vec<_>, _>>()?;
-    let cache = context.cache()?;
-    // Also for a crate that was scaffolded: it depends on what lies there.
-    let sdk = Sdk::unpack(&cache)?;
-    let rustc = toolchain(&sdk, &cache)?;
+    let builder = Builder::new(context)?;
     for source in sources {
-        let built = cargo::build(&context.settings.cargo, &source.folder, &rustc)?;
-        let output =
-            command.output.clone().unwrap_or_else(|| built.folder.join(format!("{}.wasm", source.manifest.name)));
-        let bytes = source.assemble(&built.wasm, &output)?;
-        put(format!("{}  {}", printable(&output.display().to_string()), size(bytes)))?;
+        let built = builder.build(&source, command.output.as_deref())?;
+        put(format!("{}  {}", printable(&built.path.display().to_string()), size(built.bytes)))?;
     }
     Ok(Exit::Done)
 }
 
+/// What turns crates into components.
+pub(crate) struct Builder<'a> {
+    cargo: &'a OsStr,
+    rustc: PathBuf,
+}
+
+/// A component that was built.
+pub(crate) struct Built {
+    /// Its file.
+    pub(crate) path: PathBuf,
+    /// The file's size.
+    bytes: u64,
+}
+
+impl<'a> Builder<'a> {
+    /// Make sure of a toolchain.
+    ///
+    /// # Errors
+    /// Where there is none and none can be made.
+    pub(crate) fn new(context: &'a Context) -> Result<Self, CliError> {
+        let cache = context.cache()?;
+        // Also for a crate that was scaffolded: it depends on what lies there.
+        let sdk = Sdk::unpack(&cache)?;
+        Ok(Self { cargo: &context.settings.cargo, rustc: toolchain(&sdk, &cache)? })
+    }
+
+    /// Compile a crate to `output`, or to its place in the crate's target folder.
+    ///
+    /// # Errors
+    /// Where it does not compile, or becomes no provider.
+    pub(crate) fn build(&self, source: &Source, output: Option<&Path>) -> Result<Built, CliError> {
+        let built = cargo::build(self.cargo, &source.folder, &self.rustc)?;
+        let path = output.map_or_else(|| built.folder.join(source.file_name()), Path::to_path_buf);
+        let bytes = source.assemble(&built.wasm, &path)?;
+        Ok(Built { path, bytes })
+    }
+}
+
+/// Where `damper build` puts a crate's component. Nothing is built.
+///
+/// # Errors
+/// Where cargo cannot tell.
+pub(crate) fn place_of(source: &Source, context: &Context) -> Result<PathBuf, CliError> {
+    let manifest = source.folder.join("Cargo.toml");
+    let manifest = manifest.canonicalize().map_err(CliError::file("read", &manifest))?;
+    Ok(cargo::folder_of(&context.settings.cargo, &manifest)?.join(source.file_name()))
+}
+
 /// A provider's crate, its manifest checked before anything is compiled.
-struct Source {
+pub(crate) struct Source {
     folder: PathBuf,
     manifest_text: String,
-    manifest: Manifest,
+    /// Its manifest.
+    pub(crate) manifest: Manifest,
 }
 
 impl Source {
-    fn read(folder: &Path) -> Result<Self, CliError> {
+    /// Read and check a crate's manifest.
+    ///
+    /// # Errors
+    /// Where there is no crate, or its manifest is not valid.
+    pub(crate) fn read(folder: &Path) -> Result<Self, CliError> {
         let folder = folder.strip_prefix(".").unwrap_or(folder);
         let path = folder.join(MANIFEST);
         for (file, what) in [(&path, "there is no manifest"), (&folder.join("Cargo.toml"), "there is no crate")] {
@@ -84,6 +132,10 @@ impl Source {
         let manifest =
             Manifest::parse(&manifest_text).map_err(|source| CliError::Manifest { path, source: Box::new(source) })?;
         Ok(Self { folder: folder.to_path_buf(), manifest_text, manifest })
+    }
+
+    fn file_name(&self) -> String {
+        format!("{}.wasm", self.manifest.name)
     }
 
     /// Put the manifest into what cargo made, check the whole, and write it. Answers its size in bytes.

@@ -9,7 +9,7 @@ fn the_help_tells_the_commands_and_the_exit_codes() {
 
 #[test]
 fn every_command_shows_an_example() {
-    let commands: [&[&str]; 15] = [
+    let commands: [&[&str]; 16] = [
         &["new"],
         &["build"],
         &["inspect"],
@@ -25,6 +25,7 @@ fn every_command_shows_an_example() {
         &["dead-letters", "show"],
         &["dead-letters", "redrive"],
         &["simulate"],
+        &["package"],
     ];
     for command in commands {
         let arguments: Vec<&str> = command.iter().chain(&["--help"]).copied().collect();

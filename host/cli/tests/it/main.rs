@@ -7,5 +7,6 @@ mod feeding;
 mod help;
 mod house;
 mod looking;
+mod package;
 mod scaffold;
 mod simulating;

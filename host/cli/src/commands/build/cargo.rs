@@ -100,6 +100,14 @@ pub(super) fn build(cargo: &OsStr, folder: &Path, rustc: &Path) -> Result<Built,
     Ok(Built { wasm, folder })
 }
 
+/// The folder for what `damper build` makes of the crate with this Cargo.toml.
+///
+/// # Errors
+/// Where cargo cannot read it.
+pub(super) fn folder_of(cargo: &OsStr, manifest: &Path) -> Result<PathBuf, CliError> {
+    Ok(metadata(cargo, manifest)?.target_directory.join("damper"))
+}
+
 fn metadata(cargo: &OsStr, manifest: &Path) -> Result<Metadata, CliError> {
     let mut command = Command::new(cargo);
     command.args(["metadata", "--no-deps", "--format-version", "1", "--manifest-path"]).arg(manifest);
