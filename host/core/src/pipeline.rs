@@ -12,6 +12,7 @@ mod chunks;
 mod flush;
 mod probes;
 pub mod progress;
+mod redelivery;
 pub mod report;
 mod run;
 mod slots;
@@ -160,6 +161,7 @@ impl Pipeline {
         if let Some(gate) = self.gate(&control) {
             return run.gated(gate).await;
         }
+        run.skip_what_is_known().await;
         run.until_done().await;
         run.report().await
     }

@@ -14,6 +14,7 @@ use crate::manifest::Manifest;
 use crate::mapping::{MappingChange, MappingError, MappingState};
 use crate::pipeline::Pipeline;
 use crate::pipeline::allowance::Unspent;
+use crate::pipeline::redelivery::Redelivery;
 
 /// What a call leaves behind.
 #[derive(Debug, Clone)]
@@ -24,6 +25,8 @@ pub(crate) struct Learned {
     pub(crate) unspent: Unspent,
     /// The ids with which the API was tried and failed while the breaker was not closed.
     pub(crate) probed: Vec<String>,
+    /// For the batch's next delivery.
+    pub(crate) redelivery: Redelivery,
 }
 
 /// Why the mapping could not be adapted.
@@ -76,6 +79,7 @@ impl Pipeline {
             }
             control.dead_letters_allowed = control.dead_letters_allowed.min(allowed);
             control.probed.clone_from(&learned.probed);
+            learned.redelivery.note(control);
             let Unspent { day, requests, uncounted } = learned.unspent;
             control.usage.give_back(day.unwrap_or(today), requests);
             control.usage.reserve(today, uncounted, None);

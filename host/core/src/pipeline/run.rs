@@ -23,6 +23,7 @@ use crate::pipeline::call::Call;
 use crate::pipeline::chunks::{Chunks, Waiting};
 use crate::pipeline::flush::{FlushFailure, Flushed, flush};
 use crate::pipeline::probes::Probes;
+use crate::pipeline::redelivery::{self, Redelivery};
 use crate::pipeline::report::{End, Report, Stopped};
 use crate::pipeline::slots::Slots;
 use crate::pipeline::{Gate, Pipeline};
@@ -44,6 +45,7 @@ pub(crate) struct Run<'a> {
     slots: Slots,
     allowance: Allowance,
     probes: Probes,
+    redelivery: Redelivery,
     tries: JoinSet<Attempted>,
     flushing: JoinSet<Flushed>,
     deadline: Instant,
@@ -88,6 +90,7 @@ impl<'a> Run<'a> {
         let earlier = |end: Instant, by: Duration| end.checked_sub(by).unwrap_or(end);
         let by_deadline = earlier(deadline, fetch_timeout + RESERVE);
         let by_window = pipeline.window_closes().map(|closes| earlier(closes, fetch_timeout));
+        let redelivery = Redelivery::of(&batch, control);
         let mut run = Self {
             pipeline,
             call,
@@ -96,6 +99,7 @@ impl<'a> Run<'a> {
             slots,
             allowance: Allowance::new(&pipeline.manifest.limits),
             probes: Probes::new(control),
+            redelivery,
             tries: JoinSet::new(),
             flushing: JoinSet::new(),
             deadline,
@@ -109,6 +113,22 @@ impl<'a> Run<'a> {
             run.chunks.dead(Waiting::Unreadable(position), today, None, letter);
         }
         run
+    }
+
+    /// What was fetched before an earlier delivery of this batch ended is settled at once, where the ledger knows.
+    pub(crate) async fn skip_what_is_known(&mut self) {
+        if self.redelivery.noted.is_empty() {
+            return;
+        }
+        match redelivery::known(&self.call, &self.batch).await {
+            Ok(known) => known.iter().for_each(|(index, settled)| {
+                self.batch.withdraw(*index);
+                self.settle(*index, settled);
+            }),
+            Err(error) => {
+                tracing::warn!(provider = self.call.provider(), %error, "what was done before is not known: each claim tells");
+            }
+        }
     }
 
     /// Work until nothing can be done any more.
@@ -143,7 +163,9 @@ impl<'a> Run<'a> {
     /// Nothing may be fetched now: the governor sees to the mapping, and the batch waits before it is delivered again.
     pub(crate) async fn gated(self, gate: Gate) -> Report {
         let Self { pipeline, call, batch, allowance, probes, deadline, .. } = self;
-        let learned = Learned { invocation: None, unspent: allowance.close(&call), probed: probes.into_failed() };
+        let (unspent, probed) = (allowance.close(&call), probes.into_failed());
+        // What was noted of the batch holds on: nothing of it has been looked at.
+        let learned = Learned { invocation: None, unspent, probed, redelivery: Redelivery::default() };
         if let Err(error) = pipeline.adapt(learned).await {
             tracing::warn!(provider = call.provider(), %error, "the mapping was not adapted");
         }
@@ -154,11 +176,13 @@ impl<'a> Run<'a> {
     /// Give everything back and say what came of the batch.
     pub(crate) async fn report(self) -> Report {
         let invocation = self.invocation();
+        let redelivery = Redelivery { again: self.batch.first_before_an_end(), ..self.redelivery };
         let Self { pipeline, call, batch, slots, allowance, probes, deadline, stopped, progressed, .. } = self;
         if let Err(error) = slots.give_back(call.ledger(), call.clock()).await {
             tracing::warn!(provider = call.provider(), %error, "slots were not given back; they run out by themselves");
         }
-        let learned = Learned { invocation, unspent: allowance.close(&call), probed: probes.into_failed() };
+        let (unspent, probed) = (allowance.close(&call), probes.into_failed());
+        let learned = Learned { invocation, unspent, probed, redelivery };
         if let Err(error) = pipeline.adapt(learned).await {
             tracing::warn!(provider = call.provider(), %error, "what was learned of the API was not kept");
         }
