@@ -5,7 +5,8 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 DAMPER := $(TARGET)/debug/damper
 
 # Providers and test components, compiled with the wasm32-wasip2 toolchain that `damper build` makes sure of.
-GUESTS     := providers/demo providers/gleif providers/sec-edgar tests/hostile
+GUESTS     := providers/demo providers/gleif providers/sec-edgar providers/companies-house providers/openfigi \
+	providers/fca-register providers/contract-enquiry tests/hostile
 COMPONENTS := $(TARGET)/components
 
 .PHONY: help demo test ci bench bench-control fmt clippy doc deny components components-demo guests damper clean

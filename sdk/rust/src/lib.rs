@@ -65,7 +65,7 @@ pub mod sign;
 mod stamp;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
-mod text;
+pub mod text;
 #[cfg(feature = "xml")]
 pub mod xml;
 

@@ -34,7 +34,8 @@ use quick_xml::events::{BytesDecl, BytesRef, BytesStart, Event};
 use quick_xml::name::{NamespaceResolver, ResolveResult};
 use quick_xml::reader::NsReader;
 
-use crate::{Failure, text};
+use crate::Failure;
+use crate::text::short;
 
 /// How deep elements may lie in one another.
 const MAX_DEPTH: usize = 64;
@@ -139,6 +140,11 @@ impl Element {
     /// All elements directly in this one, in order.
     pub fn children(&self) -> impl Iterator<Item = &Element> {
         self.children.iter()
+    }
+
+    /// All elements directly in this one, in order, on their own.
+    pub fn into_children(self) -> impl Iterator<Item = Element> {
+        self.children.into_iter()
     }
 
     /// The elements of a name directly in this one, in order.
@@ -295,10 +301,6 @@ fn is_allowed(character: char) -> bool {
 /// What a parser says may quote the document, so it is cut like a body.
 fn not_xml(reason: impl ToString) -> Failure {
     Failure::malformed(format!("not the expected XML: {}", short(&reason.to_string())))
-}
-
-fn short(foreign: &str) -> String {
-    text::excerpt(foreign).unwrap_or_else(|| "unknown".to_owned())
 }
 
 #[cfg(test)]
