@@ -1,8 +1,8 @@
 //! A contract enquiry by SOAP, in the style of the UK life-and-pensions industry: what a policy is worth, what it pays, and
 //! to whom.
 //!
-//! The service is a synthetic one: the industry's messages are Origo's, whose schemas are for its members, so names,
-//! namespace and error codes here are made up. The way such services work is not: an envelope of SOAP 1.1
+//! The service is a synthetic one. The industry's own messages are Origo's standards, which are not reproduced here: names,
+//! namespace and error codes are made up. The way such services work is not: an envelope of SOAP 1.1
 //! (<https://www.w3.org/TR/2000/NOTE-SOAP-20000508/>) or 1.2 (<https://www.w3.org/TR/soap12-part1/>), a client certificate as
 //! credential with the user name of WS-Security beside it (the UsernameToken Profile 1.1 of OASIS, whose password is
 //! optional, and left out: a secret never enters a provider), faults with HTTP 500, business errors inside a 200, and
@@ -13,6 +13,8 @@
 
 mod contract;
 mod soap;
+
+use std::time::Duration;
 
 use damper_sdk::prelude::*;
 use damper_sdk::{text, xml};
@@ -78,7 +80,7 @@ fn check_outcome(outcome: &xml::Element) -> Result<Vec<String>, Failure> {
             let error = outcome.required(NS, "Error")?;
             let failure = business_error(error.attribute("code").unwrap_or_default(), said(error));
             Err(match error.attribute("retryAfterSeconds").and_then(|seconds| seconds.parse().ok()) {
-                Some(seconds) => failure.with_retry_after(std::time::Duration::from_secs(seconds)),
+                Some(seconds) => failure.with_retry_after(Duration::from_secs(seconds)),
                 None => failure,
             })
         }

@@ -1,7 +1,6 @@
 use super::*;
 use damper_sdk::testing::{Api, Expectation};
 use proptest::prelude::*;
-use std::time::Duration;
 
 const ENDPOINT: &str = "https://enquiry.provider.example/services/ContractEnquiry";
 const POLICY: &str = "PP/0012345-A";
@@ -87,6 +86,21 @@ fn what_comes_from_outside_is_escaped_in_the_request() {
         }
         post.answers(200, POLICY_NOT_FOUND);
         assert_eq!(api.run(|| fetch(&request)).unwrap_err().kind, FailureKind::NotFound);
+    }
+}
+
+#[test]
+fn the_envelope_is_the_one_of_the_cases() {
+    let mut first = FetchRequest::new(POLICY);
+    first.day = "2026-01-15".to_owned();
+    let mut second = FetchRequest::new("A&B<1>").with_param("valuation_date", "2026-01-31");
+    (second.day, second.attempt) = ("2026-01-15".to_owned(), 2);
+    for (version, request, envelope) in [
+        (Version::V1_1, first, include_str!("../cases/found.request.xml")),
+        (Version::V1_2, second, include_str!("../cases/fault-1.2.request.xml")),
+    ] {
+        let made = api("1.1").run(|| version.envelope("enquiries@example.com", &enquiry(&request).unwrap()).unwrap());
+        assert_eq!(made, envelope);
     }
 }
 
