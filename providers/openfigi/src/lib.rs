@@ -10,6 +10,8 @@
 //! a job that is refused. A record is the answer as it came. A 429 carries no Retry-After of necessity, but
 //! `ratelimit-reset`, in seconds (an IETF draft).
 
+use std::collections::BTreeMap;
+
 use damper_sdk::prelude::*;
 use damper_sdk::text;
 use serde::Deserialize;
@@ -65,8 +67,11 @@ impl JobResult {
     }
 }
 
+/// A job of the mapping API: its keys and their values.
+type Job = BTreeMap<&'static str, Value>;
+
 /// The job that an item asks for.
-fn job(request: &FetchRequest) -> Result<Value, Failure> {
+fn job(request: &FetchRequest) -> Result<Job, Failure> {
     let id_type = request.param("idType").unwrap_or("ID_ISIN");
     if id_type == "ID_ISIN" {
         check_isin(&request.id)?;
@@ -76,23 +81,20 @@ fn job(request: &FetchRequest) -> Result<Value, Failure> {
     if request.param("exchCode").is_some() && request.param("micCode").is_some() {
         return Err(Failure::rejected("exchCode and micCode exclude each other: give one"));
     }
-    let mut job = json::json!({"idType": id_type, "idValue": request.id});
+    let mut job = Job::from([("idType", id_type.into()), ("idValue", request.id.as_str().into())]);
     for name in TEXTS {
         if let Some(value) = request.param(name) {
-            job[name] = value.into();
+            job.insert(name, value.into());
         }
     }
     for name in INTERVALS {
         if let Some(value) = request.param(name) {
-            job[name] = interval(name, value)?;
+            job.insert(name, interval(name, value)?);
         }
     }
     if let Some(value) = request.param("includeUnlistedEquities") {
-        job["includeUnlistedEquities"] = match value {
-            "true" => true.into(),
-            "false" => false.into(),
-            _ => return Err(Failure::rejected("includeUnlistedEquities is true or false")),
-        };
+        let value: bool = value.parse().map_err(|_| Failure::rejected("includeUnlistedEquities is true or false"))?;
+        job.insert("includeUnlistedEquities", value.into());
     }
     Ok(job)
 }
@@ -136,7 +138,7 @@ fn luhn(characters: &[u8]) -> bool {
     });
     let sum: u32 =
         digits.enumerate().map(|(at, digit)| if at % 2 == 1 { digit * 2 / 10 + digit * 2 % 10 } else { digit }).sum();
-    sum % 10 == 0
+    sum.is_multiple_of(10)
 }
 
 #[cfg(test)]
