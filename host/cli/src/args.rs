@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Parser, Subcommand};
 
-use crate::commands::{build, dead_letters, export, feed, fetch, inspect, new, pause, resume, run, simulate, status};
+use crate::commands::{
+    build, dead_letters, export, feed, fetch, inspect, new, pause, resume, run, simulate, status, test,
+};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -53,6 +55,7 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     New(new::New),
     Build(build::Build),
+    Test(test::Test),
     Inspect(inspect::Inspect),
     Fetch(fetch::Fetch),
     Feed(feed::Feed),

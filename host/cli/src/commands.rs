@@ -12,6 +12,7 @@ pub(crate) mod resume;
 pub(crate) mod run;
 pub(crate) mod simulate;
 pub(crate) mod status;
+pub(crate) mod test;
 
 use crate::args::Command;
 use crate::context::Context;
@@ -25,6 +26,7 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<Exit, CliError>
     match command {
         Command::New(command) => new::run(&command, context),
         Command::Build(command) => build::run(&command, context),
+        Command::Test(command) => test::run(&command, context),
         Command::Inspect(command) => inspect::run(&command),
         Command::Fetch(command) => fetch::run(&command, context),
         Command::Feed(command) => feed::run(&command, context),

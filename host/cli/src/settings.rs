@@ -15,6 +15,8 @@ pub(crate) struct Settings {
     pub(crate) cache: Option<PathBuf>,
     /// Whether a terminal may be coloured: `NO_COLOR` is not set, or empty (<https://no-color.org>).
     pub(crate) colour: bool,
+    /// `CARGO_TARGET_DIR`: where cargo builds, if not in a crate's own workspace.
+    pub(crate) target: Option<PathBuf>,
     /// `CARGO`: the cargo that runs us, if one does; else the one on the path.
     pub(crate) cargo: OsString,
 }
@@ -26,6 +28,7 @@ impl Settings {
             log: env::var("DAMPER_LOG").ok().filter(|text| !text.trim().is_empty()),
             cache: cache(),
             colour: env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+            target: non_empty("CARGO_TARGET_DIR").map(PathBuf::from),
             cargo: non_empty("CARGO").unwrap_or_else(|| "cargo".into()),
         }
     }

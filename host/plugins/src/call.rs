@@ -1,7 +1,7 @@
 //! The account of one call, kept outside of its store so that it outlives a store that is dropped: requests sent and not
 //! answered, what was printed, and why the call cannot go on.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use crate::beside::Beside;
 use crate::output::Output;
+use crate::plugin::Usage;
 
 /// One request of a call, as `damper fetch` shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +46,9 @@ pub(crate) struct Call {
     /// Ticks during which the guest ran, since it last came back from the host.
     ticks: AtomicU32,
     is_memory_refused: AtomicBool,
+    memory_bytes: AtomicU64,
+    /// One more than the instructions that ran; nothing where nobody counted.
+    instructions: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -91,6 +95,8 @@ impl Call {
             state: Mutex::new(state),
             ticks,
             is_memory_refused,
+            memory_bytes: AtomicU64::new(0),
+            instructions: AtomicU64::new(0),
         })
     }
 
@@ -125,6 +131,24 @@ impl Call {
 
     pub(crate) fn refuse_memory(&self) {
         self.is_memory_refused.store(true, Ordering::Relaxed);
+    }
+
+    /// The guest's memory has become larger by so much. It never becomes smaller.
+    pub(crate) fn grew(&self, by_bytes: usize) {
+        self.memory_bytes.fetch_add(by_bytes as u64, Ordering::Relaxed);
+    }
+
+    /// The guest has run so many instructions.
+    pub(crate) fn ran(&self, instructions: u64) {
+        self.instructions.store(instructions.saturating_add(1), Ordering::Relaxed);
+    }
+
+    /// What the call used, so far.
+    pub(crate) fn usage(&self) -> Usage {
+        Usage {
+            peak_memory_bytes: self.memory_bytes.load(Ordering::Relaxed),
+            instructions: self.instructions.load(Ordering::Relaxed).checked_sub(1),
+        }
     }
 
     pub(crate) fn is_memory_refused(&self) -> bool {

@@ -21,6 +21,8 @@ pub(crate) struct CodeSettings {
     max_wasm_stack: usize,
     memory_reservation: u64,
     memory_guard_bytes: u64,
+    /// Whether instructions are counted, which the code itself does: it is other code than production's.
+    counts_instructions: bool,
 }
 
 impl CodeSettings {
@@ -34,7 +36,23 @@ impl CodeSettings {
             _ => return None,
         };
         // All of a 32-bit memory is reserved, with a guard behind it, so that no access needs a check of its own.
-        Some(Self { target, max_wasm_stack: 512 << 10, memory_reservation: 4 << 30, memory_guard_bytes: 32 << 20 })
+        Some(Self {
+            target,
+            max_wasm_stack: 512 << 10,
+            memory_reservation: 4 << 30,
+            memory_guard_bytes: 32 << 20,
+            counts_instructions: false,
+        })
+    }
+
+    /// The same settings for code that counts its instructions.
+    pub(crate) fn metered(self) -> Self {
+        Self { counts_instructions: true, ..self }
+    }
+
+    /// Whether instructions are counted.
+    pub(crate) fn counts_instructions(&self) -> bool {
+        self.counts_instructions
     }
 
     /// What code compiled with these settings by this release of the engine is kept under, beside its component's digest.
@@ -52,6 +70,7 @@ impl CodeSettings {
             .wasm_component_model(true)
             .concurrency_support(false)
             .epoch_interruption(true)
+            .consume_fuel(self.counts_instructions)
             .wasm_backtrace_max_frames(None)
             .max_wasm_stack(self.max_wasm_stack)
             .async_stack_size(self.max_wasm_stack + HOST_STACK_BYTES)

@@ -17,6 +17,7 @@ use crate::engine::{CodeSettings, Engines};
 use crate::grants::{Grants, OriginError};
 use crate::http_client::ProxyError;
 use crate::plugin::Plugin;
+use crate::rehearsal::Rehearsal;
 use crate::resolver::{Resolver, SystemResolver};
 use crate::state::{self, State};
 
@@ -133,11 +134,24 @@ impl PluginHost {
     /// # Errors
     /// Where this machine cannot run components, or the folder for compiled ones cannot be used.
     pub fn new(options: HostOptions) -> Result<Self, HostError> {
+        Self::with(options, |settings| settings)
+    }
+
+    /// Sets up an engine whose guests' instructions are counted ([`Usage`](crate::Usage)). That is other code than what
+    /// [`PluginHost::new`] runs, and slower: it is for measuring alone.
+    ///
+    /// # Errors
+    /// As [`PluginHost::new`].
+    pub fn metered(options: HostOptions) -> Result<Self, HostError> {
+        Self::with(options, CodeSettings::metered)
+    }
+
+    fn with(options: HostOptions, adjust: impl FnOnce(CodeSettings) -> CodeSettings) -> Result<Self, HostError> {
         let engine_error = |error: wasmtime::Error| HostError::Engine(format!("{error:#}"));
         let settings = CodeSettings::host()
             .ok_or(HostError::Unsupported { arch: std::env::consts::ARCH, os: std::env::consts::OS })?;
         let instances = options.max_in_flight.max(1);
-        let engines = Engines::new(settings, instances).map_err(engine_error)?;
+        let engines = Engines::new(adjust(settings), instances).map_err(engine_error)?;
         let artifacts = options.cache_dir.map(|folder| {
             let shown = folder.display().to_string();
             Artifacts::open(folder).map_err(|source| HostError::CacheDir { folder: shown, source })
@@ -161,7 +175,22 @@ impl PluginHost {
     /// # Errors
     /// Where the grants do not fit the manifest, or ask for what this version does not support.
     pub fn load(&self, file: &ComponentFile, manifest: Manifest, grants: Grants) -> Result<Plugin, LoadError> {
-        Plugin::new(Arc::clone(&self.inner), file, manifest, grants)
+        Plugin::new(Arc::clone(&self.inner), file, manifest, grants, None)
+    }
+
+    /// Makes a provider ready to fetch from the world of a test, for tests of providers and for nothing else: its requests go
+    /// to a server on loopback, and no address is checked. Everything else is as with [`PluginHost::load`].
+    ///
+    /// # Errors
+    /// As [`PluginHost::load`].
+    pub fn rehearse(
+        &self,
+        file: &ComponentFile,
+        manifest: Manifest,
+        grants: Grants,
+        world: Rehearsal,
+    ) -> Result<Plugin, LoadError> {
+        Plugin::new(Arc::clone(&self.inner), file, manifest, grants, Some(world))
     }
 
     /// Whether instances come from a pool; without one each is made anew, which is slower.
@@ -184,6 +213,11 @@ fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
 }
 
 impl Inner {
+    /// Whether guests' instructions are counted.
+    pub(crate) fn counts_instructions(&self) -> bool {
+        self.engines.settings.counts_instructions()
+    }
+
     /// Compiles a component, or reads it compiled, and resolves its imports. Takes its time: call it where blocking is allowed.
     pub(crate) fn prepare(&self, name: &str, digest: &str, bytes: &[u8]) -> Result<ProviderPre<State>, String> {
         let code = self.code(name, digest, bytes)?;

@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use damper_core::day::Day;
 use damper_core::fetcher::{FetchReport, FetchRequest, Fetcher, Permits};
 use damper_core::manifest::{Limits, Manifest};
 use damper_core::record::{Failure, FailureKind, Fetched};
@@ -25,6 +26,7 @@ use crate::host::{Inner, LoadError};
 use crate::http_client::{Connections, HttpClient};
 use crate::memo::Memo;
 use crate::output::{LogLine, Output};
+use crate::rehearsal::Rehearsal;
 use crate::state::{Shared, State};
 use crate::text::Scrubber;
 
@@ -51,6 +53,17 @@ pub struct TracedFetch {
     pub requests: Vec<RequestTrace>,
     /// What the provider wrote.
     pub lines: Vec<LogLine>,
+    /// What it used of the machine.
+    pub usage: Usage,
+}
+
+/// What a call used of the machine.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// The most memory that its instance had, in bytes.
+    pub peak_memory_bytes: u64,
+    /// The instructions that it ran, where a [metered host](crate::PluginHost::metered) ran it to its end.
+    pub instructions: Option<u64>,
 }
 
 /// A component that is compiled, or read compiled, when it is first needed.
@@ -69,13 +82,15 @@ impl Plugin {
         file: &ComponentFile,
         manifest: Manifest,
         grants: Grants,
+        world: Option<Rehearsal>,
     ) -> Result<Self, LoadError> {
         let config = config(&manifest, &grants)?;
         let credentials = Credentials::new(&manifest, &grants)?;
         let scrubber = Scrubber::new(credentials.secrets());
         let scrubber = Arc::new(scrubber.map_err(|_| LoadError::Secrets(manifest.name.clone()))?);
         let origins = |hosts: &[String]| hosts.iter().map(|host| Origin::https(host)).collect::<Result<Vec<_>, _>>();
-        let connections = Connections::new(&manifest.limits, &grants, Arc::clone(&host.resolver))?;
+        let is_rehearsed = world.is_some();
+        let connections = Connections::new(&manifest.limits, &grants, Arc::clone(&host.resolver), world)?;
         let (name, version) = (manifest.name, manifest.version);
         let agent = format!("damper/{} ({name}/{version})", env!("CARGO_PKG_VERSION"));
         let client = HttpClient {
@@ -94,7 +109,7 @@ impl Plugin {
             ready: OnceLock::new(),
             preparing: Mutex::new(()),
         };
-        let shared = Arc::new(Shared { client, memo: Memo::default(), config, scrubber });
+        let shared = Arc::new(Shared { client, memo: Memo::default(), config, scrubber, is_rehearsed });
         Ok(Self { host, component: Arc::new(component), shared, name, limits: manifest.limits })
     }
 
@@ -111,7 +126,7 @@ impl Plugin {
     pub async fn fetch_traced(&self, request: FetchRequest, permits: Permits) -> TracedFetch {
         let call = self.new_call(&request, permits, true);
         let (report, requests) = self.run(&call, request).await;
-        TracedFetch { report, requests, lines: call.output.take_lines() }
+        TracedFetch { report, requests, lines: call.output.take_lines(), usage: call.usage() }
     }
 
     fn new_call(&self, request: &FetchRequest, permits: Permits, trace: bool) -> Arc<Call> {
@@ -150,12 +165,15 @@ impl Plugin {
         let broken = |why| Failure::new(FailureKind::Broken, why);
         let component = self.component.get(&self.host).await.map_err(broken)?;
         let _room = self.host.room.acquire().await.map_err(|_| broken("the plugin host has ended".to_owned()))?;
-        let mut store = self.new_store(call, component);
+        let mut store = self.new_store(call, component, request.day);
         let instance = match component.instantiate_async(&mut store).await {
             Ok(instance) => instance,
             Err(error) => return Err(outcome::not_started(call, &self.limits, &error)),
         };
         let returned = instance.call_fetch_record(&mut store, &guest_request(request)).await;
+        if let Some(left) = store.get_fuel().ok().filter(|_| self.host.counts_instructions()) {
+            call.ran(u64::MAX - left);
+        }
         match returned {
             Ok(Ok(fetched)) => outcome::fetched(fetched, &self.limits, &self.shared.scrubber),
             Ok(Err(failure)) => Err(outcome::failure(failure, &self.shared.scrubber)),
@@ -163,15 +181,19 @@ impl Plugin {
         }
     }
 
-    fn new_store(&self, call: &Arc<Call>, component: &ProviderPre<State>) -> Store<State> {
+    fn new_store(&self, call: &Arc<Call>, component: &ProviderPre<State>, day: Day) -> Store<State> {
         let memory_bytes = usize::try_from(self.limits.memory_bytes).unwrap_or(usize::MAX);
-        let state = State::new(Arc::clone(&self.shared), Arc::clone(call), memory_bytes);
+        let state = State::new(Arc::clone(&self.shared), Arc::clone(call), memory_bytes, day);
         let mut store = Store::new(component.engine(), state);
         store.limiter(|state| state);
         store.set_max_component_handles(MAX_HANDLES);
         // What a guest hands over at a time is at most what its memory can hold, so that a record which is too large is told as
         // that, and lists that point to the same bytes again and again are not copied for ever.
         store.set_hostcall_fuel(memory_bytes.saturating_add(HOSTCALL_SPARE_BYTES));
+        if self.host.counts_instructions() {
+            // Only an engine without a meter refuses fuel.
+            let _ = store.set_fuel(u64::MAX);
+        }
         store.set_epoch_deadline(1);
         // A guest that computes gives way at each tick; the timeout around the call ends it.
         store.epoch_deadline_callback(|store| {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use damper_core::day::Day;
 use tokio::time::Instant;
 use wasmtime::ResourceLimiter;
 use wasmtime::component::{HasSelf, Linker};
@@ -29,6 +30,8 @@ pub(crate) struct Shared {
     /// The settings that the component may read.
     pub(crate) config: BTreeMap<String, String>,
     pub(crate) scrubber: Arc<Scrubber>,
+    /// Whether time and chance are those of a test.
+    pub(crate) is_rehearsed: bool,
 }
 
 /// What a store holds.
@@ -36,12 +39,13 @@ pub(crate) struct State {
     pub(crate) shared: Arc<Shared>,
     pub(crate) call: Arc<Call>,
     pub(crate) memory_bytes: usize,
+    day: Day,
     wasi: Option<Box<Wasi>>,
 }
 
 impl State {
-    pub(crate) fn new(shared: Arc<Shared>, call: Arc<Call>, memory_bytes: usize) -> Self {
-        Self { shared, call, memory_bytes, wasi: None }
+    pub(crate) fn new(shared: Arc<Shared>, call: Arc<Call>, memory_bytes: usize, day: Day) -> Self {
+        Self { shared, call, memory_bytes, day, wasi: None }
     }
 }
 
@@ -53,15 +57,18 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
 
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        let Self { wasi, call, shared, .. } = self;
-        wasi.get_or_insert_with(|| Box::new(Wasi::new(call, &shared.scrubber))).view()
+        let Self { wasi, call, shared, day, .. } = self;
+        let fixed = shared.is_rehearsed.then_some(*day);
+        wasi.get_or_insert_with(|| Box::new(Wasi::new(call, &shared.scrubber, fixed))).view()
     }
 }
 
 impl ResourceLimiter for State {
-    fn memory_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
         let fits = desired <= self.memory_bytes;
-        if !fits {
+        if fits {
+            self.call.grew(desired.saturating_sub(current));
+        } else {
             self.call.refuse_memory();
         }
         Ok(fits)

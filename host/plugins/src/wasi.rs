@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use damper_core::day::Day;
 use tokio::io::AsyncWrite;
 use wasmtime::component::{Linker, ResourceTable};
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream, WasiCli, WasiCliView};
@@ -15,6 +16,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use crate::call::Call;
 use crate::output::Source;
+use crate::rehearsal;
 use crate::text::Scrubber;
 
 /// The most random bytes in one call.
@@ -29,14 +31,15 @@ pub(crate) struct Wasi {
 }
 
 impl Wasi {
-    pub(crate) fn new(call: &Arc<Call>, scrubber: &Arc<Scrubber>) -> Self {
+    /// With the machine's own time and chance, or with those of a test on this day.
+    pub(crate) fn new(call: &Arc<Call>, scrubber: &Arc<Scrubber>, fixed: Option<Day>) -> Self {
         let stream = |source| Stream { source, call: Arc::clone(call), scrubber: Arc::clone(scrubber) };
-        let context = WasiCtx::builder()
-            .stdout(stream(Source::Stdout))
-            .stderr(stream(Source::Stderr))
-            .max_random_size(MAX_RANDOM_BYTES)
-            .build();
-        Self { context, table: ResourceTable::new() }
+        let mut builder = WasiCtx::builder();
+        builder.stdout(stream(Source::Stdout)).stderr(stream(Source::Stderr)).max_random_size(MAX_RANDOM_BYTES);
+        if let Some(day) = fixed {
+            rehearsal::fix(&mut builder, day);
+        }
+        Self { context: builder.build(), table: ResourceTable::new() }
     }
 
     pub(crate) fn view(&mut self) -> WasiCtxView<'_> {

@@ -48,19 +48,38 @@ pub(crate) fn run(command: &Build, context: &Context) -> Result<Exit, CliError> 
             "leave --output out",
         ));
     }
-    let sources = command.paths.iter().map(|path| Source::read(path)).collect::<Result<Vec<_>, _>>()?;
+    for built in build(&command.paths, command.output.as_deref(), context)? {
+        put(format!("{}  {}", printable(&built.component.display().to_string()), size(built.bytes)))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// A component that was built.
+pub(crate) struct Built {
+    /// Its file.
+    pub(crate) component: PathBuf,
+    /// Its size.
+    pub(crate) bytes: u64,
+}
+
+/// Build the providers in these folders, one after another, each to where it belongs or to `output`.
+///
+/// # Errors
+/// Where one cannot be built; those before it are done.
+pub(crate) fn build(paths: &[PathBuf], output: Option<&Path>, context: &Context) -> Result<Vec<Built>, CliError> {
+    let sources = paths.iter().map(|path| Source::read(path)).collect::<Result<Vec<_>, _>>()?;
     let cache = context.cache()?;
     // Also for a crate that was scaffolded: it depends on what lies there.
     let sdk = Sdk::unpack(&cache)?;
     let rustc = toolchain(&sdk, &cache)?;
-    for source in sources {
-        let built = cargo::build(&context.settings.cargo, &source.folder, &rustc)?;
-        let output =
-            command.output.clone().unwrap_or_else(|| built.folder.join(format!("{}.wasm", source.manifest.name)));
-        let bytes = source.assemble(&built.wasm, &output)?;
-        put(format!("{}  {}", printable(&output.display().to_string()), size(bytes)))?;
-    }
-    Ok(Exit::Done)
+    let each = |source: Source| {
+        let made = cargo::build(&context.settings.cargo, &source.folder, &rustc)?;
+        let own_place = || made.folder.join(format!("{}.wasm", source.manifest.name));
+        let component = output.map_or_else(own_place, Path::to_path_buf);
+        let bytes = source.assemble(&made.wasm, &component)?;
+        Ok(Built { component, bytes })
+    };
+    sources.into_iter().map(each).collect()
 }
 
 /// A provider's crate, its manifest checked before anything is compiled.

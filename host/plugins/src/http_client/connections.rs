@@ -9,6 +9,7 @@ use damper_core::manifest::Limits;
 use crate::egress::Route;
 use crate::egress::headers::{MAX_HEADER_BYTES, MAX_HEADERS};
 use crate::grants::Grants;
+use crate::rehearsal::Rehearsal;
 use crate::resolver::{FilteringResolver, Reach, Resolver};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -27,19 +28,27 @@ pub(crate) struct Connections {
     private: OnceLock<Result<reqwest::Client, String>>,
     proxy: Option<reqwest::Proxy>,
     resolver: Arc<dyn Resolver>,
+    /// The world of a test in the place of the network.
+    world: Option<Rehearsal>,
     idle: usize,
     /// Whether a private origin is asked by https.
     is_private_https: bool,
 }
 
 impl Connections {
-    pub(crate) fn new(limits: &Limits, grants: &Grants, resolver: Arc<dyn Resolver>) -> Result<Self, ProxyError> {
+    pub(crate) fn new(
+        limits: &Limits,
+        grants: &Grants,
+        resolver: Arc<dyn Resolver>,
+        world: Option<Rehearsal>,
+    ) -> Result<Self, ProxyError> {
         let proxy = grants.proxy.as_ref().map(reqwest::Proxy::all).transpose().map_err(|_| ProxyError)?;
         Ok(Self {
             public: OnceLock::new(),
             private: OnceLock::new(),
             proxy,
             resolver,
+            world,
             idle: limits.max_concurrency.get() as usize + SPARE_CONNECTIONS,
             is_private_https: grants.private.iter().any(crate::grants::Origin::is_https),
         })
@@ -58,7 +67,11 @@ impl Connections {
         // Already installed: someone else's choice, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         // A proxy is named by the operator, so that its own address may be any; it looks the hosts up itself.
-        let reach = if route == Route::Private || self.proxy.is_some() { Reach::Everything } else { Reach::Public };
+        let reach = if route == Route::Private || self.proxy.is_some() || self.world.is_some() {
+            Reach::Everything
+        } else {
+            Reach::Public
+        };
         let mut builder = reqwest::Client::builder()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
@@ -71,6 +84,10 @@ impl Connections {
             .http1_max_headers(MAX_HEADERS)
             .http2_max_header_list_size(u32::try_from(MAX_HEADER_BYTES).unwrap_or(u32::MAX))
             .dns_resolver(FilteringResolver { resolver: Arc::clone(&self.resolver), reach });
+        if let Some(world) = &self.world {
+            let client = world.connect(builder).and_then(reqwest::ClientBuilder::build);
+            return client.map_err(|error| format!("cannot set up a rehearsal: {}", super::answer::causes(&error)));
+        }
         if let (Route::Public, Some(proxy)) = (route, &self.proxy) {
             builder = builder.proxy(proxy.clone());
         }

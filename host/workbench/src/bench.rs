@@ -1,0 +1,247 @@
+//! The bench: one provider on it, and its cases run side by side.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use damper_core::fetcher::{FetchRequest, Permits};
+use damper_core::manifest::Manifest;
+use damper_plugins::component_file::ComponentFile;
+use damper_plugins::grants::{Grants, Origin};
+use damper_plugins::{HostError, HostOptions, LoadError, Plugin, PluginHost, Rehearsal, RehearsalError, TracedFetch};
+use futures::StreamExt;
+use futures::stream;
+use url::Url;
+
+use crate::case::{Case, Order};
+use crate::compare;
+use crate::network::{Authority, AuthorityError, Director, Server};
+use crate::report::{CaseReport, Figures, Problem, RunReport};
+use crate::script::Script;
+use crate::secrets::CaseSecrets;
+
+/// The most cases at a time.
+const AT_A_TIME: usize = 16;
+/// How long a provider waits for an answer without an end, for each MiB of its component that has begun: interpreted ones are
+/// larger and slower.
+const PATIENCE: Duration = Duration::from_millis(250);
+
+/// A bench that cannot be set up.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BenchError {
+    /// The engine does not start.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// There is no certificate for the network.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
+    /// The network does not start.
+    #[error("the test network does not start: {0}")]
+    Network(#[from] io::Error),
+    /// The network cannot be used.
+    #[error(transparent)]
+    Rehearsal(#[from] RehearsalError),
+    /// The provider does not load.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+}
+
+/// A provider on the bench.
+pub struct Bench {
+    pub(crate) file: ComponentFile,
+    pub(crate) secrets: CaseSecrets,
+    host: PluginHost,
+    metered: PluginHost,
+    authority: Arc<Authority>,
+}
+
+/// A case's call, made.
+struct Performed {
+    fetch: TracedFetch,
+    duration: Duration,
+    problems: Vec<Problem>,
+    is_derailed: bool,
+}
+
+/// A call to make.
+pub(crate) struct Call {
+    pub(crate) request: FetchRequest,
+    /// How many requests may run beside the first.
+    pub(crate) beside: u32,
+}
+
+impl Bench {
+    /// A bench for a provider. Compiled components are kept in `cache_dir`, as by every host; each call is one of a plugin of
+    /// its own, so that without the folder each would compile anew.
+    ///
+    /// # Errors
+    /// Where the engine or the network cannot be set up.
+    pub fn new(file: ComponentFile, cache_dir: PathBuf) -> Result<Self, BenchError> {
+        let options =
+            HostOptions { cache_dir: Some(cache_dir), max_in_flight: AT_A_TIME as u32, ..HostOptions::default() };
+        Ok(Self {
+            secrets: CaseSecrets::new(&file.manifest),
+            file,
+            host: PluginHost::new(options.clone())?,
+            metered: PluginHost::metered(options)?,
+            authority: Arc::new(Authority::new()?),
+        })
+    }
+
+    /// Runs cases side by side. Each is run twice: as in production, and once more to count its instructions.
+    pub async fn run(&self, cases: &[Case]) -> RunReport {
+        let begun = Instant::now();
+        tokio::join!(self.compile(&self.host), self.compile(&self.metered));
+        let reports = stream::iter(cases.iter().map(|case| self.run_case(case))).buffered(AT_A_TIME).collect().await;
+        RunReport {
+            provider: self.file.manifest.name.clone(),
+            version: self.file.manifest.version.clone(),
+            digest: self.file.digest.clone(),
+            cases: reports,
+            duration: begun.elapsed(),
+        }
+    }
+
+    /// Compiles the component once, rather than for each call that comes first. Where it fails the calls say so.
+    async fn compile(&self, host: &PluginHost) {
+        let manifest = Manifest { config: BTreeMap::new(), ..self.file.manifest.clone() };
+        if let Ok(plugin) = host.load(&self.file, manifest, Grants::default()) {
+            let _ = plugin.prepare().await;
+        }
+    }
+
+    async fn run_case(&self, case: &Case) -> CaseReport {
+        let measured = async {
+            // What only the caller's patience ends has no count of instructions.
+            if case.is_endless() { None } else { self.perform(&self.metered, case).await.ok() }
+        };
+        let (performed, measured) = tokio::join!(self.perform(&self.host, case), measured);
+        let mut report = CaseReport {
+            name: case.name.clone(),
+            path: case.path.clone(),
+            problems: Vec::new(),
+            outcome: None,
+            figures: Figures::default(),
+            shares: Figures::default().shares(&self.file.manifest.limits),
+            log: Vec::new(),
+        };
+        match performed {
+            Err(error) => report.problems.push(Problem::new(format!("the provider does not load: {error}"))),
+            Ok(Performed { fetch, duration, mut problems, is_derailed }) => {
+                if !is_derailed {
+                    problems.extend(compare::problems(&case.expect, &fetch.report.outcome));
+                }
+                let instructions = measured.and_then(|measured| measured.fetch.usage.instructions);
+                report.figures = Figures { instructions, ..figures(&fetch, duration) };
+                report.shares = report.figures.shares(&self.file.manifest.limits);
+                report.log = fetch.lines.into_iter().map(|line| line.json).collect();
+                report.outcome = Some(fetch.report.outcome);
+                report.problems = problems;
+            }
+        }
+        report
+    }
+
+    /// Makes a case's call, with its script.
+    async fn perform(&self, host: &PluginHost, case: &Case) -> Result<Performed, BenchError> {
+        let script = Script::new(case, self.secrets.clone());
+        let call = self.call(case);
+        let (fetch, duration, server) = self.stage(host, &case.config, script, call).await?;
+        let script = server.director();
+        Ok(Performed { fetch, duration, problems: script.problems(), is_derailed: script.is_derailed() })
+    }
+
+    /// The call that a case asks for.
+    pub(crate) fn call(&self, case: &Case) -> Call {
+        let limits = &self.file.manifest.limits;
+        let timeout = limits.fetch_timeout;
+        let timeout = if case.is_endless() { timeout.min(self.patience()) } else { timeout };
+        let request = FetchRequest {
+            id: case.item.id.clone(),
+            params: case.item.params.clone(),
+            attempt: case.item.attempt,
+            day: case.item.day,
+            timeout,
+        };
+        // In order is one after another.
+        let beside = if case.order == Order::InOrder { 0 } else { limits.max_concurrency.get() - 1 };
+        Call { request, beside }
+    }
+
+    /// How long to wait for what has no end.
+    pub(crate) fn patience(&self) -> Duration {
+        PATIENCE * u32::try_from(1 + (self.file.bytes.len() >> 20)).unwrap_or(u32::MAX)
+    }
+
+    /// Makes a call in the world that a director makes up.
+    pub(crate) async fn stage<D: Director>(
+        &self,
+        host: &PluginHost,
+        config: &BTreeMap<String, String>,
+        director: D,
+        call: Call,
+    ) -> Result<(TracedFetch, Duration, Server<D>), BenchError> {
+        let server = Server::start(director, Arc::clone(&self.authority)).await?;
+        let world = Rehearsal::new(server.address(), self.authority.certificate())?;
+        let plugin = self.plugin(host, config, world)?;
+        // Compiling is not part of the call; where it fails the call says so.
+        let _ = plugin.prepare().await;
+        let begun = Instant::now();
+        let fetch = plugin.fetch_traced(call.request, Permits::new(call.beside)).await;
+        Ok((fetch, begun.elapsed(), server))
+    }
+
+    fn plugin(
+        &self,
+        host: &PluginHost,
+        config: &BTreeMap<String, String>,
+        world: Rehearsal,
+    ) -> Result<Plugin, LoadError> {
+        let manifest = self.file.manifest.clone();
+        let private = private_origins(&manifest, config);
+        let hosts = manifest.egress.hosts.clone();
+        let receivers: Vec<String> = hosts.iter().cloned().chain(private.iter().map(ToString::to_string)).collect();
+        let grants = Grants {
+            hosts,
+            secrets: self.secrets.bindings(&receivers),
+            private: private.into_iter().collect(),
+            config: config.clone(),
+            proxy: None,
+        };
+        host.rehearse(&self.file, manifest, grants, world)
+    }
+
+    /// The host as in production.
+    pub(crate) fn host(&self) -> &PluginHost {
+        &self.host
+    }
+}
+
+/// The origins that settings name and that a manifest's hosts do not cover, as an operator would grant them by name: a local
+/// API's base URL.
+fn private_origins(manifest: &Manifest, config: &BTreeMap<String, String>) -> BTreeSet<Origin> {
+    let covered = |origin: &Origin| {
+        let is_plain_https = origin.is_https() && origin.port() == 443;
+        is_plain_https && manifest.egress.hosts.iter().any(|host| host == origin.host())
+    };
+    let settings = manifest.config.iter().filter(|(key, _)| !config.contains_key(*key)).chain(config);
+    let origins = settings.filter_map(|(_, value)| Origin::of(&Url::parse(value).ok()?));
+    origins.filter(|origin| !covered(origin)).collect()
+}
+
+/// What a call took, but for its instructions.
+pub(crate) fn figures(fetch: &TracedFetch, duration: Duration) -> Figures {
+    let received = |trace: &damper_plugins::RequestTrace| trace.response_bytes as u64;
+    Figures {
+        duration_ms: duration.as_secs_f64() * 1_000.0,
+        instructions: None,
+        peak_memory_bytes: fetch.usage.peak_memory_bytes,
+        requests: fetch.report.requests,
+        sent_bytes: fetch.requests.iter().map(|trace| trace.request_bytes as u64).sum(),
+        received_bytes: fetch.requests.iter().map(received).sum(),
+        largest_response_bytes: fetch.requests.iter().map(received).max().unwrap_or_default(),
+    }
+}

@@ -1,0 +1,136 @@
+//! The made-up secrets of a run, and where they turn up.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
+use damper_core::manifest::{CredentialKind, Manifest};
+use damper_plugins::grants::{Secret, SecretBinding};
+
+use crate::network::Received;
+
+/// What a credential of kind `basic` is bound to.
+pub(crate) const BASIC: &str = "case-user:case-password";
+
+/// The secrets that a run binds to a provider's credentials.
+#[derive(Debug, Clone)]
+pub(crate) struct CaseSecrets {
+    by_name: BTreeMap<String, (CredentialKind, String)>,
+}
+
+impl CaseSecrets {
+    /// One secret for each credential of the manifest; the same each time.
+    pub(crate) fn new(manifest: &Manifest) -> Self {
+        let secret = |name: &str, kind: &CredentialKind| match kind {
+            CredentialKind::Basic => BASIC.to_owned(),
+            // Long enough and strange enough to be in no answer by chance.
+            _ => format!("case-secret-{name}-Zq7/+x9"),
+        };
+        let each = |(name, kind): (&String, &CredentialKind)| (name.clone(), (kind.clone(), secret(name, kind)));
+        Self { by_name: manifest.credentials.iter().map(each).collect() }
+    }
+
+    /// The bindings, for these hosts and origins.
+    pub(crate) fn bindings(&self, hosts: &[String]) -> BTreeMap<String, SecretBinding> {
+        let binding = |secret: &String| SecretBinding { secret: Secret::new(secret.clone()), hosts: hosts.to_vec() };
+        self.by_name.iter().map(|(name, (_, secret))| (name.clone(), binding(secret))).collect()
+    }
+
+    /// Every form of every secret.
+    pub(crate) fn forms(&self) -> Vec<String> {
+        self.by_name.values().flat_map(|(_, secret)| forms(secret)).collect()
+    }
+
+    /// What is wrong with the credentials that a request carries, where `wanted` is the one it should.
+    pub(crate) fn problem(&self, request: &Received, wanted: Option<&str>) -> Option<String> {
+        if let Some(name) = wanted {
+            let Some((kind, secret)) = self.by_name.get(name) else {
+                return Some(format!("the case wants the credential {name:?}, which the manifest does not name"));
+            };
+            if !is_applied(kind, secret, request) {
+                return Some(format!("it should carry the credential {name:?}, and does not as its kind applies it"));
+            }
+        }
+        let others = self.by_name.iter().filter(|(name, _)| wanted != Some(name.as_str()));
+        let mut carried = others.filter(|(_, (_, secret))| carries(request, secret)).map(|(name, _)| name);
+        carried.next().map(|name| match wanted {
+            Some(wanted) => format!("it should carry the credential {wanted:?} alone, and carries {name:?} as well"),
+            None => format!("it should carry no credential, and carries {name:?}"),
+        })
+    }
+
+    /// Whether a request carries any secret.
+    pub(crate) fn carried(&self, request: &Received) -> bool {
+        self.by_name.values().any(|(_, secret)| carries(request, secret))
+    }
+}
+
+/// Whether a request has a credential in the place where the host puts it.
+fn is_applied(kind: &CredentialKind, secret: &str, request: &Received) -> bool {
+    match kind {
+        CredentialKind::Header { header, prefix } => {
+            request.header(&header.to_ascii_lowercase()).is_some_and(|value| value == format!("{prefix}{secret}"))
+        }
+        CredentialKind::Basic => {
+            request.header("authorization").is_some_and(|value| value == format!("Basic {}", STANDARD.encode(secret)))
+        }
+        CredentialKind::Bearer => {
+            request.header("authorization").is_some_and(|value| value == format!("Bearer {secret}"))
+        }
+        // A signature shows nothing of its key.
+        CredentialKind::Hmac => true,
+        _ => carries(request, secret),
+    }
+}
+
+fn carries(request: &Received, secret: &str) -> bool {
+    let forms = forms(secret);
+    let is_in = |text: &str| forms.iter().any(|form| text.contains(form.as_str()));
+    is_in(request.url.as_str())
+        || request.headers.iter().any(|(_, value)| is_in(value))
+        || is_in(&String::from_utf8_lossy(&request.body))
+}
+
+/// A secret in every form in which it may be written: as it is, in base64 of each kind, percent-encoded, in a JSON string, in
+/// hexadecimal; of a user and a password also the password.
+pub(crate) fn forms(secret: &str) -> Vec<String> {
+    let mut forms = encoded(secret);
+    if let Some((_, password)) = secret.split_once(':') {
+        forms.extend(encoded(password));
+    }
+    forms.retain(|form| !form.is_empty());
+    forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
+    forms.dedup();
+    forms
+}
+
+fn encoded(text: &str) -> Vec<String> {
+    let percent = |keeps: fn(u8) -> bool, upper: bool| {
+        let each = |byte: u8| match (keeps(byte), upper) {
+            (true, _) => char::from(byte).to_string(),
+            (false, true) => format!("%{byte:02X}"),
+            (false, false) => format!("%{byte:02x}"),
+        };
+        text.bytes().map(each).collect::<String>()
+    };
+    let unreserved = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    let in_path = |byte: u8| byte.is_ascii_graphic() && !b"\"#%<>?`{}^|\\".contains(&byte);
+    let form: String = url::form_urlencoded::byte_serialize(text.as_bytes()).collect();
+    let json = serde_json::Value::from(text).to_string();
+    let hexadecimal: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
+    vec![
+        text.to_owned(),
+        STANDARD.encode(text),
+        STANDARD_NO_PAD.encode(text),
+        URL_SAFE.encode(text),
+        URL_SAFE_NO_PAD.encode(text),
+        percent(unreserved, true),
+        percent(unreserved, false),
+        percent(in_path, true),
+        form,
+        json.trim_matches('"').to_owned(),
+        json.trim_matches('"').replace('/', "\\/"),
+        hexadecimal.to_ascii_uppercase(),
+        hexadecimal,
+    ]
+}
