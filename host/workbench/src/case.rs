@@ -85,8 +85,8 @@ pub struct ForeseenRequest {
     pub url: Url,
     /// Headers that must be there with these values, names in lower case.
     pub headers: BTreeMap<String, String>,
-    /// The credential that it carries; none: it must carry none.
-    pub credential: Option<String>,
+    /// The credentials that it carries; none: it must carry none.
+    pub credentials: Vec<String>,
     /// The body, where it is looked at.
     pub body: Option<ForeseenBody>,
 }

@@ -114,8 +114,8 @@ impl Director for Script {
             self.not_foreseen(&request);
             return Answer::of(NOT_FORESEEN);
         };
-        let (answer, wanted) = (exchange.answer.clone(), exchange.request.credential.clone());
-        if let Some(problem) = self.secrets.problem(&request, wanted.as_deref()) {
+        let (answer, wanted) = (exchange.answer.clone(), exchange.request.credentials.clone());
+        if let Some(problem) = self.secrets.problem(&request, &wanted) {
             self.problems.push(Problem::new(format!("the request of exchange {}: {problem}", index + 1)));
         }
         self.done(index);

@@ -41,9 +41,9 @@ impl CaseSecrets {
         self.by_name.values().flat_map(|(_, secret)| forms(secret)).collect()
     }
 
-    /// What is wrong with the credentials that a request carries, where `wanted` is the one it should.
-    pub(crate) fn problem(&self, request: &Received, wanted: Option<&str>) -> Option<String> {
-        if let Some(name) = wanted {
+    /// What is wrong with the credentials that a request carries, where `wanted` are those it should.
+    pub(crate) fn problem(&self, request: &Received, wanted: &[String]) -> Option<String> {
+        for name in wanted {
             let Some((kind, secret)) = self.by_name.get(name) else {
                 return Some(format!("the case wants the credential {name:?}, which the manifest does not name"));
             };
@@ -51,11 +51,11 @@ impl CaseSecrets {
                 return Some(format!("it should carry the credential {name:?}, and does not as its kind applies it"));
             }
         }
-        let others = self.by_name.iter().filter(|(name, _)| wanted != Some(name.as_str()));
+        let others = self.by_name.iter().filter(|(name, _)| !wanted.contains(name));
         let mut carried = others.filter(|(_, (_, secret))| carries(request, secret)).map(|(name, _)| name);
         carried.next().map(|name| match wanted {
-            Some(wanted) => format!("it should carry the credential {wanted:?} alone, and carries {name:?} as well"),
-            None => format!("it should carry no credential, and carries {name:?}"),
+            [] => format!("it should carry no credential, and carries {name:?}"),
+            _ => format!("it should carry no credential but {wanted:?}, and carries {name:?} as well"),
         })
     }
 
@@ -133,4 +133,43 @@ fn encoded(text: &str) -> Vec<String> {
         hexadecimal.to_ascii_uppercase(),
         hexadecimal,
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MANIFEST: &str = r#"
+        name = "x"
+        version = "0.1.0"
+        [egress]
+        hosts = ["api.test"]
+        [credentials]
+        email = { kind = "header", header = "X-Email" }
+        key = { kind = "header", header = "X-Key" }
+    "#;
+
+    fn problem(carried: &[&str], wanted: &[&str]) -> Option<String> {
+        let secrets = CaseSecrets::new(&Manifest::parse(MANIFEST).unwrap());
+        let header = |name: &&str| (format!("x-{name}"), secrets.by_name[*name].1.clone());
+        let request = Received {
+            method: "GET".to_owned(),
+            url: "https://api.test/".parse().unwrap(),
+            headers: carried.iter().map(header).collect(),
+            body: Vec::new(),
+        };
+        let wanted: Vec<String> = wanted.iter().map(ToString::to_string).collect();
+        secrets.problem(&request, &wanted)
+    }
+
+    #[test]
+    fn a_request_carries_the_credentials_that_are_wanted_and_no_other() {
+        for names in [&[][..], &["key"], &["email", "key"]] {
+            assert_eq!(problem(names, names), None);
+        }
+        assert!(problem(&["email"], &["email", "key"]).unwrap().contains("\"key\", and does not"));
+        assert!(problem(&["email", "key"], &["key"]).unwrap().contains("carries \"email\" as well"));
+        assert!(problem(&["key"], &[]).unwrap().contains("carry no credential, and carries \"key\""));
+        assert!(problem(&[], &["login"]).unwrap().contains("which the manifest does not name"));
+    }
 }

@@ -132,7 +132,8 @@ impl Checker<'_> {
             Some((_, bytes)) => Some(ForeseenBody::Bytes(bytes.unwrap_or_default())),
         };
         let headers = request.headers.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect();
-        Ok(ForeseenRequest { method, url, headers, credential: request.credential, body })
+        let credentials = request.credential.map(OneOrMore::into_vec).unwrap_or_default();
+        Ok(ForeseenRequest { method, url, headers, credentials, body })
     }
 
     fn sha256(&self, place: &str, digest: &str) -> Result<ForeseenBody, CaseError> {
@@ -177,10 +178,7 @@ impl Checker<'_> {
     fn headers(&self, place: &str, given: BTreeMap<String, OneOrMore>) -> Result<Vec<(String, String)>, CaseError> {
         let mut headers = Vec::new();
         for (name, values) in given {
-            let values = match values {
-                OneOrMore::One(value) => vec![value],
-                OneOrMore::More(values) => values,
-            };
+            let values = values.into_vec();
             let is_token =
                 !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
             let breaks = |value: &String| value.bytes().any(|byte| matches!(byte, b'\r' | b'\n' | 0));

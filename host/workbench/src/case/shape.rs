@@ -45,7 +45,7 @@ pub(super) struct Request {
     pub(super) url: String,
     #[serde(default)]
     pub(super) headers: BTreeMap<String, String>,
-    pub(super) credential: Option<String>,
+    pub(super) credential: Option<OneOrMore>,
     pub(super) body: Option<String>,
     pub(super) json: Option<Value>,
     pub(super) body_file: Option<String>,
@@ -64,12 +64,21 @@ pub(super) struct Response {
     pub(super) fault: Option<Fault>,
 }
 
-/// A header's value, or several.
+/// A header's value or a credential's name, or several.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 pub(super) enum OneOrMore {
     One(String),
     More(Vec<String>),
+}
+
+impl OneOrMore {
+    pub(super) fn into_vec(self) -> Vec<String> {
+        match self {
+            OneOrMore::One(text) => vec![text],
+            OneOrMore::More(texts) => texts,
+        }
+    }
 }
 
 #[derive(Debug, Deserialize)]

@@ -34,7 +34,7 @@ fn a_case_has_the_defaults_that_are_documented() {
     let Exchange { request, answer } = &case.exchanges[0];
     assert_eq!((request.method.as_str(), request.url.as_str()), ("GET", "https://api.example.org/b?q=1"));
     assert_eq!(request.headers["accept"], "application/json");
-    assert!(request.credential.is_none() && request.body.is_none());
+    assert!(request.credentials.is_empty() && request.body.is_none());
     assert_eq!(answer.headers.len(), 3);
     assert_eq!((answer.delay, answer.fault), (Duration::ZERO, None));
     assert!(case.is_good() && !case.is_endless());
@@ -42,6 +42,15 @@ fn a_case_has_the_defaults_that_are_documented() {
     let body = record.body.unwrap();
     assert_eq!(body.bytes.unwrap(), r#"{"a":[1,2.5,true]}"#.as_bytes());
     assert!(record.content_type.is_none() && record.attributes.is_none());
+}
+
+#[test]
+fn a_request_may_want_one_credential_or_several() {
+    for (written, meant) in [("\"key\"", vec!["key"]), ("[\"email\", \"key\"]", vec!["email", "key"])] {
+        let case =
+            parsed(&GOOD.replace("[exchange.response]", &format!("credential = {written}\n[exchange.response]")));
+        assert_eq!(case.unwrap().exchanges[0].request.credentials, meant);
+    }
 }
 
 #[test]
