@@ -2,7 +2,7 @@
 //! `xml`.
 //!
 //! What an answer could do harm with is refused as `malformed`: a document type (and with it every entity of one's own,
-//! within the document or outside), a nesting or a number of elements that no record needs. This is a reader, and
+//! within the document or outside), a nesting, a number of elements or a namespace that no record needs. This is a reader, and
 //! [`escape`] for what is written; it validates against no schema.
 //!
 //! ```
@@ -41,6 +41,8 @@ use crate::text::short;
 const MAX_DEPTH: usize = 64;
 /// How many elements and attributes a document may have; each takes some memory beside its text.
 const MAX_NODES: usize = 100_000;
+/// The longest name of a namespace, in bytes; each element is compared with those that are known.
+const MAX_NAMESPACE_BYTES: usize = 1_024;
 
 /// Parses a document in UTF-8, and gives its outermost element.
 ///
@@ -259,6 +261,9 @@ impl Tree {
             ResolveResult::Unbound => "",
             ResolveResult::Unknown(prefix) => return Err(not_xml(format!("the prefix `{prefix}` stands for nothing"))),
         };
+        if namespace.len() > MAX_NAMESPACE_BYTES {
+            return Err(not_xml(format!("a namespace of more than {MAX_NAMESPACE_BYTES} bytes")));
+        }
         if let Some(known) = self.namespaces.get(namespace) {
             return Ok(Rc::clone(known));
         }
@@ -381,6 +386,13 @@ mod tests {
         let wide = |count: usize| format!("<a>{}</a>", "<b/>".repeat(count));
         assert!(parse(wide(MAX_NODES - 1).as_bytes()).is_ok());
         assert!(refused(&wide(MAX_NODES)).contains("more than"));
+    }
+
+    #[test]
+    fn the_length_of_a_namespace_is_bounded() {
+        let named = |length: usize| format!("<a xmlns='{}'/>", "n".repeat(length));
+        assert!(parse(named(MAX_NAMESPACE_BYTES).as_bytes()).is_ok());
+        assert!(refused(&named(MAX_NAMESPACE_BYTES + 1)).contains("namespace"));
     }
 
     #[test]
