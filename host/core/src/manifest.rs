@@ -4,6 +4,7 @@
 //! Unknown keys are errors, numbers have bounds, and an error names the field, its value, what is allowed, and the line.
 //! This module reads no file and gives no secret.
 
+pub mod reference;
 pub mod units;
 
 mod check;
