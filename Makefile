@@ -9,7 +9,8 @@ GUESTS     := providers/demo providers/gleif providers/sec-edgar providers/compa
 	providers/fca-register providers/contract-enquiry tests/hostile
 COMPONENTS := $(TARGET)/components
 
-.PHONY: help demo test ci bench bench-control fmt clippy doc deny components components-demo guests damper clean
+.PHONY: help demo test ci bench bench-control fmt clippy doc deny components components-demo guests damper \
+	fixture release-contract clean
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -57,6 +58,18 @@ guests:
 	@for guest in $(GUESTS); do \
 		$(DAMPER) build $$guest -o $(COMPONENTS)/$$(basename $$guest).wasm || exit 1; \
 	done
+
+# What the SDK of this version builds, kept so that it goes on running; see tests/fixtures/components/README.md.
+SDK_VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' sdk/rust/Cargo.toml | head -n 1)
+
+fixture: damper ## Build the component that stands for the SDK of this version.
+	@$(DAMPER) build providers/demo -o tests/fixtures/components/sdk-$(SDK_VERSION)-rust.wasm
+
+CONTRACT := $(shell sed -n 's/^package damper:provider@\(.*\);/\1/p' wit/provider.wit)
+
+release-contract: ## Keep the contract as it is released, for ever; see wit/released/README.md.
+	@test ! -e wit/released/$(CONTRACT) || { echo "error: $(CONTRACT) is released already, and never changes" >&2; exit 1; }
+	@mkdir -p wit/released/$(CONTRACT) && cp wit/provider.wit wit/released/$(CONTRACT)/provider.wit
 
 components-demo: damper
 	@$(DAMPER) build providers/demo -o $(COMPONENTS)/demo.wasm

@@ -6,7 +6,8 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    build, dead_letters, export, feed, fetch, inspect, new, pause, resume, run, simulate, status, test,
+    build, dead_letters, doctor, export, feed, fetch, inspect, new, pause, resume, run, simulate, status, test,
+    wasm_runner,
 };
 
 const STYLES: Styles = Styles::styled()
@@ -57,6 +58,7 @@ pub(crate) enum Command {
     Build(build::Build),
     Test(test::Test),
     Inspect(inspect::Inspect),
+    Doctor(doctor::Doctor),
     Fetch(fetch::Fetch),
     Feed(feed::Feed),
     Run(run::Run),
@@ -66,4 +68,6 @@ pub(crate) enum Command {
     Resume(resume::Resume),
     DeadLetters(dead_letters::DeadLetters),
     Simulate(simulate::Simulate),
+    #[command(hide = true)]
+    WasmRunner(wasm_runner::WasmRunner),
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod build;
 pub(crate) mod dead_letters;
+pub(crate) mod doctor;
 pub(crate) mod export;
 pub(crate) mod feed;
 pub(crate) mod fetch;
@@ -13,6 +14,7 @@ pub(crate) mod run;
 pub(crate) mod simulate;
 pub(crate) mod status;
 pub(crate) mod test;
+pub(crate) mod wasm_runner;
 
 use crate::args::Command;
 use crate::context::Context;
@@ -28,6 +30,7 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<Exit, CliError>
         Command::Build(command) => build::run(&command, context),
         Command::Test(command) => test::run(&command, context),
         Command::Inspect(command) => inspect::run(&command),
+        Command::Doctor(command) => doctor::run(&command, context),
         Command::Fetch(command) => fetch::run(&command, context),
         Command::Feed(command) => feed::run(&command, context),
         Command::Run(command) => run::run(&command, context),
@@ -37,5 +40,6 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<Exit, CliError>
         Command::Resume(command) => resume::run(&command, context),
         Command::DeadLetters(command) => dead_letters::run(&command, context),
         Command::Simulate(command) => simulate::run(&command, context),
+        Command::WasmRunner(command) => wasm_runner::run(&command, context),
     }
 }

@@ -51,13 +51,23 @@ impl Sdk {
     }
 }
 
+/// The text of the script that looks for a toolchain and makes one; see its head.
+pub(crate) fn toolchain_script() -> &'static str {
+    let script = embedded::FILES.iter().find(|(name, _)| *name == TOOLCHAIN);
+    script.and_then(|(_, content)| std::str::from_utf8(content).ok()).unwrap_or_default()
+}
+
 /// The files of a new provider: their paths in it, and their texts with `{{...}}` still in them.
 pub(crate) fn template() -> impl Iterator<Item = (PathBuf, &'static str)> {
     embedded::FILES.iter().filter_map(|(name, content)| {
         let name = name.strip_prefix(TEMPLATE)?;
         let name = name.strip_suffix(".tmpl").unwrap_or(name);
-        // Dotless in the repository, where it would have an effect.
-        let name = if name == "gitignore" { ".gitignore" } else { name };
+        // Dotless in the repository, where they would have an effect.
+        let name = match name {
+            "gitignore" => ".gitignore",
+            "cargo/config.toml" => ".cargo/config.toml",
+            name => name,
+        };
         Some((PathBuf::from(name), std::str::from_utf8(content).ok()?))
     })
 }

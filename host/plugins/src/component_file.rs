@@ -19,6 +19,14 @@ use sections::Sections;
 
 /// The newest contract, `damper:provider`, that this host runs. It runs all earlier patches of the same minor version.
 pub const HOST_CONTRACT: Version = Version::new(0, 1, 0);
+
+/// The contracts that this host runs, for people: `0.1.0 to 0.1.0`.
+#[must_use]
+pub fn host_contracts() -> String {
+    let Version { major, minor, .. } = HOST_CONTRACT;
+    format!("{major}.{minor}.0 to {HOST_CONTRACT}")
+}
+
 /// The largest component that is read, in bytes.
 pub const MAX_COMPONENT_BYTES: usize = 64 << 20;
 

@@ -115,6 +115,20 @@ impl Engines {
     }
 }
 
+/// One engine whose instances are made on demand, for what runs once.
+#[cfg(feature = "compile")]
+pub(crate) fn lone(settings: &CodeSettings) -> wasmtime::Result<Engine> {
+    let engine = Engine::new(&settings.config()?)?;
+    start_ticker(std::iter::once(&engine))?;
+    Ok(engine)
+}
+
+/// Whether the kernel tells which pages a guest has touched, which halves the cost of an instance (Linux 6.7).
+#[must_use]
+pub fn tells_touched_pages() -> bool {
+    PoolingAllocationConfig::is_pagemap_scan_available()
+}
+
 fn pool(instances: u32) -> InstanceAllocationStrategy {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)

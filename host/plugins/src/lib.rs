@@ -21,6 +21,8 @@ mod http_client;
 mod memo;
 mod output;
 mod plugin;
+#[cfg(feature = "compile")]
+pub mod program;
 mod rehearsal;
 mod resolver;
 mod state;
@@ -29,6 +31,7 @@ mod wasi;
 
 pub use call::RequestTrace;
 pub use credentials::CredentialError;
+pub use engine::tells_touched_pages;
 pub use host::{HostError, HostOptions, LoadError, PluginHost};
 pub use http_client::ProxyError;
 pub use output::{Level, LogLine, Source};

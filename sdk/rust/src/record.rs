@@ -105,7 +105,7 @@ impl Record {
         &self.attributes
     }
 
-    #[cfg(target_arch = "wasm32")]
+    #[cfg(all(target_arch = "wasm32", not(feature = "testing")))]
     pub(crate) fn into_parts(self) -> (String, Vec<u8>, Vec<(String, String)>) {
         (self.content_type, self.body, self.attributes)
     }

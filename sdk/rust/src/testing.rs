@@ -27,7 +27,9 @@
 //! ```
 //!
 //! The script is the thread's own: tests run side by side. Like the host it refuses the headers that are the
-//! host's, and keeps its cache from one [`Api::run`] to the next. There is no native module of this name in wasm.
+//! host's, and keeps its cache from one [`Api::run`] to the next. In wasm
+//! this module is there with the feature `testing` alone, which a provider names in its `[dev-dependencies]`: `damper test --wasm`
+//! then runs the same tests in the engine of production.
 
 use std::collections::{BTreeMap, VecDeque};
 

@@ -82,6 +82,17 @@ pub(crate) fn build(paths: &[PathBuf], output: Option<&Path>, context: &Context)
     sources.into_iter().map(each).collect()
 }
 
+/// Run the tests of the crate in `folder` as wasm, each program in this program's engine. Answers whether they pass.
+///
+/// # Errors
+/// Where there is no toolchain, or cargo cannot be run.
+pub(crate) fn run_tests(folder: &Path, arguments: &[String], context: &Context) -> Result<bool, CliError> {
+    let cache = context.cache()?;
+    let sdk = Sdk::unpack(&cache)?;
+    let rustc = toolchain(&sdk, &cache)?;
+    cargo::test(&context.settings.cargo, folder, &rustc, arguments)
+}
+
 /// A provider's crate, its manifest checked before anything is compiled.
 struct Source {
     folder: PathBuf,

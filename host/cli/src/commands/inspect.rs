@@ -1,5 +1,7 @@
 //! `damper inspect`: what a component is and what it asks for. Nothing of it is run.
 
+mod compat;
+
 use std::path::PathBuf;
 
 use clap::Args;
@@ -12,11 +14,19 @@ use crate::screen::{put, put_json, size, table};
 
 /// Show what a component is and what it asks for: versions, imports, hosts, credentials, limits
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  damper inspect gleif.wasm\n  damper inspect gleif.wasm --json | jq .limits")]
+#[command(after_help = "\
+Example:
+  damper inspect gleif.wasm
+  damper inspect gleif.wasm --json | jq .limits
+  damper inspect --compat wit/released/0.1.0/provider.wit wit/provider.wit")]
 pub(crate) struct Inspect {
     /// The component that `damper build` made
-    #[arg(value_name = "FILE.wasm")]
-    file: PathBuf,
+    #[arg(value_name = "FILE.wasm", required_unless_present = "compat")]
+    file: Option<PathBuf>,
+
+    /// Compare two contracts, and refuse (exit code 4) what breaks components built against the older
+    #[arg(long, num_args = 2, value_names = ["OLD.wit", "NEW.wit"], conflicts_with = "file")]
+    compat: Vec<PathBuf>,
 
     /// One JSON object instead of a table
     #[arg(long)]
@@ -89,7 +99,11 @@ struct WindowShown {
 /// # Errors
 /// Where the file is none that can be run.
 pub(crate) fn run(command: &Inspect) -> Result<Exit, CliError> {
-    let shown = Inspected::of(ComponentFile::read(&command.file)?);
+    if let [old, new] = command.compat.as_slice() {
+        return compat::run(old, new, command.json);
+    }
+    let file = command.file.as_deref().ok_or_else(|| CliError::input("no file is named", "name a component"))?;
+    let shown = Inspected::of(ComponentFile::read(file)?);
     if command.json {
         put_json(&shown)?
     } else {

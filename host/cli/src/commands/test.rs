@@ -2,6 +2,7 @@
 
 mod component;
 mod show;
+mod wasm;
 
 use std::fs;
 use std::path::PathBuf;
@@ -23,6 +24,7 @@ Example:
   damper test                               # the crate in the working folder, with its cases/
   damper test providers/gleif --filter not-found
   damper test gleif.wasm --cases providers/gleif/cases --json
+  damper test --wasm -- an_unknown_thing    # the crate's own tests, compiled for wasm
 
 A case says which requests the provider has to send, what it gets for them, and which record or
 failure has to come of it. It runs in the engine, the limits and the egress policy of production;
@@ -54,6 +56,14 @@ pub(crate) struct Test {
     /// Write JUnit XML to this file as well
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
+
+    /// Run the crate's own tests (cargo's) in the engine, in place of its cases
+    #[arg(long, conflicts_with_all = ["cases", "filter", "no_build", "json", "junit"])]
+    wasm: bool,
+
+    /// What is handed on to the crate's own tests
+    #[arg(last = true, value_name = "ARGUMENT", requires = "wasm")]
+    arguments: Vec<String>,
 }
 
 /// Run cases.
@@ -62,6 +72,9 @@ pub(crate) struct Test {
 /// Where the provider cannot be built, or a case cannot be read. That a case fails is no error of that kind: it is told, and
 /// the exit says so.
 pub(crate) fn run(command: &Test, context: &Context) -> Result<Exit, CliError> {
+    if command.wasm {
+        return wasm::run(&command.path, &command.arguments, context);
+    }
     let subject = Subject::find(&command.path, command.cases.as_deref(), command.no_build, context)?;
     let cases = cases(command, &subject, context)?;
     let report = context::runtime()?.block_on(async {
@@ -72,7 +85,8 @@ pub(crate) fn run(command: &Test, context: &Context) -> Result<Exit, CliError> {
 }
 
 fn bench(subject: &Subject, context: &Context) -> Result<Bench, CliError> {
-    Bench::new(subject.file.clone(), context.cache()?.join("components")).map_err(|error| CliError::unexpected("set up the bench", error))
+    Bench::new(subject.file.clone(), context.cache()?.join("components"))
+        .map_err(|error| CliError::unexpected("set up the bench", error))
 }
 
 /// The cases that were asked for; each that cannot be read is told.

@@ -9,10 +9,11 @@ fn the_help_tells_the_commands_and_the_exit_codes() {
 
 #[test]
 fn every_command_shows_an_example() {
-    let commands: [&[&str]; 15] = [
+    let commands: [&[&str]; 17] = [
         &["new"],
         &["build"],
         &["inspect"],
+        &["doctor"],
         &["fetch"],
         &["feed"],
         &["run"],
@@ -25,6 +26,7 @@ fn every_command_shows_an_example() {
         &["dead-letters", "show"],
         &["dead-letters", "redrive"],
         &["simulate"],
+        &["wasm-runner"],
     ];
     for command in commands {
         let arguments: Vec<&str> = command.iter().chain(&["--help"]).copied().collect();

@@ -60,6 +60,10 @@ impl House {
         self.folder.path()
     }
 
+    pub(crate) fn cache(&self) -> &Path {
+        self.cache.path()
+    }
+
     pub(crate) fn write(&self, name: &str, content: &[u8]) {
         let path = self.path().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();

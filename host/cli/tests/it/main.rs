@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "test helpers fail by panicking")]
 
 mod bad_input;
+mod contract;
+mod doctor;
 mod feeding;
 mod help;
 mod house;

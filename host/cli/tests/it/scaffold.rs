@@ -11,7 +11,7 @@ fn a_new_provider_is_a_whole_crate() {
     let text = house.damper(&["new", "catfacts", "--path", "deep \"down\"/catfacts"]);
     assert!(text.starts_with("exit code 0\n"), "{text}");
     let folder = house.path().join("deep \"down\"/catfacts");
-    for name in ["Cargo.toml", "provider.toml", "src/lib.rs", ".gitignore"] {
+    for name in ["Cargo.toml", "provider.toml", "src/lib.rs", ".gitignore", ".cargo/config.toml"] {
         let content = fs::read_to_string(folder.join(name)).unwrap();
         assert!(!content.contains("{{name}}") && !content.contains("{{sdk_path}}"), "{name}: {content}");
     }

@@ -17,3 +17,5 @@ mod credentials;
 mod egress;
 mod engine;
 mod hostile;
+mod program;
+mod released;
