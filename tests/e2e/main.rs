@@ -11,6 +11,7 @@
 )]
 
 mod bad_release;
+mod guide;
 mod house;
 mod kills;
 mod storage;
