@@ -98,13 +98,10 @@ fn compare(old: &Surface, new: &Surface) -> Vec<Difference> {
         let what = format!("was {} and is {}", old.version, new.version);
         differences.push(breaking("the version", what, "name the older file first, or raise the version"));
     } else if track(&new.version) != track(&old.version) {
-        let what = format!(
-            "was {} and is {}, and a host runs no component of another {}",
-            old.version,
-            new.version,
-            track_name(&old.version)
-        );
-        differences.push(breaking("the version", what, format!("stay with it: {}", next_minor(&old.version))));
+        let track = track_name(&old.version);
+        let what =
+            format!("was {} and is {}: a host of that refuses every component of {track}", old.version, new.version);
+        differences.push(breaking("the version", what, format!("stay with {track}: {}", next_minor(&old.version))));
     }
     for (path, was) in &old.items {
         let item = was.title(path);
