@@ -10,8 +10,9 @@ const REPORTS: &str = "https://api.example.org/v1/reports";
 const KEPT: Duration = Duration::from_secs(3600);
 const WAIT: Duration = Duration::from_secs(30);
 
-/// Orders a report, and fetches it when it is ready. A provider never sleeps: while it is not ready the call fails as
-/// `unavailable` with a time to wait, and the next attempt finds the order in the cache.
+/// Orders a report, and fetches it when it is ready. A provider never sleeps: while it is not ready the call fails with a time to
+/// wait, and the next attempt finds the order in the cache. The kind is one of its own, for the API is well: `unavailable` and
+/// `throttled` with a wait would hold back every other item too.
 #[damper_sdk::provider]
 pub fn fetch(request: &FetchRequest) -> Result<Record, Failure> {
     let report = cache::text_or(&format!("report of {}", request.id), KEPT, || order(&request.id))?;
@@ -22,7 +23,7 @@ pub fn fetch(request: &FetchRequest) -> Result<Record, Failure> {
             let result = http::get(REPORTS).join("{report}/result").path("report", &report).send()?.ok()?;
             Record::json(result)
         }
-        "queued" | "running" => Err(Failure::unavailable("the report is not ready yet").with_retry_after(WAIT)),
+        "queued" | "running" => Err(Failure::other("not-ready", "the report is not ready yet").with_retry_after(WAIT)),
         other => Err(Failure::rejected(format!("the report is {}", text::short(other)))),
     }
 }
@@ -44,7 +45,7 @@ mod tests {
         api.post(REPORTS).body(r#"{"company":"42"}"#).answers(202, r#"{"report": "r-1"}"#);
         api.get(format!("{REPORTS}/r-1")).answers(200, r#"{"state": "running"}"#);
         let failure = api.run(|| fetch(&FetchRequest::new("42"))).unwrap_err();
-        assert_eq!((failure.kind, failure.retry_after), (FailureKind::Unavailable, Some(WAIT)));
+        assert_eq!((failure.kind, failure.retry_after), (FailureKind::Other("not-ready".to_owned()), Some(WAIT)));
 
         api.get(format!("{REPORTS}/r-1")).answers(200, r#"{"state": "ready"}"#);
         api.get(format!("{REPORTS}/r-1/result")).answers(200, r#"{"score": 7}"#);
