@@ -5,10 +5,12 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 DAMPER := $(TARGET)/debug/damper
 
 # Providers and test components, compiled with the wasm32-wasip2 toolchain that `damper build` makes sure of.
-GUESTS     := providers/demo providers/gleif providers/sec-edgar tests/hostile
+GUESTS     := providers/demo providers/gleif providers/sec-edgar providers/companies-house providers/openfigi \
+	providers/fca-register providers/contract-enquiry tests/hostile tests/mutants
 COMPONENTS := $(TARGET)/components
 
-.PHONY: help demo test ci bench bench-control fmt clippy doc deny components components-demo guests damper clean
+.PHONY: help demo test ci bench bench-control fmt clippy doc deny components components-demo guests languages cases damper \
+	bootstrap package fixture release-contract clean
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -18,9 +20,12 @@ demo: components-demo ## Fetch 2,000 records from a demo API that throttles, fai
 	@DAMPER=$(DAMPER) DEMO_API=$(TARGET)/debug/demo-api COMPONENT=$(COMPONENTS)/demo.wasm sh providers/demo/demo.sh
 
 # One build for everything that is tested: `damper` and the demo API come out of it too, with the same dependencies.
-test: ## Run all tests: units, contract suites, hostile components, end to end.
+test: ## Run all tests: units, contract suites, hostile components, other languages, end to end.
 	$(CARGO) test --workspace --all-features --no-run
 	@$(MAKE) --no-print-directory guests
+	@$(MAKE) --no-print-directory languages
+	@$(MAKE) --no-print-directory cases
+	@$(MAKE) --no-print-directory bootstrap
 	$(CARGO) test --workspace --all-features
 
 ci: fmt clippy doc deny test ## What has to pass before a change lands.
@@ -40,8 +45,10 @@ deny:
 
 bench: ## Measure, and print tables with the bare loop beside ours.
 	$(CARGO) build --release -p damper-demo-api -p damper-bench -p damper-cli
-	@$(MAKE) --no-print-directory guests DAMPER=$(TARGET)/release/damper
+	$(CARGO) build --release -p damper-plugins --features compile --example languages
+	@$(MAKE) --no-print-directory guests languages DAMPER=$(TARGET)/release/damper
 	@ulimit -n 8192 2>/dev/null; $(TARGET)/release/damper-bench --components $(COMPONENTS) --demo-api $(TARGET)/release/demo-api
+	@$(TARGET)/release/examples/languages $(COMPONENTS)/gleif*.wasm
 
 bench-control: ## Measure how APIs are pressed: every figure of docs/CONTROL.md, beside the peers' (SEEDS=10 ONLY=pipeline).
 	$(CARGO) run --release --quiet -p damper-sim --example bench-control -- $(or $(SEEDS),10) $(ONLY)
@@ -49,13 +56,47 @@ bench-control: ## Measure how APIs are pressed: every figure of docs/CONTROL.md,
 damper:
 	@$(CARGO) build -p damper-cli
 
-components: damper guests ## Compile the providers and the test components.
+# By itself and kept apart: in a build of the whole workspace cargo gives it what others ask for, a compiler among it.
+bootstrap:
+	$(CARGO) build -p damper-lambda
+	@mkdir -p $(TARGET)/bootstrap
+	@cp $(TARGET)/debug/bootstrap $(TARGET)/bootstrap/bootstrap.new && mv $(TARGET)/bootstrap/bootstrap.new $(TARGET)/bootstrap/bootstrap
+
+package: damper ## Package providers for AWS into dist (PROVIDERS="providers/gleif ..." ARGS="--arch arm64").
+	@$(DAMPER) package $(PROVIDERS) $(ARGS)
+
+components: damper guests languages ## Compile the providers and the test components.
 
 # Compiles the guests with whichever `damper` was built last.
 guests:
 	@for guest in $(GUESTS); do \
 		$(DAMPER) build $$guest -o $(COMPONENTS)/$$(basename $$guest).wasm || exit 1; \
 	done
+
+# The SDKs and providers in JavaScript and Python, where node and python are; it says what it left out, and why.
+languages:
+	@DAMPER=$(abspath $(DAMPER)) COMPONENTS=$(abspath $(COMPONENTS)) sh tests/languages.sh
+
+# Every provider's cases, and everything that an API may do to it.
+cases:
+	@for folder in providers/*/cases; do \
+		provider=$$(basename $$(dirname $$folder)); \
+		test -f $(COMPONENTS)/$$provider.wasm || { echo "not tested: $$provider is not built"; continue; }; \
+		$(DAMPER) test $(COMPONENTS)/$$provider.wasm --cases $$folder || exit 1; \
+		$(DAMPER) test $(COMPONENTS)/$$provider.wasm --cases $$folder --conformance || exit 1; \
+	done
+
+# What the SDK of this version builds, kept so that it goes on running; see tests/fixtures/components/README.md.
+SDK_VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' sdk/rust/Cargo.toml | head -n 1)
+
+fixture: damper ## Build the component that stands for the SDK of this version.
+	@$(DAMPER) build providers/demo -o tests/fixtures/components/sdk-$(SDK_VERSION)-rust.wasm
+
+CONTRACT := $(shell sed -n 's/^package damper:provider@\(.*\);/\1/p' wit/provider.wit)
+
+release-contract: ## Keep the contract as it is released, for ever; see wit/released/README.md.
+	@test ! -e wit/released/$(CONTRACT) || { echo "error: $(CONTRACT) is released already, and never changes" >&2; exit 1; }
+	@mkdir -p wit/released/$(CONTRACT) && cp wit/provider.wit wit/released/$(CONTRACT)/provider.wit
 
 components-demo: damper
 	@$(DAMPER) build providers/demo -o $(COMPONENTS)/demo.wasm

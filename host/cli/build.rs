@@ -1,5 +1,5 @@
 //! Embeds the SDK and the contract, so that `damper new` and `damper build` work anywhere on the disk. The list of files is
-//! made here, from what lies in `sdk/rust` and `wit`; `src/sdk.rs` includes it.
+//! made here, from what lies in `sdk` and `wit`; `src/sdk.rs` includes it.
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 /// The folders that are embedded, from the root of the repository.
-const FOLDERS: [&str; 2] = ["sdk/rust", "wit"];
-/// Folders within them that are not.
-const LEFT_OUT: [&str; 2] = ["tests", "target"];
+const FOLDERS: [&str; 5] = ["sdk/rust", "sdk/js", "sdk/python", "sdk/template", "wit"];
+/// Folders within them that are not, but for what lies in a template.
+const LEFT_OUT: [&str; 5] = ["test", "tests", "target", "node_modules", "__pycache__"];
+const TEMPLATE: &str = "template";
 
 fn main() -> Result<(), Box<dyn Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
@@ -45,7 +46,8 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Box<dyn Error>
         let entry = entry?;
         let (name, path) = (entry.file_name(), entry.path());
         let name = name.to_string_lossy();
-        if name.starts_with('.') || LEFT_OUT.contains(&name.as_ref()) {
+        let is_of_template = folder.components().any(|part| part.as_os_str() == TEMPLATE);
+        if name.starts_with('.') || (LEFT_OUT.contains(&name.as_ref()) && !is_of_template) {
             continue;
         }
         if entry.file_type()?.is_dir() { collect(&path, files)? } else { files.push(path) }

@@ -11,6 +11,9 @@
 #      anything system-wide, for a machine that reaches a Debian mirror but not rustup's servers.
 #      It takes about three minutes and 1.5 GB while it is made, once.
 #
+# With --look nothing is made: it prints which of these ways there is, a `name=value` a line: `way` (installed, cached,
+# rustup, debian or none), and where there is a rustc already, `rustc`, whether it has the library for tests, and a linker.
+#
 # Standard output is that one line and nothing else; progress and errors go to standard error.
 # Give a build its own target folder for each rustc printed: cargo does not notice when the standard
 # library changes under an unchanged version.
@@ -22,7 +25,7 @@ set -eu
 
 TARGET=wasm32-wasip2
 # Raise the revision whenever the steps below give something else; old ones are left for old programs.
-REVISION=debian-r1
+REVISION=debian-r2
 RUSTUP_TIMEOUT_S=180
 
 say() { printf '%s\n' "$*" >&2; }
@@ -233,7 +236,7 @@ build_std() {
         RUSTC="$new/bin/rustc" RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Cembed-bitcode=yes CARGO_INCREMENTAL=0 \
         RUSTC_WRAPPER= RUSTC_WORKSPACE_WRAPPER= CARGO_BUILD_RUSTC_WRAPPER= \
         __CARGO_TESTS_ONLY_SRC_ROOT="$library" \
-        sh -c 'unset CARGO_ENCODED_RUSTFLAGS; cd "$1" && exec cargo build --release --target "$2" --target-dir "$1/target" -Zbuild-std=std,panic_abort,panic_unwind' \
+        sh -c 'unset CARGO_ENCODED_RUSTFLAGS; cd "$1" && exec cargo build --release --target "$2" --target-dir "$1/target" -Zbuild-std=std,panic_abort,panic_unwind,test' \
         build-std "$work/std" "$TARGET"
 }
 
@@ -291,7 +294,37 @@ make_from_packages() {
 
 # --- in order ------------------------------------------------------------------------------------
 
-ready_rustc && exit 0
+# has_linkers RUSTC: whether what links a component is where this rustc looks for it.
+has_linkers() {
+    for bin in "$("$1" --print sysroot 2>/dev/null)"/lib/rustlib/*/bin; do
+        [ -x "$bin/rust-lld" ] && [ -x "$bin/wasm-component-ld" ] && return 0
+    done
+    have wasm-component-ld && { have wasm-ld || have rust-lld || have lld; }
+}
+
+# look_at WAY RUSTC
+look_at() {
+    tests=no linker=no
+    any "$("$2" --print target-libdir --target "$TARGET" 2>/dev/null)"/libtest-*.rlib && tests=yes
+    has_linkers "$2" && linker=yes
+    printf 'way=%s\nrustc=%s\ntests=%s\nlinker=%s\n' "$1" "$2" "$tests" "$linker"
+}
+
+look() {
+    if found=$(ready_rustc); then
+        look_at installed "$found"
+    elif whole "$made"; then
+        look_at cached "$made/bin/rustc"
+    elif have rustup; then
+        echo way=rustup
+    elif have apt-get && have dpkg-deb && have cc; then
+        echo way=debian
+    else
+        echo way=none
+    fi
+}
+
+[ "${1:-}" = --look ] || { ready_rustc && exit 0; }
 
 cache=${DAMPER_CACHE:-${XDG_CACHE_HOME:-${HOME:?is not set; set DAMPER_CACHE}/.cache}/damper}
 case $cache in
@@ -300,6 +333,10 @@ case $cache in
 esac
 base=$cache/toolchain
 made=$base/$REVISION
+if [ "${1:-}" = --look ]; then
+    look
+    exit 0
+fi
 if whole "$made"; then
     printf '%s\n' "$made/bin/rustc"
     exit 0

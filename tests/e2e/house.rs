@@ -20,13 +20,13 @@ pub(crate) struct House {
 }
 
 /// The workspace's target folder: tests run from `<target>/<profile>/deps`.
-fn target() -> PathBuf {
+pub(crate) fn target() -> PathBuf {
     let program = std::env::current_exe().unwrap();
     program.ancestors().nth(3).unwrap().to_owned()
 }
 
 /// A program or component that `make test` has built.
-fn built(path: &Path) -> PathBuf {
+pub(crate) fn built(path: &Path) -> PathBuf {
     assert!(path.exists(), "{} is missing: run `make test`, which builds it first", path.display());
     path.to_owned()
 }

@@ -11,7 +11,10 @@
 )]
 
 mod bad_release;
+mod guide;
 mod house;
 mod kills;
+mod replay;
 mod storage;
 mod two_runs;
+mod workbench;

@@ -1,5 +1,43 @@
-//! Damper's AWS adapters: what the pipeline's ports are in AWS. The ledger is a DynamoDB table, the mapping is Lambda's API,
-//! records and dead letters lie in S3, items come through Kinesis, secrets from Secrets Manager.
+//! Damper's AWS adapters: what the pipeline's ports are in AWS.
+//!
+//! - [`AwsClients`]: the one place that makes clients, from AWS's standard configuration.
+//! - [`DynamoLedger`]: the ledger in a DynamoDB table; [`ledger::schema`] has every item on one screen.
+//! - [`LambdaMapping`]: the event source mappings of a function.
+//! - [`kinesis`]: feeding a stream, and reading what a batch holds.
+//! - [`sink`]: the bucket for records; [`dead_letters`]: the items given up on, beside them.
+//! - [`secrets`]: credentials from Secrets Manager.
+//! - [`deployment`]: the names of all these, as a deployed function tells them.
 //!
 //! What this is not: it decides nothing (the pipeline and the control loops do), and it reads no environment but through the
 //! standard configuration of AWS's SDK.
+
+mod backoff;
+mod clients;
+pub mod dead_letters;
+pub mod deployment;
+pub mod kinesis;
+pub mod ledger;
+pub mod mapping;
+pub mod secrets;
+pub mod sink;
+
+pub use clients::AwsClients;
+pub use dead_letters::{Letters, StoredLetter};
+pub use deployment::Deployment;
+pub use ledger::{DynamoLedger, Units};
+pub use mapping::LambdaMapping;
+
+/// An error with all its causes: the outermost alone seldom says what is wrong.
+fn error_chain(error: &dyn std::error::Error) -> String {
+    let mut message = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let text = inner.to_string();
+        if !message.contains(&text) {
+            message.push_str(": ");
+            message.push_str(&text);
+        }
+        cause = inner.source();
+    }
+    message
+}

@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Parser, Subcommand};
 
-use crate::commands::{build, dead_letters, export, feed, fetch, inspect, new, pause, resume, run, simulate, status};
+use crate::commands::{
+    build, dead_letters, doctor, export, feed, fetch, inspect, new, package, pause, replay, resume, run, simulate,
+    status, test, wasm_runner,
+};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -27,12 +30,13 @@ Exit codes:
   2  the command line is wrong
   3  a provider is stopped (its breaker is open) and needs an operator
   4  bad input: a file, an id, a manifest, damper.toml or a component
-  5  storage: the database, the output folder or the disk
+  5  storage: the database, the output folder or the disk; with --aws a service of AWS
   6  work is left: a signal came, the window is closed or the day's quota is spent; run again
 A second signal ends the program at once, with 128 and the signal's number (130 for Ctrl-C).
 Where several apply to one run, the first of 1, 5, 4, 3, 6 is given.
 
 Environment:
+  AWS_...       with --aws: the standard variables of AWS's tools, AWS_PROFILE and others
   DAMPER_CACHE  where the SDK, toolchains and compiled components are kept; default ~/.cache/damper
   DAMPER_LOG    what is logged to standard error, for instance debug; default warn
   NO_COLOR      no colours";
@@ -53,7 +57,9 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     New(new::New),
     Build(build::Build),
+    Test(test::Test),
     Inspect(inspect::Inspect),
+    Doctor(doctor::Doctor),
     Fetch(fetch::Fetch),
     Feed(feed::Feed),
     Run(run::Run),
@@ -62,5 +68,9 @@ pub(crate) enum Command {
     Pause(pause::Pause),
     Resume(resume::Resume),
     DeadLetters(dead_letters::DeadLetters),
+    Replay(replay::Replay),
     Simulate(simulate::Simulate),
+    Package(package::Package),
+    #[command(hide = true)]
+    WasmRunner(wasm_runner::WasmRunner),
 }

@@ -2,16 +2,21 @@
 
 pub(crate) mod build;
 pub(crate) mod dead_letters;
+pub(crate) mod doctor;
 pub(crate) mod export;
 pub(crate) mod feed;
 pub(crate) mod fetch;
 pub(crate) mod inspect;
 pub(crate) mod new;
+pub(crate) mod package;
 pub(crate) mod pause;
+pub(crate) mod replay;
 pub(crate) mod resume;
 pub(crate) mod run;
 pub(crate) mod simulate;
 pub(crate) mod status;
+pub(crate) mod test;
+pub(crate) mod wasm_runner;
 
 use crate::args::Command;
 use crate::context::Context;
@@ -25,7 +30,9 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<Exit, CliError>
     match command {
         Command::New(command) => new::run(&command, context),
         Command::Build(command) => build::run(&command, context),
+        Command::Test(command) => test::run(&command, context),
         Command::Inspect(command) => inspect::run(&command),
+        Command::Doctor(command) => doctor::run(&command, context),
         Command::Fetch(command) => fetch::run(&command, context),
         Command::Feed(command) => feed::run(&command, context),
         Command::Run(command) => run::run(&command, context),
@@ -34,6 +41,9 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<Exit, CliError>
         Command::Pause(command) => pause::run(&command, context),
         Command::Resume(command) => resume::run(&command, context),
         Command::DeadLetters(command) => dead_letters::run(&command, context),
+        Command::Replay(command) => replay::run(&command, context),
         Command::Simulate(command) => simulate::run(&command, context),
+        Command::Package(command) => package::run(&command, context),
+        Command::WasmRunner(command) => wasm_runner::run(&command, context),
     }
 }

@@ -12,9 +12,10 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use damper_core::manifest::Position;
+use damper_plugins::settings::{ProviderSettings, SettingsError};
 
 pub(crate) use owner::read_secret;
-pub(crate) use shape::{CredentialConfig, HostGrant, MappingConfig, ProviderConfig};
+pub(crate) use shape::{AwsConfig, MappingConfig};
 
 /// The file's name.
 pub(crate) const FILE_NAME: &str = "damper.toml";
@@ -36,8 +37,10 @@ pub(crate) struct Config {
     pub(crate) components: PathBuf,
     /// How the slow loop runs here.
     pub(crate) mapping: MappingConfig,
+    /// What is deployed in AWS.
+    pub(crate) aws: AwsConfig,
     /// What is said of each provider, by name.
-    pub(crate) providers: BTreeMap<String, ProviderConfig>,
+    pub(crate) providers: BTreeMap<String, ProviderSettings>,
 }
 
 /// Why a damper.toml cannot be used.
@@ -112,7 +115,7 @@ impl Config {
     }
 
     /// What is said of a provider, if anything is.
-    pub(crate) fn provider(&self, name: &str) -> Option<&ProviderConfig> {
+    pub(crate) fn provider(&self, name: &str) -> Option<&ProviderSettings> {
         self.providers.get(name)
     }
 
@@ -130,8 +133,8 @@ impl Config {
             return Err(invalid(format!("it has more than {MAX_BYTES} bytes"), None));
         }
         let shape: shape::Shape = toml::from_str(&text).map_err(|error| {
-            let position = error.span().map(|span| position_of(&text, span.start));
-            invalid(error.message().replace('\n', " "), position)
+            let SettingsError { problem, position } = SettingsError::of(&error, &text);
+            invalid(problem, position)
         })?;
         let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
         Ok(Self::of(Some(path), folder, shape))
@@ -143,19 +146,12 @@ impl Config {
             output: folder.join(shape.output),
             components: folder.join(shape.components),
             mapping: shape.mapping,
+            aws: shape.aws,
             providers: shape.providers,
             file,
             folder,
         }
     }
-}
-
-/// Line and column, from 1, of a byte's offset.
-fn position_of(text: &str, offset: usize) -> Position {
-    let before = text.get(..offset).unwrap_or(text);
-    let line_start = before.rfind('\n').map_or(0, |newline| newline.saturating_add(1));
-    let column = before.get(line_start..).map_or(0, |line| line.chars().count()).saturating_add(1);
-    Position { line: before.matches('\n').count().saturating_add(1), column }
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use damper_aws::deployment::DeploymentError;
+use damper_aws::kinesis;
 use damper_core::ledger::{LedgerError, OpenedBy};
 use damper_core::manifest::ManifestError;
 use damper_core::pipeline::AdaptError;
@@ -14,10 +16,11 @@ use damper_local::poller::PollerError;
 use damper_local::stream::FeedError;
 use damper_plugins::HostError;
 use damper_plugins::component_file::ComponentFileError;
+use damper_plugins::settings::BindingError;
 use jiff::Timestamp;
 
 use crate::config::ConfigError;
-use crate::provider::{BindingError, FindError};
+use crate::provider::FindError;
 
 /// How the program ends. The numbers are documented in `damper --help`; usage errors (2) are clap's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -103,10 +106,10 @@ pub(crate) enum CliError {
     /// Lines were malformed, and told already.
     #[error("{0} malformed")]
     Malformed(u64),
-    /// A crate does not compile, and cargo said why already.
-    #[error("the crate does not compile")]
+    /// A provider does not compile, and its compiler said why already.
+    #[error("the provider does not compile")]
     Build {
-        /// The crate's Cargo.toml.
+        /// The crate's Cargo.toml, or the provider's module.
         path: PathBuf,
     },
     /// A program that we need failed, and said why already.
@@ -157,6 +160,15 @@ pub(crate) enum CliError {
     /// The control item or the mapping was not read or changed.
     #[error(transparent)]
     Adapt(#[from] AdaptError),
+    /// What is deployed in AWS was not found.
+    #[error(transparent)]
+    Deployment(#[from] DeploymentError),
+    /// A stream in AWS did not take all; it says what to do.
+    #[error(transparent)]
+    NotFed(#[from] kinesis::FeedError),
+    /// A service of AWS failed.
+    #[error("{0}")]
+    Service(String),
     /// A file cannot be read or written.
     #[error("cannot {action}: {source}")]
     File {
@@ -230,6 +242,9 @@ impl CliError {
             | Self::Input { .. }
             | Self::Malformed(_)
             | Self::Build { .. } => Exit::BadInput,
+            Self::Deployment(DeploymentError::Failed { .. }) => Exit::Storage,
+            Self::NotFed(kinesis::FeedError::Refused { .. }) => Exit::Storage,
+            Self::Deployment(_) | Self::NotFed(_) => Exit::BadInput,
             Self::Host(HostError::CacheDir { .. }) => Exit::Storage,
             Self::File { source, .. } if is_bad_input(source.kind()) => Exit::BadInput,
             Self::Stopped { .. } => Exit::Stopped,
@@ -239,7 +254,8 @@ impl CliError {
             | Self::Folder(_)
             | Self::Export(_)
             | Self::Poller(_)
-            | Self::Adapt(_) => Exit::Storage,
+            | Self::Adapt(_)
+            | Self::Service(_) => Exit::Storage,
             Self::File { .. } | Self::Output(_) => Exit::Storage,
             // As a shell's own programs do where `head` has seen enough.
             Self::OutputClosed => Exit::Done,
@@ -257,6 +273,7 @@ impl CliError {
         match self {
             Self::Config(error) => Some(error.place()),
             Self::Binding(error) => error.place(),
+            Self::NotFound(error) => error.place(),
             Self::Manifest { path, .. } | Self::Build { path } | Self::File { path, .. } => {
                 Some(path.display().to_string())
             }
@@ -272,8 +289,12 @@ impl CliError {
             Self::NotFound(error) => Some(error.hint()),
             Self::Binding(error) => Some(error.hint()),
             Self::Input { hint, .. } => hint.clone(),
+            Self::Deployment(error) => Some(error.hint().to_owned()),
+            Self::Service(_) => {
+                Some("nothing is lost; mend it and run the command again: nothing is fetched twice for that".into())
+            }
             Self::Tool { hint, .. } => Some(hint.clone()),
-            Self::Build { .. } => Some("what cargo says stands above".into()),
+            Self::Build { .. } => Some("what the compiler says stands above".into()),
             Self::File { source, .. } => file_hint(source.kind()),
             Self::Component(error) => match &**error {
                 ComponentFileError::Unreadable { .. } => {

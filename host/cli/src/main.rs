@@ -5,6 +5,8 @@ mod commands;
 mod config;
 mod context;
 mod error;
+mod house;
+mod language;
 mod logging;
 mod provider;
 mod screen;

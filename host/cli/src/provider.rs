@@ -13,8 +13,6 @@ use crate::error::CliError;
 use binding::tightened;
 pub(crate) use binding::{Bound, bind};
 
-pub(crate) use binding::BindingError;
-
 /// What a file of a component is called.
 const EXTENSION: &str = "wasm";
 /// Where `damper build` puts a component, within its crate.
@@ -31,6 +29,16 @@ pub(crate) enum FindError {
         /// The files that are not there.
         looked_for: Vec<PathBuf>,
     },
+    /// The component is of another provider.
+    #[error("the component of {provider} says that it is {found}")]
+    AnotherName {
+        /// The provider that is wanted.
+        provider: String,
+        /// The name in its manifest.
+        found: String,
+        /// The component.
+        path: PathBuf,
+    },
     /// The name cannot be one.
     #[error("{name:?} is no provider's name: it must be 1 to 64 of a-z, 0-9 and \"-\", starting with a letter")]
     BadName {
@@ -40,9 +48,20 @@ pub(crate) enum FindError {
 }
 
 impl FindError {
+    /// The file at fault.
+    pub(crate) fn place(&self) -> Option<String> {
+        match self {
+            Self::AnotherName { path, .. } => Some(path.display().to_string()),
+            Self::NoComponent { .. } | Self::BadName { .. } => None,
+        }
+    }
+
     /// What to do.
     pub(crate) fn hint(&self) -> String {
         match self {
+            Self::AnotherName { provider, found, .. } => {
+                format!("use the name {found}, or name another component at [providers.{provider}] component")
+            }
             Self::NoComponent { provider, .. } => format!(
                 "build it with `damper build`, and say where it lies in damper.toml:\n  [providers.{provider}]\n  component = \"path/to/{provider}.wasm\""
             ),
@@ -116,7 +135,7 @@ fn read(config: &Config, provider: &str) -> Result<ComponentFile, CliError> {
     let file = ComponentFile::read(&path)?;
     if file.manifest.name != provider {
         let (found, provider) = (file.manifest.name, provider.to_owned());
-        return Err(BindingError::AnotherName { provider, found, path }.into());
+        return Err(FindError::AnotherName { provider, found, path }.into());
     }
     Ok(file)
 }

@@ -15,6 +15,8 @@ pub(crate) struct Settings {
     pub(crate) cache: Option<PathBuf>,
     /// Whether a terminal may be coloured: `NO_COLOR` is not set, or empty (<https://no-color.org>).
     pub(crate) colour: bool,
+    /// `CARGO_TARGET_DIR`: where cargo builds, if not in a crate's own workspace.
+    pub(crate) target: Option<PathBuf>,
     /// `CARGO`: the cargo that runs us, if one does; else the one on the path.
     pub(crate) cargo: OsString,
 }
@@ -26,6 +28,7 @@ impl Settings {
             log: env::var("DAMPER_LOG").ok().filter(|text| !text.trim().is_empty()),
             cache: cache(),
             colour: env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+            target: non_empty("CARGO_TARGET_DIR").map(PathBuf::from),
             cargo: non_empty("CARGO").unwrap_or_else(|| "cargo".into()),
         }
     }
@@ -41,6 +44,11 @@ pub(crate) fn secret(name: &str) -> Result<Option<String>, ()> {
         Err(env::VarError::NotPresent) => Ok(None),
         Err(env::VarError::NotUnicode(_)) => Err(()),
     }
+}
+
+/// Where programs are looked for, to be handed on with more.
+pub(crate) fn search_path() -> Option<OsString> {
+    env::var_os("PATH")
 }
 
 fn cache() -> Option<PathBuf> {

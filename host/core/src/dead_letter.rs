@@ -1,11 +1,10 @@
 //! Items given up on, kept whole with their reason, ready to be redriven.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::bundle::Bundle;
 use crate::item::SequenceNumber;
 
 /// Why an item was given up on.
@@ -38,7 +37,7 @@ pub struct DeadLetter {
     /// When the item was given up on.
     pub died: Timestamp,
     /// The entry's bytes as they were fed, in base64 where they are not UTF-8.
-    #[serde(with = "payload")]
+    #[serde(with = "crate::bundle::payload")]
     pub payload: Bytes,
     /// Why.
     pub reason: Reason,
@@ -50,33 +49,7 @@ pub struct DeadLetter {
     pub attempts: u32,
     /// The component that fetched last, as `sha256:...`; empty where none did.
     pub component: String,
-}
-
-/// Bytes as text where they are text, else as `{"base64": "..."}`.
-mod payload {
-    use serde::{Deserializer, Serializer, de::Error};
-
-    use super::{Bytes, Deserialize, Engine, STANDARD, Serialize};
-
-    #[derive(Serialize, Deserialize)]
-    #[serde(untagged)]
-    enum Payload {
-        Text(String),
-        Binary { base64: String },
-    }
-
-    pub(super) fn serialize<S: Serializer>(payload: &Bytes, serializer: S) -> Result<S::Ok, S::Error> {
-        match std::str::from_utf8(payload) {
-            Ok(text) => Payload::Text(text.to_owned()),
-            Err(_) => Payload::Binary { base64: STANDARD.encode(payload) },
-        }
-        .serialize(serializer)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
-        Ok(match Payload::deserialize(deserializer)? {
-            Payload::Text(text) => Bytes::from(text),
-            Payload::Binary { base64 } => Bytes::from(STANDARD.decode(base64).map_err(D::Error::custom)?),
-        })
-    }
+    /// What is needed to replay the fetch that failed last; none where there was no such fetch, or it is of an earlier call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bundle: Option<Box<Bundle>>,
 }

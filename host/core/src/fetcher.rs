@@ -8,6 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use crate::budget::Budget;
+use crate::bundle::Exchange;
 use crate::day::Day;
 use crate::item::Params;
 use crate::record::{Failure, Fetched};
@@ -46,13 +47,15 @@ pub struct FetchReport {
     pub requests: u32,
     /// When the last of them that has no answer was sent: the API may still be working at it.
     pub unanswered_since: Option<Instant>,
+    /// Where it failed: what was said, for the bundle of a dead letter. Without secrets.
+    pub exchanges: Vec<Exchange>,
 }
 
 impl FetchReport {
     /// A fetch whose requests, if any, have all been answered.
     #[must_use]
     pub fn answered(outcome: Result<Fetched, Failure>, requests: u32) -> Self {
-        Self { outcome, requests, unanswered_since: None }
+        Self { outcome, requests, unanswered_since: None, exchanges: Vec::new() }
     }
 }
 

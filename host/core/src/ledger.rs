@@ -16,6 +16,7 @@
 //! Every change but the claim is fenced: it holds only while the row's owner is the caller. The same contract suite
 //! (`testing::contract`) runs against every ledger.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -92,6 +93,18 @@ pub trait Ledger: Send + Sync {
     /// Write the control item if its version is still `control.version`, and raise the version by one. `false`: somebody
     /// else wrote it first; read it again and decide anew.
     async fn update_control(&self, provider: &str, control: &Control) -> Result<bool, LedgerError>;
+
+    /// Those of `identities` that were fetched on `day`, with the entry that each was fetched for: asked once for a batch that is
+    /// delivered again, where reading is cheaper than having claims refused. It may know less than a claim, or nothing at all,
+    /// as here; what it answers holds for good.
+    async fn done(
+        &self,
+        _provider: &str,
+        _day: Day,
+        _identities: &[Identity],
+    ) -> Result<BTreeMap<Identity, SequenceNumber>, LedgerError> {
+        Ok(BTreeMap::new())
+    }
 }
 
 /// Change a provider's control item, as often as somebody else is quicker. `change` says whether there is something to write.

@@ -4,6 +4,7 @@
 //! ([`fetcher::Fetcher`], [`ledger::Ledger`], [`mapping::Mapping`]) and `object_store`.
 
 pub mod budget;
+pub mod bundle;
 pub mod chance;
 pub mod clock;
 pub mod control;

@@ -4,6 +4,7 @@
 //! Unknown keys are errors, numbers have bounds, and an error names the field, its value, what is allowed, and the line.
 //! This module reads no file and gives no secret.
 
+pub mod reference;
 pub mod units;
 
 mod check;
@@ -129,6 +130,21 @@ pub enum CredentialKind {
     Hmac,
     /// A client certificate and its key.
     Mtls,
+}
+
+impl CredentialKind {
+    /// Its name in a manifest.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Header { .. } => "header",
+            Self::Basic => "basic",
+            Self::Bearer => "bearer",
+            Self::Oauth2ClientCredentials => "oauth2-client-credentials",
+            Self::Hmac => "hmac",
+            Self::Mtls => "mtls",
+        }
+    }
 }
 
 impl Manifest {

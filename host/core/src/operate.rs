@@ -21,14 +21,30 @@ pub async fn pause(
     now: Timestamp,
     reason: &str,
 ) -> Result<Control, AdaptError> {
+    stop(ledger, mapping, provider, now, OpenedBy::Operator, reason).await
+}
+
+/// Stop a provider until it is resumed, as [`pause`] does, in the name of whoever stops it: an operator, or what only a person
+/// can mend.
+///
+/// # Errors
+/// As [`pause`].
+pub async fn stop(
+    ledger: &dyn Ledger,
+    mapping: &dyn Mapping,
+    provider: &str,
+    now: Timestamp,
+    by: OpenedBy,
+    reason: &str,
+) -> Result<Control, AdaptError> {
     let state = state(mapping, provider).await?;
     let mut change = None;
     let before = change_control(ledger, provider, |control| {
         if control.needs_operator() {
             return false;
         }
-        control.breaker = Breaker::Open { since: now, by: OpenedBy::Operator, reason: reason.to_owned() };
-        change = state.and_then(|state| control.governor.paused(now, state));
+        control.breaker = Breaker::Open { since: now, by, reason: reason.to_owned() };
+        change = state.and_then(|state| control.governor.paused(now, by, state));
         true
     })
     .await?;

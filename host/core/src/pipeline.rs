@@ -3,6 +3,7 @@
 //! [`Pipeline::process`] is that way. It is the same on one machine, in Lambda and in a simulation; only what it is built of
 //! differs. It is not the delivery of batches (the local poller, Kinesis) and not the slow loop over them.
 
+mod ad_hoc;
 mod adapt;
 mod allowance;
 mod attempt;
@@ -12,6 +13,7 @@ mod chunks;
 mod flush;
 mod probes;
 pub mod progress;
+mod redelivery;
 pub mod report;
 mod run;
 mod slots;
@@ -28,9 +30,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::chance::Chance;
 use crate::clock::WallClock;
-use crate::control::brake::Brake;
-use crate::control::governor::Obstacle;
-use crate::control::item::{Breaker, Control};
+use crate::control::brake::{Alarm, Brake};
+use crate::control::governor::{Disabled, Obstacle};
+use crate::control::item::{Breaker, Control, OpenedBy};
 use crate::control::limiter::{Admit, Limiter, LimiterConfig, Reading};
 use crate::day::Day;
 use crate::fetcher::Fetcher;
@@ -46,6 +48,7 @@ use crate::pipeline::report::{Report, Stopped};
 use crate::pipeline::run::{LONGEST_WAIT, RESERVE, Run};
 use crate::pipeline::slots::{Slots, wanted};
 
+pub use ad_hoc::AdHoc;
 pub use adapt::AdaptError;
 
 /// Where state and records live, and what time it is.
@@ -160,6 +163,7 @@ impl Pipeline {
         if let Some(gate) = self.gate(&control) {
             return run.gated(gate).await;
         }
+        run.skip_what_is_known().await;
         run.until_done().await;
         run.report().await
     }
@@ -170,6 +174,10 @@ impl Pipeline {
 
     /// What keeps the provider from being called now.
     fn gate(&self, control: &Control) -> Option<Gate> {
+        // The mapping is off because of the API: what arrives all the same has strayed, and a tick says when to try again.
+        if let Some(Disabled { by: OpenedBy::Breaker | OpenedBy::RetryAfter, until, .. }) = &control.governor.disabled {
+            return Some(Gate { why: Stopped::ApiDown, opens: until.map(|until| self.instant(until)) });
+        }
         let (why, opens) = match self.obstacle(control)? {
             Obstacle::Operator | Obstacle::Config => (Stopped::BreakerOpen, None),
             Obstacle::Window { until } => (Stopped::WindowClosed, until),
@@ -205,6 +213,18 @@ impl Pipeline {
     fn instant(&self, timestamp: Timestamp) -> Instant {
         let wait = timestamp.duration_since(self.stores.clock.now());
         Instant::now() + Duration::try_from(wait).unwrap_or_default()
+    }
+
+    /// A person is needed: stop all processes.
+    async fn raise(&self, alarm: Alarm, failure: &str) -> Result<(), LedgerError> {
+        let reason = match alarm {
+            Alarm::Unauthorized => format!("the API refuses our credential: {failure}"),
+            Alarm::Trapping => format!("the component traps: {failure}"),
+            Alarm::Broken => format!("the component cannot run: {failure}"),
+            Alarm::MassDeath => format!("half or more of twenty items would be dead letters; the last: {failure}"),
+        };
+        tracing::error!(provider = self.manifest.name, reason, "the breaker opens: an operator is needed");
+        self.open_breaker(&Breaker::Open { since: self.stores.clock.now(), by: OpenedBy::Config, reason }).await
     }
 
     /// Open the breaker for all processes, unless it is open already.
@@ -244,6 +264,8 @@ impl Pipeline {
     }
 }
 
+#[cfg(test)]
+mod ad_hoc_tests;
 #[cfg(test)]
 mod control_tests;
 #[cfg(test)]

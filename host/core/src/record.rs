@@ -45,7 +45,7 @@ impl fmt::Display for Failure {
 }
 
 /// The kinds of failure; what each leads to is decided in `pipeline::verdict`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FailureKind {
     /// The API asks for fewer requests.

@@ -11,6 +11,6 @@
 wasmtime::component::bindgen!({
     path: "../../wit/provider.wit",
     world: "provider",
-    imports: { "damper:provider/http": async },
+    imports: { "damper:provider/http": async, "damper:provider/host.sign": async },
     exports: { default: async },
 });

@@ -1,16 +1,21 @@
 //! The account of one call, kept outside of its store so that it outlives a store that is dropped: requests sent and not
 //! answered, what was printed, and why the call cannot go on.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use damper_core::bundle::{MAX_BODY_BYTES, MAX_EXCHANGES};
 use damper_core::fetcher::Permits;
+use damper_core::record::{Failure, FailureKind};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use crate::beside::Beside;
+use crate::credentials::Version;
 use crate::output::Output;
+use crate::plugin::Usage;
+use crate::recorded::{Recorded, RecordedAnswer};
 
 /// One request of a call, as `damper fetch` shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +32,8 @@ pub struct RequestTrace {
     pub request_bytes: usize,
     /// The answer's body, decompressed.
     pub response_bytes: usize,
+    /// Headers and bodies, where they are kept: see [`fetch_recorded`](crate::Plugin::fetch_recorded).
+    pub recorded: Option<Box<Recorded>>,
 }
 
 /// How often the engine must have interrupted a guest since it last came back from the host for it to have run away. One
@@ -45,6 +52,10 @@ pub(crate) struct Call {
     /// Ticks during which the guest ran, since it last came back from the host.
     ticks: AtomicU32,
     is_memory_refused: AtomicBool,
+    keeps: Keeps,
+    memory_bytes: AtomicU64,
+    /// One more than the instructions that ran; nothing where nobody counted.
+    instructions: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -55,10 +66,47 @@ struct State {
     unanswered_since: Option<Instant>,
     /// When the guest came back from the host; none while the host works for it.
     in_guest_since: Option<Instant>,
-    broken: Option<String>,
+    failed: Option<Failure>,
     /// Whether a request was not sent because the day's quota is spent.
     is_out_of_quota: bool,
-    trace: Option<Vec<RequestTrace>>,
+    /// The credentials that something was signed with.
+    signed: Vec<Signed>,
+    /// Requests that were noted, or are being.
+    noted: usize,
+    trace: Vec<RequestTrace>,
+}
+
+/// What a call keeps of its requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keeps {
+    /// The first ones with the beginnings of their bodies, for the bundle of a dead letter.
+    Bundle,
+    /// What a person looks at: not headers and bodies.
+    Trace,
+    /// All of everything.
+    Whole,
+}
+
+impl Keeps {
+    /// How much of a body is kept; none: nothing, and no headers either.
+    pub(crate) fn body_bytes(self) -> Option<usize> {
+        match self {
+            Self::Bundle => Some(MAX_BODY_BYTES),
+            Self::Trace => None,
+            Self::Whole => Some(usize::MAX),
+        }
+    }
+
+    fn requests(self) -> usize {
+        if self == Self::Bundle { MAX_EXCHANGES } else { usize::MAX }
+    }
+}
+
+/// A credential that the guest had something signed with.
+#[derive(Debug, Clone)]
+pub(crate) struct Signed {
+    pub(crate) credential: String,
+    pub(crate) version: Arc<Version>,
 }
 
 /// What a call came to, as far as the host has seen.
@@ -66,21 +114,24 @@ struct State {
 pub(crate) struct Account {
     pub(crate) requests: u32,
     pub(crate) unanswered_since: Option<Instant>,
-    pub(crate) broken: Option<String>,
+    /// Why a credential could not be used.
+    pub(crate) failed: Option<Failure>,
     pub(crate) is_out_of_quota: bool,
     pub(crate) trace: Vec<RequestTrace>,
 }
 
 impl Call {
-    pub(crate) fn new(output: Output, permits: Permits, longest_answer: Duration, trace: bool) -> Arc<Self> {
+    pub(crate) fn new(output: Output, permits: Permits, longest_answer: Duration, keeps: Keeps) -> Arc<Self> {
         let state = State {
             is_own_permit_free: true,
             requests: 0,
             unanswered_since: None,
             in_guest_since: Some(Instant::now()),
-            broken: None,
+            failed: None,
             is_out_of_quota: false,
-            trace: trace.then(Vec::new),
+            signed: Vec::new(),
+            noted: 0,
+            trace: Vec::new(),
         };
         let (ticks, is_memory_refused) = (AtomicU32::new(0), AtomicBool::new(false));
         Arc::new(Self {
@@ -91,6 +142,9 @@ impl Call {
             state: Mutex::new(state),
             ticks,
             is_memory_refused,
+            keeps,
+            memory_bytes: AtomicU64::new(0),
+            instructions: AtomicU64::new(0),
         })
     }
 
@@ -120,20 +174,76 @@ impl Call {
 
     /// The provider cannot work as it is set up; whatever the guest makes of it.
     pub(crate) fn set_broken(&self, why: String) {
-        self.locked().broken.get_or_insert(why);
+        self.set_failed(Failure::new(FailureKind::Broken, why));
+    }
+
+    /// A credential could not be used. The first failure holds, but none hides that the provider cannot work as it is set up.
+    pub(crate) fn set_failed(&self, failure: Failure) {
+        let failed = &mut self.locked().failed;
+        let is_broken = |failure: &Failure| failure.kind == FailureKind::Broken;
+        if failed.as_ref().is_none_or(|first| is_broken(&failure) && !is_broken(first)) {
+            *failed = Some(failure);
+        }
+    }
+
+    /// Notes what the guest had something signed with.
+    pub(crate) fn set_signed(&self, credential: &str, version: &Arc<Version>) {
+        let signed = &mut self.locked().signed;
+        if signed.iter().all(|signed| signed.credential != credential) {
+            signed.push(Signed { credential: credential.to_owned(), version: Arc::clone(version) });
+        }
+    }
+
+    /// Whether the guest had something signed.
+    pub(crate) fn has_signed(&self) -> bool {
+        !self.locked().signed.is_empty()
+    }
+
+    /// What the guest had something signed with.
+    pub(crate) fn signed(&self) -> Vec<Signed> {
+        self.locked().signed.clone()
     }
 
     pub(crate) fn refuse_memory(&self) {
         self.is_memory_refused.store(true, Ordering::Relaxed);
     }
 
+    /// What is kept of requests.
+    pub(crate) fn keeps(&self) -> Keeps {
+        self.keeps
+    }
+
+    /// The guest's memory has become larger by so much. It never becomes smaller.
+    pub(crate) fn grew(&self, by_bytes: usize) {
+        self.memory_bytes.fetch_add(by_bytes as u64, Ordering::Relaxed);
+    }
+
+    /// The guest has run so many instructions.
+    pub(crate) fn ran(&self, instructions: u64) {
+        self.instructions.store(instructions.saturating_add(1), Ordering::Relaxed);
+    }
+
+    /// What the call used, so far.
+    pub(crate) fn usage(&self) -> Usage {
+        Usage {
+            peak_memory_bytes: self.memory_bytes.load(Ordering::Relaxed),
+            instructions: self.instructions.load(Ordering::Relaxed).checked_sub(1),
+        }
+    }
+
     pub(crate) fn is_memory_refused(&self) -> bool {
         self.is_memory_refused.load(Ordering::Relaxed)
     }
 
-    /// Begins to note a request, where someone asked for a trace. It is written when what is returned is dropped.
+    /// Begins to note a request, where it is kept. It is written when what is returned is dropped.
     pub(crate) fn trace(self: &Arc<Self>, entry: impl FnOnce() -> RequestTrace) -> Option<OpenTrace> {
-        self.locked().trace.as_ref()?;
+        {
+            let mut state = self.locked();
+            if state.noted >= self.keeps.requests() {
+                return None;
+            }
+            state.noted += 1;
+        }
         Some(OpenTrace { call: Arc::clone(self), entry: Some(entry()), since: Instant::now() })
     }
 
@@ -143,9 +253,9 @@ impl Call {
         Account {
             requests: state.requests,
             unanswered_since: state.unanswered_since,
-            broken: state.broken.take(),
+            failed: state.failed.take(),
             is_out_of_quota: state.is_out_of_quota,
-            trace: state.trace.take().unwrap_or_default(),
+            trace: std::mem::take(&mut state.trace),
         }
     }
 
@@ -162,6 +272,13 @@ pub(crate) struct OpenTrace {
 }
 
 impl OpenTrace {
+    /// The answer, where it is to be recorded.
+    pub(crate) fn answered(&mut self, answer: impl FnOnce() -> RecordedAnswer) {
+        if let Some(recorded) = self.entry.as_mut().and_then(|entry| entry.recorded.as_mut()) {
+            recorded.answer = Some(answer());
+        }
+    }
+
     /// The request has ended like this, with an answer of so many bytes. Without it the entry says that there was none in time.
     pub(crate) fn ended(mut self, outcome: Result<u16, String>, response_bytes: usize) {
         if let Some(entry) = &mut self.entry {
@@ -173,9 +290,9 @@ impl OpenTrace {
 
 impl Drop for OpenTrace {
     fn drop(&mut self) {
-        if let (Some(mut entry), Some(trace)) = (self.entry.take(), &mut self.call.locked().trace) {
+        if let Some(mut entry) = self.entry.take() {
             entry.duration = self.since.elapsed();
-            trace.push(entry);
+            self.call.locked().trace.push(entry);
         }
     }
 }
@@ -250,7 +367,7 @@ mod tests {
 
     fn call(free: u32) -> (Arc<Call>, Permits) {
         let permits = Permits::new(free);
-        (Call::new(Output::new("x", "id", false), permits.clone(), LONGEST, false), permits)
+        (Call::new(Output::new("x", "id", false), permits.clone(), LONGEST, Keeps::Bundle), permits)
     }
 
     #[tokio::test(start_paused = true)]
@@ -285,7 +402,7 @@ mod tests {
     #[tokio::test]
     async fn no_request_is_sent_beyond_the_quota() {
         let permits = Permits::within(0, Budget::of(1));
-        let call = Call::new(Output::new("x", "id", false), permits, LONGEST, false);
+        let call = Call::new(Output::new("x", "id", false), permits, LONGEST, Keeps::Bundle);
         let mut hops = call.start_request().unwrap();
         assert!(hops.send());
         hops.ended();

@@ -19,6 +19,14 @@ use sections::Sections;
 
 /// The newest contract, `damper:provider`, that this host runs. It runs all earlier patches of the same minor version.
 pub const HOST_CONTRACT: Version = Version::new(0, 1, 0);
+
+/// The contracts that this host runs, for people: `0.1.0 to 0.1.0`.
+#[must_use]
+pub fn host_contracts() -> String {
+    let Version { major, minor, .. } = HOST_CONTRACT;
+    format!("{major}.{minor}.0 to {HOST_CONTRACT}")
+}
+
 /// The largest component that is read, in bytes.
 pub const MAX_COMPONENT_BYTES: usize = 64 << 20;
 
@@ -47,6 +55,10 @@ const WASI_INTERFACES: [&str; 17] = [
     "wasi:io/streams",
 ];
 const WASI_RANDOM_PACKAGE: &str = "wasi:random/";
+/// What Python's standard library imports whether a provider uses it or not. Nothing stands behind it: each function traps.
+pub(crate) const WASI_SOCKETS_PACKAGE: &str = "wasi:sockets/";
+/// The language, as the SDK stamps it, whose providers may import sockets that are none.
+const LANGUAGE_WITH_SOCKETS: &str = "python";
 const PROVIDER_INTERFACES: [&str; 3] = ["host", "http", "types"];
 
 /// A provider's file, read and checked.
@@ -107,7 +119,10 @@ impl ComponentFile {
             return Err(ComponentFileError::no_export(file, &sections.exports));
         }
         let contract = contract(file, &plugin, &sections.imports)?;
-        let refused: Vec<String> = sections.imports.iter().filter(|name| !is_offered(name)).cloned().collect();
+        let stamp: Option<SdkStamp> = sections.stamp.and_then(|stamp| serde_json::from_slice(stamp).ok());
+        let language = stamp.as_ref().map(|stamp| stamp.language.as_str());
+        let is_refused = |name: &&String| !is_offered(name) && !is_inert(name, language);
+        let refused: Vec<String> = sections.imports.iter().filter(is_refused).cloned().collect();
         if !refused.is_empty() {
             return Err(ComponentFileError::ForbiddenImports { plugin, imports: refused });
         }
@@ -115,7 +130,6 @@ impl ComponentFile {
         let manifest_text = String::from_utf8_lossy(text).into_owned();
         let manifest = Manifest::parse(&manifest_text)
             .map_err(|source| ComponentFileError::Manifest { file: file.to_owned(), source })?;
-        let stamp = sections.stamp.and_then(|stamp| serde_json::from_slice(stamp).ok());
         let (imports, exports) = (sections.imports, sections.exports);
         let digest = digest(&bytes);
         Ok(Self { manifest, manifest_text, stamp, digest, bytes, imports, exports, contract })
@@ -130,7 +144,20 @@ pub fn embed_manifest(component: &[u8], manifest_text: &str) -> Result<Vec<u8>, 
     let file = "the component";
     component_sections(file, component)?;
     Manifest::parse(manifest_text).map_err(|source| ComponentFileError::Manifest { file: file.to_owned(), source })?;
-    sections::with_manifest(component, manifest_text).map_err(|error| damaged(file, &error))
+    sections::with_section(component, sections::MANIFEST_SECTION, manifest_text.as_bytes())
+        .map_err(|error| damaged(file, &error))
+}
+
+/// The same component with what its SDK says of itself, for languages whose compiler cannot put it there.
+///
+/// # Errors
+/// Where the bytes are no component.
+pub fn embed_stamp(component: &[u8], stamp: &SdkStamp) -> Result<Vec<u8>, ComponentFileError> {
+    let file = "the component";
+    component_sections(file, component)?;
+    let SdkStamp { wit, sdk, language } = stamp;
+    let text = serde_json::json!({"wit": wit, "sdk": sdk, "language": language}).to_string();
+    sections::with_section(component, sections::STAMP_SECTION, text.as_bytes()).map_err(|error| damaged(file, &error))
 }
 
 /// The SHA-256 of some bytes, as `sha256:...`.
@@ -196,6 +223,15 @@ fn is_offered(import: &str) -> bool {
     let wasi = WASI_INTERFACES.contains(&interface) || interface.starts_with(WASI_RANDOM_PACKAGE);
     let ours = interface.strip_prefix(CONTRACT_PACKAGE).is_some_and(|name| PROVIDER_INTERFACES.contains(&name));
     ours || (wasi && version.starts_with("0.2."))
+}
+
+/// Whether this import is let in and leads nowhere. The stamp says only whom it would help to hear of it now: in any other
+/// language an import of sockets is the author's own mistake.
+fn is_inert(import: &str, language: Option<&str>) -> bool {
+    let (interface, version) = import.split_once('@').unwrap_or((import, ""));
+    language == Some(LANGUAGE_WITH_SOCKETS)
+        && interface.starts_with(WASI_SOCKETS_PACKAGE)
+        && version.starts_with("0.2.")
 }
 
 #[cfg(test)]

@@ -47,19 +47,18 @@ impl EgressPolicy {
         refusal.map_or(Ok(Route::Public), |why| Err(format!("{origin} is refused: {why}")))
     }
 
-    fn refusal(&self, origin: &Origin, host: Option<Host<&str>>) -> Option<String> {
-        let address = match host {
-            Some(Host::Ipv4(address)) => address::refusal(address.into()),
-            Some(Host::Ipv6(address)) => address::refusal(address.into()),
-            _ => None,
-        };
-        if let Some(class) = address {
-            return Some(format!(
-                "it is a {class} address, and not among the private origins that the operator granted"
-            ));
+    /// The same for a URL that the operator named, which need not be among the manifest's hosts, nor at port 443.
+    pub(crate) fn check_named(&self, url: &Url) -> Result<Route, String> {
+        let origin = Origin::of(url).ok_or_else(|| "only https is allowed".to_owned())?;
+        if self.private.contains(&origin) {
+            return Ok(Route::Private);
         }
-        if !origin.is_https() {
-            return Some("only https is allowed".to_owned());
+        outside(&origin, url.host()).map_or(Ok(Route::Public), |why| Err(format!("{origin} is refused: {why}")))
+    }
+
+    fn refusal(&self, origin: &Origin, host: Option<Host<&str>>) -> Option<String> {
+        if let Some(why) = outside(origin, host) {
+            return Some(why);
         }
         if origin.port() != 443 {
             return Some("only port 443 is allowed".to_owned());
@@ -70,6 +69,19 @@ impl EgressPolicy {
         let granted = self.granted.contains(origin);
         (!granted).then(|| "the operator has not granted this host".to_owned())
     }
+}
+
+/// What only a private origin may be: an address that is not public, or without TLS.
+fn outside(origin: &Origin, host: Option<Host<&str>>) -> Option<String> {
+    let address = match host {
+        Some(Host::Ipv4(address)) => address::refusal(address.into()),
+        Some(Host::Ipv6(address)) => address::refusal(address.into()),
+        _ => None,
+    };
+    if let Some(class) = address {
+        return Some(format!("it is a {class} address, and not among the private origins that the operator granted"));
+    }
+    (!origin.is_https()).then(|| "only https is allowed".to_owned())
 }
 
 /// Reads a guest's URL: absolute, without user, password and fragment.
@@ -156,6 +168,21 @@ mod tests {
                 (Err(why), Err(part)) => assert!(why.contains(part), "{url}: {why}"),
                 (got, wanted) => panic!("{url}: {got:?} instead of {wanted:?}"),
             }
+        }
+    }
+
+    #[test]
+    fn what_an_operator_named_has_any_port_but_no_inner_address() {
+        let named = |text: &str| policy().check_named(&Url::parse(text).unwrap());
+        assert_eq!(named("https://auth.example.com:8443/token"), Ok(Route::Public));
+        assert_eq!(named("http://127.0.0.1:8085/token"), Ok(Route::Private));
+        for (url, part) in [
+            ("http://auth.example.com/", "only https"),
+            ("https://127.0.0.1/", "loopback"),
+            ("https://[::ffff:169.254.169.254]/", "link-local"),
+        ] {
+            let why = named(url).unwrap_err();
+            assert!(why.contains(part), "{url}: {why}");
         }
     }
 

@@ -13,6 +13,30 @@ use crate::component_file::hexadecimal;
 /// How often a computing guest gives way to others.
 pub(crate) const TICK: Duration = Duration::from_millis(10);
 
+/// A processor's architecture, with Linux on it, for which components are compiled ahead of time. Code is compiled for the
+/// architecture's baseline alone (x86-64 with SSE2, Armv8.0-A), so that it runs on whichever machine it meets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Architecture {
+    /// `x86_64`.
+    X86_64,
+    /// `aarch64`, which AWS calls `arm64`.
+    Aarch64,
+}
+
+impl Architecture {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::X86_64, Self::Aarch64];
+
+    /// The name as Rust's target triples have it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::X86_64 => "x86_64",
+            Self::Aarch64 => "aarch64",
+        }
+    }
+}
+
 /// What decides how compiled code looks. It is a part of every cache key, whole; a field here is to be used in `config`.
 #[derive(Debug, Clone)]
 pub(crate) struct CodeSettings {
@@ -21,20 +45,55 @@ pub(crate) struct CodeSettings {
     max_wasm_stack: usize,
     memory_reservation: u64,
     memory_guard_bytes: u64,
+    /// Whether instructions are counted, which the code itself does: it is other code than production's.
+    counts_instructions: bool,
 }
 
 impl CodeSettings {
     /// The settings for the machine's own architecture, without any of its CPU's extras.
     pub(crate) fn host() -> Option<Self> {
         let target = match (std::env::consts::ARCH, std::env::consts::OS) {
-            ("x86_64", "linux") => "x86_64-unknown-linux-gnu",
-            ("aarch64", "linux") => "aarch64-unknown-linux-gnu",
+            ("x86_64", "linux") => return Some(Self::linux(Architecture::X86_64)),
+            ("aarch64", "linux") => return Some(Self::linux(Architecture::Aarch64)),
             ("x86_64", "macos") => "x86_64-apple-darwin",
             ("aarch64", "macos") => "aarch64-apple-darwin",
             _ => return None,
         };
+        Some(Self::new(target))
+    }
+
+    /// The settings for Linux on an architecture, which may be another than this machine's.
+    pub(crate) fn linux(architecture: Architecture) -> Self {
+        Self::new(match architecture {
+            Architecture::X86_64 => "x86_64-unknown-linux-gnu",
+            Architecture::Aarch64 => "aarch64-unknown-linux-gnu",
+        })
+    }
+
+    fn new(target: &'static str) -> Self {
         // All of a 32-bit memory is reserved, with a guard behind it, so that no access needs a check of its own.
-        Some(Self { target, max_wasm_stack: 512 << 10, memory_reservation: 4 << 30, memory_guard_bytes: 32 << 20 })
+        Self {
+            target,
+            max_wasm_stack: 512 << 10,
+            memory_reservation: 4 << 30,
+            memory_guard_bytes: 32 << 20,
+            counts_instructions: false,
+        }
+    }
+
+    /// The architecture that code is compiled for, as a target triple names it.
+    pub(crate) fn architecture(&self) -> &'static str {
+        self.target.split('-').next().unwrap_or(self.target)
+    }
+
+    /// The same settings for code that counts its instructions.
+    pub(crate) fn metered(self) -> Self {
+        Self { counts_instructions: true, ..self }
+    }
+
+    /// Whether instructions are counted.
+    pub(crate) fn counts_instructions(&self) -> bool {
+        self.counts_instructions
     }
 
     /// What code compiled with these settings by this release of the engine is kept under, beside its component's digest.
@@ -46,12 +105,19 @@ impl CodeSettings {
         hexadecimal(&hasher.0.finalize())
     }
 
+    /// Compiles a component with these settings, for whichever machine they are.
+    #[cfg(feature = "compile")]
+    pub(crate) fn compile(&self, component: &[u8]) -> wasmtime::Result<Vec<u8>> {
+        Engine::new(&self.config()?)?.precompile_component(component)
+    }
+
     fn config(&self) -> wasmtime::Result<Config> {
         let mut config = Config::new();
         config
             .wasm_component_model(true)
             .concurrency_support(false)
             .epoch_interruption(true)
+            .consume_fuel(self.counts_instructions)
             .wasm_backtrace_max_frames(None)
             .max_wasm_stack(self.max_wasm_stack)
             .async_stack_size(self.max_wasm_stack + HOST_STACK_BYTES)
@@ -69,7 +135,9 @@ const HOST_STACK_BYTES: usize = 512 << 10;
 const RESIDENT_MEMORY_BYTES: usize = 64 << 10;
 const RESIDENT_TABLE_BYTES: usize = 16 << 10;
 const RESIDENT_STACK_BYTES: usize = 32 << 10;
-/// What a Rust component has: a module, the adapters around it, a table each for both, and one memory.
+/// What a Rust component has: a module, the adapters around it, a table each for both, and one memory. Interpreters have
+/// more (JavaScript's 9 core instances and 2 memories, Python's 38 core instances); a pool for them would reserve twice the
+/// address space for every Rust instance, so theirs are made on demand.
 const CORE_INSTANCES: u32 = 8;
 const TABLES: u32 = 2;
 const MEMORIES: u32 = 1;
@@ -94,6 +162,20 @@ impl Engines {
         start_ticker(pooled.iter().chain([&on_demand]))?;
         Ok(Self { settings, pooled, on_demand })
     }
+}
+
+/// One engine whose instances are made on demand, for what runs once.
+#[cfg(feature = "compile")]
+pub(crate) fn lone(settings: &CodeSettings) -> wasmtime::Result<Engine> {
+    let engine = Engine::new(&settings.config()?)?;
+    start_ticker(std::iter::once(&engine))?;
+    Ok(engine)
+}
+
+/// Whether the kernel tells which pages a guest has touched, which halves the cost of an instance (Linux 6.7).
+#[must_use]
+pub fn tells_touched_pages() -> bool {
+    PoolingAllocationConfig::is_pagemap_scan_available()
 }
 
 fn pool(instances: u32) -> InstanceAllocationStrategy {
@@ -131,6 +213,28 @@ fn start_ticker<'a>(engines: impl Iterator<Item = &'a Engine>) -> std::io::Resul
     std::thread::Builder::new().name("damper-ticker".to_owned()).spawn(tick).map(drop)
 }
 
+/// The engine's name and full version.
+pub(crate) fn version() -> String {
+    let mut hashed = Collected(Vec::new());
+    // What the engine hashes is its version's text, with the byte behind it that ends every text.
+    ModuleVersionStrategy::WasmtimeVersion.hash(&mut hashed);
+    format!("wasmtime {}", String::from_utf8_lossy(&hashed.0).trim_end_matches(char::REPLACEMENT_CHARACTER))
+}
+
+/// Keeps what hashes itself.
+struct Collected(Vec<u8>);
+
+impl Hasher for Collected {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
+
+    /// Not used: the bytes are taken instead.
+    fn finish(&self) -> u64 {
+        0
+    }
+}
+
 /// Feeds what hashes itself into SHA-256.
 struct Sha256Hasher(Sha256);
 
@@ -142,5 +246,30 @@ impl Hasher for Sha256Hasher {
     /// Not used: the digest is taken instead.
     fn finish(&self) -> u64 {
         0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_engine_names_its_full_version() {
+        let version = version();
+        let numbers = version.strip_prefix("wasmtime ").unwrap();
+        assert!(semver::Version::parse(numbers).is_ok(), "{version:?}");
+    }
+
+    #[test]
+    fn each_architecture_has_a_key_of_its_own_and_this_machine_one_of_them() {
+        let [x86, arm] = [Architecture::X86_64, Architecture::Aarch64].map(CodeSettings::linux);
+        assert_ne!(x86.key(), arm.key());
+        assert_eq!(
+            (x86.architecture(), arm.architecture()),
+            (Architecture::X86_64.name(), Architecture::Aarch64.name())
+        );
+        if cfg!(target_os = "linux") {
+            assert!([x86.key(), arm.key()].contains(&CodeSettings::host().unwrap().key()));
+        }
     }
 }

@@ -1,10 +1,14 @@
 //! What an operator grants a provider: hosts, private addresses, secrets, settings. A manifest asks; only this gives.
 
+mod secret;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
 use url::Url;
+
+pub use secret::{ClientAuth, JsonKey, Secret, SecretBinding, SecretError, SecretSource, TokenEndpoint};
 
 /// What a provider may do and use, of all that its manifest asks for.
 #[derive(Debug, Clone, Default)]
@@ -20,38 +24,6 @@ pub struct Grants {
     /// The proxy for requests to public hosts, as a URL. It sees and resolves the hosts' names, so that their addresses are
     /// checked by nobody here. Private origins are never asked through it.
     pub proxy: Option<String>,
-}
-
-/// A secret and where it may go.
-#[derive(Debug, Clone)]
-pub struct SecretBinding {
-    /// The secret.
-    pub secret: Secret,
-    /// The hosts that may receive it: host names (https, port 443) or whole origins as in [`Origin`]. None listed: the
-    /// manifest's hosts, and no private origin.
-    pub hosts: Vec<String>,
-}
-
-/// A secret. It prints as nothing, and is not to be written anywhere.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// A secret of this text.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The text: for the request that needs it, and for scrubbing it from everything else.
-    pub(crate) fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(...)")
-    }
 }
 
 /// Scheme, host and port: what a request goes to (RFC 6454).
@@ -162,11 +134,5 @@ mod tests {
         for text in ["a.b:443", "a.b/x", "u@a.b", "https://a.b", ""] {
             assert!(Origin::https(text).is_err(), "{text}");
         }
-    }
-
-    #[test]
-    fn a_secret_prints_as_nothing() {
-        let binding = SecretBinding { secret: Secret::new("hunter2"), hosts: Vec::new() };
-        assert!(!format!("{binding:?}").contains("hunter2"));
     }
 }

@@ -1,24 +1,29 @@
 //! The plugin host: one engine for all providers. It turns a provider's file, its manifest and its grants into a plugin.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use damper_core::manifest::Manifest;
 use tokio::sync::Semaphore;
 use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
 
-use crate::artifacts::{Artifacts, Found};
+use crate::artifacts::Artifacts;
 use crate::bindings::ProviderPre;
+use crate::compiled::{Compiled, Kept, Source};
 use crate::component_file::ComponentFile;
 use crate::credentials::CredentialError;
 use crate::engine::{CodeSettings, Engines};
 use crate::grants::{Grants, OriginError};
 use crate::http_client::ProxyError;
-use crate::plugin::Plugin;
+use crate::package::Packaged;
+use crate::plugin::{LazyComponent, Plugin};
+use crate::rehearsal::Rehearsal;
 use crate::resolver::{Resolver, SystemResolver};
 use crate::state::{self, State};
+use crate::wasi;
 
 /// How a plugin host is set up.
 #[derive(Clone)]
@@ -105,9 +110,6 @@ pub enum LoadError {
         /// The keys there are.
         known: String,
     },
-    /// The secrets cannot be scrubbed from texts.
-    #[error("the secrets of {0} are too many or too long to be kept out of the logs")]
-    Secrets(String),
 }
 
 /// Runs providers: one engine, its instances' pool, and the store of compiled components.
@@ -123,6 +125,8 @@ pub(crate) struct Inner {
     artifacts: Option<Artifacts>,
     settings_key: String,
     pub(crate) resolver: Arc<dyn Resolver>,
+    /// The components of the plugins that there are, by digest: plugins of the same one share it.
+    components: Mutex<HashMap<String, Weak<LazyComponent>>>,
     /// Room for fetches, which is the pool's.
     pub(crate) room: Arc<Semaphore>,
 }
@@ -133,11 +137,24 @@ impl PluginHost {
     /// # Errors
     /// Where this machine cannot run components, or the folder for compiled ones cannot be used.
     pub fn new(options: HostOptions) -> Result<Self, HostError> {
+        Self::with(options, |settings| settings)
+    }
+
+    /// Sets up an engine whose guests' instructions are counted ([`Usage`](crate::Usage)). That is other code than what
+    /// [`PluginHost::new`] runs, and slower: it is for measuring alone.
+    ///
+    /// # Errors
+    /// As [`PluginHost::new`].
+    pub fn metered(options: HostOptions) -> Result<Self, HostError> {
+        Self::with(options, CodeSettings::metered)
+    }
+
+    fn with(options: HostOptions, adjust: impl FnOnce(CodeSettings) -> CodeSettings) -> Result<Self, HostError> {
         let engine_error = |error: wasmtime::Error| HostError::Engine(format!("{error:#}"));
         let settings = CodeSettings::host()
             .ok_or(HostError::Unsupported { arch: std::env::consts::ARCH, os: std::env::consts::OS })?;
         let instances = options.max_in_flight.max(1);
-        let engines = Engines::new(settings, instances).map_err(engine_error)?;
+        let engines = Engines::new(adjust(settings), instances).map_err(engine_error)?;
         let artifacts = options.cache_dir.map(|folder| {
             let shown = folder.display().to_string();
             Artifacts::open(folder).map_err(|source| HostError::CacheDir { folder: shown, source })
@@ -150,6 +167,7 @@ impl PluginHost {
             settings_key: engines.settings.key(),
             engines,
             resolver: options.resolver,
+            components: Mutex::default(),
             room: Arc::new(Semaphore::new(instances as usize)),
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -161,7 +179,33 @@ impl PluginHost {
     /// # Errors
     /// Where the grants do not fit the manifest, or ask for what this version does not support.
     pub fn load(&self, file: &ComponentFile, manifest: Manifest, grants: Grants) -> Result<Plugin, LoadError> {
-        Plugin::new(Arc::clone(&self.inner), file, manifest, grants)
+        let source = Source::Component { digest: file.digest.clone(), bytes: file.bytes.clone() };
+        Plugin::new(Arc::clone(&self.inner), source, manifest, grants, None)
+    }
+
+    /// As [`PluginHost::load`], for a provider out of a package. Its compiled code is checked and mapped with the first fetch;
+    /// nothing is compiled.
+    ///
+    /// # Errors
+    /// As [`PluginHost::load`].
+    pub fn load_packaged(&self, packaged: &Packaged, manifest: Manifest, grants: Grants) -> Result<Plugin, LoadError> {
+        Plugin::new(Arc::clone(&self.inner), Source::Packaged(packaged.artifact.clone()), manifest, grants, None)
+    }
+
+    /// Makes a provider ready to fetch from the world of a test, for tests of providers and for nothing else: its requests go
+    /// to a server on loopback, and no address is checked. Everything else is as with [`PluginHost::load`].
+    ///
+    /// # Errors
+    /// As [`PluginHost::load`].
+    pub fn rehearse(
+        &self,
+        file: &ComponentFile,
+        manifest: Manifest,
+        grants: Grants,
+        world: Rehearsal,
+    ) -> Result<Plugin, LoadError> {
+        let source = Source::Component { digest: file.digest.clone(), bytes: file.bytes.clone() };
+        Plugin::new(Arc::clone(&self.inner), source, manifest, grants, Some(world))
     }
 
     /// Whether instances come from a pool; without one each is made anew, which is slower.
@@ -184,37 +228,59 @@ fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
 }
 
 impl Inner {
-    /// Compiles a component, or reads it compiled, and resolves its imports. Takes its time: call it where blocking is allowed.
-    pub(crate) fn prepare(&self, name: &str, digest: &str, bytes: &[u8]) -> Result<ProviderPre<State>, String> {
-        let code = self.code(name, digest, bytes)?;
+    /// Whether guests' instructions are counted.
+    pub(crate) fn counts_instructions(&self) -> bool {
+        self.engines.settings.counts_instructions()
+    }
+
+    /// The component of this digest, of another plugin that has it or a new one.
+    pub(crate) fn shared_component(&self, digest: &str, make: impl FnOnce() -> LazyComponent) -> Arc<LazyComponent> {
+        let mut components = self.components.lock().unwrap_or_else(PoisonError::into_inner);
+        components.retain(|_, component| component.strong_count() > 0);
+        if let Some(known) = components.get(digest).and_then(Weak::upgrade) {
+            return known;
+        }
+        let made = Arc::new(make());
+        components.insert(digest.to_owned(), Arc::downgrade(&made));
+        made
+    }
+
+    /// Makes a component ready to be instantiated: compiled now, read compiled, or mapped from a package; its imports resolved.
+    /// Takes its time: call it where blocking is allowed.
+    pub(crate) fn prepare(&self, name: &str, source: &Source) -> Result<ProviderPre<State>, String> {
+        let code = match source {
+            Source::Component { digest, bytes } => self.code(name, digest, bytes)?,
+            Source::Packaged(artifact) => Compiled::File(artifact.check().map_err(|error| error.to_string())?),
+        };
         let pooled = self.engines.pooled.as_ref().zip(self.pooled_linker.as_ref());
         if let Some((engine, linker)) = pooled {
-            match load_compiled(engine, &code).and_then(|component| link(linker, &component)) {
+            match code.load(engine).and_then(|component| link(linker, &component)) {
                 Ok(ready) => return Ok(ready),
-                Err(error) => tracing::warn!(
+                // Usual for interpreted languages, and nothing that an operator could mend.
+                Err(error) => tracing::info!(
                     provider = name, error = %format!("{error:#}"),
                     "the component does not fit into the pool of instances; each is made on demand, which is slower"
                 ),
             }
         }
-        load_compiled(&self.engines.on_demand, &code)
+        code.load(&self.engines.on_demand)
             .and_then(|component| link(&self.linker, &component))
             .map_err(|error| format!("the component cannot run here: {error:#}"))
     }
 
     /// The component's compiled code.
-    fn code(&self, name: &str, digest: &str, bytes: &[u8]) -> Result<Vec<u8>, String> {
-        let Some(artifacts) = &self.artifacts else { return compile(&self.engines.on_demand, bytes) };
+    fn code(&self, name: &str, digest: &str, bytes: &[u8]) -> Result<Compiled, String> {
+        let Some(artifacts) = &self.artifacts else { return Compiled::now(&self.engines.on_demand, bytes) };
         let path = artifacts.path(digest, &self.settings_key);
-        match Artifacts::read(&path) {
-            Found::Whole(code) => return Ok(code),
-            Found::Damaged(problem) => tracing::warn!(
+        match Compiled::kept(&path) {
+            Kept::Whole(code) => return Ok(code),
+            Kept::Damaged(problem) => tracing::warn!(
                 provider = name, file = %path.display(), problem, "a compiled component is damaged; it is compiled again"
             ),
-            Found::Nothing => {}
+            Kept::Nothing => {}
         }
-        let code = compile(&self.engines.on_demand, bytes)?;
-        if let Err(error) = artifacts.write(&path, &code) {
+        let code = Compiled::now(&self.engines.on_demand, bytes)?;
+        if let Err(error) = code.keep(artifacts, &path) {
             tracing::warn!(provider = name, file = %path.display(), %error, "a compiled component cannot be kept");
         }
         Ok(code)
@@ -222,29 +288,6 @@ impl Inner {
 }
 
 fn link(linker: &Linker<State>, component: &Component) -> wasmtime::Result<ProviderPre<State>> {
-    ProviderPre::new(linker.instantiate_pre(component)?)
-}
-
-#[cfg(feature = "compile")]
-fn compile(engine: &Engine, bytes: &[u8]) -> Result<Vec<u8>, String> {
-    engine.precompile_component(bytes).map_err(|error| format!("the component does not compile: {error:#}"))
-}
-
-#[cfg(not(feature = "compile"))]
-fn compile(_engine: &Engine, _bytes: &[u8]) -> Result<Vec<u8>, String> {
-    Err("the component is not compiled for this program, and this program holds no compiler: compile it when packaging"
-        .to_owned())
-}
-
-/// Loads compiled code: the one place where Damper trusts bytes.
-///
-/// What is loaded is machine code that runs with the program's own rights, outside of any sandbox. The engine checks that it
-/// was compiled by the same release with the same settings, not that it is harmless. It must therefore be code that this
-/// program compiled just now, or that comes from a folder which only its owner can write to and whose file still has the
-/// digest it was written with: what [`Inner::code`] returns, and nothing else.
-#[allow(unsafe_code, reason = "the engine offers no other way to load compiled code")]
-fn load_compiled(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
-    // SAFETY: `code` was made by `precompile_component`, in this process or in an earlier one that kept it in a folder closed
-    // to others and verified by its digest; see above.
-    unsafe { Component::deserialize(engine, code) }
+    let without_sockets = wasi::without_sockets(linker, component)?;
+    ProviderPre::new(without_sockets.as_ref().unwrap_or(linker).instantiate_pre(component)?)
 }

@@ -3,6 +3,8 @@
 mod answer;
 mod connections;
 mod exchange;
+mod tokens;
+mod wear;
 
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,8 +12,9 @@ use std::time::Duration;
 
 use futures::future::join_all;
 
-pub(crate) use connections::Connections;
 pub use connections::ProxyError;
+pub(crate) use connections::{Clients, Connections};
+pub(crate) use wear::NoKey;
 
 use crate::bindings::damper::provider::http::{HttpError, Request, Response};
 use crate::call::{Call, InFlight};
@@ -99,3 +102,6 @@ fn no_room() -> HttpError {
         "an earlier request of this call has had no answer, and the provider's concurrency has no room for another";
     HttpError::Other(why.to_owned())
 }
+
+#[cfg(test)]
+mod tests;

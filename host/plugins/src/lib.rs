@@ -5,12 +5,15 @@
 //! memory, limits and time, behind an egress policy that sees every request. The component model's generated types, wasmtime
 //! and the HTTP client stay inside; outside there is only `damper_core::fetcher::Fetcher`.
 //!
-//! What this is not: it knows no streams, no retries and no settings file, and it reads no environment.
+//! What an operator says of a provider, and how it is brought together with the manifest, is [`settings`].
+//!
+//! What this is not: it knows no streams and no retries, it reads no settings file and no environment.
 
 mod artifacts;
 mod beside;
 mod bindings;
 mod call;
+mod compiled;
 pub mod component_file;
 mod credentials;
 mod egress;
@@ -20,16 +23,27 @@ mod host;
 mod http_client;
 mod memo;
 mod output;
+pub mod package;
 mod plugin;
+#[cfg(feature = "compile")]
+pub mod program;
+mod recorded;
+mod rehearsal;
 mod resolver;
+pub mod settings;
+mod spellings;
 mod state;
 mod text;
 mod wasi;
 
 pub use call::RequestTrace;
 pub use credentials::CredentialError;
+pub use engine::tells_touched_pages;
 pub use host::{HostError, HostOptions, LoadError, PluginHost};
 pub use http_client::ProxyError;
 pub use output::{Level, LogLine, Source};
-pub use plugin::{Plugin, TracedFetch};
+pub use plugin::{Plugin, TracedFetch, Usage};
+pub use recorded::{Recorded, RecordedAnswer, is_private_header};
+pub use rehearsal::{Rehearsal, RehearsalError};
 pub use resolver::{Resolver, SystemResolver};
+pub use spellings::spellings;

@@ -194,7 +194,9 @@ mod tests {
     use super::*;
 
     fn output() -> (Output, Scrubber) {
-        (Output::new("x", "id", true), Scrubber::new(["hunter2".to_owned()]).unwrap())
+        let scrubber = Scrubber::default();
+        scrubber.learn("key", vec!["hunter2".to_owned()]).unwrap();
+        (Output::new("x", "id", true), scrubber)
     }
 
     fn lines(output: &Output) -> Vec<String> {

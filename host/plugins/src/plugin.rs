@@ -7,7 +7,7 @@ use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
-use bytes::Bytes;
+use damper_core::day::Day;
 use damper_core::fetcher::{FetchReport, FetchRequest, Fetcher, Permits};
 use damper_core::manifest::{Limits, Manifest};
 use damper_core::record::{Failure, FailureKind, Fetched};
@@ -16,8 +16,8 @@ use wasmtime::{Store, UpdateDeadline};
 
 use crate::bindings::ProviderPre;
 use crate::bindings::damper::provider::types;
-use crate::call::{Call, RequestTrace};
-use crate::component_file::ComponentFile;
+use crate::call::{Call, Keeps, RequestTrace};
+use crate::compiled::Source;
 use crate::credentials::Credentials;
 use crate::egress::EgressPolicy;
 use crate::grants::{Grants, Origin};
@@ -25,6 +25,7 @@ use crate::host::{Inner, LoadError};
 use crate::http_client::{Connections, HttpClient};
 use crate::memo::Memo;
 use crate::output::{LogLine, Output};
+use crate::rehearsal::Rehearsal;
 use crate::state::{Shared, State};
 use crate::text::Scrubber;
 
@@ -51,13 +52,23 @@ pub struct TracedFetch {
     pub requests: Vec<RequestTrace>,
     /// What the provider wrote.
     pub lines: Vec<LogLine>,
+    /// What it used of the machine.
+    pub usage: Usage,
+}
+
+/// What a call used of the machine.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// The most memory that its instance had, in bytes.
+    pub peak_memory_bytes: u64,
+    /// The instructions that it ran, where a [metered host](crate::PluginHost::metered) ran it to its end.
+    pub instructions: Option<u64>,
 }
 
 /// A component that is compiled, or read compiled, when it is first needed.
-struct LazyComponent {
+pub(crate) struct LazyComponent {
     name: String,
-    digest: String,
-    bytes: Bytes,
+    source: Source,
     ready: OnceLock<Result<ProviderPre<State>, String>>,
     /// Held by whoever waits for the preparation, so that one does it and the others wait without a thread each.
     preparing: Mutex<()>,
@@ -66,16 +77,17 @@ struct LazyComponent {
 impl Plugin {
     pub(crate) fn new(
         host: Arc<Inner>,
-        file: &ComponentFile,
+        source: Source,
         manifest: Manifest,
         grants: Grants,
+        world: Option<Rehearsal>,
     ) -> Result<Self, LoadError> {
         let config = config(&manifest, &grants)?;
-        let credentials = Credentials::new(&manifest, &grants)?;
-        let scrubber = Scrubber::new(credentials.secrets());
-        let scrubber = Arc::new(scrubber.map_err(|_| LoadError::Secrets(manifest.name.clone()))?);
+        let scrubber = Arc::<Scrubber>::default();
+        let credentials = Credentials::new(&manifest, &grants, &scrubber)?;
         let origins = |hosts: &[String]| hosts.iter().map(|host| Origin::https(host)).collect::<Result<Vec<_>, _>>();
-        let connections = Connections::new(&manifest.limits, &grants, Arc::clone(&host.resolver))?;
+        let is_rehearsed = world.is_some();
+        let connections = Connections::new(&manifest.limits, &grants, Arc::clone(&host.resolver), world)?;
         let (name, version) = (manifest.name, manifest.version);
         let agent = format!("damper/{} ({name}/{version})", env!("CARGO_PKG_VERSION"));
         let client = HttpClient {
@@ -87,15 +99,9 @@ impl Plugin {
             connections,
             response_bytes: manifest.limits.response_bytes,
         };
-        let component = LazyComponent {
-            name: name.clone(),
-            digest: file.digest.clone(),
-            bytes: file.bytes.clone(),
-            ready: OnceLock::new(),
-            preparing: Mutex::new(()),
-        };
-        let shared = Arc::new(Shared { client, memo: Memo::default(), config, scrubber });
-        Ok(Self { host, component: Arc::new(component), shared, name, limits: manifest.limits })
+        let component = LazyComponent::of(&host, &name, source);
+        let shared = Arc::new(Shared { client, memo: Memo::default(), config, scrubber, is_rehearsed });
+        Ok(Self { host, component, shared, name, limits: manifest.limits })
     }
 
     /// Compiles the component now, or reads it compiled, rather than with the first fetch.
@@ -109,14 +115,23 @@ impl Plugin {
 
     /// Fetches one record and tells everything that the provider did.
     pub async fn fetch_traced(&self, request: FetchRequest, permits: Permits) -> TracedFetch {
-        let call = self.new_call(&request, permits, true);
-        let (report, requests) = self.run(&call, request).await;
-        TracedFetch { report, requests, lines: call.output.take_lines() }
+        self.told(Keeps::Trace, request, permits).await
     }
 
-    fn new_call(&self, request: &FetchRequest, permits: Permits, trace: bool) -> Arc<Call> {
-        let output = Output::new(&self.name, &request.id, trace);
-        Call::new(output, permits, self.limits.fetch_timeout, trace)
+    async fn told(&self, keeps: Keeps, request: FetchRequest, permits: Permits) -> TracedFetch {
+        let call = self.new_call(&request, permits, keeps);
+        let (report, requests) = self.run(&call, request).await;
+        TracedFetch { report, requests, lines: call.output.take_lines(), usage: call.usage() }
+    }
+
+    /// Fetches one record and keeps every exchange whole, without secrets: for a case, or for whoever has to look at a failure.
+    pub async fn fetch_recorded(&self, request: FetchRequest, permits: Permits) -> TracedFetch {
+        self.told(Keeps::Whole, request, permits).await
+    }
+
+    fn new_call(&self, request: &FetchRequest, permits: Permits, keeps: Keeps) -> Arc<Call> {
+        let output = Output::new(&self.name, &request.id, keeps != Keeps::Bundle);
+        Call::new(output, permits, self.limits.fetch_timeout, keeps)
     }
 
     /// Runs a call to its end, or until its time is over, and settles its account.
@@ -130,9 +145,11 @@ impl Plugin {
         };
         call.output.finish(&self.shared.scrubber);
         let account = call.settle();
-        let outcome = match account.broken {
-            Some(why) => Err(Failure::new(FailureKind::Broken, why)),
-            // Whatever the guest made of it: a record that came all the same is a record.
+        let outcome = match account.failed {
+            // Whatever the guest made of it.
+            Some(failure) if failure.kind == FailureKind::Broken || outcome.is_err() => Err(failure),
+            // A record that came all the same is a record.
+            Some(_) => outcome,
             None if account.is_out_of_quota && outcome.is_err() => {
                 Err(Failure::new(FailureKind::OutOfQuota, "the day's quota of requests is spent"))
             }
@@ -141,7 +158,12 @@ impl Plugin {
         if outcome.as_ref().is_err_and(|failure| failure.kind == FailureKind::Unauthorized) {
             self.shared.memo.clear();
         }
-        let report = FetchReport { outcome, requests: account.requests, unanswered_since: account.unanswered_since };
+        let report = FetchReport {
+            outcome,
+            requests: account.requests,
+            unanswered_since: account.unanswered_since,
+            exchanges: Vec::new(),
+        };
         (report, account.trace)
     }
 
@@ -150,12 +172,15 @@ impl Plugin {
         let broken = |why| Failure::new(FailureKind::Broken, why);
         let component = self.component.get(&self.host).await.map_err(broken)?;
         let _room = self.host.room.acquire().await.map_err(|_| broken("the plugin host has ended".to_owned()))?;
-        let mut store = self.new_store(call, component);
+        let mut store = self.new_store(call, component, request.day);
         let instance = match component.instantiate_async(&mut store).await {
             Ok(instance) => instance,
             Err(error) => return Err(outcome::not_started(call, &self.limits, &error)),
         };
         let returned = instance.call_fetch_record(&mut store, &guest_request(request)).await;
+        if let Some(left) = store.get_fuel().ok().filter(|_| self.host.counts_instructions()) {
+            call.ran(u64::MAX - left);
+        }
         match returned {
             Ok(Ok(fetched)) => outcome::fetched(fetched, &self.limits, &self.shared.scrubber),
             Ok(Err(failure)) => Err(outcome::failure(failure, &self.shared.scrubber)),
@@ -163,15 +188,19 @@ impl Plugin {
         }
     }
 
-    fn new_store(&self, call: &Arc<Call>, component: &ProviderPre<State>) -> Store<State> {
+    fn new_store(&self, call: &Arc<Call>, component: &ProviderPre<State>, day: Day) -> Store<State> {
         let memory_bytes = usize::try_from(self.limits.memory_bytes).unwrap_or(usize::MAX);
-        let state = State::new(Arc::clone(&self.shared), Arc::clone(call), memory_bytes);
+        let state = State::new(Arc::clone(&self.shared), Arc::clone(call), memory_bytes, day);
         let mut store = Store::new(component.engine(), state);
         store.limiter(|state| state);
         store.set_max_component_handles(MAX_HANDLES);
         // What a guest hands over at a time is at most what its memory can hold, so that a record which is too large is told as
         // that, and lists that point to the same bytes again and again are not copied for ever.
         store.set_hostcall_fuel(memory_bytes.saturating_add(HOSTCALL_SPARE_BYTES));
+        if self.host.counts_instructions() {
+            // Only an engine without a meter refuses fuel.
+            let _ = store.set_fuel(u64::MAX);
+        }
         store.set_epoch_deadline(1);
         // A guest that computes gives way at each tick; the timeout around the call ends it.
         store.epoch_deadline_callback(|store| {
@@ -185,12 +214,16 @@ impl Plugin {
 #[async_trait]
 impl Fetcher for Plugin {
     async fn fetch(&self, request: FetchRequest, permits: Permits) -> FetchReport {
-        let call = self.new_call(&request, permits, false);
-        self.run(&call, request).await.0
+        let call = self.new_call(&request, permits, Keeps::Bundle);
+        let (report, trace) = self.run(&call, request).await;
+        if report.outcome.is_ok() {
+            return report;
+        }
+        FetchReport { exchanges: trace.into_iter().filter_map(RequestTrace::into_exchange).collect(), ..report }
     }
 
     fn digest(&self) -> &str {
-        &self.component.digest
+        self.component.source.digest()
     }
 }
 
@@ -201,6 +234,20 @@ impl fmt::Debug for Plugin {
 }
 
 impl LazyComponent {
+    /// A component to be made ready; the same for all plugins of a host that have the same one. What is packaged is looked at for each
+    /// plugin: its digest is that of other bytes.
+    fn of(host: &Inner, name: &str, source: Source) -> Arc<Self> {
+        let shared = match &source {
+            Source::Component { digest, .. } => Some(digest.clone()),
+            Source::Packaged(_) => None,
+        };
+        let made = || Self { name: name.to_owned(), source, ready: OnceLock::new(), preparing: Mutex::new(()) };
+        match shared {
+            Some(digest) => host.shared_component(&digest, made),
+            None => Arc::new(made()),
+        }
+    }
+
     /// The component, ready to be instantiated, or why it never will be.
     async fn get(self: &Arc<Self>, host: &Arc<Inner>) -> Result<&ProviderPre<State>, String> {
         if self.ready.get().is_none() {
@@ -208,7 +255,7 @@ impl LazyComponent {
             let (this, host) = (Arc::clone(self), Arc::clone(host));
             // It goes on if the waiting fetch ends, for the next one.
             let work = move || {
-                this.ready.get_or_init(|| host.prepare(&this.name, &this.digest, &this.bytes));
+                this.ready.get_or_init(|| host.prepare(&this.name, &this.source));
             };
             tokio::task::spawn_blocking(work).await.map_err(|_| "the component's compilation panicked".to_owned())?;
         }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use damper_core::day::Day;
 use tokio::time::Instant;
 use wasmtime::ResourceLimiter;
 use wasmtime::component::{HasSelf, Linker};
@@ -12,8 +13,8 @@ use wasmtime_wasi::{WasiCtxView, WasiView};
 use crate::bindings::Provider as World;
 use crate::bindings::damper::provider::{host, http, types};
 use crate::call::Call;
-use crate::credentials::{Algorithm, Refusal};
-use crate::http_client::HttpClient;
+use crate::credentials::{self, Algorithm};
+use crate::http_client::{HttpClient, NoKey};
 use crate::memo::Memo;
 use crate::output::Level;
 use crate::text::Scrubber;
@@ -29,6 +30,8 @@ pub(crate) struct Shared {
     /// The settings that the component may read.
     pub(crate) config: BTreeMap<String, String>,
     pub(crate) scrubber: Arc<Scrubber>,
+    /// Whether time and chance are those of a test.
+    pub(crate) is_rehearsed: bool,
 }
 
 /// What a store holds.
@@ -36,12 +39,15 @@ pub(crate) struct State {
     pub(crate) shared: Arc<Shared>,
     pub(crate) call: Arc<Call>,
     pub(crate) memory_bytes: usize,
+    /// What all memories of the instance have together; an interpreted component has more than one.
+    memory_in_use_bytes: usize,
+    day: Day,
     wasi: Option<Box<Wasi>>,
 }
 
 impl State {
-    pub(crate) fn new(shared: Arc<Shared>, call: Arc<Call>, memory_bytes: usize) -> Self {
-        Self { shared, call, memory_bytes, wasi: None }
+    pub(crate) fn new(shared: Arc<Shared>, call: Arc<Call>, memory_bytes: usize, day: Day) -> Self {
+        Self { shared, call, memory_bytes, memory_in_use_bytes: 0, day, wasi: None }
     }
 }
 
@@ -53,15 +59,21 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
 
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        let Self { wasi, call, shared, .. } = self;
-        wasi.get_or_insert_with(|| Box::new(Wasi::new(call, &shared.scrubber))).view()
+        let Self { wasi, call, shared, day, .. } = self;
+        let fixed = shared.is_rehearsed.then_some(*day);
+        wasi.get_or_insert_with(|| Box::new(Wasi::new(call, &shared.scrubber, fixed))).view()
     }
 }
 
 impl ResourceLimiter for State {
-    fn memory_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        let fits = desired <= self.memory_bytes;
-        if !fits {
+    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        // Growth that was granted and then failed for another reason stays counted: that errs on the safe side.
+        let together = self.memory_in_use_bytes.saturating_add(desired.saturating_sub(current));
+        let fits = together <= self.memory_bytes;
+        if fits {
+            self.memory_in_use_bytes = together;
+            self.call.grew(desired.saturating_sub(current));
+        } else {
             self.call.refuse_memory();
         }
         Ok(fits)
@@ -105,7 +117,7 @@ impl host::Host for State {
         self.shared.config.get(&key).cloned()
     }
 
-    fn sign(
+    async fn sign(
         &mut self,
         credential: String,
         algorithm: host::Algorithm,
@@ -115,15 +127,21 @@ impl host::Host for State {
             host::Algorithm::HmacSha256 => Algorithm::HmacSha256,
             host::Algorithm::HmacSha512 => Algorithm::HmacSha512,
         };
-        let client = &self.shared.client;
-        client.credentials.sign(&credential, algorithm, &payload).map_err(|refusal| {
-            if refusal == Refusal::NoSecret {
-                self.call.set_broken(client.no_secret(&credential));
-                host::SignError::NoSecret(credential)
-            } else {
-                host::SignError::NoSuchCredential(credential)
+        let key = match self.shared.client.key_at_hand(&self.call, &credential) {
+            Ok(Some(key)) => Ok(key),
+            Ok(None) => {
+                let _waiting = self.call.waiting();
+                let (shared, call, name) = (Arc::clone(&self.shared), Arc::clone(&self.call), credential.clone());
+                let read = self.call.beside.run(async move { shared.client.key(&call, &name).await }).await;
+                read.unwrap_or(Err(NoKey::NoSecret))
             }
-        })
+            Err(why) => Err(why),
+        };
+        match key.map(|key| credentials::sign(&key, algorithm, &payload)) {
+            Ok(Some(signature)) => Ok(signature),
+            Ok(None) | Err(NoKey::NoSuchCredential) => Err(host::SignError::NoSuchCredential(credential)),
+            Err(NoKey::NoSecret) => Err(host::SignError::NoSecret(credential)),
+        }
     }
 
     fn cache_get(&mut self, key: String) -> Option<Vec<u8>> {

@@ -1,34 +1,56 @@
 //! What a guest or an API says, made fit to be written: without secrets, not too long, and harmless to a terminal and a log.
 
 use std::borrow::Cow;
-use std::fmt::Write;
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt::{self, Write};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
-use aho_corasick::{AhoCorasick, MatchKind};
+use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 
 /// What stands where a secret was.
 const REPLACEMENT: &str = "[secret]";
+/// How many texts of one owner are known, the newest: a token that was followed by so many others has long ended.
+const MAX_TEXTS: usize = 32;
+/// From so many bytes on, what is searched for is kept small rather than fast.
+const LARGE_BYTES: usize = 4 * 1024;
 
 /// Takes known secrets out of texts and bodies.
-#[derive(Debug, Default)]
-pub(crate) struct Scrubber {
+#[derive(Default)]
+pub(crate) struct Scrubber(RwLock<Known>);
+
+#[derive(Default)]
+struct Known {
     /// None where there is nothing to take out.
     needles: Option<AhoCorasick>,
+    /// By owner, the spellings of each text, the newest last.
+    spellings: BTreeMap<String, VecDeque<Vec<String>>>,
 }
 
+/// The secrets are too many or too long to be searched for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TooMuch;
+
 impl Scrubber {
-    /// A scrubber for these secrets, each in every form in which it may turn up.
-    pub(crate) fn new(secrets: impl IntoIterator<Item = String>) -> Result<Self, aho_corasick::BuildError> {
-        let needles: Vec<String> = secrets.into_iter().filter(|secret| !secret.is_empty()).collect();
-        if needles.is_empty() {
-            return Ok(Self::default());
+    /// From now on takes a text out in all of these spellings. An owner's earlier texts stay known, as far as [`MAX_TEXTS`]
+    /// goes.
+    pub(crate) fn learn(&self, owner: &str, spellings: Vec<String>) -> Result<(), TooMuch> {
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let spellings: Vec<String> = spellings.into_iter().filter(|text| !text.is_empty()).collect();
+        let texts = known.spellings.entry(owner.to_owned()).or_default();
+        if spellings.is_empty() || texts.contains(&spellings) {
+            return Ok(());
         }
-        let needles = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(needles)?;
-        Ok(Self { needles: Some(needles) })
+        texts.push_back(spellings);
+        if texts.len() > MAX_TEXTS {
+            texts.pop_front();
+        }
+        known.needles = Some(known.search()?);
+        Ok(())
     }
 
     /// The text without secrets.
     pub(crate) fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        match &self.needles {
+        match &self.known().needles {
             Some(needles) if needles.is_match(text) => {
                 let replacements = vec![REPLACEMENT; needles.patterns_len()];
                 Cow::Owned(needles.replace_all(text, &replacements))
@@ -39,13 +61,17 @@ impl Scrubber {
 
     /// The bytes without secrets.
     pub(crate) fn bytes(&self, bytes: Vec<u8>) -> Vec<u8> {
-        match &self.needles {
+        match &self.known().needles {
             Some(needles) if needles.is_match(&bytes) => {
                 let replacements = vec![REPLACEMENT; needles.patterns_len()];
                 needles.replace_all_bytes(&bytes, &replacements)
             }
             _ => bytes,
         }
+    }
+
+    fn known(&self) -> RwLockReadGuard<'_, Known> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The text as one line that can be shown to a person: without secrets and control characters, at most so long.
@@ -56,6 +82,22 @@ impl Scrubber {
     /// The text as a JSON string that can be written to a log: without secrets, at most so long.
     pub(crate) fn json(&self, text: &str, max_bytes: usize) -> String {
         json_string(cut(&self.text(text), max_bytes))
+    }
+}
+
+impl Known {
+    fn search(&self) -> Result<AhoCorasick, TooMuch> {
+        let needles: Vec<&String> = self.spellings.values().flatten().flatten().collect();
+        let bytes: usize = needles.iter().map(|needle| needle.len()).sum();
+        // Where little is known the library's own choice is the fastest; it takes a quarter of a kilobyte for each byte.
+        let kind = (bytes > LARGE_BYTES).then_some(AhoCorasickKind::ContiguousNFA);
+        AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).kind(kind).build(needles).map_err(|_| TooMuch)
+    }
+}
+
+impl fmt::Debug for Scrubber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Scrubber(...)")
     }
 }
 
@@ -104,7 +146,9 @@ mod tests {
     use super::*;
 
     fn scrubber(secrets: &[&str]) -> Scrubber {
-        Scrubber::new(secrets.iter().map(|secret| (*secret).to_owned())).unwrap()
+        let scrubber = Scrubber::default();
+        scrubber.learn("x", secrets.iter().map(|secret| (*secret).to_owned()).collect()).unwrap();
+        scrubber
     }
 
     #[test]
@@ -113,6 +157,24 @@ mod tests {
         assert_eq!(scrubber.text("a hunter2-long b hunter2"), "a [secret] b [secret]");
         assert_eq!(scrubber.bytes(b"\xffhunter2\0".to_vec()), b"\xff[secret]\0");
         assert_eq!(scrubber.shown("x hunter2\n", 100), "x [secret]");
+    }
+
+    #[test]
+    fn what_was_known_stays_known_and_what_has_long_ended_does_not() {
+        let scrubber = Scrubber::default();
+        scrubber.learn("key", vec!["first".to_owned()]).unwrap();
+        for number in 0..100 {
+            scrubber.learn("token", vec![format!("token-{number:03}"), format!("other-{number:03}")]).unwrap();
+        }
+        assert_eq!(scrubber.text("first token-099 other-068 token-067"), "[secret] [secret] [secret] token-067");
+        assert_eq!(format!("{scrubber:?}"), "Scrubber(...)");
+    }
+
+    #[test]
+    fn long_secrets_are_taken_out_too() {
+        let long = "0123456789abcdef".repeat(4_096);
+        let scrubber = scrubber(&[&long, "short"]);
+        assert_eq!(scrubber.text(&format!("a {long} b short")), "a [secret] b [secret]");
     }
 
     #[test]

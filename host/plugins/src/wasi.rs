@@ -1,11 +1,13 @@
-//! WASI 0.2 for a provider: clocks, random numbers and standard streams. No sockets, no environment, no arguments, and a
-//! filesystem without a folder in it.
+//! WASI 0.2 for a provider: clocks, random numbers and standard streams. No environment, no arguments, a filesystem without a
+//! folder in it, and no sockets: where a language's standard library imports them all the same, each of their functions traps.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
+use damper_core::day::Day;
 use tokio::io::AsyncWrite;
-use wasmtime::component::{Linker, ResourceTable};
+use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{Component, Linker, ResourceTable, ResourceType};
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream, WasiCli, WasiCliView};
 use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView};
 use wasmtime_wasi::p2::bindings::{cli, filesystem, random};
@@ -14,7 +16,9 @@ use wasmtime_wasi::random::{WasiRandom, WasiRandomView};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use crate::call::Call;
+use crate::component_file::WASI_SOCKETS_PACKAGE;
 use crate::output::Source;
+use crate::rehearsal;
 use crate::text::Scrubber;
 
 /// The most random bytes in one call.
@@ -29,14 +33,15 @@ pub(crate) struct Wasi {
 }
 
 impl Wasi {
-    pub(crate) fn new(call: &Arc<Call>, scrubber: &Arc<Scrubber>) -> Self {
+    /// With the machine's own time and chance, or with those of a test on this day.
+    pub(crate) fn new(call: &Arc<Call>, scrubber: &Arc<Scrubber>, fixed: Option<Day>) -> Self {
         let stream = |source| Stream { source, call: Arc::clone(call), scrubber: Arc::clone(scrubber) };
-        let context = WasiCtx::builder()
-            .stdout(stream(Source::Stdout))
-            .stderr(stream(Source::Stderr))
-            .max_random_size(MAX_RANDOM_BYTES)
-            .build();
-        Self { context, table: ResourceTable::new() }
+        let mut builder = WasiCtx::builder();
+        builder.stdout(stream(Source::Stdout)).stderr(stream(Source::Stderr)).max_random_size(MAX_RANDOM_BYTES);
+        if let Some(day) = fixed {
+            rehearsal::fix(&mut builder, day);
+        }
+        Self { context: builder.build(), table: ResourceTable::new() }
     }
 
     pub(crate) fn view(&mut self) -> WasiCtxView<'_> {
@@ -104,4 +109,44 @@ pub(crate) fn add_to_linker<T: WasiView + 'static>(linker: &mut Linker<T>) -> wa
     cli::terminal_stderr::add_to_linker::<T, WasiCli>(linker, T::cli)?;
     filesystem::types::add_to_linker::<T, WasiFilesystem>(linker, T::filesystem)?;
     filesystem::preopens::add_to_linker::<T, WasiFilesystem>(linker, T::filesystem)
+}
+
+/// What a guest would hold of a socket, if it could ever get one.
+enum NoSocket {}
+
+/// A linker for this component in which every function of a socket's interface ends the call, if it imports any. No code of
+/// the host stands behind them: what cannot be reached cannot be granted by mistake.
+pub(crate) fn without_sockets<T: 'static>(
+    linker: &Linker<T>,
+    component: &Component,
+) -> wasmtime::Result<Option<Linker<T>>> {
+    let engine = component.engine();
+    let component = component.component_type();
+    let (mut ours, mut known) = (None, Vec::new());
+    for (interface, import) in component.imports(engine) {
+        let ComponentItem::ComponentInstance(instance) = import.ty else { continue };
+        let is_of_sockets = interface.starts_with(WASI_SOCKETS_PACKAGE);
+        for (name, item) in instance.exports(engine) {
+            match item.ty {
+                // One that an interface only uses, such as a pollable, belongs to the interface that came before.
+                ComponentItem::Resource(resource) if !known.contains(&resource) => {
+                    known.push(resource);
+                    if is_of_sockets {
+                        let stubs = ours.get_or_insert_with(|| linker.clone());
+                        let no_socket = ResourceType::host::<NoSocket>();
+                        stubs.instance(interface)?.resource(name, no_socket, |_, _| Ok(()))?;
+                    }
+                }
+                ComponentItem::ComponentFunc(_) if is_of_sockets => {
+                    let called = format!("a provider has no sockets, and it called {interface}#{name}");
+                    let stubs = ours.get_or_insert_with(|| linker.clone());
+                    stubs
+                        .instance(interface)?
+                        .func_new(name, move |_, _, _, _| Err(wasmtime::Error::msg(called.clone())))?;
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(ours)
 }

@@ -12,7 +12,8 @@ const MEDIA_TYPE: &str = "application/vnd.api+json";
 #[damper_sdk::provider]
 fn fetch(request: &FetchRequest) -> Result<Record, Failure> {
     check_lei(&request.id)?;
-    let answer = http::get("https://api.gleif.org/api/v1/lei-records/{lei}")
+    let answer = http::get(config::required("base_url")?)
+        .join("lei-records/{lei}")
         .path("lei", &request.id)
         .header("Accept", MEDIA_TYPE)
         .send()?
@@ -73,6 +74,7 @@ mod tests {
 
     fn fetched(status: u16, body: &str) -> Result<Record, Failure> {
         let mut api = Api::new();
+        api.config("base_url", "https://api.gleif.org/api/v1");
         api.get(URL)
             .header("Accept", MEDIA_TYPE)
             .answer_header("Content-Type", MEDIA_TYPE)

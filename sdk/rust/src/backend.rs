@@ -1,12 +1,12 @@
 //! The host's part: the component's imports in wasm, the scripted API of [`crate::testing`] natively. Everything above
 //! this line is the same in both.
 
-#[cfg(target_arch = "wasm32")]
+#[cfg(all(target_arch = "wasm32", not(feature = "testing")))]
 pub(crate) mod wasm;
 
-#[cfg(not(target_arch = "wasm32"))]
+#[cfg(any(not(target_arch = "wasm32"), feature = "testing"))]
 pub(crate) use crate::testing::backend::{cache_get, cache_put, config_get, log, send, send_all, sign};
-#[cfg(target_arch = "wasm32")]
+#[cfg(all(target_arch = "wasm32", not(feature = "testing")))]
 pub(crate) use wasm::{cache_get, cache_put, config_get, log, send, send_all, sign};
 
 /// A request ready to be sent: the contract's shape, without its generated types.
@@ -16,6 +16,6 @@ pub(crate) struct Prepared {
     pub(crate) url: String,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Option<Vec<u8>>,
-    pub(crate) credential: Option<String>,
+    pub(crate) credentials: Vec<String>,
     pub(crate) timeout_ms: Option<u64>,
 }

@@ -62,7 +62,7 @@ pub fn request(method: impl Into<String>, url: impl Into<String>) -> Request {
         template: url::Template::new(url.into()),
         headers: Vec::new(),
         body: None,
-        credential: None,
+        credentials: Vec::new(),
         timeout: None,
         problem: None,
     }
@@ -118,7 +118,7 @@ pub struct Request {
     template: url::Template,
     headers: Vec<(String, String)>,
     body: Option<Vec<u8>>,
-    credential: Option<String>,
+    credentials: Vec<String>,
     timeout: Option<Duration>,
     problem: Option<Error>,
 }
@@ -173,9 +173,19 @@ impl Request {
         self
     }
 
-    /// Lets the host apply a credential of provider.toml. The secret itself never enters the provider.
+    /// Lets the host apply a credential of provider.toml. The secret itself never enters the provider. An API that wants
+    /// more than one, such as a client certificate and a key, is given them one after another.
+    ///
+    /// ```
+    /// # use damper_sdk::prelude::*;
+    /// # let mut api = damper_sdk::testing::Api::new();
+    /// # api.get("https://api.example.org/thing").credential("email").credential("key").answers(200, "");
+    /// # api.run(|| {
+    /// http::get("https://api.example.org/thing").credential("email").credential("key").send().unwrap();
+    /// # });
+    /// ```
     pub fn credential(mut self, name: impl Into<String>) -> Self {
-        self.credential = Some(name.into());
+        self.credentials.push(name.into());
         self
     }
 
@@ -227,7 +237,7 @@ impl Request {
             url: self.template.build()?,
             headers: self.headers,
             body: self.body,
-            credential: self.credential,
+            credentials: self.credentials,
             timeout_ms: self.timeout.map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)),
         })
     }

@@ -3,8 +3,10 @@
 use serde::de::DeserializeOwned;
 pub use serde_json::{Value, json};
 
+use crate::Failure;
 use crate::failure::json_reason;
-use crate::{Failure, text};
+// A pointer may hold a part of an id, so it is cut like foreign text.
+use crate::text::short;
 
 /// Parses a document.
 ///
@@ -74,11 +76,6 @@ impl Lookup for Value {
             Failure::malformed(format!("unexpected JSON at `{}`: {}", short(pointer), json_reason(&error)))
         })
     }
-}
-
-/// A pointer may hold a part of an id, so it is cut like foreign text.
-fn short(pointer: &str) -> String {
-    text::excerpt(pointer).unwrap_or_default()
 }
 
 fn kind_of(value: &Value) -> &'static str {

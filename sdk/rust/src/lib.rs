@@ -31,7 +31,7 @@
 //!
 //! | what happened | failure | what Damper does |
 //! | --- | --- | --- |
-//! | 429 | `throttled`, with Retry-After | waits, spends no attempt |
+//! | 429 | `throttled`, with Retry-After, or else the reset of the API's rate headers | waits, spends no attempt |
 //! | 5xx (503 with its Retry-After) | `unavailable` | retries; an outage spends no attempt |
 //! | 408 | `timed-out` | as above |
 //! | 401, 403, 407 | `unauthorized` | stops the provider when it goes on |
@@ -50,7 +50,8 @@
 //! # Building
 //!
 //! `damper build` compiles the crate to one component. By hand: `cargo build --release --target wasm32-wasip2`, with
-//! `crate-type = ["cdylib", "rlib"]`. Natively (`cargo test`) the host's part is played by [`testing`].
+//! `crate-type = ["cdylib", "rlib"]`. Natively (`cargo test`) the host's part is played by [`testing`], and with the feature
+//! `testing` (for `[dev-dependencies]` alone) also in wasm: `damper test --wasm`.
 
 mod backend;
 pub mod cache;
@@ -63,9 +64,11 @@ mod record;
 mod request;
 pub mod sign;
 mod stamp;
-#[cfg(not(target_arch = "wasm32"))]
+#[cfg(any(not(target_arch = "wasm32"), feature = "testing"))]
 pub mod testing;
-mod text;
+pub mod text;
+#[cfg(feature = "xml")]
+pub mod xml;
 
 /// Makes a plain function the provider that this crate is.
 ///
@@ -103,10 +106,27 @@ pub mod prelude {
     pub use crate::{Failure, FailureKind, FetchRequest, Record, cache, config, http, json, log, sign};
 }
 
+/// A provider's export. With the feature `testing` there is none: the crate is a test program then, and no component.
+#[cfg(not(feature = "testing"))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __component {
+    ($($export:item)*) => { $($export)* };
+}
+
+/// As above, with the feature `testing`.
+#[cfg(feature = "testing")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __component {
+    ($($export:item)*) => {};
+}
+
 /// What the attribute macro's expansion names; not for authors, and free to change at any time.
 #[doc(hidden)]
 pub mod __private {
-    #[cfg(target_arch = "wasm32")]
+    pub use crate::__component as component;
+    #[cfg(all(target_arch = "wasm32", not(feature = "testing")))]
     pub use crate::backend::wasm::{
         bindings,
         bindings::damper::provider::types::{

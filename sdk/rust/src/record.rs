@@ -38,6 +38,8 @@ impl Record {
     /// # }
     /// ```
     pub fn json(answer: Response) -> Result<Self, Failure> {
+        // As text first: a parser that keeps nothing does not look whether strings are UTF-8.
+        answer.text()?;
         answer.json::<IgnoredAny>()?;
         let content_type = match answer.header("content-type") {
             Some(given) if is_json(given) => given.to_owned(),
@@ -105,7 +107,7 @@ impl Record {
         &self.attributes
     }
 
-    #[cfg(target_arch = "wasm32")]
+    #[cfg(all(target_arch = "wasm32", not(feature = "testing")))]
     pub(crate) fn into_parts(self) -> (String, Vec<u8>, Vec<(String, String)>) {
         (self.content_type, self.body, self.attributes)
     }
@@ -146,6 +148,14 @@ mod tests {
         let failure = Record::json(answer("application/json", "<html>sorry</html>")).unwrap_err();
         assert_eq!(failure.kind, FailureKind::Malformed);
         assert_eq!(failure.status, Some(200));
+    }
+
+    #[test]
+    fn json_with_bytes_that_are_no_text_is_malformed() {
+        let mut body = br#"{"name": "x"}"#.to_vec();
+        body.splice(10..10, [0xff, 0xfe]);
+        let answer = Response::new("GET".into(), 200, Vec::new(), body, "https://h/".into(), std::time::Duration::ZERO);
+        assert_eq!(Record::json(answer).unwrap_err().kind, FailureKind::Malformed);
     }
 
     #[test]

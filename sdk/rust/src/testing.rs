@@ -27,7 +27,9 @@
 //! ```
 //!
 //! The script is the thread's own: tests run side by side. Like the host it refuses the headers that are the
-//! host's, and keeps its cache from one [`Api::run`] to the next. There is no native module of this name in wasm.
+//! host's, and keeps its cache from one [`Api::run`] to the next. In wasm
+//! this module is there with the feature `testing` alone, which a provider names in its `[dev-dependencies]`: `damper test --wasm`
+//! then runs the same tests in the engine of production.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -59,7 +61,7 @@ struct Expected {
     method: String,
     url: String,
     headers: Vec<(String, String)>,
-    credential: Option<String>,
+    credentials: Vec<String>,
     body: Option<Vec<u8>>,
     answer: Result<Answer, http::Error>,
 }
@@ -108,7 +110,7 @@ impl Api {
                 method: method.into(),
                 url: url.into(),
                 headers: Vec::new(),
-                credential: None,
+                credentials: Vec::new(),
                 body: None,
                 answer: Err(http::Error::Other("no answer given".to_owned())),
             },
@@ -164,9 +166,10 @@ impl Expectation<'_> {
         self
     }
 
-    /// Expects the host to be asked for a credential. Without this, none may be asked for.
+    /// Expects the host to be asked for a credential, and after it for each further one of these. Without this, none may be
+    /// asked for.
     pub fn credential(mut self, name: impl Into<String>) -> Self {
-        self.expected.credential = Some(name.into());
+        self.expected.credentials.push(name.into());
         self
     }
 

@@ -1,7 +1,21 @@
 //! Text from outside made fit for a message: short, on one line, without control characters.
+//!
+//! ```
+//! use damper_sdk::{Failure, text};
+//!
+//! let said_by_the_api = "no such thing\nERROR all is lost";
+//! let failure = Failure::not_found(format!("the API answered: {}", text::short(said_by_the_api)));
+//! assert_eq!(failure.message, "the API answered: no such thing ERROR all is lost");
+//! ```
 
 /// The most characters of foreign text that a message carries.
 const EXCERPT_CHARS: usize = 160;
+
+/// The beginning of a text, at most 160 characters of it, on one line and without what could disguise it; empty where nothing
+/// readable is left. For what an API says and what an item holds, before it becomes part of a message or a line of the log.
+pub fn short(text: &str) -> String {
+    excerpt(text).unwrap_or_default()
+}
 
 /// The beginning of `text` on one line; `None` where nothing readable is left.
 pub(crate) fn excerpt(text: &str) -> Option<String> {

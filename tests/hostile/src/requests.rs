@@ -7,7 +7,7 @@ use crate::bindings::damper::provider::http::{self, HttpError, Request, Response
 use crate::bindings::damper::provider::types::{Failure, FailureKind, FetchRequest, Fetched};
 use crate::{failure, number, param, record};
 
-/// A request as the params ask for it: `method`, `credential`, `body`, `timeout-ms`, and each `header-NAME`.
+/// A request as the params ask for it: `method`, `credential` (or several, with commas), `body`, `timeout-ms`, and each `header-NAME`.
 fn request(from: &FetchRequest, url: &str) -> Request {
     let given = |name| Some(param(from, name).to_owned()).filter(|value| !value.is_empty());
     let header = |(name, value): &(String, String)| Some((name.strip_prefix("header-")?.to_owned(), value.clone()));
@@ -16,7 +16,7 @@ fn request(from: &FetchRequest, url: &str) -> Request {
         url: url.to_owned(),
         headers: from.params.iter().filter_map(header).collect(),
         body: given("body").map(String::into_bytes),
-        credential: given("credential"),
+        credentials: given("credential").iter().flat_map(|names| names.split(',')).map(str::to_owned).collect(),
         timeout_ms: param(from, "timeout-ms").parse().ok(),
         extras: Vec::new(),
     }

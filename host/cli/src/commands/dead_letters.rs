@@ -2,9 +2,6 @@
 
 use clap::{Args, Subcommand};
 use damper_core::dead_letter::{DeadLetter, Reason};
-use damper_local::StoredLetter;
-use damper_local::dead_letters::{DeadLetters as Letters, Filter, Redrive};
-use damper_local::stream::SqliteStream;
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use serde::de::value::{Error as ValueError, StrDeserializer};
@@ -12,6 +9,7 @@ use serde_json::json;
 
 use crate::context::{self, Context};
 use crate::error::{CliError, Exit};
+use crate::house::{self, Chosen, KeptLetter, LetterBox, LetterId, Place, Redriven};
 use crate::screen::{put, put_json, table};
 
 /// List, show and redrive the items that were given up on
@@ -20,8 +18,14 @@ use crate::screen::{put, put_json, table};
 Example:
   damper dead-letters list --provider gleif --reason not-found
   damper dead-letters show 17
-  damper dead-letters redrive --provider gleif --reason rejected && damper run gleif")]
+  damper dead-letters redrive --provider gleif --reason rejected && damper run gleif
+  damper dead-letters list --aws --provider gleif
+
+In AWS a dead letter's id is its provider and its entry in the stream, PROVIDER/ENTRY.")]
 pub(crate) struct DeadLetters {
+    #[command(flatten)]
+    place: Place,
+
     #[command(subcommand)]
     action: Action,
 }
@@ -47,10 +51,12 @@ enum Action {
         json: bool,
     },
     /// Show one dead letter, whole
-    #[command(after_help = "Example:\n  damper dead-letters show 17")]
+    #[command(
+        after_help = "Example:\n  damper dead-letters show 17\n  damper dead-letters show --aws gleif/49561234567890"
+    )]
     Show {
-        /// Its number, as `list` gives it
-        id: i64,
+        /// Its id, as `list` gives it
+        id: LetterId,
 
         /// One JSON object
         #[arg(long)]
@@ -61,9 +67,9 @@ enum Action {
         after_help = "Example:\n  damper dead-letters redrive 17 18\n  damper dead-letters redrive --provider gleif --reason rejected"
     )]
     Redrive {
-        /// Their numbers, as `list` gives them
+        /// Their ids, as `list` gives them
         #[arg(value_name = "ID", conflicts_with_all = ["provider", "reason", "all"])]
-        ids: Vec<i64>,
+        ids: Vec<LetterId>,
 
         #[command(flatten)]
         which: Which,
@@ -72,7 +78,7 @@ enum Action {
         #[arg(long, conflicts_with = "provider")]
         all: bool,
 
-        /// One JSON object: {"redriven": N}
+        /// One JSON object: {"redriven": N, "fetched_meanwhile": N}
         #[arg(long)]
         json: bool,
     },
@@ -99,38 +105,45 @@ fn parse_reason(text: &str) -> Result<Reason, String> {
 /// Do what was asked for with the dead letters.
 ///
 /// # Errors
-/// Where there is no database or it fails, or a letter is not there.
+/// Where they cannot be read, or a letter is not there.
 pub(crate) fn run(command: &DeadLetters, context: &Context) -> Result<Exit, CliError> {
+    context::runtime()?.block_on(act(command, context)).map_err(|error| command.place.explain(error))?;
+    Ok(Exit::Done)
+}
+
+async fn act(command: &DeadLetters, context: &Context) -> Result<(), CliError> {
     let config = context.config()?;
-    let database = context.existing_database(&config)?;
-    let (letters, stream) = (Letters::new(database.clone()), SqliteStream::new(database));
-    context::runtime()?.block_on(async {
-        match &command.action {
-            Action::List { which, all, limit, json } => list(context, &letters, which, (*all, *limit), *json).await?,
-            Action::Show { id, json } => show(&letters, *id, *json).await?,
-            Action::Redrive { ids, which, all, json } => {
-                let chosen = choose(&stream, ids, which, *all).await?;
-                redrive(context, &letters, chosen, *json).await?;
-            }
+    let house = command.place.open(context, &config).await?;
+    let (letters, flag) = (house.letters(), command.place.flag());
+    match &command.action {
+        Action::List { which, all, limit, json } => list(context, letters, which, (*all, *limit), *json).await,
+        Action::Show { id, json } => show(letters, id, flag, *json).await,
+        Action::Redrive { ids, which, all, json } => {
+            let providers = if *all {
+                command.place.providers(&*house, &config).await?
+            } else {
+                which.provider.iter().cloned().collect()
+            };
+            let chosen = choose(ids, providers, which.reason, *all)?;
+            redrive(context, letters, chosen, flag, *json).await
         }
-        Ok(Exit::Done)
-    })
+    }
 }
 
 async fn list(
     context: &Context,
-    letters: &Letters,
+    letters: &dyn LetterBox,
     which: &Which,
     (with_redriven, limit): (bool, u32),
     as_json: bool,
 ) -> Result<(), CliError> {
-    let filter = Filter { provider: which.provider.clone(), reason: which.reason, with_redriven };
-    let found = letters.list(filter.clone(), limit).await?;
-    let count = letters.count(filter).await?;
+    let which = house::Which { provider: which.provider.clone(), reason: which.reason, with_redriven };
+    let found = letters.list(&which, limit).await?;
+    let count = letters.count(&which).await?;
     if as_json {
         found.iter().try_for_each(put_json)?;
     } else if !found.is_empty() {
-        let header = ["number", "provider", "item", "reason", "attempts", "died", "what went wrong"];
+        let header = ["id", "provider", "item", "reason", "attempts", "died", "what went wrong"];
         let mut rows = vec![header.map(str::to_owned).to_vec()];
         rows.extend(found.iter().map(row));
         put(table(&rows).trim_end())?;
@@ -146,7 +159,7 @@ async fn list(
     Ok(())
 }
 
-fn row(stored: &StoredLetter) -> Vec<String> {
+fn row(stored: &KeptLetter) -> Vec<String> {
     let letter = &stored.letter;
     let message =
         if stored.redriven.is_some() { format!("(redriven) {}", letter.message) } else { letter.message.clone() };
@@ -178,14 +191,14 @@ fn cut(text: &str, characters: usize) -> String {
     text.chars().take(characters.saturating_sub(1)).chain(['…']).collect()
 }
 
-async fn show(letters: &Letters, id: i64, as_json: bool) -> Result<(), CliError> {
-    let stored = letters.show(id).await?.ok_or_else(|| no_letter(id))?;
+async fn show(letters: &dyn LetterBox, id: &LetterId, flag: &str, as_json: bool) -> Result<(), CliError> {
+    let stored = letters.show(id).await?.ok_or_else(|| no_letter(id, flag))?;
     if as_json {
         return put_json(&stored);
     }
     let letter = &stored.letter;
     let rows = [
-        ("number", stored.id.to_string()),
+        ("id", stored.id.to_string()),
         ("provider", letter.provider.clone()),
         ("payload", String::from_utf8_lossy(&letter.payload).into_owned()),
         ("reason", reason_name(letter.reason)),
@@ -206,36 +219,51 @@ async fn show(letters: &Letters, id: i64, as_json: bool) -> Result<(), CliError>
     put(table(&rows).trim_end())
 }
 
-fn no_letter(id: i64) -> CliError {
-    CliError::input(format!("there is no dead letter {id}"), "`damper dead-letters list --all` lists those there are")
+fn no_letter(id: &LetterId, flag: &str) -> CliError {
+    let hint = format!("`damper dead-letters list{flag} --all` lists those there are");
+    CliError::input(format!("there is no dead letter {id}"), hint)
 }
 
 /// What to redrive, or an error where the command line does not say.
-async fn choose(stream: &SqliteStream, ids: &[i64], which: &Which, all: bool) -> Result<Vec<Redrive>, CliError> {
-    let of = |provider: String| Redrive::Provider { provider, reason: which.reason };
-    match (&which.provider, all) {
-        (Some(provider), _) => Ok(vec![of(provider.clone())]),
-        (None, true) => Ok(stream.providers().await?.into_iter().map(of).collect()),
-        (None, false) if ids.is_empty() => {
-            let hint = "name numbers, or --provider NAME, or --all";
-            Err(CliError::input("which dead letters are to be redriven is not said", hint))
-        }
-        (None, false) => Ok(ids.iter().copied().map(Redrive::Letter).collect()),
+fn choose(
+    ids: &[LetterId],
+    providers: Vec<String>,
+    reason: Option<Reason>,
+    all: bool,
+) -> Result<Vec<Chosen>, CliError> {
+    if ids.is_empty() && providers.is_empty() && !all {
+        let hint = "name ids, or --provider NAME, or --all";
+        return Err(CliError::input("which dead letters are to be redriven is not said", hint));
     }
+    let letters = ids.iter().cloned().map(Chosen::Letter);
+    Ok(letters.chain(providers.into_iter().map(|provider| Chosen::Provider(provider, reason))).collect())
 }
 
-async fn redrive(context: &Context, letters: &Letters, chosen: Vec<Redrive>, as_json: bool) -> Result<(), CliError> {
+async fn redrive(
+    context: &Context,
+    letters: &dyn LetterBox,
+    chosen: Vec<Chosen>,
+    flag: &str,
+    as_json: bool,
+) -> Result<(), CliError> {
     for which in &chosen {
-        if let Redrive::Letter(id) = which {
-            letters.show(*id).await?.ok_or_else(|| no_letter(*id))?;
+        if let Chosen::Letter(id) = which {
+            letters.show(id).await?.ok_or_else(|| no_letter(id, flag))?;
         }
     }
-    let mut redriven = 0_u64;
-    for which in chosen {
-        redriven = redriven.saturating_add(letters.redrive(which, context.clock.now()).await?);
+    let mut sum = Redriven::default();
+    for which in &chosen {
+        let Redriven { fed, fetched_meanwhile } = letters.redrive(which, context.clock.now()).await?;
+        sum.fed = sum.fed.saturating_add(fed);
+        sum.fetched_meanwhile = sum.fetched_meanwhile.saturating_add(fetched_meanwhile);
     }
+    let Redriven { fed, fetched_meanwhile } = sum;
     if as_json {
-        return put_json(&json!({ "redriven": redriven }));
+        return put_json(&json!({ "redriven": fed, "fetched_meanwhile": fetched_meanwhile }));
     }
-    put(format!("{redriven} dead letters are fed again; those that were before are left out"))
+    let settled = match fetched_meanwhile {
+        0 => String::new(),
+        number => format!("; of {number} the record has been fetched since"),
+    };
+    put(format!("{fed} dead letters are fed again{settled}; those that were before are left out"))
 }

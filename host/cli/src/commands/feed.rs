@@ -11,7 +11,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use clap::Args;
 use damper_core::item::Item;
-use damper_local::{Database, SqliteStream};
 use damper_plugins::component_file::ComponentFile;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
@@ -20,13 +19,14 @@ use tokio::runtime::Runtime;
 use crate::config::Config;
 use crate::context::{self, Context};
 use crate::error::{CliError, Exit};
+use crate::house::{House, Place};
 use crate::provider::{self, FindError, check_name};
 use crate::screen::{put, put_json};
 
 use format::Format;
 use rows::{Problem, Row, Rows};
 
-/// Items of one transaction at most, and bytes of their payload.
+/// Items that are enqueued at a time at most, and bytes of their payload.
 const CHUNK_ITEMS: usize = 5_000;
 const CHUNK_BYTES: usize = 4 * 1024 * 1024;
 /// Malformed lines that are shown.
@@ -39,13 +39,15 @@ Example:
   damper feed gleif leis.txt
   printf '1\\n2\\n' | damper feed catfacts -
   damper feed gleif items.csv --json
+  damper feed gleif items.csv --aws
 
 Formats:
   ids     one id a line; spaces around it are cut off
   csv     a header with a column `id`; other columns become parameters, where a cell is not empty
   ndjson  {\"id\": \"...\", \"params\": {\"name\": \"value\"}} a line; params may be left out
 Blank lines are skipped. A malformed line (no UTF-8, an id that is empty or over 512 bytes, ...) is
-told by its number and not enqueued; the others are, and the exit code is 4.")]
+told by its number and not enqueued; the others are, and the exit code is 4. What is fed twice is
+fetched once a day, so that a file may be fed again where a feed has failed.")]
 pub(crate) struct Feed {
     /// The provider's name
     provider: String,
@@ -64,12 +66,15 @@ pub(crate) struct Feed {
     /// One JSON object: how many were accepted and malformed, and the first of these
     #[arg(long)]
     json: bool,
+
+    #[command(flatten)]
+    place: Place,
 }
 
 /// Enqueue items.
 ///
 /// # Errors
-/// Where the file cannot be read or the database fails; what was counted until then is enqueued. Malformed lines are an
+/// Where the file cannot be read or the stream fails; what was counted until then is enqueued. Malformed lines are an
 /// error at the end.
 pub(crate) fn run(command: &Feed, context: &Context) -> Result<Exit, CliError> {
     check_name(&command.provider)?;
@@ -82,15 +87,16 @@ pub(crate) fn run(command: &Feed, context: &Context) -> Result<Exit, CliError> {
         Some(format) => format,
         None => Format::guess(input.fill_buf().map_err(CliError::file("read", path.unwrap_or(Path::new("-"))))?),
     };
-    let identity = identity(context, &config, &command.provider)?;
-    let database = Database::open(&config.database)?;
+    let identity = identity(context, &config, command)?;
+    let runtime = context::runtime()?;
+    let house = runtime.block_on(command.place.open_to_feed(context, &config))?;
     let mut feeder = Feeder {
         context,
         provider: &command.provider,
         keep_malformed: command.keep_malformed,
         identity,
-        stream: SqliteStream::new(database),
-        runtime: context::runtime()?,
+        house,
+        runtime,
         chunk: Vec::new(),
         chunk_bytes: 0,
         accepted: 0,
@@ -146,8 +152,11 @@ fn progress(context: &Context, length: Option<u64>) -> ProgressBar {
 }
 
 /// The parameters that belong to the identity, where there is a component to ask.
-fn identity(context: &Context, config: &Config, name: &str) -> Result<Vec<String>, CliError> {
+fn identity(context: &Context, config: &Config, command: &Feed) -> Result<Vec<String>, CliError> {
+    let name = &command.provider;
     let path = match provider::find(config, name) {
+        // What is deployed has the component; here it would only be asked what an item must have.
+        Err(FindError::NoComponent { .. }) if command.place.aws => return Ok(Vec::new()),
         Ok(path) => path,
         Err(FindError::NoComponent { looked_for, .. }) => {
             let looked_for: Vec<String> = looked_for.iter().map(|path| path.display().to_string()).collect();
@@ -173,7 +182,7 @@ struct Feeder<'a> {
     provider: &'a str,
     keep_malformed: bool,
     identity: Vec<String>,
-    stream: SqliteStream,
+    house: Box<dyn House>,
     runtime: Runtime,
     chunk: Vec<Bytes>,
     chunk_bytes: usize,
@@ -226,7 +235,7 @@ impl Feeder<'_> {
         if self.chunk.len() < CHUNK_ITEMS && self.chunk_bytes < CHUNK_BYTES { Ok(()) } else { self.flush() }
     }
 
-    /// Enqueue what has been read, in one transaction.
+    /// Enqueue what has been read, on this machine in one transaction.
     fn flush(&mut self) -> Result<(), CliError> {
         self.chunk_bytes = 0;
         let chunk = std::mem::take(&mut self.chunk);
@@ -235,13 +244,14 @@ impl Feeder<'_> {
         }
         let arrived = self.context.clock.now();
         let (items, kept) = (chunk.len() as u64, self.kept);
-        let fed = self.runtime.block_on(self.stream.feed(self.provider, chunk, arrived));
-        if fed.is_err() {
+        let fed = self.runtime.block_on(self.house.feed(self.provider, chunk, arrived));
+        fed.map_err(|unfed| {
             // What was not enqueued is not to be counted.
-            self.accepted = self.accepted.saturating_add(kept).saturating_sub(items);
+            let lost = items.saturating_sub(unfed.accepted);
+            self.accepted = self.accepted.saturating_add(kept).saturating_sub(lost);
             self.kept = 0;
-        }
-        Ok(fed.map(drop)?)
+            unfed.error
+        })
     }
 
     fn tell(&self, as_json: bool, whole: bool) -> Result<(), CliError> {

@@ -1,7 +1,7 @@
 //! `damper fetch`: one record, now, with the requests it took. It is no entry of a stream and counts nowhere, but it draws
 //! from the provider's slots like any other.
 
-mod slot;
+pub(crate) mod slot;
 
 use std::time::Instant;
 
@@ -12,6 +12,7 @@ use damper_core::record::{Failure, FailureKind, Fetched};
 use damper_plugins::{HostOptions, Plugin, PluginHost, TracedFetch};
 use serde_json::{Value, json};
 
+use crate::config::Config;
 use crate::context::{self, Context};
 use crate::error::{CliError, Exit};
 use crate::provider::{self, Bound};
@@ -43,7 +44,7 @@ pub(crate) struct Fetch {
     json: bool,
 }
 
-fn parse_param(text: &str) -> Result<(String, String), String> {
+pub(crate) fn parse_param(text: &str) -> Result<(String, String), String> {
     let pair = text.split_once('=').filter(|(name, _)| !name.is_empty());
     pair.map(|(name, value)| (name.to_owned(), value.to_owned())).ok_or_else(|| "write it as NAME=VALUE".to_owned())
 }
@@ -62,16 +63,30 @@ pub(crate) fn run(command: &Fetch, context: &Context) -> Result<Exit, CliError> 
     item.identity(&bound.manifest.identity).map_err(|error| {
         CliError::input(error.to_string(), "give each parameter of the identity as --param NAME=VALUE")
     })?;
+    now(context, &config, &bound, item, command.json)
+}
+
+/// Fetch an item once, and show what came of it.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn now(
+    context: &Context,
+    config: &Config,
+    bound: &Bound,
+    item: Item,
+    as_json: bool,
+) -> Result<Exit, CliError> {
     for warning in &bound.warnings {
         context.screen.warn(warning);
     }
     context::runtime()?.block_on(async {
-        let slot = slot::Slot::acquire(context, &config, &bound.manifest).await?;
-        let traced = fetch(context, &bound, item, slot.permits()).await;
+        let slot = slot::Slot::acquire(context, config, &bound.manifest).await?;
+        let traced = fetch(context, bound, item, slot.permits()).await;
         let may_be_working = traced.as_ref().map_or(true, |(traced, _)| traced.report.unanswered_since.is_some());
         slot.give_back(may_be_working).await;
         let (traced, seconds) = traced?;
-        show(context, &traced, seconds, command.json)
+        show(context, &traced, seconds, as_json)
     })
 }
 
@@ -132,7 +147,7 @@ fn show(context: &Context, traced: &TracedFetch, seconds: f64, as_json: bool) ->
 }
 
 /// What a failed fetch means to whoever asked for it.
-fn exit(kind: &FailureKind) -> Exit {
+pub(crate) fn exit(kind: &FailureKind) -> Exit {
     match kind {
         FailureKind::NotFound | FailureKind::Rejected | FailureKind::Malformed | FailureKind::Broken => Exit::BadInput,
         FailureKind::Unauthorized | FailureKind::Trapped => Exit::Stopped,
@@ -196,7 +211,7 @@ fn in_json(traced: &TracedFetch, seconds: f64) -> Value {
     json!({ "record": record, "failure": failure, "requests": requests, "log": lines, "duration_ms": seconds * 1_000.0 })
 }
 
-fn record_in_json(record: &Fetched) -> Value {
+pub(crate) fn record_in_json(record: &Fetched) -> Value {
     let text = std::str::from_utf8(&record.body).ok();
     let body = match (serde_json::from_slice::<Value>(&record.body), text) {
         (Ok(json), _) => json,
@@ -206,7 +221,7 @@ fn record_in_json(record: &Fetched) -> Value {
     json!({ "content_type": record.content_type, "attributes": record.attributes, "body": body })
 }
 
-fn failure_in_json(failure: &Failure) -> Value {
+pub(crate) fn failure_in_json(failure: &Failure) -> Value {
     json!({
         "kind": failure.kind, "message": failure.message, "status": failure.status,
         "retry_after_ms": failure.retry_after.map(|wait| wait.as_secs_f64() * 1_000.0),

@@ -1,9 +1,11 @@
 //! `damper inspect`: what a component is and what it asks for. Nothing of it is run.
 
+mod compat;
+
 use std::path::PathBuf;
 
 use clap::Args;
-use damper_core::manifest::{CredentialKind, Manifest};
+use damper_core::manifest::Manifest;
 use damper_plugins::component_file::ComponentFile;
 use serde::Serialize;
 
@@ -12,11 +14,19 @@ use crate::screen::{put, put_json, size, table};
 
 /// Show what a component is and what it asks for: versions, imports, hosts, credentials, limits
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  damper inspect gleif.wasm\n  damper inspect gleif.wasm --json | jq .limits")]
+#[command(after_help = "\
+Example:
+  damper inspect gleif.wasm
+  damper inspect gleif.wasm --json | jq .limits
+  damper inspect --compat wit/released/0.1.0/provider.wit wit/provider.wit")]
 pub(crate) struct Inspect {
     /// The component that `damper build` made
-    #[arg(value_name = "FILE.wasm")]
-    file: PathBuf,
+    #[arg(value_name = "FILE.wasm", required_unless_present = "compat")]
+    file: Option<PathBuf>,
+
+    /// Compare two contracts, and refuse (exit code 4) what breaks components built against the older
+    #[arg(long, num_args = 2, value_names = ["OLD.wit", "NEW.wit"], conflicts_with = "file")]
+    compat: Vec<PathBuf>,
 
     /// One JSON object instead of a table
     #[arg(long)]
@@ -89,7 +99,11 @@ struct WindowShown {
 /// # Errors
 /// Where the file is none that can be run.
 pub(crate) fn run(command: &Inspect) -> Result<Exit, CliError> {
-    let shown = Inspected::of(ComponentFile::read(&command.file)?);
+    if let [old, new] = command.compat.as_slice() {
+        return compat::run(old, new, command.json);
+    }
+    let file = command.file.as_deref().ok_or_else(|| CliError::input("no file is named", "name a component"))?;
+    let shown = Inspected::of(ComponentFile::read(file)?);
     if command.json {
         put_json(&shown)?
     } else {
@@ -119,7 +133,7 @@ impl Inspected {
             credentials: manifest
                 .credentials
                 .iter()
-                .map(|(name, kind)| CredentialShown { name: name.clone(), kind: kind_name(kind) })
+                .map(|(name, kind)| CredentialShown { name: name.clone(), kind: kind.name() })
                 .collect(),
             config: manifest.config.into_iter().map(|(key, default)| Setting { key, default }).collect(),
             name: manifest.name,
@@ -230,16 +244,5 @@ fn window(manifest: &Manifest) -> WindowShown {
         day_starts: window.day_starts.strftime("%H:%M").to_string(),
         open: window.open.iter().flatten().map(ToString::to_string).collect(),
         closed: window.closed.iter().map(ToString::to_string).collect(),
-    }
-}
-
-fn kind_name(kind: &CredentialKind) -> &'static str {
-    match kind {
-        CredentialKind::Header { .. } => "header",
-        CredentialKind::Basic => "basic",
-        CredentialKind::Bearer => "bearer",
-        CredentialKind::Oauth2ClientCredentials => "oauth2-client-credentials",
-        CredentialKind::Hmac => "hmac",
-        CredentialKind::Mtls => "mtls",
     }
 }

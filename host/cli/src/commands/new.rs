@@ -7,16 +7,29 @@ use clap::Args;
 
 use crate::context::Context;
 use crate::error::{CliError, Exit};
+use crate::language::Language;
 use crate::provider::check_name;
 use crate::screen::{printable, put};
 use crate::sdk::{self, Sdk};
 
-/// Start a new provider: a crate with a manifest, a function and its tests
+/// Start a new provider: a project with a manifest, a function, its tests and a case
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  damper new catfacts && cd catfacts && cargo test && damper build")]
+#[command(after_help = "\
+Example:
+  damper new catfacts && cd catfacts && cargo test && damper build
+  damper new catfacts --lang js && cd catfacts && npm install && npm test && damper build
+  damper new catfacts --lang python && cd catfacts && python3 -m unittest && damper build
+
+A component of Rust is the smallest and by far the fastest; those of JavaScript and Python bring
+their interpreter. The SDK of the language lies in damper's cache, and nothing is fetched for the
+tests.")]
 pub(crate) struct New {
     /// The provider's name: 1 to 64 of a-z, 0-9 and "-", starting with a letter
     name: String,
+
+    /// The language to write it in
+    #[arg(long, value_enum, default_value_t, value_name = "LANGUAGE")]
+    lang: Language,
 
     /// The folder to make; default: NAME in the working folder
     #[arg(long, value_name = "DIR")]
@@ -29,18 +42,26 @@ pub(crate) struct New {
 /// Where the name is none, the folder exists, or files cannot be written.
 pub(crate) fn run(command: &New, context: &Context) -> Result<Exit, CliError> {
     check_name(&command.name)?;
-    check_crate_name(&command.name)?;
+    if command.lang == Language::Rust {
+        check_crate_name(&command.name)?;
+    }
     let folder = command.path.clone().unwrap_or_else(|| command.name.clone().into());
     if folder.exists() {
         let hint = "choose another name, or another folder with --path; nothing was changed";
         return Err(CliError::input_in(&folder, "the folder exists already", hint));
     }
     let sdk = Sdk::unpack(&context.cache()?)?;
-    scaffold(&folder, &command.name, &sdk.rust())?;
+    scaffold(&folder, command, &sdk.dependency(command.lang))?;
     put(format!("made the provider {} in {}", command.name, printable(&folder.display().to_string())))?;
+    let test = match command.lang {
+        Language::Rust => "cargo test",
+        Language::Js => "npm install && npm test",
+        Language::Python => "python3 -m unittest",
+    };
     context.screen.say(format!(
-        "next:\n  cd {}\n  cargo test        # its tests, against a scripted API\n  damper build      # one .wasm file, in {}",
+        "next:\n  cd {}\n  {test:<24}  # its tests, against a scripted API\n  {:<24}  # one .wasm file, in {}",
         folder.display(),
+        "damper build",
         crate::provider::BUILT,
     ));
     Ok(Exit::Done)
@@ -110,20 +131,21 @@ fn check_crate_name(name: &str) -> Result<(), CliError> {
     Ok(())
 }
 
-fn scaffold(folder: &Path, name: &str, sdk: &Path) -> Result<(), CliError> {
+fn scaffold(folder: &Path, command: &New, sdk: &Path) -> Result<(), CliError> {
+    let name = command.name.as_str();
     let sdk = sdk.to_str().ok_or_else(|| {
         CliError::input_in(
             sdk,
-            "the cache's path is not UTF-8, and cargo needs it to be",
+            "the cache's path is not UTF-8, and the project's file needs it to be",
             "set DAMPER_CACHE to another folder",
         )
     })?;
-    let fill = |text: &str| text.replace("{{name}}", name).replace("{{sdk_path}}", &in_toml(sdk));
+    let fill = |text: &str| text.replace("{{name}}", name).replace("{{sdk_path}}", &quoted(sdk));
     // Beside its place first, so that nothing half made is left behind.
     let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(parent).map_err(CliError::file("make the folder", parent))?;
     let draft = parent.join(format!(".{name}.{}.new", std::process::id()));
-    let made = sdk::template()
+    let made = sdk::template(command.lang)
         .try_for_each(|(file, text)| sdk::put(&draft.join(file), fill(text).as_bytes()))
         .and_then(|()| fs::rename(&draft, folder).map_err(CliError::file("make the folder", folder)));
     if made.is_err() {
@@ -133,8 +155,8 @@ fn scaffold(folder: &Path, name: &str, sdk: &Path) -> Result<(), CliError> {
     made
 }
 
-/// A path as it stands between the quotes of a TOML string.
-fn in_toml(path: &str) -> String {
+/// A path as it stands between the quotes of a string of TOML, JSON or Python.
+fn quoted(path: &str) -> String {
     let escaped = |character: char| match character {
         '"' | '\\' => format!("\\{character}"),
         character if character.is_control() => format!("\\u{:04X}", u32::from(character)),
@@ -148,9 +170,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_survives_a_toml_string() {
+    fn a_path_survives_a_string_of_toml_and_json() {
         let path = "C:\\a \"b\"\n\u{1}é";
-        let table: toml::Table = toml::from_str(&format!("path = \"{}\"", in_toml(path))).unwrap();
+        let table: toml::Table = toml::from_str(&format!("path = \"{}\"", quoted(path))).unwrap();
         assert_eq!(table["path"].as_str(), Some(path));
+        let text: String = serde_json::from_str(&format!("\"{}\"", quoted(path))).unwrap();
+        assert_eq!(text, path);
     }
 }

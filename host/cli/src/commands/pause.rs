@@ -1,12 +1,12 @@
 //! `damper pause`: stop a provider until `damper resume`.
 
 use clap::Args;
-use damper_core::ledger::{Breaker, Ledger};
+use damper_core::ledger::{Breaker, Control};
 use damper_core::operate;
-use damper_local::{SqliteLedger, SqliteMapping, SqliteStream};
 
 use crate::context::{self, Context};
 use crate::error::{CliError, Exit};
+use crate::house::Place;
 use crate::provider::check_name;
 use crate::screen::{printable, put};
 
@@ -16,9 +16,11 @@ use crate::screen::{printable, put};
 Example:
   damper pause gleif
   damper pause gleif --reason \"they asked us to wait until Monday\"
+  damper pause gleif --aws
 
-A `damper run` that is under way starts nothing more within ten seconds; what is in flight ends and is
-stored. `damper resume gleif` goes on where it stopped.")]
+A `damper run` that is under way starts nothing more within ten seconds; what is in flight ends
+and is stored. `damper resume gleif` goes on where it stopped. In AWS an invocation that is under
+way does the same, and the mapping is disabled.")]
 pub(crate) struct Pause {
     /// The provider's name
     provider: String,
@@ -26,36 +28,37 @@ pub(crate) struct Pause {
     /// Why, for whoever looks at `damper status`
     #[arg(long, value_name = "TEXT", default_value = "paused")]
     reason: String,
+
+    #[command(flatten)]
+    place: Place,
 }
 
 /// Pause a provider.
 ///
 /// # Errors
-/// Where the database fails.
+/// Where the provider is not known, or the ledger or the mapping fails.
 pub(crate) fn run(command: &Pause, context: &Context) -> Result<Exit, CliError> {
     check_name(&command.provider)?;
-    let config = context.config()?;
-    let database = context.existing_database(&config)?;
-    let (ledger, stream) = (SqliteLedger::new(database.clone()), SqliteStream::new(database.clone()));
-    let mapping = SqliteMapping::new(database, context.clock).with_lag(config.mapping.lag);
-    let before = context::runtime()?.block_on(async {
-        let is_known =
-            config.providers.contains_key(&command.provider) || stream.providers().await?.contains(&command.provider);
-        if !is_known {
-            return Err(CliError::input(
-                format!("{} was never fed and is not in damper.toml", command.provider),
-                "check the name; `damper status` lists the providers",
-            ));
-        }
-        let (ledger, now) = (&ledger as &dyn Ledger, context.clock.now());
-        Ok(operate::pause(ledger, &mapping, &command.provider, now, &command.reason).await?)
-    })?;
-    let was_stopped = before.needs_operator();
+    let before = context::runtime()?.block_on(pause(command, context)).map_err(|error| command.place.explain(error))?;
+    let (provider, was_stopped) = (&command.provider, before.needs_operator());
     match before.breaker {
         Breaker::Open { since, by, reason } if was_stopped => {
-            put(format!("{} is stopped already, since {since:.0} by {by}: {}", command.provider, printable(&reason)))?
+            put(format!("{provider} is stopped already, since {since:.0} by {by}: {}", printable(&reason)))?
         }
-        _ => put(format!("{} is paused; `damper resume {}` goes on", command.provider, command.provider))?,
+        _ => put(format!("{provider} is paused; `damper resume {provider}{}` goes on", command.place.flag()))?,
     }
     Ok(Exit::Done)
+}
+
+async fn pause(command: &Pause, context: &Context) -> Result<Control, CliError> {
+    let (config, provider) = (context.config()?, &command.provider);
+    let house = command.place.open(context, &config).await?;
+    if !config.providers.contains_key(provider) && !house.providers().await?.contains(provider) {
+        let unknown = if command.place.aws { "has no stream that is mapped to the function" } else { "was never fed" };
+        return Err(CliError::input(
+            format!("{provider} {unknown} and is not in damper.toml"),
+            format!("check the name; `damper status{}` lists the providers", command.place.flag()),
+        ));
+    }
+    Ok(operate::pause(house.ledger(), house.mapping(), provider, context.clock.now(), &command.reason).await?)
 }

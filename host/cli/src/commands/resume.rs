@@ -1,12 +1,12 @@
 //! `damper resume`: let a provider go on, after a pause or after the mend.
 
 use clap::Args;
-use damper_core::ledger::{Breaker, Ledger, OpenedBy};
+use damper_core::ledger::{Breaker, Control, OpenedBy};
 use damper_core::operate;
-use damper_local::{SqliteLedger, SqliteMapping};
 
 use crate::context::{self, Context};
 use crate::error::{CliError, Exit};
+use crate::house::Place;
 use crate::provider::check_name;
 use crate::screen::{printable, put};
 
@@ -15,7 +15,8 @@ use crate::screen::{printable, put};
 #[command(after_help = "\
 Example:
   damper resume gleif
-  damper resume gleif --allow-dead-letters 500   # those ids are gone for good: do not stop for them")]
+  damper resume gleif --allow-dead-letters 500   # those ids are gone for good: do not stop for them
+  damper resume gleif --aws")]
 pub(crate) struct Resume {
     /// The provider's name
     provider: String,
@@ -23,25 +24,19 @@ pub(crate) struct Resume {
     /// So many more items may become dead letters before that stops the provider again
     #[arg(long, value_name = "N")]
     allow_dead_letters: Option<u32>,
+
+    #[command(flatten)]
+    place: Place,
 }
 
 /// Close a breaker.
 ///
 /// # Errors
-/// Where the database fails.
+/// Where the ledger or the mapping fails.
 pub(crate) fn run(command: &Resume, context: &Context) -> Result<Exit, CliError> {
     check_name(&command.provider)?;
-    let config = context.config()?;
-    let database = context.existing_database(&config)?;
-    let ledger = SqliteLedger::new(database.clone());
-    let mapping = SqliteMapping::new(database, context.clock).with_lag(config.mapping.lag);
-    let before = context::runtime()?.block_on(operate::resume(
-        &ledger as &dyn Ledger,
-        &mapping,
-        &command.provider,
-        context.clock.now(),
-        command.allow_dead_letters,
-    ))?;
+    let before =
+        context::runtime()?.block_on(resume(command, context)).map_err(|error| command.place.explain(error))?;
     match (before.breaker, before.governor.disabled) {
         (Breaker::Open { since, by: OpenedBy::Breaker, reason }, _) => put(format!(
             "{} is tried again now; it has been failing since {since:.0}: {}",
@@ -63,4 +58,10 @@ pub(crate) fn run(command: &Resume, context: &Context) -> Result<Exit, CliError>
         put(format!("{allowed} more dead letters are allowed before it stops for them"))?;
     }
     Ok(Exit::Done)
+}
+
+async fn resume(command: &Resume, context: &Context) -> Result<Control, CliError> {
+    let house = command.place.open(context, &context.config()?).await?;
+    let (now, allowed) = (context.clock.now(), command.allow_dead_letters);
+    Ok(operate::resume(house.ledger(), house.mapping(), &command.provider, now, allowed).await?)
 }

@@ -3,14 +3,14 @@
 mod state;
 
 use clap::Args;
-use damper_local::{Counts, SqliteLedger, SqliteMapping, SqliteStream};
-use serde_json::json;
 
 use crate::context::{self, Context};
 use crate::error::{CliError, Exit};
+use crate::house::Place;
 use crate::screen::{put, put_json, table};
 
-use state::{House, State};
+use state::State;
+pub(crate) use state::counts_in_json;
 
 /// Show what the streams have come to, how hard each API is pressed, and who is stopped
 #[derive(Debug, Args)]
@@ -18,7 +18,11 @@ use state::{House, State};
 Example:
   damper status                       # a line for each provider
   damper status gleif                 # all that is known of one
-  damper status --json | jq 'select(.breaker.state == \"open\").provider'")]
+  damper status --aws                 # those whose streams are mapped to the function
+  damper status --json | jq 'select(.breaker.state == \"open\").provider'
+
+In AWS nobody counts what came of the items of a stream: fed, fetched, skipped and pending are
+not known, dead letters are those kept and not redriven, and the dashboard has the rest.")]
 pub(crate) struct Status {
     /// The providers, to be shown whole; default: a line for each that was ever fed
     #[arg(value_name = "PROVIDER")]
@@ -27,31 +31,18 @@ pub(crate) struct Status {
     /// One JSON object a line, for each provider
     #[arg(long)]
     json: bool,
+
+    #[command(flatten)]
+    place: Place,
 }
 
 /// Show the state of all.
 ///
 /// # Errors
-/// Where the database fails.
+/// Where the ledger or the mapping fails.
 pub(crate) fn run(command: &Status, context: &Context) -> Result<Exit, CliError> {
-    let config = context.config()?;
-    let database = context.existing_database(&config)?;
-    let house = House {
-        stream: SqliteStream::new(database.clone()),
-        ledger: SqliteLedger::new(database.clone()),
-        mapping: SqliteMapping::new(database, context.clock),
-        clock: context.clock,
-        config,
-    };
-    let states = context::runtime()?.block_on(async {
-        let providers =
-            if command.providers.is_empty() { house.stream.providers().await? } else { command.providers.clone() };
-        let mut states = Vec::with_capacity(providers.len());
-        for provider in providers {
-            states.push(house.state(&provider).await?);
-        }
-        Ok::<_, CliError>(states)
-    })?;
+    let states =
+        context::runtime()?.block_on(states(command, context)).map_err(|error| command.place.explain(error))?;
     if command.json {
         states.iter().try_for_each(|state| put_json(&state.as_json()))?;
     } else if command.providers.is_empty() {
@@ -63,17 +54,23 @@ pub(crate) fn run(command: &Status, context: &Context) -> Result<Exit, CliError>
     Ok(Exit::Done)
 }
 
+async fn states(command: &Status, context: &Context) -> Result<Vec<State>, CliError> {
+    let config = context.config()?;
+    let house = command.place.open(context, &config).await?;
+    let providers = match &command.providers {
+        named if named.is_empty() => command.place.providers(&*house, &config).await?,
+        named => named.clone(),
+    };
+    let mut states = Vec::with_capacity(providers.len());
+    for provider in providers {
+        states.push(State::gather(&*house, &config, &provider, context.clock.now()).await?);
+    }
+    Ok(states)
+}
+
 fn lines(states: &[State]) -> String {
     let header = ["provider", "fed", "fetched", "skipped", "dead letters", "pending", "limit", "batch", "state"]
         .map(str::to_owned);
     let rows: Vec<Vec<String>> = std::iter::once(header.to_vec()).chain(states.iter().map(State::as_line)).collect();
     table(&rows)
-}
-
-/// Counts as scripts read them.
-pub(crate) fn counts_in_json(counts: &Counts) -> serde_json::Value {
-    json!({
-        "fed": counts.fed, "fetched": counts.fetched, "skipped": counts.skipped, "dead_letters": counts.dead_letters,
-        "pending": counts.pending, "oldest_pending": counts.oldest_pending,
-    })
 }

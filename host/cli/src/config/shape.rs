@@ -1,14 +1,14 @@
-//! The shape of damper.toml: its keys and their types.
+//! The shape of damper.toml: its keys and their types. What stands below `[providers.NAME]` is damper-plugins' to say, since
+//! other programs read it too.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use damper_core::control::governor::TICK;
 use damper_core::manifest::units::parse_duration;
-use damper_core::manifest::{LimitsTightening, PaceTightening, RetryTightening, Tightening, WindowTightening};
-use serde::de::{Error, SeqAccess, Visitor, value::SeqAccessDeserializer};
+use damper_plugins::settings::ProviderSettings;
+use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
 /// A whole damper.toml.
@@ -20,7 +20,8 @@ pub(super) struct Shape {
     /// `providers = "folder"` beside `[providers.NAME]` would be one key twice, so the folder has a name of its own.
     pub(super) components: PathBuf,
     pub(super) mapping: MappingConfig,
-    pub(super) providers: BTreeMap<String, ProviderConfig>,
+    pub(super) aws: AwsConfig,
+    pub(super) providers: BTreeMap<String, ProviderSettings>,
 }
 
 /// `[mapping]`: how the slow loop runs on this machine.
@@ -33,6 +34,22 @@ pub(crate) struct MappingConfig {
     /// How long a change takes until it holds, as it does in AWS.
     #[serde(deserialize_with = "duration")]
     pub(crate) lag: Duration,
+}
+
+/// `[aws]`: what is deployed, for commands with `--aws`. What is not said is asked of the function.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct AwsConfig {
+    /// The function: a name or an ARN, with an alias or without; default `damper`, and its alias `live`.
+    pub(crate) function: Option<String>,
+    /// Where it lies; default: as AWS's standard configuration says.
+    pub(crate) region: Option<String>,
+    /// The ledger's table.
+    pub(crate) table: Option<String>,
+    /// The bucket of records and dead letters.
+    pub(crate) bucket: Option<String>,
+    /// What the names of streams begin with.
+    pub(crate) stream_prefix: Option<String>,
 }
 
 impl Default for MappingConfig {
@@ -59,110 +76,8 @@ impl Default for Shape {
             output: "out".into(),
             components: PathBuf::new(),
             mapping: MappingConfig::default(),
+            aws: AwsConfig::default(),
             providers: BTreeMap::new(),
         }
-    }
-}
-
-/// `[providers.NAME]`: what is granted to a provider, and what is tightened.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct ProviderConfig {
-    /// The component's file.
-    pub(crate) component: Option<PathBuf>,
-    /// The hosts it may reach by https; absent: none.
-    pub(crate) hosts: Option<HostGrant>,
-    /// Origins at private addresses or without TLS, by name.
-    pub(crate) private: Vec<String>,
-    /// The proxy for public hosts.
-    pub(crate) proxy: Option<String>,
-    /// Values for the manifest's `[config]`.
-    pub(crate) config: BTreeMap<String, Text>,
-    limits: LimitsTightening,
-    pace: PaceTightening,
-    retry: RetryTightening,
-    window: WindowTightening,
-    /// Where its secrets are.
-    pub(crate) credentials: BTreeMap<String, CredentialConfig>,
-}
-
-impl ProviderConfig {
-    /// What is tightened.
-    pub(crate) fn tightening(&self) -> Tightening {
-        Tightening {
-            limits: self.limits.clone(),
-            pace: self.pace.clone(),
-            retry: self.retry.clone(),
-            window: self.window.clone(),
-        }
-    }
-}
-
-/// Which hosts are granted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum HostGrant {
-    /// All that the manifest asks for.
-    Manifest,
-    /// These.
-    Listed(Vec<String>),
-}
-
-/// `[providers.NAME.credentials.CREDENTIAL]`: where a secret is, and which hosts may receive it.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct CredentialConfig {
-    /// The environment variable that holds it.
-    #[serde(default)]
-    pub(crate) env: Option<String>,
-    /// The file that holds it.
-    #[serde(default)]
-    pub(crate) file: Option<PathBuf>,
-    /// The hosts that may receive it; absent: the granted hosts.
-    #[serde(default)]
-    pub(crate) hosts: Option<Vec<String>>,
-}
-
-/// A setting's value: text, or a number or truth value that is kept as its text.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Text(pub(crate) String);
-
-impl<'de> Deserialize<'de> for Text {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match toml::Value::deserialize(deserializer)? {
-            toml::Value::String(text) => Ok(Self(text)),
-            toml::Value::Integer(number) => Ok(Self(number.to_string())),
-            toml::Value::Float(number) => Ok(Self(number.to_string())),
-            toml::Value::Boolean(truth) => Ok(Self(truth.to_string())),
-            other => {
-                Err(D::Error::custom(format!("a setting is text, a number or a truth value, not {}", other.type_str())))
-            }
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for HostGrant {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Hosts;
-        impl<'de> Visitor<'de> for Hosts {
-            type Value = HostGrant;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a list of host names, or \"manifest\" for those that the manifest asks for")
-            }
-
-            fn visit_str<E: Error>(self, text: &str) -> Result<HostGrant, E> {
-                if text == "manifest" {
-                    return Ok(HostGrant::Manifest);
-                }
-                Err(E::custom(format!(
-                    "hosts is {text:?}: list host names, or write \"manifest\" for all that the manifest asks for"
-                )))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<HostGrant, A::Error> {
-                Vec::deserialize(SeqAccessDeserializer::new(list)).map(HostGrant::Listed)
-            }
-        }
-        deserializer.deserialize_any(Hosts)
     }
 }

@@ -1,5 +1,7 @@
 use std::fs;
 
+use damper_plugins::settings::HostGrant;
+
 use super::*;
 
 fn config(text: &str) -> Result<Config, ConfigError> {

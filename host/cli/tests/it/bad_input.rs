@@ -1,6 +1,7 @@
 //! What cannot be used is named, with its place and what to do, and nothing panics.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use damper_local::Database;
 
@@ -63,6 +64,43 @@ fn settings_that_do_not_fit_the_provider() {
         house.write("demo.wasm", &provider(MANIFEST));
         let name = if what.starts_with("another") { "other" } else { "demo" };
         let text = house.damper(&["fetch", name, "1", "--param", "lang=en"]);
+        assert!(!text.contains("hunter2"), "{text}");
+        said.push_str(&format!("# {what}\n{text}\n"));
+    }
+    insta::assert_snapshot!(said);
+}
+
+#[test]
+fn credentials_whose_settings_do_not_fit_their_kind() {
+    let (open, closed) = (MANIFEST.find("[window]").unwrap(), MANIFEST.find("[credentials").unwrap());
+    let always_open = format!("{}{}", &MANIFEST[..open], &MANIFEST[closed..]);
+    let manifest = format!(
+        "{always_open}[credentials.client]\nkind = \"oauth2-client-credentials\"\n[credentials.certificate]\nkind = \"mtls\"\n"
+    );
+    let url = "token_url = \"https://auth.example.org/token\"\n";
+    let cases = [
+        ("two homes", "key", "env = \"A\"\nsecret = \"prod/demo\"\n".to_owned()),
+        ("a key of no secret", "key", "env = \"A\"\nsecret_key = \"password\"\n".to_owned()),
+        ("a secret that is in AWS", "key", "secret = \"prod/demo\"\n".to_owned()),
+        ("a token url for a header", "key", format!("env = \"A\"\n{url}")),
+        ("a ca for a header", "key", "env = \"A\"\nca = \"\"\n".to_owned()),
+        ("no token url", "client", "env = \"A\"\n".to_owned()),
+        ("a token url without TLS", "client", format!("env = \"A\"\n{}", url.replace("https", "http"))),
+        ("scopes in one text", "client", format!("env = \"A\"\nscopes = [\"read write\"]\n{url}")),
+        ("an unknown way to authenticate", "client", format!("env = \"A\"\nclient_auth = \"digest\"\n{url}")),
+        ("a client without its secret", "client", format!("file = \"key\"\n{url}")),
+        ("a ca that is none", "certificate", "env = \"A\"\nca = \"ca.pem\"\n".to_owned()),
+        ("a certificate that is none", "certificate", "file = \"key\"\n".to_owned()),
+    ];
+    let mut said = String::new();
+    for (what, credential, settings) in cases {
+        let config = format!(
+            "[providers.demo]\nhosts = \"manifest\"\nconfig.region = \"eu\"\n[providers.demo.credentials.{credential}]\n{settings}"
+        );
+        let house = House::with(&[("damper.toml", &config), ("key", "hunter2\n")]);
+        fs::set_permissions(house.path().join("key"), fs::Permissions::from_mode(0o600)).unwrap();
+        house.write("demo.wasm", &provider(&manifest));
+        let text = house.damper(&["fetch", "demo", "1", "--param", "lang=en"]);
         assert!(!text.contains("hunter2"), "{text}");
         said.push_str(&format!("# {what}\n{text}\n"));
     }

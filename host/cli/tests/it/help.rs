@@ -9,10 +9,12 @@ fn the_help_tells_the_commands_and_the_exit_codes() {
 
 #[test]
 fn every_command_shows_an_example() {
-    let commands: [&[&str]; 15] = [
+    let commands: [&[&str]; 20] = [
         &["new"],
         &["build"],
+        &["test"],
         &["inspect"],
+        &["doctor"],
         &["fetch"],
         &["feed"],
         &["run"],
@@ -21,10 +23,13 @@ fn every_command_shows_an_example() {
         &["pause"],
         &["resume"],
         &["dead-letters"],
+        &["replay"],
         &["dead-letters", "list"],
         &["dead-letters", "show"],
         &["dead-letters", "redrive"],
         &["simulate"],
+        &["package"],
+        &["wasm-runner"],
     ];
     for command in commands {
         let arguments: Vec<&str> = command.iter().chain(&["--help"]).copied().collect();

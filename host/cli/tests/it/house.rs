@@ -60,6 +60,10 @@ impl House {
         self.folder.path()
     }
 
+    pub(crate) fn cache(&self) -> &Path {
+        self.cache.path()
+    }
+
     pub(crate) fn write(&self, name: &str, content: &[u8]) {
         let path = self.path().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -84,11 +88,13 @@ impl House {
         let mut command = Command::new(env!("CARGO_BIN_EXE_damper"));
         command.args(arguments).current_dir(self.path());
         command.env("DAMPER_CACHE", self.cache.path()).env_remove("DAMPER_LOG").env_remove("RUST_LOG");
+        command.env_remove("CARGO_TARGET_DIR");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
 
-    fn text(&self, output: &Output) -> String {
+    /// What a run of [`House::command`] said.
+    pub(crate) fn text(&self, output: &Output) -> String {
         let code = output.status.code().map_or("none".to_owned(), |code| code.to_string());
         let (said, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         let text = format!("exit code {code}\n-- stdout\n{said}-- stderr\n{told}");

@@ -2,10 +2,16 @@
 //! is `tests/e2e` of the workspace.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "test helpers fail by panicking")]
 
+mod aws;
+mod aws_stack;
 mod bad_input;
+mod contract;
+mod doctor;
 mod feeding;
 mod help;
 mod house;
 mod looking;
+mod package;
 mod scaffold;
 mod simulating;
+mod testing;

@@ -1,9 +1,10 @@
-//! `damper new`: a crate anywhere, or nothing at all.
+//! `damper new`: a project of each language anywhere, or nothing at all; and what `damper build` says of folders it cannot build.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
-use crate::house::House;
+use crate::house::{House, MANIFEST};
 
 #[test]
 fn a_new_provider_is_a_whole_crate() {
@@ -11,7 +12,7 @@ fn a_new_provider_is_a_whole_crate() {
     let text = house.damper(&["new", "catfacts", "--path", "deep \"down\"/catfacts"]);
     assert!(text.starts_with("exit code 0\n"), "{text}");
     let folder = house.path().join("deep \"down\"/catfacts");
-    for name in ["Cargo.toml", "provider.toml", "src/lib.rs", ".gitignore"] {
+    for name in ["Cargo.toml", "provider.toml", "src/lib.rs", ".gitignore", ".cargo/config.toml"] {
         let content = fs::read_to_string(folder.join(name)).unwrap();
         assert!(!content.contains("{{name}}") && !content.contains("{{sdk_path}}"), "{name}: {content}");
     }
@@ -36,4 +37,89 @@ fn bad_names_and_folders_that_exist_are_refused() {
     insta::assert_snapshot!(said);
     assert_eq!(fs::read_to_string(house.path().join("taken/file")).unwrap(), "mine");
     assert_eq!(fs::read_dir(house.path()).unwrap().count(), 1);
+}
+
+/// Whether a program runs here.
+fn is_there(program: &str) -> bool {
+    let there = Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success());
+    if !there {
+        eprintln!("left out: {program} is not installed");
+    }
+    there
+}
+
+fn succeeds(folder: &Path, program: &str, arguments: &[&str]) {
+    let output = Command::new(program).args(arguments).current_dir(folder).output().unwrap();
+    let (said, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{program} {arguments:?}: {said}{told}");
+}
+
+#[test]
+fn a_new_provider_of_each_language_passes_its_own_test_with_nothing_installed() {
+    let house = House::new();
+    for (language, file, function) in [
+        ("rust", "Cargo.toml", "src/lib.rs"),
+        ("js", "package.json", "src/provider.js"),
+        ("python", "pyproject.toml", "src/provider.py"),
+    ] {
+        let text = house.damper(&["new", "cat-facts", "--lang", language, "--path", &format!("new \"{language}\"")]);
+        assert!(text.starts_with("exit code 0\n"), "{text}");
+        let folder = house.path().join(format!("new \"{language}\""));
+        for name in [file, function, "provider.toml", "cases/found.toml", ".gitignore", "README.md"] {
+            let content = fs::read_to_string(folder.join(name)).unwrap();
+            assert!(!content.contains("{{"), "{language}: {name}: {content}");
+        }
+    }
+    if is_there("python3") {
+        succeeds(&house.path().join("new \"python\""), "python3", &["-m", "unittest"]);
+    }
+    if is_there("node") && is_there("npm") {
+        let folder = house.path().join("new \"js\"");
+        succeeds(&folder, "npm", &["install", "--offline", "--no-audit", "--no-fund"]);
+        succeeds(&folder, "npm", &["test"]);
+    }
+}
+
+#[test]
+fn a_folder_of_no_language_or_of_two_and_tools_that_are_missing_are_named_with_what_to_do() {
+    let house = House::with(&[
+        ("none/provider.toml", MANIFEST),
+        ("two/provider.toml", MANIFEST),
+        ("two/package.json", "{}"),
+        ("two/pyproject.toml", ""),
+        ("js/provider.toml", MANIFEST),
+        ("js/package.json", "{}"),
+        ("js-main/provider.toml", MANIFEST),
+        ("js-main/package.json", "{\"main\": \"index.js\"}"),
+        ("js-bad/provider.toml", MANIFEST),
+        ("js-bad/package.json", "{"),
+        ("js-tools/provider.toml", MANIFEST),
+        ("js-tools/package.json", "{}"),
+        ("js-tools/src/provider.js", ""),
+        ("python/provider.toml", MANIFEST),
+        ("python/pyproject.toml", ""),
+        ("python-installs/provider.toml", MANIFEST),
+        ("python-installs/pyproject.toml", "[project]\nname = \"x\"\ndependencies = [\"requests>=2\"]\n"),
+        ("python-installs/src/provider.py", ""),
+        ("python-tools/provider.toml", MANIFEST),
+        ("python-tools/pyproject.toml", ""),
+        ("python-tools/src/provider.py", ""),
+        ("old/node", "#!/bin/sh\necho v18.19.1\n"),
+        ("old/python3", "#!/bin/sh\necho Python 3.9.2\n"),
+    ]);
+    for program in ["node", "python3"] {
+        use std::os::unix::fs::PermissionsExt;
+        fs::set_permissions(house.path().join("old").join(program), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let mut said = String::new();
+    let mut build = |folder: &str, path: &str| {
+        let output = house.command(&["build", folder]).env("PATH", house.path().join(path)).output().unwrap();
+        said.push_str(&format!("# {folder}, programs of {path:?}\n{}\n", house.text(&output)));
+    };
+    for folder in ["none", "two", "js", "js-main", "js-bad", "js-tools", "python", "python-installs", "python-tools"] {
+        build(folder, "no-programs");
+    }
+    build("js-tools", "old");
+    build("python-tools", "old");
+    insta::assert_snapshot!(said);
 }

@@ -33,7 +33,7 @@ use crate::control::window::Window;
 use crate::mapping::{MappingChange, MappingState};
 
 pub use forecast::{Forecast, forecast};
-pub use state::{Disabled, Governor, Pending};
+pub use state::{Disabled, Governor, Pending, Seen};
 
 /// How long a batch should take: its end is a barrier, at which the slowest fetch is waited for by all slots.
 pub const TARGET: Duration = Duration::from_secs(600);
@@ -49,6 +49,8 @@ const LEAST_CHANGE: f64 = 0.3;
 const LEAST_BATCH: f64 = 10.0;
 /// A change that was asked for and is nowhere to be seen is taken for lost after so long.
 const LOST_AFTER: Duration = Duration::from_secs(300);
+/// How often to read a mapping that is off, or whose change is under way.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
 /// How much the latest invocation weighs in the averages.
 const WEIGHT: f64 = 0.5;
 
@@ -198,9 +200,9 @@ impl Governor {
         (!mapping.enabled).then_some(MappingChange { batch_size: self.good_batch, enabled: Some(true) })
     }
 
-    /// An operator stopped the provider.
-    pub fn paused(&mut self, now: Timestamp, mapping: MappingState) -> Option<MappingChange> {
-        let change = self.disable(Disabled { by: OpenedBy::Operator, since: now, until: None });
+    /// The provider was stopped until it is resumed: by an operator, or by what only a person can mend.
+    pub fn paused(&mut self, now: Timestamp, by: OpenedBy, mapping: MappingState) -> Option<MappingChange> {
+        let change = self.disable(Disabled { by, since: now, until: None });
         mapping.enabled.then_some(change)
     }
 
@@ -210,6 +212,22 @@ impl Governor {
             self.resized_at = Some(now);
         }
         self.pending = Some(Pending { at: now, batch_size: change.batch_size, enabled: change.enabled });
+    }
+
+    /// The mapping was read.
+    pub fn saw(&mut self, now: Timestamp, mapping: MappingState) {
+        let MappingState { batch_size, enabled, .. } = mapping;
+        self.seen = Some(Seen { at: now, batch_size, enabled });
+    }
+
+    /// What the mapping can be taken for without reading it: reading it costs a call of a control plane that all providers
+    /// share, and while batches come nobody else has anything to change. None: it has to be read.
+    #[must_use]
+    pub fn known(&self, now: Timestamp) -> Option<MappingState> {
+        let Seen { at, batch_size, enabled } = *self.seen.as_ref()?;
+        let pending = self.pending.is_some();
+        let is_fresh = passed(at, now) < LOOK_AGAIN;
+        (is_fresh || (enabled && !pending)).then_some(MappingState { batch_size, enabled, pending })
     }
 
     /// See what the mapping is now; somebody else may have changed it.

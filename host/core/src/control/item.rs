@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::control::governor::Governor;
 use crate::control::quota::Usage;
+use crate::item::SequenceNumber;
 
 /// A provider's control item: what all processes that work for it share.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -38,6 +39,8 @@ pub struct Control {
     pub usage: Usage,
     /// The ids with which a failing API was tried, the latest last: they may be the only ones that fail.
     pub probed: Vec<String>,
+    /// Unfinished entries behind which others have ended, the latest last: a batch that holds one is delivered again.
+    pub unfinished: Vec<SequenceNumber>,
 }
 
 /// A limiter's state, so that the next invocation, and the next process, go on where this one ended.

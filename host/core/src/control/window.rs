@@ -3,6 +3,7 @@
 //! Pure: no clock and no file. Spans mean the wall clock of the time zone, so every question is answered from the local time of
 //! an instant: in the hour that autumn repeats a span holds twice, in the hour that spring skips it does not hold at all.
 
+mod longest;
 mod span;
 
 use jiff::civil::{Date, DateTime, Time};

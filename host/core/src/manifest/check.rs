@@ -1,6 +1,6 @@
 //! From the shape to the manifest: every value against what is allowed, with the defaults.
 
-mod names;
+pub(super) mod names;
 
 use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
@@ -13,16 +13,26 @@ use super::units::{Word, parse_bytes, parse_duration, show_bytes, show_duration}
 use super::{Egress, Limits, Manifest, ManifestError, Pace, Retry, raw};
 use crate::control::window::{Span, Window, parse_time};
 
-const MAX_SPANS: usize = 64;
-const DEFAULT_MAX_CONCURRENCY: i128 = 4;
-const DEFAULT_FETCH_TIMEOUT: Duration = Duration::from_secs(30);
-const DEFAULT_MEMORY_BYTES: u64 = 64 << 20;
-const DEFAULT_RESPONSE_BYTES: u64 = 4 << 20;
-const DEFAULT_START_BATCH: i128 = 500;
-const DEFAULT_MAX_BATCH: i128 = 10_000;
-const DEFAULT_MAX_ATTEMPTS: i128 = 5;
-const DEFAULT_BACKOFF: Duration = Duration::from_secs(2);
-const DEFAULT_MAX_ITEM_AGE: Duration = Duration::from_hours(6 * 24);
+pub(super) const MAX_SPANS: usize = 64;
+pub(super) const DEFAULT_MAX_CONCURRENCY: i128 = 4;
+pub(super) const DEFAULT_FETCH_TIMEOUT: Duration = Duration::from_secs(30);
+pub(super) const DEFAULT_MEMORY_BYTES: u64 = 64 << 20;
+pub(super) const DEFAULT_RESPONSE_BYTES: u64 = 4 << 20;
+pub(super) const DEFAULT_START_BATCH: i128 = 500;
+pub(super) const DEFAULT_MAX_BATCH: i128 = 10_000;
+pub(super) const DEFAULT_MAX_ATTEMPTS: i128 = 5;
+pub(super) const DEFAULT_BACKOFF: Duration = Duration::from_secs(2);
+pub(super) const DEFAULT_MAX_ITEM_AGE: Duration = Duration::from_hours(6 * 24);
+
+pub(super) const MAX_CONCURRENCY: RangeInclusive<i128> = 1..=1_000;
+pub(super) const MAX_REQUESTS_PER_SECOND: f64 = 10_000.0;
+pub(super) const FETCH_TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_mins(10);
+pub(super) const MEMORY_BYTES: RangeInclusive<u64> = (1 << 20)..=(1 << 30);
+pub(super) const RESPONSE_BYTES: RangeInclusive<u64> = (1 << 10)..=(64 << 20);
+pub(super) const BATCH: RangeInclusive<i128> = 1..=10_000;
+pub(super) const MAX_ATTEMPTS: RangeInclusive<i128> = 1..=100;
+pub(super) const BACKOFF: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_hours(1);
+pub(super) const MAX_ITEM_AGE: RangeInclusive<Duration> = Duration::from_mins(1)..=Duration::from_hours(365 * 24);
 
 pub(super) fn manifest(raw: raw::Manifest) -> Result<Manifest, ManifestError> {
     Ok(Manifest {
@@ -107,13 +117,13 @@ pub(super) fn span_count(field: &str, count: Option<usize>) -> Result<(), Manife
 }
 
 pub(super) fn max_concurrency(value: i128) -> Result<NonZeroU32, ManifestError> {
-    let (field, bounds) = ("limits.max_concurrency", 1..=1_000);
+    let (field, bounds) = ("limits.max_concurrency", MAX_CONCURRENCY);
     let number = within("limits.max_concurrency", value, bounds.clone())?;
     NonZeroU32::new(number).ok_or_else(|| out_of_bounds(field, value, &bounds))
 }
 
 pub(super) fn requests_per_second(value: f64) -> Result<f64, ManifestError> {
-    if value > 0.0 && value <= 10_000.0 {
+    if value > 0.0 && value <= MAX_REQUESTS_PER_SECOND {
         return Ok(value);
     }
     Err(ManifestError::value(
@@ -131,12 +141,12 @@ pub(super) fn daily_quota(value: i128) -> Result<u64, ManifestError> {
 }
 
 pub(super) fn max_attempts(value: i128) -> Result<u32, ManifestError> {
-    within("retry.max_attempts", value, 1..=100)
+    within("retry.max_attempts", value, MAX_ATTEMPTS)
 }
 
 pub(super) fn pace(start_batch: i128, max_batch: i128) -> Result<Pace, ManifestError> {
-    let max_batch = within("pace.max_batch", max_batch, 1..=10_000)?;
-    let start_batch_bounded = within("pace.start_batch", start_batch, 1..=10_000)?;
+    let max_batch = within("pace.max_batch", max_batch, BATCH)?;
+    let start_batch_bounded = within("pace.start_batch", start_batch, BATCH)?;
     if start_batch_bounded > max_batch {
         let allowed = format!("it must be at most pace.max_batch, which is {max_batch}");
         return Err(ManifestError::value("pace.start_batch", start_batch, allowed));
@@ -145,23 +155,23 @@ pub(super) fn pace(start_batch: i128, max_batch: i128) -> Result<Pace, ManifestE
 }
 
 pub(super) fn fetch_timeout(value: Duration) -> Result<Duration, ManifestError> {
-    within_durations("limits.fetch_timeout", value, Duration::from_millis(100)..=Duration::from_mins(10))
+    within_durations("limits.fetch_timeout", value, FETCH_TIMEOUT)
 }
 
 pub(super) fn backoff(value: Duration) -> Result<Duration, ManifestError> {
-    within_durations("retry.backoff", value, Duration::from_millis(10)..=Duration::from_hours(1))
+    within_durations("retry.backoff", value, BACKOFF)
 }
 
 fn max_item_age(value: Duration) -> Result<Duration, ManifestError> {
-    within_durations("retry.max_item_age", value, Duration::from_mins(1)..=Duration::from_hours(365 * 24))
+    within_durations("retry.max_item_age", value, MAX_ITEM_AGE)
 }
 
 pub(super) fn memory_bytes(value: u64) -> Result<u64, ManifestError> {
-    within_bytes("limits.memory", value, (1 << 20)..=(1 << 30))
+    within_bytes("limits.memory", value, MEMORY_BYTES)
 }
 
 pub(super) fn response_bytes(value: u64) -> Result<u64, ManifestError> {
-    within_bytes("limits.response_bytes", value, (1 << 10)..=(64 << 20))
+    within_bytes("limits.response_bytes", value, RESPONSE_BYTES)
 }
 
 fn within(field: &str, value: i128, bounds: RangeInclusive<i128>) -> Result<u32, ManifestError> {

@@ -62,6 +62,17 @@ pub struct Position {
     pub column: usize,
 }
 
+impl Position {
+    /// Line and column of a byte's offset in a text.
+    #[must_use]
+    pub fn of(text: &str, offset: usize) -> Self {
+        let before = text.get(..offset).unwrap_or(text);
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        let column = before.get(line_start..).map_or(0, |line| line.chars().count()) + 1;
+        Self { line: before.matches('\n').count() + 1, column }
+    }
+}
+
 struct Prefix<'a>(&'a Option<String>);
 struct Suffix<'a>(&'a Option<Position>);
 
@@ -99,7 +110,7 @@ impl ManifestError {
             (Some(span), Some(document)) => path_of(document.get_ref(), span),
             _ => None,
         };
-        let position = span.map(|span| position_of(text, span.start));
+        let position = span.map(|span| Position::of(text, span.start));
         // The names of Rust's types mean nothing to an author.
         let problem = printable(&error.message().replace('\n', ", "));
         let problem =
@@ -120,7 +131,7 @@ impl ManifestError {
         if let Self::NotAllowed { field, position, .. } | Self::Missing { field, position, .. } = &mut self
             && let Ok(document) = DeTable::parse(text)
         {
-            *position = span_of(document.get_ref(), field).map(|span| position_of(text, span.start));
+            *position = span_of(document.get_ref(), field).map(|span| Position::of(text, span.start));
         }
         self
     }
@@ -131,14 +142,6 @@ fn printable(text: &str) -> String {
     let escaped =
         |letter: char| if letter.is_control() { letter.escape_default().to_string() } else { letter.to_string() };
     text.chars().map(escaped).collect()
-}
-
-/// Line and column of a byte's offset.
-fn position_of(text: &str, offset: usize) -> Position {
-    let before = text.get(..offset).unwrap_or(text);
-    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    let column = before.get(line_start..).map_or(0, |line| line.chars().count()) + 1;
-    Position { line: before.matches('\n').count() + 1, column }
 }
 
 /// The path of the key or value that takes up a range of the text.

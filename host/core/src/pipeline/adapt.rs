@@ -14,6 +14,7 @@ use crate::manifest::Manifest;
 use crate::mapping::{MappingChange, MappingError, MappingState};
 use crate::pipeline::Pipeline;
 use crate::pipeline::allowance::Unspent;
+use crate::pipeline::redelivery::Redelivery;
 
 /// What a call leaves behind.
 #[derive(Debug, Clone)]
@@ -24,6 +25,19 @@ pub(crate) struct Learned {
     pub(crate) unspent: Unspent,
     /// The ids with which the API was tried and failed while the breaker was not closed.
     pub(crate) probed: Vec<String>,
+    /// For the batch's next delivery.
+    pub(crate) redelivery: Redelivery,
+}
+
+/// What came of a decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Decided {
+    /// Nothing was decided or written: the mapping has to be read first.
+    Unread,
+    /// The mapping stays as it is.
+    Nothing,
+    /// It is to be changed.
+    Change(MappingChange),
 }
 
 /// Why the mapping could not be adapted.
@@ -50,9 +64,8 @@ impl Pipeline {
     /// # Errors
     /// Where the control item or the mapping cannot be read or changed; the next tick tries again.
     pub async fn tick(&self) -> Result<Option<MappingChange>, AdaptError> {
-        let mapping = self.stores.mapping.read(&self.manifest.name).await?;
         let now = self.stores.clock.now();
-        self.govern(mapping, |control| {
+        self.govern(|control, mapping| {
             let (bounds, obstacle) = (self.bounds(control), self.obstacle(control));
             control.governor.tick(now, bounds, obstacle, mapping)
         })
@@ -61,13 +74,6 @@ impl Pipeline {
 
     /// Keep what a call has learned, and let the governor decide.
     pub(crate) async fn adapt(&self, learned: Learned) -> Result<(), AdaptError> {
-        let mapping = match self.stores.mapping.read(&self.manifest.name).await {
-            Ok(mapping) => Some(mapping),
-            Err(error) => {
-                tracing::warn!(provider = self.manifest.name, %error, "the mapping was not read");
-                None
-            }
-        };
         let now = self.stores.clock.now();
         let (saved, allowed, today) = (self.save_limiter(now), self.brake().allowed(), self.today());
         let keep = |control: &mut Control| {
@@ -76,17 +82,28 @@ impl Pipeline {
             }
             control.dead_letters_allowed = control.dead_letters_allowed.min(allowed);
             control.probed.clone_from(&learned.probed);
+            learned.redelivery.note(control);
             let Unspent { day, requests, uncounted } = learned.unspent;
             control.usage.give_back(day.unwrap_or(today), requests);
             control.usage.reserve(today, uncounted, None);
-            let mapping = mapping?;
-            let (bounds, obstacle) = (self.bounds(control), self.obstacle(control));
-            control.governor.ended(now, learned.invocation, bounds, obstacle, mapping)
         };
-        match mapping {
-            Some(mapping) => self.govern(mapping, keep).await.map(drop),
-            None => Ok(self.decide(keep).await.map(drop)?),
+        let governed = self
+            .govern(|control, mapping| {
+                keep(control);
+                let (bounds, obstacle) = (self.bounds(control), self.obstacle(control));
+                control.governor.ended(now, learned.invocation, bounds, obstacle, mapping)
+            })
+            .await;
+        // What was learned is kept, whether or not the mapping can be reached.
+        if let Err(AdaptError::Mapping(error)) = &governed {
+            tracing::warn!(provider = self.manifest.name, %error, "the mapping was not adapted");
+            let kept = |control: &mut Control| {
+                keep(control);
+                true
+            };
+            return Ok(self.change_control(kept).await?);
         }
+        governed.map(drop)
     }
 
     /// The limiter's breaker has opened or closed.
@@ -119,34 +136,59 @@ impl Pipeline {
         .await
     }
 
-    /// Decide, and change the mapping.
+    /// Decide, and change the mapping. It is read only where that matters: where a change is wanted, or where nobody knows how
+    /// it stands.
     async fn govern(
         &self,
-        mapping: MappingState,
-        decide: impl FnMut(&mut Control) -> Option<MappingChange> + Send,
+        mut decide: impl FnMut(&mut Control, MappingState) -> Option<MappingChange> + Send,
     ) -> Result<Option<MappingChange>, AdaptError> {
-        let Some(change) = self.decide(decide).await? else { return Ok(None) };
-        self.stores.mapping.apply(&self.manifest.name, change).await?;
+        let provider = &self.manifest.name;
         let now = self.stores.clock.now();
-        self.change_control(|control| {
-            control.governor.applied(now, change);
-            true
-        })
-        .await?;
-        tracing::info!(provider = self.manifest.name, ?change, before = ?mapping, "the mapping is changed");
-        Ok(Some(change))
+        let mut read = None;
+        loop {
+            let decided = self.decide(now, read, &mut decide).await?;
+            let change = match (decided, read) {
+                (Decided::Unread, _) => {
+                    read = Some(self.stores.mapping.read(provider).await?);
+                    continue;
+                }
+                (Decided::Nothing, _) => return Ok(None),
+                (Decided::Change(change), _) => change,
+            };
+            self.stores.mapping.apply(provider, change).await?;
+            let now = self.stores.clock.now();
+            self.change_control(|control| {
+                control.governor.applied(now, change);
+                true
+            })
+            .await?;
+            tracing::info!(provider, ?change, before = ?read, "the mapping is changed");
+            return Ok(Some(change));
+        }
     }
 
-    /// Change the control item by a decision, as often as somebody else is quicker.
+    /// Change the control item by a decision, as often as somebody else is quicker. Where the mapping was not `read` it is taken
+    /// for what is known of it, and a wish to change it is only a reason to read it.
     async fn decide(
         &self,
-        mut decide: impl FnMut(&mut Control) -> Option<MappingChange> + Send,
-    ) -> Result<Option<MappingChange>, LedgerError> {
-        let mut decided = None;
+        now: Timestamp,
+        read: Option<MappingState>,
+        decide: &mut (impl FnMut(&mut Control, MappingState) -> Option<MappingChange> + Send),
+    ) -> Result<Decided, LedgerError> {
+        let mut decided = Decided::Unread;
         self.change_control(|control| {
             let before = control.clone();
-            decided = decide(control);
-            *control != before
+            decided = Decided::Unread;
+            let Some(mapping) = read.or_else(|| control.governor.known(now)) else { return false };
+            if read.is_some() {
+                control.governor.saw(now, mapping);
+            }
+            decided = match decide(control, mapping) {
+                Some(_) if read.is_none() => Decided::Unread,
+                Some(change) => Decided::Change(change),
+                None => Decided::Nothing,
+            };
+            decided != Decided::Unread && *control != before
         })
         .await?;
         Ok(decided)

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
+use crate::bundle::Bundle;
 use crate::control::admission::{Admission, Outcome};
 use crate::control::brake::{Alarm, Sign};
 use crate::day::Day;
@@ -40,7 +41,7 @@ pub(crate) struct Attempted {
     /// Why a person is needed, if so.
     pub(crate) alarm: Option<(Alarm, String)>,
     /// What went wrong, where the fetch failed.
-    pub(crate) failed: Option<String>,
+    pub(crate) failed: Option<Failure>,
 }
 
 /// What came of one try.
@@ -68,7 +69,7 @@ pub(crate) enum Step {
 #[derive(Debug, Default)]
 struct Told {
     alarm: Option<(Alarm, String)>,
-    failed: Option<String>,
+    failed: Option<Failure>,
 }
 
 /// A claim that was granted, with all that the rest of the try needs.
@@ -198,7 +199,10 @@ async fn fetch(
             call.saw(Sign::Good);
             Step::Fetched { line: line(call, work, &record, claimed.day, attempt), claimed }
         }
-        Err(failure) => failed(call, work, claimed, attempt, failures, failure, told).await,
+        Err(failure) => {
+            let bundle = Bundle::of(&failure, claimed.day, attempt, report.exchanges);
+            failed(call, work, claimed, failures, failure, bundle, told).await
+        }
     }
 }
 
@@ -227,22 +231,24 @@ async fn failed(
     call: &Call,
     work: &Work,
     claimed: Claimed,
-    attempt: u32,
     failures: u32,
     failure: Failure,
+    bundle: Bundle,
     told: &mut Told,
 ) -> Step {
+    let attempt = bundle.attempt;
     let retry = &call.manifest().retry;
     let circumstances =
         Circumstances { attempt, failures, others_succeed: call.others_succeed(), retry, jitter: call.chance() };
     let verdict = judge(&failure, circumstances);
     told.alarm = call.saw(sign(&failure, verdict)).map(|alarm| (alarm, failure.to_string()));
-    told.failed = Some(failure.to_string());
+    told.failed = Some(failure.clone());
+    call.progress().failed(&failure.kind);
     tracing::debug!(provider = call.provider(), id = work.item.id, attempt, %failure, ?verdict, "fetch failed");
     match verdict {
         Verdict::GiveUp(reason) => {
             let letter = letter(call, work, reason, failure, attempt);
-            Step::GiveUp { claimed, letter: Box::new(letter) }
+            Step::GiveUp { claimed, letter: Box::new(DeadLetter { bundle: Some(Box::new(bundle)), ..letter }) }
         }
         Verdict::Retry { wait, counted } => {
             let now = call.clock().now();
@@ -305,5 +311,6 @@ fn letter(call: &Call, work: &Work, reason: Reason, failure: Failure, attempts: 
         status: failure.status,
         attempts,
         component: call.fetcher().digest().to_owned(),
+        bundle: None,
     }
 }

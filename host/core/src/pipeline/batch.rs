@@ -99,6 +99,28 @@ impl Batch {
         End::DeadLetter
     }
 
+    /// Whether this entry is in the batch.
+    pub(crate) fn holds(&self, entry: &SequenceNumber) -> bool {
+        self.entries.iter().any(|(sequence, _)| sequence == entry)
+    }
+
+    /// All works.
+    pub(crate) fn works(&self) -> impl Iterator<Item = (WorkIndex, &Arc<Work>)> {
+        self.works.iter().enumerate()
+    }
+
+    /// Take a work out of the queue that needs no try.
+    pub(crate) fn withdraw(&mut self, index: WorkIndex) {
+        self.ready.retain(|queued| *queued != index);
+    }
+
+    /// The lowest unfinished entry, if one behind it has ended.
+    pub(crate) fn first_before_an_end(&self) -> Option<SequenceNumber> {
+        let first = self.entries.iter().position(|(_, end)| end.is_none())?;
+        let (sequence, _) = self.entries.get(first)?;
+        self.entries.iter().skip(first).any(|(_, end)| end.is_some()).then(|| sequence.clone())
+    }
+
     /// The work behind an index.
     pub(crate) fn work(&self, index: WorkIndex) -> Option<&Arc<Work>> {
         self.works.get(index)
@@ -190,6 +212,7 @@ fn unreadable(provider: &str, entry: Entry, message: String, now: Timestamp) -> 
         status: None,
         attempts: 0,
         component: String::new(),
+        bundle: None,
     }
 }
 

@@ -254,3 +254,37 @@ async fn a_long_retry_after_turns_the_mapping_off_until_its_time_has_come() {
     let disabled = house.mapping.changes().iter().any(|(_, change)| change.enabled == Some(false));
     assert!(disabled, "invocations would be wasted");
 }
+
+#[tokio::test(start_paused = true)]
+async fn in_steady_state_the_mapping_is_neither_read_nor_changed() {
+    let house = house_of(MANIFEST, |request, _| slow(request));
+    house.process_entries(house.entries(0..500)).await;
+    house.process_entries(house.entries(500..600)).await;
+    let (reads, changes) = (house.mapping.reads(), house.mapping.changes().len());
+    for round in 6..36 {
+        house.process_entries(house.entries(round * 100..round * 100 + 100)).await;
+        assert_eq!(house.pipeline.tick().await.unwrap(), None);
+    }
+    assert_eq!((house.mapping.reads(), house.mapping.changes().len()), (reads, changes), "thirty batches and ticks");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_strays_after_the_mapping_was_disabled_fetches_nothing() {
+    let house = house_of(MANIFEST, |_, _| fails(FailureKind::Unavailable));
+    let mut batches = 0;
+    while house.mapping.now().enabled {
+        house.process_entries(house.entries(0..20)).await;
+        batches += 1;
+        assert!(batches < 20, "the mapping is never disabled");
+    }
+    let asked = house.api.seen().times.len();
+    for pipeline in [house.pipeline.clone(), house.restarted()] {
+        let deadline = Instant::now() + 14 * MINUTE;
+        let report = pipeline.process(house.entries(0..20), deadline, &CancellationToken::new()).await;
+        assert_eq!((report.stopped, report.ended.len()), (Some(Stopped::ApiDown), 0));
+        assert_eq!(report.first_unfinished, Some(0.into()));
+    }
+    assert_eq!(house.api.seen().times.len(), asked);
+    let attempts: u32 = house.ledger.rows("demo").values().map(|row| row.attempts).sum();
+    assert_eq!(attempts, 0);
+}

@@ -1,5 +1,6 @@
 //! What a run is doing, for whoever watches it. Counts of this process only; the stream keeps the true ones.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::control::admission::Outcome;
+use crate::record::FailureKind;
 
 /// The most events that wait for a watcher who does not come.
 const MOST_EVENTS: usize = 1_000_000;
@@ -20,6 +22,7 @@ pub struct Progress {
     retried: AtomicU64,
     in_flight: AtomicU64,
     requests: AtomicU64,
+    failures: Mutex<BTreeMap<FailureKind, u64>>,
     is_watched: AtomicBool,
     events: Mutex<Vec<Event>>,
 }
@@ -79,6 +82,12 @@ impl Progress {
         }
     }
 
+    /// Fetches that failed since the process began, by the kind of their failure.
+    #[must_use]
+    pub fn failures(&self) -> BTreeMap<FailureKind, u64> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Keep events from now on, for [`Progress::take_events`].
     pub fn watch(&self) {
         self.is_watched.store(true, Ordering::Relaxed);
@@ -106,6 +115,12 @@ impl Progress {
             End::DeadLetter => &self.dead,
         };
         counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn failed(&self, kind: &FailureKind) {
+        // A guest chooses the text of `other`: together they are one kind, or it could make as many as it likes.
+        let kind = if let FailureKind::Other(_) = kind { FailureKind::Other(String::new()) } else { kind.clone() };
+        *self.failures.lock().unwrap_or_else(PoisonError::into_inner).entry(kind).or_default() += 1;
     }
 
     pub(crate) fn retrying(&self) {

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::control::admission::Admission;
 use crate::control::brake::Alarm;
 use crate::control::governor::Invocation;
-use crate::control::item::{Breaker, Control, OpenedBy};
+use crate::control::item::Control;
 use crate::dead_letter::DeadLetter;
 use crate::ledger::{Claimed, Finish, Finished, Release};
 use crate::pipeline::adapt::Learned;
@@ -23,9 +23,11 @@ use crate::pipeline::call::Call;
 use crate::pipeline::chunks::{Chunks, Waiting};
 use crate::pipeline::flush::{FlushFailure, Flushed, flush};
 use crate::pipeline::probes::Probes;
+use crate::pipeline::redelivery::{self, Redelivery};
 use crate::pipeline::report::{End, Report, Stopped};
 use crate::pipeline::slots::Slots;
 use crate::pipeline::{Gate, Pipeline};
+use crate::record::Failure;
 use crate::sink::SinkError;
 
 /// What a call needs at its end, after the last fetch: a flush, the finishes, the report.
@@ -44,6 +46,7 @@ pub(crate) struct Run<'a> {
     slots: Slots,
     allowance: Allowance,
     probes: Probes,
+    redelivery: Redelivery,
     tries: JoinSet<Attempted>,
     flushing: JoinSet<Flushed>,
     deadline: Instant,
@@ -88,6 +91,7 @@ impl<'a> Run<'a> {
         let earlier = |end: Instant, by: Duration| end.checked_sub(by).unwrap_or(end);
         let by_deadline = earlier(deadline, fetch_timeout + RESERVE);
         let by_window = pipeline.window_closes().map(|closes| earlier(closes, fetch_timeout));
+        let redelivery = Redelivery::of(&batch, control);
         let mut run = Self {
             pipeline,
             call,
@@ -96,6 +100,7 @@ impl<'a> Run<'a> {
             slots,
             allowance: Allowance::new(&pipeline.manifest.limits),
             probes: Probes::new(control),
+            redelivery,
             tries: JoinSet::new(),
             flushing: JoinSet::new(),
             deadline,
@@ -109,6 +114,22 @@ impl<'a> Run<'a> {
             run.chunks.dead(Waiting::Unreadable(position), today, None, letter);
         }
         run
+    }
+
+    /// What was fetched before an earlier delivery of this batch ended is settled at once, where the ledger knows.
+    pub(crate) async fn skip_what_is_known(&mut self) {
+        if self.redelivery.noted.is_empty() {
+            return;
+        }
+        match redelivery::known(&self.call, &self.batch).await {
+            Ok(known) => known.iter().for_each(|(index, settled)| {
+                self.batch.withdraw(*index);
+                self.settle(*index, settled);
+            }),
+            Err(error) => {
+                tracing::warn!(provider = self.call.provider(), %error, "what was done before is not known: each claim tells");
+            }
+        }
     }
 
     /// Work until nothing can be done any more.
@@ -143,7 +164,9 @@ impl<'a> Run<'a> {
     /// Nothing may be fetched now: the governor sees to the mapping, and the batch waits before it is delivered again.
     pub(crate) async fn gated(self, gate: Gate) -> Report {
         let Self { pipeline, call, batch, allowance, probes, deadline, .. } = self;
-        let learned = Learned { invocation: None, unspent: allowance.close(&call), probed: probes.into_failed() };
+        let (unspent, probed) = (allowance.close(&call), probes.into_failed());
+        // What was noted of the batch holds on: nothing of it has been looked at.
+        let learned = Learned { invocation: None, unspent, probed, redelivery: Redelivery::default() };
         if let Err(error) = pipeline.adapt(learned).await {
             tracing::warn!(provider = call.provider(), %error, "the mapping was not adapted");
         }
@@ -154,11 +177,13 @@ impl<'a> Run<'a> {
     /// Give everything back and say what came of the batch.
     pub(crate) async fn report(self) -> Report {
         let invocation = self.invocation();
+        let redelivery = Redelivery { again: self.batch.first_before_an_end(), ..self.redelivery };
         let Self { pipeline, call, batch, slots, allowance, probes, deadline, stopped, progressed, .. } = self;
         if let Err(error) = slots.give_back(call.ledger(), call.clock()).await {
             tracing::warn!(provider = call.provider(), %error, "slots were not given back; they run out by themselves");
         }
-        let learned = Learned { invocation, unspent: allowance.close(&call), probed: probes.into_failed() };
+        let (unspent, probed) = (allowance.close(&call), probes.into_failed());
+        let learned = Learned { invocation, unspent, probed, redelivery };
         if let Err(error) = pipeline.adapt(learned).await {
             tracing::warn!(provider = call.provider(), %error, "what was learned of the API was not kept");
         }
@@ -322,10 +347,11 @@ impl<'a> Run<'a> {
     }
 
     /// The limiter's breaker may have opened or closed: the control item tells all other processes.
-    async fn notice_breaker(&mut self, failed: Option<String>) {
+    async fn notice_breaker(&mut self, failed: Option<Failure>) {
         let breaker = self.call.reading().breaker;
         if self.probes.noticed(breaker)
-            && let Err(error) = self.pipeline.note_breaker(breaker, failed.as_deref()).await
+            && let Err(error) =
+                self.pipeline.note_breaker(breaker, failed.map(|failed| failed.to_string()).as_deref()).await
         {
             return self.stop(Stopped::Storage(error.to_string()));
         }
@@ -348,16 +374,8 @@ impl<'a> Run<'a> {
         if self.stopped == Some(Stopped::BreakerOpen) {
             return;
         }
-        let reason = match alarm {
-            Alarm::Unauthorized => format!("the API refuses our credential: {failure}"),
-            Alarm::Trapping => format!("the component traps: {failure}"),
-            Alarm::Broken => format!("the component cannot run: {failure}"),
-            Alarm::MassDeath => format!("half or more of twenty items would be dead letters; the last: {failure}"),
-        };
         self.stop(Stopped::BreakerOpen);
-        tracing::error!(provider = self.call.provider(), reason, "the breaker opens: an operator is needed");
-        let breaker = Breaker::Open { since: self.call.clock().now(), by: OpenedBy::Config, reason };
-        if let Err(error) = self.pipeline.open_breaker(&breaker).await {
+        if let Err(error) = self.pipeline.raise(alarm, failure).await {
             self.stopped = Some(Stopped::Storage(error.to_string()));
         }
         for (index, claimed) in self.chunks.reprieve() {

@@ -42,15 +42,24 @@ pub(crate) struct Slots {
 }
 
 impl Slots {
-    /// No slots yet; [`Slots::renew`] gets them.
+    /// No slots yet; [`Slots::renew`] gets a batch's.
     pub(crate) fn new(provider: &str, owner: &Owner, limits: &Limits, budget: Budget) -> Self {
+        Self::wanting(wanted(limits.max_concurrency.get()), provider, owner, limits, budget)
+    }
+
+    /// The same for an ad-hoc fetch: the one that batches leave.
+    pub(crate) fn one(provider: &str, owner: &Owner, limits: &Limits, budget: Budget) -> Self {
+        Self::wanting(1, provider, owner, limits, budget)
+    }
+
+    fn wanting(want: u32, provider: &str, owner: &Owner, limits: &Limits, budget: Budget) -> Self {
         let cap = limits.max_concurrency.get();
         let now = Instant::now();
         Self {
             provider: provider.to_owned(),
             owner: owner.clone(),
             cap,
-            want: wanted(cap),
+            want,
             granted: 0,
             owed: 0,
             fetch_timeout: limits.fetch_timeout,

@@ -468,3 +468,12 @@ async fn many_records_are_stored_in_chunks() {
     assert_eq!(objects.len(), 3);
     let _: Timestamp = house.clock.now();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_letter_holds_the_fetch_that_failed_last() {
+    let house = house(|_, before| fails(if before < 2 { FailureKind::Malformed } else { FailureKind::Rejected }));
+    house.process(&["a"]).await;
+    let letter = house.ledger.letters("demo").remove(0);
+    let bundle = letter.bundle.unwrap();
+    assert_eq!((bundle.kind, bundle.attempt, bundle.day.to_string()), (FailureKind::Rejected, 3, "2026-11-22".into()));
+}

@@ -21,13 +21,14 @@ struct State {
     enabled: bool,
     pending: Option<(Instant, MappingChange)>,
     changes: Vec<(Instant, MappingChange)>,
+    reads: usize,
 }
 
 impl MemoryMapping {
     /// A mapping that feeds batches of this size.
     #[must_use]
     pub fn new(batch_size: u32, lag: Duration) -> Self {
-        let state = State { batch_size, enabled: true, pending: None, changes: Vec::new() };
+        let state = State { batch_size, enabled: true, pending: None, changes: Vec::new(), reads: 0 };
         Self { lag, state: Mutex::new(state) }
     }
 
@@ -42,6 +43,12 @@ impl MemoryMapping {
     #[must_use]
     pub fn changes(&self) -> Vec<(Instant, MappingChange)> {
         self.settled().changes.clone()
+    }
+
+    /// How often it was read through the port.
+    #[must_use]
+    pub fn reads(&self) -> usize {
+        self.settled().reads
     }
 
     /// Change it at once, as a person would at a console.
@@ -71,6 +78,7 @@ impl State {
 #[async_trait]
 impl Mapping for MemoryMapping {
     async fn read(&self, _provider: &str) -> Result<MappingState, MappingError> {
+        self.settled().reads += 1;
         Ok(self.now())
     }
 

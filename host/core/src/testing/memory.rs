@@ -64,6 +64,7 @@ struct State {
     slots: BTreeMap<(String, Owner), (u32, Timestamp)>,
     controls: BTreeMap<String, Control>,
     letters: BTreeMap<(String, SequenceNumber), DeadLetter>,
+    claims: u64,
 }
 
 /// A ledger in memory.
@@ -102,6 +103,12 @@ impl MemoryLedger {
         state.letters.iter().filter(|((name, _), _)| name == provider).map(|(_, letter)| letter.clone()).collect()
     }
 
+    /// How many claims were asked for.
+    #[must_use]
+    pub fn claims(&self) -> u64 {
+        self.lock().claims
+    }
+
     /// How many slots each owner of a provider has at `now`.
     #[must_use]
     pub fn slots_taken(&self, provider: &str, now: Timestamp) -> BTreeMap<Owner, u32> {
@@ -133,7 +140,9 @@ impl MemoryLedger {
 #[async_trait]
 impl Ledger for MemoryLedger {
     async fn claim(&self, request: ClaimRequest<'_>) -> Result<Claim, LedgerError> {
-        Ok(self.lock().claim(&request))
+        let mut state = self.lock();
+        state.claims += 1;
+        Ok(state.claim(&request))
     }
 
     async fn finish(&self, provider: &str, owner: &Owner, items: Vec<Finish>) -> Result<Vec<Finished>, LedgerError> {
@@ -175,6 +184,20 @@ impl Ledger for MemoryLedger {
         }
         controls.insert(provider.to_owned(), Control { version: stored + 1, ..control.clone() });
         Ok(true)
+    }
+
+    async fn done(
+        &self,
+        provider: &str,
+        day: Day,
+        identities: &[Identity],
+    ) -> Result<BTreeMap<Identity, SequenceNumber>, LedgerError> {
+        let state = self.lock();
+        let done = identities.iter().filter_map(|identity| {
+            let row = state.rows.get(&(provider.to_owned(), identity.clone(), day))?;
+            matches!(row.state, RowState::Done { .. }).then(|| (identity.clone(), row.sequence.clone()))
+        });
+        Ok(done.collect())
     }
 }
 

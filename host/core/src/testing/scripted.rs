@@ -112,7 +112,7 @@ impl Fetcher for Scripted {
         let answer = (self.script)(&request, before);
         tokio::time::sleep(answer.after).await;
         drop(running);
-        FetchReport { outcome: answer.outcome, requests: 1, unanswered_since: answer.unanswered.then_some(sent) }
+        FetchReport { unanswered_since: answer.unanswered.then_some(sent), ..FetchReport::answered(answer.outcome, 1) }
     }
 
     fn digest(&self) -> &str {

@@ -168,6 +168,7 @@ fn letter(sequence: &str, reason: Reason) -> DeadLetter {
         status: Some(404),
         attempts: 3,
         component: "sha256:00".to_owned(),
+        bundle: None,
     }
 }
 

@@ -3,7 +3,7 @@
 use damper_core::manifest::ManifestError;
 use semver::Version;
 
-use super::{EXPORT, HOST_CONTRACT, MAX_COMPONENT_BYTES};
+use super::{EXPORT, HOST_CONTRACT, MAX_COMPONENT_BYTES, host_contracts};
 
 /// A file that is no provider this host can run.
 #[derive(Debug, thiserror::Error)]
@@ -64,7 +64,7 @@ pub enum ComponentFileError {
     /// A provider built against a contract that this host does not know yet.
     #[error(
         "{plugin} is built against the contract damper:provider {contract}, and this host runs {}: update damper, or build the provider with an SDK for {}",
-        Self::host_range(),
+        host_contracts(),
         HOST_CONTRACT
     )]
     NewerContract {
@@ -76,7 +76,7 @@ pub enum ComponentFileError {
     /// A provider built against a contract that this host does not know any more.
     #[error(
         "{plugin} is built against the contract damper:provider {contract}, and this host runs {}: build the provider again with an SDK for {}",
-        Self::host_range(),
+        host_contracts(),
         HOST_CONTRACT
     )]
     OlderContract {
@@ -102,12 +102,6 @@ pub enum ComponentFileError {
 }
 
 impl ComponentFileError {
-    /// The contracts that this host runs, for a message.
-    fn host_range() -> String {
-        let Version { major, minor, .. } = HOST_CONTRACT;
-        format!("{major}.{minor}.0 to {HOST_CONTRACT}")
-    }
-
     pub(super) fn no_export(file: &str, exports: &[String]) -> Self {
         let lacks = if exports.is_empty() {
             format!("it exports nothing, and should export {EXPORT}")

@@ -5,7 +5,8 @@ use wasmparser::{BinaryReader, BinaryReaderError, ComponentTypeRef, Encoding, Pa
 
 /// The custom section that holds the manifest's text, in the outermost component.
 pub(super) const MANIFEST_SECTION: &str = "damper:manifest";
-/// The custom section that the SDK stamps, in the core module that the author's compiler made.
+/// The custom section that the SDK stamps: in the core module that the author's compiler made, or, where an interpreter is that
+/// module, in the outermost component.
 pub(super) const STAMP_SECTION: &str = "damper:sdk";
 
 /// The length of a component's header: magic number, version and layer.
@@ -61,23 +62,22 @@ impl<'a> Sections<'a> {
     }
 }
 
-/// The same component with this manifest inside, in the place of any that it had.
-pub(super) fn with_manifest(component: &[u8], manifest: &str) -> Result<Vec<u8>, BinaryReaderError> {
+/// The same component with this section in its outermost layer, in the place of any of that name there.
+pub(super) fn with_section(component: &[u8], name: &str, data: &[u8]) -> Result<Vec<u8>, BinaryReaderError> {
     let mut reader = BinaryReader::new(component, 0);
-    let mut output = Vec::with_capacity(component.len() + manifest.len() + MANIFEST_SECTION.len() + 16);
+    let mut output = Vec::with_capacity(component.len() + data.len() + name.len() + 16);
     output.extend_from_slice(reader.read_bytes(HEADER_BYTES)?);
     while !reader.eof() {
         let start = reader.original_position();
         let id = reader.read_u8()?;
         let length = reader.read_var_u32()? as usize;
         let content = reader.read_bytes(length)?;
-        let is_manifest = id == CUSTOM_SECTION_ID
-            && BinaryReader::new(content, 0).read_string().is_ok_and(|name| name == MANIFEST_SECTION);
-        if !is_manifest {
+        let is_replaced =
+            id == CUSTOM_SECTION_ID && BinaryReader::new(content, 0).read_string().is_ok_and(|found| found == name);
+        if !is_replaced {
             output.extend_from_slice(component.get(start..reader.original_position()).unwrap_or_default());
         }
     }
-    let section = CustomSection { name: MANIFEST_SECTION.into(), data: manifest.as_bytes().into() };
-    section.append_to_component(&mut output);
+    CustomSection { name: name.into(), data: data.into() }.append_to_component(&mut output);
     Ok(output)
 }

@@ -63,6 +63,32 @@ fn a_manifest_takes_the_place_of_the_one_before() {
 }
 
 #[test]
+fn a_stamp_of_the_outermost_component_takes_the_place_of_the_one_within() {
+    let ours = SdkStamp { wit: "0.1.0".to_owned(), sdk: "0.2.0".to_owned(), language: "js".to_owned() };
+    let stamped = embed_stamp(&provider(CONTRACT), &ours).unwrap();
+    assert_eq!(ComponentFile::from_bytes("x.wasm", stamped.clone()).unwrap().stamp.as_ref(), Some(&ours));
+    assert_eq!(embed_stamp(&stamped, &ours).unwrap(), stamped, "there is one");
+    assert!(embed_stamp(b"#!/bin/sh", &ours).is_err());
+}
+
+#[test]
+fn only_python_imports_sockets_that_lead_nowhere() {
+    let with_sockets = provider(&[CONTRACT[0], "wasi:sockets/tcp@0.2.9", "wasi:sockets/ip-name-lookup@0.2.9"]);
+    let stamp =
+        |language: &str| SdkStamp { wit: "0.1.0".to_owned(), sdk: "0.1.0".to_owned(), language: language.to_owned() };
+    let read = |bytes: Vec<u8>| ComponentFile::from_bytes("x.wasm", bytes);
+    assert!(read(embed_stamp(&with_sockets, &stamp("python")).unwrap()).is_ok());
+    for language in ["rust", "js", ""] {
+        let error = read(embed_stamp(&with_sockets, &stamp(language)).unwrap()).unwrap_err();
+        assert!(error.to_string().contains("wasi:sockets/tcp@0.2.9"), "{error}");
+    }
+    let others = ["wasi:sockets/tcp@0.3.0", "wasi:socketsx/tcp@0.2.0", "wasi:http/types@0.2.0"];
+    for import in others {
+        assert!(read(embed_stamp(&provider(&[CONTRACT[0], import]), &stamp("python")).unwrap()).is_err(), "{import}");
+    }
+}
+
+#[test]
 fn what_is_no_provider_is_refused_with_what_to_do() {
     let newer = ["damper:provider/types@0.1.0", "damper:provider/http@0.2.0"];
     let cases: Vec<(Vec<u8>, &[&str])> = vec![
@@ -100,7 +126,7 @@ fn a_bad_manifest_is_named_with_its_line() {
     let mut bytes = component(CONTRACT, Some(EXPORT));
     let manifest = MANIFEST.replace("[egress]", "colour = 1\n[egress]");
     assert!(embed_manifest(&bytes, &manifest).is_err());
-    bytes = sections::with_manifest(&bytes, &manifest).unwrap();
+    bytes = sections::with_section(&bytes, sections::MANIFEST_SECTION, manifest.as_bytes()).unwrap();
     let message = refusal(bytes);
     assert!(message.contains("colour") && message.contains("line 3"), "{message}");
 }

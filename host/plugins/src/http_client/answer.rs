@@ -17,13 +17,31 @@ const MAX_EARLY_CAPACITY: u64 = 64 * 1024;
 
 /// The whole answer: its body decompressed, everything without secrets.
 pub(super) async fn read(
-    mut response: reqwest::Response,
+    response: reqwest::Response,
     url: &str,
     max_bytes: u64,
     scrubber: &Scrubber,
 ) -> Result<Response, HttpError> {
-    let too_large = || HttpError::TooLarge(max_bytes);
     let headers = headers(response.headers(), scrubber)?;
+    let status = response.status().as_u16();
+    let body = body(response, max_bytes, scrubber).await?;
+    Ok(Response {
+        status,
+        headers,
+        body: scrubber.bytes(body),
+        url: scrubber.text(url).into_owned(),
+        duration_ms: 0,
+        extras: Vec::new(),
+    })
+}
+
+/// An answer's whole body, decompressed; as it came, secrets included.
+pub(super) async fn body(
+    mut response: reqwest::Response,
+    max_bytes: u64,
+    scrubber: &Scrubber,
+) -> Result<Vec<u8>, HttpError> {
+    let too_large = || HttpError::TooLarge(max_bytes);
     // A compressed answer's length says nothing of its size.
     let announced = response.content_length().filter(|_| !response.headers().contains_key(CONTENT_ENCODING));
     if announced.is_some_and(|length| length > max_bytes) {
@@ -37,14 +55,7 @@ pub(super) async fn read(
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(Response {
-        status: response.status().as_u16(),
-        headers,
-        body: scrubber.bytes(body),
-        url: scrubber.text(url).into_owned(),
-        duration_ms: 0,
-        extras: Vec::new(),
-    })
+    Ok(body)
 }
 
 fn headers(map: &HeaderMap, scrubber: &Scrubber) -> Result<Vec<(String, String)>, HttpError> {
@@ -84,6 +95,22 @@ pub(super) fn error(error: &reqwest::Error, scrubber: &Scrubber) -> HttpError {
     }
 }
 
+/// Whether a server has ended the connection because it does not accept our certificate, which TLS tells by an alert (RFC
+/// 8446, section 6.2).
+pub(super) fn is_certificate_refused(error: &HttpError) -> bool {
+    let (HttpError::Unreachable(why) | HttpError::Broken(why)) = error else { return false };
+    let alerts = [
+        "BadCertificate",
+        "CertificateExpired",
+        "CertificateRevoked",
+        "CertificateUnknown",
+        "UnknownCA",
+        "AccessDenied",
+    ];
+    // The TLS library's error is not within reach of ours, but for its text.
+    why.split_once("received fatal alert: ").is_some_and(|(_, alert)| alerts.iter().any(|name| alert.starts_with(name)))
+}
+
 /// An error and what caused it, without the URL.
 pub(super) fn causes(error: &reqwest::Error) -> String {
     let mut causes: Vec<String> = sources(error).skip(1).map(ToString::to_string).collect();
@@ -94,6 +121,20 @@ pub(super) fn causes(error: &reqwest::Error) -> String {
 
 fn sources<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |error: &&(dyn Error + 'static)| (*error).source())
+}
+
+/// The error without secrets: a server chooses where it redirects to, and a guest what it asks for.
+pub(super) fn scrubbed(error: HttpError, scrubber: &Scrubber) -> HttpError {
+    let text = |why: String| scrubber.text(&why).into_owned();
+    match error {
+        HttpError::Denied(why) => HttpError::Denied(text(why)),
+        HttpError::Invalid(why) => HttpError::Invalid(text(why)),
+        HttpError::Unreachable(why) => HttpError::Unreachable(text(why)),
+        HttpError::Broken(why) => HttpError::Broken(text(why)),
+        HttpError::Redirects(why) => HttpError::Redirects(text(why)),
+        HttpError::Other(why) => HttpError::Other(text(why)),
+        HttpError::TimedOut | HttpError::TooLarge(_) => error,
+    }
 }
 
 /// An error in a few words, for a trace.

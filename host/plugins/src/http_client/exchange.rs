@@ -9,24 +9,27 @@ use http::{HeaderMap, Method};
 use tokio::time::Instant;
 use url::Url;
 
+use super::wear::Worn;
 use super::{Answer, HttpClient, answer};
 use crate::bindings::damper::provider::http::{HttpError, Request, Response};
 use crate::call::{Call, InFlight, RequestTrace};
-use crate::credentials::Refusal;
 use crate::egress::redirect::{self, Hop, MAX_HOPS};
 use crate::egress::{Route, headers, parse_url};
-use crate::grants::Origin;
+use crate::recorded::{Recorded, RecordedAnswer};
+use crate::text::Scrubber;
 
 /// The longest URL in a trace or an error, in bytes.
-const MAX_URL_SHOWN: usize = 2_048;
+pub(super) const MAX_URL_SHOWN: usize = 2_048;
+/// The API does not accept the credential.
+const UNAUTHORIZED: u16 = 401;
 
 /// A request on its way.
-struct Outgoing {
+pub(super) struct Outgoing {
     method: Method,
-    url: Url,
+    pub(super) url: Url,
     headers: HeaderMap,
     body: Bytes,
-    credential: Option<String>,
+    pub(super) credentials: Vec<String>,
 }
 
 /// What a hop ended in.
@@ -35,7 +38,30 @@ enum Step {
     Next(Hop),
 }
 
+impl Step {
+    fn recorded(&self, scrubber: &Scrubber, most_bytes: usize) -> RecordedAnswer {
+        match self {
+            Self::Whole(answer) => {
+                RecordedAnswer { headers: answer.headers.clone(), body: beginning(&answer.body, most_bytes).to_vec() }
+            }
+            Self::Next(hop) => {
+                let location = scrubber.text(hop.url.as_str()).into_owned();
+                RecordedAnswer { headers: vec![(LOCATION.to_string(), location)], body: Vec::new() }
+            }
+        }
+    }
+}
+
+/// The first bytes of a body.
+fn beginning(body: &[u8], most_bytes: usize) -> &[u8] {
+    body.get(..most_bytes).unwrap_or(body)
+}
+
 impl Outgoing {
+    fn recorded(&self, scrubber: &Arc<Scrubber>, most_bytes: usize) -> Recorded {
+        Recorded::request(&self.headers, beginning(&self.body, most_bytes), &self.credentials, scrubber)
+    }
+
     fn read(request: Request) -> Result<Self, HttpError> {
         let invalid = HttpError::Invalid;
         Ok(Self {
@@ -43,7 +69,7 @@ impl Outgoing {
             url: parse_url(&request.url).map_err(invalid)?,
             headers: headers::headers(&request.headers).map_err(invalid)?,
             body: request.body.unwrap_or_default().into(),
-            credential: request.credential,
+            credentials: request.credentials,
         })
     }
 
@@ -58,7 +84,7 @@ impl Outgoing {
             }
         }
         if !hop.keep_credential {
-            self.credential = None;
+            self.credentials.clear();
         }
     }
 }
@@ -80,8 +106,49 @@ impl HttpClient {
         Err(HttpError::Redirects(format!("more than {MAX_HOPS}")))
     }
 
-    /// One hop: checked, sent, answered, and noted.
+    /// One hop. A credential that the API does not accept is renewed where it can be, and then the hop is done once more:
+    /// what was refused so was not done, so that this is no retry of a failure.
     async fn hop(&self, call: &Arc<Call>, lane: &mut InFlight, outgoing: &Outgoing) -> Result<Step, HttpError> {
+        let mut is_renewed = false;
+        loop {
+            let ready = self.ready(call, lane, outgoing).await;
+            let (worn, result) = self.noted_hop(call, lane, outgoing, ready).await;
+            let is_refused = match &result {
+                Ok(Step::Whole(answer)) => answer.status == UNAUTHORIZED,
+                Ok(Step::Next(_)) => false,
+                Err(error) => worn.iter().any(Worn::is_certificate) && answer::is_certificate_refused(error),
+            };
+            if !is_refused || is_renewed || !self.renewed(call, lane, outgoing, worn).await? {
+                return result;
+            }
+            is_renewed = true;
+        }
+    }
+
+    /// Whether a request may be sent, how, and with what.
+    async fn ready(
+        &self,
+        call: &Arc<Call>,
+        lane: &mut InFlight,
+        outgoing: &Outgoing,
+    ) -> Result<(Route, Vec<Worn>), HttpError> {
+        let route = self.policy.check(&outgoing.url).map_err(HttpError::Denied)?;
+        let mut worn = Vec::with_capacity(outgoing.credentials.len());
+        for name in &outgoing.credentials {
+            worn.push(self.worn(call, lane, name, &outgoing.url).await?);
+        }
+        Ok((route, worn))
+    }
+
+    /// One hop: sent, answered, and noted. Gives back what was worn.
+    async fn noted_hop(
+        &self,
+        call: &Arc<Call>,
+        lane: &mut InFlight,
+        outgoing: &Outgoing,
+        ready: Result<(Route, Vec<Worn>), HttpError>,
+    ) -> (Vec<Worn>, Result<Step, HttpError>) {
+        let most_bytes = call.keeps().body_bytes();
         let trace = call.trace(|| RequestTrace {
             method: outgoing.method.to_string(),
             url: self.scrubber.shown(outgoing.url.as_str(), MAX_URL_SHOWN),
@@ -89,29 +156,44 @@ impl HttpClient {
             duration: Duration::ZERO,
             request_bytes: outgoing.body.len(),
             response_bytes: 0,
+            recorded: most_bytes.map(|most| Box::new(outgoing.recorded(&self.scrubber, most))),
         });
-        let result = self.checked_hop(call, lane, outgoing).await;
-        if let Some(trace) = trace {
+        let (worn, result) = match ready {
+            Ok((route, worn)) => {
+                let result = self.sent(lane, outgoing, route, &worn).await;
+                (worn, result)
+            }
+            Err(error) => (Vec::new(), Err(error)),
+        };
+        let result = result.map_err(|error| answer::scrubbed(error, &self.scrubber));
+        if let Some(mut trace) = trace {
+            if let (Ok((_, _, step)), Some(most)) = (&result, most_bytes) {
+                trace.answered(|| step.recorded(&self.scrubber, most));
+            }
             let (outcome, length) = match &result {
                 Ok((status, length, _)) => (Ok(*status), *length),
                 Err(error) => (Err(answer::explain(error)), 0),
             };
             trace.ended(outcome, length);
         }
-        result.map(|(_, _, step)| step)
+        (worn, result.map(|(_, _, step)| step))
     }
 
-    async fn checked_hop(
+    async fn sent(
         &self,
-        call: &Arc<Call>,
         lane: &mut InFlight,
         outgoing: &Outgoing,
+        route: Route,
+        worn: &[Worn],
     ) -> Result<(u16, usize, Step), HttpError> {
-        let route = self.policy.check(&outgoing.url).map_err(HttpError::Denied)?;
-        let request = self.dressed(call, outgoing)?;
-        let client = self.connections.client(route).map_err(|why| HttpError::Other(why.to_owned()))?;
+        let request = self.dressed(outgoing, worn);
+        let client = match worn.iter().find_map(Worn::certificate) {
+            Some(certificate) => self.connections.client_showing(certificate, route),
+            None => self.connections.client(route),
+        };
+        let client = client.map_err(|why| HttpError::Other(why.to_owned()))?;
         if !lane.send() {
-            return Err(HttpError::Denied("the day's quota of requests is spent".to_owned()));
+            return Err(out_of_quota());
         }
         let response = client.execute(request).await;
         let step = match response {
@@ -122,45 +204,19 @@ impl HttpClient {
         step
     }
 
-    /// The request as it goes onto the wire, with its credential.
-    fn dressed(&self, call: &Call, outgoing: &Outgoing) -> Result<reqwest::Request, HttpError> {
+    /// The request as it goes onto the wire, with its credentials.
+    fn dressed(&self, outgoing: &Outgoing, worn: &[Worn]) -> reqwest::Request {
         let mut request = reqwest::Request::new(outgoing.method.clone(), outgoing.url.clone());
         let headers = request.headers_mut();
         headers.clone_from(&outgoing.headers);
         headers.entry(USER_AGENT).or_insert_with(|| self.user_agent.clone());
-        if let Some(name) = &outgoing.credential {
-            let origin = Origin::of(&outgoing.url).ok_or_else(|| HttpError::Denied("no origin".to_owned()))?;
-            self.credentials
-                .apply(name, &origin, headers)
-                .map_err(|refusal| self.refused(call, name, &origin, &refusal))?;
+        for (name, value) in worn.iter().filter_map(Worn::header) {
+            headers.insert(name, value);
         }
         if !outgoing.body.is_empty() {
             *request.body_mut() = Some(outgoing.body.clone().into());
         }
-        Ok(request)
-    }
-
-    fn refused(&self, call: &Call, name: &str, origin: &Origin, refusal: &Refusal) -> HttpError {
-        match refusal {
-            Refusal::NoSuchCredential => {
-                let name = name.chars().take(64).collect::<String>();
-                HttpError::Invalid(format!("the manifest names no credential {name:?} that can be sent"))
-            }
-            Refusal::NoSecret => {
-                let why = self.no_secret(name);
-                call.set_broken(why.clone());
-                HttpError::Denied(why)
-            }
-            Refusal::NotThere => HttpError::Denied(format!("the credential {name:?} may not be sent to {origin}")),
-        }
-    }
-
-    /// What to do about a credential without a secret.
-    pub(crate) fn no_secret(&self, credential: &str) -> String {
-        let provider = &self.provider;
-        format!(
-            "no secret is bound to credential {credential:?}: bind it in damper.toml under [providers.{provider}.credentials.{credential}]"
-        )
+        request
     }
 
     async fn answered(
@@ -179,4 +235,9 @@ impl HttpClient {
         let whole = answer::read(response, outgoing.url.as_str(), self.response_bytes, &self.scrubber).await?;
         Ok((status.as_u16(), whole.body.len(), Step::Whole(Box::new(whole))))
     }
+}
+
+/// A request that is not sent.
+pub(super) fn out_of_quota() -> HttpError {
+    HttpError::Denied("the day's quota of requests is spent".to_owned())
 }

@@ -1,6 +1,8 @@
 //! What the tests share: the component, a host, plugins with their grants, and requests.
 
+pub(crate) mod authority;
 pub(crate) mod server;
+pub(crate) mod vault;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -10,10 +12,10 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use damper_core::fetcher::{FetchReport, FetchRequest, Fetcher, Permits};
-use damper_core::manifest::Manifest;
+use damper_core::manifest::{CredentialKind, Manifest};
 use damper_core::record::{Failure, Fetched};
 use damper_plugins::component_file::ComponentFile;
-use damper_plugins::grants::{Grants, Secret, SecretBinding};
+use damper_plugins::grants::{Grants, SecretBinding};
 use damper_plugins::{HostOptions, Plugin, PluginHost, Resolver, TracedFetch};
 use futures::future::BoxFuture;
 use serde_json::Value;
@@ -34,7 +36,7 @@ pub(crate) static HOST: LazyLock<PluginHost> = LazyLock::new(|| {
 });
 
 #[allow(clippy::disallowed_methods, reason = "where a test's components lie is said by the environment")]
-fn components() -> PathBuf {
+pub(crate) fn components() -> PathBuf {
     let default = || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/components"));
     std::env::var_os("DAMPER_TEST_COMPONENTS").map_or_else(default, PathBuf::from)
 }
@@ -73,7 +75,14 @@ impl Setup {
     /// Binds a secret to a credential, for these origins.
     pub(crate) fn secret(mut self, name: &str, secret: &str, hosts: &[&str]) -> Self {
         let hosts = hosts.iter().map(|host| (*host).to_owned()).collect();
-        self.grants.secrets.insert(name.to_owned(), SecretBinding { secret: Secret::new(secret), hosts });
+        self.grants.secrets.insert(name.to_owned(), SecretBinding::constant(secret, hosts));
+        self
+    }
+
+    /// Adds a credential to the manifest, and binds a secret to it.
+    pub(crate) fn credential(mut self, name: &str, kind: CredentialKind, binding: SecretBinding) -> Self {
+        self.manifest.credentials.insert(name.to_owned(), kind);
+        self.grants.secrets.insert(name.to_owned(), binding);
         self
     }
 

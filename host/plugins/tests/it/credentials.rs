@@ -1,5 +1,12 @@
 //! Secrets: applied by the host, seen by no guest, written nowhere.
 
+mod certificates;
+mod leaks;
+mod rotation;
+mod tokens;
+
+use std::time::Duration;
+
 use damper_core::record::FailureKind;
 use damper_plugins::LoadError;
 
@@ -7,6 +14,13 @@ use crate::common::server::{Server, reply};
 use crate::common::{HOST, HOSTILE, Setup, failure, fetch, text, told, traced};
 
 const SECRET: &str = "hunter2-hunter2";
+
+/// Moves the clock without letting it run by itself meanwhile: the network's answers take their own time.
+async fn pass(time: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
+}
 
 #[tokio::test]
 async fn each_kind_reaches_the_api_and_not_the_guest() {
@@ -34,6 +48,30 @@ async fn each_kind_reaches_the_api_and_not_the_guest() {
             assert!(written.contains("[secret]"), "{written}");
         }
     }
+}
+
+#[tokio::test]
+async fn several_credentials_go_together_and_only_where_each_may() {
+    let server = Server::start(|_| reply(200, &[], "")).await;
+    let (one, two) = (server.origin("one.test"), server.origin("two.test"));
+    let plugin = Setup::new(&[&one, &two])
+        .secret("key", SECRET, &[&one, &two])
+        .secret("login", "user:swordfish", &[&one])
+        .plugin();
+    let (to_one, to_two) =
+        ([("url", one.as_str()), ("credential", "key,login")], [("url", two.as_str()), ("credential", "key,login")]);
+    assert!(fetch(&plugin, "get", &to_one).await.is_ok());
+    assert!(
+        fetch(&plugin, "get", &to_two)
+            .await
+            .unwrap_err()
+            .message
+            .contains("\"login\" may not be sent to http://two.test")
+    );
+    let asked = server.asked();
+    assert_eq!(asked.len(), 1);
+    assert_eq!(asked[0].headers["x-api-key"], "Key hunter2-hunter2");
+    assert_eq!(asked[0].headers["authorization"], "Basic dXNlcjpzd29yZGZpc2g=");
 }
 
 #[tokio::test]

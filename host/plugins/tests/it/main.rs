@@ -17,3 +17,8 @@ mod credentials;
 mod egress;
 mod engine;
 mod hostile;
+mod languages;
+mod package;
+mod program;
+mod rehearsal;
+mod released;

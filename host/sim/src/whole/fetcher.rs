@@ -116,7 +116,7 @@ impl Fetcher for SimulatedFetcher {
             Outcome::Failed => Err(failed(FailureKind::Unavailable, Some(503), None)),
             Outcome::TimedOut => Err(failed(FailureKind::TimedOut, None, None)),
         };
-        FetchReport { outcome, requests: 1, unanswered_since: answer.unanswered.then_some(instant) }
+        FetchReport { unanswered_since: answer.unanswered.then_some(instant), ..FetchReport::answered(outcome, 1) }
     }
 
     fn digest(&self) -> &str {

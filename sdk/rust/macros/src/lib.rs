@@ -33,6 +33,7 @@ fn expand(arguments: TokenStream, item: TokenStream) -> syn::Result<TokenStream>
 
         // Natively there is nothing to export: the function is called by the crate's own tests.
         #[cfg(target_arch = "wasm32")]
+        ::damper_sdk::__private::component! {
         #[allow(unsafe_code, unused_unsafe, reason = "the component's exports, written by damper-sdk")]
         const _: () = {
             struct Component;
@@ -57,6 +58,7 @@ fn expand(arguments: TokenStream, item: TokenStream) -> syn::Result<TokenStream>
             #[unsafe(link_section = "damper:sdk")]
             static STAMP: [u8; ::damper_sdk::__private::STAMP.len()] = ::damper_sdk::__private::STAMP;
         };
+        }
 
         // An author who builds natively and has no test would be told that the function is never used.
         #[cfg(not(target_arch = "wasm32"))]

@@ -82,7 +82,7 @@ fn request_out(request: Prepared) -> wit_http::Request {
         url: request.url,
         headers: request.headers,
         body: request.body,
-        credential: request.credential,
+        credentials: request.credentials,
         timeout_ms: request.timeout_ms,
         extras: Vec::new(),
     }

@@ -7,6 +7,9 @@ use serde::de::DeserializeOwned;
 use super::retry_after;
 use crate::{Failure, FailureKind, text};
 
+/// Where APIs say when they count requests anew.
+const RATE_LIMIT_RESETS: [&str; 3] = ["ratelimit-reset", "x-ratelimit-reset", "x-rate-limit-reset"];
+
 /// One whole answer, of whatever status.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {
@@ -83,9 +86,26 @@ impl Response {
         serde_json::from_slice(&self.body).map_err(|error| self.located(error.into()))
     }
 
+    /// The body parsed as XML.
+    ///
+    /// # Errors
+    ///
+    /// `malformed` where it is not well-formed, or refused; see [`xml`](crate::xml).
+    #[cfg(feature = "xml")]
+    pub fn xml(&self) -> Result<crate::xml::Element, Failure> {
+        crate::xml::parse(&self.body).map_err(|failure| self.located(failure))
+    }
+
     /// How long the API asks to be left alone (Retry-After), from now.
     pub fn retry_after(&self) -> Option<Duration> {
         retry_after::parse(self.header("retry-after")?, self.header("date"), retry_after::wall_clock)
+    }
+
+    /// How long until the API counts requests anew, from now: RateLimit-Reset (of the IETF's draft), X-RateLimit-Reset or
+    /// X-Rate-Limit-Reset, in seconds or as a Unix time. It says nothing of whether the requests so far are too many.
+    pub fn rate_limit_reset(&self) -> Option<Duration> {
+        let reset = RATE_LIMIT_RESETS.iter().find_map(|name| self.header(name))?;
+        retry_after::reset(reset, self.header("date"), retry_after::wall_clock)
     }
 
     /// This answer if its status is 2xx, else the failure that the status stands for.
@@ -128,7 +148,8 @@ impl Response {
             _ => FailureKind::Malformed,
         };
         let wait = match kind {
-            FailureKind::Throttled | FailureKind::Unavailable => self.retry_after(),
+            FailureKind::Throttled => self.retry_after().or_else(|| self.rate_limit_reset()),
+            FailureKind::Unavailable => self.retry_after(),
             _ => None,
         };
         let reason = match reason_phrase(self.status) {
@@ -238,6 +259,20 @@ mod tests {
         for (status, wait) in [(429, Some(3)), (503, Some(3)), (500, Some(3)), (404, None)] {
             let failure = failure(status, &[("Retry-After", "3")], "");
             assert_eq!(failure.retry_after, wait.map(Duration::from_secs), "{status}");
+        }
+    }
+
+    #[test]
+    fn a_429_without_retry_after_waits_for_the_reset_of_the_rate_headers() {
+        let date = ("date", "Thu, 01 Jan 2026 12:00:00 GMT");
+        for (status, headers, wait) in [
+            (429, vec![("ratelimit-reset", "42")], Some(42)),
+            (429, vec![date, ("x-ratelimit-reset", "1767268830")], Some(30)),
+            (429, vec![("retry-after", "7"), ("ratelimit-reset", "42")], Some(7)),
+            (503, vec![("ratelimit-reset", "42")], None),
+            (429, vec![("ratelimit-reset", "soon")], None),
+        ] {
+            assert_eq!(failure(status, &headers, "").retry_after, wait.map(Duration::from_secs), "{headers:?}");
         }
     }
 

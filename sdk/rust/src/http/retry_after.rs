@@ -1,4 +1,4 @@
-//! Retry-After (RFC 9110, section 10.2.3): seconds, or a date.
+//! Retry-After (RFC 9110, section 10.2.3): seconds, or a date. And the reset of rate headers: seconds, or a Unix time.
 
 use std::time::{Duration, SystemTime};
 
@@ -12,6 +12,19 @@ pub(super) fn parse(value: &str, date: Option<&str>, now: impl FnOnce() -> Syste
     let until = httpdate::parse_http_date(value).ok()?;
     let from = date.and_then(|date| httpdate::parse_http_date(date.trim()).ok()).unwrap_or_else(now);
     Some(until.duration_since(from).unwrap_or_default())
+}
+
+/// From here on a reset is no number of seconds from now, which would be thirty years of them, but a Unix time in seconds.
+const UNIX_TIMES: Duration = Duration::from_secs(1_000_000_000);
+
+/// How long until a rate header's reset. Measured as above where it is a time; one that is past means no wait.
+pub(super) fn reset(value: &str, date: Option<&str>, now: impl FnOnce() -> SystemTime) -> Option<Duration> {
+    let reset = seconds(value.trim())?;
+    if reset < UNIX_TIMES {
+        return Some(reset);
+    }
+    let from = date.and_then(|date| httpdate::parse_http_date(date.trim()).ok()).unwrap_or_else(now);
+    Some(SystemTime::UNIX_EPOCH.checked_add(reset)?.duration_since(from).unwrap_or_default())
 }
 
 /// Seconds, and against the RFC but seen in the field, with a fraction.
@@ -80,10 +93,23 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_reset_is_seconds_or_a_unix_time() {
+        assert_eq!(reset(" 6 ", None, never), Some(Duration::from_secs(6)));
+        assert_eq!(reset("1767268830", Some(NOON), never), Some(Duration::from_secs(30)));
+        assert_eq!(reset("1767268799", Some(NOON), never), Some(Duration::ZERO));
+        let noon = || httpdate::parse_http_date(NOON).unwrap();
+        assert_eq!(reset("1767268830", None, noon), Some(Duration::from_secs(30)));
+        for value in ["", "-1", "soon", "99999999999999999999999"] {
+            assert_eq!(reset(value, Some(NOON), never), None, "{value}");
+        }
+    }
+
     proptest! {
         #[test]
         fn nothing_panics(value in prop_oneof![any::<String>(), "[0-9.]{0,30}", "[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9:]{8} GMT"], date: Option<String>) {
             let _ = parse(&value, date.as_deref(), || SystemTime::UNIX_EPOCH);
+            let _ = reset(&value, date.as_deref(), || SystemTime::UNIX_EPOCH);
         }
     }
 }

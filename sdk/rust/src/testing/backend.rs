@@ -111,13 +111,16 @@ fn differences(expected: &Expected, request: &Prepared) -> Vec<String> {
             compare(&format!("header {name}"), value, &sent.join(", "));
         }
     }
-    let named = |credential: &Option<String>| credential.clone().unwrap_or_else(|| "(none)".to_owned());
-    compare("credential", &named(&expected.credential), &named(&request.credential));
+    compare("credentials", &named(&expected.credentials), &named(&request.credentials));
     if let Some(wanted) = &expected.body {
         let sent = request.body.as_deref().unwrap_or_default();
         compare("body", &String::from_utf8_lossy(wanted), &String::from_utf8_lossy(sent));
     }
     lines
+}
+
+fn named(credentials: &[String]) -> String {
+    if credentials.is_empty() { "(none)".to_owned() } else { credentials.join(", ") }
 }
 
 /// Why the host would not take a request, so that a test finds out before it does.

@@ -1,12 +1,14 @@
 //! Cargo, run so that a provider comes out the same whatever the machine is set to.
 
 use std::ffi::OsStr;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
+use super::Compiled;
 use crate::error::CliError;
 
 const TARGET: &str = "wasm32-wasip2";
@@ -36,15 +38,6 @@ const CLEARED: [&str; 12] = [
     "CARGO_TARGET_DIR",
     "CARGO_INCREMENTAL",
 ];
-
-/// What cargo made.
-#[derive(Debug)]
-pub(super) struct Built {
-    /// The component, without its manifest.
-    pub(super) wasm: PathBuf,
-    /// The folder for what `damper build` makes.
-    pub(super) folder: PathBuf,
-}
 
 #[derive(Deserialize)]
 struct Metadata {
@@ -77,7 +70,7 @@ struct Message {
 ///
 /// # Errors
 /// Where it does not compile, or is no library for a component.
-pub(super) fn build(cargo: &OsStr, folder: &Path, rustc: &Path) -> Result<Built, CliError> {
+pub(super) fn build(cargo: &OsStr, folder: &Path, rustc: &Path) -> Result<Compiled, CliError> {
     let manifest = folder.join("Cargo.toml");
     let manifest = manifest.canonicalize().map_err(CliError::file("read", &manifest))?;
     let metadata = metadata(cargo, &manifest)?;
@@ -97,7 +90,52 @@ pub(super) fn build(cargo: &OsStr, folder: &Path, rustc: &Path) -> Result<Built,
     let wasm = artifact(&output.stdout, &manifest).ok_or_else(|| {
         CliError::unexpected("find what cargo made", "it told of no .wasm file of this crate's library")
     })?;
-    Ok(Built { wasm, folder })
+    Ok(Compiled { wasm, folder })
+}
+
+/// The folder for what `damper build` makes of the crate with this Cargo.toml.
+///
+/// # Errors
+/// Where cargo cannot read it.
+pub(super) fn folder_of(cargo: &OsStr, manifest: &Path) -> Result<PathBuf, CliError> {
+    Ok(metadata(cargo, manifest)?.target_directory.join("damper"))
+}
+
+/// Compile the tests of the crate in `folder` and run them in this program's own engine. Answers whether they pass; cargo has
+/// said what there is to say.
+///
+/// # Errors
+/// Where there is no crate, or cargo cannot be run.
+pub(super) fn test(cargo: &OsStr, folder: &Path, rustc: &Path, arguments: &[String]) -> Result<bool, CliError> {
+    let manifest = folder.join("Cargo.toml");
+    let manifest = manifest.canonicalize().map_err(CliError::file("read", &manifest))?;
+    let target = metadata(cargo, &manifest)?.target_directory.join("damper");
+    let mut command = Command::new(cargo);
+    command.current_dir(manifest.parent().unwrap_or(Path::new(".")));
+    command.args([
+        "test",
+        "--tests",
+        "--target",
+        TARGET,
+        "--config",
+        "profile.dev.debug=false",
+        "--config",
+        &runner()?,
+    ]);
+    command.arg("--manifest-path").arg(&manifest).arg("--target-dir").arg(target.join(of(rustc)));
+    if !arguments.is_empty() {
+        command.arg("--").args(arguments);
+    }
+    without_foreign_settings(&mut command, rustc);
+    command.stdin(Stdio::null()).status().map(|status| status.success()).map_err(cannot_run)
+}
+
+/// This program as cargo's runner. As a setting in TOML, since in the environment a path with a space would fall apart.
+fn runner() -> Result<String, CliError> {
+    let program =
+        std::env::current_exe().map_err(|error| CliError::unexpected("find this program's own file", error))?;
+    let words = [program.to_string_lossy().into_owned(), "wasm-runner".to_owned()].map(toml::Value::String);
+    Ok(format!("target.{TARGET}.runner={}", toml::Value::Array(words.to_vec())))
 }
 
 fn metadata(cargo: &OsStr, manifest: &Path) -> Result<Metadata, CliError> {
@@ -118,13 +156,18 @@ fn command(cargo: &OsStr, manifest: &Path, rustc: &Path, folder: &Path) -> Comma
     for setting in PROFILE {
         command.args(["--config", setting]);
     }
+    without_foreign_settings(&mut command, rustc);
+    command
+}
+
+/// Takes out of the environment what is not the provider's own, and names the compiler.
+fn without_foreign_settings(command: &mut Command, rustc: &Path) {
     for name in CLEARED {
         command.env_remove(name);
     }
     // Set and empty, these also overrule cargo's configuration files.
     command.env("CARGO_ENCODED_RUSTFLAGS", "").env("RUSTC_WRAPPER", "").env("RUSTC_WORKSPACE_WRAPPER", "");
     command.env("RUSTC", rustc);
-    command
 }
 
 /// A folder for each rustc: cargo does not notice when the standard library changes under an unchanged version.
@@ -136,15 +179,16 @@ fn of(rustc: &Path) -> String {
 
 fn run(mut command: Command, manifest: &Path) -> Result<Output, CliError> {
     let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output();
-    let output = output.map_err(|error| CliError::Tool {
-        program: "cargo",
-        status: None,
-        hint: format!("it cannot be run ({error}); install Rust from https://rustup.rs"),
-    })?;
+    let output = output.map_err(cannot_run)?;
     if output.status.success() {
         return Ok(output);
     }
     Err(CliError::Build { path: manifest.to_path_buf() })
+}
+
+fn cannot_run(error: io::Error) -> CliError {
+    let hint = format!("it cannot be run ({error}); install Rust from https://rustup.rs");
+    CliError::Tool { program: "cargo", status: None, hint }
 }
 
 /// The .wasm file among what cargo tells of.

@@ -22,7 +22,7 @@ const MOST_REQUESTS: u64 = 32;
 const MARGIN: Duration = Duration::from_secs(1);
 
 /// A slot; none is needed where there is no database, for then nobody else fetches.
-pub(super) struct Slot<'a> {
+pub(crate) struct Slot<'a> {
     ledger: Option<SqliteLedger>,
     context: &'a Context,
     manifest: &'a Manifest,
@@ -37,7 +37,7 @@ impl<'a> Slot<'a> {
     ///
     /// # Errors
     /// Where the database fails.
-    pub(super) async fn acquire(
+    pub(crate) async fn acquire(
         context: &'a Context,
         config: &Config,
         manifest: &'a Manifest,
@@ -63,12 +63,12 @@ impl<'a> Slot<'a> {
     }
 
     /// The permits of the fetch: one request at a time, within the quota.
-    pub(super) fn permits(&self) -> Permits {
+    pub(crate) fn permits(&self) -> Permits {
         Permits::within(0, self.budget.clone())
     }
 
     /// Give the slot back, and what was not sent of the quota, unless the API may still be working at a request: then it runs out by itself.
-    pub(super) async fn give_back(&self, may_be_working: bool) {
+    pub(crate) async fn give_back(&self, may_be_working: bool) {
         if let (Some(ledger), Some(unspent)) = (&self.ledger, self.budget.close()) {
             let give_back = |control: &mut Control| {
                 control.usage.give_back(self.day, unspent);

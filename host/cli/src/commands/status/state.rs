@@ -1,33 +1,23 @@
 //! All that is known of a provider, gathered, and told to people and scripts.
 
-use damper_core::clock::WallClock;
 use damper_core::control::governor::{Forecast, Obstacle, forecast, obstacle};
 use damper_core::control::window::Window;
-use damper_core::ledger::{Breaker, Control, Ledger};
-use damper_core::mapping::{Mapping, MappingState};
-use damper_local::{Counts, DayCounts, SqliteLedger, SqliteMapping, SqliteStream};
+use damper_core::ledger::{Breaker, Control};
+use damper_core::mapping::{MappingError, MappingState};
+use damper_core::pipeline::AdaptError;
+use damper_local::{Counts, DayCounts};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::counts_in_json;
 use crate::config::Config;
 use crate::error::CliError;
+use crate::house::{Counted, House};
 use crate::provider;
-
-/// Where states are gathered from.
-pub(super) struct House {
-    pub(super) stream: SqliteStream,
-    pub(super) ledger: SqliteLedger,
-    pub(super) mapping: SqliteMapping,
-    pub(super) clock: WallClock,
-    pub(super) config: Config,
-}
 
 /// A provider's state.
 pub(super) struct State {
     provider: String,
-    counts: Counts,
-    today: DayCounts,
+    counted: Counted,
     control: Control,
     mapping: Option<MappingState>,
     window: Window,
@@ -37,19 +27,30 @@ pub(super) struct State {
     now: Timestamp,
 }
 
-impl House {
+impl State {
     /// Gather a provider's state.
-    pub(super) async fn state(&self, provider: &str) -> Result<State, CliError> {
-        let now = self.clock.now();
-        let (window, quota, unknown) = match provider::manifest(&self.config, provider) {
+    ///
+    /// # Errors
+    /// Where the ledger, the mapping or what counts fails.
+    pub(super) async fn gather(
+        house: &dyn House,
+        config: &Config,
+        provider: &str,
+        now: Timestamp,
+    ) -> Result<Self, CliError> {
+        let (window, quota, unknown) = match provider::manifest(config, provider) {
             Ok(manifest) => (manifest.window, manifest.limits.daily_quota, None),
             Err(error) => (Window::always_utc(), None, Some(error.to_string())),
         };
-        Ok(State {
-            counts: self.stream.counts(provider).await?,
-            today: self.ledger.day_counts(provider, window.day(now)).await?,
-            control: self.ledger.control(provider).await?,
-            mapping: self.mapping.read(provider).await.ok(),
+        let mapping = match house.mapping().read(provider).await {
+            Ok(mapping) => Some(mapping),
+            Err(MappingError::Unknown(_)) => None,
+            Err(error) => return Err(AdaptError::from(error).into()),
+        };
+        Ok(Self {
+            counted: house.counted(provider, window.day(now)).await?,
+            control: house.ledger().control(provider).await?,
+            mapping,
             provider: provider.to_owned(),
             window,
             quota,
@@ -57,9 +58,7 @@ impl House {
             now,
         })
     }
-}
 
-impl State {
     fn obstacle(&self) -> Option<Obstacle> {
         obstacle(&self.control, &self.window, self.quota, self.now)
     }
@@ -69,7 +68,8 @@ impl State {
     }
 
     fn forecast(&self) -> Forecast {
-        forecast(self.counts.pending, self.control.governor.rate, &self.window, self.quota_left(), self.now)
+        let Some(counts) = &self.counted.stream else { return Forecast::Unknown };
+        forecast(counts.pending, self.control.governor.rate, &self.window, self.quota_left(), self.now)
     }
 
     /// In a word or two, and why.
@@ -88,7 +88,8 @@ impl State {
             Some(Obstacle::Quota { until }) => format!("quota spent until {}", self.local(until)),
             Some(Obstacle::Asked { until }) => format!("asked to wait until {}", self.local(until)),
             None if self.mapping.is_some_and(|mapping| !mapping.enabled) => "mapping disabled".to_owned(),
-            None if self.counts.pending == 0 => "done".to_owned(),
+            None if self.mapping.is_none() && self.counted.stream.is_none() => "no mapping".to_owned(),
+            None if self.counted.stream.is_some_and(|counts| counts.pending == 0) => "done".to_owned(),
             None => "ready".to_owned(),
         }
     }
@@ -100,10 +101,14 @@ impl State {
 
     /// The provider in one line of a table.
     pub(super) fn as_line(&self) -> Vec<String> {
-        let Counts { fed, fetched, skipped, dead_letters, pending, .. } = self.counts;
-        let numbers = [fed, fetched, skipped, dead_letters, pending].map(|number| number.to_string());
+        let numbers = match self.counted.stream {
+            Some(Counts { fed, fetched, skipped, dead_letters, pending, .. }) => {
+                [fed, fetched, skipped, dead_letters, pending].map(Some)
+            }
+            None => [None, None, None, Some(self.counted.letters), None],
+        };
         let mut line = vec![self.provider.clone()];
-        line.extend(numbers);
+        line.extend(numbers.map(|number| number.map_or_else(|| "-".to_owned(), |number| number.to_string())));
         line.push(self.control.limiter.as_ref().map_or_else(|| "-".to_owned(), |saved| saved.limit.to_string()));
         line.push(self.mapping.map_or_else(|| "-".to_owned(), |mapping| mapping.batch_size.to_string()));
         line.push(self.text());
@@ -112,31 +117,19 @@ impl State {
 
     /// All that is known, a row each.
     pub(super) fn as_rows(&self) -> Vec<Vec<String>> {
-        let Counts { fed, fetched, skipped, dead_letters, pending, oldest_pending } = self.counts;
         let mut rows = vec![vec!["provider".to_owned(), self.provider.clone()]];
         let mut row = |name: &str, text: String| rows.push(vec![name.to_owned(), text]);
         row("state", self.text());
-        row(
-            "stream",
-            format!(
-                "{fed} fed = {fetched} fetched + {skipped} skipped + {dead_letters} dead letters + {pending} pending"
-            ),
-        );
-        if let Some(oldest) = oldest_pending {
+        row("stream", self.stream_text());
+        if let Some(oldest) = self.counted.stream.and_then(|counts| counts.oldest_pending) {
             row("oldest item", format!("fed {oldest:.0}"));
         }
-        let DayCounts { fetched, dead, waiting } = self.today;
-        let (day, sent) = (self.window.day(self.now), self.control.usage.on(self.window.day(self.now)));
-        row(
-            "today",
-            format!(
-                "{day}: {fetched} fetched, {dead} dead letters, {waiting} under way or to be tried again, {sent} requests"
-            ),
-        );
+        row("today", self.today_text());
         row(
             "quota",
             match (self.quota, self.quota_left()) {
                 (Some(quota), Some(left)) => format!("{left} of {quota} requests left today"),
+                _ if self.unknown.is_some() => "not known".to_owned(),
                 _ => "none".to_owned(),
             },
         );
@@ -158,13 +151,38 @@ impl State {
             let until = disabled.until.map(|until| format!(", until {}", self.local(until))).unwrap_or_default();
             row("disabled", format!("since {:.0} by {}{until}", disabled.since, disabled.by));
         }
-        if pending > 0 {
-            row("forecast", self.forecast_text());
+        match (&self.counted.stream, self.control.governor.rate) {
+            (Some(counts), _) if counts.pending > 0 => row("forecast", self.forecast_text()),
+            (None, Some(rate)) => row("rate", format!("{rate:.1} items a second, when it was measured last")),
+            _ => {}
         }
         if let Some(unknown) = &self.unknown {
             row("manifest", format!("not known, so that window and quota are not: {unknown}"));
         }
         rows
+    }
+
+    fn stream_text(&self) -> String {
+        match &self.counted.stream {
+            Some(Counts { fed, fetched, skipped, dead_letters, pending, .. }) => format!(
+                "{fed} fed = {fetched} fetched + {skipped} skipped + {dead_letters} dead letters + {pending} pending"
+            ),
+            None => format!(
+                "{} dead letters are kept; what is fed, fetched and pending is not counted here: see the dashboard",
+                self.counted.letters
+            ),
+        }
+    }
+
+    fn today_text(&self) -> String {
+        let day = self.window.day(self.now);
+        let sent = self.control.usage.on(day);
+        match &self.counted.today {
+            Some(DayCounts { fetched, dead, waiting }) => format!(
+                "{day}: {fetched} fetched, {dead} dead letters, {waiting} under way or to be tried again, {sent} requests"
+            ),
+            None => format!("{day}: {sent} requests"),
+        }
     }
 
     fn forecast_text(&self) -> String {
@@ -188,11 +206,17 @@ impl State {
             Forecast::Unknown => (None, None, None),
         };
         let Control { breaker, governor, limiter, usage, .. } = &self.control;
-        let day = self.window.day(self.now);
+        let (day, today) = (self.window.day(self.now), self.counted.today.as_ref());
         json!({
             "provider": self.provider,
             "state": self.text(),
-            "counts": counts_in_json(&self.counts),
+            "counts": match &self.counted.stream {
+                Some(counts) => counts_in_json(counts),
+                None => json!({
+                    "fed": null, "fetched": null, "skipped": null, "dead_letters": self.counted.letters,
+                    "pending": null, "oldest_pending": null,
+                }),
+            },
             "breaker": breaker,
             "limit": limiter.as_ref().map(|saved| saved.limit),
             "mapping": self.mapping.map(|mapping| json!({
@@ -201,10 +225,19 @@ impl State {
             "disabled": governor.disabled,
             "rate": governor.rate,
             "today": {
-                "day": day, "fetched": self.today.fetched, "dead_letters": self.today.dead, "waiting": self.today.waiting,
+                "day": day, "fetched": today.map(|today| today.fetched), "dead_letters": today.map(|today| today.dead),
+                "waiting": today.map(|today| today.waiting),
                 "requests": usage.on(day), "quota": self.quota, "quota_left": self.quota_left(),
             },
             "forecast": { "done_at": done_at, "window_closes_at": closes_at, "left": left },
         })
     }
+}
+
+/// Counts as scripts read them.
+pub(crate) fn counts_in_json(counts: &Counts) -> Value {
+    json!({
+        "fed": counts.fed, "fetched": counts.fetched, "skipped": counts.skipped, "dead_letters": counts.dead_letters,
+        "pending": counts.pending, "oldest_pending": counts.oldest_pending,
+    })
 }

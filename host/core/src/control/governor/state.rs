@@ -21,6 +21,8 @@ pub struct Governor {
     pub pending: Option<Pending>,
     /// Who disabled the mapping, if it is disabled.
     pub disabled: Option<Disabled>,
+    /// The mapping as it was read last.
+    pub seen: Option<Seen>,
     /// How often in a row the mapping was enabled to see whether the API is back; 0: it is not being tried.
     pub tries: u32,
 }
@@ -45,4 +47,15 @@ pub struct Pending {
     pub batch_size: Option<u32>,
     /// Whether batches will be fed.
     pub enabled: Option<bool>,
+}
+
+/// A mapping as it was read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    /// When.
+    pub at: Timestamp,
+    /// The most entries of one batch.
+    pub batch_size: u32,
+    /// Whether batches were fed.
+    pub enabled: bool,
 }

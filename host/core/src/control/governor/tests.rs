@@ -137,7 +137,7 @@ fn what_an_operator_disabled_stays_disabled() {
 fn an_operator_may_take_a_closed_mapping_over() {
     let mut house = House::new(500);
     house.ended(at(0), Some(Obstacle::Window { until: Some(at(100)) }));
-    assert_eq!(house.governor.paused(at(50), house.mapping), None, "it is off already");
+    assert_eq!(house.governor.paused(at(50), OpenedBy::Operator, house.mapping), None, "it is off already");
     assert_eq!(house.tick(at(600), Some(Obstacle::Operator)), None);
     assert_eq!(house.tick(at(1_200), None), None, "only resume enables it");
 }

@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::units::Word;
 use super::super::{CredentialKind, ManifestError, raw};
 
-const MAX_NAME_BYTES: usize = 64;
-const MAX_DESCRIPTION_BYTES: usize = 1_024;
+pub(in super::super) const MAX_NAME_BYTES: usize = 64;
+pub(in super::super) const MAX_DESCRIPTION_BYTES: usize = 1_024;
 const MAX_HOST_BYTES: usize = 253;
 const MAX_LABEL_BYTES: usize = 63;
-const MAX_HEADER_BYTES: usize = 128;
+pub(in super::super) const MAX_HEADER_BYTES: usize = 128;
 /// The longest list or table of names.
-const MAX_ENTRIES: usize = 64;
+pub(in super::super) const MAX_ENTRIES: usize = 64;
 /// Headers that belong to the host or to the connection. `Proxy-` stands for all that begin with it.
 const FORBIDDEN_HEADERS: [&str; 5] = ["host", "cookie", "connection", "content-length", "transfer-encoding"];
 

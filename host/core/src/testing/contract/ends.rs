@@ -113,3 +113,22 @@ pub async fn a_dead_letter_without_a_claim_is_taken_again_and_again(ledger: &dyn
     }
     assert_eq!(desk.claim("c", today("5"), 1).await, granted(1, &[]), "it concerns no item of that name");
 }
+
+/// A ledger may know less than a claim would tell, but nothing else.
+pub async fn what_is_known_to_be_done_was_fetched_that_day(ledger: &dyn Ledger) {
+    let desk = Desk { ledger, provider: "known" };
+    let asks = || ["fetched", "dead", "claimed", "released"].map(|id| Ask { entry: "17", ..today(id) });
+    for ask in asks() {
+        desk.claim("a", ask, 0).await;
+    }
+    let [fetched, dead, _, released] = asks();
+    desk.fetched("a", fetched).await;
+    desk.dead("a", dead).await;
+    desk.release("a", released, true, 0).await;
+    let asked: Vec<_> = asks().iter().chain(&[today("unknown")]).map(|ask| identity(ask.id)).collect();
+    for (known, by) in ledger.done("known", day(TODAY), &asked).await.unwrap() {
+        assert_eq!((known.as_str(), &*by.0), ("fetched", "17"));
+    }
+    assert!(ledger.done("known", day(TODAY - 1), &asked).await.unwrap().is_empty());
+    assert!(ledger.done("known", day(TODAY), &[]).await.unwrap().is_empty());
+}

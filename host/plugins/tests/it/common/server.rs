@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 
 /// What the server was asked.
 #[derive(Debug, Clone)]
@@ -16,6 +17,8 @@ pub(crate) struct Asked {
     /// Names in lower case.
     pub(crate) headers: BTreeMap<String, String>,
     pub(crate) body: Vec<u8>,
+    /// The certificate that the client has shown, in DER.
+    pub(crate) certificate: Option<Vec<u8>>,
 }
 
 /// What the server does about it.
@@ -36,6 +39,21 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) async fn start(answer: impl Fn(&Asked) -> Reply + Send + Sync + 'static) -> Self {
+        Self::start_with(None, answer).await
+    }
+
+    /// A server that speaks TLS.
+    pub(crate) async fn start_tls(
+        acceptor: TlsAcceptor,
+        answer: impl Fn(&Asked) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        Self::start_with(Some(acceptor), answer).await
+    }
+
+    async fn start_with(
+        acceptor: Option<TlsAcceptor>,
+        answer: impl Fn(&Asked) -> Reply + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let asked = Arc::new(Mutex::new(Vec::new()));
@@ -44,7 +62,14 @@ impl Server {
         accepting.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
-                connections.spawn(serve(stream, Arc::clone(&answer), Arc::clone(&noted)));
+                let (answer, noted, acceptor) = (Arc::clone(&answer), Arc::clone(&noted), acceptor.clone());
+                connections.spawn(async move {
+                    let Some(acceptor) = acceptor else { return serve(stream, None, answer, noted).await };
+                    let Ok(stream) = acceptor.accept(stream).await else { return };
+                    let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+                    let shown = shown.map(|certificate| certificate.to_vec());
+                    serve(stream, shown, answer, noted).await;
+                });
             }
         });
         Self { address, asked, _accepting: accepting }
@@ -60,9 +85,15 @@ impl Server {
     }
 }
 
-async fn serve(mut stream: TcpStream, answer: Arc<impl Fn(&Asked) -> Reply>, noted: Arc<Mutex<Vec<Asked>>>) {
+async fn serve(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    certificate: Option<Vec<u8>>,
+    answer: Arc<impl Fn(&Asked) -> Reply>,
+    noted: Arc<Mutex<Vec<Asked>>>,
+) {
     let mut buffer = Vec::new();
-    while let Some(asked) = read(&mut stream, &mut buffer).await {
+    while let Some(mut asked) = read(&mut stream, &mut buffer).await {
+        asked.certificate.clone_from(&certificate);
         noted.lock().unwrap().push(asked.clone());
         match answer(&asked) {
             Reply::Raw(bytes) => {
@@ -79,7 +110,7 @@ async fn serve(mut stream: TcpStream, answer: Arc<impl Fn(&Asked) -> Reply>, not
     }
 }
 
-async fn read(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Asked> {
+async fn read(stream: &mut (impl AsyncRead + Unpin), buffer: &mut Vec<u8>) -> Option<Asked> {
     loop {
         if let Some(end) = buffer.windows(4).position(|window| window == b"\r\n\r\n") {
             let head = String::from_utf8(buffer.drain(..end + 4).collect()).unwrap();
@@ -94,13 +125,13 @@ async fn read(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Asked> {
                 more(stream, buffer).await?;
             }
             let body = buffer.drain(..length).collect();
-            return Some(Asked { method, path, headers, body });
+            return Some(Asked { method, path, headers, body, certificate: None });
         }
         more(stream, buffer).await?;
     }
 }
 
-async fn more(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<()> {
+async fn more(stream: &mut (impl AsyncRead + Unpin), buffer: &mut Vec<u8>) -> Option<()> {
     let read = stream.read_buf(buffer).await.ok()?;
     (read > 0).then_some(())
 }

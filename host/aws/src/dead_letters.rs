@@ -1,0 +1,227 @@
+//! Dead letters in the bucket: kept as `dead-letters/PROVIDER/SEQUENCE.json`, listed, shown and redriven.
+//!
+//! A redrive opens the ledger's row, feeds the payload again, and moves the letter to `dead-letters-redriven/`; in that order, so that
+//! a crash in between leaves a letter that can be redriven once more. What is fed twice is fetched once.
+
+mod redrive;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use damper_core::day::Day;
+use damper_core::dead_letter::{DeadLetter, Reason};
+use damper_core::item::SequenceNumber;
+use damper_core::ledger::{Claimed, LedgerError};
+use futures::{StreamExt, TryStreamExt, stream};
+use jiff::Timestamp;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
+use serde::{Deserialize, Serialize};
+
+pub use redrive::{Redrive, RedriveError, Redriven};
+
+const KEPT: &str = "dead-letters";
+const REDRIVEN: &str = "dead-letters-redriven";
+/// How many letters are read side by side.
+const SIDE_BY_SIDE: usize = 16;
+
+/// A dead letter as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredLetter {
+    /// The item's identity, where the entry was an item.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<damper_core::item::Identity>,
+    /// The day for which it was given up on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub day: Option<Day>,
+    /// When it was redriven; `None`: it was not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redriven: Option<Timestamp>,
+    /// The letter itself.
+    #[serde(flatten)]
+    pub letter: DeadLetter,
+}
+
+/// Which letters.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Of this provider only.
+    pub provider: Option<String>,
+    /// Of this reason only.
+    pub reason: Option<Reason>,
+    /// Those that have been redriven too.
+    pub with_redriven: bool,
+}
+
+/// Why dead letters were not read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum LettersError {
+    /// The bucket failed.
+    #[error("the bucket failed to {action} {path}: {message}")]
+    Store {
+        /// What was tried.
+        action: &'static str,
+        /// With which object.
+        path: String,
+        /// What the store said.
+        message: String,
+    },
+    /// A stored letter cannot be read.
+    #[error("{path} is no dead letter: {message}; move it away")]
+    Unreadable {
+        /// Which object.
+        path: String,
+        /// What is wrong with it.
+        message: String,
+    },
+}
+
+/// The dead letters in a bucket.
+#[derive(Debug, Clone)]
+pub struct Letters {
+    store: Arc<dyn ObjectStore>,
+}
+
+impl Letters {
+    /// The letters in this bucket.
+    #[must_use]
+    pub fn new(store: Arc<dyn ObjectStore>) -> Self {
+        Self { store }
+    }
+
+    /// Keep a letter. One of a claimed item is written anew where the item was redriven and died again; one of an entry that is
+    /// no item is kept once.
+    pub(crate) async fn keep(&self, letter: &DeadLetter, claimed: Option<&Claimed>) -> Result<(), LedgerError> {
+        let stored = StoredLetter {
+            identity: claimed.map(|claimed| claimed.identity.clone()),
+            day: claimed.map(|claimed| claimed.day),
+            redriven: None,
+            letter: letter.clone(),
+        };
+        let mode = if claimed.is_some() { PutMode::Overwrite } else { PutMode::Create };
+        self.put(KEPT, &stored, mode)
+            .await
+            .map_err(|error| LedgerError::Failed { action: "keep a dead letter", message: error.to_string() })
+    }
+
+    /// At most `limit` letters, those that died first first. Reads as many as there are.
+    ///
+    /// # Errors
+    /// Where the bucket fails, or holds what is no letter.
+    pub async fn list(&self, filter: &Filter, limit: usize) -> Result<Vec<StoredLetter>, LettersError> {
+        let mut letters = self.matching(filter).await?;
+        letters.sort_by(|one, other| {
+            let key = |stored: &StoredLetter| (stored.letter.died, stored.letter.sequence.clone());
+            key(one).cmp(&key(other))
+        });
+        letters.truncate(limit);
+        Ok(letters)
+    }
+
+    /// How many letters there are. Where no reason is asked for the bucket is only listed.
+    ///
+    /// # Errors
+    /// Where the bucket fails.
+    pub async fn count(&self, filter: &Filter) -> Result<u64, LettersError> {
+        let count = match filter.reason {
+            Some(_) => self.matching(filter).await?.len(),
+            None => self.paths(filter).await?.len(),
+        };
+        Ok(u64::try_from(count).unwrap_or(u64::MAX))
+    }
+
+    /// One letter by its entry, redriven or not; `None` where there is none.
+    ///
+    /// # Errors
+    /// Where the bucket fails, or holds what is no letter.
+    pub async fn show(&self, provider: &str, sequence: &SequenceNumber) -> Result<Option<StoredLetter>, LettersError> {
+        for folder in [KEPT, REDRIVEN] {
+            if let Some(letter) = self.read(&path(folder, provider, sequence)).await? {
+                return Ok(Some(letter));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The letter was redriven.
+    async fn move_redriven(&self, stored: StoredLetter, now: Timestamp) -> Result<(), LettersError> {
+        let kept = path(KEPT, &stored.letter.provider, &stored.letter.sequence);
+        let stored = StoredLetter { redriven: Some(now), ..stored };
+        self.put(REDRIVEN, &stored, PutMode::Overwrite).await?;
+        match self.store.delete(&kept).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(store_error("delete", &kept, &error)),
+        }
+    }
+
+    async fn matching(&self, filter: &Filter) -> Result<Vec<StoredLetter>, LettersError> {
+        let paths = self.paths(filter).await?;
+        let reads = paths.into_iter().map(|path| async move { self.read(&path).await });
+        let letters: Vec<_> = stream::iter(reads).buffered(SIDE_BY_SIDE).try_collect().await?;
+        // One that is gone has been redriven meanwhile.
+        let letters = letters.into_iter().flatten();
+        Ok(letters.filter(|stored| filter.reason.is_none_or(|reason| stored.letter.reason == reason)).collect())
+    }
+
+    async fn paths(&self, filter: &Filter) -> Result<Vec<Path>, LettersError> {
+        let folders = if filter.with_redriven { &[KEPT, REDRIVEN][..] } else { &[KEPT][..] };
+        let mut paths = Vec::new();
+        for folder in folders {
+            let prefix = match &filter.provider {
+                Some(provider) => Path::from(format!("{folder}/{provider}")),
+                None => Path::from(*folder),
+            };
+            let listed: Vec<_> = self
+                .store
+                .list(Some(&prefix))
+                .map_ok(|object| object.location)
+                .try_collect()
+                .await
+                .map_err(|error| store_error("list", &prefix, &error))?;
+            paths.extend(listed);
+        }
+        Ok(paths)
+    }
+
+    async fn read(&self, path: &Path) -> Result<Option<StoredLetter>, LettersError> {
+        let answer = match self.store.get(path).await {
+            Ok(answer) => answer,
+            Err(object_store::Error::NotFound { .. }) => return Ok(None),
+            Err(error) => return Err(store_error("read", path, &error)),
+        };
+        let bytes = answer.bytes().await.map_err(|error| store_error("read", path, &error))?;
+        let unreadable =
+            |error: serde_json::Error| LettersError::Unreadable { path: path.to_string(), message: error.to_string() };
+        serde_json::from_slice(&bytes).map(Some).map_err(unreadable)
+    }
+
+    async fn put(&self, folder: &str, stored: &StoredLetter, mode: PutMode) -> Result<(), LettersError> {
+        let path = path(folder, &stored.letter.provider, &stored.letter.sequence);
+        let unreadable =
+            |error: serde_json::Error| LettersError::Unreadable { path: path.to_string(), message: error.to_string() };
+        let json = serde_json::to_vec(stored).map_err(unreadable)?;
+        match self.store.put_opts(&path, Bytes::from(json).into(), PutOptions { mode, ..PutOptions::default() }).await {
+            Ok(_) | Err(object_store::Error::AlreadyExists { .. }) => Ok(()),
+            Err(error) => Err(store_error("write", &path, &error)),
+        }
+    }
+}
+
+fn path(folder: &str, provider: &str, sequence: &SequenceNumber) -> Path {
+    Path::from(format!("{folder}/{provider}/{sequence}.json"))
+}
+
+fn store_error(action: &'static str, path: &Path, error: &object_store::Error) -> LettersError {
+    // A list's error has no kind of its own: what S3 said is in its text alone.
+    let message = match crate::error_chain(error) {
+        text if text.contains("<Code>NoSuchBucket</Code>") => {
+            "there is no such bucket: deploy the shared stack, or check the bucket's name and the region".to_owned()
+        }
+        text if text.contains("<Code>AccessDenied</Code>") => {
+            "access denied: allow s3:ListBucket of the bucket, and s3:GetObject, s3:PutObject and s3:DeleteObject in it"
+                .to_owned()
+        }
+        text => text,
+    };
+    LettersError::Store { action, path: path.to_string(), message }
+}

@@ -1,0 +1,106 @@
+//! The ledger port in DynamoDB: one table, whose items the [schema] shows on one screen.
+//!
+//! Every write is conditional: on the row's absence, its owner, or the version that was seen. So any number of processes may
+//! work at once, and an answer that was lost may be asked for again. Dead letters lie in the bucket, beside the records.
+
+mod claim;
+mod ends;
+mod known;
+mod row;
+pub mod schema;
+mod shared;
+mod table;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_sdk_dynamodb::Client;
+use damper_core::day::Day;
+use damper_core::item::{Identity, SequenceNumber};
+use damper_core::ledger::{
+    Claim, ClaimRequest, Control, Finish, Finished, Ledger, LedgerError, Owner, Release, SlotRequest,
+};
+use object_store::ObjectStore;
+
+use crate::dead_letters::Letters;
+use shared::SeenSlots;
+use table::Table;
+
+pub use table::Units;
+
+/// A ledger in a DynamoDB table.
+#[derive(Debug)]
+pub struct DynamoLedger {
+    table: Table,
+    letters: Letters,
+    row_lifetime: Duration,
+    /// Each provider's slots item as it was seen last: a guess that saves reading it.
+    seen_slots: Mutex<BTreeMap<String, SeenSlots>>,
+}
+
+impl DynamoLedger {
+    /// The ledger in this table; dead letters go to `letters`, which is the sink's bucket.
+    #[must_use]
+    pub fn new(client: Client, table: impl Into<String>, letters: Arc<dyn ObjectStore>) -> Self {
+        Self {
+            table: Table::new(client, table.into()),
+            letters: Letters::new(letters),
+            row_lifetime: schema::ROW_LIFETIME,
+            seen_slots: Mutex::default(),
+        }
+    }
+
+    /// The same, but rows are kept for so long after their last claim. It has to outlast the stream's retention.
+    #[must_use]
+    pub fn with_row_lifetime(self, row_lifetime: Duration) -> Self {
+        Self { row_lifetime, ..self }
+    }
+
+    /// The request units consumed through this ledger so far, those of refused writes included.
+    #[must_use]
+    pub fn consumed(&self) -> Units {
+        self.table.consumed()
+    }
+
+    fn seen_slots(&self) -> MutexGuard<'_, BTreeMap<String, SeenSlots>> {
+        self.seen_slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Ledger for DynamoLedger {
+    async fn claim(&self, request: ClaimRequest<'_>) -> Result<Claim, LedgerError> {
+        self.try_claim(&request).await
+    }
+
+    async fn finish(&self, provider: &str, owner: &Owner, items: Vec<Finish>) -> Result<Vec<Finished>, LedgerError> {
+        self.finish_all(provider, owner, items).await
+    }
+
+    async fn release(&self, provider: &str, owner: &Owner, release: Release) -> Result<(), LedgerError> {
+        self.give_back(provider, owner, release).await
+    }
+
+    async fn slots(&self, provider: &str, request: SlotRequest<'_>) -> Result<u32, LedgerError> {
+        self.change_slots(provider, &request).await
+    }
+
+    async fn control(&self, provider: &str) -> Result<Control, LedgerError> {
+        self.read_control(provider).await
+    }
+
+    async fn update_control(&self, provider: &str, control: &Control) -> Result<bool, LedgerError> {
+        self.write_control(provider, control).await
+    }
+
+    async fn done(
+        &self,
+        provider: &str,
+        day: Day,
+        identities: &[Identity],
+    ) -> Result<BTreeMap<Identity, SequenceNumber>, LedgerError> {
+        self.read_done(provider, day, identities).await
+    }
+}

@@ -1,0 +1,255 @@
+//! One claim. Almost every one is a single conditional write; its refusal brings the row along, so that none is read first.
+//!
+//! ```text
+//! the entry arrived today:  write today's row if it is new or due  --refused, with the row-->  decide  -->  write it at its version
+//! it arrived earlier:       read the rows since then               ------------------------->  decide  -->  write it at its version
+//! ```
+//!
+//! Where an earlier day's claim has expired, both rows are written in one transaction: whoever had it is fenced from the
+//! same moment on in which it is listed as abandoned.
+
+use aws_sdk_dynamodb::error::ProvideErrorMetadata;
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
+use aws_sdk_dynamodb::types::builders::UpdateBuilder;
+use aws_sdk_dynamodb::types::{ReturnConsumedCapacity, ReturnValue, TransactWriteItem, Update};
+use damper_core::item::SequenceNumber;
+use damper_core::ledger::{Abandoned, Claim, ClaimRequest, LedgerError};
+
+use super::DynamoLedger;
+use super::row::{Row, State};
+use super::schema::{IN_FLIGHT, Key, RETRY, number, read_number, row_partition, text, time, time_to_live, unreadable};
+use super::table::{CONTENDED, Updated};
+
+const ACTION: &str = "claim an item";
+
+const TAKE_IF: &str = "attribute_not_exists(pk) OR (st = :retry AND due <= :now)";
+const TAKE: &str = "SET st = :inflight, #owner = :owner, lease = :lease, #by = :by, #ttl = :ttl, n = if_not_exists(n, :zero) \
+     REMOVE due, err, ab ADD v :one";
+const TAKE_WITH_ABANDONED: &str = "SET st = :inflight, #owner = :owner, lease = :lease, #by = :by, #ttl = :ttl, \
+     n = if_not_exists(n, :zero), ab = :ab REMOVE due, err ADD v :one";
+const LAY_DOWN: &str = "SET st = :retry, due = :now REMOVE #owner, lease, ab ADD v :one";
+
+/// What a decision came to.
+enum Decision {
+    Refused(Claim),
+    Grant(Grant),
+}
+
+/// A claim to be written.
+struct Grant {
+    /// The version of today's row; none where it is new.
+    version: Option<i64>,
+    attempt: u32,
+    /// All that today's row has to know of.
+    abandoned: Vec<Abandoned>,
+    /// Rows of earlier days whose claims are over: day and version.
+    over: Vec<Row>,
+}
+
+impl DynamoLedger {
+    pub(super) async fn try_claim(&self, request: &ClaimRequest<'_>) -> Result<Claim, LedgerError> {
+        // A clock that went back must not hide what was done today.
+        let since = request.since.min(request.today);
+        let mut rows = if since == request.today {
+            match self.take_first(request).await? {
+                Updated::Yes(new) => {
+                    let attempts = read_number(&new, "n").and_then(|count| u32::try_from(count).ok());
+                    return Ok(granted(attempts.unwrap_or_default().saturating_add(1), Vec::new()));
+                }
+                Updated::Refused(row) => row.map(|row| Row::read(&row)).transpose()?.into_iter().collect(),
+            }
+        } else {
+            self.rows(request).await?
+        };
+        let mut number = 0;
+        loop {
+            let grant = match decide(rows, request) {
+                Decision::Refused(claim) => return Ok(claim),
+                Decision::Grant(grant) => grant,
+            };
+            if self.write(request, &grant).await? {
+                let mut abandoned = grant.abandoned;
+                // What was abandoned before this entry arrived stays for an older entry, but does not concern this one.
+                abandoned.retain(|claim| claim.day >= since);
+                return Ok(granted(grant.attempt, abandoned));
+            }
+            // Somebody else was quicker, and has left the item in another state.
+            if !CONTENDED.sleep(number, &self.table.chance).await {
+                let message = "others change the same item all the time: try again later".to_owned();
+                return Err(LedgerError::Failed { action: ACTION, message });
+            }
+            number += 1;
+            rows = self.rows(request).await?;
+        }
+    }
+
+    /// Take an item of which today knows nothing, or that is due.
+    async fn take_first(&self, request: &ClaimRequest<'_>) -> Result<Updated, LedgerError> {
+        let update = self
+            .take(request, TAKE)
+            .expression_attribute_values(":retry", text(RETRY))
+            .expression_attribute_values(":now", time(request.now))
+            .condition_expression(TAKE_IF);
+        self.update(update).await
+    }
+
+    /// Write a grant; says whether the rows were still those that were decided on.
+    async fn write(&self, request: &ClaimRequest<'_>, grant: &Grant) -> Result<bool, LedgerError> {
+        let mut update = if grant.abandoned.is_empty() {
+            self.take(request, TAKE)
+        } else {
+            let json = serde_json::to_string(&grant.abandoned).map_err(|error| unreadable("ledger row", error))?;
+            self.take(request, TAKE_WITH_ABANDONED).expression_attribute_values(":ab", text(json))
+        };
+        update = match grant.version {
+            Some(version) => {
+                update.condition_expression("v = :seen").expression_attribute_values(":seen", number(version))
+            }
+            None => update.condition_expression("attribute_not_exists(pk)"),
+        };
+        if grant.over.is_empty() {
+            return Ok(matches!(self.update(update).await?, Updated::Yes(_)));
+        }
+        let mut updates = vec![update];
+        updates.extend(grant.over.iter().map(|row| self.lay_down(request, row)));
+        self.transact(updates).await
+    }
+
+    fn take(&self, request: &ClaimRequest<'_>, expression: &str) -> UpdateBuilder {
+        let key = Key::Row { provider: request.provider, identity: request.identity, day: request.today };
+        Update::builder()
+            .table_name(&*self.table.name)
+            .set_key(Some(key.attributes()))
+            .update_expression(expression)
+            .expression_attribute_names("#owner", "owner")
+            .expression_attribute_names("#by", "by")
+            .expression_attribute_names("#ttl", "ttl")
+            .expression_attribute_values(":inflight", text(IN_FLIGHT))
+            .expression_attribute_values(":owner", text(request.owner.as_str()))
+            .expression_attribute_values(":lease", time(request.lease))
+            .expression_attribute_values(":by", text(&*request.sequence.0))
+            .expression_attribute_values(":ttl", time_to_live(request.now, self.row_lifetime))
+            .expression_attribute_values(":zero", number(0))
+            .expression_attribute_values(":one", number(1))
+    }
+
+    fn lay_down(&self, request: &ClaimRequest<'_>, row: &Row) -> UpdateBuilder {
+        let key = Key::Row { provider: request.provider, identity: request.identity, day: row.day };
+        Update::builder()
+            .table_name(&*self.table.name)
+            .set_key(Some(key.attributes()))
+            .update_expression(LAY_DOWN)
+            .condition_expression("v = :seen")
+            .expression_attribute_names("#owner", "owner")
+            .expression_attribute_values(":retry", text(RETRY))
+            .expression_attribute_values(":now", time(request.now))
+            .expression_attribute_values(":seen", number(row.version))
+            .expression_attribute_values(":one", number(1))
+    }
+
+    async fn update(&self, update: UpdateBuilder) -> Result<Updated, LedgerError> {
+        let update = update.build().map_err(|error| unreadable("request", error))?;
+        let request = |request: UpdateItemFluentBuilder| {
+            let update = update.clone();
+            request
+                .set_key(Some(update.key))
+                .update_expression(update.update_expression)
+                .set_condition_expression(update.condition_expression)
+                .set_expression_attribute_names(update.expression_attribute_names)
+                .set_expression_attribute_values(update.expression_attribute_values)
+                // Not only what is new: the attempts may stay as they are.
+                .return_values(ReturnValue::AllNew)
+        };
+        self.table.update(ACTION, request).await
+    }
+
+    /// All of these writes, or none; says whether they were done.
+    async fn transact(&self, updates: Vec<UpdateBuilder>) -> Result<bool, LedgerError> {
+        let item = |update: UpdateBuilder| Some(TransactWriteItem::builder().update(update.build().ok()?).build());
+        let items: Option<Vec<_>> = updates.into_iter().map(item).collect();
+        let send = || {
+            let request = self.table.client.transact_write_items().set_transact_items(items.clone());
+            request.return_consumed_capacity(ReturnConsumedCapacity::Total).send()
+        };
+        match self.table.send(send).await {
+            Ok(answer) => {
+                self.table.write_units(answer.consumed_capacity());
+                Ok(true)
+            }
+            Err(error) if error.code() == Some("TransactionCanceledException") => Ok(false),
+            Err(error) => Err(self.table.failed(ACTION, &error)),
+        }
+    }
+
+    /// The identity's rows since the entry's arrival, by day.
+    async fn rows(&self, request: &ClaimRequest<'_>) -> Result<Vec<Row>, LedgerError> {
+        let send = || {
+            self.table
+                .client
+                .query()
+                .table_name(&*self.table.name)
+                .consistent_read(true)
+                .key_condition_expression("pk = :pk AND sk BETWEEN :since AND :today")
+                .expression_attribute_values(":pk", text(row_partition(request.provider, request.identity)))
+                .expression_attribute_values(":since", text(request.since.min(request.today).to_string()))
+                .expression_attribute_values(":today", text(request.today.to_string()))
+                .return_consumed_capacity(ReturnConsumedCapacity::Total)
+                .send()
+        };
+        // A year of rows is far below the megabyte at which an answer is cut.
+        let answer = self.table.send(send).await.map_err(|error| self.table.failed(ACTION, &error))?;
+        self.table.read_units(answer.consumed_capacity());
+        answer.items().iter().map(Row::read).collect()
+    }
+}
+
+fn granted(attempt: u32, abandoned: Vec<Abandoned>) -> Claim {
+    Claim::Granted { attempt, abandoned }
+}
+
+/// Decide on the rows since the entry's arrival, oldest first.
+fn decide(rows: Vec<Row>, request: &ClaimRequest<'_>) -> Decision {
+    if let Some(refused) = settled(&rows, request.sequence).or_else(|| not_now(&rows, request)) {
+        return Decision::Refused(refused);
+    }
+    let attempt = rows.iter().map(|row| row.attempts).fold(1, u32::saturating_add);
+    let mut grant = Grant { version: None, attempt, abandoned: Vec::new(), over: Vec::new() };
+    for row in rows {
+        grant.abandoned.extend(row.abandoned.iter().cloned());
+        if let State::InFlight { owner, .. } = &row.state
+            && owner != request.owner
+        {
+            grant.abandoned.push(Abandoned { day: row.day, owner: owner.clone() });
+        }
+        if row.day == request.today {
+            grant.version = Some(row.version);
+        } else if matches!(row.state, State::InFlight { .. }) {
+            grant.over.push(row);
+        }
+    }
+    Decision::Grant(grant)
+}
+
+/// The end that the item has come to already: this very entry's where there is one, else a record before a dead letter,
+/// and the earliest.
+fn settled(rows: &[Row], sequence: &SequenceNumber) -> Option<Claim> {
+    let rank = |row: &Row| (row.sequence != *sequence, row.state != State::Done);
+    let ended = rows.iter().filter(|row| matches!(row.state, State::Done | State::Dead));
+    // Of equals the first, which is the earliest.
+    let row = ended.min_by_key(|row| rank(row))?;
+    let by = row.sequence.clone();
+    Some(if row.state == State::Done { Claim::Done { by } } else { Claim::Dead { by } })
+}
+
+/// Who has it, or until when it is to wait.
+fn not_now(rows: &[Row], request: &ClaimRequest<'_>) -> Option<Claim> {
+    let held = rows.iter().filter_map(|row| match &row.state {
+        State::InFlight { owner, lease } if *lease > request.now && owner != request.owner => Some(*lease),
+        _ => None,
+    });
+    let waiting = rows.iter().filter_map(|row| match row.state {
+        State::Retry { due } if due > request.now => Some(due),
+        _ => None,
+    });
+    held.max().map(|until| Claim::Held { until }).or_else(|| waiting.max().map(|until| Claim::Waiting { until }))
+}

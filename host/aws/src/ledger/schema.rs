@@ -1,0 +1,151 @@
+//! What the table holds: every item, key, attribute and lifetime on one screen, and how keys and values are written.
+//!
+//! One table, on demand, `pk` (text) and `sk` (text); its time-to-live attribute is `ttl`.
+//!
+//! | item | `pk` | `sk` | lifetime |
+//! | --- | --- | --- | --- |
+//! | row: one identity on one day | `r#PROVIDER#IDENTITY` | the day, `YYYY-MM-DD` | `ttl`: [`ROW_LIFETIME`] after its last claim |
+//! | slots: who may have how many requests in flight | `c#PROVIDER` | `slots` | for good |
+//! | the control item | `c#PROVIDER` | `control` | for good |
+//!
+//! A row's attributes by state (`-`: not there). Every row has `v`, raised by each write, `by`, `n` and `ttl`, too:
+//!
+//! | `st` | `owner` | `lease` | `due` | `by` | `ab` | `err` |
+//! | --- | --- | --- | --- | --- | --- | --- |
+//! | `INFLIGHT` | who claims | when it expires | - | the entry it is claimed for | owners whose claims expired, or - | - |
+//! | `RETRY` | - | - | when it is due | the entry it was tried for | - | what went wrong |
+//! | `DONE` | who fetched | - | - | the entry it was fetched for | - | - |
+//! | `DEAD` | who gave up | - | - | the entry that was given up on | - | what went wrong |
+//!
+//! `n` counts attempts, `g` redrives. Times are whole microseconds since 1970 in UTC, `ttl` seconds. `ab` is JSON. The slots
+//! item has `v` and `slots`, JSON: owner to `[count, until]`. The control item has `v` and `item`, JSON.
+//!
+//! # What it costs
+//! | a record is | read units | write units |
+//! | --- | --- | --- |
+//! | claimed and fetched, or claimed and released | 0 | 2 |
+//! | delivered again and done, as a batch is that was left in part | 0.5 | 0 |
+//! | claimed though it is done | 0 | 1 |
+//! | claimed on a later day than it arrived | 1 more | 0 |
+//! | taken over from an owner whose claim expired | 0 | 1 more |
+//!
+//! A write costs one unit for each started kilobyte of the larger of the item before and after, also where its condition refuses
+//! it. A row is about 150 bytes, its provider's name and its identity, and up to [`ERROR_BYTES`] of error: with an identity of more
+//! than about 850 bytes (600 after a failure) every write costs two units, and with the longest, of 1,900 bytes, three. Each crash
+//! in a row adds about 60 bytes to `ab`. `host/aws/tests/it/ledger.rs` measures the writes against ministack, which counts by
+//! AWS's published rules; the reads are by those rules alone, and DynamoDB itself has not been asked.
+//!
+//! DynamoDB deletes what is past its `ttl` within days, not at once: nothing here depends on it.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use damper_core::day::Day;
+use damper_core::item::Identity;
+use damper_core::ledger::LedgerError;
+use jiff::Timestamp;
+
+/// How long a row is kept after its last claim. It has to outlast the stream's retention: what was trimmed comes never again.
+pub const ROW_LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// Where an error text is cut.
+pub const ERROR_BYTES: usize = 256;
+
+pub(super) const IN_FLIGHT: &str = "INFLIGHT";
+pub(super) const RETRY: &str = "RETRY";
+pub(super) const DONE: &str = "DONE";
+pub(super) const DEAD: &str = "DEAD";
+
+/// An item as the SDK has it.
+pub(super) type Attributes = HashMap<String, AttributeValue>;
+
+/// The key of an item.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Key<'a> {
+    /// An identity on a day.
+    Row { provider: &'a str, identity: &'a Identity, day: Day },
+    /// A provider's slots.
+    Slots { provider: &'a str },
+    /// A provider's control item.
+    Control { provider: &'a str },
+}
+
+impl Key<'_> {
+    pub(super) fn partition(&self) -> String {
+        match self {
+            Self::Row { provider, identity, .. } => row_partition(provider, identity),
+            Self::Slots { provider } | Self::Control { provider } => format!("c#{provider}"),
+        }
+    }
+
+    pub(super) fn attributes(&self) -> Attributes {
+        let sort = match self {
+            Self::Row { day, .. } => day.to_string(),
+            Self::Slots { .. } => "slots".to_owned(),
+            Self::Control { .. } => "control".to_owned(),
+        };
+        HashMap::from([("pk".to_owned(), text(self.partition())), ("sk".to_owned(), text(sort))])
+    }
+}
+
+/// The partition of all of an identity's rows. A provider's name holds no `#`.
+pub(super) fn row_partition(provider: &str, identity: &Identity) -> String {
+    format!("r#{provider}#{identity}")
+}
+
+pub(super) fn text(value: impl Into<String>) -> AttributeValue {
+    AttributeValue::S(value.into())
+}
+
+pub(super) fn number(value: impl ToString) -> AttributeValue {
+    AttributeValue::N(value.to_string())
+}
+
+pub(super) fn time(value: Timestamp) -> AttributeValue {
+    number(value.as_microsecond())
+}
+
+/// An error text, cut at a character.
+pub(super) fn error_text(message: &str) -> AttributeValue {
+    text(message.get(..message.floor_char_boundary(ERROR_BYTES)).unwrap_or_default())
+}
+
+/// When a row that is claimed now may be forgotten, in seconds.
+pub(super) fn time_to_live(now: Timestamp, lifetime: Duration) -> AttributeValue {
+    number(now.saturating_add(lifetime).unwrap_or(Timestamp::MAX).as_second())
+}
+
+pub(super) fn unreadable(what: &'static str, message: impl ToString) -> LedgerError {
+    LedgerError::Unreadable { what, message: message.to_string() }
+}
+
+pub(super) fn read_text<'a>(item: &'a Attributes, name: &str) -> Option<&'a str> {
+    item.get(name)?.as_s().ok().map(String::as_str)
+}
+
+pub(super) fn read_number(item: &Attributes, name: &str) -> Option<i64> {
+    item.get(name)?.as_n().ok()?.parse().ok()
+}
+
+/// How large an item is to DynamoDB, in bytes: names and values; numbers count at most half their digits and one.
+pub(super) fn size(item: &Attributes) -> usize {
+    let value = |value: &AttributeValue| match value {
+        AttributeValue::S(text) => text.len(),
+        AttributeValue::N(digits) => digits.len() / 2 + 2,
+        _ => 1,
+    };
+    item.iter().map(|(name, attribute)| name.len() + value(attribute)).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_text_is_cut_at_a_character() {
+        let cut = error_text(&"ä".repeat(200));
+        assert_eq!(cut.as_s().unwrap().len(), ERROR_BYTES);
+        let cut = error_text(&format!("x{}", "ä".repeat(200)));
+        assert_eq!(cut.as_s().unwrap().len(), ERROR_BYTES - 1);
+    }
+}

@@ -1,0 +1,144 @@
+//! What the processes of a provider share: the slots item and the control item, each written only at the version that was seen.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
+use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
+use damper_core::ledger::{Control, LedgerError, SlotRequest};
+use jiff::Timestamp;
+
+use super::DynamoLedger;
+use super::schema::{Attributes, Key, number, read_number, read_text, text, unreadable};
+use super::table::{CONTENDED, Updated};
+
+const CHANGE_SLOTS: &str = "change slots";
+const READ_CONTROL: &str = "read the control item";
+const WRITE_CONTROL: &str = "write the control item";
+
+/// The slots item as this process has seen it last.
+#[derive(Debug, Clone, Default)]
+pub(super) struct SeenSlots {
+    version: i64,
+    /// By owner: how many, and until when, in microseconds since 1970.
+    taken: BTreeMap<String, (u32, i64)>,
+}
+
+impl SeenSlots {
+    fn read(item: &Attributes) -> Result<Self, LedgerError> {
+        let json = read_text(item, "slots").ok_or_else(|| unreadable("slots item", "no \"slots\""))?;
+        let taken = serde_json::from_str(json).map_err(|error| unreadable("slots item", error))?;
+        Ok(Self { version: read_number(item, "v").unwrap_or_default(), taken })
+    }
+
+    /// The slots after this request, and how many the owner has then.
+    fn after(&self, request: &SlotRequest<'_>) -> (Self, u32) {
+        let (now, owner) = (request.now.as_microsecond(), request.owner.as_str());
+        let mut taken = self.taken.clone();
+        taken.retain(|holder, (_, until)| holder != owner && *until > now);
+        let others = taken.values().map(|(count, _)| *count).fold(0, u32::saturating_add);
+        let granted = request.want.min(request.cap.saturating_sub(others));
+        if granted > 0 {
+            taken.insert(owner.to_owned(), (granted, request.until.as_microsecond()));
+        }
+        (Self { version: self.version.saturating_add(1), taken }, granted)
+    }
+}
+
+impl DynamoLedger {
+    pub(super) async fn change_slots(&self, provider: &str, request: &SlotRequest<'_>) -> Result<u32, LedgerError> {
+        // What was seen last is tried first; where it is past, the refusal brings what is there.
+        let mut seen = self.seen_slots().get(provider).cloned().unwrap_or_default();
+        let mut tries = 0;
+        loop {
+            let (next, granted) = seen.after(request);
+            match self.write_slots(provider, seen.version, &next).await? {
+                None => {
+                    self.seen_slots().insert(provider.to_owned(), next);
+                    return Ok(granted);
+                }
+                Some(there) => seen = there,
+            }
+            if !CONTENDED.sleep(tries, &self.table.chance).await {
+                let message = "others change the slots all the time: try again later".to_owned();
+                return Err(LedgerError::Failed { action: CHANGE_SLOTS, message });
+            }
+            tries += 1;
+        }
+    }
+
+    /// Writes the slots; answers what is there instead, where it is not what was seen.
+    async fn write_slots(&self, provider: &str, seen: i64, next: &SeenSlots) -> Result<Option<SeenSlots>, LedgerError> {
+        let json = serde_json::to_string(&next.taken).map_err(|error| unreadable("slots item", error))?;
+        match self.write_versioned(CHANGE_SLOTS, Key::Slots { provider }, "slots", json, seen, next.version).await? {
+            Updated::Yes(_) => Ok(None),
+            Updated::Refused(item) => item.as_ref().map_or(Ok(SeenSlots::default()), SeenSlots::read).map(Some),
+        }
+    }
+
+    pub(super) async fn read_control(&self, provider: &str) -> Result<Control, LedgerError> {
+        let key = Key::Control { provider };
+        let send = || {
+            let request = self.table.client.get_item().table_name(&*self.table.name).set_key(Some(key.attributes()));
+            request.consistent_read(true).return_consumed_capacity(ReturnConsumedCapacity::Total).send()
+        };
+        let answer = self.table.send(send).await.map_err(|error| self.table.failed(READ_CONTROL, &error))?;
+        self.table.read_units(answer.consumed_capacity());
+        let Some(item) = answer.item() else { return Ok(Control::default()) };
+        let json = read_text(item, "item").ok_or_else(|| unreadable("control item", "no \"item\""))?;
+        let control: Control = serde_json::from_str(json).map_err(|error| unreadable("control item", error))?;
+        let version = read_number(item, "v").and_then(|version| u64::try_from(version).ok());
+        Ok(Control { version: version.ok_or_else(|| unreadable("control item", "no version"))?, ..control })
+    }
+
+    pub(super) async fn write_control(&self, provider: &str, control: &Control) -> Result<bool, LedgerError> {
+        let next = Control { version: control.version.saturating_add(1), ..control.clone() };
+        let json = serde_json::to_string(&next).map_err(|error| unreadable("control item", error))?;
+        let version = |version: u64| i64::try_from(version).unwrap_or(i64::MAX);
+        let (seen, next) = (version(control.version), version(next.version));
+        let key = Key::Control { provider };
+        Ok(matches!(self.write_versioned(WRITE_CONTROL, key, "item", json, seen, next).await?, Updated::Yes(_)))
+    }
+
+    async fn write_versioned(
+        &self,
+        action: &'static str,
+        key: Key<'_>,
+        name: &str,
+        json: String,
+        seen: i64,
+        next: i64,
+    ) -> Result<Updated, LedgerError> {
+        let request = |update: UpdateItemFluentBuilder| {
+            let update = update
+                .set_key(Some(key.attributes()))
+                .update_expression("SET #content = :content, v = :next")
+                .expression_attribute_names("#content", name)
+                .expression_attribute_values(":content", text(&*json))
+                .expression_attribute_values(":next", number(next));
+            // Version 0 is what is seen where nothing was written yet.
+            if seen == 0 {
+                update.condition_expression("attribute_not_exists(pk)")
+            } else {
+                update.condition_expression("v = :seen").expression_attribute_values(":seen", number(seen))
+            }
+        };
+        self.table.update(action, request).await
+    }
+
+    /// How many slots each owner of a provider has at `now`, for whoever looks.
+    ///
+    /// # Errors
+    /// Where the table fails.
+    pub async fn slots_taken(&self, provider: &str, now: Timestamp) -> Result<BTreeMap<String, u32>, LedgerError> {
+        let key = Key::Slots { provider };
+        let send = || {
+            let request = self.table.client.get_item().table_name(&*self.table.name).set_key(Some(key.attributes()));
+            request.consistent_read(true).return_consumed_capacity(ReturnConsumedCapacity::Total).send()
+        };
+        let answer = self.table.send(send).await.map_err(|error| self.table.failed(CHANGE_SLOTS, &error))?;
+        self.table.read_units(answer.consumed_capacity());
+        let slots = answer.item().map_or(Ok(SeenSlots::default()), SeenSlots::read)?;
+        let now = now.as_microsecond();
+        Ok(slots.taken.into_iter().filter(|(_, (_, until))| *until > now).map(|(owner, (n, _))| (owner, n)).collect())
+    }
+}

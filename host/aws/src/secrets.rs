@@ -1,0 +1,109 @@
+//! Secrets from Secrets Manager. Reads one; who caches it, and for how long, is not decided here.
+
+use aws_sdk_secretsmanager::Client;
+use aws_sdk_secretsmanager::error::{DisplayErrorContext, ProvideErrorMetadata};
+use serde_json::Value;
+
+/// Why there is no secret. No message holds a value.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    /// There is none of this name.
+    #[error("there is no secret {0:?}: create it in Secrets Manager, in this region, or mend the name in damper.toml")]
+    Missing(String),
+    /// The role may not read it.
+    #[error(
+        "the secret {0:?} may not be read: allow secretsmanager:GetSecretValue, and kms:Decrypt where it has its own key"
+    )]
+    Denied(String),
+    /// It is deleted, or in a state in which it cannot be read.
+    #[error("the secret {name:?} cannot be read: {message}")]
+    Unusable {
+        /// The secret's name.
+        name: String,
+        /// What the service says.
+        message: String,
+    },
+    /// It holds bytes.
+    #[error("the secret {0:?} is binary: store it as text")]
+    Binary(String),
+    /// It is not JSON, and one of its keys is wanted.
+    #[error("the secret {name:?} is no JSON object, and its key {key:?} is wanted: store it as {{\"{key}\": \"...\"}}")]
+    NoObject {
+        /// The secret's name.
+        name: String,
+        /// The key.
+        key: String,
+    },
+    /// It has no such key, or no text under it.
+    #[error("the secret {name:?} has no text under the key {key:?}")]
+    NoKey {
+        /// The secret's name.
+        name: String,
+        /// The key.
+        key: String,
+    },
+    /// The service failed.
+    #[error("Secrets Manager did not give the secret {name:?}: {message}")]
+    Failed {
+        /// The secret's name.
+        name: String,
+        /// What went wrong.
+        message: String,
+    },
+}
+
+/// The text of a secret, by name or ARN; with `key`, the text under that key of its JSON object.
+///
+/// # Errors
+/// Where there is none, it may not be read, or is not of that form.
+pub async fn read(client: &Client, name: &str, key: Option<&str>) -> Result<String, SecretError> {
+    let owned = || name.to_owned();
+    let answer = client.get_secret_value().secret_id(name).send().await.map_err(|error| {
+        let said = || error.message().unwrap_or("the service does not say why").to_owned();
+        match error.code() {
+            Some("ResourceNotFoundException") => SecretError::Missing(owned()),
+            Some("AccessDeniedException" | "DecryptionFailure") => SecretError::Denied(owned()),
+            Some("InvalidRequestException" | "InvalidParameterException") => {
+                SecretError::Unusable { name: owned(), message: said() }
+            }
+            _ => SecretError::Failed { name: owned(), message: DisplayErrorContext(&error).to_string() },
+        }
+    })?;
+    let text = answer.secret_string.ok_or_else(|| SecretError::Binary(owned()))?;
+    match key {
+        Some(key) => pick(name, &text, key),
+        None => Ok(text),
+    }
+}
+
+fn pick(name: &str, text: &str, key: &str) -> Result<String, SecretError> {
+    let names = || (name.to_owned(), key.to_owned());
+    // The parser's own error could quote the secret.
+    let Ok(Value::Object(object)) = serde_json::from_str(text) else {
+        let (name, key) = names();
+        return Err(SecretError::NoObject { name, key });
+    };
+    match object.get(key) {
+        Some(Value::String(value)) => Ok(value.clone()),
+        _ => {
+            let (name, key) = names();
+            Err(SecretError::NoKey { name, key })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_error_quotes_the_secret() {
+        for (text, key) in
+            [("hunter2", "k"), (r#"{"k":"hunter2"}"#, "x"), (r#"{"k":["hunter2"]}"#, "k"), ("[\"hunter2\"]", "k")]
+        {
+            let error = pick("s", text, key).unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
+        }
+        assert_eq!(pick("s", r#"{"k":"v"}"#, "k").unwrap(), "v");
+    }
+}

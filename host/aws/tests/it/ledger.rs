@@ -1,0 +1,192 @@
+//! What is DynamoDB's own: units, throttling, missing tables, rows that outlive a race.
+
+use std::collections::BTreeMap;
+
+use damper_aws::{DynamoLedger, Units};
+use damper_core::day::Day;
+use damper_core::item::{Identity, Params, SequenceNumber};
+use damper_core::ledger::{Claim, ClaimRequest, Claimed, Finish, Finished, Ledger, LedgerError, Owner, Release};
+use jiff::Timestamp;
+
+use crate::fake::{Answer, Fake};
+use crate::table::House;
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_795_000_000 + second).unwrap()
+}
+
+fn today() -> Day {
+    "2026-11-22".parse().unwrap()
+}
+
+fn identity(id: &str) -> Identity {
+    Identity::of(id, &Params::new(), &[]).unwrap()
+}
+
+async fn claim(ledger: &DynamoLedger, owner: &str, id: &str, second: i64) -> Result<Claim, LedgerError> {
+    claim_for(ledger, owner, id, id, second).await
+}
+
+/// A claim for an entry of another name than its item.
+async fn claim_for(
+    ledger: &DynamoLedger,
+    owner: &str,
+    id: &str,
+    entry: &str,
+    second: i64,
+) -> Result<Claim, LedgerError> {
+    let request = ClaimRequest {
+        provider: "demo",
+        identity: &identity(id),
+        sequence: &SequenceNumber::from(entry),
+        today: today(),
+        since: today(),
+        owner: &Owner::from(owner),
+        now: at(second),
+        lease: at(second + 60),
+    };
+    ledger.claim(request).await
+}
+
+fn claimed(id: &str) -> Claimed {
+    Claimed { identity: identity(id), day: today(), sequence: SequenceNumber::from(id) }
+}
+
+async fn fetched(ledger: &DynamoLedger, owner: &str, ids: &[&str]) {
+    let items = ids.iter().map(|id| Finish::Fetched(claimed(id))).collect();
+    let finished = ledger.finish("demo", &Owner::from(owner), items).await.unwrap();
+    assert!(finished.iter().all(|finished| *finished == Finished::Written), "{finished:?}");
+}
+
+async fn failed(ledger: &DynamoLedger, owner: &str, id: &str) {
+    let release = Release { claimed: claimed(id), counted: true, not_before: at(0), error: "x".repeat(5_000) };
+    ledger.release("demo", &Owner::from(owner), release).await.unwrap();
+}
+
+/// What was consumed since the last look.
+struct Meter<'a> {
+    ledger: &'a DynamoLedger,
+    before: Units,
+}
+
+impl<'a> Meter<'a> {
+    fn new(ledger: &'a DynamoLedger) -> Self {
+        Self { ledger, before: ledger.consumed() }
+    }
+
+    fn read(&mut self) -> (f64, f64) {
+        let Units { read, write } = self.ledger.consumed();
+        let units = (read - self.before.read, write - self.before.write);
+        self.before = self.ledger.consumed();
+        units
+    }
+}
+
+/// The table of docs: (read, write) request units a record.
+#[tokio::test]
+async fn a_record_costs_what_the_table_says() {
+    let Some(ministack) = damper_stand_ins::ministack() else { return };
+    let ledger = House::new(ministack).await.ledger();
+    let mut meter = Meter::new(&ledger);
+
+    claim(&ledger, "a", "x", 0).await.unwrap();
+    fetched(&ledger, "a", &["x"]).await;
+    assert_eq!(meter.read(), (0.0, 2.0), "fetched");
+
+    assert_eq!(ledger.done("demo", today(), &[identity("x")]).await.unwrap().len(), 1);
+    // ministack tells no units of a batch of reads. By AWS's rules it is half a unit for each item of up to 4 KB.
+    assert_eq!(meter.read(), (0.0, 0.0), "delivered again, and done: no write");
+
+    claim(&ledger, "a", "y", 0).await.unwrap();
+    failed(&ledger, "a", "y").await;
+    assert_eq!(meter.read(), (0.0, 2.0), "a failed attempt");
+
+    assert!(matches!(claim(&ledger, "a", "y", 1).await.unwrap(), Claim::Granted { attempt: 2, .. }));
+    fetched(&ledger, "a", &["y"]).await;
+    assert_eq!(meter.read(), (0.0, 2.0), "the attempt after it");
+
+    assert!(matches!(claim(&ledger, "b", "x", 2).await.unwrap(), Claim::Done { .. }));
+    assert_eq!(meter.read(), (0.0, 1.0), "a claim that is refused");
+}
+
+/// Owners and sequence numbers of these are as long as in AWS.
+#[tokio::test]
+async fn a_long_identity_costs_more_units_a_write() {
+    let Some(ministack) = damper_stand_ins::ministack() else { return };
+    let ledger = House::new(ministack).await.ledger();
+    let mut meter = Meter::new(&ledger);
+    for (length, units) in [(10, 1.0), (600, 1.0), (1_500, 2.0)] {
+        let long = "x".repeat(length);
+        let owner = Owner::unique(at(0));
+        claim_for(&ledger, owner.as_str(), &long, &"4".repeat(56), 0).await.unwrap();
+        assert_eq!(meter.read(), (0.0, units), "{length} bytes");
+    }
+}
+
+#[tokio::test]
+async fn of_a_redelivered_batch_only_what_was_fetched_is_known() {
+    for stand_in in [damper_stand_ins::moto(), damper_stand_ins::ministack()].into_iter().flatten() {
+        let ledger = House::new(stand_in).await.ledger();
+        let ids: Vec<String> = (0..230).map(|number| number.to_string()).collect();
+        for id in &ids[..120] {
+            claim(&ledger, "a", id, 0).await.unwrap();
+        }
+        let done: Vec<&str> = ids[..110].iter().map(String::as_str).collect();
+        fetched(&ledger, "a", &done).await;
+        failed(&ledger, "a", "115").await;
+        // Asked for twice, as a batch may hold them.
+        let asked: Vec<Identity> = ids.iter().chain(&ids[..50]).map(|id| identity(id)).collect();
+        let known = ledger.done("demo", today(), &asked).await.unwrap();
+        let wanted: BTreeMap<_, _> = done.iter().map(|id| (identity(id), SequenceNumber::from(*id))).collect();
+        assert_eq!(known, wanted);
+        assert!(ledger.done("other", today(), &asked).await.unwrap().is_empty());
+        assert!(ledger.done("demo", today(), &[]).await.unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_missing_table_is_named_with_what_to_do() {
+    for stand_in in [damper_stand_ins::moto(), damper_stand_ins::ministack()].into_iter().flatten() {
+        let house = House::new(stand_in).await;
+        let ledger = DynamoLedger::new(house.client, "no-such-table", house.letters);
+        let error = claim(&ledger, "a", "x", 0).await.unwrap_err().to_string();
+        assert!(error.contains("no table \"no-such-table\"") && error.contains("deploy"), "{error}");
+        let error = ledger.control("demo").await.unwrap_err().to_string();
+        assert!(error.contains("no-such-table"), "{error}");
+    }
+}
+
+fn throttled() -> Answer {
+    Answer::error(400, "com.amazonaws.dynamodb.v20120810#ThrottlingException", "Rate exceeded")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_throttled_claim_is_tried_again_with_patience() {
+    let fake = Fake::answering([throttled(), throttled(), Answer::ok("{}")]).await;
+    let ledger = DynamoLedger::new(fake.dynamodb(), "t", std::sync::Arc::new(object_store::memory::InMemory::new()));
+    assert!(matches!(claim(&ledger, "a", "x", 0).await.unwrap(), Claim::Granted { attempt: 1, .. }));
+    assert_eq!(fake.requests().len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_table_that_throttles_for_ever_is_an_error_with_a_hint() {
+    let fake = Fake::always(throttled()).await;
+    let ledger = DynamoLedger::new(fake.dynamodb(), "t", std::sync::Arc::new(object_store::memory::InMemory::new()));
+    let error = claim(&ledger, "a", "x", 0).await.unwrap_err().to_string();
+    assert!(error.contains("throttles") && error.contains("on-demand"), "{error}");
+    assert_eq!(fake.requests().len(), 9);
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_left_unprocessed_are_asked_for_again() {
+    let left = r#"{"Responses":{"t":[{"pk":{"S":"r#demo#a"},"st":{"S":"DONE"},"by":{"S":"1"}}]},
+        "UnprocessedKeys":{"t":{"Keys":[{"pk":{"S":"r#demo#b"},"sk":{"S":"2026-11-22"}}]}}}"#;
+    let rest = r#"{"Responses":{"t":[{"pk":{"S":"r#demo#b"},"st":{"S":"DONE"},"by":{"S":"2"}}]},"UnprocessedKeys":{}}"#;
+    let fake = Fake::answering([Answer::ok(left), Answer::ok(rest)]).await;
+    let ledger = DynamoLedger::new(fake.dynamodb(), "t", std::sync::Arc::new(object_store::memory::InMemory::new()));
+    let known = ledger.done("demo", today(), &[identity("a"), identity("b")]).await.unwrap();
+    assert_eq!(known.len(), 2);
+    let requests = fake.requests();
+    assert_eq!(requests.len(), 2);
+    assert!(!requests[1].contains("r#demo#a"), "only what was left: {}", requests[1]);
+}

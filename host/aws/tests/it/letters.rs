@@ -1,0 +1,168 @@
+//! Dead letters: kept by the ledger, listed, shown, and redriven through a stream.
+
+use aws_sdk_kinesis::Client;
+use damper_aws::dead_letters::{Filter, Letters, Redrive, Redriven};
+use damper_aws::kinesis::Feeder;
+use damper_aws::{DynamoLedger, StoredLetter};
+use damper_core::day::Day;
+use damper_core::dead_letter::{DeadLetter, Reason};
+use damper_core::item::{Identity, Params, SequenceNumber};
+use damper_core::ledger::{Claim, ClaimRequest, Claimed, Finish, Finished, Ledger, Owner};
+use damper_stand_ins::{sdk_config, unique};
+use jiff::Timestamp;
+
+use crate::table::House;
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_795_000_000 + second).unwrap()
+}
+
+fn today() -> Day {
+    "2026-11-22".parse().unwrap()
+}
+
+/// A provider's ledger, letters and stream.
+struct Desk {
+    ledger: DynamoLedger,
+    letters: Letters,
+    feeder: Feeder,
+    kinesis: Client,
+    stream: String,
+}
+
+impl Desk {
+    async fn new() -> Option<Self> {
+        let moto = damper_stand_ins::moto()?;
+        let house = House::new(moto).await;
+        let kinesis = Client::new(&sdk_config(moto.endpoint()));
+        let stream = unique("damper-demo");
+        kinesis.create_stream().stream_name(&stream).shard_count(1).send().await.unwrap();
+        Some(Self {
+            ledger: house.ledger(),
+            letters: Letters::new(house.letters.clone()),
+            feeder: Feeder::new(kinesis.clone(), &stream),
+            kinesis,
+            stream,
+        })
+    }
+
+    async fn claim(&self, id: &str, second: i64) -> Claim {
+        let request = ClaimRequest {
+            provider: "demo",
+            identity: &Identity::of(id, &Params::new(), &[]).unwrap(),
+            sequence: &SequenceNumber::from(id),
+            today: today(),
+            since: today(),
+            owner: &Owner::from("a"),
+            now: at(second),
+            lease: at(second + 60),
+        };
+        self.ledger.claim(request).await.unwrap()
+    }
+
+    /// The item of the entry `id` dies; `None`: the entry was no item.
+    async fn dies(&self, id: &str, claimed: bool, reason: Reason, second: i64) -> Finished {
+        let claimed = claimed.then(|| Claimed {
+            identity: Identity::of(id, &Params::new(), &[]).unwrap(),
+            day: today(),
+            sequence: SequenceNumber::from(id),
+        });
+        let letter = DeadLetter {
+            provider: "demo".to_owned(),
+            sequence: SequenceNumber::from(id),
+            arrived: at(0),
+            died: at(second),
+            payload: format!(r#"{{"id":"{id}"}}"#).into(),
+            reason,
+            message: format!("at {second}"),
+            status: None,
+            attempts: 1,
+            component: String::new(),
+            bundle: None,
+        };
+        let finish = Finish::Dead { claimed, letter };
+        self.ledger.finish("demo", &Owner::from("a"), vec![finish]).await.unwrap()[0]
+    }
+
+    async fn list(&self, filter: Filter) -> Vec<(String, bool)> {
+        let told = |stored: &StoredLetter| (stored.letter.sequence.to_string(), stored.redriven.is_some());
+        self.letters.list(&filter, 100).await.unwrap().iter().map(told).collect()
+    }
+
+    async fn redrive(&self, which: Redrive) -> Redriven {
+        self.letters.redrive(&self.ledger, &self.feeder, "demo", &which, at(100)).await.unwrap()
+    }
+
+    async fn fed(&self) -> usize {
+        let shard = self.kinesis.list_shards().stream_name(&self.stream).send().await.unwrap();
+        let iterator =
+            self.kinesis.get_shard_iterator().stream_name(&self.stream).shard_id(shard.shards()[0].shard_id());
+        let iterator = iterator.shard_iterator_type(aws_sdk_kinesis::types::ShardIteratorType::TrimHorizon).send();
+        let iterator = iterator.await.unwrap().shard_iterator.unwrap();
+        self.kinesis.get_records().shard_iterator(iterator).send().await.unwrap().records().len()
+    }
+}
+
+#[tokio::test]
+async fn letters_are_listed_by_provider_and_reason_the_first_to_die_first() {
+    let Some(desk) = Desk::new().await else { return };
+    for (id, reason, second) in [("2", Reason::NotFound, 20), ("1", Reason::Rejected, 30), ("3", Reason::NotFound, 10)]
+    {
+        desk.claim(id, 0).await;
+        assert_eq!(desk.dies(id, true, reason, second).await, Finished::Written);
+    }
+    desk.dies("7/0", false, Reason::Unreadable, 40).await;
+    desk.dies("7/0", false, Reason::Unreadable, 50).await;
+    let names = |listed: Vec<(String, bool)>| listed.into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+    assert_eq!(names(desk.list(Filter::default()).await), ["3", "2", "1", "7/0"]);
+    let not_found = Filter { reason: Some(Reason::NotFound), ..Filter::default() };
+    assert_eq!(names(desk.list(not_found.clone()).await), ["3", "2"]);
+    let other = Filter { provider: Some("dem".to_owned()), ..Filter::default() };
+    assert!(desk.list(other).await.is_empty());
+    assert_eq!(desk.letters.count(&Filter::default()).await.unwrap(), 4);
+    assert_eq!(desk.letters.count(&not_found).await.unwrap(), 2);
+    let shown = desk.letters.show("demo", &SequenceNumber::from("7/0")).await.unwrap().unwrap();
+    assert_eq!((shown.letter.message.as_str(), shown.day), ("at 40", None), "the first stays");
+    let shown = desk.letters.show("demo", &SequenceNumber::from("2")).await.unwrap().unwrap();
+    assert_eq!((shown.identity.unwrap().as_str(), shown.day), ("2", Some(today())));
+    assert_eq!(desk.letters.show("demo", &SequenceNumber::from("9")).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_redriven_item_is_fetched_again_with_no_attempts_spent() {
+    let Some(desk) = Desk::new().await else { return };
+    desk.claim("x", 0).await;
+    desk.dies("x", true, Reason::AttemptsSpent, 10).await;
+    desk.dies("no item", false, Reason::Unreadable, 11).await;
+    assert_eq!(
+        desk.redrive(Redrive::Letter(SequenceNumber::from("x"))).await,
+        Redriven { fed: 1, fetched_meanwhile: 0 }
+    );
+    assert_eq!(desk.redrive(Redrive::Letter(SequenceNumber::from("x"))).await, Redriven::default(), "not twice");
+    assert_eq!(desk.claim("x", 100).await, Claim::Granted { attempt: 1, abandoned: Vec::new() });
+    assert_eq!(desk.redrive(Redrive::All(None)).await, Redriven { fed: 1, fetched_meanwhile: 0 });
+    assert_eq!(desk.fed().await, 2);
+    assert!(desk.list(Filter::default()).await.is_empty());
+    let all = Filter { with_redriven: true, ..Filter::default() };
+    assert_eq!(desk.list(all).await, [("x".to_owned(), true), ("no item".to_owned(), true)]);
+    // It dies again: the letter is there anew.
+    assert_eq!(desk.dies("x", true, Reason::NotFound, 200).await, Finished::Written);
+    assert_eq!(desk.list(Filter::default()).await, [("x".to_owned(), false)]);
+}
+
+#[tokio::test]
+async fn what_was_fetched_meanwhile_is_not_fed_again() {
+    let Some(desk) = Desk::new().await else { return };
+    desk.claim("x", 0).await;
+    // As an owner does that is slow beyond measure: its letter is kept, and its end is fenced.
+    let claimed = Claimed {
+        identity: Identity::of("x", &Params::new(), &[]).unwrap(),
+        day: today(),
+        sequence: SequenceNumber::from("x"),
+    };
+    desk.ledger.finish("demo", &Owner::from("a"), vec![Finish::Fetched(claimed)]).await.unwrap();
+    assert_eq!(desk.dies("x", true, Reason::NotFound, 10).await, Finished::Fenced);
+    assert_eq!(desk.redrive(Redrive::All(None)).await, Redriven { fed: 0, fetched_meanwhile: 1 });
+    assert_eq!(desk.fed().await, 0);
+    assert!(desk.list(Filter::default()).await.is_empty());
+}

@@ -1,0 +1,18 @@
+//! damper-aws from outside: against what stands in for AWS.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests fail by panicking, as tests do"
+)]
+
+mod contract;
+mod fake;
+mod feed;
+mod ledger;
+mod letters;
+mod mapping;
+mod secrets;
+mod sink;
+mod table;

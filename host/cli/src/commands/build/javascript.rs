@@ -1,0 +1,112 @@
+//! JavaScript and TypeScript: esbuild makes one module of the provider and the SDK, and componentize-qjs puts it, already loaded,
+//! into a component with the QuickJS interpreter. It is what jco calls for its backend `qjs`; jco as a whole is ten times its size.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde::Deserialize;
+
+use super::{Compiled, tools};
+use crate::error::CliError;
+use crate::language::Language;
+use crate::screen::Screen;
+use crate::sdk::Sdk;
+
+/// The newest versions that these SDKs were tested with; a change of one needs a run of the providers' cases.
+const COMPONENTIZE_QJS: &str = "0.4.5";
+const ESBUILD: &str = "0.28.2";
+const LEAST_NODE: (u32, u32) = (20, 0);
+const GET_NODE: &str = "install Node.js 20 or newer from https://nodejs.org";
+/// Where a provider's function is looked for if package.json has no `main`.
+const MAINS: [&str; 2] = ["src/provider.js", "src/provider.ts"];
+
+/// package.json, as far as it matters here.
+#[derive(Deserialize)]
+struct Project {
+    main: Option<PathBuf>,
+}
+
+/// Compile the project in `folder`. The tools' complaints go to standard error.
+///
+/// # Errors
+/// Where node or the tools are not there, or the project does not compile.
+pub(super) fn build(folder: &Path, sdk: &Sdk, cache: &Path, screen: &Screen) -> Result<Compiled, CliError> {
+    let main = main(folder)?;
+    let tools = tools(cache, screen)?;
+    let output = folder.join(crate::provider::BUILT);
+    let work = output.join("js");
+    fs::create_dir_all(&work).map_err(CliError::file("make the folder", &work))?;
+    let (bundle, wasm) = (work.join("provider.js"), work.join("provider.wasm"));
+    let modules = tools.join("node_modules");
+
+    let mut esbuild = node(&modules.join("esbuild/bin/esbuild"));
+    esbuild.arg(sdk.js().join("entry.js")).args([
+        "--bundle",
+        "--format=esm",
+        "--platform=neutral",
+        "--main-fields=module,main",
+        "--target=es2023",
+        "--external:damper:*",
+        "--log-level=warning",
+    ]);
+    esbuild.arg(option("--alias:damper-sdk=", &sdk.js().join("src/index.js")));
+    esbuild.arg(option("--alias:damper-provider=", &main));
+    esbuild.arg(option("--outfile=", &bundle));
+    tools::compile(&mut esbuild, "node", &main)?;
+
+    let mut componentize = node(&modules.join("componentize-qjs/bin/componentize-qjs"));
+    componentize.args(["--world", "provider", "--sync", "--opt-size"]);
+    componentize.arg("--wit").arg(sdk.wit()).arg("--js").arg(&bundle).arg("--output").arg(&wasm);
+    tools::compile(&mut componentize, "node", &main)?;
+    Ok(Compiled { wasm, folder: output })
+}
+
+/// The absolute path of the module that exports `fetchRecord`.
+fn main(folder: &Path) -> Result<PathBuf, CliError> {
+    let path = folder.join(Language::Js.project_file());
+    let text = fs::read(&path).map_err(CliError::file("read", &path))?;
+    let project: Project = serde_json::from_slice(&text).map_err(|error| {
+        CliError::input_in(&path, format!("it is not the JSON that npm wants: {error}"), "correct it")
+    })?;
+    let named = project.main.map(|main| vec![main]);
+    let looked_for = named.unwrap_or_else(|| MAINS.iter().map(PathBuf::from).collect());
+    let Some(main) = looked_for.iter().map(|main| folder.join(main)).find(|main| main.is_file()) else {
+        let hint = format!("write the provider in {}, or name another module as \"main\" in package.json", MAINS[0]);
+        let first = looked_for.first().map_or_else(|| folder.to_path_buf(), |main| folder.join(main));
+        return Err(CliError::input_in(&first, "there is no module with the provider", hint));
+    };
+    main.canonicalize().map_err(CliError::file("read", &main))
+}
+
+/// Where esbuild and componentize-qjs lie.
+fn tools(cache: &Path, screen: &Screen) -> Result<PathBuf, CliError> {
+    let said = tools::run(Command::new("node").arg("--version"), "node", GET_NODE, GET_NODE)?;
+    tools::check_version("node", &said.stdout, LEAST_NODE, GET_NODE)?;
+    let name = format!("js-qjs-{COMPONENTIZE_QJS}-esbuild-{ESBUILD}");
+    let announcement = format!(
+        "fetching componentize-qjs {COMPONENTIZE_QJS} and esbuild {ESBUILD} from npm's registry (50 MB unpacked, once)"
+    );
+    tools::ensure(cache, &name, (screen, &announcement), |folder| {
+        let mut npm = Command::new("npm");
+        npm.args(["install", "--no-audit", "--no-fund", "--no-save", "--ignore-scripts", "--loglevel=error"]);
+        npm.arg("--prefix").arg(folder).current_dir(cache);
+        npm.args([format!("componentize-qjs@{COMPONENTIZE_QJS}"), format!("esbuild@{ESBUILD}")]);
+        let missing = "npm comes with Node.js: install it from https://nodejs.org";
+        let failed = "npm says why above; it needs its registry once: check the network, the proxy, and `npm config get registry`";
+        tools::run(&mut npm, "npm", missing, failed).map(drop)
+    })
+}
+
+fn node(script: &Path) -> Command {
+    let mut command = Command::new("node");
+    command.arg(script).env_remove("NODE_OPTIONS").env_remove("NODE_PATH");
+    command
+}
+
+/// An option whose value is a path, of whatever characters.
+fn option(name: &str, path: &Path) -> std::ffi::OsString {
+    let mut option = std::ffi::OsString::from(name);
+    option.push(path);
+    option
+}

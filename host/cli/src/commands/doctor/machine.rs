@@ -1,0 +1,94 @@
+//! What the machine says: facts alone, without a judgement.
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+
+/// Everything that the checks look at.
+#[derive(Debug, Clone)]
+pub(super) struct Machine {
+    /// This program's version.
+    pub(super) damper: String,
+    /// The contracts that it runs: `0.1.0 to 0.1.0`.
+    pub(super) contracts: String,
+    /// What `--version` of a program says; none: it is not there.
+    pub(super) cargo: Option<String>,
+    pub(super) rustc: Option<String>,
+    pub(super) node: Option<String>,
+    pub(super) npm: Option<String>,
+    pub(super) python: Option<String>,
+    /// Whether Python has its module `venv`, with what that needs.
+    pub(super) has_venv: bool,
+    pub(super) toolchain: Toolchain,
+    /// None: there is no place for a cache.
+    pub(super) cache: Option<Cache>,
+    /// The damper.toml in force; none: there is none. Else why it cannot be used, and what to do.
+    pub(super) config: Result<Option<PathBuf>, (String, String)>,
+    /// The providers of damper.toml, with their time zones; else why a component cannot be read.
+    pub(super) providers: Vec<(String, Result<String, String>)>,
+    pub(super) clock: Clock,
+    /// How many time zones this program knows.
+    pub(super) zones: usize,
+    pub(super) system: System,
+}
+
+/// The way to a rustc for wasm32-wasip2, as `toolchain.sh --look` tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Toolchain {
+    /// There is one.
+    Ready {
+        /// Whether it is Damper's own, in the cache, and not the machine's.
+        is_cached: bool,
+        rustc: PathBuf,
+        /// Whether it has the library for tests.
+        has_tests: bool,
+        has_linker: bool,
+    },
+    /// The first build adds it with rustup.
+    Rustup,
+    /// The first build makes it from Debian's packages.
+    Debian,
+    /// There is no way.
+    Nothing,
+    /// The script could not be run.
+    Unknown(String),
+}
+
+/// The folder for caches.
+#[derive(Debug, Clone)]
+pub(super) struct Cache {
+    pub(super) path: PathBuf,
+    /// The folder, or where it is not there yet, the nearest one above it.
+    pub(super) nearest: PathBuf,
+    pub(super) is_writable: bool,
+    pub(super) free_bytes: Option<u64>,
+    /// The owner and the permissions of the folder of compiled components, where there is one: who may write there decides
+    /// what runs.
+    pub(super) components: Option<(u32, u32)>,
+    /// Us.
+    pub(super) user: u32,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Clock {
+    pub(super) now: Timestamp,
+    /// When this program's file was written.
+    pub(super) program: Option<Timestamp>,
+    /// What a server says, where it was asked; else why it says nothing.
+    pub(super) server: Option<Result<Timestamp, String>>,
+}
+
+/// What the operating system allows.
+#[derive(Debug, Clone)]
+pub(super) struct System {
+    /// Its name and release.
+    pub(super) kernel: String,
+    /// Files and connections at a time; none: no limit.
+    pub(super) open_files: Option<u64>,
+    /// Bytes; none: no limit.
+    pub(super) address_space: Option<u64>,
+    /// Whether the kernel tells touched pages (PAGEMAP_SCAN).
+    pub(super) tells_touched_pages: bool,
+    /// Whether instances come from a pool; else why there is no engine at all.
+    pub(super) is_pooled: Result<bool, String>,
+}

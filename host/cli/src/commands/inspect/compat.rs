@@ -1,0 +1,222 @@
+//! `damper inspect --compat`: whether a contract still keeps what a released one promised.
+//!
+//! The rule: a released record, enum or variant never changes, and neither does a function; new functions come with a minor
+//! version, new shapes in new interfaces. Comments are no part of the promise. While the contract is 0.x its last number is what
+//! a minor version is later, for a host runs components of one 0.x alone (as the component model links versions).
+
+mod surface;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use semver::Version;
+use serde::Serialize;
+
+use crate::error::{CliError, Exit};
+use crate::screen::{put, put_json};
+
+use surface::{Kind, Member, Shape, Surface};
+
+/// What is different, and whether it may be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct Difference {
+    /// Whether a component that was built against the old contract would no longer run.
+    breaking: bool,
+    /// What it is about: `record types.fetch-request`.
+    item: String,
+    /// What it was, and is.
+    what: String,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mend: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    old: String,
+    new: String,
+    compatible: bool,
+    differences: &'a [Difference],
+}
+
+/// Compare two contracts.
+///
+/// # Errors
+/// Where one cannot be read. That they do not go together is told, and the exit says so.
+pub(super) fn run(old: &Path, new: &Path, json: bool) -> Result<Exit, CliError> {
+    let (old, new) = (read(old)?, read(new)?);
+    let differences = compare(&old, &new);
+    let breaking = differences.iter().filter(|difference| difference.breaking).count();
+    if json {
+        let (old, new) = (old.id(), new.id());
+        put_json(&Report { old, new, compatible: breaking == 0, differences: &differences })?;
+    } else {
+        put(for_people(&old, &new, &differences).trim_end())?;
+    }
+    Ok(if breaking == 0 { Exit::Done } else { Exit::BadInput })
+}
+
+fn read(path: &Path) -> Result<Surface, CliError> {
+    let text = fs::read_to_string(path).map_err(CliError::file("read the contract", path))?;
+    Surface::parse(&path.display().to_string(), &text).map_err(|problem| {
+        CliError::input_in(
+            path,
+            format!("the contract cannot be read: {problem}"),
+            "give a file of WIT with its package and version",
+        )
+    })
+}
+
+fn for_people(old: &Surface, new: &Surface, differences: &[Difference]) -> String {
+    let mut text = String::new();
+    for Difference { breaking, item, what, mend } in differences {
+        text.push_str(&format!("{}: {item} {what}\n", if *breaking { "breaking" } else { "allowed" }));
+        if let Some(mend) = mend {
+            text.push_str(&format!("  to do: {mend}\n"));
+        }
+    }
+    let breaking = differences.iter().filter(|difference| difference.breaking).count();
+    let (old, new) = (old.id(), new.id());
+    text.push_str(&match (breaking, differences.len()) {
+        (0, 0) => format!("{new} is the same contract as {old}\n"),
+        (0, _) => format!("{new} keeps what {old} promised: components built against it go on running\n"),
+        (1, _) => format!("{new} breaks {old} in 1 place\n"),
+        (count, _) => format!("{new} breaks {old} in {count} places\n"),
+    });
+    text
+}
+
+/// What is different between a released contract and another.
+fn compare(old: &Surface, new: &Surface) -> Vec<Difference> {
+    if old.package != new.package {
+        let what = format!("was {} and is {}", old.package, new.package);
+        return vec![breaking("the package", what, "compare two versions of one package")];
+    }
+    let mut differences = Vec::new();
+    if new.version < old.version {
+        let what = format!("was {} and is {}", old.version, new.version);
+        differences.push(breaking("the version", what, "name the older file first, or raise the version"));
+    } else if track(&new.version) != track(&old.version) {
+        let track = track_name(&old.version);
+        let what =
+            format!("was {} and is {}: a host of that refuses every component of {track}", old.version, new.version);
+        differences.push(breaking("the version", what, format!("stay with {track}: {}", next_minor(&old.version))));
+    }
+    for (path, was) in &old.items {
+        let item = was.title(path);
+        match new.items.get(path) {
+            None => {
+                let mend = "put it back: components built against the released contract use it";
+                differences.push(breaking(&item, "is gone", mend));
+            }
+            Some(is) => differences.extend(changes(was, is).into_iter().map(|what| breaking(&item, what, mend(was)))),
+        }
+    }
+    differences.extend(additions(old, new));
+    differences
+}
+
+/// What the new contract has and the old one has not.
+fn additions(old: &Surface, new: &Surface) -> Vec<Difference> {
+    let is_new = |path: &&String| !old.items.contains_key(*path);
+    let new_paths: BTreeSet<&String> = new.items.keys().filter(is_new).collect();
+    let has_minor = new.version >= next_minor(&old.version);
+    let mut differences = Vec::new();
+    for (path, shape) in new.items.iter().filter(|(path, _)| new_paths.contains(path)) {
+        // What comes with a new interface or world is told with that alone.
+        if shape.parent.as_ref().is_some_and(|parent| new_paths.contains(parent)) {
+            continue;
+        }
+        let item = shape.title(path);
+        differences.push(match shape.kind {
+            Kind::Export => breaking(
+                &item,
+                "is new",
+                "components built against the released contract do not have it: make a world of its own for it",
+            ),
+            Kind::Interface | Kind::World | Kind::Function | Kind::Import if has_minor => allowed(&item, "is new"),
+            Kind::Interface | Kind::World | Kind::Function | Kind::Import => {
+                let what = format!("is new, and the version is {}", new.version);
+                breaking(&item, what, format!("raise the version: {}", next_minor(&old.version)))
+            }
+            _ => breaking(&item, "is new in a released interface", "put new shapes into a new interface"),
+        });
+    }
+    differences
+}
+
+/// Versions of one track are linked with one another: those of one major version, before 1.0 those of one minor version.
+fn track(version: &Version) -> (u64, u64) {
+    if version.major == 0 { (0, version.minor) } else { (version.major, 0) }
+}
+
+fn track_name(version: &Version) -> String {
+    if version.major == 0 { format!("0.{}", version.minor) } else { version.major.to_string() }
+}
+
+/// The first version of the same track that may have new functions.
+fn next_minor(version: &Version) -> Version {
+    let Version { major, minor, patch, .. } = version;
+    if *major == 0 { Version::new(0, *minor, patch + 1) } else { Version::new(*major, minor + 1, 0) }
+}
+
+/// What is different between two shapes of one name.
+fn changes(was: &Shape, is: &Shape) -> Vec<String> {
+    if was.kind != is.kind {
+        return vec![format!("was of the kind {} and is of the kind {}", was.kind.word(), is.kind.word())];
+    }
+    let find = |members: &[Member], member: &Member| members.iter().find(|other| other.key() == member.key()).cloned();
+    let mut changes = Vec::new();
+    for member in &was.members {
+        match find(&is.members, member) {
+            None => changes.push(format!("has lost its {}", member.whole())),
+            Some(other) if other.text != member.text => changes.push(format!(
+                "has another {}: it was `{}` and is `{}`",
+                member.name_with_role(),
+                member.text,
+                other.text
+            )),
+            Some(_) => {}
+        }
+    }
+    changes.extend(
+        is.members
+            .iter()
+            .filter(|member| find(&was.members, member).is_none())
+            .map(|member| format!("has a new {}", member.whole())),
+    );
+    if changes.is_empty() && was.members != is.members {
+        let order =
+            |shape: &Shape| shape.members.iter().map(|member| member.name.clone()).collect::<Vec<_>>().join(", ");
+        changes.push(format!("has another order: it was {} and is {}", order(was), order(is)));
+    }
+    changes
+}
+
+/// What an author of the contract is to do in place of changing a shape.
+fn mend(shape: &Shape) -> &'static str {
+    match shape.kind {
+        Kind::Record => {
+            "leave the record as it is: let what is new travel in `extras`, or make a record of another name in a new interface"
+        }
+        Kind::Variant | Kind::Enum | Kind::Flags => {
+            "leave it as it is: use its `other` case where it has one, or make a type of another name in a new interface"
+        }
+        Kind::Function | Kind::Export => {
+            "leave the function as it is, and add one of another name with a minor version"
+        }
+        _ => "leave it as it is, and give what is new another name",
+    }
+}
+
+fn breaking(item: &str, what: impl Into<String>, mend: impl Into<String>) -> Difference {
+    Difference { breaking: true, item: item.to_owned(), what: what.into(), mend: Some(mend.into()) }
+}
+
+fn allowed(item: &str, what: impl Into<String>) -> Difference {
+    Difference { breaking: false, item: item.to_owned(), what: what.into(), mend: None }
+}
+
+#[cfg(test)]
+mod tests;

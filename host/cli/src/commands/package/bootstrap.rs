@@ -1,0 +1,98 @@
+//! `bootstrap`, Lambda's program: built from Damper's own source tree by itself, so that nothing of the compiler is linked,
+//! or given ready; and in either case looked at before anyone deploys it.
+
+mod cargo;
+mod zig;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use damper_plugins::package::Architecture;
+
+use super::elf::Program;
+use super::templates::aws_name;
+use crate::context::Context;
+use crate::error::CliError;
+
+/// Where this program was built from; its place on the machine that built it.
+const BUILT_FROM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+/// What a source tree of Damper has.
+const MARK: &str = "host/lambda/Cargo.toml";
+
+/// Ready programs by their architectures, which each file tells itself.
+#[derive(Debug, Default)]
+pub(super) struct Given(BTreeMap<Architecture, (PathBuf, Vec<u8>)>);
+
+impl Given {
+    /// Reads and checks the files.
+    ///
+    /// # Errors
+    /// Where one cannot run in Lambda, or two are for one architecture.
+    pub(super) fn read(files: &[PathBuf]) -> Result<Self, CliError> {
+        let mut given = BTreeMap::new();
+        for path in files {
+            let bytes = fs::read(path).map_err(CliError::file("read the program", path))?;
+            let architecture = check(path, &bytes, None)?;
+            if let Some((other, _)) = given.insert(architecture, (path.clone(), bytes)) {
+                let what = format!("{} is for {}, too", other.display(), aws_name(architecture));
+                return Err(CliError::input_in(path, what, "give one --bootstrap for each architecture"));
+            }
+        }
+        Ok(Self(given))
+    }
+
+    /// The program for an architecture, if it was given.
+    pub(super) fn get(&self, architecture: Architecture) -> Option<&[u8]> {
+        self.0.get(&architecture).map(|(_, bytes)| bytes.as_slice())
+    }
+}
+
+/// Damper's source tree: the one named, else the one that this program was built from.
+///
+/// # Errors
+/// Where it is not there.
+pub(super) fn source(named: Option<&Path>) -> Result<PathBuf, CliError> {
+    let folder = named.unwrap_or(Path::new(BUILT_FROM));
+    let hint = "name Damper's source tree with --source, or ready programs with --bootstrap";
+    if !folder.join(MARK).is_file() {
+        let what = match named {
+            Some(_) => format!("this is no source tree of Damper: there is no {MARK} in it"),
+            None => {
+                "the source tree that `damper` was built from is not there any more, and `bootstrap` is built from one"
+                    .to_owned()
+            }
+        };
+        return Err(CliError::input_in(folder, what, hint));
+    }
+    folder.canonicalize().map_err(CliError::file("find", folder))
+}
+
+/// Builds the program for an architecture. Answers its bytes.
+///
+/// # Errors
+/// Where it does not compile, its toolchain is missing, or what came of it does not run in Lambda.
+pub(super) fn build(architecture: Architecture, source: &Path, context: &Context) -> Result<Vec<u8>, CliError> {
+    context.screen.say(format!("building bootstrap for {}", aws_name(architecture)));
+    let path = cargo::build(architecture, source, context)?;
+    let bytes = fs::read(&path).map_err(CliError::file("read what cargo made", &path))?;
+    check(&path, &bytes, Some(architecture))?;
+    Ok(bytes)
+}
+
+/// Whether Lambda can start this program, and on what.
+fn check(path: &Path, bytes: &[u8], wanted: Option<Architecture>) -> Result<Architecture, CliError> {
+    let refused = |problem: String| {
+        let hint = "build it on (or for) Amazon Linux 2023 or another system with glibc 2.34 or older; `damper package --source DIR` does, with zig where it must";
+        CliError::input_in(path, format!("the program {problem}"), hint)
+    };
+    let program = Program::read(bytes).map_err(refused)?;
+    program.check().map_err(refused)?;
+    match wanted {
+        Some(wanted) if wanted != program.architecture => {
+            let found = aws_name(program.architecture);
+            Err(refused(format!("is for {found} instead of {}", aws_name(wanted))))
+        }
+        _ => Ok(program.architecture),
+    }
+}

@@ -1,0 +1,163 @@
+//! Cargo, run so that `bootstrap` comes out the same whatever the machine is set to, and for another architecture than its own.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use damper_plugins::package::Architecture;
+use serde::Deserialize;
+
+use super::super::elf::LAMBDA_GLIBC;
+use super::super::elf::Program;
+use super::super::templates::aws_name;
+use super::zig::Zig;
+use crate::context::Context;
+use crate::error::CliError;
+
+/// What would change a build.
+const CLEARED: [&str; 8] = [
+    "RUSTFLAGS",
+    "CARGO_BUILD_RUSTFLAGS",
+    "CARGO_BUILD_TARGET",
+    "CARGO_BUILD_TARGET_DIR",
+    "CARGO_TARGET_DIR",
+    "CARGO_INCREMENTAL",
+    "RUSTC",
+    "CARGO_BUILD_RUSTC",
+];
+/// The profile: the workspace's, without names.
+const PROFILE: &str = "profile.release.strip=true";
+
+#[derive(Deserialize)]
+struct Metadata {
+    target_directory: PathBuf,
+}
+
+/// A line of what cargo tells in JSON, as far as it matters here.
+#[derive(Deserialize)]
+struct Message {
+    reason: String,
+    #[serde(default)]
+    executable: Option<PathBuf>,
+}
+
+/// A way to build for an architecture.
+struct Build<'a> {
+    source: &'a Path,
+    context: &'a Context,
+    architecture: Architecture,
+    /// Where cargo puts what it makes.
+    folder: PathBuf,
+}
+
+/// Builds the program, by this machine's own linker where that gives what Lambda runs, else with zig. Answers its file.
+pub(super) fn build(architecture: Architecture, source: &Path, context: &Context) -> Result<PathBuf, CliError> {
+    let metadata = run(&mut cargo(source, context, &["metadata", "--no-deps", "--format-version", "1"]), source)?;
+    let metadata: Metadata = serde_json::from_slice(&metadata.stdout)
+        .map_err(|error| CliError::unexpected("read what cargo says of Damper's source tree", error))?;
+    let build = Build { source, context, architecture, folder: metadata.target_directory.join("package") };
+    build.make_sure_of_target()?;
+    if architecture.name() != std::env::consts::ARCH || std::env::consts::OS != "linux" {
+        return build.with_zig();
+    }
+    let path = build.natively()?;
+    let bytes = std::fs::read(&path).map_err(CliError::file("read what cargo made", &path))?;
+    if Program::read(&bytes).is_ok_and(|program| program.check().is_err()) {
+        context
+            .screen
+            .say(format!("this machine links against a glibc newer than {LAMBDA_GLIBC}; linking again with zig"));
+        return build.with_zig();
+    }
+    Ok(path)
+}
+
+impl Build<'_> {
+    fn target(&self) -> String {
+        format!("{}-unknown-linux-gnu", self.architecture.name())
+    }
+
+    /// Makes sure that rustc has the target's standard library.
+    fn make_sure_of_target(&self) -> Result<(), CliError> {
+        if self.has_target() {
+            return Ok(());
+        }
+        let target = self.target();
+        self.context.screen.say(format!("adding the Rust target {target} (rustup target add)"));
+        let mut rustup = Command::new("rustup");
+        rustup.args(["target", "add", &target]).current_dir(self.source).stdin(Stdio::null()).stdout(Stdio::null());
+        let added = rustup.status().is_ok_and(|status| status.success());
+        if added && self.has_target() {
+            return Ok(());
+        }
+        Err(CliError::Tool {
+            program: "the search for Rust's standard library",
+            status: None,
+            hint: format!(
+                "`rustup target add {target}` gets it; where that cannot be, package for {} alone (--arch), or give a ready program with --bootstrap",
+                aws_name(match self.architecture {
+                    Architecture::X86_64 => Architecture::Aarch64,
+                    Architecture::Aarch64 => Architecture::X86_64,
+                })
+            ),
+        })
+    }
+
+    fn has_target(&self) -> bool {
+        let mut rustc = Command::new("rustc");
+        rustc.args(["--print", "target-libdir", "--target", &self.target()]).current_dir(self.source);
+        let Ok(output) = rustc.stdin(Stdio::null()).output() else { return false };
+        let folder = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
+        let mut files = folder.read_dir().into_iter().flatten().flatten();
+        files.any(|file| file.file_name().to_string_lossy().starts_with("libstd-"))
+    }
+
+    fn natively(&self) -> Result<PathBuf, CliError> {
+        let mut command = cargo(self.source, self.context, &["build"]);
+        self.program(&mut command, &self.target())
+    }
+
+    fn with_zig(&self) -> Result<PathBuf, CliError> {
+        let zig = Zig::find(self.context)?;
+        let mut command = cargo(self.source, self.context, &["zigbuild"]);
+        zig.set_up(&mut command);
+        self.program(&mut command, &format!("{}.{LAMBDA_GLIBC}", self.target()))
+    }
+
+    fn program(&self, command: &mut Command, target: &str) -> Result<PathBuf, CliError> {
+        command.args(["--release", "--locked", "-p", "damper-lambda", "--bin", "bootstrap", "--config", PROFILE]);
+        command.args(["--message-format", "json-render-diagnostics", "--target", target]);
+        command.arg("--target-dir").arg(&self.folder);
+        for name in CLEARED {
+            command.env_remove(name);
+        }
+        // Where the source tree lies is not to be in the program, and nothing of this processor's own.
+        let mut flags = OsString::from("--remap-path-prefix=");
+        flags.push(self.source);
+        flags.push("=damper");
+        command.env("CARGO_ENCODED_RUSTFLAGS", flags).env("RUSTC_WRAPPER", "").env("RUSTC_WORKSPACE_WRAPPER", "");
+        let output = run(command, self.source)?;
+        let messages = output.stdout.split(|byte| *byte == b'\n');
+        let executable = messages
+            .filter_map(|line| serde_json::from_slice::<Message>(line).ok())
+            .filter(|message| message.reason == "compiler-artifact")
+            .find_map(|message| message.executable);
+        executable.ok_or_else(|| CliError::unexpected("find what cargo made", "it told of no program named bootstrap"))
+    }
+}
+
+fn cargo(source: &Path, context: &Context, arguments: &[&str]) -> Command {
+    let mut command = Command::new(&context.settings.cargo);
+    // The tree's folder, whose rust-toolchain.toml counts.
+    command.args(arguments).current_dir(source);
+    command
+}
+
+fn run(command: &mut Command, source: &Path) -> Result<Output, CliError> {
+    let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output();
+    let output = output.map_err(|error| CliError::Tool {
+        program: "cargo",
+        status: None,
+        hint: format!("it cannot be run ({error}); install Rust from https://rustup.rs"),
+    })?;
+    if output.status.success() { Ok(output) } else { Err(CliError::Build { path: source.to_path_buf() }) }
+}

@@ -1,0 +1,79 @@
+//! zig as the linker for another machine than this one: it has every glibc's symbols, of which it takes the version asked for.
+//! Where it is not installed it is got from PyPI, once, into Damper's cache.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::context::Context;
+use crate::error::CliError;
+use crate::settings;
+
+/// What is installed; the folder is named by it.
+const PACKAGES: [&str; 2] = ["ziglang==0.15.2", "cargo-zigbuild==0.24.1"];
+const FOLDER: &str = "zig-0.15.2-zigbuild-0.24.1";
+
+/// `cargo zigbuild`, ready to be run.
+#[derive(Debug)]
+pub(super) struct Zig {
+    /// Where both were installed; none where both are on the path.
+    folder: Option<PathBuf>,
+}
+
+impl Zig {
+    /// Finds it, or gets it.
+    ///
+    /// # Errors
+    /// Where it is neither installed nor to be had.
+    pub(super) fn find(context: &Context) -> Result<Self, CliError> {
+        if ["cargo-zigbuild", "zig"].iter().all(|program| answers(program)) {
+            return Ok(Self { folder: None });
+        }
+        let cache = context.cache()?;
+        let folder = cache.join(FOLDER);
+        if !folder.join("bin/cargo-zigbuild").is_file() {
+            context.screen.say("getting zig and cargo-zigbuild from PyPI (about 100 MB, once)");
+            install(&cache, &folder)?;
+        }
+        Ok(Self { folder: Some(folder) })
+    }
+
+    /// Makes a cargo command find it.
+    pub(super) fn set_up(&self, command: &mut Command) {
+        let Some(folder) = &self.folder else { return };
+        command.env("CARGO_ZIGBUILD_ZIG_PATH", folder.join("ziglang/zig"));
+        let mut path = folder.join("bin").into_os_string();
+        if let Some(rest) = settings::search_path() {
+            path.push(":");
+            path.push(rest);
+        }
+        command.env("PATH", path);
+    }
+}
+
+fn answers(program: &str) -> bool {
+    let argument = if program == "zig" { "version" } else { "--version" };
+    let mut command = Command::new(program);
+    command.arg(argument).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
+
+/// Installs it beside its place and moves it there whole, so that two at a time do not disturb each other.
+fn install(cache: &Path, folder: &Path) -> Result<(), CliError> {
+    let making = cache.join(format!(".{FOLDER}.{}", std::process::id()));
+    let mut pip = Command::new("python3");
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target"])
+        .arg(&making)
+        .args(PACKAGES);
+    let done = pip.stdin(Stdio::null()).stdout(Stdio::null()).status();
+    let installed = done.as_ref().is_ok_and(std::process::ExitStatus::success);
+    if installed && (std::fs::rename(&making, folder).is_ok() || folder.is_dir()) {
+        return Ok(());
+    }
+    // Best effort: what is left over does no harm.
+    let _ = std::fs::remove_dir_all(&making);
+    Err(CliError::Tool {
+        program: "getting zig, which links for Lambda's machine",
+        status: done.ok().and_then(|status| status.code()),
+        hint: "`pip install ziglang cargo-zigbuild` gets it; where that cannot be, package for this machine's architecture alone (--arch), or give a ready program with --bootstrap".to_owned(),
+    })
+}

@@ -1,0 +1,113 @@
+//! The folder that is deployed from: what would change in it, and its writing. What the files hold is others' to say.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::error::CliError;
+use crate::sdk::put;
+
+/// The folder of the providers' templates.
+pub(super) const PROVIDERS: &str = "providers";
+
+/// What becomes of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Change {
+    /// It is made.
+    New,
+    /// It is written anew.
+    Changed,
+    /// It is taken away.
+    Removed,
+    /// It stays as it is.
+    Unchanged,
+}
+
+impl Change {
+    /// The word for it.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Changed => "changed",
+            Self::Removed => "removed",
+            Self::Unchanged => "unchanged",
+        }
+    }
+}
+
+/// A folder for what is deployed.
+#[derive(Debug)]
+pub(super) struct Dist {
+    folder: PathBuf,
+}
+
+impl Dist {
+    pub(super) fn new(folder: &Path) -> Self {
+        Self { folder: folder.to_path_buf() }
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// A file that lies there.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub(super) fn read(&self, name: &str) -> Result<Option<Vec<u8>>, CliError> {
+        let path = self.path(name);
+        match fs::read(&path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(CliError::file("read", &path)(error)),
+        }
+    }
+
+    /// What would become of a file with this content.
+    ///
+    /// # Errors
+    /// Where what lies there cannot be read.
+    pub(super) fn compare(&self, name: &str, content: &[u8]) -> Result<Change, CliError> {
+        Ok(match self.read(name)? {
+            None => Change::New,
+            Some(found) if found == content => Change::Unchanged,
+            Some(_) => Change::Changed,
+        })
+    }
+
+    /// Writes the files, and takes away those of ours that are none of them.
+    ///
+    /// # Errors
+    /// Where the folder cannot be written.
+    pub(super) fn write(&self, files: &BTreeMap<String, Vec<u8>>) -> Result<BTreeMap<String, Change>, CliError> {
+        let mut changes = BTreeMap::new();
+        for (name, content) in files {
+            let change = self.compare(name, content)?;
+            if change != Change::Unchanged {
+                put(&self.path(name), content)?;
+            }
+            changes.insert(name.clone(), change);
+        }
+        for name in self.stale(|name| files.contains_key(name)) {
+            let path = self.path(&name);
+            fs::remove_file(&path).map_err(CliError::file("remove", &path))?;
+            changes.insert(name, Change::Removed);
+        }
+        Ok(changes)
+    }
+
+    /// The files that an earlier run wrote and that are not `wanted` any more.
+    pub(super) fn stale(&self, wanted: impl Fn(&str) -> bool) -> Vec<String> {
+        let names = |folder: &Path| -> Vec<String> {
+            let entries = folder.read_dir().into_iter().flatten().flatten();
+            entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+        };
+        let zips = names(&self.folder).into_iter().filter(|name| name.starts_with("damper-") && name.ends_with(".zip"));
+        let templates = names(&self.folder.join(PROVIDERS)).into_iter().filter(|name| name.ends_with(".yaml"));
+        let mut stale: Vec<String> =
+            zips.chain(templates.map(|name| format!("{PROVIDERS}/{name}"))).filter(|name| !wanted(name)).collect();
+        stale.sort();
+        stale
+    }
+}

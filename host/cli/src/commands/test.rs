@@ -1,0 +1,223 @@
+//! `damper test`: a provider's cases against its compiled component.
+
+mod component;
+pub(crate) mod conformance;
+mod record;
+mod show;
+mod wasm;
+mod watch;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use damper_plugins::component_file::ComponentFile;
+use damper_workbench::bless::bless;
+use damper_workbench::report::{RunReport, junit};
+use damper_workbench::{Bench, BenchError, Case};
+
+use damper_core::manifest::units::parse_bytes;
+
+use crate::commands::fetch::parse_param;
+use crate::context::{self, Context};
+use crate::error::{CliError, Exit};
+use crate::screen::{put, put_json};
+
+use component::Subject;
+
+/// Run a provider's cases against its compiled component
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  damper test                               # the crate in the working folder, with its cases/
+  damper test providers/gleif --filter not-found
+  damper test gleif.wasm --cases providers/gleif/cases --json
+  damper test --record 529900W18LQJJN6SJ336 # a case from the real API
+  damper test --conformance                 # everything that an API may do, from one good case
+  damper test --wasm -- an_unknown_thing    # the crate's own tests, compiled for wasm
+
+A case says which requests the provider has to send, what it gets for them, and which record or
+failure has to come of it. It runs in the engine, the limits and the egress policy of production;
+the network alone is a test's, and clocks and randomness stand still. A request that no case
+foresees fails it, and so does one that was foreseen and not sent.
+
+The exit code is 0 where all cases pass and 4 where one does not.")]
+pub(crate) struct Test {
+    /// The provider's folder, or its component
+    #[arg(value_name = "PATH", default_value = ".")]
+    path: PathBuf,
+
+    /// The folder of cases; default: cases/ in the provider's folder
+    #[arg(long, value_name = "DIR")]
+    cases: Option<PathBuf>,
+
+    /// Only the cases whose name holds this text
+    #[arg(long, value_name = "TEXT")]
+    filter: Option<String>,
+
+    /// Test the component that is there, also where the crate is newer
+    #[arg(long)]
+    no_build: bool,
+
+    /// Try out everything that an API may do to the provider, from the first good case
+    #[arg(long)]
+    conformance: bool,
+
+    /// The largest component that conforms
+    #[arg(long, value_name = "SIZE", value_parser = parse_bytes, default_value = "32MiB", requires = "conformance")]
+    max_size: u64,
+
+    /// Write what came into the cases that expect another record
+    #[arg(long, conflicts_with = "conformance")]
+    bless: bool,
+
+    /// Run again whenever something changes
+    #[arg(long, conflicts_with = "record")]
+    watch: bool,
+
+    /// Make cases from the real API, with what damper.toml grants
+    #[arg(long, value_name = "ID", num_args = 1.., conflicts_with_all = ["conformance", "bless", "filter", "junit", "json"])]
+    record: Vec<String>,
+
+    /// A parameter of the items to record
+    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = parse_param, requires = "record")]
+    params: Vec<(String, String)>,
+
+    /// A header whose value no recorded case may hold, beside Authorization, Cookie, X-Api-Key and the like
+    #[arg(long, value_name = "HEADER", requires = "record")]
+    redact: Vec<String>,
+
+    /// One JSON object instead of a table
+    #[arg(long)]
+    json: bool,
+
+    /// Write JUnit XML to this file as well
+    #[arg(long, value_name = "FILE", conflicts_with = "conformance")]
+    junit: Option<PathBuf>,
+
+    /// Run the crate's own tests (cargo's) in the engine, in place of its cases
+    #[arg(long, conflicts_with_all = ["cases", "filter", "no_build", "json", "junit"])]
+    wasm: bool,
+
+    /// What is handed on to the crate's own tests
+    #[arg(last = true, value_name = "ARGUMENT", requires = "wasm")]
+    arguments: Vec<String>,
+}
+
+/// Run cases.
+///
+/// # Errors
+/// Where the provider cannot be built, or a case cannot be read. That a case fails is no error of that kind: it is told, and
+/// the exit says so.
+pub(crate) fn run(command: &Test, context: &Context) -> Result<Exit, CliError> {
+    if command.wasm {
+        return wasm::run(&command.path, &command.arguments, context);
+    }
+    if command.watch { watch::run(command, context) } else { once(command, context) }
+}
+
+fn once(command: &Test, context: &Context) -> Result<Exit, CliError> {
+    let subject = Subject::find(&command.path, command.cases.as_deref(), command.no_build, context)?;
+    if !command.record.is_empty() {
+        return record::run(command, &subject, context);
+    }
+    let cases = cases(command, &subject, context)?;
+    if command.conformance {
+        return conformance::run(&subject, &cases, command.max_size, command.json, context);
+    }
+    let mut report = run_cases(&subject, &cases, context)?;
+    if command.bless && bless_all(&cases, &report, context)? {
+        let cases = self::cases(command, &subject, context)?;
+        report = run_cases(&subject, &cases, context)?;
+    }
+    tell(command, &report, &subject)
+}
+
+fn run_cases(subject: &Subject, cases: &[Case], context: &Context) -> Result<RunReport, CliError> {
+    context::runtime()?.block_on(async { Ok(bench(subject, context)?.run(cases).await) })
+}
+
+/// Accept what came. Answers whether anything was written.
+fn bless_all(cases: &[Case], report: &RunReport, context: &Context) -> Result<bool, CliError> {
+    let mut is_written = false;
+    for (case, came) in cases.iter().zip(&report.cases) {
+        let Some(Ok(record)) = &came.outcome else { continue };
+        let blessed = bless(case, record).map_err(|error| CliError::Input {
+            what: error.to_string(),
+            path: Some(case.path.clone()),
+            hint: None,
+        })?;
+        if let Some(file) = blessed {
+            context.screen.say(format!("blessed {}", file.display()));
+            is_written = true;
+        }
+    }
+    Ok(is_written)
+}
+
+pub(crate) fn bench(subject: &Subject, context: &Context) -> Result<Bench, CliError> {
+    bench_of(subject.file.clone(), context)
+}
+
+/// A bench for a component.
+///
+/// # Errors
+/// Where it cannot be set up.
+pub(crate) fn bench_of(file: ComponentFile, context: &Context) -> Result<Bench, CliError> {
+    let cache_dir = context.cache()?.join("components");
+    let provider = file.manifest.name.clone();
+    Bench::new(file, cache_dir).map_err(|error| match error {
+        BenchError::Host(error) => CliError::Host(error),
+        BenchError::Load(error) => CliError::Load { provider, message: error.to_string() },
+        error => CliError::unexpected("set up the bench", error),
+    })
+}
+
+/// The cases that were asked for.
+fn cases(command: &Test, subject: &Subject, context: &Context) -> Result<Vec<Case>, CliError> {
+    let folder = &subject.cases;
+    let mut cases = read_cases(folder, context)?;
+    if let Some(text) = &command.filter {
+        cases.retain(|case| case.name.contains(text.as_str()));
+    }
+    if cases.is_empty() {
+        let (what, hint) = match &command.filter {
+            Some(text) => (format!("no case's name holds {text:?}"), "leave --filter out to run them all"),
+            None => (
+                "there are no cases".to_owned(),
+                "write one as docs/TESTING.md shows, or record one with --record; or name another folder with --cases",
+            ),
+        };
+        return Err(CliError::input_in(folder, what, hint));
+    }
+    Ok(cases)
+}
+
+/// The cases of a folder; each that cannot be read is told.
+fn read_cases(folder: &Path, context: &Context) -> Result<Vec<Case>, CliError> {
+    Case::read_folder(folder).map_err(|errors| wrong_cases(errors, context))
+}
+
+fn wrong_cases(errors: Vec<damper_workbench::CaseError>, context: &Context) -> CliError {
+    let mut errors: Vec<CliError> = errors
+        .into_iter()
+        .map(|error| CliError::Input { path: Some(error.case().to_path_buf()), what: error.to_string(), hint: None })
+        .collect();
+    let last = errors.pop();
+    for error in &errors {
+        context.screen.error(error);
+    }
+    last.unwrap_or_else(|| CliError::unexpected("read the cases", "nobody said why"))
+}
+
+fn tell(command: &Test, report: &RunReport, subject: &Subject) -> Result<Exit, CliError> {
+    if let Some(path) = &command.junit {
+        fs::write(path, junit(report)).map_err(CliError::file("write the report", path))?;
+    }
+    if command.json {
+        put_json(&report.to_json())?;
+    } else {
+        put(show::report(report, &subject.file.manifest.limits).trim_end())?;
+    }
+    Ok(if report.failed() == 0 { Exit::Done } else { Exit::BadInput })
+}

@@ -1,0 +1,114 @@
+//! `damper test --record`: cases from the real API, with what the operator grants and binds.
+
+use std::fs;
+use std::path::Path;
+
+use damper_core::fetcher::FetchRequest;
+use damper_core::item::{Item, Params};
+use damper_plugins::{HostOptions, PluginHost};
+use damper_workbench::record::{CaseFile, Recording, case_files};
+
+use super::Test;
+use super::component::Subject;
+use crate::commands::fetch::slot::Slot;
+use crate::context::{self, Context};
+use crate::error::{CliError, Exit};
+use crate::provider::{self, Bound};
+use crate::screen::{printable, put};
+
+/// The longest name of a recorded case, in characters.
+const MAX_NAME: usize = 60;
+
+/// Fetch each id, and write a case of it.
+///
+/// # Errors
+/// Where the provider cannot be used, a fetch makes no case, or the case is there already; what was written before stays.
+pub(super) fn run(command: &Test, subject: &Subject, context: &Context) -> Result<Exit, CliError> {
+    let config = context.config()?;
+    let bound = provider::bind(&config, subject.file.clone())?;
+    for warning in &bound.warnings {
+        context.screen.warn(warning);
+    }
+    let host = PluginHost::new(HostOptions {
+        cache_dir: Some(context.cache()?.join("components")),
+        max_in_flight: 1,
+        ..HostOptions::default()
+    })?;
+    context::runtime()?.block_on(async {
+        for id in &command.record {
+            let case = subject.cases.join(format!("{}.toml", name(id)));
+            if case.exists() {
+                let hint = "remove it first, or rename it to keep both";
+                return Err(CliError::input_in(&case, "there is such a case already", hint));
+            }
+            let slot = Slot::acquire(context, &config, &bound.manifest).await?;
+            let files = recorded(command, id, subject, &bound, &host, &slot, context).await;
+            slot.give_back(false).await;
+            for file in files? {
+                write(&file)?;
+            }
+            put(printable(&case.display().to_string()))?;
+        }
+        Ok(Exit::Done)
+    })
+}
+
+async fn recorded(
+    command: &Test,
+    id: &str,
+    subject: &Subject,
+    bound: &Bound,
+    host: &PluginHost,
+    slot: &Slot<'_>,
+    context: &Context,
+) -> Result<Vec<CaseFile>, CliError> {
+    let params: Params = command.params.iter().cloned().collect();
+    let item = Item::new(id.to_owned(), params)
+        .map_err(|error| CliError::input(error.to_string(), "an id has 1 to 512 bytes"))?;
+    let provider = bound.manifest.name.clone();
+    let plugin = host
+        .load(&bound.file, bound.manifest.clone(), bound.grants.clone())
+        .map_err(|error| CliError::Load { provider, message: error.to_string() })?;
+    let request = FetchRequest {
+        id: item.id,
+        params: item.params,
+        attempt: 1,
+        day: bound.manifest.window.day(context.clock.now()),
+        timeout: bound.manifest.limits.fetch_timeout,
+    };
+    let fetch = plugin.fetch_recorded(request.clone(), slot.permits()).await;
+    let (manifest, config) = (&bound.manifest, &bound.grants.config);
+    let recording = Recording { manifest, config, request: &request, redact: &command.redact };
+    case_files(&recording, &fetch, &subject.cases, &name(id)).map_err(|error| {
+        CliError::input(format!("{id:?} makes no case: {error}"), "`damper fetch` shows what came of it")
+    })
+}
+
+/// A case's name from an id: what a file's name takes of it.
+fn name(id: &str) -> String {
+    let kept = |character: char| character.is_ascii_alphanumeric() || "-_.".contains(character);
+    let name: String = id.chars().take(MAX_NAME).map(|it| if kept(it) { it } else { '-' }).collect();
+    let name = name.trim_matches(['-', '.']);
+    if name.is_empty() { "record".to_owned() } else { name.to_owned() }
+}
+
+fn write(file: &CaseFile) -> Result<(), CliError> {
+    let folder = file.path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder).map_err(CliError::file("make the folder of cases", folder))?;
+    fs::write(&file.path, &file.bytes).map_err(CliError::file("write", &file.path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_case_is_named_after_its_id_and_never_leaves_its_folder() {
+        for (id, expected) in
+            [("529900W18", "529900W18"), ("../../x", "x"), ("a/b c", "a-b-c"), ("東京", "record"), ("..", "record")]
+        {
+            assert_eq!(name(id), expected, "{id}");
+        }
+        assert_eq!(name(&"x".repeat(500)).len(), MAX_NAME);
+    }
+}

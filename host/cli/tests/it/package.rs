@@ -1,0 +1,295 @@
+//! `damper package`: what it writes, that it writes the same twice, what it refuses, and that what is in the zip runs.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{Cursor, Read};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use damper_core::fetcher::{FetchRequest, Fetcher, Permits};
+use damper_plugins::component_file::ComponentFile;
+use damper_plugins::grants::Grants;
+use damper_plugins::package::Package;
+use damper_plugins::{HostOptions, PluginHost};
+use zip::ZipArchive;
+
+use crate::house::{House, MANIFEST, component, provider};
+
+/// A damper.toml that grants two providers what they need.
+const CONFIG: &str = "\
+[providers.hostile]
+component = \"hostile.wasm\"
+hosts = \"manifest\"
+[providers.gleif]
+component = \"gleif.wasm\"
+hosts = [\"api.gleif.org\"]
+[providers.gleif.window]
+open = [\"Sun 02:00-03:00\"]
+";
+
+/// A house with the providers of [`CONFIG`] and a program that passes for `bootstrap`.
+fn house() -> House {
+    let house = House::with(&[("damper.toml", CONFIG)]);
+    for name in ["hostile.wasm", "gleif.wasm"] {
+        let path = components().join(name);
+        assert!(path.exists(), "{} is missing: run `make components`", path.display());
+        fs::copy(path, house.path().join(name)).unwrap();
+    }
+    write_programs(&house);
+    house
+}
+
+/// Where `make components` puts them: tests run from `<target>/<profile>/deps`.
+fn components() -> PathBuf {
+    std::env::current_exe().unwrap().ancestors().nth(3).unwrap().join("components")
+}
+
+/// Programs by their names: this machine's `true`, and the same with another architecture, or a newer glibc, in its headers.
+fn write_programs(house: &House) {
+    const MACHINE: usize = 18;
+    let mut program = fs::read("/bin/true").unwrap();
+    for newer in ["GLIBC_2.35\0", "GLIBC_2.36\0", "GLIBC_2.37\0", "GLIBC_2.38\0", "GLIBC_2.39\0"] {
+        program = replaced(&program, newer.as_bytes(), b"GLIBC_2.34\0");
+    }
+    program[MACHINE] = 62;
+    house.write("x86", &program);
+    house.write("newer", &replaced(&program, b"GLIBC_2.34\0", b"GLIBC_2.99\0"));
+    program[MACHINE] = 183;
+    house.write("arm", &program);
+}
+
+fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    let at: Vec<usize> = bytes.windows(from.len()).enumerate().filter(|(_, w)| *w == from).map(|(at, _)| at).collect();
+    for at in at {
+        bytes[at..at + to.len()].copy_from_slice(to);
+    }
+    bytes
+}
+
+/// Package for both architectures.
+fn package(house: &House, more: &[&str]) -> String {
+    house.damper(&[&["package", "--bootstrap", "x86", "--bootstrap", "arm"], more].concat())
+}
+
+/// The files of a zip.
+fn unzipped(zip: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut archive = ZipArchive::new(Cursor::new(fs::read(zip).unwrap())).unwrap();
+    let mut files = BTreeMap::new();
+    for index in 0..archive.len() {
+        let mut file = archive.by_index(index).unwrap();
+        let (name, mut bytes) = (file.name().unwrap().into_owned(), Vec::new());
+        file.read_to_end(&mut bytes).unwrap();
+        files.insert(name, bytes);
+    }
+    files
+}
+
+/// What is said, without what changes with each release of Damper or of the components: sizes and digests.
+fn without_figures(text: &str) -> String {
+    let words = text.lines().map(|line| {
+        let words: Vec<String> = line
+            .split(' ')
+            .map(|word| {
+                match word.rsplit_once('-').and_then(|(name, digest)| Some((name, digest.strip_suffix(".zip")?))) {
+                    Some((name, digest)) if digest.len() == 16 => format!("{name}-[digest].zip"),
+                    _ if word.contains('.') && word.parse::<f64>().is_ok() => "[size]".to_owned(),
+                    _ => word.to_owned(),
+                }
+            })
+            .filter(|word| !word.is_empty())
+            .collect();
+        words.join(" ")
+    });
+    words.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn it_writes_a_zip_for_each_architecture_and_a_template_for_each_stack() {
+    let house = house();
+    insta::assert_snapshot!("packaged", without_figures(&package(&house, &[])));
+    for name in ["damper-x86_64.zip", "damper-arm64.zip"] {
+        let files = unzipped(&house.path().join("dist").join(name));
+        let names: Vec<&str> = files.keys().map(String::as_str).collect();
+        insta::allow_duplicates!(insta::assert_snapshot!("contents", names.join("\n")));
+    }
+}
+
+#[test]
+fn the_same_input_gives_the_same_bytes_and_another_run_changes_nothing() {
+    let (one, two) = (house(), house());
+    package(&one, &[]);
+    package(&two, &[]);
+    for name in
+        ["damper-x86_64.zip", "damper-arm64.zip", "damper.yaml", "providers/gleif.yaml", "providers/hostile.yaml"]
+    {
+        let [one, two] = [&one, &two].map(|house| fs::read(house.path().join("dist").join(name)).unwrap());
+        assert!(one == two, "{name}");
+    }
+    let again = package(&one, &[]);
+    assert!(!again.contains(" changed ") && again.contains(" unchanged "), "{again}");
+}
+
+#[test]
+fn check_tells_what_would_change_and_writes_nothing() {
+    let house = house();
+    assert!(package(&house, &["--check"]).starts_with("exit code 6\n"));
+    assert!(!house.path().join("dist").exists());
+    package(&house, &[]);
+    let unchanged = package(&house, &["--check"]);
+    assert!(unchanged.starts_with("exit code 0\n"), "{unchanged}");
+    house.write("damper.toml", CONFIG.replace("[\"Sun 02:00-03:00\"]", "[\"Sat 02:00-03:00\"]").as_bytes());
+    insta::assert_snapshot!(without_figures(&package(&house, &["--check", "gleif"])));
+    assert!(house.path().join("dist/providers/hostile.yaml").exists());
+    package(&house, &["gleif"]);
+    assert!(!house.path().join("dist/providers/hostile.yaml").exists(), "what is not packaged any more is taken away");
+}
+
+#[test]
+fn what_it_did_is_told_in_json() {
+    let house = house();
+    let text = package(&house, &["--json", "gleif"]);
+    let line = text.lines().find(|line| line.starts_with('{')).unwrap();
+    let told: serde_json::Value = serde_json::from_str(line).unwrap();
+    assert_eq!(told["files"][0]["path"], "dist/damper-arm64.zip");
+    assert_eq!(told["files"][0]["change"], "new");
+    assert_eq!(told["providers"][0]["provider"], "gleif");
+    // A week but the hour in which it is open, and two days.
+    assert_eq!(told["providers"][0]["retention_hours"], 167 + 48);
+}
+
+#[test]
+fn a_provider_stack_fits_its_window() {
+    let house = house();
+    package(&house, &[]);
+    let template = |name: &str| fs::read_to_string(house.path().join(format!("dist/providers/{name}.yaml"))).unwrap();
+    insta::assert_snapshot!("gleif.yaml", template("gleif"));
+    assert!(template("hostile").contains("RetentionPeriodHours: 168\n"));
+    assert!(template("hostile").contains("MaximumRecordAgeInSeconds: 601200\n"));
+}
+
+#[test]
+fn wrong_input_is_told_with_what_to_do() {
+    let nothing = House::new();
+    insta::assert_snapshot!("nothing_named", nothing.damper(&["package"]));
+    let house = house();
+    insta::assert_snapshot!("unknown_provider", package(&house, &["nobody"]));
+    insta::assert_snapshot!("isolated_unknown", package(&house, &["gleif", "--isolated", "nobody"]));
+    insta::assert_snapshot!("one_bootstrap_missing", house.damper(&["package", "--bootstrap", "x86", "gleif"]));
+    insta::assert_snapshot!("two_bootstraps", package(&house, &["--bootstrap", "x86", "gleif"]));
+    insta::assert_snapshot!(
+        "newer_glibc",
+        house.damper(&["package", "--bootstrap", "newer", "--arch", "x86_64", "gleif"])
+    );
+    insta::assert_snapshot!("no_program", house.damper(&["package", "--bootstrap", "damper.toml", "gleif"]));
+    insta::assert_snapshot!("no_source", house.damper(&["package", "--source", ".", "gleif"]));
+    let newer = component(&["damper:provider/http@0.9.0"], "fetch-record", MANIFEST);
+    house.write("newer.wasm", &newer);
+    insta::assert_snapshot!("another_contract", package(&house, &["./newer.wasm"]));
+    house.write("bad.wasm", &provider(&MANIFEST.replace("region = \"\"\n", "")));
+    house.write("damper.toml", b"[providers.demo]\ncomponent = \"bad.wasm\"\nhosts = \"manifest\"\n");
+    assert!(package(&house, &[]).contains("demo does not compile for"), "{}", package(&house, &[]));
+}
+
+#[test]
+fn a_secret_that_lambda_cannot_have_is_refused() {
+    let house = house();
+    house.write("demo.wasm", &provider(&MANIFEST.replace("region = \"\"\n", "")));
+    for place in ["env = \"KEY\"", "file = \"key.txt\""] {
+        let config = format!(
+            "[providers.demo]\ncomponent = \"demo.wasm\"\nhosts = \"manifest\"\n[providers.demo.credentials.key]\n{place}\n"
+        );
+        house.write("damper.toml", config.as_bytes());
+        insta::assert_snapshot!(place.split(' ').next().unwrap(), package(&house, &[]));
+    }
+}
+
+#[test]
+fn the_function_may_read_the_secrets_that_are_bound_and_no_other() {
+    let house = house();
+    fs::copy(components().join("demo.wasm"), house.path().join("demo.wasm")).unwrap();
+    let config = format!(
+        "{CONFIG}[providers.demo]\ncomponent = \"demo.wasm\"\nhosts = \"manifest\"\n[providers.demo.credentials.key]\nsecret = \"damper/demo\"\n"
+    );
+    house.write("damper.toml", config.as_bytes());
+    let read = |house: &House, name: &str| fs::read_to_string(house.path().join("dist").join(name)).unwrap();
+    package(&house, &[]);
+    assert_eq!(read(&house, "damper.yaml").matches(":secret:damper/demo-??????").count(), 1);
+    assert!(!read(&house, "providers/demo.yaml").contains("secretsmanager"));
+    package(&house, &["--isolated", "demo"]);
+    assert!(!read(&house, "damper.yaml").contains("secretsmanager"), "whoever is alone keeps its secrets alone");
+    assert_eq!(read(&house, "providers/demo.yaml").matches(":secret:damper/demo-??????").count(), 1);
+}
+
+#[tokio::test]
+async fn what_is_in_the_zip_is_loaded_and_fetched_through() {
+    let house = house();
+    package(&house, &["hostile"]);
+    let zip = if cfg!(target_arch = "x86_64") { "damper-x86_64.zip" } else { "damper-arm64.zip" };
+    let folder = tempfile::tempdir().unwrap();
+    for (name, bytes) in unzipped(&house.path().join("dist").join(zip)) {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+    let package = Package::open(folder.path()).unwrap();
+    assert_eq!(package.names().unwrap(), ["hostile"]);
+    let packaged = package.provider("hostile").unwrap();
+    assert_eq!(packaged.settings, "hosts = \"manifest\"\n");
+    assert_eq!(packaged.digest(), ComponentFile::read(&house.path().join("hostile.wasm")).unwrap().digest);
+    let host = PluginHost::new(HostOptions { max_in_flight: 2, ..HostOptions::default() }).unwrap();
+    let plugin = host.load_packaged(&packaged, packaged.manifest.clone(), Grants::default()).unwrap();
+    let request = FetchRequest {
+        id: "ok".to_owned(),
+        params: BTreeMap::new(),
+        attempt: 1,
+        day: "2026-01-01".parse().unwrap(),
+        timeout: std::time::Duration::from_secs(60),
+    };
+    plugin.fetch(request, Permits::new(0)).await.outcome.unwrap();
+}
+
+#[test]
+fn the_templates_are_clean_under_cfn_lint() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let made =
+        Command::new("sh").arg(root.join("tests/cfn-lint.sh")).arg(env!("CARGO_TARGET_TMPDIR")).output().unwrap();
+    if !made.status.success() {
+        eprintln!("stand-ins: no cfn-lint, templates are not checked: {}", String::from_utf8_lossy(&made.stderr));
+        return;
+    }
+    let lint = String::from_utf8(made.stdout).unwrap();
+    let house = house();
+    package(&house, &["--isolated", "hostile"]);
+    let dist = house.path().join("dist");
+    let output = Command::new(lint.trim())
+        .args(["--regions", "eu-central-1", "us-east-1", "--include-checks", "I", "--"])
+        .args(["damper.yaml", "providers/gleif.yaml", "providers/hostile.yaml"].map(|name| dist.join(name)))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.trim().is_empty(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    eprintln!("stand-ins: cfn-lint checked three templates");
+}
+
+#[test]
+#[allow(clippy::disallowed_methods, reason = "cargo tells its own path by the environment")]
+fn bootstrap_links_no_compiler() {
+    let cargo = std::env::var_os("CARGO").unwrap_or("cargo".into());
+    let tree = |arguments: &[&str]| {
+        let mut command = Command::new(&cargo);
+        command.args(["tree", "-e", "normal", "--prefix", "none", "--locked"]).args(arguments);
+        let output = command.current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let bootstrap = tree(&["-p", "damper-lambda", "--no-default-features"]);
+    assert!(bootstrap.contains("damper-plugins v"), "it runs providers: {bootstrap}");
+    for compiler in ["cranelift-codegen v", "wasmtime-internal-cranelift v", "wasmtime-internal-winch v"] {
+        assert!(!bootstrap.contains(compiler), "{compiler}");
+    }
+    assert!(
+        tree(&["-p", "damper-cli"]).contains("cranelift-codegen v"),
+        "the name that is looked for is the right one"
+    );
+}

@@ -1,0 +1,250 @@
+//! The manifest's keys for people: what each is, its default, its bounds, and what it means. The guide's table is made of it,
+//! and its tests hold it against what the parser takes.
+//!
+//! This is documentation that cannot drift, not a second parser: nothing here decides anything.
+
+use std::fmt::{Display, Write};
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use super::check;
+use super::check::names::{MAX_DESCRIPTION_BYTES, MAX_ENTRIES, MAX_HEADER_BYTES, MAX_NAME_BYTES};
+use super::units::{show_bytes, show_duration};
+
+/// One key of a `provider.toml`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    /// Its table: `limits`, `credentials.NAME`; empty for the keys at the top.
+    pub table: &'static str,
+    /// Its name.
+    pub name: &'static str,
+    /// What is written there.
+    pub kind: &'static str,
+    /// What holds where it is left out.
+    pub default: Absent,
+    /// What is allowed.
+    pub bounds: String,
+    /// What it does.
+    pub meaning: &'static str,
+}
+
+/// What holds where a key is left out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Absent {
+    /// It cannot be left out.
+    Refused,
+    /// This value, as it would be written.
+    Value(String),
+    /// What no value says, in words.
+    Words(&'static str),
+}
+
+impl Display for Absent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Refused => f.write_str("must be there"),
+            Self::Value(value) => write!(f, "`{value}`"),
+            Self::Words(words) => f.write_str(words),
+        }
+    }
+}
+
+impl Key {
+    /// The key with its table: `limits.memory`.
+    #[must_use]
+    pub fn path(&self) -> String {
+        if self.table.is_empty() { self.name.to_owned() } else { format!("{}.{}", self.table, self.name) }
+    }
+
+    /// A key without bounds and with a default in words; the others below say more.
+    fn new(path: (&'static str, &'static str), kind: &'static str, default: Absent, meaning: &'static str) -> Self {
+        Self { table: path.0, name: path.1, kind, default, bounds: String::new(), meaning }
+    }
+
+    fn within(mut self, bounds: impl Into<String>) -> Self {
+        self.bounds = bounds.into();
+        self
+    }
+}
+
+/// Every key, in the order in which a manifest is written.
+#[must_use]
+pub fn keys() -> Vec<Key> {
+    [top(), limits(), pace(), retry(), window(), credentials()].concat()
+}
+
+/// The keys as a table in Markdown.
+#[must_use]
+pub fn markdown() -> String {
+    let mut text = String::from("| key | is | default | allowed | meaning |\n| --- | --- | --- | --- | --- |\n");
+    for key in keys() {
+        let Key { kind, default, bounds, meaning, .. } = &key;
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "| `{}` | {kind} | {default} | {bounds} | {meaning} |", key.path());
+    }
+    text
+}
+
+fn top() -> Vec<Key> {
+    let key = |name, kind, default, meaning| Key::new(("", name), kind, default, meaning);
+    vec![
+        key("name", "text", Absent::Refused, "the provider, in every command and file")
+            .within(format!("1 to {MAX_NAME_BYTES} of a-z, 0-9 and `-`, a letter first")),
+        key("version", "text", Absent::Refused, "the provider's own version")
+            .within("MAJOR.MINOR.PATCH, with an optional -PRERELEASE"),
+        key("description", "text", value("\"\""), "what is fetched, for people")
+            .within(format!("one line, at most {MAX_DESCRIPTION_BYTES} bytes")),
+        key(
+            "identity",
+            "list of text",
+            value("[]"),
+            "the params that tell one record from another, beside the id; the others are hints",
+        )
+        .within(format!("at most {MAX_ENTRIES} names of 1 to {MAX_NAME_BYTES} bytes")),
+        Key::new(
+            ("egress", "hosts"),
+            "list of text",
+            Absent::Refused,
+            "the hosts that may be asked, by https on port 443",
+        )
+        .within(format!("1 to {MAX_ENTRIES} host names; no address, port or wildcard")),
+        Key::new(
+            ("config", "KEY"),
+            "text, number or boolean",
+            Absent::Words("no setting"),
+            "what an operator may set, and its default; `\"\"`: must be set",
+        )
+        .within(format!("at most {MAX_ENTRIES} keys of 1 to {MAX_NAME_BYTES} bytes")),
+    ]
+}
+
+fn limits() -> Vec<Key> {
+    let key = |name, kind, default, meaning| Key::new(("limits", name), kind, default, meaning);
+    vec![
+        key(
+            "max_concurrency",
+            "number",
+            value(check::DEFAULT_MAX_CONCURRENCY),
+            "requests at the API at a time, over all processes; never more",
+        )
+        .within(numbers(&check::MAX_CONCURRENCY)),
+        key(
+            "requests_per_second",
+            "number",
+            Absent::Words("no rate"),
+            "requests that start in a second; 0.5 is one in two seconds",
+        )
+        .within(format!("above 0, at most {}", check::MAX_REQUESTS_PER_SECOND)),
+        key("daily_quota", "number", Absent::Words("no quota"), "requests in a day").within("at least 1"),
+        key(
+            "fetch_timeout",
+            "duration",
+            duration(check::DEFAULT_FETCH_TIMEOUT),
+            "the longest that one record may take",
+        )
+        .within(durations(&check::FETCH_TIMEOUT)),
+        key("memory", "size", bytes(check::DEFAULT_MEMORY_BYTES), "the component's memory")
+            .within(sizes(&check::MEMORY_BYTES)),
+        key(
+            "response_bytes",
+            "size",
+            bytes(check::DEFAULT_RESPONSE_BYTES),
+            "the largest answer, decompressed, and the largest record",
+        )
+        .within(sizes(&check::RESPONSE_BYTES)),
+    ]
+}
+
+fn pace() -> Vec<Key> {
+    let key = |name, default, meaning| Key::new(("pace", name), "number", default, meaning);
+    vec![
+        key("start_batch", value(check::DEFAULT_START_BATCH), "items in the first batches; Damper adapts from there")
+            .within(format!("{}, at most `pace.max_batch`", numbers(&check::BATCH))),
+        key("max_batch", value(check::DEFAULT_MAX_BATCH), "items in a batch at most").within(numbers(&check::BATCH)),
+    ]
+}
+
+fn retry() -> Vec<Key> {
+    let key = |name, kind, default, meaning| Key::new(("retry", name), kind, default, meaning);
+    vec![
+        key(
+            "max_attempts",
+            "number",
+            value(check::DEFAULT_MAX_ATTEMPTS),
+            "attempts until an item is a dead letter; an outage and a 429 spend none",
+        )
+        .within(numbers(&check::MAX_ATTEMPTS)),
+        key(
+            "backoff",
+            "duration",
+            duration(check::DEFAULT_BACKOFF),
+            "the wait before the second attempt; it grows from there",
+        )
+        .within(durations(&check::BACKOFF)),
+        key(
+            "max_item_age",
+            "duration",
+            duration(check::DEFAULT_MAX_ITEM_AGE),
+            "an older item is a dead letter; keep it below the stream's own limit",
+        )
+        .within(durations(&check::MAX_ITEM_AGE)),
+        key(
+            "on_lease_expiry",
+            "text",
+            value("\"refetch\""),
+            "an item whose worker died while it fetched: again, or a dead letter marked uncertain",
+        )
+        .within("`\"refetch\"`, `\"park\"`"),
+    ]
+}
+
+fn window() -> Vec<Key> {
+    let key = |name, kind, default, meaning| Key::new(("window", name), kind, default, meaning);
+    let spans = format!("1 to {} spans such as `\"Mon-Fri 20:00-06:00\"`, `\"Sat-Sun\"`", check::MAX_SPANS);
+    vec![
+        key("timezone", "text", value("\"UTC\""), "the API's own time").within("a zone of the IANA database"),
+        key("day_starts", "text", value("\"00:00\""), "when a day begins there; each record is fetched once a day")
+            .within("`\"00:00\"` to `\"23:59\"`"),
+        key("open", "list of text", Absent::Words("always"), "when the API may be called").within(spans.clone()),
+        key("closed", "list of text", Absent::Words("never"), "when it may not; it overrules `open`").within(spans),
+    ]
+}
+
+fn credentials() -> Vec<Key> {
+    let key = |name, default, meaning| Key::new(("credentials.NAME", name), "text", default, meaning);
+    vec![
+        key("kind", Absent::Refused, "how the host applies the secret")
+            .within("`\"header\"`, `\"basic\"`, `\"bearer\"`, `\"oauth2-client-credentials\"`, `\"hmac\"`, `\"mtls\"`"),
+        key("header", Absent::Words("must be there for kind `header`"), "the header that carries the secret")
+            .within(format!("a header's name, at most {MAX_HEADER_BYTES} bytes; kind `header` alone")),
+        key("prefix", value("\"\""), "what stands before the secret, such as `Token `")
+            .within(format!("at most {MAX_HEADER_BYTES} printable ASCII characters; kind `header` alone")),
+    ]
+}
+
+fn value(value: impl Display) -> Absent {
+    Absent::Value(value.to_string())
+}
+
+fn duration(value: Duration) -> Absent {
+    Absent::Value(format!("{:?}", show_duration(value)))
+}
+
+fn bytes(value: u64) -> Absent {
+    Absent::Value(format!("{:?}", show_bytes(value)))
+}
+
+fn numbers(bounds: &RangeInclusive<i128>) -> String {
+    format!("{} to {}", bounds.start(), bounds.end())
+}
+
+fn durations(bounds: &RangeInclusive<Duration>) -> String {
+    format!("`{:?}` to `{:?}`", show_duration(*bounds.start()), show_duration(*bounds.end()))
+}
+
+fn sizes(bounds: &RangeInclusive<u64>) -> String {
+    format!("`{:?}` to `{:?}`", show_bytes(*bounds.start()), show_bytes(*bounds.end()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,199 @@
+//! One record now, for somebody who waits for it: through the same ledger, limiter and hard cap as a batch, with the slot that
+//! batches leave. It is tried once. What fails is given back, so that nothing is left behind: no dead letter, no attempt that
+//! a batch would not have spent.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::item::{Item, ItemError, SequenceNumber};
+use crate::ledger::{Claimed, LedgerError, Owner, Release};
+use crate::pipeline::Pipeline;
+use crate::pipeline::adapt::Learned;
+use crate::pipeline::allowance::Allowance;
+use crate::pipeline::attempt::{Attempted, Step, attempt};
+use crate::pipeline::batch::Work;
+use crate::pipeline::call::Call;
+use crate::pipeline::chunks::Chunks;
+use crate::pipeline::flush::{FlushFailure, flush};
+use crate::pipeline::probes::Probes;
+use crate::pipeline::redelivery::Redelivery;
+use crate::pipeline::report::{End, Stopped};
+use crate::pipeline::run::RESERVE;
+use crate::pipeline::slots::Slots;
+use crate::record::{Failure, FailureKind};
+
+/// What came of an ad-hoc fetch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AdHoc {
+    /// The record, as its line of the sink, where it is stored by now.
+    Record(Bytes),
+    /// It had been settled today: fetched, so that its record is in the sink, or given up on.
+    SettledBefore {
+        /// For which entry.
+        by: SequenceNumber,
+        /// How.
+        end: End,
+    },
+    /// Somebody else has it, or it failed and is not due yet.
+    NotBefore(Timestamp),
+    /// The API has as many requests as it may have, or the limiter lets none start now.
+    Busy,
+    /// Nothing was sent, and why; for [`Stopped::Storage`] something may have been.
+    Refused(Stopped),
+    /// The fetch failed.
+    Failed(Failure),
+}
+
+impl From<LedgerError> for AdHoc {
+    fn from(error: LedgerError) -> Self {
+        Self::Refused(Stopped::Storage(error.to_string()))
+    }
+}
+
+/// What an ad-hoc fetch works with.
+struct Desk<'a> {
+    pipeline: &'a Arc<Pipeline>,
+    call: Arc<Call>,
+    slots: Slots,
+    allowance: Allowance,
+    probes: Probes,
+}
+
+impl Pipeline {
+    /// Fetch one record now. Returns before `deadline`.
+    ///
+    /// # Errors
+    /// Where the item has not what belongs to its identity; nothing was sent.
+    pub async fn fetch_now(self: &Arc<Self>, item: Item, deadline: Instant) -> Result<AdHoc, ItemError> {
+        let identity = item.identity(&self.manifest.identity)?;
+        let (name, limits, now) = (&self.manifest.name, &self.manifest.limits, self.stores.clock.now());
+        let owner = Owner::drawn(now, &self.stores.chance);
+        let sequence = SequenceNumber::from(format!("ad-hoc-{owner}").as_str());
+        let payload = item.to_payload();
+        let work = Arc::new(Work { item, identity, sequence, arrived: now, payload });
+
+        let control = match self.control().await {
+            Ok(control) => control,
+            Err(error) => return Ok(error.into()),
+        };
+        self.recall(&control);
+        if let Some(gate) = self.gate(&control) {
+            return Ok(AdHoc::Refused(gate.why));
+        }
+        let slots = Slots::one(name, &owner, limits, Allowance::budget(limits));
+        let call = Arc::new(Call::new(self, owner, slots.permits().clone(), &CancellationToken::new()));
+        let (allowance, probes) = (Allowance::new(limits), Probes::new(&control));
+        let mut desk = Desk { pipeline: self, call, slots, allowance, probes };
+        let came = desk.fetch(work, deadline).await.unwrap_or_else(AdHoc::from);
+        desk.leave().await;
+        Ok(came)
+    }
+}
+
+impl Desk<'_> {
+    async fn fetch(&mut self, work: Arc<Work>, deadline: Instant) -> Result<AdHoc, LedgerError> {
+        let needed = self.pipeline.manifest.limits.fetch_timeout + RESERVE;
+        let Some(last_start) = deadline.checked_sub(needed).filter(|last| *last > Instant::now()) else {
+            return Ok(AdHoc::Refused(Stopped::Deadline));
+        };
+        self.slots.renew(self.call.ledger(), self.call.clock()).await?;
+        self.call.set_issued(self.slots.issued());
+        self.allowance.refill(self.pipeline, &self.call).await?;
+        if !self.allowance.covers(0, &self.call) {
+            return Ok(AdHoc::Refused(Stopped::QuotaSpent));
+        }
+        let Some(permit) = self.call.permits.try_acquire() else { return Ok(AdHoc::Busy) };
+        self.call.let_start_until(last_start.min(self.slots.launch_until()));
+        self.call.queued();
+        let tried = attempt(Arc::clone(&self.call), 0, Arc::clone(&work), 0, permit).await;
+        self.notice(&work, &tried).await?;
+        self.came_of(tried).await
+    }
+
+    /// Tell the others what this fetch says of the API.
+    async fn notice(&mut self, work: &Work, tried: &Attempted) -> Result<(), LedgerError> {
+        if let Some((alarm, failure)) = &tried.alarm {
+            self.pipeline.raise(*alarm, failure).await?;
+        }
+        let breaker = self.call.reading().breaker;
+        self.probes.ended(Some(&work.item.id), tried.failed.is_some(), breaker);
+        if self.probes.noticed(breaker) {
+            let failure = tried.failed.as_ref().map(ToString::to_string);
+            self.pipeline.note_breaker(breaker, failure.as_deref()).await?;
+        }
+        Ok(())
+    }
+
+    async fn came_of(&self, tried: Attempted) -> Result<AdHoc, LedgerError> {
+        let failure = tried.failed;
+        let failed = |message: &str| {
+            AdHoc::Failed(failure.clone().unwrap_or_else(|| Failure::new(FailureKind::Rejected, message)))
+        };
+        Ok(match tried.step {
+            Step::Settled { by, end } => AdHoc::SettledBefore { by, end },
+            Step::NotBefore(until) => AdHoc::NotBefore(until),
+            Step::NotStarted => AdHoc::Busy,
+            Step::Retry(_) => failed("the fetch failed"),
+            Step::GiveUp { claimed, letter } => {
+                self.give_back(claimed, &letter.message).await?;
+                failed(&letter.message)
+            }
+            Step::Recovered(claimed) => {
+                let by = claimed.sequence.clone();
+                self.store(claimed, &[]).await?.unwrap_or(AdHoc::SettledBefore { by, end: End::Fetched })
+            }
+            Step::Fetched { claimed, line } => {
+                self.store(claimed, &line).await?.unwrap_or_else(|| AdHoc::Record(line.into()))
+            }
+            Step::StorageFailed(message) => AdHoc::Refused(Stopped::Storage(message)),
+        })
+    }
+
+    /// Store a record's line, if there is one, and finish the item. Answers what went wrong instead.
+    async fn store(&self, claimed: Claimed, line: &[u8]) -> Result<Option<AdHoc>, LedgerError> {
+        let mut chunks = Chunks::default();
+        if line.is_empty() {
+            chunks.recovered(0, claimed.clone());
+        } else {
+            chunks.fetched(0, claimed.clone(), line);
+        }
+        let Some(due) = chunks.take_due(Instant::now(), true) else { return Ok(None) };
+        let (stores, provider) = (self.pipeline.stores.clone(), self.call.provider().to_owned());
+        let flushed = flush(stores, provider, self.call.owner.clone(), due).await;
+        match flushed.failure {
+            None => {
+                self.pipeline.progress.ended(End::Fetched);
+                Ok(None)
+            }
+            Some(FlushFailure::Ledger(error)) => Err(error),
+            Some(FlushFailure::Store(error, _)) => {
+                self.give_back(claimed, "its record could not be stored").await?;
+                Ok(Some(AdHoc::Refused(Stopped::Storage(error.to_string()))))
+            }
+        }
+    }
+
+    /// Give the claim back as if there had been no attempt.
+    async fn give_back(&self, claimed: Claimed, error: &str) -> Result<(), LedgerError> {
+        let not_before = self.call.clock().now();
+        let release = Release { claimed, counted: false, not_before, error: error.to_owned() };
+        self.call.ledger().release(self.call.provider(), &self.call.owner, release).await
+    }
+
+    /// Give back the slot and what is left of the quota, and keep what was learned.
+    async fn leave(self) {
+        let Self { pipeline, call, slots, allowance, probes } = self;
+        if let Err(error) = slots.give_back(call.ledger(), call.clock()).await {
+            tracing::warn!(provider = call.provider(), %error, "a slot was not given back; it runs out by itself");
+        }
+        let (unspent, probed) = (allowance.close(&call), probes.into_failed());
+        let learned = Learned { invocation: None, unspent, probed, redelivery: Redelivery::default() };
+        if let Err(error) = pipeline.adapt(learned).await {
+            tracing::warn!(provider = call.provider(), %error, "what was learned of the API was not kept");
+        }
+    }
+}

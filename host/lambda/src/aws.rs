@@ -1,0 +1,62 @@
+//! What the function is built of in AWS: the same pipeline as everywhere, with the ledger in DynamoDB, the sink in S3, and the
+//! mapping behind Lambda's own API. Nothing is asked of the network here.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use async_trait::async_trait;
+use damper_aws::sink::bucket;
+use damper_aws::{AwsClients, DynamoLedger, LambdaMapping, secrets};
+use damper_core::chance::Chance;
+use damper_core::clock::WallClock;
+use damper_core::pipeline::Stores;
+use damper_plugins::grants::{Secret, SecretError, SecretSource};
+use jiff::SignedDuration;
+
+use crate::function::Function;
+use crate::providers::{PackagedProviders, Secrets};
+use crate::settings::Settings;
+
+/// The function, with clients of this environment.
+///
+/// # Errors
+/// Where there is no package, or the environment names no region or credentials.
+pub(crate) async fn function(settings: &Settings) -> anyhow::Result<Function> {
+    let clients = AwsClients::load().await;
+    let sink = Arc::new(bucket(clients.config(), &settings.bucket)?);
+    let stores = Stores {
+        ledger: Arc::new(DynamoLedger::new(clients.dynamodb(), &settings.table, sink.clone())),
+        sink,
+        mapping: Arc::new(LambdaMapping::new(clients.lambda(), &settings.function, &settings.stream_prefix)),
+        clock: clock(settings.clock_offset_seconds),
+        chance: Chance::System,
+    };
+    let secrets: Secrets = Box::new(move |name| {
+        Arc::new(ManagedSecret { client: clients.secrets(), name: name.to_owned() }) as Arc<dyn SecretSource>
+    });
+    let providers = PackagedProviders::open(&settings.package, stores.clone(), secrets)
+        .with_context(|| format!("start in {}", settings.package.display()))?;
+    Ok(Function::new(Arc::new(providers), stores, settings.stream_prefix.clone()))
+}
+
+fn clock(offset_seconds: i64) -> WallClock {
+    if offset_seconds == 0 {
+        return WallClock::System;
+    }
+    let now = WallClock::System.now();
+    WallClock::pinned(now.saturating_add(SignedDuration::from_secs(offset_seconds)).unwrap_or(now))
+}
+
+/// A secret of AWS Secrets Manager.
+struct ManagedSecret {
+    client: aws_sdk_secretsmanager::Client,
+    name: String,
+}
+
+#[async_trait]
+impl SecretSource for ManagedSecret {
+    async fn read(&self) -> Result<Secret, SecretError> {
+        let text = secrets::read(&self.client, &self.name, None).await;
+        text.map(Secret::new).map_err(|error| SecretError::new(error.to_string()))
+    }
+}

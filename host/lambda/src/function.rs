@@ -1,0 +1,132 @@
+//! The function: an event comes in, the same pipeline as everywhere does its work, an answer goes out. What is special to Lambda
+//! is here: the answer that Kinesis' mapping understands, the deadline, the tick over all providers.
+
+mod ad_hoc;
+mod batch;
+mod tick;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use damper_core::control::item::{Breaker, Control, OpenedBy};
+use damper_core::operate;
+use damper_core::pipeline::{Pipeline, Stores};
+use serde_json::Value;
+use tokio::time::Instant;
+use tracing::Instrument;
+
+use crate::event::{Event, EventError};
+use crate::metrics::{self, Counted, Standing};
+use crate::providers::{ProviderError, Providers};
+
+/// What is left of an invocation for its answer.
+const RESERVE: Duration = Duration::from_secs(1);
+/// How long a batch that cannot be worked at is kept: the mapping would deliver it again at once.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// All that an invocation needs, for as long as the process lives.
+pub(crate) struct Function {
+    providers: Arc<dyn Providers>,
+    stores: Stores,
+    stream_prefix: String,
+}
+
+/// An invocation that ends in an error: the mapping delivers its batch again, and whoever invoked directly is told.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refused {
+    #[error(transparent)]
+    Event(#[from] EventError),
+    #[error(transparent)]
+    Provider(#[from] ProviderError),
+    #[error(transparent)]
+    Item(#[from] damper_core::item::ItemError),
+}
+
+impl From<Refused> for lambda_runtime::Diagnostic {
+    fn from(refused: Refused) -> Self {
+        let error_type = match refused {
+            Refused::Event(_) => "Event",
+            Refused::Provider(_) => "Provider",
+            Refused::Item(_) => "Item",
+        };
+        Self { error_type: error_type.to_owned(), error_message: refused.to_string() }
+    }
+}
+
+impl Function {
+    /// A function over these providers and stores.
+    pub(crate) fn new(providers: Arc<dyn Providers>, stores: Stores, stream_prefix: String) -> Self {
+        Self { providers, stores, stream_prefix }
+    }
+
+    /// Answer an invocation. `deadline_ms` is its end, in milliseconds since 1970 by the machine's clock.
+    ///
+    /// # Errors
+    /// Where the event cannot be read, or a direct invocation asks for what there is not.
+    pub(crate) async fn answer(&self, event: &str, request_id: &str, deadline_ms: u64) -> Result<Value, Refused> {
+        let deadline = deadline(deadline_ms);
+        let event = Event::parse(event, &self.stream_prefix).inspect_err(
+            |error| tracing::error!(request_id, %error, "the event cannot be read; its batch is delivered again"),
+        )?;
+        match event {
+            Event::Batch(batch) => {
+                let span = tracing::info_span!("batch", request_id, provider = batch.provider);
+                Ok(self.batch(batch, deadline).instrument(span).await)
+            }
+            Event::Tick => {
+                let span = tracing::info_span!("tick", request_id);
+                Ok(self.tick(deadline).instrument(span).await)
+            }
+            Event::AdHoc { provider, item } => {
+                let span = tracing::info_span!("ad-hoc", request_id, provider, id = item.id);
+                self.ad_hoc(&provider, item, deadline).instrument(span).await
+            }
+        }
+    }
+
+    /// A provider that cannot be worked for is stopped for all invocations, until its package is mended and it is resumed.
+    async fn stop(&self, provider: &str, error: &ProviderError) {
+        let (ledger, mapping, now) = (&*self.stores.ledger, &*self.stores.mapping, self.stores.clock.now());
+        if let Err(error) = operate::stop(ledger, mapping, provider, now, OpenedBy::Config, &error.to_string()).await {
+            tracing::error!(%error, "the provider was not stopped; its batches go on waiting");
+        }
+    }
+
+    /// Write the metrics of a batch, or of a tick where there was none.
+    async fn write_metrics(&self, pipeline: &Pipeline, entries: Option<usize>, before: &Counted) {
+        let manifest = pipeline.manifest();
+        let control = match self.stores.ledger.control(&manifest.name).await {
+            Ok(control) => control,
+            Err(error) => {
+                tracing::warn!(provider = manifest.name, %error, "no metrics: the control item was not read");
+                return;
+            }
+        };
+        let now = self.stores.clock.now();
+        let progress = pipeline.progress();
+        let happened = before.until(&Counted::of(&progress), &progress.take_events());
+        let today = manifest.window.day(now);
+        let standing = Standing::of(&control, pipeline.reading(), today, manifest.limits.daily_quota);
+        for line in metrics::lines(&manifest.name, now, entries, &happened, standing) {
+            println!("{line}");
+        }
+    }
+}
+
+/// Whether a person stopped the provider, or has to mend something before it may go on.
+fn needs_operator(control: &Control) -> Option<&str> {
+    match &control.breaker {
+        Breaker::Open { by: OpenedBy::Config | OpenedBy::Operator, reason, .. } => Some(reason),
+        _ => None,
+    }
+}
+
+/// The instant of a deadline, less what the answer needs. The clock is the machine's: Lambda's deadlines know no other.
+fn deadline(deadline_ms: u64) -> Instant {
+    let now = damper_core::clock::WallClock::System.now().as_millisecond();
+    let left = i64::try_from(deadline_ms).unwrap_or(i64::MAX).saturating_sub(now).max(0).unsigned_abs();
+    Instant::now() + Duration::from_millis(left).saturating_sub(RESERVE)
+}
+
+#[cfg(test)]
+mod tests;

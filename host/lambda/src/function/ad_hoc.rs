@@ -1,0 +1,76 @@
+//! A direct invocation: one record, now. The answer is the record or why there is none; it is an error only where nothing was
+//! asked that could be answered.
+
+use damper_core::item::Item;
+use damper_core::pipeline::AdHoc;
+use damper_core::pipeline::report::{End, Stopped};
+use damper_core::record::Failure;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::{Function, Refused, needs_operator};
+use crate::metrics::Counted;
+
+impl Function {
+    /// Fetch a record and answer with it.
+    pub(super) async fn ad_hoc(&self, provider: &str, item: Item, deadline: Instant) -> Result<Value, Refused> {
+        let pipeline = self.providers.pipeline(provider).inspect_err(|error| tracing::warn!(%error, "refused"))?;
+        let progress = pipeline.progress();
+        progress.watch();
+        progress.take_events();
+        let before = Counted::of(&progress);
+        let (id, came) = (item.id.clone(), pipeline.fetch_now(item, deadline).await?);
+        self.write_metrics(&pipeline, Some(1), &before).await;
+        let mut answer = json!({ "provider": provider, "id": id });
+        let told = match came {
+            AdHoc::Record(line) => {
+                json!({ "outcome": "fetched", "record": serde_json::from_slice::<Value>(&line).ok() })
+            }
+            AdHoc::SettledBefore { by, end } => json!({ "outcome": settled(end), "by": by }),
+            AdHoc::NotBefore(at) => json!({ "outcome": "not-before", "at": at }),
+            AdHoc::Busy => {
+                json!({ "outcome": "busy", "why": "the API has as many requests as it may have: ask again" })
+            }
+            AdHoc::Refused(stopped) => json!({ "outcome": "refused", "why": self.why(provider, stopped).await }),
+            AdHoc::Failed(failure) => json!({ "outcome": "failed", "failure": failed(&failure) }),
+        };
+        if let (Some(answer), Value::Object(told)) = (answer.as_object_mut(), told) {
+            answer.extend(told);
+        }
+        let outcome = answer.get("outcome").and_then(|outcome| outcome.as_str());
+        tracing::info!(outcome, "an ad-hoc fetch");
+        Ok(answer)
+    }
+
+    /// Why nothing was sent, for a person.
+    async fn why(&self, provider: &str, stopped: Stopped) -> String {
+        match stopped {
+            Stopped::BreakerOpen => match self.stores.ledger.control(provider).await {
+                Ok(control) => {
+                    let reason = needs_operator(&control).unwrap_or("it was stopped").to_owned();
+                    format!("{provider} is stopped until `damper resume {provider} --aws`: {reason}")
+                }
+                Err(error) => error.to_string(),
+            },
+            Stopped::WindowClosed => format!("the window of {provider} is closed now"),
+            Stopped::QuotaSpent => format!("the day's quota of {provider} is spent"),
+            Stopped::ApiDown => format!("the API of {provider} is down; it is tried again by itself"),
+            Stopped::Asked | Stopped::Deadline => "too little time is left of the invocation for a fetch".to_owned(),
+            Stopped::Storage(error) => error,
+        }
+    }
+}
+
+fn settled(end: End) -> &'static str {
+    match end {
+        End::DeadLetter => "dead-letter-before",
+        End::Fetched | End::Skipped => "fetched-before",
+    }
+}
+
+fn failed(failure: &Failure) -> Value {
+    json!({
+        "kind": failure.kind, "message": failure.message, "status": failure.status,
+        "retry_after_ms": failure.retry_after.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
+    })
+}

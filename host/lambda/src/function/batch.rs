@@ -1,0 +1,68 @@
+//! A batch of a stream: to entries, through the pipeline, and to the one answer that loses nothing, the lowest sequence number
+//! that is not finished.
+//!
+//! The answer never names what is not in the batch, and never nothing at all: either would make the mapping deliver the whole
+//! batch again.
+
+use aws_lambda_events::event::streams::KinesisEventResponse;
+use damper_aws::kinesis;
+use damper_core::pipeline::report::{Report, Stopped};
+use serde_json::Value;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::{Function, LONGEST_WAIT};
+use crate::event::Batch;
+use crate::metrics::Counted;
+
+impl Function {
+    /// Work at a batch and answer from where it is to be delivered again.
+    pub(super) async fn batch(&self, batch: Batch, deadline: Instant) -> Value {
+        let first = batch.first().unwrap_or_default().to_owned();
+        let pipeline = match self.providers.pipeline(&batch.provider) {
+            Ok(pipeline) => pipeline,
+            Err(error) => {
+                tracing::error!(%error, "the batch waits: its provider cannot be worked for");
+                self.stop(&batch.provider, &error).await;
+                wait(deadline).await;
+                return answer(Some(&first));
+            }
+        };
+        let progress = pipeline.progress();
+        progress.watch();
+        progress.take_events();
+        let before = Counted::of(&progress);
+        let delivered = batch.records.len();
+        let report = pipeline.process(kinesis::entries(batch.records), deadline, &CancellationToken::new()).await;
+        tell(&report, delivered);
+        self.write_metrics(&pipeline, Some(delivered), &before).await;
+        // Where the ledger or the sink fails nothing else has waited.
+        if report.ended.is_empty() && matches!(report.stopped, Some(Stopped::Storage(_))) {
+            wait(deadline).await;
+        }
+        answer(report.first_unfinished.as_ref().map(kinesis::record_of))
+    }
+}
+
+fn tell(report: &Report, delivered: usize) {
+    let (ended, first_unfinished) = (report.ended.len(), report.first_unfinished.as_ref().map(ToString::to_string));
+    match &report.stopped {
+        Some(Stopped::Storage(error)) => {
+            tracing::error!(delivered, ended, first_unfinished, error, "a store failed; nothing is lost");
+        }
+        stopped => tracing::info!(delivered, ended, first_unfinished, ?stopped, "a batch"),
+    }
+}
+
+async fn wait(deadline: Instant) {
+    sleep_until(deadline.min(Instant::now() + LONGEST_WAIT)).await;
+}
+
+fn answer(first_unfinished: Option<&str>) -> Value {
+    let mut response = KinesisEventResponse::default();
+    if let Some(sequence) = first_unfinished {
+        response.add_failure(sequence);
+    }
+    // A struct of texts always serialises.
+    serde_json::to_value(response).unwrap_or_default()
+}

@@ -1,0 +1,230 @@
+//! The function over scripted providers and stores in memory: what it answers, and what it leaves.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use base64::Engine;
+use damper_core::chance::Chance;
+use damper_core::clock::WallClock;
+use damper_core::ledger::{
+    Claim, ClaimRequest, Control, Finish, Finished, Ledger, LedgerError, Owner, Release, SlotRequest, change_control,
+};
+use damper_core::manifest::Manifest;
+use damper_core::record::{Failure, FailureKind};
+use damper_core::testing::mapping::MemoryMapping;
+use damper_core::testing::memory::MemoryLedger;
+use damper_core::testing::scripted::{Answer, Scripted};
+use damper_plugins::package::PackageError;
+use object_store::memory::InMemory;
+use serde_json::json;
+
+use super::*;
+
+/// Providers of which each answers as the id says: `gone` is not found, `down` fails, everything else is a record.
+struct House {
+    function: Function,
+    api: Arc<Scripted>,
+    ledger: Arc<MemoryLedger>,
+    mapping: Arc<MemoryMapping>,
+}
+
+struct Scripts(BTreeMap<String, Arc<Pipeline>>);
+
+impl Providers for Scripts {
+    fn names(&self) -> Result<Vec<String>, ProviderError> {
+        Ok(self.0.keys().cloned().collect())
+    }
+
+    fn pipeline(&self, name: &str) -> Result<Arc<Pipeline>, ProviderError> {
+        let unknown = || PackageError::NotPackaged { provider: name.to_owned() };
+        Ok(Arc::clone(self.0.get(name).ok_or_else(unknown)?))
+    }
+}
+
+fn answer_to(id: &str) -> Answer {
+    match id {
+        "gone" => Answer::failure(Failure::new(FailureKind::NotFound, "no such record")),
+        "down" => Answer::failure(Failure::new(FailureKind::Unavailable, "bad gateway")),
+        id => Answer::record(id),
+    }
+}
+
+impl House {
+    fn new(names: &[&str]) -> Self {
+        let ledger = Arc::new(MemoryLedger::new());
+        Self::over(names, Arc::clone(&ledger) as Arc<dyn Ledger>, ledger)
+    }
+
+    fn over(names: &[&str], used: Arc<dyn Ledger>, ledger: Arc<MemoryLedger>) -> Self {
+        let mapping = Arc::new(MemoryMapping::new(500, Duration::ZERO));
+        let stores = Stores {
+            ledger: used,
+            sink: Arc::new(InMemory::new()),
+            mapping: mapping.clone(),
+            clock: WallClock::pinned("2026-11-22T12:00:00Z".parse().unwrap()),
+            chance: Chance::seeded(1),
+        };
+        let api = Arc::new(Scripted::new(|request, _| answer_to(&request.id)));
+        let pipeline = |name: &&str| {
+            let manifest = format!(
+                "name = {name:?}\nversion = \"0.1.0\"\n[egress]\nhosts = [\"api.test\"]\n[limits]\nmax_concurrency = 4\n\
+                 fetch_timeout = \"2s\"\n"
+            );
+            let manifest = Manifest::parse(&manifest).unwrap();
+            ((*name).to_owned(), Pipeline::new(manifest, api.clone(), stores.clone()))
+        };
+        let scripts = Scripts(names.iter().map(pipeline).collect());
+        Self { function: Function::new(Arc::new(scripts), stores, "damper-".to_owned()), api, ledger, mapping }
+    }
+
+    async fn invoke(&self, event: serde_json::Value) -> Result<Value, Refused> {
+        let now = WallClock::System.now().as_millisecond();
+        let deadline = u64::try_from(now).unwrap() + 300_000;
+        self.function.answer(&event.to_string(), "request", deadline).await
+    }
+
+    async fn deliver(&self, provider: &str, payloads: &[&str]) -> Value {
+        self.invoke(batch(provider, payloads)).await.unwrap()
+    }
+}
+
+/// A batch as Kinesis' mapping delivers it, with the sequence numbers 100, 101, ...
+fn batch(provider: &str, payloads: &[&str]) -> serde_json::Value {
+    let records = payloads.iter().enumerate().map(|(number, payload)| {
+        json!({
+            "kinesis": {
+                "kinesisSchemaVersion": "1.0", "partitionKey": "p", "sequenceNumber": (100 + number).to_string(),
+                "data": base64::engine::general_purpose::STANDARD.encode(payload),
+                "approximateArrivalTimestamp": 1_795_348_800.0
+            },
+            "eventSource": "aws:kinesis", "eventVersion": "1.0", "eventID": format!("shardId-0:{number}"),
+            "eventName": "aws:kinesis:record", "awsRegion": "eu-west-2",
+            "eventSourceARN": format!("arn:aws:kinesis:eu-west-2:123456789012:stream/damper-{provider}")
+        })
+    });
+    json!({ "Records": records.collect::<Vec<_>>() })
+}
+
+fn from(sequence: &str) -> Value {
+    json!({ "batchItemFailures": [{ "itemIdentifier": sequence }] })
+}
+
+const NOTHING_LEFT: &str = r#"{"batchItemFailures":[]}"#;
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_is_done_leaves_nothing() {
+    let house = House::new(&["gleif"]);
+    let answer = house.deliver("gleif", &[r#"{"id":"a"}"#, r#"{"id":"b"}"#, r#"{"id":"a"}"#]).await;
+    assert_eq!(answer.to_string(), NOTHING_LEFT);
+    assert_eq!(house.api.seen().times.len(), 2);
+    assert_eq!(house.ledger.rows("gleif").len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_no_item_is_kept_and_blocks_nothing() {
+    let house = House::new(&["gleif"]);
+    let answer = house.deliver("gleif", &["garbage", r#"{"id":"a"}"#]).await;
+    assert_eq!(answer.to_string(), NOTHING_LEFT);
+    let letters = house.ledger.letters("gleif");
+    assert_eq!((letters.len(), &letters[0].payload[..]), (1, &b"garbage"[..]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_done_comes_again_from_the_lowest() {
+    let house = House::new(&["gleif"]);
+    let answer = house.deliver("gleif", &[r#"{"id":"a"}"#, r#"{"id":"down"}"#, r#"{"id":"c"}"#]).await;
+    assert_eq!(answer, from("101"));
+    assert_eq!(house.api.seen().asked["c"], 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_provider_waits_is_stopped_and_loses_nothing() {
+    let house = House::new(&["gleif"]);
+    let begin = Instant::now();
+    assert_eq!(house.deliver("opera", &[r#"{"id":"a"}"#]).await, from("100"));
+    assert!(begin.elapsed() >= LONGEST_WAIT, "redelivery is at once");
+    let control = house.ledger.control("opera").await.unwrap();
+    assert!(needs_operator(&control).unwrap().contains("opera"), "{control:?}");
+    assert!(!house.mapping.now().enabled);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tick_gives_every_provider_its_turn() {
+    let house = House::new(&["a", "b", "c"]);
+    let open = |control: &mut Control| {
+        control.breaker = Breaker::Open {
+            since: "2026-11-22T11:00:00Z".parse().unwrap(),
+            by: OpenedBy::Operator,
+            reason: "lunch".to_owned(),
+        };
+        true
+    };
+    change_control(&*house.ledger, "b", open).await.unwrap();
+    let answer = house.invoke(json!({ "source": "aws.events", "detail-type": "Scheduled Event" })).await.unwrap();
+    assert_eq!((&answer["providers"], &answer["changed"], &answer["failed"]), (&3.into(), &1.into(), &0.into()));
+    assert!(!house.mapping.now().enabled, "what an operator stopped is not fed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_is_asked_for_comes_or_why_it_does_not() {
+    let house = House::new(&["gleif"]);
+    let ask = |id: &str| house.invoke(json!({ "provider": "gleif", "id": id }));
+    let fetched = ask("a").await.unwrap();
+    assert_eq!((&fetched["outcome"], &fetched["record"]["body"]["id"]), (&"fetched".into(), &"a".into()));
+    assert_eq!(ask("a").await.unwrap()["outcome"], "fetched-before");
+    let gone = ask("gone").await.unwrap();
+    assert_eq!((&gone["outcome"], &gone["failure"]["kind"]), (&"failed".into(), &"not-found".into()));
+
+    let now = house.function.stores.clock.now();
+    operate::pause(&*house.ledger, &*house.mapping, "gleif", now, "lunch").await.unwrap();
+    let refused = ask("b").await.unwrap();
+    assert!(refused["why"].as_str().unwrap().contains("lunch"), "{refused}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_direct_invocation_that_asks_for_nothing_is_an_error() {
+    let house = House::new(&["gleif"]);
+    let refused = house.invoke(json!({ "provider": "opera", "id": "a" })).await.unwrap_err();
+    assert!(matches!(&refused, Refused::Provider(_)), "{refused}");
+    let diagnostic = lambda_runtime::Diagnostic::from(house.invoke(json!({ "provider": 7 })).await.unwrap_err());
+    assert_eq!(diagnostic.error_type, "Event");
+}
+
+/// A ledger whose table is not there.
+struct NoTable;
+
+fn no_table<T>() -> Result<T, LedgerError> {
+    Err(LedgerError::Failed { action: "answer", message: "there is no table".to_owned() })
+}
+
+#[async_trait]
+impl Ledger for NoTable {
+    async fn claim(&self, _: ClaimRequest<'_>) -> Result<Claim, LedgerError> {
+        no_table()
+    }
+    async fn finish(&self, _: &str, _: &Owner, _: Vec<Finish>) -> Result<Vec<Finished>, LedgerError> {
+        no_table()
+    }
+    async fn release(&self, _: &str, _: &Owner, _: Release) -> Result<(), LedgerError> {
+        no_table()
+    }
+    async fn slots(&self, _: &str, _: SlotRequest<'_>) -> Result<u32, LedgerError> {
+        no_table()
+    }
+    async fn control(&self, _: &str) -> Result<Control, LedgerError> {
+        no_table()
+    }
+    async fn update_control(&self, _: &str, _: &Control) -> Result<bool, LedgerError> {
+        no_table()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_table_the_batch_waits_and_comes_again_whole() {
+    let house = House::over(&["gleif"], Arc::new(NoTable), Arc::default());
+    let begin = Instant::now();
+    assert_eq!(house.deliver("gleif", &["garbage", r#"{"id":"a"}"#]).await, from("100"));
+    assert!(begin.elapsed() >= LONGEST_WAIT);
+    assert!(house.api.seen().times.is_empty());
+}

@@ -1,0 +1,93 @@
+//! The scheduled tick: each provider's governor sees whether its mapping is to be enabled or disabled, and its metrics are told.
+//!
+//! All providers share one control plane of 15 requests a second: their turns are spread over the tick.
+
+use std::time::Duration;
+
+use damper_core::mapping::MappingError;
+use damper_core::pipeline::AdaptError;
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep_until};
+
+use super::Function;
+use crate::metrics::Counted;
+
+/// The mean time between two providers' turns. A turn is two calls at the most: read, and change.
+const BETWEEN: Duration = Duration::from_millis(250);
+/// Turns are never spread over more than this: the schedule's next tick comes after a minute.
+const LONGEST_SPREAD: Duration = Duration::from_secs(40);
+
+impl Function {
+    /// Every provider's turn. Answers how many changed their mapping, and how many failed.
+    pub(super) async fn tick(&self, deadline: Instant) -> Value {
+        let names = match self.providers.names() {
+            Ok(names) => names,
+            Err(error) => {
+                tracing::error!(%error, "no provider has its turn");
+                return json!({ "providers": 0, "changed": 0, "failed": 1 });
+            }
+        };
+        let begin = Instant::now();
+        let spread = spread(names.len(), deadline.saturating_duration_since(begin));
+        let turns = names.iter().map(|name| {
+            let at = begin + spread.mul_f64(self.stores.chance.unit());
+            async move {
+                sleep_until(at).await;
+                self.turn(name).await
+            }
+        });
+        let (mut changed, mut failed) = (0, 0);
+        let mut turns: FuturesUnordered<_> = turns.collect();
+        while let Some(turn) = turns.next().await {
+            match turn {
+                Ok(did_change) => changed += u32::from(did_change),
+                Err(()) => failed += 1,
+            }
+        }
+        json!({ "providers": names.len(), "changed": changed, "failed": failed })
+    }
+
+    /// One provider's turn: whether its mapping was changed.
+    async fn turn(&self, name: &str) -> Result<bool, ()> {
+        let pipeline = match self.providers.pipeline(name) {
+            Ok(pipeline) => pipeline,
+            Err(error) => {
+                tracing::error!(provider = name, %error, "the provider cannot be worked for");
+                return Err(());
+            }
+        };
+        let ticked = pipeline.tick().await;
+        self.write_metrics(&pipeline, None, &Counted::of(&pipeline.progress())).await;
+        match ticked {
+            Ok(change) => Ok(change.is_some()),
+            // Not deployed yet, or given a function of its own.
+            Err(AdaptError::Mapping(MappingError::Unknown(_))) => Ok(false),
+            Err(error) => {
+                tracing::warn!(provider = name, %error, "a tick failed; the next one tries again");
+                Err(())
+            }
+        }
+    }
+}
+
+/// Over how long the turns of so many providers are spread, with some time `left` for the last one.
+fn spread(providers: usize, left: Duration) -> Duration {
+    let wanted = BETWEEN.saturating_mul(u32::try_from(providers.saturating_sub(1)).unwrap_or(u32::MAX));
+    wanted.min(LONGEST_SPREAD).min(left / 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn turns_are_as_far_apart_as_the_control_plane_needs() {
+        let minute = Duration::from_secs(60);
+        assert_eq!(spread(1, minute), Duration::ZERO);
+        assert_eq!(spread(51, minute * 15), Duration::from_millis(12_500), "two calls each: eight a second");
+        assert_eq!(spread(1_000, minute * 15), LONGEST_SPREAD);
+        assert_eq!(spread(51, Duration::from_secs(10)), Duration::from_secs(5));
+    }
+}

@@ -1,0 +1,290 @@
+//! Metrics as lines of CloudWatch's embedded metric format on standard output: CloudWatch makes metrics of them, and no call
+//! of an API is needed. One document for each batch or tick and provider, and one for each kind of failure.
+//!
+//! Format: <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use damper_core::control::admission::{BreakerReading, Reading};
+use damper_core::control::item::{Breaker, Control, OpenedBy};
+use damper_core::day::Day;
+use damper_core::pipeline::progress::{Event, Progress, Snapshot, What};
+use damper_core::record::FailureKind;
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+/// The namespace of all of Damper's metrics.
+const NAMESPACE: &str = "Damper";
+
+/// What a process counted of one provider up to some moment.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Counted {
+    snapshot: Snapshot,
+    failures: BTreeMap<FailureKind, u64>,
+}
+
+/// What happened between two moments.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Happened {
+    fetched: u64,
+    skipped: u64,
+    dead_letters: u64,
+    requests: u64,
+    failures: BTreeMap<FailureKind, u64>,
+    peak_in_flight: u64,
+    latencies: Vec<Duration>,
+}
+
+impl Counted {
+    /// What has been counted by now.
+    pub(crate) fn of(progress: &Progress) -> Self {
+        Self { snapshot: progress.snapshot(), failures: progress.failures() }
+    }
+
+    /// What happened from here until `later`, with the fetches' beginnings and ends in between.
+    pub(crate) fn until(&self, later: &Self, events: &[Event]) -> Happened {
+        let (before, after) = (&self.snapshot, &later.snapshot);
+        let failures = later.failures.iter().map(|(kind, count)| {
+            (kind.clone(), count.saturating_sub(self.failures.get(kind).copied().unwrap_or_default()))
+        });
+        let mut happened = Happened {
+            fetched: after.fetched.saturating_sub(before.fetched),
+            skipped: after.skipped.saturating_sub(before.skipped),
+            dead_letters: after.dead.saturating_sub(before.dead),
+            requests: after.requests.saturating_sub(before.requests),
+            failures: failures.filter(|(_, count)| *count > 0).collect(),
+            ..Happened::default()
+        };
+        let mut in_flight = 0_u64;
+        for event in events {
+            match event.what {
+                What::Sent => in_flight += 1,
+                What::Ended { latency, .. } => {
+                    in_flight = in_flight.saturating_sub(1);
+                    happened.latencies.push(latency);
+                }
+            }
+            happened.peak_in_flight = happened.peak_in_flight.max(in_flight);
+        }
+        happened.latencies.sort_unstable();
+        happened
+    }
+}
+
+/// What the control item says, as far as charts show it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Standing {
+    /// 0: closed, 1: half open, 2: open.
+    breaker: u8,
+    /// Whether a person has to see to it: something only they can mend.
+    needs_mending: bool,
+    quota_left: Option<u64>,
+    limit: u32,
+}
+
+impl Standing {
+    /// How a provider stands by its control item and what its limiter says.
+    pub(crate) fn of(control: &Control, reading: Reading, today: Day, quota: Option<u64>) -> Self {
+        let (breaker, needs_mending) = match &control.breaker {
+            Breaker::Open { by: OpenedBy::Config, .. } => (2, true),
+            Breaker::Open { by: OpenedBy::Operator, .. } => (2, false),
+            Breaker::Open { .. } if matches!(reading.breaker, BreakerReading::HalfOpen { .. }) => (1, false),
+            Breaker::Open { .. } => (2, false),
+            Breaker::Closed => (0, false),
+        };
+        Self { breaker, needs_mending, quota_left: control.usage.left(today, quota), limit: reading.limit }
+    }
+}
+
+/// The lines to write for a batch of `entries`, or for a tick, where there was none.
+pub(crate) fn lines(
+    provider: &str,
+    now: Timestamp,
+    entries: Option<usize>,
+    happened: &Happened,
+    standing: Standing,
+) -> Vec<String> {
+    let mut metrics = Metrics::default();
+    if let Some(entries) = entries {
+        metrics.count("BatchSize", entries as u64);
+        metrics.count("InFlight", happened.peak_in_flight);
+        metrics.count("Fetched", happened.fetched);
+        metrics.count("Skipped", happened.skipped);
+        metrics.count("DeadLetters", happened.dead_letters);
+        metrics.count("Requests", happened.requests);
+        metrics.count("Throttled", happened.failures.get(&FailureKind::Throttled).copied().unwrap_or_default());
+        metrics.milliseconds("LatencyP50", percentile(&happened.latencies, 50));
+        metrics.milliseconds("LatencyP99", percentile(&happened.latencies, 99));
+    }
+    metrics.count("Limit", standing.limit.into());
+    metrics.count("BreakerState", standing.breaker.into());
+    metrics.count("NeedsMending", standing.needs_mending.into());
+    if let Some(left) = standing.quota_left {
+        metrics.count("QuotaLeft", left);
+    }
+    let mut lines = vec![metrics.document(now, &[("Provider", provider)])];
+    for (kind, count) in &happened.failures {
+        let mut failed = Metrics::default();
+        failed.count("Failed", *count);
+        lines.push(failed.document(now, &[("Provider", provider), ("Kind", &kind_name(kind))]));
+    }
+    lines
+}
+
+/// The name of a kind, as a dimension: a guest's own kinds are all `other`, for each value is a metric that costs.
+fn kind_name(kind: &FailureKind) -> String {
+    let named = serde_json::to_value(kind).ok();
+    named.as_ref().and_then(Value::as_str).unwrap_or("other").to_owned()
+}
+
+/// The nearest rank; none where there is nothing to rank.
+fn percentile(sorted: &[Duration], percent: usize) -> Option<Duration> {
+    let rank = (sorted.len() * percent).div_ceil(100);
+    sorted.get(rank.saturating_sub(1)).copied()
+}
+
+/// The metrics of one document.
+#[derive(Debug, Default)]
+struct Metrics {
+    definitions: Vec<Value>,
+    values: Map<String, Value>,
+}
+
+impl Metrics {
+    fn count(&mut self, name: &str, value: u64) {
+        self.put(name, "Count", value.into());
+    }
+
+    fn milliseconds(&mut self, name: &str, value: Option<Duration>) {
+        if let Some(value) = value {
+            self.put(name, "Milliseconds", json!(value.as_secs_f64() * 1_000.0));
+        }
+    }
+
+    fn put(&mut self, name: &str, unit: &str, value: Value) {
+        self.definitions.push(json!({ "Name": name, "Unit": unit }));
+        self.values.insert(name.to_owned(), value);
+    }
+
+    fn document(self, now: Timestamp, dimensions: &[(&str, &str)]) -> String {
+        let names: Vec<&str> = dimensions.iter().map(|(name, _)| *name).collect();
+        let mut document = self.values;
+        document.extend(dimensions.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())));
+        document.insert(
+            "_aws".to_owned(),
+            json!({
+                "Timestamp": now.as_millisecond(),
+                "CloudWatchMetrics": [{ "Namespace": NAMESPACE, "Dimensions": [names], "Metrics": self.definitions }],
+            }),
+        );
+        Value::Object(document).to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+
+    fn happened() -> Happened {
+        let begin = Instant::now();
+        let at = |ms| begin + Duration::from_millis(ms);
+        let ended = |ms| What::Ended { latency: Duration::from_millis(ms), outcome: None };
+        let events = [
+            Event { at: at(0), what: What::Sent },
+            Event { at: at(1), what: What::Sent },
+            Event { at: at(40), what: ended(40) },
+            Event { at: at(41), what: What::Sent },
+            Event { at: at(90), what: ended(89) },
+            Event { at: at(91), what: ended(50) },
+        ];
+        let before = Counted {
+            snapshot: Snapshot { fetched: 10, dead: 1, ..Snapshot::default() },
+            failures: BTreeMap::from([(FailureKind::Throttled, 2), (FailureKind::NotFound, 1)]),
+        };
+        let after = Counted {
+            snapshot: Snapshot { fetched: 12, dead: 2, requests: 3, ..Snapshot::default() },
+            failures: BTreeMap::from([
+                (FailureKind::Throttled, 2),
+                (FailureKind::NotFound, 2),
+                (FailureKind::TimedOut, 1),
+                (FailureKind::Other(String::new()), 4),
+            ]),
+        };
+        before.until(&after, &events)
+    }
+
+    const STANDING: Standing = Standing { breaker: 0, needs_mending: false, quota_left: Some(7), limit: 4 };
+
+    #[test]
+    fn a_batch_is_what_happened_since_the_one_before() {
+        let happened = happened();
+        assert_eq!((happened.fetched, happened.dead_letters, happened.peak_in_flight), (2, 1, 2));
+        assert_eq!(happened.failures.values().sum::<u64>(), 6, "{happened:?}");
+        let lines = lines("gleif", Timestamp::UNIX_EPOCH, Some(20), &happened, STANDING);
+        let first: Value = serde_json::from_str(&lines[0]).unwrap();
+        assert_eq!((&first["BatchSize"], &first["Fetched"], &first["QuotaLeft"]), (&20.into(), &2.into(), &7.into()));
+        assert_eq!((&first["LatencyP50"], &first["LatencyP99"]), (&50.0.into(), &89.0.into()));
+        assert_eq!(first["Throttled"], 0, "none of this batch");
+        let kinds: Vec<Value> = lines[1..].iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let kinds: Vec<_> =
+            kinds.iter().map(|line| (line["Kind"].as_str().unwrap(), line["Failed"].as_u64())).collect();
+        assert_eq!(kinds, [("timed-out", Some(1)), ("not-found", Some(1)), ("other", Some(4))]);
+    }
+
+    /// What the specification asks of a document: each metric that it defines is there, and each dimension is a text.
+    #[test]
+    fn every_line_is_a_whole_document() {
+        for line in lines("gleif", Timestamp::UNIX_EPOCH, Some(1), &happened(), STANDING) {
+            let document: Value = serde_json::from_str(&line).unwrap();
+            assert!(!line.contains('\n') && document["_aws"]["Timestamp"].is_u64(), "{line}");
+            for directive in document["_aws"]["CloudWatchMetrics"].as_array().unwrap() {
+                assert_eq!(directive["Namespace"], "Damper");
+                for name in directive["Dimensions"].as_array().unwrap().iter().flat_map(|set| set.as_array().unwrap()) {
+                    assert!(document[name.as_str().unwrap()].is_string(), "{name}");
+                }
+                for metric in directive["Metrics"].as_array().unwrap() {
+                    assert!(document[metric["Name"].as_str().unwrap()].is_number(), "{metric}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_tick_tells_only_how_a_provider_stands() {
+        let lines = lines("gleif", Timestamp::UNIX_EPOCH, None, &Happened::default(), STANDING);
+        assert_eq!(lines.len(), 1);
+        assert!(!lines[0].contains("Fetched") && lines[0].contains("BreakerState"), "{}", lines[0]);
+    }
+
+    #[test]
+    fn a_percentile_is_a_latency_that_was() {
+        let sorted: Vec<Duration> = (1..=200).map(Duration::from_millis).collect();
+        assert_eq!(percentile(&sorted, 50), Some(Duration::from_millis(100)));
+        assert_eq!(percentile(&sorted, 99), Some(Duration::from_millis(198)));
+        assert_eq!(percentile(&sorted[..1], 99), Some(Duration::from_millis(1)));
+        assert_eq!(percentile(&[], 50), None);
+    }
+
+    #[test]
+    fn who_is_needed_is_told_apart() {
+        let reading = Reading { limit: 3, breaker: BreakerReading::Closed, gate: None, rate: None, phase: "hold" };
+        let today: Day = "2026-11-25".parse().unwrap();
+        let open = |by| Control {
+            breaker: Breaker::Open { since: Timestamp::UNIX_EPOCH, by, reason: String::new() },
+            ..Control::default()
+        };
+        let standing = |control: &Control, breaker| {
+            let standing = Standing::of(control, Reading { breaker, ..reading }, today, Some(9));
+            (standing.breaker, standing.needs_mending)
+        };
+        let half_open = BreakerReading::HalfOpen { since: Duration::ZERO };
+        assert_eq!(standing(&Control::default(), BreakerReading::Closed), (0, false));
+        assert_eq!(standing(&open(OpenedBy::Breaker), half_open), (1, false));
+        assert_eq!(standing(&open(OpenedBy::Breaker), BreakerReading::Closed), (2, false));
+        assert_eq!(standing(&open(OpenedBy::Operator), BreakerReading::Closed), (2, false));
+        assert_eq!(standing(&open(OpenedBy::Config), half_open), (2, true));
+    }
+}

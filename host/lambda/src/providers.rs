@@ -1,0 +1,126 @@
+//! The providers of the package, each with its pipeline, made when it is first needed: what a package holds that nobody asks for
+//! costs nothing.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use damper_core::pipeline::{Pipeline, Stores};
+use damper_plugins::grants::SecretSource;
+use damper_plugins::package::{Package, PackageError, Packaged};
+use damper_plugins::settings::{Found, Place, ProviderSettings, SecretPlace, Unusable, bind};
+use damper_plugins::{HostError, HostOptions, LoadError, PluginHost};
+
+/// The most fetches at a time in one process, over all providers; a fetch beyond it waits for another to end.
+const MOST_IN_FLIGHT: u32 = 128;
+/// Where a packaged provider's settings come from, for messages.
+const SETTINGS: &str = "damper.toml";
+
+/// Where pipelines come from.
+pub(crate) trait Providers: Send + Sync {
+    /// The names of all providers.
+    fn names(&self) -> Result<Vec<String>, ProviderError>;
+
+    /// A provider's pipeline, the same for every invocation of this process.
+    fn pipeline(&self, name: &str) -> Result<Arc<Pipeline>, ProviderError>;
+}
+
+/// A provider that cannot be worked for.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ProviderError {
+    /// It is not in the package, or cannot be read.
+    #[error(transparent)]
+    Package(#[from] PackageError),
+    /// The engine does not start.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// What the operator set does not fit it.
+    #[error("the settings of {provider} in this package cannot be used: {message}")]
+    Settings { provider: String, message: String },
+    /// Its credentials or grants cannot be set up.
+    #[error("{provider} cannot be loaded: {source}")]
+    Load { provider: String, source: LoadError },
+}
+
+/// Makes the source of a secret of AWS Secrets Manager from its name or ARN.
+pub(crate) type Secrets = Box<dyn Fn(&str) -> Arc<dyn SecretSource> + Send + Sync>;
+
+/// The providers of a package.
+pub(crate) struct PackagedProviders {
+    package: Package,
+    stores: Stores,
+    secrets: Secrets,
+    loaded: Mutex<Loaded>,
+}
+
+#[derive(Default)]
+struct Loaded {
+    host: Option<PluginHost>,
+    pipelines: BTreeMap<String, Arc<Pipeline>>,
+}
+
+impl PackagedProviders {
+    /// The providers of the package in this folder. Nothing of them is read yet.
+    ///
+    /// # Errors
+    /// Where the folder holds no package.
+    pub(crate) fn open(folder: &Path, stores: Stores, secrets: Secrets) -> Result<Self, PackageError> {
+        Ok(Self { package: Package::open(folder)?, stores, secrets, loaded: Mutex::default() })
+    }
+
+    fn load(&self, host: &PluginHost, name: &str) -> Result<Arc<Pipeline>, ProviderError> {
+        let packaged = self.package.provider(name)?;
+        let bound = self.bind(name, &packaged)?;
+        for warning in &bound.warnings {
+            tracing::warn!(provider = name, "{warning}");
+        }
+        let plugin = host
+            .load_packaged(&packaged, bound.manifest.clone(), bound.grants)
+            .map_err(|source| ProviderError::Load { provider: name.to_owned(), source })?;
+        Ok(Pipeline::new(bound.manifest, Arc::new(plugin), self.stores.clone()))
+    }
+
+    /// The manifest and what the operator set, brought together as on one machine.
+    fn bind(&self, name: &str, packaged: &Packaged) -> Result<damper_plugins::settings::Bound, ProviderError> {
+        let unusable = |message: String| ProviderError::Settings { provider: name.to_owned(), message };
+        let settings =
+            ProviderSettings::from_toml(&packaged.settings).map_err(|error| unusable(error.problem.clone()))?;
+        let place = Place::File(Path::new(SETTINGS));
+        bind(&packaged.manifest, &settings, place, &|place| self.secret(place))
+            .map_err(|error| unusable(format!("{error}; {}", error.hint())))
+    }
+
+    fn secret(&self, place: &SecretPlace) -> Result<Found, Unusable> {
+        match place {
+            SecretPlace::SecretsManager(name) => Ok(Found { source: (self.secrets)(name), known: None }),
+            SecretPlace::Environment(_) | SecretPlace::File(_) => Err(Unusable {
+                problem: format!("names {place}, which a function in Lambda has not"),
+                hint: "name a secret of AWS Secrets Manager: secret = \"...\"; then package and deploy again"
+                    .to_owned(),
+            }),
+        }
+    }
+}
+
+impl Providers for PackagedProviders {
+    fn names(&self) -> Result<Vec<String>, ProviderError> {
+        Ok(self.package.names()?)
+    }
+
+    fn pipeline(&self, name: &str) -> Result<Arc<Pipeline>, ProviderError> {
+        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pipeline) = loaded.pipelines.get(name) {
+            return Ok(Arc::clone(pipeline));
+        }
+        let host = match &loaded.host {
+            Some(host) => host,
+            None => {
+                let options = HostOptions { max_in_flight: MOST_IN_FLIGHT, ..HostOptions::default() };
+                loaded.host.insert(PluginHost::new(options)?)
+            }
+        };
+        let pipeline = self.load(host, name)?;
+        loaded.pipelines.insert(name.to_owned(), Arc::clone(&pipeline));
+        Ok(pipeline)
+    }
+}

@@ -1,0 +1,100 @@
+//! What the function's environment says: the only place of the program that reads it, but for AWS's own SDK.
+#![allow(clippy::disallowed_methods, reason = "the one module that reads the environment")]
+
+use std::env;
+use std::path::PathBuf;
+
+/// What the names of streams begin with where nobody says otherwise.
+const STREAM_PREFIX: &str = "damper-";
+
+/// The function's environment, read once at its start. The template that `damper package` writes sets it.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    /// `DAMPER_TABLE`: the ledger's table.
+    pub(crate) table: String,
+    /// `DAMPER_BUCKET`: where records and dead letters go.
+    pub(crate) bucket: String,
+    /// `DAMPER_STREAM_PREFIX`: a stream's name is this and the provider's.
+    pub(crate) stream_prefix: String,
+    /// `DAMPER_LOG`: what is logged, in the syntax of `RUST_LOG`; none: `info`.
+    pub(crate) log: Option<String>,
+    /// `DAMPER_CLOCK_OFFSET`: how far the wall clock is put forward, in seconds. For rehearsals of a night; 0 else.
+    pub(crate) clock_offset_seconds: i64,
+    /// `LAMBDA_TASK_ROOT`: where the package was unpacked.
+    pub(crate) package: PathBuf,
+    /// `AWS_LAMBDA_FUNCTION_NAME`, with `DAMPER_ALIAS` where that is set: whose mappings are governed. Those of an alias are listed
+    /// under its name alone.
+    pub(crate) function: String,
+}
+
+/// A variable that the function needs and has not, or whose value cannot be used.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum SettingsError {
+    #[error("the environment variable {0} is not set: deploy with the template that `damper package` writes")]
+    Missing(&'static str),
+    #[error("the environment variable DAMPER_CLOCK_OFFSET is {0:?}, which is no whole number of seconds")]
+    ClockOffset(String),
+}
+
+impl Settings {
+    /// Reads the environment.
+    pub(crate) fn from_environment() -> Result<Self, SettingsError> {
+        Self::of(|name| env::var(name).ok())
+    }
+
+    fn of(read: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
+        let optional = |name: &str| read(name).filter(|text| !text.trim().is_empty());
+        let needed = |name: &'static str| optional(name).ok_or(SettingsError::Missing(name));
+        let offset = optional("DAMPER_CLOCK_OFFSET").map_or(Ok(0), |text| match text.trim().parse() {
+            Ok(seconds) => Ok(seconds),
+            Err(_) => Err(SettingsError::ClockOffset(text)),
+        })?;
+        Ok(Self {
+            table: needed("DAMPER_TABLE")?,
+            bucket: needed("DAMPER_BUCKET")?,
+            stream_prefix: optional("DAMPER_STREAM_PREFIX").unwrap_or_else(|| STREAM_PREFIX.to_owned()),
+            log: optional("DAMPER_LOG"),
+            clock_offset_seconds: offset,
+            package: optional("LAMBDA_TASK_ROOT").unwrap_or_else(|| "/var/task".to_owned()).into(),
+            function: match optional("DAMPER_ALIAS") {
+                Some(alias) => format!("{}:{alias}", needed("AWS_LAMBDA_FUNCTION_NAME")?),
+                None => needed("AWS_LAMBDA_FUNCTION_NAME")?,
+            },
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(variables: &[(&str, &str)]) -> Result<Settings, SettingsError> {
+        let value =
+            |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+        Settings::of(value)
+    }
+
+    const LEAST: [(&str, &str); 3] =
+        [("DAMPER_TABLE", "t"), ("DAMPER_BUCKET", "b"), ("AWS_LAMBDA_FUNCTION_NAME", "damper")];
+
+    #[test]
+    fn what_is_needed_is_named() {
+        let settings = read(&LEAST).unwrap();
+        assert_eq!((settings.stream_prefix.as_str(), settings.clock_offset_seconds), ("damper-", 0));
+        let live = read(&[LEAST[0], LEAST[1], LEAST[2], ("DAMPER_ALIAS", "live")]).unwrap();
+        assert_eq!((settings.function.as_str(), live.function.as_str()), ("damper", "damper:live"));
+        for (missing, _) in LEAST {
+            let others: Vec<_> = LEAST.into_iter().filter(|(name, _)| *name != missing).collect();
+            assert!(read(&others).unwrap_err().to_string().contains(missing));
+        }
+        let empty = [LEAST[0], ("DAMPER_BUCKET", " "), LEAST[2]];
+        assert_eq!(read(&empty).unwrap_err(), SettingsError::Missing("DAMPER_BUCKET"));
+    }
+
+    #[test]
+    fn a_clock_offset_is_a_whole_number() {
+        let with = |offset| read(&[LEAST[0], LEAST[1], LEAST[2], ("DAMPER_CLOCK_OFFSET", offset)]);
+        assert_eq!(with("-3600").unwrap().clock_offset_seconds, -3600);
+        assert!(with("1h").unwrap_err().to_string().contains("\"1h\""));
+    }
+}

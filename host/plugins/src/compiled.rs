@@ -1,0 +1,108 @@
+//! Compiled code: where it comes from, and the one place where Damper trusts bytes.
+//!
+//! What [`Compiled::load`] takes is machine code that runs with the program's own rights, outside of any sandbox. The engine
+//! checks that it was compiled by the same release with the same settings, not that it is harmless. So a [`Compiled`] is made
+//! in three ways and no other:
+//!
+//! - [`Compiled::now`]: this program compiled it just now;
+//! - [`Compiled::kept`]: this program compiled it earlier and kept it in a folder that only its owner can write to, under the
+//!   digest with which it was written;
+//! - [`Compiled::File`]: `damper package` compiled it and wrote its digest beside it, and the file has that digest. Who can
+//!   change both can also change the program that lies in the same package, so there is nothing more to gain.
+
+use std::io;
+use std::path::Path;
+
+use bytes::Bytes;
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+use crate::artifacts::{Artifacts, Found};
+use crate::package::{Artifact, CheckedFile};
+
+/// Where a provider's code comes from.
+pub(crate) enum Source {
+    /// A component, to be compiled.
+    Component {
+        /// Its digest.
+        digest: String,
+        /// It.
+        bytes: Bytes,
+    },
+    /// Compiled code in a package.
+    Packaged(Artifact),
+}
+
+impl Source {
+    /// The digest of the component, compiled or not.
+    pub(crate) fn digest(&self) -> &str {
+        match self {
+            Self::Component { digest, .. } => digest,
+            Self::Packaged(artifact) => artifact.component(),
+        }
+    }
+}
+
+/// Compiled code that may run.
+pub(crate) enum Compiled {
+    /// In memory. Made by [`Compiled::now`] and [`Compiled::kept`] alone.
+    Code(Vec<u8>),
+    /// In a package's file, from which it is mapped.
+    File(CheckedFile),
+}
+
+/// What was kept of an earlier compilation.
+pub(crate) enum Kept {
+    /// The compiled code.
+    Whole(Compiled),
+    /// A file that is not what was written, with what is wrong.
+    Damaged(String),
+    /// Nothing.
+    Nothing,
+}
+
+impl Compiled {
+    /// Compiles a component.
+    #[cfg(feature = "compile")]
+    pub(crate) fn now(engine: &Engine, component: &[u8]) -> Result<Self, String> {
+        let code = engine.precompile_component(component);
+        code.map(Self::Code).map_err(|error| format!("the component does not compile: {error:#}"))
+    }
+
+    /// Tells that there is no compiler.
+    #[cfg(not(feature = "compile"))]
+    pub(crate) fn now(_engine: &Engine, _component: &[u8]) -> Result<Self, String> {
+        Err("the component is not compiled for this program, and this program holds no compiler: run `damper package`"
+            .to_owned())
+    }
+
+    /// Reads what was kept at this path of [`Artifacts`].
+    pub(crate) fn kept(path: &Path) -> Kept {
+        match Artifacts::read(path) {
+            Found::Whole(code) => Kept::Whole(Self::Code(code)),
+            Found::Damaged(problem) => Kept::Damaged(problem),
+            Found::Nothing => Kept::Nothing,
+        }
+    }
+
+    /// Keeps what was compiled. What comes from a package is kept there.
+    pub(crate) fn keep(&self, artifacts: &Artifacts, path: &Path) -> io::Result<()> {
+        match self {
+            Self::Code(code) => artifacts.write(path, code),
+            Self::File(_) => Ok(()),
+        }
+    }
+
+    /// Loads the code into an engine.
+    #[allow(unsafe_code, reason = "the engine offers no other way to load compiled code")]
+    pub(crate) fn load(&self, engine: &Engine) -> wasmtime::Result<Component> {
+        match self {
+            // SAFETY: `code` was made by `precompile_component`, in this process or in an earlier one that kept it in a folder
+            // closed to others and verified by its digest; see this module's first lines.
+            Self::Code(code) => unsafe { Component::deserialize(engine, code) },
+            // SAFETY: the file was made by `precompile_component` in `damper package` and has the digest that was written with
+            // it. While it is mapped it stays as it is: a deployed package is read-only, and nothing here writes to one.
+            Self::File(file) => unsafe { Component::deserialize_file(engine, file.path()) },
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! A secret in the form that its kind needs, and in all the spellings in which it may turn up where it must not.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use damper_core::manifest::CredentialKind;
+use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
+
+use super::certificate::{self, ClientCertificate};
+use super::client::Client;
+use crate::grants::Secret;
+
+/// The longest secret, in bytes: a certificate chain with its key fits.
+const MAX_BYTES: usize = 64 * 1024;
+
+/// What a secret is to a request.
+#[derive(Debug)]
+pub(crate) enum Form {
+    /// A header that carries it.
+    Header(HeaderName, HeaderValue),
+    /// A key to sign with.
+    Key(Secret),
+    /// A client, which gets tokens with it.
+    Client(Client),
+    /// A certificate to show.
+    Certificate(Box<ClientCertificate>),
+}
+
+impl Form {
+    /// A secret as its kind needs it, else what is wrong with it, as the end of a sentence. `ca`: the certificates to trust
+    /// where it is a client certificate.
+    pub(crate) fn of(kind: &CredentialKind, secret: &Secret, ca: Option<&str>) -> Result<Self, &'static str> {
+        let text = secret.expose();
+        if text.is_empty() {
+            return Err("is empty");
+        }
+        if text.len() > MAX_BYTES {
+            return Err("is longer than 64 KiB");
+        }
+        match kind {
+            CredentialKind::Header { header, prefix } => {
+                let name = header.parse().map_err(|_| "has a header that is none")?;
+                sensitive(name, &format!("{prefix}{text}"))
+            }
+            CredentialKind::Basic if !text.contains(':') => Err("is not of the form \"user:password\""),
+            CredentialKind::Basic => sensitive(AUTHORIZATION, &format!("Basic {}", BASE64.encode(text))),
+            CredentialKind::Bearer => sensitive(AUTHORIZATION, &format!("Bearer {text}")),
+            CredentialKind::Hmac => Ok(Self::Key(secret.clone())),
+            CredentialKind::Oauth2ClientCredentials => Client::read(text)
+                .map(Self::Client)
+                .ok_or("is neither \"client_id:client_secret\" nor a JSON object with these two keys"),
+            CredentialKind::Mtls => {
+                ClientCertificate::read(text, ca).map(|certificate| Self::Certificate(Box::new(certificate)))
+            }
+        }
+    }
+}
+
+fn sensitive(name: HeaderName, value: &str) -> Result<Form, &'static str> {
+    header_value(value)
+        .map(|value| Form::Header(name, value))
+        .ok_or("holds a control character, which no header can carry")
+}
+
+/// A header's value that prints as nothing.
+pub(crate) fn header_value(text: &str) -> Option<HeaderValue> {
+    let mut value = HeaderValue::try_from(text).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+/// Every text that must not be written: the secret, the part of it that is secret by itself, and the spellings in which they
+/// are sent or told.
+pub(crate) fn spellings_of(kind: &CredentialKind, secret: &Secret) -> Vec<String> {
+    let text = secret.expose();
+    let mut spellings = match kind {
+        CredentialKind::Mtls => certificate::spellings(text),
+        _ => spellings(text),
+    };
+    match kind {
+        CredentialKind::Basic => {
+            if let Some((user, password)) = text.split_once(':') {
+                // Where there is no password, the user name is the secret: a key.
+                spellings.extend(self::spellings(if password.is_empty() { user } else { password }));
+            }
+        }
+        CredentialKind::Oauth2ClientCredentials => {
+            if let Some(client) = Client::read(text) {
+                spellings.extend(client.spellings());
+            }
+        }
+        _ => {}
+    }
+    spellings
+}
+
+/// A text in every spelling, a log's own among them.
+pub(crate) fn spellings(text: &str) -> Vec<String> {
+    let mut spellings = crate::spellings::spellings(text, false);
+    spellings.push(format!("{text:?}").trim_matches('"').to_owned());
+    spellings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn known(kind: &CredentialKind, secret: &str) -> Vec<String> {
+        spellings_of(kind, &Secret::new(secret))
+    }
+
+    #[test]
+    fn every_spelling_of_a_secret_is_known() {
+        let spellings = known(&CredentialKind::Basic, "user:pa ss\"ö?>");
+        for expected in [
+            "user:pa ss\"ö?>",
+            "pa ss\"ö?>",
+            "dXNlcjpwYSBzcyLDtj8+",
+            "dXNlcjpwYSBzcyLDtj8-",
+            "user%3Apa+ss%22%C3%B6%3F%3E",
+            "user%3Apa%20ss%22%C3%B6%3F%3E",
+            "user:pa ss\\\"ö?>",
+        ] {
+            assert!(spellings.iter().any(|spelling| spelling == expected), "{expected}: {spellings:?}");
+        }
+        assert!(known(&CredentialKind::Bearer, "t0").contains(&"t0".to_owned()));
+    }
+
+    #[test]
+    fn a_clients_secret_is_known_by_itself() {
+        for text in ["the id:the/secret", r#"{"client_id": "the id", "client_secret": "the/secret"}"#] {
+            let spellings = known(&CredentialKind::Oauth2ClientCredentials, text);
+            let basic = BASE64.encode("the+id:the%2Fsecret");
+            for expected in [text, "the/secret", "the%2Fsecret", &basic] {
+                assert!(spellings.iter().any(|spelling| spelling == expected), "{expected}: {spellings:?}");
+            }
+            assert!(!spellings.iter().any(|spelling| spelling == "the id"), "an id is no secret");
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! Tokens that a client gets with its id and secret (RFC 6749, section 4.4): what is asked for, what the answer means, and how
+//! long a token is used. Decisions only; `http_client::tokens` asks.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use damper_core::record::{Failure, FailureKind};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
+use http::{Method, StatusCode};
+use serde::Deserialize;
+use tokio::time::Instant;
+use url::form_urlencoded::Serializer;
+
+use super::cell::Cell;
+use super::client::Client;
+use super::form::{header_value, spellings};
+use super::kept::{MIN_RENEWAL, Renewals};
+use crate::grants::{ClientAuth, Secret, TokenEndpoint};
+use crate::text::{Scrubber, TooMuch};
+
+/// How long a token is used whose answer does not say (RFC 6749 leaves it open).
+const DEFAULT_LIFETIME: Duration = Duration::from_hours(1);
+/// The longest lifetime that is believed.
+const MAX_LIFETIME: Duration = Duration::from_hours(24 * 365);
+/// A token is replaced so long before its end, or in the last tenth of its life, or at half of it where that is short.
+const EARLY: Duration = Duration::from_secs(30);
+/// After an early replacement has failed, the next is tried so much later; until its end the token is used.
+const EARLY_RETRY: Duration = Duration::from_secs(30);
+/// The longest that a token endpoint is left alone because it said so.
+const MAX_RETRY_AFTER: Duration = Duration::from_hours(24);
+
+/// One credential's tokens.
+#[derive(Debug)]
+pub(crate) struct Tokens {
+    /// The credential's name.
+    pub(crate) credential: String,
+    pub(crate) endpoint: TokenEndpoint,
+    pub(crate) cell: Cell<Token, TokenFailure>,
+    pub(crate) renewals: Renewals,
+    memory: Mutex<Memory>,
+    scrubber: Arc<Scrubber>,
+}
+
+#[derive(Debug, Default)]
+struct Memory {
+    /// No early replacement is tried before.
+    early_not_before: Option<Instant>,
+    /// What the endpoint last refused with, and until when it need not be asked again.
+    refusal: Option<(Instant, TokenFailure)>,
+}
+
+/// A token.
+pub(crate) struct Token {
+    header: HeaderValue,
+    replace_at: Instant,
+    ends_at: Instant,
+}
+
+/// Why there is no token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TokenFailure {
+    /// What it means for a fetch.
+    pub(crate) failure: Failure,
+    /// Whether the server does not accept the client: its secret may have changed.
+    pub(crate) is_client_refused: bool,
+    /// How long the server need not be asked again.
+    pub(crate) leave_alone: Option<Duration>,
+}
+
+/// What a server answers (RFC 6749, section 5).
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Answer {
+    access_token: String,
+    token_type: String,
+    expires_in: Option<Seconds>,
+    error: String,
+}
+
+/// A number, which some servers write as text.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Seconds {
+    Number(f64),
+    Text(String),
+}
+
+impl Tokens {
+    pub(super) fn new(credential: &str, endpoint: TokenEndpoint, scrubber: Arc<Scrubber>) -> Self {
+        Self {
+            credential: credential.to_owned(),
+            endpoint,
+            cell: Cell::new(None),
+            renewals: Renewals::default(),
+            memory: Mutex::default(),
+            scrubber,
+        }
+    }
+
+    /// The token, where nothing has to be done about it.
+    pub(crate) fn ready(&self, now: Instant) -> Option<Arc<Token>> {
+        let token = self.cell.value()?;
+        let may_wait =
+            || now < token.ends_at && self.locked().early_not_before.is_some_and(|not_before| now < not_before);
+        (now < token.replace_at || may_wait()).then_some(token)
+    }
+
+    /// The token, where it has not ended yet.
+    pub(crate) fn valid(&self, now: Instant) -> Option<Arc<Token>> {
+        self.cell.value().filter(|token| now < token.ends_at)
+    }
+
+    /// An early replacement has failed.
+    pub(crate) fn postpone(&self, now: Instant) {
+        self.locked().early_not_before = Some(now + EARLY_RETRY);
+    }
+
+    /// What the endpoint said when it asked to be left alone, or had refused the client, as long as that holds.
+    pub(crate) fn refusal(&self, now: Instant) -> Option<TokenFailure> {
+        let memory = self.locked();
+        let (until, refusal) = memory.refusal.as_ref().filter(|(until, _)| now < *until)?;
+        let left = until.saturating_duration_since(now);
+        let mut refusal = refusal.clone();
+        refusal.failure.retry_after = refusal.failure.retry_after.map(|_| left);
+        Some(refusal)
+    }
+
+    /// Remembers how asking the endpoint ended.
+    pub(crate) fn asked(&self, failure: Option<&TokenFailure>, now: Instant) {
+        let refusal = failure.and_then(|failure| Some((now + failure.leave_alone?, failure.clone())));
+        *self.locked() = Memory { refusal, early_not_before: None };
+    }
+
+    /// The request for a token.
+    pub(crate) fn request(&self, client: &Client, user_agent: HeaderValue) -> reqwest::Request {
+        let TokenEndpoint { url, scopes, client_auth } = &self.endpoint;
+        let mut request = reqwest::Request::new(Method::POST, url.clone());
+        let mut body = Serializer::new(String::new());
+        body.append_pair("grant_type", "client_credentials");
+        if !scopes.is_empty() {
+            body.append_pair("scope", &scopes.join(" "));
+        }
+        let headers = request.headers_mut();
+        headers.insert(http::header::USER_AGENT, user_agent);
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
+        match client_auth {
+            ClientAuth::Basic => {
+                // Base64 holds nothing that a header could not.
+                headers.extend(header_value(&format!("Basic {}", client.basic())).map(|value| (AUTHORIZATION, value)));
+            }
+            ClientAuth::Body => {
+                body.append_pair("client_id", &client.id).append_pair("client_secret", &client.secret);
+            }
+        }
+        *request.body_mut() = Some(body.finish().into());
+        request
+    }
+
+    /// The token of an answer, which from here on is scrubbed from whatever is written; else what the answer means.
+    pub(crate) fn read(
+        &self,
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: &[u8],
+        now: Instant,
+    ) -> Result<Token, TokenFailure> {
+        let answer: Answer = serde_json::from_slice(body).unwrap_or_default();
+        if status != StatusCode::OK {
+            return Err(self.refused(status, headers, &answer));
+        }
+        let unreadable = |what: &str| Err(self.failure(FailureKind::Unavailable, what));
+        if !answer.token_type.eq_ignore_ascii_case("bearer") {
+            return unreadable("the answer's token_type is not \"Bearer\"");
+        }
+        let token = Secret::new(answer.access_token);
+        let learned: Result<(), TooMuch> =
+            self.scrubber.learn(&format!("{} token", self.credential), spellings(token.expose()));
+        let header = header_value(&format!("Bearer {}", token.expose()));
+        match (learned, header) {
+            (Ok(()), Some(header)) if !token.expose().trim().is_empty() => {
+                Ok(Token::new(header, answer.expires_in.and_then(Seconds::lifetime), now))
+            }
+            _ => unreadable("the answer's access_token is missing, or none that a header can carry"),
+        }
+    }
+
+    /// A failure of asking for a token.
+    pub(crate) fn failure(&self, kind: FailureKind, what: &str) -> TokenFailure {
+        let url = &self.endpoint.url;
+        let asked = format!("{}{}", url.origin().ascii_serialization(), url.path());
+        let message = format!("the credential {:?} gets no token from {asked}: {what}", self.credential);
+        let failure = Failure::new(kind, message);
+        TokenFailure { failure, is_client_refused: false, leave_alone: None }
+    }
+
+    fn refused(&self, status: StatusCode, headers: &HeaderMap, answer: &Answer) -> TokenFailure {
+        let number = status.as_u16();
+        if status.is_redirection() {
+            let what = format!("it answers {number}, and redirects are not followed; correct its `token_url`");
+            return self.failure(FailureKind::Broken, &what);
+        }
+        let kind = match number {
+            408 | 429 => FailureKind::Throttled,
+            400..=499 => FailureKind::Unauthorized,
+            _ => FailureKind::Unavailable,
+        };
+        // A code of the standard or an extension; whatever else a server writes there is not repeated.
+        let is_code = |code: &str| code.len() <= 64 && code.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'_'));
+        let code = Some(&answer.error).filter(|code| !code.is_empty() && is_code(code));
+        let code = code.map(|code| format!(" ({code})")).unwrap_or_default();
+        let mut failed = self.failure(kind, &self.scrubber.text(&format!("it answers {number}{code}")));
+        failed.failure.status = Some(number);
+        if failed.failure.kind == FailureKind::Unauthorized {
+            failed.is_client_refused = matches!(number, 401 | 403) || answer.error == "invalid_client";
+            failed.leave_alone = Some(MIN_RENEWAL);
+        } else {
+            failed.failure.retry_after = retry_after(headers);
+            failed.leave_alone = failed.failure.retry_after;
+        }
+        failed
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Token {
+    fn new(header: HeaderValue, lifetime: Option<Duration>, now: Instant) -> Self {
+        let lifetime = lifetime.unwrap_or(DEFAULT_LIFETIME).clamp(Duration::from_secs(1), MAX_LIFETIME);
+        let early = (lifetime / 10).max(EARLY).min(lifetime / 2);
+        Self { header, replace_at: now + (lifetime - early), ends_at: now + lifetime }
+    }
+
+    /// The value of `Authorization`.
+    pub(crate) fn header(&self) -> &HeaderValue {
+        &self.header
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(...)")
+    }
+}
+
+impl Seconds {
+    fn lifetime(self) -> Option<Duration> {
+        let seconds = match self {
+            Self::Number(seconds) => seconds,
+            Self::Text(text) => text.trim().parse().ok()?,
+        };
+        Some(Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(MAX_LIFETIME))
+    }
+}
+
+/// How long an endpoint asks to be left alone (RFC 9110, section 10.2.3): seconds, or a date, which is measured from the
+/// answer's own.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).map(str::trim);
+    let value = text(RETRY_AFTER)?;
+    let date = |text: &str| httpdate::parse_http_date(text).ok();
+    let wait = match value.parse() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => date(value)?.duration_since(date(text(DATE)?)?).unwrap_or_default(),
+    };
+    Some(wait.min(MAX_RETRY_AFTER))
+}
+
+#[cfg(test)]
+mod tests;

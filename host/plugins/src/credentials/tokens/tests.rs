@@ -1,0 +1,134 @@
+use damper_core::record::FailureKind::{Broken, Throttled, Unauthorized, Unavailable};
+
+use super::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn tokens(scopes: &[&str], client_auth: ClientAuth) -> Tokens {
+    let url = "https://auth.test/token?tenant=1".parse().unwrap();
+    let endpoint = TokenEndpoint { url, scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(), client_auth };
+    Tokens::new("client", endpoint, Arc::default())
+}
+
+fn read(status: u16, headers: &[(&'static str, &str)], body: &str) -> Result<Token, TokenFailure> {
+    let headers = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
+    let status = StatusCode::from_u16(status).unwrap();
+    tokens(&[], ClientAuth::Basic).read(status, &headers, body.as_bytes(), Instant::now())
+}
+
+fn body(request: &reqwest::Request) -> &str {
+    std::str::from_utf8(request.body().unwrap().as_bytes().unwrap()).unwrap()
+}
+
+#[test]
+fn a_client_is_named_in_the_header_or_in_the_body() {
+    let client = Client::read("the id:s/ecret").unwrap();
+    let agent = HeaderValue::from_static("damper");
+    let request = tokens(&["read", "write:all"], ClientAuth::Basic).request(&client, agent.clone());
+    assert_eq!((request.method(), request.url().as_str()), (&Method::POST, "https://auth.test/token?tenant=1"));
+    assert_eq!(body(&request), "grant_type=client_credentials&scope=read+write%3Aall");
+    // the+id:s%2Fecret
+    assert_eq!(request.headers()["authorization"], "Basic dGhlK2lkOnMlMkZlY3JldA==");
+    assert_eq!(request.headers()["content-type"], "application/x-www-form-urlencoded");
+    assert!(!format!("{request:?}").contains("dGhl"));
+    let request = tokens(&[], ClientAuth::Body).request(&client, agent);
+    assert_eq!(body(&request), "grant_type=client_credentials&client_id=the+id&client_secret=s%2Fecret");
+    assert!(!request.headers().contains_key("authorization"));
+}
+
+#[test]
+fn a_token_is_replaced_before_its_end() {
+    let now = Instant::now();
+    for (expires_in, replaced_after, lifetime) in [
+        ("3600", 3_240, 3_600),
+        ("\"3600\"", 3_240, 3_600),
+        ("100.0", 70, 100),
+        ("60", 30, 60),
+        ("20", 10, 20),
+        ("null", 3_240, 3_600),
+        ("\"soon\"", 3_240, 3_600),
+        ("1e300", 24 * 365 * 3_240, 24 * 365 * 3_600),
+    ] {
+        let tokens = tokens(&[], ClientAuth::Basic);
+        let body = format!(r#"{{"access_token": "t0ken", "token_type": "bearer", "expires_in": {expires_in}}}"#);
+        let token = tokens.read(StatusCode::OK, &HeaderMap::new(), body.as_bytes(), now).unwrap();
+        assert_eq!(token.header(), "Bearer t0ken");
+        assert_eq!(tokens.scrubber.text("a t0ken"), "a [secret]", "from the moment it was read");
+        assert!(!format!("{token:?} {:?}", token.header()).contains("t0ken"));
+        let ends = (token.replace_at - now, token.ends_at - now);
+        assert_eq!(ends, (SECOND * replaced_after, SECOND * lifetime), "{expires_in}");
+    }
+    let token = read(200, &[], r#"{"access_token": "t", "token_type": "Bearer", "expires_in": -5}"#).unwrap();
+    assert_eq!(token.ends_at - token.replace_at, SECOND / 2, "a second at least");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_is_used_to_its_end_where_it_cannot_be_replaced() {
+    let tokens = tokens(&[], ClientAuth::Basic);
+    let now = Instant::now();
+    let Some(turn) = tokens.cell.free_turn() else { panic!("nobody else has a turn") };
+    let token = Token::new(HeaderValue::from_static("Bearer t"), Some(SECOND * 1_000), now);
+    turn.end(Ok(Arc::new(token))).unwrap();
+    assert!(tokens.ready(now + SECOND * 899).is_some());
+    assert!(tokens.ready(now + SECOND * 900).is_none() && tokens.valid(now + SECOND * 900).is_some());
+    tokens.postpone(now + SECOND * 900);
+    assert!(tokens.ready(now + SECOND * 929).is_some() && tokens.ready(now + SECOND * 930).is_none());
+    tokens.postpone(now + SECOND * 990);
+    assert!(tokens.ready(now + SECOND * 1_000).is_none() && tokens.valid(now + SECOND * 1_000).is_none());
+}
+
+#[test]
+fn each_answer_is_the_right_failure() {
+    let invalid_client = r#"{"error": "invalid_client", "error_description": "no client s3cret"}"#;
+    for (status, body, kind, is_client_refused) in [
+        (400, invalid_client, Unauthorized, true),
+        (401, "no", Unauthorized, true),
+        (403, "{}", Unauthorized, true),
+        (400, r#"{"error": "invalid_scope"}"#, Unauthorized, false),
+        (404, "<html>", Unauthorized, false),
+        (429, "", Throttled, false),
+        (408, "", Throttled, false),
+        (500, "", Unavailable, false),
+        (503, "", Unavailable, false),
+        (302, "", Broken, false),
+        (200, "<html>", Unavailable, false),
+        (200, r#"{"access_token": "t", "token_type": "mac"}"#, Unavailable, false),
+        (200, r#"{"access_token": "", "token_type": "bearer"}"#, Unavailable, false),
+        (200, r#"{"access_token": "a\nb", "token_type": "bearer"}"#, Unavailable, false),
+    ] {
+        let failed = read(status, &[], body).unwrap_err();
+        assert_eq!((&failed.failure.kind, failed.is_client_refused), (&kind, is_client_refused), "{status} {body}");
+        let message = &failed.failure.message;
+        assert!(
+            message.starts_with("the credential \"client\" gets no token from https://auth.test/token: "),
+            "{message}"
+        );
+        assert!(!message.contains("s3cret") && !message.contains("tenant"), "{message}");
+    }
+    let message = read(400, &[], invalid_client).unwrap_err().failure.message;
+    assert!(message.ends_with("it answers 400 (invalid_client)"), "{message}");
+    let forged = read(400, &[], r#"{"error": "Contact me at http://evil.test"}"#).unwrap_err().failure.message;
+    assert!(forged.ends_with("it answers 400"), "{forged}");
+}
+
+#[test]
+fn an_endpoint_is_left_alone_as_long_as_it_asks() {
+    let wait = |headers: &[(&'static str, &str)]| read(429, headers, "").unwrap_err().failure.retry_after;
+    assert_eq!(wait(&[("retry-after", "7")]), Some(SECOND * 7));
+    assert_eq!(wait(&[("retry-after", "99999999")]), Some(MAX_RETRY_AFTER));
+    let (noon, later) = ("Thu, 01 Jan 2026 12:00:00 GMT", "Thu, 01 Jan 2026 12:01:00 GMT");
+    assert_eq!(wait(&[("date", noon), ("retry-after", later)]), Some(SECOND * 60));
+    for headers in [&[("retry-after", later)] as &[_], &[("retry-after", "soon"), ("date", noon)], &[]] {
+        assert_eq!(wait(headers), None, "{headers:?}");
+    }
+    let (tokens, now) = (tokens(&[], ClientAuth::Basic), Instant::now());
+    let failed = read(503, &[("retry-after", "10")], "").unwrap_err();
+    tokens.asked(Some(&failed), now);
+    let held = tokens.refusal(now + SECOND * 4).unwrap().failure;
+    assert_eq!((held.kind, held.retry_after), (Unavailable, Some(SECOND * 6)));
+    assert_eq!(tokens.refusal(now + SECOND * 10), None);
+    tokens.asked(Some(&read(401, &[], "").unwrap_err()), now);
+    assert!(tokens.refusal(now + SECOND * 59).is_some_and(|held| held.failure.retry_after.is_none()));
+    tokens.asked(None, now);
+    assert_eq!(tokens.refusal(now), None);
+}

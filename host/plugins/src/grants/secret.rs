@@ -1,0 +1,197 @@
+//! Secrets, where they are read, and where they may go.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde_json::{Map, Value};
+use url::Url;
+
+/// A secret. It prints as nothing, and is not to be written anywhere.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// A secret of this text.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text: for the request that needs it, and for scrubbing it from everything else.
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(...)")
+    }
+}
+
+/// A secret's home: read when it is first needed, and again when an API no longer accepts what was read.
+#[async_trait]
+pub trait SecretSource: Send + Sync {
+    /// The secret as it is now. It may be dropped before it has ended, with the fetch that waits for it.
+    ///
+    /// # Errors
+    /// Why it cannot be read, for an operator: no secret and no part of one.
+    async fn read(&self) -> Result<Secret, SecretError>;
+}
+
+/// Why a secret cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct SecretError(String);
+
+impl SecretError {
+    /// Why, in lower case, without the secret.
+    pub fn new(why: impl Into<String>) -> Self {
+        Self(why.into())
+    }
+}
+
+/// A secret that is always the same.
+#[async_trait]
+impl SecretSource for Secret {
+    async fn read(&self) -> Result<Secret, SecretError> {
+        Ok(self.clone())
+    }
+}
+
+/// One key of a JSON object that another source holds.
+pub struct JsonKey {
+    source: Arc<dyn SecretSource>,
+    key: String,
+}
+
+impl JsonKey {
+    /// The key's text in what `source` holds.
+    pub fn new(source: Arc<dyn SecretSource>, key: impl Into<String>) -> Self {
+        Self { source, key: key.into() }
+    }
+
+    /// The key's text in this object.
+    ///
+    /// # Errors
+    /// Where it is no object, lacks the key, or has something else than text there.
+    pub fn select(&self, object: &Secret) -> Result<Secret, SecretError> {
+        let key = &self.key;
+        let object: Map<String, Value> = serde_json::from_str(object.expose())
+            .map_err(|_| SecretError::new(format!("it is no JSON object, so it has no key {key:?}")))?;
+        match object.get(key) {
+            Some(Value::String(text)) => Ok(Secret::new(text)),
+            Some(_) => Err(SecretError::new(format!("what it has at the key {key:?} is not text"))),
+            None => Err(SecretError::new(format!("it has no key {key:?}"))),
+        }
+    }
+}
+
+#[async_trait]
+impl SecretSource for JsonKey {
+    async fn read(&self) -> Result<Secret, SecretError> {
+        self.select(&self.source.read().await?)
+    }
+}
+
+/// A secret's home, and where the secret may go.
+#[derive(Clone)]
+pub struct SecretBinding {
+    /// Where it is read.
+    pub source: Arc<dyn SecretSource>,
+    /// What that place is called, in messages: `the file secrets/key`.
+    pub place: String,
+    /// The secret, where it was read already: it is checked when the provider is loaded. Else it is read when it is first
+    /// needed.
+    pub known: Option<Secret>,
+    /// The hosts that may receive it: host names (https, port 443) or whole origins as in [`super::Origin`]. None listed: the
+    /// manifest's hosts, and no private origin.
+    pub hosts: Vec<String>,
+    /// Where tokens are fetched with it; for kind `oauth2-client-credentials`, which needs it.
+    pub tokens: Option<TokenEndpoint>,
+    /// Certificates in PEM, which alone are trusted for its hosts; for kind `mtls`.
+    pub ca: Option<String>,
+}
+
+impl SecretBinding {
+    /// A secret that is known and stays the same, for these hosts.
+    pub fn constant(secret: impl Into<String>, hosts: Vec<String>) -> Self {
+        let secret = Secret::new(secret);
+        Self {
+            source: Arc::new(secret.clone()),
+            place: "what was given at the start".to_owned(),
+            known: Some(secret),
+            hosts,
+            tokens: None,
+            ca: None,
+        }
+    }
+
+    /// A secret that is read from a source when it is needed, for these hosts.
+    pub fn read_from(source: Arc<dyn SecretSource>, place: impl Into<String>, hosts: Vec<String>) -> Self {
+        Self { source, place: place.into(), known: None, hosts, tokens: None, ca: None }
+    }
+}
+
+impl fmt::Debug for SecretBinding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { place, hosts, tokens, .. } = self;
+        f.debug_struct("SecretBinding")
+            .field("place", place)
+            .field("hosts", hosts)
+            .field("tokens", tokens)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where and how tokens are fetched with a client's id and secret (RFC 6749, section 4.4).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenEndpoint {
+    /// Its URL. To name it is to grant its origin to the host, for tokens alone.
+    pub url: Url,
+    /// The scopes to ask for; none: what the server gives by itself.
+    pub scopes: Vec<String>,
+    /// Where the client's id and secret stand in the request.
+    pub client_auth: ClientAuth,
+}
+
+/// Where a client's id and secret stand in a request for a token (RFC 6749, section 2.3.1).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClientAuth {
+    /// In `Authorization: Basic`, both form-encoded first.
+    #[default]
+    Basic,
+    /// In the body, as `client_id` and `client_secret`.
+    Body,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_prints_as_nothing() {
+        let binding = SecretBinding::constant("hunter2", vec!["a.test".to_owned()]);
+        let printed = format!("{binding:?} {:?}", binding.known);
+        assert!(printed.contains("a.test") && !printed.contains("hunter2"), "{printed}");
+    }
+
+    #[tokio::test]
+    async fn a_key_of_an_object_is_a_secret() {
+        let read = |text: &str, key: &str| {
+            let key = JsonKey::new(Arc::new(Secret::new(text)), key);
+            async move { key.read().await }
+        };
+        let object = r#"{"password": "hunter2", "port": 5432}"#;
+        assert_eq!(read(object, "password").await, Ok(Secret::new("hunter2")));
+        for (text, key, why) in [
+            (object, "user", "it has no key \"user\""),
+            (object, "port", "what it has at the key \"port\" is not text"),
+            ("hunter2", "password", "it is no JSON object, so it has no key \"password\""),
+            ("[1]", "password", "it is no JSON object, so it has no key \"password\""),
+        ] {
+            assert_eq!(read(text, key).await.unwrap_err().to_string(), why);
+        }
+    }
+}

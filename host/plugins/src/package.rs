@@ -1,0 +1,136 @@
+//! Providers in a deployment package: compiled ahead of time, each with its manifest and what the operator set for it.
+//!
+//! ```text
+//! bootstrap
+//! providers/NAME/provider.json    what the provider is, by whom it was compiled, and the digests
+//! providers/NAME/provider.cwasm   the compiled component, as the engine maps it
+//! ```
+//!
+//! Nothing is read before it is needed: opening a package reads no provider, [`Package::provider`] reads one provider's
+//! `provider.json`, and its code is read (once, for its digest) and mapped when it is first fetched through. So a package with
+//! five hundred providers starts like one with a single one. What this is not: the zip around it, which `damper package` makes.
+
+mod artifact;
+mod described;
+mod error;
+#[cfg(feature = "compile")]
+mod write;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use damper_core::manifest::Manifest;
+
+pub use crate::engine::Architecture;
+pub(crate) use artifact::{Artifact, CheckedFile};
+use described::Described;
+pub use error::PackageError;
+#[cfg(feature = "compile")]
+pub use write::{PackagedFile, compile, description_of, files, is_current, write};
+
+/// The folder of the providers, within a package.
+const PROVIDERS: &str = "providers";
+/// What a provider is.
+const DESCRIPTION: &str = "provider.json";
+/// A provider's compiled code.
+const CODE: &str = "provider.cwasm";
+
+/// A package in a folder, where it was unpacked.
+#[derive(Debug, Clone)]
+pub struct Package {
+    providers: PathBuf,
+}
+
+/// A provider of a package.
+#[derive(Debug, Clone)]
+pub struct Packaged {
+    /// Its manifest, as its author wrote it.
+    pub manifest: Manifest,
+    /// The operator's table `[providers.NAME]` as TOML, without its header; empty where nothing was set.
+    pub settings: String,
+    pub(crate) artifact: Artifact,
+}
+
+impl Package {
+    /// The package in this folder, beside `bootstrap`. What it holds is not looked at.
+    ///
+    /// # Errors
+    /// Where the folder holds no package.
+    pub fn open(folder: &Path) -> Result<Self, PackageError> {
+        let providers = folder.join(PROVIDERS);
+        if providers.is_dir() {
+            return Ok(Self { providers });
+        }
+        Err(PackageError::NoPackage { folder: folder.display().to_string() })
+    }
+
+    /// The names of its providers, in order.
+    ///
+    /// # Errors
+    /// Where its folder cannot be read.
+    pub fn names(&self) -> Result<Vec<String>, PackageError> {
+        let unreadable = |source| PackageError::Listing { folder: self.providers.display().to_string(), source };
+        let mut names = Vec::new();
+        for entry in self.providers.read_dir().map_err(unreadable)? {
+            let name = entry.map_err(unreadable)?.file_name();
+            names.extend(name.to_str().filter(|name| is_name(name)).map(str::to_owned));
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// A provider by its name: its description is read, not its code.
+    ///
+    /// # Errors
+    /// Where it is not in the package, cannot be read, or was compiled for another engine or another machine.
+    pub fn provider(&self, name: &str) -> Result<Packaged, PackageError> {
+        let not_packaged = || PackageError::NotPackaged { provider: printable(name) };
+        // A name comes from whoever may invoke; it is to be no way out of the folder.
+        if !is_name(name) {
+            return Err(not_packaged());
+        }
+        let folder = self.providers.join(name);
+        let described = match Described::read(name, &folder.join(DESCRIPTION)) {
+            Err(PackageError::Unreadable { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                return Err(not_packaged());
+            }
+            described => described?,
+        };
+        described.check(name)?;
+        let manifest = Manifest::parse(&described.manifest)
+            .map_err(|source| PackageError::Manifest { provider: name.to_owned(), source: Box::new(source) })?;
+        if manifest.name != name {
+            return Err(PackageError::AnotherName { provider: name.to_owned(), found: manifest.name });
+        }
+        let artifact = Artifact::new(name, folder.join(CODE), described.component, described.artifact);
+        Ok(Packaged { manifest, settings: described.settings, artifact })
+    }
+}
+
+impl Packaged {
+    /// The SHA-256 of the component's file before it was compiled, as `sha256:...`.
+    #[must_use]
+    pub fn digest(&self) -> &str {
+        self.artifact.component()
+    }
+
+    /// Reads the compiled code and compares its digest, as the first fetch does.
+    ///
+    /// # Errors
+    /// Where it cannot be read, or is not what was packaged.
+    pub fn verify(&self) -> Result<(), PackageError> {
+        self.artifact.check().map(drop)
+    }
+}
+
+/// Whether this can be a provider's name, see [`Manifest::name`].
+fn is_name(name: &str) -> bool {
+    name.starts_with(|first: char| first.is_ascii_lowercase())
+        && name.len() <= 64
+        && name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+}
+
+/// A name that may be anything, for a message.
+fn printable(name: &str) -> String {
+    if is_name(name) { name.to_owned() } else { format!("{:?}", name.chars().take(64).collect::<String>()) }
+}

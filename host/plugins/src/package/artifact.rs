@@ -1,0 +1,71 @@
+//! A provider's compiled code in a package, and the proof that it is what was packaged.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use super::PackageError;
+use crate::component_file::hexadecimal;
+
+/// How much of a file is read at a time.
+const CHUNK_BYTES: usize = 64 << 10;
+
+/// Compiled code in a file that nobody has looked at yet.
+#[derive(Debug, Clone)]
+pub(crate) struct Artifact {
+    provider: String,
+    path: PathBuf,
+    component: String,
+    digest: String,
+}
+
+/// A file of compiled code that has the digest it was packaged with.
+pub(crate) struct CheckedFile(PathBuf);
+
+impl Artifact {
+    pub(super) fn new(provider: &str, path: PathBuf, component: String, digest: String) -> Self {
+        Self { provider: provider.to_owned(), path, component, digest }
+    }
+
+    /// The digest of the component that was compiled.
+    pub(crate) fn component(&self) -> &str {
+        &self.component
+    }
+
+    /// Reads the whole file once and compares its digest.
+    pub(crate) fn check(&self) -> Result<CheckedFile, PackageError> {
+        let provider = self.provider.clone();
+        let found = digest_of(&self.path).map_err(|source| PackageError::Unreadable {
+            provider: provider.clone(),
+            file: self.path.display().to_string(),
+            source,
+        })?;
+        if found == self.digest {
+            return Ok(CheckedFile(self.path.clone()));
+        }
+        Err(PackageError::AnotherDigest {
+            provider,
+            file: self.path.display().to_string(),
+            packaged: self.digest.clone(),
+            found,
+        })
+    }
+}
+
+impl CheckedFile {
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+fn digest_of(path: &Path) -> io::Result<String> {
+    let (mut file, mut hasher, mut chunk) = (File::open(path)?, Sha256::new(), vec![0; CHUNK_BYTES]);
+    loop {
+        match file.read(&mut chunk)? {
+            0 => return Ok(format!("sha256:{}", hexadecimal(&hasher.finalize()))),
+            read => hasher.update(chunk.get(..read).unwrap_or_default()),
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Making what a package holds of a provider.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use super::described::Described;
+use super::{Architecture, CODE, DESCRIPTION, PROVIDERS, PackageError};
+use crate::component_file::{ComponentFile, digest};
+use crate::engine::{self, CodeSettings};
+
+/// A file of a package.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PackagedFile {
+    /// Its path within the package, with `/`.
+    pub path: String,
+    /// What it holds.
+    pub bytes: Vec<u8>,
+}
+
+/// Compiles a component for an architecture's baseline, whatever machine this is. The same component gives the same bytes.
+///
+/// # Errors
+/// Where the component does not compile.
+pub fn compile(file: &ComponentFile, architecture: Architecture) -> Result<Vec<u8>, PackageError> {
+    CodeSettings::linux(architecture).compile(&file.bytes).map_err(|error| PackageError::NotCompiled {
+        provider: file.manifest.name.clone(),
+        architecture: architecture.name(),
+        problem: format!("{error:#}"),
+    })
+}
+
+/// The files of a provider in a package: of its component, its code as [`compile`] made it for the same architecture, and the
+/// operator's table `[providers.NAME]` as TOML.
+#[must_use]
+pub fn files(file: &ComponentFile, architecture: Architecture, code: Vec<u8>, settings: &str) -> [PackagedFile; 2] {
+    let code_settings = CodeSettings::linux(architecture);
+    let described = Described {
+        component: file.digest.clone(),
+        artifact: digest(&code),
+        damper: env!("CARGO_PKG_VERSION").to_owned(),
+        engine: engine::version(),
+        architecture: code_settings.architecture().to_owned(),
+        code: code_settings.key(),
+        manifest: file.manifest_text.clone(),
+        settings: settings.to_owned(),
+    };
+    // A struct of texts has one JSON form, and no way to fail.
+    let mut description = serde_json::to_vec_pretty(&described).unwrap_or_default();
+    description.push(b'\n');
+    let described = PackagedFile { path: description_of(&file.manifest.name), bytes: description };
+    [PackagedFile { path: format!("{PROVIDERS}/{}/{CODE}", file.manifest.name), bytes: code }, described]
+}
+
+/// Where a provider's description lies in a package.
+#[must_use]
+pub fn description_of(provider: &str) -> String {
+    format!("{PROVIDERS}/{provider}/{DESCRIPTION}")
+}
+
+/// Whether a description, out of a package of this architecture, is of this component with this table, compiled as [`compile`]
+/// would. Nothing is compiled.
+#[must_use]
+pub fn is_current(description: &[u8], file: &ComponentFile, architecture: Architecture, settings: &str) -> bool {
+    let described = serde_json::from_slice::<Described>(description);
+    described.is_ok_and(|described| {
+        described.component == file.digest
+            && described.settings == settings
+            && described.damper == env!("CARGO_PKG_VERSION")
+            && described.code == CodeSettings::linux(architecture).key()
+    })
+}
+
+/// Writes files of a package into a folder.
+///
+/// # Errors
+/// Where they cannot be written.
+pub fn write(folder: &Path, files: &[PackagedFile]) -> io::Result<()> {
+    for file in files {
+        let path = folder.join(&file.path);
+        fs::create_dir_all(path.parent().unwrap_or(folder))?;
+        fs::write(path, &file.bytes)?;
+    }
+    Ok(())
+}

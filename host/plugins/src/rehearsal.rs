@@ -1,0 +1,131 @@
+//! Providers rehearsed: the same engine, limits, egress policy and credentials as in production, with the network, the clocks
+//! and the random numbers of a test.
+//!
+//! The one way in is [`PluginHost::rehearse`](crate::PluginHost::rehearse), which [`PluginHost::load`](crate::PluginHost::load)
+//! never takes. Every request that the egress policy lets through goes to one test server on loopback, as to an HTTP proxy,
+//! whatever its host, its port and its scheme; so no name is looked up and no address of the world is reached. What the
+//! policy refuses is refused here as there.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use damper_core::day::Day;
+use sha2::{Digest, Sha256};
+use wasmtime_wasi::random::Deterministic;
+use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtxBuilder};
+
+/// The world of a test.
+#[derive(Debug, Clone)]
+pub struct Rehearsal {
+    address: SocketAddr,
+    authority: reqwest::Certificate,
+}
+
+/// A world that cannot be one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RehearsalError {
+    /// The server is not on this machine.
+    #[error("the test server's address {0} is not on loopback: a rehearsal reaches nothing else")]
+    NotLoopback(SocketAddr),
+    /// The certificate cannot be read.
+    #[error("the test authority's certificate cannot be read: {0}")]
+    Authority(String),
+}
+
+impl Rehearsal {
+    /// A world whose network is the server at `address`, an HTTP proxy that speaks for every host, and whose only certificate
+    /// authority is the one given (DER).
+    ///
+    /// # Errors
+    /// Where the address is not a loopback address, or the certificate is none.
+    pub fn new(address: SocketAddr, authority_der: &[u8]) -> Result<Self, RehearsalError> {
+        if !address.ip().is_loopback() {
+            return Err(RehearsalError::NotLoopback(address));
+        }
+        let authority = reqwest::Certificate::from_der(authority_der);
+        let authority = authority.map_err(|error| RehearsalError::Authority(error.to_string()))?;
+        Ok(Self { address, authority })
+    }
+
+    /// A client's connections, all of them to the test server.
+    pub(crate) fn connect(&self, builder: reqwest::ClientBuilder) -> reqwest::Result<reqwest::ClientBuilder> {
+        let proxy = reqwest::Proxy::all(format!("http://{}", self.address))?;
+        Ok(builder.proxy(proxy).tls_certs_only([self.authority.clone()]))
+    }
+}
+
+/// The time and the chance that a rehearsed guest sees: noon of its day, a clock that begins at nothing, and bytes that look
+/// like chance and are the same each time.
+pub(crate) fn fix(builder: &mut WasiCtxBuilder, day: Day) {
+    builder
+        .wall_clock(Noon(since_epoch(day)))
+        .monotonic_clock(Ticks(Arc::default()))
+        .secure_random(Deterministic::new(seeded(b"secure")))
+        .insecure_random(Deterministic::new(seeded(b"insecure")))
+        .insecure_random_seed(0x64_61_6d_70_65_72);
+}
+
+/// From 1970 to noon (UTC) of a day; a day before 1970 is none that an API has.
+fn since_epoch(day: Day) -> Duration {
+    let noon = day.0.at(12, 0, 0, 0).to_zoned(jiff::tz::TimeZone::UTC);
+    noon.ok().and_then(|noon| Duration::try_from(noon.timestamp().as_duration()).ok()).unwrap_or_default()
+}
+
+/// 4 KiB, for a guest that asks for more they begin anew.
+fn seeded(name: &[u8]) -> Vec<u8> {
+    (0_u8..128).flat_map(|block| Sha256::new().chain_update(name).chain_update([block]).finalize()).collect()
+}
+
+/// A wall clock that stands still.
+struct Noon(Duration);
+
+impl HostWallClock for Noon {
+    fn resolution(&self) -> Duration {
+        Duration::from_millis(1)
+    }
+
+    fn now(&self) -> Duration {
+        self.0
+    }
+}
+
+/// A clock that moves on by a microsecond each time it is read, so that a guest which waits for it to move comes to an end.
+#[derive(Clone)]
+struct Ticks(Arc<AtomicU64>);
+
+impl HostMonotonicClock for Ticks {
+    fn resolution(&self) -> u64 {
+        1_000
+    }
+
+    fn now(&self) -> u64 {
+        self.0.fetch_add(1_000, Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_world_ends_at_loopback() {
+        let error = Rehearsal::new("192.0.2.1:80".parse().unwrap(), b"").unwrap_err();
+        assert!(error.to_string().contains("192.0.2.1:80"), "{error}");
+        assert!(matches!(
+            Rehearsal::new("127.0.0.1:80".parse().unwrap(), b"no certificate"),
+            Err(RehearsalError::Authority(_)) | Ok(_)
+        ));
+    }
+
+    #[test]
+    fn a_day_s_noon_and_its_chance_are_the_same_each_time() {
+        assert_eq!(since_epoch("1970-01-02".parse().unwrap()), Duration::from_hours(36));
+        assert_eq!(seeded(b"x"), seeded(b"x"));
+        assert_ne!(seeded(b"x"), seeded(b"y"));
+        let clock = Ticks(Arc::default());
+        assert_eq!((clock.now(), clock.now()), (0, 1_000));
+    }
+}

@@ -1,0 +1,168 @@
+//! An operator's settings for a provider, `[providers.NAME]` of a damper.toml, and how they are brought together with a
+//! manifest: the limits in force, hosts, settings and secrets.
+//!
+//! Every program that runs providers does it here, so that the same table means the same on one machine and in AWS. What this
+//! is not: it reads no environment, no file and no secret. Whoever calls says where the settings come from, and makes the
+//! sources of secrets.
+
+mod credential;
+mod error;
+mod shape;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use damper_core::manifest::Manifest;
+
+use crate::grants::{Grants, Origin};
+
+pub use credential::{Found, SecretPlace, Sources, Unusable};
+pub use error::BindingError;
+pub use shape::{CredentialSettings, HostGrant, ProviderSettings, SettingsError, Text};
+
+/// Where settings come from, for messages and for what is granted without any.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place<'a> {
+    /// This file. It alone grants.
+    File(&'a Path),
+    /// There is no damper.toml at all: what the manifest asks for by https is granted, and no secret.
+    Nowhere,
+}
+
+/// What a manifest and an operator's settings come to.
+#[derive(Debug, Clone)]
+pub struct Bound {
+    /// The manifest with what the operator tightened.
+    pub manifest: Manifest,
+    /// What the provider was granted.
+    pub grants: Grants,
+    /// What a person should know before it runs.
+    pub warnings: Vec<String>,
+}
+
+/// Brings a manifest together with what the operator says of it. `sources` makes the source of a secret from where it is.
+///
+/// # Errors
+/// Where they do not fit, or a secret's place cannot be used here.
+pub fn bind(
+    manifest: &Manifest,
+    settings: &ProviderSettings,
+    place: Place<'_>,
+    sources: &Sources<'_>,
+) -> Result<Bound, BindingError> {
+    let binder = Binder { manifest, said: settings, place, sources };
+    let mut warnings = Vec::new();
+    let hosts = binder.hosts(&mut warnings)?;
+    let grants = Grants {
+        private: binder.private()?,
+        secrets: binder.secrets(&hosts, &mut warnings)?,
+        config: binder.settings()?,
+        proxy: settings.proxy.clone(),
+        hosts,
+    };
+    Ok(Bound { manifest: tightened(manifest, settings, place)?, grants, warnings })
+}
+
+/// A manifest with what the operator tightens; nothing is granted.
+///
+/// # Errors
+/// Where what is tightened is not allowed.
+pub fn tightened(manifest: &Manifest, settings: &ProviderSettings, place: Place<'_>) -> Result<Manifest, BindingError> {
+    manifest.clone().tighten(&settings.tightening()).map_err(|source| BindingError::Tightening {
+        provider: manifest.name.clone(),
+        source: Box::new(source),
+        file: place.file(),
+    })
+}
+
+impl Place<'_> {
+    fn file(self) -> Option<std::path::PathBuf> {
+        match self {
+            Self::File(path) => Some(path.to_path_buf()),
+            Self::Nowhere => None,
+        }
+    }
+}
+
+struct Binder<'a> {
+    manifest: &'a Manifest,
+    said: &'a ProviderSettings,
+    place: Place<'a>,
+    sources: &'a Sources<'a>,
+}
+
+impl Binder<'_> {
+    /// The hosts that may be reached by https. Where there is no damper.toml at all, those that the manifest asks for.
+    fn hosts(&self, warnings: &mut Vec<String>) -> Result<Vec<String>, BindingError> {
+        let asked = &self.manifest.egress.hosts;
+        let name = &self.manifest.name;
+        match (&self.said.hosts, self.place) {
+            (Some(HostGrant::Manifest), _) => Ok(asked.clone()),
+            (Some(HostGrant::Listed(hosts)), _) => hosts.iter().map(|host| self.host("hosts", host)).collect(),
+            (None, Place::Nowhere) => {
+                warnings.push(format!("{name}: there is no damper.toml, so it is granted what its manifest asks for: {} by https; and no secret", asked.join(", ")));
+                Ok(asked.clone())
+            }
+            (None, Place::File(_)) if !self.said.private.is_empty() => Ok(Vec::new()),
+            (None, Place::File(_)) => {
+                Err(BindingError::NoHost { provider: name.clone(), asked: asked.clone(), file: self.place.file() })
+            }
+        }
+    }
+
+    fn host(&self, key: &str, text: &str) -> Result<String, BindingError> {
+        let origin = Origin::https(text).map_err(|_| {
+            let hint = "list names like \"api.example.org\"; what is not https on port 443 goes to `private`";
+            self.setting(key, format!("holds {text:?}, which is no host name"), hint)
+        })?;
+        Ok(origin.host().to_owned())
+    }
+
+    fn private(&self) -> Result<Vec<Origin>, BindingError> {
+        let origin = |text: &String| {
+            text.parse()
+                .map_err(|error| self.setting("private", format!("cannot be used: {error}"), "list whole origins"))
+        };
+        self.said.private.iter().map(origin).collect()
+    }
+
+    /// The manifest's settings with the operator's in their place.
+    fn settings(&self) -> Result<BTreeMap<String, String>, BindingError> {
+        let mut settings = self.manifest.config.clone();
+        for (key, value) in &self.said.config {
+            let Some(setting) = settings.get_mut(key) else {
+                let known: Vec<&str> = self.manifest.config.keys().map(String::as_str).collect();
+                let problem = "is no setting of its manifest";
+                return Err(self.setting(&format!("config.{key}"), problem, known_or_none("settings", &known)));
+            };
+            setting.clone_from(&value.0);
+        }
+        let unset: Vec<String> =
+            settings.iter().filter(|(_, value)| value.is_empty()).map(|(key, _)| key.clone()).collect();
+        if unset.is_empty() {
+            return Ok(settings);
+        }
+        Err(BindingError::Unset { provider: self.manifest.name.clone(), keys: unset, file: self.place.file() })
+    }
+
+    fn setting(&self, key: &str, problem: impl Into<String>, hint: impl Into<String>) -> BindingError {
+        BindingError::Setting {
+            provider: self.manifest.name.clone(),
+            key: key.to_owned(),
+            problem: problem.into(),
+            hint: hint.into(),
+            file: self.place.file(),
+        }
+    }
+}
+
+fn known_or_none(what: &str, known: &[&str]) -> String {
+    if known.is_empty() {
+        format!("it has no {what}; leave it out")
+    } else {
+        format!("its {what} are: {}", known.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,214 @@
+//! A credential's settings held against its kind, and its secret's home.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use damper_core::manifest::CredentialKind;
+use url::Url;
+
+use super::{Binder, BindingError, CredentialSettings, known_or_none};
+use crate::credentials::check_ca;
+use crate::egress::parse_url;
+use crate::grants::{JsonKey, Origin, Secret, SecretBinding, SecretSource, TokenEndpoint};
+
+/// Where a credential's settings say that its secret is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecretPlace {
+    /// `env`: an environment variable.
+    Environment(String),
+    /// `file`: a file, seen from the damper.toml's folder.
+    File(PathBuf),
+    /// `secret`: a secret of AWS Secrets Manager, by its name or its ARN.
+    SecretsManager(String),
+}
+
+impl fmt::Display for SecretPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Environment(name) => write!(f, "the environment variable {name}"),
+            Self::File(path) => write!(f, "the file {}", path.display()),
+            Self::SecretsManager(name) => write!(f, "the secret {name:?} of AWS Secrets Manager"),
+        }
+    }
+}
+
+/// A secret's home, found.
+pub struct Found {
+    /// Where it is read.
+    pub source: Arc<dyn SecretSource>,
+    /// The secret, where it was read already.
+    pub known: Option<Secret>,
+}
+
+/// Why a place cannot be used here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unusable {
+    /// What is wrong, as the end of a sentence about the credential: `names the file x, which is not there`.
+    pub problem: String,
+    /// What to do.
+    pub hint: String,
+}
+
+/// Makes the source of a secret from where it is.
+pub type Sources<'a> = dyn Fn(&SecretPlace) -> Result<Found, Unusable> + 'a;
+
+impl Binder<'_> {
+    pub(super) fn secrets(
+        &self,
+        granted: &[String],
+        warnings: &mut Vec<String>,
+    ) -> Result<BTreeMap<String, SecretBinding>, BindingError> {
+        let asked = &self.manifest.credentials;
+        if let Some(unknown) = self.said.credentials.keys().find(|name| !asked.contains_key(*name)) {
+            let known: Vec<&str> = asked.keys().map(String::as_str).collect();
+            let problem = "is no credential of its manifest";
+            return Err(self.setting(&format!("credentials.{unknown}"), problem, known_or_none("credentials", &known)));
+        }
+        let mut secrets = BTreeMap::new();
+        for (name, kind) in asked {
+            match self.said.credentials.get(name) {
+                Some(said) => {
+                    let key = format!("credentials.{name}");
+                    secrets.insert(name.clone(), Credential { binder: self, key, kind, said }.bind(granted)?);
+                }
+                None => warnings.push(format!(
+                    "{provider}: its credential {name:?} has no secret; where it is used the fetch fails. To give one, write in damper.toml:\n  [providers.{provider}.credentials.{name}]\n  env = \"...\"   # or file = \"...\", mode 0600",
+                    provider = self.manifest.name
+                )),
+            }
+        }
+        Ok(secrets)
+    }
+}
+
+/// One credential's settings.
+struct Credential<'a> {
+    binder: &'a Binder<'a>,
+    /// Their key below `[providers.NAME]`.
+    key: String,
+    kind: &'a CredentialKind,
+    said: &'a CredentialSettings,
+}
+
+impl Credential<'_> {
+    fn bind(&self, granted: &[String]) -> Result<SecretBinding, BindingError> {
+        self.check_kind()?;
+        let place = self.place()?;
+        let (hosts, tokens, ca) = (self.hosts(granted)?, self.tokens()?, self.ca()?);
+        let found = (self.binder.sources)(&place).map_err(|why| self.wrong(why.problem, why.hint))?;
+        let Found { source, known } = self.selected(found)?;
+        Ok(SecretBinding { source, known, place: place.to_string(), hosts, tokens, ca })
+    }
+
+    /// Where the secret is: one place.
+    fn place(&self) -> Result<SecretPlace, BindingError> {
+        let CredentialSettings { env, file, secret, secret_key, .. } = self.said;
+        if secret_key.is_some() && secret.is_none() {
+            let hint = "it is a key of the JSON object that `secret` names; leave it out";
+            return Err(self.wrong("has `secret_key` without `secret`", hint));
+        }
+        match (env, file, secret) {
+            (Some(name), None, None) => Ok(SecretPlace::Environment(name.clone())),
+            (None, Some(path), None) => Ok(SecretPlace::File(path.clone())),
+            (None, None, Some(name)) => Ok(SecretPlace::SecretsManager(name.clone())),
+            (None, None, None) => {
+                Err(self.wrong("needs one of `env`, `file` and `secret`", "say where the secret is, in one place"))
+            }
+            _ => {
+                let given = [("`env`", env.is_some()), ("`file`", file.is_some()), ("`secret`", secret.is_some())];
+                let given: Vec<&str> = given.iter().filter(|(_, is_given)| *is_given).map(|(name, _)| *name).collect();
+                Err(self.wrong(format!("has {}", given.join(" and ")), "say where the secret is, in one place"))
+            }
+        }
+    }
+
+    /// The key of what was found, where one is named.
+    fn selected(&self, found: Found) -> Result<Found, BindingError> {
+        let Some(name) = &self.said.secret_key else { return Ok(found) };
+        let key = JsonKey::new(found.source, name);
+        let known = found.known.map(|object| key.select(&object)).transpose();
+        let known = known.map_err(|why| self.wrong(format!("cannot be used: {why}"), "correct `secret_key`"))?;
+        Ok(Found { source: Arc::new(key), known })
+    }
+
+    fn hosts(&self, granted: &[String]) -> Result<Vec<String>, BindingError> {
+        let Some(hosts) = &self.said.hosts else { return Ok(granted.to_vec()) };
+        let origin = |text: &String| match text.parse::<Origin>() {
+            Ok(origin) => Ok(origin.to_string()),
+            Err(_) => self.binder.host(&format!("{}.hosts", self.key), text),
+        };
+        hosts.iter().map(origin).collect()
+    }
+
+    /// Settings of another kind are a mistake.
+    fn check_kind(&self) -> Result<(), BindingError> {
+        let CredentialSettings { token_url, scopes, client_auth, ca, .. } = self.said;
+        let (oauth2, mtls) = (CredentialKind::Oauth2ClientCredentials, CredentialKind::Mtls);
+        let settings = [
+            ("token_url", token_url.is_some(), oauth2.clone()),
+            ("scopes", scopes.is_some(), oauth2.clone()),
+            ("client_auth", client_auth.is_some(), oauth2),
+            ("ca", ca.is_some(), mtls),
+        ];
+        match settings.iter().find(|(_, is_given, kind)| *is_given && kind != self.kind) {
+            Some((setting, _, theirs)) => {
+                let (theirs, ours) = (theirs.name(), self.kind.name());
+                let problem = format!("has `{setting}`, which is for kind {theirs}, and this one is of kind {ours}");
+                Err(self.wrong(problem, "leave it out"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Where its tokens come from, for the kind that has such.
+    fn tokens(&self) -> Result<Option<TokenEndpoint>, BindingError> {
+        if *self.kind != CredentialKind::Oauth2ClientCredentials {
+            return Ok(None);
+        }
+        let Some(text) = &self.said.token_url else {
+            let hint = "say where tokens are fetched: token_url = \"https://auth.example.org/token\"";
+            return Err(self.wrong("needs `token_url`, being of kind oauth2-client-credentials", hint));
+        };
+        let scopes = self.said.scopes.clone().unwrap_or_default();
+        if let Some(scope) = scopes.iter().find(|scope| !is_scope(scope)) {
+            let problem = format!("has the scope {scope:?}, which is none");
+            return Err(
+                self.wrong(problem, "list each scope by itself, without spaces: scopes = [\"read\", \"search\"]")
+            );
+        }
+        let client_auth = self.said.client_auth.unwrap_or_default();
+        Ok(Some(TokenEndpoint { url: self.token_url(text)?, scopes, client_auth }))
+    }
+
+    fn token_url(&self, text: &str) -> Result<Url, BindingError> {
+        let wrong = |problem| {
+            let hint = "write it as \"https://auth.example.org/token\"; a private address or plain http has its origin listed at `private` too";
+            self.wrong(format!("has a `token_url` that cannot be used: {problem}"), hint)
+        };
+        let url = parse_url(text).map_err(&wrong)?;
+        let is_private = self.binder.private()?.iter().any(|origin| Some(origin) == Origin::of(&url).as_ref());
+        if url.scheme() == "https" || is_private { Ok(url) } else { Err(wrong("only https is allowed".to_owned())) }
+    }
+
+    fn ca(&self) -> Result<Option<String>, BindingError> {
+        let Some(text) = &self.said.ca else { return Ok(None) };
+        check_ca(text).map_err(|problem| {
+            self.wrong(
+                format!("has a `ca` that {problem}"),
+                "write the certificates themselves, as PEM, between \"\"\"",
+            )
+        })?;
+        Ok(Some(text.clone()))
+    }
+
+    fn wrong(&self, problem: impl Into<String>, hint: impl Into<String>) -> BindingError {
+        self.binder.setting(&self.key, problem, hint)
+    }
+}
+
+/// A scope-token of RFC 6749, section 3.3.
+fn is_scope(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| matches!(byte, b'!' | b'#'..=b'[' | b']'..=b'~'))
+}

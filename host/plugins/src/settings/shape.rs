@@ -1,0 +1,153 @@
+//! The shape of a provider's settings: their keys and types, before anything is held against a manifest.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use damper_core::manifest::{
+    LimitsTightening, PaceTightening, Position, RetryTightening, Tightening, WindowTightening,
+};
+use serde::de::{Error, SeqAccess, Visitor, value::SeqAccessDeserializer};
+use serde::{Deserialize, Deserializer};
+
+use crate::grants::ClientAuth;
+
+/// `[providers.NAME]` of a damper.toml: what is granted to a provider, and what is tightened.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ProviderSettings {
+    /// The component's file, seen from the damper.toml's folder. Whoever finds components reads it; [`super::bind`] does not.
+    pub component: Option<PathBuf>,
+    /// The hosts it may reach by https; absent: none.
+    pub hosts: Option<HostGrant>,
+    /// Origins at private addresses or without TLS, by name.
+    pub private: Vec<String>,
+    /// The proxy for public hosts.
+    pub proxy: Option<String>,
+    /// Values for the manifest's `[config]`.
+    pub config: BTreeMap<String, Text>,
+    limits: LimitsTightening,
+    pace: PaceTightening,
+    retry: RetryTightening,
+    window: WindowTightening,
+    /// Where its secrets are, by the credential's name.
+    pub credentials: BTreeMap<String, CredentialSettings>,
+}
+
+/// Settings that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{problem}{}", .position.map(|Position { line, column }| format!(" (line {line}, column {column})")).unwrap_or_default())]
+pub struct SettingsError {
+    /// What is wrong.
+    pub problem: String,
+    /// Where.
+    pub position: Option<Position>,
+}
+
+impl ProviderSettings {
+    /// Reads the text of one provider's table: its keys, without the line `[providers.NAME]`.
+    ///
+    /// # Errors
+    /// Where the text is no TOML, or has a key or a type that is not known.
+    pub fn from_toml(text: &str) -> Result<Self, SettingsError> {
+        toml::from_str(text).map_err(|error| SettingsError::of(&error, text))
+    }
+
+    /// What is tightened.
+    #[must_use]
+    pub fn tightening(&self) -> Tightening {
+        Tightening {
+            limits: self.limits.clone(),
+            pace: self.pace.clone(),
+            retry: self.retry.clone(),
+            window: self.window.clone(),
+        }
+    }
+}
+
+impl SettingsError {
+    /// What the TOML reader says of a text, on one line.
+    #[must_use]
+    pub fn of(error: &toml::de::Error, text: &str) -> Self {
+        let position = error.span().map(|span| Position::of(text, span.start));
+        Self { problem: error.message().replace('\n', " "), position }
+    }
+}
+
+/// Which hosts are granted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HostGrant {
+    /// All that the manifest asks for.
+    Manifest,
+    /// These.
+    Listed(Vec<String>),
+}
+
+/// `[providers.NAME.credentials.CREDENTIAL]`: where a secret is, which hosts may receive it, and what its kind needs.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CredentialSettings {
+    /// The environment variable that holds it.
+    pub env: Option<String>,
+    /// The file that holds it.
+    pub file: Option<PathBuf>,
+    /// The secret of AWS Secrets Manager that holds it: a name or an ARN.
+    pub secret: Option<String>,
+    /// The key of it, where `secret` holds a JSON object.
+    pub secret_key: Option<String>,
+    /// The hosts that may receive it; absent: the granted hosts.
+    pub hosts: Option<Vec<String>>,
+    /// Where tokens are fetched with it; for kind `oauth2-client-credentials`.
+    pub token_url: Option<String>,
+    /// The scopes to ask for; for kind `oauth2-client-credentials`.
+    pub scopes: Option<Vec<String>>,
+    /// Where the client's id and secret stand in a request for a token; for kind `oauth2-client-credentials`.
+    pub client_auth: Option<ClientAuth>,
+    /// Certificates in PEM, which alone are trusted for its hosts; for kind `mtls`.
+    pub ca: Option<String>,
+}
+
+/// A setting's value: text, or a number or truth value that is kept as its text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Text(pub String);
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match toml::Value::deserialize(deserializer)? {
+            toml::Value::String(text) => Ok(Self(text)),
+            toml::Value::Integer(number) => Ok(Self(number.to_string())),
+            toml::Value::Float(number) => Ok(Self(number.to_string())),
+            toml::Value::Boolean(truth) => Ok(Self(truth.to_string())),
+            other => {
+                Err(D::Error::custom(format!("a setting is text, a number or a truth value, not {}", other.type_str())))
+            }
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for HostGrant {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Hosts;
+        impl<'de> Visitor<'de> for Hosts {
+            type Value = HostGrant;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of host names, or \"manifest\" for those that the manifest asks for")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<HostGrant, E> {
+                if text == "manifest" {
+                    return Ok(HostGrant::Manifest);
+                }
+                Err(E::custom(format!(
+                    "hosts is {text:?}: list host names, or write \"manifest\" for all that the manifest asks for"
+                )))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<HostGrant, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(list)).map(HostGrant::Listed)
+            }
+        }
+        deserializer.deserialize_any(Hosts)
+    }
+}

@@ -1,0 +1,165 @@
+use std::sync::Arc;
+
+use crate::grants::{ClientAuth, Secret, SecretError, SecretSource};
+
+use super::*;
+
+const MANIFEST: &str = r#"
+    name = "x"
+    version = "0.1.0"
+    [egress]
+    hosts = ["api.test", "more.test"]
+    [limits]
+    max_concurrency = 8
+    [credentials]
+    key = { kind = "header", header = "X-Key" }
+    client = { kind = "oauth2-client-credentials" }
+    certificate = { kind = "mtls" }
+    [config]
+    region = ""
+    pages = "3"
+"#;
+
+/// A source that remembers where it is.
+struct Remembered(SecretPlace);
+
+#[async_trait::async_trait]
+impl SecretSource for Remembered {
+    async fn read(&self) -> Result<Secret, SecretError> {
+        Ok(Secret::new(serde_json::json!({ "k": self.0.to_string() }).to_string()))
+    }
+}
+
+fn everywhere(place: &SecretPlace) -> Result<Found, Unusable> {
+    Ok(Found { source: Arc::new(Remembered(place.clone())), known: None })
+}
+
+fn bound(settings: &str) -> Result<Bound, BindingError> {
+    let settings = ProviderSettings::from_toml(settings).unwrap();
+    bind(&Manifest::parse(MANIFEST).unwrap(), &settings, Place::File(Path::new("damper.toml")), &everywhere)
+}
+
+/// The message and the hint.
+fn refusal(credential: &str) -> String {
+    let error = bound(&format!("hosts = \"manifest\"\nconfig.region = \"eu\"\n[credentials.{credential}")).unwrap_err();
+    assert_eq!(error.place().as_deref(), Some("damper.toml"));
+    format!("{error}; {}", error.hint())
+}
+
+#[test]
+fn what_an_operator_says_is_granted_and_tightened() {
+    let text = r#"
+        component = "x.wasm"
+        hosts = ["API.test"]
+        private = ["http://127.0.0.1:8085"]
+        proxy = "http://proxy:3128"
+        config = { region = "eu", pages = 7 }
+        limits = { max_concurrency = 2 }
+        [credentials.key]
+        env = "X_KEY"
+        hosts = ["more.test", "http://127.0.0.1:8085"]
+        [credentials.client]
+        secret = "prod/x"
+        token_url = "https://auth.test:8443/token?x=y"
+        scopes = ["read", "write:all"]
+        client_auth = "body"
+    "#;
+    let Bound { manifest, grants, warnings } = bound(text).unwrap();
+    assert_eq!(manifest.limits.max_concurrency.get(), 2);
+    assert_eq!((grants.hosts, grants.private.len()), (vec!["api.test".to_owned()], 1));
+    assert_eq!((grants.config["region"].as_str(), grants.config["pages"].as_str()), ("eu", "7"));
+    let key = &grants.secrets["key"];
+    assert_eq!((key.place.as_str(), key.hosts.len()), ("the environment variable X_KEY", 2));
+    let client = &grants.secrets["client"];
+    assert_eq!(client.place, "the secret \"prod/x\" of AWS Secrets Manager");
+    assert_eq!(client.hosts, ["api.test"], "absent, they are those that are granted");
+    let tokens = client.tokens.as_ref().unwrap();
+    assert_eq!(tokens.url.as_str(), "https://auth.test:8443/token?x=y");
+    assert_eq!((tokens.scopes.len(), tokens.client_auth), (2, ClientAuth::Body));
+    assert!(
+        warnings.len() == 1 && warnings[0].contains("its credential \"certificate\" has no secret"),
+        "{warnings:?}"
+    );
+}
+
+#[test]
+fn without_a_damper_toml_the_manifests_hosts_are_granted_and_with_one_nothing_is() {
+    let manifest = Manifest::parse(&MANIFEST.replace("region = \"\"", "")).unwrap();
+    let nothing = ProviderSettings::default();
+    let free = bind(&manifest, &nothing, Place::Nowhere, &everywhere).unwrap();
+    assert_eq!((free.grants.hosts.len(), free.grants.secrets.len(), free.warnings.len()), (2, 0, 4));
+    let file = Place::File(Path::new("settings.toml"));
+    let error = bind(&manifest, &nothing, file, &everywhere).unwrap_err();
+    assert!(matches!(error, BindingError::NoHost { .. }), "{error}");
+    assert_eq!(error.place().as_deref(), Some("settings.toml"));
+}
+
+#[test]
+fn a_secret_has_one_home() {
+    for (text, expected) in [
+        ("key]", "providers.x.credentials.key needs one of `env`, `file` and `secret`"),
+        (
+            "key]\nenv = \"A\"\nsecret = \"b\"",
+            "credentials.key has `env` and `secret`; say where the secret is, in one place",
+        ),
+        ("key]\nenv = \"A\"\nfile = \"f\"\nsecret = \"b\"", "has `env` and `file` and `secret`"),
+        ("key]\nenv = \"A\"\nsecret_key = \"k\"", "has `secret_key` without `secret`"),
+        ("nope]\nenv = \"A\"", "credentials.nope is no credential of its manifest"),
+    ] {
+        let said = refusal(text);
+        assert!(said.contains(expected), "{said}");
+    }
+}
+
+#[test]
+fn what_is_another_kinds_setting_is_refused() {
+    for (text, expected) in [
+        (
+            "key]\nenv = \"A\"\ntoken_url = \"https://a.test\"",
+            "has `token_url`, which is for kind oauth2-client-credentials, and this one is of kind header",
+        ),
+        ("key]\nenv = \"A\"\nca = \"\"", "has `ca`, which is for kind mtls"),
+        ("certificate]\nenv = \"A\"\nscopes = []", "has `scopes`, which is for kind oauth2-client-credentials"),
+        ("certificate]\nenv = \"A\"\nca = \"no pem\"", "has a `ca` that is no PEM with certificates"),
+        ("client]\nenv = \"A\"", "needs `token_url`, being of kind oauth2-client-credentials"),
+        (
+            "client]\nenv = \"A\"\ntoken_url = \"https://a.test\"\nscopes = [\"a b\"]",
+            "has the scope \"a b\", which is none",
+        ),
+        (
+            "client]\nenv = \"A\"\ntoken_url = \"http://a.test/\"",
+            "`token_url` that cannot be used: only https is allowed",
+        ),
+        ("client]\nenv = \"A\"\ntoken_url = \"/token\"", "the URL cannot be read"),
+        ("client]\nenv = \"A\"\ntoken_url = \"https://u:p@a.test\"", "a user name or a password"),
+    ] {
+        let said = refusal(text);
+        assert!(said.contains(expected), "{said}");
+    }
+}
+
+#[test]
+fn what_cannot_be_read_is_told_with_its_place() {
+    let error =
+        ProviderSettings::from_toml("hosts = \"manifest\"\n[credentials.key]\nenvironment = \"A\"\n").unwrap_err();
+    assert!(error.to_string().contains("unknown field `environment`"), "{error}");
+    assert!(error.to_string().ends_with("(line 3, column 1)"), "{error}");
+    assert!(ProviderSettings::from_toml("[credentials.client]\nclient_auth = \"digest\"").is_err());
+}
+
+#[tokio::test]
+async fn one_key_of_a_secret_is_selected_whoever_reads_it() {
+    let text = "hosts = \"manifest\"\nconfig.region = \"eu\"\ncredentials.key = { secret = \"a\", secret_key = \"k\" }";
+    let source = Arc::clone(&bound(text).unwrap().grants.secrets["key"].source);
+    assert_eq!(source.read().await, Ok(Secret::new("the secret \"a\" of AWS Secrets Manager")));
+}
+
+#[test]
+fn a_place_that_cannot_be_used_here_is_told_as_a_setting() {
+    let settings = "hosts = \"manifest\"\nconfig.region = \"eu\"\ncredentials.key = { secret = \"a\" }";
+    let nowhere = |place: &SecretPlace| Err(Unusable { problem: format!("names {place}"), hint: "do".to_owned() });
+    let settings = ProviderSettings::from_toml(settings).unwrap();
+    let bound = bind(&Manifest::parse(MANIFEST).unwrap(), &settings, Place::File(Path::new("d")), &nowhere);
+    let said = bound.unwrap_err().to_string();
+    assert_eq!(said, "providers.x.credentials.key names the secret \"a\" of AWS Secrets Manager");
+}

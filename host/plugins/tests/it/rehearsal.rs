@@ -1,0 +1,89 @@
+//! The world of a test: one server for all hosts, and time and chance that stand still.
+
+use damper_plugins::{Plugin, PluginHost, Rehearsal, RehearsalError};
+
+use crate::common::server::{Server, reply};
+use crate::common::{HOST, HOSTILE, Setup, failure, options, report, request, told, traced};
+
+fn authority() -> Vec<u8> {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::default();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    params.self_signed(&key).unwrap().der().to_vec()
+}
+
+fn rehearsed(server: &Server, private: &[&str]) -> Plugin {
+    let Setup { manifest, grants } = Setup::new(private);
+    let world = Rehearsal::new(server.address, &authority()).unwrap();
+    HOST.rehearse(&HOSTILE, manifest, grants, world).unwrap()
+}
+
+#[tokio::test]
+async fn every_granted_origin_is_the_test_server_and_no_other_is_reached() {
+    let server = Server::start(|_| reply(200, &[], "from the test")).await;
+    let origins = ["http://10.1.2.3:81", "http://nowhere.example", "http://127.0.0.1:1"];
+    let plugin = rehearsed(&server, &origins);
+    for origin in origins {
+        assert_eq!(told(&plugin, "get", &[("url", origin)]).await["body"], "from the test", "{origin}");
+    }
+    let asked: Vec<String> = server.asked().into_iter().map(|asked| asked.path).collect();
+    assert_eq!(asked, origins.map(|origin| format!("{origin}/")), "as a proxy is asked");
+    for (url, part) in [
+        ("https://forbidden.damper.invalid/", "does not list it"),
+        ("http://hostile.damper.invalid/", "only https"),
+        ("http://127.0.0.1:2/", "loopback"),
+    ] {
+        assert!(failure(&plugin, "get", &[("url", url)]).await.contains(part), "{url}");
+    }
+    assert_eq!(server.asked().len(), origins.len(), "what is refused goes nowhere");
+}
+
+#[tokio::test]
+async fn a_rehearsal_stays_on_this_machine() {
+    let address = "93.184.216.34:443".parse().unwrap();
+    assert_eq!(Rehearsal::new(address, &authority()).unwrap_err(), RehearsalError::NotLoopback(address));
+}
+
+#[tokio::test]
+async fn time_and_chance_are_the_same_each_time() {
+    let server = Server::start(|_| reply(200, &[], "")).await;
+    let (one, other) = (rehearsed(&server, &[]), rehearsed(&server, &[]));
+    let clocks = told(&one, "clocks", &[]).await;
+    assert_eq!(clocks, told(&other, "clocks", &[]).await);
+    assert_ne!(clocks, told(&Setup::new(&[]).plugin(), "clocks", &[]).await);
+}
+
+#[tokio::test]
+async fn instructions_are_counted_by_a_metered_host_alone() {
+    let metered = PluginHost::metered(options(None)).unwrap();
+    let (metered, plain) = (Setup::new(&[]).plugin_of(&metered), Setup::new(&[]).plugin());
+    let (one, other) = (traced(&metered, "ok", &[]).await.usage, traced(&metered, "ok", &[]).await.usage);
+    assert!(one.instructions.is_some_and(|count| count > 100), "{one:?}");
+    assert_eq!(one, other);
+    let usage = traced(&plain, "ok", &[]).await.usage;
+    assert_eq!((usage.instructions, usage.peak_memory_bytes), (None, one.peak_memory_bytes));
+    assert!(report(&plain, request("ok", &[])).await.outcome.is_ok());
+}
+
+#[tokio::test]
+async fn what_is_recorded_names_the_credential_and_holds_no_secret() {
+    let echo = reply(200, &[("x-echo", "hunter2-secret")], "you sent hunter2-secret");
+    let echo = match echo {
+        crate::common::server::Reply::Raw(bytes) => bytes,
+        _ => Vec::new(),
+    };
+    let server = Server::start(move |_| crate::common::server::Reply::Raw(echo.clone())).await;
+    let origin = server.origin("api.test");
+    let plugin = Setup::new(&[&origin]).secret("key", "hunter2-secret", &[&origin]).plugin();
+    let request = request("get", &[("url", &origin), ("credential", "key")]);
+    let fetch = plugin.fetch_recorded(request, damper_core::fetcher::Permits::new(0)).await;
+    let recorded = fetch.requests[0].recorded.as_ref().unwrap();
+    let answer = recorded.answer.as_ref().unwrap();
+    assert_eq!(
+        (recorded.credentials.as_slice(), answer.body.as_slice()),
+        (&["key".to_owned()][..], b"you sent [secret]".as_slice())
+    );
+    assert!(answer.headers.contains(&("x-echo".to_owned(), "[secret]".to_owned())));
+    assert!(!format!("{:?}", fetch.requests).contains("hunter2"));
+    assert_eq!(server.asked()[0].headers["x-api-key"], "Key hunter2-secret");
+}

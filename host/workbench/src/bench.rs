@@ -1,0 +1,264 @@
+//! The bench: one provider on it, and its cases run side by side.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use damper_core::fetcher::{FetchRequest, Permits};
+use damper_core::manifest::Manifest;
+use damper_plugins::component_file::ComponentFile;
+use damper_plugins::grants::{Grants, Origin};
+use damper_plugins::{HostError, HostOptions, LoadError, Plugin, PluginHost, Rehearsal, RehearsalError, TracedFetch};
+use futures::StreamExt;
+use futures::future::join_all;
+use futures::stream;
+use tokio::sync::Notify;
+use url::Url;
+
+use crate::case::{Case, Order};
+use crate::compare;
+use crate::network::{Authority, AuthorityError, Director, Server};
+use crate::report::{CaseReport, Figures, Problem, RunReport};
+use crate::script::Script;
+use crate::secrets::CaseSecrets;
+
+/// The most cases at a time.
+pub(crate) const AT_A_TIME: usize = 16;
+/// How long a provider waits for an answer without an end, for each MiB of its component that has begun: interpreted ones are
+/// larger and slower.
+const PATIENCE: Duration = Duration::from_millis(250);
+
+/// A bench that cannot be set up.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BenchError {
+    /// The engine does not start.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// There is no certificate for the network.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
+    /// The network does not start.
+    #[error("the test network does not start: {0}")]
+    Network(#[from] io::Error),
+    /// The network cannot be used.
+    #[error(transparent)]
+    Rehearsal(#[from] RehearsalError),
+    /// The provider does not load.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+}
+
+/// A provider on the bench.
+pub struct Bench {
+    pub(crate) file: ComponentFile,
+    pub(crate) secrets: CaseSecrets,
+    host: PluginHost,
+    metered: PluginHost,
+    /// A plugin of each host, which keeps the component ready for those that are made for a call each.
+    kept: Vec<Plugin>,
+    authority: Arc<Authority>,
+}
+
+/// A case's call, made.
+struct Performed {
+    fetch: TracedFetch,
+    duration: Duration,
+    problems: Vec<Problem>,
+    is_derailed: bool,
+}
+
+/// What a provider is set up with.
+pub(crate) struct Set<'a> {
+    pub(crate) manifest: Manifest,
+    pub(crate) config: &'a BTreeMap<String, String>,
+}
+
+/// A call that was made.
+pub(crate) struct Staged<D> {
+    /// None where there was enough before its end.
+    pub(crate) fetch: Option<TracedFetch>,
+    pub(crate) duration: Duration,
+    pub(crate) server: Server<D>,
+}
+
+/// A call to make.
+pub(crate) struct Call {
+    pub(crate) request: FetchRequest,
+    /// How many requests may run beside the first.
+    pub(crate) beside: u32,
+}
+
+impl Bench {
+    /// A bench for a provider. Compiled components are kept in `cache_dir`, as by every host.
+    ///
+    /// # Errors
+    /// Where the engine or the network cannot be set up, or the provider asks for what this version does not support.
+    pub fn new(file: ComponentFile, cache_dir: PathBuf) -> Result<Self, BenchError> {
+        let options =
+            HostOptions { cache_dir: Some(cache_dir), max_in_flight: AT_A_TIME as u32, ..HostOptions::default() };
+        let (host, metered) = (PluginHost::new(options.clone())?, PluginHost::metered(options)?);
+        // Nothing is fetched with these, so that nothing need be set.
+        let bare = Manifest { config: BTreeMap::new(), ..file.manifest.clone() };
+        let kept = [&host, &metered].map(|host| host.load(&file, bare.clone(), Grants::default()));
+        Ok(Self {
+            secrets: CaseSecrets::new(&file.manifest)?,
+            kept: kept.into_iter().collect::<Result<_, _>>()?,
+            file,
+            host,
+            metered,
+            authority: Arc::new(Authority::new()?),
+        })
+    }
+
+    /// Runs cases side by side. Each is run twice: as in production, and once more to count its instructions.
+    pub async fn run(&self, cases: &[Case]) -> RunReport {
+        let begun = Instant::now();
+        // Once, rather than for each call that comes first. Where it fails the calls say so.
+        join_all(self.kept.iter().map(Plugin::prepare)).await;
+        let reports = stream::iter(cases.iter().map(|case| self.run_case(case))).buffered(AT_A_TIME).collect().await;
+        RunReport {
+            provider: self.file.manifest.name.clone(),
+            version: self.file.manifest.version.clone(),
+            digest: self.file.digest.clone(),
+            cases: reports,
+            duration: begun.elapsed(),
+        }
+    }
+
+    async fn run_case(&self, case: &Case) -> CaseReport {
+        let measured = async {
+            // What only the caller's patience ends has no count of instructions.
+            if case.is_endless() { None } else { self.perform(&self.metered, case).await.ok() }
+        };
+        let (performed, measured) = tokio::join!(self.perform(&self.host, case), measured);
+        let mut report = CaseReport {
+            name: case.name.clone(),
+            path: case.path.clone(),
+            problems: Vec::new(),
+            outcome: None,
+            figures: Figures::default(),
+            shares: Figures::default().shares(&self.file.manifest.limits),
+            log: Vec::new(),
+        };
+        match performed {
+            Err(error) => report.problems.push(Problem::new(format!("the provider does not load: {error}"))),
+            Ok(Performed { fetch, duration, mut problems, is_derailed }) => {
+                if !is_derailed {
+                    problems.extend(compare::problems(&case.expect, &fetch.report.outcome));
+                }
+                let instructions = measured.and_then(|measured| measured.fetch.usage.instructions);
+                report.figures = Figures { instructions, ..figures(&fetch, duration) };
+                report.shares = report.figures.shares(&self.file.manifest.limits);
+                report.log = fetch.lines.into_iter().map(|line| line.json).collect();
+                report.outcome = Some(fetch.report.outcome);
+                report.problems = problems;
+            }
+        }
+        report
+    }
+
+    /// Makes a case's call, with its script.
+    async fn perform(&self, host: &PluginHost, case: &Case) -> Result<Performed, BenchError> {
+        let script = Script::new(case, self.secrets.clone());
+        let call = self.call(case);
+        let set = Set { manifest: self.file.manifest.clone(), config: &case.config };
+        let Staged { fetch, duration, server } = self.stage(host, set, script, call, &Notify::new()).await?;
+        let fetch = fetch.ok_or_else(|| io::Error::other("the call was stopped"))?;
+        let script = server.director();
+        Ok(Performed { fetch, duration, problems: script.problems(), is_derailed: script.is_derailed() })
+    }
+
+    /// The call that a case asks for.
+    pub(crate) fn call(&self, case: &Case) -> Call {
+        let limits = &self.file.manifest.limits;
+        let timeout = limits.fetch_timeout;
+        let timeout = if case.is_endless() { timeout.min(self.patience()) } else { timeout };
+        let request = FetchRequest {
+            id: case.item.id.clone(),
+            params: case.item.params.clone(),
+            attempt: case.item.attempt,
+            day: case.item.day,
+            timeout,
+        };
+        // In order is one after another.
+        let beside = if case.order == Order::InOrder { 0 } else { limits.max_concurrency.get() - 1 };
+        Call { request, beside }
+    }
+
+    /// How long to wait for what has no end.
+    pub(crate) fn patience(&self) -> Duration {
+        PATIENCE * u32::try_from(1 + (self.file.bytes.len() >> 20)).unwrap_or(u32::MAX)
+    }
+
+    /// Makes a call in the world that a director makes up, to its end or until there is enough.
+    pub(crate) async fn stage<D: Director>(
+        &self,
+        host: &PluginHost,
+        set: Set<'_>,
+        director: D,
+        call: Call,
+        enough: &Notify,
+    ) -> Result<Staged<D>, BenchError> {
+        let server = Server::start(director, Arc::clone(&self.authority)).await?;
+        let world = Rehearsal::new(server.address(), self.authority.certificate())?;
+        let plugin = self.plugin(host, set, world)?;
+        // Compiling is not part of the call; where it fails the call says so.
+        let _ = plugin.prepare().await;
+        let begun = Instant::now();
+        let fetch = tokio::select! {
+            fetch = plugin.fetch_traced(call.request, Permits::new(call.beside)) => Some(fetch),
+            () = enough.notified() => None,
+        };
+        Ok(Staged { fetch, duration: begun.elapsed(), server })
+    }
+
+    fn plugin(&self, host: &PluginHost, set: Set<'_>, world: Rehearsal) -> Result<Plugin, LoadError> {
+        let Set { manifest, config } = set;
+        let private = private_origins(&self.file.manifest, config);
+        // A secret may go to the manifest's own hosts, and to those that the settings name.
+        let receivers = self.file.manifest.egress.hosts.iter().cloned();
+        let receivers: Vec<String> = receivers.chain(private.iter().map(ToString::to_string)).collect();
+        let grants = Grants {
+            hosts: manifest.egress.hosts.clone(),
+            secrets: self.secrets.bindings(&receivers),
+            private: private.into_iter().collect(),
+            config: config.clone(),
+            proxy: None,
+        };
+        host.rehearse(&self.file, manifest, grants, world)
+    }
+
+    /// The host as in production.
+    pub(crate) fn host(&self) -> &PluginHost {
+        &self.host
+    }
+}
+
+/// The origins that settings name and that a manifest's hosts do not cover, as an operator would grant them by name: a local
+/// API's base URL.
+fn private_origins(manifest: &Manifest, config: &BTreeMap<String, String>) -> BTreeSet<Origin> {
+    let covered = |origin: &Origin| {
+        let is_plain_https = origin.is_https() && origin.port() == 443;
+        is_plain_https && manifest.egress.hosts.iter().any(|host| host == origin.host())
+    };
+    let settings = manifest.config.iter().filter(|(key, _)| !config.contains_key(*key)).chain(config);
+    let origins = settings.filter_map(|(_, value)| Origin::of(&Url::parse(value).ok()?));
+    origins.filter(|origin| !covered(origin)).collect()
+}
+
+/// What a call took, but for its instructions.
+pub(crate) fn figures(fetch: &TracedFetch, duration: Duration) -> Figures {
+    let received = |trace: &damper_plugins::RequestTrace| trace.response_bytes as u64;
+    Figures {
+        duration_ms: duration.as_secs_f64() * 1_000.0,
+        instructions: None,
+        peak_memory_bytes: fetch.usage.peak_memory_bytes,
+        requests: fetch.report.requests,
+        sent_bytes: fetch.requests.iter().map(|trace| trace.request_bytes as u64).sum(),
+        received_bytes: fetch.requests.iter().map(received).sum(),
+        largest_response_bytes: fetch.requests.iter().map(received).max().unwrap_or_default(),
+    }
+}

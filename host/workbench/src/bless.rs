@@ -1,0 +1,147 @@
+//! Blessing: what came is what is expected from now on. The record's body alone is accepted, where the case writes it: in its
+//! `body_file`, or in the case as `body` or `json`.
+
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+
+use damper_core::record::Fetched;
+use toml_edit::{DocumentMut, Item, Value, value};
+
+use crate::case::{BodyPlace, Case, Expect};
+use crate::compare::is_same;
+
+/// A body that cannot be blessed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BlessError {
+    /// A file cannot be written.
+    #[error("cannot write {}: {source}", .path.display())]
+    Unwritable {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The body has no form in the case.
+    #[error("what came is no {form}, as which the case writes the body: give it a `body_file` instead")]
+    NoForm {
+        /// As what the case writes it.
+        form: &'static str,
+    },
+    /// The case cannot be edited.
+    #[error("the case cannot be edited: {0}")]
+    Uneditable(String),
+}
+
+/// Writes what came into the case. Answers the file that was written; none where nothing had to be.
+///
+/// # Errors
+/// Where it cannot be written, or has no form where the case writes it.
+pub fn bless(case: &Case, came: &Fetched) -> Result<Option<PathBuf>, BlessError> {
+    let Expect::Record(expected) = &case.expect else { return Ok(None) };
+    let Some(body) = &expected.body else { return Ok(None) };
+    if body.bytes.as_ref().is_some_and(|bytes| is_same(bytes, &came.body)) {
+        return Ok(None);
+    }
+    let (path, bytes) = match &body.place {
+        BodyPlace::File(path) => (path.clone(), came.body.to_vec()),
+        place => (case.path.clone(), edited(case, place, &came.body)?.into_bytes()),
+    };
+    fs::write(&path, bytes).map_err(|source| BlessError::Unwritable { path: path.clone(), source })?;
+    Ok(Some(path))
+}
+
+/// The case's text with another body; its comments and its order stay.
+fn edited(case: &Case, place: &BodyPlace, body: &[u8]) -> Result<String, BlessError> {
+    let text =
+        fs::read_to_string(&case.path).map_err(|source| BlessError::Unwritable { path: case.path.clone(), source })?;
+    let mut document: DocumentMut = text.parse().map_err(|error| BlessError::Uneditable(format!("{error}")))?;
+    let (key, new) = if *place == BodyPlace::Json {
+        ("json", json(body).ok_or(BlessError::NoForm { form: "JSON that TOML can write" })?)
+    } else {
+        ("body", value(std::str::from_utf8(body).map_err(|_| BlessError::NoForm { form: "text" })?))
+    };
+    let record = document.get_mut("expect").and_then(|expect| expect.get_mut("record"));
+    let record = record.and_then(Item::as_table_like_mut);
+    let record = record.ok_or_else(|| BlessError::Uneditable("it has no [expect.record]".to_owned()))?;
+    // Written as a table of its own, it stays a table; its parts are not merged.
+    record.insert(key, new);
+    Ok(document.to_string())
+}
+
+fn json(body: &[u8]) -> Option<Item> {
+    let json: serde_json::Value = serde_json::from_slice(body).ok()?;
+    let mut value = toml_value(&json)?;
+    value.decor_mut().set_prefix(" ");
+    Some(Item::Value(value))
+}
+
+/// JSON as TOML; none where it holds what TOML has not: null, or a number beyond its range.
+fn toml_value(json: &serde_json::Value) -> Option<Value> {
+    use serde_json::Value as Json;
+    Some(match json {
+        Json::Null => return None,
+        Json::Bool(is) => (*is).into(),
+        Json::Number(number) => match (number.as_i64(), number.as_f64()) {
+            (Some(whole), _) => whole.into(),
+            (None, Some(part)) if number.is_f64() => part.into(),
+            _ => return None,
+        },
+        Json::String(text) => text.as_str().into(),
+        Json::Array(values) => Value::Array(values.iter().map(toml_value).collect::<Option<_>>()?),
+        Json::Object(entries) => {
+            let mut table = toml_edit::InlineTable::new();
+            for (key, entry) in entries {
+                table.insert(key, toml_value(entry)?);
+            }
+            Value::InlineTable(table)
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn blessed(expected: &str, body: &str) -> Result<Option<String>, BlessError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.toml");
+        let text = format!("# why\n[request]\nid = \"1\"\n\n[expect.record] # here\n{expected}\n");
+        fs::write(&path, &text).unwrap();
+        let case = Case::read(&path).unwrap();
+        let body = bytes::Bytes::copy_from_slice(body.as_bytes());
+        let came = Fetched { content_type: "application/json".to_owned(), body, attributes: Vec::new() };
+        let written = bless(&case, &came)?;
+        if let Some(file) = written.as_deref().filter(|file| *file != Path::new(&path)) {
+            return Ok(Some(fs::read_to_string(file).unwrap()));
+        }
+        let again = Case::read(&path).unwrap();
+        assert!(bless(&again, &came).unwrap().is_none(), "what was blessed is what is expected");
+        Ok(written.map(|path| fs::read_to_string(path).unwrap()))
+    }
+
+    #[test]
+    fn what_came_is_written_where_the_case_has_its_body() {
+        let text = blessed("json = { a = 1 }", r#"{"b": [1, 2.5, "x"]}"#).unwrap().unwrap();
+        assert!(text.contains("json = { b = [1, 2.5, \"x\"] }"), "{text}");
+        assert!(text.starts_with("# why\n") && text.contains("[expect.record] # here"), "{text}");
+        let text = blessed("body = \"x\"", "y\"z").unwrap().unwrap();
+        assert!(text.contains(r#"body = 'y"z'"#) || text.contains(r#"body = "y\"z""#), "{text}");
+        assert_eq!(blessed("body_file = \"new.json\"", "{}").unwrap().unwrap(), "{}");
+    }
+
+    #[test]
+    fn what_is_as_expected_or_not_looked_at_is_left_alone() {
+        assert!(blessed("json = { a = 1 }", r#"{ "a" : 1 }"#).unwrap().is_none());
+        assert!(blessed("content_type = \"x\"", "y").unwrap().is_none());
+    }
+
+    #[test]
+    fn what_toml_cannot_write_is_told() {
+        let error = blessed("json = { a = 1 }", r#"{"a": null}"#).unwrap_err();
+        assert!(error.to_string().contains("body_file"), "{error}");
+    }
+}

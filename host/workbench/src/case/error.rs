@@ -1,0 +1,60 @@
+//! What is wrong with a case, and what to do about it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// A case that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CaseError {
+    /// A file cannot be read.
+    #[error("cannot read {}: {source}", .path.display())]
+    Unreadable {
+        /// The case.
+        case: PathBuf,
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// It is no TOML, or has keys that a case has not, or lacks some.
+    #[error("{problem}")]
+    Shape {
+        /// The case.
+        case: PathBuf,
+        /// What is wrong, with the line.
+        problem: String,
+    },
+    /// A value cannot be used.
+    #[error("{key} {problem}")]
+    Value {
+        /// The case.
+        case: PathBuf,
+        /// The key.
+        key: String,
+        /// What is wrong and what to write.
+        problem: String,
+    },
+}
+
+impl CaseError {
+    pub(super) fn shape(case: &Path, error: &toml::de::Error) -> Self {
+        Self::Shape { case: case.to_path_buf(), problem: error.to_string().trim_end().to_owned() }
+    }
+
+    pub(super) fn not_text(case: &Path) -> Self {
+        Self::Shape { case: case.to_path_buf(), problem: "it is not UTF-8".to_owned() }
+    }
+
+    pub(super) fn value(case: &Path, key: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::Value { case: case.to_path_buf(), key: key.into(), problem: problem.into() }
+    }
+
+    /// The case's file.
+    #[must_use]
+    pub fn case(&self) -> &Path {
+        match self {
+            Self::Unreadable { case, .. } | Self::Shape { case, .. } | Self::Value { case, .. } => case,
+        }
+    }
+}

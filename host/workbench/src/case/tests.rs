@@ -1,0 +1,120 @@
+//! What a case may say, and how what it may not say is told.
+
+use super::*;
+
+const GOOD: &str = r#"
+[request]
+id = "1"
+[[exchange]]
+[exchange.request]
+url = "https://API.example.org:443/a/../b?q=1"
+headers = { Accept = "application/json" }
+[exchange.response]
+status = 200
+headers = { content-type = "application/json", x-many = ["a", "b"] }
+body = "{}"
+[expect.record]
+json = { a = [1, 2.5, true] }
+"#;
+
+fn parsed(text: &str) -> Result<Case, CaseError> {
+    Case::parse(Path::new("cases/found.toml"), text)
+}
+
+fn problem(from: &str, to: &str) -> String {
+    assert!(GOOD.contains(from), "{from}");
+    parsed(&GOOD.replace(from, to)).unwrap_err().to_string()
+}
+
+#[test]
+fn a_case_has_the_defaults_that_are_documented() {
+    let case = parsed(GOOD).unwrap();
+    assert_eq!((case.name.as_str(), case.order), ("found", Order::InOrder));
+    assert_eq!((case.item.attempt, case.item.day.to_string()), (1, "2026-01-15".to_owned()));
+    let Exchange { request, answer } = &case.exchanges[0];
+    assert_eq!((request.method.as_str(), request.url.as_str()), ("GET", "https://api.example.org/b?q=1"));
+    assert_eq!(request.headers["accept"], "application/json");
+    assert!(request.credentials.is_empty() && request.body.is_none());
+    assert_eq!(answer.headers.len(), 3);
+    assert_eq!((answer.delay, answer.fault), (Duration::ZERO, None));
+    assert!(case.is_good() && !case.is_endless());
+    let Expect::Record(record) = case.expect else { panic!("a record") };
+    let body = record.body.unwrap();
+    assert_eq!(body.bytes.unwrap(), r#"{"a":[1,2.5,true]}"#.as_bytes());
+    assert!(record.content_type.is_none() && record.attributes.is_none());
+}
+
+#[test]
+fn a_request_may_want_one_credential_or_several() {
+    for (written, meant) in [("\"key\"", vec!["key"]), ("[\"email\", \"key\"]", vec!["email", "key"])] {
+        let case =
+            parsed(&GOOD.replace("[exchange.response]", &format!("credential = {written}\n[exchange.response]")));
+        assert_eq!(case.unwrap().exchanges[0].request.credentials, meant);
+    }
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_its_line() {
+    for key in ["status = 200", "id = \"1\"", "[expect.record]"] {
+        let problem = problem(key, &format!("{key}\nretries = 3"));
+        assert!(problem.contains("retries") && problem.contains("line"), "{problem}");
+    }
+}
+
+#[test]
+fn what_cannot_be_meant_is_told_with_its_key() {
+    let cases = [
+        ("https://API", "ftp://API", "exchange 1: request.url is neither http nor https"),
+        ("https://API", "/API", "exchange 1: request.url is no absolute URL"),
+        ("status = 200", "status = 200\nfault = \"reset\"", "exchange 1: response.fault stands in place of"),
+        ("status = 200", "delay = \"5ms\"", "neither `status` nor `fault`"),
+        ("status = 200", "status = 99", "response.status is none"),
+        ("body = \"{}\"", "body = \"{}\"\njson = {}", "more than one way"),
+        ("body = \"{}\"", "body_file = \"no-such-file\"", "no-such-file"),
+        ("id = \"1\"", "id = \"1\"\nattempt = 0", "request.attempt is 0"),
+        ("id = \"1\"", "id = \"1\"\nday = \"tomorrow\"", "request.day cannot be used"),
+        ("[expect.record]", "[expect.failure]\nkind = \"throttled\"\n[expect.record]", "one of them"),
+        ("x-many = [\"a\", \"b\"]", "x-many = [\"a\\r\\nb: c\"]", "is no header"),
+    ];
+    for (from, to, expected) in cases {
+        let problem = problem(from, to);
+        assert!(problem.contains(expected), "{expected:?} in {problem:?}");
+    }
+    let failure = "[expect.failure]\nkind = \"throttled\"\nmessage = \"(\"";
+    let problem = problem("[expect.record]\njson = { a = [1, 2.5, true] }", failure);
+    assert!(problem.contains("no regular expression"), "{problem}");
+}
+
+#[test]
+fn each_kind_of_failure_reads_as_it_is_written() {
+    let kinds = [
+        "throttled",
+        "unavailable",
+        "timed-out",
+        "unauthorized",
+        "not-found",
+        "rejected",
+        "malformed",
+        "trapped",
+        "broken",
+        "out-of-quota",
+        "my own",
+    ];
+    for name in kinds {
+        assert_eq!(kind_name(&kind_of(name)), name);
+    }
+    assert_eq!(kind_of("my own"), FailureKind::Other("my own".to_owned()));
+}
+
+#[test]
+fn each_fault_reads_as_it_is_written() {
+    for fault in [Fault::Refused, Fault::Reset, Fault::Timeout, Fault::Truncated, Fault::WrongLength, Fault::SlowDrip] {
+        let text = GOOD
+            .replace("status = 200", &format!("fault = {:?}", fault.name()))
+            .replace("headers = { content-type = \"application/json\", x-many = [\"a\", \"b\"] }\nbody = \"{}\"", "");
+        let case = parsed(&text).unwrap();
+        assert_eq!(case.exchanges[0].answer.fault, Some(fault));
+        assert_eq!(case.is_endless(), fault.is_endless());
+        assert!(!case.is_good());
+    }
+}

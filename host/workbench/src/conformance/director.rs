@@ -1,0 +1,131 @@
+//! The world of a try: the good case's answers, but for the one that goes wrong.
+
+use std::sync::Arc;
+
+use damper_core::manifest::Manifest;
+use damper_plugins::RequestTrace;
+use tokio::sync::Notify;
+
+use super::Try;
+use crate::case::{Answer, Case, Exchange, Fault};
+use crate::network::{Director, Received};
+use crate::secrets::CaseSecrets;
+
+/// A host that the operator grants beside those of the manifest, and whose requests carry no credential: where redirects lead.
+pub(super) const ELSEWHERE: &str = "elsewhere.damper.invalid";
+/// After so many requests a provider is told to ask on and on.
+const ENOUGH: usize = 24;
+
+/// One request of a try.
+#[derive(Debug, Clone)]
+pub(super) struct Seen {
+    pub(super) request: Received,
+    /// The exchange that it was taken for.
+    pub(super) exchange: Option<usize>,
+    pub(super) carries_secret: bool,
+}
+
+/// The director of a try.
+pub(super) struct Trial {
+    exchanges: Vec<Exchange>,
+    is_done: Vec<bool>,
+    /// Which exchange goes wrong, and how.
+    wrong: Option<(usize, Answer)>,
+    secrets: CaseSecrets,
+    seen: Vec<Seen>,
+    refused: usize,
+    enough: Arc<Notify>,
+}
+
+impl Trial {
+    pub(super) fn new(good: &Case, attempt: &Try, secrets: CaseSecrets) -> Self {
+        let wrong = match attempt {
+            Try::Fault(trouble, index) => Some((*index, trouble.answer.clone())),
+            Try::Id(_) => None,
+        };
+        Self {
+            exchanges: good.exchanges.clone(),
+            is_done: vec![false; good.exchanges.len()],
+            wrong,
+            secrets,
+            seen: Vec::new(),
+            refused: 0,
+            enough: Arc::default(),
+        }
+    }
+
+    /// Told when the provider has asked often enough to know that it would not stop.
+    pub(super) fn enough(&self) -> Arc<Notify> {
+        Arc::clone(&self.enough)
+    }
+
+    pub(super) fn seen(&self) -> &[Seen] {
+        &self.seen
+    }
+
+    /// The exchange that a request is: the first one pending with its method and URL; else one that was; else, with another id,
+    /// the one whose turn it is.
+    fn exchange(&self, request: &Received) -> Option<usize> {
+        let is_same =
+            |exchange: &Exchange| exchange.request.method == request.method && exchange.request.url == request.url;
+        let all = || self.exchanges.iter().zip(&self.is_done).enumerate();
+        let pending = || all().filter(|(_, (_, is_done))| !**is_done);
+        let fresh = pending().find(|(_, (exchange, _))| is_same(exchange));
+        let again = || all().filter(|(_, (exchange, _))| is_same(exchange)).last();
+        let turn = || if request.url.host_str() == Some(ELSEWHERE) { None } else { pending().next().or(all().last()) };
+        fresh.or_else(again).or_else(turn).map(|(index, _)| index)
+    }
+
+    fn count(&mut self) {
+        if self.seen.len() + self.refused >= ENOUGH {
+            self.enough.notify_one();
+        }
+    }
+}
+
+impl Director for Trial {
+    fn refuses(&mut self, origin: &str) -> bool {
+        let Some((index, Answer { fault: Some(Fault::Refused), .. })) = &self.wrong else { return false };
+        let is_due = self.is_done.iter().take(*index).all(|is_done| *is_done);
+        let is_there =
+            self.exchanges.get(*index).is_some_and(|it| it.request.url.origin().ascii_serialization() == origin);
+        if is_due && is_there {
+            self.refused += 1;
+            self.count();
+        }
+        is_due && is_there
+    }
+
+    fn answer(&mut self, request: Received) -> Answer {
+        let exchange = self.exchange(&request);
+        let carries_secret = self.secrets.carried(&request);
+        self.seen.push(Seen { request, exchange, carries_secret });
+        self.count();
+        let Some(index) = exchange else { return Answer::of(404) };
+        if let Some(is_done) = self.is_done.get_mut(index) {
+            *is_done = true;
+        }
+        match &self.wrong {
+            Some((wrong, answer)) if *wrong == index => answer.clone(),
+            _ => self.exchanges.get(index).map_or_else(|| Answer::of(404), |exchange| exchange.answer.clone()),
+        }
+    }
+
+    fn closes(&self) -> bool {
+        matches!(self.wrong, Some((_, Answer { fault: Some(Fault::Refused), .. })))
+    }
+}
+
+/// The manifest with the host to which redirects lead.
+pub(super) fn with_elsewhere(mut manifest: Manifest) -> Manifest {
+    manifest.egress.hosts.push(ELSEWHERE.to_owned());
+    manifest
+}
+
+/// The requests that would have taken a credential elsewhere, had the host let them.
+pub(super) fn strays(requests: &[RequestTrace]) -> Vec<String> {
+    let is_stray = |trace: &&RequestTrace| {
+        trace.outcome.as_ref().is_err_and(|why| why.contains("the credential") && why.contains("may not be sent to"))
+    };
+    requests.iter().filter(is_stray).map(|trace| format!("{} {}", trace.method, trace.url)).collect()
+}

@@ -1,0 +1,137 @@
+//! The verdict on what a provider made of a try.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use damper_core::manifest::Manifest;
+use damper_core::record::{Failure, FailureKind};
+
+use super::Tried;
+use super::faults::Trouble;
+use super::ids;
+use crate::case::{Case, ForeseenBody, kind_name};
+use crate::report::Problem;
+use crate::secrets::{CaseSecrets, forms};
+
+/// The shortest setting that counts as a secret, in bytes.
+const MIN_SECRET_BYTES: usize = 8;
+/// By how much a wait may be rounded up.
+const ROUNDING: Duration = Duration::from_secs(1);
+
+/// What must be in no message and no log: the credentials' secrets, and settings that are called like secrets.
+pub(super) struct Secrets(Vec<String>);
+
+impl Secrets {
+    pub(super) fn new(manifest: &Manifest, config: &BTreeMap<String, String>, secrets: &CaseSecrets) -> Self {
+        let settings = manifest.config.iter().filter(|(key, _)| !config.contains_key(*key)).chain(config);
+        let named = settings.filter(|(key, value)| is_called_secret(key) && value.len() >= MIN_SECRET_BYTES);
+        Self(named.flat_map(|(_, value)| forms(value)).chain(secrets.forms()).collect())
+    }
+
+    fn is_in(&self, text: &str) -> bool {
+        self.0.iter().any(|form| text.contains(form.as_str()))
+    }
+}
+
+/// Whether a setting is called as secrets are.
+pub(crate) fn is_called_secret(key: &str) -> bool {
+    let key = key.to_ascii_lowercase();
+    ["key", "token", "secret", "password", "passwd", "credential"].iter().any(|word| key.contains(word))
+}
+
+/// What is wrong with what came of a fault.
+pub(super) fn on_fault(trouble: &Trouble, index: usize, good: &Case, tried: &Tried, secrets: &Secrets) -> Vec<Problem> {
+    let mut problems = always(tried, secrets);
+    if tried.is_loop {
+        return problems;
+    }
+    match &tried.outcome {
+        Ok(_) if trouble.or_record_later && index > 0 => {}
+        Ok(_) => problems.push(Problem::new("it became a record")),
+        Err(failure) => problems.extend(kind_problem(trouble, failure)),
+    }
+    if let (Some(wait), Err(failure)) = (trouble.wait, &tried.outcome) {
+        let (wait, got) = (Duration::from_secs(wait), failure.retry_after);
+        if !got.is_some_and(|got| (wait..=wait + ROUNDING).contains(&got)) {
+            let got = got.map_or("none".to_owned(), |got| format!("{got:?}"));
+            problems.push(Problem::new(format!("Retry-After asked for {wait:?}, and its retry_after is {got}")));
+        }
+    }
+    let asked = tried.seen.iter().filter(|seen| seen.exchange == Some(index)).count();
+    if asked > trouble.requests {
+        let times = if trouble.requests == 1 { "once" } else { "twice" };
+        problems.push(Problem::new(format!("it asked {asked} times, and {times} is the most: the host retries")));
+    }
+    let foreign = tried.seen.iter().filter(|seen| seen.exchange.is_none() && seen.carries_secret).count();
+    if foreign > 0 {
+        problems.push(Problem::new("a credential went to another host"));
+    }
+    // A repeated session may repeat all that came before.
+    let most = good.exchanges.len() * trouble.requests + 1;
+    if tried.seen.len() > most {
+        problems.push(Problem::new(format!("it sent {} requests, and {most} is the most", tried.seen.len())));
+    }
+    problems
+}
+
+fn kind_problem(trouble: &Trouble, failure: &Failure) -> Option<Problem> {
+    let is_own = matches!(failure.kind, FailureKind::Other(_)) && trouble.or_own;
+    if is_own || trouble.right.contains(&failure.kind) || is_always_wrong(&failure.kind) {
+        return None;
+    }
+    let mut right: Vec<String> = trouble.right.iter().map(kind_name).collect();
+    if trouble.or_own {
+        right.push("a kind of its own".to_owned());
+    }
+    let kind = kind_name(&failure.kind);
+    Some(
+        Problem::new(format!("it failed as {kind}, and right is {}", right.join(" or "))).with(failure.message.clone()),
+    )
+}
+
+/// Kinds that `always` tells of.
+fn is_always_wrong(kind: &FailureKind) -> bool {
+    matches!(kind, FailureKind::Trapped | FailureKind::Broken | FailureKind::OutOfQuota)
+}
+
+/// What is wrong whatever was tried.
+fn always(tried: &Tried, secrets: &Secrets) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    if tried.is_loop {
+        problems.push(Problem::new(format!("it asked on and on: {} requests and no end", tried.seen.len())));
+    }
+    if let Err(failure) = &tried.outcome {
+        if is_always_wrong(&failure.kind) {
+            problems.push(Problem::new(kind_name(&failure.kind)).with(failure.message.clone()));
+        }
+        if secrets.is_in(&failure.message) || secrets.is_in(&kind_name(&failure.kind)) {
+            problems.push(Problem::new("its message holds a secret"));
+        }
+    }
+    if tried.log.iter().any(|line| secrets.is_in(line)) {
+        problems.push(Problem::new("its log holds a secret"));
+    }
+    for stray in &tried.strays {
+        problems.push(Problem::new(format!("it tried to take a credential to another host: {stray}")));
+    }
+    problems
+}
+
+/// What is wrong with what came of an id.
+pub(super) fn on_id(good: &Case, tried: &Tried, secrets: &Secrets) -> Vec<Problem> {
+    let mut problems = always(tried, secrets);
+    for (seen, exchange) in tried.seen.iter().zip(&good.exchanges) {
+        let body = match &exchange.request.body {
+            Some(ForeseenBody::Bytes(bytes)) => Some(bytes.to_vec()),
+            Some(ForeseenBody::Json(value)) => Some(value.to_string().into_bytes()),
+            _ => None,
+        };
+        if let Some(problem) = ids::break_out(&exchange.request, body.as_deref(), &seen.request) {
+            problems.push(Problem::new(format!("the id broke out: {problem}")).with(seen.request.url.to_string()));
+        }
+    }
+    if tried.seen.len() > good.exchanges.len() + 1 {
+        problems.push(Problem::new(format!("it sent {} requests", tried.seen.len())));
+    }
+    problems
+}

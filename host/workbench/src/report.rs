@@ -1,0 +1,145 @@
+//! What came of a run: for a person, for a script (JSON), and for a CI server (JUnit XML).
+
+mod junit;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use damper_core::manifest::Limits;
+use damper_core::record::{Failure, Fetched};
+use serde::Serialize;
+
+pub use junit::junit;
+
+/// Something that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// What, in a sentence.
+    pub what: String,
+    /// More of it: a difference, a body.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+impl Problem {
+    pub(crate) fn new(what: impl Into<String>) -> Self {
+        Self { what: what.into(), detail: None }
+    }
+
+    pub(crate) fn with(self, detail: impl Into<String>) -> Self {
+        Self { detail: Some(detail.into()), ..self }
+    }
+}
+
+/// What a case took.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Figures {
+    /// From the call's beginning to its end, in milliseconds.
+    pub duration_ms: f64,
+    /// The instructions that ran; none where the call did not come to its end by itself.
+    pub instructions: Option<u64>,
+    /// The most memory of the instance, in bytes.
+    pub peak_memory_bytes: u64,
+    /// Requests at the API, redirects included.
+    pub requests: u32,
+    /// Bodies sent, in bytes.
+    pub sent_bytes: u64,
+    /// Bodies received, in bytes, decompressed.
+    pub received_bytes: u64,
+    /// The largest of these.
+    pub largest_response_bytes: u64,
+}
+
+/// Figures as shares of their limits: 1 is all of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct Shares {
+    /// Of `fetch_timeout`.
+    pub duration: f64,
+    /// Of `memory`.
+    pub memory: f64,
+    /// Of `response_bytes`, by the largest answer.
+    pub response: f64,
+}
+
+impl Figures {
+    /// The figures as shares of a manifest's limits.
+    #[must_use]
+    pub fn shares(&self, limits: &Limits) -> Shares {
+        let of = |part: f64, whole: f64| if whole > 0.0 { part / whole } else { 0.0 };
+        Shares {
+            duration: of(self.duration_ms, limits.fetch_timeout.as_secs_f64() * 1_000.0),
+            memory: of(self.peak_memory_bytes as f64, limits.memory_bytes as f64),
+            response: of(self.largest_response_bytes as f64, limits.response_bytes as f64),
+        }
+    }
+}
+
+/// What came of one case.
+#[derive(Debug, Clone)]
+pub struct CaseReport {
+    /// The case's name.
+    pub name: String,
+    /// Its file.
+    pub path: PathBuf,
+    /// What is wrong; nothing: it passed.
+    pub problems: Vec<Problem>,
+    /// The record or the failure; none where the provider did not even load.
+    pub outcome: Option<Result<Fetched, Failure>>,
+    /// What it took.
+    pub figures: Figures,
+    /// As shares of the limits.
+    pub shares: Shares,
+    /// What the provider logged, a JSON string each.
+    pub log: Vec<String>,
+}
+
+impl CaseReport {
+    /// Whether all was as expected.
+    #[must_use]
+    pub fn has_passed(&self) -> bool {
+        self.problems.is_empty()
+    }
+}
+
+/// What came of a run of cases.
+#[derive(Debug, Clone)]
+pub struct RunReport {
+    /// The provider.
+    pub provider: String,
+    /// Its version.
+    pub version: String,
+    /// Its component.
+    pub digest: String,
+    /// The cases, in the order in which they were given.
+    pub cases: Vec<CaseReport>,
+    /// The whole run.
+    pub duration: Duration,
+}
+
+impl RunReport {
+    /// How many cases failed.
+    #[must_use]
+    pub fn failed(&self) -> usize {
+        self.cases.iter().filter(|case| !case.has_passed()).count()
+    }
+
+    /// The report as JSON.
+    #[must_use]
+    pub fn to_json(&self) -> serde_json::Value {
+        let cases: Vec<_> = self
+            .cases
+            .iter()
+            .map(|case| {
+                serde_json::json!({
+                    "name": case.name, "path": case.path, "passed": case.has_passed(), "problems": case.problems,
+                    "figures": case.figures, "shares": case.shares, "log": case.log,
+                })
+            })
+            .collect();
+        serde_json::json!({
+            "provider": self.provider, "version": self.version, "digest": self.digest, "cases": cases,
+            "passed": self.cases.len() - self.failed(), "failed": self.failed(),
+            "duration_ms": self.duration.as_secs_f64() * 1_000.0,
+        })
+    }
+}

@@ -1,0 +1,193 @@
+//! A case's exchanges at work: which request is foreseen, and what was sent that was not.
+
+use sha2::{Digest, Sha256};
+use url::Url;
+
+use crate::case::{Answer, Case, Exchange, Fault, ForeseenBody, ForeseenRequest, Order};
+use crate::difference::{difference, readable};
+use crate::network::{Director, Received};
+use crate::report::Problem;
+use crate::secrets::CaseSecrets;
+
+/// What a request gets that is not foreseen.
+const NOT_FORESEEN: u16 = 501;
+
+/// The exchanges of a case, and what became of them.
+pub(crate) struct Script {
+    exchanges: Vec<Exchange>,
+    is_done: Vec<bool>,
+    order: Order,
+    secrets: CaseSecrets,
+    problems: Vec<Problem>,
+    /// Exchanges that a request came near to; of these it is not said again that they were not sent.
+    told: Vec<usize>,
+    seen: usize,
+    is_derailed: bool,
+}
+
+impl Script {
+    pub(crate) fn new(case: &Case, secrets: CaseSecrets) -> Self {
+        Self {
+            exchanges: case.exchanges.clone(),
+            is_done: vec![false; case.exchanges.len()],
+            order: case.order,
+            secrets,
+            problems: Vec::new(),
+            told: Vec::new(),
+            seen: 0,
+            is_derailed: false,
+        }
+    }
+
+    /// What went wrong, once the provider is done.
+    pub(crate) fn problems(&self) -> Vec<Problem> {
+        let not_sent = self.pending().filter(|(index, _)| !self.told.contains(index)).map(|(index, exchange)| {
+            let ForeseenRequest { method, url, .. } = &exchange.request;
+            Problem::new(format!("the request of exchange {} was not sent: {method} {url}", index + 1))
+        });
+        self.problems.iter().cloned().chain(not_sent).collect()
+    }
+
+    /// Whether something was sent that is not foreseen; what came of it then says little.
+    pub(crate) fn is_derailed(&self) -> bool {
+        self.is_derailed
+    }
+
+    /// The exchanges that may come next, all of them or the first.
+    fn pending(&self) -> impl Iterator<Item = (usize, &Exchange)> {
+        let all = self.exchanges.iter().enumerate().zip(&self.is_done);
+        all.filter(|(_, is_done)| !**is_done).map(|(exchange, _)| exchange)
+    }
+
+    fn due(&self) -> impl Iterator<Item = (usize, &Exchange)> {
+        self.pending().take(if self.order == Order::InOrder { 1 } else { usize::MAX })
+    }
+
+    fn done(&mut self, index: usize) {
+        if let Some(is_done) = self.is_done.get_mut(index) {
+            *is_done = true;
+        }
+    }
+
+    fn not_foreseen(&mut self, request: &Received) {
+        self.is_derailed = true;
+        let number = self.seen;
+        let sent = format!("{} {}", request.method, request.url);
+        let nearest =
+            self.due().max_by_key(|(index, exchange)| (likeness(&exchange.request, request), usize::MAX - index));
+        let problem = match nearest {
+            None if self.exchanges.is_empty() => {
+                Problem::new(format!("the case foresees no request, and this was sent: {sent}"))
+            }
+            None => Problem::new(format!("after all that the case foresees, this was sent as well: {sent}")),
+            Some((index, exchange)) => {
+                let foreseen = &exchange.request;
+                let what = format!("request {number} is not the one of exchange {}", index + 1);
+                let detail = difference("foreseen", &as_foreseen(foreseen), "sent", &as_sent(request, foreseen));
+                let problem = Problem::new(what).with(detail);
+                self.told.push(index);
+                problem
+            }
+        };
+        self.problems.push(problem);
+    }
+}
+
+impl Director for Script {
+    fn refuses(&mut self, origin: &str) -> bool {
+        let is_refused = |(_, exchange): &(usize, &Exchange)| {
+            exchange.answer.fault == Some(Fault::Refused)
+                && exchange.request.url.origin().ascii_serialization() == origin
+        };
+        let refused = self.due().find(is_refused).map(|(index, _)| index);
+        if let Some(index) = refused {
+            self.seen += 1;
+            self.done(index);
+        }
+        refused.is_some()
+    }
+
+    fn answer(&mut self, request: Received) -> Answer {
+        self.seen += 1;
+        let found = self.due().find(|(_, exchange)| fits(&exchange.request, &request));
+        let Some((index, exchange)) = found else {
+            self.not_foreseen(&request);
+            return Answer::of(NOT_FORESEEN);
+        };
+        let (answer, wanted) = (exchange.answer.clone(), exchange.request.credentials.clone());
+        if let Some(problem) = self.secrets.problem(&request, &wanted) {
+            self.problems.push(Problem::new(format!("the request of exchange {}: {problem}", index + 1)));
+        }
+        self.done(index);
+        answer
+    }
+
+    fn closes(&self) -> bool {
+        // A refused connection has to be a new one.
+        self.exchanges.iter().any(|exchange| exchange.answer.fault == Some(Fault::Refused))
+    }
+}
+
+fn fits(foreseen: &ForeseenRequest, request: &Received) -> bool {
+    let has =
+        |(name, value): (&String, &String)| request.headers.iter().any(|(known, sent)| known == name && sent == value);
+    foreseen.method == request.method
+        && foreseen.url == request.url
+        && foreseen.headers.iter().all(has)
+        && foreseen.body.as_ref().is_none_or(|body| body_fits(body, &request.body))
+}
+
+fn body_fits(foreseen: &ForeseenBody, body: &[u8]) -> bool {
+    match foreseen {
+        ForeseenBody::Bytes(bytes) => bytes == body,
+        ForeseenBody::Json(value) => serde_json::from_slice::<serde_json::Value>(body).is_ok_and(|sent| sent == *value),
+        ForeseenBody::Sha256(digest) => sha256(body) == *digest,
+    }
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// How near a request is to a foreseen one: the first of URL, path, host and method that they share counts most.
+fn likeness(foreseen: &ForeseenRequest, request: &Received) -> u32 {
+    let same = |part: fn(&Url) -> Option<&str>| u32::from(part(&foreseen.url) == part(&request.url));
+    let path = u32::from(foreseen.url.path() == request.url.path());
+    8 * u32::from(foreseen.url == request.url)
+        + 4 * path
+        + 2 * same(Url::host_str)
+        + u32::from(foreseen.method == request.method)
+}
+
+/// A foreseen request as text, for a difference.
+fn as_foreseen(request: &ForeseenRequest) -> String {
+    let mut text = format!("{} {}\n", request.method, request.url);
+    for (name, value) in &request.headers {
+        text.push_str(&format!("{name}: {value}\n"));
+    }
+    match &request.body {
+        None => {}
+        Some(ForeseenBody::Bytes(bytes)) => text.push_str(&format!("\n{}\n", readable(bytes))),
+        Some(ForeseenBody::Json(value)) => text.push_str(&format!("\n{}\n", readable(value.to_string().as_bytes()))),
+        Some(ForeseenBody::Sha256(digest)) => text.push_str(&format!("\nsha256:{digest}\n")),
+    }
+    text
+}
+
+/// A request as text, as far as the foreseen one looks at it.
+fn as_sent(request: &Received, foreseen: &ForeseenRequest) -> String {
+    let mut text = format!("{} {}\n", request.method, request.url);
+    for name in foreseen.headers.keys() {
+        let values: Vec<&str> =
+            request.headers.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_str()).collect();
+        if !values.is_empty() {
+            text.push_str(&format!("{name}: {}\n", values.join(", ")));
+        }
+    }
+    match &foreseen.body {
+        None => {}
+        Some(ForeseenBody::Sha256(_)) => text.push_str(&format!("\nsha256:{}\n", sha256(&request.body))),
+        Some(_) => text.push_str(&format!("\n{}\n", readable(&request.body))),
+    }
+    text
+}

@@ -1,0 +1,27 @@
+//! What the tests share: components, benches, cases.
+
+use std::path::{Path, PathBuf};
+
+use damper_plugins::component_file::ComponentFile;
+use damper_workbench::{Bench, Case};
+
+#[allow(clippy::disallowed_methods, reason = "where a test's components lie is said by the environment")]
+pub(crate) fn component(name: &str) -> ComponentFile {
+    let default = || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/components"));
+    let folder = std::env::var_os("DAMPER_TEST_COMPONENTS").map_or_else(default, PathBuf::from);
+    let path = folder.join(format!("{name}.wasm"));
+    assert!(path.exists(), "{} is missing: run `make components`", path.display());
+    ComponentFile::read(&path).unwrap()
+}
+
+/// A bench for a component. What is compiled is kept for the next run.
+pub(crate) fn bench(name: &str) -> Bench {
+    let cache = PathBuf::from(concat!(env!("CARGO_TARGET_TMPDIR"), "/damper-workbench"));
+    Bench::new(component(name), cache).unwrap()
+}
+
+/// The cases of a provider's folder, from the workspace's.
+pub(crate) fn cases(folder: &str) -> Vec<Case> {
+    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")).join(folder);
+    Case::read_folder(&folder).unwrap()
+}

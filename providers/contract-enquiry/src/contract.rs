@@ -1,0 +1,210 @@
+//! The contract in the service's message, and as it is in a record. Amounts stay decimal text from one to the other: a
+//! number in JSON would be read as a binary fraction.
+
+use damper_sdk::Failure;
+use damper_sdk::xml::Element;
+use serde::Serialize;
+
+use crate::NS;
+
+/// A contract, as the record holds it. What the service leaves out is left out.
+#[derive(Debug, Serialize)]
+pub(crate) struct Contract {
+    pub(crate) policy_number: String,
+    product: Coded,
+    pub(crate) status: String,
+    start_date: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    maturity_date: Option<String>,
+    parties: Vec<Party>,
+    valuations: Vec<Valuation>,
+    benefits: Vec<Benefit>,
+    contributions: Vec<Contribution>,
+    holdings: Vec<Holding>,
+}
+
+/// Something that the service has a code for, with its name.
+#[derive(Debug, Serialize)]
+struct Coded {
+    code: String,
+    name: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Money {
+    amount: String,
+    currency: String,
+}
+
+/// A person or firm with a part in the contract.
+#[derive(Debug, Serialize)]
+struct Party {
+    role: String,
+    name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    date_of_birth: Option<String>,
+}
+
+/// What the contract is worth: as a transfer, a surrender, a fund.
+#[derive(Debug, Serialize)]
+struct Valuation {
+    kind: String,
+    date: String,
+    #[serde(flatten)]
+    value: Money,
+}
+
+/// What the contract pays, and on which event.
+#[derive(Debug, Serialize)]
+struct Benefit {
+    event: String,
+    #[serde(flatten)]
+    value: Money,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payable_from: Option<String>,
+}
+
+/// What is paid in.
+#[derive(Debug, Serialize)]
+struct Contribution {
+    payer: String,
+    frequency: String,
+    #[serde(flatten)]
+    value: Money,
+}
+
+/// Units of a fund.
+#[derive(Debug, Serialize)]
+struct Holding {
+    fund: Coded,
+    units: String,
+    price: Money,
+}
+
+impl Contract {
+    /// Reads the service's `Contract` element.
+    pub(crate) fn read(element: &Element) -> Result<Self, Failure> {
+        Ok(Contract {
+            policy_number: text(element, "PolicyNumber")?,
+            product: coded(element.required(NS, "Product")?)?,
+            status: text(element, "Status")?,
+            start_date: date(element, "StartDate")?,
+            maturity_date: optional_date(element, "MaturityDate")?,
+            parties: list(element, "Parties", "Party", Party::read)?,
+            valuations: list(element, "Valuations", "Valuation", Valuation::read)?,
+            benefits: list(element, "Benefits", "Benefit", Benefit::read)?,
+            contributions: list(element, "Contributions", "Contribution", Contribution::read)?,
+            holdings: list(element, "Holdings", "Holding", Holding::read)?,
+        })
+    }
+}
+
+impl Party {
+    fn read(element: &Element) -> Result<Self, Failure> {
+        Ok(Party {
+            role: attribute(element, "role")?,
+            name: text(element, "Name")?,
+            date_of_birth: optional_date(element, "DateOfBirth")?,
+        })
+    }
+}
+
+impl Valuation {
+    fn read(element: &Element) -> Result<Self, Failure> {
+        Ok(Valuation {
+            kind: attribute(element, "kind")?,
+            date: date(element, "Date")?,
+            value: money(element.required(NS, "Amount")?)?,
+        })
+    }
+}
+
+impl Benefit {
+    fn read(element: &Element) -> Result<Self, Failure> {
+        Ok(Benefit {
+            event: attribute(element, "event")?,
+            value: money(element.required(NS, "Amount")?)?,
+            payable_from: optional_date(element, "PayableFrom")?,
+        })
+    }
+}
+
+impl Contribution {
+    fn read(element: &Element) -> Result<Self, Failure> {
+        Ok(Contribution {
+            payer: attribute(element, "payer")?,
+            frequency: attribute(element, "frequency")?,
+            value: money(element.required(NS, "Amount")?)?,
+        })
+    }
+}
+
+impl Holding {
+    fn read(element: &Element) -> Result<Self, Failure> {
+        Ok(Holding {
+            fund: coded(element.required(NS, "Fund")?)?,
+            units: decimal(element.required(NS, "Units")?)?,
+            price: money(element.required(NS, "Price")?)?,
+        })
+    }
+}
+
+/// What lies in an element of its own: none where that is left out, as it is where a contract has no such thing.
+fn list<T>(
+    element: &Element,
+    around: &str,
+    name: &str,
+    read: impl Fn(&Element) -> Result<T, Failure>,
+) -> Result<Vec<T>, Failure> {
+    element.child(NS, around).into_iter().flat_map(|list| list.children_named(NS, name)).map(read).collect()
+}
+
+fn text(element: &Element, name: &str) -> Result<String, Failure> {
+    match element.required(NS, name)?.text() {
+        "" => Err(Failure::malformed(format!("`{name}` is empty"))),
+        text => Ok(text.to_owned()),
+    }
+}
+
+fn attribute(element: &Element, name: &str) -> Result<String, Failure> {
+    let value = element.attribute(name);
+    value.map(str::to_owned).ok_or_else(|| Failure::malformed(format!("`{}` has no `{name}`", element.name())))
+}
+
+fn coded(element: &Element) -> Result<Coded, Failure> {
+    Ok(Coded { code: attribute(element, "code")?, name: element.text().to_owned() })
+}
+
+fn money(element: &Element) -> Result<Money, Failure> {
+    Ok(Money { amount: decimal(element)?, currency: attribute(element, "currency")? })
+}
+
+/// A decimal as XML Schema writes it: no exponent.
+fn decimal(element: &Element) -> Result<String, Failure> {
+    let text = element.text();
+    let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, "0"));
+    let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    if digits(whole) && digits(fraction) {
+        return Ok(text.to_owned());
+    }
+    Err(Failure::malformed(format!("`{}` is no decimal", element.name())))
+}
+
+fn date(element: &Element, name: &str) -> Result<String, Failure> {
+    let date = text(element, name)?;
+    if is_date(&date) { Ok(date) } else { Err(Failure::malformed(format!("`{name}` is no date"))) }
+}
+
+fn optional_date(element: &Element, name: &str) -> Result<Option<String>, Failure> {
+    element.child(NS, name).map(|_| date(element, name)).transpose()
+}
+
+/// Whether a text has the shape of a date: `2026-01-15`.
+pub(crate) fn is_date(text: &str) -> bool {
+    text.len() == 10
+        && text
+            .bytes()
+            .enumerate()
+            .all(|(at, byte)| if at == 4 || at == 7 { byte == b'-' } else { byte.is_ascii_digit() })
+}

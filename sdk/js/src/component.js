@@ -1,0 +1,104 @@
+// The component's side of the contract: from the host's call to the author's function and back. `damper build` bundles it.
+
+import { install } from "./backend.js";
+import { Failure } from "./failure.js";
+import { FetchRequest, Record } from "./record.js";
+import { decode, encode } from "./utf8.js";
+
+/** The kinds of the contract; any other name is `other`. */
+const KINDS = new Set([
+  "throttled", "unavailable", "timed-out", "unauthorized", "not-found", "rejected", "malformed",
+]);
+
+/**
+ * The component's export, of the author's module and the contract's two imports. A Failure is the contract's failure; any other
+ * exception is a defect of the provider, logged with its stack and thrown on, so that the call traps.
+ */
+export function component(provider, http, host) {
+  const { fetchRecord } = provider;
+  if (typeof fetchRecord !== "function") throw new Error("the provider's module exports no function fetchRecord");
+  install({
+    send: (request) => answered(() => http.send(request)),
+    sendAll: (requests) => http.sendAll(requests),
+    log: (level, message) => host.log(level, message),
+    configGet: (key) => host.configGet(key),
+    sign: (credential, algorithm, payload) => answered(() => host.sign(credential, algorithm, payload)),
+    cacheGet: (key) => host.cacheGet(key),
+    cachePut: (key, value, ttlMs) => host.cachePut(key, value, ttlMs),
+  });
+  installGlobals(host);
+  return (request) => {
+    try {
+      return recordOut(fetchRecord(new FetchRequest(request.id, { ...request, params: Object.fromEntries(request.params) })));
+    } catch (error) {
+      throw error instanceof Failure ? failureOut(error) : defect(host, error);
+    }
+  };
+}
+
+/** What an import answers; its error is thrown as the contract has it, which the engine wraps into an Error. */
+function answered(call) {
+  try {
+    return call();
+  } catch (error) {
+    throw error?.payload ?? error;
+  }
+}
+
+/** What of the usual globals a provider may expect and the engine does not have. */
+function installGlobals(host) {
+  const line = (level) => (...values) => host.log(level, values.map(shown).join(" "));
+  globalThis.console ??= {
+    debug: line("debug"), log: line("info"), info: line("info"), warn: line("warn"), error: line("error"),
+  };
+  globalThis.TextEncoder ??= class TextEncoder {
+    encode(text = "") {
+      return encode(String(text));
+    }
+  };
+  globalThis.TextDecoder ??= class TextDecoder {
+    constructor(label = "utf-8", { fatal = false } = {}) {
+      if (!/^utf-?8$/i.test(label) || !fatal) throw new RangeError('here TextDecoder takes "utf-8" with { fatal: true }');
+    }
+
+    decode(bytes = new Uint8Array()) {
+      return decode(bytes);
+    }
+  };
+}
+
+function shown(value) {
+  if (typeof value === "string") return value;
+  if (value instanceof Error) return String(value);
+  try {
+    return JSON.stringify(value) ?? String(value);
+  } catch {
+    return String(value);
+  }
+}
+
+function recordOut(record) {
+  if (typeof record?.then === "function") {
+    throw new TypeError("fetchRecord answered a promise; the host waits for it, so async gains nothing: make it plain");
+  }
+  if (!(record instanceof Record)) throw new TypeError("fetchRecord answered something that is no Record");
+  const { contentType, body, attributes } = record;
+  return { contentType, body, attributes: Object.entries(attributes), extras: [] };
+}
+
+function failureOut(failure) {
+  const { kind, message, retryAfterMs, status } = failure;
+  return {
+    kind: KINDS.has(kind) ? { tag: kind } : { tag: "other", val: String(kind) },
+    message: String(message),
+    retryAfterMs: retryAfterMs === undefined ? null : Math.max(0, Math.floor(retryAfterMs)),
+    status: status ?? null,
+    extras: [],
+  };
+}
+
+function defect(host, error) {
+  if (typeof error?.stack === "string" && error.stack !== "") host.log("error", `${error}\n${error.stack}`);
+  // Never the shape of the contract's failure, whatever was thrown.
+  return error instanceof Error ? error : new Error(`thrown, and no Error: ${shown(error)}`);
+}

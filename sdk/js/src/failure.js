@@ -1,0 +1,68 @@
+// Why there is no record: one class a kind of the contract. Throwing one ends the call with it.
+
+/** Why there is no record; throw one of the classes below, which name the kinds. */
+export class Failure extends Error {
+  constructor(kind, message, { retryAfterMs, status } = {}) {
+    super(message);
+    this.name = new.target.name;
+    this.kind = kind;
+    this.retryAfterMs = retryAfterMs;
+    this.status = status;
+  }
+}
+
+/** The API asks for fewer requests. No attempt is spent; everything to this API waits. */
+export class Throttled extends Failure {
+  constructor(message, options) {
+    super("throttled", message, options);
+  }
+}
+
+/** The API does not work. Retried; an attempt is spent only where other items succeed at the same time. */
+export class Unavailable extends Failure {
+  constructor(message, options) {
+    super("unavailable", message, options);
+  }
+}
+
+/** The API did not answer in time. Treated like `Unavailable`. */
+export class TimedOut extends Failure {
+  constructor(message, options) {
+    super("timed-out", message, options);
+  }
+}
+
+/** The API does not accept the credential. The provider stops until an operator has seen to it. */
+export class Unauthorized extends Failure {
+  constructor(message, options) {
+    super("unauthorized", message, options);
+  }
+}
+
+/** The API has no such record. Final. */
+export class NotFound extends Failure {
+  constructor(message, options) {
+    super("not-found", message, options);
+  }
+}
+
+/** The request cannot succeed, now or later: for instance an id of the wrong shape. Final. */
+export class Rejected extends Failure {
+  constructor(message, options) {
+    super("rejected", message, options);
+  }
+}
+
+/** The answer cannot be read. Retried a few times. */
+export class Malformed extends Failure {
+  constructor(message, options) {
+    super("malformed", message, options);
+  }
+}
+
+/** Anything else, by a name of your own. Treated like `Malformed`. */
+export class Other extends Failure {
+  constructor(name, message, options) {
+    super(name, message, options);
+  }
+}

@@ -1,0 +1,231 @@
+// Types of the SDK. A provider is a module that exports `fetchRecord: FetchRecord`; see README.md.
+
+/** What a provider's module exports, as `fetchRecord`. A plain function: the host waits for it. */
+export type FetchRecord = (request: FetchRequest) => Record;
+
+/** One record to fetch. */
+export class FetchRequest {
+  /** The first attempt at a record, for tests: the host makes the real ones. */
+  constructor(id: string, options?: FetchRequestOptions);
+  /** The record's identifier in the API's terms, at most 512 bytes. It comes from outside: `path` and `query` quote it. */
+  readonly id: string;
+  /** Further parameters of the item. */
+  readonly params: Readonly<{ [name: string]: string }>;
+  /** Which attempt at this item this is; the first is 1. */
+  readonly attempt: number;
+  /** The provider's day, `YYYY-MM-DD`. */
+  readonly day: string;
+  /** How long the call may take from its beginning, in milliseconds; after that the host ends it. */
+  readonly deadlineMs: number;
+  /** What later versions of the contract add; unknown names are to be ignored. */
+  readonly extras: ReadonlyArray<readonly [string, string]>;
+  /** A parameter of the item, if it has it. */
+  param(name: string): string | undefined;
+  /** A parameter without which the record cannot be fetched. @throws {Rejected} where the item lacks it. */
+  requiredParam(name: string): string;
+}
+
+export interface FetchRequestOptions {
+  params?: { [name: string]: string };
+  attempt?: number;
+  day?: string;
+  deadlineMs?: number;
+  extras?: Array<[string, string]>;
+}
+
+/** A record, as the API gave it: a body with its media type, and small facts beside it. */
+export class Record {
+  /** A record of any media type. */
+  constructor(contentType: string, body: string | Uint8Array, attributes?: { [name: string]: string });
+  /** A JSON answer as it came, byte for byte, once it is sure that it is JSON. @throws {Malformed} where it is not. */
+  static json(answer: Response): Record;
+  /** A value of one's own, as JSON. @throws {Malformed} where it has no form in JSON. */
+  static fromValue(value: unknown): Record;
+  /** An answer as it came, with its own content type and unread. */
+  static raw(answer: Response): Record;
+  /** Plain text. */
+  static text(text: string): Record;
+  /** The body's media type: JSON is stored as JSON, other text as text, anything else in base64. */
+  readonly contentType: string;
+  readonly body: Uint8Array;
+  readonly attributes: Readonly<{ [name: string]: string }>;
+  /** The same record with a small fact to store beside the body; a name that is set again takes the new value. */
+  withAttribute(name: string, value: string | number | boolean): Record;
+}
+
+/** What a value in a URL may be; anything else is the author's to turn into text. */
+export type Value = string | number | bigint | boolean;
+
+/** A GET of a URL; see `Request.path` for what may stand in it. */
+export function get(url: string): Request;
+/** A HEAD of a URL. */
+export function head(url: string): Request;
+/** A POST to a URL. */
+export function post(url: string): Request;
+/** A PUT to a URL. */
+export function put(url: string): Request;
+/** A request of any method, in capitals. */
+export function request(method: string, url: string): Request;
+
+/**
+ * Sends several requests and waits for all; answers come in the order of the requests, a `Response` or the `Failure` that took
+ * its place. They run side by side as far as the provider's concurrency has room.
+ */
+export function sendAll(requests: Iterable<Request>): Array<Response | Failure>;
+
+/** A request being built. Nothing is sent before `send`; a mistake on the way is thrown by it. */
+export class Request {
+  constructor(method: string, url: string);
+  /**
+   * Fills `{name}` in the URL's path or query. The value is percent-encoded whole, so that an id with slashes, quotes or
+   * newlines stays inside its segment; one that no segment can carry (empty, or dots alone) makes `send` throw `Rejected`.
+   */
+  path(name: string, value: Value): this;
+  /** Appends a path to the URL, with one slash between; it may hold placeholders. */
+  join(path: string): this;
+  /** Adds `name=value` to the query, both percent-encoded. */
+  query(name: string, value: Value): this;
+  /** Adds a header. Host, Authorization, Cookie, Proxy-* and the like are the host's: see `credential`. */
+  header(name: string, value: string): this;
+  /** Lets the host apply a credential of provider.toml, one after another where an API wants more. No secret enters the provider. */
+  credential(name: string): this;
+  /** Gives this request less time than the whole call has. */
+  timeout(milliseconds: number): this;
+  /** Sets the body and its media type. */
+  body(contentType: string, body: string | Uint8Array): this;
+  /** Sets the body to a value as JSON. */
+  json(value: unknown): this;
+  /** Sets the body to a form (`application/x-www-form-urlencoded`). */
+  form(fields: { [name: string]: Value } | Array<[string, Value]>): this;
+  /** Sends the request and waits for its whole answer, of whatever status. @throws {Failure} where there is none. */
+  send(): Response;
+}
+
+/** One whole answer, of whatever status. */
+export class Response {
+  private constructor();
+  readonly status: number;
+  /** Names in lower case, in the order received. */
+  readonly headers: ReadonlyArray<readonly [string, string]>;
+  /** The body, decompressed. */
+  readonly body: Uint8Array;
+  /** The URL that answered, after redirects. */
+  readonly url: string;
+  readonly durationMs: number;
+  /** How long the API asks to be left alone (Retry-After, in seconds or as a date), in milliseconds from now. */
+  readonly retryAfterMs: number | undefined;
+  /** How long until the API counts requests anew (RateLimit-Reset and its like), in milliseconds from now. */
+  readonly rateLimitResetMs: number | undefined;
+  /** The first header of a name, in whatever case. */
+  header(name: string): string | undefined;
+  /** The body as text. @throws {Malformed} where it is not UTF-8. */
+  text(): string;
+  /** The body parsed as JSON. @throws {Malformed} where it is none. */
+  json(): any;
+  /** This answer if its status is 2xx. @throws {Failure} that the status stands for, else. */
+  ok(): this;
+}
+
+/** Why there is no record; throw one of the classes below, which name the kinds. */
+export class Failure extends Error {
+  protected constructor(kind: string, message: string, options?: FailureOptions);
+  /** The kind of the contract, or the name that `Other` was given. */
+  readonly kind: string;
+  readonly retryAfterMs: number | undefined;
+  readonly status: number | undefined;
+}
+
+export interface FailureOptions {
+  /** How long the API asked to be left alone, from now. */
+  retryAfterMs?: number;
+  /** The HTTP status that led here. */
+  status?: number;
+}
+
+/** The API asks for fewer requests. No attempt is spent; everything to this API waits. */
+export class Throttled extends Failure {
+  constructor(message: string, options?: FailureOptions);
+}
+/** The API does not work. Retried; an attempt is spent only where other items succeed at the same time. */
+export class Unavailable extends Failure {
+  constructor(message: string, options?: FailureOptions);
+}
+/** The API did not answer in time. Treated like `Unavailable`. */
+export class TimedOut extends Failure {
+  constructor(message: string, options?: FailureOptions);
+}
+/** The API does not accept the credential. No attempt is spent; the provider stops until an operator has seen to it. */
+export class Unauthorized extends Failure {
+  constructor(message: string, options?: FailureOptions);
+}
+/** The API has no such record. Final. */
+export class NotFound extends Failure {
+  constructor(message: string, options?: FailureOptions);
+}
+/** The request cannot succeed, now or later: for instance an id of the wrong shape. Final. */
+export class Rejected extends Failure {
+  constructor(message: string, options?: FailureOptions);
+}
+/** The answer cannot be read. Retried a few times. */
+export class Malformed extends Failure {
+  constructor(message: string, options?: FailureOptions);
+}
+/** Anything else, by a name of your own. Treated like `Malformed`. */
+export class Other extends Failure {
+  constructor(name: string, message: string, options?: FailureOptions);
+}
+
+/** JSON documents, looked up by JSON Pointer (RFC 6901). */
+export namespace json {
+  /** Parses a document. @throws {Malformed} where it is none. */
+  function parse(text: string): any;
+  /** The value at a pointer, or undefined. */
+  function lookup(document: unknown, pointer: string): any;
+  /** The value at a pointer. @throws {Malformed} where there is none. */
+  function at(document: unknown, pointer: string): any;
+  /** The text at a pointer. @throws {Malformed} where there is none, or something else. */
+  function textAt(document: unknown, pointer: string): string;
+}
+
+/** The manifest's `[config]`: what the operator may set for this provider. */
+export const config: {
+  /** A key as the operator set it, or its default; undefined where the manifest does not list it. */
+  get(key: string): string | undefined;
+  /** A key without which the provider cannot work. @throws {Other} "config", with what to set. */
+  required(key: string): string;
+  /** Whether a key is "true". */
+  flag(key: string): boolean;
+};
+
+/** The provider's log; `console` goes the same way. */
+export const log: {
+  debug(message: unknown): void;
+  info(message: unknown): void;
+  warn(message: unknown): void;
+  error(message: unknown): void;
+};
+
+/** A signature's bytes, and the ways in which APIs want them written. */
+export class Signature {
+  constructor(bytes: Uint8Array);
+  readonly bytes: Uint8Array;
+  hex(): string;
+  base64(): string;
+  base64Url(): string;
+}
+
+/** HMACs with a secret that stays in the host; the credential is one of kind `hmac` in provider.toml. */
+export const sign: {
+  /** @throws {Other} "config" without such a credential, {Unauthorized} where it has no secret. */
+  hmacSha256(credential: string, payload: string | Uint8Array): Signature;
+  /** @throws {Other} "config" without such a credential, {Unauthorized} where it has no secret. */
+  hmacSha512(credential: string, payload: string | Uint8Array): Signature;
+};
+
+/** A small memory that outlives a call, and may forget at any time; cleared whenever a call fails as `unauthorized`. */
+export const cache: {
+  get(key: string): Uint8Array | undefined;
+  put(key: string, value: string | Uint8Array, ttlMs: number): void;
+  /** The text kept under a key, or what `make` gives, kept from now on. */
+  textOr(key: string, ttlMs: number, make: () => string): string;
+};

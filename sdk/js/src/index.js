@@ -1,0 +1,10 @@
+// Write a Damper provider: a module that exports one plain function, `fetchRecord(request)`. See README.md.
+
+export {
+  Failure, Malformed, NotFound, Other, Rejected, Throttled, TimedOut, Unauthorized, Unavailable,
+} from "./failure.js";
+export { Signature, cache, config, log, sign } from "./host.js";
+export { Request, get, head, post, put, request, sendAll } from "./http.js";
+export * as json from "./json.js";
+export { FetchRequest, Record } from "./record.js";
+export { Response } from "./response.js";

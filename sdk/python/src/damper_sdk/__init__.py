@@ -1,0 +1,37 @@
+"""Write a Damper provider: a module with one plain function, `fetch_record(request: FetchRequest) -> Record`. See README.md."""
+
+from . import cache, config, http, json, log, sign
+from .failures import (
+    Failure,
+    Malformed,
+    NotFound,
+    Other,
+    Rejected,
+    Throttled,
+    TimedOut,
+    Unauthorized,
+    Unavailable,
+)
+from .record import FetchRequest, Record
+from .response import Response
+
+__all__ = [
+    "Failure",
+    "FetchRequest",
+    "Malformed",
+    "NotFound",
+    "Other",
+    "Record",
+    "Rejected",
+    "Response",
+    "Throttled",
+    "TimedOut",
+    "Unauthorized",
+    "Unavailable",
+    "cache",
+    "config",
+    "http",
+    "json",
+    "log",
+    "sign",
+]

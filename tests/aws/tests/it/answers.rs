@@ -1,0 +1,76 @@
+//! What stands between the mapping and the function: it notes every batch with its answer, and a test may put another function in
+//! the place of the one that is there.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use damper_event_source::{Function, Invocation, Invoke};
+use serde_json::Value;
+
+/// A batch and its answer.
+#[derive(Debug, Clone)]
+pub(crate) struct Answered {
+    /// The batch's sequence numbers, in order.
+    pub(crate) batch: Vec<String>,
+    /// The answer, or the function's error.
+    pub(crate) answer: Result<Value, String>,
+}
+
+impl Answered {
+    /// The first sequence number that is to be delivered again; none: all is done.
+    ///
+    /// An answer that Lambda would not understand panics: it names what is not in the batch, names nothing, or is an error.
+    pub(crate) fn from(&self) -> Option<&str> {
+        let answer = self.answer.as_ref().unwrap_or_else(|error| panic!("the function failed: {error}"));
+        let failures =
+            answer["batchItemFailures"].as_array().unwrap_or_else(|| panic!("no list of failures: {answer}"));
+        assert!(failures.len() <= 1, "one sequence number says all: {answer}");
+        let first = failures.first()?["itemIdentifier"].as_str().unwrap();
+        assert!(self.batch.iter().any(|sequence| sequence == first), "{first} is not in the batch");
+        Some(first)
+    }
+}
+
+/// The function that is there now.
+pub(crate) struct Invoked {
+    function: Mutex<Function>,
+    answered: Mutex<Vec<Answered>>,
+}
+
+impl Invoked {
+    pub(crate) fn new(function: Function) -> Self {
+        Self { function: Mutex::new(function), answered: Mutex::default() }
+    }
+
+    pub(crate) fn function(&self) -> Function {
+        locked(&self.function).clone()
+    }
+
+    /// From the next invocation on it is this one.
+    pub(crate) fn replace(&self, function: Function) {
+        *locked(&self.function) = function;
+    }
+
+    /// All batches that were answered so far, in the order of their answers.
+    pub(crate) fn answered(&self) -> Vec<Answered> {
+        locked(&self.answered).clone()
+    }
+}
+
+#[async_trait]
+impl Invoke for Invoked {
+    async fn invoke(&self, event: Bytes) -> Option<Invocation> {
+        let read: Value = serde_json::from_slice(&event).unwrap();
+        let sequence = |record: &Value| record["kinesis"]["sequenceNumber"].as_str().unwrap().to_owned();
+        let batch = read["Records"].as_array().unwrap().iter().map(sequence).collect();
+        let invocation = self.function().call(event).await;
+        let answer = invocation.result.clone().map(|body| serde_json::from_slice(&body).unwrap());
+        locked(&self.answered).push(Answered { batch, answer });
+        Some(invocation)
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

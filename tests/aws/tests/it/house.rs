@@ -1,0 +1,384 @@
+//! A function in its surroundings: a table, a bucket, a stream with its mapping, a package, an API; and what a test asks of them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::{AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType};
+use aws_sdk_kinesis::types::StreamStatus;
+use bytes::Bytes;
+use damper_aws::dead_letters::Filter;
+use damper_aws::kinesis::Feeder;
+use damper_aws::sink::bucket;
+use damper_aws::{AwsClients, DynamoLedger, LambdaMapping, Letters, StoredLetter};
+use damper_core::clock::WallClock;
+use damper_core::control::item::Control;
+use damper_core::ledger::Ledger;
+use damper_core::operate;
+use damper_demo_api::{DemoApi, Settings, Stats};
+use damper_event_source::{
+    Clock, ControlPlane, EventSource, Function, FunctionConfig, Identity, KinesisStream, Lags, LogLine, MappingConfig,
+    Pace, Parts, Position, Stream, View,
+};
+use damper_stand_ins::{StandIn, sdk_config, unique};
+use futures::TryStreamExt;
+use jiff::SignedDuration;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use crate::answers::{Answered, Invoked};
+use crate::package::{add_demo, bootstrap};
+use crate::said;
+
+/// How long anything in these tests may take before it counts as hung.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+
+/// So many houses at a time: all share one stand-in, and a busy one makes leases and timeouts run out.
+static ROOM: Semaphore = Semaphore::const_new(4);
+
+/// What a test wants otherwise than usual.
+pub(crate) struct Wanted {
+    /// How the API behaves.
+    pub(crate) api: Settings,
+    /// What is added to the operator's table, as TOML; `ORIGIN` is the API's.
+    pub(crate) settings: String,
+    pub(crate) shards: i32,
+    pub(crate) timeout: Duration,
+    pub(crate) batch_size: u32,
+    /// How far the function's clock is put forward at first.
+    pub(crate) clock_offset: SignedDuration,
+    /// What the manifest says otherwise.
+    pub(crate) manifest: Vec<(&'static str, String)>,
+    pub(crate) lags: Lags,
+    /// What the function's environment says otherwise.
+    pub(crate) environment: Vec<(&'static str, String)>,
+}
+
+impl Default for Wanted {
+    fn default() -> Self {
+        Self {
+            api: Settings::default(),
+            settings: String::new(),
+            shards: 1,
+            timeout: Duration::from_secs(60),
+            batch_size: 100,
+            clock_offset: SignedDuration::ZERO,
+            manifest: Vec::new(),
+            lags: Lags::default(),
+            environment: Vec::new(),
+        }
+    }
+}
+
+/// The function and all around it.
+pub(crate) struct House {
+    pub(crate) api: DemoApi,
+    pub(crate) plane: ControlPlane,
+    /// The mapping's clock: what lags is not waited for.
+    pub(crate) clock: Clock,
+    pub(crate) bucket: Arc<dyn ObjectStore>,
+    pub(crate) package: TempDir,
+    pub(crate) clients: AwsClients,
+    invoked: Arc<Invoked>,
+    retired: std::sync::Mutex<Vec<Function>>,
+    environment: BTreeMap<String, String>,
+    wanted: Wanted,
+    ledger: DynamoLedger,
+    table: String,
+    stream: String,
+    arn: String,
+    _room: SemaphorePermit<'static>,
+}
+
+impl House {
+    /// A house, its mapping not made yet. `None`: the stand-in cannot be had, which was said.
+    pub(crate) async fn new(wanted: Wanted) -> Option<Self> {
+        let stand_in = damper_stand_ins::ministack()?;
+        let room = ROOM.acquire().await.unwrap();
+        let clients = AwsClients::new(sdk_config(stand_in.endpoint()));
+        let api = DemoApi::start(wanted.api.clone()).unwrap();
+        let package = tempfile::tempdir().unwrap();
+        let (origin, more) = (api.url(), wanted.settings.replace("ORIGIN", &api.url()));
+        let settings =
+            format!("hosts = \"manifest\"\nprivate = [\"{origin}\"]\nconfig.base_url = \"{origin}\"\n{more}\n");
+        let edits: Vec<_> = wanted.manifest.iter().map(|(from, to)| (*from, to.as_str())).collect();
+        add_demo(package.path(), &settings, &edits);
+
+        let (table, name, prefix) = (unique("ledger"), unique("records"), format!("{}-", unique("items")));
+        let stream = format!("{prefix}demo");
+        make_table(&clients, &table).await;
+        make_bucket(stand_in, &name).await;
+        let arn = make_stream(&clients, &stream, wanted.shards).await;
+        let bucket: Arc<dyn ObjectStore> = Arc::new(bucket(clients.config(), &name).unwrap());
+        let clock = Clock::default();
+        let plane = ControlPlane::start(clock.clone()).await.unwrap();
+        let mut environment = BTreeMap::from([
+            ("AWS_ENDPOINT_URL".to_owned(), stand_in.endpoint().to_owned()),
+            ("AWS_ENDPOINT_URL_LAMBDA".to_owned(), plane.url()),
+            ("DAMPER_TABLE".to_owned(), table.clone()),
+            ("DAMPER_BUCKET".to_owned(), name),
+            ("DAMPER_STREAM_PREFIX".to_owned(), prefix),
+        ]);
+        environment.extend(wanted.environment.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+        let first = function(&package, &environment, &wanted, wanted.clock_offset);
+        Some(Self {
+            ledger: DynamoLedger::new(clients.dynamodb(), &*table, Arc::clone(&bucket)),
+            invoked: Arc::new(Invoked::new(first)),
+            retired: std::sync::Mutex::default(),
+            api,
+            plane,
+            clock,
+            bucket,
+            package,
+            clients,
+            environment,
+            wanted,
+            table,
+            stream,
+            arn,
+            _room: room,
+        })
+    }
+
+    /// The mapping, as the stack of a provider makes it; it begins to deliver.
+    pub(crate) fn map(&self) -> EventSource {
+        let stream = Arc::new(KinesisStream::new(self.clients.kinesis(), &self.arn));
+        let config = MappingConfig {
+            batch_size: self.wanted.batch_size,
+            report_batch_item_failures: true,
+            ..MappingConfig::default()
+        };
+        let parts = Parts {
+            config,
+            // Seldom, for the stand-in has other work.
+            pace: Pace { poll_every: Duration::from_millis(200), ..Pace::default() },
+            lags: self.wanted.lags.clone(),
+            clock: self.clock.clone(),
+            ..Parts::new(Identity::new(&self.arn, "damper"), stream, self.invoked.clone())
+        };
+        self.plane.create(parts).unwrap()
+    }
+
+    /// Feed entries as they are.
+    pub(crate) async fn feed_raw(&self, payloads: Vec<Bytes>) {
+        let count = payloads.len() as u64;
+        let fed = Feeder::new(self.clients.kinesis(), &self.stream).feed(payloads).await.unwrap();
+        assert_eq!(fed.accepted, count);
+    }
+
+    /// Feed ids.
+    pub(crate) async fn feed<S: AsRef<str>>(&self, ids: impl IntoIterator<Item = S>) {
+        let item = |id: S| Bytes::from(json!({ "id": id.as_ref() }).to_string());
+        self.feed_raw(ids.into_iter().map(item).collect()).await;
+    }
+
+    /// Wait until the mapping has nothing more to deliver.
+    pub(crate) async fn drained(&self, source: &EventSource) -> View {
+        let stream = KinesisStream::new(self.clients.kinesis(), &self.arn);
+        let mut ends = BTreeMap::new();
+        for shard in stream.shards().await.unwrap() {
+            let mut from = Position::TrimHorizon;
+            loop {
+                let records = stream.read(&shard, &from).await.unwrap();
+                let Some(last) = records.last() else { break };
+                from = Position::After(last.sequence.clone());
+                ends.insert(shard.clone(), last.sequence.as_str().to_owned());
+            }
+        }
+        assert!(!ends.is_empty(), "nothing was fed");
+        let is_drained = |view: &View| {
+            let at_end = |(shard, end): (&String, &String)| {
+                view.checkpoints.get(shard).is_some_and(|at| at.as_ref() == Some(end))
+            };
+            view.in_flight == 0 && ends.iter().all(at_end)
+        };
+        let waited = source.wait_for(PATIENCE, is_drained).await;
+        waited.unwrap_or_else(|view| panic!("it never ended: {view:?}\n{}", self.transcript()))
+    }
+
+    /// The function that answers now.
+    pub(crate) fn function(&self) -> Function {
+        self.invoked.function()
+    }
+
+    /// Puts another process in the function's place, whose clock is so far ahead.
+    pub(crate) fn restart(&self, clock_offset: SignedDuration) {
+        self.retired.lock().unwrap().push(self.invoked.function());
+        self.invoked.replace(function(&self.package, &self.environment, &self.wanted, clock_offset));
+    }
+
+    /// The same at the machine's time, with one variable of the environment set otherwise.
+    pub(crate) fn restart_with(&self, variable: &str, value: &str) {
+        let mut environment = self.environment.clone();
+        environment.insert(variable.to_owned(), value.to_owned());
+        self.retired.lock().unwrap().push(self.invoked.function());
+        self.invoked.replace(function(&self.package, &environment, &self.wanted, SignedDuration::ZERO));
+    }
+
+    /// The table that there is.
+    pub(crate) fn table(&self) -> &str {
+        &self.table
+    }
+
+    /// The name of a provider's stream.
+    pub(crate) fn stream_of(&self, provider: &str) -> String {
+        format!("{}{provider}", self.environment["DAMPER_STREAM_PREFIX"])
+    }
+
+    /// The mapping, as an operator's program reaches it.
+    pub(crate) fn mapping(&self) -> LambdaMapping {
+        let config = self.clients.config().to_builder().endpoint_url(self.plane.url()).build();
+        LambdaMapping::new(AwsClients::new(config).lambda(), "damper", self.stream_of(""))
+    }
+
+    /// An operator resumes the provider.
+    pub(crate) async fn resume(&self, mapping: &LambdaMapping) {
+        let now = WallClock::System.now();
+        operate::resume(&self.ledger, mapping, "demo", now, None).await.unwrap();
+    }
+
+    /// A scheduled tick.
+    pub(crate) async fn tick(&self) -> Value {
+        self.invoke(&json!({ "source": "aws.events", "detail-type": "Scheduled Event", "detail": {} })).await.unwrap()
+    }
+
+    /// A direct invocation with this event.
+    pub(crate) async fn invoke(&self, event: &Value) -> Result<Value, String> {
+        let answer = self.function().call(Bytes::from(event.to_string())).await.result;
+        answer.map(|body| serde_json::from_slice(&body).unwrap())
+    }
+
+    /// All batches with their answers.
+    pub(crate) fn answered(&self) -> Vec<Answered> {
+        self.invoked.answered()
+    }
+
+    /// All lines that the function's processes wrote, those of former ones first.
+    pub(crate) fn lines(&self) -> Vec<LogLine> {
+        let mut lines: Vec<LogLine> = self.retired.lock().unwrap().iter().flat_map(Function::logs).collect();
+        lines.extend(self.function().logs());
+        lines
+    }
+
+    /// The same, for a person whose test has failed.
+    pub(crate) fn transcript(&self) -> String {
+        let lines = self.lines();
+        let last = lines.iter().rev().take(40).rev().map(|line| line.text.as_str());
+        last.collect::<Vec<_>>().join("\n")
+    }
+
+    /// The provider's control item.
+    pub(crate) async fn control(&self) -> Control {
+        self.ledger.control("demo").await.unwrap()
+    }
+
+    /// Every line of the sink.
+    pub(crate) async fn sink(&self) -> Vec<Value> {
+        let objects: Vec<_> = self.bucket.list(Some(&Path::from("demo"))).try_collect().await.unwrap();
+        let mut lines = Vec::new();
+        for object in objects {
+            let bytes = self.bucket.get(&object.location).await.unwrap().bytes().await.unwrap();
+            let text = String::from_utf8(bytes.to_vec()).unwrap();
+            lines.extend(text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()));
+        }
+        lines
+    }
+
+    /// The ids in the sink, sorted; one with two lines is there twice.
+    pub(crate) async fn stored(&self) -> Vec<String> {
+        let mut ids: Vec<_> = self.sink().await.iter().map(|line| line["id"].as_str().unwrap().to_owned()).collect();
+        ids.sort();
+        ids
+    }
+
+    /// The dead letters.
+    pub(crate) async fn letters(&self) -> Vec<StoredLetter> {
+        Letters::new(Arc::clone(&self.bucket)).list(&Filter::default(), usize::MAX).await.unwrap()
+    }
+
+    /// Wait until the API has seen what a test waits for.
+    pub(crate) async fn api_saw(&self, seen: impl Fn(&Stats) -> bool + Send) -> Stats {
+        let waited = self.api.wait_for(PATIENCE, seen).await;
+        waited.unwrap_or_else(|stats| panic!("the API never saw it: {stats:?}\n{}", self.transcript()))
+    }
+
+    /// Wait until the stores are as wanted; they tell nobody that they have changed, so they are asked.
+    pub(crate) async fn until(&self, wanted: impl AsyncFn(&Self) -> bool) {
+        let asking = async {
+            while !wanted(self).await {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let asked = tokio::time::timeout(PATIENCE, asking).await;
+        asked.unwrap_or_else(|_| panic!("the stores never came to it:\n{}", self.transcript()));
+    }
+
+    /// Wait until the function has written a log line of this level with this text.
+    pub(crate) async fn logged(&self, level: &str, text: &str) {
+        let function = self.function();
+        let waited = function.wait_for(PATIENCE, |function| said::has(&function.logs(), level, text)).await;
+        waited.unwrap_or_else(|_| panic!("never said {text:?}:\n{}", self.transcript()));
+    }
+}
+
+fn function(
+    package: &TempDir,
+    environment: &BTreeMap<String, String>,
+    wanted: &Wanted,
+    clock_offset: SignedDuration,
+) -> Function {
+    let mut config = FunctionConfig::new("damper", bootstrap());
+    config.task_root = package.path().to_owned();
+    config.timeout = wanted.timeout;
+    config.environment.clone_from(environment);
+    if !clock_offset.is_zero() {
+        config = config.env("DAMPER_CLOCK_OFFSET", clock_offset.as_secs().to_string());
+    }
+    Function::new(config)
+}
+
+async fn make_table(clients: &AwsClients, table: &str) {
+    let attribute = |name: &str| {
+        let attribute = AttributeDefinition::builder().attribute_name(name);
+        attribute.attribute_type(ScalarAttributeType::S).build().unwrap()
+    };
+    let key = |name: &str, kind| KeySchemaElement::builder().attribute_name(name).key_type(kind).build().unwrap();
+    let request = clients.dynamodb().create_table().table_name(table).billing_mode(BillingMode::PayPerRequest);
+    request
+        .attribute_definitions(attribute("pk"))
+        .attribute_definitions(attribute("sk"))
+        .key_schema(key("pk", KeyType::Hash))
+        .key_schema(key("sk", KeyType::Range))
+        .send()
+        .await
+        .unwrap();
+}
+
+async fn make_stream(clients: &AwsClients, name: &str, shards: i32) -> String {
+    let client = clients.kinesis();
+    client.create_stream().stream_name(name).shard_count(shards).send().await.unwrap();
+    loop {
+        let told = client.describe_stream_summary().stream_name(name).send().await.unwrap();
+        let summary = told.stream_description_summary.unwrap();
+        if summary.stream_status == StreamStatus::Active {
+            return summary.stream_arn;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// The one call of S3 that object_store has not: its plainest form, which a stand-in takes without a signature.
+async fn make_bucket(stand_in: &StandIn, name: &str) {
+    let host = stand_in.endpoint().trim_start_matches("http://");
+    let mut connection = TcpStream::connect(host).await.unwrap();
+    let request = format!("PUT /{name} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    connection.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}

@@ -1,0 +1,26 @@
+//! The function end to end: the real `bootstrap`, built by itself, between our event source mapping and control plane, ministack's
+//! DynamoDB, S3, Kinesis and Secrets Manager, and the demo API over loopback.
+//!
+//! `make test` builds what these need: `bootstrap` in `<target>/bootstrap`, and the components in `target/components`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test's helpers fail by panicking, as its tests do"
+)]
+
+mod answers;
+mod batches;
+mod crashes;
+mod days;
+mod direct;
+mod house;
+mod links;
+mod outages;
+mod package;
+mod said;
+mod secrets;
+mod startup;
+mod troubles;

@@ -1,0 +1,324 @@
+//! Lambda's side of the Runtime API: one function, as many processes as invocations overlap, each in a sandbox of its own.
+//!
+//! As Lambda does it: a process serves one invocation at a time and is reused; its environment is Lambda's and nothing
+//! else; one that exceeds the timeout is killed with SIGKILL, and the next invocation starts a new one; events and answers
+//! are 6 MB at most; between invocations a process may be frozen (SIGSTOP).
+//!
+//! What it is not: the concurrency control of an account (a full function makes callers wait), nor asynchronous invocation.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::driver::{Invocation, Invoke};
+
+mod sandbox;
+
+pub use sandbox::StartError;
+use sandbox::{End, Sandbox, Work};
+
+/// Lambda's limit of an event and of an answer.
+pub(crate) const PAYLOAD_BYTES: usize = 6 * 1024 * 1024;
+
+/// A function: what would be its configuration in Lambda.
+#[derive(Debug, Clone)]
+pub struct FunctionConfig {
+    /// Its name.
+    pub name: String,
+    /// The executable, as a zip's `bootstrap`.
+    pub executable: PathBuf,
+    /// The folder that the zip was unpacked to (`LAMBDA_TASK_ROOT`), and the working folder.
+    pub task_root: PathBuf,
+    /// Its own environment variables.
+    pub environment: BTreeMap<String, String>,
+    /// How long one invocation may take: up to 900 s.
+    pub timeout: Duration,
+    /// How long a process may take to ask for its first event.
+    pub init_timeout: Duration,
+    /// Its memory, in MB; told to the process, not enforced.
+    pub memory_mb: u32,
+    /// Most invocations at a time; further ones wait.
+    pub concurrency: usize,
+    /// Whether processes are frozen between invocations.
+    pub freeze: bool,
+    /// The region.
+    pub region: String,
+    /// The account: twelve digits.
+    pub account: String,
+}
+
+impl FunctionConfig {
+    /// A function of that executable: 60 s, 256 MB, ten at a time, frozen in between, in us-east-1; its task root is the
+    /// executable's folder.
+    #[must_use]
+    pub fn new(name: impl Into<String>, executable: impl Into<PathBuf>) -> Self {
+        let executable = executable.into();
+        let task_root = executable.parent().map_or_else(|| PathBuf::from("/"), PathBuf::from);
+        Self {
+            name: name.into(),
+            executable,
+            task_root,
+            environment: BTreeMap::new(),
+            timeout: Duration::from_secs(60),
+            init_timeout: Duration::from_secs(10),
+            memory_mb: 256,
+            concurrency: 10,
+            freeze: true,
+            region: "us-east-1".to_owned(),
+            account: "123456789012".to_owned(),
+        }
+    }
+
+    /// Sets one of its environment variables.
+    #[must_use]
+    pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.environment.insert(name.into(), value.into());
+        self
+    }
+
+    fn arn(&self) -> String {
+        format!("arn:aws:lambda:{}:{}:function:{}", self.region, self.account, self.name)
+    }
+}
+
+/// A line that a process wrote to stdout or stderr: a log event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogLine {
+    /// Which process.
+    pub process: u32,
+    /// Whether it was stderr.
+    pub is_stderr: bool,
+    /// The line, without its end.
+    pub text: String,
+}
+
+/// How an invocation ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It answered.
+    Answered,
+    /// It reported an error, or could not be started.
+    Failed(String),
+    /// It took longer than the timeout and was killed.
+    TimedOut,
+    /// Its process ended.
+    Exited(String),
+}
+
+/// One invocation, as a bill or a report would have it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InvocationRecord {
+    /// The request id.
+    pub request_id: String,
+    /// The process that served it.
+    pub process: u32,
+    /// Whether the process was started for it.
+    pub is_cold: bool,
+    /// From the event's handing over to its end.
+    pub took: Duration,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// What was seen of a function.
+#[derive(Debug, Default)]
+struct Seen {
+    logs: Vec<LogLine>,
+    invocations: Vec<InvocationRecord>,
+    running: BTreeMap<u32, String>,
+}
+
+pub(crate) struct Shared {
+    config: FunctionConfig,
+    idle: Mutex<Vec<Sandbox>>,
+    seen: Mutex<Seen>,
+    moved: watch::Sender<()>,
+    cold_starts: AtomicU64,
+    /// Moves when those who serve an invocation are to be killed.
+    kill: watch::Sender<()>,
+    free: Semaphore,
+}
+
+/// A function that can be invoked. Clones are the same function; with the last one its processes go.
+#[derive(Clone)]
+pub struct Function {
+    shared: Arc<Shared>,
+}
+
+impl Function {
+    /// A function without processes; the first invocation starts one.
+    #[must_use]
+    pub fn new(config: FunctionConfig) -> Self {
+        let free = Semaphore::new(config.concurrency.max(1));
+        let shared = Shared {
+            config,
+            idle: Mutex::default(),
+            seen: Mutex::default(),
+            moved: watch::Sender::new(()),
+            cold_starts: AtomicU64::new(0),
+            kill: watch::Sender::new(()),
+            free,
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Invokes with an event and waits for the end. An error's text is `errorType: errorMessage`.
+    pub async fn call(&self, event: Bytes) -> Invocation {
+        let request_id = Uuid::new_v4().to_string();
+        if event.len() > PAYLOAD_BYTES {
+            let message =
+                format!("RequestTooLargeException: {} bytes exceed the limit of {PAYLOAD_BYTES}", event.len());
+            return Invocation { request_id, result: Err(message) };
+        }
+        let Ok(_permit) = self.shared.free.acquire().await else {
+            return Invocation { request_id, result: Err("ServiceException: the function is gone".to_owned()) };
+        };
+        let mut kills = self.shared.kill.subscribe();
+        let (sandbox, is_cold) = match self.shared.sandbox().await {
+            Ok(found) => found,
+            Err(error) => {
+                let message = error.to_string();
+                self.shared.note(&request_id, 0, true, Duration::ZERO, Outcome::Failed(message.clone()));
+                return Invocation { request_id, result: Err(message) };
+            }
+        };
+        let process = sandbox.process;
+        self.shared.see(|seen| drop(seen.running.insert(process, request_id.clone())));
+        let began = Instant::now();
+        let killed = async {
+            if kills.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        let work = Work::new(&request_id, event, &self.shared.config);
+        let (end, sandbox) = sandbox.serve(work, self.shared.config.timeout, killed).await;
+        let (outcome, result) = self.shared.judge(end, &request_id);
+        if let Some(sandbox) = sandbox {
+            locked(&self.shared.idle).push(sandbox);
+        }
+        self.shared.note(&request_id, process, is_cold, began.elapsed(), outcome);
+        Invocation { request_id, result }
+    }
+
+    /// Kills the processes that serve an invocation now, with SIGKILL; the invocations fail.
+    pub fn kill_running(&self) {
+        self.shared.kill.send_replace(());
+    }
+
+    /// Ends the idle processes, so that the next invocation starts cold.
+    pub fn retire_idle(&self) {
+        locked(&self.shared.idle).clear();
+    }
+
+    /// How many processes were started.
+    #[must_use]
+    pub fn cold_starts(&self) -> u64 {
+        self.shared.cold_starts.load(Ordering::SeqCst)
+    }
+
+    /// What the processes wrote so far.
+    #[must_use]
+    pub fn logs(&self) -> Vec<LogLine> {
+        locked(&self.shared.seen).logs.clone()
+    }
+
+    /// The invocations that ended, in the order of their ends.
+    #[must_use]
+    pub fn invocations(&self) -> Vec<InvocationRecord> {
+        locked(&self.shared.seen).invocations.clone()
+    }
+
+    /// How many invocations are running.
+    #[must_use]
+    pub fn running(&self) -> usize {
+        locked(&self.shared.seen).running.len()
+    }
+
+    /// Waits until the function stands as wanted, looking whenever a line is written, or an invocation begins or ends.
+    ///
+    /// # Errors
+    /// `limit` has passed; the lines written so far.
+    pub async fn wait_for(&self, limit: Duration, wanted: impl Fn(&Self) -> bool) -> Result<(), Vec<LogLine>> {
+        let mut moved = self.shared.moved.subscribe();
+        let waiting = async {
+            loop {
+                moved.borrow_and_update();
+                if wanted(self) || moved.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(limit, waiting).await.map_err(|_| self.logs())
+    }
+}
+
+#[async_trait]
+impl Invoke for Function {
+    async fn invoke(&self, event: Bytes) -> Option<Invocation> {
+        Some(self.call(event).await)
+    }
+}
+
+impl Shared {
+    /// An idle sandbox, or a new one; and whether it is new.
+    async fn sandbox(self: &Arc<Self>) -> Result<(Sandbox, bool), StartError> {
+        loop {
+            let Some(mut idle) = locked(&self.idle).pop() else { break };
+            if idle.is_alive() {
+                return Ok((idle, false));
+            }
+        }
+        self.cold_starts.fetch_add(1, Ordering::SeqCst);
+        let seen = Arc::downgrade(self);
+        let log = move |line: LogLine| {
+            if let Some(shared) = seen.upgrade() {
+                shared.see(|seen| seen.logs.push(line));
+            }
+        };
+        Sandbox::start(&self.config, log).await.map(|sandbox| (sandbox, true))
+    }
+
+    /// What an end means: the outcome for the report, the result for the caller.
+    fn judge(&self, end: End, request_id: &str) -> (Outcome, Result<Bytes, String>) {
+        match end {
+            End::Answered(body) => (Outcome::Answered, Ok(body)),
+            End::Failed(message) => (Outcome::Failed(message.clone()), Err(message)),
+            End::TimedOut => {
+                let seconds = self.config.timeout.as_secs_f64();
+                let message = format!(
+                    "Sandbox.Timedout: RequestId: {request_id} Error: Task timed out after {seconds:.2} seconds"
+                );
+                (Outcome::TimedOut, Err(message))
+            }
+            End::Exited(how) => {
+                let message = format!("Runtime.ExitError: RequestId: {request_id} Error: Runtime exited with {how}");
+                (Outcome::Exited(how), Err(message))
+            }
+        }
+    }
+
+    fn see(&self, how: impl FnOnce(&mut Seen)) {
+        how(&mut locked(&self.seen));
+        self.moved.send_replace(());
+    }
+
+    fn note(&self, request_id: &str, process: u32, is_cold: bool, took: Duration, outcome: Outcome) {
+        let record = InvocationRecord { request_id: request_id.to_owned(), process, is_cold, took, outcome };
+        self.see(|seen| {
+            seen.running.remove(&process);
+            seen.invocations.push(record);
+        });
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

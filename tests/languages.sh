@@ -1,0 +1,59 @@
+#!/bin/sh
+# The SDKs and providers that are not in Rust: their own tests, and their components, for the tests of the host. `make test` runs
+# this and names what it needs: DAMPER and COMPONENTS. Where node or python is missing or too old, that language is left out, which
+# is said at the end, with the reason; with LANGUAGES=required it is a failure.
+set -eu
+: "${DAMPER:?run it by 'make languages'}" "${COMPONENTS:?run it by 'make languages'}"
+root=$(cd "$(dirname "$0")/.." && pwd)
+cd "$root"
+mkdir -p "$COMPONENTS"
+ran="" left_out=""
+
+# Whether a program is there, in this major and minor version or a newer one; else $why says why not.
+has() {
+	said=$("$1" --version 2>/dev/null) || {
+		why="$1 is not installed"
+		return 1
+	}
+	version=${said##* }
+	version=${version#v}
+	major=${version%%.*}
+	rest=${version#*.}
+	minor=${rest%%.*}
+	if [ "$major" -lt "$2" ] || { [ "$major" -eq "$2" ] && [ "$minor" -lt "$3" ]; }; then
+		why="$1 is version $version, and $2.$3 is needed"
+		return 1
+	fi
+}
+
+# A component that was built by an earlier run must not pass for this one's.
+build() {
+	name=$(basename "$1")
+	rm -f "$COMPONENTS/$name.wasm"
+	"$DAMPER" build "$1" -o "$COMPONENTS/$name.wasm"
+}
+
+if has node 20 0 && has npm 8 0; then
+	(cd sdk/js && npm test --silent)
+	(cd providers/gleif-js && npm install --offline --no-audit --no-fund --no-package-lock --silent && npm test --silent)
+	build providers/gleif-js
+	ran="$ran JavaScript"
+else
+	rm -f "$COMPONENTS/gleif-js.wasm"
+	left_out="$left_out JavaScript ($why);"
+fi
+
+if has python3 3 11; then
+	export PYTHONDONTWRITEBYTECODE=1
+	(cd sdk/python && PYTHONPATH=src python3 -W error -m unittest discover -s tests)
+	(cd providers/gleif-python && python3 -W error -m unittest)
+	build providers/gleif-python
+	build tests/hostile-python
+	ran="$ran Python"
+else
+	rm -f "$COMPONENTS/gleif-python.wasm" "$COMPONENTS/hostile-python.wasm"
+	left_out="$left_out Python ($why);"
+fi
+
+echo "languages: ran${ran:- none}; left out:${left_out:- none}"
+[ -z "$left_out" ] || [ "${LANGUAGES:-}" != required ]

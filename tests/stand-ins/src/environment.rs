@@ -1,0 +1,24 @@
+//! What is around the tests: the terminal, CI, and the target folder. The one place that reads the environment.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// Whether this is a run of CI, where a missing stand-in is a failure.
+#[allow(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+pub(crate) fn in_ci() -> bool {
+    std::env::var("CI").is_ok_and(|value| value == "true" || value == "1")
+}
+
+/// Say something at once, past the test runner, which keeps what a passing test prints to itself.
+pub(crate) fn say(text: &str) {
+    // A closed terminal is no reason to fail.
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// Where the stand-ins are set up: in the target folder that the running test was built into.
+pub(crate) fn folder() -> PathBuf {
+    let program = std::env::current_exe().unwrap_or_default();
+    let built_in = program.ancestors().find(|folder| folder.join("CACHEDIR.TAG").is_file());
+    let ours = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target");
+    built_in.map_or_else(ours, Path::to_path_buf).join("stand-ins")
+}

@@ -1,0 +1,76 @@
+//! What stands in for AWS in Damper's tests: moto and ministack, from PyPI, in a virtual environment of the project's own.
+//!
+//! ```ignore
+//! let Some(moto) = damper_stand_ins::moto() else { return };
+//! let client = aws_sdk_dynamodb::Client::new(&damper_stand_ins::sdk_config(moto.endpoint()));
+//! ```
+//!
+//! Each listens on a free port of loopback and ends with the process that started it, however that ends. All tests of a
+//! process share one: name tables, streams and buckets apart ([`unique`]). Where Python or its packages cannot be had the
+//! test says that it did not run; in CI (`CI=true`) that is a failure.
+//!
+//! Both are good for conditions, and ministack for request units; neither has a faithful event source mapping.
+#![allow(clippy::panic, clippy::expect_used, reason = "test support fails by panicking")]
+
+mod environment;
+mod python;
+mod sdk;
+mod server;
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+pub use python::python;
+pub use sdk::{REGION, sdk_config};
+pub use server::StandIn;
+
+use server::Kind;
+
+/// The moto server of this process: Lambda's mapping API, Kinesis, DynamoDB, S3, Secrets Manager, CloudFormation.
+/// `None`: it cannot be had here, which is said on the terminal.
+///
+/// # Panics
+/// Where it cannot be had in CI.
+#[must_use]
+pub fn moto() -> Option<&'static StandIn> {
+    static MOTO: OnceLock<Result<StandIn, String>> = OnceLock::new();
+    shared(&MOTO, Kind::Moto)
+}
+
+/// The ministack of this process: the same, and request units, and functions run from their zip without docker.
+/// `None`: it cannot be had here, which is said on the terminal.
+///
+/// # Panics
+/// Where it cannot be had in CI.
+#[must_use]
+pub fn ministack() -> Option<&'static StandIn> {
+    static MINISTACK: OnceLock<Result<StandIn, String>> = OnceLock::new();
+    shared(&MINISTACK, Kind::Ministack)
+}
+
+/// A name that no other test of any process uses, for example `ledger-4711-3`.
+#[must_use]
+pub fn unique(what: &str) -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    format!("{what}-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+fn shared(cell: &'static OnceLock<Result<StandIn, String>>, kind: Kind) -> Option<&'static StandIn> {
+    match cell.get_or_init(|| StandIn::start(kind)) {
+        Ok(stand_in) => Some(stand_in),
+        Err(why) => {
+            missing(kind.name(), why);
+            None
+        }
+    }
+}
+
+/// Say that the test of this thread does not run.
+///
+/// # Panics
+/// In CI, where everything has to be there.
+fn missing(what: &str, why: &str) {
+    assert!(!environment::in_ci(), "{what} is needed in CI and cannot be had: {why}");
+    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    environment::say(&format!("not run: {test}: {what} cannot be had: {why}"));
+}
