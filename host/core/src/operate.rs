@@ -37,17 +37,20 @@ pub async fn stop(
     by: OpenedBy,
     reason: &str,
 ) -> Result<Control, AdaptError> {
-    let state = state(mapping, provider).await?;
+    let state = state(mapping, provider).await;
     let mut change = None;
     let before = change_control(ledger, provider, |control| {
         if control.needs_operator() {
             return false;
         }
         control.breaker = Breaker::Open { since: now, by, reason: reason.to_owned() };
-        change = state.and_then(|state| control.governor.paused(now, by, state));
+        let known = state.as_ref().ok().copied().flatten();
+        change = known.and_then(|state| control.governor.paused(now, by, state));
         true
     })
     .await?;
+    // The provider is stopped, whether or not its mapping can be reached.
+    state?;
     apply(ledger, mapping, provider, now, change).await?;
     Ok(before)
 }
@@ -111,6 +114,8 @@ async fn apply(
 mod tests {
     use std::time::Duration;
 
+    use async_trait::async_trait;
+
     use super::*;
     use crate::testing::mapping::MemoryMapping;
     use crate::testing::memory::MemoryLedger;
@@ -160,6 +165,28 @@ mod tests {
         house.resume().await;
         assert_eq!(house.breaker().await, Breaker::Closed);
         assert!(house.mapping.now().enabled);
+    }
+
+    /// A mapping whose service does not answer.
+    struct Unreachable;
+
+    #[async_trait]
+    impl Mapping for Unreachable {
+        async fn read(&self, provider: &str) -> Result<MappingState, MappingError> {
+            Err(MappingError::Failed { provider: provider.to_owned(), message: "no answer".to_owned() })
+        }
+
+        async fn apply(&self, provider: &str, _: MappingChange) -> Result<(), MappingError> {
+            self.read(provider).await.map(drop)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_pause_holds_though_the_mapping_cannot_be_reached() {
+        let house = House::new();
+        let paused = pause(&house.ledger, &Unreachable, "demo", at(10), "maintenance").await;
+        assert!(matches!(paused, Err(AdaptError::Mapping(_))));
+        assert!(matches!(house.breaker().await, Breaker::Open { by: OpenedBy::Operator, .. }));
     }
 
     #[tokio::test]

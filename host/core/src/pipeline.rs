@@ -30,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::chance::Chance;
 use crate::clock::WallClock;
-use crate::control::brake::{Alarm, Brake};
+use crate::control::brake::Brake;
 use crate::control::governor::{Disabled, Obstacle};
 use crate::control::item::{Breaker, Control, OpenedBy};
 use crate::control::limiter::{Admit, Limiter, LimiterConfig, Reading};
@@ -213,18 +213,6 @@ impl Pipeline {
     fn instant(&self, timestamp: Timestamp) -> Instant {
         let wait = timestamp.duration_since(self.stores.clock.now());
         Instant::now() + Duration::try_from(wait).unwrap_or_default()
-    }
-
-    /// A person is needed: stop all processes.
-    async fn raise(&self, alarm: Alarm, failure: &str) -> Result<(), LedgerError> {
-        let reason = match alarm {
-            Alarm::Unauthorized => format!("the API refuses our credential: {failure}"),
-            Alarm::Trapping => format!("the component traps: {failure}"),
-            Alarm::Broken => format!("the component cannot run: {failure}"),
-            Alarm::MassDeath => format!("half or more of twenty items would be dead letters; the last: {failure}"),
-        };
-        tracing::error!(provider = self.manifest.name, reason, "the breaker opens: an operator is needed");
-        self.open_breaker(&Breaker::Open { since: self.stores.clock.now(), by: OpenedBy::Config, reason }).await
     }
 
     /// Open the breaker for all processes, unless it is open already.

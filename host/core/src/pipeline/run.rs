@@ -12,9 +12,9 @@ use tokio::time::{Instant, sleep_until};
 use crate::control::admission::Admission;
 use crate::control::brake::Alarm;
 use crate::control::governor::Invocation;
-use crate::control::item::Control;
+use crate::control::item::{Breaker, Control, OpenedBy};
 use crate::dead_letter::DeadLetter;
-use crate::ledger::{Claimed, Finish, Finished, Release};
+use crate::ledger::{Claimed, Finish, Finished, LedgerError, Release};
 use crate::pipeline::adapt::Learned;
 use crate::pipeline::allowance::Allowance;
 use crate::pipeline::attempt::{Attempted, Step, attempt};
@@ -450,5 +450,19 @@ impl<'a> Run<'a> {
             self.stopped = Some(why);
         }
         self.call.stop();
+    }
+}
+
+impl Pipeline {
+    /// A person is needed: stop all processes.
+    pub(crate) async fn raise(&self, alarm: Alarm, failure: &str) -> Result<(), LedgerError> {
+        let reason = match alarm {
+            Alarm::Unauthorized => format!("the API refuses our credential: {failure}"),
+            Alarm::Trapping => format!("the component traps: {failure}"),
+            Alarm::Broken => format!("the component cannot run: {failure}"),
+            Alarm::MassDeath => format!("half or more of twenty items would be dead letters; the last: {failure}"),
+        };
+        tracing::error!(provider = self.manifest().name, reason, "the breaker opens: an operator is needed");
+        self.open_breaker(&Breaker::Open { since: self.stores.clock.now(), by: OpenedBy::Config, reason }).await
     }
 }
