@@ -1,12 +1,16 @@
-//! Lambda's API for event source mappings, over HTTP on loopback: list, get and update, of the mappings that were added.
+//! Lambda's API over HTTP on loopback: event source mappings (list, get and update, of those that were added), and Invoke of the
+//! functions that were added.
 //!
-//! With its limit of 15 requests a second for all of them together, its refusals and its lag. What it is not: the rest of
-//! Lambda's API; mappings are created in code ([`ControlPlane::create`]).
+//! With the control plane's limit of 15 requests a second for all of them together, its refusals and its lag; invocations are no
+//! part of that. What it is not: the rest of Lambda's API; mappings are created in code ([`ControlPlane::create`]).
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{HeaderValue, Method};
+use http_body_util::Full;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -14,9 +18,11 @@ use crate::clock::Clock;
 use crate::config::StartingPosition;
 use crate::driver::{EventSource, Parts, Shared as Mapping};
 use crate::lifecycle::{Change, Refusal};
-use crate::serve::{Request, Response, Server, body, json as answer_json, serve};
+use crate::runtime::{Function, PAYLOAD_BYTES};
+use damper_stand_ins::serve::{Request, Response, Server, body, json as answer_json, serve};
 
 const PATH: &str = "/2015-03-31/event-source-mappings";
+const FUNCTIONS: &str = "/2015-03-31/functions/";
 /// Lambda's limit for all requests at its control plane together.
 const REQUESTS_PER_SECOND: usize = 15;
 const BODY_BYTES: usize = 64 * 1024;
@@ -50,6 +56,7 @@ struct ApiError {
 #[derive(Default)]
 struct Inner {
     mappings: Vec<Arc<Mapping>>,
+    functions: BTreeMap<String, Function>,
     calls: Calls,
     recent: Vec<Timestamp>,
     conflicts: u32,
@@ -109,6 +116,11 @@ impl ControlPlane {
         Ok(source)
     }
 
+    /// Lets a function be invoked by its name, over HTTP.
+    pub fn add_function(&self, function: &Function) {
+        self.shared.inner().functions.insert(function.name().to_owned(), function.clone());
+    }
+
     /// The calls so far.
     #[must_use]
     pub fn calls(&self) -> Calls {
@@ -158,6 +170,10 @@ impl Inner {
 
 async fn route(shared: Arc<Shared>, request: Request) -> Response {
     let (method, uri) = (request.method().clone(), request.uri().clone());
+    let invoked = uri.path().strip_prefix(FUNCTIONS).and_then(|rest| rest.strip_suffix("/invocations"));
+    if let (&Method::POST, Some(name)) = (&method, invoked) {
+        return invoke(&shared, name, request).await.unwrap_or_else(|error| refused(&error));
+    }
     let body = body(request, BODY_BYTES).await.unwrap_or_default();
     // Not held while the request is served.
     let admitted = shared.inner().admit(shared.clock.now());
@@ -172,13 +188,38 @@ async fn route(shared: Arc<Shared>, request: Request) -> Response {
     });
     match result {
         Ok((status, body)) => answer_json(status, &body),
+        Err(error) => refused(&error),
+    }
+}
+
+fn refused(error: &ApiError) -> Response {
+    let body = json!({ "Type": "User", "message": error.message, "Message": error.message });
+    let mut response = answer_json(error.status, &body);
+    response.headers_mut().insert("x-amzn-errortype", HeaderValue::from_static(error.code));
+    response
+}
+
+/// Invokes a function and waits for its answer. An error of the function's own is an answer too, marked as one.
+async fn invoke(shared: &Shared, name: &str, request: Request) -> Result<Response, ApiError> {
+    let function = shared.inner().functions.get(name).cloned().ok_or_else(|| ApiError {
+        status: 404,
+        code: "ResourceNotFoundException",
+        message: format!("Function not found: {name}"),
+    })?;
+    let event = body(request, PAYLOAD_BYTES).await.ok_or_else(|| ApiError {
+        status: 413,
+        code: "RequestTooLargeException",
+        message: format!("Request must be smaller than {PAYLOAD_BYTES} bytes for the InvokeFunction operation"),
+    })?;
+    Ok(match function.call(event).await.result {
+        Ok(answer) => Response::new(Full::new(answer)),
         Err(error) => {
-            let body = json!({ "Type": "User", "message": error.message, "Message": error.message });
-            let mut response = answer_json(error.status, &body);
-            response.headers_mut().insert("x-amzn-errortype", HeaderValue::from_static(error.code));
+            let answer = Bytes::from(json!({ "errorMessage": error }).to_string());
+            let mut response = Response::new(Full::new(answer));
+            response.headers_mut().insert("x-amz-function-error", HeaderValue::from_static("Unhandled"));
             response
         }
-    }
+    })
 }
 
 fn list(shared: &Shared, query: &str) -> Value {

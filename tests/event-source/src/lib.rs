@@ -27,7 +27,6 @@ mod mapping;
 mod record;
 mod reply;
 mod runtime;
-mod serve;
 mod stream;
 
 pub use clock::Clock;

@@ -170,6 +170,12 @@ impl Function {
         Self { shared: Arc::new(shared) }
     }
 
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.shared.config.name
+    }
+
     /// Invokes with an event and waits for the end. An error's text is `errorType: errorMessage`.
     pub async fn call(&self, event: Bytes) -> Invocation {
         let request_id = Uuid::new_v4().to_string();

@@ -15,10 +15,15 @@ pub(crate) fn say(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
-/// Where the stand-ins are set up: in the target folder that the running test was built into.
-pub(crate) fn folder() -> PathBuf {
+/// The target folder that the running program was built into; where that cannot be told, the workspace's own.
+pub(crate) fn target_folder() -> PathBuf {
     let program = std::env::current_exe().unwrap_or_default();
     let built_in = program.ancestors().find(|folder| folder.join("CACHEDIR.TAG").is_file());
     let ours = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target");
-    built_in.map_or_else(ours, Path::to_path_buf).join("stand-ins")
+    built_in.map_or_else(ours, Path::to_path_buf)
+}
+
+/// Where the stand-ins are set up.
+pub(crate) fn folder() -> PathBuf {
+    target_folder().join("stand-ins")
 }

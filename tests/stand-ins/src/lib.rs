@@ -15,6 +15,7 @@
 mod environment;
 mod python;
 mod sdk;
+pub mod serve;
 mod server;
 
 use std::sync::OnceLock;
@@ -46,6 +47,12 @@ pub fn moto() -> Option<&'static StandIn> {
 pub fn ministack() -> Option<&'static StandIn> {
     static MINISTACK: OnceLock<Result<StandIn, String>> = OnceLock::new();
     shared(&MINISTACK, Kind::Ministack)
+}
+
+/// The target folder that the running program was built into: what else was built lies there.
+#[must_use]
+pub fn target_folder() -> std::path::PathBuf {
+    environment::target_folder()
 }
 
 /// A name that no other test of any process uses, for example `ledger-4711-3`.

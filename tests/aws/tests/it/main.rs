@@ -11,16 +11,14 @@
     reason = "a test's helpers fail by panicking, as its tests do"
 )]
 
-mod answers;
 mod batches;
 mod crashes;
 mod days;
 mod direct;
-mod house;
 mod links;
 mod outages;
-mod package;
-mod said;
 mod secrets;
 mod startup;
 mod troubles;
+
+use damper_aws_tests::{house, package, said};

@@ -14,7 +14,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::{FunctionConfig, LogLine, PAYLOAD_BYTES};
-use crate::serve::{Request, Response, Server, body, json as answer_json, serve};
+use damper_stand_ins::serve::{Request, Response, Server, body, json as answer_json, serve};
 
 const API: &str = "/2018-06-01/runtime/";
 

@@ -1,6 +1,7 @@
 //! A function in its surroundings: a table, a bucket, a stream with its mapping, a package, an API; and what a test asks of them.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ use damper_event_source::{
 use damper_stand_ins::{StandIn, sdk_config, unique};
 use futures::TryStreamExt;
 use jiff::SignedDuration;
-use object_store::path::Path;
+use object_store::path::Path as ObjectPath;
 use object_store::{ObjectStore, ObjectStoreExt};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -36,32 +37,42 @@ use crate::package::{add_demo, bootstrap};
 use crate::said;
 
 /// How long anything in these tests may take before it counts as hung.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Invocations at a time, more than any test wants.
+const CONCURRENCY: usize = 32;
 
 /// So many houses at a time: all share one stand-in, and a busy one makes leases and timeouts run out.
 static ROOM: Semaphore = Semaphore::const_new(4);
 
 /// What a test wants otherwise than usual.
-pub(crate) struct Wanted {
+pub struct Wanted {
+    /// The program; none: the one that `make bootstrap` has built.
+    pub bootstrap: Option<PathBuf>,
     /// How the API behaves.
-    pub(crate) api: Settings,
+    pub api: Settings,
     /// What is added to the operator's table, as TOML; `ORIGIN` is the API's.
-    pub(crate) settings: String,
-    pub(crate) shards: i32,
-    pub(crate) timeout: Duration,
-    pub(crate) batch_size: u32,
+    pub settings: String,
+    /// Of the stream.
+    pub shards: i32,
+    /// Of an invocation.
+    pub timeout: Duration,
+    /// Of the mapping, at first.
+    pub batch_size: u32,
     /// How far the function's clock is put forward at first.
-    pub(crate) clock_offset: SignedDuration,
+    pub clock_offset: SignedDuration,
     /// What the manifest says otherwise.
-    pub(crate) manifest: Vec<(&'static str, String)>,
-    pub(crate) lags: Lags,
-    /// What the function's environment says otherwise.
-    pub(crate) environment: Vec<(&'static str, String)>,
+    pub manifest: Vec<(&'static str, String)>,
+    /// How long the mapping's changes take.
+    pub lags: Lags,
+    /// What the function's environment says otherwise; `ORIGIN` is the API's.
+    pub environment: Vec<(&'static str, String)>,
 }
 
 impl Default for Wanted {
     fn default() -> Self {
         Self {
+            bootstrap: None,
             api: Settings::default(),
             settings: String::new(),
             shards: 1,
@@ -76,14 +87,19 @@ impl Default for Wanted {
 }
 
 /// The function and all around it.
-pub(crate) struct House {
-    pub(crate) api: DemoApi,
-    pub(crate) plane: ControlPlane,
+pub struct House {
+    /// What is fetched from.
+    pub api: DemoApi,
+    /// Lambda's API.
+    pub plane: ControlPlane,
     /// The mapping's clock: what lags is not waited for.
-    pub(crate) clock: Clock,
-    pub(crate) bucket: Arc<dyn ObjectStore>,
-    pub(crate) package: TempDir,
-    pub(crate) clients: AwsClients,
+    pub clock: Clock,
+    /// Where records and letters go.
+    pub bucket: Arc<dyn ObjectStore>,
+    /// The function's task root.
+    pub package: TempDir,
+    /// Clients of the stand-in.
+    pub clients: AwsClients,
     invoked: Arc<Invoked>,
     retired: std::sync::Mutex<Vec<Function>>,
     environment: BTreeMap<String, String>,
@@ -97,15 +113,14 @@ pub(crate) struct House {
 
 impl House {
     /// A house, its mapping not made yet. `None`: the stand-in cannot be had, which was said.
-    pub(crate) async fn new(wanted: Wanted) -> Option<Self> {
+    pub async fn new(wanted: Wanted) -> Option<Self> {
         let stand_in = damper_stand_ins::ministack()?;
         let room = ROOM.acquire().await.unwrap();
         let clients = AwsClients::new(sdk_config(stand_in.endpoint()));
         let api = DemoApi::start(wanted.api.clone()).unwrap();
         let package = tempfile::tempdir().unwrap();
         let (origin, more) = (api.url(), wanted.settings.replace("ORIGIN", &api.url()));
-        let settings =
-            format!("hosts = \"manifest\"\nprivate = [\"{origin}\"]\nconfig.base_url = \"{origin}\"\n{more}\n");
+        let settings = operators_table(&origin, &more);
         let edits: Vec<_> = wanted.manifest.iter().map(|(from, to)| (*from, to.as_str())).collect();
         add_demo(package.path(), &settings, &edits);
 
@@ -124,8 +139,9 @@ impl House {
             ("DAMPER_BUCKET".to_owned(), name),
             ("DAMPER_STREAM_PREFIX".to_owned(), prefix),
         ]);
-        environment.extend(wanted.environment.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
-        let first = function(&package, &environment, &wanted, wanted.clock_offset);
+        let with_origin = |(name, value): &(&str, String)| ((*name).to_owned(), value.replace("ORIGIN", &origin));
+        environment.extend(wanted.environment.iter().map(with_origin));
+        let first = function(package.path(), &environment, &wanted, wanted.clock_offset);
         Some(Self {
             ledger: DynamoLedger::new(clients.dynamodb(), &*table, Arc::clone(&bucket)),
             invoked: Arc::new(Invoked::new(first)),
@@ -146,7 +162,7 @@ impl House {
     }
 
     /// The mapping, as the stack of a provider makes it; it begins to deliver.
-    pub(crate) fn map(&self) -> EventSource {
+    pub fn map(&self) -> EventSource {
         let stream = Arc::new(KinesisStream::new(self.clients.kinesis(), &self.arn));
         let config = MappingConfig {
             batch_size: self.wanted.batch_size,
@@ -165,20 +181,20 @@ impl House {
     }
 
     /// Feed entries as they are.
-    pub(crate) async fn feed_raw(&self, payloads: Vec<Bytes>) {
+    pub async fn feed_raw(&self, payloads: Vec<Bytes>) {
         let count = payloads.len() as u64;
         let fed = Feeder::new(self.clients.kinesis(), &self.stream).feed(payloads).await.unwrap();
         assert_eq!(fed.accepted, count);
     }
 
     /// Feed ids.
-    pub(crate) async fn feed<S: AsRef<str>>(&self, ids: impl IntoIterator<Item = S>) {
+    pub async fn feed<S: AsRef<str>>(&self, ids: impl IntoIterator<Item = S>) {
         let item = |id: S| Bytes::from(json!({ "id": id.as_ref() }).to_string());
         self.feed_raw(ids.into_iter().map(item).collect()).await;
     }
 
     /// Wait until the mapping has nothing more to deliver.
-    pub(crate) async fn drained(&self, source: &EventSource) -> View {
+    pub async fn drained(&self, source: &EventSource) -> View {
         let stream = KinesisStream::new(self.clients.kinesis(), &self.arn);
         let mut ends = BTreeMap::new();
         for shard in stream.shards().await.unwrap() {
@@ -202,84 +218,89 @@ impl House {
     }
 
     /// The function that answers now.
-    pub(crate) fn function(&self) -> Function {
+    pub fn function(&self) -> Function {
         self.invoked.function()
     }
 
     /// Puts another process in the function's place, whose clock is so far ahead.
-    pub(crate) fn restart(&self, clock_offset: SignedDuration) {
+    pub fn restart(&self, clock_offset: SignedDuration) {
         self.retired.lock().unwrap().push(self.invoked.function());
-        self.invoked.replace(function(&self.package, &self.environment, &self.wanted, clock_offset));
+        self.invoked.replace(function(self.package.path(), &self.environment, &self.wanted, clock_offset));
     }
 
     /// The same at the machine's time, with one variable of the environment set otherwise.
-    pub(crate) fn restart_with(&self, variable: &str, value: &str) {
+    pub fn restart_with(&self, variable: &str, value: &str) {
         let mut environment = self.environment.clone();
         environment.insert(variable.to_owned(), value.to_owned());
         self.retired.lock().unwrap().push(self.invoked.function());
-        self.invoked.replace(function(&self.package, &environment, &self.wanted, SignedDuration::ZERO));
+        self.invoked.replace(function(self.package.path(), &environment, &self.wanted, SignedDuration::ZERO));
+    }
+
+    /// The function as it would be with another package.
+    pub fn function_of(&self, package: &Path) -> Function {
+        function(package, &self.environment, &self.wanted, SignedDuration::ZERO)
     }
 
     /// The table that there is.
-    pub(crate) fn table(&self) -> &str {
+    pub fn table(&self) -> &str {
         &self.table
     }
 
     /// The name of a provider's stream.
-    pub(crate) fn stream_of(&self, provider: &str) -> String {
+    pub fn stream_of(&self, provider: &str) -> String {
         format!("{}{provider}", self.environment["DAMPER_STREAM_PREFIX"])
     }
 
     /// The mapping, as an operator's program reaches it.
-    pub(crate) fn mapping(&self) -> LambdaMapping {
+    pub fn mapping(&self) -> LambdaMapping {
         let config = self.clients.config().to_builder().endpoint_url(self.plane.url()).build();
         LambdaMapping::new(AwsClients::new(config).lambda(), "damper", self.stream_of(""))
     }
 
     /// An operator resumes the provider.
-    pub(crate) async fn resume(&self, mapping: &LambdaMapping) {
+    pub async fn resume(&self, mapping: &LambdaMapping) {
         let now = WallClock::System.now();
         operate::resume(&self.ledger, mapping, "demo", now, None).await.unwrap();
     }
 
     /// A scheduled tick.
-    pub(crate) async fn tick(&self) -> Value {
+    pub async fn tick(&self) -> Value {
         self.invoke(&json!({ "source": "aws.events", "detail-type": "Scheduled Event", "detail": {} })).await.unwrap()
     }
 
     /// A direct invocation with this event.
-    pub(crate) async fn invoke(&self, event: &Value) -> Result<Value, String> {
+    pub async fn invoke(&self, event: &Value) -> Result<Value, String> {
         let answer = self.function().call(Bytes::from(event.to_string())).await.result;
         answer.map(|body| serde_json::from_slice(&body).unwrap())
     }
 
     /// All batches with their answers.
-    pub(crate) fn answered(&self) -> Vec<Answered> {
+    pub fn answered(&self) -> Vec<Answered> {
         self.invoked.answered()
     }
 
     /// All lines that the function's processes wrote, those of former ones first.
-    pub(crate) fn lines(&self) -> Vec<LogLine> {
+    pub fn lines(&self) -> Vec<LogLine> {
         let mut lines: Vec<LogLine> = self.retired.lock().unwrap().iter().flat_map(Function::logs).collect();
         lines.extend(self.function().logs());
         lines
     }
 
     /// The same, for a person whose test has failed.
-    pub(crate) fn transcript(&self) -> String {
+    pub fn transcript(&self) -> String {
         let lines = self.lines();
         let last = lines.iter().rev().take(40).rev().map(|line| line.text.as_str());
         last.collect::<Vec<_>>().join("\n")
     }
 
     /// The provider's control item.
-    pub(crate) async fn control(&self) -> Control {
+    pub async fn control(&self) -> Control {
         self.ledger.control("demo").await.unwrap()
     }
 
     /// Every line of the sink.
-    pub(crate) async fn sink(&self) -> Vec<Value> {
-        let objects: Vec<_> = self.bucket.list(Some(&Path::from("demo"))).try_collect().await.unwrap();
+    pub async fn sink(&self) -> Vec<Value> {
+        let objects: Vec<_> = self.bucket.list(Some(&ObjectPath::from("demo"))).try_collect().await.unwrap();
         let mut lines = Vec::new();
         for object in objects {
             let bytes = self.bucket.get(&object.location).await.unwrap().bytes().await.unwrap();
@@ -290,25 +311,25 @@ impl House {
     }
 
     /// The ids in the sink, sorted; one with two lines is there twice.
-    pub(crate) async fn stored(&self) -> Vec<String> {
+    pub async fn stored(&self) -> Vec<String> {
         let mut ids: Vec<_> = self.sink().await.iter().map(|line| line["id"].as_str().unwrap().to_owned()).collect();
         ids.sort();
         ids
     }
 
     /// The dead letters.
-    pub(crate) async fn letters(&self) -> Vec<StoredLetter> {
+    pub async fn letters(&self) -> Vec<StoredLetter> {
         Letters::new(Arc::clone(&self.bucket)).list(&Filter::default(), usize::MAX).await.unwrap()
     }
 
     /// Wait until the API has seen what a test waits for.
-    pub(crate) async fn api_saw(&self, seen: impl Fn(&Stats) -> bool + Send) -> Stats {
+    pub async fn api_saw(&self, seen: impl Fn(&Stats) -> bool + Send) -> Stats {
         let waited = self.api.wait_for(PATIENCE, seen).await;
         waited.unwrap_or_else(|stats| panic!("the API never saw it: {stats:?}\n{}", self.transcript()))
     }
 
     /// Wait until the stores are as wanted; they tell nobody that they have changed, so they are asked.
-    pub(crate) async fn until(&self, wanted: impl AsyncFn(&Self) -> bool) {
+    pub async fn until(&self, wanted: impl AsyncFn(&Self) -> bool) {
         let asking = async {
             while !wanted(self).await {
                 tokio::time::sleep(Duration::from_millis(20)).await;
@@ -319,22 +340,28 @@ impl House {
     }
 
     /// Wait until the function has written a log line of this level with this text.
-    pub(crate) async fn logged(&self, level: &str, text: &str) {
+    pub async fn logged(&self, level: &str, text: &str) {
         let function = self.function();
         let waited = function.wait_for(PATIENCE, |function| said::has(&function.logs(), level, text)).await;
         waited.unwrap_or_else(|_| panic!("never said {text:?}:\n{}", self.transcript()));
     }
 }
 
+/// The operator's table for a copy of the demo provider: what it is granted to call an API on loopback, and more.
+pub fn operators_table(origin: &str, more: &str) -> String {
+    format!("hosts = \"manifest\"\nprivate = [\"{origin}\"]\nconfig.base_url = \"{origin}\"\n{more}\n")
+}
+
 fn function(
-    package: &TempDir,
+    package: &Path,
     environment: &BTreeMap<String, String>,
     wanted: &Wanted,
     clock_offset: SignedDuration,
 ) -> Function {
-    let mut config = FunctionConfig::new("damper", bootstrap());
-    config.task_root = package.path().to_owned();
+    let mut config = FunctionConfig::new("damper", wanted.bootstrap.clone().unwrap_or_else(bootstrap));
+    config.task_root = package.to_owned();
     config.timeout = wanted.timeout;
+    config.concurrency = CONCURRENCY;
     config.environment.clone_from(environment);
     if !clock_offset.is_zero() {
         config = config.env("DAMPER_CLOCK_OFFSET", clock_offset.as_secs().to_string());

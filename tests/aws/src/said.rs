@@ -4,12 +4,12 @@ use damper_event_source::LogLine;
 use serde_json::Value;
 
 /// The metrics' documents.
-pub(crate) fn metrics(lines: &[LogLine]) -> Vec<Value> {
+pub fn metrics(lines: &[LogLine]) -> Vec<Value> {
     documents(lines).into_iter().filter(|document| document.get("_aws").is_some()).collect()
 }
 
 /// The logs' documents.
-pub(crate) fn logs(lines: &[LogLine]) -> Vec<Value> {
+pub fn logs(lines: &[LogLine]) -> Vec<Value> {
     documents(lines).into_iter().filter(|document| document.get("_aws").is_none()).collect()
 }
 
@@ -19,18 +19,18 @@ fn documents(lines: &[LogLine]) -> Vec<Value> {
 }
 
 /// The sum of a metric over all documents.
-pub(crate) fn sum(lines: &[LogLine], metric: &str) -> u64 {
+pub fn sum(lines: &[LogLine], metric: &str) -> u64 {
     metrics(lines).iter().filter_map(|document| document[metric].as_u64()).sum()
 }
 
 /// Whether a log line of this level holds this text, in whichever field.
-pub(crate) fn has(lines: &[LogLine], level: &str, text: &str) -> bool {
+pub fn has(lines: &[LogLine], level: &str, text: &str) -> bool {
     logs(lines).iter().any(|line| line["level"] == level && line.to_string().contains(text))
 }
 
 /// Every line is what it has to be: nothing on standard error, JSON each, a metric's document as the specification wants it, a log
 /// line with its time and level.
-pub(crate) fn assert_well_formed(lines: &[LogLine]) {
+pub fn assert_well_formed(lines: &[LogLine]) {
     assert!(!lines.is_empty(), "the function wrote nothing");
     let errors: Vec<_> = lines.iter().filter(|line| line.is_stderr).collect();
     assert!(errors.is_empty(), "standard error: {errors:?}");

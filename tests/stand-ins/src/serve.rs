@@ -1,4 +1,4 @@
-//! A small HTTP server on loopback, for the Runtime API and the control plane.
+//! A small HTTP server on loopback, for what stands in for a part of AWS inside a test: the Runtime API, the control plane, a meter.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -15,14 +15,15 @@ use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
 
 /// An answer whose body is complete.
-pub(crate) type Response = hyper::Response<Full<Bytes>>;
+pub type Response = hyper::Response<Full<Bytes>>;
 /// A request whose body is still coming.
-pub(crate) type Request = hyper::Request<Incoming>;
+pub type Request = hyper::Request<Incoming>;
 
 /// A running server; dropping it closes its connections and frees its port.
 #[derive(Debug)]
-pub(crate) struct Server {
-    pub(crate) addr: SocketAddr,
+pub struct Server {
+    /// Where it listens.
+    pub addr: SocketAddr,
     accepting: JoinHandle<()>,
 }
 
@@ -33,7 +34,10 @@ impl Drop for Server {
 }
 
 /// Serves on a free port of loopback.
-pub(crate) async fn serve<H, F>(handler: H) -> std::io::Result<Server>
+///
+/// # Errors
+/// The system has no port left.
+pub async fn serve<H, F>(handler: H) -> std::io::Result<Server>
 where
     H: Fn(Request) -> F + Send + Sync + 'static,
     F: Future<Output = Response> + Send + 'static,
@@ -61,12 +65,13 @@ where
 }
 
 /// Reads a body of at most `most` bytes; none, if it is larger or breaks off.
-pub(crate) async fn body(request: Request, most: usize) -> Option<Bytes> {
+pub async fn body(request: Request, most: usize) -> Option<Bytes> {
     Limited::new(request.into_body(), most).collect().await.ok().map(|body| body.to_bytes())
 }
 
 /// A JSON answer.
-pub(crate) fn json(status: u16, body: &serde_json::Value) -> Response {
+#[must_use]
+pub fn json(status: u16, body: &serde_json::Value) -> Response {
     let mut response = Response::new(Full::new(Bytes::from(body.to_string())));
     *response.status_mut() = http::StatusCode::from_u16(status).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
     response.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));

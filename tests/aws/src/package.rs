@@ -19,20 +19,19 @@ static DEMO: LazyLock<(ComponentFile, Vec<u8>)> = LazyLock::new(|| {
 });
 
 /// The program under test.
-pub(crate) fn bootstrap() -> PathBuf {
+pub fn bootstrap() -> PathBuf {
     built("bootstrap/bootstrap")
 }
 
-/// What `make test` has put into the workspace's target folder; tests run from `<target>/<profile>/deps`.
+/// What `make test` has put into the workspace's target folder.
 fn built(path: &str) -> PathBuf {
-    let program = std::env::current_exe().unwrap();
-    let path = program.ancestors().nth(3).unwrap().join(path);
+    let path = damper_stand_ins::target_folder().join(path);
     assert!(path.exists(), "{} is missing: run `make test`, which builds it first", path.display());
     path
 }
 
 /// Puts the demo provider with the operator's table into a package; in its manifest each of `edits` replaces a text by another.
-pub(crate) fn add_demo(folder: &Path, settings: &str, edits: &[(&str, &str)]) {
+pub fn add_demo(folder: &Path, settings: &str, edits: &[(&str, &str)]) {
     let (file, code) = &*DEMO;
     let manifest = edits.iter().fold(file.manifest_text.clone(), |manifest, (from, to)| {
         assert!(manifest.contains(from), "{from} is not in the manifest");
@@ -43,6 +42,6 @@ pub(crate) fn add_demo(folder: &Path, settings: &str, edits: &[(&str, &str)]) {
 }
 
 /// Where the demo provider's code lies in a package.
-pub(crate) fn demo_code(folder: &Path) -> PathBuf {
+pub fn demo_code(folder: &Path) -> PathBuf {
     folder.join("providers/demo/provider.cwasm")
 }

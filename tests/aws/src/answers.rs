@@ -10,18 +10,18 @@ use serde_json::Value;
 
 /// A batch and its answer.
 #[derive(Debug, Clone)]
-pub(crate) struct Answered {
+pub struct Answered {
     /// The batch's sequence numbers, in order.
-    pub(crate) batch: Vec<String>,
+    pub batch: Vec<String>,
     /// The answer, or the function's error.
-    pub(crate) answer: Result<Value, String>,
+    pub answer: Result<Value, String>,
 }
 
 impl Answered {
     /// The first sequence number that is to be delivered again; none: all is done.
     ///
     /// An answer that Lambda would not understand panics: it names what is not in the batch, names nothing, or is an error.
-    pub(crate) fn from(&self) -> Option<&str> {
+    pub fn from(&self) -> Option<&str> {
         let answer = self.answer.as_ref().unwrap_or_else(|error| panic!("the function failed: {error}"));
         let failures =
             answer["batchItemFailures"].as_array().unwrap_or_else(|| panic!("no list of failures: {answer}"));
@@ -33,27 +33,29 @@ impl Answered {
 }
 
 /// The function that is there now.
-pub(crate) struct Invoked {
+pub struct Invoked {
     function: Mutex<Function>,
     answered: Mutex<Vec<Answered>>,
 }
 
 impl Invoked {
-    pub(crate) fn new(function: Function) -> Self {
+    /// With this function to begin with.
+    pub fn new(function: Function) -> Self {
         Self { function: Mutex::new(function), answered: Mutex::default() }
     }
 
-    pub(crate) fn function(&self) -> Function {
+    /// The one that is there now.
+    pub fn function(&self) -> Function {
         locked(&self.function).clone()
     }
 
     /// From the next invocation on it is this one.
-    pub(crate) fn replace(&self, function: Function) {
+    pub fn replace(&self, function: Function) {
         *locked(&self.function) = function;
     }
 
     /// All batches that were answered so far, in the order of their answers.
-    pub(crate) fn answered(&self) -> Vec<Answered> {
+    pub fn answered(&self) -> Vec<Answered> {
         locked(&self.answered).clone()
     }
 }
