@@ -30,6 +30,9 @@ use table::Table;
 
 pub use table::Units;
 
+/// How long what a process has learned may wait to be written: at most so much of it is lost with the process.
+const WRITE_INTERVAL: Duration = Duration::from_secs(30);
+
 /// A ledger in a DynamoDB table.
 #[derive(Debug)]
 pub struct DynamoLedger {
@@ -93,6 +96,10 @@ impl Ledger for DynamoLedger {
 
     async fn update_control(&self, provider: &str, control: &Control) -> Result<bool, LedgerError> {
         self.write_control(provider, control).await
+    }
+
+    fn write_interval(&self) -> Duration {
+        WRITE_INTERVAL
     }
 
     async fn done(

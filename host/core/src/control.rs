@@ -8,4 +8,5 @@ pub mod item;
 pub mod limiter;
 pub mod pacer;
 pub mod quota;
+pub mod slots;
 pub mod window;

@@ -19,6 +19,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -84,7 +85,8 @@ pub trait Ledger: Send + Sync {
     async fn release(&self, provider: &str, owner: &Owner, release: Release) -> Result<(), LedgerError>;
 
     /// Acquire, renew, change or give back (`want` 0) slots. Answers how many the owner has now, at most `want`; the sum over
-    /// all owners whose time has not run out is never above `cap`.
+    /// all owners whose time has not run out is never above `cap`. Who gets fewer than it wants counts as waiting until the same
+    /// time, and the others make room when they renew ([`grant`](crate::control::slots::grant)).
     async fn slots(&self, provider: &str, request: SlotRequest<'_>) -> Result<u32, LedgerError>;
 
     /// The provider's control item; the default where none was written yet.
@@ -93,6 +95,12 @@ pub trait Ledger: Send + Sync {
     /// Write the control item if its version is still `control.version`, and raise the version by one. `false`: somebody
     /// else wrote it first; read it again and decide anew.
     async fn update_control(&self, provider: &str, control: &Control) -> Result<bool, LedgerError>;
+
+    /// How long what others can do without for a while may wait to be written: where each write is paid for, so that small
+    /// batches do not write more about themselves than about their items. Zero: everything is written at once.
+    fn write_interval(&self) -> Duration {
+        Duration::ZERO
+    }
 
     /// Those of `identities` that were fetched on `day`, with the entry that each was fetched for: asked once for a batch that is
     /// delivered again, where reading is cheaper than having claims refused. It may know less than a claim, or nothing at all,

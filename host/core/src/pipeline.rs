@@ -11,6 +11,7 @@ mod batch;
 mod call;
 mod chunks;
 mod flush;
+mod known;
 mod probes;
 pub mod progress;
 mod redelivery;
@@ -37,16 +38,17 @@ use crate::control::limiter::{Admit, Limiter, LimiterConfig, Reading};
 use crate::day::Day;
 use crate::fetcher::Fetcher;
 use crate::item::Entry;
-use crate::ledger::{Ledger, LedgerError, Owner, change_control};
+use crate::ledger::{Ledger, LedgerError, Owner};
 use crate::manifest::Manifest;
 use crate::mapping::Mapping;
 use crate::pipeline::allowance::Allowance;
 use crate::pipeline::batch::Batch;
 use crate::pipeline::call::Call;
+use crate::pipeline::known::{Known, Worth};
 use crate::pipeline::progress::Progress;
 use crate::pipeline::report::{Report, Stopped};
 use crate::pipeline::run::{LONGEST_WAIT, RESERVE, Run};
-use crate::pipeline::slots::{Slots, wanted};
+use crate::pipeline::slots::{Kept, Slots, wanted};
 
 pub use ad_hoc::AdHoc;
 pub use adapt::AdaptError;
@@ -76,6 +78,10 @@ pub struct Pipeline {
     progress: Arc<Progress>,
     /// When this process saved the limiter last, or took over what another had saved.
     saved: Mutex<Option<Timestamp>>,
+    /// The control item as this process knows it.
+    known: Mutex<Known>,
+    /// What the latest call left to the next one.
+    kept_slots: Mutex<Option<Kept>>,
     /// An instant, and the limiter's time then: the time since 1970, so that other processes can go on from what is saved.
     epoch: (Instant, Duration),
 }
@@ -121,6 +127,8 @@ impl Pipeline {
             brake: Mutex::default(),
             progress: Arc::default(),
             saved: Mutex::default(),
+            known: Mutex::default(),
+            kept_slots: Mutex::default(),
             epoch: (Instant::now(), Duration::try_from(since_1970).unwrap_or_default()),
         })
     }
@@ -151,7 +159,10 @@ impl Pipeline {
         let now = self.stores.clock.now();
         let owner = Owner::drawn(now, &self.stores.chance);
         let batch = Batch::parse(entries, name, identity, now);
-        let slots = Slots::new(name, &owner, limits, Allowance::budget(limits));
+        let mut slots = Slots::new(name, &owner, limits, Allowance::budget(limits));
+        if let Some(kept) = self.kept_slots().take() {
+            slots.resume(kept, now);
+        }
         let call = Arc::new(Call::new(self, owner, slots.permits().clone(), stop));
         let control = match self.control().await {
             Ok(control) => control,
@@ -168,8 +179,16 @@ impl Pipeline {
         run.report().await
     }
 
+    /// The control item, read now.
     async fn control(&self) -> Result<Control, LedgerError> {
-        self.stores.ledger.control(&self.manifest.name).await
+        let read = self.stores.ledger.control(&self.manifest.name).await?;
+        Ok(self.known().read(read))
+    }
+
+    /// The control item as it was read or written last, with what has yet to be written; none: neither has happened.
+    #[must_use]
+    pub fn control_seen(&self) -> Option<Control> {
+        self.known().seen()
     }
 
     /// What keeps the provider from being called now.
@@ -229,8 +248,36 @@ impl Pipeline {
         .await
     }
 
-    async fn change_control(&self, change: impl FnMut(&mut Control) -> bool + Send) -> Result<(), LedgerError> {
-        change_control(&*self.stores.ledger, &self.manifest.name, change).await.map(drop)
+    /// Change the control item, as often as somebody else is quicker. `change` says whether there is something to write.
+    async fn change_control(&self, mut change: impl FnMut(&mut Control) -> bool + Send) -> Result<(), LedgerError> {
+        self.weigh_control(|control| if change(control) { Worth::Now } else { Worth::Nothing }).await
+    }
+
+    /// The same, where the change may be one that waits. At first the item is taken for what was seen last, which the write then
+    /// confirms; that there is nothing to write is believed only of what was read now.
+    async fn weigh_control(&self, mut change: impl FnMut(&mut Control) -> Worth + Send) -> Result<(), LedgerError> {
+        let mut seen = self.control_seen();
+        loop {
+            let is_guess = seen.is_some();
+            let mut control = match seen.take() {
+                Some(seen) => seen,
+                None => self.control().await?,
+            };
+            match change(&mut control) {
+                Worth::Nothing if is_guess => {}
+                Worth::Nothing => return Ok(()),
+                Worth::Later { uncounted } => {
+                    self.known().postpone(control, (self.today(), uncounted), self.stores.clock.now());
+                    return Ok(());
+                }
+                Worth::Now => {
+                    if self.stores.ledger.update_control(&self.manifest.name, &control).await? {
+                        self.known().written(control);
+                        return Ok(());
+                    }
+                }
+            }
+        }
     }
 
     /// The limiter's time.
@@ -247,6 +294,14 @@ impl Pipeline {
         self.brake.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn kept_slots(&self) -> MutexGuard<'_, Option<Kept>> {
+        self.kept_slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn saved(&self) -> MutexGuard<'_, Option<Timestamp>> {
         self.saved.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -260,3 +315,5 @@ mod control_tests;
 mod crash_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod thrift_tests;

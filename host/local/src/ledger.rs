@@ -4,6 +4,7 @@ mod claim;
 pub(crate) mod rows;
 
 use async_trait::async_trait;
+use damper_core::control::slots::{Share, grant};
 use damper_core::day::Day;
 use damper_core::dead_letter::DeadLetter;
 use damper_core::ledger::{
@@ -92,14 +93,19 @@ impl Ledger for SqliteLedger {
         let (provider, owner) = (provider.to_owned(), request.owner.clone());
         let (want, cap, now, until) = (request.want, request.cap, micros(request.now), micros(request.until));
         let work = move |connection: &Connection| {
-            let taken: i64 = connection
-                .prepare_cached(TAKEN)?
-                .query_row(params![provider, owner.as_str(), now], |row| row.get(0))?;
-            let free = i64::from(cap).saturating_sub(taken).max(0);
-            let granted = want.min(u32::try_from(free).unwrap_or(u32::MAX));
             connection.prepare_cached(FORGET_SLOTS)?.execute(params![provider, owner.as_str(), now])?;
-            if granted > 0 {
-                connection.prepare_cached(TAKE_SLOTS)?.execute(params![provider, owner.as_str(), granted, until])?;
+            let mut others = connection.prepare_cached(SHARES)?;
+            let others =
+                others.query_map(params![provider], |row| Ok(Share { has: row.get(0)?, wants: row.get(1)? }))?;
+            let granted = grant(&others.collect::<Result<Vec<_>, _>>()?, want, cap);
+            if want > 0 {
+                connection.prepare_cached(TAKE_SLOTS)?.execute(params![
+                    provider,
+                    owner.as_str(),
+                    granted,
+                    want,
+                    until
+                ])?;
             }
             Ok(granted)
         };
@@ -155,12 +161,11 @@ UPDATE ledger SET state = 'retry', owner = NULL, lease = NULL, abandoned = NULL,
     attempts = attempts + ?5, not_before = ?6, error = ?7
 WHERE provider = ?1 AND identity = ?2 AND day = ?3 AND owner = ?4 AND state = 'inflight'";
 
-const TAKEN: &str = "
-SELECT COALESCE(SUM(count), 0) FROM slots WHERE provider = ?1 AND owner <> ?2 AND until > ?3";
+const SHARES: &str = "SELECT count, wanted FROM slots WHERE provider = ?1";
 
 const FORGET_SLOTS: &str = "DELETE FROM slots WHERE provider = ?1 AND (owner = ?2 OR until <= ?3)";
 
-const TAKE_SLOTS: &str = "INSERT INTO slots (provider, owner, count, until) VALUES (?1, ?2, ?3, ?4)";
+const TAKE_SLOTS: &str = "INSERT INTO slots (provider, owner, count, wanted, until) VALUES (?1, ?2, ?3, ?4, ?5)";
 
 // Version 0 is what `control` answers where there is no row. The unused ?2 keeps the parameters of both alike.
 const FIRST_CONTROL: &str = "

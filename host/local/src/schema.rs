@@ -72,6 +72,7 @@ CREATE TABLE slots (
     provider TEXT NOT NULL,
     owner    TEXT NOT NULL,
     count    INTEGER NOT NULL,
+    wanted   INTEGER NOT NULL,                     -- more than count: it waits for the rest
     until    INTEGER NOT NULL,
     PRIMARY KEY (provider, owner)
 ) STRICT, WITHOUT ROWID;

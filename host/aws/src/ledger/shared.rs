@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
+use damper_core::control::slots::{Share, grant};
 use damper_core::ledger::{Control, LedgerError, SlotRequest};
 use jiff::Timestamp;
 
@@ -19,8 +20,8 @@ const WRITE_CONTROL: &str = "write the control item";
 #[derive(Debug, Clone, Default)]
 pub(super) struct SeenSlots {
     version: i64,
-    /// By owner: how many, and until when, in microseconds since 1970.
-    taken: BTreeMap<String, (u32, i64)>,
+    /// By owner: how many it has and wants, and until when, in microseconds since 1970.
+    taken: BTreeMap<String, (Share, i64)>,
 }
 
 impl SeenSlots {
@@ -35,10 +36,11 @@ impl SeenSlots {
         let (now, owner) = (request.now.as_microsecond(), request.owner.as_str());
         let mut taken = self.taken.clone();
         taken.retain(|holder, (_, until)| holder != owner && *until > now);
-        let others = taken.values().map(|(count, _)| *count).fold(0, u32::saturating_add);
-        let granted = request.want.min(request.cap.saturating_sub(others));
-        if granted > 0 {
-            taken.insert(owner.to_owned(), (granted, request.until.as_microsecond()));
+        let others: Vec<Share> = taken.values().map(|(share, _)| *share).collect();
+        let granted = grant(&others, request.want, request.cap);
+        if request.want > 0 {
+            let share = Share { has: granted, wants: request.want };
+            taken.insert(owner.to_owned(), (share, request.until.as_microsecond()));
         }
         (Self { version: self.version.saturating_add(1), taken }, granted)
     }
@@ -139,6 +141,7 @@ impl DynamoLedger {
         self.table.read_units(answer.consumed_capacity());
         let slots = answer.item().map_or(Ok(SeenSlots::default()), SeenSlots::read)?;
         let now = now.as_microsecond();
-        Ok(slots.taken.into_iter().filter(|(_, (_, until))| *until > now).map(|(owner, (n, _))| (owner, n)).collect())
+        let taken = slots.taken.into_iter().filter(|(_, (share, until))| share.has > 0 && *until > now);
+        Ok(taken.map(|(owner, (share, _))| (owner, share.has)).collect())
     }
 }

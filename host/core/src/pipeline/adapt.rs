@@ -14,6 +14,7 @@ use crate::manifest::Manifest;
 use crate::mapping::{MappingChange, MappingError, MappingState};
 use crate::pipeline::Pipeline;
 use crate::pipeline::allowance::Unspent;
+use crate::pipeline::known::{Worth, may_wait};
 use crate::pipeline::redelivery::Redelivery;
 
 /// What a call leaves behind.
@@ -65,7 +66,9 @@ impl Pipeline {
     /// Where the control item or the mapping cannot be read or changed; the next tick tries again.
     pub async fn tick(&self) -> Result<Option<MappingChange>, AdaptError> {
         let now = self.stores.clock.now();
-        self.govern(|control, mapping| {
+        // Nothing was read for the tick's own sake yet.
+        self.control().await?;
+        self.govern(0, |control, mapping| {
             let (bounds, obstacle) = (self.bounds(control), self.obstacle(control));
             control.governor.tick(now, bounds, obstacle, mapping)
         })
@@ -88,7 +91,7 @@ impl Pipeline {
             control.usage.reserve(today, uncounted, None);
         };
         let governed = self
-            .govern(|control, mapping| {
+            .govern(learned.unspent.uncounted, |control, mapping| {
                 keep(control);
                 let (bounds, obstacle) = (self.bounds(control), self.obstacle(control));
                 control.governor.ended(now, learned.invocation, bounds, obstacle, mapping)
@@ -137,16 +140,17 @@ impl Pipeline {
     }
 
     /// Decide, and change the mapping. It is read only where that matters: where a change is wanted, or where nobody knows how
-    /// it stands.
+    /// it stands. `uncounted`: requests that the decision adds to those of the day.
     async fn govern(
         &self,
+        uncounted: u64,
         mut decide: impl FnMut(&mut Control, MappingState) -> Option<MappingChange> + Send,
     ) -> Result<Option<MappingChange>, AdaptError> {
         let provider = &self.manifest.name;
         let now = self.stores.clock.now();
         let mut read = None;
         loop {
-            let decided = self.decide(now, read, &mut decide).await?;
+            let decided = self.decide(now, read, uncounted, &mut decide).await?;
             let change = match (decided, read) {
                 (Decided::Unread, _) => {
                     read = Some(self.stores.mapping.read(provider).await?);
@@ -173,13 +177,14 @@ impl Pipeline {
         &self,
         now: Timestamp,
         read: Option<MappingState>,
+        uncounted: u64,
         decide: &mut (impl FnMut(&mut Control, MappingState) -> Option<MappingChange> + Send),
     ) -> Result<Decided, LedgerError> {
         let mut decided = Decided::Unread;
-        self.change_control(|control| {
+        self.weigh_control(|control| {
             let before = control.clone();
             decided = Decided::Unread;
-            let Some(mapping) = read.or_else(|| control.governor.known(now)) else { return false };
+            let Some(mapping) = read.or_else(|| control.governor.known(now)) else { return Worth::Nothing };
             if read.is_some() {
                 control.governor.saw(now, mapping);
             }
@@ -188,10 +193,29 @@ impl Pipeline {
                 Some(change) => Decided::Change(change),
                 None => Decided::Nothing,
             };
-            decided != Decided::Unread && *control != before
+            match decided {
+                Decided::Unread => Worth::Nothing,
+                Decided::Nothing => self.worth(&before, control, uncounted, now),
+                Decided::Change(_) => Worth::Now,
+            }
         })
         .await?;
         Ok(decided)
+    }
+
+    /// Whether what was learned is written now.
+    fn worth(&self, before: &Control, after: &Control, uncounted: u64, now: Timestamp) -> Worth {
+        let interval = self.stores.ledger.write_interval();
+        if self.known().is_due(now, interval) {
+            return Worth::Now;
+        }
+        // What is set aside of a quota is everybody's.
+        let can_wait = !interval.is_zero() && self.manifest.limits.daily_quota.is_none();
+        match before == after {
+            true => Worth::Nothing,
+            false if can_wait && may_wait(before, after) => Worth::Later { uncounted },
+            false => Worth::Now,
+        }
     }
 
     fn bounds(&self, control: &Control) -> Bounds {

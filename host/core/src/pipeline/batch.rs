@@ -99,6 +99,11 @@ impl Batch {
         End::DeadLetter
     }
 
+    /// How many entries it was delivered with.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     /// Whether this entry is in the batch.
     pub(crate) fn holds(&self, entry: &SequenceNumber) -> bool {
         self.entries.iter().any(|(sequence, _)| sequence == entry)

@@ -37,7 +37,7 @@ impl House {
     }
 
     /// Another process for the same provider: nothing is remembered but what is kept.
-    fn restarted(&self) -> Arc<Pipeline> {
+    pub(super) fn restarted(&self) -> Arc<Pipeline> {
         let sink = Arc::new(object_store::memory::InMemory::new());
         let (ledger, mapping) = (self.ledger.clone(), self.mapping.clone());
         let stores = Stores { ledger, sink, mapping, clock: self.clock, chance: Chance::seeded(2) };

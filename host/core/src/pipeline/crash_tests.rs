@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Pipeline, Stores};
 use crate::chance::Chance;
 use crate::clock::WallClock;
+use crate::control::governor::TICK;
 use crate::control::item::{Breaker, Control};
 use crate::dead_letter::Reason;
 use crate::item::Entry;
@@ -45,25 +46,31 @@ backoff = "300ms"
 struct Case {
     /// The id of each entry, by number: few enough to hold duplicates.
     ids: Vec<u8>,
-    /// What the API says at its n-th request, in turn: 0 to 5 are failures.
+    /// What the API says at its n-th request, in turn: 0 to 3 are failures.
     answers: Vec<u8>,
     /// After how many milliseconds a worker dies.
     deaths_ms: Vec<u64>,
+    /// Whether the ledger's writes are paid for, so that some wait.
+    thrifty: bool,
 }
 
 fn case() -> impl Strategy<Value = Case> {
     let ids = proptest::collection::vec(0..80_u8, 1..120);
     let answers = proptest::collection::vec(0..40_u8, 1..60);
     let deaths = proptest::collection::vec(1..4_000_u64, 0..6);
-    (ids, answers, deaths).prop_map(|(ids, answers, deaths_ms)| Case { ids, answers, deaths_ms })
+    let whole = (ids, answers, deaths, any::<bool>());
+    whole.prop_map(|(ids, answers, deaths_ms, thrifty)| Case { ids, answers, deaths_ms, thrifty })
 }
+
+/// After so many requests none fails any more: an API that is down for good ends no test.
+const RECOVERED: usize = 240;
 
 /// The API: some ids are unknown for good, some requests fail, each takes its time.
 fn script(answers: Vec<u8>) -> Scripted {
     let turn = std::sync::atomic::AtomicUsize::new(0);
     Scripted::new(move |request, _| {
         let turn = turn.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-        let answer = answers[turn % answers.len()];
+        let answer = if turn < RECOVERED { answers[turn % answers.len()] } else { 4 };
         let kind = match answer {
             _ if request.id.ends_with('7') => Some(FailureKind::NotFound),
             0 => Some(FailureKind::Malformed),
@@ -111,6 +118,10 @@ impl Ledger for Slow {
     async fn update_control(&self, provider: &str, control: &Control) -> Result<bool, LedgerError> {
         self.0.update_control(provider, control).await
     }
+
+    fn write_interval(&self) -> Duration {
+        self.0.write_interval()
+    }
 }
 
 async fn stored_ids(sink: &InMemory) -> Vec<String> {
@@ -127,7 +138,8 @@ async fn stored_ids(sink: &InMemory) -> Vec<String> {
 
 async fn live(case: Case) {
     let clock = WallClock::pinned("2026-11-22T12:00:00Z".parse().unwrap());
-    let (ledger, memory) = (Arc::new(MemoryLedger::default()), Arc::new(InMemory::new()));
+    let interval = if case.thrifty { Duration::from_secs(30) } else { Duration::ZERO };
+    let (ledger, memory) = (Arc::new(MemoryLedger::thrifty(interval)), Arc::new(InMemory::new()));
     let slow = ThrottleConfig { wait_put_per_call: Duration::from_millis(120), ..ThrottleConfig::default() };
     let sink: Arc<dyn ObjectStore> = Arc::new(ThrottledStore::new(Arc::clone(&memory), slow));
     let api = Arc::new(script(case.answers));
@@ -142,11 +154,21 @@ async fn live(case: Case) {
         })
         .collect();
     let mapping = Arc::new(MemoryMapping::new(500, Duration::ZERO));
-    let stores = Stores { ledger: Arc::new(Slow(ledger.clone())), sink, mapping, clock, chance: Chance::System };
+    let stores = Stores {
+        ledger: Arc::new(Slow(ledger.clone())),
+        sink,
+        mapping: mapping.clone(),
+        clock,
+        chance: Chance::System,
+    };
     let mut deaths = case.deaths_ms.into_iter().map(Duration::from_millis);
     let report = loop {
         // A new process: nothing is remembered but what is in the ledger and the sink.
         let pipeline = Pipeline::new(Manifest::parse(MANIFEST).unwrap(), api.clone(), stores.clone());
+        if !mapping.now().enabled {
+            sleep(TICK).await;
+            pipeline.tick().await.unwrap();
+        }
         let (deadline, never) = (Instant::now() + Duration::from_secs(900), CancellationToken::new());
         let work = pipeline.process(entries.clone(), deadline, &never);
         let life = deaths.next().unwrap_or(Duration::from_secs(3600));

@@ -92,6 +92,8 @@ impl<'a> Run<'a> {
         let by_deadline = earlier(deadline, fetch_timeout + RESERVE);
         let by_window = pipeline.window_closes().map(|closes| earlier(closes, fetch_timeout));
         let redelivery = Redelivery::of(&batch, control);
+        // There are some already where the call before has left its own.
+        call.set_issued(slots.issued());
         let mut run = Self {
             pipeline,
             call,
@@ -177,9 +179,12 @@ impl<'a> Run<'a> {
     /// Give everything back and say what came of the batch.
     pub(crate) async fn report(self) -> Report {
         let invocation = self.invocation();
+        let kept = if self.expects_more() { self.slots.keep(self.call.clock().now()) } else { None };
         let redelivery = Redelivery { again: self.batch.first_before_an_end(), ..self.redelivery };
         let Self { pipeline, call, batch, slots, allowance, probes, deadline, stopped, progressed, .. } = self;
-        if let Err(error) = slots.give_back(call.ledger(), call.clock()).await {
+        if kept.is_some() {
+            *pipeline.kept_slots() = kept;
+        } else if let Err(error) = slots.give_back(call.ledger(), call.clock()).await {
             tracing::warn!(provider = call.provider(), %error, "slots were not given back; they run out by themselves");
         }
         let (unspent, probed) = (allowance.close(&call), probes.into_failed());
@@ -192,6 +197,17 @@ impl<'a> Run<'a> {
             pipeline.wait(batch.next_due(), deadline, &call).await;
         }
         batch.into_report(stopped)
+    }
+
+    /// Whether the next batch is about to come, and a write for its sake is worth saving: this one was full, or comes again.
+    fn expects_more(&self) -> bool {
+        let is_full = || {
+            let control = self.pipeline.control_seen();
+            let mapping = control.and_then(|control| control.governor.seen);
+            mapping.is_some_and(|mapping| self.batch.len() >= mapping.batch_size as usize)
+        };
+        let is_thrifty = !self.call.ledger().write_interval().is_zero();
+        is_thrifty && self.stopped.is_none() && (is_full() || !self.batch.is_drained())
     }
 
     /// What this call tells the governor; nothing where no fetch started.

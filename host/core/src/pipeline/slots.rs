@@ -1,10 +1,12 @@
 //! This call's share of the provider's slots: what makes the hard cap hold across processes.
 //!
 //! Slots count for their owner until a time that every renewal moves on. Who cannot renew stops launching, early enough for
-//! the last fetch to end while its slot still counts.
+//! the last fetch to end while its slot still counts. Where each write is paid for and the next batch is about to come, a call
+//! leaves its slots to the next one of its process ([`Slots::keep`]); if none comes they run out by themselves.
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::budget::Budget;
@@ -23,6 +25,15 @@ pub(crate) const MARGIN: Duration = Duration::from_secs(1);
 /// How many slots a stream's batch wants of a cap: one is left to ad-hoc fetches where there are two or more.
 pub(crate) fn wanted(cap: u32) -> u32 {
     if cap >= 2 { cap - 1 } else { cap }
+}
+
+/// Slots that a call has left to the next one, in times of day: a process may be frozen in between, and its own clock with it.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    owner: Owner,
+    granted: u32,
+    launch_until: Timestamp,
+    next_renewal: Timestamp,
 }
 
 /// The slots that one owner has.
@@ -69,6 +80,32 @@ impl Slots {
         }
     }
 
+    /// Go on with the slots that the call before has left, as far as they still count.
+    pub(crate) fn resume(&mut self, kept: Kept, now: Timestamp) {
+        let left = |until: Timestamp| Duration::try_from(until.duration_since(now)).unwrap_or_default();
+        self.owner = kept.owner;
+        if left(kept.launch_until).is_zero() {
+            return;
+        }
+        self.resize(kept.granted);
+        self.launch_until = Instant::now() + left(kept.launch_until);
+        self.next_renewal = Instant::now() + left(kept.next_renewal);
+    }
+
+    /// Leave the slots to the next call. None where this cannot be: the API may still be working at a request, or others want
+    /// what they would have.
+    pub(crate) fn keep(&self, now: Timestamp) -> Option<Kept> {
+        if self.granted < self.want || self.owed > 0 || self.in_use() > 0 {
+            return None;
+        }
+        let at = |instant: Instant| {
+            let left = instant.saturating_duration_since(Instant::now());
+            now.saturating_add(left).unwrap_or(now)
+        };
+        let (launch_until, next_renewal) = (at(self.launch_until), at(self.next_renewal));
+        Some(Kept { owner: self.owner.clone(), granted: self.granted, launch_until, next_renewal })
+    }
+
     /// The permits that stand for the slots.
     pub(crate) fn permits(&self) -> &Permits {
         &self.permits
@@ -101,8 +138,8 @@ impl Slots {
         let granted = self.request(ledger, clock, self.want, counts_for).await?;
         self.resize(granted);
         self.launch_until = asked + renewal;
-        // Half way, so that one slow renewal does not stop anything; sooner while others have what we want.
-        let pause = if self.granted < self.want { SHORTEST_RENEWAL } else { renewal / 2 };
+        // Half way, so that one slow renewal does not stop anything; sooner while others have all.
+        let pause = if self.granted == 0 { SHORTEST_RENEWAL } else { renewal / 2 };
         self.next_renewal = asked + pause;
         Ok(())
     }

@@ -57,9 +57,16 @@ fn house(script: impl Fn(&FetchRequest, u32) -> Answer + Send + Sync + 'static) 
 }
 
 pub(super) fn house_of(manifest: &str, script: impl Fn(&FetchRequest, u32) -> Answer + Send + Sync + 'static) -> House {
+    house_on(MemoryLedger::default(), manifest, script)
+}
+
+pub(super) fn house_on(
+    ledger: MemoryLedger,
+    manifest: &str,
+    script: impl Fn(&FetchRequest, u32) -> Answer + Send + Sync + 'static,
+) -> House {
     let clock = WallClock::pinned("2026-11-22T12:00:00Z".parse().unwrap());
-    let (ledger, sink, api) =
-        (Arc::new(MemoryLedger::default()), Arc::new(InMemory::new()), Arc::new(Scripted::new(script)));
+    let (ledger, sink, api) = (Arc::new(ledger), Arc::new(InMemory::new()), Arc::new(Scripted::new(script)));
     let mapping = Arc::new(MemoryMapping::new(500, Duration::ZERO));
     let chance = Chance::seeded(1);
     let stores = Stores { ledger: ledger.clone(), sink: sink.clone(), mapping: mapping.clone(), clock, chance };

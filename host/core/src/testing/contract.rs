@@ -76,6 +76,8 @@ macro_rules! ledger_contract {
             a_dead_letter_without_a_claim_is_taken_again_and_again
             what_is_known_to_be_done_was_fetched_that_day
             slots_never_exceed_the_cap
+            slots_of_others_are_in_the_way
+            slots_are_shared_with_those_who_wait
             slots_run_out
             slots_are_renewed
             slots_shrink_and_are_given_back

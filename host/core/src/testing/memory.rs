@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 
+use crate::control::slots::{Share, grant};
 use crate::day::Day;
 use crate::dead_letter::DeadLetter;
 use crate::item::{Identity, SequenceNumber};
@@ -61,16 +63,29 @@ type RowKey = (String, Identity, Day);
 #[derive(Debug, Default)]
 struct State {
     rows: BTreeMap<RowKey, Row>,
-    slots: BTreeMap<(String, Owner), (u32, Timestamp)>,
+    slots: BTreeMap<(String, Owner), (Share, Timestamp)>,
     controls: BTreeMap<String, Control>,
     letters: BTreeMap<(String, SequenceNumber), DeadLetter>,
     claims: u64,
+    shared: SharedCalls,
+}
+
+/// How often what processes share was asked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SharedCalls {
+    /// Reads of the control item.
+    pub control_reads: u64,
+    /// Writes of it, refused ones included.
+    pub control_writes: u64,
+    /// Requests for slots.
+    pub slots: u64,
 }
 
 /// A ledger in memory.
 #[derive(Debug, Default)]
 pub struct MemoryLedger {
     state: Mutex<State>,
+    write_interval: Duration,
 }
 
 impl MemoryLedger {
@@ -78,6 +93,18 @@ impl MemoryLedger {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An empty ledger whose writes are paid for: see [`Ledger::write_interval`].
+    #[must_use]
+    pub fn thrifty(write_interval: Duration) -> Self {
+        Self { write_interval, ..Self::default() }
+    }
+
+    /// How often what processes share was asked for.
+    #[must_use]
+    pub fn shared_calls(&self) -> SharedCalls {
+        self.lock().shared
     }
 
     /// All rows of a provider, by identity and day.
@@ -116,8 +143,8 @@ impl MemoryLedger {
         state
             .slots
             .iter()
-            .filter(|((name, _), (_, until))| name == provider && *until > now)
-            .map(|((_, owner), (count, _))| (owner.clone(), *count))
+            .filter(|((name, _), (share, until))| name == provider && share.has > 0 && *until > now)
+            .map(|((_, owner), (share, _))| (owner.clone(), share.has))
             .collect()
     }
 
@@ -162,28 +189,40 @@ impl Ledger for MemoryLedger {
     }
 
     async fn slots(&self, provider: &str, request: SlotRequest<'_>) -> Result<u32, LedgerError> {
-        let slots = &mut self.lock().slots;
+        let mut state = self.lock();
+        state.shared.slots += 1;
+        let slots = &mut state.slots;
         slots.retain(|(name, owner), (_, until)| name != provider || (owner != request.owner && *until > request.now));
-        let taken: u32 = slots.iter().filter(|((name, _), _)| name == provider).map(|(_, (count, _))| count).sum();
-        let granted = request.want.min(request.cap.saturating_sub(taken));
-        if granted > 0 {
-            slots.insert((provider.to_owned(), request.owner.clone()), (granted, request.until));
+        let others: Vec<Share> =
+            slots.iter().filter(|((name, _), _)| name == provider).map(|(_, (share, _))| *share).collect();
+        let granted = grant(&others, request.want, request.cap);
+        if request.want > 0 {
+            let share = Share { has: granted, wants: request.want };
+            slots.insert((provider.to_owned(), request.owner.clone()), (share, request.until));
         }
         Ok(granted)
     }
 
     async fn control(&self, provider: &str) -> Result<Control, LedgerError> {
-        Ok(self.lock().controls.get(provider).cloned().unwrap_or_default())
+        let mut state = self.lock();
+        state.shared.control_reads += 1;
+        Ok(state.controls.get(provider).cloned().unwrap_or_default())
     }
 
     async fn update_control(&self, provider: &str, control: &Control) -> Result<bool, LedgerError> {
-        let controls = &mut self.lock().controls;
+        let mut state = self.lock();
+        state.shared.control_writes += 1;
+        let controls = &mut state.controls;
         let stored = controls.get(provider).map_or(0, |stored| stored.version);
         if stored != control.version {
             return Ok(false);
         }
         controls.insert(provider.to_owned(), Control { version: stored + 1, ..control.clone() });
         Ok(true)
+    }
+
+    fn write_interval(&self) -> Duration {
+        self.write_interval
     }
 
     async fn done(

@@ -17,7 +17,26 @@ pub async fn slots_never_exceed_the_cap(ledger: &dyn Ledger) {
     assert_eq!(slots(ledger, provider, "a", 3, 0).await, 3);
     assert_eq!(slots(ledger, provider, "b", 3, 0).await, 2);
     assert_eq!(slots(ledger, provider, "c", 1, 0).await, 0);
-    assert_eq!(slots(ledger, provider, "a", 5, 0).await, 3, "its own do not stand in its way, the others' do");
+    assert_eq!(slots(ledger, provider, "d", 3, 0).await, 0);
+}
+
+/// Its own do not stand in an owner's way, the others' do.
+pub async fn slots_of_others_are_in_the_way(ledger: &dyn Ledger) {
+    let provider = "slots-own";
+    assert_eq!(slots(ledger, provider, "a", 3, 0).await, 3);
+    assert_eq!(slots(ledger, provider, "b", 1, 0).await, 1);
+    assert_eq!(slots(ledger, provider, "a", 5, 0).await, 4);
+}
+
+/// Who renews makes room for who waits, until that one has left or its time has run out.
+pub async fn slots_are_shared_with_those_who_wait(ledger: &dyn Ledger) {
+    let provider = "slots-share";
+    assert_eq!(slots(ledger, provider, "a", 4, 0).await, 4);
+    assert_eq!(slots(ledger, provider, "b", 4, 1).await, 1);
+    assert_eq!(slots(ledger, provider, "a", 4, 2).await, 2, "half of four");
+    assert_eq!(slots(ledger, provider, "b", 4, 3).await, 2);
+    assert_eq!(slots(ledger, provider, "a", 4, 4).await, 2);
+    assert_eq!(slots(ledger, provider, "a", 4, 3 + LEASE).await, 4, "the other has gone");
 }
 
 /// What is not renewed is free from the very end of its time.

@@ -1,0 +1,181 @@
+//! The control item as this process knows it: what it has read or written last, with what it has yet to write.
+//!
+//! Every call begins with a read, and every write holds only at the version that was seen. What is remembered between spares the
+//! second read of a call; and where each write is paid for ([`Ledger::write_interval`]) also most writes: what others can do
+//! without for a while, the limiter's state, the governor's averages and the count of requests, waits for the next write.
+//! Whatever others have to know is written at once. Pure.
+//!
+//! [`Ledger::write_interval`]: crate::ledger::Ledger::write_interval
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::control::governor::Governor;
+use crate::control::item::{Control, SavedLimiter};
+use crate::day::Day;
+
+/// What is to become of a change of the control item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Worth {
+    /// It is written.
+    Now,
+    /// It waits, with so many requests that nobody else has counted.
+    Later { uncounted: u64 },
+    /// It is none.
+    Nothing,
+}
+
+/// What this process knows of the control item.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    /// With the changes that wait.
+    control: Option<Control>,
+    /// Since when changes wait to be written; none: it is as it lies in the ledger.
+    waiting_since: Option<Timestamp>,
+    /// Of the changes that wait: requests that nobody else has counted.
+    uncounted: Option<(Day, u64)>,
+}
+
+impl Known {
+    /// The item as it was seen last.
+    pub(crate) fn seen(&self) -> Option<Control> {
+        self.control.clone()
+    }
+
+    /// The item was read. Answers it with what waits to be written; where somebody else has written since, that is the count of
+    /// requests alone: what they have learned is as good as what we have.
+    pub(crate) fn read(&mut self, mut read: Control) -> Control {
+        match &self.control {
+            Some(known) if known.version == read.version && self.waiting_since.is_some() => return known.clone(),
+            _ => {}
+        }
+        match self.uncounted {
+            Some((day, requests)) => {
+                read.usage.reserve(day, requests, None);
+            }
+            None => self.waiting_since = None,
+        }
+        self.control = Some(read.clone());
+        read
+    }
+
+    /// The item was written, at the version that it was seen at.
+    pub(crate) fn written(&mut self, written: Control) {
+        let version = written.version.saturating_add(1);
+        *self = Self { control: Some(Control { version, ..written }), ..Self::default() };
+    }
+
+    /// A change waits.
+    pub(crate) fn postpone(&mut self, changed: Control, uncounted: (Day, u64), now: Timestamp) {
+        let (day, requests) = uncounted;
+        let before = self.uncounted.filter(|(known, _)| *known == day).map_or(0, |(_, requests)| requests);
+        self.uncounted = Some((day, before.saturating_add(requests)));
+        self.waiting_since.get_or_insert(now);
+        self.control = Some(changed);
+    }
+
+    /// Whether something has waited for so long.
+    pub(crate) fn is_due(&self, now: Timestamp, interval: Duration) -> bool {
+        self.waiting_since.is_some_and(|since| now.duration_since(since).unsigned_abs() >= interval)
+    }
+}
+
+/// Whether others can do without a change for a while: it is only what this process has learned of an API that works.
+pub(crate) fn may_wait(before: &Control, after: &Control) -> bool {
+    let gate = |control: &Control| control.limiter.as_ref().and_then(|SavedLimiter { gate, .. }| *gate);
+    let was_saved = before.limiter.is_some() || after.limiter.is_none();
+    let kept = Control {
+        limiter: after.limiter.clone(),
+        usage: after.usage,
+        governor: Governor {
+            rate: after.governor.rate,
+            tail_seconds: after.governor.tail_seconds,
+            ..before.governor.clone()
+        },
+        ..before.clone()
+    };
+    was_saved && gate(before) == gate(after) && kept == *after
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::control::governor::Pending;
+    use crate::control::item::{Breaker, OpenedBy};
+
+    const DAY: Day = Day(jiff::civil::date(2026, 11, 25));
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + seconds).unwrap()
+    }
+
+    fn learned(limit: u32) -> Control {
+        let limiter = SavedLimiter { at: at(0), limit, gate: None, state: Value::Null };
+        Control { version: 7, limiter: Some(limiter), ..Control::default() }
+    }
+
+    #[test]
+    fn what_waits_is_there_until_somebody_else_has_written() {
+        let mut known = Known::default();
+        known.read(learned(4));
+        let mut changed = learned(5);
+        changed.usage.reserve(DAY, 30, None);
+        known.postpone(changed.clone(), (DAY, 30), at(1));
+        assert_eq!(known.read(learned(4)), changed, "nobody has");
+        known.postpone(changed.clone(), (DAY, 12), at(2));
+
+        let mut others = Control { version: 8, ..learned(9) };
+        others.usage.reserve(DAY, 100, None);
+        let read = known.read(others.clone());
+        assert_eq!((read.usage.on(DAY), &read.limiter), (142, &others.limiter), "their limit, and all requests");
+        assert_eq!(known.read(others).usage.on(DAY), 142, "once");
+        assert!(known.is_due(at(1_000), Duration::from_secs(10)), "they still have to be written");
+        known.written(read);
+        assert!(!known.is_due(at(1_000), Duration::from_secs(10)));
+    }
+
+    #[test]
+    fn what_waits_is_due_after_a_while_from_the_first() {
+        let mut known = Known::default();
+        known.postpone(learned(4), (DAY, 1), at(0));
+        known.postpone(learned(5), (DAY, 1), at(9));
+        assert!(!known.is_due(at(9), Duration::from_secs(10)));
+        assert!(known.is_due(at(10), Duration::from_secs(10)));
+        known.written(learned(5));
+        assert_eq!(known.seen().unwrap().version, 8);
+        assert!(!known.is_due(at(1_000), Duration::from_secs(10)));
+    }
+
+    #[test]
+    fn others_have_to_know_at_once_what_stops_or_steers_them() {
+        let before = learned(4);
+        let change = |how: fn(&mut Control)| {
+            let mut after = before.clone();
+            how(&mut after);
+            may_wait(&before, &after)
+        };
+        assert!(change(|after| after.limiter.as_mut().unwrap().limit = 9));
+        assert!(change(|after| after.governor.rate = Some(2.0)));
+        assert!(change(|after| after.governor.tail_seconds = Some(2.0)));
+        assert!(change(|after| {
+            after.usage.reserve(DAY, 3, None);
+        }));
+
+        let open = |after: &mut Control| {
+            after.breaker = Breaker::Open { since: at(0), by: OpenedBy::Breaker, reason: String::new() }
+        };
+        assert!(!change(open));
+        assert!(!change(|after| after.limiter.as_mut().unwrap().gate = Some(at(60))));
+        assert!(!change(
+            |after| after.governor.pending = Some(Pending { at: at(0), batch_size: Some(9), enabled: None })
+        ));
+        assert!(!change(|after| after.governor.good_batch = Some(9)));
+        assert!(!change(|after| after.dead_letters_allowed = 1));
+        assert!(!change(|after| after.probed.push("id".to_owned())));
+        assert!(!change(|after| after.unfinished.push("4711".into())));
+        assert!(!may_wait(&Control::default(), &before), "the first that is learned");
+    }
+}
