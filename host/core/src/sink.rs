@@ -12,6 +12,7 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 
 use crate::day::Day;
+use crate::error_chain::error_chain;
 use crate::ledger::Owner;
 
 pub use line::{Line, LineKey};
@@ -66,17 +67,6 @@ async fn read(store: &dyn ObjectStore, path: &Path) -> Result<Bytes, SinkError> 
     answer.bytes().await.map_err(|error| store_error("read", path, &error))
 }
 
-/// An error with all its causes: the outermost alone seldom says what is wrong.
 fn store_error(action: &'static str, path: &Path, error: &object_store::Error) -> SinkError {
-    let mut message = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        let text = inner.to_string();
-        if !message.contains(&text) {
-            message.push_str(": ");
-            message.push_str(&text);
-        }
-        cause = inner.source();
-    }
-    SinkError::Store { action, path: path.clone(), message }
+    SinkError::Store { action, path: path.clone(), message: error_chain(error) }
 }

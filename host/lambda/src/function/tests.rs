@@ -11,6 +11,7 @@ use damper_core::ledger::{
     Claim, ClaimRequest, Control, Finish, Finished, Ledger, LedgerError, Owner, Release, SlotRequest, change_control,
 };
 use damper_core::manifest::Manifest;
+use damper_core::pipeline::Pipeline;
 use damper_core::record::{Failure, FailureKind};
 use damper_core::testing::mapping::MemoryMapping;
 use damper_core::testing::memory::MemoryLedger;
