@@ -7,7 +7,9 @@ use async_trait::async_trait;
 use damper_core::manifest::Manifest;
 use damper_plugins::component_file::ComponentFile;
 use damper_plugins::grants::{Grants, Secret, SecretError, SecretSource};
-use damper_plugins::settings::{self, BindingError, Found, Place, ProviderSettings, SecretPlace, Unusable};
+use damper_plugins::settings::{
+    self, BindingError, Found, Place, ProviderSettings, SecretHomes, SecretPlace, Sources, Unusable,
+};
 
 use crate::config::{Config, read_secret};
 use crate::settings as environment;
@@ -32,7 +34,8 @@ pub(crate) struct Bound {
 pub(crate) fn bind(config: &Config, file: ComponentFile) -> Result<Bound, BindingError> {
     let nothing = ProviderSettings::default();
     let said = config.provider(&file.manifest.name).unwrap_or(&nothing);
-    let bound = settings::bind(&file.manifest, said, place(config), &|place| source(config, place))?;
+    let sources = Sources { homes: SecretHomes::Machine, find: &|place| source(config, place) };
+    let bound = settings::bind(&file.manifest, said, place(config), sources)?;
     let settings::Bound { manifest, grants, warnings } = bound;
     Ok(Bound { file, manifest, grants, warnings })
 }
