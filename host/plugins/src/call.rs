@@ -243,6 +243,12 @@ impl Call {
         Some(OpenNote { call: Arc::clone(self), note: Some(request(self.keeps)), since: Instant::now() })
     }
 
+    /// Begins to note a request of the host's own, where a person looks at what was sent: neither a bundle nor a recording may
+    /// hold what is said there.
+    pub(crate) fn note_secret(self: &Arc<Self>, request: &reqwest::Request) -> Option<OpenNote> {
+        if self.keeps == Keeps::Trace { self.note(|_| RequestNote::secret(request)) } else { None }
+    }
+
     /// What the call came to. Asked once, when the call's store is gone.
     pub(crate) fn settle(&self) -> Account {
         let mut state = self.locked();

@@ -9,7 +9,6 @@ use super::{HttpClient, answer};
 use crate::bindings::damper::provider::http::HttpError;
 use crate::call::{Call, InFlight};
 use crate::credentials::{Bound, Form, Token, TokenFailure, Tokens, Turn, Version};
-use crate::noted::RequestNote;
 
 /// The largest answer of a token endpoint that is read, in bytes.
 const MAX_ANSWER_BYTES: u64 = 64 * 1024;
@@ -74,7 +73,8 @@ impl HttpClient {
         turn.forget();
         match self.ask(&mut asking).await {
             Err(failed) if failed.failure.kind == FailureKind::OutOfQuota => Err(failed),
-            asked => turn.end(asked).map(Some),
+            // Some endpoints give the same token until it ends.
+            asked => turn.end(asked).map(|token| Some(token).filter(|token| token.header() != refused.header())),
         }
     }
 
@@ -128,7 +128,7 @@ impl HttpClient {
         let connections =
             self.connections.client(route).map_err(|why| tokens.failure(FailureKind::Unavailable, why))?;
         let request = tokens.request(client, self.user_agent.clone());
-        let note = asking.call.note(|_| RequestNote::secret(&request));
+        let note = asking.call.note_secret(&request);
         if !asking.lane.send() {
             return Err(tokens.failure(FailureKind::OutOfQuota, "the day's quota of requests is spent"));
         }
