@@ -1,9 +1,11 @@
-//! Where records go: newline-delimited JSON in an object store, `PROVIDER/DAY/OWNER/CHUNK.ndjson`.
+//! Where records go: newline-delimited JSON in an object store, `PROVIDER/DAY/OWNER/CHUNK.ndjson`, or `CHUNK.ndjson.zst` where it
+//! is compressed.
 //!
 //! Objects are created, never overwritten. An owner numbers its chunks of a day without a gap, so whoever recovers an
-//! expired claim can *seal* that owner: it creates the next number, empty. From then on the owner's own next put fails, and
-//! what the recoverer has read is all that there will ever be. See `recovery`.
+//! expired claim can *seal* that owner: it creates the next number, empty, under each name that the owner may give it. From then on
+//! the owner's own next put fails, and what the recoverer has read is all that there will ever be. See `recovery`.
 
+mod compression;
 mod line;
 mod recovery;
 
@@ -15,10 +17,11 @@ use crate::day::Day;
 use crate::error_chain::error_chain;
 use crate::ledger::Owner;
 
+pub use compression::{Compression, CompressionError, Unpacker};
 pub use line::{Line, LineKey};
 pub use recovery::{Recoveries, recover};
 
-/// The object of one chunk.
+/// The object of one chunk that is not compressed; [`Compression::name`] gives the others.
 #[must_use]
 pub fn object_path(provider: &str, day: Day, owner: &Owner, chunk: u32) -> Path {
     Path::from(format!("{provider}/{day}/{owner}/{chunk:06}.ndjson"))
@@ -36,14 +39,14 @@ pub enum SinkError {
     /// The object is there already: this owner was taken for dead and sealed. What it has not stored is not its any more.
     #[error("{0} exists already: another worker took this one for dead and recovers its items")]
     Sealed(Path),
-    /// The store failed.
+    /// The store failed, or what it gave is damaged.
     #[error("cannot {action} {path}: {message}")]
     Store {
         /// What was tried.
         action: &'static str,
         /// With which object.
         path: Path,
-        /// What the store said.
+        /// What the store said, or what is wrong with the object.
         message: String,
     },
 }
@@ -58,6 +61,23 @@ pub async fn create(store: &dyn ObjectStore, path: &Path, content: Bytes) -> Res
         Ok(_) => Ok(()),
         Err(object_store::Error::AlreadyExists { .. }) => Err(SinkError::Sealed(path.clone())),
         Err(error) => Err(store_error("write", path, &error)),
+    }
+}
+
+/// Create the object of one chunk, compressed or not.
+///
+/// # Errors
+/// As [`create`].
+pub(crate) async fn store_chunk(
+    store: &dyn ObjectStore,
+    chunk: &Path,
+    compression: Compression,
+    lines: Vec<u8>,
+) -> Result<(), SinkError> {
+    let path = compression.name(chunk);
+    match compression.pack(lines).await {
+        Ok(content) => create(store, &path, content).await,
+        Err(error) => Err(SinkError::Store { action: "compress", path, message: error.to_string() }),
     }
 }
 
