@@ -39,7 +39,7 @@ pub(crate) enum SettingsError {
     #[error("the environment variable DAMPER_CLOCK_OFFSET is {0:?}, which is no whole number of seconds")]
     ClockOffset(String),
     #[error("the environment variable DAMPER_SINK_COMPRESSION cannot be used: {0}")]
-    Compression(#[from] CompressionError),
+    Compression(CompressionError),
 }
 
 impl Settings {
@@ -59,7 +59,8 @@ impl Settings {
             table: needed("DAMPER_TABLE")?,
             bucket: needed("DAMPER_BUCKET")?,
             compression: optional("DAMPER_SINK_COMPRESSION")
-                .map_or(Ok(Compression::None), |text| text.trim().parse())?,
+                .map_or(Ok(Compression::None), |text| text.trim().parse())
+                .map_err(SettingsError::Compression)?,
             stream_prefix: optional("DAMPER_STREAM_PREFIX").unwrap_or_else(|| STREAM_PREFIX.to_owned()),
             log: optional("DAMPER_LOG"),
             clock_offset_seconds: offset,
