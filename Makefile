@@ -16,7 +16,7 @@ help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
 
 demo: components-demo ## Fetch 2,000 records from a demo API that throttles, fails and goes dark.
-	@$(CARGO) build --quiet -p damper-demo-api
+	@$(CARGO) build --quiet --workspace --all-features --bin demo-api
 	@DAMPER=$(DAMPER) DEMO_API=$(TARGET)/debug/demo-api COMPONENT=$(COMPONENTS)/demo.wasm sh providers/demo/demo.sh
 
 # One build for everything that is tested: `damper` and the demo API come out of it too, with the same dependencies.
@@ -53,8 +53,9 @@ bench: ## Measure, and print tables with the bare loop beside ours.
 bench-control: ## Measure how APIs are pressed: every figure of docs/CONTROL.md, beside the peers' (SEEDS=10 ONLY=pipeline).
 	$(CARGO) run --release --quiet -p damper-sim --example bench-control -- $(or $(SEEDS),10) $(ONLY)
 
+# Of the whole workspace, so that its dependencies have the features that they have in `make test`, and are compiled once for both.
 damper:
-	@$(CARGO) build -p damper-cli
+	@$(CARGO) build --workspace --all-features --bin damper
 
 # By itself and kept apart: in a build of the whole workspace cargo gives it what others ask for, a compiler among it.
 bootstrap:

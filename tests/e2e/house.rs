@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use damper_core::sink::{Compression, Unpacker};
 use damper_demo_api::{DemoApi, Settings, Stats};
 use damper_local::{Counts, Database, DeadLetters, SqliteStream, StoredLetter};
 use tempfile::TempDir;
@@ -17,6 +18,19 @@ pub(crate) struct House {
     folder: TempDir,
     pub(crate) api: DemoApi,
     provider: &'static str,
+}
+
+/// How an object is compressed; none: it is something else.
+fn compression(object: &Path) -> Option<Compression> {
+    Compression::of(&object.file_name()?.to_str()?.into())
+}
+
+/// An object's lines.
+fn lines(object: &Path) -> String {
+    let (mut lines, mut unpacker) = (Vec::new(), Unpacker::new(compression(object).unwrap()).unwrap());
+    unpacker.unpack(&std::fs::read(object).unwrap(), |piece| lines.extend_from_slice(piece)).unwrap();
+    unpacker.end().unwrap();
+    String::from_utf8(lines).unwrap()
 }
 
 /// The workspace's target folder: tests run from `<target>/<profile>/deps`.
@@ -56,6 +70,14 @@ impl House {
         Self { folder, api, provider }
     }
 
+    /// The same with this line at the top of `damper.toml`.
+    pub(crate) fn setting(self, line: &str) -> Self {
+        let file = self.path().join("damper.toml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(file, format!("{line}\n{text}")).unwrap();
+        self
+    }
+
     pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
@@ -92,21 +114,26 @@ impl House {
         assert!(output.status.success(), "{}", text(&output));
     }
 
-    /// Every id in the sink, a line each.
-    pub(crate) fn stored(&self) -> Vec<String> {
-        let mut ids = Vec::new();
+    /// The sink's objects, by their names.
+    pub(crate) fn objects(&self) -> Vec<PathBuf> {
+        let mut objects = Vec::new();
         let mut folders = vec![self.path().join("out")];
         while let Some(folder) = folders.pop() {
             for entry in std::fs::read_dir(&folder).into_iter().flatten() {
                 let path = entry.unwrap().path();
                 if path.is_dir() {
                     folders.push(path);
-                } else if path.extension().is_some_and(|extension| extension == "ndjson") {
-                    ids.extend(ids_of(&std::fs::read_to_string(&path).unwrap()));
+                } else if compression(&path).is_some() {
+                    objects.push(path);
                 }
             }
         }
-        ids
+        objects
+    }
+
+    /// Every id in the sink, a line each.
+    pub(crate) fn stored(&self) -> Vec<String> {
+        self.objects().iter().flat_map(|object| ids_of(&lines(object)).collect::<Vec<_>>()).collect()
     }
 
     /// Every id in the sink; no id may have two lines.
@@ -148,7 +175,7 @@ impl House {
 }
 
 /// The ids of whole lines.
-fn ids_of(content: &str) -> impl Iterator<Item = String> + '_ {
+pub(crate) fn ids_of(content: &str) -> impl Iterator<Item = String> + '_ {
     content.lines().map(|line| {
         let line: serde_json::Value = serde_json::from_str(line).unwrap();
         line["id"].as_str().unwrap().to_owned()

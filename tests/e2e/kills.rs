@@ -1,12 +1,13 @@
 //! SIGKILL at random moments, twenty times, and SIGTERM: nothing lost, nothing doubled.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use damper_demo_api::{Latency, LogLine, Outcome, Settings};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
-use crate::house::{House, ids, signal, text, wait};
+use crate::house::{House, ids, ids_of, signal, text, wait};
 
 const KILLS: usize = 20;
 
@@ -25,8 +26,26 @@ fn unix_ms() -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn twenty_kills_lose_nothing_and_double_nothing() {
+    survives(KILLS, "compression = \"none\"").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_stored_compressed_is_recovered_and_exported_too() {
+    let house = survives(KILLS / 4, "compression = \"zstd\"").await;
+    let exported = house.run(&["export", "demo"]);
+    assert!(exported.status.success(), "{}", text(&exported));
+    let exported: BTreeSet<String> = ids_of(&String::from_utf8(exported.stdout).unwrap()).collect();
+    assert_eq!(exported, house.stored_once());
+    // What a seal left under the other name is empty.
+    let is_seal = |object: &PathBuf| object.metadata().unwrap().len() == 0;
+    let is_compressed = |object: &PathBuf| object.extension().is_some_and(|extension| extension == "zst");
+    assert!(house.objects().iter().all(|object| is_compressed(object) || is_seal(object)), "{:?}", house.objects());
+}
+
+async fn survives(deaths: usize, setting: &str) -> House {
     let latency = Latency { median_ms: 25.0, sigma: 0.5, max_ms: Some(500.0) };
-    let house = House::demo(Settings { latency, keep_working: true, ..Settings::default() }, "fetch_timeout = \"1s\"");
+    let house = House::demo(Settings { latency, keep_working: true, ..Settings::default() }, "fetch_timeout = \"1s\"")
+        .setting(setting);
     let mut fed = ids("account", 4_000);
     fed.extend(ids("account", 200));
     // Spread out: many in a row would rightly stop the provider.
@@ -36,7 +55,7 @@ async fn twenty_kills_lose_nothing_and_double_nothing() {
     house.feed(&fed);
     let mut random = StdRng::seed_from_u64(20);
     let mut kills = Vec::new();
-    for _ in 0..KILLS {
+    for _ in 0..deaths {
         let mut child = house.start(&["run", "demo"]);
         let (before, more) = (house.api.stats().requests, random.random_range(1..180));
         house.api_saw(|stats| stats.requests >= before + more).await;
@@ -52,6 +71,7 @@ async fn twenty_kills_lose_nothing_and_double_nothing() {
     assert_eq!(house.counts().await.dead_letters, 40);
     assert!(house.api.stats().peak_in_flight <= 16, "{:?}", house.api.stats());
     assert_fetches_are_bounded(&house.api.log(), &kills);
+    house
 }
 
 /// No id is fetched again once it was stored, and at most once more for each kill that caught it before.

@@ -19,18 +19,19 @@ mod tests {
     use super::*;
     use damper_sdk::testing::Api;
 
+    fn answered(status: u16, body: &str) -> Result<Record, Failure> {
+        let mut api = Api::new();
+        api.get("https://api.example.org/v1/customers/42").credential("token").answers(status, body);
+        api.run(|| fetch(&FetchRequest::new("42")))
+    }
+
     #[test]
     fn the_token_is_asked_for_by_name() {
-        let mut api = Api::new();
-        api.get("https://api.example.org/v1/customers/42").credential("token").answers(200, "{}");
-        assert!(api.run(|| fetch(&FetchRequest::new("42"))).is_ok());
+        assert!(answered(200, "{}").is_ok());
     }
 
     #[test]
     fn a_token_that_is_refused_is_unauthorized() {
-        let mut api = Api::new();
-        api.get("https://api.example.org/v1/customers/42").credential("token").answers(401, "");
-        let failure = api.run(|| fetch(&FetchRequest::new("42"))).unwrap_err();
-        assert_eq!(failure.kind, FailureKind::Unauthorized);
+        assert_eq!(answered(401, "").unwrap_err().kind, FailureKind::Unauthorized);
     }
 }

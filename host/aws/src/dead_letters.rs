@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use damper_core::day::Day;
-use damper_core::dead_letter::{DeadLetter, Reason};
+use damper_core::dead_letter::DeadLetter;
+use damper_core::error_chain::error_chain;
 use damper_core::item::SequenceNumber;
 use damper_core::ledger::{Claimed, LedgerError};
 use futures::{StreamExt, TryStreamExt, stream};
@@ -18,7 +19,8 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 use serde::{Deserialize, Serialize};
 
-pub use redrive::{Redrive, RedriveError, Redriven};
+pub use damper_core::dead_letter::{Filter, Redriven};
+pub use redrive::{Redrive, RedriveError};
 
 const KEPT: &str = "dead-letters";
 const REDRIVEN: &str = "dead-letters-redriven";
@@ -40,17 +42,6 @@ pub struct StoredLetter {
     /// The letter itself.
     #[serde(flatten)]
     pub letter: DeadLetter,
-}
-
-/// Which letters.
-#[derive(Debug, Clone, Default)]
-pub struct Filter {
-    /// Of this provider only.
-    pub provider: Option<String>,
-    /// Of this reason only.
-    pub reason: Option<Reason>,
-    /// Those that have been redriven too.
-    pub with_redriven: bool,
 }
 
 /// Why dead letters were not read or written.
@@ -213,7 +204,7 @@ fn path(folder: &str, provider: &str, sequence: &SequenceNumber) -> Path {
 
 fn store_error(action: &'static str, path: &Path, error: &object_store::Error) -> LettersError {
     // A list's error has no kind of its own: what S3 said is in its text alone.
-    let message = match crate::error_chain(error) {
+    let message = match error_chain(error) {
         text if text.contains("<Code>NoSuchBucket</Code>") => {
             "there is no such bucket: deploy the shared stack, or check the bucket's name and the region".to_owned()
         }

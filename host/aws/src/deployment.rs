@@ -8,6 +8,7 @@ use aws_credential_types::provider::ProvideCredentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_lambda::Client;
 use aws_sdk_lambda::error::{DisplayErrorContext, ProvideErrorMetadata};
+use damper_core::error_chain::error_chain;
 
 /// The function's name where nobody gives it another.
 pub const FUNCTION: &str = "damper";
@@ -133,7 +134,7 @@ pub async fn check(config: &SdkConfig) -> Result<(), DeploymentError> {
     let found = provider.provide_credentials().await;
     found.map(drop).map_err(|error| match error {
         CredentialsError::CredentialsNotLoaded(_) => none(),
-        error => DeploymentError::NoCredentials(crate::error_chain(&error)),
+        error => DeploymentError::NoCredentials(error_chain(&error)),
     })
 }
 

@@ -26,18 +26,3 @@ pub use dead_letters::{Letters, StoredLetter};
 pub use deployment::Deployment;
 pub use ledger::{DynamoLedger, Units};
 pub use mapping::LambdaMapping;
-
-/// An error with all its causes: the outermost alone seldom says what is wrong.
-fn error_chain(error: &dyn std::error::Error) -> String {
-    let mut message = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let text = inner.to_string();
-        if !message.contains(&text) {
-            message.push_str(": ");
-            message.push_str(&text);
-        }
-        cause = inner.source();
-    }
-    message
-}

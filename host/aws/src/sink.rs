@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use aws_config::SdkConfig;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_types::service_config::ServiceConfigKey;
+use damper_core::error_chain::error_chain;
 use object_store::CredentialProvider;
 use object_store::aws::{AmazonS3, AmazonS3Builder, AwsCredential, S3ConditionalPut};
 use tokio::sync::Mutex;
@@ -59,9 +60,7 @@ pub fn bucket(config: &SdkConfig, bucket: &str) -> Result<AmazonS3, BucketError>
     } else {
         builder = builder.with_virtual_hosted_style_request(true);
     }
-    builder
-        .build()
-        .map_err(|error| BucketError::Settings { bucket: bucket.to_owned(), message: crate::error_chain(&error) })
+    builder.build().map_err(|error| BucketError::Settings { bucket: bucket.to_owned(), message: error_chain(&error) })
 }
 
 /// S3's own endpoint where the configuration names one, else the one for all services.

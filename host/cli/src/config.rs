@@ -12,6 +12,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use damper_core::manifest::Position;
+use damper_core::sink::Compression;
 use damper_plugins::settings::{ProviderSettings, SettingsError};
 
 pub(crate) use owner::read_secret;
@@ -33,6 +34,8 @@ pub(crate) struct Config {
     pub(crate) database: PathBuf,
     /// The output folder.
     pub(crate) output: PathBuf,
+    /// How records are compressed there.
+    pub(crate) compression: Compression,
     /// Where NAME.wasm is looked for.
     pub(crate) components: PathBuf,
     /// How the slow loop runs here.
@@ -144,6 +147,7 @@ impl Config {
         Self {
             database: folder.join(shape.database),
             output: folder.join(shape.output),
+            compression: shape.compression,
             components: folder.join(shape.components),
             mapping: shape.mapping,
             aws: shape.aws,

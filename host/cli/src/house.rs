@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use clap::Args;
 use damper_core::day::Day;
-use damper_core::dead_letter::{DeadLetter, Reason};
+use damper_core::dead_letter::{DeadLetter, Filter, Reason, Redriven};
 use damper_core::item::SequenceNumber;
 use damper_core::ledger::Ledger;
 use damper_core::mapping::Mapping;
@@ -132,27 +132,16 @@ pub(crate) struct Unfed {
 #[async_trait]
 pub(crate) trait LetterBox: Send + Sync {
     /// At most `limit` letters, the oldest first.
-    async fn list(&self, which: &Which, limit: u32) -> Result<Vec<KeptLetter>, CliError>;
+    async fn list(&self, which: &Filter, limit: u32) -> Result<Vec<KeptLetter>, CliError>;
 
     /// How many there are.
-    async fn count(&self, which: &Which) -> Result<u64, CliError>;
+    async fn count(&self, which: &Filter) -> Result<u64, CliError>;
 
     /// One letter, redriven or not.
     async fn show(&self, id: &LetterId) -> Result<Option<KeptLetter>, CliError>;
 
     /// Feed letters again that have not been redriven before.
     async fn redrive(&self, which: &Chosen, now: Timestamp) -> Result<Redriven, CliError>;
-}
-
-/// Which letters to list.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Which {
-    /// Of this provider only.
-    pub(crate) provider: Option<String>,
-    /// Of this reason only.
-    pub(crate) reason: Option<Reason>,
-    /// Those that have been redriven too.
-    pub(crate) with_redriven: bool,
 }
 
 /// Which letters to redrive.
@@ -162,15 +151,6 @@ pub(crate) enum Chosen {
     Letter(LetterId),
     /// All of a provider, of one reason where there is one.
     Provider(String, Option<Reason>),
-}
-
-/// What a redrive came to.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Redriven {
-    /// Letters that are in the stream again.
-    pub(crate) fed: u64,
-    /// Letters whose record has been fetched since, so that there was nothing to do.
-    pub(crate) fetched_meanwhile: u64,
 }
 
 /// A dead letter and its name.

@@ -53,3 +53,23 @@ pub struct DeadLetter {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bundle: Option<Box<Bundle>>,
 }
+
+/// Which of the dead letters that are kept.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Of this provider only.
+    pub provider: Option<String>,
+    /// Of this reason only.
+    pub reason: Option<Reason>,
+    /// Those that have been redriven too.
+    pub with_redriven: bool,
+}
+
+/// What a redrive came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Redriven {
+    /// Letters whose payload is in the stream again.
+    pub fed: u64,
+    /// Letters whose record has been fetched since: there is nothing to do.
+    pub fetched_meanwhile: u64,
+}

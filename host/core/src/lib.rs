@@ -10,6 +10,7 @@ pub mod clock;
 pub mod control;
 pub mod day;
 pub mod dead_letter;
+pub mod error_chain;
 pub mod fetcher;
 pub mod item;
 pub mod ledger;

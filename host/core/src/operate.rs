@@ -38,13 +38,13 @@ pub async fn stop(
     reason: &str,
 ) -> Result<Control, AdaptError> {
     let state = state(mapping, provider).await;
+    let known = state.as_ref().ok().copied().flatten();
     let mut change = None;
     let before = change_control(ledger, provider, |control| {
         if control.needs_operator() {
             return false;
         }
         control.breaker = Breaker::Open { since: now, by, reason: reason.to_owned() };
-        let known = state.as_ref().ok().copied().flatten();
         change = known.and_then(|state| control.governor.paused(now, by, state));
         true
     })
@@ -60,7 +60,7 @@ pub async fn stop(
 /// before.
 ///
 /// # Errors
-/// Where the control item or the mapping cannot be read or changed; resume again.
+/// Where the control item or the mapping cannot be read or changed; resume again. What is in the control item by then holds.
 pub async fn resume(
     ledger: &dyn Ledger,
     mapping: &dyn Mapping,
@@ -68,7 +68,8 @@ pub async fn resume(
     now: Timestamp,
     allowed: Option<u32>,
 ) -> Result<Control, AdaptError> {
-    let state = state(mapping, provider).await?;
+    let state = state(mapping, provider).await;
+    let known = state.as_ref().ok().copied().flatten();
     let mut change = None;
     let before = change_control(ledger, provider, |control| {
         let old = control.clone();
@@ -76,10 +77,12 @@ pub async fn resume(
             control.breaker = Breaker::Closed;
         }
         control.dead_letters_allowed = allowed.unwrap_or(control.dead_letters_allowed);
-        change = state.and_then(|state| control.governor.resumed(state));
+        change = known.and_then(|state| control.governor.resumed(state));
         *control != old
     })
     .await?;
+    // The provider may go on, whether or not its mapping can be reached.
+    state?;
     apply(ledger, mapping, provider, now, change).await?;
     Ok(before)
 }
@@ -187,6 +190,19 @@ mod tests {
         let paused = pause(&house.ledger, &Unreachable, "demo", at(10), "maintenance").await;
         assert!(matches!(paused, Err(AdaptError::Mapping(_))));
         assert!(matches!(house.breaker().await, Breaker::Open { by: OpenedBy::Operator, .. }));
+    }
+
+    #[tokio::test]
+    async fn a_provider_goes_on_though_the_mapping_cannot_be_reached() {
+        let house = House::new();
+        house.pause().await;
+        let resumed = resume(&house.ledger, &Unreachable, "demo", at(20), Some(7)).await;
+        assert!(matches!(resumed, Err(AdaptError::Mapping(_))));
+        assert_eq!(house.breaker().await, Breaker::Closed);
+        assert_eq!(house.ledger.control("demo").await.unwrap().dead_letters_allowed, 7);
+        assert!(!house.mapping.now().enabled);
+        house.resume().await;
+        assert!(house.mapping.now().enabled, "resumed again, with the mapping back, it is fed again");
     }
 
     #[tokio::test]

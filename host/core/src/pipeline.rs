@@ -49,6 +49,7 @@ use crate::pipeline::progress::Progress;
 use crate::pipeline::report::{Report, Stopped};
 use crate::pipeline::run::{LONGEST_WAIT, RESERVE, Run};
 use crate::pipeline::slots::{Kept, Slots, wanted};
+use crate::sink::Compression;
 
 pub use ad_hoc::AdHoc;
 pub use adapt::AdaptError;
@@ -60,6 +61,8 @@ pub struct Stores {
     pub ledger: Arc<dyn Ledger>,
     /// Records.
     pub sink: Arc<dyn ObjectStore>,
+    /// How they are compressed there.
+    pub compression: Compression,
     /// What feeds batches.
     pub mapping: Arc<dyn Mapping>,
     /// The time of day.

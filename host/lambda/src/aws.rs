@@ -27,6 +27,7 @@ pub(crate) async fn function(settings: &Settings) -> anyhow::Result<Function> {
     let stores = Stores {
         ledger: Arc::new(DynamoLedger::new(clients.dynamodb(), &settings.table, sink.clone())),
         sink,
+        compression: settings.compression,
         mapping: Arc::new(LambdaMapping::new(clients.lambda(), &settings.function, &settings.stream_prefix)),
         clock: clock(settings.clock_offset_seconds),
         chance: Chance::System,

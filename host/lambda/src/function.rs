@@ -10,13 +10,12 @@ use std::time::Duration;
 
 use damper_core::control::item::{Breaker, Control, OpenedBy};
 use damper_core::operate;
-use damper_core::pipeline::{Pipeline, Stores};
+use damper_core::pipeline::Stores;
 use serde_json::Value;
 use tokio::time::Instant;
 use tracing::Instrument;
 
 use crate::event::{Event, EventError};
-use crate::metrics::{self, Counted, Standing};
 use crate::providers::{ProviderError, Providers};
 
 /// What is left of an invocation for its answer.
@@ -89,26 +88,6 @@ impl Function {
         let (ledger, mapping, now) = (&*self.stores.ledger, &*self.stores.mapping, self.stores.clock.now());
         if let Err(error) = operate::stop(ledger, mapping, provider, now, OpenedBy::Config, &error.to_string()).await {
             tracing::error!(%error, "the provider was not stopped; its batches go on waiting");
-        }
-    }
-
-    /// Write the metrics of a batch, or of a tick where there was none.
-    async fn write_metrics(&self, pipeline: &Pipeline, entries: Option<usize>, before: &Counted) {
-        let manifest = pipeline.manifest();
-        let control = match self.stores.ledger.control(&manifest.name).await {
-            Ok(control) => control,
-            Err(error) => {
-                tracing::warn!(provider = manifest.name, %error, "no metrics: the control item was not read");
-                return;
-            }
-        };
-        let now = self.stores.clock.now();
-        let progress = pipeline.progress();
-        let happened = before.until(&Counted::of(&progress), &progress.take_events());
-        let today = manifest.window.day(now);
-        let standing = Standing::of(&control, pipeline.reading(), today, manifest.limits.daily_quota);
-        for line in metrics::lines(&manifest.name, now, entries, &happened, standing) {
-            println!("{line}");
         }
     }
 }

@@ -4,6 +4,7 @@ mod aws;
 mod event;
 mod function;
 mod logging;
+mod meter;
 mod metrics;
 mod providers;
 mod settings;

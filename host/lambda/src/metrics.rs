@@ -1,5 +1,5 @@
 //! Metrics as lines of CloudWatch's embedded metric format on standard output: CloudWatch makes metrics of them, and no call
-//! of an API is needed. One document for each batch or tick and provider, and one for each kind of failure.
+//! of an API is needed. One document for each invocation and provider, and one for each kind of failure.
 //!
 //! Format: <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>.
 
@@ -97,17 +97,30 @@ impl Standing {
     }
 }
 
-/// The lines to write for a batch of `entries`, or for a tick, where there was none.
+/// What a provider was worked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Invocation {
+    /// A batch of so many entries.
+    Batch { entries: usize },
+    /// One record that somebody waits for: no batch, and nothing that a batch's size is to be seen in.
+    AdHoc,
+    /// The governor's turn: nothing is fetched.
+    Tick,
+}
+
+/// The lines to write for an invocation.
 pub(crate) fn lines(
     provider: &str,
     now: Timestamp,
-    entries: Option<usize>,
+    invocation: Invocation,
     happened: &Happened,
     standing: Standing,
 ) -> Vec<String> {
     let mut metrics = Metrics::default();
-    if let Some(entries) = entries {
+    if let Invocation::Batch { entries } = invocation {
         metrics.count("BatchSize", entries as u64);
+    }
+    if invocation != Invocation::Tick {
         metrics.count("InFlight", happened.peak_in_flight);
         metrics.count("Fetched", happened.fetched);
         metrics.count("Skipped", happened.skipped);
@@ -223,7 +236,7 @@ mod tests {
         let happened = happened();
         assert_eq!((happened.fetched, happened.dead_letters, happened.peak_in_flight), (2, 1, 2));
         assert_eq!(happened.failures.values().sum::<u64>(), 6, "{happened:?}");
-        let lines = lines("gleif", Timestamp::UNIX_EPOCH, Some(20), &happened, STANDING);
+        let lines = lines("gleif", Timestamp::UNIX_EPOCH, Invocation::Batch { entries: 20 }, &happened, STANDING);
         let first: Value = serde_json::from_str(&lines[0]).unwrap();
         assert_eq!((&first["BatchSize"], &first["Fetched"], &first["QuotaLeft"]), (&20.into(), &2.into(), &7.into()));
         assert_eq!((&first["LatencyP50"], &first["LatencyP99"]), (&50.0.into(), &89.0.into()));
@@ -237,7 +250,7 @@ mod tests {
     /// What the specification asks of a document: each metric that it defines is there, and each dimension is a text.
     #[test]
     fn every_line_is_a_whole_document() {
-        for line in lines("gleif", Timestamp::UNIX_EPOCH, Some(1), &happened(), STANDING) {
+        for line in lines("gleif", Timestamp::UNIX_EPOCH, Invocation::Batch { entries: 1 }, &happened(), STANDING) {
             let document: Value = serde_json::from_str(&line).unwrap();
             assert!(!line.contains('\n') && document["_aws"]["Timestamp"].is_u64(), "{line}");
             for directive in document["_aws"]["CloudWatchMetrics"].as_array().unwrap() {
@@ -252,9 +265,18 @@ mod tests {
         }
     }
 
+    /// A size of one would pull the mean of batches down.
+    #[test]
+    fn a_record_that_somebody_waits_for_is_no_batch() {
+        let lines = lines("gleif", Timestamp::UNIX_EPOCH, Invocation::AdHoc, &happened(), STANDING);
+        let first: Value = serde_json::from_str(&lines[0]).unwrap();
+        assert_eq!((&first["Fetched"], &first["LatencyP99"]), (&2.into(), &89.0.into()));
+        assert!(!lines.concat().contains("BatchSize"), "{}", lines[0]);
+    }
+
     #[test]
     fn a_tick_tells_only_how_a_provider_stands() {
-        let lines = lines("gleif", Timestamp::UNIX_EPOCH, None, &Happened::default(), STANDING);
+        let lines = lines("gleif", Timestamp::UNIX_EPOCH, Invocation::Tick, &Happened::default(), STANDING);
         assert_eq!(lines.len(), 1);
         assert!(!lines[0].contains("Fetched") && lines[0].contains("BreakerState"), "{}", lines[0]);
     }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use damper_core::pipeline::{Pipeline, Stores};
 use damper_plugins::grants::SecretSource;
 use damper_plugins::package::{Package, PackageError, Packaged};
-use damper_plugins::settings::{Found, Place, ProviderSettings, SecretPlace, Unusable, bind};
+use damper_plugins::settings::{Found, Place, ProviderSettings, SecretHomes, SecretPlace, Sources, Unusable, bind};
 use damper_plugins::{HostError, HostOptions, LoadError, PluginHost};
 
 /// The most fetches at a time in one process, over all providers; a fetch beyond it waits for another to end.
@@ -86,7 +86,8 @@ impl PackagedProviders {
         let settings =
             ProviderSettings::from_toml(&packaged.settings).map_err(|error| unusable(error.problem.clone()))?;
         let place = Place::File(Path::new(SETTINGS));
-        bind(&packaged.manifest, &settings, place, &|place| self.secret(place))
+        let sources = Sources { homes: SecretHomes::SecretsManager, find: &|place| self.secret(place) };
+        bind(&packaged.manifest, &settings, place, sources)
             .map_err(|error| unusable(format!("{error}; {}", error.hint())))
     }
 

@@ -4,6 +4,8 @@
 use std::env;
 use std::path::PathBuf;
 
+use damper_core::sink::{Compression, CompressionError};
+
 /// What the names of streams begin with where nobody says otherwise.
 const STREAM_PREFIX: &str = "damper-";
 
@@ -14,6 +16,8 @@ pub(crate) struct Settings {
     pub(crate) table: String,
     /// `DAMPER_BUCKET`: where records and dead letters go.
     pub(crate) bucket: String,
+    /// `DAMPER_SINK_COMPRESSION`: how records are compressed there, `none` or `zstd`; none else.
+    pub(crate) compression: Compression,
     /// `DAMPER_STREAM_PREFIX`: a stream's name is this and the provider's.
     pub(crate) stream_prefix: String,
     /// `DAMPER_LOG`: what is logged, in the syntax of `RUST_LOG`; none: `info`.
@@ -34,6 +38,8 @@ pub(crate) enum SettingsError {
     Missing(&'static str),
     #[error("the environment variable DAMPER_CLOCK_OFFSET is {0:?}, which is no whole number of seconds")]
     ClockOffset(String),
+    #[error("the environment variable DAMPER_SINK_COMPRESSION cannot be used: {0}")]
+    Compression(CompressionError),
 }
 
 impl Settings {
@@ -52,6 +58,9 @@ impl Settings {
         Ok(Self {
             table: needed("DAMPER_TABLE")?,
             bucket: needed("DAMPER_BUCKET")?,
+            compression: optional("DAMPER_SINK_COMPRESSION")
+                .map_or(Ok(Compression::None), |text| text.trim().parse())
+                .map_err(SettingsError::Compression)?,
             stream_prefix: optional("DAMPER_STREAM_PREFIX").unwrap_or_else(|| STREAM_PREFIX.to_owned()),
             log: optional("DAMPER_LOG"),
             clock_offset_seconds: offset,
@@ -89,6 +98,17 @@ mod tests {
         }
         let empty = [LEAST[0], ("DAMPER_BUCKET", " "), LEAST[2]];
         assert_eq!(read(&empty).unwrap_err(), SettingsError::Missing("DAMPER_BUCKET"));
+    }
+
+    #[test]
+    fn records_are_compressed_where_the_environment_says_so() {
+        let with = |value| read(&[LEAST[0], LEAST[1], LEAST[2], ("DAMPER_SINK_COMPRESSION", value)]);
+        assert_eq!(read(&LEAST).unwrap().compression, Compression::None);
+        assert_eq!(with("none").unwrap().compression, Compression::None);
+        assert_eq!(with("zstd").unwrap().compression, Compression::Zstd);
+        let said = with("gzip").unwrap_err().to_string();
+        assert!(said.contains("DAMPER_SINK_COMPRESSION") && said.contains("\"gzip\""), "{said}");
+        assert!(said.ends_with("write none or zstd"), "{said}");
     }
 
     #[test]

@@ -10,6 +10,8 @@ use crate::database::{Database, DatabaseError, Trouble};
 use crate::ledger::rows::{micros, reason_text, timestamp};
 use crate::stream;
 
+pub use damper_core::dead_letter::Filter;
+
 /// The dead letters of a [`Database`].
 #[derive(Debug, Clone)]
 pub struct DeadLetters {
@@ -26,17 +28,6 @@ pub struct StoredLetter {
     /// The letter itself.
     #[serde(flatten)]
     pub letter: DeadLetter,
-}
-
-/// Which letters.
-#[derive(Debug, Clone, Default)]
-pub struct Filter {
-    /// Of this provider only.
-    pub provider: Option<String>,
-    /// Of this reason only.
-    pub reason: Option<Reason>,
-    /// Those that have been redriven too.
-    pub with_redriven: bool,
 }
 
 /// Which letters to redrive.

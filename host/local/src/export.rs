@@ -4,7 +4,8 @@
 //! in one cell, and a cell of text that a spreadsheet would run as a formula (it begins with `=`, `+`, `-`, `@`, a
 //! tab or a carriage return, and is no number) gets an apostrophe before it. Who needs it verbatim takes NDJSON.
 //!
-//! Objects are read piece by piece; at most one line is in memory, and that at most [`MAX_LINE_BYTES`] long.
+//! Objects are read piece by piece; at most one line is in memory, and that at most [`MAX_LINE_BYTES`] long, and of a compressed
+//! object what one piece of it comes to.
 
 mod csv_rows;
 
@@ -13,6 +14,7 @@ use std::str::FromStr;
 
 use bytes::{Bytes, BytesMut};
 use damper_core::day::Day;
+use damper_core::sink::{Compression, Unpacker};
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
@@ -65,6 +67,14 @@ pub enum ExportError {
         /// What is wrong with it.
         message: String,
     },
+    /// An object cannot be decompressed.
+    #[error("{object} is damaged: {message}; move it away and export again, or mend it")]
+    Damaged {
+        /// The object.
+        object: Path,
+        /// What is wrong with it.
+        message: String,
+    },
     /// The sink cannot be read.
     #[error("the sink cannot be read: {0}")]
     Store(#[from] object_store::Error),
@@ -113,10 +123,10 @@ async fn objects(store: &dyn ObjectStore, provider: &str, day: Option<Day>) -> R
     Ok(found)
 }
 
-/// Whether the name is `PROVIDER/DAY/OWNER/CHUNK.ndjson`; anything else in the folder is somebody else's.
+/// Whether the name is `PROVIDER/DAY/OWNER/CHUNK.ndjson` or `CHUNK.ndjson.zst`; anything else in the folder is somebody else's.
 fn is_chunk(path: &Path) -> bool {
     let parts: Vec<_> = path.parts().collect();
-    matches!(&parts[..], [_, day, _, chunk] if Day::from_str(day.as_ref()).is_ok() && chunk.as_ref().ends_with(".ndjson"))
+    matches!(&parts[..], [_, day, _, _] if Day::from_str(day.as_ref()).is_ok()) && Compression::of(path).is_some()
 }
 
 async fn copy(
@@ -126,7 +136,9 @@ async fn copy(
     rows: &mut Rows<'_>,
     exported: &mut Exported,
 ) -> Result<(), ExportError> {
+    let damaged = |error: std::io::Error| ExportError::Damaged { object: object.clone(), message: error.to_string() };
     let mut pieces = store.get(object).await?.into_stream();
+    let mut unpacker = Unpacker::new(Compression::of(object).unwrap_or_default()).map_err(damaged)?;
     let mut lines = Lines::default();
     let mut number = 0_u64;
     loop {
@@ -135,10 +147,10 @@ async fn copy(
             None if lines.rest.len() > MAX_LINE_BYTES => Err(format!("it is longer than {MAX_LINE_BYTES} bytes")),
             None => match pieces.next().await {
                 Some(piece) => {
-                    lines.rest.extend_from_slice(&piece?);
+                    unpacker.unpack(&piece?, |bytes| lines.rest.extend_from_slice(bytes)).map_err(damaged)?;
                     continue;
                 }
-                None if lines.rest.is_empty() => return Ok(()),
+                None if lines.rest.is_empty() => return unpacker.end().map_err(damaged),
                 // Written whole or not at all, a line ends in a line break.
                 None => Ok(lines.rest.split().freeze()),
             },

@@ -13,9 +13,10 @@ use tokio::time::Instant;
 
 use crate::beside::Beside;
 use crate::credentials::Version;
+use crate::noted::{AnswerNote, RequestNote};
 use crate::output::Output;
 use crate::plugin::Usage;
-use crate::recorded::{Recorded, RecordedAnswer};
+use crate::recorded::Recorded;
 
 /// One request of a call, as `damper fetch` shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,7 +59,6 @@ pub(crate) struct Call {
     instructions: AtomicU64,
 }
 
-#[derive(Debug)]
 struct State {
     /// Whether the permit that the fetch itself holds is free for a request.
     is_own_permit_free: bool,
@@ -73,7 +73,7 @@ struct State {
     signed: Vec<Signed>,
     /// Requests that were noted, or are being.
     noted: usize,
-    trace: Vec<RequestTrace>,
+    notes: Vec<RequestNote>,
 }
 
 /// What a call keeps of its requests.
@@ -110,14 +110,15 @@ pub(crate) struct Signed {
 }
 
 /// What a call came to, as far as the host has seen.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Account {
     pub(crate) requests: u32,
     pub(crate) unanswered_since: Option<Instant>,
     /// Why a credential could not be used.
     pub(crate) failed: Option<Failure>,
     pub(crate) is_out_of_quota: bool,
-    pub(crate) trace: Vec<RequestTrace>,
+    /// Its requests, in the order in which they ended.
+    pub(crate) notes: Vec<RequestNote>,
 }
 
 impl Call {
@@ -131,7 +132,7 @@ impl Call {
             is_out_of_quota: false,
             signed: Vec::new(),
             noted: 0,
-            trace: Vec::new(),
+            notes: Vec::new(),
         };
         let (ticks, is_memory_refused) = (AtomicU32::new(0), AtomicBool::new(false));
         Arc::new(Self {
@@ -208,11 +209,6 @@ impl Call {
         self.is_memory_refused.store(true, Ordering::Relaxed);
     }
 
-    /// What is kept of requests.
-    pub(crate) fn keeps(&self) -> Keeps {
-        self.keeps
-    }
-
     /// The guest's memory has become larger by so much. It never becomes smaller.
     pub(crate) fn grew(&self, by_bytes: usize) {
         self.memory_bytes.fetch_add(by_bytes as u64, Ordering::Relaxed);
@@ -235,8 +231,8 @@ impl Call {
         self.is_memory_refused.load(Ordering::Relaxed)
     }
 
-    /// Begins to note a request, where it is kept. It is written when what is returned is dropped.
-    pub(crate) fn trace(self: &Arc<Self>, entry: impl FnOnce() -> RequestTrace) -> Option<OpenTrace> {
+    /// Begins to note a request, where it is kept. It is kept when what is returned is dropped.
+    pub(crate) fn note(self: &Arc<Self>, request: impl FnOnce(Keeps) -> RequestNote) -> Option<OpenNote> {
         {
             let mut state = self.locked();
             if state.noted >= self.keeps.requests() {
@@ -244,7 +240,13 @@ impl Call {
             }
             state.noted += 1;
         }
-        Some(OpenTrace { call: Arc::clone(self), entry: Some(entry()), since: Instant::now() })
+        Some(OpenNote { call: Arc::clone(self), note: Some(request(self.keeps)), since: Instant::now() })
+    }
+
+    /// Begins to note a request of the host's own, where a person looks at what was sent: neither a bundle nor a recording may
+    /// hold what is said there.
+    pub(crate) fn note_secret(self: &Arc<Self>, request: &reqwest::Request) -> Option<OpenNote> {
+        if self.keeps == Keeps::Trace { self.note(|_| RequestNote::secret(request)) } else { None }
     }
 
     /// What the call came to. Asked once, when the call's store is gone.
@@ -255,7 +257,7 @@ impl Call {
             unanswered_since: state.unanswered_since,
             failed: state.failed.take(),
             is_out_of_quota: state.is_out_of_quota,
-            trace: std::mem::take(&mut state.trace),
+            notes: std::mem::take(&mut state.notes),
         }
     }
 
@@ -264,35 +266,34 @@ impl Call {
     }
 }
 
-/// A request that is being noted.
-pub(crate) struct OpenTrace {
+/// A request that is being noted. Dropped before it ended, the note says that there was no answer in time.
+pub(crate) struct OpenNote {
     call: Arc<Call>,
-    entry: Option<RequestTrace>,
+    note: Option<RequestNote>,
     since: Instant,
 }
 
-impl OpenTrace {
-    /// The answer, where it is to be recorded.
-    pub(crate) fn answered(&mut self, answer: impl FnOnce() -> RecordedAnswer) {
-        if let Some(recorded) = self.entry.as_mut().and_then(|entry| entry.recorded.as_mut()) {
-            recorded.answer = Some(answer());
+impl OpenNote {
+    /// An answer of so many bytes came; what is to be kept of it is given where it may be.
+    pub(crate) fn answered(mut self, status: u16, response_bytes: usize, answer: Option<AnswerNote>) {
+        if let Some(note) = &mut self.note {
+            note.answered(status, response_bytes, answer);
         }
     }
 
-    /// The request has ended like this, with an answer of so many bytes. Without it the entry says that there was none in time.
-    pub(crate) fn ended(mut self, outcome: Result<u16, String>, response_bytes: usize) {
-        if let Some(entry) = &mut self.entry {
-            entry.outcome = outcome;
-            entry.response_bytes = response_bytes;
+    /// No whole answer came.
+    pub(crate) fn failed(mut self, why: String) {
+        if let Some(note) = &mut self.note {
+            note.failed(why);
         }
     }
 }
 
-impl Drop for OpenTrace {
+impl Drop for OpenNote {
     fn drop(&mut self) {
-        if let Some(mut entry) = self.entry.take() {
-            entry.duration = self.since.elapsed();
-            self.call.locked().trace.push(entry);
+        if let Some(mut note) = self.note.take() {
+            note.took(self.since.elapsed());
+            self.call.locked().notes.push(note);
         }
     }
 }

@@ -47,6 +47,11 @@ impl EgressPolicy {
         refusal.map_or(Ok(Route::Public), |why| Err(format!("{origin} is refused: {why}")))
     }
 
+    /// Whether the operator granted this very origin by name.
+    pub(crate) fn is_private(&self, origin: &Origin) -> bool {
+        self.private.contains(origin)
+    }
+
     /// The same for a URL that the operator named, which need not be among the manifest's hosts, nor at port 443.
     pub(crate) fn check_named(&self, url: &Url) -> Result<Route, String> {
         let origin = Origin::of(url).ok_or_else(|| "only https is allowed".to_owned())?;

@@ -11,12 +11,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::future::join_all;
+use wasmtime::component::{ComponentType, Lower};
 
 pub use connections::ProxyError;
 pub(crate) use connections::{Clients, Connections};
+pub(crate) use exchange::Outgoing;
 pub(crate) use wear::NoKey;
 
-use crate::bindings::damper::provider::http::{HttpError, Request, Response};
+use crate::bindings::damper::provider::http::{HttpError, Request};
 use crate::call::{Call, InFlight};
 use crate::credentials::Credentials;
 use crate::egress::EgressPolicy;
@@ -26,6 +28,20 @@ use crate::text::Scrubber;
 const MAX_REQUESTS: usize = 64;
 
 type Answer = Result<Response, HttpError>;
+
+/// The contract's `response`. What the generated type would own is shared here with what notes it, so that an answer is copied
+/// once, into the guest.
+#[derive(Debug, ComponentType, Lower)]
+#[component(record)]
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    pub(crate) headers: Arc<Vec<(String, String)>>,
+    pub(crate) body: Arc<Vec<u8>>,
+    pub(crate) url: String,
+    #[component(name = "duration-ms")]
+    pub(crate) duration_ms: u64,
+    pub(crate) extras: Vec<(String, String)>,
+}
 
 /// One provider's HTTP client.
 pub(crate) struct HttpClient {

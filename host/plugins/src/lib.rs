@@ -22,6 +22,7 @@ pub mod grants;
 mod host;
 mod http_client;
 mod memo;
+mod noted;
 mod output;
 pub mod package;
 mod plugin;

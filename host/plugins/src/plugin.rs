@@ -24,6 +24,7 @@ use crate::grants::{Grants, Origin};
 use crate::host::{Inner, LoadError};
 use crate::http_client::{Connections, HttpClient};
 use crate::memo::Memo;
+use crate::noted::RequestNote;
 use crate::output::{LogLine, Output};
 use crate::rehearsal::Rehearsal;
 use crate::state::{Shared, State};
@@ -120,7 +121,8 @@ impl Plugin {
 
     async fn told(&self, keeps: Keeps, request: FetchRequest, permits: Permits) -> TracedFetch {
         let call = self.new_call(&request, permits, keeps);
-        let (report, requests) = self.run(&call, request).await;
+        let (report, notes) = self.run(&call, request).await;
+        let requests = notes.into_iter().map(|note| note.into_trace(&self.shared.scrubber)).collect();
         TracedFetch { report, requests, lines: call.output.take_lines(), usage: call.usage() }
     }
 
@@ -135,7 +137,7 @@ impl Plugin {
     }
 
     /// Runs a call to its end, or until its time is over, and settles its account.
-    async fn run(&self, call: &Arc<Call>, request: FetchRequest) -> (FetchReport, Vec<RequestTrace>) {
+    async fn run(&self, call: &Arc<Call>, request: FetchRequest) -> (FetchReport, Vec<RequestNote>) {
         let timeout = request.timeout;
         let outcome = {
             let guest = pin!(self.call_guest(call, request));
@@ -164,7 +166,7 @@ impl Plugin {
             unanswered_since: account.unanswered_since,
             exchanges: Vec::new(),
         };
-        (report, account.trace)
+        (report, account.notes)
     }
 
     /// One call in a fresh instance.
@@ -215,11 +217,12 @@ impl Plugin {
 impl Fetcher for Plugin {
     async fn fetch(&self, request: FetchRequest, permits: Permits) -> FetchReport {
         let call = self.new_call(&request, permits, Keeps::Bundle);
-        let (report, trace) = self.run(&call, request).await;
+        let (report, notes) = self.run(&call, request).await;
         if report.outcome.is_ok() {
             return report;
         }
-        FetchReport { exchanges: trace.into_iter().filter_map(RequestTrace::into_exchange).collect(), ..report }
+        let exchange = |note: RequestNote| note.into_trace(&self.shared.scrubber).into_exchange();
+        FetchReport { exchanges: notes.into_iter().filter_map(exchange).collect(), ..report }
     }
 
     fn digest(&self) -> &str {

@@ -1,13 +1,9 @@
 //! An exchange as it was, for a person, a case or a replay: what the guest sent and what it was given, without secrets.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use damper_core::bundle::{Answer, Body, Exchange};
-use http::HeaderMap;
 
 use crate::call::RequestTrace;
-use crate::text::Scrubber;
 
 /// Headers whose values are nobody else's, whatever they hold.
 const PRIVATE: [&str; 13] = [
@@ -55,18 +51,6 @@ pub struct RecordedAnswer {
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: Vec<u8>,
-}
-
-impl Recorded {
-    pub(crate) fn request(headers: &HeaderMap, body: &[u8], credentials: &[String], scrubber: &Arc<Scrubber>) -> Self {
-        let text = |value: &http::HeaderValue| scrubber.text(&String::from_utf8_lossy(value.as_bytes())).into_owned();
-        Self {
-            headers: headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect(),
-            body: scrubber.bytes(body.to_vec()),
-            credentials: credentials.to_vec(),
-            answer: None,
-        }
-    }
 }
 
 impl RequestTrace {

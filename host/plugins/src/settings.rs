@@ -16,7 +16,7 @@ use damper_core::manifest::Manifest;
 
 use crate::grants::{Grants, Origin};
 
-pub use credential::{Found, SecretPlace, Sources, Unusable};
+pub use credential::{Found, SecretHomes, SecretPlace, Sources, Unusable};
 pub use error::BindingError;
 pub use shape::{CredentialSettings, HostGrant, ProviderSettings, SettingsError, Text};
 
@@ -40,7 +40,7 @@ pub struct Bound {
     pub warnings: Vec<String>,
 }
 
-/// Brings a manifest together with what the operator says of it. `sources` makes the source of a secret from where it is.
+/// Brings a manifest together with what the operator says of it. `sources` says where secrets can be, and reads them.
 ///
 /// # Errors
 /// Where they do not fit, or a secret's place cannot be used here.
@@ -48,7 +48,7 @@ pub fn bind(
     manifest: &Manifest,
     settings: &ProviderSettings,
     place: Place<'_>,
-    sources: &Sources<'_>,
+    sources: Sources<'_>,
 ) -> Result<Bound, BindingError> {
     let binder = Binder { manifest, said: settings, place, sources };
     let mut warnings = Vec::new();
@@ -88,7 +88,7 @@ struct Binder<'a> {
     manifest: &'a Manifest,
     said: &'a ProviderSettings,
     place: Place<'a>,
-    sources: &'a Sources<'a>,
+    sources: Sources<'a>,
 }
 
 impl Binder<'_> {

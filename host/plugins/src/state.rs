@@ -6,15 +6,14 @@ use std::time::Duration;
 
 use damper_core::day::Day;
 use tokio::time::Instant;
-use wasmtime::ResourceLimiter;
 use wasmtime::component::{HasSelf, Linker};
+use wasmtime::{ResourceLimiter, StoreContextMut};
 use wasmtime_wasi::{WasiCtxView, WasiView};
 
-use crate::bindings::Provider as World;
 use crate::bindings::damper::provider::{host, http, types};
 use crate::call::Call;
 use crate::credentials::{self, Algorithm};
-use crate::http_client::{HttpClient, NoKey};
+use crate::http_client::{HttpClient, NoKey, Response};
 use crate::memo::Memo;
 use crate::output::Level;
 use crate::text::Scrubber;
@@ -22,6 +21,9 @@ use crate::wasi::{self, Wasi};
 
 /// The most elements of a table; those of compiled languages hold their functions.
 const MAX_TABLE_ELEMENTS: usize = 100_000;
+
+/// The contract's interface for requests.
+const HTTP: &str = "damper:provider/http@0.1.0";
 
 /// What a provider's calls share on the host's side.
 pub(crate) struct Shared {
@@ -54,7 +56,20 @@ impl State {
 /// Everything that a provider may import.
 pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     wasi::add_to_linker(linker)?;
-    World::add_to_linker::<_, HasSelf<State>>(linker, |state| state)
+    types::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
+    host::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
+    add_http(linker)
+}
+
+/// The contract's `http`, which the generated glue would give an answer of its own to lower; see [`Response`].
+fn add_http(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    let mut http = linker.instance(HTTP)?;
+    http.func_wrap_async("send", |mut store: StoreContextMut<'_, State>, (request,): (http::Request,)| {
+        Box::new(async move { Ok((store.data_mut().send(request).await,)) })
+    })?;
+    http.func_wrap_async("send-all", |mut store: StoreContextMut<'_, State>, (requests,): (Vec<http::Request>,)| {
+        Box::new(async move { Ok((store.data_mut().send_all(requests).await,)) })
+    })
 }
 
 impl WasiView for State {
@@ -86,15 +101,15 @@ impl ResourceLimiter for State {
 
 impl types::Host for State {}
 
-impl http::Host for State {
-    async fn send(&mut self, request: http::Request) -> Result<http::Response, http::HttpError> {
+impl State {
+    async fn send(&mut self, request: http::Request) -> Result<Response, http::HttpError> {
         let _waiting = self.call.waiting();
         let (shared, call) = (Arc::clone(&self.shared), Arc::clone(&self.call));
         let sent = self.call.beside.run(async move { shared.client.send(&call, request).await }).await;
         sent.unwrap_or_else(|| Err(http::HttpError::Other("the call has ended".to_owned())))
     }
 
-    async fn send_all(&mut self, requests: Vec<http::Request>) -> Vec<Result<http::Response, http::HttpError>> {
+    async fn send_all(&mut self, requests: Vec<http::Request>) -> Vec<Result<Response, http::HttpError>> {
         let _waiting = self.call.waiting();
         let (shared, call) = (Arc::clone(&self.shared), Arc::clone(&self.call));
         let sent = self.call.beside.run(async move { shared.client.send_all(&call, requests).await }).await;

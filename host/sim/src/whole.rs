@@ -25,6 +25,7 @@ use damper_core::chance::Chance;
 use damper_core::clock::WallClock;
 use damper_core::manifest::{Manifest, ManifestError};
 use damper_core::pipeline::{Pipeline, Stores};
+use damper_core::sink::Compression;
 use damper_core::testing::mapping::MemoryMapping;
 use damper_core::testing::memory::MemoryLedger;
 use jiff::Timestamp;
@@ -164,6 +165,7 @@ impl<'a> House<'a> {
         let stores = Stores {
             ledger: ledger.clone(),
             sink: sink.clone(),
+            compression: Compression::None,
             mapping: article.clone().map_or_else(|| mapping.clone() as _, |article| article as _),
             clock,
             chance,

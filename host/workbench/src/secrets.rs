@@ -5,18 +5,32 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use damper_core::manifest::{CredentialKind, Manifest};
-use damper_plugins::grants::SecretBinding;
+use damper_plugins::grants::{ClientAuth, SecretBinding, TokenEndpoint};
 use damper_plugins::spellings;
+use serde_json::json;
+use url::Url;
 
+use crate::case::Answer;
 use crate::network::{AuthorityError, Received, client_certificate};
 
 /// What a credential of kind `basic` is bound to.
 pub(crate) const BASIC: &str = "case-user:case-password";
+/// Where tokens are fetched: `https://tokens.damper.invalid/NAME` for the credential NAME.
+const TOKENS: &str = "tokens.damper.invalid";
 
 /// The secrets that a run binds to a provider's credentials.
 #[derive(Debug, Clone)]
 pub(crate) struct CaseSecrets {
-    by_name: BTreeMap<String, (CredentialKind, String)>,
+    by_name: BTreeMap<String, CaseSecret>,
+}
+
+/// What a credential is bound to.
+#[derive(Debug, Clone)]
+struct CaseSecret {
+    kind: CredentialKind,
+    secret: String,
+    /// What is sent in its place, where that is a token.
+    token: Option<String>,
 }
 
 impl CaseSecrets {
@@ -27,40 +41,64 @@ impl CaseSecrets {
     pub(crate) fn new(manifest: &Manifest) -> Result<Self, AuthorityError> {
         let mut by_name = BTreeMap::new();
         for (name, kind) in &manifest.credentials {
+            // Long enough and strange enough to be in no answer by chance.
+            let strange = |what: &str| format!("case-{what}-{name}-Zq7/+x9");
+            let is_client = *kind == CredentialKind::Oauth2ClientCredentials;
             let secret = match kind {
                 CredentialKind::Basic => BASIC.to_owned(),
                 CredentialKind::Mtls => client_certificate(name)?,
-                // Long enough and strange enough to be in no answer by chance.
-                _ => format!("case-secret-{name}-Zq7/+x9"),
+                CredentialKind::Oauth2ClientCredentials => format!("case-client:{}", strange("secret")),
+                _ => strange("secret"),
             };
-            by_name.insert(name.clone(), (kind.clone(), secret));
+            let token = is_client.then(|| strange("token"));
+            by_name.insert(name.clone(), CaseSecret { kind: kind.clone(), secret, token });
         }
         Ok(Self { by_name })
     }
 
     /// The bindings, for these hosts and origins.
     pub(crate) fn bindings(&self, hosts: &[String]) -> BTreeMap<String, SecretBinding> {
-        let binding = |secret: &String| SecretBinding::constant(secret.clone(), hosts.to_vec());
-        self.by_name.iter().map(|(name, (_, secret))| (name.clone(), binding(secret))).collect()
+        let bindings = self.by_name.iter().map(|(name, bound)| {
+            let tokens = bound.token.as_ref().and_then(|_| token_endpoint(name));
+            (name.clone(), SecretBinding { tokens, ..SecretBinding::constant(bound.secret.clone(), hosts.to_vec()) })
+        });
+        bindings.collect()
+    }
+
+    /// The token endpoint's answer to a request of the host; none where the request is for another place.
+    pub(crate) fn token(&self, request: &Received) -> Option<Answer> {
+        if !is_token_endpoint(&request.url) {
+            return None;
+        }
+        let name = request.url.path().trim_start_matches('/');
+        let token = self.by_name.get(name).and_then(|bound| bound.token.as_ref());
+        Some(token.map_or_else(
+            || Answer::of(404),
+            |token| {
+                let body = json!({ "access_token": token, "token_type": "Bearer", "expires_in": 3_600 });
+                let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
+                Answer { headers, body: body.to_string().into(), ..Answer::of(200) }
+            },
+        ))
     }
 
     /// Every form of every secret.
     pub(crate) fn forms(&self) -> Vec<String> {
-        self.by_name.values().flat_map(|(_, secret)| forms(secret)).collect()
+        self.by_name.values().flat_map(CaseSecret::texts).flat_map(forms).collect()
     }
 
     /// What is wrong with the credentials that a request carries, where `wanted` are those it should.
     pub(crate) fn problem(&self, request: &Received, wanted: &[String]) -> Option<String> {
         for name in wanted {
-            let Some((kind, secret)) = self.by_name.get(name) else {
+            let Some(bound) = self.by_name.get(name) else {
                 return Some(format!("the case wants the credential {name:?}, which the manifest does not name"));
             };
-            if !is_applied(kind, secret, request) {
+            if !bound.is_applied(request) {
                 return Some(format!("it should carry the credential {name:?}, and does not as its kind applies it"));
             }
         }
         let others = self.by_name.iter().filter(|(name, _)| !wanted.contains(name));
-        let mut carried = others.filter(|(_, (kind, secret))| shows(kind, secret, request) || carries(request, secret));
+        let mut carried = others.filter(|(_, bound)| bound.is_carried(request));
         carried.next().map(|(name, _)| match wanted {
             [] => format!("it should carry no credential, and carries {name:?}"),
             _ => format!("it should carry no credential but {wanted:?}, and carries {name:?} as well"),
@@ -69,33 +107,54 @@ impl CaseSecrets {
 
     /// Whether a request carries any secret.
     pub(crate) fn carried(&self, request: &Received) -> bool {
-        self.by_name.values().any(|(kind, secret)| shows(kind, secret, request) || carries(request, secret))
+        self.by_name.values().any(|bound| bound.is_carried(request))
     }
 }
 
-/// Whether a request has a credential in the place where the host puts it.
-fn is_applied(kind: &CredentialKind, secret: &str, request: &Received) -> bool {
-    match kind {
-        CredentialKind::Header { header, prefix } => {
-            request.header(&header.to_ascii_lowercase()).is_some_and(|value| value == format!("{prefix}{secret}"))
+impl CaseSecret {
+    /// The texts that are secret.
+    fn texts(&self) -> impl Iterator<Item = &str> {
+        [Some(&self.secret), self.token.as_ref()].into_iter().flatten().map(String::as_str)
+    }
+
+    /// Whether a request has the credential in the place where the host puts it.
+    fn is_applied(&self, request: &Received) -> bool {
+        let Self { kind, secret, token } = self;
+        let has = |header: &str, expected: String| request.header(header).is_some_and(|value| value == expected);
+        match kind {
+            CredentialKind::Header { header, prefix } => has(&header.to_ascii_lowercase(), format!("{prefix}{secret}")),
+            CredentialKind::Basic => has("authorization", format!("Basic {}", STANDARD.encode(secret))),
+            CredentialKind::Bearer => has("authorization", format!("Bearer {secret}")),
+            CredentialKind::Oauth2ClientCredentials => {
+                token.as_ref().is_some_and(|token| has("authorization", format!("Bearer {token}")))
+            }
+            // A signature shows nothing of its key.
+            CredentialKind::Hmac => true,
+            CredentialKind::Mtls => self.is_shown(request),
         }
-        CredentialKind::Basic => {
-            request.header("authorization").is_some_and(|value| value == format!("Basic {}", STANDARD.encode(secret)))
-        }
-        CredentialKind::Bearer => {
-            request.header("authorization").is_some_and(|value| value == format!("Bearer {secret}"))
-        }
-        // A signature shows nothing of its key.
-        CredentialKind::Hmac => true,
-        CredentialKind::Mtls => shows(kind, secret, request),
-        CredentialKind::Oauth2ClientCredentials => carries(request, secret),
+    }
+
+    /// Whether it is the client certificate that a request's connection shows.
+    fn is_shown(&self, request: &Received) -> bool {
+        let shown = request.certificate.as_ref().map(|certificate| STANDARD.encode(certificate));
+        self.kind == CredentialKind::Mtls && shown.is_some_and(|shown| self.secret.contains(&shown))
+    }
+
+    /// Whether a request has it, wherever that is.
+    fn is_carried(&self, request: &Received) -> bool {
+        self.is_shown(request) || self.texts().any(|text| carries(request, text))
     }
 }
 
-/// Whether a credential is the client certificate that a request's connection shows.
-fn shows(kind: &CredentialKind, secret: &str, request: &Received) -> bool {
-    let shown = request.certificate.as_ref().map(|certificate| STANDARD.encode(certificate));
-    *kind == CredentialKind::Mtls && shown.is_some_and(|shown| secret.contains(&shown))
+/// Whether tokens are fetched there.
+pub(crate) fn is_token_endpoint(url: &Url) -> bool {
+    url.host_str() == Some(TOKENS)
+}
+
+fn token_endpoint(credential: &str) -> Option<TokenEndpoint> {
+    // A credential's name is a word.
+    let url = Url::parse(&format!("https://{TOKENS}/{credential}")).ok()?;
+    Some(TokenEndpoint { url, scopes: Vec::new(), client_auth: ClientAuth::Basic })
 }
 
 fn carries(request: &Received, secret: &str) -> bool {
@@ -127,7 +186,7 @@ mod tests {
 
     fn problem(carried: &[&str], wanted: &[&str]) -> Option<String> {
         let secrets = CaseSecrets::new(&Manifest::parse(MANIFEST).unwrap()).unwrap();
-        let header = |name: &&str| (format!("x-{name}"), secrets.by_name[*name].1.clone());
+        let header = |name: &&str| (format!("x-{name}"), secrets.by_name[*name].secret.clone());
         let request = Received {
             method: "GET".to_owned(),
             url: "https://api.test/".parse().unwrap(),

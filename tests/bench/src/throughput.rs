@@ -110,5 +110,6 @@ pub(crate) async fn open(place: &Path, manifest: &Manifest, records: u32) -> any
     stream.hold(&manifest.name, "bench", now, now + Duration::from_secs(3600)).await?;
     let sink = Arc::new(folder::open(&place.join("out"))?);
     let (ledger, mapping) = (Arc::new(SqliteLedger::new(database)), Arc::new(mapping));
-    Ok((Stores { ledger, sink, mapping, clock, chance: Chance::System }, stream))
+    let compression = damper_core::sink::Compression::None;
+    Ok((Stores { ledger, sink, compression, mapping, clock, chance: Chance::System }, stream))
 }

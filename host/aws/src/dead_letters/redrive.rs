@@ -5,7 +5,7 @@ use damper_core::item::SequenceNumber;
 use damper_core::ledger::LedgerError;
 use jiff::Timestamp;
 
-use super::{Filter, Letters, LettersError, StoredLetter};
+use super::{Filter, Letters, LettersError, Redriven, StoredLetter};
 use crate::kinesis::{FeedError, Feeder};
 use crate::ledger::DynamoLedger;
 
@@ -16,15 +16,6 @@ pub enum Redrive {
     Letter(SequenceNumber),
     /// All that have not been redriven, of one reason where there is one.
     All(Option<Reason>),
-}
-
-/// What a redrive came to.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Redriven {
-    /// Letters whose payload is in the stream again.
-    pub fed: u64,
-    /// Letters whose record has been fetched since: there is nothing to do.
-    pub fetched_meanwhile: u64,
 }
 
 /// Why letters were not redriven. Those before it were; the others can be redriven again.

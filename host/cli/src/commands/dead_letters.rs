@@ -1,7 +1,7 @@
 //! `damper dead-letters`: what was given up on, why, and once more.
 
 use clap::{Args, Subcommand};
-use damper_core::dead_letter::{DeadLetter, Reason};
+use damper_core::dead_letter::{DeadLetter, Filter, Reason, Redriven};
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use serde::de::value::{Error as ValueError, StrDeserializer};
@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::context::{self, Context};
 use crate::error::{CliError, Exit};
-use crate::house::{self, Chosen, KeptLetter, LetterBox, LetterId, Place, Redriven};
+use crate::house::{Chosen, KeptLetter, LetterBox, LetterId, Place};
 use crate::screen::{put, put_json, table};
 
 /// List, show and redrive the items that were given up on
@@ -137,7 +137,7 @@ async fn list(
     (with_redriven, limit): (bool, u32),
     as_json: bool,
 ) -> Result<(), CliError> {
-    let which = house::Which { provider: which.provider.clone(), reason: which.reason, with_redriven };
+    let which = Filter { provider: which.provider.clone(), reason: which.reason, with_redriven };
     let found = letters.list(&which, limit).await?;
     let count = letters.count(&which).await?;
     if as_json {

@@ -6,7 +6,7 @@ pub(crate) mod slot;
 use std::time::Instant;
 
 use clap::Args;
-use damper_core::fetcher::{FetchRequest, Permits};
+use damper_core::fetcher::Permits;
 use damper_core::item::{Item, Params};
 use damper_core::record::{Failure, FailureKind, Fetched};
 use damper_plugins::{HostOptions, Plugin, PluginHost, TracedFetch};
@@ -92,13 +92,7 @@ pub(crate) fn now(
 
 async fn fetch(context: &Context, bound: &Bound, item: Item, permits: Permits) -> Result<(TracedFetch, f64), CliError> {
     let plugin = load(context, bound)?;
-    let request = FetchRequest {
-        id: item.id,
-        params: item.params,
-        attempt: 1,
-        day: bound.manifest.window.day(context.clock.now()),
-        timeout: bound.manifest.limits.fetch_timeout,
-    };
+    let request = bound.first_fetch(item, context.clock.now());
     // Compiling is not part of the fetch.
     plugin.prepare().await.map_err(|failure| broken(&bound.manifest.name, &failure))?;
     let begun = Instant::now();

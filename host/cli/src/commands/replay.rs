@@ -7,7 +7,6 @@ use clap::Args;
 use damper_core::dead_letter::DeadLetter;
 use damper_core::item::Item;
 use damper_local::dead_letters::DeadLetters as Letters;
-use damper_workbench::Bench;
 use damper_workbench::replay::Replay as Case;
 use damper_workbench::report::{CaseReport, RunReport};
 use serde_json::json;
@@ -17,7 +16,7 @@ use crate::commands::test::bench_of;
 use crate::config::Config;
 use crate::context::{self, Context};
 use crate::error::{CliError, Exit};
-use crate::provider::{self, Bound};
+use crate::provider;
 use crate::screen::{printable, printable_lines, put, put_bytes, put_json};
 
 /// Fetch a dead letter's item once more, against the answers that were kept, and tell what came of it
@@ -68,13 +67,9 @@ pub(crate) fn run(command: &Replay, context: &Context) -> Result<Exit, CliError>
     for note in notes {
         context.screen.warn(note);
     }
-    let bench = bench(&bound, context)?;
+    let bench = bench_of(bound.file.clone(), context)?;
     let report = context::runtime()?.block_on(bench.run(&[case]));
     tell(report, &letter, command.json)
-}
-
-fn bench(bound: &Bound, context: &Context) -> Result<Bench, CliError> {
-    bench_of(bound.file.clone(), context)
 }
 
 /// A letter by its number in the database, or out of a file.

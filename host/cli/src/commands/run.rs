@@ -101,7 +101,7 @@ pub(crate) fn run(command: &Run, context: &Context) -> Result<Exit, CliError> {
         let house = House::open(command, context, &config)?;
         let stop = signals::listen(&context.screen)?;
         let lines = house.drain(command, context, &config, &stop).await?;
-        summary::show(&lines, &config.output, command.json)
+        summary::show(&lines, &config, command.json)
     })
 }
 
@@ -117,6 +117,7 @@ impl House {
         let stores = Stores {
             ledger: Arc::clone(&ledger) as Arc<dyn Ledger>,
             sink: Arc::new(sink),
+            compression: config.compression,
             mapping: Arc::new(mapping.clone()) as Arc<dyn Mapping>,
             clock: context.clock,
             chance: Chance::System,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use damper_core::control::governor::TICK;
 use damper_core::manifest::units::parse_duration;
+use damper_core::sink::Compression;
 use damper_plugins::settings::ProviderSettings;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
@@ -17,6 +18,8 @@ use serde::{Deserialize, Deserializer};
 pub(super) struct Shape {
     pub(super) database: PathBuf,
     pub(super) output: PathBuf,
+    /// How records are compressed there, from now on.
+    pub(super) compression: Compression,
     /// `providers = "folder"` beside `[providers.NAME]` would be one key twice, so the folder has a name of its own.
     pub(super) components: PathBuf,
     pub(super) mapping: MappingConfig,
@@ -74,6 +77,7 @@ impl Default for Shape {
         Self {
             database: "damper.db".into(),
             output: "out".into(),
+            compression: Compression::None,
             components: PathBuf::new(),
             mapping: MappingConfig::default(),
             aws: AwsConfig::default(),

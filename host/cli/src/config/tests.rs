@@ -23,6 +23,7 @@ fn a_whole_file_is_read() {
         r#"
         database = "db/damper.db"
         output = "/records"
+        compression = "zstd"
         components = "wasm"
         [providers.demo]
         component = "demo.wasm"
@@ -43,7 +44,7 @@ fn a_whole_file_is_read() {
     )
     .unwrap();
     assert!(config.database.is_absolute() && config.database.ends_with("db/damper.db"));
-    assert_eq!(config.output, Path::new("/records"));
+    assert_eq!((config.output.as_path(), config.compression), (Path::new("/records"), Compression::Zstd));
     let demo = config.provider("demo").unwrap();
     assert_eq!(demo.hosts, Some(HostGrant::Manifest));
     assert_eq!(demo.config["pages"].0, "3");
@@ -57,6 +58,8 @@ fn a_whole_file_is_read() {
 fn an_unknown_key_is_named_with_its_line_and_column() {
     let text = error("database = \"x\"\n[providers.demo]\nhost = []\n");
     assert!(text.contains("unknown field `host`") && text.ends_with(":3:1"), "{text}");
+    let text = error("compression = \"gzip\"\n");
+    assert!(text.contains("unknown variant `gzip`, expected `none` or `zstd`") && text.ends_with(":1:15"), "{text}");
     let text = error("outptu = \"x\"\n");
     assert!(text.contains("unknown field `outptu`") && text.ends_with(":1:1"), "{text}");
     let text = error("[providers.demo.limits]\nmax_concurrency = -1\n");

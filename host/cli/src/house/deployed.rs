@@ -4,18 +4,19 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use damper_aws::dead_letters::{Filter, Letters, LettersError, Redrive, RedriveError};
+use damper_aws::dead_letters::{Letters, LettersError, Redrive, RedriveError};
 use damper_aws::deployment::{self, Deployment, Said};
 use damper_aws::kinesis::Feeder;
 use damper_aws::sink::bucket;
 use damper_aws::{AwsClients, DynamoLedger, LambdaMapping, StoredLetter};
 use damper_core::day::Day;
+use damper_core::dead_letter::{Filter, Redriven};
 use damper_core::ledger::Ledger;
 use damper_core::mapping::Mapping;
 use damper_core::pipeline::AdaptError;
 use jiff::Timestamp;
 
-use super::{Chosen, Counted, House, KeptLetter, LetterBox, LetterId, Redriven, Unfed, Which};
+use super::{Chosen, Counted, House, KeptLetter, LetterBox, LetterId, Unfed};
 use crate::config::Config;
 use crate::error::CliError;
 
@@ -90,14 +91,14 @@ impl House for Deployed {
 
 #[async_trait]
 impl LetterBox for Deployed {
-    async fn list(&self, which: &Which, limit: u32) -> Result<Vec<KeptLetter>, CliError> {
+    async fn list(&self, which: &Filter, limit: u32) -> Result<Vec<KeptLetter>, CliError> {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let found = self.letters.list(&filter(which), limit).await.map_err(|error| self.bucket_failed(&error))?;
+        let found = self.letters.list(which, limit).await.map_err(|error| self.bucket_failed(&error))?;
         Ok(found.into_iter().map(kept).collect())
     }
 
-    async fn count(&self, which: &Which) -> Result<u64, CliError> {
-        self.letters.count(&filter(which)).await.map_err(|error| self.bucket_failed(&error))
+    async fn count(&self, which: &Filter) -> Result<u64, CliError> {
+        self.letters.count(which).await.map_err(|error| self.bucket_failed(&error))
     }
 
     async fn show(&self, id: &LetterId) -> Result<Option<KeptLetter>, CliError> {
@@ -112,18 +113,12 @@ impl LetterBox for Deployed {
             Chosen::Provider(provider, reason) => (provider, Redrive::All(*reason)),
         };
         let redriven = self.letters.redrive(&self.ledger, &self.feeder(provider), provider, &which, now).await;
-        let redriven = redriven.map_err(|error| match error {
+        redriven.map_err(|error| match error {
             RedriveError::Letters(error) => self.bucket_failed(&error),
             RedriveError::Ledger(error) => error.into(),
             RedriveError::Feed(error) => error.into(),
-        })?;
-        Ok(Redriven { fed: redriven.fed, fetched_meanwhile: redriven.fetched_meanwhile })
+        })
     }
-}
-
-fn filter(which: &Which) -> Filter {
-    let Which { provider, reason, with_redriven } = which.clone();
-    Filter { provider, reason, with_redriven }
 }
 
 fn kept(stored: StoredLetter) -> KeptLetter {

@@ -3,13 +3,14 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use damper_core::day::Day;
+use damper_core::dead_letter::{Filter, Redriven};
 use damper_core::ledger::Ledger;
 use damper_core::mapping::Mapping;
-use damper_local::dead_letters::{DeadLetters, Filter, Redrive};
+use damper_local::dead_letters::{DeadLetters, Redrive};
 use damper_local::{Database, SqliteLedger, SqliteMapping, SqliteStream, StoredLetter};
 use jiff::Timestamp;
 
-use super::{Chosen, Counted, House, KeptLetter, LetterBox, LetterId, Redriven, Unfed, Which};
+use super::{Chosen, Counted, House, KeptLetter, LetterBox, LetterId, Unfed};
 use crate::config::Config;
 use crate::context::Context;
 use crate::error::CliError;
@@ -72,13 +73,13 @@ impl House for Here {
 
 #[async_trait]
 impl LetterBox for DeadLetters {
-    async fn list(&self, which: &Which, limit: u32) -> Result<Vec<KeptLetter>, CliError> {
-        let found = self.list(filter(which), limit).await?;
+    async fn list(&self, which: &Filter, limit: u32) -> Result<Vec<KeptLetter>, CliError> {
+        let found = self.list(which.clone(), limit).await?;
         Ok(found.into_iter().map(kept).collect())
     }
 
-    async fn count(&self, which: &Which) -> Result<u64, CliError> {
-        Ok(self.count(filter(which)).await?)
+    async fn count(&self, which: &Filter) -> Result<u64, CliError> {
+        Ok(self.count(which.clone()).await?)
     }
 
     async fn show(&self, id: &LetterId) -> Result<Option<KeptLetter>, CliError> {
@@ -99,11 +100,6 @@ fn number(id: &LetterId) -> Result<i64, CliError> {
         LetterId::Number(number) => Ok(*number),
         LetterId::Entry { .. } => Err(id.foreign()),
     }
-}
-
-fn filter(which: &Which) -> Filter {
-    let Which { provider, reason, with_redriven } = which.clone();
-    Filter { provider, reason, with_redriven }
 }
 
 fn kept(stored: StoredLetter) -> KeptLetter {

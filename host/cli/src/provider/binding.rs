@@ -4,10 +4,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use damper_core::fetcher::FetchRequest;
+use damper_core::item::Item;
 use damper_core::manifest::Manifest;
 use damper_plugins::component_file::ComponentFile;
 use damper_plugins::grants::{Grants, Secret, SecretError, SecretSource};
-use damper_plugins::settings::{self, BindingError, Found, Place, ProviderSettings, SecretPlace, Unusable};
+use damper_plugins::settings::{
+    self, BindingError, Found, Place, ProviderSettings, SecretHomes, SecretPlace, Sources, Unusable,
+};
+use jiff::Timestamp;
 
 use crate::config::{Config, read_secret};
 use crate::settings as environment;
@@ -25,6 +30,15 @@ pub(crate) struct Bound {
     pub(crate) warnings: Vec<String>,
 }
 
+impl Bound {
+    /// The first attempt at an item, now.
+    pub(crate) fn first_fetch(&self, item: Item, now: Timestamp) -> FetchRequest {
+        let Manifest { window, limits, .. } = &self.manifest;
+        let Item { id, params } = item;
+        FetchRequest { id, params, attempt: 1, day: window.day(now), timeout: limits.fetch_timeout }
+    }
+}
+
 /// Bring a component together with what damper.toml says of it.
 ///
 /// # Errors
@@ -32,7 +46,8 @@ pub(crate) struct Bound {
 pub(crate) fn bind(config: &Config, file: ComponentFile) -> Result<Bound, BindingError> {
     let nothing = ProviderSettings::default();
     let said = config.provider(&file.manifest.name).unwrap_or(&nothing);
-    let bound = settings::bind(&file.manifest, said, place(config), &|place| source(config, place))?;
+    let sources = Sources { homes: SecretHomes::Machine, find: &|place| source(config, place) };
+    let bound = settings::bind(&file.manifest, said, place(config), sources)?;
     let settings::Bound { manifest, grants, warnings } = bound;
     Ok(Bound { file, manifest, grants, warnings })
 }

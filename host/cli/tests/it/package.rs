@@ -221,6 +221,47 @@ fn the_function_may_read_the_secrets_that_are_bound_and_no_other() {
     assert_eq!(read(&house, "providers/demo.yaml").matches(":secret:damper/demo-??????").count(), 1);
 }
 
+/// The mutants' crate with a name of its own and wrong as it comes, so that it is built beside them.
+fn write_wrong_provider(house: &House, root: &Path) {
+    let (mutants, sdk) = (root.join("tests/mutants"), root.join("sdk/rust"));
+    let cargo = format!(
+        "[package]\nname = \"wrong\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[workspace]\n\
+         [lib]\npath = {:?}\ncrate-type = [\"cdylib\", \"rlib\"]\n[dependencies]\ndamper-sdk = {{ path = {sdk:?} }}\n",
+        mutants.join("src/lib.rs")
+    );
+    let manifest = fs::read_to_string(mutants.join("provider.toml")).unwrap();
+    let manifest = manifest.replace("name = \"mutants\"", "name = \"wrong\"");
+    let wrong = manifest.replace("mutation = \"none\"", "mutation = \"swallows-a-500\"");
+    assert_ne!(manifest, wrong);
+    house.write("wrong/Cargo.toml", cargo.as_bytes());
+    house.write("wrong/Cargo.lock", &fs::read(root.join("Cargo.lock")).unwrap());
+    house.write("wrong/provider.toml", wrong.as_bytes());
+    house.write("wrong/cases/good.toml", &fs::read(mutants.join("cases/good.toml")).unwrap());
+}
+
+#[test]
+#[allow(clippy::disallowed_methods, reason = "where the toolchain for components lies is said by the environment")]
+fn a_provider_that_does_not_conform_is_not_packaged_unless_it_is_told_to() {
+    let (house, root) = (house(), Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap());
+    write_wrong_provider(&house, &root);
+    house.write("damper.toml", b"[providers.wrong]\ncomponent = \"wrong\"\nhosts = \"manifest\"\n");
+    let package = |more: &[&str]| {
+        let arguments = [&["package", "--arch", "x86_64", "--bootstrap", "x86"], more].concat();
+        let mut command = house.command(&arguments);
+        // With what was built for the mutants, and the toolchain that built them.
+        command.env("CARGO_TARGET_DIR", components().parent().unwrap()).env_remove("DAMPER_CACHE");
+        command.envs(std::env::var_os("DAMPER_CACHE").map(|cache| ("DAMPER_CACHE", cache)));
+        house.text(&command.output().unwrap())
+    };
+    let refused = package(&[]);
+    assert!(!refused.starts_with("exit code 0\n") && refused.contains("wrong does not conform"), "{refused}");
+    assert!(refused.contains("`--no-conformance` lets it through"), "{refused}");
+    assert!(!house.path().join("dist").exists());
+    let told = package(&["--no-conformance"]);
+    assert!(told.starts_with("exit code 0\n"), "{told}");
+    assert!(house.path().join("dist/damper-x86_64.zip").exists());
+}
+
 #[tokio::test]
 async fn what_is_in_the_zip_is_loaded_and_fetched_through() {
     let house = house();

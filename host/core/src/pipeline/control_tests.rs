@@ -17,6 +17,7 @@ use crate::mapping::MappingChange;
 use crate::operate;
 use crate::pipeline::report::{End, Stopped};
 use crate::record::{Failure, FailureKind};
+use crate::sink::Compression;
 use crate::testing::scripted::Answer;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -40,7 +41,14 @@ impl House {
     pub(super) fn restarted(&self) -> Arc<Pipeline> {
         let sink = Arc::new(object_store::memory::InMemory::new());
         let (ledger, mapping) = (self.ledger.clone(), self.mapping.clone());
-        let stores = Stores { ledger, sink, mapping, clock: self.clock, chance: Chance::seeded(2) };
+        let stores = Stores {
+            ledger,
+            sink,
+            compression: Compression::None,
+            mapping,
+            clock: self.clock,
+            chance: Chance::seeded(2),
+        };
         Pipeline::new(self.pipeline.manifest().clone(), self.api.clone(), stores)
     }
 

@@ -24,6 +24,7 @@ use crate::ledger::{Claim, ClaimRequest, Finish, Finished, Ledger, LedgerError, 
 use crate::manifest::Manifest;
 use crate::pipeline::report::{End, Stopped};
 use crate::record::{Failure, FailureKind};
+use crate::sink::{Compression, Unpacker};
 use crate::testing::mapping::MemoryMapping;
 use crate::testing::memory::MemoryLedger;
 use crate::testing::scripted::{Answer, Scripted};
@@ -52,14 +53,23 @@ struct Case {
     deaths_ms: Vec<u64>,
     /// Whether the ledger's writes are paid for, so that some wait.
     thrifty: bool,
+    /// How each worker compresses, in turn: a deployment may change it.
+    compressions: Vec<Compression>,
 }
 
 fn case() -> impl Strategy<Value = Case> {
     let ids = proptest::collection::vec(0..80_u8, 1..120);
     let answers = proptest::collection::vec(0..40_u8, 1..60);
     let deaths = proptest::collection::vec(1..4_000_u64, 0..6);
-    let whole = (ids, answers, deaths, any::<bool>());
-    whole.prop_map(|(ids, answers, deaths_ms, thrifty)| Case { ids, answers, deaths_ms, thrifty })
+    let compression = prop_oneof![Just(Compression::None), Just(Compression::Zstd)];
+    let whole = (ids, answers, deaths, any::<bool>(), proptest::collection::vec(compression, 7));
+    whole.prop_map(|(ids, answers, deaths_ms, thrifty, compressions)| Case {
+        ids,
+        answers,
+        deaths_ms,
+        thrifty,
+        compressions,
+    })
 }
 
 /// After so many requests none fails any more: an API that is down for good ends no test.
@@ -128,7 +138,11 @@ async fn stored_ids(sink: &InMemory) -> Vec<String> {
     let mut ids = Vec::new();
     for object in sink.list(None).try_collect::<Vec<_>>().await.unwrap() {
         let content = sink.get(&object.location).await.unwrap().bytes().await.unwrap();
-        for line in content.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        let (mut lines, mut unpacker) =
+            (Vec::new(), Unpacker::new(Compression::of(&object.location).unwrap()).unwrap());
+        unpacker.unpack(&content, |piece| lines.extend_from_slice(piece)).unwrap();
+        unpacker.end().unwrap();
+        for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             let line: serde_json::Value = serde_json::from_slice(line).unwrap();
             ids.push(line["id"].as_str().unwrap().to_owned());
         }
@@ -154,17 +168,16 @@ async fn live(case: Case) {
         })
         .collect();
     let mapping = Arc::new(MemoryMapping::new(500, Duration::ZERO));
-    let stores = Stores {
-        ledger: Arc::new(Slow(ledger.clone())),
-        sink,
-        mapping: mapping.clone(),
-        clock,
-        chance: Chance::System,
+    let stores = |compression| {
+        let (ledger, sink, mapping) = (Arc::new(Slow(ledger.clone())), Arc::clone(&sink), mapping.clone());
+        Stores { ledger, sink, compression, mapping, clock, chance: Chance::System }
     };
+    let mut compressions = case.compressions.into_iter().cycle();
     let mut deaths = case.deaths_ms.into_iter().map(Duration::from_millis);
     let report = loop {
         // A new process: nothing is remembered but what is in the ledger and the sink.
-        let pipeline = Pipeline::new(Manifest::parse(MANIFEST).unwrap(), api.clone(), stores.clone());
+        let stores = stores(compressions.next().unwrap());
+        let pipeline = Pipeline::new(Manifest::parse(MANIFEST).unwrap(), api.clone(), stores);
         if !mapping.now().enabled {
             sleep(TICK).await;
             pipeline.tick().await.unwrap();
@@ -211,12 +224,13 @@ async fn a_worker_that_wakes_up_after_its_lease_stores_nothing() {
     let api = Arc::new(script(vec![4]));
     let asleep = ThrottleConfig { wait_put_per_call: Duration::from_secs(60), ..ThrottleConfig::default() };
     let entry = Entry { sequence: 1.into(), arrived: clock.now(), payload: "{\"id\":\"i1\"}".into() };
-    let worker = |sink: Arc<dyn ObjectStore>| {
+    let worker = |sink: Arc<dyn ObjectStore>, compression| {
         let mapping = Arc::new(MemoryMapping::new(500, Duration::ZERO));
-        let stores = Stores { ledger: ledger.clone(), sink, mapping, clock, chance: Chance::System };
+        let stores = Stores { ledger: ledger.clone(), sink, compression, mapping, clock, chance: Chance::System };
         Pipeline::new(Manifest::parse(MANIFEST).unwrap(), api.clone(), stores)
     };
-    let (sleeper, other) = (worker(Arc::new(ThrottledStore::new(Arc::clone(&memory), asleep))), worker(memory.clone()));
+    let sleeper = worker(Arc::new(ThrottledStore::new(Arc::clone(&memory), asleep)), Compression::Zstd);
+    let other = worker(memory.clone(), Compression::None);
     let (deadline, never) = (Instant::now() + Duration::from_secs(900), CancellationToken::new());
     let (slept, took_over) = tokio::join!(sleeper.process(vec![entry.clone()], deadline, &never), async {
         sleep(Duration::from_secs(1)).await;

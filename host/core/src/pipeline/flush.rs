@@ -1,12 +1,10 @@
 //! Store a chunk, then finish its items: never the other way round.
 
-use bytes::Bytes;
-
 use crate::ledger::Owner;
 use crate::ledger::{Finish, Finished, LedgerError};
 use crate::pipeline::Stores;
 use crate::pipeline::chunks::{Chunk, Flush, Waiting};
-use crate::sink::{SinkError, create, object_path};
+use crate::sink::{SinkError, object_path, store_chunk};
 
 /// A flush, ended.
 #[derive(Debug)]
@@ -31,7 +29,7 @@ pub(crate) async fn flush(stores: Stores, provider: String, owner: Owner, flush:
     let Flush { day, number, chunk: Chunk { lines, finishes, .. } } = flush;
     if !lines.is_empty() {
         let path = object_path(&provider, day, &owner, number);
-        if let Err(error) = create(&*stores.sink, &path, Bytes::from(lines)).await {
+        if let Err(error) = store_chunk(&*stores.sink, &path, stores.compression, lines).await {
             return Flushed { finished: Vec::new(), failure: Some(FlushFailure::Store(error, finishes)) };
         }
     }

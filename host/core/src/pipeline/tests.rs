@@ -23,7 +23,7 @@ use crate::ledger::{Claim, ClaimRequest, Ledger, Owner};
 use crate::manifest::Manifest;
 use crate::pipeline::report::{End, Report, Stopped};
 use crate::record::{Failure, FailureKind};
-use crate::sink::{create, object_path};
+use crate::sink::{Compression, create, object_path};
 use crate::testing::mapping::MemoryMapping;
 use crate::testing::memory::MemoryLedger;
 use crate::testing::scripted::{Answer, Scripted};
@@ -69,7 +69,9 @@ pub(super) fn house_on(
     let (ledger, sink, api) = (Arc::new(ledger), Arc::new(InMemory::new()), Arc::new(Scripted::new(script)));
     let mapping = Arc::new(MemoryMapping::new(500, Duration::ZERO));
     let chance = Chance::seeded(1);
-    let stores = Stores { ledger: ledger.clone(), sink: sink.clone(), mapping: mapping.clone(), clock, chance };
+    let compression = Compression::None;
+    let stores =
+        Stores { ledger: ledger.clone(), sink: sink.clone(), compression, mapping: mapping.clone(), clock, chance };
     let pipeline = Pipeline::new(Manifest::parse(manifest).unwrap(), api.clone(), stores);
     House { pipeline, api, ledger, sink, mapping, clock }
 }
@@ -442,7 +444,8 @@ async fn a_failing_sink_loses_nothing_and_says_why() {
     let folder = Arc::new(object_store::local::LocalFileSystem::new());
     let broken: Arc<dyn ObjectStore> = Arc::new(object_store::prefix::PrefixStore::new(folder, "proc/nowhere"));
     let mapping = house.mapping.clone();
-    let stores = Stores { ledger: house.ledger.clone(), sink: broken, mapping, clock, chance: Chance::System };
+    let (ledger, compression) = (house.ledger.clone(), Compression::None);
+    let stores = Stores { ledger, sink: broken, compression, mapping, clock, chance: Chance::System };
     let pipeline = Pipeline::new(Manifest::parse(MANIFEST).unwrap(), house.api.clone(), stores);
     let deadline = Instant::now() + Duration::from_secs(900);
     let report = pipeline.process(vec![house.entry(0, "a")], deadline, &CancellationToken::new()).await;

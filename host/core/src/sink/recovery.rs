@@ -4,16 +4,18 @@
 //! read, and the owner is sealed so that it cannot store the item later, beside the second fetch.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures::TryStreamExt;
 use object_store::ObjectStore;
+use object_store::path::Path;
 use tokio::sync::OnceCell;
 
 use crate::item::Identity;
 use crate::ledger::Abandoned;
-use crate::sink::{LineKey, SinkError, create, object_path, owner_folder, read, store_error};
+use crate::sink::{Compression, LineKey, SinkError, Unpacker, create, object_path, owner_folder, read, store_error};
 
 /// The identities that an abandoned owner has stored, for one day. Seals the owner first: see the module's words.
 ///
@@ -25,30 +27,54 @@ pub async fn recover(
     identity_params: &[String],
     abandoned: &Abandoned,
 ) -> Result<BTreeSet<Identity>, SinkError> {
-    let folder = owner_folder(provider, abandoned.day, &abandoned.owner);
-    let objects = loop {
-        let listed: Vec<_> =
-            store.list(Some(&folder)).try_collect().await.map_err(|error| store_error("list", &folder, &error))?;
-        // An empty object is a seal; whoever set it has the last word already.
-        if listed.iter().any(|object| object.size == 0) {
-            break listed;
-        }
-        let next = u32::try_from(listed.len()).unwrap_or(u32::MAX);
-        let seal = object_path(provider, abandoned.day, &abandoned.owner, next);
-        match create(store, &seal, Bytes::new()).await {
-            Ok(()) => break listed,
-            // The owner, or another recoverer, was quicker: look again.
-            Err(SinkError::Sealed(_)) => {}
-            Err(error) => return Err(error),
-        }
-    };
     let mut stored = BTreeSet::new();
-    for object in objects.iter().filter(|object| object.size > 0) {
-        let content = read(store, &object.location).await?;
-        let keys = content.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice::<LineKey>(line).ok());
+    for object in sealed(store, provider, abandoned).await? {
+        let lines = lines(store, &object).await?;
+        let keys = lines.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice::<LineKey>(line).ok());
         stored.extend(keys.filter_map(|key| Identity::of(&key.id, &key.params, identity_params).ok()));
     }
     Ok(stored)
+}
+
+/// Sees to it that an owner stores nothing more, and tells what it has stored.
+async fn sealed(store: &dyn ObjectStore, provider: &str, abandoned: &Abandoned) -> Result<Vec<Path>, SinkError> {
+    let folder = owner_folder(provider, abandoned.day, &abandoned.owner);
+    loop {
+        let listed: Vec<_> =
+            store.list(Some(&folder)).try_collect().await.map_err(|error| store_error("list", &folder, &error))?;
+        // An empty object is a part of a seal; what holds something is a chunk.
+        let (empty, chunks): (Vec<_>, Vec<_>) = listed.into_iter().partition(|object| object.size == 0);
+        let next = u32::try_from(chunks.len()).unwrap_or(u32::MAX);
+        let chunk = object_path(provider, abandoned.day, &abandoned.owner, next);
+        // Nobody knows how the owner compresses: it may be of another deployment.
+        let seal = Compression::ALL.map(|compression| compression.name(&chunk));
+        let missing = seal.iter().filter(|name| !empty.iter().any(|object| object.location == **name));
+        let mut is_sealed = true;
+        for name in missing {
+            match create(store, name, Bytes::new()).await {
+                Ok(()) => {}
+                // The owner, or another recoverer, was quicker: look again.
+                Err(SinkError::Sealed(_)) => is_sealed = false,
+                Err(error) => return Err(error),
+            }
+        }
+        if is_sealed {
+            return Ok(chunks.into_iter().map(|object| object.location).collect());
+        }
+    }
+}
+
+/// An object's lines.
+async fn lines(store: &dyn ObjectStore, object: &Path) -> Result<Vec<u8>, SinkError> {
+    let content = read(store, object).await?;
+    let mut lines = Vec::new();
+    let unpacked = Unpacker::new(Compression::of(object).unwrap_or_default()).and_then(|mut unpacker| {
+        unpacker.unpack(&content, |piece| lines.extend_from_slice(piece))?;
+        unpacker.end()
+    });
+    let damaged =
+        |error: io::Error| SinkError::Store { action: "read", path: object.clone(), message: error.to_string() };
+    unpacked.map(|()| lines).map_err(damaged)
 }
 
 /// The identities that one owner has stored, once they have been read.
@@ -93,14 +119,24 @@ mod tests {
 
     use super::*;
     use crate::ledger::Owner;
+    use crate::sink::store_chunk;
 
     fn abandoned() -> Abandoned {
         Abandoned { day: "2026-11-22".parse().unwrap(), owner: Owner::from("dead") }
     }
 
     async fn store(store: &InMemory, chunk: u32, content: &'static [u8]) -> Result<(), SinkError> {
+        store_as(Compression::None, store, chunk, content).await
+    }
+
+    async fn store_as(
+        compression: Compression,
+        store: &InMemory,
+        chunk: u32,
+        content: &'static [u8],
+    ) -> Result<(), SinkError> {
         let path = object_path("demo", abandoned().day, &abandoned().owner, chunk);
-        create(store, &path, Bytes::from_static(content)).await
+        store_chunk(store, &path, compression, content.to_vec()).await
     }
 
     async fn recovered(store: &InMemory) -> Vec<String> {
@@ -117,18 +153,50 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_sealed_owner_can_store_nothing_more() {
-        let memory = InMemory::new();
-        store(&memory, 0, b"{\"id\":\"a\"}\n").await.unwrap();
-        assert_eq!(recovered(&memory).await, ["a"]);
-        assert!(matches!(store(&memory, 1, b"{\"id\":\"late\"}\n").await, Err(SinkError::Sealed(_))));
-        assert_eq!(recovered(&memory).await, ["a"], "a second recoverer reads the same");
+    async fn a_sealed_owner_can_store_nothing_more_however_it_compresses() {
+        for (before, after) in [Compression::None, Compression::Zstd]
+            .into_iter()
+            .flat_map(|one| Compression::ALL.map(|other| (one, other)))
+        {
+            let memory = InMemory::new();
+            store_as(before, &memory, 0, b"{\"id\":\"a\"}\n").await.unwrap();
+            assert_eq!(recovered(&memory).await, ["a"]);
+            let late = store_as(after, &memory, 1, b"{\"id\":\"late\"}\n").await;
+            assert!(matches!(late, Err(SinkError::Sealed(_))), "{before}, {after}: {late:?}");
+            assert_eq!(recovered(&memory).await, ["a"], "a second recoverer reads the same");
+        }
     }
 
     #[tokio::test]
     async fn an_owner_that_stored_nothing_is_sealed_too() {
         let memory = InMemory::new();
         assert!(recovered(&memory).await.is_empty());
-        assert!(store(&memory, 0, b"{\"id\":\"late\"}\n").await.is_err());
+        for compression in Compression::ALL {
+            assert!(store_as(compression, &memory, 0, b"{\"id\":\"late\"}\n").await.is_err());
+        }
+    }
+
+    /// A recoverer died, or the owner was quicker, between the two names of a seal.
+    #[tokio::test]
+    async fn half_a_seal_is_made_whole() {
+        let memory = InMemory::new();
+        store_as(Compression::Zstd, &memory, 0, b"{\"id\":\"a\"}\n").await.unwrap();
+        let half = object_path("demo", abandoned().day, &abandoned().owner, 1);
+        create(&memory, &half, Bytes::new()).await.unwrap();
+        store_as(Compression::Zstd, &memory, 1, b"{\"id\":\"b\"}\n").await.unwrap();
+        assert_eq!(recovered(&memory).await, ["a", "b"]);
+        for compression in Compression::ALL {
+            let late = store_as(compression, &memory, 2, b"{\"id\":\"late\"}\n").await;
+            assert!(matches!(late, Err(SinkError::Sealed(_))), "{late:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn from_a_damaged_object_nothing_is_concluded() {
+        let memory = InMemory::new();
+        let path = Compression::Zstd.name(&object_path("demo", abandoned().day, &abandoned().owner, 0));
+        create(&memory, &path, Bytes::from_static(b"{\"id\":\"a\"}\n")).await.unwrap();
+        let error = recover(&memory, "demo", &[], &abandoned()).await.unwrap_err().to_string();
+        assert!(error.starts_with("cannot read demo/2026-11-22/dead/000000.ndjson.zst: "), "{error}");
     }
 }

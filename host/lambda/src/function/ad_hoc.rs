@@ -9,18 +9,16 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{Function, Refused, needs_operator};
-use crate::metrics::Counted;
+use crate::meter::Meter;
+use crate::metrics::Invocation;
 
 impl Function {
     /// Fetch a record and answer with it.
     pub(super) async fn ad_hoc(&self, provider: &str, item: Item, deadline: Instant) -> Result<Value, Refused> {
         let pipeline = self.providers.pipeline(provider).inspect_err(|error| tracing::warn!(%error, "refused"))?;
-        let progress = pipeline.progress();
-        progress.watch();
-        progress.take_events();
-        let before = Counted::of(&progress);
+        let meter = Meter::begin(&pipeline);
         let (id, came) = (item.id.clone(), pipeline.fetch_now(item, deadline).await?);
-        self.write_metrics(&pipeline, Some(1), &before).await;
+        meter.tell(&self.stores, Invocation::AdHoc).await;
         let mut answer = json!({ "provider": provider, "id": id });
         let told = match came {
             AdHoc::Record(line) => {

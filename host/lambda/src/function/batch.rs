@@ -13,7 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Function, LONGEST_WAIT};
 use crate::event::Batch;
-use crate::metrics::Counted;
+use crate::meter::Meter;
+use crate::metrics::Invocation;
 
 impl Function {
     /// Work at a batch and answer from where it is to be delivered again.
@@ -28,14 +29,11 @@ impl Function {
                 return answer(Some(&first));
             }
         };
-        let progress = pipeline.progress();
-        progress.watch();
-        progress.take_events();
-        let before = Counted::of(&progress);
+        let meter = Meter::begin(&pipeline);
         let delivered = batch.records.len();
         let report = pipeline.process(kinesis::entries(batch.records), deadline, &CancellationToken::new()).await;
         tell(&report, delivered);
-        self.write_metrics(&pipeline, Some(delivered), &before).await;
+        meter.tell(&self.stores, Invocation::Batch { entries: delivered }).await;
         // Where the ledger or the sink fails nothing else has waited.
         if report.ended.is_empty() && matches!(report.stopped, Some(Stopped::Storage(_))) {
             wait(deadline).await;

@@ -11,7 +11,9 @@ use damper_core::ledger::{
     Claim, ClaimRequest, Control, Finish, Finished, Ledger, LedgerError, Owner, Release, SlotRequest, change_control,
 };
 use damper_core::manifest::Manifest;
+use damper_core::pipeline::Pipeline;
 use damper_core::record::{Failure, FailureKind};
+use damper_core::sink::Compression;
 use damper_core::testing::mapping::MemoryMapping;
 use damper_core::testing::memory::MemoryLedger;
 use damper_core::testing::scripted::{Answer, Scripted};
@@ -61,6 +63,7 @@ impl House {
         let stores = Stores {
             ledger: used,
             sink: Arc::new(InMemory::new()),
+            compression: Compression::None,
             mapping: mapping.clone(),
             clock: WallClock::pinned("2026-11-22T12:00:00Z".parse().unwrap()),
             chance: Chance::seeded(1),

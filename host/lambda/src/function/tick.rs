@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until};
 
 use super::Function;
-use crate::metrics::Counted;
+use crate::meter::Meter;
+use crate::metrics::Invocation;
 
 /// The mean time between two providers' turns. A turn is two calls at the most: read, and change.
 const BETWEEN: Duration = Duration::from_millis(250);
@@ -58,8 +59,9 @@ impl Function {
                 return Err(());
             }
         };
+        let meter = Meter::begin(&pipeline);
         let ticked = pipeline.tick().await;
-        self.write_metrics(&pipeline, None, &Counted::of(&pipeline.progress())).await;
+        meter.tell(&self.stores, Invocation::Tick).await;
         match ticked {
             Ok(change) => Ok(change.is_some()),
             // Not deployed yet, or given a function of its own.

@@ -1,5 +1,6 @@
 //! What the sink holds, as one stream.
 
+use damper_core::sink::Compression;
 use damper_local::export::{BrokenLines, ExportError, Exported, Format, export};
 use object_store::ObjectStoreExt;
 use object_store::memory::InMemory;
@@ -51,6 +52,21 @@ async fn ndjson_is_the_stored_lines_in_the_order_of_days() {
     assert_eq!(text, format!("{A}\n"));
     let (text, counts) = exported(&store, Some("2026-11-23"), Format::Ndjson, BrokenLines::Fail).await.unwrap();
     assert_eq!((text.as_str(), counts), ("", Exported::default()), "a day without records is no error");
+}
+
+#[tokio::test]
+async fn compressed_objects_are_exported_beside_others() {
+    let store = two_days().await;
+    let compressed = Compression::Zstd.pack(format!("{B}\n{C}\n").into_bytes()).await.unwrap();
+    let object = Path::from("demo/2026-11-22/c/000000.ndjson.zst");
+    store.put(&object, compressed.clone().into()).await.unwrap();
+    let (text, counts) = exported(&store, None, Format::Ndjson, BrokenLines::Fail).await.unwrap();
+    assert_eq!(text, format!("{A}\n{B}\n{C}\n{B}\n{C}\n"));
+    assert_eq!(counts, Exported { objects: 5, records: 5, skipped: 0 });
+
+    store.put(&object, compressed.slice(..compressed.len() - 5).into()).await.unwrap();
+    let error = exported(&store, None, Format::Ndjson, BrokenLines::Skip).await.unwrap_err().to_string();
+    assert!(error.starts_with("demo/2026-11-22/c/000000.ndjson.zst is damaged: its end is missing"), "{error}");
 }
 
 #[tokio::test]

@@ -1,11 +1,13 @@
 //! An answer, read whole and within its limits, and what went wrong where there is none.
 
 use std::error::Error;
+use std::sync::Arc;
 
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, SET_COOKIE};
 
-use crate::bindings::damper::provider::http::{HttpError, Response};
+use super::Response;
+use crate::bindings::damper::provider::http::HttpError;
 use crate::egress::headers::{MAX_HEADER_BYTES, MAX_HEADERS};
 use crate::resolver::RefusedAddress;
 use crate::text::Scrubber;
@@ -27,8 +29,8 @@ pub(super) async fn read(
     let body = body(response, max_bytes, scrubber).await?;
     Ok(Response {
         status,
-        headers,
-        body: scrubber.bytes(body),
+        headers: Arc::new(headers),
+        body: Arc::new(scrubber.bytes(body)),
         url: scrubber.text(url).into_owned(),
         duration_ms: 0,
         extras: Vec::new(),

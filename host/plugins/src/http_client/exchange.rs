@@ -1,7 +1,6 @@
 //! One request through its redirects, each hop checked like a first request.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LOCATION, CONTENT_TYPE, LOCATION, USER_AGENT};
@@ -10,26 +9,24 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::wear::Worn;
-use super::{Answer, HttpClient, answer};
-use crate::bindings::damper::provider::http::{HttpError, Request, Response};
-use crate::call::{Call, InFlight, RequestTrace};
+use super::{Answer, HttpClient, Response, answer};
+use crate::bindings::damper::provider::http::{HttpError, Request};
+use crate::call::{Call, InFlight};
 use crate::egress::redirect::{self, Hop, MAX_HOPS};
 use crate::egress::{Route, headers, parse_url};
-use crate::recorded::{Recorded, RecordedAnswer};
-use crate::text::Scrubber;
+use crate::noted::{AnswerNote, RequestNote};
 
-/// The longest URL in a trace or an error, in bytes.
-pub(super) const MAX_URL_SHOWN: usize = 2_048;
 /// The API does not accept the credential.
 const UNAUTHORIZED: u16 = 401;
 
-/// A request on its way.
-pub(super) struct Outgoing {
-    method: Method,
-    pub(super) url: Url,
-    headers: HeaderMap,
-    body: Bytes,
-    pub(super) credentials: Vec<String>,
+/// A request on its way. It is shared with what notes it.
+#[derive(Clone)]
+pub(crate) struct Outgoing {
+    pub(crate) method: Method,
+    pub(crate) url: Url,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+    pub(crate) credentials: Vec<String>,
 }
 
 /// What a hop ended in.
@@ -39,29 +36,17 @@ enum Step {
 }
 
 impl Step {
-    fn recorded(&self, scrubber: &Scrubber, most_bytes: usize) -> RecordedAnswer {
+    fn note(&self) -> AnswerNote {
         match self {
             Self::Whole(answer) => {
-                RecordedAnswer { headers: answer.headers.clone(), body: beginning(&answer.body, most_bytes).to_vec() }
+                AnswerNote::Whole { headers: Arc::clone(&answer.headers), body: Arc::clone(&answer.body) }
             }
-            Self::Next(hop) => {
-                let location = scrubber.text(hop.url.as_str()).into_owned();
-                RecordedAnswer { headers: vec![(LOCATION.to_string(), location)], body: Vec::new() }
-            }
+            Self::Next(hop) => AnswerNote::Location(hop.url.clone()),
         }
     }
 }
 
-/// The first bytes of a body.
-fn beginning(body: &[u8], most_bytes: usize) -> &[u8] {
-    body.get(..most_bytes).unwrap_or(body)
-}
-
 impl Outgoing {
-    fn recorded(&self, scrubber: &Arc<Scrubber>, most_bytes: usize) -> Recorded {
-        Recorded::request(&self.headers, beginning(&self.body, most_bytes), &self.credentials, scrubber)
-    }
-
     fn read(request: Request) -> Result<Self, HttpError> {
         let invalid = HttpError::Invalid;
         Ok(Self {
@@ -93,14 +78,14 @@ impl HttpClient {
     /// Sends a request and follows where it leads.
     pub(super) async fn follow(&self, call: &Arc<Call>, lane: &mut InFlight, request: Request) -> Answer {
         let started = Instant::now();
-        let mut outgoing = Outgoing::read(request)?;
+        let mut outgoing = Arc::new(Outgoing::read(request)?);
         for _ in 0..=MAX_HOPS {
             match self.hop(call, lane, &outgoing).await? {
                 Step::Whole(mut response) => {
                     response.duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
                     return Ok(*response);
                 }
-                Step::Next(hop) => outgoing.advance(hop),
+                Step::Next(hop) => Arc::make_mut(&mut outgoing).advance(hop),
             }
         }
         Err(HttpError::Redirects(format!("more than {MAX_HOPS}")))
@@ -108,7 +93,7 @@ impl HttpClient {
 
     /// One hop. A credential that the API does not accept is renewed where it can be, and then the hop is done once more:
     /// what was refused so was not done, so that this is no retry of a failure.
-    async fn hop(&self, call: &Arc<Call>, lane: &mut InFlight, outgoing: &Outgoing) -> Result<Step, HttpError> {
+    async fn hop(&self, call: &Arc<Call>, lane: &mut InFlight, outgoing: &Arc<Outgoing>) -> Result<Step, HttpError> {
         let mut is_renewed = false;
         loop {
             let ready = self.ready(call, lane, outgoing).await;
@@ -145,19 +130,10 @@ impl HttpClient {
         &self,
         call: &Arc<Call>,
         lane: &mut InFlight,
-        outgoing: &Outgoing,
+        outgoing: &Arc<Outgoing>,
         ready: Result<(Route, Vec<Worn>), HttpError>,
     ) -> (Vec<Worn>, Result<Step, HttpError>) {
-        let most_bytes = call.keeps().body_bytes();
-        let trace = call.trace(|| RequestTrace {
-            method: outgoing.method.to_string(),
-            url: self.scrubber.shown(outgoing.url.as_str(), MAX_URL_SHOWN),
-            outcome: Err("no answer in time".to_owned()),
-            duration: Duration::ZERO,
-            request_bytes: outgoing.body.len(),
-            response_bytes: 0,
-            recorded: most_bytes.map(|most| Box::new(outgoing.recorded(&self.scrubber, most))),
-        });
+        let note = call.note(|keeps| RequestNote::of(outgoing, keeps));
         let (worn, result) = match ready {
             Ok((route, worn)) => {
                 let result = self.sent(lane, outgoing, route, &worn).await;
@@ -166,15 +142,11 @@ impl HttpClient {
             Err(error) => (Vec::new(), Err(error)),
         };
         let result = result.map_err(|error| answer::scrubbed(error, &self.scrubber));
-        if let Some(mut trace) = trace {
-            if let (Ok((_, _, step)), Some(most)) = (&result, most_bytes) {
-                trace.answered(|| step.recorded(&self.scrubber, most));
+        if let Some(note) = note {
+            match &result {
+                Ok((status, length, step)) => note.answered(*status, *length, Some(step.note())),
+                Err(error) => note.failed(answer::explain(error)),
             }
-            let (outcome, length) = match &result {
-                Ok((status, length, _)) => (Ok(*status), *length),
-                Err(error) => (Err(answer::explain(error)), 0),
-            };
-            trace.ended(outcome, length);
         }
         (worn, result.map(|(_, _, step)| step))
     }

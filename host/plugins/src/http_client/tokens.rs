@@ -1,15 +1,13 @@
 //! Tokens asked for on a fetch's behalf: on its permit and out of its quota, by one fetch for all that wait.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use damper_core::record::FailureKind;
 use tokio::time::Instant;
 
-use super::exchange::MAX_URL_SHOWN;
 use super::{HttpClient, answer};
 use crate::bindings::damper::provider::http::HttpError;
-use crate::call::{Call, InFlight, RequestTrace};
+use crate::call::{Call, InFlight};
 use crate::credentials::{Bound, Form, Token, TokenFailure, Tokens, Turn, Version};
 
 /// The largest answer of a token endpoint that is read, in bytes.
@@ -75,7 +73,8 @@ impl HttpClient {
         turn.forget();
         match self.ask(&mut asking).await {
             Err(failed) if failed.failure.kind == FailureKind::OutOfQuota => Err(failed),
-            asked => turn.end(asked).map(Some),
+            // Some endpoints give the same token until it ends.
+            asked => turn.end(asked).map(|token| Some(token).filter(|token| token.header() != refused.header())),
         }
     }
 
@@ -129,24 +128,17 @@ impl HttpClient {
         let connections =
             self.connections.client(route).map_err(|why| tokens.failure(FailureKind::Unavailable, why))?;
         let request = tokens.request(client, self.user_agent.clone());
-        let trace = asking.call.trace(|| RequestTrace {
-            method: request.method().to_string(),
-            url: self.scrubber.shown(url.as_str(), MAX_URL_SHOWN),
-            outcome: Err("no answer in time".to_owned()),
-            duration: Duration::ZERO,
-            request_bytes: request.body().and_then(reqwest::Body::as_bytes).map_or(0, <[u8]>::len),
-            response_bytes: 0,
-            // What is said there is secret on both sides.
-            recorded: None,
-        });
+        let note = asking.call.note_secret(&request);
         if !asking.lane.send() {
             return Err(tokens.failure(FailureKind::OutOfQuota, "the day's quota of requests is spent"));
         }
         let answered = self.answer_of(connections.execute(request).await).await;
         asking.lane.ended();
-        if let Some(trace) = trace {
-            let outcome = answered.as_ref().map(|(status, ..)| status.as_u16()).map_err(answer::explain);
-            trace.ended(outcome, answered.as_ref().map_or(0, |(.., body)| body.len()));
+        if let Some(note) = note {
+            match &answered {
+                Ok((status, _, body)) => note.answered(status.as_u16(), body.len(), None),
+                Err(error) => note.failed(answer::explain(error)),
+            }
         }
         match answered {
             Ok((status, headers, body)) => tokens.read(status, &headers, &body, Instant::now()).map(Arc::new),

@@ -184,8 +184,22 @@ impl HttpClient {
                 call.set_broken(why.clone());
                 HttpError::Denied(why)
             }
+            // The operator granted this very origin, and forgot it with the credential: no item is at fault.
+            Refusal::NotThere if self.policy.is_private(origin) => {
+                let why = self.not_there(name, origin);
+                call.set_broken(why.clone());
+                HttpError::Denied(why)
+            }
             Refusal::NotThere => HttpError::Denied(format!("the credential {name:?} may not be sent to {origin}")),
         }
+    }
+
+    /// What to do about a private origin that a credential does not name.
+    fn not_there(&self, credential: &str, origin: &Origin) -> String {
+        let provider = &self.provider;
+        format!(
+            "the credential {credential:?} may not be sent to {origin}: if it may, name it in `hosts` of [providers.{provider}.credentials.{credential}] in damper.toml"
+        )
     }
 
     /// What to do about a credential without a secret.

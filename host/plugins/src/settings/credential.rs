@@ -51,8 +51,33 @@ pub struct Unusable {
     pub hint: String,
 }
 
-/// Makes the source of a secret from where it is.
-pub type Sources<'a> = dyn Fn(&SecretPlace) -> Result<Found, Unusable> + 'a;
+/// How whoever binds reads secrets.
+#[derive(Clone, Copy)]
+pub struct Sources<'a> {
+    /// Where that can be.
+    pub homes: SecretHomes,
+    /// Makes the source of a secret from where it is.
+    pub find: &'a dyn Fn(&SecretPlace) -> Result<Found, Unusable>,
+}
+
+/// Where the secrets of a program can be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SecretHomes {
+    /// On the machine that it runs on: in its environment, or in a file.
+    Machine,
+    /// In AWS Secrets Manager, as for a function in Lambda.
+    SecretsManager,
+}
+
+impl SecretHomes {
+    /// How such a place is written.
+    fn example(self) -> &'static str {
+        match self {
+            Self::Machine => "env = \"...\"   # or file = \"...\", mode 0600",
+            Self::SecretsManager => "secret = \"...\"   # its name or ARN in AWS Secrets Manager",
+        }
+    }
+}
 
 impl Binder<'_> {
     pub(super) fn secrets(
@@ -74,8 +99,9 @@ impl Binder<'_> {
                     secrets.insert(name.clone(), Credential { binder: self, key, kind, said }.bind(granted)?);
                 }
                 None => warnings.push(format!(
-                    "{provider}: its credential {name:?} has no secret; where it is used the fetch fails. To give one, write in damper.toml:\n  [providers.{provider}.credentials.{name}]\n  env = \"...\"   # or file = \"...\", mode 0600",
-                    provider = self.manifest.name
+                    "{provider}: its credential {name:?} has no secret; where it is used the fetch fails. To give one, write in damper.toml:\n  [providers.{provider}.credentials.{name}]\n  {example}",
+                    provider = self.manifest.name,
+                    example = self.sources.homes.example()
                 )),
             }
         }
@@ -97,7 +123,8 @@ impl Credential<'_> {
         self.check_kind()?;
         let place = self.place()?;
         let (hosts, tokens, ca) = (self.hosts(granted)?, self.tokens()?, self.ca()?);
-        let found = (self.binder.sources)(&place).map_err(|why| self.wrong(why.problem, why.hint))?;
+        self.check_reach(&hosts, granted)?;
+        let found = (self.binder.sources.find)(&place).map_err(|why| self.wrong(why.problem, why.hint))?;
         let Found { source, known } = self.selected(found)?;
         Ok(SecretBinding { source, known, place: place.to_string(), hosts, tokens, ca })
     }
@@ -140,6 +167,24 @@ impl Credential<'_> {
             Err(_) => self.binder.host(&format!("{}.hosts", self.key), text),
         };
         hosts.iter().map(origin).collect()
+    }
+
+    /// A credential that goes nowhere the provider may go would fail each fetch that names it.
+    fn check_reach(&self, receivers: &[String], granted: &[String]) -> Result<(), BindingError> {
+        let private: Vec<String> = self.binder.private()?.iter().map(Origin::to_string).collect();
+        let is_granted = |receiver: &String| {
+            let origin = if receiver.contains("://") { receiver.clone() } else { format!("https://{receiver}") };
+            private.contains(&origin) || granted.iter().any(|host| origin == format!("https://{host}"))
+        };
+        if *self.kind == CredentialKind::Hmac || receivers.iter().any(is_granted) {
+            return Ok(());
+        }
+        let problem = match receivers {
+            [] => "goes to no host: a private origin gets a credential only where this names it".to_owned(),
+            receivers => format!("goes to {} alone, which the provider is not granted", receivers.join(" and ")),
+        };
+        let reachable: Vec<String> = granted.iter().chain(&private).map(|host| format!("{host:?}")).collect();
+        Err(self.wrong(problem, format!("say who receives it: hosts = [{}]", reachable.join(", "))))
     }
 
     /// Settings of another kind are a mistake.

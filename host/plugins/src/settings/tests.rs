@@ -34,9 +34,11 @@ fn everywhere(place: &SecretPlace) -> Result<Found, Unusable> {
     Ok(Found { source: Arc::new(Remembered(place.clone())), known: None })
 }
 
+const EVERYWHERE: Sources<'static> = Sources { homes: SecretHomes::Machine, find: &everywhere };
+
 fn bound(settings: &str) -> Result<Bound, BindingError> {
     let settings = ProviderSettings::from_toml(settings).unwrap();
-    bind(&Manifest::parse(MANIFEST).unwrap(), &settings, Place::File(Path::new("damper.toml")), &everywhere)
+    bind(&Manifest::parse(MANIFEST).unwrap(), &settings, Place::File(Path::new("damper.toml")), EVERYWHERE)
 }
 
 /// The message and the hint.
@@ -86,10 +88,10 @@ fn what_an_operator_says_is_granted_and_tightened() {
 fn without_a_damper_toml_the_manifests_hosts_are_granted_and_with_one_nothing_is() {
     let manifest = Manifest::parse(&MANIFEST.replace("region = \"\"", "")).unwrap();
     let nothing = ProviderSettings::default();
-    let free = bind(&manifest, &nothing, Place::Nowhere, &everywhere).unwrap();
+    let free = bind(&manifest, &nothing, Place::Nowhere, EVERYWHERE).unwrap();
     assert_eq!((free.grants.hosts.len(), free.grants.secrets.len(), free.warnings.len()), (2, 0, 4));
     let file = Place::File(Path::new("settings.toml"));
-    let error = bind(&manifest, &nothing, file, &everywhere).unwrap_err();
+    let error = bind(&manifest, &nothing, file, EVERYWHERE).unwrap_err();
     assert!(matches!(error, BindingError::NoHost { .. }), "{error}");
     assert_eq!(error.place().as_deref(), Some("settings.toml"));
 }
@@ -139,6 +141,46 @@ fn what_is_another_kinds_setting_is_refused() {
 }
 
 #[test]
+fn a_credential_goes_somewhere_that_is_granted() {
+    let said = |hosts: &str, credential: &str| {
+        let text = format!("{hosts}\nconfig.region = \"eu\"\n[credentials.key]\nenv = \"A\"\n{credential}");
+        bound(&text).map_err(|error| format!("{error}; {}", error.hint()))
+    };
+    let private = "private = [\"http://127.0.0.1:8085\"]";
+    assert_eq!(
+        said(private, "").unwrap_err(),
+        "providers.x.credentials.key goes to no host: a private origin gets a credential only where this names it; \
+         say who receives it: hosts = [\"http://127.0.0.1:8085\"]"
+    );
+    assert_eq!(
+        said("hosts = [\"api.test\"]", "hosts = [\"more.test\"]").unwrap_err(),
+        "providers.x.credentials.key goes to more.test alone, which the provider is not granted; \
+         say who receives it: hosts = [\"api.test\"]"
+    );
+    for (hosts, credential) in [
+        (private, "hosts = [\"http://127.0.0.1:8085\"]"),
+        ("hosts = \"manifest\"", ""),
+        ("hosts = [\"api.test\"]", "hosts = [\"more.test\", \"API.test\"]"),
+        ("hosts = [\"api.test\"]", "hosts = [\"https://api.test\"]"),
+    ] {
+        assert!(said(hosts, credential).is_ok(), "{hosts} {credential}");
+    }
+}
+
+#[test]
+fn a_credential_without_a_secret_is_told_where_one_can_be_here() {
+    let (manifest, settings) = (Manifest::parse(MANIFEST).unwrap(), "hosts = \"manifest\"\nconfig.region = \"eu\"");
+    let warning = |homes| {
+        let (settings, file) = (ProviderSettings::from_toml(settings).unwrap(), Place::File(Path::new("d")));
+        let bound = bind(&manifest, &settings, file, Sources { homes, find: &everywhere });
+        bound.unwrap().warnings.concat()
+    };
+    let (here, in_lambda) = (warning(SecretHomes::Machine), warning(SecretHomes::SecretsManager));
+    assert!(here.contains("env = ") && !here.contains("secret = "), "{here}");
+    assert!(in_lambda.contains("secret = ") && !in_lambda.contains("env = "), "{in_lambda}");
+}
+
+#[test]
 fn what_cannot_be_read_is_told_with_its_place() {
     let error =
         ProviderSettings::from_toml("hosts = \"manifest\"\n[credentials.key]\nenvironment = \"A\"\n").unwrap_err();
@@ -159,7 +201,8 @@ fn a_place_that_cannot_be_used_here_is_told_as_a_setting() {
     let settings = "hosts = \"manifest\"\nconfig.region = \"eu\"\ncredentials.key = { secret = \"a\" }";
     let nowhere = |place: &SecretPlace| Err(Unusable { problem: format!("names {place}"), hint: "do".to_owned() });
     let settings = ProviderSettings::from_toml(settings).unwrap();
-    let bound = bind(&Manifest::parse(MANIFEST).unwrap(), &settings, Place::File(Path::new("d")), &nowhere);
+    let sources = Sources { homes: SecretHomes::Machine, find: &nowhere };
+    let bound = bind(&Manifest::parse(MANIFEST).unwrap(), &settings, Place::File(Path::new("d")), sources);
     let said = bound.unwrap_err().to_string();
     assert_eq!(said, "providers.x.credentials.key names the secret \"a\" of AWS Secrets Manager");
 }

@@ -16,8 +16,13 @@ pub(crate) fn component(name: &str) -> ComponentFile {
 
 /// A bench for a component. What is compiled is kept for the next run.
 pub(crate) fn bench(name: &str) -> Bench {
+    bench_of(component(name))
+}
+
+/// A bench for what was read already.
+pub(crate) fn bench_of(file: ComponentFile) -> Bench {
     let cache = PathBuf::from(concat!(env!("CARGO_TARGET_TMPDIR"), "/damper-workbench"));
-    Bench::new(component(name), cache).unwrap()
+    Bench::new(file, cache).unwrap()
 }
 
 /// The cases of a provider's folder, from the workspace's.

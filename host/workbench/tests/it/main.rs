@@ -12,3 +12,4 @@ mod common;
 mod documentation;
 mod mutants;
 mod strictness;
+mod tokens;

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use damper_core::manifest::Manifest;
 use damper_plugins::component_file::ComponentFile;
-use damper_plugins::grants::Secret;
-use damper_plugins::settings::{self, Found, Place, ProviderSettings, SecretPlace, Unusable};
+use damper_plugins::grants::{Secret, SecretSource};
+use damper_plugins::settings::{self, Found, Place, ProviderSettings, SecretHomes, SecretPlace, Sources, Unusable};
 use toml::Table;
 
 use super::keeping::Keeping;
@@ -193,11 +193,13 @@ fn ready(config: &Config, file: ComponentFile) -> Result<Ready, CliError> {
     let said = config.provider(&file.manifest.name).unwrap_or(&nothing);
     let place = config.file.as_deref().map_or(Place::Nowhere, Place::File);
     let secrets = RefCell::new(BTreeSet::new());
-    let bound = settings::bind(&file.manifest, said, place, &|place| {
+    let find = |place: &SecretPlace| {
         secrets.borrow_mut().insert(secret_name(place, &file.manifest.name)?);
         // Nobody asks it: packaging needs no secret, only to know which there are.
-        Ok(Found { source: Arc::new(Secret::new("")), known: None })
-    })?;
+        Ok(Found { source: Arc::new(Secret::new("")) as Arc<dyn SecretSource>, known: None })
+    };
+    let sources = Sources { homes: SecretHomes::SecretsManager, find: &find };
+    let bound = settings::bind(&file.manifest, said, place, sources)?;
     let settings = settings_text(config, &file.manifest.name)?;
     let keeping = Keeping::of(&bound.manifest)?;
     let mut warnings = bound.warnings;

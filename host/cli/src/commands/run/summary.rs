@@ -1,7 +1,5 @@
 //! The end of a run: what each provider's stream has come to, what this run did, and where the records lie.
 
-use std::path::Path;
-
 use damper_core::ledger::OpenedBy;
 use damper_core::pipeline::progress::Snapshot;
 use damper_local::Counts;
@@ -9,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::tally::Did;
 use crate::commands::status::counts_in_json;
+use crate::config::Config;
 use crate::error::{CliError, Exit};
 use crate::screen::{printable, put, put_json};
 
@@ -90,15 +89,15 @@ pub(super) struct Line {
 ///
 /// # Errors
 /// Where the counts do not add up, or nothing can be printed.
-pub(super) fn show(lines: &[Line], output: &Path, as_json: bool) -> Result<Exit, CliError> {
+pub(super) fn show(lines: &[Line], config: &Config, as_json: bool) -> Result<Exit, CliError> {
     let exit = lines.iter().map(|line| line.outcome.exit()).max().unwrap_or(Exit::Done);
     if as_json {
-        let providers: Vec<Value> = lines.iter().map(|line| line.as_json(output)).collect();
+        let providers: Vec<Value> = lines.iter().map(|line| line.as_json(config)).collect();
         put_json(&json!({ "providers": providers, "exit_code": exit.code() }))?;
     } else if lines.is_empty() {
         put("nothing was ever fed: `damper feed PROVIDER FILE` enqueues items")?;
     } else {
-        lines.iter().try_for_each(|line| put(line.as_text(output)))?;
+        lines.iter().try_for_each(|line| put(line.as_text(config)))?;
     }
     lines.iter().try_for_each(Line::check)?;
     Ok(exit)
@@ -115,7 +114,7 @@ impl Line {
         Err(CliError::Counts { provider: self.provider.clone(), counts: format!("{:?}", self.counts) })
     }
 
-    fn as_text(&self, output: &Path) -> String {
+    fn as_text(&self, config: &Config) -> String {
         let Counts { fed, fetched, skipped, dead_letters, pending, .. } = self.counts;
         let name = &self.provider;
         let mut text =
@@ -130,7 +129,7 @@ impl Line {
             ));
         }
         if fetched > 0 {
-            text.push_str(&format!("\n  records: {}", printable(&records(output, name))));
+            text.push_str(&format!("\n  records: {}", printable(&records(config, name))));
         }
         if dead_letters > 0 {
             text.push_str(&format!("\n  dead letters: damper dead-letters list --provider {name}"));
@@ -141,7 +140,7 @@ impl Line {
         text
     }
 
-    fn as_json(&self, output: &Path) -> Value {
+    fn as_json(&self, config: &Config) -> Value {
         let did = self.did.as_ref().map(|(did, snapshot)| {
             json!({
                 "fetched": did.fetched, "skipped": did.skipped, "dead_letters": did.dead_letters,
@@ -154,15 +153,15 @@ impl Line {
                 Outcome::Failed(error) | Outcome::Stopped(error) => Some(error.to_string()),
                 _ => None,
             },
-            "counts": counts_in_json(&self.counts), "run": did, "records": records(output, &self.provider),
+            "counts": counts_in_json(&self.counts), "run": did, "records": records(config, &self.provider),
         })
     }
 }
 
 /// Where a provider's records lie, as a pattern for a shell.
-fn records(output: &Path, provider: &str) -> String {
-    let folder = std::path::absolute(output).unwrap_or_else(|_| output.to_path_buf());
-    folder.join(provider).join("*/*/*.ndjson").display().to_string()
+fn records(config: &Config, provider: &str) -> String {
+    let folder = std::path::absolute(&config.output).unwrap_or_else(|_| config.output.clone());
+    folder.join(provider).join(format!("*/*/*{}", config.compression.ending())).display().to_string()
 }
 
 #[cfg(test)]

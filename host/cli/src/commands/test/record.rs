@@ -3,7 +3,6 @@
 use std::fs;
 use std::path::Path;
 
-use damper_core::fetcher::FetchRequest;
 use damper_core::item::{Item, Params};
 use damper_plugins::{HostOptions, PluginHost};
 use damper_workbench::record::{CaseFile, Recording, case_files};
@@ -69,13 +68,7 @@ async fn recorded(
     let plugin = host
         .load(&bound.file, bound.manifest.clone(), bound.grants.clone())
         .map_err(|error| CliError::Load { provider, message: error.to_string() })?;
-    let request = FetchRequest {
-        id: item.id,
-        params: item.params,
-        attempt: 1,
-        day: bound.manifest.window.day(context.clock.now()),
-        timeout: bound.manifest.limits.fetch_timeout,
-    };
+    let request = bound.first_fetch(item, context.clock.now());
     let fetch = plugin.fetch_recorded(request.clone(), slot.permits()).await;
     let (manifest, config) = (&bound.manifest, &bound.grants.config);
     let recording = Recording { manifest, config, request: &request, redact: &command.redact };

@@ -1,0 +1,72 @@
+//! A provider whose credential gets tokens, with the mutants' right one: the host fetches a token from the run's own endpoint, and the
+//! provider sees nothing of it.
+
+use std::path::Path;
+
+use damper_core::manifest::CredentialKind;
+use damper_core::record::FailureKind;
+use damper_plugins::component_file::ComponentFile;
+use damper_workbench::conformance::{Rules, Status};
+use damper_workbench::report::CaseReport;
+use damper_workbench::{Bench, Case};
+
+use crate::common::{bench_of, component};
+
+const GOOD: &str = include_str!("../../../../tests/mutants/cases/good.toml");
+
+/// The case's first lines, and what the token endpoint says.
+const TOKEN: &str = "
+[[exchange]]
+[exchange.request]
+method = \"POST\"
+url = \"https://tokens.damper.invalid/key\"
+body = \"grant_type=client_credentials\"
+[exchange.response]
+";
+
+fn with_tokens() -> Bench {
+    let mut file: ComponentFile = component("mutants");
+    file.manifest.credentials.insert("key".to_owned(), CredentialKind::Oauth2ClientCredentials);
+    bench_of(file)
+}
+
+async fn ran(bench: &Bench, text: &str) -> CaseReport {
+    let case = Case::parse(Path::new("tests/mutants/cases/good.toml"), text).unwrap();
+    bench.run(&[case]).await.cases.pop().unwrap()
+}
+
+/// The good case, in which the token endpoint answers so.
+fn scripted(answer: &str) -> String {
+    let first = GOOD.find("[[exchange]]").unwrap();
+    format!("{}{TOKEN}{answer}\n{}", &GOOD[..first], &GOOD[first..])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_case_passes_without_a_word_of_tokens() {
+    let bench = with_tokens();
+    let report = ran(&bench, GOOD).await;
+    assert!(report.has_passed(), "{:?}", report.problems);
+    let forgetful = GOOD.replacen("credential = \"key\"\n", "", 1);
+    let told = format!("{:?}", ran(&bench, &forgetful).await.problems);
+    assert!(told.contains("it should carry no credential, and carries"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_case_may_say_what_the_token_endpoint_answers() {
+    let bench = with_tokens();
+    let token = "{ access_token = \"case-token-key-Zq7/+x9\", token_type = \"Bearer\" }";
+    let report = ran(&bench, &scripted(&format!("status = 200\njson = {token}"))).await;
+    assert!(report.has_passed(), "{:?}", report.problems);
+    let report = ran(&bench, &scripted("status = 503")).await;
+    let failure = report.outcome.unwrap().unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Unavailable, "{failure}");
+    assert!(failure.message.contains("gets no token from https://tokens.damper.invalid/key"), "{failure}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_with_tokens_conforms() {
+    let case = Case::parse(Path::new("tests/mutants/cases/good.toml"), GOOD).unwrap();
+    let report = with_tokens().conform(&[case], &Rules::default()).await.unwrap();
+    let failed: Vec<_> = report.checks.iter().filter(|check| check.status == Status::Failed).collect();
+    assert!(failed.is_empty(), "{failed:?}");
+}
