@@ -11,8 +11,8 @@
 //!
 //! Both are good for conditions, and ministack for request units; neither has a faithful event source mapping.
 //!
-//! Beside these there is AWS's own Runtime Interface Emulator ([`rie`]), built with Go, and AWS's DynamoDB Local
-//! ([`dynamodb_local`]), where somebody has it.
+//! Beside these there is AWS's own Runtime Interface Emulator ([`rie()`]), built with Go, and AWS's DynamoDB Local
+//! ([`dynamodb_local()`]), where somebody has it.
 #![allow(clippy::panic, clippy::expect_used, reason = "test support fails by panicking")]
 
 mod dynamodb_local;

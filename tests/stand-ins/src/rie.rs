@@ -22,7 +22,12 @@ const VERSION: &str = "v0.0.0-20261030222936-bef5c4ba774d";
 pub fn rie() -> Option<&'static Path> {
     static RIE: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     if let Err(error) = run(Command::new("go").arg("version")) {
-        not_run(PROGRAM, &format!("it is built with Go, 1.21 or later, which gets itself the version that it needs: see https://go.dev/dl ({error})"));
+        not_run(
+            PROGRAM,
+            &format!(
+                "it is built with Go, 1.21 or later, which gets itself the version that it needs: see https://go.dev/dl ({error})"
+            ),
+        );
         return None;
     }
     let made = || once(&format!("{PROGRAM}-{VERSION}"), build).map(|folder| folder.join(PROGRAM));

@@ -220,6 +220,11 @@ impl House {
         self.invoked.replace(function(&self.package, &environment, &self.wanted, SignedDuration::ZERO));
     }
 
+    /// The function's environment, beside what Lambda itself sets.
+    pub(crate) fn environment(&self) -> &BTreeMap<String, String> {
+        &self.environment
+    }
+
     /// The table that there is.
     pub(crate) fn table(&self) -> &str {
         &self.table
@@ -279,14 +284,7 @@ impl House {
 
     /// Every line of the sink.
     pub(crate) async fn sink(&self) -> Vec<Value> {
-        let objects: Vec<_> = self.bucket.list(Some(&Path::from("demo"))).try_collect().await.unwrap();
-        let mut lines = Vec::new();
-        for object in objects {
-            let bytes = self.bucket.get(&object.location).await.unwrap().bytes().await.unwrap();
-            let text = String::from_utf8(bytes.to_vec()).unwrap();
-            lines.extend(text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()));
-        }
-        lines
+        lines_of(&*self.bucket).await
     }
 
     /// The ids in the sink, sorted; one with two lines is there twice.
@@ -324,6 +322,18 @@ impl House {
         let waited = function.wait_for(PATIENCE, |function| said::has(&function.logs(), level, text)).await;
         waited.unwrap_or_else(|_| panic!("never said {text:?}:\n{}", self.transcript()));
     }
+}
+
+/// Every line of the demo provider's objects.
+pub(crate) async fn lines_of(bucket: &dyn ObjectStore) -> Vec<Value> {
+    let objects: Vec<_> = bucket.list(Some(&Path::from("demo"))).try_collect().await.unwrap();
+    let mut lines = Vec::new();
+    for object in objects {
+        let bytes = bucket.get(&object.location).await.unwrap().bytes().await.unwrap();
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        lines.extend(text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()));
+    }
+    lines
 }
 
 fn function(
