@@ -10,7 +10,7 @@ GUESTS     := providers/demo providers/gleif providers/sec-edgar providers/compa
 COMPONENTS := $(TARGET)/components
 
 .PHONY: help demo test ci bench bench-control fmt clippy doc deny components components-demo guests languages cases damper \
-	bootstrap package fixture release-contract clean
+	bootstrap package test-dynamodb-local fixture release-contract clean
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -63,8 +63,20 @@ bootstrap:
 	@mkdir -p $(TARGET)/bootstrap
 	@cp $(TARGET)/debug/bootstrap $(TARGET)/bootstrap/bootstrap.new && mv $(TARGET)/bootstrap/bootstrap.new $(TARGET)/bootstrap/bootstrap
 
-package: damper ## Package providers for AWS into dist (PROVIDERS="providers/gleif ..." ARGS="--arch arm64").
-	@$(DAMPER) package $(PROVIDERS) $(ARGS)
+# The operator's settings; this repository's example where there are none.
+CONFIG ?= $(if $(wildcard damper.toml),damper.toml,providers/damper.toml)
+
+package: damper ## Package providers for AWS into dist (CONFIG=damper.toml PROVIDERS="gleif ..." ARGS="--arch arm64").
+	@$(DAMPER) package --config $(CONFIG) $(PROVIDERS) $(ARGS)
+
+test-dynamodb-local: ## The ledger against AWS's DynamoDB Local (DYNAMODB_LOCAL=DIR, or DYNAMODB_LOCAL_URL=http://127.0.0.1:8000).
+	@test -n "$(DYNAMODB_LOCAL)$(DYNAMODB_LOCAL_URL)" || { \
+		echo "error: AWS's DynamoDB Local is not named, and is not fetched here: its licence is AWS's own" >&2; \
+		echo "  hint: get it from https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/DynamoDBLocal.html (Java 17)," >&2; \
+		echo "        unpack it into a folder and say: make test-dynamodb-local DYNAMODB_LOCAL=FOLDER" >&2; \
+		echo "        or, where one runs: make test-dynamodb-local DYNAMODB_LOCAL_URL=http://127.0.0.1:8000" >&2; exit 2; }
+	DYNAMODB_LOCAL="$(if $(DYNAMODB_LOCAL),$(abspath $(DYNAMODB_LOCAL)))" DYNAMODB_LOCAL_URL="$(DYNAMODB_LOCAL_URL)" \
+		$(CARGO) test --workspace --all-features --test it -- --ignored dynamodb_local
 
 components: damper guests languages ## Compile the providers and the test components.
 

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use damper_core::pipeline::{Pipeline, Stores};
+use damper_core::pipeline::Pipeline;
+use jiff::Timestamp;
 
 use crate::metrics::{self, Counted, Invocation, Standing};
 
@@ -22,16 +23,13 @@ impl Meter {
     }
 
     /// Writes what has happened since, and how the provider stands now.
-    pub(crate) async fn tell(self, stores: &Stores, invocation: Invocation) {
+    pub(crate) fn tell(self, now: Timestamp, invocation: Invocation) {
         let manifest = self.pipeline.manifest();
-        let control = match stores.ledger.control(&manifest.name).await {
-            Ok(control) => control,
-            Err(error) => {
-                tracing::warn!(provider = manifest.name, %error, "no metrics: the control item was not read");
-                return;
-            }
+        // As the invocation itself has read or written it last: nobody pays for another read.
+        let Some(control) = self.pipeline.control_seen() else {
+            tracing::warn!(provider = manifest.name, "no metrics: the control item was not read");
+            return;
         };
-        let now = stores.clock.now();
         let progress = self.pipeline.progress();
         let happened = self.before.until(&Counted::of(&progress), &progress.take_events());
         let today = manifest.window.day(now);

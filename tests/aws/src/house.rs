@@ -241,6 +241,11 @@ impl House {
         function(package, &self.environment, &self.wanted, SignedDuration::ZERO)
     }
 
+    /// The function's environment, beside what Lambda itself sets.
+    pub fn environment(&self) -> &BTreeMap<String, String> {
+        &self.environment
+    }
+
     /// The table that there is.
     pub fn table(&self) -> &str {
         &self.table
@@ -300,14 +305,7 @@ impl House {
 
     /// Every line of the sink.
     pub async fn sink(&self) -> Vec<Value> {
-        let objects: Vec<_> = self.bucket.list(Some(&ObjectPath::from("demo"))).try_collect().await.unwrap();
-        let mut lines = Vec::new();
-        for object in objects {
-            let bytes = self.bucket.get(&object.location).await.unwrap().bytes().await.unwrap();
-            let text = String::from_utf8(bytes.to_vec()).unwrap();
-            lines.extend(text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()));
-        }
-        lines
+        lines_of(&*self.bucket).await
     }
 
     /// The ids in the sink, sorted; one with two lines is there twice.
@@ -350,6 +348,18 @@ impl House {
 /// The operator's table for a copy of the demo provider: what it is granted to call an API on loopback, and more.
 pub fn operators_table(origin: &str, more: &str) -> String {
     format!("hosts = \"manifest\"\nprivate = [\"{origin}\"]\nconfig.base_url = \"{origin}\"\n{more}\n")
+}
+
+/// Every line of the demo provider's objects.
+pub async fn lines_of(bucket: &dyn ObjectStore) -> Vec<Value> {
+    let objects: Vec<_> = bucket.list(Some(&ObjectPath::from("demo"))).try_collect().await.unwrap();
+    let mut lines = Vec::new();
+    for object in objects {
+        let bytes = bucket.get(&object.location).await.unwrap().bytes().await.unwrap();
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        lines.extend(text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()));
+    }
+    lines
 }
 
 fn function(

@@ -11,6 +11,12 @@ const HERE: Architecture = Architecture::X86_64;
 #[cfg(not(target_arch = "x86_64"))]
 const HERE: Architecture = Architecture::Aarch64;
 
+/// The machine's architecture as AWS calls it.
+#[cfg(target_arch = "x86_64")]
+pub const ARCHITECTURE: &str = "x86_64";
+#[cfg(not(target_arch = "x86_64"))]
+pub const ARCHITECTURE: &str = "arm64";
+
 /// The component and its code, compiled once for all tests.
 static DEMO: LazyLock<(ComponentFile, Vec<u8>)> = LazyLock::new(|| {
     let file = ComponentFile::read(&built("components/demo.wasm")).unwrap();
@@ -21,6 +27,45 @@ static DEMO: LazyLock<(ComponentFile, Vec<u8>)> = LazyLock::new(|| {
 /// The program under test.
 pub fn bootstrap() -> PathBuf {
     built("bootstrap/bootstrap")
+}
+
+/// The program `damper`, as the same build has made it.
+pub fn damper() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let path = test.ancestors().nth(2).unwrap().join("damper");
+    assert!(path.exists(), "{} is missing: run `make test`, which builds it first", path.display());
+    path
+}
+
+/// The demo provider's component.
+pub fn demo() -> PathBuf {
+    built("components/demo.wasm")
+}
+
+/// [`bootstrap`] for whoever looks at which glibc it needs: what is newer than Lambda's is marked as not needed (`VER_FLG_WEAK`). It was
+/// built on this machine and runs on it, however new its glibc is; what is deployed is built for an older one.
+pub fn bootstrap_for_packaging() -> Vec<u8> {
+    const NEEDED: [u8; 2] = [0, 0];
+    const WEAK: [u8; 2] = [2, 0];
+    let mut program = std::fs::read(bootstrap()).unwrap();
+    for minor in 35_u32..100 {
+        // An entry of `.gnu.version_r`: the hash of the version's name, then its flags.
+        let hash = elf_hash(&format!("GLIBC_2.{minor}")).to_le_bytes();
+        let entry = [&hash[..], &NEEDED].concat();
+        while let Some(at) = program.windows(entry.len()).position(|window| window == entry) {
+            program[at + hash.len()..at + entry.len()].copy_from_slice(&WEAK);
+        }
+    }
+    program
+}
+
+/// The hash of the System V ABI's chapter on dynamic linking.
+fn elf_hash(name: &str) -> u32 {
+    name.bytes().fold(0_u32, |hash, byte| {
+        let hash = (hash << 4).wrapping_add(u32::from(byte));
+        let high = hash & 0xf000_0000;
+        (hash ^ (high >> 24)) & !high
+    })
 }
 
 /// What `make test` has put into the workspace's target folder.

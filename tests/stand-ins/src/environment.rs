@@ -27,3 +27,24 @@ pub(crate) fn target_folder() -> PathBuf {
 pub(crate) fn folder() -> PathBuf {
     target_folder().join("stand-ins")
 }
+
+/// Where AWS's DynamoDB Local is.
+pub(crate) enum DynamodbLocal {
+    /// `DYNAMODB_LOCAL_URL`: one runs there.
+    At(String),
+    /// `DYNAMODB_LOCAL`: it lies there, to be started.
+    In(PathBuf),
+    /// Nobody has said.
+    Nowhere,
+}
+
+/// What the environment says of DynamoDB Local.
+#[allow(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+pub(crate) fn dynamodb_local() -> DynamodbLocal {
+    let named = |variable| std::env::var(variable).ok().filter(|value| !value.is_empty());
+    match (named("DYNAMODB_LOCAL_URL"), named("DYNAMODB_LOCAL")) {
+        (Some(endpoint), _) => DynamodbLocal::At(endpoint.trim_end_matches('/').to_owned()),
+        (None, Some(folder)) => DynamodbLocal::In(folder.into()),
+        (None, None) => DynamodbLocal::Nowhere,
+    }
+}

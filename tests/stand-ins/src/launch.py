@@ -4,15 +4,19 @@ The kernel closes it when the test process ends, however it ends. Then this whol
 whatever the module has started.
 """
 
+import atexit
 import os
 import runpy
+import shutil
 import signal
 import sys
+import tempfile
 import threading
 
 
-def end_with_our_parent():
+def end_with_our_parent(unpacked):
     os.read(0, 1)
+    shutil.rmtree(unpacked, ignore_errors=True)
     os.killpg(0, signal.SIGKILL)
 
 
@@ -29,7 +33,11 @@ def answer_one_at_a_time():
     Application.__call__ = in_turn
 
 
-threading.Thread(target=end_with_our_parent, daemon=True).start()
+# What it unpacks, functions' code for example, goes with it.
+unpacked = tempfile.mkdtemp(prefix="damper-stand-in-")
+os.environ["TMPDIR"] = tempfile.tempdir = unpacked
+atexit.register(shutil.rmtree, unpacked, ignore_errors=True)
+threading.Thread(target=end_with_our_parent, args=[unpacked], daemon=True).start()
 sys.argv = sys.argv[1:]
 if sys.argv[0] == "moto.server":
     answer_one_at_a_time()

@@ -10,20 +10,30 @@
 //! test says that it did not run; in CI (`CI=true`) that is a failure.
 //!
 //! Both are good for conditions, and ministack for request units; neither has a faithful event source mapping.
+//!
+//! Beside these there is AWS's own Runtime Interface Emulator ([`rie()`]), built with Go, and AWS's DynamoDB Local
+//! ([`dynamodb_local()`]), where somebody has it.
 #![allow(clippy::panic, clippy::expect_used, reason = "test support fails by panicking")]
 
+mod dynamodb_local;
 mod environment;
+mod once;
 mod python;
+mod rie;
 mod sdk;
 pub mod serve;
 mod server;
+mod tied;
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+pub use dynamodb_local::dynamodb_local;
 pub use python::python;
-pub use sdk::{REGION, sdk_config};
-pub use server::StandIn;
+pub use rie::rie;
+pub use sdk::{ACCESS_KEY, REGION, sdk_config};
+pub use server::{StandIn, free_port};
+pub use tied::Tied;
 
 use server::Kind;
 
@@ -55,6 +65,17 @@ pub fn target_folder() -> std::path::PathBuf {
     environment::target_folder()
 }
 
+/// A ministack of this process that asks the policies of roles and buckets who may do what, so that a function can do what its role
+/// says and no more. `None`: it cannot be had here, which is said on the terminal.
+///
+/// # Panics
+/// Where it cannot be had in CI.
+#[must_use]
+pub fn ministack_with_roles() -> Option<&'static StandIn> {
+    static MINISTACK: OnceLock<Result<StandIn, String>> = OnceLock::new();
+    shared(&MINISTACK, Kind::MinistackWithRoles)
+}
+
 /// A name that no other test of any process uses, for example `ledger-4711-3`.
 #[must_use]
 pub fn unique(what: &str) -> String {
@@ -78,6 +99,11 @@ fn shared(cell: &'static OnceLock<Result<StandIn, String>>, kind: Kind) -> Optio
 /// In CI, where everything has to be there.
 fn missing(what: &str, why: &str) {
     assert!(!environment::in_ci(), "{what} is needed in CI and cannot be had: {why}");
+    not_run(what, why);
+}
+
+/// The same, for what may be missing in CI too.
+fn not_run(what: &str, why: &str) {
     let test = std::thread::current().name().unwrap_or("a test").to_owned();
     environment::say(&format!("not run: {test}: {what} cannot be had: {why}"));
 }

@@ -13,12 +13,16 @@ use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 /// The region of everything in the stand-ins.
 pub const REGION: &str = "us-east-1";
 
+/// The access key, and its secret, of whoever may do everything in the stand-ins. It opens nothing else. DynamoDB Local takes letters
+/// and digits only, ministack with roles this word or an account's number.
+pub const ACCESS_KEY: &str = "test";
+
 /// A configuration for clients of the services behind `endpoint`: credentials that open nothing, and nothing asked of the
 /// environment.
 #[must_use]
 pub fn sdk_config(endpoint: &str) -> SdkConfig {
     let http = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
-    let credentials = Credentials::new("stand-in", "stand-in", None, None, "stand-in");
+    let credentials = Credentials::new(ACCESS_KEY, ACCESS_KEY, None, None, "stand-in");
     // A machine that is busy building is slow, and nothing here is worth a second try.
     let timeouts = TimeoutConfig::builder().operation_timeout(Duration::from_secs(60)).build();
     SdkConfig::builder()

@@ -30,6 +30,8 @@ pub enum Kind {
     Moto,
     /// ministack.
     Ministack,
+    /// ministack, which asks the policies of roles and buckets who may do what.
+    MinistackWithRoles,
 }
 
 impl Kind {
@@ -37,6 +39,7 @@ impl Kind {
         match self {
             Self::Moto => "moto",
             Self::Ministack => "ministack",
+            Self::MinistackWithRoles => "ministack with roles",
         }
     }
 }
@@ -118,11 +121,14 @@ fn command(kind: Kind, port: u16) -> Result<Command, Refusal> {
     }
     match kind {
         Kind::Moto => command.args(["moto.server", "--host", "127.0.0.1", "--port", &port.to_string()]),
-        Kind::Ministack => command
+        Kind::Ministack | Kind::MinistackWithRoles => command
             .arg("ministack")
+            .env("AUTH", (kind == Kind::MinistackWithRoles).to_string())
             .env("BIND_HOST", "127.0.0.1")
             .env("GATEWAY_PORT", port.to_string())
             .env("MINISTACK_REGION", crate::REGION)
+            // For the functions that it runs: where they find it.
+            .env("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{port}"))
             // Listeners on every interface, for services that nobody uses here.
             .env("IOT_MTLS_ENABLED", "0")
             .env("SFTP_ENABLED", "0")
@@ -131,7 +137,11 @@ fn command(kind: Kind, port: u16) -> Result<Command, Refusal> {
     Ok(command)
 }
 
-fn free_port() -> Result<u16, String> {
+/// A port of loopback that is free now.
+///
+/// # Errors
+/// Where there is none.
+pub fn free_port() -> Result<u16, String> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|error| format!("no free port: {error}"))?;
     listener.local_addr().map(|address| address.port()).map_err(|error| format!("no free port: {error}"))
 }

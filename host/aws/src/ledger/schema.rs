@@ -33,7 +33,7 @@
 //! it. A row is about 150 bytes, its provider's name and its identity, and up to [`ERROR_BYTES`] of error: with an identity of more
 //! than about 850 bytes (600 after a failure) every write costs two units, and with the longest, of 1,900 bytes, three. Each crash
 //! in a row adds about 60 bytes to `ab`. `host/aws/tests/it/ledger.rs` measures the writes against ministack, which counts by
-//! AWS's published rules; the reads are by those rules alone, and DynamoDB itself has not been asked.
+//! AWS's published rules, and all of it against DynamoDB Local where somebody has it; DynamoDB itself has not been asked.
 //!
 //! DynamoDB deletes what is past its `ttl` within days, not at once: nothing here depends on it.
 

@@ -25,6 +25,9 @@ pub(super) const CONTENDED: Backoff =
 const THROTTLES: [&str; 4] =
     ["ProvisionedThroughputExceededException", "RequestLimitExceeded", "ThrottlingException", "LimitExceededException"];
 
+/// A transaction is at the same item, which is over in a moment. The SDK does not try that again.
+const BUSY: &str = "TransactionConflictException";
+
 /// Request units of the table that were consumed.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Units {
@@ -111,7 +114,7 @@ impl Table {
         self.consumed.write.fetch_add(kilobytes as u64 * 1_000, Ordering::Relaxed);
     }
 
-    /// Send a request, again while the table throttles.
+    /// Send a request, again while the table throttles or a transaction is at the same item.
     pub(super) async fn send<T, E, Sent>(&self, request: impl Fn() -> Sent) -> Result<T, SdkError<E>>
     where
         E: ProvideErrorMetadata,
@@ -120,7 +123,7 @@ impl Table {
         let mut number = 0;
         loop {
             match request().await {
-                Err(error) if is_throttle(&error) && THROTTLED.sleep(number, &self.chance).await => number += 1,
+                Err(error) if is_passing(&error) && THROTTLED.sleep(number, &self.chance).await => number += 1,
                 answer => return answer,
             }
         }
@@ -153,8 +156,8 @@ impl Table {
     }
 }
 
-fn is_throttle<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
-    error.code().is_some_and(|code| THROTTLES.contains(&code))
+fn is_passing<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
+    error.code().is_some_and(|code| THROTTLES.contains(&code) || code == BUSY)
 }
 
 fn add<'a>(counter: &AtomicU64, capacity: impl IntoIterator<Item = &'a ConsumedCapacity>) {

@@ -3,18 +3,17 @@
 use std::sync::Arc;
 
 use damper_core::testing::contract::Ledgers;
-use damper_stand_ins::StandIn;
 
 use crate::table::House;
 
-async fn fresh(stand_in: Option<&StandIn>) -> Option<Ledgers> {
-    let house = House::new(stand_in?).await;
-    Some(Ledgers { one: Arc::new(house.ledger()), other: Arc::new(house.ledger()), keep: Box::new(()) })
+async fn fresh(endpoint: &str) -> Ledgers {
+    let house = House::new(endpoint).await;
+    Ledgers { one: Arc::new(house.ledger()), other: Arc::new(house.ledger()), keep: Box::new(()) }
 }
 
 mod moto {
     async fn fresh() -> Option<damper_core::testing::contract::Ledgers> {
-        super::fresh(damper_stand_ins::moto()).await
+        Some(super::fresh(damper_stand_ins::moto()?.endpoint()).await)
     }
 
     damper_core::ledger_contract!(fresh);
@@ -22,8 +21,16 @@ mod moto {
 
 mod ministack {
     async fn fresh() -> Option<damper_core::testing::contract::Ledgers> {
-        super::fresh(damper_stand_ins::ministack()).await
+        Some(super::fresh(damper_stand_ins::ministack()?.endpoint()).await)
     }
 
     damper_core::ledger_contract!(fresh);
+}
+
+mod dynamodb_local {
+    async fn fresh() -> damper_core::testing::contract::Ledgers {
+        super::fresh(damper_stand_ins::dynamodb_local()).await
+    }
+
+    damper_core::ledger_contract!(fresh, ignore = "for `make test-dynamodb-local`");
 }

@@ -82,11 +82,9 @@ impl<'a> Meter<'a> {
     }
 }
 
-/// The table of docs: (read, write) request units a record.
-#[tokio::test]
-async fn a_record_costs_what_the_table_says() {
-    let Some(ministack) = damper_stand_ins::ministack() else { return };
-    let ledger = House::new(ministack).await.ledger();
+/// The table of docs: (read, write) request units a record. `done_again` is what a record costs that is delivered again.
+async fn a_record_costs_what_the_table_says(endpoint: &str, done_again: (f64, f64)) {
+    let ledger = House::new(endpoint).await.ledger();
     let mut meter = Meter::new(&ledger);
 
     claim(&ledger, "a", "x", 0).await.unwrap();
@@ -94,8 +92,7 @@ async fn a_record_costs_what_the_table_says() {
     assert_eq!(meter.read(), (0.0, 2.0), "fetched");
 
     assert_eq!(ledger.done("demo", today(), &[identity("x")]).await.unwrap().len(), 1);
-    // ministack tells no units of a batch of reads. By AWS's rules it is half a unit for each item of up to 4 KB.
-    assert_eq!(meter.read(), (0.0, 0.0), "delivered again, and done: no write");
+    assert_eq!(meter.read(), done_again, "delivered again, and done: no write");
 
     claim(&ledger, "a", "y", 0).await.unwrap();
     failed(&ledger, "a", "y").await;
@@ -107,13 +104,14 @@ async fn a_record_costs_what_the_table_says() {
 
     assert!(matches!(claim(&ledger, "b", "x", 2).await.unwrap(), Claim::Done { .. }));
     assert_eq!(meter.read(), (0.0, 1.0), "a claim that is refused");
+
+    ledger.control("demo").await.unwrap();
+    assert_eq!(meter.read(), (1.0, 0.0), "the control item, which is read consistently");
 }
 
 /// Owners and sequence numbers of these are as long as in AWS.
-#[tokio::test]
-async fn a_long_identity_costs_more_units_a_write() {
-    let Some(ministack) = damper_stand_ins::ministack() else { return };
-    let ledger = House::new(ministack).await.ledger();
+async fn a_long_identity_costs_more_units_a_write(endpoint: &str) {
+    let ledger = House::new(endpoint).await.ledger();
     let mut meter = Meter::new(&ledger);
     for (length, units) in [(10, 1.0), (600, 1.0), (1_500, 2.0)] {
         let long = "x".repeat(length);
@@ -123,31 +121,79 @@ async fn a_long_identity_costs_more_units_a_write() {
     }
 }
 
-#[tokio::test]
-async fn of_a_redelivered_batch_only_what_was_fetched_is_known() {
-    for stand_in in [damper_stand_ins::moto(), damper_stand_ins::ministack()].into_iter().flatten() {
-        let ledger = House::new(stand_in).await.ledger();
-        let ids: Vec<String> = (0..230).map(|number| number.to_string()).collect();
-        for id in &ids[..120] {
-            claim(&ledger, "a", id, 0).await.unwrap();
-        }
-        let done: Vec<&str> = ids[..110].iter().map(String::as_str).collect();
-        fetched(&ledger, "a", &done).await;
-        failed(&ledger, "a", "115").await;
-        // Asked for twice, as a batch may hold them.
-        let asked: Vec<Identity> = ids.iter().chain(&ids[..50]).map(|id| identity(id)).collect();
-        let known = ledger.done("demo", today(), &asked).await.unwrap();
-        let wanted: BTreeMap<_, _> = done.iter().map(|id| (identity(id), SequenceNumber::from(*id))).collect();
-        assert_eq!(known, wanted);
-        assert!(ledger.done("other", today(), &asked).await.unwrap().is_empty());
-        assert!(ledger.done("demo", today(), &[]).await.unwrap().is_empty());
+async fn of_a_redelivered_batch_only_what_was_fetched_is_known(endpoint: &str) {
+    let ledger = House::new(endpoint).await.ledger();
+    let ids: Vec<String> = (0..230).map(|number| number.to_string()).collect();
+    for id in &ids[..120] {
+        claim(&ledger, "a", id, 0).await.unwrap();
+    }
+    let done: Vec<&str> = ids[..110].iter().map(String::as_str).collect();
+    fetched(&ledger, "a", &done).await;
+    failed(&ledger, "a", "115").await;
+    // Asked for twice, as a batch may hold them.
+    let asked: Vec<Identity> = ids.iter().chain(&ids[..50]).map(|id| identity(id)).collect();
+    let known = ledger.done("demo", today(), &asked).await.unwrap();
+    let wanted: BTreeMap<_, _> = done.iter().map(|id| (identity(id), SequenceNumber::from(*id))).collect();
+    assert_eq!(known, wanted);
+    assert!(ledger.done("other", today(), &asked).await.unwrap().is_empty());
+    assert!(ledger.done("demo", today(), &[]).await.unwrap().is_empty());
+}
+
+mod ministack {
+    #[tokio::test]
+    async fn a_record_costs_what_the_table_says() {
+        let Some(ministack) = damper_stand_ins::ministack() else { return };
+        // It tells no units of a batch of reads.
+        super::a_record_costs_what_the_table_says(ministack.endpoint(), (0.0, 0.0)).await;
+    }
+
+    #[tokio::test]
+    async fn a_long_identity_costs_more_units_a_write() {
+        let Some(ministack) = damper_stand_ins::ministack() else { return };
+        super::a_long_identity_costs_more_units_a_write(ministack.endpoint()).await;
+    }
+
+    #[tokio::test]
+    async fn of_a_redelivered_batch_only_what_was_fetched_is_known() {
+        let Some(ministack) = damper_stand_ins::ministack() else { return };
+        super::of_a_redelivered_batch_only_what_was_fetched_is_known(ministack.endpoint()).await;
+    }
+}
+
+mod moto {
+    #[tokio::test]
+    async fn of_a_redelivered_batch_only_what_was_fetched_is_known() {
+        let Some(moto) = damper_stand_ins::moto() else { return };
+        super::of_a_redelivered_batch_only_what_was_fetched_is_known(moto.endpoint()).await;
+    }
+}
+
+mod dynamodb_local {
+    use damper_stand_ins::dynamodb_local;
+
+    #[tokio::test]
+    #[ignore = "for `make test-dynamodb-local`"]
+    async fn a_record_costs_what_the_table_says() {
+        super::a_record_costs_what_the_table_says(dynamodb_local(), (0.5, 0.0)).await;
+    }
+
+    #[tokio::test]
+    #[ignore = "for `make test-dynamodb-local`"]
+    async fn a_long_identity_costs_more_units_a_write() {
+        super::a_long_identity_costs_more_units_a_write(dynamodb_local()).await;
+    }
+
+    #[tokio::test]
+    #[ignore = "for `make test-dynamodb-local`"]
+    async fn of_a_redelivered_batch_only_what_was_fetched_is_known() {
+        super::of_a_redelivered_batch_only_what_was_fetched_is_known(dynamodb_local()).await;
     }
 }
 
 #[tokio::test]
 async fn a_missing_table_is_named_with_what_to_do() {
     for stand_in in [damper_stand_ins::moto(), damper_stand_ins::ministack()].into_iter().flatten() {
-        let house = House::new(stand_in).await;
+        let house = House::new(stand_in.endpoint()).await;
         let ledger = DynamoLedger::new(house.client, "no-such-table", house.letters);
         let error = claim(&ledger, "a", "x", 0).await.unwrap_err().to_string();
         assert!(error.contains("no table \"no-such-table\"") && error.contains("deploy"), "{error}");
@@ -166,6 +212,27 @@ async fn a_throttled_claim_is_tried_again_with_patience() {
     let ledger = DynamoLedger::new(fake.dynamodb(), "t", std::sync::Arc::new(object_store::memory::InMemory::new()));
     assert!(matches!(claim(&ledger, "a", "x", 0).await.unwrap(), Claim::Granted { attempt: 1, .. }));
     assert_eq!(fake.requests().len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_meets_anothers_transaction_is_tried_again() {
+    let conflict = Answer::error(400, "com.amazonaws.dynamodb.v20120810#TransactionConflictException", "ongoing");
+    let fake = Fake::answering([conflict, Answer::ok("{}")]).await;
+    let ledger = DynamoLedger::new(fake.dynamodb(), "t", std::sync::Arc::new(object_store::memory::InMemory::new()));
+    assert!(matches!(claim(&ledger, "a", "x", 0).await.unwrap(), Claim::Granted { attempt: 1, .. }));
+    assert_eq!(fake.requests().len(), 2);
+}
+
+/// Half a unit for an item, where a consistent read costs a whole one; each request's units are counted as DynamoDB tells them.
+#[tokio::test]
+async fn what_is_done_is_read_at_half_price() {
+    let told = r#"{"Responses":{"t":[]},"ConsumedCapacity":[{"TableName":"t","CapacityUnits":0.5}]}"#;
+    let fake = Fake::answering([Answer::ok(told)]).await;
+    let ledger = DynamoLedger::new(fake.dynamodb(), "t", std::sync::Arc::new(object_store::memory::InMemory::new()));
+    ledger.done("demo", today(), &[identity("a")]).await.unwrap();
+    assert_eq!(ledger.consumed(), Units { read: 0.5, write: 0.0 });
+    let asked = &fake.requests()[0];
+    assert!(asked.contains("\"ReturnConsumedCapacity\":\"TOTAL\"") && !asked.contains("ConsistentRead"), "{asked}");
 }
 
 #[tokio::test(start_paused = true)]

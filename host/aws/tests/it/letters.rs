@@ -33,7 +33,7 @@ struct Desk {
 impl Desk {
     async fn new() -> Option<Self> {
         let moto = damper_stand_ins::moto()?;
-        let house = House::new(moto).await;
+        let house = House::new(moto.endpoint()).await;
         let kinesis = Client::new(&sdk_config(moto.endpoint()));
         let stream = unique("damper-demo");
         kinesis.create_stream().stream_name(&stream).shard_count(1).send().await.unwrap();

@@ -13,6 +13,7 @@ mod feed;
 mod ledger;
 mod letters;
 mod mapping;
+mod refusals;
 mod secrets;
 mod sink;
 mod table;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType};
 use damper_aws::DynamoLedger;
-use damper_stand_ins::{StandIn, sdk_config, unique};
+use damper_stand_ins::{sdk_config, unique};
 use object_store::memory::InMemory;
 
 /// A new table and a client to it.
@@ -16,8 +16,8 @@ pub(crate) struct House {
 }
 
 impl House {
-    pub(crate) async fn new(stand_in: &StandIn) -> Self {
-        let client = Client::new(&sdk_config(stand_in.endpoint()));
+    pub(crate) async fn new(endpoint: &str) -> Self {
+        let client = Client::new(&sdk_config(endpoint));
         let table = unique("ledger");
         let attribute = |name: &str| {
             let attribute = AttributeDefinition::builder().attribute_name(name);

@@ -116,6 +116,27 @@ fn it_writes_a_zip_for_each_architecture_and_a_template_for_each_stack() {
 }
 
 #[test]
+fn the_settings_of_this_repository_fit_its_providers() {
+    let providers = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../providers");
+    let mut text = fs::read_to_string(providers.join("damper.toml")).unwrap();
+    // Of those in Rust all but the one for demonstrations on one machine.
+    for entry in fs::read_dir(&providers).unwrap().map(|entry| entry.unwrap().path()) {
+        let name = entry.file_name().unwrap().to_str().unwrap();
+        if name != "demo" && entry.join("Cargo.toml").is_file() {
+            let there = format!("\ncomponent = {name:?}\n");
+            assert!(text.contains(&there), "{name} is not in providers/damper.toml");
+            let built = components().join(format!("{name}.wasm"));
+            text = text.replace(&there, &format!("\ncomponent = {built:?}\n"));
+        }
+    }
+    let house = House::with(&[("damper.toml", &text)]);
+    write_programs(&house);
+    let told = package(&house, &["--check"]);
+    assert!(told.starts_with("exit code 6\n"), "{told}");
+    assert!(!told.contains("warning"), "each secret is bound, each setting fits: {told}");
+}
+
+#[test]
 fn the_same_input_gives_the_same_bytes_and_another_run_changes_nothing() {
     let (one, two) = (house(), house());
     package(&one, &[]);

@@ -211,6 +211,10 @@ impl Governor {
         if change.batch_size.is_some() {
             self.resized_at = Some(now);
         }
+        // Not before it was asked for: a mapping that is off, and nobody knows why, is taken for an operator's.
+        if change.enabled == Some(true) {
+            self.disabled = None;
+        }
         self.pending = Some(Pending { at: now, batch_size: change.batch_size, enabled: change.enabled });
     }
 
@@ -292,7 +296,6 @@ impl Governor {
     }
 
     fn enable(&mut self, was: OpenedBy, bounds: Bounds, mapping: MappingState) -> MappingChange {
-        self.disabled = None;
         let batch_size = if was == OpenedBy::Breaker {
             let good = *self.good_batch.get_or_insert(mapping.batch_size);
             // A batch holds what has ended since its first entry too. It grows, so that in the end there is an item in it that

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::time::timeout;
 
 use crate::control::admission::BreakerReading;
 use crate::control::governor::{Bounds, Invocation, Obstacle, obstacle};
@@ -16,6 +17,10 @@ use crate::pipeline::Pipeline;
 use crate::pipeline::allowance::Unspent;
 use crate::pipeline::known::{Worth, may_wait};
 use crate::pipeline::redelivery::Redelivery;
+
+/// How long the mapping is seen to at the end of a call: a part of what is kept for that end, since the deadline may be near. A control
+/// plane that throttles would else be asked until the call is killed.
+const SEEN_TO_FOR: Duration = Duration::from_secs(3);
 
 /// What a call leaves behind.
 #[derive(Debug, Clone)]
@@ -90,13 +95,15 @@ impl Pipeline {
             control.usage.give_back(day.unwrap_or(today), requests);
             control.usage.reserve(today, uncounted, None);
         };
-        let governed = self
-            .govern(learned.unspent.uncounted, |control, mapping| {
-                keep(control);
-                let (bounds, obstacle) = (self.bounds(control), self.obstacle(control));
-                control.governor.ended(now, learned.invocation, bounds, obstacle, mapping)
-            })
-            .await;
+        let governing = self.govern(learned.unspent.uncounted, |control, mapping| {
+            keep(control);
+            let (bounds, obstacle) = (self.bounds(control), self.obstacle(control));
+            control.governor.ended(now, learned.invocation, bounds, obstacle, mapping)
+        });
+        let governed = timeout(SEEN_TO_FOR, governing).await.unwrap_or_else(|_| {
+            let message = format!("it took more than {SEEN_TO_FOR:?}; the next batch or tick tries again");
+            Err(MappingError::Failed { provider: self.manifest.name.clone(), message }.into())
+        });
         // What was learned is kept, whether or not the mapping can be reached.
         if let Err(AdaptError::Mapping(error)) = &governed {
             tracing::warn!(provider = self.manifest.name, %error, "the mapping was not adapted");

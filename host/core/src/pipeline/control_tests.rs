@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -13,7 +14,7 @@ use crate::control::governor::TICK;
 use crate::control::item::{Breaker, Control, OpenedBy};
 use crate::fetcher::FetchRequest;
 use crate::item::Entry;
-use crate::mapping::MappingChange;
+use crate::mapping::{Mapping, MappingChange, MappingError, MappingState};
 use crate::operate;
 use crate::pipeline::report::{End, Stopped};
 use crate::record::{Failure, FailureKind};
@@ -274,6 +275,35 @@ async fn in_steady_state_the_mapping_is_neither_read_nor_changed() {
         assert_eq!(house.pipeline.tick().await.unwrap(), None);
     }
     assert_eq!((house.mapping.reads(), house.mapping.changes().len()), (reads, changes), "thirty batches and ticks");
+}
+
+/// A mapping whose service never answers.
+struct Silent;
+
+#[async_trait]
+impl Mapping for Silent {
+    async fn read(&self, _provider: &str) -> Result<MappingState, MappingError> {
+        std::future::pending().await
+    }
+
+    async fn apply(&self, _provider: &str, _change: MappingChange) -> Result<(), MappingError> {
+        std::future::pending().await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mapping_that_does_not_answer_keeps_no_call_from_its_end() {
+    let house = house_of(MANIFEST, |request, _| slow(request));
+    let sink = Arc::new(object_store::memory::InMemory::new());
+    let (ledger, mapping) = (house.ledger.clone(), Arc::new(Silent));
+    let stores = Stores { ledger, sink, mapping, clock: house.clock, chance: Chance::seeded(2) };
+    let pipeline = Pipeline::new(house.pipeline.manifest().clone(), house.api.clone(), stores);
+    let begin = Instant::now();
+    let report = pipeline.process(house.entries(0..10), begin + MINUTE, &CancellationToken::new()).await;
+    assert_eq!(count(&report, End::Fetched), 10);
+    let took = begin.elapsed();
+    assert!(took < Duration::from_secs(15), "{took:?}");
+    assert!(house.control().await.limiter.is_some(), "what was learned is kept");
 }
 
 #[tokio::test(start_paused = true)]

@@ -39,11 +39,12 @@ pub struct Ledgers {
 }
 
 /// One test for each behaviour, in the module where it stands. `$fresh` is the name of an `async fn() -> Ledgers`, or
-/// of one that answers `None` where there is no store here; it says so itself.
+/// of one that answers `None` where there is no store here; it says so itself. With `ignore = "..."` they run only where somebody
+/// asks for them.
 #[macro_export]
 macro_rules! ledger_contract {
-    ($fresh:ident) => {
-        $crate::ledger_contract! { @one $fresh:
+    ($fresh:ident $(, ignore = $reason:literal)?) => {
+        $crate::ledger_contract! { @one $fresh [$(#[ignore = $reason])?]:
             an_item_is_claimed_once
             a_claim_is_held_until_its_lease_ends
             the_same_owner_may_claim_again
@@ -86,29 +87,28 @@ macro_rules! ledger_contract {
             the_control_item_begins_with_its_default
             a_control_item_is_written_once_for_each_version
         }
-        $crate::ledger_contract! { @two $fresh:
+        $crate::ledger_contract! { @two $fresh [$(#[ignore = $reason])?]:
             one_of_many_claimants_wins
             slots_hold_under_contention
             no_write_of_a_control_item_is_lost
             what_one_writes_the_other_reads
         }
     };
-    (@one $fresh:ident: $($behaviour:ident)*) => {$(
+    (@one $fresh:ident $ignore:tt: $($behaviour:ident)*) => {
+        $($crate::ledger_contract! { @test $fresh $ignore $behaviour(one) })*
+    };
+    (@two $fresh:ident $ignore:tt: $($behaviour:ident)*) => {
+        $($crate::ledger_contract! { @test $fresh $ignore $behaviour(one, other) })*
+    };
+    (@test $fresh:ident [$(#[$ignore:meta])?] $behaviour:ident($($way:ident),*)) => {
+        $(#[$ignore])?
         #[tokio::test]
         async fn $behaviour() {
             let ledgers: Option<$crate::testing::contract::Ledgers> = $fresh().await.into();
             let Some(ledgers) = ledgers else { return };
-            $crate::testing::contract::$behaviour(&*ledgers.one).await;
+            $crate::testing::contract::$behaviour($(&*ledgers.$way),*).await;
         }
-    )*};
-    (@two $fresh:ident: $($behaviour:ident)*) => {$(
-        #[tokio::test]
-        async fn $behaviour() {
-            let ledgers: Option<$crate::testing::contract::Ledgers> = $fresh().await.into();
-            let Some(ledgers) = ledgers else { return };
-            $crate::testing::contract::$behaviour(&*ledgers.one, &*ledgers.other).await;
-        }
-    )*};
+    };
 }
 
 /// A time of the tests: `seconds` after their beginning.

@@ -18,7 +18,7 @@ impl Function {
         let pipeline = self.providers.pipeline(provider).inspect_err(|error| tracing::warn!(%error, "refused"))?;
         let meter = Meter::begin(&pipeline);
         let (id, came) = (item.id.clone(), pipeline.fetch_now(item, deadline).await?);
-        meter.tell(&self.stores, Invocation::AdHoc).await;
+        meter.tell(self.stores.clock.now(), Invocation::AdHoc);
         let mut answer = json!({ "provider": provider, "id": id });
         let told = match came {
             AdHoc::Record(line) => {

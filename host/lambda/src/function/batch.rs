@@ -33,7 +33,7 @@ impl Function {
         let delivered = batch.records.len();
         let report = pipeline.process(kinesis::entries(batch.records), deadline, &CancellationToken::new()).await;
         tell(&report, delivered);
-        meter.tell(&self.stores, Invocation::Batch { entries: delivered }).await;
+        meter.tell(self.stores.clock.now(), Invocation::Batch { entries: delivered });
         // Where the ledger or the sink fails nothing else has waited.
         if report.ended.is_empty() && matches!(report.stopped, Some(Stopped::Storage(_))) {
             wait(deadline).await;

@@ -61,7 +61,7 @@ impl Function {
         };
         let meter = Meter::begin(&pipeline);
         let ticked = pipeline.tick().await;
-        meter.tell(&self.stores, Invocation::Tick).await;
+        meter.tell(self.stores.clock.now(), Invocation::Tick);
         match ticked {
             Ok(change) => Ok(change.is_some()),
             // Not deployed yet, or given a function of its own.

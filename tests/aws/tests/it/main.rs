@@ -1,5 +1,5 @@
 //! The function end to end: the real `bootstrap`, built by itself, between our event source mapping and control plane, ministack's
-//! DynamoDB, S3, Kinesis and Secrets Manager, and the demo API over loopback.
+//! DynamoDB, S3, Kinesis and Secrets Manager, and the demo API over loopback; and the packaged zip in stacks of its templates.
 //!
 //! `make test` builds what these need: `bootstrap` in `<target>/bootstrap`, and the components in `target/components`.
 
@@ -14,10 +14,13 @@
 mod batches;
 mod crashes;
 mod days;
+mod deployed;
 mod direct;
+mod emulator;
 mod links;
 mod outages;
 mod secrets;
+mod stacks;
 mod startup;
 mod troubles;
 

@@ -13,6 +13,8 @@ use crate::house::{House, PATIENCE, Wanted};
 use crate::said;
 
 const ITEMS: usize = 200;
+/// More requests than one invocation has time to send to a control plane that throttles.
+const THROTTLED: u32 = 20;
 
 fn ids() -> Vec<String> {
     (0..ITEMS).map(|number| format!("item-{number:03}")).collect()
@@ -69,6 +71,48 @@ async fn an_outage_opens_the_breaker_disables_the_mapping_and_ends_with_a_tick()
     assert!(said::has(&lines, "INFO", "the breaker closes"));
     assert!(said::metrics(&lines).iter().any(|document| document["BreakerState"] == 2), "the dashboard shows it open");
     said::assert_well_formed(&lines);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_control_plane_that_throttles_and_refuses_is_asked_until_the_mapping_is_disabled() {
+    let wanted = Wanted { api: usual_api(), timeout: Duration::from_secs(12), ..Wanted::default() };
+    let Some(house) = House::new(wanted).await else { return };
+    house.feed(ids()).await;
+    let source = house.map();
+    house.api_saw(|stats| stats.ids_fetched_ok >= 30).await;
+    house.api.control(&json!({ "outage": { "mode": "error" } })).unwrap();
+    house.logged("WARN", "the breaker opens").await;
+
+    // Others use Lambda's 15 requests a second up, for longer than one invocation asks; then a change is under way.
+    house.plane.throttle_next(THROTTLED);
+    house.plane.refuse_next(1);
+    house.restart(minutes(16));
+    source.wait_for(PATIENCE, |view| view.state == State::Disabled && view.in_flight == 0).await.unwrap();
+    let calls = house.plane.calls();
+    assert_eq!((calls.throttled, calls.refused), (u64::from(THROTTLED), 1), "{calls:?}");
+    assert_eq!(calls.disable, 2, "the one that was refused, and the one that holds: {calls:?}");
+    let lines = house.lines();
+    for why in ["it took more than 3s", "still changing"] {
+        assert!(said::has(&lines, "WARN", why), "{why}\n{}", house.transcript());
+    }
+
+    // The API is back, and the tick that would resume it meets the same.
+    house.api.control(&json!({ "outage": null })).unwrap();
+    house.plane.refuse_next(1);
+    house.restart(minutes(27));
+    let tick = house.tick().await;
+    assert_eq!((&tick["changed"], &tick["failed"]), (&json!(0), &json!(1)), "{tick}\n{}", house.transcript());
+    house.restart(minutes(28));
+    let tick = house.tick().await;
+    assert_eq!((&tick["changed"], &tick["failed"]), (&json!(1), &json!(0)), "{tick}\n{}", house.transcript());
+    house.drained(&source).await;
+    assert_eq!(house.stored().await, ids());
+    assert!(house.letters().await.is_empty());
+    // None was killed at its timeout, and each says from where on to go on.
+    for answered in house.answered() {
+        answered.from();
+    }
+    said::assert_well_formed(&house.lines());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,10 +4,10 @@ use std::fs;
 use std::time::Duration;
 
 use bytes::Bytes;
+use damper_core::clock::WallClock;
 use damper_core::control::item::{Breaker, OpenedBy};
 use damper_core::mapping::Mapping;
 use damper_event_source::{Identity, Outcome, Record, SequenceNumber, State};
-use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::house::{House, PATIENCE, Wanted};
@@ -21,12 +21,13 @@ fn ids() -> Vec<String> {
     (0..30).map(|number| format!("item-{number:02}")).collect()
 }
 
-fn batch_of(stream: &str) -> Value {
+/// A batch of one item, `a`, of a stream.
+pub(crate) fn batch_of(stream: &str) -> Value {
     let record = Record {
         sequence: SequenceNumber::new("4711"),
         partition_key: "p".to_owned(),
         data: Bytes::from_static(br#"{"id":"a"}"#),
-        arrived: Timestamp::from_second(1_764_000_000).unwrap(),
+        arrived: WallClock::System.now(),
     };
     let identity = Identity::new(format!("arn:aws:kinesis:us-east-1:000000000000:stream/{stream}"), "damper");
     damper_event_source::event(&identity, "shardId-000000000000", &[record])

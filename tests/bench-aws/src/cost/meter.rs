@@ -74,7 +74,7 @@ async fn pass_on(
     let (method, uri, headers) = (request.method().clone(), request.uri().clone(), request.headers().clone());
     let target = headers.get("x-amz-target").and_then(|target| target.to_str().ok()).map(str::to_owned);
     let sent = body(request, BODY_BYTES).await.ok_or_else(|| anyhow::anyhow!("the request broke off"))?;
-    let mut passed = client.request(method.clone(), format!("{endpoint}{uri}")).body(sent);
+    let mut passed = client.request(method.clone(), format!("{endpoint}{uri}")).body(sent.clone());
     for (name, value) in headers.iter().filter(|(name, _)| !OF_A_CONNECTION.contains(&name.as_str())) {
         passed = passed.header(name, value);
     }
@@ -84,7 +84,7 @@ async fn pass_on(
         let mut counted = locked(counted);
         *counted.requests.entry(method.to_string()).or_default() += 1;
         if let Some(target) = target {
-            count(&mut counted.units, &target, status.is_success(), &came);
+            count(&mut counted.units, &target, &sent, status.is_success(), &came);
         }
     }
     let mut response = Response::new(Full::new(came));
@@ -95,11 +95,12 @@ async fn pass_on(
     Ok(response)
 }
 
-/// Add what an answer says it consumed. A write that its condition refused is charged like one that went through, and does not say
-/// so; rows here are below a kilobyte.
-fn count(units: &mut Units, target: &str, is_success: bool, answer: &Bytes) {
+/// Add what an answer says it consumed. What AWS charges and the stand-in does not say: a write that its condition refused, like one
+/// that went through (rows here are below a kilobyte); and a read of items by their keys, found or not, half a unit each at least.
+fn count(units: &mut Units, target: &str, sent: &Bytes, is_success: bool, answer: &Bytes) {
     let answer: Value = serde_json::from_slice(answer).unwrap_or_default();
     let operation = target.rsplit('.').next().unwrap_or_default();
+    let least = if operation == "BatchGetItem" { least_of_batch(sent) } else { 0.0 };
     let refused =
         answer.get("__type").and_then(Value::as_str).is_some_and(|kind| kind.contains("ConditionalCheckFailed"));
     let consumed = match answer.get("ConsumedCapacity") {
@@ -108,7 +109,19 @@ fn count(units: &mut Units, target: &str, is_success: bool, answer: &Bytes) {
         None if !is_success && refused => 1.0,
         None => 0.0,
     };
-    if READS.contains(&operation) { units.read += consumed } else { units.write += consumed }
+    if READS.contains(&operation) { units.read += consumed.max(least) } else { units.write += consumed }
+}
+
+/// The least that reading these keys costs: half a unit each, or a whole one where the read is consistent.
+fn least_of_batch(request: &Bytes) -> f64 {
+    let request: Value = serde_json::from_slice(request).unwrap_or_default();
+    let tables = request.get("RequestItems").and_then(Value::as_object).into_iter().flatten();
+    let of_table = |(_, asked): (&String, &Value)| {
+        let keys = asked.get("Keys").and_then(Value::as_array).map_or(0, Vec::len);
+        let is_consistent = asked.get("ConsistentRead").and_then(Value::as_bool).unwrap_or(false);
+        keys as f64 * if is_consistent { 1.0 } else { 0.5 }
+    };
+    tables.map(of_table).sum()
 }
 
 fn locked(counted: &Mutex<Counted>) -> MutexGuard<'_, Counted> {

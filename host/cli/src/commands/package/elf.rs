@@ -64,7 +64,8 @@ impl Program {
     }
 }
 
-/// The newest `GLIBC_x.y` among the versions of symbols that the program needs.
+/// The newest `GLIBC_x.y` among the versions of symbols that the program needs. One that is marked weak it can do without: the
+/// loader says nothing where it is missing.
 fn glibc(header: &FileHeader64<Endianness>, endian: Endianness, bytes: &[u8]) -> object::read::Result<Option<Glibc>> {
     let sections = header.sections(endian, bytes)?;
     let Some((mut needs, link)) = sections.gnu_verneed(endian, bytes)? else { return Ok(None) };
@@ -72,7 +73,9 @@ fn glibc(header: &FileHeader64<Endianness>, endian: Endianness, bytes: &[u8]) ->
     let mut newest = None;
     while let Some((_, mut versions)) = needs.next()? {
         while let Some(version) = versions.next()? {
-            newest = newest.max(parse(version.name(endian, strings)?));
+            if version.vna_flags.get(endian) & elf::VER_FLG_WEAK == 0 {
+                newest = newest.max(parse(version.name(endian, strings)?));
+            }
         }
     }
     Ok(newest)
@@ -112,6 +115,18 @@ mod tests {
     fn a_glibc_newer_than_lambdas_is_refused() {
         let error = Program::read(&program("2.39")).unwrap().check().unwrap_err();
         assert_eq!(error, "needs glibc 2.39, and Lambda's provided.al2023 has 2.34");
+    }
+
+    #[test]
+    fn what_a_program_can_do_without_it_does_not_need() {
+        let mut bytes = program("2.39");
+        let before = Program::read(&std::fs::read("/bin/true").unwrap()).unwrap().glibc.unwrap();
+        // Of the entry of `.gnu.version_r`, which still has the hash of the name that was there, the flags.
+        let hash = elf::hash(format!("GLIBC_{before}").as_bytes()).to_le_bytes();
+        let entry = [&hash[..], &[0, 0]].concat();
+        let at = bytes.windows(entry.len()).position(|window| window == entry).unwrap();
+        bytes[at + hash.len()] = elf::VER_FLG_WEAK as u8;
+        assert_eq!(Program::read(&bytes).unwrap().check(), Ok(()));
     }
 
     #[test]

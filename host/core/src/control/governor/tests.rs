@@ -108,6 +108,19 @@ fn a_closed_window_disables_at_once_and_opens_with_the_last_good_batch() {
 }
 
 #[test]
+fn an_enabling_that_was_refused_is_asked_for_again() {
+    let mut house = House::new(500);
+    house.ended(at(0), Some(Obstacle::Window { until: Some(at(100)) }));
+    let on = MappingChange { batch_size: None, enabled: Some(true) };
+    for second in [600, 660] {
+        let asked = house.governor.tick(at(second), BOUNDS, None, house.mapping);
+        assert_eq!(asked, Some(on), "the service refused the one before");
+    }
+    assert_eq!(house.tick(at(720), None), Some(on));
+    assert_eq!((house.mapping.enabled, house.governor.disabled), (true, None));
+}
+
+#[test]
 fn an_outage_is_probed_in_place_then_disabled_and_tried_at_each_tick() {
     let mut house = House::new(500);
     house.ended(at(0), None);
