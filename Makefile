@@ -9,7 +9,7 @@ GUESTS     := providers/demo providers/gleif providers/sec-edgar providers/compa
 	providers/fca-register providers/contract-enquiry tests/hostile tests/mutants
 COMPONENTS := $(TARGET)/components
 
-.PHONY: help demo test ci bench bench-control fmt clippy doc deny components components-demo guests languages cases damper \
+.PHONY: help demo test ci bench bench-aws bench-control fmt clippy doc deny components components-demo guests languages cases damper \
 	bootstrap package test-dynamodb-local fixture release-contract clean
 
 help: ## Show this list.
@@ -49,6 +49,18 @@ bench: ## Measure, and print tables with the bare loop beside ours.
 	@$(MAKE) --no-print-directory guests languages DAMPER=$(TARGET)/release/damper
 	@ulimit -n 8192 2>/dev/null; $(TARGET)/release/damper-bench --components $(COMPONENTS) --demo-api $(TARGET)/release/demo-api
 	@$(TARGET)/release/examples/languages $(COMPONENTS)/gleif*.wasm
+	@$(MAKE) --no-print-directory bench-aws
+
+# The zip as it is deployed, and the functions beside it, optimised alike; the bench itself need not be.
+AWS_ARCH  := $(subst aarch64,arm64,$(shell uname -m))
+BENCH_AWS := $(TARGET)/bench-aws
+
+bench-aws: ## Measure the function: cold start, memory, zip, cost of a million records (PART=cold-start).
+	$(CARGO) build --workspace --all-features --bin damper --bin damper-bench-aws
+	@$(MAKE) --no-print-directory guests
+	$(DAMPER) package --config providers/damper.toml --arch $(AWS_ARCH) -o $(BENCH_AWS)
+	$(CARGO) build --release -p damper-bench-functions
+	$(TARGET)/debug/damper-bench-aws --zip $(BENCH_AWS)/damper-$(AWS_ARCH).zip --functions $(TARGET)/release $(PART)
 
 bench-control: ## Measure how APIs are pressed: every figure of docs/CONTROL.md, beside the peers' (SEEDS=10 ONLY=pipeline).
 	$(CARGO) run --release --quiet -p damper-sim --example bench-control -- $(or $(SEEDS),10) $(ONLY)

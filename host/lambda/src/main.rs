@@ -1,5 +1,6 @@
 //! `bootstrap`: Damper's Lambda function, the one for all providers. This file only begins the program.
 
+mod authorities;
 mod aws;
 mod event;
 mod function;
@@ -19,9 +20,9 @@ use serde_json::value::RawValue;
 use crate::function::Function;
 use crate::settings::Settings;
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    match run().await {
+fn main() -> ExitCode {
+    authorities::read_one_bundle();
+    match start() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("the function does not start: {error:#}");
@@ -30,7 +31,8 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run() -> anyhow::Result<()> {
+#[tokio::main]
+async fn start() -> anyhow::Result<()> {
     let settings = Settings::from_environment();
     // What is wrong with the settings is a log line like any other.
     logging::start(settings.as_ref().ok().and_then(|settings| settings.log.as_deref()));

@@ -12,7 +12,7 @@ use crate::record::{Record, Second, Totals};
 use crate::scenario::Scenario;
 use crate::table::Table;
 use crate::units::{clock, number};
-use crate::whole::{self, Books, WholeError};
+use crate::whole::{self, Asked, Books, WholeError};
 
 /// A run of the whole pipeline through a scenario, beside what the oracle alone gets from the same API.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,6 +22,7 @@ pub struct Simulation<'a> {
     seed: u64,
     record: Record,
     books: Books,
+    asked: Asked,
     oracle: Record,
 }
 
@@ -31,9 +32,9 @@ pub struct Simulation<'a> {
 /// Where the pipeline does not take the scenario, or the books do not balance at the end.
 pub fn run(scenario: &Scenario, algorithm: Algorithm, seed: Option<u64>) -> Result<Simulation<'_>, WholeError> {
     let seed = seed.unwrap_or(scenario.seed);
-    let whole::Whole { record, books } = whole::run(scenario, algorithm, seed)?;
+    let whole::Whole { record, books, asked } = whole::run(scenario, algorithm, seed)?;
     let oracle = alone(scenario, Algorithm::Oracle, seed);
-    Ok(Simulation { scenario, algorithm, seed, record, books, oracle })
+    Ok(Simulation { scenario, algorithm, seed, record, books, asked, oracle })
 }
 
 /// Run the whole pipeline through all scenarios with all algorithms, and put the figures side by side.
@@ -106,6 +107,12 @@ impl Simulation<'_> {
     #[must_use]
     pub fn books(&self) -> Books {
         self.books
+    }
+
+    /// What was asked of the control plane.
+    #[must_use]
+    pub fn asked(&self) -> Asked {
+        self.asked
     }
 
     /// How long it took to use what the API came to bear again.

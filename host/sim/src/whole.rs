@@ -12,6 +12,7 @@
 //! that an hour takes seconds; chance is seeded, and the same seed gives the same bytes.
 
 mod article;
+mod asked;
 mod books;
 mod fetcher;
 mod poller;
@@ -34,6 +35,7 @@ use tokio::runtime::Builder;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+pub use asked::Asked;
 pub use books::Books;
 
 use crate::algorithm::Algorithm;
@@ -58,6 +60,8 @@ pub struct Whole {
     pub record: Record,
     /// What became of every item.
     pub books: Books,
+    /// What was asked of the control plane.
+    pub asked: Asked,
 }
 
 /// Why a simulation could not be run.
@@ -200,13 +204,14 @@ impl<'a> House<'a> {
         }));
         while pollers.join_next().await.is_some() {}
         beside.abort_all();
-        let mut books = Books::default();
+        let (mut books, mut asked) = (Books::default(), Asked::default());
         for client in &self.clients {
+            asked = asked.and(Asked::at(&client.mapping, self.began, self.scenario.duration));
             let closed = Books::close(&client.poller.shard(), &client.ledger, &client.sink).await;
             books = books.and(closed.map_err(WholeError::Books)?);
         }
         let record = std::mem::replace(&mut *lock(&self.recorder), Recorder::new(&self.scenario.plan, 1));
-        Ok(Whole { record: record.finish(self.scenario.duration), books })
+        Ok(Whole { record: record.finish(self.scenario.duration), books, asked })
     }
 }
 

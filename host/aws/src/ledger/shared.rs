@@ -49,7 +49,9 @@ impl SeenSlots {
 impl DynamoLedger {
     pub(super) async fn change_slots(&self, provider: &str, request: &SlotRequest<'_>) -> Result<u32, LedgerError> {
         // What was seen last is tried first; where it is past, the refusal brings what is there.
-        let mut seen = self.seen_slots().get(provider).cloned().unwrap_or_default();
+        let known = self.seen_slots().get(provider).cloned();
+        let mut knew_nothing = known.is_none();
+        let mut seen = known.unwrap_or_default();
         let mut tries = 0;
         loop {
             let (next, granted) = seen.after(request);
@@ -59,6 +61,10 @@ impl DynamoLedger {
                     return Ok(granted);
                 }
                 Some(there) => seen = there,
+            }
+            // Whoever knew nothing knows it now; nobody was quicker.
+            if std::mem::take(&mut knew_nothing) {
+                continue;
             }
             if !CONTENDED.sleep(tries, &self.table.chance).await {
                 let message = "others change the slots all the time: try again later".to_owned();

@@ -296,7 +296,8 @@ async fn a_mapping_that_does_not_answer_keeps_no_call_from_its_end() {
     let house = house_of(MANIFEST, |request, _| slow(request));
     let sink = Arc::new(object_store::memory::InMemory::new());
     let (ledger, mapping) = (house.ledger.clone(), Arc::new(Silent));
-    let stores = Stores { ledger, sink, mapping, clock: house.clock, chance: Chance::seeded(2) };
+    let compression = Compression::default();
+    let stores = Stores { ledger, sink, compression, mapping, clock: house.clock, chance: Chance::seeded(2) };
     let pipeline = Pipeline::new(house.pipeline.manifest().clone(), house.api.clone(), stores);
     let begin = Instant::now();
     let report = pipeline.process(house.entries(0..10), begin + MINUTE, &CancellationToken::new()).await;

@@ -44,3 +44,20 @@ fn two_clients_share_one_api_and_keep_books_of_their_own() {
     // What ended in the very last moment is fetched and not taken down.
     assert!((one + other..one + other + 20).contains(&whole.books.fetched), "{:?}", whole.books);
 }
+
+#[test]
+fn the_control_plane_is_asked_for_a_batch_size_every_two_minutes_at_most_and_for_none_in_steady_state() {
+    let changing = scenario(OUTAGE);
+    let steady = OUTAGE.split("[[changes]]").next().unwrap().replace("duration = \"20m\"", "duration = \"90m\"");
+    let steady = scenario(&steady);
+    for seed in 1..4 {
+        for (scenario, is_steady) in [(&changing, false), (&steady, true)] {
+            let asked = run(scenario, Algorithm::Damper, seed).unwrap().asked;
+            assert!(asked.resized > 0, "{asked:?}");
+            assert!(asked.least_between.is_none_or(|least| least >= Duration::from_secs(120)), "{asked:?}");
+            assert!(!is_steady || (asked.resized_late, asked.switched) == (0, 0), "{asked:?}");
+            // One read before a change and one or two after it; none otherwise.
+            assert!(!is_steady || asked.reads <= 1 + 3 * asked.resized, "{asked:?}");
+        }
+    }
+}
