@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use crate::control::admission::BreakerReading;
 use crate::control::governor::{Bounds, Invocation, Obstacle, obstacle};
@@ -57,6 +57,31 @@ pub enum AdaptError {
     Mapping(#[from] MappingError),
 }
 
+/// Why the mapping stayed as it was.
+enum Ungoverned {
+    /// The control item was not read or written.
+    Ledger(LedgerError),
+    /// Nothing was decided or kept: the mapping was not read.
+    Unread(MappingError),
+    /// What was decided is kept, and was not done.
+    Undone(MappingError),
+}
+
+impl From<LedgerError> for Ungoverned {
+    fn from(error: LedgerError) -> Self {
+        Self::Ledger(error)
+    }
+}
+
+impl From<Ungoverned> for AdaptError {
+    fn from(ungoverned: Ungoverned) -> Self {
+        match ungoverned {
+            Ungoverned::Ledger(error) => error.into(),
+            Ungoverned::Unread(error) | Ungoverned::Undone(error) => error.into(),
+        }
+    }
+}
+
 impl Pipeline {
     /// What keeps the API from being called, or batches from being worth delivering.
     #[must_use]
@@ -73,11 +98,13 @@ impl Pipeline {
         let now = self.stores.clock.now();
         // Nothing was read for the tick's own sake yet.
         self.control().await?;
-        self.govern(0, |control, mapping| {
-            let (bounds, obstacle) = (self.bounds(control), self.obstacle(control));
-            control.governor.tick(now, bounds, obstacle, mapping)
-        })
-        .await
+        let governed = self
+            .govern(None, 0, |control, mapping| {
+                let (bounds, obstacle) = (self.bounds(control), self.obstacle(control));
+                control.governor.tick(now, bounds, obstacle, mapping)
+            })
+            .await;
+        Ok(governed?)
     }
 
     /// Keep what a call has learned, and let the governor decide.
@@ -95,25 +122,31 @@ impl Pipeline {
             control.usage.give_back(day.unwrap_or(today), requests);
             control.usage.reserve(today, uncounted, None);
         };
-        let governing = self.govern(learned.unspent.uncounted, |control, mapping| {
-            keep(control);
-            let (bounds, obstacle) = (self.bounds(control), self.obstacle(control));
-            control.governor.ended(now, learned.invocation, bounds, obstacle, mapping)
-        });
-        let governed = timeout(SEEN_TO_FOR, governing).await.unwrap_or_else(|_| {
-            let message = format!("it took more than {SEEN_TO_FOR:?}; the next batch or tick tries again");
-            Err(MappingError::Failed { provider: self.manifest.name.clone(), message }.into())
-        });
-        // What was learned is kept, whether or not the mapping can be reached.
-        if let Err(AdaptError::Mapping(error)) = &governed {
-            tracing::warn!(provider = self.manifest.name, %error, "the mapping was not adapted");
-            let kept = |control: &mut Control| {
+        let until = Instant::now() + SEEN_TO_FOR;
+        let governed = self
+            .govern(Some(until), learned.unspent.uncounted, |control, mapping| {
                 keep(control);
-                true
-            };
-            return Ok(self.change_control(kept).await?);
+                let (bounds, obstacle) = (self.bounds(control), self.obstacle(control));
+                control.governor.ended(now, learned.invocation, bounds, obstacle, mapping)
+            })
+            .await;
+        // What was learned is kept, and once, whether or not the mapping can be reached.
+        match governed {
+            Ok(_) => Ok(()),
+            Err(Ungoverned::Ledger(error)) => Err(error.into()),
+            Err(Ungoverned::Undone(error)) => {
+                tracing::warn!(provider = self.manifest.name, %error, "the mapping was not adapted");
+                Ok(())
+            }
+            Err(Ungoverned::Unread(error)) => {
+                tracing::warn!(provider = self.manifest.name, %error, "the mapping was not adapted");
+                let kept = |control: &mut Control| {
+                    keep(control);
+                    true
+                };
+                Ok(self.change_control(kept).await?)
+            }
         }
-        governed.map(drop)
     }
 
     /// The limiter's breaker has opened or closed.
@@ -147,12 +180,13 @@ impl Pipeline {
     }
 
     /// Decide, and change the mapping. It is read only where that matters: where a change is wanted, or where nobody knows how
-    /// it stands. `uncounted`: requests that the decision adds to those of the day.
+    /// it stands. `until`: when to have done with it. `uncounted`: requests that the decision adds to those of the day.
     async fn govern(
         &self,
+        until: Option<Instant>,
         uncounted: u64,
         mut decide: impl FnMut(&mut Control, MappingState) -> Option<MappingChange> + Send,
-    ) -> Result<Option<MappingChange>, AdaptError> {
+    ) -> Result<Option<MappingChange>, Ungoverned> {
         let provider = &self.manifest.name;
         let now = self.stores.clock.now();
         let mut read = None;
@@ -160,13 +194,15 @@ impl Pipeline {
             let decided = self.decide(now, read, uncounted, &mut decide).await?;
             let change = match (decided, read) {
                 (Decided::Unread, _) => {
-                    read = Some(self.stores.mapping.read(provider).await?);
+                    let reading = self.in_time(until, self.stores.mapping.read(provider)).await;
+                    read = Some(reading.map_err(Ungoverned::Unread)?);
                     continue;
                 }
                 (Decided::Nothing, _) => return Ok(None),
                 (Decided::Change(change), _) => change,
             };
-            self.stores.mapping.apply(provider, change).await?;
+            let applied = self.in_time(until, self.stores.mapping.apply(provider, change)).await;
+            applied.map_err(Ungoverned::Undone)?;
             let now = self.stores.clock.now();
             self.change_control(|control| {
                 control.governor.applied(now, change);
@@ -176,6 +212,19 @@ impl Pipeline {
             tracing::info!(provider, ?change, before = ?read, "the mapping is changed");
             return Ok(Some(change));
         }
+    }
+
+    /// What is asked of the mapping, unless it is not answered in time.
+    async fn in_time<T>(
+        &self,
+        until: Option<Instant>,
+        asked: impl Future<Output = Result<T, MappingError>>,
+    ) -> Result<T, MappingError> {
+        let Some(until) = until else { return asked.await };
+        timeout_at(until, asked).await.unwrap_or_else(|_| {
+            let message = format!("it took more than {SEEN_TO_FOR:?}; the next batch or tick tries again");
+            Err(MappingError::Failed { provider: self.manifest.name.clone(), message })
+        })
     }
 
     /// Change the control item by a decision, as often as somebody else is quicker. Where the mapping was not `read` it is taken

@@ -40,11 +40,14 @@ impl House {
 
     /// Another process for the same provider: nothing is remembered but what is kept.
     pub(super) fn restarted(&self) -> Arc<Pipeline> {
-        let sink = Arc::new(object_store::memory::InMemory::new());
-        let (ledger, mapping) = (self.ledger.clone(), self.mapping.clone());
+        self.with_mapping(self.mapping.clone())
+    }
+
+    /// The same, fed by another mapping.
+    fn with_mapping(&self, mapping: Arc<dyn Mapping>) -> Arc<Pipeline> {
         let stores = Stores {
-            ledger,
-            sink,
+            ledger: self.ledger.clone(),
+            sink: Arc::new(object_store::memory::InMemory::new()),
             compression: Compression::None,
             mapping,
             clock: self.clock,
@@ -294,17 +297,38 @@ impl Mapping for Silent {
 #[tokio::test(start_paused = true)]
 async fn a_mapping_that_does_not_answer_keeps_no_call_from_its_end() {
     let house = house_of(MANIFEST, |request, _| slow(request));
-    let sink = Arc::new(object_store::memory::InMemory::new());
-    let (ledger, mapping) = (house.ledger.clone(), Arc::new(Silent));
-    let compression = Compression::default();
-    let stores = Stores { ledger, sink, compression, mapping, clock: house.clock, chance: Chance::seeded(2) };
-    let pipeline = Pipeline::new(house.pipeline.manifest().clone(), house.api.clone(), stores);
+    let pipeline = house.with_mapping(Arc::new(Silent));
     let begin = Instant::now();
     let report = pipeline.process(house.entries(0..10), begin + MINUTE, &CancellationToken::new()).await;
     assert_eq!(count(&report, End::Fetched), 10);
     let took = begin.elapsed();
     assert!(took < Duration::from_secs(15), "{took:?}");
     assert!(house.control().await.limiter.is_some(), "what was learned is kept");
+}
+
+/// A mapping that is read and never changed.
+struct Stubborn;
+
+#[async_trait]
+impl Mapping for Stubborn {
+    async fn read(&self, _provider: &str) -> Result<MappingState, MappingError> {
+        Ok(MappingState { batch_size: 500, enabled: true, pending: false })
+    }
+
+    async fn apply(&self, provider: &str, _change: MappingChange) -> Result<(), MappingError> {
+        Err(MappingError::Pending(provider.to_owned()))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_not_sent_of_a_quota_is_given_back_once_though_the_mapping_refuses() {
+    let manifest = MANIFEST.replace("[limits]", "[limits]\ndaily_quota = 1000");
+    let house = house_of(&manifest, |request, _| slow(request));
+    let pipeline = house.with_mapping(Arc::new(Stubborn));
+    let deadline = Instant::now() + 14 * MINUTE;
+    pipeline.process(house.entries(0..53), deadline, &CancellationToken::new()).await;
+    let asked = house.api.seen().times.len() as u64;
+    assert_eq!((asked, house.control().await.usage.requests), (53, 53));
 }
 
 #[tokio::test(start_paused = true)]
