@@ -195,6 +195,11 @@ impl House {
 
     /// Wait until the mapping has nothing more to deliver.
     pub async fn drained(&self, source: &EventSource) -> View {
+        self.drained_within(PATIENCE, source).await
+    }
+
+    /// The same, where it may take so long.
+    pub async fn drained_within(&self, limit: Duration, source: &EventSource) -> View {
         let stream = KinesisStream::new(self.clients.kinesis(), &self.arn);
         let mut ends = BTreeMap::new();
         for shard in stream.shards().await.unwrap() {
@@ -213,7 +218,7 @@ impl House {
             };
             view.in_flight == 0 && ends.iter().all(at_end)
         };
-        let waited = source.wait_for(PATIENCE, is_drained).await;
+        let waited = source.wait_for(limit, is_drained).await;
         waited.unwrap_or_else(|view| panic!("it never ended: {view:?}\n{}", self.transcript()))
     }
 

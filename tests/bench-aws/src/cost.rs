@@ -165,7 +165,9 @@ async fn build(bench: &Bench, load: &Load, design: Design) -> anyhow::Result<Met
 
 async fn fetch(house: &House, source: &EventSource, name: &str, count: usize) {
     house.feed((0..count).map(|number| format!("{name}-{number}"))).await;
-    house.drained(source).await;
+    // Three seconds for each record of ten that are fetched at a time would be a bad day.
+    let limit = Duration::from_secs(60) + Duration::from_millis(300) * u32::try_from(count).unwrap_or(u32::MAX);
+    house.drained_within(limit, source).await;
 }
 
 /// The CPU time of all processes of a function, in seconds.
