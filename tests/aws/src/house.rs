@@ -315,9 +315,7 @@ impl House {
 
     /// The ids in the sink, sorted; one with two lines is there twice.
     pub async fn stored(&self) -> Vec<String> {
-        let mut ids: Vec<_> = self.sink().await.iter().map(|line| line["id"].as_str().unwrap().to_owned()).collect();
-        ids.sort();
-        ids
+        ids_of(&*self.bucket).await
     }
 
     /// The dead letters.
@@ -356,7 +354,7 @@ pub fn operators_table(origin: &str, more: &str) -> String {
 }
 
 /// Every line of the demo provider's objects.
-pub async fn lines_of(bucket: &dyn ObjectStore) -> Vec<Value> {
+async fn lines_of(bucket: &dyn ObjectStore) -> Vec<Value> {
     let objects: Vec<_> = bucket.list(Some(&ObjectPath::from("demo"))).try_collect().await.unwrap();
     let mut lines = Vec::new();
     for object in objects {
@@ -365,6 +363,14 @@ pub async fn lines_of(bucket: &dyn ObjectStore) -> Vec<Value> {
         lines.extend(text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()));
     }
     lines
+}
+
+/// The ids in the demo provider's objects, sorted; one with two lines is there twice.
+pub async fn ids_of(bucket: &dyn ObjectStore) -> Vec<String> {
+    let lines = lines_of(bucket).await;
+    let mut ids: Vec<_> = lines.iter().map(|line| line["id"].as_str().unwrap().to_owned()).collect();
+    ids.sort();
+    ids
 }
 
 fn function(

@@ -51,10 +51,11 @@ pub(crate) async fn run(bench: &Bench) -> anyhow::Result<()> {
         all.push(started(&name, house.function_of(package.path()), event));
     }
     let mut number = 0;
-    for round in 0..ROUNDS + 1 {
-        let first = round % all.len();
-        for place in 0..all.len() {
-            let Some(one) = all.get_mut((first + place) % PACKAGED.len().saturating_add(1)) else { continue };
+    let count = all.len();
+    for round in 0..=ROUNDS {
+        // Each begins a round in turn, so that none always follows the same.
+        for place in 0..count {
+            let Some(one) = all.get_mut((round + place) % count) else { continue };
             number += 1;
             let (sent, answered) = start(&house, one, number).await?;
             // The first round brings the files into memory.

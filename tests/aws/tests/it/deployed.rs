@@ -18,7 +18,7 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::house::{PATIENCE, lines_of};
+use crate::house::{PATIENCE, ids_of};
 use crate::package;
 
 /// What is deployed.
@@ -87,10 +87,7 @@ impl Deployed {
 
     /// The ids in the sink, sorted; one with two lines is there twice.
     pub(crate) async fn stored(&self) -> Vec<String> {
-        let lines = lines_of(&*self.bucket).await;
-        let mut ids: Vec<_> = lines.iter().map(|line| line["id"].as_str().unwrap().to_owned()).collect();
-        ids.sort();
-        ids
+        ids_of(&*self.bucket).await
     }
 
     /// What the function has written, without what Lambda itself adds to its log group.

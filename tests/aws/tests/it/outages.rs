@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use damper_core::control::item::{Breaker, OpenedBy};
 use damper_demo_api::{Latency, Settings};
-use damper_event_source::{Lags, State};
+use damper_event_source::{EventSource, Lags, State};
 use jiff::SignedDuration;
 use serde_json::json;
 
@@ -28,15 +28,21 @@ fn minutes(minutes: i64) -> SignedDuration {
     SignedDuration::from_mins(minutes)
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_outage_opens_the_breaker_disables_the_mapping_and_ends_with_a_tick() {
+/// A house whose API has failed in the middle of its items, so that the breaker has opened.
+async fn in_an_outage() -> Option<(House, EventSource)> {
     let wanted = Wanted { api: usual_api(), timeout: Duration::from_secs(12), ..Wanted::default() };
-    let Some(house) = House::new(wanted).await else { return };
+    let house = House::new(wanted).await?;
     house.feed(ids()).await;
     let source = house.map();
     house.api_saw(|stats| stats.ids_fetched_ok >= 30).await;
     house.api.control(&json!({ "outage": { "mode": "error" } })).unwrap();
     house.logged("WARN", "the breaker opens").await;
+    Some((house, source))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_opens_the_breaker_disables_the_mapping_and_ends_with_a_tick() {
+    let Some((house, source)) = in_an_outage().await else { return };
     let is_open =
         async |house: &House| matches!(house.control().await.breaker, Breaker::Open { by: OpenedBy::Breaker, .. });
     house.until(is_open).await;
@@ -75,13 +81,7 @@ async fn an_outage_opens_the_breaker_disables_the_mapping_and_ends_with_a_tick()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_control_plane_that_throttles_and_refuses_is_asked_until_the_mapping_is_disabled() {
-    let wanted = Wanted { api: usual_api(), timeout: Duration::from_secs(12), ..Wanted::default() };
-    let Some(house) = House::new(wanted).await else { return };
-    house.feed(ids()).await;
-    let source = house.map();
-    house.api_saw(|stats| stats.ids_fetched_ok >= 30).await;
-    house.api.control(&json!({ "outage": { "mode": "error" } })).unwrap();
-    house.logged("WARN", "the breaker opens").await;
+    let Some((house, source)) = in_an_outage().await else { return };
 
     // Others use Lambda's 15 requests a second up, for longer than one invocation asks; then a change is under way.
     house.plane.throttle_next(THROTTLED);
