@@ -102,7 +102,7 @@ impl Poller {
             provider: provider.to_owned(),
             holder: Owner::unique(clock.now()).as_str().to_owned(),
             stream: SqliteStream::new(database.clone()),
-            mapping: SqliteMapping::new(database.clone(), clock),
+            mapping: SqliteMapping::new(database.clone(), clock.clone()),
             clock,
             settings,
             stop,

@@ -139,7 +139,7 @@ impl<'a> House<'a> {
             house.settle(
                 algorithm,
                 client,
-                clock,
+                &clock,
                 Chance::seeded(seed.wrapping_add(u64::from(client))),
                 manifest,
                 &api,
@@ -153,7 +153,7 @@ impl<'a> House<'a> {
         &mut self,
         algorithm: Algorithm,
         client: u32,
-        clock: WallClock,
+        clock: &WallClock,
         chance: Chance,
         manifest: &Manifest,
         api: &Arc<Mutex<Api>>,
@@ -171,7 +171,7 @@ impl<'a> House<'a> {
             sink: sink.clone(),
             compression: Compression::None,
             mapping: article.clone().map_or_else(|| mapping.clone() as _, |article| article as _),
-            clock,
+            clock: clock.clone(),
             chance,
         };
         let manifest = manifest.clone();
@@ -184,7 +184,7 @@ impl<'a> House<'a> {
                 Pipeline::with_limiter(manifest, fetcher, stores, Shifted::boxed(scenario, peer, client, clock))
             }
         };
-        let poller = Poller::new(Shard::new(scenario.work, clock, self.began), scenario.mapping.deadline);
+        let poller = Poller::new(Shard::new(scenario.work, clock.clone(), self.began), scenario.mapping.deadline);
         self.clients.push(Arc::new(Client { pipeline, mapping, article, ledger, sink, poller }));
     }
 

@@ -99,7 +99,7 @@ async fn work_off(pipeline: Arc<Pipeline>, stream: SqliteStream, provider: Strin
 pub(crate) async fn open(place: &Path, manifest: &Manifest, records: u32) -> anyhow::Result<(Stores, SqliteStream)> {
     let database = Database::open(place.join("damper.db"))?;
     let clock = WallClock::System;
-    let mapping = SqliteMapping::new(database.clone(), clock);
+    let mapping = SqliteMapping::new(database.clone(), clock.clone());
     mapping.ensure(&manifest.name, manifest.pace.start_batch).await?;
     let stream = SqliteStream::new(database.clone());
     let payloads = (0..records)

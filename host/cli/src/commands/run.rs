@@ -113,16 +113,16 @@ impl House {
         let leftovers = folder::clean(&config.output, context.clock.now());
         tracing::debug!(leftovers, "looked for temporary files of runs that were killed");
         let ledger = Arc::new(SqliteLedger::new(database.clone()));
-        let mapping = SqliteMapping::new(database.clone(), context.clock).with_lag(config.mapping.lag);
+        let mapping = SqliteMapping::new(database.clone(), context.clock.clone()).with_lag(config.mapping.lag);
         let stores = Stores {
             ledger: Arc::clone(&ledger) as Arc<dyn Ledger>,
             sink: Arc::new(sink),
             compression: config.compression,
             mapping: Arc::new(mapping.clone()) as Arc<dyn Mapping>,
-            clock: context.clock,
+            clock: context.clock.clone(),
             chance: Chance::System,
         };
-        let (stream, clock, tick) = (SqliteStream::new(database.clone()), context.clock, config.mapping.tick);
+        let (stream, clock, tick) = (SqliteStream::new(database.clone()), context.clock.clone(), config.mapping.tick);
         Ok(Self { stream, ledger, mapping, stores, clock, tick, database })
     }
 

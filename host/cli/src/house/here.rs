@@ -27,7 +27,7 @@ impl Here {
         Self {
             stream: SqliteStream::new(database.clone()),
             ledger: SqliteLedger::new(database.clone()),
-            mapping: SqliteMapping::new(database.clone(), context.clock).with_lag(config.mapping.lag),
+            mapping: SqliteMapping::new(database.clone(), context.clock.clone()).with_lag(config.mapping.lag),
             letters: DeadLetters::new(database),
         }
     }

@@ -50,7 +50,7 @@ impl House {
             sink: Arc::new(object_store::memory::InMemory::new()),
             compression: Compression::None,
             mapping,
-            clock: self.clock,
+            clock: self.clock.clone(),
             chance: Chance::seeded(2),
         };
         Pipeline::new(self.pipeline.manifest().clone(), self.api.clone(), stores)

@@ -170,7 +170,7 @@ async fn live(case: Case) {
     let mapping = Arc::new(MemoryMapping::new(500, Duration::ZERO));
     let stores = |compression| {
         let (ledger, sink, mapping) = (Arc::new(Slow(ledger.clone())), Arc::clone(&sink), mapping.clone());
-        Stores { ledger, sink, compression, mapping, clock, chance: Chance::System }
+        Stores { ledger, sink, compression, mapping, clock: clock.clone(), chance: Chance::System }
     };
     let mut compressions = case.compressions.into_iter().cycle();
     let mut deaths = case.deaths_ms.into_iter().map(Duration::from_millis);
@@ -226,7 +226,8 @@ async fn a_worker_that_wakes_up_after_its_lease_stores_nothing() {
     let entry = Entry { sequence: 1.into(), arrived: clock.now(), payload: "{\"id\":\"i1\"}".into() };
     let worker = |sink: Arc<dyn ObjectStore>, compression| {
         let mapping = Arc::new(MemoryMapping::new(500, Duration::ZERO));
-        let stores = Stores { ledger: ledger.clone(), sink, compression, mapping, clock, chance: Chance::System };
+        let stores =
+            Stores { ledger: ledger.clone(), sink, compression, mapping, clock: clock.clone(), chance: Chance::System };
         Pipeline::new(Manifest::parse(MANIFEST).unwrap(), api.clone(), stores)
     };
     let sleeper = worker(Arc::new(ThrottledStore::new(Arc::clone(&memory), asleep)), Compression::Zstd);

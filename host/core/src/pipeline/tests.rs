@@ -70,8 +70,14 @@ pub(super) fn house_on(
     let mapping = Arc::new(MemoryMapping::new(500, Duration::ZERO));
     let chance = Chance::seeded(1);
     let compression = Compression::None;
-    let stores =
-        Stores { ledger: ledger.clone(), sink: sink.clone(), compression, mapping: mapping.clone(), clock, chance };
+    let stores = Stores {
+        ledger: ledger.clone(),
+        sink: sink.clone(),
+        compression,
+        mapping: mapping.clone(),
+        clock: clock.clone(),
+        chance,
+    };
     let pipeline = Pipeline::new(Manifest::parse(manifest).unwrap(), api.clone(), stores);
     House { pipeline, api, ledger, sink, mapping, clock }
 }
@@ -440,7 +446,7 @@ async fn a_request_that_timed_out_keeps_its_permit_while_the_api_may_work_at_it(
 #[tokio::test(start_paused = true)]
 async fn a_failing_sink_loses_nothing_and_says_why() {
     let house = house(|request, _| Answer::record(&request.id));
-    let clock = house.clock;
+    let clock = house.clock.clone();
     let folder = Arc::new(object_store::local::LocalFileSystem::new());
     let broken: Arc<dyn ObjectStore> = Arc::new(object_store::prefix::PrefixStore::new(folder, "proc/nowhere"));
     let mapping = house.mapping.clone();

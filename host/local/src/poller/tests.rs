@@ -43,7 +43,7 @@ impl Bench {
     }
 
     fn mapping(&self) -> SqliteMapping {
-        SqliteMapping::new(self.database.clone(), self.clock)
+        SqliteMapping::new(self.database.clone(), self.clock.clone())
     }
 
     async fn enable(&self, enabled: bool) {
@@ -52,7 +52,7 @@ impl Bench {
 
     fn poller(&self, watch: bool) -> Poller {
         let settings = PollerSettings { watch, ..PollerSettings::default() };
-        Poller::new("demo", &self.database, self.clock, settings, self.stop.subscribe())
+        Poller::new("demo", &self.database, self.clock.clone(), settings, self.stop.subscribe())
     }
 
     fn note(&self, batch: &[Entry]) {
@@ -96,7 +96,8 @@ async fn a_stream_is_drained_in_batches_of_the_mappings_size() {
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_does_not_exist_is_drained() {
     let bench = Bench::new(0, 2).await;
-    let poller = Poller::new("nobody", &bench.database, bench.clock, PollerSettings::default(), bench.stop.subscribe());
+    let poller =
+        Poller::new("nobody", &bench.database, bench.clock.clone(), PollerSettings::default(), bench.stop.subscribe());
     assert_eq!(poller.run(|batch| async move { all(&batch) }).await.unwrap(), Ended::Drained);
 }
 

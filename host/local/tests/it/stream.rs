@@ -134,7 +134,7 @@ async fn a_mapping_change_holds_after_its_lag_and_is_alone_until_then() {
     tokio::time::pause();
     let (_folder, database) = database();
     let clock = WallClock::pinned(at(0));
-    let mapping = SqliteMapping::new(database.clone(), clock).with_lag(Duration::from_secs(30));
+    let mapping = SqliteMapping::new(database.clone(), clock.clone()).with_lag(Duration::from_secs(30));
     assert!(matches!(mapping.read("demo").await, Err(MappingError::Unknown(_))));
     let change = MappingChange { batch_size: Some(7), enabled: Some(false) };
     assert!(matches!(mapping.apply("demo", change).await, Err(MappingError::Unknown(_))));

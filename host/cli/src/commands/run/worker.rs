@@ -138,7 +138,8 @@ impl Worker {
         tokio::pin!(ticking);
         loop {
             let settings = PollerSettings { watch, ..PollerSettings::default() };
-            let poller = Poller::new(self.name(), &self.house.database, self.house.clock, settings, stop.asked.clone());
+            let poller =
+                Poller::new(self.name(), &self.house.database, self.house.clock.clone(), settings, stop.asked.clone());
             let delivering = poller.run(|entries| Arc::clone(self).process(entries, watch, stop.token.clone()));
             let ended = tokio::select! {
                 biased;
