@@ -1,4 +1,5 @@
-//! For tests, here and in other crates: a ledger in memory, a scripted fetcher, and the contract suite for ledgers.
+//! For tests, here and in other crates: a ledger in memory, a scripted fetcher, a store that fails by a plan, and the contract
+//! suite for ledgers.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -11,3 +12,4 @@ pub mod contract;
 pub mod mapping;
 pub mod memory;
 pub mod scripted;
+pub mod store;
