@@ -30,7 +30,13 @@ use crate::day::Day;
 use crate::dead_letter::DeadLetter;
 use crate::item::{Identity, SequenceNumber};
 
+mod change;
+
 pub use crate::control::item::{Breaker, Control, OpenedBy};
+pub use change::change_control;
+#[cfg(test)]
+pub(crate) use change::tests;
+pub(crate) use change::{ControlChange, Wrote};
 
 /// One call of `process`: it fences claims and names the sink's objects. Unique, and later owners sort later.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -92,8 +98,9 @@ pub trait Ledger: Send + Sync {
     /// The provider's control item; the default where none was written yet.
     async fn control(&self, provider: &str) -> Result<Control, LedgerError>;
 
-    /// Write the control item if its version is still `control.version`, and raise the version by one. `false`: somebody
-    /// else wrote it first; read it again and decide anew.
+    /// Write the control item if its version is still `control.version`, and raise the version by one. `false`: the version is
+    /// another by now. Somebody else wrote first, or this very write was sent twice because its first answer was lost. So
+    /// [`change_control`] marks each change, and looks for the mark before it decides anew.
     async fn update_control(&self, provider: &str, control: &Control) -> Result<bool, LedgerError>;
 
     /// How long what others can do without for a while may wait to be written: where each write is paid for, so that small
@@ -112,25 +119,6 @@ pub trait Ledger: Send + Sync {
         _identities: &[Identity],
     ) -> Result<BTreeMap<Identity, SequenceNumber>, LedgerError> {
         Ok(BTreeMap::new())
-    }
-}
-
-/// Change a provider's control item, as often as somebody else is quicker. `change` says whether there is something to write.
-/// Answers what was there before.
-///
-/// # Errors
-/// Where the ledger fails; then nothing was changed.
-pub async fn change_control(
-    ledger: &dyn Ledger,
-    provider: &str,
-    mut change: impl FnMut(&mut Control) -> bool + Send,
-) -> Result<Control, LedgerError> {
-    loop {
-        let before = ledger.control(provider).await?;
-        let mut control = before.clone();
-        if !change(&mut control) || ledger.update_control(provider, &control).await? {
-            return Ok(before);
-        }
     }
 }
 

@@ -33,12 +33,12 @@ use crate::chance::Chance;
 use crate::clock::WallClock;
 use crate::control::brake::Brake;
 use crate::control::governor::{Disabled, Obstacle};
-use crate::control::item::{Breaker, Control, OpenedBy};
+use crate::control::item::{Breaker, ChangeNonce, Control, OpenedBy};
 use crate::control::limiter::{Admit, Limiter, LimiterConfig, Reading};
 use crate::day::Day;
 use crate::fetcher::Fetcher;
 use crate::item::Entry;
-use crate::ledger::{Ledger, LedgerError, Owner};
+use crate::ledger::{ControlChange, Ledger, LedgerError, Owner, Wrote};
 use crate::manifest::Manifest;
 use crate::mapping::Mapping;
 use crate::pipeline::allowance::Allowance;
@@ -260,8 +260,9 @@ impl Pipeline {
     /// confirms; that there is nothing to write is believed only of what was read now.
     async fn weigh_control(&self, mut change: impl FnMut(&mut Control) -> Worth + Send) -> Result<(), LedgerError> {
         let mut seen = self.control_seen();
+        let mut is_guess = seen.is_some();
+        let mut write = None;
         loop {
-            let is_guess = seen.is_some();
             let mut control = match seen.take() {
                 Some(seen) => seen,
                 None => self.control().await?,
@@ -273,14 +274,21 @@ impl Pipeline {
                     self.known().postpone(control, (self.today(), uncounted), self.stores.clock.now());
                     return Ok(());
                 }
-                Worth::Now => {
-                    if self.stores.ledger.update_control(&self.manifest.name, &control).await? {
-                        self.known().written(control);
+                Worth::Now => match write.get_or_insert_with(|| self.new_change()).write(control).await? {
+                    Wrote::Written(there) => {
+                        self.known().written(there);
                         return Ok(());
                     }
-                }
+                    Wrote::Refused(there) => seen = Some(self.known().read(there)),
+                },
             }
+            is_guess = false;
         }
+    }
+
+    fn new_change(&self) -> ControlChange<'_> {
+        let Stores { ledger, chance, .. } = &self.stores;
+        ControlChange::new(&**ledger, &self.manifest.name, ChangeNonce::drawn(chance))
     }
 
     /// The limiter's time.
@@ -316,6 +324,8 @@ mod ad_hoc_tests;
 mod control_tests;
 #[cfg(test)]
 mod crash_tests;
+#[cfg(test)]
+mod lost_answer_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

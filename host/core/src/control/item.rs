@@ -13,10 +13,16 @@
 //! ```
 //!
 //! What needs a person is never closed by anybody else.
+//!
+//! The item also holds the nonces of its latest changes ([`RecentChanges`]). A writer whose answer was lost reads the item again and
+//! finds its nonce there, and so does a writer whose own repeated write was refused.
+
+use std::collections::VecDeque;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::chance::Chance;
 use crate::control::governor::Governor;
 use crate::control::quota::Usage;
 use crate::item::SequenceNumber;
@@ -41,6 +47,44 @@ pub struct Control {
     pub probed: Vec<String>,
     /// Unfinished entries behind which others have ended, the latest last: a batch that holds one is delivered again.
     pub unfinished: Vec<SequenceNumber>,
+    /// The changes that were written last.
+    pub recent_changes: RecentChanges,
+}
+
+/// How many changes an item remembers: a writer finds its own while fewer others have been written since.
+pub const MOST_RECENT_CHANGES: usize = 16;
+
+/// A random name of one change of a control item.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ChangeNonce(String);
+
+impl ChangeNonce {
+    /// A new nonce, drawn from `chance`: 40 random bits.
+    #[must_use]
+    pub fn drawn(chance: &Chance) -> Self {
+        Self(format!("{:010x}", chance.bits() & 0xff_ffff_ffff))
+    }
+}
+
+/// The nonces of the changes that were written last, the latest last: at most [`MOST_RECENT_CHANGES`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RecentChanges(VecDeque<ChangeNonce>);
+
+impl RecentChanges {
+    /// Note a change that is about to be written. The oldest one makes room.
+    pub fn note(&mut self, nonce: ChangeNonce) {
+        let too_many = self.0.len().saturating_sub(MOST_RECENT_CHANGES - 1);
+        self.0.drain(..too_many);
+        self.0.push_back(nonce);
+    }
+
+    /// Whether a change was written, and at most so many others since.
+    #[must_use]
+    pub fn contains(&self, nonce: &ChangeNonce) -> bool {
+        self.0.contains(nonce)
+    }
 }
 
 /// A limiter's state, so that the next invocation, and the next process, go on where this one ended.
@@ -119,5 +163,37 @@ impl std::fmt::Display for OpenedBy {
             Self::RetryAfter => "retry-after",
             Self::Config => "config",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_is_remembered_until_sixteen_others_were_written() {
+        let chance = Chance::seeded(1);
+        let mut changes = RecentChanges::default();
+        let ours = ChangeNonce::drawn(&chance);
+        assert!(!changes.contains(&ours));
+        changes.note(ours.clone());
+        for _ in 1..MOST_RECENT_CHANGES {
+            changes.note(ChangeNonce::drawn(&chance));
+            assert!(changes.contains(&ours));
+        }
+        changes.note(ChangeNonce::drawn(&chance));
+        assert!(!changes.contains(&ours));
+        assert_eq!(changes.0.len(), MOST_RECENT_CHANGES);
+    }
+
+    #[test]
+    fn an_item_that_an_older_release_wrote_is_read() {
+        let old = r#"{"version":3,"dead_letters_allowed":7}"#;
+        let read: Control = serde_json::from_str(old).unwrap();
+        assert_eq!(read, Control { version: 3, dead_letters_allowed: 7, ..Control::default() });
+        let mut written = read;
+        written.recent_changes.note(ChangeNonce::drawn(&Chance::seeded(1)));
+        let json = serde_json::to_string(&written).unwrap();
+        assert_eq!(serde_json::from_str::<Control>(&json).unwrap(), written);
     }
 }

@@ -21,11 +21,13 @@ use crate::ledger::{Abandoned, Claim, ClaimRequest, Claimed, Finish, Finished, L
 mod claims;
 mod days;
 mod ends;
+mod repeats;
 mod shared;
 
 pub use claims::*;
 pub use days::*;
 pub use ends::*;
+pub use repeats::*;
 pub use shared::*;
 
 /// Two ways into one store, as two processes have them, and what keeps the store alive.
@@ -76,6 +78,11 @@ macro_rules! ledger_contract {
             some_of_a_finish_may_be_fenced
             a_dead_letter_without_a_claim_is_taken_again_and_again
             what_is_known_to_be_done_was_fetched_that_day
+            a_repeated_claim_is_the_same_claim
+            a_repeated_claim_of_a_later_day_is_the_same_claim
+            a_repeated_finish_holds
+            a_repeated_release_counts_once
+            a_repeated_request_for_slots_takes_no_more
             slots_never_exceed_the_cap
             slots_of_others_are_in_the_way
             slots_are_shared_with_those_who_wait
@@ -91,6 +98,7 @@ macro_rules! ledger_contract {
             one_of_many_claimants_wins
             slots_hold_under_contention
             no_write_of_a_control_item_is_lost
+            no_change_of_a_control_item_is_lost_or_doubled
             what_one_writes_the_other_reads
         }
     };

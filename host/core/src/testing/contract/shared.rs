@@ -3,7 +3,7 @@
 use futures::future::join_all;
 
 use super::*;
-use crate::ledger::{Breaker, Control, OpenedBy, SlotRequest};
+use crate::ledger::{Breaker, Control, OpenedBy, SlotRequest, change_control};
 
 async fn slots(ledger: &dyn Ledger, provider: &str, owner: &str, want: u32, seconds: u64) -> u32 {
     let owner = Owner::from(owner);
@@ -149,6 +149,21 @@ pub async fn no_write_of_a_control_item_is_lost(one: &dyn Ledger, other: &dyn Le
     }))
     .await;
     let last = one.control("control-race").await.unwrap();
+    assert_eq!((last.version, last.dead_letters_allowed), (6, 6));
+}
+
+/// Nor is any change: not where its writer heard nothing, and not twice.
+pub async fn no_change_of_a_control_item_is_lost_or_doubled(one: &dyn Ledger, other: &dyn Ledger) {
+    let grant_one = |control: &mut Control| {
+        control.dead_letters_allowed += 1;
+        true
+    };
+    join_all((0..6_usize).map(|number| {
+        let ledger = if number % 2 == 0 { one } else { other };
+        async move { change_control(ledger, "control-changes", grant_one).await.unwrap() }
+    }))
+    .await;
+    let last = one.control("control-changes").await.unwrap();
     assert_eq!((last.version, last.dead_letters_allowed), (6, 6));
 }
 

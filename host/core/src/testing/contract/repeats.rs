@@ -1,0 +1,82 @@
+//! Requests that arrive twice in a row because the answer of the first one was lost: the second gets the same answer, and
+//! changes nothing more.
+
+use super::*;
+use crate::ledger::SlotRequest;
+
+/// Neither of a new item, nor of one that was tried before, nor of one that is taken over.
+pub async fn a_repeated_claim_is_the_same_claim(ledger: &dyn Ledger) {
+    let desk = Desk { ledger, provider: "claim-twice" };
+    for expected in 1..4 {
+        let second = u64::from(expected);
+        for _ in 0..2 {
+            assert_eq!(desk.claim("a", today("x"), second).await, granted(expected, &[]));
+        }
+        desk.release("a", today("x"), true, second).await;
+    }
+    desk.claim("a", today("y"), 0).await;
+    for _ in 0..2 {
+        assert_eq!(desk.claim("b", today("y"), LEASE).await, granted(1, &[(TODAY, "a")]));
+    }
+    assert_eq!(desk.fetched("b", today("y")).await, Finished::Written);
+}
+
+/// Nor where the claim of an earlier day is over, which writes two rows.
+pub async fn a_repeated_claim_of_a_later_day_is_the_same_claim(ledger: &dyn Ledger) {
+    let desk = Desk { ledger, provider: "claim-twice-later" };
+    let yesterday = || Ask { today: TODAY - 1, since: TODAY - 1, ..today("x") };
+    let later = || Ask { since: TODAY - 1, ..today("x") };
+    desk.claim("a", yesterday(), 0).await;
+    desk.release("a", yesterday(), true, 0).await;
+    desk.claim("a", yesterday(), 0).await;
+    for _ in 0..2 {
+        assert_eq!(desk.claim("b", later(), LEASE).await, granted(2, &[(TODAY - 1, "a")]));
+    }
+    assert_eq!(desk.fetched("a", yesterday()).await, Finished::Fenced);
+    desk.release("b", later(), true, LEASE).await;
+    assert_eq!(desk.claim("c", later(), LEASE).await, granted(3, &[]));
+}
+
+/// Also where others have asked for the item in between.
+pub async fn a_repeated_finish_holds(ledger: &dyn Ledger) {
+    let desk = Desk { ledger, provider: "finish-twice" };
+    desk.claim("a", today("x"), 0).await;
+    desk.claim("a", today("y"), 0).await;
+    assert_eq!(desk.fetched("a", today("x")).await, Finished::Written);
+    assert_eq!(desk.dead("a", today("y")).await, Finished::Written);
+    assert_eq!(desk.claim("b", today("x"), 2 * LEASE).await, done("x"));
+    assert_eq!(desk.claim("b", today("y"), 2 * LEASE).await, given_up("y"));
+    assert_eq!(desk.fetched("a", today("x")).await, Finished::Written);
+    assert_eq!(desk.dead("a", today("y")).await, Finished::Written);
+}
+
+/// Its attempt counts once, and it does not take away what somebody else has claimed since.
+pub async fn a_repeated_release_counts_once(ledger: &dyn Ledger) {
+    let desk = Desk { ledger, provider: "release-twice" };
+    desk.claim("a", today("x"), 0).await;
+    for _ in 0..2 {
+        desk.release("a", today("x"), true, 0).await;
+    }
+    assert_eq!(desk.claim("b", today("x"), 0).await, granted(2, &[]));
+    desk.release("a", today("x"), true, 0).await;
+    assert_eq!(desk.claim("c", today("x"), 1).await, Claim::Held { until: at(LEASE) });
+}
+
+/// Whoever asks twice has no more than whoever asks once, and leaves no less to the others.
+pub async fn a_repeated_request_for_slots_takes_no_more(ledger: &dyn Ledger) {
+    let slots = async |owner: &str, want: u32| {
+        let owner = Owner::from(owner);
+        let request = SlotRequest { owner: &owner, want, cap: 5, now: at(0), until: at(LEASE) };
+        let first = ledger.slots("slots-twice", request.clone()).await.unwrap();
+        let second = ledger.slots("slots-twice", request).await.unwrap();
+        assert_eq!(first, second, "{owner} wants {want}");
+        second
+    };
+    assert_eq!(slots("a", 4).await, 4);
+    assert_eq!(slots("b", 4).await, 1);
+    assert_eq!(slots("a", 4).await, 2, "makes room for who waits, once");
+    assert_eq!(slots("b", 4).await, 2);
+    assert_eq!(slots("a", 0).await, 0);
+    assert_eq!(slots("b", 4).await, 4);
+    assert_eq!(slots("c", 5).await, 1);
+}
