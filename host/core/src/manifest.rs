@@ -93,6 +93,8 @@ pub struct Retry {
     pub max_attempts: u32,
     /// The wait before the second attempt, which grows from there: 10 ms to 1 h.
     pub backoff: Duration,
+    /// The time over which the attempts that an item spends on the API's failures are spread at least: none to 7 days.
+    pub spread: Duration,
     /// An item older than this becomes a dead letter: 1 min to 365 days.
     pub max_item_age: Duration,
     /// What to do with an item whose lease ended without a trace of what was fetched.

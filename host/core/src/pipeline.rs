@@ -32,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 use crate::chance::Chance;
 use crate::clock::WallClock;
 use crate::control::brake::Brake;
+use crate::control::failing::Failing;
 use crate::control::governor::{Disabled, Obstacle};
 use crate::control::item::{Breaker, ChangeNonce, Control, OpenedBy};
 use crate::control::limiter::{Admit, Limiter, LimiterConfig, Reading};
@@ -78,6 +79,7 @@ pub struct Pipeline {
     stores: Stores,
     limiter: Mutex<Box<dyn Admit>>,
     brake: Mutex<Brake>,
+    failing: Mutex<Failing>,
     progress: Arc<Progress>,
     /// When this process saved the limiter last, or took over what another had saved.
     saved: Mutex<Option<Timestamp>>,
@@ -128,6 +130,7 @@ impl Pipeline {
             stores,
             limiter: Mutex::new(limiter),
             brake: Mutex::default(),
+            failing: Mutex::default(),
             progress: Arc::default(),
             saved: Mutex::default(),
             known: Mutex::default(),
@@ -326,6 +329,8 @@ mod control_tests;
 mod crash_tests;
 #[cfg(test)]
 mod lost_answer_tests;
+#[cfg(test)]
+mod partial_outage_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

@@ -22,6 +22,7 @@ pub(super) const DEFAULT_START_BATCH: i128 = 500;
 pub(super) const DEFAULT_MAX_BATCH: i128 = 10_000;
 pub(super) const DEFAULT_MAX_ATTEMPTS: i128 = 5;
 pub(super) const DEFAULT_BACKOFF: Duration = Duration::from_secs(2);
+pub(super) const DEFAULT_SPREAD: Duration = Duration::from_hours(1);
 pub(super) const DEFAULT_MAX_ITEM_AGE: Duration = Duration::from_hours(6 * 24);
 
 pub(super) const MAX_CONCURRENCY: RangeInclusive<i128> = 1..=1_000;
@@ -32,6 +33,7 @@ pub(super) const RESPONSE_BYTES: RangeInclusive<u64> = (1 << 10)..=(64 << 20);
 pub(super) const BATCH: RangeInclusive<i128> = 1..=10_000;
 pub(super) const MAX_ATTEMPTS: RangeInclusive<i128> = 1..=100;
 pub(super) const BACKOFF: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_hours(1);
+pub(super) const SPREAD: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(7 * 24);
 pub(super) const MAX_ITEM_AGE: RangeInclusive<Duration> = Duration::from_mins(1)..=Duration::from_hours(365 * 24);
 
 pub(super) fn manifest(raw: raw::Manifest) -> Result<Manifest, ManifestError> {
@@ -72,6 +74,7 @@ fn retry(raw: &raw::Retry) -> Result<Retry, ManifestError> {
     Ok(Retry {
         max_attempts: max_attempts(raw.max_attempts.map_or(DEFAULT_MAX_ATTEMPTS, i128::from))?,
         backoff: duration("retry.backoff", (&raw.backoff, DEFAULT_BACKOFF), backoff)?,
+        spread: duration("retry.spread", (&raw.spread, DEFAULT_SPREAD), spread)?,
         max_item_age: duration("retry.max_item_age", (&raw.max_item_age, DEFAULT_MAX_ITEM_AGE), max_item_age)?,
         on_lease_expiry: raw.on_lease_expiry,
     })
@@ -160,6 +163,10 @@ pub(super) fn fetch_timeout(value: Duration) -> Result<Duration, ManifestError> 
 
 pub(super) fn backoff(value: Duration) -> Result<Duration, ManifestError> {
     within_durations("retry.backoff", value, BACKOFF)
+}
+
+pub(super) fn spread(value: Duration) -> Result<Duration, ManifestError> {
+    within_durations("retry.spread", value, SPREAD)
 }
 
 fn max_item_age(value: Duration) -> Result<Duration, ManifestError> {

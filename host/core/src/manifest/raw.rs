@@ -60,6 +60,7 @@ pub(super) struct Pace {
 pub(super) struct Retry {
     pub(super) max_attempts: Option<i64>,
     pub(super) backoff: Option<Word>,
+    pub(super) spread: Option<Word>,
     pub(super) max_item_age: Option<Word>,
     pub(super) on_lease_expiry: OnLeaseExpiry,
 }

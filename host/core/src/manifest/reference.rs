@@ -182,6 +182,13 @@ fn retry() -> Vec<Key> {
         )
         .within(durations(&check::BACKOFF)),
         key(
+            "spread",
+            "duration",
+            duration(check::DEFAULT_SPREAD),
+            "the attempts that an item spends on the API's failures are spread over this time at least; `\"0s\"`: each failure counts at once",
+        )
+        .within(durations(&check::SPREAD)),
+        key(
             "max_item_age",
             "duration",
             duration(check::DEFAULT_MAX_ITEM_AGE),

@@ -25,6 +25,7 @@ max_batch = 100
 [retry]
 max_attempts = 3
 backoff = "10s"
+spread = "90s"
 max_item_age = "2d"
 on_lease_expiry = "park"
 [window]
@@ -79,6 +80,7 @@ fn least_manifest_has_defaults() {
         Retry {
             max_attempts: 5,
             backoff: Duration::from_secs(2),
+            spread: Duration::from_hours(1),
             max_item_age: Duration::from_hours(144),
             on_lease_expiry: OnLeaseExpiry::Refetch,
         }
@@ -96,7 +98,7 @@ fn whole_manifest_is_read() {
     assert_eq!(manifest.limits.requests_per_second, Some(1.0));
     assert_eq!(manifest.limits.fetch_timeout, Duration::from_millis(500));
     assert_eq!((manifest.limits.memory_bytes, manifest.limits.response_bytes), (32 << 20, 65_536));
-    assert_eq!(manifest.retry.on_lease_expiry, OnLeaseExpiry::Park);
+    assert_eq!((manifest.retry.on_lease_expiry, manifest.retry.spread), (OnLeaseExpiry::Park, Duration::from_secs(90)));
     assert_eq!(manifest.window.timezone.iana_name(), Some("Europe/London"));
     assert_eq!((manifest.window.open.len(), manifest.window.closed.len()), (1, 1));
     let header = CredentialKind::Header { header: "X-Api-Key".to_owned(), prefix: "Token ".to_owned() };
@@ -250,11 +252,11 @@ fn stricter_limit_of_the_two_holds() {
 
 #[test]
 fn operators_batch_sizes_and_attempts_replace_the_authors() {
-    let by = tightening("[pace]\nmax_batch = 5\n[retry]\nmax_attempts = 9\nbackoff = \"1m\"\n");
+    let by = tightening("[pace]\nmax_batch = 5\n[retry]\nmax_attempts = 9\nbackoff = \"1m\"\nspread = \"3h\"\n");
     let manifest = parse(WHOLE).tighten(&by).unwrap();
     assert_eq!(manifest.pace, Pace { start_batch: 5, max_batch: 5 });
     assert_eq!((manifest.retry.max_attempts, manifest.retry.backoff), (9, Duration::from_secs(60)));
-    assert_eq!(manifest.retry.on_lease_expiry, OnLeaseExpiry::Park);
+    assert_eq!((manifest.retry.on_lease_expiry, manifest.retry.spread), (OnLeaseExpiry::Park, Duration::from_hours(3)));
 }
 
 #[test]

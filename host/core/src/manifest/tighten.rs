@@ -17,7 +17,7 @@ pub struct Tightening {
     pub limits: LimitsTightening,
     /// Batch sizes: the operator's hold.
     pub pace: PaceTightening,
-    /// Attempts and backoff: the operator's hold.
+    /// Attempts, backoff and spread: the operator's hold.
     pub retry: RetryTightening,
     /// Window: open only where both are, closed where either is.
     pub window: WindowTightening,
@@ -63,6 +63,9 @@ pub struct RetryTightening {
     /// The wait before the second attempt; written `"2s"`.
     #[serde(deserialize_with = "deserialize_duration")]
     pub backoff: Option<Duration>,
+    /// The time over which the attempts spent on the API's failures are spread at least; written `"1h"`.
+    #[serde(deserialize_with = "deserialize_duration")]
+    pub spread: Option<Duration>,
 }
 
 /// `[providers.NAME.window]`: spans in the manifest's time zone.
@@ -121,7 +124,9 @@ fn pace(pace: &Pace, by: &PaceTightening) -> Result<Pace, ManifestError> {
 fn retry(retry: Retry, by: &RetryTightening) -> Result<Retry, ManifestError> {
     let max_attempts = by.max_attempts.map(|value| check::max_attempts(value.into())).transpose()?;
     let backoff = by.backoff.map(check::backoff).transpose()?;
+    let spread = by.spread.map(check::spread).transpose()?;
     Ok(Retry {
+        spread: spread.unwrap_or(retry.spread),
         max_attempts: max_attempts.unwrap_or(retry.max_attempts),
         backoff: backoff.unwrap_or(retry.backoff),
         ..retry

@@ -24,6 +24,7 @@ use crate::pipeline::redelivery::Redelivery;
 use crate::pipeline::report::{End, Stopped};
 use crate::pipeline::run::RESERVE;
 use crate::pipeline::slots::Slots;
+use crate::pipeline::verdict::Failures;
 use crate::record::{Failure, FailureKind};
 
 /// What came of an ad-hoc fetch.
@@ -109,7 +110,7 @@ impl Desk<'_> {
         let Some(permit) = self.call.permits.try_acquire() else { return Ok(AdHoc::Busy) };
         self.call.let_start_until(last_start.min(self.slots.launch_until()));
         self.call.queued();
-        let tried = attempt(Arc::clone(&self.call), 0, Arc::clone(&work), 0, permit).await;
+        let tried = attempt(Arc::clone(&self.call), 0, Arc::clone(&work), Failures::default(), permit).await;
         self.notice(&work, &tried).await?;
         self.came_of(tried).await
     }
@@ -137,7 +138,7 @@ impl Desk<'_> {
             Step::Settled { by, end } => AdHoc::SettledBefore { by, end },
             Step::NotBefore(until) => AdHoc::NotBefore(until),
             Step::NotStarted => AdHoc::Busy,
-            Step::Retry(_) => failed("the fetch failed"),
+            Step::Retry { .. } => failed("the fetch failed"),
             Step::GiveUp { claimed, letter } => {
                 self.give_back(claimed, &letter.message).await?;
                 failed(&letter.message)

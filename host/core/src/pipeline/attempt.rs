@@ -21,7 +21,7 @@ use crate::pipeline::batch::{Work, WorkIndex};
 use crate::pipeline::call::{Call, Turn};
 use crate::pipeline::report::End;
 use crate::pipeline::slots::MARGIN;
-use crate::pipeline::verdict::{Circumstances, Verdict, judge, outcome, sign};
+use crate::pipeline::verdict::{Circumstances, Failures, Verdict, is_api_failure, judge, outcome, sign};
 use crate::record::{Failure, FailureKind, Fetched};
 use crate::sink::Line;
 
@@ -52,7 +52,11 @@ pub(crate) enum Step {
     /// It cannot be had before this time: held by another, waiting after a failure.
     NotBefore(Timestamp),
     /// It failed and is tried again at this instant.
-    Retry(Instant),
+    Retry {
+        due: Instant,
+        /// How it has failed in this delivery, this time included.
+        failures: Failures,
+    },
     /// It was claimed but its fetch could not start any more, and is given back.
     NotStarted,
     /// An abandoned owner has stored it.
@@ -84,7 +88,7 @@ pub(crate) async fn attempt(
     call: Arc<Call>,
     index: WorkIndex,
     work: Arc<Work>,
-    failures: u32,
+    failures: Failures,
     permit: OwnedSemaphorePermit,
 ) -> Attempted {
     let mut told = Told::default();
@@ -164,7 +168,7 @@ async fn fetch(
     call: &Arc<Call>,
     work: &Work,
     granted: Granted,
-    failures: u32,
+    failures: Failures,
     permit: OwnedSemaphorePermit,
     told: &mut Told,
 ) -> Step {
@@ -197,6 +201,7 @@ async fn fetch(
     match report.outcome {
         Ok(record) => {
             call.saw(Sign::Good);
+            call.note_end(&work.identity, false);
             Step::Fetched { line: line(call, work, &record, claimed.day, attempt), claimed }
         }
         Err(failure) => {
@@ -231,15 +236,23 @@ async fn failed(
     call: &Call,
     work: &Work,
     claimed: Claimed,
-    failures: u32,
+    failures: Failures,
     failure: Failure,
     bundle: Bundle,
     told: &mut Told,
 ) -> Step {
     let attempt = bundle.attempt;
     let retry = &call.manifest().retry;
-    let circumstances =
-        Circumstances { attempt, failures, others_succeed: call.others_succeed(), retry, jitter: call.chance() };
+    call.note_end(&work.identity, is_api_failure(&failure.kind));
+    let circumstances = Circumstances {
+        attempt,
+        failures,
+        others_succeed: call.others_succeed(),
+        others_fail: call.others_fail(&work.identity),
+        left: call.time_to_start(),
+        retry,
+        jitter: call.chance(),
+    };
     let verdict = judge(&failure, circumstances);
     told.alarm = call.saw(sign(&failure, verdict)).map(|alarm| (alarm, failure.to_string()));
     told.failed = Some(failure.clone());
@@ -250,7 +263,7 @@ async fn failed(
             let letter = letter(call, work, reason, failure, attempt);
             Step::GiveUp { claimed, letter: Box::new(DeadLetter { bundle: Some(Box::new(bundle)), ..letter }) }
         }
-        Verdict::Retry { wait, counted } => {
+        Verdict::Retry { wait, counted, .. } => {
             let now = call.clock().now();
             let release = Release {
                 claimed,
@@ -260,7 +273,7 @@ async fn failed(
             };
             let due = Instant::now() + wait;
             match call.ledger().release(call.provider(), &call.owner, release).await {
-                Ok(()) => Step::Retry(due),
+                Ok(()) => Step::Retry { due, failures: failures.and(verdict) },
                 Err(error) => Step::StorageFailed(error.to_string()),
             }
         }

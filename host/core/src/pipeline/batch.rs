@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use crate::dead_letter::{DeadLetter, Reason};
 use crate::item::{Entry, Identity, Item, SequenceNumber};
 use crate::pipeline::report::{End, Report, Stopped};
+use crate::pipeline::verdict::Failures;
 
 /// One identity to fetch: the work of all entries that name it.
 #[derive(Debug)]
@@ -55,7 +56,7 @@ pub(crate) struct Batch {
     unreadable: Vec<(usize, DeadLetter)>,
     ready: VecDeque<WorkIndex>,
     delayed: BTreeSet<(Instant, WorkIndex)>,
-    failures: BTreeMap<WorkIndex, u32>,
+    failures: BTreeMap<WorkIndex, Failures>,
 }
 
 impl Batch {
@@ -152,14 +153,14 @@ impl Batch {
         self.delayed.insert((due, index));
     }
 
-    /// Note that a work failed; says how often it had failed before.
-    pub(crate) fn failures(&self, index: WorkIndex) -> u32 {
+    /// How a work has failed in this delivery.
+    pub(crate) fn failures(&self, index: WorkIndex) -> Failures {
         self.failures.get(&index).copied().unwrap_or_default()
     }
 
-    /// Note that a work failed.
-    pub(crate) fn failed(&mut self, index: WorkIndex) {
-        *self.failures.entry(index).or_default() += 1;
+    /// Note that a work failed once more, which makes these its failures.
+    pub(crate) fn failed(&mut self, index: WorkIndex, failures: Failures) {
+        self.failures.insert(index, failures);
     }
 
     /// When the next delayed work is due.

@@ -1,7 +1,8 @@
 //! What all tries of one call of `process` share.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -38,6 +39,8 @@ pub(crate) struct Call {
     stop: CancellationToken,
     recoveries: Recoveries,
     may_start_until: Mutex<Instant>,
+    /// The last instant of this delivery at which a fetch may start.
+    last_start: OnceLock<Instant>,
     /// Permits that there are, free ones included.
     issued: AtomicU32,
     before_turn: AtomicU32,
@@ -88,6 +91,7 @@ impl Call {
             stop: stop.child_token(),
             recoveries: Recoveries::default(),
             may_start_until: Mutex::new(Instant::now()),
+            last_start: OnceLock::new(),
             issued: AtomicU32::new(0),
             before_turn: AtomicU32::new(0),
             turns: Notify::new(),
@@ -154,6 +158,27 @@ impl Call {
     /// Whether other items succeed at present.
     pub(crate) fn others_succeed(&self) -> bool {
         self.brake().others_succeed()
+    }
+
+    /// A fetch of this item has ended, `failed` by the API's fault.
+    pub(crate) fn note_end(&self, identity: &Identity, failed: bool) {
+        lock(&self.pipeline.failing).note_end(hash(identity), failed);
+    }
+
+    /// Whether several other items have failed lately by the API's fault.
+    pub(crate) fn others_fail(&self, identity: &Identity) -> bool {
+        lock(&self.pipeline.failing).others_fail(hash(identity))
+    }
+
+    /// This delivery starts no fetch after this instant, whatever becomes of the slots.
+    pub(crate) fn set_last_start(&self, last_start: Instant) {
+        // It is set once, when the call begins.
+        let _ = self.last_start.set(last_start);
+    }
+
+    /// For how long this delivery still starts fetches; a fetch for somebody who waits is a delivery of one try.
+    pub(crate) fn time_to_start(&self) -> Duration {
+        self.last_start.get().map_or(Duration::ZERO, |last| last.saturating_duration_since(Instant::now()))
     }
 
     /// The most fetches at a time while none succeeds.
@@ -265,6 +290,12 @@ fn most_before_turn(reading: &Reading) -> u32 {
         (BreakerReading::Closed, Some(rate)) => 1 + (rate / 20.0).max(0.0) as u32,
         (BreakerReading::Open { .. } | BreakerReading::HalfOpen { .. }, _) => 1,
     }
+}
+
+fn hash(identity: &Identity) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    identity.hash(&mut hasher);
+    hasher.finish()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

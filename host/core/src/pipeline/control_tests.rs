@@ -57,7 +57,7 @@ impl House {
     }
 
     /// Deliver entries as a mapping does, with ticks, until all have ended. Says how many became dead letters.
-    async fn deliver(&self, mut left: Vec<Entry>) -> usize {
+    pub(super) async fn deliver(&self, mut left: Vec<Entry>) -> usize {
         let mut dead = 0;
         let mut next_tick = Instant::now() + TICK;
         while !left.is_empty() {

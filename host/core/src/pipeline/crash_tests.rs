@@ -40,6 +40,7 @@ fetch_timeout = "2s"
 [retry]
 max_attempts = 3
 backoff = "300ms"
+spread = "0s"
 "#;
 
 /// What one case is made of.

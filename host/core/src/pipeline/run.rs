@@ -92,6 +92,8 @@ impl<'a> Run<'a> {
         let by_deadline = earlier(deadline, fetch_timeout + RESERVE);
         let by_window = pipeline.window_closes().map(|closes| earlier(closes, fetch_timeout));
         let redelivery = Redelivery::of(&batch, control);
+        let last_start = by_window.map_or(by_deadline, |by_window| by_window.min(by_deadline));
+        call.set_last_start(last_start);
         // There are some already where the call before has left its own.
         call.set_issued(slots.issued());
         let mut run = Self {
@@ -106,7 +108,7 @@ impl<'a> Run<'a> {
             tries: JoinSet::new(),
             flushing: JoinSet::new(),
             deadline,
-            last_start: by_window.map_or(by_deadline, |by_window| by_window.min(by_deadline)),
+            last_start,
             stopped: None,
             progressed: false,
             ok: 0,
@@ -342,9 +344,9 @@ impl<'a> Run<'a> {
         match step {
             Step::Settled { by, end } => self.settle(index, &Settled::Before { by, end }),
             Step::NotBefore(until) => self.batch.delay(index, self.pipeline.instant(until)),
-            Step::Retry(due) => {
+            Step::Retry { due, failures } => {
                 self.pipeline.progress.retrying();
-                self.batch.failed(index);
+                self.batch.failed(index, failures);
                 self.batch.delay(index, due);
             }
             Step::NotStarted => self.batch.delay(index, Instant::now()),

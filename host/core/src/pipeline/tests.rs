@@ -39,6 +39,7 @@ fetch_timeout = "2s"
 [retry]
 max_attempts = 3
 backoff = "1s"
+spread = "0s"
 max_item_age = "3d"
 "#;
 

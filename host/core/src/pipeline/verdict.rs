@@ -10,6 +10,11 @@ use crate::record::{Failure, FailureKind};
 
 /// The longest wait between two tries of one item, unless the API asks for a longer one.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
+/// Quick retries before an attempt is spent on the API's failures. Where half of all requests fail, six tries in a row fail for one item in
+/// 64, and three attempts for one in 262,144.
+const MOST_QUICK: u32 = 5;
+/// By what share a long wait is drawn out, so that items that failed together do not come back together.
+const LONG_WAIT_JITTER: f64 = 0.1;
 
 /// What happens to an item that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,9 +25,32 @@ pub(crate) enum Verdict {
         wait: Duration,
         /// Whether the attempt is spent.
         counted: bool,
+        /// Whether it is one of the quick retries that come before an attempt is spent.
+        quick: bool,
     },
     /// It becomes a dead letter.
     GiveUp(Reason),
+}
+
+/// How an item has failed in this delivery. Another delivery begins at none, which can only give the item more tries.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Failures {
+    /// How often, counted or not.
+    all: u32,
+    /// How many quick retries it has had since an attempt was spent last.
+    quick: u32,
+}
+
+impl Failures {
+    /// These and one more that was judged so.
+    pub(crate) fn and(self, verdict: Verdict) -> Self {
+        let quick = match verdict {
+            Verdict::Retry { quick: true, .. } => self.quick + 1,
+            Verdict::Retry { counted: true, .. } | Verdict::GiveUp(_) => 0,
+            Verdict::Retry { .. } => self.quick,
+        };
+        Self { all: self.all.saturating_add(1), quick }
+    }
 }
 
 /// What is known when an item fails.
@@ -30,33 +58,67 @@ pub(crate) enum Verdict {
 pub(crate) struct Circumstances<'a> {
     /// Which attempt it was, 1 for the first.
     pub(crate) attempt: u32,
-    /// How often it has failed in this call already, counted or not.
-    pub(crate) failures: u32,
+    /// How it has failed in this delivery before.
+    pub(crate) failures: Failures,
     /// Whether other items succeed at present.
     pub(crate) others_succeed: bool,
+    /// Whether several other items fail, too.
+    pub(crate) others_fail: bool,
+    /// For how long this delivery still starts fetches.
+    pub(crate) left: Duration,
     /// The manifest's rules.
     pub(crate) retry: &'a Retry,
-    /// Where between half and all of the backoff the wait falls, 0 to 1.
+    /// Where between the shortest and the longest wait it falls, 0 to 1.
     pub(crate) jitter: f64,
 }
 
 /// Judge a failure: see the table in docs/ARCHITECTURE.md.
 pub(crate) fn judge(failure: &Failure, circumstances: Circumstances<'_>) -> Verdict {
-    let counted = match &failure.kind {
-        FailureKind::NotFound => return Verdict::GiveUp(Reason::NotFound),
-        FailureKind::Rejected => return Verdict::GiveUp(Reason::Rejected),
-        FailureKind::Malformed | FailureKind::Other(_) => true,
-        FailureKind::Throttled | FailureKind::OutOfQuota | FailureKind::Broken => false,
+    let asked = failure.retry_after.unwrap_or_default().min(LONGEST_RETRY_AFTER);
+    let wait = backoff(circumstances.retry, circumstances.tries(), circumstances.jitter).max(asked);
+    let uncounted = Verdict::Retry { wait, counted: false, quick: false };
+    match &failure.kind {
+        FailureKind::NotFound => Verdict::GiveUp(Reason::NotFound),
+        FailureKind::Rejected => Verdict::GiveUp(Reason::Rejected),
+        FailureKind::Malformed | FailureKind::Other(_) => spend_attempt(circumstances, wait),
+        FailureKind::Throttled | FailureKind::OutOfQuota | FailureKind::Broken => uncounted,
         // A provider's failure is not the record's: it counts only while other records come.
-        FailureKind::Unavailable | FailureKind::TimedOut | FailureKind::Unauthorized | FailureKind::Trapped => {
-            circumstances.others_succeed
+        FailureKind::Unavailable | FailureKind::TimedOut if circumstances.others_succeed => {
+            judge_api_failure(circumstances, asked)
         }
-    };
-    if counted && circumstances.attempt >= circumstances.retry.max_attempts {
+        FailureKind::Unauthorized | FailureKind::Trapped if circumstances.others_succeed => {
+            spend_attempt(circumstances, wait)
+        }
+        FailureKind::Unavailable | FailureKind::TimedOut | FailureKind::Unauthorized | FailureKind::Trapped => {
+            uncounted
+        }
+    }
+}
+
+/// Whether the API has failed, rather than refused, or answered what is wrong with the item.
+pub(crate) fn is_api_failure(kind: &FailureKind) -> bool {
+    matches!(kind, FailureKind::Unavailable | FailureKind::TimedOut)
+}
+
+/// The API has failed while other items succeed: it fails now and then, or for this item always. Quick retries tell which; where they
+/// fail, too, an attempt is spent, and the next one comes much later. A retry for which this delivery has no time left is none: the next
+/// delivery would begin anew with the quick ones, and an item that always fails would never end.
+fn judge_api_failure(circumstances: Circumstances<'_>, asked: Duration) -> Verdict {
+    let Circumstances { attempt, failures, others_fail, left, retry, jitter, .. } = circumstances;
+    let wait = backoff(retry, failures.quick, jitter).max(asked);
+    let most = if others_fail { MOST_QUICK } else { quick_retries(retry) };
+    if failures.quick < most && wait <= left {
+        return Verdict::Retry { wait, counted: false, quick: true };
+    }
+    let long = spread_wait(retry, attempt).mul_f64(1.0 + jitter.clamp(0.0, 1.0) * LONG_WAIT_JITTER);
+    spend_attempt(circumstances, backoff(retry, circumstances.tries(), jitter).max(long).max(asked))
+}
+
+fn spend_attempt(circumstances: Circumstances<'_>, wait: Duration) -> Verdict {
+    if circumstances.attempt >= circumstances.retry.max_attempts {
         return Verdict::GiveUp(Reason::AttemptsSpent);
     }
-    let wait = backoff(circumstances).max(failure.retry_after.unwrap_or_default().min(LONGEST_RETRY_AFTER));
-    Verdict::Retry { wait, counted }
+    Verdict::Retry { wait, counted: true, quick: false }
 }
 
 /// What the brake sees of a failure.
@@ -87,11 +149,40 @@ pub(crate) fn outcome(failure: &Failure) -> Option<Outcome> {
     }
 }
 
-fn backoff(circumstances: Circumstances<'_>) -> Duration {
-    let tries = circumstances.failures.max(circumstances.attempt.saturating_sub(1)).min(16);
-    let whole =
-        circumstances.retry.backoff.saturating_mul(1 << tries).min(LONGEST_BACKOFF.max(circumstances.retry.backoff));
-    whole.mul_f64(0.5 + circumstances.jitter.clamp(0.0, 1.0) / 2.0)
+impl Circumstances<'_> {
+    /// How often the wait has doubled.
+    fn tries(&self) -> u32 {
+        self.failures.all.max(self.attempt.saturating_sub(1))
+    }
+}
+
+fn backoff(retry: &Retry, doublings: u32, jitter: f64) -> Duration {
+    whole_backoff(retry, doublings).mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0)
+}
+
+fn whole_backoff(retry: &Retry, doublings: u32) -> Duration {
+    retry.backoff.saturating_mul(1 << doublings.min(16)).min(LONGEST_BACKOFF.max(retry.backoff))
+}
+
+/// The wait after an attempt that was spent on the API's failures: it doubles from attempt to attempt, and all waits together are
+/// `spread`.
+fn spread_wait(retry: &Retry, attempt: u32) -> Duration {
+    let waits = retry.max_attempts.saturating_sub(1).clamp(1, 100);
+    let power = |exponent: u32| 2.0_f64.powi(-i32::try_from(exponent).unwrap_or(i32::MAX));
+    let share = power(waits.saturating_sub(attempt.saturating_sub(1))) / (1.0 - power(waits));
+    retry.spread.mul_f64(share.min(1.0))
+}
+
+/// How many quick retries come before an attempt is spent: as many as have time in the first long wait.
+fn quick_retries(retry: &Retry) -> u32 {
+    let first = spread_wait(retry, 1);
+    let mut sum = Duration::ZERO;
+    (0..MOST_QUICK)
+        .take_while(|number| {
+            sum += whole_backoff(retry, *number);
+            sum <= first
+        })
+        .count() as u32
 }
 
 #[cfg(test)]
@@ -102,17 +193,42 @@ mod tests {
     const RETRY: Retry = Retry {
         max_attempts: 3,
         backoff: Duration::from_secs(2),
+        spread: Duration::from_hours(1),
         max_item_age: Duration::from_secs(3600),
         on_lease_expiry: OnLeaseExpiry::Refetch,
     };
+    const AT_ONCE: Retry = Retry { spread: Duration::ZERO, ..RETRY };
+
+    fn circumstances(attempt: u32, others_succeed: bool, retry: &Retry) -> Circumstances<'_> {
+        let (failures, left) = (Failures::default(), Duration::from_secs(900));
+        Circumstances { attempt, failures, others_succeed, others_fail: false, left, retry, jitter: 1.0 }
+    }
 
     fn verdict(kind: FailureKind, attempt: u32, others_succeed: bool) -> Verdict {
-        let circumstances = Circumstances { attempt, failures: 0, others_succeed, retry: &RETRY, jitter: 1.0 };
-        judge(&Failure::new(kind, "x"), circumstances)
+        judge(&Failure::new(kind, "x"), circumstances(attempt, others_succeed, &AT_ONCE))
     }
 
     fn retry(seconds: u64, counted: bool) -> Verdict {
-        Verdict::Retry { wait: Duration::from_secs(seconds), counted }
+        Verdict::Retry { wait: Duration::from_secs(seconds), counted, quick: false }
+    }
+
+    /// The waits of an item that always fails, in seconds, each with whether its attempt was spent; the last is the one it dies of.
+    fn waits(begin: Circumstances<'_>) -> Vec<(u64, bool)> {
+        let (mut circumstances, mut waits) = (begin, Vec::new());
+        loop {
+            let verdict = judge(&Failure::new(FailureKind::Unavailable, "x"), circumstances);
+            circumstances.failures = circumstances.failures.and(verdict);
+            match verdict {
+                Verdict::GiveUp(reason) => {
+                    assert_eq!(reason, Reason::AttemptsSpent);
+                    return waits;
+                }
+                Verdict::Retry { wait, counted, .. } => {
+                    waits.push((wait.as_secs(), counted));
+                    circumstances.attempt += u32::from(counted);
+                }
+            }
+        }
     }
 
     #[test]
@@ -137,28 +253,87 @@ mod tests {
     }
 
     #[test]
+    fn attempts_on_the_apis_failures_are_spent_after_quick_retries_and_spread() {
+        let quick = [(2, false), (4, false), (8, false), (16, false), (32, false)];
+        let mut begin = circumstances(1, true, &RETRY);
+        // 22 and 44 minutes: a third and two thirds of the hour, and a tenth more by the jitter.
+        let expected = [&quick[..], &[(1_320, true)], &quick, &[(2_640, true)], &quick].concat();
+        assert_eq!(waits(begin), expected);
+        begin.jitter = 0.0;
+        let long: u64 = waits(begin).into_iter().filter(|(_, counted)| *counted).map(|(wait, _)| wait).sum();
+        assert_eq!(long, 3_600);
+    }
+
+    #[test]
+    fn a_short_spread_leaves_room_for_fewer_quick_retries_unless_others_fail_too() {
+        let retry = Retry { spread: Duration::from_secs(21), ..RETRY };
+        let quick = [(2, false), (4, false)];
+        let mut begin = Circumstances { jitter: 0.0, ..circumstances(1, true, &retry) };
+        begin.retry = &retry;
+        let counted = |waits: &[(u64, bool)]| waits.iter().filter(|(_, counted)| *counted).count();
+        assert_eq!(waits(begin).len(), 2 + 3 * quick.len(), "{:?}", waits(begin));
+        let at_once = circumstances(1, true, &AT_ONCE);
+        assert_eq!(waits(at_once), [(2, true), (4, true)]);
+        for begin in [begin, at_once] {
+            let waits = waits(Circumstances { others_fail: true, ..begin });
+            assert_eq!((waits.len(), counted(&waits)), (2 + 3 * 5, 2), "{waits:?}");
+        }
+    }
+
+    #[test]
+    fn a_quick_retry_that_this_delivery_has_no_time_for_counts() {
+        let hurried = Circumstances { left: Duration::from_secs(5), ..circumstances(1, true, &RETRY) };
+        let waits = waits(hurried);
+        assert_eq!(
+            waits.iter().map(|(_, counted)| *counted).collect::<Vec<_>>(),
+            [false, false, true, false, false, true, false, false]
+        );
+    }
+
+    #[test]
+    fn an_outage_uses_no_quick_retries_up() {
+        let mut failures = Failures::default();
+        for _ in 0..100 {
+            let circumstances = Circumstances { failures, ..circumstances(1, false, &RETRY) };
+            failures = failures.and(judge(&Failure::new(FailureKind::TimedOut, "x"), circumstances));
+        }
+        assert_eq!((failures.all, failures.quick), (100, 0));
+    }
+
+    #[test]
+    fn the_waits_of_any_number_of_attempts_are_the_spread_together() {
+        for max_attempts in 2..=100 {
+            let retry = Retry { max_attempts, ..RETRY };
+            let sum: Duration = (1..max_attempts).map(|attempt| spread_wait(&retry, attempt)).sum();
+            assert!(sum.abs_diff(retry.spread) < Duration::from_micros(1), "{max_attempts}: {sum:?}");
+        }
+        assert_eq!(quick_retries(&Retry { max_attempts: 1, ..RETRY }), MOST_QUICK);
+        assert_eq!(quick_retries(&Retry { max_attempts: 100, ..RETRY }), 0);
+    }
+
+    #[test]
     fn throttling_waits_at_least_as_long_as_the_api_asks() {
         let failure =
             Failure { retry_after: Some(Duration::from_secs(90)), ..Failure::new(FailureKind::Throttled, "") };
-        let circumstances = Circumstances { attempt: 9, failures: 0, others_succeed: true, retry: &RETRY, jitter: 0.0 };
+        let circumstances = Circumstances { jitter: 0.0, ..circumstances(9, true, &RETRY) };
         assert_eq!(judge(&failure, circumstances), retry(90, false));
         assert_eq!(outcome(&failure), Some(Outcome::Throttled { retry_after: Some(Duration::from_secs(90)) }));
+        let failure = Failure { kind: FailureKind::Unavailable, ..failure };
+        let wait = Duration::from_secs(90);
+        assert_eq!(judge(&failure, circumstances), Verdict::Retry { wait, counted: false, quick: true });
     }
 
     #[test]
     fn an_absurd_retry_after_is_cut_to_a_day() {
         let failure = Failure { retry_after: Some(Duration::MAX), ..Failure::new(FailureKind::Throttled, "") };
-        let circumstances = Circumstances { attempt: 1, failures: 0, others_succeed: true, retry: &RETRY, jitter: 0.0 };
+        let circumstances = Circumstances { jitter: 0.0, ..circumstances(1, true, &RETRY) };
         assert_eq!(judge(&failure, circumstances), retry(24 * 3600, false));
     }
 
     #[test]
     fn backoff_doubles_with_every_failure_and_ends_at_a_minute() {
-        let wait = |failures, jitter| {
-            backoff(Circumstances { attempt: 1, failures, others_succeed: false, retry: &RETRY, jitter })
-        };
-        assert_eq!([0, 1, 2].map(|failures| wait(failures, 1.0).as_secs()), [2, 4, 8]);
-        assert_eq!(wait(u32::MAX, 1.0), LONGEST_BACKOFF);
-        assert_eq!(wait(0, 0.0), Duration::from_secs(1));
+        assert_eq!([0, 1, 2].map(|doublings| backoff(&RETRY, doublings, 1.0).as_secs()), [2, 4, 8]);
+        assert_eq!(backoff(&RETRY, u32::MAX, 1.0), LONGEST_BACKOFF);
+        assert_eq!(backoff(&RETRY, 0, 0.0), Duration::from_secs(1));
     }
 }

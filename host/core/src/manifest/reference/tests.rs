@@ -83,6 +83,7 @@ fn bounds_are_the_parser_s() {
         ("pace.start_batch", ["1", "10000"], ["0", "10001"]),
         ("retry.max_attempts", ["1", "100"], ["0", "101"]),
         ("retry.backoff", ["\"10ms\"", "\"1h\""], ["\"9ms\"", "\"61m\""]),
+        ("retry.spread", ["\"0ms\"", "\"7d\""], ["\"8d\"", "\"-1s\""]),
         ("retry.max_item_age", ["\"1m\"", "\"365d\""], ["\"59s\"", "\"366d\""]),
     ];
     for (path, allowed, refused) in cases {
