@@ -20,7 +20,7 @@ use aws_sdk_dynamodb::Client;
 use damper_core::day::Day;
 use damper_core::item::{Identity, SequenceNumber};
 use damper_core::ledger::{
-    Claim, ClaimRequest, Control, Finish, Finished, Ledger, LedgerError, Owner, Release, SlotRequest,
+    Claim, ClaimRequest, Control, Finish, Finished, Granted, Ledger, LedgerError, Owner, Release, SlotRequest,
 };
 use object_store::ObjectStore;
 
@@ -86,7 +86,7 @@ impl Ledger for DynamoLedger {
         self.give_back(provider, owner, release).await
     }
 
-    async fn slots(&self, provider: &str, request: SlotRequest<'_>) -> Result<u32, LedgerError> {
+    async fn slots(&self, provider: &str, request: SlotRequest<'_>) -> Result<Granted, LedgerError> {
         self.change_slots(provider, &request).await
     }
 

@@ -26,6 +26,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::chance::Chance;
+use crate::control::slots::Wish;
 use crate::day::Day;
 use crate::dead_letter::DeadLetter;
 use crate::item::{Identity, SequenceNumber};
@@ -33,6 +34,7 @@ use crate::item::{Identity, SequenceNumber};
 mod change;
 
 pub use crate::control::item::{Breaker, Control, OpenedBy};
+pub use crate::control::slots::Granted;
 pub use change::change_control;
 #[cfg(test)]
 pub(crate) use change::tests;
@@ -90,10 +92,11 @@ pub trait Ledger: Send + Sync {
     /// Give a claim back. Does nothing where the caller does not own the row any more.
     async fn release(&self, provider: &str, owner: &Owner, release: Release) -> Result<(), LedgerError>;
 
-    /// Acquire, renew, change or give back (`want` 0) slots. Answers how many the owner has now, at most `want`; the sum over
-    /// all owners whose time has not run out is never above `cap`. Who gets fewer than it wants counts as waiting until the same
-    /// time, and the others make room when they renew ([`grant`](crate::control::slots::grant)).
-    async fn slots(&self, provider: &str, request: SlotRequest<'_>) -> Result<u32, LedgerError>;
+    /// Acquire, renew, change or give back (`want` 0) slots. Answers how many the owner may use now, at most `want`, and whether
+    /// others wait; the sum over all owners whose time has not run out, of those in use and those granted, is never above `cap`.
+    /// Whoever gets fewer than it wants counts as waiting, and the others make room when they renew: see
+    /// [`control::slots`](crate::control::slots).
+    async fn slots(&self, provider: &str, request: SlotRequest<'_>) -> Result<Granted, LedgerError>;
 
     /// The provider's control item; the default where none was written yet.
     async fn control(&self, provider: &str) -> Result<Control, LedgerError>;
@@ -241,12 +244,23 @@ pub struct SlotRequest<'a> {
     pub owner: &'a Owner,
     /// How many it wants to have in all; 0 gives all back.
     pub want: u32,
+    /// How many of those that it had may have a request in flight: they count for it, however few it is granted.
+    pub in_use: u32,
     /// How many there are, over all owners.
     pub cap: u32,
     /// The time of day now.
     pub now: Timestamp,
     /// Until when they count if they are not renewed.
     pub until: Timestamp,
+}
+
+impl SlotRequest<'_> {
+    /// What is asked for, as it is decided about.
+    #[must_use]
+    pub fn wish(&self) -> Wish<'_> {
+        let Self { owner, want, in_use, cap, now, until } = *self;
+        Wish { owner: owner.as_str(), wants: want, in_use, cap, now, until }
+    }
 }
 
 /// Why the ledger did not answer.

@@ -332,6 +332,8 @@ mod lost_answer_tests;
 #[cfg(test)]
 mod partial_outage_tests;
 #[cfg(test)]
+mod sharing_tests;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod thrift_tests;

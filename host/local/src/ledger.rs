@@ -8,8 +8,9 @@ use damper_core::control::slots::{Share, grant};
 use damper_core::day::Day;
 use damper_core::dead_letter::DeadLetter;
 use damper_core::ledger::{
-    Claim, ClaimRequest, Claimed, Control, Finish, Finished, Ledger, LedgerError, Owner, Release, SlotRequest,
+    Claim, ClaimRequest, Claimed, Control, Finish, Finished, Granted, Ledger, LedgerError, Owner, Release, SlotRequest,
 };
+use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::database::{Database, DatabaseError, Trouble};
@@ -89,25 +90,12 @@ impl Ledger for SqliteLedger {
         self.database.write(work).await.map_err(said("release a claim"))
     }
 
-    async fn slots(&self, provider: &str, request: SlotRequest<'_>) -> Result<u32, LedgerError> {
+    async fn slots(&self, provider: &str, request: SlotRequest<'_>) -> Result<Granted, LedgerError> {
         let (provider, owner) = (provider.to_owned(), request.owner.clone());
-        let (want, cap, now, until) = (request.want, request.cap, micros(request.now), micros(request.until));
+        let SlotRequest { want, in_use, cap, now, until, .. } = request;
         let work = move |connection: &Connection| {
-            connection.prepare_cached(FORGET_SLOTS)?.execute(params![provider, owner.as_str(), now])?;
-            let mut others = connection.prepare_cached(SHARES)?;
-            let others =
-                others.query_map(params![provider], |row| Ok(Share { has: row.get(0)?, wants: row.get(1)? }))?;
-            let granted = grant(&others.collect::<Result<Vec<_>, _>>()?, want, cap);
-            if want > 0 {
-                connection.prepare_cached(TAKE_SLOTS)?.execute(params![
-                    provider,
-                    owner.as_str(),
-                    granted,
-                    want,
-                    until
-                ])?;
-            }
-            Ok(granted)
+            let wish = SlotRequest { owner: &owner, want, in_use, cap, now, until };
+            change_slots(connection, &provider, &wish)
         };
         self.database.write(work).await.map_err(said("change slots"))
     }
@@ -161,11 +149,12 @@ UPDATE ledger SET state = 'retry', owner = NULL, lease = NULL, abandoned = NULL,
     attempts = attempts + ?5, not_before = ?6, error = ?7
 WHERE provider = ?1 AND identity = ?2 AND day = ?3 AND owner = ?4 AND state = 'inflight'";
 
-const SHARES: &str = "SELECT count, wanted FROM slots WHERE provider = ?1";
+const SHARES: &str = "SELECT owner, count, wanted, since FROM slots WHERE provider = ?1 AND until > ?2";
 
 const FORGET_SLOTS: &str = "DELETE FROM slots WHERE provider = ?1 AND (owner = ?2 OR until <= ?3)";
 
-const TAKE_SLOTS: &str = "INSERT INTO slots (provider, owner, count, wanted, until) VALUES (?1, ?2, ?3, ?4, ?5)";
+const TAKE_SLOTS: &str =
+    "INSERT INTO slots (provider, owner, count, wanted, until, since) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
 
 // Version 0 is what `control` answers where there is no row. The unused ?2 keeps the parameters of both alike.
 const FIRST_CONTROL: &str = "
@@ -179,6 +168,25 @@ INSERT INTO dead_letters (provider, sequence, identity, day, reason, letter) VAL
 ON CONFLICT (provider, sequence) DO UPDATE SET
     identity = excluded.identity, day = excluded.day, reason = excluded.reason, letter = excluded.letter, redriven = NULL
 WHERE excluded.identity IS NOT NULL";
+
+fn change_slots(connection: &Connection, provider: &str, request: &SlotRequest<'_>) -> Result<Granted, Trouble> {
+    let (owner, now) = (request.owner.as_str(), micros(request.now));
+    let mut shares = connection.prepare_cached(SHARES)?;
+    let shares = shares.query_map(params![provider, now], |row| {
+        let since = Timestamp::from_microsecond(row.get(3)?).unwrap_or(Timestamp::UNIX_EPOCH);
+        Ok((row.get::<_, String>(0)?, Share { has: row.get(1)?, wants: row.get(2)?, since }))
+    })?;
+    let (ours, others): (Vec<_>, Vec<_>) =
+        shares.collect::<Result<Vec<_>, _>>()?.into_iter().partition(|(name, _)| name == owner);
+    let decided = grant(&request.wish(), ours.first().map(|(_, share)| *share), &others);
+    connection.prepare_cached(FORGET_SLOTS)?.execute(params![provider, owner, now])?;
+    if let Some((share, until)) = decided.kept {
+        let Share { has, wants, since } = share;
+        let values = params![provider, owner, has, wants, micros(until), micros(since)];
+        connection.prepare_cached(TAKE_SLOTS)?.execute(values)?;
+    }
+    Ok(decided.granted)
+}
 
 fn finish(connection: &Connection, provider: &str, owner: &Owner, item: &Finish) -> Result<Finished, Trouble> {
     match item {

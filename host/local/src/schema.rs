@@ -26,6 +26,10 @@ pub const APPLICATION_ID: i32 = 0x4441_4d50;
 /// What `PRAGMA user_version` says of this schema. A database with a higher one is refused.
 pub const VERSION: i32 = 1;
 
+/// Columns that came later: table, name and declaration. A file that lacks one is given it when it is opened for writing; an earlier
+/// release reads and writes that file as before.
+pub(crate) const ADDED_COLUMNS: [(&str, &str, &str); 1] = [("slots", "since", "INTEGER NOT NULL DEFAULT 0")];
+
 /// The whole schema.
 pub(crate) const TABLES: &str = "
 CREATE TABLE entries (
@@ -74,6 +78,7 @@ CREATE TABLE slots (
     count    INTEGER NOT NULL,
     wanted   INTEGER NOT NULL,                     -- more than count: it waits for the rest
     until    INTEGER NOT NULL,
+    since    INTEGER NOT NULL DEFAULT 0,           -- since when it has had one, or has waited
     PRIMARY KEY (provider, owner)
 ) STRICT, WITHOUT ROWID;
 

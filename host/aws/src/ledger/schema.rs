@@ -18,7 +18,7 @@
 //! | `DEAD` | who gave up | - | - | the entry that was given up on | - | what went wrong |
 //!
 //! `n` counts attempts, `g` redrives. Times are whole microseconds since 1970 in UTC, `ttl` seconds. `ab` is JSON. The slots
-//! item has `v` and `slots`, JSON: owner to `[count, until]`. The control item has `v` and `item`, JSON.
+//! item has `v` and `slots`, JSON: owner to `[share, until]`. The control item has `v` and `item`, JSON.
 //!
 //! # What it costs
 //! | a record is | read units | write units |

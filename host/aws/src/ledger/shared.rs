@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
-use damper_core::control::slots::{Share, grant};
+use damper_core::control::slots::{Granted, Share, grant};
 use damper_core::ledger::{Control, LedgerError, SlotRequest};
 use jiff::Timestamp;
 
@@ -32,22 +32,22 @@ impl SeenSlots {
     }
 
     /// The slots after this request, and how many the owner has then.
-    fn after(&self, request: &SlotRequest<'_>) -> (Self, u32) {
+    fn after(&self, request: &SlotRequest<'_>) -> (Self, Granted) {
         let (now, owner) = (request.now.as_microsecond(), request.owner.as_str());
         let mut taken = self.taken.clone();
-        taken.retain(|holder, (_, until)| holder != owner && *until > now);
-        let others: Vec<Share> = taken.values().map(|(share, _)| *share).collect();
-        let granted = grant(&others, request.want, request.cap);
-        if request.want > 0 {
-            let share = Share { has: granted, wants: request.want };
-            taken.insert(owner.to_owned(), (share, request.until.as_microsecond()));
+        taken.retain(|_, (_, until)| *until > now);
+        let before = taken.remove(owner).map(|(share, _)| share);
+        let others: Vec<(&String, Share)> = taken.iter().map(|(holder, (share, _))| (holder, *share)).collect();
+        let decided = grant(&request.wish(), before, &others);
+        if let Some((share, until)) = decided.kept {
+            taken.insert(owner.to_owned(), (share, until.as_microsecond()));
         }
-        (Self { version: self.version.saturating_add(1), taken }, granted)
+        (Self { version: self.version.saturating_add(1), taken }, decided.granted)
     }
 }
 
 impl DynamoLedger {
-    pub(super) async fn change_slots(&self, provider: &str, request: &SlotRequest<'_>) -> Result<u32, LedgerError> {
+    pub(super) async fn change_slots(&self, provider: &str, request: &SlotRequest<'_>) -> Result<Granted, LedgerError> {
         // What was seen last is tried first; where it is past, the refusal brings what is there.
         let known = self.seen_slots().get(provider).cloned();
         let mut knew_nothing = known.is_none();

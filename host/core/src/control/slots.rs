@@ -1,31 +1,126 @@
 //! How many slots an owner gets beside others, of which there are never more than the hard cap.
 //!
-//! First come, first served, while there are enough. Where somebody has fewer than it wants, whoever renews gets at most its
-//! max-min fair share: no one is kept waiting by another who goes on renewing. Pure; the ledgers keep who has how many.
+//! ```text
+//!   owners <= cap    everybody has at least one; whoever renews keeps at most its max-min fair share while somebody waits
+//!   owners >  cap    one each, in turns: whoever has held one for a turn gives it up to whoever waits, and queues behind
+//! ```
+//!
+//! While nobody waits an owner gets what it wants of what is free. A free slot goes to whoever has waited for the longest time.
+//! A slot whose request is still in flight counts for its owner, whatever it is granted, so that nobody else gets it.
+//! Pure; the ledgers keep each owner's [`Share`] and the time until which it counts.
+//!
+//! How long somebody waits: of `n` owners and a cap of `c`, at most ⌈(n - c) / c⌉ times the longest time that an owner keeps a slot
+//! while somebody waits, which is a turn, the time to its next renewal, and the time until its last request has ended.
 
+use std::time::Duration;
+
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+
+/// How long an owner keeps its slot where there are more owners than slots: long beside the second or two that it takes the next one
+/// to see that the slot is free, and short beside a batch.
+pub const TURN: Duration = Duration::from_secs(30);
+/// An owner that has no slot and does not ask again for so long has gone, and its place in the queue with it. Whoever waits asks
+/// each second.
+pub const WAITING_COUNTS_FOR: Duration = Duration::from_secs(15);
 
 /// What an owner has, and how many it would like to have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Share {
-    /// How many it has.
+    /// How many count for it: those that it may use, or more where requests of earlier ones are still in flight.
     pub has: u32,
     /// How many it wants in all.
     pub wants: u32,
+    /// Since when it has had one without a break; where it has none: since when it has waited. 1970 where that was not kept.
+    #[serde(default = "long_ago")]
+    pub since: Timestamp,
 }
 
-/// How many of `cap` slots an owner has from now on who wants so many, beside `others`, whatever it had before.
+fn long_ago() -> Timestamp {
+    Timestamp::UNIX_EPOCH
+}
+
+/// What an owner asks for.
+#[derive(Debug, Clone, Copy)]
+pub struct Wish<'a> {
+    /// Who asks.
+    pub owner: &'a str,
+    /// How many it wants to have in all.
+    pub wants: u32,
+    /// How many of those that it had are in use: none of them can be another's yet.
+    pub in_use: u32,
+    /// How many there are, over all owners.
+    pub cap: u32,
+    /// The time of day now.
+    pub now: Timestamp,
+    /// Until when they count if they are not renewed.
+    pub until: Timestamp,
+}
+
+/// What an owner is granted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Granted {
+    /// How many slots it may use from now on.
+    pub slots: u32,
+    /// Whether another owner has fewer than it wants.
+    pub others_wait: bool,
+}
+
+/// What is decided about a wish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Decision {
+    /// What the owner is told.
+    pub granted: Granted,
+    /// What the ledger keeps for this owner, and until when it counts; none: nothing.
+    pub kept: Option<(Share, Timestamp)>,
+}
+
+/// Decide about a wish. `before`: what is kept for this owner, unless that has run out; `others`: the same of all others.
 #[must_use]
-pub fn grant(others: &[Share], wants: u32, cap: u32) -> u32 {
-    let taken = others.iter().fold(0_u32, |sum, other| sum.saturating_add(other.has));
-    let free = wants.min(cap.saturating_sub(taken));
-    let somebody_waits = others.iter().any(|other| other.has < other.wants);
-    if somebody_waits { free.min(fair(others, wants, cap)) } else { free }
+pub fn grant(wish: &Wish<'_>, before: Option<Share>, others: &[(impl AsRef<str>, Share)]) -> Decision {
+    let had = before.map_or(0, |before| before.has);
+    let slots = allotted(wish, before, others);
+    let has = slots.max(wish.in_use.min(had));
+    let others_wait = others.iter().any(|(_, other)| other.has < other.wants);
+    let is_as_before = before.filter(|before| (before.has > 0) == (has > 0));
+    let since = is_as_before.map_or(wish.now, |before| before.since.min(wish.now));
+    let waits_until = wish.now.saturating_add(WAITING_COUNTS_FOR).unwrap_or(wish.until);
+    let until = if has > 0 { wish.until } else { wish.until.min(waits_until) };
+    let share = Share { has, wants: wish.wants, since };
+    let kept = (has > 0 || wish.wants > 0).then_some((share, until));
+    Decision { granted: Granted { slots, others_wait }, kept }
+}
+
+/// How many slots the owner may use.
+fn allotted(wish: &Wish<'_>, before: Option<Share>, others: &[(impl AsRef<str>, Share)]) -> u32 {
+    let taken = others.iter().fold(0_u32, |sum, (_, other)| sum.saturating_add(other.has));
+    let free = wish.cap.saturating_sub(taken);
+    let most = wish.wants.min(free);
+    if others.iter().all(|(_, other)| other.has >= other.wants) {
+        return most;
+    }
+    let fair = most.min(fair(others.iter().map(|(_, other)| other.wants), wish.wants, wish.cap));
+    let held_since = before.filter(|before| before.has > 0).map(|before| before.since);
+    let waits_since = before.map_or(wish.now, |before| before.since.min(wish.now));
+    let is_before_us = |(name, other): &&(_, Share)| {
+        let name: &str = AsRef::as_ref(name);
+        other.has == 0 && (held_since.is_some() || (other.since, name) < (waits_since, wish.owner))
+    };
+    let before_us = u32::try_from(others.iter().filter(is_before_us).count()).unwrap_or(u32::MAX);
+    let left = fair.min(free.saturating_sub(before_us));
+    let is_enough_for_all = u32::try_from(others.len()).unwrap_or(u32::MAX) < wish.cap;
+    let keeps_one = held_since.is_some_and(|since| is_enough_for_all || !is_turn_over(since, wish.now));
+    if keeps_one { left.max(fair.min(1)) } else { left }
+}
+
+/// A clock that was set back ends the turn as well.
+fn is_turn_over(since: Timestamp, now: Timestamp) -> bool {
+    Duration::try_from(now.duration_since(since)).map_or(true, |held| held >= TURN)
 }
 
 /// The max-min fair share of what the most demanding of them wants: the others' reserve, if they leave one, is left alone.
-fn fair(others: &[Share], wants: u32, cap: u32) -> u32 {
-    let mut wishes: Vec<u32> = others.iter().map(|other| other.wants).chain([wants]).collect();
+fn fair(others_want: impl Iterator<Item = u32>, wants: u32, cap: u32) -> u32 {
+    let mut wishes: Vec<u32> = others_want.chain([wants]).collect();
     wishes.sort_unstable();
     let mut left = wishes.last().copied().unwrap_or_default().min(cap);
     let mut waiting = u32::try_from(wishes.len()).unwrap_or(u32::MAX);
@@ -42,58 +137,4 @@ fn fair(others: &[Share], wants: u32, cap: u32) -> u32 {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn share(has: u32, wants: u32) -> Share {
-        Share { has, wants }
-    }
-
-    #[test]
-    fn while_nobody_waits_it_is_what_is_free() {
-        assert_eq!(grant(&[], 9, 10), 9);
-        assert_eq!(grant(&[], 90, 10), 10);
-        assert_eq!(grant(&[share(3, 3)], 9, 10), 7);
-        assert_eq!(grant(&[share(10, 10)], 9, 10), 0);
-    }
-
-    #[test]
-    fn whoever_renews_makes_room_for_whoever_waits() {
-        assert_eq!(grant(&[share(0, 9)], 9, 10), 4, "half of nine");
-        assert_eq!(grant(&[share(4, 9)], 9, 10), 4, "the tenth is left alone");
-        assert_eq!(grant(&[share(0, 1)], 9, 10), 8, "who wants one gets one");
-        assert_eq!(grant(&[share(0, 9), share(0, 2)], 9, 10), 3);
-        assert_eq!(grant(&[share(0, 1)], 1, 1), 1, "there is nothing to share");
-    }
-
-    proptest! {
-        #[test]
-        fn never_above_the_cap_and_in_the_end_everybody_has_some(
-            wants in prop::collection::vec(1_u32..40, 1..8),
-            cap in 1_u32..60,
-            order in prop::collection::vec(any::<prop::sample::Index>(), 0..60),
-        ) {
-            let mut shares: Vec<Share> = wants.iter().map(|wants| share(0, *wants)).collect();
-            let mut renew = |index: usize| {
-                let others: Vec<_> =
-                    shares.iter().enumerate().filter(|(other, _)| *other != index).map(|(_, share)| *share).collect();
-                shares[index].has = grant(&others, shares[index].wants, cap);
-                let sum: u32 = shares.iter().map(|share| share.has).sum();
-                assert!(sum <= cap, "{shares:?}");
-                shares.clone()
-            };
-            for index in order {
-                renew(index.index(wants.len()));
-            }
-            // Two rounds: the first makes room, the second uses it.
-            let last = (0..2 * wants.len()).map(|index| renew(index % wants.len())).last().unwrap();
-            // As many as there are for the most demanding of them.
-            let pool = cap.min(*wants.iter().max().unwrap());
-            if usize::try_from(pool).unwrap() >= wants.len() {
-                prop_assert!(last.iter().all(|share| share.has >= 1), "{last:?}");
-            }
-        }
-    }
-}
+mod tests;

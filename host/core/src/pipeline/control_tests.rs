@@ -40,18 +40,23 @@ impl House {
 
     /// Another process for the same provider: nothing is remembered but what is kept.
     pub(super) fn restarted(&self) -> Arc<Pipeline> {
-        self.with_mapping(self.mapping.clone())
+        self.with_mapping(self.mapping.clone(), 2)
+    }
+
+    /// One of several other processes: each draws its owners' names from a seed of its own.
+    pub(super) fn restarted_as(&self, seed: u64) -> Arc<Pipeline> {
+        self.with_mapping(self.mapping.clone(), seed)
     }
 
     /// The same, fed by another mapping.
-    fn with_mapping(&self, mapping: Arc<dyn Mapping>) -> Arc<Pipeline> {
+    fn with_mapping(&self, mapping: Arc<dyn Mapping>, seed: u64) -> Arc<Pipeline> {
         let stores = Stores {
             ledger: self.ledger.clone(),
             sink: Arc::new(object_store::memory::InMemory::new()),
             compression: Compression::None,
             mapping,
             clock: self.clock.clone(),
-            chance: Chance::seeded(2),
+            chance: Chance::seeded(seed),
         };
         Pipeline::new(self.pipeline.manifest().clone(), self.api.clone(), stores)
     }
@@ -297,7 +302,7 @@ impl Mapping for Silent {
 #[tokio::test(start_paused = true)]
 async fn a_mapping_that_does_not_answer_keeps_no_call_from_its_end() {
     let house = house_of(MANIFEST, |request, _| slow(request));
-    let pipeline = house.with_mapping(Arc::new(Silent));
+    let pipeline = house.with_mapping(Arc::new(Silent), 2);
     let begin = Instant::now();
     let report = pipeline.process(house.entries(0..10), begin + MINUTE, &CancellationToken::new()).await;
     assert_eq!(count(&report, End::Fetched), 10);
@@ -324,7 +329,7 @@ impl Mapping for Stubborn {
 async fn what_was_not_sent_of_a_quota_is_given_back_once_though_the_mapping_refuses() {
     let manifest = MANIFEST.replace("[limits]", "[limits]\ndaily_quota = 1000");
     let house = house_of(&manifest, |request, _| slow(request));
-    let pipeline = house.with_mapping(Arc::new(Stubborn));
+    let pipeline = house.with_mapping(Arc::new(Stubborn), 2);
     let deadline = Instant::now() + 14 * MINUTE;
     pipeline.process(house.entries(0..53), deadline, &CancellationToken::new()).await;
     let asked = house.api.seen().times.len() as u64;

@@ -20,7 +20,7 @@ use crate::control::governor::TICK;
 use crate::control::item::{Breaker, Control};
 use crate::dead_letter::Reason;
 use crate::item::Entry;
-use crate::ledger::{Claim, ClaimRequest, Finish, Finished, Ledger, LedgerError, Owner, Release, SlotRequest};
+use crate::ledger::{Claim, ClaimRequest, Finish, Finished, Granted, Ledger, LedgerError, Owner, Release, SlotRequest};
 use crate::manifest::Manifest;
 use crate::pipeline::report::{End, Stopped};
 use crate::record::{Failure, FailureKind};
@@ -118,7 +118,7 @@ impl Ledger for Slow {
         self.0.release(provider, owner, release).await
     }
 
-    async fn slots(&self, provider: &str, request: SlotRequest<'_>) -> Result<u32, LedgerError> {
+    async fn slots(&self, provider: &str, request: SlotRequest<'_>) -> Result<Granted, LedgerError> {
         self.0.slots(provider, request).await
     }
 

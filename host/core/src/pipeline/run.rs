@@ -269,6 +269,8 @@ impl<'a> Run<'a> {
     }
 
     async fn renew_slots_if_due(&mut self) {
+        self.slots.pay_owed();
+        self.call.set_issued(self.slots.issued());
         let may_need_more = self.stopped.is_none() || !self.tries.is_empty();
         if !may_need_more || Instant::now() < self.slots.next_renewal() {
             return;

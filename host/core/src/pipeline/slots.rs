@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::budget::Budget;
 use crate::clock::WallClock;
 use crate::fetcher::Permits;
-use crate::ledger::{Ledger, LedgerError, Owner, SlotRequest};
+use crate::ledger::{Granted, Ledger, LedgerError, Owner, SlotRequest};
 use crate::manifest::Limits;
 
 /// The longest time between two renewals.
@@ -44,8 +44,10 @@ pub(crate) struct Slots {
     cap: u32,
     want: u32,
     granted: u32,
-    /// Permits in use that are not ours any more: a renewal gave fewer than before.
+    /// Permits in use that are not ours any more: a renewal gave fewer than before. The ledger counts them for us until they are free.
     owed: u32,
+    /// Whether another owner had fewer than it wants when we asked last.
+    others_wait: bool,
     fetch_timeout: Duration,
     permits: Permits,
     launch_until: Instant,
@@ -73,6 +75,7 @@ impl Slots {
             want,
             granted: 0,
             owed: 0,
+            others_wait: false,
             fetch_timeout: limits.fetch_timeout,
             permits: Permits::within(0, budget),
             launch_until: now,
@@ -95,7 +98,7 @@ impl Slots {
     /// Leave the slots to the next call. None where this cannot be: the API may still be working at a request, or others want
     /// what they would have.
     pub(crate) fn keep(&self, now: Timestamp) -> Option<Kept> {
-        if self.granted < self.want || self.owed > 0 || self.in_use() > 0 {
+        if self.granted < self.want || self.owed > 0 || self.in_use() > 0 || self.others_wait {
             return None;
         }
         let at = |instant: Instant| {
@@ -135,21 +138,42 @@ impl Slots {
         let asked = Instant::now();
         let renewal = self.fetch_timeout.clamp(SHORTEST_RENEWAL, LONGEST_RENEWAL);
         let counts_for = renewal + self.fetch_timeout + MARGIN;
-        let granted = self.request(ledger, clock, self.want, counts_for).await?;
-        self.resize(granted);
+        // A fetch may take a free permit for a second request at any time, so that all count as in use until we have fewer.
+        let issued = self.issued();
+        self.ask(ledger, clock, counts_for).await?;
+        if self.issued() < issued {
+            self.ask(ledger, clock, counts_for).await?;
+        }
         self.launch_until = asked + renewal;
-        // Half way, so that one slow renewal does not stop anything; sooner while others have all.
-        let pause = if self.granted == 0 { SHORTEST_RENEWAL } else { renewal / 2 };
+        // Half way, so that one slow renewal does not stop anything; sooner while others have all, or wait for what we owe.
+        let pause = if self.granted == 0 || self.owed > 0 { SHORTEST_RENEWAL } else { renewal / 2 };
         self.next_renewal = asked + pause;
         Ok(())
+    }
+
+    async fn ask(&mut self, ledger: &dyn Ledger, clock: &WallClock, counts_for: Duration) -> Result<(), LedgerError> {
+        let granted = self.request(ledger, clock, (self.want, self.issued()), counts_for).await?;
+        self.others_wait = granted.others_wait;
+        self.resize(granted.slots);
+        Ok(())
+    }
+
+    /// Take permits that are not ours any more out of the pool where they have come free. The last one makes a renewal due: others may
+    /// wait for them.
+    pub(crate) fn pay_owed(&mut self) {
+        let paid = self.permits.shrink(self.owed);
+        self.owed -= paid;
+        if paid > 0 && self.owed == 0 {
+            self.next_renewal = Instant::now();
+        }
     }
 
     /// Give back all slots but those whose requests the API may still be working at; these count until it must be done.
     pub(crate) async fn give_back(mut self, ledger: &dyn Ledger, clock: &WallClock) -> Result<(), LedgerError> {
         let now = Instant::now();
         let held = self.permits.held_until(now).map(|until| (self.in_use(), until - now));
-        let (want, counts_for) = held.unwrap_or((0, Duration::ZERO));
-        self.granted = self.request(ledger, clock, want, counts_for).await?;
+        let (in_use, counts_for) = held.unwrap_or((0, Duration::ZERO));
+        self.granted = self.request(ledger, clock, (in_use, in_use), counts_for).await?.slots;
         Ok(())
     }
 
@@ -157,16 +181,18 @@ impl Slots {
         &self,
         ledger: &dyn Ledger,
         clock: &WallClock,
-        want: u32,
+        (want, in_use): (u32, u32),
         counts_for: Duration,
-    ) -> Result<u32, LedgerError> {
+    ) -> Result<Granted, LedgerError> {
         let now = clock.now();
         let until = now.saturating_add(counts_for).unwrap_or(now);
-        ledger.slots(&self.provider, SlotRequest { owner: &self.owner, want, cap: self.cap, now, until }).await
+        let request = SlotRequest { owner: &self.owner, want, in_use, cap: self.cap, now, until };
+        ledger.slots(&self.provider, request).await
     }
 
     fn resize(&mut self, granted: u32) {
-        self.owed -= self.permits.shrink(self.owed);
+        let paid = self.permits.shrink(self.owed);
+        self.owed -= paid;
         if granted >= self.granted {
             let grown = granted - self.granted;
             let paid = grown.min(self.owed);

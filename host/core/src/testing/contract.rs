@@ -86,6 +86,8 @@ macro_rules! ledger_contract {
             slots_never_exceed_the_cap
             slots_of_others_are_in_the_way
             slots_are_shared_with_those_who_wait
+            slots_are_had_in_turns_where_there_are_too_few
+            slots_in_use_are_given_to_nobody_else
             slots_run_out
             slots_are_renewed
             slots_shrink_and_are_given_back

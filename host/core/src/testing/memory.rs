@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use crate::control::slots::{Share, grant};
+use crate::control::slots::{Granted, Share, grant};
 use crate::day::Day;
 use crate::dead_letter::DeadLetter;
 use crate::item::{Identity, SequenceNumber};
@@ -188,19 +188,23 @@ impl Ledger for MemoryLedger {
         Ok(())
     }
 
-    async fn slots(&self, provider: &str, request: SlotRequest<'_>) -> Result<u32, LedgerError> {
+    async fn slots(&self, provider: &str, request: SlotRequest<'_>) -> Result<Granted, LedgerError> {
         let mut state = self.lock();
         state.shared.slots += 1;
         let slots = &mut state.slots;
-        slots.retain(|(name, owner), (_, until)| name != provider || (owner != request.owner && *until > request.now));
-        let others: Vec<Share> =
-            slots.iter().filter(|((name, _), _)| name == provider).map(|(_, (share, _))| *share).collect();
-        let granted = grant(&others, request.want, request.cap);
-        if request.want > 0 {
-            let share = Share { has: granted, wants: request.want };
-            slots.insert((provider.to_owned(), request.owner.clone()), (share, request.until));
+        slots.retain(|(name, _), (_, until)| name != provider || *until > request.now);
+        let key = (provider.to_owned(), request.owner.clone());
+        let before = slots.remove(&key).map(|(share, _)| share);
+        let others: Vec<(String, Share)> = slots
+            .iter()
+            .filter(|((name, _), _)| name == provider)
+            .map(|((_, owner), (share, _))| (owner.to_string(), *share))
+            .collect();
+        let decided = grant(&request.wish(), before, &others);
+        if let Some(kept) = decided.kept {
+            slots.insert(key, kept);
         }
-        Ok(granted)
+        Ok(decided.granted)
     }
 
     async fn control(&self, provider: &str) -> Result<Control, LedgerError> {

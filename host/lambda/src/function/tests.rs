@@ -8,7 +8,8 @@ use base64::Engine;
 use damper_core::chance::Chance;
 use damper_core::clock::WallClock;
 use damper_core::ledger::{
-    Claim, ClaimRequest, Control, Finish, Finished, Ledger, LedgerError, Owner, Release, SlotRequest, change_control,
+    Claim, ClaimRequest, Control, Finish, Finished, Granted, Ledger, LedgerError, Owner, Release, SlotRequest,
+    change_control,
 };
 use damper_core::manifest::Manifest;
 use damper_core::pipeline::Pipeline;
@@ -212,7 +213,7 @@ impl Ledger for NoTable {
     async fn release(&self, _: &str, _: &Owner, _: Release) -> Result<(), LedgerError> {
         no_table()
     }
-    async fn slots(&self, _: &str, _: SlotRequest<'_>) -> Result<u32, LedgerError> {
+    async fn slots(&self, _: &str, _: SlotRequest<'_>) -> Result<Granted, LedgerError> {
         no_table()
     }
     async fn control(&self, _: &str) -> Result<Control, LedgerError> {

@@ -35,7 +35,30 @@ pub(super) fn writing(path: &Path) -> Result<Connection, DatabaseError> {
     let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(|trouble| trouble.of(path))?;
     check(path, &connection, length)?;
     configure(&connection).map_err(|trouble| trouble.of(path))?;
+    add_columns(&connection).map_err(|trouble| trouble.of(path))?;
     Ok(connection)
+}
+
+/// Give an earlier release's file the columns that it lacks.
+fn add_columns(connection: &Connection) -> Result<(), Trouble> {
+    const IS_THERE: &str = "SELECT EXISTS (SELECT 1 FROM pragma_table_info(?1) WHERE name = ?2)";
+    let is_there =
+        |table: &str, column: &str| connection.query_row(IS_THERE, [table, column], |row| row.get::<_, bool>(0));
+    for (table, column, declaration) in schema::ADDED_COLUMNS {
+        if is_there(table, column)? {
+            continue;
+        }
+        // Another process may be opening the same file: whoever has the lock looks again.
+        connection.execute_batch("BEGIN IMMEDIATE")?;
+        let added = match is_there(table, column) {
+            Ok(true) => Ok(()),
+            Ok(false) => connection.execute_batch(&format!("ALTER TABLE {table} ADD COLUMN {column} {declaration}")),
+            Err(error) => Err(error),
+        };
+        connection.execute_batch(if added.is_ok() { "COMMIT" } else { "ROLLBACK" })?;
+        added?;
+    }
+    Ok(())
 }
 
 /// The connection that only reads; after [`writing`], so that the file is there and is ours.

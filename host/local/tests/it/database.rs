@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use bytes::Bytes;
-use damper_local::{Database, DatabaseError, SqliteStream};
+use damper_core::ledger::{Ledger, Owner, SlotRequest};
+use damper_local::{Database, DatabaseError, SqliteLedger, SqliteStream};
 use jiff::Timestamp;
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -107,4 +109,31 @@ fn a_folder_that_cannot_be_made_is_named() {
     assert!(matches!(error, DatabaseError::Folder { .. }), "{error}");
     let error = Database::open(folder.path()).unwrap_err();
     assert!(error.to_string().contains("folder"), "{error}");
+}
+
+#[tokio::test]
+async fn a_database_of_an_earlier_release_gets_the_columns_that_it_lacks() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = filled(&folder).await;
+    let earlier = Connection::open(&path).unwrap();
+    earlier.execute_batch("ALTER TABLE slots DROP COLUMN since").unwrap();
+    earlier
+        .execute(
+            "INSERT INTO slots (provider, owner, count, wanted, until) VALUES ('demo', 'old', 1, 1, ?1)",
+            [i64::MAX],
+        )
+        .unwrap();
+    earlier.close().unwrap();
+
+    let opened = [Database::open(&path).unwrap(), Database::open(&path).unwrap()];
+    let now = Timestamp::from_second(1_800_000_000).unwrap();
+    let ask = async |database: &Database, owner: &str| {
+        let (owner, ledger) = (Owner::from(owner), SqliteLedger::new(database.clone()));
+        let until = now + Duration::from_secs(60);
+        let request = SlotRequest { owner: &owner, want: 1, in_use: 0, cap: 1, now, until };
+        ledger.slots("demo", request).await.unwrap()
+    };
+    assert_eq!(ask(&opened[0], "new").await.slots, 0, "the old one has it");
+    assert_eq!(ask(&opened[1], "old").await.slots, 0, "and has had it for longer than a turn");
+    assert_eq!(ask(&opened[0], "new").await.slots, 1);
 }

@@ -91,11 +91,12 @@ impl<'a> Slot<'a> {
         let request = SlotRequest {
             owner: &self.owner,
             want,
+            in_use: 0,
             cap: limits.max_concurrency.get(),
             now,
             until: now.saturating_add(counts_for).unwrap_or(now),
         };
-        Ok(ledger.slots(&self.manifest.name, request).await? == want)
+        Ok(ledger.slots(&self.manifest.name, request).await?.slots == want)
     }
 }
 

@@ -3,11 +3,23 @@
 use futures::future::join_all;
 
 use super::*;
-use crate::ledger::{Breaker, Control, OpenedBy, SlotRequest, change_control};
+use crate::control::slots::TURN;
+use crate::ledger::{Breaker, Control, Granted, OpenedBy, SlotRequest, change_control};
 
 async fn slots(ledger: &dyn Ledger, provider: &str, owner: &str, want: u32, seconds: u64) -> u32 {
+    slots_of(ledger, provider, owner, (want, 0, 5), seconds).await.slots
+}
+
+/// The same, with how many are in use, and another cap.
+async fn slots_of(
+    ledger: &dyn Ledger,
+    provider: &str,
+    owner: &str,
+    (want, in_use, cap): (u32, u32, u32),
+    seconds: u64,
+) -> Granted {
     let owner = Owner::from(owner);
-    let request = SlotRequest { owner: &owner, want, cap: 5, now: at(seconds), until: at(seconds + LEASE) };
+    let request = SlotRequest { owner: &owner, want, in_use, cap, now: at(seconds), until: at(seconds + LEASE) };
     ledger.slots(provider, request).await.unwrap()
 }
 
@@ -37,6 +49,42 @@ pub async fn slots_are_shared_with_those_who_wait(ledger: &dyn Ledger) {
     assert_eq!(slots(ledger, provider, "b", 4, 3).await, 2);
     assert_eq!(slots(ledger, provider, "a", 4, 4).await, 2);
     assert_eq!(slots(ledger, provider, "a", 4, 3 + LEASE).await, 4, "the other has gone");
+}
+
+/// Where there are fewer slots than owners each has its turn, and whoever waited first is first.
+pub async fn slots_are_had_in_turns_where_there_are_too_few(ledger: &dyn Ledger) {
+    let ask =
+        async |owner: &'static str, seconds: u64| slots_of(ledger, "slots-turns", owner, (1, 0, 1), seconds).await;
+    let (turn, waits, has) =
+        (TURN.as_secs(), Granted { slots: 0, others_wait: false }, Granted { slots: 1, others_wait: true });
+    assert_eq!(ask("a", 0).await, Granted { slots: 1, others_wait: false });
+    assert_eq!(ask("b", 1).await, waits);
+    assert_eq!(ask("c", 2).await, Granted { others_wait: true, ..waits });
+    for seconds in (10..turn).step_by(10) {
+        assert_eq!(ask("a", seconds).await, has);
+        assert_eq!(ask("c", seconds).await.slots + ask("b", seconds).await.slots, 0);
+    }
+    assert_eq!(ask("a", turn).await.slots, 0, "its turn is over");
+    assert_eq!(ask("c", turn).await.slots, 0, "another one was here before");
+    assert_eq!(ask("b", turn).await, has);
+    for seconds in (turn + 10..2 * turn).step_by(10) {
+        assert_eq!(ask("a", seconds).await.slots + ask("c", seconds).await.slots, 0);
+    }
+    assert_eq!(ask("b", 2 * turn).await.slots, 0);
+    assert_eq!(ask("a", 2 * turn).await.slots + ask("b", 2 * turn).await.slots, 0);
+    assert_eq!(ask("c", 2 * turn).await, has);
+}
+
+/// What may have a request in flight is not another's before that has ended.
+pub async fn slots_in_use_are_given_to_nobody_else(ledger: &dyn Ledger) {
+    let provider = "slots-in-use";
+    assert_eq!(slots(ledger, provider, "a", 4, 0).await, 4);
+    assert_eq!(slots(ledger, provider, "b", 4, 1).await, 1);
+    assert_eq!(slots_of(ledger, provider, "a", (4, 3, 5), 2).await, Granted { slots: 2, others_wait: true });
+    assert_eq!(slots(ledger, provider, "b", 4, 3).await, 2, "of five, and three are in use");
+    assert_eq!(slots_of(ledger, provider, "c", (4, 0, 5), 3).await, Granted { slots: 0, others_wait: true });
+    assert_eq!(slots_of(ledger, provider, "a", (1, 1, 5), 4).await.slots, 1);
+    assert_eq!(slots(ledger, provider, "c", 4, 4).await, 1);
 }
 
 /// What is not renewed is free from the very end of its time.
