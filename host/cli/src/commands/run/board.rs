@@ -24,6 +24,8 @@ const TICK: Duration = Duration::from_millis(500);
 const PLAIN_LINE: Duration = Duration::from_secs(10);
 /// Over how long the rate is taken.
 const RATE_SPAN: Duration = Duration::from_secs(10);
+/// A learned rate is tried upwards for as long as nothing refuses it; from here on it holds nothing back, and is not shown. Starts a second.
+const HIGHEST_PACE: f64 = 10_000.0;
 /// How long nothing may happen before it is said why.
 const SILENCE: Duration = Duration::from_secs(3);
 
@@ -233,7 +235,7 @@ impl Row {
     /// How many of this run's ends the stream has counted.
     fn recorded(&self) -> u64 {
         let (did, _) = self.worker.did(&self.counts);
-        did.fetched.saturating_add(did.skipped).saturating_add(did.dead_letters)
+        did.sum()
     }
 
     fn rate(&self) -> f64 {
@@ -274,7 +276,8 @@ fn breaker(reading: &Reading) -> String {
         BreakerReading::Open { .. } => "breaker open",
         BreakerReading::HalfOpen { .. } => "breaker half-open",
     };
-    reading.rate.map_or_else(|| state.to_owned(), |rate| format!("{state}, paced at {rate:.1}/s"))
+    let rate = reading.rate.filter(|rate| *rate < HIGHEST_PACE);
+    rate.map_or_else(|| state.to_owned(), |rate| format!("{state}, paced at {rate:.1}/s"))
 }
 
 /// A length of time for people.
@@ -284,5 +287,19 @@ pub(crate) fn short(seconds: f64) -> String {
         0..60 => format!("{seconds}s"),
         60..3_600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
         _ => format!("{}h{:02}m", seconds / 3_600, seconds % 3_600 / 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pace_is_shown_where_there_is_one() {
+        let shown =
+            |rate| breaker(&Reading { limit: 4, breaker: BreakerReading::Closed, gate: None, rate, phase: "hold" });
+        assert_eq!(shown(None), "breaker closed");
+        assert_eq!(shown(Some(2.5)), "breaker closed, paced at 2.5/s");
+        assert_eq!(shown(Some(1e6)), "breaker closed", "it holds nothing back");
     }
 }

@@ -1,9 +1,10 @@
 //! What this run has done of a stream. A batch is delivered whole again after a failure, with entries that ended before; those
 //! are counted once.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use damper_core::item::{Entry, SequenceNumber};
+use damper_core::pipeline::progress::Snapshot;
 use damper_core::pipeline::report::{End, Report};
 use damper_local::Counts;
 
@@ -19,6 +20,19 @@ pub(super) struct Did {
 }
 
 impl Did {
+    fn of(&mut self, end: End) -> &mut u64 {
+        match end {
+            End::Fetched => &mut self.fetched,
+            End::Skipped => &mut self.skipped,
+            End::DeadLetter => &mut self.dead_letters,
+        }
+    }
+
+    /// All of them.
+    pub(super) fn sum(self) -> u64 {
+        self.fetched.saturating_add(self.skipped).saturating_add(self.dead_letters)
+    }
+
     /// No more than the stream itself counted meanwhile: entries beyond the checkpoint had ended before we came.
     pub(super) fn at_most(self, before: &Counts, after: &Counts) -> Self {
         Self {
@@ -34,32 +48,53 @@ impl Did {
 pub(super) struct Tally {
     /// What has ended so far.
     pub(super) did: Did,
-    /// Ends that were reported again.
-    pub(super) repeated: u64,
-    /// Entries that have ended and may be delivered again: of the last batch at the most.
-    seen: HashSet<SequenceNumber>,
+    /// Entries that have ended and may be delivered again, and how: of the last batch at the most.
+    seen: HashMap<SequenceNumber, End>,
+    /// The batch that is being worked at.
+    batch: Option<Batch>,
+}
+
+/// A batch that is being worked at.
+#[derive(Debug)]
+struct Batch {
+    /// The pipeline's counters when it was delivered.
+    began: Snapshot,
+    /// Ends of its entries that were counted before: the pipeline will count them again.
+    repeats: Did,
 }
 
 impl Tally {
     /// A batch is delivered: what is not in it will not come again.
-    pub(super) fn delivered(&mut self, entries: &[Entry]) {
+    pub(super) fn delivered(&mut self, entries: &[Entry], counters: Snapshot) {
         let mut seen = std::mem::take(&mut self.seen);
-        self.seen = entries.iter().filter_map(|entry| seen.take(&entry.sequence)).collect();
+        self.seen = entries.iter().filter_map(|entry| seen.remove_entry(&entry.sequence)).collect();
+        let mut repeats = Did::default();
+        for end in self.seen.values() {
+            *repeats.of(*end) += 1;
+        }
+        self.batch = Some(Batch { began: counters, repeats });
+    }
+
+    /// What has ended so far, that of the batch that is being worked at included. Where entries are delivered again, it is too few until
+    /// the pipeline has counted those once more, and never too many.
+    pub(super) fn live(&self, counters: Snapshot) -> Did {
+        let Some(Batch { began, repeats }) = &self.batch else { return self.did };
+        let fresh = |now: u64, before: u64, repeats: u64| now.saturating_sub(before).saturating_sub(repeats);
+        Did {
+            fetched: self.did.fetched + fresh(counters.fetched, began.fetched, repeats.fetched),
+            skipped: self.did.skipped + fresh(counters.skipped, began.skipped, repeats.skipped),
+            dead_letters: self.did.dead_letters + fresh(counters.dead, began.dead, repeats.dead_letters),
+        }
     }
 
     /// Count what ended in a batch.
     pub(super) fn reported(&mut self, report: &Report) {
+        self.batch = None;
         for (sequence, end) in &report.ended {
-            if !self.seen.insert(sequence.clone()) {
-                self.repeated = self.repeated.saturating_add(1);
-                continue;
+            if self.seen.insert(sequence.clone(), *end).is_none() {
+                let count = self.did.of(*end);
+                *count = count.saturating_add(1);
             }
-            let count = match end {
-                End::Fetched => &mut self.did.fetched,
-                End::Skipped => &mut self.did.skipped,
-                End::DeadLetter => &mut self.did.dead_letters,
-            };
-            *count = count.saturating_add(1);
         }
     }
 }
@@ -84,13 +119,34 @@ mod tests {
     #[test]
     fn an_end_that_is_reported_again_counts_once() {
         let mut tally = Tally::default();
-        tally.delivered(&entries(1..4));
+        tally.delivered(&entries(1..4), Snapshot::default());
         tally.reported(&report(&[(2, End::Fetched), (3, End::Skipped)]));
-        tally.delivered(&entries(1..4));
+        tally.delivered(&entries(1..4), Snapshot::default());
         tally.reported(&report(&[(1, End::DeadLetter), (2, End::Fetched), (3, End::Skipped)]));
         assert_eq!(tally.did, Did { fetched: 1, skipped: 1, dead_letters: 1 });
-        assert_eq!(tally.repeated, 2);
-        tally.delivered(&entries(4..6));
+        tally.delivered(&entries(4..6), Snapshot::default());
         assert!(tally.seen.is_empty(), "only what may come again is remembered");
+    }
+
+    #[test]
+    fn live_counts_never_exceed_what_was_fed_while_a_batch_is_delivered_again() {
+        let counters = |fetched, dead| Snapshot { fetched, dead, ..Snapshot::default() };
+        let mut tally = Tally::default();
+        tally.delivered(&entries(0..6), Snapshot::default());
+        let live = |tally: &Tally, fetched, dead| {
+            let did = tally.live(counters(fetched, dead));
+            (did.fetched, did.dead_letters)
+        };
+        assert_eq!(live(&tally, 2, 1), (2, 1), "at once");
+        tally.reported(&report(&[(1, End::Fetched), (2, End::Fetched), (3, End::DeadLetter)]));
+        assert_eq!(live(&tally, 2, 1), (2, 1));
+        // The pipeline counts all of it again.
+        tally.delivered(&entries(0..6), counters(2, 1));
+        assert_eq!(live(&tally, 2, 1), (2, 1));
+        assert_eq!(live(&tally, 4, 2), (2, 1), "what had ended before");
+        assert_eq!(live(&tally, 7, 2), (5, 1));
+        let ended = [0, 1, 2, 4, 5].map(|number| (number, End::Fetched));
+        tally.reported(&report(&[&ended[..], &[(3, End::DeadLetter)]].concat()));
+        assert_eq!(live(&tally, 7, 2), (5, 1));
     }
 }

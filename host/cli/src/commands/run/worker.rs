@@ -90,8 +90,8 @@ impl Worker {
     /// The counters of this process, without what was counted twice.
     pub(super) fn snapshot(&self) -> Snapshot {
         let snapshot = self.pipeline.progress().snapshot();
-        // Nearly always it is entries that were fetched that are delivered again.
-        Snapshot { fetched: snapshot.fetched.saturating_sub(self.tally().repeated), ..snapshot }
+        let Did { fetched, skipped, dead_letters } = self.tally().live(snapshot);
+        Snapshot { fetched, skipped, dead: dead_letters, ..snapshot }
     }
 
     /// What this run has done, with what the stream counts now.
@@ -216,7 +216,7 @@ impl Worker {
         if watch {
             self.until_resumed(&stop).await;
         }
-        self.tally().delivered(&entries);
+        self.tally().delivered(&entries, self.pipeline.progress().snapshot());
         self.is_delivering.store(true, Ordering::Relaxed);
         let time = BATCH_TIME.max(self.manifest().limits.fetch_timeout.saturating_mul(2).saturating_add(BATCH_MARGIN));
         let report = self.pipeline.process(entries, Instant::now() + time, &stop).await;
