@@ -16,6 +16,10 @@ use crate::record::{Failure, Fetched};
 /// Fetches one record of one provider: a component in production, a script in tests.
 #[async_trait]
 pub trait Fetcher: Send + Sync {
+    /// Make ready what the first fetch would have to wait for, such as a component's compilation. It is called before slots are asked
+    /// for, so that none runs out meanwhile. If it fails, each fetch fails and says why.
+    async fn prepare(&self) {}
+
     /// Fetch one record. Ends by itself within `request.timeout`; dropping the future ends it at once.
     async fn fetch(&self, request: FetchRequest, permits: Permits) -> FetchReport;
 

@@ -76,7 +76,10 @@ pub async fn resume(
         if control.needs_operator() {
             control.breaker = Breaker::Closed;
         }
-        control.dead_letters_allowed = allowed.unwrap_or(control.dead_letters_allowed);
+        if let Some(allowed) = allowed {
+            control.dead_letters_allowed = allowed;
+            control.dead_letters_grant = control.dead_letters_grant.saturating_add(1);
+        }
         change = known.and_then(|state| control.governor.resumed(state));
         *control != old
     })

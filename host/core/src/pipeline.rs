@@ -5,12 +5,14 @@
 
 mod ad_hoc;
 mod adapt;
+mod alarm;
 mod allowance;
 mod attempt;
 mod batch;
 mod call;
 mod chunks;
 mod flush;
+mod grant;
 mod known;
 mod probes;
 pub mod progress;
@@ -80,6 +82,8 @@ pub struct Pipeline {
     limiter: Mutex<Box<dyn Admit>>,
     brake: Mutex<Brake>,
     failing: Mutex<Failing>,
+    /// Held by whoever takes a share of the dead letters that an operator allows.
+    taking_grant: tokio::sync::Mutex<()>,
     progress: Arc<Progress>,
     /// When this process saved the limiter last, or took over what another had saved.
     saved: Mutex<Option<Timestamp>>,
@@ -131,6 +135,7 @@ impl Pipeline {
             limiter: Mutex::new(limiter),
             brake: Mutex::default(),
             failing: Mutex::default(),
+            taking_grant: tokio::sync::Mutex::default(),
             progress: Arc::default(),
             saved: Mutex::default(),
             known: Mutex::default(),
@@ -175,11 +180,11 @@ impl Pipeline {
             Err(error) => return batch.into_report(Some(Stopped::Storage(error.to_string()))),
         };
         self.recall(&control);
-        self.brake().allow(control.dead_letters_allowed);
         let mut run = Run::new(self, call, batch, slots, &control, deadline);
         if let Some(gate) = self.gate(&control) {
             return run.gated(gate).await;
         }
+        run.prepare_fetcher().await;
         run.skip_what_is_known().await;
         run.until_done().await;
         run.report().await
@@ -327,6 +332,8 @@ mod ad_hoc_tests;
 mod control_tests;
 #[cfg(test)]
 mod crash_tests;
+#[cfg(test)]
+mod grant_tests;
 #[cfg(test)]
 mod lost_answer_tests;
 #[cfg(test)]

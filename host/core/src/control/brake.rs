@@ -5,6 +5,8 @@
 
 use std::collections::VecDeque;
 
+use crate::dead_letter::Reason;
+
 /// How many ends are looked at.
 const WINDOW: usize = 20;
 /// So many would-be dead letters among them stop the provider: half.
@@ -20,8 +22,8 @@ const CAUTIOUS_IN_FLIGHT: u32 = 8;
 pub enum Sign {
     /// A record came.
     Good,
-    /// The item would be given up on.
-    WouldDie,
+    /// The item would be given up on, for this reason.
+    WouldDie(Reason),
     /// The API refused our credential.
     Unauthorized,
     /// The component trapped.
@@ -41,27 +43,64 @@ pub enum Alarm {
     Trapping,
     /// The component cannot run, or lacks a secret.
     Broken,
-    /// Half or more of twenty items would be dead letters.
-    MassDeath,
+    /// Half or more of twenty items would be dead letters, most of them for this reason.
+    MassDeath(Reason),
+}
+
+/// Of how many dead letters a process takes its part at a time, of those that an operator allows: few enough that other processes find
+/// some left, and that a crash loses little of the grant.
+pub const GRANT_SHARE: u32 = 20;
+
+/// A part of the dead letters that an operator allows, taken out of the control item.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct GrantShare {
+    /// Of which grant: a later one ends it.
+    pub grant: u64,
+    /// How many dead letters.
+    pub deaths: u32,
+}
+
+/// What the brake says of one end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Heard {
+    /// Why a person is needed, if so.
+    pub alarm: Option<Alarm>,
+    /// Whether an operator has allowed this dead letter.
+    pub is_allowed: bool,
 }
 
 /// The last ends of a provider's fetches.
 #[derive(Debug, Clone, Default)]
 pub struct Brake {
     recent: VecDeque<Sign>,
-    allowed_deaths: u32,
+    allowed: GrantShare,
 }
 
 impl Brake {
-    /// Let `deaths` would-be dead letters pass without counting them: an operator has said that they are right.
-    pub fn allow(&mut self, deaths: u32) {
-        self.allowed_deaths = deaths;
+    /// Let so many would-be dead letters pass without counting them: an operator has said that they are right. What was left of an earlier
+    /// grant is void.
+    pub fn allow(&mut self, share: GrantShare) {
+        let left = if self.allowed.grant == share.grant { self.allowed.deaths } else { 0 };
+        self.allowed = GrantShare { deaths: left.saturating_add(share.deaths), ..share };
     }
 
     /// How many may still pass.
     #[must_use]
     pub fn allowed(&self) -> u32 {
-        self.allowed_deaths
+        self.allowed.deaths
+    }
+
+    /// What may still pass, to be given back: none may from here on.
+    pub fn take_allowed(&mut self) -> GrantShare {
+        let taken = self.allowed;
+        self.allowed.deaths = 0;
+        taken
+    }
+
+    /// Whether one more would-be dead letter may call a person, unless it is allowed.
+    #[must_use]
+    pub fn is_at_the_limit(&self) -> bool {
+        self.deaths().saturating_add(1) >= TOO_MANY_DEAD
     }
 
     /// Forget what was seen: somebody has mended it.
@@ -69,23 +108,26 @@ impl Brake {
         self.recent.clear();
     }
 
-    /// Take in one end. Says whether a person is needed.
-    pub fn saw(&mut self, sign: Sign) -> Option<Alarm> {
-        if sign == Sign::WouldDie && self.allowed_deaths > 0 {
-            self.allowed_deaths -= 1;
-            return None;
+    /// Take in one end.
+    pub fn saw(&mut self, sign: Sign) -> Heard {
+        if matches!(sign, Sign::WouldDie(_)) && self.allowed.deaths > 0 {
+            self.allowed.deaths -= 1;
+            return Heard { alarm: None, is_allowed: true };
         }
         if self.recent.len() == WINDOW {
             self.recent.pop_front();
         }
         self.recent.push_back(sign);
-        match sign {
+        let alarm = match sign {
             Sign::Broken => Some(Alarm::Broken),
             Sign::Unauthorized if self.goes_on(sign) => Some(Alarm::Unauthorized),
             Sign::Trapped if self.goes_on(sign) => Some(Alarm::Trapping),
-            Sign::WouldDie if self.count(sign) >= TOO_MANY_DEAD => Some(Alarm::MassDeath),
+            Sign::WouldDie(reason) if self.deaths() >= TOO_MANY_DEAD => {
+                Some(Alarm::MassDeath(self.main_reason(reason)))
+            }
             _ => None,
-        }
+        };
+        Heard { alarm, is_allowed: false }
     }
 
     /// Whether other items succeed at present: then a failure is the record's own, and its attempt counts.
@@ -108,6 +150,18 @@ impl Brake {
         since_good.filter(|seen| **seen == sign).count() >= TOO_MANY_IN_A_ROW || self.count(sign) >= TOO_MANY_DEAD
     }
 
+    fn deaths(&self) -> usize {
+        self.recent.iter().filter(|seen| matches!(seen, Sign::WouldDie(_))).count()
+    }
+
+    /// The reason of most of the would-be dead letters; `last` where another has as many.
+    fn main_reason(&self, last: Reason) -> Reason {
+        let of = |reason| self.count(Sign::WouldDie(reason));
+        let reasons =
+            self.recent.iter().filter_map(|seen| if let Sign::WouldDie(reason) = seen { Some(*reason) } else { None });
+        reasons.fold(last, |most, reason| if of(reason) > of(most) { reason } else { most })
+    }
+
     fn count(&self, sign: Sign) -> usize {
         self.recent.iter().filter(|seen| **seen == sign).count()
     }
@@ -118,8 +172,11 @@ mod tests {
     use super::*;
 
     fn alarms(brake: &mut Brake, signs: &[Sign]) -> Vec<Option<Alarm>> {
-        signs.iter().map(|sign| brake.saw(*sign)).collect()
+        signs.iter().map(|sign| brake.saw(*sign).alarm).collect()
     }
+
+    const NOT_FOUND: Sign = Sign::WouldDie(Reason::NotFound);
+    const TOO_OLD: Sign = Sign::WouldDie(Reason::TooOld);
 
     #[test]
     fn an_expired_key_stops_the_provider_at_the_third_refusal() {
@@ -142,7 +199,7 @@ mod tests {
     #[test]
     fn a_moved_path_stops_the_provider_within_twenty() {
         let mut brake = Brake::default();
-        let first = (1..=20).find(|_| brake.saw(Sign::WouldDie).is_some());
+        let first = (1..=20).find(|_| brake.saw(NOT_FOUND).alarm.is_some());
         assert_eq!(first, Some(10));
     }
 
@@ -150,18 +207,37 @@ mod tests {
     fn some_unknown_records_are_no_alarm() {
         let mut brake = Brake::default();
         for _ in 0..100 {
-            assert_eq!(alarms(&mut brake, &[Sign::Good, Sign::WouldDie, Sign::Good]), [None; 3]);
+            assert_eq!(alarms(&mut brake, &[Sign::Good, NOT_FOUND, Sign::Good]), [None; 3]);
         }
     }
 
     #[test]
     fn an_operator_may_let_dead_letters_pass() {
         let mut brake = Brake::default();
-        brake.allow(30);
-        assert!((0..30).all(|_| brake.saw(Sign::WouldDie).is_none()));
+        brake.allow(GrantShare { grant: 1, deaths: 20 });
+        brake.allow(GrantShare { grant: 1, deaths: 10 });
+        assert!((0..30).all(|_| brake.saw(NOT_FOUND) == Heard { alarm: None, is_allowed: true }));
         assert_eq!(brake.allowed(), 0);
-        assert!((0..9).all(|_| brake.saw(Sign::WouldDie).is_none()));
-        assert_eq!(brake.saw(Sign::WouldDie), Some(Alarm::MassDeath));
+        assert!((0..9).all(|_| brake.saw(NOT_FOUND) == Heard::default()));
+        assert!(brake.is_at_the_limit());
+        assert_eq!(brake.saw(NOT_FOUND).alarm, Some(Alarm::MassDeath(Reason::NotFound)));
+    }
+
+    #[test]
+    fn a_later_grant_ends_an_earlier_one() {
+        let mut brake = Brake::default();
+        brake.allow(GrantShare { grant: 1, deaths: 20 });
+        brake.allow(GrantShare { grant: 2, deaths: 3 });
+        assert_eq!(brake.take_allowed(), GrantShare { grant: 2, deaths: 3 });
+        assert_eq!(brake.allowed(), 0);
+    }
+
+    #[test]
+    fn the_alarm_names_the_reason_of_most() {
+        let mut brake = Brake::default();
+        let signs = [NOT_FOUND, NOT_FOUND, TOO_OLD, TOO_OLD, TOO_OLD, TOO_OLD, TOO_OLD, Sign::Good, TOO_OLD, TOO_OLD];
+        assert!(alarms(&mut brake, &signs).iter().all(Option::is_none));
+        assert_eq!(brake.saw(NOT_FOUND).alarm, Some(Alarm::MassDeath(Reason::TooOld)));
     }
 
     #[test]

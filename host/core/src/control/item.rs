@@ -35,8 +35,11 @@ pub struct Control {
     pub version: u64,
     /// Whether the API may be called.
     pub breaker: Breaker,
-    /// How many more items the mass brake lets become dead letters without a word: an operator's grant.
+    /// How many more items the mass brake lets become dead letters without a word: what is left of an operator's grant, without
+    /// the shares that processes have taken ([`GrantShare`](crate::control::brake::GrantShare)).
     pub dead_letters_allowed: u32,
+    /// Raised by each grant, so that a share of an earlier one is not given back to it.
+    pub dead_letters_grant: u64,
     /// What the limiter has learned, as it saved it last.
     pub limiter: Option<SavedLimiter>,
     /// The slow loop's memory.

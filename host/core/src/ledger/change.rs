@@ -19,7 +19,7 @@
 //!
 //! | caller | after a failure |
 //! | --- | --- |
-//! | a share of the quota is set aside | the share is not used: it may count as spent |
+//! | a share of the quota, or of the dead letters that an operator allows, is set aside | the share is not used: it may count as spent |
 //! | what is left of a share is given back | the rest counts as spent |
 //! | requests without a quota are counted | the count may be wrong by one call: nothing depends on it |
 //! | the limiter's breaker is noted, a person is called for | the same state is written again with the next batch |

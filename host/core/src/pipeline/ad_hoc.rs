@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use crate::dead_letter::Reason;
 use crate::item::{Item, ItemError, SequenceNumber};
 use crate::ledger::{Claimed, LedgerError, Owner, Release};
 use crate::pipeline::Pipeline;
@@ -101,6 +102,10 @@ impl Desk<'_> {
         let Some(last_start) = deadline.checked_sub(needed).filter(|last| *last > Instant::now()) else {
             return Ok(AdHoc::Refused(Stopped::Deadline));
         };
+        // Before the slot is acquired: nobody renews it.
+        if timeout_at(last_start, self.call.fetcher().prepare()).await.is_err() {
+            return Ok(AdHoc::Refused(Stopped::Deadline));
+        }
         self.slots.renew(self.call.ledger(), self.call.clock()).await?;
         self.call.set_issued(self.slots.issued());
         self.allowance.refill(self.pipeline, &self.call).await?;
@@ -139,8 +144,11 @@ impl Desk<'_> {
             Step::NotBefore(until) => AdHoc::NotBefore(until),
             Step::NotStarted => AdHoc::Busy,
             Step::Retry { .. } => failed("the fetch failed"),
-            Step::GiveUp { claimed, letter } => {
-                self.give_back(claimed, &letter.message).await?;
+            Step::GiveUp { claimed, letter, .. } => {
+                // An uncertain one stays claimed until its lease ends: a release would forget that the API may have been called.
+                if letter.reason != Reason::Uncertain {
+                    self.give_back(claimed, &letter.message).await?;
+                }
                 failed(&letter.message)
             }
             Step::Recovered(claimed) => {

@@ -15,6 +15,7 @@ use crate::manifest::Manifest;
 use crate::mapping::{MappingChange, MappingError, MappingState};
 use crate::pipeline::Pipeline;
 use crate::pipeline::allowance::Unspent;
+use crate::pipeline::grant;
 use crate::pipeline::known::{Worth, may_wait};
 use crate::pipeline::redelivery::Redelivery;
 
@@ -110,12 +111,12 @@ impl Pipeline {
     /// Keep what a call has learned, and let the governor decide.
     pub(crate) async fn adapt(&self, learned: Learned) -> Result<(), AdaptError> {
         let now = self.stores.clock.now();
-        let (saved, allowed, today) = (self.save_limiter(now), self.brake().allowed(), self.today());
+        let (saved, unused, today) = (self.save_limiter(now), self.brake().take_allowed(), self.today());
         let keep = |control: &mut Control| {
             if let Some(saved) = saved.clone() {
                 control.limiter = Some(saved.after(control.limiter.take()));
             }
-            control.dead_letters_allowed = control.dead_letters_allowed.min(allowed);
+            grant::give_back(unused, control);
             control.probed.clone_from(&learned.probed);
             learned.redelivery.note(control);
             let Unspent { day, requests, uncounted } = learned.unspent;

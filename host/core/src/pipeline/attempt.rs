@@ -63,8 +63,8 @@ pub(crate) enum Step {
     Recovered(Claimed),
     /// A record came.
     Fetched { claimed: Claimed, line: Vec<u8> },
-    /// It is to be given up on.
-    GiveUp { claimed: Claimed, letter: Box<DeadLetter> },
+    /// It is to be given up on. `is_allowed`: an operator has allowed it.
+    GiveUp { claimed: Claimed, letter: Box<DeadLetter>, is_allowed: bool },
     /// The ledger or the sink failed.
     StorageFailed(String),
 }
@@ -97,7 +97,7 @@ pub(crate) async fn attempt(
         call.turn_taken();
     }
     let step = match claimed {
-        Ok(granted) => match before_fetch(&call, &work, &granted).await {
+        Ok(granted) => match before_fetch(&call, &work, &granted, &mut told).await {
             Some(step) => {
                 call.turn_taken();
                 step
@@ -136,7 +136,7 @@ async fn claim(call: &Call, work: &Work) -> Result<Granted, Step> {
 }
 
 /// What can settle a claimed item without a fetch: an abandoned owner's objects, age, spent attempts.
-async fn before_fetch(call: &Call, work: &Work, granted: &Granted) -> Option<Step> {
+async fn before_fetch(call: &Call, work: &Work, granted: &Granted, told: &mut Told) -> Option<Step> {
     let Granted { claimed, attempt, abandoned } = granted;
     if !abandoned.is_empty() {
         match call.has_stored(abandoned, &work.identity).await {
@@ -160,8 +160,14 @@ async fn before_fetch(call: &Call, work: &Work, granted: &Granted) -> Option<Ste
         None
     };
     let (reason, message) = give_up?;
+    // Nobody was asked, but where many items end so a person is needed all the same: a clock may be wrong.
+    let heard = match call.hear(Sign::WouldDie(reason)).await {
+        Ok(heard) => heard,
+        Err(error) => return Some(Step::StorageFailed(error.to_string())),
+    };
+    told.alarm = heard.alarm.map(|alarm| (alarm, message.to_owned()));
     let letter = letter(call, work, reason, Failure::new(FailureKind::Rejected, message), spent);
-    Some(Step::GiveUp { claimed: claimed.clone(), letter: Box::new(letter) })
+    Some(Step::GiveUp { claimed: claimed.clone(), letter: Box::new(letter), is_allowed: heard.is_allowed })
 }
 
 async fn fetch(
@@ -200,7 +206,7 @@ async fn fetch(
     }
     match report.outcome {
         Ok(record) => {
-            call.saw(Sign::Good);
+            call.hear_good();
             call.note_end(&work.identity, false);
             Step::Fetched { line: line(call, work, &record, claimed.day, attempt), claimed }
         }
@@ -254,14 +260,19 @@ async fn failed(
         jitter: call.chance(),
     };
     let verdict = judge(&failure, circumstances);
-    told.alarm = call.saw(sign(&failure, verdict)).map(|alarm| (alarm, failure.to_string()));
+    let heard = match call.hear(sign(&failure, verdict)).await {
+        Ok(heard) => heard,
+        Err(error) => return Step::StorageFailed(error.to_string()),
+    };
+    told.alarm = heard.alarm.map(|alarm| (alarm, failure.to_string()));
     told.failed = Some(failure.clone());
     call.progress().failed(&failure.kind);
     tracing::debug!(provider = call.provider(), id = work.item.id, attempt, %failure, ?verdict, "fetch failed");
     match verdict {
         Verdict::GiveUp(reason) => {
             let letter = letter(call, work, reason, failure, attempt);
-            Step::GiveUp { claimed, letter: Box::new(DeadLetter { bundle: Some(Box::new(bundle)), ..letter }) }
+            let letter = Box::new(DeadLetter { bundle: Some(Box::new(bundle)), ..letter });
+            Step::GiveUp { claimed, letter, is_allowed: heard.is_allowed }
         }
         Verdict::Retry { wait, counted, .. } => {
             let now = call.clock().now();

@@ -11,11 +11,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::WallClock;
 use crate::control::admission::{Admission, Admit, BreakerReading, Outcome, Permit, Reading};
-use crate::control::brake::{Alarm, Brake, Sign};
+use crate::control::brake::{Brake, Heard, Sign};
 use crate::control::window::Window;
 use crate::fetcher::{Fetcher, Permits};
 use crate::item::Identity;
-use crate::ledger::{Abandoned, Ledger, Owner};
+use crate::ledger::{Abandoned, Ledger, LedgerError, Owner};
 use crate::manifest::Manifest;
 use crate::pipeline::Pipeline;
 use crate::pipeline::chunks::FULL_AGE;
@@ -151,8 +151,13 @@ impl Call {
     }
 
     /// Tell the brake of an end.
-    pub(crate) fn saw(&self, sign: Sign) -> Option<Alarm> {
-        self.brake().saw(sign)
+    pub(crate) async fn hear(&self, sign: Sign) -> Result<Heard, LedgerError> {
+        self.pipeline.hear(sign).await
+    }
+
+    /// Tell the brake of a record.
+    pub(crate) fn hear_good(&self) {
+        self.brake().saw(Sign::Good);
     }
 
     /// Whether other items succeed at present.

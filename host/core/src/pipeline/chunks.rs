@@ -1,6 +1,6 @@
 //! Chunks: records that wait to be stored together, and what is to be finished once they are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -54,6 +54,8 @@ pub(crate) struct Flush {
 pub(crate) struct Chunks {
     open: BTreeMap<Day, Chunk>,
     numbers: BTreeMap<Day, u32>,
+    /// The works whose dead letters an operator has allowed: they are not taken back.
+    allowed: BTreeSet<WorkIndex>,
 }
 
 impl Chunks {
@@ -74,15 +76,20 @@ impl Chunks {
         self.chunk(day).finishes.push((waiting, Finish::Dead { claimed, letter }));
     }
 
-    /// Take back the dead letters that no flush has taken yet and that a mass death may have caused.
-    pub(crate) fn reprieve(&mut self) -> Vec<(WorkIndex, Claimed)> {
+    /// An operator has allowed the dead letter of this work.
+    pub(crate) fn allow(&mut self, index: WorkIndex) {
+        self.allowed.insert(index);
+    }
+
+    /// Take back the dead letters of items that no flush has taken yet and that no operator has allowed: whatever made so many of them may
+    /// have made all.
+    pub(crate) fn reprieve(&mut self) -> Vec<(WorkIndex, Claimed, Reason)> {
         let mut reprieved = Vec::new();
+        let allowed = &self.allowed;
         for chunk in self.open.values_mut() {
             chunk.finishes.retain(|(waiting, finish)| match (waiting, finish) {
-                (Waiting::Work(index), Finish::Dead { claimed: Some(claimed), letter })
-                    if matches!(letter.reason, Reason::NotFound | Reason::Rejected | Reason::AttemptsSpent) =>
-                {
-                    reprieved.push((*index, claimed.clone()));
+                (Waiting::Work(index), Finish::Dead { claimed: Some(claimed), letter }) if !allowed.contains(index) => {
+                    reprieved.push((*index, claimed.clone(), letter.reason));
                     false
                 }
                 _ => true,

@@ -3,6 +3,8 @@
 //! It alone owns the batch, the chunks and the slots; tries and flushes run as tasks and report back. It is finished when
 //! nothing runs, nothing waits for a flush, and nothing can start any more.
 
+mod giving_up;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,11 +12,9 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use crate::control::admission::Admission;
-use crate::control::brake::Alarm;
 use crate::control::governor::Invocation;
-use crate::control::item::{Breaker, Control, OpenedBy};
-use crate::dead_letter::DeadLetter;
-use crate::ledger::{Claimed, Finish, Finished, LedgerError, Release};
+use crate::control::item::Control;
+use crate::ledger::{Claimed, Finish, Finished, Release};
 use crate::pipeline::adapt::Learned;
 use crate::pipeline::allowance::Allowance;
 use crate::pipeline::attempt::{Attempted, Step, attempt};
@@ -54,6 +54,8 @@ pub(crate) struct Run<'a> {
     last_start: Instant,
     /// Why nothing more is started.
     stopped: Option<Stopped>,
+    /// Whether this call has called for an operator.
+    is_alarmed: bool,
     progressed: bool,
     /// Records that came.
     ok: u64,
@@ -110,6 +112,7 @@ impl<'a> Run<'a> {
             deadline,
             last_start,
             stopped: None,
+            is_alarmed: false,
             progressed: false,
             ok: 0,
         };
@@ -118,6 +121,16 @@ impl<'a> Run<'a> {
             run.chunks.dead(Waiting::Unreadable(position), today, None, letter);
         }
         run
+    }
+
+    /// Have the fetcher ready before slots are acquired, which run out while nobody renews them.
+    pub(crate) async fn prepare_fetcher(&self) {
+        tokio::select! {
+            biased;
+            () = self.call.stopped() => {}
+            () = self.call.fetcher().prepare() => {}
+            () = sleep_until(self.last_start) => {}
+        }
     }
 
     /// What was fetched before an earlier delivery of this batch ended is settled at once, where the ledger knows.
@@ -357,7 +370,10 @@ impl<'a> Run<'a> {
                 self.ok += 1;
                 self.chunks.fetched(index, claimed, &line);
             }
-            Step::GiveUp { claimed, letter } => self.give_up(index, claimed, *letter, alarm.is_some()).await,
+            Step::GiveUp { claimed, letter, is_allowed: true } => self.give_up_as_allowed(index, claimed, *letter),
+            Step::GiveUp { claimed, letter, is_allowed: false } => {
+                self.give_up(index, claimed, *letter, alarm.is_some()).await;
+            }
             Step::StorageFailed(message) => self.stop(Stopped::Storage(message)),
         }
         if let Some((alarm, failure)) = alarm {
@@ -377,29 +393,6 @@ impl<'a> Run<'a> {
         }
         if self.probes.is_hopeless(breaker, self.call.elapsed()) {
             self.stop(Stopped::ApiDown);
-        }
-    }
-
-    /// An item is to be given up on, unless a person is needed first: then it is kept for after the mend.
-    async fn give_up(&mut self, index: WorkIndex, claimed: Claimed, letter: DeadLetter, alarmed: bool) {
-        if alarmed || self.stopped == Some(Stopped::BreakerOpen) {
-            self.keep_for_later(index, claimed).await;
-        } else {
-            self.chunks.dead(Waiting::Work(index), claimed.day, Some(claimed), letter);
-        }
-    }
-
-    /// A person is needed: open the breaker and keep what would have died of it.
-    async fn alarmed(&mut self, alarm: Alarm, failure: &str) {
-        if self.stopped == Some(Stopped::BreakerOpen) {
-            return;
-        }
-        self.stop(Stopped::BreakerOpen);
-        if let Err(error) = self.pipeline.raise(alarm, failure).await {
-            self.stopped = Some(Stopped::Storage(error.to_string()));
-        }
-        for (index, claimed) in self.chunks.reprieve() {
-            self.keep_for_later(index, claimed).await;
         }
     }
 
@@ -470,19 +463,5 @@ impl<'a> Run<'a> {
             self.stopped = Some(why);
         }
         self.call.stop();
-    }
-}
-
-impl Pipeline {
-    /// A person is needed: stop all processes.
-    pub(crate) async fn raise(&self, alarm: Alarm, failure: &str) -> Result<(), LedgerError> {
-        let reason = match alarm {
-            Alarm::Unauthorized => format!("the API refuses our credential: {failure}"),
-            Alarm::Trapping => format!("the component traps: {failure}"),
-            Alarm::Broken => format!("the component cannot run: {failure}"),
-            Alarm::MassDeath => format!("half or more of twenty items would be dead letters; the last: {failure}"),
-        };
-        tracing::error!(provider = self.manifest().name, reason, "the breaker opens: an operator is needed");
-        self.open_breaker(&Breaker::Open { since: self.stores.clock.now(), by: OpenedBy::Config, reason }).await
     }
 }

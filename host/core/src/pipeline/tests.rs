@@ -48,7 +48,7 @@ pub(super) struct House {
     pub(super) pipeline: Arc<Pipeline>,
     pub(super) api: Arc<Scripted>,
     pub(super) ledger: Arc<MemoryLedger>,
-    sink: Arc<InMemory>,
+    pub(super) sink: Arc<InMemory>,
     pub(super) mapping: Arc<MemoryMapping>,
     pub(super) clock: WallClock,
 }
@@ -300,7 +300,7 @@ async fn a_grant_lets_dead_letters_pass_and_is_used_up() {
 }
 
 /// An owner that claimed `ids` and died.
-async fn crashed_owner(house: &House, ids: &[&str], lease: Duration) -> Owner {
+pub(super) async fn crashed_owner(house: &House, ids: &[&str], lease: Duration) -> Owner {
     let owner = Owner::unique(house.clock.now());
     for (number, id) in ids.iter().enumerate() {
         let item = crate::item::Item::new((*id).to_owned(), BTreeMap::new()).unwrap();

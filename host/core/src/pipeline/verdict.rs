@@ -127,7 +127,7 @@ pub(crate) fn sign(failure: &Failure, verdict: Verdict) -> Sign {
         (FailureKind::Broken, _) => Sign::Broken,
         (FailureKind::Unauthorized, _) => Sign::Unauthorized,
         (FailureKind::Trapped, _) => Sign::Trapped,
-        (_, Verdict::GiveUp(_)) => Sign::WouldDie,
+        (_, Verdict::GiveUp(reason)) => Sign::WouldDie(reason),
         (_, Verdict::Retry { .. }) => Sign::Passing,
     }
 }

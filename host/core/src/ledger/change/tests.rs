@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use super::*;
 use crate::day::Day;
 use crate::item::{Identity, SequenceNumber};
-use crate::ledger::{Claim, ClaimRequest, Finish, Finished, Owner, Release, SlotRequest};
+use crate::ledger::{Claim, ClaimRequest, Finish, Finished, Granted, Owner, Release, SlotRequest};
 use crate::testing::memory::MemoryLedger;
 
 /// What becomes of a write of the control item, and of the read that follows it.
@@ -65,7 +65,7 @@ impl Ledger for LosesAnswers {
         self.inner.release(provider, owner, release).await
     }
 
-    async fn slots(&self, provider: &str, request: SlotRequest<'_>) -> Result<u32, LedgerError> {
+    async fn slots(&self, provider: &str, request: SlotRequest<'_>) -> Result<Granted, LedgerError> {
         self.inner.slots(provider, request).await
     }
 

@@ -66,11 +66,11 @@ pub async fn a_repeated_release_counts_once(ledger: &dyn Ledger) {
 pub async fn a_repeated_request_for_slots_takes_no_more(ledger: &dyn Ledger) {
     let slots = async |owner: &str, want: u32| {
         let owner = Owner::from(owner);
-        let request = SlotRequest { owner: &owner, want, cap: 5, now: at(0), until: at(LEASE) };
+        let request = SlotRequest { owner: &owner, want, in_use: 0, cap: 5, now: at(0), until: at(LEASE) };
         let first = ledger.slots("slots-twice", request.clone()).await.unwrap();
         let second = ledger.slots("slots-twice", request).await.unwrap();
         assert_eq!(first, second, "{owner} wants {want}");
-        second
+        second.slots
     };
     assert_eq!(slots("a", 4).await, 4);
     assert_eq!(slots("b", 4).await, 1);

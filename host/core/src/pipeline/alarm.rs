@@ -1,0 +1,37 @@
+//! A person is needed: the breaker opens for all processes, and says why.
+
+use crate::control::brake::Alarm;
+use crate::control::item::{Breaker, OpenedBy};
+use crate::dead_letter::Reason;
+use crate::ledger::LedgerError;
+use crate::pipeline::Pipeline;
+
+impl Pipeline {
+    /// A person is needed: stop all processes.
+    pub(crate) async fn raise(&self, alarm: Alarm, failure: &str) -> Result<(), LedgerError> {
+        let reason = match alarm {
+            Alarm::Unauthorized => format!("the API refuses our credential: {failure}"),
+            Alarm::Trapping => format!("the component traps: {failure}"),
+            Alarm::Broken => format!("the component cannot run: {failure}"),
+            Alarm::MassDeath(reason) => {
+                format!("half or more of twenty items would be dead letters, {}; the last: {failure}", mostly(reason))
+            }
+        };
+        tracing::error!(provider = self.manifest().name, reason, "the breaker opens: an operator is needed");
+        self.open_breaker(&Breaker::Open { since: self.stores.clock.now(), by: OpenedBy::Config, reason }).await
+    }
+}
+
+/// What most of many dead letters have in common, for a person.
+fn mostly(reason: Reason) -> &'static str {
+    match reason {
+        Reason::TooOld => {
+            "most of them because they are too old (the clock may be wrong; else the backlog has waited for too long)"
+        }
+        Reason::Uncertain => "most of them because workers died while they had them, and `on_lease_expiry` says park",
+        Reason::AttemptsSpent => "most of them because their attempts are spent",
+        Reason::NotFound => "most of them because the API has no such record",
+        Reason::Rejected => "most of them because the API refuses the request",
+        Reason::Unreadable => "most of them because they cannot be read",
+    }
+}

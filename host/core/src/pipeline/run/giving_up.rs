@@ -1,0 +1,58 @@
+//! Items that are to be given up on: they become dead letters, or are kept for after the mend where a person is needed first.
+
+use tokio::time::Instant;
+
+use crate::control::brake::Alarm;
+use crate::dead_letter::{DeadLetter, Reason};
+use crate::ledger::Claimed;
+use crate::pipeline::batch::WorkIndex;
+use crate::pipeline::chunks::Waiting;
+use crate::pipeline::report::Stopped;
+use crate::pipeline::run::Run;
+
+impl Run<'_> {
+    /// An item is to be given up on, unless a person is needed first: then it is kept for after the mend.
+    pub(super) async fn give_up(&mut self, index: WorkIndex, claimed: Claimed, letter: DeadLetter, alarmed: bool) {
+        if alarmed || self.needs_operator() {
+            self.spare(index, claimed, letter.reason).await;
+        } else {
+            self.chunks.dead(Waiting::Work(index), claimed.day, Some(claimed), letter);
+        }
+    }
+
+    /// An item is to be given up on, and an operator has allowed that: no alarm takes it back.
+    pub(super) fn give_up_as_allowed(&mut self, index: WorkIndex, claimed: Claimed, letter: DeadLetter) {
+        self.chunks.allow(index);
+        self.chunks.dead(Waiting::Work(index), claimed.day, Some(claimed), letter);
+    }
+
+    /// A person is needed: open the breaker and keep what would have died of it.
+    pub(super) async fn alarmed(&mut self, alarm: Alarm, failure: &str) {
+        if self.needs_operator() {
+            return;
+        }
+        self.is_alarmed = true;
+        self.stop(Stopped::BreakerOpen);
+        if let Err(error) = self.pipeline.raise(alarm, failure).await {
+            self.stopped = Some(Stopped::Storage(error.to_string()));
+        }
+        for (index, claimed, reason) in self.chunks.reprieve() {
+            self.spare(index, claimed, reason).await;
+        }
+    }
+
+    /// Keep an item for after the mend that would have been given up on. An uncertain one stays claimed until its lease ends: a release
+    /// would forget that the API may have been called.
+    async fn spare(&mut self, index: WorkIndex, claimed: Claimed, reason: Reason) {
+        if reason == Reason::Uncertain {
+            self.batch.delay(index, Instant::now());
+        } else {
+            self.keep_for_later(index, claimed).await;
+        }
+    }
+
+    /// Whether the breaker is open for an operator, also where this call was stopped for another reason before.
+    fn needs_operator(&self) -> bool {
+        self.is_alarmed || self.stopped == Some(Stopped::BreakerOpen)
+    }
+}
