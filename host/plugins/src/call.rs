@@ -49,6 +49,8 @@ pub(crate) struct Call {
     permits: Permits,
     /// How long a request that nobody answered may still occupy the API.
     longest_answer: Duration,
+    /// When the call's time is over: no request is sent from then on.
+    ends_at: Instant,
     state: Mutex<State>,
     /// Ticks during which the guest ran, since it last came back from the host.
     ticks: AtomicU32,
@@ -74,6 +76,24 @@ struct State {
     /// Requests that were noted, or are being.
     noted: usize,
     notes: Vec<RequestNote>,
+}
+
+/// How long a call, and what it leaves behind, may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Times {
+    /// The whole call.
+    pub(crate) timeout: Duration,
+    /// A request that nobody waits for any more may occupy the API for so long.
+    pub(crate) longest_answer: Duration,
+}
+
+/// Why a request may not be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NotSent {
+    /// The day's quota is spent.
+    OutOfQuota,
+    /// The call's time is over. Its slot may be another's by now.
+    TimeOver,
 }
 
 /// What a call keeps of its requests.
@@ -122,7 +142,9 @@ pub(crate) struct Account {
 }
 
 impl Call {
-    pub(crate) fn new(output: Output, permits: Permits, longest_answer: Duration, keeps: Keeps) -> Arc<Self> {
+    /// A call that begins now and may take as long as `timeout`.
+    pub(crate) fn new(output: Output, permits: Permits, times: Times, keeps: Keeps) -> Arc<Self> {
+        let Times { timeout, longest_answer } = times;
         let state = State {
             is_own_permit_free: true,
             requests: 0,
@@ -140,6 +162,7 @@ impl Call {
             beside: Beside::default(),
             permits,
             longest_answer,
+            ends_at: Instant::now() + timeout,
             state: Mutex::new(state),
             ticks,
             is_memory_refused,
@@ -318,18 +341,25 @@ pub(crate) struct InFlight {
 }
 
 impl InFlight {
-    /// A request is about to be sent, the first or the next hop. `false`: the day's quota is spent, and it may not be.
-    #[must_use]
-    pub(crate) fn send(&mut self) -> bool {
+    /// A request is about to be sent, the first or the next hop.
+    ///
+    /// # Errors
+    /// Where it may not be sent. The timeout around the call sees that its time is over only after the call has been polled: a process
+    /// that was frozen would send one more request.
+    pub(crate) fn send(&mut self) -> Result<(), NotSent> {
+        let now = Instant::now();
+        if now >= self.call.ends_at {
+            return Err(NotSent::TimeOver);
+        }
         let may_send = self.call.permits.budget().spend();
         let mut state = self.call.locked();
-        if may_send {
-            self.unanswered_since = Some(Instant::now());
-            state.requests = state.requests.saturating_add(1);
-        } else {
+        if !may_send {
             state.is_out_of_quota = true;
+            return Err(NotSent::OutOfQuota);
         }
-        may_send
+        self.unanswered_since = Some(now);
+        state.requests = state.requests.saturating_add(1);
+        Ok(())
     }
 
     /// The request has ended: an answer came, or the connection failed.
@@ -365,10 +395,11 @@ mod tests {
     use super::*;
 
     const LONGEST: Duration = Duration::from_secs(30);
+    const TIMES: Times = Times { timeout: LONGEST, longest_answer: LONGEST };
 
     fn call(free: u32) -> (Arc<Call>, Permits) {
         let permits = Permits::new(free);
-        (Call::new(Output::new("x", "id", false), permits.clone(), LONGEST, Keeps::Bundle), permits)
+        (Call::new(Output::new("x", "id", false), permits.clone(), TIMES, Keeps::Bundle), permits)
     }
 
     #[tokio::test(start_paused = true)]
@@ -377,7 +408,7 @@ mod tests {
         let mut own = call.start_request().unwrap();
         let mut extra = call.start_request().unwrap();
         assert!(call.start_request().is_none());
-        assert!(own.send() && extra.send());
+        assert!(own.send().is_ok() && extra.send().is_ok());
         let sent = Instant::now();
         own.ended();
         drop(own);
@@ -394,7 +425,7 @@ mod tests {
         let (call, permits) = call(1);
         let requests: Vec<InFlight> = (0..2).filter_map(|_| call.start_request()).collect();
         for mut request in requests {
-            assert!(request.send());
+            assert!(request.send().is_ok());
             request.ended();
         }
         assert_eq!((permits.available(), call.settle().unanswered_since, call.settle().requests), (1, None, 2));
@@ -403,14 +434,27 @@ mod tests {
     #[tokio::test]
     async fn no_request_is_sent_beyond_the_quota() {
         let permits = Permits::within(0, Budget::of(1));
-        let call = Call::new(Output::new("x", "id", false), permits, LONGEST, Keeps::Bundle);
+        let call = Call::new(Output::new("x", "id", false), permits, TIMES, Keeps::Bundle);
         let mut hops = call.start_request().unwrap();
-        assert!(hops.send());
+        assert!(hops.send().is_ok());
         hops.ended();
-        assert!(!hops.send(), "a redirect's next hop is a request too");
+        assert_eq!(hops.send(), Err(NotSent::OutOfQuota), "a redirect's next hop is a request too");
         drop(hops);
         let account = call.settle();
         assert_eq!((account.requests, account.is_out_of_quota, account.unanswered_since), (1, true, None));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_request_is_sent_once_the_calls_time_is_over() {
+        let permits = Permits::within(0, Budget::of(2));
+        let call = Call::new(Output::new("x", "id", false), permits.clone(), TIMES, Keeps::Bundle);
+        let mut hops = call.start_request().unwrap();
+        tokio::time::advance(LONGEST - Duration::from_millis(1)).await;
+        assert!(hops.send().is_ok());
+        hops.ended();
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert_eq!(hops.send(), Err(NotSent::TimeOver));
+        assert_eq!(permits.budget().left(), Some(1), "what is not sent is not spent");
     }
 
     #[tokio::test(start_paused = true)]

@@ -16,7 +16,7 @@ use wasmtime::{Store, UpdateDeadline};
 
 use crate::bindings::ProviderPre;
 use crate::bindings::damper::provider::types;
-use crate::call::{Call, Keeps, RequestTrace};
+use crate::call::{Call, Keeps, RequestTrace, Times};
 use crate::compiled::Source;
 use crate::credentials::Credentials;
 use crate::egress::EgressPolicy;
@@ -133,7 +133,8 @@ impl Plugin {
 
     fn new_call(&self, request: &FetchRequest, permits: Permits, keeps: Keeps) -> Arc<Call> {
         let output = Output::new(&self.name, &request.id, keeps != Keeps::Bundle);
-        Call::new(output, permits, self.limits.fetch_timeout, keeps)
+        let times = Times { timeout: request.timeout, longest_answer: self.limits.fetch_timeout };
+        Call::new(output, permits, times, keeps)
     }
 
     /// Runs a call to its end, or until its time is over, and settles its account.
@@ -215,6 +216,12 @@ impl Plugin {
 
 #[async_trait]
 impl Fetcher for Plugin {
+    async fn prepare(&self) {
+        if let Err(failure) = Self::prepare(self).await {
+            tracing::debug!(provider = self.name, %failure, "the component was not made ready; each fetch says why");
+        }
+    }
+
     async fn fetch(&self, request: FetchRequest, permits: Permits) -> FetchReport {
         let call = self.new_call(&request, permits, Keeps::Bundle);
         let (report, notes) = self.run(&call, request).await;

@@ -6,7 +6,6 @@ pub(crate) mod slot;
 use std::time::Instant;
 
 use clap::Args;
-use damper_core::fetcher::Permits;
 use damper_core::item::{Item, Params};
 use damper_core::record::{Failure, FailureKind, Fetched};
 use damper_plugins::{HostOptions, Plugin, PluginHost, TracedFetch};
@@ -81,24 +80,18 @@ pub(crate) fn now(
         context.screen.warn(warning);
     }
     context::runtime()?.block_on(async {
+        let plugin = load(context, bound)?;
+        // Compiling is not part of the fetch, and takes longer than a slot counts: nobody renews this one.
+        plugin.prepare().await.map_err(|failure| broken(&bound.manifest.name, &failure))?;
         let slot = slot::Slot::acquire(context, config, &bound.manifest).await?;
-        let traced = fetch(context, bound, item, slot.permits()).await;
-        let may_be_working = traced.as_ref().map_or(true, |(traced, _)| traced.report.unanswered_since.is_some());
-        slot.give_back(may_be_working).await;
-        let (traced, seconds) = traced?;
+        let request = bound.first_fetch(item, context.clock.now());
+        let begun = Instant::now();
+        // One request at a time: the fetch itself holds the one slot that was acquired.
+        let traced = plugin.fetch_traced(request, slot.permits()).await;
+        let seconds = begun.elapsed().as_secs_f64();
+        slot.give_back(traced.report.unanswered_since.is_some()).await;
         show(context, &traced, seconds, as_json)
     })
-}
-
-async fn fetch(context: &Context, bound: &Bound, item: Item, permits: Permits) -> Result<(TracedFetch, f64), CliError> {
-    let plugin = load(context, bound)?;
-    let request = bound.first_fetch(item, context.clock.now());
-    // Compiling is not part of the fetch.
-    plugin.prepare().await.map_err(|failure| broken(&bound.manifest.name, &failure))?;
-    let begun = Instant::now();
-    // One request at a time: the fetch itself holds the one slot that was acquired.
-    let traced = plugin.fetch_traced(request, permits).await;
-    Ok((traced, begun.elapsed().as_secs_f64()))
 }
 
 fn load(context: &Context, bound: &Bound) -> Result<Plugin, CliError> {

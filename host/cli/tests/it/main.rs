@@ -8,6 +8,7 @@ mod bad_input;
 mod contract;
 mod doctor;
 mod feeding;
+mod fetching;
 mod help;
 mod house;
 mod looking;

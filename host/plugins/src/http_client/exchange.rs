@@ -11,7 +11,7 @@ use url::Url;
 use super::wear::Worn;
 use super::{Answer, HttpClient, Response, answer};
 use crate::bindings::damper::provider::http::{HttpError, Request};
-use crate::call::{Call, InFlight};
+use crate::call::{Call, InFlight, NotSent};
 use crate::egress::redirect::{self, Hop, MAX_HOPS};
 use crate::egress::{Route, headers, parse_url};
 use crate::noted::{AnswerNote, RequestNote};
@@ -164,9 +164,7 @@ impl HttpClient {
             None => self.connections.client(route),
         };
         let client = client.map_err(|why| HttpError::Other(why.to_owned()))?;
-        if !lane.send() {
-            return Err(out_of_quota());
-        }
+        lane.send().map_err(not_sent)?;
         let response = client.execute(request).await;
         let step = match response {
             Ok(response) => self.answered(response, outgoing, route).await,
@@ -210,6 +208,9 @@ impl HttpClient {
 }
 
 /// A request that is not sent.
-pub(super) fn out_of_quota() -> HttpError {
-    HttpError::Denied("the day's quota of requests is spent".to_owned())
+fn not_sent(why: NotSent) -> HttpError {
+    match why {
+        NotSent::OutOfQuota => HttpError::Denied("the day's quota of requests is spent".to_owned()),
+        NotSent::TimeOver => HttpError::TimedOut,
+    }
 }

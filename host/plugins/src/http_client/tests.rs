@@ -2,7 +2,7 @@ use damper_core::fetcher::Permits;
 use damper_core::manifest::Manifest;
 
 use super::*;
-use crate::call::Keeps;
+use crate::call::{Keeps, Times};
 use crate::grants::{Grants, SecretBinding};
 use crate::output::Output;
 use crate::resolver::SystemResolver;
@@ -31,7 +31,8 @@ fn client() -> HttpClient {
 #[test]
 fn what_a_credential_has_to_wait_for_makes_no_request_larger() {
     let client = client();
-    let call = Call::new(Output::new("x", "id", false), Permits::new(0), Duration::ZERO, Keeps::Bundle);
+    let times = Times { timeout: Duration::from_secs(30), longest_answer: Duration::ZERO };
+    let call = Call::new(Output::new("x", "id", false), Permits::new(0), times, Keeps::Bundle);
     let request = Request {
         method: "GET".to_owned(),
         url: "https://api.test".to_owned(),

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::{HttpClient, answer};
 use crate::bindings::damper::provider::http::HttpError;
-use crate::call::{Call, InFlight};
+use crate::call::{Call, InFlight, NotSent};
 use crate::credentials::{Bound, Form, Token, TokenFailure, Tokens, Turn, Version};
 
 /// The largest answer of a token endpoint that is read, in bytes.
@@ -129,9 +129,10 @@ impl HttpClient {
             self.connections.client(route).map_err(|why| tokens.failure(FailureKind::Unavailable, why))?;
         let request = tokens.request(client, self.user_agent.clone());
         let note = asking.call.note_secret(&request);
-        if !asking.lane.send() {
-            return Err(tokens.failure(FailureKind::OutOfQuota, "the day's quota of requests is spent"));
-        }
+        asking.lane.send().map_err(|why| match why {
+            NotSent::OutOfQuota => tokens.failure(FailureKind::OutOfQuota, "the day's quota of requests is spent"),
+            NotSent::TimeOver => tokens.failure(FailureKind::TimedOut, "the fetch's time is over"),
+        })?;
         let answered = self.answer_of(connections.execute(request).await).await;
         asking.lane.ended();
         if let Some(note) = note {

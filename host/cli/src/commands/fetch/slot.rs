@@ -8,7 +8,7 @@ use damper_core::fetcher::Permits;
 use damper_core::ledger::{Control, Ledger, Owner, SlotRequest, change_control};
 use damper_core::manifest::Manifest;
 use damper_local::{Database, SqliteLedger};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::config::Config;
 use crate::context::Context;
@@ -33,7 +33,7 @@ pub(crate) struct Slot<'a> {
 }
 
 impl<'a> Slot<'a> {
-    /// Wait for a slot.
+    /// Wait for a slot. It counts for long enough where the fetch starts at once.
     ///
     /// # Errors
     /// Where the database fails.
@@ -52,14 +52,19 @@ impl<'a> Slot<'a> {
             context.screen.warn(format!("the window of {} is closed now; this one fetch goes ahead", manifest.name));
         }
         let mut is_told = false;
-        while !slot.ask(1).await? {
-            if !is_told {
+        loop {
+            let asked = Instant::now();
+            let has_slot = slot.ask(1).await?;
+            // It counts from when it was asked for; a database that others keep locked may answer late.
+            if has_slot && asked.elapsed() < manifest.limits.fetch_timeout {
+                return Ok(slot);
+            }
+            if !has_slot && !is_told {
                 context.screen.say(format!("waiting: all slots of {} are in use", manifest.name));
                 is_told = true;
             }
             sleep(ASK_AGAIN).await;
         }
-        Ok(slot)
     }
 
     /// The permits of the fetch: one request at a time, within the quota.

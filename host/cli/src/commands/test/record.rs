@@ -10,6 +10,7 @@ use damper_workbench::record::{CaseFile, Recording, case_files};
 use super::Test;
 use super::component::Subject;
 use crate::commands::fetch::slot::Slot;
+use crate::config::Config;
 use crate::context::{self, Context};
 use crate::error::{CliError, Exit};
 use crate::provider::{self, Bound};
@@ -40,10 +41,7 @@ pub(super) fn run(command: &Test, subject: &Subject, context: &Context) -> Resul
                 let hint = "remove it first, or rename it to keep both";
                 return Err(CliError::input_in(&case, "there is such a case already", hint));
             }
-            let slot = Slot::acquire(context, &config, &bound.manifest).await?;
-            let files = recorded(command, id, subject, &bound, &host, &slot, context).await;
-            slot.give_back(false).await;
-            for file in files? {
+            for file in recorded(command, id, subject, &bound, &host, (context, &config)).await? {
                 write(&file)?;
             }
             put(printable(&case.display().to_string()))?;
@@ -58,8 +56,7 @@ async fn recorded(
     subject: &Subject,
     bound: &Bound,
     host: &PluginHost,
-    slot: &Slot<'_>,
-    context: &Context,
+    (context, config): (&Context, &Config),
 ) -> Result<Vec<CaseFile>, CliError> {
     let params: Params = command.params.iter().cloned().collect();
     let item = Item::new(id.to_owned(), params)
@@ -67,9 +64,13 @@ async fn recorded(
     let provider = bound.manifest.name.clone();
     let plugin = host
         .load(&bound.file, bound.manifest.clone(), bound.grants.clone())
-        .map_err(|error| CliError::Load { provider, message: error.to_string() })?;
+        .map_err(|error| CliError::Load { provider: provider.clone(), message: error.to_string() })?;
+    // Compiling takes longer than a slot counts: nobody renews this one.
+    plugin.prepare().await.map_err(|failure| CliError::Load { provider, message: failure.message })?;
+    let slot = Slot::acquire(context, config, &bound.manifest).await?;
     let request = bound.first_fetch(item, context.clock.now());
     let fetch = plugin.fetch_recorded(request.clone(), slot.permits()).await;
+    slot.give_back(fetch.report.unanswered_since.is_some()).await;
     let (manifest, config) = (&bound.manifest, &bound.grants.config);
     let recording = Recording { manifest, config, request: &request, redact: &command.redact };
     case_files(&recording, &fetch, &subject.cases, &name(id)).map_err(|error| {
