@@ -54,6 +54,8 @@ pub struct Api {
     workers: BinaryHeap<Reverse<Duration>>,
     /// What is left in the token bucket, and when that was.
     tokens: Option<(f64, Duration)>,
+    /// When the present window began, and how many calls it has had.
+    window: (Duration, u32),
     temper: Temper,
 }
 
@@ -71,6 +73,7 @@ impl Api {
             ends: BinaryHeap::new(),
             workers: BinaryHeap::new(),
             tokens: None,
+            window: (Duration::ZERO, 0),
             temper: Temper::default(),
         };
         api.staff(Duration::ZERO);
@@ -99,7 +102,12 @@ impl Api {
         if self.temper.shuts_out(now) {
             return refused(Outcome::Throttled { retry_after: None });
         }
-        if let Some(retry_after) = self.over_the_rate(now, &conditions) {
+        if let Some(whims) = conditions.whims.filter(|whims| self.random.chance(whims.share)) {
+            return refused(Outcome::Throttled { retry_after: whims.retry_after });
+        }
+        if let Some(retry_after) =
+            self.over_the_window(now, &conditions).or_else(|| self.over_the_rate(now, &conditions))
+        {
             self.temper.refused(now, conditions.patience);
             return refused(Outcome::Throttled { retry_after });
         }
@@ -137,6 +145,19 @@ impl Api {
             self.workers.push(Reverse(end));
         }
         end
+    }
+
+    /// Counts a call in its window. Where the window is full: how long the API asks to wait.
+    fn over_the_window(&mut self, now: Duration, conditions: &Conditions) -> Option<Option<Duration>> {
+        let window = conditions.window?;
+        let (mut since, mut calls) = self.window;
+        while now >= since + window.every {
+            (since, calls) = (since + window.every, 0);
+        }
+        let is_full = calls >= window.calls;
+        self.window = (since, calls + u32::from(!is_full));
+        // RFC 9110, section 10.2.3: whole seconds.
+        is_full.then(|| Some(seconds((since + window.every - now).as_secs_f64().ceil())))
     }
 
     /// Takes a token. Where there is none: how long the API asks to wait, if it says so.

@@ -2,6 +2,7 @@
 //!
 //! They come in sections, each a table of its own, so that whoever works on one can print that alone.
 
+mod chaos;
 mod control_plane;
 mod families;
 mod limiter;
@@ -37,10 +38,11 @@ pub struct Section {
 }
 
 /// All sections, the quick ones first.
-pub const SECTIONS: [Section; 7] = [
+pub const SECTIONS: [Section; 8] = [
     Section { title: "Scenarios that Vector's authors published", run: published::run },
     Section { title: "The limiter alone, thirteen scenarios", run: limiter::run },
     Section { title: "Outages, steps, two clients, invocations", run: outages::run },
+    Section { title: "Chaos: refusals and failures at random, the whole pipeline", run: chaos::run },
     Section { title: "APIs drawn at random, the limiter alone", run: families::run },
     Section { title: "The limiter alone, elsewhere", run: limiter::run_more },
     Section { title: "What is asked of the control plane, mean of all seeds (worst)", run: control_plane::run },

@@ -15,7 +15,7 @@
 //!
 //! - `level`: the experiments that find how many the API bears; START, HOLD, RAMP, UP, CONFIRM, DOWN, RELIEF
 //! - `latency`, `errors`: what it goes by
-//! - `retry_after`: the gate and the learned rate
+//! - `retry_after`: the gate and the learned rate; `cause`: whether there is a rate behind refusals
 //! - `stall`: stop while nothing comes back
 //! - [`crate::control::breaker`]: keep away from an API that only fails
 //! - [`crate::control::pacer`]: keep a rate
@@ -23,6 +23,7 @@
 //! It is pure and takes the same decisions from the same events; [`Limiter::snapshot`] holds all of its state, so that a
 //! process that starts goes on where another stopped. Time is a `Duration` since an epoch that the caller chooses and keeps.
 
+mod cause;
 mod errors;
 mod latency;
 mod level;
@@ -149,7 +150,9 @@ impl Limiter {
     pub fn completed(&mut self, now: Duration, permit: Permit, outcome: Outcome) {
         let state = &mut self.state;
         state.stall.ended(now);
-        if let Outcome::Throttled { retry_after: Some(wait) } = outcome {
+        if let Outcome::Throttled { retry_after: Some(wait) } = outcome
+            && (!state.breaker.is_closed() || state.retry_after.binds_all(wait))
+        {
             state.retry_after.close_gate(now, wait);
         }
         // While it is closed, a 429 is the answer of an API that works.
@@ -211,7 +214,7 @@ impl State {
                 End::Good
             }
             Outcome::Throttled { retry_after: None } => End::Overload,
-            Outcome::Throttled { retry_after: Some(_) } => match self.retry_after.learn(now, permit) {
+            Outcome::Throttled { retry_after: Some(wait) } => match self.retry_after.learn(now, permit, wait) {
                 About::Number => End::Overload,
                 About::Nothing | About::Rate => End::OverRate,
             },

@@ -81,6 +81,12 @@ pub(crate) fn judge(failure: &Failure, circumstances: Circumstances<'_>) -> Verd
         FailureKind::NotFound => Verdict::GiveUp(Reason::NotFound),
         FailureKind::Rejected => Verdict::GiveUp(Reason::Rejected),
         FailureKind::Malformed | FailureKind::Other(_) => spend_attempt(circumstances, wait),
+        // The API has said when: a backoff that doubles on top of that would only keep a batch waiting.
+        FailureKind::Throttled if failure.retry_after.is_some() => Verdict::Retry {
+            wait: backoff(circumstances.retry, 0, circumstances.jitter).max(asked),
+            counted: false,
+            quick: false,
+        },
         FailureKind::Throttled | FailureKind::OutOfQuota | FailureKind::Broken => uncounted,
         // A provider's failure is not the record's: it counts only while other records come.
         FailureKind::Unavailable | FailureKind::TimedOut if circumstances.others_succeed => {

@@ -19,6 +19,8 @@ pub struct Conditions {
     pub concurrency: Option<Cap>,
     /// How many calls it bears in a second before it refuses more.
     pub rate: Option<Rate>,
+    /// How many calls it bears in a window of time before it refuses more.
+    pub window: Option<Window>,
     /// How many calls it works at; the others wait in line.
     pub workers: Option<Workers>,
     /// From how many calls at once on it gets slower.
@@ -27,6 +29,8 @@ pub struct Conditions {
     pub contention: Option<Contention>,
     /// The share of answers that are errors, 0 to 1, taken at random.
     pub error_rate: Option<f64>,
+    /// Refusals that come at random, whatever was sent before.
+    pub whims: Option<Whims>,
     /// Whether it is down.
     pub outage: Option<Outage>,
     /// How many refusals it bears before it shuts its client out.
@@ -78,6 +82,28 @@ pub struct Rate {
     /// Whether a 429 says in Retry-After, in whole seconds, when the next token comes.
     #[serde(default)]
     pub retry_after: bool,
+}
+
+/// A window of time in which so many calls are allowed; the next one begins when it is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Window {
+    /// Calls in a window; more are refused with a 429 whose Retry-After is the time left, in whole seconds.
+    pub calls: u32,
+    /// How long a window is.
+    #[serde(deserialize_with = "duration")]
+    pub every: Duration,
+}
+
+/// Refusals with a 429 at random.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Whims {
+    /// The share of calls that is refused, 0 to 1.
+    pub share: f64,
+    /// What Retry-After says; left out, there is none.
+    #[serde(default, deserialize_with = "duration_if_any")]
+    pub retry_after: Option<Duration>,
 }
 
 /// A pool of workers with one line before it, first come, first served.
@@ -150,10 +176,21 @@ impl Conditions {
             knee: change.knee.or(self.knee),
             contention: change.contention.or(self.contention),
             error_rate: change.error_rate.or(self.error_rate),
+            window: change.window.or(self.window),
+            whims: change.whims.or(self.whims),
             outage: change.outage.or(self.outage),
             patience: change.patience.or(self.patience),
             slowdown: change.slowdown.or(self.slowdown),
         }
+    }
+
+    /// So many calls in a second at most, in the long run.
+    #[must_use]
+    pub fn per_second(&self) -> Option<f64> {
+        let rate = self.rate.map(|rate| rate.per_second);
+        let window =
+            self.window.map(|window| f64::from(window.calls) / window.every.as_secs_f64().max(f64::MIN_POSITIVE));
+        [rate, window].into_iter().flatten().reduce(f64::min)
     }
 
     /// How long one call alone takes.

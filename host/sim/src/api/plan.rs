@@ -76,7 +76,7 @@ impl Plan {
             .map(|(from, conditions)| Capacity {
                 from,
                 in_flight: conditions.best_in_flight(),
-                per_second: conditions.rate.map(|rate| rate.per_second),
+                per_second: conditions.per_second(),
                 outage: conditions.outage(),
             })
             .collect()

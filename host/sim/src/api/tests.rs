@@ -1,5 +1,5 @@
 use super::*;
-use crate::api::conditions::{Cap, Contention, Knee, Latency, Rate, Workers};
+use crate::api::conditions::{Cap, Contention, Knee, Latency, Rate, Whims, Window, Workers};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -51,6 +51,33 @@ fn a_bucket_lets_a_burst_pass_and_then_its_rate() {
     assert_eq!(api.call(at(0), TIMEOUT), throttled(20, Some(at(1_000))), "half a second, said in whole ones");
     assert_eq!(api.call(at(500), TIMEOUT), ok(600));
     assert_eq!(api.call(at(999), TIMEOUT).at, at(1_019));
+}
+
+#[test]
+fn a_window_names_its_end_and_the_next_one_begins_anew() {
+    let window = Window { calls: 2, every: Duration::from_secs(60) };
+    let mut api = api(Conditions { window: Some(window), ..constant(100) });
+    let mut refused = |at| match api.call(Duration::from_secs(at), Duration::from_secs(30)).outcome {
+        Outcome::Throttled { retry_after } => retry_after,
+        _ => None,
+    };
+    assert_eq!([0, 20].map(&mut refused), [None, None]);
+    assert_eq!(refused(50), Some(Duration::from_secs(10)));
+    assert_eq!([60, 190, 191].map(&mut refused), [None; 3]);
+    assert_eq!(refused(192), Some(Duration::from_secs(48)));
+}
+
+#[test]
+fn whims_refuse_their_share_whatever_was_sent() {
+    let whims = Whims { share: 0.05, retry_after: Some(Duration::from_secs(2)) };
+    for apart in [1, 100_000] {
+        let mut api = api(Conditions { whims: Some(whims), ..constant(10) });
+        let refused = (0..10_000).filter(|number| {
+            let outcome = api.call(Duration::from_millis(number * apart), Duration::from_secs(30)).outcome;
+            outcome == Outcome::Throttled { retry_after: whims.retry_after }
+        });
+        assert!((400..600).contains(&refused.count()));
+    }
 }
 
 #[test]

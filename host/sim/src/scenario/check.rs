@@ -112,6 +112,11 @@ impl Check<'_> {
             self.above_zero("rate.per_second", Some(rate.per_second))?;
             self.ensure("rate.burst", rate.burst >= 1.0 && rate.burst.is_finite(), rate.burst, one_or_more)?;
         }
+        if let Some(window) = conditions.window {
+            self.ensure("window.calls", window.calls > 0, window.calls, one_or_more)?;
+            self.time("window.every", window.every, "more than 0ms, at most 7d")?;
+        }
+        self.share("whims.share", conditions.whims.map(|whims| whims.share))?;
         if let Some(knee) = conditions.knee {
             self.ensure("knee.at", knee.at >= 1.0, knee.at, one_or_more)?;
             self.ensure("knee.power", (0.0..=10.0).contains(&knee.power), knee.power, "0 to 10")?;

@@ -1,7 +1,7 @@
 //! Retry-After: a gate that nobody passes, and the rate that is learned from having run into it.
 //!
 //! ```text
-//!                    Retry-After: gate, rate = 0.9 of what was observed
+//!         two refusals: gate, rate = 0.9 of what was observed (one: gate)
 //!   NO RATE ----------------------------------------------------------> HELD
 //!
 //!             10 to 240 s later: rate + 5% (10%, 20%, ... after successes)
@@ -12,12 +12,16 @@
 //!          Retry-After: gate, back to the rate before, the next trial twice as late
 //! ```
 //!
-//! In HELD another Retry-After lowers the rate to 0.98 of what was observed, by half at the most. Only a Retry-After for a
-//! fetch that started after the last one counts: those beside it say nothing new of the rate.
+//! In HELD another Retry-After lowers the rate to 0.98 of what was observed, by half at the most where few answers tell it; not where the
+//! API has sustained that pace before, from one Retry-After to the next with the gate between: a rate limit refuses nothing there. Only
+//! a Retry-After for a fetch that started after the last one counts: those beside it say nothing new of the rate.
 //!
 //! Not every Retry-After is about a rate: some APIs send it for too many at a time. The two are told apart by what succeeds:
 //! where more in flight than ever succeeded since the last Retry-After were too many, it is the number; where as many have
 //! succeeded, it is the rate. A learned rate is given up when the number is to blame twice running.
+//!
+//! And some send it at random, whatever was sent before: then nobody but the refused item waits, and no rate is kept. `cause` tells
+//! the two apart, by whether refusals go on at such a pace.
 
 use std::time::Duration;
 
@@ -25,13 +29,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::control::admission::Permit;
 use crate::control::limiter::LONGEST_RETRY_AFTER;
+use crate::control::limiter::cause::{Advice, Cause, Pace};
 use crate::control::pacer::Pacer;
 
 /// The lowest rate that is learned, in fetches a second.
 const LOWEST_RATE: f64 = 0.05;
 /// The highest rate that is learned: beyond it, it is no bound.
 const HIGHEST_RATE: f64 = 1e6;
-/// How long a higher rate is tried.
+/// How many fetches a higher rate is tried with at least.
+const LEAST_TRIED: f64 = 10.0;
+/// How long a higher rate is tried at least.
 const TRIAL: Duration = Duration::from_secs(15);
 /// The shortest and the longest time from one trial to the next.
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(10);
@@ -44,6 +51,10 @@ const FEWEST_GOOD: u32 = 3;
 const GIVE_UP_RATE: u32 = 2;
 /// What was observed for longer than this is more than a trial's doing.
 const LONG_OBSERVED: Duration = Duration::from_secs(120);
+/// So many good answers tell a rate well enough to lower it by more than half at once.
+const MANY_GOOD: u32 = 20;
+/// A longer Retry-After binds everybody even where refusals come at random: whoever asks for so much means it.
+const LONGEST_AT_RANDOM: Duration = Duration::from_secs(60);
 
 /// What the API's Retry-After answers have taught.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -57,9 +68,19 @@ pub(super) struct RetryAfter {
     good: u32,
     /// The most in flight of which one that started after the last cut was answered well.
     most_good: u32,
+    /// The same for the cut before.
+    most_good_before: u32,
+    /// How many were answered well that started after the last cut.
+    good_since_cut: u32,
+    /// Whether the last refusal was the first of all, and no other has come beside it.
+    is_lone: bool,
     /// How often running it was the number in flight that was too high.
     too_many: u32,
     learned: Option<Learned>,
+    /// What the API has borne in the mean from one Retry-After to the next, its gate included, in fetches a second.
+    sustained: Option<f64>,
+    /// Whether a rate is behind the refusals.
+    cause: Cause,
 }
 
 /// What a Retry-After is about.
@@ -119,17 +140,32 @@ impl RetryAfter {
     }
 
     pub(super) fn good(&mut self, permit: Permit) {
+        self.cause.good(permit, self.pace(), self.cut);
         self.good = self.good.saturating_add(1);
         if self.cut.is_none_or(|cut| permit.started > cut) {
             self.most_good = self.most_good.max(permit.in_flight);
+            self.good_since_cut = self.good_since_cut.saturating_add(1);
         }
     }
 
     /// Begin or end a trial whose time has come.
     pub(super) fn advance(&mut self, now: Duration) {
-        if let Some(learned) = &mut self.learned {
-            learned.advance(now);
+        match self.cause.advance(now) {
+            Advice::Keep(pace) => self.learned = Some(Learned::new(now, pace)),
+            Advice::Release => self.learned = None,
+            Advice::Stay => self.sustained = self.rate(),
+            Advice::AsItIs if self.cause.is_random() => {}
+            Advice::AsItIs => {
+                if let Some(learned) = &mut self.learned {
+                    learned.advance(now);
+                }
+            }
         }
+    }
+
+    /// Whether this Retry-After binds everybody, and not only the item that was refused.
+    pub(super) fn binds_all(&self, wait: Duration) -> bool {
+        !self.cause.is_random() || wait > LONGEST_AT_RANDOM
     }
 
     /// Close the gate, whoever it was that the API answered so.
@@ -142,29 +178,93 @@ impl RetryAfter {
     }
 
     /// Learn from a Retry-After, after [`RetryAfter::close_gate`].
-    pub(super) fn learn(&mut self, now: Duration, permit: Permit) -> About {
+    pub(super) fn learn(&mut self, now: Duration, permit: Permit, wait: Duration) -> About {
+        if self.cause.is_random() {
+            if !self.cause.refused_at_random() {
+                self.believe_in_rate(now, wait);
+            }
+            return About::Nothing;
+        }
         if self.cut.is_some_and(|cut| permit.started <= cut) {
+            if self.cause.refused_too(permit, self.cut) {
+                self.sustained = None;
+                if std::mem::take(&mut self.is_lone) {
+                    self.learn_rate(now, true);
+                }
+            }
             return About::Nothing;
         }
         let is_first = self.cut.replace(now).is_none();
         if is_first && self.good < FEWEST_GOOD {
             return About::Nothing;
         }
-        let is_number = permit.in_flight > std::mem::take(&mut self.most_good).max(1);
+        let is_number = permit.in_flight > self.most_that_succeeded(permit).max(1);
         self.too_many = if is_number { self.too_many + 1 } else { 0 };
         if is_number && (self.learned.is_none() || self.too_many >= GIVE_UP_RATE) {
             self.learned = None;
             return About::Number;
         }
-        self.learn_rate(now);
+        if !is_number && self.cause.refused(now, permit, self.pace()) {
+            self.learned = None;
+            return About::Nothing;
+        }
+        // The first refusal of all tells little, and often comes while the level is still found: it is a gate and no more, unless another
+        // one comes beside it.
+        self.is_lone = is_first;
+        if !is_first {
+            self.learn_rate(now, false);
+        }
         About::Rate
     }
 
-    fn learn_rate(&mut self, now: Duration) {
+    /// Refusals came together: there is a rate behind them after all, and it is to be observed from now on.
+    fn believe_in_rate(&mut self, now: Duration, wait: Duration) {
+        self.close_gate(now, wait);
+        self.cut = Some(now);
+        self.counted_since = Some(now);
+        self.good = 0;
+        self.learned = None;
+    }
+
+    /// The most in flight that succeeded since the last cut. Soon after it few can have: then what succeeded before counts as well,
+    /// for else the first refusal at random after a gate would be one of too many.
+    fn most_that_succeeded(&mut self, permit: Permit) -> u32 {
+        let (most, since) = (std::mem::take(&mut self.most_good), std::mem::take(&mut self.good_since_cut));
+        let before = std::mem::replace(&mut self.most_good_before, most);
+        let are_few = since < permit.in_flight.saturating_mul(2);
+        if are_few {
+            self.most_good_before = most.max(before);
+        }
+        if are_few { most.max(before) } else { most }
+    }
+
+    /// At which pace fetches start at present.
+    fn pace(&self) -> Pace {
+        let Some(learned) = &self.learned else { return Pace::Free };
+        // A refusal before anything has succeeded tells of a limit that has fallen.
+        let is_sustained = self.good > 0 && self.sustained.is_some_and(|sustained| learned.rate <= sustained);
+        match learned.state {
+            State::Trial { .. } => Pace::Trial,
+            State::Held { .. } if is_sustained => Pace::Sustained,
+            State::Held { .. } => Pace::Held,
+        }
+    }
+
+    fn learn_rate(&mut self, now: Duration, is_first: bool) {
+        if !is_first && self.learned.is_none() && self.good < FEWEST_GOOD {
+            return;
+        }
+        let pace = self.pace();
         let span = now.saturating_sub(self.counted_since.unwrap_or(now));
         let observed = f64::from(self.good) / span.as_secs_f64().max(1.0);
+        // Before the first Retry-After there was no gate: that is no rate for long.
+        if pace != Pace::Sustained {
+            self.sustained = (!is_first).then_some(observed);
+        }
         match &mut self.learned {
-            Some(learned) => learned.cut(now, observed, span),
+            // Not the rate: refusals are random, or it has fallen, and then they come together or `cause` is soon refuted.
+            Some(learned) if pace == Pace::Sustained => learned.keep(now),
+            Some(learned) => learned.cut(now, observed, span, self.good),
             None => self.learned = Some(Learned::new(now, 0.9 * observed)),
         }
         if let (Some(learned), Some(gate)) = (&mut self.learned, self.gate) {
@@ -197,11 +297,17 @@ impl Learned {
         self.pacer.set_rate(Some(self.rate));
     }
 
-    fn cut(&mut self, now: Duration, observed: f64, span: Duration) {
+    /// A refusal where the rate cannot be to blame.
+    fn keep(&mut self, now: Duration) {
+        self.state = State::Held { until: now.saturating_add(self.interval) };
+    }
+
+    fn cut(&mut self, now: Duration, observed: f64, span: Duration, good: u32) {
         let lower = 0.98 * observed;
+        let least = if good < MANY_GOOD { 0.5 } else { 0.0 };
         let rate = match self.state {
-            State::Held { .. } => lower.clamp(0.5 * self.rate, 0.98 * self.rate),
-            State::Trial { .. } if span < LONG_OBSERVED => lower.clamp(0.5 * self.held, self.held),
+            State::Held { .. } => lower.clamp(least * self.rate, 0.98 * self.rate),
+            State::Trial { .. } if span < LONG_OBSERVED => lower.clamp(least * self.held, self.held),
             State::Trial { .. } => self.held,
         };
         if matches!(self.state, State::Trial { .. }) {
@@ -226,7 +332,8 @@ impl Learned {
         {
             self.held = self.rate;
             self.set(self.rate * (1.0 + self.gain));
-            self.state = State::Trial { until: now.saturating_add(TRIAL) };
+            let requests = Duration::try_from_secs_f64(LEAST_TRIED / self.rate).unwrap_or(TRIAL);
+            self.state = State::Trial { until: now.saturating_add(TRIAL.max(requests)) };
         }
     }
 }
@@ -243,13 +350,15 @@ mod tests {
         Permit { started: at(milliseconds), in_flight: 5 }
     }
 
-    /// 100 good answers in 10 s, then a Retry-After of 5 s.
+    /// 100 good answers in 10 s, then a Retry-After of 5 s, twice.
     fn throttled() -> RetryAfter {
         let mut limits = RetryAfter::default();
         limits.started(at(0));
         (0..100).for_each(|_| limits.good(permit(0)));
         limits.close_gate(at(10_000), at(5_000));
-        limits.learn(at(10_000), permit(9_900));
+        limits.learn(at(10_000), permit(9_900), at(1_000));
+        assert_eq!(limits.rate(), None, "it is alone");
+        limits.learn(at(10_000), permit(9_950), at(1_000));
         limits
     }
 
@@ -288,18 +397,21 @@ mod tests {
         limits.started(at(0));
         limits.good(permit(0));
         limits.close_gate(at(100), at(1_000));
-        limits.learn(at(100), permit(0));
+        limits.learn(at(100), permit(0), at(1_000));
         assert_eq!((limits.gate(at(100)), limits.rate()), (Some(at(1_100)), None));
         limits.close_gate(at(2_000), at(1_000));
-        limits.learn(at(2_000), permit(1_900));
+        limits.learn(at(2_000), permit(1_900), at(1_000));
+        assert_eq!(limits.rate(), None, "too few good answers tell no rate, and go on being counted");
+        (0..2).for_each(|_| limits.good(permit(3_500)));
+        limits.learn(at(6_000), permit(5_900), at(1_000));
         assert_eq!(rate(&limits), 0.45);
     }
 
     #[test]
     fn fetches_beside_the_throttled_one_teach_nothing_more() {
         let mut limits = throttled();
-        limits.learn(at(10_050), permit(9_950));
-        limits.learn(at(10_060), permit(10_000));
+        limits.learn(at(10_050), permit(9_950), at(1_000));
+        limits.learn(at(10_060), permit(10_000), at(1_000));
         assert_eq!(rate(&limits), 9.0);
     }
 
@@ -307,9 +419,9 @@ mod tests {
     fn another_retry_after_lowers_the_rate_by_half_at_the_most() {
         let mut limits = throttled();
         (0..50).for_each(|_| limits.good(permit(11_000)));
-        limits.learn(at(20_000), permit(19_000));
+        limits.learn(at(20_000), permit(19_000), at(1_000));
         assert_eq!(rate(&limits), 4.9);
-        limits.learn(at(40_000), permit(39_000));
+        limits.learn(at(40_000), permit(39_000), at(1_000));
         assert_eq!(rate(&limits), 2.45);
     }
 
@@ -329,7 +441,7 @@ mod tests {
         let mut limits = throttled();
         limits.advance(at(20_000));
         (0..200).for_each(|_| limits.good(permit(21_000)));
-        limits.learn(at(30_000), permit(29_000));
+        limits.learn(at(30_000), permit(29_000), at(1_000));
         assert_eq!(rate(&limits), 9.0);
         limits.advance(at(49_999));
         assert_eq!(rate(&limits), 9.0, "20 s later, not 10");
@@ -342,10 +454,10 @@ mod tests {
         let mut limits = RetryAfter::default();
         limits.started(at(0));
         (0..100).for_each(|_| limits.good(permit(0)));
-        assert_eq!(limits.learn(at(10_000), Permit { in_flight: 6, ..permit(9_900) }), About::Number);
+        assert_eq!(limits.learn(at(10_000), Permit { in_flight: 6, ..permit(9_900) }, at(1_000)), About::Number);
         assert_eq!(limits.rate(), None);
         (0..100).for_each(|_| limits.good(permit(11_000)));
-        assert_eq!(limits.learn(at(20_000), permit(19_900)), About::Rate);
+        assert_eq!(limits.learn(at(20_000), permit(19_900), at(1_000)), About::Rate);
         assert!(limits.rate().is_some());
     }
 
@@ -354,7 +466,7 @@ mod tests {
         let mut limits = throttled();
         for (time, about) in [(20_000, About::Rate), (30_000, About::Number)] {
             limits.good(permit(time - 5_000));
-            assert_eq!(limits.learn(at(time), Permit { in_flight: 6, ..permit(time - 100) }), about);
+            assert_eq!(limits.learn(at(time), Permit { in_flight: 6, ..permit(time - 100) }, at(1_000)), about);
         }
         assert_eq!(limits.rate(), None);
     }

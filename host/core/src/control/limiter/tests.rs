@@ -2,6 +2,7 @@
 
 mod api;
 mod properties;
+mod random_refusals;
 mod states;
 
 use super::*;
@@ -45,8 +46,10 @@ fn nothing_starts_before_retry_after_and_then_starts_are_paced() {
         let permit = limiter.started(at(number * 100));
         limiter.completed(at(number * 100 + 50), permit, Outcome::Ok);
     }
-    let permit = limiter.started(at(10_000));
-    limiter.completed(at(10_010), permit, Outcome::Throttled { retry_after: Some(at(5_000)) });
+    let permits = [at(10_000), at(10_005)].map(|now| limiter.started(now));
+    for permit in permits {
+        limiter.completed(at(10_010), permit, Outcome::Throttled { retry_after: Some(at(5_000)) });
+    }
     assert_eq!(limiter.admit(at(10_010), 0), Admission::At(at(15_010)));
     assert_eq!(limiter.reading(at(10_010)).gate, Some(at(15_010)));
     assert_eq!(limiter.admit(at(15_010), 0), Admission::Now);

@@ -92,7 +92,9 @@ impl Watched {
                 let permit = self.in_flight.swap_remove(which % self.in_flight.len());
                 self.limiter.completed(self.now, permit, *outcome);
                 self.twin.completed(self.now, permit, *outcome);
-                if let Outcome::Throttled { retry_after: Some(wait) } = outcome {
+                if let Outcome::Throttled { retry_after: Some(wait) } = outcome
+                    && self.limiter.state.retry_after.binds_all(*wait)
+                {
                     self.gate = self.gate.max(self.now + (*wait).min(LONGEST_RETRY_AFTER));
                 }
             }
