@@ -11,10 +11,13 @@
 //!
 //! Both are good for conditions, and ministack for request units; neither has a faithful event source mapping.
 //!
+//! [`chaos`] is a proxy that a test puts before one of them: it loses answers, repeats requests, and the like.
+//!
 //! Beside these there is AWS's own Runtime Interface Emulator ([`rie()`]), built with Go, and AWS's DynamoDB Local
 //! ([`dynamodb_local()`]), where somebody has it.
 #![allow(clippy::panic, clippy::expect_used, reason = "test support fails by panicking")]
 
+pub mod chaos;
 mod dynamodb_local;
 mod environment;
 mod once;

@@ -1,6 +1,6 @@
-//! A small HTTP server on loopback, for what stands in for a part of AWS inside a test: the Runtime API, the control plane, a meter.
+//! A small HTTP server on loopback, for what stands in for a part of AWS inside a test: the Runtime API, the control plane, a meter, the
+//! chaos proxy.
 
-use std::convert::Infallible;
 use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -33,6 +33,18 @@ impl Drop for Server {
     }
 }
 
+/// The connection is cut instead of an answer.
+#[derive(Debug, Clone, Copy)]
+pub struct Cut;
+
+impl std::fmt::Display for Cut {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("cut instead of an answer")
+    }
+}
+
+impl std::error::Error for Cut {}
+
 /// Serves on a free port of loopback.
 ///
 /// # Errors
@@ -41,6 +53,22 @@ pub async fn serve<H, F>(handler: H) -> std::io::Result<Server>
 where
     H: Fn(Request) -> F + Send + Sync + 'static,
     F: Future<Output = Response> + Send + 'static,
+{
+    serve_or_cut(move |request| {
+        let answer = handler(request);
+        async move { Ok(answer.await) }
+    })
+    .await
+}
+
+/// The same, where the handler may cut the connection.
+///
+/// # Errors
+/// As [`serve`].
+pub async fn serve_or_cut<H, F>(handler: H) -> std::io::Result<Server>
+where
+    H: Fn(Request) -> F + Send + Sync + 'static,
+    F: Future<Output = Result<Response, Cut>> + Send + 'static,
 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let addr = listener.local_addr()?;
@@ -52,10 +80,7 @@ where
             while connections.try_join_next().is_some() {}
             let _ = stream.set_nodelay(true);
             let handler = Arc::clone(&handler);
-            let service = service_fn(move |request| {
-                let answer = handler(request);
-                async move { Ok::<_, Infallible>(answer.await) }
-            });
+            let service = service_fn(move |request| handler(request));
             // Not half closed: a process that was killed in mid-request is noticed.
             let connection = http1::Builder::new().half_close(false).serve_connection(TokioIo::new(stream), service);
             connections.spawn(async move { drop(connection.await) });
