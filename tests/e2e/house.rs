@@ -10,6 +10,8 @@ use damper_demo_api::{DemoApi, Settings, Stats};
 use damper_local::{Counts, Database, DeadLetters, SqliteStream, StoredLetter};
 use tempfile::TempDir;
 
+use crate::shim::Shim;
+
 /// How long anything in these tests may take before it counts as hung.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -18,6 +20,9 @@ pub(crate) struct House {
     folder: TempDir,
     pub(crate) api: DemoApi,
     provider: &'static str,
+    /// Below the folder.
+    database: &'static str,
+    shim: Option<Shim>,
 }
 
 /// How an object is compressed; none: it is something else.
@@ -67,7 +72,7 @@ impl House {
              [providers.{provider}.limits]\n{limits}\n"
         );
         std::fs::write(folder.path().join("damper.toml"), text).unwrap();
-        Self { folder, api, provider }
+        Self { folder, api, provider, database: "damper.db", shim: None }
     }
 
     /// The same with this line at the top of `damper.toml`.
@@ -78,6 +83,23 @@ impl House {
         self
     }
 
+    /// The same with its database elsewhere below its folder.
+    pub(crate) fn database_at(self, path: &'static str) -> Self {
+        let house = self.setting(&format!("database = {path:?}"));
+        Self { database: path, ..house }
+    }
+
+    /// The same with the shim in each of its processes.
+    pub(crate) fn shimmed(self) -> Self {
+        let shim = Shim::new(self.path());
+        Self { shim: Some(shim), ..self }
+    }
+
+    /// The shim of its processes.
+    pub(crate) fn shim(&self) -> &Shim {
+        self.shim.as_ref().expect("a house that is `shimmed`")
+    }
+
     pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
@@ -86,6 +108,9 @@ impl House {
     pub(crate) fn damper(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(built(&target().join("debug/damper")));
         command.args(arguments).current_dir(self.path()).stdin(Stdio::null());
+        if let Some(shim) = &self.shim {
+            shim.preload(&mut command);
+        }
         command
     }
 
@@ -169,8 +194,15 @@ impl House {
         self.api.wait_for(PATIENCE, seen).await.unwrap_or_else(|stats| panic!("the API never saw it: {stats:?}"))
     }
 
+    /// Whether another process is in the middle of a transaction.
+    pub(crate) fn is_database_locked(&self) -> bool {
+        let database = rusqlite::Connection::open(self.path().join(self.database)).unwrap();
+        database.busy_timeout(Duration::ZERO).unwrap();
+        database.execute_batch("BEGIN IMMEDIATE; ROLLBACK").is_err()
+    }
+
     fn database(&self) -> Database {
-        Database::open(self.path().join("damper.db")).unwrap()
+        Database::open(self.path().join(self.database)).unwrap()
     }
 }
 

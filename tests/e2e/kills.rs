@@ -10,6 +10,8 @@ use rand::{Rng, SeedableRng, rngs::StdRng};
 use crate::house::{House, ids, ids_of, signal, text, wait};
 
 const KILLS: usize = 20;
+/// Items that cannot be fetched, in each house.
+const UNKNOWN: usize = 40;
 
 /// A kill, as the test saw it.
 struct Kill {
@@ -26,12 +28,22 @@ fn unix_ms() -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn twenty_kills_lose_nothing_and_double_nothing() {
-    survives(KILLS, "compression = \"none\"").await;
+    survives(KILLS, 4_000, 20, "compression = \"none\"").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a campaign: `make chaos`"]
+async fn chaos_a_thousand_kills() {
+    let begun = std::time::Instant::now();
+    for round in 0..10 {
+        survives(100, 14_000, round, "compression = \"none\"").await;
+        println!("| SIGKILL | {} | 0 lost, 0 doubled | {:.0} s |", 100 * (round + 1), begun.elapsed().as_secs_f64());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_stored_compressed_is_recovered_and_exported_too() {
-    let house = survives(KILLS / 4, "compression = \"zstd\"").await;
+    let house = survives(KILLS / 4, 4_000, 20, "compression = \"zstd\"").await;
     let exported = house.run(&["export", "demo"]);
     assert!(exported.status.success(), "{}", text(&exported));
     let exported: BTreeSet<String> = ids_of(&String::from_utf8(exported.stdout).unwrap()).collect();
@@ -42,18 +54,19 @@ async fn what_was_stored_compressed_is_recovered_and_exported_too() {
     assert!(house.objects().iter().all(|object| is_compressed(object) || is_seal(object)), "{:?}", house.objects());
 }
 
-async fn survives(deaths: usize, setting: &str) -> House {
+/// So many items, and so many kills of their runs at moments that the seed chooses.
+async fn survives(deaths: usize, items: usize, seed: u64, setting: &str) -> House {
     let latency = Latency { median_ms: 25.0, sigma: 0.5, max_ms: Some(500.0) };
     let house = House::demo(Settings { latency, keep_working: true, ..Settings::default() }, "fetch_timeout = \"1s\"")
         .setting(setting);
-    let mut fed = ids("account", 4_000);
+    let mut fed = ids("account", items);
     fed.extend(ids("account", 200));
     // Spread out: many in a row would rightly stop the provider.
-    for (number, unknown) in ids("unknown", 40).into_iter().enumerate() {
-        fed.insert(number * 90, unknown);
+    for (number, unknown) in ids("unknown", UNKNOWN).into_iter().enumerate() {
+        fed.insert(number * items / 45, unknown);
     }
     house.feed(&fed);
-    let mut random = StdRng::seed_from_u64(20);
+    let mut random = StdRng::seed_from_u64(seed);
     let mut kills = Vec::new();
     for _ in 0..deaths {
         let mut child = house.start(&["run", "demo"]);
@@ -67,8 +80,8 @@ async fn survives(deaths: usize, setting: &str) -> House {
     }
     house.drain();
     house.assert_all_ended(fed.len() as u64).await;
-    assert_eq!(house.stored_once().len(), 4_000);
-    assert_eq!(house.counts().await.dead_letters, 40);
+    assert_eq!(house.stored_once().len(), items);
+    assert_eq!(house.counts().await.dead_letters, UNKNOWN as u64);
     assert!(house.api.stats().peak_in_flight <= 16, "{:?}", house.api.stats());
     assert_fetches_are_bounded(&house.api.log(), &kills);
     house

@@ -11,10 +11,14 @@
 )]
 
 mod bad_release;
+mod clocks;
+mod disks;
+mod freezes;
 mod guide;
 mod house;
 mod kills;
 mod replay;
+mod shim;
 mod storage;
 mod two_runs;
 mod workbench;
