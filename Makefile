@@ -9,7 +9,7 @@ GUESTS     := providers/demo providers/gleif providers/sec-edgar providers/compa
 	providers/fca-register providers/contract-enquiry tests/hostile tests/mutants
 COMPONENTS := $(TARGET)/components
 
-.PHONY: help demo test ci bench bench-aws bench-control fmt clippy doc deny components components-demo guests languages cases damper \
+.PHONY: help demo test chaos ci bench bench-aws bench-control fmt clippy doc deny components components-demo guests languages cases damper \
 	bootstrap package test-dynamodb-local fixture release-contract clean
 
 help: ## Show this list.
@@ -27,6 +27,14 @@ test: ## Run all tests: units, contract suites, hostile components, other langua
 	@$(MAKE) --no-print-directory cases
 	@$(MAKE) --no-print-directory bootstrap
 	$(CARGO) test --workspace --all-features
+
+# The campaigns that take too long for `make test`, one after the other; `make test` first, which builds what they need. A line of a
+# table for each: what was done to it, how often, how it ended.
+chaos: ## Campaigns: 1,000 kills, 100 freezes in a put, 100 lost answers of each kind of write (ONLY=freezes).
+	$(CARGO) build --workspace --all-features --bin damper --example shim
+	@$(MAKE) --no-print-directory guests
+	@$(MAKE) --no-print-directory bootstrap
+	$(CARGO) test --workspace --all-features --test e2e --test it -- --ignored --nocapture --test-threads 1 $(or $(ONLY),chaos_)
 
 ci: fmt clippy doc deny test ## What has to pass before a change lands.
 

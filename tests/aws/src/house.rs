@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::types::{AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType};
 use aws_sdk_kinesis::types::StreamStatus;
 use bytes::Bytes;
@@ -21,6 +22,7 @@ use damper_event_source::{
     Clock, ControlPlane, EventSource, Function, FunctionConfig, Identity, KinesisStream, Lags, LogLine, MappingConfig,
     Pace, Parts, Position, Stream, View,
 };
+use damper_stand_ins::chaos::Rule;
 use damper_stand_ins::{StandIn, sdk_config, unique};
 use futures::TryStreamExt;
 use jiff::SignedDuration;
@@ -33,6 +35,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::answers::{Answered, Invoked};
+use crate::chaos::Proxies;
 use crate::package::{add_demo, bootstrap};
 use crate::said;
 
@@ -67,6 +70,8 @@ pub struct Wanted {
     pub lags: Lags,
     /// What the function's environment says otherwise; `ORIGIN` is the API's.
     pub environment: Vec<(&'static str, String)>,
+    /// What happens to the function's requests at AWS's services; see [`damper_stand_ins::chaos`].
+    pub faults: Vec<Rule>,
 }
 
 impl Default for Wanted {
@@ -82,6 +87,7 @@ impl Default for Wanted {
             manifest: Vec::new(),
             lags: Lags::default(),
             environment: Vec::new(),
+            faults: Vec::new(),
         }
     }
 }
@@ -100,6 +106,8 @@ pub struct House {
     pub package: TempDir,
     /// Clients of the stand-in.
     pub clients: AwsClients,
+    /// What stands between the function and AWS's services.
+    pub proxies: Proxies,
     invoked: Arc<Invoked>,
     retired: std::sync::Mutex<Vec<Function>>,
     environment: BTreeMap<String, String>,
@@ -132,9 +140,10 @@ impl House {
         let bucket: Arc<dyn ObjectStore> = Arc::new(bucket(clients.config(), &name).unwrap());
         let clock = Clock::default();
         let plane = ControlPlane::start(clock.clone()).await.unwrap();
+        let proxies = Proxies::start(stand_in.endpoint(), &plane.url(), &wanted.faults).await;
         let mut environment = BTreeMap::from([
-            ("AWS_ENDPOINT_URL".to_owned(), stand_in.endpoint().to_owned()),
-            ("AWS_ENDPOINT_URL_LAMBDA".to_owned(), plane.url()),
+            ("AWS_ENDPOINT_URL".to_owned(), proxies.stores()),
+            ("AWS_ENDPOINT_URL_LAMBDA".to_owned(), proxies.plane()),
             ("DAMPER_TABLE".to_owned(), table.clone()),
             ("DAMPER_BUCKET".to_owned(), name),
             ("DAMPER_STREAM_PREFIX".to_owned(), prefix),
@@ -152,6 +161,7 @@ impl House {
             bucket,
             package,
             clients,
+            proxies,
             environment,
             wanted,
             table,
@@ -185,6 +195,14 @@ impl House {
         let count = payloads.len() as u64;
         let fed = Feeder::new(self.clients.kinesis(), &self.stream).feed(payloads).await.unwrap();
         assert_eq!(fed.accepted, count);
+    }
+
+    /// Feed ids as an operator's program does: with the SDK's own retries, and through what stands between.
+    pub async fn feed_through_faults<S: AsRef<str>>(&self, ids: impl IntoIterator<Item = S>) {
+        let payloads = ids.into_iter().map(|id| Bytes::from(json!({ "id": id.as_ref() }).to_string())).collect();
+        let config = self.clients.config().to_builder().endpoint_url(self.proxies.stores());
+        let config = config.retry_config(RetryConfig::standard()).build();
+        Feeder::new(AwsClients::new(config).kinesis(), &self.stream).feed(payloads).await.unwrap();
     }
 
     /// Feed ids.

@@ -11,6 +11,7 @@
 )]
 
 pub mod answers;
+pub mod chaos;
 pub mod house;
 pub mod package;
 pub mod said;

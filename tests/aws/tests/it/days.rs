@@ -6,10 +6,17 @@ use jiff::{SignedDuration, Timestamp, ToSpan, Zoned};
 use crate::house::{House, Wanted};
 
 /// A time zone in which it is about noon: a midnight is half a day away, before and after.
-fn noon_zone(now: Timestamp) -> String {
+pub(crate) fn noon_zone(now: Timestamp) -> String {
     // POSIX's sign: Etc/GMT-5 is five hours ahead of UTC.
     let behind = i64::from(now.to_zoned(TimeZone::UTC).hour()) - 12;
     format!("Etc/GMT{behind:+}")
+}
+
+/// The machine's time.
+pub(crate) fn now() -> Timestamp {
+    #[allow(clippy::disallowed_methods, reason = "the function's clock is the machine's, put forward or back")]
+    let now = Timestamp::now();
+    now
 }
 
 fn from(now: &Zoned, to: &Zoned) -> SignedDuration {
@@ -18,8 +25,7 @@ fn from(now: &Zoned, to: &Zoned) -> SignedDuration {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn once_a_day_by_the_providers_own_midnight() {
-    #[allow(clippy::disallowed_methods, reason = "the function's clock is the machine's, put forward or back")]
-    let machine = Timestamp::now();
+    let machine = now();
     let zone = noon_zone(machine);
     let now = machine.in_tz(&zone).unwrap();
     let this_midnight = now.start_of_day().unwrap();

@@ -12,6 +12,7 @@
 )]
 
 mod batches;
+mod chaos;
 mod crashes;
 mod days;
 mod deployed;
