@@ -174,7 +174,8 @@ impl Pipeline {
         if let Some(kept) = self.kept_slots().take() {
             slots.resume(kept, now);
         }
-        let call = Arc::new(Call::new(self, owner, slots.permits().clone(), stop));
+        let recover_until = deadline.checked_sub(RESERVE).unwrap_or(deadline);
+        let call = Arc::new(Call::new(self, owner, slots.permits().clone(), recover_until, stop));
         let control = match self.control().await {
             Ok(control) => control,
             Err(error) => return batch.into_report(Some(Stopped::Storage(error.to_string()))),
@@ -340,6 +341,8 @@ mod lost_answer_tests;
 mod partial_outage_tests;
 #[cfg(test)]
 mod sharing_tests;
+#[cfg(test)]
+mod sink_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

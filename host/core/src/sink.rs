@@ -1,17 +1,32 @@
 //! Where records go: newline-delimited JSON in an object store, `PROVIDER/DAY/OWNER/CHUNK.ndjson`, or `CHUNK.ndjson.zst` where it
 //! is compressed.
 //!
-//! Objects are created, never overwritten. An owner numbers its chunks of a day without a gap, so whoever recovers an
-//! expired claim can *seal* that owner: it creates the next number, empty, under each name that the owner may give it. From then on
-//! the owner's own next put fails, and what the recoverer has read is all that there will ever be. See `recovery`.
+//! Objects are created, never overwritten. An owner numbers its chunks of a day in order, and takes the next number only when it
+//! knows that the last chunk is stored (`put`). So at most one put of an owner and day can be on its way, and always the one
+//! behind the highest number that is there. Whoever recovers an expired claim *seals* that owner (`recovery`): it creates empty
+//! objects under that number, under each name that the owner may give it. From then on the owner's put fails, it stores nothing more on
+//! that day, and what the recoverer has read is all that there will ever be.
+//!
+//! A put whose outcome is unknown is settled in the same way by the owner itself: an empty object under the same name, and
+//! whichever of the two was first stays.
+//!
+//! What this needs of others: until the items of a day are finished in the ledger, nobody may move or delete the day's objects, the empty
+//! ones included. Copying is always allowed. Where the highest chunk is missing, its owner is sealed at a number that it has passed,
+//! and a chunk that is missing cannot say which items it holds: these may be fetched and stored again.
 
 mod compression;
 mod line;
+mod put;
 mod recovery;
+
+use std::error::Error;
+use std::io::{self, ErrorKind};
+use std::time::Duration;
 
 use bytes::Bytes;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
+use tokio::time::timeout;
 
 use crate::day::Day;
 use crate::error_chain::error_chain;
@@ -19,7 +34,11 @@ use crate::ledger::Owner;
 
 pub use compression::{Compression, CompressionError, Unpacker};
 pub use line::{Line, LineKey};
+pub(crate) use put::{Stored, store_chunk};
 pub use recovery::{Recoveries, recover};
+
+/// How long the store may take for one operation, but for a put of a chunk.
+const OPERATION_TIME: Duration = Duration::from_secs(30);
 
 /// The object of one chunk that is not compressed; [`Compression::name`] gives the others.
 #[must_use]
@@ -39,7 +58,15 @@ pub enum SinkError {
     /// The object is there already: this owner was taken for dead and sealed. What it has not stored is not its any more.
     #[error("{0} exists already: another worker took this one for dead and recovers its items")]
     Sealed(Path),
-    /// The store failed, or what it gave is damaged.
+    /// The disk or the quota is full.
+    #[error("cannot {action} {path}: no room left on its disk: free some and run again, nothing is lost")]
+    Full {
+        /// What was tried.
+        action: &'static str,
+        /// With which object.
+        path: Path,
+    },
+    /// The store failed, or what it gave is damaged. What was tried may have happened.
     #[error("cannot {action} {path}: {message}")]
     Store {
         /// What was tried.
@@ -49,44 +76,65 @@ pub enum SinkError {
         /// What the store said, or what is wrong with the object.
         message: String,
     },
+    /// An owner could not be sealed: it goes on storing, or the store contradicts itself.
+    #[error(
+        "cannot seal {folder} after {tries} tries: its owner still stores there, or the list lacks what exists; run again"
+    )]
+    NotSealed {
+        /// The owner's folder.
+        folder: Path,
+        /// How often it was tried.
+        tries: u32,
+    },
+    /// There was no time to read what an abandoned owner has stored. Its items are recovered later.
+    #[error("what an abandoned worker has stored was not read: {0}; its items are recovered later")]
+    NotRecovered(&'static str),
 }
 
 /// Create an object.
 ///
 /// # Errors
-/// [`SinkError::Sealed`] where it exists, [`SinkError::Store`] where the store fails.
+/// [`SinkError::Sealed`] where it exists; else the store failed, and the object may be there or not.
 pub async fn create(store: &dyn ObjectStore, path: &Path, content: Bytes) -> Result<(), SinkError> {
-    let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
-    match store.put_opts(path, content.into(), options).await {
-        Ok(_) => Ok(()),
+    match in_time(OPERATION_TIME, put_new(store, path, content)).await {
+        Ok(()) => Ok(()),
         Err(object_store::Error::AlreadyExists { .. }) => Err(SinkError::Sealed(path.clone())),
         Err(error) => Err(store_error("write", path, &error)),
     }
 }
 
-/// Create the object of one chunk, compressed or not.
-///
-/// # Errors
-/// As [`create`].
-pub(crate) async fn store_chunk(
-    store: &dyn ObjectStore,
-    chunk: &Path,
-    compression: Compression,
-    lines: Vec<u8>,
-) -> Result<(), SinkError> {
-    let path = compression.name(chunk);
-    match compression.pack(lines).await {
-        Ok(content) => create(store, &path, content).await,
-        Err(error) => Err(SinkError::Store { action: "compress", path, message: error.to_string() }),
-    }
+/// Put an object where there is none.
+async fn put_new(store: &dyn ObjectStore, path: &Path, content: Bytes) -> object_store::Result<()> {
+    let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+    store.put_opts(path, content.into(), options).await.map(drop)
 }
 
 /// Read a whole object.
-async fn read(store: &dyn ObjectStore, path: &Path) -> Result<Bytes, SinkError> {
-    let answer = store.get(path).await.map_err(|error| store_error("read", path, &error))?;
-    answer.bytes().await.map_err(|error| store_error("read", path, &error))
+async fn read(store: &dyn ObjectStore, path: &Path) -> object_store::Result<Bytes> {
+    in_time(OPERATION_TIME, async { store.get(path).await?.bytes().await }).await
+}
+
+/// Wait for an operation no longer than `limit`. It may still happen after that.
+async fn in_time<T>(limit: Duration, work: impl Future<Output = object_store::Result<T>>) -> object_store::Result<T> {
+    let late = |_| object_store::Error::Generic {
+        store: "object store",
+        source: format!("no answer within {} s", limit.as_secs()).into(),
+    };
+    timeout(limit, work).await.map_err(late).flatten()
 }
 
 fn store_error(action: &'static str, path: &Path, error: &object_store::Error) -> SinkError {
-    SinkError::Store { action, path: path.clone(), message: error_chain(error) }
+    let path = path.clone();
+    if is_full(error) {
+        return SinkError::Full { action, path };
+    }
+    SinkError::Store { action, path, message: error_chain(error) }
+}
+
+/// Whether a disk had no room for what was to be written.
+fn is_full(error: &object_store::Error) -> bool {
+    let causes = std::iter::successors(Some(error as &(dyn Error + 'static)), |&error| error.source());
+    causes
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .any(|cause| matches!(cause.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded))
 }

@@ -19,7 +19,7 @@ use crate::pipeline::attempt::{Attempted, Step, attempt};
 use crate::pipeline::batch::Work;
 use crate::pipeline::call::Call;
 use crate::pipeline::chunks::Chunks;
-use crate::pipeline::flush::{FlushFailure, flush};
+use crate::pipeline::flush::flush;
 use crate::pipeline::probes::Probes;
 use crate::pipeline::redelivery::Redelivery;
 use crate::pipeline::report::{End, Stopped};
@@ -87,7 +87,8 @@ impl Pipeline {
             return Ok(AdHoc::Refused(gate.why));
         }
         let slots = Slots::one(name, &owner, limits, Allowance::budget(limits));
-        let call = Arc::new(Call::new(self, owner, slots.permits().clone(), &CancellationToken::new()));
+        let (recover_until, never) = (deadline.checked_sub(RESERVE).unwrap_or(deadline), CancellationToken::new());
+        let call = Arc::new(Call::new(self, owner, slots.permits().clone(), recover_until, &never));
         let (allowance, probes) = (Allowance::new(limits), Probes::new(&control));
         let mut desk = Desk { pipeline: self, call, slots, allowance, probes };
         let came = desk.fetch(work, deadline).await.unwrap_or_else(AdHoc::from);
@@ -166,23 +167,23 @@ impl Desk<'_> {
     async fn store(&self, claimed: Claimed, line: &[u8]) -> Result<Option<AdHoc>, LedgerError> {
         let mut chunks = Chunks::default();
         if line.is_empty() {
-            chunks.recovered(0, claimed.clone());
+            chunks.recovered(0, claimed);
         } else {
-            chunks.fetched(0, claimed.clone(), line);
+            chunks.fetched(0, claimed, line);
         }
         let Some(due) = chunks.take_due(Instant::now(), true) else { return Ok(None) };
         let (stores, provider) = (self.pipeline.stores.clone(), self.call.provider().to_owned());
         let flushed = flush(stores, provider, self.call.owner.clone(), due).await;
+        // Where nobody knows whether it is stored, the claim is kept, and whoever has the item next looks.
+        for (_, claimed) in flushed.not_stored {
+            self.give_back(claimed, "its record could not be stored").await?;
+        }
         match flushed.failure {
             None => {
                 self.pipeline.progress.ended(End::Fetched);
                 Ok(None)
             }
-            Some(FlushFailure::Ledger(error)) => Err(error),
-            Some(FlushFailure::Store(error, _)) => {
-                self.give_back(claimed, "its record could not be stored").await?;
-                Ok(Some(AdHoc::Refused(Stopped::Storage(error.to_string()))))
-            }
+            Some(error) => Ok(Some(AdHoc::Refused(Stopped::Storage(error.to_string())))),
         }
     }
 

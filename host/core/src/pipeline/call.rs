@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::WallClock;
@@ -23,8 +23,11 @@ use crate::pipeline::progress::{Progress, What};
 use crate::pipeline::slots::MARGIN;
 use crate::sink::{Recoveries, SinkError};
 
-/// How long a flush may take, from its start to the last finish.
+/// How long a flush takes at the most, from its start to the last finish, where the stores work. One that takes longer may find its
+/// claims taken over and its owner sealed: then it stores nothing, and nothing is doubled.
 const FLUSH_TIME: Duration = Duration::from_secs(10);
+/// How long a recovery may go on when the call is asked to stop.
+const RECOVERY_GRACE: Duration = Duration::from_secs(2);
 
 /// One call of `process`, as its tries see it.
 #[derive(Debug)]
@@ -37,6 +40,8 @@ pub(crate) struct Call {
     /// The requests that may be in flight.
     pub(crate) permits: Permits,
     stop: CancellationToken,
+    /// Nobody waits for a recovery after this instant.
+    recover_until: Instant,
     recoveries: Recoveries,
     may_start_until: Mutex<Instant>,
     /// The last instant of this delivery at which a fetch may start.
@@ -82,13 +87,20 @@ impl Drop for Turn {
 }
 
 impl Call {
-    pub(crate) fn new(pipeline: &Arc<Pipeline>, owner: Owner, permits: Permits, stop: &CancellationToken) -> Self {
+    pub(crate) fn new(
+        pipeline: &Arc<Pipeline>,
+        owner: Owner,
+        permits: Permits,
+        recover_until: Instant,
+        stop: &CancellationToken,
+    ) -> Self {
         Self {
             pipeline: Arc::clone(pipeline),
             owner,
             lease: pipeline.manifest.limits.fetch_timeout + FULL_AGE + FLUSH_TIME + MARGIN,
             permits,
             stop: stop.child_token(),
+            recover_until,
             recoveries: Recoveries::default(),
             may_start_until: Mutex::new(Instant::now()),
             last_start: OnceLock::new(),
@@ -191,11 +203,21 @@ impl Call {
         self.brake().caution()
     }
 
-    /// Whether an abandoned owner has stored the item.
+    /// Whether an abandoned owner has stored the item. Where this is not known in time, the claim must be left to run out: giving it
+    /// back would forget who was abandoned.
     pub(crate) async fn has_stored(&self, abandoned: &[Abandoned], identity: &Identity) -> Result<bool, SinkError> {
         let sink = &*self.pipeline.stores.sink;
         let manifest = self.manifest();
-        self.recoveries.has_stored(sink, &manifest.name, &manifest.identity, abandoned, identity).await
+        let stopped = async {
+            self.stopped().await;
+            sleep(RECOVERY_GRACE).await;
+        };
+        tokio::select! {
+            biased;
+            found = self.recoveries.has_stored(sink, &manifest.name, &manifest.identity, abandoned, identity) => found,
+            () = stopped => Err(SinkError::NotRecovered("a stop was asked for")),
+            () = sleep_until(self.recover_until) => Err(SinkError::NotRecovered("the deadline came first")),
+        }
     }
 
     /// No fetch may start after this instant.

@@ -34,7 +34,10 @@ pub(crate) struct Chunk {
     opened: Instant,
     /// Lines of NDJSON; none where there is only something to finish.
     pub(crate) lines: Vec<u8>,
-    /// What to finish once the lines are stored, and who waits for it.
+    /// The items whose records are in `lines`: fetched once these are stored.
+    pub(crate) records: Vec<(WorkIndex, Claimed)>,
+    /// What to finish whether the lines are stored or not, and who waits for it: dead letters, and records that are in the sink
+    /// already.
     pub(crate) finishes: Vec<(Waiting, Finish)>,
 }
 
@@ -43,17 +46,39 @@ pub(crate) struct Chunk {
 pub(crate) struct Flush {
     /// Its day.
     pub(crate) day: Day,
-    /// Its number among the owner's chunks of that day.
-    pub(crate) number: u32,
+    /// Its number among the owner's chunks of that day; none where there is nothing to store, or the owner may store nothing more.
+    pub(crate) number: Option<u32>,
     /// What it holds.
     pub(crate) chunk: Chunk,
+}
+
+/// What became of a chunk's number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NumberUse {
+    /// The chunk is stored under it.
+    Used,
+    /// Nothing was sent under it, and it can be given to another chunk.
+    Free,
+    /// It is taken by a seal, or nobody knows: no number can be used after it.
+    Ended,
+}
+
+/// How an owner's chunks of one day are numbered: without a gap, and no number before it is known what became of the last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Numbering {
+    /// The next chunk gets this number.
+    Next(u32),
+    /// A chunk with this number is on its way.
+    Taken(u32),
+    /// No more chunk of this day is stored.
+    Ended,
 }
 
 /// The open chunks of one owner, one a day.
 #[derive(Debug, Default)]
 pub(crate) struct Chunks {
     open: BTreeMap<Day, Chunk>,
-    numbers: BTreeMap<Day, u32>,
+    numbers: BTreeMap<Day, Numbering>,
     /// The works whose dead letters an operator has allowed: they are not taken back.
     allowed: BTreeSet<WorkIndex>,
 }
@@ -63,7 +88,7 @@ impl Chunks {
     pub(crate) fn fetched(&mut self, index: WorkIndex, claimed: Claimed, line: &[u8]) {
         let chunk = self.chunk(claimed.day);
         chunk.lines.extend_from_slice(line);
-        chunk.finishes.push((Waiting::Work(index), Finish::Fetched(claimed)));
+        chunk.records.push((index, claimed));
     }
 
     /// A record is in the sink already and only to be finished.
@@ -95,7 +120,7 @@ impl Chunks {
                 _ => true,
             });
         }
-        self.open.retain(|_, chunk| !chunk.finishes.is_empty());
+        self.open.retain(|_, chunk| chunk.items() > 0);
         reprieved
     }
 
@@ -117,26 +142,94 @@ impl Chunks {
     /// A chunk that is to be flushed now: full, too old, or any where `all` is set.
     pub(crate) fn take_due(&mut self, now: Instant, all: bool) -> Option<Flush> {
         let due = |chunk: &Chunk| {
-            all || chunk.finishes.len() >= FULL_ITEMS
-                || chunk.lines.len() >= FULL_BYTES
-                || chunk.opened + FULL_AGE <= now
+            all || chunk.items() >= FULL_ITEMS || chunk.lines.len() >= FULL_BYTES || chunk.opened + FULL_AGE <= now
         };
         let day = self.open.iter().find(|(_, chunk)| due(chunk)).map(|(day, _)| *day)?;
         let chunk = self.open.remove(&day)?;
-        let next = self.numbers.entry(day).or_default();
-        let number = *next;
-        // Only chunks with lines become objects, and an owner's objects are numbered without a gap.
-        if !chunk.lines.is_empty() {
-            *next += 1;
-        }
+        let number = if chunk.lines.is_empty() { None } else { self.take_number(day) };
         Some(Flush { day, number, chunk })
+    }
+
+    /// The next number of a day. None where a chunk is still on its way, or was the last.
+    fn take_number(&mut self, day: Day) -> Option<u32> {
+        let numbering = self.numbers.entry(day).or_insert(Numbering::Next(0));
+        let Numbering::Next(number) = *numbering else { return None };
+        *numbering = Numbering::Taken(number);
+        Some(number)
+    }
+
+    /// A chunk of this day has come to its end.
+    pub(crate) fn on_number_used(&mut self, day: Day, used: NumberUse) {
+        let Some(numbering) = self.numbers.get_mut(&day) else { return };
+        *numbering = match (*numbering, used) {
+            (Numbering::Taken(number), NumberUse::Used) => Numbering::Next(number.saturating_add(1)),
+            (Numbering::Taken(number), NumberUse::Free) => Numbering::Next(number),
+            _ => Numbering::Ended,
+        };
     }
 
     fn chunk(&mut self, day: Day) -> &mut Chunk {
         self.open.entry(day).or_insert_with(|| Chunk {
             opened: Instant::now(),
             lines: Vec::new(),
+            records: Vec::new(),
             finishes: Vec::new(),
         })
+    }
+}
+
+impl Chunk {
+    /// How many items it holds.
+    fn items(&self) -> usize {
+        self.records.len() + self.finishes.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::item::{Item, Params, SequenceNumber};
+
+    fn day() -> Day {
+        "2026-11-22".parse().unwrap()
+    }
+
+    fn claimed(id: &str) -> Claimed {
+        let identity = Item::new(id.to_owned(), Params::new()).unwrap().identity(&[]).unwrap();
+        Claimed { identity, day: day(), sequence: SequenceNumber::from(0) }
+    }
+
+    /// The number of the next chunk that holds a line.
+    fn next(chunks: &mut Chunks) -> Option<u32> {
+        chunks.fetched(0, claimed("a"), b"{}\n");
+        chunks.take_due(Instant::now(), true).unwrap().number
+    }
+
+    #[tokio::test]
+    async fn a_number_is_used_once_and_left_out_never() {
+        let mut chunks = Chunks::default();
+        assert_eq!(next(&mut chunks), Some(0));
+        chunks.on_number_used(day(), NumberUse::Used);
+        assert_eq!(next(&mut chunks), Some(1));
+        chunks.on_number_used(day(), NumberUse::Free);
+        assert_eq!(next(&mut chunks), Some(1), "nothing was sent under it");
+        chunks.on_number_used(day(), NumberUse::Ended);
+        assert_eq!(next(&mut chunks), None);
+        assert_eq!(next(&mut chunks), None, "for good");
+    }
+
+    #[tokio::test]
+    async fn no_number_follows_one_whose_outcome_is_not_known() {
+        let mut chunks = Chunks::default();
+        assert_eq!(next(&mut chunks), Some(0));
+        assert_eq!(next(&mut chunks), None);
+    }
+
+    #[tokio::test]
+    async fn what_has_no_line_takes_no_number() {
+        let mut chunks = Chunks::default();
+        chunks.recovered(0, claimed("a"));
+        assert_eq!(chunks.take_due(Instant::now(), true).unwrap().number, None);
+        assert_eq!(next(&mut chunks), Some(0));
     }
 }

@@ -135,7 +135,7 @@ impl Ledger for Slow {
     }
 }
 
-async fn stored_ids(sink: &InMemory) -> Vec<String> {
+pub(super) async fn stored_ids(sink: &InMemory) -> Vec<String> {
     let mut ids = Vec::new();
     for object in sink.list(None).try_collect::<Vec<_>>().await.unwrap() {
         let content = sink.get(&object.location).await.unwrap().bytes().await.unwrap();

@@ -1,45 +1,83 @@
 //! Store a chunk, then finish its items: never the other way round.
 
-use crate::ledger::Owner;
-use crate::ledger::{Finish, Finished, LedgerError};
+use crate::day::Day;
+use crate::ledger::{Claimed, Finish, Finished, LedgerError, Owner};
 use crate::pipeline::Stores;
-use crate::pipeline::chunks::{Chunk, Flush, Waiting};
-use crate::sink::{SinkError, object_path, store_chunk};
+use crate::pipeline::batch::WorkIndex;
+use crate::pipeline::chunks::{Chunk, Flush, NumberUse, Waiting};
+use crate::sink::{SinkError, Stored, object_path, store_chunk};
 
 /// A flush, ended.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Flushed {
     /// Its items that have ended, or that somebody else owns by now.
     pub(crate) finished: Vec<(Waiting, Finish, Finished)>,
-    /// Why it failed, if it did.
-    pub(crate) failure: Option<FlushFailure>,
+    /// Items whose record is not in the sink and never will be from this owner: to be given back.
+    pub(crate) not_stored: Vec<(WorkIndex, Claimed)>,
+    /// What became of the chunk's number, where it had one.
+    pub(crate) number: Option<(Day, NumberUse)>,
+    /// Why it failed, if it did. Items that are named nowhere keep their claims: these run out, and whoever has the items next
+    /// looks for their records.
+    pub(crate) failure: Option<FlushError>,
 }
 
-/// Why a flush failed, with what it held.
-#[derive(Debug)]
-pub(crate) enum FlushFailure {
-    /// Nothing was stored: the items are to be given back.
-    Store(SinkError, Vec<(Waiting, Finish)>),
-    /// Stored, but the ledger does not know: the claims expire and are recovered from the objects.
+/// Why a flush failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FlushError {
+    /// The chunk is not stored, or nobody knows.
+    #[error(transparent)]
+    Sink(SinkError),
+    /// The ledger does not know of what has ended, or may not.
+    #[error(transparent)]
     Ledger(LedgerError),
 }
 
 /// Store and finish one chunk.
 pub(crate) async fn flush(stores: Stores, provider: String, owner: Owner, flush: Flush) -> Flushed {
-    let Flush { day, number, chunk: Chunk { lines, finishes, .. } } = flush;
-    if !lines.is_empty() {
-        let path = object_path(&provider, day, &owner, number);
-        if let Err(error) = store_chunk(&*stores.sink, &path, stores.compression, lines).await {
-            return Flushed { finished: Vec::new(), failure: Some(FlushFailure::Store(error, finishes)) };
+    let Flush { day, number, chunk: Chunk { lines, records, mut finishes, .. } } = flush;
+    let mut flushed = Flushed::default();
+    let stored = match number {
+        Some(number) if !lines.is_empty() => {
+            let path = object_path(&provider, day, &owner, number);
+            let stored = store_chunk(&*stores.sink, &path, stores.compression, lines).await;
+            flushed.number = Some((day, number_use(&stored)));
+            Some(stored)
         }
+        _ => None,
+    };
+    let records = records.into_iter();
+    match stored {
+        Some(Stored::Yes) => {
+            finishes.extend(records.map(|(index, claimed)| (Waiting::Work(index), Finish::Fetched(claimed))));
+        }
+        Some(Stored::Refused(error) | Stored::Sealed(error)) => {
+            flushed.not_stored = records.collect();
+            flushed.failure = Some(FlushError::Sink(error));
+        }
+        Some(Stored::Unknown(error)) => flushed.failure = Some(FlushError::Sink(error)),
+        // The owner may store nothing more on this day, and has said why before.
+        None => flushed.not_stored = records.collect(),
+    }
+    if finishes.is_empty() {
+        return flushed;
     }
     let items = finishes.iter().map(|(_, finish)| finish.clone()).collect();
     match stores.ledger.finish(&provider, &owner, items).await {
         Ok(answers) => {
-            let finished =
-                finishes.into_iter().zip(answers).map(|((waiting, finish), answer)| (waiting, finish, answer));
-            Flushed { finished: finished.collect(), failure: None }
+            let finished = finishes.into_iter().zip(answers);
+            flushed.finished = finished.map(|((waiting, finish), answer)| (waiting, finish, answer)).collect();
         }
-        Err(error) => Flushed { finished: Vec::new(), failure: Some(FlushFailure::Ledger(error)) },
+        Err(error) => {
+            flushed.failure.get_or_insert(FlushError::Ledger(error));
+        }
+    }
+    flushed
+}
+
+fn number_use(stored: &Stored) -> NumberUse {
+    match stored {
+        Stored::Yes => NumberUse::Used,
+        Stored::Refused(_) => NumberUse::Free,
+        Stored::Sealed(_) | Stored::Unknown(_) => NumberUse::Ended,
     }
 }

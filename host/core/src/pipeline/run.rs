@@ -21,14 +21,13 @@ use crate::pipeline::attempt::{Attempted, Step, attempt};
 use crate::pipeline::batch::{Batch, Settled, WorkIndex};
 use crate::pipeline::call::Call;
 use crate::pipeline::chunks::{Chunks, Waiting};
-use crate::pipeline::flush::{FlushFailure, Flushed, flush};
+use crate::pipeline::flush::{Flushed, flush};
 use crate::pipeline::probes::Probes;
 use crate::pipeline::redelivery::{self, Redelivery};
 use crate::pipeline::report::{End, Report, Stopped};
 use crate::pipeline::slots::Slots;
 use crate::pipeline::{Gate, Pipeline};
 use crate::record::Failure;
-use crate::sink::SinkError;
 
 /// What a call needs at its end, after the last fetch: a flush, the finishes, the report.
 pub(crate) const RESERVE: Duration = Duration::from_secs(5);
@@ -396,13 +395,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    async fn keep_for_later(&mut self, index: WorkIndex, claimed: Claimed) {
-        let release = Release {
-            claimed,
-            counted: false,
-            not_before: self.call.clock().now(),
-            error: "kept for after the breaker is closed".to_owned(),
-        };
+    async fn keep_for_later(&mut self, index: WorkIndex, claimed: Claimed, why: &str) {
+        let release = Release { claimed, counted: false, not_before: self.call.clock().now(), error: why.to_owned() };
         if let Err(error) = self.call.ledger().release(self.call.provider(), &self.call.owner, release).await {
             tracing::warn!(provider = self.call.provider(), %error, "a claim was not given back; it runs out by itself");
         }
@@ -425,24 +419,15 @@ impl<'a> Run<'a> {
                 (Waiting::Work(index), Finished::Fenced) => self.batch.delay(index, Instant::now()),
             }
         }
-        match flushed.failure {
-            None => {}
-            Some(FlushFailure::Ledger(error)) => self.stop(Stopped::Storage(error.to_string())),
-            Some(FlushFailure::Store(error, finishes)) => self.not_stored(&error, finishes).await,
+        if let Some((day, used)) = flushed.number {
+            self.chunks.on_number_used(day, used);
         }
-    }
-
-    /// Nothing of a chunk was stored: its items are given back, to be fetched again.
-    async fn not_stored(&mut self, error: &SinkError, finishes: Vec<(Waiting, Finish)>) {
-        self.stop(Stopped::Storage(error.to_string()));
-        for (waiting, finish) in finishes {
-            let claimed = match finish {
-                Finish::Fetched(claimed) => Some(claimed),
-                Finish::Dead { claimed, .. } => claimed,
-            };
-            if let (Waiting::Work(index), Some(claimed)) = (waiting, claimed) {
-                self.keep_for_later(index, claimed).await;
-            }
+        // Whatever the failure: this owner starts nothing more, and what has not ended is delivered again to another.
+        if let Some(error) = flushed.failure {
+            self.stop(Stopped::Storage(error.to_string()));
+        }
+        for (index, claimed) in flushed.not_stored {
+            self.keep_for_later(index, claimed, "its record could not be stored").await;
         }
     }
 

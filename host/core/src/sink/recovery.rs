@@ -1,21 +1,43 @@
 //! What an owner that was taken for dead has stored.
 //!
-//! A claim expired: its owner crashed, or is slow beyond measure. Before the item is fetched again, that owner's objects are
-//! read, and the owner is sealed so that it cannot store the item later, beside the second fetch.
+//! A claim expired: its owner crashed, or is slow beyond measure. Before the item is fetched again, that owner is *sealed*, so
+//! that it cannot store the item later, beside the second fetch; then its objects are read.
+//!
+//! **Which number.** The highest that is there tells how far the owner has come. Where something is stored under it, the seal goes to
+//! the number behind it; where only empty objects are, these are the seal, or a part of one that is made whole. Gaps
+//! below do not matter: somebody has moved these chunks away, and no put of them can be on its way, since an owner takes a number
+//! only when it knows that the chunk before is stored. They are not filled, either: an empty object could
+//! overwrite the chunk where it was moved to.
+//!
+//! **It ends.** A seal is tried a fixed number of times, with pauses; each operation has a time limit; whoever waits for a
+//! recovery gives up when it is asked to stop (`Call::has_stored`). What was created until then does no harm, and the next
+//! recoverer goes on from it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
-use futures::TryStreamExt;
-use object_store::ObjectStore;
+use futures::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
+use object_store::{Error, ObjectMeta, ObjectStore};
 use tokio::sync::OnceCell;
+use tokio::time::sleep;
 
 use crate::item::Identity;
 use crate::ledger::Abandoned;
-use crate::sink::{Compression, LineKey, SinkError, Unpacker, create, object_path, owner_folder, read, store_error};
+use crate::sink::{
+    Compression, LineKey, OPERATION_TIME, SinkError, Unpacker, create, in_time, object_path, owner_folder, read,
+    store_error,
+};
+
+/// How often a seal is tried. Two tries are enough where the owner is dead: one creates it, one sees it.
+const SEAL_TRIES: u32 = 8;
+/// The wait before the third try; each further wait is twice as long.
+const SEAL_PAUSE: Duration = Duration::from_millis(100);
+/// How many objects are read at a time.
+const READERS: usize = 4;
 
 /// The identities that an abandoned owner has stored, for one day. Seals the owner first: see the module's words.
 ///
@@ -27,49 +49,105 @@ pub async fn recover(
     identity_params: &[String],
     abandoned: &Abandoned,
 ) -> Result<BTreeSet<Identity>, SinkError> {
+    let chunks = seal(store, provider, abandoned).await?;
+    let reads: Vec<_> = chunks.iter().map(|chunk| identities(store, chunk, identity_params)).collect();
+    let mut reads = stream::iter(reads).buffer_unordered(READERS);
     let mut stored = BTreeSet::new();
-    for object in sealed(store, provider, abandoned).await? {
-        let lines = lines(store, &object).await?;
-        let keys = lines.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice::<LineKey>(line).ok());
-        stored.extend(keys.filter_map(|key| Identity::of(&key.id, &key.params, identity_params).ok()));
+    while let Some(identities) = reads.try_next().await? {
+        stored.extend(identities);
     }
     Ok(stored)
 }
 
-/// Sees to it that an owner stores nothing more, and tells what it has stored.
-async fn sealed(store: &dyn ObjectStore, provider: &str, abandoned: &Abandoned) -> Result<Vec<Path>, SinkError> {
-    let folder = owner_folder(provider, abandoned.day, &abandoned.owner);
-    loop {
-        let listed: Vec<_> =
-            store.list(Some(&folder)).try_collect().await.map_err(|error| store_error("list", &folder, &error))?;
-        // An empty object is a part of a seal; what holds something is a chunk.
-        let (empty, chunks): (Vec<_>, Vec<_>) = listed.into_iter().partition(|object| object.size == 0);
-        let next = u32::try_from(chunks.len()).unwrap_or(u32::MAX);
-        let chunk = object_path(provider, abandoned.day, &abandoned.owner, next);
-        // Nobody knows how the owner compresses: it may be of another deployment.
-        let seal = Compression::ALL.map(|compression| compression.name(&chunk));
-        let missing = seal.iter().filter(|name| !empty.iter().any(|object| object.location == **name));
-        let mut is_sealed = true;
-        for name in missing {
-            match create(store, name, Bytes::new()).await {
-                Ok(()) => {}
-                // The owner, or another recoverer, was quicker: look again.
-                Err(SinkError::Sealed(_)) => is_sealed = false,
-                Err(error) => return Err(error),
-            }
-        }
-        if is_sealed {
-            return Ok(chunks.into_iter().map(|object| object.location).collect());
-        }
+/// An object of an owner, by its name.
+struct Numbered {
+    number: u32,
+    compression: Compression,
+    path: Path,
+    /// A part of a seal; what holds something is a chunk.
+    is_empty: bool,
+}
+
+impl Numbered {
+    /// `None`: the owner gives no object such a name.
+    fn of(object: ObjectMeta, provider: &str, abandoned: &Abandoned) -> Option<Self> {
+        let compression = Compression::of(&object.location)?;
+        let number = object.location.filename()?.strip_suffix(compression.ending())?.parse().ok()?;
+        let name = compression.name(&object_path(provider, abandoned.day, &abandoned.owner, number));
+        let is_empty = object.size == 0;
+        (name == object.location).then_some(Self { number, compression, path: object.location, is_empty })
     }
 }
 
+/// The number that a seal has, and under which names it is missing there. Nobody knows how the owner compresses, for it may be of another
+/// deployment: a seal is whole when all names are taken by empty objects.
+fn missing(objects: &[Numbered]) -> (u32, Vec<Compression>) {
+    let Some(highest) = objects.iter().map(|object| object.number).max() else {
+        return (0, Compression::ALL.to_vec());
+    };
+    let (empty, chunks): (Vec<_>, Vec<_>) =
+        objects.iter().filter(|object| object.number == highest).partition(|object| object.is_empty);
+    if !chunks.is_empty() {
+        return (highest.saturating_add(1), Compression::ALL.to_vec());
+    }
+    let is_missing = |name: &Compression| empty.iter().all(|object| object.compression != *name);
+    (highest, Compression::ALL.into_iter().filter(is_missing).collect())
+}
+
+/// See to it that an owner stores nothing more, and list what it has stored.
+async fn seal(store: &dyn ObjectStore, provider: &str, abandoned: &Abandoned) -> Result<Vec<Path>, SinkError> {
+    let folder = owner_folder(provider, abandoned.day, &abandoned.owner);
+    let mut failed = None;
+    for round in 0..SEAL_TRIES {
+        if let Some(waits) = round.checked_sub(2) {
+            sleep(SEAL_PAUSE * 2_u32.saturating_pow(waits)).await;
+        }
+        let listed: Vec<_> = in_time(OPERATION_TIME, store.list(Some(&folder)).try_collect())
+            .await
+            .map_err(|error| store_error("list", &folder, &error))?;
+        let objects: Vec<_> =
+            listed.into_iter().filter_map(|object| Numbered::of(object, provider, abandoned)).collect();
+        let (number, missing) = missing(&objects);
+        if missing.is_empty() {
+            return Ok(objects.into_iter().filter(|object| !object.is_empty).map(|object| object.path).collect());
+        }
+        let chunk = object_path(provider, abandoned.day, &abandoned.owner, number);
+        for compression in missing {
+            match create(store, &compression.name(&chunk), Bytes::new()).await {
+                // Where the owner or another recoverer was quicker, the next list shows it.
+                Ok(()) | Err(SinkError::Sealed(_)) => {}
+                // It may be there all the same.
+                Err(error) => failed = Some(error),
+            }
+        }
+    }
+    Err(failed.unwrap_or(SinkError::NotSealed { folder, tries: SEAL_TRIES }))
+}
+
+/// The identities of one chunk. One that has been moved away since it was listed has none: nobody can tell any more which they were.
+async fn identities(
+    store: &dyn ObjectStore,
+    chunk: &Path,
+    identity_params: &[String],
+) -> Result<Vec<Identity>, SinkError> {
+    let content = match read(store, chunk).await {
+        Ok(content) => content,
+        Err(Error::NotFound { .. }) => {
+            tracing::warn!(%chunk, "a chunk was moved away before its items were finished in the ledger: they may be fetched again");
+            return Ok(Vec::new());
+        }
+        Err(error) => return Err(store_error("read", chunk, &error)),
+    };
+    let lines = lines(chunk, &content)?;
+    let keys = lines.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice::<LineKey>(line).ok());
+    Ok(keys.filter_map(|key| Identity::of(&key.id, &key.params, identity_params).ok()).collect())
+}
+
 /// An object's lines.
-async fn lines(store: &dyn ObjectStore, object: &Path) -> Result<Vec<u8>, SinkError> {
-    let content = read(store, object).await?;
+fn lines(object: &Path, content: &[u8]) -> Result<Vec<u8>, SinkError> {
     let mut lines = Vec::new();
     let unpacked = Unpacker::new(Compression::of(object).unwrap_or_default()).and_then(|mut unpacker| {
-        unpacker.unpack(&content, |piece| lines.extend_from_slice(piece))?;
+        unpacker.unpack(content, |piece| lines.extend_from_slice(piece))?;
         unpacker.end()
     });
     let damaged =
@@ -116,53 +194,56 @@ impl Recoveries {
 #[cfg(test)]
 mod tests {
     use object_store::memory::InMemory;
+    use object_store::{ObjectStoreExt, PutPayload};
 
     use super::*;
     use crate::ledger::Owner;
-    use crate::sink::store_chunk;
+    use crate::sink::{Stored, store_chunk};
+    use crate::testing::store::{FaultyStore, StoreAction, StoreFault};
 
     fn abandoned() -> Abandoned {
         Abandoned { day: "2026-11-22".parse().unwrap(), owner: Owner::from("dead") }
     }
 
-    async fn store(store: &InMemory, chunk: u32, content: &'static [u8]) -> Result<(), SinkError> {
+    async fn store(store: &InMemory, chunk: u32, content: &'static [u8]) -> Stored {
         store_as(Compression::None, store, chunk, content).await
     }
 
-    async fn store_as(
-        compression: Compression,
-        store: &InMemory,
-        chunk: u32,
-        content: &'static [u8],
-    ) -> Result<(), SinkError> {
+    async fn store_as(compression: Compression, store: &InMemory, chunk: u32, content: &'static [u8]) -> Stored {
         let path = object_path("demo", abandoned().day, &abandoned().owner, chunk);
         store_chunk(store, &path, compression, content.to_vec()).await
     }
 
-    async fn recovered(store: &InMemory) -> Vec<String> {
+    async fn recovered(store: &dyn ObjectStore) -> Vec<String> {
         let stored = recover(store, "demo", &[], &abandoned()).await.unwrap();
         stored.iter().map(|identity| identity.as_str().to_owned()).collect()
+    }
+
+    async fn is_sealed_at(memory: &InMemory, chunk: u32) -> bool {
+        for compression in Compression::ALL {
+            let late = store_as(compression, memory, chunk, b"{\"id\":\"late\"}\n").await;
+            if !matches!(late, Stored::Sealed(SinkError::Sealed(_))) {
+                return false;
+            }
+        }
+        true
     }
 
     #[tokio::test]
     async fn what_is_in_the_objects_is_found_and_a_torn_line_is_not() {
         let memory = InMemory::new();
-        store(&memory, 0, b"{\"id\":\"a\"}\n{\"id\":\"b\"}\n").await.unwrap();
-        store(&memory, 1, b"{\"id\":\"c\"}\n{\"id\":\"d").await.unwrap();
+        store(&memory, 0, b"{\"id\":\"a\"}\n{\"id\":\"b\"}\n").await;
+        store(&memory, 1, b"{\"id\":\"c\"}\n{\"id\":\"d").await;
         assert_eq!(recovered(&memory).await, ["a", "b", "c"]);
     }
 
     #[tokio::test]
     async fn a_sealed_owner_can_store_nothing_more_however_it_compresses() {
-        for (before, after) in [Compression::None, Compression::Zstd]
-            .into_iter()
-            .flat_map(|one| Compression::ALL.map(|other| (one, other)))
-        {
+        for compression in Compression::ALL {
             let memory = InMemory::new();
-            store_as(before, &memory, 0, b"{\"id\":\"a\"}\n").await.unwrap();
+            assert!(matches!(store_as(compression, &memory, 0, b"{\"id\":\"a\"}\n").await, Stored::Yes));
             assert_eq!(recovered(&memory).await, ["a"]);
-            let late = store_as(after, &memory, 1, b"{\"id\":\"late\"}\n").await;
-            assert!(matches!(late, Err(SinkError::Sealed(_))), "{before}, {after}: {late:?}");
+            assert!(is_sealed_at(&memory, 1).await, "{compression}");
             assert_eq!(recovered(&memory).await, ["a"], "a second recoverer reads the same");
         }
     }
@@ -171,24 +252,76 @@ mod tests {
     async fn an_owner_that_stored_nothing_is_sealed_too() {
         let memory = InMemory::new();
         assert!(recovered(&memory).await.is_empty());
-        for compression in Compression::ALL {
-            assert!(store_as(compression, &memory, 0, b"{\"id\":\"late\"}\n").await.is_err());
-        }
+        assert!(is_sealed_at(&memory, 0).await);
     }
 
     /// A recoverer died, or the owner was quicker, between the two names of a seal.
     #[tokio::test]
     async fn half_a_seal_is_made_whole() {
         let memory = InMemory::new();
-        store_as(Compression::Zstd, &memory, 0, b"{\"id\":\"a\"}\n").await.unwrap();
+        store_as(Compression::Zstd, &memory, 0, b"{\"id\":\"a\"}\n").await;
         let half = object_path("demo", abandoned().day, &abandoned().owner, 1);
         create(&memory, &half, Bytes::new()).await.unwrap();
-        store_as(Compression::Zstd, &memory, 1, b"{\"id\":\"b\"}\n").await.unwrap();
+        store_as(Compression::Zstd, &memory, 1, b"{\"id\":\"b\"}\n").await;
         assert_eq!(recovered(&memory).await, ["a", "b"]);
-        for compression in Compression::ALL {
-            let late = store_as(compression, &memory, 2, b"{\"id\":\"late\"}\n").await;
-            assert!(matches!(late, Err(SinkError::Sealed(_))), "{late:?}");
+        assert!(is_sealed_at(&memory, 2).await);
+        let half = InMemory::new();
+        create(&half, &object_path("demo", abandoned().day, &abandoned().owner, 0), Bytes::new()).await.unwrap();
+        assert!(recovered(&half).await.is_empty());
+        assert!(is_sealed_at(&half, 0).await, "a chunk's name that its owner has taken itself");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_seal_goes_behind_the_highest_number_whatever_is_missing_below() {
+        let memory = InMemory::new();
+        for (chunk, content) in [(0, "{\"id\":\"a\"}\n"), (1, "{\"id\":\"b\"}\n"), (2, "{\"id\":\"c\"}\n")] {
+            store(&memory, chunk, content.as_bytes()).await;
         }
+        memory.delete(&object_path("demo", abandoned().day, &abandoned().owner, 0)).await.unwrap();
+        memory.delete(&object_path("demo", abandoned().day, &abandoned().owner, 1)).await.unwrap();
+        assert_eq!(recovered(&memory).await, ["c"]);
+        assert!(is_sealed_at(&memory, 3).await);
+        assert_eq!(memory.list(None).count().await, 3, "gaps are not filled");
+        assert_eq!(recovered(&memory).await, ["c"], "again");
+    }
+
+    #[tokio::test]
+    async fn names_that_no_owner_gives_are_ignored() {
+        let memory = InMemory::new();
+        store(&memory, 0, b"{\"id\":\"a\"}\n").await;
+        let folder = owner_folder("demo", abandoned().day, &abandoned().owner);
+        for name in ["7.ndjson", "0000007.ndjson", "000007.json", "000007.ndjson.gz", "x.ndjson", "done/000007.ndjson"]
+        {
+            memory.put(&Path::from(format!("{folder}/{name}")), PutPayload::from("{\"id\":\"z\"}\n")).await.unwrap();
+        }
+        assert_eq!(recovered(&memory).await, ["a"]);
+        assert!(is_sealed_at(&memory, 1).await);
+    }
+
+    /// It was listed, and a consumer was quicker.
+    #[tokio::test]
+    async fn a_chunk_that_vanishes_between_list_and_read_stalls_nobody() {
+        let memory = Arc::new(InMemory::new());
+        store(&memory, 0, b"{\"id\":\"a\"}\n").await;
+        store(&memory, 1, b"{\"id\":\"b\"}\n").await;
+        let moved = FaultyStore::new(memory, |operation| match operation.action {
+            StoreAction::Get if operation.path.as_ref().ends_with("000000.ndjson") => StoreFault::Vanished,
+            _ => StoreFault::None,
+        });
+        assert_eq!(recovered(&moved).await, ["b"]);
+    }
+
+    /// A store whose list lacks what its puts are refused for, or an owner that is always quicker.
+    #[tokio::test(start_paused = true)]
+    async fn a_seal_that_cannot_be_made_ends_with_an_error() {
+        let contrary = FaultyStore::new(Arc::new(InMemory::new()), |operation| match operation.action {
+            StoreAction::Put { .. } => StoreFault::Vanished,
+            StoreAction::List => StoreFault::Slow(Duration::from_millis(1)),
+            StoreAction::Get => StoreFault::None,
+        });
+        let sealed = tokio::time::timeout(Duration::from_secs(60), recover(&contrary, "demo", &[], &abandoned())).await;
+        let error = sealed.expect("it ends").unwrap_err().to_string();
+        assert!(error.starts_with("cannot seal demo/2026-11-22/dead after 8 tries"), "{error}");
     }
 
     #[tokio::test]

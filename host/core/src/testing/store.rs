@@ -4,6 +4,7 @@
 //! happens, so that it can count, look at names, or draw from a seeded chance.
 
 use std::fmt;
+use std::io::{self, ErrorKind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -60,6 +61,8 @@ pub enum StoreFault {
     None,
     /// It is answered with an error, and nothing happened.
     FailsBefore,
+    /// The disk has no room for it, and nothing happened. What only reads works.
+    Full,
     /// It happened, and is answered with an error. What only reads fails.
     AnswerLost,
     /// It happened, its answer was lost, and the client has repeated it: the repetition is refused because the object is
@@ -135,7 +138,7 @@ fn exists(path: &Path) -> Error {
 /// Wait, fail or not before something is read.
 async fn before_read(fault: StoreFault, path: &Path) -> Result<()> {
     match fault {
-        StoreFault::None | StoreFault::Repeated => Ok(()),
+        StoreFault::None | StoreFault::Repeated | StoreFault::Full => Ok(()),
         StoreFault::Slow(wait) | StoreFault::SlowAnswer(wait) => {
             tokio::time::sleep(wait).await;
             Ok(())
@@ -167,6 +170,9 @@ impl ObjectStore for FaultyStore {
         match self.fault(StoreAction::Put { bytes: payload.content_length() }, path) {
             StoreFault::None => put(payload, options).await,
             StoreFault::FailsBefore => Err(failed("scripted: nothing was stored")),
+            StoreFault::Full => {
+                Err(Error::Generic { store: "FaultyStore", source: io::Error::from(ErrorKind::StorageFull).into() })
+            }
             StoreFault::AnswerLost => {
                 put(payload, options).await?;
                 Err(failed("scripted: the answer is lost"))
@@ -269,6 +275,7 @@ mod tests {
         let second = Duration::from_secs(1);
         assert_eq!(outcome(StoreFault::None).await, (true, true));
         assert_eq!(outcome(StoreFault::FailsBefore).await, (false, false));
+        assert_eq!(outcome(StoreFault::Full).await, (false, false));
         assert_eq!(outcome(StoreFault::AnswerLost).await, (false, true));
         assert_eq!(outcome(StoreFault::Repeated).await, (false, true));
         assert_eq!(outcome(StoreFault::Late).await, (false, false));

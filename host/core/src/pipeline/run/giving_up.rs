@@ -47,7 +47,7 @@ impl Run<'_> {
         if reason == Reason::Uncertain {
             self.batch.delay(index, Instant::now());
         } else {
-            self.keep_for_later(index, claimed).await;
+            self.keep_for_later(index, claimed, "kept for after the breaker is closed").await;
         }
     }
 
