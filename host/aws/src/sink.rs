@@ -1,6 +1,10 @@
 //! The bucket for records, as an object store: S3 with the credentials, region and endpoint of AWS's standard configuration.
 //!
 //! Objects are created only where there are none (`If-None-Match: *`), as damper-core's sink wants it.
+//!
+//! The client repeats a put that S3 answers with 5xx, or whose connection breaks. If the first one was done all the same, the second is
+//! refused because the object is there; damper-core then reads it back. Repetitions end early enough for a flush to
+//! end within its claims' leases, in all but the worst case: see `FLUSH_TIME` in damper-core.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -10,8 +14,8 @@ use aws_config::SdkConfig;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_types::service_config::ServiceConfigKey;
 use damper_core::error_chain::error_chain;
-use object_store::CredentialProvider;
 use object_store::aws::{AmazonS3, AmazonS3Builder, AwsCredential, S3ConditionalPut};
+use object_store::{BackoffConfig, ClientOptions, CredentialProvider, RetryConfig};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -19,6 +23,17 @@ use tokio::time::Instant;
 const RENEW_BEFORE: Duration = Duration::from_secs(5 * 60);
 /// How long credentials that name no end are used before they are asked for again; they may have been changed.
 const UNLIMITED_FOR: Duration = Duration::from_secs(15 * 60);
+
+/// How long after its first try a request may be tried again.
+const RETRY_FOR: Duration = Duration::from_secs(5);
+/// How often a request is tried again.
+const RETRIES: usize = 5;
+/// The longest pause before that.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// How long one try may take: four MiB at a bit more than a megabit a second. damper-core waits longer than for this and the retries.
+const TRY_TIME: Duration = Duration::from_secs(30);
+/// How long it may take to connect.
+const CONNECT_TIME: Duration = Duration::from_secs(5);
 
 /// Why a bucket cannot be the sink.
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +63,10 @@ pub fn bucket(config: &SdkConfig, bucket: &str) -> Result<AmazonS3, BucketError>
     let provider = config.credentials_provider().ok_or_else(|| BucketError::NoCredentials(bucket.to_owned()))?;
     // The one TLS library of all our clients. Where somebody has installed it already, that is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
+    let backoff = BackoffConfig { max_backoff: LONGEST_PAUSE, ..BackoffConfig::default() };
     let mut builder = AmazonS3Builder::new()
+        .with_retry(RetryConfig { backoff, max_retries: RETRIES, retry_timeout: RETRY_FOR })
+        .with_client_options(ClientOptions::new().with_timeout(TRY_TIME).with_connect_timeout(CONNECT_TIME))
         .with_bucket_name(bucket)
         .with_region(region.as_ref())
         .with_credentials(Arc::new(Credentials::new(provider)))

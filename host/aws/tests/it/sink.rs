@@ -1,6 +1,7 @@
 //! The bucket as the sink, against both stand-ins.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use damper_aws::sink::{BucketError, bucket};
@@ -9,8 +10,10 @@ use damper_core::ledger::{Abandoned, Owner};
 use damper_core::sink::{SinkError, create, object_path, recover};
 use damper_stand_ins::{StandIn, sdk_config, unique};
 use object_store::ObjectStore;
+use object_store::path::Path;
+use tokio::time::Instant;
 
-use crate::fake;
+use crate::fake::{self, Answer, Fake};
 
 async fn new_bucket(stand_in: &StandIn) -> Arc<dyn ObjectStore> {
     let name = unique("records");
@@ -33,6 +36,18 @@ async fn an_object_is_created_once_and_a_sealed_owner_stores_nothing_more() {
         let late = create(&*store, &path(1), Bytes::from_static(b"{\"id\":\"late\"}\n")).await;
         assert!(matches!(late, Err(SinkError::Sealed(_))), "{late:?}");
     }
+}
+
+/// A put is decided within a flush's share of a lease, whatever S3 answers.
+#[tokio::test]
+async fn a_bucket_that_fails_is_not_tried_for_long() {
+    let failing = Fake::always(Answer::error(503, "SlowDown", "Please reduce your request rate.")).await;
+    let store = bucket(&failing.config(), "records").unwrap();
+    let began = Instant::now();
+    create(&store, &Path::from("demo/000000.ndjson"), Bytes::from_static(b"{}\n")).await.unwrap_err();
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    let tries = failing.requests().len();
+    assert!((2..=6).contains(&tries), "{tries}");
 }
 
 #[tokio::test]

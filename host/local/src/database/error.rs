@@ -50,6 +50,16 @@ pub enum DatabaseError {
         /// The file.
         path: PathBuf,
     },
+    /// The disk failed. What was asked for may have been done or not; whoever asks again finds out.
+    #[error(
+        "the disk of the database {path:?} failed ({message}): check that it works and has room, and run again, nothing is lost"
+    )]
+    Disk {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite says.
+        message: String,
+    },
     /// The file or its folder cannot be written.
     #[error("the database {path:?} cannot be written: check the permissions of the file and its folder ({message})")]
     ReadOnly {
@@ -124,6 +134,8 @@ impl Trouble {
                     Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => DatabaseError::Busy { path },
                     Some(ErrorCode::DatabaseCorrupt) => DatabaseError::Damaged { path, message },
                     Some(ErrorCode::NotADatabase) => DatabaseError::Foreign { path, found: message },
+                    // Also what a full disk may look like, where SQLite makes room in its shared memory.
+                    Some(ErrorCode::SystemIoFailure) => DatabaseError::Disk { path, message },
                     _ => DatabaseError::Failed { path, message },
                 }
             }

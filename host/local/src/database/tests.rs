@@ -46,6 +46,14 @@ async fn a_full_disk_is_said_and_nothing_is_lost_or_half_done() {
     assert_eq!(count(&database).await, 3);
 }
 
+#[test]
+fn a_disk_that_fails_is_named_with_what_to_do() {
+    let failure = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR_FSYNC), None);
+    let said = Trouble::from(failure).of("/data/damper.db".as_ref()).to_string();
+    assert!(said.starts_with("the disk of the database \"/data/damper.db\" failed (disk I/O error"), "{said}");
+    assert!(said.ends_with("check that it works and has room, and run again, nothing is lost"), "{said}");
+}
+
 #[tokio::test]
 async fn two_writers_of_one_file_wait_for_each_other() {
     let (_folder, one) = fresh();
