@@ -115,9 +115,9 @@ impl Batch {
         self.works.iter().enumerate()
     }
 
-    /// Take a work out of the queue that needs no try.
-    pub(crate) fn withdraw(&mut self, index: WorkIndex) {
-        self.ready.retain(|queued| *queued != index);
+    /// Take works out of the queue that need no try. Asks once for each work in the queue.
+    pub(crate) fn withdraw(&mut self, mut is_settled: impl FnMut(WorkIndex) -> bool) {
+        self.ready.retain(|queued| !is_settled(*queued));
     }
 
     /// The lowest unfinished entry, if one behind it has ended.
@@ -270,6 +270,20 @@ mod tests {
         assert_eq!(unreadable[0].1.payload, "nonsense");
         assert_eq!(batch.take_due(Instant::now()), Some(0));
         assert_eq!(batch.work(0).unwrap().item.id, "a");
+    }
+
+    #[test]
+    fn works_are_withdrawn_in_one_pass_over_the_queue() {
+        let payloads: Vec<String> = (0..10_000).map(|id| format!(r#"{{"id":"{id}"}}"#)).collect();
+        let mut batch = batch(&payloads.iter().map(String::as_str).collect::<Vec<_>>());
+        let mut asked = 0;
+        batch.withdraw(|index| {
+            asked += 1;
+            index % 3 != 0
+        });
+        assert_eq!(asked, payloads.len());
+        let left: Vec<WorkIndex> = std::iter::from_fn(|| batch.take_due(Instant::now())).collect();
+        assert_eq!(left, (0..10_000).step_by(3).collect::<Vec<_>>(), "in their order");
     }
 
     #[test]

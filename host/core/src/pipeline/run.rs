@@ -5,6 +5,7 @@
 
 mod giving_up;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -138,10 +139,11 @@ impl<'a> Run<'a> {
             return;
         }
         match redelivery::known(&self.call, &self.batch).await {
-            Ok(known) => known.iter().for_each(|(index, settled)| {
-                self.batch.withdraw(*index);
-                self.settle(*index, settled);
-            }),
+            Ok(known) => {
+                let known: BTreeMap<WorkIndex, Settled> = known.into_iter().collect();
+                self.batch.withdraw(|index| known.contains_key(&index));
+                known.iter().for_each(|(index, settled)| self.settle(*index, settled));
+            }
             Err(error) => {
                 tracing::warn!(provider = self.call.provider(), %error, "what was done before is not known: each claim tells");
             }
