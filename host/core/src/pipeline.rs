@@ -56,6 +56,7 @@ use crate::sink::Compression;
 
 pub use ad_hoc::AdHoc;
 pub use adapt::AdaptError;
+pub use run::shortest_call;
 
 /// Where state and records live, and what time it is.
 #[derive(Clone)]
@@ -187,6 +188,7 @@ impl Pipeline {
         }
         run.prepare_fetcher().await;
         run.skip_what_is_known().await;
+        run.stop_if_no_fetch_fits();
         run.until_done().await;
         run.report().await
     }

@@ -9,6 +9,7 @@ mod elf;
 mod keeping;
 mod providers;
 mod templates;
+mod timeout;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -29,6 +30,7 @@ use bootstrap::Given;
 use dist::{Change, Dist, PROVIDERS};
 use providers::Ready;
 use templates::{Code, Codes, Stack, aws_name};
+use timeout::LeastTimeout;
 
 /// The shared stack's template.
 const SHARED: &str = "damper.yaml";
@@ -259,9 +261,10 @@ fn contents(
 /// All templates by their names.
 fn templates_of(providers: &[Ready], isolated: &BTreeSet<String>, codes: &Codes) -> BTreeMap<String, String> {
     let with_others = providers.iter().filter(|provider| !isolated.contains(provider.name()));
+    let timeout = LeastTimeout::of(with_others.clone().map(|provider| &provider.manifest));
     let secrets = with_others.flat_map(|provider| provider.secrets.clone()).collect();
     let first = providers.first().map(Ready::name).unwrap_or_default();
-    let mut texts = BTreeMap::from([(SHARED.to_owned(), templates::shared(codes, &secrets, first))]);
+    let mut texts = BTreeMap::from([(SHARED.to_owned(), templates::shared(codes, &secrets, &timeout, first))]);
     for provider in providers {
         let stack = Stack {
             provider: provider.name(),
@@ -269,6 +272,7 @@ fn templates_of(providers: &[Ready], isolated: &BTreeSet<String>, codes: &Codes)
             keeping: &provider.keeping,
             isolated: isolated.contains(provider.name()),
             secrets: &provider.secrets,
+            timeout: LeastTimeout::of(std::iter::once(&provider.manifest)),
         };
         texts.insert(format!("{PROVIDERS}/{}.yaml", provider.name()), templates::provider(&stack, codes));
     }

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::tests::{House, MANIFEST, count, fails, house_of};
-use super::{Pipeline, Stores};
+use super::{Pipeline, Stores, shortest_call};
 use crate::chance::Chance;
 use crate::control::governor::TICK;
 use crate::control::item::{Breaker, Control, OpenedBy};
@@ -115,6 +115,21 @@ async fn two_processes_share_a_quota_and_what_is_set_aside_is_given_back() {
     let asked = house.api.seen().times.len();
     assert!(asked <= 60, "{asked}");
     assert_eq!(house.control().await.usage.requests, asked as u64, "what was not sent was given back");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_no_fetch_fits_into_says_so_and_takes_no_slot() {
+    let house = house_of(MANIFEST, |request, _| Answer::record(&request.id));
+    let entries = vec![house.entry(0, "a"), Entry { payload: "nonsense".into(), ..house.entry(1, "x") }];
+    let call = async |milliseconds| {
+        let deadline = Instant::now() + Duration::from_millis(milliseconds);
+        house.pipeline.process(entries.clone(), deadline, &CancellationToken::new()).await
+    };
+    let report = call(6_900).await;
+    assert_eq!((report.stopped, report.first_unfinished), (Some(Stopped::Deadline), Some(0.into())));
+    assert_eq!((report.ended, house.ledger.shared_calls().slots), (vec![(1.into(), End::DeadLetter)], 0));
+    assert!(house.api.seen().times.is_empty());
+    assert_eq!(call(shortest_call(Duration::from_secs(2)).as_millis() as u64).await.first_unfinished, None);
 }
 
 #[tokio::test(start_paused = true)]

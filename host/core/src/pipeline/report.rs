@@ -37,7 +37,7 @@ pub enum Stopped {
     ApiDown,
     /// A clean stop was asked for.
     Asked,
-    /// The deadline left no room for another fetch.
+    /// The call was too short for a single fetch: nothing starts as long as calls are that short.
     Deadline,
     /// The sink or the ledger failed; nothing is lost, but a person has to look.
     Storage(String),

@@ -32,6 +32,15 @@ use crate::record::Failure;
 
 /// What a call needs at its end, after the last fetch: a flush, the finishes, the report.
 pub(crate) const RESERVE: Duration = Duration::from_secs(5);
+/// What a call needs before its first fetch: the control item, slots, a claim.
+const BEGIN: Duration = Duration::from_secs(4);
+
+/// The shortest call in which a fetch that may take so long can start and end. With less nothing ever starts.
+#[must_use]
+pub fn shortest_call(fetch_timeout: Duration) -> Duration {
+    BEGIN.saturating_add(fetch_timeout).saturating_add(RESERVE)
+}
+
 /// A batch that made no progress waits at most so long before it is reported, so that redelivery does not spin.
 pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
@@ -148,6 +157,24 @@ impl<'a> Run<'a> {
                 tracing::warn!(provider = self.call.provider(), %error, "what was done before is not known: each claim tells");
             }
         }
+    }
+
+    /// Where the whole call is shorter than one fetch may take, nothing would ever start, call after call.
+    pub(crate) fn stop_if_no_fetch_fits(&mut self) {
+        let fetch_timeout = self.pipeline.manifest.limits.fetch_timeout;
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        if left >= fetch_timeout + RESERVE || self.batch.is_drained() {
+            return;
+        }
+        tracing::error!(
+            provider = self.call.provider(),
+            call_ms = left.as_millis(),
+            fetch_timeout_ms = fetch_timeout.as_millis(),
+            shortest_call_ms = shortest_call(fetch_timeout).as_millis(),
+            "nothing is fetched: a fetch may take fetch_timeout, and the call ends before. Make calls at least as long as \
+             shortest_call (in AWS the stack's parameter TimeoutSeconds, and a second more), or lower limits.fetch_timeout"
+        );
+        self.stop(Stopped::Deadline);
     }
 
     /// Work until nothing can be done any more.

@@ -2,13 +2,13 @@
 //! asked that could be answered.
 
 use damper_core::item::Item;
-use damper_core::pipeline::AdHoc;
 use damper_core::pipeline::report::{End, Stopped};
+use damper_core::pipeline::{AdHoc, Pipeline, shortest_call};
 use damper_core::record::Failure;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::{Function, Refused, needs_operator};
+use super::{Function, RESERVE, Refused, needs_operator};
 use crate::meter::Meter;
 use crate::metrics::Invocation;
 
@@ -29,6 +29,7 @@ impl Function {
             AdHoc::Busy => {
                 json!({ "outcome": "busy", "why": "the API has as many requests as it may have: ask again" })
             }
+            AdHoc::Refused(Stopped::Deadline) => json!({ "outcome": "refused", "why": too_short(&pipeline) }),
             AdHoc::Refused(stopped) => json!({ "outcome": "refused", "why": self.why(provider, stopped).await }),
             AdHoc::Failed(failure) => json!({ "outcome": "failed", "failure": failed(&failure) }),
         };
@@ -57,6 +58,17 @@ impl Function {
             Stopped::Storage(error) => error,
         }
     }
+}
+
+/// What is to be done where a fetch could outlast the invocation.
+fn too_short(pipeline: &Pipeline) -> String {
+    let fetch_timeout = pipeline.manifest().limits.fetch_timeout;
+    let needed = shortest_call(fetch_timeout).saturating_add(RESERVE).as_secs_f64().ceil();
+    format!(
+        "too little time is left of the invocation: a fetch may take {} s (limits.fetch_timeout). Set TimeoutSeconds of the stack to \
+         {needed} or more",
+        fetch_timeout.as_secs_f64()
+    )
 }
 
 fn settled(end: End) -> &'static str {

@@ -34,8 +34,8 @@ impl Function {
         let report = pipeline.process(kinesis::entries(batch.records), deadline, &CancellationToken::new()).await;
         tell(&report, delivered);
         meter.tell(self.stores.clock.now(), Invocation::Batch { entries: delivered });
-        // Where the ledger or the sink fails nothing else has waited.
-        if report.ended.is_empty() && matches!(report.stopped, Some(Stopped::Storage(_))) {
+        // Where the ledger or the sink fails, or the function's timeout is too short, nothing else has waited.
+        if report.ended.is_empty() && matches!(report.stopped, Some(Stopped::Storage(_) | Stopped::Deadline)) {
             wait(deadline).await;
         }
         answer(report.first_unfinished.as_ref().map(kinesis::record_of))

@@ -83,8 +83,13 @@ impl House {
     }
 
     async fn invoke(&self, event: serde_json::Value) -> Result<Value, Refused> {
+        self.invoke_for(event, 300_000).await
+    }
+
+    /// An invocation that may take so many milliseconds.
+    async fn invoke_for(&self, event: serde_json::Value, milliseconds: u64) -> Result<Value, Refused> {
         let now = WallClock::System.now().as_millisecond();
-        let deadline = u64::try_from(now).unwrap() + 300_000;
+        let deadline = u64::try_from(now).unwrap() + milliseconds;
         self.function.answer(&event.to_string(), "request", deadline).await
     }
 
@@ -193,6 +198,20 @@ async fn a_direct_invocation_that_asks_for_nothing_is_an_error() {
     assert!(matches!(&refused, Refused::Provider(_)), "{refused}");
     let diagnostic = lambda_runtime::Diagnostic::from(house.invoke(json!({ "provider": 7 })).await.unwrap_err());
     assert_eq!(diagnostic.error_type, "Event");
+}
+
+/// A fetch of two seconds needs seven, and the answer one.
+#[tokio::test(start_paused = true)]
+async fn a_timeout_that_no_fetch_fits_into_is_told_and_does_not_spin() {
+    let house = House::new(&["gleif"]);
+    let begin = Instant::now();
+    let answer = house.invoke_for(batch("gleif", &[r#"{"id":"a"}"#]), 7_500).await.unwrap();
+    assert_eq!(answer, from("100"));
+    assert!(begin.elapsed() >= Duration::from_secs(6), "redelivery is at once: {:?}", begin.elapsed());
+    let refused = house.invoke_for(json!({ "provider": "gleif", "id": "a" }), 7_500).await.unwrap();
+    let why = refused["why"].as_str().unwrap();
+    assert!(why.contains("2 s (limits.fetch_timeout)") && why.contains("TimeoutSeconds of the stack to 12"), "{why}");
+    assert!(house.api.seen().times.is_empty());
 }
 
 /// A ledger whose table is not there.

@@ -8,6 +8,7 @@ use damper_plugins::package::Architecture;
 
 use super::dashboard;
 use super::keeping::Keeping;
+use super::timeout::LeastTimeout;
 
 const SHARED: &str = include_str!("templates/shared.yaml");
 const PROVIDER: &str = include_str!("templates/provider.yaml");
@@ -36,6 +37,8 @@ pub(super) struct Stack<'a> {
     pub(super) isolated: bool,
     /// The names of its secrets.
     pub(super) secrets: &'a BTreeSet<String>,
+    /// The least timeout of its own function.
+    pub(super) timeout: LeastTimeout,
 }
 
 /// How AWS calls an architecture.
@@ -47,7 +50,7 @@ pub(super) fn aws_name(architecture: Architecture) -> &'static str {
 }
 
 /// The shared stack: `secrets` are those that its function may read, `provider` is the one that the dashboard shows first.
-pub(super) fn shared(codes: &Codes, secrets: &BTreeSet<String>, provider: &str) -> String {
+pub(super) fn shared(codes: &Codes, secrets: &BTreeSet<String>, timeout: &LeastTimeout, provider: &str) -> String {
     let function = function(&Function {
         table_arn: "!GetAtt Table.Arn",
         table_name: "!Ref Table",
@@ -60,7 +63,7 @@ pub(super) fn shared(codes: &Codes, secrets: &BTreeSet<String>, provider: &str) 
         secrets,
     });
     let blocks = [
-        ("PARAMETERS", parameters(codes, "damper")),
+        ("PARAMETERS", parameters(codes, "damper", timeout)),
         ("CONDITIONS", conditions(codes)),
         ("FUNCTION", function),
         ("DASHBOARD", dashboard::body(provider)),
@@ -85,7 +88,7 @@ pub(super) fn provider(stack: &Stack<'_>, codes: &Codes) -> String {
     let mut blocks: BTreeMap<&str, String> = BTreeMap::from([("RECORD_AGE", record_age(keeping))]);
     if stack.isolated {
         blocks.extend([
-            ("PARAMETERS", parameters(codes, &format!("damper-{}", stack.provider))),
+            ("PARAMETERS", parameters(codes, &format!("damper-{}", stack.provider), &stack.timeout)),
             ("CONDITIONS", conditions(codes)),
             ("FUNCTION", own_function(stack, codes)),
             ("OUTPUTS", ROLLBACK.to_owned()),
@@ -178,13 +181,15 @@ fn secrets_statement(secrets: &BTreeSet<String>) -> String {
     format!("- Sid: Secrets\n  Effect: Allow\n  Action: secretsmanager:GetSecretValue\n  Resource:\n{arns}")
 }
 
-fn parameters(codes: &Codes, function_name: &str) -> String {
+fn parameters(codes: &Codes, function_name: &str, timeout: &LeastTimeout) -> String {
     let names: Vec<&str> = codes.keys().map(|architecture| aws_name(*architecture)).collect();
     let inline = [
         // The cheaper one where there is a choice.
         ("ARCHITECTURE", names.last().copied().unwrap_or_default().to_owned()),
         ("ARCHITECTURES", names.join(", ")),
         ("FUNCTION_NAME", function_name.to_owned()),
+        ("LEAST_SECONDS", timeout.seconds.to_string()),
+        ("LEAST_REASON", timeout.reason()),
     ];
     dedented(&fill(PARAMETERS, &inline, &[]))
 }
@@ -254,12 +259,23 @@ mod tests {
         Keeping { closed: Default::default(), hours: 168, record_age: None }
     }
 
+    fn timeout() -> LeastTimeout {
+        LeastTimeout::of(std::iter::empty())
+    }
+
     fn all() -> Vec<String> {
         let secrets = BTreeSet::from(["gleif/key".to_owned()]);
         let keeping = keeping();
-        let stack =
-            |isolated| Stack { provider: "gleif", start_batch: 5, keeping: &keeping, isolated, secrets: &secrets };
-        vec![shared(&codes(), &secrets, "gleif"), provider(&stack(false), &codes()), provider(&stack(true), &codes())]
+        let stack = |isolated| Stack {
+            provider: "gleif",
+            start_batch: 5,
+            keeping: &keeping,
+            isolated,
+            secrets: &secrets,
+            timeout: timeout(),
+        };
+        let shared = shared(&codes(), &secrets, &timeout(), "gleif");
+        vec![shared, provider(&stack(false), &codes()), provider(&stack(true), &codes())]
     }
 
     #[test]
@@ -271,9 +287,9 @@ mod tests {
 
     #[test]
     fn only_bound_secrets_may_be_read() {
-        let none = shared(&codes(), &BTreeSet::new(), "gleif");
+        let none = shared(&codes(), &BTreeSet::new(), &timeout(), "gleif");
         assert!(!none.contains("secretsmanager"));
-        let one = shared(&codes(), &BTreeSet::from(["gleif/key".to_owned()]), "gleif");
+        let one = shared(&codes(), &BTreeSet::from(["gleif/key".to_owned()]), &timeout(), "gleif");
         assert!(one.contains(":secret:gleif/key-??????\n"), "{one}");
     }
 
