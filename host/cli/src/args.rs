@@ -31,7 +31,8 @@ Exit codes:
   3  a provider is stopped (its breaker is open) and needs an operator
   4  bad input: a file, an id, a manifest, damper.toml or a component
   5  storage: the database, the output folder or the disk; with --aws a service of AWS
-  6  work is left: a signal came, the window is closed or the day's quota is spent; run again
+  6  work is left: a signal came, the window is closed, the day's quota is spent, or items wait for
+     their next attempt for longer than five minutes; run again
 A second signal ends the program at once, with 128 and the signal's number (130 for Ctrl-C).
 Where several apply to one run, the first of 1, 5, 4, 3, 6 is given.
 

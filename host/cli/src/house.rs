@@ -15,7 +15,7 @@ use damper_core::dead_letter::{DeadLetter, Filter, Reason, Redriven};
 use damper_core::item::SequenceNumber;
 use damper_core::ledger::Ledger;
 use damper_core::mapping::Mapping;
-use damper_local::{Counts, DayCounts};
+use damper_local::{Counts, DayCounts, WaitingItems};
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
@@ -102,7 +102,7 @@ pub(crate) trait House: Send + Sync {
     async fn providers(&self) -> Result<Vec<String>, CliError>;
 
     /// What has been counted of a provider.
-    async fn counted(&self, provider: &str, day: Day) -> Result<Counted, CliError>;
+    async fn counted(&self, provider: &str, day: Day, now: Timestamp) -> Result<Counted, CliError>;
 
     /// Enqueue entries.
     async fn feed(&self, provider: &str, payloads: Vec<Bytes>, now: Timestamp) -> Result<(), Unfed>;
@@ -115,6 +115,8 @@ pub(crate) struct Counted {
     pub(crate) stream: Option<Counts>,
     /// What the day's items came to.
     pub(crate) today: Option<DayCounts>,
+    /// The items that wait for their next attempt.
+    pub(crate) waiting: Option<WaitingItems>,
     /// Dead letters that are kept and have not been redriven.
     pub(crate) letters: u64,
 }

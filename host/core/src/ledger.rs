@@ -112,6 +112,11 @@ pub trait Ledger: Send + Sync {
         Duration::ZERO
     }
 
+    /// What becomes of entries whose items wait for long.
+    fn long_waits(&self) -> LongWaits {
+        LongWaits::Held
+    }
+
     /// Those of `identities` that were fetched on `day`, with the entry that each was fetched for: asked once for a batch that is
     /// delivered again, where reading is cheaper than having claims refused. It may know less than a claim, or nothing at all,
     /// as here; what it answers holds for good.
@@ -123,6 +128,16 @@ pub trait Ledger: Send + Sync {
     ) -> Result<BTreeMap<Identity, SequenceNumber>, LedgerError> {
         Ok(BTreeMap::new())
     }
+}
+
+/// How the entries of a batch are treated whose items wait for long: for their next attempt, or for another worker's claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LongWaits {
+    /// The batch is held until they are due, or there is no time left: who delivers can pass over nothing.
+    Held,
+    /// The batch ends without them, and the report names them: who delivers keeps account of each entry, passes over these and
+    /// delivers them again when they are due.
+    Reported,
 }
 
 /// A wish to own an item.

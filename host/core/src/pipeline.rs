@@ -179,7 +179,7 @@ impl Pipeline {
         let call = Arc::new(Call::new(self, owner, slots.permits().clone(), recover_until, stop));
         let control = match self.control().await {
             Ok(control) => control,
-            Err(error) => return batch.into_report(Some(Stopped::Storage(error.to_string()))),
+            Err(error) => return batch.into_report(Some(Stopped::Storage(error.to_string())), Vec::new()),
         };
         self.recall(&control);
         let mut run = Run::new(self, call, batch, slots, &control, deadline);
@@ -349,3 +349,5 @@ mod sink_tests;
 mod tests;
 #[cfg(test)]
 mod thrift_tests;
+#[cfg(test)]
+mod waiting_tests;

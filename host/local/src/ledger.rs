@@ -8,7 +8,8 @@ use damper_core::control::slots::{Share, grant};
 use damper_core::day::Day;
 use damper_core::dead_letter::DeadLetter;
 use damper_core::ledger::{
-    Claim, ClaimRequest, Claimed, Control, Finish, Finished, Granted, Ledger, LedgerError, Owner, Release, SlotRequest,
+    Claim, ClaimRequest, Claimed, Control, Finish, Finished, Granted, Ledger, LedgerError, LongWaits, Owner, Release,
+    SlotRequest,
 };
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
@@ -44,6 +45,31 @@ impl SqliteLedger {
         };
         self.database.read(work).await
     }
+
+    /// The provider's items that failed and are not due yet.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn waiting(&self, provider: &str, now: Timestamp) -> Result<WaitingItems, DatabaseError> {
+        let provider = provider.to_owned();
+        let work = move |connection: &Connection| {
+            let found = connection
+                .prepare_cached(COUNT_WAITING)?
+                .query_row(params![provider, micros(now)], |row| Ok((row.get(0)?, row.get::<_, Option<i64>>(1)?)))?;
+            let (items, next_due) = found;
+            Ok(WaitingItems { items, next_due: next_due.map(|due| rows::timestamp(due, "ledger row")).transpose()? })
+        };
+        self.database.read(work).await
+    }
+}
+
+/// Items that wait for their next attempt.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct WaitingItems {
+    /// How many.
+    pub items: u64,
+    /// When the first of them is due; none: there is none.
+    pub next_due: Option<Timestamp>,
 }
 
 /// Identities of one day, by where they stand.
@@ -100,6 +126,11 @@ impl Ledger for SqliteLedger {
         self.database.write(work).await.map_err(said("change slots"))
     }
 
+    /// The stream beside it keeps account of each entry.
+    fn long_waits(&self) -> LongWaits {
+        LongWaits::Reported
+    }
+
     async fn control(&self, provider: &str) -> Result<Control, LedgerError> {
         let provider = provider.to_owned();
         let work = move |connection: &Connection| {
@@ -135,6 +166,10 @@ const COUNT_DAY: &str = "
 SELECT COUNT(*) FILTER (WHERE state = 'done'), COUNT(*) FILTER (WHERE state = 'dead'),
        COUNT(*) FILTER (WHERE state IN ('inflight', 'retry'))
 FROM ledger WHERE provider = ?1 AND day = ?2";
+
+const COUNT_WAITING: &str = "
+SELECT COUNT(DISTINCT identity), MIN(not_before) FROM ledger
+WHERE provider = ?1 AND state = 'retry' AND not_before > ?2";
 
 const FETCHED: &str = "
 UPDATE ledger SET state = 'done', lease = NULL, not_before = NULL, abandoned = NULL, error = NULL, sequence = ?5

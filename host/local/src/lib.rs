@@ -20,7 +20,7 @@ pub mod stream;
 
 pub use database::{Database, DatabaseError};
 pub use dead_letters::{DeadLetters, StoredLetter};
-pub use ledger::{DayCounts, SqliteLedger};
+pub use ledger::{DayCounts, SqliteLedger, WaitingItems};
 pub use mapping::SqliteMapping;
 pub use poller::{Ended, Poller, PollerSettings};
 pub use stream::{Counts, SqliteStream};

@@ -1,7 +1,9 @@
 //! The local stand-in for a Kinesis event source mapping: it delivers one provider's batches in order, one at a time.
 //!
-//! It decides nothing about pace: batch size and enabled are the mapping's, and everything else is the pipeline's.
+//! It decides nothing about pace: batch size and enabled are the mapping's, and everything else is the pipeline's. An entry whose
+//! item waits for long holds up no others: it is passed over until it is due.
 
+mod left;
 #[cfg(test)]
 mod tests;
 
@@ -18,7 +20,10 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::database::{Database, DatabaseError};
 use crate::mapping::SqliteMapping;
+use crate::poller::left::Left;
 use crate::stream::{BatchFinished, Hold, SqliteStream};
+
+pub use left::MOST_LEFT;
 
 /// How a poller waits.
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +34,8 @@ pub struct PollerSettings {
     pub look_again: Duration,
     /// How long it waits before it delivers again after a batch of which nothing ended.
     pub redeliver_after: Duration,
+    /// How long it waits for items that wait, where nothing else is left and it does not watch; it ends rather than wait longer.
+    pub wait_at_most: Duration,
     /// How long its lease of the stream lasts; it is renewed every third of it.
     pub lease: Duration,
 }
@@ -39,6 +46,7 @@ impl Default for PollerSettings {
             watch: false,
             look_again: Duration::from_millis(250),
             redeliver_after: Duration::from_secs(1),
+            wait_at_most: Duration::from_mins(5),
             lease: Duration::from_secs(6),
         }
     }
@@ -53,6 +61,13 @@ pub enum Ended {
     Disabled,
     /// The stop signal was given.
     Stopped,
+    /// Nothing is left but entries whose items wait, all of them for longer than the poller does.
+    Waiting {
+        /// How many.
+        entries: usize,
+        /// When the first is due.
+        until: Timestamp,
+    },
     /// The pipeline left entries, and says why.
     Left(Stopped),
 }
@@ -78,6 +93,8 @@ pub struct Poller {
     clock: WallClock,
     settings: PollerSettings,
     stop: watch::Receiver<bool>,
+    /// Until when it has nothing to deliver but what waits; none: it delivers, or waits for something else.
+    idle_until: watch::Sender<Option<Timestamp>>,
 }
 
 /// What to do after a batch, or instead of one.
@@ -106,7 +123,14 @@ impl Poller {
             clock,
             settings,
             stop,
+            idle_until: watch::Sender::default(),
         }
+    }
+
+    /// The same, which says to `idle_until` when the first item is due where it has none but such that wait.
+    #[must_use]
+    pub fn saying(self, idle_until: watch::Sender<Option<Timestamp>>) -> Self {
+        Self { idle_until, ..self }
     }
 
     /// Deliver batches to `process` until there is a reason to end. A batch that is being processed is waited for, also
@@ -131,11 +155,12 @@ impl Poller {
         F: FnMut(Vec<Entry>) -> P,
         P: Future<Output = Report>,
     {
+        let mut left = Left::default();
         loop {
             if self.is_stopped() {
                 return Ok(Ended::Stopped);
             }
-            match self.turn(process).await? {
+            match self.turn(&mut left, process).await? {
                 Next::Go => {}
                 Next::Wait(pause) => self.wait(pause).await,
                 Next::End(ended) => return Ok(ended),
@@ -144,7 +169,7 @@ impl Poller {
     }
 
     /// At most one batch.
-    async fn turn<F, P>(&self, process: &mut F) -> Result<Next, PollerError>
+    async fn turn<F, P>(&self, left: &mut Left, process: &mut F) -> Result<Next, PollerError>
     where
         F: FnMut(Vec<Entry>) -> P,
         P: Future<Output = Report>,
@@ -160,20 +185,46 @@ impl Poller {
             return Ok(self.idle(Ended::Drained));
         }
         if let Hold::Other { .. } = self.hold().await? {
+            // What another delivers meanwhile it alone knows.
+            *left = Left::default();
             return Ok(Next::Wait(self.settings.look_again));
         }
-        let batch = self.stream.next_batch(&self.provider, mapping.batch_size).await?;
-        if batch.is_empty() {
-            return Ok(self.idle(Ended::Drained));
+        let wanted = left.next(self.clock.now(), mapping.batch_size);
+        let read = self.stream.read(&self.provider, wanted).await?;
+        left.forget(&read.found);
+        if read.entries.is_empty() {
+            return Ok(self.nothing_due(left));
         }
-        let report = self.while_holding(process(batch)).await;
+        self.idle_until.send_replace(None);
+        let delivered: Vec<_> = read.entries.iter().map(|entry| entry.sequence.clone()).collect();
+        let report = self.while_holding(process(read.entries)).await;
         let finished = self.stream.finish_batch(&self.provider, &self.holder, &report).await?;
-        Ok(self.after(report, finished))
+        let is_any_due = left.keep(&delivered, &report);
+        if finished == BatchFinished::Fenced {
+            *left = Left::default();
+        }
+        Ok(self.after(report, finished, is_any_due))
     }
 
-    fn after(&self, report: Report, finished: BatchFinished) -> Next {
+    /// Nothing can be delivered now: all that is pending waits, if anything is.
+    fn nothing_due(&self, left: &Left) -> Next {
+        let Some(until) = left.next_due() else { return self.idle(Ended::Drained) };
+        self.idle_until.send_replace(Some(until));
+        let wait = Duration::try_from(until.duration_since(self.clock.now())).unwrap_or_default();
+        if self.settings.watch {
+            return Next::Wait(wait.min(self.settings.look_again));
+        }
+        if wait > self.settings.wait_at_most {
+            return Next::End(Ended::Waiting { entries: left.count(), until });
+        }
+        Next::Wait(wait.min(self.settings.redeliver_after))
+    }
+
+    fn after(&self, report: Report, finished: BatchFinished, is_any_due: bool) -> Next {
         let pause = match finished {
-            BatchFinished::Recorded { ended: 0, moved: false } => Next::Wait(self.settings.redeliver_after),
+            BatchFinished::Recorded { ended: 0, moved: false } if is_any_due => {
+                Next::Wait(self.settings.redeliver_after)
+            }
             BatchFinished::Recorded { .. } => Next::Go,
             BatchFinished::Fenced => Next::Wait(self.settings.look_again),
         };

@@ -1,7 +1,8 @@
 //! The stream in SQLite: entries in order, a checkpoint, and what each entry came to.
 //!
-//! One shard a provider. A batch begins after the checkpoint and holds every entry from there, ended or not, as Kinesis
-//! delivers them; the checkpoint moves only past what has ended. One poller at a time delivers: it holds a lease.
+//! One shard a provider. Entries after the checkpoint that have not ended are delivered, in order; the checkpoint moves only past
+//! what has ended. Unlike a shard in Kinesis it keeps account of each entry, so that one that waits holds up no others. One poller
+//! at a time delivers: it holds a lease.
 //!
 //! Ended entries before the checkpoint are not read again. They stay, and may be trimmed one day.
 
@@ -9,7 +10,7 @@ use bytes::Bytes;
 use damper_core::item::{Entry, SequenceNumber};
 use damper_core::pipeline::report::{End, Report};
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::database::{Database, DatabaseError, Trouble};
 use crate::ledger::rows::{micros, timestamp};
@@ -40,6 +41,26 @@ pub struct Counts {
     pub pending: u64,
     /// When the oldest pending entry came in.
     pub oldest_pending: Option<Timestamp>,
+}
+
+/// Entries to read for a batch.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Wanted {
+    /// These first, by number.
+    pub(crate) due: Vec<i64>,
+    /// Then those after this one and the checkpoint ...
+    pub(crate) after: i64,
+    /// ... at most so many.
+    pub(crate) fresh: u32,
+}
+
+/// Entries that were read.
+#[derive(Debug, Default)]
+pub(crate) struct Read {
+    /// Those that have not ended.
+    pub(crate) entries: Vec<Entry>,
+    /// Which of [`Wanted::due`] are among them or have ended: not those for which a batch has no room.
+    pub(crate) found: Vec<i64>,
 }
 
 /// Whether a poller may deliver.
@@ -107,14 +128,20 @@ impl SqliteStream {
         Ok(self.database.write(work).await?)
     }
 
-    /// The entries after the checkpoint in order, ended ones too: at most `limit` of them and [`MAX_BATCH_BYTES`] of
-    /// payload, and at least one where there is one.
+    /// The entries after the checkpoint that have not ended, in order: at most `limit` of them and [`MAX_BATCH_BYTES`] of payload,
+    /// and at least one where there is one.
     ///
     /// # Errors
     /// Where the database fails.
     pub async fn next_batch(&self, provider: &str, limit: u32) -> Result<Vec<Entry>, DatabaseError> {
+        let wanted = Wanted { fresh: limit, ..Wanted::default() };
+        Ok(self.read(provider, wanted).await?.entries)
+    }
+
+    /// The entries that are wanted and have not ended: at most [`MAX_BATCH_BYTES`] of payload, and at least one where there is one.
+    pub(crate) async fn read(&self, provider: &str, wanted: Wanted) -> Result<Read, DatabaseError> {
         let provider = provider.to_owned();
-        self.database.read(move |connection| batch(connection, &provider, limit)).await
+        self.database.read(move |connection| read(connection, &provider, &wanted)).await
     }
 
     /// Record what a batch came to and move the checkpoint to just before `report.first_unfinished`, or past the batch. An
@@ -206,10 +233,13 @@ const FREE: &str = "UPDATE shards SET poller = NULL, poller_until = NULL WHERE p
 const COUNT_FED: &str = "
 INSERT INTO shards (provider, fed) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET fed = fed + ?2 RETURNING fed";
 
-const BATCH: &str = "
+const DUE: &str = "
+SELECT sequence, arrived, payload FROM entries WHERE provider = ?1 AND sequence = ?2 AND outcome IS NULL";
+
+const FRESH: &str = "
 SELECT sequence, arrived, payload FROM entries
-WHERE provider = ?1 AND sequence > (SELECT checkpoint FROM shards WHERE provider = ?1)
-ORDER BY sequence LIMIT ?2";
+WHERE provider = ?1 AND sequence > MAX(?2, (SELECT checkpoint FROM shards WHERE provider = ?1)) AND outcome IS NULL
+ORDER BY sequence LIMIT ?3";
 
 const END: &str = "UPDATE entries SET outcome = ?3 WHERE provider = ?1 AND sequence = ?2 AND outcome IS NULL";
 
@@ -241,21 +271,38 @@ pub(crate) fn append(
     Ok(u64::try_from(count).unwrap_or_default())
 }
 
-fn batch(connection: &Connection, provider: &str, limit: u32) -> Result<Vec<Entry>, Trouble> {
-    let mut statement = connection.prepare_cached(BATCH)?;
-    let mut rows = statement.query(params![provider, limit])?;
-    let (mut entries, mut bytes) = (Vec::new(), 0_usize);
+fn read(connection: &Connection, provider: &str, wanted: &Wanted) -> Result<Read, Trouble> {
+    let (mut read, mut bytes) = (Read::default(), 0_usize);
+    let mut due = connection.prepare_cached(DUE)?;
+    for sequence in &wanted.due {
+        if let Some(entry) = due.query_row(params![provider, sequence], |row| Ok(entry(row))).optional()? {
+            let entry = entry?;
+            bytes = bytes.saturating_add(entry.payload.len());
+            if bytes > MAX_BATCH_BYTES && !read.entries.is_empty() {
+                return Ok(read);
+            }
+            read.entries.push(entry);
+        }
+        read.found.push(*sequence);
+    }
+    let mut fresh = connection.prepare_cached(FRESH)?;
+    let mut rows = fresh.query(params![provider, wanted.after, wanted.fresh])?;
     while let Some(row) = rows.next()? {
-        let payload = Bytes::from(row.get::<_, Vec<u8>>(2)?);
-        bytes = bytes.saturating_add(payload.len());
-        if bytes > MAX_BATCH_BYTES && !entries.is_empty() {
+        let entry = entry(row)?;
+        bytes = bytes.saturating_add(entry.payload.len());
+        if bytes > MAX_BATCH_BYTES && !read.entries.is_empty() {
             break;
         }
-        let number: i64 = row.get(0)?;
-        let sequence = SequenceNumber::from(number.to_string().as_str());
-        entries.push(Entry { sequence, arrived: timestamp(row.get(1)?, "stream entry")?, payload });
+        read.entries.push(entry);
     }
-    Ok(entries)
+    Ok(read)
+}
+
+fn entry(row: &Row<'_>) -> Result<Entry, Trouble> {
+    let number: i64 = row.get(0)?;
+    let sequence = SequenceNumber::from(number.to_string().as_str());
+    let payload = Bytes::from(row.get::<_, Vec<u8>>(2)?);
+    Ok(Entry { sequence, arrived: timestamp(row.get(1)?, "stream entry")?, payload })
 }
 
 fn record(

@@ -76,11 +76,11 @@ impl House for Deployed {
         Ok(self.mapping.providers().await.map_err(AdaptError::from)?)
     }
 
-    async fn counted(&self, provider: &str, _day: Day) -> Result<Counted, CliError> {
+    async fn counted(&self, provider: &str, _day: Day, _now: Timestamp) -> Result<Counted, CliError> {
         let of_provider = Filter { provider: Some(provider.to_owned()), ..Filter::default() };
         let letters = self.letters.count(&of_provider).await.map_err(|error| self.bucket_failed(&error))?;
         // Kinesis does not tell how many items wait, and the ledger's rows are not counted.
-        Ok(Counted { stream: None, today: None, letters })
+        Ok(Counted { stream: None, today: None, waiting: None, letters })
     }
 
     async fn feed(&self, provider: &str, payloads: Vec<Bytes>, _now: Timestamp) -> Result<(), Unfed> {

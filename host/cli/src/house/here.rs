@@ -56,11 +56,12 @@ impl House for Here {
         Ok(self.stream.providers().await?)
     }
 
-    async fn counted(&self, provider: &str, day: Day) -> Result<Counted, CliError> {
+    async fn counted(&self, provider: &str, day: Day, now: Timestamp) -> Result<Counted, CliError> {
         let of_provider = Filter { provider: Some(provider.to_owned()), ..Filter::default() };
         Ok(Counted {
             stream: Some(self.stream.counts(provider).await?),
             today: Some(self.ledger.day_counts(provider, day).await?),
+            waiting: Some(self.ledger.waiting(provider, now).await?),
             letters: self.letters.count(of_provider).await?,
         })
     }

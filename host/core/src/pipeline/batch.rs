@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -9,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::dead_letter::{DeadLetter, Reason};
 use crate::item::{Entry, Identity, Item, SequenceNumber};
-use crate::pipeline::report::{End, Report, Stopped};
+use crate::pipeline::report::{End, Report, Stopped, Waiting};
 use crate::pipeline::verdict::Failures;
 
 /// One identity to fetch: the work of all entries that name it.
@@ -49,7 +50,7 @@ pub(crate) enum Settled {
 /// A batch and what is left of it.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
-    entries: Vec<(SequenceNumber, Option<End>)>,
+    entries: Vec<(Entry, Option<End>)>,
     works: Vec<Arc<Work>>,
     entries_of: Vec<Vec<usize>>,
     /// Entries that are no items, with the letters to keep.
@@ -65,7 +66,7 @@ impl Batch {
         let mut batch = Self::default();
         let mut known: BTreeMap<Identity, WorkIndex> = BTreeMap::new();
         for (position, entry) in entries.into_iter().enumerate() {
-            batch.entries.push((entry.sequence.clone(), None));
+            batch.entries.push((entry.clone(), None));
             let parsed = Item::parse(&entry.payload)
                 .and_then(|item| item.identity(identity_params).map(|identity| (item, identity)));
             let (item, identity) = match parsed {
@@ -107,7 +108,7 @@ impl Batch {
 
     /// Whether this entry is in the batch.
     pub(crate) fn holds(&self, entry: &SequenceNumber) -> bool {
-        self.entries.iter().any(|(sequence, _)| sequence == entry)
+        self.entries.iter().any(|(each, _)| each.sequence == *entry)
     }
 
     /// All works.
@@ -123,8 +124,8 @@ impl Batch {
     /// The lowest unfinished entry, if one behind it has ended.
     pub(crate) fn first_before_an_end(&self) -> Option<SequenceNumber> {
         let first = self.entries.iter().position(|(_, end)| end.is_none())?;
-        let (sequence, _) = self.entries.get(first)?;
-        self.entries.iter().skip(first).any(|(_, end)| end.is_some()).then(|| sequence.clone())
+        let (entry, _) = self.entries.get(first)?;
+        self.entries.iter().skip(first).any(|(_, end)| end.is_some()).then(|| entry.sequence.clone())
     }
 
     /// The work behind an index.
@@ -179,7 +180,7 @@ impl Batch {
         let positions = self.entries_of.get(index).cloned().unwrap_or_default();
         let mut ends = Vec::with_capacity(positions.len());
         for (rank, position) in positions.into_iter().enumerate() {
-            let sequence = self.entries.get(position).map(|(sequence, _)| sequence);
+            let sequence = self.entries.get(position).map(|(entry, _)| &entry.sequence);
             let end = match settled {
                 Settled::Fetched if rank == 0 => End::Fetched,
                 Settled::Dead if rank == 0 => End::DeadLetter,
@@ -192,11 +193,28 @@ impl Batch {
         ends
     }
 
-    /// What came of the batch.
-    pub(crate) fn into_report(self, stopped: Option<Stopped>) -> Report {
-        let first_unfinished = self.entries.iter().find(|(_, end)| end.is_none()).map(|(sequence, _)| sequence.clone());
-        let ended = self.entries.into_iter().filter_map(|(sequence, end)| Some((sequence, end?))).collect();
-        Report { ended, first_unfinished, stopped }
+    /// Whether all that is left waits longer than `hold` from now, and something does: nothing else is gained by going on.
+    pub(crate) fn only_waits(&self, now: Instant, hold: Duration) -> bool {
+        self.ready.is_empty() && self.next_due().is_some_and(|due| due > now + hold)
+    }
+
+    /// Take out what waits longer than `hold` from now, all entries of each identity, with the instant at which it is due.
+    pub(crate) fn take_waiting(&mut self, now: Instant, hold: Duration) -> Vec<(Entry, Instant)> {
+        let waiting = self.delayed.split_off(&(now + hold + Duration::from_nanos(1), 0));
+        let mut entries = Vec::with_capacity(waiting.len());
+        for (due, index) in waiting {
+            let positions = self.entries_of.get(index).into_iter().flatten();
+            entries.extend(positions.filter_map(|position| Some((self.entries.get(*position)?.0.clone(), due))));
+        }
+        entries
+    }
+
+    /// What came of the batch, with what waits for long.
+    pub(crate) fn into_report(self, stopped: Option<Stopped>, waiting: Vec<Waiting>) -> Report {
+        let first_unfinished = self.entries.iter().find(|(_, end)| end.is_none());
+        let first_unfinished = first_unfinished.map(|(entry, _)| entry.sequence.clone());
+        let ended = self.entries.into_iter().filter_map(|(entry, end)| Some((entry.sequence, end?))).collect();
+        Report { ended, first_unfinished, waiting, stopped }
     }
 
     fn end(&mut self, position: usize, end: End) {
@@ -236,7 +254,12 @@ mod tests {
     }
 
     fn ends(batch: Batch) -> Vec<(String, End)> {
-        batch.into_report(None).ended.into_iter().map(|(sequence, end)| (sequence.to_string(), end)).collect()
+        batch
+            .into_report(None, Vec::new())
+            .ended
+            .into_iter()
+            .map(|(sequence, end)| (sequence.to_string(), end))
+            .collect()
     }
 
     #[test]
@@ -259,7 +282,7 @@ mod tests {
         let mut batch = batch(&[r#"{"id":"a"}"#, r#"{"id":"b"}"#, r#"{"id":"c"}"#]);
         batch.settle(0, &Settled::Fetched);
         batch.settle(2, &Settled::Fetched);
-        assert_eq!(batch.into_report(None).first_unfinished, Some(SequenceNumber::from(1)));
+        assert_eq!(batch.into_report(None, Vec::new()).first_unfinished, Some(SequenceNumber::from(1)));
     }
 
     #[test]

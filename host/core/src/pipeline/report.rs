@@ -1,5 +1,7 @@
 //! What a batch came to, for whoever delivered it.
 
+use jiff::Timestamp;
+
 use crate::item::SequenceNumber;
 
 /// How an entry ended. There is no other end, so that fed = fetched + skipped + dead letters + pending.
@@ -20,8 +22,20 @@ pub struct Report {
     pub ended: Vec<(SequenceNumber, End)>,
     /// The lowest entry that has not ended: redelivery begins there. `None`: the whole batch is done.
     pub first_unfinished: Option<SequenceNumber>,
+    /// Entries that have not ended and whose items wait for long: where the delivery keeps account of each entry, it is to pass over
+    /// them until they are due. Empty where it does not ([`LongWaits`](crate::ledger::LongWaits)).
+    pub waiting: Vec<Waiting>,
     /// Why entries were left, where there is more to say than that their time had not come.
     pub stopped: Option<Stopped>,
+}
+
+/// An entry whose item cannot be fetched for a while: it failed and waits for its next attempt, or another worker has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// The entry.
+    pub sequence: SequenceNumber,
+    /// When it is to be delivered again.
+    pub until: Timestamp,
 }
 
 /// Why a batch was not finished.

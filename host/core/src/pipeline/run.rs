@@ -4,6 +4,7 @@
 //! nothing runs, nothing waits for a flush, and nothing can start any more.
 
 mod giving_up;
+mod waiting;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -216,11 +217,12 @@ impl<'a> Run<'a> {
             tracing::warn!(provider = call.provider(), %error, "the mapping was not adapted");
         }
         pipeline.wait(gate.opens, deadline, &call).await;
-        batch.into_report(Some(gate.why))
+        batch.into_report(Some(gate.why), Vec::new())
     }
 
     /// Give everything back and say what came of the batch.
-    pub(crate) async fn report(self) -> Report {
+    pub(crate) async fn report(mut self) -> Report {
+        let waiting = self.set_waiting_aside();
         let invocation = self.invocation();
         let kept = if self.expects_more() { self.slots.keep(self.call.clock().now()) } else { None };
         let redelivery = Redelivery { again: self.batch.first_before_an_end(), ..self.redelivery };
@@ -239,7 +241,7 @@ impl<'a> Run<'a> {
         if !progressed && stopped.is_none() && !batch.is_drained() {
             pipeline.wait(batch.next_due(), deadline, &call).await;
         }
-        batch.into_report(stopped)
+        batch.into_report(stopped, waiting)
     }
 
     /// Whether the next batch is about to come, and a write for its sake is worth saving: this one was full, or comes again.
@@ -356,7 +358,9 @@ impl<'a> Run<'a> {
         quiet
             && match blocked {
                 Blocked::ForGood => true,
-                Blocked::NothingDue => self.batch.next_due().is_none_or(|due| due > self.last_start),
+                Blocked::NothingDue => {
+                    self.batch.next_due().is_none_or(|due| due > self.last_start) || self.only_waits()
+                }
                 Blocked::Until(instant) => instant > self.last_start,
                 Blocked::Permits | Blocked::Completion | Blocked::Turn | Blocked::Flush => false,
             }

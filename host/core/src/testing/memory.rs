@@ -12,7 +12,7 @@ use crate::day::Day;
 use crate::dead_letter::DeadLetter;
 use crate::item::{Identity, SequenceNumber};
 use crate::ledger::{
-    Abandoned, Claim, ClaimRequest, Claimed, Control, Finish, Finished, Ledger, LedgerError, Owner, Release,
+    Abandoned, Claim, ClaimRequest, Claimed, Control, Finish, Finished, Ledger, LedgerError, LongWaits, Owner, Release,
     SlotRequest,
 };
 
@@ -86,6 +86,7 @@ pub struct SharedCalls {
 pub struct MemoryLedger {
     state: Mutex<State>,
     write_interval: Duration,
+    long_waits: Option<LongWaits>,
 }
 
 impl MemoryLedger {
@@ -99,6 +100,12 @@ impl MemoryLedger {
     #[must_use]
     pub fn thrifty(write_interval: Duration) -> Self {
         Self { write_interval, ..Self::default() }
+    }
+
+    /// The same ledger, beside a delivery that passes over what waits for long: see [`Ledger::long_waits`].
+    #[must_use]
+    pub fn reporting_waits(self) -> Self {
+        Self { long_waits: Some(LongWaits::Reported), ..self }
     }
 
     /// How often what processes share was asked for.
@@ -227,6 +234,10 @@ impl Ledger for MemoryLedger {
 
     fn write_interval(&self) -> Duration {
         self.write_interval
+    }
+
+    fn long_waits(&self) -> LongWaits {
+        self.long_waits.unwrap_or(LongWaits::Held)
     }
 
     async fn done(

@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use damper_core::item::SequenceNumber;
 use damper_core::mapping::MappingChange;
-use damper_core::pipeline::report::End;
+use damper_core::pipeline::report::{End, Waiting};
 use tokio::time::Instant;
 
 use super::*;
@@ -114,7 +114,7 @@ async fn a_batch_of_which_nothing_ended_is_delivered_again_after_a_pause() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn redelivery_begins_with_the_lowest_unfinished_entry() {
+async fn only_what_has_not_ended_is_delivered_again() {
     let bench = Bench::new(4, 10).await;
     let process = |batch: Vec<Entry>| {
         bench.note(&batch);
@@ -128,7 +128,7 @@ async fn redelivery_begins_with_the_lowest_unfinished_entry() {
         }
     };
     assert_eq!(bench.poller(false).run(process).await.unwrap(), Ended::Drained);
-    assert_eq!(bench.seen(), [number("1", 4, 0), number("2", 3, 0)]);
+    assert_eq!(bench.seen(), [number("1", 4, 0), number("2", 1, 0)]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -216,4 +216,106 @@ async fn the_stream_of_a_poller_that_crashed_is_taken_over_when_its_lease_ends()
     };
     assert_eq!(bench.poller(false).run(process).await.unwrap(), Ended::Drained);
     assert_eq!(bench.seen(), [number("1", 1, 6)]);
+}
+
+/// Entry 1 waits for `seconds`, `times` times; the others end.
+fn first_waits(bench: &Bench, batch: &[Entry], seconds: u64, times: usize) -> Report {
+    let mut report = all(batch);
+    let tried = bench.seen().iter().filter(|(first, _, _)| first == "1").count();
+    if batch.iter().any(|entry| *entry.sequence.0 == *"1") && tried <= times {
+        report.ended.retain(|(sequence, _)| *sequence.0 != *"1");
+        let until = bench.clock.now() + Duration::from_secs(seconds);
+        report.waiting = vec![Waiting { sequence: "1".into(), until }];
+        report.first_unfinished = Some("1".into());
+    }
+    report
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_entry_that_waits_holds_up_no_others() {
+    let bench = Bench::new(74, 10).await;
+    let process = |batch: Vec<Entry>| {
+        bench.note(&batch);
+        let report = first_waits(&bench, &batch, 30, 10);
+        async move { report }
+    };
+    assert_eq!(bench.poller(false).run(process).await.unwrap(), Ended::Drained);
+    let seen = bench.seen();
+    let fresh: Vec<_> = seen.iter().take(8).map(|(_, count, at)| (*count, *at)).collect();
+    assert_eq!(fresh, [(10, 0), (10, 0), (10, 0), (10, 0), (10, 0), (10, 0), (10, 0), (4, 0)], "{seen:?}");
+    let again: Vec<_> = seen.iter().skip(8).map(|(first, count, at)| (first.as_str(), *count, *at)).collect();
+    let expected: Vec<_> = (1..=10).map(|time| ("1", 1, time * 30)).collect();
+    assert_eq!(again, expected, "when it is due, and then at once");
+    assert_eq!(bench.pending().await, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_longer_than_the_poller_ends_it() {
+    let bench = Bench::new(3, 10).await;
+    let process = |batch: Vec<Entry>| {
+        bench.note(&batch);
+        let report = first_waits(&bench, &batch, 3_600, 1);
+        async move { report }
+    };
+    let due = bench.clock.now() + Duration::from_secs(3_600);
+    let Ended::Waiting { entries, until } = bench.poller(false).run(process).await.unwrap() else {
+        panic!("it waited");
+    };
+    assert_eq!((entries, until.duration_since(due).as_secs()), (1, 0));
+    assert!(bench.began.elapsed() < Duration::from_secs(1));
+    assert_eq!(bench.pending().await, 1);
+
+    // One that watches fetches it when it is due, and others meanwhile.
+    bench.seen.lock().unwrap().clear();
+    let operator = async {
+        sleep(Duration::from_secs(600)).await;
+        bench.feed(1).await;
+        sleep(Duration::from_secs(3_600)).await;
+        bench.stop.send_replace(true);
+    };
+    let poller = bench.poller(true);
+    let (ended, ()) = tokio::join!(poller.run(process), operator);
+    assert_eq!(ended.unwrap(), Ended::Stopped);
+    assert_eq!(bench.seen(), [number("1", 1, 0), number("4", 1, 600), number("1", 1, 3_600)]);
+    assert_eq!(bench.pending().await, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_poller_says_until_when_nothing_is_due() {
+    let bench = Bench::new(1, 10).await;
+    let says = watch::Sender::new(None);
+    let heard = std::sync::Mutex::new(Vec::new());
+    let process = |batch: Vec<Entry>| {
+        bench.note(&batch);
+        heard.lock().unwrap().push(says.borrow().is_some());
+        let report = first_waits(&bench, &batch, 20, 1);
+        async move { report }
+    };
+    let listening = async {
+        sleep(Duration::from_secs(10)).await;
+        assert!(says.borrow().is_some());
+    };
+    let poller = bench.poller(false).saying(says.clone());
+    let (ended, ()) = tokio::join!(poller.run(process), listening);
+    assert_eq!(ended.unwrap(), Ended::Drained);
+    assert_eq!(*heard.lock().unwrap(), [false, false], "not while something is delivered");
+}
+
+#[test]
+fn fresh_entries_are_held_back_while_too_many_are_left() {
+    let mut left = Left::default();
+    let now: Timestamp = "2026-11-22T10:00:00Z".parse().unwrap();
+    let later = now + Duration::from_secs(60);
+    let names: Vec<SequenceNumber> = (1..=MOST_LEFT as u64).map(SequenceNumber::from).collect();
+    let waiting = |until| names.iter().map(|name| Waiting { sequence: name.clone(), until }).collect();
+    let report = Report { waiting: waiting(later), ..Report::default() };
+    assert!(!left.keep(&names, &report));
+    let wanted = left.next(now, 500);
+    assert_eq!((wanted.due.len(), wanted.fresh), (0, 0), "an API that fails for most does not run through the stream");
+    assert_eq!(left.next_due(), Some(later));
+    let wanted = left.next(later, 500);
+    assert_eq!((wanted.due.first(), wanted.due.len(), wanted.fresh), (Some(&1), 500, 0));
+    left.forget(&wanted.due);
+    let wanted = left.next(now, 500);
+    assert_eq!((wanted.fresh, wanted.after), (500, MOST_LEFT as i64));
 }

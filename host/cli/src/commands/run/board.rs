@@ -112,6 +112,7 @@ impl Board {
             | Outcome::Interrupted
             | Outcome::WindowClosed(_)
             | Outcome::QuotaSpent(_)
+            | Outcome::Waiting { .. }
             | Outcome::Paused => {}
         }
     }
@@ -205,6 +206,10 @@ impl Row {
             None if self.worker.reading().gate.is_some() => {
                 ("gate", "the API asked to be left alone for a while (Retry-After)".to_owned())
             }
+            None if let Some(until) = self.worker.idle_until() => (
+                "attempt",
+                format!("nothing is left but items that wait for their next attempt, the first until {until}"),
+            ),
             None if !self.worker.is_delivering() => {
                 ("lease", "another run delivers this stream; this one takes over when it ends".to_owned())
             }

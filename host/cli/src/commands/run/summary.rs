@@ -22,6 +22,13 @@ pub(super) enum Outcome {
     WindowClosed(String),
     /// The day's quota is spent; when the next day begins.
     QuotaSpent(String),
+    /// Nothing is left but items that wait for their next attempt.
+    Waiting {
+        /// How many entries.
+        entries: usize,
+        /// When the first is due, a text for people.
+        until: String,
+    },
     /// Its mapping is disabled.
     Paused,
     /// Its breaker is open.
@@ -34,7 +41,7 @@ impl Outcome {
     fn exit(&self) -> Exit {
         match self {
             Self::Done => Exit::Done,
-            Self::Interrupted | Self::WindowClosed(_) | Self::QuotaSpent(_) => Exit::WorkLeft,
+            Self::Interrupted | Self::WindowClosed(_) | Self::QuotaSpent(_) | Self::Waiting { .. } => Exit::WorkLeft,
             Self::Paused | Self::Stopped(_) => Exit::Stopped,
             Self::Failed(error) => error.exit(),
         }
@@ -46,6 +53,7 @@ impl Outcome {
             Self::Interrupted => "interrupted",
             Self::WindowClosed(_) => "window-closed",
             Self::QuotaSpent(_) => "quota-spent",
+            Self::Waiting { .. } => "waiting",
             Self::Paused => "paused",
             Self::Stopped(_) => "stopped",
             Self::Failed(_) => "failed",
@@ -62,6 +70,10 @@ impl Outcome {
             Self::QuotaSpent(begins) => {
                 Some(format!("the day's quota is spent; {begins}; `damper run {provider} --watch` waits for it"))
             }
+            Self::Waiting { entries, until } => Some(format!(
+                "{entries} pending entries wait for their next attempt, the first until {until}; \
+                 `damper run {provider}` goes on then, `damper run {provider} --watch` waits for it"
+            )),
             Self::Paused => {
                 Some(format!("its mapping is disabled, so nothing is delivered; `damper resume {provider}` enables it"))
             }

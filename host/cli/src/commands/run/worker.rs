@@ -13,6 +13,8 @@ use damper_core::pipeline::Pipeline;
 use damper_core::pipeline::progress::{Progress, Snapshot};
 use damper_core::pipeline::report::{Report, Stopped};
 use damper_local::{Counts, DatabaseError, Ended, Poller, PollerSettings};
+use jiff::Timestamp;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -37,6 +39,8 @@ pub(super) struct Worker {
     before: Counts,
     tally: Mutex<Tally>,
     is_delivering: AtomicBool,
+    /// Until when nothing is left to deliver but items that wait.
+    idle_until: watch::Sender<Option<Timestamp>>,
     told_of_breaker: AtomicBool,
 }
 
@@ -48,6 +52,7 @@ impl Worker {
             before,
             tally: Mutex::default(),
             is_delivering: AtomicBool::new(false),
+            idle_until: watch::Sender::default(),
             told_of_breaker: AtomicBool::new(false),
         }
     }
@@ -65,6 +70,17 @@ impl Worker {
     /// Whether a batch is being worked at.
     pub(super) fn is_delivering(&self) -> bool {
         self.is_delivering.load(Ordering::Relaxed)
+    }
+
+    /// When the first item is due, where nothing is left but items that wait; a text for people.
+    pub(super) fn idle_until(&self) -> Option<String> {
+        let until = *self.idle_until.borrow();
+        until.map(|until| self.local(until))
+    }
+
+    /// A time of day as it is at the provider.
+    fn local(&self, at: Timestamp) -> String {
+        at.to_zoned(self.manifest().window.timezone.clone()).strftime("%Y-%m-%d %H:%M:%S %Z").to_string()
     }
 
     /// The open breaker has been told of. Answers whether it had been before.
@@ -139,7 +155,8 @@ impl Worker {
         loop {
             let settings = PollerSettings { watch, ..PollerSettings::default() };
             let poller =
-                Poller::new(self.name(), &self.house.database, self.house.clock.clone(), settings, stop.asked.clone());
+                Poller::new(self.name(), &self.house.database, self.house.clock.clone(), settings, stop.asked.clone())
+                    .saying(self.idle_until.clone());
             let delivering = poller.run(|entries| Arc::clone(self).process(entries, watch, stop.token.clone()));
             let ended = tokio::select! {
                 biased;
@@ -244,6 +261,7 @@ impl Worker {
                 (None, Some(error)) => Outcome::Stopped(error),
                 (None, None) => Outcome::Paused,
             },
+            Ended::Waiting { entries, until } => Outcome::Waiting { entries, until: self.local(until) },
             Ended::Left(Stopped::Storage(message)) => {
                 Outcome::Failed(CliError::Storage { provider: self.name().to_owned(), message })
             }

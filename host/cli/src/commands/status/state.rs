@@ -5,7 +5,7 @@ use damper_core::control::window::Window;
 use damper_core::ledger::{Breaker, Control};
 use damper_core::mapping::{MappingError, MappingState};
 use damper_core::pipeline::AdaptError;
-use damper_local::{Counts, DayCounts};
+use damper_local::{Counts, DayCounts, WaitingItems};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -48,7 +48,7 @@ impl State {
             Err(error) => return Err(AdaptError::from(error).into()),
         };
         Ok(Self {
-            counted: house.counted(provider, window.day(now)).await?,
+            counted: house.counted(provider, window.day(now), now).await?,
             control: house.ledger().control(provider).await?,
             mapping,
             provider: provider.to_owned(),
@@ -124,6 +124,9 @@ impl State {
         if let Some(oldest) = self.counted.stream.and_then(|counts| counts.oldest_pending) {
             row("oldest item", format!("fed {oldest:.0}"));
         }
+        if let Some(waiting) = self.waiting_text() {
+            row("waiting", waiting);
+        }
         row("today", self.today_text());
         row(
             "quota",
@@ -172,6 +175,13 @@ impl State {
                 self.counted.letters
             ),
         }
+    }
+
+    /// What waits for its next attempt, if anything does.
+    fn waiting_text(&self) -> Option<String> {
+        let WaitingItems { items, next_due } = self.counted.waiting?;
+        let next_due = self.local(next_due?);
+        Some(format!("{items} items wait for their next attempt, the first until {next_due}"))
     }
 
     fn today_text(&self) -> String {
@@ -229,6 +239,9 @@ impl State {
                 "waiting": today.map(|today| today.waiting),
                 "requests": usage.on(day), "quota": self.quota, "quota_left": self.quota_left(),
             },
+            "waiting": self.counted.waiting.map(|waiting| json!({
+                "items": waiting.items, "next_due": waiting.next_due,
+            })),
             "forecast": { "done_at": done_at, "window_closes_at": closes_at, "left": left },
         })
     }
