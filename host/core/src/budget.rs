@@ -1,17 +1,31 @@
 //! The requests that one call of `process`, or one ad-hoc fetch, may still send: its part of the day's quota.
+//!
+//! Requests that were set aside of a day can be spent on that day only: the moment at which a request is spent, right before it
+//! is sent, decides of which day it is.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use jiff::Timestamp;
+
+use crate::clock::WallClock;
 
 /// Requests to spend. Clones spend from the same.
 #[derive(Debug, Clone)]
-pub struct Budget(Arc<Counters>);
+pub struct Budget {
+    counters: Arc<Counters>,
+    /// Tells whether it is the day that the requests are of; none where they are of no day.
+    clock: Option<WallClock>,
+}
 
 #[derive(Debug)]
 struct Counters {
     /// [`UNLIMITED`]: there is no quota.
     left: AtomicU64,
     spent: AtomicU64,
+    /// The day that they are of, in microseconds since 1970: its begin, and its end, which is not part of it.
+    begins_us: AtomicI64,
+    ends_us: AtomicI64,
 }
 
 const UNLIMITED: u64 = u64::MAX;
@@ -26,48 +40,86 @@ impl Budget {
     /// So many requests.
     #[must_use]
     pub fn of(requests: u64) -> Self {
-        Self(Arc::new(Counters { left: AtomicU64::new(requests), spent: AtomicU64::new(0) }))
+        let counters = Counters {
+            left: AtomicU64::new(requests),
+            spent: AtomicU64::new(0),
+            begins_us: AtomicI64::new(i64::MIN),
+            ends_us: AtomicI64::new(i64::MAX),
+        };
+        Self { counters: Arc::new(counters), clock: None }
     }
 
-    /// Spend one request. `false`: none is left, and none may be sent.
+    /// The same, to be spent from the begin of a day to its end only.
+    #[must_use]
+    pub fn on_day(self, clock: &WallClock, day: (Timestamp, Timestamp)) -> Self {
+        let budget = Self { clock: Some(clock.clone()), ..self };
+        budget.set_day(day);
+        budget
+    }
+
+    /// What is set aside from now on is of this day. Nothing may be left of another.
+    pub(crate) fn set_day(&self, (begins, ends): (Timestamp, Timestamp)) {
+        self.counters.begins_us.store(begins.as_microsecond(), Ordering::Release);
+        self.counters.ends_us.store(ends.as_microsecond(), Ordering::Release);
+    }
+
+    /// Whether it is the day that the requests are of.
+    fn is_their_day(&self) -> bool {
+        self.clock.as_ref().is_none_or(|clock| {
+            let now_us = clock.now().as_microsecond();
+            let (begins_us, ends_us) = (&self.counters.begins_us, &self.counters.ends_us);
+            (begins_us.load(Ordering::Acquire)..ends_us.load(Ordering::Acquire)).contains(&now_us)
+        })
+    }
+
+    /// Spend one request, right before it is sent. `false`: none is left, or their day is over, and none may be sent.
     #[must_use]
     pub fn spend(&self) -> bool {
+        if !self.is_their_day() {
+            return false;
+        }
         let take = |left: u64| if left == UNLIMITED { Some(left) } else { left.checked_sub(1) };
-        let may_send = self.0.left.fetch_update(Ordering::AcqRel, Ordering::Acquire, take).is_ok();
+        let may_send = self.counters.left.fetch_update(Ordering::AcqRel, Ordering::Acquire, take).is_ok();
         if may_send {
-            self.0.spent.fetch_add(1, Ordering::AcqRel);
+            self.counters.spent.fetch_add(1, Ordering::AcqRel);
         }
         may_send
     }
 
-    /// How many are left; none where there is no quota.
+    /// How many are left to be spent now; none where there is no quota.
     #[must_use]
     pub fn left(&self) -> Option<u64> {
-        Some(self.0.left.load(Ordering::Acquire)).filter(|left| *left != UNLIMITED)
+        let left = Some(self.counters.left.load(Ordering::Acquire)).filter(|left| *left != UNLIMITED)?;
+        Some(if self.is_their_day() { left } else { 0 })
     }
 
     /// Set more aside. Does nothing where there is no quota.
     pub(crate) fn add(&self, requests: u64) {
         let more = |left: u64| (left != UNLIMITED).then(|| left.saturating_add(requests).min(UNLIMITED - 1));
         // An unlimited budget stays as it is.
-        let _ = self.0.left.fetch_update(Ordering::AcqRel, Ordering::Acquire, more);
+        let _ = self.counters.left.fetch_update(Ordering::AcqRel, Ordering::Acquire, more);
     }
 
     /// Take back what is left: nothing more may be sent. None where there is no quota.
     pub fn close(&self) -> Option<u64> {
         let all = |left: u64| (left != UNLIMITED).then_some(0);
-        self.0.left.fetch_update(Ordering::AcqRel, Ordering::Acquire, all).ok()
+        self.counters.left.fetch_update(Ordering::AcqRel, Ordering::Acquire, all).ok()
     }
 
     /// How many were spent since this was asked last.
     pub(crate) fn take_spent(&self) -> u64 {
-        self.0.spent.swap(0, Ordering::AcqRel)
+        self.counters.spent.swap(0, Ordering::AcqRel)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use jiff::SignedDuration;
+
     use super::*;
+    use crate::clock::SteppedClock;
 
     #[test]
     fn what_is_spent_is_spent() {
@@ -87,5 +139,21 @@ mod tests {
         assert!((0..5).all(|_| budget.spend()));
         budget.add(1);
         assert_eq!((budget.left(), budget.close(), budget.take_spent()), (None, None, 5));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_of_a_day_is_spent_on_that_day_alone() {
+        let at = |text: &str| -> Timestamp { text.parse().unwrap() };
+        let machine = SteppedClock::new(at("2026-11-22T23:59:59.9Z"));
+        let budget =
+            Budget::of(9).on_day(&WallClock::from(&machine), (at("2026-11-22T00:00:00Z"), at("2026-11-23T00:00:00Z")));
+        assert!(budget.spend());
+        tokio::time::advance(Duration::from_millis(100)).await;
+        assert_eq!((budget.spend(), budget.left()), (false, Some(0)), "the day is over");
+        machine.step(SignedDuration::from_secs(-1));
+        assert_eq!((budget.spend(), budget.left()), (true, Some(7)), "the clock was set back");
+        machine.step(SignedDuration::from_hours(-24));
+        assert!(!budget.spend(), "before the day has begun");
+        assert_eq!(budget.close(), Some(7), "to be given back");
     }
 }

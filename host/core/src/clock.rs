@@ -32,6 +32,12 @@ impl WallClock {
         Self::Pinned { epoch, started: Instant::now() }
     }
 
+    /// What both clocks say now.
+    #[must_use]
+    pub fn moment(&self) -> Moment {
+        Moment { monotonic: Instant::now(), wall: self.now() }
+    }
+
     /// The time of day, now.
     #[must_use]
     pub fn now(&self) -> Timestamp {
@@ -50,6 +56,26 @@ impl WallClock {
 impl From<&SteppedClock> for WallClock {
     fn from(clock: &SteppedClock) -> Self {
         Self::Stepped(clock.clone())
+    }
+}
+
+/// What both clocks said at one moment.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment {
+    /// The monotonic clock: it stands still while a sandbox is frozen or a machine suspended.
+    pub monotonic: Instant,
+    /// The time of day: it can be set.
+    pub wall: Timestamp,
+}
+
+impl Moment {
+    /// By how much the wall clock went further than the monotonic one since an earlier moment: it was set forward, or the
+    /// machine was suspended. Negative where it was set back.
+    #[must_use]
+    pub fn leap_since(&self, earlier: &Self) -> SignedDuration {
+        let monotonic = self.monotonic.saturating_duration_since(earlier.monotonic);
+        let wall = self.wall.duration_since(earlier.wall);
+        wall.saturating_sub(SignedDuration::try_from(monotonic).unwrap_or(SignedDuration::MAX))
     }
 }
 

@@ -9,5 +9,6 @@ pub mod item;
 pub mod limiter;
 pub mod pacer;
 pub mod quota;
+pub mod rebase;
 pub mod slots;
 pub mod window;

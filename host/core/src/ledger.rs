@@ -161,6 +161,29 @@ pub struct ClaimRequest<'a> {
     pub lease: Timestamp,
 }
 
+/// The longest time for which a claim holds: a fetch of ten minutes, a chunk's age, a flush, and what clocks may be late.
+const LONGEST_LEASE: Duration = Duration::from_secs(600 + 5 + 10 + 1);
+/// The longest time that an item waits between two tries: a Retry-After of a day, and an hour for what else may be added.
+const LONGEST_WAIT: Duration = Duration::from_secs(25 * 3600);
+
+/// Whether a claim with this lease holds at `now`. A lease that ends later than any can was written before the clock was set back;
+/// the claim is taken over, which is safe at any time, for its owner is fenced and sealed.
+#[must_use]
+pub fn is_held(lease: Timestamp, now: Timestamp) -> bool {
+    is_ahead(lease, now, LONGEST_LEASE)
+}
+
+/// Whether an item that failed is not due at `now`. One that is due later than any can be was released before the clock was set
+/// back, and is due.
+#[must_use]
+pub fn is_waiting(due: Timestamp, now: Timestamp) -> bool {
+    is_ahead(due, now, LONGEST_WAIT)
+}
+
+fn is_ahead(instant: Timestamp, now: Timestamp, longest: Duration) -> bool {
+    instant > now && now.saturating_add(longest).is_ok_and(|latest| instant <= latest)
+}
+
 /// How a claim went.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Claim {
@@ -252,6 +275,10 @@ pub struct Release {
     pub error: String,
 }
 
+/// The longest time for which slots count without a renewal: the fetch of `damper fetch` takes two fetch timeouts of ten
+/// minutes each, a batch's slots one and a renewal.
+pub const LONGEST_SLOT: Duration = Duration::from_secs(2 * 600 + 11);
+
 /// A wish for slots.
 #[derive(Debug, Clone)]
 pub struct SlotRequest<'a> {
@@ -263,7 +290,7 @@ pub struct SlotRequest<'a> {
     pub in_use: u32,
     /// How many there are, over all owners.
     pub cap: u32,
-    /// The time of day now.
+    /// What ran out by then counts no more: the time of day now, less what the clock has leapt forward of late.
     pub now: Timestamp,
     /// Until when they count if they are not renewed.
     pub until: Timestamp,
@@ -275,6 +302,13 @@ impl SlotRequest<'_> {
     pub fn wish(&self) -> Wish<'_> {
         let Self { owner, want, in_use, cap, now, until } = *self;
         Wish { owner: owner.as_str(), wants: want, in_use, cap, now, until }
+    }
+
+    /// Until when others' slots count at the most. Slots that count for longer were written before the clock was set back, and
+    /// are cut to this: nobody has any for longer.
+    #[must_use]
+    pub fn latest_until(&self) -> Timestamp {
+        self.until.saturating_add(LONGEST_SLOT).unwrap_or(self.until)
     }
 }
 

@@ -14,6 +14,8 @@ mod chunks;
 mod flush;
 mod grant;
 mod known;
+mod leaps;
+mod limiter_time;
 mod probes;
 pub mod progress;
 mod redelivery;
@@ -48,6 +50,8 @@ use crate::pipeline::allowance::Allowance;
 use crate::pipeline::batch::Batch;
 use crate::pipeline::call::Call;
 use crate::pipeline::known::{Known, Worth};
+use crate::pipeline::leaps::Leaps;
+use crate::pipeline::limiter_time::LimiterTime;
 use crate::pipeline::progress::Progress;
 use crate::pipeline::report::{Report, Stopped};
 use crate::pipeline::run::{LONGEST_WAIT, RESERVE, Run};
@@ -92,8 +96,10 @@ pub struct Pipeline {
     known: Mutex<Known>,
     /// What the latest call left to the next one.
     kept_slots: Mutex<Option<Kept>>,
-    /// An instant, and the limiter's time then: the time since 1970, so that other processes can go on from what is saved.
-    epoch: (Instant, Duration),
+    /// The limiter's time.
+    limiter_time: Mutex<LimiterTime>,
+    /// What the wall clock has leapt.
+    leaps: Leaps,
 }
 
 impl fmt::Debug for Pipeline {
@@ -128,7 +134,7 @@ impl Pipeline {
         stores: Stores,
         limiter: Box<dyn Admit>,
     ) -> Arc<Self> {
-        let since_1970 = stores.clock.now().duration_since(Timestamp::UNIX_EPOCH);
+        let limiter_time = Mutex::new(LimiterTime::starting(stores.clock.moment()));
         Arc::new(Self {
             manifest,
             fetcher,
@@ -141,7 +147,8 @@ impl Pipeline {
             saved: Mutex::default(),
             known: Mutex::default(),
             kept_slots: Mutex::default(),
-            epoch: (Instant::now(), Duration::try_from(since_1970).unwrap_or_default()),
+            limiter_time,
+            leaps: Leaps::default(),
         })
     }
 
@@ -168,12 +175,13 @@ impl Pipeline {
     /// whatever has not ended is to be delivered again.
     pub async fn process(self: &Arc<Self>, entries: Vec<Entry>, deadline: Instant, stop: &CancellationToken) -> Report {
         let Manifest { name, identity, limits, .. } = &self.manifest;
+        self.limiter_time().catch_up(self.stores.clock.moment());
         let now = self.stores.clock.now();
         let owner = Owner::drawn(now, &self.stores.chance);
         let batch = Batch::parse(entries, name, identity, now);
-        let mut slots = Slots::new(name, &owner, limits, Allowance::budget(limits));
+        let mut slots = Slots::new(name, &owner, limits, Allowance::budget(limits, &self.stores.clock), self.leaps());
         if let Some(kept) = self.kept_slots().take() {
-            slots.resume(kept, now);
+            slots.resume(kept, self.stores.clock.moment());
         }
         let recover_until = deadline.checked_sub(RESERVE).unwrap_or(deadline);
         let call = Arc::new(Call::new(self, owner, slots.permits().clone(), recover_until, stop));
@@ -304,8 +312,17 @@ impl Pipeline {
 
     /// The limiter's time.
     fn elapsed(&self) -> Duration {
-        let (instant, elapsed) = self.epoch;
-        elapsed + instant.elapsed()
+        self.limiter_time().at(Instant::now())
+    }
+
+    fn limiter_time(&self) -> MutexGuard<'_, LimiterTime> {
+        self.limiter_time.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the wall clock has leapt, as far as a call is to know. Where each write is paid for, a process is one of a sandbox that is
+    /// frozen between two calls: what is no leap looks like one, and only what is seen within a call is one.
+    fn leaps(&self) -> Leaps {
+        if self.stores.ledger.write_interval().is_zero() { self.leaps.clone() } else { Leaps::default() }
     }
 
     fn limiter(&self) -> MutexGuard<'_, Box<dyn Admit>> {
@@ -331,6 +348,8 @@ impl Pipeline {
 
 #[cfg(test)]
 mod ad_hoc_tests;
+#[cfg(test)]
+mod clock_tests;
 #[cfg(test)]
 mod control_tests;
 #[cfg(test)]

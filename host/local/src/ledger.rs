@@ -186,6 +186,8 @@ WHERE provider = ?1 AND identity = ?2 AND day = ?3 AND owner = ?4 AND state = 'i
 
 const SHARES: &str = "SELECT owner, count, wanted, since FROM slots WHERE provider = ?1 AND until > ?2";
 
+const CUT_SLOTS: &str = "UPDATE slots SET until = ?2 WHERE provider = ?1 AND until > ?2";
+
 const FORGET_SLOTS: &str = "DELETE FROM slots WHERE provider = ?1 AND (owner = ?2 OR until <= ?3)";
 
 const TAKE_SLOTS: &str =
@@ -206,6 +208,7 @@ WHERE excluded.identity IS NOT NULL";
 
 fn change_slots(connection: &Connection, provider: &str, request: &SlotRequest<'_>) -> Result<Granted, Trouble> {
     let (owner, now) = (request.owner.as_str(), micros(request.now));
+    connection.prepare_cached(CUT_SLOTS)?.execute(params![provider, micros(request.latest_until())])?;
     let mut shares = connection.prepare_cached(SHARES)?;
     let shares = shares.query_map(params![provider, now], |row| {
         let since = Timestamp::from_microsecond(row.get(3)?).unwrap_or(Timestamp::UNIX_EPOCH);

@@ -10,6 +10,7 @@ use std::collections::BinaryHeap;
 use std::time::Duration;
 
 use damper_core::control::admission::{Admission, Admit};
+use damper_core::control::rebase::Rebase;
 
 use crate::api::{Api, Plan};
 use crate::bare::client::{Call, Client};
@@ -85,7 +86,7 @@ struct Invocations<'a> {
 
 impl Invocations<'_> {
     /// Whether an item may start; begins the next invocation where the last one is over.
-    fn offer(&mut self, client: &mut Client) -> bool {
+    fn offer(&mut self, client: &mut Client, now: Duration) -> bool {
         if self.left == 0 && client.in_flight == 0 {
             self.left = self.items;
             if let Some(fresh) = self.fresh {
@@ -93,7 +94,7 @@ impl Invocations<'_> {
                 client.limiter = fresh();
                 if let Some(saved) = saved {
                     // What cannot be read is not learned from, and the figures show it.
-                    let _ = client.limiter.load(&saved);
+                    let _ = client.limiter.load(&saved, &Rebase::new(now, now));
                 }
             }
         }
@@ -224,7 +225,7 @@ impl<'a> Run<'a> {
     /// Start calls while there is work and the algorithm lets them.
     fn launch(&mut self, now: Duration, index: usize) {
         while let Some(client) = self.clients.get_mut(index).filter(|client| client.has_work()) {
-            if self.invocations.as_mut().is_some_and(|invocations| !invocations.offer(client)) {
+            if self.invocations.as_mut().is_some_and(|invocations| !invocations.offer(client, now)) {
                 return;
             }
             match client.limiter.admit(now, client.in_flight) {

@@ -13,7 +13,7 @@ use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::builders::UpdateBuilder;
 use aws_sdk_dynamodb::types::{ReturnConsumedCapacity, ReturnValue, TransactWriteItem, Update};
 use damper_core::item::SequenceNumber;
-use damper_core::ledger::{Abandoned, Claim, ClaimRequest, LedgerError};
+use damper_core::ledger::{Abandoned, Claim, ClaimRequest, LedgerError, is_held, is_waiting};
 
 use super::DynamoLedger;
 use super::row::{Row, State};
@@ -244,11 +244,11 @@ fn settled(rows: &[Row], sequence: &SequenceNumber) -> Option<Claim> {
 /// Who has it, or until when it is to wait.
 fn not_now(rows: &[Row], request: &ClaimRequest<'_>) -> Option<Claim> {
     let held = rows.iter().filter_map(|row| match &row.state {
-        State::InFlight { owner, lease } if *lease > request.now && owner != request.owner => Some(*lease),
+        State::InFlight { owner, lease } if is_held(*lease, request.now) && owner != request.owner => Some(*lease),
         _ => None,
     });
     let waiting = rows.iter().filter_map(|row| match row.state {
-        State::Retry { due } if due > request.now => Some(due),
+        State::Retry { due } if is_waiting(due, request.now) => Some(due),
         _ => None,
     });
     held.max().map(|until| Claim::Held { until }).or_else(|| waiting.max().map(|until| Claim::Waiting { until }))

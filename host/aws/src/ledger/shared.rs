@@ -34,7 +34,9 @@ impl SeenSlots {
     /// The slots after this request, and how many the owner has then.
     fn after(&self, request: &SlotRequest<'_>) -> (Self, Granted) {
         let (now, owner) = (request.now.as_microsecond(), request.owner.as_str());
+        let latest_until = request.latest_until().as_microsecond();
         let mut taken = self.taken.clone();
+        taken.values_mut().for_each(|(_, until)| *until = (*until).min(latest_until));
         taken.retain(|_, (_, until)| *until > now);
         let before = taken.remove(owner).map(|(share, _)| share);
         let others: Vec<(&String, Share)> = taken.iter().map(|(holder, (share, _))| (holder, *share)).collect();

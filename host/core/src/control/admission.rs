@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::control::rebase::Rebase;
+
 /// Whether a fetch may start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Admission {
@@ -69,8 +71,9 @@ pub trait Admit: Send + fmt::Debug {
         None
     }
 
-    /// Go on from what was kept. What cannot be read is not learned from; `false` says so.
-    fn load(&mut self, _saved: &serde_json::Value) -> bool {
+    /// Go on from what was kept, in the time of the process that kept it: `rebase` moves its instants to the caller's time. What
+    /// cannot be read is not learned from; `false` says so.
+    fn load(&mut self, _saved: &serde_json::Value, _rebase: &Rebase) -> bool {
         true
     }
 }

@@ -18,6 +18,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::control::admission::{BreakerReading, Permit};
+use crate::control::rebase::Rebase;
 
 /// The first pause of an outage.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -131,7 +132,7 @@ impl Breaker {
             Self::Closed { .. } => Heard::Passed,
             Self::HalfOpen { good, probe, .. } if *probe == Some(permit.started) && well => {
                 *probe = None;
-                *good += 1;
+                *good = good.saturating_add(1);
                 if *good < GOOD_PROBES {
                     return Heard::Nothing;
                 }
@@ -163,6 +164,23 @@ impl Breaker {
             Self::Open { since, pause, .. } => (since, pause),
         };
         *self = Self::Open { since, until: now.saturating_add(pause), pause };
+    }
+
+    /// Move its instants to the time of the process that has read it. No pause is longer than the longest.
+    pub(crate) fn rebase(&mut self, rebase: &Rebase) {
+        match self {
+            Self::Closed { since } => since.iter_mut().for_each(|since| rebase.past(since)),
+            Self::Open { since, until, pause } => {
+                rebase.past(since);
+                *pause = (*pause).clamp(FIRST_PAUSE, LONGEST_PAUSE);
+                rebase.ahead(until, LONGEST_PAUSE);
+            }
+            Self::HalfOpen { since, pause, probe, .. } => {
+                rebase.past(since);
+                *pause = (*pause).clamp(FIRST_PAUSE, LONGEST_PAUSE);
+                probe.iter_mut().for_each(|probe| rebase.past(probe));
+            }
+        }
     }
 
     /// Whether fetches may start freely.

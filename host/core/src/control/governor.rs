@@ -97,7 +97,7 @@ pub fn obstacle(control: &Control, window: &Window, quota: Option<u64>, now: Tim
     if control.usage.left(window.day(now), quota) == Some(0) {
         return Some(Obstacle::Quota { until: window.day_ends(now) });
     }
-    let gate = control.limiter.as_ref().and_then(|saved| saved.gate).filter(|gate| *gate > now);
+    let gate = control.limiter.as_ref().and_then(|saved| saved.gate(now));
     match (&control.breaker, gate) {
         (Breaker::Open { since, .. }, _) => Some(Obstacle::ApiDown { since: *since }),
         (Breaker::Closed, Some(until)) => Some(Obstacle::Asked { until }),
@@ -230,12 +230,18 @@ impl Governor {
     pub fn known(&self, now: Timestamp) -> Option<MappingState> {
         let Seen { at, batch_size, enabled } = *self.seen.as_ref()?;
         let pending = self.pending.is_some();
-        let is_fresh = passed(at, now) < LOOK_AGAIN;
+        // What was seen in what is the future by now was seen before the clock was set back, nobody knows how long ago.
+        let is_fresh = at <= now && passed(at, now) < LOOK_AGAIN;
         (is_fresh || (enabled && !pending)).then_some(MappingState { batch_size, enabled, pending })
     }
 
     /// See what the mapping is now; somebody else may have changed it.
     fn look(&mut self, now: Timestamp, mapping: MappingState) {
+        // After the clock was set back, waits begin anew.
+        self.resized_at = self.resized_at.map(|at| at.min(now));
+        if let Some(pending) = &mut self.pending {
+            pending.at = pending.at.min(now);
+        }
         if let Some(pending) = &self.pending {
             let is_there = pending.enabled.is_none_or(|enabled| enabled == mapping.enabled)
                 && pending.batch_size.is_none_or(|size| size == mapping.batch_size);

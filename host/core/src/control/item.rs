@@ -19,12 +19,15 @@
 
 use std::collections::VecDeque;
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::chance::Chance;
 use crate::control::governor::Governor;
 use crate::control::quota::Usage;
+use crate::control::rebase::Rebase;
 use crate::item::SequenceNumber;
 
 /// A provider's control item: what all processes that work for it share.
@@ -95,6 +98,9 @@ impl RecentChanges {
 pub struct SavedLimiter {
     /// When it was saved.
     pub at: Timestamp,
+    /// The same in the time of the limiter that saved it, in which the state's instants are; none: the time since 1970.
+    #[serde(default)]
+    pub elapsed: Option<Duration>,
     /// The limit then: for whoever looks.
     pub limit: u32,
     /// Until when nothing may start because the API asked for it.
@@ -109,6 +115,22 @@ impl SavedLimiter {
     pub fn after(self, before: Option<Self>) -> Self {
         let limit = if self.limit > 0 { self.limit } else { before.map_or(1, |before| before.limit) };
         Self { limit, ..self }
+    }
+
+    /// What moves the state's instants to a time in which it is `elapsed` when the wall clock says `now`. A state that was saved
+    /// in what is the future by now, before the clock was set back, is taken for one that was saved just now.
+    #[must_use]
+    pub fn rebase(&self, elapsed: Duration, now: Timestamp) -> Rebase {
+        let since_1970 = || Duration::try_from(self.at.duration_since(Timestamp::UNIX_EPOCH)).unwrap_or_default();
+        let age = Duration::try_from(now.duration_since(self.at)).unwrap_or_default();
+        Rebase::new(elapsed, self.elapsed.unwrap_or_else(since_1970).saturating_add(age))
+    }
+
+    /// Until when nothing may start at `now` because the API asked for it. What was saved in what is the future by now says
+    /// nothing: the clock was set back, and the limiter itself knows how long it has to wait.
+    #[must_use]
+    pub fn gate(&self, now: Timestamp) -> Option<Timestamp> {
+        self.gate.filter(|gate| self.at <= now && *gate > now)
     }
 }
 

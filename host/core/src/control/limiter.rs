@@ -37,6 +37,7 @@ use serde::{Deserialize, Serialize};
 pub use crate::control::admission::{Admission, Admit, Outcome, Permit, Reading};
 use crate::control::breaker::{Breaker, Heard, Passage};
 use crate::control::pacer::Pacer;
+use crate::control::rebase::Rebase;
 use level::{End, Level};
 use retry_after::{About, RetryAfter};
 use stall::Stall;
@@ -45,6 +46,9 @@ use stall::Stall;
 pub(crate) const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(24 * 3600);
 /// When to ask again where nothing may ever start: the hard cap is none.
 const NEVER: Duration = Duration::from_secs(3600);
+/// How far ahead the requests of a fetch that sent many can have put the manifest's rate, as far as a saved state is believed:
+/// the longest time that a fetch may take.
+const LONGEST_DEBT: Duration = Duration::from_secs(600);
 
 /// What a limiter must keep to.
 #[derive(Debug, Clone, PartialEq)]
@@ -97,6 +101,14 @@ impl Limiter {
         state.retry_after = state.retry_after.repaired();
         state.pacer.set_rate(requests_per_second);
         Self { max_in_flight, requests_per_second, state }
+    }
+
+    /// The same with a snapshot that a process of another time has saved.
+    #[must_use]
+    pub fn restore_rebased(config: LimiterConfig, snapshot: Snapshot, rebase: &Rebase) -> Self {
+        let Snapshot(mut state) = snapshot;
+        state.rebase(rebase);
+        Self::restore(config, Snapshot(state))
     }
 
     /// All that it knows.
@@ -195,6 +207,14 @@ impl Limiter {
 }
 
 impl State {
+    fn rebase(&mut self, rebase: &Rebase) {
+        self.breaker.rebase(rebase);
+        self.level.rebase(rebase);
+        self.retry_after.rebase(rebase);
+        self.stall.rebase(rebase);
+        self.pacer.rebase(rebase, LONGEST_DEBT);
+    }
+
     /// What there is to say beside the hard cap, the gate and the manifest's rate, where the breaker is closed. `None`: nothing.
     fn admit_freely(&mut self, now: Duration, in_flight: u32) -> Option<Admission> {
         self.level.advance(now, self.is_paced());
@@ -261,10 +281,10 @@ impl Admit for Limiter {
         serde_json::to_value(self.snapshot()).ok()
     }
 
-    fn load(&mut self, saved: &serde_json::Value) -> bool {
+    fn load(&mut self, saved: &serde_json::Value, rebase: &Rebase) -> bool {
         let Ok(snapshot) = Snapshot::deserialize(saved) else { return false };
         let (max_in_flight, requests_per_second) = (self.max_in_flight, self.requests_per_second);
-        *self = Self::restore(LimiterConfig { max_in_flight, requests_per_second }, snapshot);
+        *self = Self::restore_rebased(LimiterConfig { max_in_flight, requests_per_second }, snapshot, rebase);
         true
     }
 }

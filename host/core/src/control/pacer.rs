@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::control::rebase::Rebase;
+
 /// Spaces request starts by one slot of `1 / rate` each.
 ///
 /// Over any stretch of length `T` at a constant rate, never more than `rate * T + 1` requests start, given that the caller
@@ -67,6 +69,11 @@ impl Pacer {
     /// it go sooner. For values see [`Pacer::new`].
     pub fn set_rate(&mut self, requests_per_second: Option<f64>) {
         self.slot = slot(requests_per_second);
+    }
+
+    /// Move its instants to the time of the process that has read it: the latest start lies at most `longest` ahead.
+    pub(crate) fn rebase(&mut self, rebase: &Rebase, longest: Duration) {
+        self.latest.iter_mut().for_each(|latest| rebase.ahead(latest, longest));
     }
 
     fn free_at(&self) -> Option<Duration> {

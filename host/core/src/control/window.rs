@@ -71,6 +71,13 @@ impl Window {
         Day(day)
     }
 
+    /// When a day begins, and when the next one does.
+    #[must_use]
+    pub fn day_span(&self, day: Day) -> (Timestamp, Timestamp) {
+        let next = day.0.tomorrow().ok().and_then(|next| self.starts(next));
+        (self.starts(day.0).unwrap_or(Timestamp::MIN), next.unwrap_or(Timestamp::MAX))
+    }
+
     /// The instant at which the day of `at` ends and the next begins; after `at`.
     #[must_use]
     pub fn day_ends(&self, at: Timestamp) -> Timestamp {

@@ -72,6 +72,7 @@ impl Pipeline {
     /// Where the item has not what belongs to its identity; nothing was sent.
     pub async fn fetch_now(self: &Arc<Self>, item: Item, deadline: Instant) -> Result<AdHoc, ItemError> {
         let identity = item.identity(&self.manifest.identity)?;
+        self.limiter_time().catch_up(self.stores.clock.moment());
         let (name, limits, now) = (&self.manifest.name, &self.manifest.limits, self.stores.clock.now());
         let owner = Owner::drawn(now, &self.stores.chance);
         let sequence = SequenceNumber::from(format!("ad-hoc-{owner}").as_str());
@@ -86,7 +87,7 @@ impl Pipeline {
         if let Some(gate) = self.gate(&control) {
             return Ok(AdHoc::Refused(gate.why));
         }
-        let slots = Slots::one(name, &owner, limits, Allowance::budget(limits));
+        let slots = Slots::one(name, &owner, limits, Allowance::budget(limits, &self.stores.clock), self.leaps());
         let (recover_until, never) = (deadline.checked_sub(RESERVE).unwrap_or(deadline), CancellationToken::new());
         let call = Arc::new(Call::new(self, owner, slots.permits().clone(), recover_until, &never));
         let (allowance, probes) = (Allowance::new(limits), Probes::new(&control));
@@ -114,7 +115,8 @@ impl Desk<'_> {
             return Ok(AdHoc::Refused(Stopped::QuotaSpent));
         }
         let Some(permit) = self.call.permits.try_acquire() else { return Ok(AdHoc::Busy) };
-        self.call.let_start_until(last_start.min(self.slots.launch_until()));
+        let last_start = last_start.min(self.slots.launch_until(self.call.clock()));
+        self.call.let_start_until(last_start, self.slots.renewed());
         self.call.queued();
         let tried = attempt(Arc::clone(&self.call), 0, Arc::clone(&work), Failures::default(), permit).await;
         self.notice(&work, &tried).await?;

@@ -101,6 +101,7 @@ impl Pipeline {
         self.control().await?;
         let governed = self
             .govern(None, 0, |control, mapping| {
+                control.usage.turn_back(self.today(), self.manifest.limits.daily_quota);
                 let (bounds, obstacle) = (self.bounds(control), self.obstacle(control));
                 control.governor.tick(now, bounds, obstacle, mapping)
             })
@@ -120,6 +121,7 @@ impl Pipeline {
             control.probed.clone_from(&learned.probed);
             learned.redelivery.note(control);
             let Unspent { day, requests, uncounted } = learned.unspent;
+            control.usage.turn_back(today, self.manifest.limits.daily_quota);
             control.usage.give_back(day.unwrap_or(today), requests);
             control.usage.reserve(today, uncounted, None);
         };
@@ -281,13 +283,14 @@ impl Pipeline {
     }
 
     fn save_limiter(&self, now: Timestamp) -> Option<SavedLimiter> {
+        let elapsed = self.elapsed();
         let (state, reading) = {
             let limiter = self.limiter();
-            (limiter.save()?, limiter.reading(self.elapsed()))
+            (limiter.save()?, limiter.reading(elapsed))
         };
         *self.saved() = Some(now);
         let gate = reading.gate.map(|gate| self.timestamp(gate));
-        Some(SavedLimiter { at: now, limit: reading.limit, gate, state })
+        Some(SavedLimiter { at: now, elapsed: Some(elapsed), limit: reading.limit, gate, state })
     }
 
     /// Go on from what another process has learned, if one has since this one saved its own.
@@ -296,7 +299,8 @@ impl Pipeline {
         let mut known = self.saved();
         if *known != Some(saved.at) {
             *known = Some(saved.at);
-            if !self.limiter().load(&saved.state) {
+            let rebase = saved.rebase(self.elapsed(), self.stores.clock.now());
+            if !self.limiter().load(&saved.state, &rebase) {
                 tracing::warn!(
                     provider = self.manifest.name,
                     "what was kept of the limiter cannot be read: it learns anew"
@@ -307,6 +311,6 @@ impl Pipeline {
 
     /// The limiter's time as a time of day.
     fn timestamp(&self, elapsed: Duration) -> Timestamp {
-        Timestamp::UNIX_EPOCH.saturating_add(elapsed).unwrap_or(Timestamp::MAX)
+        self.limiter_time().wall(elapsed)
     }
 }

@@ -1,6 +1,9 @@
 //! What one call may still send of the day's quota: set aside in the control item a share at a time, spent request by request.
 
+use jiff::Timestamp;
+
 use crate::budget::Budget;
+use crate::clock::WallClock;
 use crate::control::quota::share;
 use crate::day::Day;
 use crate::ledger::LedgerError;
@@ -39,9 +42,12 @@ impl Allowance {
         Self { quota, share, low: u64::from(cap).min(share), day: None, is_exhausted: false }
     }
 
-    /// The budget that a call begins with.
-    pub(crate) fn budget(limits: &Limits) -> Budget {
-        if limits.daily_quota.is_some() { Budget::of(0) } else { Budget::unlimited() }
+    /// The budget that a call begins with: nothing is set aside yet.
+    pub(crate) fn budget(limits: &Limits, clock: &WallClock) -> Budget {
+        match limits.daily_quota {
+            Some(_) => Budget::of(0).on_day(clock, (Timestamp::MIN, Timestamp::MIN)),
+            None => Budget::unlimited(),
+        }
     }
 
     /// Whether one more try is covered, beside so many that have yet to send their first request.
@@ -63,6 +69,7 @@ impl Allowance {
         if self.day != Some(today) {
             // What is left of yesterday is worth nothing today.
             budget.close();
+            budget.set_day(pipeline.manifest().window.day_span(today));
             self.day = Some(today);
             self.is_exhausted = false;
         }

@@ -225,7 +225,7 @@ fn outcome_of(report: &FetchReport) -> Option<Outcome> {
 /// Wait for the limiter's word that the fetch may start. `None`: it may not start in time.
 async fn turn(call: &Arc<Call>) -> Option<Turn> {
     loop {
-        if Instant::now() > call.may_start_until() || call.is_stopping() {
+        if !call.may_start() || call.is_stopping() {
             return None;
         }
         match call.try_start() {

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::WallClock;
+use crate::clock::{Moment, WallClock};
 use crate::control::admission::{Admission, Admit, BreakerReading, Outcome, Permit, Reading};
 use crate::control::brake::{Brake, Heard, Sign};
 use crate::control::window::Window;
@@ -20,7 +20,7 @@ use crate::manifest::Manifest;
 use crate::pipeline::Pipeline;
 use crate::pipeline::chunks::FULL_AGE;
 use crate::pipeline::progress::{Progress, What};
-use crate::pipeline::slots::MARGIN;
+use crate::pipeline::slots::{MARGIN, has_leapt_since};
 use crate::sink::{Recoveries, SinkError};
 
 /// How long a flush takes at the most, from its start to the last finish, where the stores work. One that takes longer may find its
@@ -43,7 +43,8 @@ pub(crate) struct Call {
     /// Nobody waits for a recovery after this instant.
     recover_until: Instant,
     recoveries: Recoveries,
-    may_start_until: Mutex<Instant>,
+    /// The last instant at which a fetch may start, and the renewal of the slots that it counts from.
+    may_start: Mutex<(Instant, Option<Moment>)>,
     /// The last instant of this delivery at which a fetch may start.
     last_start: OnceLock<Instant>,
     /// Permits that there are, free ones included.
@@ -102,7 +103,7 @@ impl Call {
             stop: stop.child_token(),
             recover_until,
             recoveries: Recoveries::default(),
-            may_start_until: Mutex::new(Instant::now()),
+            may_start: Mutex::new((Instant::now(), None)),
             last_start: OnceLock::new(),
             issued: AtomicU32::new(0),
             before_turn: AtomicU32::new(0),
@@ -220,14 +221,16 @@ impl Call {
         }
     }
 
-    /// No fetch may start after this instant.
-    pub(crate) fn may_start_until(&self) -> Instant {
-        *lock(&self.may_start_until)
+    /// Whether a fetch may start now, as far as time goes: not after the instant that was set, nor after the wall clock has leapt
+    /// since the slots were renewed.
+    pub(crate) fn may_start(&self) -> bool {
+        let (until, renewed) = *lock(&self.may_start);
+        Instant::now() <= until && !renewed.is_some_and(|renewed| has_leapt_since(&renewed, self.clock()))
     }
 
-    /// Move that instant.
-    pub(crate) fn let_start_until(&self, until: Instant) {
-        *lock(&self.may_start_until) = until;
+    /// Let fetches start until an instant, under slots that were renewed at a moment.
+    pub(crate) fn let_start_until(&self, until: Instant, renewed: Option<Moment>) {
+        *lock(&self.may_start) = (until, renewed);
     }
 
     /// Stop: tries that have not started their fetch give their claims back.

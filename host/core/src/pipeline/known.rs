@@ -86,7 +86,7 @@ pub(crate) fn may_wait(before: &Control, after: &Control) -> bool {
     let was_saved = before.limiter.is_some() || after.limiter.is_none();
     let kept = Control {
         limiter: after.limiter.clone(),
-        usage: after.usage,
+        usage: after.usage.clone(),
         governor: Governor {
             rate: after.governor.rate,
             tail_seconds: after.governor.tail_seconds,
@@ -112,7 +112,7 @@ mod tests {
     }
 
     fn learned(limit: u32) -> Control {
-        let limiter = SavedLimiter { at: at(0), limit, gate: None, state: Value::Null };
+        let limiter = SavedLimiter { at: at(0), elapsed: None, limit, gate: None, state: Value::Null };
         Control { version: 7, limiter: Some(limiter), ..Control::default() }
     }
 

@@ -224,7 +224,7 @@ impl<'a> Run<'a> {
     pub(crate) async fn report(mut self) -> Report {
         let waiting = self.set_waiting_aside();
         let invocation = self.invocation();
-        let kept = if self.expects_more() { self.slots.keep(self.call.clock().now()) } else { None };
+        let kept = if self.expects_more() { self.slots.keep(self.call.clock()) } else { None };
         let redelivery = Redelivery { again: self.batch.first_before_an_end(), ..self.redelivery };
         let Self { pipeline, call, batch, slots, allowance, probes, deadline, stopped, progressed, .. } = self;
         if kept.is_some() {
@@ -238,8 +238,10 @@ impl<'a> Run<'a> {
             tracing::warn!(provider = call.provider(), %error, "what was learned of the API was not kept");
         }
         // Redelivery is at once: what has to wait, for another's claim or a gate, waits here.
-        if !progressed && stopped.is_none() && !batch.is_drained() {
-            pipeline.wait(batch.next_due(), deadline, &call).await;
+        let waits_for_quota = stopped == Some(Stopped::QuotaSpent);
+        if !progressed && !batch.is_drained() && (stopped.is_none() || waits_for_quota) {
+            let due = if waits_for_quota { None } else { batch.next_due() };
+            pipeline.wait(due, deadline, &call).await;
         }
         batch.into_report(stopped, waiting)
     }
@@ -263,8 +265,8 @@ impl<'a> Run<'a> {
 
     /// Start tries while work is due and the limiter, the slots and the time allow it. Says what is in the way.
     fn launch(&mut self) -> Blocked {
-        let last_start = self.slots.launch_until().min(self.last_start);
-        self.call.let_start_until(last_start);
+        let last_start = self.slots.launch_until(self.call.clock()).min(self.last_start);
+        self.call.let_start_until(last_start, self.slots.renewed());
         loop {
             let now = Instant::now();
             if self.stopped.is_some() || now > self.last_start {
@@ -274,7 +276,7 @@ impl<'a> Run<'a> {
                 return Blocked::Flush;
             }
             if now > last_start {
-                return Blocked::Until(self.slots.next_renewal());
+                return Blocked::Until(self.next_renewal());
             }
             if !self.allowance.covers(self.call.before_turn(), &self.call) {
                 return if self.call.before_turn() > 0 { Blocked::Turn } else { Blocked::Completion };
@@ -311,11 +313,15 @@ impl<'a> Run<'a> {
         }
     }
 
+    fn next_renewal(&self) -> Instant {
+        self.slots.next_renewal(self.call.clock())
+    }
+
     async fn renew_slots_if_due(&mut self) {
         self.slots.pay_owed();
         self.call.set_issued(self.slots.issued());
         let may_need_more = self.stopped.is_none() || !self.tries.is_empty();
-        if !may_need_more || Instant::now() < self.slots.next_renewal() {
+        if !may_need_more || Instant::now() < self.next_renewal() {
             return;
         }
         if let Err(error) = self.slots.renew(self.call.ledger(), self.call.clock()).await {
@@ -375,7 +381,7 @@ impl<'a> Run<'a> {
             Blocked::Completion if self.tries.is_empty() => Some(Instant::now() + LOOK_AGAIN),
             Blocked::Permits | Blocked::Completion | Blocked::Turn | Blocked::Flush | Blocked::ForGood => None,
         };
-        let renewal = (blocked != Blocked::ForGood).then(|| self.slots.next_renewal());
+        let renewal = (blocked != Blocked::ForGood).then(|| self.next_renewal());
         let flush = self.chunks.due().filter(|_| self.flushing.is_empty());
         // Nothing starts after this; a loop without events must see it.
         let end = (blocked != Blocked::ForGood).then(|| self.last_start + Duration::from_millis(1));

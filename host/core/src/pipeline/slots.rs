@@ -6,14 +6,14 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::budget::Budget;
-use crate::clock::WallClock;
+use crate::clock::{Moment, WallClock};
 use crate::fetcher::Permits;
 use crate::ledger::{Granted, Ledger, LedgerError, Owner, SlotRequest};
 use crate::manifest::Limits;
+use crate::pipeline::leaps::Leaps;
 
 /// The longest time between two renewals.
 const LONGEST_RENEWAL: Duration = Duration::from_secs(10);
@@ -27,13 +27,21 @@ pub(crate) fn wanted(cap: u32) -> u32 {
     if cap >= 2 { cap - 1 } else { cap }
 }
 
-/// Slots that a call has left to the next one, in times of day: a process may be frozen in between, and its own clock with it.
+/// Slots that a call has left to the next one. A process may be frozen in between, and its own clock with it, or the time of day
+/// be set: the clock counts that says that more time has passed.
 #[derive(Debug)]
 pub(crate) struct Kept {
     owner: Owner,
     granted: u32,
-    launch_until: Timestamp,
-    next_renewal: Timestamp,
+    at: Moment,
+    /// From then on: how long fetches may start, and when to renew.
+    launch_for: Duration,
+    renewal_in: Duration,
+}
+
+/// Whether the wall clock has gone further than the monotonic one since a renewal, by more than clocks may be late.
+pub(crate) fn has_leapt_since(renewed: &Moment, clock: &WallClock) -> bool {
+    Duration::try_from(clock.moment().leap_since(renewed)).is_ok_and(|leap| leap > MARGIN)
 }
 
 /// The slots that one owner has.
@@ -52,20 +60,23 @@ pub(crate) struct Slots {
     permits: Permits,
     launch_until: Instant,
     next_renewal: Instant,
+    /// When they were acquired or renewed last.
+    renewed: Option<Moment>,
+    leaps: Leaps,
 }
 
 impl Slots {
     /// No slots yet; [`Slots::renew`] gets a batch's.
-    pub(crate) fn new(provider: &str, owner: &Owner, limits: &Limits, budget: Budget) -> Self {
-        Self::wanting(wanted(limits.max_concurrency.get()), provider, owner, limits, budget)
+    pub(crate) fn new(provider: &str, owner: &Owner, limits: &Limits, budget: Budget, leaps: Leaps) -> Self {
+        Self::wanting(wanted(limits.max_concurrency.get()), provider, owner, limits, budget, leaps)
     }
 
     /// The same for an ad-hoc fetch: the one that batches leave.
-    pub(crate) fn one(provider: &str, owner: &Owner, limits: &Limits, budget: Budget) -> Self {
-        Self::wanting(1, provider, owner, limits, budget)
+    pub(crate) fn one(provider: &str, owner: &Owner, limits: &Limits, budget: Budget, leaps: Leaps) -> Self {
+        Self::wanting(1, provider, owner, limits, budget, leaps)
     }
 
-    fn wanting(want: u32, provider: &str, owner: &Owner, limits: &Limits, budget: Budget) -> Self {
+    fn wanting(want: u32, provider: &str, owner: &Owner, limits: &Limits, budget: Budget, leaps: Leaps) -> Self {
         let cap = limits.max_concurrency.get();
         let now = Instant::now();
         Self {
@@ -80,33 +91,38 @@ impl Slots {
             permits: Permits::within(0, budget),
             launch_until: now,
             next_renewal: now,
+            renewed: None,
+            leaps,
         }
     }
 
     /// Go on with the slots that the call before has left, as far as they still count.
-    pub(crate) fn resume(&mut self, kept: Kept, now: Timestamp) {
-        let left = |until: Timestamp| Duration::try_from(until.duration_since(now)).unwrap_or_default();
+    pub(crate) fn resume(&mut self, kept: Kept, now: Moment) {
+        let by_wall = Duration::try_from(now.wall.duration_since(kept.at.wall)).unwrap_or_default();
+        let passed = now.monotonic.saturating_duration_since(kept.at.monotonic).max(by_wall);
         self.owner = kept.owner;
-        if left(kept.launch_until).is_zero() {
+        if passed >= kept.launch_for {
             return;
         }
         self.resize(kept.granted);
-        self.launch_until = Instant::now() + left(kept.launch_until);
-        self.next_renewal = Instant::now() + left(kept.next_renewal);
+        self.launch_until = now.monotonic + kept.launch_for.saturating_sub(passed);
+        self.next_renewal = now.monotonic + kept.renewal_in.saturating_sub(passed);
+        self.renewed = Some(now);
     }
 
     /// Leave the slots to the next call. None where this cannot be: the API may still be working at a request, or others want
     /// what they would have.
-    pub(crate) fn keep(&self, now: Timestamp) -> Option<Kept> {
+    pub(crate) fn keep(&self, clock: &WallClock) -> Option<Kept> {
         if self.granted < self.want || self.owed > 0 || self.in_use() > 0 || self.others_wait {
             return None;
         }
-        let at = |instant: Instant| {
-            let left = instant.saturating_duration_since(Instant::now());
-            now.saturating_add(left).unwrap_or(now)
-        };
-        let (launch_until, next_renewal) = (at(self.launch_until), at(self.next_renewal));
-        Some(Kept { owner: self.owner.clone(), granted: self.granted, launch_until, next_renewal })
+        if self.has_leapt(clock) {
+            return None;
+        }
+        let at = clock.moment();
+        let from_now = |instant: Instant| instant.saturating_duration_since(at.monotonic);
+        let (launch_for, renewal_in) = (from_now(self.launch_until), from_now(self.next_renewal));
+        Some(Kept { owner: self.owner.clone(), granted: self.granted, at, launch_for, renewal_in })
     }
 
     /// The permits that stand for the slots.
@@ -123,19 +139,36 @@ impl Slots {
         self.issued().saturating_sub(self.permits.available())
     }
 
-    /// Until when a fetch may start.
-    pub(crate) fn launch_until(&self) -> Instant {
-        if self.owed > 0 { Instant::now() } else { self.launch_until }
+    /// Until when a fetch may start. In the past, where the wall clock has leapt since the renewal: for others, who go by it, the
+    /// slots run out that much earlier.
+    pub(crate) fn launch_until(&self, clock: &WallClock) -> Instant {
+        let now = Instant::now();
+        let past = || now.checked_sub(Duration::from_millis(1)).unwrap_or(now);
+        match self.owed {
+            0 if self.has_leapt(clock) => self.launch_until.min(past()),
+            0 => self.launch_until,
+            _ => now,
+        }
     }
 
-    /// When to renew next.
-    pub(crate) fn next_renewal(&self) -> Instant {
-        self.next_renewal
+    /// When to renew next: at once, where the wall clock has leapt.
+    pub(crate) fn next_renewal(&self, clock: &WallClock) -> Instant {
+        if self.has_leapt(clock) { Instant::now() } else { self.next_renewal }
+    }
+
+    /// When they were acquired or renewed last.
+    pub(crate) fn renewed(&self) -> Option<Moment> {
+        self.renewed
+    }
+
+    fn has_leapt(&self, clock: &WallClock) -> bool {
+        self.renewed.is_some_and(|renewed| has_leapt_since(&renewed, clock))
     }
 
     /// Acquire or renew.
     pub(crate) async fn renew(&mut self, ledger: &dyn Ledger, clock: &WallClock) -> Result<(), LedgerError> {
-        let asked = Instant::now();
+        let moment = clock.moment();
+        let asked = moment.monotonic;
         let renewal = self.fetch_timeout.clamp(SHORTEST_RENEWAL, LONGEST_RENEWAL);
         let counts_for = renewal + self.fetch_timeout + MARGIN;
         // A fetch may take a free permit for a second request at any time, so that all count as in use until we have fewer.
@@ -145,6 +178,7 @@ impl Slots {
             self.ask(ledger, clock, counts_for).await?;
         }
         self.launch_until = asked + renewal;
+        self.renewed = Some(moment);
         // Half way, so that one slow renewal does not stop anything; sooner while others have all, or wait for what we owe.
         let pause = if self.granted == 0 || self.owed > 0 { SHORTEST_RENEWAL } else { renewal / 2 };
         self.next_renewal = asked + pause;
@@ -184,8 +218,10 @@ impl Slots {
         (want, in_use): (u32, u32),
         counts_for: Duration,
     ) -> Result<Granted, LedgerError> {
-        let now = clock.now();
-        let until = now.saturating_add(counts_for).unwrap_or(now);
+        let moment = clock.moment();
+        let until = moment.wall.saturating_add(counts_for).unwrap_or(moment.wall);
+        // What ran out for no other reason than that the clock leapt may have requests in flight.
+        let now = moment.wall.saturating_sub(self.leaps.see(moment)).unwrap_or(moment.wall);
         let request = SlotRequest { owner: &self.owner, want, in_use, cap: self.cap, now, until };
         ledger.slots(&self.provider, request).await
     }

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Pipeline, Stores};
 use crate::chance::Chance;
-use crate::clock::WallClock;
+use crate::clock::{SteppedClock, WallClock};
 use crate::control::item::{Breaker, Control, OpenedBy};
 use crate::dead_letter::Reason;
 use crate::fetcher::FetchRequest;
@@ -51,6 +51,8 @@ pub(super) struct House {
     pub(super) sink: Arc<InMemory>,
     pub(super) mapping: Arc<MemoryMapping>,
     pub(super) clock: WallClock,
+    /// The same clock, to step it.
+    pub(super) machine: SteppedClock,
 }
 
 fn house(script: impl Fn(&FetchRequest, u32) -> Answer + Send + Sync + 'static) -> House {
@@ -66,7 +68,8 @@ pub(super) fn house_on(
     manifest: &str,
     script: impl Fn(&FetchRequest, u32) -> Answer + Send + Sync + 'static,
 ) -> House {
-    let clock = WallClock::pinned("2026-11-22T12:00:00Z".parse().unwrap());
+    let machine = SteppedClock::new("2026-11-22T12:00:00Z".parse().unwrap());
+    let clock = WallClock::from(&machine);
     let (ledger, sink, api) = (Arc::new(ledger), Arc::new(InMemory::new()), Arc::new(Scripted::new(script)));
     let mapping = Arc::new(MemoryMapping::new(500, Duration::ZERO));
     let chance = Chance::seeded(1);
@@ -80,7 +83,7 @@ pub(super) fn house_on(
         chance,
     };
     let pipeline = Pipeline::new(Manifest::parse(manifest).unwrap(), api.clone(), stores);
-    House { pipeline, api, ledger, sink, mapping, clock }
+    House { pipeline, api, ledger, sink, mapping, clock, machine }
 }
 
 impl House {

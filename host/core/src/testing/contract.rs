@@ -49,6 +49,7 @@ macro_rules! ledger_contract {
         $crate::ledger_contract! { @one $fresh [$(#[ignore = $reason])?]:
             an_item_is_claimed_once
             a_claim_is_held_until_its_lease_ends
+            a_clock_that_was_set_back_holds_no_item
             the_same_owner_may_claim_again
             an_expired_claim_is_granted_with_the_abandoned_owner
             abandoned_owners_accumulate_through_crashes_until_a_finish
@@ -89,6 +90,7 @@ macro_rules! ledger_contract {
             slots_are_had_in_turns_where_there_are_too_few
             slots_in_use_are_given_to_nobody_else
             slots_run_out
+            slots_of_a_clock_that_was_set_back_run_out
             slots_are_renewed
             slots_shrink_and_are_given_back
             slots_grow_when_others_have_left

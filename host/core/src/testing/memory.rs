@@ -13,7 +13,7 @@ use crate::dead_letter::DeadLetter;
 use crate::item::{Identity, SequenceNumber};
 use crate::ledger::{
     Abandoned, Claim, ClaimRequest, Claimed, Control, Finish, Finished, Ledger, LedgerError, LongWaits, Owner, Release,
-    SlotRequest,
+    SlotRequest, is_held, is_waiting,
 };
 
 /// One identity on one day.
@@ -199,6 +199,9 @@ impl Ledger for MemoryLedger {
         let mut state = self.lock();
         state.shared.slots += 1;
         let slots = &mut state.slots;
+        for (_, until) in slots.iter_mut().filter(|((name, _), _)| name == provider).map(|(_, slot)| slot) {
+            *until = (*until).min(request.latest_until());
+        }
         slots.retain(|(name, _), (_, until)| name != provider || *until > request.now);
         let key = (provider.to_owned(), request.owner.clone());
         let before = slots.remove(&key).map(|(share, _)| share);
@@ -346,11 +349,11 @@ fn settled(past: &[(Day, Row)], sequence: &SequenceNumber) -> Option<Claim> {
 
 fn not_now(past: &[(Day, Row)], request: &ClaimRequest<'_>) -> Option<Claim> {
     let held = past.iter().filter_map(|(_, row)| match &row.state {
-        RowState::InFlight { owner, lease } if owner != request.owner && *lease > request.now => Some(*lease),
+        RowState::InFlight { owner, lease } if owner != request.owner && is_held(*lease, request.now) => Some(*lease),
         _ => None,
     });
     let waiting = past.iter().filter_map(|(_, row)| match row.state {
-        RowState::Retry { not_before } if not_before > request.now => Some(not_before),
+        RowState::Retry { not_before } if is_waiting(not_before, request.now) => Some(not_before),
         _ => None,
     });
     held.max().map(|until| Claim::Held { until }).or_else(|| waiting.max().map(|until| Claim::Waiting { until }))

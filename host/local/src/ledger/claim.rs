@@ -2,7 +2,7 @@
 
 use damper_core::day::Day;
 use damper_core::item::{Identity, SequenceNumber};
-use damper_core::ledger::{Abandoned, Claim, ClaimRequest, Owner};
+use damper_core::ledger::{Abandoned, Claim, ClaimRequest, Owner, is_held, is_waiting};
 use jiff::Timestamp;
 use rusqlite::{Connection, Row, params};
 
@@ -127,11 +127,11 @@ fn settled(past: &[Past], sequence: &SequenceNumber) -> Option<Claim> {
 /// Who has it, or until when it is to wait.
 fn not_now(past: &[Past], wish: &Wish) -> Option<Claim> {
     let held = past.iter().filter_map(|row| match &row.state {
-        State::InFlight { owner, lease } if *lease > wish.now && *owner != wish.owner => Some(*lease),
+        State::InFlight { owner, lease } if is_held(*lease, wish.now) && *owner != wish.owner => Some(*lease),
         _ => None,
     });
     let waiting = past.iter().filter_map(|row| match row.state {
-        State::Retry { not_before } => not_before.filter(|due| *due > wish.now),
+        State::Retry { not_before } => not_before.filter(|due| is_waiting(*due, wish.now)),
         _ => None,
     });
     held.max().map(|until| Claim::Held { until }).or_else(|| waiting.max().map(|until| Claim::Waiting { until }))

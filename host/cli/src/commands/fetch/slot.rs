@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use damper_core::budget::Budget;
+use damper_core::clock::WallClock;
 use damper_core::day::Day;
 use damper_core::fetcher::Permits;
 use damper_core::ledger::{Control, Ledger, Owner, SlotRequest, change_control};
@@ -46,7 +47,7 @@ impl<'a> Slot<'a> {
         let owner = Owner::unique(context.clock.now());
         let now = context.clock.now();
         let (ledger, day) = (database.map(SqliteLedger::new), manifest.window.day(now));
-        let budget = set_aside(ledger.as_ref(), manifest, day).await?;
+        let budget = set_aside(ledger.as_ref(), manifest, day, &context.clock).await?;
         let slot = Self { ledger, context, manifest, owner, budget, day };
         if !manifest.window.is_open(now) {
             context.screen.warn(format!("the window of {} is closed now; this one fetch goes ahead", manifest.name));
@@ -106,7 +107,12 @@ impl<'a> Slot<'a> {
 }
 
 /// Set as many requests aside as one fetch may need.
-async fn set_aside(ledger: Option<&SqliteLedger>, manifest: &Manifest, day: Day) -> Result<Budget, CliError> {
+async fn set_aside(
+    ledger: Option<&SqliteLedger>,
+    manifest: &Manifest,
+    day: Day,
+    clock: &WallClock,
+) -> Result<Budget, CliError> {
     let (Some(ledger), Some(quota)) = (ledger, manifest.limits.daily_quota) else { return Ok(Budget::unlimited()) };
     let mut granted = 0;
     let reserve = |control: &mut Control| {
@@ -114,5 +120,5 @@ async fn set_aside(ledger: Option<&SqliteLedger>, manifest: &Manifest, day: Day)
         granted > 0
     };
     change_control(ledger, &manifest.name, reserve).await?;
-    Ok(Budget::of(granted))
+    Ok(Budget::of(granted).on_day(clock, manifest.window.day_span(day)))
 }

@@ -27,6 +27,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::control::admission::Permit;
+use crate::control::rebase::Rebase;
 
 /// A good answer and a refusal in the tests of company and of the watch: `ln(0.95 / 0.75)` and `ln(0.05 / 0.25)`.
 const GOOD_BESIDE: f64 = 0.236;
@@ -123,6 +124,22 @@ impl Cause {
     /// Whether refusals are taken to come at random.
     pub(super) fn is_random(&self) -> bool {
         self.random.is_some()
+    }
+
+    /// Move its instants to the time of the process that has read it.
+    pub(super) fn rebase(&mut self, rebase: &Rebase) {
+        self.mistakes = self.mistakes.min(MOST_MISTAKES);
+        self.refused_started.iter_mut().for_each(|started| rebase.past(started));
+        if let Some(random) = &mut self.random {
+            random.interval = random.interval.clamp(SHORTEST_INTERVAL, LONGEST_INTERVAL);
+            match &mut random.trial {
+                Trial::Due { since, at, .. } => {
+                    rebase.past(since);
+                    rebase.ahead(at, LONGEST_INTERVAL);
+                }
+                Trial::Running { until } => rebase.ahead(until, LONGEST_TRIAL),
+            }
+        }
     }
 
     /// A good answer came. `cut`: when the last refusal came.

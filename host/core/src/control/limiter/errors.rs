@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::control::rebase::Rebase;
+
 /// The fewest ends that say anything of a share.
 const FEWEST: usize = 20;
 /// The most ends that are looked at.
@@ -46,8 +48,18 @@ impl Errors {
     }
 
     pub(super) fn failed(&mut self, now: Duration) {
-        self.in_a_row += 1;
+        self.in_a_row = self.in_a_row.saturating_add(1);
         self.recent.push(now, true);
+    }
+
+    /// Move its instants to the time of the process that has read it.
+    pub(super) fn rebase(&mut self, rebase: &Rebase) {
+        self.quiet_until.iter_mut().for_each(|until| rebase.ahead(until, QUIET));
+        for (at_ms, _) in &mut self.recent.ends {
+            let mut at = Duration::from_millis(*at_ms);
+            rebase.past(&mut at);
+            *at_ms = u64::try_from(at.as_millis()).unwrap_or(u64::MAX);
+        }
     }
 
     /// Forget the last ends, not what is usual.

@@ -44,6 +44,7 @@ use serde::{Deserialize, Serialize};
 use crate::control::admission::Permit;
 use crate::control::limiter::errors::Errors;
 use crate::control::limiter::latency::{Baseline, Sample};
+use crate::control::rebase::Rebase;
 use climb::{Climb, Ramp, Up};
 use descend::{Descent, Down};
 use overload::Overload;
@@ -175,10 +176,24 @@ impl Level {
         self
     }
 
+    /// Move its instants to the time of the process that has read it.
+    pub(super) fn rebase(&mut self, rebase: &Rebase) {
+        rebase.past(&mut self.measure.since);
+        rebase.past(&mut self.measure.window_since);
+        self.measure.window_length = self.measure.window_length.clamp(SHORTEST_WINDOW, LONGEST_WINDOW);
+        if let Phase::Ramp(ramp) = &mut self.phase {
+            ramp.rebase(rebase);
+        }
+        self.climb.rebase(rebase);
+        self.descent.rebase(rebase);
+        self.overload.rebase(rebase);
+        self.errors.rebase(rebase);
+    }
+
     /// How many may be in flight.
     pub(super) fn limit(&self) -> u32 {
-        // Between 1 and a `u32`.
-        self.limit.floor() as u32
+        // Between 1 and a `u32`; what was read from elsewhere may have led to what is no number.
+        (self.limit.floor() as u32).max(1)
     }
 
     /// The name of its state.
@@ -222,8 +237,8 @@ impl Level {
         }
         let failed = end == End::Failed;
         if permit.started >= self.measure.since {
-            self.measure.ended += 1;
-            self.measure.failed += u32::from(failed);
+            self.measure.ended = self.measure.ended.saturating_add(1);
+            self.measure.failed = self.measure.failed.saturating_add(u32::from(failed));
         }
         if failed && self.failed(now, permit) {
             return true;

@@ -31,6 +31,7 @@ use crate::control::admission::Permit;
 use crate::control::limiter::LONGEST_RETRY_AFTER;
 use crate::control::limiter::cause::{Advice, Cause, Pace};
 use crate::control::pacer::Pacer;
+use crate::control::rebase::Rebase;
 
 /// The lowest rate that is learned, in fetches a second.
 const LOWEST_RATE: f64 = 0.05;
@@ -199,7 +200,7 @@ impl RetryAfter {
             return About::Nothing;
         }
         let is_number = permit.in_flight > self.most_that_succeeded(permit).max(1);
-        self.too_many = if is_number { self.too_many + 1 } else { 0 };
+        self.too_many = if is_number { self.too_many.saturating_add(1) } else { 0 };
         if is_number && (self.learned.is_none() || self.too_many >= GIVE_UP_RATE) {
             self.learned = None;
             return About::Number;
@@ -274,11 +275,28 @@ impl RetryAfter {
         self.good = 0;
     }
 
+    /// Move its instants to the time of the process that has read it.
+    pub(super) fn rebase(&mut self, rebase: &Rebase) {
+        self.gate.iter_mut().for_each(|gate| rebase.ahead(gate, LONGEST_RETRY_AFTER));
+        self.cut.iter_mut().chain(&mut self.counted_since).for_each(|past| rebase.past(past));
+        self.cause.rebase(rebase);
+        if let Some(learned) = &mut self.learned {
+            learned.pacer.rebase(rebase, LONGEST_RETRY_AFTER);
+            learned.interval = learned.interval.clamp(SHORTEST_INTERVAL, LONGEST_INTERVAL);
+            match &mut learned.state {
+                State::Held { until } => rebase.ahead(until, LONGEST_INTERVAL),
+                State::Trial { until } => rebase.ahead(until, TRIAL),
+            }
+        }
+    }
+
     /// Make sure that what was read from elsewhere can be worked with.
     pub(super) fn repaired(mut self) -> Self {
         self.learned = self.learned.filter(|learned| learned.rate.is_finite() && learned.held.is_finite());
         if let Some(learned) = &mut self.learned {
             learned.set(learned.rate);
+            learned.held = learned.held.clamp(LOWEST_RATE, HIGHEST_RATE);
+            learned.gain = learned.gain.clamp(FIRST_GAIN, 1.0);
         }
         self
     }

@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::control::rebase::Rebase;
+
 /// So long nothing has ended, at the least.
 const SILENCE: Duration = Duration::from_secs(5);
 /// So many ends are due by then, at the least.
@@ -42,7 +44,7 @@ impl Stall {
 
     pub(super) fn ended(&mut self, now: Duration) {
         self.heard = now;
-        self.counted += 1;
+        self.counted = self.counted.saturating_add(1);
         let span = now.saturating_sub(*self.counted_since.get_or_insert(now));
         if span > COUNTED {
             let rate = f64::from(self.counted) / span.as_secs_f64();
@@ -50,6 +52,12 @@ impl Stall {
             self.counted_since = Some(now);
             self.counted = 0;
         }
+    }
+
+    /// Move its instants to the time of the process that has read it.
+    pub(super) fn rebase(&mut self, rebase: &Rebase) {
+        rebase.past(&mut self.heard);
+        self.counted_since.iter_mut().for_each(|since| rebase.past(since));
     }
 
     /// When to look again, during a stall.

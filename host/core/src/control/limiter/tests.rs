@@ -3,6 +3,7 @@
 mod api;
 mod properties;
 mod random_refusals;
+mod saved;
 mod states;
 
 use super::*;

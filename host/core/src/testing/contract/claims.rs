@@ -18,6 +18,17 @@ pub async fn a_claim_is_held_until_its_lease_ends(ledger: &dyn Ledger) {
     assert_eq!(desk.claim("b", today("x"), LEASE).await, granted(1, &[(TODAY, "a")]));
 }
 
+/// What was written before the clock was set back holds an item for no longer than a claim or a wait can last.
+pub async fn a_clock_that_was_set_back_holds_no_item(ledger: &dyn Ledger) {
+    let desk = Desk { ledger, provider: "set-back" };
+    desk.claim("a", today("x"), 1_000_000).await;
+    assert_eq!(desk.claim("b", today("x"), 0).await, granted(1, &[(TODAY, "a")]));
+    desk.release("b", today("x"), false, 1_000_000).await;
+    assert_eq!(desk.claim("c", today("x"), 1).await, granted(1, &[]));
+    desk.release("c", today("x"), false, 80_000).await;
+    assert_eq!(desk.claim("d", today("x"), 1).await, Claim::Waiting { until: at(80_000) }, "as an API may ask for");
+}
+
 /// A claim may be repeated where its answer was lost, also after its lease: the caller is not listed as abandoned.
 pub async fn the_same_owner_may_claim_again(ledger: &dyn Ledger) {
     let desk = Desk { ledger, provider: "same-owner" };

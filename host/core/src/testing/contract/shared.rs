@@ -96,6 +96,15 @@ pub async fn slots_run_out(ledger: &dyn Ledger) {
     assert_eq!(slots(ledger, provider, "a", 1, LEASE).await, 0, "the old owner has none left");
 }
 
+/// Slots that were written before the clock was set back count for as long as slots can count, and no longer.
+pub async fn slots_of_a_clock_that_was_set_back_run_out(ledger: &dyn Ledger) {
+    let (provider, longest) = ("slots-back", crate::ledger::LONGEST_SLOT.as_secs());
+    assert_eq!(slots(ledger, provider, "a", 5, 1_000_000).await, 5);
+    assert_eq!(slots(ledger, provider, "b", 5, 0).await, 0, "requests may be in flight");
+    assert_eq!(slots(ledger, provider, "b", 5, LEASE + longest - 1).await, 0);
+    assert_eq!(slots(ledger, provider, "b", 5, LEASE + longest).await, 5);
+}
+
 /// What is renewed is kept.
 pub async fn slots_are_renewed(ledger: &dyn Ledger) {
     let provider = "slots-renew";

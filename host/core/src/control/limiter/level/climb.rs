@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Level, Phase};
 use crate::control::limiter::latency::{FEWEST_SAMPLES, Sample};
+use crate::control::rebase::Rebase;
 
 /// The shortest and the longest time from one look up to the next.
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(4);
@@ -22,6 +23,9 @@ const INTERVAL_IF_CONTESTED: Duration = Duration::from_secs(5);
 /// So many standard errors fail a look up. One, not two: a wrong no costs some seconds, a wrong yes is followed by the next
 /// step, and where latency is noisy the level would drift far beyond the knee.
 const PROBABLE: f64 = 1.0;
+/// The shortest and the longest time between two steps of RAMP.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// The fewest samples at the level from which to look up.
 const FEWEST_BEFORE: f64 = 8.0;
 
@@ -76,6 +80,12 @@ impl Climb {
         self.due = now.saturating_add(INTERVAL_IF_CONTESTED);
     }
 
+    /// Move its instants to the time of the process that has read it.
+    pub(super) fn rebase(&mut self, rebase: &Rebase) {
+        self.interval = self.interval.clamp(SHORTEST_INTERVAL, LONGEST_INTERVAL);
+        rebase.ahead(&mut self.due, LONGEST_INTERVAL);
+    }
+
     /// Not at once.
     pub(super) fn delay(&mut self, now: Duration) {
         self.due = self.due.max(now.saturating_add(Duration::from_secs(1)));
@@ -88,6 +98,13 @@ pub(super) struct Ramp {
     target: f64,
     next: Duration,
     before: Sample,
+}
+
+impl Ramp {
+    /// Move its instants to the time of the process that has read it.
+    pub(super) fn rebase(&mut self, rebase: &Rebase) {
+        rebase.ahead(&mut self.next, LONGEST_PAUSE);
+    }
 }
 
 /// Measuring at the higher level.
@@ -123,8 +140,9 @@ impl Level {
         if self.limit >= ramp.target {
             return self.enter(now, Phase::Up(Up { before: ramp.before }));
         }
-        let pause = (0.5 * self.mean_latency.unwrap_or_default()).clamp(0.05, 2.0);
-        self.phase = Phase::Ramp(Ramp { next: now.saturating_add(Duration::from_secs_f64(pause)), ..ramp });
+        let half_latency_s = 0.5 * self.mean_latency.unwrap_or_default();
+        let pause_s = half_latency_s.clamp(SHORTEST_PAUSE.as_secs_f64(), LONGEST_PAUSE.as_secs_f64());
+        self.phase = Phase::Ramp(Ramp { next: now.saturating_add(Duration::from_secs_f64(pause_s)), ..ramp });
     }
 
     pub(super) fn judge_up(&mut self, now: Duration, up: Up) {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{BACK_OFF, Level, Phase, SIGNIFICANT, TOLERANCE};
 use crate::control::limiter::latency::Sample;
+use crate::control::rebase::Rebase;
 
 /// The shortest and the longest time from one look down to the next.
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(10);
@@ -47,6 +48,12 @@ impl Descent {
     /// From the next time on at the shortest interval.
     pub(super) fn shorten(&mut self) {
         self.interval = SHORTEST_INTERVAL;
+    }
+
+    /// Move its instants to the time of the process that has read it.
+    pub(super) fn rebase(&mut self, rebase: &Rebase) {
+        self.interval = self.interval.clamp(SHORTEST_INTERVAL, LONGEST_INTERVAL);
+        rebase.ahead(&mut self.due, LONGEST_INTERVAL);
     }
 
     fn failed(&mut self, now: Duration) {

@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{BACK_OFF, Level, Phase};
 use crate::control::admission::Permit;
+use crate::control::rebase::Rebase;
 
 /// So many surprises within so long mean that somebody shares the API, and for so long it is taken to be so.
 const SURPRISES: usize = 6;
@@ -61,6 +62,13 @@ impl Default for Overload {
 impl Overload {
     pub(super) fn cut(&mut self, now: Duration) {
         self.cut = Some(now);
+    }
+
+    /// Move its instants to the time of the process that has read it.
+    pub(super) fn rebase(&mut self, rebase: &Rebase) {
+        self.cut.iter_mut().chain(&mut self.surprises).for_each(|past| rebase.past(past));
+        self.shared_until.iter_mut().for_each(|until| rebase.ahead(until, SHARED_FOR));
+        self.contested_until.iter_mut().for_each(|until| rebase.ahead(until, CONTESTED_FOR));
     }
 
     pub(super) fn is_shared(&self, now: Duration) -> bool {
