@@ -9,7 +9,7 @@ GUESTS     := providers/demo providers/gleif providers/sec-edgar providers/compa
 	providers/fca-register providers/contract-enquiry tests/hostile tests/mutants
 COMPONENTS := $(TARGET)/components
 
-.PHONY: help demo test chaos ci bench bench-aws bench-control fmt clippy doc deny components components-demo guests languages cases damper \
+.PHONY: help demo test chaos ci swarm bench bench-aws bench-control fmt clippy doc deny components components-demo guests languages cases damper \
 	bootstrap package test-dynamodb-local fixture release-contract clean
 
 help: ## Show this list.
@@ -72,6 +72,10 @@ bench-aws: ## Measure the function: cold start, memory, zip, cost of a million r
 
 bench-control: ## Measure how APIs are pressed: every figure of docs/CONTROL.md, beside the peers' (SEEDS=10 ONLY=pipeline).
 	$(CARGO) run --release --quiet -p damper-sim --example bench-control -- $(or $(SEEDS),10) $(ONLY)
+
+swarm: ## Run whole clusters under random faults in virtual time, and check every promise (SEEDS=10000 FROM=1 SEED=4711).
+	$(CARGO) run --release --quiet -p damper-sim --bin damper-sim -- swarm \
+		$(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),10000) --from $(or $(FROM),1))
 
 # Of the whole workspace, so that its dependencies have the features that they have in `make test`, and are compiled once for both.
 damper:

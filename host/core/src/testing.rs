@@ -9,6 +9,7 @@
 )]
 
 pub mod contract;
+pub mod faults;
 pub mod mapping;
 pub mod memory;
 pub mod scripted;

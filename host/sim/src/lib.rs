@@ -24,6 +24,7 @@ pub mod random;
 pub mod record;
 pub mod scenario;
 pub mod simulate;
+pub mod swarm;
 pub mod table;
 pub mod units;
 pub mod whole;

@@ -1,0 +1,89 @@
+//! `damper-sim`: the swarm on the command line.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use damper_sim::swarm::sweep::{explain, sweep, tell};
+use damper_sim::swarm::{Case, run};
+
+/// Damper in virtual time
+#[derive(Debug, Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run whole clusters under random faults, a seed each, and check what Damper promises
+    Swarm(Swarm),
+}
+
+#[derive(Debug, clap::Args)]
+struct Swarm {
+    /// How many seeds to run
+    #[arg(long, default_value_t = 200, conflicts_with = "seed")]
+    seeds: u64,
+    /// The first seed
+    #[arg(long, default_value_t = 1, conflicts_with = "seed")]
+    from: u64,
+    /// Run this seed alone
+    #[arg(long)]
+    seed: Option<u64>,
+    /// With --seed: all that happens, before anything is left out
+    #[arg(long, requires = "seed")]
+    trace: bool,
+    /// Of how many failing seeds to show the smallest case
+    #[arg(long, default_value_t = 3)]
+    explain: usize,
+}
+
+fn main() -> ExitCode {
+    let Arguments { command: Command::Swarm(swarm) } = Arguments::parse();
+    match swarm.seed {
+        Some(seed) => run_one(seed, &swarm),
+        None => run_many(&swarm),
+    }
+}
+
+fn run_one(seed: u64, swarm: &Swarm) -> ExitCode {
+    let case = Case::draw(seed);
+    if swarm.trace {
+        print!("{}", tell(&case));
+    }
+    match run(&case, false).map(|outcome| outcome.violation) {
+        Ok(None) => {
+            println!("seed {seed}: every promise is kept");
+            ExitCode::SUCCESS
+        }
+        Ok(Some(violation)) => {
+            println!("seed {seed}: {violation}");
+            if !swarm.trace {
+                print!("{}", explain(seed, &violation));
+            }
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            eprintln!("error: no runtime: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run_many(swarm: &Swarm) -> ExitCode {
+    let found = sweep(swarm.from, swarm.seeds);
+    for (seed, violation) in &found.failures {
+        println!("seed {seed}: {violation}");
+    }
+    println!(
+        "{} seeds, {} calls of ports, {} requests: {} broke a promise",
+        found.seeds,
+        found.calls,
+        found.requests,
+        found.failures.len()
+    );
+    for (seed, violation) in found.failures.iter().take(swarm.explain) {
+        println!("\n{}", explain(*seed, violation));
+    }
+    if found.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

@@ -1,0 +1,63 @@
+//! The swarm: whole clusters in virtual time under random faults, with what Damper promises checked after every call.
+//!
+//! ```text
+//!   seed --> Case (setup, fault plan) --> Cluster: processes --ports with faults--> ledger, sink, mappings, streams, clock
+//!                 ^                          |         |
+//!                 |                          |         +--requests--> Api, which counts them
+//!              Shrinker <-- Violation <-- Invariants
+//! ```
+//!
+//! Each seed draws a small cluster (some processes, providers, items, quotas) and a random subset of all kinds of faults with rates of
+//! their own: swarm testing, after Groce, Zhang, Eide, Chen and Regehr, "Swarm Testing" (ISSTA 2012). The pipeline, the limiter, the governor and the
+//! ports are those of production; the stores are in memory, tokio's clock is paused, and the same seed gives the same bytes.
+//! What each fault is, is in [`damper_core::testing::faults`]. A seed that breaks a promise is made smaller until no fault of it can
+//! be left out.
+//!
+//! Records are not compressed here: compressing runs on another thread, whose timing no seed decides.
+
+mod api;
+mod books;
+mod case;
+mod cluster;
+mod draw;
+mod invariants;
+mod process;
+mod shrink;
+mod store;
+mod stream;
+pub mod sweep;
+
+use damper_core::testing::faults::TraceLine;
+use tokio::runtime::Builder;
+
+pub use case::{ApiSetup, Case, ItemKind, ItemSetup, ProviderSetup, Setup};
+pub use invariants::{Invariant, Violation};
+pub use shrink::Shrinker;
+
+use crate::swarm::cluster::Cluster;
+
+/// What a case came to.
+#[derive(Debug, Clone, Default)]
+pub struct Outcome {
+    /// The first promise that was broken.
+    pub violation: Option<Violation>,
+    /// What happened, where that was asked for.
+    pub trace: Vec<TraceLine>,
+    /// Calls of ports.
+    pub calls: u64,
+    /// Requests at the APIs.
+    pub requests: u64,
+}
+
+/// Run a case to its end, or until it breaks a promise.
+///
+/// # Errors
+/// Where the machine gives no runtime.
+pub fn run(case: &Case, is_traced: bool) -> std::io::Result<Outcome> {
+    let runtime = Builder::new_current_thread().enable_time().start_paused(true).build()?;
+    // Within the runtime, so that no clock but its own is ever read.
+    Ok(runtime.block_on(async { Cluster::new(case, is_traced).run().await }))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,146 @@
+//! One provider's API: it answers as the setup says until faults have ended, and counts what reaches it.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::time::Duration;
+
+use damper_core::day::Day;
+
+use crate::random::Random;
+use crate::swarm::case::{ApiSetup, ProviderSetup};
+use crate::swarm::invariants::Invariant;
+
+/// From which stream of a seed APIs draw.
+const STREAM: u64 = 200;
+/// A request so shortly after midnight may be of the day before.
+const AROUND_MIDNIGHT: Duration = Duration::from_millis(500);
+
+/// What the API says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reply {
+    Record,
+    NotFound,
+    Malformed,
+    Unavailable,
+    Throttled {
+        retry_after: Option<Duration>,
+    },
+    /// Nothing, ever.
+    Silence,
+}
+
+/// What an id has been told.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Truth {
+    pub(super) not_found: u32,
+    pub(super) malformed: u32,
+    pub(super) failed: u32,
+}
+
+/// An API.
+#[derive(Debug)]
+pub(super) struct Api {
+    setup: ApiSetup,
+    cap: usize,
+    quota: Option<u64>,
+    /// From when on nothing fails that the item does not make fail.
+    healthy_from: Duration,
+    random: Random,
+    /// When each request that is worked at is given up at the latest.
+    in_flight: BinaryHeap<Reverse<Duration>>,
+    of_day: BTreeMap<Day, u64>,
+    truths: BTreeMap<String, Truth>,
+    requests: u64,
+}
+
+/// A request, as it arrives.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Request<'a> {
+    pub(super) id: &'a str,
+    /// When, from the beginning.
+    pub(super) now: Duration,
+    /// The provider's day then, and how long it has lasted.
+    pub(super) day: (Day, Duration),
+    /// How long the client waits.
+    pub(super) timeout: Duration,
+}
+
+impl Api {
+    pub(super) fn new(provider: &ProviderSetup, seed: u64, number: u64, healthy_from: Duration) -> Self {
+        Self {
+            setup: provider.api,
+            cap: provider.cap as usize,
+            quota: provider.quota,
+            healthy_from,
+            random: Random::new(seed, STREAM + number),
+            in_flight: BinaryHeap::new(),
+            of_day: BTreeMap::new(),
+            truths: BTreeMap::new(),
+            requests: 0,
+        }
+    }
+
+    /// A request arrives. Answers what is said and after how long, or which promise the request breaks.
+    pub(super) fn receive(&mut self, request: Request<'_>) -> Result<(Duration, Reply), (Invariant, String)> {
+        let Request { id, now, day: (day, lasted), timeout } = request;
+        self.requests += 1;
+        while self.in_flight.peek().is_some_and(|Reverse(end)| *end <= now) {
+            self.in_flight.pop();
+        }
+        let (takes, reply) = self.reply(id, now);
+        let takes = takes.min(timeout);
+        self.in_flight.push(Reverse(now + takes));
+        if self.in_flight.len() > self.cap {
+            return Err((
+                Invariant::Cap,
+                format!("{} in flight, and at most {} may be", self.in_flight.len(), self.cap),
+            ));
+        }
+        if lasted >= AROUND_MIDNIGHT {
+            let count = self.of_day.entry(day).or_default();
+            *count += 1;
+            if let Some(quota) = self.quota.filter(|quota| *count > *quota) {
+                return Err((Invariant::Quota, format!("request {count} of {day}, and at most {quota} may be sent")));
+            }
+        }
+        let truth = self.truths.entry(id.to_owned()).or_default();
+        match reply {
+            Reply::NotFound => truth.not_found += 1,
+            Reply::Malformed => truth.malformed += 1,
+            Reply::Unavailable | Reply::Throttled { .. } | Reply::Silence => truth.failed += 1,
+            Reply::Record => {}
+        }
+        Ok((takes, reply))
+    }
+
+    fn reply(&mut self, id: &str, now: Duration) -> (Duration, Reply) {
+        let ApiSetup { quickest, slowest, unavailable, throttled, retry_after, silent, outage } = self.setup;
+        let takes = quickest + (slowest - quickest).mul_f64(self.random.unit());
+        let draw = self.random.unit();
+        let is_out = outage.is_some_and(|(from, length)| (from..from + length).contains(&now));
+        let reply = match draw {
+            _ if is_out => Reply::Unavailable,
+            draw if now < self.healthy_from && draw < unavailable => Reply::Unavailable,
+            draw if now < self.healthy_from && draw < unavailable + throttled => Reply::Throttled { retry_after },
+            draw if now < self.healthy_from && draw < unavailable + throttled + silent => Reply::Silence,
+            _ if id.starts_with("gone") => Reply::NotFound,
+            _ if id.starts_with("malformed") => Reply::Malformed,
+            _ => Reply::Record,
+        };
+        (if reply == Reply::Silence { Duration::MAX } else { takes }, reply)
+    }
+
+    pub(super) fn requests(&self) -> u64 {
+        self.requests
+    }
+
+    /// What an id has been told.
+    pub(super) fn truth(&self, id: &str) -> Truth {
+        self.truths.get(id).cloned().unwrap_or_default()
+    }
+
+    /// How many answers said that an item is at fault.
+    pub(super) fn at_fault(&self) -> u32 {
+        self.truths.values().map(|truth| truth.not_found + truth.malformed).sum()
+    }
+}

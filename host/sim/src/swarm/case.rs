@@ -1,0 +1,170 @@
+//! What a run is made of: data, drawn from a seed and made smaller by the shrinker.
+
+use std::fmt;
+use std::time::Duration;
+
+use damper_core::testing::faults::FaultPlan;
+use jiff::Timestamp;
+
+/// A cluster and its faults.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Case {
+    /// What chance follows from that is not in the setup or the plan: latencies, names, jitter.
+    pub seed: u64,
+    /// The cluster.
+    pub setup: Setup,
+    /// Its faults.
+    pub plan: FaultPlan,
+}
+
+/// A cluster.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Setup {
+    /// How many processes there are; each works for all providers.
+    pub processes: usize,
+    /// Whether the ledger's writes are paid for, as in DynamoDB, and batches are invocations; else it is one machine with SQLite.
+    pub is_cloud: bool,
+    /// The longest that a port takes where nothing goes wrong.
+    pub latency: Duration,
+    /// Whether a process begins with a new pipeline after a store has failed.
+    pub is_restarted_on_failure: bool,
+    /// When it begins.
+    pub begin: Timestamp,
+    /// How often a process ticks.
+    pub tick: Duration,
+    /// How long one invocation may take.
+    pub deadline: Duration,
+    /// The providers.
+    pub providers: Vec<ProviderSetup>,
+}
+
+/// One provider.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProviderSetup {
+    /// Its name.
+    pub name: String,
+    /// What is fed.
+    pub items: Vec<ItemSetup>,
+    /// Over how many shards.
+    pub shards: usize,
+    /// The most requests in flight.
+    pub cap: u32,
+    /// The longest that a fetch takes.
+    pub fetch_timeout: Duration,
+    /// The most requests in a day.
+    pub quota: Option<u64>,
+    /// Items in the first batches.
+    pub batch: u32,
+    /// Attempts until an item is a dead letter.
+    pub max_attempts: u32,
+    /// How often somebody fetches a record beside the batches.
+    pub ad_hoc_every: Option<Duration>,
+    /// The API.
+    pub api: ApiSetup,
+}
+
+/// An API.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ApiSetup {
+    /// The shortest time to an answer.
+    pub quickest: Duration,
+    /// The longest.
+    pub slowest: Duration,
+    /// Of all requests so many are answered with 503.
+    pub unavailable: f64,
+    /// Of all requests so many are answered with 429.
+    pub throttled: f64,
+    /// What a 429 says of when to come again.
+    pub retry_after: Option<Duration>,
+    /// Of all requests so many are never answered.
+    pub silent: f64,
+    /// From when, for how long all requests are answered with 503.
+    pub outage: Option<(Duration, Duration)>,
+}
+
+/// One entry of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ItemSetup {
+    /// Its number; two entries of one number have one identity.
+    pub number: u32,
+    /// What the API makes of it.
+    pub kind: ItemKind,
+    /// When it is fed.
+    pub at: Duration,
+}
+
+/// What an API makes of an item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ItemKind {
+    /// There is a record.
+    Good,
+    /// There is none.
+    Gone,
+    /// Its record cannot be read.
+    Malformed,
+}
+
+impl ItemSetup {
+    /// The id, which tells the API what to answer.
+    #[must_use]
+    pub fn id(&self) -> String {
+        let kind = match self.kind {
+            ItemKind::Good => "good",
+            ItemKind::Gone => "gone",
+            ItemKind::Malformed => "malformed",
+        };
+        format!("{kind}-{}", self.number)
+    }
+}
+
+impl ProviderSetup {
+    /// The manifest in TOML.
+    pub(super) fn manifest(&self) -> String {
+        let quota = self.quota.map(|quota| format!("daily_quota = {quota}\n")).unwrap_or_default();
+        format!(
+            "name = \"{}\"\nversion = \"0.1.0\"\n[egress]\nhosts = [\"api.example.org\"]\n\
+             [limits]\nmax_concurrency = {}\nfetch_timeout = \"{}s\"\n{quota}\
+             [pace]\nstart_batch = {}\nmax_batch = {}\n[retry]\nmax_attempts = {}\nbackoff = \"1s\"\n",
+            self.name,
+            self.cap,
+            self.fetch_timeout.as_secs(),
+            self.batch,
+            self.batch * 4,
+            self.max_attempts,
+        )
+    }
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Setup { processes, is_cloud, latency, begin, tick, .. } = &self.setup;
+        let place = if *is_cloud { "in the cloud" } else { "on one machine" };
+        writeln!(
+            f,
+            "seed {}: {processes} processes {place}, from {begin}, calls take up to {latency:?}, ticks every {tick:?}",
+            self.seed
+        )?;
+        for provider in &self.setup.providers {
+            let ProviderSetup {
+                name,
+                items,
+                shards,
+                cap,
+                fetch_timeout,
+                quota,
+                batch,
+                max_attempts,
+                ad_hoc_every,
+                api,
+            } = provider;
+            writeln!(
+                f,
+                "  {name}: {} entries in {shards} shards, batches of {batch}, at most {cap} in flight, timeout {fetch_timeout:?}, quota {quota:?}, \
+                 {max_attempts} attempts, ad hoc every {ad_hoc_every:?}\n    {api:?}",
+                items.len()
+            )?;
+        }
+        writeln!(f, "  faults until {:?}:", self.plan.ends)?;
+        self.plan.faults.iter().try_for_each(|fault| writeln!(f, "    {fault}"))
+    }
+}

@@ -1,0 +1,294 @@
+//! A cluster in one run: what its processes share, what else happens to it, and when it has ended.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use damper_core::clock::{SteppedClock, WallClock};
+use damper_core::control::item::{Breaker, OpenedBy};
+use damper_core::item::{Identity, Params};
+use damper_core::ledger::Ledger;
+use damper_core::manifest::Manifest;
+use damper_core::operate;
+use damper_core::testing::faults::{Fault, How, Injector, Observer, Operation, SlotVersions};
+use damper_core::testing::mapping::MemoryMapping;
+use damper_core::testing::memory::{MemoryLedger, RowState};
+use jiff::SignedDuration;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use crate::swarm::Outcome;
+use crate::swarm::api::Api;
+use crate::swarm::case::{Case, ProviderSetup};
+use crate::swarm::invariants::{Invariant, Violation};
+use crate::swarm::process;
+use crate::swarm::store::{RecordKey, WatchedStore};
+use crate::swarm::stream::Shard;
+
+/// How long processes have to end all work once faults have ended, and besides for each day that a quota needs.
+const GRACE: Duration = Duration::from_secs(3_600);
+/// How long the mapping takes to change in the cloud.
+const MAPPING_LAG: Duration = Duration::from_secs(20);
+/// How often it is looked whether all work has ended.
+const LOOK: Duration = Duration::from_secs(5);
+/// How often the operator looks, and how long a mend takes.
+const OPERATOR_LOOKS: Duration = Duration::from_secs(60);
+/// How much a clock has to be wrong for items to be too old, of which the operator sets it right.
+const MUCH_TOO_WRONG: i64 = 5 * 86_400;
+
+/// What the processes share.
+pub(super) struct Shared {
+    pub(super) case: Case,
+    pub(super) injector: Arc<Injector>,
+    pub(super) clock: SteppedClock,
+    pub(super) ledger: Arc<MemoryLedger>,
+    pub(super) slot_versions: SlotVersions,
+    pub(super) sink: Arc<WatchedStore>,
+    pub(super) providers: Vec<Provider>,
+    violation: Mutex<Option<Violation>>,
+    /// The first promise is broken.
+    broken: CancellationToken,
+}
+
+/// One provider.
+pub(super) struct Provider {
+    pub(super) setup: ProviderSetup,
+    pub(super) manifest: Manifest,
+    pub(super) mapping: Arc<MemoryMapping>,
+    pub(super) shards: Vec<Mutex<Shard>>,
+    pub(super) api: Mutex<Api>,
+}
+
+/// A cluster.
+pub(super) struct Cluster(Arc<Shared>);
+
+impl Shared {
+    /// How long it has been going on.
+    pub(super) fn now(&self) -> Duration {
+        self.injector.began().elapsed()
+    }
+
+    pub(super) fn clock(&self) -> WallClock {
+        WallClock::from(&self.clock)
+    }
+
+    /// A promise is broken; the first one counts.
+    pub(super) fn broken(&self, invariant: Invariant, what: String) {
+        let violation = Violation { invariant, at: self.now(), what };
+        self.injector.trace(|| format!("broken: {invariant}: {}", violation.what));
+        lock(&self.violation).get_or_insert(violation);
+        self.broken.cancel();
+    }
+
+    /// Whether the ledger says that an item's record is stored and finished.
+    pub(super) fn is_finished(&self, key: &RecordKey) -> bool {
+        let identity = Identity::of(&key.id, &Params::new(), &[]);
+        let row =
+            identity.ok().zip(key.day.parse().ok()).and_then(|(id, day)| self.ledger.row(&key.provider, &id, day));
+        row.is_some_and(|row| matches!(row.state, RowState::Done { .. }))
+    }
+
+    fn pending(&self) -> usize {
+        let shards = self.providers.iter().flat_map(|provider| &provider.shards);
+        let unfed: usize = self.providers.iter().map(|provider| provider.setup.items.len()).sum();
+        let mut ended = 0;
+        for shard in shards {
+            let shard = lock(shard);
+            ended += shard.entries().len() - shard.pending();
+        }
+        unfed - ended
+    }
+
+    /// After which time nothing goes wrong any more.
+    pub(super) fn faults_end(&self) -> Duration {
+        healthy_from(&self.case)
+    }
+
+    /// When all work has to have ended.
+    fn limit(&self) -> Duration {
+        let days = self.providers.iter().filter_map(|provider| {
+            let quota = provider.setup.quota?;
+            // A crash and a retry may cost some of a day.
+            Some(u32::try_from(provider.setup.items.len() as u64 / quota.max(1) + 3).unwrap_or(10))
+        });
+        self.faults_end() + GRACE + Duration::from_secs(86_400) * days.max().unwrap_or(0)
+    }
+}
+
+impl Observer for Shared {
+    fn on_effect(&self, _process: usize, operation: Operation) {
+        if operation == Operation::Put
+            && let Some((key, before, after)) = self.sink.doubled()
+        {
+            self.broken(Invariant::OneRecordADay, format!("{} of {} is in {before} and in {after}", key.id, key.day));
+        }
+    }
+
+    fn on_busy_loop(&self, process: usize, operation: Operation) {
+        self.broken(
+            Invariant::BusyLoop,
+            format!("process {process} calls thousands of times a second, {operation} last"),
+        );
+    }
+}
+
+/// From when on APIs fail no more.
+fn healthy_from(case: &Case) -> Duration {
+    let outages = case.setup.providers.iter().filter_map(|provider| provider.api.outage);
+    outages.map(|(from, length)| from + length).max().unwrap_or_default().max(case.plan.ends)
+}
+
+impl Cluster {
+    pub(super) fn new(case: &Case, is_traced: bool) -> Self {
+        let injector = Injector::new(&case.plan, case.seed, case.setup.latency, is_traced);
+        let interval = Duration::from_secs(if case.setup.is_cloud { 30 } else { 0 });
+        let providers = case.setup.providers.iter().zip(0..).filter_map(|(setup, number)| {
+            Some(Provider {
+                manifest: Manifest::parse(&setup.manifest()).ok()?,
+                mapping: Arc::new(MemoryMapping::new(
+                    setup.batch,
+                    if case.setup.is_cloud { MAPPING_LAG } else { Duration::ZERO },
+                )),
+                shards: (0..setup.shards).map(|_| Mutex::default()).collect(),
+                api: Mutex::new(Api::new(setup, case.seed, number, healthy_from(case))),
+                setup: setup.clone(),
+            })
+        });
+        let shared = Arc::new(Shared {
+            clock: SteppedClock::new(case.setup.begin),
+            ledger: Arc::new(MemoryLedger::thrifty(interval)),
+            slot_versions: SlotVersions::default(),
+            sink: Arc::default(),
+            providers: providers.collect(),
+            violation: Mutex::default(),
+            broken: CancellationToken::new(),
+            case: case.clone(),
+            injector,
+        });
+        shared.injector.set_observer(Some(Arc::clone(&shared) as Arc<dyn Observer>));
+        Self(shared)
+    }
+
+    pub(super) async fn run(self) -> Outcome {
+        let shared = &self.0;
+        let mut tasks = JoinSet::new();
+        for (number, provider) in shared.providers.iter().enumerate() {
+            tasks.spawn(feed(Arc::clone(shared), number));
+            tasks.spawn(operate(Arc::clone(shared), number, provider.setup.name.clone()));
+        }
+        for process in 0..shared.case.setup.processes {
+            tasks.spawn(process::supervise(Arc::clone(shared), process));
+        }
+        for (number, fault) in shared.case.plan.faults.iter().copied().enumerate() {
+            if matches!(fault, Fault::ClockStep { .. } | Fault::ObjectGone { .. }) {
+                tasks.spawn(happen(Arc::clone(shared), number, fault));
+            }
+        }
+        tokio::select! {
+            biased;
+            () = shared.broken.cancelled() => {}
+            () = all_ended(shared) => {}
+            () = sleep_until(shared.injector.began() + shared.limit()) => {}
+        }
+        tasks.shutdown().await;
+        if !shared.broken.is_cancelled() {
+            self.close_books();
+        }
+        shared.injector.set_observer(None);
+        Outcome {
+            violation: lock(&shared.violation).clone(),
+            trace: shared.injector.lines(),
+            calls: shared.injector.calls().values().map(|calls| u64::from(*calls)).sum(),
+            requests: shared.providers.iter().map(|provider| lock(&provider.api).requests()).sum(),
+        }
+    }
+
+    /// What must be true at the end.
+    fn close_books(&self) {
+        let shared = &self.0;
+        for provider in &shared.providers {
+            if let Err((invariant, what)) = shared.check_entries(provider).and_then(|()| shared.check_letters(provider))
+            {
+                return shared.broken(invariant, format!("{}: {what}", provider.setup.name));
+            }
+        }
+    }
+}
+
+/// Done when all work has ended, and what is late has arrived.
+async fn all_ended(shared: &Shared) {
+    while shared.pending() > 0 {
+        sleep(LOOK).await;
+    }
+    let late = shared.case.plan.faults.iter().any(|fault| matches!(fault, Fault::Call { how: How::Late(_), .. }));
+    sleep(Duration::from_secs(if late { 125 } else { 0 })).await;
+}
+
+/// Feeds a provider's entries when their time comes.
+async fn feed(shared: Arc<Shared>, number: usize) {
+    let Some(provider) = shared.providers.get(number) else { return };
+    for (sequence, item) in (1..).zip(&provider.setup.items) {
+        sleep_until(shared.injector.began() + item.at).await;
+        let shard = usize::try_from(sequence).unwrap_or_default() % provider.shards.len().max(1);
+        if let Some(shard) = provider.shards.get(shard) {
+            lock(shard).feed(sequence, &item.id(), shared.clock.now());
+        }
+    }
+}
+
+/// A fault that befalls the world.
+async fn happen(shared: Arc<Shared>, number: usize, fault: Fault) {
+    match fault {
+        Fault::ClockStep { at, by_seconds } => {
+            sleep_until(shared.injector.began() + at).await;
+            shared.injector.trace(|| format!("the wall clock steps by {by_seconds} s"));
+            shared.clock.step(SignedDuration::from_secs(by_seconds));
+        }
+        Fault::ObjectGone { at } => {
+            sleep_until(shared.injector.began() + at).await;
+            let gone = shared.sink.take_out(number, |key| shared.is_finished(key)).await;
+            shared.injector.trace(|| format!("somebody takes out the object {gone:?}"));
+        }
+        Fault::Call { .. } | Fault::Outage { .. } | Fault::Death { .. } | Fault::Freeze { .. } => {}
+    }
+}
+
+/// An operator: sees why a provider is stopped, mends that, and resumes it.
+async fn operate(shared: Arc<Shared>, number: usize, name: String) {
+    let Some(provider) = shared.providers.get(number) else { return };
+    loop {
+        sleep(OPERATOR_LOOKS).await;
+        let Ok(control) = shared.ledger.control(&name).await else { continue };
+        let by_operator = control.governor.disabled.as_ref().is_some_and(|disabled| disabled.by == OpenedBy::Operator);
+        let (by, reason) = match &control.breaker {
+            Breaker::Open { by: by @ (OpenedBy::Config | OpenedBy::Operator), reason, .. } => (*by, reason.clone()),
+            _ if by_operator => (OpenedBy::Operator, "the mapping is off".to_owned()),
+            Breaker::Open { .. } | Breaker::Closed => continue,
+        };
+        let steps = shared.case.plan.faults.iter().filter_map(|fault| match fault {
+            Fault::ClockStep { by_seconds, at } if *at <= shared.now() => Some(*by_seconds),
+            _ => None,
+        });
+        let is_clock_wrong = steps.sum::<i64>().abs() > MUCH_TOO_WRONG;
+        let has_cause = by == OpenedBy::Config
+            && reason.starts_with("half or more of twenty")
+            && (lock(&provider.api).at_fault() >= 10 || is_clock_wrong);
+        if !has_cause {
+            return shared.broken(Invariant::AlarmHasCause, format!("{name} is stopped by {by}: {reason}"));
+        }
+        sleep(OPERATOR_LOOKS).await;
+        let now = shared.clock.now();
+        shared.injector.trace(|| format!("the operator resumes {name}"));
+        // What fails here is tried again at the next look.
+        drop(operate::resume(&*shared.ledger, &*provider.mapping, &name, now, None).await);
+    }
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// When something of the plan happens, as an instant.
+pub(super) fn instant(shared: &Shared, at: Duration) -> Instant {
+    shared.injector.began() + at
+}

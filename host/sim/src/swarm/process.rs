@@ -1,0 +1,359 @@
+//! One process: pipelines of all providers, pollers for all shards, ticks and ad-hoc fetches. It dies and is started again.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use damper_core::chance::Chance;
+use damper_core::fetcher::{FetchReport, FetchRequest, Fetcher, Permits};
+use damper_core::item::{Entry, Item, Params};
+use damper_core::mapping::Mapping;
+use damper_core::pipeline::report::{Report, Stopped};
+use damper_core::pipeline::{Pipeline, Stores};
+use damper_core::record::{Failure, FailureKind, Fetched};
+use damper_core::sink::Compression;
+use damper_core::testing::faults::{Fault, FaultyLedger, FaultyMapping, FaultySink, Operation, Port, ProcessControl};
+use futures::FutureExt;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use crate::swarm::api::{Reply, Request};
+use crate::swarm::cluster::{Provider, Shared, instant, lock};
+use crate::swarm::invariants::Invariant;
+use crate::swarm::store::RecordKey;
+use crate::swarm::stream::Shard;
+
+/// How long until a poller looks again for entries, for a free stream and for an enabled mapping.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
+/// How long it waits before it delivers again after a batch of which nothing ended.
+const REDELIVER_AFTER: Duration = Duration::from_secs(1);
+/// How long a local poller's lease of the stream lasts.
+const LEASE: Duration = Duration::from_secs(6);
+/// When what is left waits for the next day.
+const CALM_AFTER: Duration = Duration::from_secs(1_800);
+/// How long a process takes to start again.
+const RESTART: Duration = Duration::from_secs(3);
+
+/// Run a process, and start it again whenever it has died.
+pub(super) async fn supervise(shared: Arc<Shared>, process: usize) {
+    for life in 0_u64.. {
+        let port = Port::new(process, &shared.injector);
+        let control = Arc::clone(port.control());
+        let holder = process as u64 + 1_000 * life;
+        let mut body = JoinSet::new();
+        body.spawn(live(Arc::clone(&shared), port, holder));
+        tokio::select! {
+            biased;
+            () = dies(&shared, process) => {}
+            () = control.killed() => {}
+            () = freezes(&shared, process, &control) => {}
+            _ = body.join_next() => {}
+        }
+        body.shutdown().await;
+        shared.injector.trace(|| format!("process {process} has died"));
+        if shared.case.setup.is_cloud {
+            // An invocation that failed is known to have failed; a local poller's lease has to run out.
+            let shards = shared.providers.iter().flat_map(|provider| &provider.shards).enumerate();
+            shards.for_each(|(number, shard)| lock(shard).free(holder + 100 * number as u64));
+        }
+        sleep(RESTART).await;
+    }
+}
+
+/// Done when the plan says that the process dies next.
+async fn dies(shared: &Shared, process: usize) {
+    let now = shared.now();
+    let deaths = shared.case.plan.faults.iter().filter_map(|fault| match fault {
+        Fault::Death { process: whose, at } if *whose == process && *at > now => Some(*at),
+        _ => None,
+    });
+    match deaths.min() {
+        Some(at) => sleep_until(instant(shared, at)).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Freezes the process when the plan says so; never done.
+async fn freezes(shared: &Shared, process: usize, control: &Arc<ProcessControl>) {
+    let now = shared.now();
+    let mut freezes: Vec<(Duration, Duration)> = shared
+        .case
+        .plan
+        .faults
+        .iter()
+        .filter_map(|fault| match fault {
+            Fault::Freeze { process: whose, at, length } if *whose == process && *at > now => Some((*at, *length)),
+            _ => None,
+        })
+        .collect();
+    freezes.sort_unstable();
+    for (at, length) in freezes {
+        sleep_until(instant(shared, at)).await;
+        shared.injector.trace(|| format!("process {process} freezes for {length:?}"));
+        control.freeze(length);
+    }
+    std::future::pending().await
+}
+
+/// One life of a process.
+async fn live(shared: Arc<Shared>, port: Port, holder: u64) {
+    let mut tasks = JoinSet::new();
+    let mut number = 0;
+    for (provider, its) in shared.providers.iter().enumerate() {
+        let worker = Worker::new(&shared, (provider, its), &port, holder);
+        for shard in 0..its.shards.len() {
+            tasks.spawn(worker.clone().deliver(shard, holder + 100 * number));
+            number += 1;
+        }
+        tasks.spawn(worker.clone().tick());
+        if let Some(every) = its.setup.ad_hoc_every {
+            tasks.spawn(worker.fetch_beside(every));
+        }
+    }
+    tasks.join_all().await;
+}
+
+/// One provider's pipeline in one process, and what works with it.
+#[derive(Clone)]
+struct Worker {
+    shared: Arc<Shared>,
+    provider: usize,
+    port: Port,
+    chance: Chance,
+    pipeline: Arc<Mutex<Arc<Pipeline>>>,
+    /// Makes a new pipeline.
+    begin: Arc<dyn Fn(&Provider) -> Arc<Pipeline> + Send + Sync>,
+    mapping: Arc<FaultyMapping>,
+}
+
+impl Worker {
+    fn new(shared: &Arc<Shared>, (provider, its): (usize, &Provider), port: &Port, holder: u64) -> Self {
+        let chance = Chance::seeded(shared.case.seed ^ (holder * 64 + provider as u64));
+        let mapping = Arc::new(FaultyMapping::new(its.mapping.clone(), port.clone()));
+        let fetcher = Arc::new(SwarmFetcher { shared: Arc::clone(shared), provider, port: port.clone() });
+        let stores = Stores {
+            ledger: Arc::new(FaultyLedger::new(shared.ledger.clone(), port.clone(), shared.slot_versions.clone())),
+            sink: Arc::new(FaultySink::new(shared.sink.clone(), port.clone())),
+            compression: Compression::None,
+            mapping: mapping.clone(),
+            clock: shared.clock(),
+            chance: chance.clone(),
+        };
+        let begin = move |its: &Provider| Pipeline::new(its.manifest.clone(), fetcher.clone(), stores.clone());
+        Self {
+            shared: Arc::clone(shared),
+            provider,
+            port: port.clone(),
+            chance,
+            pipeline: Arc::new(Mutex::new(begin(its))),
+            begin: Arc::new(begin),
+            mapping,
+        }
+    }
+
+    fn its(&self) -> Option<&Provider> {
+        self.shared.providers.get(self.provider)
+    }
+
+    fn pipeline(&self) -> Arc<Pipeline> {
+        Arc::clone(&lock(&self.pipeline))
+    }
+
+    /// The governor's ticks, for ever.
+    async fn tick(self) {
+        loop {
+            sleep(self.shared.unhurried(self.shared.case.setup.tick)).await;
+            // What fails is tried again by the next one.
+            drop(self.pipeline().tick().await);
+        }
+    }
+
+    /// Fetches beside the batches, while faults last.
+    async fn fetch_beside(self, every: Duration) {
+        let Some(its) = self.its() else { return };
+        while self.shared.now() < self.shared.case.plan.ends {
+            sleep(every.mul_f64(0.5 + self.chance.unit())).await;
+            let position = (self.chance.unit() * its.setup.items.len() as f64) as usize;
+            let Some(item) = its.setup.items.get(position) else { continue };
+            let Ok(item) = Item::new(item.id(), Params::new()) else { continue };
+            let came = self.pipeline().fetch_now(item, Instant::now() + self.shared.case.setup.deadline).await;
+            self.port.trace(|| format!("ad hoc: {came:?}"));
+        }
+    }
+
+    /// Delivers a shard's batches, for ever.
+    async fn deliver(self, shard: usize, holder: u64) {
+        let stop = CancellationToken::new();
+        loop {
+            let pause = match self.turn(shard, holder, &stop).await {
+                Some(pause) => pause,
+                None => self.shared.unhurried(LOOK_AGAIN),
+            };
+            sleep(pause).await;
+        }
+    }
+
+    /// At most one batch. Answers how long to wait; nothing where there was nothing to do, or a port has failed.
+    async fn turn(&self, shard: usize, holder: u64, stop: &CancellationToken) -> Option<Duration> {
+        let its = self.its()?;
+        let state = self.mapping.read(&its.setup.name).await.ok()?;
+        let is_drained = lock(its.shards.get(shard)?).pending() == 0;
+        if !state.enabled || is_drained || !self.hold(shard, holder).await? {
+            return None;
+        }
+        let entries: Vec<Entry> = {
+            let (shared, provider) = (Arc::clone(&self.shared), self.provider);
+            let read = move || shared.shard(provider, shard, |shard| shard.batch(state.batch_size));
+            self.stream(Operation::ReadBatch, read).await?
+        };
+        if entries.is_empty() {
+            return None;
+        }
+        let deadline =
+            Instant::now() + self.shared.case.setup.deadline.max(its.setup.fetch_timeout * 2 + Duration::from_secs(20));
+        self.port
+            .trace(|| format!("a batch of {} from {:?}", entries.len(), entries.first().map(|entry| &entry.sequence)));
+        let report = self.while_holding(shard, holder, self.pipeline().process(entries, deadline, stop)).await;
+        self.port.trace(|| format!("the batch ended: {} of it, {:?}", report.ended.len(), report.stopped));
+        let report = Arc::new(report);
+        let failed = matches!(report.stopped, Some(Stopped::Storage(_)));
+        if failed && self.shared.case.setup.is_restarted_on_failure {
+            *lock(&self.pipeline) = (self.begin)(its);
+        }
+        let has_ended = {
+            let (shared, provider, report) = (Arc::clone(&self.shared), self.provider, Arc::clone(&report));
+            let finish = move || shared.shard(provider, shard, |shard| shard.finish(holder, &report));
+            self.stream(Operation::Checkpoint, finish).await?
+        };
+        let gated = matches!(report.stopped, Some(Stopped::BreakerOpen | Stopped::WindowClosed | Stopped::QuotaSpent));
+        Some(if has_ended && !gated { Duration::ZERO } else { REDELIVER_AFTER })
+    }
+
+    /// Wait for `work` and renew the lease meanwhile.
+    async fn while_holding(&self, shard: usize, holder: u64, work: impl Future<Output = Report>) -> Report {
+        let renewing = async {
+            loop {
+                sleep(LEASE / 3).await;
+                if !self.shared.case.setup.is_cloud {
+                    self.hold(shard, holder).await;
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            report = work => report,
+            () = renewing => Report::default(),
+        }
+    }
+
+    /// Become, or stay, the one who delivers.
+    async fn hold(&self, shard: usize, holder: u64) -> Option<bool> {
+        let (shared, provider) = (Arc::clone(&self.shared), self.provider);
+        let its = self.its()?;
+        // In the cloud an invocation is the only one until it has ended, which its death tells.
+        let invocation = shared.case.setup.deadline.max(its.setup.fetch_timeout * 2) + Duration::from_secs(60);
+        let lease = if shared.case.setup.is_cloud { invocation } else { LEASE };
+        let now = shared.clock.now();
+        let until = now.saturating_add(lease).unwrap_or(now);
+        let hold = move || shared.shard(provider, shard, |shard| shard.hold(holder, now, until));
+        self.stream(Operation::Hold, hold).await
+    }
+
+    /// Call the stream; nothing where that fails.
+    async fn stream<T: Send + 'static>(
+        &self,
+        operation: Operation,
+        work: impl Fn() -> Option<T> + Clone + Send + 'static,
+    ) -> Option<T> {
+        let run = || {
+            let work = work.clone();
+            async move { work().ok_or(()) }.boxed()
+        };
+        let late = || {
+            let work = work.clone();
+            async move { drop(work()) }.boxed()
+        };
+        self.port.call(operation, String::new, run, late, |_| ()).await.ok()
+    }
+}
+
+impl Shared {
+    /// How long to wait for what comes again and again: a minute at least where it is long since faults have ended, so that days pass
+    /// quickly.
+    fn unhurried(&self, pause: Duration) -> Duration {
+        if self.now() > self.faults_end() + CALM_AFTER { pause.max(Duration::from_secs(60)) } else { pause }
+    }
+
+    /// Do something with a shard.
+    fn shard<T>(&self, provider: usize, shard: usize, work: impl FnOnce(&mut Shard) -> T) -> Option<T> {
+        let shard = self.providers.get(provider)?.shards.get(shard)?;
+        Some(work(&mut lock(shard)))
+    }
+}
+
+/// Fetches from a provider's API, for one process.
+struct SwarmFetcher {
+    shared: Arc<Shared>,
+    provider: usize,
+    port: Port,
+}
+
+impl SwarmFetcher {
+    /// Send a request. It is sent at once, also while the process is frozen: see `damper_core::testing::faults`.
+    fn send(&self, request: &FetchRequest) -> Option<(Duration, Reply)> {
+        let shared = &self.shared;
+        let its = shared.providers.get(self.provider)?;
+        let wall = shared.clock.now();
+        let day = its.manifest.window.day(wall);
+        let ends = its.manifest.window.day_ends(wall).duration_since(wall);
+        let lasted = Duration::from_secs(86_400).saturating_sub(Duration::try_from(ends).unwrap_or_default());
+        let key = RecordKey { provider: its.setup.name.clone(), id: request.id.clone(), day: request.day.to_string() };
+        if shared.is_finished(&key) {
+            shared.broken(Invariant::NoRefetch, format!("{} is fetched again on {}", request.id, request.day));
+        }
+        let arrived = Request { id: &request.id, now: shared.now(), day: (day, lasted), timeout: request.timeout };
+        let answer = lock(&its.api).receive(arrived);
+        self.port.trace(|| format!("requests {}: {answer:?}", request.id));
+        match answer {
+            Ok(answer) => Some(answer),
+            Err((invariant, what)) => {
+                shared.broken(invariant, format!("{}: {what}", its.setup.name));
+                None
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Fetcher for SwarmFetcher {
+    async fn fetch(&self, request: FetchRequest, permits: Permits) -> FetchReport {
+        if !permits.budget().spend() {
+            return FetchReport::answered(Err(Failure::new(FailureKind::OutOfQuota, "the day's quota is spent")), 0);
+        }
+        let sent = Instant::now();
+        let (takes, reply) = self.send(&request).unwrap_or((Duration::MAX, Reply::Silence));
+        let is_answered = takes < request.timeout;
+        sleep_until(sent + takes.min(request.timeout)).await;
+        self.port.thawed().await;
+        let failed = |kind, status, retry_after| Err(Failure { status, retry_after, ..Failure::new(kind, "as drawn") });
+        let outcome = match reply {
+            _ if !is_answered => failed(FailureKind::TimedOut, None, None),
+            Reply::Record => {
+                let body = Bytes::from_static(b"{}");
+                Ok(Fetched { content_type: "application/json".to_owned(), body, attributes: Vec::new() })
+            }
+            Reply::NotFound => failed(FailureKind::NotFound, Some(404), None),
+            Reply::Malformed => failed(FailureKind::Malformed, Some(200), None),
+            Reply::Unavailable => failed(FailureKind::Unavailable, Some(503), None),
+            Reply::Throttled { retry_after } => failed(FailureKind::Throttled, Some(429), retry_after),
+            Reply::Silence => failed(FailureKind::TimedOut, None, None),
+        };
+        FetchReport { unanswered_since: (!is_answered).then_some(sent), ..FetchReport::answered(outcome, 1) }
+    }
+
+    fn digest(&self) -> &str {
+        "sha256:swarm"
+    }
+}

@@ -1,0 +1,123 @@
+//! The sink in memory, which sees every record that arrives in it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use futures::TryStreamExt;
+use futures::stream::BoxStream;
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+};
+use serde::Deserialize;
+
+/// A record in the sink.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+pub(super) struct RecordKey {
+    pub(super) provider: String,
+    pub(super) id: String,
+    pub(super) day: String,
+}
+
+/// What the sink has seen.
+#[derive(Debug, Default)]
+struct Seen {
+    /// The object of each record.
+    records: BTreeMap<RecordKey, Path>,
+    /// Records of which there were two, and which.
+    doubled: Option<(RecordKey, Path, Path)>,
+}
+
+/// The sink of all processes.
+#[derive(Debug, Default)]
+pub(super) struct WatchedStore {
+    inner: InMemory,
+    seen: Mutex<Seen>,
+}
+
+impl WatchedStore {
+    /// A record that has come twice.
+    pub(super) fn doubled(&self) -> Option<(RecordKey, Path, Path)> {
+        self.seen().doubled.clone()
+    }
+
+    /// Whether there is, or was, a record of this id on any day.
+    pub(super) fn has_record(&self, provider: &str, id: &str) -> bool {
+        self.seen().records.keys().any(|key| key.provider == provider && key.id == id)
+    }
+
+    /// Take out an object with records: the one that comes `nth` of all. Those of its records that `is_finished` does not know may come
+    /// again. Answers which object it was.
+    pub(super) async fn take_out(&self, nth: usize, is_finished: impl Fn(&RecordKey) -> bool) -> Option<Path> {
+        let listed: Vec<ObjectMeta> = self.inner.list(None).try_collect().await.ok()?;
+        let mut objects: Vec<Path> =
+            listed.into_iter().filter(|object| object.size > 0).map(|object| object.location).collect();
+        objects.sort();
+        let chosen = objects.get(nth.checked_rem(objects.len())?)?.clone();
+        self.inner.delete(&chosen).await.ok()?;
+        self.seen().records.retain(|key, object| *object != chosen || is_finished(key));
+        Some(chosen)
+    }
+
+    fn saw(&self, location: &Path, content: &[u8]) {
+        let mut seen = self.seen();
+        for line in content.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            let Ok(key) = serde_json::from_slice::<RecordKey>(line) else { continue };
+            if let Some(before) = seen.records.insert(key.clone(), location.clone()) {
+                seen.doubled.get_or_insert((key, before, location.clone()));
+            }
+        }
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Display for WatchedStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WatchedStore")
+    }
+}
+
+#[async_trait]
+impl ObjectStore for WatchedStore {
+    async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
+        let content: Vec<u8> = payload.iter().flatten().copied().collect();
+        let result = self.inner.put_opts(location, payload, options).await?;
+        self.saw(location, &content);
+        Ok(result)
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        location: &Path,
+        options: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        self.inner.put_multipart_opts(location, options).await
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        self.inner.get_opts(location, options).await
+    }
+
+    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        self.inner.delete_stream(locations)
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.inner.list(prefix)
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.inner.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.inner.copy_opts(from, to, options).await
+    }
+}
