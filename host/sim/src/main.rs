@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use damper_sim::swarm::sweep::{explain, sweep, tell};
-use damper_sim::swarm::{Case, run};
+use damper_sim::swarm::{Case, Violation, run};
 
 /// Damper in virtual time
 #[derive(Debug, Parser)]
@@ -33,6 +33,9 @@ struct Swarm {
     /// With --seed: all that happens, before anything is left out
     #[arg(long, requires = "seed")]
     trace: bool,
+    /// Stop at the first seed that breaks a promise
+    #[arg(long, conflicts_with = "seed")]
+    first: bool,
     /// Of how many failing seeds to show the smallest case
     #[arg(long, default_value_t = 3)]
     explain: usize,
@@ -71,10 +74,8 @@ fn run_one(seed: u64, swarm: &Swarm) -> ExitCode {
 }
 
 fn run_many(swarm: &Swarm) -> ExitCode {
-    let found = sweep(swarm.from, swarm.seeds);
-    for (seed, violation) in &found.failures {
-        println!("seed {seed}: {violation}");
-    }
+    let tell = |seed: u64, violation: &Violation| println!("seed {seed}: {violation}");
+    let found = sweep(swarm.from, swarm.seeds, swarm.first, tell);
     println!(
         "{} seeds, {} calls of ports, {} requests: {} broke a promise",
         found.seeds,

@@ -27,10 +27,12 @@ mod store;
 mod stream;
 pub mod sweep;
 
+use std::time::Duration;
+
 use damper_core::testing::faults::TraceLine;
 use tokio::runtime::Builder;
 
-pub use case::{ApiSetup, Case, ItemKind, ItemSetup, ProviderSetup, Setup};
+pub use case::{ApiSetup, Case, ItemKind, ItemSetup, ProviderSetup, Setup, Theme};
 pub use invariants::{Invariant, Violation};
 pub use shrink::Shrinker;
 
@@ -43,6 +45,8 @@ pub struct Outcome {
     pub violation: Option<Violation>,
     /// What happened, where that was asked for.
     pub trace: Vec<TraceLine>,
+    /// When it ended, from its beginning.
+    pub ended: Duration,
     /// Calls of ports.
     pub calls: u64,
     /// Requests at the APIs.
@@ -54,9 +58,33 @@ pub struct Outcome {
 /// # Errors
 /// Where the machine gives no runtime.
 pub fn run(case: &Case, is_traced: bool) -> std::io::Result<Outcome> {
+    let mut outcome = run_once(case, is_traced)?;
+    if case.setup.theme == Theme::Pace && outcome.violation.is_none() {
+        outcome.violation = is_slow(case, outcome.ended)?;
+    }
+    Ok(outcome)
+}
+
+fn run_once(case: &Case, is_traced: bool) -> std::io::Result<Outcome> {
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build()?;
     // Within the runtime, so that no clock but its own is ever read.
     Ok(runtime.block_on(async { Cluster::new(case, is_traced).run().await }))
+}
+
+/// Whether a case takes much longer than it does where its API refuses nothing. A refusal may cost what it asks for, and the last
+/// failed item its backoff.
+fn is_slow(case: &Case, took: Duration) -> std::io::Result<Option<Violation>> {
+    let mut calm = case.clone();
+    let mut pauses = Duration::ZERO;
+    for provider in &mut calm.setup.providers {
+        let refusals = provider.api.throttled * provider.items.len() as f64;
+        pauses += provider.api.retry_after.unwrap_or_default().mul_f64(refusals);
+        (provider.api.throttled, provider.api.unavailable) = (0.0, 0.0);
+    }
+    let usual = run_once(&calm, false)?.ended;
+    let most = usual.mul_f64(1.5) + pauses.mul_f64(1.5) + Duration::from_secs(60);
+    let what = || format!("it took {took:?}; without any refusal it takes {usual:?}, so that {most:?} would do");
+    Ok((took > most).then(|| Violation { invariant: Invariant::Pace, at: took, what: what() }))
 }
 
 #[cfg(test)]

@@ -20,6 +20,8 @@ pub struct Case {
 /// A cluster.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Setup {
+    /// What it is about.
+    pub theme: Theme,
     /// How many processes there are; each works for all providers.
     pub processes: usize,
     /// Whether the ledger's writes are paid for, as in DynamoDB, and batches are invocations; else it is one machine with SQLite.
@@ -59,8 +61,23 @@ pub struct ProviderSetup {
     pub max_attempts: u32,
     /// How often somebody fetches a record beside the batches.
     pub ad_hoc_every: Option<Duration>,
+    /// When an operator grants so many dead letters.
+    pub grant: Option<(Duration, u32)>,
+    /// When it may be called, as in a manifest.
+    pub window: Option<&'static str>,
     /// The API.
     pub api: ApiSetup,
+}
+
+/// What a case is about, besides faults: some promises are about figures, and need a cluster in which nothing else is in the way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Theme {
+    /// Faults of all kinds, and nothing is said of the pace.
+    Faults,
+    /// No faults; some requests are answered with 429 or 503 whatever the pace. It takes not much longer than without these.
+    Pace,
+    /// No faults; two shards have to share one slot.
+    Sharing,
 }
 
 /// An API.
@@ -120,11 +137,12 @@ impl ItemSetup {
 impl ProviderSetup {
     /// The manifest in TOML.
     pub(super) fn manifest(&self) -> String {
+        let window = self.window.map(|open| format!("[window]\nopen = [\"{open}\"]\n")).unwrap_or_default();
         let quota = self.quota.map(|quota| format!("daily_quota = {quota}\n")).unwrap_or_default();
         format!(
             "name = \"{}\"\nversion = \"0.1.0\"\n[egress]\nhosts = [\"api.example.org\"]\n\
              [limits]\nmax_concurrency = {}\nfetch_timeout = \"{}s\"\n{quota}\
-             [pace]\nstart_batch = {}\nmax_batch = {}\n[retry]\nmax_attempts = {}\nbackoff = \"1s\"\n",
+             [pace]\nstart_batch = {}\nmax_batch = {}\n[retry]\nmax_attempts = {}\nbackoff = \"1s\"\n{window}",
             self.name,
             self.cap,
             self.fetch_timeout.as_secs(),
@@ -137,34 +155,41 @@ impl ProviderSetup {
 
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Setup { processes, is_cloud, latency, begin, tick, .. } = &self.setup;
+        let Setup { theme, processes, is_cloud, latency, begin, tick, .. } = &self.setup;
         let place = if *is_cloud { "in the cloud" } else { "on one machine" };
-        writeln!(
-            f,
-            "seed {}: {processes} processes {place}, from {begin}, calls take up to {latency:?}, ticks every {tick:?}",
-            self.seed
-        )?;
-        for provider in &self.setup.providers {
-            let ProviderSetup {
-                name,
-                items,
-                shards,
-                cap,
-                fetch_timeout,
-                quota,
-                batch,
-                max_attempts,
-                ad_hoc_every,
-                api,
-            } = provider;
-            writeln!(
-                f,
-                "  {name}: {} entries in {shards} shards, batches of {batch}, at most {cap} in flight, timeout {fetch_timeout:?}, quota {quota:?}, \
-                 {max_attempts} attempts, ad hoc every {ad_hoc_every:?}\n    {api:?}",
-                items.len()
-            )?;
-        }
+        let seed = self.seed;
+        writeln!(f, "seed {seed} ({theme:?}): {processes} processes {place}, from {begin}")?;
+        writeln!(f, "  calls take up to {latency:?}, ticks come every {tick:?}")?;
+        self.setup.providers.iter().try_for_each(|provider| writeln!(f, "{provider}"))?;
         writeln!(f, "  faults until {:?}:", self.plan.ends)?;
         self.plan.faults.iter().try_for_each(|fault| writeln!(f, "    {fault}"))
+    }
+}
+
+impl fmt::Display for ProviderSetup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, items, shards, cap, fetch_timeout, batch, max_attempts, .. } = self;
+        write!(
+            f,
+            "  {name}: {} entries in {shards} shards, batches of {batch}, at most {cap} in flight, ",
+            items.len()
+        )?;
+        write!(f, "timeout {fetch_timeout:?}, {max_attempts} attempts")?;
+        if let Some(quota) = self.quota {
+            write!(f, ", {quota} requests a day")?;
+        }
+        if let Some(window) = self.window {
+            write!(f, ", open {window}")?;
+        }
+        if let Some(every) = self.ad_hoc_every {
+            write!(f, ", ad hoc every {every:?}")?;
+        }
+        if let Some((at, letters)) = self.grant {
+            write!(f, ", at {at:?} an operator grants {letters} dead letters")?;
+        }
+        let ApiSetup { quickest, slowest, unavailable, throttled, retry_after, silent, outage } = self.api;
+        write!(f, "\n    its API takes {quickest:?} to {slowest:?}; of its answers {unavailable:.3} are 503, ")?;
+        write!(f, "{throttled:.3} are 429 (Retry-After {retry_after:?}), {silent:.3} never come")?;
+        outage.map_or(Ok(()), |(from, length)| write!(f, "; it is down from {from:?} for {length:?}"))
     }
 }

@@ -1,5 +1,6 @@
 //! A cluster in one run: what its processes share, what else happens to it, and when it has ended.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use damper_core::operate;
 use damper_core::testing::faults::{Fault, How, Injector, Observer, Operation, SlotVersions};
 use damper_core::testing::mapping::MemoryMapping;
 use damper_core::testing::memory::{MemoryLedger, RowState};
+use futures::FutureExt;
 use jiff::SignedDuration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -19,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::swarm::Outcome;
 use crate::swarm::api::Api;
-use crate::swarm::case::{Case, ProviderSetup};
+use crate::swarm::case::{Case, ProviderSetup, Theme};
 use crate::swarm::invariants::{Invariant, Violation};
 use crate::swarm::process;
 use crate::swarm::store::{RecordKey, WatchedStore};
@@ -29,10 +31,14 @@ use crate::swarm::stream::Shard;
 const GRACE: Duration = Duration::from_secs(3_600);
 /// How long the mapping takes to change in the cloud.
 const MAPPING_LAG: Duration = Duration::from_secs(20);
+/// By when a late call has been done.
+const LATE: Duration = Duration::from_secs(125);
 /// How often it is looked whether all work has ended.
 const LOOK: Duration = Duration::from_secs(5);
 /// How often the operator looks, and how long a mend takes.
 const OPERATOR_LOOKS: Duration = Duration::from_secs(60);
+/// So many entries a shard may be ahead of another one that shares its slot.
+const MOST_AHEAD: usize = 40;
 /// How much a clock has to be wrong for items to be too old, of which the operator sets it right.
 const MUCH_TOO_WRONG: i64 = 5 * 86_400;
 
@@ -45,6 +51,8 @@ pub(super) struct Shared {
     pub(super) slot_versions: SlotVersions,
     pub(super) sink: Arc<WatchedStore>,
     pub(super) providers: Vec<Provider>,
+    /// By provider: what was granted last, and how many answers had said before that an item is at fault.
+    grants: Mutex<BTreeMap<String, (u32, u32)>>,
     violation: Mutex<Option<Violation>>,
     /// The first promise is broken.
     broken: CancellationToken,
@@ -106,21 +114,78 @@ impl Shared {
 
     /// When all work has to have ended.
     fn limit(&self) -> Duration {
-        let days = self.providers.iter().filter_map(|provider| {
-            let quota = provider.setup.quota?;
+        let days = self.providers.iter().map(|provider| {
+            let by_window = u32::from(provider.setup.window.is_some());
             // A crash and a retry may cost some of a day.
-            Some(u32::try_from(provider.setup.items.len() as u64 / quota.max(1) + 3).unwrap_or(10))
+            let by_quota = provider.setup.quota.map_or(0, |quota| provider.setup.items.len() as u64 / quota.max(1) + 3);
+            by_window + u32::try_from(by_quota).unwrap_or(10)
         });
         self.faults_end() + GRACE + Duration::from_secs(86_400) * days.max().unwrap_or(0)
     }
 }
 
+impl Shared {
+    /// A grant is spent by dead letters alone. Where the clock is wrong items die of that, too.
+    fn check_grants(&self) {
+        let grants = lock(&self.grants).clone();
+        for (name, (granted, at_fault_before)) in grants {
+            let Some(provider) = self.providers.iter().find(|provider| provider.setup.name == name) else { continue };
+            let died = lock(&provider.api).at_fault().saturating_sub(at_fault_before);
+            // A ledger in memory answers at once.
+            let Some(Ok(control)) = self.ledger.control(&name).now_or_never() else { continue };
+            let left = control.dead_letters_allowed;
+            // Answers from before the grant, of which the processes have yet to hear.
+            let unheard = provider.setup.cap * u32::try_from(self.case.setup.processes + 1).unwrap_or(1);
+            if left < granted.saturating_sub(died + unheard) && !self.has_steps_of_days() {
+                let what =
+                    format!("{name}: {left} of {granted} dead letters are left, and {died} items were at fault since");
+                self.broken(Invariant::Grant, what);
+            }
+        }
+    }
+
+    /// While two shards have entries, neither waits for long while the other goes on.
+    fn check_sharing(&self) {
+        for provider in &self.providers {
+            let count = |shard: &Mutex<Shard>| {
+                let shard = lock(shard);
+                (shard.entries().len() - shard.pending(), shard.pending())
+            };
+            let counts: Vec<(usize, usize)> = provider.shards.iter().map(count).collect();
+            let [(one, one_left), (other, other_left)] = counts.as_slice() else { continue };
+            if *one_left > 0 && *other_left > 0 && one.abs_diff(*other) > MOST_AHEAD {
+                self.broken(
+                    Invariant::Sharing,
+                    format!("{one} entries of one shard have ended, and {other} of the other"),
+                );
+            }
+        }
+    }
+
+    /// Whether the wall clock is not to be trusted.
+    pub(super) fn has_steps(&self) -> bool {
+        self.case.plan.faults.iter().any(|fault| matches!(fault, Fault::ClockStep { .. }))
+    }
+
+    fn has_steps_of_days(&self) -> bool {
+        let is_long =
+            |fault: &Fault| matches!(fault, Fault::ClockStep { by_seconds, .. } if by_seconds.abs() > MUCH_TOO_WRONG);
+        self.case.plan.faults.iter().any(is_long)
+    }
+}
+
 impl Observer for Shared {
     fn on_effect(&self, _process: usize, operation: Operation) {
-        if operation == Operation::Put
-            && let Some((key, before, after)) = self.sink.doubled()
-        {
-            self.broken(Invariant::OneRecordADay, format!("{} of {} is in {before} and in {after}", key.id, key.day));
+        match operation {
+            Operation::Put => {
+                if let Some((key, before, after)) = self.sink.doubled() {
+                    let what = format!("{} of {} is in {before} and in {after}", key.id, key.day);
+                    self.broken(Invariant::OneRecordADay, what);
+                }
+            }
+            Operation::WriteControl => self.check_grants(),
+            Operation::Checkpoint if self.case.setup.theme == Theme::Sharing => self.check_sharing(),
+            _ => {}
         }
     }
 
@@ -160,6 +225,7 @@ impl Cluster {
             slot_versions: SlotVersions::default(),
             sink: Arc::default(),
             providers: providers.collect(),
+            grants: Mutex::default(),
             violation: Mutex::default(),
             broken: CancellationToken::new(),
             case: case.clone(),
@@ -175,6 +241,7 @@ impl Cluster {
         for (number, provider) in shared.providers.iter().enumerate() {
             tasks.spawn(feed(Arc::clone(shared), number));
             tasks.spawn(operate(Arc::clone(shared), number, provider.setup.name.clone()));
+            tasks.spawn(grant(Arc::clone(shared), number));
         }
         for process in 0..shared.case.setup.processes {
             tasks.spawn(process::supervise(Arc::clone(shared), process));
@@ -195,7 +262,9 @@ impl Cluster {
             self.close_books();
         }
         shared.injector.set_observer(None);
+        let ended = shared.now();
         Outcome {
+            ended,
             violation: lock(&shared.violation).clone(),
             trace: shared.injector.lines(),
             calls: shared.injector.calls().values().map(|calls| u64::from(*calls)).sum(),
@@ -221,7 +290,7 @@ async fn all_ended(shared: &Shared) {
         sleep(LOOK).await;
     }
     let late = shared.case.plan.faults.iter().any(|fault| matches!(fault, Fault::Call { how: How::Late(_), .. }));
-    sleep(Duration::from_secs(if late { 125 } else { 0 })).await;
+    sleep(if late { LATE } else { Duration::ZERO }).await;
 }
 
 /// Feeds a provider's entries when their time comes.
@@ -250,6 +319,18 @@ async fn happen(shared: Arc<Shared>, number: usize, fault: Fault) {
             shared.injector.trace(|| format!("somebody takes out the object {gone:?}"));
         }
         Fault::Call { .. } | Fault::Outage { .. } | Fault::Death { .. } | Fault::Freeze { .. } => {}
+    }
+}
+
+/// An operator grants dead letters.
+async fn grant(shared: Arc<Shared>, number: usize) {
+    let Some(provider) = shared.providers.get(number) else { return };
+    let Some((at, letters)) = provider.setup.grant else { return };
+    sleep_until(shared.injector.began() + at).await;
+    let (name, now) = (&provider.setup.name, shared.clock.now());
+    shared.injector.trace(|| format!("an operator grants {name} {letters} dead letters"));
+    if operate::resume(&*shared.ledger, &*provider.mapping, name, now, Some(letters)).await.is_ok() {
+        lock(&shared.grants).insert(name.clone(), (letters, lock(&provider.api).at_fault()));
     }
 }
 

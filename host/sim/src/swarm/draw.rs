@@ -6,7 +6,7 @@ use damper_core::testing::faults::{Fault, FaultPlan, How, Operation};
 use jiff::Timestamp;
 
 use crate::random::Random;
-use crate::swarm::case::{ApiSetup, Case, ItemKind, ItemSetup, ProviderSetup, Setup};
+use crate::swarm::case::{ApiSetup, Case, ItemKind, ItemSetup, ProviderSetup, Setup, Theme};
 
 /// Which streams of a seed the setup and the faults are drawn from.
 const SETUP: u64 = 100;
@@ -15,14 +15,65 @@ const FAULTS: u64 = 101;
 /// A Monday at noon, and shortly before midnight.
 const BEGINS: [&str; 2] = ["2026-01-05T12:00:00Z", "2026-01-05T23:55:00Z"];
 
+/// When some providers may be called: it closes or opens soon after a beginning.
+const WINDOWS: [&str; 3] = ["12:05-23:58", "20:00-12:04", "00:01-23:59"];
+
 impl Case {
     /// The case of a seed.
     #[must_use]
     pub fn draw(seed: u64) -> Self {
-        let setup = setup(&mut Random::new(seed, SETUP));
-        let plan = plan(&mut Random::new(seed, FAULTS), &setup);
+        let random = &mut Random::new(seed, SETUP);
+        let setup = match random.unit() {
+            draw if draw < 0.05 => pace(random),
+            draw if draw < 0.08 => sharing(random),
+            _ => setup(random),
+        };
+        let plan = match setup.theme {
+            Theme::Faults => plan(&mut Random::new(seed, FAULTS), &setup),
+            Theme::Pace | Theme::Sharing => FaultPlan { faults: Vec::new(), ends: Duration::from_secs(600) },
+        };
         Self { seed, setup, plan }
     }
+}
+
+/// One process, one provider, many items, and an API that refuses or fails a few requests at random.
+fn pace(random: &mut Random) -> Setup {
+    let mut setup = calm(random, Theme::Pace, 300);
+    setup.is_cloud = random.chance(0.5);
+    for provider in &mut setup.providers {
+        provider.cap = 8;
+        provider.batch = 100;
+        provider.api.throttled = random.between(0.005, 0.03);
+        provider.api.unavailable = random.between(0.0, 0.03);
+        provider.api.retry_after = Some(Duration::from_secs(whole(random, 1, 2) as u64));
+    }
+    setup
+}
+
+/// Two shards whose batches have to share one slot.
+fn sharing(random: &mut Random) -> Setup {
+    let mut setup = calm(random, Theme::Sharing, 160);
+    setup.is_cloud = true;
+    setup.processes = whole(random, 1, 2);
+    for provider in &mut setup.providers {
+        (provider.shards, provider.cap, provider.batch) = (2, 1, 4);
+    }
+    setup
+}
+
+fn calm(random: &mut Random, theme: Theme, entries: u32) -> Setup {
+    let mut setup = setup(random);
+    let mut provider = provider(random, 0, false);
+    provider.items =
+        (1..=entries).map(|number| ItemSetup { number, kind: ItemKind::Good, at: Duration::ZERO }).collect();
+    (provider.quota, provider.window, provider.ad_hoc_every, provider.grant) = (None, None, None, None);
+    provider.fetch_timeout = Duration::from_secs(10);
+    let (quickest, slowest) = (Duration::from_millis(100), Duration::from_millis(400));
+    provider.api =
+        ApiSetup { quickest, slowest, unavailable: 0.0, throttled: 0.0, retry_after: None, silent: 0.0, outage: None };
+    (setup.theme, setup.processes, setup.latency) = (theme, 1, Duration::from_millis(10));
+    setup.providers = vec![provider];
+    setup
 }
 
 fn setup(random: &mut Random) -> Setup {
@@ -31,6 +82,7 @@ fn setup(random: &mut Random) -> Setup {
     let providers = if random.chance(0.2) { 2 } else { 1 };
     let latency = if random.chance(0.15) { Duration::ZERO } else { seconds(random.between_in_proportion(0.004, 0.4)) };
     Setup {
+        theme: Theme::Faults,
         processes: whole(random, 1, 3),
         is_cloud,
         latency,
@@ -65,22 +117,27 @@ fn provider(random: &mut Random, number: usize, is_cloud: bool) -> ProviderSetup
     }
     items.sort_by_key(|item| item.at);
     let quota = random.chance(0.3).then(|| whole(random, entries * 2 / 3 + 1, entries * 2) as u64);
+    let fetch_timeout = Duration::from_secs(whole(random, 2, 20) as u64);
     ProviderSetup {
         name: format!("provider-{number}"),
         shards: if is_cloud && random.chance(0.4) { 2 } else { 1 },
         cap: u32::try_from(whole(random, 1, 6)).unwrap_or(1),
-        fetch_timeout: Duration::from_secs(whole(random, 2, 20) as u64),
+        fetch_timeout,
         quota,
         batch: u32::try_from(whole(random, 3, entries)).unwrap_or(10),
         max_attempts: u32::try_from(whole(random, 2, 4)).unwrap_or(3),
         ad_hoc_every: random.chance(0.3).then(|| seconds(random.between_in_proportion(3.0, 60.0))),
-        api: api(random),
+        grant: random
+            .chance(0.15)
+            .then(|| (seconds(random.between(0.0, 60.0)), u32::try_from(whole(random, 50, 200)).unwrap_or(50))),
+        window: WINDOWS.get(whole(random, 0, 11)).copied(),
+        api: api(random, fetch_timeout),
         items,
     }
 }
 
-fn api(random: &mut Random) -> ApiSetup {
-    let slowest = random.between_in_proportion(0.05, 10.0);
+fn api(random: &mut Random, fetch_timeout: Duration) -> ApiSetup {
+    let slowest = random.between_in_proportion(0.05, fetch_timeout.as_secs_f64() * 0.7);
     let outage = random
         .chance(0.15)
         .then(|| (seconds(random.between(0.0, 120.0)), seconds(random.between_in_proportion(5.0, 1_500.0))));

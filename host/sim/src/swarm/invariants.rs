@@ -14,6 +14,8 @@ pub enum Invariant {
     Cap,
     /// Requests of a day are at most the quota.
     Quota,
+    /// Nothing is sent while the window is closed.
+    Window,
     /// What is stored and finished is not fetched again that day.
     NoRefetch,
     /// Once faults have ended, all work ends.
@@ -26,6 +28,10 @@ pub enum Invariant {
     LetterHasCause,
     /// What an operator has granted is taken by dead letters alone.
     Grant,
+    /// A few refusals at random do not slow everything down.
+    Pace,
+    /// Two shards that have to share a slot both go on.
+    Sharing,
 }
 
 impl fmt::Display for Invariant {
@@ -35,12 +41,15 @@ impl fmt::Display for Invariant {
             Self::OneRecordADay => "at most one record of an identity and a day",
             Self::Cap => "in flight at an API <= cap",
             Self::Quota => "requests of a day <= quota",
+            Self::Window => "nothing is sent while the window is closed",
             Self::NoRefetch => "what is stored and finished is not fetched again that day",
             Self::Progress => "with faults ended all work ends",
             Self::BusyLoop => "nobody calls without waiting",
             Self::AlarmHasCause => "every alarm has a cause",
             Self::LetterHasCause => "every dead letter has a cause",
             Self::Grant => "a grant is spent by dead letters alone",
+            Self::Pace => "a few refusals at random do not slow everything down",
+            Self::Sharing => "shards that share a slot both go on",
         })
     }
 }

@@ -115,6 +115,9 @@ async fn live(shared: Arc<Shared>, port: Port, holder: u64) {
     tasks.join_all().await;
 }
 
+/// Makes a new pipeline of a provider.
+type Begin = dyn Fn(&Provider) -> Arc<Pipeline> + Send + Sync;
+
 /// One provider's pipeline in one process, and what works with it.
 #[derive(Clone)]
 struct Worker {
@@ -124,7 +127,7 @@ struct Worker {
     chance: Chance,
     pipeline: Arc<Mutex<Arc<Pipeline>>>,
     /// Makes a new pipeline.
-    begin: Arc<dyn Fn(&Provider) -> Arc<Pipeline> + Send + Sync>,
+    begin: Arc<Begin>,
     mapping: Arc<FaultyMapping>,
 }
 
@@ -312,6 +315,9 @@ impl SwarmFetcher {
         let key = RecordKey { provider: its.setup.name.clone(), id: request.id.clone(), day: request.day.to_string() };
         if shared.is_finished(&key) {
             shared.broken(Invariant::NoRefetch, format!("{} is fetched again on {}", request.id, request.day));
+        }
+        if !its.manifest.window.is_open(wall) && !shared.has_steps() {
+            shared.broken(Invariant::Window, format!("{} is requested at {wall}", request.id));
         }
         let arrived = Request { id: &request.id, now: shared.now(), day: (day, lasted), timeout: request.timeout };
         let answer = lock(&its.api).receive(arrived);

@@ -125,7 +125,7 @@ impl Shrinker {
             });
             self.change(|case| {
                 if let Some(provider) = case.setup.providers.get_mut(number) {
-                    provider.quota = None;
+                    (provider.quota, provider.window, provider.grant) = (None, None, None);
                 }
             });
         }

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use crate::swarm::case::Case;
@@ -24,25 +24,32 @@ pub struct Sweep {
     pub failures: Vec<(u64, Violation)>,
 }
 
-/// Run `seeds` seeds from `from` on, on all cores.
+/// Run `seeds` seeds from `from` on, on all cores; where `is_one_enough`, only until one has broken a promise. `on_failure` is told of
+/// each that does, as it is found.
 #[must_use]
-pub fn sweep(from: u64, seeds: u64) -> Sweep {
+pub fn sweep(from: u64, seeds: u64, is_one_enough: bool, on_failure: impl Fn(u64, &Violation) + Sync) -> Sweep {
     let next = AtomicU64::new(from);
-    let found = Mutex::new(Sweep { seeds, ..Sweep::default() });
+    let found = Mutex::new(Sweep::default());
+    let on_failure = &on_failure;
     let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get);
     thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= from.saturating_add(seeds) {
+                    let is_enough = is_one_enough && !lock(&found).failures.is_empty();
+                    if seed >= from.saturating_add(seeds) || is_enough {
                         return;
                     }
                     let Ok(outcome) = run(&Case::draw(seed), false) else { return };
-                    let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
+                    let mut found = lock(&found);
+                    found.seeds += 1;
                     found.calls += outcome.calls;
                     found.requests += outcome.requests;
-                    found.failures.extend(outcome.violation.map(|violation| (seed, violation)));
+                    if let Some(violation) = outcome.violation {
+                        on_failure(seed, &violation);
+                        found.failures.push((seed, violation));
+                    }
                 }
             });
         }
@@ -50,6 +57,10 @@ pub fn sweep(from: u64, seeds: u64) -> Sweep {
     let mut found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
     found.failures.sort_by_key(|(seed, _)| *seed);
     found
+}
+
+fn lock(found: &Mutex<Sweep>) -> MutexGuard<'_, Sweep> {
+    found.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A seed that breaks a promise, made as small as can be, in words.
