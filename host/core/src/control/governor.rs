@@ -251,6 +251,11 @@ impl Governor {
             }
             self.pending = None;
         }
+        // A change is on its way that nobody has noted: who asked for it died, or never had the answer. What was decided stands until
+        // it can be seen whether it came.
+        if mapping.pending {
+            return;
+        }
         match (&self.disabled, mapping.enabled) {
             (None, false) => {
                 self.disabled = Some(Disabled { by: OpenedBy::Operator, since: now, until: None });

@@ -52,6 +52,19 @@ impl House {
     }
 }
 
+/// Whoever disabled the mapping died before it could note that it had asked for that.
+#[test]
+fn a_change_on_its_way_that_nobody_noted_is_not_taken_for_an_operators() {
+    let (mut governor, spent) = (Governor::default(), Some(Obstacle::Quota { until: at(9_000) }));
+    assert_eq!(governor.ended(at(0), Some(FAST), BOUNDS, spent, mapping(500, true)), Some(OFF));
+    let changing = MappingState { pending: true, ..mapping(500, true) };
+    assert_eq!(governor.ended(at(3), None, BOUNDS, spent, changing), None);
+    assert_eq!(governor.tick(at(60), BOUNDS, spent, mapping(500, false)), None);
+    assert_eq!(governor.disabled.as_ref().map(|disabled| disabled.by), Some(OpenedBy::Quota));
+    let on = governor.tick(at(9_001), BOUNDS, None, mapping(500, false));
+    assert_eq!(on.and_then(|change| change.enabled), Some(true), "and the next day it is enabled again");
+}
+
 #[test]
 fn the_batch_follows_the_rate_and_then_rests() {
     let mut house = House::new(500);
