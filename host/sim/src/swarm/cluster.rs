@@ -112,6 +112,21 @@ impl Shared {
         healthy_from(&self.case)
     }
 
+    /// By how much longer a dead process' claims and its lease of a stream hold than they should: where the wall clock is set back, by
+    /// as much, since they hold until a time of day.
+    fn leases_outlast(&self) -> Duration {
+        let dies = |fault: &Fault| {
+            let at_call = matches!(fault, Fault::Call { how: How::DieBefore | How::DieAfter, .. });
+            at_call || matches!(fault, Fault::Death { .. })
+        };
+        let faults = &self.case.plan.faults;
+        let back = faults.iter().map(|fault| match fault {
+            Fault::ClockStep { by_seconds, .. } => u64::try_from(-by_seconds).unwrap_or_default(),
+            _ => 0,
+        });
+        if faults.iter().any(dies) { Duration::from_secs(back.sum()) } else { Duration::ZERO }
+    }
+
     /// When all work has to have ended.
     fn limit(&self) -> Duration {
         let days = self.providers.iter().map(|provider| {
@@ -120,7 +135,7 @@ impl Shared {
             let by_quota = provider.setup.quota.map_or(0, |quota| provider.setup.items.len() as u64 / quota.max(1) + 3);
             by_window + u32::try_from(by_quota).unwrap_or(10)
         });
-        self.faults_end() + GRACE + Duration::from_secs(86_400) * days.max().unwrap_or(0)
+        self.faults_end() + GRACE + self.leases_outlast() + Duration::from_secs(86_400) * days.max().unwrap_or(0)
     }
 }
 

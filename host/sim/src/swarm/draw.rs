@@ -220,10 +220,12 @@ fn how(random: &mut Random, kind: u32) -> How {
     }
 }
 
-/// A step of the clock, from a second to two hours, or about a week.
+/// A step of the clock, from a second to two hours, forward or back, or forward by more than a week.
 fn step(random: &mut Random) -> i64 {
-    let size = if random.chance(0.1) { 8.0 * 86_400.0 } else { random.between_in_proportion(1.0, 7_200.0) };
-    let size = i64::try_from(seconds(size).as_secs()).unwrap_or_default().max(1);
+    if random.chance(0.1) {
+        return 8 * 86_400;
+    }
+    let size = i64::try_from(seconds(random.between_in_proportion(1.0, 7_200.0)).as_secs()).unwrap_or_default().max(1);
     if random.chance(0.5) { size } else { -size }
 }
 

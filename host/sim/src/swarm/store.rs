@@ -1,6 +1,6 @@
 //! The sink in memory, which sees every record that arrives in it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -28,6 +28,8 @@ pub(super) struct RecordKey {
 struct Seen {
     /// The object of each record.
     records: BTreeMap<RecordKey, Path>,
+    /// Every id of which there ever was a record, with its provider.
+    ever: BTreeSet<(String, String)>,
     /// Records of which there were two, and which.
     doubled: Option<(RecordKey, Path, Path)>,
 }
@@ -47,7 +49,7 @@ impl WatchedStore {
 
     /// Whether there is, or was, a record of this id on any day.
     pub(super) fn has_record(&self, provider: &str, id: &str) -> bool {
-        self.seen().records.keys().any(|key| key.provider == provider && key.id == id)
+        self.seen().ever.contains(&(provider.to_owned(), id.to_owned()))
     }
 
     /// Take out an object with records: the one that comes `nth` of all. Those of its records that `is_finished` does not know may come
@@ -67,6 +69,7 @@ impl WatchedStore {
         let mut seen = self.seen();
         for line in content.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             let Ok(key) = serde_json::from_slice::<RecordKey>(line) else { continue };
+            seen.ever.insert((key.provider.clone(), key.id.clone()));
             if let Some(before) = seen.records.insert(key.clone(), location.clone()) {
                 seen.doubled.get_or_insert((key, before, location.clone()));
             }
