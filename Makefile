@@ -9,7 +9,7 @@ GUESTS     := providers/demo providers/gleif providers/sec-edgar providers/compa
 	providers/fca-register providers/contract-enquiry tests/hostile tests/mutants
 COMPONENTS := $(TARGET)/components
 
-.PHONY: help demo test chaos ci swarm bench bench-aws bench-control fmt clippy doc deny components components-demo guests languages cases damper \
+.PHONY: help demo test chaos ci swarm swarm-mutants bench bench-aws bench-control fmt clippy doc deny components components-demo guests languages cases damper \
 	bootstrap package test-dynamodb-local fixture release-contract clean
 
 help: ## Show this list.
@@ -76,6 +76,9 @@ bench-control: ## Measure how APIs are pressed: every figure of docs/CONTROL.md,
 swarm: ## Run whole clusters under random faults in virtual time, and check every promise (SEEDS=10000 FROM=1 SEED=4711).
 	$(CARGO) run --release --quiet -p damper-sim --bin damper-sim -- swarm \
 		$(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),10000) --from $(or $(FROM),1))
+
+swarm-mutants: ## Take the mend of one bug out after another, and let the swarm find what comes of it (SEEDS=10000 ONLY=04).
+	@sh host/sim/swarm-mutations/check.sh $(or $(SEEDS),10000) $(ONLY)
 
 # Of the whole workspace, so that its dependencies have the features that they have in `make test`, and are compiled once for both.
 damper:

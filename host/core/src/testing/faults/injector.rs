@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
 use crate::chance::Chance;
@@ -165,33 +166,35 @@ impl Injector {
 }
 
 /// What the owner of a process sees and does: whether it is to die, and whether it is frozen.
-#[derive(Debug)]
+///
+/// It is made of [`Notify`], which wakes in order; the order in which a `watch` wakes is left to chance.
+#[derive(Debug, Default)]
 pub struct ProcessControl {
-    frozen: watch::Sender<u32>,
-    killed: watch::Sender<u32>,
+    freezes: AtomicU32,
+    thawed: Notify,
+    killed: Notify,
 }
 
 impl ProcessControl {
     /// Done when something has asked for the death of the process.
     pub async fn killed(&self) {
-        let mut killed = self.killed.subscribe();
-        // The sender is ours, and lives.
-        let _ = killed.changed().await;
+        self.killed.notified().await;
     }
 
     /// Whether the process is frozen.
     #[must_use]
     pub fn is_frozen(&self) -> bool {
-        *self.frozen.borrow() > 0
+        self.freezes.load(Ordering::Relaxed) > 0
     }
 
     /// Freeze the process for a while, from now.
     pub fn freeze(self: &Arc<Self>, length: Duration) {
-        self.frozen.send_modify(|freezes| *freezes += 1);
+        self.freezes.fetch_add(1, Ordering::Relaxed);
         let control = Arc::clone(self);
         tokio::spawn(async move {
             sleep(length).await;
-            control.frozen.send_modify(|freezes| *freezes -= 1);
+            control.freezes.fetch_sub(1, Ordering::Relaxed);
+            control.thawed.notify_waiters();
         });
     }
 }
@@ -209,8 +212,7 @@ impl Port {
     /// The ports of a process.
     #[must_use]
     pub fn new(process: usize, injector: &Arc<Injector>) -> Self {
-        let control = Arc::new(ProcessControl { frozen: watch::Sender::new(0), killed: watch::Sender::new(0) });
-        Self { process, injector: Arc::clone(injector), control }
+        Self { process, injector: Arc::clone(injector), control: Arc::default() }
     }
 
     /// Freezes and kills it.
@@ -226,9 +228,9 @@ impl Port {
 
     /// Done when the process is not frozen.
     pub async fn thawed(&self) {
-        let mut frozen = self.control.frozen.subscribe();
-        // The sender is ours, and lives.
-        let _ = frozen.wait_for(|freezes| *freezes == 0).await;
+        while self.control.is_frozen() {
+            self.control.thawed.notified().await;
+        }
     }
 
     /// Call a port. `run` does what is asked once; `fail` makes the port's error of what went wrong; `late` does it after other
@@ -318,7 +320,7 @@ impl Port {
 
     /// The process is killed here; whoever runs it drops this future.
     async fn die<T>(&self) -> T {
-        self.control.killed.send_modify(|deaths| *deaths += 1);
+        self.control.killed.notify_one();
         std::future::pending().await
     }
 }

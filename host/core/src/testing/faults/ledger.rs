@@ -11,7 +11,9 @@ use jiff::Timestamp;
 
 use crate::day::Day;
 use crate::item::{Identity, SequenceNumber};
-use crate::ledger::{Claim, ClaimRequest, Control, Finish, Finished, Ledger, LedgerError, Owner, Release, SlotRequest};
+use crate::ledger::{
+    Claim, ClaimRequest, Control, Finish, Finished, Granted, Ledger, LedgerError, Owner, Release, SlotRequest,
+};
 use crate::testing::faults::injector::Port;
 use crate::testing::faults::plan::Operation;
 
@@ -104,6 +106,7 @@ impl OwnedClaim {
 struct OwnedSlots {
     owner: Owner,
     want: u32,
+    in_use: u32,
     cap: u32,
     now: Timestamp,
     until: Timestamp,
@@ -139,17 +142,17 @@ impl Ledger for FaultyLedger {
         self.call(Operation::Release, what, run).await
     }
 
-    async fn slots(&self, provider: &str, request: SlotRequest<'_>) -> Result<u32, LedgerError> {
-        let SlotRequest { owner, want, cap, now, until } = request;
-        let owned = OwnedSlots { owner: owner.clone(), want, cap, now, until };
+    async fn slots(&self, provider: &str, request: SlotRequest<'_>) -> Result<Granted, LedgerError> {
+        let SlotRequest { owner, want, in_use, cap, now, until } = request;
+        let owned = OwnedSlots { owner: owner.clone(), want, in_use, cap, now, until };
         let inner = &self.inner;
         let run = || {
             let (inner, provider, owned, versions) =
                 (Arc::clone(inner), provider.to_owned(), owned.clone(), self.slots.clone());
             async move {
                 versions.raise(&provider);
-                let OwnedSlots { owner, want, cap, now, until } = &owned;
-                let request = SlotRequest { owner, want: *want, cap: *cap, now: *now, until: *until };
+                let OwnedSlots { owner, want, in_use, cap, now, until } = &owned;
+                let request = SlotRequest { owner, want: *want, in_use: *in_use, cap: *cap, now: *now, until: *until };
                 inner.slots(&provider, request).await
             }
             .boxed()
