@@ -118,7 +118,7 @@ async fn two_processes_share_a_quota_and_what_is_set_aside_is_given_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_no_fetch_fits_into_says_so_and_takes_no_slot() {
+async fn a_call_that_no_fetch_fits_into_says_so_and_claims_nothing() {
     let house = house_of(MANIFEST, |request, _| Answer::record(&request.id));
     let entries = vec![house.entry(0, "a"), Entry { payload: "nonsense".into(), ..house.entry(1, "x") }];
     let call = async |milliseconds| {
@@ -127,7 +127,7 @@ async fn a_call_that_no_fetch_fits_into_says_so_and_takes_no_slot() {
     };
     let report = call(6_900).await;
     assert_eq!((report.stopped, report.first_unfinished), (Some(Stopped::Deadline), Some(0.into())));
-    assert_eq!((report.ended, house.ledger.shared_calls().slots), (vec![(1.into(), End::DeadLetter)], 0));
+    assert_eq!((report.ended, house.ledger.claims()), (vec![(1.into(), End::DeadLetter)], 0));
     assert!(house.api.seen().times.is_empty());
     assert_eq!(call(shortest_call(Duration::from_secs(2)).as_millis() as u64).await.first_unfinished, None);
 }
