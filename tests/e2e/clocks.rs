@@ -69,7 +69,6 @@ async fn a_clock_that_is_put_forward_under_two_runs_passes_no_cap() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "fails until its mend is in: items that are too old open no breaker"]
 async fn a_clock_that_is_a_week_ahead_opens_the_breaker_and_empties_nothing() {
     let house = House::demo(usual_api(), "").shimmed();
     house.feed(ids("account", 500));

@@ -96,7 +96,6 @@ async fn survives_a_freeze(wakes_after: Option<u64>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "fails until its mend is in: a sealed owner stores under the next number"]
 async fn a_process_that_freezes_in_a_put_and_goes_on_after_another_took_over_doubles_nothing() {
     tokio::join!(survives_a_freeze(None), survives_a_freeze(Some(100)));
 }
@@ -134,7 +133,6 @@ async fn survives_a_failed_put_and_a_kill(order: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "fails until its mend is in: recovery loops over a gap in the chunk numbers"]
 async fn a_put_that_fails_and_a_kill_in_the_next_one_leave_nothing_that_recovery_cannot_end() {
     tokio::join!(survives_a_failed_put_and_a_kill("eK"), survives_a_failed_put_and_a_kill("EK"));
 }
