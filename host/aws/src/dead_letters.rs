@@ -3,6 +3,7 @@
 //! A redrive opens the ledger's row, feeds the payload again, and moves the letter to `dead-letters-redriven/`; in that order, so that
 //! a crash in between leaves a letter that can be redriven once more. What is fed twice is fetched once.
 
+mod listing;
 mod redrive;
 
 use std::sync::Arc;
@@ -13,13 +14,13 @@ use damper_core::dead_letter::DeadLetter;
 use damper_core::error_chain::error_chain;
 use damper_core::item::SequenceNumber;
 use damper_core::ledger::{Claimed, LedgerError};
-use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 use serde::{Deserialize, Serialize};
 
 pub use damper_core::dead_letter::{Filter, Redriven};
+pub use listing::Detail;
 pub use redrive::{Redrive, RedriveError};
 
 const KEPT: &str = "dead-letters";
@@ -95,32 +96,6 @@ impl Letters {
             .map_err(|error| LedgerError::Failed { action: "keep a dead letter", message: error.to_string() })
     }
 
-    /// At most `limit` letters, those that died first first. Reads as many as there are.
-    ///
-    /// # Errors
-    /// Where the bucket fails, or holds what is no letter.
-    pub async fn list(&self, filter: &Filter, limit: usize) -> Result<Vec<StoredLetter>, LettersError> {
-        let mut letters = self.matching(filter).await?;
-        letters.sort_by(|one, other| {
-            let key = |stored: &StoredLetter| (stored.letter.died, stored.letter.sequence.clone());
-            key(one).cmp(&key(other))
-        });
-        letters.truncate(limit);
-        Ok(letters)
-    }
-
-    /// How many letters there are. Where no reason is asked for the bucket is only listed.
-    ///
-    /// # Errors
-    /// Where the bucket fails.
-    pub async fn count(&self, filter: &Filter) -> Result<u64, LettersError> {
-        let count = match filter.reason {
-            Some(_) => self.matching(filter).await?.len(),
-            None => self.paths(filter).await?.len(),
-        };
-        Ok(u64::try_from(count).unwrap_or(u64::MAX))
-    }
-
     /// One letter by its entry, redriven or not; `None` where there is none.
     ///
     /// # Errors
@@ -143,35 +118,6 @@ impl Letters {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(store_error("delete", &kept, &error)),
         }
-    }
-
-    async fn matching(&self, filter: &Filter) -> Result<Vec<StoredLetter>, LettersError> {
-        let paths = self.paths(filter).await?;
-        let reads = paths.into_iter().map(|path| async move { self.read(&path).await });
-        let letters: Vec<_> = stream::iter(reads).buffered(SIDE_BY_SIDE).try_collect().await?;
-        // One that is gone has been redriven meanwhile.
-        let letters = letters.into_iter().flatten();
-        Ok(letters.filter(|stored| filter.reason.is_none_or(|reason| stored.letter.reason == reason)).collect())
-    }
-
-    async fn paths(&self, filter: &Filter) -> Result<Vec<Path>, LettersError> {
-        let folders = if filter.with_redriven { &[KEPT, REDRIVEN][..] } else { &[KEPT][..] };
-        let mut paths = Vec::new();
-        for folder in folders {
-            let prefix = match &filter.provider {
-                Some(provider) => Path::from(format!("{folder}/{provider}")),
-                None => Path::from(*folder),
-            };
-            let listed: Vec<_> = self
-                .store
-                .list(Some(&prefix))
-                .map_ok(|object| object.location)
-                .try_collect()
-                .await
-                .map_err(|error| store_error("list", &prefix, &error))?;
-            paths.extend(listed);
-        }
-        Ok(paths)
     }
 
     async fn read(&self, path: &Path) -> Result<Option<StoredLetter>, LettersError> {

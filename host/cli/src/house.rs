@@ -133,11 +133,11 @@ pub(crate) struct Unfed {
 /// The dead letters of a house.
 #[async_trait]
 pub(crate) trait LetterBox: Send + Sync {
-    /// At most `limit` letters, the oldest first.
-    async fn list(&self, which: &Filter, limit: u32) -> Result<Vec<KeptLetter>, CliError>;
+    /// At most `limit` letters, the oldest first. What is not wanted `whole` may come without its bundle.
+    async fn list(&self, which: &Filter, limit: u32, whole: bool) -> Result<Vec<KeptLetter>, CliError>;
 
-    /// How many there are.
-    async fn count(&self, which: &Filter) -> Result<u64, CliError>;
+    /// How many there are; none where each of them would have to be read for that.
+    async fn count(&self, which: &Filter) -> Result<Option<u64>, CliError>;
 
     /// One letter, redriven or not.
     async fn show(&self, id: &LetterId) -> Result<Option<KeptLetter>, CliError>;

@@ -3,9 +3,12 @@
 use damper_core::dead_letter::Reason;
 use damper_core::item::SequenceNumber;
 use damper_core::ledger::LedgerError;
+use futures::stream::TryChunksError;
+use futures::{StreamExt, TryStreamExt};
 use jiff::Timestamp;
 
-use super::{Filter, Letters, LettersError, Redriven, StoredLetter};
+use super::listing::PAGE;
+use super::{Detail, Filter, Letters, LettersError, Redriven, StoredLetter};
 use crate::kinesis::{FeedError, Feeder};
 use crate::ledger::DynamoLedger;
 
@@ -46,25 +49,40 @@ impl Letters {
         which: &Redrive,
         now: Timestamp,
     ) -> Result<Redriven, RedriveError> {
-        let letters = match which {
+        let mut redriven = Redriven::default();
+        match which {
             Redrive::Letter(sequence) => {
                 let letter = self.show(provider, sequence).await?;
-                letter.into_iter().filter(|stored| stored.redriven.is_none()).collect()
+                if let Some(letter) = letter.filter(|stored| stored.redriven.is_none()) {
+                    self.redrive_one(ledger, feeder, letter, now, &mut redriven).await?;
+                }
             }
             Redrive::All(reason) => {
                 let filter = Filter { provider: Some(provider.to_owned()), reason: *reason, with_redriven: false };
-                self.list(&filter, usize::MAX).await?
-            }
-        };
-        let mut redriven = Redriven::default();
-        for letter in letters {
-            if self.feed_again(ledger, feeder, letter, now).await? {
-                redriven.fed = redriven.fed.saturating_add(1);
-            } else {
-                redriven.fetched_meanwhile = redriven.fetched_meanwhile.saturating_add(1);
+                let mut pages = self.names(&filter).try_chunks(PAGE);
+                while let Some(page) = pages.next().await {
+                    let page = page.map_err(|TryChunksError(_, error)| error)?;
+                    for letter in self.read_page(&filter, &page, Detail::Whole).await? {
+                        self.redrive_one(ledger, feeder, letter, now, &mut redriven).await?;
+                    }
+                }
             }
         }
         Ok(redriven)
+    }
+
+    async fn redrive_one(
+        &self,
+        ledger: &DynamoLedger,
+        feeder: &Feeder,
+        letter: StoredLetter,
+        now: Timestamp,
+        redriven: &mut Redriven,
+    ) -> Result<(), RedriveError> {
+        let is_fed = self.feed_again(ledger, feeder, letter, now).await?;
+        let count = if is_fed { &mut redriven.fed } else { &mut redriven.fetched_meanwhile };
+        *count = count.saturating_add(1);
+        Ok(())
     }
 
     async fn feed_again(

@@ -1,15 +1,21 @@
 //! Dead letters: kept by the ledger, listed, shown, and redriven through a stream.
 
+use std::sync::{Arc, Mutex};
+
 use aws_sdk_kinesis::Client;
-use damper_aws::dead_letters::{Filter, Letters, Redrive, Redriven};
+use damper_aws::dead_letters::{Detail, Filter, Letters, Redrive, Redriven};
 use damper_aws::kinesis::Feeder;
 use damper_aws::{DynamoLedger, StoredLetter};
 use damper_core::day::Day;
 use damper_core::dead_letter::{DeadLetter, Reason};
 use damper_core::item::{Identity, Params, SequenceNumber};
 use damper_core::ledger::{Claim, ClaimRequest, Claimed, Finish, Finished, Ledger, Owner};
+use damper_core::testing::store::{FaultyStore, StoreAction, StoreFault};
 use damper_stand_ins::{sdk_config, unique};
 use jiff::Timestamp;
+use object_store::ObjectStoreExt;
+use object_store::memory::InMemory;
+use object_store::path::Path;
 
 use crate::table::House;
 
@@ -86,7 +92,7 @@ impl Desk {
 
     async fn list(&self, filter: Filter) -> Vec<(String, bool)> {
         let told = |stored: &StoredLetter| (stored.letter.sequence.to_string(), stored.redriven.is_some());
-        self.letters.list(&filter, 100).await.unwrap().iter().map(told).collect()
+        self.letters.list(&filter, 100, Detail::Head).await.unwrap().iter().map(told).collect()
     }
 
     async fn redrive(&self, which: Redrive) -> Redriven {
@@ -119,8 +125,8 @@ async fn letters_are_listed_by_provider_and_reason_the_first_to_die_first() {
     assert_eq!(names(desk.list(not_found.clone()).await), ["3", "2"]);
     let other = Filter { provider: Some("dem".to_owned()), ..Filter::default() };
     assert!(desk.list(other).await.is_empty());
-    assert_eq!(desk.letters.count(&Filter::default()).await.unwrap(), 4);
-    assert_eq!(desk.letters.count(&not_found).await.unwrap(), 2);
+    assert_eq!(desk.letters.count(&Filter::default()).await.unwrap(), Some(4));
+    assert_eq!(desk.letters.count(&not_found).await.unwrap(), None, "it would read each letter");
     let shown = desk.letters.show("demo", &SequenceNumber::from("7/0")).await.unwrap().unwrap();
     assert_eq!((shown.letter.message.as_str(), shown.day), ("at 40", None), "the first stays");
     let shown = desk.letters.show("demo", &SequenceNumber::from("2")).await.unwrap().unwrap();
@@ -165,4 +171,55 @@ async fn what_was_fetched_meanwhile_is_not_fed_again() {
     assert_eq!(desk.redrive(Redrive::All(None)).await, Redriven { fed: 0, fetched_meanwhile: 1 });
     assert_eq!(desk.fed().await, 0);
     assert!(desk.list(Filter::default()).await.is_empty());
+}
+
+/// A letter with a bundle, as it lies in the bucket.
+fn large_letter(number: usize) -> String {
+    let bundle = "x".repeat(200_000);
+    format!(
+        r#"{{"identity":"i{number}","day":"2026-11-22","provider":"demo","sequence":"{number:03}","arrived":"2026-11-22T10:00:00Z",
+        "died":"2026-11-22T11:00:00Z","payload":"{{\"id\":\"i{number}\"}}","reason":"not-found","message":"gone","status":404,
+        "attempts":1,"component":"sha256:00","bundle":{{"day":"2026-11-22","attempt":1,"kind":"not-found","exchanges":[
+        {{"method":"GET","url":"https://api.test/{number}","answer":{{"failed":{{"why":"{bundle}"}}}}}}]}}}}"#
+    )
+}
+
+/// A bucket of large letters, and what is read of it.
+async fn large_letters(count: usize) -> (Letters, Arc<Mutex<Vec<String>>>) {
+    let (memory, reads) = (Arc::new(InMemory::new()), Arc::new(Mutex::new(Vec::new())));
+    for number in 0..count {
+        let path = Path::from(format!("dead-letters/demo/{number:03}.json"));
+        memory.put(&path, large_letter(number).into()).await.unwrap();
+    }
+    let seen = Arc::clone(&reads);
+    let counting = FaultyStore::new(memory, move |operation| {
+        if operation.action == StoreAction::Get {
+            seen.lock().unwrap().push(operation.path.to_string());
+        }
+        StoreFault::None
+    });
+    (Letters::new(Arc::new(counting)), reads)
+}
+
+#[tokio::test]
+async fn no_more_letters_are_read_than_are_listed_and_none_for_their_number() {
+    let (letters, reads) = large_letters(300).await;
+    let listed = letters.list(&Filter::default(), 5, Detail::Head).await.unwrap();
+    let names: Vec<_> = listed.iter().map(|stored| stored.letter.sequence.to_string()).collect();
+    assert_eq!(names, ["000", "001", "002", "003", "004"]);
+    assert!(listed.iter().all(|stored| stored.letter.bundle.is_none()), "only their heads were read");
+    assert_eq!(reads.lock().unwrap().len(), 5, "once each");
+    assert_eq!(letters.count(&Filter::default()).await.unwrap(), Some(300));
+    assert_eq!(reads.lock().unwrap().len(), 5);
+
+    let not_found = Filter { reason: Some(Reason::NotFound), ..Filter::default() };
+    assert_eq!(letters.list(&not_found, 5, Detail::Head).await.unwrap().len(), 5);
+    assert!(reads.lock().unwrap().len() <= 5 + 64, "a page, of three hundred");
+}
+
+#[tokio::test]
+async fn a_letter_that_is_wanted_whole_has_its_bundle() {
+    let (letters, _) = large_letters(2).await;
+    let listed = letters.list(&Filter::default(), 100, Detail::Whole).await.unwrap();
+    assert!(listed.len() == 2 && listed.iter().all(|stored| stored.letter.bundle.is_some()));
 }

@@ -138,7 +138,7 @@ async fn list(
     as_json: bool,
 ) -> Result<(), CliError> {
     let which = Filter { provider: which.provider.clone(), reason: which.reason, with_redriven };
-    let found = letters.list(&which, limit).await?;
+    let found = letters.list(&which, limit, as_json).await?;
     let count = letters.count(&which).await?;
     if as_json {
         found.iter().try_for_each(put_json)?;
@@ -150,9 +150,12 @@ async fn list(
     }
     let shown = found.len() as u64;
     match (shown, count) {
-        (_, 0) => context.screen.say("no dead letters"),
-        (shown, count) if shown < count => {
+        (_, Some(0)) | (0, None) => context.screen.say("no dead letters"),
+        (shown, Some(count)) if shown < count => {
             context.screen.say(format!("{shown} of {count}; --limit {count} shows all, --provider and --reason fewer"));
+        }
+        (shown, None) if shown >= u64::from(limit) => {
+            context.screen.say(format!("the first {shown}; a higher --limit shows more, if there are more"));
         }
         _ => {}
     }

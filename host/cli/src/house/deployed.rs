@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use damper_aws::dead_letters::{Letters, LettersError, Redrive, RedriveError};
+use damper_aws::dead_letters::{Detail, Letters, LettersError, Redrive, RedriveError};
 use damper_aws::deployment::{self, Deployment, Said};
 use damper_aws::kinesis::Feeder;
 use damper_aws::sink::bucket;
@@ -80,7 +80,7 @@ impl House for Deployed {
         let of_provider = Filter { provider: Some(provider.to_owned()), ..Filter::default() };
         let letters = self.letters.count(&of_provider).await.map_err(|error| self.bucket_failed(&error))?;
         // Kinesis does not tell how many items wait, and the ledger's rows are not counted.
-        Ok(Counted { stream: None, today: None, waiting: None, letters })
+        Ok(Counted { stream: None, today: None, waiting: None, letters: letters.unwrap_or_default() })
     }
 
     async fn feed(&self, provider: &str, payloads: Vec<Bytes>, _now: Timestamp) -> Result<(), Unfed> {
@@ -91,13 +91,14 @@ impl House for Deployed {
 
 #[async_trait]
 impl LetterBox for Deployed {
-    async fn list(&self, which: &Filter, limit: u32) -> Result<Vec<KeptLetter>, CliError> {
+    async fn list(&self, which: &Filter, limit: u32, whole: bool) -> Result<Vec<KeptLetter>, CliError> {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let found = self.letters.list(which, limit).await.map_err(|error| self.bucket_failed(&error))?;
+        let detail = if whole { Detail::Whole } else { Detail::Head };
+        let found = self.letters.list(which, limit, detail).await.map_err(|error| self.bucket_failed(&error))?;
         Ok(found.into_iter().map(kept).collect())
     }
 
-    async fn count(&self, which: &Filter) -> Result<u64, CliError> {
+    async fn count(&self, which: &Filter) -> Result<Option<u64>, CliError> {
         self.letters.count(which).await.map_err(|error| self.bucket_failed(&error))
     }
 

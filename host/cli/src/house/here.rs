@@ -74,13 +74,13 @@ impl House for Here {
 
 #[async_trait]
 impl LetterBox for DeadLetters {
-    async fn list(&self, which: &Filter, limit: u32) -> Result<Vec<KeptLetter>, CliError> {
+    async fn list(&self, which: &Filter, limit: u32, _whole: bool) -> Result<Vec<KeptLetter>, CliError> {
         let found = self.list(which.clone(), limit).await?;
         Ok(found.into_iter().map(kept).collect())
     }
 
-    async fn count(&self, which: &Filter) -> Result<u64, CliError> {
-        Ok(self.count(which.clone()).await?)
+    async fn count(&self, which: &Filter) -> Result<Option<u64>, CliError> {
+        Ok(Some(self.count(which.clone()).await?))
     }
 
     async fn show(&self, id: &LetterId) -> Result<Option<KeptLetter>, CliError> {
