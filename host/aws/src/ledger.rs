@@ -1,7 +1,34 @@
 //! The ledger port in DynamoDB: one table, whose items the [schema] shows on one screen.
 //!
 //! Every write is conditional: on the row's absence, its owner, or the version that was seen. So any number of processes may
-//! work at once, and an answer that was lost may be asked for again. Dead letters lie in the bucket, beside the records.
+//! work at once. Dead letters lie in the bucket, beside the records.
+//!
+//! # When an answer is lost
+//! The SDK sends a write again if its answer does not come, and the condition may refuse it because of the first one. So each write
+//! is made such that it may arrive twice. `host/aws/tests/it/lost_answers.rs` loses the answer of every one.
+//!
+//! | write | its condition | the repeated one |
+//! | --- | --- | --- |
+//! | claim of a new or due item | there is no row, or it is due | is refused with a row of the same owner: the claim is written again at that version, with the same attempt and the same abandoned owners. A claim raises no `n` |
+//! | claim at a version | the version | is refused; the rows are read, and the same is decided |
+//! | claim with an earlier day's row, a transaction | the versions | has the SDK's `ClientRequestToken`: DynamoDB answers as it did before. Later than ten minutes it is cancelled, and the rows are read |
+//! | finish | the owner, in flight or ended the same way | is written again and changes nothing but `v`. The letter before it is put again |
+//! | release | the owner, in flight | is refused, and that is no error: `n` is raised once. What somebody else has claimed since is not touched |
+//! | slots | the version | is refused with the slots that the first one wrote; the owner's own do not count, so the same is granted |
+//! | control item | the version | is refused; `damper_core::ledger::change_control` finds its nonce in the item, and it counts as written. With 16 or more other changes in between it would be applied again |
+//! | redrive of a row | dead | is refused by an open row, which counts as opened: `g` is raised once |
+//!
+//! Outside of the table:
+//!
+//! | write | the repeated one |
+//! | --- | --- |
+//! | a dead letter in the bucket | overwrites the first with the same, or, for an entry that is no item, is refused and counts as kept |
+//! | `PutRecords` | puts the entries into the stream twice. They are of one identity: one is fetched, the other is skipped. The feeder counts one |
+//! | `UpdateEventSourceMapping` | asks for the same state. Where Lambda refuses it because the first change is under way, the change counts as pending, and the next tick reads what came of it |
+//!
+//! If all answers are lost the call fails, and nobody knows whether it was done. Then a claim runs out by itself (with
+//! `on_lease_expiry = "park"` its item becomes a dead letter, since nobody can tell that nothing was sent); an item whose finish is not
+//! known is claimed again and found done, or found in the sink; slots run out; a release that did not happen is a claim that runs out.
 
 mod claim;
 mod ends;

@@ -59,6 +59,10 @@ impl Fake {
         self.script.lock().unwrap().requests.clone()
     }
 
+    pub(crate) fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
     pub(crate) fn config(&self) -> SdkConfig {
         // Paused time runs ahead while a real socket is waited for.
         sdk_config(&self.endpoint)

@@ -12,6 +12,8 @@ mod fake;
 mod feed;
 mod ledger;
 mod letters;
+mod lossy;
+mod lost_answers;
 mod mapping;
 mod refusals;
 mod secrets;
