@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::types::{AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType};
 use aws_sdk_kinesis::types::StreamStatus;
 use bytes::Bytes;
-use damper_aws::dead_letters::Filter;
+use damper_aws::dead_letters::{Detail, Filter};
 use damper_aws::kinesis::Feeder;
 use damper_aws::sink::bucket;
 use damper_aws::{AwsClients, DynamoLedger, LambdaMapping, Letters, StoredLetter};
@@ -338,7 +338,7 @@ impl House {
 
     /// The dead letters.
     pub async fn letters(&self) -> Vec<StoredLetter> {
-        Letters::new(Arc::clone(&self.bucket)).list(&Filter::default(), usize::MAX).await.unwrap()
+        Letters::new(Arc::clone(&self.bucket)).list(&Filter::default(), usize::MAX, Detail::Whole).await.unwrap()
     }
 
     /// Wait until the API has seen what a test waits for.

@@ -4,7 +4,7 @@
 //! What this is not: ministack's own mapping ignores partial failures, so nothing fails here; `batches` and the others are for that.
 
 use damper_aws::Letters;
-use damper_aws::dead_letters::Filter;
+use damper_aws::dead_letters::{Detail, Filter};
 use damper_core::day::Day;
 use damper_core::item::{Identity, Params};
 use damper_core::ledger::Ledger;
@@ -55,7 +55,7 @@ async fn the_packaged_zip_does_its_work_in_stacks_of_its_templates() {
     // What cannot be fetched becomes a dead letter.
     deployed.damper(&["feed", "demo", "-", "--aws"], "unknown-1\n");
     let letters = Letters::new(deployed.bucket.clone());
-    let list = async || letters.list(&Filter::default(), 10).await.unwrap();
+    let list = async || letters.list(&Filter::default(), 10, Detail::Whole).await.unwrap();
     deployed.until(async || !list().await.is_empty()).await;
     assert_eq!(&list().await[0].letter.payload[..], br#"{"id":"unknown-1"}"#);
 
