@@ -33,6 +33,7 @@
 mod claim;
 mod ends;
 mod known;
+mod parking;
 mod row;
 pub mod schema;
 mod shared;
@@ -47,8 +48,10 @@ use aws_sdk_dynamodb::Client;
 use damper_core::day::Day;
 use damper_core::item::{Identity, SequenceNumber};
 use damper_core::ledger::{
-    Claim, ClaimRequest, Control, Finish, Finished, Granted, Ledger, LedgerError, Owner, Release, SlotRequest,
+    Claim, ClaimRequest, Control, Finish, Finished, Granted, Ledger, LedgerError, LongWaits, Owner, Parked,
+    ParkedEntries, Release, SlotRequest,
 };
+use jiff::Timestamp;
 use object_store::ObjectStore;
 
 use crate::dead_letters::Letters;
@@ -127,6 +130,22 @@ impl Ledger for DynamoLedger {
 
     fn write_interval(&self) -> Duration {
         WRITE_INTERVAL
+    }
+
+    fn long_waits(&self) -> LongWaits {
+        LongWaits::Parked
+    }
+
+    async fn park(&self, provider: &str, entries: &[Parked]) -> Result<u64, LedgerError> {
+        self.park_entries(provider, entries).await
+    }
+
+    async fn parked(&self, provider: &str, now: Timestamp, most: usize) -> Result<ParkedEntries, LedgerError> {
+        self.read_parked(provider, now, most).await
+    }
+
+    async fn unpark(&self, provider: &str, entries: &[Parked]) -> Result<(), LedgerError> {
+        self.forget_parked(provider, entries).await
     }
 
     async fn done(

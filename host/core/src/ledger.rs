@@ -29,7 +29,7 @@ use crate::chance::Chance;
 use crate::control::slots::Wish;
 use crate::day::Day;
 use crate::dead_letter::DeadLetter;
-use crate::item::{Identity, SequenceNumber};
+use crate::item::{Entry, Identity, SequenceNumber};
 
 mod change;
 
@@ -117,6 +117,24 @@ pub trait Ledger: Send + Sync {
         LongWaits::Held
     }
 
+    /// Keep entries until their items are due, where [`Ledger::long_waits`] says so; durable when it returns. One that is kept until
+    /// the same time already is written once. Answers how many are new.
+    async fn park(&self, _provider: &str, _entries: &[Parked]) -> Result<u64, LedgerError> {
+        let message = "this ledger keeps no entries of a stream".to_owned();
+        Err(LedgerError::Failed { action: "park entries", message })
+    }
+
+    /// The parked entries that are due at `now`, the earliest first, at most `most`; and when the first after them is due. Sees
+    /// whatever was parked before.
+    async fn parked(&self, _provider: &str, _now: Timestamp, _most: usize) -> Result<ParkedEntries, LedgerError> {
+        Ok(ParkedEntries::default())
+    }
+
+    /// Forget parked entries: they have ended, or are parked until another time. One that is not there is no error.
+    async fn unpark(&self, _provider: &str, _entries: &[Parked]) -> Result<(), LedgerError> {
+        Ok(())
+    }
+
     /// Those of `identities` that were fetched on `day`, with the entry that each was fetched for: asked once for a batch that is
     /// delivered again, where reading is cheaper than having claims refused. It may know less than a claim, or nothing at all,
     /// as here; what it answers holds for good.
@@ -138,6 +156,27 @@ pub enum LongWaits {
     /// The batch ends without them, and the report names them: who delivers keeps account of each entry, passes over these and
     /// delivers them again when they are due.
     Reported,
+    /// The batch ends without them, and they are parked: kept in the ledger until they are due, while the stream is done with them.
+    Parked,
+}
+
+/// An entry whose item waits for long, as the ledger keeps it. Entry and time together are its name: an entry that waits once more is
+/// parked until the later time first, and only then is the earlier one forgotten.
+#[derive(Debug, Clone)]
+pub struct Parked {
+    /// The entry, as it was delivered.
+    pub entry: Entry,
+    /// When its item is due, in whole seconds.
+    pub due: Timestamp,
+}
+
+/// Parked entries, read.
+#[derive(Debug, Clone, Default)]
+pub struct ParkedEntries {
+    /// Those that are due.
+    pub due: Vec<Parked>,
+    /// When the first that is not among them is due; none: there is no other.
+    pub next_due: Option<Timestamp>,
 }
 
 /// A wish to own an item.

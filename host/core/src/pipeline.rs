@@ -16,6 +16,7 @@ mod grant;
 mod known;
 mod leaps;
 mod limiter_time;
+pub mod parking;
 mod probes;
 pub mod progress;
 mod redelivery;
@@ -43,7 +44,7 @@ use crate::control::limiter::{Admit, Limiter, LimiterConfig, Reading};
 use crate::day::Day;
 use crate::fetcher::Fetcher;
 use crate::item::Entry;
-use crate::ledger::{ControlChange, Ledger, LedgerError, Owner, Wrote};
+use crate::ledger::{ControlChange, Ledger, LedgerError, Owner, Parked, Wrote};
 use crate::manifest::Manifest;
 use crate::mapping::Mapping;
 use crate::pipeline::allowance::Allowance;
@@ -52,8 +53,9 @@ use crate::pipeline::call::Call;
 use crate::pipeline::known::{Known, Worth};
 use crate::pipeline::leaps::Leaps;
 use crate::pipeline::limiter_time::LimiterTime;
+use crate::pipeline::parking::TakenUp;
 use crate::pipeline::progress::Progress;
-use crate::pipeline::report::{Report, Stopped};
+use crate::pipeline::report::{Aside, Report, Stopped};
 use crate::pipeline::run::{LONGEST_WAIT, RESERVE, Run};
 use crate::pipeline::slots::{Kept, Slots, wanted};
 use crate::sink::Compression;
@@ -174,24 +176,45 @@ impl Pipeline {
     /// cancelled nothing more is started and what is in flight is finished. Never fails: what went wrong is in the report, and
     /// whatever has not ended is to be delivered again.
     pub async fn process(self: &Arc<Self>, entries: Vec<Entry>, deadline: Instant, stop: &CancellationToken) -> Report {
-        let Manifest { name, identity, limits, .. } = &self.manifest;
+        let control = match self.control().await {
+            Ok(control) => control,
+            Err(error) => {
+                let stopped = Some(Stopped::Storage(error.to_string()));
+                return self.batch(Vec::new(), entries).into_report(stopped, Aside::default());
+            }
+        };
+        let taken_up = if self.gate(&control).is_none() { self.take_up(&control).await } else { TakenUp::default() };
+        self.work(entries, taken_up, &control, deadline, stop).await
+    }
+
+    fn batch(&self, taken_up: Vec<Parked>, entries: Vec<Entry>) -> Batch {
+        Batch::parse(taken_up, entries, &self.manifest.name, &self.manifest.identity, self.stores.clock.now())
+    }
+
+    /// Work at a batch, and at parked entries beside it.
+    async fn work(
+        self: &Arc<Self>,
+        entries: Vec<Entry>,
+        taken_up: TakenUp,
+        control: &Control,
+        deadline: Instant,
+        stop: &CancellationToken,
+    ) -> Report {
+        let Manifest { name, limits, .. } = &self.manifest;
         self.limiter_time().catch_up(self.stores.clock.moment());
         let now = self.stores.clock.now();
         let owner = Owner::drawn(now, &self.stores.chance);
-        let batch = Batch::parse(entries, name, identity, now);
+        let batch = self.batch(taken_up.entries, entries);
         let mut slots = Slots::new(name, &owner, limits, Allowance::budget(limits, &self.stores.clock), self.leaps());
         if let Some(kept) = self.kept_slots().take() {
             slots.resume(kept, self.stores.clock.moment());
         }
         let recover_until = deadline.checked_sub(RESERVE).unwrap_or(deadline);
         let call = Arc::new(Call::new(self, owner, slots.permits().clone(), recover_until, stop));
-        let control = match self.control().await {
-            Ok(control) => control,
-            Err(error) => return batch.into_report(Some(Stopped::Storage(error.to_string())), Vec::new()),
-        };
-        self.recall(&control);
-        let mut run = Run::new(self, call, batch, slots, &control, deadline);
-        if let Some(gate) = self.gate(&control) {
+        self.recall(control);
+        let mut run = Run::new(self, call, batch, slots, control, deadline);
+        run.parked_read = taken_up.read;
+        if let Some(gate) = self.gate(control) {
             return run.gated(gate).await;
         }
         run.prepare_fetcher().await;

@@ -81,6 +81,8 @@ pub(crate) struct Standing {
     needs_mending: bool,
     quota_left: Option<u64>,
     limit: u32,
+    /// Entries that have not ended, and with which the stream is done.
+    parked: u64,
 }
 
 impl Standing {
@@ -93,7 +95,8 @@ impl Standing {
             Breaker::Open { .. } => (2, false),
             Breaker::Closed => (0, false),
         };
-        Self { breaker, needs_mending, quota_left: control.usage.left(today, quota), limit: reading.limit }
+        let (quota_left, parked) = (control.usage.left(today, quota), control.parked.count);
+        Self { breaker, needs_mending, quota_left, limit: reading.limit, parked }
     }
 }
 
@@ -104,6 +107,8 @@ pub(crate) enum Invocation {
     Batch { entries: usize },
     /// One record that somebody waits for: no batch, and nothing that a batch's size is to be seen in.
     AdHoc,
+    /// Parked entries that were due: no batch either.
+    Parked,
     /// The governor's turn: nothing is fetched.
     Tick,
 }
@@ -131,6 +136,7 @@ pub(crate) fn lines(
         metrics.milliseconds("LatencyP99", percentile(&happened.latencies, 99));
     }
     metrics.count("Limit", standing.limit.into());
+    metrics.count("Parked", standing.parked);
     metrics.count("BreakerState", standing.breaker.into());
     metrics.count("NeedsMending", standing.needs_mending.into());
     if let Some(left) = standing.quota_left {
@@ -229,7 +235,7 @@ mod tests {
         before.until(&after, &events)
     }
 
-    const STANDING: Standing = Standing { breaker: 0, needs_mending: false, quota_left: Some(7), limit: 4 };
+    const STANDING: Standing = Standing { breaker: 0, needs_mending: false, quota_left: Some(7), limit: 4, parked: 3 };
 
     #[test]
     fn a_batch_is_what_happened_since_the_one_before() {
@@ -279,6 +285,7 @@ mod tests {
         let lines = lines("gleif", Timestamp::UNIX_EPOCH, Invocation::Tick, &Happened::default(), STANDING);
         assert_eq!(lines.len(), 1);
         assert!(!lines[0].contains("Fetched") && lines[0].contains("BreakerState"), "{}", lines[0]);
+        assert!(lines[0].contains("\"Parked\":3"), "what is pending beside the stream: {}", lines[0]);
     }
 
     #[test]

@@ -58,6 +58,8 @@ pub struct Feeding {
     /// How long one invocation may take; AWS Lambda's limit is 15 minutes.
     #[serde(deserialize_with = "duration")]
     pub deadline: Duration,
+    /// Whether entries whose items wait for long are parked in the ledger, as in AWS; else they hold their batch.
+    pub parking: bool,
 }
 
 impl Default for Feeding {
@@ -68,6 +70,7 @@ impl Default for Feeding {
             max_batch: 10_000,
             tick: Duration::from_secs(600),
             deadline: Duration::from_secs(900),
+            parking: false,
         }
     }
 }

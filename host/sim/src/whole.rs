@@ -34,6 +34,7 @@ use object_store::memory::InMemory;
 use tokio::runtime::Builder;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 pub use asked::Asked;
 pub use books::Books;
@@ -41,7 +42,7 @@ pub use books::Books;
 use crate::algorithm::Algorithm;
 use crate::api::Api;
 use crate::record::{Record, Recorder};
-use crate::scenario::Scenario;
+use crate::scenario::{Feeding, Scenario};
 use crate::whole::article::ArticleMapping;
 use crate::whole::fetcher::SimulatedFetcher;
 use crate::whole::poller::Poller;
@@ -159,7 +160,9 @@ impl<'a> House<'a> {
         api: &Arc<Mutex<Api>>,
     ) {
         let scenario = self.scenario;
-        let (ledger, sink) = (Arc::new(MemoryLedger::new()), Arc::new(InMemory::new()));
+        let ledger = MemoryLedger::new();
+        let ledger = Arc::new(if scenario.mapping.parking { ledger.parking() } else { ledger });
+        let sink = Arc::new(InMemory::new());
         let mapping = Arc::new(MemoryMapping::new(scenario.mapping.start_batch, scenario.mapping.lag));
         let article = (algorithm == Algorithm::Article)
             .then(|| Arc::new(ArticleMapping::new(Arc::clone(&mapping), scenario.max_concurrency)));
@@ -193,7 +196,7 @@ impl<'a> House<'a> {
         let mut beside = JoinSet::new();
         let mut pollers = JoinSet::new();
         for client in self.clients.iter().map(Arc::clone) {
-            beside.spawn(tick(Arc::clone(&client.pipeline), self.scenario.mapping.tick));
+            beside.spawn(tick(Arc::clone(&client), self.scenario.mapping.clone()));
             pollers.spawn(async move { client.poller.run(&client.pipeline, &client.mapping, ends).await });
         }
         beside.spawn(every_second(Watch {
@@ -215,12 +218,16 @@ impl<'a> House<'a> {
     }
 }
 
-/// The governor's tick, which comes whether there are batches or not.
-async fn tick(pipeline: Arc<Pipeline>, every: Duration) {
+/// The tick, which comes whether there are batches or not: the governor's part of it, and what is parked.
+async fn tick(client: Arc<Client>, mapping: Feeding) {
     loop {
-        tokio::time::sleep(every).await;
+        tokio::time::sleep(mapping.tick).await;
         // What a memory ledger and a memory mapping refuse, the next tick tries again.
-        let _ = pipeline.tick().await;
+        let _ = client.pipeline.tick().await;
+        let deadline = Instant::now() + mapping.deadline;
+        if let Ok(report) = client.pipeline.process_parked(deadline, &CancellationToken::new()).await {
+            lock(&client.poller.shard()).finish(&report);
+        }
     }
 }
 

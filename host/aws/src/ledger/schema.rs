@@ -7,6 +7,7 @@
 //! | row: one identity on one day | `r#PROVIDER#IDENTITY` | the day, `YYYY-MM-DD` | `ttl`: [`ROW_LIFETIME`] after its last claim |
 //! | slots: who may have how many requests in flight | `c#PROVIDER` | `slots` | for good |
 //! | the control item | `c#PROVIDER` | `control` | for good |
+//! | parked entry: one whose item waits for long, with which the stream is done | `p#PROVIDER` | `DUE#ENTRY`: microseconds since 1970 in twenty digits, the entry | until it has ended or is parked until another time |
 //!
 //! A row's attributes by state (`-`: not there). Every row has `v`, raised by each write, `by`, `n` and `ttl`, too:
 //!
@@ -18,7 +19,11 @@
 //! | `DEAD` | who gave up | - | - | the entry that was given up on | - | what went wrong |
 //!
 //! `n` counts attempts, `g` redrives. Times are whole microseconds since 1970 in UTC, `ttl` seconds. `ab` is JSON. The slots
-//! item has `v` and `slots`, JSON: owner to `[share, until]`. The control item has `v` and `item`, JSON.
+//! item has `v` and `slots`, JSON: owner to `[share, until]`. The control item has `v` and `item`, JSON. A parked entry has `sq`, its
+//! name in the stream, `arr`, when it came in, and `bytes`, its payload: at most 64 KiB, for a larger one is no item and becomes a dead
+//! letter at once. It has no `ttl`: it is all that there is of an entry that has not ended. `max_item_age` bounds its life, since it
+//! is taken up each time that it is due. A row's `ttl` outlasts each wait, which is a day at the most; only a provider that is
+//! stopped for longer than [`ROW_LIFETIME`] forgets the attempts of what is parked.
 //!
 //! # What it costs
 //! | a record is | read units | write units |
@@ -28,6 +33,8 @@
 //! | claimed though it is done | 0 | 1 |
 //! | claimed on a later day than it arrived | 1 more | 0 |
 //! | taken over from an owner whose claim expired | 0 | 1 more |
+//! | parked and taken up again, besides its claims | 1 and its size in 4 KB | 2, more if it is larger than 1 KB |
+//! | looked for by a tick, though nothing is due | 1 | 0 |
 //!
 //! A write costs one unit for each started kilobyte of the larger of the item before and after, also where its condition refuses
 //! it. A row is about 150 bytes, its provider's name and its identity, and up to [`ERROR_BYTES`] of error: with an identity of more
@@ -42,7 +49,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use damper_core::day::Day;
-use damper_core::item::Identity;
+use damper_core::item::{Identity, SequenceNumber};
 use damper_core::ledger::LedgerError;
 use jiff::Timestamp;
 
@@ -68,6 +75,8 @@ pub(super) enum Key<'a> {
     Slots { provider: &'a str },
     /// A provider's control item.
     Control { provider: &'a str },
+    /// An entry that waits until its item is due.
+    Parked { provider: &'a str, due: Timestamp, entry: &'a SequenceNumber },
 }
 
 impl Key<'_> {
@@ -75,7 +84,13 @@ impl Key<'_> {
         match self {
             Self::Row { provider, identity, .. } => row_partition(provider, identity),
             Self::Slots { provider } | Self::Control { provider } => format!("c#{provider}"),
+            Self::Parked { provider, .. } => Self::parked_partition(provider),
         }
+    }
+
+    /// The partition of all that is parked of a provider.
+    pub(super) fn parked_partition(provider: &str) -> String {
+        format!("p#{provider}")
     }
 
     pub(super) fn attributes(&self) -> Attributes {
@@ -83,9 +98,20 @@ impl Key<'_> {
             Self::Row { day, .. } => day.to_string(),
             Self::Slots { .. } => "slots".to_owned(),
             Self::Control { .. } => "control".to_owned(),
+            Self::Parked { due, entry, .. } => format!("{:020}#{entry}", micros(*due)),
         };
         HashMap::from([("pk".to_owned(), text(self.partition())), ("sk".to_owned(), text(sort))])
     }
+}
+
+/// Above the sort keys of what is parked until `due`, and below those of what is parked for longer.
+pub(super) fn parked_until(due: Timestamp) -> String {
+    format!("{:020}$", micros(due))
+}
+
+/// Microseconds since 1970; nothing is parked until an earlier time.
+fn micros(time: Timestamp) -> i64 {
+    time.as_microsecond().max(0)
 }
 
 /// The partition of all of an identity's rows. A provider's name holds no `#`.
@@ -132,6 +158,7 @@ pub(super) fn size(item: &Attributes) -> usize {
     let value = |value: &AttributeValue| match value {
         AttributeValue::S(text) => text.len(),
         AttributeValue::N(digits) => digits.len() / 2 + 2,
+        AttributeValue::B(bytes) => bytes.as_ref().len(),
         _ => 1,
     };
     item.iter().map(|(name, attribute)| name.len() + value(attribute)).sum()
@@ -140,6 +167,19 @@ pub(super) fn size(item: &Attributes) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn parked_entries_lie_by_their_due_time() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let key = |second, entry: &str| {
+            let entry = SequenceNumber::from(entry);
+            let key = Key::Parked { provider: "demo", due: at(second), entry: &entry }.attributes();
+            key["sk"].as_s().unwrap().clone()
+        };
+        assert!(key(9, "99") < key(10, "1") && key(10, "zz") < parked_until(at(10)));
+        assert!(parked_until(at(10)) < key(11, ""), "the next second");
+        assert!(key(999, "1") < key(1_800_000_000, "1"));
+    }
 
     #[test]
     fn an_error_text_is_cut_at_a_character() {

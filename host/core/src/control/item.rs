@@ -55,6 +55,8 @@ pub struct Control {
     pub unfinished: Vec<SequenceNumber>,
     /// The changes that were written last.
     pub recent_changes: RecentChanges,
+    /// What is parked, as far as is known.
+    pub parked: ParkedHint,
 }
 
 /// How many changes an item remembers: a writer finds its own while fewer others have been written since.
@@ -90,6 +92,24 @@ impl RecentChanges {
     #[must_use]
     pub fn contains(&self, nonce: &ChangeNonce) -> bool {
         self.0.contains(nonce)
+    }
+}
+
+/// What is parked in the ledger, as the calls that parked it noted it: a hint that spares others a look. A tick reads what is there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ParkedHint {
+    /// How many entries.
+    pub count: u64,
+    /// When the first is due; none: nothing is parked.
+    pub next_due: Option<Timestamp>,
+}
+
+impl ParkedHint {
+    /// Whether something is due at `now`.
+    #[must_use]
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        self.next_due.is_some_and(|due| due <= now)
     }
 }
 

@@ -20,6 +20,7 @@ use crate::pipeline::batch::Work;
 use crate::pipeline::call::Call;
 use crate::pipeline::chunks::Chunks;
 use crate::pipeline::flush::flush;
+use crate::pipeline::parking::ParkedChange;
 use crate::pipeline::probes::Probes;
 use crate::pipeline::redelivery::Redelivery;
 use crate::pipeline::report::{End, Stopped};
@@ -203,7 +204,8 @@ impl Desk<'_> {
             tracing::warn!(provider = call.provider(), %error, "a slot was not given back; it runs out by itself");
         }
         let (unspent, probed) = (allowance.close(&call), probes.into_failed());
-        let learned = Learned { invocation: None, unspent, probed, redelivery: Redelivery::default() };
+        let (redelivery, parked) = (Redelivery::default(), ParkedChange::default());
+        let learned = Learned { invocation: None, unspent, probed, redelivery, parked };
         if let Err(error) = pipeline.adapt(learned).await {
             tracing::warn!(provider = call.provider(), %error, "what was learned of the API was not kept");
         }

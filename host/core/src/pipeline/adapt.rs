@@ -17,6 +17,7 @@ use crate::pipeline::Pipeline;
 use crate::pipeline::allowance::Unspent;
 use crate::pipeline::grant;
 use crate::pipeline::known::{Worth, may_wait};
+use crate::pipeline::parking::ParkedChange;
 use crate::pipeline::redelivery::Redelivery;
 
 /// How long the mapping is seen to at the end of a call: a part of what is kept for that end, since the deadline may be near. A control
@@ -34,6 +35,8 @@ pub(crate) struct Learned {
     pub(crate) probed: Vec<String>,
     /// For the batch's next delivery.
     pub(crate) redelivery: Redelivery,
+    /// What was parked, and what was forgotten.
+    pub(crate) parked: ParkedChange,
 }
 
 /// What came of a decision.
@@ -120,6 +123,7 @@ impl Pipeline {
             grant::give_back(unused, control);
             control.probed.clone_from(&learned.probed);
             learned.redelivery.note(control);
+            learned.parked.note(control);
             let Unspent { day, requests, uncounted } = learned.unspent;
             control.usage.turn_back(today, self.manifest.limits.daily_quota);
             control.usage.give_back(day.unwrap_or(today), requests);

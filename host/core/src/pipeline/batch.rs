@@ -10,7 +10,8 @@ use tokio::time::Instant;
 
 use crate::dead_letter::{DeadLetter, Reason};
 use crate::item::{Entry, Identity, Item, SequenceNumber};
-use crate::pipeline::report::{End, Report, Stopped, Waiting};
+use crate::ledger::Parked;
+use crate::pipeline::report::{Aside, End, Report, Stopped};
 use crate::pipeline::verdict::Failures;
 
 /// One identity to fetch: the work of all entries that name it.
@@ -47,10 +48,33 @@ pub(crate) enum Settled {
     },
 }
 
+/// One entry, and what became of it.
+#[derive(Debug)]
+struct Row {
+    entry: Entry,
+    /// Until when it was parked, where it was taken up from there.
+    parked: Option<Timestamp>,
+    end: Option<End>,
+}
+
+/// An entry whose item waits for long.
+#[derive(Debug)]
+pub(crate) struct Late {
+    /// The entry.
+    pub(crate) entry: Entry,
+    /// Until when it was parked, where it was taken up from there.
+    pub(crate) parked: Option<Timestamp>,
+    /// When its item is due.
+    pub(crate) due: Instant,
+}
+
 /// A batch and what is left of it.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
-    entries: Vec<(Entry, Option<End>)>,
+    /// Those that were taken up first, then those that were delivered; none twice.
+    rows: Vec<Row>,
+    /// Where the delivered ones are among them, in the stream's order.
+    delivered: Vec<usize>,
     works: Vec<Arc<Work>>,
     entries_of: Vec<Vec<usize>>,
     /// Entries that are no items, with the letters to keep.
@@ -61,12 +85,17 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
-    /// Parse entries and collapse those of one identity.
-    pub(crate) fn parse(entries: Vec<Entry>, provider: &str, identity_params: &[String], now: Timestamp) -> Self {
+    /// Parse the entries that were taken up and those that were delivered, and collapse those of one identity.
+    pub(crate) fn parse(
+        taken_up: Vec<Parked>,
+        delivered: Vec<Entry>,
+        provider: &str,
+        identity_params: &[String],
+        now: Timestamp,
+    ) -> Self {
         let mut batch = Self::default();
         let mut known: BTreeMap<Identity, WorkIndex> = BTreeMap::new();
-        for (position, entry) in entries.into_iter().enumerate() {
-            batch.entries.push((entry.clone(), None));
+        for (position, entry) in batch.list(taken_up, delivered) {
             let parsed = Item::parse(&entry.payload)
                 .and_then(|item| item.identity(identity_params).map(|identity| (item, identity)));
             let (item, identity) = match parsed {
@@ -90,6 +119,28 @@ impl Batch {
         batch
     }
 
+    /// List all entries, each once: what was parked may be delivered again, if the call that parked it did not live to say so. Answers
+    /// them with their positions.
+    fn list(&mut self, taken_up: Vec<Parked>, delivered: Vec<Entry>) -> Vec<(usize, Entry)> {
+        let mut places: BTreeMap<SequenceNumber, usize> = BTreeMap::new();
+        for Parked { entry, due } in taken_up {
+            places.entry(entry.sequence.clone()).or_insert(self.rows.len());
+            self.rows.push(Row { entry, parked: Some(due), end: None });
+        }
+        for entry in delivered {
+            let position = places.get(&entry.sequence).copied().unwrap_or(self.rows.len());
+            self.delivered.push(position);
+            if position == self.rows.len() {
+                self.rows.push(Row { entry, parked: None, end: None });
+            }
+        }
+        self.rows.iter().map(|row| row.entry.clone()).enumerate().collect()
+    }
+
+    fn delivered(&self) -> impl Iterator<Item = &Row> {
+        self.delivered.iter().filter_map(|position| self.rows.get(*position))
+    }
+
     /// The letters of entries that are no items; to be handed out once.
     pub(crate) fn take_unreadable(&mut self) -> Vec<(usize, DeadLetter)> {
         std::mem::take(&mut self.unreadable)
@@ -103,12 +154,12 @@ impl Batch {
 
     /// How many entries it was delivered with.
     pub(crate) fn len(&self) -> usize {
-        self.entries.len()
+        self.delivered.len()
     }
 
-    /// Whether this entry is in the batch.
+    /// Whether this entry was delivered.
     pub(crate) fn holds(&self, entry: &SequenceNumber) -> bool {
-        self.entries.iter().any(|(each, _)| each.sequence == *entry)
+        self.delivered().any(|row| row.entry.sequence == *entry)
     }
 
     /// All works.
@@ -123,9 +174,9 @@ impl Batch {
 
     /// The lowest unfinished entry, if one behind it has ended.
     pub(crate) fn first_before_an_end(&self) -> Option<SequenceNumber> {
-        let first = self.entries.iter().position(|(_, end)| end.is_none())?;
-        let (entry, _) = self.entries.get(first)?;
-        self.entries.iter().skip(first).any(|(_, end)| end.is_some()).then(|| entry.sequence.clone())
+        let mut unfinished = self.delivered().skip_while(|row| row.end.is_some());
+        let first = unfinished.next()?;
+        unfinished.any(|row| row.end.is_some()).then(|| first.entry.sequence.clone())
     }
 
     /// The work behind an index.
@@ -180,7 +231,7 @@ impl Batch {
         let positions = self.entries_of.get(index).cloned().unwrap_or_default();
         let mut ends = Vec::with_capacity(positions.len());
         for (rank, position) in positions.into_iter().enumerate() {
-            let sequence = self.entries.get(position).map(|(entry, _)| &entry.sequence);
+            let sequence = self.rows.get(position).map(|row| &row.entry.sequence);
             let end = match settled {
                 Settled::Fetched if rank == 0 => End::Fetched,
                 Settled::Dead if rank == 0 => End::DeadLetter,
@@ -198,28 +249,40 @@ impl Batch {
         self.ready.is_empty() && self.next_due().is_some_and(|due| due > now + hold)
     }
 
-    /// Take out what waits longer than `hold` from now, all entries of each identity, with the instant at which it is due.
-    pub(crate) fn take_waiting(&mut self, now: Instant, hold: Duration) -> Vec<(Entry, Instant)> {
+    /// Take out what waits longer than `hold` from now, all entries of each identity.
+    pub(crate) fn take_waiting(&mut self, now: Instant, hold: Duration) -> Vec<Late> {
         let waiting = self.delayed.split_off(&(now + hold + Duration::from_nanos(1), 0));
-        let mut entries = Vec::with_capacity(waiting.len());
+        let mut late = Vec::with_capacity(waiting.len());
         for (due, index) in waiting {
-            let positions = self.entries_of.get(index).into_iter().flatten();
-            entries.extend(positions.filter_map(|position| Some((self.entries.get(*position)?.0.clone(), due))));
+            let rows = self.entries_of.get(index).into_iter().flatten().filter_map(|position| self.rows.get(*position));
+            late.extend(rows.map(|row| Late { entry: row.entry.clone(), parked: row.parked, due }));
         }
-        entries
+        late
     }
 
-    /// What came of the batch, with what waits for long.
-    pub(crate) fn into_report(self, stopped: Option<Stopped>, waiting: Vec<Waiting>) -> Report {
-        let first_unfinished = self.entries.iter().find(|(_, end)| end.is_none());
-        let first_unfinished = first_unfinished.map(|(entry, _)| entry.sequence.clone());
-        let ended = self.entries.into_iter().filter_map(|(entry, end)| Some((entry.sequence, end?))).collect();
-        Report { ended, first_unfinished, waiting, stopped }
+    /// The entries that were taken up, as they were parked, with whether they have ended.
+    pub(crate) fn taken_up(&self) -> impl Iterator<Item = (Parked, bool)> {
+        let parked = |row: &Row| Some((Parked { entry: row.entry.clone(), due: row.parked? }, row.end.is_some()));
+        self.rows.iter().filter_map(parked)
+    }
+
+    /// What came of the batch, with what waits for long and was set aside.
+    pub(crate) fn into_report(self, stopped: Option<Stopped>, aside: Aside) -> Report {
+        let Aside { waiting, parked } = aside;
+        let is_parked: BTreeSet<&SequenceNumber> = parked.iter().collect();
+        let is_left = |row: &&Row| row.end.is_none() && !is_parked.contains(&row.entry.sequence);
+        let first_unfinished = self.delivered().find(is_left).map(|row| row.entry.sequence.clone());
+        let ended = |row: &Row| Some((row.entry.sequence.clone(), row.end?));
+        let in_stream: BTreeSet<usize> = self.delivered.iter().copied().collect();
+        let taken_up = self.rows.iter().enumerate().filter(|(position, _)| !in_stream.contains(position));
+        let taken_up = taken_up.filter_map(|(_, row)| ended(row)).collect();
+        let ended = self.delivered().filter_map(ended).collect();
+        Report { ended, first_unfinished, waiting, parked, taken_up, stopped }
     }
 
     fn end(&mut self, position: usize, end: End) {
-        if let Some((_, slot)) = self.entries.get_mut(position) {
-            *slot = Some(end);
+        if let Some(row) = self.rows.get_mut(position) {
+            row.end = Some(end);
         }
     }
 }
@@ -250,12 +313,12 @@ mod tests {
             arrived: Timestamp::UNIX_EPOCH,
             payload: Bytes::copy_from_slice(payload.as_bytes()),
         };
-        Batch::parse(payloads.iter().enumerate().map(entry).collect(), "demo", &[], Timestamp::UNIX_EPOCH)
+        Batch::parse(Vec::new(), payloads.iter().enumerate().map(entry).collect(), "demo", &[], Timestamp::UNIX_EPOCH)
     }
 
     fn ends(batch: Batch) -> Vec<(String, End)> {
         batch
-            .into_report(None, Vec::new())
+            .into_report(None, Aside::default())
             .ended
             .into_iter()
             .map(|(sequence, end)| (sequence.to_string(), end))
@@ -282,7 +345,7 @@ mod tests {
         let mut batch = batch(&[r#"{"id":"a"}"#, r#"{"id":"b"}"#, r#"{"id":"c"}"#]);
         batch.settle(0, &Settled::Fetched);
         batch.settle(2, &Settled::Fetched);
-        assert_eq!(batch.into_report(None, Vec::new()).first_unfinished, Some(SequenceNumber::from(1)));
+        assert_eq!(batch.into_report(None, Aside::default()).first_unfinished, Some(SequenceNumber::from(1)));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::TryStreamExt;
+use jiff::Timestamp;
 use object_store::memory::InMemory;
 use object_store::throttle::{ThrottleConfig, ThrottledStore};
 use object_store::{ObjectStore, ObjectStoreExt};
@@ -20,7 +21,10 @@ use crate::control::governor::TICK;
 use crate::control::item::{Breaker, Control};
 use crate::dead_letter::Reason;
 use crate::item::Entry;
-use crate::ledger::{Claim, ClaimRequest, Finish, Finished, Granted, Ledger, LedgerError, Owner, Release, SlotRequest};
+use crate::ledger::{
+    Claim, ClaimRequest, Finish, Finished, Granted, Ledger, LedgerError, LongWaits, Owner, Parked, ParkedEntries,
+    Release, SlotRequest,
+};
 use crate::manifest::Manifest;
 use crate::pipeline::report::{End, Stopped};
 use crate::record::{Failure, FailureKind};
@@ -54,6 +58,8 @@ struct Case {
     deaths_ms: Vec<u64>,
     /// Whether the ledger's writes are paid for, so that some wait.
     thrifty: bool,
+    /// Whether it parks what waits for long.
+    parks: bool,
     /// How each worker compresses, in turn: a deployment may change it.
     compressions: Vec<Compression>,
 }
@@ -63,12 +69,14 @@ fn case() -> impl Strategy<Value = Case> {
     let answers = proptest::collection::vec(0..40_u8, 1..60);
     let deaths = proptest::collection::vec(1..4_000_u64, 0..6);
     let compression = prop_oneof![Just(Compression::None), Just(Compression::Zstd)];
-    let whole = (ids, answers, deaths, any::<bool>(), proptest::collection::vec(compression, 7));
-    whole.prop_map(|(ids, answers, deaths_ms, thrifty, compressions)| Case {
+    let ledger = (any::<bool>(), any::<bool>());
+    let whole = (ids, answers, deaths, ledger, proptest::collection::vec(compression, 7));
+    whole.prop_map(|(ids, answers, deaths_ms, (thrifty, parks), compressions)| Case {
         ids,
         answers,
         deaths_ms,
         thrifty,
+        parks,
         compressions,
     })
 }
@@ -92,6 +100,11 @@ fn script(answers: Vec<u8>) -> Scripted {
         };
         let after = Duration::from_millis(u64::from(answer) * 17);
         match kind {
+            // Longer than a call stays for it.
+            Some(kind @ FailureKind::Malformed) => {
+                let retry_after = Some(Duration::from_secs(30));
+                Answer::failure(Failure { retry_after, ..Failure::new(kind, "scripted") }).after(after)
+            }
             Some(kind) => Answer::failure(Failure::new(kind, "scripted")).after(after),
             None => Answer::record(&request.id).after(after),
         }
@@ -133,6 +146,33 @@ impl Ledger for Slow {
     fn write_interval(&self) -> Duration {
         self.0.write_interval()
     }
+
+    fn long_waits(&self) -> LongWaits {
+        self.0.long_waits()
+    }
+
+    async fn park(&self, provider: &str, entries: &[Parked]) -> Result<u64, LedgerError> {
+        let mut new = 0;
+        for parked in entries.chunks(1) {
+            sleep(Duration::from_millis(40)).await;
+            new += self.0.park(provider, parked).await?;
+        }
+        sleep(Duration::from_millis(40)).await;
+        Ok(new)
+    }
+
+    async fn parked(&self, provider: &str, now: Timestamp, most: usize) -> Result<ParkedEntries, LedgerError> {
+        self.0.parked(provider, now, most).await
+    }
+
+    async fn unpark(&self, provider: &str, entries: &[Parked]) -> Result<(), LedgerError> {
+        for parked in entries.chunks(1) {
+            sleep(Duration::from_millis(40)).await;
+            self.0.unpark(provider, parked).await?;
+        }
+        sleep(Duration::from_millis(40)).await;
+        Ok(())
+    }
 }
 
 pub(super) async fn stored_ids(sink: &InMemory) -> Vec<String> {
@@ -154,7 +194,9 @@ pub(super) async fn stored_ids(sink: &InMemory) -> Vec<String> {
 async fn live(case: Case) {
     let clock = WallClock::pinned("2026-11-22T12:00:00Z".parse().unwrap());
     let interval = if case.thrifty { Duration::from_secs(30) } else { Duration::ZERO };
-    let (ledger, memory) = (Arc::new(MemoryLedger::thrifty(interval)), Arc::new(InMemory::new()));
+    let ledger = MemoryLedger::thrifty(interval);
+    let ledger = Arc::new(if case.parks { ledger.parking() } else { ledger });
+    let memory = Arc::new(InMemory::new());
     let slow = ThrottleConfig { wait_put_per_call: Duration::from_millis(120), ..ThrottleConfig::default() };
     let sink: Arc<dyn ObjectStore> = Arc::new(ThrottledStore::new(Arc::clone(&memory), slow));
     let api = Arc::new(script(case.answers));
@@ -175,7 +217,8 @@ async fn live(case: Case) {
     };
     let mut compressions = case.compressions.into_iter().cycle();
     let mut deaths = case.deaths_ms.into_iter().map(Duration::from_millis);
-    let report = loop {
+    let (mut ended, mut is_stream_done) = (BTreeMap::new(), false);
+    loop {
         // A new process: nothing is remembered but what is in the ledger and the sink.
         let stores = stores(compressions.next().unwrap());
         let pipeline = Pipeline::new(Manifest::parse(MANIFEST).unwrap(), api.clone(), stores);
@@ -183,19 +226,35 @@ async fn live(case: Case) {
             sleep(TICK).await;
             pipeline.tick().await.unwrap();
         }
+        if is_stream_done {
+            // The next tick.
+            sleep(Duration::from_secs(60)).await;
+        }
         let (deadline, never) = (Instant::now() + Duration::from_secs(900), CancellationToken::new());
-        let work = pipeline.process(entries.clone(), deadline, &never);
+        let work = async {
+            if !is_stream_done {
+                return pipeline.process(entries.clone(), deadline, &never).await;
+            }
+            pipeline.process_parked(deadline, &never).await.unwrap()
+        };
         let life = deaths.next().unwrap_or(Duration::from_secs(3600));
         let Ok(report) = tokio::time::timeout(life, work).await else { continue };
+        for (entry, end) in report.ended.into_iter().chain(report.taken_up) {
+            let before = ended.insert(entry.clone(), end).unwrap_or(end);
+            assert_eq!(before, end, "{entry} ends in one way, however often it is told");
+        }
         if report.stopped == Some(Stopped::BreakerOpen) {
             let control = ledger.control("demo").await.unwrap();
             let mended = Control { breaker: Breaker::Closed, dead_letters_allowed: 100, ..control };
             assert!(ledger.update_control("demo", &mended).await.unwrap());
-        } else if report.first_unfinished.is_none() {
-            break report;
         }
-    };
-    check(&report.ended, stored_ids(&memory).await, &ledger, &case.ids);
+        is_stream_done |= report.first_unfinished.is_none();
+        if is_stream_done && ledger.parked_entries("demo").is_empty() {
+            break;
+        }
+    }
+    let ended: Vec<_> = ended.into_iter().collect();
+    check(&ended, stored_ids(&memory).await, &ledger, &case.ids);
     assert!(api.seen().peak <= 6);
 }
 

@@ -20,11 +20,15 @@ pub enum End {
 pub struct Report {
     /// The entries that have ended, in the batch's order. What is not named here is to be delivered again.
     pub ended: Vec<(SequenceNumber, End)>,
-    /// The lowest entry that has not ended: redelivery begins there. `None`: the whole batch is done.
+    /// The lowest entry that has neither ended nor is parked: redelivery begins there. `None`: the stream is done with the whole batch.
     pub first_unfinished: Option<SequenceNumber>,
     /// Entries that have not ended and whose items wait for long: where the delivery keeps account of each entry, it is to pass over
     /// them until they are due. Empty where it does not ([`LongWaits`](crate::ledger::LongWaits)).
     pub waiting: Vec<Waiting>,
+    /// Entries of the batch that are parked in the ledger: they have not ended, but the stream is done with them.
+    pub parked: Vec<SequenceNumber>,
+    /// Entries that had been parked, were taken up again beside the batch and have ended.
+    pub taken_up: Vec<(SequenceNumber, End)>,
     /// Why entries were left, where there is more to say than that their time had not come.
     pub stopped: Option<Stopped>,
 }
@@ -36,6 +40,15 @@ pub struct Waiting {
     pub sequence: SequenceNumber,
     /// When it is to be delivered again.
     pub until: Timestamp,
+}
+
+/// What waits for long and was set aside.
+#[derive(Debug, Default)]
+pub(crate) struct Aside {
+    /// For whoever delivers.
+    pub(crate) waiting: Vec<Waiting>,
+    /// In the ledger.
+    pub(crate) parked: Vec<SequenceNumber>,
 }
 
 /// Why a batch was not finished.

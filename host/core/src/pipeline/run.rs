@@ -3,6 +3,7 @@
 //! It alone owns the batch, the chunks and the slots; tries and flushes run as tasks and report back. It is finished when
 //! nothing runs, nothing waits for a flush, and nothing can start any more.
 
+mod ending;
 mod giving_up;
 mod waiting;
 
@@ -14,7 +15,6 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use crate::control::admission::Admission;
-use crate::control::governor::Invocation;
 use crate::control::item::Control;
 use crate::ledger::{Claimed, Finish, Finished, Release};
 use crate::pipeline::adapt::Learned;
@@ -24,9 +24,10 @@ use crate::pipeline::batch::{Batch, Settled, WorkIndex};
 use crate::pipeline::call::Call;
 use crate::pipeline::chunks::{Chunks, Waiting};
 use crate::pipeline::flush::{Flushed, flush};
+use crate::pipeline::parking::{MOST_PARKED, ParkedChange, ParkedRead};
 use crate::pipeline::probes::Probes;
 use crate::pipeline::redelivery::{self, Redelivery};
-use crate::pipeline::report::{End, Report, Stopped};
+use crate::pipeline::report::{Aside, End, Report, Stopped};
 use crate::pipeline::slots::Slots;
 use crate::pipeline::{Gate, Pipeline};
 use crate::record::Failure;
@@ -57,6 +58,10 @@ pub(crate) struct Run<'a> {
     allowance: Allowance,
     probes: Probes,
     redelivery: Redelivery,
+    /// What a look at the parked entries has shown, if there was one.
+    pub(super) parked_read: Option<ParkedRead>,
+    /// Whether entries that wait for long may be parked: not so many are.
+    may_park: bool,
     tries: JoinSet<Attempted>,
     flushing: JoinSet<Flushed>,
     deadline: Instant,
@@ -117,6 +122,8 @@ impl<'a> Run<'a> {
             allowance: Allowance::new(&pipeline.manifest.limits),
             probes: Probes::new(control),
             redelivery,
+            parked_read: None,
+            may_park: control.parked.count < MOST_PARKED,
             tries: JoinSet::new(),
             flushing: JoinSet::new(),
             deadline,
@@ -212,18 +219,19 @@ impl<'a> Run<'a> {
         let Self { pipeline, call, batch, allowance, probes, deadline, .. } = self;
         let (unspent, probed) = (allowance.close(&call), probes.into_failed());
         // What was noted of the batch holds on: nothing of it has been looked at.
-        let learned = Learned { invocation: None, unspent, probed, redelivery: Redelivery::default() };
+        let (redelivery, parked) = (Redelivery::default(), ParkedChange::default());
+        let learned = Learned { invocation: None, unspent, probed, redelivery, parked };
         if let Err(error) = pipeline.adapt(learned).await {
             tracing::warn!(provider = call.provider(), %error, "the mapping was not adapted");
         }
         pipeline.wait(gate.opens, deadline, &call).await;
-        batch.into_report(Some(gate.why), Vec::new())
+        batch.into_report(Some(gate.why), Aside::default())
     }
 
     /// Give everything back and say what came of the batch.
     pub(crate) async fn report(mut self) -> Report {
-        let waiting = self.set_waiting_aside();
         let invocation = self.invocation();
+        let (mut aside, parked) = self.set_waiting_aside().await;
         let kept = if self.expects_more() { self.slots.keep(self.call.clock()) } else { None };
         let redelivery = Redelivery { again: self.batch.first_before_an_end(), ..self.redelivery };
         let Self { pipeline, call, batch, slots, allowance, probes, deadline, stopped, progressed, .. } = self;
@@ -233,34 +241,19 @@ impl<'a> Run<'a> {
             tracing::warn!(provider = call.provider(), %error, "slots were not given back; they run out by themselves");
         }
         let (unspent, probed) = (allowance.close(&call), probes.into_failed());
-        let learned = Learned { invocation, unspent, probed, redelivery };
+        let learned = Learned { invocation, unspent, probed, redelivery, parked };
         if let Err(error) = pipeline.adapt(learned).await {
             tracing::warn!(provider = call.provider(), %error, "what was learned of the API was not kept");
+            // Nobody would look for what nobody has noted: it stays in the stream, too.
+            aside.parked.clear();
         }
         // Redelivery is at once: what has to wait, for another's claim or a gate, waits here.
         let waits_for_quota = stopped == Some(Stopped::QuotaSpent);
-        if !progressed && !batch.is_drained() && (stopped.is_none() || waits_for_quota) {
+        if !progressed && batch.len() > 0 && !batch.is_drained() && (stopped.is_none() || waits_for_quota) {
             let due = if waits_for_quota { None } else { batch.next_due() };
             pipeline.wait(due, deadline, &call).await;
         }
-        batch.into_report(stopped, waiting)
-    }
-
-    /// Whether the next batch is about to come, and a write for its sake is worth saving: this one was full, or comes again.
-    fn expects_more(&self) -> bool {
-        let is_full = || {
-            let control = self.pipeline.control_seen();
-            let mapping = control.and_then(|control| control.governor.seen);
-            mapping.is_some_and(|mapping| self.batch.len() >= mapping.batch_size as usize)
-        };
-        let is_thrifty = !self.call.ledger().write_interval().is_zero();
-        is_thrifty && self.stopped.is_none() && (is_full() || !self.batch.is_drained())
-    }
-
-    /// What this call tells the governor; nothing where no fetch started.
-    fn invocation(&self) -> Option<Invocation> {
-        let (first, last) = self.call.starts()?;
-        Some(Invocation { ok: self.ok, launching: last - first, tail: Instant::now() - last })
+        batch.into_report(stopped, aside)
     }
 
     /// Start tries while work is due and the limiter, the slots and the time allow it. Says what is in the way.

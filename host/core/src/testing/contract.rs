@@ -21,12 +21,14 @@ use crate::ledger::{Abandoned, Claim, ClaimRequest, Claimed, Finish, Finished, L
 mod claims;
 mod days;
 mod ends;
+mod parking;
 mod repeats;
 mod shared;
 
 pub use claims::*;
 pub use days::*;
 pub use ends::*;
+pub use parking::*;
 pub use repeats::*;
 pub use shared::*;
 
@@ -84,6 +86,10 @@ macro_rules! ledger_contract {
             a_repeated_finish_holds
             a_repeated_release_counts_once
             a_repeated_request_for_slots_takes_no_more
+            parked_entries_come_when_they_are_due
+            parking_twice_keeps_one
+            parked_entries_are_forgotten_by_name_and_time
+            many_large_parked_entries_are_read
             slots_never_exceed_the_cap
             slots_of_others_are_in_the_way
             slots_are_shared_with_those_who_wait

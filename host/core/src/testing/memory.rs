@@ -12,8 +12,8 @@ use crate::day::Day;
 use crate::dead_letter::DeadLetter;
 use crate::item::{Identity, SequenceNumber};
 use crate::ledger::{
-    Abandoned, Claim, ClaimRequest, Claimed, Control, Finish, Finished, Ledger, LedgerError, LongWaits, Owner, Release,
-    SlotRequest, is_held, is_waiting,
+    Abandoned, Claim, ClaimRequest, Claimed, Control, Finish, Finished, Ledger, LedgerError, LongWaits, Owner, Parked,
+    ParkedEntries, Release, SlotRequest, is_held, is_waiting,
 };
 
 /// One identity on one day.
@@ -66,6 +66,7 @@ struct State {
     slots: BTreeMap<(String, Owner), (Share, Timestamp)>,
     controls: BTreeMap<String, Control>,
     letters: BTreeMap<(String, SequenceNumber), DeadLetter>,
+    parked: BTreeMap<(String, Timestamp, SequenceNumber), Parked>,
     claims: u64,
     shared: SharedCalls,
 }
@@ -106,6 +107,20 @@ impl MemoryLedger {
     #[must_use]
     pub fn reporting_waits(self) -> Self {
         Self { long_waits: Some(LongWaits::Reported), ..self }
+    }
+
+    /// The same ledger, which keeps what waits for long, as DynamoDB's does.
+    #[must_use]
+    pub fn parking(self) -> Self {
+        Self { long_waits: Some(LongWaits::Parked), ..self }
+    }
+
+    /// The entries of a provider that are parked, with the times until which they are.
+    #[must_use]
+    pub fn parked_entries(&self, provider: &str) -> Vec<(SequenceNumber, Timestamp)> {
+        let state = self.lock();
+        let keys = state.parked.keys().filter(|(name, _, _)| name == provider);
+        keys.map(|(_, due, sequence)| (sequence.clone(), *due)).collect()
     }
 
     /// How often what processes share was asked for.
@@ -243,6 +258,37 @@ impl Ledger for MemoryLedger {
         self.long_waits.unwrap_or(LongWaits::Held)
     }
 
+    async fn park(&self, provider: &str, entries: &[Parked]) -> Result<u64, LedgerError> {
+        let mut state = self.lock();
+        let mut new = 0;
+        for parked in entries {
+            let key = (provider.to_owned(), parked.due, parked.entry.sequence.clone());
+            new += u64::from(state.parked.insert(key, parked.clone()).is_none());
+        }
+        Ok(new)
+    }
+
+    async fn parked(&self, provider: &str, now: Timestamp, most: usize) -> Result<ParkedEntries, LedgerError> {
+        let state = self.lock();
+        let mut all =
+            state.parked.iter().filter(|((name, _, _), _)| name == provider).map(|(_, parked)| parked).peekable();
+        let mut due = Vec::new();
+        while due.len() < most
+            && let Some(parked) = all.next_if(|parked| parked.due <= now)
+        {
+            due.push(parked.clone());
+        }
+        Ok(ParkedEntries { due, next_due: all.peek().map(|parked| parked.due) })
+    }
+
+    async fn unpark(&self, provider: &str, entries: &[Parked]) -> Result<(), LedgerError> {
+        let mut state = self.lock();
+        for parked in entries {
+            state.parked.remove(&(provider.to_owned(), parked.due, parked.entry.sequence.clone()));
+        }
+        Ok(())
+    }
+
     async fn done(
         &self,
         provider: &str,
@@ -367,7 +413,7 @@ mod tests {
     use crate::testing::contract::Ledgers;
 
     async fn fresh() -> Ledgers {
-        let ledger = Arc::new(MemoryLedger::new());
+        let ledger = Arc::new(MemoryLedger::new().parking());
         Ledgers { one: ledger.clone(), other: ledger, keep: Box::new(()) }
     }
 

@@ -44,11 +44,12 @@ impl Function {
 
 fn tell(report: &Report, delivered: usize) {
     let (ended, first_unfinished) = (report.ended.len(), report.first_unfinished.as_ref().map(ToString::to_string));
+    let parked = report.parked.len();
     match &report.stopped {
         Some(Stopped::Storage(error)) => {
             tracing::error!(delivered, ended, first_unfinished, error, "a store failed; nothing is lost");
         }
-        stopped => tracing::info!(delivered, ended, first_unfinished, ?stopped, "a batch"),
+        stopped => tracing::info!(delivered, ended, parked, first_unfinished, ?stopped, "a batch"),
     }
 }
 

@@ -45,10 +45,14 @@ impl Providers for Scripts {
     }
 }
 
-fn answer_to(id: &str) -> Answer {
+fn answer_to(id: &str, before: u32) -> Answer {
     match id {
         "gone" => Answer::failure(Failure::new(FailureKind::NotFound, "no such record")),
         "down" => Answer::failure(Failure::new(FailureKind::Unavailable, "bad gateway")),
+        "locked" if before == 0 => Answer::failure(Failure {
+            retry_after: Some(Duration::from_secs(30)),
+            ..Failure::new(FailureKind::Other("locked".to_owned()), "locked")
+        }),
         id => Answer::record(id),
     }
 }
@@ -69,7 +73,7 @@ impl House {
             clock: WallClock::pinned("2026-11-22T12:00:00Z".parse().unwrap()),
             chance: Chance::seeded(1),
         };
-        let api = Arc::new(Scripted::new(|request, _| answer_to(&request.id)));
+        let api = Arc::new(Scripted::new(|request, before| answer_to(&request.id, before)));
         let pipeline = |name: &&str| {
             let manifest = format!(
                 "name = {name:?}\nversion = \"0.1.0\"\n[egress]\nhosts = [\"api.test\"]\n[limits]\nmax_concurrency = 4\n\
@@ -96,6 +100,23 @@ impl House {
     async fn deliver(&self, provider: &str, payloads: &[&str]) -> Value {
         self.invoke(batch(provider, payloads)).await.unwrap()
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_long_is_parked_and_a_tick_takes_it_up() {
+    let ledger = Arc::new(MemoryLedger::new().parking());
+    let house = House::over(&["gleif", "other"], ledger.clone(), ledger);
+    let left = house.deliver("gleif", &[r#"{"id":"locked"}"#, r#"{"id":"a"}"#]).await;
+    assert_eq!(left.to_string(), NOTHING_LEFT, "the stream is done with both");
+    assert_eq!(house.ledger.parked_entries("gleif").len(), 1);
+    let tick = json!({ "source": "aws.events" });
+    house.invoke(tick.clone()).await.unwrap();
+    assert_eq!(house.api.seen().asked["locked"], 1, "not due yet");
+    tokio::time::sleep(Duration::from_secs(31)).await;
+    house.invoke(tick).await.unwrap();
+    assert_eq!(house.api.seen().asked["locked"], 2);
+    assert!(house.ledger.parked_entries("gleif").is_empty());
+    assert_eq!(house.ledger.control("gleif").await.unwrap().parked.count, 0);
 }
 
 /// A batch as Kinesis' mapping delivers it, with the sequence numbers 100, 101, ...

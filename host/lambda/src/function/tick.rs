@@ -1,15 +1,19 @@
-//! The scheduled tick: each provider's governor sees whether its mapping is to be enabled or disabled, and its metrics are told.
+//! The scheduled tick: each provider's governor sees whether its mapping is to be enabled or disabled, its metrics are told, and what is
+//! parked of it and due is worked at.
 //!
 //! All providers share one control plane of 15 requests a second: their turns are spread over the tick.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use damper_core::mapping::MappingError;
-use damper_core::pipeline::AdaptError;
+use damper_core::pipeline::report::Report;
+use damper_core::pipeline::{AdaptError, Pipeline};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
 
 use super::Function;
 use crate::meter::Meter;
@@ -36,7 +40,7 @@ impl Function {
             let at = begin + spread.mul_f64(self.stores.chance.unit());
             async move {
                 sleep_until(at).await;
-                self.turn(name).await
+                self.turn(name, deadline).await
             }
         });
         let (mut changed, mut failed) = (0, 0);
@@ -51,7 +55,7 @@ impl Function {
     }
 
     /// One provider's turn: whether its mapping was changed.
-    async fn turn(&self, name: &str) -> Result<bool, ()> {
+    async fn turn(&self, name: &str, deadline: Instant) -> Result<bool, ()> {
         let pipeline = match self.providers.pipeline(name) {
             Ok(pipeline) => pipeline,
             Err(error) => {
@@ -61,7 +65,8 @@ impl Function {
         };
         let meter = Meter::begin(&pipeline);
         let ticked = pipeline.tick().await;
-        meter.tell(self.stores.clock.now(), Invocation::Tick);
+        let worked = self.work_at_parked(&pipeline, deadline).await;
+        meter.tell(self.stores.clock.now(), if worked { Invocation::Parked } else { Invocation::Tick });
         match ticked {
             Ok(change) => Ok(change.is_some()),
             // Not deployed yet, or given a function of its own.
@@ -69,6 +74,27 @@ impl Function {
             Err(error) => {
                 tracing::warn!(provider = name, %error, "a tick failed; the next one tries again");
                 Err(())
+            }
+        }
+    }
+}
+
+impl Function {
+    /// Work at what is parked and due. Says whether anything was.
+    async fn work_at_parked(&self, pipeline: &Arc<Pipeline>, deadline: Instant) -> bool {
+        let provider = &pipeline.manifest().name;
+        match pipeline.process_parked(deadline, &CancellationToken::new()).await {
+            Ok(Report { taken_up, parked, stopped, .. }) => {
+                let worked = !taken_up.is_empty() || !parked.is_empty();
+                if worked {
+                    let (ended, waiting) = (taken_up.len(), parked.len());
+                    tracing::info!(provider, ended, waiting, ?stopped, "parked entries were taken up");
+                }
+                worked
+            }
+            Err(error) => {
+                tracing::warn!(provider, %error, "parked entries were not taken up; the next tick tries again");
+                false
             }
         }
     }

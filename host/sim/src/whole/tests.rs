@@ -36,6 +36,16 @@ fn the_books_balance_and_the_same_seed_gives_the_same_run() {
 }
 
 #[test]
+fn the_books_balance_where_the_ledger_parks() {
+    let scenario = scenario(&OUTAGE.replace("[mapping]", "[mapping]\nparking = true\ntick = \"1m\""));
+    let whole = run(&scenario, Algorithm::Damper, 1).unwrap();
+    let Books { fed, fetched, skipped, dead_letters, pending } = whole.books;
+    assert_eq!(fed, fetched + skipped + dead_letters + pending);
+    assert!(fetched > 1_000 && whole.record.above_cap == 0, "{:?}", whole.books);
+    assert!(whole == run(&scenario, Algorithm::Damper, 1).unwrap());
+}
+
+#[test]
 fn two_clients_share_one_api_and_keep_books_of_their_own() {
     let text = OUTAGE.replace("duration = \"20m\"", "duration = \"6m\"\nclients = 2");
     let whole = run(&scenario(&text), Algorithm::Damper, 1).unwrap();

@@ -1,6 +1,7 @@
 //! All that is known of a provider, gathered, and told to people and scripts.
 
 use damper_core::control::governor::{Forecast, Obstacle, forecast, obstacle};
+use damper_core::control::item::ParkedHint;
 use damper_core::control::window::Window;
 use damper_core::ledger::{Breaker, Control};
 use damper_core::mapping::{MappingError, MappingState};
@@ -177,9 +178,15 @@ impl State {
         }
     }
 
+    /// What waits for its next attempt: as it was counted, or as it was noted of what is parked.
+    fn waiting(&self) -> Option<WaitingItems> {
+        let ParkedHint { count, next_due } = self.control.parked;
+        self.counted.waiting.or(next_due.map(|due| WaitingItems { items: count, next_due: Some(due) }))
+    }
+
     /// What waits for its next attempt, if anything does.
     fn waiting_text(&self) -> Option<String> {
-        let WaitingItems { items, next_due } = self.counted.waiting?;
+        let WaitingItems { items, next_due } = self.waiting()?;
         let next_due = self.local(next_due?);
         Some(format!("{items} items wait for their next attempt, the first until {next_due}"))
     }
@@ -239,7 +246,7 @@ impl State {
                 "waiting": today.map(|today| today.waiting),
                 "requests": usage.on(day), "quota": self.quota, "quota_left": self.quota_left(),
             },
-            "waiting": self.counted.waiting.map(|waiting| json!({
+            "waiting": self.waiting().map(|waiting| json!({
                 "items": waiting.items, "next_due": waiting.next_due,
             })),
             "forecast": { "done_at": done_at, "window_closes_at": closes_at, "left": left },

@@ -1,13 +1,24 @@
-//! Items that wait for long: a call ends without them rather than keep all that comes behind its batch waiting too.
+//! Items that wait for long: a call ends without them rather than keep all that comes behind its batch waiting too. Where the stream
+//! can pass over nothing they are parked.
+//!
+//! The order of writes makes that nothing is lost, whenever the call dies:
+//!
+//! 1. the entry is parked, before the stream hears that it is done with it: dead in between, the call leaves an entry that is delivered
+//!    again, whose claim says that it waits, and that is parked under the same name;
+//! 2. an entry that was taken up and waits once more is parked until the later time before the earlier one is forgotten;
+//! 3. an entry that was taken up and has ended is forgotten after the ledger's row says so: else it is taken up again, and its claim
+//!    says that it is done.
 
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 use tokio::time::Instant;
 
 use crate::control::admission::BreakerReading;
-use crate::ledger::LongWaits;
-use crate::pipeline::report::{Stopped, Waiting};
+use crate::ledger::{LongWaits, Parked};
+use crate::pipeline::batch::Late;
+use crate::pipeline::parking::ParkedChange;
+use crate::pipeline::report::{Aside, Stopped, Waiting};
 use crate::pipeline::run::Run;
 
 /// How long a call stays for items that wait while nothing else is left of its batch. It ends without those that wait longer, where
@@ -20,25 +31,68 @@ impl Run<'_> {
         self.may_leave_waiting() && self.batch.only_waits(Instant::now(), LONGEST_HOLD)
     }
 
-    /// Take what waits for long out of the batch, for the report.
-    pub(super) fn set_waiting_aside(&mut self) -> Vec<Waiting> {
-        if !self.may_leave_waiting() {
-            return Vec::new();
-        }
+    /// Set aside what waits for long, and forget what was parked and has ended. Answers the report's part of it, and the control item's.
+    pub(super) async fn set_waiting_aside(&mut self) -> (Aside, ParkedChange) {
         let (now, time) = (Instant::now(), self.call.clock().now());
-        let waiting = self.batch.take_waiting(now, LONGEST_HOLD).into_iter().map(|(entry, due)| {
-            let until = time.saturating_add(due.saturating_duration_since(now)).unwrap_or(Timestamp::MAX);
-            Waiting { sequence: entry.sequence, until }
-        });
-        waiting.collect()
+        let late = if self.may_leave_waiting() { self.batch.take_waiting(now, LONGEST_HOLD) } else { Vec::new() };
+        let until = |due: Instant| whole_second(time.saturating_add(due - now).unwrap_or(Timestamp::MAX));
+        if self.call.ledger().long_waits() == LongWaits::Parked {
+            return self.park(late, until).await;
+        }
+        let waiting =
+            late.into_iter().map(|Late { entry, due, .. }| Waiting { sequence: entry.sequence, until: until(due) });
+        (Aside { waiting: waiting.collect(), ..Aside::default() }, ParkedChange::default())
+    }
+
+    async fn park(&mut self, late: Vec<Late>, until: impl Fn(Instant) -> Timestamp) -> (Aside, ParkedChange) {
+        let (provider, ledger) = (self.call.provider(), self.call.ledger());
+        let mut change = ParkedChange { read: self.parked_read, ..ParkedChange::default() };
+        let (mut parked, mut gone) = (Vec::with_capacity(late.len()), Vec::new());
+        for Late { entry, parked: before, due } in late {
+            let due = until(due);
+            // The same name: what is parked is not to be forgotten.
+            gone.extend(before.filter(|before| *before != due).map(|due| Parked { entry: entry.clone(), due }));
+            parked.push(Parked { entry, due });
+        }
+        match ledger.park(provider, &parked).await {
+            Ok(new) => change.added = new,
+            Err(error) => {
+                tracing::warn!(provider, %error, "entries that wait were not parked; their batch is delivered again");
+                (parked, gone) = (Vec::new(), Vec::new());
+            }
+        }
+        gone.extend(self.batch.taken_up().filter(|(_, has_ended)| *has_ended).map(|(parked, _)| parked));
+        match ledger.unpark(provider, &gone).await {
+            Ok(()) => change.removed = gone.len() as u64,
+            Err(error) => {
+                tracing::warn!(provider, %error, "parked entries that have ended were not forgotten; they are taken up once more");
+            }
+        }
+        // What was taken up and neither ended nor waits is due still.
+        let is_gone =
+            |left: &Parked| gone.iter().any(|gone| gone.due == left.due && gone.entry.sequence == left.entry.sequence);
+        let left = self.batch.taken_up().map(|(left, _)| left).filter(|left| !is_gone(left)).map(|left| left.due);
+        change.earliest = left.chain(parked.iter().map(|parked| parked.due)).min();
+        let parked = parked.into_iter().map(|parked| parked.entry.sequence).collect();
+        (Aside { parked, ..Aside::default() }, change)
     }
 
     /// Whether the batch may end without the items that wait for long. While the API is down or a person is needed it is not these
     /// items that have to wait, but all.
     fn may_leave_waiting(&self) -> bool {
-        let are_delivered_again = self.call.ledger().long_waits() != LongWaits::Held;
+        let are_delivered_again = match self.call.ledger().long_waits() {
+            LongWaits::Held => false,
+            LongWaits::Reported => true,
+            // What was taken up is parked already.
+            LongWaits::Parked => self.may_park || self.batch.len() == 0,
+        };
         let is_well = self.call.reading().breaker == BreakerReading::Closed
             && !matches!(self.stopped, Some(Stopped::BreakerOpen | Stopped::ApiDown | Stopped::Storage(_)));
         are_delivered_again && is_well
     }
+}
+
+/// The time, or the next whole second: an entry that is parked twice for the same wait gets the same name.
+fn whole_second(time: Timestamp) -> Timestamp {
+    time.round(TimestampRound::new().smallest(Unit::Second).mode(RoundMode::Ceil)).unwrap_or(time)
 }

@@ -1,0 +1,29 @@
+//! What the end of a call depends on: whether another is about to come, and what the governor is to learn of this one.
+
+use tokio::time::Instant;
+
+use crate::control::governor::Invocation;
+use crate::pipeline::run::Run;
+
+impl Run<'_> {
+    /// Whether the next batch is about to come, and a write for its sake is worth saving: this one was full, or comes again.
+    pub(super) fn expects_more(&self) -> bool {
+        let is_full = || {
+            let control = self.pipeline.control_seen();
+            let mapping = control.and_then(|control| control.governor.seen);
+            mapping.is_some_and(|mapping| self.batch.len() >= mapping.batch_size as usize)
+        };
+        let is_thrifty = !self.call.ledger().write_interval().is_zero();
+        is_thrifty && self.stopped.is_none() && (is_full() || !self.batch.is_drained())
+    }
+
+    /// What this call tells the governor; nothing where no fetch started.
+    pub(super) fn invocation(&self) -> Option<Invocation> {
+        // A few parked entries, here and there, say nothing of how many a batch should have.
+        if self.batch.len() == 0 {
+            return None;
+        }
+        let (first, last) = self.call.starts()?;
+        Some(Invocation { ok: self.ok, launching: last - first, tail: Instant::now() - last })
+    }
+}
