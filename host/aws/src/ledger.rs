@@ -9,8 +9,8 @@
 //!
 //! | write | its condition | the repeated one |
 //! | --- | --- | --- |
-//! | claim of a new or due item | there is no row, or it is due | is refused with a row of the same owner: the claim is written again at that version, with the same attempt and the same abandoned owners. A claim raises no `n` |
-//! | claim at a version | the version | is refused; the rows are read, and the same is decided |
+//! | claim of a new or due item | there is no row, or it is due | is refused with a row that holds this owner and this lease: that is our claim, with the same attempt and the same abandoned owners. A claim raises no `n` |
+//! | claim at a version | the version | is refused; the rows are read, and ours is found there as above |
 //! | claim with an earlier day's row, a transaction | the versions | has the SDK's `ClientRequestToken`: DynamoDB answers as it did before. Later than ten minutes it is cancelled, and the rows are read |
 //! | finish | the owner, in flight or ended the same way | is written again and changes nothing but `v`. The letter before it is put again |
 //! | release | the owner, in flight | is refused, and that is no error: `n` is raised once. What somebody else has claimed since is not touched |

@@ -13,7 +13,8 @@ use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::builders::UpdateBuilder;
 use aws_sdk_dynamodb::types::{ReturnConsumedCapacity, ReturnValue, TransactWriteItem, Update};
 use damper_core::item::SequenceNumber;
-use damper_core::ledger::{Abandoned, Claim, ClaimRequest, LedgerError, is_held, is_waiting};
+use damper_core::ledger::{Abandoned, Claim, ClaimRequest, LedgerError, Owner, is_held, is_waiting};
+use jiff::Timestamp;
 
 use super::DynamoLedger;
 use super::row::{Row, State};
@@ -44,6 +45,9 @@ struct Grant {
     abandoned: Vec<Abandoned>,
     /// Rows of earlier days whose claims are over: day and version.
     over: Vec<Row>,
+    /// Whether today's row holds this very claim already: it was written, and its answer was lost. Written again, the next
+    /// answer could be lost as well, and so on.
+    is_written: bool,
 }
 
 impl DynamoLedger {
@@ -67,7 +71,7 @@ impl DynamoLedger {
                 Decision::Refused(claim) => return Ok(claim),
                 Decision::Grant(grant) => grant,
             };
-            if self.write(request, &grant).await? {
+            if grant.is_written || self.write(request, &grant).await? {
                 let mut abandoned = grant.abandoned;
                 // What was abandoned before this entry arrived stays for an older entry, but does not concern this one.
                 abandoned.retain(|claim| claim.day >= since);
@@ -213,7 +217,7 @@ fn decide(rows: Vec<Row>, request: &ClaimRequest<'_>) -> Decision {
         return Decision::Refused(refused);
     }
     let attempt = rows.iter().map(|row| row.attempts).fold(1, u32::saturating_add);
-    let mut grant = Grant { version: None, attempt, abandoned: Vec::new(), over: Vec::new() };
+    let mut grant = Grant { version: None, attempt, abandoned: Vec::new(), over: Vec::new(), is_written: false };
     for row in rows {
         grant.abandoned.extend(row.abandoned.iter().cloned());
         if let State::InFlight { owner, .. } = &row.state
@@ -222,12 +226,24 @@ fn decide(rows: Vec<Row>, request: &ClaimRequest<'_>) -> Decision {
             grant.abandoned.push(Abandoned { day: row.day, owner: owner.clone() });
         }
         if row.day == request.today {
+            grant.is_written = is_this_claim(&row, request);
             grant.version = Some(row.version);
         } else if matches!(row.state, State::InFlight { .. }) {
             grant.over.push(row);
         }
     }
+    // Claims of earlier days that are over have yet to be laid down.
+    grant.is_written &= grant.over.is_empty();
     Decision::Grant(grant)
+}
+
+/// Whether a row holds the claim that is asked for, with the same lease: an owner's next claim of the item has a later one.
+fn is_this_claim(row: &Row, request: &ClaimRequest<'_>) -> bool {
+    let holds = |owner: &Owner, lease: Timestamp| {
+        // As exact as it is kept.
+        owner == request.owner && lease.as_microsecond() == request.lease.as_microsecond()
+    };
+    row.sequence == *request.sequence && matches!(&row.state, State::InFlight { owner, lease } if holds(owner, *lease))
 }
 
 /// The end that the item has come to already: this very entry's where there is one, else a record before a dead letter,

@@ -26,7 +26,8 @@ const KEEP: &str = "SET sq = :sq, arr = :arr, bytes = :bytes";
 
 impl DynamoLedger {
     pub(super) async fn park_entries(&self, provider: &str, entries: &[Parked]) -> Result<u64, LedgerError> {
-        let writes = entries.to_vec().into_iter().map(|parked| async move { self.park_one(provider, parked).await });
+        let owned = entries.to_vec();
+        let writes = owned.into_iter().map(|parked| async move { self.park_one(provider, parked).await });
         let new: Vec<bool> = stream::iter(writes).buffer_unordered(SIDE_BY_SIDE).try_collect().await?;
         Ok(new.into_iter().filter(|new| *new).count() as u64)
     }
@@ -119,7 +120,8 @@ impl DynamoLedger {
     }
 
     pub(super) async fn forget_parked(&self, provider: &str, entries: &[Parked]) -> Result<(), LedgerError> {
-        let writes = entries.to_vec().into_iter().map(|parked| async move {
+        let owned = entries.to_vec();
+        let writes = owned.into_iter().map(|parked| async move {
             let key = Key::Parked { provider, due: parked.due, entry: &parked.entry.sequence };
             let send = || {
                 let request = self.table.client.delete_item().table_name(&*self.table.name);
