@@ -239,6 +239,9 @@ impl Governor {
     fn look(&mut self, now: Timestamp, mapping: MappingState) {
         // After the clock was set back, waits begin anew.
         self.resized_at = self.resized_at.map(|at| at.min(now));
+        if let Some(disabled) = &mut self.disabled {
+            disabled.since = disabled.since.min(now);
+        }
         if let Some(pending) = &mut self.pending {
             pending.at = pending.at.min(now);
         }
@@ -260,7 +263,9 @@ impl Governor {
             (None, false) => {
                 self.disabled = Some(Disabled { by: OpenedBy::Operator, since: now, until: None });
             }
-            (Some(_), true) => self.disabled = None,
+            // What was decided a moment ago may not be done yet, or the mapping was read before it was. Forgotten, nobody would know
+            // why the mapping is off.
+            (Some(disabled), true) if passed(disabled.since, now) >= LOST_AFTER => self.disabled = None,
             _ => {}
         }
     }

@@ -23,6 +23,8 @@ use crate::pipeline::redelivery::Redelivery;
 /// How long the mapping is seen to at the end of a call: a part of what is kept for that end, since the deadline may be near. A control
 /// plane that throttles would else be asked until the call is killed.
 const SEEN_TO_FOR: Duration = Duration::from_secs(3);
+/// For how long a reading of the mapping is decided by.
+const FRESH_FOR: Duration = Duration::from_secs(10);
 
 /// What a call leaves behind.
 #[derive(Debug, Clone)]
@@ -69,6 +71,22 @@ enum Ungoverned {
     Unread(MappingError),
     /// What was decided is kept, and was not done.
     Undone(MappingError),
+}
+
+/// The mapping, as it was read.
+#[derive(Debug, Clone, Copy)]
+struct Reading {
+    /// When it was asked for.
+    at: Instant,
+    state: MappingState,
+}
+
+impl Reading {
+    /// What was read, if that is not too long ago to decide by it: this process may have been frozen since, and others have changed the
+    /// mapping.
+    fn fresh(self) -> Option<MappingState> {
+        (self.at.elapsed() < FRESH_FOR).then_some(self.state)
+    }
 }
 
 impl From<LedgerError> for Ungoverned {
@@ -201,8 +219,9 @@ impl Pipeline {
             let decided = self.decide(now, read, uncounted, &mut decide).await?;
             let change = match (decided, read) {
                 (Decided::Unread, _) => {
-                    let reading = self.in_time(until, self.stores.mapping.read(provider)).await;
-                    read = Some(reading.map_err(Ungoverned::Unread)?);
+                    let at = Instant::now();
+                    let state = self.in_time(until, self.stores.mapping.read(provider)).await;
+                    read = Some(Reading { at, state: state.map_err(Ungoverned::Unread)? });
                     continue;
                 }
                 (Decided::Nothing, _) => return Ok(None),
@@ -216,7 +235,7 @@ impl Pipeline {
                 true
             })
             .await?;
-            tracing::info!(provider, ?change, before = ?read, "the mapping is changed");
+            tracing::info!(provider, ?change, before = ?read.map(|reading| reading.state), "the mapping is changed");
             return Ok(Some(change));
         }
     }
@@ -239,7 +258,7 @@ impl Pipeline {
     async fn decide(
         &self,
         now: Timestamp,
-        read: Option<MappingState>,
+        read: Option<Reading>,
         uncounted: u64,
         decide: &mut (impl FnMut(&mut Control, MappingState) -> Option<MappingChange> + Send),
     ) -> Result<Decided, LedgerError> {
@@ -247,7 +266,8 @@ impl Pipeline {
         self.weigh_control(|control| {
             let before = control.clone();
             decided = Decided::Unread;
-            let Some(mapping) = read.or_else(|| control.governor.known(now)) else { return Worth::Nothing };
+            let mapping = read.map_or_else(|| control.governor.known(now), Reading::fresh);
+            let Some(mapping) = mapping else { return Worth::Nothing };
             if read.is_some() {
                 control.governor.saw(now, mapping);
             }

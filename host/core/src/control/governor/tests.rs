@@ -134,6 +134,31 @@ fn an_enabling_that_was_refused_is_asked_for_again() {
 }
 
 #[test]
+fn a_reading_from_before_a_disabling_does_not_hide_why_the_mapping_is_off() {
+    let mut house = House::new(500);
+    let before = house.mapping;
+    let spent = Some(Obstacle::Quota { until: at(3_600) });
+    let off = house.governor.ended(at(100), None, BOUNDS, spent, house.mapping);
+    assert_eq!(off, Some(OFF));
+    // A share was given back meanwhile, and another process decides by what it has read before.
+    assert_eq!(house.governor.tick(at(100), BOUNDS, None, before), None);
+    house.apply(at(101), off);
+    assert_eq!(house.tick(at(160), spent), None);
+    assert_eq!(house.governor.disabled.as_ref().map(|disabled| disabled.by), Some(OpenedBy::Quota));
+    assert_eq!(house.tick(at(3_600), None).and_then(|change| change.enabled), Some(true), "nobody has to resume it");
+}
+
+#[test]
+fn an_enabling_by_somebody_else_is_believed_after_a_while() {
+    let mut house = House::new(500);
+    house.ended(at(0), Some(Obstacle::Window { until: Some(at(100)) }));
+    house.mapping.enabled = true;
+    house.tick(at(400), None);
+    house.tick(at(800), None);
+    assert_eq!(house.governor.disabled, None);
+}
+
+#[test]
 fn an_outage_is_probed_in_place_then_disabled_and_tried_at_each_tick() {
     let mut house = House::new(500);
     house.ended(at(0), None);
