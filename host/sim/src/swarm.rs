@@ -13,6 +13,9 @@
 //! What each fault is, is in [`damper_core::testing::faults`]. A seed that breaks a promise is made smaller until no fault of it can
 //! be left out.
 //!
+//! What is not checked, because a wall clock that is wrong by days is to blame: once the operator has set it right, a second record of
+//! a day, and items that die for their age. Claims that were made meanwhile hold until the days have passed.
+//!
 //! Records are not compressed here: compressing runs on another thread, whose timing no seed decides.
 
 mod api;
@@ -72,7 +75,8 @@ fn run_once(case: &Case, is_traced: bool) -> std::io::Result<Outcome> {
 }
 
 /// Whether a case takes much longer than it does where its API refuses nothing. A refusal may cost what it asks for, and the last
-/// failed item its backoff.
+/// failed item its backoff. That it takes 1.5 times as long at most holds in the mean of many seeds, which the scenarios check. In a
+/// single one the limiter may learn a rate that is too low; but not one below a request a second.
 fn is_slow(case: &Case, took: Duration) -> std::io::Result<Option<Violation>> {
     let mut calm = case.clone();
     let mut pauses = Duration::ZERO;
@@ -82,7 +86,8 @@ fn is_slow(case: &Case, took: Duration) -> std::io::Result<Option<Violation>> {
         (provider.api.throttled, provider.api.unavailable) = (0.0, 0.0);
     }
     let usual = run_once(&calm, false)?.ended;
-    let most = usual.mul_f64(1.5) + pauses.mul_f64(1.5) + Duration::from_secs(60);
+    let requests = case.setup.providers.iter().map(|provider| provider.items.len() as u64).sum();
+    let most = usual.mul_f64(1.5) + pauses.mul_f64(1.5) + Duration::from_secs(60) + Duration::from_secs(requests);
     let what = || format!("it took {took:?}; without any refusal it takes {usual:?}, so that {most:?} would do");
     Ok((took > most).then(|| Violation { invariant: Invariant::Pace, at: took, what: what() }))
 }

@@ -1,6 +1,7 @@
 //! A cluster in one run: what its processes share, what else happens to it, and when it has ended.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -27,8 +28,9 @@ use crate::swarm::process;
 use crate::swarm::store::{RecordKey, WatchedStore};
 use crate::swarm::stream::Shard;
 
-/// How long processes have to end all work once faults have ended, and besides for each day that a quota needs.
-const GRACE: Duration = Duration::from_secs(3_600);
+/// How long processes have to end all work once faults have ended, and besides for each day that a quota needs. An item that has failed
+/// waits for an hour and a tenth before its last attempt.
+const GRACE: Duration = Duration::from_secs(2 * 3_600);
 /// How long the mapping takes to change in the cloud.
 const MAPPING_LAG: Duration = Duration::from_secs(20);
 /// By when a late call has been done.
@@ -37,8 +39,13 @@ const LATE: Duration = Duration::from_secs(125);
 const LOOK: Duration = Duration::from_secs(5);
 /// How often the operator looks, and how long a mend takes.
 const OPERATOR_LOOKS: Duration = Duration::from_secs(60);
-/// So many entries a shard may be ahead of another one that shares its slot.
-const MOST_AHEAD: usize = 40;
+/// How long a shard may wait that shares its slot with another one: a turn of 30 s, the time between two renewals, the fetch
+/// timeout, two seconds, and a batch of its own.
+const LONGEST_TURN: Duration = Duration::from_secs(30 + 10 + 10 + 2 + 10);
+/// So many dead letters of a grant a process takes at a time.
+const GRANT_SHARE: u32 = 20;
+/// More than any provider has items under faults.
+const MOST_ITEMS: u32 = 100;
 /// How much a clock has to be wrong for items to be too old, of which the operator sets it right.
 const MUCH_TOO_WRONG: i64 = 5 * 86_400;
 
@@ -53,6 +60,14 @@ pub(super) struct Shared {
     pub(super) providers: Vec<Provider>,
     /// By provider: what was granted last, and how many answers had said before that an item is at fault.
     grants: Mutex<BTreeMap<String, (u32, u32)>>,
+    /// By provider and shard: how many entries were pending, and since when.
+    turns: Mutex<BTreeMap<(usize, usize), (usize, Duration)>>,
+    /// How often a process has died, or begun with new pipelines.
+    pub(super) crashes: AtomicU32,
+    /// By how many seconds the wall clock is ahead.
+    ahead_by: AtomicI64,
+    /// The operator has set the wall clock right, back by days.
+    was_set_right: AtomicBool,
     violation: Mutex<Option<Violation>>,
     /// The first promise is broken.
     broken: CancellationToken,
@@ -97,12 +112,15 @@ impl Shared {
     }
 
     fn pending(&self) -> usize {
-        let shards = self.providers.iter().flat_map(|provider| &provider.shards);
         let unfed: usize = self.providers.iter().map(|provider| provider.setup.items.len()).sum();
         let mut ended = 0;
-        for shard in shards {
-            let shard = lock(shard);
-            ended += shard.entries().len() - shard.pending();
+        for provider in &self.providers {
+            let parked = self.ledger.parked_entries(&provider.setup.name);
+            for shard in &provider.shards {
+                let mut shard = lock(shard);
+                shard.settle_parked(|sequence| parked.iter().any(|(kept, _)| kept == sequence));
+                ended += shard.entries().len() - shard.pending();
+            }
         }
         unfed - ended
     }
@@ -121,6 +139,8 @@ impl Shared {
         };
         let faults = &self.case.plan.faults;
         let back = faults.iter().map(|fault| match fault {
+            // One of a week forward is set right some time.
+            Fault::ClockStep { by_seconds, .. } if *by_seconds > MUCH_TOO_WRONG => by_seconds.unsigned_abs(),
             Fault::ClockStep { by_seconds, .. } => u64::try_from(-by_seconds).unwrap_or_default(),
             _ => 0,
         });
@@ -150,8 +170,11 @@ impl Shared {
             let Some(Ok(control)) = self.ledger.control(&name).now_or_never() else { continue };
             let left = control.dead_letters_allowed;
             // Answers from before the grant, of which the processes have yet to hear.
-            let unheard = provider.setup.cap * u32::try_from(self.case.setup.processes + 1).unwrap_or(1);
-            if left < granted.saturating_sub(died + unheard) && !self.has_steps_of_days() {
+            let processes = u32::try_from(self.case.setup.processes).unwrap_or(1);
+            let unheard = provider.setup.cap * (processes + 1);
+            // Each process may have a share in hand, each crash has cost one at the most.
+            let shares = GRANT_SHARE * (processes + self.crashes.load(Ordering::Relaxed));
+            if left < granted.saturating_sub(died + unheard + shares) && !self.has_steps_of_days() {
                 let what =
                     format!("{name}: {left} of {granted} dead letters are left, and {died} items were at fault since");
                 self.broken(Invariant::Grant, what);
@@ -159,22 +182,42 @@ impl Shared {
         }
     }
 
-    /// While two shards have entries, neither waits for long while the other goes on.
+    /// A shard with entries gets its turn in time.
     fn check_sharing(&self) {
-        for provider in &self.providers {
-            let count = |shard: &Mutex<Shard>| {
-                let shard = lock(shard);
-                (shard.entries().len() - shard.pending(), shard.pending())
-            };
-            let counts: Vec<(usize, usize)> = provider.shards.iter().map(count).collect();
-            let [(one, one_left), (other, other_left)] = counts.as_slice() else { continue };
-            if *one_left > 0 && *other_left > 0 && one.abs_diff(*other) > MOST_AHEAD {
-                self.broken(
-                    Invariant::Sharing,
-                    format!("{one} entries of one shard have ended, and {other} of the other"),
-                );
+        let now = self.now();
+        for (number, provider) in self.providers.iter().enumerate() {
+            for (position, shard) in provider.shards.iter().enumerate() {
+                let pending = lock(shard).pending();
+                let mut turns = lock(&self.turns);
+                let (before, since) = turns.entry((number, position)).or_insert((pending, now));
+                if *before != pending || pending == 0 {
+                    (*before, *since) = (pending, now);
+                }
+                let waits = now.saturating_sub(*since);
+                drop(turns);
+                if waits > LONGEST_TURN {
+                    let what = format!("{pending} entries of shard {position} have waited for {waits:?}");
+                    self.broken(Invariant::Sharing, what);
+                }
             }
         }
+    }
+
+    /// The wall clock is set forward by so much.
+    fn step_clock(&self, by_seconds: i64) {
+        self.clock.step(SignedDuration::from_secs(by_seconds));
+        self.ahead_by.fetch_add(by_seconds, Ordering::Relaxed);
+    }
+
+    /// How many seconds the wall clock is ahead of the time.
+    fn clock_is_ahead_by(&self) -> i64 {
+        self.ahead_by.load(Ordering::Relaxed)
+    }
+
+    /// Whether the wall clock was ahead by days and has been set right: claims of that time hold until the days have passed, and their
+    /// items are too old then.
+    pub(super) fn was_set_right(&self) -> bool {
+        self.was_set_right.load(Ordering::Relaxed)
     }
 
     /// Whether the wall clock is not to be trusted.
@@ -193,7 +236,10 @@ impl Observer for Shared {
     fn on_effect(&self, _process: usize, operation: Operation) {
         match operation {
             Operation::Put => {
-                if let Some((key, before, after)) = self.sink.doubled() {
+                // Under a clock that was wrong by days, records were stored for days that come anew once it is right.
+                if !self.was_set_right()
+                    && let Some((key, before, after)) = self.sink.doubled()
+                {
                     let what = format!("{} of {} is in {before} and in {after}", key.id, key.day);
                     self.broken(Invariant::OneRecordADay, what);
                 }
@@ -234,13 +280,18 @@ impl Cluster {
                 setup: setup.clone(),
             })
         });
+        let ledger = MemoryLedger::thrifty(interval);
         let shared = Arc::new(Shared {
             clock: SteppedClock::new(case.setup.begin),
-            ledger: Arc::new(MemoryLedger::thrifty(interval)),
+            ledger: Arc::new(if case.setup.is_cloud { ledger.parking() } else { ledger.reporting_waits() }),
             slot_versions: SlotVersions::default(),
             sink: Arc::default(),
             providers: providers.collect(),
             grants: Mutex::default(),
+            turns: Mutex::default(),
+            crashes: AtomicU32::default(),
+            ahead_by: AtomicI64::default(),
+            was_set_right: AtomicBool::default(),
             violation: Mutex::default(),
             broken: CancellationToken::new(),
             case: case.clone(),
@@ -326,7 +377,7 @@ async fn happen(shared: Arc<Shared>, number: usize, fault: Fault) {
         Fault::ClockStep { at, by_seconds } => {
             sleep_until(shared.injector.began() + at).await;
             shared.injector.trace(|| format!("the wall clock steps by {by_seconds} s"));
-            shared.clock.step(SignedDuration::from_secs(by_seconds));
+            shared.step_clock(by_seconds);
         }
         Fault::ObjectGone { at } => {
             sleep_until(shared.injector.began() + at).await;
@@ -361,22 +412,28 @@ async fn operate(shared: Arc<Shared>, number: usize, name: String) {
             _ if by_operator => (OpenedBy::Operator, "the mapping is off".to_owned()),
             Breaker::Open { .. } | Breaker::Closed => continue,
         };
-        let steps = shared.case.plan.faults.iter().filter_map(|fault| match fault {
-            Fault::ClockStep { by_seconds, at } if *at <= shared.now() => Some(*by_seconds),
-            _ => None,
-        });
-        let is_clock_wrong = steps.sum::<i64>().abs() > MUCH_TOO_WRONG;
+        let ahead = shared.clock_is_ahead_by();
+        let is_clock_wrong = ahead.abs() > MUCH_TOO_WRONG;
         let has_cause = by == OpenedBy::Config
             && reason.starts_with("half or more of twenty")
-            && (lock(&provider.api).at_fault() >= 10 || is_clock_wrong);
+            && (lock(&provider.api).at_fault() >= 10 || is_clock_wrong || shared.was_set_right());
         if !has_cause {
             return shared.broken(Invariant::AlarmHasCause, format!("{name} is stopped by {by}: {reason}"));
         }
         sleep(OPERATOR_LOOKS).await;
+        if is_clock_wrong {
+            // Another provider's operator may have been here meanwhile.
+            let ahead = shared.clock_is_ahead_by();
+            shared.injector.trace(|| format!("the operator sets the clock right, by {} s", -ahead));
+            shared.step_clock(-ahead);
+            shared.was_set_right.store(true, Ordering::Relaxed);
+        }
         let now = shared.clock.now();
         shared.injector.trace(|| format!("the operator resumes {name}"));
         // What fails here is tried again at the next look.
-        drop(operate::resume(&*shared.ledger, &*provider.mapping, &name, now, None).await);
+        // Where the clock is right by now, items are too old indeed, and may die.
+        let allowed = (shared.was_set_right() && !is_clock_wrong).then_some(MOST_ITEMS);
+        drop(operate::resume(&*shared.ledger, &*provider.mapping, &name, now, allowed).await);
     }
 }
 

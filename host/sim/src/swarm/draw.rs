@@ -18,6 +18,9 @@ const BEGINS: [&str; 2] = ["2026-01-05T12:00:00Z", "2026-01-05T23:55:00Z"];
 /// When some providers may be called: it closes or opens soon after a beginning.
 const WINDOWS: [&str; 3] = ["12:05-23:58", "20:00-12:04", "00:01-23:59"];
 
+/// The operations that only the ledger of a cloud has.
+const PARKING: [Operation; 3] = [Operation::Park, Operation::ReadParked, Operation::Unpark];
+
 impl Case {
     /// The case of a seed.
     #[must_use]
@@ -52,7 +55,7 @@ fn pace(random: &mut Random) -> Setup {
 
 /// Two shards whose batches have to share one slot.
 fn sharing(random: &mut Random) -> Setup {
-    let mut setup = calm(random, Theme::Sharing, 160);
+    let mut setup = calm(random, Theme::Sharing, 1_200);
     setup.is_cloud = true;
     setup.processes = whole(random, 1, 2);
     for provider in &mut setup.providers {
@@ -160,22 +163,8 @@ fn rate(random: &mut Random, cases: f64, most: f64) -> f64 {
 fn plan(random: &mut Random, setup: &Setup) -> FaultPlan {
     let ends = seconds(random.between_in_proportion(30.0, 600.0));
     let mut faults = Vec::new();
-    for operation in Operation::ALL {
-        for kind in 0..10 {
-            if !random.chance(0.08) {
-                continue;
-            }
-            let rate = random.between_in_proportion(0.005, 0.3);
-            for nth in 1..=calls_of(operation) {
-                if random.chance(rate) {
-                    faults.push(Fault::Call { operation, nth, how: how(random, kind) });
-                }
-            }
-        }
-        if random.chance(0.02) {
-            let length = seconds(random.between_in_proportion(1.0, 120.0));
-            faults.push(Fault::Outage { operation, from: within(random, ends), length });
-        }
+    for operation in Operation::ALL.into_iter().filter(|operation| !PARKING.contains(operation)) {
+        faults_of_calls(random, operation, ends, &mut faults);
     }
     for process in 0..setup.processes {
         for _ in 0..some(random, 0.3, 3) {
@@ -193,7 +182,29 @@ fn plan(random: &mut Random, setup: &Setup) -> FaultPlan {
     for _ in 0..if setup.is_cloud { 0 } else { some(random, 0.3, 3) } {
         faults.push(Fault::ClockStep { at: within(random, ends), by_seconds: step(random) });
     }
+    for operation in PARKING.into_iter().filter(|_| setup.is_cloud) {
+        faults_of_calls(random, operation, ends, &mut faults);
+    }
     FaultPlan { faults, ends }
+}
+
+/// The faults of one operation's calls.
+fn faults_of_calls(random: &mut Random, operation: Operation, ends: Duration, faults: &mut Vec<Fault>) {
+    for kind in 0..10 {
+        if !random.chance(0.08) {
+            continue;
+        }
+        let rate = random.between_in_proportion(0.005, 0.3);
+        for nth in 1..=calls_of(operation) {
+            if random.chance(rate) {
+                faults.push(Fault::Call { operation, nth, how: how(random, kind) });
+            }
+        }
+    }
+    if random.chance(0.02) {
+        let length = seconds(random.between_in_proportion(1.0, 120.0));
+        faults.push(Fault::Outage { operation, from: within(random, ends), length });
+    }
 }
 
 /// For how many calls faults are drawn.

@@ -1,5 +1,6 @@
 //! One process: pipelines of all providers, pollers for all shards, ticks and ad-hoc fetches. It dies and is started again.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -53,6 +54,7 @@ pub(super) async fn supervise(shared: Arc<Shared>, process: usize) {
         }
         body.shutdown().await;
         shared.injector.trace(|| format!("process {process} has died"));
+        shared.crashes.fetch_add(1, Ordering::Relaxed);
         if shared.case.setup.is_cloud {
             // An invocation that failed is known to have failed; a local poller's lease has to run out.
             let shards = shared.providers.iter().flat_map(|provider| &provider.shards).enumerate();
@@ -164,13 +166,23 @@ impl Worker {
         Arc::clone(&lock(&self.pipeline))
     }
 
-    /// The governor's ticks, for ever.
+    /// The governor's ticks, for ever. In the cloud a tick works at what is parked, too.
     async fn tick(self) {
+        let stop = CancellationToken::new();
         loop {
             sleep(self.shared.unhurried(self.shared.case.setup.tick)).await;
+            let pipeline = self.pipeline();
             // What fails is tried again by the next one.
-            drop(self.pipeline().tick().await);
+            drop(pipeline.tick().await);
+            let came = pipeline.process_parked(Instant::now() + self.deadline(), &stop).await;
+            self.port.trace(|| format!("a tick: {came:?}"));
         }
+    }
+
+    /// How long one invocation may take.
+    fn deadline(&self) -> Duration {
+        let least = self.its().map_or(Duration::ZERO, |its| its.setup.fetch_timeout * 2 + Duration::from_secs(20));
+        self.shared.case.setup.deadline.max(least)
     }
 
     /// Fetches beside the batches, while faults last.
@@ -208,22 +220,29 @@ impl Worker {
         }
         let entries: Vec<Entry> = {
             let (shared, provider) = (Arc::clone(&self.shared), self.provider);
-            let read = move || shared.shard(provider, shard, |shard| shard.batch(state.batch_size));
+            let (now, is_cloud) = (shared.clock.now(), shared.case.setup.is_cloud);
+            let read = move || shared.shard(provider, shard, |shard| shard.batch(state.batch_size, now, is_cloud));
             self.stream(Operation::ReadBatch, read).await?
         };
         if entries.is_empty() {
             return None;
         }
-        let deadline =
-            Instant::now() + self.shared.case.setup.deadline.max(its.setup.fetch_timeout * 2 + Duration::from_secs(20));
+        let deadline = Instant::now() + self.deadline();
         self.port
             .trace(|| format!("a batch of {} from {:?}", entries.len(), entries.first().map(|entry| &entry.sequence)));
         let report = self.while_holding(shard, holder, self.pipeline().process(entries, deadline, stop)).await;
-        self.port.trace(|| format!("the batch ended: {} of it, {:?}", report.ended.len(), report.stopped));
+        self.port.trace(|| {
+            let Report { ended, stopped, waiting, parked, taken_up, .. } = &report;
+            let (ended, parked, taken_up) = (ended.len(), parked.len(), taken_up.len());
+            format!(
+                "the batch ended: {ended} of it, {parked} parked, {taken_up} taken up, {waiting:?} wait, {stopped:?}"
+            )
+        });
         let report = Arc::new(report);
         let failed = matches!(report.stopped, Some(Stopped::Storage(_)));
         if failed && self.shared.case.setup.is_restarted_on_failure {
             *lock(&self.pipeline) = (self.begin)(its);
+            self.shared.crashes.fetch_add(1, Ordering::Relaxed);
         }
         let has_ended = {
             let (shared, provider, report) = (Arc::clone(&self.shared), self.provider, Arc::clone(&report));

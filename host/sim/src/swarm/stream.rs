@@ -22,6 +22,10 @@ pub(super) struct ShardEntry {
     pub(super) id: String,
     pub(super) entry: Entry,
     pub(super) end: Option<End>,
+    /// The stream is done with it; the ledger keeps it until it is due.
+    pub(super) is_parked: bool,
+    /// The delivery passes over it until then.
+    not_before: Timestamp,
 }
 
 impl Shard {
@@ -29,7 +33,8 @@ impl Shard {
     pub(super) fn feed(&mut self, sequence: u64, id: &str, arrived: Timestamp) {
         let payload = Bytes::from(format!("{{\"id\":\"{id}\"}}"));
         let entry = Entry { sequence: SequenceNumber::from(sequence), arrived, payload };
-        self.entries.push(ShardEntry { id: id.to_owned(), entry, end: None });
+        let not_before = Timestamp::MIN;
+        self.entries.push(ShardEntry { id: id.to_owned(), entry, end: None, is_parked: false, not_before });
     }
 
     pub(super) fn entries(&self) -> &[ShardEntry] {
@@ -45,6 +50,10 @@ impl Shard {
     pub(super) fn hold(&mut self, holder: u64, now: Timestamp, until: Timestamp) -> bool {
         let is_free = self.holder.is_none_or(|(other, leased)| other == holder || leased <= now);
         if is_free {
+            if self.holder.is_none_or(|(before, _)| before != holder) {
+                // Who waits until when is known to whoever delivers, and to nobody after that.
+                self.entries.iter_mut().for_each(|entry| entry.not_before = Timestamp::MIN);
+            }
             self.holder = Some((holder, until));
         }
         is_free
@@ -55,28 +64,57 @@ impl Shard {
         self.holder.take_if(|(other, _)| *other == holder);
     }
 
-    /// The entries after the checkpoint, ended ones too.
-    pub(super) fn batch(&self, limit: u32) -> Vec<Entry> {
-        let after = self.entries.iter().skip(self.checkpoint);
+    /// The entries after the checkpoint: those of a shard in the cloud, ended ones too; else those that have not ended and do not wait
+    /// until after `now`.
+    pub(super) fn batch(&self, limit: u32, now: Timestamp, is_cloud: bool) -> Vec<Entry> {
+        let is_due = |entry: &&ShardEntry| is_cloud || (entry.end.is_none() && entry.not_before <= now);
+        let after = self.entries.iter().skip(self.checkpoint).filter(is_due);
         after.take(limit as usize).map(|entry| entry.entry.clone()).collect()
     }
 
-    /// Record what a batch came to, unless somebody else delivers by now. Answers whether anything has ended.
+    /// Record what a batch came to, unless somebody else delivers by now. Answers whether anything has ended
+    /// or is parked.
+    ///
+    /// What had been parked and has ended is not the stream's: see [`Shard::settle_parked`].
     pub(super) fn finish(&mut self, holder: u64, report: &Report) -> bool {
         if self.holder.is_none_or(|(other, _)| other != holder) {
             return false;
         }
         let mut has_ended = false;
         for (sequence, end) in &report.ended {
-            let found = self.entries.iter_mut().find(|entry| entry.entry.sequence == *sequence);
-            if let Some(entry) = found.filter(|entry| entry.end.is_none()) {
+            if let Some(entry) = self.find(sequence).filter(|entry| entry.end.is_none()) {
                 entry.end = Some(*end);
                 has_ended = true;
             }
         }
-        while self.entries.get(self.checkpoint).is_some_and(|entry| entry.end.is_some()) {
+        for waiting in &report.waiting {
+            if let Some(entry) = self.find(&waiting.sequence) {
+                entry.not_before = waiting.until;
+            }
+        }
+        for sequence in &report.parked {
+            if let Some(entry) = self.find(sequence) {
+                entry.is_parked = true;
+                has_ended = true;
+            }
+        }
+        while self.entries.get(self.checkpoint).is_some_and(|entry| entry.end.is_some() || entry.is_parked) {
             self.checkpoint += 1;
         }
         has_ended
+    }
+
+    /// Entries that are parked no more have ended. Who worked at them may have died since; the ledger and the sink say how they ended,
+    /// and here they count as settled by something else.
+    pub(super) fn settle_parked(&mut self, is_parked: impl Fn(&SequenceNumber) -> bool) {
+        for entry in self.entries.iter_mut().filter(|entry| entry.is_parked && entry.end.is_none()) {
+            if !is_parked(&entry.entry.sequence) {
+                entry.end = Some(End::Skipped);
+            }
+        }
+    }
+
+    fn find(&mut self, sequence: &SequenceNumber) -> Option<&mut ShardEntry> {
+        self.entries.iter_mut().find(|entry| entry.entry.sequence == *sequence)
     }
 }

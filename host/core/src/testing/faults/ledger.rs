@@ -12,7 +12,8 @@ use jiff::Timestamp;
 use crate::day::Day;
 use crate::item::{Identity, SequenceNumber};
 use crate::ledger::{
-    Claim, ClaimRequest, Control, Finish, Finished, Granted, Ledger, LedgerError, Owner, Release, SlotRequest,
+    Claim, ClaimRequest, Control, Finish, Finished, Granted, Ledger, LedgerError, LongWaits, Owner, Parked,
+    ParkedEntries, Release, SlotRequest,
 };
 use crate::testing::faults::injector::Port;
 use crate::testing::faults::plan::Operation;
@@ -188,6 +189,34 @@ impl Ledger for FaultyLedger {
 
     fn write_interval(&self) -> Duration {
         self.inner.write_interval()
+    }
+
+    fn long_waits(&self) -> LongWaits {
+        self.inner.long_waits()
+    }
+
+    async fn park(&self, provider: &str, entries: &[Parked]) -> Result<u64, LedgerError> {
+        let run = |inner: Arc<dyn Ledger>| {
+            let (provider, entries) = (provider.to_owned(), entries.to_vec());
+            async move { inner.park(&provider, &entries).await }.boxed()
+        };
+        self.call(Operation::Park, || format!("{} of {provider}", entries.len()), run).await
+    }
+
+    async fn parked(&self, provider: &str, now: Timestamp, most: usize) -> Result<ParkedEntries, LedgerError> {
+        let run = |inner: Arc<dyn Ledger>| {
+            let provider = provider.to_owned();
+            async move { inner.parked(&provider, now, most).await }.boxed()
+        };
+        self.call(Operation::ReadParked, || provider.to_owned(), run).await
+    }
+
+    async fn unpark(&self, provider: &str, entries: &[Parked]) -> Result<(), LedgerError> {
+        let run = |inner: Arc<dyn Ledger>| {
+            let (provider, entries) = (provider.to_owned(), entries.to_vec());
+            async move { inner.unpark(&provider, &entries).await }.boxed()
+        };
+        self.call(Operation::Unpark, || format!("{} of {provider}", entries.len()), run).await
     }
 
     async fn done(

@@ -36,11 +36,17 @@ pub enum Operation {
     ReadBatch,
     /// The stream: record what a batch came to.
     Checkpoint,
+    /// The ledger: keep entries until they are due.
+    Park,
+    /// The ledger: read the entries that are kept and due.
+    ReadParked,
+    /// The ledger: forget entries that were kept.
+    Unpark,
 }
 
 impl Operation {
     /// Every operation.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 18] = [
         Self::Claim,
         Self::Finish,
         Self::Release,
@@ -56,6 +62,9 @@ impl Operation {
         Self::Hold,
         Self::ReadBatch,
         Self::Checkpoint,
+        Self::Park,
+        Self::ReadParked,
+        Self::Unpark,
     ];
 }
 
@@ -77,6 +86,9 @@ impl fmt::Display for Operation {
             Self::Hold => "hold stream",
             Self::ReadBatch => "read batch",
             Self::Checkpoint => "checkpoint",
+            Self::Park => "park",
+            Self::ReadParked => "read parked",
+            Self::Unpark => "unpark",
         })
     }
 }
