@@ -1,6 +1,7 @@
 //! Every write's first answer is lost after the write was done, and the SDK sends it again: the table of
 //! `damper_aws::ledger` says what comes of each.
 
+use aws_sdk_dynamodb::config::retry::{RetryPartition, TokenBucket};
 use aws_sdk_dynamodb::types::AttributeValue;
 use damper_aws::dead_letters::{Letters, Redrive, Redriven};
 use damper_aws::kinesis::{Fed, Feeder};
@@ -37,9 +38,17 @@ fn stand_ins() -> impl Iterator<Item = &'static StandIn> {
 /// A ledger in a new table whose answers are lost, and the way to the table that loses none.
 async fn lossy_ledger(stand_in: &StandIn) -> (DynamoLedger, House, Lossy) {
     let house = House::new(stand_in.endpoint()).await;
-    let (config, lossy) = Lossy::config(stand_in.endpoint());
-    let ledger = DynamoLedger::new(aws_sdk_dynamodb::Client::new(&config), house.table.clone(), house.letters.clone());
+    let (client, lossy) = lossy_client(stand_in);
+    let ledger = DynamoLedger::new(client, house.table.clone(), house.letters.clone());
     (ledger, house, lossy)
+}
+
+/// A client that may repeat as many requests as it likes: the SDK's budget for repeats is meant for a service that answers sometimes.
+fn lossy_client(stand_in: &StandIn) -> (aws_sdk_dynamodb::Client, Lossy) {
+    let (config, lossy) = Lossy::config(stand_in.endpoint());
+    let partition = RetryPartition::custom("lossy").token_bucket(TokenBucket::unlimited()).build();
+    let config = aws_sdk_dynamodb::config::Builder::from(&config).retry_partition(partition).build();
+    (aws_sdk_dynamodb::Client::from_conf(config), lossy)
 }
 
 /// Runs behaviours of the contract, one after the other: each has a provider of its own.
@@ -97,9 +106,8 @@ async fn a_ledger_keeps_its_contract_though_each_writes_answer_is_lost() {
 async fn slots_and_claims_hold_between_two_whose_answers_are_lost() {
     for stand_in in stand_ins() {
         let (one, house, lossy) = lossy_ledger(stand_in).await;
-        let (config, _) = Lossy::config(stand_in.endpoint());
-        let other =
-            DynamoLedger::new(aws_sdk_dynamodb::Client::new(&config), house.table.clone(), house.letters.clone());
+        let (client, _) = lossy_client(stand_in);
+        let other = DynamoLedger::new(client, house.table.clone(), house.letters.clone());
         contract::one_of_many_claimants_wins(&one, &other).await;
         contract::slots_hold_under_contention(&one, &other).await;
         contract::no_change_of_a_control_item_is_lost_or_doubled(&one, &other).await;
