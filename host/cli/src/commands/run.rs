@@ -43,10 +43,11 @@ Example:
   damper run gleif --charts .    # and a picture of it, gleif.svg
 
 Ctrl-C and SIGTERM stop cleanly: what is in flight is finished and stored. A second one stops at
-once; then what was in flight is fetched again by the next run. Items that wait for their next attempt
-hold up no others; where only such are left a run waits up to five minutes for the next, else it ends
-with exit code 6. With --watch it fetches them when they are due. Records lie in the output folder as
-PROVIDER/DAY/OWNER/CHUNK.ndjson; `damper export PROVIDER` prints them as one stream.")]
+once; then what was in flight is fetched again by the next run. Items that wait for their next
+attempt hold up no others; where only such are left a run waits up to five minutes for the next,
+else it ends with exit code 6. With --watch it fetches them when they are due. Records lie in the
+output folder as PROVIDER/DAY/OWNER/CHUNK.ndjson; `damper export PROVIDER` prints them as one
+stream.")]
 pub(crate) struct Run {
     /// The providers; default: all that have something pending
     #[arg(value_name = "PROVIDER")]
