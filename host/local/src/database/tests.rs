@@ -50,7 +50,8 @@ async fn a_full_disk_is_said_and_nothing_is_lost_or_half_done() {
 fn a_disk_that_fails_is_named_with_what_to_do() {
     let failure = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR_FSYNC), None);
     let said = Trouble::from(failure).of("/data/damper.db".as_ref()).to_string();
-    assert!(said.starts_with("the disk of the database \"/data/damper.db\" failed (disk I/O error"), "{said}");
+    assert!(said.starts_with("the disk of the database \"/data/damper.db\" failed ("), "{said}");
+    assert!(said.contains("disk I/O error"), "{said}");
     assert!(said.ends_with("check that it works and has room, and run again, nothing is lost"), "{said}");
 }
 
