@@ -17,7 +17,7 @@ const READ_CONTROL: &str = "read the control item";
 const WRITE_CONTROL: &str = "write the control item";
 
 /// The slots item as this process has seen it last.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct SeenSlots {
     version: i64,
     /// By owner: how many it has and wants, and until when, in microseconds since 1970.
@@ -59,6 +59,11 @@ impl DynamoLedger {
             let (next, granted) = seen.after(request);
             match self.write_slots(provider, seen.version, &next).await? {
                 None => {
+                    self.seen_slots().insert(provider.to_owned(), next);
+                    return Ok(granted);
+                }
+                // This very write was done, its answer was lost, and its repeat was refused. Decided anew, the next could be lost as well.
+                Some(there) if there == next => {
                     self.seen_slots().insert(provider.to_owned(), next);
                     return Ok(granted);
                 }
