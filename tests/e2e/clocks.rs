@@ -17,7 +17,6 @@ fn usual_api() -> Settings {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "fails until its mend is in: persisted instants in the future stop a provider"]
 async fn a_clock_that_is_set_back_by_an_hour_between_two_runs_stops_nothing() {
     let house = House::demo(usual_api(), "").shimmed();
     house.shim().step_forward(HOUR);
@@ -39,7 +38,7 @@ async fn a_clock_that_is_set_back_by_an_hour_between_two_runs_stops_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "fails until its mend is in: a clock that leaps passes the cap"]
+#[ignore = "fails: 22 in flight of 16 under two real processes, though not in virtual time; see docs/FAULTS.md"]
 async fn a_clock_that_is_put_forward_under_two_runs_passes_no_cap() {
     let latency = Latency { median_ms: 30.0, sigma: 0.2, max_ms: Some(200.0) };
     let settings = Settings { latency, keep_working: true, ..Settings::default() };
