@@ -3,25 +3,12 @@
 use std::collections::BTreeMap;
 
 use damper_aws::{DynamoLedger, Units};
-use damper_core::day::Day;
-use damper_core::item::{Identity, Params, SequenceNumber};
+use damper_core::item::{Identity, SequenceNumber};
 use damper_core::ledger::{Claim, ClaimRequest, Claimed, Finish, Finished, Ledger, LedgerError, Owner, Release};
-use jiff::Timestamp;
 
 use crate::fake::{Answer, Fake};
+use crate::fixtures::{at, identity, today};
 use crate::table::House;
-
-fn at(second: i64) -> Timestamp {
-    Timestamp::from_second(1_795_000_000 + second).unwrap()
-}
-
-fn today() -> Day {
-    "2026-11-22".parse().unwrap()
-}
-
-fn identity(id: &str) -> Identity {
-    Identity::of(id, &Params::new(), &[]).unwrap()
-}
 
 async fn claim(ledger: &DynamoLedger, owner: &str, id: &str, second: i64) -> Result<Claim, LedgerError> {
     claim_for(ledger, owner, id, id, second).await

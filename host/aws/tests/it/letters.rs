@@ -6,26 +6,17 @@ use aws_sdk_kinesis::Client;
 use damper_aws::dead_letters::{Detail, Filter, Letters, Redrive, Redriven};
 use damper_aws::kinesis::Feeder;
 use damper_aws::{DynamoLedger, StoredLetter};
-use damper_core::day::Day;
 use damper_core::dead_letter::{DeadLetter, Reason};
 use damper_core::item::{Identity, Params, SequenceNumber};
 use damper_core::ledger::{Claim, ClaimRequest, Claimed, Finish, Finished, Ledger, Owner};
 use damper_core::testing::store::{FaultyStore, StoreAction, StoreFault};
 use damper_stand_ins::{sdk_config, unique};
-use jiff::Timestamp;
 use object_store::ObjectStoreExt;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 
+use crate::fixtures::{at, today};
 use crate::table::House;
-
-fn at(second: i64) -> Timestamp {
-    Timestamp::from_second(1_795_000_000 + second).unwrap()
-}
-
-fn today() -> Day {
-    "2026-11-22".parse().unwrap()
-}
 
 /// A provider's ledger, letters and stream.
 struct Desk {

@@ -6,30 +6,17 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use damper_aws::dead_letters::{Letters, Redrive, Redriven};
 use damper_aws::kinesis::{Fed, Feeder};
 use damper_aws::{DynamoLedger, LambdaMapping};
-use damper_core::day::Day;
 use damper_core::dead_letter::{DeadLetter, Reason};
-use damper_core::item::{Identity, Params, SequenceNumber};
+use damper_core::item::SequenceNumber;
 use damper_core::ledger::{Claim, ClaimRequest, Claimed, Control, Finish, Finished, Ledger, Owner, change_control};
 use damper_core::mapping::{Mapping, MappingChange, MappingError};
 use damper_core::testing::contract;
 use damper_stand_ins::{StandIn, sdk_config, unique};
-use jiff::Timestamp;
 
 use crate::fake::{Answer, Fake};
+use crate::fixtures::{at, identity, today};
 use crate::lossy::Lossy;
 use crate::table::House;
-
-fn at(second: i64) -> Timestamp {
-    Timestamp::from_second(1_795_000_000 + second).unwrap()
-}
-
-fn today() -> Day {
-    "2026-11-22".parse().unwrap()
-}
-
-fn identity(id: &str) -> Identity {
-    Identity::of(id, &Params::new(), &[]).unwrap()
-}
 
 fn stand_ins() -> impl Iterator<Item = &'static StandIn> {
     [damper_stand_ins::moto(), damper_stand_ins::ministack()].into_iter().flatten()

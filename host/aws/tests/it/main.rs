@@ -10,6 +10,7 @@
 mod contract;
 mod fake;
 mod feed;
+mod fixtures;
 mod ledger;
 mod letters;
 mod lossy;
