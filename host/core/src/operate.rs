@@ -4,6 +4,7 @@
 
 use jiff::Timestamp;
 
+use crate::control::governor::Disabled;
 use crate::control::item::{Breaker, Control, OpenedBy};
 use crate::ledger::{Ledger, change_control};
 use crate::mapping::{Mapping, MappingChange, MappingError, MappingState};
@@ -39,19 +40,20 @@ pub async fn stop(
 ) -> Result<Control, AdaptError> {
     let state = state(mapping, provider).await;
     let known = state.as_ref().ok().copied().flatten();
-    let mut change = None;
+    let (mut change, mut decided) = (None, None);
     let before = change_control(ledger, provider, |control| {
         if control.needs_operator() {
             return false;
         }
         control.breaker = Breaker::Open { since: now, by, reason: reason.to_owned() };
         change = known.and_then(|state| control.governor.paused(now, by, state));
+        decided = control.governor.disabled.clone();
         true
     })
     .await?;
     // The provider is stopped, whether or not its mapping can be reached.
     state?;
-    apply(ledger, mapping, provider, now, change).await?;
+    apply(ledger, mapping, provider, now, change, decided).await?;
     Ok(before)
 }
 
@@ -86,7 +88,7 @@ pub async fn resume(
     .await?;
     // The provider may go on, whether or not its mapping can be reached.
     state?;
-    apply(ledger, mapping, provider, now, change).await?;
+    apply(ledger, mapping, provider, now, change, None).await?;
     Ok(before)
 }
 
@@ -105,11 +107,12 @@ async fn apply(
     provider: &str,
     now: Timestamp,
     change: Option<MappingChange>,
+    decided: Option<Disabled>,
 ) -> Result<(), AdaptError> {
     let Some(change) = change else { return Ok(()) };
     mapping.apply(provider, change).await?;
     let noted = |control: &mut Control| {
-        control.governor.applied(now, change);
+        control.governor.applied(now, change, decided.clone());
         true
     };
     change_control(ledger, provider, noted).await?;

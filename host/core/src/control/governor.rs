@@ -33,7 +33,7 @@ use crate::control::window::Window;
 use crate::mapping::{MappingChange, MappingState};
 
 pub use forecast::{Forecast, forecast};
-pub use state::{Disabled, Governor, Pending, Seen};
+pub use state::{Disabled, Governor, Notes, Pending, Seen};
 
 /// How long a batch should take: its end is a barrier, at which the slowest fetch is waited for by all slots.
 pub const TARGET: Duration = Duration::from_secs(600);
@@ -206,16 +206,36 @@ impl Governor {
         mapping.enabled.then_some(change)
     }
 
-    /// A change was asked for at the mapping.
-    pub fn applied(&mut self, now: Timestamp, change: MappingChange) {
+    /// What is noted of the mapping and of changes of it. A mapping that was read while something else was noted says nothing any more:
+    /// others have decided since, and perhaps changed it.
+    #[must_use]
+    pub fn notes(&self) -> Notes {
+        Notes { disabled: self.disabled.clone(), pending: self.pending.clone() }
+    }
+
+    /// A change was asked for at the mapping. `decided`: why it was to be disabled, if so.
+    pub fn applied(&mut self, now: Timestamp, change: MappingChange, decided: Option<Disabled>) {
         if change.batch_size.is_some() {
             self.resized_at = Some(now);
         }
-        // Not before it was asked for: a mapping that is off, and nobody knows why, is taken for an operator's.
-        if change.enabled == Some(true) {
-            self.disabled = None;
+        match change.enabled {
+            // Not before it was asked for: a mapping that is off, and nobody knows why, is taken for an operator's.
+            Some(true) => self.disabled = None,
+            // So it is if others have seen for long that it was not done, or that it was done and not noted.
+            Some(false) => self.remind_of(decided),
+            None => {}
         }
         self.pending = Some(Pending { at: now, batch_size: change.batch_size, enabled: change.enabled });
+    }
+
+    /// Note again why the mapping was disabled, unless there was a reason before. Should an operator have stopped the provider meanwhile,
+    /// the breaker says so, and the next tick notes that.
+    fn remind_of(&mut self, decided: Option<Disabled>) {
+        let Some(decided) = decided else { return };
+        let is_newer = |known: &Disabled| known.by == OpenedBy::Operator && known.since >= decided.since;
+        if self.disabled.as_ref().is_none_or(is_newer) {
+            self.disabled = Some(decided);
+        }
     }
 
     /// The mapping was read.
@@ -232,7 +252,9 @@ impl Governor {
         let pending = self.pending.is_some();
         // What was seen in what is the future by now was seen before the clock was set back, nobody knows how long ago.
         let is_fresh = at <= now && passed(at, now) < LOOK_AGAIN;
-        (is_fresh || (enabled && !pending)).then_some(MappingState { batch_size, enabled, pending })
+        // What was fed before it was decided to disable it may be off by now.
+        let is_fed = enabled && !pending && self.disabled.is_none();
+        (is_fresh || is_fed).then_some(MappingState { batch_size, enabled, pending })
     }
 
     /// See what the mapping is now; somebody else may have changed it.

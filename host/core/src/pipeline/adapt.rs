@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use tokio::time::{Instant, timeout_at};
 
 use crate::control::admission::BreakerReading;
-use crate::control::governor::{Bounds, Invocation, Obstacle, obstacle};
+use crate::control::governor::{Bounds, Disabled, Invocation, Notes, Obstacle, obstacle};
 use crate::control::item::{Breaker, Control, OpenedBy, SavedLimiter};
 use crate::ledger::LedgerError;
 use crate::manifest::Manifest;
@@ -42,14 +42,14 @@ pub(crate) struct Learned {
 }
 
 /// What came of a decision.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Decided {
-    /// Nothing was decided or written: the mapping has to be read first.
-    Unread,
+    /// Nothing was decided or written: the mapping has to be read first, or again. With what is noted of it.
+    Unread(Notes),
     /// The mapping stays as it is.
     Nothing,
-    /// It is to be changed.
-    Change(MappingChange),
+    /// It is to be changed; and why it is to be disabled, if so.
+    Change(MappingChange, Option<Disabled>),
 }
 
 /// Why the mapping could not be adapted.
@@ -74,18 +74,24 @@ enum Ungoverned {
 }
 
 /// The mapping, as it was read.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Reading {
     /// When it was asked for.
     at: Instant,
+    /// What was noted of the mapping before.
+    notes: Notes,
     state: MappingState,
 }
 
 impl Reading {
-    /// What was read, if that is not too long ago to decide by it: this process may have been frozen since, and others have changed the
-    /// mapping.
-    fn fresh(self) -> Option<MappingState> {
-        (self.at.elapsed() < FRESH_FOR).then_some(self.state)
+    /// What was read, if it can be decided by: not where others have decided since, nor where it is long ago, for this process may have
+    /// been frozen meanwhile.
+    fn usable(&self, control: &Control) -> Option<MappingState> {
+        (self.is_fresh() && self.notes == control.governor.notes()).then_some(self.state)
+    }
+
+    fn is_fresh(&self) -> bool {
+        self.at.elapsed() < FRESH_FOR
     }
 }
 
@@ -216,22 +222,26 @@ impl Pipeline {
         let now = self.stores.clock.now();
         let mut read = None;
         loop {
-            let decided = self.decide(now, read, uncounted, &mut decide).await?;
-            let change = match (decided, read) {
-                (Decided::Unread, _) => {
+            let (change, why) = match self.decide(now, read.as_ref(), uncounted, &mut decide).await? {
+                Decided::Unread(notes) => {
                     let at = Instant::now();
                     let state = self.in_time(until, self.stores.mapping.read(provider)).await;
-                    read = Some(Reading { at, state: state.map_err(Ungoverned::Unread)? });
+                    read = Some(Reading { at, notes, state: state.map_err(Ungoverned::Unread)? });
                     continue;
                 }
-                (Decided::Nothing, _) => return Ok(None),
-                (Decided::Change(change), _) => change,
+                Decided::Nothing => return Ok(None),
+                Decided::Change(change, why) => (change, why),
             };
+            if !read.as_ref().is_some_and(Reading::is_fresh) {
+                let message = "deciding took too long, others may have changed it; the next batch or tick decides anew";
+                let error = MappingError::Failed { provider: provider.clone(), message: message.to_owned() };
+                return Err(Ungoverned::Undone(error));
+            }
             let applied = self.in_time(until, self.stores.mapping.apply(provider, change)).await;
             applied.map_err(Ungoverned::Undone)?;
             let now = self.stores.clock.now();
             self.change_control(|control| {
-                control.governor.applied(now, change);
+                control.governor.applied(now, change, why.clone());
                 true
             })
             .await?;
@@ -258,28 +268,33 @@ impl Pipeline {
     async fn decide(
         &self,
         now: Timestamp,
-        read: Option<Reading>,
+        read: Option<&Reading>,
         uncounted: u64,
         decide: &mut (impl FnMut(&mut Control, MappingState) -> Option<MappingChange> + Send),
     ) -> Result<Decided, LedgerError> {
-        let mut decided = Decided::Unread;
+        let mut decided = Decided::Nothing;
         self.weigh_control(|control| {
             let before = control.clone();
-            decided = Decided::Unread;
-            let mapping = read.map_or_else(|| control.governor.known(now), Reading::fresh);
+            decided = Decided::Unread(before.governor.notes());
+            let mapping = match read {
+                Some(reading) => reading.usable(control),
+                None => control.governor.known(now),
+            };
             let Some(mapping) = mapping else { return Worth::Nothing };
             if read.is_some() {
                 control.governor.saw(now, mapping);
             }
-            decided = match decide(control, mapping) {
-                Some(_) if read.is_none() => Decided::Unread,
-                Some(change) => Decided::Change(change),
-                None => Decided::Nothing,
-            };
-            match decided {
-                Decided::Unread => Worth::Nothing,
-                Decided::Nothing => self.worth(&before, control, uncounted, now),
-                Decided::Change(_) => Worth::Now,
+            match decide(control, mapping) {
+                Some(_) if read.is_none() => Worth::Nothing,
+                Some(change) => {
+                    let why = control.governor.disabled.clone().filter(|_| change.enabled == Some(false));
+                    decided = Decided::Change(change, why);
+                    Worth::Now
+                }
+                None => {
+                    decided = Decided::Nothing;
+                    self.worth(&before, control, uncounted, now)
+                }
             }
         })
         .await?;

@@ -1,6 +1,6 @@
 //! The control loops within the pipeline: quotas, outages, windows and pauses, with the mapping and what is kept between calls.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -324,6 +324,57 @@ async fn a_mapping_that_does_not_answer_keeps_no_call_from_its_end() {
     let took = begin.elapsed();
     assert!(took < Duration::from_secs(15), "{took:?}");
     assert!(house.control().await.limiter.is_some(), "what was learned is kept");
+}
+
+/// A mapping at whose first reading another process has its tick: right before the mapping is read, or before the answer comes.
+struct Interrupted {
+    inner: Arc<dyn Mapping>,
+    before: Mutex<Option<Arc<Pipeline>>>,
+    after: Mutex<Option<Arc<Pipeline>>>,
+}
+
+impl Interrupted {
+    fn pipeline(
+        house: &House,
+        seed: u64,
+        before: Option<Arc<Pipeline>>,
+        after: Option<Arc<Pipeline>>,
+    ) -> Arc<Pipeline> {
+        let inner = house.mapping.clone();
+        house.with_mapping(Arc::new(Self { inner, before: Mutex::new(before), after: Mutex::new(after) }), seed)
+    }
+}
+
+#[async_trait]
+impl Mapping for Interrupted {
+    async fn read(&self, provider: &str) -> Result<MappingState, MappingError> {
+        let (before, after) = (self.before.lock().unwrap().take(), self.after.lock().unwrap().take());
+        if let Some(before) = before {
+            before.tick().await.unwrap();
+        }
+        let state = self.inner.read(provider).await;
+        if let Some(after) = after {
+            after.tick().await.unwrap();
+        }
+        state
+    }
+
+    async fn apply(&self, provider: &str, change: MappingChange) -> Result<(), MappingError> {
+        self.inner.apply(provider, change).await
+    }
+}
+
+/// One process enables the mapping, a second one sees that, and a third one has read the mapping before.
+#[tokio::test(start_paused = true)]
+async fn a_reading_from_before_another_process_enabled_the_mapping_is_not_decided_by() {
+    let manifest = format!("{MANIFEST}\n[window]\nopen = [\"20:00-06:00\"]");
+    let house = house_of(&manifest, |request, _| slow(request));
+    house.process_entries(house.entries(0..3)).await;
+    sleep(9 * 60 * MINUTE).await;
+    let second = Interrupted::pipeline(&house, 3, Some(house.restarted_as(2)), None);
+    let third = Interrupted::pipeline(&house, 4, None, Some(second));
+    assert_eq!(third.tick().await.unwrap(), None);
+    assert_eq!((house.mapping.now().enabled, house.control().await.governor.disabled), (true, None));
 }
 
 /// A mapping that is read and never changed.

@@ -27,6 +27,15 @@ pub struct Governor {
     pub tries: u32,
 }
 
+/// What is noted of a mapping: whoever decides by a reading of it compares this with what was noted when it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notes {
+    /// As [`Governor::disabled`].
+    pub(super) disabled: Option<Disabled>,
+    /// As [`Governor::pending`].
+    pub(super) pending: Option<Pending>,
+}
+
 /// A mapping that is off.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Disabled {

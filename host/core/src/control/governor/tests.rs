@@ -43,7 +43,7 @@ impl House {
 
     fn apply(&mut self, now: Timestamp, change: Option<MappingChange>) -> Option<MappingChange> {
         if let Some(change) = change {
-            self.governor.applied(now, change);
+            self.governor.applied(now, change, None);
             self.asked.push((now, change));
             self.mapping.batch_size = change.batch_size.unwrap_or(self.mapping.batch_size);
             self.mapping.enabled = change.enabled.unwrap_or(self.mapping.enabled);
@@ -87,7 +87,7 @@ fn small_differences_and_early_ones_change_nothing() {
     let mut governor = Governor::default();
     assert_eq!(governor.ended(at(0), Some(FAST), BOUNDS, None, mapping(4_700, true)), None, "28% more");
     let change = governor.ended(at(10), Some(FAST), BOUNDS, None, mapping(500, true)).unwrap();
-    governor.applied(at(10), change);
+    governor.applied(at(10), change, None);
     let faster = Invocation { ok: 9_000, ..FAST };
     assert_eq!(governor.ended(at(100), Some(faster), BOUNDS, None, mapping(6_000, true)), None, "90 s after the last");
     assert!(governor.ended(at(131), Some(faster), BOUNDS, None, mapping(6_000, true)).is_some());
@@ -97,7 +97,7 @@ fn small_differences_and_early_ones_change_nothing() {
 fn a_pending_change_is_not_issued_twice() {
     let mut governor = Governor::default();
     let change = governor.ended(at(0), Some(FAST), BOUNDS, None, mapping(500, true)).unwrap();
-    governor.applied(at(0), change);
+    governor.applied(at(0), change, None);
     let closed = Some(Obstacle::Window { until: Some(at(9_999)) });
     // The service says that it is updating, or still shows the old value.
     let updating = MappingState { pending: true, ..mapping(500, true) };
@@ -146,6 +146,45 @@ fn a_reading_from_before_a_disabling_does_not_hide_why_the_mapping_is_off() {
     assert_eq!(house.tick(at(160), spent), None);
     assert_eq!(house.governor.disabled.as_ref().map(|disabled| disabled.by), Some(OpenedBy::Quota));
     assert_eq!(house.tick(at(3_600), None).and_then(|change| change.enabled), Some(true), "nobody has to resume it");
+}
+
+#[test]
+fn a_mapping_that_was_fed_before_a_disabling_was_decided_has_to_be_read() {
+    let mut governor = Governor::default();
+    governor.saw(at(0), mapping(500, true));
+    assert_eq!(governor.known(at(400)), Some(mapping(500, true)), "nobody has decided anything since");
+    let closed = Some(Obstacle::Window { until: Some(at(500)) });
+    assert_eq!(governor.ended(at(401), None, BOUNDS, closed, mapping(500, true)), Some(OFF));
+    assert_eq!(governor.known(at(402)), None);
+    assert_eq!(governor.known(at(5_591)), None, "the clock was set forward, and whoever disables it is frozen");
+}
+
+/// A process decides to disable the mapping, freezes, and does it after others have seen for long that it was not done.
+#[test]
+fn a_disabling_that_comes_late_is_not_taken_for_an_operators() {
+    for is_seen_first in [false, true] {
+        let mut house = House::new(500);
+        let off = house.governor.ended(at(0), None, BOUNDS, Some(Obstacle::Quota { until: at(100) }), house.mapping);
+        let decided = house.governor.disabled.clone();
+        assert_eq!((off, house.tick(at(400), None), house.governor.disabled.clone()), (Some(OFF), None, None));
+        house.mapping.enabled = false;
+        if is_seen_first {
+            assert_eq!(house.tick(at(410), None), None);
+        }
+        house.governor.applied(at(411), OFF, decided);
+        house.tick(at(460), None);
+        assert_eq!(house.governor.disabled, None, "nobody has to resume it");
+        assert!(house.mapping.enabled);
+    }
+}
+
+#[test]
+fn what_an_operator_disabled_before_is_not_taken_over() {
+    let mut house = House::new(500);
+    house.governor.paused(at(0), OpenedBy::Operator, house.mapping);
+    let quota = Disabled { by: OpenedBy::Quota, since: at(5), until: Some(at(9)) };
+    house.governor.applied(at(6), OFF, Some(quota));
+    assert_eq!(house.governor.disabled.map(|disabled| disabled.by), Some(OpenedBy::Operator));
 }
 
 #[test]
