@@ -136,7 +136,10 @@ impl Pipeline {
         stores: Stores,
         limiter: Box<dyn Admit>,
     ) -> Arc<Self> {
-        let limiter_time = Mutex::new(LimiterTime::starting(stores.clock.moment()));
+        let (started, leaps) = (stores.clock.moment(), Leaps::default());
+        // A process that waits for its first batch has seen a leap that comes meanwhile.
+        leaps.see(started);
+        let limiter_time = Mutex::new(LimiterTime::starting(started));
         Arc::new(Self {
             manifest,
             fetcher,
@@ -150,7 +153,7 @@ impl Pipeline {
             known: Mutex::default(),
             kept_slots: Mutex::default(),
             limiter_time,
-            leaps: Leaps::default(),
+            leaps,
         })
     }
 

@@ -170,6 +170,29 @@ async fn a_clock_that_leaps_forward_does_not_pass_the_cap() {
     }
 }
 
+/// As `damper run` does beside another one: it waits for the stream, which it takes over when the other's lease has run out by a leap.
+#[tokio::test(start_paused = true)]
+async fn a_run_that_takes_over_after_a_leap_does_not_pass_the_cap() {
+    let manifest = MANIFEST
+        .replace("max_concurrency = 4", "max_concurrency = 16")
+        .replace("fetch_timeout = \"2s\"", "fetch_timeout = \"30s\"");
+    let house = house_of(&manifest, |request, _| Answer::record(&request.id).after(Duration::from_secs(8)));
+    let unlimited = |seed| {
+        let (manifest, stores) = (house.pipeline.manifest().clone(), house.stores(seed));
+        Pipeline::with_limiter(manifest, house.api.clone(), stores, Box::new(NoLimit))
+    };
+    let (one, other) = (unlimited(4), unlimited(5));
+    let takes_over = async {
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        house.machine.step(SignedDuration::from_secs(90));
+        call(&other, house.some(500..600)).await
+    };
+    let ((first, _), (second, _)) = tokio::join!(call(&one, house.some(0..200)), takes_over);
+    assert_eq!((count(&first, End::Fetched), count(&second, End::Fetched)), (200, 100), "{first:?} {second:?}");
+    let peak = house.api.seen().peak;
+    assert!((12..=16).contains(&peak), "{peak} in flight");
+}
+
 #[tokio::test(start_paused = true)]
 async fn slots_of_a_run_that_was_killed_before_the_clock_was_set_back_run_out() {
     let manifest = MANIFEST.replace("max_concurrency = 4", "max_concurrency = 1");

@@ -2,7 +2,8 @@
 //!
 //! Slots count until a time of day. Where the clock of a machine is set forward, or the machine was suspended, they run out for
 //! no other reason, while requests that were sent under them may be in flight. A process that has seen the leap counts them for so
-//! much longer, until all of them were renewed or would have run out without it.
+//! much longer, until all of them were renewed or would have run out without it. It looks for the first time when it starts: one that waits
+//! for its first batch sees a leap that comes meanwhile.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
