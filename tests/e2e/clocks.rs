@@ -38,7 +38,6 @@ async fn a_clock_that_is_set_back_by_an_hour_between_two_runs_stops_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "fails: 22 in flight of 16 under two real processes, though not in virtual time; see docs/FAULTS.md"]
 async fn a_clock_that_is_put_forward_under_two_runs_passes_no_cap() {
     let latency = Latency { median_ms: 30.0, sigma: 0.2, max_ms: Some(200.0) };
     let settings = Settings { latency, keep_working: true, ..Settings::default() };
@@ -57,11 +56,10 @@ async fn a_clock_that_is_put_forward_under_two_runs_passes_no_cap() {
     house.api_saw(|stats| stats.requests >= before + 60).await;
     house.api.control(&json!({ "latency": { "median_ms": 30.0 } })).unwrap();
     for child in runs {
-        // A claim's lease is shorter than a step: one process may have been taken for dead by the other, and ends then.
+        // A claim's lease is shorter than a step: one process may have been taken for dead by the other, and goes on as another worker.
         let output = wait(child, &["run"]);
-        assert!(matches!(output.status.code(), Some(0 | 5)), "{}", text(&output));
+        assert!(output.status.success(), "{}", text(&output));
     }
-    house.drain();
     house.assert_all_ended(FED as u64).await;
     let stats = house.api.stats();
     assert!(stats.peak_in_flight <= 16, "{stats:?}");

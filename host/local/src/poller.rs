@@ -238,7 +238,7 @@ impl Poller {
                 Next::End(Ended::Left(closed))
             }
             // The mapping is disabled by now, or soon will be; ticks try the API.
-            Some(Stopped::ApiDown | Stopped::Deadline) | None => pause,
+            Some(Stopped::ApiDown | Stopped::Deadline | Stopped::TakenOver) | None => pause,
         }
     }
 

@@ -66,6 +66,9 @@ pub enum Stopped {
     Asked,
     /// The call was too short for a single fetch: nothing starts as long as calls are that short.
     Deadline,
+    /// Another worker took this one for dead and sealed it: it was frozen for longer than its claims hold, or the wall clock leapt. It
+    /// stores nothing more; the next delivery is another worker's.
+    TakenOver,
     /// The sink or the ledger failed; nothing is lost, but a person has to look.
     Storage(String),
 }

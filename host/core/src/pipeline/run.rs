@@ -23,7 +23,7 @@ use crate::pipeline::attempt::{Attempted, Step, attempt};
 use crate::pipeline::batch::{Batch, Settled, WorkIndex};
 use crate::pipeline::call::Call;
 use crate::pipeline::chunks::{Chunks, Waiting};
-use crate::pipeline::flush::{Flushed, flush};
+use crate::pipeline::flush::{FlushError, Flushed, flush};
 use crate::pipeline::parking::{MOST_PARKED, ParkedChange, ParkedRead};
 use crate::pipeline::probes::Probes;
 use crate::pipeline::redelivery::{self, Redelivery};
@@ -31,6 +31,7 @@ use crate::pipeline::report::{Aside, End, Report, Stopped};
 use crate::pipeline::slots::Slots;
 use crate::pipeline::{Gate, Pipeline};
 use crate::record::Failure;
+use crate::sink::SinkError;
 
 /// What a call needs at its end, after the last fetch: a flush, the finishes, the report.
 pub(crate) const RESERVE: Duration = Duration::from_secs(5);
@@ -48,6 +49,7 @@ pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// How often to look whether the API must be done with requests that were given up.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
 /// One call of `process`.
 pub(crate) struct Run<'a> {
     pipeline: &'a Arc<Pipeline>,
@@ -456,7 +458,7 @@ impl<'a> Run<'a> {
         }
         // Whatever the failure: this owner starts nothing more, and what has not ended is delivered again to another.
         if let Some(error) = flushed.failure {
-            self.stop(Stopped::Storage(error.to_string()));
+            self.stop(stopped_by(&error));
         }
         for (index, claimed) in flushed.not_stored {
             self.keep_for_later(index, claimed, "its record could not be stored").await;
@@ -480,5 +482,16 @@ impl<'a> Run<'a> {
             self.stopped = Some(why);
         }
         self.call.stop();
+    }
+}
+
+/// Why a call starts nothing more after a flush that failed.
+fn stopped_by(failure: &FlushError) -> Stopped {
+    match failure {
+        FlushError::Sink(error @ SinkError::Sealed(_)) => {
+            tracing::warn!(%error, "what is left of the batch is delivered again");
+            Stopped::TakenOver
+        }
+        failure => Stopped::Storage(failure.to_string()),
     }
 }

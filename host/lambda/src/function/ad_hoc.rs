@@ -55,6 +55,7 @@ impl Function {
             Stopped::QuotaSpent => format!("the day's quota of {provider} is spent"),
             Stopped::ApiDown => format!("the API of {provider} is down; it is tried again by itself"),
             Stopped::Asked | Stopped::Deadline => "too little time is left of the invocation for a fetch".to_owned(),
+            Stopped::TakenOver => "another worker took this one for dead: fetch it again".to_owned(),
             Stopped::Storage(error) => error,
         }
     }

@@ -268,7 +268,8 @@ impl Worker {
             Ended::Left(Stopped::WindowClosed) => Outcome::WindowClosed(self.closed_window().unwrap_or_default()),
             Ended::Left(Stopped::QuotaSpent) => Outcome::QuotaSpent(self.spent_quota().await?.unwrap_or_default()),
             Ended::Left(Stopped::BreakerOpen) => self.stopped().await?.map_or(Outcome::Interrupted, Outcome::Stopped),
-            Ended::Stopped | Ended::Left(Stopped::Asked | Stopped::Deadline | Stopped::ApiDown) => {
+            Ended::Stopped
+            | Ended::Left(Stopped::Asked | Stopped::Deadline | Stopped::ApiDown | Stopped::TakenOver) => {
                 match self.stopped().await? {
                     Some(error) => Outcome::Stopped(error),
                     None if self.counts().await?.pending == 0 => Outcome::Done,
