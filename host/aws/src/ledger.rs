@@ -13,7 +13,7 @@
 //! | claim at a version | the version | is refused; the rows are read, and ours is found there as above |
 //! | claim with an earlier day's row, a transaction | the versions | has the SDK's `ClientRequestToken`: DynamoDB answers as it did before. Later than ten minutes it is cancelled, and the rows are read |
 //! | finish | the owner, in flight or ended the same way | is written again and changes nothing but `v`. The letter before it is put again |
-//! | release | the owner, in flight | is refused, and that is no error: `n` is raised once. What somebody else has claimed since is not touched |
+//! | release | the owner and the lease, in flight | is refused, and that is no error: `n` is raised once. What has been claimed since, by somebody else or by the same owner, is not touched |
 //! | slots | the version | is refused with the very slots that the first one wrote: they are granted |
 //! | control item | the version | is refused; `damper_core::ledger::change_control` finds its nonce in the item, and it counts as written. With 16 or more other changes in between it would be applied again |
 //! | redrive of a row | dead | is refused by an open row, which counts as opened: `g` is raised once |

@@ -13,7 +13,8 @@
 //!      +------------------------- redrive ------------------'
 //! ```
 //!
-//! Every change but the claim is fenced: it holds only while the row's owner is the caller. The same contract suite
+//! Every change but the claim is fenced: it holds only while the row's owner is the caller. A release
+//! holds only for the claim that it gives back: an owner may claim an item several times. The same contract suite
 //! (`testing::contract`) runs against every ledger.
 
 use std::collections::BTreeMap;
@@ -89,7 +90,8 @@ pub trait Ledger: Send + Sync {
     /// twice is written once.
     async fn finish(&self, provider: &str, owner: &Owner, items: Vec<Finish>) -> Result<Vec<Finished>, LedgerError>;
 
-    /// Give a claim back. Does nothing where the caller does not own the row any more.
+    /// Give a claim back. Does nothing where the caller does not own the row any more, or by another claim: a release that comes late,
+    /// when its owner has claimed the item again, must not give away that claim.
     async fn release(&self, provider: &str, owner: &Owner, release: Release) -> Result<(), LedgerError>;
 
     /// Acquire, renew, change or give back (`want` 0) slots. Answers how many the owner may use now, at most `want`, and whether
@@ -290,6 +292,8 @@ pub struct Claimed {
     pub day: Day,
     /// For which entry.
     pub sequence: SequenceNumber,
+    /// With which lease: it tells this claim from an earlier one of the same owner.
+    pub lease: Timestamp,
 }
 
 /// Whether a finish held.

@@ -54,6 +54,7 @@ fn item(number: usize) -> Claimed {
         identity: Identity::of(&id, &Params::new(), &[]).unwrap(),
         day: day(),
         sequence: SequenceNumber::from(number as u64),
+        lease: Timestamp::now() + Duration::from_secs(60),
     }
 }
 
@@ -71,7 +72,7 @@ async fn claim(ledger: &SqliteLedger, owner: &Owner, item: &Claimed) {
         since: item.day,
         owner,
         now,
-        lease: now + Duration::from_secs(60),
+        lease: item.lease,
     };
     assert!(matches!(ledger.claim(request).await.unwrap(), Claim::Granted { attempt: 1, .. }));
 }

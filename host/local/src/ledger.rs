@@ -110,6 +110,7 @@ impl Ledger for SqliteLedger {
                 counted,
                 micros(*not_before),
                 error,
+                micros(claimed.lease),
             ])?;
             Ok(())
         };
@@ -182,7 +183,7 @@ WHERE provider = ?1 AND identity = ?2 AND day = ?3 AND owner = ?4 AND state IN (
 const RELEASE: &str = "
 UPDATE ledger SET state = 'retry', owner = NULL, lease = NULL, abandoned = NULL,
     attempts = attempts + ?5, not_before = ?6, error = ?7
-WHERE provider = ?1 AND identity = ?2 AND day = ?3 AND owner = ?4 AND state = 'inflight'";
+WHERE provider = ?1 AND identity = ?2 AND day = ?3 AND owner = ?4 AND state = 'inflight' AND lease = ?8";
 
 const SHARES: &str = "SELECT owner, count, wanted, since FROM slots WHERE provider = ?1 AND until > ?2";
 
@@ -229,7 +230,7 @@ fn change_slots(connection: &Connection, provider: &str, request: &SlotRequest<'
 fn finish(connection: &Connection, provider: &str, owner: &Owner, item: &Finish) -> Result<Finished, Trouble> {
     match item {
         Finish::Fetched(claimed) => {
-            let Claimed { identity, day, sequence } = claimed;
+            let Claimed { identity, day, sequence, .. } = claimed;
             let written = connection.prepare_cached(FETCHED)?.execute(params![
                 provider,
                 identity.as_str(),
@@ -244,7 +245,7 @@ fn finish(connection: &Connection, provider: &str, owner: &Owner, item: &Finish)
             Ok(Finished::Written)
         }
         Finish::Dead { claimed: Some(claimed), letter } => {
-            let Claimed { identity, day, sequence } = claimed;
+            let Claimed { identity, day, sequence, .. } = claimed;
             let written = connection.prepare_cached(DEAD)?.execute(params![
                 provider,
                 identity.as_str(),

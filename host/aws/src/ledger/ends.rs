@@ -1,4 +1,5 @@
-//! Finishes and releases: one conditional write each, fenced by the owner.
+//! Finishes and releases: one conditional write each, fenced by the owner; a release also by the lease, which tells apart its owner's
+//! claims of an item.
 
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use damper_core::day::Day;
@@ -14,7 +15,7 @@ use super::table::Updated;
 /// How many items of one finish are written side by side.
 const SIDE_BY_SIDE: usize = 32;
 
-const MINE: &str = "#owner = :owner AND st = :inflight";
+const THIS_CLAIM: &str = "#owner = :owner AND st = :inflight AND lease = :lease";
 /// The same end twice, because its first answer was lost, is written once more and changes nothing.
 const MINE_OR_ENDED_SO: &str = "#owner = :owner AND st IN (:inflight, :end)";
 const END: &str = "SET st = :end, #by = :by REMOVE lease, due, ab, err ADD v :one";
@@ -101,9 +102,10 @@ impl DynamoLedger {
         let Release { claimed, counted, not_before, error } = &release;
         let update = |update: UpdateItemFluentBuilder| {
             update
-                .condition_expression(MINE)
+                .condition_expression(THIS_CLAIM)
                 .update_expression(GIVE_BACK)
                 .expression_attribute_values(":retry", text(RETRY))
+                .expression_attribute_values(":lease", time(claimed.lease))
                 .expression_attribute_values(":due", time(*not_before))
                 .expression_attribute_values(":err", error_text(error))
                 .expression_attribute_values(":counted", number(u8::from(*counted)))

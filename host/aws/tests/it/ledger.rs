@@ -36,7 +36,7 @@ async fn claim_for(
 }
 
 fn claimed(id: &str) -> Claimed {
-    Claimed { identity: identity(id), day: today(), sequence: SequenceNumber::from(id) }
+    Claimed { identity: identity(id), day: today(), sequence: SequenceNumber::from(id), lease: at(60) }
 }
 
 async fn fetched(ledger: &DynamoLedger, owner: &str, ids: &[&str]) {

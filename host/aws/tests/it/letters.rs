@@ -63,6 +63,7 @@ impl Desk {
             identity: Identity::of(id, &Params::new(), &[]).unwrap(),
             day: today(),
             sequence: SequenceNumber::from(id),
+            lease: at(60),
         });
         let letter = DeadLetter {
             provider: "demo".to_owned(),
@@ -156,6 +157,7 @@ async fn what_was_fetched_meanwhile_is_not_fed_again() {
         identity: Identity::of("x", &Params::new(), &[]).unwrap(),
         day: today(),
         sequence: SequenceNumber::from("x"),
+        lease: at(60),
     };
     desk.ledger.finish("demo", &Owner::from("a"), vec![Finish::Fetched(claimed)]).await.unwrap();
     assert_eq!(desk.dies("x", true, Reason::NotFound, 10).await, Finished::Fenced);

@@ -151,7 +151,7 @@ async fn claim_and_die(ledger: &DynamoLedger, id: &str) {
         component: String::new(),
         bundle: None,
     };
-    let claimed = Claimed { identity: identity(id), day: today(), sequence: SequenceNumber::from(id) };
+    let claimed = Claimed { identity: identity(id), day: today(), sequence: SequenceNumber::from(id), lease: at(60) };
     let finish = Finish::Dead { claimed: Some(claimed), letter };
     assert_eq!(ledger.finish("demo", &Owner::from("a"), vec![finish]).await.unwrap(), [Finished::Written]);
 }

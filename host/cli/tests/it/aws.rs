@@ -56,7 +56,7 @@ async fn dies(ledger: &DynamoLedger, provider: &str, id: &str, reason: Reason) {
         component: String::new(),
         bundle: None,
     };
-    let finish = Finish::Dead { claimed: Some(Claimed { identity, day, sequence }), letter };
+    let finish = Finish::Dead { claimed: Some(Claimed { identity, day, sequence, lease: at(60) }), letter };
     ledger.finish(provider, &owner, vec![finish]).await.unwrap();
 }
 

@@ -113,6 +113,7 @@ pub(crate) async fn attempt(
 async fn claim(call: &Call, work: &Work) -> Result<Granted, Step> {
     let now = call.clock().now();
     let today = call.window().day(now);
+    let lease = now.saturating_add(call.lease).unwrap_or(now);
     let request = ClaimRequest {
         provider: call.provider(),
         identity: &work.identity,
@@ -121,11 +122,12 @@ async fn claim(call: &Call, work: &Work) -> Result<Granted, Step> {
         since: call.window().day(work.arrived).min(today),
         owner: &call.owner,
         now,
-        lease: now.saturating_add(call.lease).unwrap_or(now),
+        lease,
     };
     match call.ledger().claim(request).await {
         Ok(Claim::Granted { attempt, abandoned }) => {
-            let claimed = Claimed { identity: work.identity.clone(), day: today, sequence: work.sequence.clone() };
+            let (identity, sequence) = (work.identity.clone(), work.sequence.clone());
+            let claimed = Claimed { identity, day: today, sequence, lease };
             Ok(Granted { claimed, attempt, abandoned })
         }
         Ok(Claim::Done { by }) => Err(Step::Settled { by, end: End::Fetched }),

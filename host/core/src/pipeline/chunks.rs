@@ -187,6 +187,8 @@ impl Chunk {
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::*;
     use crate::item::{Item, Params, SequenceNumber};
 
@@ -196,7 +198,7 @@ mod tests {
 
     fn claimed(id: &str) -> Claimed {
         let identity = Item::new(id.to_owned(), Params::new()).unwrap().identity(&[]).unwrap();
-        Claimed { identity, day: day(), sequence: SequenceNumber::from(0) }
+        Claimed { identity, day: day(), sequence: SequenceNumber::from(0), lease: Timestamp::UNIX_EPOCH }
     }
 
     /// The number of the next chunk that holds a line.

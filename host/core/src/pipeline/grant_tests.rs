@@ -149,7 +149,7 @@ async fn a_lower_max_attempts_calls_a_person_before_it_empties_the_stream() {
             let (provider, identity, sequence, owner) = ("demo", &identity, &sequence, &owner);
             let request = ClaimRequest { provider, identity, sequence, today, since: today, owner, now, lease };
             assert!(matches!(house.ledger.claim(request).await.unwrap(), Claim::Granted { .. }));
-            let claimed = Claimed { identity: identity.clone(), day: today, sequence: sequence.clone() };
+            let claimed = Claimed { identity: identity.clone(), day: today, sequence: sequence.clone(), lease };
             let release = Release { claimed, counted: true, not_before: now, error: "malformed".to_owned() };
             house.ledger.release("demo", owner, release).await.unwrap();
         }

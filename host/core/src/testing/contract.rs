@@ -8,7 +8,8 @@
 //! Each behaviour uses a provider name of its own, so that all may share one store. Times are whole milliseconds.
 
 use std::any::Any;
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -75,6 +76,7 @@ macro_rules! ledger_contract {
             a_dead_item_is_dead
             a_finish_after_a_takeover_is_fenced
             a_release_after_a_takeover_does_nothing
+            a_late_release_of_an_earlier_claim_does_nothing
             a_late_finish_without_a_takeover_holds
             a_finish_may_be_repeated
             a_release_opens_no_ended_item
@@ -151,6 +153,8 @@ fn identity(id: &str) -> Identity {
 struct Desk<'a> {
     ledger: &'a dyn Ledger,
     provider: &'a str,
+    /// The lease of each owner's latest claim of an item on a day.
+    leases: Mutex<BTreeMap<(String, String, u8), Timestamp>>,
 }
 
 /// Who claims what, when; the rest is usual.
@@ -166,7 +170,11 @@ fn today(id: &str) -> Ask<'_> {
     Ask { id, entry: id, since: TODAY, today: TODAY }
 }
 
-impl Desk<'_> {
+impl<'a> Desk<'a> {
+    fn new(ledger: &'a dyn Ledger, provider: &'a str) -> Self {
+        Self { ledger, provider, leases: Mutex::default() }
+    }
+
     async fn claim(&self, owner: &str, ask: Ask<'_>, seconds: u64) -> Claim {
         let request = ClaimRequest {
             provider: self.provider,
@@ -178,16 +186,21 @@ impl Desk<'_> {
             now: at(seconds),
             lease: at(seconds + LEASE),
         };
-        self.ledger.claim(request).await.unwrap()
+        let claim = self.ledger.claim(request).await.unwrap();
+        if matches!(claim, Claim::Granted { .. }) {
+            let key = (owner.to_owned(), ask.id.to_owned(), ask.today);
+            self.leases.lock().unwrap().insert(key, at(seconds + LEASE));
+        }
+        claim
     }
 
     async fn fetched(&self, owner: &str, ask: Ask<'_>) -> Finished {
-        self.finish(owner, Finish::Fetched(claimed(&ask))).await
+        self.finish(owner, Finish::Fetched(self.claimed(owner, &ask))).await
     }
 
     async fn dead(&self, owner: &str, ask: Ask<'_>) -> Finished {
         let letter = letter(self.provider, ask.entry);
-        self.finish(owner, Finish::Dead { claimed: Some(claimed(&ask)), letter }).await
+        self.finish(owner, Finish::Dead { claimed: Some(self.claimed(owner, &ask)), letter }).await
     }
 
     async fn finish(&self, owner: &str, finish: Finish) -> Finished {
@@ -197,14 +210,21 @@ impl Desk<'_> {
     }
 
     async fn release(&self, owner: &str, ask: Ask<'_>, counted: bool, due: u64) {
-        let release =
-            Release { claimed: claimed(&ask), counted, not_before: at(due), error: "it's \"broken\"\n".to_owned() };
+        self.release_claim(owner, self.claimed(owner, &ask), counted, due).await;
+    }
+
+    async fn release_claim(&self, owner: &str, claimed: Claimed, counted: bool, due: u64) {
+        let error = "it's \"broken\"\n".to_owned();
+        let release = Release { claimed, counted, not_before: at(due), error };
         self.ledger.release(self.provider, &Owner::from(owner), release).await.unwrap();
     }
-}
 
-fn claimed(ask: &Ask<'_>) -> Claimed {
-    Claimed { identity: identity(ask.id), day: day(ask.today), sequence: SequenceNumber::from(ask.entry) }
+    /// An owner's latest claim; one that never was where there is none.
+    fn claimed(&self, owner: &str, ask: &Ask<'_>) -> Claimed {
+        let key = (owner.to_owned(), ask.id.to_owned(), ask.today);
+        let lease = self.leases.lock().unwrap().get(&key).copied().unwrap_or_else(|| at(LEASE));
+        Claimed { identity: identity(ask.id), day: day(ask.today), sequence: SequenceNumber::from(ask.entry), lease }
+    }
 }
 
 fn letter(provider: &str, entry: &str) -> DeadLetter {

@@ -201,7 +201,9 @@ impl Ledger for MemoryLedger {
 
     async fn release(&self, provider: &str, owner: &Owner, release: Release) -> Result<(), LedgerError> {
         let mut state = self.lock();
-        if let Some(row) = state.held_row(provider, owner, &release.claimed) {
+        let is_this_claim =
+            |row: &&mut Row| matches!(row.state, RowState::InFlight { lease, .. } if lease == release.claimed.lease);
+        if let Some(row) = state.held_row(provider, owner, &release.claimed).filter(is_this_claim) {
             row.state = RowState::Retry { not_before: release.not_before };
             row.attempts += u32::from(release.counted);
             row.abandoned.clear();

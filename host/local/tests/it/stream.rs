@@ -191,7 +191,7 @@ async fn claim(ledger: &SqliteLedger, identity: &Identity, sequence: &str) -> Cl
 }
 
 async fn dies(ledger: &SqliteLedger, identity: &Identity, sequence: &str, reason: Reason) {
-    let claimed = Claimed { identity: identity.clone(), day: day(), sequence: sequence.into() };
+    let claimed = Claimed { identity: identity.clone(), day: day(), sequence: sequence.into(), lease: at(60) };
     let dead = Finish::Dead { claimed: Some(claimed), letter: letter(sequence, reason) };
     ledger.finish("demo", &Owner::from("me"), vec![dead]).await.unwrap();
 }

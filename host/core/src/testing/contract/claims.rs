@@ -4,7 +4,7 @@ use super::*;
 
 /// The first claim is granted, and a second is not.
 pub async fn an_item_is_claimed_once(ledger: &dyn Ledger) {
-    let desk = Desk { ledger, provider: "claimed-once" };
+    let desk = Desk::new(ledger, "claimed-once");
     assert_eq!(desk.claim("a", today("x"), 0).await, granted(1, &[]));
     assert_eq!(desk.claim("b", today("x"), 1).await, Claim::Held { until: at(LEASE) });
     assert_eq!(desk.claim("b", today("y"), 1).await, granted(1, &[]), "another item is free");
@@ -12,7 +12,7 @@ pub async fn an_item_is_claimed_once(ledger: &dyn Ledger) {
 
 /// Held up to the last moment of the lease, and granted at its end.
 pub async fn a_claim_is_held_until_its_lease_ends(ledger: &dyn Ledger) {
-    let desk = Desk { ledger, provider: "held" };
+    let desk = Desk::new(ledger, "held");
     desk.claim("a", today("x"), 0).await;
     assert_eq!(desk.claim("b", today("x"), LEASE - 1).await, Claim::Held { until: at(LEASE) });
     assert_eq!(desk.claim("b", today("x"), LEASE).await, granted(1, &[(TODAY, "a")]));
@@ -20,7 +20,7 @@ pub async fn a_claim_is_held_until_its_lease_ends(ledger: &dyn Ledger) {
 
 /// What was written before the clock was set back holds an item for no longer than a claim or a wait can last.
 pub async fn a_clock_that_was_set_back_holds_no_item(ledger: &dyn Ledger) {
-    let desk = Desk { ledger, provider: "set-back" };
+    let desk = Desk::new(ledger, "set-back");
     desk.claim("a", today("x"), 1_000_000).await;
     assert_eq!(desk.claim("b", today("x"), 0).await, granted(1, &[(TODAY, "a")]));
     desk.release("b", today("x"), false, 1_000_000).await;
@@ -31,7 +31,7 @@ pub async fn a_clock_that_was_set_back_holds_no_item(ledger: &dyn Ledger) {
 
 /// A claim may be repeated where its answer was lost, also after its lease: the caller is not listed as abandoned.
 pub async fn the_same_owner_may_claim_again(ledger: &dyn Ledger) {
-    let desk = Desk { ledger, provider: "same-owner" };
+    let desk = Desk::new(ledger, "same-owner");
     assert_eq!(desk.claim("a", today("x"), 0).await, granted(1, &[]));
     assert_eq!(desk.claim("a", today("x"), 30).await, granted(1, &[]));
     let renewed = Claim::Held { until: at(30 + LEASE) };
@@ -41,7 +41,7 @@ pub async fn the_same_owner_may_claim_again(ledger: &dyn Ledger) {
 
 /// Whoever takes an expired claim over learns whose it was, also when asking twice.
 pub async fn an_expired_claim_is_granted_with_the_abandoned_owner(ledger: &dyn Ledger) {
-    let desk = Desk { ledger, provider: "expired" };
+    let desk = Desk::new(ledger, "expired");
     desk.claim("a", today("x"), 0).await;
     assert_eq!(desk.claim("b", today("x"), 100).await, granted(1, &[(TODAY, "a")]));
     assert_eq!(desk.claim("b", today("x"), 101).await, granted(1, &[(TODAY, "a")]), "it has not looked yet");
@@ -49,7 +49,7 @@ pub async fn an_expired_claim_is_granted_with_the_abandoned_owner(ledger: &dyn L
 
 /// Nobody who may have stored the record is forgotten before somebody has looked and finished.
 pub async fn abandoned_owners_accumulate_through_crashes_until_a_finish(ledger: &dyn Ledger) {
-    let desk = Desk { ledger, provider: "accumulate" };
+    let desk = Desk::new(ledger, "accumulate");
     desk.claim("a", today("x"), 0).await;
     assert_eq!(desk.claim("b", today("x"), 100).await, granted(1, &[(TODAY, "a")]));
     assert_eq!(desk.claim("c", today("x"), 200).await, granted(1, &[(TODAY, "a"), (TODAY, "b")]));
@@ -61,7 +61,7 @@ pub async fn abandoned_owners_accumulate_through_crashes_until_a_finish(ledger: 
 
 /// The claimant that gives the item back has looked at what those before it had stored.
 pub async fn a_release_forgets_the_abandoned_owners(ledger: &dyn Ledger) {
-    let desk = Desk { ledger, provider: "forget" };
+    let desk = Desk::new(ledger, "forget");
     desk.claim("a", today("x"), 0).await;
     desk.claim("b", today("x"), 100).await;
     desk.release("b", today("x"), false, 100).await;
@@ -71,7 +71,7 @@ pub async fn a_release_forgets_the_abandoned_owners(ledger: &dyn Ledger) {
 
 /// An attempt that an outage spoiled does not count.
 pub async fn only_counted_releases_raise_the_attempt(ledger: &dyn Ledger) {
-    let desk = Desk { ledger, provider: "counted" };
+    let desk = Desk::new(ledger, "counted");
     let mut attempts = Vec::new();
     for (second, counted) in [true, false, false, true, true].into_iter().enumerate() {
         let second = second as u64;
@@ -85,7 +85,7 @@ pub async fn only_counted_releases_raise_the_attempt(ledger: &dyn Ledger) {
 
 /// Not due is not granted, to nobody.
 pub async fn a_released_item_waits_until_it_is_due(ledger: &dyn Ledger) {
-    let desk = Desk { ledger, provider: "waits" };
+    let desk = Desk::new(ledger, "waits");
     desk.claim("a", today("x"), 0).await;
     desk.release("a", today("x"), true, 30).await;
     assert_eq!(desk.claim("a", today("x"), 1).await, Claim::Waiting { until: at(30) });
@@ -95,7 +95,7 @@ pub async fn a_released_item_waits_until_it_is_due(ledger: &dyn Ledger) {
 
 /// A crash tells nothing of the item. Who wants to bound crashes counts the abandoned claims, which add up.
 pub async fn a_crash_is_no_counted_attempt(ledger: &dyn Ledger) {
-    let desk = Desk { ledger, provider: "crash" };
+    let desk = Desk::new(ledger, "crash");
     desk.claim("a", today("x"), 0).await;
     desk.release("a", today("x"), true, 0).await;
     assert_eq!(desk.claim("b", today("x"), 1).await, granted(2, &[]));
@@ -104,7 +104,7 @@ pub async fn a_crash_is_no_counted_attempt(ledger: &dyn Ledger) {
 
 /// Whatever an identity is made of, it is only itself.
 pub async fn odd_identities_are_kept_apart(ledger: &dyn Ledger) {
-    let desk = Desk { ledger, provider: "odd" };
+    let desk = Desk::new(ledger, "odd");
     let (long, longer) = ("x".repeat(1_899), "x".repeat(1_900));
     let names = [
         "it's",
@@ -145,8 +145,8 @@ pub async fn odd_identities_are_kept_apart(ledger: &dyn Ledger) {
 
 /// The same identity, owner and entry at another provider is another item.
 pub async fn providers_do_not_see_each_others_rows(ledger: &dyn Ledger) {
-    let desk = Desk { ledger, provider: "apart" };
-    let other = Desk { ledger, provider: "apart-too" };
+    let desk = Desk::new(ledger, "apart");
+    let other = Desk::new(ledger, "apart-too");
     desk.claim("a", today("x"), 0).await;
     assert_eq!(other.fetched("a", today("x")).await, Finished::Fenced);
     assert_eq!(other.claim("b", today("x"), 0).await, granted(1, &[]));

@@ -17,7 +17,7 @@ fn on(day: u8) -> Ask<'static> {
 
 /// A redelivery after midnight fetches nothing again.
 pub async fn a_done_of_any_day_since_arrival_satisfies(ledger: &dyn Ledger) {
-    let desk = Desk { ledger, provider: "done-earlier" };
+    let desk = Desk::new(ledger, "done-earlier");
     desk.claim("a", on(BEFORE), 0).await;
     desk.fetched("a", on(BEFORE)).await;
     assert_eq!(desk.claim("b", since(BEFORE), 1).await, done("x"));
@@ -26,7 +26,7 @@ pub async fn a_done_of_any_day_since_arrival_satisfies(ledger: &dyn Ledger) {
 
 /// Nor is an item that was given up on tried again.
 pub async fn a_dead_of_any_day_since_arrival_satisfies(ledger: &dyn Ledger) {
-    let desk = Desk { ledger, provider: "dead-earlier" };
+    let desk = Desk::new(ledger, "dead-earlier");
     desk.claim("a", on(BEFORE), 0).await;
     desk.dead("a", on(BEFORE)).await;
     assert_eq!(desk.claim("b", Ask { entry: "y", ..since(BEFORE) }, 1).await, given_up("x"));
@@ -39,7 +39,7 @@ pub async fn a_dead_of_any_day_since_arrival_satisfies(ledger: &dyn Ledger) {
 
 /// A redelivered entry hears what became of itself, not of a later entry: its end is not counted for another.
 pub async fn an_entry_is_told_its_own_end_first(ledger: &dyn Ledger) {
-    let desk = Desk { ledger, provider: "own-end" };
+    let desk = Desk::new(ledger, "own-end");
     desk.claim("a", on(BEFORE), 0).await;
     desk.dead("a", on(BEFORE)).await;
     for (day, entry) in [(YESTERDAY, "y"), (TODAY, "z")] {
@@ -54,7 +54,7 @@ pub async fn an_entry_is_told_its_own_end_first(ledger: &dyn Ledger) {
 
 /// A fetch that began before midnight is not begun again after it.
 pub async fn a_live_claim_of_an_earlier_day_holds(ledger: &dyn Ledger) {
-    let desk = Desk { ledger, provider: "held-earlier" };
+    let desk = Desk::new(ledger, "held-earlier");
     desk.claim("a", on(YESTERDAY), 0).await;
     assert_eq!(desk.claim("b", since(YESTERDAY), 1).await, Claim::Held { until: at(LEASE) });
     assert_eq!(desk.claim("b", since(TODAY), 1).await, granted(1, &[]), "it does not hold what arrived today");
@@ -62,7 +62,7 @@ pub async fn a_live_claim_of_an_earlier_day_holds(ledger: &dyn Ledger) {
 
 /// The sink's folder of an abandoned owner is named by the day of its claim. Once listed, it is no claim any more.
 pub async fn an_expired_claim_of_an_earlier_day_is_listed_with_its_day(ledger: &dyn Ledger) {
-    let desk = Desk { ledger, provider: "expired-earlier" };
+    let desk = Desk::new(ledger, "expired-earlier");
     desk.claim("a", on(BEFORE), 0).await;
     let yesterday = Ask { since: BEFORE, ..on(YESTERDAY) };
     assert_eq!(desk.claim("b", yesterday, 100).await, granted(1, &[(BEFORE, "a")]));
@@ -76,7 +76,7 @@ pub async fn an_expired_claim_of_an_earlier_day_is_listed_with_its_day(ledger: &
 
 /// An item cannot be tried for ever by trying it every day.
 pub async fn attempts_add_up_over_the_days(ledger: &dyn Ledger) {
-    let desk = Desk { ledger, provider: "attempts-earlier" };
+    let desk = Desk::new(ledger, "attempts-earlier");
     for (second, day) in [BEFORE, BEFORE, YESTERDAY].into_iter().enumerate() {
         let ask = || Ask { since: BEFORE, ..on(day) };
         desk.claim("a", ask(), second as u64).await;
@@ -89,7 +89,7 @@ pub async fn attempts_add_up_over_the_days(ledger: &dyn Ledger) {
 
 /// Midnight shortens no time to wait.
 pub async fn an_earlier_day_keeps_the_item_waiting(ledger: &dyn Ledger) {
-    let desk = Desk { ledger, provider: "waits-earlier" };
+    let desk = Desk::new(ledger, "waits-earlier");
     desk.claim("a", on(YESTERDAY), 0).await;
     desk.release("a", on(YESTERDAY), true, 30).await;
     assert_eq!(desk.claim("b", since(YESTERDAY), 1).await, Claim::Waiting { until: at(30) });
@@ -98,7 +98,7 @@ pub async fn an_earlier_day_keeps_the_item_waiting(ledger: &dyn Ledger) {
 
 /// A record that was fetched yesterday does not satisfy an entry that arrived today.
 pub async fn rows_before_the_arrival_do_not_matter(ledger: &dyn Ledger) {
-    let desk = Desk { ledger, provider: "before-arrival" };
+    let desk = Desk::new(ledger, "before-arrival");
     desk.claim("a", on(BEFORE), 0).await;
     desk.fetched("a", on(BEFORE)).await;
     desk.claim("a", on(YESTERDAY), 0).await;
@@ -108,7 +108,7 @@ pub async fn rows_before_the_arrival_do_not_matter(ledger: &dyn Ledger) {
 
 /// What an owner stored before the entry arrived does not satisfy it, and so it is not named.
 pub async fn what_was_abandoned_before_the_arrival_is_not_listed(ledger: &dyn Ledger) {
-    let desk = Desk { ledger, provider: "abandoned-earlier" };
+    let desk = Desk::new(ledger, "abandoned-earlier");
     desk.claim("a", on(YESTERDAY), 0).await;
     assert_eq!(desk.claim("b", since(YESTERDAY), 100).await, granted(1, &[(YESTERDAY, "a")]));
     let new = Ask { entry: "y", ..since(TODAY) };
@@ -119,7 +119,7 @@ pub async fn what_was_abandoned_before_the_arrival_is_not_listed(ledger: &dyn Le
 
 /// A clock that went back a day must not have anything fetched twice.
 pub async fn an_arrival_after_today_hides_nothing(ledger: &dyn Ledger) {
-    let desk = Desk { ledger, provider: "clock-back" };
+    let desk = Desk::new(ledger, "clock-back");
     desk.claim("a", today("x"), 0).await;
     desk.fetched("a", today("x")).await;
     assert_eq!(desk.claim("b", since(TODAY + 1), 1).await, done("x"));

@@ -4,7 +4,7 @@ use super::*;
 
 /// And says for which entry.
 pub async fn a_fetched_item_is_done(ledger: &dyn Ledger) {
-    let desk = Desk { ledger, provider: "done" };
+    let desk = Desk::new(ledger, "done");
     let ask = || Ask { entry: "17", ..today("x") };
     desk.claim("a", ask(), 0).await;
     assert_eq!(desk.fetched("a", ask()).await, Finished::Written);
@@ -14,7 +14,7 @@ pub async fn a_fetched_item_is_done(ledger: &dyn Ledger) {
 
 /// And says for which entry.
 pub async fn a_dead_item_is_dead(ledger: &dyn Ledger) {
-    let desk = Desk { ledger, provider: "dead" };
+    let desk = Desk::new(ledger, "dead");
     let ask = || Ask { entry: "17", ..today("x") };
     desk.claim("a", ask(), 0).await;
     assert_eq!(desk.dead("a", ask()).await, Finished::Written);
@@ -23,7 +23,7 @@ pub async fn a_dead_item_is_dead(ledger: &dyn Ledger) {
 
 /// Who was taken for dead writes nothing any more, neither an end nor a letter.
 pub async fn a_finish_after_a_takeover_is_fenced(ledger: &dyn Ledger) {
-    let desk = Desk { ledger, provider: "fenced" };
+    let desk = Desk::new(ledger, "fenced");
     assert_eq!(desk.fetched("a", today("x")).await, Finished::Fenced, "it never had it");
     desk.claim("a", today("x"), 0).await;
     desk.claim("b", today("x"), 100).await;
@@ -37,7 +37,7 @@ pub async fn a_finish_after_a_takeover_is_fenced(ledger: &dyn Ledger) {
 
 /// Nor does it give back what is another's.
 pub async fn a_release_after_a_takeover_does_nothing(ledger: &dyn Ledger) {
-    let desk = Desk { ledger, provider: "fenced-release" };
+    let desk = Desk::new(ledger, "fenced-release");
     desk.release("a", today("x"), true, 0).await;
     assert_eq!(desk.claim("a", today("x"), 0).await, granted(1, &[]), "nothing was written for nobody's item");
     desk.claim("b", today("x"), 100).await;
@@ -46,9 +46,21 @@ pub async fn a_release_after_a_takeover_does_nothing(ledger: &dyn Ledger) {
     assert_eq!(desk.claim("c", today("x"), 200).await, granted(1, &[(TODAY, "a"), (TODAY, "b")]));
 }
 
+/// A release may be reported as failed and arrive all the same, when its owner has claimed the item again.
+pub async fn a_late_release_of_an_earlier_claim_does_nothing(ledger: &dyn Ledger) {
+    let desk = Desk::new(ledger, "late-release");
+    desk.claim("a", today("x"), 0).await;
+    let first = desk.claimed("a", &today("x"));
+    desk.claim("a", today("x"), 5).await;
+    desk.release_claim("a", first, true, 0).await;
+    assert_eq!(desk.claim("b", today("x"), 6).await, Claim::Held { until: at(5 + LEASE) });
+    desk.release("a", today("x"), true, 7).await;
+    assert_eq!(desk.claim("b", today("x"), 7).await, granted(2, &[]), "it counts once");
+}
+
 /// A lease that ran out ends nothing by itself; only another's claim does.
 pub async fn a_late_finish_without_a_takeover_holds(ledger: &dyn Ledger) {
-    let desk = Desk { ledger, provider: "late" };
+    let desk = Desk::new(ledger, "late");
     desk.claim("a", today("x"), 0).await;
     desk.claim("a", today("y"), 0).await;
     // The ledger is not told the time of a finish: it could only be later than the lease's end.
@@ -60,7 +72,7 @@ pub async fn a_late_finish_without_a_takeover_holds(ledger: &dyn Ledger) {
 
 /// A finish whose answer was lost is sent again, and its answer is the same.
 pub async fn a_finish_may_be_repeated(ledger: &dyn Ledger) {
-    let desk = Desk { ledger, provider: "repeated" };
+    let desk = Desk::new(ledger, "repeated");
     desk.claim("a", today("x"), 0).await;
     desk.claim("a", today("y"), 0).await;
     for _ in 0..2 {
@@ -75,7 +87,7 @@ pub async fn a_finish_may_be_repeated(ledger: &dyn Ledger) {
 
 /// Ended is ended, for its owner too.
 pub async fn a_release_opens_no_ended_item(ledger: &dyn Ledger) {
-    let desk = Desk { ledger, provider: "ended" };
+    let desk = Desk::new(ledger, "ended");
     desk.claim("a", today("x"), 0).await;
     desk.fetched("a", today("x")).await;
     desk.release("a", today("x"), true, 0).await;
@@ -87,16 +99,16 @@ pub async fn a_release_opens_no_ended_item(ledger: &dyn Ledger) {
 
 /// Answers come in the order of the items, one for each, and a fenced one spoils no other.
 pub async fn some_of_a_finish_may_be_fenced(ledger: &dyn Ledger) {
-    let desk = Desk { ledger, provider: "some-fenced" };
+    let desk = Desk::new(ledger, "some-fenced");
     for id in ["x", "y", "z"] {
         desk.claim("a", today(id), 0).await;
     }
     desk.claim("b", today("y"), 100).await;
     let items = vec![
-        Finish::Fetched(claimed(&today("x"))),
-        Finish::Fetched(claimed(&today("y"))),
+        Finish::Fetched(desk.claimed("a", &today("x"))),
+        Finish::Fetched(desk.claimed("a", &today("y"))),
         Finish::Dead { claimed: None, letter: letter("some-fenced", "99") },
-        Finish::Dead { claimed: Some(claimed(&today("z"))), letter: letter("some-fenced", "z") },
+        Finish::Dead { claimed: Some(desk.claimed("a", &today("z"))), letter: letter("some-fenced", "z") },
     ];
     let finished = ledger.finish("some-fenced", &Owner::from("a"), items).await.unwrap();
     assert_eq!(finished, [Finished::Written, Finished::Fenced, Finished::Written, Finished::Written]);
@@ -106,7 +118,7 @@ pub async fn some_of_a_finish_may_be_fenced(ledger: &dyn Ledger) {
 
 /// An entry that is no item is redelivered until its batch is through; its letter is one letter.
 pub async fn a_dead_letter_without_a_claim_is_taken_again_and_again(ledger: &dyn Ledger) {
-    let desk = Desk { ledger, provider: "no-item" };
+    let desk = Desk::new(ledger, "no-item");
     for owner in ["a", "a", "b"] {
         let finish = Finish::Dead { claimed: None, letter: letter("no-item", "5") };
         assert_eq!(desk.finish(owner, finish).await, Finished::Written);
@@ -116,7 +128,7 @@ pub async fn a_dead_letter_without_a_claim_is_taken_again_and_again(ledger: &dyn
 
 /// A ledger may know less than a claim would tell, but nothing else.
 pub async fn what_is_known_to_be_done_was_fetched_that_day(ledger: &dyn Ledger) {
-    let desk = Desk { ledger, provider: "known" };
+    let desk = Desk::new(ledger, "known");
     let asks = || ["fetched", "dead", "claimed", "released"].map(|id| Ask { entry: "17", ..today(id) });
     for ask in asks() {
         desk.claim("a", ask, 0).await;

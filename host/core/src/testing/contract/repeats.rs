@@ -6,7 +6,7 @@ use crate::ledger::SlotRequest;
 
 /// Neither of a new item, nor of one that was tried before, nor of one that is taken over.
 pub async fn a_repeated_claim_is_the_same_claim(ledger: &dyn Ledger) {
-    let desk = Desk { ledger, provider: "claim-twice" };
+    let desk = Desk::new(ledger, "claim-twice");
     for expected in 1..4 {
         let second = u64::from(expected);
         for _ in 0..2 {
@@ -23,7 +23,7 @@ pub async fn a_repeated_claim_is_the_same_claim(ledger: &dyn Ledger) {
 
 /// Nor where the claim of an earlier day is over, which writes two rows.
 pub async fn a_repeated_claim_of_a_later_day_is_the_same_claim(ledger: &dyn Ledger) {
-    let desk = Desk { ledger, provider: "claim-twice-later" };
+    let desk = Desk::new(ledger, "claim-twice-later");
     let yesterday = || Ask { today: TODAY - 1, since: TODAY - 1, ..today("x") };
     let later = || Ask { since: TODAY - 1, ..today("x") };
     desk.claim("a", yesterday(), 0).await;
@@ -39,7 +39,7 @@ pub async fn a_repeated_claim_of_a_later_day_is_the_same_claim(ledger: &dyn Ledg
 
 /// Also where others have asked for the item in between.
 pub async fn a_repeated_finish_holds(ledger: &dyn Ledger) {
-    let desk = Desk { ledger, provider: "finish-twice" };
+    let desk = Desk::new(ledger, "finish-twice");
     desk.claim("a", today("x"), 0).await;
     desk.claim("a", today("y"), 0).await;
     assert_eq!(desk.fetched("a", today("x")).await, Finished::Written);
@@ -52,7 +52,7 @@ pub async fn a_repeated_finish_holds(ledger: &dyn Ledger) {
 
 /// Its attempt counts once, and it does not take away what somebody else has claimed since.
 pub async fn a_repeated_release_counts_once(ledger: &dyn Ledger) {
-    let desk = Desk { ledger, provider: "release-twice" };
+    let desk = Desk::new(ledger, "release-twice");
     desk.claim("a", today("x"), 0).await;
     for _ in 0..2 {
         desk.release("a", today("x"), true, 0).await;

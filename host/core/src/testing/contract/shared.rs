@@ -169,7 +169,7 @@ pub async fn one_of_many_claimants_wins(one: &dyn Ledger, other: &dyn Ledger) {
         let claims = join_all((0..16_usize).map(|number| {
             let (id, ledger) = (id.clone(), if number % 2 == 0 { one } else { other });
             async move {
-                let desk = Desk { ledger, provider: "race" };
+                let desk = Desk::new(ledger, "race");
                 desk.claim(&format!("owner-{number}"), today(&id), 0).await
             }
         }))
@@ -226,7 +226,7 @@ pub async fn no_change_of_a_control_item_is_lost_or_doubled(one: &dyn Ledger, ot
 
 /// At once, and not after a while.
 pub async fn what_one_writes_the_other_reads(one: &dyn Ledger, other: &dyn Ledger) {
-    let (here, there) = (Desk { ledger: one, provider: "two-ways" }, Desk { ledger: other, provider: "two-ways" });
+    let (here, there) = (Desk::new(one, "two-ways"), Desk::new(other, "two-ways"));
     here.claim("a", today("x"), 0).await;
     assert_eq!(there.claim("b", today("x"), 1).await, Claim::Held { until: at(LEASE) });
     assert_eq!(here.fetched("a", today("x")).await, Finished::Written);
