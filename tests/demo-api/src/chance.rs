@@ -16,6 +16,8 @@ pub(crate) struct Fate {
     pub(crate) latency: Duration,
     /// 500, 502 or 503 instead of the record.
     pub(crate) error: Option<u16>,
+    /// 429 instead of the record.
+    pub(crate) refused: bool,
     /// Half the JSON only.
     pub(crate) malformed: bool,
     /// The body arrives in pieces.
@@ -26,6 +28,7 @@ impl Settings {
     /// Whether any request's fate depends on chance; if not, [`fate`] needs no generator.
     pub(crate) fn is_random(&self) -> bool {
         self.error_rate > 0.0
+            || self.refusals.share > 0.0
             || self.malformed_rate > 0.0
             || self.drip.share > 0.0
             || (self.latency.median_ms > 0.0 && self.latency.sigma > 0.0)
@@ -45,6 +48,7 @@ pub(crate) fn fate(settings: &Settings, id: &str, nth: u64) -> Fate {
     let which: u64 = generator.random();
     let malformed: f64 = generator.random();
     let drips: f64 = generator.random();
+    let refused: f64 = generator.random();
     let status = match which % 3 {
         0 => 500,
         1 => 502,
@@ -53,6 +57,7 @@ pub(crate) fn fate(settings: &Settings, id: &str, nth: u64) -> Fate {
     Fate {
         latency: latency(settings, normal),
         error: (error < settings.error_rate).then_some(status),
+        refused: refused < settings.refusals.share,
         malformed: malformed < settings.malformed_rate,
         drips: drips < settings.drip.share,
     }
@@ -88,13 +93,14 @@ pub(crate) fn mix(value: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::{Drip, Latency};
+    use crate::settings::{Drip, Latency, Refusals};
 
     fn rough() -> Settings {
         Settings {
             latency: Latency { median_ms: 100.0, sigma: 0.5, max_ms: Some(400.0) },
             drip: Drip { share: 0.3, ..Drip::default() },
             error_rate: 0.1,
+            refusals: Refusals { share: 0.05, ..Refusals::default() },
             malformed_rate: 0.2,
             seed: 7,
             ..Settings::default()
@@ -121,6 +127,7 @@ mod tests {
         let mut fates = fates(&rough());
         let count = |is: fn(&Fate) -> bool| fates.iter().filter(|fate| is(fate)).count();
         assert!((900..1_100).contains(&count(|fate| fate.error.is_some())));
+        assert!((430..570).contains(&count(|fate| fate.refused)));
         assert!((1_850..2_150).contains(&count(|fate| fate.malformed)));
         assert!((2_800..3_200).contains(&count(|fate| fate.drips)));
         fates.sort_by_key(|fate| fate.latency);

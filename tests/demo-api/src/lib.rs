@@ -44,4 +44,4 @@ mod settings;
 pub use answer::IdKind;
 pub use book::{LogLine, Outcome, Stats};
 pub use server::{DemoApi, Options, StartError};
-pub use settings::{Drip, Latency, Outage, OutageMode, RateLimit, RetryAfter, Settings, SettingsError};
+pub use settings::{Drip, Latency, Outage, OutageMode, RateLimit, Refusals, RetryAfter, Settings, SettingsError};

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Parser;
-use damper_demo_api::{DemoApi, Drip, Latency, Options, Outage, OutageMode, RateLimit, RetryAfter, Settings};
+use damper_demo_api::{DemoApi, Drip, Latency, Options, Outage, OutageMode, RateLimit, Refusals, RetryAfter, Settings};
 
 const EXAMPLE: &str = "\
 Examples:
@@ -58,6 +58,12 @@ struct Flags {
     /// The share of records, 0 to 1, answered with 500, 502 or 503.
     #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
     error_rate: f64,
+    /// The share of records, 0 to 1, answered with 429 at random, however few are asked for.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    refusal_share: f64,
+    /// When such a 429 says to come back.
+    #[arg(long, value_name = "MS", default_value_t = 2_000)]
+    refusal_wait_ms: u64,
     /// The share of records, 0 to 1, answered with 200 and truncated JSON.
     #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
     malformed_rate: f64,
@@ -204,6 +210,7 @@ impl Flags {
             },
             drip: Drip { share: self.drip_share, over_ms: self.drip_over_ms, pieces: self.drip_pieces },
             error_rate: self.error_rate,
+            refusals: Refusals { share: self.refusal_share, wait_ms: self.refusal_wait_ms },
             malformed_rate: self.malformed_rate,
             rate_limit: self.rate_per_second.map(|per_second| RateLimit { per_second, burst: self.rate_burst }),
             concurrency_cap: self.concurrency_cap,

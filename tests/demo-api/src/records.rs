@@ -53,6 +53,10 @@ pub(crate) async fn record(
     }
     let answer = match fate.error {
         Some(status) => Answer::error(status, "the API failed, by chance"),
+        None if fate.refused => {
+            let wait = Duration::from_millis(settings.refusals.wait_ms);
+            throttled(shared, settings, "the API refused, by chance", wait)
+        }
         None => answer(settings, id, fate.malformed),
     };
     Ok(reply(&answer, flight, drips(settings, &fate)))
@@ -94,13 +98,16 @@ fn turned_away(shared: &Shared, settings: &Settings, headers: &HeaderMap, in_fli
             return Some(Answer::error(401, "the header X-Api-Key is missing or wrong"));
         }
     }
-    let throttled =
-        |why, wait| Answer { retry_after: shared.retry_after(settings.retry_after, wait), ..Answer::error(429, why) };
     if settings.concurrency_cap.is_some_and(|cap| in_flight > cap) {
-        return Some(throttled("too many requests at the same time", Duration::from_secs(1)));
+        return Some(throttled(shared, settings, "too many requests at the same time", Duration::from_secs(1)));
     }
     let wait = shared.take_token().err()?;
-    Some(throttled("too many requests per second", wait))
+    Some(throttled(shared, settings, "too many requests per second", wait))
+}
+
+/// 429, which says when to come back.
+fn throttled(shared: &Shared, settings: &Settings, why: &str, wait: Duration) -> Answer {
+    Answer { retry_after: shared.retry_after(settings.retry_after, wait), ..Answer::error(429, why) }
 }
 
 fn drips(settings: &Settings, fate: &Fate) -> Option<(u32, Duration)> {

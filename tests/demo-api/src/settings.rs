@@ -22,6 +22,8 @@ pub struct Settings {
     pub drip: Drip,
     /// The share of records answered with 500, 502 or 503, from 0 to 1.
     pub error_rate: f64,
+    /// Records answered with 429 at random, however few are asked for.
+    pub refusals: Refusals,
     /// The share of records answered with 200 and truncated JSON, from 0 to 1.
     pub malformed_rate: f64,
     /// A token bucket; beyond it 429. None: no limit.
@@ -55,6 +57,7 @@ impl Default for Settings {
             latency: Latency::default(),
             drip: Drip::default(),
             error_rate: 0.0,
+            refusals: Refusals::default(),
             malformed_rate: 0.0,
             rate_limit: None,
             concurrency_cap: None,
@@ -98,6 +101,22 @@ pub struct Drip {
 impl Default for Drip {
     fn default() -> Self {
         Self { share: 0.0, over_ms: 1_000, pieces: 8 }
+    }
+}
+
+/// Answers with 429 that no limit explains.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Refusals {
+    /// The share of records, from 0 to 1.
+    pub share: f64,
+    /// When they say to come back, in milliseconds; see [`RetryAfter`] for the form.
+    pub wait_ms: u64,
+}
+
+impl Default for Refusals {
+    fn default() -> Self {
+        Self { share: 0.0, wait_ms: 2_000 }
     }
 }
 
@@ -232,6 +251,7 @@ impl Settings {
     pub fn check(&self) -> Result<(), SettingsError> {
         let share = "from 0 to 1";
         within("error_rate", self.error_rate, 0.0..=1.0, share)?;
+        within("refusals.share", self.refusals.share, 0.0..=1.0, share)?;
         within("malformed_rate", self.malformed_rate, 0.0..=1.0, share)?;
         within("drip.share", self.drip.share, 0.0..=1.0, share)?;
         let wait = "from 0 to 86400000 (a day)";
@@ -239,6 +259,9 @@ impl Settings {
         within("latency.sigma", self.latency.sigma, 0.0..=10.0, "from 0 to 10")?;
         if let Some(max_ms) = self.latency.max_ms {
             within("latency.max_ms", max_ms, 0.0..=WAIT_MAX_MS, wait)?;
+        }
+        if self.refusals.wait_ms > 86_400_000 {
+            return Err(out_of_range("refusals.wait_ms", self.refusals.wait_ms, wait));
         }
         if self.drip.over_ms > 86_400_000 {
             return Err(out_of_range("drip.over_ms", self.drip.over_ms, wait));
@@ -328,6 +351,8 @@ mod tests {
             (json!({"error_rate": 1.1}), "error_rate is 1.1"),
             (json!({"latency": {"median_ms": -1}}), "latency.median_ms is -1"),
             (json!({"drip": {"pieces": 0}}), "drip.pieces is 0"),
+            (json!({"refusals": {"share": 2}}), "refusals.share is 2"),
+            (json!({"refusals": {"wait_ms": 86_400_001}}), "refusals.wait_ms is 86400001"),
             (json!({"rate_limit": {"per_second": 0}}), "rate_limit.per_second is 0"),
             (json!({"big_bytes": u64::MAX}), "big_bytes"),
             (json!({"redirect_to": "a\nb"}), "redirect_to"),

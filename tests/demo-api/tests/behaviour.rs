@@ -321,6 +321,16 @@ async fn errors_and_malformed_answers_come_by_chance_and_the_same_for_the_same_s
 }
 
 #[tokio::test]
+async fn refusals_come_by_chance_and_say_when_to_come_back() {
+    let (api, caller) = start(json!({"refusals": {"share": 0.5, "wait_ms": 1_500}}));
+    let replies = join_all((0..100).map(async |n| caller.get(&format!("/records/{n}")).await)).await;
+    let refused: Vec<_> = replies.iter().filter(|reply| reply.status == 429).collect();
+    assert!((30..70).contains(&refused.len()), "{}", refused.len());
+    assert!(refused.iter().all(|reply| reply.headers["retry-after"] == "2"));
+    assert_eq!(api.stats().ids_fetched_ok, 100 - refused.len() as u64);
+}
+
+#[tokio::test]
 async fn dripping_answers_arrive_whole_but_late() {
     let (api, caller) = start(json!({"drip": {"share": 1, "over_ms": 200, "pieces": 5}}));
     let start = Instant::now();
