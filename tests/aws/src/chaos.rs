@@ -58,6 +58,10 @@ pub enum Write {
     Slots,
     /// DynamoDB: the control item.
     Control,
+    /// DynamoDB: an entry is parked.
+    Park,
+    /// DynamoDB: a parked entry is forgotten.
+    Unpark,
     /// Lambda: a change of the mapping.
     Mapping,
     /// Kinesis: records that are fed.
@@ -75,6 +79,8 @@ impl fmt::Display for Write {
             Self::Release => "DynamoDB: a release",
             Self::Slots => "DynamoDB: the slots",
             Self::Control => "DynamoDB: the control item",
+            Self::Park => "DynamoDB: an entry is parked",
+            Self::Unpark => "DynamoDB: a parked entry is forgotten",
             Self::Mapping => "Lambda: the mapping",
             Self::Feed => "Kinesis: a feed",
         })
@@ -90,6 +96,7 @@ impl Write {
             "lambda PUT" => Some(Self::Mapping),
             "kinesis PutRecords" => Some(Self::Feed),
             "dynamodb TransactWriteItems" => Some(Self::TakeOver),
+            "dynamodb DeleteItem" => Some(Self::Unpark),
             "dynamodb UpdateItem" => Some(Self::of_update(&asked.json())),
             _ => None,
         }
@@ -103,6 +110,7 @@ impl Write {
             (_, change) if change.starts_with("SET st = :inflight") => Self::Claim,
             (_, change) if change.starts_with("SET st = :end") => Self::Finish,
             (_, change) if change.starts_with("SET st = :retry") => Self::Release,
+            (_, change) if change.starts_with("SET sq = ") => Self::Park,
             (_, change) => panic!("an update of no kind that is known: {change:?}"),
         }
     }
