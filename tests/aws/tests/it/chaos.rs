@@ -1,9 +1,11 @@
 //! AWS's services on a bad day, with the SDK's own retries: answers of writes that were done are lost, requests arrive twice or late.
 //! Nothing is lost, nothing doubled, no cap and no quota passed, and every stream drains.
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use damper_aws_tests::chaos::Write;
+use damper_core::control::item::Breaker;
 use damper_demo_api::{Latency, Settings};
 use damper_event_source::{EventSource, State};
 use damper_stand_ins::chaos::Fault;
@@ -16,6 +18,8 @@ use crate::said;
 
 /// Most rounds of a campaign for each answer that is to be lost: each round hits at least one write, or the campaign hits none at all.
 const ROUNDS_FOR_ONE: u64 = 4;
+/// How many answers of each kind of write a campaign loses.
+const LOST: u64 = 100;
 
 fn quick_api() -> Settings {
     Settings { latency: Latency { median_ms: 10.0, sigma: 0.3, max_ms: Some(200.0) }, ..Settings::default() }
@@ -102,12 +106,12 @@ async fn lose_answers(write: Write, times: u64) -> Option<u64> {
     Some(hits)
 }
 
-/// The API wants to be left alone for long, and then not any more: the mapping is disabled and enabled, once a round.
+/// The API is down for a quarter of an hour and comes back: the mapping is disabled and enabled, once a round.
 async fn lose_answers_of_the_mapping(times: u64) -> Option<u64> {
     let wanted = Wanted {
         faults: vec![Write::Mapping.lost(times)],
         api: quick_api(),
-        timeout: Duration::from_secs(10),
+        timeout: Duration::from_secs(12),
         ..Wanted::default()
     };
     let mut campaign = Campaign::begin(wanted).await?;
@@ -115,12 +119,15 @@ async fn lose_answers_of_the_mapping(times: u64) -> Option<u64> {
     while campaign.house.proxies.hits(Write::Mapping) < times {
         let ids = campaign.next(20);
         let house = &campaign.house;
-        house.api.control(&json!({ "rate_limit": { "per_second": 0.001, "burst": 5 } })).unwrap();
+        house.api.control(&json!({ "outage": { "mode": "error" } })).unwrap();
         house.feed(ids).await;
+        house.until(async |house| matches!(house.control().await.breaker, Breaker::Open { .. })).await;
+        minutes += 16;
+        house.restart(SignedDuration::from_mins(minutes));
         let off = campaign.source.wait_for(PATIENCE, |view| view.state == State::Disabled && view.in_flight == 0).await;
         off.unwrap_or_else(|view| panic!("it was never disabled: {view:?}\n{}", house.transcript()));
-        house.api.control(&json!({ "rate_limit": null })).unwrap();
-        minutes += 20;
+        house.api.control(&json!({ "outage": null })).unwrap();
+        minutes += 11;
         house.restart(SignedDuration::from_mins(minutes));
         campaign.enable().await;
         house.drained(&campaign.source).await;
@@ -291,32 +298,48 @@ async fn every_fault_at_once_loses_and_doubles_nothing() {
     bad_weather(200, 0.02).await;
 }
 
+/// Prints a line of the table.
+fn tell(write: impl fmt::Display, hits: Option<u64>, begun: Instant) {
+    let Some(hits) = hits else { return };
+    println!("| {write} | {hits} lost | 0 lost, 0 doubled | {:.0} s |", begun.elapsed().as_secs_f64());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a campaign: `make chaos`"]
 async fn chaos_a_hundred_lost_answers_of_each_kind_of_write() {
-    const LOST: u64 = 100;
-    let tell = |write: Write, hits: Option<u64>, begun: Instant| {
-        let Some(hits) = hits else { return };
-        println!("| {write} | {hits} lost | 0 lost, 0 doubled | {:.0} s |", begun.elapsed().as_secs_f64());
-    };
     for write in [Write::Chunk, Write::Claim, Write::Finish, Write::Release, Write::Slots, Write::Control, Write::Feed]
     {
         let begun = Instant::now();
         tell(write, lose_answers(write, LOST).await, begun);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a campaign: `make chaos`"]
+async fn chaos_a_hundred_lost_answers_of_claims_over_two_days_and_of_parked_entries() {
     let begun = Instant::now();
     tell(Write::TakeOver, lose_answers_of_claims_over_two_days(LOST).await, begun);
     let begun = Instant::now();
-    tell(Write::Mapping, lose_answers_of_the_mapping(LOST).await, begun);
-    let begun = Instant::now();
     tell(Write::Park, lose_answers_of_parking(LOST).await, begun);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a campaign: `make chaos`"]
+async fn chaos_a_hundred_lost_answers_of_the_mapping() {
     let begun = Instant::now();
-    let quota = lose_answers_under_a_quota(LOST, 600).await;
-    println!(
-        "| a quota | {quota:?} lost of the control item | never passed | {:.0} s |",
-        begun.elapsed().as_secs_f64()
-    );
+    tell(Write::Mapping, lose_answers_of_the_mapping(LOST).await, begun);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a campaign: `make chaos`"]
+async fn chaos_a_quota_under_a_hundred_lost_answers() {
     let begun = Instant::now();
-    let weather = bad_weather(5_000, 0.02).await;
-    println!("| all at once | {weather:?} faults | 0 lost, 0 doubled | {:.0} s |", begun.elapsed().as_secs_f64());
+    tell("the control item, under a quota that is never passed", lose_answers_under_a_quota(LOST, 600).await, begun);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a campaign: `make chaos`"]
+async fn chaos_every_fault_at_once() {
+    let begun = Instant::now();
+    tell("faults of all kinds at once", bad_weather(5_000, 0.02).await, begun);
 }
