@@ -246,7 +246,8 @@ async fn bad_weather(items: usize, share: f64) -> Option<u64> {
     let mut campaign = Campaign::begin(wanted).await?;
     let ids = campaign.next(items);
     campaign.house.feed(ids).await;
-    campaign.house.drained(&campaign.source).await;
+    // A batch ends where a store fails for good, which one in some hundred calls does.
+    campaign.house.drained_within(PATIENCE.max(Duration::from_secs(items as u64 / 2)), &campaign.source).await;
     campaign.assert_once().await;
     let hits = faults.map(|(name, _)| campaign.house.proxies.hits(name));
     assert!(hits.iter().all(|hits| *hits > 0), "not every fault was met: {hits:?}");
@@ -341,5 +342,5 @@ async fn chaos_a_quota_under_a_hundred_lost_answers() {
 #[ignore = "a campaign: `make chaos`"]
 async fn chaos_every_fault_at_once() {
     let begun = Instant::now();
-    tell("faults of all kinds at once", bad_weather(5_000, 0.02).await, begun);
+    tell("faults of all kinds at once", bad_weather(2_000, 0.02).await, begun);
 }
