@@ -235,8 +235,19 @@ impl State {
             }
             Outcome::Throttled { retry_after: None } => End::Overload,
             Outcome::Throttled { retry_after: Some(wait) } => match self.retry_after.learn(now, permit, wait) {
-                About::Number => End::Overload,
-                About::Nothing | About::Rate => End::OverRate,
+                About::Number => {
+                    self.level.keep_in_mind();
+                    End::Overload
+                }
+                About::Rate => {
+                    self.level.keep_in_mind();
+                    End::OverRate
+                }
+                About::Chance => {
+                    self.level.give_back(now);
+                    End::OverRate
+                }
+                About::Nothing => End::OverRate,
             },
             Outcome::Failed | Outcome::TimedOut => End::Failed,
         };

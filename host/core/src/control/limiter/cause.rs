@@ -1,7 +1,7 @@
 //! Why an API refuses with Retry-After: because too much was sent, or at random.
 //!
 //! ```text
-//!             ratio above ln 20: refusals come singly, and at a pace that the API has sustained
+//!             ratio above ln 7: refusals come singly, and at a pace that the API has sustained
 //!   RATE ------------------------------------------------------------------------------------------> RANDOM
 //!     ^                                                                                                 |
 //!     |  one of four is refused, or none at 0.7 of the pace                                             |
@@ -14,13 +14,14 @@
 //!
 //! | test | looks at | random | rate | decides at |
 //! | --- | --- | --- | --- | --- |
-//! | company | fetches that started after a refused one and before its refusal came | 5% refused | at least 25% | ln 20 for random, together with the next |
-//! | pace | fetches at a held pace that the API has sustained, gates included | as many refused as ever | a tenth of it | ln 20 for random |
+//! | company | fetches that started after a refused one and before its refusal came | 5% refused | at least 25% | ln 7 for random, together with the next |
+//! | pace | fetches at a held pace that the API has sustained, gates included | as many refused as ever | a tenth of it | ln 7 for random |
 //! | watch | all answers while refusals are taken to be random | 5% refused | at least 25% | 0, from at most 8: five refusals in a row are a rate |
 //! | trial | answers at 0.7 of the pace, for a minute at a time, 10 s after the belief began, then at intervals from 60 s that double up to an hour | as many as ever | a tenth | ±3 |
 //!
 //! So a wrong belief ends: "rate" after some five refusals at a held pace, "random" after five refusals together, or by the trial, which
-//! takes `3 / share` requests. Each time that "random" was wrong it takes ten times the evidence, up to a thousand times.
+//! takes `3 / share` requests. Each time that "random" was wrong, and no trial had confirmed it, it takes ten times the evidence, up to a
+//! thousand times.
 
 use std::time::Duration;
 
@@ -36,8 +37,11 @@ const REFUSED_BESIDE: f64 = -1.609;
 const REFUSED_BELOW: f64 = std::f64::consts::LN_10;
 /// What a good answer at a lower pace takes away, as a share of the share that is refused.
 const GOOD_BELOW: f64 = 0.9;
-/// So much evidence makes refusals random: `ln 20`, one mistake in twenty. No more evidence of a rate is held than that.
-const ENOUGH: f64 = 3.0;
+/// So much evidence makes refusals random: `ln 7`, one mistake in eight. A mistake costs some five refusals and is remembered; to wait for
+/// more evidence costs a pause of all fetches for each refusal.
+const ENOUGH: f64 = 2.0;
+/// No more evidence of a rate is held than this: `ln 20`.
+const MOST_FOR_RATE: f64 = 3.0;
 /// The same for a trial at a lower pace, either way.
 const ENOUGH_FOR_TRIAL: f64 = 3.0;
 /// The evidence with which the belief begins that refusals are random, and the most that is held.
@@ -155,7 +159,7 @@ impl Cause {
                 }
             }
             None if beside => self.ratio += GOOD_BESIDE,
-            None if pace == Pace::Sustained => self.ratio = (self.ratio - GOOD_BELOW * share).max(-ENOUGH),
+            None if pace == Pace::Sustained => self.ratio = (self.ratio - GOOD_BELOW * share).max(-MOST_FOR_RATE),
             None => {}
         }
     }
@@ -165,7 +169,7 @@ impl Cause {
         self.count(true);
         let is_beside = self.is_beside_refused(permit, cut);
         if is_beside {
-            self.ratio = (self.ratio + REFUSED_BESIDE).max(-ENOUGH);
+            self.ratio = (self.ratio + REFUSED_BESIDE).max(-MOST_FOR_RATE);
         }
         is_beside
     }
@@ -194,7 +198,12 @@ impl Cause {
             random.tried += REFUSED_BELOW;
         }
         if random.watched < 0.0 {
-            self.was_wrong();
+            // What a trial has confirmed was right: something has changed since, or chance has dealt many refusals together.
+            if random.interval > SHORTEST_INTERVAL {
+                self.end_belief(0.0);
+            } else {
+                self.was_wrong();
+            }
         }
         self.is_random()
     }
@@ -203,6 +212,11 @@ impl Cause {
     pub(super) fn advance(&mut self, now: Duration) -> Advice {
         let Some(random) = &mut self.random else { return Advice::AsItIs };
         match random.trial {
+            // What was sent while the level was still on its way is no pace to compare with.
+            Trial::Due { at, .. } if now.saturating_add(SHORTEST_OBSERVED) < at => {
+                random.trial = Trial::Due { since: now, at, good: 0 };
+                Advice::AsItIs
+            }
             Trial::Due { at, .. } if now < at => Advice::AsItIs,
             Trial::Due { since, at, good } => {
                 let span = now.saturating_sub(since);
@@ -233,10 +247,15 @@ impl Cause {
         }
     }
 
-    fn was_wrong(&mut self) {
+    /// Take refusals for those of a rate again, with so much evidence that they are not.
+    fn end_belief(&mut self, ratio: f64) {
         self.random = None;
-        self.ratio = -ENOUGH;
+        self.ratio = ratio;
         self.refused_started = None;
+    }
+
+    fn was_wrong(&mut self) {
+        self.end_belief(-MOST_FOR_RATE);
         self.mistakes = (self.mistakes + 1).min(MOST_MISTAKES);
     }
 
@@ -316,7 +335,7 @@ mod tests {
 
     #[test]
     fn good_answers_beside_a_refused_fetch_make_refusals_random_and_more_refusals_do_not() {
-        for (good, refused, is_random) in [(25, 0, true), (10, 0, false), (25, 2, false)] {
+        for (good, refused, is_random) in [(20, 0, true), (8, 0, false), (20, 2, false)] {
             let mut cause = Cause::default();
             assert!(!cause.refused(at(1_500), permit(1_000), Pace::Free));
             (0..good).for_each(|_| cause.good(permit(1_200), Pace::Free, Some(at(1_500))));
@@ -355,6 +374,35 @@ mod tests {
             refuted.advance(now) == Advice::Stay
         });
         assert!(stays.is_some_and(|goods| goods < 1_000) && !refuted.is_random(), "{stays:?}");
+    }
+
+    #[test]
+    fn what_a_trial_has_confirmed_was_no_mistake_though_refusals_come_together_later() {
+        let mut cause = random();
+        go_on(&mut cause, at(100_000), 1_110, 50);
+        assert!(cause.random.as_ref().is_some_and(|random| random.interval > SHORTEST_INTERVAL), "{cause:?}");
+        while cause.refused_at_random() {}
+        assert_eq!((cause.mistakes, cause.ratio), (0, 0.0));
+    }
+
+    #[test]
+    fn what_was_sent_soon_after_the_belief_began_tells_no_pace_for_the_trial() {
+        let mut cause = random();
+        let Some(Random { trial: Trial::Due { since, .. }, .. }) = cause.random else { panic!("{cause:?}") };
+        // 5 s at one a second, while the level is on its way, then at fifty.
+        for late in (0..5_000).step_by(100) {
+            assert_eq!(cause.advance(since + at(late)), Advice::AsItIs);
+            if late % 1_000 == 0 {
+                cause.good(permit(0), Pace::Free, None);
+            }
+        }
+        for late in (5_000..20_000).step_by(20) {
+            if let Advice::Keep(pace) = cause.advance(since + at(late)) {
+                return assert!((33.0..36.0).contains(&pace), "{pace}, 0.7 of 50");
+            }
+            cause.good(permit(0), Pace::Free, None);
+        }
+        panic!("no trial: {cause:?}");
     }
 
     #[test]

@@ -84,6 +84,8 @@ pub(super) struct Level {
     overload: Overload,
     errors: Errors,
     baseline: Baseline,
+    /// The level before the first Retry-After of which nobody knows yet whether it came at random.
+    before_refusals: Option<f64>,
     /// In seconds; `None` until the first answer.
     mean_latency: Option<f64>,
 }
@@ -260,6 +262,20 @@ impl Level {
         let limit = self.limit.max(2.0);
         self.too_much = Some(self.too_much.map_or(limit, |too_much| too_much.min(limit)));
         self.held = (BACK_OFF * self.held).max(1.0);
+    }
+
+    /// A Retry-After came, and nobody knows yet whether it tells of a limit: the level may have to be given back.
+    pub(super) fn keep_in_mind(&mut self) {
+        self.before_refusals.get_or_insert(self.limit);
+    }
+
+    /// Refusals come at random: what they cut before that was known is given back, and START goes on from there.
+    pub(super) fn give_back(&mut self, now: Duration) {
+        let Some(before) = self.before_refusals.take() else { return };
+        self.limit = self.limit.max(before).min(self.most);
+        self.held = self.limit;
+        self.too_much = None;
+        self.enter(now, Phase::Start(Start::default()));
     }
 
     /// The breaker has closed: begin again at half of what is held.

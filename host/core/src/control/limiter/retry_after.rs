@@ -13,7 +13,8 @@
 //! ```
 //!
 //! In HELD another Retry-After lowers the rate to 0.98 of what was observed, by half at the most where few answers tell it; not where the
-//! API has sustained that pace before, from one Retry-After to the next with the gate between: a rate limit refuses nothing there. Only
+//! API has sustained that pace before, from one Retry-After to the next with the gate between: a rate limit refuses nothing there, unless
+//! it was a burst that it bore; then it bears the same each time until it refuses, which chance does not. Only
 //! a Retry-After for a fetch that started after the last one counts: those beside it say nothing new of the rate.
 //!
 //! Not every Retry-After is about a rate: some APIs send it for too many at a time. The two are told apart by what succeeds:
@@ -54,6 +55,8 @@ const GIVE_UP_RATE: u32 = 2;
 const LONG_OBSERVED: Duration = Duration::from_secs(120);
 /// So many good answers tell a rate well enough to lower it by more than half at once.
 const MANY_GOOD: u32 = 20;
+/// The API has borne the same twice running where it differs by less than this share.
+const SAME: f64 = 0.05;
 /// A longer Retry-After binds everybody even where refusals come at random: whoever asks for so much means it.
 const LONGEST_AT_RANDOM: Duration = Duration::from_secs(60);
 
@@ -80,6 +83,10 @@ pub(super) struct RetryAfter {
     learned: Option<Learned>,
     /// What the API has borne in the mean from one Retry-After to the next, its gate included, in fetches a second.
     sustained: Option<f64>,
+    /// What the API bore between the last two Retry-After, in fetches a second.
+    observed: Option<f64>,
+    /// Whether that was as much as between the two before.
+    is_regular: bool,
     /// Whether a rate is behind the refusals.
     cause: Cause,
 }
@@ -93,6 +100,8 @@ pub(super) enum About {
     Rate,
     /// How many are in flight.
     Number,
+    /// Chance, as is known from now on.
+    Chance,
 }
 
 /// A rate that is kept because of it.
@@ -143,7 +152,10 @@ impl RetryAfter {
     pub(super) fn good(&mut self, permit: Permit) {
         self.cause.good(permit, self.pace(), self.cut);
         self.good = self.good.saturating_add(1);
-        if self.cut.is_none_or(|cut| permit.started > cut) {
+        if self.cut.is_some_and(|cut| permit.started <= cut) {
+            // It was in flight when another one was refused: as many as with it were not too many.
+            self.most_good_before = self.most_good_before.max(permit.in_flight);
+        } else {
             self.most_good = self.most_good.max(permit.in_flight);
             self.good_since_cut = self.good_since_cut.saturating_add(1);
         }
@@ -199,6 +211,8 @@ impl RetryAfter {
         if is_first && self.good < FEWEST_GOOD {
             return About::Nothing;
         }
+        let before = self.observed.replace(self.observed_by(now));
+        self.is_regular = before.is_some_and(|before| (self.observed_by(now) - before).abs() < SAME * before);
         let is_number = permit.in_flight > self.most_that_succeeded(permit).max(1);
         self.too_many = if is_number { self.too_many.saturating_add(1) } else { 0 };
         if is_number && (self.learned.is_none() || self.too_many >= GIVE_UP_RATE) {
@@ -207,7 +221,7 @@ impl RetryAfter {
         }
         if !is_number && self.cause.refused(now, permit, self.pace()) {
             self.learned = None;
-            return About::Nothing;
+            return About::Chance;
         }
         // The first refusal of all tells little, and often comes while the level is still found: it is a gate and no more, unless another
         // one comes beside it.
@@ -239,11 +253,19 @@ impl RetryAfter {
         if are_few { most.max(before) } else { most }
     }
 
+    /// What the API has borne since good answers are counted, in fetches a second.
+    fn observed_by(&self, now: Duration) -> f64 {
+        let span = now.saturating_sub(self.counted_since.unwrap_or(now));
+        f64::from(self.good) / span.as_secs_f64().max(1.0)
+    }
+
     /// At which pace fetches start at present.
     fn pace(&self) -> Pace {
         let Some(learned) = &self.learned else { return Pace::Free };
-        // A refusal before anything has succeeded tells of a limit that has fallen.
-        let is_sustained = self.good > 0 && self.sustained.is_some_and(|sustained| learned.rate <= sustained);
+        // A refusal before anything has succeeded tells of a limit that has fallen; one after as much as before, of a limit that is
+        // lower than what it bore in a burst.
+        let is_sustained =
+            self.good > 0 && !self.is_regular && self.sustained.is_some_and(|sustained| learned.rate <= sustained);
         match learned.state {
             State::Trial { .. } => Pace::Trial,
             State::Held { .. } if is_sustained => Pace::Sustained,
@@ -257,7 +279,7 @@ impl RetryAfter {
         }
         let pace = self.pace();
         let span = now.saturating_sub(self.counted_since.unwrap_or(now));
-        let observed = f64::from(self.good) / span.as_secs_f64().max(1.0);
+        let observed = self.observed_by(now);
         // Before the first Retry-After there was no gate: that is no rate for long.
         if pace != Pace::Sustained {
             self.sustained = (!is_first).then_some(observed);
@@ -357,135 +379,4 @@ impl Learned {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const fn at(milliseconds: u64) -> Duration {
-        Duration::from_millis(milliseconds)
-    }
-
-    fn permit(milliseconds: u64) -> Permit {
-        Permit { started: at(milliseconds), in_flight: 5 }
-    }
-
-    /// 100 good answers in 10 s, then a Retry-After of 5 s, twice.
-    fn throttled() -> RetryAfter {
-        let mut limits = RetryAfter::default();
-        limits.started(at(0));
-        (0..100).for_each(|_| limits.good(permit(0)));
-        limits.close_gate(at(10_000), at(5_000));
-        limits.learn(at(10_000), permit(9_900), at(1_000));
-        assert_eq!(limits.rate(), None, "it is alone");
-        limits.learn(at(10_000), permit(9_950), at(1_000));
-        limits
-    }
-
-    fn rate(limits: &RetryAfter) -> f64 {
-        (limits.rate().unwrap() * 1e6).round() / 1e6
-    }
-
-    #[test]
-    fn nobody_passes_the_gate_and_then_starts_are_paced() {
-        let mut limits = throttled();
-        assert_eq!(limits.gate(at(14_999)), Some(at(15_000)));
-        assert_eq!(limits.gate(at(15_000)), None);
-        assert_eq!(rate(&limits), 9.0);
-        assert_eq!(limits.next(at(15_000)), None);
-        limits.started(at(15_000));
-        assert!(limits.next(at(15_100)).is_some_and(|next| next < at(15_112)));
-    }
-
-    #[test]
-    fn a_shorter_retry_after_does_not_open_the_gate_early() {
-        let mut limits = throttled();
-        limits.close_gate(at(11_000), at(1_000));
-        assert_eq!(limits.gate(at(12_000)), Some(at(15_000)));
-    }
-
-    #[test]
-    fn an_absurd_retry_after_is_cut_to_a_day() {
-        let mut limits = throttled();
-        limits.close_gate(at(11_000), Duration::MAX);
-        assert_eq!(limits.gate(at(11_000)), Some(at(11_000) + LONGEST_RETRY_AFTER));
-    }
-
-    #[test]
-    fn a_retry_after_to_the_first_fetches_teaches_no_rate_but_another_does() {
-        let mut limits = RetryAfter::default();
-        limits.started(at(0));
-        limits.good(permit(0));
-        limits.close_gate(at(100), at(1_000));
-        limits.learn(at(100), permit(0), at(1_000));
-        assert_eq!((limits.gate(at(100)), limits.rate()), (Some(at(1_100)), None));
-        limits.close_gate(at(2_000), at(1_000));
-        limits.learn(at(2_000), permit(1_900), at(1_000));
-        assert_eq!(limits.rate(), None, "too few good answers tell no rate, and go on being counted");
-        (0..2).for_each(|_| limits.good(permit(3_500)));
-        limits.learn(at(6_000), permit(5_900), at(1_000));
-        assert_eq!(rate(&limits), 0.45);
-    }
-
-    #[test]
-    fn fetches_beside_the_throttled_one_teach_nothing_more() {
-        let mut limits = throttled();
-        limits.learn(at(10_050), permit(9_950), at(1_000));
-        limits.learn(at(10_060), permit(10_000), at(1_000));
-        assert_eq!(rate(&limits), 9.0);
-    }
-
-    #[test]
-    fn another_retry_after_lowers_the_rate_by_half_at_the_most() {
-        let mut limits = throttled();
-        (0..50).for_each(|_| limits.good(permit(11_000)));
-        limits.learn(at(20_000), permit(19_000), at(1_000));
-        assert_eq!(rate(&limits), 4.9);
-        limits.learn(at(40_000), permit(39_000), at(1_000));
-        assert_eq!(rate(&limits), 2.45);
-    }
-
-    #[test]
-    fn a_trial_that_passes_is_followed_by_a_bolder_one() {
-        let mut limits = throttled();
-        limits.advance(at(19_999));
-        assert_eq!(rate(&limits), 9.0);
-        limits.advance(at(20_000));
-        assert_eq!(rate(&limits), 9.45);
-        limits.advance(at(35_000));
-        assert_eq!(rate(&limits), 10.395);
-    }
-
-    #[test]
-    fn a_trial_that_fails_goes_back_and_the_next_comes_later() {
-        let mut limits = throttled();
-        limits.advance(at(20_000));
-        (0..200).for_each(|_| limits.good(permit(21_000)));
-        limits.learn(at(30_000), permit(29_000), at(1_000));
-        assert_eq!(rate(&limits), 9.0);
-        limits.advance(at(49_999));
-        assert_eq!(rate(&limits), 9.0, "20 s later, not 10");
-        limits.advance(at(50_000));
-        assert_eq!(rate(&limits), 9.45);
-    }
-
-    #[test]
-    fn more_in_flight_than_ever_succeeded_are_too_many_and_teach_no_rate() {
-        let mut limits = RetryAfter::default();
-        limits.started(at(0));
-        (0..100).for_each(|_| limits.good(permit(0)));
-        assert_eq!(limits.learn(at(10_000), Permit { in_flight: 6, ..permit(9_900) }, at(1_000)), About::Number);
-        assert_eq!(limits.rate(), None);
-        (0..100).for_each(|_| limits.good(permit(11_000)));
-        assert_eq!(limits.learn(at(20_000), permit(19_900), at(1_000)), About::Rate);
-        assert!(limits.rate().is_some());
-    }
-
-    #[test]
-    fn a_rate_is_given_up_when_the_number_is_to_blame_twice_running() {
-        let mut limits = throttled();
-        for (time, about) in [(20_000, About::Rate), (30_000, About::Number)] {
-            limits.good(permit(time - 5_000));
-            assert_eq!(limits.learn(at(time), Permit { in_flight: 6, ..permit(time - 100) }, at(1_000)), about);
-        }
-        assert_eq!(limits.rate(), None);
-    }
-}
+mod tests;

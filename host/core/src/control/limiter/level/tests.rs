@@ -421,3 +421,20 @@ fn a_level_from_elsewhere_is_brought_under_the_cap() {
     assert_eq!(bench.level.clone().under(10).limit(), 10);
     assert_eq!(bench.level.under(1_000).limit(), 40);
 }
+
+#[test]
+fn what_refusals_at_random_have_cut_is_given_back_and_start_goes_on() {
+    let mut bench = Bench::starting();
+    bench.rounds(5, 100);
+    let before = bench.level.limit();
+    for in_flight in [before, before / 2] {
+        bench.level.keep_in_mind();
+        bench.overload(in_flight);
+    }
+    assert!(bench.level.limit() < before / 2, "{}", bench.level.limit());
+    bench.level.give_back(bench.now);
+    assert_eq!((bench.level.name(), bench.level.limit()), ("start", before));
+    bench.level.hold(bench.now, 4.0);
+    bench.level.give_back(bench.now);
+    assert_eq!((bench.level.name(), bench.level.limit()), ("hold", 4), "once");
+}
