@@ -6,8 +6,8 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    build, dead_letters, doctor, export, feed, fetch, inspect, new, package, pause, replay, resume, run, simulate,
-    status, test, wasm_runner,
+    build, compile_component, dead_letters, doctor, export, feed, fetch, inspect, new, package, pause, replay, resume,
+    run, simulate, status, test, wasm_runner,
 };
 
 const STYLES: Styles = Styles::styled()
@@ -74,4 +74,6 @@ pub(crate) enum Command {
     Package(package::Package),
     #[command(hide = true)]
     WasmRunner(wasm_runner::WasmRunner),
+    #[command(hide = true)]
+    CompileComponent(compile_component::CompileComponent),
 }

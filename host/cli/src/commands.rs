@@ -1,6 +1,7 @@
 //! The commands, a module each. What several of them need lies beside them.
 
 pub(crate) mod build;
+pub(crate) mod compile_component;
 pub(crate) mod dead_letters;
 pub(crate) mod doctor;
 pub(crate) mod export;
@@ -45,5 +46,6 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<Exit, CliError>
         Command::Simulate(command) => simulate::run(&command, context),
         Command::Package(command) => package::run(&command, context),
         Command::WasmRunner(command) => wasm_runner::run(&command, context),
+        Command::CompileComponent(command) => Ok(compile_component::run(&command)),
     }
 }

@@ -1,15 +1,26 @@
 //! What every command works with: settings, screen, and the operator's configuration.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use damper_core::clock::WallClock;
 use damper_local::Database;
+use damper_plugins::compiler::Compiler;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::config::Config;
 use crate::error::CliError;
 use crate::screen::Screen;
 use crate::settings::Settings;
+
+/// Who compiles components: this program, in another process.
+pub(crate) fn compiler() -> Compiler {
+    // On Linux by what runs now, also where its file was replaced meanwhile.
+    let itself = Path::new("/proc/self/exe");
+    if itself.exists() {
+        return Compiler::Child(itself.to_owned());
+    }
+    std::env::current_exe().map_or(Compiler::InProcess, Compiler::Child)
+}
 
 /// One run of the program.
 #[derive(Debug)]

@@ -4,7 +4,7 @@
 //! checks that it was compiled by the same release with the same settings, not that it is harmless. So a [`Compiled`] is made
 //! in three ways and no other:
 //!
-//! - [`Compiled::now`]: this program compiled it just now;
+//! - [`Compiled::now`]: this program compiled it just now, in this process or in one that it started;
 //! - [`Compiled::kept`]: this program compiled it earlier and kept it in a folder that only its owner can write to, under the
 //!   digest with which it was written;
 //! - [`Compiled::File`]: `damper package` compiled it and wrote its digest beside it, and the file has that digest. Who can
@@ -18,6 +18,9 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use crate::artifacts::{Artifacts, Found};
+#[cfg(feature = "compile")]
+use crate::compiler::Compiler;
+use crate::engine::CodeSettings;
 use crate::package::{Artifact, CheckedFile};
 
 /// Where a provider's code comes from.
@@ -64,14 +67,14 @@ pub(crate) enum Kept {
 impl Compiled {
     /// Compiles a component.
     #[cfg(feature = "compile")]
-    pub(crate) fn now(engine: &Engine, component: &[u8]) -> Result<Self, String> {
-        let code = engine.precompile_component(component);
-        code.map(Self::Code).map_err(|error| format!("the component does not compile: {error:#}"))
+    pub(crate) fn now(compiler: &Compiler, settings: &CodeSettings, component: &[u8]) -> Result<Self, String> {
+        let code = compiler.compile(settings, component);
+        code.map(Self::Code).map_err(|why| format!("the component does not compile: {why}"))
     }
 
     /// Tells that there is no compiler.
     #[cfg(not(feature = "compile"))]
-    pub(crate) fn now(_engine: &Engine, _component: &[u8]) -> Result<Self, String> {
+    pub(crate) fn now(_settings: &CodeSettings, _component: &[u8]) -> Result<Self, String> {
         Err("the component is not compiled for this program, and this program holds no compiler: run `damper package`"
             .to_owned())
     }

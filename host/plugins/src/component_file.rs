@@ -3,6 +3,7 @@
 
 mod error;
 mod sections;
+mod structure;
 
 use std::fs::File;
 use std::io::Read;
@@ -16,6 +17,9 @@ use sha2::{Digest, Sha256};
 
 pub use error::ComponentFileError;
 use sections::Sections;
+pub use structure::Excess;
+use structure::Refusal;
+pub(crate) use structure::{MAX_CORE_INSTANCES, MAX_MEMORIES, MAX_TABLES};
 
 /// The newest contract, `damper:provider`, that this host runs. It runs all earlier patches of the same minor version.
 pub const HOST_CONTRACT: Version = Version::new(0, 1, 0);
@@ -114,6 +118,7 @@ impl ComponentFile {
     pub fn from_bytes(file: &str, bytes: impl Into<Bytes>) -> Result<Self, ComponentFileError> {
         let bytes = bytes.into();
         let sections = component_sections(file, &bytes)?;
+        structure::check_instance(&bytes).map_err(|refusal| refused(file, refusal))?;
         let plugin = plugin_name(file, sections.manifest);
         if !sections.exports.iter().any(|export| export == EXPORT) {
             return Err(ComponentFileError::no_export(file, &sections.exports));
@@ -188,6 +193,21 @@ fn damaged(file: &str, error: &wasmparser::BinaryReaderError) -> ComponentFileEr
     // Debug, for the message may quote a name from the file.
     let problem = format!("at byte {}: {:?}", error.offset(), error.message());
     ComponentFileError::Damaged { file: file.to_owned(), problem }
+}
+
+fn refused(file: &str, refusal: Refusal) -> ComponentFileError {
+    match refusal {
+        Refusal::Damaged(error) => damaged(file, &error),
+        Refusal::Excess(excess) => ComponentFileError::TooCostly { file: file.to_owned(), excess },
+    }
+}
+
+/// Checks what compiling a component needs, from its code.
+///
+/// # Errors
+/// Where the code is damaged, or beyond a limit.
+pub(crate) fn check_code(name: &str, bytes: &[u8]) -> Result<(), ComponentFileError> {
+    structure::check_code(bytes).map(drop).map_err(|refusal| refused(name, refusal))
 }
 
 /// The provider's name and version where its manifest tells them, else its file.

@@ -8,7 +8,8 @@ use wasmtime::{
     Config, Enabled, Engine, EngineWeak, InstanceAllocationStrategy, ModuleVersionStrategy, PoolingAllocationConfig,
 };
 
-use crate::component_file::hexadecimal;
+use crate::component_file::{MAX_CORE_INSTANCES, MAX_MEMORIES, MAX_TABLES, hexadecimal};
+use crate::state::MAX_TABLE_ELEMENTS;
 
 /// How often a computing guest gives way to others.
 pub(crate) const TICK: Duration = Duration::from_millis(10);
@@ -36,6 +37,10 @@ impl Architecture {
         }
     }
 }
+
+/// Behind the name of settings that count instructions.
+#[cfg(feature = "compile")]
+const METERED: &str = "+metered";
 
 /// What decides how compiled code looks. It is a part of every cache key, whole; a field here is to be used in `config`.
 #[derive(Debug, Clone)]
@@ -105,6 +110,22 @@ impl CodeSettings {
         hexadecimal(&hasher.0.finalize())
     }
 
+    /// A name under which [`CodeSettings::named`] finds the same settings.
+    #[cfg(feature = "compile")]
+    pub(crate) fn name(&self) -> String {
+        format!("{}{}", self.target, if self.counts_instructions { METERED } else { "" })
+    }
+
+    /// The settings of this name.
+    #[cfg(feature = "compile")]
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        const TARGETS: [&str; 4] =
+            ["x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu", "x86_64-apple-darwin", "aarch64-apple-darwin"];
+        let (target, is_metered) = name.strip_suffix(METERED).map_or((name, false), |target| (target, true));
+        let settings = Self::new(TARGETS.into_iter().find(|known| *known == target)?);
+        Some(if is_metered { settings.metered() } else { settings })
+    }
+
     /// Compiles a component with these settings, for whichever machine they are.
     #[cfg(feature = "compile")]
     pub(crate) fn compile(&self, component: &[u8]) -> wasmtime::Result<Vec<u8>> {
@@ -135,32 +156,58 @@ const HOST_STACK_BYTES: usize = 512 << 10;
 const RESIDENT_MEMORY_BYTES: usize = 64 << 10;
 const RESIDENT_TABLE_BYTES: usize = 16 << 10;
 const RESIDENT_STACK_BYTES: usize = 32 << 10;
-/// What a Rust component has: a module, the adapters around it, a table each for both, and one memory. Interpreters have
-/// more (JavaScript's 9 core instances and 2 memories, Python's 38 core instances); a pool for them would reserve twice the
-/// address space for every Rust instance, so theirs are made on demand.
-const CORE_INSTANCES: u32 = 8;
-const TABLES: u32 = 2;
-const MEMORIES: u32 = 1;
 
-/// The engines: one whose instances come from a pool, and one without for what does not fit into it.
+/// What one instance of a pool may consist of.
+#[derive(Debug, Clone, Copy)]
+struct Shape {
+    core_instances: u32,
+    tables: u32,
+    table_elements: usize,
+    memories: u32,
+}
+
+/// What a Rust component has: a module, the adapters around it, a table each for both, and one memory.
+const NARROW: Shape = Shape { core_instances: 8, tables: 2, table_elements: 20_000, memories: 1 };
+/// What interpreters have more of (JavaScript's 9 core instances and 2 memories, Python's 38 core instances), as far as any component
+/// may. Such a pool reserves four times the address space for an instance, so it has room for fewer.
+const WIDE: Shape = Shape {
+    core_instances: MAX_CORE_INSTANCES,
+    tables: MAX_TABLES,
+    table_elements: MAX_TABLE_ELEMENTS,
+    memories: MAX_MEMORIES,
+};
+/// The most instances of the wide pool at a time: 64 of them reserve a tebibyte of address space.
+const MOST_WIDE: u32 = 64;
+
+/// The engines: one for most components, and one for those that consist of more. The instances of both come from pools, so that none is
+/// larger than its place.
 pub(crate) struct Engines {
     pub(crate) settings: CodeSettings,
     /// None where this machine has no room for the pool.
-    pub(crate) pooled: Option<Engine>,
-    pub(crate) on_demand: Engine,
+    pub(crate) narrow: Option<Engine>,
+    pub(crate) wide: Engine,
+    /// How many instances the wide pool has room for.
+    pub(crate) wide_instances: u32,
 }
 
 impl Engines {
-    /// Makes both engines. The pool has room for `instances` at a time.
+    /// Makes both engines. The narrow pool has room for `instances` at a time, the wide one for as many, as far as there is address space.
     pub(crate) fn new(settings: CodeSettings, instances: u32) -> wasmtime::Result<Self> {
-        let on_demand = Engine::new(&settings.config()?)?;
-        let pooled = Engine::new(settings.config()?.allocation_strategy(pool(instances)));
-        let pooled = pooled.inspect_err(|error| {
-            tracing::warn!(%error, instances, "no room for a pool of instances; each is made on demand, which is slower");
+        let narrow = pooled(&settings, NARROW, instances);
+        let narrow = narrow.inspect_err(|error| {
+            tracing::warn!(%error, instances, "no room for the pool of instances: all providers share the one for interpreters, which is smaller");
         });
-        let pooled = pooled.ok();
-        start_ticker(pooled.iter().chain([&on_demand]))?;
-        Ok(Self { settings, pooled, on_demand })
+        let narrow = narrow.ok();
+        let mut wide_instances = instances.clamp(1, MOST_WIDE);
+        let wide = loop {
+            match pooled(&settings, WIDE, wide_instances) {
+                Ok(engine) => break engine,
+                Err(error) if wide_instances == 1 => return Err(error),
+                Err(_) => wide_instances /= 2,
+            }
+        };
+        start_ticker(narrow.iter().chain([&wide]))?;
+        Ok(Self { settings, narrow, wide, wide_instances })
     }
 }
 
@@ -178,15 +225,21 @@ pub fn tells_touched_pages() -> bool {
     PoolingAllocationConfig::is_pagemap_scan_available()
 }
 
-fn pool(instances: u32) -> InstanceAllocationStrategy {
+fn pooled(settings: &CodeSettings, shape: Shape, instances: u32) -> wasmtime::Result<Engine> {
+    Engine::new(settings.config()?.allocation_strategy(pool(shape, instances)))
+}
+
+fn pool(shape: Shape, instances: u32) -> InstanceAllocationStrategy {
+    let Shape { core_instances, tables, table_elements, memories } = shape;
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
-        .total_core_instances(instances.saturating_mul(CORE_INSTANCES))
-        .max_core_instances_per_component(CORE_INSTANCES)
-        .total_memories(instances.saturating_mul(MEMORIES))
-        .max_memories_per_component(MEMORIES)
-        .total_tables(instances.saturating_mul(TABLES))
-        .max_tables_per_component(TABLES)
+        .total_core_instances(instances.saturating_mul(core_instances))
+        .max_core_instances_per_component(core_instances)
+        .total_memories(instances.saturating_mul(memories))
+        .max_memories_per_component(memories)
+        .total_tables(instances.saturating_mul(tables))
+        .max_tables_per_component(tables)
+        .table_elements(table_elements)
         .total_stacks(instances)
         .max_unused_warm_slots(instances)
         .linear_memory_keep_resident(RESIDENT_MEMORY_BYTES)

@@ -6,13 +6,15 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use damper_core::manifest::Manifest;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
 
 use crate::artifacts::Artifacts;
 use crate::bindings::ProviderPre;
 use crate::compiled::{Compiled, Kept, Source};
+#[cfg(feature = "compile")]
+use crate::compiler::Compiler;
 use crate::component_file::ComponentFile;
 use crate::credentials::CredentialError;
 use crate::engine::{CodeSettings, Engines};
@@ -34,11 +36,20 @@ pub struct HostOptions {
     pub max_in_flight: u32,
     /// Who looks host names up.
     pub resolver: Arc<dyn Resolver>,
+    /// Who compiles what is not compiled yet.
+    #[cfg(feature = "compile")]
+    pub compiler: Compiler,
 }
 
 impl Default for HostOptions {
     fn default() -> Self {
-        Self { cache_dir: None, max_in_flight: 256, resolver: Arc::new(SystemResolver) }
+        Self {
+            cache_dir: None,
+            max_in_flight: 256,
+            resolver: Arc::new(SystemResolver),
+            #[cfg(feature = "compile")]
+            compiler: Compiler::default(),
+        }
     }
 }
 
@@ -120,15 +131,19 @@ pub struct PluginHost {
 /// What plugins share of their host.
 pub(crate) struct Inner {
     engines: Engines,
-    pooled_linker: Option<Linker<State>>,
-    linker: Linker<State>,
+    narrow_linker: Option<Linker<State>>,
+    wide_linker: Linker<State>,
     artifacts: Option<Artifacts>,
     settings_key: String,
     pub(crate) resolver: Arc<dyn Resolver>,
+    #[cfg(feature = "compile")]
+    compiler: Compiler,
     /// The components of the plugins that there are, by digest: plugins of the same one share it.
     components: Mutex<HashMap<String, Weak<LazyComponent>>>,
     /// Room for fetches, which is the pool's.
     pub(crate) room: Arc<Semaphore>,
+    /// Room for fetches whose instances come from the wide pool.
+    wide_room: Arc<Semaphore>,
 }
 
 impl PluginHost {
@@ -159,14 +174,17 @@ impl PluginHost {
             let shown = folder.display().to_string();
             Artifacts::open(folder).map_err(|source| HostError::CacheDir { folder: shown, source })
         });
-        let pooled_linker = engines.pooled.as_ref().map(linker).transpose().map_err(engine_error)?;
+        let narrow_linker = engines.narrow.as_ref().map(linker).transpose().map_err(engine_error)?;
         let inner = Inner {
-            pooled_linker,
-            linker: linker(&engines.on_demand).map_err(engine_error)?,
+            narrow_linker,
+            wide_linker: linker(&engines.wide).map_err(engine_error)?,
             artifacts: artifacts.transpose()?,
             settings_key: engines.settings.key(),
+            wide_room: Arc::new(Semaphore::new(engines.wide_instances as usize)),
             engines,
             resolver: options.resolver,
+            #[cfg(feature = "compile")]
+            compiler: options.compiler,
             components: Mutex::default(),
             room: Arc::new(Semaphore::new(instances as usize)),
         };
@@ -208,10 +226,10 @@ impl PluginHost {
         Plugin::new(Arc::clone(&self.inner), source, manifest, grants, Some(world))
     }
 
-    /// Whether instances come from a pool; without one each is made anew, which is slower.
+    /// Whether there is room for a pool of as many instances as may be in flight; without one, all share the pool for interpreters.
     #[must_use]
     pub fn is_pooled(&self) -> bool {
-        self.inner.engines.pooled.is_some()
+        self.inner.engines.narrow.is_some()
     }
 }
 
@@ -219,6 +237,12 @@ impl fmt::Debug for PluginHost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PluginHost").field("is_pooled", &self.is_pooled()).finish_non_exhaustive()
     }
+}
+
+/// Room for one instance, until it is dropped.
+pub(crate) struct Place<'a> {
+    _room: SemaphorePermit<'a>,
+    _wide: Option<SemaphorePermit<'a>>,
 }
 
 fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
@@ -245,6 +269,14 @@ impl Inner {
         made
     }
 
+    /// Waits for room for one instance of a component, in the pool that it comes from. None: the host has ended.
+    pub(crate) async fn place(&self, component: &ProviderPre<State>) -> Option<Place<'_>> {
+        let room = self.room.acquire().await.ok()?;
+        let is_wide = Engine::same(component.engine(), &self.engines.wide);
+        let wide = if is_wide { Some(self.wide_room.acquire().await.ok()?) } else { None };
+        Some(Place { _room: room, _wide: wide })
+    }
+
     /// Makes a component ready to be instantiated: compiled now, read compiled, or mapped from a package; its imports resolved.
     /// Takes its time: call it where blocking is allowed.
     pub(crate) fn prepare(&self, name: &str, source: &Source) -> Result<ProviderPre<State>, String> {
@@ -252,25 +284,35 @@ impl Inner {
             Source::Component { digest, bytes } => self.code(name, digest, bytes)?,
             Source::Packaged(artifact) => Compiled::File(artifact.check().map_err(|error| error.to_string())?),
         };
-        let pooled = self.engines.pooled.as_ref().zip(self.pooled_linker.as_ref());
-        if let Some((engine, linker)) = pooled {
+        let narrow = self.engines.narrow.as_ref().zip(self.narrow_linker.as_ref());
+        if let Some((engine, linker)) = narrow {
             match code.load(engine).and_then(|component| link(linker, &component)) {
                 Ok(ready) => return Ok(ready),
                 // Usual for interpreted languages, and nothing that an operator could mend.
-                Err(error) => tracing::info!(
+                Err(error) => tracing::debug!(
                     provider = name, error = %format!("{error:#}"),
-                    "the component does not fit into the pool of instances; each is made on demand, which is slower"
+                    "the component consists of more than most; its instances come from the wide pool"
                 ),
             }
         }
-        code.load(&self.engines.on_demand)
-            .and_then(|component| link(&self.linker, &component))
+        code.load(&self.engines.wide)
+            .and_then(|component| link(&self.wide_linker, &component))
             .map_err(|error| format!("the component cannot run here: {error:#}"))
+    }
+
+    #[cfg(feature = "compile")]
+    fn compile(&self, bytes: &[u8]) -> Result<Compiled, String> {
+        Compiled::now(&self.compiler, &self.engines.settings, bytes)
+    }
+
+    #[cfg(not(feature = "compile"))]
+    fn compile(&self, bytes: &[u8]) -> Result<Compiled, String> {
+        Compiled::now(&self.engines.settings, bytes)
     }
 
     /// The component's compiled code.
     fn code(&self, name: &str, digest: &str, bytes: &[u8]) -> Result<Compiled, String> {
-        let Some(artifacts) = &self.artifacts else { return Compiled::now(&self.engines.on_demand, bytes) };
+        let Some(artifacts) = &self.artifacts else { return self.compile(bytes) };
         let path = artifacts.path(digest, &self.settings_key);
         match Compiled::kept(&path) {
             Kept::Whole(code) => return Ok(code),
@@ -279,7 +321,7 @@ impl Inner {
             ),
             Kept::Nothing => {}
         }
-        let code = Compiled::now(&self.engines.on_demand, bytes)?;
+        let code = self.compile(bytes)?;
         if let Err(error) = code.keep(artifacts, &path) {
             tracing::warn!(provider = name, file = %path.display(), %error, "a compiled component cannot be kept");
         }

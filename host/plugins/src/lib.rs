@@ -14,6 +14,8 @@ mod beside;
 mod bindings;
 mod call;
 mod compiled;
+#[cfg(feature = "compile")]
+pub mod compiler;
 pub mod component_file;
 mod credentials;
 mod egress;

@@ -12,6 +12,7 @@ use wasmtime_wasi::{WasiCtxView, WasiView};
 
 use crate::bindings::damper::provider::{host, http, types};
 use crate::call::Call;
+use crate::component_file::{MAX_CORE_INSTANCES, MAX_MEMORIES, MAX_TABLES};
 use crate::credentials::{self, Algorithm};
 use crate::http_client::{HttpClient, NoKey, Response};
 use crate::memo::Memo;
@@ -20,7 +21,9 @@ use crate::text::Scrubber;
 use crate::wasi::{self, Wasi};
 
 /// The most elements of a table; those of compiled languages hold their functions.
-const MAX_TABLE_ELEMENTS: usize = 100_000;
+pub(crate) const MAX_TABLE_ELEMENTS: usize = 100_000;
+/// What the host keeps for an element of a table, at the most.
+const TABLE_ELEMENT_BYTES: usize = 16;
 
 /// The contract's interface for requests.
 const HTTP: &str = "damper:provider/http@0.1.0";
@@ -41,7 +44,7 @@ pub(crate) struct State {
     pub(crate) shared: Arc<Shared>,
     pub(crate) call: Arc<Call>,
     pub(crate) memory_bytes: usize,
-    /// What all memories of the instance have together; an interpreted component has more than one.
+    /// What all memories and tables of the instance have together; an interpreted component has more than one.
     memory_in_use_bytes: usize,
     day: Day,
     wasi: Option<Box<Wasi>>,
@@ -82,20 +85,40 @@ impl WasiView for State {
 
 impl ResourceLimiter for State {
     fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        // Growth that was granted and then failed for another reason stays counted: that errs on the safe side.
-        let together = self.memory_in_use_bytes.saturating_add(desired.saturating_sub(current));
+        Ok(self.grow(desired.saturating_sub(current)))
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let bytes = desired.saturating_sub(current).saturating_mul(TABLE_ELEMENT_BYTES);
+        Ok(desired <= MAX_TABLE_ELEMENTS && self.grow(bytes))
+    }
+
+    fn instances(&self) -> usize {
+        MAX_CORE_INSTANCES as usize
+    }
+
+    fn tables(&self) -> usize {
+        MAX_TABLES as usize
+    }
+
+    fn memories(&self) -> usize {
+        MAX_MEMORIES as usize
+    }
+}
+
+impl State {
+    /// Whether the instance may have so much more. Growth that was granted and then failed for another reason stays counted: that errs on
+    /// the safe side.
+    fn grow(&mut self, bytes: usize) -> bool {
+        let together = self.memory_in_use_bytes.saturating_add(bytes);
         let fits = together <= self.memory_bytes;
         if fits {
             self.memory_in_use_bytes = together;
-            self.call.grew(desired.saturating_sub(current));
+            self.call.grew(bytes);
         } else {
             self.call.refuse_memory();
         }
-        Ok(fits)
-    }
-
-    fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        Ok(desired <= MAX_TABLE_ELEMENTS)
+        fits
     }
 }
 

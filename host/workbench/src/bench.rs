@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use damper_core::fetcher::{FetchRequest, Permits};
 use damper_core::manifest::Manifest;
+use damper_plugins::compiler::Compiler;
 use damper_plugins::component_file::ComponentFile;
 use damper_plugins::grants::{Grants, Origin};
 use damper_plugins::{HostError, HostOptions, LoadError, Plugin, PluginHost, Rehearsal, RehearsalError, TracedFetch};
@@ -97,8 +98,16 @@ impl Bench {
     /// # Errors
     /// Where the engine or the network cannot be set up, or the provider asks for what this version does not support.
     pub fn new(file: ComponentFile, cache_dir: PathBuf) -> Result<Self, BenchError> {
-        let options =
-            HostOptions { cache_dir: Some(cache_dir), max_in_flight: AT_A_TIME as u32, ..HostOptions::default() };
+        Self::compiled_by(Compiler::default(), file, cache_dir)
+    }
+
+    /// The same, whose components are compiled elsewhere.
+    ///
+    /// # Errors
+    /// As [`Bench::new`].
+    pub fn compiled_by(compiler: Compiler, file: ComponentFile, cache_dir: PathBuf) -> Result<Self, BenchError> {
+        let (cache_dir, max_in_flight) = (Some(cache_dir), AT_A_TIME as u32);
+        let options = HostOptions { cache_dir, max_in_flight, compiler, ..HostOptions::default() };
         let (host, metered) = (PluginHost::new(options.clone())?, PluginHost::metered(options)?);
         // Nothing is fetched with these, so that nothing need be set.
         let bare = Manifest { config: BTreeMap::new(), ..file.manifest.clone() };

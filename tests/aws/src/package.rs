@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
+use damper_plugins::compiler::Compiler;
 use damper_plugins::component_file::{ComponentFile, embed_manifest};
 use damper_plugins::package::{self, Architecture};
 
@@ -20,7 +21,7 @@ pub const ARCHITECTURE: &str = "arm64";
 /// The component and its code, compiled once for all tests.
 static DEMO: LazyLock<(ComponentFile, Vec<u8>)> = LazyLock::new(|| {
     let file = ComponentFile::read(&built("components/demo.wasm")).unwrap();
-    let code = package::compile(&file, HERE).unwrap();
+    let code = package::compile(&Compiler::InProcess, &file, HERE).unwrap();
     (file, code)
 });
 

@@ -96,7 +96,12 @@ pub(crate) fn now(
 
 fn load(context: &Context, bound: &Bound) -> Result<Plugin, CliError> {
     let cache_dir = context.settings.cache.as_ref().map(|cache| cache.join("components"));
-    let host = PluginHost::new(HostOptions { cache_dir, max_in_flight: 1, ..HostOptions::default() })?;
+    let host = PluginHost::new(HostOptions {
+        cache_dir,
+        max_in_flight: 1,
+        compiler: context::compiler(),
+        ..HostOptions::default()
+    })?;
     let name = bound.manifest.name.clone();
     let loaded = host.load(&bound.file, bound.manifest.clone(), bound.grants.clone());
     loaded.map_err(|error| CliError::Load { provider: name, message: error.to_string() })

@@ -21,7 +21,7 @@ use damper_plugins::package::{self, Architecture};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::context::Context;
+use crate::context::{self, Context};
 use crate::error::{CliError, Exit};
 use crate::screen::{put, put_json, size, table};
 
@@ -249,7 +249,7 @@ fn contents(
     let mut files = Files::from([(archive::BOOTSTRAP.to_owned(), program)]);
     for provider in providers {
         context.screen.say(format!("compiling {} for {}", provider.name(), aws_name(architecture)));
-        let code = package::compile(&provider.file, architecture).map_err(|error| {
+        let code = package::compile(&context::compiler(), &provider.file, architecture).map_err(|error| {
             CliError::input(error.to_string(), "build it again with `damper build`, with the SDK of this release")
         })?;
         let packaged = package::files(&provider.file, architecture, code, &provider.settings);

@@ -190,6 +190,7 @@ impl House {
         let options = HostOptions {
             cache_dir: context.settings.cache.as_ref().map(|cache| cache.join("components")),
             max_in_flight: caps.fold(0_u32, u32::saturating_add).clamp(1, MAX_IN_FLIGHT),
+            compiler: context::compiler(),
             ..HostOptions::default()
         };
         let host = PluginHost::new(options)?;

@@ -5,6 +5,7 @@
 mod aws;
 mod aws_stack;
 mod bad_input;
+mod compiling;
 mod contract;
 mod doctor;
 mod feeding;

@@ -3,6 +3,7 @@
 use damper_core::manifest::ManifestError;
 use semver::Version;
 
+use super::structure::Excess;
 use super::{EXPORT, HOST_CONTRACT, MAX_COMPONENT_BYTES, host_contracts};
 
 /// A file that is no provider this host can run.
@@ -42,6 +43,16 @@ pub enum ComponentFileError {
         file: String,
         /// What cannot be read, and where.
         problem: String,
+    },
+    /// The file describes more than any compiler makes, and would exhaust the host.
+    #[error(
+        "{file} would cost too much to compile or to run ({excess}): have it made by the compiler of its language as usual"
+    )]
+    TooCostly {
+        /// The file.
+        file: String,
+        /// What there is too much of.
+        excess: Excess,
     },
     /// A component of another world: it lacks the export, or the contract, of a provider.
     #[error(

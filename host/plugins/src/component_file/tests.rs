@@ -2,8 +2,10 @@
 
 use proptest::prelude::*;
 use wasm_encoder::{
-    Component, ComponentExportKind, ComponentExportSection, ComponentImportSection, ComponentTypeRef,
-    ComponentTypeSection, CustomSection, InstanceType, Module, ModuleSection,
+    BlockType, CodeSection, Component, ComponentExportKind, ComponentExportSection, ComponentImportSection,
+    ComponentInstanceSection, ComponentTypeRef, ComponentTypeSection, CoreTypeSection, CustomSection, Function,
+    FunctionSection, InstanceSection, InstanceType, Instruction, MemorySection, MemoryType, Module, ModuleArg,
+    ModuleSection, ModuleType, NestedComponentSection, RefType, TableSection, TableType, TypeSection, ValType,
 };
 
 use super::*;
@@ -164,5 +166,174 @@ proptest! {
         }
         let _ = embed_manifest(&bytes, MANIFEST);
         let _ = ComponentFile::from_bytes("x.wasm", bytes);
+    }
+}
+
+/// A core module with so many functions, memories and tables.
+fn module(functions: u32, memories: u32, tables: u32) -> Module {
+    let mut module = Module::new();
+    let mut types = TypeSection::new();
+    types.ty().function([], []);
+    module.section(&types);
+    let mut section = FunctionSection::new();
+    (0..functions).for_each(|_| {
+        section.function(0);
+    });
+    module.section(&section);
+    let mut section = TableSection::new();
+    (0..tables).for_each(|_| {
+        let element_type = RefType::FUNCREF;
+        section.table(TableType { element_type, table64: false, minimum: 1, maximum: None, shared: false });
+    });
+    module.section(&section);
+    let mut section = MemorySection::new();
+    (0..memories).for_each(|_| {
+        section.memory(MemoryType { minimum: 1, maximum: None, memory64: false, shared: false, page_size_log2: None });
+    });
+    module.section(&section);
+    let mut code = CodeSection::new();
+    (0..functions).for_each(|_| {
+        code.function(&function(&[], 0, 0));
+    });
+    module.section(&code);
+    module
+}
+
+/// A function with these locals, blocks within blocks, and so many further instructions.
+fn function(locals: &[u32], nesting: u32, instructions: u32) -> Function {
+    let mut function = Function::new(locals.iter().map(|count| (*count, ValType::I32)));
+    (0..nesting).for_each(|_| {
+        function.instruction(&Instruction::Block(BlockType::Empty));
+    });
+    (0..instructions).for_each(|_| {
+        function.instruction(&Instruction::Nop);
+    });
+    (0..=nesting).for_each(|_| {
+        function.instruction(&Instruction::End);
+    });
+    function
+}
+
+/// A component of this module, instantiated so often.
+fn instantiated(module: &Module, times: u32) -> Component {
+    let mut component = Component::new();
+    component.section(&ModuleSection(module));
+    let mut instances = InstanceSection::new();
+    (0..times).for_each(|_| {
+        instances.instantiate(0, std::iter::empty::<(&str, ModuleArg)>());
+    });
+    component.section(&instances);
+    component
+}
+
+/// This component within another one, which instantiates it so often.
+fn around(inner: &Component, times: u32) -> Component {
+    let mut outer = Component::new();
+    outer.section(&NestedComponentSection(inner));
+    let mut instances = ComponentInstanceSection::new();
+    (0..times).for_each(|_| {
+        instances.instantiate(0, std::iter::empty::<(&str, ComponentExportKind, u32)>());
+    });
+    outer.section(&instances);
+    outer
+}
+
+fn excess_of(component: Component) -> String {
+    match structure::check_instance(&component.finish()) {
+        Err(structure::Refusal::Excess(excess)) => excess.to_string(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_an_instance_needs_is_counted_through_all_components() {
+    let inner = instantiated(&module(10, 1, 1), 2);
+    let cost = structure::check_instance(&around(&inner, 2).finish()).unwrap();
+    let counted = (cost.core_instances, cost.memories, cost.tables, cost.bytes);
+    assert_eq!(counted, (4, 4, 4, 4 * 10 * 32));
+}
+
+#[test]
+fn an_instance_of_too_much_is_refused_and_says_of_what() {
+    let plain = module(0, 0, 0);
+    assert!(structure::check_instance(&instantiated(&plain, 64).finish()).is_ok());
+    for (component, expected) in [
+        (instantiated(&plain, 65), "modules in an instance: 65, and at most 64"),
+        (instantiated(&module(0, 5, 0), 1), "memories in an instance: 5, and at most 4"),
+        (instantiated(&module(0, 1, 0), 5), "memories in an instance: 5, and at most 4"),
+        (instantiated(&module(0, 0, 17), 1), "tables in an instance: 17, and at most 16"),
+        (instantiated(&module(2_000, 0, 0), 40), "bytes that the host keeps for an instance"),
+        ((0..20).fold(plain_component(), |inner, _| around(&inner, 1)), "components within components"),
+    ] {
+        let said = excess_of(component);
+        assert!(said.contains(expected), "{said}");
+    }
+}
+
+fn plain_component() -> Component {
+    instantiated(&module(0, 0, 0), 1)
+}
+
+/// Each component instantiates the one inside twice: 2^14 modules from a file of a kilobyte.
+#[test]
+fn instances_that_double_are_counted_and_not_made() {
+    let doubled = (0..14).fold(plain_component(), |inner, _| around(&inner, 2));
+    assert!(excess_of(doubled).starts_with("modules in an instance: 128"));
+}
+
+/// What comes from outside could be anything.
+#[test]
+fn a_module_that_is_imported_is_refused() {
+    let mut component = Component::new();
+    let mut types = CoreTypeSection::new();
+    types.ty().module(&ModuleType::new());
+    component.section(&types);
+    let mut imports = ComponentImportSection::new();
+    imports.import("a-module", ComponentTypeRef::Module(0));
+    component.section(&imports);
+    let mut instances = InstanceSection::new();
+    instances.instantiate(0, std::iter::empty::<(&str, ModuleArg)>());
+    component.section(&instances);
+    assert!(excess_of(component).contains("more than can be counted"));
+}
+
+#[test]
+fn code_that_a_compiler_would_drown_in_is_refused_before_it_is_compiled() {
+    let with = |functions: &[Function]| {
+        let mut module = Module::new();
+        let mut types = TypeSection::new();
+        types.ty().function([], []);
+        module.section(&types);
+        let mut section = FunctionSection::new();
+        let mut code = CodeSection::new();
+        functions.iter().for_each(|function| {
+            section.function(0);
+            code.function(function);
+        });
+        module.section(&section).section(&code);
+        instantiated(&module, 1).finish()
+    };
+    let usual = with(&[function(&[1_000, 1_000], 3_000, 1_000)]);
+    assert!(check_code("x.wasm", &usual).is_ok());
+    let many: Vec<_> = (0..201).map(|_| function(&[2_000], 0, 0)).collect();
+    for (bytes, expected) in [
+        (with(&[function(&[1_000, 1_001], 0, 0)]), "locals of a function: 2001, and at most 2000"),
+        (with(&many), "locals of all functions together: 402000"),
+        (with(&[function(&[], 3_001, 0)]), "blocks within blocks: 3001, and at most 3000"),
+        (with(&[function(&[], 0, 3 << 20)]), "bytes of a function's code"),
+    ] {
+        let said = check_code("x.wasm", &bytes).unwrap_err().to_string();
+        assert!(said.contains(expected) && said.starts_with("x.wasm would cost too much"), "{said}");
+    }
+}
+
+proptest! {
+    /// Whatever is in the file, counting ends, without a panic.
+    #[test]
+    fn counting_ends_with_any_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..400), at in any::<usize>()) {
+        let mut component = (0..3).fold(plain_component(), |inner, _| around(&inner, 2)).finish();
+        let at = at % component.len();
+        component.splice(at.., bytes);
+        let _ = (structure::check_instance(&component).is_ok(), structure::check_code(&component).is_ok());
     }
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::described::Described;
 use super::{Architecture, CODE, DESCRIPTION, PROVIDERS, PackageError};
+use crate::compiler::Compiler;
 use crate::component_file::{ComponentFile, digest};
 use crate::engine::{self, CodeSettings};
 
@@ -22,11 +23,11 @@ pub struct PackagedFile {
 ///
 /// # Errors
 /// Where the component does not compile.
-pub fn compile(file: &ComponentFile, architecture: Architecture) -> Result<Vec<u8>, PackageError> {
-    CodeSettings::linux(architecture).compile(&file.bytes).map_err(|error| PackageError::NotCompiled {
+pub fn compile(compiler: &Compiler, file: &ComponentFile, architecture: Architecture) -> Result<Vec<u8>, PackageError> {
+    compiler.compile(&CodeSettings::linux(architecture), &file.bytes).map_err(|problem| PackageError::NotCompiled {
         provider: file.manifest.name.clone(),
         architecture: architecture.name(),
-        problem: format!("{error:#}"),
+        problem,
     })
 }
 

@@ -42,7 +42,7 @@ pub(crate) fn components() -> PathBuf {
 }
 
 pub(crate) fn options(cache_dir: Option<PathBuf>) -> HostOptions {
-    HostOptions { cache_dir, max_in_flight: 64, resolver: Arc::new(Names) }
+    HostOptions { cache_dir, max_in_flight: 64, resolver: Arc::new(Names), ..HostOptions::default() }
 }
 
 /// Every name ending in `.test` or `.invalid` is this machine.

@@ -22,3 +22,4 @@ mod package;
 mod program;
 mod rehearsal;
 mod released;
+mod structure;

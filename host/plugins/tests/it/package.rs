@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 
 use damper_core::fetcher::Fetcher;
 use damper_core::record::FailureKind;
+use damper_plugins::compiler::Compiler;
 use damper_plugins::component_file::{ComponentFile, embed_manifest};
 use damper_plugins::package::{self, Architecture, Package, PackageError, Packaged};
 use damper_plugins::{Plugin, PluginHost};
@@ -26,7 +27,7 @@ const HERE: Architecture = Architecture::Aarch64;
 const ELSEWHERE: Architecture = Architecture::X86_64;
 
 /// The component, compiled once for all tests.
-static CODE: LazyLock<Vec<u8>> = LazyLock::new(|| package::compile(&HOSTILE, HERE).unwrap());
+static CODE: LazyLock<Vec<u8>> = LazyLock::new(|| package::compile(&Compiler::InProcess, &HOSTILE, HERE).unwrap());
 
 /// The component under another name.
 fn named(name: &str) -> ComponentFile {
@@ -116,7 +117,7 @@ async fn code_that_is_not_what_was_packaged_never_runs() {
 #[test]
 fn what_cannot_run_here_is_refused_with_both_versions_and_the_fix() {
     let folder = tempfile::tempdir().unwrap();
-    let code = package::compile(&HOSTILE, ELSEWHERE).unwrap();
+    let code = package::compile(&Compiler::InProcess, &HOSTILE, ELSEWHERE).unwrap();
     package::write(folder.path(), &package::files(&HOSTILE, ELSEWHERE, code, "")).unwrap();
     let package = Package::open(folder.path()).unwrap();
     let error = package.provider("hostile").unwrap_err().to_string();
@@ -159,7 +160,12 @@ fn what_is_not_in_the_package_is_told_apart_from_what_is_damaged() {
 fn the_same_component_gives_the_same_files() {
     for architecture in [HERE, ELSEWHERE] {
         let [one, two] = [(), ()].map(|()| {
-            package::files(&HOSTILE, architecture, package::compile(&HOSTILE, architecture).unwrap(), SETTINGS)
+            package::files(
+                &HOSTILE,
+                architecture,
+                package::compile(&Compiler::InProcess, &HOSTILE, architecture).unwrap(),
+                SETTINGS,
+            )
         });
         assert!(one == two, "{}", architecture.name());
     }
@@ -172,7 +178,8 @@ fn code_asks_for_no_more_than_the_architectures_baseline() {
         let at = code.windows(feature.len()).position(|window| window == feature.as_bytes()).unwrap();
         [code[at + feature.len()], code[at + feature.len() + 1]]
     };
-    let [x86, arm] = [Architecture::X86_64, Architecture::Aarch64].map(|to| package::compile(&HOSTILE, to).unwrap());
+    let [x86, arm] = [Architecture::X86_64, Architecture::Aarch64]
+        .map(|to| package::compile(&Compiler::InProcess, &HOSTILE, to).unwrap());
     for feature in ["has_sse41", "has_avx", "has_avx2", "has_bmi1", "has_lzcnt"] {
         assert_eq!(value(&x86, feature), [2, 0], "{feature}");
     }

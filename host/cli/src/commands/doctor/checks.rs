@@ -169,7 +169,7 @@ fn pool(system: &System) -> Check {
         Ok(true) => Check::ok(NAME, format!("instances come from a pool; {room}")),
         Ok(false) => Check::warning(
             NAME,
-            format!("no room for a pool: each instance is made on demand, which is slower; {room}"),
+            format!("no room for a pool of this size: all providers share the smaller one for interpreters; {room}"),
             "take the limit away (`ulimit -v unlimited`): the pool reserves address space, and no memory",
         ),
         Err(problem) => Check::problem(NAME, problem.clone(), "run damper on Linux or macOS, on x86_64 or aarch64"),

@@ -32,6 +32,7 @@ pub(super) fn run(command: &Test, subject: &Subject, context: &Context) -> Resul
     let host = PluginHost::new(HostOptions {
         cache_dir: Some(context.cache()?.join("components")),
         max_in_flight: 1,
+        compiler: context::compiler(),
         ..HostOptions::default()
     })?;
     context::runtime()?.block_on(async {

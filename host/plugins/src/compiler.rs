@@ -1,0 +1,214 @@
+//! Compiling components: what a stranger's file may cost the program that loads it.
+//!
+//! A compiler is not made for hostile input: a file of some hundred kilobytes can take gigabytes or minutes. So a component's code is
+//! looked through first ([`component_file::check_code`](crate::component_file)), and then compiled in a process of its own, which may use
+//! so much memory and time and no more. If that process fails, the provider fails, and its neighbours do not notice.
+//!
+//! The process is the same program, started with [`CHILD_COMMAND`]. What it answers is code that the program trusts, as it trusts its own
+//! compiler: the limits keep resources, they are no sandbox.
+
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use rustix::process::{Resource, Rlimit, setrlimit};
+
+use crate::component_file::{self, MAX_COMPONENT_BYTES};
+use crate::engine::CodeSettings;
+
+/// The program's argument with which it compiles: see [`compile_for_parent`].
+pub const CHILD_COMMAND: &str = "compile-component";
+
+/// What the process may use, for a small component and more for each byte. Measured: a provider in Rust takes 29 MiB and 0.3 s, one in
+/// JavaScript 63 MiB and 2 s, one in Python, of 18 MiB, 322 MiB and 15 s.
+const MEMORY_BYTES: u64 = 96 << 20;
+const MEMORY_FOR_A_BYTE: u64 = 24;
+const MOST_MEMORY_BYTES: u64 = 448 << 20;
+const CPU_SECONDS: u64 = 10;
+const CPU_SECONDS_FOR_A_MEBIBYTE: u64 = 4;
+/// How many functions it compiles at a time: each takes memory.
+const THREADS: &str = "2";
+/// How many times the CPU time it may take by the clock: other processes want the processor, too.
+const CLOCK_FACTOR: u32 = 4;
+/// The most compiled code, in bytes for each byte of the component.
+const CODE_FOR_A_BYTE: u64 = 16;
+/// The longest reason that is passed on.
+const MAX_REASON_BYTES: usize = 500;
+
+/// Who compiles components.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Compiler {
+    /// This process, without limits of memory and time: for tests, and for programs that compile what they trust.
+    #[default]
+    InProcess,
+    /// A process of its own for each component: this program, which has to call [`compile_for_parent`].
+    Child(PathBuf),
+}
+
+/// What one compilation may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Allowed {
+    memory_bytes: u64,
+    cpu_seconds: u64,
+}
+
+impl Allowed {
+    fn of(component_bytes: usize) -> Self {
+        let bytes = component_bytes as u64;
+        Self {
+            memory_bytes: MEMORY_BYTES.saturating_add(bytes.saturating_mul(MEMORY_FOR_A_BYTE)).min(MOST_MEMORY_BYTES),
+            cpu_seconds: CPU_SECONDS.saturating_add((bytes >> 20).saturating_mul(CPU_SECONDS_FOR_A_MEBIBYTE)),
+        }
+    }
+
+    fn by_clock(self) -> Duration {
+        Duration::from_secs(self.cpu_seconds) * CLOCK_FACTOR
+    }
+}
+
+impl Compiler {
+    /// Compiles a component; blocks for as long as that takes. The error says why, for a person.
+    pub(crate) fn compile(&self, settings: &CodeSettings, component: &[u8]) -> Result<Vec<u8>, String> {
+        component_file::check_code("the component", component).map_err(|error| error.to_string())?;
+        match self {
+            Self::InProcess => settings.compile(component).map_err(|error| format!("{error:#}")),
+            Self::Child(program) => in_child(program, settings, component),
+        }
+    }
+}
+
+fn in_child(program: &Path, settings: &CodeSettings, component: &[u8]) -> Result<Vec<u8>, String> {
+    let allowed = Allowed::of(component.len());
+    let unstarted = |error: io::Error| format!("the compiler {} does not start: {error}", program.display());
+    let mut child = Command::new(program)
+        .arg(CHILD_COMMAND)
+        .arg(settings.name())
+        // It needs none of what the environment says, secrets among it.
+        .env_clear()
+        .env("RAYON_NUM_THREADS", THREADS)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(unstarted)?;
+    let most_code = (component.len() as u64).saturating_mul(CODE_FOR_A_BYTE).saturating_add(1 << 20);
+    let (Some(mut input), Some(output), Some(errors)) = (child.stdin.take(), child.stdout.take(), child.stderr.take())
+    else {
+        return Err("the compiler has no pipes".to_owned());
+    };
+    let (answer, status) = std::thread::scope(|scope| {
+        // It may end without having read all: then it has said why.
+        scope.spawn(move || input.write_all(component));
+        let reason = scope.spawn(move || read_at_most(errors, 1 << 16));
+        let code = scope.spawn(move || read_at_most(output, most_code));
+        let status = wait(&mut child, allowed.by_clock());
+        let said = |thread: std::thread::ScopedJoinHandle<'_, Vec<u8>>| thread.join().unwrap_or_default();
+        ((said(code), said(reason)), status)
+    });
+    let (code, reason) = answer;
+    match status {
+        Ok(Some(status)) if status.success() => Ok(code),
+        Ok(status) => Err(why_it_ended(status, &reason, allowed)),
+        Err(error) => Err(format!("the compiler cannot be waited for: {error}")),
+    }
+}
+
+fn read_at_most(from: impl Read, most: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    // What is more than that is cut, and is no code then; the pipe is closed, and the writer ends.
+    let _ = from.take(most).read_to_end(&mut bytes);
+    bytes
+}
+
+/// Waits for the end of a process, and ends it after so long. None: it was ended.
+fn wait(child: &mut Child, longest: Duration) -> io::Result<Option<ExitStatus>> {
+    let pid = child.id();
+    let (ended, has_ended) = mpsc::channel::<()>();
+    std::thread::scope(|scope| {
+        let watch = scope.spawn(move || {
+            let is_late = has_ended.recv_timeout(longest) == Err(mpsc::RecvTimeoutError::Timeout);
+            if is_late && let Some(pid) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) {
+                // It is waited for below, so that the number is its own still.
+                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            }
+            is_late
+        });
+        let status = child.wait();
+        drop(ended);
+        let is_late = watch.join().unwrap_or_default();
+        status.map(|status| (!is_late).then_some(status))
+    })
+}
+
+fn why_it_ended(status: Option<ExitStatus>, reason: &[u8], allowed: Allowed) -> String {
+    let Allowed { memory_bytes, cpu_seconds } = allowed;
+    let limits = format!("it may use {} MiB of memory and {cpu_seconds} s of processor time", memory_bytes >> 20);
+    let Some(status) = status else { return format!("it took too long; {limits}") };
+    if status.code().is_some() && !reason.is_empty() {
+        let reason = String::from_utf8_lossy(reason);
+        let shown = reason.trim().chars().filter(|character| !character.is_control());
+        return shown.take(MAX_REASON_BYTES).collect();
+    }
+    format!("the compiler ended early ({status}); {limits}")
+}
+
+/// What the process does that was started with [`CHILD_COMMAND`] and the name of settings: reads a component from its standard input and
+/// writes compiled code to its standard output, within limits that it sets itself before it reads anything of the component.
+///
+/// # Errors
+/// Why there is no code: to be written to the standard error, which the parent reads. Any exit code but 0 will do.
+pub fn compile_for_parent(settings: &str) -> Result<(), String> {
+    let settings = CodeSettings::named(settings).ok_or_else(|| format!("there are no settings {settings:?}"))?;
+    limit(Allowed::of(MAX_COMPONENT_BYTES)).map_err(|error| format!("the limits cannot be set: {error}"))?;
+    let mut component = Vec::new();
+    let most = MAX_COMPONENT_BYTES as u64 + 1;
+    io::stdin().lock().take(most).read_to_end(&mut component).map_err(|error| error.to_string())?;
+    limit(Allowed::of(component.len())).map_err(|error| format!("the limits cannot be set: {error}"))?;
+    let code = settings.compile(&component).map_err(|error| format!("{error:#}"))?;
+    let mut output = io::stdout().lock();
+    output.write_all(&code).and_then(|()| output.flush()).map_err(|error| format!("the code was not taken: {error}"))
+}
+
+fn limit(allowed: Allowed) -> io::Result<()> {
+    let at_most = |limit: u64| Rlimit { current: Some(limit), maximum: Some(limit) };
+    setrlimit(Resource::Core, at_most(0))?;
+    setrlimit(Resource::Cpu, at_most(allowed.cpu_seconds))?;
+    // What is written to, not what is reserved: allocators reserve more for each thread.
+    setrlimit(Resource::Data, at_most(allowed.memory_bytes))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_compiler_that_is_none_is_told_by_its_path() {
+        let settings = CodeSettings::host().unwrap();
+        let why = in_child(Path::new("/no/such/program"), &settings, b"x").unwrap_err();
+        assert!(why.contains("/no/such/program does not start"), "{why}");
+    }
+
+    #[test]
+    fn a_compiler_that_fails_or_never_ends_is_told_with_its_limits() {
+        let allowed = Allowed { memory_bytes: 96 << 20, cpu_seconds: 10 };
+        let mut failing = Command::new("false").spawn().unwrap();
+        let status = wait(&mut failing, Duration::from_secs(60)).unwrap();
+        let why = why_it_ended(status, b"", allowed);
+        assert!(why.contains("ended early") && why.contains("96 MiB") && why.contains("10 s"), "{why}");
+        let mut hanging = Command::new("sleep").arg("600").spawn().unwrap();
+        let status = wait(&mut hanging, Duration::from_millis(50)).unwrap();
+        assert_eq!(status, None);
+        assert!(why_it_ended(status, b"", allowed).contains("too long"));
+    }
+
+    #[test]
+    fn settings_have_names_that_find_them() {
+        for settings in [CodeSettings::host().unwrap(), CodeSettings::host().unwrap().metered()] {
+            assert_eq!(CodeSettings::named(&settings.name()).unwrap().key(), settings.key());
+        }
+        assert!(CodeSettings::named("sparc").is_none());
+    }
+}
