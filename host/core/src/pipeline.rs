@@ -245,14 +245,28 @@ impl Pipeline {
         if let Some(Disabled { by: OpenedBy::Breaker | OpenedBy::RetryAfter, until, .. }) = &control.governor.disabled {
             return Some(Gate { why: Stopped::ApiDown, opens: until.map(|until| self.instant(until)) });
         }
-        let (why, opens) = match self.obstacle(control)? {
+        // A fetch that starts now may outlast the window. Batches would be delivered again and again until it closes.
+        let closes_too_soon = || {
+            let until = Instant::now() + self.manifest.limits.fetch_timeout;
+            self.window_closes().is_some_and(|closes| closes <= until)
+        };
+        let (why, opens) = match self.obstacle(control) {
+            None if closes_too_soon() => (Stopped::WindowClosed, None),
+            None => return None,
+            Some(obstacle) => Self::closed_gate(obstacle)?,
+        };
+        Some(Gate { why, opens: opens.map(|opens| self.instant(opens)) })
+    }
+
+    /// Why nothing is claimed under an obstacle, and until when, if that is known; none: it is the limiter's matter.
+    fn closed_gate(obstacle: Obstacle) -> Option<(Stopped, Option<Timestamp>)> {
+        Some(match obstacle {
             Obstacle::Operator | Obstacle::Config => (Stopped::BreakerOpen, None),
             Obstacle::Window { until } => (Stopped::WindowClosed, until),
             Obstacle::Quota { until } => (Stopped::QuotaSpent, Some(until)),
             // The limiter itself waits for these, and tries the API when it may.
             Obstacle::ApiDown { .. } | Obstacle::Asked { .. } => return None,
-        };
-        Some(Gate { why, opens: opens.map(|opens| self.instant(opens)) })
+        })
     }
 
     /// Sleep until `until`, a minute at the most, in time for the deadline.

@@ -213,8 +213,13 @@ impl Governor {
         Notes { disabled: self.disabled.clone(), pending: self.pending.clone() }
     }
 
-    /// A change was asked for at the mapping. `decided`: why it was to be disabled, if so.
+    /// A change was asked for at the mapping. `decided`: why it was disabled, or was to be, when that was decided. Nothing is noted of an
+    /// enabling after which others have decided to disable it again.
     pub fn applied(&mut self, now: Timestamp, change: MappingChange, decided: Option<Disabled>) {
+        let is_newer = |known: &Disabled| decided.as_ref().is_none_or(|decided| known.since > decided.since);
+        if change.enabled == Some(true) && self.disabled.as_ref().is_some_and(is_newer) {
+            return;
+        }
         if change.batch_size.is_some() {
             self.resized_at = Some(now);
         }

@@ -48,7 +48,7 @@ enum Decided {
     Unread(Notes),
     /// The mapping stays as it is.
     Nothing,
-    /// It is to be changed; and why it is to be disabled, if so.
+    /// It is to be changed; and why it is disabled, or is to be.
     Change(MappingChange, Option<Disabled>),
 }
 
@@ -287,8 +287,7 @@ impl Pipeline {
             match decide(control, mapping) {
                 Some(_) if read.is_none() => Worth::Nothing,
                 Some(change) => {
-                    let why = control.governor.disabled.clone().filter(|_| change.enabled == Some(false));
-                    decided = Decided::Change(change, why);
+                    decided = Decided::Change(change, control.governor.disabled.clone());
                     Worth::Now
                 }
                 None => {

@@ -9,6 +9,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use crate::bundle::Bundle;
+use crate::clock::Moment;
 use crate::control::admission::{Admission, Outcome};
 use crate::control::brake::{Alarm, Sign};
 use crate::day::Day;
@@ -78,6 +79,8 @@ struct Told {
 
 /// A claim that was granted, with all that the rest of the try needs.
 struct Granted {
+    /// When it was asked for.
+    asked: Moment,
     claimed: Claimed,
     attempt: u32,
     abandoned: Vec<Abandoned>,
@@ -111,7 +114,8 @@ pub(crate) async fn attempt(
 }
 
 async fn claim(call: &Call, work: &Work) -> Result<Granted, Step> {
-    let now = call.clock().now();
+    let asked = call.clock().moment();
+    let now = asked.wall;
     let today = call.window().day(now);
     let lease = now.saturating_add(call.lease).unwrap_or(now);
     let request = ClaimRequest {
@@ -128,7 +132,7 @@ async fn claim(call: &Call, work: &Work) -> Result<Granted, Step> {
         Ok(Claim::Granted { attempt, abandoned }) => {
             let (identity, sequence) = (work.identity.clone(), work.sequence.clone());
             let claimed = Claimed { identity, day: today, sequence, lease };
-            Ok(Granted { claimed, attempt, abandoned })
+            Ok(Granted { asked, claimed, attempt, abandoned })
         }
         Ok(Claim::Done { by }) => Err(Step::Settled { by, end: End::Fetched }),
         Ok(Claim::Dead { by }) => Err(Step::Settled { by, end: End::DeadLetter }),
@@ -139,7 +143,7 @@ async fn claim(call: &Call, work: &Work) -> Result<Granted, Step> {
 
 /// What can settle a claimed item without a fetch: an abandoned owner's objects, age, spent attempts.
 async fn before_fetch(call: &Call, work: &Work, granted: &Granted, told: &mut Told) -> Option<Step> {
-    let Granted { claimed, attempt, abandoned } = granted;
+    let Granted { claimed, attempt, abandoned, .. } = granted;
     if !abandoned.is_empty() {
         match call.has_stored(abandoned, &work.identity).await {
             Ok(true) => return Some(Step::Recovered(claimed.clone())),
@@ -152,8 +156,6 @@ async fn before_fetch(call: &Call, work: &Work, granted: &Granted, told: &mut To
     let age = call.clock().now().duration_since(work.arrived).unsigned_abs();
     let give_up = if !abandoned.is_empty() && retry.on_lease_expiry == OnLeaseExpiry::Park {
         Some((Reason::Uncertain, "a claim expired while the API may have been called, and `on_lease_expiry` says park"))
-    } else if *attempt > retry.max_attempts {
-        Some((Reason::AttemptsSpent, "more attempts are spent than `max_attempts` allows by now"))
     } else if abandoned.len() > MAX_ABANDONED {
         Some((Reason::AttemptsSpent, "too many workers died or hung while they had this item"))
     } else if age > retry.max_item_age && work.arrived < call.clock().now() {
@@ -180,8 +182,8 @@ async fn fetch(
     permit: OwnedSemaphorePermit,
     told: &mut Told,
 ) -> Step {
-    let Granted { claimed, attempt, .. } = granted;
-    let turn = turn(call).await;
+    let Granted { asked, claimed, attempt, .. } = granted;
+    let turn = turn(call, &asked).await;
     call.turn_taken();
     let Some(turn) = turn else {
         return give_back(call, claimed, "its fetch could not start in time", call.clock().now()).await;
@@ -224,10 +226,10 @@ fn outcome_of(report: &FetchReport) -> Option<Outcome> {
     report.outcome.as_ref().map_or_else(outcome, |_| Some(Outcome::Ok))
 }
 
-/// Wait for the limiter's word that the fetch may start. `None`: it may not start in time.
-async fn turn(call: &Arc<Call>) -> Option<Turn> {
+/// Wait for the limiter's word that the fetch may start. `None`: it may not start in time, under a claim that was asked for then.
+async fn turn(call: &Arc<Call>, claim_asked: &Moment) -> Option<Turn> {
     loop {
-        if !call.may_start() || call.is_stopping() {
+        if !call.may_start() || !call.claim_covers_fetch(claim_asked) || call.is_stopping() {
             return None;
         }
         match call.try_start() {

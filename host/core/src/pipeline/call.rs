@@ -228,6 +228,16 @@ impl Call {
         Instant::now() <= until && !renewed.is_some_and(|renewed| has_leapt_since(&renewed, self.clock()))
     }
 
+    /// Whether a claim that was asked for at a moment outlasts a fetch that starts now, by the clock that says that more time has passed
+    /// since. A process that was frozen between the two, or looked for long for what others had stored, claims again: by then somebody
+    /// else may have fetched the item.
+    pub(crate) fn claim_covers_fetch(&self, asked: &Moment) -> bool {
+        let now = self.clock().moment();
+        let by_wall = Duration::try_from(now.wall.duration_since(asked.wall)).unwrap_or_default();
+        let passed = now.monotonic.saturating_duration_since(asked.monotonic).max(by_wall);
+        passed.saturating_add(self.manifest().limits.fetch_timeout) < self.lease
+    }
+
     /// Let fetches start until an instant, under slots that were renewed at a moment.
     pub(crate) fn let_start_until(&self, until: Instant, renewed: Option<Moment>) {
         *lock(&self.may_start) = (until, renewed);

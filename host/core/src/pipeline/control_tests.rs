@@ -237,6 +237,36 @@ async fn a_closed_window_disables_the_mapping_until_it_opens() {
     assert!(opened < 8 * 60 * MINUTE + TICK, "{opened:?}");
 }
 
+/// Nothing may start in a window's last seconds, and the window is not closed yet.
+#[tokio::test(start_paused = true)]
+async fn a_batch_is_not_delivered_again_and_again_while_a_window_is_about_to_close() {
+    let manifest = format!("{MANIFEST}\n[window]\nopen = [\"06:00-12:01\"]");
+    let house = house_of(&manifest, |request, _| slow(request));
+    let begin = Instant::now();
+    house.process_entries(house.entries(0..3)).await;
+    sleep(MINUTE - Duration::from_millis(1_900) - begin.elapsed()).await;
+    // One of its entries is known to be done.
+    let begin = Instant::now();
+    let report = house.process_entries(house.entries(2..6)).await;
+    assert_eq!((report.stopped, house.api.seen().times.len()), (Some(Stopped::WindowClosed), 3));
+    assert!(begin.elapsed() >= MINUTE, "{:?}", begin.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_of_which_only_items_are_left_that_wait_is_not_delivered_again_and_again() {
+    let house = house_of(MANIFEST, |request, _| match request.id.as_str() {
+        "i00000" => {
+            let retry_after = Some(50 * MINUTE);
+            Answer::failure(Failure { retry_after, ..Failure::new(FailureKind::Malformed, "in fifty minutes") })
+        }
+        _ => slow(request),
+    });
+    assert_eq!(count(&house.process_entries(house.entries(0..3)).await, End::Fetched), 2);
+    let begin = Instant::now();
+    assert_eq!(house.process_entries(house.entries(0..3)).await.first_unfinished, Some(0.into()));
+    assert!(begin.elapsed() >= MINUTE, "{:?}", begin.elapsed());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_pause_stops_a_batch_under_way_and_no_tick_undoes_it() {
     let house = house_of(MANIFEST, |request, _| slow(request));

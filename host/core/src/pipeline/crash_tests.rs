@@ -29,6 +29,7 @@ use crate::manifest::Manifest;
 use crate::pipeline::report::{End, Stopped};
 use crate::record::{Failure, FailureKind};
 use crate::sink::{Compression, Unpacker};
+use crate::testing::faults::{Fault, FaultPlan, FaultyLedger, How, Injector, Operation, Port, SlotVersions};
 use crate::testing::mapping::MemoryMapping;
 use crate::testing::memory::MemoryLedger;
 use crate::testing::scripted::{Answer, Scripted};
@@ -300,6 +301,34 @@ async fn a_worker_that_wakes_up_after_its_lease_stores_nothing() {
     assert_eq!(slept.stopped, Some(Stopped::TakenOver), "{slept:?}");
     assert_eq!(took_over.ended, [(1.into(), End::Fetched)]);
     assert_eq!(stored_ids(&memory).await, ["i1"]);
+}
+
+/// A worker that is stopped between a claim and its fetch, for longer than its lease: by then another one has fetched the item.
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_wakes_up_after_its_lease_fetches_nothing() {
+    let clock = WallClock::pinned("2026-11-22T12:00:00Z".parse().unwrap());
+    let (ledger, sink) = (Arc::new(MemoryLedger::default()), Arc::new(InMemory::new()));
+    let api = Arc::new(script(vec![4]));
+    let entry = Entry { sequence: 1.into(), arrived: clock.now(), payload: "{\"id\":\"i1\"}".into() };
+    let slow = Fault::Call { operation: Operation::Claim, nth: 1, how: How::Slow(Duration::from_secs(80)) };
+    let plan = FaultPlan { faults: vec![slow], ends: Duration::from_secs(900) };
+    let port = Port::new(0, &Injector::new(&plan, 1, Duration::ZERO, false));
+    let worker = |ledger: Arc<dyn Ledger>, seed| {
+        let mapping = Arc::new(MemoryMapping::new(500, Duration::ZERO));
+        let (compression, chance, clock) = (Compression::None, Chance::seeded(seed), clock.clone());
+        let stores = Stores { ledger, sink: sink.clone(), compression, mapping, clock, chance };
+        Pipeline::new(Manifest::parse(MANIFEST).unwrap(), api.clone(), stores)
+    };
+    let sleeper = worker(Arc::new(FaultyLedger::new(ledger.clone(), port, SlotVersions::default())), 1);
+    let other = worker(ledger.clone(), 2);
+    let (deadline, never) = (Instant::now() + Duration::from_secs(900), CancellationToken::new());
+    let (slept, took_over) = tokio::join!(sleeper.process(vec![entry.clone()], deadline, &never), async {
+        sleep(Duration::from_secs(50)).await;
+        other.process(vec![entry], deadline, &never).await
+    });
+    assert_eq!(took_over.ended, [(1.into(), End::Fetched)]);
+    assert_eq!(slept.ended, [(1.into(), End::Fetched)], "it was settled by the other one");
+    assert_eq!((api.seen().asked["i1"], stored_ids(&sink).await), (1, vec!["i1".to_owned()]));
 }
 
 proptest! {

@@ -138,7 +138,7 @@ async fn an_ad_hoc_fetch_does_not_make_an_uncertain_item_certain() {
 
 #[tokio::test(start_paused = true)]
 async fn a_lower_max_attempts_calls_a_person_before_it_empties_the_stream() {
-    let house = house_of(MANIFEST, |request, _| Answer::record(&request.id));
+    let house = house_of(MANIFEST, |_, _| fails(FailureKind::Malformed));
     let ids = many("i", 40);
     for (number, id) in ids.iter().enumerate() {
         let identity = Item::new(id.clone(), Params::new()).unwrap().identity(&[]).unwrap();
@@ -154,7 +154,11 @@ async fn a_lower_max_attempts_calls_a_person_before_it_empties_the_stream() {
             house.ledger.release("demo", owner, release).await.unwrap();
         }
     }
-    assert_nothing_died(&house, &house.process_entries(house.entries_of(&ids)).await);
+    let report = house.process_entries(house.entries_of(&ids)).await;
+    assert_eq!((report.stopped, report.ended.len()), (Some(Stopped::BreakerOpen), 0));
+    assert!(house.ledger.letters("demo").is_empty());
+    let asked = house.api.seen().times.len();
+    assert!(asked < 20, "each is tried once more before it is given up on, until a person is called: {asked}");
     let reason = house.alarm().await.expect("a person is called");
     assert!(reason.contains("attempts are spent"), "{reason}");
 }

@@ -5,6 +5,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::dead_letter::Reason;
+use crate::item::{Identity, Params, SequenceNumber};
+use crate::ledger::{Claim, ClaimRequest, Claimed, Ledger, Owner, Release};
+use crate::pipeline::report::End;
 use crate::pipeline::tests::{House, MANIFEST, fails, house_of, many};
 use crate::record::FailureKind;
 use crate::testing::scripted::Answer;
@@ -68,4 +71,38 @@ async fn an_item_that_always_fails_dies_after_the_spread_and_a_bounded_number_of
         // looks like an outage.
         assert!((least..=most).contains(&asked), "{asked} requests with {share} of the others failing");
     }
+}
+
+/// Somebody else who asks for the same record on the next day has spent the last attempt: it was not the entry's own.
+#[tokio::test(start_paused = true)]
+async fn attempts_that_others_have_spent_do_not_end_an_item_untried() {
+    let house = house("1h", 0.0, 1);
+    let entry = house.entry(0, "good");
+    for second in 0..3 {
+        let owner = Owner::unique(house.clock.now());
+        let (identity, now) = (Identity::of("good", &Params::new(), &[]).unwrap(), house.clock.now());
+        let claim = ClaimRequest {
+            provider: "demo",
+            identity: &identity,
+            sequence: &SequenceNumber::from("ad-hoc"),
+            today: house.pipeline.today(),
+            since: house.pipeline.today(),
+            owner: &owner,
+            now,
+            lease: now + SPREAD,
+        };
+        assert!(
+            matches!(house.ledger.claim(claim).await.unwrap(), Claim::Granted { attempt, .. } if attempt == second + 1)
+        );
+        let claimed = Claimed {
+            identity,
+            day: house.pipeline.today(),
+            sequence: SequenceNumber::from("ad-hoc"),
+            lease: now + SPREAD,
+        };
+        let release = Release { claimed, counted: true, not_before: now, error: "unavailable".to_owned() };
+        house.ledger.release("demo", &owner, release).await.unwrap();
+    }
+    assert_eq!(house.process_entries(vec![entry]).await.ended, [(0.into(), End::Fetched)]);
+    assert_eq!(house.stored().await, ["good"]);
 }

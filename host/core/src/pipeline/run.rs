@@ -161,7 +161,10 @@ impl<'a> Run<'a> {
             Ok(known) => {
                 let known: BTreeMap<WorkIndex, Settled> = known.into_iter().collect();
                 self.batch.withdraw(|index| known.contains_key(&index));
+                // An earlier delivery has reported these: that they are known is no progress, after which the batch may come again at once.
+                let progressed = self.progressed;
                 known.iter().for_each(|(index, settled)| self.settle(*index, settled));
+                self.progressed = progressed;
             }
             Err(error) => {
                 tracing::warn!(provider = self.call.provider(), %error, "what was done before is not known: each claim tells");

@@ -43,7 +43,7 @@ impl House {
 
     fn apply(&mut self, now: Timestamp, change: Option<MappingChange>) -> Option<MappingChange> {
         if let Some(change) = change {
-            self.governor.applied(now, change, None);
+            self.governor.applied(now, change, self.governor.disabled.clone());
             self.asked.push((now, change));
             self.mapping.batch_size = change.batch_size.unwrap_or(self.mapping.batch_size);
             self.mapping.enabled = change.enabled.unwrap_or(self.mapping.enabled);
@@ -176,6 +176,19 @@ fn a_disabling_that_comes_late_is_not_taken_for_an_operators() {
         assert_eq!(house.governor.disabled, None, "nobody has to resume it");
         assert!(house.mapping.enabled);
     }
+}
+
+/// A process enables the mapping and freezes before it notes so. Others disable it again.
+#[test]
+fn an_enabling_that_is_noted_late_does_not_hide_a_later_disabling() {
+    let mut house = House::new(500);
+    house.ended(at(0), Some(Obstacle::Window { until: Some(at(100)) }));
+    let on = house.governor.tick(at(100), BOUNDS, None, house.mapping).unwrap();
+    let decided = house.governor.disabled.clone();
+    house.mapping.enabled = true;
+    assert_eq!(house.tick(at(130), Some(Obstacle::Window { until: Some(at(9_000)) })), Some(OFF));
+    house.governor.applied(at(200), on, decided);
+    assert_eq!(house.tick(at(600), None).and_then(|change| change.enabled), Some(true), "nobody has to resume it");
 }
 
 #[test]

@@ -9,6 +9,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 
+use crate::control::governor::Disabled;
 use crate::day::Day;
 use crate::item::{Identity, SequenceNumber};
 use crate::ledger::{
@@ -150,11 +151,16 @@ impl Ledger for FaultyLedger {
         let run = || {
             let (inner, provider, owned, versions) =
                 (Arc::clone(inner), provider.to_owned(), owned.clone(), self.slots.clone());
+            let port = self.port.clone();
             async move {
                 versions.raise(&provider);
                 let OwnedSlots { owner, want, in_use, cap, now, until } = &owned;
                 let request = SlotRequest { owner, want: *want, in_use: *in_use, cap: *cap, now: *now, until: *until };
-                inner.slots(&provider, request).await
+                let granted = inner.slots(&provider, request).await;
+                if let Ok(Granted { slots, .. }) = &granted {
+                    port.trace(|| format!("{owner} has {in_use} slots in use, wants {want} and is granted {slots}"));
+                }
+                granted
             }
             .boxed()
         };
@@ -184,7 +190,12 @@ impl Ledger for FaultyLedger {
             let (provider, control) = (provider.to_owned(), control.clone());
             async move { inner.update_control(&provider, &control).await }.boxed()
         };
-        self.call(Operation::WriteControl, || format!("{provider} at version {}", control.version), run).await
+        let off = |disabled: &Disabled| format!(", disabled by {} since {}", disabled.by, disabled.since);
+        let what = || {
+            let off = control.governor.disabled.as_ref().map(off).unwrap_or_default();
+            format!("{provider} at version {}{off}", control.version)
+        };
+        self.call(Operation::WriteControl, what, run).await
     }
 
     fn write_interval(&self) -> Duration {
