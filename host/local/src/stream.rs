@@ -223,10 +223,12 @@ impl SqliteStream {
     }
 }
 
+/// A lease that ends more than a minute later than this one would was taken before the clock was set back: whoever has it renews it
+/// within seconds, or is gone. To take it over is safe at any time: what the other one reports is fenced.
 const HOLD: &str = "
 INSERT INTO shards (provider, poller, poller_until) VALUES (?1, ?2, ?4)
 ON CONFLICT DO UPDATE SET poller = ?2, poller_until = ?4
-WHERE poller IS NULL OR poller = ?2 OR poller_until <= ?3";
+WHERE poller IS NULL OR poller = ?2 OR poller_until <= ?3 OR poller_until > ?4 + 60000000";
 
 const FREE: &str = "UPDATE shards SET poller = NULL, poller_until = NULL WHERE provider = ?1 AND poller = ?2";
 

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use damper_core::item::SequenceNumber;
+use damper_core::ledger::is_waiting;
 use damper_core::pipeline::report::Report;
 use jiff::Timestamp;
 
@@ -26,8 +27,9 @@ impl Left {
     /// What to deliver next, at most `limit` entries: first what is left and due, then fresh ones, unless too many are left.
     pub(super) fn next(&self, now: Timestamp, limit: u32) -> Wanted {
         let most = usize::try_from(limit).unwrap_or(usize::MAX);
-        let due: Vec<i64> =
-            self.due.iter().take_while(|(due, _)| *due <= now).take(most).map(|(_, entry)| *entry).collect();
+        // Not only the first: what waits for longer than anything can has waited since before the clock was set back.
+        let due = self.due.iter().filter(|(due, _)| !is_waiting(*due, now));
+        let due: Vec<i64> = due.take(most).map(|(_, entry)| *entry).collect();
         let fresh = if self.due.len() < MOST_LEFT { most.saturating_sub(due.len()) } else { 0 };
         Wanted { due, after: self.last, fresh: u32::try_from(fresh).unwrap_or(limit) }
     }

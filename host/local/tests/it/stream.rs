@@ -130,6 +130,14 @@ async fn one_poller_delivers_and_another_is_fenced() {
 }
 
 #[tokio::test]
+async fn a_lease_from_before_the_clock_was_set_back_keeps_nobody_waiting() {
+    let (_folder, stream) = fed(1).await;
+    assert_eq!(stream.hold("demo", "dead", at(7_200), at(7_206)).await.unwrap(), Hold::Held);
+    assert_eq!(stream.hold("demo", "you", at(7_150), at(7_156)).await.unwrap(), Hold::Other { until: at(7_206) });
+    assert_eq!(stream.hold("demo", "you", at(7_139), at(7_145)).await.unwrap(), Hold::Held, "a minute back");
+}
+
+#[tokio::test]
 async fn a_mapping_change_holds_after_its_lag_and_is_alone_until_then() {
     tokio::time::pause();
     let (_folder, database) = database();
