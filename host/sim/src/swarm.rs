@@ -13,14 +13,12 @@
 //! What each fault is, is in [`damper_core::testing::faults`]. A seed that breaks a promise is made smaller until no fault of it can
 //! be left out.
 //!
-//! What is not checked, because a wall clock that is wrong by days is to blame: once the operator has set it right, a second record of
-//! a day, and items that die for their age. Claims that were made meanwhile hold until the days have passed.
-//!
 //! Records are not compressed here: compressing runs on another thread, whose timing no seed decides.
 
 mod api;
 mod books;
 mod case;
+mod checks;
 mod cluster;
 mod draw;
 mod invariants;

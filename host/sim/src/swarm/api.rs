@@ -7,13 +7,11 @@ use std::time::Duration;
 use damper_core::day::Day;
 
 use crate::random::Random;
-use crate::swarm::case::{ApiSetup, ProviderSetup};
+use crate::swarm::case::{ApiSetup, ItemKind, ProviderSetup};
 use crate::swarm::invariants::Invariant;
 
 /// From which stream of a seed APIs draw.
 const STREAM: u64 = 200;
-/// A request so shortly after midnight may be of the day before.
-const AROUND_MIDNIGHT: Duration = Duration::from_millis(500);
 
 /// What the API says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,8 +44,8 @@ pub(super) struct Api {
     /// From when on nothing fails that the item does not make fail.
     healthy_from: Duration,
     random: Random,
-    /// When each request that is worked at is given up at the latest.
-    in_flight: BinaryHeap<Reverse<Duration>>,
+    /// When each request that is worked at is given up at the latest, and when it was sent.
+    in_flight: BinaryHeap<Reverse<(Duration, Duration)>>,
     of_day: BTreeMap<Day, u64>,
     truths: BTreeMap<String, Truth>,
     requests: u64,
@@ -59,10 +57,12 @@ pub(super) struct Request<'a> {
     pub(super) id: &'a str,
     /// When, from the beginning.
     pub(super) now: Duration,
-    /// The provider's day then, and how long it has lasted.
-    pub(super) day: (Day, Duration),
+    /// The provider's day then, as its sender sees it.
+    pub(super) day: Day,
     /// How long the client waits.
     pub(super) timeout: Duration,
+    /// Its sender cannot know of requests that others have sent before.
+    pub(super) unknown_before: Duration,
 }
 
 impl Api {
@@ -82,26 +82,27 @@ impl Api {
 
     /// A request arrives. Answers what is said and after how long, or which promise the request breaks.
     pub(super) fn receive(&mut self, request: Request<'_>) -> Result<(Duration, Reply), (Invariant, String)> {
-        let Request { id, now, day: (day, lasted), timeout } = request;
+        let Request { id, now, day, timeout, unknown_before } = request;
         self.requests += 1;
-        while self.in_flight.peek().is_some_and(|Reverse(end)| *end <= now) {
+        while self.in_flight.peek().is_some_and(|Reverse((end, _))| *end <= now) {
             self.in_flight.pop();
         }
         let (takes, reply) = self.reply(id, now);
         let takes = takes.min(timeout);
-        self.in_flight.push(Reverse(now + takes));
+        self.in_flight.push(Reverse((now + takes, now)));
+        if self.in_flight.len() > self.cap {
+            self.in_flight.retain(|Reverse((_, sent))| *sent >= unknown_before);
+        }
         if self.in_flight.len() > self.cap {
             return Err((
                 Invariant::Cap,
                 format!("{} in flight, and at most {} may be", self.in_flight.len(), self.cap),
             ));
         }
-        if lasted >= AROUND_MIDNIGHT {
-            let count = self.of_day.entry(day).or_default();
-            *count += 1;
-            if let Some(quota) = self.quota.filter(|quota| *count > *quota) {
-                return Err((Invariant::Quota, format!("request {count} of {day}, and at most {quota} may be sent")));
-            }
+        let count = self.of_day.entry(day).or_default();
+        *count += 1;
+        if let Some(quota) = self.quota.filter(|quota| *count > *quota) {
+            return Err((Invariant::Quota, format!("request {count} of {day}, and at most {quota} may be sent")));
         }
         let truth = self.truths.entry(id.to_owned()).or_default();
         match reply {
@@ -120,11 +121,13 @@ impl Api {
         let is_out = outage.is_some_and(|(from, length)| (from..from + length).contains(&now));
         let reply = match draw {
             _ if is_out => Reply::Unavailable,
+            // Without a Retry-After, which may be about all items.
+            _ if now < self.healthy_from && id.starts_with(ItemKind::Locked.name()) => Reply::Unavailable,
             draw if now < self.healthy_from && draw < unavailable => Reply::Unavailable,
             draw if now < self.healthy_from && draw < unavailable + throttled => Reply::Throttled { retry_after },
             draw if now < self.healthy_from && draw < unavailable + throttled + silent => Reply::Silence,
-            _ if id.starts_with("gone") => Reply::NotFound,
-            _ if id.starts_with("malformed") => Reply::Malformed,
+            _ if id.starts_with(ItemKind::Gone.name()) => Reply::NotFound,
+            _ if id.starts_with(ItemKind::Malformed.name()) => Reply::Malformed,
             _ => Reply::Record,
         };
         (if reply == Reply::Silence { Duration::MAX } else { takes }, reply)

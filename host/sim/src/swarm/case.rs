@@ -65,6 +65,10 @@ pub struct ProviderSetup {
     pub grant: Option<(Duration, u32)>,
     /// When it may be called, as in a manifest.
     pub window: Option<&'static str>,
+    /// When its time zone is moved west, from that of London to that of New York: all processes begin anew with the new manifest.
+    pub moves_west: Option<Duration>,
+    /// The longest that a process takes to have its component ready.
+    pub cold_start: Duration,
     /// The API.
     pub api: ApiSetup,
 }
@@ -78,6 +82,14 @@ pub enum Theme {
     Pace,
     /// No faults; two shards have to share one slot.
     Sharing,
+    /// Faults of all kinds while a day ends, with a quota that neither day has enough of.
+    Midnight,
+    /// No faults; the time zone of a provider with a quota is moved west, so that its day is the one before again.
+    MovedWest,
+    /// Processes die, and the wall clock is set back by minutes or hours: nobody waits until it is as late as it was.
+    SetBack,
+    /// No faults; the API fails for one item. It holds no others back.
+    Waiting,
 }
 
 /// An API.
@@ -119,25 +131,40 @@ pub enum ItemKind {
     Gone,
     /// Its record cannot be read.
     Malformed,
+    /// It is locked until faults have ended, and the API is unavailable for it.
+    Locked,
+}
+
+impl ItemKind {
+    /// Its name, which tells the API what to answer.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Gone => "gone",
+            Self::Malformed => "malformed",
+            Self::Locked => "locked",
+        }
+    }
 }
 
 impl ItemSetup {
-    /// The id, which tells the API what to answer.
+    /// The id: it begins with the kind.
     #[must_use]
     pub fn id(&self) -> String {
-        let kind = match self.kind {
-            ItemKind::Good => "good",
-            ItemKind::Gone => "gone",
-            ItemKind::Malformed => "malformed",
-        };
-        format!("{kind}-{}", self.number)
+        format!("{}-{}", self.kind.name(), self.number)
     }
 }
 
 impl ProviderSetup {
-    /// The manifest in TOML.
-    pub(super) fn manifest(&self) -> String {
-        let window = self.window.map(|open| format!("[window]\nopen = [\"{open}\"]\n")).unwrap_or_default();
+    /// The manifest in TOML, before its time zone is moved or after that.
+    pub(super) fn manifest(&self, is_moved: bool) -> String {
+        let open = self.window.map(|open| format!("open = [\"{open}\"]\n")).unwrap_or_default();
+        let zone = match self.moves_west {
+            None => "UTC",
+            Some(_) if is_moved => "America/New_York",
+            Some(_) => "Europe/London",
+        };
+        let window = format!("[window]\ntimezone = \"{zone}\"\n{open}");
         let quota = self.quota.map(|quota| format!("daily_quota = {quota}\n")).unwrap_or_default();
         format!(
             "name = \"{}\"\nversion = \"0.1.0\"\n[egress]\nhosts = [\"api.example.org\"]\n\
@@ -180,6 +207,12 @@ impl fmt::Display for ProviderSetup {
         }
         if let Some(window) = self.window {
             write!(f, ", open {window}")?;
+        }
+        if let Some(at) = self.moves_west {
+            write!(f, ", moves west at {at:?}")?;
+        }
+        if !self.cold_start.is_zero() {
+            write!(f, ", cold starts of up to {:?}", self.cold_start)?;
         }
         if let Some(every) = self.ad_hoc_every {
             write!(f, ", ad hoc every {every:?}")?;

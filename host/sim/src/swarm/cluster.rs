@@ -1,6 +1,6 @@
 //! A cluster in one run: what its processes share, what else happens to it, and when it has ended.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -14,7 +14,6 @@ use damper_core::operate;
 use damper_core::testing::faults::{Fault, How, Injector, Observer, Operation, SlotVersions};
 use damper_core::testing::mapping::MemoryMapping;
 use damper_core::testing::memory::{MemoryLedger, RowState};
-use futures::FutureExt;
 use jiff::SignedDuration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -23,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::swarm::Outcome;
 use crate::swarm::api::Api;
 use crate::swarm::case::{Case, ProviderSetup, Theme};
+use crate::swarm::checks;
 use crate::swarm::invariants::{Invariant, Violation};
 use crate::swarm::process;
 use crate::swarm::store::{RecordKey, WatchedStore};
@@ -31,6 +31,11 @@ use crate::swarm::stream::Shard;
 /// How long processes have to end all work once faults have ended, and besides for each day that a quota needs. An item that has failed
 /// waits for an hour and a tenth before its last attempt.
 const GRACE: Duration = Duration::from_secs(2 * 3_600);
+/// The same where the API works all the time, and only processes have died while the clock was set back: the longest claim, what a tick and
+/// a poller wait, and a minute.
+const GRACE_AFTER_STEPS: Duration = Duration::from_secs(616 + 60 + 10 + 60);
+/// How long a case about midnight is looked at.
+const AFTER_MIDNIGHT: Duration = Duration::from_secs(900);
 /// How long the mapping takes to change in the cloud.
 const MAPPING_LAG: Duration = Duration::from_secs(20);
 /// By when a late call has been done.
@@ -39,13 +44,6 @@ const LATE: Duration = Duration::from_secs(125);
 const LOOK: Duration = Duration::from_secs(5);
 /// How often the operator looks, and how long a mend takes.
 const OPERATOR_LOOKS: Duration = Duration::from_secs(60);
-/// How long a shard may wait that shares its slot with another one: a turn of 30 s, the time between two renewals, the fetch
-/// timeout, two seconds, and a batch of its own.
-const LONGEST_TURN: Duration = Duration::from_secs(30 + 10 + 10 + 2 + 10);
-/// So many dead letters of a grant a process takes at a time.
-const GRANT_SHARE: u32 = 20;
-/// More than any provider has items under faults.
-const MOST_ITEMS: u32 = 100;
 /// How much a clock has to be wrong for items to be too old, of which the operator sets it right.
 const MUCH_TOO_WRONG: i64 = 5 * 86_400;
 
@@ -59,9 +57,13 @@ pub(super) struct Shared {
     pub(super) sink: Arc<WatchedStore>,
     pub(super) providers: Vec<Provider>,
     /// By provider: what was granted last, and how many answers had said before that an item is at fault.
-    grants: Mutex<BTreeMap<String, (u32, u32)>>,
+    pub(super) grants: Mutex<BTreeMap<String, (u32, u32)>>,
     /// By provider and shard: how many entries were pending, and since when.
-    turns: Mutex<BTreeMap<(usize, usize), (usize, Duration)>>,
+    pub(super) turns: Mutex<BTreeMap<(usize, usize), (usize, Duration)>>,
+    /// By provider and shard: when its last batches were delivered of which nothing ended, one after the other.
+    pub(super) fruitless: Mutex<BTreeMap<(usize, usize), VecDeque<Duration>>>,
+    /// When the wall clock was set forward, by more than clocks may differ.
+    leaps: Mutex<Vec<Duration>>,
     /// How often a process has died, or begun with new pipelines.
     pub(super) crashes: AtomicU32,
     /// By how many seconds the wall clock is ahead.
@@ -76,10 +78,19 @@ pub(super) struct Shared {
 /// One provider.
 pub(super) struct Provider {
     pub(super) setup: ProviderSetup,
-    pub(super) manifest: Manifest,
+    manifest: Manifest,
+    /// The manifest after its time zone was moved.
+    moved: Manifest,
     pub(super) mapping: Arc<MemoryMapping>,
     pub(super) shards: Vec<Mutex<Shard>>,
     pub(super) api: Mutex<Api>,
+}
+
+impl Provider {
+    /// The manifest that is deployed at a time.
+    pub(super) fn manifest(&self, at: Duration) -> &Manifest {
+        if self.setup.moves_west.is_some_and(|moves| moves <= at) { &self.moved } else { &self.manifest }
+    }
 }
 
 /// A cluster.
@@ -130,23 +141,6 @@ impl Shared {
         healthy_from(&self.case)
     }
 
-    /// By how much longer a dead process' claims and its lease of a stream hold than they should: where the wall clock is set back, by
-    /// as much, since they hold until a time of day.
-    fn leases_outlast(&self) -> Duration {
-        let dies = |fault: &Fault| {
-            let at_call = matches!(fault, Fault::Call { how: How::DieBefore | How::DieAfter, .. });
-            at_call || matches!(fault, Fault::Death { .. })
-        };
-        let faults = &self.case.plan.faults;
-        let back = faults.iter().map(|fault| match fault {
-            // One of a week forward is set right some time.
-            Fault::ClockStep { by_seconds, .. } if *by_seconds > MUCH_TOO_WRONG => by_seconds.unsigned_abs(),
-            Fault::ClockStep { by_seconds, .. } => u64::try_from(-by_seconds).unwrap_or_default(),
-            _ => 0,
-        });
-        if faults.iter().any(dies) { Duration::from_secs(back.sum()) } else { Duration::ZERO }
-    }
-
     /// When all work has to have ended.
     fn limit(&self) -> Duration {
         let days = self.providers.iter().map(|provider| {
@@ -155,58 +149,24 @@ impl Shared {
             let by_quota = provider.setup.quota.map_or(0, |quota| provider.setup.items.len() as u64 / quota.max(1) + 3);
             by_window + u32::try_from(by_quota).unwrap_or(10)
         });
-        self.faults_end() + GRACE + self.leases_outlast() + Duration::from_secs(86_400) * days.max().unwrap_or(0)
+        let grace = if self.case.setup.theme == Theme::SetBack { GRACE_AFTER_STEPS } else { GRACE };
+        self.faults_end() + grace + Duration::from_secs(86_400) * days.max().unwrap_or(0)
     }
 }
 
 impl Shared {
-    /// A grant is spent by dead letters alone. Where the clock is wrong items die of that, too.
-    fn check_grants(&self) {
-        let grants = lock(&self.grants).clone();
-        for (name, (granted, at_fault_before)) in grants {
-            let Some(provider) = self.providers.iter().find(|provider| provider.setup.name == name) else { continue };
-            let died = lock(&provider.api).at_fault().saturating_sub(at_fault_before);
-            // A ledger in memory answers at once.
-            let Some(Ok(control)) = self.ledger.control(&name).now_or_never() else { continue };
-            let left = control.dead_letters_allowed;
-            // Answers from before the grant, of which the processes have yet to hear.
-            let processes = u32::try_from(self.case.setup.processes).unwrap_or(1);
-            let unheard = provider.setup.cap * (processes + 1);
-            // Each process may have a share in hand, each crash has cost one at the most.
-            let shares = GRANT_SHARE * (processes + self.crashes.load(Ordering::Relaxed));
-            if left < granted.saturating_sub(died + unheard + shares) && !self.has_steps_of_days() {
-                let what =
-                    format!("{name}: {left} of {granted} dead letters are left, and {died} items were at fault since");
-                self.broken(Invariant::Grant, what);
-            }
-        }
-    }
-
-    /// A shard with entries gets its turn in time.
-    fn check_sharing(&self) {
-        let now = self.now();
-        for (number, provider) in self.providers.iter().enumerate() {
-            for (position, shard) in provider.shards.iter().enumerate() {
-                let pending = lock(shard).pending();
-                let mut turns = lock(&self.turns);
-                let (before, since) = turns.entry((number, position)).or_insert((pending, now));
-                if *before != pending || pending == 0 {
-                    (*before, *since) = (pending, now);
-                }
-                let waits = now.saturating_sub(*since);
-                drop(turns);
-                if waits > LONGEST_TURN {
-                    let what = format!("{pending} entries of shard {position} have waited for {waits:?}");
-                    self.broken(Invariant::Sharing, what);
-                }
-            }
-        }
-    }
-
     /// The wall clock is set forward by so much.
     fn step_clock(&self, by_seconds: i64) {
         self.clock.step(SignedDuration::from_secs(by_seconds));
+        if by_seconds > 0 {
+            lock(&self.leaps).push(self.now());
+        }
         self.ahead_by.fetch_add(by_seconds, Ordering::Relaxed);
+    }
+
+    /// When the wall clock leapt last before a time.
+    pub(super) fn leapt_before(&self, time: Duration) -> Option<Duration> {
+        lock(&self.leaps).iter().copied().filter(|leapt| *leapt <= time).max()
     }
 
     /// How many seconds the wall clock is ahead of the time.
@@ -214,9 +174,8 @@ impl Shared {
         self.ahead_by.load(Ordering::Relaxed)
     }
 
-    /// Whether the wall clock was ahead by days and has been set right: claims of that time hold until the days have passed, and their
-    /// items are too old then.
-    pub(super) fn was_set_right(&self) -> bool {
+    /// Whether the wall clock was ahead by days and has been set right. Alarms from before may be seen after that.
+    fn was_set_right(&self) -> bool {
         self.was_set_right.load(Ordering::Relaxed)
     }
 
@@ -225,7 +184,7 @@ impl Shared {
         self.case.plan.faults.iter().any(|fault| matches!(fault, Fault::ClockStep { .. }))
     }
 
-    fn has_steps_of_days(&self) -> bool {
+    pub(super) fn has_steps_of_days(&self) -> bool {
         let is_long =
             |fault: &Fault| matches!(fault, Fault::ClockStep { by_seconds, .. } if by_seconds.abs() > MUCH_TOO_WRONG);
         self.case.plan.faults.iter().any(is_long)
@@ -236,10 +195,7 @@ impl Observer for Shared {
     fn on_effect(&self, _process: usize, operation: Operation) {
         match operation {
             Operation::Put => {
-                // Under a clock that was wrong by days, records were stored for days that come anew once it is right.
-                if !self.was_set_right()
-                    && let Some((key, before, after)) = self.sink.doubled()
-                {
+                if let Some((key, before, after)) = self.sink.doubled() {
                     let what = format!("{} of {} is in {before} and in {after}", key.id, key.day);
                     self.broken(Invariant::OneRecordADay, what);
                 }
@@ -270,7 +226,8 @@ impl Cluster {
         let interval = Duration::from_secs(if case.setup.is_cloud { 30 } else { 0 });
         let providers = case.setup.providers.iter().zip(0..).filter_map(|(setup, number)| {
             Some(Provider {
-                manifest: Manifest::parse(&setup.manifest()).ok()?,
+                manifest: Manifest::parse(&setup.manifest(false)).ok()?,
+                moved: Manifest::parse(&setup.manifest(true)).ok()?,
                 mapping: Arc::new(MemoryMapping::new(
                     setup.batch,
                     if case.setup.is_cloud { MAPPING_LAG } else { Duration::ZERO },
@@ -289,6 +246,8 @@ impl Cluster {
             providers: providers.collect(),
             grants: Mutex::default(),
             turns: Mutex::default(),
+            fruitless: Mutex::default(),
+            leaps: Mutex::default(),
             crashes: AtomicU32::default(),
             ahead_by: AtomicI64::default(),
             was_set_right: AtomicBool::default(),
@@ -308,6 +267,9 @@ impl Cluster {
             tasks.spawn(feed(Arc::clone(shared), number));
             tasks.spawn(operate(Arc::clone(shared), number, provider.setup.name.clone()));
             tasks.spawn(grant(Arc::clone(shared), number));
+        }
+        if shared.case.setup.theme == Theme::Waiting {
+            tasks.spawn(checks::hold_nobody_back(Arc::clone(shared)));
         }
         for process in 0..shared.case.setup.processes {
             tasks.spawn(process::supervise(Arc::clone(shared), process));
@@ -341,6 +303,9 @@ impl Cluster {
     /// What must be true at the end.
     fn close_books(&self) {
         let shared = &self.0;
+        if is_midnight_over(shared) {
+            return;
+        }
         for provider in &shared.providers {
             if let Err((invariant, what)) = shared.check_entries(provider).and_then(|()| shared.check_letters(provider))
             {
@@ -352,11 +317,16 @@ impl Cluster {
 
 /// Done when all work has ended, and what is late has arrived.
 async fn all_ended(shared: &Shared) {
-    while shared.pending() > 0 {
+    while shared.pending() > 0 && !is_midnight_over(shared) {
         sleep(LOOK).await;
     }
     let late = shared.case.plan.faults.iter().any(|fault| matches!(fault, Fault::Call { how: How::Late(_), .. }));
     sleep(if late { LATE } else { Duration::ZERO }).await;
+}
+
+/// Whether a case about midnight has shown all that it can: which work is left for the days after that is other cases' matter.
+fn is_midnight_over(shared: &Shared) -> bool {
+    shared.case.setup.theme == Theme::Midnight && shared.now() > AFTER_MIDNIGHT
 }
 
 /// Feeds a provider's entries when their time comes.
@@ -431,9 +401,7 @@ async fn operate(shared: Arc<Shared>, number: usize, name: String) {
         let now = shared.clock.now();
         shared.injector.trace(|| format!("the operator resumes {name}"));
         // What fails here is tried again at the next look.
-        // Where the clock is right by now, items are too old indeed, and may die.
-        let allowed = (shared.was_set_right() && !is_clock_wrong).then_some(MOST_ITEMS);
-        drop(operate::resume(&*shared.ledger, &*provider.mapping, &name, now, allowed).await);
+        drop(operate::resume(&*shared.ledger, &*provider.mapping, &name, now, None).await);
     }
 }
 

@@ -1,5 +1,7 @@
 //! Draws a case from a seed: a cluster, and a random subset of all kinds of faults.
 
+mod themes;
+
 use std::time::Duration;
 
 use damper_core::testing::faults::{Fault, FaultPlan, How, Operation};
@@ -27,56 +29,17 @@ impl Case {
     pub fn draw(seed: u64) -> Self {
         let random = &mut Random::new(seed, SETUP);
         let setup = match random.unit() {
-            draw if draw < 0.05 => pace(random),
-            draw if draw < 0.08 => sharing(random),
+            draw if draw < 0.05 => themes::pace(random),
+            draw if draw < 0.08 => themes::sharing(random),
+            draw if draw < 0.12 => themes::midnight(random),
+            draw if draw < 0.14 => themes::moved_west(random),
+            draw if draw < 0.18 => themes::set_back(random),
+            draw if draw < 0.20 => themes::waiting(random),
             _ => setup(random),
         };
-        let plan = match setup.theme {
-            Theme::Faults => plan(&mut Random::new(seed, FAULTS), &setup),
-            Theme::Pace | Theme::Sharing => FaultPlan { faults: Vec::new(), ends: Duration::from_secs(600) },
-        };
+        let plan = themes::plan(&mut Random::new(seed, FAULTS), &setup);
         Self { seed, setup, plan }
     }
-}
-
-/// One process, one provider, many items, and an API that refuses or fails a few requests at random.
-fn pace(random: &mut Random) -> Setup {
-    let mut setup = calm(random, Theme::Pace, 300);
-    setup.is_cloud = random.chance(0.5);
-    for provider in &mut setup.providers {
-        provider.cap = 8;
-        provider.batch = 100;
-        provider.api.throttled = random.between(0.005, 0.03);
-        provider.api.unavailable = random.between(0.0, 0.03);
-        provider.api.retry_after = Some(Duration::from_secs(whole(random, 1, 2) as u64));
-    }
-    setup
-}
-
-/// Two shards whose batches have to share one slot.
-fn sharing(random: &mut Random) -> Setup {
-    let mut setup = calm(random, Theme::Sharing, 1_200);
-    setup.is_cloud = true;
-    setup.processes = whole(random, 1, 2);
-    for provider in &mut setup.providers {
-        (provider.shards, provider.cap, provider.batch) = (2, 1, 4);
-    }
-    setup
-}
-
-fn calm(random: &mut Random, theme: Theme, entries: u32) -> Setup {
-    let mut setup = setup(random);
-    let mut provider = provider(random, 0, false);
-    provider.items =
-        (1..=entries).map(|number| ItemSetup { number, kind: ItemKind::Good, at: Duration::ZERO }).collect();
-    (provider.quota, provider.window, provider.ad_hoc_every, provider.grant) = (None, None, None, None);
-    provider.fetch_timeout = Duration::from_secs(10);
-    let (quickest, slowest) = (Duration::from_millis(100), Duration::from_millis(400));
-    provider.api =
-        ApiSetup { quickest, slowest, unavailable: 0.0, throttled: 0.0, retry_after: None, silent: 0.0, outage: None };
-    (setup.theme, setup.processes, setup.latency) = (theme, 1, Duration::from_millis(10));
-    setup.providers = vec![provider];
-    setup
 }
 
 fn setup(random: &mut Random) -> Setup {
@@ -134,7 +97,9 @@ fn provider(random: &mut Random, number: usize, is_cloud: bool) -> ProviderSetup
             .chance(0.15)
             .then(|| (seconds(random.between(0.0, 60.0)), u32::try_from(whole(random, 50, 200)).unwrap_or(50))),
         window: WINDOWS.get(whole(random, 0, 11)).copied(),
+        moves_west: None,
         api: api(random, fetch_timeout),
+        cold_start: if random.chance(0.15) { seconds(random.between_in_proportion(1.0, 60.0)) } else { Duration::ZERO },
         items,
     }
 }

@@ -20,7 +20,7 @@ pub enum Invariant {
     NoRefetch,
     /// Once faults have ended, all work ends.
     Progress,
-    /// Nobody calls the ports without waiting for anything.
+    /// Nobody calls the ports without waiting for anything, and no batch is delivered again and again.
     BusyLoop,
     /// A provider is stopped only where that has a cause.
     AlarmHasCause,
@@ -32,6 +32,8 @@ pub enum Invariant {
     Pace,
     /// Two shards that have to share a slot both go on.
     Sharing,
+    /// Items that wait hold no others back.
+    Waiting,
 }
 
 impl fmt::Display for Invariant {
@@ -50,6 +52,7 @@ impl fmt::Display for Invariant {
             Self::Grant => "a grant is spent by dead letters alone",
             Self::Pace => "a few refusals at random do not slow everything down",
             Self::Sharing => "shards that share a slot both go on",
+            Self::Waiting => "items that wait hold no others back",
         })
     }
 }

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use damper_core::chance::Chance;
 use damper_core::fetcher::{FetchReport, FetchRequest, Fetcher, Permits};
 use damper_core::item::{Entry, Item, Params};
+use damper_core::manifest::Manifest;
 use damper_core::mapping::Mapping;
 use damper_core::pipeline::report::{Report, Stopped};
 use damper_core::pipeline::{Pipeline, Stores};
@@ -16,11 +17,13 @@ use damper_core::record::{Failure, FailureKind, Fetched};
 use damper_core::sink::Compression;
 use damper_core::testing::faults::{Fault, FaultyLedger, FaultyMapping, FaultySink, Operation, Port, ProcessControl};
 use futures::FutureExt;
+use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::swarm::api::{Reply, Request};
+use crate::swarm::case::Theme;
 use crate::swarm::cluster::{Provider, Shared, instant, lock};
 use crate::swarm::invariants::Invariant;
 use crate::swarm::store::RecordKey;
@@ -30,10 +33,13 @@ use crate::swarm::stream::Shard;
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 /// How long it waits before it delivers again after a batch of which nothing ended.
 const REDELIVER_AFTER: Duration = Duration::from_secs(1);
+/// How long it takes in the cloud until the next invocation has begun.
+const NEXT_INVOCATION: Duration = Duration::from_millis(50);
 /// How long a local poller's lease of the stream lasts.
 const LEASE: Duration = Duration::from_secs(6);
-/// When what is left waits for the next day.
+/// How long after the faults what is left waits for the next day.
 const CALM_AFTER: Duration = Duration::from_secs(1_800);
+const VERY_CALM_AFTER: Duration = Duration::from_secs(3 * 3_600);
 /// How long a process takes to start again.
 const RESTART: Duration = Duration::from_secs(3);
 
@@ -68,10 +74,12 @@ pub(super) async fn supervise(shared: Arc<Shared>, process: usize) {
 async fn dies(shared: &Shared, process: usize) {
     let now = shared.now();
     let deaths = shared.case.plan.faults.iter().filter_map(|fault| match fault {
-        Fault::Death { process: whose, at } if *whose == process && *at > now => Some(*at),
+        Fault::Death { process: whose, at } if *whose == process => Some(*at),
         _ => None,
     });
-    match deaths.min() {
+    // A new manifest begins with new processes.
+    let deployments = shared.providers.iter().filter_map(|provider| provider.setup.moves_west);
+    match deaths.chain(deployments).filter(|at| *at > now).min() {
         Some(at) => sleep_until(instant(shared, at)).await,
         None => std::future::pending().await,
     }
@@ -106,7 +114,11 @@ async fn live(shared: Arc<Shared>, port: Port, holder: u64) {
     for (provider, its) in shared.providers.iter().enumerate() {
         let worker = Worker::new(&shared, (provider, its), &port, holder);
         for shard in 0..its.shards.len() {
-            tasks.spawn(worker.clone().deliver(shard, holder + 100 * number));
+            // Where shards have to share, each is delivered to a sandbox of its own, as in the cloud; else one is enough for all.
+            let is_apart = shared.case.setup.theme == Theme::Sharing && shard > 0;
+            let own = || Worker::new(&shared, (provider, its), &port, holder + 10_000 * shard as u64);
+            let worker = if is_apart { own() } else { worker.clone() };
+            tasks.spawn(worker.deliver(shard, holder + 100 * number));
             number += 1;
         }
         tasks.spawn(worker.clone().tick());
@@ -117,8 +129,8 @@ async fn live(shared: Arc<Shared>, port: Port, holder: u64) {
     tasks.join_all().await;
 }
 
-/// Makes a new pipeline of a provider.
-type Begin = dyn Fn(&Provider) -> Arc<Pipeline> + Send + Sync;
+/// Makes a new pipeline.
+type Begin = dyn Fn() -> Arc<Pipeline> + Send + Sync;
 
 /// One provider's pipeline in one process, and what works with it.
 #[derive(Clone)]
@@ -137,7 +149,7 @@ impl Worker {
     fn new(shared: &Arc<Shared>, (provider, its): (usize, &Provider), port: &Port, holder: u64) -> Self {
         let chance = Chance::seeded(shared.case.seed ^ (holder * 64 + provider as u64));
         let mapping = Arc::new(FaultyMapping::new(its.mapping.clone(), port.clone()));
-        let fetcher = Arc::new(SwarmFetcher { shared: Arc::clone(shared), provider, port: port.clone() });
+        let manifest = its.manifest(shared.now()).clone();
         let stores = Stores {
             ledger: Arc::new(FaultyLedger::new(shared.ledger.clone(), port.clone(), shared.slot_versions.clone())),
             sink: Arc::new(FaultySink::new(shared.sink.clone(), port.clone())),
@@ -146,13 +158,20 @@ impl Worker {
             clock: shared.clock(),
             chance: chance.clone(),
         };
-        let begin = move |its: &Provider| Pipeline::new(its.manifest.clone(), fetcher.clone(), stores.clone());
+        let cold_start = its.setup.cold_start.mul_f64(chance.unit());
+        let (shared_by_all, port_of_all) = (Arc::clone(shared), port.clone());
+        let begin = move || {
+            let (shared, port, manifest) = (Arc::clone(&shared_by_all), port_of_all.clone(), manifest.clone());
+            let (begun, ready) = (shared.now(), OnceCell::new());
+            let fetcher = SwarmFetcher { shared, provider, port, manifest: manifest.clone(), begun, cold_start, ready };
+            Pipeline::new(manifest, Arc::new(fetcher), stores.clone())
+        };
         Self {
             shared: Arc::clone(shared),
             provider,
             port: port.clone(),
             chance,
-            pipeline: Arc::new(Mutex::new(begin(its))),
+            pipeline: Arc::new(Mutex::new(begin())),
             begin: Arc::new(begin),
             mapping,
         }
@@ -241,7 +260,7 @@ impl Worker {
         let report = Arc::new(report);
         let failed = matches!(report.stopped, Some(Stopped::Storage(_)));
         if failed && self.shared.case.setup.is_restarted_on_failure {
-            *lock(&self.pipeline) = (self.begin)(its);
+            *lock(&self.pipeline) = (self.begin)();
             self.shared.crashes.fetch_add(1, Ordering::Relaxed);
         }
         let has_ended = {
@@ -250,7 +269,15 @@ impl Worker {
             self.stream(Operation::Checkpoint, finish).await?
         };
         let gated = matches!(report.stopped, Some(Stopped::BreakerOpen | Stopped::WindowClosed | Stopped::QuotaSpent));
-        Some(if has_ended && !gated { Duration::ZERO } else { REDELIVER_AFTER })
+        if !has_ended && !failed {
+            self.shared.was_fruitless(self.provider, shard);
+        }
+        Some(match has_ended && !gated {
+            true => Duration::ZERO,
+            // An invocation that has not ended its batch is followed by the next one.
+            false if self.shared.case.setup.is_cloud && !failed => NEXT_INVOCATION,
+            false => REDELIVER_AFTER,
+        })
     }
 
     /// Wait for `work` and renew the lease meanwhile.
@@ -302,10 +329,12 @@ impl Worker {
 }
 
 impl Shared {
-    /// How long to wait for what comes again and again: a minute at least where it is long since faults have ended, so that days pass
-    /// quickly.
+    /// How long to wait for what comes again and again: a minute at least where it is long since faults have ended, and five where it is
+    /// very long, so that days pass quickly.
     fn unhurried(&self, pause: Duration) -> Duration {
-        if self.now() > self.faults_end() + CALM_AFTER { pause.max(Duration::from_secs(60)) } else { pause }
+        let calm_for = self.now().saturating_sub(self.faults_end());
+        let least = if calm_for > VERY_CALM_AFTER { 300 } else { 60 };
+        if calm_for > CALM_AFTER { pause.max(Duration::from_secs(least)) } else { pause }
     }
 
     /// Do something with a shard.
@@ -320,6 +349,13 @@ struct SwarmFetcher {
     shared: Arc<Shared>,
     provider: usize,
     port: Port,
+    /// The manifest in force.
+    manifest: Manifest,
+    /// When its pipeline began.
+    begun: Duration,
+    /// How long it takes to have the component ready.
+    cold_start: Duration,
+    ready: OnceCell<()>,
 }
 
 impl SwarmFetcher {
@@ -328,17 +364,17 @@ impl SwarmFetcher {
         let shared = &self.shared;
         let its = shared.providers.get(self.provider)?;
         let wall = shared.clock.now();
-        let day = its.manifest.window.day(wall);
-        let ends = its.manifest.window.day_ends(wall).duration_since(wall);
-        let lasted = Duration::from_secs(86_400).saturating_sub(Duration::try_from(ends).unwrap_or_default());
+        let day = self.manifest.window.day(wall);
         let key = RecordKey { provider: its.setup.name.clone(), id: request.id.clone(), day: request.day.to_string() };
         if shared.is_finished(&key) {
             shared.broken(Invariant::NoRefetch, format!("{} is fetched again on {}", request.id, request.day));
         }
-        if !its.manifest.window.is_open(wall) && !shared.has_steps() {
+        if !self.manifest.window.is_open(wall) && !shared.has_steps() {
             shared.broken(Invariant::Window, format!("{} is requested at {wall}", request.id));
         }
-        let arrived = Request { id: &request.id, now: shared.now(), day: (day, lasted), timeout: request.timeout };
+        // Whoever begins after the clock has leapt cannot know that the slots of others ran out by the leap: see docs/FAULTS.md.
+        let unknown_before = shared.leapt_before(self.begun).unwrap_or_default();
+        let arrived = Request { id: &request.id, now: shared.now(), day, timeout: request.timeout, unknown_before };
         let answer = lock(&its.api).receive(arrived);
         self.port.trace(|| format!("requests {}: {answer:?}", request.id));
         match answer {
@@ -353,6 +389,10 @@ impl SwarmFetcher {
 
 #[async_trait]
 impl Fetcher for SwarmFetcher {
+    async fn prepare(&self) {
+        self.ready.get_or_init(|| sleep(self.cold_start)).await;
+    }
+
     async fn fetch(&self, request: FetchRequest, permits: Permits) -> FetchReport {
         if !permits.budget().spend() {
             return FetchReport::answered(Err(Failure::new(FailureKind::OutOfQuota, "the day's quota is spent")), 0);

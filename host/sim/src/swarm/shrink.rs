@@ -126,6 +126,7 @@ impl Shrinker {
             self.change(|case| {
                 if let Some(provider) = case.setup.providers.get_mut(number) {
                     (provider.quota, provider.window, provider.grant) = (None, None, None);
+                    provider.cold_start = Duration::ZERO;
                 }
             });
         }

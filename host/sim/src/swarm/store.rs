@@ -52,13 +52,19 @@ impl WatchedStore {
         self.seen().ever.contains(&(provider.to_owned(), id.to_owned()))
     }
 
-    /// Take out an object with records: the one that comes `nth` of all. Those of its records that `is_finished` does not know may come
-    /// again. Answers which object it was.
+    /// Take out an object with records: the one that comes `nth` of all but the newest of each owner. Those of its records that
+    /// `is_finished` does not know may come again. Answers which object it was.
+    ///
+    /// The newest one of an owner that is at work must stay, for its number tells how far the owner has come: see docs/FAULTS.md.
     pub(super) async fn take_out(&self, nth: usize, is_finished: impl Fn(&RecordKey) -> bool) -> Option<Path> {
         let listed: Vec<ObjectMeta> = self.inner.list(None).try_collect().await.ok()?;
         let mut objects: Vec<Path> =
             listed.into_iter().filter(|object| object.size > 0).map(|object| object.location).collect();
         objects.sort();
+        let folder = |object: &Path| object.as_ref().rsplit_once('/').map(|(folder, _)| folder.to_owned());
+        let next: Vec<Option<String>> = objects.iter().skip(1).map(folder).chain([None]).collect();
+        let older = objects.into_iter().zip(next).filter(|(object, next)| folder(object) == *next);
+        let objects: Vec<Path> = older.map(|(object, _)| object).collect();
         let chosen = objects.get(nth.checked_rem(objects.len())?)?.clone();
         self.inner.delete(&chosen).await.ok()?;
         self.seen().records.retain(|key, object| *object != chosen || is_finished(key));

@@ -3,8 +3,11 @@
 
 use bytes::Bytes;
 use damper_core::item::{Entry, SequenceNumber};
+use damper_core::ledger::is_waiting;
 use damper_core::pipeline::report::{End, Report};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+
+const MINUTE: SignedDuration = SignedDuration::from_secs(60);
 
 /// A shard.
 #[derive(Debug, Default)]
@@ -46,9 +49,10 @@ impl Shard {
         self.entries.iter().filter(|entry| entry.end.is_none()).count()
     }
 
-    /// Become, or stay, the one who delivers.
+    /// Become, or stay, the one who delivers. A lease that ends much later than one of now was taken before the clock was set back.
     pub(super) fn hold(&mut self, holder: u64, now: Timestamp, until: Timestamp) -> bool {
-        let is_free = self.holder.is_none_or(|(other, leased)| other == holder || leased <= now);
+        let is_over = |leased: Timestamp| leased <= now || leased > until.saturating_add(MINUTE).unwrap_or(until);
+        let is_free = self.holder.is_none_or(|(other, leased)| other == holder || is_over(leased));
         if is_free {
             if self.holder.is_none_or(|(before, _)| before != holder) {
                 // Who waits until when is known to whoever delivers, and to nobody after that.
@@ -67,7 +71,7 @@ impl Shard {
     /// The entries after the checkpoint: those of a shard in the cloud, ended ones too; else those that have not ended and do not wait
     /// until after `now`.
     pub(super) fn batch(&self, limit: u32, now: Timestamp, is_cloud: bool) -> Vec<Entry> {
-        let is_due = |entry: &&ShardEntry| is_cloud || (entry.end.is_none() && entry.not_before <= now);
+        let is_due = |entry: &&ShardEntry| is_cloud || (entry.end.is_none() && !is_waiting(entry.not_before, now));
         let after = self.entries.iter().skip(self.checkpoint).filter(is_due);
         after.take(limit as usize).map(|entry| entry.entry.clone()).collect()
     }

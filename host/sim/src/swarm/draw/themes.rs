@@ -1,0 +1,160 @@
+//! Cases that are about something: see [`Theme`].
+
+use super::{plan as any_plan, provider, seconds, setup, some, whole, within};
+use std::time::Duration;
+
+use damper_core::testing::faults::{Fault, FaultPlan, How};
+use jiff::Timestamp;
+
+use crate::random::Random;
+use crate::swarm::case::{ApiSetup, ItemKind, ItemSetup, ProviderSetup, Setup, Theme};
+
+/// How long locked items are locked, and the longest time that faults last where none are drawn.
+const CALM: Duration = Duration::from_secs(600);
+
+/// The faults of a case.
+pub(super) fn plan(random: &mut Random, setup: &Setup) -> FaultPlan {
+    match setup.theme {
+        Theme::Faults => any_plan(random, setup),
+        Theme::Midnight => {
+            // What is slow or freezes over midnight, and nothing that loses a part of the quota: of that the next day may have too little
+            // for a request too many to show.
+            let mut plan = any_plan(random, setup);
+            plan.faults.retain(|fault| match fault {
+                Fault::Call { how, .. } => matches!(how, How::Slow(_) | How::FreezeBefore(_) | How::FreezeAfter(_)),
+                Fault::Freeze { .. } => true,
+                _ => false,
+            });
+            plan
+        }
+        Theme::SetBack => steps_back(random, setup),
+        Theme::Pace | Theme::Sharing | Theme::MovedWest | Theme::Waiting => {
+            FaultPlan { faults: Vec::new(), ends: CALM }
+        }
+    }
+}
+
+/// One process, one provider, many items, and an API that refuses or fails a few requests at random.
+pub(super) fn pace(random: &mut Random) -> Setup {
+    let mut setup = calm(random, Theme::Pace, 300);
+    setup.is_cloud = random.chance(0.5);
+    for provider in &mut setup.providers {
+        provider.cap = 8;
+        provider.batch = 100;
+        provider.api.throttled = random.between(0.005, 0.03);
+        provider.api.unavailable = random.between(0.0, 0.03);
+        provider.api.retry_after = Some(Duration::from_secs(whole(random, 1, 2) as u64));
+    }
+    setup
+}
+
+/// Two shards whose batches have to share one slot.
+pub(super) fn sharing(random: &mut Random) -> Setup {
+    let mut setup = calm(random, Theme::Sharing, 1_200);
+    setup.is_cloud = true;
+    setup.processes = whole(random, 1, 2);
+    for provider in &mut setup.providers {
+        (provider.shards, provider.cap, provider.batch) = (2, 1, 4);
+    }
+    setup
+}
+
+/// A day ends while requests of its quota are set aside and unspent, and the next day has not enough of its own.
+pub(super) fn midnight(random: &mut Random) -> Setup {
+    let quota = whole(random, 20, 60);
+    let mut setup = calm(random, Theme::Midnight, u32::try_from(2 * quota + 10).unwrap_or(60));
+    setup.begin = begin("2026-01-05T23:59:59Z") - seconds(random.between_in_proportion(1.0, 8.0));
+    setup.is_cloud = random.chance(0.5);
+    setup.processes = whole(random, 1, 3);
+    setup.latency = seconds(random.between_in_proportion(0.01, 0.8));
+    let is_asked_beside = random.chance(0.4);
+    for provider in &mut setup.providers {
+        provider.quota = Some(quota as u64);
+        (provider.cap, provider.batch) = (u32::try_from(whole(random, 2, 6)).unwrap_or(2), 100);
+        provider.shards = if setup.is_cloud && random.chance(0.5) { 2 } else { 1 };
+        provider.ad_hoc_every = is_asked_beside.then(|| seconds(random.between_in_proportion(1.0, 10.0)));
+        provider.api.slowest = seconds(random.between_in_proportion(0.2, 4.0));
+    }
+    setup
+}
+
+/// Soon after a day has begun, the time zone is moved west.
+pub(super) fn moved_west(random: &mut Random) -> Setup {
+    let mut setup = calm(random, Theme::MovedWest, 60);
+    setup.begin = begin("2026-01-06T00:10:00Z");
+    setup.is_cloud = random.chance(0.5);
+    setup.processes = whole(random, 1, 2);
+    for provider in &mut setup.providers {
+        provider.quota = Some(whole(random, 20, 40) as u64);
+        provider.moves_west = Some(seconds(random.between(11.0, 60.0)));
+        spread(random, provider, 90.0);
+    }
+    setup
+}
+
+/// Items come for some minutes, while the clock is set back and processes die.
+pub(super) fn set_back(random: &mut Random) -> Setup {
+    let mut setup = calm(random, Theme::SetBack, 40);
+    setup.is_cloud = false;
+    setup.processes = whole(random, 1, 2);
+    setup.is_restarted_on_failure = true;
+    setup.tick = seconds(random.between(5.0, 60.0));
+    for provider in &mut setup.providers {
+        spread(random, provider, 240.0);
+    }
+    setup
+}
+
+fn steps_back(random: &mut Random, setup: &Setup) -> FaultPlan {
+    let ends = Duration::from_secs(300);
+    let mut faults = Vec::new();
+    for _ in 0..whole(random, 1, 2) {
+        let by_seconds = -i64::try_from(seconds(random.between_in_proportion(60.0, 40_000.0)).as_secs()).unwrap_or(60);
+        faults.push(Fault::ClockStep { at: within(random, ends), by_seconds });
+    }
+    for process in 0..setup.processes {
+        for _ in 0..some(random, 0.8, 3) {
+            faults.push(Fault::Death { process, at: within(random, ends) });
+        }
+    }
+    FaultPlan { faults, ends }
+}
+
+/// One of the first items is locked.
+pub(super) fn waiting(random: &mut Random) -> Setup {
+    let mut setup = calm(random, Theme::Waiting, 100);
+    setup.is_cloud = random.chance(0.5);
+    setup.tick = seconds(random.between(5.0, 60.0));
+    for provider in &mut setup.providers {
+        (provider.cap, provider.batch) = (8, u32::try_from(whole(random, 10, 30)).unwrap_or(10));
+        // One: several that fail in a row look like an outage once nothing else is left of their batch.
+        provider.items.iter_mut().skip(whole(random, 0, 5)).take(1).for_each(|item| item.kind = ItemKind::Locked);
+    }
+    setup
+}
+
+/// The provider's items come over so many seconds.
+fn spread(random: &mut Random, provider: &mut ProviderSetup, most_seconds: f64) {
+    provider.items.iter_mut().for_each(|item| item.at = seconds(random.between(0.0, most_seconds)));
+    provider.items.sort_by_key(|item| item.at);
+}
+
+fn begin(text: &str) -> Timestamp {
+    text.parse().unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+fn calm(random: &mut Random, theme: Theme, entries: u32) -> Setup {
+    let mut setup = setup(random);
+    let mut provider = provider(random, 0, false);
+    provider.items =
+        (1..=entries).map(|number| ItemSetup { number, kind: ItemKind::Good, at: Duration::ZERO }).collect();
+    (provider.quota, provider.window, provider.ad_hoc_every, provider.grant) = (None, None, None, None);
+    provider.fetch_timeout = Duration::from_secs(10);
+    provider.cold_start = Duration::ZERO;
+    let (quickest, slowest) = (Duration::from_millis(100), Duration::from_millis(400));
+    provider.api =
+        ApiSetup { quickest, slowest, unavailable: 0.0, throttled: 0.0, retry_after: None, silent: 0.0, outage: None };
+    (setup.theme, setup.processes, setup.latency) = (theme, 1, Duration::from_millis(10));
+    setup.providers = vec![provider];
+    setup
+}
