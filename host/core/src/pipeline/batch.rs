@@ -52,8 +52,9 @@ pub(crate) enum Settled {
 #[derive(Debug)]
 struct Row {
     entry: Entry,
-    /// Until when it was parked, where it was taken up from there.
-    parked: Option<Timestamp>,
+    /// Until when it was parked, where it was taken up from there. More than one time where a call died after it had parked the entry
+    /// once more, and before it could forget the earlier time.
+    parked: Vec<Timestamp>,
     end: Option<End>,
 }
 
@@ -63,7 +64,7 @@ pub(crate) struct Late {
     /// The entry.
     pub(crate) entry: Entry,
     /// Until when it was parked, where it was taken up from there.
-    pub(crate) parked: Option<Timestamp>,
+    pub(crate) parked: Vec<Timestamp>,
     /// When its item is due.
     pub(crate) due: Instant,
 }
@@ -124,14 +125,17 @@ impl Batch {
     fn list(&mut self, taken_up: Vec<Parked>, delivered: Vec<Entry>) -> Vec<(usize, Entry)> {
         let mut places: BTreeMap<SequenceNumber, usize> = BTreeMap::new();
         for Parked { entry, due } in taken_up {
-            places.entry(entry.sequence.clone()).or_insert(self.rows.len());
-            self.rows.push(Row { entry, parked: Some(due), end: None });
+            let position = *places.entry(entry.sequence.clone()).or_insert(self.rows.len());
+            match self.rows.get_mut(position) {
+                Some(row) => row.parked.push(due),
+                None => self.rows.push(Row { entry, parked: vec![due], end: None }),
+            }
         }
         for entry in delivered {
             let position = places.get(&entry.sequence).copied().unwrap_or(self.rows.len());
             self.delivered.push(position);
             if position == self.rows.len() {
-                self.rows.push(Row { entry, parked: None, end: None });
+                self.rows.push(Row { entry, parked: Vec::new(), end: None });
             }
         }
         self.rows.iter().map(|row| row.entry.clone()).enumerate().collect()
@@ -255,15 +259,15 @@ impl Batch {
         let mut late = Vec::with_capacity(waiting.len());
         for (due, index) in waiting {
             let rows = self.entries_of.get(index).into_iter().flatten().filter_map(|position| self.rows.get(*position));
-            late.extend(rows.map(|row| Late { entry: row.entry.clone(), parked: row.parked, due }));
+            late.extend(rows.map(|row| Late { entry: row.entry.clone(), parked: row.parked.clone(), due }));
         }
         late
     }
 
     /// The entries that were taken up, as they were parked, with whether they have ended.
     pub(crate) fn taken_up(&self) -> impl Iterator<Item = (Parked, bool)> {
-        let parked = |row: &Row| Some((Parked { entry: row.entry.clone(), due: row.parked? }, row.end.is_some()));
-        self.rows.iter().filter_map(parked)
+        let parked = |row: &Row, due: Timestamp| (Parked { entry: row.entry.clone(), due }, row.end.is_some());
+        self.rows.iter().flat_map(move |row| row.parked.iter().map(move |due| parked(row, *due)))
     }
 
     /// What came of the batch, with what waits for long and was set aside.
@@ -323,6 +327,24 @@ mod tests {
             .into_iter()
             .map(|(sequence, end)| (sequence.to_string(), end))
             .collect()
+    }
+
+    /// A call died after it had parked the entry once more, and before it could forget the earlier time.
+    #[test]
+    fn an_entry_that_was_parked_twice_ends_once_and_is_forgotten_twice() {
+        let entry = Entry {
+            sequence: SequenceNumber::from(7),
+            arrived: Timestamp::UNIX_EPOCH,
+            payload: Bytes::from_static(br#"{"id":"a"}"#),
+        };
+        let parked = |seconds| Parked { entry: entry.clone(), due: Timestamp::from_second(seconds).unwrap() };
+        let mut batch =
+            Batch::parse(vec![parked(1), parked(2)], Vec::new(), "demo", &[], Timestamp::from_second(3).unwrap());
+        let index = batch.take_due(Instant::now()).unwrap();
+        assert_eq!(batch.settle(index, &Settled::Fetched), [End::Fetched]);
+        let gone: Vec<_> = batch.taken_up().map(|(parked, has_ended)| (parked.due.as_second(), has_ended)).collect();
+        assert_eq!(gone, [(1, true), (2, true)]);
+        assert_eq!(batch.into_report(None, Aside::default()).taken_up, [(entry.sequence.clone(), End::Fetched)]);
     }
 
     #[test]

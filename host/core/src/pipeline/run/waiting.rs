@@ -51,7 +51,8 @@ impl Run<'_> {
         for Late { entry, parked: before, due } in late {
             let due = until(due);
             // The same name: what is parked is not to be forgotten.
-            gone.extend(before.filter(|before| *before != due).map(|due| Parked { entry: entry.clone(), due }));
+            let before = before.into_iter().filter(|before| *before != due);
+            gone.extend(before.map(|due| Parked { entry: entry.clone(), due }));
             parked.push(Parked { entry, due });
         }
         match ledger.park(provider, &parked).await {
