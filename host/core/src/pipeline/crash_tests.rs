@@ -20,7 +20,7 @@ use crate::clock::WallClock;
 use crate::control::governor::TICK;
 use crate::control::item::{Breaker, Control};
 use crate::dead_letter::Reason;
-use crate::item::Entry;
+use crate::item::{Entry, Item};
 use crate::ledger::{
     Claim, ClaimRequest, Finish, Finished, Granted, Ledger, LedgerError, LongWaits, Owner, Parked, ParkedEntries,
     Release, SlotRequest,
@@ -31,7 +31,7 @@ use crate::record::{Failure, FailureKind};
 use crate::sink::{Compression, Unpacker};
 use crate::testing::faults::{Fault, FaultPlan, FaultyLedger, How, Injector, Operation, Port, SlotVersions};
 use crate::testing::mapping::MemoryMapping;
-use crate::testing::memory::MemoryLedger;
+use crate::testing::memory::{MemoryLedger, RowState};
 use crate::testing::scripted::{Answer, Scripted};
 
 const MANIFEST: &str = r#"
@@ -254,9 +254,27 @@ async fn live(case: Case) {
             break;
         }
     }
+    for entry in entries {
+        ended.entry(entry.sequence.clone()).or_insert_with(|| {
+            assert!(case.parks, "{entry:?} was never told");
+            untold_end(&ledger, &entry)
+        });
+    }
     let ended: Vec<_> = ended.into_iter().collect();
     check(&ended, stored_ids(&memory).await, &ledger, &case.ids);
     assert!(api.seen().peak <= 6);
+}
+
+/// How an entry ended that was parked, of which nobody was told: the call that took it up died after it had forgotten it. The ledger knows.
+fn untold_end(ledger: &MemoryLedger, entry: &Entry) -> End {
+    let identity = Item::parse(&entry.payload).unwrap().identity(&[]).unwrap();
+    let row = ledger.row("demo", &identity, "2026-11-22".parse().unwrap()).unwrap();
+    match row.state {
+        RowState::Done { .. } if row.sequence == entry.sequence => End::Fetched,
+        RowState::Dead { .. } if row.sequence == entry.sequence => End::DeadLetter,
+        RowState::Done { .. } | RowState::Dead { .. } => End::Skipped,
+        state => panic!("{entry:?} has not ended: {state:?}"),
+    }
 }
 
 fn check(ended: &[(crate::item::SequenceNumber, End)], stored: Vec<String>, ledger: &MemoryLedger, ids: &[u8]) {
