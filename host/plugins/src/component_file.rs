@@ -1,6 +1,8 @@
 //! A provider as one file: a component with its manifest inside. Reading it checks what can be told without running it:
 //! that it is a component of the right world and contract, and that its manifest is valid. Nothing is compiled here.
 
+#[cfg(feature = "compile")]
+mod code;
 mod error;
 mod sections;
 mod structure;
@@ -206,8 +208,9 @@ fn refused(file: &str, refusal: Refusal) -> ComponentFileError {
 ///
 /// # Errors
 /// Where the code is damaged, or beyond a limit.
+#[cfg(feature = "compile")]
 pub(crate) fn check_code(name: &str, bytes: &[u8]) -> Result<(), ComponentFileError> {
-    structure::check_code(bytes).map(drop).map_err(|refusal| refused(name, refusal))
+    code::check(bytes).map(drop).map_err(|refusal| refused(name, refusal))
 }
 
 /// The provider's name and version where its manifest tells them, else its file.

@@ -10,7 +10,8 @@
 //! Pure; the ledgers keep each owner's [`Share`] and the time until which it counts.
 //!
 //! How long somebody waits: of `n` owners and a cap of `c`, at most ⌈(n - c) / c⌉ times the longest time that an owner keeps a slot
-//! while somebody waits, which is a turn, the time to its next renewal, and the time until its last request has ended.
+//! while somebody waits, which is a turn, the time to its next renewal, and the time until its last request has ended; and a second for
+//! each of those who wait before it, until it has seen that a slot is free.
 
 use std::time::Duration;
 

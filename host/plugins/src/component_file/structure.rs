@@ -1,4 +1,5 @@
-//! What a component would cost the host beside its memories: what it keeps for each instance, and what its compiler has to hold.
+//! What a component would cost the host beside its memories: what it keeps for each instance, and (in `code`) what its compiler has to
+//! hold.
 //!
 //! The length of a file bounds neither. A component can instantiate another one twice, which does the same, and so on; a thousand
 //! functions can have fifty thousand locals each, in a few bytes. So both are counted from the file, before anything is compiled, and
@@ -10,7 +11,7 @@ use std::fmt;
 
 use wasmparser::{
     BinaryReaderError, ComponentAlias, ComponentExternalKind, ComponentInstance, ComponentOuterAliasKind,
-    ComponentTypeRef, Encoding, FunctionBody, Instance, Operator, Parser, Payload,
+    ComponentTypeRef, Encoding, Instance, Parser, Payload,
 };
 
 /// The most modules that one instance of a component consists of.
@@ -22,11 +23,6 @@ pub(crate) const MAX_TABLES: u32 = 16;
 const MAX_INSTANCE_BYTES: u64 = 2 << 20;
 /// How deep components may lie within components.
 const MAX_DEPTH: usize = 16;
-/// The most bytes of one function's code, its locals, the locals of all functions together, and blocks within blocks.
-const MAX_FUNCTION_BYTES: u64 = 2 << 20;
-const MAX_FUNCTION_LOCALS: u64 = 2_000;
-const MAX_LOCALS: u64 = 400_000;
-const MAX_NESTING: u64 = 3_000;
 
 /// What the engine keeps for each function that may be referred to, import, global and lowered function, at the most.
 const FUNCTION_BYTES: u64 = 32;
@@ -75,7 +71,7 @@ impl From<Excess> for Refusal {
     }
 }
 
-fn at_most(what: &'static str, found: u64, limit: u64) -> Result<(), Excess> {
+pub(super) fn at_most(what: &'static str, found: u64, limit: u64) -> Result<(), Excess> {
     if found <= limit { Ok(()) } else { Err(Excess { what, found, limit }) }
 }
 
@@ -264,55 +260,4 @@ fn count_alias(alias: ComponentAlias<'_>, frames: &mut [Frame]) {
 
 fn outer(frames: &[Frame], count: u32) -> Option<&Frame> {
     frames.len().checked_sub(1)?.checked_sub(count as usize).and_then(|position| frames.get(position))
-}
-
-/// What the compiler has to hold of a component's functions, the largest of each.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct CodeCost {
-    pub(super) function_bytes: u64,
-    pub(super) function_locals: u64,
-    pub(super) nesting: u64,
-    /// Of all functions together.
-    pub(super) locals: u64,
-}
-
-/// Counts what compiling this component needs. It reads all code once, so it is called where something is compiled.
-///
-/// # Errors
-/// Where the code is damaged, or a limit is passed.
-pub(super) fn check_code(bytes: &[u8]) -> Result<CodeCost, Refusal> {
-    let mut cost = CodeCost::default();
-    for payload in Parser::new(0).parse_all(bytes) {
-        if let Payload::CodeSectionEntry(body) = payload? {
-            count_function(&body, &mut cost)?;
-        }
-    }
-    Ok(cost)
-}
-
-fn count_function(body: &FunctionBody<'_>, cost: &mut CodeCost) -> Result<(), Refusal> {
-    let length = body.range().len() as u64;
-    at_most("bytes of a function's code", length, MAX_FUNCTION_BYTES)?;
-    cost.function_bytes = cost.function_bytes.max(length);
-    let mut locals = 0_u64;
-    for group in body.get_locals_reader()? {
-        locals = locals.saturating_add(u64::from(group?.0));
-    }
-    at_most("locals of a function", locals, MAX_FUNCTION_LOCALS)?;
-    cost.function_locals = cost.function_locals.max(locals);
-    cost.locals = cost.locals.saturating_add(locals);
-    at_most("locals of all functions together", cost.locals, MAX_LOCALS)?;
-    let mut nesting = 0_u64;
-    for operator in body.get_operators_reader()? {
-        match operator? {
-            Operator::Block { .. } | Operator::Loop { .. } | Operator::If { .. } | Operator::TryTable { .. } => {
-                nesting += 1;
-                at_most("blocks within blocks", nesting, MAX_NESTING)?;
-                cost.nesting = cost.nesting.max(nesting);
-            }
-            Operator::End => nesting = nesting.saturating_sub(1),
-            _ => {}
-        }
-    }
-    Ok(())
 }
