@@ -61,7 +61,7 @@ pub(super) struct Request<'a> {
     pub(super) day: Day,
     /// How long the client waits.
     pub(super) timeout: Duration,
-    /// Its sender cannot know of requests that others have sent before.
+    /// Its sender cannot know of requests that were sent before.
     pub(super) unknown_before: Duration,
 }
 

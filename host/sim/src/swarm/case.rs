@@ -90,6 +90,16 @@ pub enum Theme {
     SetBack,
     /// No faults; the API fails for one item. It holds no others back.
     Waiting,
+    /// The wall clock is a week ahead while many items wait: few of them are too old before a person is asked.
+    WeekAhead,
+    /// Objects vanish, and processes die between a put and its finish, so that others look for what they had stored.
+    Gaps,
+    /// Processes freeze between a put and its finish for longer than their claims last, and others take over, seal what they find, and go on.
+    Sealed,
+    /// Answers of the control item's writes are lost while a daily quota is nearly spent.
+    LostAnswers,
+    /// Several processes want the same few slots while the wall clock leaps and processes begin anew, slowly.
+    Leaps,
 }
 
 /// An API.

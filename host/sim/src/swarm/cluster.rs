@@ -64,6 +64,8 @@ pub(super) struct Shared {
     pub(super) fruitless: Mutex<BTreeMap<(usize, usize), VecDeque<Duration>>>,
     /// When the wall clock was set forward, by more than clocks may differ.
     leaps: Mutex<Vec<Duration>>,
+    /// When a pipeline has begun last.
+    pub(super) begun_last: Mutex<Duration>,
     /// How often a process has died, or begun with new pipelines.
     pub(super) crashes: AtomicU32,
     /// By how many seconds the wall clock is ahead.
@@ -248,6 +250,7 @@ impl Cluster {
             turns: Mutex::default(),
             fruitless: Mutex::default(),
             leaps: Mutex::default(),
+            begun_last: Mutex::default(),
             crashes: AtomicU32::default(),
             ahead_by: AtomicI64::default(),
             was_set_right: AtomicBool::default(),

@@ -13,6 +13,8 @@ use crate::swarm::case::{ApiSetup, Case, ItemKind, ItemSetup, ProviderSetup, Set
 /// Which streams of a seed the setup and the faults are drawn from.
 const SETUP: u64 = 100;
 const FAULTS: u64 = 101;
+/// The stream that says whether a seed is about what came later to the swarm, so that all other seeds stayed what they were.
+const LATER_THEMES: u64 = 102;
 
 /// A Monday at noon, and shortly before midnight.
 const BEGINS: [&str; 2] = ["2026-01-05T12:00:00Z", "2026-01-05T23:55:00Z"];
@@ -28,7 +30,20 @@ impl Case {
     #[must_use]
     pub fn draw(seed: u64) -> Self {
         let random = &mut Random::new(seed, SETUP);
-        let setup = match random.unit() {
+        let setup = match Random::new(seed, LATER_THEMES).unit() {
+            draw if draw < 0.015 => themes::week_ahead(random),
+            draw if draw < 0.03 => themes::gaps(random),
+            draw if draw < 0.045 => themes::lost_answers(random),
+            draw if draw < 0.06 => themes::leaps(random),
+            draw if draw < 0.075 => themes::sealed(random),
+            _ => Self::setup(random),
+        };
+        let plan = themes::plan(&mut Random::new(seed, FAULTS), &setup);
+        Self { seed, setup, plan }
+    }
+
+    fn setup(random: &mut Random) -> Setup {
+        match random.unit() {
             draw if draw < 0.05 => themes::pace(random),
             draw if draw < 0.08 => themes::sharing(random),
             draw if draw < 0.12 => themes::midnight(random),
@@ -36,9 +51,7 @@ impl Case {
             draw if draw < 0.18 => themes::set_back(random),
             draw if draw < 0.20 => themes::waiting(random),
             _ => setup(random),
-        };
-        let plan = themes::plan(&mut Random::new(seed, FAULTS), &setup);
-        Self { seed, setup, plan }
+        }
     }
 }
 

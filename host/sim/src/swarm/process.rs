@@ -162,8 +162,9 @@ impl Worker {
         let (shared_by_all, port_of_all) = (Arc::clone(shared), port.clone());
         let begin = move || {
             let (shared, port, manifest) = (Arc::clone(&shared_by_all), port_of_all.clone(), manifest.clone());
-            let (begun, ready) = (shared.now(), OnceCell::new());
-            let fetcher = SwarmFetcher { shared, provider, port, manifest: manifest.clone(), begun, cold_start, ready };
+            *lock(&shared.begun_last) = shared.now();
+            let ready = OnceCell::new();
+            let fetcher = SwarmFetcher { shared, provider, port, manifest: manifest.clone(), cold_start, ready };
             Pipeline::new(manifest, Arc::new(fetcher), stores.clone())
         };
         Self {
@@ -351,8 +352,6 @@ struct SwarmFetcher {
     port: Port,
     /// The manifest in force.
     manifest: Manifest,
-    /// When its pipeline began.
-    begun: Duration,
     /// How long it takes to have the component ready.
     cold_start: Duration,
     ready: OnceCell<()>,
@@ -372,8 +371,10 @@ impl SwarmFetcher {
         if !self.manifest.window.is_open(wall) && !shared.has_steps() {
             shared.broken(Invariant::Window, format!("{} is requested at {wall}", request.id));
         }
-        // Whoever begins after the clock has leapt cannot know that the slots of others ran out by the leap: see docs/FAULTS.md.
-        let unknown_before = shared.leapt_before(self.begun).unwrap_or_default();
+        // Whoever begins after the clock has leapt cannot know that the slots of others ran out by the leap, and once it has slots nobody
+        // knows it any more: see docs/FAULTS.md.
+        let begun_last = *lock(&shared.begun_last);
+        let unknown_before = shared.leapt_before(begun_last).unwrap_or_default();
         let arrived = Request { id: &request.id, now: shared.now(), day, timeout: request.timeout, unknown_before };
         let answer = lock(&its.api).receive(arrived);
         self.port.trace(|| format!("requests {}: {answer:?}", request.id));

@@ -3,7 +3,7 @@
 use super::{plan as any_plan, provider, seconds, setup, some, whole, within};
 use std::time::Duration;
 
-use damper_core::testing::faults::{Fault, FaultPlan, How};
+use damper_core::testing::faults::{Fault, FaultPlan, How, Operation};
 use jiff::Timestamp;
 
 use crate::random::Random;
@@ -28,6 +28,11 @@ pub(super) fn plan(random: &mut Random, setup: &Setup) -> FaultPlan {
             plan
         }
         Theme::SetBack => steps_back(random, setup),
+        Theme::WeekAhead => week_ahead_faults(random),
+        Theme::Gaps => gaps_faults(random, setup),
+        Theme::Sealed => sealed_faults(random, setup),
+        Theme::LostAnswers => lost_answers_faults(random),
+        Theme::Leaps => leaps_faults(random, setup),
         Theme::Pace | Theme::Sharing | Theme::MovedWest | Theme::Waiting => {
             FaultPlan { faults: Vec::new(), ends: CALM }
         }
@@ -131,6 +136,152 @@ pub(super) fn waiting(random: &mut Random) -> Setup {
         provider.items.iter_mut().skip(whole(random, 0, 5)).take(1).for_each(|item| item.kind = ItemKind::Locked);
     }
     setup
+}
+
+/// Many items wait when the wall clock is set a week ahead.
+pub(super) fn week_ahead(random: &mut Random) -> Setup {
+    let entries = u32::try_from(whole(random, 120, 240)).unwrap_or(120);
+    let mut setup = calm(random, Theme::WeekAhead, entries);
+    setup.is_cloud = false;
+    for provider in &mut setup.providers {
+        (provider.shards, provider.cap) = (1, u32::try_from(whole(random, 1, 6)).unwrap_or(1));
+        provider.batch = u32::try_from(whole(random, 10, 60)).unwrap_or(10);
+    }
+    setup
+}
+
+fn week_ahead_faults(random: &mut Random) -> FaultPlan {
+    // Early, so that most items wait still.
+    let at = seconds(random.between(0.5, 5.0));
+    FaultPlan { faults: vec![Fault::ClockStep { at, by_seconds: 8 * 86_400 }], ends: CALM }
+}
+
+/// One long batch of an API that takes its time, so that its owner has many objects.
+pub(super) fn gaps(random: &mut Random) -> Setup {
+    let mut setup = long_batch(random, Theme::Gaps);
+    setup.is_cloud = random.chance(0.5);
+    setup
+}
+
+fn gaps_faults(random: &mut Random, setup: &Setup) -> FaultPlan {
+    let ends = Duration::from_secs(300);
+    let mut faults = Vec::new();
+    for _ in 0..whole(random, 2, 6) {
+        faults.push(Fault::ObjectGone { at: within(random, Duration::from_secs(120)) });
+    }
+    for _ in 0..whole(random, 1, 3) {
+        let nth = u32::try_from(whole(random, 4, 24)).unwrap_or(4);
+        faults.push(Fault::Call { operation: Operation::Finish, nth, how: How::DieBefore });
+    }
+    for process in 0..setup.processes {
+        for _ in 0..some(random, 0.3, 2) {
+            faults.push(Fault::Death { process, at: within(random, ends) });
+        }
+    }
+    FaultPlan { faults, ends }
+}
+
+/// One long batch, which several processes take over from each other while they freeze.
+pub(super) fn sealed(random: &mut Random) -> Setup {
+    let mut setup = long_batch(random, Theme::Sealed);
+    setup.is_cloud = false;
+    setup.processes = whole(random, 2, 3);
+    setup
+}
+
+fn sealed_faults(random: &mut Random, setup: &Setup) -> FaultPlan {
+    let ends = CALM;
+    let mut faults = Vec::new();
+    let rate = random.between(0.1, 0.5);
+    for nth in 1..=40 {
+        if random.chance(rate) {
+            let how = How::FreezeBefore(seconds(random.between(30.0, 120.0)));
+            faults.push(Fault::Call { operation: Operation::Finish, nth, how });
+        }
+    }
+    for process in 0..setup.processes {
+        for _ in 0..whole(random, 0, 3) {
+            let length = seconds(random.between(30.0, 120.0));
+            faults.push(Fault::Freeze { process, at: within(random, ends), length });
+        }
+    }
+    FaultPlan { faults, ends }
+}
+
+fn long_batch(random: &mut Random, theme: Theme) -> Setup {
+    let entries = u32::try_from(whole(random, 60, 150)).unwrap_or(60);
+    let mut setup = calm(random, theme, entries);
+    setup.is_restarted_on_failure = false;
+    setup.processes = whole(random, 1, 2);
+    setup.deadline = Duration::from_secs(900);
+    for provider in &mut setup.providers {
+        (provider.shards, provider.cap, provider.batch) = (1, u32::try_from(whole(random, 2, 5)).unwrap_or(2), entries);
+        (provider.api.quickest, provider.api.slowest) = (Duration::from_secs(1), Duration::from_secs(4));
+    }
+    setup
+}
+
+/// A quota that the items need more than, in many small batches.
+pub(super) fn lost_answers(random: &mut Random) -> Setup {
+    let quota = whole(random, 20, 40);
+    let entries = u32::try_from(quota + whole(random, 10, 30)).unwrap_or(60);
+    let mut setup = calm(random, Theme::LostAnswers, entries);
+    setup.is_cloud = random.chance(0.5);
+    setup.processes = whole(random, 1, 3);
+    setup.tick = seconds(random.between(5.0, 60.0));
+    for provider in &mut setup.providers {
+        provider.quota = Some(quota as u64);
+        provider.batch = u32::try_from(whole(random, 3, 10)).unwrap_or(3);
+        provider.api.unavailable = random.between(0.0, 0.3);
+        spread(random, provider, 240.0);
+    }
+    setup
+}
+
+fn lost_answers_faults(random: &mut Random) -> FaultPlan {
+    let rate = random.between(0.1, 0.6);
+    let calls = (1..=120).filter(|_| random.chance(rate));
+    let lost = |nth| Fault::Call { operation: Operation::WriteControl, nth, how: How::FailAfter };
+    FaultPlan { faults: calls.map(lost).collect(), ends: CALM }
+}
+
+/// Few slots, which several processes want, and an API that takes long.
+pub(super) fn leaps(random: &mut Random) -> Setup {
+    let entries = u32::try_from(whole(random, 60, 150)).unwrap_or(60);
+    let mut setup = calm(random, Theme::Leaps, entries);
+    setup.is_cloud = false;
+    setup.processes = whole(random, 2, 3);
+    for provider in &mut setup.providers {
+        provider.shards = whole(random, 1, 2);
+        provider.cap = if random.chance(0.5) { 1 } else { u32::try_from(whole(random, 2, 3)).unwrap_or(2) };
+        provider.batch = 30;
+        provider.fetch_timeout = Duration::from_secs(whole(random, 10, 20) as u64);
+        provider.ad_hoc_every = Some(seconds(random.between(1.0, 6.0)));
+        provider.cold_start = if random.chance(0.5) { seconds(random.between(5.0, 60.0)) } else { Duration::ZERO };
+        (provider.api.quickest, provider.api.slowest) = (Duration::from_secs(2), Duration::from_secs(9));
+    }
+    setup
+}
+
+fn leaps_faults(random: &mut Random, setup: &Setup) -> FaultPlan {
+    let ends = Duration::from_secs(300);
+    let mut faults = Vec::new();
+    for _ in 0..whole(random, 1, 4) {
+        let by_seconds = i64::try_from(seconds(random.between_in_proportion(20.0, 4_000.0)).as_secs()).unwrap_or(60);
+        let at = within(random, ends);
+        faults.push(Fault::ClockStep { at, by_seconds });
+        // So that it begins anew right after the leap, of which it knows nothing then.
+        if random.chance(0.6) {
+            let process = whole(random, 0, setup.processes - 1);
+            faults.push(Fault::Death { process, at: at.saturating_sub(seconds(random.between(0.0, 3.0))) });
+        }
+    }
+    for process in 0..setup.processes {
+        for _ in 0..some(random, 0.4, 3) {
+            faults.push(Fault::Death { process, at: within(random, ends) });
+        }
+    }
+    FaultPlan { faults, ends }
 }
 
 /// The provider's items come over so many seconds.
