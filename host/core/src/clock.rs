@@ -5,6 +5,7 @@
 //! one: it steps and drifts.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
@@ -76,6 +77,13 @@ impl Moment {
         let monotonic = self.monotonic.saturating_duration_since(earlier.monotonic);
         let wall = self.wall.duration_since(earlier.wall);
         wall.saturating_sub(SignedDuration::try_from(monotonic).unwrap_or(SignedDuration::MAX))
+    }
+
+    /// How much time has passed since an earlier moment, by the clock that says more: either may have stood still or been set back.
+    #[must_use]
+    pub fn passed_since(&self, earlier: &Self) -> Duration {
+        let by_wall = Duration::try_from(self.wall.duration_since(earlier.wall)).unwrap_or_default();
+        self.monotonic.saturating_duration_since(earlier.monotonic).max(by_wall)
     }
 }
 
@@ -158,8 +166,6 @@ impl Course {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[tokio::test(start_paused = true)]

@@ -232,9 +232,7 @@ impl Call {
     /// since. A process that was frozen between the two, or looked for long for what others had stored, claims again: by then somebody
     /// else may have fetched the item.
     pub(crate) fn claim_covers_fetch(&self, asked: &Moment) -> bool {
-        let now = self.clock().moment();
-        let by_wall = Duration::try_from(now.wall.duration_since(asked.wall)).unwrap_or_default();
-        let passed = now.monotonic.saturating_duration_since(asked.monotonic).max(by_wall);
+        let passed = self.clock().moment().passed_since(asked);
         passed.saturating_add(self.manifest().limits.fetch_timeout) < self.lease
     }
 

@@ -39,6 +39,12 @@ impl House {
             chance: Chance::seeded(seed),
         }
     }
+
+    /// Another process whose limiter is in nobody's way.
+    fn unlimited(&self, seed: u64) -> Arc<Pipeline> {
+        let (manifest, stores) = (self.pipeline.manifest().clone(), self.stores(seed));
+        Pipeline::with_limiter(manifest, self.api.clone(), stores, Box::new(NoLimit))
+    }
 }
 
 /// One call, in the time that an invocation has.
@@ -151,11 +157,7 @@ async fn a_clock_that_leaps_forward_does_not_pass_the_cap() {
             .replace("max_concurrency = 4", "max_concurrency = 16")
             .replace("fetch_timeout = \"2s\"", "fetch_timeout = \"30s\"");
         let house = house_of(&manifest, |request, _| Answer::record(&request.id).after(Duration::from_secs(8)));
-        let unlimited = |seed| {
-            let (manifest, stores) = (house.pipeline.manifest().clone(), house.stores(seed));
-            Pipeline::with_limiter(manifest, house.api.clone(), stores, Box::new(NoLimit))
-        };
-        let (one, other) = (unlimited(4), unlimited(5));
+        let (one, other) = (house.unlimited(4), house.unlimited(5));
         let leaps = async {
             for wait_s in waits_s {
                 tokio::time::sleep(Duration::from_secs(wait_s)).await;
@@ -177,11 +179,7 @@ async fn a_run_that_takes_over_after_a_leap_does_not_pass_the_cap() {
         .replace("max_concurrency = 4", "max_concurrency = 16")
         .replace("fetch_timeout = \"2s\"", "fetch_timeout = \"30s\"");
     let house = house_of(&manifest, |request, _| Answer::record(&request.id).after(Duration::from_secs(8)));
-    let unlimited = |seed| {
-        let (manifest, stores) = (house.pipeline.manifest().clone(), house.stores(seed));
-        Pipeline::with_limiter(manifest, house.api.clone(), stores, Box::new(NoLimit))
-    };
-    let (one, other) = (unlimited(4), unlimited(5));
+    let (one, other) = (house.unlimited(4), house.unlimited(5));
     let takes_over = async {
         tokio::time::sleep(Duration::from_secs(60)).await;
         house.machine.step(SignedDuration::from_secs(90));

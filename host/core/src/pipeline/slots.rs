@@ -98,8 +98,7 @@ impl Slots {
 
     /// Go on with the slots that the call before has left, as far as they still count.
     pub(crate) fn resume(&mut self, kept: Kept, now: Moment) {
-        let by_wall = Duration::try_from(now.wall.duration_since(kept.at.wall)).unwrap_or_default();
-        let passed = now.monotonic.saturating_duration_since(kept.at.monotonic).max(by_wall);
+        let passed = now.passed_since(&kept.at);
         self.owner = kept.owner;
         if passed >= kept.launch_for {
             return;
