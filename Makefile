@@ -47,9 +47,9 @@ clippy:
 doc:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --all-features --document-private-items
 
-deny:
-	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny check licenses bans; \
-	else echo "cargo-deny is not installed: licences and bans are not checked"; fi
+deny: ## Check all dependencies: advisories, licences, banned crates, sources (ADVISORIES=snapshot without the network).
+	@sh tests/supply-chain/check.sh $(TARGET)
+	@sh tests/supply-chain/test.sh $(TARGET)
 
 bench: ## Measure, and print tables with the bare loop beside ours.
 	$(CARGO) build --release -p damper-demo-api -p damper-bench -p damper-cli
