@@ -68,7 +68,7 @@ bench-aws: ## Measure the function: cold start, memory, zip, cost of a million r
 	@$(MAKE) --no-print-directory guests
 	$(DAMPER) package --config providers/damper.toml --arch $(AWS_ARCH) -o $(BENCH_AWS)
 	$(CARGO) build --release -p damper-bench-functions
-	$(TARGET)/debug/damper-bench-aws --zip $(BENCH_AWS)/damper-$(AWS_ARCH).zip --functions $(TARGET)/release $(PART)
+	$(TARGET)/debug/damper-bench-aws --zip $(abspath $(BENCH_AWS))/damper-$(AWS_ARCH).zip --functions $(abspath $(TARGET))/release $(PART)
 
 bench-control: ## Measure how APIs are pressed: every figure of docs/CONTROL.md, beside the peers' (SEEDS=10 ONLY=pipeline).
 	$(CARGO) run --release --quiet -p damper-sim --example bench-control -- $(or $(SEEDS),10) $(ONLY)
