@@ -10,6 +10,7 @@ use damper_aws::{AwsClients, DynamoLedger, LambdaMapping, secrets};
 use damper_core::chance::Chance;
 use damper_core::clock::WallClock;
 use damper_core::pipeline::Stores;
+use damper_plugins::MemoryLimits;
 use damper_plugins::grants::{Secret, SecretError, SecretSource};
 use jiff::SignedDuration;
 
@@ -35,7 +36,8 @@ pub(crate) async fn function(settings: &Settings) -> anyhow::Result<Function> {
     let secrets: Secrets = Box::new(move |name| {
         Arc::new(ManagedSecret { client: clients.secrets(), name: name.to_owned() }) as Arc<dyn SecretSource>
     });
-    let providers = PackagedProviders::open(&settings.package, stores.clone(), secrets)
+    let memory = settings.memory_bytes.map_or_else(MemoryLimits::default, MemoryLimits::of);
+    let providers = PackagedProviders::open(&settings.package, stores.clone(), secrets, memory)
         .with_context(|| format!("start in {}", settings.package.display()))?;
     Ok(Function::new(Arc::new(providers), stores, settings.stream_prefix.clone()))
 }

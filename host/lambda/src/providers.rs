@@ -9,7 +9,7 @@ use damper_core::pipeline::{Pipeline, Stores};
 use damper_plugins::grants::SecretSource;
 use damper_plugins::package::{Package, PackageError, Packaged};
 use damper_plugins::settings::{Found, Place, ProviderSettings, SecretHomes, SecretPlace, Sources, Unusable, bind};
-use damper_plugins::{HostError, HostOptions, LoadError, PluginHost};
+use damper_plugins::{HostError, HostOptions, LoadError, MemoryLimits, PluginHost};
 
 /// The most fetches at a time in one process, over all providers; a fetch beyond it waits for another to end.
 const MOST_IN_FLIGHT: u32 = 128;
@@ -50,6 +50,7 @@ pub(crate) struct PackagedProviders {
     package: Package,
     stores: Stores,
     secrets: Secrets,
+    memory: MemoryLimits,
     loaded: Mutex<Loaded>,
 }
 
@@ -60,12 +61,17 @@ struct Loaded {
 }
 
 impl PackagedProviders {
-    /// The providers of the package in this folder. Nothing of them is read yet.
+    /// The providers of the package in this folder, which may use so much memory together. Nothing of them is read yet.
     ///
     /// # Errors
     /// Where the folder holds no package.
-    pub(crate) fn open(folder: &Path, stores: Stores, secrets: Secrets) -> Result<Self, PackageError> {
-        Ok(Self { package: Package::open(folder)?, stores, secrets, loaded: Mutex::default() })
+    pub(crate) fn open(
+        folder: &Path,
+        stores: Stores,
+        secrets: Secrets,
+        memory: MemoryLimits,
+    ) -> Result<Self, PackageError> {
+        Ok(Self { package: Package::open(folder)?, stores, secrets, memory, loaded: Mutex::default() })
     }
 
     fn load(&self, host: &PluginHost, name: &str) -> Result<Arc<Pipeline>, ProviderError> {
@@ -116,7 +122,8 @@ impl Providers for PackagedProviders {
         let host = match &loaded.host {
             Some(host) => host,
             None => {
-                let options = HostOptions { max_in_flight: MOST_IN_FLIGHT, ..HostOptions::default() };
+                let options =
+                    HostOptions { max_in_flight: MOST_IN_FLIGHT, memory: self.memory, ..HostOptions::default() };
                 loaded.host.insert(PluginHost::new(options)?)
             }
         };

@@ -29,6 +29,8 @@ pub(crate) struct Settings {
     /// `AWS_LAMBDA_FUNCTION_NAME`, with `DAMPER_ALIAS` where that is set: whose mappings are governed. Those of an alias are listed
     /// under its name alone.
     pub(crate) function: String,
+    /// `AWS_LAMBDA_FUNCTION_MEMORY_SIZE`, in bytes: what the function may use. None: where Lambda does not say, the machine does.
+    pub(crate) memory_bytes: Option<u64>,
 }
 
 /// A variable that the function needs and has not, or whose value cannot be used.
@@ -69,6 +71,9 @@ impl Settings {
                 Some(alias) => format!("{}:{alias}", needed("AWS_LAMBDA_FUNCTION_NAME")?),
                 None => needed("AWS_LAMBDA_FUNCTION_NAME")?,
             },
+            memory_bytes: optional("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
+                .and_then(|mebibytes| mebibytes.parse::<u64>().ok())
+                .and_then(|mebibytes| mebibytes.checked_mul(1 << 20)),
         })
     }
 }
@@ -92,6 +97,8 @@ mod tests {
         assert_eq!((settings.stream_prefix.as_str(), settings.clock_offset_seconds), ("damper-", 0));
         let live = read(&[LEAST[0], LEAST[1], LEAST[2], ("DAMPER_ALIAS", "live")]).unwrap();
         assert_eq!((settings.function.as_str(), live.function.as_str()), ("damper", "damper:live"));
+        let sized = read(&[LEAST[0], LEAST[1], LEAST[2], ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")]).unwrap();
+        assert_eq!((settings.memory_bytes, sized.memory_bytes), (None, Some(256 << 20)));
         for (missing, _) in LEAST {
             let others: Vec<_> = LEAST.into_iter().filter(|(name, _)| *name != missing).collect();
             assert!(read(&others).unwrap_err().to_string().contains(missing));

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use crate::beside::Beside;
 use crate::credentials::Version;
+use crate::host_memory::HostMemory;
 use crate::noted::{AnswerNote, RequestNote};
 use crate::output::Output;
 use crate::plugin::Usage;
@@ -41,11 +42,16 @@ pub struct RequestTrace {
 /// interruption is one tick of the engine's clock during which the guest ran.
 const RUNAWAY_TICKS: u32 = 10;
 
+/// The most requests of a call that are noted for a person.
+const MAX_NOTES: usize = 1_000;
+
 /// One call's account.
 pub(crate) struct Call {
     pub(crate) output: Output,
     /// What the guest waits for.
     pub(crate) beside: Beside,
+    /// What the host holds for the call.
+    pub(crate) memory: HostMemory,
     permits: Permits,
     /// How long a request that nobody answered may still occupy the API.
     longest_answer: Duration,
@@ -75,6 +81,8 @@ struct State {
     signed: Vec<Signed>,
     /// Requests that were noted, or are being.
     noted: usize,
+    /// Requests that were not noted, or not whole, although that was asked for.
+    left_out: usize,
     notes: Vec<RequestNote>,
 }
 
@@ -118,7 +126,7 @@ impl Keeps {
     }
 
     fn requests(self) -> usize {
-        if self == Self::Bundle { MAX_EXCHANGES } else { usize::MAX }
+        if self == Self::Bundle { MAX_EXCHANGES } else { MAX_NOTES }
     }
 }
 
@@ -139,11 +147,13 @@ pub(crate) struct Account {
     pub(crate) is_out_of_quota: bool,
     /// Its requests, in the order in which they ended.
     pub(crate) notes: Vec<RequestNote>,
+    /// How many requests are missing there, or not whole, although they were to be kept.
+    pub(crate) left_out: usize,
 }
 
 impl Call {
     /// A call that begins now and may take as long as `timeout`.
-    pub(crate) fn new(output: Output, permits: Permits, times: Times, keeps: Keeps) -> Arc<Self> {
+    pub(crate) fn new(output: Output, permits: Permits, times: Times, keeps: Keeps, memory: HostMemory) -> Arc<Self> {
         let Times { timeout, longest_answer } = times;
         let state = State {
             is_own_permit_free: true,
@@ -154,12 +164,14 @@ impl Call {
             is_out_of_quota: false,
             signed: Vec::new(),
             noted: 0,
+            left_out: 0,
             notes: Vec::new(),
         };
         let (ticks, is_memory_refused) = (AtomicU32::new(0), AtomicBool::new(false));
         Arc::new(Self {
             output,
             beside: Beside::default(),
+            memory,
             permits,
             longest_answer,
             ends_at: Instant::now() + timeout,
@@ -259,11 +271,17 @@ impl Call {
         {
             let mut state = self.locked();
             if state.noted >= self.keeps.requests() {
+                state.left_out += usize::from(self.keeps != Keeps::Bundle);
                 return None;
             }
             state.noted += 1;
         }
-        Some(OpenNote { call: Arc::clone(self), note: Some(request(self.keeps)), since: Instant::now() })
+        let note = request(self.keeps);
+        if !self.memory.keep(note.bytes()) {
+            self.locked().left_out += 1;
+            return None;
+        }
+        Some(OpenNote { call: Arc::clone(self), note: Some(note), since: Instant::now() })
     }
 
     /// Begins to note a request of the host's own, where a person looks at what was sent: neither a bundle nor a recording may
@@ -281,6 +299,7 @@ impl Call {
             failed: state.failed.take(),
             is_out_of_quota: state.is_out_of_quota,
             notes: std::mem::take(&mut state.notes),
+            left_out: state.left_out,
         }
     }
 
@@ -299,8 +318,12 @@ pub(crate) struct OpenNote {
 impl OpenNote {
     /// An answer of so many bytes came; what is to be kept of it is given where it may be.
     pub(crate) fn answered(mut self, status: u16, response_bytes: usize, answer: Option<AnswerNote>) {
-        if let Some(note) = &mut self.note {
-            note.answered(status, response_bytes, answer);
+        let Some(note) = &mut self.note else { return };
+        let answer = answer.and_then(|answer| note.cut(answer));
+        let has_room = answer.as_ref().is_none_or(|answer| self.call.memory.keep(answer.bytes()));
+        note.answered(status, response_bytes, answer.filter(|_| has_room));
+        if !has_room {
+            self.call.locked().left_out += 1;
         }
     }
 
@@ -393,13 +416,19 @@ mod tests {
     use damper_core::budget::Budget;
 
     use super::*;
+    use crate::room::Room;
 
     const LONGEST: Duration = Duration::from_secs(30);
     const TIMES: Times = Times { timeout: LONGEST, longest_answer: LONGEST };
 
     fn call(free: u32) -> (Arc<Call>, Permits) {
         let permits = Permits::new(free);
-        (Call::new(Output::new("x", "id", false), permits.clone(), TIMES, Keeps::Bundle), permits)
+        (call_with(permits.clone(), Keeps::Bundle), permits)
+    }
+
+    fn call_with(permits: Permits, keeps: Keeps) -> Arc<Call> {
+        let memory = HostMemory::new(Room::new(1 << 30, 1).share(), 1 << 20);
+        Call::new(Output::new("x", "id", false), permits, TIMES, keeps, memory)
     }
 
     #[tokio::test(start_paused = true)]
@@ -434,7 +463,7 @@ mod tests {
     #[tokio::test]
     async fn no_request_is_sent_beyond_the_quota() {
         let permits = Permits::within(0, Budget::of(1));
-        let call = Call::new(Output::new("x", "id", false), permits, TIMES, Keeps::Bundle);
+        let call = call_with(permits, Keeps::Bundle);
         let mut hops = call.start_request().unwrap();
         assert!(hops.send().is_ok());
         hops.ended();
@@ -447,7 +476,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn no_request_is_sent_once_the_calls_time_is_over() {
         let permits = Permits::within(0, Budget::of(2));
-        let call = Call::new(Output::new("x", "id", false), permits.clone(), TIMES, Keeps::Bundle);
+        let call = call_with(permits.clone(), Keeps::Bundle);
         let mut hops = call.start_request().unwrap();
         tokio::time::advance(LONGEST - Duration::from_millis(1)).await;
         assert!(hops.send().is_ok());
@@ -455,6 +484,18 @@ mod tests {
         tokio::time::advance(Duration::from_millis(1)).await;
         assert_eq!(hops.send(), Err(NotSent::TimeOver));
         assert_eq!(permits.budget().left(), Some(1), "what is not sent is not spent");
+    }
+
+    #[test]
+    fn only_so_many_requests_are_noted_for_a_person() {
+        let call = call_with(Permits::new(0), Keeps::Trace);
+        let url = url::Url::parse("https://api.test/").unwrap();
+        let request = reqwest::Request::new(http::Method::GET, url);
+        for _ in 0..MAX_NOTES + 5 {
+            drop(call.note_secret(&request));
+        }
+        let account = call.settle();
+        assert_eq!((account.notes.len(), account.left_out), (MAX_NOTES, 5));
     }
 
     #[tokio::test(start_paused = true)]

@@ -19,13 +19,20 @@ use crate::component_file::ComponentFile;
 use crate::credentials::CredentialError;
 use crate::engine::{CodeSettings, Engines};
 use crate::grants::{Grants, OriginError};
+use crate::host_functions;
 use crate::http_client::ProxyError;
+use crate::machine::MemoryLimits;
 use crate::package::Packaged;
 use crate::plugin::{LazyComponent, Plugin};
 use crate::rehearsal::Rehearsal;
 use crate::resolver::{Resolver, SystemResolver};
-use crate::state::{self, State};
+use crate::room::Room;
+use crate::state::State;
 use crate::wasi;
+
+/// How many times the free memory one provider may hold: four fifths of all where it is alone, two thirds of what the host holds.
+const GUEST_MULTIPLE: usize = 4;
+const HOST_MULTIPLE: usize = 2;
 
 /// How a plugin host is set up.
 #[derive(Clone)]
@@ -34,6 +41,8 @@ pub struct HostOptions {
     pub cache_dir: Option<PathBuf>,
     /// The most fetches at a time, over all providers. A fetch beyond it waits for another to end.
     pub max_in_flight: u32,
+    /// The memory that components may take together.
+    pub memory: MemoryLimits,
     /// Who looks host names up.
     pub resolver: Arc<dyn Resolver>,
     /// Who compiles what is not compiled yet.
@@ -46,6 +55,7 @@ impl Default for HostOptions {
         Self {
             cache_dir: None,
             max_in_flight: 256,
+            memory: MemoryLimits::default(),
             resolver: Arc::new(SystemResolver),
             #[cfg(feature = "compile")]
             compiler: Compiler::default(),
@@ -55,10 +65,11 @@ impl Default for HostOptions {
 
 impl fmt::Debug for HostOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { cache_dir, max_in_flight, .. } = self;
+        let Self { cache_dir, max_in_flight, memory, .. } = self;
         f.debug_struct("HostOptions")
             .field("cache_dir", cache_dir)
             .field("max_in_flight", max_in_flight)
+            .field("memory", memory)
             .finish_non_exhaustive()
     }
 }
@@ -140,6 +151,10 @@ pub(crate) struct Inner {
     compiler: Compiler,
     /// The components of the plugins that there are, by digest: plugins of the same one share it.
     components: Mutex<HashMap<String, Weak<LazyComponent>>>,
+    /// The memory of all instances.
+    pub(crate) guest_memory: Arc<Room>,
+    /// The memory that the host holds for all calls.
+    pub(crate) host_memory: Arc<Room>,
     /// Room for fetches, which is the pool's.
     pub(crate) room: Arc<Semaphore>,
     /// Room for fetches whose instances come from the wide pool.
@@ -186,6 +201,8 @@ impl PluginHost {
             #[cfg(feature = "compile")]
             compiler: options.compiler,
             components: Mutex::default(),
+            guest_memory: Room::new(options.memory.guests, GUEST_MULTIPLE),
+            host_memory: Room::new(options.memory.host, HOST_MULTIPLE),
             room: Arc::new(Semaphore::new(instances as usize)),
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -247,7 +264,7 @@ pub(crate) struct Place<'a> {
 
 fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     let mut linker = Linker::new(engine);
-    state::add_to_linker(&mut linker)?;
+    host_functions::add_to_linker(&mut linker)?;
     Ok(linker)
 }
 

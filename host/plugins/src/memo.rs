@@ -1,23 +1,29 @@
 //! What a provider keeps between its calls: session logins and tokens, in memory and bounded (`cache-get`, `cache-put`).
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::room::Share;
+
 /// The longest key, in bytes.
-const MAX_KEY_BYTES: usize = 256;
+pub(crate) const MAX_KEY_BYTES: usize = 256;
 /// The largest value, in bytes.
-const MAX_VALUE_BYTES: usize = 64 * 1024;
+pub(crate) const MAX_VALUE_BYTES: usize = 64 * 1024;
 /// The most that one provider keeps, in bytes.
 const MAX_BYTES: usize = 1 << 20;
 /// What an entry counts beside its key and value.
 const ENTRY_BYTES: usize = 128;
 
 /// One provider's memory.
-#[derive(Debug, Default)]
-pub(crate) struct Memo(Mutex<Entries>);
+#[derive(Debug)]
+pub(crate) struct Memo {
+    entries: Mutex<Entries>,
+    /// The provider's share of what the host holds for components.
+    share: Arc<Share>,
+}
 
 #[derive(Debug, Default)]
 struct Entries {
@@ -32,30 +38,59 @@ struct Entry {
 }
 
 impl Memo {
+    /// A memory that is empty yet.
+    pub(crate) fn new(share: Arc<Share>) -> Self {
+        Self { entries: Mutex::default(), share }
+    }
+
     /// What is kept under a key, if it still holds.
     pub(crate) fn get(&self, key: &str, now: Instant) -> Option<Vec<u8>> {
-        let entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let entries = self.entries();
         entries.by_key.get(key).filter(|entry| entry.until > now).map(|entry| entry.value.clone())
     }
 
-    /// Keeps a value for so long. What is too large, or cannot last, is not kept, and what was there before is gone too.
+    /// Keeps a value for so long. What is too large, cannot last, or finds no room in the process is not kept, and what was there before is
+    /// gone too.
     pub(crate) fn put(&self, key: String, value: Vec<u8>, lifetime: Duration, now: Instant) {
-        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut entries = self.entries();
+        let before = entries.bytes;
         entries.remove(&key);
-        if key.len() > MAX_KEY_BYTES || value.len() > MAX_VALUE_BYTES || lifetime.is_zero() {
-            return;
-        }
         let bytes = size(&key, &value);
-        // A lifetime beyond what the clock can count is one of thirty years.
-        let until = now.checked_add(lifetime).unwrap_or_else(|| now + Duration::from_hours(24 * 365 * 30));
-        entries.make_room(bytes, now);
-        entries.bytes += bytes;
-        entries.by_key.insert(key, Entry { value, until });
+        let is_kept = key.len() <= MAX_KEY_BYTES && value.len() <= MAX_VALUE_BYTES && !lifetime.is_zero();
+        if is_kept {
+            entries.make_room(bytes, now);
+        }
+        self.share.give_back(before - entries.bytes);
+        if is_kept && self.share.try_take(bytes) {
+            // A lifetime beyond what the clock can count is one of thirty years.
+            let until = now.checked_add(lifetime).unwrap_or_else(|| now + Duration::from_hours(24 * 365 * 30));
+            entries.bytes += bytes;
+            entries.by_key.insert(key, Entry { value, until });
+        }
+    }
+
+    /// Forgets what is kept under a key.
+    pub(crate) fn remove(&self, key: &str) {
+        let mut entries = self.entries();
+        let before = entries.bytes;
+        entries.remove(key);
+        self.share.give_back(before - entries.bytes);
     }
 
     /// Forgets everything.
     pub(crate) fn clear(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Entries::default();
+        let mut entries = self.entries();
+        self.share.give_back(std::mem::take(&mut *entries).bytes);
+    }
+
+    fn entries(&self) -> MutexGuard<'_, Entries> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Memo {
+    fn drop(&mut self) {
+        self.clear();
     }
 }
 
@@ -88,12 +123,42 @@ fn size(key: &str, value: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::room::Room;
 
     const HOUR: Duration = Duration::from_hours(1);
 
+    fn memo() -> Memo {
+        Memo::new(Room::new(1 << 30, 1).share())
+    }
+
+    #[test]
+    fn what_is_kept_takes_room_and_gives_it_back() {
+        let (room, now) = (Room::new(4 << 20, 1), Instant::now());
+        let memo = Memo::new(room.share());
+        for index in 0..200_u32 {
+            memo.put((index % 70).to_string(), vec![0; (index as usize % 7) << 13], HOUR * (index % 5), now);
+            assert_eq!(room.taken(), memo.entries().bytes);
+        }
+        memo.remove("1");
+        memo.put("x".into(), vec![0; MAX_VALUE_BYTES + 1], HOUR, now);
+        assert_eq!(room.taken(), memo.entries().bytes);
+        assert_ne!(room.taken(), 0);
+        drop(memo);
+        assert_eq!(room.taken(), 0);
+    }
+
+    #[test]
+    fn nothing_is_kept_where_the_process_has_no_room() {
+        let now = Instant::now();
+        let memo = Memo::new(Room::new(1_000, 1).share());
+        memo.put("large".into(), vec![0; 1_000], HOUR, now);
+        memo.put("small".into(), vec![0; 10], HOUR, now);
+        assert_eq!((memo.get("large", now), memo.get("small", now)), (None, Some(vec![0; 10])));
+    }
+
     #[test]
     fn a_value_lasts_as_long_as_it_was_put_for() {
-        let (memo, now) = (Memo::default(), Instant::now());
+        let (memo, now) = (memo(), Instant::now());
         memo.put("token".into(), b"x".to_vec(), HOUR, now);
         assert_eq!(memo.get("token", now + HOUR / 2), Some(b"x".to_vec()));
         assert_eq!(memo.get("token", now + HOUR), None);
@@ -105,20 +170,20 @@ mod tests {
 
     #[test]
     fn what_is_too_large_is_not_kept() {
-        let (memo, now) = (Memo::default(), Instant::now());
+        let (memo, now) = (memo(), Instant::now());
         memo.put("k".repeat(MAX_KEY_BYTES + 1), Vec::new(), HOUR, now);
         memo.put("v".into(), vec![0; MAX_VALUE_BYTES + 1], HOUR, now);
         memo.put("z".into(), Vec::new(), Duration::ZERO, now);
-        assert_eq!(memo.0.lock().unwrap().by_key.len(), 0);
+        assert_eq!(memo.entries().by_key.len(), 0);
     }
 
     #[test]
     fn the_whole_is_bounded_and_the_soonest_to_end_goes_first() {
-        let (memo, now) = (Memo::default(), Instant::now());
+        let (memo, now) = (memo(), Instant::now());
         for index in 0..100_u32 {
             memo.put(index.to_string(), vec![0; MAX_VALUE_BYTES], HOUR * (index + 1), now);
         }
-        assert!(memo.0.lock().unwrap().bytes <= MAX_BYTES);
+        assert!(memo.entries().bytes <= MAX_BYTES);
         assert_eq!(memo.get("0", now), None);
         assert!(memo.get("99", now).is_some());
     }

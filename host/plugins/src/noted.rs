@@ -17,6 +17,11 @@ use crate::text::Scrubber;
 /// The longest URL in a trace, in bytes.
 const MAX_URL_SHOWN: usize = 2_048;
 
+/// The room of a note beside texts and bodies, in bytes.
+const NOTE_BYTES: usize = 512;
+/// The room of a header beside its name and value, in bytes.
+const HEADER_BYTES: usize = 64;
+
 /// A request, and what came of it. It may hold secrets, and goes nowhere but through [`RequestNote::into_trace`].
 pub(crate) struct RequestNote {
     request: Noted,
@@ -67,13 +72,33 @@ impl RequestNote {
         Self { request, outcome, duration: Duration::ZERO, request_bytes, response_bytes: 0, answer: None }
     }
 
-    /// An answer of so many bytes came.
+    /// The memory that the note holds, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        let (url, rest) = match &self.request {
+            Noted::Line(_, url) => (url, 0),
+            Noted::Whole(request, _) => {
+                let headers =
+                    request.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + HEADER_BYTES);
+                let credentials = request.credentials.iter().map(String::len);
+                (&request.url, headers.chain(credentials).sum::<usize>() + request.body.len())
+            }
+        };
+        NOTE_BYTES + url.as_str().len() + rest
+    }
+
+    /// As much of an answer as is kept; none: nothing.
+    pub(crate) fn cut(&self, answer: AnswerNote) -> Option<AnswerNote> {
+        match self.request {
+            Noted::Line(..) => None,
+            Noted::Whole(_, most_bytes) => Some(answer.within(most_bytes)),
+        }
+    }
+
+    /// An answer of so many bytes came, of which this is kept.
     pub(crate) fn answered(&mut self, status: u16, response_bytes: usize, answer: Option<AnswerNote>) {
         self.outcome = Ok(status);
         self.response_bytes = response_bytes;
-        if let Noted::Whole(_, most_bytes) = self.request {
-            self.answer = answer.map(|answer| answer.within(most_bytes));
-        }
+        self.answer = answer;
     }
 
     /// No whole answer came.
@@ -103,7 +128,8 @@ impl RequestNote {
         RequestTrace {
             method: method.to_string(),
             url: scrubber.shown(url.as_str(), MAX_URL_SHOWN),
-            outcome: self.outcome,
+            // A guest gets its own text back as it was; a person sees no secret in it.
+            outcome: self.outcome.map_err(|why| scrubber.shown(&why, MAX_URL_SHOWN)),
             duration: self.duration,
             request_bytes: self.request_bytes,
             response_bytes: self.response_bytes,
@@ -113,6 +139,16 @@ impl RequestNote {
 }
 
 impl AnswerNote {
+    /// The memory that is held for it, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Whole { headers, body } => {
+                headers.iter().map(|(name, value)| name.len() + value.len() + HEADER_BYTES).sum::<usize>() + body.len()
+            }
+            Self::Location(url) => url.as_str().len(),
+        }
+    }
+
     /// What is larger than what is kept is copied rather than held in memory for the rest of the call.
     fn within(self, most_bytes: usize) -> Self {
         match self {
@@ -156,7 +192,7 @@ mod tests {
     fn request(body: Bytes) -> Arc<Outgoing> {
         let url = Url::parse("https://api.test/hunter2").unwrap();
         let headers = HeaderMap::from_iter([(LOCATION, HeaderValue::from_static("hunter2"))]);
-        Arc::new(Outgoing { method: Method::POST, url, headers, body, credentials: Vec::new() })
+        Arc::new(Outgoing { method: Method::POST, url, headers, body, credentials: Vec::new(), is_redirected: false })
     }
 
     #[test]
@@ -165,7 +201,8 @@ mod tests {
         let headers = Arc::new(vec![("content-type".to_owned(), "text/plain".to_owned())]);
         let mut note = RequestNote::of(&request, Keeps::Bundle);
         let answer = AnswerNote::Whole { headers: Arc::clone(&headers), body: Arc::clone(&body) };
-        note.answered(200, body.len(), Some(answer));
+        let answer = note.cut(answer);
+        note.answered(200, body.len(), answer);
         assert_eq!([Arc::strong_count(&request), Arc::strong_count(&headers), Arc::strong_count(&body)], [2; 3]);
     }
 
@@ -174,7 +211,8 @@ mod tests {
         let (request, body) =
             (request(Bytes::from(vec![0; MAX_BODY_BYTES + 1])), Arc::new(vec![0; MAX_BODY_BYTES + 1]));
         let mut note = RequestNote::of(&request, Keeps::Bundle);
-        note.answered(200, body.len(), Some(AnswerNote::Whole { headers: Arc::default(), body: Arc::clone(&body) }));
+        let answer = note.cut(AnswerNote::Whole { headers: Arc::default(), body: Arc::clone(&body) });
+        note.answered(200, body.len(), answer);
         assert_eq!((Arc::strong_count(&request), Arc::strong_count(&body)), (1, 1));
         let recorded = note.into_trace(&Scrubber::default()).recorded.unwrap();
         assert_eq!((recorded.body.len(), recorded.answer.unwrap().body.len()), (MAX_BODY_BYTES, MAX_BODY_BYTES));

@@ -1,4 +1,7 @@
-//! What a guest prints and logs: cut into lines, bounded, scrubbed, and written to the log as data.
+//! A guest's output: cut into lines, bounded, scrubbed, and written to the log as data.
+//!
+//! While the guest waits for a line to be taken, the line is only queued. It is scrubbed and written when the guest has given way: neither the
+//! time that takes nor anything else tells the guest whether its text holds a secret.
 
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -66,9 +69,18 @@ struct State {
     lines: u32,
     bytes: usize,
     is_full: bool,
+    queued: Vec<Queued>,
     panic: Option<String>,
     /// The lines, where they are asked for.
     kept: Option<Vec<LogLine>>,
+}
+
+/// A line that is not written yet.
+#[derive(Debug)]
+enum Queued {
+    Line(Source, Level, String),
+    /// The call has written too much, and the rest is left out.
+    Full,
 }
 
 impl Output {
@@ -79,7 +91,12 @@ impl Output {
 
     /// A line of the contract's `log`.
     pub(crate) fn log(&self, level: Level, message: &str, scrubber: &Scrubber) {
-        self.locked(|state| self.emit(state, Source::Log, level, message, scrubber));
+        self.locked(|state| state.queue(Source::Log, level, message, scrubber));
+    }
+
+    /// Whether nothing more of the contract's `log` is written.
+    pub(crate) fn is_full(&self) -> bool {
+        self.locked(|state| state.is_full)
     }
 
     /// Bytes on standard output or standard error.
@@ -91,21 +108,35 @@ impl Output {
                 }
                 state.partial(source).extend_from_slice(part.get(..part.len().min(MAX_LINE_BYTES)).unwrap_or_default());
                 if part.ends_with(b"\n") || state.partial(source).len() >= MAX_LINE_BYTES {
-                    self.end_line(state, source, scrubber);
+                    state.end_line(source, scrubber);
                 }
             }
         });
     }
 
-    /// Writes what has no line's end yet. Called when the call is over.
+    /// Writes the lines that are queued. Called while the guest does not run.
+    pub(crate) fn flush(&self, scrubber: &Scrubber) {
+        let queued = self.locked(|state| std::mem::take(&mut state.queued));
+        for queued in queued {
+            match queued {
+                Queued::Line(source, level, line) => self.emit(source, level, &line, scrubber),
+                Queued::Full => {
+                    tracing::warn!(target: "damper::provider", provider = %self.provider, "the provider writes too much: the rest of this call's output is left out");
+                }
+            }
+        }
+    }
+
+    /// Writes everything, also what has no line's end yet. Called when the call is over.
     pub(crate) fn finish(&self, scrubber: &Scrubber) {
         self.locked(|state| {
             for source in [Source::Stdout, Source::Stderr] {
                 if !state.partial(source).is_empty() {
-                    self.end_line(state, source, scrubber);
+                    state.end_line(source, scrubber);
                 }
             }
         });
+        self.flush(scrubber);
     }
 
     /// What the guest wrote when it panicked, on one line.
@@ -122,35 +153,14 @@ impl Output {
         work(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn end_line(&self, state: &mut State, source: Source, scrubber: &Scrubber) {
-        let bytes = std::mem::take(state.partial(source));
-        let line = String::from_utf8_lossy(&bytes);
-        let line = line.trim_end();
-        if source == Source::Stderr {
-            state.watch_for_panic(line);
-        }
-        let level = if source == Source::Stderr { Level::Warn } else { Level::Info };
-        if !line.is_empty() {
-            self.emit(state, source, level, line, scrubber);
-        }
-    }
-
-    fn emit(&self, state: &mut State, source: Source, level: Level, line: &str, scrubber: &Scrubber) {
-        if state.is_full {
-            return;
-        }
-        if state.lines >= MAX_LINES || state.bytes >= MAX_BYTES {
-            state.is_full = true;
-            tracing::warn!(target: "damper::provider", provider = %self.provider, "the provider writes too much: the rest of this call's output is left out");
-            return;
-        }
-        state.lines += 1;
-        state.bytes += line.len().min(MAX_LINE_BYTES);
+    fn emit(&self, source: Source, level: Level, line: &str, scrubber: &Scrubber) {
         let json = scrubber.json(line, MAX_LINE_BYTES);
         self.write(source, level, &json, scrubber);
-        if let Some(kept) = &mut state.kept {
-            kept.push(LogLine { source, level, json });
-        }
+        self.locked(|state| {
+            if let Some(kept) = &mut state.kept {
+                kept.push(LogLine { source, level, json });
+            }
+        });
     }
 
     fn write(&self, source: Source, level: Level, json: &str, scrubber: &Scrubber) {
@@ -170,6 +180,34 @@ impl Output {
 }
 
 impl State {
+    fn end_line(&mut self, source: Source, scrubber: &Scrubber) {
+        let bytes = std::mem::take(self.partial(source));
+        let line = String::from_utf8_lossy(&bytes);
+        let line = line.trim_end();
+        if source == Source::Stderr {
+            self.watch_for_panic(line);
+        }
+        let level = if source == Source::Stderr { Level::Warn } else { Level::Info };
+        if !line.is_empty() {
+            self.queue(source, level, line, scrubber);
+        }
+    }
+
+    fn queue(&mut self, source: Source, level: Level, line: &str, scrubber: &Scrubber) {
+        if self.is_full {
+            return;
+        }
+        if self.lines >= MAX_LINES || self.bytes >= MAX_BYTES {
+            self.is_full = true;
+            self.queued.push(Queued::Full);
+            return;
+        }
+        self.lines += 1;
+        self.bytes += line.len().min(MAX_LINE_BYTES);
+        let line = cut(line, scrubber.window_bytes(MAX_LINE_BYTES)).to_owned();
+        self.queued.push(Queued::Line(source, level, line));
+    }
+
     fn partial(&mut self, source: Source) -> &mut Vec<u8> {
         if source == Source::Stderr { &mut self.stderr } else { &mut self.stdout }
     }
@@ -224,7 +262,25 @@ mod tests {
         let lines = lines(&output);
         assert!(lines.len() <= MAX_LINES as usize);
         assert!(lines.iter().map(String::len).sum::<usize>() <= MAX_BYTES + 2 * MAX_LINE_BYTES);
+        assert!(output.is_full());
         assert!(output.locked(|state| state.stdout.len()) <= MAX_LINE_BYTES);
+    }
+
+    #[test]
+    fn a_line_is_queued_while_the_guest_runs_and_written_when_it_gives_way() {
+        let (output, scrubber) = output();
+        output.log(Level::Info, "hunter2", &scrubber);
+        assert!(output.locked(|state| state.kept.as_ref().unwrap().is_empty() && state.queued.len() == 1));
+        output.flush(&scrubber);
+        assert_eq!(lines(&output), ["\"[secret]\""]);
+    }
+
+    #[test]
+    fn a_long_line_is_cut_before_it_is_kept() {
+        let (output, scrubber) = output();
+        output.log(Level::Info, &"x".repeat(1 << 20), &scrubber);
+        let Some(Queued::Line(_, _, line)) = output.locked(|state| state.queued.pop()) else { panic!("no line") };
+        assert_eq!(line.len(), MAX_LINE_BYTES + "hunter2".len());
     }
 
     #[test]

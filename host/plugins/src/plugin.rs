@@ -3,7 +3,9 @@
 mod outcome;
 
 use std::fmt;
+use std::future::poll_fn;
 use std::pin::pin;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
@@ -22,13 +24,16 @@ use crate::credentials::Credentials;
 use crate::egress::EgressPolicy;
 use crate::grants::{Grants, Origin};
 use crate::host::{Inner, LoadError};
+use crate::host_memory::{self, HostMemory};
 use crate::http_client::{Connections, HttpClient};
 use crate::memo::Memo;
 use crate::noted::RequestNote;
 use crate::output::{LogLine, Output};
 use crate::rehearsal::Rehearsal;
+use crate::room::Share;
 use crate::state::{Shared, State};
 use crate::text::Scrubber;
+use outcome::MemoryLimit;
 
 /// What handing over a record costs beside its bytes.
 const HOSTCALL_SPARE_BYTES: usize = 64 << 10;
@@ -42,6 +47,10 @@ pub struct Plugin {
     shared: Arc<Shared>,
     name: String,
     limits: Limits,
+    /// The memory of its instances.
+    guest_memory: Arc<Share>,
+    /// The memory that the host holds for its calls.
+    host_memory: Arc<Share>,
 }
 
 /// A fetch with everything that it did, for a person to look at.
@@ -51,6 +60,8 @@ pub struct TracedFetch {
     pub report: FetchReport,
     /// The requests it sent, each hop of a redirect one of its own, in the order in which they ended.
     pub requests: Vec<RequestTrace>,
+    /// How many requests are missing there, or not whole, because there were too many or too large ones.
+    pub left_out: usize,
     /// What the provider wrote.
     pub lines: Vec<LogLine>,
     /// What it used of the machine.
@@ -99,10 +110,13 @@ impl Plugin {
             scrubber: Arc::clone(&scrubber),
             connections,
             response_bytes: manifest.limits.response_bytes,
+            echoes: AtomicU64::new(0),
         };
         let component = LazyComponent::of(&host, &name, source);
-        let shared = Arc::new(Shared { client, memo: Memo::default(), config, scrubber, is_rehearsed });
-        Ok(Self { host, component, shared, name, limits: manifest.limits })
+        let (guest_memory, host_memory) = (host.guest_memory.share(), host.host_memory.share());
+        let memo = Memo::new(Arc::clone(&host_memory));
+        let shared = Arc::new(Shared { client, memo, config, scrubber, is_rehearsed });
+        Ok(Self { host, component, shared, name, limits: manifest.limits, guest_memory, host_memory })
     }
 
     /// Compiles the component now, or reads it compiled, rather than with the first fetch.
@@ -121,9 +135,9 @@ impl Plugin {
 
     async fn told(&self, keeps: Keeps, request: FetchRequest, permits: Permits) -> TracedFetch {
         let call = self.new_call(&request, permits, keeps);
-        let (report, notes) = self.run(&call, request).await;
+        let (report, notes, left_out) = self.run(&call, request).await;
         let requests = notes.into_iter().map(|note| note.into_trace(&self.shared.scrubber)).collect();
-        TracedFetch { report, requests, lines: call.output.take_lines(), usage: call.usage() }
+        TracedFetch { report, requests, left_out, lines: call.output.take_lines(), usage: call.usage() }
     }
 
     /// Fetches one record and keeps every exchange whole, without secrets: for a case, or for whoever has to look at a failure.
@@ -134,14 +148,22 @@ impl Plugin {
     fn new_call(&self, request: &FetchRequest, permits: Permits, keeps: Keeps) -> Arc<Call> {
         let output = Output::new(&self.name, &request.id, keeps != Keeps::Bundle);
         let times = Times { timeout: request.timeout, longest_answer: self.limits.fetch_timeout };
-        Call::new(output, permits, times, keeps)
+        let memory = HostMemory::new(Arc::clone(&self.host_memory), self.limits.response_bytes);
+        Call::new(output, permits, times, keeps, memory)
     }
 
-    /// Runs a call to its end, or until its time is over, and settles its account.
-    async fn run(&self, call: &Arc<Call>, request: FetchRequest) -> (FetchReport, Vec<RequestNote>) {
+    /// Runs a call to its end, or until its time is over, and settles its account: the report, the requests that were noted, and how many
+    /// were left out.
+    async fn run(&self, call: &Arc<Call>, request: FetchRequest) -> (FetchReport, Vec<RequestNote>, usize) {
         let timeout = request.timeout;
         let outcome = {
-            let guest = pin!(self.call_guest(call, request));
+            let mut guest = pin!(self.call_guest(call, request));
+            // Its output is written whenever it gives way, and never while it runs.
+            let guest = pin!(poll_fn(|context| {
+                let polled = guest.as_mut().poll(context);
+                call.output.flush(&self.shared.scrubber);
+                polled
+            }));
             let ended = tokio::time::timeout(timeout, call.beside.drive(guest)).await;
             // When the time is over the instance goes with its store, wherever it is.
             ended.unwrap_or_else(|_| Err(outcome::time_over(call, timeout)))
@@ -167,7 +189,7 @@ impl Plugin {
             unanswered_since: account.unanswered_since,
             exchanges: Vec::new(),
         };
-        (report, account.notes)
+        (report, account.notes, account.left_out)
     }
 
     /// One call in a fresh instance.
@@ -179,28 +201,41 @@ impl Plugin {
         let mut store = self.new_store(call, component, request.day);
         let instance = match component.instantiate_async(&mut store).await {
             Ok(instance) => instance,
-            Err(error) => return Err(outcome::not_started(call, &self.limits, &error)),
+            Err(error) => return Err(outcome::not_started(call, &self.memory_limit(), &error)),
         };
         let returned = instance.call_fetch_record(&mut store, &guest_request(request)).await;
         if let Some(left) = store.get_fuel().ok().filter(|_| self.host.counts_instructions()) {
             call.ran(u64::MAX - left);
         }
         match returned {
-            Ok(Ok(fetched)) => outcome::fetched(fetched, &self.limits, &self.shared.scrubber),
+            Ok(Ok(fetched)) => {
+                // The guest and its memory are gone before its record waits for anything.
+                drop(store);
+                outcome::fetched(call, fetched, &self.limits, &self.shared.scrubber).await
+            }
             Ok(Err(failure)) => Err(outcome::failure(failure, &self.shared.scrubber)),
-            Err(error) => Err(outcome::trapped(call, &self.limits, &self.shared.scrubber, &error)),
+            Err(error) => Err(outcome::trapped(call, &self.memory_limit(), &self.shared.scrubber, &error)),
         }
     }
 
+    /// The memory that an instance may have.
+    fn memory_limit(&self) -> MemoryLimit {
+        let manifest = usize::try_from(self.limits.memory_bytes).unwrap_or(usize::MAX);
+        let process = self.guest_memory.largest();
+        if manifest <= process { MemoryLimit::Manifest(manifest) } else { MemoryLimit::Process(process) }
+    }
+
     fn new_store(&self, call: &Arc<Call>, component: &ProviderPre<State>, day: Day) -> Store<State> {
-        let memory_bytes = usize::try_from(self.limits.memory_bytes).unwrap_or(usize::MAX);
-        let state = State::new(Arc::clone(&self.shared), Arc::clone(call), memory_bytes, day);
+        let memory_bytes = self.memory_limit().bytes();
+        let guest_memory = Arc::clone(&self.guest_memory);
+        let state = State::new(Arc::clone(&self.shared), Arc::clone(call), memory_bytes, guest_memory, day);
         let mut store = Store::new(component.engine(), state);
-        store.limiter(|state| state);
+        store.limiter_async(|state| state);
         store.set_max_component_handles(MAX_HANDLES);
-        // What a guest hands over at a time is at most what its memory can hold, so that a record which is too large is told as
-        // that, and lists that point to the same bytes again and again are not copied for ever.
-        store.set_hostcall_fuel(memory_bytes.saturating_add(HOSTCALL_SPARE_BYTES));
+        // The most that a guest hands over at a time: what its memory can hold and the host may, so that a record which is too large is told
+        // as that, and lists that point to the same bytes again and again are not copied for ever.
+        let host_bytes = host_memory::limit(&self.host_memory, self.limits.response_bytes);
+        store.set_hostcall_fuel(memory_bytes.min(host_bytes).saturating_add(HOSTCALL_SPARE_BYTES));
         if self.host.counts_instructions() {
             // Only an engine without a meter refuses fuel.
             let _ = store.set_fuel(u64::MAX);
@@ -225,7 +260,7 @@ impl Fetcher for Plugin {
 
     async fn fetch(&self, request: FetchRequest, permits: Permits) -> FetchReport {
         let call = self.new_call(&request, permits, Keeps::Bundle);
-        let (report, notes) = self.run(&call, request).await;
+        let (report, notes, _) = self.run(&call, request).await;
         if report.outcome.is_ok() {
             return report;
         }

@@ -6,9 +6,14 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_S
 /// The shortest secret that is also looked for in its rarer spellings, in bytes: those of a shorter one turn up by chance.
 const MIN_BYTES: usize = 6;
 
-/// A secret in every way in which it may be spelled: as it is, in base64, percent-encoded and as a form's value; where it is not
-/// all too short also in base64's other alphabets, with small hexadecimal digits, in a JSON string, and in hexadecimal. Of
-/// `user:password` the password likewise where `is_basic`. The longest first, each once, none empty.
+/// The longest secret that is looked for with each of its characters escaped, in bytes. Longer ones are keys and tokens, whose
+/// characters nobody has to escape.
+const MAX_ESCAPED_BYTES: usize = 256;
+
+/// A secret in every way in which it may be spelled: as it is, in base64, percent-encoded and as a form's value. Where it is not all too
+/// short also within a longer base64 text, in base64's other alphabet, with small hexadecimal digits, in a JSON string, in HTML, in
+/// hexadecimal, and in UTF-16 where it is ASCII. Of `user:password` the password likewise where `is_basic`. The longest first, each once,
+/// none empty.
 #[must_use]
 pub fn spellings(secret: &str, is_basic: bool) -> Vec<String> {
     let mut spellings = of(secret);
@@ -27,8 +32,7 @@ fn of(text: &str) -> Vec<String> {
     if text.len() < MIN_BYTES {
         return spellings;
     }
-    let json = serde_json::Value::from(text).to_string();
-    let json = json.strip_prefix('"').and_then(|json| json.strip_suffix('"')).unwrap_or_default().to_owned();
+    let json = json_escaped(text);
     let hexadecimal = crate::component_file::hexadecimal(text.as_bytes());
     spellings.extend([
         STANDARD_NO_PAD.encode(text),
@@ -41,7 +45,77 @@ fn of(text: &str) -> Vec<String> {
         hexadecimal.to_ascii_uppercase(),
         hexadecimal,
     ]);
+    spellings.extend(within_base64(text));
+    spellings.extend(ESCAPED_QUOTES.map(|quotes| html_escaped(text, quotes)));
+    // As scripts in HTML have it, and as Python writes JSON.
+    let in_script = |character: char| "<>&'\"".contains(character);
+    spellings.extend([true, false].map(|is_lower| unicode_escaped(text, in_script, is_lower)));
+    spellings.extend([true, false].map(|is_lower| unicode_escaped(text, |character| !character.is_ascii(), is_lower)));
+    if text.len() <= MAX_ESCAPED_BYTES {
+        spellings.extend([true, false].map(|is_lower| unicode_escaped(text, |_| true, is_lower)));
+        spellings.extend([true, false].map(|is_upper| percent_encoded(text, |_| false, is_upper)));
+        spellings.push(text.chars().map(|character| format!("&#{};", u32::from(character))).collect());
+        spellings.push(text.chars().map(|character| format!("&#x{:x};", u32::from(character))).collect());
+        spellings.push(text.chars().map(|character| format!("&#x{:X};", u32::from(character))).collect());
+    }
+    if text.is_ascii() {
+        spellings.push(text.chars().flat_map(|character| [character, '\0']).collect());
+        spellings.push(text.chars().flat_map(|character| ['\0', character]).collect());
+    }
     spellings
+}
+
+/// The text as it stands in the middle of a longer base64 text. Where it begins among three bytes decides how it is spelled; of the
+/// characters at its ends, which its neighbours' bits are in too, nothing is kept.
+fn within_base64(text: &str) -> impl Iterator<Item = String> {
+    [STANDARD_NO_PAD, URL_SAFE_NO_PAD].into_iter().flat_map(move |alphabet| {
+        (0..3_usize).map(move |offset| {
+            let mut bytes = vec![0; offset];
+            bytes.extend_from_slice(text.as_bytes());
+            let (first, end) = ((offset * 8).div_ceil(6), bytes.len() * 8 / 6);
+            alphabet.encode(bytes).get(first..end).unwrap_or_default().to_owned()
+        })
+    })
+}
+
+/// How a double and a single quote are written in HTML.
+const ESCAPED_QUOTES: [(&str, &str); 4] =
+    [("&quot;", "&#39;"), ("&quot;", "&#x27;"), ("&quot;", "&apos;"), ("&#34;", "&#39;")];
+
+fn html_escaped(text: &str, (double_quote, single_quote): (&str, &str)) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str(double_quote),
+            '\'' => escaped.push_str(single_quote),
+            character => escaped.push(character),
+        }
+    }
+    escaped
+}
+
+/// The inside of a JSON string.
+fn json_escaped(text: &str) -> String {
+    let json = serde_json::Value::from(text).to_string();
+    json.strip_prefix('"').and_then(|json| json.strip_suffix('"')).unwrap_or_default().to_owned()
+}
+
+/// The inside of a JSON string in which certain characters are written as `\u` and four digits for each unit of UTF-16.
+fn unicode_escaped(text: &str, is_escaped: impl Fn(char) -> bool, is_lower: bool) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        if !is_escaped(character) {
+            escaped.push_str(&json_escaped(character.encode_utf8(&mut [0; 4])));
+            continue;
+        }
+        for unit in character.encode_utf16(&mut [0; 2]) {
+            escaped.push_str(&if is_lower { format!("\\u{unit:04x}") } else { format!("\\u{unit:04X}") });
+        }
+    }
+    escaped
 }
 
 /// All but the bytes that are kept as `%XX`.
@@ -89,6 +163,41 @@ mod tests {
         }
         assert!(known.is_sorted_by_key(|spelling| std::cmp::Reverse(spelling.len())));
         assert!(!spellings("user:password", false).contains(&"password".to_owned()));
+    }
+
+    #[test]
+    fn a_secret_is_found_wherever_it_stands_in_a_base64_text() {
+        let secret = "s3cret-of-many";
+        let known = spellings(secret, false);
+        for alphabet in [STANDARD, URL_SAFE] {
+            for (before, after) in [("", ""), ("u:", ""), ("us:", "x"), ("use:", "\n\n"), ("{\"k\":\"", "\"}")] {
+                let text = alphabet.encode(format!("{before}{secret}{after}"));
+                let found = known.iter().find(|spelling| text.contains(*spelling));
+                let found = found.unwrap_or_else(|| panic!("{text}"));
+                // Two bytes of the secret at the most are among what its neighbours share.
+                assert!(found.len() * 6 / 8 >= secret.len() - 2, "{found}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_secret_is_known_with_each_of_its_characters_escaped() {
+        let known = spellings("pa<'\"\u{e9}&1", false);
+        for spelling in [
+            "pa&lt;&#39;&quot;\u{e9}&amp;1",
+            "pa&lt;&#x27;&quot;\u{e9}&amp;1",
+            "pa\\u003c\\u0027\\u0022\u{e9}\\u00261",
+            "pa\\u003C\\u0027\\u0022\u{e9}\\u00261",
+            "pa<'\\\"\\u00e9&1",
+            "\\u0070\\u0061\\u003c\\u0027\\u0022\\u00e9\\u0026\\u0031",
+            "&#112;&#97;&#60;&#39;&#34;&#233;&#38;&#49;",
+            "&#x70;&#x61;&#x3c;&#x27;&#x22;&#xe9;&#x26;&#x31;",
+            "%70%61%3c%27%22%c3%a9%26%31",
+        ] {
+            assert!(known.iter().any(|known| known == spelling), "{spelling} of {known:#?}");
+        }
+        assert!(spellings("hunter2", false).contains(&"h\0u\0n\0t\0e\0r\02\0".to_owned()));
+        assert!(spellings("hunter2", false).contains(&"\0h\0u\0n\0t\0e\0r\02".to_owned()));
     }
 
     #[test]

@@ -22,8 +22,10 @@ pub(crate) struct Scrubber(RwLock<Known>);
 struct Known {
     /// None where there is nothing to take out.
     needles: Option<AhoCorasick>,
+    /// The length of the longest needle, in bytes.
+    longest: usize,
     /// By owner, the spellings of each text, the newest last.
-    spellings: BTreeMap<String, VecDeque<Vec<String>>>,
+    spellings: BTreeMap<String, VecDeque<Vec<Vec<u8>>>>,
 }
 
 /// The secrets are too many or too long to be searched for.
@@ -33,9 +35,9 @@ pub(crate) struct TooMuch;
 impl Scrubber {
     /// From now on takes a text out in all of these spellings. An owner's earlier texts stay known, as far as [`MAX_TEXTS`]
     /// goes.
-    pub(crate) fn learn(&self, owner: &str, spellings: Vec<String>) -> Result<(), TooMuch> {
+    pub(crate) fn learn(&self, owner: &str, spellings: Vec<impl Into<Vec<u8>>>) -> Result<(), TooMuch> {
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let spellings: Vec<String> = spellings.into_iter().filter(|text| !text.is_empty()).collect();
+        let spellings: Vec<Vec<u8>> = spellings.into_iter().map(Into::into).filter(|text| !text.is_empty()).collect();
         let texts = known.spellings.entry(owner.to_owned()).or_default();
         if spellings.is_empty() || texts.contains(&spellings) {
             return Ok(());
@@ -45,29 +47,29 @@ impl Scrubber {
             texts.pop_front();
         }
         known.needles = Some(known.search()?);
+        known.longest = known.spellings.values().flatten().flatten().map(Vec::len).max().unwrap_or_default();
         Ok(())
     }
 
     /// The text without secrets.
     pub(crate) fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        match &self.known().needles {
-            Some(needles) if needles.is_match(text) => {
-                let replacements = vec![REPLACEMENT; needles.patterns_len()];
-                Cow::Owned(needles.replace_all(text, &replacements))
-            }
-            _ => Cow::Borrowed(text),
+        match self.replace(text.as_bytes()) {
+            Some(replaced) => Cow::Owned(String::from_utf8_lossy(&replaced).into_owned()),
+            None => Cow::Borrowed(text),
         }
     }
 
     /// The bytes without secrets.
     pub(crate) fn bytes(&self, bytes: Vec<u8>) -> Vec<u8> {
-        match &self.known().needles {
-            Some(needles) if needles.is_match(&bytes) => {
-                let replacements = vec![REPLACEMENT; needles.patterns_len()];
-                needles.replace_all_bytes(&bytes, &replacements)
-            }
-            _ => bytes,
-        }
+        self.replace(&bytes).unwrap_or(bytes)
+    }
+
+    /// The bytes with each secret replaced; none where they hold no secret.
+    pub(crate) fn replace(&self, bytes: &[u8]) -> Option<Vec<u8>> {
+        let known = self.known();
+        let needles = known.needles.as_ref().filter(|needles| needles.is_match(bytes))?;
+        let replacements = vec![REPLACEMENT; needles.patterns_len()];
+        Some(needles.replace_all_bytes(bytes, &replacements))
     }
 
     fn known(&self) -> RwLockReadGuard<'_, Known> {
@@ -76,18 +78,42 @@ impl Scrubber {
 
     /// The text as one line that can be shown to a person: without secrets and control characters, at most so long.
     pub(crate) fn shown(&self, text: &str, max_bytes: usize) -> String {
-        one_line(cut(&self.text(text), max_bytes))
+        one_line(&self.beginning(text, max_bytes))
     }
 
     /// The text as a JSON string that can be written to a log: without secrets, at most so long.
     pub(crate) fn json(&self, text: &str, max_bytes: usize) -> String {
-        json_string(cut(&self.text(text), max_bytes))
+        json_string(&self.beginning(text, max_bytes))
+    }
+
+    /// How much of a text has to be at hand so that no part of a secret is left in its first `max_bytes`.
+    pub(crate) fn window_bytes(&self, max_bytes: usize) -> usize {
+        max_bytes.saturating_add(self.known().longest)
+    }
+
+    /// The first `max_bytes` of a text without secrets. Only the beginning is searched, however long the text is.
+    fn beginning<'a>(&self, text: &'a str, max_bytes: usize) -> Cow<'a, str> {
+        let known = self.known();
+        let Some(needles) = &known.needles else { return Cow::Borrowed(cut(text, max_bytes)) };
+        let window = cut(text, max_bytes.saturating_add(known.longest)).as_bytes();
+        let (mut shown, mut end) = (Vec::new(), 0);
+        // A secret that begins among the first bytes ends within the window.
+        for secret in needles.find_iter(window).take_while(|secret| secret.start() < max_bytes) {
+            shown.extend_from_slice(window.get(end..secret.start()).unwrap_or_default());
+            shown.extend_from_slice(REPLACEMENT.as_bytes());
+            end = secret.end();
+        }
+        if end == 0 {
+            return Cow::Borrowed(cut(text, max_bytes));
+        }
+        shown.extend_from_slice(cut(text, max_bytes).as_bytes().get(end..).unwrap_or_default());
+        Cow::Owned(cut(&String::from_utf8_lossy(&shown), max_bytes).to_owned())
     }
 }
 
 impl Known {
     fn search(&self) -> Result<AhoCorasick, TooMuch> {
-        let needles: Vec<&String> = self.spellings.values().flatten().flatten().collect();
+        let needles: Vec<&Vec<u8>> = self.spellings.values().flatten().flatten().collect();
         let bytes: usize = needles.iter().map(|needle| needle.len()).sum();
         // Where little is known the library's own choice is the fastest; it takes a quarter of a kilobyte for each byte.
         let kind = (bytes > LARGE_BYTES).then_some(AhoCorasickKind::ContiguousNFA);
@@ -104,6 +130,12 @@ impl fmt::Debug for Scrubber {
 /// The text's beginning, of at most so many bytes.
 pub(crate) fn cut(text: &str, max_bytes: usize) -> &str {
     text.get(..text.floor_char_boundary(max_bytes)).unwrap_or_default()
+}
+
+/// A text for whoever it came from, as one line. Secrets are not taken out: replacing one would tell that it is one. A text that is longer is
+/// not cut, which could leave a part of a secret behind that nobody finds any more; its length stands for it.
+pub(crate) fn echo(text: &str, max_bytes: usize) -> String {
+    if text.len() <= max_bytes { one_line(text) } else { format!("({} bytes)", text.len()) }
 }
 
 /// The text with every character that would break a line or move a cursor written as an escape.
@@ -183,6 +215,13 @@ mod tests {
     }
 
     #[test]
+    fn a_text_that_shrinks_shows_no_part_of_a_secret_behind_its_cut() {
+        let scrubber = scrubber(&["a-secret-of-many-bytes"]);
+        let text = "a-secret-of-many-bytes ".repeat(10);
+        assert_eq!(scrubber.shown(&text, 30), "[secret] [secret]");
+    }
+
+    #[test]
     fn a_terminal_sees_no_escape() {
         let text = "\u{1b}[2J\u{9b}31m\u{202e}\r\nnext\u{7f}\"\\";
         assert_eq!(Scrubber::default().json(text, 100), r#""\u001b[2J\u009b31m\u202e\u000d\u000anext\u007f\"\\""#);
@@ -190,6 +229,18 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn the_beginning_of_a_text_is_scrubbed_as_the_whole_is(
+            parts in prop::collection::vec("hunter2|hunter2-and-more|[a-h]{0,9}|[\u{e9}-\u{ff}]{0,3}", 0..12), max in 0_usize..60,
+        ) {
+            let scrubber = scrubber(&["hunter2", "hunter2-and-more"]);
+            let text = parts.concat();
+            let shown = scrubber.beginning(&text, max);
+            prop_assert!(shown.len() <= max);
+            prop_assert!(scrubber.text(&text).starts_with(&*shown), "{:?} of {:?}", shown, scrubber.text(&text));
+            prop_assert!(!shown.contains("hunter2"));
+        }
+
         #[test]
         fn a_json_string_reads_back(text in any::<String>()) {
             let written = json_string(&text);

@@ -81,6 +81,14 @@ pub enum RecordError {
         /// What the host says.
         why: String,
     },
+    /// There was more than can be recorded.
+    #[error(
+        "{left_out} of its requests and answers were too many or too large to be recorded: record an item that takes less"
+    )]
+    TooMuch {
+        /// How many are missing.
+        left_out: usize,
+    },
     /// The case has no form in TOML.
     #[error("the case cannot be written: {0}")]
     Unwritable(String),
@@ -96,6 +104,9 @@ pub fn case_files(
     folder: &Path,
     name: &str,
 ) -> Result<Vec<CaseFile>, RecordError> {
+    if fetch.left_out > 0 {
+        return Err(RecordError::TooMuch { left_out: fetch.left_out });
+    }
     let redactor = Redactor::new(recording, &fetch.requests);
     let mut writer = Writer { folder, name, redactor: &redactor, files: Vec::new() };
     // What the policy refused did not reach the API.

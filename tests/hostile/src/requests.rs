@@ -56,13 +56,17 @@ pub(crate) fn get(from: &FetchRequest, url: &str) -> Result<Fetched, Failure> {
     }
 }
 
-/// Asks `count` times side by side.
+/// Asks `count` times side by side; without bodies in what it tells, where a `summary` is wanted.
 pub(crate) fn get_all(from: &FetchRequest) -> Result<Fetched, Failure> {
     let one = request(from, param(from, "url"));
     let answers = http::send_all(&vec![one; number(from, "count", 2)]);
     let told: Vec<Value> = answers
         .into_iter()
-        .map(|answer| answer.map_or_else(|error| json!(explain(error).1), |response| describe(&response)))
+        .map(|answer| match answer {
+            Ok(response) if param(from, "summary").is_empty() => describe(&response),
+            Ok(response) => json!({ "status": response.status }),
+            Err(error) => json!(explain(error).1),
+        })
         .collect();
     Ok(json_record(&json!(told)))
 }
@@ -102,6 +106,52 @@ pub(crate) fn sign(from: &FetchRequest) -> Result<Fetched, Failure> {
         Ok(signature) => Ok(record("text/plain", hexadecimal(&signature).into_bytes())),
         Err(error) => Err(failure(FailureKind::Rejected, &format!("{error:?}"))),
     }
+}
+
+/// Signs a payload of `bytes` zeros.
+pub(crate) fn sign_large(from: &FetchRequest) -> Result<Fetched, Failure> {
+    match host::sign(param(from, "credential"), host::Algorithm::HmacSha256, &vec![0; number(from, "bytes", 2 << 20)]) {
+        Ok(signature) => Ok(record("text/plain", hexadecimal(&signature).into_bytes())),
+        Err(error) => Err(failure(FailureKind::Rejected, &format!("{error:?}"))),
+    }
+}
+
+/// Asks for what the host refuses, with a guess at a secret in it, and gives back what the host says to each: a secret that the host took
+/// out there would be confirmed without any request. In what it tells, GUESS stands for the guess.
+pub(crate) fn guess(from: &FetchRequest) -> Fetched {
+    let guess = param(from, "guess");
+    let plain = || request(from, "https://forbidden.damper.invalid/");
+    let asked = [
+        Request { url: format!("https://{guess}.damper.invalid/"), ..plain() },
+        Request { url: format!("https://user:{guess}@forbidden.damper.invalid/"), ..plain() },
+        Request { url: format!("{guess}://"), ..plain() },
+        Request { method: guess.to_owned(), ..plain() },
+        Request { headers: vec![(format!("{guess} {guess}"), String::new())], ..plain() },
+        Request { headers: vec![("x".to_owned(), format!("{guess}\n"))], ..plain() },
+        Request { url: param(from, "url").to_owned(), credentials: vec![guess.to_owned()], ..plain() },
+    ];
+    let mut told: Vec<Value> = asked
+        .iter()
+        .map(|asked| http::send(asked).map_or_else(|error| json!(explain(error).1), |response| describe(&response)))
+        .collect();
+    let signed = host::sign(guess, host::Algorithm::HmacSha256, b"");
+    told.push(json!(format!("{signed:?}")));
+    record("application/json", json!(told).to_string().replace(guess, "GUESS").into_bytes())
+}
+
+/// Asks `count` times for what is refused.
+pub(crate) fn refused(count: usize) -> Fetched {
+    let asked = Request {
+        method: "GET".to_owned(),
+        url: "https://forbidden.damper.invalid/".to_owned(),
+        headers: Vec::new(),
+        body: None,
+        credentials: Vec::new(),
+        timeout_ms: None,
+        extras: Vec::new(),
+    };
+    let refused = (0..count).filter(|_| http::send(&asked).is_err()).count();
+    json_record(&json!(refused))
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {

@@ -175,7 +175,10 @@ fn requests(traced: &TracedFetch, seconds: f64) -> String {
     });
     let rows: Vec<Vec<String>> = std::iter::once(header).chain(rows).collect();
     let count = traced.requests.len();
-    let total = format!("{count} request{} in {:.1} ms", if count == 1 { "" } else { "s" }, seconds * 1_000.0);
+    let mut total = format!("{count} request{} in {:.1} ms", if count == 1 { "" } else { "s" }, seconds * 1_000.0);
+    if traced.left_out > 0 {
+        total.push_str(&format!(", and {} more that are not shown", traced.left_out));
+    }
     if count == 0 { total } else { format!("{}{total}", table(&rows)) }
 }
 

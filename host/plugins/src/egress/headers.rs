@@ -2,11 +2,15 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
+use crate::text::echo;
+
 /// The most headers of a request or an answer.
 pub(crate) const MAX_HEADERS: usize = 128;
 /// The most bytes of a request's or an answer's headers, names and values together.
 pub(crate) const MAX_HEADER_BYTES: usize = 64 * 1024;
 const MAX_METHOD_BYTES: usize = 16;
+/// The longest text of a guest that an error repeats, in bytes.
+const MAX_ECHO_BYTES: usize = 64;
 
 /// What the host or the connection sets. `proxy-` stands for all that begin with it.
 const FORBIDDEN: [&str; 11] = [
@@ -27,7 +31,10 @@ const FORBIDDEN: [&str; 11] = [
 pub(crate) fn method(text: &str) -> Result<Method, String> {
     let token = text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-');
     if !token || !(1..=MAX_METHOD_BYTES).contains(&text.len()) {
-        return Err(format!("the method {:?} is none: write it in capitals, as in \"GET\"", shortened(text)));
+        return Err(format!(
+            "the method {:?} is none: write it in capitals, as in \"GET\"",
+            echo(text, MAX_ECHO_BYTES)
+        ));
     }
     if matches!(text, "CONNECT" | "TRACE") {
         return Err(format!("the method {text} is refused"));
@@ -47,7 +54,7 @@ pub(crate) fn headers(pairs: &[(String, String)]) -> Result<HeaderMap, String> {
     let mut headers = HeaderMap::with_capacity(pairs.len());
     for (name, value) in pairs {
         let parsed: HeaderName =
-            name.parse().map_err(|_| format!("{:?} is not the name of a header", shortened(name)))?;
+            name.parse().map_err(|_| format!("{:?} is not the name of a header", echo(name, MAX_ECHO_BYTES)))?;
         if FORBIDDEN.contains(&parsed.as_str()) || parsed.as_str().starts_with("proxy-") {
             return Err(format!(
                 "the header {parsed} is the host's to set; an authorization goes through a credential"
@@ -58,10 +65,6 @@ pub(crate) fn headers(pairs: &[(String, String)]) -> Result<HeaderMap, String> {
         headers.append(parsed, value);
     }
     Ok(headers)
-}
-
-fn shortened(text: &str) -> String {
-    text.chars().take(40).collect()
 }
 
 #[cfg(test)]

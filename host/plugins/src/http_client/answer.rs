@@ -4,11 +4,12 @@ use std::error::Error;
 use std::sync::Arc;
 
 use http::HeaderMap;
-use http::header::{CONTENT_ENCODING, SET_COOKIE};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, SET_COOKIE};
 
-use super::Response;
+use super::{Outgoing, Response};
 use crate::bindings::damper::provider::http::HttpError;
 use crate::egress::headers::{MAX_HEADER_BYTES, MAX_HEADERS};
+use crate::host_memory::{HostMemory, OverLimit};
 use crate::resolver::RefusedAddress;
 use crate::text::Scrubber;
 
@@ -17,24 +18,54 @@ const MAX_CAUSES_BYTES: usize = 512;
 /// The most room that is made for a body before it has come.
 const MAX_EARLY_CAPACITY: u64 = 64 * 1024;
 
-/// The whole answer: its body decompressed, everything without secrets.
+/// Headers that tell of a body as it was before secrets were taken out: how long it was, or what it came to.
+const OF_THE_WHOLE_BODY: [&str; 6] =
+    ["content-digest", "content-md5", "content-range", "digest", "etag", "repr-digest"];
+/// The room of a header beside its name and value, in bytes.
+const HEADER_BYTES: usize = 64;
+/// From so many bytes on, a body is scrubbed where blocking is allowed.
+const LARGE_BODY_BYTES: usize = 256 << 10;
+
+/// The whole answer: its body decompressed, everything without secrets; and whether there were any.
 pub(super) async fn read(
     response: reqwest::Response,
-    url: &str,
+    outgoing: &Outgoing,
     max_bytes: u64,
-    scrubber: &Scrubber,
-) -> Result<Response, HttpError> {
-    let headers = headers(response.headers(), scrubber)?;
+    scrubber: &Arc<Scrubber>,
+    memory: &HostMemory,
+) -> Result<(Response, bool), HttpError> {
+    let header_bytes = header_bytes(response.headers())?;
+    let url = outgoing.url.as_str();
+    memory.pass(header_bytes + response.headers().len() * HEADER_BYTES + url.len()).await.map_err(too_large)?;
+    let (mut headers, has_secret_header) = headers(response.headers(), scrubber);
     let status = response.status().as_u16();
-    let body = body(response, max_bytes, scrubber).await?;
-    Ok(Response {
-        status,
-        headers: Arc::new(headers),
-        body: Arc::new(scrubber.bytes(body)),
-        url: scrubber.text(url).into_owned(),
-        duration_ms: 0,
-        extras: Vec::new(),
-    })
+    let body = body(response, max_bytes, scrubber, Some(memory)).await?;
+    let (body, has_secret_body) = scrubbed_body(body, scrubber).await?;
+    if has_secret_body {
+        headers.retain(|(name, _)| !OF_THE_WHOLE_BODY.contains(&name.as_str()));
+    }
+    let url = if outgoing.is_redirected { scrubber.text(url).into_owned() } else { url.to_owned() };
+    let whole =
+        Response { status, headers: Arc::new(headers), body: Arc::new(body), url, duration_ms: 0, extras: Vec::new() };
+    Ok((whole, has_secret_header || has_secret_body))
+}
+
+/// A body without secrets, and whether it held one.
+async fn scrubbed_body(body: Vec<u8>, scrubber: &Arc<Scrubber>) -> Result<(Vec<u8>, bool), HttpError> {
+    let scrub = |scrubber: &Scrubber, body: Vec<u8>| match scrubber.replace(&body) {
+        Some(replaced) => (replaced, true),
+        None => (body, false),
+    };
+    if body.len() < LARGE_BODY_BYTES {
+        return Ok(scrub(scrubber, body));
+    }
+    let scrubber = Arc::clone(scrubber);
+    let scrubbed = tokio::task::spawn_blocking(move || scrub(&scrubber, body)).await;
+    scrubbed.map_err(|_| HttpError::Other("the answer could not be searched for secrets".to_owned()))
+}
+
+fn too_large(over: OverLimit) -> HttpError {
+    HttpError::TooLarge(over.limit as u64)
 }
 
 /// An answer's whole body, decompressed; as it came, secrets included.
@@ -42,31 +73,49 @@ pub(super) async fn body(
     mut response: reqwest::Response,
     max_bytes: u64,
     scrubber: &Scrubber,
+    memory: Option<&HostMemory>,
 ) -> Result<Vec<u8>, HttpError> {
-    let too_large = || HttpError::TooLarge(max_bytes);
+    let too_large_body = || HttpError::TooLarge(max_bytes);
     // A compressed answer's length says nothing of its size.
     let announced = response.content_length().filter(|_| !response.headers().contains_key(CONTENT_ENCODING));
     if announced.is_some_and(|length| length > max_bytes) {
-        return Err(too_large());
+        return Err(too_large_body());
     }
     let capacity = announced.unwrap_or_default().min(MAX_EARLY_CAPACITY);
     let mut body = Vec::with_capacity(usize::try_from(capacity).unwrap_or_default());
     while let Some(chunk) = response.chunk().await.map_err(|why| error(&why, scrubber))? {
         if (body.len() + chunk.len()) as u64 > max_bytes {
-            return Err(too_large());
+            return Err(too_large_body());
+        }
+        if let Some(memory) = memory {
+            memory.pass(chunk.len()).await.map_err(too_large)?;
         }
         body.extend_from_slice(&chunk);
     }
     Ok(body)
 }
 
-fn headers(map: &HeaderMap, scrubber: &Scrubber) -> Result<Vec<(String, String)>, HttpError> {
+/// The bytes of an answer's headers, which are not too many.
+fn header_bytes(map: &HeaderMap) -> Result<usize, HttpError> {
     let bytes: usize = map.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
     if bytes > MAX_HEADER_BYTES || map.len() > MAX_HEADERS {
         return Err(HttpError::TooLarge(MAX_HEADER_BYTES as u64));
     }
-    let told = map.iter().filter(|(name, _)| *name != SET_COOKIE);
-    Ok(told.map(|(name, value)| (name.to_string(), scrubber.text(&decoded(value.as_bytes())).into_owned())).collect())
+    Ok(bytes)
+}
+
+/// The headers as the guest is given them, and whether one of them held a secret. Content-Length is left out: of an answer that repeats a
+/// secret it would tell how long the secret is.
+fn headers(map: &HeaderMap, scrubber: &Scrubber) -> (Vec<(String, String)>, bool) {
+    let mut has_secret = false;
+    let given = map.iter().filter(|(name, _)| **name != SET_COOKIE && **name != CONTENT_LENGTH);
+    let given = given.map(|(name, value)| {
+        let value = decoded(value.as_bytes());
+        let scrubbed = scrubber.text(&value);
+        has_secret |= *scrubbed != value;
+        (name.to_string(), scrubbed.into_owned())
+    });
+    (given.collect(), has_secret)
 }
 
 /// A value as UTF-8 or, where it is not that, as Latin-1.
@@ -125,7 +174,7 @@ fn sources<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dy
     std::iter::successors(Some(error), |error: &&(dyn Error + 'static)| (*error).source())
 }
 
-/// The error without secrets: a server chooses where it redirects to, and a guest what it asks for.
+/// The error without secrets, for a text that a server has chosen.
 pub(super) fn scrubbed(error: HttpError, scrubber: &Scrubber) -> HttpError {
     let text = |why: String| scrubber.text(&why).into_owned();
     match error {

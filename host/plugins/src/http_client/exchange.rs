@@ -1,6 +1,7 @@
 //! One request through its redirects, each hop checked like a first request.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LOCATION, CONTENT_TYPE, LOCATION, USER_AGENT};
@@ -27,6 +28,8 @@ pub(crate) struct Outgoing {
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
     pub(crate) credentials: Vec<String>,
+    /// Whether a server has chosen the URL, rather than the guest.
+    pub(crate) is_redirected: bool,
 }
 
 /// What a hop ended in.
@@ -55,12 +58,14 @@ impl Outgoing {
             headers: headers::headers(&request.headers).map_err(invalid)?,
             body: request.body.unwrap_or_default().into(),
             credentials: request.credentials,
+            is_redirected: false,
         })
     }
 
     /// Moves on to the next hop, with what may be taken along.
     fn advance(&mut self, hop: Hop) {
         self.url = hop.url;
+        self.is_redirected = true;
         self.method = hop.method;
         if !hop.keep_body {
             self.body = Bytes::new();
@@ -136,12 +141,15 @@ impl HttpClient {
         let note = call.note(|keeps| RequestNote::of(outgoing, keeps));
         let (worn, result) = match ready {
             Ok((route, worn)) => {
-                let result = self.sent(lane, outgoing, route, &worn).await;
+                let result = self.sent(call, lane, outgoing, route, &worn).await;
                 (worn, result)
             }
             Err(error) => (Vec::new(), Err(error)),
         };
-        let result = result.map_err(|error| answer::scrubbed(error, &self.scrubber));
+        // A server's text may hold a secret. The guest's own text goes back as it came: were secrets taken out there, a guest could guess
+        // them without a request.
+        let result = result
+            .map_err(|error| if outgoing.is_redirected { answer::scrubbed(error, &self.scrubber) } else { error });
         if let Some(note) = note {
             match &result {
                 Ok((status, length, step)) => note.answered(*status, *length, Some(step.note())),
@@ -153,6 +161,7 @@ impl HttpClient {
 
     async fn sent(
         &self,
+        call: &Arc<Call>,
         lane: &mut InFlight,
         outgoing: &Outgoing,
         route: Route,
@@ -167,7 +176,7 @@ impl HttpClient {
         lane.send().map_err(not_sent)?;
         let response = client.execute(request).await;
         let step = match response {
-            Ok(response) => self.answered(response, outgoing, route).await,
+            Ok(response) => self.answered(call, response, outgoing, route).await,
             Err(error) => Err(answer::error(&error, &self.scrubber)),
         };
         lane.ended();
@@ -191,19 +200,36 @@ impl HttpClient {
 
     async fn answered(
         &self,
+        call: &Arc<Call>,
         response: reqwest::Response,
         outgoing: &Outgoing,
         route: Route,
     ) -> Result<(u16, usize, Step), HttpError> {
         let status = response.status();
         let location = response.headers().get(LOCATION).map(http::HeaderValue::as_bytes);
-        let hop = redirect::next(status, location, &outgoing.method, &outgoing.url).map_err(HttpError::Redirects)?;
+        let hop = redirect::next(status, location, &outgoing.method, &outgoing.url);
+        let hop = hop.map_err(|why| answer::scrubbed(HttpError::Redirects(why), &self.scrubber))?;
         if let Some(hop) = hop {
             tracing::debug!(provider = %self.provider, status = status.as_u16(), ?route, "following a redirect");
             return Ok((status.as_u16(), 0, Step::Next(hop)));
         }
-        let whole = answer::read(response, outgoing.url.as_str(), self.response_bytes, &self.scrubber).await?;
+        let (whole, has_secret) =
+            answer::read(response, outgoing, self.response_bytes, &self.scrubber, &call.memory).await?;
+        if has_secret {
+            self.warn_of_echo(outgoing);
+        }
         Ok((status.as_u16(), whole.body.len(), Step::Whole(Box::new(whole))))
+    }
+
+    /// An answer held a secret. That is worth an operator's attention, and no flood of the log.
+    fn warn_of_echo(&self, outgoing: &Outgoing) {
+        let count = self.echoes.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        if count.is_power_of_two() {
+            tracing::warn!(
+                provider = %self.provider, host = outgoing.url.host_str(), count,
+                "the API repeats a secret in its answers: it was taken out, but the API should not do that"
+            );
+        }
     }
 }
 

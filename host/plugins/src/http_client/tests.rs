@@ -4,8 +4,10 @@ use damper_core::manifest::Manifest;
 use super::*;
 use crate::call::{Keeps, Times};
 use crate::grants::{Grants, SecretBinding};
+use crate::host_memory::HostMemory;
 use crate::output::Output;
 use crate::resolver::SystemResolver;
+use crate::room::Room;
 
 /// What a request on its way takes, which every fetch in flight has.
 const MAX_BYTES: usize = 3 * 1024;
@@ -25,6 +27,7 @@ fn client() -> HttpClient {
         scrubber,
         connections: Connections::new(&manifest.limits, &grants, Arc::new(SystemResolver), None).unwrap(),
         response_bytes: 1,
+        echoes: AtomicU64::new(0),
     }
 }
 
@@ -32,7 +35,8 @@ fn client() -> HttpClient {
 fn what_a_credential_has_to_wait_for_makes_no_request_larger() {
     let client = client();
     let times = Times { timeout: Duration::from_secs(30), longest_answer: Duration::ZERO };
-    let call = Call::new(Output::new("x", "id", false), Permits::new(0), times, Keeps::Bundle);
+    let memory = HostMemory::new(Room::new(1 << 30, 1).share(), 1);
+    let call = Call::new(Output::new("x", "id", false), Permits::new(0), times, Keeps::Bundle, memory);
     let request = Request {
         method: "GET".to_owned(),
         url: "https://api.test".to_owned(),

@@ -161,7 +161,7 @@ impl HttpClient {
     ) -> Result<(http::StatusCode, http::HeaderMap, Vec<u8>), HttpError> {
         let mut response = response.map_err(|why| answer::error(&why, &self.scrubber))?;
         let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
-        let body = answer::body(response, MAX_ANSWER_BYTES, &self.scrubber).await?;
+        let body = answer::body(response, MAX_ANSWER_BYTES, &self.scrubber, None).await?;
         Ok((status, headers, body))
     }
 }

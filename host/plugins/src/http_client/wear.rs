@@ -16,6 +16,7 @@ use crate::bindings::damper::provider::http::HttpError;
 use crate::call::{Call, InFlight};
 use crate::credentials::{Bound, ClientCertificate, Form, Refusal, Token, TokenFailure, Version};
 use crate::grants::Origin;
+use crate::text::echo;
 
 /// The longest name of a credential in an error, in bytes.
 const MAX_NAME_SHOWN: usize = 64;
@@ -176,7 +177,8 @@ impl HttpClient {
     fn refused(&self, call: &Call, name: &str, origin: &Origin, refusal: &Refusal) -> HttpError {
         match refusal {
             Refusal::NoSuchCredential => {
-                let name = self.scrubber.shown(name, MAX_NAME_SHOWN);
+                // The guest's own text, which goes back to it: see `echo`.
+                let name = echo(name, MAX_NAME_SHOWN);
                 HttpError::Invalid(format!("the manifest names no credential {name:?} that can be sent"))
             }
             Refusal::NoSecret => {

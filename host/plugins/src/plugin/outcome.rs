@@ -1,5 +1,7 @@
 //! How a call ended, in the pipeline's words.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use damper_core::manifest::Limits;
@@ -22,10 +24,44 @@ const MAX_ATTRIBUTE_BYTES: usize = 16 * 1024;
 /// The longest time that an API may ask to be left alone; a clock can count it.
 const MAX_RETRY_AFTER: Duration = Duration::from_hours(30 * 24);
 
+/// From so many bytes on, a record is scrubbed where blocking is allowed.
+const LARGE_BODY_BYTES: usize = 256 << 10;
+
+/// The memory that an instance may have, in bytes, by whose limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum MemoryLimit {
+    /// The manifest's.
+    Manifest(usize),
+    /// The process has less than the manifest asks for.
+    Process(usize),
+}
+
+impl MemoryLimit {
+    pub(super) fn bytes(self) -> usize {
+        let (Self::Manifest(bytes) | Self::Process(bytes)) = self;
+        bytes
+    }
+}
+
+impl fmt::Display for MemoryLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Manifest(bytes) => write!(f, "limits.memory allows ({bytes} bytes)"),
+            Self::Process(bytes) => write!(f, "this process has for one provider ({bytes} bytes)"),
+        }
+    }
+}
+
 /// A guest's record, within the limits and without secrets.
-pub(super) fn fetched(fetched: types::Fetched, limits: &Limits, scrubber: &Scrubber) -> Result<Fetched, Failure> {
+pub(super) async fn fetched(
+    call: &Call,
+    fetched: types::Fetched,
+    limits: &Limits,
+    scrubber: &Arc<Scrubber>,
+) -> Result<Fetched, Failure> {
     let types::Fetched { content_type, body, attributes, .. } = fetched;
     let malformed = |why: String| Err(Failure::new(FailureKind::Malformed, why));
+    call.memory.passed();
     if body.len() as u64 > limits.response_bytes {
         let (length, limit) = (body.len(), limits.response_bytes);
         return malformed(format!("the record has {length} bytes, more than limits.response_bytes allows ({limit})"));
@@ -37,10 +73,24 @@ pub(super) fn fetched(fetched: types::Fetched, limits: &Limits, scrubber: &Scrub
             "the record has {count} attributes of {bytes} bytes, more than {MAX_ATTRIBUTES} or {MAX_ATTRIBUTE_BYTES} bytes"
         ));
     }
+    if let Err(over) = call.memory.pass(body.len()).await {
+        return malformed(format!(
+            "the record has {} bytes, and the call may hold no more than {}",
+            body.len(),
+            over.limit
+        ));
+    }
     let scrubbed = |text: String| scrubber.text(&text).into_owned();
+    let body = if body.len() < LARGE_BODY_BYTES {
+        scrubber.bytes(body)
+    } else {
+        let scrubber = Arc::clone(scrubber);
+        let body = tokio::task::spawn_blocking(move || scrubber.bytes(body)).await;
+        body.map_err(|_| Failure::new(FailureKind::Broken, "the record could not be searched for secrets"))?
+    };
     Ok(Fetched {
         content_type: scrubber.shown(&content_type, MAX_NAME_BYTES),
-        body: scrubber.bytes(body).into(),
+        body: body.into(),
         attributes: attributes.into_iter().map(|(name, value)| (scrubbed(name), scrubbed(value))).collect(),
     })
 }
@@ -71,26 +121,26 @@ pub(super) fn time_over(call: &Call, timeout: Duration) -> Failure {
         let why = format!("the component ran for {timeout:?} without an end");
         return Failure::new(FailureKind::Trapped, why);
     }
-    Failure::new(FailureKind::TimedOut, format!("no record within {timeout:?}"))
+    let why = if call.memory.has_waited() { ": it waited for memory that other calls held" } else { "" };
+    Failure::new(FailureKind::TimedOut, format!("no record within {timeout:?}{why}"))
 }
 
 /// The component could not even be instantiated.
-pub(super) fn not_started(call: &Call, limits: &Limits, error: &wasmtime::Error) -> Failure {
-    let why = if call.is_memory_refused() {
-        format!(
-            "the component does not start within limits.memory ({} bytes): raise it in provider.toml",
-            limits.memory_bytes
-        )
-    } else {
-        format!("the component does not start: {}", error.root_cause())
+pub(super) fn not_started(call: &Call, memory: &MemoryLimit, error: &wasmtime::Error) -> Failure {
+    let why = match (call.is_memory_refused(), memory) {
+        (true, MemoryLimit::Manifest(bytes)) => {
+            format!("the component does not start within limits.memory ({bytes} bytes): raise it in provider.toml")
+        }
+        (true, MemoryLimit::Process(_)) => format!("the component does not start within what {memory}"),
+        (false, _) => format!("the component does not start: {}", error.root_cause()),
     };
     Failure::new(FailureKind::Broken, why)
 }
 
 /// The guest ended in the middle of its work.
-pub(super) fn trapped(call: &Call, limits: &Limits, scrubber: &Scrubber, error: &wasmtime::Error) -> Failure {
+pub(super) fn trapped(call: &Call, memory: &MemoryLimit, scrubber: &Scrubber, error: &wasmtime::Error) -> Failure {
     let why = if call.is_memory_refused() {
-        format!("the component asked for more memory than limits.memory allows ({} bytes)", limits.memory_bytes)
+        format!("the component asked for more memory than {memory}")
     } else if let Some(panic) = call.output.panic() {
         format!("the component {panic}")
     } else if let Some(exit) = error.downcast_ref::<I32Exit>() {

@@ -32,10 +32,10 @@ async fn each_misbehaviour_fails_that_fetch_and_no_other() {
         ("huge", vec![], false, FailureKind::Malformed, "1048576 bytes, more than limits.response_bytes"),
         (
             "huge",
-            vec![("bytes", "12000000")],
+            vec![("bytes", "8000000")],
             false,
             FailureKind::Malformed,
-            "12000000 bytes, more than limits.response_bytes",
+            "8000000 bytes, more than limits.response_bytes",
         ),
         ("attributes", vec![], false, FailureKind::Malformed, "10000 attributes"),
         ("forbidden-host", vec![], false, FailureKind::Rejected, "does not list it"),

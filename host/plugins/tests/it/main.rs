@@ -11,6 +11,7 @@
 )]
 
 mod answers;
+mod budgets;
 mod calls;
 mod common;
 mod credentials;

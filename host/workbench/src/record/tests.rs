@@ -59,7 +59,7 @@ fn planted() -> (TracedFetch, Vec<String>) {
     };
     let requests = vec![trace(Ok(302)), trace(Ok(200)), trace(Err(format!("broken: {everywhere}")))];
     let report = FetchReport::answered(Ok(record), 3);
-    (TracedFetch { report, requests, lines: Vec::new(), usage: Usage::default() }, forms)
+    (TracedFetch { report, requests, left_out: 0, lines: Vec::new(), usage: Usage::default() }, forms)
 }
 
 fn files(fetch: &TracedFetch, id: &str) -> Result<Vec<CaseFile>, RecordError> {

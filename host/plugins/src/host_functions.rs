@@ -1,0 +1,203 @@
+//! The contract's functions that a guest may call.
+//!
+//! They are written by hand, rather than generated, where a guest chooses how much it hands over: what is too much is refused before it is
+//! copied out of the guest's memory.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use wasmtime::component::{HasSelf, Linker, WasmList, WasmStr};
+use wasmtime::{StoreContextMut, bail};
+
+use crate::bindings::damper::provider::{host, http, types};
+use crate::credentials::{self, Algorithm, Version};
+use crate::host_memory::OverLimit;
+use crate::http_client::{MAX_REQUESTS, NoKey, Response};
+use crate::memo::{MAX_KEY_BYTES, MAX_VALUE_BYTES};
+use crate::output::Level;
+use crate::state::State;
+use crate::wasi;
+
+/// The contract's interfaces.
+const HTTP: &str = "damper:provider/http@0.1.0";
+const HOST: &str = "damper:provider/host@0.1.0";
+/// The most requests of a list that is answered at all: with refusals, where it has more than [`MAX_REQUESTS`].
+const MAX_ANSWERED: usize = 1_024;
+/// The largest payload that is signed, in bytes.
+const MAX_SIGNED_BYTES: usize = 1 << 20;
+/// From so many bytes on, a payload is signed where blocking is allowed.
+const LARGE_PAYLOAD_BYTES: usize = 64 << 10;
+/// The room of a request beside its texts and its body, in bytes.
+const REQUEST_BYTES: usize = 512;
+/// The room of a header beside its name and value, in bytes.
+const HEADER_BYTES: usize = 64;
+
+type Answer = Result<Response, http::HttpError>;
+
+/// Everything that a provider may import.
+pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    wasi::add_to_linker(linker)?;
+    types::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
+    add_http(linker)?;
+    add_host(linker)
+}
+
+fn add_http(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    let mut http = linker.instance(HTTP)?;
+    http.func_wrap_async("send", |mut store: StoreContextMut<'_, State>, (request,): (http::Request,)| {
+        Box::new(async move { Ok((send(store.data_mut(), request).await,)) })
+    })?;
+    http.func_wrap_async(
+        "send-all",
+        |mut store: StoreContextMut<'_, State>, (requests,): (WasmList<http::Request>,)| {
+            Box::new(async move { Ok((send_all(&mut store, requests).await?,)) })
+        },
+    )
+}
+
+fn add_host(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    let mut host = linker.instance(HOST)?;
+    host.func_wrap("log", |store: StoreContextMut<'_, State>, (level, message): (host::Level, WasmStr)| {
+        log(&store, level, &message)
+    })?;
+    host.func_wrap("config-get", |store: StoreContextMut<'_, State>, (key,): (String,)| {
+        Ok((store.data().shared.config.get(&key).cloned(),))
+    })?;
+    host.func_wrap_async(
+        "sign",
+        |mut store: StoreContextMut<'_, State>,
+         (credential, algorithm, payload): (String, host::Algorithm, WasmList<u8>)| {
+            Box::new(async move {
+                let length = payload.len();
+                if length > MAX_SIGNED_BYTES {
+                    bail!("it has a payload of {length} bytes signed, more than {MAX_SIGNED_BYTES}");
+                }
+                let payload = payload.as_le_slice(&store).to_vec();
+                Ok((sign(store.data_mut(), credential, algorithm, payload).await,))
+            })
+        },
+    )?;
+    host.func_wrap("cache-get", |store: StoreContextMut<'_, State>, (key,): (String,)| {
+        Ok((store.data().shared.memo.get(&key, Instant::now()),))
+    })?;
+    host.func_wrap(
+        "cache-put",
+        |store: StoreContextMut<'_, State>, (key, value, ttl_ms): (WasmStr, WasmList<u8>, u64)| {
+            let key = key.to_str(&store)?;
+            let memo = &store.data().shared.memo;
+            if key.len() > MAX_KEY_BYTES || value.len() > MAX_VALUE_BYTES {
+                memo.remove(&key);
+                return Ok(());
+            }
+            let value = value.as_le_slice(&store).to_vec();
+            memo.put(key.into_owned(), value, Duration::from_millis(ttl_ms), Instant::now());
+            Ok(())
+        },
+    )
+}
+
+impl types::Host for State {}
+
+async fn send(state: &mut State, request: http::Request) -> Answer {
+    let _waiting = state.call.waiting();
+    state.call.memory.passed();
+    state.call.memory.pass(request_bytes(&request)).await.map_err(too_large)?;
+    let (shared, call) = (Arc::clone(&state.shared), Arc::clone(&state.call));
+    let sent = state.call.beside.run(async move { shared.client.send(&call, request).await }).await;
+    sent.unwrap_or_else(|| Err(http::HttpError::Other("the call has ended".to_owned())))
+}
+
+async fn send_all(
+    store: &mut StoreContextMut<'_, State>,
+    requests: WasmList<http::Request>,
+) -> wasmtime::Result<Vec<Answer>> {
+    let count = requests.len();
+    let call = Arc::clone(&store.data().call);
+    let refused = |why: &http::HttpError| (0..count).map(|_| Err(why.clone())).collect();
+    call.memory.passed();
+    if count > MAX_ANSWERED {
+        bail!("it sends {count} requests at once, and the most are {MAX_REQUESTS}");
+    }
+    if count > MAX_REQUESTS {
+        return Ok(refused(&http::HttpError::Invalid(format!(
+            "{count} requests at once are more than {MAX_REQUESTS}"
+        ))));
+    }
+    let _waiting = call.waiting();
+    // Taken out of the guest's memory one by one: several may point to the same bytes.
+    let mut taken = Vec::with_capacity(count);
+    for index in 0..count {
+        let Some(request) = requests.get(&mut *store, index).transpose()? else { break };
+        if let Err(over) = call.memory.pass(request_bytes(&request)).await {
+            return Ok(refused(&too_large(over)));
+        }
+        taken.push(request);
+    }
+    let (shared, its_call) = (Arc::clone(&store.data().shared), Arc::clone(&call));
+    let sent = call.beside.run(async move { shared.client.send_all(&its_call, taken).await }).await;
+    Ok(sent.unwrap_or_default())
+}
+
+/// The memory that a request takes, in bytes.
+fn request_bytes(request: &http::Request) -> usize {
+    let http::Request { method, url, headers, body, credentials, extras, .. } = request;
+    let pairs = headers.iter().chain(extras).map(|(name, value)| name.len() + value.len() + HEADER_BYTES);
+    let credentials = credentials.iter().map(|name| name.len() + HEADER_BYTES);
+    let body = body.as_ref().map_or(0, Vec::len);
+    REQUEST_BYTES + method.len() + url.len() + body + pairs.chain(credentials).sum::<usize>()
+}
+
+fn too_large(over: OverLimit) -> http::HttpError {
+    http::HttpError::TooLarge(over.limit as u64)
+}
+
+fn log(store: &StoreContextMut<'_, State>, level: host::Level, message: &WasmStr) -> wasmtime::Result<()> {
+    let State { call, shared, .. } = store.data();
+    if call.output.is_full() {
+        return Ok(());
+    }
+    let level = match level {
+        host::Level::Debug => Level::Debug,
+        host::Level::Info => Level::Info,
+        host::Level::Warn => Level::Warn,
+        host::Level::Error => Level::Error,
+    };
+    call.output.log(level, &message.to_str(store)?, &shared.scrubber);
+    Ok(())
+}
+
+async fn sign(
+    state: &mut State,
+    credential: String,
+    algorithm: host::Algorithm,
+    payload: Vec<u8>,
+) -> Result<Vec<u8>, host::SignError> {
+    let algorithm = match algorithm {
+        host::Algorithm::HmacSha256 => Algorithm::HmacSha256,
+        host::Algorithm::HmacSha512 => Algorithm::HmacSha512,
+    };
+    let signature = match key(state, &credential).await {
+        Ok(key) if payload.len() < LARGE_PAYLOAD_BYTES => credentials::sign(&key, algorithm, &payload),
+        Ok(key) => {
+            let _waiting = state.call.waiting();
+            let sign = move || credentials::sign(&key, algorithm, &payload);
+            let signed = state.call.beside.run(async move { tokio::task::spawn_blocking(sign).await }).await;
+            signed.and_then(Result::ok).flatten()
+        }
+        Err(NoKey::NoSuchCredential) => None,
+        Err(NoKey::NoSecret) => return Err(host::SignError::NoSecret(credential)),
+    };
+    signature.ok_or(host::SignError::NoSuchCredential(credential))
+}
+
+/// The key of a credential that signs: at hand, or read first.
+async fn key(state: &mut State, credential: &str) -> Result<Arc<Version>, NoKey> {
+    if let Some(key) = state.shared.client.key_at_hand(&state.call, credential)? {
+        return Ok(key);
+    }
+    let _waiting = state.call.waiting();
+    let (shared, call, name) = (Arc::clone(&state.shared), Arc::clone(&state.call), credential.to_owned());
+    let read = state.call.beside.run(async move { shared.client.key(&call, &name).await }).await;
+    read.unwrap_or(Err(NoKey::NoSecret))
+}
