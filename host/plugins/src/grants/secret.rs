@@ -6,15 +6,17 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde_json::{Map, Value};
 use url::Url;
+use zeroize::Zeroizing;
 
-/// A secret. It prints as nothing, and is not to be written anywhere.
+/// A secret. It prints as nothing, and is not to be written anywhere. Its memory is overwritten when it is dropped; copies that an HTTP
+/// client or the scrubber makes of it are not.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
+pub struct Secret(Zeroizing<String>);
 
 impl Secret {
     /// A secret of this text.
     pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
+        Self(Zeroizing::new(text.into()))
     }
 
     /// The text: for the request that needs it, and for scrubbing it from everything else.
