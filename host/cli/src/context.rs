@@ -5,12 +5,17 @@ use std::path::{Path, PathBuf};
 use damper_core::clock::WallClock;
 use damper_local::Database;
 use damper_plugins::compiler::Compiler;
+use damper_plugins::ownership::{self, GroupWrite};
+use damper_plugins::{Cache, CacheKey, CacheKeyError, HostOptions};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::config::Config;
 use crate::error::CliError;
 use crate::screen::Screen;
 use crate::settings::Settings;
+
+/// The file of the cache's key, in the folder of what belongs to this user alone.
+const CACHE_KEY: &str = "cache.key";
 
 /// Who compiles components: this program, in another process.
 pub(crate) fn compiler() -> Compiler {
@@ -64,13 +69,49 @@ impl Context {
         ))
     }
 
-    /// Where caches lie.
+    /// Where caches lie. The folder is made if it is missing: programs are run from below it.
     ///
     /// # Errors
-    /// Where there is no place for them.
+    /// Where there is no place for them, or others can change what lies there.
     pub(crate) fn cache(&self) -> Result<PathBuf, CliError> {
         let missing = || CliError::input("there is no folder for caches", "set DAMPER_CACHE to a folder of yours");
-        self.settings.cache.clone().ok_or_else(missing)
+        let cache = self.settings.cache.clone().ok_or_else(missing)?;
+        ownership::make_folder(&cache, GroupWrite::Private).map_err(|error| CliError::untrusted(&cache, error))?;
+        Ok(cache)
+    }
+
+    /// How components are run by this program: `max_in_flight` fetches at a time, compiled by another process, and kept
+    /// compiled in the cache.
+    ///
+    /// # Errors
+    /// Where the cache's key is not trusted.
+    pub(crate) fn host_options(&self, max_in_flight: u32) -> Result<HostOptions, CliError> {
+        let cache = self.code_cache()?;
+        Ok(HostOptions { cache, max_in_flight, compiler: compiler(), ..HostOptions::default() })
+    }
+
+    /// Where compiled components are kept, and the key that marks them. None where there is no place for either; then each
+    /// start compiles anew.
+    ///
+    /// # Errors
+    /// Where the key is there and others know it.
+    pub(crate) fn code_cache(&self) -> Result<Option<Cache>, CliError> {
+        let Some(folder) = self.settings.cache.as_ref().map(|cache| cache.join("components")) else { return Ok(None) };
+        let Some(own) = &self.settings.own_config else {
+            self.screen.warn("compiled components are not kept: their key has no place; set HOME or XDG_CONFIG_HOME");
+            return Ok(None);
+        };
+        match CacheKey::open(&own.join(CACHE_KEY)) {
+            Ok(key) => Ok(Some(Cache { folder, key })),
+            Err(error @ CacheKeyError::Unavailable(_)) => {
+                self.screen.warn(format!("compiled components are not kept: {error}"));
+                Ok(None)
+            }
+            Err(error) => {
+                let hint = "delete the file: the next run makes another key and compiles anew";
+                Err(CliError::input(error.to_string(), hint))
+            }
+        }
     }
 }
 

@@ -16,6 +16,7 @@ use damper_local::poller::PollerError;
 use damper_local::stream::FeedError;
 use damper_plugins::HostError;
 use damper_plugins::component_file::ComponentFileError;
+use damper_plugins::ownership::OwnershipError;
 use damper_plugins::settings::BindingError;
 use jiff::Timestamp;
 
@@ -214,6 +215,14 @@ impl CliError {
         Self::Input { what: what.into(), path: Some(path.to_path_buf()), hint: Some(hint.into()) }
     }
 
+    /// A folder of programs that others can change.
+    pub(crate) fn untrusted(folder: &Path, error: OwnershipError) -> Self {
+        match error {
+            OwnershipError::Io { path, source } => Self::File { action: "use the cache", path, source },
+            error => Self::Input { hint: Some(untrusted_hint(folder, &error)), what: untrusted(&error), path: None },
+        }
+    }
+
     /// A file that cannot be read or written.
     pub(crate) fn file(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_path_buf();
@@ -303,9 +312,7 @@ impl CliError {
                 _ => None,
             },
             Self::Folder(FolderError::NotMade { .. }) => Some("name another `output` in damper.toml".into()),
-            Self::Host(HostError::CacheDir { .. }) => {
-                Some("check its permissions, or set DAMPER_CACHE to a folder of yours".into())
-            }
+            Self::Host(HostError::CacheDir { folder, source }) => Some(untrusted_hint(Path::new(folder), source)),
             Self::Ledger(_) => {
                 Some("check the disk and the permissions of the database; nothing is lost, run again".into())
             }
@@ -344,6 +351,21 @@ impl From<FeedError> for CliError {
             FeedError::Database(error) => Self::Database(error),
             FeedError::TooLarge { .. } => Self::Input { what: error.to_string(), path: None, hint: None },
         }
+    }
+}
+
+fn untrusted(error: &OwnershipError) -> String {
+    format!("{error}, and programs are run from there")
+}
+
+/// A changed mode does not take away what others have put there, so that none is advised.
+fn untrusted_hint(folder: &Path, error: &OwnershipError) -> String {
+    match error {
+        OwnershipError::Io { .. } => "check its permissions, or set DAMPER_CACHE to a folder of yours".to_owned(),
+        error if error.path().starts_with(folder) => {
+            format!("delete the folder {}: damper makes it again", folder.display())
+        }
+        _ => "set DAMPER_CACHE to a folder below folders that only you can write to".to_owned(),
     }
 }
 

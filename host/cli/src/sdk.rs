@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::commands::build::tools::check_programs;
 use crate::error::CliError;
 use crate::language::Language;
 
@@ -28,9 +29,13 @@ impl Sdk {
     /// place in one step, so that several programs may do this at once.
     ///
     /// # Errors
-    /// Where the cache cannot be written.
+    /// Where the cache cannot be written, or others can change what lies there.
     pub(crate) fn unpack(cache: &Path) -> Result<Self, CliError> {
         let folder = cache.join(format!("sdk-{}-{}", env!("CARGO_PKG_VERSION"), embedded::DIGEST));
+        // A file that is not ours, such as a build script, would be run with the others.
+        if folder.exists() {
+            check_programs(&folder)?;
+        }
         for (name, content) in embedded::FILES {
             let path = folder.join(name);
             if fs::read(&path).is_ok_and(|found| found == *content) {

@@ -13,6 +13,9 @@ pub(crate) struct Settings {
     /// Where compiled components, the SDK and toolchains are kept: `DAMPER_CACHE`, else `damper` in `XDG_CACHE_HOME`,
     /// else in `~/.cache`. None where there is no home either.
     pub(crate) cache: Option<PathBuf>,
+    /// Where what belongs to this user alone is kept, such as the key of the cache: `damper` in `XDG_CONFIG_HOME`, else in
+    /// `~/.config`. None where there is no home either.
+    pub(crate) own_config: Option<PathBuf>,
     /// Whether a terminal may be coloured: `NO_COLOR` is not set, or empty (<https://no-color.org>).
     pub(crate) colour: bool,
     /// `CARGO_TARGET_DIR`: where cargo builds, if not in a crate's own workspace.
@@ -27,6 +30,7 @@ impl Settings {
         Self {
             log: env::var("DAMPER_LOG").ok().filter(|text| !text.trim().is_empty()),
             cache: cache(),
+            own_config: below_home("XDG_CONFIG_HOME", ".config"),
             colour: env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
             target: non_empty("CARGO_TARGET_DIR").map(PathBuf::from),
             cargo: non_empty("CARGO").unwrap_or_else(|| "cargo".into()),
@@ -56,10 +60,15 @@ fn cache() -> Option<PathBuf> {
     if let Some(ours) = non_empty("DAMPER_CACHE").and_then(absolute) {
         return Some(ours);
     }
-    // The specification has a relative XDG_CACHE_HOME ignored.
-    let shared = non_empty("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-    let home = || non_empty("HOME").map(|home| PathBuf::from(home).join(".cache"));
-    shared.or_else(home).map(|caches| caches.join("damper"))
+    below_home("XDG_CACHE_HOME", ".cache")
+}
+
+/// Damper's folder in one of the base directories (<https://specifications.freedesktop.org/basedir-spec/latest/>).
+fn below_home(variable: &str, default: &str) -> Option<PathBuf> {
+    // The specification has a relative path ignored.
+    let named = non_empty(variable).map(PathBuf::from).filter(|path| path.is_absolute());
+    let home = || non_empty("HOME").map(|home| PathBuf::from(home).join(default));
+    named.or_else(home).map(|folder| folder.join("damper"))
 }
 
 fn non_empty(name: &str) -> Option<OsString> {

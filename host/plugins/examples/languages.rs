@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use damper_core::fetcher::{FetchRequest, Fetcher, Permits};
 use damper_plugins::component_file::ComponentFile;
 use damper_plugins::grants::Grants;
-use damper_plugins::{HostOptions, Plugin, PluginHost};
+use damper_plugins::{Cache, CacheKey, HostOptions, Plugin, PluginHost};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -57,8 +57,8 @@ async fn row(path: &Path) -> Result<String, Box<dyn Error>> {
     let cache = tempfile::tempdir()?;
     let api = Api::start().await?;
     let host = |in_flight| {
-        let cache_dir = Some(cache.path().to_owned());
-        PluginHost::new(HostOptions { max_in_flight: in_flight, cache_dir, ..HostOptions::default() })
+        let cache = Some(Cache { folder: cache.path().to_owned(), key: CacheKey::new([0; 32]) });
+        PluginHost::new(HostOptions { max_in_flight: in_flight, cache, ..HostOptions::default() })
     };
 
     let started = Instant::now();

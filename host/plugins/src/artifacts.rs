@@ -1,20 +1,43 @@
 //! Compiled components on disk. An artifact is kept under a name made of the component's digest and everything that decides
-//! how compiled code looks; it is written whole or not at all, and read only if its own digest is right.
+//! how compiled code looks; it is written whole or not at all.
+//!
+//! What is read here runs as native code. So an artifact is read only from a folder that others cannot change, only where the
+//! file is a regular one that others cannot change, and only with the mark that this user's key gives to its name and its code:
+//! a file that somebody planted while the folder was open to others has none.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+mod key;
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{AtFlags, renameat, unlinkat};
 use sha2::{Digest, Sha256};
 
-/// What an artifact's file begins with; the number is this layout's version.
-const MAGIC: &[u8; 8] = b"DAMPER-1";
-const DIGEST_BYTES: usize = 32;
+use crate::ownership::{self, GroupWrite, OwnershipError};
 
-/// A folder of compiled components. Only its owner may write to it: what is in there runs.
+pub use key::{CacheKey, CacheKeyError};
+
+/// What an artifact's file begins with; the number is this layout's version.
+const MAGIC: &[u8; 8] = b"DAMPER-2";
+const MARK_BYTES: usize = 32;
+
+/// Where compiled components are kept.
 #[derive(Debug, Clone)]
+pub struct Cache {
+    /// The folder. It is made where it is missing.
+    pub folder: PathBuf,
+    /// The key that marks what this user has put there.
+    pub key: CacheKey,
+}
+
+/// A folder of compiled components, opened and checked.
+#[derive(Debug)]
 pub(crate) struct Artifacts {
-    folder: PathBuf,
+    folder: File,
+    path: PathBuf,
+    key: CacheKey,
 }
 
 /// What was found under a name.
@@ -30,130 +53,169 @@ pub(crate) enum Found {
 
 impl Artifacts {
     /// The folder, made if it is not there.
-    pub(crate) fn open(folder: PathBuf) -> io::Result<Self> {
-        make_private(&folder)?;
-        check_private(&folder)?;
-        Ok(Self { folder })
+    ///
+    /// # Errors
+    /// Where others can change it, or a folder above it.
+    pub(crate) fn open(cache: Cache) -> Result<Self, OwnershipError> {
+        let Cache { folder: path, key } = cache;
+        Ok(Self { folder: ownership::make_folder(&path, GroupWrite::Refused)?, path, key })
     }
 
-    /// Where the artifact of a component lies.
-    pub(crate) fn path(&self, digest: &str, settings_key: &str) -> PathBuf {
-        let name = Sha256::new().chain_update(digest).chain_update([0]).chain_update(settings_key).finalize();
-        self.folder.join(format!("{}.cwasm", crate::component_file::hexadecimal(&name)))
+    /// The name of a component's artifact.
+    pub(crate) fn name(digest: &str, settings_key: &str) -> String {
+        let parts = Sha256::new().chain_update(MAGIC).chain_update(digest).chain_update([0]).chain_update(settings_key);
+        format!("{}.cwasm", crate::component_file::hexadecimal(&parts.finalize()))
+    }
+
+    /// Where the artifact of this name lies.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.path.join(name)
     }
 
     /// Reads an artifact.
-    pub(crate) fn read(path: &Path) -> Found {
-        let file = match fs::read(path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Found::Nothing,
-            Err(error) => return Found::Damaged(error.to_string()),
-        };
-        let Some(rest) = file.strip_prefix(MAGIC) else { return Found::Damaged("it has another layout".to_owned()) };
-        let Some((digest, code)) = rest.split_at_checked(DIGEST_BYTES) else {
+    pub(crate) fn read(&self, name: &str) -> Found {
+        match ownership::open_file(&self.folder, &self.path, OsStr::new(name), GroupWrite::Refused) {
+            Ok(file) => self.read_marked(name, file),
+            Err(error) if error.is_absence() => Found::Nothing,
+            Err(error) => Found::Damaged(error.to_string()),
+        }
+    }
+
+    fn read_marked(&self, name: &str, mut file: File) -> Found {
+        let mut bytes = Vec::new();
+        if let Err(error) = file.read_to_end(&mut bytes) {
+            return Found::Damaged(error.to_string());
+        }
+        let Some(rest) = bytes.strip_prefix(MAGIC) else { return Found::Damaged("it has another layout".to_owned()) };
+        let Some((mark, code)) = rest.split_at_checked(MARK_BYTES) else {
             return Found::Damaged("it is cut off".to_owned());
         };
-        if Sha256::digest(code).as_slice() == digest {
+        if self.key.is_mark(mark, name, code) {
             Found::Whole(code.to_vec())
         } else {
-            Found::Damaged("its digest is wrong".to_owned())
+            Found::Damaged("it was changed, or was not written by this user".to_owned())
         }
     }
 
     /// Writes an artifact: to a file of its own first, and then in one step to its place, so that other processes see it whole.
-    pub(crate) fn write(&self, path: &Path, code: &[u8]) -> io::Result<()> {
-        let mut file = tempfile::Builder::new().prefix(".writing-").tempfile_in(&self.folder)?;
-        file.write_all(MAGIC)?;
-        file.write_all(&Sha256::digest(code))?;
-        file.write_all(code)?;
-        file.persist(path).map(|file: File| drop(file)).map_err(|error| error.error)
+    pub(crate) fn write(&self, name: &str, code: &[u8]) -> io::Result<()> {
+        let (mut file, draft) = key::create_new(&self.folder, OsStr::new("code"))?;
+        let parts: [&[u8]; 3] = [MAGIC, &self.key.mark(name, code), code];
+        let written = parts.iter().try_for_each(|part| file.write_all(part));
+        let placed = written
+            .and_then(|()| renameat(&self.folder, &draft, &self.folder, Path::new(name)).map_err(io::Error::from));
+        if placed.is_err() {
+            // Best effort: what is left over is never read.
+            let _ = unlinkat(&self.folder, &draft, AtFlags::empty());
+        }
+        placed
     }
-}
-
-#[cfg(unix)]
-fn make_private(folder: &Path) -> io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
-}
-
-#[cfg(not(unix))]
-fn make_private(folder: &Path) -> io::Result<()> {
-    fs::create_dir_all(folder)
-}
-
-/// Refuses a folder that others may write to, or that is somebody else's.
-#[cfg(unix)]
-fn check_private(folder: &Path) -> io::Result<()> {
-    use std::os::unix::fs::MetadataExt;
-    let metadata = fs::metadata(folder)?;
-    let (mode, owner) = (metadata.mode(), metadata.uid());
-    let shown = folder.display();
-    let why = if mode & 0o022 != 0 {
-        format!("others may write to {shown}, and what is in it runs: chmod 700 it")
-    } else if owner != 0 && owner != rustix::process::geteuid().as_raw() {
-        format!("{shown} belongs to another user, and what is in it runs: name a folder of your own")
-    } else {
-        return Ok(());
-    };
-    Err(io::Error::new(io::ErrorKind::PermissionDenied, why))
-}
-
-#[cfg(not(unix))]
-fn check_private(_folder: &Path) -> io::Result<()> {
-    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+
     use super::*;
 
-    fn artifacts() -> (tempfile::TempDir, Artifacts, PathBuf) {
-        let folder = tempfile::tempdir().unwrap();
-        let artifacts = Artifacts::open(folder.path().join("a/b")).unwrap();
-        let path = artifacts.path("sha256:00", "key");
-        (folder, artifacts, path)
+    const KEY: [u8; 32] = [7; 32];
+
+    fn cache(folder: PathBuf) -> Cache {
+        Cache { folder, key: CacheKey::new(KEY) }
+    }
+
+    fn artifacts() -> (tempfile::TempDir, Artifacts, String) {
+        let place = tempfile::tempdir().unwrap();
+        let artifacts = Artifacts::open(cache(place.path().join("a/b"))).unwrap();
+        (place, artifacts, Artifacts::name("sha256:00", "key"))
+    }
+
+    fn problem(artifacts: &Artifacts, name: &str) -> String {
+        match artifacts.read(name) {
+            Found::Damaged(problem) => problem,
+            found => panic!("{found:?}"),
+        }
     }
 
     #[test]
     fn what_was_written_is_read() {
-        let (_folder, artifacts, path) = artifacts();
-        assert!(matches!(Artifacts::read(&path), Found::Nothing));
-        artifacts.write(&path, b"code").unwrap();
-        artifacts.write(&path, b"newer code").unwrap();
-        assert!(matches!(Artifacts::read(&path), Found::Whole(code) if code == b"newer code"));
-        assert_eq!(fs::read_dir(&artifacts.folder).unwrap().count(), 1);
+        let (_place, artifacts, name) = artifacts();
+        assert!(matches!(artifacts.read(&name), Found::Nothing));
+        artifacts.write(&name, b"code").unwrap();
+        artifacts.write(&name, b"newer code").unwrap();
+        assert!(matches!(artifacts.read(&name), Found::Whole(code) if code == b"newer code"));
+        assert_eq!(fs::read_dir(&artifacts.path).unwrap().count(), 1);
+        assert_eq!(fs::metadata(artifacts.path(&name)).unwrap().mode() & 0o7777, 0o600);
     }
 
     #[test]
     fn every_damage_is_seen() {
-        let (_folder, artifacts, path) = artifacts();
-        artifacts.write(&path, b"code").unwrap();
+        let (_place, artifacts, name) = artifacts();
+        let path = artifacts.path(&name);
+        artifacts.write(&name, b"code").unwrap();
         let whole = fs::read(&path).unwrap();
         for index in 0..whole.len() {
             let mut damaged = whole.clone();
             damaged[index] ^= 1;
             fs::write(&path, &damaged).unwrap();
-            assert!(matches!(Artifacts::read(&path), Found::Damaged(_)), "byte {index}");
+            problem(&artifacts, &name);
             fs::write(&path, &whole[..index]).unwrap();
-            assert!(matches!(Artifacts::read(&path), Found::Damaged(_)), "cut at {index}");
+            problem(&artifacts, &name);
+        }
+    }
+
+    #[test]
+    fn a_planted_file_is_not_read_and_is_replaced() {
+        let (place, artifacts, name) = artifacts();
+        let path = artifacts.path(&name);
+        // Marked with another key, as somebody else can make it while the folder is open to others.
+        let others =
+            Artifacts::open(Cache { folder: place.path().join("others"), key: CacheKey::new([8; 32]) }).unwrap();
+        others.write(&name, b"planted").unwrap();
+        fs::copy(others.path(&name), &path).unwrap();
+        assert!(problem(&artifacts, &name).contains("not written by this user"));
+        // Our own, under another name.
+        let other_name = Artifacts::name("sha256:01", "key");
+        artifacts.write(&other_name, b"of another component").unwrap();
+        fs::rename(artifacts.path(&other_name), &path).unwrap();
+        assert!(problem(&artifacts, &name).contains("not written by this user"));
+        // By way of a link.
+        fs::remove_file(&path).unwrap();
+        symlink(others.path(&name), &path).unwrap();
+        assert!(problem(&artifacts, &name).contains("not a regular file"));
+        artifacts.write(&name, b"code").unwrap();
+        assert!(matches!(artifacts.read(&name), Found::Whole(code) if code == b"code"));
+        assert!(!fs::symlink_metadata(&path).unwrap().is_symlink());
+    }
+
+    #[test]
+    fn a_file_that_others_may_write_to_is_not_read() {
+        let (_place, artifacts, name) = artifacts();
+        artifacts.write(&name, b"code").unwrap();
+        for mode in [0o666, 0o660, 0o602] {
+            fs::set_permissions(artifacts.path(&name), fs::Permissions::from_mode(mode)).unwrap();
+            assert!(problem(&artifacts, &name).contains("others may write"), "{mode:o}");
         }
     }
 
     #[test]
     fn another_component_or_setting_has_another_name() {
-        let (_folder, artifacts, path) = artifacts();
-        assert_ne!(artifacts.path("sha256:01", "key"), path);
-        assert_ne!(artifacts.path("sha256:00", "yek"), path);
+        let name = Artifacts::name("sha256:00", "key");
+        assert_ne!(Artifacts::name("sha256:01", "key"), name);
+        assert_ne!(Artifacts::name("sha256:00", "yek"), name);
     }
 
-    #[cfg(unix)]
     #[test]
     fn the_folder_is_the_owners_alone() {
-        use std::os::unix::fs::PermissionsExt;
-        let (_folder, artifacts, _) = artifacts();
-        assert_eq!(fs::metadata(&artifacts.folder).unwrap().permissions().mode() & 0o777, 0o700);
-        fs::set_permissions(&artifacts.folder, fs::Permissions::from_mode(0o777)).unwrap();
-        let error = Artifacts::open(artifacts.folder.clone()).unwrap_err().to_string();
-        assert!(error.contains("others may write"), "{error}");
+        let (place, artifacts, _) = artifacts();
+        let folder = artifacts.path.clone();
+        assert_eq!(fs::metadata(&folder).unwrap().mode() & 0o777, 0o700);
+        for (path, mode) in [(folder.clone(), 0o777), (folder.clone(), 0o770), (place.path().join("a"), 0o777)] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            let error = Artifacts::open(cache(folder.clone())).unwrap_err();
+            assert!(matches!(error, OwnershipError::Writable { .. }) && error.path() == path, "{error}");
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
+        }
     }
 }

@@ -5,13 +5,12 @@
 //! in three ways and no other:
 //!
 //! - [`Compiled::now`]: this program compiled it just now, in this process or in one that it started;
-//! - [`Compiled::kept`]: this program compiled it earlier and kept it in a folder that only its owner can write to, under the
-//!   digest with which it was written;
+//! - [`Compiled::kept`]: this program compiled it earlier and kept it in a folder and a file that only this user can write to,
+//!   with a mark that only the holder of this user's key can make;
 //! - [`Compiled::File`]: `damper package` compiled it and wrote its digest beside it, and the file has that digest. Who can
 //!   change both can also change the program that lies in the same package, so there is nothing more to gain.
 
 use std::io;
-use std::path::Path;
 
 use bytes::Bytes;
 use wasmtime::Engine;
@@ -79,9 +78,9 @@ impl Compiled {
             .to_owned())
     }
 
-    /// Reads what was kept at this path of [`Artifacts`].
-    pub(crate) fn kept(path: &Path) -> Kept {
-        match Artifacts::read(path) {
+    /// Reads what was kept under this name.
+    pub(crate) fn kept(artifacts: &Artifacts, name: &str) -> Kept {
+        match artifacts.read(name) {
             Found::Whole(code) => Kept::Whole(Self::Code(code)),
             Found::Damaged(problem) => Kept::Damaged(problem),
             Found::Nothing => Kept::Nothing,
@@ -89,9 +88,9 @@ impl Compiled {
     }
 
     /// Keeps what was compiled. What comes from a package is kept there.
-    pub(crate) fn keep(&self, artifacts: &Artifacts, path: &Path) -> io::Result<()> {
+    pub(crate) fn keep(&self, artifacts: &Artifacts, name: &str) -> io::Result<()> {
         match self {
-            Self::Code(code) => artifacts.write(path, code),
+            Self::Code(code) => artifacts.write(name, code),
             Self::File(_) => Ok(()),
         }
     }
@@ -101,7 +100,7 @@ impl Compiled {
     pub(crate) fn load(&self, engine: &Engine) -> wasmtime::Result<Component> {
         match self {
             // SAFETY: `code` was made by `precompile_component`, in this process or in an earlier one that kept it in a folder
-            // closed to others and verified by its digest; see this module's first lines.
+            // closed to others and marked it with this user's key; see this module's first lines.
             Self::Code(code) => unsafe { Component::deserialize(engine, code) },
             // SAFETY: the file was made by `precompile_component` in `damper package` and has the digest that was written with
             // it. While it is mapped it stays as it is: a deployed package is read-only, and nothing here writes to one.

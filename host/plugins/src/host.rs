@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use damper_core::manifest::Manifest;
@@ -10,7 +9,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
 
-use crate::artifacts::Artifacts;
+use crate::artifacts::{Artifacts, Cache};
 use crate::bindings::ProviderPre;
 use crate::compiled::{Compiled, Kept, Source};
 #[cfg(feature = "compile")]
@@ -22,6 +21,7 @@ use crate::grants::{Grants, OriginError};
 use crate::host_functions;
 use crate::http_client::ProxyError;
 use crate::machine::MemoryLimits;
+use crate::ownership::OwnershipError;
 use crate::package::Packaged;
 use crate::plugin::{LazyComponent, Plugin};
 use crate::rehearsal::Rehearsal;
@@ -38,7 +38,7 @@ const HOST_MULTIPLE: usize = 2;
 #[derive(Clone)]
 pub struct HostOptions {
     /// Where compiled components are kept; none: nowhere, and each start compiles anew.
-    pub cache_dir: Option<PathBuf>,
+    pub cache: Option<Cache>,
     /// The most fetches at a time, over all providers. A fetch beyond it waits for another to end.
     pub max_in_flight: u32,
     /// The memory that components may take together.
@@ -53,7 +53,7 @@ pub struct HostOptions {
 impl Default for HostOptions {
     fn default() -> Self {
         Self {
-            cache_dir: None,
+            cache: None,
             max_in_flight: 256,
             memory: MemoryLimits::default(),
             resolver: Arc::new(SystemResolver),
@@ -65,9 +65,9 @@ impl Default for HostOptions {
 
 impl fmt::Debug for HostOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { cache_dir, max_in_flight, memory, .. } = self;
+        let Self { cache, max_in_flight, memory, .. } = self;
         f.debug_struct("HostOptions")
-            .field("cache_dir", cache_dir)
+            .field("cache", cache)
             .field("max_in_flight", max_in_flight)
             .field("memory", memory)
             .finish_non_exhaustive()
@@ -92,7 +92,7 @@ pub enum HostError {
         /// The folder.
         folder: String,
         /// Why not.
-        source: std::io::Error,
+        source: OwnershipError,
     },
     /// The engine does not start.
     #[error("the engine for components does not start: {0}")]
@@ -185,9 +185,9 @@ impl PluginHost {
             .ok_or(HostError::Unsupported { arch: std::env::consts::ARCH, os: std::env::consts::OS })?;
         let instances = options.max_in_flight.max(1);
         let engines = Engines::new(adjust(settings), instances).map_err(engine_error)?;
-        let artifacts = options.cache_dir.map(|folder| {
-            let shown = folder.display().to_string();
-            Artifacts::open(folder).map_err(|source| HostError::CacheDir { folder: shown, source })
+        let artifacts = options.cache.map(|cache| {
+            let shown = cache.folder.display().to_string();
+            Artifacts::open(cache).map_err(|source| HostError::CacheDir { folder: shown, source })
         });
         let narrow_linker = engines.narrow.as_ref().map(linker).transpose().map_err(engine_error)?;
         let inner = Inner {
@@ -330,16 +330,17 @@ impl Inner {
     /// The component's compiled code.
     fn code(&self, name: &str, digest: &str, bytes: &[u8]) -> Result<Compiled, String> {
         let Some(artifacts) = &self.artifacts else { return self.compile(bytes) };
-        let path = artifacts.path(digest, &self.settings_key);
-        match Compiled::kept(&path) {
+        let file = Artifacts::name(digest, &self.settings_key);
+        let path = artifacts.path(&file);
+        match Compiled::kept(artifacts, &file) {
             Kept::Whole(code) => return Ok(code),
             Kept::Damaged(problem) => tracing::warn!(
-                provider = name, file = %path.display(), problem, "a compiled component is damaged; it is compiled again"
+                provider = name, file = %path.display(), problem, "a compiled component is not used; it is compiled again and replaced"
             ),
             Kept::Nothing => {}
         }
         let code = self.compile(bytes)?;
-        if let Err(error) = code.keep(artifacts, &path) {
+        if let Err(error) = code.keep(artifacts, &file) {
             tracing::warn!(provider = name, file = %path.display(), %error, "a compiled component cannot be kept");
         }
         Ok(code)

@@ -7,6 +7,8 @@
 //!
 //! What an operator says of a provider, and how it is brought together with the manifest, is [`settings`].
 //!
+//! Which files and folders are safe from other users of the machine is [`ownership`]'s to say.
+//!
 //! What this is not: it knows no streams and no retries, it reads no settings file and no environment.
 
 mod artifacts;
@@ -29,6 +31,7 @@ mod machine;
 mod memo;
 mod noted;
 mod output;
+pub mod ownership;
 pub mod package;
 mod plugin;
 #[cfg(feature = "compile")]
@@ -43,6 +46,7 @@ mod state;
 mod text;
 mod wasi;
 
+pub use artifacts::{Cache, CacheKey, CacheKeyError};
 pub use call::RequestTrace;
 pub use credentials::CredentialError;
 pub use engine::tells_touched_pages;

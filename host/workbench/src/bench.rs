@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,7 +10,9 @@ use damper_core::manifest::Manifest;
 use damper_plugins::compiler::Compiler;
 use damper_plugins::component_file::ComponentFile;
 use damper_plugins::grants::{Grants, Origin};
-use damper_plugins::{HostError, HostOptions, LoadError, Plugin, PluginHost, Rehearsal, RehearsalError, TracedFetch};
+use damper_plugins::{
+    Cache, HostError, HostOptions, LoadError, Plugin, PluginHost, Rehearsal, RehearsalError, TracedFetch,
+};
 use futures::StreamExt;
 use futures::future::join_all;
 use futures::stream;
@@ -93,21 +94,21 @@ pub(crate) struct Call {
 }
 
 impl Bench {
-    /// A bench for a provider. Compiled components are kept in `cache_dir`, as by every host.
+    /// A bench for a provider. Compiled components are kept in `cache`, as by every host.
     ///
     /// # Errors
     /// Where the engine or the network cannot be set up, or the provider asks for what this version does not support.
-    pub fn new(file: ComponentFile, cache_dir: PathBuf) -> Result<Self, BenchError> {
-        Self::compiled_by(Compiler::default(), file, cache_dir)
+    pub fn new(file: ComponentFile, cache: Option<Cache>) -> Result<Self, BenchError> {
+        Self::compiled_by(Compiler::default(), file, cache)
     }
 
     /// The same, whose components are compiled elsewhere.
     ///
     /// # Errors
     /// As [`Bench::new`].
-    pub fn compiled_by(compiler: Compiler, file: ComponentFile, cache_dir: PathBuf) -> Result<Self, BenchError> {
-        let (cache_dir, max_in_flight) = (Some(cache_dir), AT_A_TIME as u32);
-        let options = HostOptions { cache_dir, max_in_flight, compiler, ..HostOptions::default() };
+    pub fn compiled_by(compiler: Compiler, file: ComponentFile, cache: Option<Cache>) -> Result<Self, BenchError> {
+        let max_in_flight = AT_A_TIME as u32;
+        let options = HostOptions { cache, max_in_flight, compiler, ..HostOptions::default() };
         let (host, metered) = (PluginHost::new(options.clone())?, PluginHost::metered(options)?);
         // Nothing is fetched with these, so that nothing need be set.
         let bare = Manifest { config: BTreeMap::new(), ..file.manifest.clone() };

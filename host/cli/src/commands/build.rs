@@ -3,7 +3,7 @@
 mod cargo;
 mod javascript;
 mod python;
-mod tools;
+pub(crate) mod tools;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -239,6 +239,10 @@ fn stamp(language: Language) -> SdkStamp {
 
 /// A rustc that compiles for wasm32-wasip2. What it takes to get one is told on standard error.
 fn toolchain(sdk: &Sdk, cache: &Path) -> Result<PathBuf, CliError> {
+    let made = cache.join("toolchain");
+    if made.exists() {
+        tools::check_programs(&made)?;
+    }
     let output = Command::new("sh")
         .arg(sdk.toolchain())
         .env("DAMPER_CACHE", cache)

@@ -8,7 +8,7 @@ use std::time::Instant;
 use clap::Args;
 use damper_core::item::{Item, Params};
 use damper_core::record::{Failure, FailureKind, Fetched};
-use damper_plugins::{HostOptions, Plugin, PluginHost, TracedFetch};
+use damper_plugins::{Plugin, PluginHost, TracedFetch};
 use serde_json::{Value, json};
 
 use crate::config::Config;
@@ -95,13 +95,7 @@ pub(crate) fn now(
 }
 
 fn load(context: &Context, bound: &Bound) -> Result<Plugin, CliError> {
-    let cache_dir = context.settings.cache.as_ref().map(|cache| cache.join("components"));
-    let host = PluginHost::new(HostOptions {
-        cache_dir,
-        max_in_flight: 1,
-        compiler: context::compiler(),
-        ..HostOptions::default()
-    })?;
+    let host = PluginHost::new(context.host_options(1)?)?;
     let name = bound.manifest.name.clone();
     let loaded = host.load(&bound.file, bound.manifest.clone(), bound.grants.clone());
     loaded.map_err(|error| CliError::Load { provider: name, message: error.to_string() })

@@ -17,7 +17,7 @@ use damper_core::ledger::{Breaker, Control, Ledger};
 use damper_core::mapping::Mapping;
 use damper_core::pipeline::{Pipeline, Stores};
 use damper_local::{Database, SqliteLedger, SqliteMapping, SqliteStream, folder};
-use damper_plugins::{HostOptions, PluginHost};
+use damper_plugins::PluginHost;
 use tokio::task::JoinSet;
 
 use crate::config::Config;
@@ -187,13 +187,8 @@ impl House {
             return Ok((workers, failed));
         }
         let caps = ready.iter().map(|bound| bound.manifest.limits.max_concurrency.get());
-        let options = HostOptions {
-            cache_dir: context.settings.cache.as_ref().map(|cache| cache.join("components")),
-            max_in_flight: caps.fold(0_u32, u32::saturating_add).clamp(1, MAX_IN_FLIGHT),
-            compiler: context::compiler(),
-            ..HostOptions::default()
-        };
-        let host = PluginHost::new(options)?;
+        let max_in_flight = caps.fold(0_u32, u32::saturating_add).clamp(1, MAX_IN_FLIGHT);
+        let host = PluginHost::new(context.host_options(max_in_flight)?)?;
         for bound in ready {
             let name = bound.manifest.name.clone();
             for warning in &bound.warnings {

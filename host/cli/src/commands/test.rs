@@ -164,9 +164,8 @@ pub(crate) fn bench(subject: &Subject, context: &Context) -> Result<Bench, CliEr
 /// # Errors
 /// Where it cannot be set up.
 pub(crate) fn bench_of(file: ComponentFile, context: &Context) -> Result<Bench, CliError> {
-    let cache_dir = context.cache()?.join("components");
     let provider = file.manifest.name.clone();
-    Bench::compiled_by(context::compiler(), file, cache_dir).map_err(|error| match error {
+    Bench::compiled_by(context::compiler(), file, context.code_cache()?).map_err(|error| match error {
         BenchError::Host(error) => CliError::Host(error),
         BenchError::Load(error) => CliError::Load { provider, message: error.to_string() },
         error => CliError::unexpected("set up the bench", error),

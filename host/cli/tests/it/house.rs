@@ -88,7 +88,7 @@ impl House {
         let mut command = Command::new(env!("CARGO_BIN_EXE_damper"));
         command.args(arguments).current_dir(self.path());
         command.env("DAMPER_CACHE", self.cache.path()).env_remove("DAMPER_LOG").env_remove("RUST_LOG");
-        command.env_remove("CARGO_TARGET_DIR");
+        command.env("XDG_CONFIG_HOME", self.cache.path().join("config")).env_remove("CARGO_TARGET_DIR");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }

@@ -16,7 +16,7 @@ use damper_core::manifest::{CredentialKind, Manifest};
 use damper_core::record::{Failure, Fetched};
 use damper_plugins::component_file::ComponentFile;
 use damper_plugins::grants::{Grants, SecretBinding};
-use damper_plugins::{HostOptions, Plugin, PluginHost, Resolver, TracedFetch};
+use damper_plugins::{Cache, CacheKey, HostOptions, Plugin, PluginHost, Resolver, TracedFetch};
 use futures::future::BoxFuture;
 use serde_json::Value;
 
@@ -41,8 +41,9 @@ pub(crate) fn components() -> PathBuf {
     std::env::var_os("DAMPER_TEST_COMPONENTS").map_or_else(default, PathBuf::from)
 }
 
-pub(crate) fn options(cache_dir: Option<PathBuf>) -> HostOptions {
-    HostOptions { cache_dir, max_in_flight: 64, resolver: Arc::new(Names), ..HostOptions::default() }
+pub(crate) fn options(cache: Option<PathBuf>) -> HostOptions {
+    let cache = cache.map(|folder| Cache { folder, key: CacheKey::new([7; 32]) });
+    HostOptions { cache, max_in_flight: 64, resolver: Arc::new(Names), ..HostOptions::default() }
 }
 
 /// Every name ending in `.test` or `.invalid` is this machine.

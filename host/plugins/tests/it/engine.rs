@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use damper_core::record::FailureKind;
 use damper_plugins::component_file::{ComponentFile, ComponentFileError, embed_manifest};
-use damper_plugins::{HostError, PluginHost};
+use damper_plugins::{Cache, CacheKey, HostError, HostOptions, PluginHost};
 
 use crate::common::{HOSTILE, Setup, fetch, options};
 
@@ -42,6 +42,21 @@ async fn a_compiled_component_is_found_again_and_recompiled_when_damaged() {
     }
 }
 
+#[tokio::test]
+async fn code_that_another_user_s_key_marks_is_compiled_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path().join("cache");
+    fetch_once(&folder).await;
+    let [artifact] = artifacts(&folder).try_into().unwrap();
+    let ours = fs::read(&artifact).unwrap();
+    let theirs = Cache { folder: folder.clone(), key: CacheKey::new([8; 32]) };
+    let host = PluginHost::new(HostOptions { cache: Some(theirs), ..options(None) }).unwrap();
+    fetch(&Setup::new(&[]).plugin_of(&host), "ok", &[]).await.unwrap();
+    assert_ne!(fs::read(&artifact).unwrap(), ours, "it was replaced");
+    fetch_once(&folder).await;
+    assert_eq!(fs::read(&artifact).unwrap(), ours, "and here again");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hosts_that_start_at_once_do_not_disturb_each_other() {
     let folder = tempfile::tempdir().unwrap();
@@ -57,7 +72,8 @@ async fn a_folder_that_others_may_write_to_is_refused() {
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
     let error = PluginHost::new(options(Some(folder.path().to_owned()))).unwrap_err();
     assert!(matches!(error, HostError::CacheDir { .. }));
-    assert!(error.to_string().contains("chmod 700"), "{error}");
+    let text = error.to_string();
+    assert!(text.contains("others may write to") && !text.contains("chmod"), "{text}");
 }
 
 #[tokio::test]

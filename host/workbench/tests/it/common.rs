@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use damper_plugins::component_file::ComponentFile;
+use damper_plugins::{Cache, CacheKey};
 use damper_workbench::{Bench, Case};
 
 #[allow(clippy::disallowed_methods, reason = "where a test's components lie is said by the environment")]
@@ -21,8 +22,8 @@ pub(crate) fn bench(name: &str) -> Bench {
 
 /// A bench for what was read already.
 pub(crate) fn bench_of(file: ComponentFile) -> Bench {
-    let cache = PathBuf::from(concat!(env!("CARGO_TARGET_TMPDIR"), "/damper-workbench"));
-    Bench::new(file, cache).unwrap()
+    let folder = PathBuf::from(concat!(env!("CARGO_TARGET_TMPDIR"), "/damper-workbench"));
+    Bench::new(file, Some(Cache { folder, key: CacheKey::new([7; 32]) })).unwrap()
 }
 
 /// The cases of a provider's folder, from the workspace's.

@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use damper_plugins::ownership::{self, GroupWrite};
+
 use crate::error::CliError;
 use crate::screen::Screen;
 
@@ -22,16 +24,18 @@ pub(super) fn ensure(
     install: impl FnOnce(&Path) -> Result<(), CliError>,
 ) -> Result<PathBuf, CliError> {
     let tools = cache.join("tools");
+    ownership::make_folder(&tools, GroupWrite::Private).map_err(|error| CliError::untrusted(&tools, error))?;
     let (folder, lock) = (tools.join(name), tools.join(format!("{name}.lock")));
     let complete = folder.join(COMPLETE);
     if complete.is_file() {
+        check_programs(&folder)?;
         return Ok(folder);
     }
-    fs::create_dir_all(&tools).map_err(CliError::file("make the folder", &tools))?;
     // Held until the end of this function, or of this program, however it ends.
     let held = File::create(&lock).map_err(CliError::file("write", &lock))?;
     held.lock().map_err(CliError::file("lock", &lock))?;
     if complete.is_file() {
+        check_programs(&folder)?;
         return Ok(folder);
     }
     screen.say(announcement);
@@ -41,6 +45,14 @@ pub(super) fn ensure(
     install(&folder)?;
     fs::write(&complete, []).map_err(CliError::file("write", &complete))?;
     Ok(folder)
+}
+
+/// Refuses a folder of programs where others can change a single one of its files.
+///
+/// # Errors
+/// Where they can, naming the file.
+pub(crate) fn check_programs(folder: &Path) -> Result<(), CliError> {
+    ownership::check_tree(folder, GroupWrite::Private).map_err(|error| CliError::untrusted(folder, error))
 }
 
 /// Run a program to its end. What it says on standard error goes there; what it says otherwise is answered.
@@ -135,6 +147,23 @@ mod tests {
         assert!(failed.is_err());
         let folder = ensure(cache.path(), "x-1", (&screen, "fetching"), installed).unwrap();
         assert!(folder.join("tool").is_file());
+    }
+
+    #[test]
+    fn a_program_that_others_can_change_is_not_run() {
+        use std::os::unix::fs::PermissionsExt;
+        let (cache, screen) = (tempfile::tempdir().unwrap(), Screen::new(false));
+        let folder = ensure(cache.path(), "x-1", (&screen, "fetching"), installed).unwrap();
+        let allow = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        for path in [folder.join("tool"), folder.clone(), cache.path().join("tools"), cache.path().to_path_buf()] {
+            let before = fs::metadata(&path).unwrap().permissions().mode();
+            allow(&path, 0o777);
+            let error = ensure(cache.path(), "x-1", (&screen, "fetching"), installed).unwrap_err();
+            assert!(error.to_string().contains("others may write to"), "{error}");
+            assert!(error.hint().is_some_and(|hint| !hint.contains("chmod")), "{error}");
+            allow(&path, before);
+        }
+        ensure(cache.path(), "x-1", (&screen, "fetching"), installed).unwrap();
     }
 
     #[test]

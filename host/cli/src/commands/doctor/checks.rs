@@ -17,8 +17,6 @@ const ROOM_TO_BUILD_BYTES: u64 = 2 << 30;
 const ROOM_TO_RUN_BYTES: u64 = 100 << 20;
 /// A fetch has a connection or two, and a machine's common limit of 1024 is enough for the default 256 at a time.
 const OPEN_FILES: u64 = 1_024;
-/// Who may write besides the owner.
-const WRITABLE_BY_OTHERS: u32 = 0o022;
 
 /// Every check, in the order in which things are needed.
 pub(super) fn all(machine: &Machine) -> Vec<Check> {
@@ -50,15 +48,13 @@ fn cache(cache: Option<&Cache>) -> Check {
         let what = format!("{shown}: {} cannot be written to", cache.nearest.display());
         return Check::problem(NAME, what, "correct its permissions, or set DAMPER_CACHE to a folder of yours");
     }
-    if let Some((owner, mode)) = cache.components {
-        if owner != cache.user {
-            let what = format!("{shown}: its compiled components belong to another user (uid {owner})");
-            return Check::problem(NAME, what, "set DAMPER_CACHE to a folder of yours: what is in there runs");
-        }
-        if mode & WRITABLE_BY_OTHERS != 0 {
-            let what = format!("{shown}: others may write to its compiled components (mode {mode:04o})");
-            return Check::problem(NAME, what, format!("chmod 700 {}", cache.path.join("components").display()));
-        }
+    if let Some(problem) = &cache.untrusted {
+        let what = format!("{problem}, and code is run from {shown}");
+        return Check::problem(
+            NAME,
+            what,
+            "delete the cache, or set DAMPER_CACHE to a folder that only you can write to",
+        );
     }
     let free = cache.free_bytes.map_or("an unknown room".to_owned(), size);
     let found = format!("{shown}, {free} free");

@@ -5,17 +5,17 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use damper_plugins::component_file::host_contracts;
+use damper_plugins::ownership::{self, GroupWrite, OwnershipError};
 use damper_plugins::{HostOptions, PluginHost, tells_touched_pages};
 use jiff::Timestamp;
 use jiff::tz::TimeZoneDatabase;
 use rustix::fs::{Access, access, statvfs};
-use rustix::process::{Resource, geteuid, getrlimit};
+use rustix::process::{Resource, getrlimit};
 
 use super::machine::{Cache, Clock, Machine, System, Toolchain};
 use crate::context::Context;
@@ -104,16 +104,25 @@ fn read_toolchain(said: &str) -> Toolchain {
 
 fn cache(path: &Path) -> Option<Cache> {
     let nearest = path.ancestors().find(|folder| folder.exists())?;
-    let components = fs::metadata(path.join("components")).ok();
     let disk = statvfs(nearest).ok();
     Some(Cache {
         path: path.to_path_buf(),
         nearest: nearest.to_path_buf(),
         is_writable: nearest.is_dir() && access(nearest, Access::WRITE_OK | Access::EXEC_OK).is_ok(),
         free_bytes: disk.map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize)),
-        components: components.map(|folder| (folder.uid(), folder.mode() & 0o777)),
-        user: geteuid().as_raw(),
+        untrusted: untrusted(path, nearest),
     })
+}
+
+/// Why others can change what is run from the cache. Where a folder is missing, those above it count.
+fn untrusted(path: &Path, nearest: &Path) -> Option<String> {
+    let components = path.join("components");
+    let programs = ["tools", "toolchain"].map(|name| path.join(name)).into_iter().filter(|folder| folder.exists());
+    let checks = std::iter::once(ownership::open_folder(nearest, GroupWrite::Private).map(drop))
+        .chain(components.exists().then(|| ownership::open_folder(&components, GroupWrite::Refused).map(drop)))
+        .chain(programs.map(|folder| ownership::check_tree(&folder, GroupWrite::Private)));
+    let mut problems = checks.filter_map(Result::err).filter(|error| !matches!(error, OwnershipError::Io { .. }));
+    problems.next().map(|error| error.to_string())
 }
 
 /// When this program's file was written.
@@ -159,6 +168,7 @@ fn system() -> System {
 #[cfg(test)]
 mod tests {
     use std::net::TcpListener;
+    use std::os::unix::fs::PermissionsExt;
 
     use super::*;
 
@@ -200,8 +210,14 @@ mod tests {
     #[test]
     fn a_cache_that_is_not_there_yet_is_looked_for_above() {
         let folder = tempfile::tempdir().unwrap();
-        let cache = cache(&folder.path().join("a/b")).unwrap();
+        let path = folder.path().join("a/b");
+        let cache = cache(&path).unwrap();
         assert_eq!(cache.nearest, folder.path());
-        assert!(cache.is_writable && cache.components.is_none() && cache.free_bytes.is_some());
+        assert!(cache.is_writable && cache.untrusted.is_none() && cache.free_bytes.is_some());
+        fs::create_dir_all(path.join("tools/x")).unwrap();
+        fs::write(path.join("tools/x/program"), "x").unwrap();
+        assert_eq!(untrusted(&path, &path), None);
+        fs::set_permissions(path.join("tools/x/program"), fs::Permissions::from_mode(0o777)).unwrap();
+        assert!(untrusted(&path, &path).is_some_and(|problem| problem.contains("tools/x/program (mode 0777)")));
     }
 }

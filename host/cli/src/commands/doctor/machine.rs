@@ -62,11 +62,8 @@ pub(super) struct Cache {
     pub(super) nearest: PathBuf,
     pub(super) is_writable: bool,
     pub(super) free_bytes: Option<u64>,
-    /// The owner and the permissions of the folder of compiled components, where there is one: who may write there decides
-    /// what runs.
-    pub(super) components: Option<(u32, u32)>,
-    /// Us.
-    pub(super) user: u32,
+    /// Why others can change what runs from there, if they can.
+    pub(super) untrusted: Option<String>,
 }
 
 #[derive(Debug, Clone)]

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use damper_core::item::{Item, Params};
-use damper_plugins::{HostOptions, PluginHost};
+use damper_plugins::PluginHost;
 use damper_workbench::record::{CaseFile, Recording, case_files};
 
 use super::Test;
@@ -29,12 +29,7 @@ pub(super) fn run(command: &Test, subject: &Subject, context: &Context) -> Resul
     for warning in &bound.warnings {
         context.screen.warn(warning);
     }
-    let host = PluginHost::new(HostOptions {
-        cache_dir: Some(context.cache()?.join("components")),
-        max_in_flight: 1,
-        compiler: context::compiler(),
-        ..HostOptions::default()
-    })?;
+    let host = PluginHost::new(context.host_options(1)?)?;
     context::runtime()?.block_on(async {
         for id in &command.record {
             let case = subject.cases.join(format!("{}.toml", name(id)));

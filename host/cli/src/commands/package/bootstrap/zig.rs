@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::commands::build::tools::check_programs;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::settings;
@@ -34,6 +35,7 @@ impl Zig {
             context.screen.say("getting zig and cargo-zigbuild from PyPI (about 100 MB, once)");
             install(&cache, &folder)?;
         }
+        check_programs(&folder)?;
         Ok(Self { folder: Some(folder) })
     }
 
