@@ -19,7 +19,7 @@ use tokio::sync::watch;
 const LEI: &str = "506700GE1G29325QX363";
 /// Its check digits are wrong, so that no request is sent: an instance, and a call into the guest.
 const NO_LEI: &str = "506700GE1G29325QX364";
-const RECORD: &str = include_str!("../../../providers/gleif/fixtures/lei-record.json");
+const RECORD: &str = include_str!("../../../providers/gleif/cases/fixtures/lei-record.json");
 /// How long one kind of fetch is repeated, one after another.
 const SPAN: Duration = Duration::from_secs(3);
 const WARM_UP: u32 = 20;

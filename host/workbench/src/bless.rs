@@ -3,12 +3,12 @@
 
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use damper_core::record::Fetched;
 use toml_edit::{DocumentMut, Item, Value, value};
 
-use crate::case::{BodyPlace, Case, Expect};
+use crate::case::{BodyPlace, Case, Expect, files};
 use crate::compare::is_same;
 
 /// A body that cannot be blessed.
@@ -22,6 +22,12 @@ pub enum BlessError {
         path: PathBuf,
         /// Why not.
         source: io::Error,
+    },
+    /// The case, or its body's file, is a link, or lies behind one.
+    #[error("cannot write {}: it is a symbolic link, or lies behind one", .path.display())]
+    Link {
+        /// The file.
+        path: PathBuf,
     },
     /// The body has no form in the case.
     #[error("what came is no {form}, as which the case writes the body: give it a `body_file` instead")]
@@ -48,8 +54,19 @@ pub fn bless(case: &Case, came: &Fetched) -> Result<Option<PathBuf>, BlessError>
         BodyPlace::File(path) => (path.clone(), came.body.to_vec()),
         place => (case.path.clone(), edited(case, place, &came.body)?.into_bytes()),
     };
-    fs::write(&path, bytes).map_err(|source| BlessError::Unwritable { path: path.clone(), source })?;
+    check_place(case, &path)?;
+    files::write(&path, &bytes).map_err(|source| BlessError::Unwritable { path: path.clone(), source })?;
     Ok(Some(path))
+}
+
+/// That nothing is written through a link, also where one was made since the case was read.
+fn check_place(case: &Case, path: &Path) -> Result<(), BlessError> {
+    let folder = case.path.parent().unwrap_or(Path::new("."));
+    let below = path.strip_prefix(folder).ok().and_then(Path::to_str);
+    match below.map(|named| files::place(folder, named)) {
+        Some(Ok(_)) => Ok(()),
+        _ => Err(BlessError::Link { path: path.to_path_buf() }),
+    }
 }
 
 /// The case's text with another body; its comments and its order stay.
@@ -102,7 +119,7 @@ fn toml_value(json: &serde_json::Value) -> Option<Value> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
+    use std::os::unix::fs::symlink;
 
     use super::*;
 
@@ -137,6 +154,29 @@ mod tests {
     fn what_is_as_expected_or_not_looked_at_is_left_alone() {
         assert!(blessed("json = { a = 1 }", r#"{ "a" : 1 }"#).unwrap().is_none());
         assert!(blessed("content_type = \"x\"", "y").unwrap().is_none());
+    }
+
+    #[test]
+    fn nothing_is_written_through_a_link() {
+        let place = tempfile::tempdir().unwrap();
+        let (folder, kept) = (place.path().join("cases"), place.path().join("kept"));
+        fs::create_dir(&folder).unwrap();
+        let text = |body| format!("[request]\nid = \"1\"\n[expect.record]\n{body}\n");
+        let body = bytes::Bytes::from_static(b"came");
+        let came = Fetched { content_type: "text/plain".to_owned(), body, attributes: Vec::new() };
+        // The file is replaced by a link after the case was read.
+        let path = folder.join("a.toml");
+        fs::write(&path, text("body_file = \"new.txt\"")).unwrap();
+        let case = Case::read(&path).unwrap();
+        symlink(&kept, folder.join("new.txt")).unwrap();
+        assert!(matches!(bless(&case, &came), Err(BlessError::Link { .. })));
+        // The case itself is one.
+        fs::write(&kept, text("body = \"x\"")).unwrap();
+        fs::remove_file(&path).unwrap();
+        symlink(&kept, &path).unwrap();
+        assert!(matches!(bless(&Case::read(&path).unwrap(), &came), Err(BlessError::Link { .. })));
+        assert_eq!(fs::read_to_string(&kept).unwrap(), text("body = \"x\""));
+        assert!(Case::read_folder(&folder).unwrap_err()[0].to_string().contains("symbolic link"));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 mod check;
 mod error;
+pub(crate) mod files;
 mod shape;
 
 use std::collections::BTreeMap;

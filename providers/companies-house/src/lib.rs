@@ -71,9 +71,9 @@ mod tests {
     use std::time::Duration;
 
     const URL: &str = "https://api.company-information.service.gov.uk/company/00445790";
-    const PROFILE: &str = include_str!("../fixtures/company-profile.json");
-    const NOT_FOUND: &str = include_str!("../fixtures/not-found.json");
-    const INVALID_AUTHORIZATION: &str = include_str!("../fixtures/invalid-authorization.json");
+    const PROFILE: &str = include_str!("../cases/fixtures/company-profile.json");
+    const NOT_FOUND: &str = include_str!("../cases/fixtures/not-found.json");
+    const INVALID_AUTHORIZATION: &str = include_str!("../cases/fixtures/invalid-authorization.json");
 
     fn answered(answer: impl FnOnce(Expectation<'_>)) -> Result<Record, Failure> {
         let mut api = Api::new();

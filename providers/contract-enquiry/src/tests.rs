@@ -4,14 +4,14 @@ use proptest::prelude::*;
 
 const ENDPOINT: &str = "https://enquiry.provider.example/services/ContractEnquiry";
 const POLICY: &str = "PP/0012345-A";
-const CONTRACT: &str = include_str!("../fixtures/contract.xml");
-const RECORD: &str = include_str!("../fixtures/contract.json");
-const POLICY_NOT_FOUND: &str = include_str!("../fixtures/policy-not-found.xml");
-const OUT_OF_HOURS: &str = include_str!("../fixtures/out-of-hours.xml");
-const NOT_AUTHORISED: &str = include_str!("../fixtures/not-authorised.xml");
-const OTHER_ADVISER: &str = include_str!("../fixtures/other-adviser.xml");
-const FAULT_SERVER: &str = include_str!("../fixtures/fault-server.xml");
-const FAULT_SENDER: &str = include_str!("../fixtures/fault-sender-1.2.xml");
+const CONTRACT: &str = include_str!("../cases/fixtures/contract.xml");
+const RECORD: &str = include_str!("../cases/fixtures/contract.json");
+const POLICY_NOT_FOUND: &str = include_str!("../cases/fixtures/policy-not-found.xml");
+const OUT_OF_HOURS: &str = include_str!("../cases/fixtures/out-of-hours.xml");
+const NOT_AUTHORISED: &str = include_str!("../cases/fixtures/not-authorised.xml");
+const OTHER_ADVISER: &str = include_str!("../cases/fixtures/other-adviser.xml");
+const FAULT_SERVER: &str = include_str!("../cases/fixtures/fault-server.xml");
+const FAULT_SENDER: &str = include_str!("../cases/fixtures/fault-sender-1.2.xml");
 
 fn api(soap: &str) -> Api {
     let mut api = Api::new();

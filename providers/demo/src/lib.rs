@@ -22,7 +22,7 @@ mod tests {
     use damper_sdk::testing::Api;
     use std::time::Duration;
 
-    const RECORD: &str = include_str!("../fixtures/record.json");
+    const RECORD: &str = include_str!("../cases/fixtures/record.json");
     const BASE: &str = "http://127.0.0.1:8085";
 
     fn demo_api() -> Api {

@@ -103,9 +103,9 @@ mod tests {
 
     const FRN: &str = "439536";
     const URL: &str = "https://register.fca.org.uk/services/V0.1/Firm/439536";
-    const FIRM: &str = include_str!("../fixtures/firm.json");
-    const NOT_FOUND: &str = include_str!("../fixtures/firm-not-found.json");
-    const MISSING_HEADERS: &str = include_str!("../fixtures/missing-headers.txt");
+    const FIRM: &str = include_str!("../cases/fixtures/firm.json");
+    const NOT_FOUND: &str = include_str!("../cases/fixtures/firm-not-found.json");
+    const MISSING_HEADERS: &str = include_str!("../cases/fixtures/missing-headers.txt");
 
     fn asked(answer: impl FnOnce(Expectation<'_>)) -> Result<Record, Failure> {
         let mut api = Api::new();

@@ -9,7 +9,7 @@ import { fetchRecord } from "../src/provider.js";
 
 const LEI = "506700GE1G29325QX363";
 const MEDIA_TYPE = "application/vnd.api+json";
-const fixture = (name) => readFileSync(new URL(`../../gleif/fixtures/${name}`, import.meta.url), "utf8");
+const fixture = (name) => readFileSync(new URL(`../../gleif/cases/fixtures/${name}`, import.meta.url), "utf8");
 const RECORD = fixture("lei-record.json");
 
 function fetched(status, body) {

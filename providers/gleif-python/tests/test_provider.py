@@ -6,7 +6,7 @@ from damper_sdk.testing import Api, FetchRequest
 from provider import MEDIA_TYPE, fetch_record
 
 LEI = "506700GE1G29325QX363"
-FIXTURES = Path(__file__).resolve().parents[2] / "gleif/fixtures"
+FIXTURES = Path(__file__).resolve().parents[2] / "gleif/cases/fixtures"
 RECORD = (FIXTURES / "lei-record.json").read_text(encoding="utf-8")
 
 

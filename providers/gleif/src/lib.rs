@@ -69,8 +69,8 @@ mod tests {
 
     const LEI: &str = "506700GE1G29325QX363";
     const URL: &str = "https://api.gleif.org/api/v1/lei-records/506700GE1G29325QX363";
-    const RECORD: &str = include_str!("../fixtures/lei-record.json");
-    const NOT_FOUND: &str = include_str!("../fixtures/not-found.json");
+    const RECORD: &str = include_str!("../cases/fixtures/lei-record.json");
+    const NOT_FOUND: &str = include_str!("../cases/fixtures/not-found.json");
 
     fn fetched(status: u16, body: &str) -> Result<Record, Failure> {
         let mut api = Api::new();

@@ -149,9 +149,9 @@ mod tests {
 
     const URL: &str = "https://api.openfigi.com/v3/mapping";
     const ISIN: &str = "US4592001014";
-    const FOUND: &str = include_str!("../fixtures/isin.json");
-    const NONE: &str = include_str!("../fixtures/no-identifier-found.json");
-    const INVALID: &str = include_str!("../fixtures/invalid-id-value.json");
+    const FOUND: &str = include_str!("../cases/fixtures/isin.json");
+    const NONE: &str = include_str!("../cases/fixtures/no-identifier-found.json");
+    const INVALID: &str = include_str!("../cases/fixtures/invalid-id-value.json");
 
     fn asked(request: &FetchRequest, use_key: &str, answer: impl FnOnce(Expectation<'_>)) -> Result<Record, Failure> {
         let mut api = Api::new();

@@ -101,9 +101,9 @@ mod tests {
 
     const URL: &str = "https://data.sec.gov/submissions/CIK0000320193.json";
     const AGENT: &str = "Example Corp admin@example.com";
-    const SUBMISSIONS: &str = include_str!("../fixtures/submissions.json");
-    const NO_SUCH_KEY: &str = include_str!("../fixtures/no-such-key.xml");
-    const RATE_THRESHOLD: &str = include_str!("../fixtures/rate-threshold.html");
+    const SUBMISSIONS: &str = include_str!("../cases/fixtures/submissions.json");
+    const NO_SUCH_KEY: &str = include_str!("../cases/fixtures/no-such-key.xml");
+    const RATE_THRESHOLD: &str = include_str!("../cases/fixtures/rate-threshold.html");
 
     fn fetched(id: &str, status: u16, body: &str) -> Result<Record, Failure> {
         let mut api = Api::new();

@@ -11,7 +11,7 @@ use crate::common::{HOST, components, fetch};
 
 const LEI: &str = "506700GE1G29325QX363";
 const MEDIA_TYPE: &str = "application/vnd.api+json";
-const RECORD: &str = include_str!("../../../../providers/gleif/fixtures/lei-record.json");
+const RECORD: &str = include_str!("../../../../providers/gleif/cases/fixtures/lei-record.json");
 const LANGUAGES: [(&str, &str); 3] = [("gleif", "rust"), ("gleif-js", "js"), ("gleif-python", "python")];
 
 /// A component by its name, if it was built.

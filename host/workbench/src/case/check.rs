@@ -1,7 +1,6 @@
 //! From what is written to what is meant: values checked, files read.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,6 +13,7 @@ use regex_lite::Regex;
 use serde_json::Value;
 use url::Url;
 
+use super::files;
 use super::shape::{self, OneOrMore};
 use super::{
     Answer, BodyPlace, Case, CaseError, CaseItem, Exchange, Expect, ExpectedBody, ExpectedFailure, ExpectedRecord,
@@ -43,7 +43,7 @@ pub(super) fn case(path: &Path, shape: shape::Case) -> Result<Case, CaseError> {
 /// A file's bytes, if it is not too long.
 pub(super) fn read(case: &Path, path: &Path) -> Result<Bytes, CaseError> {
     let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes));
+    let read = files::open(path).and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes));
     let unreadable = |source| CaseError::Unreadable { case: case.to_path_buf(), path: path.to_path_buf(), source };
     read.map_err(unreadable)?;
     if bytes.len() as u64 > MAX_FILE_BYTES {
@@ -63,7 +63,14 @@ pub(super) fn toml_files(folder: &Path) -> Result<Vec<PathBuf>, CaseError> {
     let mut paths = Vec::new();
     for entry in entries {
         let path = entry.map_err(unreadable)?.path();
-        if path.extension().is_some_and(|extension| extension == "toml") && path.is_file() {
+        if path.extension().is_none_or(|extension| extension != "toml") {
+            continue;
+        }
+        if files::is_link(&path) {
+            let problem = "is a symbolic link, which could lead to any file: put the file itself there";
+            return Err(CaseError::value(&path, "the case", problem));
+        }
+        if path.is_file() {
             paths.push(path);
         }
     }
@@ -203,7 +210,9 @@ impl Checker<'_> {
         } else if let Some(json) = json {
             Some((BodyPlace::Json, Some(json.to_string().into())))
         } else if let Some(file) = file {
-            let path = self.path.parent().unwrap_or(Path::new(".")).join(file);
+            let folder = self.path.parent().unwrap_or(Path::new("."));
+            let path =
+                files::place(folder, &file).map_err(|problem| self.wrong(format!("{place}.body_file"), problem))?;
             let bytes = match read(self.path, &path) {
                 Ok(bytes) => Some(bytes),
                 Err(CaseError::Unreadable { source, .. }) if source.kind() == io::ErrorKind::NotFound => None,

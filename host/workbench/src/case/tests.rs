@@ -71,6 +71,12 @@ fn what_cannot_be_meant_is_told_with_its_key() {
         ("status = 200", "status = 99", "response.status is none"),
         ("body = \"{}\"", "body = \"{}\"\njson = {}", "more than one way"),
         ("body = \"{}\"", "body_file = \"no-such-file\"", "no-such-file"),
+        (
+            "body = \"{}\"",
+            "body_file = \"/etc/passwd\"",
+            "response.body_file names \"/etc/passwd\", which is not below",
+        ),
+        ("json = { a = [1, 2.5, true] }", "body_file = \"../../x\"", "expect.record.body_file names \"../../x\""),
         ("id = \"1\"", "id = \"1\"\nattempt = 0", "request.attempt is 0"),
         ("id = \"1\"", "id = \"1\"\nday = \"tomorrow\"", "request.day cannot be used"),
         ("[expect.record]", "[expect.failure]\nkind = \"throttled\"\n[expect.record]", "one of them"),
