@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 
+use damper_core::printable::is_unsafe;
 use indicatif::MultiProgress;
 
 use crate::error::{CliError, Exit};
@@ -110,8 +111,8 @@ pub(crate) fn put_json(value: &impl serde::Serialize) -> Result<(), CliError> {
     put(text)
 }
 
-/// The text with everything escaped that a terminal would obey or that would make it show something else than it holds:
-/// control characters, and the marks that turn the direction of writing.
+/// The text with everything escaped that a terminal would obey or that would make it show something else than it holds: see
+/// [`is_unsafe`].
 pub(crate) fn printable(text: &str) -> Cow<'_, str> {
     escape(text, |_| false)
 }
@@ -122,10 +123,7 @@ pub(crate) fn printable_lines(text: &str) -> Cow<'_, str> {
 }
 
 fn escape(text: &str, keeps: impl Fn(char) -> bool) -> Cow<'_, str> {
-    let obeyed = |character: char| {
-        let turns = matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        (character.is_control() || turns) && !keeps(character)
-    };
+    let obeyed = |character: char| is_unsafe(character) && !keeps(character);
     if !text.contains(obeyed) {
         return Cow::Borrowed(text);
     }
@@ -172,6 +170,8 @@ mod tests {
     fn what_a_terminal_obeys_is_escaped() {
         assert_eq!(printable("a\u{1b}[2Jb\r\n\u{9b}\u{202e}"), "a\\u{1b}[2Jb\\r\\n\\u{9b}\\u{202e}");
         assert_eq!(printable_lines("a\n\tb\u{7}"), "a\n\tb\\u{7}");
+        assert_eq!(printable("a\u{61c}b\u{2028}c\u{2029}"), "a\\u{61c}b\\u{2028}c\\u{2029}");
+        assert_eq!(printable_lines("a\u{2028}b"), "a\\u{2028}b");
         assert!(matches!(printable("Zürich 東京"), Cow::Borrowed(_)));
     }
 

@@ -18,6 +18,7 @@ pub mod manifest;
 pub mod mapping;
 pub mod operate;
 pub mod pipeline;
+pub mod printable;
 pub mod record;
 pub mod sink;
 #[cfg(any(test, feature = "testing"))]

@@ -13,6 +13,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use damper_core::printable::is_unsafe;
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 use crate::component_file::{self, MAX_COMPONENT_BYTES};
@@ -148,7 +149,7 @@ fn why_it_ended(status: Option<ExitStatus>, reason: &[u8], allowed: Allowed) -> 
     let Some(status) = status else { return format!("it took too long; {limits}") };
     if status.code().is_some() && !reason.is_empty() {
         let reason = String::from_utf8_lossy(reason);
-        let shown = reason.trim().chars().filter(|character| !character.is_control());
+        let shown = reason.trim().chars().filter(|character| !is_unsafe(*character));
         return shown.take(MAX_REASON_BYTES).collect();
     }
     format!("the compiler ended early ({status}); {limits}")

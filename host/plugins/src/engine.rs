@@ -50,6 +50,8 @@ pub(crate) struct CodeSettings {
     max_wasm_stack: usize,
     memory_reservation: u64,
     memory_guard_bytes: u64,
+    /// Whether instructions are allowed whose results differ from one CPU to another.
+    relaxed_simd: bool,
     /// Whether instructions are counted, which the code itself does: it is other code than production's.
     counts_instructions: bool,
 }
@@ -82,6 +84,7 @@ impl CodeSettings {
             max_wasm_stack: 512 << 10,
             memory_reservation: 4 << 30,
             memory_guard_bytes: 32 << 20,
+            relaxed_simd: false,
             counts_instructions: false,
         }
     }
@@ -138,6 +141,7 @@ impl CodeSettings {
             .wasm_component_model(true)
             .concurrency_support(false)
             .epoch_interruption(true)
+            .wasm_relaxed_simd(self.relaxed_simd)
             .consume_fuel(self.counts_instructions)
             .wasm_backtrace_max_frames(None)
             .max_wasm_stack(self.max_wasm_stack)
@@ -311,6 +315,32 @@ mod tests {
         let version = version();
         let numbers = version.strip_prefix("wasmtime ").unwrap();
         assert!(semver::Version::parse(numbers).is_ok(), "{version:?}");
+    }
+
+    #[cfg(feature = "compile")]
+    #[test]
+    fn instructions_whose_results_depend_on_the_cpu_do_not_compile() {
+        use wasm_encoder::{
+            CodeSection, Component, Function, FunctionSection, Instruction, Module, ModuleSection, TypeSection, ValType,
+        };
+        let component = |instruction: Instruction<'_>| {
+            let (mut types, mut functions, mut code) = (TypeSection::new(), FunctionSection::new(), CodeSection::new());
+            types.ty().function([ValType::V128, ValType::V128], [ValType::V128]);
+            functions.function(0);
+            let mut function = Function::new([]);
+            for instruction in [Instruction::LocalGet(0), Instruction::LocalGet(1), instruction, Instruction::End] {
+                function.instruction(&instruction);
+            }
+            code.function(&function);
+            let (mut module, mut component) = (Module::new(), Component::new());
+            module.section(&types).section(&functions).section(&code);
+            component.section(&ModuleSection(&module));
+            component.finish()
+        };
+        let settings = CodeSettings::linux(Architecture::X86_64);
+        assert!(settings.compile(&component(Instruction::I8x16Swizzle)).is_ok());
+        let error = format!("{:#}", settings.compile(&component(Instruction::I8x16RelaxedSwizzle)).unwrap_err());
+        assert!(error.contains("relaxed SIMD"), "{error}");
     }
 
     #[test]

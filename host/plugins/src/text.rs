@@ -6,6 +6,7 @@ use std::fmt::{self, Write};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
+use damper_core::printable::is_unsafe;
 
 /// What stands where a secret was.
 const REPLACEMENT: &str = "[secret]";
@@ -163,12 +164,6 @@ fn json_string(text: &str) -> String {
     }
     string.push('"');
     string
-}
-
-/// Controls (C0, DEL, C1), line separators, and what turns the direction of text around.
-fn is_unsafe(character: char) -> bool {
-    character.is_control()
-        || matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::MAX_MANIFEST_BYTES;
 use super::units::Word;
+use crate::printable::is_unsafe;
 
 /// A manifest, or an operator's tightening of one, that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -137,10 +138,10 @@ impl ManifestError {
     }
 }
 
-/// A text in which control characters are escaped: a manifest's keys are its author's, and errors go to terminals.
+/// A text in which everything is escaped that a terminal would obey: a manifest's keys are its author's, and errors go to terminals.
 fn printable(text: &str) -> String {
     let escaped =
-        |letter: char| if letter.is_control() { letter.escape_default().to_string() } else { letter.to_string() };
+        |letter: char| if is_unsafe(letter) { letter.escape_default().to_string() } else { letter.to_string() };
     text.chars().map(escaped).collect()
 }
 

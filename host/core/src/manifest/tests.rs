@@ -161,6 +161,12 @@ fn values_that_are_not_allowed_are_shown_with_what_is() {
     insta::assert_snapshot!(error_with("[window]\nopen = []\n"), @r#"window.open is []: leave it out, or list spans as in ["Sat-Sun"] (line 6, column 8)"#);
     insta::assert_snapshot!(error_with("[window]\nopen = [\"Sat-Sun\", \"Mon 08:00\"]\n"), @r#"window.open[1] is "Mon 08:00": "08:00" has no end; write a span as "Mon-Fri 20:00-06:00", "Mon,Wed 08:00-12:00", "Sat-Sun" or "20:00-06:00" (line 6, column 20)"#);
     insta::assert_snapshot!(error_with("[credentials.key]\nkind = \"header\"\nheader = \"Proxy-Authorization\"\n"), @r#"credentials.key.header is "Proxy-Authorization": the host alone sets this header; name another (line 7, column 10)"#);
+    for name in
+        ["TE", "Upgrade", "expect", "Range", "If-Range", "Trailer", "Keep-Alive", "HTTP2-Settings", "Host", "Cookie"]
+    {
+        let text = error_with(&format!("[credentials.key]\nkind = \"header\"\nheader = \"{name}\"\n"));
+        assert!(text.contains("the host alone sets this header"), "{text}");
+    }
     insta::assert_snapshot!(error_with("[credentials.key]\nkind = \"header\"\nheader = \"X: a\"\n"), @r#"credentials.key.header is "X: a": it must be the name of an HTTP header: write it as "X-Api-Key" (line 7, column 10)"#);
     insta::assert_snapshot!(error_with("[credentials.key]\nkind = \"basic\"\nheader = \"X-Key\"\n"), @r#"credentials.key.header is "X-Key": only a credential of kind "header" has it; leave it out (line 7, column 10)"#);
     insta::assert_snapshot!(error_with("[credentials.Key]\nkind = \"basic\"\n"), @r#"credentials."Key" is no name of a credential: write 1 to 64 of a-z, 0-9, "-" and "_" (line 5, column 2)"#);

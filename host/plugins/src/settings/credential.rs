@@ -137,9 +137,17 @@ impl Credential<'_> {
             return Err(self.wrong("has `secret_key` without `secret`", hint));
         }
         match (env, file, secret) {
-            (Some(name), None, None) => Ok(SecretPlace::Environment(name.clone())),
+            (Some(name), None, None) if is_variable(name) => Ok(SecretPlace::Environment(name.clone())),
+            (Some(_), None, None) => Err(self.wrong(
+                "has an `env` that is no name of an environment variable",
+                "write the variable's name there, never the secret itself: env = \"API_KEY\"",
+            )),
             (None, Some(path), None) => Ok(SecretPlace::File(path.clone())),
-            (None, None, Some(name)) => Ok(SecretPlace::SecretsManager(name.clone())),
+            (None, None, Some(name)) if is_secret_name(name) => Ok(SecretPlace::SecretsManager(name.clone())),
+            (None, None, Some(_)) => Err(self.wrong(
+                "has a `secret` that is no name of AWS Secrets Manager",
+                "write the name there (letters, digits and /_+=.@-) or the ARN, never the secret itself",
+            )),
             (None, None, None) => {
                 Err(self.wrong("needs one of `env`, `file` and `secret`", "say where the secret is, in one place"))
             }
@@ -251,6 +259,21 @@ impl Credential<'_> {
     fn wrong(&self, problem: impl Into<String>, hint: impl Into<String>) -> BindingError {
         self.binder.setting(&self.key, problem, hint)
     }
+}
+
+/// A name that a shell can set (POSIX.1-2024, Base Definitions, section 8.1). Whatever else stands there may be the secret itself,
+/// and is not to be shown.
+fn is_variable(text: &str) -> bool {
+    let is_letter = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_';
+    text.bytes().next().is_some_and(is_letter) && text.bytes().all(|byte| is_letter(byte) || byte.is_ascii_digit())
+}
+
+/// What AWS Secrets Manager takes for a name (<https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_CreateSecret.html>),
+/// or an ARN.
+fn is_secret_name(text: &str) -> bool {
+    let allowed = |character: char| character.is_ascii_alphanumeric() || "/_+=.@-".contains(character);
+    let is_arn = text.starts_with("arn:");
+    (1..=512).contains(&text.len()) && text.chars().all(|character| allowed(character) || (is_arn && character == ':'))
 }
 
 /// A scope-token of RFC 6749, section 3.3.

@@ -206,3 +206,31 @@ fn a_place_that_cannot_be_used_here_is_told_as_a_setting() {
     let said = bound.unwrap_err().to_string();
     assert_eq!(said, "providers.x.credentials.key names the secret \"a\" of AWS Secrets Manager");
 }
+
+#[test]
+fn a_secret_that_stands_where_its_place_belongs_is_not_shown() {
+    for (key, text) in [
+        ("secret", "user:hunter2"),
+        ("secret", "hunter2 "),
+        ("secret", "-----BEGIN hunter2"),
+        ("secret", ""),
+        ("env", "hunter2-key"),
+        ("env", "user:hunter2"),
+        ("env", "2hunter2"),
+        ("env", ""),
+    ] {
+        let settings =
+            format!("hosts = \"manifest\"\nconfig.region = \"eu\"\ncredentials.key = {{ {key} = {text:?} }}");
+        let error = bound(&settings).unwrap_err();
+        let said = format!("{error} {}", error.hint());
+        assert!(said.contains(&format!("`{key}` that is no name")) && !said.contains("hunter2"), "{said}");
+    }
+    for good in [
+        "secret = \"prod/demo_1+=.@-\"",
+        "secret = \"arn:aws:secretsmanager:eu-central-1:1:secret:a-b\"",
+        "env = \"_A1\"",
+    ] {
+        let settings = format!("hosts = \"manifest\"\nconfig.region = \"eu\"\ncredentials.key = {{ {good} }}");
+        bound(&settings).unwrap();
+    }
+}

@@ -13,7 +13,21 @@ pub(in super::super) const MAX_HEADER_BYTES: usize = 128;
 /// The longest list or table of names.
 pub(in super::super) const MAX_ENTRIES: usize = 64;
 /// Headers that belong to the host or to the connection. `Proxy-` stands for all that begin with it.
-const FORBIDDEN_HEADERS: [&str; 5] = ["host", "cookie", "connection", "content-length", "transfer-encoding"];
+const FORBIDDEN_HEADERS: [&str; 13] = [
+    "connection",
+    "content-length",
+    "cookie",
+    "expect",
+    "host",
+    "http2-settings",
+    "if-range",
+    "keep-alive",
+    "range",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
 
 pub(super) fn provider(name: String) -> Result<String, ManifestError> {
     let letter_first = name.starts_with(|first: char| first.is_ascii_lowercase());
