@@ -7,7 +7,7 @@ pub(crate) mod tools;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use clap::Args;
 use damper_core::manifest::Manifest;
@@ -19,6 +19,7 @@ use crate::error::{CliError, Exit};
 use crate::language::Language;
 use crate::screen::{printable, put, size};
 use crate::sdk::{self, Sdk};
+use crate::settings::build_tool;
 
 const MANIFEST: &str = "provider.toml";
 
@@ -243,7 +244,7 @@ fn toolchain(sdk: &Sdk, cache: &Path) -> Result<PathBuf, CliError> {
     if made.exists() {
         tools::check_programs(&made)?;
     }
-    let output = Command::new("sh")
+    let output = build_tool("sh")
         .arg(sdk.toolchain())
         .env("DAMPER_CACHE", cache)
         .stdin(Stdio::null())

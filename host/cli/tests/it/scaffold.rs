@@ -1,6 +1,7 @@
 //! `damper new`: a project of each language anywhere, or nothing at all; and what `damper build` says of folders it cannot build.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -122,4 +123,22 @@ fn a_folder_of_no_language_or_of_two_and_tools_that_are_missing_are_named_with_w
     build("js-tools", "old");
     build("python-tools", "old");
     insta::assert_snapshot!(said);
+}
+
+#[test]
+fn what_builds_a_provider_gets_no_secret_of_the_environment() {
+    let house = House::with(&[("provider.toml", MANIFEST), ("Cargo.toml", ""), ("lib/libstd-x.rlib", "")]);
+    // A rustc with the target's library, and a cargo that goes no further; both tell which environment they have.
+    let rustc = "#!/bin/sh\nenv >> \"${0%/*}/seen\"\ncase \"$*\" in *libdir*) echo \"${0%/*}/lib\" ;; *) echo \"${0%/*}\" ;; esac\n";
+    for (name, script) in [("rustc", rustc), ("cargo", "#!/bin/sh\nenv >> \"${0%/*}/seen\"\nexit 1\n")] {
+        house.write(name, script.as_bytes());
+        fs::set_permissions(house.path().join(name), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let mut command = house.command(&["build"]);
+    command.env("CARGO", house.path().join("cargo")).env("RUSTC", house.path().join("rustc"));
+    command.env("DEMO_KEY", "hunter2").env("AWS_SECRET_ACCESS_KEY", "hunter2").env("CARGO_NET_RETRY", "3");
+    let text = house.text(&command.output().unwrap());
+    let seen = fs::read_to_string(house.path().join("seen")).unwrap_or_else(|_| panic!("{text}"));
+    assert!(seen.contains("CARGO_NET_RETRY=3") && seen.contains("PATH="), "{seen}");
+    assert!(!seen.contains("hunter2"), "{seen}");
 }

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::Compiled;
 use crate::error::CliError;
+use crate::settings::build_tool;
 
 const TARGET: &str = "wasm32-wasip2";
 
@@ -110,7 +111,7 @@ pub(super) fn test(cargo: &OsStr, folder: &Path, rustc: &Path, arguments: &[Stri
     let manifest = folder.join("Cargo.toml");
     let manifest = manifest.canonicalize().map_err(CliError::file("read", &manifest))?;
     let target = metadata(cargo, &manifest)?.target_directory.join("damper");
-    let mut command = Command::new(cargo);
+    let mut command = build_tool(cargo);
     command.current_dir(manifest.parent().unwrap_or(Path::new(".")));
     command.args([
         "test",
@@ -139,7 +140,7 @@ fn runner() -> Result<String, CliError> {
 }
 
 fn metadata(cargo: &OsStr, manifest: &Path) -> Result<Metadata, CliError> {
-    let mut command = Command::new(cargo);
+    let mut command = build_tool(cargo);
     command.args(["metadata", "--no-deps", "--format-version", "1", "--manifest-path"]).arg(manifest);
     command.current_dir(manifest.parent().unwrap_or(Path::new(".")));
     let output = run(command, manifest)?;
@@ -148,7 +149,7 @@ fn metadata(cargo: &OsStr, manifest: &Path) -> Result<Metadata, CliError> {
 }
 
 fn command(cargo: &OsStr, manifest: &Path, rustc: &Path, folder: &Path) -> Command {
-    let mut command = Command::new(cargo);
+    let mut command = build_tool(cargo);
     // The crate's folder, whose rust-toolchain.toml counts.
     command.current_dir(manifest.parent().unwrap_or(Path::new(".")));
     command.args(["build", "--release", "--lib", "--target", TARGET, "--message-format", "json-render-diagnostics"]);

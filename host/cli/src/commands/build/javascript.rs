@@ -11,11 +11,16 @@ use super::{Compiled, tools};
 use crate::error::CliError;
 use crate::language::Language;
 use crate::screen::Screen;
-use crate::sdk::Sdk;
+use crate::sdk::{self, Sdk};
+use crate::settings::build_tool;
 
 /// The newest versions that these SDKs were tested with; a change of one needs a run of the providers' cases.
 const COMPONENTIZE_QJS: &str = "0.4.5";
 const ESBUILD: &str = "0.28.2";
+/// These versions and what they depend on, each package with its digest. Made by npm: `npm install --package-lock-only
+/// --omit-lockfile-registry-resolved` beside this package.json.
+const PACKAGE: &str = include_str!("javascript/package.json");
+const PACKAGE_LOCK: &str = include_str!("javascript/npm-lock.json");
 const LEAST_NODE: (u32, u32) = (20, 0);
 const GET_NODE: &str = "install Node.js 20 or newer from https://nodejs.org";
 /// Where a provider's function is looked for if package.json has no `main`.
@@ -81,17 +86,17 @@ fn main(folder: &Path) -> Result<PathBuf, CliError> {
 
 /// Where esbuild and componentize-qjs lie.
 fn tools(cache: &Path, screen: &Screen) -> Result<PathBuf, CliError> {
-    let said = tools::run(Command::new("node").arg("--version"), "node", GET_NODE, GET_NODE)?;
+    let said = tools::run(build_tool("node").arg("--version"), "node", GET_NODE, GET_NODE)?;
     tools::check_version("node", &said.stdout, LEAST_NODE, GET_NODE)?;
-    let name = format!("js-qjs-{COMPONENTIZE_QJS}-esbuild-{ESBUILD}");
+    let name = format!("js-qjs-{COMPONENTIZE_QJS}-esbuild-{ESBUILD}-locked");
     let announcement = format!(
         "fetching componentize-qjs {COMPONENTIZE_QJS} and esbuild {ESBUILD} from npm's registry (50 MB unpacked, once)"
     );
     tools::ensure(cache, &name, (screen, &announcement), |folder| {
-        let mut npm = Command::new("npm");
-        npm.args(["install", "--no-audit", "--no-fund", "--no-save", "--ignore-scripts", "--loglevel=error"]);
-        npm.arg("--prefix").arg(folder).current_dir(cache);
-        npm.args([format!("componentize-qjs@{COMPONENTIZE_QJS}"), format!("esbuild@{ESBUILD}")]);
+        sdk::put(&folder.join("package.json"), PACKAGE.as_bytes())?;
+        sdk::put(&folder.join("package-lock.json"), PACKAGE_LOCK.as_bytes())?;
+        let mut npm = build_tool("npm");
+        npm.args(["ci", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"]).current_dir(folder);
         let missing = "npm comes with Node.js: install it from https://nodejs.org";
         let failed = "npm says why above; it needs its registry once: check the network, the proxy, and `npm config get registry`";
         tools::run(&mut npm, "npm", missing, failed).map(drop)
@@ -99,7 +104,7 @@ fn tools(cache: &Path, screen: &Screen) -> Result<PathBuf, CliError> {
 }
 
 fn node(script: &Path) -> Command {
-    let mut command = Command::new("node");
+    let mut command = build_tool("node");
     command.arg(script).env_remove("NODE_OPTIONS").env_remove("NODE_PATH");
     command
 }
@@ -109,4 +114,25 @@ fn option(name: &str, path: &Path) -> std::ffi::OsString {
     let mut option = std::ffi::OsString::from(name);
     option.push(path);
     option
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_package_is_locked_by_its_digest_and_by_no_registry_s_address() {
+        let lock: serde_json::Value = serde_json::from_str(PACKAGE_LOCK).unwrap();
+        let packages = lock["packages"].as_object().unwrap();
+        let wanted: serde_json::Value = serde_json::from_str(PACKAGE).unwrap();
+        for (name, version) in [("componentize-qjs", COMPONENTIZE_QJS), ("esbuild", ESBUILD)] {
+            assert_eq!(wanted["dependencies"][name], version);
+            assert_eq!(packages[""]["dependencies"][name], version);
+            assert_eq!(packages[&format!("node_modules/{name}")]["version"], version);
+        }
+        for (name, package) in packages.iter().filter(|(name, _)| !name.is_empty()) {
+            assert!(package["integrity"].as_str().is_some_and(|digest| digest.starts_with("sha512-")), "{name}");
+            assert!(package.get("resolved").is_none(), "{name}");
+        }
+    }
 }

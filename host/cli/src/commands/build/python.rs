@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use serde::Deserialize;
 
@@ -11,9 +10,11 @@ use crate::error::CliError;
 use crate::language::Language;
 use crate::screen::Screen;
 use crate::sdk::{self, Sdk};
+use crate::settings::build_tool;
 
 /// The newest version that this SDK was tested with; a change needs a run of the providers' cases.
 const COMPONENTIZE_PY: &str = "0.25.1";
+const REQUIREMENTS: &str = include_str!("python/requirements.txt");
 const LEAST_PYTHON: (u32, u32) = (3, 11);
 const GET_PYTHON: &str = "install Python 3.11 or newer from https://www.python.org";
 /// Where the provider's modules lie, and the one with its function.
@@ -55,7 +56,7 @@ pub(super) fn build(folder: &Path, sdk: &Sdk, cache: &Path, screen: &Screen) -> 
     fs::create_dir_all(&packages).map_err(CliError::file("make the folder", &packages))?;
     let (sources, wasm) = (folder.join(SOURCES), work.join("provider.wasm"));
 
-    let mut componentize = Command::new(tool.join("bin/componentize-py"));
+    let mut componentize = build_tool(tool.join("bin/componentize-py"));
     componentize.arg("--quiet").arg("--wit-path").arg(sdk.wit()).args(["--world", "provider", "componentize"]);
     componentize.arg("--python-path").arg(&work).arg("--python-path").arg(sdk.python().join("src"));
     componentize.arg("--python-path").arg(&sources).arg("--output").arg(&wasm).arg(ENTRY);
@@ -92,18 +93,30 @@ fn check(folder: &Path) -> Result<(), CliError> {
 
 /// The virtual environment that has componentize-py.
 fn tool(cache: &Path, screen: &Screen) -> Result<PathBuf, CliError> {
-    let said = tools::run(Command::new("python3").arg("--version"), "python3", GET_PYTHON, GET_PYTHON)?;
+    let said = tools::run(build_tool("python3").arg("--version"), "python3", GET_PYTHON, GET_PYTHON)?;
     tools::check_version("python3", &said.stdout, LEAST_PYTHON, GET_PYTHON)?;
     let announcement = format!("fetching componentize-py {COMPONENTIZE_PY} from PyPI (70 MB unpacked, once)");
-    tools::ensure(cache, &format!("python-{COMPONENTIZE_PY}"), (screen, &announcement), |folder| {
-        let mut venv = Command::new("python3");
+    tools::ensure(cache, &format!("python-{COMPONENTIZE_PY}-locked"), (screen, &announcement), |folder| {
+        let mut venv = build_tool("python3");
         venv.args(["-m", "venv"]).arg(folder);
         let failed = "Python cannot make a virtual environment; on Debian: apt install python3-venv";
         tools::run(&mut venv, "python3 -m venv", GET_PYTHON, failed)?;
-        let mut pip = Command::new(folder.join("bin/python"));
+        let requirements = folder.join("requirements.txt");
+        sdk::put(&requirements, REQUIREMENTS.as_bytes())?;
+        let mut pip = build_tool(folder.join("bin/python"));
         pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:"]);
-        pip.arg(format!("componentize-py=={COMPONENTIZE_PY}"));
+        pip.args(["--no-deps", "--require-hashes", "--requirement"]).arg(&requirements);
         let failed = "pip says why above; it needs its index once: check the network, the proxy, and `pip config list`";
         tools::run(&mut pip, "pip", GET_PYTHON, failed).map(drop)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tool_is_required_at_its_version_with_hashes() {
+        assert!(REQUIREMENTS.contains(&format!("componentize-py=={COMPONENTIZE_PY} \\\n    --hash=sha256:")));
+    }
 }

@@ -13,6 +13,7 @@ use super::super::templates::aws_name;
 use super::zig::Zig;
 use crate::context::Context;
 use crate::error::CliError;
+use crate::settings::build_tool;
 
 /// What would change a build.
 const CLEARED: [&str; 8] = [
@@ -83,7 +84,7 @@ impl Build<'_> {
         }
         let target = self.target();
         self.context.screen.say(format!("adding the Rust target {target} (rustup target add)"));
-        let mut rustup = Command::new("rustup");
+        let mut rustup = build_tool("rustup");
         rustup.args(["target", "add", &target]).current_dir(self.source).stdin(Stdio::null()).stdout(Stdio::null());
         let added = rustup.status().is_ok_and(|status| status.success());
         if added && self.has_target() {
@@ -103,7 +104,7 @@ impl Build<'_> {
     }
 
     fn has_target(&self) -> bool {
-        let mut rustc = Command::new("rustc");
+        let mut rustc = build_tool("rustc");
         rustc.args(["--print", "target-libdir", "--target", &self.target()]).current_dir(self.source);
         let Ok(output) = rustc.stdin(Stdio::null()).output() else { return false };
         let folder = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
@@ -146,7 +147,7 @@ impl Build<'_> {
 }
 
 fn cargo(source: &Path, context: &Context, arguments: &[&str]) -> Command {
-    let mut command = Command::new(&context.settings.cargo);
+    let mut command = build_tool(&context.settings.cargo);
     // The tree's folder, whose rust-toolchain.toml counts.
     command.args(arguments).current_dir(source);
     command

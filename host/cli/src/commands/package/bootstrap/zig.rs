@@ -7,11 +7,12 @@ use std::process::{Command, Stdio};
 use crate::commands::build::tools::check_programs;
 use crate::context::Context;
 use crate::error::CliError;
-use crate::settings;
+use crate::sdk;
+use crate::settings::{self, build_tool};
 
 /// What is installed; the folder is named by it.
-const PACKAGES: [&str; 2] = ["ziglang==0.15.2", "cargo-zigbuild==0.24.1"];
-const FOLDER: &str = "zig-0.15.2-zigbuild-0.24.1";
+const REQUIREMENTS: &str = include_str!("zig/requirements.txt");
+const FOLDER: &str = "zig-0.15.2-zigbuild-0.24.1-locked";
 
 /// `cargo zigbuild`, ready to be run.
 #[derive(Debug)]
@@ -54,7 +55,7 @@ impl Zig {
 
 fn answers(program: &str) -> bool {
     let argument = if program == "zig" { "version" } else { "--version" };
-    let mut command = Command::new(program);
+    let mut command = build_tool(program);
     command.arg(argument).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.status().is_ok_and(|status| status.success())
 }
@@ -62,11 +63,16 @@ fn answers(program: &str) -> bool {
 /// Installs it beside its place and moves it there whole, so that two at a time do not disturb each other.
 fn install(cache: &Path, folder: &Path) -> Result<(), CliError> {
     let making = cache.join(format!(".{FOLDER}.{}", std::process::id()));
-    let mut pip = Command::new("python3");
+    let requirements = cache.join(format!(".{FOLDER}.{}.txt", std::process::id()));
+    sdk::put(&requirements, REQUIREMENTS.as_bytes())?;
+    let mut pip = build_tool("python3");
     pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target"])
         .arg(&making)
-        .args(PACKAGES);
+        .args(["--only-binary", ":all:", "--no-deps", "--require-hashes", "--requirement"])
+        .arg(&requirements);
     let done = pip.stdin(Stdio::null()).stdout(Stdio::null()).status();
+    // Best effort: what is left over does no harm.
+    let _ = std::fs::remove_file(&requirements);
     let installed = done.as_ref().is_ok_and(std::process::ExitStatus::success);
     if installed && (std::fs::rename(&making, folder).is_ok() || folder.is_dir()) {
         return Ok(());
