@@ -1,7 +1,7 @@
 //! damper.toml, the operator's file: where providers, database and output lie, and what each provider is granted.
 //!
 //! It is found upwards from the working folder, or named by `--config`. Unknown keys are errors with line and column. A file
-//! that belongs to somebody else is refused, since it names the secrets to read and where to send them.
+//! that somebody else can change is refused, since it names the secrets to read and where to send them.
 
 mod owner;
 mod shape;
@@ -13,10 +13,11 @@ use std::path::{Path, PathBuf};
 
 use damper_core::manifest::Position;
 use damper_core::sink::Compression;
+use damper_plugins::ownership::OwnershipError;
 use damper_plugins::settings::{ProviderSettings, SettingsError};
 
 pub(crate) use owner::read_secret;
-pub(crate) use shape::{AwsConfig, MappingConfig};
+pub(crate) use shape::{AwsConfig, MappingConfig, ReadableBy};
 
 /// The file's name.
 pub(crate) const FILE_NAME: &str = "damper.toml";
@@ -36,6 +37,8 @@ pub(crate) struct Config {
     pub(crate) output: PathBuf,
     /// How records are compressed there.
     pub(crate) compression: Compression,
+    /// Who may read the database and the records.
+    pub(crate) readable_by: ReadableBy,
     /// Where NAME.wasm is looked for.
     pub(crate) components: PathBuf,
     /// How the slow loop runs here.
@@ -65,6 +68,14 @@ pub(crate) enum ConfigError {
         /// Its owner.
         owner: u32,
     },
+    /// Somebody else can change it, or put another into its folder.
+    #[error("{problem}, and the configuration says where your secrets are sent")]
+    Changeable {
+        /// The file or its folder.
+        path: PathBuf,
+        /// Who can.
+        problem: OwnershipError,
+    },
     /// It is no TOML, or not ours.
     #[error("the configuration cannot be used: {problem}")]
     Invalid {
@@ -81,7 +92,9 @@ impl ConfigError {
     /// The file, and the place in it.
     pub(crate) fn place(&self) -> String {
         match self {
-            Self::Unreadable { path, .. } | Self::ForeignOwner { path, .. } => path.display().to_string(),
+            Self::Unreadable { path, .. } | Self::ForeignOwner { path, .. } | Self::Changeable { path, .. } => {
+                path.display().to_string()
+            }
             Self::Invalid { path, position, .. } => match position {
                 Some(Position { line, column }) => format!("{}:{line}:{column}", path.display()),
                 None => path.display().to_string(),
@@ -95,6 +108,13 @@ impl ConfigError {
             Self::Unreadable { .. } => Some("check the name and the permissions, or leave --config out".into()),
             Self::ForeignOwner { path, .. } => Some(format!(
                 "read it, and if you agree: `sudo chown $(id -u) {}`; or name your own with --config",
+                path.display()
+            )),
+            Self::Changeable { path, problem: OwnershipError::Writable { .. } } => {
+                Some(format!("`chmod go-w {}`, after a look at what it says", path.display()))
+            }
+            Self::Changeable { path, .. } => Some(format!(
+                "move it to a folder of yours, or make the folder yours: `sudo chown $(id -u) {}`",
                 path.display()
             )),
             Self::Invalid { .. } => None,
@@ -125,10 +145,7 @@ impl Config {
     fn read(path: PathBuf) -> Result<Self, ConfigError> {
         let unreadable = |source| ConfigError::Unreadable { path: path.clone(), source };
         let file = File::open(&path).map_err(unreadable)?;
-        let owner = owner::of(&file).map_err(unreadable)?;
-        if !owner::is_trusted(owner) {
-            return Err(ConfigError::ForeignOwner { path, owner });
-        }
+        check_changeable(&file, &path)?;
         let mut text = String::new();
         file.take(MAX_BYTES.saturating_add(1)).read_to_string(&mut text).map_err(unreadable)?;
         let invalid = |problem, position| ConfigError::Invalid { path: path.clone(), problem, position };
@@ -148,6 +165,7 @@ impl Config {
             database: folder.join(shape.database),
             output: folder.join(shape.output),
             compression: shape.compression,
+            readable_by: shape.readable_by,
             components: folder.join(shape.components),
             mapping: shape.mapping,
             aws: shape.aws,
@@ -156,6 +174,20 @@ impl Config {
             folder,
         }
     }
+}
+
+/// Refuses a file of settings that somebody else can change or exchange.
+///
+/// # Errors
+/// Where somebody can.
+pub(crate) fn check_changeable(file: &File, path: &Path) -> Result<(), ConfigError> {
+    owner::check_settings_file(file, path).map_err(|problem| match problem {
+        OwnershipError::ForeignOwner { path: found, owner } if found == path => {
+            ConfigError::ForeignOwner { path: found, owner }
+        }
+        OwnershipError::Io { path, source } => ConfigError::Unreadable { path, source },
+        problem => ConfigError::Changeable { path: problem.path().to_path_buf(), problem },
+    })
 }
 
 #[cfg(test)]

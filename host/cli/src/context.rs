@@ -54,6 +54,17 @@ impl Context {
         Ok(Config::load(self.named_config.as_deref(), &folder)?)
     }
 
+    /// As [`Context::config`], for a command that makes files of what providers fetch: from now on they are made for those
+    /// readers alone whom the configuration names.
+    ///
+    /// # Errors
+    /// As [`Context::config`].
+    pub(crate) fn data_config(&self) -> Result<Config, CliError> {
+        let config = self.config()?;
+        rustix::process::umask(config.readable_by.umask());
+        Ok(config)
+    }
+
     /// The database that is there; a command that only looks makes none.
     ///
     /// # Errors

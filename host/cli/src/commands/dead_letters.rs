@@ -112,7 +112,7 @@ pub(crate) fn run(command: &DeadLetters, context: &Context) -> Result<Exit, CliE
 }
 
 async fn act(command: &DeadLetters, context: &Context) -> Result<(), CliError> {
-    let config = context.config()?;
+    let config = context.data_config()?;
     let house = command.place.open(context, &config).await?;
     let (letters, flag) = (house.letters(), command.place.flag());
     match &command.action {

@@ -54,7 +54,7 @@ enum Format {
 /// Where the output folder cannot be read or the export cannot be written.
 pub(crate) fn run(command: &Export, context: &Context) -> Result<Exit, CliError> {
     check_name(&command.provider)?;
-    let config = context.config()?;
+    let config = context.data_config()?;
     if !config.output.is_dir() {
         let hint = "run a provider first, or run this where its damper.toml is found";
         return Err(CliError::input_in(&config.output, "there is no output folder yet", hint));

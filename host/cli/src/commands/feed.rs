@@ -78,7 +78,7 @@ pub(crate) struct Feed {
 /// error at the end.
 pub(crate) fn run(command: &Feed, context: &Context) -> Result<Exit, CliError> {
     check_name(&command.provider)?;
-    let config = context.config()?;
+    let config = context.data_config()?;
     let path = (command.file != "-").then(|| Path::new(&command.file));
     let (input, length) = open(path)?;
     let progress = progress(context, length);

@@ -51,7 +51,7 @@ pub(crate) fn run(command: &Pause, context: &Context) -> Result<Exit, CliError> 
 }
 
 async fn pause(command: &Pause, context: &Context) -> Result<Control, CliError> {
-    let (config, provider) = (context.config()?, &command.provider);
+    let (config, provider) = (context.data_config()?, &command.provider);
     let house = command.place.open(context, &config).await?;
     if !config.providers.contains_key(provider) && !house.providers().await?.contains(provider) {
         let unknown = if command.place.aws { "has no stream that is mapped to the function" } else { "was never fed" };

@@ -61,7 +61,7 @@ pub(crate) fn run(command: &Resume, context: &Context) -> Result<Exit, CliError>
 }
 
 async fn resume(command: &Resume, context: &Context) -> Result<Control, CliError> {
-    let house = command.place.open(context, &context.config()?).await?;
+    let house = command.place.open(context, &context.data_config()?).await?;
     let (now, allowed) = (context.clock.now(), command.allow_dead_letters);
     Ok(operate::resume(house.ledger(), house.mapping(), &command.provider, now, allowed).await?)
 }

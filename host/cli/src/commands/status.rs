@@ -55,7 +55,7 @@ pub(crate) fn run(command: &Status, context: &Context) -> Result<Exit, CliError>
 }
 
 async fn states(command: &Status, context: &Context) -> Result<Vec<State>, CliError> {
-    let config = context.config()?;
+    let config = context.data_config()?;
     let house = command.place.open(context, &config).await?;
     let providers = match &command.providers {
         named if named.is_empty() => command.place.providers(&*house, &config).await?,

@@ -1,29 +1,26 @@
-//! Whose a file is, and who else may read it.
+//! Who can change a damper.toml, and who can read a file that holds a secret.
 
-use std::fs::{File, Metadata};
-use std::io::{self, Read};
+use std::fs::{self, File, Metadata};
+use std::io::Read;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
+use damper_plugins::ownership::{self, GroupWrite, OwnershipError};
+use rustix::fs::{Mode, OFlags};
+
 /// The longest secret, in bytes: a certificate chain with its key fits.
 const MAX_SECRET_BYTES: u64 = 64 * 1024;
-const ROOT: u32 = 0;
 
-/// The user id of a file's owner.
+/// Checks that nobody but its owner and root can change an open file of settings, or exchange it: a file, and the folder that it
+/// lies in, as it is named and where links lead.
 ///
 /// # Errors
-/// Where the system does not say.
-pub(super) fn of(file: &File) -> io::Result<u32> {
-    file.metadata().map(|metadata| metadata.uid())
-}
-
-/// Whether a file of this owner may tell us what to do: ours, or root's.
-pub(super) fn is_trusted(owner: u32) -> bool {
-    owner == ROOT || is_ours(owner)
-}
-
-fn is_ours(owner: u32) -> bool {
-    owner == rustix::process::geteuid().as_raw()
+/// Where others can.
+pub(crate) fn check_settings_file(file: &File, path: &Path) -> Result<(), OwnershipError> {
+    ownership::check_open(file, path, GroupWrite::Private)?;
+    ownership::check_folder_of(path)?;
+    // What is no file in a folder, such as a pipe, leads nowhere else.
+    fs::canonicalize(path).map_or(Ok(()), |real| ownership::check_folder_of(&real))
 }
 
 /// The text of a file that holds a secret, without the line break at its end.
@@ -31,7 +28,10 @@ fn is_ours(owner: u32) -> bool {
 /// # Errors
 /// In words for the operator: where the file cannot be read, is empty, or others may read it too.
 pub(crate) fn read_secret(path: &Path) -> Result<String, String> {
-    let file = File::open(path).map_err(|error| format!("it cannot be read: {error}"))?;
+    // A FIFO without a writer is opened at once instead of blocking for ever, and then refused.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = rustix::fs::open(path, flags, Mode::empty()).map_err(std::io::Error::from);
+    let file = File::from(file.map_err(|error| format!("it cannot be read: {error}"))?);
     let metadata = file.metadata().map_err(|error| format!("it cannot be read: {error}"))?;
     check_private(&metadata)?;
     let mut text = String::new();
@@ -47,9 +47,9 @@ pub(crate) fn read_secret(path: &Path) -> Result<String, String> {
 
 fn check_private(metadata: &Metadata) -> Result<(), String> {
     if !metadata.is_file() {
-        return Err("it is no file".to_owned());
+        return Err("it is not a regular file".to_owned());
     }
-    if !is_ours(metadata.uid()) {
+    if !ownership::is_ours(metadata.uid()) {
         return Err(format!("it belongs to another user (uid {}); make it yours", metadata.uid()));
     }
     let mode = metadata.permissions().mode() & 0o777;

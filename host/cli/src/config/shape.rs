@@ -9,6 +9,7 @@ use damper_core::control::governor::TICK;
 use damper_core::manifest::units::parse_duration;
 use damper_core::sink::Compression;
 use damper_plugins::settings::ProviderSettings;
+use rustix::fs::Mode;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
@@ -20,11 +21,37 @@ pub(super) struct Shape {
     pub(super) output: PathBuf,
     /// How records are compressed there, from now on.
     pub(super) compression: Compression,
+    /// Who may read what is made.
+    pub(super) readable_by: ReadableBy,
     /// `providers = "folder"` beside `[providers.NAME]` would be one key twice, so the folder has a name of its own.
     pub(super) components: PathBuf,
     pub(super) mapping: MappingConfig,
     pub(super) aws: AwsConfig,
     pub(super) providers: BTreeMap<String, ProviderSettings>,
+}
+
+/// `readable_by`: who may read the database, records and charts that are made from now on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum ReadableBy {
+    /// Whoever runs `damper`.
+    #[default]
+    Owner,
+    /// The group of whoever runs it, too.
+    Group,
+    /// Everybody on the machine.
+    All,
+}
+
+impl ReadableBy {
+    /// The permissions that files and folders are made without (umask(2)). Nobody else may write, whoever may read.
+    pub(crate) fn umask(self) -> Mode {
+        match self {
+            Self::Owner => Mode::RWXG | Mode::RWXO,
+            Self::Group => Mode::WGRP | Mode::RWXO,
+            Self::All => Mode::WGRP | Mode::WOTH,
+        }
+    }
 }
 
 /// `[mapping]`: how the slow loop runs on this machine.
@@ -78,6 +105,7 @@ impl Default for Shape {
             database: "damper.db".into(),
             output: "out".into(),
             compression: Compression::None,
+            readable_by: ReadableBy::Owner,
             components: PathBuf::new(),
             mapping: MappingConfig::default(),
             aws: AwsConfig::default(),

@@ -60,6 +60,8 @@ fn an_unknown_key_is_named_with_its_line_and_column() {
     assert!(text.contains("unknown field `host`") && text.ends_with(":3:1"), "{text}");
     let text = error("compression = \"gzip\"\n");
     assert!(text.contains("unknown variant `gzip`, expected `none` or `zstd`") && text.ends_with(":1:15"), "{text}");
+    let text = error("readable_by = \"everybody\"\n");
+    assert!(text.contains("expected one of `owner`, `group`, `all`") && text.ends_with(":1:15"), "{text}");
     let text = error("outptu = \"x\"\n");
     assert!(text.contains("unknown field `outptu`") && text.ends_with(":1:1"), "{text}");
     let text = error("[providers.demo.limits]\nmax_concurrency = -1\n");
@@ -93,4 +95,72 @@ fn a_secret_that_others_may_read_is_refused() {
     assert_eq!(read_secret(&path).unwrap(), "hunter2");
     fs::write(&path, "\n").unwrap();
     assert!(read_secret(&path).unwrap_err().contains("empty"));
+}
+
+#[test]
+fn a_secret_that_is_no_regular_file_is_refused_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("fifo");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
+    for path in [path.as_path(), folder.path(), Path::new("/dev/zero")] {
+        assert!(read_secret(path).unwrap_err().contains("not a regular file"), "{}", path.display());
+    }
+}
+
+#[test]
+fn a_file_that_others_can_change_or_exchange_is_refused_with_the_command_that_mends_it() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    let place = tempfile::tempdir().unwrap();
+    let (folder, elsewhere) = (place.path().join("house"), place.path().join("elsewhere"));
+    let (path, link) = (folder.join(FILE_NAME), elsewhere.join("link.toml"));
+    fs::create_dir(&folder).unwrap();
+    fs::create_dir(&elsewhere).unwrap();
+    fs::write(&path, "").unwrap();
+    symlink(&path, &link).unwrap();
+    let allow = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    let refused = |named: &Path, at: &Path| {
+        let error = Config::load(Some(named), place.path()).unwrap_err();
+        assert!(
+            matches!(error, ConfigError::Changeable { .. }) && error.to_string().contains("others may write"),
+            "{error}"
+        );
+        assert_eq!(error.place(), at.display().to_string());
+        assert!(error.hint().unwrap().starts_with(&format!("`chmod go-w {}`", at.display())), "{:?}", error.hint());
+    };
+    for mode in [0o666, 0o646] {
+        allow(&path, mode);
+        refused(&path, &path);
+        refused(&link, &link);
+    }
+    allow(&path, 0o644);
+    allow(&folder, 0o777);
+    refused(&path, &folder);
+    // Who can exchange what a link leads to.
+    refused(&link, &folder);
+    allow(&folder, 0o755);
+    allow(&elsewhere, 0o777);
+    refused(&link, &elsewhere);
+    // As /tmp: nobody can exchange a file of another user there.
+    allow(&folder, 0o1777);
+    Config::load(Some(&path), place.path()).unwrap();
+}
+
+/// In a clone where the umask is 002 everything is writable for its owner's own group.
+#[test]
+fn a_file_that_the_owner_s_own_group_may_write_to_is_read() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(FILE_NAME);
+    fs::write(&path, "").unwrap();
+    let (user, group) = (fs::metadata(&path).unwrap().uid(), fs::metadata(&path).unwrap().gid());
+    for (path, mode) in [(path.as_path(), 0o664), (folder.path(), 0o775)] {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+    // Elsewhere the group of these tests may be one with several members.
+    if user == group && damper_plugins::ownership::has_private_group(user, group) {
+        Config::load(Some(&path), folder.path()).unwrap();
+    }
+    if std::os::unix::fs::chown(&path, None, Some(group.wrapping_add(4711))).is_ok() {
+        assert!(matches!(Config::load(Some(&path), folder.path()), Err(ConfigError::Changeable { .. })));
+    }
 }

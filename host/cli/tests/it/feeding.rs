@@ -1,5 +1,7 @@
 //! `damper feed`: what is accepted, what is malformed, and what of it is enqueued.
 
+use std::fs;
+
 use crate::house::{House, MANIFEST, provider};
 
 fn pending(house: &House) -> u64 {
@@ -78,4 +80,21 @@ fn more_than_one_transaction() {
     let text = house.damper(&["feed", "demo", "items.txt"]);
     assert!(text.contains("demo: 12345 items accepted, 0 malformed"), "{text}");
     assert_eq!(pending(&house), 12_345);
+}
+
+#[test]
+fn what_is_made_can_be_read_by_whom_the_configuration_names() {
+    use std::os::unix::fs::PermissionsExt;
+    for (setting, file, folder) in
+        [("", 0o600, 0o700), ("readable_by = \"group\"\n", 0o640, 0o750), ("readable_by = \"all\"\n", 0o644, 0o755)]
+    {
+        let house = House::with(&[("damper.toml", setting)]);
+        let mode = |path: &str| fs::metadata(house.path().join(path)).unwrap().permissions().mode() & 0o777;
+        let text = house.damper_fed(&["feed", "demo", "-"], b"1\n");
+        assert!(text.starts_with("exit code 0\n"), "{text}");
+        assert_eq!(mode("damper.db"), file, "{setting}");
+        // There is no component, which is told; the folders are made all the same.
+        house.damper(&["run", "--charts", "charts"]);
+        assert_eq!([mode("charts"), mode("out")], [folder; 2], "{setting}");
+    }
 }
