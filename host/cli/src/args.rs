@@ -6,8 +6,8 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    build, compile_component, dead_letters, doctor, export, feed, fetch, inspect, new, package, pause, replay, resume,
-    run, simulate, status, test, wasm_runner,
+    build, compile_component, dead_letters, doctor, export, feed, fetch, inspect, lock, new, package, pause, replay,
+    resume, run, simulate, status, test, wasm_runner,
 };
 
 const STYLES: Styles = Styles::styled()
@@ -61,6 +61,7 @@ pub(crate) enum Command {
     Test(test::Test),
     Inspect(inspect::Inspect),
     Doctor(doctor::Doctor),
+    Lock(lock::LockCommand),
     Fetch(fetch::Fetch),
     Feed(feed::Feed),
     Run(run::Run),

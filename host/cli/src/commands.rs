@@ -8,6 +8,7 @@ pub(crate) mod export;
 pub(crate) mod feed;
 pub(crate) mod fetch;
 pub(crate) mod inspect;
+pub(crate) mod lock;
 pub(crate) mod new;
 pub(crate) mod package;
 pub(crate) mod pause;
@@ -34,6 +35,7 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<Exit, CliError>
         Command::Test(command) => test::run(&command, context),
         Command::Inspect(command) => inspect::run(&command),
         Command::Doctor(command) => doctor::run(&command, context),
+        Command::Lock(command) => lock::run(&command, context),
         Command::Fetch(command) => fetch::run(&command, context),
         Command::Feed(command) => feed::run(&command, context),
         Command::Run(command) => run::run(&command, context),

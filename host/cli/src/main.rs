@@ -7,6 +7,7 @@ mod context;
 mod error;
 mod house;
 mod language;
+mod lock;
 mod logging;
 mod provider;
 mod screen;

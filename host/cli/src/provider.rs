@@ -9,9 +9,10 @@ use damper_plugins::component_file::ComponentFile;
 
 use crate::config::Config;
 use crate::error::CliError;
+use crate::lock::Candidate;
 
-use binding::tightened;
 pub(crate) use binding::{Bound, bind};
+use binding::{grants, tightened};
 
 /// What a file of a component is called.
 const EXTENSION: &str = "wasm";
@@ -128,6 +129,16 @@ pub(crate) fn open(config: &Config, provider: &str) -> Result<Bound, CliError> {
 /// As [`open`], but for what only a fetch needs.
 pub(crate) fn manifest(config: &Config, provider: &str) -> Result<Manifest, CliError> {
     Ok(tightened(config, &read(config, provider)?)?)
+}
+
+/// A provider by its name, as damper.lock looks at it. Its secrets are not read.
+///
+/// # Errors
+/// As [`open`], but for what only a fetch needs.
+pub(crate) fn candidate(config: &Config, provider: &str) -> Result<Candidate, CliError> {
+    let file = read(config, provider)?;
+    let grants = grants(config, &file)?;
+    Ok(Candidate::new(config, &file, &grants))
 }
 
 fn read(config: &Config, provider: &str) -> Result<ComponentFile, CliError> {

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use crate::config::Config;
 use crate::context::{self, Context};
 use crate::error::{CliError, Exit};
+use crate::lock;
 use crate::provider::{self, Bound};
 use crate::screen::{put_bytes, put_json, size, table};
 
@@ -54,7 +55,7 @@ pub(crate) fn parse_param(text: &str) -> Result<(String, String), String> {
 /// Where the provider or the item cannot be used. That there is no record is no error of that kind: it is told, and the
 /// exit says so.
 pub(crate) fn run(command: &Fetch, context: &Context) -> Result<Exit, CliError> {
-    let config = context.config()?;
+    let config = context.data_config()?;
     let bound = provider::open_any(&config, &command.provider)?;
     let params: Params = command.params.iter().cloned().collect();
     let item = Item::new(command.id.clone(), params)
@@ -79,6 +80,7 @@ pub(crate) fn now(
     for warning in &bound.warnings {
         context.screen.warn(warning);
     }
+    lock::enforce_one(context, config, bound)?;
     context::runtime()?.block_on(async {
         let plugin = load(context, bound)?;
         // Compiling is not part of the fetch, and takes longer than a slot counts: nobody renews this one.

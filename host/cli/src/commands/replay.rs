@@ -49,7 +49,7 @@ pub(crate) struct Replay {
 /// # Errors
 /// Where there is no such letter, it holds no fetch, or its provider cannot be used.
 pub(crate) fn run(command: &Replay, context: &Context) -> Result<Exit, CliError> {
-    let config = context.config()?;
+    let config = context.data_config()?;
     let letter = letter(&command.letter, &config, context)?;
     let bound = provider::open(&config, &letter.provider)?;
     if !letter.component.is_empty() && bound.file.digest != letter.component {

@@ -23,6 +23,7 @@ use tokio::task::JoinSet;
 use crate::config::Config;
 use crate::context::{self, Context};
 use crate::error::{CliError, Exit};
+use crate::lock::{self, Candidate};
 use crate::provider::{self, Bound, check_name};
 use crate::signals::{self, Stop};
 
@@ -95,7 +96,7 @@ enum Planned {
 /// Where none can run at all. What happens to single ones is told in the summary and in how the program ends.
 pub(crate) fn run(command: &Run, context: &Context) -> Result<Exit, CliError> {
     command.providers.iter().try_for_each(|name| check_name(name))?;
-    let config = context.config()?;
+    let config = context.data_config()?;
     // Before anything is fetched: a chart that cannot be written is no reason to lose the summary.
     if let Some(folder) = &command.charts {
         std::fs::create_dir_all(folder).map_err(CliError::file("make the folder for charts", folder))?;
@@ -149,6 +150,7 @@ impl House {
                 }
             }
         }
+        let ready = self.as_pinned(context, config, ready, &mut lines).await?;
         let (workers, mut rest) = self.load(context, ready).await?;
         let (workers, stopped) = self.past_breakers(command, context, workers).await?;
         lines.append(&mut rest);
@@ -178,6 +180,30 @@ impl House {
             return Ok(Planned::Idle);
         }
         Ok(provider::open(config, name).map_or_else(Planned::Failed, |bound| Planned::Ready(Box::new(bound))))
+    }
+
+    /// Leave out providers that ask for more than damper.lock pins; they are told and become lines of the summary.
+    async fn as_pinned(
+        &self,
+        context: &Context,
+        config: &Config,
+        ready: Vec<Bound>,
+        lines: &mut Vec<Line>,
+    ) -> Result<Vec<Bound>, CliError> {
+        let candidates: Vec<Candidate> =
+            ready.iter().map(|bound| Candidate::new(config, &bound.file, &bound.grants)).collect();
+        let answers = lock::enforce(context, config, &candidates)?;
+        let mut pinned = Vec::with_capacity(ready.len());
+        for (bound, answer) in ready.into_iter().zip(answers) {
+            match answer {
+                Ok(()) => pinned.push(bound),
+                Err(error) => {
+                    context.screen.error(&error);
+                    lines.push(self.line(&bound.manifest.name, Outcome::Failed(error)).await?);
+                }
+            }
+        }
+        Ok(pinned)
     }
 
     /// Make components ready to fetch. What cannot be loaded is told and comes back as a line of the summary.

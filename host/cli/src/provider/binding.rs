@@ -52,6 +52,19 @@ pub(crate) fn bind(config: &Config, file: ComponentFile) -> Result<Bound, Bindin
     Ok(Bound { file, manifest, grants, warnings })
 }
 
+/// What a component is granted, without a look at any secret.
+///
+/// # Errors
+/// Where it and the settings do not fit.
+pub(crate) fn grants(config: &Config, file: &ComponentFile) -> Result<Grants, BindingError> {
+    let nothing = ProviderSettings::default();
+    let said = config.provider(&file.manifest.name).unwrap_or(&nothing);
+    let unread =
+        |_: &SecretPlace| Ok(Found { source: Arc::new(Secret::new("")) as Arc<dyn SecretSource>, known: None });
+    let sources = Sources { homes: SecretHomes::Machine, find: &unread };
+    Ok(settings::bind(&file.manifest, said, place(config), sources)?.grants)
+}
+
 /// A component's manifest with what the operator tightens; nothing is granted.
 ///
 /// # Errors
@@ -93,10 +106,11 @@ fn source(config: &Config, place: &SecretPlace) -> Result<Found, Unusable> {
             })?;
             Ok(Found { source: Arc::new(SecretFile(path)), known: Some(Secret::new(text)) })
         }
-        SecretPlace::SecretsManager(name) => {
-            let problem = format!("names {name:?} of AWS Secrets Manager, which is read in AWS only");
+        SecretPlace::SecretsManager(_) => {
+            // The name is not shown: by mistake it may be the secret itself.
+            let problem = "names a secret of AWS Secrets Manager, which is read in AWS only";
             Err(unusable(
-                problem,
+                problem.to_owned(),
                 "for a run on this machine, say `env = \"NAME\"` or `file = \"path\"` instead of `secret`",
             ))
         }

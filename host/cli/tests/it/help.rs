@@ -9,12 +9,13 @@ fn the_help_tells_the_commands_and_the_exit_codes() {
 
 #[test]
 fn every_command_shows_an_example() {
-    let commands: [&[&str]; 20] = [
+    let commands: [&[&str]; 21] = [
         &["new"],
         &["build"],
         &["test"],
         &["inspect"],
         &["doctor"],
+        &["lock"],
         &["fetch"],
         &["feed"],
         &["run"],

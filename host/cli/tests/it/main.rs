@@ -12,6 +12,7 @@ mod feeding;
 mod fetching;
 mod help;
 mod house;
+mod locking;
 mod looking;
 mod package;
 mod scaffold;

@@ -19,6 +19,7 @@ use crate::config::Config;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::language::Language;
+use crate::lock::{self, Candidate};
 use crate::provider::{self, BUILT, FindError};
 
 /// A provider that was asked for.
@@ -53,6 +54,8 @@ pub(super) struct Ready {
     pub(super) keeping: Keeping,
     /// What a person should know.
     pub(super) warnings: Vec<String>,
+    /// It, as damper.lock looks at it.
+    candidate: Candidate,
 }
 
 impl Ready {
@@ -132,7 +135,7 @@ pub(super) fn build(
         ));
     }
     let mut builder = None;
-    prepare(wanted, config, |source| {
+    let all = prepare(wanted, config, |source| {
         context.screen.say(format!("building {}", source.manifest.name));
         let builder = match &mut builder {
             Some(builder) => builder,
@@ -143,7 +146,13 @@ pub(super) fn build(
             conformance::require(&component, &source.folder, context)?;
         }
         Ok(component)
-    })
+    })?;
+    lock::enforce(context, config, &candidates(&all))?.into_iter().collect::<Result<(), _>>()?;
+    Ok(all)
+}
+
+fn candidates(all: &[Ready]) -> Vec<Candidate> {
+    all.iter().map(|ready| ready.candidate.clone()).collect()
 }
 
 /// Checks each provider as it was built last.
@@ -151,14 +160,16 @@ pub(super) fn build(
 /// # Errors
 /// As [`build`], and where one was never built.
 pub(super) fn look(wanted: &[Wanted], config: &Config, context: &Context) -> Result<Vec<Ready>, CliError> {
-    prepare(wanted, config, |source| {
+    let all = prepare(wanted, config, |source| {
         let path = place_of(source, context)?;
         if path.is_file() {
             return Ok(path);
         }
         let what = format!("{} was not built yet, and --check builds nothing", source.manifest.name);
         Err(CliError::input_in(&path, what, "run `damper package` without --check first"))
-    })
+    })?;
+    lock::check(config, &candidates(&all))?.into_iter().collect::<Result<(), _>>()?;
+    Ok(all)
 }
 
 fn prepare(
@@ -204,7 +215,8 @@ fn ready(config: &Config, file: ComponentFile) -> Result<Ready, CliError> {
     let keeping = Keeping::of(&bound.manifest)?;
     let mut warnings = bound.warnings;
     warnings.extend(keeping.warning(&bound.manifest));
-    Ok(Ready { file, manifest: bound.manifest, settings, secrets: secrets.into_inner(), keeping, warnings })
+    let candidate = Candidate::new(config, &file, &bound.grants);
+    Ok(Ready { candidate, file, manifest: bound.manifest, settings, secrets: secrets.into_inner(), keeping, warnings })
 }
 
 /// What stands below `[providers.NAME]`, but where its component lies on this machine. Without a damper.toml, what such a
@@ -223,23 +235,10 @@ fn settings_text(config: &Config, name: &str) -> Result<String, CliError> {
 fn secret_name(place: &SecretPlace, provider: &str) -> Result<String, Unusable> {
     let unusable = |problem: String, hint: String| Err(Unusable { problem, hint });
     let kind = match place {
-        SecretPlace::SecretsManager(name) if is_secret_name(name) => return Ok(name.clone()),
-        SecretPlace::SecretsManager(name) => {
-            let hint =
-                "a secret's name in AWS Secrets Manager has letters, digits and /_+=.@- only; its ARN is as good";
-            return unusable(format!("names the secret {name:?}, which cannot be one"), hint.to_owned());
-        }
+        SecretPlace::SecretsManager(name) => return Ok(name.clone()),
         SecretPlace::Environment(_) => "env",
         SecretPlace::File(_) => "file",
     };
     let hint = format!("put the secret into AWS Secrets Manager and name it here: `secret = \"damper/{provider}\"`");
     unusable(format!("binds `{kind}`, which Lambda does not have"), hint)
-}
-
-/// What AWS Secrets Manager takes for a name (<https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_CreateSecret.html>),
-/// or an ARN.
-fn is_secret_name(text: &str) -> bool {
-    let allowed = |character: char| character.is_ascii_alphanumeric() || "/_+=.@-".contains(character);
-    let is_arn = text.starts_with("arn:");
-    (1..=512).contains(&text.len()) && text.chars().all(|character| allowed(character) || (is_arn && character == ':'))
 }

@@ -13,6 +13,7 @@ use crate::commands::fetch::slot::Slot;
 use crate::config::Config;
 use crate::context::{self, Context};
 use crate::error::{CliError, Exit};
+use crate::lock;
 use crate::provider::{self, Bound};
 use crate::screen::{printable, put};
 
@@ -29,11 +30,12 @@ pub(super) fn run(command: &Test, subject: &Subject, context: &Context) -> Resul
     for warning in &bound.warnings {
         context.screen.warn(warning);
     }
+    lock::enforce_one(context, &config, &bound)?;
     let host = PluginHost::new(context.host_options(1)?)?;
     context::runtime()?.block_on(async {
         for id in &command.record {
             let case = subject.cases.join(format!("{}.toml", name(id)));
-            if case.exists() {
+            if fs::symlink_metadata(&case).is_ok() {
                 let hint = "remove it first, or rename it to keep both";
                 return Err(CliError::input_in(&case, "there is such a case already", hint));
             }
@@ -85,6 +87,10 @@ fn name(id: &str) -> String {
 fn write(file: &CaseFile) -> Result<(), CliError> {
     let folder = file.path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(CliError::file("make the folder of cases", folder))?;
+    if fs::symlink_metadata(&file.path).is_ok_and(|found| found.is_symlink()) {
+        let hint = "remove it: a recording is written beside the cases, and through no link";
+        return Err(CliError::input_in(&file.path, "there is a symbolic link already", hint));
+    }
     fs::write(&file.path, &file.bytes).map_err(CliError::file("write", &file.path))
 }
 

@@ -1,0 +1,83 @@
+//! `damper lock`: what providers ask for beyond what damper.lock pins, and the operator's word on it.
+
+use clap::Args;
+
+use crate::context::Context;
+use crate::error::{CliError, Exit};
+use crate::lock::{Candidate, Lock, LockFile, Verdict, Written};
+use crate::provider;
+use crate::screen::{put, table};
+
+/// Show which hosts providers ask for beyond what damper.lock pins, and accept it
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  damper lock                    # pins what is new, and shows what asks for more
+  damper lock --accept gleif     # takes what gleif asks for now
+  damper lock --accept           # takes what all ask for
+
+With `hosts = \"manifest\"` a component says itself which hosts it reaches, and so which of them
+receive its credentials. damper.lock, beside damper.toml, keeps what that was with the first use. A
+build that asks for more is refused until it is accepted; one that asks for less is followed.
+The exit code is 4 while something waits to be accepted.")]
+pub(crate) struct LockCommand {
+    /// Take what these providers ask for now; all of them where none is named
+    #[arg(long, value_name = "PROVIDER", num_args = 0..)]
+    accept: Option<Vec<String>>,
+}
+
+/// Show, pin and accept.
+///
+/// # Errors
+/// Where there is no damper.toml, or damper.lock cannot be used. A provider that cannot be looked at is told, and the exit says so.
+pub(crate) fn run(command: &LockCommand, context: &Context) -> Result<Exit, CliError> {
+    let config = context.config()?;
+    let Some(file) = LockFile::of(&config) else {
+        let hint = "run this where a damper.toml is found, or name one with --config";
+        return Err(CliError::input("there is no damper.toml, so there is nothing to pin", hint));
+    };
+    let named = command.accept.as_deref().unwrap_or_default();
+    let names: Vec<String> = if named.is_empty() { config.providers.keys().cloned().collect() } else { named.to_vec() };
+    let (mut candidates, mut is_whole) = (Vec::new(), true);
+    for name in &names {
+        match provider::candidate(&config, name) {
+            Ok(candidate) => candidates.push(candidate),
+            Err(error) => {
+                context.screen.error(&error);
+                is_whole = false;
+            }
+        }
+    }
+    let mut rows = Vec::new();
+    let written = file.update(|lock| {
+        rows.extend(candidates.iter().map(|candidate| settle(lock, candidate, command.accept.is_some())));
+        if command.accept.is_some() && named.is_empty() {
+            lock.providers.retain(|name, _| config.providers.contains_key(name));
+        }
+    })?;
+    if let Written::Unwritable(error) = written {
+        return Err(CliError::file("write", file.path())(error));
+    }
+    let told: Vec<Vec<String>> = rows.iter().map(|(name, what, _)| vec![name.clone(), what.clone()]).collect();
+    if !told.is_empty() {
+        put(table(&told).trim_end())?;
+    }
+    let waits = rows.iter().any(|(_, _, waits)| *waits);
+    Ok(if is_whole && !waits { Exit::Done } else { Exit::BadInput })
+}
+
+/// Pins a provider as far as that is allowed. Answers its name, what became of it, and whether it waits to be accepted.
+fn settle(lock: &mut Lock, candidate: &Candidate, accepts: bool) -> (String, String, bool) {
+    let verdict = lock.judge(candidate);
+    let (what, waits) = match &verdict {
+        Verdict::New => ("pinned".to_owned(), false),
+        Verdict::Unchanged => ("unchanged".to_owned(), false),
+        Verdict::Changed => ("another build or other settings, which ask for no more".to_owned(), false),
+        Verdict::Refused(growth) if accepts => (format!("accepted: {growth}"), false),
+        Verdict::Refused(growth) => (format!("asks for more: {growth}"), true),
+    };
+    if !waits {
+        lock.pin(candidate);
+    }
+    (candidate.provider.clone(), what, waits)
+}
