@@ -110,8 +110,7 @@ impl fmt::Debug for CacheKey {
 
 /// Makes the file of a key, whole or not at all; a file that is there already stays.
 fn make(folder: &File, name: &OsStr) -> io::Result<()> {
-    let draft = create_new(folder, name)?;
-    let (mut file, draft) = draft;
+    let (mut file, draft) = create_new(folder, name)?;
     let written = [Chance::System.bits(), Chance::System.bits()]
         .iter()
         .try_for_each(|bits| file.write_all(&bits.to_be_bytes()))
