@@ -139,7 +139,9 @@ fn time_of(server: &str) -> Result<Timestamp, String> {
     let first = addresses.next().ok_or_else(|| format!("{address} has no address"))?;
     let mut stream = TcpStream::connect_timeout(&first, PATIENCE).map_err(|error| format!("{address}: {error}"))?;
     stream.set_read_timeout(Some(PATIENCE)).and_then(|()| stream.set_write_timeout(Some(PATIENCE))).map_err(text)?;
-    write!(stream, "HEAD / HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\n\r\n").map_err(text)?;
+    // In one piece: a server that has read a part and closes would reset the connection.
+    let request = format!("HEAD / HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).map_err(text)?;
     let mut answer = Vec::new();
     stream.take(MAX_ANSWER_BYTES).read_to_end(&mut answer).map_err(text)?;
     date_in(&String::from_utf8_lossy(&answer)).ok_or_else(|| format!("{address} gave no Date"))
