@@ -37,7 +37,8 @@ pub(crate) async fn function(settings: &Settings) -> anyhow::Result<Function> {
         Arc::new(ManagedSecret { client: clients.secrets(), name: name.to_owned() }) as Arc<dyn SecretSource>
     });
     let memory = settings.memory_bytes.map_or_else(MemoryLimits::default, MemoryLimits::of);
-    let providers = PackagedProviders::open(&settings.package, stores.clone(), secrets, memory)
+    let assigned = settings.providers.clone();
+    let providers = PackagedProviders::open(&settings.package, stores.clone(), secrets, memory, assigned)
         .with_context(|| format!("start in {}", settings.package.display()))?;
     Ok(Function::new(Arc::new(providers), stores, settings.stream_prefix.clone()))
 }

@@ -1,7 +1,7 @@
 //! The providers of the package, each with its pipeline, made when it is first needed: what a package holds that nobody asks for
 //! costs nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -18,7 +18,7 @@ const SETTINGS: &str = "damper.toml";
 
 /// Where pipelines come from.
 pub(crate) trait Providers: Send + Sync {
-    /// The names of all providers.
+    /// The names of all providers that this function works for.
     fn names(&self) -> Result<Vec<String>, ProviderError>;
 
     /// A provider's pipeline, the same for every invocation of this process.
@@ -37,6 +37,9 @@ pub(crate) enum ProviderError {
     /// What the operator set does not fit it.
     #[error("the settings of {provider} in this package cannot be used: {message}")]
     Settings { provider: String, message: String },
+    /// Another function works for it: this one's role reaches nothing of it.
+    #[error("{provider} has a function of its own: deploy the provider's stack, whose mapping invokes that function")]
+    Elsewhere { provider: String },
     /// Its credentials or grants cannot be set up.
     #[error("{provider} cannot be loaded: {source}")]
     Load { provider: String, source: LoadError },
@@ -51,6 +54,8 @@ pub(crate) struct PackagedProviders {
     stores: Stores,
     secrets: Secrets,
     memory: MemoryLimits,
+    /// Those that this function works for; none: all.
+    assigned: Option<BTreeSet<String>>,
     loaded: Mutex<Loaded>,
 }
 
@@ -61,7 +66,8 @@ struct Loaded {
 }
 
 impl PackagedProviders {
-    /// The providers of the package in this folder, which may use so much memory together. Nothing of them is read yet.
+    /// The providers of the package in this folder, which may use so much memory together: those `assigned` to this function, or all. Nothing
+    /// of them is read yet.
     ///
     /// # Errors
     /// Where the folder holds no package.
@@ -70,8 +76,13 @@ impl PackagedProviders {
         stores: Stores,
         secrets: Secrets,
         memory: MemoryLimits,
+        assigned: Option<BTreeSet<String>>,
     ) -> Result<Self, PackageError> {
-        Ok(Self { package: Package::open(folder)?, stores, secrets, memory, loaded: Mutex::default() })
+        Ok(Self { package: Package::open(folder)?, stores, secrets, memory, assigned, loaded: Mutex::default() })
+    }
+
+    fn is_assigned(&self, name: &str) -> bool {
+        self.assigned.as_ref().is_none_or(|assigned| assigned.contains(name))
     }
 
     fn load(&self, host: &PluginHost, name: &str) -> Result<Arc<Pipeline>, ProviderError> {
@@ -111,10 +122,15 @@ impl PackagedProviders {
 
 impl Providers for PackagedProviders {
     fn names(&self) -> Result<Vec<String>, ProviderError> {
-        Ok(self.package.names()?)
+        let mut names = self.package.names()?;
+        names.retain(|name| self.is_assigned(name));
+        Ok(names)
     }
 
     fn pipeline(&self, name: &str) -> Result<Arc<Pipeline>, ProviderError> {
+        if !self.is_assigned(name) {
+            return Err(ProviderError::Elsewhere { provider: name.to_owned() });
+        }
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(pipeline) = loaded.pipelines.get(name) {
             return Ok(Arc::clone(pipeline));

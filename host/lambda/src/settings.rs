@@ -1,6 +1,7 @@
 //! What the function's environment says: the only place of the program that reads it, but for AWS's own SDK.
 #![allow(clippy::disallowed_methods, reason = "the one module that reads the environment")]
 
+use std::collections::BTreeSet;
 use std::env;
 use std::path::PathBuf;
 
@@ -20,6 +21,9 @@ pub(crate) struct Settings {
     pub(crate) compression: Compression,
     /// `DAMPER_STREAM_PREFIX`: a stream's name is this and the provider's.
     pub(crate) stream_prefix: String,
+    /// `DAMPER_PROVIDERS`: the providers of the package that this function works for, separated by commas; none: all of them. The others
+    /// have functions of their own.
+    pub(crate) providers: Option<BTreeSet<String>>,
     /// `DAMPER_LOG`: what is logged, in the syntax of `RUST_LOG`; none: `info`.
     pub(crate) log: Option<String>,
     /// `DAMPER_CLOCK_OFFSET`: how far the wall clock is put forward, in seconds. For rehearsals of a night; 0 else.
@@ -64,6 +68,10 @@ impl Settings {
                 .map_or(Ok(Compression::None), |text| text.trim().parse())
                 .map_err(SettingsError::Compression)?,
             stream_prefix: optional("DAMPER_STREAM_PREFIX").unwrap_or_else(|| STREAM_PREFIX.to_owned()),
+            providers: optional("DAMPER_PROVIDERS").map(|names| {
+                let names = names.split(',').map(str::trim).filter(|name| !name.is_empty());
+                names.map(str::to_owned).collect()
+            }),
             log: optional("DAMPER_LOG"),
             clock_offset_seconds: offset,
             package: optional("LAMBDA_TASK_ROOT").unwrap_or_else(|| "/var/task".to_owned()).into(),
@@ -116,6 +124,13 @@ mod tests {
         let said = with("gzip").unwrap_err().to_string();
         assert!(said.contains("DAMPER_SINK_COMPRESSION") && said.contains("\"gzip\""), "{said}");
         assert!(said.ends_with("write none or zstd"), "{said}");
+    }
+
+    #[test]
+    fn a_function_may_work_for_some_of_the_providers_alone() {
+        assert_eq!(read(&LEAST).unwrap().providers, None);
+        let some = read(&[LEAST[0], LEAST[1], LEAST[2], ("DAMPER_PROVIDERS", "gleif, sec-edgar,")]).unwrap();
+        assert_eq!(some.providers, Some(BTreeSet::from(["gleif".to_owned(), "sec-edgar".to_owned()])));
     }
 
     #[test]

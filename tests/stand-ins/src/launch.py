@@ -5,6 +5,7 @@ whatever the module has started.
 """
 
 import atexit
+import json
 import os
 import runpy
 import shutil
@@ -33,6 +34,33 @@ def answer_one_at_a_time():
     Application.__call__ = in_turn
 
 
+def partition_keys(value):
+    """The partition keys that a request to DynamoDB names, in a table whose key is `pk`."""
+    if isinstance(value, list):
+        return [key for element in value for key in partition_keys(element)]
+    if not isinstance(value, dict):
+        return []
+    keys = [value[name]["S"] for name in ("pk", ":pk") if isinstance(value.get(name), dict) and "S" in value[name]]
+    return keys + [key for element in value.values() for key in partition_keys(element)]
+
+
+def tell_roles_more():
+    """ministack evaluates policies without two keys of AWS: dynamodb:LeadingKeys and s3:if-none-match."""
+    from ministack.core import iam_actions
+
+    told_of_items, told_of_object = iam_actions.dynamodb_service_context, iam_actions._s3_object_context
+
+    def of_items(body):
+        keys = partition_keys(json.loads(body or b"{}"))
+        return {**told_of_items(body), **({"dynamodb:LeadingKeys": keys} if keys else {})}
+
+    def of_object(action, query, path, headers):
+        told, condition = told_of_object(action, query, path, headers), headers.get("if-none-match")
+        return {**told, **({"s3:if-none-match": condition} if action == "s3:PutObject" and condition else {})}
+
+    iam_actions.dynamodb_service_context, iam_actions._s3_object_context = of_items, of_object
+
+
 # What it unpacks, functions' code for example, goes with it.
 unpacked = tempfile.mkdtemp(prefix="damper-stand-in-")
 os.environ["TMPDIR"] = tempfile.tempdir = unpacked
@@ -41,4 +69,6 @@ threading.Thread(target=end_with_our_parent, args=[unpacked], daemon=True).start
 sys.argv = sys.argv[1:]
 if sys.argv[0] == "moto.server":
     answer_one_at_a_time()
+else:
+    tell_roles_more()
 runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

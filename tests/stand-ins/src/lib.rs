@@ -34,7 +34,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 pub use dynamodb_local::dynamodb_local;
 pub use python::python;
 pub use rie::rie;
-pub use sdk::{ACCESS_KEY, REGION, sdk_config};
+pub use sdk::{ACCESS_KEY, REGION, sdk_config, with_access_key};
 pub use server::{StandIn, free_port};
 pub use tied::Tied;
 

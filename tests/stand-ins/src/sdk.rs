@@ -22,16 +22,26 @@ pub const ACCESS_KEY: &str = "test";
 #[must_use]
 pub fn sdk_config(endpoint: &str) -> SdkConfig {
     let http = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
-    let credentials = Credentials::new(ACCESS_KEY, ACCESS_KEY, None, None, "stand-in");
+    let credentials = credentials(ACCESS_KEY, ACCESS_KEY);
     // A machine that is busy building is slow, and nothing here is worth a second try.
     let timeouts = TimeoutConfig::builder().operation_timeout(Duration::from_secs(60)).build();
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(REGION))
         .endpoint_url(endpoint)
-        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .credentials_provider(credentials)
         .retry_config(RetryConfig::disabled())
         .timeout_config(timeouts)
         .http_client(http)
         .build()
+}
+
+/// The same configuration for whoever has this access key.
+#[must_use]
+pub fn with_access_key(config: &SdkConfig, key: &str, secret: &str) -> SdkConfig {
+    config.to_builder().credentials_provider(credentials(key, secret)).build()
+}
+
+fn credentials(key: &str, secret: &str) -> SharedCredentialsProvider {
+    SharedCredentialsProvider::new(Credentials::new(key, secret, None, None, "stand-in"))
 }

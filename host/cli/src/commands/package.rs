@@ -29,11 +29,13 @@ use archive::Files;
 use bootstrap::Given;
 use dist::{Change, Dist, PROVIDERS};
 use providers::Ready;
-use templates::{Code, Codes, Stack, aws_name};
+use templates::{Code, Codes, SharedStack, Stack, aws_name};
 use timeout::LeastTimeout;
 
 /// The shared stack's template.
 const SHARED: &str = "damper.yaml";
+/// Folders of the bucket that are no provider's: dead letters, those that were redriven, and what Lambda itself writes.
+const FOLDERS: [&str; 3] = ["dead-letters", "dead-letters-redriven", "aws"];
 
 /// Package providers and the Lambda function that runs them, ready to be deployed to AWS
 #[derive(Debug, Args)]
@@ -218,6 +220,12 @@ fn source(command: &Package, architectures: &BTreeSet<Architecture>, given: &Giv
 /// The providers that get a function of their own.
 fn isolated(command: &Package, providers: &[Ready]) -> Result<BTreeSet<String>, CliError> {
     let unknown = command.isolated.iter().find(|name| !providers.iter().any(|provider| provider.name() == *name));
+    // Objects of others lie below these.
+    let taken = command.isolated.iter().find(|name| FOLDERS.contains(&name.as_str()));
+    if let Some(name) = taken {
+        let what = format!("--isolated {name}: the bucket has a folder of that name for all providers");
+        return Err(CliError::input(what, "give the provider another name"));
+    }
     match unknown {
         Some(name) => {
             let known: Vec<&str> = providers.iter().map(Ready::name).collect();
@@ -262,9 +270,14 @@ fn contents(
 fn templates_of(providers: &[Ready], isolated: &BTreeSet<String>, codes: &Codes) -> BTreeMap<String, String> {
     let with_others = providers.iter().filter(|provider| !isolated.contains(provider.name()));
     let timeout = LeastTimeout::of(with_others.clone().map(|provider| &provider.manifest));
-    let secrets = with_others.flat_map(|provider| provider.secrets.clone()).collect();
-    let first = providers.first().map(Ready::name).unwrap_or_default();
-    let mut texts = BTreeMap::from([(SHARED.to_owned(), templates::shared(codes, &secrets, &timeout, first))]);
+    let stack = SharedStack {
+        first: providers.first().map(Ready::name).unwrap_or_default(),
+        providers: &with_others.clone().map(|provider| provider.name().to_owned()).collect(),
+        isolated,
+        secrets: &with_others.flat_map(|provider| provider.secrets.clone()).collect(),
+        timeout,
+    };
+    let mut texts = BTreeMap::from([(SHARED.to_owned(), templates::shared(&stack, codes))]);
     for provider in providers {
         let stack = Stack {
             provider: provider.name(),

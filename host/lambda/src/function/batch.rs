@@ -15,6 +15,7 @@ use super::{Function, LONGEST_WAIT};
 use crate::event::Batch;
 use crate::meter::Meter;
 use crate::metrics::Invocation;
+use crate::providers::ProviderError;
 
 impl Function {
     /// Work at a batch and answer from where it is to be delivered again.
@@ -24,7 +25,10 @@ impl Function {
             Ok(pipeline) => pipeline,
             Err(error) => {
                 tracing::error!(%error, "the batch waits: its provider cannot be worked for");
-                self.stop(&batch.provider, &error).await;
+                // A provider that moves to another function is delivered here until its own stack is deployed: nothing is wrong with it.
+                if !matches!(error, ProviderError::Elsewhere { .. }) {
+                    self.stop(&batch.provider, &error).await;
+                }
                 wait(deadline).await;
                 return answer(Some(&first));
             }

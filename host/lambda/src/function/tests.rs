@@ -40,6 +40,9 @@ impl Providers for Scripts {
     }
 
     fn pipeline(&self, name: &str) -> Result<Arc<Pipeline>, ProviderError> {
+        if name == "elsewhere" {
+            return Err(ProviderError::Elsewhere { provider: name.to_owned() });
+        }
         let unknown = || PackageError::NotPackaged { provider: name.to_owned() };
         Ok(Arc::clone(self.0.get(name).ok_or_else(unknown)?))
     }
@@ -177,6 +180,16 @@ async fn an_unknown_provider_waits_is_stopped_and_loses_nothing() {
     let control = house.ledger.control("opera").await.unwrap();
     assert!(needs_operator(&control).unwrap().contains("opera"), "{control:?}");
     assert!(!house.mapping.now().enabled);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_of_another_function_waits_and_is_not_stopped() {
+    let house = House::new(&["gleif"]);
+    let begin = Instant::now();
+    assert_eq!(house.deliver("elsewhere", &[r#"{"id":"a"}"#]).await, from("100"));
+    assert!(begin.elapsed() >= LONGEST_WAIT, "redelivery is at once");
+    assert!(needs_operator(&house.ledger.control("elsewhere").await.unwrap()).is_none());
+    assert!(house.mapping.now().enabled);
 }
 
 #[tokio::test(start_paused = true)]

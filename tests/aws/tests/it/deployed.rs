@@ -12,7 +12,7 @@ use damper_aws::sink::bucket;
 use damper_aws::{AwsClients, DynamoLedger};
 use damper_demo_api::{DemoApi, Settings};
 use damper_event_source::LogLine;
-use damper_stand_ins::{ACCESS_KEY, REGION, StandIn, python, sdk_config, unique};
+use damper_stand_ins::{ACCESS_KEY, REGION, StandIn, python, sdk_config, unique, with_access_key};
 use object_store::path::Path as Key;
 use object_store::{ObjectStore, ObjectStoreExt};
 use serde_json::{Value, json};
@@ -31,7 +31,16 @@ pub(crate) struct Deployed {
     clients: AwsClients,
     stand_in: &'static StandIn,
     records: String,
+    table: String,
+    /// The name of the shared stack; the provider's is `-demo` behind it.
+    shared: String,
     folder: TempDir,
+}
+
+/// The stores, with the rights of a function's role.
+pub(crate) struct Intruder {
+    pub(crate) ledger: DynamoLedger,
+    pub(crate) bucket: Arc<dyn ObjectStore>,
 }
 
 impl Deployed {
@@ -59,8 +68,30 @@ impl Deployed {
 
         let records = outputs["BucketName"].as_str().unwrap().to_owned();
         let bucket: Arc<dyn ObjectStore> = Arc::new(bucket(clients.config(), &records).unwrap());
-        let ledger = DynamoLedger::new(clients.dynamodb(), outputs["TableName"].as_str().unwrap(), Arc::clone(&bucket));
-        Some(Self { api, bucket, ledger, function, clients, stand_in, records, folder })
+        let table = outputs["TableName"].as_str().unwrap().to_owned();
+        let ledger = DynamoLedger::new(clients.dynamodb(), &*table, Arc::clone(&bucket));
+        Some(Self { api, bucket, ledger, function, clients, stand_in, records, table, shared, folder })
+    }
+
+    /// Somebody who may do what the role of a stack's function may, and no more: as a hostile component would that broke out of its
+    /// sandbox. A user, since the role itself is Lambda's alone.
+    pub(crate) fn intruder(&self, is_isolated: bool) -> Intruder {
+        let stack = if is_isolated { format!("{}-demo", self.shared) } else { self.shared.clone() };
+        let resource = json!({ "StackName": stack, "LogicalResourceId": "FunctionRole" });
+        let role = call(self.stand_in, "cloudformation", "describe_stack_resource", &resource);
+        let role = role["StackResourceDetail"]["PhysicalResourceId"].as_str().unwrap();
+        let policy = json!({ "RoleName": role, "PolicyName": "damper" });
+        let policy = call(self.stand_in, "iam", "get_role_policy", &policy)["PolicyDocument"].to_string();
+        let user = unique("intruder");
+        call(self.stand_in, "iam", "create_user", &json!({ "UserName": user }));
+        let granted = json!({ "UserName": user, "PolicyName": "as-the-role", "PolicyDocument": policy });
+        call(self.stand_in, "iam", "put_user_policy", &granted);
+        let key = call(self.stand_in, "iam", "create_access_key", &json!({ "UserName": user }))["AccessKey"].clone();
+        let text = |name: &str| key[name].as_str().unwrap();
+        let config = with_access_key(self.clients.config(), text("AccessKeyId"), text("SecretAccessKey"));
+        let bucket: Arc<dyn ObjectStore> = Arc::new(bucket(&config, &self.records).unwrap());
+        let ledger = DynamoLedger::new(AwsClients::new(config).dynamodb(), &*self.table, Arc::clone(&bucket));
+        Intruder { ledger, bucket }
     }
 
     /// Invoke the function's alias.
@@ -140,7 +171,7 @@ fn package(folder: &Path, api: &str, function: &str, is_isolated: bool) {
 async fn upload(clients: &AwsClients, stand_in: &StandIn, folder: &Path, code: &str) {
     call(stand_in, "s3", "create_bucket", &json!({ "Bucket": code }));
     let template = std::fs::read_to_string(folder.join("dist/damper.yaml")).unwrap();
-    let name = template.split_whitespace().find(|word| word.ends_with(".zip")).unwrap();
+    let name = template.split_whitespace().find(|word| word.starts_with("damper-") && word.ends_with(".zip")).unwrap();
     let zip = std::fs::read(folder.join(format!("dist/damper-{}.zip", package::ARCHITECTURE))).unwrap();
     let bucket = bucket(clients.config(), code).unwrap();
     bucket.put(&Key::from(format!("damper/{name}")), zip.into()).await.unwrap();

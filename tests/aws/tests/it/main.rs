@@ -20,6 +20,7 @@ mod direct;
 mod emulator;
 mod links;
 mod outages;
+mod roles;
 mod secrets;
 mod stacks;
 mod startup;

@@ -11,7 +11,7 @@ use damper_event_source::{Identity, Outcome, Record, SequenceNumber, State};
 use serde_json::{Value, json};
 
 use crate::house::{House, PATIENCE, Wanted};
-use crate::package::demo_code;
+use crate::package::{add_demo, demo_code};
 use crate::said;
 
 /// Enough for one fetch; what cannot be worked at waits for its end.
@@ -64,6 +64,24 @@ async fn without_its_table_the_function_loses_nothing() {
     said::assert_well_formed(&lines);
 
     house.restart_with("DAMPER_TABLE", house.table());
+    house.drained(&source).await;
+    assert_eq!(house.stored().await, ids());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_function_leaves_the_providers_of_others_alone() {
+    let environment = vec![("DAMPER_PROVIDERS", "demo-2".to_owned())];
+    let Some(house) = House::new(Wanted { environment, timeout: SHORT, ..Wanted::default() }).await else { return };
+    add_demo(house.package.path(), "hosts = \"manifest\"", &[("\"demo\"", "\"demo-2\"")]);
+    assert_eq!(house.tick().await["providers"], 1);
+    let error = house.invoke(&json!({ "provider": "demo", "id": "a" })).await.unwrap_err();
+    assert!(error.contains("demo has a function of its own"), "{error}");
+    // Its stream is still mapped to this function: the items wait for the other one, and nobody has to resume anything.
+    house.feed(ids()).await;
+    let source = house.map();
+    source.wait_for(PATIENCE, |view| view.invocations >= 2).await.unwrap();
+    assert_eq!(house.api.stats().requests, 0);
+    house.restart_with("DAMPER_PROVIDERS", "");
     house.drained(&source).await;
     assert_eq!(house.stored().await, ids());
 }

@@ -14,6 +14,9 @@ const SHARED: &str = include_str!("templates/shared.yaml");
 const PROVIDER: &str = include_str!("templates/provider.yaml");
 const FUNCTION: &str = include_str!("templates/function.yaml");
 const PARAMETERS: &str = include_str!("templates/parameters.yaml");
+const BUCKET: &str = include_str!("templates/bucket.yaml");
+const ACCESS_SHARED: &str = include_str!("templates/access-shared.yaml");
+const ACCESS_ISOLATED: &str = include_str!("templates/access-isolated.yaml");
 
 /// What a function's template says of its code: for each architecture the zip's name in the bucket, and its SHA-256 in Base64.
 pub(super) type Codes = BTreeMap<Architecture, Code>;
@@ -25,6 +28,21 @@ pub(super) struct Code {
     pub(super) name: String,
     /// Its SHA-256 in Base64, as Lambda tells it.
     pub(super) sha256: String,
+}
+
+/// What the shared stack is made of.
+#[derive(Debug)]
+pub(super) struct SharedStack<'a> {
+    /// The provider that the dashboard shows first.
+    pub(super) first: &'a str,
+    /// The providers that its function works for.
+    pub(super) providers: &'a BTreeSet<String>,
+    /// Those that have functions of their own.
+    pub(super) isolated: &'a BTreeSet<String>,
+    /// The names of the secrets of its providers.
+    pub(super) secrets: &'a BTreeSet<String>,
+    /// The least timeout of its function.
+    pub(super) timeout: LeastTimeout,
 }
 
 /// What a provider's stack is made of.
@@ -49,24 +67,26 @@ pub(super) fn aws_name(architecture: Architecture) -> &'static str {
     }
 }
 
-/// The shared stack: `secrets` are those that its function may read, `provider` is the one that the dashboard shows first.
-pub(super) fn shared(codes: &Codes, secrets: &BTreeSet<String>, timeout: &LeastTimeout, provider: &str) -> String {
+/// The shared stack.
+pub(super) fn shared(stack: &SharedStack<'_>, codes: &Codes) -> String {
     let function = function(&Function {
-        table_arn: "!GetAtt Table.Arn",
         table_name: "!Ref Table",
-        bucket_arn: "!GetAtt Bucket.Arn",
         bucket_name: "!Ref Bucket",
         stream_prefix: "!Ref StreamPrefix",
         streams: "!Sub \"${StreamPrefix}*\"".to_owned(),
         description: "\"Damper: fetches records for all providers\"".to_owned(),
+        access: fill(ACCESS_SHARED, &[], &[("ISOLATED", denial_of(stack.isolated))]),
+        // All of the zip where none is isolated.
+        providers: (!stack.isolated.is_empty()).then_some(stack.providers),
         codes,
-        secrets,
+        secrets: stack.secrets,
     });
     let blocks = [
-        ("PARAMETERS", parameters(codes, "damper", timeout)),
+        ("PARAMETERS", parameters(codes, "damper", &stack.timeout)),
         ("CONDITIONS", conditions(codes)),
         ("FUNCTION", function),
-        ("DASHBOARD", dashboard::body(provider)),
+        ("BUCKET", bucket("Bucket", "!Ref OldVersionDays", EXPIRY)),
+        ("DASHBOARD", dashboard::body(stack.first)),
     ];
     fill(SHARED, &[], &blocks)
 }
@@ -75,11 +95,16 @@ pub(super) fn shared(codes: &Codes, secrets: &BTreeSet<String>, timeout: &LeastT
 pub(super) fn provider(stack: &Stack<'_>, codes: &Codes) -> String {
     let keeping = stack.keeping;
     let live = if stack.isolated { "!Ref Live" } else { r#"!ImportValue { "Fn::Sub": "${SharedStack}-Live" }"# };
+    let failed_batches = match stack.isolated {
+        true => "!GetAtt FailedBatches.Arn",
+        false => r#"!ImportValue { "Fn::Sub": "${SharedStack}-BucketArn" }"#,
+    };
     let alarm_ms = keeping.alarm_age().as_millis();
     let inline = [
         ("PROVIDER", stack.provider.to_owned()),
         ("INVOKED", if stack.isolated { "a function of its own" } else { "the shared function" }.to_owned()),
         ("LIVE", live.to_owned()),
+        ("FAILED_BATCHES", failed_batches.to_owned()),
         ("RETENTION_HOURS", keeping.hours.to_string()),
         ("BATCH_SIZE", stack.start_batch.to_string()),
         ("OLDEST_ALARM_MS", alarm_ms.to_string()),
@@ -90,15 +115,31 @@ pub(super) fn provider(stack: &Stack<'_>, codes: &Codes) -> String {
         blocks.extend([
             ("PARAMETERS", parameters(codes, &format!("damper-{}", stack.provider), &stack.timeout)),
             ("CONDITIONS", conditions(codes)),
-            ("FUNCTION", own_function(stack, codes)),
+            (
+                "FUNCTION",
+                format!("{}{FAILED_BATCHES}{}", own_function(stack, codes), bucket("FailedBatches", "30", "")),
+            ),
             ("OUTPUTS", ROLLBACK.to_owned()),
         ]);
     } else {
-        blocks.insert("ALARM_TOPIC", last_parameter().to_owned());
+        blocks.insert("LAST_PARAMETERS", last_parameters());
     }
     let blocks: Vec<(&str, String)> = blocks.into_iter().collect();
     fill(PROVIDER, &inline, &blocks)
 }
+
+/// Records and dead letters are deleted after some days, where the operator wants that.
+const EXPIRY: &str = "\
+- !If
+  - RecordsExpire
+  - { Id: records, Status: Enabled, ExpirationInDays: !Ref RecordExpiryDays }
+  - !Ref AWS::NoValue
+";
+
+const FAILED_BATCHES: &str = "
+# --- The batches that AWS gave up on; its bucket is this provider's own, since the function's role has to list it ---------------
+
+";
 
 const ROLLBACK: &str = "\
 Rollback:
@@ -126,26 +167,29 @@ fn record_age(keeping: &Keeping) -> String {
 
 /// What the function's part of a template is filled with: CloudFormation's own expressions.
 struct Function<'a> {
-    table_arn: &'a str,
     table_name: &'a str,
-    bucket_arn: &'a str,
     bucket_name: &'a str,
     stream_prefix: &'a str,
     streams: String,
     description: String,
+    /// Statements of its role: what it may do with the table and the bucket.
+    access: String,
+    /// The providers that it works for; none: all that are in the zip.
+    providers: Option<&'a BTreeSet<String>>,
     codes: &'a Codes,
     secrets: &'a BTreeSet<String>,
 }
 
 fn own_function(stack: &Stack<'_>, codes: &Codes) -> String {
+    let itself = BTreeSet::from([stack.provider.to_owned()]);
     function(&Function {
-        table_arn: r#"!ImportValue { "Fn::Sub": "${SharedStack}-TableArn" }"#,
         table_name: r#"!ImportValue { "Fn::Sub": "${SharedStack}-TableName" }"#,
-        bucket_arn: r#"!ImportValue { "Fn::Sub": "${SharedStack}-BucketArn" }"#,
         bucket_name: r#"!ImportValue { "Fn::Sub": "${SharedStack}-BucketName" }"#,
         stream_prefix: r#"!ImportValue { "Fn::Sub": "${SharedStack}-StreamPrefix" }"#,
         streams: "!Ref Stream".to_owned(),
         description: format!("\"Damper: fetches records of {} alone\"", stack.provider),
+        access: fill(ACCESS_ISOLATED, &[("PROVIDER", stack.provider.to_owned())], &[]),
+        providers: Some(&itself),
         codes,
         secrets: stack.secrets,
     })
@@ -153,9 +197,7 @@ fn own_function(stack: &Stack<'_>, codes: &Codes) -> String {
 
 fn function(with: &Function<'_>) -> String {
     let inline = [
-        ("TABLE_ARN", with.table_arn.to_owned()),
         ("TABLE_NAME", with.table_name.to_owned()),
-        ("BUCKET_ARN", with.bucket_arn.to_owned()),
         ("BUCKET_NAME", with.bucket_name.to_owned()),
         ("STREAM_PREFIX", with.stream_prefix.to_owned()),
         ("STREAMS", with.streams.clone()),
@@ -163,7 +205,49 @@ fn function(with: &Function<'_>) -> String {
         ("CODE_NAME", of_architecture(with.codes, |code| code.name.clone())),
         ("CODE_SHA256", of_architecture(with.codes, |code| format!("\"{}\"", code.sha256))),
     ];
-    dedented(&fill(FUNCTION, &inline, &[("SECRETS", secrets_statement(with.secrets))]))
+    let blocks = [
+        ("ACCESS", with.access.clone()),
+        ("SECRETS", secrets_statement(with.secrets)),
+        ("PROVIDERS", with.providers.map(assignment).unwrap_or_default()),
+    ];
+    dedented(&fill(FUNCTION, &inline, &blocks))
+}
+
+/// The variable that says which of the zip's providers a function works for. A comma alone: for none.
+fn assignment(providers: &BTreeSet<String>) -> String {
+    let names: Vec<&str> = providers.iter().map(String::as_str).collect();
+    let names = if names.is_empty() { ",".to_owned() } else { names.join(",") };
+    format!("DAMPER_PROVIDERS: \"{names}\"\n")
+}
+
+/// Statements that keep the shared function from what belongs to isolated providers.
+fn denial_of(isolated: &BTreeSet<String>) -> String {
+    if isolated.is_empty() {
+        return String::new();
+    }
+    let keys: String = isolated
+        .iter()
+        .flat_map(|name| [format!("r#{name}#*"), format!("c#{name}"), format!("p#{name}")])
+        .map(|key| format!("        - \"{key}\"\n"))
+        .collect();
+    let objects: String = isolated
+        .iter()
+        .flat_map(|name| [name.clone(), format!("dead-letters/{name}")])
+        .map(|folder| format!("    - !Sub ${{Bucket.Arn}}/{folder}/*\n"))
+        .collect();
+    format!(
+        "# These providers have functions of their own, and this one reaches nothing of theirs.\n\
+         - Sid: NoRowsOfIsolatedProviders\n  Effect: Deny\n  Action: dynamodb:*\n  Resource: !GetAtt Table.Arn\n  \
+         Condition:\n    ForAnyValue:StringLike:\n      dynamodb:LeadingKeys:\n{keys}\
+         - Sid: NoObjectsOfIsolatedProviders\n  Effect: Deny\n  Action: s3:*\n  Resource:\n{objects}"
+    )
+}
+
+/// A bucket with its policy, as lines of `Resources`. What was deleted there can be restored for some days; `expiry` are further rules
+/// of its lifecycle.
+fn bucket(name: &str, old_version_days: &str, expiry: &str) -> String {
+    let inline = [("BUCKET", name.to_owned()), ("OLD_VERSION_DAYS", old_version_days.to_owned())];
+    dedented(&fill(BUCKET, &inline, &[("EXPIRY", expiry.to_owned())]))
 }
 
 /// The right to read these secrets and no other. Secrets Manager ends each ARN with six characters of its own.
@@ -194,9 +278,9 @@ fn parameters(codes: &Codes, function_name: &str, timeout: &LeastTimeout) -> Str
     dedented(&fill(PARAMETERS, &inline, &[]))
 }
 
-/// The parameter `AlarmTopic`, which stands last.
-fn last_parameter() -> String {
-    let start = PARAMETERS.find("  AlarmTopic:").unwrap_or_default();
+/// The parameters that every stack has, which stand last: `KmsKeyArn` and `AlarmTopic`.
+fn last_parameters() -> String {
+    let start = PARAMETERS.find("  KmsKeyArn:").unwrap_or_default();
     dedented(PARAMETERS.get(start..).unwrap_or_default())
 }
 
@@ -211,7 +295,8 @@ fn of_architecture(codes: &Codes, what: impl Fn(&Code) -> String) -> String {
 fn conditions(codes: &Codes) -> String {
     let reserved = "HasReservedConcurrency: !Not [!Equals [!Ref ReservedConcurrency, 0]]\n";
     let choice = if codes.len() > 1 { "OnArm64: !Equals [!Ref Architecture, arm64]\n" } else { "" };
-    format!("{choice}{reserved}")
+    let signed = "HasCodeSigning: !Not [!Equals [!Ref CodeSigningConfigArn, \"\"]]\n";
+    format!("{choice}{reserved}{signed}")
 }
 
 /// The template with its places filled; a place for lines that gets none goes.
@@ -263,6 +348,11 @@ mod tests {
         LeastTimeout::of(std::iter::empty())
     }
 
+    fn shared_stack(secrets: &BTreeSet<String>) -> SharedStack<'_> {
+        const NONE: &BTreeSet<String> = &BTreeSet::new();
+        SharedStack { first: "gleif", providers: NONE, isolated: NONE, secrets, timeout: timeout() }
+    }
+
     fn all() -> Vec<String> {
         let secrets = BTreeSet::from(["gleif/key".to_owned()]);
         let keeping = keeping();
@@ -274,7 +364,7 @@ mod tests {
             secrets: &secrets,
             timeout: timeout(),
         };
-        let shared = shared(&codes(), &secrets, &timeout(), "gleif");
+        let shared = shared(&shared_stack(&secrets), &codes());
         vec![shared, provider(&stack(false), &codes()), provider(&stack(true), &codes())]
     }
 
@@ -287,10 +377,32 @@ mod tests {
 
     #[test]
     fn only_bound_secrets_may_be_read() {
-        let none = shared(&codes(), &BTreeSet::new(), &timeout(), "gleif");
+        let none = shared(&shared_stack(&BTreeSet::new()), &codes());
         assert!(!none.contains("secretsmanager"));
-        let one = shared(&codes(), &BTreeSet::from(["gleif/key".to_owned()]), &timeout(), "gleif");
+        let one = shared(&shared_stack(&BTreeSet::from(["gleif/key".to_owned()])), &codes());
         assert!(one.contains(":secret:gleif/key-??????\n"), "{one}");
+    }
+
+    #[test]
+    fn each_function_works_for_its_own_providers_alone() {
+        let names = |names: &[&str]| -> BTreeSet<String> { names.iter().map(|name| (*name).to_owned()).collect() };
+        let none = BTreeSet::new();
+        let [with_all, _, alone] = all().try_into().unwrap();
+        assert!(
+            !with_all.contains("DAMPER_PROVIDERS")
+                && !with_all.contains("Effect: Deny\n                Action: dynamodb")
+        );
+        assert!(alone.contains("DAMPER_PROVIDERS: \"gleif\""), "{alone}");
+        let (two, gleif) = (names(&["a", "b"]), names(&["gleif"]));
+        let stack = SharedStack { providers: &two, isolated: &gleif, ..shared_stack(&none) };
+        let without = shared(&stack, &codes());
+        assert!(without.contains("DAMPER_PROVIDERS: \"a,b\""), "{without}");
+        assert!(
+            without.contains("- \"r#gleif#*\"") && without.contains("${Bucket.Arn}/dead-letters/gleif/*"),
+            "{without}"
+        );
+        let stack = SharedStack { isolated: &gleif, ..shared_stack(&none) };
+        assert!(shared(&stack, &codes()).contains("DAMPER_PROVIDERS: \",\""), "none, which is not all");
     }
 
     #[test]
