@@ -9,8 +9,8 @@ GUESTS     := providers/demo providers/gleif providers/sec-edgar providers/compa
 	providers/fca-register providers/contract-enquiry tests/hostile tests/mutants
 COMPONENTS := $(TARGET)/components
 
-.PHONY: help demo test chaos ci swarm swarm-mutants bench bench-aws bench-control fmt clippy doc deny components components-demo guests languages cases damper \
-	bootstrap package test-dynamodb-local fixture release-contract clean
+.PHONY: help demo test chaos ci swarm swarm-mutants bench bench-aws bench-control fmt clippy doc deny sbom components components-demo guests languages cases damper \
+	bootstrap package check-templates test-dynamodb-local fixture release-contract clean
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -50,6 +50,9 @@ doc:
 deny: ## Check all dependencies: advisories, licences, banned crates, sources (ADVISORIES=snapshot without the network).
 	@sh tests/supply-chain/check.sh $(TARGET)
 	@sh tests/supply-chain/test.sh $(TARGET)
+
+sbom: ## Write what `damper` and `bootstrap` are built of, as CycloneDX documents, into target/sbom.
+	@sh tests/supply-chain/sbom.sh $(TARGET)
 
 bench: ## Measure, and print tables with the bare loop beside ours.
 	$(CARGO) build --release -p damper-demo-api -p damper-bench -p damper-cli
@@ -95,6 +98,9 @@ CONFIG ?= $(if $(wildcard damper.toml),damper.toml,providers/damper.toml)
 
 package: damper ## Package providers for AWS into dist (CONFIG=damper.toml PROVIDERS="gleif ..." ARGS="--arch arm64").
 	@$(DAMPER) package --config $(CONFIG) $(PROVIDERS) $(ARGS)
+
+check-templates: ## Check what `make package` wrote with cfn-lint, and with checkov and cfn-guard where they are (DIST=dist).
+	@sh tests/check-templates.sh $(or $(DIST),dist) $(TARGET)
 
 test-dynamodb-local: ## The ledger against AWS's DynamoDB Local (DYNAMODB_LOCAL=DIR, or DYNAMODB_LOCAL_URL=http://127.0.0.1:8000).
 	@test -n "$(DYNAMODB_LOCAL)$(DYNAMODB_LOCAL_URL)" || { \

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Cursor, Read};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -309,6 +310,36 @@ async fn what_is_in_the_zip_is_loaded_and_fetched_through() {
         timeout: std::time::Duration::from_secs(60),
     };
     plugin.fetch(request, Permits::new(0)).await.outcome.unwrap();
+}
+
+/// A cargo that says what it was asked for, and has `auditable` or has not.
+fn write_cargo(house: &House, has_auditable: bool) {
+    let (here, code) = (house.path().display(), u8::from(!has_auditable));
+    let program = if cfg!(target_arch = "x86_64") { "x86" } else { "arm" };
+    let script = format!(
+        "#!/bin/sh\necho \"$1 $2\" >> {here}/asked\ncase \"$1 $2\" in\n\
+         metadata*) echo '{{\"target_directory\":\"{here}/target\"}}' ;;\n\
+         'auditable --version') exit {code} ;;\n\
+         *) echo '{{\"reason\":\"compiler-artifact\",\"executable\":\"{here}/{program}\"}}' ;;\nesac\n"
+    );
+    house.write("cargo", script.as_bytes());
+    fs::set_permissions(house.path().join("cargo"), fs::Permissions::from_mode(0o700)).unwrap();
+}
+
+#[test]
+fn bootstrap_is_built_with_the_list_of_its_crates_where_cargo_auditable_is_installed() {
+    let arch = if cfg!(target_arch = "x86_64") { "x86_64" } else { "arm64" };
+    for (has_auditable, built) in [(true, "auditable build"), (false, "build --release")] {
+        let house = house();
+        write_cargo(&house, has_auditable);
+        house.write("source/host/lambda/Cargo.toml", b"");
+        let mut command = house.command(&["package", "--source", "source", "--arch", arch, "hostile"]);
+        let told = house.text(&command.env("CARGO", house.path().join("cargo")).output().unwrap());
+        assert!(told.starts_with("exit code 0\n"), "{told}");
+        let asked = fs::read_to_string(house.path().join("asked")).unwrap();
+        assert_eq!(asked.lines().last(), Some(built), "{asked}");
+        assert_eq!(told.contains("cargo install --locked cargo-auditable"), !has_auditable, "{told}");
+    }
 }
 
 #[test]

@@ -49,6 +49,9 @@ struct Build<'a> {
     architecture: Architecture,
     /// Where cargo puts what it makes.
     folder: PathBuf,
+    /// Whether cargo-auditable is there: the program then holds the list of the crates that it was built of, for `cargo audit bin`
+    /// and others that look for known vulnerabilities.
+    is_auditable: bool,
 }
 
 /// Builds the program, by this machine's own linker where that gives what Lambda runs, else with zig. Answers its file.
@@ -56,7 +59,11 @@ pub(super) fn build(architecture: Architecture, source: &Path, context: &Context
     let metadata = run(&mut cargo(source, context, &["metadata", "--no-deps", "--format-version", "1"]), source)?;
     let metadata: Metadata = serde_json::from_slice(&metadata.stdout)
         .map_err(|error| CliError::unexpected("read what cargo says of Damper's source tree", error))?;
-    let build = Build { source, context, architecture, folder: metadata.target_directory.join("package") };
+    let folder = metadata.target_directory.join("package");
+    let build = Build { source, context, architecture, folder, is_auditable: has_auditable(source, context) };
+    if !build.is_auditable {
+        context.screen.say("bootstrap will not tell what it is built of: cargo-auditable is not installed (cargo install --locked cargo-auditable)");
+    }
     build.make_sure_of_target()?;
     if architecture.name() != std::env::consts::ARCH || std::env::consts::OS != "linux" {
         return build.with_zig();
@@ -112,14 +119,19 @@ impl Build<'_> {
         files.any(|file| file.file_name().to_string_lossy().starts_with("libstd-"))
     }
 
+    fn cargo(&self, subcommand: &str) -> Command {
+        let auditable: &[&str] = if self.is_auditable { &["auditable"] } else { &[] };
+        cargo(self.source, self.context, &[auditable, &[subcommand]].concat())
+    }
+
     fn natively(&self) -> Result<PathBuf, CliError> {
-        let mut command = cargo(self.source, self.context, &["build"]);
+        let mut command = self.cargo("build");
         self.program(&mut command, &self.target())
     }
 
     fn with_zig(&self) -> Result<PathBuf, CliError> {
         let zig = Zig::find(self.context)?;
-        let mut command = cargo(self.source, self.context, &["zigbuild"]);
+        let mut command = self.cargo("zigbuild");
         zig.set_up(&mut command);
         self.program(&mut command, &format!("{}.{LAMBDA_GLIBC}", self.target()))
     }
@@ -144,6 +156,12 @@ impl Build<'_> {
             .find_map(|message| message.executable);
         executable.ok_or_else(|| CliError::unexpected("find what cargo made", "it told of no program named bootstrap"))
     }
+}
+
+fn has_auditable(source: &Path, context: &Context) -> bool {
+    let mut command = cargo(source, context, &["auditable", "--version"]);
+    let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    status.is_ok_and(|status| status.success())
 }
 
 fn cargo(source: &Path, context: &Context, arguments: &[&str]) -> Command {
