@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use damper_plugins::package::Architecture;
+use sha2::{Digest, Sha256};
 
 use super::dashboard;
 use super::keeping::Keeping;
@@ -202,6 +203,7 @@ fn function(with: &Function<'_>) -> String {
         ("STREAM_PREFIX", with.stream_prefix.to_owned()),
         ("STREAMS", with.streams.clone()),
         ("DESCRIPTION", with.description.clone()),
+        ("ASSIGNED", with.providers.map_or_else(|| "all providers".to_owned(), assigned)),
         ("CODE_NAME", of_architecture(with.codes, |code| code.name.clone())),
         ("CODE_SHA256", of_architecture(with.codes, |code| format!("\"{}\"", code.sha256))),
     ];
@@ -218,6 +220,21 @@ fn assignment(providers: &BTreeSet<String>) -> String {
     let names: Vec<&str> = providers.iter().map(String::as_str).collect();
     let names = if names.is_empty() { ",".to_owned() } else { names.join(",") };
     format!("DAMPER_PROVIDERS: \"{names}\"\n")
+}
+
+/// Which providers a function works for, in few words that are others for other providers: a version's description, of which no more than
+/// 256 characters are taken.
+fn assigned(providers: &BTreeSet<String>) -> String {
+    let names: Vec<&str> = providers.iter().map(String::as_str).collect();
+    match *names {
+        [] => "no provider".to_owned(),
+        [one] => one.to_owned(),
+        _ => {
+            let digest = Sha256::digest(names.join(","));
+            let short: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+            format!("{} providers ({short})", names.len())
+        }
+    }
 }
 
 /// Statements that keep the shared function from what belongs to isolated providers.
@@ -401,6 +418,16 @@ mod tests {
             without.contains("- \"r#gleif#*\"") && without.contains("${Bucket.Arn}/dead-letters/gleif/*"),
             "{without}"
         );
+        // A version is published only where its description changes, and holds its environment for good.
+        assert!(with_all.contains(", for all providers\n") && alone.contains(", for gleif\n"));
+        let described = |providers: &[&str]| {
+            let providers = names(providers);
+            let text =
+                shared(&SharedStack { providers: &providers, isolated: &gleif, ..shared_stack(&none) }, &codes());
+            text.lines().find(|line| line.contains("compression ${Compression}, for ")).unwrap().to_owned()
+        };
+        assert_ne!(described(&["a", "b"]), described(&["a", "c"]));
+        assert_eq!(described(&["a", "b"]), described(&["b", "a"]));
         let stack = SharedStack { isolated: &gleif, ..shared_stack(&none) };
         assert!(shared(&stack, &codes()).contains("DAMPER_PROVIDERS: \",\""), "none, which is not all");
     }
