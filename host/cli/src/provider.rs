@@ -131,18 +131,23 @@ pub(crate) fn manifest(config: &Config, provider: &str) -> Result<Manifest, CliE
     Ok(tightened(config, &read(config, provider)?)?)
 }
 
-/// A provider by its name, as damper.lock looks at it. Its secrets are not read.
+/// A provider by its name, as damper.lock looks at it. Its secrets are not read. Its component is the one at `path`, or where
+/// there is none, found by its name.
 ///
 /// # Errors
 /// As [`open`], but for what only a fetch needs.
-pub(crate) fn candidate(config: &Config, provider: &str) -> Result<Candidate, CliError> {
-    let file = read(config, provider)?;
+pub(crate) fn candidate(config: &Config, provider: &str, path: Option<PathBuf>) -> Result<Candidate, CliError> {
+    let path = path.map_or_else(|| find(config, provider), Ok)?;
+    let file = read_from(path, provider)?;
     let grants = grants(config, &file)?;
     Ok(Candidate::new(config, &file, &grants))
 }
 
 fn read(config: &Config, provider: &str) -> Result<ComponentFile, CliError> {
-    let path = find(config, provider)?;
+    read_from(find(config, provider)?, provider)
+}
+
+fn read_from(path: PathBuf, provider: &str) -> Result<ComponentFile, CliError> {
     let file = ComponentFile::read(&path)?;
     if file.manifest.name != provider {
         let (found, provider) = (file.manifest.name, provider.to_owned());

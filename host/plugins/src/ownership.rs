@@ -159,14 +159,14 @@ fn walk(path: &Path, group: GroupWrite, makes: bool) -> Result<File, OwnershipEr
                 Err(errno) => return Err(io(errno)),
             }
         }
-        let found = found.map_err(&io)?;
+        let found = found.map_err(io)?;
         if FileType::from_raw_mode(found.st_mode) == FileType::Symlink {
             links += 1;
             if links > MAX_LINKS {
                 return Err(io(Errno::LOOP));
             }
             check_owner(found.st_uid, &shown)?;
-            let target = readlinkat(&here, &name, Vec::new()).map_err(&io)?;
+            let target = readlinkat(&here, &name, Vec::new()).map_err(io)?;
             let target = PathBuf::from(OsString::from_vec(target.into_bytes()));
             if target.is_absolute() {
                 (here, shown) = root()?;
@@ -176,7 +176,7 @@ fn walk(path: &Path, group: GroupWrite, makes: bool) -> Result<File, OwnershipEr
             left.extend(names(&target));
             continue;
         }
-        here = File::from(openat(&here, &name, FOLDER, Mode::empty()).map_err(&io)?);
+        here = File::from(openat(&here, &name, FOLDER, Mode::empty()).map_err(io)?);
         let metadata = metadata(&here, &shown)?;
         if left.is_empty() { check_changes(&metadata, &shown, group)? } else { check_parent(&metadata, &shown)? }
     }
@@ -243,7 +243,10 @@ pub fn check_open(file: &File, path: &Path, group: GroupWrite) -> Result<(), Own
 /// Where they can, or the folder cannot be looked at.
 pub fn check_folder_of(file: &Path) -> Result<(), OwnershipError> {
     let path = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let folder = File::open(path).map_err(|source| OwnershipError::Io { path: path.to_path_buf(), source })?;
+    // Whole, since "." tells a person nothing.
+    let path = &std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    let opened = rustix::fs::open(path, FOLDER.difference(OFlags::NOFOLLOW), Mode::empty());
+    let folder = File::from(opened.map_err(|errno| OwnershipError::io(path, errno))?);
     let checked = check_parent(&metadata(&folder, path)?, path);
     let is_read_only = fstatvfs(&folder).is_ok_and(|found| found.f_flag.contains(StatVfsMountFlags::RDONLY));
     if is_read_only { Ok(()) } else { checked }
@@ -274,11 +277,11 @@ fn check_entries(folder: &File, path: &Path, group: GroupWrite, depth: usize) ->
         }
         let path = path.join(&name);
         let io = |errno| OwnershipError::io(&path, errno);
-        let found = statat(folder, &name, AtFlags::SYMLINK_NOFOLLOW).map_err(&io)?;
+        let found = statat(folder, &name, AtFlags::SYMLINK_NOFOLLOW).map_err(io)?;
         match FileType::from_raw_mode(found.st_mode) {
             FileType::Symlink => check_owner(found.st_uid, &path)?,
             FileType::Directory => {
-                let inner = File::from(openat(folder, &name, FOLDER, Mode::empty()).map_err(&io)?);
+                let inner = File::from(openat(folder, &name, FOLDER, Mode::empty()).map_err(io)?);
                 check_changes(&metadata(&inner, &path)?, &path, group)?;
                 check_entries(&inner, &path, group, depth + 1)?;
             }

@@ -2,6 +2,8 @@
 
 use clap::Args;
 
+use crate::commands::build::{Source, place_of};
+use crate::config::Config;
 use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::lock::{Candidate, Lock, LockFile, Verdict, Written};
@@ -40,7 +42,7 @@ pub(crate) fn run(command: &LockCommand, context: &Context) -> Result<Exit, CliE
     let names: Vec<String> = if named.is_empty() { config.providers.keys().cloned().collect() } else { named.to_vec() };
     let (mut candidates, mut is_whole) = (Vec::new(), true);
     for name in &names {
-        match provider::candidate(&config, name) {
+        match candidate(&config, name, context) {
             Ok(candidate) => candidates.push(candidate),
             Err(error) => {
                 context.screen.error(&error);
@@ -64,6 +66,14 @@ pub(crate) fn run(command: &LockCommand, context: &Context) -> Result<Exit, CliE
     }
     let waits = rows.iter().any(|(_, _, waits)| *waits);
     Ok(if is_whole && !waits { Exit::Done } else { Exit::BadInput })
+}
+
+/// A provider as it is built now: its component, or what was built last where damper.toml names a crate.
+fn candidate(config: &Config, name: &str, context: &Context) -> Result<Candidate, CliError> {
+    let component = config.provider(name).and_then(|said| said.component.as_ref());
+    let folder = component.map(|path| config.folder.join(path)).filter(|path| path.is_dir());
+    let built = folder.map(|folder| place_of(&Source::read(&folder)?, context)).transpose()?;
+    provider::candidate(config, name, built)
 }
 
 /// Pins a provider as far as that is allowed. Answers its name, what became of it, and whether it waits to be accepted.

@@ -120,10 +120,10 @@ impl LockFile {
     /// As [`LockFile::read`].
     pub(crate) fn update(&self, change: impl FnOnce(&mut Lock)) -> Result<Written, CliError> {
         let _held = self.hold();
-        let before = self.read()?;
-        let mut lock = before.clone().unwrap_or_default();
+        let before = self.read()?.unwrap_or_default();
+        let mut lock = before.clone();
         change(&mut lock);
-        if before.as_ref() == Some(&lock) {
+        if before == lock {
             return Ok(Written::Done);
         }
         let text = lock.text().map_err(|error| CliError::unexpected("write damper.lock", error))?;

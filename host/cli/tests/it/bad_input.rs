@@ -114,6 +114,20 @@ fn a_damper_toml_with_an_unknown_key_is_refused_with_its_place() {
 }
 
 #[test]
+fn a_damper_toml_that_others_can_change_is_refused_with_the_command_that_mends_it() {
+    let house = House::with(&[("damper.toml", "")]);
+    let allow = |path: &str, mode| {
+        fs::set_permissions(house.path().join(path), fs::Permissions::from_mode(mode)).unwrap();
+    };
+    allow("damper.toml", 0o666);
+    let mut said = format!("# the file\n{}\n", house.damper(&["status"]));
+    allow("damper.toml", 0o644);
+    allow(".", 0o777);
+    said.push_str(&format!("# its folder\n{}", house.damper(&["status"])));
+    insta::assert_snapshot!(said);
+}
+
+#[test]
 fn a_damper_toml_of_another_user_is_refused() {
     let house = House::with(&[("damper.toml", "")]);
     // Only root can give a file away; for others there is nothing to test here.

@@ -104,3 +104,15 @@ fn a_lock_that_is_damaged_stops_everything_and_none_is_written_without_a_damper_
     assert!(!bare.path().join("damper.lock").exists());
     assert!(bare.damper(&["lock"]).starts_with("exit code 4\n"));
 }
+
+#[test]
+fn a_provider_that_is_named_by_its_project_is_looked_at_as_it_was_built_last() {
+    let house = house(&CONFIG.replace("hosts", "component = \"project\"\nhosts"));
+    house.write("project/provider.toml", MANIFEST.as_bytes());
+    house.write("project/package.json", b"{}");
+    let missing = house.damper(&["lock"]);
+    assert!(missing.starts_with("exit code 4\n") && !house.path().join("damper.lock").exists(), "{missing}");
+    house.write("project/target/damper/demo.wasm", &provider(MANIFEST));
+    assert!(house.damper(&["lock"]).contains("demo  pinned\n"));
+    assert!(house.damper(&["lock"]).contains("demo  unchanged\n"));
+}
