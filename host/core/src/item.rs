@@ -8,6 +8,8 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::shown::shown;
+
 /// The longest id of an item, in bytes of UTF-8.
 pub const MAX_ID_BYTES: usize = 512;
 /// The longest identity as the ledger keeps it, in bytes; DynamoDB takes keys of 2,048 with the provider's name.
@@ -112,7 +114,7 @@ impl Item {
             return Err(ItemError::EntryTooLarge(payload.len()));
         }
         let shape: ItemShape =
-            serde_json::from_slice(payload).map_err(|error| ItemError::NotAnItem(error.to_string()))?;
+            serde_json::from_slice(payload).map_err(|error| ItemError::NotAnItem(shown(&error.to_string())))?;
         let params = shape.params.into_iter().map(|(name, value)| (name, value.into_text())).collect();
         Self::new(shape.id, params)
     }
@@ -230,6 +232,12 @@ mod tests {
         for payload in cases {
             let error = Item::parse(payload).unwrap_err().to_string();
             assert!(!error.is_empty(), "{payload:?}");
+        }
+        let odd = br#"{"id":"a","\u001b[2J":1}"#;
+        let many = format!(r#"{{"id":"a","{}":1}}"#, "y".repeat(20_000));
+        for payload in [odd.as_slice(), many.as_bytes()] {
+            let error = Item::parse(payload).unwrap_err().to_string();
+            assert!(error.len() < 1_200 && !error.contains('\u{1b}'), "{error:?}");
         }
         let long = format!(r#"{{"id":"{}"}}"#, "x".repeat(10_240));
         assert_eq!(Item::parse(long.as_bytes()), Err(ItemError::IdTooLong(10_240)));

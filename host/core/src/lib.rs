@@ -20,6 +20,7 @@ pub mod operate;
 pub mod pipeline;
 pub mod printable;
 pub mod record;
+pub mod shown;
 pub mod sink;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

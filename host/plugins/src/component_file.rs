@@ -36,6 +36,8 @@ pub fn host_contracts() -> String {
 /// The largest component that is read, in bytes.
 pub const MAX_COMPONENT_BYTES: usize = 64 << 20;
 
+/// The longest version of a contract, in bytes.
+const MAX_VERSION_BYTES: usize = 64;
 /// What a provider exports.
 const EXPORT: &str = "fetch-record";
 const CONTRACT_PACKAGE: &str = "damper:provider/";
@@ -237,7 +239,9 @@ fn contract(file: &str, plugin: &str, imports: &[String]) -> Result<Version, Com
 }
 
 fn version(import: &str) -> Option<Version> {
-    Version::parse(import.rsplit_once('@')?.1).ok()
+    let version = import.rsplit_once('@')?.1;
+    // It is repeated in messages, and real ones have some ten bytes.
+    Version::parse(version).ok().filter(|_| version.len() <= MAX_VERSION_BYTES)
 }
 
 /// Whether the host offers this interface to a provider.

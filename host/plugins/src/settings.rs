@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use damper_core::manifest::Manifest;
+use damper_core::shown::shown;
 
 use crate::grants::{Grants, Origin};
 
@@ -148,8 +149,8 @@ impl Binder<'_> {
     fn setting(&self, key: &str, problem: impl Into<String>, hint: impl Into<String>) -> BindingError {
         BindingError::Setting {
             provider: self.manifest.name.clone(),
-            key: key.to_owned(),
-            problem: problem.into(),
+            key: shown(key),
+            problem: shown(&problem.into()),
             hint: hint.into(),
             file: self.place.file(),
         }

@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::MAX_MANIFEST_BYTES;
 use super::units::Word;
-use crate::printable::is_unsafe;
+use crate::shown::shown;
 
 /// A manifest, or an operator's tightening of one, that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -97,7 +97,8 @@ impl ManifestError {
 
     /// A value, shown as it is, is not allowed.
     pub(super) fn value(field: impl Into<String>, value: impl fmt::Display, allowed: impl Into<String>) -> Self {
-        Self::NotAllowed { field: field.into(), value: value.to_string(), allowed: allowed.into(), position: None }
+        let (field, value) = (shown(&field.into()), shown(&value.to_string()));
+        Self::NotAllowed { field, value, allowed: allowed.into(), position: None }
     }
 
     pub(super) fn missing(field: impl Into<String>, needed: impl Into<String>) -> Self {
@@ -113,16 +114,16 @@ impl ManifestError {
         };
         let position = span.map(|span| Position::of(text, span.start));
         // The names of Rust's types mean nothing to an author.
-        let problem = printable(&error.message().replace('\n', ", "));
+        let problem = shown(&error.message().replace('\n', ", "));
         let problem =
             problem.replace("expected i64", "expected a whole number").replace("expected f64", "expected a number");
-        Self::Unreadable { field: field.map(|field| printable(&field)), problem, position }
+        Self::Unreadable { field: field.map(|field| shown(&field)), problem, position }
     }
 
     /// The same error with the value as its author wrote it.
     pub(super) fn written(mut self, written: &Word) -> Self {
         if let Self::NotAllowed { value, .. } = &mut self {
-            *value = written.to_string();
+            *value = shown(&written.to_string());
         }
         self
     }
@@ -136,13 +137,6 @@ impl ManifestError {
         }
         self
     }
-}
-
-/// A text in which everything is escaped that a terminal would obey: a manifest's keys are its author's, and errors go to terminals.
-fn printable(text: &str) -> String {
-    let escaped =
-        |letter: char| if is_unsafe(letter) { letter.escape_default().to_string() } else { letter.to_string() };
-    text.chars().map(escaped).collect()
 }
 
 /// The path of the key or value that takes up a range of the text.

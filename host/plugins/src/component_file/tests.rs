@@ -93,6 +93,7 @@ fn only_python_imports_sockets_that_lead_nowhere() {
 #[test]
 fn what_is_no_provider_is_refused_with_what_to_do() {
     let newer = ["damper:provider/types@0.1.0", "damper:provider/http@0.2.0"];
+    let long = format!("damper:provider/http@0.2.0-{}", "x".repeat(10_000));
     let cases: Vec<(Vec<u8>, &[&str])> = vec![
         (Vec::new(), &["x.wasm is not WebAssembly", "damper build"]),
         (b"#!/bin/sh".to_vec(), &["not WebAssembly"]),
@@ -114,9 +115,11 @@ fn what_is_no_provider_is_refused_with_what_to_do() {
         (provider(&[CONTRACT[0], "damper:provider/files@0.1.0"]), &["damper:provider/files"]),
         (provider(&[CONTRACT[0], "wasi:io/poll@0.3.0"]), &["wasi:io/poll@0.3.0"]),
         (provider(&[CONTRACT[0], "\u{1b}[2Jevil"]), &["\\u{1b}[2Jevil"]),
+        (provider(&[&long]), &["no interface of damper:provider"]),
     ];
     for (bytes, parts) in cases {
         let message = refusal(bytes);
+        assert!(message.len() < 1_000, "{message}");
         for part in parts {
             assert!(message.contains(part), "{part:?} is not in: {message}");
         }

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use damper_core::shown::{shown, shown_lines};
+
 /// A case that cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -39,7 +41,7 @@ pub enum CaseError {
 
 impl CaseError {
     pub(super) fn shape(case: &Path, error: &toml::de::Error) -> Self {
-        Self::Shape { case: case.to_path_buf(), problem: error.to_string().trim_end().to_owned() }
+        Self::Shape { case: case.to_path_buf(), problem: shown_lines(error.to_string().trim_end()) }
     }
 
     pub(super) fn not_text(case: &Path) -> Self {
@@ -47,7 +49,8 @@ impl CaseError {
     }
 
     pub(super) fn value(case: &Path, key: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self::Value { case: case.to_path_buf(), key: key.into(), problem: problem.into() }
+        let (key, problem) = (shown(&key.into()), shown(&problem.into()));
+        Self::Value { case: case.to_path_buf(), key, problem }
     }
 
     /// The case's file.
