@@ -323,9 +323,14 @@ fn check_mode(metadata: &Metadata, path: &Path, group: GroupWrite) -> Result<(),
 /// Whether a group is a user's alone, as [`GroupWrite::Private`] has it.
 #[must_use]
 pub fn has_private_group(user: u32, group: u32) -> bool {
-    // Where there is no such file it names no other member.
-    let text = |path| fs::read_to_string(path).unwrap_or_default();
-    user == group && is_private_group(user, group, &text("/etc/passwd"), &text("/etc/group"))
+    // Where there is no such file it names no other member; one that cannot be read may name some.
+    let text = |path| match fs::read(path) {
+        Ok(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Some(String::new()),
+        Err(_) => None,
+    };
+    let texts = text("/etc/passwd").zip(text("/etc/group"));
+    user == group && texts.is_some_and(|(users, groups)| is_private_group(user, group, &users, &groups))
 }
 
 /// Whether a group is a user's alone, according to the texts of `/etc/passwd` and `/etc/group` (passwd(5), group(5)).
