@@ -197,6 +197,8 @@ fn wrong_input_is_told_with_what_to_do() {
     let house = house();
     insta::assert_snapshot!("unknown_provider", package(&house, &["nobody"]));
     insta::assert_snapshot!("isolated_unknown", package(&house, &["gleif", "--isolated", "nobody"]));
+    let taken = package(&house, &["gleif", "--isolated", "dead-letters"]);
+    assert!(taken.starts_with("exit code 4\n") && taken.contains("a folder of that name for all providers"), "{taken}");
     insta::assert_snapshot!("one_bootstrap_missing", house.damper(&["package", "--bootstrap", "x86", "gleif"]));
     insta::assert_snapshot!("two_bootstraps", package(&house, &["--bootstrap", "x86", "gleif"]));
     insta::assert_snapshot!(
