@@ -39,6 +39,8 @@ Where several apply to one run, the first of 1, 5, 4, 3, 6 is given.
 Environment:
   AWS_...       with --aws: the standard variables of AWS's tools, AWS_PROFILE and others
   DAMPER_CACHE  where the SDK, toolchains and compiled components are kept; default ~/.cache/damper
+  DAMPER_HARDENING
+                layers of hardening to leave out of run and fetch: no-files, no-system-calls, no-dumps, off
   DAMPER_LOG    what is logged to standard error, for instance debug; default warn
   NO_COLOR      no colours";
 

@@ -17,6 +17,10 @@ pub(crate) struct Settings {
     /// Where what belongs to this user alone is kept, such as the key of the cache: `damper` in `XDG_CONFIG_HOME`, else in
     /// `~/.config`. None where there is no home either.
     pub(crate) own_config: Option<PathBuf>,
+    /// `DAMPER_HARDENING`: which layers of hardening are left out; empty: none.
+    pub(crate) hardening: String,
+    /// `SSL_CERT_FILE` and `SSL_CERT_DIR`: where the certificates of authorities are, if not where the system has them.
+    pub(crate) certificates: Vec<PathBuf>,
     /// Whether a terminal may be coloured: `NO_COLOR` is not set, or empty (<https://no-color.org>).
     pub(crate) colour: bool,
     /// `CARGO_TARGET_DIR`: where cargo builds, if not in a crate's own workspace.
@@ -32,6 +36,12 @@ impl Settings {
             log: env::var("DAMPER_LOG").ok().filter(|text| !text.trim().is_empty()),
             cache: cache(),
             own_config: below_home("XDG_CONFIG_HOME", ".config"),
+            hardening: env::var_os("DAMPER_HARDENING").unwrap_or_default().to_string_lossy().into_owned(),
+            certificates: ["SSL_CERT_FILE", "SSL_CERT_DIR"]
+                .into_iter()
+                .filter_map(non_empty)
+                .map(PathBuf::from)
+                .collect(),
             colour: env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
             target: non_empty("CARGO_TARGET_DIR").map(PathBuf::from),
             cargo: non_empty("CARGO").unwrap_or_else(|| "cargo".into()),

@@ -85,10 +85,10 @@ pub fn restrict(policy: &Policy, hardening: Hardening) -> Report {
     report
 }
 
-/// Tries each layer that concerns a thread alone, in a thread that ends with it. The process keeps its rights.
+/// Tries each layer that is wanted and concerns a thread alone, in a thread that ends with it. The process keeps its rights.
 #[must_use]
-pub fn probe() -> Report {
-    let hardening = Hardening { dumps: false, ..Hardening::default() };
+pub fn probe(wanted: Hardening) -> Report {
+    let hardening = Hardening { dumps: false, ..wanted };
     let probing = std::thread::spawn(move || restrict(&Policy::for_fetching(), hardening));
     probing.join().unwrap_or_default()
 }
@@ -141,4 +141,5 @@ fn restrict_system_calls(_policy: &Policy) -> Result<(), String> {
 }
 
 #[cfg(all(test, target_os = "linux"))]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a test's helpers fail by panicking, as its tests do")]
 mod tests;

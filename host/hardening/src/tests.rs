@@ -96,7 +96,7 @@ fn only_the_files_of_a_policy_are_seen_and_fewer_written_to() {
 #[test]
 fn a_probe_leaves_the_process_its_rights() {
     let report = in_thread(|| {
-        let report = probe();
+        let report = probe(Hardening::default());
         assert_eq!(status("Seccomp"), "0");
         report
     });

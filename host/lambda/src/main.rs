@@ -13,6 +13,7 @@ mod settings;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use damper_hardening::{Policy, restrict};
 use lambda_runtime::{LambdaEvent, Runtime, service_fn};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -22,7 +23,14 @@ use crate::settings::Settings;
 
 fn main() -> ExitCode {
     authorities::read_one_bundle();
-    match start() {
+    let settings = Settings::from_environment();
+    // What is wrong with the settings is a log line like any other.
+    logging::start(settings.as_ref().ok().and_then(|settings| settings.log.as_deref()));
+    let started = settings.map_err(anyhow::Error::from).and_then(|settings| {
+        give_up_rights(&settings);
+        start(&settings)
+    });
+    match started {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("the function does not start: {error:#}");
@@ -31,12 +39,20 @@ fn main() -> ExitCode {
     }
 }
 
+/// Gives up what the function does not need: it reads its package and what every program reads, and writes to the temporary folder alone.
+fn give_up_rights(settings: &Settings) {
+    let mut policy = Policy::for_fetching();
+    policy.readable.push(settings.package.clone());
+    policy.readable.extend(settings.certificates.iter().cloned());
+    policy.writable.push(std::env::temp_dir());
+    for (layer, why) in restrict(&policy, settings.hardening).missing() {
+        tracing::debug!(%layer, why, "a layer of hardening is missing");
+    }
+}
+
 #[tokio::main]
-async fn start() -> anyhow::Result<()> {
-    let settings = Settings::from_environment();
-    // What is wrong with the settings is a log line like any other.
-    logging::start(settings.as_ref().ok().and_then(|settings| settings.log.as_deref()));
-    let function = Arc::new(aws::function(&settings?).await?);
+async fn start(settings: &Settings) -> anyhow::Result<()> {
+    let function = Arc::new(aws::function(settings).await?);
     let handler = service_fn(move |invocation: LambdaEvent<Box<RawValue>>| {
         let function = Arc::clone(&function);
         async move { answer(&function, invocation).await }

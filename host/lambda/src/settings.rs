@@ -6,6 +6,7 @@ use std::env;
 use std::path::PathBuf;
 
 use damper_core::sink::{Compression, CompressionError};
+use damper_hardening::Hardening;
 
 /// What the names of streams begin with where nobody says otherwise.
 const STREAM_PREFIX: &str = "damper-";
@@ -33,6 +34,10 @@ pub(crate) struct Settings {
     /// `AWS_LAMBDA_FUNCTION_NAME`, with `DAMPER_ALIAS` where that is set: whose mappings are governed. Those of an alias are listed
     /// under its name alone.
     pub(crate) function: String,
+    /// `DAMPER_HARDENING`: which layers of hardening are wanted; all, where it says nothing.
+    pub(crate) hardening: Hardening,
+    /// `SSL_CERT_FILE`, `SSL_CERT_DIR` and `AWS_CA_BUNDLE`: certificates of authorities that are read.
+    pub(crate) certificates: Vec<PathBuf>,
     /// `AWS_LAMBDA_FUNCTION_MEMORY_SIZE`, in bytes: what the function may use. None: where Lambda does not say, the machine does.
     pub(crate) memory_bytes: Option<u64>,
 }
@@ -46,6 +51,8 @@ pub(crate) enum SettingsError {
     ClockOffset(String),
     #[error("the environment variable DAMPER_SINK_COMPRESSION cannot be used: {0}")]
     Compression(CompressionError),
+    #[error("the environment variable DAMPER_HARDENING cannot be used: {0}")]
+    Hardening(damper_hardening::SettingsError),
 }
 
 impl Settings {
@@ -79,6 +86,12 @@ impl Settings {
                 Some(alias) => format!("{}:{alias}", needed("AWS_LAMBDA_FUNCTION_NAME")?),
                 None => needed("AWS_LAMBDA_FUNCTION_NAME")?,
             },
+            hardening: optional("DAMPER_HARDENING").unwrap_or_default().parse().map_err(SettingsError::Hardening)?,
+            certificates: ["SSL_CERT_FILE", "SSL_CERT_DIR", "AWS_CA_BUNDLE"]
+                .into_iter()
+                .filter_map(optional)
+                .map(PathBuf::from)
+                .collect(),
             memory_bytes: optional("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
                 .and_then(|mebibytes| mebibytes.parse::<u64>().ok())
                 .and_then(|mebibytes| mebibytes.checked_mul(1 << 20)),
@@ -107,6 +120,10 @@ mod tests {
         assert_eq!((settings.function.as_str(), live.function.as_str()), ("damper", "damper:live"));
         let sized = read(&[LEAST[0], LEAST[1], LEAST[2], ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")]).unwrap();
         assert_eq!((settings.memory_bytes, sized.memory_bytes), (None, Some(256 << 20)));
+        let soft = read(&[LEAST[0], LEAST[1], LEAST[2], ("DAMPER_HARDENING", "off")]).unwrap();
+        assert_eq!((settings.hardening, soft.hardening), (Hardening::default(), Hardening::OFF));
+        let odd = read(&[LEAST[0], LEAST[1], LEAST[2], ("DAMPER_HARDENING", "odd")]).unwrap_err();
+        assert!(odd.to_string().contains("DAMPER_HARDENING"), "{odd}");
         for (missing, _) in LEAST {
             let others: Vec<_> = LEAST.into_iter().filter(|(name, _)| *name != missing).collect();
             assert!(read(&others).unwrap_err().to_string().contains(missing));

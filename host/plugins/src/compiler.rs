@@ -163,6 +163,9 @@ fn why_it_ended(status: Option<ExitStatus>, reason: &[u8], allowed: Allowed) -> 
 pub fn compile_for_parent(settings: &str) -> Result<(), String> {
     let settings = CodeSettings::named(settings).ok_or_else(|| format!("there are no settings {settings:?}"))?;
     limit(Allowed::of(MAX_COMPONENT_BYTES)).map_err(|error| format!("the limits cannot be set: {error}"))?;
+    #[cfg(target_os = "linux")]
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
+        .map_err(|error| format!("it cannot be tied to its parent: {error}"))?;
     let mut component = Vec::new();
     let most = MAX_COMPONENT_BYTES as u64 + 1;
     io::stdin().lock().take(most).read_to_end(&mut component).map_err(|error| error.to_string())?;

@@ -196,8 +196,8 @@ mod tests {
         ] {
             assert!(known.iter().any(|known| known == spelling), "{spelling} of {known:#?}");
         }
-        assert!(spellings("hunter2", false).contains(&"h\0u\0n\0t\0e\0r\02\0".to_owned()));
-        assert!(spellings("hunter2", false).contains(&"\0h\0u\0n\0t\0e\0r\02".to_owned()));
+        assert!(spellings("hunter2", false).contains(&"h\0u\0n\0t\0e\0r\x002\0".to_owned()));
+        assert!(spellings("hunter2", false).contains(&"\0h\0u\0n\0t\0e\0r\x002".to_owned()));
     }
 
     #[test]

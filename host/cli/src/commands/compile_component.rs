@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use clap::Args;
+use damper_hardening::{Hardening, Policy, restrict};
 use damper_plugins::compiler::compile_for_parent;
 
 use crate::error::Exit;
@@ -15,8 +16,10 @@ pub(crate) struct CompileComponent {
     settings: String,
 }
 
-/// Compile it. The process that started this one reads why, where that fails.
+/// Compile it, without files, connections and other programs: a compiler was not made for hostile input. The process that started this one reads why, where that fails.
 pub(crate) fn run(command: &CompileComponent) -> Exit {
+    // It needs nothing but its pipes; a layer that the system does not have is missing here, too.
+    let _report = restrict(&Policy::for_computing(), Hardening::default());
     match compile_for_parent(&command.settings) {
         Ok(()) => Exit::Done,
         Err(why) => {

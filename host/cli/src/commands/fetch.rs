@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use crate::config::Config;
 use crate::context::{self, Context};
 use crate::error::{CliError, Exit};
+use crate::harden;
 use crate::lock;
 use crate::provider::{self, Bound};
 use crate::screen::{put_bytes, put_json, size, table};
@@ -81,6 +82,7 @@ pub(crate) fn now(
         context.screen.warn(warning);
     }
     lock::enforce_one(context, config, bound)?;
+    harden::before_fetching(context, config, &[])?;
     context::runtime()?.block_on(async {
         let plugin = load(context, bound)?;
         // Compiling is not part of the fetch, and takes longer than a slot counts: nobody renews this one.

@@ -13,6 +13,7 @@ use std::time::Duration;
 use clap::Args;
 use damper_core::chance::Chance;
 use damper_core::clock::WallClock;
+use damper_core::fetcher::Fetcher;
 use damper_core::ledger::{Breaker, Control, Ledger};
 use damper_core::mapping::Mapping;
 use damper_core::pipeline::{Pipeline, Stores};
@@ -23,6 +24,7 @@ use tokio::task::JoinSet;
 use crate::config::Config;
 use crate::context::{self, Context};
 use crate::error::{CliError, Exit};
+use crate::harden;
 use crate::lock::{self, Candidate};
 use crate::provider::{self, Bound, check_name};
 use crate::signals::{self, Stop};
@@ -101,12 +103,17 @@ pub(crate) fn run(command: &Run, context: &Context) -> Result<Exit, CliError> {
     if let Some(folder) = &command.charts {
         std::fs::create_dir_all(folder).map_err(CliError::file("make the folder for charts", folder))?;
     }
-    context::runtime()?.block_on(async {
+    harden::before_fetching(context, &config, &command.charts.as_deref().into_iter().collect::<Vec<_>>())?;
+    let runtime = context::runtime()?;
+    let exit = runtime.block_on(async {
         let house = House::open(command, context, &config)?;
         let stop = signals::listen(&context.screen)?;
         let lines = house.drain(command, context, &config, &stop).await?;
         summary::show(&lines, &config, command.json)
-    })
+    });
+    // A component that is still compiled keeps nobody waiting: its process ends with this one.
+    runtime.shutdown_background();
+    exit
 }
 
 impl House {
@@ -206,7 +213,7 @@ impl House {
         Ok(pinned)
     }
 
-    /// Make components ready to fetch. What cannot be loaded is told and comes back as a line of the summary.
+    /// Bind components to their settings. What cannot be bound is told and comes back as a line of the summary.
     async fn load(&self, context: &Context, ready: Vec<Bound>) -> Result<(Vec<Worker>, Vec<Line>), CliError> {
         let (mut workers, mut failed) = (Vec::new(), Vec::new());
         if ready.is_empty() {
@@ -236,11 +243,11 @@ impl House {
         let name = manifest.name.clone();
         let broken = |message| CliError::Load { provider: name.clone(), message };
         let plugin = host.load(&file, manifest.clone(), grants).map_err(|error| broken(error.to_string()))?;
-        plugin.prepare().await.map_err(|failure| broken(failure.message))?;
+        let plugin = Arc::new(plugin);
         self.mapping.ensure(&name, manifest.pace.start_batch).await?;
         let before = self.stream.counts(&name).await?;
-        let pipeline = Pipeline::new(manifest, Arc::new(plugin), self.stores.clone());
-        Ok(Worker::new(pipeline, self.clone(), before))
+        let pipeline = Pipeline::new(manifest, Arc::clone(&plugin) as Arc<dyn Fetcher>, self.stores.clone());
+        Ok(Worker::new(pipeline, plugin, self.clone(), before))
     }
 
     /// Leave out providers whose breaker is open, unless we watch: then they wait for `damper resume`.

@@ -31,6 +31,7 @@ fn everything_is_looked_at_and_nothing_changed() {
         "open files",
         "engine",
         "kernel",
+        "hardening",
     ] {
         assert!(names.contains(&name), "{name} is not in {names:?}");
     }

@@ -10,6 +10,7 @@ mod contract;
 mod doctor;
 mod feeding;
 mod fetching;
+mod hardening;
 mod help;
 mod house;
 mod locking;

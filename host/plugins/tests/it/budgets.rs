@@ -14,7 +14,7 @@ const MEBIBYTE: usize = 1 << 20;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_answers_of_a_call_are_bounded_together() {
-    let server = Server::start(|_| reply(200, &[], &"x".repeat(MEBIBYTE - 1_000))).await;
+    let server = Server::start(|_| reply(200, &[], "x".repeat(MEBIBYTE - 1_000))).await;
     let mut setup = Setup::new(&[&server.origin("api.test")]);
     setup.manifest.limits.response_bytes = 1 << 20;
     setup.manifest.limits.memory_bytes = 256 << 20;
@@ -140,7 +140,7 @@ async fn an_echo_tells_neither_a_secret_nor_its_length_nor_its_digest() {
     let server = Server::start(|asked| {
         let sent = asked.headers.get("authorization").cloned().unwrap_or_default();
         let headers = [("ETag", "\"0123\""), ("Content-MD5", "x"), ("Repr-Digest", "sha-256=:x:"), ("X-Kind", "kept")];
-        reply(200, &headers, &format!("you sent {sent}"))
+        reply(200, &headers, format!("you sent {sent}"))
     })
     .await;
     let origin = server.origin("api.test");

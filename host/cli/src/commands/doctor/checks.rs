@@ -153,7 +153,26 @@ fn system(system: &System) -> Vec<Check> {
         Some(limit) => Check::ok("open files", format!("at most {limit}")),
         None => Check::ok("open files", "no limit"),
     };
-    vec![files, pool(system), pages(system)]
+    vec![files, pool(system), pages(system), hardening(system)]
+}
+
+fn hardening(system: &System) -> Check {
+    const NAME: &str = "hardening";
+    let layers = match &system.hardening {
+        Ok(layers) => layers,
+        Err(problem) => return Check::problem(NAME, problem.clone(), "correct DAMPER_HARDENING, or leave it unset"),
+    };
+    let part = |word: &str, names: &[String]| (!names.is_empty()).then(|| format!("{word}: {}", names.join(", ")));
+    let parts = [part("on", &layers.holding), part("off", &layers.off), part("missing", &layers.missing)];
+    let found = parts.into_iter().flatten().collect::<Vec<_>>().join("; ");
+    if layers.missing.is_empty() {
+        return Check::ok(NAME, found);
+    }
+    Check::warning(
+        NAME,
+        found,
+        "nothing has to be done; Linux 5.19 and newer have all layers, where no container takes them away",
+    )
 }
 
 fn pool(system: &System) -> Check {

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use damper_hardening::Layer;
 use damper_plugins::component_file::host_contracts;
 use damper_plugins::ownership::{self, GroupWrite, OwnershipError};
 use damper_plugins::{HostOptions, PluginHost, tells_touched_pages};
@@ -17,10 +18,10 @@ use jiff::tz::TimeZoneDatabase;
 use rustix::fs::{Access, access, statvfs};
 use rustix::process::{Resource, getrlimit};
 
-use super::machine::{Cache, Clock, Machine, System, Toolchain};
+use super::machine::{Cache, Clock, Layers, Machine, System, Toolchain};
 use crate::context::Context;
 use crate::error::CliError;
-use crate::{provider, sdk};
+use crate::{harden, provider, sdk};
 
 /// How long a server may take for its date, at each step.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -52,7 +53,7 @@ pub(super) fn machine(context: &Context, server: Option<&str>) -> Machine {
         config: config.map(|config| config.file).map_err(|error| in_words(&error)),
         clock: Clock { now: context.clock.now(), program: written(), server: server.map(time_of) },
         zones: TimeZoneDatabase::bundled().available().count(),
-        system: system(),
+        system: system(context),
     }
 }
 
@@ -153,7 +154,24 @@ fn date_in(answer: &str) -> Option<Timestamp> {
     Timestamp::try_from(httpdate::parse_http_date(date.trim()).ok()?).ok()
 }
 
-fn system() -> System {
+/// What a run would get: tried in a thread, which alone loses its rights.
+fn layers(context: &Context) -> Result<Layers, String> {
+    let wanted = harden::wanted(context).map_err(|error| error.to_string())?;
+    let report = damper_hardening::probe(wanted);
+    // What concerns the whole process is not tried here: every system has it.
+    let dumps = wanted.dumps.then(|| Layer::Dumps.to_string());
+    Ok(Layers {
+        holding: dumps.into_iter().chain(report.holding().map(|layer| layer.to_string())).collect(),
+        missing: report.missing().map(|(layer, why)| format!("{layer} ({why})")).collect(),
+        off: [(wanted.dumps, Layer::Dumps), (wanted.files, Layer::Files), (wanted.system_calls, Layer::SystemCalls)]
+            .into_iter()
+            .filter(|(is_wanted, _)| !is_wanted)
+            .map(|(_, layer)| layer.to_string())
+            .collect(),
+    })
+}
+
+fn system(context: &Context) -> System {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let kernel = format!("{} {}", std::env::consts::OS, release.trim());
     // The pool is as large as it is in a run; nothing is kept.
@@ -164,6 +182,7 @@ fn system() -> System {
         address_space: getrlimit(Resource::As).current,
         tells_touched_pages: tells_touched_pages(),
         is_pooled: host.map(|host| host.is_pooled()).map_err(|error| error.to_string()),
+        hardening: layers(context),
     }
 }
 

@@ -88,4 +88,17 @@ pub(super) struct System {
     pub(super) tells_touched_pages: bool,
     /// Whether instances come from a pool; else why there is no engine at all.
     pub(super) is_pooled: Result<bool, String>,
+    /// The layers of hardening; else why none can be asked for.
+    pub(super) hardening: Result<Layers, String>,
+}
+
+/// The layers of hardening, by name.
+#[derive(Debug, Clone)]
+pub(super) struct Layers {
+    /// Those that a run gets here.
+    pub(super) holding: Vec<String>,
+    /// Those that the system does not have, with why.
+    pub(super) missing: Vec<String>,
+    /// Those that are turned off.
+    pub(super) off: Vec<String>,
 }

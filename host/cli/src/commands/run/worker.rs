@@ -12,7 +12,9 @@ use damper_core::mapping::{Mapping, MappingState};
 use damper_core::pipeline::Pipeline;
 use damper_core::pipeline::progress::{Progress, Snapshot};
 use damper_core::pipeline::report::{Report, Stopped};
+use damper_core::record::Failure;
 use damper_local::{Counts, DatabaseError, Ended, Poller, PollerSettings};
+use damper_plugins::Plugin;
 use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
@@ -34,6 +36,7 @@ const BATCH_MARGIN: Duration = Duration::from_secs(30);
 /// One provider at work.
 pub(super) struct Worker {
     pipeline: Arc<Pipeline>,
+    plugin: Arc<Plugin>,
     house: House,
     /// What the stream counted when the run began.
     before: Counts,
@@ -45,9 +48,10 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn new(pipeline: Arc<Pipeline>, house: House, before: Counts) -> Self {
+    pub(super) fn new(pipeline: Arc<Pipeline>, plugin: Arc<Plugin>, house: House, before: Counts) -> Self {
         Self {
             pipeline,
+            plugin,
             house,
             before,
             tally: Mutex::default(),
@@ -148,6 +152,9 @@ impl Worker {
         if !watch && let Some(outcome) = self.closed().await? {
             return Ok(outcome);
         }
+        if let Some(outcome) = self.prepare(&stop).await? {
+            return Ok(outcome);
+        }
         // What an earlier run left disabled may be due by now.
         self.tick().await;
         let ticking = self.ticking();
@@ -174,6 +181,17 @@ impl Worker {
                 () = sleep(LOOK_AGAIN) => {}
             }
         }
+    }
+
+    /// Make the component ready, which may mean to compile it. The other providers fetch meanwhile. None: it is ready.
+    async fn prepare(&self, stop: &Stop) -> Result<Option<Outcome>, CliError> {
+        let prepared = tokio::select! {
+            biased;
+            () = stop.token.cancelled() => return self.outcome(Ended::Stopped).await.map(Some),
+            prepared = self.plugin.prepare() => prepared,
+        };
+        let broken = |failure: Failure| CliError::Load { provider: self.name().to_owned(), message: failure.message };
+        prepared.map(|()| None).map_err(broken)
     }
 
     /// Ticks, for ever: at the interval that damper.toml sets, and when a disabled mapping's time has come.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::super::for_people;
-use super::super::machine::Toolchain;
+use super::super::machine::{Layers, Toolchain};
 use super::*;
 
 const NOW: &str = "2026-05-01T12:00:00Z";
@@ -45,6 +45,11 @@ fn good() -> Machine {
             address_space: None,
             tells_touched_pages: true,
             is_pooled: Ok(true),
+            hardening: Ok(Layers {
+                holding: ["dumps", "privileges", "files", "system calls"].map(str::to_owned).to_vec(),
+                missing: Vec::new(),
+                off: Vec::new(),
+            }),
         },
     }
 }
@@ -88,6 +93,11 @@ fn a_machine_without_anything_is_told_what_to_do() {
             address_space: Some(4 << 30),
             tells_touched_pages: false,
             is_pooled: Ok(false),
+            hardening: Ok(Layers {
+                holding: vec!["privileges".into()],
+                missing: vec!["files (the kernel has no Landlock)".into()],
+                off: vec!["dumps".into()],
+            }),
             ..good().system
         },
         ..good()
