@@ -74,59 +74,89 @@ pub(crate) fn build_tool(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
+/// Variables that programs which build need, in capitals.
+const BUILD_VARIABLES: [&str; 43] = [
+    "AR",
+    "ALL_PROXY",
+    "CARGO",
+    "CC",
+    "CFLAGS",
+    "CI",
+    "COLORTERM",
+    "CPATH",
+    "CURL_CA_BUNDLE",
+    "CXX",
+    "CXXFLAGS",
+    "DAMPER_CACHE",
+    "DAMPER_DEBIAN_MIRROR",
+    "DAMPER_DEBIAN_SECURITY_MIRROR",
+    "DAMPER_LOG",
+    "DEVELOPER_DIR",
+    "FORCE_COLOR",
+    "HOME",
+    "HTTPS_PROXY",
+    "HTTP_PROXY",
+    "LANG",
+    "LANGUAGE",
+    "LDFLAGS",
+    "LD_LIBRARY_PATH",
+    "LIBRARY_PATH",
+    "LOGNAME",
+    "MACOSX_DEPLOYMENT_TARGET",
+    "MAKEFLAGS",
+    "NODE_EXTRA_CA_CERTS",
+    "NO_COLOR",
+    "NO_PROXY",
+    "PATH",
+    "PROTOC",
+    "REQUESTS_CA_BUNDLE",
+    "SDKROOT",
+    "SHELL",
+    "SOURCE_DATE_EPOCH",
+    "SSH_AUTH_SOCK",
+    "SSL_CERT_DIR",
+    "SSL_CERT_FILE",
+    "TERM",
+    "TMPDIR",
+    "USER",
+];
+/// What others of them begin with: the toolchains' and their registries', cc's own by target, and those of version managers, by way
+/// of which programs are found.
+const BUILD_PREFIXES: [&str; 25] = [
+    "CARGO_",
+    "GIT_",
+    "LC_",
+    "NIX_",
+    "PIP_",
+    "PKG_CONFIG",
+    "RUST",
+    "XDG_",
+    "NPM_CONFIG_",
+    "CMAKE",
+    "WASI_SDK",
+    "ZIG_",
+    "AR_",
+    "CC_",
+    "CFLAGS_",
+    "CXX_",
+    "CXXFLAGS_",
+    "TARGET_C",
+    "HOST_C",
+    "ASDF_",
+    "FNM_",
+    "MISE_",
+    "NVM_",
+    "PYENV_",
+    "VOLTA_",
+];
+
 /// Whether a variable is for programs that build: for the system, the toolchains, and the way to their registries.
 fn is_for_builds(name: &str) -> bool {
-    const NAMES: [&str; 43] = [
-        "AR",
-        "ALL_PROXY",
-        "CARGO",
-        "CC",
-        "CFLAGS",
-        "CI",
-        "COLORTERM",
-        "CPATH",
-        "CURL_CA_BUNDLE",
-        "CXX",
-        "CXXFLAGS",
-        "DAMPER_CACHE",
-        "DAMPER_DEBIAN_MIRROR",
-        "DAMPER_DEBIAN_SECURITY_MIRROR",
-        "DAMPER_LOG",
-        "DEVELOPER_DIR",
-        "FORCE_COLOR",
-        "HOME",
-        "HTTPS_PROXY",
-        "HTTP_PROXY",
-        "LANG",
-        "LANGUAGE",
-        "LDFLAGS",
-        "LD_LIBRARY_PATH",
-        "LIBRARY_PATH",
-        "LOGNAME",
-        "MACOSX_DEPLOYMENT_TARGET",
-        "MAKEFLAGS",
-        "NODE_EXTRA_CA_CERTS",
-        "NO_COLOR",
-        "NO_PROXY",
-        "PATH",
-        "PROTOC",
-        "REQUESTS_CA_BUNDLE",
-        "SDKROOT",
-        "SHELL",
-        "SOURCE_DATE_EPOCH",
-        "SSH_AUTH_SOCK",
-        "SSL_CERT_DIR",
-        "SSL_CERT_FILE",
-        "TERM",
-        "TMPDIR",
-        "USER",
-    ];
-    const BEGINNINGS: [&str; 9] =
-        ["CARGO_", "GIT_", "LC_", "NIX_", "PIP_", "PKG_CONFIG", "RUST", "XDG_", "NPM_CONFIG_"];
     let upper = name.to_ascii_uppercase();
     // Cargo needs this one to publish, and to build nothing.
     let is_refused = upper == "CARGO_REGISTRY_TOKEN";
-    let is_known = NAMES.contains(&upper.as_str()) || BEGINNINGS.iter().any(|beginning| upper.starts_with(beginning));
+    let is_known =
+        BUILD_VARIABLES.contains(&upper.as_str()) || BUILD_PREFIXES.iter().any(|prefix| upper.starts_with(prefix));
     is_known && !is_refused
 }
 
