@@ -10,11 +10,11 @@
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc;
+use std::sync::{Condvar, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
 use damper_core::printable::is_unsafe;
-use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::component_file::{self, MAX_COMPONENT_BYTES};
 use crate::engine::CodeSettings;
@@ -69,6 +69,42 @@ impl Allowed {
     }
 }
 
+/// Memory for all processes that compile at the same time: together they may use as much as one.
+static MEMORY: Room = Room { taken_bytes: Mutex::new(0), freed: Condvar::new() };
+
+/// Memory that is shared out.
+#[derive(Debug)]
+struct Room {
+    taken_bytes: Mutex<u64>,
+    freed: Condvar,
+}
+
+/// A part of it, until it is dropped.
+#[derive(Debug)]
+struct Taken<'a> {
+    room: &'a Room,
+    bytes: u64,
+}
+
+impl Room {
+    /// Waits until there is so much left of [`MOST_MEMORY_BYTES`], and takes it.
+    fn take(&self, bytes: u64) -> Taken<'_> {
+        let taken = self.taken_bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_full = |taken: &mut u64| *taken > 0 && taken.saturating_add(bytes) > MOST_MEMORY_BYTES;
+        let mut taken = self.freed.wait_while(taken, is_full).unwrap_or_else(PoisonError::into_inner);
+        *taken = taken.saturating_add(bytes);
+        Taken { room: self, bytes }
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        let mut taken = self.room.taken_bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        *taken = taken.saturating_sub(self.bytes);
+        self.room.freed.notify_all();
+    }
+}
+
 impl Compiler {
     /// Compiles a component; blocks for as long as that takes. The error says why, for a person.
     pub(crate) fn compile(&self, settings: &CodeSettings, component: &[u8]) -> Result<Vec<u8>, String> {
@@ -82,6 +118,7 @@ impl Compiler {
 
 fn in_child(program: &Path, settings: &CodeSettings, component: &[u8]) -> Result<Vec<u8>, String> {
     let allowed = Allowed::of(component.len());
+    let _memory = MEMORY.take(allowed.memory_bytes);
     let unstarted = |error: io::Error| format!("the compiler {} does not start: {error}", program.display());
     let mut child = Command::new(program)
         .arg(CHILD_COMMAND)
@@ -176,12 +213,16 @@ pub fn compile_for_parent(settings: &str) -> Result<(), String> {
 }
 
 fn limit(allowed: Allowed) -> io::Result<()> {
-    let at_most = |limit: u64| Rlimit { current: Some(limit), maximum: Some(limit) };
-    setrlimit(Resource::Core, at_most(0))?;
-    setrlimit(Resource::Cpu, at_most(allowed.cpu_seconds))?;
+    lower(Resource::Core, 0)?;
+    lower(Resource::Cpu, allowed.cpu_seconds)?;
     // What is written to, not what is reserved: allocators reserve more for each thread.
-    setrlimit(Resource::Data, at_most(allowed.memory_bytes))?;
-    Ok(())
+    lower(Resource::Data, allowed.memory_bytes)
+}
+
+/// Sets a limit, unless a stricter one is in force already, which only root could raise.
+fn lower(resource: Resource, most: u64) -> io::Result<()> {
+    let most = getrlimit(resource).maximum.map_or(most, |maximum| maximum.min(most));
+    Ok(setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })?)
 }
 
 #[cfg(test)]
@@ -206,6 +247,32 @@ mod tests {
         let status = wait(&mut hanging, Duration::from_millis(50)).unwrap();
         assert_eq!(status, None);
         assert!(why_it_ended(status, b"", allowed).contains("too long"));
+    }
+
+    #[test]
+    fn processes_together_take_no_more_memory_than_one_may() {
+        let room = Room { taken_bytes: Mutex::new(0), freed: Condvar::new() };
+        let (first, second) = (room.take(100 << 20), room.take(MOST_MEMORY_BYTES - (100 << 20)));
+        let (entered, has_entered) = mpsc::channel();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let third = room.take(1);
+                entered.send(*room.taken_bytes.lock().unwrap()).unwrap();
+                drop(third);
+            });
+            assert!(has_entered.try_recv().is_err(), "there is no room");
+            drop(second);
+            assert_eq!(has_entered.recv().unwrap(), (100 << 20) + 1);
+        });
+        drop(first);
+        assert_eq!(*room.taken_bytes.lock().unwrap(), 0);
+    }
+
+    #[test]
+    fn a_stricter_limit_that_is_in_force_is_kept() {
+        let before = getrlimit(Resource::Core);
+        lower(Resource::Core, u64::MAX).unwrap();
+        assert_eq!(getrlimit(Resource::Core).maximum, before.maximum);
     }
 
     #[test]
