@@ -9,8 +9,8 @@ GUESTS     := providers/demo providers/gleif providers/sec-edgar providers/compa
 	providers/fca-register providers/contract-enquiry tests/hostile tests/mutants
 COMPONENTS := $(TARGET)/components
 
-.PHONY: help demo test chaos ci swarm swarm-mutants bench bench-aws bench-control fmt clippy doc deny sbom components components-demo guests languages cases damper \
-	bootstrap package check-templates test-dynamodb-local fixture release-contract clean
+.PHONY: help demo test chaos ci fuzz swarm swarm-mutants bench bench-aws bench-control fmt clippy doc deny sbom components components-demo \
+	guests languages cases damper bootstrap package check-templates test-dynamodb-local fixture release-contract clean
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -75,6 +75,9 @@ bench-aws: ## Measure the function: cold start, memory, zip, cost of a million r
 
 bench-control: ## Measure how APIs are pressed: every figure of docs/CONTROL.md, beside the peers' (SEEDS=10 ONLY=pipeline).
 	$(CARGO) run --release --quiet -p damper-sim --example bench-control -- $(or $(SEEDS),10) $(ONLY)
+
+fuzz: ## Fuzz whatever reads what comes from outside, T seconds a target (T=60 ONLY="kpl settings").
+	@sh tests/fuzz/fuzz.sh $(or $(T),60) $(ONLY)
 
 swarm: ## Run whole clusters under random faults in virtual time, and check every promise (SEEDS=10000 FROM=1 SEED=4711).
 	$(CARGO) run --release --quiet -p damper-sim --bin damper-sim -- swarm \

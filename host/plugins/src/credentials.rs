@@ -25,6 +25,8 @@ pub(crate) use cell::Turn;
 pub(crate) use certificate::{ClientCertificate, check_ca};
 pub(crate) use form::Form;
 pub(crate) use kept::{KeptSecret, Version};
+#[cfg(feature = "fuzzing")]
+pub(crate) use tokens::retry_after;
 pub(crate) use tokens::{Token, TokenFailure, Tokens};
 
 /// A provider's credentials, with the secrets that are bound to them.

@@ -22,6 +22,9 @@ pub mod component_file;
 mod credentials;
 mod egress;
 mod engine;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod grants;
 mod host;
 mod host_functions;

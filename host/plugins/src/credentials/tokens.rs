@@ -258,7 +258,7 @@ impl Seconds {
 
 /// How long an endpoint asks to be left alone (RFC 9110, section 10.2.3): seconds, or a date, which is measured from the
 /// answer's own.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).map(str::trim);
     let value = text(RETRY_AFTER)?;
     let date = |text: &str| httpdate::parse_http_date(text).ok();
