@@ -9,7 +9,7 @@ GUESTS     := providers/demo providers/gleif providers/sec-edgar providers/compa
 	providers/fca-register providers/contract-enquiry tests/hostile tests/mutants
 COMPONENTS := $(TARGET)/components
 
-.PHONY: help demo test chaos ci fuzz swarm swarm-mutants bench bench-aws bench-control fmt clippy doc deny sbom components components-demo \
+.PHONY: help demo test chaos ci fuzz swarm swarm-mutants bench bench-aws bench-control bench-hostile fmt clippy doc deny sbom components components-demo \
 	guests languages cases damper bootstrap package check-templates test-dynamodb-local fixture release-contract clean
 
 help: ## Show this list.
@@ -78,6 +78,11 @@ bench-control: ## Measure how APIs are pressed: every figure of docs/CONTROL.md,
 
 fuzz: ## Fuzz whatever reads what comes from outside, T seconds a target (T=60 ONLY="kpl settings").
 	@sh tests/fuzz/fuzz.sh $(or $(T),60) $(ONLY)
+
+bench-hostile: ## Run each member of the hostile corpus beside an innocent provider, and print what it does to it (ONLY=http2).
+	$(CARGO) build --release -p damper-cli -p damper-hostile-corpus
+	@$(MAKE) --no-print-directory guests DAMPER=$(TARGET)/release/damper
+	@$(TARGET)/release/hostile-bench --damper $(TARGET)/release/damper --components $(COMPONENTS) $(if $(ONLY),--only "$(ONLY)")
 
 swarm: ## Run whole clusters under random faults in virtual time, and check every promise (SEEDS=10000 FROM=1 SEED=4711).
 	$(CARGO) run --release --quiet -p damper-sim --bin damper-sim -- swarm \

@@ -15,6 +15,7 @@ mod clocks;
 mod disks;
 mod freezes;
 mod guide;
+mod hostile;
 mod house;
 mod kills;
 mod replay;
