@@ -1,5 +1,7 @@
 //! Every fuzz target, over every input that is kept for it: found bugs stay found, and each target is known to run.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test's helpers fail by panicking, as its tests do")]
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 

@@ -1,9 +1,7 @@
 //! What a guest does while it runs: the behaviours of `tests/hostile`.
 
 use crate::server::{Connection, Script};
-use crate::{Ends, Kind, Member};
-
-type Params = &'static [(&'static str, &'static str)];
+use crate::{Ends, Kind, Member, Params};
 
 /// A behaviour: its name, its id, its parameters, and what it comes to.
 const ROWS: [(&str, &str, Params, Ends); 17] = [

@@ -8,10 +8,10 @@ use wasm_encoder::{
 };
 use wasmparser::{Parser, Payload};
 
-use crate::{Ends, Kind, Member};
+use crate::{Bomb, Ends, Kind, Member};
 
 /// A bomb: its name, and what is made of the plain component.
-type Row = (&'static str, Kind, Ends, fn(&[u8]) -> Vec<u8>);
+type Row = (&'static str, Kind, Ends, Bomb);
 
 const ROWS: [Row; 27] = [
     ("tables of 16 MB", Kind::Structure, Ends::NotLoaded, |plain| with(plain, &tables(10, 99_000), 1)),

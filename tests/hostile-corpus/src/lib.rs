@@ -42,6 +42,12 @@ pub enum Ends {
     Harmless,
 }
 
+/// What is made of the plain component.
+pub type Bomb = fn(&[u8]) -> Vec<u8>;
+
+/// The parameters of an item.
+pub type Params = &'static [(&'static str, &'static str)];
+
 /// One member.
 pub struct Member {
     /// Its name, unlike every other's.
@@ -51,13 +57,13 @@ pub struct Member {
     /// How its item ends.
     pub ends: Ends,
     /// The component, where it is not the plain one.
-    pub component: Option<fn(&[u8]) -> Vec<u8>>,
+    pub component: Option<Bomb>,
     /// The server, where there is one.
     pub server: Option<server::Script>,
     /// The item's id, which names the behaviour.
     pub id: &'static str,
     /// The item's parameters. The server's address is in `url`.
-    pub params: &'static [(&'static str, &'static str)],
+    pub params: Params,
 }
 
 /// All members, in the order of their kinds.
