@@ -3,6 +3,7 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use damper_demo_api::{DemoApi, Latency, Settings};
@@ -79,6 +80,8 @@ pub struct Outcome {
     pub innocent_waited: Duration,
     /// From its first request to the end of its last one.
     pub innocent_took: Duration,
+    /// Whether a request has come to the hostile server, if there is one.
+    pub was_asked: bool,
     /// The longest that a connection to the hostile server has lasted.
     pub connection_lasted: Duration,
     /// From the request to stop, where there was one, to the end.
@@ -172,8 +175,8 @@ impl<'a> House<'a> {
         let log = self.api.log();
         let first = log.iter().map(|line| line.started_ms).min().unwrap_or(begun_ms);
         let last = log.iter().map(|line| line.finished_ms).max().unwrap_or(first);
-        let lasted =
-            self.server.as_ref().map(|server| server.served().longest_ms.load(std::sync::atomic::Ordering::SeqCst));
+        let served = self.server.as_ref().map(Server::served);
+        let lasted = served.map(|served| served.longest_ms.load(Ordering::SeqCst));
         Outcome {
             exit: watched.exit,
             hostile: part(&summary, "hostile"),
@@ -183,6 +186,7 @@ impl<'a> House<'a> {
             stopping_took: watched.stopping_took,
             innocent_waited: Duration::from_millis(first.saturating_sub(begun_ms)),
             innocent_took: Duration::from_millis(last.saturating_sub(first)),
+            was_asked: served.is_none_or(|served| served.read_bytes.load(Ordering::SeqCst) > 0),
             connection_lasted: Duration::from_millis(lasted.unwrap_or_default()),
             took: begun.elapsed(),
             said,

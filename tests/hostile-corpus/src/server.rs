@@ -30,7 +30,7 @@ pub struct Connection {
     stream: Stream,
     address: SocketAddr,
     begun: Instant,
-    sent_bytes: u64,
+    served: Arc<Served>,
 }
 
 enum Stream {
@@ -52,8 +52,8 @@ pub struct Server {
 pub struct Served {
     /// How many connections have come.
     pub connections: AtomicU64,
-    /// How many bytes it has sent.
-    pub sent_bytes: AtomicU64,
+    /// How many bytes it has read, decrypted: none where no client came as far as a request.
+    pub read_bytes: AtomicU64,
     /// The longest that one of its connections has lasted, in milliseconds.
     pub longest_ms: AtomicU64,
 }
@@ -144,7 +144,7 @@ impl Drop for Server {
     }
 }
 
-fn serve(stream: TcpStream, address: SocketAddr, script: Script, served: &Served) {
+fn serve(stream: TcpStream, address: SocketAddr, script: Script, served: &Arc<Served>) {
     served.connections.fetch_add(1, Ordering::SeqCst);
     let begun = Instant::now();
     let _ = stream.set_nodelay(true);
@@ -156,12 +156,11 @@ fn serve(stream: TcpStream, address: SocketAddr, script: Script, served: &Served
             (Stream::Tls(Box::new(StreamOwned::new(connection, stream))), play)
         }
     };
-    let mut connection = Connection { stream, address, begun, sent_bytes: 0 };
+    let mut connection = Connection { stream, address, begun, served: Arc::clone(served) };
     // A client that has gone ends it, too.
     if play(&mut connection).is_ok() {
         connection.wait_for_the_end();
     }
-    served.sent_bytes.fetch_add(connection.sent_bytes, Ordering::SeqCst);
     let lasted = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     served.longest_ms.fetch_max(lasted, Ordering::SeqCst);
 }
@@ -259,21 +258,21 @@ impl Connection {
 
 impl Read for Connection {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match &mut self.stream {
+        let read = match &mut self.stream {
             Stream::Plain(stream) => stream.read(buffer),
             Stream::Tls(stream) => stream.read(buffer),
-        }
+        }?;
+        self.served.read_bytes.fetch_add(read as u64, Ordering::SeqCst);
+        Ok(read)
     }
 }
 
 impl Write for Connection {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = match &mut self.stream {
+        match &mut self.stream {
             Stream::Plain(stream) => stream.write(bytes),
             Stream::Tls(stream) => stream.write(bytes),
-        }?;
-        self.sent_bytes = self.sent_bytes.saturating_add(written as u64);
-        Ok(written)
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {
