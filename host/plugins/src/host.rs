@@ -5,8 +5,6 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use damper_core::manifest::Manifest;
-#[cfg(feature = "compile")]
-use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
@@ -35,10 +33,6 @@ use crate::wasi;
 /// How many times the free memory one provider may hold: four fifths of all where it is alone, two thirds of what the host holds.
 const GUEST_MULTIPLE: usize = 4;
 const HOST_MULTIPLE: usize = 2;
-
-/// How many components are compiled at a time.
-#[cfg(feature = "compile")]
-const MOST_COMPILING: usize = 2;
 
 /// How a plugin host is set up.
 #[derive(Clone)]
@@ -155,9 +149,6 @@ pub(crate) struct Inner {
     pub(crate) resolver: Arc<dyn Resolver>,
     #[cfg(feature = "compile")]
     compiler: Compiler,
-    /// Turns to compile: each takes memory.
-    #[cfg(feature = "compile")]
-    compiling: Semaphore,
     /// The components of the plugins that there are, by digest: plugins of the same one share it.
     components: Mutex<HashMap<String, Weak<LazyComponent>>>,
     /// The memory of all instances.
@@ -209,8 +200,6 @@ impl PluginHost {
             resolver: options.resolver,
             #[cfg(feature = "compile")]
             compiler: options.compiler,
-            #[cfg(feature = "compile")]
-            compiling: Semaphore::new(MOST_COMPILING),
             components: Mutex::default(),
             guest_memory: Room::new(options.memory.guests, GUEST_MULTIPLE),
             host_memory: Room::new(options.memory.host, HOST_MULTIPLE),
@@ -330,8 +319,6 @@ impl Inner {
 
     #[cfg(feature = "compile")]
     fn compile(&self, bytes: &[u8]) -> Result<Compiled, String> {
-        // Where blocking is allowed, waiting for a turn is, too. The semaphore is never closed.
-        let _turn = Handle::current().block_on(self.compiling.acquire());
         Compiled::now(&self.compiler, &self.engines.settings, bytes)
     }
 
