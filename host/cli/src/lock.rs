@@ -2,7 +2,7 @@
 //! of a component decides for itself which hosts it reaches and which of them receive its credentials. So what it asks for is
 //! pinned with its first use, and a build that asks for more is refused until the operator accepts it.
 //!
-//! This module decides and formats; [`file`] reads and writes. What the operator lists in damper.toml is the operator's word
+//! This module decides and formats; [`mod@file`] reads and writes. What the operator lists in damper.toml is the operator's word
 //! already: it is pinned, too, and never refused.
 
 mod file;

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::room::Share;
+use crate::room::{Overdraft, Share};
 
 /// What a call may hold beside two of the largest answers.
 const SPARE_BYTES: usize = 8 << 20;
@@ -24,6 +24,15 @@ struct Held {
     passing: usize,
     /// Held until the call ends.
     kept: usize,
+    /// The right to take more than the process has.
+    overdraft: Option<Overdraft>,
+}
+
+impl Held {
+    /// What is passing and what is kept.
+    fn bytes(&self) -> (usize, usize) {
+        (self.passing, self.kept)
+    }
 }
 
 /// A call would hold more than it may.
@@ -46,18 +55,22 @@ impl HostMemory {
     /// Where the call would hold more than it may.
     pub(crate) async fn pass(&self, bytes: usize) -> Result<(), OverLimit> {
         self.check(bytes)?;
-        self.wait_for(&self.share, bytes).await;
+        if self.held().overdraft.is_some() {
+            self.share.take_beyond(bytes);
+        } else if let Some(overdraft) = self.wait_for(&self.share, bytes).await {
+            self.held().overdraft = Some(overdraft);
+        }
         self.held().passing += bytes;
         Ok(())
     }
 
-    /// Takes bytes of a share for the call, and waits where there is no room.
-    pub(crate) async fn wait_for(&self, share: &Share, bytes: usize) {
+    /// Takes bytes of a share for the call, and waits where there is no room. The call may get the right to take more than there is.
+    pub(crate) async fn wait_for(&self, share: &Share, bytes: usize) -> Option<Overdraft> {
         if share.try_take(bytes) {
-            return;
+            return None;
         }
         self.has_waited.store(true, Ordering::Relaxed);
-        share.take(bytes).await;
+        share.take(bytes).await
     }
 
     /// Whether the call had to wait for memory that other calls held.
@@ -81,7 +94,7 @@ impl HostMemory {
     }
 
     fn check(&self, bytes: usize) -> Result<(), OverLimit> {
-        let Held { passing, kept } = *self.held();
+        let (passing, kept) = self.held().bytes();
         let together = passing.saturating_add(kept).saturating_add(bytes);
         if together > self.limit { Err(OverLimit { limit: self.limit }) } else { Ok(()) }
     }
@@ -93,7 +106,7 @@ impl HostMemory {
 
 impl Drop for HostMemory {
     fn drop(&mut self) {
-        let Held { passing, kept } = *self.held();
+        let (passing, kept) = self.held().bytes();
         self.share.give_back(passing + kept);
     }
 }

@@ -5,12 +5,14 @@
 //! what is free: the dynamic thresholds by which switches share their buffers (A. Choudhury, E. Hahne: Dynamic Queue Length Thresholds
 //! for Shared-Memory Packet Switches, 1998). One provider alone gets most of a room, and a newcomer always finds some.
 //!
-//! Whoever finds no room waits. A call waits no longer than its time allows: it then ends, and gives back what it held.
+//! Whoever finds no room waits. A call waits no longer than its time allows: it then ends, and gives back what it held. So that calls which
+//! all hold a part of what they need do not wait for each other until then, one call at a time may take more than the room has. It ends, gives
+//! back what it held, and the next one may. So a room gives at most its limit and what one call may hold.
 
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 /// Memory of which several providers take parts, in bytes.
 #[derive(Debug)]
@@ -20,7 +22,12 @@ pub(crate) struct Room {
     multiple: usize,
     taken: Mutex<usize>,
     given_back: Notify,
+    /// The right to take more than there is.
+    overdraft: Arc<Semaphore>,
 }
+
+/// The right of one call to take more than the room has, until it is dropped with the call.
+pub(crate) type Overdraft = OwnedSemaphorePermit;
 
 /// What one provider holds of a room.
 #[derive(Debug)]
@@ -33,7 +40,8 @@ pub(crate) struct Share {
 impl Room {
     /// A room of so many bytes, of which one provider may hold `multiple` times what is free.
     pub(crate) fn new(limit: usize, multiple: usize) -> Arc<Self> {
-        Arc::new(Self { limit, multiple, taken: Mutex::new(0), given_back: Notify::new() })
+        let overdraft = Arc::new(Semaphore::new(1));
+        Arc::new(Self { limit, multiple, taken: Mutex::new(0), given_back: Notify::new(), overdraft })
     }
 
     /// A share for one more provider, empty yet.
@@ -67,17 +75,36 @@ impl Share {
         has_room
     }
 
-    /// Takes so many bytes, and waits until there is room for them. It waits for ever for more than [`Share::largest`].
-    pub(crate) async fn take(&self, bytes: usize) {
+    /// Takes so many bytes. Where there is no room for them it waits until there is, or until the call may take more than there is: that right
+    /// comes back, to be kept until the call ends.
+    pub(crate) async fn take(&self, bytes: usize) -> Option<Overdraft> {
+        let overdraft = Arc::clone(&self.room.overdraft).acquire_owned();
+        let mut overdraft = pin!(overdraft);
         loop {
             let mut given_back = pin!(self.room.given_back.notified());
             // From here on nothing that is given back is missed.
             given_back.as_mut().enable();
             if self.try_take(bytes) {
-                return;
+                return None;
             }
-            given_back.await;
+            tokio::select! {
+                biased;
+                () = given_back => {}
+                // The semaphore is never closed.
+                Ok(right) = &mut overdraft => {
+                    self.take_beyond(bytes);
+                    return Some(right);
+                }
+            }
         }
+    }
+
+    /// Takes so many bytes, whether there is room or not: for the one call that may.
+    pub(crate) fn take_beyond(&self, bytes: usize) {
+        let mut taken = lock(&self.room.taken);
+        let mut held = lock(&self.held);
+        *taken = taken.saturating_add(bytes);
+        *held = held.saturating_add(bytes);
     }
 
     /// Gives so many bytes back.
@@ -124,12 +151,37 @@ mod tests {
     async fn who_finds_no_room_waits_until_some_is_given_back() {
         let room = Room::new(100, 1);
         let share = room.share();
-        share.take(50).await;
+        assert!(share.take(50).await.is_none());
+        let first = share.take(1).await;
+        assert!(first.is_some(), "one call may take more than there is");
         assert!(tokio::time::timeout(Duration::from_secs(1), share.take(1)).await.is_err());
-        let waiting = share.take(1);
         let give = async { share.give_back(50) };
-        tokio::join!(waiting, give);
-        assert_eq!(room.taken(), 1);
+        let (waited, ()) = tokio::join!(share.take(1), give);
+        assert!(waited.is_none());
+        assert_eq!(room.taken(), 2);
+    }
+
+    /// Ten calls that need three times of what each can get at first, in a room for all of their beginnings and no more.
+    #[tokio::test(start_paused = true)]
+    async fn calls_that_hold_parts_of_what_they_need_do_not_wait_for_each_other() {
+        let room = Room::new(200, 1);
+        let share = room.share();
+        let call = || async {
+            let mut right = None;
+            for _ in 0..3 {
+                if right.is_some() {
+                    share.take_beyond(10);
+                } else {
+                    right = share.take(10).await;
+                }
+                assert!(room.taken() <= 100 + 30, "the room's part of one provider, and one call");
+                tokio::task::yield_now().await;
+            }
+            share.give_back(30);
+        };
+        let all = futures::future::join_all((0..10).map(|_| call()));
+        tokio::time::timeout(Duration::from_secs(1), all).await.unwrap();
+        assert_eq!(room.taken(), 0);
     }
 
     proptest! {

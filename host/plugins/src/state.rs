@@ -12,7 +12,7 @@ use crate::call::Call;
 use crate::component_file::{MAX_CORE_INSTANCES, MAX_MEMORIES, MAX_TABLES};
 use crate::http_client::HttpClient;
 use crate::memo::Memo;
-use crate::room::Share;
+use crate::room::{Overdraft, Share};
 use crate::text::Scrubber;
 use crate::wasi::Wasi;
 
@@ -40,6 +40,8 @@ pub(crate) struct State {
     memory_bytes: usize,
     /// The provider's share of the memory for guests.
     guest_memory: Arc<Share>,
+    /// The right to take more of it than there is.
+    overdraft: Option<Overdraft>,
     /// What all memories and tables of the instance have together; an interpreted component has more than one.
     memory_in_use_bytes: usize,
     day: Day,
@@ -54,7 +56,7 @@ impl State {
         guest_memory: Arc<Share>,
         day: Day,
     ) -> Self {
-        Self { shared, call, memory_bytes, guest_memory, memory_in_use_bytes: 0, day, wasi: None }
+        Self { shared, call, memory_bytes, guest_memory, overdraft: None, memory_in_use_bytes: 0, day, wasi: None }
     }
 }
 
@@ -109,9 +111,11 @@ impl State {
             self.call.refuse_memory();
             return false;
         }
-        if !self.guest_memory.try_take(bytes) {
+        if self.overdraft.is_some() {
+            self.guest_memory.take_beyond(bytes);
+        } else if !self.guest_memory.try_take(bytes) {
             let _waiting = self.call.waiting();
-            self.call.memory.wait_for(&self.guest_memory, bytes).await;
+            self.overdraft = self.call.memory.wait_for(&self.guest_memory, bytes).await;
         }
         self.memory_in_use_bytes = together;
         self.call.grew(bytes);
