@@ -70,7 +70,8 @@ impl HostMemory {
             return None;
         }
         self.has_waited.store(true, Ordering::Relaxed);
-        share.take(bytes).await
+        // In a box of its own, so that no request is larger for what is seldom needed.
+        Box::pin(share.take(bytes)).await
     }
 
     /// Whether the call had to wait for memory that other calls held.
