@@ -59,7 +59,8 @@ impl Share {
     /// The most that one provider can ever hold.
     pub(crate) fn largest(&self) -> usize {
         let Room { limit, multiple, .. } = *self.room;
-        (limit / (multiple + 1)).saturating_mul(multiple)
+        // Then the rest is free, and holds it that many times.
+        limit - limit.div_ceil(multiple + 1)
     }
 
     /// Takes so many bytes, if there is room for them.
@@ -145,6 +146,15 @@ mod tests {
         modest.give_back(10);
         greedy.give_back(80);
         assert_eq!(room.taken(), 0);
+    }
+
+    #[test]
+    fn the_largest_part_of_a_room_is_exact() {
+        for (limit, multiple) in [(1_292, 7), (100, 4), (101, 4), (7, 7), (1, 1)] {
+            let share = Room::new(limit, multiple).share();
+            assert!(share.try_take(share.largest()), "{limit} {multiple}");
+            assert!(!share.try_take(1), "{limit} {multiple}");
+        }
     }
 
     #[tokio::test(start_paused = true)]
