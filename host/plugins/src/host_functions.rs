@@ -12,7 +12,7 @@ use wasmtime::{StoreContextMut, bail};
 
 use crate::bindings::damper::provider::{host, http, types};
 use crate::credentials::{self, Algorithm, Version};
-use crate::host_memory::OverLimit;
+use crate::host_memory::HEADER_BYTES;
 use crate::http_client::{MAX_REQUESTS, NoKey, Response};
 use crate::memo::{MAX_KEY_BYTES, MAX_VALUE_BYTES};
 use crate::output::Level;
@@ -30,8 +30,6 @@ const MAX_SIGNED_BYTES: usize = 1 << 20;
 const LARGE_PAYLOAD_BYTES: usize = 64 << 10;
 /// The room of a request beside its texts and its body, in bytes.
 const REQUEST_BYTES: usize = 512;
-/// The room of a header beside its name and value, in bytes.
-const HEADER_BYTES: usize = 64;
 
 type Answer = Result<Response, http::HttpError>;
 
@@ -102,7 +100,7 @@ impl types::Host for State {}
 async fn send(state: &mut State, request: http::Request) -> Answer {
     let _waiting = state.call.waiting();
     state.call.memory.passed();
-    state.call.memory.pass(request_bytes(&request)).await.map_err(too_large)?;
+    state.call.memory.pass(request_bytes(&request)).await?;
     let (shared, call) = (Arc::clone(&state.shared), Arc::clone(&state.call));
     let sent = state.call.beside.run(async move { shared.client.send(&call, request).await }).await;
     sent.unwrap_or_else(|| Err(http::HttpError::Other("the call has ended".to_owned())))
@@ -130,7 +128,7 @@ async fn send_all(
     for index in 0..count {
         let Some(request) = requests.get(&mut *store, index).transpose()? else { break };
         if let Err(over) = call.memory.pass(request_bytes(&request)).await {
-            return Ok(refused(&too_large(over)));
+            return Ok(refused(&over.into()));
         }
         taken.push(request);
     }
@@ -146,10 +144,6 @@ fn request_bytes(request: &http::Request) -> usize {
     let credentials = credentials.iter().map(|name| name.len() + HEADER_BYTES);
     let body = body.as_ref().map_or(0, Vec::len);
     REQUEST_BYTES + method.len() + url.len() + body + pairs.chain(credentials).sum::<usize>()
-}
-
-fn too_large(over: OverLimit) -> http::HttpError {
-    http::HttpError::TooLarge(over.limit as u64)
 }
 
 fn log(store: &StoreContextMut<'_, State>, level: host::Level, message: &WasmStr) -> wasmtime::Result<()> {

@@ -3,10 +3,13 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::bindings::damper::provider::http::HttpError;
 use crate::room::{Overdraft, Share};
 
 /// What a call may hold beside two of the largest answers.
 const SPARE_BYTES: usize = 8 << 20;
+/// The room of a header beside its name and value, in bytes.
+pub(crate) const HEADER_BYTES: usize = 64;
 
 /// The host's memory for one call. All of it is given back when this is dropped.
 #[derive(Debug)]
@@ -29,9 +32,9 @@ struct Held {
 }
 
 impl Held {
-    /// What is passing and what is kept.
-    fn bytes(&self) -> (usize, usize) {
-        (self.passing, self.kept)
+    /// All that is held, in bytes.
+    fn bytes(&self) -> usize {
+        self.passing.saturating_add(self.kept)
     }
 }
 
@@ -40,6 +43,12 @@ impl Held {
 pub(crate) struct OverLimit {
     /// What it may hold, in bytes.
     pub(crate) limit: usize,
+}
+
+impl From<OverLimit> for HttpError {
+    fn from(over: OverLimit) -> Self {
+        Self::TooLarge(over.limit as u64)
+    }
 }
 
 impl HostMemory {
@@ -95,8 +104,7 @@ impl HostMemory {
     }
 
     fn check(&self, bytes: usize) -> Result<(), OverLimit> {
-        let (passing, kept) = self.held().bytes();
-        let together = passing.saturating_add(kept).saturating_add(bytes);
+        let together = self.held().bytes().saturating_add(bytes);
         if together > self.limit { Err(OverLimit { limit: self.limit }) } else { Ok(()) }
     }
 
@@ -107,8 +115,8 @@ impl HostMemory {
 
 impl Drop for HostMemory {
     fn drop(&mut self) {
-        let (passing, kept) = self.held().bytes();
-        self.share.give_back(passing + kept);
+        let bytes = self.held().bytes();
+        self.share.give_back(bytes);
     }
 }
 

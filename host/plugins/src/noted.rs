@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderValue, Method};
 use url::Url;
 
 use crate::call::{Keeps, RequestTrace};
+use crate::host_memory::HEADER_BYTES;
 use crate::http_client::Outgoing;
 use crate::recorded::{Recorded, RecordedAnswer};
 use crate::text::Scrubber;
@@ -19,8 +20,6 @@ const MAX_URL_SHOWN: usize = 2_048;
 
 /// The room of a note beside texts and bodies, in bytes.
 const NOTE_BYTES: usize = 512;
-/// The room of a header beside its name and value, in bytes.
-const HEADER_BYTES: usize = 64;
 
 /// A request, and what came of it. It may hold secrets, and goes nowhere but through [`RequestNote::into_trace`].
 pub(crate) struct RequestNote {

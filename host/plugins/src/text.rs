@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::{self, Write};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use damper_core::printable::is_unsafe;
@@ -12,6 +12,8 @@ use damper_core::printable::is_unsafe;
 const REPLACEMENT: &str = "[secret]";
 /// How many texts of one owner are known, the newest: a token that was followed by so many others has long ended.
 const MAX_TEXTS: usize = 32;
+/// From so many bytes on, a body is searched where blocking is allowed.
+const LARGE_BODY_BYTES: usize = 256 << 10;
 /// From so many bytes on, what is searched for is kept small rather than fast.
 const LARGE_BYTES: usize = 4 * 1024;
 
@@ -63,6 +65,19 @@ impl Scrubber {
     /// The bytes without secrets.
     pub(crate) fn bytes(&self, bytes: Vec<u8>) -> Vec<u8> {
         self.replace(&bytes).unwrap_or(bytes)
+    }
+
+    /// A body without secrets, and whether it held one. A large one is searched where blocking is allowed. None: that did not come to an end.
+    pub(crate) async fn replace_in_body(self: &Arc<Self>, body: Vec<u8>) -> Option<(Vec<u8>, bool)> {
+        let search = |scrubber: &Self, body: Vec<u8>| match scrubber.replace(&body) {
+            Some(replaced) => (replaced, true),
+            None => (body, false),
+        };
+        if body.len() < LARGE_BODY_BYTES {
+            return Some(search(self, body));
+        }
+        let scrubber = Arc::clone(self);
+        tokio::task::spawn_blocking(move || search(&scrubber, body)).await.ok()
     }
 
     /// The bytes with each secret replaced; none where they hold no secret.

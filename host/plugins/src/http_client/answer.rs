@@ -9,7 +9,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, SET_COOKIE};
 use super::{Outgoing, Response};
 use crate::bindings::damper::provider::http::HttpError;
 use crate::egress::headers::{MAX_HEADER_BYTES, MAX_HEADERS};
-use crate::host_memory::{HostMemory, OverLimit};
+use crate::host_memory::{HEADER_BYTES, HostMemory};
 use crate::resolver::RefusedAddress;
 use crate::text::Scrubber;
 
@@ -21,10 +21,6 @@ const MAX_EARLY_CAPACITY: u64 = 64 * 1024;
 /// Headers that tell of a body as it was before secrets were taken out: how long it was, or what it came to.
 const OF_THE_WHOLE_BODY: [&str; 6] =
     ["content-digest", "content-md5", "content-range", "digest", "etag", "repr-digest"];
-/// The room of a header beside its name and value, in bytes.
-const HEADER_BYTES: usize = 64;
-/// From so many bytes on, a body is scrubbed where blocking is allowed.
-const LARGE_BODY_BYTES: usize = 256 << 10;
 
 /// The whole answer: its body decompressed, everything without secrets; and whether there were any.
 pub(super) async fn read(
@@ -36,11 +32,13 @@ pub(super) async fn read(
 ) -> Result<(Response, bool), HttpError> {
     let header_bytes = header_bytes(response.headers())?;
     let url = outgoing.url.as_str();
-    memory.pass(header_bytes + response.headers().len() * HEADER_BYTES + url.len()).await.map_err(too_large)?;
+    memory.pass(header_bytes + response.headers().len() * HEADER_BYTES + url.len()).await?;
     let (mut headers, has_secret_header) = headers(response.headers(), scrubber);
     let status = response.status().as_u16();
     let body = body(response, max_bytes, scrubber, Some(memory)).await?;
-    let (body, has_secret_body) = scrubbed_body(body, scrubber).await?;
+    let scrubbed = scrubber.replace_in_body(body).await;
+    let (body, has_secret_body) =
+        scrubbed.ok_or_else(|| HttpError::Other("the answer could not be searched for secrets".to_owned()))?;
     if has_secret_body {
         headers.retain(|(name, _)| !OF_THE_WHOLE_BODY.contains(&name.as_str()));
     }
@@ -50,24 +48,6 @@ pub(super) async fn read(
     Ok((whole, has_secret_header || has_secret_body))
 }
 
-/// A body without secrets, and whether it held one.
-async fn scrubbed_body(body: Vec<u8>, scrubber: &Arc<Scrubber>) -> Result<(Vec<u8>, bool), HttpError> {
-    let scrub = |scrubber: &Scrubber, body: Vec<u8>| match scrubber.replace(&body) {
-        Some(replaced) => (replaced, true),
-        None => (body, false),
-    };
-    if body.len() < LARGE_BODY_BYTES {
-        return Ok(scrub(scrubber, body));
-    }
-    let scrubber = Arc::clone(scrubber);
-    let scrubbed = tokio::task::spawn_blocking(move || scrub(&scrubber, body)).await;
-    scrubbed.map_err(|_| HttpError::Other("the answer could not be searched for secrets".to_owned()))
-}
-
-fn too_large(over: OverLimit) -> HttpError {
-    HttpError::TooLarge(over.limit as u64)
-}
-
 /// An answer's whole body, decompressed; as it came, secrets included.
 pub(super) async fn body(
     mut response: reqwest::Response,
@@ -75,20 +55,20 @@ pub(super) async fn body(
     scrubber: &Scrubber,
     memory: Option<&HostMemory>,
 ) -> Result<Vec<u8>, HttpError> {
-    let too_large_body = || HttpError::TooLarge(max_bytes);
+    let too_large = || HttpError::TooLarge(max_bytes);
     // A compressed answer's length says nothing of its size.
     let announced = response.content_length().filter(|_| !response.headers().contains_key(CONTENT_ENCODING));
     if announced.is_some_and(|length| length > max_bytes) {
-        return Err(too_large_body());
+        return Err(too_large());
     }
     let capacity = announced.unwrap_or_default().min(MAX_EARLY_CAPACITY);
     let mut body = Vec::with_capacity(usize::try_from(capacity).unwrap_or_default());
     while let Some(chunk) = response.chunk().await.map_err(|why| error(&why, scrubber))? {
         if (body.len() + chunk.len()) as u64 > max_bytes {
-            return Err(too_large_body());
+            return Err(too_large());
         }
         if let Some(memory) = memory {
-            memory.pass(chunk.len()).await.map_err(too_large)?;
+            memory.pass(chunk.len()).await?;
         }
         body.extend_from_slice(&chunk);
     }

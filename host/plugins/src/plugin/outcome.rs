@@ -24,9 +24,6 @@ const MAX_ATTRIBUTE_BYTES: usize = 16 * 1024;
 /// The longest time that an API may ask to be left alone; a clock can count it.
 const MAX_RETRY_AFTER: Duration = Duration::from_hours(30 * 24);
 
-/// From so many bytes on, a record is scrubbed where blocking is allowed.
-const LARGE_BODY_BYTES: usize = 256 << 10;
-
 /// The memory that an instance may have, in bytes, by whose limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum MemoryLimit {
@@ -80,18 +77,17 @@ pub(super) async fn fetched(
             over.limit
         ));
     }
-    let scrubbed = |text: String| scrubber.text(&text).into_owned();
-    let body = if body.len() < LARGE_BODY_BYTES {
-        scrubber.bytes(body)
-    } else {
-        let scrubber = Arc::clone(scrubber);
-        let body = tokio::task::spawn_blocking(move || scrubber.bytes(body)).await;
-        body.map_err(|_| Failure::new(FailureKind::Broken, "the record could not be searched for secrets"))?
-    };
+    let without_secrets = |text: String| scrubber.text(&text).into_owned();
+    let scrubbed = scrubber.replace_in_body(body).await;
+    let (body, _) =
+        scrubbed.ok_or_else(|| Failure::new(FailureKind::Broken, "the record could not be searched for secrets"))?;
     Ok(Fetched {
         content_type: scrubber.shown(&content_type, MAX_NAME_BYTES),
         body: body.into(),
-        attributes: attributes.into_iter().map(|(name, value)| (scrubbed(name), scrubbed(value))).collect(),
+        attributes: attributes
+            .into_iter()
+            .map(|(name, value)| (without_secrets(name), without_secrets(value)))
+            .collect(),
     })
 }
 
