@@ -293,7 +293,12 @@ impl House {
 
     /// A scheduled tick.
     pub async fn tick(&self) -> Value {
-        self.invoke(&json!({ "source": "aws.events", "detail-type": "Scheduled Event", "detail": {} })).await.unwrap()
+        self.try_tick().await.unwrap()
+    }
+
+    /// A scheduled tick that may fail.
+    pub async fn try_tick(&self) -> Result<Value, String> {
+        self.invoke(&json!({ "source": "aws.events", "detail-type": "Scheduled Event", "detail": {} })).await
     }
 
     /// A direct invocation with this event.
@@ -336,6 +341,17 @@ impl House {
         ids_of(&*self.bucket).await
     }
 
+    /// The objects in the sink, a line for each: its name, when it was stored, and the ids in it. For a person whose test has failed.
+    pub async fn objects(&self) -> String {
+        let objects: Vec<_> = self.bucket.list(Some(&ObjectPath::from("demo"))).try_collect().await.unwrap();
+        let mut lines = Vec::new();
+        for object in objects {
+            let ids = ids_in(&*self.bucket, &object.location).await;
+            lines.push(format!("{} {} {}", object.location, object.last_modified, ids.join(" ")));
+        }
+        lines.join("\n")
+    }
+
     /// The dead letters.
     pub async fn letters(&self) -> Vec<StoredLetter> {
         Letters::new(Arc::clone(&self.bucket)).list(&Filter::default(), usize::MAX, Detail::Whole).await.unwrap()
@@ -376,11 +392,22 @@ async fn lines_of(bucket: &dyn ObjectStore) -> Vec<Value> {
     let objects: Vec<_> = bucket.list(Some(&ObjectPath::from("demo"))).try_collect().await.unwrap();
     let mut lines = Vec::new();
     for object in objects {
-        let bytes = bucket.get(&object.location).await.unwrap().bytes().await.unwrap();
-        let text = String::from_utf8(bytes.to_vec()).unwrap();
-        lines.extend(text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()));
+        lines.extend(lines_in(bucket, &object.location).await);
     }
     lines
+}
+
+/// Every line of one object.
+async fn lines_in(bucket: &dyn ObjectStore, object: &ObjectPath) -> Vec<Value> {
+    let bytes = bucket.get(object).await.unwrap().bytes().await.unwrap();
+    let text = String::from_utf8(bytes.to_vec()).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// The id of each line of one object.
+async fn ids_in(bucket: &dyn ObjectStore, object: &ObjectPath) -> Vec<String> {
+    let lines = lines_in(bucket, object).await;
+    lines.iter().map(|line| line["id"].as_str().unwrap().to_owned()).collect()
 }
 
 /// The ids in the demo provider's objects, sorted; one with two lines is there twice.
