@@ -36,7 +36,7 @@ pub(crate) async fn function(settings: &Settings) -> anyhow::Result<Function> {
     let secrets: Secrets = Box::new(move |name| {
         Arc::new(ManagedSecret { client: clients.secrets(), name: name.to_owned() }) as Arc<dyn SecretSource>
     });
-    let memory = settings.memory_bytes.map_or_else(MemoryLimits::default, MemoryLimits::of);
+    let memory = settings.memory_bytes.map(MemoryLimits::of);
     let assigned = settings.providers.clone();
     let providers = PackagedProviders::open(&settings.package, stores.clone(), secrets, memory, assigned)
         .with_context(|| format!("start in {}", settings.package.display()))?;

@@ -53,7 +53,7 @@ pub(crate) struct PackagedProviders {
     package: Package,
     stores: Stores,
     secrets: Secrets,
-    memory: MemoryLimits,
+    memory: Option<MemoryLimits>,
     /// Those that this function works for; none: all.
     assigned: Option<BTreeSet<String>>,
     loaded: Mutex<Loaded>,
@@ -75,7 +75,7 @@ impl PackagedProviders {
         folder: &Path,
         stores: Stores,
         secrets: Secrets,
-        memory: MemoryLimits,
+        memory: Option<MemoryLimits>,
         assigned: Option<BTreeSet<String>>,
     ) -> Result<Self, PackageError> {
         Ok(Self { package: Package::open(folder)?, stores, secrets, memory, assigned, loaded: Mutex::default() })

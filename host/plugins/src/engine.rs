@@ -4,9 +4,7 @@ use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
-use wasmtime::{
-    Config, Enabled, Engine, EngineWeak, InstanceAllocationStrategy, ModuleVersionStrategy, PoolingAllocationConfig,
-};
+use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, ModuleVersionStrategy, PoolingAllocationConfig};
 
 use crate::component_file::{MAX_CORE_INSTANCES, MAX_MEMORIES, MAX_TABLES, hexadecimal};
 use crate::state::MAX_TABLE_ELEMENTS;
@@ -183,35 +181,34 @@ const WIDE: Shape = Shape {
 /// The most instances of the wide pool at a time: 64 of them reserve a tebibyte of address space.
 const MOST_WIDE: u32 = 64;
 
-/// The engines: one for most components, and one for those that consist of more. The instances of both come from pools, so that none is
-/// larger than its place.
-pub(crate) struct Engines {
-    pub(crate) settings: CodeSettings,
-    /// None where this machine has no room for the pool.
-    pub(crate) narrow: Option<Engine>,
-    pub(crate) wide: Engine,
-    /// How many instances the wide pool has room for.
-    pub(crate) wide_instances: u32,
+/// An engine whose instances come from a pool, so that none is larger than its place.
+pub(crate) struct PooledEngine {
+    pub(crate) engine: Engine,
+    /// How many instances the pool has room for.
+    pub(crate) instances: u32,
 }
 
-impl Engines {
-    /// Makes both engines. The narrow pool has room for `instances` at a time, the wide one for as many, as far as there is address space.
-    pub(crate) fn new(settings: CodeSettings, instances: u32) -> wasmtime::Result<Self> {
-        let narrow = pooled(&settings, NARROW, instances);
-        let narrow = narrow.inspect_err(|error| {
-            tracing::warn!(%error, instances, "no room for the pool of instances: all providers share the one for interpreters, which is smaller");
-        });
-        let narrow = narrow.ok();
-        let mut wide_instances = instances.clamp(1, MOST_WIDE);
-        let wide = loop {
-            match pooled(&settings, WIDE, wide_instances) {
-                Ok(engine) => break engine,
-                Err(error) if wide_instances == 1 => return Err(error),
-                Err(_) => wide_instances /= 2,
+impl PooledEngine {
+    /// The engine for most components.
+    pub(crate) fn narrow(settings: &CodeSettings, instances: u32) -> wasmtime::Result<Self> {
+        Self::new(settings, NARROW, instances)
+    }
+
+    /// The engine for components that consist of more. It has room for as many instances as there is address space for.
+    pub(crate) fn wide(settings: &CodeSettings, instances: u32) -> wasmtime::Result<Self> {
+        let mut instances = instances.clamp(1, MOST_WIDE);
+        loop {
+            match Self::new(settings, WIDE, instances) {
+                Err(_) if instances > 1 => instances /= 2,
+                made => return made,
             }
-        };
-        start_ticker(narrow.iter().chain([&wide]))?;
-        Ok(Self { settings, narrow, wide, wide_instances })
+        }
+    }
+
+    fn new(settings: &CodeSettings, shape: Shape, instances: u32) -> wasmtime::Result<Self> {
+        let engine = Engine::new(settings.config()?.allocation_strategy(pool(shape, instances)))?;
+        start_ticker(&engine)?;
+        Ok(Self { engine, instances })
     }
 }
 
@@ -219,7 +216,7 @@ impl Engines {
 #[cfg(feature = "compile")]
 pub(crate) fn lone(settings: &CodeSettings) -> wasmtime::Result<Engine> {
     let engine = Engine::new(&settings.config()?)?;
-    start_ticker(std::iter::once(&engine))?;
+    start_ticker(&engine)?;
     Ok(engine)
 }
 
@@ -227,10 +224,6 @@ pub(crate) fn lone(settings: &CodeSettings) -> wasmtime::Result<Engine> {
 #[must_use]
 pub fn tells_touched_pages() -> bool {
     PoolingAllocationConfig::is_pagemap_scan_available()
-}
-
-fn pooled(settings: &CodeSettings, shape: Shape, instances: u32) -> wasmtime::Result<Engine> {
-    Engine::new(settings.config()?.allocation_strategy(pool(shape, instances)))
 }
 
 fn pool(shape: Shape, instances: u32) -> InstanceAllocationStrategy {
@@ -254,17 +247,14 @@ fn pool(shape: Shape, instances: u32) -> InstanceAllocationStrategy {
     InstanceAllocationStrategy::Pooling(pool)
 }
 
-/// Starts the one thread that moves the engines' clock. It ends when they are gone.
-fn start_ticker<'a>(engines: impl Iterator<Item = &'a Engine>) -> std::io::Result<()> {
-    let engines: Vec<EngineWeak> = engines.map(Engine::weak).collect();
+/// Starts the thread that moves an engine's clock. It ends when the engine is gone.
+fn start_ticker(engine: &Engine) -> std::io::Result<()> {
+    let engine = engine.weak();
     let tick = move || {
         loop {
             std::thread::sleep(TICK);
-            let mut alive = engines.iter().filter_map(EngineWeak::upgrade).peekable();
-            if alive.peek().is_none() {
-                return;
-            }
-            alive.for_each(|engine| engine.increment_epoch());
+            let Some(engine) = engine.upgrade() else { return };
+            engine.increment_epoch();
         }
     };
     std::thread::Builder::new().name("damper-ticker".to_owned()).spawn(tick).map(drop)

@@ -5,9 +5,6 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use damper_core::manifest::Manifest;
-use tokio::sync::{Semaphore, SemaphorePermit};
-use wasmtime::Engine;
-use wasmtime::component::{Component, Linker};
 
 use crate::artifacts::{Artifacts, Cache};
 use crate::bindings::ProviderPre;
@@ -16,19 +13,18 @@ use crate::compiled::{Compiled, Kept, Source};
 use crate::compiler::Compiler;
 use crate::component_file::ComponentFile;
 use crate::credentials::CredentialError;
-use crate::engine::{CodeSettings, Engines};
+use crate::engine::CodeSettings;
 use crate::grants::{Grants, OriginError};
-use crate::host_functions;
 use crate::http_client::ProxyError;
 use crate::machine::MemoryLimits;
 use crate::ownership::OwnershipError;
 use crate::package::Packaged;
 use crate::plugin::{LazyComponent, Plugin};
+use crate::pools::Pools;
 use crate::rehearsal::Rehearsal;
 use crate::resolver::{Resolver, SystemResolver};
 use crate::room::Room;
 use crate::state::State;
-use crate::wasi;
 
 /// How many times the free memory one provider may hold: four fifths of all where it is alone, two thirds of what the host holds.
 const GUEST_MULTIPLE: usize = 4;
@@ -41,8 +37,8 @@ pub struct HostOptions {
     pub cache: Option<Cache>,
     /// The most fetches at a time, over all providers. A fetch beyond it waits for another to end.
     pub max_in_flight: u32,
-    /// The memory that components may take together.
-    pub memory: MemoryLimits,
+    /// The memory that components may take together; none: a part of what this process may use.
+    pub memory: Option<MemoryLimits>,
     /// Who looks host names up.
     pub resolver: Arc<dyn Resolver>,
     /// Who compiles what is not compiled yet.
@@ -55,7 +51,7 @@ impl Default for HostOptions {
         Self {
             cache: None,
             max_in_flight: 256,
-            memory: MemoryLimits::default(),
+            memory: None,
             resolver: Arc::new(SystemResolver),
             #[cfg(feature = "compile")]
             compiler: Compiler::default(),
@@ -141,9 +137,7 @@ pub struct PluginHost {
 
 /// What plugins share of their host.
 pub(crate) struct Inner {
-    engines: Engines,
-    narrow_linker: Option<Linker<State>>,
-    wide_linker: Linker<State>,
+    pub(crate) pools: Pools,
     artifacts: Option<Artifacts>,
     settings_key: String,
     pub(crate) resolver: Arc<dyn Resolver>,
@@ -155,10 +149,6 @@ pub(crate) struct Inner {
     pub(crate) guest_memory: Arc<Room>,
     /// The memory that the host holds for all calls.
     pub(crate) host_memory: Arc<Room>,
-    /// Room for fetches, which is the pool's.
-    pub(crate) room: Arc<Semaphore>,
-    /// Room for fetches whose instances come from the wide pool.
-    wide_room: Arc<Semaphore>,
 }
 
 impl PluginHost {
@@ -180,30 +170,24 @@ impl PluginHost {
     }
 
     fn with(options: HostOptions, adjust: impl FnOnce(CodeSettings) -> CodeSettings) -> Result<Self, HostError> {
-        let engine_error = |error: wasmtime::Error| HostError::Engine(format!("{error:#}"));
         let settings = CodeSettings::host()
             .ok_or(HostError::Unsupported { arch: std::env::consts::ARCH, os: std::env::consts::OS })?;
-        let instances = options.max_in_flight.max(1);
-        let engines = Engines::new(adjust(settings), instances).map_err(engine_error)?;
+        let pools = Pools::new(adjust(settings), options.max_in_flight.max(1)).map_err(HostError::Engine)?;
         let artifacts = options.cache.map(|cache| {
             let shown = cache.folder.display().to_string();
             Artifacts::open(cache).map_err(|source| HostError::CacheDir { folder: shown, source })
         });
-        let narrow_linker = engines.narrow.as_ref().map(linker).transpose().map_err(engine_error)?;
+        let memory = options.memory.unwrap_or_default();
         let inner = Inner {
-            narrow_linker,
-            wide_linker: linker(&engines.wide).map_err(engine_error)?,
             artifacts: artifacts.transpose()?,
-            settings_key: engines.settings.key(),
-            wide_room: Arc::new(Semaphore::new(engines.wide_instances as usize)),
-            engines,
+            settings_key: pools.settings().key(),
+            pools,
             resolver: options.resolver,
             #[cfg(feature = "compile")]
             compiler: options.compiler,
             components: Mutex::default(),
-            guest_memory: Room::new(options.memory.guests, GUEST_MULTIPLE),
-            host_memory: Room::new(options.memory.host, HOST_MULTIPLE),
-            room: Arc::new(Semaphore::new(instances as usize)),
+            guest_memory: Room::new(memory.guests, GUEST_MULTIPLE),
+            host_memory: Room::new(memory.host, HOST_MULTIPLE),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -246,7 +230,7 @@ impl PluginHost {
     /// Whether there is room for a pool of as many instances as may be in flight; without one, all share the pool for interpreters.
     #[must_use]
     pub fn is_pooled(&self) -> bool {
-        self.inner.engines.narrow.is_some()
+        self.inner.pools.has_narrow()
     }
 }
 
@@ -256,22 +240,10 @@ impl fmt::Debug for PluginHost {
     }
 }
 
-/// Room for one instance, until it is dropped.
-pub(crate) struct Place<'a> {
-    _room: SemaphorePermit<'a>,
-    _wide: Option<SemaphorePermit<'a>>,
-}
-
-fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
-    let mut linker = Linker::new(engine);
-    host_functions::add_to_linker(&mut linker)?;
-    Ok(linker)
-}
-
 impl Inner {
     /// Whether guests' instructions are counted.
     pub(crate) fn counts_instructions(&self) -> bool {
-        self.engines.settings.counts_instructions()
+        self.pools.settings().counts_instructions()
     }
 
     /// The component of this digest, of another plugin that has it or a new one.
@@ -286,14 +258,6 @@ impl Inner {
         made
     }
 
-    /// Waits for room for one instance of a component, in the pool that it comes from. None: the host has ended.
-    pub(crate) async fn place(&self, component: &ProviderPre<State>) -> Option<Place<'_>> {
-        let room = self.room.acquire().await.ok()?;
-        let is_wide = Engine::same(component.engine(), &self.engines.wide);
-        let wide = if is_wide { Some(self.wide_room.acquire().await.ok()?) } else { None };
-        Some(Place { _room: room, _wide: wide })
-    }
-
     /// Makes a component ready to be instantiated: compiled now, read compiled, or mapped from a package; its imports resolved.
     /// Takes its time: call it where blocking is allowed.
     pub(crate) fn prepare(&self, name: &str, source: &Source) -> Result<ProviderPre<State>, String> {
@@ -301,30 +265,17 @@ impl Inner {
             Source::Component { digest, bytes } => self.code(name, digest, bytes)?,
             Source::Packaged(artifact) => Compiled::File(artifact.check().map_err(|error| error.to_string())?),
         };
-        let narrow = self.engines.narrow.as_ref().zip(self.narrow_linker.as_ref());
-        if let Some((engine, linker)) = narrow {
-            match code.load(engine).and_then(|component| link(linker, &component)) {
-                Ok(ready) => return Ok(ready),
-                // Usual for interpreted languages, and nothing that an operator could mend.
-                Err(error) => tracing::debug!(
-                    provider = name, error = %format!("{error:#}"),
-                    "the component consists of more than most; its instances come from the wide pool"
-                ),
-            }
-        }
-        code.load(&self.engines.wide)
-            .and_then(|component| link(&self.wide_linker, &component))
-            .map_err(|error| format!("the component cannot run here: {error:#}"))
+        self.pools.ready(name, &code)
     }
 
     #[cfg(feature = "compile")]
     fn compile(&self, bytes: &[u8]) -> Result<Compiled, String> {
-        Compiled::now(&self.compiler, &self.engines.settings, bytes)
+        Compiled::now(&self.compiler, self.pools.settings(), bytes)
     }
 
     #[cfg(not(feature = "compile"))]
     fn compile(&self, bytes: &[u8]) -> Result<Compiled, String> {
-        Compiled::now(&self.engines.settings, bytes)
+        Compiled::now(self.pools.settings(), bytes)
     }
 
     /// The component's compiled code.
@@ -345,9 +296,4 @@ impl Inner {
         }
         Ok(code)
     }
-}
-
-fn link(linker: &Linker<State>, component: &Component) -> wasmtime::Result<ProviderPre<State>> {
-    let without_sockets = wasi::without_sockets(linker, component)?;
-    ProviderPre::new(without_sockets.as_ref().unwrap_or(linker).instantiate_pre(component)?)
 }

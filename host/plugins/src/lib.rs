@@ -37,6 +37,7 @@ mod output;
 pub mod ownership;
 pub mod package;
 mod plugin;
+mod pools;
 #[cfg(feature = "compile")]
 pub mod program;
 mod recorded;

@@ -196,7 +196,7 @@ impl Plugin {
     async fn call_guest(&self, call: &Arc<Call>, request: FetchRequest) -> Result<Fetched, Failure> {
         let broken = |why| Failure::new(FailureKind::Broken, why);
         let component = self.component.get(&self.host).await.map_err(broken)?;
-        let place = self.host.place(component).await;
+        let place = self.host.pools.place(component).await;
         let _place = place.ok_or_else(|| broken("the plugin host has ended".to_owned()))?;
         let mut store = self.new_store(call, component, request.day);
         let instance = match component.instantiate_async(&mut store).await {

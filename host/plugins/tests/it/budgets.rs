@@ -85,7 +85,7 @@ async fn what_is_signed_is_bounded() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_provider_that_takes_all_memory_leaves_some_for_its_neighbour() {
-    let memory = MemoryLimits { guests: 16 * MEBIBYTE, host: 16 * MEBIBYTE };
+    let memory = Some(MemoryLimits { guests: 16 * MEBIBYTE, host: 16 * MEBIBYTE });
     let host = PluginHost::new(HostOptions { memory, ..options(None) }).unwrap();
     let (greedy, neighbour) = (Setup::new(&[]).plugin_of(&host), Setup::new(&[]).plugin_of(&host));
     neighbour.prepare().await.unwrap();
@@ -106,7 +106,7 @@ async fn a_provider_that_takes_all_memory_leaves_some_for_its_neighbour() {
 
 #[tokio::test]
 async fn a_component_that_needs_more_than_the_process_has_says_so() {
-    let memory = MemoryLimits { guests: MEBIBYTE / 2, host: MEBIBYTE };
+    let memory = Some(MemoryLimits { guests: MEBIBYTE / 2, host: MEBIBYTE });
     let host = PluginHost::new(HostOptions { memory, ..options(None) }).unwrap();
     let failure = fetch(&Setup::new(&[]).plugin_of(&host), "ok", &[]).await.unwrap_err();
     assert_eq!(failure.kind, FailureKind::Broken);
