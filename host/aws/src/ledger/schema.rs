@@ -63,6 +63,10 @@ pub(super) const RETRY: &str = "RETRY";
 pub(super) const DONE: &str = "DONE";
 pub(super) const DEAD: &str = "DEAD";
 
+/// The sort keys of a provider's slots and of its control item, which share a partition.
+pub(super) const SLOTS_SORT: &str = "slots";
+pub(super) const CONTROL_SORT: &str = "control";
+
 /// An item as the SDK has it.
 pub(super) type Attributes = HashMap<String, AttributeValue>;
 
@@ -96,8 +100,8 @@ impl Key<'_> {
     pub(super) fn attributes(&self) -> Attributes {
         let sort = match self {
             Self::Row { day, .. } => day.to_string(),
-            Self::Slots { .. } => "slots".to_owned(),
-            Self::Control { .. } => "control".to_owned(),
+            Self::Slots { .. } => SLOTS_SORT.to_owned(),
+            Self::Control { .. } => CONTROL_SORT.to_owned(),
             Self::Parked { due, entry, .. } => format!("{:020}#{entry}", micros(*due)),
         };
         HashMap::from([("pk".to_owned(), text(self.partition())), ("sk".to_owned(), text(sort))])

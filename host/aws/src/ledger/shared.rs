@@ -9,7 +9,7 @@ use damper_core::ledger::{Control, LedgerError, SlotRequest};
 use jiff::Timestamp;
 
 use super::DynamoLedger;
-use super::schema::{Attributes, Key, number, read_number, read_text, text, unreadable};
+use super::schema::{Attributes, CONTROL_SORT, Key, SLOTS_SORT, number, read_number, read_text, text, unreadable};
 use super::table::{CONTENDED, Updated};
 
 const CHANGE_SLOTS: &str = "change slots";
@@ -91,18 +91,55 @@ impl DynamoLedger {
     }
 
     pub(super) async fn read_control(&self, provider: &str) -> Result<Control, LedgerError> {
-        let key = Key::Control { provider };
+        let knows_slots = self.seen_slots().contains_key(provider);
+        let item = if knows_slots {
+            self.read_item(READ_CONTROL, Key::Control { provider }).await?
+        } else {
+            self.read_both(provider).await?
+        };
+        let Some(item) = item else { return Ok(Control::default()) };
+        let json = read_text(&item, "item").ok_or_else(|| unreadable("control item", "no \"item\""))?;
+        let control: Control = serde_json::from_str(json).map_err(|error| unreadable("control item", error))?;
+        let version = read_number(&item, "v").and_then(|version| u64::try_from(version).ok());
+        Ok(Control { version: version.ok_or_else(|| unreadable("control item", "no version"))?, ..control })
+    }
+
+    /// Reads the control item, and notes the slots, in one request: a process that has just started needs both.
+    async fn read_both(&self, provider: &str) -> Result<Option<Attributes>, LedgerError> {
+        let partition = Key::Control { provider }.partition();
+        let send = || {
+            let query = self.table.client.query().table_name(&*self.table.name).consistent_read(true);
+            query
+                .key_condition_expression("pk = :pk")
+                .expression_attribute_values(":pk", text(&*partition))
+                .return_consumed_capacity(ReturnConsumedCapacity::Total)
+                .send()
+        };
+        let answer = self.table.send(send).await.map_err(|error| self.table.failed(READ_CONTROL, &error))?;
+        self.table.read_units(answer.consumed_capacity());
+        let mut control = None;
+        for item in answer.items.unwrap_or_default() {
+            match read_text(&item, "sk") {
+                Some(CONTROL_SORT) => control = Some(item),
+                Some(SLOTS_SORT) => {
+                    let slots = SeenSlots::read(&item)?;
+                    // Unless they were changed meanwhile by a request of this process, which knows better.
+                    self.seen_slots().entry(provider.to_owned()).or_insert(slots);
+                }
+                _ => {}
+            }
+        }
+        Ok(control)
+    }
+
+    async fn read_item(&self, action: &'static str, key: Key<'_>) -> Result<Option<Attributes>, LedgerError> {
         let send = || {
             let request = self.table.client.get_item().table_name(&*self.table.name).set_key(Some(key.attributes()));
             request.consistent_read(true).return_consumed_capacity(ReturnConsumedCapacity::Total).send()
         };
-        let answer = self.table.send(send).await.map_err(|error| self.table.failed(READ_CONTROL, &error))?;
+        let answer = self.table.send(send).await.map_err(|error| self.table.failed(action, &error))?;
         self.table.read_units(answer.consumed_capacity());
-        let Some(item) = answer.item() else { return Ok(Control::default()) };
-        let json = read_text(item, "item").ok_or_else(|| unreadable("control item", "no \"item\""))?;
-        let control: Control = serde_json::from_str(json).map_err(|error| unreadable("control item", error))?;
-        let version = read_number(item, "v").and_then(|version| u64::try_from(version).ok());
-        Ok(Control { version: version.ok_or_else(|| unreadable("control item", "no version"))?, ..control })
+        Ok(answer.item)
     }
 
     pub(super) async fn write_control(&self, provider: &str, control: &Control) -> Result<bool, LedgerError> {
@@ -145,14 +182,8 @@ impl DynamoLedger {
     /// # Errors
     /// Where the table fails.
     pub async fn slots_taken(&self, provider: &str, now: Timestamp) -> Result<BTreeMap<String, u32>, LedgerError> {
-        let key = Key::Slots { provider };
-        let send = || {
-            let request = self.table.client.get_item().table_name(&*self.table.name).set_key(Some(key.attributes()));
-            request.consistent_read(true).return_consumed_capacity(ReturnConsumedCapacity::Total).send()
-        };
-        let answer = self.table.send(send).await.map_err(|error| self.table.failed(CHANGE_SLOTS, &error))?;
-        self.table.read_units(answer.consumed_capacity());
-        let slots = answer.item().map_or(Ok(SeenSlots::default()), SeenSlots::read)?;
+        let item = self.read_item(CHANGE_SLOTS, Key::Slots { provider }).await?;
+        let slots = item.as_ref().map_or(Ok(SeenSlots::default()), SeenSlots::read)?;
         let now = now.as_microsecond();
         let taken = slots.taken.into_iter().filter(|(_, (share, until))| share.has > 0 && *until > now);
         Ok(taken.map(|(owner, (share, _))| (owner, share.has)).collect())
