@@ -9,7 +9,7 @@ GUESTS     := providers/demo providers/gleif providers/sec-edgar providers/compa
 	providers/fca-register providers/contract-enquiry tests/hostile tests/mutants
 COMPONENTS := $(TARGET)/components
 
-.PHONY: help demo test chaos ci fuzz swarm swarm-mutants bench bench-aws bench-control bench-hostile fmt clippy doc deny sbom components components-demo \
+.PHONY: help demo test chaos ci fuzz swarm swarm-mutants bench bench-aws bench-control bench-hostile fmt clippy doc docs book deny sbom components components-demo \
 	guests languages cases damper bootstrap package check-templates test-dynamodb-local fixture release-contract clean
 
 help: ## Show this list.
@@ -46,6 +46,13 @@ clippy:
 
 doc:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --all-features --document-private-items
+
+docs: book doc ## Build the book of docs/ with a link check, and the crates' API beside it, into target/book.
+	@rm -rf $(TARGET)/book/api && cp -R $(TARGET)/doc $(TARGET)/book/api
+	@echo "API: $(abspath $(TARGET))/book/api/damper_core/index.html"
+
+book: ## Build the book of docs/ and check every relative link and anchor; mdBook and lychee are installed once.
+	@sh tests/docs/book.sh $(TARGET)
 
 deny: ## Check all dependencies: advisories, licences, banned crates, sources (ADVISORIES=snapshot without the network).
 	@sh tests/supply-chain/check.sh $(TARGET)
