@@ -1,8 +1,8 @@
-//! A document that is no text.
+//! A binary document.
 
 use damper_sdk::prelude::*;
 
-/// A filing as a PDF, with its revision beside it.
+/// Fetches a filing as a PDF, with its revision as an attribute.
 #[damper_sdk::provider]
 pub fn fetch(request: &FetchRequest) -> Result<Record, Failure> {
     let answer = http::get("https://files.example.org/filings/{id}.pdf")
@@ -10,7 +10,7 @@ pub fn fetch(request: &FetchRequest) -> Result<Record, Failure> {
         .header("Accept", "application/pdf")
         .send()?
         .ok()?;
-    // An error page with status 200 is no document.
+    // An error page with status 200 is not a document.
     if !answer.bytes().starts_with(b"%PDF-") {
         return Err(Failure::malformed("the answer is no PDF"));
     }

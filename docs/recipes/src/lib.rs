@@ -1,7 +1,7 @@
-//! The recipes of docs/PROVIDER_GUIDE.md, a provider each, with their tests. The guide shows a file from its first `use` to its
-//! tests, word for word; a test of `tests/e2e` sees to that.
+//! The recipes of docs/PROVIDER_GUIDE.md, one provider each, with their tests. The guide shows each file from its first `use` to its
+//! tests, word for word; a test in `tests/e2e` checks this.
 //!
-//! A crate has one provider; these are together in one only so that they are compiled and tested together.
+//! A real crate has one provider. These are in one crate only to be compiled and tested together.
 
 pub mod binary;
 pub mod oauth2;

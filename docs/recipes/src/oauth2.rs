@@ -1,8 +1,8 @@
-//! OAuth2 with a client's own credentials: the host fetches, keeps and renews the token.
+//! OAuth2 client credentials: the host fetches, keeps and renews the token.
 
 use damper_sdk::prelude::*;
 
-/// A customer, with the token of the credential `token` (kind `oauth2-client-credentials`). The provider sees neither the
+/// Fetches a customer with the token of the credential `token` (kind `oauth2-client-credentials`). The provider sees neither the
 /// client's secret nor the token.
 #[damper_sdk::provider]
 pub fn fetch(request: &FetchRequest) -> Result<Record, Failure> {

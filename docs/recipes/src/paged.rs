@@ -1,8 +1,8 @@
-//! A list that comes in pages, made one record.
+//! A paged list as one record.
 
 use damper_sdk::prelude::*;
 
-/// More would not be one record any more; it also ends an API that always has a next page.
+/// The most pages of one record. It also ends the loop if an API always has a next page.
 const MAX_PAGES: u32 = 20;
 
 /// All filings of a company.

@@ -1,14 +1,14 @@
-//! A request that is signed with a key which stays in the host.
+//! A signed request. The key stays in the host.
 
 use damper_sdk::prelude::*;
 
 const PATH: &str = "/v1/lookup";
 
-/// Looks a person up. The API wants the HMAC-SHA-256 of method, path and body in a header; the key is the credential `signing`
-/// (kind `hmac`).
+/// Fetches a person. The API requires the HMAC-SHA-256 of method, path and body in a header; the key is the credential
+/// `signing` (kind `hmac`).
 #[damper_sdk::provider]
 pub fn fetch(request: &FetchRequest) -> Result<Record, Failure> {
-    // One text for both, so that what is signed is what is sent.
+    // Sign and send the same bytes.
     let body = json::json!({ "person": request.id }).to_string();
     let signature = sign::hmac_sha256("signing", format!("POST\n{PATH}\n{body}"))?;
     let answer = http::post("https://api.example.org")

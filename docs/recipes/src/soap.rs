@@ -1,4 +1,4 @@
-//! SOAP 1.1, with business errors inside of an answer that says 200.
+//! SOAP 1.1, with business errors inside a response with status 200.
 
 use damper_sdk::prelude::*;
 use damper_sdk::{text, xml};
@@ -17,7 +17,7 @@ pub fn fetch(request: &FetchRequest) -> Result<Record, Failure> {
         .header("SOAPAction", "\"ask\"")
         .body("text/xml; charset=utf-8", envelope)
         .send()?;
-    // A fault comes with status 500, and is no outage: it is read before `ok`. An error page with 500 is one.
+    // A fault has status 500 but is not an outage: read it before `ok`. An error page with 500 is an outage.
     let root = match answer.xml() {
         Ok(root) if answer.status() == 500 => root,
         _ => answer.ok()?.xml()?,
@@ -36,7 +36,7 @@ pub fn fetch(request: &FetchRequest) -> Result<Record, Failure> {
     Record::from_value(&json::json!({ "value": value.text(), "currency": value.attribute("currency") }))
 }
 
-/// What a fault means: the service's trouble, or a request that it will never take.
+/// Tells a failure of the service from a request that it will never accept.
 fn fault_of(fault: &xml::Element) -> Failure {
     let said = |name| fault.child("", name).map(|element| text::short(element.text())).unwrap_or_default();
     let (code, message) = (said("faultcode"), format!("SOAP fault: {}", said("faultstring")));

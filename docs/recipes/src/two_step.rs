@@ -1,4 +1,4 @@
-//! An order first, and its result some time later.
+//! An order first, and its result later.
 
 use std::time::Duration;
 
@@ -6,13 +6,13 @@ use damper_sdk::prelude::*;
 use damper_sdk::text;
 
 const REPORTS: &str = "https://api.example.org/v1/reports";
-/// How long the API keeps a report that was ordered.
+/// How long the API keeps an ordered report.
 const KEPT: Duration = Duration::from_secs(3600);
 const WAIT: Duration = Duration::from_secs(30);
 
-/// Orders a report, and fetches it when it is ready. A provider never sleeps: while it is not ready the call fails with a time to
-/// wait, and the next attempt finds the order in the cache. The kind is one of its own, for the API is well: `unavailable` and
-/// `throttled` with a wait would hold back every other item too.
+/// Orders a report, and fetches it when it is ready. A provider never sleeps: while the report is not ready, the call fails with a
+/// time to wait, and the next attempt finds the order in the cache. The failure has its own kind, because the API works:
+/// `unavailable` and `throttled` with a wait would delay all other items too.
 #[damper_sdk::provider]
 pub fn fetch(request: &FetchRequest) -> Result<Record, Failure> {
     let report = cache::text_or(&format!("report of {}", request.id), KEPT, || order(&request.id))?;
