@@ -12,6 +12,7 @@
 
 mod bad_release;
 mod clocks;
+mod crashes;
 mod disks;
 mod freezes;
 mod guide;

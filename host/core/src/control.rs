@@ -3,6 +3,7 @@
 pub mod admission;
 pub mod brake;
 pub mod breaker;
+pub mod crashes;
 pub mod failing;
 pub mod governor;
 pub mod item;

@@ -4,6 +4,7 @@
 
 use jiff::Timestamp;
 
+use crate::control::crashes::Crash;
 use crate::control::governor::Disabled;
 use crate::control::item::{Breaker, Control, OpenedBy};
 use crate::ledger::{Ledger, change_control};
@@ -57,6 +58,36 @@ pub async fn stop(
     Ok(before)
 }
 
+/// Records that a process died while the provider's component ran. If the component must be taken for the cause, the provider is stopped
+/// until it is resumed.
+///
+/// # Errors
+/// As [`pause`].
+pub async fn record_crash(
+    ledger: &dyn Ledger,
+    mapping: &dyn Mapping,
+    provider: &str,
+    now: Timestamp,
+    crash: &Crash,
+) -> Result<(), AdaptError> {
+    let mut is_cause = false;
+    change_control(ledger, provider, |control| {
+        let before = control.crashes.clone();
+        is_cause = control.crashes.record(crash.clone());
+        control.crashes != before
+    })
+    .await?;
+    if is_cause {
+        let reason = format!(
+            "the process died again and again while component {} ran. Look for the cause in the system's log (out of memory, a signal); \
+             then replace the component, or resume",
+            crash.component
+        );
+        stop(ledger, mapping, provider, now, OpenedBy::Config, &reason).await?;
+    }
+    Ok(())
+}
+
 /// Let a provider go on: what stopped it is mended, or the pause is over. A breaker that the API's failing opened stays open
 /// until the API is tried, which it is at once. `allowed`: so many more dead letters do not stop it. Answers what was there
 /// before.
@@ -77,6 +108,7 @@ pub async fn resume(
         let old = control.clone();
         if control.needs_operator() {
             control.breaker = Breaker::Closed;
+            control.crashes.forget();
         }
         if let Some(allowed) = allowed {
             control.dead_letters_allowed = allowed;

@@ -38,7 +38,9 @@ pub(crate) async fn function(settings: &Settings) -> anyhow::Result<Function> {
     });
     let memory = settings.memory_bytes.map(MemoryLimits::of);
     let assigned = settings.providers.clone();
-    let providers = PackagedProviders::open(&settings.package, stores.clone(), secrets, memory, assigned)
+    // A table's name is a file's name, too. Functions of one machine, in tests, have a table each.
+    let marks = std::env::temp_dir().join("damper-marks").join(&settings.table);
+    let providers = PackagedProviders::open(&settings.package, stores.clone(), secrets, memory, &marks, assigned)
         .with_context(|| format!("start in {}", settings.package.display()))?;
     Ok(Function::new(Arc::new(providers), stores, settings.stream_prefix.clone()))
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use damper_core::control::item::{Breaker, Control, OpenedBy};
 use damper_core::operate;
-use damper_core::pipeline::Stores;
+use damper_core::pipeline::{Pipeline, Stores};
 use serde_json::Value;
 use tokio::time::Instant;
 use tracing::Instrument;
@@ -81,6 +81,24 @@ impl Function {
                 self.ad_hoc(&provider, item, deadline).instrument(span).await
             }
         }
+    }
+
+    /// A provider's pipeline. Earlier crashes while its component ran are recorded first, so that what they mean holds from the first fetch.
+    async fn pipeline(&self, provider: &str) -> Result<Arc<Pipeline>, ProviderError> {
+        let pipeline = self.providers.pipeline(provider)?;
+        let (ledger, mapping, now) = (&*self.stores.ledger, &*self.stores.mapping, self.stores.clock.now());
+        let crashes = self.providers.crashes(provider);
+        for crash in &crashes {
+            tracing::warn!(provider, process = crash.process, "an earlier process died while the component ran");
+            if let Err(error) = operate::record_crash(ledger, mapping, provider, now, crash).await {
+                tracing::error!(%error, "the crash was not recorded; the next invocation tries again");
+                return Ok(pipeline);
+            }
+        }
+        if !crashes.is_empty() {
+            self.providers.forget_crashes(provider);
+        }
+        Ok(pipeline)
     }
 
     /// A provider that cannot be worked for is stopped for all invocations, until its package is mended and it is resumed.

@@ -2,6 +2,7 @@
 
 mod authorities;
 mod aws;
+mod crashes;
 mod event;
 mod function;
 mod logging;

@@ -5,11 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use damper_core::control::crashes::Crash;
 use damper_core::pipeline::{Pipeline, Stores};
 use damper_plugins::grants::SecretSource;
 use damper_plugins::package::{Package, PackageError, Packaged};
 use damper_plugins::settings::{Found, Place, ProviderSettings, SecretHomes, SecretPlace, Sources, Unusable, bind};
 use damper_plugins::{HostError, HostOptions, LoadError, MemoryLimits, PluginHost};
+
+use crate::crashes::Crashes;
 
 /// The most fetches at a time in one process, over all providers; a fetch beyond it waits for another to end.
 const MOST_IN_FLIGHT: u32 = 128;
@@ -23,6 +26,14 @@ pub(crate) trait Providers: Send + Sync {
 
     /// A provider's pipeline, the same for every invocation of this process.
     fn pipeline(&self, name: &str) -> Result<Arc<Pipeline>, ProviderError>;
+
+    /// Processes that died while this provider's component ran, and that are not recorded yet.
+    fn crashes(&self, _name: &str) -> Vec<Crash> {
+        Vec::new()
+    }
+
+    /// The crashes of this provider are recorded.
+    fn forget_crashes(&self, _name: &str) {}
 }
 
 /// A provider that cannot be worked for.
@@ -56,6 +67,7 @@ pub(crate) struct PackagedProviders {
     memory: Option<MemoryLimits>,
     /// Those that this function works for; none: all.
     assigned: Option<BTreeSet<String>>,
+    crashes: Crashes,
     loaded: Mutex<Loaded>,
 }
 
@@ -63,6 +75,8 @@ pub(crate) struct PackagedProviders {
 struct Loaded {
     host: Option<PluginHost>,
     pipelines: BTreeMap<String, Arc<Pipeline>>,
+    /// By provider.
+    crashes: BTreeMap<String, Vec<Crash>>,
 }
 
 impl PackagedProviders {
@@ -76,16 +90,18 @@ impl PackagedProviders {
         stores: Stores,
         secrets: Secrets,
         memory: Option<MemoryLimits>,
+        marks: &Path,
         assigned: Option<BTreeSet<String>>,
     ) -> Result<Self, PackageError> {
-        Ok(Self { package: Package::open(folder)?, stores, secrets, memory, assigned, loaded: Mutex::default() })
+        let (package, loaded) = (Package::open(folder)?, Mutex::default());
+        Ok(Self { package, stores, secrets, memory, assigned, crashes: Crashes::open(marks), loaded })
     }
 
     fn is_assigned(&self, name: &str) -> bool {
         self.assigned.as_ref().is_none_or(|assigned| assigned.contains(name))
     }
 
-    fn load(&self, host: &PluginHost, name: &str) -> Result<Arc<Pipeline>, ProviderError> {
+    fn load(&self, host: &PluginHost, name: &str) -> Result<(Arc<Pipeline>, Vec<Crash>), ProviderError> {
         let packaged = self.package.provider(name)?;
         let bound = self.bind(name, &packaged)?;
         for warning in &bound.warnings {
@@ -94,7 +110,8 @@ impl PackagedProviders {
         let plugin = host
             .load_packaged(&packaged, bound.manifest.clone(), bound.grants)
             .map_err(|source| ProviderError::Load { provider: name.to_owned(), source })?;
-        Ok(Pipeline::new(bound.manifest, Arc::new(plugin), self.stores.clone()))
+        let crashes = self.crashes.of(&plugin);
+        Ok((Pipeline::new(bound.manifest, Arc::new(plugin), self.stores.clone()), crashes))
     }
 
     /// The manifest and what the operator set, brought together as on one machine.
@@ -138,13 +155,28 @@ impl Providers for PackagedProviders {
         let host = match &loaded.host {
             Some(host) => host,
             None => {
-                let options =
-                    HostOptions { max_in_flight: MOST_IN_FLIGHT, memory: self.memory, ..HostOptions::default() };
+                let options = HostOptions {
+                    max_in_flight: MOST_IN_FLIGHT,
+                    memory: self.memory,
+                    execution_marks: self.crashes.marks.clone(),
+                    ..HostOptions::default()
+                };
                 loaded.host.insert(PluginHost::new(options)?)
             }
         };
-        let pipeline = self.load(host, name)?;
+        let (pipeline, crashes) = self.load(host, name)?;
         loaded.pipelines.insert(name.to_owned(), Arc::clone(&pipeline));
+        loaded.crashes.insert(name.to_owned(), crashes);
         Ok(pipeline)
+    }
+
+    fn crashes(&self, name: &str) -> Vec<Crash> {
+        let loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        loaded.crashes.get(name).cloned().unwrap_or_default()
+    }
+
+    fn forget_crashes(&self, name: &str) {
+        self.loaded.lock().unwrap_or_else(PoisonError::into_inner).crashes.remove(name);
+        self.crashes.forget(name);
     }
 }

@@ -14,6 +14,7 @@ use crate::compiler::Compiler;
 use crate::component_file::ComponentFile;
 use crate::credentials::CredentialError;
 use crate::engine::CodeSettings;
+use crate::execution_marks::ExecutionMarks;
 use crate::grants::{Grants, OriginError};
 use crate::http_client::ProxyError;
 use crate::machine::MemoryLimits;
@@ -39,6 +40,8 @@ pub struct HostOptions {
     pub max_in_flight: u32,
     /// The memory that components may take together; none: a part of what this process may use.
     pub memory: Option<MemoryLimits>,
+    /// Where it is marked which component runs, for the next process if this one is killed; none: nowhere.
+    pub execution_marks: Option<Arc<ExecutionMarks>>,
     /// Who looks host names up.
     pub resolver: Arc<dyn Resolver>,
     /// Who compiles what is not compiled yet.
@@ -52,6 +55,7 @@ impl Default for HostOptions {
             cache: None,
             max_in_flight: 256,
             memory: None,
+            execution_marks: None,
             resolver: Arc::new(SystemResolver),
             #[cfg(feature = "compile")]
             compiler: Compiler::default(),
@@ -141,6 +145,7 @@ pub(crate) struct Inner {
     artifacts: Option<Artifacts>,
     settings_key: String,
     pub(crate) resolver: Arc<dyn Resolver>,
+    pub(crate) execution_marks: Option<Arc<ExecutionMarks>>,
     #[cfg(feature = "compile")]
     compiler: Compiler,
     /// The components of the plugins that there are, by digest: plugins of the same one share it.
@@ -183,6 +188,7 @@ impl PluginHost {
             settings_key: pools.settings().key(),
             pools,
             resolver: options.resolver,
+            execution_marks: options.execution_marks,
             #[cfg(feature = "compile")]
             compiler: options.compiler,
             components: Mutex::default(),

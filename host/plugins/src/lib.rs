@@ -22,6 +22,7 @@ pub mod component_file;
 mod credentials;
 mod egress;
 mod engine;
+mod execution_marks;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -54,6 +55,7 @@ pub use artifacts::{Cache, CacheKey, CacheKeyError};
 pub use call::RequestTrace;
 pub use credentials::CredentialError;
 pub use engine::tells_touched_pages;
+pub use execution_marks::{ExecutionMarks, LeftBehind, MarkedComponent, MarkedItem, Running, left_behind};
 pub use host::{HostError, HostOptions, LoadError, PluginHost};
 pub use http_client::ProxyError;
 pub use machine::{MemoryLimits, available_memory};

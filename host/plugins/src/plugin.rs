@@ -22,6 +22,7 @@ use crate::call::{Call, Keeps, RequestTrace, Times};
 use crate::compiled::Source;
 use crate::credentials::Credentials;
 use crate::egress::EgressPolicy;
+use crate::execution_marks::{MarkedComponent, MarkedItem};
 use crate::grants::{Grants, Origin};
 use crate::host::{Inner, LoadError};
 use crate::host_memory::{self, HostMemory};
@@ -46,6 +47,8 @@ pub struct Plugin {
     component: Arc<LazyComponent>,
     shared: Arc<Shared>,
     name: String,
+    /// How it is marked while it runs.
+    marked: MarkedComponent,
     limits: Limits,
     /// The memory of its instances.
     guest_memory: Arc<Share>,
@@ -116,7 +119,14 @@ impl Plugin {
         let (guest_memory, host_memory) = (host.guest_memory.share(), host.host_memory.share());
         let memo = Memo::new(Arc::clone(&host_memory));
         let shared = Arc::new(Shared { client, memo, config, scrubber, is_rehearsed });
-        Ok(Self { host, component, shared, name, limits: manifest.limits, guest_memory, host_memory })
+        let marked = MarkedComponent::new(&name, component.source.digest());
+        Ok(Self { host, component, shared, name, marked, limits: manifest.limits, guest_memory, host_memory })
+    }
+
+    /// How the component is marked while it runs, see [`left_behind`](crate::left_behind).
+    #[must_use]
+    pub fn marked(&self) -> MarkedComponent {
+        self.marked
     }
 
     /// Compiles the component now, or reads it compiled, rather than with the first fetch.
@@ -156,6 +166,8 @@ impl Plugin {
     /// were left out.
     async fn run(&self, call: &Arc<Call>, request: FetchRequest) -> (FetchReport, Vec<RequestNote>, usize) {
         let timeout = request.timeout;
+        let marks = self.host.execution_marks.as_ref();
+        let marks = marks.map(|marks| (marks, MarkedItem::new(&(&request.id, &request.params))));
         let outcome = {
             let mut guest = pin!(self.call_guest(call, request));
             // Its output is written whenever it gives way, and never while it runs.
@@ -164,7 +176,12 @@ impl Plugin {
                 call.output.flush(&self.shared.scrubber);
                 polled
             }));
-            let ended = tokio::time::timeout(timeout, call.beside.drive(guest)).await;
+            let mut driven = pin!(call.beside.drive(guest));
+            let driven = poll_fn(|context| {
+                let _marked = marks.map(|(marks, item)| marks.mark(self.marked, item));
+                driven.as_mut().poll(context)
+            });
+            let ended = tokio::time::timeout(timeout, driven).await;
             // When the time is over the instance goes with its store, wherever it is.
             ended.unwrap_or_else(|_| Err(outcome::time_over(call, timeout)))
         };

@@ -1,6 +1,7 @@
 //! `damper run`: drain the streams to the sink, all providers side by side.
 
 mod board;
+mod crashes;
 mod film;
 mod summary;
 mod tally;
@@ -18,7 +19,7 @@ use damper_core::ledger::{Breaker, Control, Ledger};
 use damper_core::mapping::Mapping;
 use damper_core::pipeline::{Pipeline, Stores};
 use damper_local::{Database, SqliteLedger, SqliteMapping, SqliteStream, folder};
-use damper_plugins::PluginHost;
+use damper_plugins::{HostOptions, PluginHost};
 use tokio::task::JoinSet;
 
 use crate::config::Config;
@@ -30,6 +31,7 @@ use crate::provider::{self, Bound, check_name};
 use crate::signals::{self, Stop};
 
 use board::Board;
+use crashes::Crashes;
 use summary::{Line, Outcome};
 use worker::Worker;
 
@@ -80,6 +82,7 @@ struct House {
     clock: WallClock,
     /// How often the governor looks at a mapping that is off.
     tick: Duration,
+    crashes: Arc<Crashes>,
 }
 
 /// A provider before it runs.
@@ -134,7 +137,8 @@ impl House {
             chance: Chance::System,
         };
         let (stream, clock, tick) = (SqliteStream::new(database.clone()), context.clock.clone(), config.mapping.tick);
-        Ok(Self { stream, ledger, mapping, stores, clock, tick, database })
+        let crashes = Arc::new(Crashes::open(context, &config.database));
+        Ok(Self { stream, ledger, mapping, stores, clock, tick, crashes, database })
     }
 
     /// Run all that are to run, to their end.
@@ -158,7 +162,7 @@ impl House {
             }
         }
         let ready = self.as_pinned(context, config, ready, &mut lines).await?;
-        let (workers, mut rest) = self.load(context, ready).await?;
+        let (workers, mut rest) = self.load(context, config, ready).await?;
         let (workers, stopped) = self.past_breakers(command, context, workers).await?;
         lines.append(&mut rest);
         lines.extend(stopped);
@@ -214,14 +218,20 @@ impl House {
     }
 
     /// Bind components to their settings. What cannot be bound is told and comes back as a line of the summary.
-    async fn load(&self, context: &Context, ready: Vec<Bound>) -> Result<(Vec<Worker>, Vec<Line>), CliError> {
+    async fn load(
+        &self,
+        context: &Context,
+        config: &Config,
+        ready: Vec<Bound>,
+    ) -> Result<(Vec<Worker>, Vec<Line>), CliError> {
         let (mut workers, mut failed) = (Vec::new(), Vec::new());
         if ready.is_empty() {
             return Ok((workers, failed));
         }
         let caps = ready.iter().map(|bound| bound.manifest.limits.max_concurrency.get());
         let max_in_flight = caps.fold(0_u32, u32::saturating_add).clamp(1, MAX_IN_FLIGHT);
-        let host = PluginHost::new(context.host_options(max_in_flight)?)?;
+        let execution_marks = self.crashes.marks.clone();
+        let host = PluginHost::new(HostOptions { execution_marks, ..context.host_options(max_in_flight)? })?;
         for bound in ready {
             let name = bound.manifest.name.clone();
             for warning in &bound.warnings {
@@ -235,6 +245,7 @@ impl House {
                 }
             }
         }
+        self.crashes.record(self, &workers, config.providers.keys()).await?;
         Ok((workers, failed))
     }
 

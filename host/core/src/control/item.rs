@@ -25,6 +25,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::chance::Chance;
+use crate::control::crashes::Crashes;
 use crate::control::governor::Governor;
 use crate::control::quota::Usage;
 use crate::control::rebase::Rebase;
@@ -57,6 +58,8 @@ pub struct Control {
     pub recent_changes: RecentChanges,
     /// What is parked, as far as is known.
     pub parked: ParkedHint,
+    /// Processes that died while the component ran.
+    pub crashes: Crashes,
 }
 
 /// How many changes an item remembers: a writer finds its own while fewer others have been written since.

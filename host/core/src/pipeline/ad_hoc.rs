@@ -205,7 +205,7 @@ impl Desk<'_> {
         }
         let (unspent, probed) = (allowance.close(&call), probes.into_failed());
         let (redelivery, parked) = (Redelivery::default(), ParkedChange::default());
-        let learned = Learned { invocation: None, unspent, probed, redelivery, parked };
+        let learned = Learned { invocation: None, records: 0, unspent, probed, redelivery, parked };
         if let Err(error) = pipeline.adapt(learned).await {
             tracing::warn!(provider = call.provider(), %error, "what was learned of the API was not kept");
         }

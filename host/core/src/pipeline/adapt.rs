@@ -31,6 +31,8 @@ const FRESH_FOR: Duration = Duration::from_secs(10);
 pub(crate) struct Learned {
     /// For the governor.
     pub(crate) invocation: Option<Invocation>,
+    /// How many records came.
+    pub(crate) records: u64,
     /// Of the quota.
     pub(crate) unspent: Unspent,
     /// The ids with which the API was tried and failed while the breaker was not closed.
@@ -148,6 +150,9 @@ impl Pipeline {
             control.probed.clone_from(&learned.probed);
             learned.redelivery.note(control);
             learned.parked.note(control);
+            if learned.records > 0 {
+                control.crashes.on_record_fetched();
+            }
             let Unspent { day, requests, uncounted } = learned.unspent;
             control.usage.turn_back(today, self.manifest.limits.daily_quota);
             control.usage.give_back(day.unwrap_or(today), requests);

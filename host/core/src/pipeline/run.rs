@@ -225,7 +225,7 @@ impl<'a> Run<'a> {
         let (unspent, probed) = (allowance.close(&call), probes.into_failed());
         // What was noted of the batch holds on: nothing of it has been looked at.
         let (redelivery, parked) = (Redelivery::default(), ParkedChange::default());
-        let learned = Learned { invocation: None, unspent, probed, redelivery, parked };
+        let learned = Learned { invocation: None, records: 0, unspent, probed, redelivery, parked };
         if let Err(error) = pipeline.adapt(learned).await {
             tracing::warn!(provider = call.provider(), %error, "the mapping was not adapted");
         }
@@ -239,14 +239,16 @@ impl<'a> Run<'a> {
         let (mut aside, parked) = self.set_waiting_aside().await;
         let kept = if self.expects_more() { self.slots.keep(self.call.clock()) } else { None };
         let redelivery = Redelivery { again: self.batch.first_before_an_end(), ..self.redelivery };
-        let Self { pipeline, call, batch, slots, allowance, probes, deadline, stopped, progressed, .. } = self;
+        let Self {
+            pipeline, call, batch, slots, allowance, probes, deadline, stopped, progressed, ok: records, ..
+        } = self;
         if kept.is_some() {
             *pipeline.kept_slots() = kept;
         } else if let Err(error) = slots.give_back(call.ledger(), call.clock()).await {
             tracing::warn!(provider = call.provider(), %error, "slots were not given back; they run out by themselves");
         }
         let (unspent, probed) = (allowance.close(&call), probes.into_failed());
-        let learned = Learned { invocation, unspent, probed, redelivery, parked };
+        let learned = Learned { invocation, records, unspent, probed, redelivery, parked };
         if let Err(error) = pipeline.adapt(learned).await {
             tracing::warn!(provider = call.provider(), %error, "what was learned of the API was not kept");
             // Nobody would look for what nobody has noted: it stays in the stream, too.

@@ -15,7 +15,7 @@ use crate::metrics::Invocation;
 impl Function {
     /// Fetch a record and answer with it.
     pub(super) async fn ad_hoc(&self, provider: &str, item: Item, deadline: Instant) -> Result<Value, Refused> {
-        let pipeline = self.providers.pipeline(provider).inspect_err(|error| tracing::warn!(%error, "refused"))?;
+        let pipeline = self.pipeline(provider).await.inspect_err(|error| tracing::warn!(%error, "refused"))?;
         let meter = Meter::begin(&pipeline);
         let (id, came) = (item.id.clone(), pipeline.fetch_now(item, deadline).await?);
         meter.tell(self.stores.clock.now(), Invocation::AdHoc);

@@ -21,7 +21,7 @@ impl Function {
     /// Work at a batch and answer from where it is to be delivered again.
     pub(super) async fn batch(&self, batch: Batch, deadline: Instant) -> Value {
         let first = batch.first().unwrap_or_default().to_owned();
-        let pipeline = match self.providers.pipeline(&batch.provider) {
+        let pipeline = match self.pipeline(&batch.provider).await {
             Ok(pipeline) => pipeline,
             Err(error) => {
                 tracing::error!(%error, "the batch waits: its provider cannot be worked for");

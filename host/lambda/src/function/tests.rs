@@ -1,12 +1,14 @@
 //! The function over scripted providers and stores in memory: what it answers, and what it leaves.
 
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use base64::Engine;
 use damper_core::chance::Chance;
 use damper_core::clock::WallClock;
+use damper_core::control::crashes::Crash;
 use damper_core::ledger::{
     Claim, ClaimRequest, Control, Finish, Finished, Granted, Ledger, LedgerError, Owner, Release, SlotRequest,
     change_control,
@@ -27,16 +29,21 @@ use super::*;
 /// Providers of which each answers as the id says: `gone` is not found, `down` fails, everything else is a record.
 struct House {
     function: Function,
+    scripts: Arc<Scripts>,
     api: Arc<Scripted>,
     ledger: Arc<MemoryLedger>,
     mapping: Arc<MemoryMapping>,
 }
 
-struct Scripts(BTreeMap<String, Arc<Pipeline>>);
+struct Scripts {
+    pipelines: BTreeMap<String, Arc<Pipeline>>,
+    /// Of the provider `gleif`.
+    crashes: Mutex<Vec<Crash>>,
+}
 
 impl Providers for Scripts {
     fn names(&self) -> Result<Vec<String>, ProviderError> {
-        Ok(self.0.keys().cloned().collect())
+        Ok(self.pipelines.keys().cloned().collect())
     }
 
     fn pipeline(&self, name: &str) -> Result<Arc<Pipeline>, ProviderError> {
@@ -44,7 +51,16 @@ impl Providers for Scripts {
             return Err(ProviderError::Elsewhere { provider: name.to_owned() });
         }
         let unknown = || PackageError::NotPackaged { provider: name.to_owned() };
-        Ok(Arc::clone(self.0.get(name).ok_or_else(unknown)?))
+        Ok(Arc::clone(self.pipelines.get(name).ok_or_else(unknown)?))
+    }
+
+    fn crashes(&self, name: &str) -> Vec<Crash> {
+        if name == "gleif" { self.crashes.lock().unwrap().clone() } else { Vec::new() }
+    }
+
+    fn forget_crashes(&self, name: &str) {
+        assert_eq!(name, "gleif");
+        self.crashes.lock().unwrap().clear();
     }
 }
 
@@ -85,8 +101,9 @@ impl House {
             let manifest = Manifest::parse(&manifest).unwrap();
             ((*name).to_owned(), Pipeline::new(manifest, api.clone(), stores.clone()))
         };
-        let scripts = Scripts(names.iter().map(pipeline).collect());
-        Self { function: Function::new(Arc::new(scripts), stores, "damper-".to_owned()), api, ledger, mapping }
+        let scripts = Arc::new(Scripts { pipelines: names.iter().map(pipeline).collect(), crashes: Mutex::default() });
+        let function = Function::new(scripts.clone(), stores, "damper-".to_owned());
+        Self { function, scripts, api, ledger, mapping }
     }
 
     async fn invoke(&self, event: serde_json::Value) -> Result<Value, Refused> {
@@ -120,6 +137,25 @@ async fn what_waits_for_long_is_parked_and_a_tick_takes_it_up() {
     assert_eq!(house.api.seen().asked["locked"], 2);
     assert!(house.ledger.parked_entries("gleif").is_empty());
     assert_eq!(house.ledger.control("gleif").await.unwrap().parked.count, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_component_that_ran_each_time_a_process_died_stops_its_provider_and_no_other() {
+    let house = House::new(&["gleif", "other"]);
+    let crash = |process: &str| Crash {
+        process: process.to_owned(),
+        component: "sha256:00".to_owned(),
+        item: "the same".to_owned(),
+    };
+    house.scripts.crashes.lock().unwrap().push(crash("first"));
+    assert_eq!(house.deliver("gleif", &[r#"{"id":"a"}"#]).await.to_string(), NOTHING_LEFT, "once may be chance");
+    assert!(house.scripts.crashes.lock().unwrap().is_empty(), "it is recorded");
+
+    house.scripts.crashes.lock().unwrap().push(crash("second"));
+    assert_eq!(house.deliver("gleif", &[r#"{"id":"b"}"#]).await, from("100"));
+    let breaker = house.ledger.control("gleif").await.unwrap().breaker;
+    assert!(matches!(breaker, Breaker::Open { by: OpenedBy::Config, .. }), "{breaker:?}");
+    assert_eq!(house.deliver("other", &[r#"{"id":"a"}"#]).await.to_string(), NOTHING_LEFT);
 }
 
 /// A batch as Kinesis' mapping delivers it, with the sequence numbers 100, 101, ...

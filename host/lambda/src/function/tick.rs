@@ -56,7 +56,7 @@ impl Function {
 
     /// One provider's turn: whether its mapping was changed.
     async fn turn(&self, name: &str, deadline: Instant) -> Result<bool, ()> {
-        let pipeline = match self.providers.pipeline(name) {
+        let pipeline = match self.pipeline(name).await {
             Ok(pipeline) => pipeline,
             Err(error) => {
                 tracing::error!(provider = name, %error, "the provider cannot be worked for");

@@ -66,6 +66,11 @@ impl Worker {
         &self.manifest().name
     }
 
+    /// The provider's plugin.
+    pub(super) fn plugin(&self) -> &Plugin {
+        &self.plugin
+    }
+
     /// The manifest in force.
     pub(super) fn manifest(&self) -> &Manifest {
         self.pipeline.manifest()

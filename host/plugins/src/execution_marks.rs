@@ -1,0 +1,309 @@
+//! Which component runs on which thread, in a file that outlives the process.
+//!
+//! A process that is killed cannot say which component it worked for. So each thread marks the provider and the item while it runs a
+//! component's code or host work for it, in a file that is mapped into memory: a mark costs two stores, and the kernel keeps the file's
+//! pages when the process is killed. The next process reads the marks of those that have ended without removing their file, see
+//! [`left_behind`].
+//!
+//! Fetches that wait for an API are not marked, so a mark at the time of death is evidence against a component, and no proof: a process may
+//! be killed for other reasons while a component runs.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::{self, Read as _};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use damper_core::chance::Chance;
+use memmap2::MmapRaw;
+
+/// How many threads can mark at a time; those beyond do not.
+const SLOTS: usize = 256;
+/// A slot's words: the provider, its component, the item, and nothing more up to the end of a cache line, which no other thread writes to.
+const SLOT_WORDS: usize = 8;
+const WORD_BYTES: usize = size_of::<u64>();
+const FILE_BYTES: usize = SLOTS * SLOT_WORDS * WORD_BYTES;
+/// How the files' names end.
+const ENDING: &str = "marks";
+
+/// The slot of a thread: numbered in the order in which threads first run a component.
+static NEXT_SLOT: AtomicUsize = AtomicUsize::new(0);
+thread_local! {
+    static SLOT: usize = NEXT_SLOT.fetch_add(1, Ordering::Relaxed);
+}
+
+/// A provider and its component. Another build of the component is another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct MarkedComponent {
+    provider: u64,
+    component: u64,
+}
+
+impl MarkedComponent {
+    /// The provider of this name, with the component of this digest.
+    pub(crate) fn new(provider: &str, digest: &str) -> Self {
+        Self { provider: hash(&provider), component: hash(&digest) }
+    }
+
+    /// Whether this is a component of the provider of this name.
+    #[must_use]
+    pub fn is_of(self, provider: &str) -> bool {
+        self.provider == hash(&provider)
+    }
+}
+
+/// An item of a provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct MarkedItem(u64);
+
+impl MarkedItem {
+    /// The item with this id and these parameters.
+    pub(crate) fn new(identity: &impl Hash) -> Self {
+        Self(hash(identity))
+    }
+
+    /// The item as a name, for comparing it with another.
+    #[must_use]
+    pub fn name(self) -> String {
+        format!("{:016x}", self.0)
+    }
+}
+
+/// The same in each process of one release; another release may hash otherwise, and then marks of the one before match nothing.
+fn hash(hashed: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hashed.hash(&mut hasher);
+    // Zero means that nothing runs.
+    hasher.finish().max(1)
+}
+
+/// The marks of this process. The file is locked while the process lives, and removed when this is dropped.
+#[derive(Debug)]
+pub struct ExecutionMarks {
+    path: PathBuf,
+    /// Holds the lock.
+    _file: File,
+    map: MmapRaw,
+}
+
+impl ExecutionMarks {
+    /// Creates the file of this process in a folder, which is made if it is missing.
+    ///
+    /// # Errors
+    /// If the folder or the file cannot be made, locked or mapped.
+    pub fn create(folder: &Path) -> io::Result<Self> {
+        std::fs::create_dir_all(folder)?;
+        let path = folder.join(format!("{}-{:032x}.{ENDING}", std::process::id(), Chance::System.bits()));
+        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
+        file.lock()?;
+        // Written rather than only made longer, so that the disk has room for it: a page that cannot be stored ends a process.
+        file.write_all_at(&[0; FILE_BYTES], 0)?;
+        let map = MmapRaw::map_raw(&file)?;
+        Ok(Self { path, _file: file, map })
+    }
+
+    /// Marks an item of a component as running on this thread, until the guard is dropped.
+    pub(crate) fn mark(&self, component: MarkedComponent, item: MarkedItem) -> Marked<'_> {
+        let slot = SLOT.with(|slot| *slot);
+        if slot >= SLOTS {
+            return Marked(None);
+        }
+        let word = |number: usize| self.word(slot * SLOT_WORDS + number);
+        word(2).store(item.0, Ordering::Relaxed);
+        word(1).store(component.component, Ordering::Relaxed);
+        // The last one, for the slot counts while it is not zero.
+        word(0).store(component.provider, Ordering::Release);
+        Marked(Some(word(0)))
+    }
+
+    #[allow(unsafe_code, reason = "memory that other processes see can only be reached by its address")]
+    fn word(&self, index: usize) -> &AtomicU64 {
+        debug_assert!(index < SLOTS * SLOT_WORDS);
+        // SAFETY: the map begins at a page, is `FILE_BYTES` long and lives as long as `self`; `index` is below the number of words in it.
+        // All access to it is atomic: this process's by this function, others' by reading the file.
+        unsafe { AtomicU64::from_ptr(self.map.as_mut_ptr().cast::<u64>().add(index)) }
+    }
+}
+
+impl Drop for ExecutionMarks {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_file(&self.path) {
+            tracing::debug!(file = %self.path.display(), %error, "the file of execution marks was not removed");
+        }
+    }
+}
+
+/// A mark, until it is dropped.
+pub(crate) struct Marked<'a>(Option<&'a AtomicU64>);
+
+impl Drop for Marked<'_> {
+    fn drop(&mut self) {
+        if let Some(word) = self.0 {
+            word.store(0, Ordering::Release);
+        }
+    }
+}
+
+/// A component that ran, and for which item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Running {
+    /// The component.
+    pub component: MarkedComponent,
+    /// The item.
+    pub item: MarkedItem,
+}
+
+/// The marks that a process left behind when it died: what it was running.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftBehind {
+    /// The process, by the name of its file.
+    pub process: String,
+    /// What ran.
+    pub running: Vec<Running>,
+    path: PathBuf,
+}
+
+impl LeftBehind {
+    /// Forgets these marks. Call it once they are recorded: a process that dies before it is read again, under the same name.
+    ///
+    /// # Errors
+    /// If the file cannot be removed.
+    pub fn forget(&self) -> io::Result<()> {
+        std::fs::remove_file(&self.path)
+    }
+}
+
+/// The marks of all processes that used this folder and have died. Files of living processes are left alone.
+///
+/// # Errors
+/// If the folder cannot be read. A folder that does not exist holds none.
+pub fn left_behind(folder: &Path) -> io::Result<Vec<LeftBehind>> {
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut left = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        if path.extension().is_some_and(|ending| ending == ENDING)
+            && let Some(running) = read_if_left(&path)?
+        {
+            let process = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            left.push(LeftBehind { process, running, path });
+        }
+    }
+    Ok(left)
+}
+
+/// What a dead process was running; none: it lives, or its file was removed meanwhile.
+fn read_if_left(path: &Path) -> io::Result<Option<Vec<Running>>> {
+    let file = match OpenOptions::new().read(true).write(true).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Ok(None),
+        Err(TryLockError::Error(error)) => return Err(error),
+    }
+    let mut bytes = Vec::with_capacity(FILE_BYTES);
+    file.take(FILE_BYTES as u64).read_to_end(&mut bytes)?;
+    // The process died before it had written the file, and ran nothing yet.
+    if bytes.len() < FILE_BYTES {
+        return Ok(Some(Vec::new()));
+    }
+    let words: Vec<u64> = bytes.as_chunks::<WORD_BYTES>().0.iter().map(|bytes| u64::from_ne_bytes(*bytes)).collect();
+    let slots = words.as_chunks::<SLOT_WORDS>().0.iter();
+    let running = slots.filter(|[provider, ..]| *provider != 0).map(|[provider, component, item, ..]| Running {
+        component: MarkedComponent { provider: *provider, component: *component },
+        item: MarkedItem(*item),
+    });
+    Ok(Some(running.collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COMPONENT: fn() -> MarkedComponent = || MarkedComponent::new("demo", "sha256:00");
+
+    #[test]
+    fn a_living_process_leaves_nothing_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let marks = ExecutionMarks::create(folder.path()).unwrap();
+        let _marked = marks.mark(COMPONENT(), MarkedItem::new(&"a"));
+        assert_eq!(left_behind(folder.path()).unwrap(), []);
+    }
+
+    #[test]
+    fn a_process_that_ends_by_itself_removes_its_file() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(ExecutionMarks::create(folder.path()).unwrap());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    /// What a killed process leaves: its file, without its lock.
+    fn killed(folder: &Path, marks: &ExecutionMarks) {
+        std::fs::copy(&marks.path, folder.join("4711-0.marks")).unwrap();
+    }
+
+    #[test]
+    fn what_ran_at_the_time_of_death_is_read_until_it_is_forgotten() {
+        let (own, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let marks = ExecutionMarks::create(own.path()).unwrap();
+        let item = MarkedItem::new(&"a");
+        let marked = marks.mark(COMPONENT(), item);
+        killed(folder.path(), &marks);
+        let left = left_behind(folder.path()).unwrap();
+        assert_eq!(left.len(), 1);
+        assert_eq!(left[0].process, "4711-0");
+        assert_eq!(left[0].running, [Running { component: COMPONENT(), item }]);
+        assert!(COMPONENT().is_of("demo") && !COMPONENT().is_of("other"));
+        left[0].forget().unwrap();
+        assert_eq!(left_behind(folder.path()).unwrap(), []);
+
+        drop(marked);
+        killed(folder.path(), &marks);
+        assert_eq!(left_behind(folder.path()).unwrap()[0].running, []);
+    }
+
+    #[test]
+    fn each_thread_has_a_mark_of_its_own() {
+        let (own, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let marks = ExecutionMarks::create(own.path()).unwrap();
+        let barrier = std::sync::Barrier::new(3);
+        std::thread::scope(|scope| {
+            for id in ["a", "b"] {
+                let (marks, barrier) = (&marks, &barrier);
+                scope.spawn(move || {
+                    let _marked = marks.mark(COMPONENT(), MarkedItem::new(&id));
+                    barrier.wait();
+                    barrier.wait();
+                });
+            }
+            barrier.wait();
+            killed(folder.path(), &marks);
+            barrier.wait();
+        });
+        let running = &left_behind(folder.path()).unwrap()[0].running;
+        let mut items: Vec<String> = running.iter().map(|running| running.item.name()).collect();
+        items.sort();
+        let mut expected = ["a", "b"].map(|id| MarkedItem::new(&id).name());
+        expected.sort();
+        assert_eq!(items, expected);
+    }
+
+    #[test]
+    fn a_file_that_was_cut_and_a_folder_that_is_missing_tell_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("1-0.marks"), b"short").unwrap();
+        std::fs::write(folder.path().join("note.txt"), b"not ours").unwrap();
+        let left = left_behind(folder.path()).unwrap();
+        assert_eq!(left.len(), 1);
+        assert_eq!(left[0].running, []);
+        assert_eq!(left_behind(&folder.path().join("missing")).unwrap(), []);
+    }
+}
