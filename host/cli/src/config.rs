@@ -16,7 +16,7 @@ use damper_core::sink::Compression;
 use damper_plugins::ownership::OwnershipError;
 use damper_plugins::settings::{ProviderSettings, SettingsError};
 
-pub(crate) use owner::read_secret;
+pub(crate) use owner::{check_unwritable_by_others, read_secret};
 pub(crate) use shape::{AwsConfig, MappingConfig, ReadableBy};
 
 /// The file's name.
@@ -181,7 +181,7 @@ impl Config {
 /// # Errors
 /// Where somebody can.
 pub(crate) fn check_changeable(file: &File, path: &Path) -> Result<(), ConfigError> {
-    owner::check_settings_file(file, path).map_err(|problem| match problem {
+    check_unwritable_by_others(file, path).map_err(|problem| match problem {
         OwnershipError::ForeignOwner { path: found, owner } if found == path => {
             ConfigError::ForeignOwner { path: found, owner }
         }

@@ -17,14 +17,13 @@ use crate::settings::Settings;
 /// The file of the cache's key, in the folder of what belongs to this user alone.
 const CACHE_KEY: &str = "cache.key";
 
-/// Who compiles components: this program, in another process.
-pub(crate) fn compiler() -> Compiler {
-    // On Linux by what runs now, also where its file was replaced meanwhile.
+/// The compiler of components: this program, in another process. `hardening`: the setting of that name.
+pub(crate) fn compiler(hardening: &str) -> Compiler {
+    // On Linux the file that runs now, even if it was replaced meanwhile.
     let itself = Path::new("/proc/self/exe");
-    if itself.exists() {
-        return Compiler::Child(itself.to_owned());
-    }
-    std::env::current_exe().map_or(Compiler::InProcess, Compiler::Child)
+    let program = if itself.exists() { Ok(itself.to_owned()) } else { std::env::current_exe() };
+    let arguments = if hardening.is_empty() { Vec::new() } else { vec![format!("--hardening={hardening}")] };
+    program.map_or(Compiler::InProcess, |program| Compiler::Child { program, arguments })
 }
 
 /// One run of the program.
@@ -98,7 +97,7 @@ impl Context {
     /// Where the cache's key is not trusted.
     pub(crate) fn host_options(&self, max_in_flight: u32) -> Result<HostOptions, CliError> {
         let cache = self.code_cache()?;
-        Ok(HostOptions { cache, max_in_flight, compiler: compiler(), ..HostOptions::default() })
+        Ok(HostOptions { cache, max_in_flight, compiler: compiler(&self.settings.hardening), ..HostOptions::default() })
     }
 
     /// Where compiled components are kept, and the key that marks them. None where there is no place for either; then each

@@ -2,12 +2,14 @@
 
 mod binding;
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use damper_core::manifest::Manifest;
 use damper_plugins::component_file::ComponentFile;
+use rustix::fs::{Mode, OFlags};
 
-use crate::config::Config;
+use crate::config::{Config, check_unwritable_by_others};
 use crate::error::CliError;
 use crate::lock::Candidate;
 
@@ -148,7 +150,7 @@ fn read(config: &Config, provider: &str) -> Result<ComponentFile, CliError> {
 }
 
 fn read_from(path: PathBuf, provider: &str) -> Result<ComponentFile, CliError> {
-    let file = ComponentFile::read(&path)?;
+    let file = read_trusted(&path)?;
     if file.manifest.name != provider {
         let (found, provider) = (file.manifest.name, provider.to_owned());
         return Err(FindError::AnotherName { provider, found, path }.into());
@@ -165,5 +167,19 @@ pub(crate) fn open_any(config: &Config, name_or_file: &str) -> Result<Bound, Cli
     if !is_file_name(name_or_file) && !path.is_file() {
         return open(config, name_or_file);
     }
-    Ok(bind(config, ComponentFile::read(path)?)?)
+    Ok(bind(config, read_trusted(path)?)?)
+}
+
+/// A component that is to get hosts and secrets. Whoever can change its file, or exchange it, would get them, too.
+fn read_trusted(path: &Path) -> Result<ComponentFile, CliError> {
+    // A FIFO without a writer is opened at once instead of blocking for ever. Reading reports a file that cannot be opened.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    if let Ok(file) = rustix::fs::open(path, flags, Mode::empty()).map(File::from) {
+        check_unwritable_by_others(&file, path).map_err(|error| {
+            let what = format!("{error}, and the component in it gets your providers' hosts and secrets");
+            let hint = "build it again into a folder that only you can write to, or copy it there";
+            CliError::input_in(path, what, hint)
+        })?;
+    }
+    Ok(ComponentFile::read(path)?)
 }

@@ -3,8 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use libc::{EPERM, c_long};
-use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
+use libc::{ENOSYS, EPERM, c_int, c_long};
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
+    TargetArch, apply_filter,
+};
 
 use crate::Policy;
 
@@ -102,14 +105,42 @@ const REFUSED_TO_COMPUTE: &[c_long] = &[
     libc::SYS_pidfd_open,
 ];
 
+/// The flags of `clone` that make namespaces. In a user namespace of its own a process has all rights, and reaches parts of the kernel
+/// that are made for administrators.
+const NAMESPACES: [c_int; 7] = [
+    libc::CLONE_NEWCGROUP,
+    libc::CLONE_NEWIPC,
+    libc::CLONE_NEWNET,
+    libc::CLONE_NEWNS,
+    libc::CLONE_NEWPID,
+    libc::CLONE_NEWUSER,
+    libc::CLONE_NEWUTS,
+];
+
+type Rules = BTreeMap<i64, Vec<SeccompRule>>;
+
 /// Leaves the system calls that a policy allows. The refused ones fail as if a right were missing.
 pub(crate) fn restrict_system_calls(policy: &Policy) -> Result<(), String> {
     let beyond: &[c_long] = if policy.is_connected { &[] } else { REFUSED_TO_COMPUTE };
     let refused = REFUSED.iter().chain(REFUSED_HERE).chain(beyond);
-    let rules: BTreeMap<i64, Vec<_>> = refused.map(|call| (*call, Vec::new())).collect();
-    let architecture = std::env::consts::ARCH.try_into().map_err(|error| format!("{error}"))?;
-    let filter =
-        SeccompFilter::new(rules, SeccompAction::Allow, SeccompAction::Errno(EPERM.unsigned_abs()), architecture);
+    let mut rules: Rules = refused.map(|call| (*call, Vec::new())).collect();
+    let with_flag = |flag: &c_int| {
+        let flag = u64::from(flag.unsigned_abs());
+        let has_flag = SeccompCondition::new(0, SeccompCmpArgLen::Qword, SeccompCmpOp::MaskedEq(flag), flag)?;
+        SeccompRule::new(vec![has_flag])
+    };
+    let namespaces: Result<Vec<_>, _> = NAMESPACES.iter().map(with_flag).collect();
+    rules.insert(libc::SYS_clone, namespaces.map_err(|error| error.to_string())?);
+    // A filter cannot read the flags of `clone3`, which lie in memory. The C library uses `clone` where the kernel seems not to have it.
+    let without_clone3 = Rules::from([(libc::SYS_clone3, Vec::new())]);
+    refuse(rules, EPERM).and_then(|()| refuse(without_clone3, ENOSYS))
+}
+
+/// Makes these system calls fail with this error.
+fn refuse(rules: Rules, error: c_int) -> Result<(), String> {
+    let architecture: TargetArch = std::env::consts::ARCH.try_into().map_err(|error| format!("{error}"))?;
+    let action = SeccompAction::Errno(error.unsigned_abs());
+    let filter = SeccompFilter::new(rules, SeccompAction::Allow, action, architecture);
     let program: BpfProgram = filter.and_then(TryInto::try_into).map_err(|error| error.to_string())?;
     apply_filter(&program).map_err(|error| error.to_string())
 }

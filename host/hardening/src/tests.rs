@@ -45,6 +45,32 @@ fn a_process_that_fetches_gains_no_privileges_and_makes_no_such_calls() {
     });
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+#[allow(
+    unsafe_code,
+    reason = "the library has no function for `clone` as a process would call it to attack the kernel"
+)]
+fn a_process_makes_no_namespace_and_still_starts_threads_and_programs() {
+    in_thread(|| {
+        let report =
+            restrict(&Policy::for_fetching(), Hardening { dumps: false, files: false, ..Hardening::default() });
+        assert!(has(&report, Layer::SystemCalls));
+        for flag in [libc::CLONE_NEWUSER, libc::CLONE_NEWNET, libc::CLONE_NEWUSER | libc::CLONE_NEWNS] {
+            let flags = libc::c_ulong::from((flag | libc::SIGCHLD).unsigned_abs());
+            // SAFETY: without a stack and without shared memory it does what `fork` does; a child, which must not come to be, ends at once.
+            let child = unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) };
+            if child == 0 {
+                // SAFETY: it ends the process and touches nothing of it.
+                unsafe { libc::_exit(0) };
+            }
+            assert_eq!((child, std::io::Error::last_os_error().raw_os_error()), (-1, Some(libc::EPERM)), "{flag:#x}");
+        }
+        assert_eq!(std::thread::spawn(|| 1).join().unwrap(), 1);
+        assert!(Command::new("true").status().unwrap().success());
+    });
+}
+
 #[test]
 fn a_process_that_computes_opens_no_connection_and_starts_no_program() {
     in_thread(|| {

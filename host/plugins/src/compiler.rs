@@ -16,7 +16,7 @@ use std::time::Duration;
 use damper_core::printable::is_unsafe;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::component_file::{self, MAX_COMPONENT_BYTES};
+use crate::component_file::{self, CodeCost, ComponentFileError, MAX_COMPONENT_BYTES};
 use crate::engine::CodeSettings;
 
 /// The program's argument with which it compiles: see [`compile_for_parent`].
@@ -44,15 +44,40 @@ pub enum Compiler {
     /// This process, without limits of memory and time: for tests, and for programs that compile what they trust.
     #[default]
     InProcess,
-    /// A process of its own for each component: this program, which has to call [`compile_for_parent`].
-    Child(PathBuf),
+    /// A process of its own for each component.
+    Child {
+        /// The program, which has to call [`compile_for_parent`].
+        program: PathBuf,
+        /// What is added to its arguments, behind the name of the settings.
+        arguments: Vec<String>,
+    },
 }
 
 /// What one compilation may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Allowed {
-    memory_bytes: u64,
-    cpu_seconds: u64,
+pub struct Allowed {
+    /// Bytes of memory.
+    pub memory_bytes: u64,
+    /// Seconds of processor time.
+    pub cpu_seconds: u64,
+}
+
+/// What compiling a component costs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CompileCost {
+    /// The size of its functions.
+    pub code: CodeCost,
+    /// The most that a process of its own may use for it.
+    pub allowed: Allowed,
+}
+
+/// Tells what compiling a component costs, without compiling it.
+///
+/// # Errors
+/// If the code is damaged, or beyond a limit, so that it is never compiled. `name` is what the error calls the component.
+pub fn cost(name: &str, component: &[u8]) -> Result<CompileCost, ComponentFileError> {
+    let code = component_file::check_code(name, component)?;
+    Ok(CompileCost { code, allowed: Allowed::of(component.len()) })
 }
 
 impl Allowed {
@@ -111,18 +136,24 @@ impl Compiler {
         component_file::check_code("the component", component).map_err(|error| error.to_string())?;
         match self {
             Self::InProcess => settings.compile(component).map_err(|error| format!("{error:#}")),
-            Self::Child(program) => in_child(program, settings, component),
+            Self::Child { program, arguments } => in_child(program, arguments, settings, component),
         }
     }
 }
 
-fn in_child(program: &Path, settings: &CodeSettings, component: &[u8]) -> Result<Vec<u8>, String> {
+fn in_child(
+    program: &Path,
+    arguments: &[String],
+    settings: &CodeSettings,
+    component: &[u8],
+) -> Result<Vec<u8>, String> {
     let allowed = Allowed::of(component.len());
     let _memory = MEMORY.take(allowed.memory_bytes);
     let unstarted = |error: io::Error| format!("the compiler {} does not start: {error}", program.display());
     let mut child = Command::new(program)
         .arg(CHILD_COMMAND)
         .arg(settings.name())
+        .args(arguments)
         // It needs none of what the environment says, secrets among it.
         .env_clear()
         .env("RAYON_NUM_THREADS", THREADS)
@@ -232,7 +263,7 @@ mod tests {
     #[test]
     fn a_compiler_that_is_none_is_told_by_its_path() {
         let settings = CodeSettings::host().unwrap();
-        let why = in_child(Path::new("/no/such/program"), &settings, b"x").unwrap_err();
+        let why = in_child(Path::new("/no/such/program"), &[], &settings, b"x").unwrap_err();
         assert!(why.contains("/no/such/program does not start"), "{why}");
     }
 

@@ -17,6 +17,7 @@ use semver::Version;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
+pub use code::CodeCost;
 pub use error::ComponentFileError;
 use sections::Sections;
 pub use structure::Excess;
@@ -211,8 +212,8 @@ fn refused(file: &str, refusal: Refusal) -> ComponentFileError {
 /// # Errors
 /// Where the code is damaged, or beyond a limit.
 #[cfg(feature = "compile")]
-pub(crate) fn check_code(name: &str, bytes: &[u8]) -> Result<(), ComponentFileError> {
-    code::check(bytes).map(drop).map_err(|refusal| refused(name, refusal))
+pub(crate) fn check_code(name: &str, bytes: &[u8]) -> Result<CodeCost, ComponentFileError> {
+    code::check(bytes).map_err(|refusal| refused(name, refusal))
 }
 
 /// The provider's name and version where its manifest tells them, else its file.

@@ -14,12 +14,17 @@ pub(crate) struct CompileComponent {
     /// The name of the settings to compile with
     #[arg(value_name = "SETTINGS")]
     settings: String,
+
+    /// Layers of hardening to leave out, as DAMPER_HARDENING names them
+    #[arg(long, value_name = "LAYERS", default_value = "")]
+    hardening: Hardening,
 }
 
-/// Compile it, without files, connections and other programs: a compiler was not made for hostile input. The process that started this one reads why, where that fails.
+/// Compiles it, without files, connections and other programs, because a compiler is not made for hostile input. If that fails, the reason
+/// goes to standard error, where the process reads it that started this one.
 pub(crate) fn run(command: &CompileComponent) -> Exit {
     // It needs nothing but its pipes; a layer that the system does not have is missing here, too.
-    let _report = restrict(&Policy::for_computing(), Hardening::default());
+    let _report = restrict(&Policy::for_computing(), command.hardening);
     match compile_for_parent(&command.settings) {
         Ok(()) => Exit::Done,
         Err(why) => {

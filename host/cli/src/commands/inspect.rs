@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use damper_core::manifest::Manifest;
+use damper_plugins::compiler::{self, CompileCost};
 use damper_plugins::component_file::ComponentFile;
 use serde::Serialize;
 
@@ -43,6 +44,7 @@ struct Inspected {
     sdk: Option<String>,
     language: Option<String>,
     size_bytes: u64,
+    compiling: CompilingShown,
     digest: String,
     identity: Vec<String>,
     hosts: Vec<String>,
@@ -53,6 +55,16 @@ struct Inspected {
     window: WindowShown,
     imports: Vec<String>,
     exports: Vec<String>,
+}
+
+/// What compiling the component costs.
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum CompilingShown {
+    /// It can be compiled.
+    Cost { functions: u64, longest_function_bytes: u64, most_memory_bytes: u64, most_cpu_seconds: u64 },
+    /// It is not compiled, for this reason.
+    Refused(String),
 }
 
 #[derive(Serialize)]
@@ -112,14 +124,41 @@ pub(crate) fn run(command: &Inspect) -> Result<Exit, CliError> {
     Ok(Exit::Done)
 }
 
+impl CompilingShown {
+    fn of(file: &ComponentFile) -> Self {
+        match compiler::cost("the component", &file.bytes) {
+            Ok(CompileCost { code, allowed }) => Self::Cost {
+                functions: code.functions,
+                longest_function_bytes: code.function_bytes,
+                most_memory_bytes: allowed.memory_bytes,
+                most_cpu_seconds: allowed.cpu_seconds,
+            },
+            Err(error) => Self::Refused(error.to_string()),
+        }
+    }
+
+    fn as_text(&self) -> String {
+        match self {
+            Self::Cost { functions, longest_function_bytes, most_memory_bytes, most_cpu_seconds } => format!(
+                "{functions} functions, the longest of {}; may use {} of memory and {most_cpu_seconds} s of processor time",
+                size(*longest_function_bytes),
+                size(*most_memory_bytes)
+            ),
+            Self::Refused(why) => format!("refused: {why}"),
+        }
+    }
+}
+
 impl Inspected {
     fn of(file: ComponentFile) -> Self {
+        let compiling = CompilingShown::of(&file);
         let manifest = file.manifest;
         Self {
             contract: file.contract.to_string(),
             sdk: file.stamp.as_ref().map(|stamp| stamp.sdk.clone()),
             language: file.stamp.map(|stamp| stamp.language),
             size_bytes: file.bytes.len() as u64,
+            compiling,
             digest: file.digest,
             imports: file.imports,
             exports: file.exports,
@@ -172,6 +211,7 @@ impl Inspected {
             ("contract", format!("damper:provider {}", self.contract)),
             ("sdk", sdk),
             ("size", size(self.size_bytes)),
+            ("compiling", self.compiling.as_text()),
             ("digest", self.digest.clone()),
             ("hosts", self.hosts.join(", ")),
             ("credentials", or_none(&credentials)),

@@ -257,9 +257,10 @@ fn contents(
     let mut files = Files::from([(archive::BOOTSTRAP.to_owned(), program)]);
     for provider in providers {
         context.screen.say(format!("compiling {} for {}", provider.name(), aws_name(architecture)));
-        let code = package::compile(&context::compiler(), &provider.file, architecture).map_err(|error| {
-            CliError::input(error.to_string(), "build it again with `damper build`, with the SDK of this release")
-        })?;
+        let code = package::compile(&context::compiler(&context.settings.hardening), &provider.file, architecture)
+            .map_err(|error| {
+                CliError::input(error.to_string(), "build it again with `damper build`, with the SDK of this release")
+            })?;
         let packaged = package::files(&provider.file, architecture, code, &provider.settings);
         files.extend(packaged.map(|file| (file.path, file.bytes)));
     }

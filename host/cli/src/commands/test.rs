@@ -165,10 +165,12 @@ pub(crate) fn bench(subject: &Subject, context: &Context) -> Result<Bench, CliEr
 /// Where it cannot be set up.
 pub(crate) fn bench_of(file: ComponentFile, context: &Context) -> Result<Bench, CliError> {
     let provider = file.manifest.name.clone();
-    Bench::compiled_by(context::compiler(), file, context.code_cache()?).map_err(|error| match error {
-        BenchError::Host(error) => CliError::Host(error),
-        BenchError::Load(error) => CliError::Load { provider, message: error.to_string() },
-        error => CliError::unexpected("set up the bench", error),
+    Bench::compiled_by(context::compiler(&context.settings.hardening), file, context.code_cache()?).map_err(|error| {
+        match error {
+            BenchError::Host(error) => CliError::Host(error),
+            BenchError::Load(error) => CliError::Load { provider, message: error.to_string() },
+            error => CliError::unexpected("set up the bench", error),
+        }
     })
 }
 

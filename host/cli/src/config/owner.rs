@@ -16,7 +16,7 @@ const MAX_SECRET_BYTES: u64 = 64 * 1024;
 ///
 /// # Errors
 /// Where others can.
-pub(crate) fn check_settings_file(file: &File, path: &Path) -> Result<(), OwnershipError> {
+pub(crate) fn check_unwritable_by_others(file: &File, path: &Path) -> Result<(), OwnershipError> {
     ownership::check_open(file, path, GroupWrite::Private)?;
     ownership::check_folder_of(path)?;
     // What is no file in a folder, such as a pipe, leads nowhere else.

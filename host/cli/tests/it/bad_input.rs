@@ -128,6 +128,23 @@ fn a_damper_toml_that_others_can_change_is_refused_with_the_command_that_mends_i
 }
 
 #[test]
+fn a_component_that_others_can_change_gets_no_hosts_and_no_secrets() {
+    let component = provider("name = \"demo\"\nversion = \"0.1.0\"\n[egress]\nhosts = [\"api.example.org\"]\n");
+    let house = House::with(&[("damper.toml", "[providers.demo]\nhosts = \"manifest\"\n"), ("ids.txt", "1\n")]);
+    fs::create_dir(house.path().join("components")).unwrap();
+    let file = house.path().join("components/demo.wasm");
+    fs::write(&file, component).unwrap();
+    assert!(house.damper(&["feed", "demo", "ids.txt"]).starts_with("exit code 0\n"));
+    let allow = |path: &std::path::Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    allow(&file, 0o666);
+    let mut said = format!("# the file\n{}\n", house.damper(&["fetch", "demo", "1"]));
+    allow(&file, 0o644);
+    allow(file.parent().unwrap(), 0o777);
+    said.push_str(&format!("# its folder\n{}", house.damper(&["fetch", "demo", "1"])));
+    insta::assert_snapshot!(said);
+}
+
+#[test]
 fn a_damper_toml_of_another_user_is_refused() {
     let house = House::with(&[("damper.toml", "")]);
     // Only root can give a file away; for others there is nothing to test here.

@@ -14,7 +14,7 @@ use crate::house::{House, provider};
 const MANIFEST: &str = "name = \"demo\"\nversion = \"0.1.0\"\n[egress]\nhosts = [\"api.example.org\"]\n";
 
 fn child() -> Compiler {
-    Compiler::Child(PathBuf::from(env!("CARGO_BIN_EXE_damper")))
+    Compiler::Child { program: PathBuf::from(env!("CARGO_BIN_EXE_damper")), arguments: Vec::new() }
 }
 
 /// A provider's file with another component in it.

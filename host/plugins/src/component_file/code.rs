@@ -10,14 +10,19 @@ const MAX_FUNCTION_LOCALS: u64 = 2_000;
 const MAX_LOCALS: u64 = 400_000;
 const MAX_NESTING: u64 = 3_000;
 
-/// What the compiler has to hold of a component's functions, the largest of each.
+/// The size of a component's functions, on which the time and memory of its compilation depend.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct CodeCost {
-    pub(super) function_bytes: u64,
-    pub(super) function_locals: u64,
-    pub(super) nesting: u64,
-    /// Of all functions together.
-    pub(super) locals: u64,
+pub struct CodeCost {
+    /// How many functions there are.
+    pub functions: u64,
+    /// The bytes of the longest function.
+    pub function_bytes: u64,
+    /// The most locals of a function.
+    pub function_locals: u64,
+    /// The most blocks within blocks.
+    pub nesting: u64,
+    /// The locals of all functions together.
+    pub locals: u64,
 }
 
 /// Counts what compiling this component needs. It reads all code once, so it is called where something is compiled.
@@ -37,6 +42,7 @@ pub(super) fn check(bytes: &[u8]) -> Result<CodeCost, Refusal> {
 fn count_function(body: &FunctionBody<'_>, cost: &mut CodeCost) -> Result<(), Refusal> {
     let length = body.range().len() as u64;
     at_most("bytes of a function's code", length, MAX_FUNCTION_BYTES)?;
+    cost.functions = cost.functions.saturating_add(1);
     cost.function_bytes = cost.function_bytes.max(length);
     let mut locals = 0_u64;
     for group in body.get_locals_reader()? {

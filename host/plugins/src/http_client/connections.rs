@@ -1,7 +1,8 @@
 //! The pooled connections of one provider: one pool for public addresses, one for the origins that the operator granted by
 //! name. Made when the first request goes out.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use damper_core::manifest::Limits;
@@ -26,8 +27,15 @@ pub struct ProxyError;
 /// A client for each route, made when it is first needed.
 #[derive(Default)]
 pub(crate) struct Clients {
-    public: OnceLock<Result<reqwest::Client, String>>,
-    private: OnceLock<Result<reqwest::Client, String>>,
+    public: Mutex<Option<Built>>,
+    private: Mutex<Option<Built>>,
+}
+
+/// A client with its pool of connections, or why there is none.
+struct Built {
+    client: Result<reqwest::Client, String>,
+    /// Which of the provider's generations of connections it belongs to.
+    generation: u64,
 }
 
 /// One provider's connections.
@@ -40,19 +48,52 @@ pub(crate) struct Connections {
     idle: usize,
     /// Whether a private origin is asked by https.
     is_private_https: bool,
+    /// Raised when all connections are to be given up.
+    generation: AtomicU64,
+    /// Whether the latest response came by HTTP/1.
+    answers_in_http1: AtomicBool,
 }
 
 impl Clients {
     fn get(
         &self,
         route: Route,
+        generation: u64,
         build: impl FnOnce() -> Result<reqwest::Client, String>,
-    ) -> Result<&reqwest::Client, &str> {
-        let client = match route {
+    ) -> Result<reqwest::Client, String> {
+        let built = match route {
             Route::Public => &self.public,
             Route::Private => &self.private,
         };
-        client.get_or_init(build).as_ref().map_err(String::as_str)
+        let mut built = built.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*built {
+            Some(built) if built.generation >= generation => built.client.clone(),
+            _ => built.insert(Built { client: build(), generation }).client.clone(),
+        }
+    }
+}
+
+/// A request that has no end yet. HTTP/2 has many requests on one connection, and ending one leaves the connection to the pool, where a
+/// hostile server goes on sending. So the provider's connections are given up with a request that is dropped before its end; requests
+/// that are under way keep theirs to their end.
+pub(crate) struct Unfinished<'a> {
+    connections: &'a Connections,
+    is_tls: bool,
+}
+
+impl Unfinished<'_> {
+    /// The response has been read, or the request has failed.
+    pub(crate) fn finish(mut self) {
+        // Nothing is to be given up.
+        self.is_tls = false;
+    }
+}
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        if self.is_tls && !self.connections.answers_in_http1.load(Ordering::Relaxed) {
+            self.connections.generation.fetch_add(1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -71,21 +112,34 @@ impl Connections {
             world,
             idle: limits.max_concurrency.get() as usize + SPARE_CONNECTIONS,
             is_private_https: grants.private.iter().any(crate::grants::Origin::is_https),
+            generation: AtomicU64::new(0),
+            answers_in_http1: AtomicBool::new(false),
         })
     }
 
+    /// A request is about to be sent. Without TLS there is no HTTP/2.
+    pub(crate) fn begin(&self, url: &url::Url) -> Unfinished<'_> {
+        Unfinished { connections: self, is_tls: url.scheme() == "https" }
+    }
+
+    /// A response came by this version of HTTP.
+    pub(crate) fn note_version(&self, version: http::Version) {
+        self.answers_in_http1.store(version < http::Version::HTTP_2, Ordering::Relaxed);
+    }
+
     /// The client for a route, or why there is none.
-    pub(crate) fn client(&self, route: Route) -> Result<&reqwest::Client, &str> {
-        self.plain.get(route, || self.build(route, None))
+    pub(crate) fn client(&self, route: Route) -> Result<reqwest::Client, String> {
+        self.plain.get(route, self.generation.load(Ordering::Relaxed), || self.build(route, None))
     }
 
     /// The client for a route that shows a certificate, or why there is none.
-    pub(crate) fn client_showing<'a>(
+    pub(crate) fn client_showing(
         &self,
-        certificate: &'a ClientCertificate,
+        certificate: &ClientCertificate,
         route: Route,
-    ) -> Result<&'a reqwest::Client, &'a str> {
-        certificate.clients.get(route, || self.build(route, Some(certificate)))
+    ) -> Result<reqwest::Client, String> {
+        let generation = self.generation.load(Ordering::Relaxed);
+        certificate.clients.get(route, generation, || self.build(route, Some(certificate)))
     }
 
     fn build(&self, route: Route, certificate: Option<&ClientCertificate>) -> Result<reqwest::Client, String> {

@@ -172,12 +172,24 @@ impl HttpClient {
             Some(certificate) => self.connections.client_showing(certificate, route),
             None => self.connections.client(route),
         };
-        let client = client.map_err(|why| HttpError::Other(why.to_owned()))?;
+        let client = client.map_err(HttpError::Other)?;
         lane.send().map_err(not_sent)?;
+        let unfinished = self.connections.begin(&outgoing.url);
         let response = client.execute(request).await;
         let step = match response {
-            Ok(response) => self.answered(call, response, outgoing, route).await,
-            Err(error) => Err(answer::error(&error, &self.scrubber)),
+            Ok(response) => {
+                self.connections.note_version(response.version());
+                let step = self.answered(call, response, outgoing, route).await;
+                // A response that is not read to its end goes on coming.
+                if step.is_ok() {
+                    unfinished.finish();
+                }
+                step
+            }
+            Err(error) => {
+                unfinished.finish();
+                Err(answer::error(&error, &self.scrubber))
+            }
         };
         lane.ended();
         step

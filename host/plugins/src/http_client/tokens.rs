@@ -126,14 +126,16 @@ impl HttpClient {
         let denied = |why: String| tokens.failure(FailureKind::Broken, &why);
         let route = self.policy.check_named(url).map_err(denied)?;
         let connections =
-            self.connections.client(route).map_err(|why| tokens.failure(FailureKind::Unavailable, why))?;
+            self.connections.client(route).map_err(|why| tokens.failure(FailureKind::Unavailable, &why))?;
         let request = tokens.request(client, self.user_agent.clone());
         let note = asking.call.note_secret(&request);
         asking.lane.send().map_err(|why| match why {
             NotSent::OutOfQuota => tokens.failure(FailureKind::OutOfQuota, "the day's quota of requests is spent"),
             NotSent::TimeOver => tokens.failure(FailureKind::TimedOut, "the fetch's time is over"),
         })?;
+        let unfinished = self.connections.begin(url);
         let answered = self.answer_of(connections.execute(request).await).await;
+        unfinished.finish();
         asking.lane.ended();
         if let Some(note) = note {
             match &answered {
