@@ -130,7 +130,10 @@ fn a_damper_toml_that_others_can_change_is_refused_with_the_command_that_mends_i
 #[test]
 fn a_component_that_others_can_change_gets_no_hosts_and_no_secrets() {
     let component = provider("name = \"demo\"\nversion = \"0.1.0\"\n[egress]\nhosts = [\"api.example.org\"]\n");
-    let house = House::with(&[("damper.toml", "[providers.demo]\nhosts = \"manifest\"\n"), ("ids.txt", "1\n")]);
+    let house = House::with(&[
+        ("damper.toml", "[providers.demo]\ncomponent = \"components/demo.wasm\"\nhosts = \"manifest\"\n"),
+        ("ids.txt", "1\n"),
+    ]);
     fs::create_dir(house.path().join("components")).unwrap();
     let file = house.path().join("components/demo.wasm");
     fs::write(&file, component).unwrap();
