@@ -17,6 +17,7 @@ use semver::Version;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
+#[cfg(feature = "compile")]
 pub use code::CodeCost;
 pub use error::ComponentFileError;
 use sections::Sections;
