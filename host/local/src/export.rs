@@ -45,7 +45,7 @@ pub enum BrokenLines {
 
 /// What was exported.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Exported {
+pub struct ExportSummary {
     /// Objects read, empty ones included.
     pub objects: u64,
     /// Records written.
@@ -95,14 +95,14 @@ pub async fn export(
     format: Format,
     broken: BrokenLines,
     writer: &mut (dyn Write + Send),
-) -> Result<Exported, ExportError> {
+) -> Result<ExportSummary, ExportError> {
     let mut rows = match format {
         Format::Ndjson => Rows::Ndjson(writer),
         Format::Csv => Rows::Csv(Box::new(CsvRows::new(writer)?)),
     };
-    let mut exported = Exported::default();
-    for object in objects(store, provider, day).await? {
-        copy(store, &object, broken, &mut rows, &mut exported).await?;
+    let mut exported = ExportSummary::default();
+    for object in list_objects(store, provider, day).await? {
+        copy_object(store, &object, broken, &mut rows, &mut exported).await?;
         exported.objects = exported.objects.saturating_add(1);
     }
     rows.flush()?;
@@ -110,7 +110,11 @@ pub async fn export(
 }
 
 /// The provider's objects by name.
-async fn objects(store: &dyn ObjectStore, provider: &str, day: Option<Day>) -> Result<Vec<Path>, object_store::Error> {
+async fn list_objects(
+    store: &dyn ObjectStore,
+    provider: &str,
+    day: Option<Day>,
+) -> Result<Vec<Path>, object_store::Error> {
     let folder = Path::from(provider);
     let folder = day.map_or(folder.clone(), |day| folder.join(day.to_string()));
     let mut found: Vec<Path> = store
@@ -129,12 +133,12 @@ fn is_chunk(path: &Path) -> bool {
     matches!(&parts[..], [_, day, _, _] if Day::from_str(day.as_ref()).is_ok()) && Compression::of(path).is_some()
 }
 
-async fn copy(
+async fn copy_object(
     store: &dyn ObjectStore,
     object: &Path,
     broken: BrokenLines,
     rows: &mut Rows<'_>,
-    exported: &mut Exported,
+    exported: &mut ExportSummary,
 ) -> Result<(), ExportError> {
     let damaged = |error: std::io::Error| ExportError::Damaged { object: object.clone(), message: error.to_string() };
     let mut pieces = store.get(object).await?.into_stream();

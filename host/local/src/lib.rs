@@ -22,5 +22,5 @@ pub use database::{Database, DatabaseError};
 pub use dead_letters::{DeadLetters, StoredLetter};
 pub use ledger::{DayCounts, SqliteLedger, WaitingItems};
 pub use mapping::SqliteMapping;
-pub use poller::{Ended, Poller, PollerSettings};
+pub use poller::{Poller, PollerEnd, PollerSettings};
 pub use stream::{Counts, SqliteStream};

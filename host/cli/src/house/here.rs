@@ -61,7 +61,7 @@ impl House for Here {
         Ok(Counted {
             stream: Some(self.stream.counts(provider).await?),
             today: Some(self.ledger.day_counts(provider, day).await?),
-            waiting: Some(self.ledger.waiting(provider, now).await?),
+            waiting: Some(self.ledger.count_waiting(provider, now).await?),
             letters: self.letters.count(of_provider).await?,
         })
     }

@@ -102,7 +102,7 @@ pub enum DatabaseError {
 
 /// What stops a job, before it is known which file it is about.
 #[derive(Debug)]
-pub(crate) enum Trouble {
+pub(crate) enum SqlError {
     /// SQLite says no.
     Sqlite(rusqlite::Error),
     /// A stored value makes no sense.
@@ -114,13 +114,13 @@ pub(crate) enum Trouble {
     },
 }
 
-impl Trouble {
+impl SqlError {
     pub(crate) fn unreadable(what: &'static str, error: impl std::fmt::Display) -> Self {
         Self::Unreadable { what, message: error.to_string() }
     }
 
     /// The error as the caller sees it.
-    pub(crate) fn of(self, path: &Path) -> DatabaseError {
+    pub(crate) fn with_path(self, path: &Path) -> DatabaseError {
         let path = path.to_path_buf();
         match self {
             Self::Unreadable { what, message } => DatabaseError::Unreadable { path, what, message },
@@ -143,7 +143,7 @@ impl Trouble {
     }
 }
 
-impl From<rusqlite::Error> for Trouble {
+impl From<rusqlite::Error> for SqlError {
     fn from(error: rusqlite::Error) -> Self {
         Self::Sqlite(error)
     }

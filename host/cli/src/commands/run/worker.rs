@@ -13,7 +13,7 @@ use damper_core::pipeline::Pipeline;
 use damper_core::pipeline::progress::{Progress, Snapshot};
 use damper_core::pipeline::report::{Report, Stopped};
 use damper_core::record::Failure;
-use damper_local::{Counts, DatabaseError, Ended, Poller, PollerSettings};
+use damper_local::{Counts, DatabaseError, Poller, PollerEnd, PollerSettings};
 use damper_plugins::Plugin;
 use jiff::Timestamp;
 use tokio::sync::watch;
@@ -168,20 +168,20 @@ impl Worker {
             let settings = PollerSettings { watch, ..PollerSettings::default() };
             let poller =
                 Poller::new(self.name(), &self.house.database, self.house.clock.clone(), settings, stop.asked.clone())
-                    .saying(self.idle_until.clone());
+                    .with_idle_signal(self.idle_until.clone());
             let delivering = poller.run(|entries| Arc::clone(self).process(entries, watch, stop.token.clone()));
             let ended = tokio::select! {
                 biased;
                 ended = delivering => ended?,
                 () = &mut ticking => continue,
             };
-            if ended != Ended::Disabled || !self.heals_itself().await? {
+            if ended != PollerEnd::Disabled || !self.heals_itself().await? {
                 return self.outcome(ended).await;
             }
             // The API is down and the mapping is off: a tick tries it again.
             tokio::select! {
                 biased;
-                () = stop.token.cancelled() => return self.outcome(Ended::Stopped).await,
+                () = stop.token.cancelled() => return self.outcome(PollerEnd::Stopped).await,
                 () = &mut ticking => {}
                 () = sleep(LOOK_AGAIN) => {}
             }
@@ -192,7 +192,7 @@ impl Worker {
     async fn prepare(&self, stop: &Stop) -> Result<Option<Outcome>, CliError> {
         let prepared = tokio::select! {
             biased;
-            () = stop.token.cancelled() => return self.outcome(Ended::Stopped).await.map(Some),
+            () = stop.token.cancelled() => return self.outcome(PollerEnd::Stopped).await.map(Some),
             prepared = self.plugin.prepare() => prepared,
         };
         let broken = |failure: Failure| CliError::Load { provider: self.name().to_owned(), message: failure.message };
@@ -276,23 +276,25 @@ impl Worker {
         }
     }
 
-    async fn outcome(&self, ended: Ended) -> Result<Outcome, CliError> {
+    async fn outcome(&self, ended: PollerEnd) -> Result<Outcome, CliError> {
         Ok(match ended {
-            Ended::Drained => Outcome::Done,
-            Ended::Disabled => match (self.closed().await?, self.stopped().await?) {
+            PollerEnd::Drained => Outcome::Done,
+            PollerEnd::Disabled => match (self.closed().await?, self.stopped().await?) {
                 (Some(closed), _) => closed,
                 (None, Some(error)) => Outcome::Stopped(error),
                 (None, None) => Outcome::Paused,
             },
-            Ended::Waiting { entries, until } => Outcome::Waiting { entries, until: self.local(until) },
-            Ended::Left(Stopped::Storage(message)) => {
+            PollerEnd::Waiting { entries, until } => Outcome::Waiting { entries, until: self.local(until) },
+            PollerEnd::Left(Stopped::Storage(message)) => {
                 Outcome::Failed(CliError::Storage { provider: self.name().to_owned(), message })
             }
-            Ended::Left(Stopped::WindowClosed) => Outcome::WindowClosed(self.closed_window().unwrap_or_default()),
-            Ended::Left(Stopped::QuotaSpent) => Outcome::QuotaSpent(self.spent_quota().await?.unwrap_or_default()),
-            Ended::Left(Stopped::BreakerOpen) => self.stopped().await?.map_or(Outcome::Interrupted, Outcome::Stopped),
-            Ended::Stopped
-            | Ended::Left(Stopped::Asked | Stopped::Deadline | Stopped::ApiDown | Stopped::TakenOver) => {
+            PollerEnd::Left(Stopped::WindowClosed) => Outcome::WindowClosed(self.closed_window().unwrap_or_default()),
+            PollerEnd::Left(Stopped::QuotaSpent) => Outcome::QuotaSpent(self.spent_quota().await?.unwrap_or_default()),
+            PollerEnd::Left(Stopped::BreakerOpen) => {
+                self.stopped().await?.map_or(Outcome::Interrupted, Outcome::Stopped)
+            }
+            PollerEnd::Stopped
+            | PollerEnd::Left(Stopped::Asked | Stopped::Deadline | Stopped::ApiDown | Stopped::TakenOver) => {
                 match self.stopped().await? {
                     Some(error) => Outcome::Stopped(error),
                     None if self.counts().await?.pending == 0 => Outcome::Done,
