@@ -29,7 +29,7 @@ const NOT_ACCEPTED: [&str; 6] = [
 
 /// What somebody says about a deployment; what is not said is asked of the function.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Said {
+pub struct DeploymentOverrides {
     /// The function: a name or an ARN, with an alias or without; default [`FUNCTION`].
     pub function: Option<String>,
     /// The ledger's table.
@@ -143,23 +143,29 @@ impl Deployment {
     ///
     /// # Errors
     /// Where the function does not tell.
-    pub async fn find(client: &Client, said: Said) -> Result<Self, DeploymentError> {
-        let function = qualified(said.function.as_deref().unwrap_or(FUNCTION));
-        if let Said { table: Some(table), bucket: Some(bucket), stream_prefix: Some(stream_prefix), .. } = &said {
+    pub async fn find(client: &Client, overrides: DeploymentOverrides) -> Result<Self, DeploymentError> {
+        let function = with_alias(overrides.function.as_deref().unwrap_or(FUNCTION));
+        if let DeploymentOverrides {
+            table: Some(table),
+            bucket: Some(bucket),
+            stream_prefix: Some(stream_prefix),
+            ..
+        } = &overrides
+        {
             let (table, bucket, stream_prefix) = (table.clone(), bucket.clone(), stream_prefix.clone());
             return Ok(Self { function, table, bucket, stream_prefix });
         }
         let answer = client.get_function_configuration().function_name(&function).send().await;
-        let answer = answer.map_err(|error| failed(client, &function, &error))?;
+        let answer = answer.map_err(|error| deployment_error(client, &function, &error))?;
         let variables = answer.environment.and_then(|environment| environment.variables).unwrap_or_default();
-        let told = |said: Option<String>, variable: &'static str| {
+        let value_of = |given: Option<String>, variable: &'static str| {
             let missing = || DeploymentError::NotDamper { function: function.clone(), variable };
-            said.or_else(|| variables.get(variable).cloned()).filter(|text| !text.is_empty()).ok_or_else(missing)
+            given.or_else(|| variables.get(variable).cloned()).filter(|text| !text.is_empty()).ok_or_else(missing)
         };
         Ok(Self {
-            table: told(said.table, "DAMPER_TABLE")?,
-            bucket: told(said.bucket, "DAMPER_BUCKET")?,
-            stream_prefix: told(said.stream_prefix, "DAMPER_STREAM_PREFIX")
+            table: value_of(overrides.table, "DAMPER_TABLE")?,
+            bucket: value_of(overrides.bucket, "DAMPER_BUCKET")?,
+            stream_prefix: value_of(overrides.stream_prefix, "DAMPER_STREAM_PREFIX")
                 .unwrap_or_else(|_| STREAM_PREFIX.to_owned()),
             function,
         })
@@ -173,7 +179,7 @@ impl Deployment {
 }
 
 /// A function with its alias: the one it is named with, else [`ALIAS`].
-fn qualified(function: &str) -> String {
+fn with_alias(function: &str) -> String {
     // arn:aws:lambda:REGION:ACCOUNT:function:NAME has six colons, a name none; one more is the alias's.
     let unqualified = if function.starts_with("arn:") { 6 } else { 0 };
     if function.matches(':').count() > unqualified { function.to_owned() } else { format!("{function}:{ALIAS}") }
@@ -203,9 +209,9 @@ mod tests {
     #[test]
     fn a_function_is_asked_by_its_alias() {
         let arn = "arn:aws:lambda:eu-west-1:123456789012:function:damper";
-        assert_eq!(qualified("damper"), "damper:live");
-        assert_eq!(qualified("damper:next"), "damper:next");
-        assert_eq!(qualified(arn), format!("{arn}:live"));
-        assert_eq!(qualified(&format!("{arn}:next")), format!("{arn}:next"));
+        assert_eq!(with_alias("damper"), "damper:live");
+        assert_eq!(with_alias("damper:next"), "damper:next");
+        assert_eq!(with_alias(arn), format!("{arn}:live"));
+        assert_eq!(with_alias(&format!("{arn}:next")), format!("{arn}:next"));
     }
 }

@@ -31,8 +31,8 @@
 //! known is claimed again and found done, or found in the sink; slots run out; a release that did not happen is a claim that runs out.
 
 mod claim;
+mod done;
 mod ends;
-mod known;
 mod parking;
 mod row;
 pub mod schema;
@@ -93,8 +93,8 @@ impl DynamoLedger {
 
     /// The request units consumed through this ledger so far, those of refused writes included.
     #[must_use]
-    pub fn consumed(&self) -> Units {
-        self.table.consumed()
+    pub fn consumed_units(&self) -> Units {
+        self.table.consumed_units()
     }
 
     fn seen_slots(&self) -> MutexGuard<'_, BTreeMap<String, SeenSlots>> {

@@ -13,7 +13,7 @@ use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
-use super::{KEPT, Letters, LettersError, REDRIVEN, SIDE_BY_SIDE, StoredLetter, store_error};
+use super::{Letters, LettersError, PENDING_FOLDER, REDRIVEN_FOLDER, SIDE_BY_SIDE, StoredLetter, store_error};
 
 /// How much of a letter is read where its head is enough. An item whose payload is longer than this is read whole.
 const HEAD: Range<u64> = 0..16 * 1024;
@@ -54,7 +54,7 @@ impl Letters {
     /// Where the bucket fails, or holds what is no letter.
     pub async fn list(&self, filter: &Filter, limit: usize, detail: Detail) -> Result<Vec<StoredLetter>, LettersError> {
         let most_names = if filter.reason.is_none() { limit.min(MOST_NAMES) } else { MOST_NAMES };
-        let names = self.first_stored(filter, most_names).await?;
+        let names = self.list_first_stored(filter, most_names).await?;
         let mut letters: Vec<StoredLetter> = Vec::new();
         for page in names.chunks(PAGE) {
             letters.extend(self.read_page(filter, page, detail).await?);
@@ -80,7 +80,7 @@ impl Letters {
         }
         let mut count = 0_u64;
         for folder in folders(filter) {
-            count += self.objects(filter, folder).try_fold(0_u64, async |count, _| Ok(count + 1)).await?;
+            count += self.list_objects(filter, folder).try_fold(0_u64, async |count, _| Ok(count + 1)).await?;
         }
         Ok(Some(count))
     }
@@ -100,13 +100,13 @@ impl Letters {
 
     /// The letters in one folder, as they are listed: by provider and entry.
     pub(super) fn names<'a>(&'a self, filter: &Filter) -> BoxStream<'a, Result<Name, LettersError>> {
-        self.objects(filter, KEPT).map_ok(|object| Name::of(&object)).boxed()
+        self.list_objects(filter, PENDING_FOLDER).map_ok(|object| Name::of(&object)).boxed()
     }
 
-    async fn first_stored(&self, filter: &Filter, most: usize) -> Result<Vec<Name>, LettersError> {
+    async fn list_first_stored(&self, filter: &Filter, most: usize) -> Result<Vec<Name>, LettersError> {
         let mut first = BinaryHeap::new();
         for folder in folders(filter) {
-            let mut objects = self.objects(filter, folder);
+            let mut objects = self.list_objects(filter, folder);
             while let Some(object) = objects.try_next().await? {
                 first.push(Name::of(&object));
                 if first.len() > most {
@@ -118,7 +118,7 @@ impl Letters {
         Ok(first.into_sorted_vec())
     }
 
-    fn objects(&self, filter: &Filter, folder: &str) -> BoxStream<'_, Result<ObjectMeta, LettersError>> {
+    fn list_objects(&self, filter: &Filter, folder: &str) -> BoxStream<'_, Result<ObjectMeta, LettersError>> {
         let prefix = match &filter.provider {
             Some(provider) => Path::from(format!("{folder}/{provider}")),
             None => Path::from(folder),
@@ -145,7 +145,7 @@ impl Letters {
 }
 
 fn folders(filter: &Filter) -> &'static [&'static str] {
-    if filter.with_redriven { &[KEPT, REDRIVEN] } else { &[KEPT] }
+    if filter.with_redriven { &[PENDING_FOLDER, REDRIVEN_FOLDER] } else { &[PENDING_FOLDER] }
 }
 
 /// A letter without its bundle, of the beginning of its JSON. None where more than that is missing.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use damper_aws::dead_letters::{Detail, Letters, LettersError, Redrive, RedriveError};
-use damper_aws::deployment::{self, Deployment, Said};
+use damper_aws::deployment::{self, Deployment, DeploymentOverrides};
 use damper_aws::kinesis::Feeder;
 use damper_aws::sink::bucket;
 use damper_aws::{AwsClients, DynamoLedger, LambdaMapping, StoredLetter};
@@ -35,7 +35,8 @@ impl Deployed {
         let clients = AwsClients::load_in(said.region).await;
         deployment::check(clients.config()).await?;
         let function = function.map(str::to_owned).or(said.function);
-        let said = Said { function, table: said.table, bucket: said.bucket, stream_prefix: said.stream_prefix };
+        let said =
+            DeploymentOverrides { function, table: said.table, bucket: said.bucket, stream_prefix: said.stream_prefix };
         let names = Deployment::find(&clients.lambda(), said).await?;
         let store = bucket(clients.config(), &names.bucket)
             .map_err(|error| CliError::input(error.to_string(), "check `bucket` below [aws] in damper.toml"))?;
@@ -85,7 +86,7 @@ impl House for Deployed {
 
     async fn feed(&self, provider: &str, payloads: Vec<Bytes>, _now: Timestamp) -> Result<(), Unfed> {
         let fed = self.feeder(provider).feed(payloads).await;
-        fed.map(drop).map_err(|error| Unfed { accepted: error.accepted(), error: error.into() })
+        fed.map(drop).map_err(|error| Unfed { accepted: error.accepted_count(), error: error.into() })
     }
 }
 

@@ -59,8 +59,8 @@ impl DynamoLedger {
                 let request = self.table.client.batch_get_item().request_items(&*self.table.name, wanted.clone());
                 request.return_consumed_capacity(ReturnConsumedCapacity::Total).send()
             };
-            let answer = self.table.send(send).await.map_err(|error| self.table.failed(ACTION, &error))?;
-            self.table.read_units(answer.consumed_capacity());
+            let answer = self.table.send(send).await.map_err(|error| self.table.ledger_error(ACTION, &error))?;
+            self.table.count_read_units(answer.consumed_capacity());
             items.extend(answer.responses.unwrap_or_default().into_values().flatten());
             keys.extend(answer.unprocessed_keys.unwrap_or_default().into_values().flat_map(|left| left.keys));
             if !keys.is_empty() && !CONTENDED.sleep(tries, &self.table.chance).await {
