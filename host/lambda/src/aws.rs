@@ -22,7 +22,7 @@ use crate::settings::Settings;
 ///
 /// # Errors
 /// Where there is no package, or the environment names no region or credentials.
-pub(crate) async fn function(settings: &Settings) -> anyhow::Result<Function> {
+pub(crate) async fn build_function(settings: &Settings) -> anyhow::Result<Function> {
     let clients = AwsClients::load().await;
     let sink = Arc::new(bucket(clients.config(), &settings.bucket)?);
     let stores = Stores {
@@ -30,7 +30,7 @@ pub(crate) async fn function(settings: &Settings) -> anyhow::Result<Function> {
         sink,
         compression: settings.compression,
         mapping: Arc::new(LambdaMapping::new(clients.lambda(), &settings.function, &settings.stream_prefix)),
-        clock: clock(settings.clock_offset_seconds),
+        clock: build_clock(settings.clock_offset_seconds),
         chance: Chance::System,
     };
     let secrets: Secrets = Box::new(move |name| {
@@ -45,7 +45,7 @@ pub(crate) async fn function(settings: &Settings) -> anyhow::Result<Function> {
     Ok(Function::new(Arc::new(providers), stores, settings.stream_prefix.clone()))
 }
 
-fn clock(offset_seconds: i64) -> WallClock {
+fn build_clock(offset_seconds: i64) -> WallClock {
     if offset_seconds == 0 {
         return WallClock::System;
     }

@@ -27,7 +27,7 @@ impl Crashes {
     }
 
     /// The processes that died while this component ran.
-    pub(crate) fn of(&self, plugin: &Plugin) -> Vec<Crash> {
+    pub(crate) fn find_crashes(&self, plugin: &Plugin) -> Vec<Crash> {
         let left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
         let crash = |left: &LeftBehind| {
             let running = left.running.iter().find(|running| running.component == plugin.marked())?;
@@ -38,7 +38,7 @@ impl Crashes {
     }
 
     /// What was left behind of a provider is recorded in the ledger.
-    pub(crate) fn forget(&self, provider: &str) {
+    pub(crate) fn forget_provider(&self, provider: &str) {
         let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
         left.retain_mut(|left| {
             left.running.retain(|running| !running.component.is_of(provider));

@@ -53,7 +53,7 @@ fn give_up_rights(settings: &Settings) {
 
 #[tokio::main]
 async fn start(settings: &Settings) -> anyhow::Result<()> {
-    let function = Arc::new(aws::function(settings).await?);
+    let function = Arc::new(aws::build_function(settings).await?);
     let handler = service_fn(move |invocation: LambdaEvent<Box<RawValue>>| {
         let function = Arc::clone(&function);
         async move { answer(&function, invocation).await }
@@ -62,7 +62,10 @@ async fn start(settings: &Settings) -> anyhow::Result<()> {
     Runtime::new(handler).run().await.map_err(anyhow::Error::from_boxed)
 }
 
-async fn answer(function: &Function, invocation: LambdaEvent<Box<RawValue>>) -> Result<Value, function::Refused> {
+async fn answer(
+    function: &Function,
+    invocation: LambdaEvent<Box<RawValue>>,
+) -> Result<Value, function::InvocationError> {
     let LambdaEvent { payload, context } = invocation;
     function.answer(payload.get(), &context.request_id, context.deadline).await
 }

@@ -68,11 +68,11 @@ pub(crate) struct PackagedProviders {
     /// Those that this function works for; none: all.
     assigned: Option<BTreeSet<String>>,
     crashes: Crashes,
-    loaded: Mutex<Loaded>,
+    loaded: Mutex<LoadedProviders>,
 }
 
 #[derive(Default)]
-struct Loaded {
+struct LoadedProviders {
     host: Option<PluginHost>,
     pipelines: BTreeMap<String, Arc<Pipeline>>,
     /// By provider.
@@ -110,7 +110,7 @@ impl PackagedProviders {
         let plugin = host
             .load_packaged(&packaged, bound.manifest.clone(), bound.grants)
             .map_err(|source| ProviderError::Load { provider: name.to_owned(), source })?;
-        let crashes = self.crashes.of(&plugin);
+        let crashes = self.crashes.find_crashes(&plugin);
         Ok((Pipeline::new(bound.manifest, Arc::new(plugin), self.stores.clone()), crashes))
     }
 
@@ -177,6 +177,6 @@ impl Providers for PackagedProviders {
 
     fn forget_crashes(&self, name: &str) {
         self.loaded.lock().unwrap_or_else(PoisonError::into_inner).crashes.remove(name);
-        self.crashes.forget(name);
+        self.crashes.forget_provider(name);
     }
 }
