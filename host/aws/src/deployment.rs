@@ -185,7 +185,7 @@ fn with_alias(function: &str) -> String {
     if function.matches(':').count() > unqualified { function.to_owned() } else { format!("{function}:{ALIAS}") }
 }
 
-fn failed<E>(client: &Client, function: &str, error: &aws_sdk_lambda::error::SdkError<E>) -> DeploymentError
+fn deployment_error<E>(client: &Client, function: &str, error: &aws_sdk_lambda::error::SdkError<E>) -> DeploymentError
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
