@@ -86,7 +86,8 @@ impl Context {
     pub(crate) fn cache(&self) -> Result<PathBuf, CliError> {
         let missing = || CliError::input("there is no folder for caches", "set DAMPER_CACHE to a folder of yours");
         let cache = self.settings.cache.clone().ok_or_else(missing)?;
-        ownership::make_folder(&cache, GroupWrite::Private).map_err(|error| CliError::untrusted(&cache, error))?;
+        ownership::make_folder(&cache, GroupWrite::Private)
+            .map_err(|error| CliError::untrusted_folder(&cache, error))?;
         Ok(cache)
     }
 

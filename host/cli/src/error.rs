@@ -216,10 +216,12 @@ impl CliError {
     }
 
     /// A folder of programs that others can change.
-    pub(crate) fn untrusted(folder: &Path, error: OwnershipError) -> Self {
+    pub(crate) fn untrusted_folder(folder: &Path, error: OwnershipError) -> Self {
         match error {
             OwnershipError::Io { path, source } => Self::File { action: "use the cache", path, source },
-            error => Self::Input { hint: Some(untrusted_hint(folder, &error)), what: untrusted(&error), path: None },
+            error => {
+                Self::Input { hint: Some(untrusted_hint(folder, &error)), what: describe_ownership(&error), path: None }
+            }
         }
     }
 
@@ -354,7 +356,7 @@ impl From<FeedError> for CliError {
     }
 }
 
-fn untrusted(error: &OwnershipError) -> String {
+fn describe_ownership(error: &OwnershipError) -> String {
     format!("{error}, and programs are run from there")
 }
 

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 
-pub(crate) use file::{LockFile, Written, check, enforce, enforce_one};
+pub(crate) use file::{LockFile, WriteOutcome, check, enforce, enforce_one};
 
 /// The version of the file's layout.
 const VERSION: u32 = 1;

@@ -14,7 +14,7 @@ use crate::error::CliError;
 use crate::lock::Candidate;
 
 pub(crate) use binding::{Bound, bind};
-use binding::{grants, tightened};
+use binding::{grants, tighten_manifest};
 
 /// What a file of a component is called.
 const EXTENSION: &str = "wasm";
@@ -130,7 +130,7 @@ pub(crate) fn open(config: &Config, provider: &str) -> Result<Bound, CliError> {
 /// # Errors
 /// As [`open`], but for what only a fetch needs.
 pub(crate) fn manifest(config: &Config, provider: &str) -> Result<Manifest, CliError> {
-    Ok(tightened(config, &read(config, provider)?)?)
+    Ok(tighten_manifest(config, &read(config, provider)?)?)
 }
 
 /// A provider by its name, as damper.lock looks at it. Its secrets are not read. Its component is the one at `path`, or where

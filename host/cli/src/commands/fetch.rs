@@ -86,7 +86,7 @@ pub(crate) fn now(
     context::runtime()?.block_on(async {
         let plugin = load(context, bound)?;
         // Compiling is not part of the fetch, and takes longer than a slot counts: nobody renews this one.
-        plugin.prepare().await.map_err(|failure| broken(&bound.manifest.name, &failure))?;
+        plugin.prepare().await.map_err(|failure| load_error(&bound.manifest.name, &failure))?;
         let slot = slot::Slot::acquire(context, config, &bound.manifest).await?;
         let request = bound.first_fetch(item, context.clock.now());
         let begun = Instant::now();
@@ -105,7 +105,7 @@ fn load(context: &Context, bound: &Bound) -> Result<Plugin, CliError> {
     loaded.map_err(|error| CliError::Load { provider: name, message: error.to_string() })
 }
 
-fn broken(provider: &str, failure: &Failure) -> CliError {
+fn load_error(provider: &str, failure: &Failure) -> CliError {
     CliError::Load { provider: provider.to_owned(), message: failure.message.clone() }
 }
 

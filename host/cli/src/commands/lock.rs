@@ -6,7 +6,7 @@ use crate::commands::build::{Source, place_of};
 use crate::config::Config;
 use crate::context::Context;
 use crate::error::{CliError, Exit};
-use crate::lock::{Candidate, Lock, LockFile, Verdict, Written};
+use crate::lock::{Candidate, Lock, LockFile, Verdict, WriteOutcome};
 use crate::provider;
 use crate::screen::{put, table};
 
@@ -57,7 +57,7 @@ pub(crate) fn run(command: &LockCommand, context: &Context) -> Result<Exit, CliE
             lock.providers.retain(|name, _| config.providers.contains_key(name));
         }
     })?;
-    if let Written::Unwritable(error) = written {
+    if let WriteOutcome::Unwritable(error) = written {
         return Err(CliError::file("write", file.path())(error));
     }
     let told: Vec<Vec<String>> = rows.iter().map(|(name, what, _)| vec![name.clone(), what.clone()]).collect();

@@ -6,8 +6,8 @@ mod check;
 mod dashboard;
 mod dist;
 mod elf;
-mod keeping;
 mod providers;
+mod retention;
 mod templates;
 mod timeout;
 
@@ -145,7 +145,7 @@ pub(crate) fn run(command: &Package, context: &Context) -> Result<Exit, CliError
     for warning in providers.iter().flat_map(|provider| &provider.warnings) {
         context.screen.warn(warning);
     }
-    let isolated = isolated(command, &providers)?;
+    let isolated = select_isolated(command, &providers)?;
     let dist = Dist::new(&command.output);
     if command.check {
         let outcomes = check::outcomes(&dist, &architectures, &providers, &isolated, &given)?;
@@ -218,7 +218,7 @@ fn source(command: &Package, architectures: &BTreeSet<Architecture>, given: &Giv
 }
 
 /// The providers that get a function of their own.
-fn isolated(command: &Package, providers: &[Ready]) -> Result<BTreeSet<String>, CliError> {
+fn select_isolated(command: &Package, providers: &[Ready]) -> Result<BTreeSet<String>, CliError> {
     let unknown = command.isolated.iter().find(|name| !providers.iter().any(|provider| provider.name() == *name));
     // Objects of others lie below these.
     let taken = command.isolated.iter().find(|name| FOLDERS.contains(&name.as_str()));
@@ -278,17 +278,17 @@ fn templates_of(providers: &[Ready], isolated: &BTreeSet<String>, codes: &Codes)
         secrets: &with_others.flat_map(|provider| provider.secrets.clone()).collect(),
         timeout,
     };
-    let mut texts = BTreeMap::from([(SHARED.to_owned(), templates::shared(&stack, codes))]);
+    let mut texts = BTreeMap::from([(SHARED.to_owned(), templates::shared_template(&stack, codes))]);
     for provider in providers {
         let stack = Stack {
             provider: provider.name(),
             start_batch: provider.manifest.pace.start_batch,
-            keeping: &provider.keeping,
+            retention: &provider.retention,
             isolated: isolated.contains(provider.name()),
             secrets: &provider.secrets,
             timeout: LeastTimeout::of(std::iter::once(&provider.manifest)),
         };
-        texts.insert(format!("{PROVIDERS}/{}.yaml", provider.name()), templates::provider(&stack, codes));
+        texts.insert(format!("{PROVIDERS}/{}.yaml", provider.name()), templates::provider_template(&stack, codes));
     }
     texts
 }
@@ -311,7 +311,7 @@ fn tell(command: &Package, providers: &[Ready], outcomes: &BTreeMap<String, Outc
             .map(|provider| {
                 json!({
                     "provider": provider.name(), "version": provider.manifest.version, "digest": provider.file.digest,
-                    "retention_hours": provider.keeping.hours, "secrets": provider.secrets,
+                    "retention_hours": provider.retention.hours, "secrets": provider.secrets,
                 })
             })
             .collect();

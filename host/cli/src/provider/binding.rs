@@ -69,7 +69,7 @@ pub(crate) fn grants(config: &Config, file: &ComponentFile) -> Result<Grants, Bi
 ///
 /// # Errors
 /// Where what is tightened is not allowed.
-pub(crate) fn tightened(config: &Config, file: &ComponentFile) -> Result<Manifest, BindingError> {
+pub(crate) fn tighten_manifest(config: &Config, file: &ComponentFile) -> Result<Manifest, BindingError> {
     let nothing = ProviderSettings::default();
     let said = config.provider(&file.manifest.name).unwrap_or(&nothing);
     settings::tightened(&file.manifest, said, place(config))

@@ -24,7 +24,7 @@ pub(super) fn ensure(
     install: impl FnOnce(&Path) -> Result<(), CliError>,
 ) -> Result<PathBuf, CliError> {
     let tools = cache.join("tools");
-    ownership::make_folder(&tools, GroupWrite::Private).map_err(|error| CliError::untrusted(&tools, error))?;
+    ownership::make_folder(&tools, GroupWrite::Private).map_err(|error| CliError::untrusted_folder(&tools, error))?;
     let (folder, lock) = (tools.join(name), tools.join(format!("{name}.lock")));
     let complete = folder.join(COMPLETE);
     if complete.is_file() {
@@ -52,7 +52,7 @@ pub(super) fn ensure(
 /// # Errors
 /// Where they can, naming the file.
 pub(crate) fn check_programs(folder: &Path) -> Result<(), CliError> {
-    ownership::check_tree(folder, GroupWrite::Private).map_err(|error| CliError::untrusted(folder, error))
+    ownership::check_tree(folder, GroupWrite::Private).map_err(|error| CliError::untrusted_folder(folder, error))
 }
 
 /// Run a program to its end. What it says on standard error goes there; what it says otherwise is answered.
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    fn installed(folder: &Path) -> Result<(), CliError> {
+    fn install(folder: &Path) -> Result<(), CliError> {
         fs::create_dir(folder).unwrap();
         fs::write(folder.join("tool"), "whole").unwrap();
         Ok(())
@@ -128,7 +128,7 @@ mod tests {
                     let screen = Screen::new(false);
                     let folder = ensure(cache.path(), "x-1", (&screen, "fetching"), |folder| {
                         count.fetch_add(1, Ordering::SeqCst);
-                        installed(folder)
+                        install(folder)
                     });
                     assert_eq!(fs::read_to_string(folder.unwrap().join("tool")).unwrap(), "whole");
                 });
@@ -141,7 +141,7 @@ mod tests {
     fn what_a_failed_attempt_left_is_begun_anew() {
         let (cache, screen) = (tempfile::tempdir().unwrap(), Screen::new(false));
         let failed = ensure(cache.path(), "x-1", (&screen, "fetching"), |folder| {
-            installed(folder)?;
+            install(folder)?;
             Err(CliError::input("no network", "get one"))
         });
         assert!(failed.is_err());

@@ -183,7 +183,7 @@ impl<R: Read> Table<R> {
         let input = Budgeted { input, left: Rc::clone(&left) };
         // Carriage returns are taken off by hand: the reader would lose count of the lines.
         let mut reader = ReaderBuilder::new().flexible(true).terminator(Terminator::Any(b'\n')).from_reader(input);
-        let header = reader.headers().map_err(|error| broken(&error))?;
+        let header = reader.headers().map_err(|error| csv_error(&error))?;
         let names: Vec<String> = header.iter().map(|name| name.trim().to_owned()).collect();
         let hint = "write a header such as `id,lang`, or name another --format";
         if names.iter().filter(|name| *name == "id").count() != 1 {
@@ -206,7 +206,7 @@ impl<R: Read> Table<R> {
             self.left.set(MAX_ROW_BYTES);
             let before = self.reader.position().line();
             let mut record = ByteRecord::new();
-            if !self.reader.read_byte_record(&mut record).map_err(|error| broken(&error))? {
+            if !self.reader.read_byte_record(&mut record).map_err(|error| csv_error(&error))? {
                 return Ok(None);
             }
             let mut cells: Vec<&[u8]> = record.iter().collect();
@@ -245,7 +245,7 @@ impl<R: Read> Table<R> {
     }
 }
 
-fn broken(error: &csv::Error) -> CliError {
+fn csv_error(error: &csv::Error) -> CliError {
     match error.kind() {
         ErrorKind::Io(error) => unreadable(io::Error::new(error.kind(), error.to_string())),
         _ => unreadable(io::Error::other(error.to_string())),

@@ -91,26 +91,32 @@ fn for_people(old: &Surface, new: &Surface, differences: &[Difference]) -> Strin
 fn compare(old: &Surface, new: &Surface) -> Vec<Difference> {
     if old.package != new.package {
         let what = format!("was {} and is {}", old.package, new.package);
-        return vec![breaking("the package", what, "compare two versions of one package")];
+        return vec![breaking_change("the package", what, "compare two versions of one package")];
     }
     let mut differences = Vec::new();
     if new.version < old.version {
         let what = format!("was {} and is {}", old.version, new.version);
-        differences.push(breaking("the version", what, "name the older file first, or raise the version"));
+        differences.push(breaking_change("the version", what, "name the older file first, or raise the version"));
     } else if track(&new.version) != track(&old.version) {
         let track = track_name(&old.version);
         let what =
             format!("was {} and is {}: a host of that refuses every component of {track}", old.version, new.version);
-        differences.push(breaking("the version", what, format!("stay with {track}: {}", next_minor(&old.version))));
+        differences.push(breaking_change(
+            "the version",
+            what,
+            format!("stay with {track}: {}", next_minor(&old.version)),
+        ));
     }
     for (path, was) in &old.items {
         let item = was.title(path);
         match new.items.get(path) {
             None => {
                 let mend = "put it back: components built against the released contract use it";
-                differences.push(breaking(&item, "is gone", mend));
+                differences.push(breaking_change(&item, "is gone", mend));
             }
-            Some(is) => differences.extend(changes(was, is).into_iter().map(|what| breaking(&item, what, mend(was)))),
+            Some(is) => {
+                differences.extend(changes(was, is).into_iter().map(|what| breaking_change(&item, what, mend(was))))
+            }
         }
     }
     differences.extend(additions(old, new));
@@ -130,17 +136,19 @@ fn additions(old: &Surface, new: &Surface) -> Vec<Difference> {
         }
         let item = shape.title(path);
         differences.push(match shape.kind {
-            Kind::Export => breaking(
+            Kind::Export => breaking_change(
                 &item,
                 "is new",
                 "components built against the released contract do not have it: make a world of its own for it",
             ),
-            Kind::Interface | Kind::World | Kind::Function | Kind::Import if has_minor => allowed(&item, "is new"),
+            Kind::Interface | Kind::World | Kind::Function | Kind::Import if has_minor => {
+                compatible_change(&item, "is new")
+            }
             Kind::Interface | Kind::World | Kind::Function | Kind::Import => {
                 let what = format!("is new, and the version is {}", new.version);
-                breaking(&item, what, format!("raise the version: {}", next_minor(&old.version)))
+                breaking_change(&item, what, format!("raise the version: {}", next_minor(&old.version)))
             }
-            _ => breaking(&item, "is new in a released interface", "put new shapes into a new interface"),
+            _ => breaking_change(&item, "is new in a released interface", "put new shapes into a new interface"),
         });
     }
     differences
@@ -210,11 +218,11 @@ fn mend(shape: &Shape) -> &'static str {
     }
 }
 
-fn breaking(item: &str, what: impl Into<String>, mend: impl Into<String>) -> Difference {
+fn breaking_change(item: &str, what: impl Into<String>, mend: impl Into<String>) -> Difference {
     Difference { breaking: true, item: item.to_owned(), what: what.into(), mend: Some(mend.into()) }
 }
 
-fn allowed(item: &str, what: impl Into<String>) -> Difference {
+fn compatible_change(item: &str, what: impl Into<String>) -> Difference {
     Difference { breaking: false, item: item.to_owned(), what: what.into(), mend: None }
 }
 

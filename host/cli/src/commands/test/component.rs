@@ -57,7 +57,7 @@ pub(crate) fn component(folder: &Path, no_build: bool, context: &Context) -> Res
     let name = Manifest::parse(&text)
         .map_err(|source| CliError::Manifest { path: manifest.clone(), source: Box::new(source) })?
         .name;
-    let found = built(folder, &name, context);
+    let found = find_built(folder, &name, context);
     if no_build {
         return found.ok_or_else(|| {
             CliError::input_in(folder, "its component is not built yet", "leave --no-build out, or run `damper build`")
@@ -75,7 +75,7 @@ pub(crate) fn component(folder: &Path, no_build: bool, context: &Context) -> Res
 
 /// The component that `damper build` made of a crate: in cargo's target folder, which is that of the crate's workspace, a
 /// folder above it, or the environment's.
-fn built(folder: &Path, name: &str, context: &Context) -> Option<PathBuf> {
+fn find_built(folder: &Path, name: &str, context: &Context) -> Option<PathBuf> {
     let file = format!("damper/{name}.wasm");
     if let Some(target) = &context.settings.target {
         return Some(target.join(file)).filter(|path| path.is_file());

@@ -30,7 +30,7 @@ pub(super) fn run(
     if as_json {
         put_json(&report.to_json())?;
     } else {
-        put(shown(&report).trim_end())?;
+        put(format_report(&report).trim_end())?;
     }
     Ok(if report.failed() == 0 { Exit::Done } else { Exit::BadInput })
 }
@@ -69,7 +69,7 @@ fn suite(subject: &Subject, cases: &[Case], rules: &Rules, context: &Context) ->
     })
 }
 
-fn shown(report: &Conformance) -> String {
+fn format_report(report: &Conformance) -> String {
     let header = ["", "check", "exchange", "came"].map(str::to_owned).to_vec();
     let mut checks: Vec<&Check> = report.checks.iter().collect();
     checks.sort_by_key(|check| std::cmp::Reverse(check.status == Status::Failed));

@@ -39,7 +39,7 @@ pub(super) fn run(command: &Test, subject: &Subject, context: &Context) -> Resul
                 let hint = "remove it first, or rename it to keep both";
                 return Err(CliError::input_in(&case, "there is such a case already", hint));
             }
-            for file in recorded(command, id, subject, &bound, &host, (context, &config)).await? {
+            for file in record_case(command, id, subject, &bound, &host, (context, &config)).await? {
                 write(&file)?;
             }
             put(printable(&case.display().to_string()))?;
@@ -48,7 +48,7 @@ pub(super) fn run(command: &Test, subject: &Subject, context: &Context) -> Resul
     })
 }
 
-async fn recorded(
+async fn record_case(
     command: &Test,
     id: &str,
     subject: &Subject,

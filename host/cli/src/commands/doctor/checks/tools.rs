@@ -14,7 +14,7 @@ const GET_PYTHON: &str = "only for --lang python: install Python from https://ww
 const TARGET: &str = "wasm32-wasip2";
 
 pub(super) fn all(machine: &Machine) -> Vec<Check> {
-    let mut checks = vec![needed("cargo", machine.cargo.as_deref()), needed("rustc", machine.rustc.as_deref())];
+    let mut checks = vec![check_tool("cargo", machine.cargo.as_deref()), check_tool("rustc", machine.rustc.as_deref())];
     checks.extend(toolchain(&machine.toolchain));
     checks.push(optional("node", machine.node.as_deref(), LEAST_NODE, GET_NODE));
     checks.push(optional("npm", machine.npm.as_deref(), LEAST_NPM, GET_NODE));
@@ -22,7 +22,7 @@ pub(super) fn all(machine: &Machine) -> Vec<Check> {
     checks
 }
 
-fn needed(name: &'static str, said: Option<&str>) -> Check {
+fn check_tool(name: &'static str, said: Option<&str>) -> Check {
     match judge(name, said, LEAST_RUST) {
         Ok(found) => Check::ok(name, found),
         Err(found) => Check::problem(name, found, GET_RUST),
