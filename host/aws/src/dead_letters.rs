@@ -1,7 +1,7 @@
 //! Dead letters in the bucket: kept as `dead-letters/PROVIDER/SEQUENCE.json`, listed, shown and redriven.
 //!
 //! A redrive opens the ledger's row, feeds the payload again, and moves the letter to `dead-letters-redriven/`; in that order, so that
-//! a crash in between leaves a letter that can be redriven once more. What is fed twice is fetched once.
+//! a crash in between leaves a letter that can be redriven once more. An item that is fed twice is fetched once.
 
 mod listing;
 mod redrive;
@@ -51,11 +51,11 @@ pub enum LettersError {
     /// The bucket failed.
     #[error("the bucket failed to {action} {path}: {message}")]
     Store {
-        /// What was tried.
+        /// The action that failed.
         action: &'static str,
         /// With which object.
         path: String,
-        /// What the store said.
+        /// The object store's message.
         message: String,
     },
     /// A stored letter cannot be read.
@@ -63,7 +63,7 @@ pub enum LettersError {
     Unreadable {
         /// Which object.
         path: String,
-        /// What is wrong with it.
+        /// The problem.
         message: String,
     },
 }
@@ -99,7 +99,7 @@ impl Letters {
     /// One letter by its entry, redriven or not; `None` where there is none.
     ///
     /// # Errors
-    /// Where the bucket fails, or holds what is no letter.
+    /// If the bucket fails, or holds what is no letter.
     pub async fn show(&self, provider: &str, sequence: &SequenceNumber) -> Result<Option<StoredLetter>, LettersError> {
         for folder in [PENDING_FOLDER, REDRIVEN_FOLDER] {
             if let Some(letter) = self.read(&path(folder, provider, sequence)).await? {

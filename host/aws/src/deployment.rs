@@ -1,7 +1,7 @@
-//! What is deployed, for whoever looks at it from outside: CloudFormation makes up the names of table and bucket, and the
-//! function's own environment tells them.
+//! The names of a deployment's resources, for tools outside of it. CloudFormation generates the names of table and bucket, and the
+//! function's environment holds them.
 //!
-//! What this is not: it deploys nothing, and the function itself has no need of it.
+//! This module deploys nothing, and the function itself does not use it.
 
 use aws_config::SdkConfig;
 use aws_credential_types::provider::ProvideCredentials;
@@ -14,7 +14,7 @@ use damper_core::error_chain::error_chain;
 pub const FUNCTION: &str = "damper";
 /// The alias that streams and the tick invoke; mappings are its, not the function's.
 pub const ALIAS: &str = "live";
-/// What the names of streams begin with where nobody says otherwise.
+/// The default prefix of stream names.
 pub const STREAM_PREFIX: &str = "damper-";
 
 /// Codes by which AWS says that it does not accept who is asking.
@@ -27,7 +27,7 @@ const NOT_ACCEPTED: [&str; 6] = [
     "UnrecognizedClientException",
 ];
 
-/// What somebody says about a deployment; what is not said is asked of the function.
+/// Names that the caller already knows; the others are read from the function's environment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DeploymentOverrides {
     /// The function: a name or an ARN, with an alias or without; default [`FUNCTION`].
@@ -36,7 +36,7 @@ pub struct DeploymentOverrides {
     pub table: Option<String>,
     /// The bucket of records and dead letters.
     pub bucket: Option<String>,
-    /// What the names of streams begin with.
+    /// The prefix of stream names.
     pub stream_prefix: Option<String>,
 }
 
@@ -49,7 +49,7 @@ pub struct Deployment {
     pub table: String,
     /// The bucket of records and dead letters.
     pub bucket: String,
-    /// What the names of streams begin with.
+    /// The prefix of stream names.
     pub stream_prefix: String,
 }
 
@@ -70,7 +70,7 @@ pub enum DeploymentError {
     NoFunction {
         /// Its name.
         function: String,
-        /// Where it was looked for.
+        /// The region that was searched.
         region: String,
     },
     /// The credentials may not look at it.
@@ -78,7 +78,7 @@ pub enum DeploymentError {
     Denied {
         /// Its name.
         function: String,
-        /// What AWS says.
+        /// AWS's message.
         message: String,
     },
     /// It is another function.
@@ -86,7 +86,7 @@ pub enum DeploymentError {
     NotDamper {
         /// Its name.
         function: String,
-        /// What is missing.
+        /// The missing variable.
         variable: &'static str,
     },
     /// AWS did not answer.
@@ -94,13 +94,13 @@ pub enum DeploymentError {
     Failed {
         /// Its name.
         function: String,
-        /// What came instead.
+        /// The error.
         message: String,
     },
 }
 
 impl DeploymentError {
-    /// What to do.
+    /// The hint that goes with the error.
     #[must_use]
     pub fn hint(&self) -> &'static str {
         match self {
@@ -126,7 +126,7 @@ impl DeploymentError {
 /// Find out before anything is asked whether it can be: a region is set, and there are credentials.
 ///
 /// # Errors
-/// Where either is missing.
+/// If either is missing.
 pub async fn check(config: &SdkConfig) -> Result<(), DeploymentError> {
     config.region().ok_or(DeploymentError::NoRegion)?;
     let none = || DeploymentError::NoCredentials("no variable, profile or role has any".to_owned());
@@ -142,7 +142,7 @@ impl Deployment {
     /// The deployment of which this is said. Asks once, and not at all where everything is said.
     ///
     /// # Errors
-    /// Where the function does not tell.
+    /// If the function does not tell.
     pub async fn find(client: &Client, overrides: DeploymentOverrides) -> Result<Self, DeploymentError> {
         let function = with_alias(overrides.function.as_deref().unwrap_or(FUNCTION));
         if let DeploymentOverrides {

@@ -64,7 +64,7 @@ impl CachedMapping {
     }
 }
 
-/// What the API says of a mapping, in its own words.
+/// A mapping as the API returns it.
 struct ApiState<'a> {
     state: Option<&'a str>,
     batch_size: Option<i32>,
@@ -101,7 +101,7 @@ impl LambdaMapping {
     /// The providers whose streams are mapped to the function, by name.
     ///
     /// # Errors
-    /// Where the control plane fails.
+    /// If the control plane fails.
     pub async fn providers(&self) -> Result<Vec<String>, MappingError> {
         let mut cached = self.cached.lock().await;
         self.refresh(&self.function, &mut cached).await?;
@@ -215,7 +215,7 @@ impl LambdaMapping {
 #[async_trait]
 impl Mapping for LambdaMapping {
     async fn read(&self, provider: &str) -> Result<MappingState, MappingError> {
-        // Whoever asks while another looks up waits for that answer.
+        // A caller that arrives during a lookup waits for its result.
         let mut cached = self.cached.lock().await;
         if !cached.get(provider).is_some_and(|cached| cached.is_fresh(Instant::now())) {
             self.refresh(provider, &mut cached).await?;

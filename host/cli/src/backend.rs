@@ -1,5 +1,5 @@
-//! Where a command finds what it works on: this machine's database, or what is deployed in AWS. The commands are the same for
-//! both; what one of the two cannot tell is absent, and the command says so.
+//! The backend of a command: this machine's database or a deployment in AWS. The commands are the same for
+//! both; a value that a backend does not have is `None`, and the command says so.
 
 mod aws;
 mod local;
@@ -26,7 +26,7 @@ use crate::error::CliError;
 use aws::AwsBackend;
 use local::LocalBackend;
 
-/// Where a command works: an argument of every command that works in both places.
+/// The arguments that select a backend, shared by every command that works with both.
 #[derive(Debug, Args)]
 pub(crate) struct BackendArgs {
     /// Work on what is deployed in AWS, with AWS's standard credentials, instead of on this machine
@@ -39,10 +39,10 @@ pub(crate) struct BackendArgs {
 }
 
 impl BackendArgs {
-    /// What is there already; a command that only looks makes nothing.
+    /// Opens an existing backend; creates nothing.
     ///
     /// # Errors
-    /// Where there is nothing, or it cannot be reached.
+    /// If there is nothing, or it cannot be reached.
     pub(crate) async fn open(&self, context: &Context, config: &Config) -> Result<Box<dyn Backend>, CliError> {
         if self.aws {
             return Ok(Box::new(AwsBackend::open(config, self.function.as_deref()).await?));
@@ -50,10 +50,10 @@ impl BackendArgs {
         Ok(Box::new(LocalBackend::new(context.existing_database(config)?, context, config)))
     }
 
-    /// What is to be fed; on this machine it is made where there is none.
+    /// Opens the backend to feed it; on this machine the database is created if there is none.
     ///
     /// # Errors
-    /// Where it cannot be reached or made.
+    /// If it cannot be reached or made.
     pub(crate) async fn open_for_feed(&self, context: &Context, config: &Config) -> Result<Box<dyn Backend>, CliError> {
         if self.aws {
             self.open(context, config).await
@@ -65,7 +65,7 @@ impl BackendArgs {
     /// The providers there are; in AWS those of damper.toml too, since an isolated one is mapped to a function of its own.
     ///
     /// # Errors
-    /// Where they cannot be listed.
+    /// If they cannot be listed.
     pub(crate) async fn providers(&self, backend: &dyn Backend, config: &Config) -> Result<Vec<String>, CliError> {
         let mut providers = backend.providers().await?;
         if self.aws {
@@ -76,7 +76,7 @@ impl BackendArgs {
         Ok(providers)
     }
 
-    /// What a command that is recommended has to say after the rest.
+    /// The flag to append to commands that a message recommends.
     pub(crate) fn flag(&self) -> &'static str {
         if self.aws { " --aws" } else { "" }
     }
@@ -96,7 +96,7 @@ pub(crate) trait Backend: Send + Sync {
     /// The ledger.
     fn ledger(&self) -> &dyn Ledger;
 
-    /// What feeds batches.
+    /// The mapping, which delivers batches.
     fn mapping(&self) -> &dyn Mapping;
 
     /// The items given up on.
@@ -105,19 +105,19 @@ pub(crate) trait Backend: Send + Sync {
     /// The providers that have a stream, by name.
     async fn providers(&self) -> Result<Vec<String>, CliError>;
 
-    /// What has been counted of a provider.
+    /// A provider's counts.
     async fn count_provider(&self, provider: &str, day: Day, now: Timestamp) -> Result<ProviderCounts, CliError>;
 
     /// Enqueue entries.
     async fn feed(&self, provider: &str, payloads: Vec<Bytes>, now: Timestamp) -> Result<(), FeedFailure>;
 }
 
-/// What has been counted of a provider; absent: nobody counts it there.
+/// A provider's counts; `None` if the backend does not count them.
 #[derive(Debug, Default)]
 pub(crate) struct ProviderCounts {
-    /// What all entries of the stream came to.
+    /// All entries of the stream by outcome.
     pub(crate) stream: Option<Counts>,
-    /// What the day's items came to.
+    /// The day's items by state.
     pub(crate) today: Option<DayCounts>,
     /// The items that wait for their next attempt.
     pub(crate) waiting: Option<WaitingItems>,
@@ -137,7 +137,7 @@ pub(crate) struct FeedFailure {
 /// The dead letters of a backend.
 #[async_trait]
 pub(crate) trait DeadLetterStore: Send + Sync {
-    /// At most `limit` letters, the oldest first. What is not wanted `whole` may come without its bundle.
+    /// At most `limit` letters, the oldest first. Unless `whole` is set, letters may come without their bundles.
     async fn list(&self, which: &Filter, limit: u32, whole: bool) -> Result<Vec<DeadLetterEntry>, CliError>;
 
     /// How many there are; none where each of them would have to be read for that.

@@ -12,7 +12,7 @@ use crate::provider;
 /// Gives up what fetching does not need. Called before there are threads.
 ///
 /// # Errors
-/// Where the environment names no layer that there is.
+/// If the environment names no layer that there is.
 pub(crate) fn before_fetching(context: &Context, config: &Config, more_folders: &[&Path]) -> Result<(), CliError> {
     let hardening = requested_layers(context)?;
     let report = restrict(&policy(context, config, more_folders), hardening);
@@ -25,7 +25,7 @@ pub(crate) fn before_fetching(context: &Context, config: &Config, more_folders: 
 /// The layers that the environment asks for.
 ///
 /// # Errors
-/// Where it names one that there is not.
+/// If it names one that there is not.
 pub(crate) fn requested_layers(context: &Context) -> Result<Hardening, CliError> {
     context.settings.hardening.parse().map_err(|error| {
         CliError::input(

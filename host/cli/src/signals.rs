@@ -21,7 +21,7 @@ pub(crate) struct Stop {
 /// Listen for SIGINT, SIGTERM and SIGHUP from now on.
 ///
 /// # Errors
-/// Where the system does not let us.
+/// If the system does not let us.
 pub(crate) fn listen(screen: &Screen) -> Result<Stop, CliError> {
     let of = |kind| signal(kind).map_err(|error| CliError::unexpected("listen for signals", error));
     let mut signals = Signals {

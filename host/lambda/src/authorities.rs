@@ -9,7 +9,7 @@ use std::path::Path;
 const BUNDLE: &str = "SSL_CERT_FILE";
 /// Names a folder; whoever sets it means it.
 const FOLDER: &str = "SSL_CERT_DIR";
-/// Where the bundle lies: on Amazon Linux, on Debian.
+/// The bundle's path on Amazon Linux and on Debian.
 const BUNDLES: [&str; 2] = ["/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/certs/ca-certificates.crt"];
 
 /// Has the one bundle read, where there is one and nothing else was said. To be called before anything else in the process runs.

@@ -1,5 +1,5 @@
-//! What the function is built of in AWS: the same pipeline as everywhere, with the ledger in DynamoDB, the sink in S3, and the
-//! mapping behind Lambda's own API. Nothing is asked of the network here.
+//! Builds the function for AWS: the same pipeline as everywhere, with the ledger in DynamoDB, the sink in S3, and the
+//! mapping behind Lambda's own API. No network request is sent here.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use crate::settings::Settings;
 /// The function, with clients of this environment.
 ///
 /// # Errors
-/// Where there is no package, or the environment names no region or credentials.
+/// If there is no package, or the environment names no region or credentials.
 pub(crate) async fn build_function(settings: &Settings) -> anyhow::Result<Function> {
     let clients = AwsClients::load().await;
     let sink = Arc::new(bucket(clients.config(), &settings.bucket)?);

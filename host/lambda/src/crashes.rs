@@ -37,7 +37,7 @@ impl Crashes {
         left.iter().filter_map(crash).collect()
     }
 
-    /// What was left behind of a provider is recorded in the ledger.
+    /// Removes a provider's leftover marks; call it after they are recorded in the ledger.
     pub(crate) fn forget_provider(&self, provider: &str) {
         let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
         left.retain_mut(|left| {

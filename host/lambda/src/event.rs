@@ -1,4 +1,4 @@
-//! What invokes the function: a batch of a stream, a tick, or somebody who asks for one record. Parsing only.
+//! Parses the function's events: a batch of a stream, a tick, or a direct invocation for one record.
 
 use aws_lambda_events::event::kinesis::KinesisEventRecord;
 use bytes::Bytes;
@@ -28,7 +28,7 @@ pub(crate) enum Event {
 pub(crate) struct Batch {
     /// The provider, by the stream's name.
     pub(crate) provider: String,
-    /// What Kinesis delivers; never empty.
+    /// The records that Kinesis delivers; never empty.
     pub(crate) records: Vec<KinesisRecord>,
 }
 
@@ -67,7 +67,7 @@ impl Event {
     /// Reads an event. `prefix` is what the names of the providers' streams begin with.
     ///
     /// # Errors
-    /// Where it is none of those that the function takes.
+    /// If it is none of those that the function takes.
     pub(crate) fn parse(text: &str, prefix: &str) -> Result<Self, EventError> {
         let raw: RawEvent = serde_json::from_str(text).map_err(|error| EventError::Unknown(error.to_string()))?;
         match raw {

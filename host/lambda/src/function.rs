@@ -1,5 +1,5 @@
-//! The function: an event comes in, the same pipeline as everywhere does its work, an answer goes out. What is special to Lambda
-//! is here: the answer that Kinesis' mapping understands, the deadline, the tick over all providers.
+//! The function: it takes an event, runs the same pipeline as everywhere, and returns a response. The parts specific to Lambda
+//! are here: the response for the Kinesis mapping, the deadline, the tick over all providers.
 
 mod ad_hoc;
 mod batch;
@@ -18,7 +18,7 @@ use tracing::Instrument;
 use crate::event::{Event, EventError};
 use crate::providers::{ProviderError, Providers};
 
-/// What is left of an invocation for its answer.
+/// The time reserved at the end of an invocation for its response.
 const RESERVE: Duration = Duration::from_secs(1);
 /// How long a batch that cannot be worked at is kept: the mapping would deliver it again at once.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
@@ -61,7 +61,7 @@ impl Function {
     /// Answer an invocation. `deadline_ms` is its end, in milliseconds since 1970 by the machine's clock.
     ///
     /// # Errors
-    /// Where the event cannot be read, or a direct invocation asks for what there is not.
+    /// If the event cannot be read, or a direct invocation asks for what there is not.
     pub(crate) async fn answer(
         &self,
         event: &str,

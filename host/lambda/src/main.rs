@@ -25,7 +25,7 @@ use crate::settings::Settings;
 fn main() -> ExitCode {
     authorities::read_one_bundle();
     let settings = Settings::from_environment();
-    // What is wrong with the settings is a log line like any other.
+    // Logging starts before the settings are checked, so that their errors are logged too.
     logging::start(settings.as_ref().ok().and_then(|settings| settings.log.as_deref()));
     let started = settings.map_err(anyhow::Error::from).and_then(|settings| {
         give_up_rights(&settings);

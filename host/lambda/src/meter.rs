@@ -1,4 +1,4 @@
-//! What an invocation did for a provider: begun before its work, told after it as lines of metrics.
+//! Measures an invocation's work for a provider: started before the work, printed after it as lines of metrics.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ pub(crate) struct Meter {
 }
 
 impl Meter {
-    /// Counts from now on. Whatever happened before is not this invocation's.
+    /// Starts measuring. Earlier events are discarded: they belong to other invocations.
     pub(crate) fn begin(pipeline: &Arc<Pipeline>) -> Self {
         let progress = pipeline.progress();
         progress.watch();

@@ -17,14 +17,14 @@ use serde_json::{Map, Value, json};
 /// The namespace of all of Damper's metrics.
 const NAMESPACE: &str = "Damper";
 
-/// What a process counted of one provider up to some moment.
+/// A process's counters of one provider at one moment.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct CounterSnapshot {
     snapshot: Snapshot,
     failures: BTreeMap<FailureKind, u64>,
 }
 
-/// What happened between two moments.
+/// The difference between two [`CounterSnapshot`]s, with peaks and latencies of the events in between.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct MetricsDelta {
     fetched: u64,
@@ -37,12 +37,12 @@ pub(crate) struct MetricsDelta {
 }
 
 impl CounterSnapshot {
-    /// What has been counted by now.
+    /// The counters now.
     pub(crate) fn of(progress: &Progress) -> Self {
         Self { snapshot: progress.snapshot(), failures: progress.failures() }
     }
 
-    /// What happened from here until `later`, with the fetches' beginnings and ends in between.
+    /// The difference between this and a `later` snapshot; `events` are the fetch starts and ends in between.
     pub(crate) fn delta_to(&self, later: &Self, events: &[Event]) -> MetricsDelta {
         let (before, after) = (&self.snapshot, &later.snapshot);
         let failures = later.failures.iter().map(|(kind, count)| {
@@ -72,7 +72,7 @@ impl CounterSnapshot {
     }
 }
 
-/// What the control item says, as far as charts show it.
+/// The part of the control item that charts show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ProviderStatus {
     /// 0: closed, 1: half open, 2: open.
@@ -100,7 +100,7 @@ impl ProviderStatus {
     }
 }
 
-/// What a provider was worked for.
+/// The kind of invocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Invocation {
     /// A batch of so many entries.
@@ -254,7 +254,7 @@ mod tests {
         assert_eq!(kinds, [("timed-out", Some(1)), ("not-found", Some(1)), ("other", Some(4))]);
     }
 
-    /// What the specification asks of a document: each metric that it defines is there, and each dimension is a text.
+    /// The specification requires that each defined metric is present and that each dimension is a string.
     #[test]
     fn every_line_is_a_whole_document() {
         for line in

@@ -16,10 +16,10 @@ use crate::crashes::Crashes;
 
 /// The most fetches at a time in one process, over all providers; a fetch beyond it waits for another to end.
 const MOST_IN_FLIGHT: u32 = 128;
-/// Where a packaged provider's settings come from, for messages.
+/// The source of a packaged provider's settings, for messages.
 const SETTINGS: &str = "damper.toml";
 
-/// Where pipelines come from.
+/// A source of pipelines.
 pub(crate) trait Providers: Send + Sync {
     /// The names of all providers that this function works for.
     fn names(&self) -> Result<Vec<String>, ProviderError>;
@@ -45,7 +45,7 @@ pub(crate) enum ProviderError {
     /// The engine does not start.
     #[error(transparent)]
     Host(#[from] HostError),
-    /// What the operator set does not fit it.
+    /// The operator's settings do not fit it.
     #[error("the settings of {provider} in this package cannot be used: {message}")]
     Settings { provider: String, message: String },
     /// Another function works for it: this one's role reaches nothing of it.
@@ -84,7 +84,7 @@ impl PackagedProviders {
     /// of them is read yet.
     ///
     /// # Errors
-    /// Where the folder holds no package.
+    /// If the folder holds no package.
     pub(crate) fn open(
         folder: &Path,
         stores: Stores,

@@ -1,8 +1,8 @@
 //! One SQLite file, one thread that writes to it, and one that reads.
 //!
 //! **Group commit.** The writer takes what waits in its queue, at most [`MAX_GROUP`] jobs, runs all of it in one
-//! transaction and commits with one fsync; only then does it answer each job. So every answer is durable, and many
-//! callers at once share one fsync. Where a job fails, all are rolled back and run again one by one, so that none
+//! transaction and commits with one fsync; only then does it answer each job. Every answer is therefore durable, and many
+//! callers at once share one fsync. If a job fails, all are rolled back and run again one by one, so that none
 //! fails because of another.
 //!
 //! Several processes may use one file at once: a writer that finds it locked waits up to [`BUSY_TIMEOUT`].
@@ -44,7 +44,7 @@ impl Database {
     /// Blocks for as long as the disk takes: some milliseconds, more where another process is making the same file.
     ///
     /// # Errors
-    /// Where the file is not Damper's, is of a newer Damper, is damaged or empty, cannot be written, or the disk is full.
+    /// If the file is not Damper's, is of a newer Damper, is damaged or empty, cannot be written, or the disk is full.
     /// Nothing that was there is changed then.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, DatabaseError> {
         let path = Arc::new(path.as_ref().to_path_buf());
@@ -56,7 +56,7 @@ impl Database {
         Ok(Self { path, writer: writer.0, reader: reader.0 })
     }
 
-    /// Where the file lies.
+    /// The path of the file.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -158,7 +158,7 @@ fn spawn(
             {
                 group.push(next);
             }
-            // Whoever waited for these is gone, and a claim that nobody knows of would only block its item.
+            // The callers of these jobs are gone: a claim without a caller would only block its item.
             group.retain(|job| !job.is_abandoned());
             run(&connection, &thread_path, &mut group);
         }

@@ -54,7 +54,7 @@ impl DeadLetters {
     /// At most `limit` letters, the oldest first.
     ///
     /// # Errors
-    /// Where the database fails.
+    /// If the database fails.
     pub async fn list(&self, filter: Filter, limit: u32) -> Result<Vec<StoredLetter>, DatabaseError> {
         let work = move |connection: &Connection| {
             let reason = filter.reason.map(reason_text).transpose()?;
@@ -72,7 +72,7 @@ impl DeadLetters {
     /// How many letters there are.
     ///
     /// # Errors
-    /// Where the database fails.
+    /// If the database fails.
     pub async fn count(&self, filter: Filter) -> Result<u64, DatabaseError> {
         let work = move |connection: &Connection| {
             let reason = filter.reason.map(reason_text).transpose()?;
@@ -85,7 +85,7 @@ impl DeadLetters {
     /// One letter, redriven or not; `None` where there is none of this name.
     ///
     /// # Errors
-    /// Where the database fails.
+    /// If the database fails.
     pub async fn show(&self, id: i64) -> Result<Option<StoredLetter>, DatabaseError> {
         self.database.read(move |connection| find(connection, id)).await
     }
@@ -95,7 +95,7 @@ impl DeadLetters {
     /// redriven before is not fed twice.
     ///
     /// # Errors
-    /// Where the database fails; then none was redriven.
+    /// If the database fails; then none was redriven.
     pub async fn redrive(&self, which: Redrive, now: Timestamp) -> Result<u64, DatabaseError> {
         let work = move |connection: &Connection| {
             let (id, provider, reason) = match &which {

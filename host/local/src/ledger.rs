@@ -30,10 +30,10 @@ impl SqliteLedger {
         Self { database }
     }
 
-    /// What came of a provider's records on one day.
+    /// The counts of a provider's items on one day, by state.
     ///
     /// # Errors
-    /// Where the database fails.
+    /// If the database fails.
     pub async fn day_counts(&self, provider: &str, day: Day) -> Result<DayCounts, DatabaseError> {
         let provider = provider.to_owned();
         let work = move |connection: &Connection| {
@@ -49,7 +49,7 @@ impl SqliteLedger {
     /// The provider's items that failed and are not due yet.
     ///
     /// # Errors
-    /// Where the database fails.
+    /// If the database fails.
     pub async fn count_waiting(&self, provider: &str, now: Timestamp) -> Result<WaitingItems, DatabaseError> {
         let provider = provider.to_owned();
         let work = move |connection: &Connection| {

@@ -41,7 +41,7 @@ impl SqliteMapping {
     /// [`MAX_BATCH_SIZE`] are brought to the nearer end.
     ///
     /// # Errors
-    /// Where the database fails.
+    /// If the database fails.
     pub async fn ensure(&self, provider: &str, start_batch: u32) -> Result<(), DatabaseError> {
         let (provider, size) = (provider.to_owned(), start_batch.clamp(1, MAX_BATCH_SIZE));
         let work = move |connection: &Connection| {

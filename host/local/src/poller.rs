@@ -97,7 +97,7 @@ pub struct Poller {
     idle_until: watch::Sender<Option<Timestamp>>,
 }
 
-/// What to do after a batch, or instead of one.
+/// The next step of the poller's loop.
 enum Next {
     Go,
     Wait(Duration),
@@ -137,7 +137,7 @@ impl Poller {
     /// after the stop signal: `process` ends early by itself.
     ///
     /// # Errors
-    /// Where the database fails. What was processed and not recorded is delivered again, and then skipped.
+    /// If the database fails. Entries that were processed but not recorded are delivered again, and then skipped.
     pub async fn run<F, P>(&self, mut process: F) -> Result<PollerEnd, PollerError>
     where
         F: FnMut(Vec<Entry>) -> P,
@@ -189,7 +189,7 @@ impl Poller {
             return Ok(self.next_when_idle(PollerEnd::Drained));
         }
         if let Hold::Other { .. } = self.hold().await? {
-            // What another delivers meanwhile it alone knows.
+            // This poller does not know what the other one delivers meanwhile.
             *redeliveries = Redeliveries::default();
             return Ok(Next::Wait(self.settings.look_again));
         }

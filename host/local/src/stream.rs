@@ -26,7 +26,7 @@ pub struct SqliteStream {
     database: Database,
 }
 
-/// What a stream's entries have come to: `fed = fetched + skipped + dead_letters + pending`.
+/// A stream's entries by outcome: `fed = fetched + skipped + dead_letters + pending`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     /// All entries there ever were.
@@ -75,7 +75,7 @@ pub enum Hold {
     },
 }
 
-/// What finishing a batch changed.
+/// The result of finishing a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BatchFinished {
     /// Ends were recorded and the checkpoint was moved.
@@ -118,7 +118,7 @@ impl SqliteStream {
     /// thousands at a time are fast.
     ///
     /// # Errors
-    /// Where an entry is larger than [`MAX_PAYLOAD_BYTES`], or the database fails; then none was appended.
+    /// If an entry is larger than [`MAX_PAYLOAD_BYTES`], or the database fails; then none was appended.
     pub async fn feed(&self, provider: &str, payloads: Vec<Bytes>, arrived: Timestamp) -> Result<u64, FeedError> {
         if let Some((index, payload)) = payloads.iter().enumerate().find(|(_, it)| it.len() > MAX_PAYLOAD_BYTES) {
             return Err(FeedError::TooLarge { position: index.saturating_add(1), length: payload.len() });
@@ -132,7 +132,7 @@ impl SqliteStream {
     /// and at least one where there is one.
     ///
     /// # Errors
-    /// Where the database fails.
+    /// If the database fails.
     pub async fn next_batch(&self, provider: &str, limit: u32) -> Result<Vec<Entry>, DatabaseError> {
         let query = BatchQuery { fresh: limit, ..BatchQuery::default() };
         Ok(self.read(provider, query).await?.entries)
@@ -148,7 +148,7 @@ impl SqliteStream {
     /// entry's first end stays; the checkpoint never moves back, nor past an entry that has not ended.
     ///
     /// # Errors
-    /// Where the report names a sequence number that is none of this stream's, or the database fails.
+    /// If the report names a sequence number that is none of this stream's, or the database fails.
     pub async fn finish_batch(
         &self,
         provider: &str,
@@ -166,7 +166,7 @@ impl SqliteStream {
     /// Become, or stay, the one who delivers this provider's batches.
     ///
     /// # Errors
-    /// Where the database fails.
+    /// If the database fails.
     pub async fn hold(
         &self,
         provider: &str,
@@ -191,7 +191,7 @@ impl SqliteStream {
     /// Let another poller deliver at once. Does nothing where `holder` does not hold.
     ///
     /// # Errors
-    /// Where the database fails.
+    /// If the database fails.
     pub async fn free(&self, provider: &str, holder: &str) -> Result<(), DatabaseError> {
         let (provider, holder) = (provider.to_owned(), holder.to_owned());
         let work = move |connection: &Connection| {
@@ -201,10 +201,10 @@ impl SqliteStream {
         self.database.write(work).await
     }
 
-    /// What the provider's entries have come to; all zero where it has no stream.
+    /// The provider's entries by outcome; all zero if it has no stream.
     ///
     /// # Errors
-    /// Where the database fails.
+    /// If the database fails.
     pub async fn counts(&self, provider: &str) -> Result<Counts, DatabaseError> {
         let provider = provider.to_owned();
         self.database.read(move |connection| read_counts(connection, &provider)).await
@@ -213,7 +213,7 @@ impl SqliteStream {
     /// The providers that have a stream, by name.
     ///
     /// # Errors
-    /// Where the database fails.
+    /// If the database fails.
     pub async fn providers(&self) -> Result<Vec<String>, DatabaseError> {
         let work = |connection: &Connection| {
             let mut statement = connection.prepare_cached("SELECT provider FROM shards ORDER BY provider")?;

@@ -1,5 +1,5 @@
-//! Listing dead letters without reading each one whole: the bucket's listing tells names, sizes and when each was stored, and of a
-//! letter that is only to be shown in a row its head is read. What makes letters large, the exchanges of the last fetch, comes last.
+//! Lists dead letters without reading each one whole. The bucket's listing has names, sizes and storage times; for a letter that is
+//! shown in one row only its head is read. The largest part of a letter, the exchanges of the last fetch, comes last.
 
 use std::collections::BinaryHeap;
 use std::fmt;
@@ -47,11 +47,11 @@ impl Name {
 }
 
 impl Letters {
-    /// At most `limit` letters: those that were stored first, in the order in which they died. Where a reason is asked for letters are
-    /// read until there are enough of it, of the first 100,000 that were stored.
+    /// At most `limit` letters: those that were stored first, in the order in which they died. If a reason is given, letters are
+    /// read until there are enough with that reason, from the first 100,000 that were stored.
     ///
     /// # Errors
-    /// Where the bucket fails, or holds what is no letter.
+    /// If the bucket fails, or holds what is no letter.
     pub async fn list(&self, filter: &Filter, limit: usize, detail: Detail) -> Result<Vec<StoredLetter>, LettersError> {
         let most_names = if filter.reason.is_none() { limit.min(MOST_NAMES) } else { MOST_NAMES };
         let names = self.list_first_stored(filter, most_names).await?;
@@ -73,7 +73,7 @@ impl Letters {
     /// How many letters there are, by the bucket's listing. None where a reason is asked for: each letter would have to be read.
     ///
     /// # Errors
-    /// Where the bucket fails.
+    /// If the bucket fails.
     pub async fn count(&self, filter: &Filter) -> Result<Option<u64>, LettersError> {
         if filter.reason.is_some() {
             return Ok(None);

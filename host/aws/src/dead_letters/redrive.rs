@@ -40,7 +40,7 @@ impl Letters {
     /// twice.
     ///
     /// # Errors
-    /// Where the bucket, the ledger or the stream fails.
+    /// If the bucket, the ledger or the stream fails.
     pub async fn redrive(
         &self,
         ledger: &DynamoLedger,

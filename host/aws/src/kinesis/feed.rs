@@ -26,7 +26,7 @@ const KEY_CHARACTERS: usize = 256;
 const REFUSED_BACKOFF: Backoff =
     Backoff { first: Duration::from_millis(100), longest: Duration::from_secs(5), waits: 16 };
 
-/// What was fed.
+/// The result of a feed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct FeedSummary {
     /// Entries that the stream has accepted.
@@ -71,7 +71,7 @@ pub enum FeedError {
         stream: String,
         /// How many had been accepted.
         accepted: u64,
-        /// What AWS says.
+        /// AWS's message.
         message: String,
     },
     /// The stream refuses, and went on so.
@@ -85,7 +85,7 @@ pub enum FeedError {
         accepted: u64,
         /// How many were not, or may not have been.
         left: u64,
-        /// What it said.
+        /// AWS's message.
         message: String,
     },
 }
@@ -112,7 +112,7 @@ pub struct Feeder {
 }
 
 impl Feeder {
-    /// What feeds the stream of this name.
+    /// A feeder of the stream of this name.
     #[must_use]
     pub fn new(client: Client, stream: impl Into<String>) -> Self {
         Self { client, stream: stream.into(), chance: Chance::System }
@@ -122,7 +122,7 @@ impl Feeder {
     /// of one id go to one shard, where they meet.
     ///
     /// # Errors
-    /// Where the stream is missing, or refuses for about a minute; the error says how many were accepted.
+    /// If the stream is missing, or refuses for about a minute; the error says how many were accepted.
     pub async fn feed(&self, payloads: Vec<Bytes>) -> Result<FeedSummary, FeedError> {
         let given = payloads.len();
         let mut records = Vec::with_capacity(given);

@@ -30,7 +30,7 @@ const TAKE_WITH_ABANDONED: &str = "SET st = :inflight, #owner = :owner, lease = 
      n = if_not_exists(n, :zero), ab = :ab REMOVE due, err ADD v :one";
 const RELEASE_EARLIER_DAY: &str = "SET st = :retry, due = :now REMOVE #owner, lease, ab ADD v :one";
 
-/// What a decision came to.
+/// The result of [`decide`].
 enum Decision {
     Refused(Claim),
     Grant(Grant),
@@ -73,7 +73,7 @@ impl DynamoLedger {
             };
             if grant.is_written || self.write_grant(request, &grant).await? {
                 let mut abandoned = grant.abandoned;
-                // What was abandoned before this entry arrived stays for an older entry, but does not concern this one.
+                // Claims abandoned before this entry arrived stay in the row for an older entry; this entry ignores them.
                 abandoned.retain(|claim| claim.day >= since);
                 return Ok(granted_claim(grant.attempt, abandoned));
             }
@@ -258,7 +258,7 @@ fn find_end(rows: &[LedgerRow], sequence: &SequenceNumber) -> Option<Claim> {
     Some(if row.state == RowState::Done { Claim::Done { by } } else { Claim::Dead { by } })
 }
 
-/// Who has it, or until when it is to wait.
+/// `Held` if another owner has the item, `Waiting` if its next attempt is not due yet.
 fn find_hold_or_wait(rows: &[LedgerRow], request: &ClaimRequest<'_>) -> Option<Claim> {
     let held = rows.iter().filter_map(|row| match &row.state {
         RowState::InFlight { owner, lease } if is_held(*lease, request.now) && owner != request.owner => Some(*lease),

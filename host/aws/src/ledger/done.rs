@@ -1,5 +1,5 @@
-//! What a redelivered batch's items came to before: read in hundreds, for half a read unit each, where a claim that is refused
-//! costs a write unit.
+//! Earlier ends of a redelivered batch's items. They are read a hundred at a time for half a read unit each; a refused claim would
+//! cost a write unit.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -29,7 +29,7 @@ impl DynamoLedger {
     /// row, or none, is left as it is: the item can be claimed.
     ///
     /// # Errors
-    /// Where the table fails.
+    /// If the table fails.
     pub async fn reopen(
         &self,
         provider: &str,

@@ -32,7 +32,7 @@ impl DynamoLedger {
         Ok(new.into_iter().filter(|new| *new).count() as u64)
     }
 
-    /// Writes one; says whether it is new. What is there under the same name is the same.
+    /// Writes one entry; returns whether it is new. An existing item with the same key is the same entry.
     async fn park_one(&self, provider: &str, parked: Parked) -> Result<bool, LedgerError> {
         let Parked { entry, due } = parked;
         let key = Key::Parked { provider, due, entry: &entry.sequence };

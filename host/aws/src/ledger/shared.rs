@@ -1,4 +1,4 @@
-//! What the processes of a provider share: the slots item and the control item, each written only at the version that was seen.
+//! State shared by a provider's processes: the slots item and the control item. Each is written only at the version that was read.
 
 use std::collections::BTreeMap;
 
@@ -50,7 +50,7 @@ impl SeenSlots {
 
 impl DynamoLedger {
     pub(super) async fn change_slots(&self, provider: &str, request: &SlotRequest<'_>) -> Result<Granted, LedgerError> {
-        // What was seen last is tried first; where it is past, the refusal brings what is there.
+        // The cached slots are tried first; if they are outdated, the refusal returns the current item.
         let known = self.seen_slots().get(provider).cloned();
         let mut knew_nothing = known.is_none();
         let mut seen = known.unwrap_or_default();
@@ -69,7 +69,7 @@ impl DynamoLedger {
                 }
                 Some(there) => seen = there,
             }
-            // Whoever knew nothing knows it now; nobody was quicker.
+            // The first refusal only filled the cache: it is no sign of contention.
             if std::mem::take(&mut knew_nothing) {
                 continue;
             }
@@ -183,7 +183,7 @@ impl DynamoLedger {
     /// How many slots each owner of a provider has at `now`, for whoever looks.
     ///
     /// # Errors
-    /// Where the table fails.
+    /// If the table fails.
     pub async fn slots_taken(&self, provider: &str, now: Timestamp) -> Result<BTreeMap<String, u32>, LedgerError> {
         let item = self.read_item(CHANGE_SLOTS, Key::Slots { provider }).await?;
         let slots = item.as_ref().map_or(Ok(SeenSlots::default()), SeenSlots::read)?;

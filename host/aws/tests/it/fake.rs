@@ -28,7 +28,7 @@ impl Answer {
     }
 }
 
-/// What was scripted and what was asked.
+/// The scripted answers and the received requests.
 #[derive(Debug, Default)]
 struct Script {
     answers: VecDeque<Answer>,

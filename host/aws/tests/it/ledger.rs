@@ -1,4 +1,4 @@
-//! What is DynamoDB's own: units, throttling, missing tables, rows that outlive a race.
+//! Behaviour specific to DynamoDB: units, throttling, missing tables, rows that outlive a race.
 
 use std::collections::BTreeMap;
 
@@ -50,7 +50,7 @@ async fn release_failed(ledger: &DynamoLedger, owner: &str, id: &str) {
     ledger.release("demo", &Owner::from(owner), release).await.unwrap();
 }
 
-/// What was consumed since the last look.
+/// Measures the units consumed since the last reading.
 struct Meter<'a> {
     ledger: &'a DynamoLedger,
     before: Units,

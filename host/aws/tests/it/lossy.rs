@@ -14,7 +14,7 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use damper_stand_ins::sdk_config;
 
-/// Loses the answer of the first attempt at each write, after it was done. What is read is answered.
+/// Drops the answer of the first attempt at each write, after the write was done. Reads are answered.
 #[derive(Debug, Clone)]
 pub(crate) struct LossyNetwork {
     inner: SharedHttpClient,

@@ -102,7 +102,7 @@ async fn slots_and_claims_hold_between_two_whose_answers_are_lost() {
     }
 }
 
-/// What is set aside of a quota and given back counts once.
+/// A reservation of quota and its return count once each.
 #[tokio::test]
 async fn a_share_of_a_quota_is_set_aside_and_given_back_once() {
     for stand_in in stand_ins() {

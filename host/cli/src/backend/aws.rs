@@ -1,4 +1,4 @@
-//! What is deployed in AWS: streams in Kinesis, the ledger in DynamoDB, the function's mappings, dead letters in the bucket.
+//! The backend in AWS: streams in Kinesis, the ledger in DynamoDB, the function's mappings, dead letters in the bucket.
 
 use std::sync::Arc;
 

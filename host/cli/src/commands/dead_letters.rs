@@ -105,7 +105,7 @@ fn parse_reason(text: &str) -> Result<Reason, String> {
 /// Do what was asked for with the dead letters.
 ///
 /// # Errors
-/// Where they cannot be read, or a letter is not there.
+/// If they cannot be read, or a letter is not there.
 pub(crate) fn run(command: &DeadLetters, context: &Context) -> Result<Exit, CliError> {
     context::runtime()?.block_on(act(command, context)).map_err(|error| command.backend.explain(error))?;
     Ok(Exit::Done)
@@ -227,7 +227,7 @@ fn no_letter(id: &LetterId, flag: &str) -> CliError {
     CliError::input(format!("there is no dead letter {id}"), hint)
 }
 
-/// What to redrive, or an error where the command line does not say.
+/// The letters to redrive, or an error if the command line names none.
 fn choose(
     ids: &[LetterId],
     providers: Vec<String>,

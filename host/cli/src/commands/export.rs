@@ -51,7 +51,7 @@ enum Format {
 /// Export records.
 ///
 /// # Errors
-/// Where the output folder cannot be read or the export cannot be written.
+/// If the output folder cannot be read or the export cannot be written.
 pub(crate) fn run(command: &Export, context: &Context) -> Result<Exit, CliError> {
     check_name(&command.provider)?;
     let config = context.data_config()?;

@@ -74,7 +74,7 @@ pub(crate) struct Feed {
 /// Enqueue items.
 ///
 /// # Errors
-/// Where the file cannot be read or the stream fails; what was counted until then is enqueued. Malformed lines are an
+/// If the file cannot be read or the stream fails; what was counted until then is enqueued. Malformed lines are an
 /// error at the end.
 pub(crate) fn run(command: &Feed, context: &Context) -> Result<Exit, CliError> {
     check_name(&command.provider)?;
@@ -155,7 +155,7 @@ fn progress_bar(context: &Context, length: Option<u64>) -> ProgressBar {
 fn identity_params(context: &Context, config: &Config, command: &Feed) -> Result<Vec<String>, CliError> {
     let name = &command.provider;
     let path = match provider::find(config, name) {
-        // What is deployed has the component; here it would only be asked what an item must have.
+        // In AWS the deployed function has the component; here it would only serve to check items.
         Err(FindError::NoComponent { .. }) if command.backend.aws => return Ok(Vec::new()),
         Ok(path) => path,
         Err(FindError::NoComponent { looked_for, .. }) => {
@@ -246,7 +246,7 @@ impl Feeder<'_> {
         let (items, kept) = (chunk.len() as u64, self.kept);
         let fed = self.runtime.block_on(self.backend.feed(self.provider, chunk, arrived));
         fed.map_err(|unfed| {
-            // What was not enqueued is not to be counted.
+            // Items that were not enqueued are not counted.
             let lost = items.saturating_sub(unfed.accepted);
             self.accepted = self.accepted.saturating_add(kept).saturating_sub(lost);
             self.kept = 0;

@@ -53,7 +53,7 @@ pub(crate) fn parse_param(text: &str) -> Result<(String, String), String> {
 /// Fetch a record.
 ///
 /// # Errors
-/// Where the provider or the item cannot be used. That there is no record is no error of that kind: it is told, and the
+/// If the provider or the item cannot be used. That there is no record is no error of that kind: it is told, and the
 /// exit says so.
 pub(crate) fn run(command: &Fetch, context: &Context) -> Result<Exit, CliError> {
     let config = context.data_config()?;
@@ -136,7 +136,7 @@ fn show(context: &Context, traced: &TracedFetch, seconds: f64, as_json: bool) ->
     Ok(outcome.as_ref().map_or_else(|failure| exit(&failure.kind), |_| Exit::Done))
 }
 
-/// What a failed fetch means to whoever asked for it.
+/// The exit code for a failed fetch.
 pub(crate) fn exit(kind: &FailureKind) -> Exit {
     match kind {
         FailureKind::NotFound | FailureKind::Rejected | FailureKind::Malformed | FailureKind::Broken => Exit::BadInput,

@@ -39,7 +39,7 @@ pub(crate) struct New {
 /// Scaffold a provider.
 ///
 /// # Errors
-/// Where the name is none, the folder exists, or files cannot be written.
+/// If the name is none, the folder exists, or files cannot be written.
 pub(crate) fn run(command: &New, context: &Context) -> Result<Exit, CliError> {
     check_name(&command.name)?;
     if command.lang == Language::Rust {

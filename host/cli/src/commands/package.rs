@@ -108,7 +108,7 @@ impl From<Arch> for Architecture {
     }
 }
 
-/// What becomes of a file, and why.
+/// The change of a file, and the reason.
 #[derive(Debug)]
 struct Outcome {
     change: Change,
@@ -128,12 +128,12 @@ impl Outcome {
 /// Package, or tell what would change.
 ///
 /// # Errors
-/// Where a provider or `bootstrap` cannot be built, or cannot run in Lambda.
+/// If a provider or `bootstrap` cannot be built, or cannot run in Lambda.
 pub(crate) fn run(command: &Package, context: &Context) -> Result<Exit, CliError> {
     let config = context.config()?;
     let wanted = providers::select(&config, &command.providers)?;
     let architectures: BTreeSet<Architecture> = command.arch.iter().map(|arch| (*arch).into()).collect();
-    // What can be told early is told before anything is built.
+    // Errors that can be found early are reported before anything is built.
     let given = Given::read(&command.bootstrap)?;
     let lacks_one = architectures.iter().any(|architecture| given.get(*architecture).is_none());
     let source = (lacks_one && !command.check).then(|| source(command, &architectures, &given)).transpose()?;
@@ -185,7 +185,7 @@ struct Zips {
     files: Files,
     /// The sizes of what is in them.
     unzipped: BTreeMap<String, usize>,
-    /// What the templates say of them.
+    /// Their code as the templates name it.
     codes: Codes,
 }
 
@@ -240,14 +240,14 @@ fn zip_name(architecture: Architecture) -> String {
     format!("damper-{}.zip", aws_name(architecture))
 }
 
-/// What the templates say of a zip.
+/// A zip's code as the templates name it.
 fn code_of(architecture: Architecture, zip: &[u8]) -> Code {
     let digest = Sha256::digest(zip);
     let short: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
     Code { name: format!("damper-{}-{short}.zip", aws_name(architecture)), sha256: STANDARD.encode(digest) }
 }
 
-/// What is in the zip: the program, and each provider compiled.
+/// The files of the zip: the program, and each compiled provider.
 fn contents(
     program: Vec<u8>,
     architecture: Architecture,

@@ -36,7 +36,7 @@ pub(crate) struct Pause {
 /// Pause a provider.
 ///
 /// # Errors
-/// Where the provider is not known, or the ledger or the mapping fails.
+/// If the provider is not known, or the ledger or the mapping fails.
 pub(crate) fn run(command: &Pause, context: &Context) -> Result<Exit, CliError> {
     check_name(&command.provider)?;
     let before =

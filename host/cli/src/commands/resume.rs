@@ -21,7 +21,7 @@ pub(crate) struct Resume {
     /// The provider's name
     provider: String,
 
-    /// So many more items may become dead letters before that stops the provider again
+    /// The number of further dead letters that are allowed before the provider stops again
     #[arg(long, value_name = "N")]
     allow_dead_letters: Option<u32>,
 
@@ -32,7 +32,7 @@ pub(crate) struct Resume {
 /// Close a breaker.
 ///
 /// # Errors
-/// Where the ledger or the mapping fails.
+/// If the ledger or the mapping fails.
 pub(crate) fn run(command: &Resume, context: &Context) -> Result<Exit, CliError> {
     check_name(&command.provider)?;
     let before =

@@ -71,7 +71,7 @@ pub(crate) struct Run {
     json: bool,
 }
 
-/// What all providers share.
+/// The parts that all providers of a run share.
 #[derive(Clone)]
 struct RunContext {
     database: Database,
@@ -98,7 +98,7 @@ enum ProviderPlan {
 /// Run providers.
 ///
 /// # Errors
-/// Where none can run at all. What happens to single ones is told in the summary and in how the program ends.
+/// If no provider can run at all. Failures of single providers are in the summary and decide the exit code.
 pub(crate) fn run(command: &Run, context: &Context) -> Result<Exit, CliError> {
     command.providers.iter().try_for_each(|name| check_name(name))?;
     let config = context.data_config()?;
@@ -217,7 +217,7 @@ impl RunContext {
         Ok(pinned)
     }
 
-    /// Bind components to their settings. What cannot be bound is told and comes back as a line of the summary.
+    /// Bind components to their settings. A component that cannot be bound is reported and returned as a line of the summary.
     async fn load_workers(
         &self,
         context: &Context,

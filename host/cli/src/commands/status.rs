@@ -39,7 +39,7 @@ pub(crate) struct Status {
 /// Show the state of all.
 ///
 /// # Errors
-/// Where the ledger or the mapping fails.
+/// If the ledger or the mapping fails.
 pub(crate) fn run(command: &Status, context: &Context) -> Result<Exit, CliError> {
     let states =
         context::runtime()?.block_on(read_states(command, context)).map_err(|error| command.backend.explain(error))?;

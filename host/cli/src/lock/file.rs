@@ -22,7 +22,7 @@ pub(crate) struct LockFile {
     path: PathBuf,
 }
 
-/// What became of a change.
+/// The result of a change.
 #[derive(Debug)]
 pub(crate) enum WriteOutcome {
     /// The file holds it.
@@ -34,7 +34,7 @@ pub(crate) enum WriteOutcome {
 /// Holds providers against what is pinned, and pins what is new. Answers for each, in the same order, whether it may be used.
 ///
 /// # Errors
-/// Where the file is there and cannot be used: then none of them may.
+/// If the file is there and cannot be used: then none of them may.
 pub(crate) fn enforce(
     context: &Context,
     config: &Config,
@@ -62,7 +62,7 @@ pub(crate) fn enforce(
 /// As [`enforce`], for one provider that is about to be used.
 ///
 /// # Errors
-/// Where it may not be used.
+/// If it may not be used.
 pub(crate) fn enforce_one(context: &Context, config: &Config, bound: &Bound) -> Result<(), CliError> {
     let candidate = Candidate::new(config, &bound.file, &bound.grants);
     enforce(context, config, &[candidate])?.into_iter().collect()
@@ -84,15 +84,15 @@ impl LockFile {
         config.file.as_ref().map(|file| Self { path: file.with_extension("lock") })
     }
 
-    /// Where it lies.
+    /// The path of the lock file.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// What it holds; none where it is not there.
+    /// The content; `None` if there is no file.
     ///
     /// # Errors
-    /// Where it cannot be read, somebody else can change it, or it is damaged.
+    /// If it cannot be read, somebody else can change it, or it is damaged.
     pub(crate) fn read(&self) -> Result<Option<Lock>, CliError> {
         let file = match File::open(&self.path) {
             Ok(file) => file,
@@ -144,7 +144,7 @@ impl LockFile {
     fn write(&self, text: &str) -> io::Result<()> {
         let draft = self.path.with_extension(format!("lock.{}.new", std::process::id()));
         let written = File::options().write(true).create_new(true).mode(MODE).open(&draft).and_then(|mut file| {
-            // Whatever the umask is.
+            // Regardless of the umask.
             file.set_permissions(Permissions::from_mode(MODE))?;
             file.write_all(text.as_bytes())?;
             file.sync_all()

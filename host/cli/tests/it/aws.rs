@@ -215,7 +215,7 @@ fn credentials_that_may_not_look_are_told_what_they_need() {
     let expired = answering(&refusal("ExpiredTokenException", "The security token has expired"));
     let mut said = run(&["status", "--aws"], &denied("lambda:GetFunctionConfiguration"));
     said.push_str(&run(&["status", "--aws"], &expired));
-    // Where all names are said the function is not asked.
+    // If all names are configured, the function is not asked.
     dir.write("damper.toml", b"[aws]\ntable = \"ledger\"\nbucket = \"records\"\nstream_prefix = \"damper-\"\n");
     dir.write("ids.txt", b"1\n");
     said.push_str(&run(&["feed", "--aws", DEMO, "ids.txt"], &denied("kinesis:PutRecords")));

@@ -1,4 +1,4 @@
-//! What is deployed for a test, in moto: a function with its alias, table, bucket, streams and mappings; and a service that refuses.
+//! A deployment for a test, in moto: a function with its alias, table, bucket, streams and mappings; and a service that refuses.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -58,7 +58,7 @@ impl Stack {
         Some(stack)
     }
 
-    /// What damper.toml says of it.
+    /// The content of damper.toml for this stack.
     pub(crate) fn toml(&self) -> String {
         format!("[aws]\nfunction = \"{}\"", self.function)
     }

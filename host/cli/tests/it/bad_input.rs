@@ -1,4 +1,4 @@
-//! What cannot be used is named, with its place and what to do, and nothing panics.
+//! Bad input is named, with its place and a hint, and nothing panics.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -1,4 +1,4 @@
-//! What `--help` shows: every command has an example, and the exit codes are told.
+//! The output of `--help`: every command has an example, and the exit codes are listed.
 
 use crate::test_dir::TestDir;
 

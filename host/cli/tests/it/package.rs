@@ -40,7 +40,7 @@ fn new_test_dir() -> TestDir {
     dir
 }
 
-/// Where `make components` puts them: tests run from `<target>/<profile>/deps`.
+/// The folder in which `make components` puts them: tests run from `<target>/<profile>/deps`.
 fn components() -> PathBuf {
     std::env::current_exe().unwrap().ancestors().nth(3).unwrap().join("components")
 }
@@ -86,7 +86,7 @@ fn unzip(zip: &Path) -> BTreeMap<String, Vec<u8>> {
     files
 }
 
-/// What is said, without what changes with each release of Damper or of the components: sizes and digests.
+/// The output without values that change with each release of Damper or of the components: sizes and digests.
 fn without_figures(text: &str) -> String {
     let words = text.lines().map(|line| {
         let words: Vec<String> = line

@@ -93,7 +93,7 @@ impl TestDir {
         command
     }
 
-    /// What a run of [`TestDir::command`] said.
+    /// The output of a run of [`TestDir::command`].
     pub(crate) fn text(&self, output: &Output) -> String {
         let code = output.status.code().map_or("none".to_owned(), |code| code.to_string());
         let (said, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));

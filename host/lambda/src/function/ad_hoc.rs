@@ -70,7 +70,7 @@ impl Function {
     }
 }
 
-/// What is to be done where a fetch could outlast the invocation.
+/// The message for a timeout that is too short for a fetch.
 fn explain_short_timeout(pipeline: &Pipeline) -> String {
     let fetch_timeout = pipeline.manifest().limits.fetch_timeout;
     let needed = shortest_call(fetch_timeout).saturating_add(RESERVE).as_secs_f64().ceil();

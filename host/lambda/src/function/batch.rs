@@ -38,7 +38,8 @@ impl Function {
         let report = pipeline.process(kinesis::entries(batch.records), deadline, &CancellationToken::new()).await;
         log_report(&report, delivered);
         meter.print(self.stores.clock.now(), Invocation::Batch { entries: delivered });
-        // Where the ledger or the sink fails, or the function's timeout is too short, nothing else has waited.
+        // Without this wait the mapping would deliver the batch again at once: no earlier step pauses if the ledger or the sink fails, or if
+        // the timeout is too short.
         if report.ended.is_empty() && matches!(report.stopped, Some(Stopped::Storage(_) | Stopped::Deadline)) {
             hold_batch(deadline).await;
         }

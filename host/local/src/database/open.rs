@@ -124,8 +124,8 @@ fn check(path: &Path, connection: &Connection, length: u64) -> Result<(), Databa
     Ok(())
 }
 
-/// What is missing of the file, judged by its own header (<https://sqlite.org/fileformat.html>): SQLite itself notices some
-/// of it only when it comes to the missing page.
+/// Compares the file's length with its own header (<https://sqlite.org/fileformat.html>) and describes missing bytes. SQLite itself
+/// notices some truncations only when it reads the missing page.
 fn describe_truncation(path: &Path, length: u64) -> std::io::Result<Option<String>> {
     const HEADER_BYTES: usize = 100;
     if length == 0 {

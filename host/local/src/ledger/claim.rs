@@ -26,7 +26,7 @@ VALUES (?1, ?2, ?3, 'inflight', ?4, ?5, ?6, ?7)
 ON CONFLICT DO UPDATE SET
     state = 'inflight', owner = ?4, lease = ?5, sequence = ?6, abandoned = ?7, not_before = NULL";
 
-/// What an earlier day knew of abandoned claims has moved into today's row.
+/// Releases an earlier day's claim; its abandoned claims have moved into today's row.
 const RELEASE_EARLIER_DAY: &str = "
 UPDATE ledger SET state = 'retry', owner = NULL, lease = NULL, abandoned = NULL
 WHERE provider = ?1 AND identity = ?2 AND day = ?3";
@@ -77,7 +77,7 @@ enum RowState {
 
 pub(super) fn claim(connection: &Connection, request: &OwnedClaimRequest) -> Result<Claim, SqlError> {
     let today = request.today.to_string();
-    // Where the entry arrived today no other day's row concerns it.
+    // If the entry arrived today, no earlier day's row matters.
     if request.since == request.today && take_first(connection, request, &today)? {
         return Ok(Claim::Granted { attempt: 1, abandoned: Vec::new() });
     }
@@ -124,7 +124,7 @@ fn find_end(past: &[LedgerRow], sequence: &SequenceNumber) -> Option<Claim> {
         .map(|(_, end)| end)
 }
 
-/// Who has it, or until when it is to wait.
+/// `Held` if another owner has the item, `Waiting` if its next attempt is not due yet.
 fn find_hold_or_wait(past: &[LedgerRow], request: &OwnedClaimRequest) -> Option<Claim> {
     let held = past.iter().filter_map(|row| match &row.state {
         RowState::InFlight { owner, lease } if is_held(*lease, request.now) && *owner != request.owner => Some(*lease),
@@ -171,7 +171,7 @@ fn grant(
         &*request.sequence.0,
         rows::abandoned_text(&abandoned)?,
     ])?;
-    // What was abandoned before this entry arrived stays in the row for an older entry, but does not concern this one.
+    // Claims abandoned before this entry arrived stay in the row for an older entry; this entry ignores them.
     abandoned.retain(|claim| claim.day >= request.since);
     Ok(Claim::Granted { attempt: counted.saturating_add(1), abandoned })
 }

@@ -14,17 +14,17 @@ use crate::stream::BatchQuery;
 /// must not run through the whole stream.
 pub const MAX_REDELIVERIES: usize = 10_000;
 
-/// What was delivered and has not ended.
+/// Entries that were delivered and have not ended.
 #[derive(Debug, Default)]
 pub(super) struct Redeliveries {
     /// By when they are due; at once is the beginning of time, so that these come in the stream's order.
     due: BTreeSet<(Timestamp, i64)>,
-    /// The last entry that was delivered. What comes after it is fresh.
+    /// The last entry that was delivered. Later entries are fresh.
     last: i64,
 }
 
 impl Redeliveries {
-    /// What to deliver next, at most `limit` entries: first what is left and due, then fresh ones, unless too many are left.
+    /// The next batch, at most `limit` entries: first redeliveries that are due, then fresh entries unless too many redeliveries are left.
     pub(super) fn next_query(&self, now: Timestamp, limit: u32) -> BatchQuery {
         let most = usize::try_from(limit).unwrap_or(usize::MAX);
         // Not only the first: what waits for longer than anything can has waited since before the clock was set back.

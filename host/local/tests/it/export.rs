@@ -1,4 +1,4 @@
-//! What the sink holds, as one stream.
+//! The export of the sink as one stream.
 
 use damper_core::sink::Compression;
 use damper_local::export::{BrokenLines, ExportError, ExportSummary, Format, export};

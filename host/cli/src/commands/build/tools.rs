@@ -50,15 +50,15 @@ pub(super) fn ensure(
 /// Refuses a folder of programs where others can change a single one of its files.
 ///
 /// # Errors
-/// Where they can, naming the file.
+/// If they can, naming the file.
 pub(crate) fn check_programs(folder: &Path) -> Result<(), CliError> {
     ownership::check_tree(folder, GroupWrite::Private).map_err(|error| CliError::untrusted_folder(folder, error))
 }
 
-/// Run a program to its end. What it says on standard error goes there; what it says otherwise is answered.
+/// Run a program to its end. Its standard error is passed through; its standard output is returned.
 ///
 /// # Errors
-/// Where it cannot be run (`hint_if_missing`) or fails (`hint_if_failed`).
+/// If it cannot be run (`hint_if_missing`) or fails (`hint_if_failed`).
 pub(super) fn run(
     command: &mut Command,
     program: &'static str,
@@ -79,7 +79,7 @@ pub(super) fn run(
 /// Run a compiler on the provider in `path`.
 ///
 /// # Errors
-/// Where it cannot be run, or the provider does not compile, which it says on standard error.
+/// If it cannot be run, or the provider does not compile, which it says on standard error.
 pub(super) fn compile(command: &mut Command, program: &'static str, path: &Path) -> Result<(), CliError> {
     let hint = "remove the folder `tools` from damper's cache and build again";
     match run(command, program, hint, hint) {
@@ -91,7 +91,7 @@ pub(super) fn compile(command: &mut Command, program: &'static str, path: &Path)
 /// Refuses a version below `least`, of a program that told `said`.
 ///
 /// # Errors
-/// Where it is older, or tells nothing that reads like a version.
+/// If it is older, or tells nothing that reads like a version.
 pub(super) fn check_version(program: &str, said: &[u8], least: (u32, u32), hint: &str) -> Result<(), CliError> {
     let said = String::from_utf8_lossy(said).trim().to_owned();
     if version(&said).is_some_and(|version| version >= least) {

@@ -1,4 +1,4 @@
-//! Asking the machine: programs are run for their versions, limits and files are looked at. What cannot be found out is said so;
+//! Gathers the machine's facts: runs programs for their versions, reads limits and files. An unknown fact is reported as unknown;
 //! nothing here fails, and nothing is changed.
 
 use std::ffi::OsStr;
@@ -115,7 +115,7 @@ fn cache(path: &Path) -> Option<Cache> {
     })
 }
 
-/// Why others can change what is run from the cache. Where a folder is missing, those above it count.
+/// Why others can change the programs in the cache. If a folder is missing, its parents are checked.
 fn find_ownership_problem(path: &Path, nearest: &Path) -> Option<String> {
     let components = path.join("components");
     let programs = ["tools", "toolchain"].map(|name| path.join(name)).into_iter().filter(|folder| folder.exists());
@@ -154,11 +154,11 @@ fn date_in(answer: &str) -> Option<Timestamp> {
     Timestamp::try_from(httpdate::parse_http_date(date.trim()).ok()?).ok()
 }
 
-/// What a run would get: tried in a thread, which alone loses its rights.
+/// The layers that a run would get: tried in a thread, so that only the thread loses its rights.
 fn layers(context: &Context) -> Result<Layers, String> {
     let requested = harden::requested_layers(context).map_err(|error| error.to_string())?;
     let report = damper_hardening::probe(requested);
-    // What concerns the whole process is not tried here: every system has it.
+    // Layers of the whole process are not tried here: every system has them.
     let dumps = requested.dumps.then(|| Layer::Dumps.to_string());
     Ok(Layers {
         holding: dumps.into_iter().chain(report.holding().map(|layer| layer.to_string())).collect(),

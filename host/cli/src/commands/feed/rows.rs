@@ -27,7 +27,7 @@ pub(super) struct Row {
 /// Why a row is no item.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Problem {
-    /// What is wrong.
+    /// The problem.
     pub(super) why: String,
     /// The bytes to keep, if they are wanted; none where the row is too long.
     pub(super) raw: Option<Bytes>,
@@ -49,7 +49,7 @@ impl<R: BufRead> Rows<R> {
     /// Begin to read.
     ///
     /// # Errors
-    /// Where it cannot be read, or CSV has no header with a column `id`.
+    /// If it cannot be read, or CSV has no header with a column `id`.
     pub(super) fn new(mut input: R, format: Format) -> Result<Self, CliError> {
         if input.fill_buf().map_err(unreadable)?.starts_with(BYTE_ORDER_MARK) {
             input.consume(BYTE_ORDER_MARK.len());
@@ -64,7 +64,7 @@ impl<R: BufRead> Rows<R> {
     /// The next row; none at the end.
     ///
     /// # Errors
-    /// Where the file cannot be read on.
+    /// If the file cannot be read on.
     pub(super) fn next(&mut self) -> Result<Option<Row>, CliError> {
         match self {
             Self::Csv(table) => table.next(),

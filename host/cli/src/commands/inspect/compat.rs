@@ -18,16 +18,16 @@ use crate::screen::{put, put_json};
 
 use surface::{Kind, Member, Shape, Surface};
 
-/// What is different, and whether it may be.
+/// A difference, and whether it is compatible.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct Difference {
     /// Whether a component that was built against the old contract would no longer run.
     breaking: bool,
-    /// What it is about: `record types.fetch-request`.
+    /// The item that differs: `record types.fetch-request`.
     item: String,
-    /// What it was, and is.
+    /// The old and the new shape.
     what: String,
-    /// What to do about it.
+    /// The recommended fix.
     #[serde(skip_serializing_if = "Option::is_none")]
     mend: Option<String>,
 }
@@ -43,7 +43,7 @@ struct Report<'a> {
 /// Compare two contracts.
 ///
 /// # Errors
-/// Where one cannot be read. That they do not go together is told, and the exit says so.
+/// If one cannot be read. That they do not go together is told, and the exit says so.
 pub(super) fn run(old: &Path, new: &Path, json: bool) -> Result<Exit, CliError> {
     let (old, new) = (read(old)?, read(new)?);
     let differences = compare(&old, &new);
@@ -87,7 +87,7 @@ fn for_people(old: &Surface, new: &Surface, differences: &[Difference]) -> Strin
     text
 }
 
-/// What is different between a released contract and another.
+/// The differences between a released contract and another.
 fn compare(old: &Surface, new: &Surface) -> Vec<Difference> {
     if old.package != new.package {
         let what = format!("was {} and is {}", old.package, new.package);
@@ -123,14 +123,14 @@ fn compare(old: &Surface, new: &Surface) -> Vec<Difference> {
     differences
 }
 
-/// What the new contract has and the old one has not.
+/// The items of the new contract that the old one has not.
 fn additions(old: &Surface, new: &Surface) -> Vec<Difference> {
     let is_new = |path: &&String| !old.items.contains_key(*path);
     let new_paths: BTreeSet<&String> = new.items.keys().filter(is_new).collect();
     let has_minor = new.version >= next_minor(&old.version);
     let mut differences = Vec::new();
     for (path, shape) in new.items.iter().filter(|(path, _)| new_paths.contains(path)) {
-        // What comes with a new interface or world is told with that alone.
+        // Items of a new interface or world are not reported one by one.
         if shape.parent.as_ref().is_some_and(|parent| new_paths.contains(parent)) {
             continue;
         }
@@ -169,7 +169,7 @@ fn next_minor(version: &Version) -> Version {
     if *major == 0 { Version::new(0, *minor, patch + 1) } else { Version::new(*major, minor + 1, 0) }
 }
 
-/// What is different between two shapes of one name.
+/// The differences between two shapes of one name.
 fn changes(was: &Shape, is: &Shape) -> Vec<String> {
     if was.kind != is.kind {
         return vec![format!("was of the kind {} and is of the kind {}", was.kind.word(), is.kind.word())];
@@ -202,7 +202,7 @@ fn changes(was: &Shape, is: &Shape) -> Vec<String> {
     changes
 }
 
-/// What an author of the contract is to do in place of changing a shape.
+/// The recommendation to the contract's author instead of changing a shape.
 fn mend(shape: &Shape) -> &'static str {
     match shape.kind {
         Kind::Record => {

@@ -1,4 +1,4 @@
-//! What a program's file says of itself: whether Lambda's machine can run it. Pure.
+//! Reads from a program's file whether Lambda can run it. Pure.
 
 use damper_plugins::package::Architecture;
 use object::elf::{EM_AARCH64, EM_X86_64, FileHeader64};
@@ -24,7 +24,7 @@ impl std::fmt::Display for Glibc {
 /// A Linux program.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Program {
-    /// What it runs on.
+    /// The processor architecture it runs on.
     pub(super) architecture: Architecture,
     /// The newest glibc that it needs; none where it is linked statically.
     pub(super) glibc: Option<Glibc>,

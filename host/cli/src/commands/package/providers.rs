@@ -30,7 +30,7 @@ pub(super) struct SelectedProvider {
     from: ProviderSource,
 }
 
-/// Where its component comes from.
+/// The source of its component.
 #[derive(Debug)]
 enum ProviderSource {
     /// A crate, to be built.
@@ -52,7 +52,7 @@ pub(super) struct Ready {
     pub(super) secrets: BTreeSet<String>,
     /// How long its stream keeps an item.
     pub(super) retention: StreamRetention,
-    /// What a person should know.
+    /// Warnings for the operator.
     pub(super) warnings: Vec<String>,
     /// It, as damper.lock looks at it.
     candidate: Candidate,
@@ -68,7 +68,7 @@ impl Ready {
 /// The providers named, or all that damper.toml names.
 ///
 /// # Errors
-/// Where there are none, or one is not to be found.
+/// If there are none, or one is not to be found.
 pub(super) fn select(config: &Config, named: &[String]) -> Result<Vec<SelectedProvider>, CliError> {
     if !named.is_empty() {
         return named.iter().map(|name| select_one(config, name)).collect();
@@ -97,7 +97,7 @@ fn select_one(config: &Config, text: &str) -> Result<SelectedProvider, CliError>
     Ok(SelectedProvider { name: Some(text.to_owned()), from: locate(config, text)? })
 }
 
-/// Where a provider's component comes from: a crate wherever there is one, else a file as [`provider::find`] finds it.
+/// The source of a provider's component: a crate if there is one, else a file as [`provider::find`] finds it.
 fn locate(config: &Config, name: &str) -> Result<ProviderSource, FindError> {
     let said = config.provider(name).and_then(|said| said.component.as_ref()).map(|path| config.folder.join(path));
     if let Some(path) = said {
@@ -125,7 +125,7 @@ fn is_crate(folder: &Path) -> bool {
 /// Builds what is to be built, and checks each provider; those that are built here have to conform where that is asked for.
 ///
 /// # Errors
-/// Where one does not compile, does not conform, or cannot run in Lambda as it is set up.
+/// If one does not compile, does not conform, or cannot run in Lambda as it is set up.
 pub(super) fn build(
     wanted: &[SelectedProvider],
     config: &Config,
@@ -233,8 +233,8 @@ fn prepare_one(config: &Config, file: ComponentFile) -> Result<Ready, CliError> 
     })
 }
 
-/// What stands below `[providers.NAME]`, but where its component lies on this machine. Without a damper.toml, what such a
-/// provider is granted.
+/// The settings below `[providers.NAME]` without the component's path on this machine. Without a damper.toml: the settings that such
+/// a provider gets.
 fn settings_text(config: &Config, name: &str) -> Result<String, CliError> {
     let Some(path) = &config.file else { return Ok("hosts = \"manifest\"\n".to_owned()) };
     let text = fs::read_to_string(path).map_err(CliError::file("read", path))?;

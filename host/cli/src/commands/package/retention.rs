@@ -8,9 +8,9 @@ use jiff::Timestamp;
 use crate::error::CliError;
 
 const HOUR: Duration = Duration::from_secs(3_600);
-/// What a stream keeps its items for at least, in hours: a week, in which somebody has seen the alarm.
+/// The shortest retention of a stream, in hours: a week, enough time to see the alarm.
 const MIN_HOURS: u64 = 168;
-/// What is added to the longest time that the window is closed, in hours.
+/// The margin added to the longest closed time of the window, in hours.
 const SPARE_HOURS: u64 = 48;
 /// The most that Kinesis keeps, in hours: a year.
 const MAX_HOURS: u64 = 8_760;
@@ -31,10 +31,10 @@ pub(super) struct StreamRetention {
 }
 
 impl StreamRetention {
-    /// What a provider's window asks for.
+    /// The retention that a provider's window needs.
     ///
     /// # Errors
-    /// Where no stream keeps items for so long.
+    /// If no stream keeps items for so long.
     pub(super) fn of(manifest: &Manifest) -> Result<Self, CliError> {
         let year = YEAR.parse().unwrap_or(Timestamp::UNIX_EPOCH);
         let closed = manifest.window.longest_closed(year).ok_or_else(|| {
@@ -65,7 +65,7 @@ impl StreamRetention {
         HOUR.saturating_mul(u32::try_from(self.hours.saturating_sub(24)).unwrap_or(u32::MAX))
     }
 
-    /// What a person should know: that items are given up by the mapping before Damper would do it.
+    /// The warning that the mapping gives items up before Damper would.
     pub(super) fn warning(&self, manifest: &Manifest) -> Option<String> {
         let (age, wanted) = (self.record_age?, manifest.retry.max_item_age);
         let hours = |duration: Duration| duration.as_secs() / 3_600;

@@ -19,7 +19,7 @@ const BUCKET: &str = include_str!("templates/bucket.yaml");
 const ACCESS_SHARED: &str = include_str!("templates/access-shared.yaml");
 const ACCESS_ISOLATED: &str = include_str!("templates/access-isolated.yaml");
 
-/// What a function's template says of its code: for each architecture the zip's name in the bucket, and its SHA-256 in Base64.
+/// The code of a function as its template names it: for each architecture the zip's name in the bucket, and its SHA-256 in Base64.
 pub(super) type Codes = BTreeMap<Architecture, Code>;
 
 /// A zip.
@@ -31,7 +31,7 @@ pub(super) struct Code {
     pub(super) sha256: String,
 }
 
-/// What the shared stack is made of.
+/// The inputs of the shared stack's template.
 #[derive(Debug)]
 pub(super) struct SharedStack<'a> {
     /// The provider that the dashboard shows first.
@@ -46,7 +46,7 @@ pub(super) struct SharedStack<'a> {
     pub(super) timeout: LeastTimeout,
 }
 
-/// What a provider's stack is made of.
+/// The inputs of a provider's template.
 #[derive(Debug)]
 pub(super) struct Stack<'a> {
     pub(super) provider: &'a str,
@@ -166,7 +166,7 @@ fn record_age(retention: &StreamRetention) -> String {
     }
 }
 
-/// What the function's part of a template is filled with: CloudFormation's own expressions.
+/// The values of the function's part of a template: CloudFormation's own expressions.
 struct Function<'a> {
     table_name: &'a str,
     bucket_name: &'a str,
@@ -260,7 +260,7 @@ fn denial_of(isolated: &BTreeSet<String>) -> String {
     )
 }
 
-/// A bucket with its policy, as lines of `Resources`. What was deleted there can be restored for some days; `expiry` are further rules
+/// A bucket with its policy, as lines of `Resources`. Deleted objects can be restored for some days; `expiry` are further rules
 /// of its lifecycle.
 fn bucket(name: &str, old_version_days: &str, expiry: &str) -> String {
     let inline = [("BUCKET", name.to_owned()), ("OLD_VERSION_DAYS", old_version_days.to_owned())];

@@ -49,7 +49,7 @@ impl ChartRecorder {
                 }
                 What::Ended { latency, outcome } => {
                     self.recorder.in_flight(self.latest, -1);
-                    // What says nothing of the API, a trap for one, is none of the chart's answers.
+                    // Outcomes that say nothing about the API, such as a trap, are not drawn.
                     if let Some(outcome) = outcome {
                         self.recorder.ended(self.latest, 0, latency, outcome);
                     }
@@ -62,7 +62,7 @@ impl ChartRecorder {
     /// Write the chart into a folder; says where.
     ///
     /// # Errors
-    /// Where it cannot be drawn or written.
+    /// If it cannot be drawn or written.
     pub(super) fn write(self, folder: &Path) -> Result<PathBuf, CliError> {
         let name = self.worker.name().to_owned();
         let record = self.recorder.finish(self.latest);

@@ -48,9 +48,9 @@ struct ProviderRow {
     samples: VecDeque<(Instant, u64)>,
     /// When something happened last.
     busy: Instant,
-    /// What was written last.
+    /// The counters of the last written line.
     written: Snapshot,
-    /// What was said last of waiting.
+    /// The reason for waiting that was reported last.
     last_reported: Option<&'static str>,
     is_over: bool,
 }
@@ -88,7 +88,7 @@ impl ProgressDisplay {
     /// Write the charts, and say where.
     ///
     /// # Errors
-    /// Where one cannot be written.
+    /// If one cannot be written.
     pub(super) async fn write_charts(&mut self, folder: &Path) -> Result<(), CliError> {
         for mut recorder in self.recorders.drain(..) {
             recorder.record_events().await;
@@ -259,7 +259,7 @@ impl ProviderRow {
             _ if rate > 0.0 => short_duration(left as f64 / rate),
             _ => "?".to_owned(),
         };
-        // What matters most stands first: a narrow terminal cuts the end.
+        // The most important values come first: a narrow terminal cuts the end.
         format!(
             "{rate:.0}/s, eta {eta}; {} of {} in flight, batch {}, {}; {} done, {} skipped, {} retried, {} dead, {left} left",
             snapshot.in_flight,

@@ -91,16 +91,16 @@ impl Outcome {
 pub(super) struct ProviderSummary {
     pub(super) provider: String,
     pub(super) outcome: Outcome,
-    /// What its stream has come to.
+    /// Its stream's entries by outcome.
     pub(super) counts: Counts,
-    /// What this run did; none if it did not run.
+    /// The totals of this run; `None` if the provider did not run.
     pub(super) totals: Option<(RunTotals, Snapshot)>,
 }
 
 /// Print the summary, and say how the program ends.
 ///
 /// # Errors
-/// Where the counts do not add up, or nothing can be printed.
+/// If the counts do not add up, or nothing can be printed.
 pub(super) fn show(lines: &[ProviderSummary], config: &Config, as_json: bool) -> Result<Exit, CliError> {
     let exit = lines.iter().map(|line| line.outcome.exit()).max().unwrap_or(Exit::Done);
     if as_json {
@@ -170,7 +170,7 @@ impl ProviderSummary {
     }
 }
 
-/// Where a provider's records lie, as a pattern for a shell.
+/// The path of a provider's records, as a pattern for a shell.
 fn records(config: &Config, provider: &str) -> String {
     let folder = std::path::absolute(&config.output).unwrap_or_else(|_| config.output.clone());
     folder.join(provider).join(format!("*/*/*{}", config.compression.ending())).display().to_string()

@@ -1,4 +1,4 @@
-//! What this run has done of a stream. A batch is delivered whole again after a failure, with entries that ended before; those
+//! The totals of this run for a stream. After a failure a batch is delivered again with entries that ended before; those
 //! are counted once.
 
 use std::collections::HashMap;
@@ -46,7 +46,7 @@ impl RunTotals {
 /// Counts the ends in reports.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
-    /// What has ended so far.
+    /// The ends counted so far.
     pub(super) totals: RunTotals,
     /// Entries that have ended and may be delivered again, and how: of the last batch at the most.
     ended: HashMap<SequenceNumber, End>,
@@ -75,8 +75,8 @@ impl Tally {
         self.batch = Some(Batch { began: counters, repeats });
     }
 
-    /// What has ended so far, that of the batch that is being worked at included. Where entries are delivered again, it is too few until
-    /// the pipeline has counted those once more, and never too many.
+    /// The ends so far, including those of the batch in progress. If entries are delivered again, the count is too low until
+    /// the pipeline has counted them once more; it is never too high.
     pub(super) fn live_totals(&self, counters: Snapshot) -> RunTotals {
         let Some(Batch { began, repeats }) = &self.batch else { return self.totals };
         let fresh = |now: u64, before: u64, repeats: u64| now.saturating_sub(before).saturating_sub(repeats);

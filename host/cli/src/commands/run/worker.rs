@@ -30,7 +30,7 @@ use crate::signals::Stop;
 const BATCH_TIME: Duration = Duration::from_mins(15);
 /// How often to look whether a breaker was closed.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
-/// What a batch needs besides its last fetch.
+/// The time that a batch needs besides its last fetch.
 const BATCH_MARGIN: Duration = Duration::from_secs(30);
 
 /// One provider at work.
@@ -38,7 +38,7 @@ pub(super) struct Worker {
     pipeline: Arc<Pipeline>,
     plugin: Arc<Plugin>,
     run_context: RunContext,
-    /// What the stream counted when the run began.
+    /// The stream's counts at the start of the run.
     before: Counts,
     tally: Mutex<Tally>,
     is_delivering: AtomicBool,
@@ -107,7 +107,7 @@ impl Worker {
         self.is_breaker_reported.swap(false, Ordering::Relaxed)
     }
 
-    /// What this process counts, and tells a watcher.
+    /// The counters and events of this process.
     pub(super) fn progress(&self) -> Arc<Progress> {
         self.pipeline.progress()
     }
@@ -119,12 +119,12 @@ impl Worker {
         Snapshot { fetched, skipped, dead: dead_letters, ..snapshot }
     }
 
-    /// What this run has done, with what the stream counts now.
+    /// The totals of this run, given the stream's current counts.
     pub(super) fn totals(&self, after: &Counts) -> (RunTotals, Snapshot) {
         (self.tally().totals.capped_by(&self.before, after), self.pipeline.progress().snapshot())
     }
 
-    /// What the stream counts now.
+    /// The stream's current counts.
     pub(super) async fn counts(&self) -> Result<Counts, DatabaseError> {
         self.run_context.stream.counts(self.name()).await
     }
@@ -160,7 +160,7 @@ impl Worker {
         if let Some(outcome) = self.prepare(&stop).await? {
             return Ok(outcome);
         }
-        // What an earlier run left disabled may be due by now.
+        // A mapping that an earlier run left disabled may be due by now.
         self.tick().await;
         let ticking = self.tick_forever();
         tokio::pin!(ticking);
@@ -251,7 +251,7 @@ impl Worker {
         Ok(is_spent.then(|| format!("the next day begins at {}", begins.strftime("%Y-%m-%d %H:%M %Z"))))
     }
 
-    /// What the limiter says of itself.
+    /// The limiter's current state.
     pub(super) fn reading(&self) -> Reading {
         self.pipeline.reading()
     }

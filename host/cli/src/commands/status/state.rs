@@ -32,7 +32,7 @@ impl ProviderState {
     /// Gather a provider's state.
     ///
     /// # Errors
-    /// Where the ledger, the mapping or what counts fails.
+    /// If the ledger, the mapping or what counts fails.
     pub(super) async fn read(
         backend: &dyn Backend,
         config: &Config,
@@ -178,13 +178,13 @@ impl ProviderState {
         }
     }
 
-    /// What waits for its next attempt: as it was counted, or as it was noted of what is parked.
+    /// Items that wait for their next attempt: counted by the backend, or taken from the control item's hint about parked entries.
     fn waiting(&self) -> Option<WaitingItems> {
         let ParkedHint { count, next_due } = self.control.parked;
         self.counts.waiting.or(next_due.map(|due| WaitingItems { items: count, next_due: Some(due) }))
     }
 
-    /// What waits for its next attempt, if anything does.
+    /// Items that wait for their next attempt, as text; `None` if there are none.
     fn waiting_text(&self) -> Option<String> {
         let WaitingItems { items, next_due } = self.waiting()?;
         let next_due = self.local(next_due?);

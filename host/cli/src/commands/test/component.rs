@@ -1,4 +1,4 @@
-//! What is tested: a component, built first where its crate is newer.
+//! The subject of a test: a component, built first if its crate is newer.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::error::CliError;
 use crate::screen::{printable, size};
 
-/// Where cases lie in a provider's folder.
+/// The folder of cases within a provider's folder.
 pub(super) const CASES: &str = "cases";
 /// Folders in a crate that no component is made of.
 const NOT_SOURCE: [&str; 4] = [CASES, "fixtures", "node_modules", "target"];
@@ -32,7 +32,7 @@ impl Subject {
     /// The component of `path`, a provider's folder or the file itself.
     ///
     /// # Errors
-    /// Where there is none and none can be built.
+    /// If there is none and none can be built.
     pub(crate) fn find(path: &Path, cases: Option<&Path>, no_build: bool, context: &Context) -> Result<Self, CliError> {
         if path.is_file() {
             let Some(cases) = cases else {

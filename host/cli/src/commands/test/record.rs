@@ -23,7 +23,7 @@ const MAX_NAME: usize = 60;
 /// Fetch each id, and write a case of it.
 ///
 /// # Errors
-/// Where the provider cannot be used, a fetch makes no case, or the case is there already; what was written before stays.
+/// If the provider cannot be used, a fetch makes no case, or the case is there already; what was written before stays.
 pub(super) fn run(command: &Test, subject: &Subject, context: &Context) -> Result<Exit, CliError> {
     let config = context.config()?;
     let bound = provider::bind(&config, subject.file.clone())?;

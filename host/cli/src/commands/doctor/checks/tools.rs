@@ -1,4 +1,4 @@
-//! What builds providers: Rust for all, and the tools of the other languages for those who use them.
+//! Checks of the build tools: Rust for all providers, and the tools of the other languages.
 
 use super::super::Check;
 use super::super::machine::{Machine, Toolchain};
@@ -45,7 +45,7 @@ fn python(machine: &Machine) -> Check {
     check
 }
 
-/// What a program's version is, or what is wrong with it.
+/// A program's version, or the problem with it.
 fn judge(program: &str, said: Option<&str>, least: (u32, u32)) -> Result<String, String> {
     let Some(said) = said else { return Err(format!("no {program} on the path")) };
     let (major, minor) = least;

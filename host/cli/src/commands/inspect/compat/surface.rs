@@ -1,4 +1,4 @@
-//! What a contract promises, item by item, in a form that two of them can be compared in: each type, function, import and
+//! The surface of a contract, item by item, in a comparable form: each type, function, import and
 //! export by its path, with its members in order. Comments are left out.
 
 use std::collections::BTreeMap;
@@ -28,7 +28,7 @@ pub(super) struct Shape {
     pub(super) members: Vec<Member>,
 }
 
-/// What an item is.
+/// The kind of an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Interface,
