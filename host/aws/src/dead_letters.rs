@@ -96,7 +96,7 @@ impl Letters {
             .map_err(|error| LedgerError::Failed { action: "keep a dead letter", message: error.to_string() })
     }
 
-    /// One letter by its entry, redriven or not; `None` where there is none.
+    /// One letter by its entry, redriven or not; `None` if there is none.
     ///
     /// # Errors
     /// If the bucket fails, or holds what is no letter.

@@ -1,6 +1,6 @@
 //! The bucket for records, as an object store: S3 with the credentials, region and endpoint of AWS's standard configuration.
 //!
-//! Objects are created only where there are none (`If-None-Match: *`), as damper-core's sink wants it.
+//! Objects are created only if there are none (`If-None-Match: *`), as damper-core's sink wants it.
 //!
 //! The client repeats a put that S3 answers with 5xx, or whose connection breaks. If the first one was done all the same, the second is
 //! refused because the object is there; damper-core then reads it back. Repetitions end early enough for a flush to

@@ -155,7 +155,7 @@ pub(crate) trait DeadLetterStore: Send + Sync {
 pub(crate) enum RedriveTarget {
     /// This one.
     Letter(LetterId),
-    /// All of a provider, of one reason where there is one.
+    /// All of a provider, of one reason if there is one.
     Provider(String, Option<Reason>),
 }
 

@@ -99,7 +99,7 @@ pub(crate) enum CliError {
     Input {
         /// The problem.
         what: String,
-        /// The file, where there is one.
+        /// The file, if there is one.
         path: Option<PathBuf>,
         /// The hint that goes with the error.
         hint: Option<String>,

@@ -58,7 +58,7 @@ fn policy(context: &Context, config: &Config, more_folders: &[&Path]) -> Policy 
     policy
 }
 
-/// The folder, or where it is not there yet the nearest one above it: only a folder that is there can be named.
+/// The folder, or if it does not exist yet the nearest one above it: only a folder that is there can be named.
 fn nearest(folder: &Path) -> PathBuf {
     let absolute = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
     absolute.ancestors().find(|ancestor| ancestor.is_dir()).unwrap_or(folder).to_owned()

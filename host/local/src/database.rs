@@ -39,7 +39,7 @@ pub struct Database {
 }
 
 impl Database {
-    /// Open the database at `path`, or make it where nothing is there, with its folder.
+    /// Open the database at `path`, or make it if nothing is there, with its folder.
     ///
     /// Blocks for as long as the disk takes: some milliseconds, more where another process is making the same file.
     ///

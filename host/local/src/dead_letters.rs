@@ -35,7 +35,7 @@ pub struct StoredLetter {
 pub enum Redrive {
     /// This one.
     Letter(i64),
-    /// All of a provider that have not been redriven, of one reason where there is one.
+    /// All of a provider that have not been redriven, of one reason if there is one.
     Provider {
         /// The provider's name.
         provider: String,
@@ -82,7 +82,7 @@ impl DeadLetters {
         self.database.read(work).await
     }
 
-    /// One letter, redriven or not; `None` where there is none of this name.
+    /// One letter, redriven or not; `None` if there is none of this name.
     ///
     /// # Errors
     /// If the database fails.
@@ -91,7 +91,7 @@ impl DeadLetters {
     }
 
     /// Feed letters again, in one transaction: each payload becomes a new entry that arrives at `now`, its ledger row opens
-    /// again with no attempts and is due at once, and the letter is marked and kept. Says how many; a letter that was
+    /// again with no attempts and is due at once, and the letter is marked and kept. Returns how many; a letter that was
     /// redriven before is not fed twice.
     ///
     /// # Errors

@@ -61,7 +61,7 @@ pub enum FolderError {
     },
 }
 
-/// The object store of a folder, which is made where it is missing, and [probed](probe).
+/// The object store of a folder, which is made if it is missing, and [probed](probe).
 ///
 /// # Errors
 /// If the folder cannot be made or written.

@@ -129,7 +129,7 @@ impl SqliteStream {
     }
 
     /// The entries after the checkpoint that have not ended, in order: at most `limit` of them and [`MAX_BATCH_BYTES`] of payload,
-    /// and at least one where there is one.
+    /// and at least one if there is one.
     ///
     /// # Errors
     /// If the database fails.
@@ -138,7 +138,7 @@ impl SqliteStream {
         Ok(self.read(provider, query).await?.entries)
     }
 
-    /// The entries that are wanted and have not ended: at most [`MAX_BATCH_BYTES`] of payload, and at least one where there is one.
+    /// The entries that are wanted and have not ended: at most [`MAX_BATCH_BYTES`] of payload, and at least one if there is one.
     pub(crate) async fn read(&self, provider: &str, query: BatchQuery) -> Result<BatchEntries, DatabaseError> {
         let provider = provider.to_owned();
         self.database.read(move |connection| read_entries(connection, &provider, &query)).await

@@ -17,7 +17,7 @@ use crate::ledger::DynamoLedger;
 pub enum Redrive {
     /// That of this entry.
     Letter(SequenceNumber),
-    /// All that have not been redriven, of one reason where there is one.
+    /// All that have not been redriven, of one reason if there is one.
     All(Option<Reason>),
 }
 

@@ -97,7 +97,7 @@ impl DynamoLedger {
         self.update(update).await
     }
 
-    /// Write a grant; says whether the rows were still those that were decided on.
+    /// Write a grant; returns whether the rows were still those that were decided on.
     async fn write_grant(&self, request: &ClaimRequest<'_>, grant: &Grant) -> Result<bool, LedgerError> {
         let mut update = if grant.abandoned.is_empty() {
             self.build_take(request, TAKE)
@@ -167,7 +167,7 @@ impl DynamoLedger {
         self.table.update(ACTION, request).await
     }
 
-    /// All of these writes, or none; says whether they were done.
+    /// All of these writes, or none; returns whether they were done.
     async fn transact(&self, updates: Vec<UpdateBuilder>) -> Result<bool, LedgerError> {
         let item = |update: UpdateBuilder| Some(TransactWriteItem::builder().update(update.build().ok()?).build());
         let items: Option<Vec<_>> = updates.into_iter().map(item).collect();
@@ -247,7 +247,7 @@ fn is_this_claim(row: &LedgerRow, request: &ClaimRequest<'_>) -> bool {
         && matches!(&row.state, RowState::InFlight { owner, lease } if holds(owner, *lease))
 }
 
-/// The end that the item has come to already: this very entry's where there is one, else a record before a dead letter,
+/// The end that the item has come to already: this very entry's if there is one, else a record before a dead letter,
 /// and the earliest.
 fn find_end(rows: &[LedgerRow], sequence: &SequenceNumber) -> Option<Claim> {
     let rank = |row: &LedgerRow| (row.sequence != *sequence, row.state != RowState::Done);

@@ -113,7 +113,7 @@ impl DynamoLedger {
         self.update_mine("release a claim", provider, owner, claimed, update).await.map(drop)
     }
 
-    /// Change a row that the owner holds; says whether it did.
+    /// Change a row that the owner holds; returns whether it did.
     async fn update_mine(
         &self,
         action: &'static str,

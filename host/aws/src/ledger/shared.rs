@@ -81,7 +81,7 @@ impl DynamoLedger {
         }
     }
 
-    /// Writes the slots; answers what is there instead, where it is not what was seen.
+    /// Writes the slots; returns the current item if it is not at the version that was seen.
     async fn write_slots(&self, provider: &str, seen: i64, next: &SeenSlots) -> Result<Option<SeenSlots>, LedgerError> {
         let json = serde_json::to_string(&next.taken).map_err(|error| unreadable("slots item", error))?;
         match self.write_versioned(CHANGE_SLOTS, Key::Slots { provider }, "slots", json, seen, next.version).await? {

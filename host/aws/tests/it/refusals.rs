@@ -62,7 +62,7 @@ impl MistakeProbe {
     }
 }
 
-/// Every mistake; answers those that this stand-in takes.
+/// Tries every mistake; returns those that this stand-in accepts.
 async fn find_accepted_mistakes(endpoint: &str) -> Vec<String> {
     let test_table = TestTable::new(endpoint).await;
     let mut probe = MistakeProbe { client: test_table.client, table: test_table.table, accepted: Vec::new() };

@@ -32,7 +32,7 @@ impl LocalBackend {
         }
     }
 
-    /// With a new database where there is none.
+    /// With a new database if there is none.
     pub(super) fn open_or_create(context: &Context, config: &Config) -> Result<Self, CliError> {
         Ok(Self::new(Database::open(&config.database)?, context, config))
     }

@@ -98,7 +98,7 @@ pub(crate) fn build(paths: &[PathBuf], output: Option<&Path>, context: &Context)
     sources.iter().map(|source| builder.build(source, output)).collect()
 }
 
-/// Run the tests of the crate in `folder` as wasm, each program in this program's engine. Answers whether they pass.
+/// Run the tests of the crate in `folder` as wasm, each program in this program's engine. Returns whether they pass.
 ///
 /// # Errors
 /// If there is no toolchain, or cargo cannot be run.
@@ -215,7 +215,7 @@ impl Source {
         format!("{}.wasm", self.manifest.name)
     }
 
-    /// Put the manifest into what the compiler made, check the whole, and write it. Answers its size in bytes.
+    /// Embed the manifest in the compiled file, check the component, and write it. Returns its size in bytes.
     fn assemble(&self, wasm: &Path, output: &Path) -> Result<u64, CliError> {
         let mut component = fs::read(wasm).map_err(CliError::file("read what the compiler made", wasm))?;
         if self.language != Language::Rust {

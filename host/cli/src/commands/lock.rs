@@ -76,7 +76,7 @@ fn candidate(config: &Config, name: &str, context: &Context) -> Result<Candidate
     provider::candidate(config, name, built)
 }
 
-/// Pins a provider as far as that is allowed. Answers its name, what became of it, and whether it waits to be accepted.
+/// Pins a provider as far as that is allowed. Returns its name, the result, and whether it waits to be accepted.
 fn settle(lock: &mut Lock, candidate: &Candidate, accepts: bool) -> (String, String, bool) {
     let verdict = lock.judge(candidate);
     let (what, waits) = match &verdict {

@@ -332,7 +332,7 @@ fn tell(command: &Package, providers: &[Ready], outcomes: &BTreeMap<String, Outc
     put(table(&rows).trim_end())
 }
 
-/// Says how to deploy what lies there now.
+/// Prints how to deploy the files that lie there now.
 fn next_steps(command: &Package, codes: &Codes, providers: &[Ready], context: &Context) {
     let dist = command.output.display();
     let mut lines = vec!["\nTo deploy it, with CODE a bucket of yours in the same region:".to_owned()];

@@ -193,7 +193,7 @@ impl RunContext {
         Ok(provider::open(config, name).map_or_else(ProviderPlan::Failed, |bound| ProviderPlan::Ready(Box::new(bound))))
     }
 
-    /// Leave out providers that ask for more than damper.lock pins; they are told and become lines of the summary.
+    /// Leave out providers that ask for more than damper.lock pins; they are reported and become lines of the summary.
     async fn enforce_lock(
         &self,
         context: &Context,
@@ -324,7 +324,7 @@ impl RunContext {
         Ok(lines)
     }
 
-    /// The error to tell where a provider needs an operator.
+    /// The error to report if a provider needs an operator.
     async fn find_stop_error(&self, name: &str) -> Result<Option<CliError>, CliError> {
         let control = self.control(name).await?;
         let needs_operator = control.needs_operator();

@@ -137,7 +137,7 @@ fn run_cases(subject: &Subject, cases: &[Case], context: &Context) -> Result<Run
     context::runtime()?.block_on(async { Ok(bench(subject, context)?.run(cases).await) })
 }
 
-/// Accept what came. Answers whether anything was written.
+/// Accept the actual results. Returns whether anything was written.
 fn bless_all(cases: &[Case], report: &RunReport, context: &Context) -> Result<bool, CliError> {
     let mut is_written = false;
     for (case, came) in cases.iter().zip(&report.cases) {

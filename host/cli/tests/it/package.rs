@@ -28,7 +28,7 @@ hosts = [\"api.gleif.org\"]
 open = [\"Sun 02:00-03:00\"]
 ";
 
-/// A dir with the providers of [`CONFIG`] and a program that passes for `bootstrap`.
+/// A folder with the providers of [`CONFIG`] and a program that passes for `bootstrap`.
 fn new_test_dir() -> TestDir {
     let dir = TestDir::with(&[("damper.toml", CONFIG)]);
     for name in ["hostile.wasm", "gleif.wasm"] {

@@ -70,7 +70,7 @@ impl TestDir {
         fs::write(path, content).unwrap();
     }
 
-    /// Run `damper`; answers its exit code and all that it said, with the paths of this dir made alike.
+    /// Run `damper`; returns its exit code and output, with the paths of this folder replaced by placeholders.
     pub(crate) fn damper(&self, arguments: &[&str]) -> String {
         self.damper_fed(arguments, b"")
     }

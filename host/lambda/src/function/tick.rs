@@ -25,7 +25,7 @@ const BETWEEN: Duration = Duration::from_millis(250);
 const LONGEST_SPREAD: Duration = Duration::from_secs(40);
 
 impl Function {
-    /// Every provider's turn. Answers how many changed their mapping, and how many failed.
+    /// Ticks every provider. The response says how many changed their mapping, and how many failed.
     pub(super) async fn handle_tick(&self, deadline: Instant) -> Value {
         let names = match self.providers.names() {
             Ok(names) => names,
@@ -54,7 +54,7 @@ impl Function {
         json!({ "providers": names.len(), "changed": changed, "failed": failed })
     }
 
-    /// One provider's turn: whether its mapping was changed.
+    /// Ticks one provider; returns whether its mapping was changed.
     async fn tick_provider(&self, name: &str, deadline: Instant) -> Result<bool, ()> {
         let pipeline = match self.load_pipeline(name).await {
             Ok(pipeline) => pipeline,
@@ -80,7 +80,7 @@ impl Function {
 }
 
 impl Function {
-    /// Work at what is parked and due. Says whether anything was.
+    /// Work at what is parked and due. Returns whether anything was.
     async fn process_due_parked(&self, pipeline: &Arc<Pipeline>, deadline: Instant) -> bool {
         let provider = &pipeline.manifest().name;
         match pipeline.process_parked(deadline, &CancellationToken::new()).await {

@@ -19,7 +19,7 @@ const BUSY_PAUSE: Duration = Duration::from_millis(1);
 /// Statements kept prepared for each connection.
 const CACHED_STATEMENTS: usize = 64;
 
-/// The connection that writes; makes the file where there is none.
+/// The connection that writes; makes the file if there is none.
 pub(super) fn open_writer(path: &Path) -> Result<Connection, DatabaseError> {
     if !path.try_exists().map_err(|error| folder_error(path, &error))? {
         create(path)?;

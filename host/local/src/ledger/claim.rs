@@ -94,7 +94,7 @@ pub(super) fn claim(connection: &Connection, request: &OwnedClaimRequest) -> Res
     grant(connection, request, today, past)
 }
 
-/// Takes an item of which today knows nothing; says whether that was so.
+/// Claims an item that has no row today; returns whether it had none.
 fn take_first(connection: &Connection, request: &OwnedClaimRequest, today: &str) -> Result<bool, SqlError> {
     let taken = connection.prepare_cached(TAKE_FIRST)?.execute(params![
         request.provider,
@@ -107,7 +107,7 @@ fn take_first(connection: &Connection, request: &OwnedClaimRequest, today: &str)
     Ok(taken == 1)
 }
 
-/// The end that the item has come to already: this very entry's where there is one, else a record before a dead letter,
+/// The end that the item has come to already: this very entry's if there is one, else a record before a dead letter,
 /// and the earliest.
 fn find_end(past: &[LedgerRow], sequence: &SequenceNumber) -> Option<Claim> {
     let ended = || {

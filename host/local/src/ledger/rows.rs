@@ -32,7 +32,7 @@ pub(crate) fn reason_text(reason: Reason) -> Result<String, SqlError> {
     }
 }
 
-/// Abandoned claims as JSON, `None` where there are none.
+/// Abandoned claims as JSON, `None` if there are none.
 pub(crate) fn abandoned_text(abandoned: &[Abandoned]) -> Result<Option<String>, SqlError> {
     if abandoned.is_empty() {
         return Ok(None);

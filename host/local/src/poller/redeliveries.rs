@@ -40,7 +40,7 @@ impl Redeliveries {
         self.due.retain(|(_, entry)| !forgotten.contains(entry));
     }
 
-    /// A batch was delivered and came to this. Says whether some of it is to be delivered again at once.
+    /// Record a batch's report. Returns whether some of its entries are to be delivered again at once.
     pub(super) fn record_batch(&mut self, delivered: &[SequenceNumber], report: &Report) -> bool {
         let ended: BTreeSet<&SequenceNumber> = report.ended.iter().map(|(entry, _)| entry).collect();
         let waiting: BTreeMap<&SequenceNumber, Timestamp> =

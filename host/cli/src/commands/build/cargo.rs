@@ -102,7 +102,7 @@ pub(super) fn folder_of(cargo: &OsStr, manifest: &Path) -> Result<PathBuf, CliEr
     Ok(metadata(cargo, manifest)?.target_directory.join("damper"))
 }
 
-/// Compile the tests of the crate in `folder` and run them in this program's own engine. Answers whether they pass; cargo has
+/// Compile the tests of the crate in `folder` and run them in this program's own engine. Returns whether they pass; cargo has
 /// said what there is to say.
 ///
 /// # Errors

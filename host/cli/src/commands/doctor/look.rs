@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How much of its answer is read.
 const MAX_ANSWER_BYTES: u64 = 16 * 1024;
 
-/// Everything that the checks look at. A server is asked for its time where one is named.
+/// Everything that the checks look at. A server is asked for its time if one is named.
 pub(super) fn machine(context: &Context, server: Option<&str>) -> Machine {
     let config = context.config();
     let providers = config.as_ref().map(|config| {

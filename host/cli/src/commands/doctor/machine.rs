@@ -58,7 +58,7 @@ pub(super) enum Toolchain {
 #[derive(Debug, Clone)]
 pub(super) struct Cache {
     pub(super) path: PathBuf,
-    /// The folder, or where it is not there yet, the nearest one above it.
+    /// The folder, or if it does not exist yet, the nearest one above it.
     pub(super) nearest: PathBuf,
     pub(super) is_writable: bool,
     pub(super) free_bytes: Option<u64>,

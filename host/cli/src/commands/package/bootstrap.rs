@@ -68,7 +68,7 @@ pub(super) fn source(named: Option<&Path>) -> Result<PathBuf, CliError> {
     folder.canonicalize().map_err(CliError::file("find", folder))
 }
 
-/// Builds the program for an architecture. Answers its bytes.
+/// Builds the program for an architecture. Returns its bytes.
 ///
 /// # Errors
 /// If it does not compile, its toolchain is missing, or what came of it does not run in Lambda.

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::worker::Worker;
 use crate::error::CliError;
 
-/// One provider's run, taken down while it happens.
+/// Records one provider's run as it happens.
 pub(super) struct ChartRecorder {
     worker: Arc<Worker>,
     recorder: Recorder,
@@ -32,7 +32,7 @@ impl ChartRecorder {
         Self { worker, recorder, began: Instant::now(), latest: Duration::ZERO, read: None }
     }
 
-    /// Take down what has happened since the last look.
+    /// Record the events since the last call.
     pub(super) async fn record_events(&mut self) {
         let mapping = self.worker.mapping().await;
         let pending = self.worker.counts().await.ok().map(|counts| counts.pending);
@@ -59,7 +59,7 @@ impl ChartRecorder {
         self.advance_to(now, &reading, batch_size, pending);
     }
 
-    /// Write the chart into a folder; says where.
+    /// Write the chart into a folder; returns where.
     ///
     /// # Errors
     /// If it cannot be drawn or written.
@@ -84,7 +84,7 @@ impl ChartRecorder {
     }
 }
 
-/// Nothing is known of what a real API bears.
+/// The capacity of a real API is not known.
 fn unknown_plan() -> Plan {
     Plan::new(Conditions::default(), &[])
 }

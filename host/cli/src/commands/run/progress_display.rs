@@ -1,4 +1,4 @@
-//! How the run goes, for whoever watches: a line for each provider, and what they wait for, said once.
+//! The progress of a run: a line for each provider, and the reason for each wait, reported once.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -24,7 +24,7 @@ const TICK: Duration = Duration::from_millis(500);
 const PLAIN_LINE: Duration = Duration::from_secs(10);
 /// Over how long the rate is taken.
 const RATE_SPAN: Duration = Duration::from_secs(10);
-/// A learned rate is tried upwards for as long as nothing refuses it; from here on it holds nothing back, and is not shown. Starts a second.
+/// A learned rate is raised as long as no request is refused. From here on it limits nothing and is not shown. Starts per second.
 const HIGHEST_PACE: f64 = 10_000.0;
 /// How long nothing may happen before it is said why.
 const SILENCE: Duration = Duration::from_secs(3);
@@ -155,7 +155,7 @@ impl ProviderRow {
     }
 
     async fn refresh(&mut self) {
-        // A database that fails is told of by the worker.
+        // The worker reports a database that fails.
         if let Ok(counts) = self.worker.counts().await {
             self.counts = counts;
         }
@@ -189,7 +189,7 @@ impl ProviderRow {
                     screen.say(format!("{} goes on: its breaker is closed", self.worker.name()));
                 }
             }
-            // A database that fails is told of by the worker.
+            // The worker reports a database that fails.
             Err(_) => {}
         }
     }
@@ -274,7 +274,7 @@ impl ProviderRow {
     }
 }
 
-/// The breaker's state for people, and the learned rate where there is one.
+/// The breaker's state for people, and the learned rate if there is one.
 fn breaker_text(reading: &Reading) -> String {
     let state = match reading.breaker {
         BreakerReading::Closed => "breaker closed",

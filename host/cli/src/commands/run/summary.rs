@@ -97,7 +97,7 @@ pub(super) struct ProviderSummary {
     pub(super) totals: Option<(RunTotals, Snapshot)>,
 }
 
-/// Print the summary, and say how the program ends.
+/// Print the summary, and return the exit code.
 ///
 /// # Errors
 /// If the counts do not add up, or nothing can be printed.

@@ -92,17 +92,17 @@ impl Worker {
         at.to_zoned(self.manifest().window.timezone.clone()).strftime("%Y-%m-%d %H:%M:%S %Z").to_string()
     }
 
-    /// The open breaker has been told of. Answers whether it had been before.
+    /// Mark the open breaker as reported. Returns whether it already was.
     pub(super) fn mark_breaker_reported(&self) -> bool {
         self.is_breaker_reported.swap(true, Ordering::Relaxed)
     }
 
-    /// Whether the breaker is open, as far as was told.
+    /// Whether an open breaker has been reported.
     pub(super) fn has_reported_breaker(&self) -> bool {
         self.is_breaker_reported.load(Ordering::Relaxed)
     }
 
-    /// The breaker is closed: told of next time again. Answers whether it had been told of.
+    /// The breaker is closed: report it again when it opens. Returns whether it had been reported.
     pub(super) fn clear_breaker_reported(&self) -> bool {
         self.is_breaker_reported.swap(false, Ordering::Relaxed)
     }
@@ -141,7 +141,7 @@ impl Worker {
         (!window.is_open(now)).then(opens)
     }
 
-    /// The error to tell where the breaker is open.
+    /// The error to report if the breaker is open.
     pub(super) async fn find_stop_error(&self) -> Result<Option<CliError>, CliError> {
         self.run_context.find_stop_error(self.name()).await
     }
@@ -228,7 +228,7 @@ impl Worker {
         }
     }
 
-    /// Whether the mapping is off for a reason that ticks see to.
+    /// Whether the mapping is off for a reason that ticks retry.
     async fn is_retried_by_ticks(&self) -> Result<bool, CliError> {
         let by = self.run_context.control(self.name()).await?.governor.disabled.map(|disabled| disabled.by);
         Ok(matches!(by, Some(OpenedBy::Breaker | OpenedBy::RetryAfter)))
@@ -276,7 +276,7 @@ impl Worker {
 
     /// Wait for `damper resume` where the breaker is open: the pipeline itself would look again after a minute.
     async fn wait_until_resumed(&self, stop: &CancellationToken) {
-        // A database that fails is told of by what comes next.
+        // The next step reports a database that fails.
         while let Ok(Some(_)) = self.find_stop_error().await {
             tokio::select! {
                 () = stop.cancelled() => return,

@@ -54,7 +54,7 @@ struct Build<'a> {
     is_auditable: bool,
 }
 
-/// Builds the program, by this machine's own linker where that gives what Lambda runs, else with zig. Answers its file.
+/// Builds the program, with this machine's linker if its output runs in Lambda, else with zig. Returns the path.
 pub(super) fn build(architecture: Architecture, source: &Path, context: &Context) -> Result<PathBuf, CliError> {
     let metadata = run(&mut cargo(source, context, &["metadata", "--no-deps", "--format-version", "1"]), source)?;
     let metadata: Metadata = serde_json::from_slice(&metadata.stdout)
