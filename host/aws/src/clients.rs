@@ -24,7 +24,7 @@ impl AwsClients {
         Self::load_in(None).await
     }
 
-    /// The same, but in this region where one is named.
+    /// The same, but in this region if one is named.
     pub async fn load_in(region: Option<String>) -> Self {
         let http =
             aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();

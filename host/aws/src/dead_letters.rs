@@ -1,7 +1,7 @@
 //! Dead letters in the bucket: kept as `dead-letters/PROVIDER/SEQUENCE.json`, listed, shown and redriven.
 //!
 //! A redrive opens the ledger's row, feeds the payload again, and moves the letter to `dead-letters-redriven/`; in that order, so that
-//! a crash in between leaves a letter that can be redriven once more. What is fed twice is fetched once.
+//! a crash in between leaves a letter that can be redriven once more. An item that is fed twice is fetched once.
 
 mod listing;
 mod redrive;
@@ -23,8 +23,8 @@ pub use damper_core::dead_letter::{Filter, Redriven};
 pub use listing::Detail;
 pub use redrive::{Redrive, RedriveError};
 
-const KEPT: &str = "dead-letters";
-const REDRIVEN: &str = "dead-letters-redriven";
+const PENDING_FOLDER: &str = "dead-letters";
+const REDRIVEN_FOLDER: &str = "dead-letters-redriven";
 /// How many letters are read side by side.
 const SIDE_BY_SIDE: usize = 16;
 
@@ -51,11 +51,11 @@ pub enum LettersError {
     /// The bucket failed.
     #[error("the bucket failed to {action} {path}: {message}")]
     Store {
-        /// What was tried.
+        /// The action that failed.
         action: &'static str,
         /// With which object.
         path: String,
-        /// What the store said.
+        /// The object store's message.
         message: String,
     },
     /// A stored letter cannot be read.
@@ -63,7 +63,7 @@ pub enum LettersError {
     Unreadable {
         /// Which object.
         path: String,
-        /// What is wrong with it.
+        /// The problem.
         message: String,
     },
 }
@@ -83,7 +83,7 @@ impl Letters {
 
     /// Keep a letter. One of a claimed item is written anew where the item was redriven and died again; one of an entry that is
     /// no item is kept once.
-    pub(crate) async fn keep(&self, letter: &DeadLetter, claimed: Option<&Claimed>) -> Result<(), LedgerError> {
+    pub(crate) async fn store(&self, letter: &DeadLetter, claimed: Option<&Claimed>) -> Result<(), LedgerError> {
         let stored = StoredLetter {
             identity: claimed.map(|claimed| claimed.identity.clone()),
             day: claimed.map(|claimed| claimed.day),
@@ -91,17 +91,17 @@ impl Letters {
             letter: letter.clone(),
         };
         let mode = if claimed.is_some() { PutMode::Overwrite } else { PutMode::Create };
-        self.put(KEPT, &stored, mode)
+        self.put(PENDING_FOLDER, &stored, mode)
             .await
             .map_err(|error| LedgerError::Failed { action: "keep a dead letter", message: error.to_string() })
     }
 
-    /// One letter by its entry, redriven or not; `None` where there is none.
+    /// One letter by its entry, redriven or not; `None` if there is none.
     ///
     /// # Errors
-    /// Where the bucket fails, or holds what is no letter.
+    /// If the bucket fails, or holds what is no letter.
     pub async fn show(&self, provider: &str, sequence: &SequenceNumber) -> Result<Option<StoredLetter>, LettersError> {
-        for folder in [KEPT, REDRIVEN] {
+        for folder in [PENDING_FOLDER, REDRIVEN_FOLDER] {
             if let Some(letter) = self.read(&path(folder, provider, sequence)).await? {
                 return Ok(Some(letter));
             }
@@ -111,9 +111,9 @@ impl Letters {
 
     /// The letter was redriven.
     async fn move_redriven(&self, stored: StoredLetter, now: Timestamp) -> Result<(), LettersError> {
-        let kept = path(KEPT, &stored.letter.provider, &stored.letter.sequence);
+        let kept = path(PENDING_FOLDER, &stored.letter.provider, &stored.letter.sequence);
         let stored = StoredLetter { redriven: Some(now), ..stored };
-        self.put(REDRIVEN, &stored, PutMode::Overwrite).await?;
+        self.put(REDRIVEN_FOLDER, &stored, PutMode::Overwrite).await?;
         match self.store.delete(&kept).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(store_error("delete", &kept, &error)),

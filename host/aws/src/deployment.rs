@@ -1,7 +1,7 @@
-//! What is deployed, for whoever looks at it from outside: CloudFormation makes up the names of table and bucket, and the
-//! function's own environment tells them.
+//! The names of a deployment's resources, for tools outside of it. CloudFormation generates the names of table and bucket, and the
+//! function's environment holds them.
 //!
-//! What this is not: it deploys nothing, and the function itself has no need of it.
+//! This module deploys nothing, and the function itself does not use it.
 
 use aws_config::SdkConfig;
 use aws_credential_types::provider::ProvideCredentials;
@@ -14,7 +14,7 @@ use damper_core::error_chain::error_chain;
 pub const FUNCTION: &str = "damper";
 /// The alias that streams and the tick invoke; mappings are its, not the function's.
 pub const ALIAS: &str = "live";
-/// What the names of streams begin with where nobody says otherwise.
+/// The default prefix of stream names.
 pub const STREAM_PREFIX: &str = "damper-";
 
 /// Codes by which AWS says that it does not accept who is asking.
@@ -27,16 +27,16 @@ const NOT_ACCEPTED: [&str; 6] = [
     "UnrecognizedClientException",
 ];
 
-/// What somebody says about a deployment; what is not said is asked of the function.
+/// Names that the caller already knows; the others are read from the function's environment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Said {
+pub struct DeploymentOverrides {
     /// The function: a name or an ARN, with an alias or without; default [`FUNCTION`].
     pub function: Option<String>,
     /// The ledger's table.
     pub table: Option<String>,
     /// The bucket of records and dead letters.
     pub bucket: Option<String>,
-    /// What the names of streams begin with.
+    /// The prefix of stream names.
     pub stream_prefix: Option<String>,
 }
 
@@ -49,7 +49,7 @@ pub struct Deployment {
     pub table: String,
     /// The bucket of records and dead letters.
     pub bucket: String,
-    /// What the names of streams begin with.
+    /// The prefix of stream names.
     pub stream_prefix: String,
 }
 
@@ -70,7 +70,7 @@ pub enum DeploymentError {
     NoFunction {
         /// Its name.
         function: String,
-        /// Where it was looked for.
+        /// The region that was searched.
         region: String,
     },
     /// The credentials may not look at it.
@@ -78,7 +78,7 @@ pub enum DeploymentError {
     Denied {
         /// Its name.
         function: String,
-        /// What AWS says.
+        /// AWS's message.
         message: String,
     },
     /// It is another function.
@@ -86,7 +86,7 @@ pub enum DeploymentError {
     NotDamper {
         /// Its name.
         function: String,
-        /// What is missing.
+        /// The missing variable.
         variable: &'static str,
     },
     /// AWS did not answer.
@@ -94,13 +94,13 @@ pub enum DeploymentError {
     Failed {
         /// Its name.
         function: String,
-        /// What came instead.
+        /// The error.
         message: String,
     },
 }
 
 impl DeploymentError {
-    /// What to do.
+    /// The hint that goes with the error.
     #[must_use]
     pub fn hint(&self) -> &'static str {
         match self {
@@ -126,7 +126,7 @@ impl DeploymentError {
 /// Find out before anything is asked whether it can be: a region is set, and there are credentials.
 ///
 /// # Errors
-/// Where either is missing.
+/// If either is missing.
 pub async fn check(config: &SdkConfig) -> Result<(), DeploymentError> {
     config.region().ok_or(DeploymentError::NoRegion)?;
     let none = || DeploymentError::NoCredentials("no variable, profile or role has any".to_owned());
@@ -142,24 +142,30 @@ impl Deployment {
     /// The deployment of which this is said. Asks once, and not at all where everything is said.
     ///
     /// # Errors
-    /// Where the function does not tell.
-    pub async fn find(client: &Client, said: Said) -> Result<Self, DeploymentError> {
-        let function = qualified(said.function.as_deref().unwrap_or(FUNCTION));
-        if let Said { table: Some(table), bucket: Some(bucket), stream_prefix: Some(stream_prefix), .. } = &said {
+    /// If the function does not tell.
+    pub async fn find(client: &Client, overrides: DeploymentOverrides) -> Result<Self, DeploymentError> {
+        let function = with_alias(overrides.function.as_deref().unwrap_or(FUNCTION));
+        if let DeploymentOverrides {
+            table: Some(table),
+            bucket: Some(bucket),
+            stream_prefix: Some(stream_prefix),
+            ..
+        } = &overrides
+        {
             let (table, bucket, stream_prefix) = (table.clone(), bucket.clone(), stream_prefix.clone());
             return Ok(Self { function, table, bucket, stream_prefix });
         }
         let answer = client.get_function_configuration().function_name(&function).send().await;
-        let answer = answer.map_err(|error| failed(client, &function, &error))?;
+        let answer = answer.map_err(|error| deployment_error(client, &function, &error))?;
         let variables = answer.environment.and_then(|environment| environment.variables).unwrap_or_default();
-        let told = |said: Option<String>, variable: &'static str| {
+        let value_of = |given: Option<String>, variable: &'static str| {
             let missing = || DeploymentError::NotDamper { function: function.clone(), variable };
-            said.or_else(|| variables.get(variable).cloned()).filter(|text| !text.is_empty()).ok_or_else(missing)
+            given.or_else(|| variables.get(variable).cloned()).filter(|text| !text.is_empty()).ok_or_else(missing)
         };
         Ok(Self {
-            table: told(said.table, "DAMPER_TABLE")?,
-            bucket: told(said.bucket, "DAMPER_BUCKET")?,
-            stream_prefix: told(said.stream_prefix, "DAMPER_STREAM_PREFIX")
+            table: value_of(overrides.table, "DAMPER_TABLE")?,
+            bucket: value_of(overrides.bucket, "DAMPER_BUCKET")?,
+            stream_prefix: value_of(overrides.stream_prefix, "DAMPER_STREAM_PREFIX")
                 .unwrap_or_else(|_| STREAM_PREFIX.to_owned()),
             function,
         })
@@ -173,13 +179,13 @@ impl Deployment {
 }
 
 /// A function with its alias: the one it is named with, else [`ALIAS`].
-fn qualified(function: &str) -> String {
+fn with_alias(function: &str) -> String {
     // arn:aws:lambda:REGION:ACCOUNT:function:NAME has six colons, a name none; one more is the alias's.
     let unqualified = if function.starts_with("arn:") { 6 } else { 0 };
     if function.matches(':').count() > unqualified { function.to_owned() } else { format!("{function}:{ALIAS}") }
 }
 
-fn failed<E>(client: &Client, function: &str, error: &aws_sdk_lambda::error::SdkError<E>) -> DeploymentError
+fn deployment_error<E>(client: &Client, function: &str, error: &aws_sdk_lambda::error::SdkError<E>) -> DeploymentError
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
@@ -203,9 +209,9 @@ mod tests {
     #[test]
     fn a_function_is_asked_by_its_alias() {
         let arn = "arn:aws:lambda:eu-west-1:123456789012:function:damper";
-        assert_eq!(qualified("damper"), "damper:live");
-        assert_eq!(qualified("damper:next"), "damper:next");
-        assert_eq!(qualified(arn), format!("{arn}:live"));
-        assert_eq!(qualified(&format!("{arn}:next")), format!("{arn}:next"));
+        assert_eq!(with_alias("damper"), "damper:live");
+        assert_eq!(with_alias("damper:next"), "damper:next");
+        assert_eq!(with_alias(arn), format!("{arn}:live"));
+        assert_eq!(with_alias(&format!("{arn}:next")), format!("{arn}:next"));
     }
 }

@@ -11,11 +11,11 @@ use bytes::Bytes;
 use damper_core::item::{Entry, SequenceNumber};
 use jiff::Timestamp;
 
-pub use feed::{Fed, FeedError, Feeder};
+pub use feed::{FeedError, FeedSummary, Feeder};
 
 /// One record of a Kinesis batch, as it was delivered.
 #[derive(Debug, Clone)]
-pub struct Delivered {
+pub struct KinesisRecord {
     /// Its sequence number.
     pub sequence: String,
     /// When it came into the stream.
@@ -26,9 +26,9 @@ pub struct Delivered {
 
 /// The entries of a batch, in order. A record that looks aggregated and is damaged is one entry as it is.
 #[must_use]
-pub fn entries(records: impl IntoIterator<Item = Delivered>) -> Vec<Entry> {
+pub fn entries(records: impl IntoIterator<Item = KinesisRecord>) -> Vec<Entry> {
     let mut entries = Vec::new();
-    for Delivered { sequence, arrived, data } in records {
+    for KinesisRecord { sequence, arrived, data } in records {
         match aggregated::unpack(&data) {
             Some(items) => entries.extend(items.into_iter().enumerate().map(|(index, payload)| Entry {
                 sequence: SequenceNumber::from(format!("{sequence}/{index}").as_str()),
@@ -51,14 +51,14 @@ pub fn record_of(entry: &SequenceNumber) -> &str {
 mod tests {
     use super::*;
 
-    fn delivered(sequence: &str, data: Bytes) -> Delivered {
-        Delivered { sequence: sequence.to_owned(), arrived: Timestamp::UNIX_EPOCH, data }
+    fn record(sequence: &str, data: Bytes) -> KinesisRecord {
+        KinesisRecord { sequence: sequence.to_owned(), arrived: Timestamp::UNIX_EPOCH, data }
     }
 
     #[test]
     fn items_of_one_record_have_names_that_lead_back_to_it() {
         let packed = aggregated::tests::pack(&[b"a", b"b"]);
-        let records = [delivered("7", Bytes::from_static(b"x")), delivered("8", packed.into())];
+        let records = [record("7", Bytes::from_static(b"x")), record("8", packed.into())];
         let entries = entries(records);
         let read: Vec<_> = entries.iter().map(|entry| (&*entry.sequence.0, &entry.payload[..])).collect();
         assert_eq!(read, [("7", &b"x"[..]), ("8/0", b"a"), ("8/1", b"b")]);
@@ -70,7 +70,7 @@ mod tests {
         let mut packed = aggregated::tests::pack(&[b"a", b"b"]);
         let last = packed.len() - 1;
         packed[last] ^= 1;
-        let entries = entries([delivered("8", packed.clone().into())]);
+        let entries = entries([record("8", packed.clone().into())]);
         assert_eq!(entries.len(), 1);
         assert_eq!((&*entries[0].sequence.0, &entries[0].payload[..]), ("8", &packed[..]));
     }

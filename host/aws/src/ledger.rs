@@ -1,11 +1,11 @@
 //! The ledger port in DynamoDB: one table, whose items the [schema] shows on one screen.
 //!
-//! Every write is conditional: on the row's absence, its owner, or the version that was seen. So any number of processes may
+//! Every write is conditional: on the row's absence, its owner, or the version that was seen. Any number of processes may therefore
 //! work at once. Dead letters lie in the bucket, beside the records.
 //!
 //! # When an answer is lost
-//! The SDK sends a write again if its answer does not come, and the condition may refuse it because of the first one. So each write
-//! is made such that it may arrive twice. `host/aws/tests/it/lost_answers.rs` loses the answer of every one.
+//! The SDK sends a write again if its answer does not come, and the condition may refuse it because of the first one. Each write
+//! is therefore safe to arrive twice. `host/aws/tests/it/lost_answers.rs` drops the answer of every one.
 //!
 //! | write | its condition | the repeated one |
 //! | --- | --- | --- |
@@ -13,7 +13,7 @@
 //! | claim at a version | the version | is refused; the rows are read, and ours is found there as above |
 //! | claim with an earlier day's row, a transaction | the versions | has the SDK's `ClientRequestToken`: DynamoDB answers as it did before. Later than ten minutes it is cancelled, and the rows are read |
 //! | finish | the owner, in flight or ended the same way | is written again and changes nothing but `v`. The letter before it is put again |
-//! | release | the owner and the lease, in flight | is refused, and that is no error: `n` is raised once. What has been claimed since, by somebody else or by the same owner, is not touched |
+//! | release | the owner and the lease, in flight | is refused, and that is no error: `n` is raised once. A later claim, by another owner or by the same one, is not touched |
 //! | slots | the version | is refused with the very slots that the first one wrote: they are granted |
 //! | control item | the version | is refused; `damper_core::ledger::change_control` finds its nonce in the item, and it counts as written. With 16 or more other changes in between it would be applied again |
 //! | redrive of a row | dead | is refused by an open row, which counts as opened: `g` is raised once |
@@ -24,15 +24,15 @@
 //! | --- | --- |
 //! | a dead letter in the bucket | overwrites the first with the same, or, for an entry that is no item, is refused and counts as kept |
 //! | `PutRecords` | puts the entries into the stream twice. They are of one identity: one is fetched, the other is skipped. The feeder counts one |
-//! | `UpdateEventSourceMapping` | asks for the same state. Where Lambda refuses it because the first change is under way, the change counts as pending, and the next tick reads what came of it |
+//! | `UpdateEventSourceMapping` | asks for the same state. If Lambda refuses it because the first change is in progress, the change counts as pending, and the next tick reads the result |
 //!
 //! If all answers are lost the call fails, and nobody knows whether it was done. Then a claim runs out by itself (with
 //! `on_lease_expiry = "park"` its item becomes a dead letter, since nobody can tell that nothing was sent); an item whose finish is not
 //! known is claimed again and found done, or found in the sink; slots run out; a release that did not happen is a claim that runs out.
 
 mod claim;
+mod done;
 mod ends;
-mod known;
 mod parking;
 mod row;
 pub mod schema;
@@ -93,8 +93,8 @@ impl DynamoLedger {
 
     /// The request units consumed through this ledger so far, those of refused writes included.
     #[must_use]
-    pub fn consumed(&self) -> Units {
-        self.table.consumed()
+    pub fn consumed_units(&self) -> Units {
+        self.table.consumed_units()
     }
 
     fn seen_slots(&self) -> MutexGuard<'_, BTreeMap<String, SeenSlots>> {

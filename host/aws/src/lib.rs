@@ -1,4 +1,4 @@
-//! Damper's AWS adapters: what the pipeline's ports are in AWS.
+//! Damper's AWS adapters: the implementations of the pipeline's ports.
 //!
 //! - [`AwsClients`]: the one place that makes clients, from AWS's standard configuration.
 //! - [`DynamoLedger`]: the ledger in a DynamoDB table; [`ledger::schema`] has every item on one screen.
@@ -8,7 +8,7 @@
 //! - [`secrets`]: credentials from Secrets Manager.
 //! - [`deployment`]: the names of all these, as a deployed function tells them.
 //!
-//! What this is not: it decides nothing (the pipeline and the control loops do), and it reads no environment but through the
+//! This crate takes no control decisions (the pipeline and the control loops do), and it reads the environment only through the
 //! standard configuration of AWS's SDK.
 
 mod backoff;

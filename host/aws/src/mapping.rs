@@ -1,7 +1,7 @@
 //! The mapping port over Lambda's API: the event source mappings of one function, by the names of their streams.
 //!
 //! The control plane allows 15 requests a second over all functions of an account, so it is asked rarely: the governor asks only
-//! where it matters, and one list tells of all providers, which is what a tick needs; it is believed for [`BELIEVED`]. A mapping's
+//! where it matters, and one list tells of all providers, which is what a tick needs; it is believed for [`CACHE_TTL`]. A mapping's
 //! UUID is found once and kept, until the mapping is deleted and made anew.
 
 use std::collections::BTreeMap;
@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use crate::backoff::Backoff;
 
 /// How long what a list said is believed.
-pub const BELIEVED: Duration = Duration::from_secs(5);
+pub const CACHE_TTL: Duration = Duration::from_secs(5);
 /// The largest batch.
 pub const MAX_BATCH_SIZE: u32 = 10_000;
 
@@ -31,7 +31,7 @@ const THROTTLED: Backoff = Backoff { first: Duration::from_millis(200), longest:
 
 /// Requests that were sent to the control plane.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Calls {
+pub struct ControlPlaneCalls {
     /// Pages of mappings listed.
     pub lists: u64,
     /// Changes asked for.
@@ -45,27 +45,27 @@ pub struct LambdaMapping {
     function: String,
     stream_prefix: String,
     chance: Chance,
-    known: Mutex<BTreeMap<String, Known>>,
+    cached: Mutex<BTreeMap<String, CachedMapping>>,
     lists: AtomicU64,
     updates: AtomicU64,
 }
 
 /// A mapping as it was seen last.
 #[derive(Debug, Clone)]
-struct Known {
+struct CachedMapping {
     uuid: String,
     state: MappingState,
     seen: Instant,
 }
 
-impl Known {
+impl CachedMapping {
     fn is_fresh(&self, now: Instant) -> bool {
-        now.duration_since(self.seen) < BELIEVED
+        now.duration_since(self.seen) < CACHE_TTL
     }
 }
 
-/// What the API says of a mapping, in its own words.
-struct Said<'a> {
+/// A mapping as the API returns it.
+struct ApiState<'a> {
     state: Option<&'a str>,
     batch_size: Option<i32>,
 }
@@ -80,7 +80,7 @@ impl LambdaMapping {
             function: function.into(),
             stream_prefix: stream_prefix.into(),
             chance: Chance::System,
-            known: Mutex::default(),
+            cached: Mutex::default(),
             lists: AtomicU64::new(0),
             updates: AtomicU64::new(0),
         }
@@ -88,8 +88,8 @@ impl LambdaMapping {
 
     /// How often the control plane was asked.
     #[must_use]
-    pub fn calls(&self) -> Calls {
-        Calls { lists: self.lists.load(Ordering::Relaxed), updates: self.updates.load(Ordering::Relaxed) }
+    pub fn calls(&self) -> ControlPlaneCalls {
+        ControlPlaneCalls { lists: self.lists.load(Ordering::Relaxed), updates: self.updates.load(Ordering::Relaxed) }
     }
 
     /// The provider whose stream this is, if it is one of ours.
@@ -101,15 +101,15 @@ impl LambdaMapping {
     /// The providers whose streams are mapped to the function, by name.
     ///
     /// # Errors
-    /// Where the control plane fails.
+    /// If the control plane fails.
     pub async fn providers(&self) -> Result<Vec<String>, MappingError> {
-        let mut known = self.known.lock().await;
-        self.look_up(&self.function, &mut known).await?;
-        Ok(known.keys().cloned().collect())
+        let mut cached = self.cached.lock().await;
+        self.refresh(&self.function, &mut cached).await?;
+        Ok(cached.keys().cloned().collect())
     }
 
     /// Look all mappings up anew.
-    async fn look_up(&self, provider: &str, known: &mut BTreeMap<String, Known>) -> Result<(), MappingError> {
+    async fn refresh(&self, provider: &str, cached: &mut BTreeMap<String, CachedMapping>) -> Result<(), MappingError> {
         let mut found = BTreeMap::new();
         let mut marker = None;
         loop {
@@ -118,9 +118,9 @@ impl LambdaMapping {
             for mapping in page.event_source_mappings() {
                 let name = mapping.event_source_arn().and_then(|arn| self.provider(arn));
                 if let (Some(name), Some(uuid)) = (name, mapping.uuid()) {
-                    let said = Said { state: mapping.state(), batch_size: mapping.batch_size() };
-                    if let Some(state) = read_state(&said, known.get(name).map(|known| known.state)) {
-                        found.insert(name.to_owned(), Known { uuid: uuid.to_owned(), state, seen: now });
+                    let answered = ApiState { state: mapping.state(), batch_size: mapping.batch_size() };
+                    if let Some(state) = read_state(&answered, cached.get(name).map(|cached| cached.state)) {
+                        found.insert(name.to_owned(), CachedMapping { uuid: uuid.to_owned(), state, seen: now });
                     }
                 }
             }
@@ -129,7 +129,7 @@ impl LambdaMapping {
                 break;
             }
         }
-        *known = found;
+        *cached = found;
         Ok(())
     }
 
@@ -145,8 +145,8 @@ impl LambdaMapping {
             let request = self.client.list_event_source_mappings().function_name(&self.function);
             match request.set_marker(marker.clone()).send().await {
                 Ok(page) => return Ok(page),
-                Err(error) if is_throttle(&error) && THROTTLED.sleep(number, &self.chance).await => number += 1,
-                Err(error) => return Err(self.failed(provider, &error)),
+                Err(error) if is_throttled(&error) && THROTTLED.sleep(number, &self.chance).await => number += 1,
+                Err(error) => return Err(self.mapping_error(provider, &error)),
             }
         }
     }
@@ -155,40 +155,40 @@ impl LambdaMapping {
     async fn update(
         &self,
         provider: &str,
-        known: &Known,
+        cached: &CachedMapping,
         change: MappingChange,
     ) -> Result<Option<MappingState>, MappingError> {
         let batch_size = change.batch_size.and_then(|size| i32::try_from(size).ok());
         let mut number = 0;
         loop {
             self.updates.fetch_add(1, Ordering::Relaxed);
-            let request = self.client.update_event_source_mapping().uuid(&known.uuid);
+            let request = self.client.update_event_source_mapping().uuid(&cached.uuid);
             let request = request.set_batch_size(batch_size).set_enabled(change.enabled);
             match request.send().await {
                 Ok(answer) => {
                     let wanted = MappingState {
-                        enabled: change.enabled.unwrap_or(known.state.enabled),
-                        batch_size: change.batch_size.unwrap_or(known.state.batch_size),
+                        enabled: change.enabled.unwrap_or(cached.state.enabled),
+                        batch_size: change.batch_size.unwrap_or(cached.state.batch_size),
                         pending: false,
                     };
-                    let said = Said { state: answer.state(), batch_size: answer.batch_size() };
-                    return Ok(Some(read_state(&said, Some(wanted)).unwrap_or(wanted)));
+                    let answered = ApiState { state: answer.state(), batch_size: answer.batch_size() };
+                    return Ok(Some(read_state(&answered, Some(wanted)).unwrap_or(wanted)));
                 }
-                Err(error) if is_throttle(&error) && THROTTLED.sleep(number, &self.chance).await => number += 1,
+                Err(error) if is_throttled(&error) && THROTTLED.sleep(number, &self.chance).await => number += 1,
                 Err(error) => {
                     return match error.as_service_error() {
                         Some(UpdateError::ResourceInUseException(_) | UpdateError::ResourceConflictException(_)) => {
                             Err(MappingError::Pending(provider.to_owned()))
                         }
                         Some(UpdateError::ResourceNotFoundException(_)) => Ok(None),
-                        _ => Err(self.failed(provider, &error)),
+                        _ => Err(self.mapping_error(provider, &error)),
                     };
                 }
             }
         }
     }
 
-    fn failed<E>(&self, provider: &str, error: &SdkError<E>) -> MappingError
+    fn mapping_error<E>(&self, provider: &str, error: &SdkError<E>) -> MappingError
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
@@ -215,12 +215,12 @@ impl LambdaMapping {
 #[async_trait]
 impl Mapping for LambdaMapping {
     async fn read(&self, provider: &str) -> Result<MappingState, MappingError> {
-        // Whoever asks while another looks up waits for that answer.
-        let mut known = self.known.lock().await;
-        if !known.get(provider).is_some_and(|known| known.is_fresh(Instant::now())) {
-            self.look_up(provider, &mut known).await?;
+        // A caller that arrives during a lookup waits for its result.
+        let mut cached = self.cached.lock().await;
+        if !cached.get(provider).is_some_and(|cached| cached.is_fresh(Instant::now())) {
+            self.refresh(provider, &mut cached).await?;
         }
-        known.get(provider).map(|known| known.state).ok_or_else(|| MappingError::Unknown(provider.to_owned()))
+        cached.get(provider).map(|cached| cached.state).ok_or_else(|| MappingError::Unknown(provider.to_owned()))
     }
 
     async fn apply(&self, provider: &str, change: MappingChange) -> Result<(), MappingError> {
@@ -228,29 +228,29 @@ impl Mapping for LambdaMapping {
             let message = format!("a batch of {size} is not possible: 1 to {MAX_BATCH_SIZE}");
             return Err(MappingError::Failed { provider: provider.to_owned(), message });
         }
-        let mut known = self.known.lock().await;
+        let mut cached = self.cached.lock().await;
         let mut looked_up = false;
         loop {
-            let Some(mapping) = known.get(provider).cloned() else {
+            let Some(mapping) = cached.get(provider).cloned() else {
                 if looked_up {
                     return Err(MappingError::Unknown(provider.to_owned()));
                 }
-                self.look_up(provider, &mut known).await?;
+                self.refresh(provider, &mut cached).await?;
                 looked_up = true;
                 continue;
             };
             match self.update(provider, &mapping, change).await {
                 Ok(Some(state)) => {
-                    known.insert(provider.to_owned(), Known { state, seen: Instant::now(), ..mapping });
+                    cached.insert(provider.to_owned(), CachedMapping { state, seen: Instant::now(), ..mapping });
                     return Ok(());
                 }
                 // It was deleted; its successor, if there is one, has another UUID.
                 Ok(None) => {
-                    known.remove(provider);
+                    cached.remove(provider);
                 }
                 Err(error) => {
                     if matches!(error, MappingError::Pending(_))
-                        && let Some(mapping) = known.get_mut(provider)
+                        && let Some(mapping) = cached.get_mut(provider)
                     {
                         (mapping.state.pending, mapping.seen) = (true, Instant::now());
                     }
@@ -261,7 +261,7 @@ impl Mapping for LambdaMapping {
     }
 }
 
-fn is_throttle<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
+fn is_throttled<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
     error.code() == Some("TooManyRequestsException")
 }
 
@@ -274,9 +274,9 @@ fn provider_of<'a>(arn: &'a str, prefix: &str) -> Option<&'a str> {
 }
 
 /// A mapping's state in our words; `None`: it is being deleted. `before` is what it was, for a state that does not tell.
-fn read_state(said: &Said<'_>, before: Option<MappingState>) -> Option<MappingState> {
+fn read_state(answered: &ApiState<'_>, before: Option<MappingState>) -> Option<MappingState> {
     let was_enabled = before.is_none_or(|before| before.enabled);
-    let (enabled, pending) = match said.state.unwrap_or_default() {
+    let (enabled, pending) = match answered.state.unwrap_or_default() {
         "Enabled" => (true, false),
         "Disabled" => (false, false),
         "Creating" | "Enabling" => (true, true),
@@ -285,7 +285,7 @@ fn read_state(said: &Said<'_>, before: Option<MappingState>) -> Option<MappingSt
         // "Updating": of a mapping that is enabled or of one that is not.
         _ => (was_enabled, true),
     };
-    let batch_size = said.batch_size.and_then(|size| u32::try_from(size).ok()).unwrap_or(DEFAULT_BATCH_SIZE);
+    let batch_size = answered.batch_size.and_then(|size| u32::try_from(size).ok()).unwrap_or(DEFAULT_BATCH_SIZE);
     Some(MappingState { batch_size, enabled, pending })
 }
 
@@ -308,8 +308,8 @@ mod tests {
     fn every_state_of_the_api_is_read() {
         let before = Some(MappingState { batch_size: 1, enabled: false, pending: false });
         let read = |state, before| {
-            let said = Said { state: Some(state), batch_size: Some(7) };
-            read_state(&said, before).map(|state| (state.enabled, state.pending))
+            let answered = ApiState { state: Some(state), batch_size: Some(7) };
+            read_state(&answered, before).map(|state| (state.enabled, state.pending))
         };
         assert_eq!(read("Enabled", before), Some((true, false)));
         assert_eq!(read("Disabled", None), Some((false, false)));

@@ -20,7 +20,7 @@ pub enum SecretError {
     Unusable {
         /// The secret's name.
         name: String,
-        /// What the service says.
+        /// The service's message.
         message: String,
     },
     /// It holds bytes.
@@ -47,7 +47,7 @@ pub enum SecretError {
     Failed {
         /// The secret's name.
         name: String,
-        /// What went wrong.
+        /// The problem.
         message: String,
     },
 }
@@ -55,7 +55,7 @@ pub enum SecretError {
 /// The text of a secret, by name or ARN; with `key`, the text under that key of its JSON object.
 ///
 /// # Errors
-/// Where there is none, it may not be read, or is not of that form.
+/// If there is none, it may not be read, or is not of that form.
 pub async fn read(client: &Client, name: &str, key: Option<&str>) -> Result<String, SecretError> {
     let owned = || name.to_owned();
     let answer = client.get_secret_value().secret_id(name).send().await.map_err(|error| {

@@ -1,6 +1,6 @@
 //! The bucket for records, as an object store: S3 with the credentials, region and endpoint of AWS's standard configuration.
 //!
-//! Objects are created only where there are none (`If-None-Match: *`), as damper-core's sink wants it.
+//! Objects are created only if there are none (`If-None-Match: *`), as damper-core's sink wants it.
 //!
 //! The client repeats a put that S3 answers with 5xx, or whose connection breaks. If the first one was done all the same, the second is
 //! refused because the object is there; damper-core then reads it back. Repetitions end early enough for a flush to
@@ -49,7 +49,7 @@ pub enum BucketError {
     Settings {
         /// Its name.
         bucket: String,
-        /// What is wrong.
+        /// The problem.
         message: String,
     },
 }
@@ -57,11 +57,11 @@ pub enum BucketError {
 /// The object store of a bucket. Asks nothing of the network yet.
 ///
 /// # Errors
-/// Where the configuration lacks a region or credentials, or the name is none.
+/// If the configuration lacks a region or credentials, or the name is none.
 pub fn bucket(config: &SdkConfig, bucket: &str) -> Result<AmazonS3, BucketError> {
     let region = config.region().ok_or_else(|| BucketError::NoRegion(bucket.to_owned()))?;
     let provider = config.credentials_provider().ok_or_else(|| BucketError::NoCredentials(bucket.to_owned()))?;
-    // The one TLS library of all our clients. Where somebody has installed it already, that is as good.
+    // The TLS library of all our clients. A failure means that it is already installed.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let backoff = BackoffConfig { max_backoff: LONGEST_PAUSE, ..BackoffConfig::default() };
     let mut builder = AmazonS3Builder::new()
@@ -72,7 +72,7 @@ pub fn bucket(config: &SdkConfig, bucket: &str) -> Result<AmazonS3, BucketError>
         .with_credentials(Arc::new(Credentials::new(provider)))
         .with_conditional_put(S3ConditionalPut::ETagMatch);
     if let Some(endpoint) = endpoint(config) {
-        // Whoever names an endpoint means this host, not the bucket's own below it.
+        // A configured endpoint names the host itself, so path-style requests are used instead of a subdomain for the bucket.
         let is_plain = endpoint.starts_with("http://");
         builder = builder.with_endpoint(endpoint).with_virtual_hosted_style_request(false).with_allow_http(is_plain);
     } else {

@@ -1,4 +1,4 @@
-//! The commands, a module each. What several of them need lies beside them.
+//! The commands, a module each. Shared code is in the parent module.
 
 pub(crate) mod build;
 pub(crate) mod compile_component;
@@ -27,7 +27,7 @@ use crate::error::{CliError, Exit};
 /// Do what was asked for.
 ///
 /// # Errors
-/// Where it cannot be done.
+/// If it cannot be done.
 pub(crate) fn run(command: Command, context: &Context) -> Result<Exit, CliError> {
     match command {
         Command::New(command) => new::run(&command, context),

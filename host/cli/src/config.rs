@@ -24,7 +24,7 @@ pub(crate) const FILE_NAME: &str = "damper.toml";
 /// The longest file that is read, in bytes.
 const MAX_BYTES: u64 = 1024 * 1024;
 
-/// What the operator says; the defaults where there is no damper.toml.
+/// The operator's configuration; the defaults if there is no damper.toml.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
     /// The file; none: there is none.
@@ -37,15 +37,15 @@ pub(crate) struct Config {
     pub(crate) output: PathBuf,
     /// How records are compressed there.
     pub(crate) compression: Compression,
-    /// Who may read the database and the records.
+    /// The users that may read the database and the records.
     pub(crate) readable_by: ReadableBy,
-    /// Where NAME.wasm is looked for.
+    /// The folder in which NAME.wasm is searched.
     pub(crate) components: PathBuf,
     /// How the slow loop runs here.
     pub(crate) mapping: MappingConfig,
-    /// What is deployed in AWS.
+    /// The deployment in AWS.
     pub(crate) aws: AwsConfig,
-    /// What is said of each provider, by name.
+    /// The settings of each provider, by name.
     pub(crate) providers: BTreeMap<String, ProviderSettings>,
 }
 
@@ -57,7 +57,7 @@ pub(crate) enum ConfigError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The operating system's message.
         source: io::Error,
     },
     /// It belongs to somebody else.
@@ -73,7 +73,7 @@ pub(crate) enum ConfigError {
     Changeable {
         /// The file or its folder.
         path: PathBuf,
-        /// Who can.
+        /// The ownership problem.
         problem: OwnershipError,
     },
     /// It is no TOML, or not ours.
@@ -81,9 +81,9 @@ pub(crate) enum ConfigError {
     Invalid {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The problem.
         problem: String,
-        /// Where.
+        /// The position in the file.
         position: Option<Position>,
     },
 }
@@ -102,7 +102,7 @@ impl ConfigError {
         }
     }
 
-    /// What to do.
+    /// The hint that goes with the error.
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
             Self::Unreadable { .. } => Some("check the name and the permissions, or leave --config out".into()),
@@ -126,7 +126,7 @@ impl Config {
     /// The named file, else the nearest upwards from `working_folder`, else the defaults.
     ///
     /// # Errors
-    /// Where there is a file and it cannot be used.
+    /// If there is a file and it cannot be used.
     pub(crate) fn load(named: Option<&Path>, working_folder: &Path) -> Result<Self, ConfigError> {
         let mut upwards = working_folder.ancestors().map(|folder| folder.join(FILE_NAME));
         match named.map(Path::to_path_buf).or_else(|| upwards.find(|path| path.is_file())) {
@@ -137,7 +137,7 @@ impl Config {
         }
     }
 
-    /// What is said of a provider, if anything is.
+    /// The settings of a provider, if there are any.
     pub(crate) fn provider(&self, name: &str) -> Option<&ProviderSettings> {
         self.providers.get(name)
     }
@@ -179,7 +179,7 @@ impl Config {
 /// Refuses a file of settings that somebody else can change or exchange.
 ///
 /// # Errors
-/// Where somebody can.
+/// If somebody can.
 pub(crate) fn check_changeable(file: &File, path: &Path) -> Result<(), ConfigError> {
     check_unwritable_by_others(file, path).map_err(|problem| match problem {
         OwnershipError::ForeignOwner { path: found, owner } if found == path => {

@@ -1,4 +1,4 @@
-//! What every command works with: settings, screen, and the operator's configuration.
+//! The context of every command: settings, screen, and the operator's configuration.
 
 use std::path::{Path, PathBuf};
 
@@ -30,9 +30,9 @@ pub(crate) fn compiler(hardening: &str) -> Compiler {
 #[derive(Debug)]
 pub(crate) struct Context {
     named_config: Option<PathBuf>,
-    /// What the environment says.
+    /// The settings from the environment.
     pub(crate) settings: Settings,
-    /// Where people look.
+    /// The terminal output.
     pub(crate) screen: Screen,
     /// The time of day.
     pub(crate) clock: WallClock,
@@ -47,7 +47,7 @@ impl Context {
     /// The damper.toml in force, or the defaults.
     ///
     /// # Errors
-    /// Where there is one and it cannot be used.
+    /// If there is one and it cannot be used.
     pub(crate) fn config(&self) -> Result<Config, CliError> {
         let folder = std::env::current_dir().map_err(|error| CliError::unexpected("find the working folder", error))?;
         Ok(Config::load(self.named_config.as_deref(), &folder)?)
@@ -67,7 +67,7 @@ impl Context {
     /// The database that is there; a command that only looks makes none.
     ///
     /// # Errors
-    /// Where there is none, or it cannot be used.
+    /// If there is none, or it cannot be used.
     pub(crate) fn existing_database(&self, config: &Config) -> Result<Database, CliError> {
         if config.database.exists() {
             return Ok(Database::open(&config.database)?);
@@ -79,14 +79,15 @@ impl Context {
         ))
     }
 
-    /// Where caches lie. The folder is made if it is missing: programs are run from below it.
+    /// The folder of the caches. It is created with strict permissions if it is missing, since programs are run from it.
     ///
     /// # Errors
-    /// Where there is no place for them, or others can change what lies there.
+    /// If there is no place for them, or others can change what lies there.
     pub(crate) fn cache(&self) -> Result<PathBuf, CliError> {
         let missing = || CliError::input("there is no folder for caches", "set DAMPER_CACHE to a folder of yours");
         let cache = self.settings.cache.clone().ok_or_else(missing)?;
-        ownership::make_folder(&cache, GroupWrite::Private).map_err(|error| CliError::untrusted(&cache, error))?;
+        ownership::make_folder(&cache, GroupWrite::Private)
+            .map_err(|error| CliError::untrusted_folder(&cache, error))?;
         Ok(cache)
     }
 
@@ -94,17 +95,17 @@ impl Context {
     /// compiled in the cache.
     ///
     /// # Errors
-    /// Where the cache's key is not trusted.
+    /// If the cache's key is not trusted.
     pub(crate) fn host_options(&self, max_in_flight: u32) -> Result<HostOptions, CliError> {
         let cache = self.code_cache()?;
         Ok(HostOptions { cache, max_in_flight, compiler: compiler(&self.settings.hardening), ..HostOptions::default() })
     }
 
-    /// Where compiled components are kept, and the key that marks them. None where there is no place for either; then each
+    /// The cache of compiled components, and the key that marks them. `None` if there is no folder for either; then each
     /// start compiles anew.
     ///
     /// # Errors
-    /// Where the key is there and others know it.
+    /// If the key is there and others know it.
     pub(crate) fn code_cache(&self) -> Result<Option<Cache>, CliError> {
         let Some(folder) = self.settings.cache.as_ref().map(|cache| cache.join("components")) else { return Ok(None) };
         let Some(own) = &self.settings.own_config else {
@@ -128,7 +129,7 @@ impl Context {
 /// The threads of a command that waits for much at once.
 ///
 /// # Errors
-/// Where the system gives none.
+/// If the system gives none.
 pub(crate) fn runtime() -> Result<Runtime, CliError> {
     Builder::new_multi_thread().enable_all().build().map_err(|error| CliError::unexpected("start threads", error))
 }

@@ -1,4 +1,4 @@
-//! What a user can expect to go wrong: one enum, which knows the exit code, the place and what to do.
+//! The errors of the program: one enum with exit code, place and hint.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -36,7 +36,7 @@ pub(crate) enum Exit {
     BadInput,
     /// The database or the output folder failed.
     Storage,
-    /// What nobody expected.
+    /// An unexpected error.
     Unexpected,
 }
 
@@ -91,17 +91,17 @@ pub(crate) enum CliError {
     Manifest {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The problem.
         source: Box<ManifestError>,
     },
     /// Something that was typed or fed cannot be used.
     #[error("{what}")]
     Input {
-        /// What is wrong.
+        /// The problem.
         what: String,
-        /// The file, where there is one.
+        /// The file, if there is one.
         path: Option<PathBuf>,
-        /// What to do.
+        /// The hint that goes with the error.
         hint: Option<String>,
     },
     /// Lines were malformed, and told already.
@@ -120,7 +120,7 @@ pub(crate) enum CliError {
         program: &'static str,
         /// Its exit code.
         status: Option<i32>,
-        /// What to do.
+        /// The hint that goes with the error.
         hint: String,
     },
     /// A provider's breaker is open.
@@ -130,7 +130,7 @@ pub(crate) enum CliError {
         provider: String,
         /// Since when.
         since: Timestamp,
-        /// Who stopped it.
+        /// The cause of the stop.
         by: OpenedBy,
         /// Why.
         reason: String,
@@ -140,7 +140,7 @@ pub(crate) enum CliError {
     Storage {
         /// The provider.
         provider: String,
-        /// What failed.
+        /// The message of the failed store.
         message: String,
     },
     /// The database failed.
@@ -161,7 +161,7 @@ pub(crate) enum CliError {
     /// The control item or the mapping was not read or changed.
     #[error(transparent)]
     Adapt(#[from] AdaptError),
-    /// What is deployed in AWS was not found.
+    /// The deployment in AWS was not found.
     #[error(transparent)]
     Deployment(#[from] DeploymentError),
     /// A stream in AWS did not take all; it says what to do.
@@ -173,33 +173,33 @@ pub(crate) enum CliError {
     /// A file cannot be read or written.
     #[error("cannot {action}: {source}")]
     File {
-        /// What was tried.
+        /// The action that failed.
         action: &'static str,
         /// With which file.
         path: PathBuf,
-        /// What the system says.
+        /// The operating system's message.
         source: io::Error,
     },
     /// Standard output cannot be written.
     #[error("cannot write to standard output: {0}")]
     Output(io::Error),
-    /// Whoever read our output has gone away.
+    /// The reader of our output has closed it.
     #[error("nobody reads the output any more")]
     OutputClosed,
-    /// What the stream counts does not add up.
+    /// The stream's counts do not add up.
     #[error("the counts of {provider} do not add up: {counts}")]
     Counts {
-        /// Whose.
+        /// The provider.
         provider: String,
-        /// What they are.
+        /// The counts.
         counts: String,
     },
     /// Anything else.
     #[error("cannot {action}: {message}")]
     Unexpected {
-        /// What was tried.
+        /// The action that failed.
         action: &'static str,
-        /// What came of it.
+        /// The error.
         message: String,
     },
 }
@@ -216,10 +216,12 @@ impl CliError {
     }
 
     /// A folder of programs that others can change.
-    pub(crate) fn untrusted(folder: &Path, error: OwnershipError) -> Self {
+    pub(crate) fn untrusted_folder(folder: &Path, error: OwnershipError) -> Self {
         match error {
             OwnershipError::Io { path, source } => Self::File { action: "use the cache", path, source },
-            error => Self::Input { hint: Some(untrusted_hint(folder, &error)), what: untrusted(&error), path: None },
+            error => {
+                Self::Input { hint: Some(untrusted_hint(folder, &error)), what: describe_ownership(&error), path: None }
+            }
         }
     }
 
@@ -234,7 +236,7 @@ impl CliError {
         if error.kind() == io::ErrorKind::BrokenPipe { Self::OutputClosed } else { Self::Output(error) }
     }
 
-    /// What nobody expected.
+    /// An unexpected error.
     pub(crate) fn unexpected(action: &'static str, error: impl std::fmt::Display) -> Self {
         Self::Unexpected { action, message: error.to_string() }
     }
@@ -277,7 +279,7 @@ impl CliError {
         matches!(self, Self::OutputClosed | Self::Malformed(_))
     }
 
-    /// Where it is, if the message does not say.
+    /// The place of the error, unless the message already names it.
     pub(crate) fn place(&self) -> Option<String> {
         match self {
             Self::Config(error) => Some(error.place()),
@@ -291,7 +293,7 @@ impl CliError {
         }
     }
 
-    /// What to do, if the message does not say.
+    /// The hint, unless the message already says what to do.
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
             Self::Config(error) => error.hint(),
@@ -354,7 +356,7 @@ impl From<FeedError> for CliError {
     }
 }
 
-fn untrusted(error: &OwnershipError) -> String {
+fn describe_ownership(error: &OwnershipError) -> String {
     format!("{error}, and programs are run from there")
 }
 

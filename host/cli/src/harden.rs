@@ -12,9 +12,9 @@ use crate::provider;
 /// Gives up what fetching does not need. Called before there are threads.
 ///
 /// # Errors
-/// Where the environment names no layer that there is.
+/// If the environment names no layer that there is.
 pub(crate) fn before_fetching(context: &Context, config: &Config, more_folders: &[&Path]) -> Result<(), CliError> {
-    let hardening = wanted(context)?;
+    let hardening = requested_layers(context)?;
     let report = restrict(&policy(context, config, more_folders), hardening);
     for (layer, why) in report.missing() {
         tracing::debug!(%layer, why, "a layer of hardening is missing");
@@ -25,8 +25,8 @@ pub(crate) fn before_fetching(context: &Context, config: &Config, more_folders: 
 /// The layers that the environment asks for.
 ///
 /// # Errors
-/// Where it names one that there is not.
-pub(crate) fn wanted(context: &Context) -> Result<Hardening, CliError> {
+/// If it names one that there is not.
+pub(crate) fn requested_layers(context: &Context) -> Result<Hardening, CliError> {
     context.settings.hardening.parse().map_err(|error| {
         CliError::input(
             format!("DAMPER_HARDENING cannot be used: {error}"),
@@ -45,31 +45,31 @@ fn policy(context: &Context, config: &Config, more_folders: &[&Path]) -> Policy 
         policy.writable.push(nearest(folder));
     }
     // damper.lock lies beside damper.toml.
-    policy.writable.extend([parent(&config.database), present(&config.folder)]);
+    policy.writable.extend([parent_folder(&config.database), openable_folder(&config.folder)]);
     policy.writable.push(std::env::temp_dir());
-    policy.readable.push(present(&config.components));
+    policy.readable.push(openable_folder(&config.components));
     policy.readable.extend(settings.certificates.iter().cloned());
     // Folders rather than files: a component or a secret is replaced by a new file of the same name.
     for (name, provider) in &config.providers {
-        policy.readable.extend(provider::find(config, name).ok().map(|file| parent(&file)));
+        policy.readable.extend(provider::find(config, name).ok().map(|file| parent_folder(&file)));
         let files = provider.credentials.values().filter_map(|credential| credential.file.as_ref());
-        policy.readable.extend(files.map(|file| parent(&config.folder.join(file))));
+        policy.readable.extend(files.map(|file| parent_folder(&config.folder.join(file))));
     }
     policy
 }
 
-/// The folder, or where it is not there yet the nearest one above it: only a folder that is there can be named.
+/// The folder, or if it does not exist yet the nearest one above it: only a folder that is there can be named.
 fn nearest(folder: &Path) -> PathBuf {
     let absolute = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
     absolute.ancestors().find(|ancestor| ancestor.is_dir()).unwrap_or(folder).to_owned()
 }
 
 /// The folder of a file.
-fn parent(file: &Path) -> PathBuf {
-    present(file.parent().unwrap_or(Path::new("")))
+fn parent_folder(file: &Path) -> PathBuf {
+    openable_folder(file.parent().unwrap_or(Path::new("")))
 }
 
 /// A folder as it can be opened: the working folder where it is empty.
-fn present(folder: &Path) -> PathBuf {
+fn openable_folder(folder: &Path) -> PathBuf {
     if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder.to_owned() }
 }

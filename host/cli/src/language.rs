@@ -42,7 +42,7 @@ impl Language {
     /// The language of the provider in a folder.
     ///
     /// # Errors
-    /// Where it is none of them, or more than one.
+    /// If it is none of them, or more than one.
     pub(crate) fn of(folder: &Path) -> Result<Self, CliError> {
         let is_there = |language: &Self| folder.join(language.project_file()).is_file();
         let found: Vec<Self> = Self::ALL.into_iter().filter(is_there).collect();

@@ -1,9 +1,9 @@
 //! damper.lock, beside damper.toml: what each provider was granted when it was first used. With `hosts = "manifest"` a new build
-//! of a component decides for itself which hosts it reaches and which of them receive its credentials. So what it asks for is
-//! pinned with its first use, and a build that asks for more is refused until the operator accepts it.
+//! of a component decides for itself which hosts it reaches and which of them receive its credentials. Its first requested grants are
+//! therefore pinned, and a build that requests more is refused until the operator accepts it.
 //!
-//! This module decides and formats; [`mod@file`] reads and writes. What the operator lists in damper.toml is the operator's word
-//! already: it is pinned, too, and never refused.
+//! This module decides and formats; [`mod@file`] reads and writes. Hosts that the operator lists in damper.toml are already approved:
+//! they are pinned, too, and never refused.
 
 mod file;
 
@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 
-pub(crate) use file::{LockFile, Written, check, enforce, enforce_one};
+pub(crate) use file::{LockFile, WriteOutcome, check, enforce, enforce_one};
 
 /// The version of the file's layout.
 const VERSION: u32 = 1;
@@ -36,7 +36,7 @@ pub(crate) struct Lock {
     pub(crate) providers: BTreeMap<String, Pin>,
 }
 
-/// What a provider was granted.
+/// The grants of a provider.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Pin {
@@ -62,7 +62,7 @@ pub(crate) struct Candidate {
     listed_credentials: BTreeSet<String>,
 }
 
-/// What a provider asks for beyond what is pinned.
+/// The requests of a provider beyond its pin.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Growth {
     hosts: Vec<String>,
@@ -70,7 +70,7 @@ pub(crate) struct Growth {
     credentials: Vec<(String, Vec<String>)>,
 }
 
-/// What becomes of a provider that is to be used.
+/// The verdict on a provider before its use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// It is what is pinned.
@@ -113,7 +113,7 @@ impl Lock {
         Ok(format!("{HEAD}{}", toml::to_string(self)?))
     }
 
-    /// What becomes of a provider.
+    /// The verdict on a provider.
     pub(crate) fn judge(&self, candidate: &Candidate) -> Verdict {
         let Some(pinned) = self.providers.get(&candidate.provider) else { return Verdict::New };
         let growth = candidate.growth(pinned);
@@ -148,7 +148,7 @@ impl Candidate {
         }
     }
 
-    /// What its manifest asks for beyond a pin. A credential that is not pinned yet was bound by the operator since: it goes to
+    /// The manifest's requests beyond a pin. A credential that is not pinned yet was bound by the operator since: it goes to
     /// hosts that are pinned, or their growth is told.
     fn growth(&self, pinned: &Pin) -> Growth {
         if !self.has_manifest_hosts {

@@ -1,12 +1,12 @@
 //! `damper`: fetch records through WebAssembly providers, once a day. This file only begins and ends the program.
 
 mod args;
+mod backend;
 mod commands;
 mod config;
 mod context;
 mod error;
 mod harden;
-mod house;
 mod language;
 mod lock;
 mod logging;

@@ -14,11 +14,11 @@ use crate::error::CliError;
 use crate::lock::Candidate;
 
 pub(crate) use binding::{Bound, bind};
-use binding::{grants, tightened};
+use binding::{grants, tighten_manifest};
 
-/// What a file of a component is called.
+/// The extension of component files.
 const EXTENSION: &str = "wasm";
-/// Where `damper build` puts a component, within its crate.
+/// The folder, within a crate, in which `damper build` puts its component.
 pub(crate) const BUILT: &str = "target/damper";
 
 /// Why there is no component.
@@ -45,7 +45,7 @@ pub(crate) enum FindError {
     /// The name cannot be one.
     #[error("{name:?} is no provider's name: it must be 1 to 64 of a-z, 0-9 and \"-\", starting with a letter")]
     BadName {
-        /// What was given.
+        /// The given name.
         name: String,
     },
 }
@@ -59,7 +59,7 @@ impl FindError {
         }
     }
 
-    /// What to do.
+    /// The hint that goes with the error.
     pub(crate) fn hint(&self) -> String {
         match self {
             Self::AnotherName { provider, found, .. } => {
@@ -88,7 +88,7 @@ fn is_file_name(text: &str) -> bool {
 /// A provider's name, checked.
 ///
 /// # Errors
-/// Where it is none.
+/// If it is none.
 pub(crate) fn check_name(name: &str) -> Result<(), FindError> {
     let letter_first = name.starts_with(|first: char| first.is_ascii_lowercase());
     let known = name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'));
@@ -99,7 +99,7 @@ pub(crate) fn check_name(name: &str) -> Result<(), FindError> {
 /// `damper build` puts it.
 ///
 /// # Errors
-/// Where there is none.
+/// If there is none.
 pub(crate) fn find(config: &Config, provider: &str) -> Result<PathBuf, FindError> {
     check_name(provider)?;
     let file = format!("{provider}.{EXTENSION}");
@@ -120,7 +120,7 @@ pub(crate) fn find(config: &Config, provider: &str) -> Result<PathBuf, FindError
 /// A provider by its name, read and bound to what the operator grants.
 ///
 /// # Errors
-/// Where there is no component, it is none that can be run, or the operator's settings do not fit it.
+/// If there is no component, it is none that can be run, or the operator's settings do not fit it.
 pub(crate) fn open(config: &Config, provider: &str) -> Result<Bound, CliError> {
     Ok(bind(config, read(config, provider)?)?)
 }
@@ -130,7 +130,7 @@ pub(crate) fn open(config: &Config, provider: &str) -> Result<Bound, CliError> {
 /// # Errors
 /// As [`open`], but for what only a fetch needs.
 pub(crate) fn manifest(config: &Config, provider: &str) -> Result<Manifest, CliError> {
-    Ok(tightened(config, &read(config, provider)?)?)
+    Ok(tighten_manifest(config, &read(config, provider)?)?)
 }
 
 /// A provider by its name, as damper.lock looks at it. Its secrets are not read. Its component is the one at `path`, or where
@@ -170,7 +170,7 @@ pub(crate) fn open_any(config: &Config, name_or_file: &str) -> Result<Bound, Cli
     Ok(bind(config, read_trusted(path)?)?)
 }
 
-/// A component that is to get hosts and secrets. Whoever can change its file, or exchange it, would get them, too.
+/// Reads a component that will get hosts and secrets. Anyone who can change or replace its file would get them, too.
 fn read_trusted(path: &Path) -> Result<ComponentFile, CliError> {
     // A FIFO without a writer is opened at once instead of blocking for ever. Reading reports a file that cannot be opened.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;

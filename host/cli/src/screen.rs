@@ -1,4 +1,4 @@
-//! What people see: messages and progress on standard error, data on standard output.
+//! Terminal output: messages and progress on standard error, data on standard output.
 //!
 //! Nothing that a component, an API or a file said reaches a terminal as it is: see [`printable`].
 
@@ -24,7 +24,7 @@ impl Screen {
         Self { bars: MultiProgress::new(), colour: colour && io::stderr().is_terminal() }
     }
 
-    /// Where progress bars are drawn.
+    /// The progress bars.
     pub(crate) fn bars(&self) -> &MultiProgress {
         &self.bars
     }
@@ -66,7 +66,7 @@ impl Screen {
         error.exit()
     }
 
-    /// Bytes above the progress bars. What cannot be written to standard error cannot be told to anybody either.
+    /// Writes bytes above the progress bars. Errors are ignored: they could only be reported on the same stream.
     pub(crate) fn write(&self, bytes: &[u8]) {
         self.bars.suspend(|| {
             let _ = io::stderr().write_all(bytes);
@@ -81,7 +81,7 @@ impl Screen {
 /// One line of data on standard output.
 ///
 /// # Errors
-/// Where it cannot be written; a reader that has gone away ends the program quietly.
+/// If it cannot be written; a reader that has gone away ends the program quietly.
 pub(crate) fn put(line: impl AsRef<str>) -> Result<(), CliError> {
     let mut text = line.as_ref().to_owned();
     text.push('\n');
@@ -91,7 +91,7 @@ pub(crate) fn put(line: impl AsRef<str>) -> Result<(), CliError> {
 /// Data on standard output, byte for byte; escaped where it is a terminal.
 ///
 /// # Errors
-/// Where it cannot be written; a reader that has gone away ends the program quietly.
+/// If it cannot be written; a reader that has gone away ends the program quietly.
 pub(crate) fn put_bytes(bytes: &[u8]) -> Result<(), CliError> {
     let mut output = io::stdout().lock();
     let written = if output.is_terminal() {

@@ -13,9 +13,9 @@ mod embedded {
     include!(concat!(env!("OUT_DIR"), "/embedded.rs"));
 }
 
-/// Where the part of a new provider's template is that all languages share.
+/// The folder of the template parts that all languages share.
 const TEMPLATE: &str = "sdk/template/";
-/// Where the script is that makes sure of a toolchain.
+/// The script that finds or installs a toolchain.
 const TOOLCHAIN: &str = "sdk/rust/toolchain.sh";
 
 /// The unpacked SDK.
@@ -29,7 +29,7 @@ impl Sdk {
     /// place in one step, so that several programs may do this at once.
     ///
     /// # Errors
-    /// Where the cache cannot be written, or others can change what lies there.
+    /// If the cache cannot be written, or others can change what lies there.
     pub(crate) fn unpack(cache: &Path) -> Result<Self, CliError> {
         let folder = cache.join(format!("sdk-{}-{}", env!("CARGO_PKG_VERSION"), embedded::DIGEST));
         // A file that is not ours, such as a build script, would be run with the others.
@@ -61,7 +61,7 @@ impl Sdk {
         self.folder.join("sdk/python")
     }
 
-    /// What a provider of a language depends on, as its project names it.
+    /// The path of a language's SDK, as a provider's project names it.
     pub(crate) fn dependency(&self, language: Language) -> PathBuf {
         match language {
             Language::Rust => self.rust(),
@@ -106,7 +106,7 @@ pub(crate) fn template(language: Language) -> impl Iterator<Item = (PathBuf, &'s
 /// Write a file so that it is there whole or not at all.
 ///
 /// # Errors
-/// Where it cannot be written.
+/// If it cannot be written.
 pub(crate) fn put(path: &Path, content: &[u8]) -> Result<(), CliError> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(CliError::file("make the folder", folder))?;

@@ -1,4 +1,4 @@
-//! What the environment says: the only place of the program that reads it.
+//! Settings from the environment. No other module reads it.
 #![allow(clippy::disallowed_methods, reason = "the one module that reads the environment")]
 
 use std::env;
@@ -11,10 +11,10 @@ use std::process::Command;
 pub(crate) struct Settings {
     /// `DAMPER_LOG`: what is logged, in the syntax of `RUST_LOG`; none: warnings and errors.
     pub(crate) log: Option<String>,
-    /// Where compiled components, the SDK and toolchains are kept: `DAMPER_CACHE`, else `damper` in `XDG_CACHE_HOME`,
+    /// The cache folder of compiled components, the SDK and toolchains: `DAMPER_CACHE`, else `damper` in `XDG_CACHE_HOME`,
     /// else in `~/.cache`. None where there is no home either.
     pub(crate) cache: Option<PathBuf>,
-    /// Where what belongs to this user alone is kept, such as the key of the cache: `damper` in `XDG_CONFIG_HOME`, else in
+    /// The folder of private files of this user, such as the key of the cache: `damper` in `XDG_CONFIG_HOME`, else in
     /// `~/.config`. None where there is no home either.
     pub(crate) own_config: Option<PathBuf>,
     /// `DAMPER_HARDENING`: which layers of hardening are left out; empty: none.
@@ -52,7 +52,7 @@ impl Settings {
 /// The text of an environment variable that a damper.toml names as the home of a secret. Empty is absent.
 ///
 /// # Errors
-/// Where the value is no UTF-8.
+/// If the value is no UTF-8.
 pub(crate) fn secret(name: &str) -> Result<Option<String>, ()> {
     match env::var(name) {
         Ok(text) => Ok(Some(text).filter(|text| !text.is_empty())),
@@ -61,7 +61,7 @@ pub(crate) fn secret(name: &str) -> Result<Option<String>, ()> {
     }
 }
 
-/// Where programs are looked for, to be handed on with more.
+/// The search path of programs (`PATH`), to be extended for child processes.
 pub(crate) fn search_path() -> Option<OsString> {
     env::var_os("PATH")
 }
@@ -120,7 +120,7 @@ const BUILD_VARIABLES: [&str; 43] = [
     "TMPDIR",
     "USER",
 ];
-/// What others of them begin with: the toolchains' and their registries', cc's own by target, and those of version managers, by way
+/// Prefixes of further variables: the toolchains' and their registries', cc's own by target, and those of version managers, by way
 /// of which programs are found.
 const BUILD_PREFIXES: [&str; 25] = [
     "CARGO_",

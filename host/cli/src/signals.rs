@@ -21,7 +21,7 @@ pub(crate) struct Stop {
 /// Listen for SIGINT, SIGTERM and SIGHUP from now on.
 ///
 /// # Errors
-/// Where the system does not let us.
+/// If the system does not let us.
 pub(crate) fn listen(screen: &Screen) -> Result<Stop, CliError> {
     let of = |kind| signal(kind).map_err(|error| CliError::unexpected("listen for signals", error));
     let mut signals = Signals {
@@ -52,7 +52,7 @@ struct Signals {
 }
 
 impl Signals {
-    /// Wait for one; answers the exit code that a shell gives to its victims: 128 and the signal's number.
+    /// Wait for a signal; returns the exit code that shells use for it: 128 plus the signal's number.
     async fn next(&mut self) -> i32 {
         tokio::select! {
             _ = self.interrupt.recv() => 130,

@@ -9,10 +9,10 @@ use std::path::Path;
 const BUNDLE: &str = "SSL_CERT_FILE";
 /// Names a folder; whoever sets it means it.
 const FOLDER: &str = "SSL_CERT_DIR";
-/// Where the bundle lies: on Amazon Linux, on Debian.
+/// The bundle's path on Amazon Linux and on Debian.
 const BUNDLES: [&str; 2] = ["/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/certs/ca-certificates.crt"];
 
-/// Has the one bundle read, where there is one and nothing else was said. To be called before anything else in the process runs.
+/// Has the one bundle read, if there is one and nothing else was said. To be called before anything else in the process runs.
 #[allow(unsafe_code, reason = "the libraries take the bundle's name from the environment alone")]
 #[allow(clippy::disallowed_methods, reason = "what they read is looked at before it is set")]
 pub(crate) fn read_one_bundle() {

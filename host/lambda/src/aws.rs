@@ -1,5 +1,5 @@
-//! What the function is built of in AWS: the same pipeline as everywhere, with the ledger in DynamoDB, the sink in S3, and the
-//! mapping behind Lambda's own API. Nothing is asked of the network here.
+//! Builds the function for AWS: the same pipeline as everywhere, with the ledger in DynamoDB, the sink in S3, and the
+//! mapping behind Lambda's own API. No network request is sent here.
 
 use std::sync::Arc;
 
@@ -21,8 +21,8 @@ use crate::settings::Settings;
 /// The function, with clients of this environment.
 ///
 /// # Errors
-/// Where there is no package, or the environment names no region or credentials.
-pub(crate) async fn function(settings: &Settings) -> anyhow::Result<Function> {
+/// If there is no package, or the environment names no region or credentials.
+pub(crate) async fn build_function(settings: &Settings) -> anyhow::Result<Function> {
     let clients = AwsClients::load().await;
     let sink = Arc::new(bucket(clients.config(), &settings.bucket)?);
     let stores = Stores {
@@ -30,7 +30,7 @@ pub(crate) async fn function(settings: &Settings) -> anyhow::Result<Function> {
         sink,
         compression: settings.compression,
         mapping: Arc::new(LambdaMapping::new(clients.lambda(), &settings.function, &settings.stream_prefix)),
-        clock: clock(settings.clock_offset_seconds),
+        clock: build_clock(settings.clock_offset_seconds),
         chance: Chance::System,
     };
     let secrets: Secrets = Box::new(move |name| {
@@ -45,7 +45,7 @@ pub(crate) async fn function(settings: &Settings) -> anyhow::Result<Function> {
     Ok(Function::new(Arc::new(providers), stores, settings.stream_prefix.clone()))
 }
 
-fn clock(offset_seconds: i64) -> WallClock {
+fn build_clock(offset_seconds: i64) -> WallClock {
     if offset_seconds == 0 {
         return WallClock::System;
     }

@@ -27,7 +27,7 @@ impl Crashes {
     }
 
     /// The processes that died while this component ran.
-    pub(crate) fn of(&self, plugin: &Plugin) -> Vec<Crash> {
+    pub(crate) fn find_crashes(&self, plugin: &Plugin) -> Vec<Crash> {
         let left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
         let crash = |left: &LeftBehind| {
             let running = left.running.iter().find(|running| running.component == plugin.marked())?;
@@ -37,8 +37,8 @@ impl Crashes {
         left.iter().filter_map(crash).collect()
     }
 
-    /// What was left behind of a provider is recorded in the ledger.
-    pub(crate) fn forget(&self, provider: &str) {
+    /// Removes a provider's leftover marks; call it after they are recorded in the ledger.
+    pub(crate) fn forget_provider(&self, provider: &str) {
         let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
         left.retain_mut(|left| {
             left.running.retain(|running| !running.component.is_of(provider));

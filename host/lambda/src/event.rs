@@ -1,8 +1,8 @@
-//! What invokes the function: a batch of a stream, a tick, or somebody who asks for one record. Parsing only.
+//! Parses the function's events: a batch of a stream, a tick, or a direct invocation for one record.
 
 use aws_lambda_events::event::kinesis::KinesisEventRecord;
 use bytes::Bytes;
-use damper_aws::kinesis::Delivered;
+use damper_aws::kinesis::KinesisRecord;
 use damper_core::item::{Item, ItemError, Params};
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -28,8 +28,8 @@ pub(crate) enum Event {
 pub(crate) struct Batch {
     /// The provider, by the stream's name.
     pub(crate) provider: String,
-    /// What Kinesis delivers; never empty.
-    pub(crate) records: Vec<Delivered>,
+    /// The records that Kinesis delivers; never empty.
+    pub(crate) records: Vec<KinesisRecord>,
 }
 
 /// An event that cannot be read. The stream keeps its records and delivers them again.
@@ -50,7 +50,7 @@ pub(crate) enum EventError {
 }
 
 #[derive(Deserialize)]
-struct Shape {
+struct RawEvent {
     #[serde(rename = "Records", default)]
     records: Option<Vec<KinesisEventRecord>>,
     #[serde(default)]
@@ -67,19 +67,19 @@ impl Event {
     /// Reads an event. `prefix` is what the names of the providers' streams begin with.
     ///
     /// # Errors
-    /// Where it is none of those that the function takes.
+    /// If it is none of those that the function takes.
     pub(crate) fn parse(text: &str, prefix: &str) -> Result<Self, EventError> {
-        let shape: Shape = serde_json::from_str(text).map_err(|error| EventError::Unknown(error.to_string()))?;
-        match shape {
-            Shape { records: Some(records), .. } => Ok(Self::Batch(Batch::of(records, prefix)?)),
-            Shape { provider: Some(provider), id: Some(id), params, .. } => {
+        let raw: RawEvent = serde_json::from_str(text).map_err(|error| EventError::Unknown(error.to_string()))?;
+        match raw {
+            RawEvent { records: Some(records), .. } => Ok(Self::Batch(Batch::of(records, prefix)?)),
+            RawEvent { provider: Some(provider), id: Some(id), params, .. } => {
                 Ok(Self::AdHoc { provider, item: Item::new(id, params)? })
             }
             // EventBridge's schedules are "aws.events", its scheduler's are what their target says: the template says the same.
-            Shape { source: Some(source), .. } if matches!(source.as_str(), "aws.events" | "aws.scheduler") => {
+            RawEvent { source: Some(source), .. } if matches!(source.as_str(), "aws.events" | "aws.scheduler") => {
                 Ok(Self::Tick)
             }
-            Shape { provider: Some(_), .. } => Err(EventError::Unknown("the id is missing".to_owned())),
+            RawEvent { provider: Some(_), .. } => Err(EventError::Unknown("the id is missing".to_owned())),
             _ => Err(EventError::Unknown("it has none of the keys Records, source and provider".to_owned())),
         }
     }
@@ -97,7 +97,7 @@ impl Batch {
         let provider =
             provider_of(&first, prefix).ok_or_else(|| EventError::AnotherStream(first.clone(), prefix.to_owned()))?;
         let provider = provider.to_owned();
-        let records = records.into_iter().map(delivered).collect::<Result<_, _>>()?;
+        let records = records.into_iter().map(parse_record).collect::<Result<_, _>>()?;
         Ok(Self { provider, records })
     }
 
@@ -107,7 +107,7 @@ impl Batch {
     }
 }
 
-fn delivered(record: KinesisEventRecord) -> Result<Delivered, EventError> {
+fn parse_record(record: KinesisEventRecord) -> Result<KinesisRecord, EventError> {
     let kinesis = record.kinesis;
     let sequence = kinesis.sequence_number;
     if sequence.is_empty() {
@@ -115,7 +115,7 @@ fn delivered(record: KinesisEventRecord) -> Result<Delivered, EventError> {
     }
     let arrived = kinesis.approximate_arrival_timestamp.timestamp_millis();
     let arrived = Timestamp::from_millisecond(arrived).map_err(|error| EventError::Unknown(error.to_string()))?;
-    Ok(Delivered { sequence, arrived, data: Bytes::from(kinesis.data.0) })
+    Ok(KinesisRecord { sequence, arrived, data: Bytes::from(kinesis.data.0) })
 }
 
 /// The provider whose stream has this ARN, `arn:aws:kinesis:REGION:ACCOUNT:stream/PREFIXNAME`.

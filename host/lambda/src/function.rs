@@ -1,5 +1,5 @@
-//! The function: an event comes in, the same pipeline as everywhere does its work, an answer goes out. What is special to Lambda
-//! is here: the answer that Kinesis' mapping understands, the deadline, the tick over all providers.
+//! The function: it takes an event, runs the same pipeline as everywhere, and returns a response. The parts specific to Lambda
+//! are here: the response for the Kinesis mapping, the deadline, the tick over all providers.
 
 mod ad_hoc;
 mod batch;
@@ -18,7 +18,7 @@ use tracing::Instrument;
 use crate::event::{Event, EventError};
 use crate::providers::{ProviderError, Providers};
 
-/// What is left of an invocation for its answer.
+/// The time reserved at the end of an invocation for its response.
 const RESERVE: Duration = Duration::from_secs(1);
 /// How long a batch that cannot be worked at is kept: the mapping would deliver it again at once.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
@@ -32,7 +32,7 @@ pub(crate) struct Function {
 
 /// An invocation that ends in an error: the mapping delivers its batch again, and whoever invoked directly is told.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Refused {
+pub(crate) enum InvocationError {
     #[error(transparent)]
     Event(#[from] EventError),
     #[error(transparent)]
@@ -41,14 +41,14 @@ pub(crate) enum Refused {
     Item(#[from] damper_core::item::ItemError),
 }
 
-impl From<Refused> for lambda_runtime::Diagnostic {
-    fn from(refused: Refused) -> Self {
-        let error_type = match refused {
-            Refused::Event(_) => "Event",
-            Refused::Provider(_) => "Provider",
-            Refused::Item(_) => "Item",
+impl From<InvocationError> for lambda_runtime::Diagnostic {
+    fn from(error: InvocationError) -> Self {
+        let error_type = match error {
+            InvocationError::Event(_) => "Event",
+            InvocationError::Provider(_) => "Provider",
+            InvocationError::Item(_) => "Item",
         };
-        Self { error_type: error_type.to_owned(), error_message: refused.to_string() }
+        Self { error_type: error_type.to_owned(), error_message: error.to_string() }
     }
 }
 
@@ -61,30 +61,35 @@ impl Function {
     /// Answer an invocation. `deadline_ms` is its end, in milliseconds since 1970 by the machine's clock.
     ///
     /// # Errors
-    /// Where the event cannot be read, or a direct invocation asks for what there is not.
-    pub(crate) async fn answer(&self, event: &str, request_id: &str, deadline_ms: u64) -> Result<Value, Refused> {
-        let deadline = deadline(deadline_ms);
+    /// If the event cannot be read, or a direct invocation asks for what there is not.
+    pub(crate) async fn answer(
+        &self,
+        event: &str,
+        request_id: &str,
+        deadline_ms: u64,
+    ) -> Result<Value, InvocationError> {
+        let deadline = deadline_from(deadline_ms);
         let event = Event::parse(event, &self.stream_prefix).inspect_err(
             |error| tracing::error!(request_id, %error, "the event cannot be read; its batch is delivered again"),
         )?;
         match event {
             Event::Batch(batch) => {
                 let span = tracing::info_span!("batch", request_id, provider = batch.provider);
-                Ok(self.batch(batch, deadline).instrument(span).await)
+                Ok(self.handle_batch(batch, deadline).instrument(span).await)
             }
             Event::Tick => {
                 let span = tracing::info_span!("tick", request_id);
-                Ok(self.tick(deadline).instrument(span).await)
+                Ok(self.handle_tick(deadline).instrument(span).await)
             }
             Event::AdHoc { provider, item } => {
                 let span = tracing::info_span!("ad-hoc", request_id, provider, id = item.id);
-                self.ad_hoc(&provider, item, deadline).instrument(span).await
+                self.handle_ad_hoc(&provider, item, deadline).instrument(span).await
             }
         }
     }
 
     /// A provider's pipeline. Earlier crashes while its component ran are recorded first, so that what they mean holds from the first fetch.
-    async fn pipeline(&self, provider: &str) -> Result<Arc<Pipeline>, ProviderError> {
+    async fn load_pipeline(&self, provider: &str) -> Result<Arc<Pipeline>, ProviderError> {
         let pipeline = self.providers.pipeline(provider)?;
         let (ledger, mapping, now) = (&*self.stores.ledger, &*self.stores.mapping, self.stores.clock.now());
         let crashes = self.providers.crashes(provider);
@@ -102,7 +107,7 @@ impl Function {
     }
 
     /// A provider that cannot be worked for is stopped for all invocations, until its package is mended and it is resumed.
-    async fn stop(&self, provider: &str, error: &ProviderError) {
+    async fn stop_provider(&self, provider: &str, error: &ProviderError) {
         let (ledger, mapping, now) = (&*self.stores.ledger, &*self.stores.mapping, self.stores.clock.now());
         if let Err(error) = operate::stop(ledger, mapping, provider, now, OpenedBy::Config, &error.to_string()).await {
             tracing::error!(%error, "the provider was not stopped; its batches go on waiting");
@@ -111,7 +116,7 @@ impl Function {
 }
 
 /// Whether a person stopped the provider, or has to mend something before it may go on.
-fn needs_operator(control: &Control) -> Option<&str> {
+fn operator_reason(control: &Control) -> Option<&str> {
     match &control.breaker {
         Breaker::Open { by: OpenedBy::Config | OpenedBy::Operator, reason, .. } => Some(reason),
         _ => None,
@@ -119,7 +124,7 @@ fn needs_operator(control: &Control) -> Option<&str> {
 }
 
 /// The instant of a deadline, less what the answer needs. The clock is the machine's: Lambda's deadlines know no other.
-fn deadline(deadline_ms: u64) -> Instant {
+fn deadline_from(deadline_ms: u64) -> Instant {
     let now = damper_core::clock::WallClock::System.now().as_millisecond();
     let left = i64::try_from(deadline_ms).unwrap_or(i64::MAX).saturating_sub(now).max(0).unsigned_abs();
     Instant::now() + Duration::from_millis(left).saturating_sub(RESERVE)

@@ -1,10 +1,10 @@
-//! Structured logs: a line of JSON each on standard output, where Lambda collects them beside the metrics. What a guest wrote
-//! is a text in it, never a line of its own, so that it can forge neither logs nor metrics.
+//! Structured logs: one JSON object per line on standard output, where Lambda collects them beside the metrics. Text from a guest
+//! is a JSON string, never a line of its own, so it cannot forge logs or metrics.
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::FmtSpan;
 
-/// What is logged where nobody says otherwise.
+/// The default log filter.
 const DEFAULT: &str = "info";
 
 /// Start logging; `wanted` is in the syntax of `RUST_LOG`.

@@ -25,7 +25,7 @@ use crate::settings::Settings;
 fn main() -> ExitCode {
     authorities::read_one_bundle();
     let settings = Settings::from_environment();
-    // What is wrong with the settings is a log line like any other.
+    // Logging starts before the settings are checked, so that their errors are logged too.
     logging::start(settings.as_ref().ok().and_then(|settings| settings.log.as_deref()));
     let started = settings.map_err(anyhow::Error::from).and_then(|settings| {
         give_up_rights(&settings);
@@ -53,7 +53,7 @@ fn give_up_rights(settings: &Settings) {
 
 #[tokio::main]
 async fn start(settings: &Settings) -> anyhow::Result<()> {
-    let function = Arc::new(aws::function(settings).await?);
+    let function = Arc::new(aws::build_function(settings).await?);
     let handler = service_fn(move |invocation: LambdaEvent<Box<RawValue>>| {
         let function = Arc::clone(&function);
         async move { answer(&function, invocation).await }
@@ -62,7 +62,10 @@ async fn start(settings: &Settings) -> anyhow::Result<()> {
     Runtime::new(handler).run().await.map_err(anyhow::Error::from_boxed)
 }
 
-async fn answer(function: &Function, invocation: LambdaEvent<Box<RawValue>>) -> Result<Value, function::Refused> {
+async fn answer(
+    function: &Function,
+    invocation: LambdaEvent<Box<RawValue>>,
+) -> Result<Value, function::InvocationError> {
     let LambdaEvent { payload, context } = invocation;
     function.answer(payload.get(), &context.request_id, context.deadline).await
 }

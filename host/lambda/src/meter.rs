@@ -1,29 +1,29 @@
-//! What an invocation did for a provider: begun before its work, told after it as lines of metrics.
+//! Measures an invocation's work for a provider: started before the work, printed after it as lines of metrics.
 
 use std::sync::Arc;
 
 use damper_core::pipeline::Pipeline;
 use jiff::Timestamp;
 
-use crate::metrics::{self, Counted, Invocation, Standing};
+use crate::metrics::{self, CounterSnapshot, Invocation, ProviderStatus};
 
 /// One provider's counters, from some moment on.
 pub(crate) struct Meter {
     pipeline: Arc<Pipeline>,
-    before: Counted,
+    before: CounterSnapshot,
 }
 
 impl Meter {
-    /// Counts from now on. Whatever happened before is not this invocation's.
+    /// Starts measuring. Earlier events are discarded: they belong to other invocations.
     pub(crate) fn begin(pipeline: &Arc<Pipeline>) -> Self {
         let progress = pipeline.progress();
         progress.watch();
         progress.take_events();
-        Self { pipeline: Arc::clone(pipeline), before: Counted::of(&progress) }
+        Self { pipeline: Arc::clone(pipeline), before: CounterSnapshot::of(&progress) }
     }
 
     /// Writes what has happened since, and how the provider stands now.
-    pub(crate) fn tell(self, now: Timestamp, invocation: Invocation) {
+    pub(crate) fn print(self, now: Timestamp, invocation: Invocation) {
         let manifest = self.pipeline.manifest();
         // As the invocation itself has read or written it last: nobody pays for another read.
         let Some(control) = self.pipeline.control_seen() else {
@@ -31,10 +31,10 @@ impl Meter {
             return;
         };
         let progress = self.pipeline.progress();
-        let happened = self.before.until(&Counted::of(&progress), &progress.take_events());
+        let delta = self.before.delta_to(&CounterSnapshot::of(&progress), &progress.take_events());
         let today = manifest.window.day(now);
-        let standing = Standing::of(&control, self.pipeline.reading(), today, manifest.limits.daily_quota);
-        for line in metrics::lines(&manifest.name, now, invocation, &happened, standing) {
+        let status = ProviderStatus::of(&control, self.pipeline.reading(), today, manifest.limits.daily_quota);
+        for line in metrics::format_lines(&manifest.name, now, invocation, &delta, status) {
             println!("{line}");
         }
     }

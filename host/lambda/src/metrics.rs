@@ -17,16 +17,16 @@ use serde_json::{Map, Value, json};
 /// The namespace of all of Damper's metrics.
 const NAMESPACE: &str = "Damper";
 
-/// What a process counted of one provider up to some moment.
+/// A process's counters of one provider at one moment.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Counted {
+pub(crate) struct CounterSnapshot {
     snapshot: Snapshot,
     failures: BTreeMap<FailureKind, u64>,
 }
 
-/// What happened between two moments.
+/// The difference between two [`CounterSnapshot`]s, with peaks and latencies of the events in between.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Happened {
+pub(crate) struct MetricsDelta {
     fetched: u64,
     skipped: u64,
     dead_letters: u64,
@@ -36,25 +36,25 @@ pub(crate) struct Happened {
     latencies: Vec<Duration>,
 }
 
-impl Counted {
-    /// What has been counted by now.
+impl CounterSnapshot {
+    /// The counters now.
     pub(crate) fn of(progress: &Progress) -> Self {
         Self { snapshot: progress.snapshot(), failures: progress.failures() }
     }
 
-    /// What happened from here until `later`, with the fetches' beginnings and ends in between.
-    pub(crate) fn until(&self, later: &Self, events: &[Event]) -> Happened {
+    /// The difference between this and a `later` snapshot; `events` are the fetch starts and ends in between.
+    pub(crate) fn delta_to(&self, later: &Self, events: &[Event]) -> MetricsDelta {
         let (before, after) = (&self.snapshot, &later.snapshot);
         let failures = later.failures.iter().map(|(kind, count)| {
             (kind.clone(), count.saturating_sub(self.failures.get(kind).copied().unwrap_or_default()))
         });
-        let mut happened = Happened {
+        let mut delta = MetricsDelta {
             fetched: after.fetched.saturating_sub(before.fetched),
             skipped: after.skipped.saturating_sub(before.skipped),
             dead_letters: after.dead.saturating_sub(before.dead),
             requests: after.requests.saturating_sub(before.requests),
             failures: failures.filter(|(_, count)| *count > 0).collect(),
-            ..Happened::default()
+            ..MetricsDelta::default()
         };
         let mut in_flight = 0_u64;
         for event in events {
@@ -62,19 +62,19 @@ impl Counted {
                 What::Sent => in_flight += 1,
                 What::Ended { latency, .. } => {
                     in_flight = in_flight.saturating_sub(1);
-                    happened.latencies.push(latency);
+                    delta.latencies.push(latency);
                 }
             }
-            happened.peak_in_flight = happened.peak_in_flight.max(in_flight);
+            delta.peak_in_flight = delta.peak_in_flight.max(in_flight);
         }
-        happened.latencies.sort_unstable();
-        happened
+        delta.latencies.sort_unstable();
+        delta
     }
 }
 
-/// What the control item says, as far as charts show it.
+/// The part of the control item that charts show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Standing {
+pub(crate) struct ProviderStatus {
     /// 0: closed, 1: half open, 2: open.
     breaker: u8,
     /// Whether a person has to see to it: something only they can mend.
@@ -85,7 +85,7 @@ pub(crate) struct Standing {
     parked: u64,
 }
 
-impl Standing {
+impl ProviderStatus {
     /// How a provider stands by its control item and what its limiter says.
     pub(crate) fn of(control: &Control, reading: Reading, today: Day, quota: Option<u64>) -> Self {
         let (breaker, needs_mending) = match &control.breaker {
@@ -100,7 +100,7 @@ impl Standing {
     }
 }
 
-/// What a provider was worked for.
+/// The kind of invocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Invocation {
     /// A batch of so many entries.
@@ -114,39 +114,39 @@ pub(crate) enum Invocation {
 }
 
 /// The lines to write for an invocation.
-pub(crate) fn lines(
+pub(crate) fn format_lines(
     provider: &str,
     now: Timestamp,
     invocation: Invocation,
-    happened: &Happened,
-    standing: Standing,
+    delta: &MetricsDelta,
+    status: ProviderStatus,
 ) -> Vec<String> {
     let mut metrics = Metrics::default();
     if let Invocation::Batch { entries } = invocation {
         metrics.count("BatchSize", entries as u64);
     }
     if invocation != Invocation::Tick {
-        metrics.count("InFlight", happened.peak_in_flight);
-        metrics.count("Fetched", happened.fetched);
-        metrics.count("Skipped", happened.skipped);
-        metrics.count("DeadLetters", happened.dead_letters);
-        metrics.count("Requests", happened.requests);
-        metrics.count("Throttled", happened.failures.get(&FailureKind::Throttled).copied().unwrap_or_default());
-        metrics.milliseconds("LatencyP50", percentile(&happened.latencies, 50));
-        metrics.milliseconds("LatencyP99", percentile(&happened.latencies, 99));
+        metrics.count("InFlight", delta.peak_in_flight);
+        metrics.count("Fetched", delta.fetched);
+        metrics.count("Skipped", delta.skipped);
+        metrics.count("DeadLetters", delta.dead_letters);
+        metrics.count("Requests", delta.requests);
+        metrics.count("Throttled", delta.failures.get(&FailureKind::Throttled).copied().unwrap_or_default());
+        metrics.milliseconds("LatencyP50", percentile(&delta.latencies, 50));
+        metrics.milliseconds("LatencyP99", percentile(&delta.latencies, 99));
     }
-    metrics.count("Limit", standing.limit.into());
-    metrics.count("Parked", standing.parked);
-    metrics.count("BreakerState", standing.breaker.into());
-    metrics.count("NeedsMending", standing.needs_mending.into());
-    if let Some(left) = standing.quota_left {
+    metrics.count("Limit", status.limit.into());
+    metrics.count("Parked", status.parked);
+    metrics.count("BreakerState", status.breaker.into());
+    metrics.count("NeedsMending", status.needs_mending.into());
+    if let Some(left) = status.quota_left {
         metrics.count("QuotaLeft", left);
     }
-    let mut lines = vec![metrics.document(now, &[("Provider", provider)])];
-    for (kind, count) in &happened.failures {
+    let mut lines = vec![metrics.into_document(now, &[("Provider", provider)])];
+    for (kind, count) in &delta.failures {
         let mut failed = Metrics::default();
         failed.count("Failed", *count);
-        lines.push(failed.document(now, &[("Provider", provider), ("Kind", &kind_name(kind))]));
+        lines.push(failed.into_document(now, &[("Provider", provider), ("Kind", &kind_name(kind))]));
     }
     lines
 }
@@ -186,7 +186,7 @@ impl Metrics {
         self.values.insert(name.to_owned(), value);
     }
 
-    fn document(self, now: Timestamp, dimensions: &[(&str, &str)]) -> String {
+    fn into_document(self, now: Timestamp, dimensions: &[(&str, &str)]) -> String {
         let names: Vec<&str> = dimensions.iter().map(|(name, _)| *name).collect();
         let mut document = self.values;
         document.extend(dimensions.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())));
@@ -207,7 +207,7 @@ mod tests {
 
     use super::*;
 
-    fn happened() -> Happened {
+    fn sample_delta() -> MetricsDelta {
         let begin = Instant::now();
         let at = |ms| begin + Duration::from_millis(ms);
         let ended = |ms| What::Ended { latency: Duration::from_millis(ms), outcome: None };
@@ -219,11 +219,11 @@ mod tests {
             Event { at: at(90), what: ended(89) },
             Event { at: at(91), what: ended(50) },
         ];
-        let before = Counted {
+        let before = CounterSnapshot {
             snapshot: Snapshot { fetched: 10, dead: 1, ..Snapshot::default() },
             failures: BTreeMap::from([(FailureKind::Throttled, 2), (FailureKind::NotFound, 1)]),
         };
-        let after = Counted {
+        let after = CounterSnapshot {
             snapshot: Snapshot { fetched: 12, dead: 2, requests: 3, ..Snapshot::default() },
             failures: BTreeMap::from([
                 (FailureKind::Throttled, 2),
@@ -232,17 +232,18 @@ mod tests {
                 (FailureKind::Other(String::new()), 4),
             ]),
         };
-        before.until(&after, &events)
+        before.delta_to(&after, &events)
     }
 
-    const STANDING: Standing = Standing { breaker: 0, needs_mending: false, quota_left: Some(7), limit: 4, parked: 3 };
+    const STATUS: ProviderStatus =
+        ProviderStatus { breaker: 0, needs_mending: false, quota_left: Some(7), limit: 4, parked: 3 };
 
     #[test]
     fn a_batch_is_what_happened_since_the_one_before() {
-        let happened = happened();
-        assert_eq!((happened.fetched, happened.dead_letters, happened.peak_in_flight), (2, 1, 2));
-        assert_eq!(happened.failures.values().sum::<u64>(), 6, "{happened:?}");
-        let lines = lines("gleif", Timestamp::UNIX_EPOCH, Invocation::Batch { entries: 20 }, &happened, STANDING);
+        let delta = sample_delta();
+        assert_eq!((delta.fetched, delta.dead_letters, delta.peak_in_flight), (2, 1, 2));
+        assert_eq!(delta.failures.values().sum::<u64>(), 6, "{delta:?}");
+        let lines = format_lines("gleif", Timestamp::UNIX_EPOCH, Invocation::Batch { entries: 20 }, &delta, STATUS);
         let first: Value = serde_json::from_str(&lines[0]).unwrap();
         assert_eq!((&first["BatchSize"], &first["Fetched"], &first["QuotaLeft"]), (&20.into(), &2.into(), &7.into()));
         assert_eq!((&first["LatencyP50"], &first["LatencyP99"]), (&50.0.into(), &89.0.into()));
@@ -253,10 +254,12 @@ mod tests {
         assert_eq!(kinds, [("timed-out", Some(1)), ("not-found", Some(1)), ("other", Some(4))]);
     }
 
-    /// What the specification asks of a document: each metric that it defines is there, and each dimension is a text.
+    /// The specification requires that each defined metric is present and that each dimension is a string.
     #[test]
     fn every_line_is_a_whole_document() {
-        for line in lines("gleif", Timestamp::UNIX_EPOCH, Invocation::Batch { entries: 1 }, &happened(), STANDING) {
+        for line in
+            format_lines("gleif", Timestamp::UNIX_EPOCH, Invocation::Batch { entries: 1 }, &sample_delta(), STATUS)
+        {
             let document: Value = serde_json::from_str(&line).unwrap();
             assert!(!line.contains('\n') && document["_aws"]["Timestamp"].is_u64(), "{line}");
             for directive in document["_aws"]["CloudWatchMetrics"].as_array().unwrap() {
@@ -274,7 +277,7 @@ mod tests {
     /// A size of one would pull the mean of batches down.
     #[test]
     fn a_record_that_somebody_waits_for_is_no_batch() {
-        let lines = lines("gleif", Timestamp::UNIX_EPOCH, Invocation::AdHoc, &happened(), STANDING);
+        let lines = format_lines("gleif", Timestamp::UNIX_EPOCH, Invocation::AdHoc, &sample_delta(), STATUS);
         let first: Value = serde_json::from_str(&lines[0]).unwrap();
         assert_eq!((&first["Fetched"], &first["LatencyP99"]), (&2.into(), &89.0.into()));
         assert!(!lines.concat().contains("BatchSize"), "{}", lines[0]);
@@ -282,7 +285,7 @@ mod tests {
 
     #[test]
     fn a_tick_tells_only_how_a_provider_stands() {
-        let lines = lines("gleif", Timestamp::UNIX_EPOCH, Invocation::Tick, &Happened::default(), STANDING);
+        let lines = format_lines("gleif", Timestamp::UNIX_EPOCH, Invocation::Tick, &MetricsDelta::default(), STATUS);
         assert_eq!(lines.len(), 1);
         assert!(!lines[0].contains("Fetched") && lines[0].contains("BreakerState"), "{}", lines[0]);
         assert!(lines[0].contains("\"Parked\":3"), "what is pending beside the stream: {}", lines[0]);
@@ -305,15 +308,15 @@ mod tests {
             breaker: Breaker::Open { since: Timestamp::UNIX_EPOCH, by, reason: String::new() },
             ..Control::default()
         };
-        let standing = |control: &Control, breaker| {
-            let standing = Standing::of(control, Reading { breaker, ..reading }, today, Some(9));
-            (standing.breaker, standing.needs_mending)
+        let status = |control: &Control, breaker| {
+            let status = ProviderStatus::of(control, Reading { breaker, ..reading }, today, Some(9));
+            (status.breaker, status.needs_mending)
         };
         let half_open = BreakerReading::HalfOpen { since: Duration::ZERO };
-        assert_eq!(standing(&Control::default(), BreakerReading::Closed), (0, false));
-        assert_eq!(standing(&open(OpenedBy::Breaker), half_open), (1, false));
-        assert_eq!(standing(&open(OpenedBy::Breaker), BreakerReading::Closed), (2, false));
-        assert_eq!(standing(&open(OpenedBy::Operator), BreakerReading::Closed), (2, false));
-        assert_eq!(standing(&open(OpenedBy::Config), half_open), (2, true));
+        assert_eq!(status(&Control::default(), BreakerReading::Closed), (0, false));
+        assert_eq!(status(&open(OpenedBy::Breaker), half_open), (1, false));
+        assert_eq!(status(&open(OpenedBy::Breaker), BreakerReading::Closed), (2, false));
+        assert_eq!(status(&open(OpenedBy::Operator), BreakerReading::Closed), (2, false));
+        assert_eq!(status(&open(OpenedBy::Config), half_open), (2, true));
     }
 }

@@ -16,10 +16,10 @@ use crate::crashes::Crashes;
 
 /// The most fetches at a time in one process, over all providers; a fetch beyond it waits for another to end.
 const MOST_IN_FLIGHT: u32 = 128;
-/// Where a packaged provider's settings come from, for messages.
+/// The source of a packaged provider's settings, for messages.
 const SETTINGS: &str = "damper.toml";
 
-/// Where pipelines come from.
+/// A source of pipelines.
 pub(crate) trait Providers: Send + Sync {
     /// The names of all providers that this function works for.
     fn names(&self) -> Result<Vec<String>, ProviderError>;
@@ -45,7 +45,7 @@ pub(crate) enum ProviderError {
     /// The engine does not start.
     #[error(transparent)]
     Host(#[from] HostError),
-    /// What the operator set does not fit it.
+    /// The operator's settings do not fit it.
     #[error("the settings of {provider} in this package cannot be used: {message}")]
     Settings { provider: String, message: String },
     /// Another function works for it: this one's role reaches nothing of it.
@@ -68,11 +68,11 @@ pub(crate) struct PackagedProviders {
     /// Those that this function works for; none: all.
     assigned: Option<BTreeSet<String>>,
     crashes: Crashes,
-    loaded: Mutex<Loaded>,
+    loaded: Mutex<LoadedProviders>,
 }
 
 #[derive(Default)]
-struct Loaded {
+struct LoadedProviders {
     host: Option<PluginHost>,
     pipelines: BTreeMap<String, Arc<Pipeline>>,
     /// By provider.
@@ -84,7 +84,7 @@ impl PackagedProviders {
     /// of them is read yet.
     ///
     /// # Errors
-    /// Where the folder holds no package.
+    /// If the folder holds no package.
     pub(crate) fn open(
         folder: &Path,
         stores: Stores,
@@ -110,7 +110,7 @@ impl PackagedProviders {
         let plugin = host
             .load_packaged(&packaged, bound.manifest.clone(), bound.grants)
             .map_err(|source| ProviderError::Load { provider: name.to_owned(), source })?;
-        let crashes = self.crashes.of(&plugin);
+        let crashes = self.crashes.find_crashes(&plugin);
         Ok((Pipeline::new(bound.manifest, Arc::new(plugin), self.stores.clone()), crashes))
     }
 
@@ -177,6 +177,6 @@ impl Providers for PackagedProviders {
 
     fn forget_crashes(&self, name: &str) {
         self.loaded.lock().unwrap_or_else(PoisonError::into_inner).crashes.remove(name);
-        self.crashes.forget(name);
+        self.crashes.forget_provider(name);
     }
 }

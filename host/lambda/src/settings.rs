@@ -1,4 +1,4 @@
-//! What the function's environment says: the only place of the program that reads it, but for AWS's own SDK.
+//! Settings from the function's environment. No other module reads it, except AWS's SDK.
 #![allow(clippy::disallowed_methods, reason = "the one module that reads the environment")]
 
 use std::collections::BTreeSet;
@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use damper_core::sink::{Compression, CompressionError};
 use damper_hardening::Hardening;
 
-/// What the names of streams begin with where nobody says otherwise.
+/// The default prefix of stream names.
 const STREAM_PREFIX: &str = "damper-";
 
 /// The function's environment, read once at its start. The template that `damper package` writes sets it.

@@ -1,4 +1,4 @@
-//! What a record costs in the ledger: claims at a given concurrency, finishes by chunks, each durable.
+//! Measures the cost of a record in the ledger: claims at a given concurrency, finishes by chunks, each durable.
 //!
 //!     cargo run --release -p damper-local --example throughput -- [RECORDS] [CONCURRENCY] [FOLDER]
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a measurement, not a part of the program")]

@@ -1,8 +1,8 @@
 //! One SQLite file, one thread that writes to it, and one that reads.
 //!
 //! **Group commit.** The writer takes what waits in its queue, at most [`MAX_GROUP`] jobs, runs all of it in one
-//! transaction and commits with one fsync; only then does it answer each job. So every answer is durable, and many
-//! callers at once share one fsync. Where a job fails, all are rolled back and run again one by one, so that none
+//! transaction and commits with one fsync; only then does it answer each job. Every answer is therefore durable, and many
+//! callers at once share one fsync. If a job fails, all are rolled back and run again one by one, so that none
 //! fails because of another.
 //!
 //! Several processes may use one file at once: a writer that finds it locked waits up to [`BUSY_TIMEOUT`].
@@ -21,7 +21,7 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 pub use error::DatabaseError;
-pub(crate) use error::Trouble;
+pub(crate) use error::SqlError;
 
 /// The most jobs of one transaction.
 pub const MAX_GROUP: usize = 256;
@@ -39,24 +39,24 @@ pub struct Database {
 }
 
 impl Database {
-    /// Open the database at `path`, or make it where nothing is there, with its folder.
+    /// Open the database at `path`, or make it if nothing is there, with its folder.
     ///
     /// Blocks for as long as the disk takes: some milliseconds, more where another process is making the same file.
     ///
     /// # Errors
-    /// Where the file is not Damper's, is of a newer Damper, is damaged or empty, cannot be written, or the disk is full.
+    /// If the file is not Damper's, is of a newer Damper, is damaged or empty, cannot be written, or the disk is full.
     /// Nothing that was there is changed then.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, DatabaseError> {
         let path = Arc::new(path.as_ref().to_path_buf());
-        let writing = open::writing(&path)?;
-        let reading = open::reading(&path)?;
+        let writing = open::open_writer(&path)?;
+        let reading = open::open_reader(&path)?;
         let (writer, reader) = (mpsc::channel(QUEUE), mpsc::channel(QUEUE));
         spawn("damper-writer", &path, writing, writer.1, write_group)?;
         spawn("damper-reader", &path, reading, reader.1, read_group)?;
         Ok(Self { path, writer: writer.0, reader: reader.0 })
     }
 
-    /// Where the file lies.
+    /// The path of the file.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -67,7 +67,7 @@ impl Database {
     pub(crate) async fn write<T, W>(&self, work: W) -> Result<T, DatabaseError>
     where
         T: Send + 'static,
-        W: FnMut(&Connection) -> Result<T, Trouble> + Send + 'static,
+        W: FnMut(&Connection) -> Result<T, SqlError> + Send + 'static,
     {
         self.submit(&self.writer, work).await
     }
@@ -76,7 +76,7 @@ impl Database {
     pub(crate) async fn read<T, W>(&self, work: W) -> Result<T, DatabaseError>
     where
         T: Send + 'static,
-        W: FnMut(&Connection) -> Result<T, Trouble> + Send + 'static,
+        W: FnMut(&Connection) -> Result<T, SqlError> + Send + 'static,
     {
         self.submit(&self.reader, work).await
     }
@@ -84,30 +84,30 @@ impl Database {
     async fn submit<T, W>(&self, queue: &mpsc::Sender<Box<dyn Job>>, work: W) -> Result<T, DatabaseError>
     where
         T: Send + 'static,
-        W: FnMut(&Connection) -> Result<T, Trouble> + Send + 'static,
+        W: FnMut(&Connection) -> Result<T, SqlError> + Send + 'static,
     {
         let closed = || DatabaseError::Closed { path: self.path.to_path_buf() };
         let (reply, answer) = oneshot::channel();
         queue.send(Box::new(Task { work, value: None, reply })).await.map_err(|_| closed())?;
-        answered(answer).await.ok_or_else(closed)?
+        receive_answer(answer).await.ok_or_else(closed)?
     }
 }
 
 #[cfg(not(test))]
-async fn answered<T>(answer: oneshot::Receiver<T>) -> Option<T> {
+async fn receive_answer<T>(answer: oneshot::Receiver<T>) -> Option<T> {
     answer.await.ok()
 }
 
 /// In tests, a paused clock stands still while the database works, as it does for all blocking tasks.
 #[cfg(test)]
-async fn answered<T: Send + 'static>(answer: oneshot::Receiver<T>) -> Option<T> {
+async fn receive_answer<T: Send + 'static>(answer: oneshot::Receiver<T>) -> Option<T> {
     tokio::task::spawn_blocking(|| answer.blocking_recv().ok()).await.ok().flatten()
 }
 
 /// One caller's work, its type hidden from the thread that runs it.
 trait Job: Send {
     fn is_abandoned(&self) -> bool;
-    fn run(&mut self, connection: &Connection) -> Result<(), Trouble>;
+    fn run(&mut self, connection: &Connection) -> Result<(), SqlError>;
     fn answer(self: Box<Self>, failed: Option<DatabaseError>);
 }
 
@@ -117,12 +117,12 @@ struct Task<T, W> {
     reply: oneshot::Sender<Result<T, DatabaseError>>,
 }
 
-impl<T: Send, W: FnMut(&Connection) -> Result<T, Trouble> + Send> Job for Task<T, W> {
+impl<T: Send, W: FnMut(&Connection) -> Result<T, SqlError> + Send> Job for Task<T, W> {
     fn is_abandoned(&self) -> bool {
         self.reply.is_closed()
     }
 
-    fn run(&mut self, connection: &Connection) -> Result<(), Trouble> {
+    fn run(&mut self, connection: &Connection) -> Result<(), SqlError> {
         self.value = Some((self.work)(connection)?);
         Ok(())
     }
@@ -139,14 +139,14 @@ impl<T: Send, W: FnMut(&Connection) -> Result<T, Trouble> + Send> Job for Task<T
     }
 }
 
-type Group = fn(&Connection, &Path, &mut Vec<Box<dyn Job>>);
+type RunGroup = fn(&Connection, &Path, &mut Vec<Box<dyn Job>>);
 
 fn spawn(
     name: &str,
     path: &Arc<PathBuf>,
     connection: Connection,
     mut queue: mpsc::Receiver<Box<dyn Job>>,
-    run: Group,
+    run: RunGroup,
 ) -> Result<(), DatabaseError> {
     let thread_path = Arc::clone(path);
     let work = move || {
@@ -158,7 +158,7 @@ fn spawn(
             {
                 group.push(next);
             }
-            // Whoever waited for these is gone, and a claim that nobody knows of would only block its item.
+            // The callers of these jobs are gone: a claim without a caller would only block its item.
             group.retain(|job| !job.is_abandoned());
             run(&connection, &thread_path, &mut group);
         }
@@ -187,12 +187,12 @@ fn write_group(connection: &Connection, path: &Path, group: &mut Vec<Box<dyn Job
 
 fn run_alone(connection: &Connection, path: &Path, begin: &str, job: Box<dyn Job>) {
     let mut alone = [job];
-    let failed = run_together(connection, begin, &mut alone).err().map(|trouble| trouble.of(path));
+    let failed = run_together(connection, begin, &mut alone).err().map(|error| error.with_path(path));
     let [job] = alone;
     job.answer(failed);
 }
 
-fn run_together(connection: &Connection, begin: &str, jobs: &mut [Box<dyn Job>]) -> Result<(), Trouble> {
+fn run_together(connection: &Connection, begin: &str, jobs: &mut [Box<dyn Job>]) -> Result<(), SqlError> {
     connection.prepare_cached(begin)?.execute([])?;
     let done = jobs
         .iter_mut()

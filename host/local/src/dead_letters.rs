@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, Row, params};
 use serde::Serialize;
 
-use crate::database::{Database, DatabaseError, Trouble};
+use crate::database::{Database, DatabaseError, SqlError};
 use crate::ledger::rows::{micros, reason_text, timestamp};
 use crate::stream;
 
@@ -35,7 +35,7 @@ pub struct StoredLetter {
 pub enum Redrive {
     /// This one.
     Letter(i64),
-    /// All of a provider that have not been redriven, of one reason where there is one.
+    /// All of a provider that have not been redriven, of one reason if there is one.
     Provider {
         /// The provider's name.
         provider: String,
@@ -54,7 +54,7 @@ impl DeadLetters {
     /// At most `limit` letters, the oldest first.
     ///
     /// # Errors
-    /// Where the database fails.
+    /// If the database fails.
     pub async fn list(&self, filter: Filter, limit: u32) -> Result<Vec<StoredLetter>, DatabaseError> {
         let work = move |connection: &Connection| {
             let reason = filter.reason.map(reason_text).transpose()?;
@@ -62,7 +62,7 @@ impl DeadLetters {
             let mut rows = statement.query(params![filter.provider, reason, filter.with_redriven, limit])?;
             let mut letters = Vec::new();
             while let Some(row) = rows.next()? {
-                letters.push(read(row)?);
+                letters.push(read_letter(row)?);
             }
             Ok(letters)
         };
@@ -72,7 +72,7 @@ impl DeadLetters {
     /// How many letters there are.
     ///
     /// # Errors
-    /// Where the database fails.
+    /// If the database fails.
     pub async fn count(&self, filter: Filter) -> Result<u64, DatabaseError> {
         let work = move |connection: &Connection| {
             let reason = filter.reason.map(reason_text).transpose()?;
@@ -82,20 +82,20 @@ impl DeadLetters {
         self.database.read(work).await
     }
 
-    /// One letter, redriven or not; `None` where there is none of this name.
+    /// One letter, redriven or not; `None` if there is none of this name.
     ///
     /// # Errors
-    /// Where the database fails.
+    /// If the database fails.
     pub async fn show(&self, id: i64) -> Result<Option<StoredLetter>, DatabaseError> {
         self.database.read(move |connection| find(connection, id)).await
     }
 
     /// Feed letters again, in one transaction: each payload becomes a new entry that arrives at `now`, its ledger row opens
-    /// again with no attempts and is due at once, and the letter is marked and kept. Says how many; a letter that was
+    /// again with no attempts and is due at once, and the letter is marked and kept. Returns how many; a letter that was
     /// redriven before is not fed twice.
     ///
     /// # Errors
-    /// Where the database fails; then none was redriven.
+    /// If the database fails; then none was redriven.
     pub async fn redrive(&self, which: Redrive, now: Timestamp) -> Result<u64, DatabaseError> {
         let work = move |connection: &Connection| {
             let (id, provider, reason) = match &which {
@@ -104,7 +104,7 @@ impl DeadLetters {
             };
             let reason = reason.map(reason_text).transpose()?;
             let ids: Vec<i64> = connection
-                .prepare_cached(CHOSEN)?
+                .prepare_cached(SELECT_FOR_REDRIVE)?
                 .query_map(params![id, provider, reason], |row| row.get(0))?
                 .collect::<Result<_, _>>()?;
             // One letter at a time: a provider's letters together may be larger than memory.
@@ -129,7 +129,7 @@ const COUNT: &str = "
 SELECT COUNT(*) FROM dead_letters
 WHERE (?1 IS NULL OR provider = ?1) AND (?2 IS NULL OR reason = ?2) AND (?3 OR redriven IS NULL)";
 
-const CHOSEN: &str = "
+const SELECT_FOR_REDRIVE: &str = "
 SELECT id FROM dead_letters
 WHERE redriven IS NULL AND (?1 IS NULL OR id = ?1) AND (?2 IS NULL OR provider = ?2) AND (?3 IS NULL OR reason = ?3)
 ORDER BY id";
@@ -138,7 +138,7 @@ const OPEN_AGAIN: &str = "
 UPDATE ledger SET state = 'retry', owner = NULL, lease = NULL, not_before = NULL, attempts = 0
 WHERE state = 'dead' AND (provider, identity, day) = (SELECT provider, identity, day FROM dead_letters WHERE id = ?1)";
 
-fn feed_again(connection: &Connection, stored: StoredLetter, now: Timestamp) -> Result<(), Trouble> {
+fn feed_again(connection: &Connection, stored: StoredLetter, now: Timestamp) -> Result<(), SqlError> {
     let payload: Bytes = stored.letter.payload;
     stream::append(connection, &stored.letter.provider, &[payload], now)?;
     connection.prepare_cached(OPEN_AGAIN)?.execute([stored.id])?;
@@ -148,16 +148,16 @@ fn feed_again(connection: &Connection, stored: StoredLetter, now: Timestamp) -> 
     Ok(())
 }
 
-fn find(connection: &Connection, id: i64) -> Result<Option<StoredLetter>, Trouble> {
+fn find(connection: &Connection, id: i64) -> Result<Option<StoredLetter>, SqlError> {
     let mut statement = connection.prepare_cached("SELECT id, letter, redriven FROM dead_letters WHERE id = ?1")?;
     let mut rows = statement.query([id])?;
-    rows.next()?.map(read).transpose()
+    rows.next()?.map(read_letter).transpose()
 }
 
-fn read(row: &Row<'_>) -> Result<StoredLetter, Trouble> {
+fn read_letter(row: &Row<'_>) -> Result<StoredLetter, SqlError> {
     const WHAT: &str = "dead letter";
     let text: String = row.get(1)?;
-    let letter = serde_json::from_str(&text).map_err(|error| Trouble::unreadable(WHAT, error))?;
+    let letter = serde_json::from_str(&text).map_err(|error| SqlError::unreadable(WHAT, error))?;
     let redriven: Option<i64> = row.get(2)?;
     let redriven = redriven.map(|micros| timestamp(micros, WHAT)).transpose()?;
     Ok(StoredLetter { id: row.get(0)?, redriven, letter })

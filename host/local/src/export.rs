@@ -1,11 +1,11 @@
-//! What the sink holds, as one stream: a day of a provider, or all its days in order.
+//! Exports the sink as one stream: a day of a provider, or all its days in order.
 //!
 //! NDJSON is the lines as they were stored, byte for byte. CSV is for spreadsheets: objects and JSON bodies are compact JSON
 //! in one cell, and a cell of text that a spreadsheet would run as a formula (it begins with `=`, `+`, `-`, `@`, a
-//! tab or a carriage return, and is no number) gets an apostrophe before it. Who needs it verbatim takes NDJSON.
+//! tab or a carriage return, and is no number) gets an apostrophe before it. Use NDJSON for verbatim text.
 //!
-//! Objects are read piece by piece; at most one line is in memory, and that at most [`MAX_LINE_BYTES`] long, and of a compressed
-//! object what one piece of it comes to.
+//! Objects are read in chunks. At most one line of at most [`MAX_LINE_BYTES`] is in memory and, of a compressed object, one
+//! decompressed chunk.
 
 mod csv_rows;
 
@@ -34,7 +34,7 @@ pub enum Format {
     Csv,
 }
 
-/// What to do with a line that is no record.
+/// The policy for lines that are no records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BrokenLines {
     /// End with an error that names object and line.
@@ -43,9 +43,9 @@ pub enum BrokenLines {
     Skip,
 }
 
-/// What was exported.
+/// The counts of an export.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Exported {
+pub struct ExportSummary {
     /// Objects read, empty ones included.
     pub objects: u64,
     /// Records written.
@@ -54,7 +54,7 @@ pub struct Exported {
     pub skipped: u64,
 }
 
-/// Why an export ended early. What was written until then stands.
+/// Why an export ended early. Output written until then remains.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
     /// A line is no record.
@@ -64,7 +64,7 @@ pub enum ExportError {
         object: Path,
         /// The line, counted from 1.
         line: u64,
-        /// What is wrong with it.
+        /// The problem.
         message: String,
     },
     /// An object cannot be decompressed.
@@ -72,13 +72,13 @@ pub enum ExportError {
     Damaged {
         /// The object.
         object: Path,
-        /// What is wrong with it.
+        /// The problem.
         message: String,
     },
     /// The sink cannot be read.
     #[error("the sink cannot be read: {0}")]
     Store(#[from] object_store::Error),
-    /// What was read cannot be written.
+    /// The output cannot be written.
     #[error("the export cannot be written: {0}")]
     Write(#[from] std::io::Error),
 }
@@ -87,7 +87,7 @@ pub enum ExportError {
 /// are read in the order of their names: by day, then by owner, then by chunk.
 ///
 /// # Errors
-/// Where the sink cannot be read, the writer fails, or a line is broken and `broken` says so.
+/// If the sink cannot be read, the writer fails, or a line is broken and `broken` says so.
 pub async fn export(
     store: &dyn ObjectStore,
     provider: &str,
@@ -95,14 +95,14 @@ pub async fn export(
     format: Format,
     broken: BrokenLines,
     writer: &mut (dyn Write + Send),
-) -> Result<Exported, ExportError> {
+) -> Result<ExportSummary, ExportError> {
     let mut rows = match format {
         Format::Ndjson => Rows::Ndjson(writer),
         Format::Csv => Rows::Csv(Box::new(CsvRows::new(writer)?)),
     };
-    let mut exported = Exported::default();
-    for object in objects(store, provider, day).await? {
-        copy(store, &object, broken, &mut rows, &mut exported).await?;
+    let mut exported = ExportSummary::default();
+    for object in list_objects(store, provider, day).await? {
+        copy_object(store, &object, broken, &mut rows, &mut exported).await?;
         exported.objects = exported.objects.saturating_add(1);
     }
     rows.flush()?;
@@ -110,7 +110,11 @@ pub async fn export(
 }
 
 /// The provider's objects by name.
-async fn objects(store: &dyn ObjectStore, provider: &str, day: Option<Day>) -> Result<Vec<Path>, object_store::Error> {
+async fn list_objects(
+    store: &dyn ObjectStore,
+    provider: &str,
+    day: Option<Day>,
+) -> Result<Vec<Path>, object_store::Error> {
     let folder = Path::from(provider);
     let folder = day.map_or(folder.clone(), |day| folder.join(day.to_string()));
     let mut found: Vec<Path> = store
@@ -129,12 +133,12 @@ fn is_chunk(path: &Path) -> bool {
     matches!(&parts[..], [_, day, _, _] if Day::from_str(day.as_ref()).is_ok()) && Compression::of(path).is_some()
 }
 
-async fn copy(
+async fn copy_object(
     store: &dyn ObjectStore,
     object: &Path,
     broken: BrokenLines,
     rows: &mut Rows<'_>,
-    exported: &mut Exported,
+    exported: &mut ExportSummary,
 ) -> Result<(), ExportError> {
     let damaged = |error: std::io::Error| ExportError::Damaged { object: object.clone(), message: error.to_string() };
     let mut pieces = store.get(object).await?.into_stream();
@@ -166,7 +170,7 @@ async fn copy(
             Err(message) => return Err(ExportError::BrokenLine { object: object.clone(), line: number, message }),
         }
         if too_long {
-            // Where such a line ends is not known, so the rest of the object goes with it.
+            // The end of such a line is not known, so the rest of the object is skipped with it.
             return Ok(());
         }
     }

@@ -2,8 +2,8 @@
 //!
 //! `object_store`'s own `LocalFileSystem` with `fsync` does the work: a put goes to a temporary file `NAME#1`, which is
 //! synced, linked into place (where the name is taken, that is `AlreadyExists`) and the folders synced, new ones included. A
-//! name that ends in `#` and digits is neither listed nor read. What is added here is a check at start, in words that
-//! say what to do, and the removal of what crashes leave behind.
+//! name that ends in `#` and digits is neither listed nor read. This module adds a check at start, with errors that
+//! say what to do, and the removal of temporary files that crashes leave behind.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
@@ -26,13 +26,13 @@ pub enum FolderError {
     NotMade {
         /// The folder.
         path: PathBuf,
-        /// What the system says.
+        /// The operating system's message.
         source: io::Error,
     },
     /// Something else lies there.
     #[error("{path:?} is not a folder: name another output, or move it away")]
     NotAFolder {
-        /// What lies there.
+        /// The path of the file.
         path: PathBuf,
     },
     /// It cannot be written.
@@ -40,7 +40,7 @@ pub enum FolderError {
     NotWritable {
         /// The folder.
         path: PathBuf,
-        /// What the system says.
+        /// The operating system's message.
         source: io::Error,
     },
     /// Its disk is full.
@@ -56,15 +56,15 @@ pub enum FolderError {
     NoLinks {
         /// The folder.
         path: PathBuf,
-        /// What the system says.
+        /// The operating system's message.
         source: io::Error,
     },
 }
 
-/// The object store of a folder, which is made where it is missing, and [probed](probe).
+/// The object store of a folder, which is made if it is missing, and [probed](probe).
 ///
 /// # Errors
-/// Where the folder cannot be made or written.
+/// If the folder cannot be made or written.
 pub fn open(path: &Path) -> Result<LocalFileSystem, FolderError> {
     if path.exists() && !path.is_dir() {
         return Err(FolderError::NotAFolder { path: path.to_path_buf() });
@@ -82,7 +82,7 @@ pub fn open(path: &Path) -> Result<LocalFileSystem, FolderError> {
 /// Put a small file into the folder the way records are, and take it away again.
 ///
 /// # Errors
-/// Where that fails.
+/// If that fails.
 pub fn probe(path: &Path) -> Result<(), FolderError> {
     let name = format!(".damper-probe-{}-{:?}", std::process::id(), std::thread::current().id());
     let (draft, linked) = (path.join(format!("{name}#1")), path.join(name));
@@ -110,7 +110,7 @@ fn try_put(path: &Path, draft: &Path, linked: &Path) -> Result<(), FolderError> 
     File::open(path).and_then(|folder| folder.sync_all()).map_err(refused)
 }
 
-/// Remove temporary files that are older than [`LEFTOVER_AGE`] at `now`; says how many. What cannot be looked at or removed
+/// Remove temporary files that are older than [`LEFTOVER_AGE`] at `now`; returns how many. A file that cannot be read or removed
 /// is left for the next time.
 #[must_use]
 pub fn clean(path: &Path, now: Timestamp) -> u64 {

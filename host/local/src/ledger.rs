@@ -14,7 +14,7 @@ use damper_core::ledger::{
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::database::{Database, DatabaseError, Trouble};
+use crate::database::{Database, DatabaseError, SqlError};
 use crate::ledger::rows::micros;
 
 /// A ledger in a [`Database`]; every answer is durable.
@@ -30,10 +30,10 @@ impl SqliteLedger {
         Self { database }
     }
 
-    /// What came of a provider's records on one day.
+    /// The counts of a provider's items on one day, by state.
     ///
     /// # Errors
-    /// Where the database fails.
+    /// If the database fails.
     pub async fn day_counts(&self, provider: &str, day: Day) -> Result<DayCounts, DatabaseError> {
         let provider = provider.to_owned();
         let work = move |connection: &Connection| {
@@ -49,8 +49,8 @@ impl SqliteLedger {
     /// The provider's items that failed and are not due yet.
     ///
     /// # Errors
-    /// Where the database fails.
-    pub async fn waiting(&self, provider: &str, now: Timestamp) -> Result<WaitingItems, DatabaseError> {
+    /// If the database fails.
+    pub async fn count_waiting(&self, provider: &str, now: Timestamp) -> Result<WaitingItems, DatabaseError> {
         let provider = provider.to_owned();
         let work = move |connection: &Connection| {
             let found = connection
@@ -86,8 +86,11 @@ pub struct DayCounts {
 #[async_trait]
 impl Ledger for SqliteLedger {
     async fn claim(&self, request: ClaimRequest<'_>) -> Result<Claim, LedgerError> {
-        let wish = claim::Wish::of(&request);
-        self.database.write(move |connection| claim::claim(connection, &wish)).await.map_err(said("claim an item"))
+        let request = claim::OwnedClaimRequest::of(&request);
+        self.database
+            .write(move |connection| claim::claim(connection, &request))
+            .await
+            .map_err(to_ledger_error("claim an item"))
     }
 
     async fn finish(&self, provider: &str, owner: &Owner, items: Vec<Finish>) -> Result<Vec<Finished>, LedgerError> {
@@ -95,7 +98,7 @@ impl Ledger for SqliteLedger {
         let work = move |connection: &Connection| {
             items.iter().map(|item| finish(connection, &provider, &owner, item)).collect::<Result<Vec<_>, _>>()
         };
-        self.database.write(work).await.map_err(said("finish items"))
+        self.database.write(work).await.map_err(to_ledger_error("finish items"))
     }
 
     async fn release(&self, provider: &str, owner: &Owner, release: Release) -> Result<(), LedgerError> {
@@ -114,17 +117,17 @@ impl Ledger for SqliteLedger {
             ])?;
             Ok(())
         };
-        self.database.write(work).await.map_err(said("release a claim"))
+        self.database.write(work).await.map_err(to_ledger_error("release a claim"))
     }
 
     async fn slots(&self, provider: &str, request: SlotRequest<'_>) -> Result<Granted, LedgerError> {
         let (provider, owner) = (provider.to_owned(), request.owner.clone());
         let SlotRequest { want, in_use, cap, now, until, .. } = request;
         let work = move |connection: &Connection| {
-            let wish = SlotRequest { owner: &owner, want, in_use, cap, now, until };
-            change_slots(connection, &provider, &wish)
+            let request = SlotRequest { owner: &owner, want, in_use, cap, now, until };
+            change_slots(connection, &provider, &request)
         };
-        self.database.write(work).await.map_err(said("change slots"))
+        self.database.write(work).await.map_err(to_ledger_error("change slots"))
     }
 
     /// The stream beside it keeps account of each entry.
@@ -141,10 +144,10 @@ impl Ledger for SqliteLedger {
                 .optional()?;
             let Some((version, item)) = stored else { return Ok(Control::default()) };
             let control: Control =
-                serde_json::from_str(&item).map_err(|error| Trouble::unreadable("control item", error))?;
+                serde_json::from_str(&item).map_err(|error| SqlError::unreadable("control item", error))?;
             Ok(Control { version, ..control })
         };
-        self.database.read(work).await.map_err(said("read the control item"))
+        self.database.read(work).await.map_err(to_ledger_error("read the control item"))
     }
 
     async fn update_control(&self, provider: &str, control: &Control) -> Result<bool, LedgerError> {
@@ -159,7 +162,7 @@ impl Ledger for SqliteLedger {
                 connection.prepare_cached(statement)?.execute(params![provider, expected, next.version, item])?;
             Ok(written == 1)
         };
-        self.database.write(work).await.map_err(said(ACTION))
+        self.database.write(work).await.map_err(to_ledger_error(ACTION))
     }
 }
 
@@ -201,13 +204,13 @@ INSERT INTO control (provider, version, item) SELECT ?1, ?3, ?4 WHERE ?2 = 0 ON 
 const NEXT_CONTROL: &str = "UPDATE control SET version = ?3, item = ?4 WHERE provider = ?1 AND version = ?2";
 
 /// Like the ledger's row, a letter of a claimed item is written anew where the item was redriven and died again.
-const KEEP_LETTER: &str = "
+const STORE_LETTER: &str = "
 INSERT INTO dead_letters (provider, sequence, identity, day, reason, letter) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
 ON CONFLICT (provider, sequence) DO UPDATE SET
     identity = excluded.identity, day = excluded.day, reason = excluded.reason, letter = excluded.letter, redriven = NULL
 WHERE excluded.identity IS NOT NULL";
 
-fn change_slots(connection: &Connection, provider: &str, request: &SlotRequest<'_>) -> Result<Granted, Trouble> {
+fn change_slots(connection: &Connection, provider: &str, request: &SlotRequest<'_>) -> Result<Granted, SqlError> {
     let (owner, now) = (request.owner.as_str(), micros(request.now));
     connection.prepare_cached(CUT_SLOTS)?.execute(params![provider, micros(request.latest_until())])?;
     let mut shares = connection.prepare_cached(SHARES)?;
@@ -227,7 +230,7 @@ fn change_slots(connection: &Connection, provider: &str, request: &SlotRequest<'
     Ok(decided.granted)
 }
 
-fn finish(connection: &Connection, provider: &str, owner: &Owner, item: &Finish) -> Result<Finished, Trouble> {
+fn finish(connection: &Connection, provider: &str, owner: &Owner, item: &Finish) -> Result<Finished, SqlError> {
     match item {
         Finish::Fetched(claimed) => {
             let Claimed { identity, day, sequence, .. } = claimed;
@@ -241,7 +244,7 @@ fn finish(connection: &Connection, provider: &str, owner: &Owner, item: &Finish)
             Ok(if written == 1 { Finished::Written } else { Finished::Fenced })
         }
         Finish::Dead { claimed: None, letter } => {
-            keep(connection, provider, None, letter)?;
+            store_letter(connection, provider, None, letter)?;
             Ok(Finished::Written)
         }
         Finish::Dead { claimed: Some(claimed), letter } => {
@@ -257,20 +260,20 @@ fn finish(connection: &Connection, provider: &str, owner: &Owner, item: &Finish)
             if written == 0 {
                 return Ok(Finished::Fenced);
             }
-            keep(connection, provider, Some(claimed), letter)?;
+            store_letter(connection, provider, Some(claimed), letter)?;
             Ok(Finished::Written)
         }
     }
 }
 
-fn keep(
+fn store_letter(
     connection: &Connection,
     provider: &str,
     claimed: Option<&Claimed>,
     letter: &DeadLetter,
-) -> Result<(), Trouble> {
-    let text = serde_json::to_string(letter).map_err(|error| Trouble::unreadable("dead letter", error))?;
-    connection.prepare_cached(KEEP_LETTER)?.execute(params![
+) -> Result<(), SqlError> {
+    let text = serde_json::to_string(letter).map_err(|error| SqlError::unreadable("dead letter", error))?;
+    connection.prepare_cached(STORE_LETTER)?.execute(params![
         provider,
         &*letter.sequence.0,
         claimed.map(|claimed| claimed.identity.as_str()),
@@ -281,7 +284,7 @@ fn keep(
     Ok(())
 }
 
-fn said(action: &'static str) -> impl Fn(DatabaseError) -> LedgerError {
+fn to_ledger_error(action: &'static str) -> impl Fn(DatabaseError) -> LedgerError {
     move |error| match error {
         DatabaseError::Unreadable { what, message, .. } => LedgerError::Unreadable { what, message },
         error => LedgerError::Failed { action, message: error.to_string() },

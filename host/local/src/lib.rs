@@ -2,11 +2,11 @@
 //! is the sink.
 //!
 //! - [`Database`]: the file, its one writer and its group commit; [`schema`] has every table on one screen.
-//! - [`SqliteLedger`], [`SqliteStream`], [`SqliteMapping`], [`DeadLetters`]: what is kept in it.
-//! - [`Poller`]: what feeds batches, with the semantics of a Kinesis event source mapping.
-//! - [`folder`]: the sink on disk. [`export`]: what the sink holds, as one stream.
+//! - [`SqliteLedger`], [`SqliteStream`], [`SqliteMapping`], [`DeadLetters`]: the data in it.
+//! - [`Poller`]: delivers batches, with the semantics of a Kinesis event source mapping.
+//! - [`folder`]: the sink on disk. [`export`]: the sink's records as one stream.
 //!
-//! What is not here: the pipeline (damper-core), components (damper-plugins), and any decision about pace.
+//! Not here: the pipeline (damper-core), components (damper-plugins), and any decision about pace.
 
 pub mod database;
 pub mod dead_letters;
@@ -22,5 +22,5 @@ pub use database::{Database, DatabaseError};
 pub use dead_letters::{DeadLetters, StoredLetter};
 pub use ledger::{DayCounts, SqliteLedger, WaitingItems};
 pub use mapping::SqliteMapping;
-pub use poller::{Ended, Poller, PollerSettings};
+pub use poller::{Poller, PollerEnd, PollerSettings};
 pub use stream::{Counts, SqliteStream};

@@ -8,7 +8,7 @@ use damper_core::mapping::{Mapping, MappingChange, MappingError, MappingState};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::database::{Database, DatabaseError, Trouble};
+use crate::database::{Database, DatabaseError, SqlError};
 use crate::ledger::rows::micros;
 
 /// The batch size of a stream for which nobody has set one.
@@ -41,7 +41,7 @@ impl SqliteMapping {
     /// [`MAX_BATCH_SIZE`] are brought to the nearer end.
     ///
     /// # Errors
-    /// Where the database fails.
+    /// If the database fails.
     pub async fn ensure(&self, provider: &str, start_batch: u32) -> Result<(), DatabaseError> {
         let (provider, size) = (provider.to_owned(), start_batch.clamp(1, MAX_BATCH_SIZE));
         let work = move |connection: &Connection| {
@@ -70,7 +70,7 @@ WHERE provider = ?1 AND pending_at <= ?2";
 const CHANGE: &str = "
 UPDATE shards SET pending_batch_size = ?2, pending_enabled = ?3, pending_at = ?4 WHERE provider = ?1";
 
-fn state(connection: &Connection, provider: &str, now: i64) -> Result<Option<MappingState>, Trouble> {
+fn state(connection: &Connection, provider: &str, now: i64) -> Result<Option<MappingState>, SqlError> {
     let found = connection.prepare_cached(READ)?.query_row(params![provider, now], |row| {
         Ok(MappingState {
             batch_size: row.get::<_, Option<u32>>(0)?.unwrap_or(DEFAULT_BATCH_SIZE),
@@ -86,7 +86,7 @@ impl Mapping for SqliteMapping {
     async fn read(&self, provider: &str) -> Result<MappingState, MappingError> {
         let (name, now) = (provider.to_owned(), micros(self.clock.now()));
         let found = self.database.read(move |connection| state(connection, &name, now)).await;
-        found.map_err(failed(provider))?.ok_or_else(|| MappingError::Unknown(provider.to_owned()))
+        found.map_err(mapping_error(provider))?.ok_or_else(|| MappingError::Unknown(provider.to_owned()))
     }
 
     async fn apply(&self, provider: &str, change: MappingChange) -> Result<(), MappingError> {
@@ -98,29 +98,29 @@ impl Mapping for SqliteMapping {
         let holds_from = now.saturating_add(self.lag).unwrap_or(Timestamp::MAX);
         let (name, now, holds_from) = (provider.to_owned(), micros(now), micros(holds_from));
         let work = move |connection: &Connection| {
-            let Some(state) = state(connection, &name, now)? else { return Ok(Applied::Unknown) };
+            let Some(state) = state(connection, &name, now)? else { return Ok(ApplyOutcome::Unknown) };
             if state.pending {
-                return Ok(Applied::Pending);
+                return Ok(ApplyOutcome::Pending);
             }
             connection.prepare_cached(SETTLE)?.execute(params![name, now])?;
             connection.prepare_cached(CHANGE)?.execute(params![name, change.batch_size, change.enabled, holds_from])?;
             connection.prepare_cached(SETTLE)?.execute(params![name, now])?;
-            Ok(Applied::Done)
+            Ok(ApplyOutcome::Done)
         };
-        match self.database.write(work).await.map_err(failed(provider))? {
-            Applied::Done => Ok(()),
-            Applied::Unknown => Err(MappingError::Unknown(provider.to_owned())),
-            Applied::Pending => Err(MappingError::Pending(provider.to_owned())),
+        match self.database.write(work).await.map_err(mapping_error(provider))? {
+            ApplyOutcome::Done => Ok(()),
+            ApplyOutcome::Unknown => Err(MappingError::Unknown(provider.to_owned())),
+            ApplyOutcome::Pending => Err(MappingError::Pending(provider.to_owned())),
         }
     }
 }
 
-enum Applied {
+enum ApplyOutcome {
     Done,
     Unknown,
     Pending,
 }
 
-fn failed(provider: &str) -> impl FnOnce(DatabaseError) -> MappingError {
+fn mapping_error(provider: &str) -> impl FnOnce(DatabaseError) -> MappingError {
     move |error| MappingError::Failed { provider: provider.to_owned(), message: error.to_string() }
 }

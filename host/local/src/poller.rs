@@ -3,7 +3,7 @@
 //! It decides nothing about pace: batch size and enabled are the mapping's, and everything else is the pipeline's. An entry whose
 //! item waits for long holds up no others: it is passed over until it is due.
 
-mod left;
+mod redeliveries;
 #[cfg(test)]
 mod tests;
 
@@ -20,10 +20,10 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::database::{Database, DatabaseError};
 use crate::mapping::SqliteMapping;
-use crate::poller::left::Left;
+use crate::poller::redeliveries::Redeliveries;
 use crate::stream::{BatchFinished, Hold, SqliteStream};
 
-pub use left::MOST_LEFT;
+pub use redeliveries::MAX_REDELIVERIES;
 
 /// How a poller waits.
 #[derive(Debug, Clone, Copy)]
@@ -54,7 +54,7 @@ impl Default for PollerSettings {
 
 /// Why a poller ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Ended {
+pub enum PollerEnd {
     /// Every entry has ended.
     Drained,
     /// The mapping is disabled.
@@ -97,11 +97,11 @@ pub struct Poller {
     idle_until: watch::Sender<Option<Timestamp>>,
 }
 
-/// What to do after a batch, or instead of one.
+/// The next step of the poller's loop.
 enum Next {
     Go,
     Wait(Duration),
-    End(Ended),
+    End(PollerEnd),
 }
 
 impl Poller {
@@ -129,7 +129,7 @@ impl Poller {
 
     /// The same, which says to `idle_until` when the first item is due where it has none but such that wait.
     #[must_use]
-    pub fn saying(self, idle_until: watch::Sender<Option<Timestamp>>) -> Self {
+    pub fn with_idle_signal(self, idle_until: watch::Sender<Option<Timestamp>>) -> Self {
         Self { idle_until, ..self }
     }
 
@@ -137,30 +137,30 @@ impl Poller {
     /// after the stop signal: `process` ends early by itself.
     ///
     /// # Errors
-    /// Where the database fails. What was processed and not recorded is delivered again, and then skipped.
-    pub async fn run<F, P>(&self, mut process: F) -> Result<Ended, PollerError>
+    /// If the database fails. Entries that were processed but not recorded are delivered again, and then skipped.
+    pub async fn run<F, P>(&self, mut process: F) -> Result<PollerEnd, PollerError>
     where
         F: FnMut(Vec<Entry>) -> P,
         P: Future<Output = Report>,
     {
-        let ended = self.deliver(&mut process).await;
+        let ended = self.deliver_until_end(&mut process).await;
         let freed = self.stream.free(&self.provider, &self.holder).await;
         let ended = ended?;
         freed?;
         Ok(ended)
     }
 
-    async fn deliver<F, P>(&self, process: &mut F) -> Result<Ended, PollerError>
+    async fn deliver_until_end<F, P>(&self, process: &mut F) -> Result<PollerEnd, PollerError>
     where
         F: FnMut(Vec<Entry>) -> P,
         P: Future<Output = Report>,
     {
-        let mut left = Left::default();
+        let mut redeliveries = Redeliveries::default();
         loop {
             if self.is_stopped() {
-                return Ok(Ended::Stopped);
+                return Ok(PollerEnd::Stopped);
             }
-            match self.turn(&mut left, process).await? {
+            match self.deliver_next_batch(&mut redeliveries, process).await? {
                 Next::Go => {}
                 Next::Wait(pause) => self.wait(pause).await,
                 Next::End(ended) => return Ok(ended),
@@ -169,58 +169,62 @@ impl Poller {
     }
 
     /// At most one batch.
-    async fn turn<F, P>(&self, left: &mut Left, process: &mut F) -> Result<Next, PollerError>
+    async fn deliver_next_batch<F, P>(
+        &self,
+        redeliveries: &mut Redeliveries,
+        process: &mut F,
+    ) -> Result<Next, PollerError>
     where
         F: FnMut(Vec<Entry>) -> P,
         P: Future<Output = Report>,
     {
         let mapping = match self.mapping.read(&self.provider).await {
-            Err(MappingError::Unknown(_)) => return Ok(self.idle(Ended::Drained)),
+            Err(MappingError::Unknown(_)) => return Ok(self.next_when_idle(PollerEnd::Drained)),
             mapping => mapping?,
         };
         if !mapping.enabled {
-            return Ok(self.idle(Ended::Disabled));
+            return Ok(self.next_when_idle(PollerEnd::Disabled));
         }
         if self.stream.counts(&self.provider).await?.pending == 0 {
-            return Ok(self.idle(Ended::Drained));
+            return Ok(self.next_when_idle(PollerEnd::Drained));
         }
         if let Hold::Other { .. } = self.hold().await? {
-            // What another delivers meanwhile it alone knows.
-            *left = Left::default();
+            // This poller does not know what the other one delivers meanwhile.
+            *redeliveries = Redeliveries::default();
             return Ok(Next::Wait(self.settings.look_again));
         }
-        let wanted = left.next(self.clock.now(), mapping.batch_size);
-        let read = self.stream.read(&self.provider, wanted).await?;
-        left.forget(&read.found);
+        let query = redeliveries.next_query(self.clock.now(), mapping.batch_size);
+        let read = self.stream.read(&self.provider, query).await?;
+        redeliveries.forget(&read.found);
         if read.entries.is_empty() {
-            return Ok(self.nothing_due(left));
+            return Ok(self.next_when_nothing_due(redeliveries));
         }
         self.idle_until.send_replace(None);
         let delivered: Vec<_> = read.entries.iter().map(|entry| entry.sequence.clone()).collect();
-        let report = self.while_holding(process(read.entries)).await;
+        let report = self.run_while_renewing_lease(process(read.entries)).await;
         let finished = self.stream.finish_batch(&self.provider, &self.holder, &report).await?;
-        let is_any_due = left.keep(&delivered, &report);
+        let is_any_due = redeliveries.record_batch(&delivered, &report);
         if finished == BatchFinished::Fenced {
-            *left = Left::default();
+            *redeliveries = Redeliveries::default();
         }
-        Ok(self.after(report, finished, is_any_due))
+        Ok(self.next_after_batch(report, finished, is_any_due))
     }
 
     /// Nothing can be delivered now: all that is pending waits, if anything is.
-    fn nothing_due(&self, left: &Left) -> Next {
-        let Some(until) = left.next_due() else { return self.idle(Ended::Drained) };
+    fn next_when_nothing_due(&self, redeliveries: &Redeliveries) -> Next {
+        let Some(until) = redeliveries.next_due() else { return self.next_when_idle(PollerEnd::Drained) };
         self.idle_until.send_replace(Some(until));
         let wait = Duration::try_from(until.duration_since(self.clock.now())).unwrap_or_default();
         if self.settings.watch {
             return Next::Wait(wait.min(self.settings.look_again));
         }
         if wait > self.settings.wait_at_most {
-            return Next::End(Ended::Waiting { entries: left.count(), until });
+            return Next::End(PollerEnd::Waiting { entries: redeliveries.count(), until });
         }
         Next::Wait(wait.min(self.settings.redeliver_after))
     }
 
-    fn after(&self, report: Report, finished: BatchFinished, is_any_due: bool) -> Next {
+    fn next_after_batch(&self, report: Report, finished: BatchFinished, is_any_due: bool) -> Next {
         let pause = match finished {
             BatchFinished::Recorded { ended: 0, moved: false } if is_any_due => {
                 Next::Wait(self.settings.redeliver_after)
@@ -229,25 +233,25 @@ impl Poller {
             BatchFinished::Fenced => Next::Wait(self.settings.look_again),
         };
         match report.stopped {
-            Some(Stopped::Asked) => Next::End(Ended::Stopped),
-            Some(Stopped::Storage(message)) => Next::End(Ended::Left(Stopped::Storage(message))),
+            Some(Stopped::Asked) => Next::End(PollerEnd::Stopped),
+            Some(Stopped::Storage(message)) => Next::End(PollerEnd::Left(Stopped::Storage(message))),
             Some(closed @ (Stopped::BreakerOpen | Stopped::WindowClosed | Stopped::QuotaSpent)) => {
                 if self.settings.watch {
                     return Next::Wait(self.settings.redeliver_after);
                 }
-                Next::End(Ended::Left(closed))
+                Next::End(PollerEnd::Left(closed))
             }
             // The mapping is disabled by now, or soon will be; ticks try the API.
             Some(Stopped::ApiDown | Stopped::Deadline | Stopped::TakenOver) | None => pause,
         }
     }
 
-    fn idle(&self, ended: Ended) -> Next {
+    fn next_when_idle(&self, ended: PollerEnd) -> Next {
         if self.settings.watch { Next::Wait(self.settings.look_again) } else { Next::End(ended) }
     }
 
     /// Wait for `work` and renew the lease meanwhile.
-    async fn while_holding(&self, work: impl Future<Output = Report>) -> Report {
+    async fn run_while_renewing_lease(&self, work: impl Future<Output = Report>) -> Report {
         let mut renewals = interval(self.settings.lease / 3);
         renewals.set_missed_tick_behavior(MissedTickBehavior::Delay);
         renewals.reset();

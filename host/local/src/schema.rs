@@ -1,4 +1,4 @@
-//! What the database holds: every table, key and lifetime on one screen, and the check that a file is Damper's.
+//! The schema of the database: every table, key and lifetime on one screen, and the marks by which a file is recognised.
 //!
 //! | table | a row is | key | lifetime |
 //! | --- | --- | --- | --- |
@@ -20,10 +20,10 @@
 //! | `done` | who fetched | - | - | the entry it was fetched for | - |
 //! | `dead` | who gave up | - | - | the entry that was given up on | - |
 
-/// What `PRAGMA application_id` says of a database of Damper's: "DAMP".
+/// The `PRAGMA application_id` of Damper's databases: "DAMP".
 pub const APPLICATION_ID: i32 = 0x4441_4d50;
 
-/// What `PRAGMA user_version` says of this schema. A database with a higher one is refused.
+/// The `PRAGMA user_version` of this schema. A database with a higher one is refused.
 pub const VERSION: i32 = 1;
 
 /// Columns that came later: table, name and declaration. A file that lacks one is given it when it is opened for writing; an earlier

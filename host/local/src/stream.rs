@@ -12,7 +12,7 @@ use damper_core::pipeline::report::{End, Report};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use crate::database::{Database, DatabaseError, Trouble};
+use crate::database::{Database, DatabaseError, SqlError};
 use crate::ledger::rows::{micros, timestamp};
 
 /// The largest entry that is fed, in bytes; Kinesis takes 1 MiB.
@@ -26,7 +26,7 @@ pub struct SqliteStream {
     database: Database,
 }
 
-/// What a stream's entries have come to: `fed = fetched + skipped + dead_letters + pending`.
+/// A stream's entries by outcome: `fed = fetched + skipped + dead_letters + pending`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     /// All entries there ever were.
@@ -45,7 +45,7 @@ pub struct Counts {
 
 /// Entries to read for a batch.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Wanted {
+pub(crate) struct BatchQuery {
     /// These first, by number.
     pub(crate) due: Vec<i64>,
     /// Then those after this one and the checkpoint ...
@@ -56,10 +56,10 @@ pub(crate) struct Wanted {
 
 /// Entries that were read.
 #[derive(Debug, Default)]
-pub(crate) struct Read {
+pub(crate) struct BatchEntries {
     /// Those that have not ended.
     pub(crate) entries: Vec<Entry>,
-    /// Which of [`Wanted::due`] are among them or have ended: not those for which a batch has no room.
+    /// Which of [`BatchQuery::due`] are among them or have ended: not those for which a batch has no room.
     pub(crate) found: Vec<i64>,
 }
 
@@ -75,7 +75,7 @@ pub enum Hold {
     },
 }
 
-/// What finishing a batch changed.
+/// The result of finishing a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BatchFinished {
     /// Ends were recorded and the checkpoint was moved.
@@ -118,7 +118,7 @@ impl SqliteStream {
     /// thousands at a time are fast.
     ///
     /// # Errors
-    /// Where an entry is larger than [`MAX_PAYLOAD_BYTES`], or the database fails; then none was appended.
+    /// If an entry is larger than [`MAX_PAYLOAD_BYTES`], or the database fails; then none was appended.
     pub async fn feed(&self, provider: &str, payloads: Vec<Bytes>, arrived: Timestamp) -> Result<u64, FeedError> {
         if let Some((index, payload)) = payloads.iter().enumerate().find(|(_, it)| it.len() > MAX_PAYLOAD_BYTES) {
             return Err(FeedError::TooLarge { position: index.saturating_add(1), length: payload.len() });
@@ -129,26 +129,26 @@ impl SqliteStream {
     }
 
     /// The entries after the checkpoint that have not ended, in order: at most `limit` of them and [`MAX_BATCH_BYTES`] of payload,
-    /// and at least one where there is one.
+    /// and at least one if there is one.
     ///
     /// # Errors
-    /// Where the database fails.
+    /// If the database fails.
     pub async fn next_batch(&self, provider: &str, limit: u32) -> Result<Vec<Entry>, DatabaseError> {
-        let wanted = Wanted { fresh: limit, ..Wanted::default() };
-        Ok(self.read(provider, wanted).await?.entries)
+        let query = BatchQuery { fresh: limit, ..BatchQuery::default() };
+        Ok(self.read(provider, query).await?.entries)
     }
 
-    /// The entries that are wanted and have not ended: at most [`MAX_BATCH_BYTES`] of payload, and at least one where there is one.
-    pub(crate) async fn read(&self, provider: &str, wanted: Wanted) -> Result<Read, DatabaseError> {
+    /// The entries that are wanted and have not ended: at most [`MAX_BATCH_BYTES`] of payload, and at least one if there is one.
+    pub(crate) async fn read(&self, provider: &str, query: BatchQuery) -> Result<BatchEntries, DatabaseError> {
         let provider = provider.to_owned();
-        self.database.read(move |connection| read(connection, &provider, &wanted)).await
+        self.database.read(move |connection| read_entries(connection, &provider, &query)).await
     }
 
     /// Record what a batch came to and move the checkpoint to just before `report.first_unfinished`, or past the batch. An
     /// entry's first end stays; the checkpoint never moves back, nor past an entry that has not ended.
     ///
     /// # Errors
-    /// Where the report names a sequence number that is none of this stream's, or the database fails.
+    /// If the report names a sequence number that is none of this stream's, or the database fails.
     pub async fn finish_batch(
         &self,
         provider: &str,
@@ -157,15 +157,16 @@ impl SqliteStream {
     ) -> Result<BatchFinished, DatabaseError> {
         let (provider, holder) = (provider.to_owned(), holder.to_owned());
         let (ended, first_unfinished) = (report.ended.clone(), report.first_unfinished.clone());
-        let work =
-            move |connection: &Connection| record(connection, &provider, &holder, &ended, first_unfinished.as_ref());
+        let work = move |connection: &Connection| {
+            record_ends(connection, &provider, &holder, &ended, first_unfinished.as_ref())
+        };
         self.database.write(work).await
     }
 
     /// Become, or stay, the one who delivers this provider's batches.
     ///
     /// # Errors
-    /// Where the database fails.
+    /// If the database fails.
     pub async fn hold(
         &self,
         provider: &str,
@@ -190,7 +191,7 @@ impl SqliteStream {
     /// Let another poller deliver at once. Does nothing where `holder` does not hold.
     ///
     /// # Errors
-    /// Where the database fails.
+    /// If the database fails.
     pub async fn free(&self, provider: &str, holder: &str) -> Result<(), DatabaseError> {
         let (provider, holder) = (provider.to_owned(), holder.to_owned());
         let work = move |connection: &Connection| {
@@ -200,19 +201,19 @@ impl SqliteStream {
         self.database.write(work).await
     }
 
-    /// What the provider's entries have come to; all zero where it has no stream.
+    /// The provider's entries by outcome; all zero if it has no stream.
     ///
     /// # Errors
-    /// Where the database fails.
+    /// If the database fails.
     pub async fn counts(&self, provider: &str) -> Result<Counts, DatabaseError> {
         let provider = provider.to_owned();
-        self.database.read(move |connection| counts(connection, &provider)).await
+        self.database.read(move |connection| read_counts(connection, &provider)).await
     }
 
     /// The providers that have a stream, by name.
     ///
     /// # Errors
-    /// Where the database fails.
+    /// If the database fails.
     pub async fn providers(&self) -> Result<Vec<String>, DatabaseError> {
         let work = |connection: &Connection| {
             let mut statement = connection.prepare_cached("SELECT provider FROM shards ORDER BY provider")?;
@@ -262,7 +263,7 @@ pub(crate) fn append(
     provider: &str,
     payloads: &[Bytes],
     arrived: Timestamp,
-) -> Result<u64, Trouble> {
+) -> Result<u64, SqlError> {
     let count = i64::try_from(payloads.len()).unwrap_or(i64::MAX);
     let fed: i64 = connection.prepare_cached(COUNT_FED)?.query_row(params![provider, count], |row| row.get(0))?;
     let mut insert = connection
@@ -273,11 +274,11 @@ pub(crate) fn append(
     Ok(u64::try_from(count).unwrap_or_default())
 }
 
-fn read(connection: &Connection, provider: &str, wanted: &Wanted) -> Result<Read, Trouble> {
-    let (mut read, mut bytes) = (Read::default(), 0_usize);
+fn read_entries(connection: &Connection, provider: &str, query: &BatchQuery) -> Result<BatchEntries, SqlError> {
+    let (mut read, mut bytes) = (BatchEntries::default(), 0_usize);
     let mut due = connection.prepare_cached(DUE)?;
-    for sequence in &wanted.due {
-        if let Some(entry) = due.query_row(params![provider, sequence], |row| Ok(entry(row))).optional()? {
+    for sequence in &query.due {
+        if let Some(entry) = due.query_row(params![provider, sequence], |row| Ok(read_entry(row))).optional()? {
             let entry = entry?;
             bytes = bytes.saturating_add(entry.payload.len());
             if bytes > MAX_BATCH_BYTES && !read.entries.is_empty() {
@@ -288,9 +289,9 @@ fn read(connection: &Connection, provider: &str, wanted: &Wanted) -> Result<Read
         read.found.push(*sequence);
     }
     let mut fresh = connection.prepare_cached(FRESH)?;
-    let mut rows = fresh.query(params![provider, wanted.after, wanted.fresh])?;
+    let mut rows = fresh.query(params![provider, query.after, query.fresh])?;
     while let Some(row) = rows.next()? {
-        let entry = entry(row)?;
+        let entry = read_entry(row)?;
         bytes = bytes.saturating_add(entry.payload.len());
         if bytes > MAX_BATCH_BYTES && !read.entries.is_empty() {
             break;
@@ -300,20 +301,20 @@ fn read(connection: &Connection, provider: &str, wanted: &Wanted) -> Result<Read
     Ok(read)
 }
 
-fn entry(row: &Row<'_>) -> Result<Entry, Trouble> {
+fn read_entry(row: &Row<'_>) -> Result<Entry, SqlError> {
     let number: i64 = row.get(0)?;
     let sequence = SequenceNumber::from(number.to_string().as_str());
     let payload = Bytes::from(row.get::<_, Vec<u8>>(2)?);
     Ok(Entry { sequence, arrived: timestamp(row.get(1)?, "stream entry")?, payload })
 }
 
-fn record(
+fn record_ends(
     connection: &Connection,
     provider: &str,
     holder: &str,
     ended: &[(SequenceNumber, End)],
     first_unfinished: Option<&SequenceNumber>,
-) -> Result<BatchFinished, Trouble> {
+) -> Result<BatchFinished, SqlError> {
     let checkpoint: Option<i64> = connection
         .prepare_cached("SELECT checkpoint FROM shards WHERE provider = ?1 AND poller = ?2")?
         .query_row(params![provider, holder], |row| row.get(0))
@@ -327,12 +328,12 @@ fn record(
             End::Skipped => ("skipped", &mut skipped),
             End::DeadLetter => ("dead-letter", &mut dead),
         };
-        let sequence = number(sequence)?;
+        let sequence = parse_number(sequence)?;
         *count = count.saturating_add(update.execute(params![provider, sequence, outcome])?);
         last = last.max(sequence);
     }
     connection.prepare_cached(COUNT_ENDED)?.execute(params![provider, fetched, skipped, dead])?;
-    let target = first_unfinished.map(number).transpose()?.map_or(last, |first| first.saturating_sub(1));
+    let target = first_unfinished.map(parse_number).transpose()?.map_or(last, |first| first.saturating_sub(1));
     let pending: Option<i64> =
         connection.prepare_cached(FIRST_PENDING)?.query_row(params![provider, checkpoint, target], |row| row.get(0))?;
     let target = pending.map_or(target, |pending| pending.saturating_sub(1));
@@ -346,11 +347,11 @@ fn record(
     Ok(BatchFinished::Recorded { ended: u64::try_from(ended).unwrap_or(u64::MAX), moved })
 }
 
-fn number(sequence: &SequenceNumber) -> Result<i64, Trouble> {
-    sequence.0.parse().map_err(|error| Trouble::unreadable("sequence number", format!("{sequence:?}: {error}")))
+fn parse_number(sequence: &SequenceNumber) -> Result<i64, SqlError> {
+    sequence.0.parse().map_err(|error| SqlError::unreadable("sequence number", format!("{sequence:?}: {error}")))
 }
 
-fn counts(connection: &Connection, provider: &str) -> Result<Counts, Trouble> {
+fn read_counts(connection: &Connection, provider: &str) -> Result<Counts, SqlError> {
     let found = connection
         .prepare_cached("SELECT fed, fetched, skipped, dead_letters FROM shards WHERE provider = ?1")?
         .query_row([provider], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))

@@ -1,5 +1,5 @@
-//! Listing dead letters without reading each one whole: the bucket's listing tells names, sizes and when each was stored, and of a
-//! letter that is only to be shown in a row its head is read. What makes letters large, the exchanges of the last fetch, comes last.
+//! Lists dead letters without reading each one whole. The bucket's listing has names, sizes and storage times; for a letter that is
+//! shown in one row only its head is read. The largest part of a letter, the exchanges of the last fetch, comes last.
 
 use std::collections::BinaryHeap;
 use std::fmt;
@@ -13,7 +13,7 @@ use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
-use super::{KEPT, Letters, LettersError, REDRIVEN, SIDE_BY_SIDE, StoredLetter, store_error};
+use super::{Letters, LettersError, PENDING_FOLDER, REDRIVEN_FOLDER, SIDE_BY_SIDE, StoredLetter, store_error};
 
 /// How much of a letter is read where its head is enough. An item whose payload is longer than this is read whole.
 const HEAD: Range<u64> = 0..16 * 1024;
@@ -47,14 +47,14 @@ impl Name {
 }
 
 impl Letters {
-    /// At most `limit` letters: those that were stored first, in the order in which they died. Where a reason is asked for letters are
-    /// read until there are enough of it, of the first 100,000 that were stored.
+    /// At most `limit` letters: those that were stored first, in the order in which they died. If a reason is given, letters are
+    /// read until there are enough with that reason, from the first 100,000 that were stored.
     ///
     /// # Errors
-    /// Where the bucket fails, or holds what is no letter.
+    /// If the bucket fails, or holds what is no letter.
     pub async fn list(&self, filter: &Filter, limit: usize, detail: Detail) -> Result<Vec<StoredLetter>, LettersError> {
         let most_names = if filter.reason.is_none() { limit.min(MOST_NAMES) } else { MOST_NAMES };
-        let names = self.first_stored(filter, most_names).await?;
+        let names = self.list_first_stored(filter, most_names).await?;
         let mut letters: Vec<StoredLetter> = Vec::new();
         for page in names.chunks(PAGE) {
             letters.extend(self.read_page(filter, page, detail).await?);
@@ -73,14 +73,14 @@ impl Letters {
     /// How many letters there are, by the bucket's listing. None where a reason is asked for: each letter would have to be read.
     ///
     /// # Errors
-    /// Where the bucket fails.
+    /// If the bucket fails.
     pub async fn count(&self, filter: &Filter) -> Result<Option<u64>, LettersError> {
         if filter.reason.is_some() {
             return Ok(None);
         }
         let mut count = 0_u64;
         for folder in folders(filter) {
-            count += self.objects(filter, folder).try_fold(0_u64, async |count, _| Ok(count + 1)).await?;
+            count += self.list_objects(filter, folder).try_fold(0_u64, async |count, _| Ok(count + 1)).await?;
         }
         Ok(Some(count))
     }
@@ -100,13 +100,13 @@ impl Letters {
 
     /// The letters in one folder, as they are listed: by provider and entry.
     pub(super) fn names<'a>(&'a self, filter: &Filter) -> BoxStream<'a, Result<Name, LettersError>> {
-        self.objects(filter, KEPT).map_ok(|object| Name::of(&object)).boxed()
+        self.list_objects(filter, PENDING_FOLDER).map_ok(|object| Name::of(&object)).boxed()
     }
 
-    async fn first_stored(&self, filter: &Filter, most: usize) -> Result<Vec<Name>, LettersError> {
+    async fn list_first_stored(&self, filter: &Filter, most: usize) -> Result<Vec<Name>, LettersError> {
         let mut first = BinaryHeap::new();
         for folder in folders(filter) {
-            let mut objects = self.objects(filter, folder);
+            let mut objects = self.list_objects(filter, folder);
             while let Some(object) = objects.try_next().await? {
                 first.push(Name::of(&object));
                 if first.len() > most {
@@ -118,7 +118,7 @@ impl Letters {
         Ok(first.into_sorted_vec())
     }
 
-    fn objects(&self, filter: &Filter, folder: &str) -> BoxStream<'_, Result<ObjectMeta, LettersError>> {
+    fn list_objects(&self, filter: &Filter, folder: &str) -> BoxStream<'_, Result<ObjectMeta, LettersError>> {
         let prefix = match &filter.provider {
             Some(provider) => Path::from(format!("{folder}/{provider}")),
             None => Path::from(folder),
@@ -145,7 +145,7 @@ impl Letters {
 }
 
 fn folders(filter: &Filter) -> &'static [&'static str] {
-    if filter.with_redriven { &[KEPT, REDRIVEN] } else { &[KEPT] }
+    if filter.with_redriven { &[PENDING_FOLDER, REDRIVEN_FOLDER] } else { &[PENDING_FOLDER] }
 }
 
 /// A letter without its bundle, of the beginning of its JSON. None where more than that is missing.

@@ -17,7 +17,7 @@ use crate::ledger::DynamoLedger;
 pub enum Redrive {
     /// That of this entry.
     Letter(SequenceNumber),
-    /// All that have not been redriven, of one reason where there is one.
+    /// All that have not been redriven, of one reason if there is one.
     All(Option<Reason>),
 }
 
@@ -40,7 +40,7 @@ impl Letters {
     /// twice.
     ///
     /// # Errors
-    /// Where the bucket, the ledger or the stream fails.
+    /// If the bucket, the ledger or the stream fails.
     pub async fn redrive(
         &self,
         ledger: &DynamoLedger,

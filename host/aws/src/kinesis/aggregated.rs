@@ -17,7 +17,7 @@ use md5::{Digest, Md5};
 const MAGIC: [u8; 4] = [0xF3, 0x89, 0x9A, 0xC2];
 const DIGEST_BYTES: usize = 16;
 /// `AggregatedRecord.records` and `Record.data`.
-const WANTED_FIELD: u64 = 3;
+const DATA_FIELD: u64 = 3;
 
 /// The items in an aggregated record; `None` where it is none, or is damaged, or holds none.
 #[must_use]
@@ -30,39 +30,40 @@ pub fn unpack(record: &Bytes) -> Option<Vec<Bytes>> {
     if Md5::digest(&message)[..] != *record.get(end..)? {
         return None;
     }
-    let items = wanted(&message)?.iter().map(|item| wanted(item)?.pop()).collect::<Option<Vec<_>>>()?;
+    let items =
+        read_data_fields(&message)?.iter().map(|item| read_data_fields(item)?.pop()).collect::<Option<Vec<_>>>()?;
     Some(items).filter(|items| !items.is_empty())
 }
 
 /// The byte strings of a message's field 3, in order; `None` where it is no message.
-fn wanted(message: &Bytes) -> Option<Vec<Bytes>> {
+fn read_data_fields(message: &Bytes) -> Option<Vec<Bytes>> {
     let (mut found, mut at) = (Vec::new(), 0);
     while at < message.len() {
-        let tag = varint(message, &mut at)?;
+        let tag = read_varint(message, &mut at)?;
         match tag & 7 {
-            0 => drop(varint(message, &mut at)?),
-            1 => at = skip(message, at, 8)?,
+            0 => drop(read_varint(message, &mut at)?),
+            1 => at = skip_bytes(message, at, 8)?,
             2 => {
-                let length = usize::try_from(varint(message, &mut at)?).ok()?;
-                let end = skip(message, at, length)?;
-                if tag >> 3 == WANTED_FIELD {
+                let length = usize::try_from(read_varint(message, &mut at)?).ok()?;
+                let end = skip_bytes(message, at, length)?;
+                if tag >> 3 == DATA_FIELD {
                     found.push(message.slice(at..end));
                 }
                 at = end;
             }
-            5 => at = skip(message, at, 4)?,
+            5 => at = skip_bytes(message, at, 4)?,
             _ => return None,
         }
     }
     Some(found)
 }
 
-fn skip(message: &Bytes, at: usize, bytes: usize) -> Option<usize> {
+fn skip_bytes(message: &Bytes, at: usize, bytes: usize) -> Option<usize> {
     at.checked_add(bytes).filter(|end| *end <= message.len())
 }
 
 /// A number of seven bits a byte, the lowest first.
-fn varint(message: &Bytes, at: &mut usize) -> Option<u64> {
+fn read_varint(message: &Bytes, at: &mut usize) -> Option<u64> {
     let mut value = 0_u64;
     for shift in (0..64).step_by(7) {
         let byte = *message.get(*at)?;
@@ -105,10 +106,10 @@ pub(super) mod tests {
             write_bytes(4, b"a tag", &mut record);
             write_bytes(3, &record, &mut message);
         }
-        sealed(&message)
+        seal(&message)
     }
 
-    fn sealed(message: &[u8]) -> Vec<u8> {
+    fn seal(message: &[u8]) -> Vec<u8> {
         [&MAGIC[..], message, &Md5::digest(message)[..]].concat()
     }
 
@@ -116,7 +117,7 @@ pub(super) mod tests {
     fn what_was_packed_elsewhere_is_unpacked() {
         // Written out by hand from the format's description: keys "k"; records {0, "one"} and {0, "two"}.
         let message = b"\x0a\x01k\x1a\x07\x08\x00\x1a\x03one\x1a\x07\x08\x00\x1a\x03two";
-        let record = Bytes::from(sealed(message));
+        let record = Bytes::from(seal(message));
         assert_eq!(unpack(&record).unwrap(), [&b"one"[..], b"two"]);
     }
 
@@ -127,8 +128,8 @@ pub(super) mod tests {
         for record in cases {
             assert_eq!(unpack(&Bytes::copy_from_slice(record)), None);
         }
-        assert_eq!(unpack(&sealed(b"").into()), None, "nothing inside");
-        assert_eq!(unpack(&sealed(b"\x1a\x02\x08\x00").into()), None, "a record without data");
+        assert_eq!(unpack(&seal(b"").into()), None, "nothing inside");
+        assert_eq!(unpack(&seal(b"\x1a\x02\x08\x00").into()), None, "a record without data");
     }
 
     proptest! {
@@ -140,7 +141,7 @@ pub(super) mod tests {
 
         #[test]
         fn no_message_makes_it_panic(message in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = unpack(&sealed(&message).into());
+            let _ = unpack(&seal(&message).into());
         }
 
         #[test]

@@ -23,11 +23,12 @@ const RECORD_BYTES: usize = 1024 * 1024;
 const KEY_CHARACTERS: usize = 256;
 
 /// A shard takes a thousand records a second: about a minute in all for one that takes none, and each that is taken begins anew.
-const REFUSED: Backoff = Backoff { first: Duration::from_millis(100), longest: Duration::from_secs(5), waits: 16 };
+const REFUSED_BACKOFF: Backoff =
+    Backoff { first: Duration::from_millis(100), longest: Duration::from_secs(5), waits: 16 };
 
-/// What was fed.
+/// The result of a feed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Fed {
+pub struct FeedSummary {
     /// Entries that the stream has accepted.
     pub accepted: u64,
     /// How often an entry was refused, and sent again.
@@ -70,7 +71,7 @@ pub enum FeedError {
         stream: String,
         /// How many had been accepted.
         accepted: u64,
-        /// What AWS says.
+        /// AWS's message.
         message: String,
     },
     /// The stream refuses, and went on so.
@@ -84,7 +85,7 @@ pub enum FeedError {
         accepted: u64,
         /// How many were not, or may not have been.
         left: u64,
-        /// What it said.
+        /// AWS's message.
         message: String,
     },
 }
@@ -92,7 +93,7 @@ pub enum FeedError {
 impl FeedError {
     /// How many entries were fed before it failed.
     #[must_use]
-    pub fn accepted(&self) -> u64 {
+    pub fn accepted_count(&self) -> u64 {
         match self {
             Self::TooLarge { .. } => 0,
             Self::Unknown { accepted, .. } | Self::Denied { accepted, .. } | Self::Refused { accepted, .. } => {
@@ -111,7 +112,7 @@ pub struct Feeder {
 }
 
 impl Feeder {
-    /// What feeds the stream of this name.
+    /// A feeder of the stream of this name.
     #[must_use]
     pub fn new(client: Client, stream: impl Into<String>) -> Self {
         Self { client, stream: stream.into(), chance: Chance::System }
@@ -121,8 +122,8 @@ impl Feeder {
     /// of one id go to one shard, where they meet.
     ///
     /// # Errors
-    /// Where the stream is missing, or refuses for about a minute; the error says how many were accepted.
-    pub async fn feed(&self, payloads: Vec<Bytes>) -> Result<Fed, FeedError> {
+    /// If the stream is missing, or refuses for about a minute; the error says how many were accepted.
+    pub async fn feed(&self, payloads: Vec<Bytes>) -> Result<FeedSummary, FeedError> {
         let given = payloads.len();
         let mut records = Vec::with_capacity(given);
         for (index, payload) in payloads.into_iter().enumerate() {
@@ -132,12 +133,12 @@ impl Feeder {
             }
             records.push((partition_key(&payload), payload));
         }
-        let (mut fed, mut number) = (Fed::default(), 0);
+        let (mut fed, mut number) = (FeedSummary::default(), 0);
         let mut left = records;
         while !left.is_empty() {
-            let rest = left.split_off(how_many(&left));
+            let rest = left.split_off(request_length(&left));
             let sent = left.len();
-            let (refused, message) = self.put(left, fed.accepted).await?;
+            let (refused, message) = self.put_records(left, fed.accepted).await?;
             let accepted = sent - refused.len();
             fed.accepted += accepted as u64;
             fed.resent += refused.len() as u64;
@@ -145,7 +146,7 @@ impl Feeder {
             left.extend(rest);
             let Some(message) = message else { continue };
             number = if accepted > 0 { 0 } else { number };
-            if !REFUSED.sleep(number, &self.chance).await {
+            if !REFUSED_BACKOFF.sleep(number, &self.chance).await {
                 let (stream, accepted) = (self.stream.clone(), fed.accepted);
                 return Err(FeedError::Refused { stream, accepted, left: left.len() as u64, message });
             }
@@ -155,7 +156,11 @@ impl Feeder {
     }
 
     /// One request: what was refused, and why.
-    async fn put(&self, records: Vec<Record>, accepted: u64) -> Result<(Vec<Record>, Option<String>), FeedError> {
+    async fn put_records(
+        &self,
+        records: Vec<Record>,
+        accepted: u64,
+    ) -> Result<(Vec<Record>, Option<String>), FeedError> {
         let entry = |(key, payload): &Record| {
             PutRecordsRequestEntry::builder().partition_key(key).data(Blob::new(&payload[..])).build().ok()
         };
@@ -197,7 +202,7 @@ impl Feeder {
 type Record = (String, Bytes);
 
 /// How many of these go into one request.
-fn how_many(records: &[Record]) -> usize {
+fn request_length(records: &[Record]) -> usize {
     let mut bytes = 0_usize;
     let fits = records.iter().take(RECORDS).take_while(|(key, payload)| {
         bytes += key.len() + payload.len();
@@ -226,10 +231,10 @@ mod tests {
     #[test]
     fn a_request_is_full_at_its_records_or_at_its_bytes() {
         let records = |count: usize, size: usize| vec![("k".to_owned(), Bytes::from(vec![0; size])); count];
-        assert_eq!(how_many(&records(501, 10)), 500);
-        assert_eq!(how_many(&records(3, 10)), 3);
-        assert_eq!(how_many(&records(10, 1024 * 1024)), 4, "keys count too");
-        assert_eq!(how_many(&records(2, BYTES)), 1, "one always goes");
+        assert_eq!(request_length(&records(501, 10)), 500);
+        assert_eq!(request_length(&records(3, 10)), 3);
+        assert_eq!(request_length(&records(10, 1024 * 1024)), 4, "keys count too");
+        assert_eq!(request_length(&records(2, BYTES)), 1, "one always goes");
     }
 
     #[test]

@@ -17,9 +17,9 @@ use damper_core::ledger::{Abandoned, Claim, ClaimRequest, LedgerError, Owner, is
 use jiff::Timestamp;
 
 use super::DynamoLedger;
-use super::row::{Row, State};
+use super::row::{LedgerRow, RowState};
 use super::schema::{IN_FLIGHT, Key, RETRY, number, read_number, row_partition, text, time, time_to_live, unreadable};
-use super::table::{CONTENDED, Updated};
+use super::table::{CONTENDED, UpdateOutcome};
 
 const ACTION: &str = "claim an item";
 
@@ -28,9 +28,9 @@ const TAKE: &str = "SET st = :inflight, #owner = :owner, lease = :lease, #by = :
      REMOVE due, err, ab ADD v :one";
 const TAKE_WITH_ABANDONED: &str = "SET st = :inflight, #owner = :owner, lease = :lease, #by = :by, #ttl = :ttl, \
      n = if_not_exists(n, :zero), ab = :ab REMOVE due, err ADD v :one";
-const LAY_DOWN: &str = "SET st = :retry, due = :now REMOVE #owner, lease, ab ADD v :one";
+const RELEASE_EARLIER_DAY: &str = "SET st = :retry, due = :now REMOVE #owner, lease, ab ADD v :one";
 
-/// What a decision came to.
+/// The result of [`decide`].
 enum Decision {
     Refused(Claim),
     Grant(Grant),
@@ -44,7 +44,7 @@ struct Grant {
     /// All that today's row has to know of.
     abandoned: Vec<Abandoned>,
     /// Rows of earlier days whose claims are over: day and version.
-    over: Vec<Row>,
+    expired: Vec<LedgerRow>,
     /// Whether today's row holds this very claim already: it was written, and its answer was lost. Written again, the next
     /// answer could be lost as well, and so on.
     is_written: bool,
@@ -56,14 +56,14 @@ impl DynamoLedger {
         let since = request.since.min(request.today);
         let mut rows = if since == request.today {
             match self.take_first(request).await? {
-                Updated::Yes(new) => {
+                UpdateOutcome::Written(new) => {
                     let attempts = read_number(&new, "n").and_then(|count| u32::try_from(count).ok());
-                    return Ok(granted(attempts.unwrap_or_default().saturating_add(1), Vec::new()));
+                    return Ok(granted_claim(attempts.unwrap_or_default().saturating_add(1), Vec::new()));
                 }
-                Updated::Refused(row) => row.map(|row| Row::read(&row)).transpose()?.into_iter().collect(),
+                UpdateOutcome::Refused(row) => row.map(|row| LedgerRow::read(&row)).transpose()?.into_iter().collect(),
             }
         } else {
-            self.rows(request).await?
+            self.read_rows(request).await?
         };
         let mut number = 0;
         loop {
@@ -71,11 +71,11 @@ impl DynamoLedger {
                 Decision::Refused(claim) => return Ok(claim),
                 Decision::Grant(grant) => grant,
             };
-            if grant.is_written || self.write(request, &grant).await? {
+            if grant.is_written || self.write_grant(request, &grant).await? {
                 let mut abandoned = grant.abandoned;
-                // What was abandoned before this entry arrived stays for an older entry, but does not concern this one.
+                // Claims abandoned before this entry arrived stay in the row for an older entry; this entry ignores them.
                 abandoned.retain(|claim| claim.day >= since);
-                return Ok(granted(grant.attempt, abandoned));
+                return Ok(granted_claim(grant.attempt, abandoned));
             }
             // Somebody else was quicker, and has left the item in another state.
             if !CONTENDED.sleep(number, &self.table.chance).await {
@@ -83,27 +83,27 @@ impl DynamoLedger {
                 return Err(LedgerError::Failed { action: ACTION, message });
             }
             number += 1;
-            rows = self.rows(request).await?;
+            rows = self.read_rows(request).await?;
         }
     }
 
     /// Take an item of which today knows nothing, or that is due.
-    async fn take_first(&self, request: &ClaimRequest<'_>) -> Result<Updated, LedgerError> {
+    async fn take_first(&self, request: &ClaimRequest<'_>) -> Result<UpdateOutcome, LedgerError> {
         let update = self
-            .take(request, TAKE)
+            .build_take(request, TAKE)
             .expression_attribute_values(":retry", text(RETRY))
             .expression_attribute_values(":now", time(request.now))
             .condition_expression(TAKE_IF);
         self.update(update).await
     }
 
-    /// Write a grant; says whether the rows were still those that were decided on.
-    async fn write(&self, request: &ClaimRequest<'_>, grant: &Grant) -> Result<bool, LedgerError> {
+    /// Write a grant; returns whether the rows were still those that were decided on.
+    async fn write_grant(&self, request: &ClaimRequest<'_>, grant: &Grant) -> Result<bool, LedgerError> {
         let mut update = if grant.abandoned.is_empty() {
-            self.take(request, TAKE)
+            self.build_take(request, TAKE)
         } else {
             let json = serde_json::to_string(&grant.abandoned).map_err(|error| unreadable("ledger row", error))?;
-            self.take(request, TAKE_WITH_ABANDONED).expression_attribute_values(":ab", text(json))
+            self.build_take(request, TAKE_WITH_ABANDONED).expression_attribute_values(":ab", text(json))
         };
         update = match grant.version {
             Some(version) => {
@@ -111,15 +111,15 @@ impl DynamoLedger {
             }
             None => update.condition_expression("attribute_not_exists(pk)"),
         };
-        if grant.over.is_empty() {
-            return Ok(matches!(self.update(update).await?, Updated::Yes(_)));
+        if grant.expired.is_empty() {
+            return Ok(matches!(self.update(update).await?, UpdateOutcome::Written(_)));
         }
         let mut updates = vec![update];
-        updates.extend(grant.over.iter().map(|row| self.lay_down(request, row)));
+        updates.extend(grant.expired.iter().map(|row| self.release_earlier_day(request, row)));
         self.transact(updates).await
     }
 
-    fn take(&self, request: &ClaimRequest<'_>, expression: &str) -> UpdateBuilder {
+    fn build_take(&self, request: &ClaimRequest<'_>, expression: &str) -> UpdateBuilder {
         let key = Key::Row { provider: request.provider, identity: request.identity, day: request.today };
         Update::builder()
             .table_name(&*self.table.name)
@@ -137,12 +137,12 @@ impl DynamoLedger {
             .expression_attribute_values(":one", number(1))
     }
 
-    fn lay_down(&self, request: &ClaimRequest<'_>, row: &Row) -> UpdateBuilder {
+    fn release_earlier_day(&self, request: &ClaimRequest<'_>, row: &LedgerRow) -> UpdateBuilder {
         let key = Key::Row { provider: request.provider, identity: request.identity, day: row.day };
         Update::builder()
             .table_name(&*self.table.name)
             .set_key(Some(key.attributes()))
-            .update_expression(LAY_DOWN)
+            .update_expression(RELEASE_EARLIER_DAY)
             .condition_expression("v = :seen")
             .expression_attribute_names("#owner", "owner")
             .expression_attribute_values(":retry", text(RETRY))
@@ -151,7 +151,7 @@ impl DynamoLedger {
             .expression_attribute_values(":one", number(1))
     }
 
-    async fn update(&self, update: UpdateBuilder) -> Result<Updated, LedgerError> {
+    async fn update(&self, update: UpdateBuilder) -> Result<UpdateOutcome, LedgerError> {
         let update = update.build().map_err(|error| unreadable("request", error))?;
         let request = |request: UpdateItemFluentBuilder| {
             let update = update.clone();
@@ -167,7 +167,7 @@ impl DynamoLedger {
         self.table.update(ACTION, request).await
     }
 
-    /// All of these writes, or none; says whether they were done.
+    /// All of these writes, or none; returns whether they were done.
     async fn transact(&self, updates: Vec<UpdateBuilder>) -> Result<bool, LedgerError> {
         let item = |update: UpdateBuilder| Some(TransactWriteItem::builder().update(update.build().ok()?).build());
         let items: Option<Vec<_>> = updates.into_iter().map(item).collect();
@@ -177,16 +177,16 @@ impl DynamoLedger {
         };
         match self.table.send(send).await {
             Ok(answer) => {
-                self.table.write_units(answer.consumed_capacity());
+                self.table.count_write_units(answer.consumed_capacity());
                 Ok(true)
             }
             Err(error) if error.code() == Some("TransactionCanceledException") => Ok(false),
-            Err(error) => Err(self.table.failed(ACTION, &error)),
+            Err(error) => Err(self.table.ledger_error(ACTION, &error)),
         }
     }
 
     /// The identity's rows since the entry's arrival, by day.
-    async fn rows(&self, request: &ClaimRequest<'_>) -> Result<Vec<Row>, LedgerError> {
+    async fn read_rows(&self, request: &ClaimRequest<'_>) -> Result<Vec<LedgerRow>, LedgerError> {
         let send = || {
             self.table
                 .client
@@ -201,26 +201,26 @@ impl DynamoLedger {
                 .send()
         };
         // A year of rows is far below the megabyte at which an answer is cut.
-        let answer = self.table.send(send).await.map_err(|error| self.table.failed(ACTION, &error))?;
-        self.table.read_units(answer.consumed_capacity());
-        answer.items().iter().map(Row::read).collect()
+        let answer = self.table.send(send).await.map_err(|error| self.table.ledger_error(ACTION, &error))?;
+        self.table.count_read_units(answer.consumed_capacity());
+        answer.items().iter().map(LedgerRow::read).collect()
     }
 }
 
-fn granted(attempt: u32, abandoned: Vec<Abandoned>) -> Claim {
+fn granted_claim(attempt: u32, abandoned: Vec<Abandoned>) -> Claim {
     Claim::Granted { attempt, abandoned }
 }
 
 /// Decide on the rows since the entry's arrival, oldest first.
-fn decide(rows: Vec<Row>, request: &ClaimRequest<'_>) -> Decision {
-    if let Some(refused) = settled(&rows, request.sequence).or_else(|| not_now(&rows, request)) {
+fn decide(rows: Vec<LedgerRow>, request: &ClaimRequest<'_>) -> Decision {
+    if let Some(refused) = find_end(&rows, request.sequence).or_else(|| find_hold_or_wait(&rows, request)) {
         return Decision::Refused(refused);
     }
     let attempt = rows.iter().map(|row| row.attempts).fold(1, u32::saturating_add);
-    let mut grant = Grant { version: None, attempt, abandoned: Vec::new(), over: Vec::new(), is_written: false };
+    let mut grant = Grant { version: None, attempt, abandoned: Vec::new(), expired: Vec::new(), is_written: false };
     for row in rows {
         grant.abandoned.extend(row.abandoned.iter().cloned());
-        if let State::InFlight { owner, .. } = &row.state
+        if let RowState::InFlight { owner, .. } = &row.state
             && owner != request.owner
         {
             grant.abandoned.push(Abandoned { day: row.day, owner: owner.clone() });
@@ -228,43 +228,44 @@ fn decide(rows: Vec<Row>, request: &ClaimRequest<'_>) -> Decision {
         if row.day == request.today {
             grant.is_written = is_this_claim(&row, request);
             grant.version = Some(row.version);
-        } else if matches!(row.state, State::InFlight { .. }) {
-            grant.over.push(row);
+        } else if matches!(row.state, RowState::InFlight { .. }) {
+            grant.expired.push(row);
         }
     }
     // Claims of earlier days that are over have yet to be laid down.
-    grant.is_written &= grant.over.is_empty();
+    grant.is_written &= grant.expired.is_empty();
     Decision::Grant(grant)
 }
 
 /// Whether a row holds the claim that is asked for, with the same lease: an owner's next claim of the item has a later one.
-fn is_this_claim(row: &Row, request: &ClaimRequest<'_>) -> bool {
+fn is_this_claim(row: &LedgerRow, request: &ClaimRequest<'_>) -> bool {
     let holds = |owner: &Owner, lease: Timestamp| {
         // As exact as it is kept.
         owner == request.owner && lease.as_microsecond() == request.lease.as_microsecond()
     };
-    row.sequence == *request.sequence && matches!(&row.state, State::InFlight { owner, lease } if holds(owner, *lease))
+    row.sequence == *request.sequence
+        && matches!(&row.state, RowState::InFlight { owner, lease } if holds(owner, *lease))
 }
 
-/// The end that the item has come to already: this very entry's where there is one, else a record before a dead letter,
+/// The end that the item has come to already: this very entry's if there is one, else a record before a dead letter,
 /// and the earliest.
-fn settled(rows: &[Row], sequence: &SequenceNumber) -> Option<Claim> {
-    let rank = |row: &Row| (row.sequence != *sequence, row.state != State::Done);
-    let ended = rows.iter().filter(|row| matches!(row.state, State::Done | State::Dead));
+fn find_end(rows: &[LedgerRow], sequence: &SequenceNumber) -> Option<Claim> {
+    let rank = |row: &LedgerRow| (row.sequence != *sequence, row.state != RowState::Done);
+    let ended = rows.iter().filter(|row| matches!(row.state, RowState::Done | RowState::Dead));
     // Of equals the first, which is the earliest.
     let row = ended.min_by_key(|row| rank(row))?;
     let by = row.sequence.clone();
-    Some(if row.state == State::Done { Claim::Done { by } } else { Claim::Dead { by } })
+    Some(if row.state == RowState::Done { Claim::Done { by } } else { Claim::Dead { by } })
 }
 
-/// Who has it, or until when it is to wait.
-fn not_now(rows: &[Row], request: &ClaimRequest<'_>) -> Option<Claim> {
+/// `Held` if another owner has the item, `Waiting` if its next attempt is not due yet.
+fn find_hold_or_wait(rows: &[LedgerRow], request: &ClaimRequest<'_>) -> Option<Claim> {
     let held = rows.iter().filter_map(|row| match &row.state {
-        State::InFlight { owner, lease } if is_held(*lease, request.now) && owner != request.owner => Some(*lease),
+        RowState::InFlight { owner, lease } if is_held(*lease, request.now) && owner != request.owner => Some(*lease),
         _ => None,
     });
     let waiting = rows.iter().filter_map(|row| match row.state {
-        State::Retry { due } if is_waiting(due, request.now) => Some(due),
+        RowState::Retry { due } if is_waiting(due, request.now) => Some(due),
         _ => None,
     });
     held.max().map(|until| Claim::Held { until }).or_else(|| waiting.max().map(|until| Claim::Waiting { until }))

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use super::DynamoLedger;
 use super::schema::{DEAD, DONE, IN_FLIGHT, Key, RETRY, error_text, number, read_text, text, time};
-use super::table::Updated;
+use super::table::UpdateOutcome;
 
 /// How many items of one finish are written side by side.
 const SIDE_BY_SIDE: usize = 32;
@@ -29,7 +29,7 @@ impl DynamoLedger {
     /// row, or none, is left as it is: the item can be claimed.
     ///
     /// # Errors
-    /// Where the table fails.
+    /// If the table fails.
     pub async fn reopen(
         &self,
         provider: &str,
@@ -51,8 +51,8 @@ impl DynamoLedger {
                 .expression_attribute_values(":one", number(1))
         };
         Ok(match self.table.update("open a row again", request).await? {
-            Updated::Yes(_) => true,
-            Updated::Refused(row) => row.as_ref().and_then(|row| read_text(row, "st")) != Some(DONE),
+            UpdateOutcome::Written(_) => true,
+            UpdateOutcome::Refused(row) => row.as_ref().and_then(|row| read_text(row, "st")) != Some(DONE),
         })
     }
 
@@ -71,7 +71,7 @@ impl DynamoLedger {
         let (claimed, letter) = match item {
             Finish::Fetched(claimed) => (claimed, None),
             Finish::Dead { claimed: None, letter } => {
-                self.letters.keep(&letter, None).await?;
+                self.letters.store(&letter, None).await?;
                 return Ok(Finished::Written);
             }
             Finish::Dead { claimed: Some(claimed), letter } => (claimed, Some(letter)),
@@ -79,7 +79,7 @@ impl DynamoLedger {
         let end = if letter.is_some() { DEAD } else { DONE };
         if let Some(letter) = &letter {
             // Before the row says so: a crash in between leaves a claim that runs out, and a letter that is written again.
-            self.letters.keep(letter, Some(&claimed)).await?;
+            self.letters.store(letter, Some(&claimed)).await?;
         }
         let message = letter.as_ref().map(|letter| letter.message.as_str());
         let update = |mut update: UpdateItemFluentBuilder| {
@@ -113,7 +113,7 @@ impl DynamoLedger {
         self.update_mine("release a claim", provider, owner, claimed, update).await.map(drop)
     }
 
-    /// Change a row that the owner holds; says whether it did.
+    /// Change a row that the owner holds; returns whether it did.
     async fn update_mine(
         &self,
         action: &'static str,
@@ -130,6 +130,6 @@ impl DynamoLedger {
                 .expression_attribute_values(":inflight", text(IN_FLIGHT))
                 .expression_attribute_values(":one", number(1))
         };
-        Ok(matches!(self.table.update(action, request).await?, Updated::Yes(_)))
+        Ok(matches!(self.table.update(action, request).await?, UpdateOutcome::Written(_)))
     }
 }

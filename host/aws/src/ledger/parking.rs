@@ -12,7 +12,7 @@ use jiff::Timestamp;
 
 use super::DynamoLedger;
 use super::schema::{Attributes, Key, parked_until, read_number, read_text, text, time, unreadable};
-use super::table::Updated;
+use super::table::UpdateOutcome;
 
 const WHAT: &str = "parked entry";
 const PARK: &str = "park entries";
@@ -22,7 +22,7 @@ const FORGET: &str = "forget parked entries";
 /// How many items are written side by side.
 const SIDE_BY_SIDE: usize = 32;
 
-const KEEP: &str = "SET sq = :sq, arr = :arr, bytes = :bytes";
+const SET_ENTRY: &str = "SET sq = :sq, arr = :arr, bytes = :bytes";
 
 impl DynamoLedger {
     pub(super) async fn park_entries(&self, provider: &str, entries: &[Parked]) -> Result<u64, LedgerError> {
@@ -32,7 +32,7 @@ impl DynamoLedger {
         Ok(new.into_iter().filter(|new| *new).count() as u64)
     }
 
-    /// Writes one; says whether it is new. What is there under the same name is the same.
+    /// Writes one entry; returns whether it is new. An existing item with the same key is the same entry.
     async fn park_one(&self, provider: &str, parked: Parked) -> Result<bool, LedgerError> {
         let Parked { entry, due } = parked;
         let key = Key::Parked { provider, due, entry: &entry.sequence };
@@ -40,12 +40,12 @@ impl DynamoLedger {
             update
                 .set_key(Some(key.attributes()))
                 .condition_expression("attribute_not_exists(pk)")
-                .update_expression(KEEP)
+                .update_expression(SET_ENTRY)
                 .expression_attribute_values(":sq", text(&*entry.sequence.0))
                 .expression_attribute_values(":arr", time(entry.arrived))
                 .expression_attribute_values(":bytes", AttributeValue::B(Blob::new(entry.payload.clone())))
         };
-        Ok(matches!(self.table.update(PARK, request).await?, Updated::Yes(_)))
+        Ok(matches!(self.table.update(PARK, request).await?, UpdateOutcome::Written(_)))
     }
 
     pub(super) async fn read_parked(
@@ -90,7 +90,7 @@ impl DynamoLedger {
             }
         };
         items.truncate(most);
-        Ok(ParkedEntries { due: items.iter().map(read).collect::<Result<_, _>>()?, next_due })
+        Ok(ParkedEntries { due: items.iter().map(read_parked_item).collect::<Result<_, _>>()?, next_due })
     }
 
     /// Parked items by their due time, and the key after which more may follow.
@@ -114,8 +114,8 @@ impl DynamoLedger {
                 .return_consumed_capacity(ReturnConsumedCapacity::Total);
             query(request).send()
         };
-        let answer = self.table.send(send).await.map_err(|error| self.table.failed(READ, &error))?;
-        self.table.read_units(answer.consumed_capacity());
+        let answer = self.table.send(send).await.map_err(|error| self.table.ledger_error(READ, &error))?;
+        self.table.count_read_units(answer.consumed_capacity());
         Ok((answer.items.unwrap_or_default(), answer.last_evaluated_key))
     }
 
@@ -128,15 +128,15 @@ impl DynamoLedger {
                 let request = request.set_key(Some(key.attributes()));
                 request.return_consumed_capacity(ReturnConsumedCapacity::Total).send()
             };
-            let answer = self.table.send(send).await.map_err(|error| self.table.failed(FORGET, &error))?;
-            self.table.write_units(answer.consumed_capacity());
+            let answer = self.table.send(send).await.map_err(|error| self.table.ledger_error(FORGET, &error))?;
+            self.table.count_write_units(answer.consumed_capacity());
             Ok::<_, LedgerError>(())
         });
         stream::iter(writes).buffer_unordered(SIDE_BY_SIDE).try_collect().await
     }
 }
 
-fn read(item: &Attributes) -> Result<Parked, LedgerError> {
+fn read_parked_item(item: &Attributes) -> Result<Parked, LedgerError> {
     let missing = |name: &str| unreadable(WHAT, format!("no {name:?}"));
     let arrived = read_number(item, "arr").ok_or_else(|| missing("arr"))?;
     let payload = item.get("bytes").and_then(|bytes| bytes.as_b().ok()).ok_or_else(|| missing("bytes"))?;

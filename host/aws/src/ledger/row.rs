@@ -13,9 +13,9 @@ const WHAT: &str = "ledger row";
 
 /// One row, as far as a claim looks at it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Row {
+pub(super) struct LedgerRow {
     pub(super) day: Day,
-    pub(super) state: State,
+    pub(super) state: RowState,
     /// Attempts that count.
     pub(super) attempts: u32,
     pub(super) sequence: SequenceNumber,
@@ -25,14 +25,14 @@ pub(super) struct Row {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum State {
+pub(super) enum RowState {
     InFlight { owner: Owner, lease: Timestamp },
     Retry { due: Timestamp },
     Done,
     Dead,
 }
 
-impl Row {
+impl LedgerRow {
     pub(super) fn read(item: &Attributes) -> Result<Self, LedgerError> {
         let want = |name: &'static str| read_text(item, name).ok_or_else(|| unreadable(WHAT, format!("no {name:?}")));
         let time = |name: &'static str| -> Result<Timestamp, LedgerError> {
@@ -40,10 +40,10 @@ impl Row {
             Timestamp::from_microsecond(micros).map_err(|error| unreadable(WHAT, error))
         };
         let state = match want("st")? {
-            IN_FLIGHT => State::InFlight { owner: Owner::from(want("owner")?), lease: time("lease")? },
-            RETRY => State::Retry { due: time("due")? },
-            DONE => State::Done,
-            DEAD => State::Dead,
+            IN_FLIGHT => RowState::InFlight { owner: Owner::from(want("owner")?), lease: time("lease")? },
+            RETRY => RowState::Retry { due: time("due")? },
+            DONE => RowState::Done,
+            DEAD => RowState::Dead,
             other => return Err(unreadable(WHAT, format!("the state {other:?}"))),
         };
         let abandoned = match read_text(item, "ab") {
@@ -71,7 +71,7 @@ mod tests {
         let row = |pairs: &[(&str, &str)]| {
             let mut item: Attributes = pairs.iter().map(|(name, value)| ((*name).to_owned(), text(*value))).collect();
             item.insert("lease".to_owned(), number(5));
-            Row::read(&item).map_err(|error| error.to_string())
+            LedgerRow::read(&item).map_err(|error| error.to_string())
         };
         let whole = [("sk", "2026-11-22"), ("st", "INFLIGHT"), ("owner", "a"), ("by", "1")];
         assert!(row(&whole).is_ok());

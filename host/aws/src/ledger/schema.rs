@@ -1,4 +1,4 @@
-//! What the table holds: every item, key, attribute and lifetime on one screen, and how keys and values are written.
+//! The schema of the table: every item, key, attribute and lifetime on one screen, and how keys and values are written.
 //!
 //! One table, on demand, `pk` (text) and `sk` (text); its time-to-live attribute is `ttl`.
 //!
@@ -25,7 +25,7 @@
 //! is taken up each time that it is due. A row's `ttl` outlasts each wait, which is a day at the most; only a provider that is
 //! stopped for longer than [`ROW_LIFETIME`] forgets the attempts of what is parked.
 //!
-//! # What it costs
+//! # Costs
 //! | a record is | read units | write units |
 //! | --- | --- | --- |
 //! | claimed and fetched, or claimed and released | 0 | 2 |
@@ -55,7 +55,7 @@ use jiff::Timestamp;
 
 /// How long a row is kept after its last claim. It has to outlast the stream's retention: what was trimmed comes never again.
 pub const ROW_LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
-/// Where an error text is cut.
+/// The longest error text that is stored, in bytes; a longer one is truncated.
 pub const ERROR_BYTES: usize = 256;
 
 pub(super) const IN_FLIGHT: &str = "INFLIGHT";

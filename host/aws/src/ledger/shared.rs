@@ -1,4 +1,4 @@
-//! What the processes of a provider share: the slots item and the control item, each written only at the version that was seen.
+//! State shared by a provider's processes: the slots item and the control item. Each is written only at the version that was read.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use super::DynamoLedger;
 use super::schema::{Attributes, CONTROL_SORT, Key, SLOTS_SORT, number, read_number, read_text, text, unreadable};
-use super::table::{CONTENDED, Updated};
+use super::table::{CONTENDED, UpdateOutcome};
 
 const CHANGE_SLOTS: &str = "change slots";
 const READ_CONTROL: &str = "read the control item";
@@ -32,7 +32,7 @@ impl SeenSlots {
     }
 
     /// The slots after this request, and how many the owner has then.
-    fn after(&self, request: &SlotRequest<'_>) -> (Self, Granted) {
+    fn apply_request(&self, request: &SlotRequest<'_>) -> (Self, Granted) {
         let (now, owner) = (request.now.as_microsecond(), request.owner.as_str());
         let latest_until = request.latest_until().as_microsecond();
         let mut taken = self.taken.clone();
@@ -50,13 +50,13 @@ impl SeenSlots {
 
 impl DynamoLedger {
     pub(super) async fn change_slots(&self, provider: &str, request: &SlotRequest<'_>) -> Result<Granted, LedgerError> {
-        // What was seen last is tried first; where it is past, the refusal brings what is there.
+        // The cached slots are tried first; if they are outdated, the refusal returns the current item.
         let known = self.seen_slots().get(provider).cloned();
         let mut knew_nothing = known.is_none();
         let mut seen = known.unwrap_or_default();
         let mut tries = 0;
         loop {
-            let (next, granted) = seen.after(request);
+            let (next, granted) = seen.apply_request(request);
             match self.write_slots(provider, seen.version, &next).await? {
                 None => {
                     self.seen_slots().insert(provider.to_owned(), next);
@@ -69,7 +69,7 @@ impl DynamoLedger {
                 }
                 Some(there) => seen = there,
             }
-            // Whoever knew nothing knows it now; nobody was quicker.
+            // The first refusal only filled the cache: it is no sign of contention.
             if std::mem::take(&mut knew_nothing) {
                 continue;
             }
@@ -81,12 +81,12 @@ impl DynamoLedger {
         }
     }
 
-    /// Writes the slots; answers what is there instead, where it is not what was seen.
+    /// Writes the slots; returns the current item if it is not at the version that was seen.
     async fn write_slots(&self, provider: &str, seen: i64, next: &SeenSlots) -> Result<Option<SeenSlots>, LedgerError> {
         let json = serde_json::to_string(&next.taken).map_err(|error| unreadable("slots item", error))?;
         match self.write_versioned(CHANGE_SLOTS, Key::Slots { provider }, "slots", json, seen, next.version).await? {
-            Updated::Yes(_) => Ok(None),
-            Updated::Refused(item) => item.as_ref().map_or(Ok(SeenSlots::default()), SeenSlots::read).map(Some),
+            UpdateOutcome::Written(_) => Ok(None),
+            UpdateOutcome::Refused(item) => item.as_ref().map_or(Ok(SeenSlots::default()), SeenSlots::read).map(Some),
         }
     }
 
@@ -115,8 +115,8 @@ impl DynamoLedger {
                 .return_consumed_capacity(ReturnConsumedCapacity::Total)
                 .send()
         };
-        let answer = self.table.send(send).await.map_err(|error| self.table.failed(READ_CONTROL, &error))?;
-        self.table.read_units(answer.consumed_capacity());
+        let answer = self.table.send(send).await.map_err(|error| self.table.ledger_error(READ_CONTROL, &error))?;
+        self.table.count_read_units(answer.consumed_capacity());
         let mut control = None;
         for item in answer.items.unwrap_or_default() {
             match read_text(&item, "sk") {
@@ -137,8 +137,8 @@ impl DynamoLedger {
             let request = self.table.client.get_item().table_name(&*self.table.name).set_key(Some(key.attributes()));
             request.consistent_read(true).return_consumed_capacity(ReturnConsumedCapacity::Total).send()
         };
-        let answer = self.table.send(send).await.map_err(|error| self.table.failed(action, &error))?;
-        self.table.read_units(answer.consumed_capacity());
+        let answer = self.table.send(send).await.map_err(|error| self.table.ledger_error(action, &error))?;
+        self.table.count_read_units(answer.consumed_capacity());
         Ok(answer.item)
     }
 
@@ -148,7 +148,10 @@ impl DynamoLedger {
         let version = |version: u64| i64::try_from(version).unwrap_or(i64::MAX);
         let (seen, next) = (version(control.version), version(next.version));
         let key = Key::Control { provider };
-        Ok(matches!(self.write_versioned(WRITE_CONTROL, key, "item", json, seen, next).await?, Updated::Yes(_)))
+        Ok(matches!(
+            self.write_versioned(WRITE_CONTROL, key, "item", json, seen, next).await?,
+            UpdateOutcome::Written(_)
+        ))
     }
 
     async fn write_versioned(
@@ -159,7 +162,7 @@ impl DynamoLedger {
         json: String,
         seen: i64,
         next: i64,
-    ) -> Result<Updated, LedgerError> {
+    ) -> Result<UpdateOutcome, LedgerError> {
         let request = |update: UpdateItemFluentBuilder| {
             let update = update
                 .set_key(Some(key.attributes()))
@@ -180,7 +183,7 @@ impl DynamoLedger {
     /// How many slots each owner of a provider has at `now`, for whoever looks.
     ///
     /// # Errors
-    /// Where the table fails.
+    /// If the table fails.
     pub async fn slots_taken(&self, provider: &str, now: Timestamp) -> Result<BTreeMap<String, u32>, LedgerError> {
         let item = self.read_item(CHANGE_SLOTS, Key::Slots { provider }).await?;
         let slots = item.as_ref().map_or(Ok(SeenSlots::default()), SeenSlots::read)?;

@@ -39,16 +39,16 @@ pub struct Units {
 
 /// Units, counted in thousandths.
 #[derive(Debug, Default)]
-pub(super) struct Consumed {
+pub(super) struct UnitCounters {
     read: AtomicU64,
     write: AtomicU64,
 }
 
 /// How a conditional write went.
 #[derive(Debug)]
-pub(super) enum Updated {
+pub(super) enum UpdateOutcome {
     /// It is written; with the attributes that were asked for.
-    Yes(Attributes),
+    Written(Attributes),
     /// The condition did not hold for what is there.
     Refused(Option<Attributes>),
 }
@@ -59,25 +59,25 @@ pub(super) struct Table {
     pub(super) client: Client,
     pub(super) name: Arc<str>,
     pub(super) chance: Chance,
-    consumed: Arc<Consumed>,
+    counters: Arc<UnitCounters>,
 }
 
 impl Table {
     pub(super) fn new(client: Client, name: String) -> Self {
-        Self { client, name: name.into(), chance: Chance::System, consumed: Arc::default() }
+        Self { client, name: name.into(), chance: Chance::System, counters: Arc::default() }
     }
 
-    pub(super) fn consumed(&self) -> Units {
+    pub(super) fn consumed_units(&self) -> Units {
         let units = |counter: &AtomicU64| counter.load(Ordering::Relaxed) as f64 / 1_000.0;
-        Units { read: units(&self.consumed.read), write: units(&self.consumed.write) }
+        Units { read: units(&self.counters.read), write: units(&self.counters.write) }
     }
 
-    pub(super) fn read_units<'a>(&self, capacity: impl IntoIterator<Item = &'a ConsumedCapacity>) {
-        add(&self.consumed.read, capacity);
+    pub(super) fn count_read_units<'a>(&self, capacity: impl IntoIterator<Item = &'a ConsumedCapacity>) {
+        add(&self.counters.read, capacity);
     }
 
-    pub(super) fn write_units<'a>(&self, capacity: impl IntoIterator<Item = &'a ConsumedCapacity>) {
-        add(&self.consumed.write, capacity);
+    pub(super) fn count_write_units<'a>(&self, capacity: impl IntoIterator<Item = &'a ConsumedCapacity>) {
+        add(&self.counters.write, capacity);
     }
 
     /// Send a conditional write of one item.
@@ -85,7 +85,7 @@ impl Table {
         &self,
         action: &'static str,
         request: impl Fn(UpdateItemFluentBuilder) -> UpdateItemFluentBuilder,
-    ) -> Result<Updated, LedgerError> {
+    ) -> Result<UpdateOutcome, LedgerError> {
         let send = || {
             request(self.client.update_item().table_name(&*self.name))
                 .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
@@ -94,24 +94,24 @@ impl Table {
         };
         match self.send(send).await {
             Ok(answer) => {
-                self.write_units(answer.consumed_capacity());
-                Ok(Updated::Yes(answer.attributes.unwrap_or_default()))
+                self.count_write_units(answer.consumed_capacity());
+                Ok(UpdateOutcome::Written(answer.attributes.unwrap_or_default()))
             }
             Err(error) => match error.as_service_error() {
                 Some(UpdateItemError::ConditionalCheckFailedException(refused)) => {
-                    self.refused_write(refused.item());
-                    Ok(Updated::Refused(refused.item.clone()))
+                    self.count_refused_write(refused.item());
+                    Ok(UpdateOutcome::Refused(refused.item.clone()))
                 }
-                _ => Err(self.failed(action, &error)),
+                _ => Err(self.ledger_error(action, &error)),
             },
         }
     }
 
     /// A write that a condition refused is charged like one that went through, by the size of the item that is there; the answer
     /// does not say so.
-    fn refused_write(&self, item: Option<&Attributes>) {
+    fn count_refused_write(&self, item: Option<&Attributes>) {
         let kilobytes = item.map_or(0, size).div_ceil(1_024).max(1);
-        self.consumed.write.fetch_add(kilobytes as u64 * 1_000, Ordering::Relaxed);
+        self.counters.write.fetch_add(kilobytes as u64 * 1_000, Ordering::Relaxed);
     }
 
     /// Send a request, again while the table throttles or a transaction is at the same item.
@@ -123,14 +123,14 @@ impl Table {
         let mut number = 0;
         loop {
             match request().await {
-                Err(error) if is_passing(&error) && THROTTLED.sleep(number, &self.chance).await => number += 1,
+                Err(error) if is_transient(&error) && THROTTLED.sleep(number, &self.chance).await => number += 1,
                 answer => return answer,
             }
         }
     }
 
     /// An error in words that say what to do.
-    pub(super) fn failed<E>(&self, action: &'static str, error: &SdkError<E>) -> LedgerError
+    pub(super) fn ledger_error<E>(&self, action: &'static str, error: &SdkError<E>) -> LedgerError
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
@@ -156,7 +156,7 @@ impl Table {
     }
 }
 
-fn is_passing<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
+fn is_transient<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
     error.code().is_some_and(|code| THROTTLES.contains(&code) || code == BUSY)
 }
 

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use damper_core::testing::contract::Ledgers;
 
-use crate::table::House;
+use crate::table::TestTable;
 
 async fn fresh(endpoint: &str) -> Ledgers {
-    let house = House::new(endpoint).await;
-    Ledgers { one: Arc::new(house.ledger()), other: Arc::new(house.ledger()), keep: Box::new(()) }
+    let test_table = TestTable::new(endpoint).await;
+    Ledgers { one: Arc::new(test_table.ledger()), other: Arc::new(test_table.ledger()), keep: Box::new(()) }
 }
 
 mod moto {

@@ -28,7 +28,7 @@ impl Answer {
     }
 }
 
-/// What was scripted and what was asked.
+/// The scripted answers and the received requests.
 #[derive(Debug, Default)]
 struct Script {
     answers: VecDeque<Answer>,
@@ -38,12 +38,12 @@ struct Script {
 
 /// A running fake; it ends with the test's runtime.
 #[derive(Debug, Clone)]
-pub(crate) struct Fake {
+pub(crate) struct FakeService {
     endpoint: String,
     script: Arc<Mutex<Script>>,
 }
 
-impl Fake {
+impl FakeService {
     /// Answers these, one after the other, and then no more.
     pub(crate) async fn answering(answers: impl IntoIterator<Item = Answer>) -> Self {
         Self::start(Script { answers: answers.into_iter().collect(), ..Script::default() }).await
@@ -92,7 +92,7 @@ impl Fake {
 
 async fn serve(socket: TcpStream, script: Arc<Mutex<Script>>) {
     let mut socket = BufReader::new(socket);
-    while let Some(request) = request(&mut socket).await {
+    while let Some(request) = read_request(&mut socket).await {
         let answer = {
             let mut script = script.lock().unwrap();
             script.requests.push(request);
@@ -109,7 +109,7 @@ async fn serve(socket: TcpStream, script: Arc<Mutex<Script>>) {
     }
 }
 
-async fn request(socket: &mut BufReader<TcpStream>) -> Option<String> {
+async fn read_request(socket: &mut BufReader<TcpStream>) -> Option<String> {
     let mut first = String::new();
     socket.read_line(&mut first).await.ok().filter(|read| *read > 0)?;
     let mut length = 0;
@@ -147,7 +147,7 @@ pub(crate) async fn post(endpoint: &str, service: &str, form: &str) {
 }
 
 /// Make a bucket in a stand-in.
-pub(crate) async fn put(endpoint: &str, path: &str) {
+pub(crate) async fn create_bucket(endpoint: &str, path: &str) {
     let host = endpoint.trim_start_matches("http://");
     let credential = "AWS4-HMAC-SHA256 Credential=stand-in/20261122/us-east-1/s3/aws4_request";
     let request = format!(

@@ -4,17 +4,17 @@ use std::collections::BTreeMap;
 
 use aws_sdk_kinesis::Client;
 use bytes::Bytes;
-use damper_aws::kinesis::{Fed, FeedError, Feeder};
+use damper_aws::kinesis::{FeedError, FeedSummary, Feeder};
 use damper_stand_ins::{sdk_config, unique};
 
-use crate::fake::{Answer, Fake};
+use crate::fake::{Answer, FakeService};
 
 fn payloads(count: usize) -> Vec<Bytes> {
     (0..count).map(|number| Bytes::from(format!(r#"{{"id":"{number}"}}"#))).collect()
 }
 
 /// An answer in which those of `refused` (of `count`) were refused.
-fn accepted_but(count: usize, refused: &[usize]) -> Answer {
+fn accept_all_but(count: usize, refused: &[usize]) -> Answer {
     let record = |number| {
         if refused.contains(&number) {
             r#"{"ErrorCode":"ProvisionedThroughputExceededException","ErrorMessage":"Rate exceeded"}"#.to_owned()
@@ -26,11 +26,11 @@ fn accepted_but(count: usize, refused: &[usize]) -> Answer {
     Answer::ok(&format!(r#"{{"FailedRecordCount":{},"Records":[{}]}}"#, refused.len(), records.join(",")))
 }
 
-fn feeder(fake: &Fake) -> Feeder {
+fn feeder(fake: &FakeService) -> Feeder {
     Feeder::new(Client::new(&fake.config()), "damper-demo")
 }
 
-async fn all_records(client: &Client, stream: &str) -> BTreeMap<String, Vec<String>> {
+async fn read_all_records(client: &Client, stream: &str) -> BTreeMap<String, Vec<String>> {
     let mut by_shard: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let shards = client.list_shards().stream_name(stream).send().await.unwrap();
     for shard in shards.shards() {
@@ -55,8 +55,8 @@ async fn everything_is_fed_and_one_id_meets_in_one_shard() {
     client.create_stream().stream_name(&stream).shard_count(2).send().await.unwrap();
     let twice: Vec<_> = payloads(600).into_iter().chain(payloads(600)).collect();
     let fed = Feeder::new(client.clone(), &stream).feed(twice).await.unwrap();
-    assert_eq!(fed, Fed { accepted: 1_200, resent: 0 });
-    let by_shard = all_records(&client, &stream).await;
+    assert_eq!(fed, FeedSummary { accepted: 1_200, resent: 0 });
+    let by_shard = read_all_records(&client, &stream).await;
     assert_eq!(by_shard.values().map(Vec::len).sum::<usize>(), 1_200);
     assert!(by_shard.values().all(|records| !records.is_empty()), "both shards are used");
     for records in by_shard.values() {
@@ -68,8 +68,9 @@ async fn everything_is_fed_and_one_id_meets_in_one_shard() {
 
 #[tokio::test(start_paused = true)]
 async fn only_what_was_refused_is_sent_again() {
-    let fake = Fake::answering([accepted_but(5, &[1, 3]), accepted_but(2, &[1]), accepted_but(1, &[])]).await;
-    assert_eq!(feeder(&fake).feed(payloads(5)).await.unwrap(), Fed { accepted: 5, resent: 3 });
+    let fake =
+        FakeService::answering([accept_all_but(5, &[1, 3]), accept_all_but(2, &[1]), accept_all_but(1, &[])]).await;
+    assert_eq!(feeder(&fake).feed(payloads(5)).await.unwrap(), FeedSummary { accepted: 5, resent: 3 });
     let sent: Vec<usize> = fake.requests().iter().map(|request| request.matches("PartitionKey").count()).collect();
     assert_eq!(sent, [5, 2, 1]);
     assert!(fake.requests()[2].contains(r#""PartitionKey":"3""#), "{}", fake.requests()[2]);
@@ -78,7 +79,7 @@ async fn only_what_was_refused_is_sent_again() {
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_refuses_for_ever_is_given_up_on_with_what_it_took() {
     let all = Answer::error(400, "ProvisionedThroughputExceededException", "Rate exceeded for stream");
-    let fake = Fake::always(all).await;
+    let fake = FakeService::always(all).await;
     let error = feeder(&fake).feed(payloads(3)).await.unwrap_err();
     assert!(matches!(error, FeedError::Refused { accepted: 0, left: 3, .. }), "{error}");
     assert!(error.to_string().contains("add shards"), "{error}");
@@ -87,11 +88,11 @@ async fn a_stream_that_refuses_for_ever_is_given_up_on_with_what_it_took() {
 #[tokio::test(start_paused = true)]
 async fn who_may_not_feed_is_told_so_and_not_to_try_again() {
     let denied = Answer::error(400, "AccessDeniedException", "not authorized to perform: kinesis:PutRecords");
-    let fake = Fake::answering([accepted_but(500, &[]), denied]).await;
+    let fake = FakeService::answering([accept_all_but(500, &[]), denied]).await;
     let error = feeder(&fake).feed(payloads(600)).await.unwrap_err();
     assert!(matches!(error, FeedError::Denied { accepted: 500, .. }), "{error}");
     assert!(error.to_string().contains("allow them kinesis:PutRecords"), "{error}");
-    assert_eq!((error.accepted(), fake.requests().len()), (500, 2));
+    assert_eq!((error.accepted_count(), fake.requests().len()), (500, 2));
 }
 
 #[tokio::test]
@@ -105,7 +106,7 @@ async fn a_missing_stream_is_named_with_what_to_do() {
 
 #[tokio::test]
 async fn what_no_record_can_hold_is_refused_before_anything_is_fed() {
-    let fake = Fake::answering([]).await;
+    let fake = FakeService::answering([]).await;
     let given = vec![Bytes::from_static(b"{}"), Bytes::from(vec![b'x'; 2 * 1024 * 1024])];
     let error = feeder(&fake).feed(given).await.unwrap_err().to_string();
     assert!(error.starts_with("entry 2 of 2 "), "{error}");

@@ -4,7 +4,7 @@ use damper_core::day::Day;
 use damper_core::item::{Identity, Params};
 use jiff::Timestamp;
 
-/// So many seconds after a fixed instant of [`today`].
+/// A fixed instant of [`today`] plus this many seconds.
 pub(crate) fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_795_000_000 + second).unwrap()
 }

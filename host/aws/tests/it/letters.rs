@@ -16,10 +16,10 @@ use object_store::memory::InMemory;
 use object_store::path::Path;
 
 use crate::fixtures::{at, today};
-use crate::table::House;
+use crate::table::TestTable;
 
 /// A provider's ledger, letters and stream.
-struct Desk {
+struct TestProvider {
     ledger: DynamoLedger,
     letters: Letters,
     feeder: Feeder,
@@ -27,16 +27,16 @@ struct Desk {
     stream: String,
 }
 
-impl Desk {
+impl TestProvider {
     async fn new() -> Option<Self> {
         let moto = damper_stand_ins::moto()?;
-        let house = House::new(moto.endpoint()).await;
+        let test_table = TestTable::new(moto.endpoint()).await;
         let kinesis = Client::new(&sdk_config(moto.endpoint()));
         let stream = unique("damper-demo");
         kinesis.create_stream().stream_name(&stream).shard_count(1).send().await.unwrap();
         Some(Self {
-            ledger: house.ledger(),
-            letters: Letters::new(house.letters.clone()),
+            ledger: test_table.ledger(),
+            letters: Letters::new(test_table.letters.clone()),
             feeder: Feeder::new(kinesis.clone(), &stream),
             kinesis,
             stream,
@@ -58,7 +58,7 @@ impl Desk {
     }
 
     /// The item of the entry `id` dies; `None`: the entry was no item.
-    async fn dies(&self, id: &str, claimed: bool, reason: Reason, second: i64) -> Finished {
+    async fn record_death(&self, id: &str, claimed: bool, reason: Reason, second: i64) -> Finished {
         let claimed = claimed.then(|| Claimed {
             identity: Identity::of(id, &Params::new(), &[]).unwrap(),
             day: today(),
@@ -83,15 +83,15 @@ impl Desk {
     }
 
     async fn list(&self, filter: Filter) -> Vec<(String, bool)> {
-        let told = |stored: &StoredLetter| (stored.letter.sequence.to_string(), stored.redriven.is_some());
-        self.letters.list(&filter, 100, Detail::Head).await.unwrap().iter().map(told).collect()
+        let row = |stored: &StoredLetter| (stored.letter.sequence.to_string(), stored.redriven.is_some());
+        self.letters.list(&filter, 100, Detail::Head).await.unwrap().iter().map(row).collect()
     }
 
     async fn redrive(&self, which: Redrive) -> Redriven {
         self.letters.redrive(&self.ledger, &self.feeder, "demo", &which, at(100)).await.unwrap()
     }
 
-    async fn fed(&self) -> usize {
+    async fn count_stream_records(&self) -> usize {
         let shard = self.kinesis.list_shards().stream_name(&self.stream).send().await.unwrap();
         let iterator =
             self.kinesis.get_shard_iterator().stream_name(&self.stream).shard_id(shard.shards()[0].shard_id());
@@ -103,55 +103,55 @@ impl Desk {
 
 #[tokio::test]
 async fn letters_are_listed_by_provider_and_reason_the_first_to_die_first() {
-    let Some(desk) = Desk::new().await else { return };
+    let Some(provider) = TestProvider::new().await else { return };
     for (id, reason, second) in [("2", Reason::NotFound, 20), ("1", Reason::Rejected, 30), ("3", Reason::NotFound, 10)]
     {
-        desk.claim(id, 0).await;
-        assert_eq!(desk.dies(id, true, reason, second).await, Finished::Written);
+        provider.claim(id, 0).await;
+        assert_eq!(provider.record_death(id, true, reason, second).await, Finished::Written);
     }
-    desk.dies("7/0", false, Reason::Unreadable, 40).await;
-    desk.dies("7/0", false, Reason::Unreadable, 50).await;
+    provider.record_death("7/0", false, Reason::Unreadable, 40).await;
+    provider.record_death("7/0", false, Reason::Unreadable, 50).await;
     let names = |listed: Vec<(String, bool)>| listed.into_iter().map(|(name, _)| name).collect::<Vec<_>>();
-    assert_eq!(names(desk.list(Filter::default()).await), ["3", "2", "1", "7/0"]);
+    assert_eq!(names(provider.list(Filter::default()).await), ["3", "2", "1", "7/0"]);
     let not_found = Filter { reason: Some(Reason::NotFound), ..Filter::default() };
-    assert_eq!(names(desk.list(not_found.clone()).await), ["3", "2"]);
+    assert_eq!(names(provider.list(not_found.clone()).await), ["3", "2"]);
     let other = Filter { provider: Some("dem".to_owned()), ..Filter::default() };
-    assert!(desk.list(other).await.is_empty());
-    assert_eq!(desk.letters.count(&Filter::default()).await.unwrap(), Some(4));
-    assert_eq!(desk.letters.count(&not_found).await.unwrap(), None, "it would read each letter");
-    let shown = desk.letters.show("demo", &SequenceNumber::from("7/0")).await.unwrap().unwrap();
+    assert!(provider.list(other).await.is_empty());
+    assert_eq!(provider.letters.count(&Filter::default()).await.unwrap(), Some(4));
+    assert_eq!(provider.letters.count(&not_found).await.unwrap(), None, "it would read each letter");
+    let shown = provider.letters.show("demo", &SequenceNumber::from("7/0")).await.unwrap().unwrap();
     assert_eq!((shown.letter.message.as_str(), shown.day), ("at 40", None), "the first stays");
-    let shown = desk.letters.show("demo", &SequenceNumber::from("2")).await.unwrap().unwrap();
+    let shown = provider.letters.show("demo", &SequenceNumber::from("2")).await.unwrap().unwrap();
     assert_eq!((shown.identity.unwrap().as_str(), shown.day), ("2", Some(today())));
-    assert_eq!(desk.letters.show("demo", &SequenceNumber::from("9")).await.unwrap(), None);
+    assert_eq!(provider.letters.show("demo", &SequenceNumber::from("9")).await.unwrap(), None);
 }
 
 #[tokio::test]
 async fn a_redriven_item_is_fetched_again_with_no_attempts_spent() {
-    let Some(desk) = Desk::new().await else { return };
-    desk.claim("x", 0).await;
-    desk.dies("x", true, Reason::AttemptsSpent, 10).await;
-    desk.dies("no item", false, Reason::Unreadable, 11).await;
+    let Some(provider) = TestProvider::new().await else { return };
+    provider.claim("x", 0).await;
+    provider.record_death("x", true, Reason::AttemptsSpent, 10).await;
+    provider.record_death("no item", false, Reason::Unreadable, 11).await;
     assert_eq!(
-        desk.redrive(Redrive::Letter(SequenceNumber::from("x"))).await,
+        provider.redrive(Redrive::Letter(SequenceNumber::from("x"))).await,
         Redriven { fed: 1, fetched_meanwhile: 0 }
     );
-    assert_eq!(desk.redrive(Redrive::Letter(SequenceNumber::from("x"))).await, Redriven::default(), "not twice");
-    assert_eq!(desk.claim("x", 100).await, Claim::Granted { attempt: 1, abandoned: Vec::new() });
-    assert_eq!(desk.redrive(Redrive::All(None)).await, Redriven { fed: 1, fetched_meanwhile: 0 });
-    assert_eq!(desk.fed().await, 2);
-    assert!(desk.list(Filter::default()).await.is_empty());
+    assert_eq!(provider.redrive(Redrive::Letter(SequenceNumber::from("x"))).await, Redriven::default(), "not twice");
+    assert_eq!(provider.claim("x", 100).await, Claim::Granted { attempt: 1, abandoned: Vec::new() });
+    assert_eq!(provider.redrive(Redrive::All(None)).await, Redriven { fed: 1, fetched_meanwhile: 0 });
+    assert_eq!(provider.count_stream_records().await, 2);
+    assert!(provider.list(Filter::default()).await.is_empty());
     let all = Filter { with_redriven: true, ..Filter::default() };
-    assert_eq!(desk.list(all).await, [("x".to_owned(), true), ("no item".to_owned(), true)]);
+    assert_eq!(provider.list(all).await, [("x".to_owned(), true), ("no item".to_owned(), true)]);
     // It dies again: the letter is there anew.
-    assert_eq!(desk.dies("x", true, Reason::NotFound, 200).await, Finished::Written);
-    assert_eq!(desk.list(Filter::default()).await, [("x".to_owned(), false)]);
+    assert_eq!(provider.record_death("x", true, Reason::NotFound, 200).await, Finished::Written);
+    assert_eq!(provider.list(Filter::default()).await, [("x".to_owned(), false)]);
 }
 
 #[tokio::test]
 async fn what_was_fetched_meanwhile_is_not_fed_again() {
-    let Some(desk) = Desk::new().await else { return };
-    desk.claim("x", 0).await;
+    let Some(provider) = TestProvider::new().await else { return };
+    provider.claim("x", 0).await;
     // As an owner does that is slow beyond measure: its letter is kept, and its end is fenced.
     let claimed = Claimed {
         identity: Identity::of("x", &Params::new(), &[]).unwrap(),
@@ -159,11 +159,11 @@ async fn what_was_fetched_meanwhile_is_not_fed_again() {
         sequence: SequenceNumber::from("x"),
         lease: at(60),
     };
-    desk.ledger.finish("demo", &Owner::from("a"), vec![Finish::Fetched(claimed)]).await.unwrap();
-    assert_eq!(desk.dies("x", true, Reason::NotFound, 10).await, Finished::Fenced);
-    assert_eq!(desk.redrive(Redrive::All(None)).await, Redriven { fed: 0, fetched_meanwhile: 1 });
-    assert_eq!(desk.fed().await, 0);
-    assert!(desk.list(Filter::default()).await.is_empty());
+    provider.ledger.finish("demo", &Owner::from("a"), vec![Finish::Fetched(claimed)]).await.unwrap();
+    assert_eq!(provider.record_death("x", true, Reason::NotFound, 10).await, Finished::Fenced);
+    assert_eq!(provider.redrive(Redrive::All(None)).await, Redriven { fed: 0, fetched_meanwhile: 1 });
+    assert_eq!(provider.count_stream_records().await, 0);
+    assert!(provider.list(Filter::default()).await.is_empty());
 }
 
 /// A letter with a bundle, as it lies in the bucket.

@@ -14,14 +14,14 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use damper_stand_ins::sdk_config;
 
-/// Loses the answer of the first attempt at each write, after it was done. What is read is answered.
+/// Drops the answer of the first attempt at each write, after the write was done. Reads are answered.
 #[derive(Debug, Clone)]
-pub(crate) struct Lossy {
+pub(crate) struct LossyNetwork {
     inner: SharedHttpClient,
     lost: Arc<AtomicU32>,
 }
 
-impl Lossy {
+impl LossyNetwork {
     /// A configuration for clients of the services behind `endpoint`, with the SDK's retries as they are by default; they only wait
     /// less.
     pub(crate) fn config(endpoint: &str) -> (SdkConfig, Self) {
@@ -33,12 +33,12 @@ impl Lossy {
     }
 
     /// How many answers were lost.
-    pub(crate) fn lost(&self) -> u32 {
+    pub(crate) fn lost_count(&self) -> u32 {
         self.lost.load(Ordering::SeqCst)
     }
 }
 
-impl HttpClient for Lossy {
+impl HttpClient for LossyNetwork {
     fn http_connector(&self, settings: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
         let inner = self.inner.http_connector(settings, components);
         SharedHttpConnector::new(LossyConnector { inner, lost: Arc::clone(&self.lost) })

@@ -4,7 +4,7 @@
 use aws_sdk_dynamodb::config::retry::{RetryPartition, TokenBucket};
 use aws_sdk_dynamodb::types::AttributeValue;
 use damper_aws::dead_letters::{Letters, Redrive, Redriven};
-use damper_aws::kinesis::{Fed, Feeder};
+use damper_aws::kinesis::{FeedSummary, Feeder};
 use damper_aws::{DynamoLedger, LambdaMapping};
 use damper_core::dead_letter::{DeadLetter, Reason};
 use damper_core::item::SequenceNumber;
@@ -13,26 +13,26 @@ use damper_core::mapping::{Mapping, MappingChange, MappingError};
 use damper_core::testing::contract;
 use damper_stand_ins::{StandIn, sdk_config, unique};
 
-use crate::fake::{Answer, Fake};
+use crate::fake::{Answer, FakeService};
 use crate::fixtures::{at, identity, today};
-use crate::lossy::Lossy;
-use crate::table::House;
+use crate::lossy::LossyNetwork;
+use crate::table::TestTable;
 
 fn stand_ins() -> impl Iterator<Item = &'static StandIn> {
     [damper_stand_ins::moto(), damper_stand_ins::ministack()].into_iter().flatten()
 }
 
 /// A ledger in a new table whose answers are lost, and the way to the table that loses none.
-async fn lossy_ledger(stand_in: &StandIn) -> (DynamoLedger, House, Lossy) {
-    let house = House::new(stand_in.endpoint()).await;
+async fn lossy_ledger(stand_in: &StandIn) -> (DynamoLedger, TestTable, LossyNetwork) {
+    let test_table = TestTable::new(stand_in.endpoint()).await;
     let (client, lossy) = lossy_client(stand_in);
-    let ledger = DynamoLedger::new(client, house.table.clone(), house.letters.clone());
-    (ledger, house, lossy)
+    let ledger = DynamoLedger::new(client, test_table.table.clone(), test_table.letters.clone());
+    (ledger, test_table, lossy)
 }
 
 /// A client that may repeat as many requests as it likes: the SDK's budget for repeats is meant for a service that answers sometimes.
-fn lossy_client(stand_in: &StandIn) -> (aws_sdk_dynamodb::Client, Lossy) {
-    let (config, lossy) = Lossy::config(stand_in.endpoint());
+fn lossy_client(stand_in: &StandIn) -> (aws_sdk_dynamodb::Client, LossyNetwork) {
+    let (config, lossy) = LossyNetwork::config(stand_in.endpoint());
     let partition = RetryPartition::custom("lossy").token_bucket(TokenBucket::unlimited()).build();
     let config = aws_sdk_dynamodb::config::Builder::from(&config).retry_partition(partition).build();
     (aws_sdk_dynamodb::Client::from_conf(config), lossy)
@@ -85,28 +85,28 @@ async fn a_ledger_keeps_its_contract_though_each_writes_answer_is_lost() {
             slots_shrink_and_are_given_back
             slots_grow_when_others_have_left
         }
-        assert!(lossy.lost() > 100, "{} answers were lost", lossy.lost());
+        assert!(lossy.lost_count() > 100, "{} answers were lost", lossy.lost_count());
     }
 }
 
 #[tokio::test]
 async fn slots_and_claims_hold_between_two_whose_answers_are_lost() {
     for stand_in in stand_ins() {
-        let (one, house, lossy) = lossy_ledger(stand_in).await;
+        let (one, test_table, lossy) = lossy_ledger(stand_in).await;
         let (client, _) = lossy_client(stand_in);
-        let other = DynamoLedger::new(client, house.table.clone(), house.letters.clone());
+        let other = DynamoLedger::new(client, test_table.table.clone(), test_table.letters.clone());
         contract::one_of_many_claimants_wins(&one, &other).await;
         contract::slots_hold_under_contention(&one, &other).await;
         contract::no_change_of_a_control_item_is_lost_or_doubled(&one, &other).await;
-        assert!(lossy.lost() > 10);
+        assert!(lossy.lost_count() > 10);
     }
 }
 
-/// What is set aside of a quota and given back counts once.
+/// A reservation of quota and its return count once each.
 #[tokio::test]
 async fn a_share_of_a_quota_is_set_aside_and_given_back_once() {
     for stand_in in stand_ins() {
-        let (ledger, house, lossy) = lossy_ledger(stand_in).await;
+        let (ledger, test_table, lossy) = lossy_ledger(stand_in).await;
         for _ in 0..3 {
             let mut granted = 0;
             let reserve = |control: &mut Control| {
@@ -121,8 +121,8 @@ async fn a_share_of_a_quota_is_set_aside_and_given_back_once() {
             true
         };
         change_control(&ledger, "demo", give_back).await.unwrap();
-        assert_eq!(lossy.lost(), 4);
-        assert_eq!(house.ledger().control("demo").await.unwrap().usage.on(today()), 45);
+        assert_eq!(lossy.lost_count(), 4);
+        assert_eq!(test_table.ledger().control("demo").await.unwrap().usage.on(today()), 45);
     }
 }
 
@@ -157,7 +157,7 @@ async fn claim_and_die(ledger: &DynamoLedger, id: &str) {
 }
 
 /// The payloads in a stream of one shard.
-async fn fed(kinesis: &aws_sdk_kinesis::Client, stream: &str) -> Vec<String> {
+async fn read_payloads(kinesis: &aws_sdk_kinesis::Client, stream: &str) -> Vec<String> {
     let shards = kinesis.list_shards().stream_name(stream).send().await.unwrap();
     let iterator = kinesis.get_shard_iterator().stream_name(stream).shard_id(shards.shards()[0].shard_id());
     let iterator = iterator.shard_iterator_type(aws_sdk_kinesis::types::ShardIteratorType::TrimHorizon).send();
@@ -170,23 +170,24 @@ async fn fed(kinesis: &aws_sdk_kinesis::Client, stream: &str) -> Vec<String> {
 #[tokio::test]
 async fn a_letter_is_redriven_once_though_each_answer_is_lost() {
     let Some(moto) = damper_stand_ins::moto() else { return };
-    let (ledger, house, _) = lossy_ledger(moto).await;
+    let (ledger, test_table, _) = lossy_ledger(moto).await;
     let kinesis = aws_sdk_kinesis::Client::new(&sdk_config(moto.endpoint()));
     let stream = unique("damper-demo");
     kinesis.create_stream().stream_name(&stream).shard_count(1).send().await.unwrap();
-    let (config, lossy) = Lossy::config(moto.endpoint());
+    let (config, lossy) = LossyNetwork::config(moto.endpoint());
     let feeder = Feeder::new(aws_sdk_kinesis::Client::new(&config), &stream);
     claim_and_die(&ledger, "x").await;
 
-    let letters = Letters::new(house.letters.clone());
+    let letters = Letters::new(test_table.letters.clone());
     let redriven = letters.redrive(&ledger, &feeder, "demo", &Redrive::All(None), at(100)).await.unwrap();
-    assert_eq!((redriven, lossy.lost()), (Redriven { fed: 1, fetched_meanwhile: 0 }, 1));
-    assert_eq!(fed(&kinesis, &stream).await, [r#"{"id":"x"}"#; 2]);
+    assert_eq!((redriven, lossy.lost_count()), (Redriven { fed: 1, fetched_meanwhile: 0 }, 1));
+    assert_eq!(read_payloads(&kinesis, &stream).await, [r#"{"id":"x"}"#; 2]);
     let key = [
         ("pk".to_owned(), AttributeValue::S("r#demo#x".to_owned())),
         ("sk".to_owned(), AttributeValue::S(today().to_string())),
     ];
-    let row = house.client.get_item().table_name(&house.table).set_key(Some(key.into())).send().await.unwrap();
+    let row =
+        test_table.client.get_item().table_name(&test_table.table).set_key(Some(key.into())).send().await.unwrap();
     let row = row.item.unwrap();
     assert_eq!((&row["g"], &row["n"]), (&AttributeValue::N("1".to_owned()), &AttributeValue::N("0".to_owned())));
 }
@@ -197,11 +198,11 @@ async fn what_a_stream_took_twice_counts_as_fed_once() {
     let kinesis = aws_sdk_kinesis::Client::new(&sdk_config(moto.endpoint()));
     let stream = unique("damper-demo");
     kinesis.create_stream().stream_name(&stream).shard_count(1).send().await.unwrap();
-    let (config, _) = Lossy::config(moto.endpoint());
+    let (config, _) = LossyNetwork::config(moto.endpoint());
     let payloads = (0..3).map(|number| format!(r#"{{"id":"{number}"}}"#).into()).collect();
     let accepted = Feeder::new(aws_sdk_kinesis::Client::new(&config), &stream).feed(payloads).await.unwrap();
-    assert_eq!(accepted, Fed { accepted: 3, resent: 0 });
-    assert_eq!(fed(&kinesis, &stream).await.len(), 6);
+    assert_eq!(accepted, FeedSummary { accepted: 3, resent: 0 });
+    assert_eq!(read_payloads(&kinesis, &stream).await.len(), 6);
 }
 
 /// A mapping that is being changed refuses the repeated change: it counts as pending, and the next tick reads what it is.
@@ -212,11 +213,12 @@ async fn a_mapping_whose_answer_is_lost_is_pending_and_then_as_was_asked() {
     let mapping = |state| format!(r#"{{"UUID":"{uuid}","EventSourceArn":"{arn}","State":"{state}","BatchSize":10}}"#);
     let list = |state| Answer::ok(&format!(r#"{{"EventSourceMappings":[{}]}}"#, mapping(state)));
     let in_use = Answer::error(400, "ResourceInUseException", "it is being updated");
-    let fake = Fake::answering([list("Enabled"), Answer::ok(&mapping("Disabling")), in_use, list("Disabled")]).await;
-    let (config, lossy) = Lossy::config(fake.endpoint());
+    let fake =
+        FakeService::answering([list("Enabled"), Answer::ok(&mapping("Disabling")), in_use, list("Disabled")]).await;
+    let (config, lossy) = LossyNetwork::config(fake.endpoint());
     let mapping = || LambdaMapping::new(aws_sdk_lambda::Client::new(&config), "damper", "damper-");
     let off = MappingChange { batch_size: None, enabled: Some(false) };
     assert!(matches!(mapping().apply("demo", off).await, Err(MappingError::Pending(_))));
-    assert_eq!(lossy.lost(), 1);
+    assert_eq!(lossy.lost_count(), 1);
     assert!(!mapping().read("demo").await.unwrap().enabled);
 }

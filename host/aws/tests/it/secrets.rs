@@ -5,7 +5,7 @@ use aws_sdk_secretsmanager::primitives::Blob;
 use damper_aws::secrets::{SecretError, read};
 use damper_stand_ins::{sdk_config, unique};
 
-use crate::fake::{Answer, Fake};
+use crate::fake::{Answer, FakeService};
 
 fn clients() -> impl Iterator<Item = Client> {
     let stand_ins = [damper_stand_ins::moto(), damper_stand_ins::ministack()];
@@ -38,7 +38,7 @@ async fn what_is_not_there_or_not_text_says_so() {
 #[tokio::test]
 async fn a_role_that_may_not_hears_what_to_allow() {
     let denied = Answer::error(400, "AccessDeniedException", "User is not authorized");
-    let client = Client::new(&Fake::always(denied).await.config());
+    let client = Client::new(&FakeService::always(denied).await.config());
     let error = read(&client, "s", None).await.unwrap_err();
     assert!(matches!(error, SecretError::Denied(_)));
     assert!(error.to_string().contains("secretsmanager:GetSecretValue"), "{error}");

@@ -13,11 +13,11 @@ use object_store::ObjectStore;
 use object_store::path::Path;
 use tokio::time::Instant;
 
-use crate::fake::{self, Answer, Fake};
+use crate::fake::{self, Answer, FakeService};
 
 async fn new_bucket(stand_in: &StandIn) -> Arc<dyn ObjectStore> {
     let name = unique("records");
-    fake::put(stand_in.endpoint(), &format!("/{name}")).await;
+    fake::create_bucket(stand_in.endpoint(), &format!("/{name}")).await;
     Arc::new(bucket(&sdk_config(stand_in.endpoint()), &name).unwrap())
 }
 
@@ -41,7 +41,7 @@ async fn an_object_is_created_once_and_a_sealed_owner_stores_nothing_more() {
 /// A put is decided within a flush's share of a lease, whatever S3 answers.
 #[tokio::test]
 async fn a_bucket_that_fails_is_not_tried_for_long() {
-    let failing = Fake::always(Answer::error(503, "SlowDown", "Please reduce your request rate.")).await;
+    let failing = FakeService::always(Answer::error(503, "SlowDown", "Please reduce your request rate.")).await;
     let store = bucket(&failing.config(), "records").unwrap();
     let began = Instant::now();
     create(&store, &Path::from("demo/000000.ndjson"), Bytes::from_static(b"{}\n")).await.unwrap_err();

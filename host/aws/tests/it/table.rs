@@ -9,13 +9,13 @@ use damper_stand_ins::{sdk_config, unique};
 use object_store::memory::InMemory;
 
 /// A new table and a client to it.
-pub(crate) struct House {
+pub(crate) struct TestTable {
     pub(crate) client: Client,
     pub(crate) table: String,
     pub(crate) letters: Arc<InMemory>,
 }
 
-impl House {
+impl TestTable {
     pub(crate) async fn new(endpoint: &str) -> Self {
         let client = Client::new(&sdk_config(endpoint));
         let table = unique("ledger");

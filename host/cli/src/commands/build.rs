@@ -60,7 +60,7 @@ pub(crate) struct Build {
 /// Build providers, one after another.
 ///
 /// # Errors
-/// Where one cannot be built; those before it are done.
+/// If one cannot be built; those before it are done.
 pub(crate) fn run(command: &Build, context: &Context) -> Result<Exit, CliError> {
     if command.output.is_some() && command.paths.len() > 1 {
         return Err(CliError::input(
@@ -70,7 +70,7 @@ pub(crate) fn run(command: &Build, context: &Context) -> Result<Exit, CliError> 
     }
     for (folder, built) in command.paths.iter().zip(build(&command.paths, command.output.as_deref(), context)?) {
         if command.release && !command.no_conformance {
-            // What was refused is not left where somebody would take it for a release.
+            // A refused component is removed, so that nobody takes it for a release.
             conformance::require(&built.component, folder, context)
                 .inspect_err(|_| drop(fs::remove_file(&built.component)))?;
         }
@@ -91,17 +91,17 @@ pub(crate) struct Built {
 /// Build the providers in these folders, of whichever language, one after another, each to where it belongs or to `output`.
 ///
 /// # Errors
-/// Where one cannot be built; those before it are done.
+/// If one cannot be built; those before it are done.
 pub(crate) fn build(paths: &[PathBuf], output: Option<&Path>, context: &Context) -> Result<Vec<Built>, CliError> {
     let sources = paths.iter().map(|path| Source::read(path)).collect::<Result<Vec<_>, _>>()?;
     let mut builder = Builder::new(context)?;
     sources.iter().map(|source| builder.build(source, output)).collect()
 }
 
-/// Run the tests of the crate in `folder` as wasm, each program in this program's engine. Answers whether they pass.
+/// Run the tests of the crate in `folder` as wasm, each program in this program's engine. Returns whether they pass.
 ///
 /// # Errors
-/// Where there is no toolchain, or cargo cannot be run.
+/// If there is no toolchain, or cargo cannot be run.
 pub(crate) fn run_tests(folder: &Path, arguments: &[String], context: &Context) -> Result<bool, CliError> {
     let cache = context.cache()?;
     let sdk = Sdk::unpack(&cache)?;
@@ -118,7 +118,7 @@ pub(crate) struct Builder<'a> {
     rustc: Option<PathBuf>,
 }
 
-/// What a language's compiler made.
+/// The output of a language's compiler.
 #[derive(Debug)]
 struct Compiled {
     /// The component, without its manifest.
@@ -131,7 +131,7 @@ impl<'a> Builder<'a> {
     /// Makes sure that the SDKs lie in the cache; also a project that was scaffolded depends on what lies there.
     ///
     /// # Errors
-    /// Where there is no cache for them.
+    /// If there is no cache for them.
     pub(crate) fn new(context: &'a Context) -> Result<Self, CliError> {
         let cache = context.cache()?;
         let sdk = Sdk::unpack(&cache)?;
@@ -141,7 +141,7 @@ impl<'a> Builder<'a> {
     /// Compile a project to `output`, or to its place in its own folder for what is built.
     ///
     /// # Errors
-    /// Where it does not compile, or becomes no provider.
+    /// If it does not compile, or becomes no provider.
     pub(crate) fn build(&mut self, source: &Source, output: Option<&Path>) -> Result<Built, CliError> {
         let compiled = match source.language {
             Language::Rust => {
@@ -166,10 +166,10 @@ impl<'a> Builder<'a> {
     }
 }
 
-/// Where `damper build` puts a project's component. Nothing is built.
+/// The path at which `damper build` puts a project's component. Builds nothing.
 ///
 /// # Errors
-/// Where cargo cannot tell.
+/// If cargo cannot tell.
 pub(crate) fn place_of(source: &Source, context: &Context) -> Result<PathBuf, CliError> {
     let folder = match source.language {
         Language::Rust => {
@@ -196,7 +196,7 @@ impl Source {
     /// Read and check a project's manifest.
     ///
     /// # Errors
-    /// Where there is no project, or its manifest is not valid.
+    /// If there is no project, or its manifest is not valid.
     pub(crate) fn read(folder: &Path) -> Result<Self, CliError> {
         let folder = folder.strip_prefix(".").unwrap_or(folder);
         let path = folder.join(MANIFEST);
@@ -215,7 +215,7 @@ impl Source {
         format!("{}.wasm", self.manifest.name)
     }
 
-    /// Put the manifest into what the compiler made, check the whole, and write it. Answers its size in bytes.
+    /// Embed the manifest in the compiled file, check the component, and write it. Returns its size in bytes.
     fn assemble(&self, wasm: &Path, output: &Path) -> Result<u64, CliError> {
         let mut component = fs::read(wasm).map_err(CliError::file("read what the compiler made", wasm))?;
         if self.language != Language::Rust {
@@ -238,7 +238,7 @@ fn stamp(language: Language) -> SdkStamp {
     }
 }
 
-/// A rustc that compiles for wasm32-wasip2. What it takes to get one is told on standard error.
+/// A rustc that compiles for wasm32-wasip2. The steps to get one are printed on standard error.
 fn toolchain(sdk: &Sdk, cache: &Path) -> Result<PathBuf, CliError> {
     let made = cache.join("toolchain");
     if made.exists() {

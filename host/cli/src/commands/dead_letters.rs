@@ -7,9 +7,9 @@ use serde::de::IntoDeserializer;
 use serde::de::value::{Error as ValueError, StrDeserializer};
 use serde_json::json;
 
+use crate::backend::{BackendArgs, DeadLetterEntry, DeadLetterStore, LetterId, RedriveTarget};
 use crate::context::{self, Context};
 use crate::error::{CliError, Exit};
-use crate::house::{Chosen, KeptLetter, LetterBox, LetterId, Place};
 use crate::screen::{put, put_json, table};
 
 /// List, show and redrive the items that were given up on
@@ -24,7 +24,7 @@ Example:
 In AWS a dead letter's id is its provider and its entry in the stream, PROVIDER/ENTRY.")]
 pub(crate) struct DeadLetters {
     #[command(flatten)]
-    place: Place,
+    backend: BackendArgs,
 
     #[command(subcommand)]
     action: Action,
@@ -105,22 +105,22 @@ fn parse_reason(text: &str) -> Result<Reason, String> {
 /// Do what was asked for with the dead letters.
 ///
 /// # Errors
-/// Where they cannot be read, or a letter is not there.
+/// If they cannot be read, or a letter is not there.
 pub(crate) fn run(command: &DeadLetters, context: &Context) -> Result<Exit, CliError> {
-    context::runtime()?.block_on(act(command, context)).map_err(|error| command.place.explain(error))?;
+    context::runtime()?.block_on(act(command, context)).map_err(|error| command.backend.explain(error))?;
     Ok(Exit::Done)
 }
 
 async fn act(command: &DeadLetters, context: &Context) -> Result<(), CliError> {
     let config = context.data_config()?;
-    let house = command.place.open(context, &config).await?;
-    let (letters, flag) = (house.letters(), command.place.flag());
+    let backend = command.backend.open(context, &config).await?;
+    let (letters, flag) = (backend.dead_letters(), command.backend.flag());
     match &command.action {
         Action::List { which, all, limit, json } => list(context, letters, which, (*all, *limit), *json).await,
         Action::Show { id, json } => show(letters, id, flag, *json).await,
         Action::Redrive { ids, which, all, json } => {
             let providers = if *all {
-                command.place.providers(&*house, &config).await?
+                command.backend.providers(&*backend, &config).await?
             } else {
                 which.provider.iter().cloned().collect()
             };
@@ -132,7 +132,7 @@ async fn act(command: &DeadLetters, context: &Context) -> Result<(), CliError> {
 
 async fn list(
     context: &Context,
-    letters: &dyn LetterBox,
+    letters: &dyn DeadLetterStore,
     which: &Which,
     (with_redriven, limit): (bool, u32),
     as_json: bool,
@@ -162,7 +162,7 @@ async fn list(
     Ok(())
 }
 
-fn row(stored: &KeptLetter) -> Vec<String> {
+fn row(stored: &DeadLetterEntry) -> Vec<String> {
     let letter = &stored.letter;
     let message =
         if stored.redriven.is_some() { format!("(redriven) {}", letter.message) } else { letter.message.clone() };
@@ -194,7 +194,7 @@ fn cut(text: &str, characters: usize) -> String {
     text.chars().take(characters.saturating_sub(1)).chain(['…']).collect()
 }
 
-async fn show(letters: &dyn LetterBox, id: &LetterId, flag: &str, as_json: bool) -> Result<(), CliError> {
+async fn show(letters: &dyn DeadLetterStore, id: &LetterId, flag: &str, as_json: bool) -> Result<(), CliError> {
     let stored = letters.show(id).await?.ok_or_else(|| no_letter(id, flag))?;
     if as_json {
         return put_json(&stored);
@@ -227,30 +227,30 @@ fn no_letter(id: &LetterId, flag: &str) -> CliError {
     CliError::input(format!("there is no dead letter {id}"), hint)
 }
 
-/// What to redrive, or an error where the command line does not say.
+/// The letters to redrive, or an error if the command line names none.
 fn choose(
     ids: &[LetterId],
     providers: Vec<String>,
     reason: Option<Reason>,
     all: bool,
-) -> Result<Vec<Chosen>, CliError> {
+) -> Result<Vec<RedriveTarget>, CliError> {
     if ids.is_empty() && providers.is_empty() && !all {
         let hint = "name ids, or --provider NAME, or --all";
         return Err(CliError::input("which dead letters are to be redriven is not said", hint));
     }
-    let letters = ids.iter().cloned().map(Chosen::Letter);
-    Ok(letters.chain(providers.into_iter().map(|provider| Chosen::Provider(provider, reason))).collect())
+    let letters = ids.iter().cloned().map(RedriveTarget::Letter);
+    Ok(letters.chain(providers.into_iter().map(|provider| RedriveTarget::Provider(provider, reason))).collect())
 }
 
 async fn redrive(
     context: &Context,
-    letters: &dyn LetterBox,
-    chosen: Vec<Chosen>,
+    letters: &dyn DeadLetterStore,
+    chosen: Vec<RedriveTarget>,
     flag: &str,
     as_json: bool,
 ) -> Result<(), CliError> {
     for which in &chosen {
-        if let Chosen::Letter(id) = which {
+        if let RedriveTarget::Letter(id) = which {
             letters.show(id).await?.ok_or_else(|| no_letter(id, flag))?;
         }
     }

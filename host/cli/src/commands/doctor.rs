@@ -44,7 +44,7 @@ enum State {
     Problem,
 }
 
-/// What came of one check.
+/// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct Check {
     name: &'static str,
@@ -76,7 +76,7 @@ impl Check {
 /// Check the machine.
 ///
 /// # Errors
-/// Where the result cannot be written. What is wrong with the machine is told, and the exit says so.
+/// If the result cannot be written. Problems of the machine are printed and decide the exit code.
 pub(crate) fn run(command: &Doctor, context: &Context) -> Result<Exit, CliError> {
     let machine = look::machine(context, command.online.as_deref());
     let checks = checks::all(&machine);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use damper_core::day::Day;
-use damper_local::export::{self, BrokenLines, Exported};
+use damper_local::export::{self, BrokenLines, ExportSummary};
 use object_store::local::LocalFileSystem;
 
 use crate::context::{self, Context};
@@ -51,7 +51,7 @@ enum Format {
 /// Export records.
 ///
 /// # Errors
-/// Where the output folder cannot be read or the export cannot be written.
+/// If the output folder cannot be read or the export cannot be written.
 pub(crate) fn run(command: &Export, context: &Context) -> Result<Exit, CliError> {
     check_name(&command.provider)?;
     let config = context.data_config()?;
@@ -65,7 +65,7 @@ pub(crate) fn run(command: &Export, context: &Context) -> Result<Exit, CliError>
         None => write(command, &store, &mut BufWriter::new(io::stdout()))?,
         Some(path) => to_file(command, &store, path)?,
     };
-    let Exported { objects, records, skipped } = exported;
+    let ExportSummary { objects, records, skipped } = exported;
     let mut said = format!("{}: {records} records from {objects} objects", command.provider);
     if skipped > 0 {
         said.push_str(&format!("; {skipped} broken lines left out"));
@@ -74,7 +74,11 @@ pub(crate) fn run(command: &Export, context: &Context) -> Result<Exit, CliError>
     Ok(Exit::Done)
 }
 
-fn write(command: &Export, store: &LocalFileSystem, writer: &mut (dyn Write + Send)) -> Result<Exported, CliError> {
+fn write(
+    command: &Export,
+    store: &LocalFileSystem,
+    writer: &mut (dyn Write + Send),
+) -> Result<ExportSummary, CliError> {
     let format = match command.format {
         Format::Ndjson => export::Format::Ndjson,
         Format::Csv => export::Format::Csv,
@@ -85,7 +89,7 @@ fn write(command: &Export, store: &LocalFileSystem, writer: &mut (dyn Write + Se
 }
 
 /// Beside its place first, so that the file is there whole or not at all.
-fn to_file(command: &Export, store: &LocalFileSystem, path: &Path) -> Result<Exported, CliError> {
+fn to_file(command: &Export, store: &LocalFileSystem, path: &Path) -> Result<ExportSummary, CliError> {
     let mut draft = path.as_os_str().to_owned();
     draft.push(format!(".{}.new", std::process::id()));
     let draft = PathBuf::from(draft);

@@ -16,10 +16,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use tokio::runtime::Runtime;
 
+use crate::backend::{Backend, BackendArgs};
 use crate::config::Config;
 use crate::context::{self, Context};
 use crate::error::{CliError, Exit};
-use crate::house::{House, Place};
 use crate::provider::{self, FindError, check_name};
 use crate::screen::{put, put_json};
 
@@ -68,34 +68,34 @@ pub(crate) struct Feed {
     json: bool,
 
     #[command(flatten)]
-    place: Place,
+    backend: BackendArgs,
 }
 
 /// Enqueue items.
 ///
 /// # Errors
-/// Where the file cannot be read or the stream fails; what was counted until then is enqueued. Malformed lines are an
+/// If the file cannot be read or the stream fails; what was counted until then is enqueued. Malformed lines are an
 /// error at the end.
 pub(crate) fn run(command: &Feed, context: &Context) -> Result<Exit, CliError> {
     check_name(&command.provider)?;
     let config = context.data_config()?;
     let path = (command.file != "-").then(|| Path::new(&command.file));
-    let (input, length) = open(path)?;
-    let progress = progress(context, length);
+    let (input, length) = open_input(path)?;
+    let progress = progress_bar(context, length);
     let mut input = BufReader::with_capacity(256 * 1024, progress.wrap_read(input));
     let format = match command.format.or_else(|| path.and_then(Format::of_name)) {
         Some(format) => format,
         None => Format::guess(input.fill_buf().map_err(CliError::file("read", path.unwrap_or(Path::new("-"))))?),
     };
-    let identity = identity(context, &config, command)?;
+    let identity = identity_params(context, &config, command)?;
     let runtime = context::runtime()?;
-    let house = runtime.block_on(command.place.open_to_feed(context, &config))?;
+    let backend = runtime.block_on(command.backend.open_for_feed(context, &config))?;
     let mut feeder = Feeder {
         context,
         provider: &command.provider,
         keep_malformed: command.keep_malformed,
         identity,
-        house,
+        backend,
         runtime,
         chunk: Vec::new(),
         chunk_bytes: 0,
@@ -106,8 +106,8 @@ pub(crate) fn run(command: &Feed, context: &Context) -> Result<Exit, CliError> {
     };
     let fed = Rows::new(input, format).and_then(|rows| feeder.feed(rows)).and_then(|()| feeder.flush());
     progress.finish_and_clear();
-    feeder.tell(command.json, fed.is_ok())?;
-    fed.map_err(|error| at(error, path))?;
+    feeder.print_summary(command.json, fed.is_ok())?;
+    fed.map_err(|error| with_path(error, path))?;
     if feeder.malformed > 0 && !command.keep_malformed {
         Err(CliError::Malformed(feeder.malformed))
     } else {
@@ -116,26 +116,26 @@ pub(crate) fn run(command: &Feed, context: &Context) -> Result<Exit, CliError> {
 }
 
 /// Name the file in an error about what is in it.
-fn at(error: CliError, path: Option<&Path>) -> CliError {
+fn with_path(error: CliError, path: Option<&Path>) -> CliError {
     match error {
         CliError::Input { what, path: None, hint } => CliError::Input { what, path: path.map(Path::to_path_buf), hint },
         error => error,
     }
 }
 
-fn open(path: Option<&Path>) -> Result<(Box<dyn Read>, Option<u64>), CliError> {
+fn open_input(path: Option<&Path>) -> Result<(Box<dyn Read>, Option<u64>), CliError> {
     let Some(path) = path else { return Ok((Box::new(io::stdin()), None)) };
-    let failed = || CliError::file("read the items", path);
-    let file = File::open(path).map_err(failed())?;
-    let metadata = file.metadata().map_err(failed())?;
+    let read_error = || CliError::file("read the items", path);
+    let file = File::open(path).map_err(read_error())?;
+    let metadata = file.metadata().map_err(read_error())?;
     if metadata.is_dir() {
-        return Err(failed()(io::ErrorKind::IsADirectory.into()));
+        return Err(read_error()(io::ErrorKind::IsADirectory.into()));
     }
     Ok((Box::new(file), metadata.is_file().then_some(metadata.len())))
 }
 
 /// A bar over the file's bytes, or a count where the length is not known.
-fn progress(context: &Context, length: Option<u64>) -> ProgressBar {
+fn progress_bar(context: &Context, length: Option<u64>) -> ProgressBar {
     if !context.screen.is_terminal() {
         return ProgressBar::hidden();
     }
@@ -152,11 +152,11 @@ fn progress(context: &Context, length: Option<u64>) -> ProgressBar {
 }
 
 /// The parameters that belong to the identity, where there is a component to ask.
-fn identity(context: &Context, config: &Config, command: &Feed) -> Result<Vec<String>, CliError> {
+fn identity_params(context: &Context, config: &Config, command: &Feed) -> Result<Vec<String>, CliError> {
     let name = &command.provider;
     let path = match provider::find(config, name) {
-        // What is deployed has the component; here it would only be asked what an item must have.
-        Err(FindError::NoComponent { .. }) if command.place.aws => return Ok(Vec::new()),
+        // In AWS the deployed function has the component; here it would only serve to check items.
+        Err(FindError::NoComponent { .. }) if command.backend.aws => return Ok(Vec::new()),
         Ok(path) => path,
         Err(FindError::NoComponent { looked_for, .. }) => {
             let looked_for: Vec<String> = looked_for.iter().map(|path| path.display().to_string()).collect();
@@ -182,7 +182,7 @@ struct Feeder<'a> {
     provider: &'a str,
     keep_malformed: bool,
     identity: Vec<String>,
-    house: Box<dyn House>,
+    backend: Box<dyn Backend>,
     runtime: Runtime,
     chunk: Vec<Bytes>,
     chunk_bytes: usize,
@@ -201,7 +201,7 @@ impl Feeder<'_> {
                     self.accepted = self.accepted.saturating_add(1);
                     self.push(item.to_payload())?;
                 }
-                Err(problem) => self.malformed(line, problem)?,
+                Err(problem) => self.on_malformed(line, problem)?,
             }
         }
         Ok(())
@@ -215,7 +215,7 @@ impl Feeder<'_> {
         }
     }
 
-    fn malformed(&mut self, line: u64, problem: Problem) -> Result<(), CliError> {
+    fn on_malformed(&mut self, line: u64, problem: Problem) -> Result<(), CliError> {
         self.malformed = self.malformed.saturating_add(1);
         if self.first.len() < SHOWN {
             self.first.push((line, problem.why));
@@ -244,9 +244,9 @@ impl Feeder<'_> {
         }
         let arrived = self.context.clock.now();
         let (items, kept) = (chunk.len() as u64, self.kept);
-        let fed = self.runtime.block_on(self.house.feed(self.provider, chunk, arrived));
+        let fed = self.runtime.block_on(self.backend.feed(self.provider, chunk, arrived));
         fed.map_err(|unfed| {
-            // What was not enqueued is not to be counted.
+            // Items that were not enqueued are not counted.
             let lost = items.saturating_sub(unfed.accepted);
             self.accepted = self.accepted.saturating_add(kept).saturating_sub(lost);
             self.kept = 0;
@@ -254,7 +254,7 @@ impl Feeder<'_> {
         })
     }
 
-    fn tell(&self, as_json: bool, whole: bool) -> Result<(), CliError> {
+    fn print_summary(&self, as_json: bool, whole: bool) -> Result<(), CliError> {
         let Self { provider, accepted, malformed, kept, first, .. } = self;
         if as_json {
             let first: Vec<_> = first.iter().map(|(line, why)| json!({ "line": line, "problem": why })).collect();

@@ -53,7 +53,7 @@ pub(crate) fn parse_param(text: &str) -> Result<(String, String), String> {
 /// Fetch a record.
 ///
 /// # Errors
-/// Where the provider or the item cannot be used. That there is no record is no error of that kind: it is told, and the
+/// If the provider or the item cannot be used. That there is no record is no error of that kind: it is told, and the
 /// exit says so.
 pub(crate) fn run(command: &Fetch, context: &Context) -> Result<Exit, CliError> {
     let config = context.data_config()?;
@@ -86,7 +86,7 @@ pub(crate) fn now(
     context::runtime()?.block_on(async {
         let plugin = load(context, bound)?;
         // Compiling is not part of the fetch, and takes longer than a slot counts: nobody renews this one.
-        plugin.prepare().await.map_err(|failure| broken(&bound.manifest.name, &failure))?;
+        plugin.prepare().await.map_err(|failure| load_error(&bound.manifest.name, &failure))?;
         let slot = slot::Slot::acquire(context, config, &bound.manifest).await?;
         let request = bound.first_fetch(item, context.clock.now());
         let begun = Instant::now();
@@ -105,7 +105,7 @@ fn load(context: &Context, bound: &Bound) -> Result<Plugin, CliError> {
     loaded.map_err(|error| CliError::Load { provider: name, message: error.to_string() })
 }
 
-fn broken(provider: &str, failure: &Failure) -> CliError {
+fn load_error(provider: &str, failure: &Failure) -> CliError {
     CliError::Load { provider: provider.to_owned(), message: failure.message.clone() }
 }
 
@@ -136,7 +136,7 @@ fn show(context: &Context, traced: &TracedFetch, seconds: f64, as_json: bool) ->
     Ok(outcome.as_ref().map_or_else(|failure| exit(&failure.kind), |_| Exit::Done))
 }
 
-/// What a failed fetch means to whoever asked for it.
+/// The exit code for a failed fetch.
 pub(crate) fn exit(kind: &FailureKind) -> Exit {
     match kind {
         FailureKind::NotFound | FailureKind::Rejected | FailureKind::Malformed | FailureKind::Broken => Exit::BadInput,

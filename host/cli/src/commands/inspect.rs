@@ -34,7 +34,7 @@ pub(crate) struct Inspect {
     json: bool,
 }
 
-/// What is shown. Durations are in milliseconds.
+/// The output of the command. Durations are in milliseconds.
 #[derive(Serialize)]
 struct Inspected {
     name: String,
@@ -57,7 +57,7 @@ struct Inspected {
     exports: Vec<String>,
 }
 
-/// What compiling the component costs.
+/// The costs of compiling the component.
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
 enum CompilingShown {
@@ -109,7 +109,7 @@ struct WindowShown {
 /// Show a component.
 ///
 /// # Errors
-/// Where the file is none that can be run.
+/// If the file is none that can be run.
 pub(crate) fn run(command: &Inspect) -> Result<Exit, CliError> {
     if let [old, new] = command.compat.as_slice() {
         return compat::run(old, new, command.json);

@@ -6,7 +6,7 @@ use crate::commands::build::{Source, place_of};
 use crate::config::Config;
 use crate::context::Context;
 use crate::error::{CliError, Exit};
-use crate::lock::{Candidate, Lock, LockFile, Verdict, Written};
+use crate::lock::{Candidate, Lock, LockFile, Verdict, WriteOutcome};
 use crate::provider;
 use crate::screen::{put, table};
 
@@ -31,7 +31,7 @@ pub(crate) struct LockCommand {
 /// Show, pin and accept.
 ///
 /// # Errors
-/// Where there is no damper.toml, or damper.lock cannot be used. A provider that cannot be looked at is told, and the exit says so.
+/// If there is no damper.toml, or damper.lock cannot be used. A provider that cannot be looked at is told, and the exit says so.
 pub(crate) fn run(command: &LockCommand, context: &Context) -> Result<Exit, CliError> {
     let config = context.config()?;
     let Some(file) = LockFile::of(&config) else {
@@ -57,7 +57,7 @@ pub(crate) fn run(command: &LockCommand, context: &Context) -> Result<Exit, CliE
             lock.providers.retain(|name, _| config.providers.contains_key(name));
         }
     })?;
-    if let Written::Unwritable(error) = written {
+    if let WriteOutcome::Unwritable(error) = written {
         return Err(CliError::file("write", file.path())(error));
     }
     let told: Vec<Vec<String>> = rows.iter().map(|(name, what, _)| vec![name.clone(), what.clone()]).collect();
@@ -76,7 +76,7 @@ fn candidate(config: &Config, name: &str, context: &Context) -> Result<Candidate
     provider::candidate(config, name, built)
 }
 
-/// Pins a provider as far as that is allowed. Answers its name, what became of it, and whether it waits to be accepted.
+/// Pins a provider as far as that is allowed. Returns its name, the result, and whether it waits to be accepted.
 fn settle(lock: &mut Lock, candidate: &Candidate, accepts: bool) -> (String, String, bool) {
     let verdict = lock.judge(candidate);
     let (what, waits) = match &verdict {

@@ -39,7 +39,7 @@ pub(crate) struct New {
 /// Scaffold a provider.
 ///
 /// # Errors
-/// Where the name is none, the folder exists, or files cannot be written.
+/// If the name is none, the folder exists, or files cannot be written.
 pub(crate) fn run(command: &New, context: &Context) -> Result<Exit, CliError> {
     check_name(&command.name)?;
     if command.lang == Language::Rust {
@@ -140,7 +140,7 @@ fn scaffold(folder: &Path, command: &New, sdk: &Path) -> Result<(), CliError> {
             "set DAMPER_CACHE to another folder",
         )
     })?;
-    let fill = |text: &str| text.replace("{{name}}", name).replace("{{sdk_path}}", &quoted(sdk));
+    let fill = |text: &str| text.replace("{{name}}", name).replace("{{sdk_path}}", &escape_quotes(sdk));
     // Beside its place first, so that nothing half made is left behind.
     let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(parent).map_err(CliError::file("make the folder", parent))?;
@@ -156,7 +156,7 @@ fn scaffold(folder: &Path, command: &New, sdk: &Path) -> Result<(), CliError> {
 }
 
 /// A path as it stands between the quotes of a string of TOML, JSON or Python.
-fn quoted(path: &str) -> String {
+fn escape_quotes(path: &str) -> String {
     let escaped = |character: char| match character {
         '"' | '\\' => format!("\\{character}"),
         character if character.is_control() => format!("\\u{:04X}", u32::from(character)),
@@ -172,9 +172,9 @@ mod tests {
     #[test]
     fn a_path_survives_a_string_of_toml_and_json() {
         let path = "C:\\a \"b\"\n\u{1}é";
-        let table: toml::Table = toml::from_str(&format!("path = \"{}\"", quoted(path))).unwrap();
+        let table: toml::Table = toml::from_str(&format!("path = \"{}\"", escape_quotes(path))).unwrap();
         assert_eq!(table["path"].as_str(), Some(path));
-        let text: String = serde_json::from_str(&format!("\"{}\"", quoted(path))).unwrap();
+        let text: String = serde_json::from_str(&format!("\"{}\"", escape_quotes(path))).unwrap();
         assert_eq!(text, path);
     }
 }

@@ -6,8 +6,8 @@ mod check;
 mod dashboard;
 mod dist;
 mod elf;
-mod keeping;
 mod providers;
+mod retention;
 mod templates;
 mod timeout;
 
@@ -108,7 +108,7 @@ impl From<Arch> for Architecture {
     }
 }
 
-/// What becomes of a file, and why.
+/// The change of a file, and the reason.
 #[derive(Debug)]
 struct Outcome {
     change: Change,
@@ -128,12 +128,12 @@ impl Outcome {
 /// Package, or tell what would change.
 ///
 /// # Errors
-/// Where a provider or `bootstrap` cannot be built, or cannot run in Lambda.
+/// If a provider or `bootstrap` cannot be built, or cannot run in Lambda.
 pub(crate) fn run(command: &Package, context: &Context) -> Result<Exit, CliError> {
     let config = context.config()?;
     let wanted = providers::select(&config, &command.providers)?;
     let architectures: BTreeSet<Architecture> = command.arch.iter().map(|arch| (*arch).into()).collect();
-    // What can be told early is told before anything is built.
+    // Errors that can be found early are reported before anything is built.
     let given = Given::read(&command.bootstrap)?;
     let lacks_one = architectures.iter().any(|architecture| given.get(*architecture).is_none());
     let source = (lacks_one && !command.check).then(|| source(command, &architectures, &given)).transpose()?;
@@ -145,7 +145,7 @@ pub(crate) fn run(command: &Package, context: &Context) -> Result<Exit, CliError
     for warning in providers.iter().flat_map(|provider| &provider.warnings) {
         context.screen.warn(warning);
     }
-    let isolated = isolated(command, &providers)?;
+    let isolated = select_isolated(command, &providers)?;
     let dist = Dist::new(&command.output);
     if command.check {
         let outcomes = check::outcomes(&dist, &architectures, &providers, &isolated, &given)?;
@@ -185,7 +185,7 @@ struct Zips {
     files: Files,
     /// The sizes of what is in them.
     unzipped: BTreeMap<String, usize>,
-    /// What the templates say of them.
+    /// Their code as the templates name it.
     codes: Codes,
 }
 
@@ -218,7 +218,7 @@ fn source(command: &Package, architectures: &BTreeSet<Architecture>, given: &Giv
 }
 
 /// The providers that get a function of their own.
-fn isolated(command: &Package, providers: &[Ready]) -> Result<BTreeSet<String>, CliError> {
+fn select_isolated(command: &Package, providers: &[Ready]) -> Result<BTreeSet<String>, CliError> {
     let unknown = command.isolated.iter().find(|name| !providers.iter().any(|provider| provider.name() == *name));
     // Objects of others lie below these.
     let taken = command.isolated.iter().find(|name| FOLDERS.contains(&name.as_str()));
@@ -240,14 +240,14 @@ fn zip_name(architecture: Architecture) -> String {
     format!("damper-{}.zip", aws_name(architecture))
 }
 
-/// What the templates say of a zip.
+/// A zip's code as the templates name it.
 fn code_of(architecture: Architecture, zip: &[u8]) -> Code {
     let digest = Sha256::digest(zip);
     let short: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
     Code { name: format!("damper-{}-{short}.zip", aws_name(architecture)), sha256: STANDARD.encode(digest) }
 }
 
-/// What is in the zip: the program, and each provider compiled.
+/// The files of the zip: the program, and each compiled provider.
 fn contents(
     program: Vec<u8>,
     architecture: Architecture,
@@ -278,17 +278,17 @@ fn templates_of(providers: &[Ready], isolated: &BTreeSet<String>, codes: &Codes)
         secrets: &with_others.flat_map(|provider| provider.secrets.clone()).collect(),
         timeout,
     };
-    let mut texts = BTreeMap::from([(SHARED.to_owned(), templates::shared(&stack, codes))]);
+    let mut texts = BTreeMap::from([(SHARED.to_owned(), templates::shared_template(&stack, codes))]);
     for provider in providers {
         let stack = Stack {
             provider: provider.name(),
             start_batch: provider.manifest.pace.start_batch,
-            keeping: &provider.keeping,
+            retention: &provider.retention,
             isolated: isolated.contains(provider.name()),
             secrets: &provider.secrets,
             timeout: LeastTimeout::of(std::iter::once(&provider.manifest)),
         };
-        texts.insert(format!("{PROVIDERS}/{}.yaml", provider.name()), templates::provider(&stack, codes));
+        texts.insert(format!("{PROVIDERS}/{}.yaml", provider.name()), templates::provider_template(&stack, codes));
     }
     texts
 }
@@ -311,7 +311,7 @@ fn tell(command: &Package, providers: &[Ready], outcomes: &BTreeMap<String, Outc
             .map(|provider| {
                 json!({
                     "provider": provider.name(), "version": provider.manifest.version, "digest": provider.file.digest,
-                    "retention_hours": provider.keeping.hours, "secrets": provider.secrets,
+                    "retention_hours": provider.retention.hours, "secrets": provider.secrets,
                 })
             })
             .collect();
@@ -332,7 +332,7 @@ fn tell(command: &Package, providers: &[Ready], outcomes: &BTreeMap<String, Outc
     put(table(&rows).trim_end())
 }
 
-/// Says how to deploy what lies there now.
+/// Prints how to deploy the files that lie there now.
 fn next_steps(command: &Package, codes: &Codes, providers: &[Ready], context: &Context) {
     let dist = command.output.display();
     let mut lines = vec!["\nTo deploy it, with CODE a bucket of yours in the same region:".to_owned()];

@@ -4,9 +4,9 @@ use clap::Args;
 use damper_core::ledger::{Breaker, Control};
 use damper_core::operate;
 
+use crate::backend::BackendArgs;
 use crate::context::{self, Context};
 use crate::error::{CliError, Exit};
-use crate::house::Place;
 use crate::provider::check_name;
 use crate::screen::{printable, put};
 
@@ -30,35 +30,37 @@ pub(crate) struct Pause {
     reason: String,
 
     #[command(flatten)]
-    place: Place,
+    backend: BackendArgs,
 }
 
 /// Pause a provider.
 ///
 /// # Errors
-/// Where the provider is not known, or the ledger or the mapping fails.
+/// If the provider is not known, or the ledger or the mapping fails.
 pub(crate) fn run(command: &Pause, context: &Context) -> Result<Exit, CliError> {
     check_name(&command.provider)?;
-    let before = context::runtime()?.block_on(pause(command, context)).map_err(|error| command.place.explain(error))?;
+    let before =
+        context::runtime()?.block_on(pause(command, context)).map_err(|error| command.backend.explain(error))?;
     let (provider, was_stopped) = (&command.provider, before.needs_operator());
     match before.breaker {
         Breaker::Open { since, by, reason } if was_stopped => {
             put(format!("{provider} is stopped already, since {since:.0} by {by}: {}", printable(&reason)))?
         }
-        _ => put(format!("{provider} is paused; `damper resume {provider}{}` goes on", command.place.flag()))?,
+        _ => put(format!("{provider} is paused; `damper resume {provider}{}` goes on", command.backend.flag()))?,
     }
     Ok(Exit::Done)
 }
 
 async fn pause(command: &Pause, context: &Context) -> Result<Control, CliError> {
     let (config, provider) = (context.data_config()?, &command.provider);
-    let house = command.place.open(context, &config).await?;
-    if !config.providers.contains_key(provider) && !house.providers().await?.contains(provider) {
-        let unknown = if command.place.aws { "has no stream that is mapped to the function" } else { "was never fed" };
+    let backend = command.backend.open(context, &config).await?;
+    if !config.providers.contains_key(provider) && !backend.providers().await?.contains(provider) {
+        let unknown =
+            if command.backend.aws { "has no stream that is mapped to the function" } else { "was never fed" };
         return Err(CliError::input(
             format!("{provider} {unknown} and is not in damper.toml"),
-            format!("check the name; `damper status{}` lists the providers", command.place.flag()),
+            format!("check the name; `damper status{}` lists the providers", command.backend.flag()),
         ));
     }
-    Ok(operate::pause(house.ledger(), house.mapping(), provider, context.clock.now(), &command.reason).await?)
+    Ok(operate::pause(backend.ledger(), backend.mapping(), provider, context.clock.now(), &command.reason).await?)
 }

@@ -47,7 +47,7 @@ pub(crate) struct Replay {
 /// Replay a dead letter.
 ///
 /// # Errors
-/// Where there is no such letter, it holds no fetch, or its provider cannot be used.
+/// If there is no such letter, it holds no fetch, or its provider cannot be used.
 pub(crate) fn run(command: &Replay, context: &Context) -> Result<Exit, CliError> {
     let config = context.data_config()?;
     let letter = letter(&command.letter, &config, context)?;

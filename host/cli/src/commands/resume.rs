@@ -4,9 +4,9 @@ use clap::Args;
 use damper_core::ledger::{Breaker, Control, OpenedBy};
 use damper_core::operate;
 
+use crate::backend::BackendArgs;
 use crate::context::{self, Context};
 use crate::error::{CliError, Exit};
-use crate::house::Place;
 use crate::provider::check_name;
 use crate::screen::{printable, put};
 
@@ -21,22 +21,22 @@ pub(crate) struct Resume {
     /// The provider's name
     provider: String,
 
-    /// So many more items may become dead letters before that stops the provider again
+    /// The number of further dead letters that are allowed before the provider stops again
     #[arg(long, value_name = "N")]
     allow_dead_letters: Option<u32>,
 
     #[command(flatten)]
-    place: Place,
+    backend: BackendArgs,
 }
 
 /// Close a breaker.
 ///
 /// # Errors
-/// Where the ledger or the mapping fails.
+/// If the ledger or the mapping fails.
 pub(crate) fn run(command: &Resume, context: &Context) -> Result<Exit, CliError> {
     check_name(&command.provider)?;
     let before =
-        context::runtime()?.block_on(resume(command, context)).map_err(|error| command.place.explain(error))?;
+        context::runtime()?.block_on(resume(command, context)).map_err(|error| command.backend.explain(error))?;
     match (before.breaker, before.governor.disabled) {
         (Breaker::Open { since, by: OpenedBy::Breaker, reason }, _) => put(format!(
             "{} is tried again now; it has been failing since {since:.0}: {}",
@@ -61,7 +61,7 @@ pub(crate) fn run(command: &Resume, context: &Context) -> Result<Exit, CliError>
 }
 
 async fn resume(command: &Resume, context: &Context) -> Result<Control, CliError> {
-    let house = command.place.open(context, &context.data_config()?).await?;
+    let backend = command.backend.open(context, &context.data_config()?).await?;
     let (now, allowed) = (context.clock.now(), command.allow_dead_letters);
-    Ok(operate::resume(house.ledger(), house.mapping(), &command.provider, now, allowed).await?)
+    Ok(operate::resume(backend.ledger(), backend.mapping(), &command.provider, now, allowed).await?)
 }

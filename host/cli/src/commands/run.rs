@@ -1,8 +1,8 @@
 //! `damper run`: drain the streams to the sink, all providers side by side.
 
-mod board;
+mod chart_recorder;
 mod crashes;
-mod film;
+mod progress_display;
 mod summary;
 mod tally;
 mod worker;
@@ -30,9 +30,9 @@ use crate::lock::{self, Candidate};
 use crate::provider::{self, Bound, check_name};
 use crate::signals::{self, Stop};
 
-use board::Board;
 use crashes::Crashes;
-use summary::{Line, Outcome};
+use progress_display::ProgressDisplay;
+use summary::{Outcome, ProviderSummary};
 use worker::Worker;
 
 /// The most fetches at a time, over all providers: each holds memory for an instance.
@@ -71,9 +71,9 @@ pub(crate) struct Run {
     json: bool,
 }
 
-/// What all providers share.
+/// The parts that all providers of a run share.
 #[derive(Clone)]
-struct House {
+struct RunContext {
     database: Database,
     stream: SqliteStream,
     ledger: Arc<SqliteLedger>,
@@ -86,7 +86,7 @@ struct House {
 }
 
 /// A provider before it runs.
-enum Planned {
+enum ProviderPlan {
     /// Nothing is pending, and nobody asked for it by name.
     Idle,
     /// It can run.
@@ -98,7 +98,7 @@ enum Planned {
 /// Run providers.
 ///
 /// # Errors
-/// Where none can run at all. What happens to single ones is told in the summary and in how the program ends.
+/// If no provider can run at all. Failures of single providers are in the summary and decide the exit code.
 pub(crate) fn run(command: &Run, context: &Context) -> Result<Exit, CliError> {
     command.providers.iter().try_for_each(|name| check_name(name))?;
     let config = context.data_config()?;
@@ -109,9 +109,9 @@ pub(crate) fn run(command: &Run, context: &Context) -> Result<Exit, CliError> {
     harden::before_fetching(context, &config, &command.charts.as_deref().into_iter().collect::<Vec<_>>())?;
     let runtime = context::runtime()?;
     let exit = runtime.block_on(async {
-        let house = House::open(command, context, &config)?;
+        let run_context = RunContext::open(command, context, &config)?;
         let stop = signals::listen(&context.screen)?;
-        let lines = house.drain(command, context, &config, &stop).await?;
+        let lines = run_context.drain(command, context, &config, &stop).await?;
         summary::show(&lines, &config, command.json)
     });
     // A component that is still compiled keeps nobody waiting: its process ends with this one.
@@ -119,7 +119,7 @@ pub(crate) fn run(command: &Run, context: &Context) -> Result<Exit, CliError> {
     exit
 }
 
-impl House {
+impl RunContext {
     fn open(command: &Run, context: &Context, config: &Config) -> Result<Self, CliError> {
         let database =
             if command.watch { Database::open(&config.database)? } else { context.existing_database(config)? };
@@ -148,31 +148,31 @@ impl House {
         context: &Context,
         config: &Config,
         stop: &Stop,
-    ) -> Result<Vec<Line>, CliError> {
+    ) -> Result<Vec<ProviderSummary>, CliError> {
         let mut lines = Vec::new();
         let mut ready = Vec::new();
-        for name in self.names(command, config).await? {
+        for name in self.provider_names(command, config).await? {
             match self.plan(command, config, &name).await? {
-                Planned::Ready(bound) => ready.push(*bound),
-                Planned::Idle => lines.push(self.line(&name, Outcome::Done).await?),
-                Planned::Failed(error) => {
+                ProviderPlan::Ready(bound) => ready.push(*bound),
+                ProviderPlan::Idle => lines.push(self.summarize(&name, Outcome::Done).await?),
+                ProviderPlan::Failed(error) => {
                     context.screen.error(&error);
-                    lines.push(self.line(&name, Outcome::Failed(error)).await?);
+                    lines.push(self.summarize(&name, Outcome::Failed(error)).await?);
                 }
             }
         }
-        let ready = self.as_pinned(context, config, ready, &mut lines).await?;
-        let (workers, mut rest) = self.load(context, config, ready).await?;
-        let (workers, stopped) = self.past_breakers(command, context, workers).await?;
+        let ready = self.enforce_lock(context, config, ready, &mut lines).await?;
+        let (workers, mut rest) = self.load_workers(context, config, ready).await?;
+        let (workers, stopped) = self.skip_stopped(command, context, workers).await?;
         lines.append(&mut rest);
         lines.extend(stopped);
-        lines.extend(self.work(command, context, stop, workers).await?);
+        lines.extend(self.run_workers(command, context, stop, workers).await?);
         lines.sort_by(|one, other| one.provider.cmp(&other.provider));
         Ok(lines)
     }
 
     /// The named providers, else all that there are.
-    async fn names(&self, command: &Run, config: &Config) -> Result<Vec<String>, CliError> {
+    async fn provider_names(&self, command: &Run, config: &Config) -> Result<Vec<String>, CliError> {
         let mut names = command.providers.clone();
         if names.is_empty() {
             names = self.stream.providers().await?;
@@ -185,21 +185,21 @@ impl House {
         Ok(names)
     }
 
-    async fn plan(&self, command: &Run, config: &Config, name: &str) -> Result<Planned, CliError> {
+    async fn plan(&self, command: &Run, config: &Config, name: &str) -> Result<ProviderPlan, CliError> {
         let is_wanted = command.watch || command.providers.iter().any(|wanted| wanted == name);
         if !is_wanted && self.stream.counts(name).await?.pending == 0 {
-            return Ok(Planned::Idle);
+            return Ok(ProviderPlan::Idle);
         }
-        Ok(provider::open(config, name).map_or_else(Planned::Failed, |bound| Planned::Ready(Box::new(bound))))
+        Ok(provider::open(config, name).map_or_else(ProviderPlan::Failed, |bound| ProviderPlan::Ready(Box::new(bound))))
     }
 
-    /// Leave out providers that ask for more than damper.lock pins; they are told and become lines of the summary.
-    async fn as_pinned(
+    /// Leave out providers that ask for more than damper.lock pins; they are reported and become lines of the summary.
+    async fn enforce_lock(
         &self,
         context: &Context,
         config: &Config,
         ready: Vec<Bound>,
-        lines: &mut Vec<Line>,
+        lines: &mut Vec<ProviderSummary>,
     ) -> Result<Vec<Bound>, CliError> {
         let candidates: Vec<Candidate> =
             ready.iter().map(|bound| Candidate::new(config, &bound.file, &bound.grants)).collect();
@@ -210,20 +210,20 @@ impl House {
                 Ok(()) => pinned.push(bound),
                 Err(error) => {
                     context.screen.error(&error);
-                    lines.push(self.line(&bound.manifest.name, Outcome::Failed(error)).await?);
+                    lines.push(self.summarize(&bound.manifest.name, Outcome::Failed(error)).await?);
                 }
             }
         }
         Ok(pinned)
     }
 
-    /// Bind components to their settings. What cannot be bound is told and comes back as a line of the summary.
-    async fn load(
+    /// Bind components to their settings. A component that cannot be bound is reported and returned as a line of the summary.
+    async fn load_workers(
         &self,
         context: &Context,
         config: &Config,
         ready: Vec<Bound>,
-    ) -> Result<(Vec<Worker>, Vec<Line>), CliError> {
+    ) -> Result<(Vec<Worker>, Vec<ProviderSummary>), CliError> {
         let (mut workers, mut failed) = (Vec::new(), Vec::new());
         if ready.is_empty() {
             return Ok((workers, failed));
@@ -237,11 +237,11 @@ impl House {
             for warning in &bound.warnings {
                 context.screen.warn(warning);
             }
-            match self.worker(&host, bound).await {
+            match self.build_worker(&host, bound).await {
                 Ok(worker) => workers.push(worker),
                 Err(error) => {
                     context.screen.error(&error);
-                    failed.push(self.line(&name, Outcome::Failed(error)).await?);
+                    failed.push(self.summarize(&name, Outcome::Failed(error)).await?);
                 }
             }
         }
@@ -249,11 +249,11 @@ impl House {
         Ok((workers, failed))
     }
 
-    async fn worker(&self, host: &PluginHost, bound: Bound) -> Result<Worker, CliError> {
+    async fn build_worker(&self, host: &PluginHost, bound: Bound) -> Result<Worker, CliError> {
         let Bound { file, manifest, grants, .. } = bound;
         let name = manifest.name.clone();
-        let broken = |message| CliError::Load { provider: name.clone(), message };
-        let plugin = host.load(&file, manifest.clone(), grants).map_err(|error| broken(error.to_string()))?;
+        let load_error = |message| CliError::Load { provider: name.clone(), message };
+        let plugin = host.load(&file, manifest.clone(), grants).map_err(|error| load_error(error.to_string()))?;
         let plugin = Arc::new(plugin);
         self.mapping.ensure(&name, manifest.pace.start_batch).await?;
         let before = self.stream.counts(&name).await?;
@@ -262,22 +262,22 @@ impl House {
     }
 
     /// Leave out providers whose breaker is open, unless we watch: then they wait for `damper resume`.
-    async fn past_breakers(
+    async fn skip_stopped(
         &self,
         command: &Run,
         context: &Context,
         workers: Vec<Worker>,
-    ) -> Result<(Vec<Worker>, Vec<Line>), CliError> {
+    ) -> Result<(Vec<Worker>, Vec<ProviderSummary>), CliError> {
         let (mut past, mut stopped) = (Vec::new(), Vec::new());
         for worker in workers {
-            match self.stopped(worker.name()).await? {
+            match self.find_stop_error(worker.name()).await? {
                 Some(error) => {
                     context.screen.error(&error);
                     if command.watch {
-                        worker.is_told_of_breaker();
+                        worker.mark_breaker_reported();
                         past.push(worker);
                     } else {
-                        stopped.push(self.line(worker.name(), Outcome::Stopped(error)).await?);
+                        stopped.push(self.summarize(worker.name(), Outcome::Stopped(error)).await?);
                     }
                 }
                 None => past.push(worker),
@@ -287,45 +287,45 @@ impl House {
     }
 
     /// Run workers side by side until all have ended.
-    async fn work(
+    async fn run_workers(
         &self,
         command: &Run,
         context: &Context,
         stop: &Stop,
         workers: Vec<Worker>,
-    ) -> Result<Vec<Line>, CliError> {
+    ) -> Result<Vec<ProviderSummary>, CliError> {
         let workers: Vec<Arc<Worker>> = workers.into_iter().map(Arc::new).collect();
         let mut tasks = JoinSet::new();
         for worker in &workers {
             tasks.spawn(Arc::clone(worker).run(command.watch, stop.clone()));
         }
-        let mut board = Board::new(context, &workers, command.charts.is_some());
+        let mut display = ProgressDisplay::new(context, &workers, command.charts.is_some());
         let mut ended = Vec::new();
         while !tasks.is_empty() {
             tokio::select! {
                 biased;
                 Some(task) = tasks.join_next() => {
                     let (worker, outcome) = task.map_err(|error| CliError::unexpected("run a provider", error))?;
-                    board.end(&worker, &outcome).await;
+                    display.on_worker_ended(&worker, &outcome).await;
                     ended.push((worker, outcome));
                 }
-                () = board.tick() => {}
+                () = display.tick() => {}
             }
         }
         if let Some(folder) = &command.charts {
-            board.write_charts(folder).await?;
+            display.write_charts(folder).await?;
         }
         let mut lines = Vec::with_capacity(ended.len());
         for (worker, outcome) in ended {
-            let mut line = self.line(worker.name(), outcome).await?;
-            line.did = Some(worker.did(&line.counts));
+            let mut line = self.summarize(worker.name(), outcome).await?;
+            line.totals = Some(worker.totals(&line.counts));
             lines.push(line);
         }
         Ok(lines)
     }
 
-    /// The error to tell where a provider needs an operator.
-    async fn stopped(&self, name: &str) -> Result<Option<CliError>, CliError> {
+    /// The error to report if a provider needs an operator.
+    async fn find_stop_error(&self, name: &str) -> Result<Option<CliError>, CliError> {
         let control = self.control(name).await?;
         let needs_operator = control.needs_operator();
         Ok(match control.breaker {
@@ -341,8 +341,8 @@ impl House {
         Ok(self.ledger.control(name).await?)
     }
 
-    async fn line(&self, name: &str, outcome: Outcome) -> Result<Line, CliError> {
+    async fn summarize(&self, name: &str, outcome: Outcome) -> Result<ProviderSummary, CliError> {
         let counts = self.stream.counts(name).await?;
-        Ok(Line { provider: name.to_owned(), outcome, counts, did: None })
+        Ok(ProviderSummary { provider: name.to_owned(), outcome, counts, totals: None })
     }
 }

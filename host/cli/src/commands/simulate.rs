@@ -38,11 +38,11 @@ pub(crate) struct Simulate {
     #[arg(required_unless_present = "compare", conflicts_with = "compare")]
     scenario: Option<PathBuf>,
 
-    /// What decides when a fetch may start: damper, article, aimd, gradient2, vector-arc, ciad, fixed=N or oracle
+    /// The algorithm that admits fetches: damper, article, aimd, gradient2, vector-arc, ciad, fixed=N or oracle
     #[arg(long, default_value = "damper", value_name = "NAME", conflicts_with = "compare")]
     algorithm: Algorithm,
 
-    /// What chance follows from; default: the scenario's own
+    /// The seed of random choices; default: the scenario's own
     #[arg(long, value_name = "N", conflicts_with = "compare")]
     seed: Option<u64>,
 
@@ -62,7 +62,7 @@ pub(crate) struct Simulate {
 /// Simulate.
 ///
 /// # Errors
-/// Where a scenario cannot be used, or the chart not be written.
+/// If a scenario cannot be used, or the chart not be written.
 pub(crate) fn run(command: &Simulate, context: &Context) -> Result<Exit, CliError> {
     if let Some(folder) = &command.compare {
         return compare(&Scenario::read_all(folder)?);

@@ -4,12 +4,12 @@ mod state;
 
 use clap::Args;
 
+use crate::backend::BackendArgs;
 use crate::context::{self, Context};
 use crate::error::{CliError, Exit};
-use crate::house::Place;
 use crate::screen::{put, put_json, table};
 
-use state::State;
+use state::ProviderState;
 pub(crate) use state::counts_in_json;
 
 /// Show what the streams have come to, how hard each API is pressed, and who is stopped
@@ -33,20 +33,20 @@ pub(crate) struct Status {
     json: bool,
 
     #[command(flatten)]
-    place: Place,
+    backend: BackendArgs,
 }
 
 /// Show the state of all.
 ///
 /// # Errors
-/// Where the ledger or the mapping fails.
+/// If the ledger or the mapping fails.
 pub(crate) fn run(command: &Status, context: &Context) -> Result<Exit, CliError> {
     let states =
-        context::runtime()?.block_on(states(command, context)).map_err(|error| command.place.explain(error))?;
+        context::runtime()?.block_on(read_states(command, context)).map_err(|error| command.backend.explain(error))?;
     if command.json {
         states.iter().try_for_each(|state| put_json(&state.as_json()))?;
     } else if command.providers.is_empty() {
-        put(lines(&states).trim_end())?;
+        put(status_table(&states).trim_end())?;
     } else {
         let whole: Vec<String> = states.iter().map(|state| table(&state.as_rows())).collect();
         put(whole.join("\n").trim_end())?;
@@ -54,23 +54,24 @@ pub(crate) fn run(command: &Status, context: &Context) -> Result<Exit, CliError>
     Ok(Exit::Done)
 }
 
-async fn states(command: &Status, context: &Context) -> Result<Vec<State>, CliError> {
+async fn read_states(command: &Status, context: &Context) -> Result<Vec<ProviderState>, CliError> {
     let config = context.data_config()?;
-    let house = command.place.open(context, &config).await?;
+    let backend = command.backend.open(context, &config).await?;
     let providers = match &command.providers {
-        named if named.is_empty() => command.place.providers(&*house, &config).await?,
+        named if named.is_empty() => command.backend.providers(&*backend, &config).await?,
         named => named.clone(),
     };
     let mut states = Vec::with_capacity(providers.len());
     for provider in providers {
-        states.push(State::gather(&*house, &config, &provider, context.clock.now()).await?);
+        states.push(ProviderState::read(&*backend, &config, &provider, context.clock.now()).await?);
     }
     Ok(states)
 }
 
-fn lines(states: &[State]) -> String {
+fn status_table(states: &[ProviderState]) -> String {
     let header = ["provider", "fed", "fetched", "skipped", "dead letters", "pending", "limit", "batch", "state"]
         .map(str::to_owned);
-    let rows: Vec<Vec<String>> = std::iter::once(header.to_vec()).chain(states.iter().map(State::as_line)).collect();
+    let rows: Vec<Vec<String>> =
+        std::iter::once(header.to_vec()).chain(states.iter().map(ProviderState::as_line)).collect();
     table(&rows)
 }

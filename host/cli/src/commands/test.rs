@@ -99,7 +99,7 @@ pub(crate) struct Test {
     #[arg(long, conflicts_with_all = ["cases", "filter", "no_build", "json", "junit"])]
     wasm: bool,
 
-    /// What is handed on to the crate's own tests
+    /// Arguments for the crate's own tests
     #[arg(last = true, value_name = "ARGUMENT", requires = "wasm")]
     arguments: Vec<String>,
 }
@@ -107,7 +107,7 @@ pub(crate) struct Test {
 /// Run cases.
 ///
 /// # Errors
-/// Where the provider cannot be built, or a case cannot be read. That a case fails is no error of that kind: it is told, and
+/// If the provider cannot be built, or a case cannot be read. That a case fails is no error of that kind: it is told, and
 /// the exit says so.
 pub(crate) fn run(command: &Test, context: &Context) -> Result<Exit, CliError> {
     if command.wasm {
@@ -137,7 +137,7 @@ fn run_cases(subject: &Subject, cases: &[Case], context: &Context) -> Result<Run
     context::runtime()?.block_on(async { Ok(bench(subject, context)?.run(cases).await) })
 }
 
-/// Accept what came. Answers whether anything was written.
+/// Accept the actual results. Returns whether anything was written.
 fn bless_all(cases: &[Case], report: &RunReport, context: &Context) -> Result<bool, CliError> {
     let mut is_written = false;
     for (case, came) in cases.iter().zip(&report.cases) {
@@ -162,7 +162,7 @@ pub(crate) fn bench(subject: &Subject, context: &Context) -> Result<Bench, CliEr
 /// A bench for a component.
 ///
 /// # Errors
-/// Where it cannot be set up.
+/// If it cannot be set up.
 pub(crate) fn bench_of(file: ComponentFile, context: &Context) -> Result<Bench, CliError> {
     let provider = file.manifest.name.clone();
     Bench::compiled_by(context::compiler(&context.settings.hardening), file, context.code_cache()?).map_err(|error| {

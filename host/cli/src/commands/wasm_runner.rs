@@ -9,7 +9,7 @@ use damper_plugins::program::{self, Ended, ProgramError};
 use crate::context::{self, Context};
 use crate::error::{CliError, Exit};
 
-/// What a test program may have: much more than a provider, since it holds all tests and their messages.
+/// The memory limit of a test program: much more than a provider's, since it holds all tests and their messages.
 const MEMORY_BYTES: usize = 1 << 30;
 
 /// Run a test program that cargo built for wasm32-wasip2; see `damper test --wasm`
@@ -34,7 +34,7 @@ pub(crate) struct WasmRunner {
 /// Run the program.
 ///
 /// # Errors
-/// Where it cannot be run; that it fails is told by the exit.
+/// If it cannot be run; that it fails is told by the exit.
 pub(crate) fn run(command: &WasmRunner, context: &Context) -> Result<Exit, CliError> {
     let bytes = fs::read(&command.file).map_err(CliError::file("read the program", &command.file))?;
     let name = command.file.display().to_string();

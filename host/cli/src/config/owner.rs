@@ -1,4 +1,4 @@
-//! Who can change a damper.toml, and who can read a file that holds a secret.
+//! Ownership checks: who can change a damper.toml, and who can read a file that holds a secret.
 
 use std::fs::{self, File, Metadata};
 use std::io::Read;
@@ -15,11 +15,11 @@ const MAX_SECRET_BYTES: u64 = 64 * 1024;
 /// lies in, as it is named and where links lead.
 ///
 /// # Errors
-/// Where others can.
+/// If others can.
 pub(crate) fn check_unwritable_by_others(file: &File, path: &Path) -> Result<(), OwnershipError> {
     ownership::check_open(file, path, GroupWrite::Private)?;
     ownership::check_folder_of(path)?;
-    // What is no file in a folder, such as a pipe, leads nowhere else.
+    // A path that is no file in a folder, such as a pipe, has no target to check.
     fs::canonicalize(path).map_or(Ok(()), |real| ownership::check_folder_of(&real))
 }
 

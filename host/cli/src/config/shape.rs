@@ -1,5 +1,5 @@
-//! The shape of damper.toml: its keys and their types. What stands below `[providers.NAME]` is damper-plugins' to say, since
-//! other programs read it too.
+//! The shape of damper.toml: its keys and their types. damper-plugins defines the keys below `[providers.NAME]`, since
+//! other programs read them too.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -21,7 +21,7 @@ pub(super) struct Shape {
     pub(super) output: PathBuf,
     /// How records are compressed there, from now on.
     pub(super) compression: Compression,
-    /// Who may read what is made.
+    /// The users that may read created files.
     pub(super) readable_by: ReadableBy,
     /// `providers = "folder"` beside `[providers.NAME]` would be one key twice, so the folder has a name of its own.
     pub(super) components: PathBuf,
@@ -34,7 +34,7 @@ pub(super) struct Shape {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum ReadableBy {
-    /// Whoever runs `damper`.
+    /// Only the user that runs `damper`.
     #[default]
     Owner,
     /// The group of whoever runs it, too.
@@ -66,19 +66,19 @@ pub(crate) struct MappingConfig {
     pub(crate) lag: Duration,
 }
 
-/// `[aws]`: what is deployed, for commands with `--aws`. What is not said is asked of the function.
+/// `[aws]`: the deployment, for commands with `--aws`. Missing values are read from the function's environment.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct AwsConfig {
     /// The function: a name or an ARN, with an alias or without; default `damper`, and its alias `live`.
     pub(crate) function: Option<String>,
-    /// Where it lies; default: as AWS's standard configuration says.
+    /// The region; default: AWS's standard configuration.
     pub(crate) region: Option<String>,
     /// The ledger's table.
     pub(crate) table: Option<String>,
     /// The bucket of records and dead letters.
     pub(crate) bucket: Option<String>,
-    /// What the names of streams begin with.
+    /// The prefix of stream names.
     pub(crate) stream_prefix: Option<String>,
 }
 

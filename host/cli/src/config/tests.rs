@@ -135,7 +135,7 @@ fn a_file_that_others_can_change_or_exchange_is_refused_with_the_command_that_me
     allow(&path, 0o644);
     allow(&folder, 0o777);
     refused(&path, &folder);
-    // Who can exchange what a link leads to.
+    // The link's target can be replaced by others.
     refused(&link, &folder);
     allow(&folder, 0o755);
     allow(&elsewhere, 0o777);

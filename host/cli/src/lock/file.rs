@@ -22,9 +22,9 @@ pub(crate) struct LockFile {
     path: PathBuf,
 }
 
-/// What became of a change.
+/// The result of a change.
 #[derive(Debug)]
-pub(crate) enum Written {
+pub(crate) enum WriteOutcome {
     /// The file holds it.
     Done,
     /// The file cannot be written.
@@ -34,7 +34,7 @@ pub(crate) enum Written {
 /// Holds providers against what is pinned, and pins what is new. Answers for each, in the same order, whether it may be used.
 ///
 /// # Errors
-/// Where the file is there and cannot be used: then none of them may.
+/// If the file is there and cannot be used: then none of them may.
 pub(crate) fn enforce(
     context: &Context,
     config: &Config,
@@ -56,13 +56,13 @@ pub(crate) fn enforce(
         let new: Vec<&str> = new.map(|(candidate, _)| candidate.provider.as_str()).collect();
         file.tell(context, &new, &written);
     }
-    Ok(file.answers(candidates, verdicts))
+    Ok(file.to_results(candidates, verdicts))
 }
 
 /// As [`enforce`], for one provider that is about to be used.
 ///
 /// # Errors
-/// Where it may not be used.
+/// If it may not be used.
 pub(crate) fn enforce_one(context: &Context, config: &Config, bound: &Bound) -> Result<(), CliError> {
     let candidate = Candidate::new(config, &bound.file, &bound.grants);
     enforce(context, config, &[candidate])?.into_iter().collect()
@@ -75,7 +75,7 @@ pub(crate) fn enforce_one(context: &Context, config: &Config, bound: &Bound) -> 
 pub(crate) fn check(config: &Config, candidates: &[Candidate]) -> Result<Vec<Result<(), CliError>>, CliError> {
     let Some(file) = LockFile::of(config) else { return Ok(candidates.iter().map(|_| Ok(())).collect()) };
     let verdicts = file.judge(candidates)?;
-    Ok(file.answers(candidates, verdicts))
+    Ok(file.to_results(candidates, verdicts))
 }
 
 impl LockFile {
@@ -84,15 +84,15 @@ impl LockFile {
         config.file.as_ref().map(|file| Self { path: file.with_extension("lock") })
     }
 
-    /// Where it lies.
+    /// The path of the lock file.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// What it holds; none where it is not there.
+    /// The content; `None` if there is no file.
     ///
     /// # Errors
-    /// Where it cannot be read, somebody else can change it, or it is damaged.
+    /// If it cannot be read, somebody else can change it, or it is damaged.
     pub(crate) fn read(&self) -> Result<Option<Lock>, CliError> {
         let file = match File::open(&self.path) {
             Ok(file) => file,
@@ -118,16 +118,16 @@ impl LockFile {
     ///
     /// # Errors
     /// As [`LockFile::read`].
-    pub(crate) fn update(&self, change: impl FnOnce(&mut Lock)) -> Result<Written, CliError> {
+    pub(crate) fn update(&self, change: impl FnOnce(&mut Lock)) -> Result<WriteOutcome, CliError> {
         let _held = self.hold();
         let before = self.read()?.unwrap_or_default();
         let mut lock = before.clone();
         change(&mut lock);
         if before == lock {
-            return Ok(Written::Done);
+            return Ok(WriteOutcome::Done);
         }
         let text = lock.text().map_err(|error| CliError::unexpected("write damper.lock", error))?;
-        Ok(self.write(&text).map_or_else(Written::Unwritable, |()| Written::Done))
+        Ok(self.write(&text).map_or_else(WriteOutcome::Unwritable, |()| WriteOutcome::Done))
     }
 
     /// Holds its folder against other processes until what is answered is dropped. The file itself is replaced by each change. A
@@ -144,7 +144,7 @@ impl LockFile {
     fn write(&self, text: &str) -> io::Result<()> {
         let draft = self.path.with_extension(format!("lock.{}.new", std::process::id()));
         let written = File::options().write(true).create_new(true).mode(MODE).open(&draft).and_then(|mut file| {
-            // Whatever the umask is.
+            // Regardless of the umask.
             file.set_permissions(Permissions::from_mode(MODE))?;
             file.write_all(text.as_bytes())?;
             file.sync_all()
@@ -157,14 +157,14 @@ impl LockFile {
         placed
     }
 
-    fn tell(&self, context: &Context, new: &[&str], written: &Written) {
+    fn tell(&self, context: &Context, new: &[&str], written: &WriteOutcome) {
         let (names, file) = (new.join(", "), self.path.display());
         match written {
             _ if new.is_empty() => {}
-            Written::Done => {
+            WriteOutcome::Done => {
                 context.screen.say(format!("{names}: first use, the hosts it may reach are pinned in {file}"))
             }
-            Written::Unwritable(error) => {
+            WriteOutcome::Unwritable(error) => {
                 context
                     .screen
                     .warn(format!("the hosts that {names} may reach are not pinned: cannot write {file}: {error}"));
@@ -172,7 +172,7 @@ impl LockFile {
         }
     }
 
-    fn answers(&self, candidates: &[Candidate], verdicts: Vec<Verdict>) -> Vec<Result<(), CliError>> {
+    fn to_results(&self, candidates: &[Candidate], verdicts: Vec<Verdict>) -> Vec<Result<(), CliError>> {
         let both = candidates.iter().zip(verdicts);
         both.map(|(candidate, verdict)| match verdict {
             Verdict::Refused(growth) => Err(self.refusal(&candidate.provider, &growth)),
@@ -196,7 +196,7 @@ mod tests {
     use super::super::tests::candidate_of;
     use super::*;
 
-    fn house() -> (tempfile::TempDir, LockFile) {
+    fn new_lock_file() -> (tempfile::TempDir, LockFile) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("damper.lock");
         (folder, LockFile { path })
@@ -204,13 +204,13 @@ mod tests {
 
     #[test]
     fn concurrent_writers_lose_nothing() {
-        let (folder, file) = house();
+        let (folder, file) = new_lock_file();
         std::thread::scope(|scope| {
             for number in 0..16 {
                 let file = &file;
                 scope.spawn(move || {
                     let candidate = candidate_of(&format!("p{number}"), &["a.test"]);
-                    assert!(matches!(file.update(|lock| lock.pin(&candidate)).unwrap(), Written::Done));
+                    assert!(matches!(file.update(|lock| lock.pin(&candidate)).unwrap(), WriteOutcome::Done));
                 });
             }
         });
@@ -221,7 +221,7 @@ mod tests {
 
     #[test]
     fn what_is_as_it_was_is_not_written() {
-        let (_folder, file) = house();
+        let (_folder, file) = new_lock_file();
         let pin = |lock: &mut Lock| lock.pin(&candidate_of("demo", &["a.test"]));
         file.update(pin).unwrap();
         fs::set_permissions(&file.path, Permissions::from_mode(0o600)).unwrap();
@@ -233,12 +233,12 @@ mod tests {
     fn a_folder_that_cannot_be_written_to_is_told() {
         let file = LockFile { path: "/nowhere/damper.lock".into() };
         let written = file.update(|lock| lock.pin(&candidate_of("demo", &["a.test"])));
-        assert!(matches!(written, Ok(Written::Unwritable(_))), "{written:?}");
+        assert!(matches!(written, Ok(WriteOutcome::Unwritable(_))), "{written:?}");
     }
 
     #[test]
     fn a_file_that_is_damaged_or_that_others_can_change_is_refused() {
-        let (_folder, file) = house();
+        let (_folder, file) = new_lock_file();
         fs::write(&file.path, "version = 1\n<<<<<<<\n").unwrap();
         let error = file.update(|_| panic!("nothing is changed")).unwrap_err();
         assert!(

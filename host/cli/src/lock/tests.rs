@@ -101,12 +101,12 @@ fn a_lock_is_read_as_it_was_written_and_has_one_text() {
 
 #[test]
 fn what_is_no_lock_is_told() {
-    let told = |text: &str| Lock::parse(text).unwrap_err().0;
-    assert!(told("").contains("version"));
-    assert!(told("version = 2\nanything = 1\n").contains("version 2"));
-    assert!(told("version = 1\n[providers.demo]\nhosts = [\"a\"]\n").contains("component"));
-    assert!(told("version = 1\n[providers.demo]\ncomponent = \"x\"\nhost = []\n").contains("host"));
-    assert!(told("version = 1\n<<<<<<< ours\n").contains("2"));
+    let parse_error = |text: &str| Lock::parse(text).unwrap_err().0;
+    assert!(parse_error("").contains("version"));
+    assert!(parse_error("version = 2\nanything = 1\n").contains("version 2"));
+    assert!(parse_error("version = 1\n[providers.demo]\nhosts = [\"a\"]\n").contains("component"));
+    assert!(parse_error("version = 1\n[providers.demo]\ncomponent = \"x\"\nhost = []\n").contains("host"));
+    assert!(parse_error("version = 1\n<<<<<<< ours\n").contains("2"));
 }
 
 #[test]

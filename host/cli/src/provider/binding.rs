@@ -24,9 +24,9 @@ pub(crate) struct Bound {
     pub(crate) file: ComponentFile,
     /// Its manifest with what the operator tightened.
     pub(crate) manifest: Manifest,
-    /// What it was granted.
+    /// Its grants.
     pub(crate) grants: Grants,
-    /// What a person should know before it runs.
+    /// Warnings for the operator before it runs.
     pub(crate) warnings: Vec<String>,
 }
 
@@ -42,7 +42,7 @@ impl Bound {
 /// Bring a component together with what damper.toml says of it.
 ///
 /// # Errors
-/// Where they do not fit.
+/// If they do not fit.
 pub(crate) fn bind(config: &Config, file: ComponentFile) -> Result<Bound, BindingError> {
     let nothing = ProviderSettings::default();
     let said = config.provider(&file.manifest.name).unwrap_or(&nothing);
@@ -52,10 +52,10 @@ pub(crate) fn bind(config: &Config, file: ComponentFile) -> Result<Bound, Bindin
     Ok(Bound { file, manifest, grants, warnings })
 }
 
-/// What a component is granted, without a look at any secret.
+/// A component's grants, without reading any secret.
 ///
 /// # Errors
-/// Where it and the settings do not fit.
+/// If it and the settings do not fit.
 pub(crate) fn grants(config: &Config, file: &ComponentFile) -> Result<Grants, BindingError> {
     let nothing = ProviderSettings::default();
     let said = config.provider(&file.manifest.name).unwrap_or(&nothing);
@@ -68,8 +68,8 @@ pub(crate) fn grants(config: &Config, file: &ComponentFile) -> Result<Grants, Bi
 /// A component's manifest with what the operator tightens; nothing is granted.
 ///
 /// # Errors
-/// Where what is tightened is not allowed.
-pub(crate) fn tightened(config: &Config, file: &ComponentFile) -> Result<Manifest, BindingError> {
+/// If what is tightened is not allowed.
+pub(crate) fn tighten_manifest(config: &Config, file: &ComponentFile) -> Result<Manifest, BindingError> {
     let nothing = ProviderSettings::default();
     let said = config.provider(&file.manifest.name).unwrap_or(&nothing);
     settings::tightened(&file.manifest, said, place(config))

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::aws_stack::{Stack, answering, on_aws, refusal};
-use crate::house::House;
+use crate::test_dir::TestDir;
 
 const DEMO: &str = "demo";
 
@@ -28,7 +28,7 @@ fn at(second: i64) -> Timestamp {
 }
 
 /// An item dies, as the function lets it.
-async fn dies(ledger: &DynamoLedger, provider: &str, id: &str, reason: Reason) {
+async fn record_death(ledger: &DynamoLedger, provider: &str, id: &str, reason: Reason) {
     let identity = Identity::of(id, &Params::new(), &[]).unwrap();
     let (day, owner, sequence): (Day, _, _) =
         ("2026-11-22".parse().unwrap(), Owner::from("a"), SequenceNumber::from(format!("4956{id}").as_str()));
@@ -71,7 +71,7 @@ async fn ids_are_fed_in_batches_and_are_in_the_stream() {
     let Some(stack) = Stack::new(&[], &[DEMO]).await else { return };
     let mut ids: String = (0..1_200).map(|number| format!("id-{number}\n")).collect();
     ids.push_str(&"x".repeat(10_240));
-    stack.house.write("ids.txt", ids.as_bytes());
+    stack.dir.write("ids.txt", ids.as_bytes());
     let said = stack.damper(&["feed", "--aws", DEMO, "ids.txt"]);
     insta::assert_snapshot!(said);
     let payloads: BTreeSet<String> = stack.payloads(DEMO).await.into_iter().collect();
@@ -79,7 +79,7 @@ async fn ids_are_fed_in_batches_and_are_in_the_stream() {
     assert_eq!(payloads, expected);
     let told = json(&stack.damper(&["feed", "--aws", DEMO, "ids.txt", "--json"]));
     assert_eq!((&told["accepted"], &told["malformed"], &told["whole"]), (&1_200.into(), &1.into(), &true.into()));
-    assert!(!stack.house.path().join("damper.db").exists(), "nothing is made on this machine");
+    assert!(!stack.dir.path().join("damper.db").exists(), "nothing is made on this machine");
 }
 
 #[tokio::test]
@@ -126,8 +126,8 @@ async fn a_pause_holds_in_the_control_item_and_in_the_mapping_until_it_is_resume
 #[tokio::test]
 async fn status_tells_what_is_known_and_says_what_is_not() {
     let Some(stack) = Stack::new(&[DEMO, "other"], &[]).await else { return };
-    stack.house.write("damper.toml", format!("{}\n[providers.alone]\n", stack.toml()).as_bytes());
-    dies(&ledger(&stack), DEMO, "7", Reason::NotFound).await;
+    stack.dir.write("damper.toml", format!("{}\n[providers.alone]\n", stack.toml()).as_bytes());
+    record_death(&ledger(&stack), DEMO, "7", Reason::NotFound).await;
     let mut said = stack.damper(&["status", "--aws"]);
     said.push_str(&stack.damper(&["status", "--aws", DEMO]));
     let day = WallClock::System.now().strftime("%Y-%m-%d").to_string();
@@ -141,7 +141,7 @@ async fn dead_letters_are_listed_shown_and_fed_again() {
     for (provider, id, reason) in
         [(DEMO, "1", Reason::NotFound), (DEMO, "2", Reason::Rejected), ("other", "3", Reason::NotFound)]
     {
-        dies(&ledger, provider, id, reason).await;
+        record_death(&ledger, provider, id, reason).await;
     }
     let mut said = stack.damper(&["dead-letters", "list", "--aws"]);
     said.push_str(&stack.damper(&[
@@ -172,52 +172,52 @@ async fn dead_letters_are_listed_shown_and_fed_again() {
 async fn what_is_not_deployed_is_named_with_what_to_do() {
     let Some(stack) = Stack::new(&[DEMO], &[]).await else { return };
     let mut said = stack.damper(&["status", "--aws", "--function", "no-such-function"]);
-    stack.house.write("damper.toml", format!("{}\ntable = \"no-such-table\"\n", stack.toml()).as_bytes());
+    stack.dir.write("damper.toml", format!("{}\ntable = \"no-such-table\"\n", stack.toml()).as_bytes());
     said.push_str(&stack.damper(&["status", "--aws", DEMO]));
     said.push_str(&stack.damper(&["resume", "--aws", DEMO]));
-    stack.house.write("damper.toml", format!("{}\nbucket = \"no-such-bucket\"\n", stack.toml()).as_bytes());
+    stack.dir.write("damper.toml", format!("{}\nbucket = \"no-such-bucket\"\n", stack.toml()).as_bytes());
     said.push_str(&stack.damper(&["dead-letters", "list", "--aws"]));
     let foreign = stack.foreign_function().await;
-    stack.house.write("damper.toml", format!("[aws]\nfunction = \"{foreign}\"\n").as_bytes());
+    stack.dir.write("damper.toml", format!("[aws]\nfunction = \"{foreign}\"\n").as_bytes());
     said.push_str(&stack.damper(&["pause", "--aws", DEMO]));
     insta::assert_snapshot!(said.replace(&foreign, "[foreign]"));
 }
 
 #[test]
 fn who_is_asking_and_where_is_found_out_first() {
-    let house = House::new();
+    let dir = TestDir::new();
     let run = |variables: &[(&str, &str)]| {
-        let mut command = house.command(&["status", "--aws"]);
+        let mut command = dir.command(&["status", "--aws"]);
         on_aws(&mut command, "http://127.0.0.1:9");
         command.env_remove("AWS_REGION").env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY");
         command.envs(variables.iter().copied());
-        house.text(&command.output().unwrap())
+        dir.text(&command.output().unwrap())
     };
     let mut said = run(&[("AWS_ACCESS_KEY_ID", "x"), ("AWS_SECRET_ACCESS_KEY", "y")]);
     said.push_str(&run(&[("AWS_REGION", "eu-west-1")]));
-    house.write("damper.toml", b"[aws]\nregion = \"eu-central-1\"\n");
+    dir.write("damper.toml", b"[aws]\nregion = \"eu-central-1\"\n");
     said.push_str(&run(&[]));
-    house.write("damper.toml", b"[aws]\nstack = \"damper\"\n");
+    dir.write("damper.toml", b"[aws]\nstack = \"damper\"\n");
     said.push_str(&run(&[]));
     insta::assert_snapshot!(said);
 }
 
 #[test]
 fn credentials_that_may_not_look_are_told_what_they_need() {
-    let house = House::new();
+    let dir = TestDir::new();
     let run = |arguments: &[&str], endpoint: &str| {
-        let mut command = house.command(arguments);
+        let mut command = dir.command(arguments);
         on_aws(&mut command, endpoint);
-        house.text(&command.output().unwrap())
+        dir.text(&command.output().unwrap())
     };
     let user = "User: arn:aws:iam::123456789012:user/x is not authorized to perform: ";
     let denied = |action: &str| answering(&refusal("AccessDeniedException", &format!("{user}{action}")));
     let expired = answering(&refusal("ExpiredTokenException", "The security token has expired"));
     let mut said = run(&["status", "--aws"], &denied("lambda:GetFunctionConfiguration"));
     said.push_str(&run(&["status", "--aws"], &expired));
-    // Where all names are said the function is not asked.
-    house.write("damper.toml", b"[aws]\ntable = \"ledger\"\nbucket = \"records\"\nstream_prefix = \"damper-\"\n");
-    house.write("ids.txt", b"1\n");
+    // If all names are configured, the function is not asked.
+    dir.write("damper.toml", b"[aws]\ntable = \"ledger\"\nbucket = \"records\"\nstream_prefix = \"damper-\"\n");
+    dir.write("ids.txt", b"1\n");
     said.push_str(&run(&["feed", "--aws", DEMO, "ids.txt"], &denied("kinesis:PutRecords")));
     said.push_str(&run(&["status", "--aws"], &denied("lambda:ListEventSourceMappings")));
     let bucket = r#"<?xml version="1.0"?><Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"#;
@@ -231,18 +231,16 @@ fn credentials_that_may_not_look_are_told_what_they_need() {
 #[test]
 fn a_program_may_be_asked_for_credentials() {
     let answering = answering(&refusal("ResourceNotFoundException", "Function not found"));
-    let house = House::new();
+    let dir = TestDir::new();
     let keys = r#"{"Version":1,"AccessKeyId":"x","SecretAccessKey":"y"}"#;
-    house.write("keys.json", keys.as_bytes());
-    let config = format!(
-        "[profile people]\nregion = eu-west-1\ncredential_process = cat {}/keys.json\n",
-        house.path().display()
-    );
-    house.write("config", config.as_bytes());
-    let mut command = house.command(&["status", "--aws"]);
+    dir.write("keys.json", keys.as_bytes());
+    let config =
+        format!("[profile people]\nregion = eu-west-1\ncredential_process = cat {}/keys.json\n", dir.path().display());
+    dir.write("config", config.as_bytes());
+    let mut command = dir.command(&["status", "--aws"]);
     on_aws(&mut command, &answering);
     command.env_remove("AWS_REGION").env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY");
-    command.env("AWS_CONFIG_FILE", house.path().join("config")).env("AWS_PROFILE", "people");
-    let said = house.text(&command.output().unwrap());
+    command.env("AWS_CONFIG_FILE", dir.path().join("config")).env("AWS_PROFILE", "people");
+    let said = dir.text(&command.output().unwrap());
     assert!(said.contains("there is no function \"damper:live\" in eu-west-1"), "{said}");
 }

@@ -1,4 +1,4 @@
-//! What is deployed for a test, in moto: a function with its alias, table, bucket, streams and mappings; and a service that refuses.
+//! A deployment for a test, in moto: a function with its alias, table, bucket, streams and mappings; and a service that refuses.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -12,13 +12,13 @@ use damper_aws::{AwsClients, LambdaMapping};
 use damper_core::mapping::Mapping;
 use damper_stand_ins::{REGION, sdk_config, unique};
 
-use crate::house::House;
+use crate::test_dir::TestDir;
 
 const EMPTY_ZIP: [u8; 22] = *b"PK\x05\x06\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
 
 /// A deployment, and a folder whose damper.toml names its function.
 pub(crate) struct Stack {
-    pub(crate) house: House,
+    pub(crate) dir: TestDir,
     pub(crate) config: aws_config::SdkConfig,
     pub(crate) table: String,
     pub(crate) bucket: String,
@@ -34,7 +34,7 @@ impl Stack {
         let endpoint = damper_stand_ins::moto()?.endpoint().to_owned();
         let config = sdk_config(&endpoint);
         let stack = Self {
-            house: House::new(),
+            dir: TestDir::new(),
             clients: AwsClients::new(config.clone()),
             config,
             table: unique("ledger"),
@@ -43,7 +43,7 @@ impl Stack {
             prefix: format!("{}-", unique("cli")),
             endpoint,
         };
-        stack.house.write("damper.toml", stack.toml().as_bytes());
+        stack.dir.write("damper.toml", stack.toml().as_bytes());
         stack.make_table().await;
         ask(&stack.endpoint, "s3", &format!("PUT /{}", stack.bucket), "");
         let variables = [
@@ -58,7 +58,7 @@ impl Stack {
         Some(stack)
     }
 
-    /// What damper.toml says of it.
+    /// The content of damper.toml for this stack.
     pub(crate) fn toml(&self) -> String {
         format!("[aws]\nfunction = \"{}\"", self.function)
     }
@@ -70,11 +70,11 @@ impl Stack {
 
     /// The same, with something on standard input.
     pub(crate) fn damper_fed(&self, arguments: &[&str], input: &[u8]) -> String {
-        let mut command = self.house.command(arguments);
+        let mut command = self.dir.command(arguments);
         on_aws(&mut command, &self.endpoint);
         let mut child = command.spawn().unwrap();
         let _ = child.stdin.take().unwrap().write_all(input);
-        let text = self.house.text(&child.wait_with_output().unwrap());
+        let text = self.dir.text(&child.wait_with_output().unwrap());
         [
             (&self.function, "[function]"),
             (&self.table, "[table]"),

@@ -1,22 +1,22 @@
-//! What cannot be used is named, with its place and what to do, and nothing panics.
+//! Bad input is named, with its place and a hint, and nothing panics.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use damper_local::Database;
 
-use crate::house::{House, MANIFEST, component, provider};
+use crate::test_dir::{MANIFEST, TestDir, component, provider};
 
 #[test]
 fn files_that_are_no_provider() {
-    let house = House::with(&[("script.wasm", "#!/bin/sh\n"), ("empty.wasm", "")]);
-    house.write("module.wasm", b"\0asm\x01\0\0\0");
-    house.write("world.wasm", &component(&["wasi:http/types@0.2.0"], "wasi:http/incoming-handler@0.2.0", MANIFEST));
-    house.write("newer.wasm", &component(&["damper:provider/http@0.2.0"], "fetch-record", MANIFEST));
-    house.write("truncated.wasm", provider(MANIFEST).get(..40).unwrap());
+    let dir = TestDir::with(&[("script.wasm", "#!/bin/sh\n"), ("empty.wasm", "")]);
+    dir.write("module.wasm", b"\0asm\x01\0\0\0");
+    dir.write("world.wasm", &component(&["wasi:http/types@0.2.0"], "wasi:http/incoming-handler@0.2.0", MANIFEST));
+    dir.write("newer.wasm", &component(&["damper:provider/http@0.2.0"], "fetch-record", MANIFEST));
+    dir.write("truncated.wasm", provider(MANIFEST).get(..40).unwrap());
     let mut said = String::new();
     for name in ["missing", "script", "empty", "module", "world", "newer", "truncated"] {
-        said.push_str(&format!("# {name}\n{}\n", house.damper(&["inspect", &format!("{name}.wasm")])));
+        said.push_str(&format!("# {name}\n{}\n", dir.damper(&["inspect", &format!("{name}.wasm")])));
     }
     insta::assert_snapshot!(said);
 }
@@ -31,11 +31,11 @@ fn manifests_that_cannot_be_used_are_refused_before_anything_is_compiled() {
     ];
     let mut said = String::new();
     for (what, manifest) in cases {
-        let house = House::with(&[("provider.toml", &manifest), ("Cargo.toml", "")]);
-        said.push_str(&format!("# {what}\n{}\n", house.damper(&["build"])));
+        let dir = TestDir::with(&[("provider.toml", &manifest), ("Cargo.toml", "")]);
+        said.push_str(&format!("# {what}\n{}\n", dir.damper(&["build"])));
     }
-    let house = House::new();
-    said.push_str(&format!("# no provider at all\n{}\n", house.damper(&["build"])));
+    let dir = TestDir::new();
+    said.push_str(&format!("# no provider at all\n{}\n", dir.damper(&["build"])));
     insta::assert_snapshot!(said);
 }
 
@@ -60,10 +60,10 @@ fn settings_that_do_not_fit_the_provider() {
     ];
     let mut said = String::new();
     for (what, config) in cases {
-        let house = House::with(&[("damper.toml", &config), ("key", "hunter2\n")]);
-        house.write("demo.wasm", &provider(MANIFEST));
+        let dir = TestDir::with(&[("damper.toml", &config), ("key", "hunter2\n")]);
+        dir.write("demo.wasm", &provider(MANIFEST));
         let name = if what.starts_with("another") { "other" } else { "demo" };
-        let text = house.damper(&["fetch", name, "1", "--param", "lang=en"]);
+        let text = dir.damper(&["fetch", name, "1", "--param", "lang=en"]);
         assert!(!text.contains("hunter2"), "{text}");
         said.push_str(&format!("# {what}\n{text}\n"));
     }
@@ -97,10 +97,10 @@ fn credentials_whose_settings_do_not_fit_their_kind() {
         let config = format!(
             "[providers.demo]\nhosts = \"manifest\"\nconfig.region = \"eu\"\n[providers.demo.credentials.{credential}]\n{settings}"
         );
-        let house = House::with(&[("damper.toml", &config), ("key", "hunter2\n")]);
-        fs::set_permissions(house.path().join("key"), fs::Permissions::from_mode(0o600)).unwrap();
-        house.write("demo.wasm", &provider(&manifest));
-        let text = house.damper(&["fetch", "demo", "1", "--param", "lang=en"]);
+        let dir = TestDir::with(&[("damper.toml", &config), ("key", "hunter2\n")]);
+        fs::set_permissions(dir.path().join("key"), fs::Permissions::from_mode(0o600)).unwrap();
+        dir.write("demo.wasm", &provider(&manifest));
+        let text = dir.damper(&["fetch", "demo", "1", "--param", "lang=en"]);
         assert!(!text.contains("hunter2"), "{text}");
         said.push_str(&format!("# {what}\n{text}\n"));
     }
@@ -109,70 +109,70 @@ fn credentials_whose_settings_do_not_fit_their_kind() {
 
 #[test]
 fn a_damper_toml_with_an_unknown_key_is_refused_with_its_place() {
-    let house = House::with(&[("damper.toml", "database = \"x.db\"\n[providers.demo]\nhost = [\"a.b\"]\n")]);
-    insta::assert_snapshot!(house.damper(&["status"]));
+    let dir = TestDir::with(&[("damper.toml", "database = \"x.db\"\n[providers.demo]\nhost = [\"a.b\"]\n")]);
+    insta::assert_snapshot!(dir.damper(&["status"]));
 }
 
 #[test]
 fn a_damper_toml_that_others_can_change_is_refused_with_the_command_that_mends_it() {
-    let house = House::with(&[("damper.toml", "")]);
+    let dir = TestDir::with(&[("damper.toml", "")]);
     let allow = |path: &str, mode| {
-        fs::set_permissions(house.path().join(path), fs::Permissions::from_mode(mode)).unwrap();
+        fs::set_permissions(dir.path().join(path), fs::Permissions::from_mode(mode)).unwrap();
     };
     allow("damper.toml", 0o666);
-    let mut said = format!("# the file\n{}\n", house.damper(&["status"]));
+    let mut said = format!("# the file\n{}\n", dir.damper(&["status"]));
     allow("damper.toml", 0o644);
     allow(".", 0o777);
-    said.push_str(&format!("# its folder\n{}", house.damper(&["status"])));
+    said.push_str(&format!("# its folder\n{}", dir.damper(&["status"])));
     insta::assert_snapshot!(said);
 }
 
 #[test]
 fn a_component_that_others_can_change_gets_no_hosts_and_no_secrets() {
     let component = provider("name = \"demo\"\nversion = \"0.1.0\"\n[egress]\nhosts = [\"api.example.org\"]\n");
-    let house = House::with(&[
+    let dir = TestDir::with(&[
         ("damper.toml", "[providers.demo]\ncomponent = \"components/demo.wasm\"\nhosts = \"manifest\"\n"),
         ("ids.txt", "1\n"),
     ]);
-    fs::create_dir(house.path().join("components")).unwrap();
-    let file = house.path().join("components/demo.wasm");
+    fs::create_dir(dir.path().join("components")).unwrap();
+    let file = dir.path().join("components/demo.wasm");
     fs::write(&file, component).unwrap();
-    assert!(house.damper(&["feed", "demo", "ids.txt"]).starts_with("exit code 0\n"));
+    assert!(dir.damper(&["feed", "demo", "ids.txt"]).starts_with("exit code 0\n"));
     let allow = |path: &std::path::Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     allow(&file, 0o666);
-    let mut said = format!("# the file\n{}\n", house.damper(&["fetch", "demo", "1"]));
+    let mut said = format!("# the file\n{}\n", dir.damper(&["fetch", "demo", "1"]));
     allow(&file, 0o644);
     allow(file.parent().unwrap(), 0o777);
-    said.push_str(&format!("# its folder\n{}", house.damper(&["fetch", "demo", "1"])));
+    said.push_str(&format!("# its folder\n{}", dir.damper(&["fetch", "demo", "1"])));
     insta::assert_snapshot!(said);
 }
 
 #[test]
 fn a_damper_toml_of_another_user_is_refused() {
-    let house = House::with(&[("damper.toml", "")]);
+    let dir = TestDir::with(&[("damper.toml", "")]);
     // Only root can give a file away; for others there is nothing to test here.
-    if std::os::unix::fs::chown(house.path().join("damper.toml"), Some(12_345), None).is_err() {
+    if std::os::unix::fs::chown(dir.path().join("damper.toml"), Some(12_345), None).is_err() {
         return;
     }
-    insta::assert_snapshot!(house.damper(&["status"]));
+    insta::assert_snapshot!(dir.damper(&["status"]));
 }
 
 #[test]
 fn a_component_that_is_missing_or_broken_stops_no_other_and_is_named() {
-    let house = House::with(&[("broken.wasm", "nonsense"), ("ids.txt", "1\n")]);
+    let dir = TestDir::with(&[("broken.wasm", "nonsense"), ("ids.txt", "1\n")]);
     for name in ["broken", "missing"] {
-        assert!(house.damper(&["feed", name, "ids.txt"]).starts_with("exit code 0\n"));
+        assert!(dir.damper(&["feed", name, "ids.txt"]).starts_with("exit code 0\n"));
     }
-    insta::assert_snapshot!(house.damper(&["run"]));
+    insta::assert_snapshot!(dir.damper(&["run"]));
 }
 
 #[test]
 fn a_component_that_no_engine_takes_is_named() {
-    let house = House::with(&[("ids.txt", "1\n")]);
+    let dir = TestDir::with(&[("ids.txt", "1\n")]);
     let manifest = MANIFEST.replace("identity = [\"lang\"]\n", "").replace("region = \"\"\n", "");
-    house.write("demo.wasm", &provider(&manifest));
-    assert!(house.damper(&["feed", "demo", "ids.txt"]).starts_with("exit code 0\n"));
-    let text = house.damper(&["run", "demo"]);
+    dir.write("demo.wasm", &provider(&manifest));
+    assert!(dir.damper(&["feed", "demo", "ids.txt"]).starts_with("exit code 0\n"));
+    let text = dir.damper(&["run", "demo"]);
     assert!(text.starts_with("exit code 4\n"), "{text}");
     assert!(text.contains("error: the provider demo cannot be loaded"), "{text}");
     assert!(text.contains("demo: 1 fed = 0 fetched + 0 skipped + 0 dead letters + 1 pending"), "{text}");
@@ -180,19 +180,22 @@ fn a_component_that_no_engine_takes_is_named() {
 
 #[test]
 fn databases_that_are_none() {
-    let cases: [(&str, Vec<u8>); 3] =
-        [("text", b"hello, this is no database at all".repeat(40)), ("empty", Vec::new()), ("truncated", truncated())];
+    let cases: [(&str, Vec<u8>); 3] = [
+        ("text", b"hello, this is no database at all".repeat(40)),
+        ("empty", Vec::new()),
+        ("truncated", truncated_database()),
+    ];
     let mut said = String::new();
     for (what, content) in cases {
-        let house = House::new();
-        house.write("damper.db", &content);
-        said.push_str(&format!("# {what}\n{}\n", house.damper(&["status"])));
-        assert_eq!(fs::read(house.path().join("damper.db")).unwrap(), content, "it is left as it was");
+        let dir = TestDir::new();
+        dir.write("damper.db", &content);
+        said.push_str(&format!("# {what}\n{}\n", dir.damper(&["status"])));
+        assert_eq!(fs::read(dir.path().join("damper.db")).unwrap(), content, "it is left as it was");
     }
     insta::assert_snapshot!(said);
 }
 
-fn truncated() -> Vec<u8> {
+fn truncated_database() -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("damper.db");
     drop(Database::open(&path).unwrap());
@@ -202,18 +205,18 @@ fn truncated() -> Vec<u8> {
 
 #[test]
 fn output_folders_that_cannot_be_written() {
-    let house = House::with(&[("out", "a file"), ("ids.txt", "1\n")]);
-    assert!(house.damper(&["feed", "demo", "ids.txt"]).starts_with("exit code 0\n"));
-    let mut said = format!("# a file\n{}\n", house.damper(&["run", "demo"]));
-    house.write("damper.toml", b"output = \"/proc/damper\"\n");
-    said.push_str(&format!("# a folder where nothing can be made\n{}\n", house.damper(&["run", "demo"])));
+    let dir = TestDir::with(&[("out", "a file"), ("ids.txt", "1\n")]);
+    assert!(dir.damper(&["feed", "demo", "ids.txt"]).starts_with("exit code 0\n"));
+    let mut said = format!("# a file\n{}\n", dir.damper(&["run", "demo"]));
+    dir.write("damper.toml", b"output = \"/proc/damper\"\n");
+    said.push_str(&format!("# a folder where nothing can be made\n{}\n", dir.damper(&["run", "demo"])));
     insta::assert_snapshot!(said);
 }
 
 #[test]
 fn names_and_ids_that_are_none() {
-    let house = House::new();
-    house.write("demo.wasm", &provider(&MANIFEST.replace("region = \"\"\n", "")));
+    let dir = TestDir::new();
+    dir.write("demo.wasm", &provider(&MANIFEST.replace("region = \"\"\n", "")));
     let long = "x".repeat(10_240);
     let mut said = String::new();
     let cases: [&[&str]; 6] = [
@@ -225,7 +228,7 @@ fn names_and_ids_that_are_none() {
         &["fetch", "demo", "1"],
     ];
     for arguments in cases {
-        said.push_str(&format!("{}\n", house.damper(arguments)));
+        said.push_str(&format!("{}\n", dir.damper(arguments)));
     }
     insta::assert_snapshot!(said);
 }

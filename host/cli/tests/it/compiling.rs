@@ -9,7 +9,7 @@ use wasm_encoder::{
     CodeSection, Component, Function, FunctionSection, Instruction, Module, ModuleSection, TypeSection, ValType,
 };
 
-use crate::house::{House, provider};
+use crate::test_dir::{TestDir, provider};
 
 const MANIFEST: &str = "name = \"demo\"\nversion = \"0.1.0\"\n[egress]\nhosts = [\"api.example.org\"]\n";
 
@@ -73,9 +73,9 @@ fn a_compilation_beyond_its_memory_ends_alone() {
 
 #[test]
 fn the_command_takes_nothing_but_a_component_and_known_settings() {
-    let house = House::new();
-    let said = house.damper_fed(&["compile-component", "sparc"], b"");
+    let dir = TestDir::new();
+    let said = dir.damper_fed(&["compile-component", "sparc"], b"");
     assert!(said.contains("exit code 4") && said.contains("there are no settings \"sparc\""), "{said}");
-    let said = house.damper_fed(&["compile-component", "x86_64-unknown-linux-gnu"], b"garbage");
+    let said = dir.damper_fed(&["compile-component", "x86_64-unknown-linux-gnu"], b"garbage");
     assert!(said.contains("exit code 4") && said.contains("magic"), "{said}");
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::house::{House, MANIFEST, provider};
+use crate::test_dir::{MANIFEST, TestDir, provider};
 
 fn checks(text: &str) -> Vec<serde_json::Value> {
     let line = text.lines().find(|line| line.starts_with('{')).unwrap();
@@ -12,9 +12,9 @@ fn checks(text: &str) -> Vec<serde_json::Value> {
 
 #[test]
 fn everything_is_looked_at_and_nothing_changed() {
-    let house = House::with(&[("damper.toml", "[providers.demo]\nhosts = \"manifest\"\n")]);
-    house.write("demo.wasm", &provider(MANIFEST));
-    let text = house.damper(&["doctor", "--json"]);
+    let dir = TestDir::with(&[("damper.toml", "[providers.demo]\nhosts = \"manifest\"\n")]);
+    dir.write("demo.wasm", &provider(MANIFEST));
+    let text = dir.damper(&["doctor", "--json"]);
     let checks = checks(&text);
     let names: Vec<&str> = checks.iter().map(|check| check["name"].as_str().unwrap()).collect();
     for name in [
@@ -45,16 +45,16 @@ fn everything_is_looked_at_and_nothing_changed() {
     }
     let has_problem = checks.iter().any(|check| check["state"] == "problem");
     assert!(text.starts_with(if has_problem { "exit code 4\n" } else { "exit code 0\n" }), "{text}");
-    assert_eq!(fs::read_dir(house.path()).unwrap().count(), 2, "nothing is made");
-    assert_eq!(fs::read_dir(house.cache()).unwrap().count(), 0, "nothing is kept");
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "nothing is made");
+    assert_eq!(fs::read_dir(dir.cache()).unwrap().count(), 0, "nothing is kept");
 }
 
 #[test]
 fn a_provider_that_cannot_be_read_is_a_problem() {
-    let house = House::with(&[("damper.toml", "[providers.gone]\nhosts = \"manifest\"\n")]);
-    let text = house.damper(&["doctor"]);
+    let dir = TestDir::with(&[("damper.toml", "[providers.gone]\nhosts = \"manifest\"\n")]);
+    let text = dir.damper(&["doctor"]);
     assert!(text.starts_with("exit code 4\n"), "{text}");
     assert!(text.contains("gone: there is no component") && text.contains("to mend it: "), "{text}");
-    let wrong = House::with(&[("damper.toml", "odd = 1\n")]).damper(&["doctor"]);
+    let wrong = TestDir::with(&[("damper.toml", "odd = 1\n")]).damper(&["doctor"]);
     assert!(wrong.starts_with("exit code 4\n") && wrong.contains("unknown field `odd`"), "{wrong}");
 }

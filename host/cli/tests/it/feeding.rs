@@ -2,10 +2,10 @@
 
 use std::fs;
 
-use crate::house::{House, MANIFEST, provider};
+use crate::test_dir::{MANIFEST, TestDir, provider};
 
-fn pending(house: &House) -> u64 {
-    let text = house.damper(&["status", "--json"]);
+fn pending(dir: &TestDir) -> u64 {
+    let text = dir.damper(&["status", "--json"]);
     let line = text.lines().find(|line| line.starts_with('{')).unwrap();
     let state: serde_json::Value = serde_json::from_str(line).unwrap();
     state["counts"]["pending"].as_u64().unwrap()
@@ -13,23 +13,23 @@ fn pending(house: &House) -> u64 {
 
 #[test]
 fn malformed_lines_are_told_by_number_and_the_others_are_enqueued() {
-    let house = House::new();
+    let dir = TestDir::new();
     let mut items = b"\xef\xbb\xbffirst\r\n\r\n\"quoted\" 'id'\r\n\xe6\x9d\xb1\xe4\xba\xac\n\xff\xfe\n".to_vec();
     items.extend("x".repeat(10_240).bytes());
     items.extend(b"\nwith\ttab\n");
-    house.write("items.txt", &items);
-    insta::assert_snapshot!(house.damper(&["feed", "demo", "items.txt"]));
-    assert_eq!(pending(&house), 4);
-    insta::assert_snapshot!("kept", house.damper(&["feed", "demo", "items.txt", "--keep-malformed"]));
-    assert_eq!(pending(&house), 4 + 6);
+    dir.write("items.txt", &items);
+    insta::assert_snapshot!(dir.damper(&["feed", "demo", "items.txt"]));
+    assert_eq!(pending(&dir), 4);
+    insta::assert_snapshot!("kept", dir.damper(&["feed", "demo", "items.txt", "--keep-malformed"]));
+    assert_eq!(pending(&dir), 4 + 6);
 }
 
 #[test]
 fn only_the_first_malformed_lines_are_listed() {
-    let house = House::new();
+    let dir = TestDir::new();
     let items: String = (0..25).map(|_| "{\"id\": 1}\n").collect();
-    house.write("items.ndjson", items.as_bytes());
-    let text = house.damper(&["feed", "demo", "items.ndjson"]);
+    dir.write("items.ndjson", items.as_bytes());
+    let text = dir.damper(&["feed", "demo", "items.ndjson"]);
     assert!(text.starts_with("exit code 4\n"), "{text}");
     assert_eq!(text.matches("is malformed").count(), 10, "{text}");
     assert!(text.contains("and 15 more malformed lines"), "{text}");
@@ -37,49 +37,49 @@ fn only_the_first_malformed_lines_are_listed() {
 
 #[test]
 fn standard_input_and_a_guessed_format() {
-    let house = House::new();
+    let dir = TestDir::new();
     let csv = b"id,lang\n1,en\n2,\n";
     let ndjson = b"{\"id\":\"a\",\"params\":{\"lang\":\"de\"}}\n{\"id\":\"b\\nc\"}\n";
     for input in [&csv[..], ndjson, b"1\n2\n"] {
-        let text = house.damper_fed(&["feed", "demo", "-"], input);
+        let text = dir.damper_fed(&["feed", "demo", "-"], input);
         assert!(text.contains("demo: 2 items accepted, 0 malformed"), "{text}");
     }
-    assert_eq!(pending(&house), 6);
+    assert_eq!(pending(&dir), 6);
 }
 
 #[test]
 fn what_belongs_to_the_identity_is_asked_for_where_the_component_is_there() {
-    let house = House::new();
-    house.write("demo.wasm", &provider(MANIFEST));
-    house.write("items.csv", b"id,lang\n1,en\n2,\n");
-    insta::assert_snapshot!(house.damper(&["feed", "demo", "items.csv", "--json"]));
+    let dir = TestDir::new();
+    dir.write("demo.wasm", &provider(MANIFEST));
+    dir.write("items.csv", b"id,lang\n1,en\n2,\n");
+    insta::assert_snapshot!(dir.damper(&["feed", "demo", "items.csv", "--json"]));
 }
 
 #[test]
 fn a_file_that_cannot_be_read_or_has_no_ids() {
-    let house = House::with(&[("items.csv", "name,lang\na,b\n"), ("folder/x", "")]);
+    let dir = TestDir::with(&[("items.csv", "name,lang\na,b\n"), ("folder/x", "")]);
     let mut said = String::new();
     for file in ["missing.txt", "items.csv", "folder"] {
-        said.push_str(&format!("{}\n", house.damper(&["feed", "demo", file])));
+        said.push_str(&format!("{}\n", dir.damper(&["feed", "demo", file])));
     }
     insta::assert_snapshot!(said);
 }
 
 #[test]
 fn an_empty_file_is_no_error() {
-    let house = House::with(&[("items.txt", "\n\n")]);
-    let text = house.damper(&["feed", "demo", "items.txt"]);
+    let dir = TestDir::with(&[("items.txt", "\n\n")]);
+    let text = dir.damper(&["feed", "demo", "items.txt"]);
     assert!(text.starts_with("exit code 0\n") && text.contains("0 items accepted"), "{text}");
 }
 
 #[test]
 fn more_than_one_transaction() {
-    let house = House::new();
+    let dir = TestDir::new();
     let items: String = (0..12_345).map(|number| format!("item-{number}\n")).collect();
-    house.write("items.txt", items.as_bytes());
-    let text = house.damper(&["feed", "demo", "items.txt"]);
+    dir.write("items.txt", items.as_bytes());
+    let text = dir.damper(&["feed", "demo", "items.txt"]);
     assert!(text.contains("demo: 12345 items accepted, 0 malformed"), "{text}");
-    assert_eq!(pending(&house), 12_345);
+    assert_eq!(pending(&dir), 12_345);
 }
 
 #[test]
@@ -88,13 +88,13 @@ fn what_is_made_can_be_read_by_whom_the_configuration_names() {
     for (setting, file, folder) in
         [("", 0o600, 0o700), ("readable_by = \"group\"\n", 0o640, 0o750), ("readable_by = \"all\"\n", 0o644, 0o755)]
     {
-        let house = House::with(&[("damper.toml", setting)]);
-        let mode = |path: &str| fs::metadata(house.path().join(path)).unwrap().permissions().mode() & 0o777;
-        let text = house.damper_fed(&["feed", "demo", "-"], b"1\n");
+        let dir = TestDir::with(&[("damper.toml", setting)]);
+        let mode = |path: &str| fs::metadata(dir.path().join(path)).unwrap().permissions().mode() & 0o777;
+        let text = dir.damper_fed(&["feed", "demo", "-"], b"1\n");
         assert!(text.starts_with("exit code 0\n"), "{text}");
         assert_eq!(mode("damper.db"), file, "{setting}");
         // There is no component, which is told; the folders are made all the same.
-        house.damper(&["run", "--charts", "charts"]);
+        dir.damper(&["run", "--charts", "charts"]);
         assert_eq!([mode("charts"), mode("out")], [folder; 2], "{setting}");
     }
 }

@@ -5,25 +5,25 @@ use std::fs;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::house::{House, provider};
+use crate::test_dir::{TestDir, provider};
 
 const MANIFEST: &str = "name = \"demo\"\nversion = \"0.1.0\"\n[egress]\nhosts = [\"api.example.org\"]\n";
 
-fn house() -> House {
-    let house = House::new();
-    house.write("demo.wasm", &provider(MANIFEST));
-    house.write("damper.toml", b"components = \".\"\n[providers.demo]\nhosts = \"manifest\"\n");
-    house.write("items.txt", b"1\n");
-    house.damper(&["feed", "demo", "items.txt"]);
-    house
+fn new_test_dir() -> TestDir {
+    let dir = TestDir::new();
+    dir.write("demo.wasm", &provider(MANIFEST));
+    dir.write("damper.toml", b"components = \".\"\n[providers.demo]\nhosts = \"manifest\"\n");
+    dir.write("items.txt", b"1\n");
+    dir.damper(&["feed", "demo", "items.txt"]);
+    dir
 }
 
 /// A run that goes on until it is ended.
 struct Run(Child);
 
 impl Run {
-    fn start(house: &House, hardening: &str) -> Self {
-        let mut command = house.command(&["run", "demo", "--watch"]);
+    fn start(dir: &TestDir, hardening: &str) -> Self {
+        let mut command = dir.command(&["run", "demo", "--watch"]);
         command.env("DAMPER_HARDENING", hardening).stdout(Stdio::null()).stderr(Stdio::null());
         Self(command.spawn().unwrap())
     }
@@ -52,22 +52,22 @@ impl Drop for Run {
 
 #[test]
 fn a_run_gives_up_rights_unless_it_is_told_to_keep_them() {
-    let house = house();
-    let hardened = Run::start(&house, "");
+    let dir = new_test_dir();
+    let hardened = Run::start(&dir, "");
     assert_eq!((hardened.status("NoNewPrivs").as_str(), hardened.status("Seccomp").as_str()), ("1", "2"));
     drop(hardened);
-    let kept = Run::start(&house, "off");
+    let kept = Run::start(&dir, "off");
     assert_eq!((kept.status("NoNewPrivs").as_str(), kept.status("Seccomp").as_str()), ("0", "0"));
     drop(kept);
-    let partly = Run::start(&house, "no-system-calls,no-files");
+    let partly = Run::start(&dir, "no-system-calls,no-files");
     assert_eq!(partly.status("Seccomp"), "0");
 }
 
 #[test]
 fn a_layer_that_there_is_not_is_an_error() {
-    let house = house();
-    let output = house.command(&["run", "demo"]).env("DAMPER_HARDENING", "no-filse").output().unwrap();
-    let text = house.text(&output);
+    let dir = new_test_dir();
+    let output = dir.command(&["run", "demo"]).env("DAMPER_HARDENING", "no-filse").output().unwrap();
+    let text = dir.text(&output);
     assert!(text.contains("\"no-filse\" is none of on, off, no-dumps, no-files and no-system-calls"), "{text}");
     assert_eq!(output.status.code(), Some(4), "{text}");
 }

@@ -1,10 +1,10 @@
-//! What `--help` shows: every command has an example, and the exit codes are told.
+//! The output of `--help`: every command has an example, and the exit codes are listed.
 
-use crate::house::House;
+use crate::test_dir::TestDir;
 
 #[test]
 fn the_help_tells_the_commands_and_the_exit_codes() {
-    insta::assert_snapshot!(House::new().damper(&["--help"]));
+    insta::assert_snapshot!(TestDir::new().damper(&["--help"]));
 }
 
 #[test]
@@ -34,7 +34,7 @@ fn every_command_shows_an_example() {
     ];
     for command in commands {
         let arguments: Vec<&str> = command.iter().chain(&["--help"]).copied().collect();
-        let text = House::new().damper(&arguments);
+        let text = TestDir::new().damper(&arguments);
         assert!(text.contains("Example:"), "{text}");
         insta::assert_snapshot!(command.join("-"), text);
     }
@@ -42,8 +42,8 @@ fn every_command_shows_an_example() {
 
 #[test]
 fn a_wrong_command_line_is_a_usage_error() {
-    let house = House::new();
-    insta::assert_snapshot!(house.damper(&["fetch", "demo", "1", "--param", "lang"]));
-    assert!(house.damper(&["runn"]).starts_with("exit code 2\n"));
-    assert!(house.damper(&["dead-letters", "list", "--reason", "boredom"]).starts_with("exit code 2\n"));
+    let dir = TestDir::new();
+    insta::assert_snapshot!(dir.damper(&["fetch", "demo", "1", "--param", "lang"]));
+    assert!(dir.damper(&["runn"]).starts_with("exit code 2\n"));
+    assert!(dir.damper(&["dead-letters", "list", "--reason", "boredom"]).starts_with("exit code 2\n"));
 }

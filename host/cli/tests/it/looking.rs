@@ -1,13 +1,13 @@
 //! Commands that look at what is there: inspect, status, dead-letters, export, resume.
 
-use crate::house::{House, MANIFEST, provider};
+use crate::test_dir::{MANIFEST, TestDir, provider};
 
 #[test]
 fn inspect_shows_what_a_component_is_and_asks_for() {
-    let house = House::new();
-    house.write("demo.wasm", &provider(MANIFEST));
-    insta::assert_snapshot!(house.damper(&["inspect", "demo.wasm"]));
-    let text = house.damper(&["inspect", "demo.wasm", "--json"]);
+    let dir = TestDir::new();
+    dir.write("demo.wasm", &provider(MANIFEST));
+    insta::assert_snapshot!(dir.damper(&["inspect", "demo.wasm"]));
+    let text = dir.damper(&["inspect", "demo.wasm", "--json"]);
     let line = text.lines().find(|line| line.starts_with('{')).unwrap();
     let shown: serde_json::Value = serde_json::from_str(line).unwrap();
     insta::assert_snapshot!("inspect-json", serde_json::to_string_pretty(&shown).unwrap());
@@ -15,64 +15,64 @@ fn inspect_shows_what_a_component_is_and_asks_for() {
 
 #[test]
 fn what_a_component_says_of_itself_reaches_no_terminal_as_it_is() {
-    let house = House::new();
-    house.write("demo.wasm", &provider(&MANIFEST.replace("\"\"", "\"\\u001b[2J\\u009b31m\"")));
-    let text = house.damper(&["inspect", "demo.wasm"]);
+    let dir = TestDir::new();
+    dir.write("demo.wasm", &provider(&MANIFEST.replace("\"\"", "\"\\u001b[2J\\u009b31m\"")));
+    let text = dir.damper(&["inspect", "demo.wasm"]);
     assert!(!text.contains(['\u{1b}', '\u{9b}']), "{text:?}");
 }
 
 #[test]
 fn without_a_database_it_is_said_where_one_would_be() {
-    let house = House::new();
+    let dir = TestDir::new();
     let commands: [&[&str]; 4] = [&["status"], &["run"], &["resume", "demo"], &["dead-letters", "list"]];
     for command in commands {
-        let text = house.damper(command);
+        let text = dir.damper(command);
         assert!(text.starts_with("exit code 4\n") && text.contains("damper.db"), "{text}");
     }
-    assert!(!house.path().join("damper.db").exists(), "looking makes nothing");
-    insta::assert_snapshot!(house.damper(&["export", "demo"]));
+    assert!(!dir.path().join("damper.db").exists(), "looking makes nothing");
+    insta::assert_snapshot!(dir.damper(&["export", "demo"]));
 }
 
 #[test]
 fn status_and_dead_letters_of_a_stream_that_was_fed() {
-    let house = House::with(&[("ids.txt", "1\n2\n")]);
-    house.damper(&["feed", "demo", "ids.txt"]);
-    let mut said = house.damper(&["status"]);
-    said.push_str(&house.damper(&["dead-letters", "list"]));
-    said.push_str(&house.damper(&["dead-letters", "show", "7"]));
-    said.push_str(&house.damper(&["dead-letters", "redrive"]));
-    said.push_str(&house.damper(&["dead-letters", "redrive", "--provider", "demo"]));
-    said.push_str(&house.damper(&["resume", "demo", "--allow-dead-letters", "5"]));
+    let dir = TestDir::with(&[("ids.txt", "1\n2\n")]);
+    dir.damper(&["feed", "demo", "ids.txt"]);
+    let mut said = dir.damper(&["status"]);
+    said.push_str(&dir.damper(&["dead-letters", "list"]));
+    said.push_str(&dir.damper(&["dead-letters", "show", "7"]));
+    said.push_str(&dir.damper(&["dead-letters", "redrive"]));
+    said.push_str(&dir.damper(&["dead-letters", "redrive", "--provider", "demo"]));
+    said.push_str(&dir.damper(&["resume", "demo", "--allow-dead-letters", "5"]));
     insta::assert_snapshot!(said);
 }
 
 #[test]
 fn a_pause_is_told_with_its_reason_until_it_is_resumed() {
-    let house = House::with(&[("ids.csv", "id,lang\n1,en\n2,en\n")]);
-    house.write("demo.wasm", &provider(MANIFEST));
-    house.damper(&["feed", "demo", "ids.csv"]);
-    let paused = house.damper(&["pause", "demo", "--reason", "they asked\u{1b}[2J us"]);
+    let dir = TestDir::with(&[("ids.csv", "id,lang\n1,en\n2,en\n")]);
+    dir.write("demo.wasm", &provider(MANIFEST));
+    dir.damper(&["feed", "demo", "ids.csv"]);
+    let paused = dir.damper(&["pause", "demo", "--reason", "they asked\u{1b}[2J us"]);
     assert!(paused.contains("demo is paused; `damper resume demo` goes on"), "{paused}");
-    let status = house.damper(&["status", "demo"]);
+    let status = dir.damper(&["status", "demo"]);
     for part in ["paused since ", "they asked\\u{1b}[2J us", "mapping disabled", "by operator", "1000 of 1000 requests"]
     {
         assert!(status.contains(part), "{part}: {status}");
     }
-    let nobody = house.damper(&["pause", "nobody"]);
+    let nobody = dir.damper(&["pause", "nobody"]);
     assert!(nobody.starts_with("exit code 4\n") && nobody.contains("never fed"), "{nobody}");
-    let again = house.damper(&["pause", "demo"]);
+    let again = dir.damper(&["pause", "demo"]);
     assert!(again.contains("demo is stopped already") && again.contains("they asked"), "{again}");
-    let resumed = house.damper(&["resume", "demo"]);
+    let resumed = dir.damper(&["resume", "demo"]);
     assert!(resumed.contains("demo goes on; it was stopped since "), "{resumed}");
-    let status = house.damper(&["status", "demo", "--json"]);
+    let status = dir.damper(&["status", "demo", "--json"]);
     assert!(status.contains(r#""enabled":true"#) && status.contains(r#""breaker":{"state":"closed"}"#), "{status}");
 }
 
 #[test]
 fn charts_that_cannot_be_written_are_told_before_anything_is_fetched() {
-    let house = House::with(&[("ids.csv", "id,lang\n1,en\n"), ("charts", "a file")]);
-    house.damper(&["feed", "demo", "ids.csv"]);
-    let said = house.damper(&["run", "demo", "--charts", "charts"]);
+    let dir = TestDir::with(&[("ids.csv", "id,lang\n1,en\n"), ("charts", "a file")]);
+    dir.damper(&["feed", "demo", "ids.csv"]);
+    let said = dir.damper(&["run", "demo", "--charts", "charts"]);
     assert!(said.starts_with("exit code 5\n") && said.contains("cannot make the folder for charts"), "{said}");
 }
 
@@ -83,27 +83,27 @@ fn how_the_slow_loop_runs_is_checked() {
         ("[mapping]\nlag = \"soon\"", "no duration"),
         ("[mapping]\ntock = \"1m\"", "unknown field `tock`"),
     ] {
-        let said = House::with(&[("damper.toml", toml)]).damper(&["status"]);
+        let said = TestDir::with(&[("damper.toml", toml)]).damper(&["status"]);
         assert!(said.starts_with("exit code 4\n") && said.contains(complaint), "{said}");
     }
 }
 
 #[test]
 fn export_reads_what_lies_in_the_sink() {
-    let house = House::new();
+    let dir = TestDir::new();
     let line = |id: &str| {
         format!(
             r#"{{"provider":"demo","id":"{id}","day":"2026-05-01","fetched_at":"2026-05-01T00:00:00Z","attempt":1,"component":"sha256:00","content_type":"application/json","body":{{"a":1}}}}"#
         )
     };
-    house.write("out/demo/2026-05-01/owner/000000.ndjson", format!("{}\n{}\n", line("=1"), line("2")).as_bytes());
-    house.write("out/demo/2026-05-02/owner/000000.ndjson", format!("{}\nbroken\n", line("3")).as_bytes());
-    let mut said = house.damper(&["export", "demo", "--day", "2026-05-01"]);
-    said.push_str(&house.damper(&["export", "demo", "--day", "2026-05-01", "--format", "csv"]));
-    said.push_str(&house.damper(&["export", "demo", "-o", "all.ndjson"]));
-    assert!(!house.path().join("all.ndjson").exists(), "whole or not at all");
-    said.push_str(&house.damper(&["export", "demo", "-o", "all.ndjson", "--skip-broken"]));
+    dir.write("out/demo/2026-05-01/owner/000000.ndjson", format!("{}\n{}\n", line("=1"), line("2")).as_bytes());
+    dir.write("out/demo/2026-05-02/owner/000000.ndjson", format!("{}\nbroken\n", line("3")).as_bytes());
+    let mut said = dir.damper(&["export", "demo", "--day", "2026-05-01"]);
+    said.push_str(&dir.damper(&["export", "demo", "--day", "2026-05-01", "--format", "csv"]));
+    said.push_str(&dir.damper(&["export", "demo", "-o", "all.ndjson"]));
+    assert!(!dir.path().join("all.ndjson").exists(), "whole or not at all");
+    said.push_str(&dir.damper(&["export", "demo", "-o", "all.ndjson", "--skip-broken"]));
     insta::assert_snapshot!(said);
-    let written = std::fs::read_to_string(house.path().join("all.ndjson")).unwrap();
+    let written = std::fs::read_to_string(dir.path().join("all.ndjson")).unwrap();
     assert_eq!(written.lines().count(), 3);
 }

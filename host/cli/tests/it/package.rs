@@ -14,7 +14,7 @@ use damper_plugins::package::Package;
 use damper_plugins::{HostOptions, PluginHost};
 use zip::ZipArchive;
 
-use crate::house::{House, MANIFEST, component, provider};
+use crate::test_dir::{MANIFEST, TestDir, component, provider};
 
 /// A damper.toml that grants two providers what they need.
 const CONFIG: &str = "\
@@ -28,38 +28,38 @@ hosts = [\"api.gleif.org\"]
 open = [\"Sun 02:00-03:00\"]
 ";
 
-/// A house with the providers of [`CONFIG`] and a program that passes for `bootstrap`.
-fn house() -> House {
-    let house = House::with(&[("damper.toml", CONFIG)]);
+/// A folder with the providers of [`CONFIG`] and a program that passes for `bootstrap`.
+fn new_test_dir() -> TestDir {
+    let dir = TestDir::with(&[("damper.toml", CONFIG)]);
     for name in ["hostile.wasm", "gleif.wasm"] {
         let path = components().join(name);
         assert!(path.exists(), "{} is missing: run `make components`", path.display());
-        fs::copy(path, house.path().join(name)).unwrap();
+        fs::copy(path, dir.path().join(name)).unwrap();
     }
-    write_programs(&house);
-    house
+    write_programs(&dir);
+    dir
 }
 
-/// Where `make components` puts them: tests run from `<target>/<profile>/deps`.
+/// The folder in which `make components` puts them: tests run from `<target>/<profile>/deps`.
 fn components() -> PathBuf {
     std::env::current_exe().unwrap().ancestors().nth(3).unwrap().join("components")
 }
 
 /// Programs by their names: this machine's `true`, and the same with another architecture, or a newer glibc, in its headers.
-fn write_programs(house: &House) {
+fn write_programs(dir: &TestDir) {
     const MACHINE: usize = 18;
     let mut program = fs::read("/bin/true").unwrap();
     for newer in ["GLIBC_2.35\0", "GLIBC_2.36\0", "GLIBC_2.37\0", "GLIBC_2.38\0", "GLIBC_2.39\0"] {
-        program = replaced(&program, newer.as_bytes(), b"GLIBC_2.34\0");
+        program = replace_bytes(&program, newer.as_bytes(), b"GLIBC_2.34\0");
     }
     program[MACHINE] = 62;
-    house.write("x86", &program);
-    house.write("newer", &replaced(&program, b"GLIBC_2.34\0", b"GLIBC_2.99\0"));
+    dir.write("x86", &program);
+    dir.write("newer", &replace_bytes(&program, b"GLIBC_2.34\0", b"GLIBC_2.99\0"));
     program[MACHINE] = 183;
-    house.write("arm", &program);
+    dir.write("arm", &program);
 }
 
-fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+fn replace_bytes(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     let at: Vec<usize> = bytes.windows(from.len()).enumerate().filter(|(_, w)| *w == from).map(|(at, _)| at).collect();
     for at in at {
@@ -69,12 +69,12 @@ fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
 }
 
 /// Package for both architectures.
-fn package(house: &House, more: &[&str]) -> String {
-    house.damper(&[&["package", "--bootstrap", "x86", "--bootstrap", "arm"], more].concat())
+fn run_package(dir: &TestDir, more: &[&str]) -> String {
+    dir.damper(&[&["package", "--bootstrap", "x86", "--bootstrap", "arm"], more].concat())
 }
 
 /// The files of a zip.
-fn unzipped(zip: &Path) -> BTreeMap<String, Vec<u8>> {
+fn unzip(zip: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut archive = ZipArchive::new(Cursor::new(fs::read(zip).unwrap())).unwrap();
     let mut files = BTreeMap::new();
     for index in 0..archive.len() {
@@ -86,7 +86,7 @@ fn unzipped(zip: &Path) -> BTreeMap<String, Vec<u8>> {
     files
 }
 
-/// What is said, without what changes with each release of Damper or of the components: sizes and digests.
+/// The output without values that change with each release of Damper or of the components: sizes and digests.
 fn without_figures(text: &str) -> String {
     let words = text.lines().map(|line| {
         let words: Vec<String> = line
@@ -107,10 +107,10 @@ fn without_figures(text: &str) -> String {
 
 #[test]
 fn it_writes_a_zip_for_each_architecture_and_a_template_for_each_stack() {
-    let house = house();
-    insta::assert_snapshot!("packaged", without_figures(&package(&house, &[])));
+    let dir = new_test_dir();
+    insta::assert_snapshot!("packaged", without_figures(&run_package(&dir, &[])));
     for name in ["damper-x86_64.zip", "damper-arm64.zip"] {
-        let files = unzipped(&house.path().join("dist").join(name));
+        let files = unzip(&dir.path().join("dist").join(name));
         let names: Vec<&str> = files.keys().map(String::as_str).collect();
         insta::allow_duplicates!(insta::assert_snapshot!("contents", names.join("\n")));
     }
@@ -130,47 +130,47 @@ fn the_settings_of_this_repository_fit_its_providers() {
             text = text.replace(&there, &format!("\ncomponent = {built:?}\n"));
         }
     }
-    let house = House::with(&[("damper.toml", &text)]);
-    write_programs(&house);
-    let told = package(&house, &["--check"]);
+    let dir = TestDir::with(&[("damper.toml", &text)]);
+    write_programs(&dir);
+    let told = run_package(&dir, &["--check"]);
     assert!(told.starts_with("exit code 6\n"), "{told}");
     assert!(!told.contains("warning"), "each secret is bound, each setting fits: {told}");
 }
 
 #[test]
 fn the_same_input_gives_the_same_bytes_and_another_run_changes_nothing() {
-    let (one, two) = (house(), house());
-    package(&one, &[]);
-    package(&two, &[]);
+    let (one, two) = (new_test_dir(), new_test_dir());
+    run_package(&one, &[]);
+    run_package(&two, &[]);
     for name in
         ["damper-x86_64.zip", "damper-arm64.zip", "damper.yaml", "providers/gleif.yaml", "providers/hostile.yaml"]
     {
-        let [one, two] = [&one, &two].map(|house| fs::read(house.path().join("dist").join(name)).unwrap());
+        let [one, two] = [&one, &two].map(|dir| fs::read(dir.path().join("dist").join(name)).unwrap());
         assert!(one == two, "{name}");
     }
-    let again = package(&one, &[]);
+    let again = run_package(&one, &[]);
     assert!(!again.contains(" changed ") && again.contains(" unchanged "), "{again}");
 }
 
 #[test]
 fn check_tells_what_would_change_and_writes_nothing() {
-    let house = house();
-    assert!(package(&house, &["--check"]).starts_with("exit code 6\n"));
-    assert!(!house.path().join("dist").exists());
-    package(&house, &[]);
-    let unchanged = package(&house, &["--check"]);
+    let dir = new_test_dir();
+    assert!(run_package(&dir, &["--check"]).starts_with("exit code 6\n"));
+    assert!(!dir.path().join("dist").exists());
+    run_package(&dir, &[]);
+    let unchanged = run_package(&dir, &["--check"]);
     assert!(unchanged.starts_with("exit code 0\n"), "{unchanged}");
-    house.write("damper.toml", CONFIG.replace("[\"Sun 02:00-03:00\"]", "[\"Sat 02:00-03:00\"]").as_bytes());
-    insta::assert_snapshot!(without_figures(&package(&house, &["--check", "gleif"])));
-    assert!(house.path().join("dist/providers/hostile.yaml").exists());
-    package(&house, &["gleif"]);
-    assert!(!house.path().join("dist/providers/hostile.yaml").exists(), "what is not packaged any more is taken away");
+    dir.write("damper.toml", CONFIG.replace("[\"Sun 02:00-03:00\"]", "[\"Sat 02:00-03:00\"]").as_bytes());
+    insta::assert_snapshot!(without_figures(&run_package(&dir, &["--check", "gleif"])));
+    assert!(dir.path().join("dist/providers/hostile.yaml").exists());
+    run_package(&dir, &["gleif"]);
+    assert!(!dir.path().join("dist/providers/hostile.yaml").exists(), "what is not packaged any more is taken away");
 }
 
 #[test]
 fn what_it_did_is_told_in_json() {
-    let house = house();
-    let text = package(&house, &["--json", "gleif"]);
+    let dir = new_test_dir();
+    let text = run_package(&dir, &["--json", "gleif"]);
     let line = text.lines().find(|line| line.starts_with('{')).unwrap();
     let told: serde_json::Value = serde_json::from_str(line).unwrap();
     assert_eq!(told["files"][0]["path"], "dist/damper-arm64.zip");
@@ -182,9 +182,9 @@ fn what_it_did_is_told_in_json() {
 
 #[test]
 fn a_provider_stack_fits_its_window() {
-    let house = house();
-    package(&house, &[]);
-    let template = |name: &str| fs::read_to_string(house.path().join(format!("dist/providers/{name}.yaml"))).unwrap();
+    let dir = new_test_dir();
+    run_package(&dir, &[]);
+    let template = |name: &str| fs::read_to_string(dir.path().join(format!("dist/providers/{name}.yaml"))).unwrap();
     insta::assert_snapshot!("gleif.yaml", template("gleif"));
     assert!(template("hostile").contains("RetentionPeriodHours: 168\n"));
     assert!(template("hostile").contains("MaximumRecordAgeInSeconds: 601200\n"));
@@ -192,61 +192,61 @@ fn a_provider_stack_fits_its_window() {
 
 #[test]
 fn wrong_input_is_told_with_what_to_do() {
-    let nothing = House::new();
+    let nothing = TestDir::new();
     insta::assert_snapshot!("nothing_named", nothing.damper(&["package"]));
-    let house = house();
-    insta::assert_snapshot!("unknown_provider", package(&house, &["nobody"]));
-    insta::assert_snapshot!("isolated_unknown", package(&house, &["gleif", "--isolated", "nobody"]));
-    let taken = package(&house, &["gleif", "--isolated", "dead-letters"]);
+    let dir = new_test_dir();
+    insta::assert_snapshot!("unknown_provider", run_package(&dir, &["nobody"]));
+    insta::assert_snapshot!("isolated_unknown", run_package(&dir, &["gleif", "--isolated", "nobody"]));
+    let taken = run_package(&dir, &["gleif", "--isolated", "dead-letters"]);
     assert!(taken.starts_with("exit code 4\n") && taken.contains("a folder of that name for all providers"), "{taken}");
-    insta::assert_snapshot!("one_bootstrap_missing", house.damper(&["package", "--bootstrap", "x86", "gleif"]));
-    insta::assert_snapshot!("two_bootstraps", package(&house, &["--bootstrap", "x86", "gleif"]));
+    insta::assert_snapshot!("one_bootstrap_missing", dir.damper(&["package", "--bootstrap", "x86", "gleif"]));
+    insta::assert_snapshot!("two_bootstraps", run_package(&dir, &["--bootstrap", "x86", "gleif"]));
     insta::assert_snapshot!(
         "newer_glibc",
-        house.damper(&["package", "--bootstrap", "newer", "--arch", "x86_64", "gleif"])
+        dir.damper(&["package", "--bootstrap", "newer", "--arch", "x86_64", "gleif"])
     );
-    insta::assert_snapshot!("no_program", house.damper(&["package", "--bootstrap", "damper.toml", "gleif"]));
-    insta::assert_snapshot!("no_source", house.damper(&["package", "--source", ".", "gleif"]));
+    insta::assert_snapshot!("no_program", dir.damper(&["package", "--bootstrap", "damper.toml", "gleif"]));
+    insta::assert_snapshot!("no_source", dir.damper(&["package", "--source", ".", "gleif"]));
     let newer = component(&["damper:provider/http@0.9.0"], "fetch-record", MANIFEST);
-    house.write("newer.wasm", &newer);
-    insta::assert_snapshot!("another_contract", package(&house, &["./newer.wasm"]));
-    house.write("bad.wasm", &provider(&MANIFEST.replace("region = \"\"\n", "")));
-    house.write("damper.toml", b"[providers.demo]\ncomponent = \"bad.wasm\"\nhosts = \"manifest\"\n");
-    assert!(package(&house, &[]).contains("demo does not compile for"), "{}", package(&house, &[]));
+    dir.write("newer.wasm", &newer);
+    insta::assert_snapshot!("another_contract", run_package(&dir, &["./newer.wasm"]));
+    dir.write("bad.wasm", &provider(&MANIFEST.replace("region = \"\"\n", "")));
+    dir.write("damper.toml", b"[providers.demo]\ncomponent = \"bad.wasm\"\nhosts = \"manifest\"\n");
+    assert!(run_package(&dir, &[]).contains("demo does not compile for"), "{}", run_package(&dir, &[]));
 }
 
 #[test]
 fn a_secret_that_lambda_cannot_have_is_refused() {
-    let house = house();
-    house.write("demo.wasm", &provider(&MANIFEST.replace("region = \"\"\n", "")));
+    let dir = new_test_dir();
+    dir.write("demo.wasm", &provider(&MANIFEST.replace("region = \"\"\n", "")));
     for place in ["env = \"KEY\"", "file = \"key.txt\""] {
         let config = format!(
             "[providers.demo]\ncomponent = \"demo.wasm\"\nhosts = \"manifest\"\n[providers.demo.credentials.key]\n{place}\n"
         );
-        house.write("damper.toml", config.as_bytes());
-        insta::assert_snapshot!(place.split(' ').next().unwrap(), package(&house, &[]));
+        dir.write("damper.toml", config.as_bytes());
+        insta::assert_snapshot!(place.split(' ').next().unwrap(), run_package(&dir, &[]));
     }
 }
 
 #[test]
 fn the_function_may_read_the_secrets_that_are_bound_and_no_other() {
-    let house = house();
-    fs::copy(components().join("demo.wasm"), house.path().join("demo.wasm")).unwrap();
+    let dir = new_test_dir();
+    fs::copy(components().join("demo.wasm"), dir.path().join("demo.wasm")).unwrap();
     let config = format!(
         "{CONFIG}[providers.demo]\ncomponent = \"demo.wasm\"\nhosts = \"manifest\"\n[providers.demo.credentials.key]\nsecret = \"damper/demo\"\n"
     );
-    house.write("damper.toml", config.as_bytes());
-    let read = |house: &House, name: &str| fs::read_to_string(house.path().join("dist").join(name)).unwrap();
-    package(&house, &[]);
-    assert_eq!(read(&house, "damper.yaml").matches(":secret:damper/demo-??????").count(), 1);
-    assert!(!read(&house, "providers/demo.yaml").contains("secretsmanager"));
-    package(&house, &["--isolated", "demo"]);
-    assert!(!read(&house, "damper.yaml").contains("secretsmanager"), "whoever is alone keeps its secrets alone");
-    assert_eq!(read(&house, "providers/demo.yaml").matches(":secret:damper/demo-??????").count(), 1);
+    dir.write("damper.toml", config.as_bytes());
+    let read = |dir: &TestDir, name: &str| fs::read_to_string(dir.path().join("dist").join(name)).unwrap();
+    run_package(&dir, &[]);
+    assert_eq!(read(&dir, "damper.yaml").matches(":secret:damper/demo-??????").count(), 1);
+    assert!(!read(&dir, "providers/demo.yaml").contains("secretsmanager"));
+    run_package(&dir, &["--isolated", "demo"]);
+    assert!(!read(&dir, "damper.yaml").contains("secretsmanager"), "whoever is alone keeps its secrets alone");
+    assert_eq!(read(&dir, "providers/demo.yaml").matches(":secret:damper/demo-??????").count(), 1);
 }
 
 /// The mutants' crate with a name of its own and wrong as it comes, so that it is built beside them.
-fn write_wrong_provider(house: &House, root: &Path) {
+fn write_wrong_provider(dir: &TestDir, root: &Path) {
     let (mutants, sdk) = (root.join("tests/mutants"), root.join("sdk/rust"));
     let cargo = format!(
         "[package]\nname = \"wrong\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[workspace]\n\
@@ -257,42 +257,42 @@ fn write_wrong_provider(house: &House, root: &Path) {
     let manifest = manifest.replace("name = \"mutants\"", "name = \"wrong\"");
     let wrong = manifest.replace("mutation = \"none\"", "mutation = \"swallows-a-500\"");
     assert_ne!(manifest, wrong);
-    house.write("wrong/Cargo.toml", cargo.as_bytes());
-    house.write("wrong/Cargo.lock", &fs::read(root.join("Cargo.lock")).unwrap());
-    house.write("wrong/provider.toml", wrong.as_bytes());
-    house.write("wrong/cases/good.toml", &fs::read(mutants.join("cases/good.toml")).unwrap());
+    dir.write("wrong/Cargo.toml", cargo.as_bytes());
+    dir.write("wrong/Cargo.lock", &fs::read(root.join("Cargo.lock")).unwrap());
+    dir.write("wrong/provider.toml", wrong.as_bytes());
+    dir.write("wrong/cases/good.toml", &fs::read(mutants.join("cases/good.toml")).unwrap());
 }
 
 #[test]
 #[allow(clippy::disallowed_methods, reason = "where the toolchain for components lies is said by the environment")]
 fn a_provider_that_does_not_conform_is_not_packaged_unless_it_is_told_to() {
-    let (house, root) = (house(), Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap());
-    write_wrong_provider(&house, &root);
-    house.write("damper.toml", b"[providers.wrong]\ncomponent = \"wrong\"\nhosts = \"manifest\"\n");
+    let (dir, root) = (new_test_dir(), Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap());
+    write_wrong_provider(&dir, &root);
+    dir.write("damper.toml", b"[providers.wrong]\ncomponent = \"wrong\"\nhosts = \"manifest\"\n");
     let package = |more: &[&str]| {
         let arguments = [&["package", "--arch", "x86_64", "--bootstrap", "x86"], more].concat();
-        let mut command = house.command(&arguments);
+        let mut command = dir.command(&arguments);
         // With what was built for the mutants, and the toolchain that built them.
         command.env("CARGO_TARGET_DIR", components().parent().unwrap()).env_remove("DAMPER_CACHE");
         command.envs(std::env::var_os("DAMPER_CACHE").map(|cache| ("DAMPER_CACHE", cache)));
-        house.text(&command.output().unwrap())
+        dir.text(&command.output().unwrap())
     };
     let refused = package(&[]);
     assert!(!refused.starts_with("exit code 0\n") && refused.contains("wrong does not conform"), "{refused}");
     assert!(refused.contains("`--no-conformance` lets it through"), "{refused}");
-    assert!(!house.path().join("dist").exists());
+    assert!(!dir.path().join("dist").exists());
     let told = package(&["--no-conformance"]);
     assert!(told.starts_with("exit code 0\n"), "{told}");
-    assert!(house.path().join("dist/damper-x86_64.zip").exists());
+    assert!(dir.path().join("dist/damper-x86_64.zip").exists());
 }
 
 #[tokio::test]
 async fn what_is_in_the_zip_is_loaded_and_fetched_through() {
-    let house = house();
-    package(&house, &["hostile"]);
+    let dir = new_test_dir();
+    run_package(&dir, &["hostile"]);
     let zip = if cfg!(target_arch = "x86_64") { "damper-x86_64.zip" } else { "damper-arm64.zip" };
     let folder = tempfile::tempdir().unwrap();
-    for (name, bytes) in unzipped(&house.path().join("dist").join(zip)) {
+    for (name, bytes) in unzip(&dir.path().join("dist").join(zip)) {
         let path = folder.path().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, bytes).unwrap();
@@ -301,7 +301,7 @@ async fn what_is_in_the_zip_is_loaded_and_fetched_through() {
     assert_eq!(package.names().unwrap(), ["hostile"]);
     let packaged = package.provider("hostile").unwrap();
     assert_eq!(packaged.settings, "hosts = \"manifest\"\n");
-    assert_eq!(packaged.digest(), ComponentFile::read(&house.path().join("hostile.wasm")).unwrap().digest);
+    assert_eq!(packaged.digest(), ComponentFile::read(&dir.path().join("hostile.wasm")).unwrap().digest);
     let host = PluginHost::new(HostOptions { max_in_flight: 2, ..HostOptions::default() }).unwrap();
     let plugin = host.load_packaged(&packaged, packaged.manifest.clone(), Grants::default()).unwrap();
     let request = FetchRequest {
@@ -315,8 +315,8 @@ async fn what_is_in_the_zip_is_loaded_and_fetched_through() {
 }
 
 /// A cargo that says what it was asked for, and has `auditable` or has not.
-fn write_cargo(house: &House, has_auditable: bool) {
-    let (here, code) = (house.path().display(), u8::from(!has_auditable));
+fn write_cargo(dir: &TestDir, has_auditable: bool) {
+    let (here, code) = (dir.path().display(), u8::from(!has_auditable));
     let program = if cfg!(target_arch = "x86_64") { "x86" } else { "arm" };
     let script = format!(
         "#!/bin/sh\necho \"$1 $2\" >> {here}/asked\ncase \"$1 $2\" in\n\
@@ -324,21 +324,21 @@ fn write_cargo(house: &House, has_auditable: bool) {
          'auditable --version') exit {code} ;;\n\
          *) echo '{{\"reason\":\"compiler-artifact\",\"executable\":\"{here}/{program}\"}}' ;;\nesac\n"
     );
-    house.write("cargo", script.as_bytes());
-    fs::set_permissions(house.path().join("cargo"), fs::Permissions::from_mode(0o700)).unwrap();
+    dir.write("cargo", script.as_bytes());
+    fs::set_permissions(dir.path().join("cargo"), fs::Permissions::from_mode(0o700)).unwrap();
 }
 
 #[test]
 fn bootstrap_is_built_with_the_list_of_its_crates_where_cargo_auditable_is_installed() {
     let arch = if cfg!(target_arch = "x86_64") { "x86_64" } else { "arm64" };
     for (has_auditable, built) in [(true, "auditable build"), (false, "build --release")] {
-        let house = house();
-        write_cargo(&house, has_auditable);
-        house.write("source/host/lambda/Cargo.toml", b"");
-        let mut command = house.command(&["package", "--source", "source", "--arch", arch, "hostile"]);
-        let told = house.text(&command.env("CARGO", house.path().join("cargo")).output().unwrap());
+        let dir = new_test_dir();
+        write_cargo(&dir, has_auditable);
+        dir.write("source/host/lambda/Cargo.toml", b"");
+        let mut command = dir.command(&["package", "--source", "source", "--arch", arch, "hostile"]);
+        let told = dir.text(&command.env("CARGO", dir.path().join("cargo")).output().unwrap());
         assert!(told.starts_with("exit code 0\n"), "{told}");
-        let asked = fs::read_to_string(house.path().join("asked")).unwrap();
+        let asked = fs::read_to_string(dir.path().join("asked")).unwrap();
         assert_eq!(asked.lines().last(), Some(built), "{asked}");
         assert_eq!(told.contains("cargo install --locked cargo-auditable"), !has_auditable, "{told}");
     }
@@ -354,9 +354,9 @@ fn the_templates_are_clean_under_cfn_lint() {
         return;
     }
     let lint = String::from_utf8(made.stdout).unwrap();
-    let house = house();
-    package(&house, &["--isolated", "hostile"]);
-    let dist = house.path().join("dist");
+    let dir = new_test_dir();
+    run_package(&dir, &["--isolated", "hostile"]);
+    let dist = dir.path().join("dist");
     let output = Command::new(lint.trim())
         .args(["--regions", "eu-central-1", "us-east-1", "--include-checks", "I", "--"])
         .args(["damper.yaml", "providers/gleif.yaml", "providers/hostile.yaml"].map(|name| dist.join(name)))

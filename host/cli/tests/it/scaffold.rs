@@ -5,19 +5,19 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-use crate::house::{House, MANIFEST};
+use crate::test_dir::{MANIFEST, TestDir};
 
 #[test]
 fn a_new_provider_is_a_whole_crate() {
-    let house = House::new();
-    let text = house.damper(&["new", "catfacts", "--path", "deep \"down\"/catfacts"]);
+    let dir = TestDir::new();
+    let text = dir.damper(&["new", "catfacts", "--path", "deep \"down\"/catfacts"]);
     assert!(text.starts_with("exit code 0\n"), "{text}");
-    let folder = house.path().join("deep \"down\"/catfacts");
+    let folder = dir.path().join("deep \"down\"/catfacts");
     for name in ["Cargo.toml", "provider.toml", "src/lib.rs", ".gitignore", ".cargo/config.toml"] {
         let content = fs::read_to_string(folder.join(name)).unwrap();
         assert!(!content.contains("{{name}}") && !content.contains("{{sdk_path}}"), "{name}: {content}");
     }
-    let parent: Vec<_> = fs::read_dir(house.path().join("deep \"down\"")).unwrap().collect();
+    let parent: Vec<_> = fs::read_dir(dir.path().join("deep \"down\"")).unwrap().collect();
     assert_eq!(parent.len(), 1, "nothing half made is left behind");
     // Cargo finds the crate, and the SDK that it depends on.
     let metadata = Command::new(env!("CARGO"))
@@ -30,14 +30,14 @@ fn a_new_provider_is_a_whole_crate() {
 
 #[test]
 fn bad_names_and_folders_that_exist_are_refused() {
-    let house = House::with(&[("taken/file", "mine")]);
+    let dir = TestDir::with(&[("taken/file", "mine")]);
     let mut said = String::new();
     for name in ["taken", "Cat", "test", "match", "-x", "a_b", ""] {
-        said.push_str(&format!("# {name:?}\n{}\n", house.damper(&["new", "--", name])));
+        said.push_str(&format!("# {name:?}\n{}\n", dir.damper(&["new", "--", name])));
     }
     insta::assert_snapshot!(said);
-    assert_eq!(fs::read_to_string(house.path().join("taken/file")).unwrap(), "mine");
-    assert_eq!(fs::read_dir(house.path()).unwrap().count(), 1);
+    assert_eq!(fs::read_to_string(dir.path().join("taken/file")).unwrap(), "mine");
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
 }
 
 /// Whether a program runs here.
@@ -57,25 +57,25 @@ fn succeeds(folder: &Path, program: &str, arguments: &[&str]) {
 
 #[test]
 fn a_new_provider_of_each_language_passes_its_own_test_with_nothing_installed() {
-    let house = House::new();
+    let dir = TestDir::new();
     for (language, file, function) in [
         ("rust", "Cargo.toml", "src/lib.rs"),
         ("js", "package.json", "src/provider.js"),
         ("python", "pyproject.toml", "src/provider.py"),
     ] {
-        let text = house.damper(&["new", "cat-facts", "--lang", language, "--path", &format!("new \"{language}\"")]);
+        let text = dir.damper(&["new", "cat-facts", "--lang", language, "--path", &format!("new \"{language}\"")]);
         assert!(text.starts_with("exit code 0\n"), "{text}");
-        let folder = house.path().join(format!("new \"{language}\""));
+        let folder = dir.path().join(format!("new \"{language}\""));
         for name in [file, function, "provider.toml", "cases/found.toml", ".gitignore", "README.md"] {
             let content = fs::read_to_string(folder.join(name)).unwrap();
             assert!(!content.contains("{{"), "{language}: {name}: {content}");
         }
     }
     if is_there("python3") {
-        succeeds(&house.path().join("new \"python\""), "python3", &["-m", "unittest"]);
+        succeeds(&dir.path().join("new \"python\""), "python3", &["-m", "unittest"]);
     }
     if is_there("node") && is_there("npm") {
-        let folder = house.path().join("new \"js\"");
+        let folder = dir.path().join("new \"js\"");
         succeeds(&folder, "npm", &["install", "--offline", "--no-audit", "--no-fund"]);
         succeeds(&folder, "npm", &["test"]);
     }
@@ -83,7 +83,7 @@ fn a_new_provider_of_each_language_passes_its_own_test_with_nothing_installed() 
 
 #[test]
 fn a_folder_of_no_language_or_of_two_and_tools_that_are_missing_are_named_with_what_to_do() {
-    let house = House::with(&[
+    let dir = TestDir::with(&[
         ("none/provider.toml", MANIFEST),
         ("two/provider.toml", MANIFEST),
         ("two/package.json", "{}"),
@@ -110,12 +110,12 @@ fn a_folder_of_no_language_or_of_two_and_tools_that_are_missing_are_named_with_w
     ]);
     for program in ["node", "python3"] {
         use std::os::unix::fs::PermissionsExt;
-        fs::set_permissions(house.path().join("old").join(program), fs::Permissions::from_mode(0o755)).unwrap();
+        fs::set_permissions(dir.path().join("old").join(program), fs::Permissions::from_mode(0o755)).unwrap();
     }
     let mut said = String::new();
     let mut build = |folder: &str, path: &str| {
-        let output = house.command(&["build", folder]).env("PATH", house.path().join(path)).output().unwrap();
-        said.push_str(&format!("# {folder}, programs of {path:?}\n{}\n", house.text(&output)));
+        let output = dir.command(&["build", folder]).env("PATH", dir.path().join(path)).output().unwrap();
+        said.push_str(&format!("# {folder}, programs of {path:?}\n{}\n", dir.text(&output)));
     };
     for folder in ["none", "two", "js", "js-main", "js-bad", "js-tools", "python", "python-installs", "python-tools"] {
         build(folder, "no-programs");
@@ -127,18 +127,18 @@ fn a_folder_of_no_language_or_of_two_and_tools_that_are_missing_are_named_with_w
 
 #[test]
 fn what_builds_a_provider_gets_no_secret_of_the_environment() {
-    let house = House::with(&[("provider.toml", MANIFEST), ("Cargo.toml", ""), ("lib/libstd-x.rlib", "")]);
+    let dir = TestDir::with(&[("provider.toml", MANIFEST), ("Cargo.toml", ""), ("lib/libstd-x.rlib", "")]);
     // A rustc with the target's library, and a cargo that goes no further; both tell which environment they have.
     let rustc = "#!/bin/sh\nenv >> \"${0%/*}/seen\"\ncase \"$*\" in *libdir*) echo \"${0%/*}/lib\" ;; *) echo \"${0%/*}\" ;; esac\n";
     for (name, script) in [("rustc", rustc), ("cargo", "#!/bin/sh\nenv >> \"${0%/*}/seen\"\nexit 1\n")] {
-        house.write(name, script.as_bytes());
-        fs::set_permissions(house.path().join(name), fs::Permissions::from_mode(0o755)).unwrap();
+        dir.write(name, script.as_bytes());
+        fs::set_permissions(dir.path().join(name), fs::Permissions::from_mode(0o755)).unwrap();
     }
-    let mut command = house.command(&["build"]);
-    command.env("CARGO", house.path().join("cargo")).env("RUSTC", house.path().join("rustc"));
+    let mut command = dir.command(&["build"]);
+    command.env("CARGO", dir.path().join("cargo")).env("RUSTC", dir.path().join("rustc"));
     command.env("DEMO_KEY", "hunter2").env("AWS_SECRET_ACCESS_KEY", "hunter2").env("CARGO_NET_RETRY", "3");
-    let text = house.text(&command.output().unwrap());
-    let seen = fs::read_to_string(house.path().join("seen")).unwrap_or_else(|_| panic!("{text}"));
+    let text = dir.text(&command.output().unwrap());
+    let seen = fs::read_to_string(dir.path().join("seen")).unwrap_or_else(|_| panic!("{text}"));
     assert!(seen.contains("CARGO_NET_RETRY=3") && seen.contains("PATH="), "{seen}");
     assert!(!seen.contains("hunter2"), "{seen}");
 }

@@ -1,6 +1,6 @@
 //! `damper simulate`: what it shows of a run, and what it says of scenarios that are none.
 
-use crate::house::House;
+use crate::test_dir::TestDir;
 
 const SCENARIO: &str = r#"
 about = "a cap of ten"
@@ -14,20 +14,20 @@ concurrency = { limit = 10 }
 
 #[test]
 fn a_scenario_is_run_shown_and_drawn_and_is_the_same_every_time() {
-    let house = House::with(&[("cap.toml", SCENARIO)]);
-    let shown = house.damper(&["simulate", "cap.toml", "--svg", "cap.svg"]);
+    let dir = TestDir::with(&[("cap.toml", SCENARIO)]);
+    let shown = dir.damper(&["simulate", "cap.toml", "--svg", "cap.svg"]);
     for part in ["exit code 0", "cap: a cap of ten", "damper, seed 1, 5:00 simulated", "share of the oracle", "fed "] {
         assert!(shown.contains(part), "{part}: {shown}");
     }
-    let svg = std::fs::read_to_string(house.path().join("cap.svg")).unwrap();
+    let svg = std::fs::read_to_string(dir.path().join("cap.svg")).unwrap();
     assert!(svg.starts_with("<svg") && svg.contains("what the API bears best"));
-    assert_eq!(shown, house.damper(&["simulate", "cap.toml", "--svg", "cap.svg"]));
+    assert_eq!(shown, dir.damper(&["simulate", "cap.toml", "--svg", "cap.svg"]));
 }
 
 #[test]
 fn json_holds_every_second() {
-    let house = House::with(&[("cap.toml", SCENARIO)]);
-    let text = house.damper(&["simulate", "cap.toml", "--json", "--algorithm", "fixed=5"]);
+    let dir = TestDir::with(&[("cap.toml", SCENARIO)]);
+    let text = dir.damper(&["simulate", "cap.toml", "--json", "--algorithm", "fixed=5"]);
     let line = text.lines().find(|line| line.starts_with('{')).unwrap();
     let shown: serde_json::Value = serde_json::from_str(line).unwrap();
     assert_eq!(shown["algorithm"], "fixed=5");
@@ -36,8 +36,8 @@ fn json_holds_every_second() {
 
 #[test]
 fn algorithms_are_compared_over_a_folder() {
-    let house = House::with(&[("cap.toml", SCENARIO)]);
-    let text = house.damper(&["simulate", "--compare", "."]);
+    let dir = TestDir::with(&[("cap.toml", SCENARIO)]);
+    let text = dir.damper(&["simulate", "--compare", "."]);
     for part in ["THE WHOLE PIPELINE", "THE LIMITER ALONE", "geometric mean", "vector-arc"] {
         assert!(text.contains(part), "{part}: {text}");
     }
@@ -45,10 +45,10 @@ fn algorithms_are_compared_over_a_folder() {
 
 #[test]
 fn scenarios_and_algorithms_that_are_none() {
-    let house = House::with(&[("cap.toml", &SCENARIO.replace("limit = 10", "limit = 0"))]);
-    let mut said = house.damper(&["simulate", "cap.toml"]);
-    said.push_str(&house.damper(&["simulate", "missing.toml"]));
-    said.push_str(&house.damper(&["simulate", "cap.toml", "--algorithm", "luck"]));
-    said.push_str(&house.damper(&["simulate"]));
+    let dir = TestDir::with(&[("cap.toml", &SCENARIO.replace("limit = 10", "limit = 0"))]);
+    let mut said = dir.damper(&["simulate", "cap.toml"]);
+    said.push_str(&dir.damper(&["simulate", "missing.toml"]));
+    said.push_str(&dir.damper(&["simulate", "cap.toml", "--algorithm", "luck"]));
+    said.push_str(&dir.damper(&["simulate"]));
     insta::assert_snapshot!(said);
 }

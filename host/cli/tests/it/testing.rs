@@ -1,12 +1,12 @@
 //! `damper test` where there is nothing to test, or nothing to test it with.
 
-use crate::house::{House, MANIFEST, provider};
+use crate::test_dir::{MANIFEST, TestDir, provider};
 
 const CASE: &str = "[request]\nid = \"1\"\n[expect.record]\nbody = \"x\"\n";
 
 #[test]
 fn what_cannot_be_tested_is_named() {
-    let house = House::with(&[
+    let dir = TestDir::with(&[
         ("cases/a.toml", CASE),
         ("wrong/unknown.toml", &CASE.replace("id", "retries = 3\nid")),
         ("wrong/both.toml", &format!("{CASE}[expect.failure]\nkind = \"throttled\"\n")),
@@ -14,7 +14,7 @@ fn what_cannot_be_tested_is_named() {
         ("empty/notes.txt", ""),
         ("built/provider.toml", MANIFEST),
     ]);
-    house.write("demo.wasm", &provider(MANIFEST));
+    dir.write("demo.wasm", &provider(MANIFEST));
     let runs: [&[&str]; 9] = [
         &["test"],
         &["test", "nowhere"],
@@ -28,15 +28,15 @@ fn what_cannot_be_tested_is_named() {
     ];
     let mut said = String::new();
     for arguments in runs {
-        said.push_str(&format!("# damper {}\n{}\n", arguments.join(" "), house.damper(arguments)));
+        said.push_str(&format!("# damper {}\n{}\n", arguments.join(" "), dir.damper(arguments)));
     }
     insta::assert_snapshot!(said);
 }
 
 #[test]
 fn a_case_fails_where_the_component_cannot_run() {
-    let house = House::with(&[("cases/a.toml", &format!("{CASE}[config]\nregion = \"eu\"\n"))]);
-    house.write("demo.wasm", &provider(MANIFEST));
-    let said = house.damper(&["test", "demo.wasm", "--cases", "cases"]);
+    let dir = TestDir::with(&[("cases/a.toml", &format!("{CASE}[config]\nregion = \"eu\"\n"))]);
+    dir.write("demo.wasm", &provider(MANIFEST));
+    let said = dir.damper(&["test", "demo.wasm", "--cases", "cases"]);
     assert!(said.starts_with("exit code 4\n") && said.contains("failed as broken"), "{said}");
 }

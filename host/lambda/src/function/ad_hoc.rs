@@ -8,33 +8,42 @@ use damper_core::record::Failure;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::{Function, RESERVE, Refused, needs_operator};
+use super::{Function, InvocationError, RESERVE, operator_reason};
 use crate::meter::Meter;
 use crate::metrics::Invocation;
 
 impl Function {
     /// Fetch a record and answer with it.
-    pub(super) async fn ad_hoc(&self, provider: &str, item: Item, deadline: Instant) -> Result<Value, Refused> {
-        let pipeline = self.pipeline(provider).await.inspect_err(|error| tracing::warn!(%error, "refused"))?;
+    pub(super) async fn handle_ad_hoc(
+        &self,
+        provider: &str,
+        item: Item,
+        deadline: Instant,
+    ) -> Result<Value, InvocationError> {
+        let pipeline = self.load_pipeline(provider).await.inspect_err(|error| tracing::warn!(%error, "refused"))?;
         let meter = Meter::begin(&pipeline);
         let (id, came) = (item.id.clone(), pipeline.fetch_now(item, deadline).await?);
-        meter.tell(self.stores.clock.now(), Invocation::AdHoc);
+        meter.print(self.stores.clock.now(), Invocation::AdHoc);
         let mut answer = json!({ "provider": provider, "id": id });
-        let told = match came {
+        let details = match came {
             AdHoc::Record(line) => {
                 json!({ "outcome": "fetched", "record": serde_json::from_slice::<Value>(&line).ok() })
             }
-            AdHoc::SettledBefore { by, end } => json!({ "outcome": settled(end), "by": by }),
+            AdHoc::SettledBefore { by, end } => json!({ "outcome": outcome_name(end), "by": by }),
             AdHoc::NotBefore(at) => json!({ "outcome": "not-before", "at": at }),
             AdHoc::Busy => {
                 json!({ "outcome": "busy", "why": "the API has as many requests as it may have: ask again" })
             }
-            AdHoc::Refused(Stopped::Deadline) => json!({ "outcome": "refused", "why": too_short(&pipeline) }),
-            AdHoc::Refused(stopped) => json!({ "outcome": "refused", "why": self.why(provider, stopped).await }),
-            AdHoc::Failed(failure) => json!({ "outcome": "failed", "failure": failed(&failure) }),
+            AdHoc::Refused(Stopped::Deadline) => {
+                json!({ "outcome": "refused", "why": explain_short_timeout(&pipeline) })
+            }
+            AdHoc::Refused(stopped) => {
+                json!({ "outcome": "refused", "why": self.explain_stop(provider, stopped).await })
+            }
+            AdHoc::Failed(failure) => json!({ "outcome": "failed", "failure": failure_json(&failure) }),
         };
-        if let (Some(answer), Value::Object(told)) = (answer.as_object_mut(), told) {
-            answer.extend(told);
+        if let (Some(answer), Value::Object(details)) = (answer.as_object_mut(), details) {
+            answer.extend(details);
         }
         let outcome = answer.get("outcome").and_then(|outcome| outcome.as_str());
         tracing::info!(outcome, "an ad-hoc fetch");
@@ -42,11 +51,11 @@ impl Function {
     }
 
     /// Why nothing was sent, for a person.
-    async fn why(&self, provider: &str, stopped: Stopped) -> String {
+    async fn explain_stop(&self, provider: &str, stopped: Stopped) -> String {
         match stopped {
             Stopped::BreakerOpen => match self.stores.ledger.control(provider).await {
                 Ok(control) => {
-                    let reason = needs_operator(&control).unwrap_or("it was stopped").to_owned();
+                    let reason = operator_reason(&control).unwrap_or("it was stopped").to_owned();
                     format!("{provider} is stopped until `damper resume {provider} --aws`: {reason}")
                 }
                 Err(error) => error.to_string(),
@@ -61,8 +70,8 @@ impl Function {
     }
 }
 
-/// What is to be done where a fetch could outlast the invocation.
-fn too_short(pipeline: &Pipeline) -> String {
+/// The message for a timeout that is too short for a fetch.
+fn explain_short_timeout(pipeline: &Pipeline) -> String {
     let fetch_timeout = pipeline.manifest().limits.fetch_timeout;
     let needed = shortest_call(fetch_timeout).saturating_add(RESERVE).as_secs_f64().ceil();
     format!(
@@ -72,14 +81,14 @@ fn too_short(pipeline: &Pipeline) -> String {
     )
 }
 
-fn settled(end: End) -> &'static str {
+fn outcome_name(end: End) -> &'static str {
     match end {
         End::DeadLetter => "dead-letter-before",
         End::Fetched | End::Skipped => "fetched-before",
     }
 }
 
-fn failed(failure: &Failure) -> Value {
+fn failure_json(failure: &Failure) -> Value {
     json!({
         "kind": failure.kind, "message": failure.message, "status": failure.status,
         "retry_after_ms": failure.retry_after.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),

@@ -19,34 +19,35 @@ use crate::providers::ProviderError;
 
 impl Function {
     /// Work at a batch and answer from where it is to be delivered again.
-    pub(super) async fn batch(&self, batch: Batch, deadline: Instant) -> Value {
+    pub(super) async fn handle_batch(&self, batch: Batch, deadline: Instant) -> Value {
         let first = batch.first().unwrap_or_default().to_owned();
-        let pipeline = match self.pipeline(&batch.provider).await {
+        let pipeline = match self.load_pipeline(&batch.provider).await {
             Ok(pipeline) => pipeline,
             Err(error) => {
                 tracing::error!(%error, "the batch waits: its provider cannot be worked for");
                 // A provider that moves to another function is delivered here until its own stack is deployed: nothing is wrong with it.
                 if !matches!(error, ProviderError::Elsewhere { .. }) {
-                    self.stop(&batch.provider, &error).await;
+                    self.stop_provider(&batch.provider, &error).await;
                 }
-                wait(deadline).await;
-                return answer(Some(&first));
+                hold_batch(deadline).await;
+                return batch_response(Some(&first));
             }
         };
         let meter = Meter::begin(&pipeline);
         let delivered = batch.records.len();
         let report = pipeline.process(kinesis::entries(batch.records), deadline, &CancellationToken::new()).await;
-        tell(&report, delivered);
-        meter.tell(self.stores.clock.now(), Invocation::Batch { entries: delivered });
-        // Where the ledger or the sink fails, or the function's timeout is too short, nothing else has waited.
+        log_report(&report, delivered);
+        meter.print(self.stores.clock.now(), Invocation::Batch { entries: delivered });
+        // Without this wait the mapping would deliver the batch again at once: no earlier step pauses if the ledger or the sink fails, or if
+        // the timeout is too short.
         if report.ended.is_empty() && matches!(report.stopped, Some(Stopped::Storage(_) | Stopped::Deadline)) {
-            wait(deadline).await;
+            hold_batch(deadline).await;
         }
-        answer(report.first_unfinished.as_ref().map(kinesis::record_of))
+        batch_response(report.first_unfinished.as_ref().map(kinesis::record_of))
     }
 }
 
-fn tell(report: &Report, delivered: usize) {
+fn log_report(report: &Report, delivered: usize) {
     let (ended, first_unfinished) = (report.ended.len(), report.first_unfinished.as_ref().map(ToString::to_string));
     let parked = report.parked.len();
     match &report.stopped {
@@ -57,11 +58,11 @@ fn tell(report: &Report, delivered: usize) {
     }
 }
 
-async fn wait(deadline: Instant) {
+async fn hold_batch(deadline: Instant) {
     sleep_until(deadline.min(Instant::now() + LONGEST_WAIT)).await;
 }
 
-fn answer(first_unfinished: Option<&str>) -> Value {
+fn batch_response(first_unfinished: Option<&str>) -> Value {
     let mut response = KinesisEventResponse::default();
     if let Some(sequence) = first_unfinished {
         response.add_failure(sequence);

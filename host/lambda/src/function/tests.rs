@@ -27,7 +27,7 @@ use serde_json::json;
 use super::*;
 
 /// Providers of which each answers as the id says: `gone` is not found, `down` fails, everything else is a record.
-struct House {
+struct TestFunction {
     function: Function,
     scripts: Arc<Scripts>,
     api: Arc<Scripted>,
@@ -76,13 +76,13 @@ fn answer_to(id: &str, before: u32) -> Answer {
     }
 }
 
-impl House {
+impl TestFunction {
     fn new(names: &[&str]) -> Self {
         let ledger = Arc::new(MemoryLedger::new());
-        Self::over(names, Arc::clone(&ledger) as Arc<dyn Ledger>, ledger)
+        Self::with_ledger(names, Arc::clone(&ledger) as Arc<dyn Ledger>, ledger)
     }
 
-    fn over(names: &[&str], used: Arc<dyn Ledger>, ledger: Arc<MemoryLedger>) -> Self {
+    fn with_ledger(names: &[&str], used: Arc<dyn Ledger>, ledger: Arc<MemoryLedger>) -> Self {
         let mapping = Arc::new(MemoryMapping::new(500, Duration::ZERO));
         let stores = Stores {
             ledger: used,
@@ -106,12 +106,12 @@ impl House {
         Self { function, scripts, api, ledger, mapping }
     }
 
-    async fn invoke(&self, event: serde_json::Value) -> Result<Value, Refused> {
+    async fn invoke(&self, event: serde_json::Value) -> Result<Value, InvocationError> {
         self.invoke_for(event, 300_000).await
     }
 
     /// An invocation that may take so many milliseconds.
-    async fn invoke_for(&self, event: serde_json::Value, milliseconds: u64) -> Result<Value, Refused> {
+    async fn invoke_for(&self, event: serde_json::Value, milliseconds: u64) -> Result<Value, InvocationError> {
         let now = WallClock::System.now().as_millisecond();
         let deadline = u64::try_from(now).unwrap() + milliseconds;
         self.function.answer(&event.to_string(), "request", deadline).await
@@ -125,37 +125,37 @@ impl House {
 #[tokio::test(start_paused = true)]
 async fn what_waits_for_long_is_parked_and_a_tick_takes_it_up() {
     let ledger = Arc::new(MemoryLedger::new().parking());
-    let house = House::over(&["gleif", "other"], ledger.clone(), ledger);
-    let left = house.deliver("gleif", &[r#"{"id":"locked"}"#, r#"{"id":"a"}"#]).await;
+    let test = TestFunction::with_ledger(&["gleif", "other"], ledger.clone(), ledger);
+    let left = test.deliver("gleif", &[r#"{"id":"locked"}"#, r#"{"id":"a"}"#]).await;
     assert_eq!(left.to_string(), NOTHING_LEFT, "the stream is done with both");
-    assert_eq!(house.ledger.parked_entries("gleif").len(), 1);
+    assert_eq!(test.ledger.parked_entries("gleif").len(), 1);
     let tick = json!({ "source": "aws.events" });
-    house.invoke(tick.clone()).await.unwrap();
-    assert_eq!(house.api.seen().asked["locked"], 1, "not due yet");
+    test.invoke(tick.clone()).await.unwrap();
+    assert_eq!(test.api.seen().asked["locked"], 1, "not due yet");
     tokio::time::sleep(Duration::from_secs(31)).await;
-    house.invoke(tick).await.unwrap();
-    assert_eq!(house.api.seen().asked["locked"], 2);
-    assert!(house.ledger.parked_entries("gleif").is_empty());
-    assert_eq!(house.ledger.control("gleif").await.unwrap().parked.count, 0);
+    test.invoke(tick).await.unwrap();
+    assert_eq!(test.api.seen().asked["locked"], 2);
+    assert!(test.ledger.parked_entries("gleif").is_empty());
+    assert_eq!(test.ledger.control("gleif").await.unwrap().parked.count, 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_component_that_ran_each_time_a_process_died_stops_its_provider_and_no_other() {
-    let house = House::new(&["gleif", "other"]);
+    let test = TestFunction::new(&["gleif", "other"]);
     let crash = |process: &str| Crash {
         process: process.to_owned(),
         component: "sha256:00".to_owned(),
         item: "the same".to_owned(),
     };
-    house.scripts.crashes.lock().unwrap().push(crash("first"));
-    assert_eq!(house.deliver("gleif", &[r#"{"id":"a"}"#]).await.to_string(), NOTHING_LEFT, "once may be chance");
-    assert!(house.scripts.crashes.lock().unwrap().is_empty(), "it is recorded");
+    test.scripts.crashes.lock().unwrap().push(crash("first"));
+    assert_eq!(test.deliver("gleif", &[r#"{"id":"a"}"#]).await.to_string(), NOTHING_LEFT, "once may be chance");
+    assert!(test.scripts.crashes.lock().unwrap().is_empty(), "it is recorded");
 
-    house.scripts.crashes.lock().unwrap().push(crash("second"));
-    assert_eq!(house.deliver("gleif", &[r#"{"id":"b"}"#]).await, from("100"));
-    let breaker = house.ledger.control("gleif").await.unwrap().breaker;
+    test.scripts.crashes.lock().unwrap().push(crash("second"));
+    assert_eq!(test.deliver("gleif", &[r#"{"id":"b"}"#]).await, failures_from("100"));
+    let breaker = test.ledger.control("gleif").await.unwrap().breaker;
     assert!(matches!(breaker, Breaker::Open { by: OpenedBy::Config, .. }), "{breaker:?}");
-    assert_eq!(house.deliver("other", &[r#"{"id":"a"}"#]).await.to_string(), NOTHING_LEFT);
+    assert_eq!(test.deliver("other", &[r#"{"id":"a"}"#]).await.to_string(), NOTHING_LEFT);
 }
 
 /// A batch as Kinesis' mapping delivers it, with the sequence numbers 100, 101, ...
@@ -175,7 +175,7 @@ fn batch(provider: &str, payloads: &[&str]) -> serde_json::Value {
     json!({ "Records": records.collect::<Vec<_>>() })
 }
 
-fn from(sequence: &str) -> Value {
+fn failures_from(sequence: &str) -> Value {
     json!({ "batchItemFailures": [{ "itemIdentifier": sequence }] })
 }
 
@@ -183,54 +183,54 @@ const NOTHING_LEFT: &str = r#"{"batchItemFailures":[]}"#;
 
 #[tokio::test(start_paused = true)]
 async fn a_batch_that_is_done_leaves_nothing() {
-    let house = House::new(&["gleif"]);
-    let answer = house.deliver("gleif", &[r#"{"id":"a"}"#, r#"{"id":"b"}"#, r#"{"id":"a"}"#]).await;
+    let test = TestFunction::new(&["gleif"]);
+    let answer = test.deliver("gleif", &[r#"{"id":"a"}"#, r#"{"id":"b"}"#, r#"{"id":"a"}"#]).await;
     assert_eq!(answer.to_string(), NOTHING_LEFT);
-    assert_eq!(house.api.seen().times.len(), 2);
-    assert_eq!(house.ledger.rows("gleif").len(), 2);
+    assert_eq!(test.api.seen().times.len(), 2);
+    assert_eq!(test.ledger.rows("gleif").len(), 2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_is_no_item_is_kept_and_blocks_nothing() {
-    let house = House::new(&["gleif"]);
-    let answer = house.deliver("gleif", &["garbage", r#"{"id":"a"}"#]).await;
+    let test = TestFunction::new(&["gleif"]);
+    let answer = test.deliver("gleif", &["garbage", r#"{"id":"a"}"#]).await;
     assert_eq!(answer.to_string(), NOTHING_LEFT);
-    let letters = house.ledger.letters("gleif");
+    let letters = test.ledger.letters("gleif");
     assert_eq!((letters.len(), &letters[0].payload[..]), (1, &b"garbage"[..]));
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_is_not_done_comes_again_from_the_lowest() {
-    let house = House::new(&["gleif"]);
-    let answer = house.deliver("gleif", &[r#"{"id":"a"}"#, r#"{"id":"down"}"#, r#"{"id":"c"}"#]).await;
-    assert_eq!(answer, from("101"));
-    assert_eq!(house.api.seen().asked["c"], 1);
+    let test = TestFunction::new(&["gleif"]);
+    let answer = test.deliver("gleif", &[r#"{"id":"a"}"#, r#"{"id":"down"}"#, r#"{"id":"c"}"#]).await;
+    assert_eq!(answer, failures_from("101"));
+    assert_eq!(test.api.seen().asked["c"], 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_unknown_provider_waits_is_stopped_and_loses_nothing() {
-    let house = House::new(&["gleif"]);
+    let test = TestFunction::new(&["gleif"]);
     let begin = Instant::now();
-    assert_eq!(house.deliver("opera", &[r#"{"id":"a"}"#]).await, from("100"));
+    assert_eq!(test.deliver("opera", &[r#"{"id":"a"}"#]).await, failures_from("100"));
     assert!(begin.elapsed() >= LONGEST_WAIT, "redelivery is at once");
-    let control = house.ledger.control("opera").await.unwrap();
-    assert!(needs_operator(&control).unwrap().contains("opera"), "{control:?}");
-    assert!(!house.mapping.now().enabled);
+    let control = test.ledger.control("opera").await.unwrap();
+    assert!(operator_reason(&control).unwrap().contains("opera"), "{control:?}");
+    assert!(!test.mapping.now().enabled);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_provider_of_another_function_waits_and_is_not_stopped() {
-    let house = House::new(&["gleif"]);
+    let test = TestFunction::new(&["gleif"]);
     let begin = Instant::now();
-    assert_eq!(house.deliver("elsewhere", &[r#"{"id":"a"}"#]).await, from("100"));
+    assert_eq!(test.deliver("elsewhere", &[r#"{"id":"a"}"#]).await, failures_from("100"));
     assert!(begin.elapsed() >= LONGEST_WAIT, "redelivery is at once");
-    assert!(needs_operator(&house.ledger.control("elsewhere").await.unwrap()).is_none());
-    assert!(house.mapping.now().enabled);
+    assert!(operator_reason(&test.ledger.control("elsewhere").await.unwrap()).is_none());
+    assert!(test.mapping.now().enabled);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_tick_gives_every_provider_its_turn() {
-    let house = House::new(&["a", "b", "c"]);
+    let test = TestFunction::new(&["a", "b", "c"]);
     let open = |control: &mut Control| {
         control.breaker = Breaker::Open {
             since: "2026-11-22T11:00:00Z".parse().unwrap(),
@@ -239,49 +239,49 @@ async fn a_tick_gives_every_provider_its_turn() {
         };
         true
     };
-    change_control(&*house.ledger, "b", open).await.unwrap();
-    let answer = house.invoke(json!({ "source": "aws.events", "detail-type": "Scheduled Event" })).await.unwrap();
+    change_control(&*test.ledger, "b", open).await.unwrap();
+    let answer = test.invoke(json!({ "source": "aws.events", "detail-type": "Scheduled Event" })).await.unwrap();
     assert_eq!((&answer["providers"], &answer["changed"], &answer["failed"]), (&3.into(), &1.into(), &0.into()));
-    assert!(!house.mapping.now().enabled, "what an operator stopped is not fed");
+    assert!(!test.mapping.now().enabled, "what an operator stopped is not fed");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_record_that_is_asked_for_comes_or_why_it_does_not() {
-    let house = House::new(&["gleif"]);
-    let ask = |id: &str| house.invoke(json!({ "provider": "gleif", "id": id }));
+    let test = TestFunction::new(&["gleif"]);
+    let ask = |id: &str| test.invoke(json!({ "provider": "gleif", "id": id }));
     let fetched = ask("a").await.unwrap();
     assert_eq!((&fetched["outcome"], &fetched["record"]["body"]["id"]), (&"fetched".into(), &"a".into()));
     assert_eq!(ask("a").await.unwrap()["outcome"], "fetched-before");
     let gone = ask("gone").await.unwrap();
     assert_eq!((&gone["outcome"], &gone["failure"]["kind"]), (&"failed".into(), &"not-found".into()));
 
-    let now = house.function.stores.clock.now();
-    operate::pause(&*house.ledger, &*house.mapping, "gleif", now, "lunch").await.unwrap();
+    let now = test.function.stores.clock.now();
+    operate::pause(&*test.ledger, &*test.mapping, "gleif", now, "lunch").await.unwrap();
     let refused = ask("b").await.unwrap();
     assert!(refused["why"].as_str().unwrap().contains("lunch"), "{refused}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_direct_invocation_that_asks_for_nothing_is_an_error() {
-    let house = House::new(&["gleif"]);
-    let refused = house.invoke(json!({ "provider": "opera", "id": "a" })).await.unwrap_err();
-    assert!(matches!(&refused, Refused::Provider(_)), "{refused}");
-    let diagnostic = lambda_runtime::Diagnostic::from(house.invoke(json!({ "provider": 7 })).await.unwrap_err());
+    let test = TestFunction::new(&["gleif"]);
+    let refused = test.invoke(json!({ "provider": "opera", "id": "a" })).await.unwrap_err();
+    assert!(matches!(&refused, InvocationError::Provider(_)), "{refused}");
+    let diagnostic = lambda_runtime::Diagnostic::from(test.invoke(json!({ "provider": 7 })).await.unwrap_err());
     assert_eq!(diagnostic.error_type, "Event");
 }
 
 /// A fetch of two seconds needs seven, and the answer one.
 #[tokio::test(start_paused = true)]
 async fn a_timeout_that_no_fetch_fits_into_is_told_and_does_not_spin() {
-    let house = House::new(&["gleif"]);
+    let test = TestFunction::new(&["gleif"]);
     let begin = Instant::now();
-    let answer = house.invoke_for(batch("gleif", &[r#"{"id":"a"}"#]), 7_500).await.unwrap();
-    assert_eq!(answer, from("100"));
+    let answer = test.invoke_for(batch("gleif", &[r#"{"id":"a"}"#]), 7_500).await.unwrap();
+    assert_eq!(answer, failures_from("100"));
     assert!(begin.elapsed() >= Duration::from_secs(6), "redelivery is at once: {:?}", begin.elapsed());
-    let refused = house.invoke_for(json!({ "provider": "gleif", "id": "a" }), 7_500).await.unwrap();
+    let refused = test.invoke_for(json!({ "provider": "gleif", "id": "a" }), 7_500).await.unwrap();
     let why = refused["why"].as_str().unwrap();
     assert!(why.contains("2 s (limits.fetch_timeout)") && why.contains("TimeoutSeconds of the stack to 12"), "{why}");
-    assert!(house.api.seen().times.is_empty());
+    assert!(test.api.seen().times.is_empty());
 }
 
 /// A ledger whose table is not there.
@@ -315,9 +315,9 @@ impl Ledger for NoTable {
 
 #[tokio::test(start_paused = true)]
 async fn without_a_table_the_batch_waits_and_comes_again_whole() {
-    let house = House::over(&["gleif"], Arc::new(NoTable), Arc::default());
+    let test = TestFunction::with_ledger(&["gleif"], Arc::new(NoTable), Arc::default());
     let begin = Instant::now();
-    assert_eq!(house.deliver("gleif", &["garbage", r#"{"id":"a"}"#]).await, from("100"));
+    assert_eq!(test.deliver("gleif", &["garbage", r#"{"id":"a"}"#]).await, failures_from("100"));
     assert!(begin.elapsed() >= LONGEST_WAIT);
-    assert!(house.api.seen().times.is_empty());
+    assert!(test.api.seen().times.is_empty());
 }

@@ -25,8 +25,8 @@ const BETWEEN: Duration = Duration::from_millis(250);
 const LONGEST_SPREAD: Duration = Duration::from_secs(40);
 
 impl Function {
-    /// Every provider's turn. Answers how many changed their mapping, and how many failed.
-    pub(super) async fn tick(&self, deadline: Instant) -> Value {
+    /// Ticks every provider. The response says how many changed their mapping, and how many failed.
+    pub(super) async fn handle_tick(&self, deadline: Instant) -> Value {
         let names = match self.providers.names() {
             Ok(names) => names,
             Err(error) => {
@@ -35,12 +35,12 @@ impl Function {
             }
         };
         let begin = Instant::now();
-        let spread = spread(names.len(), deadline.saturating_duration_since(begin));
+        let spread = turn_spread(names.len(), deadline.saturating_duration_since(begin));
         let turns = names.iter().map(|name| {
             let at = begin + spread.mul_f64(self.stores.chance.unit());
             async move {
                 sleep_until(at).await;
-                self.turn(name, deadline).await
+                self.tick_provider(name, deadline).await
             }
         });
         let (mut changed, mut failed) = (0, 0);
@@ -54,9 +54,9 @@ impl Function {
         json!({ "providers": names.len(), "changed": changed, "failed": failed })
     }
 
-    /// One provider's turn: whether its mapping was changed.
-    async fn turn(&self, name: &str, deadline: Instant) -> Result<bool, ()> {
-        let pipeline = match self.pipeline(name).await {
+    /// Ticks one provider; returns whether its mapping was changed.
+    async fn tick_provider(&self, name: &str, deadline: Instant) -> Result<bool, ()> {
+        let pipeline = match self.load_pipeline(name).await {
             Ok(pipeline) => pipeline,
             Err(error) => {
                 tracing::error!(provider = name, %error, "the provider cannot be worked for");
@@ -65,8 +65,8 @@ impl Function {
         };
         let meter = Meter::begin(&pipeline);
         let ticked = pipeline.tick().await;
-        let worked = self.work_at_parked(&pipeline, deadline).await;
-        meter.tell(self.stores.clock.now(), if worked { Invocation::Parked } else { Invocation::Tick });
+        let worked = self.process_due_parked(&pipeline, deadline).await;
+        meter.print(self.stores.clock.now(), if worked { Invocation::Parked } else { Invocation::Tick });
         match ticked {
             Ok(change) => Ok(change.is_some()),
             // Not deployed yet, or given a function of its own.
@@ -80,8 +80,8 @@ impl Function {
 }
 
 impl Function {
-    /// Work at what is parked and due. Says whether anything was.
-    async fn work_at_parked(&self, pipeline: &Arc<Pipeline>, deadline: Instant) -> bool {
+    /// Work at what is parked and due. Returns whether anything was.
+    async fn process_due_parked(&self, pipeline: &Arc<Pipeline>, deadline: Instant) -> bool {
         let provider = &pipeline.manifest().name;
         match pipeline.process_parked(deadline, &CancellationToken::new()).await {
             Ok(Report { taken_up, parked, stopped, .. }) => {
@@ -101,7 +101,7 @@ impl Function {
 }
 
 /// Over how long the turns of so many providers are spread, with some time `left` for the last one.
-fn spread(providers: usize, left: Duration) -> Duration {
+fn turn_spread(providers: usize, left: Duration) -> Duration {
     let wanted = BETWEEN.saturating_mul(u32::try_from(providers.saturating_sub(1)).unwrap_or(u32::MAX));
     wanted.min(LONGEST_SPREAD).min(left / 2)
 }
@@ -113,9 +113,9 @@ mod tests {
     #[test]
     fn turns_are_as_far_apart_as_the_control_plane_needs() {
         let minute = Duration::from_secs(60);
-        assert_eq!(spread(1, minute), Duration::ZERO);
-        assert_eq!(spread(51, minute * 15), Duration::from_millis(12_500), "two calls each: eight a second");
-        assert_eq!(spread(1_000, minute * 15), LONGEST_SPREAD);
-        assert_eq!(spread(51, Duration::from_secs(10)), Duration::from_secs(5));
+        assert_eq!(turn_spread(1, minute), Duration::ZERO);
+        assert_eq!(turn_spread(51, minute * 15), Duration::from_millis(12_500), "two calls each: eight a second");
+        assert_eq!(turn_spread(1_000, minute * 15), LONGEST_SPREAD);
+        assert_eq!(turn_spread(51, Duration::from_secs(10)), Duration::from_secs(5));
     }
 }

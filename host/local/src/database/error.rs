@@ -1,10 +1,10 @@
-//! What can go wrong with the file, in words that say what to do.
+//! Errors of the database file, with messages that say what to do.
 
 use std::path::{Path, PathBuf};
 
 use rusqlite::ErrorCode;
 
-/// Why the database did not do what was asked. What was asked for did not happen, unless it says otherwise.
+/// Why the database did not do what was asked. Unless the variant says otherwise, nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DatabaseError {
     /// Its folder cannot be made.
@@ -12,7 +12,7 @@ pub enum DatabaseError {
     Folder {
         /// The database's file.
         path: PathBuf,
-        /// What the system says.
+        /// The operating system's message.
         message: String,
     },
     /// The file is no SQLite database, or one of another program.
@@ -20,7 +20,7 @@ pub enum DatabaseError {
     Foreign {
         /// The file.
         path: PathBuf,
-        /// What it is instead.
+        /// The kind of file that was found.
         found: String,
     },
     /// The file was written by a newer Damper.
@@ -41,7 +41,7 @@ pub enum DatabaseError {
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What SQLite says.
+        /// SQLite's message.
         message: String,
     },
     /// The disk, or the quota, is full.
@@ -50,14 +50,14 @@ pub enum DatabaseError {
         /// The file.
         path: PathBuf,
     },
-    /// The disk failed. What was asked for may have been done or not; whoever asks again finds out.
+    /// The disk failed. The request may have been done or not; a repeated request finds out.
     #[error(
         "the disk of the database {path:?} failed ({message}): check that it works and has room, and run again, nothing is lost"
     )]
     Disk {
         /// The file.
         path: PathBuf,
-        /// What SQLite says.
+        /// SQLite's message.
         message: String,
     },
     /// The file or its folder cannot be written.
@@ -65,7 +65,7 @@ pub enum DatabaseError {
     ReadOnly {
         /// The file.
         path: PathBuf,
-        /// What SQLite says.
+        /// SQLite's message.
         message: String,
     },
     /// Another process has held it for longer than [`BUSY_TIMEOUT`](super::BUSY_TIMEOUT).
@@ -81,7 +81,7 @@ pub enum DatabaseError {
         path: PathBuf,
         /// Which kind of row.
         what: &'static str,
-        /// What is wrong with it.
+        /// The problem.
         message: String,
     },
     /// The thread that works on it is gone. It may have done what was asked for, or not.
@@ -95,32 +95,32 @@ pub enum DatabaseError {
     Failed {
         /// The file.
         path: PathBuf,
-        /// What SQLite or the system says.
+        /// The message of SQLite or the operating system.
         message: String,
     },
 }
 
-/// What stops a job, before it is known which file it is about.
+/// An error of a job, without the path of the database file.
 #[derive(Debug)]
-pub(crate) enum Trouble {
+pub(crate) enum SqlError {
     /// SQLite says no.
     Sqlite(rusqlite::Error),
     /// A stored value makes no sense.
     Unreadable {
         /// Which kind of row.
         what: &'static str,
-        /// What is wrong with it.
+        /// The problem.
         message: String,
     },
 }
 
-impl Trouble {
+impl SqlError {
     pub(crate) fn unreadable(what: &'static str, error: impl std::fmt::Display) -> Self {
         Self::Unreadable { what, message: error.to_string() }
     }
 
     /// The error as the caller sees it.
-    pub(crate) fn of(self, path: &Path) -> DatabaseError {
+    pub(crate) fn with_path(self, path: &Path) -> DatabaseError {
         let path = path.to_path_buf();
         match self {
             Self::Unreadable { what, message } => DatabaseError::Unreadable { path, what, message },
@@ -143,7 +143,7 @@ impl Trouble {
     }
 }
 
-impl From<rusqlite::Error> for Trouble {
+impl From<rusqlite::Error> for SqlError {
     fn from(error: rusqlite::Error) -> Self {
         Self::Sqlite(error)
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::{BUSY_TIMEOUT, DatabaseError, Trouble};
+use super::{BUSY_TIMEOUT, DatabaseError, SqlError};
 use crate::schema;
 
 /// Up to this size a file is checked whole at start, which takes some tens of milliseconds, in bytes.
@@ -19,28 +19,28 @@ const BUSY_PAUSE: Duration = Duration::from_millis(1);
 /// Statements kept prepared for each connection.
 const CACHED_STATEMENTS: usize = 64;
 
-/// The connection that writes; makes the file where there is none.
-pub(super) fn writing(path: &Path) -> Result<Connection, DatabaseError> {
-    if !path.try_exists().map_err(|error| folder(path, &error))? {
+/// The connection that writes; makes the file if there is none.
+pub(super) fn open_writer(path: &Path) -> Result<Connection, DatabaseError> {
+    if !path.try_exists().map_err(|error| folder_error(path, &error))? {
         create(path)?;
     }
-    let metadata = fs::metadata(path).map_err(|error| failed(path, &error))?;
+    let metadata = fs::metadata(path).map_err(|error| io_error(path, &error))?;
     if metadata.is_dir() {
         return Err(DatabaseError::Foreign { path: path.to_path_buf(), found: "a folder".to_owned() });
     }
     let length = metadata.len();
-    if let Some(message) = cut_short(path, length).map_err(|error| failed(path, &error))? {
+    if let Some(message) = describe_truncation(path, length).map_err(|error| io_error(path, &error))? {
         return Err(DatabaseError::Damaged { path: path.to_path_buf(), message });
     }
-    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(|trouble| trouble.of(path))?;
+    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(|error| error.with_path(path))?;
     check(path, &connection, length)?;
-    configure(&connection).map_err(|trouble| trouble.of(path))?;
-    add_columns(&connection).map_err(|trouble| trouble.of(path))?;
+    configure(&connection).map_err(|error| error.with_path(path))?;
+    add_columns(&connection).map_err(|error| error.with_path(path))?;
     Ok(connection)
 }
 
 /// Give an earlier release's file the columns that it lacks.
-fn add_columns(connection: &Connection) -> Result<(), Trouble> {
+fn add_columns(connection: &Connection) -> Result<(), SqlError> {
     const IS_THERE: &str = "SELECT EXISTS (SELECT 1 FROM pragma_table_info(?1) WHERE name = ?2)";
     let is_there =
         |table: &str, column: &str| connection.query_row(IS_THERE, [table, column], |row| row.get::<_, bool>(0));
@@ -61,18 +61,18 @@ fn add_columns(connection: &Connection) -> Result<(), Trouble> {
     Ok(())
 }
 
-/// The connection that only reads; after [`writing`], so that the file is there and is ours.
-pub(super) fn reading(path: &Path) -> Result<Connection, DatabaseError> {
+/// The connection that only reads; after [`open_writer`], so that the file is there and is ours.
+pub(super) fn open_reader(path: &Path) -> Result<Connection, DatabaseError> {
     // Opened for writing: a reader of a WAL database must be able to make its shared memory.
     let prepare = || {
         let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         connection.pragma_update(None, "query_only", true)?;
         Ok(connection)
     };
-    prepare().map_err(|trouble: Trouble| trouble.of(path))
+    prepare().map_err(|error: SqlError| error.with_path(path))
 }
 
-fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, Trouble> {
+fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, SqlError> {
     // Each connection stays within its own thread.
     let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.busy_handler(Some(|tried| {
@@ -83,7 +83,7 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, Trouble> {
     Ok(connection)
 }
 
-fn configure(connection: &Connection) -> Result<(), Trouble> {
+fn configure(connection: &Connection) -> Result<(), SqlError> {
     // FULL: a commit is on the disk when it returns, also if the power fails. On macOS that takes a call of its own.
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "fullfsync", true)?;
@@ -98,7 +98,7 @@ fn check(path: &Path, connection: &Connection, length: u64) -> Result<(), Databa
     let pragma = |name: &str| {
         connection
             .pragma_query_value(None, name, |row| row.get::<_, i32>(0))
-            .map_err(|error| Trouble::from(error).of(path))
+            .map_err(|error| SqlError::from(error).with_path(path))
     };
     let (application, version) = (pragma("application_id")?, pragma("user_version")?);
     if application != schema::APPLICATION_ID {
@@ -108,14 +108,14 @@ fn check(path: &Path, connection: &Connection, length: u64) -> Result<(), Databa
     if version > schema::VERSION {
         return Err(DatabaseError::Newer { path: path.to_path_buf(), found: version, known: schema::VERSION });
     }
-    if connection.is_readonly("main").map_err(|error| Trouble::from(error).of(path))? {
+    if connection.is_readonly("main").map_err(|error| SqlError::from(error).with_path(path))? {
         let message = "it can only be read".to_owned();
         return Err(DatabaseError::ReadOnly { path: path.to_path_buf(), message });
     }
     if length <= CHECKED_WHOLE_BYTES {
         let verdict: String = connection
             .pragma_query_value(None, "quick_check", |row| row.get(0))
-            .map_err(|error| Trouble::from(error).of(path))?;
+            .map_err(|error| SqlError::from(error).with_path(path))?;
         if verdict != "ok" {
             let message = verdict.lines().next().unwrap_or_default().to_owned();
             return Err(DatabaseError::Damaged { path: path.to_path_buf(), message });
@@ -124,9 +124,9 @@ fn check(path: &Path, connection: &Connection, length: u64) -> Result<(), Databa
     Ok(())
 }
 
-/// What is missing of the file, judged by its own header (<https://sqlite.org/fileformat.html>): SQLite itself notices some
-/// of it only when it comes to the missing page.
-fn cut_short(path: &Path, length: u64) -> std::io::Result<Option<String>> {
+/// Compares the file's length with its own header (<https://sqlite.org/fileformat.html>) and describes missing bytes. SQLite itself
+/// notices some truncations only when it reads the missing page.
+fn describe_truncation(path: &Path, length: u64) -> std::io::Result<Option<String>> {
     const HEADER_BYTES: usize = 100;
     if length == 0 {
         return Ok(Some("it is empty".to_owned()));
@@ -153,9 +153,9 @@ fn cut_short(path: &Path, length: u64) -> std::io::Result<Option<String>> {
 /// one that lost its content.
 fn create(path: &Path) -> Result<(), DatabaseError> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    fs::create_dir_all(parent).map_err(|error| folder(path, &error))?;
+    fs::create_dir_all(parent).map_err(|error| folder_error(path, &error))?;
     let draft = draft_of(path);
-    let made = fill(&draft).map_err(|trouble| trouble.of(path)).and_then(|()| publish(&draft, path, parent));
+    let made = fill(&draft).map_err(|error| error.with_path(path)).and_then(|()| publish(&draft, path, parent));
     // Best effort: what stays behind is a small file whose name says what it is.
     let _ = fs::remove_file(&draft);
     made
@@ -167,7 +167,7 @@ fn draft_of(path: &Path) -> PathBuf {
     path.with_file_name(name)
 }
 
-fn fill(draft: &Path) -> Result<(), Trouble> {
+fn fill(draft: &Path) -> Result<(), SqlError> {
     let connection = Connection::open(draft)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.execute_batch(&format!(
@@ -184,16 +184,16 @@ fn publish(draft: &Path, path: &Path, parent: &Path) -> Result<(), DatabaseError
     match fs::hard_link(draft, path) {
         // Another process was faster; its file is as good.
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(failed(path, &error)),
-        Ok(()) => File::open(parent).and_then(|folder| folder.sync_all()).map_err(|error| failed(path, &error)),
+        Err(error) => Err(io_error(path, &error)),
+        Ok(()) => File::open(parent).and_then(|folder| folder.sync_all()).map_err(|error| io_error(path, &error)),
     }
 }
 
-fn folder(path: &Path, error: &std::io::Error) -> DatabaseError {
+fn folder_error(path: &Path, error: &std::io::Error) -> DatabaseError {
     DatabaseError::Folder { path: path.to_path_buf(), message: error.to_string() }
 }
 
-fn failed(path: &Path, error: &std::io::Error) -> DatabaseError {
+fn io_error(path: &Path, error: &std::io::Error) -> DatabaseError {
     let path = path.to_path_buf();
     match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => DatabaseError::Full { path },

@@ -3,7 +3,7 @@ use rusqlite::params;
 
 use super::*;
 
-fn fresh() -> (tempfile::TempDir, Database) {
+fn open_database() -> (tempfile::TempDir, Database) {
     let folder = tempfile::tempdir().unwrap();
     let database = Database::open(folder.path().join("damper.db")).unwrap();
     (folder, database)
@@ -23,7 +23,7 @@ async fn count(database: &Database) -> i64 {
 
 #[tokio::test]
 async fn a_failing_job_fails_none_of_its_neighbours() {
-    let (_folder, database) = fresh();
+    let (_folder, database) = open_database();
     let names = ["a", "b", "a", "c", "b", "d"];
     let results = join_all(names.map(|name| insert(&database, name))).await;
     assert_eq!(results.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, true, false, true, false, true]);
@@ -32,7 +32,7 @@ async fn a_failing_job_fails_none_of_its_neighbours() {
 
 #[tokio::test]
 async fn a_full_disk_is_said_and_nothing_is_lost_or_half_done() {
-    let (_folder, database) = fresh();
+    let (_folder, database) = open_database();
     insert(&database, "a").await.unwrap();
     let limit =
         |pages: i64| database.write(move |connection| Ok(connection.pragma_update(None, "max_page_count", pages)?));
@@ -49,7 +49,7 @@ async fn a_full_disk_is_said_and_nothing_is_lost_or_half_done() {
 #[test]
 fn a_disk_that_fails_is_named_with_what_to_do() {
     let failure = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR_FSYNC), None);
-    let said = Trouble::from(failure).of("/data/damper.db".as_ref()).to_string();
+    let said = SqlError::from(failure).with_path("/data/damper.db".as_ref()).to_string();
     assert!(said.starts_with("the disk of the database \"/data/damper.db\" failed ("), "{said}");
     assert!(said.contains("disk I/O error"), "{said}");
     assert!(said.ends_with("check that it works and has room, and run again, nothing is lost"), "{said}");
@@ -57,7 +57,7 @@ fn a_disk_that_fails_is_named_with_what_to_do() {
 
 #[tokio::test]
 async fn two_writers_of_one_file_wait_for_each_other() {
-    let (_folder, one) = fresh();
+    let (_folder, one) = open_database();
     let other = Database::open(one.path()).unwrap();
     let names: Vec<_> = (0..40).map(|number| number.to_string()).collect();
     let written = join_all(names.iter().enumerate().map(|(number, name)| {
@@ -71,7 +71,7 @@ async fn two_writers_of_one_file_wait_for_each_other() {
 
 #[tokio::test]
 async fn nobody_writes_through_the_reader() {
-    let (_folder, database) = fresh();
+    let (_folder, database) = open_database();
     let work =
         |connection: &Connection| Ok(connection.execute("INSERT INTO shards (provider) VALUES (?1)", params!["a"])?);
     assert!(database.read(work).await.is_err());
@@ -80,7 +80,7 @@ async fn nobody_writes_through_the_reader() {
 
 #[tokio::test]
 async fn what_is_committed_survives_the_end_of_the_process() {
-    let (folder, database) = fresh();
+    let (folder, database) = open_database();
     insert(&database, "a").await.unwrap();
     // As after SIGKILL: the file and its WAL as they lie there, without a clean close.
     let copy = folder.path().join("copy.db");

@@ -69,7 +69,7 @@ impl<'a> CsvRows<'a> {
             record.encoding.as_deref().unwrap_or_default(),
             &body,
         ];
-        Ok(self.writer.write_record(cells.map(|cell| harmless(cell).into_owned())).map_err(std::io::Error::other))
+        Ok(self.writer.write_record(cells.map(|cell| escape_formula(cell).into_owned())).map_err(std::io::Error::other))
     }
 
     pub(super) fn flush(&mut self) -> Result<(), std::io::Error> {
@@ -86,7 +86,7 @@ fn text_or_json(value: &RawValue) -> Result<Cow<'_, str>, String> {
 }
 
 /// The cell as no spreadsheet runs it.
-fn harmless(cell: &str) -> Cow<'_, str> {
+fn escape_formula(cell: &str) -> Cow<'_, str> {
     let suspicious = cell.starts_with(['=', '+', '-', '@', '\t', '\r']);
     if suspicious && cell.parse::<f64>().is_err() { Cow::Owned(format!("'{cell}")) } else { Cow::Borrowed(cell) }
 }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, Row, params};
 
 use super::rows::{self, micros, timestamp};
-use crate::database::Trouble;
+use crate::database::SqlError;
 
 const WHAT: &str = "ledger row";
 
@@ -26,13 +26,13 @@ VALUES (?1, ?2, ?3, 'inflight', ?4, ?5, ?6, ?7)
 ON CONFLICT DO UPDATE SET
     state = 'inflight', owner = ?4, lease = ?5, sequence = ?6, abandoned = ?7, not_before = NULL";
 
-/// What an earlier day knew of abandoned claims has moved into today's row.
-const LAY_DOWN: &str = "
+/// Releases an earlier day's claim; its abandoned claims have moved into today's row.
+const RELEASE_EARLIER_DAY: &str = "
 UPDATE ledger SET state = 'retry', owner = NULL, lease = NULL, abandoned = NULL
 WHERE provider = ?1 AND identity = ?2 AND day = ?3";
 
 /// A claim's request, owned: it travels to the writer's thread.
-pub(super) struct Wish {
+pub(super) struct OwnedClaimRequest {
     provider: String,
     identity: Identity,
     sequence: SequenceNumber,
@@ -43,7 +43,7 @@ pub(super) struct Wish {
     lease: Timestamp,
 }
 
-impl Wish {
+impl OwnedClaimRequest {
     pub(super) fn of(request: &ClaimRequest<'_>) -> Self {
         Self {
             provider: request.provider.to_owned(),
@@ -60,61 +60,61 @@ impl Wish {
 }
 
 /// One row of the ledger, as far as a claim looks at it.
-struct Past {
+struct LedgerRow {
     day: String,
-    state: State,
+    state: RowState,
     attempts: u32,
     sequence: SequenceNumber,
     abandoned: Vec<Abandoned>,
 }
 
-enum State {
+enum RowState {
     InFlight { owner: Owner, lease: Timestamp },
     Retry { not_before: Option<Timestamp> },
     Done,
     Dead,
 }
 
-pub(super) fn claim(connection: &Connection, wish: &Wish) -> Result<Claim, Trouble> {
-    let today = wish.today.to_string();
-    // Where the entry arrived today no other day's row concerns it.
-    if wish.since == wish.today && take_first(connection, wish, &today)? {
+pub(super) fn claim(connection: &Connection, request: &OwnedClaimRequest) -> Result<Claim, SqlError> {
+    let today = request.today.to_string();
+    // If the entry arrived today, no earlier day's row matters.
+    if request.since == request.today && take_first(connection, request, &today)? {
         return Ok(Claim::Granted { attempt: 1, abandoned: Vec::new() });
     }
-    let since = wish.since.to_string();
+    let since = request.since.to_string();
     let mut past = Vec::new();
     let mut statement = connection.prepare_cached(SELECT)?;
-    let mut found = statement.query(params![wish.provider, wish.identity.as_str(), since, today])?;
+    let mut found = statement.query(params![request.provider, request.identity.as_str(), since, today])?;
     while let Some(row) = found.next()? {
-        past.push(read(row)?);
+        past.push(read_row(row)?);
     }
-    if let Some(refused) = settled(&past, &wish.sequence).or_else(|| not_now(&past, wish)) {
+    if let Some(refused) = find_end(&past, &request.sequence).or_else(|| find_hold_or_wait(&past, request)) {
         return Ok(refused);
     }
-    grant(connection, wish, today, past)
+    grant(connection, request, today, past)
 }
 
-/// Takes an item of which today knows nothing; says whether that was so.
-fn take_first(connection: &Connection, wish: &Wish, today: &str) -> Result<bool, Trouble> {
+/// Claims an item that has no row today; returns whether it had none.
+fn take_first(connection: &Connection, request: &OwnedClaimRequest, today: &str) -> Result<bool, SqlError> {
     let taken = connection.prepare_cached(TAKE_FIRST)?.execute(params![
-        wish.provider,
-        wish.identity.as_str(),
+        request.provider,
+        request.identity.as_str(),
         today,
-        wish.owner.as_str(),
-        micros(wish.lease),
-        &*wish.sequence.0,
+        request.owner.as_str(),
+        micros(request.lease),
+        &*request.sequence.0,
     ])?;
     Ok(taken == 1)
 }
 
-/// The end that the item has come to already: this very entry's where there is one, else a record before a dead letter,
+/// The end that the item has come to already: this very entry's if there is one, else a record before a dead letter,
 /// and the earliest.
-fn settled(past: &[Past], sequence: &SequenceNumber) -> Option<Claim> {
+fn find_end(past: &[LedgerRow], sequence: &SequenceNumber) -> Option<Claim> {
     let ended = || {
         past.iter().filter_map(|row| match row.state {
-            State::Done => Some((row, Claim::Done { by: row.sequence.clone() })),
-            State::Dead => Some((row, Claim::Dead { by: row.sequence.clone() })),
-            State::InFlight { .. } | State::Retry { .. } => None,
+            RowState::Done => Some((row, Claim::Done { by: row.sequence.clone() })),
+            RowState::Dead => Some((row, Claim::Dead { by: row.sequence.clone() })),
+            RowState::InFlight { .. } | RowState::Retry { .. } => None,
         })
     };
     ended()
@@ -124,68 +124,77 @@ fn settled(past: &[Past], sequence: &SequenceNumber) -> Option<Claim> {
         .map(|(_, end)| end)
 }
 
-/// Who has it, or until when it is to wait.
-fn not_now(past: &[Past], wish: &Wish) -> Option<Claim> {
+/// `Held` if another owner has the item, `Waiting` if its next attempt is not due yet.
+fn find_hold_or_wait(past: &[LedgerRow], request: &OwnedClaimRequest) -> Option<Claim> {
     let held = past.iter().filter_map(|row| match &row.state {
-        State::InFlight { owner, lease } if is_held(*lease, wish.now) && *owner != wish.owner => Some(*lease),
+        RowState::InFlight { owner, lease } if is_held(*lease, request.now) && *owner != request.owner => Some(*lease),
         _ => None,
     });
     let waiting = past.iter().filter_map(|row| match row.state {
-        State::Retry { not_before } => not_before.filter(|due| is_waiting(*due, wish.now)),
+        RowState::Retry { not_before } => not_before.filter(|due| is_waiting(*due, request.now)),
         _ => None,
     });
     held.max().map(|until| Claim::Held { until }).or_else(|| waiting.max().map(|until| Claim::Waiting { until }))
 }
 
-fn grant(connection: &Connection, wish: &Wish, today: String, past: Vec<Past>) -> Result<Claim, Trouble> {
+fn grant(
+    connection: &Connection,
+    request: &OwnedClaimRequest,
+    today: String,
+    past: Vec<LedgerRow>,
+) -> Result<Claim, SqlError> {
     let counted: u32 = past.iter().map(|row| row.attempts).fold(0, u32::saturating_add);
     let mut abandoned = Vec::new();
     for row in past {
         let had_any = !row.abandoned.is_empty();
         abandoned.extend(row.abandoned);
-        let in_flight = matches!(row.state, State::InFlight { .. });
-        if let State::InFlight { owner, .. } = row.state
-            && owner != wish.owner
+        let in_flight = matches!(row.state, RowState::InFlight { .. });
+        if let RowState::InFlight { owner, .. } = row.state
+            && owner != request.owner
         {
             abandoned.push(Abandoned { day: rows::day(&row.day, WHAT)?, owner });
         }
         if row.day != today && (in_flight || had_any) {
-            connection.prepare_cached(LAY_DOWN)?.execute(params![wish.provider, wish.identity.as_str(), row.day])?;
+            connection.prepare_cached(RELEASE_EARLIER_DAY)?.execute(params![
+                request.provider,
+                request.identity.as_str(),
+                row.day
+            ])?;
         }
     }
     connection.prepare_cached(TAKE)?.execute(params![
-        wish.provider,
-        wish.identity.as_str(),
+        request.provider,
+        request.identity.as_str(),
         today,
-        wish.owner.as_str(),
-        micros(wish.lease),
-        &*wish.sequence.0,
+        request.owner.as_str(),
+        micros(request.lease),
+        &*request.sequence.0,
         rows::abandoned_text(&abandoned)?,
     ])?;
-    // What was abandoned before this entry arrived stays in the row for an older entry, but does not concern this one.
-    abandoned.retain(|claim| claim.day >= wish.since);
+    // Claims abandoned before this entry arrived stay in the row for an older entry; this entry ignores them.
+    abandoned.retain(|claim| claim.day >= request.since);
     Ok(Claim::Granted { attempt: counted.saturating_add(1), abandoned })
 }
 
-fn read(row: &Row<'_>) -> Result<Past, Trouble> {
-    let time = |column: usize| -> Result<Option<Timestamp>, Trouble> {
+fn read_row(row: &Row<'_>) -> Result<LedgerRow, SqlError> {
+    let time = |column: usize| -> Result<Option<Timestamp>, SqlError> {
         row.get::<_, Option<i64>>(column)?.map(|micros| timestamp(micros, WHAT)).transpose()
     };
-    let state = match row.get_ref(1)?.as_str().map_err(|error| Trouble::unreadable(WHAT, error))? {
-        "inflight" => State::InFlight {
-            owner: Owner::from(row.get_ref(2)?.as_str().map_err(|error| Trouble::unreadable(WHAT, error))?),
-            lease: time(3)?.ok_or_else(|| Trouble::unreadable(WHAT, "a claim without a lease"))?,
+    let state = match row.get_ref(1)?.as_str().map_err(|error| SqlError::unreadable(WHAT, error))? {
+        "inflight" => RowState::InFlight {
+            owner: Owner::from(row.get_ref(2)?.as_str().map_err(|error| SqlError::unreadable(WHAT, error))?),
+            lease: time(3)?.ok_or_else(|| SqlError::unreadable(WHAT, "a claim without a lease"))?,
         },
-        "retry" => State::Retry { not_before: time(5)? },
-        "done" => State::Done,
-        "dead" => State::Dead,
-        other => return Err(Trouble::unreadable(WHAT, format!("the state {other:?}"))),
+        "retry" => RowState::Retry { not_before: time(5)? },
+        "done" => RowState::Done,
+        "dead" => RowState::Dead,
+        other => return Err(SqlError::unreadable(WHAT, format!("the state {other:?}"))),
     };
-    Ok(Past {
+    Ok(LedgerRow {
         day: row.get(0)?,
         state,
         attempts: row.get(4)?,
-        sequence: SequenceNumber::from(row.get_ref(6)?.as_str().map_err(|error| Trouble::unreadable(WHAT, error))?),
-        abandoned: rows::abandoned(row.get::<_, Option<String>>(7)?.as_deref())?,
+        sequence: SequenceNumber::from(row.get_ref(6)?.as_str().map_err(|error| SqlError::unreadable(WHAT, error))?),
+        abandoned: rows::parse_abandoned(row.get::<_, Option<String>>(7)?.as_deref())?,
     })
 }

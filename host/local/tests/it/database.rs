@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-fn refused(path: &Path) -> DatabaseError {
+fn expect_refusal(path: &Path) -> DatabaseError {
     let before = fs::read(path).ok();
     let error = Database::open(path).expect_err("refused");
     assert_eq!(fs::read(path).ok(), before, "nothing is overwritten");
@@ -20,7 +20,7 @@ fn refused(path: &Path) -> DatabaseError {
 }
 
 /// A closed database with some pages of entries.
-async fn filled(folder: &TempDir) -> std::path::PathBuf {
+async fn create_filled_database(folder: &TempDir) -> std::path::PathBuf {
     let path = folder.path().join("damper.db");
     let database = Database::open(&path).unwrap();
     let payloads = vec![Bytes::from(vec![b'x'; 1_000]); 200];
@@ -57,11 +57,11 @@ fn a_file_of_another_kind_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let text = folder.path().join("ids.csv");
     fs::write(&text, "id\n".repeat(1_000)).unwrap();
-    assert!(matches!(refused(&text), DatabaseError::Foreign { .. }));
+    assert!(matches!(expect_refusal(&text), DatabaseError::Foreign { .. }));
 
     let other = folder.path().join("other.db");
     Connection::open(&other).unwrap().execute_batch("CREATE TABLE t (a); PRAGMA application_id = 7").unwrap();
-    assert!(matches!(refused(&other), DatabaseError::Foreign { .. }));
+    assert!(matches!(expect_refusal(&other), DatabaseError::Foreign { .. }));
 }
 
 #[test]
@@ -77,11 +77,11 @@ fn a_database_of_a_newer_damper_is_refused() {
 #[tokio::test]
 async fn a_database_cut_short_is_refused_at_every_length() {
     let folder = tempfile::tempdir().unwrap();
-    let copy = filled(&folder).await;
+    let copy = create_filled_database(&folder).await;
     let whole = fs::read(&copy).unwrap();
     for length in [0, 50, 100, 4_096, 5_000, 40_960, whole.len() - 4_096, whole.len() - 1] {
         fs::write(&copy, &whole[..length]).unwrap();
-        let error = refused(&copy);
+        let error = expect_refusal(&copy);
         let expected = matches!(error, DatabaseError::Damaged { .. } | DatabaseError::Foreign { .. });
         assert!(expected, "cut to {length} of {} bytes: {error}", whole.len());
     }
@@ -90,11 +90,11 @@ async fn a_database_cut_short_is_refused_at_every_length() {
 #[tokio::test]
 async fn a_database_with_a_broken_page_is_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let copy = filled(&folder).await;
+    let copy = create_filled_database(&folder).await;
     let mut bytes = fs::read(&copy).unwrap();
     bytes[20 * 4_096..22 * 4_096].fill(0xa5);
     fs::write(&copy, bytes).unwrap();
-    let error = refused(&copy);
+    let error = expect_refusal(&copy);
     assert!(matches!(error, DatabaseError::Damaged { .. }), "{error}");
 }
 
@@ -114,7 +114,7 @@ fn a_folder_that_cannot_be_made_is_named() {
 #[tokio::test]
 async fn a_database_of_an_earlier_release_gets_the_columns_that_it_lacks() {
     let folder = tempfile::tempdir().unwrap();
-    let path = filled(&folder).await;
+    let path = create_filled_database(&folder).await;
     let earlier = Connection::open(&path).unwrap();
     earlier.execute_batch("ALTER TABLE slots DROP COLUMN since").unwrap();
     earlier

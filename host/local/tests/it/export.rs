@@ -1,7 +1,7 @@
-//! What the sink holds, as one stream.
+//! The export of the sink as one stream.
 
 use damper_core::sink::Compression;
-use damper_local::export::{BrokenLines, ExportError, Exported, Format, export};
+use damper_local::export::{BrokenLines, ExportError, ExportSummary, Format, export};
 use object_store::ObjectStoreExt;
 use object_store::memory::InMemory;
 use object_store::path::Path;
@@ -30,12 +30,12 @@ async fn two_days() -> InMemory {
     .await
 }
 
-async fn exported(
+async fn run_export(
     store: &InMemory,
     day: Option<&str>,
     format: Format,
     broken: BrokenLines,
-) -> Result<(String, Exported), ExportError> {
+) -> Result<(String, ExportSummary), ExportError> {
     let mut text = Vec::new();
     let day = day.map(|day| day.parse().unwrap());
     let exported = export(store, "demo", day, format, broken, &mut text).await?;
@@ -45,13 +45,13 @@ async fn exported(
 #[tokio::test]
 async fn ndjson_is_the_stored_lines_in_the_order_of_days() {
     let store = two_days().await;
-    let (text, counts) = exported(&store, None, Format::Ndjson, BrokenLines::Fail).await.unwrap();
+    let (text, counts) = run_export(&store, None, Format::Ndjson, BrokenLines::Fail).await.unwrap();
     assert_eq!(text, format!("{A}\n{B}\n{C}\n"));
-    assert_eq!(counts, Exported { objects: 4, records: 3, skipped: 0 });
-    let (text, _) = exported(&store, Some("2026-11-21"), Format::Ndjson, BrokenLines::Fail).await.unwrap();
+    assert_eq!(counts, ExportSummary { objects: 4, records: 3, skipped: 0 });
+    let (text, _) = run_export(&store, Some("2026-11-21"), Format::Ndjson, BrokenLines::Fail).await.unwrap();
     assert_eq!(text, format!("{A}\n"));
-    let (text, counts) = exported(&store, Some("2026-11-23"), Format::Ndjson, BrokenLines::Fail).await.unwrap();
-    assert_eq!((text.as_str(), counts), ("", Exported::default()), "a day without records is no error");
+    let (text, counts) = run_export(&store, Some("2026-11-23"), Format::Ndjson, BrokenLines::Fail).await.unwrap();
+    assert_eq!((text.as_str(), counts), ("", ExportSummary::default()), "a day without records is no error");
 }
 
 #[tokio::test]
@@ -60,19 +60,19 @@ async fn compressed_objects_are_exported_beside_others() {
     let compressed = Compression::Zstd.pack(format!("{B}\n{C}\n").into_bytes()).await.unwrap();
     let object = Path::from("demo/2026-11-22/c/000000.ndjson.zst");
     store.put(&object, compressed.clone().into()).await.unwrap();
-    let (text, counts) = exported(&store, None, Format::Ndjson, BrokenLines::Fail).await.unwrap();
+    let (text, counts) = run_export(&store, None, Format::Ndjson, BrokenLines::Fail).await.unwrap();
     assert_eq!(text, format!("{A}\n{B}\n{C}\n{B}\n{C}\n"));
-    assert_eq!(counts, Exported { objects: 5, records: 5, skipped: 0 });
+    assert_eq!(counts, ExportSummary { objects: 5, records: 5, skipped: 0 });
 
     store.put(&object, compressed.slice(..compressed.len() - 5).into()).await.unwrap();
-    let error = exported(&store, None, Format::Ndjson, BrokenLines::Skip).await.unwrap_err().to_string();
+    let error = run_export(&store, None, Format::Ndjson, BrokenLines::Skip).await.unwrap_err().to_string();
     assert!(error.starts_with("demo/2026-11-22/c/000000.ndjson.zst is damaged: its end is missing"), "{error}");
 }
 
 #[tokio::test]
 async fn csv_has_a_header_and_cells_that_no_spreadsheet_runs() {
     let store = two_days().await;
-    let (text, _) = exported(&store, None, Format::Csv, BrokenLines::Fail).await.unwrap();
+    let (text, _) = run_export(&store, None, Format::Csv, BrokenLines::Fail).await.unwrap();
     insta::assert_snapshot!(text, @r#"
     provider,id,day,fetched_at,attempt,component,content_type,params,attributes,encoding,body
     demo,a,2026-11-21,2026-11-21T10:00:00Z,1,sha256:00,application/json,"{""lang"":""en""}","{""n"":""1""}",,"{""k"": 1.10,""t"":""x,\""y\""""}"
@@ -87,10 +87,10 @@ async fn a_broken_line_is_named_or_skipped_and_counted() {
     let torn = format!("{B}\nnot json\n[1]\n{{\"a\":1}}\n{C}\n{{\"id\":\"torn");
     let store = sink(&[("demo/2026-11-22/b/000000.ndjson", &torn)]).await;
     for format in [Format::Ndjson, Format::Csv] {
-        let error = exported(&store, None, format, BrokenLines::Fail).await.unwrap_err();
+        let error = run_export(&store, None, format, BrokenLines::Fail).await.unwrap_err();
         let message = error.to_string();
         assert!(message.starts_with("line 2 of demo/2026-11-22/b/000000.ndjson is broken"), "{message}");
-        let (_, counts) = exported(&store, None, format, BrokenLines::Skip).await.unwrap();
-        assert_eq!(counts, Exported { objects: 1, records: 2, skipped: 4 });
+        let (_, counts) = run_export(&store, None, format, BrokenLines::Skip).await.unwrap();
+        assert_eq!(counts, ExportSummary { objects: 1, records: 2, skipped: 4 });
     }
 }

@@ -38,12 +38,12 @@ fn report(ended: &[(u64, End)], first_unfinished: Option<u64>) -> Report {
     }
 }
 
-async fn delivered(stream: &SqliteStream, limit: u32) -> Vec<String> {
+async fn next_sequences(stream: &SqliteStream, limit: u32) -> Vec<String> {
     let batch = stream.next_batch("demo", limit).await.unwrap();
     batch.iter().map(|entry| entry.sequence.to_string()).collect()
 }
 
-async fn fed(count: usize) -> (TempDir, SqliteStream) {
+async fn open_fed_stream(count: usize) -> (TempDir, SqliteStream) {
     let (folder, database) = database();
     let stream = SqliteStream::new(database);
     assert_eq!(stream.feed("demo", payloads(count), at(0)).await.unwrap(), count as u64);
@@ -53,7 +53,7 @@ async fn fed(count: usize) -> (TempDir, SqliteStream) {
 
 #[tokio::test]
 async fn entries_come_in_order_with_what_was_fed() {
-    let (_folder, stream) = fed(3).await;
+    let (_folder, stream) = open_fed_stream(3).await;
     stream.feed("demo", payloads(2), at(9)).await.unwrap();
     stream.feed("other", payloads(1), at(9)).await.unwrap();
     let batch = stream.next_batch("demo", 4).await.unwrap();
@@ -72,11 +72,11 @@ async fn entries_come_in_order_with_what_was_fed() {
 
 #[tokio::test]
 async fn the_checkpoint_stops_before_what_is_unfinished_and_ended_entries_do_not_come_again() {
-    let (_folder, stream) = fed(4).await;
+    let (_folder, stream) = open_fed_stream(4).await;
     let first = report(&[(1, End::Fetched), (3, End::DeadLetter)], Some(2));
     let recorded = BatchFinished::Recorded { ended: 2, moved: true };
     assert_eq!(stream.finish_batch("demo", "me", &first).await.unwrap(), recorded);
-    assert_eq!(delivered(&stream, 10).await, ["2", "4"]);
+    assert_eq!(next_sequences(&stream, 10).await, ["2", "4"]);
     let again = report(&[(3, End::Skipped)], Some(2));
     let nothing = BatchFinished::Recorded { ended: 0, moved: false };
     assert_eq!(stream.finish_batch("demo", "me", &again).await.unwrap(), nothing, "the first end stays");
@@ -85,18 +85,18 @@ async fn the_checkpoint_stops_before_what_is_unfinished_and_ended_entries_do_not
     assert_eq!(counts, expected);
     let rest = report(&[(2, End::Fetched), (3, End::DeadLetter), (4, End::Skipped)], None);
     stream.finish_batch("demo", "me", &rest).await.unwrap();
-    assert!(delivered(&stream, 10).await.is_empty());
+    assert!(next_sequences(&stream, 10).await.is_empty());
     let expected = Counts { fed: 4, fetched: 2, skipped: 1, dead_letters: 1, pending: 0, oldest_pending: None };
     assert_eq!(stream.counts("demo").await.unwrap(), expected);
 }
 
 #[tokio::test]
 async fn the_checkpoint_never_passes_an_entry_that_has_not_ended_nor_moves_back() {
-    let (_folder, stream) = fed(4).await;
+    let (_folder, stream) = open_fed_stream(4).await;
     stream.finish_batch("demo", "me", &report(&[(1, End::Fetched), (4, End::Fetched)], None)).await.unwrap();
-    assert_eq!(delivered(&stream, 10).await, ["2", "3"], "a wrong report loses nothing");
+    assert_eq!(next_sequences(&stream, 10).await, ["2", "3"], "a wrong report loses nothing");
     stream.finish_batch("demo", "me", &report(&[], Some(1))).await.unwrap();
-    assert_eq!(delivered(&stream, 1).await, ["2"]);
+    assert_eq!(next_sequences(&stream, 1).await, ["2"]);
     let wrong = Report { first_unfinished: Some(SequenceNumber::from("x")), ..Report::default() };
     assert!(stream.finish_batch("demo", "me", &wrong).await.is_err());
 }
@@ -107,7 +107,7 @@ async fn a_batch_has_at_most_six_megabytes_and_at_least_one_entry() {
     let stream = SqliteStream::new(database);
     let large = vec![Bytes::from(vec![b'x'; MAX_PAYLOAD_BYTES]); 8];
     stream.feed("demo", large, at(0)).await.unwrap();
-    assert_eq!(delivered(&stream, 100).await.len(), MAX_BATCH_BYTES / MAX_PAYLOAD_BYTES);
+    assert_eq!(next_sequences(&stream, 100).await.len(), MAX_BATCH_BYTES / MAX_PAYLOAD_BYTES);
     let error = stream.feed("demo", vec![Bytes::new(), vec![b'x'; MAX_PAYLOAD_BYTES + 1].into()], at(0)).await;
     assert!(matches!(error, Err(FeedError::TooLarge { position: 2, .. })), "{error:?}");
     assert_eq!(stream.counts("demo").await.unwrap().fed, 8, "none of that feed was appended");
@@ -116,7 +116,7 @@ async fn a_batch_has_at_most_six_megabytes_and_at_least_one_entry() {
 
 #[tokio::test]
 async fn one_poller_delivers_and_another_is_fenced() {
-    let (_folder, stream) = fed(2).await;
+    let (_folder, stream) = open_fed_stream(2).await;
     assert_eq!(stream.hold("demo", "you", at(5), at(11)).await.unwrap(), Hold::Other { until: at(6) });
     assert_eq!(stream.hold("demo", "me", at(5), at(11)).await.unwrap(), Hold::Held);
     assert_eq!(stream.hold("demo", "you", at(6), at(12)).await.unwrap(), Hold::Other { until: at(11) });
@@ -131,7 +131,7 @@ async fn one_poller_delivers_and_another_is_fenced() {
 
 #[tokio::test]
 async fn a_lease_from_before_the_clock_was_set_back_keeps_nobody_waiting() {
-    let (_folder, stream) = fed(1).await;
+    let (_folder, stream) = open_fed_stream(1).await;
     assert_eq!(stream.hold("demo", "dead", at(7_200), at(7_206)).await.unwrap(), Hold::Held);
     assert_eq!(stream.hold("demo", "you", at(7_150), at(7_156)).await.unwrap(), Hold::Other { until: at(7_206) });
     assert_eq!(stream.hold("demo", "you", at(7_139), at(7_145)).await.unwrap(), Hold::Held, "a minute back");
@@ -198,7 +198,7 @@ async fn claim(ledger: &SqliteLedger, identity: &Identity, sequence: &str) -> Cl
     ledger.claim(request).await.unwrap()
 }
 
-async fn dies(ledger: &SqliteLedger, identity: &Identity, sequence: &str, reason: Reason) {
+async fn record_death(ledger: &SqliteLedger, identity: &Identity, sequence: &str, reason: Reason) {
     let claimed = Claimed { identity: identity.clone(), day: day(), sequence: sequence.into(), lease: at(60) };
     let dead = Finish::Dead { claimed: Some(claimed), letter: letter(sequence, reason) };
     ledger.finish("demo", &Owner::from("me"), vec![dead]).await.unwrap();
@@ -212,7 +212,7 @@ async fn a_redriven_letter_is_fed_again_whole_and_its_item_is_open() {
     stream.feed("demo", payloads(1), at(0)).await.unwrap();
     let identity = Identity::of("x", &Params::new(), &[]).unwrap();
     claim(&ledger, &identity, "1").await;
-    dies(&ledger, &identity, "1", Reason::AttemptsSpent).await;
+    record_death(&ledger, &identity, "1", Reason::AttemptsSpent).await;
     let stored = letters.list(Filter::default(), 10).await.unwrap();
     assert_eq!(stored.iter().map(|stored| &stored.letter).collect::<Vec<_>>(), [&letter("1", Reason::AttemptsSpent)]);
     let id = stored[0].id;
@@ -229,7 +229,7 @@ async fn a_redriven_letter_is_fed_again_whole_and_its_item_is_open() {
     assert_eq!(letters.show(id).await.unwrap().as_ref(), all.first());
     assert_eq!(letters.show(id + 1).await.unwrap(), None);
 
-    dies(&ledger, &identity, "2", Reason::NotFound).await;
+    record_death(&ledger, &identity, "2", Reason::NotFound).await;
     let new = letters.list(Filter::default(), 10).await.unwrap();
     assert_eq!(new.iter().map(|stored| &*stored.letter.sequence.0).collect::<Vec<_>>(), ["2"], "a letter of its own");
 }

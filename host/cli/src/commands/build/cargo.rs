@@ -24,7 +24,7 @@ const PROFILE: [&str; 6] = [
     "profile.release.debug=false",
 ];
 
-/// What would change a build and is not the provider's own.
+/// Variables of the environment that would change a build.
 const CLEARED: [&str; 12] = [
     "RUSTFLAGS",
     "CARGO_BUILD_RUSTFLAGS",
@@ -70,7 +70,7 @@ struct Message {
 /// Compile the crate in `folder`. Cargo tells its progress and its complaints on standard error.
 ///
 /// # Errors
-/// Where it does not compile, or is no library for a component.
+/// If it does not compile, or is no library for a component.
 pub(super) fn build(cargo: &OsStr, folder: &Path, rustc: &Path) -> Result<Compiled, CliError> {
     let manifest = folder.join("Cargo.toml");
     let manifest = manifest.canonicalize().map_err(CliError::file("read", &manifest))?;
@@ -97,16 +97,16 @@ pub(super) fn build(cargo: &OsStr, folder: &Path, rustc: &Path) -> Result<Compil
 /// The folder for what `damper build` makes of the crate with this Cargo.toml.
 ///
 /// # Errors
-/// Where cargo cannot read it.
+/// If cargo cannot read it.
 pub(super) fn folder_of(cargo: &OsStr, manifest: &Path) -> Result<PathBuf, CliError> {
     Ok(metadata(cargo, manifest)?.target_directory.join("damper"))
 }
 
-/// Compile the tests of the crate in `folder` and run them in this program's own engine. Answers whether they pass; cargo has
+/// Compile the tests of the crate in `folder` and run them in this program's own engine. Returns whether they pass; cargo has
 /// said what there is to say.
 ///
 /// # Errors
-/// Where there is no crate, or cargo cannot be run.
+/// If there is no crate, or cargo cannot be run.
 pub(super) fn test(cargo: &OsStr, folder: &Path, rustc: &Path, arguments: &[String]) -> Result<bool, CliError> {
     let manifest = folder.join("Cargo.toml");
     let manifest = manifest.canonicalize().map_err(CliError::file("read", &manifest))?;

@@ -23,7 +23,7 @@ const PACKAGE: &str = include_str!("javascript/package.json");
 const PACKAGE_LOCK: &str = include_str!("javascript/npm-lock.json");
 const LEAST_NODE: (u32, u32) = (20, 0);
 const GET_NODE: &str = "install Node.js 20 or newer from https://nodejs.org";
-/// Where a provider's function is looked for if package.json has no `main`.
+/// Files that are searched for a provider's function if package.json has no `main`.
 const MAINS: [&str; 2] = ["src/provider.js", "src/provider.ts"];
 
 /// package.json, as far as it matters here.
@@ -35,7 +35,7 @@ struct Project {
 /// Compile the project in `folder`. The tools' complaints go to standard error.
 ///
 /// # Errors
-/// Where node or the tools are not there, or the project does not compile.
+/// If node or the tools are not there, or the project does not compile.
 pub(super) fn build(folder: &Path, sdk: &Sdk, cache: &Path, screen: &Screen) -> Result<Compiled, CliError> {
     let main = main(folder)?;
     let tools = tools(cache, screen)?;
@@ -84,7 +84,7 @@ fn main(folder: &Path) -> Result<PathBuf, CliError> {
     main.canonicalize().map_err(CliError::file("read", &main))
 }
 
-/// Where esbuild and componentize-qjs lie.
+/// The folder of esbuild and componentize-qjs.
 fn tools(cache: &Path, screen: &Screen) -> Result<PathBuf, CliError> {
     let said = tools::run(build_tool("node").arg("--version"), "node", GET_NODE, GET_NODE)?;
     tools::check_version("node", &said.stdout, LEAST_NODE, GET_NODE)?;

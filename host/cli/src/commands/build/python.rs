@@ -17,7 +17,7 @@ const COMPONENTIZE_PY: &str = "0.25.1";
 const REQUIREMENTS: &str = include_str!("python/requirements.txt");
 const LEAST_PYTHON: (u32, u32) = (3, 11);
 const GET_PYTHON: &str = "install Python 3.11 or newer from https://www.python.org";
-/// Where the provider's modules lie, and the one with its function.
+/// The folder of the provider's modules, and the module with its function.
 const SOURCES: &str = "src";
 const MODULE: &str = "provider.py";
 const ENTRY: &str = "damper_entry";
@@ -44,14 +44,14 @@ struct Project {
 /// Compile the project in `folder`. The tool's complaints, a traceback above all, go to standard error.
 ///
 /// # Errors
-/// Where Python or the tool is not there, or the provider cannot be imported.
+/// If Python or the tool is not there, or the provider cannot be imported.
 pub(super) fn build(folder: &Path, sdk: &Sdk, cache: &Path, screen: &Screen) -> Result<Compiled, CliError> {
     check(folder)?;
     let tool = tool(cache, screen)?;
     let output = folder.join(crate::provider::BUILT);
     let work = output.join("python");
     sdk::put(&work.join(ENTRY).with_extension("py"), ENTRY_TEXT.as_bytes())?;
-    // Where the tool looks for installed packages: else it takes those of whichever Python it finds.
+    // The tool looks here for installed packages; without this folder it uses those of any Python that it finds.
     let packages = work.join("lib/site-packages");
     fs::create_dir_all(&packages).map_err(CliError::file("make the folder", &packages))?;
     let (sources, wasm) = (folder.join(SOURCES), work.join("provider.wasm"));

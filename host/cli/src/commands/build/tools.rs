@@ -24,7 +24,7 @@ pub(super) fn ensure(
     install: impl FnOnce(&Path) -> Result<(), CliError>,
 ) -> Result<PathBuf, CliError> {
     let tools = cache.join("tools");
-    ownership::make_folder(&tools, GroupWrite::Private).map_err(|error| CliError::untrusted(&tools, error))?;
+    ownership::make_folder(&tools, GroupWrite::Private).map_err(|error| CliError::untrusted_folder(&tools, error))?;
     let (folder, lock) = (tools.join(name), tools.join(format!("{name}.lock")));
     let complete = folder.join(COMPLETE);
     if complete.is_file() {
@@ -50,15 +50,15 @@ pub(super) fn ensure(
 /// Refuses a folder of programs where others can change a single one of its files.
 ///
 /// # Errors
-/// Where they can, naming the file.
+/// If they can, naming the file.
 pub(crate) fn check_programs(folder: &Path) -> Result<(), CliError> {
-    ownership::check_tree(folder, GroupWrite::Private).map_err(|error| CliError::untrusted(folder, error))
+    ownership::check_tree(folder, GroupWrite::Private).map_err(|error| CliError::untrusted_folder(folder, error))
 }
 
-/// Run a program to its end. What it says on standard error goes there; what it says otherwise is answered.
+/// Run a program to its end. Its standard error is passed through; its standard output is returned.
 ///
 /// # Errors
-/// Where it cannot be run (`hint_if_missing`) or fails (`hint_if_failed`).
+/// If it cannot be run (`hint_if_missing`) or fails (`hint_if_failed`).
 pub(super) fn run(
     command: &mut Command,
     program: &'static str,
@@ -79,7 +79,7 @@ pub(super) fn run(
 /// Run a compiler on the provider in `path`.
 ///
 /// # Errors
-/// Where it cannot be run, or the provider does not compile, which it says on standard error.
+/// If it cannot be run, or the provider does not compile, which it says on standard error.
 pub(super) fn compile(command: &mut Command, program: &'static str, path: &Path) -> Result<(), CliError> {
     let hint = "remove the folder `tools` from damper's cache and build again";
     match run(command, program, hint, hint) {
@@ -91,7 +91,7 @@ pub(super) fn compile(command: &mut Command, program: &'static str, path: &Path)
 /// Refuses a version below `least`, of a program that told `said`.
 ///
 /// # Errors
-/// Where it is older, or tells nothing that reads like a version.
+/// If it is older, or tells nothing that reads like a version.
 pub(super) fn check_version(program: &str, said: &[u8], least: (u32, u32), hint: &str) -> Result<(), CliError> {
     let said = String::from_utf8_lossy(said).trim().to_owned();
     if version(&said).is_some_and(|version| version >= least) {
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    fn installed(folder: &Path) -> Result<(), CliError> {
+    fn install(folder: &Path) -> Result<(), CliError> {
         fs::create_dir(folder).unwrap();
         fs::write(folder.join("tool"), "whole").unwrap();
         Ok(())
@@ -128,7 +128,7 @@ mod tests {
                     let screen = Screen::new(false);
                     let folder = ensure(cache.path(), "x-1", (&screen, "fetching"), |folder| {
                         count.fetch_add(1, Ordering::SeqCst);
-                        installed(folder)
+                        install(folder)
                     });
                     assert_eq!(fs::read_to_string(folder.unwrap().join("tool")).unwrap(), "whole");
                 });
@@ -141,7 +141,7 @@ mod tests {
     fn what_a_failed_attempt_left_is_begun_anew() {
         let (cache, screen) = (tempfile::tempdir().unwrap(), Screen::new(false));
         let failed = ensure(cache.path(), "x-1", (&screen, "fetching"), |folder| {
-            installed(folder)?;
+            install(folder)?;
             Err(CliError::input("no network", "get one"))
         });
         assert!(failed.is_err());

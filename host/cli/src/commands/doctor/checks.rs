@@ -1,4 +1,4 @@
-//! What the machine said, judged. Pure: no check here asks anything.
+//! Checks of the machine's facts. Pure: no check here runs a program or reads a file.
 
 mod tools;
 

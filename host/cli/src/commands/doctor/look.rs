@@ -1,4 +1,4 @@
-//! Asking the machine: programs are run for their versions, limits and files are looked at. What cannot be found out is said so;
+//! Gathers the machine's facts: runs programs for their versions, reads limits and files. An unknown fact is reported as unknown;
 //! nothing here fails, and nothing is changed.
 
 use std::ffi::OsStr;
@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How much of its answer is read.
 const MAX_ANSWER_BYTES: u64 = 16 * 1024;
 
-/// Everything that the checks look at. A server is asked for its time where one is named.
+/// Everything that the checks look at. A server is asked for its time if one is named.
 pub(super) fn machine(context: &Context, server: Option<&str>) -> Machine {
     let config = context.config();
     let providers = config.as_ref().map(|config| {
@@ -46,12 +46,12 @@ pub(super) fn machine(context: &Context, server: Option<&str>) -> Machine {
         node: version_of(OsStr::new("node")),
         npm: version_of(OsStr::new("npm")),
         python: version_of(OsStr::new("python3")),
-        has_venv: said("python3", &["-c", "import venv, ensurepip"]).is_some(),
+        has_venv: first_output_line("python3", &["-c", "import venv, ensurepip"]).is_some(),
         toolchain: toolchain(context.settings.cache.as_deref()),
         cache: context.settings.cache.as_deref().and_then(cache),
         providers: providers.unwrap_or_default(),
         config: config.map(|config| config.file).map_err(|error| in_words(&error)),
-        clock: Clock { now: context.clock.now(), program: written(), server: server.map(time_of) },
+        clock: Clock { now: context.clock.now(), program: program_time(), server: server.map(time_of) },
         zones: TimeZoneDatabase::bundled().available().count(),
         system: system(context),
     }
@@ -63,11 +63,11 @@ fn in_words(error: &CliError) -> (String, String) {
 }
 
 fn version_of(program: &OsStr) -> Option<String> {
-    said(program, &["--version"])
+    first_output_line(program, &["--version"])
 }
 
 /// The first line of what a program says, if it can be run and succeeds.
-fn said(program: impl AsRef<OsStr>, arguments: &[&str]) -> Option<String> {
+fn first_output_line(program: impl AsRef<OsStr>, arguments: &[&str]) -> Option<String> {
     let output = Command::new(program).args(arguments).stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout);
     output.status.success().then(|| text.lines().next().unwrap_or_default().trim().to_owned())
@@ -111,12 +111,12 @@ fn cache(path: &Path) -> Option<Cache> {
         nearest: nearest.to_path_buf(),
         is_writable: nearest.is_dir() && access(nearest, Access::WRITE_OK | Access::EXEC_OK).is_ok(),
         free_bytes: disk.map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize)),
-        untrusted: untrusted(path, nearest),
+        untrusted: find_ownership_problem(path, nearest),
     })
 }
 
-/// Why others can change what is run from the cache. Where a folder is missing, those above it count.
-fn untrusted(path: &Path, nearest: &Path) -> Option<String> {
+/// Why others can change the programs in the cache. If a folder is missing, its parents are checked.
+fn find_ownership_problem(path: &Path, nearest: &Path) -> Option<String> {
     let components = path.join("components");
     let programs = ["tools", "toolchain"].map(|name| path.join(name)).into_iter().filter(|folder| folder.exists());
     let checks = std::iter::once(ownership::open_folder(nearest, GroupWrite::Private).map(drop))
@@ -127,7 +127,7 @@ fn untrusted(path: &Path, nearest: &Path) -> Option<String> {
 }
 
 /// When this program's file was written.
-fn written() -> Option<Timestamp> {
+fn program_time() -> Option<Timestamp> {
     let modified = fs::metadata(std::env::current_exe().ok()?).ok()?.modified().ok()?;
     Timestamp::try_from(modified).ok()
 }
@@ -154,20 +154,24 @@ fn date_in(answer: &str) -> Option<Timestamp> {
     Timestamp::try_from(httpdate::parse_http_date(date.trim()).ok()?).ok()
 }
 
-/// What a run would get: tried in a thread, which alone loses its rights.
+/// The layers that a run would get: tried in a thread, so that only the thread loses its rights.
 fn layers(context: &Context) -> Result<Layers, String> {
-    let wanted = harden::wanted(context).map_err(|error| error.to_string())?;
-    let report = damper_hardening::probe(wanted);
-    // What concerns the whole process is not tried here: every system has it.
-    let dumps = wanted.dumps.then(|| Layer::Dumps.to_string());
+    let requested = harden::requested_layers(context).map_err(|error| error.to_string())?;
+    let report = damper_hardening::probe(requested);
+    // Layers of the whole process are not tried here: every system has them.
+    let dumps = requested.dumps.then(|| Layer::Dumps.to_string());
     Ok(Layers {
         holding: dumps.into_iter().chain(report.holding().map(|layer| layer.to_string())).collect(),
         missing: report.missing().map(|(layer, why)| format!("{layer} ({why})")).collect(),
-        off: [(wanted.dumps, Layer::Dumps), (wanted.files, Layer::Files), (wanted.system_calls, Layer::SystemCalls)]
-            .into_iter()
-            .filter(|(is_wanted, _)| !is_wanted)
-            .map(|(_, layer)| layer.to_string())
-            .collect(),
+        off: [
+            (requested.dumps, Layer::Dumps),
+            (requested.files, Layer::Files),
+            (requested.system_calls, Layer::SystemCalls),
+        ]
+        .into_iter()
+        .filter(|(is_wanted, _)| !is_wanted)
+        .map(|(_, layer)| layer.to_string())
+        .collect(),
     })
 }
 
@@ -237,8 +241,10 @@ mod tests {
         assert!(cache.is_writable && cache.untrusted.is_none() && cache.free_bytes.is_some());
         fs::create_dir_all(path.join("tools/x")).unwrap();
         fs::write(path.join("tools/x/program"), "x").unwrap();
-        assert_eq!(untrusted(&path, &path), None);
+        assert_eq!(find_ownership_problem(&path, &path), None);
         fs::set_permissions(path.join("tools/x/program"), fs::Permissions::from_mode(0o777)).unwrap();
-        assert!(untrusted(&path, &path).is_some_and(|problem| problem.contains("tools/x/program (mode 0777)")));
+        assert!(
+            find_ownership_problem(&path, &path).is_some_and(|problem| problem.contains("tools/x/program (mode 0777)"))
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! What the machine says: facts alone, without a judgement.
+//! The machine's facts, without a judgement.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ pub(super) struct Machine {
     pub(super) damper: String,
     /// The contracts that it runs: `0.1.0 to 0.1.0`.
     pub(super) contracts: String,
-    /// What `--version` of a program says; none: it is not there.
+    /// The output of a program's `--version`; `None` if the program is missing.
     pub(super) cargo: Option<String>,
     pub(super) rustc: Option<String>,
     pub(super) node: Option<String>,
@@ -58,7 +58,7 @@ pub(super) enum Toolchain {
 #[derive(Debug, Clone)]
 pub(super) struct Cache {
     pub(super) path: PathBuf,
-    /// The folder, or where it is not there yet, the nearest one above it.
+    /// The folder, or if it does not exist yet, the nearest one above it.
     pub(super) nearest: PathBuf,
     pub(super) is_writable: bool,
     pub(super) free_bytes: Option<u64>,
@@ -71,11 +71,11 @@ pub(super) struct Clock {
     pub(super) now: Timestamp,
     /// When this program's file was written.
     pub(super) program: Option<Timestamp>,
-    /// What a server says, where it was asked; else why it says nothing.
+    /// A server's time if one was named, or the reason why it has none.
     pub(super) server: Option<Result<Timestamp, String>>,
 }
 
-/// What the operating system allows.
+/// The limits of the operating system.
 #[derive(Debug, Clone)]
 pub(super) struct System {
     /// Its name and release.

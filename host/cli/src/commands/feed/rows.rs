@@ -27,7 +27,7 @@ pub(super) struct Row {
 /// Why a row is no item.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Problem {
-    /// What is wrong.
+    /// The problem.
     pub(super) why: String,
     /// The bytes to keep, if they are wanted; none where the row is too long.
     pub(super) raw: Option<Bytes>,
@@ -49,7 +49,7 @@ impl<R: BufRead> Rows<R> {
     /// Begin to read.
     ///
     /// # Errors
-    /// Where it cannot be read, or CSV has no header with a column `id`.
+    /// If it cannot be read, or CSV has no header with a column `id`.
     pub(super) fn new(mut input: R, format: Format) -> Result<Self, CliError> {
         if input.fill_buf().map_err(unreadable)?.starts_with(BYTE_ORDER_MARK) {
             input.consume(BYTE_ORDER_MARK.len());
@@ -64,7 +64,7 @@ impl<R: BufRead> Rows<R> {
     /// The next row; none at the end.
     ///
     /// # Errors
-    /// Where the file cannot be read on.
+    /// If the file cannot be read on.
     pub(super) fn next(&mut self) -> Result<Option<Row>, CliError> {
         match self {
             Self::Csv(table) => table.next(),
@@ -183,7 +183,7 @@ impl<R: Read> Table<R> {
         let input = Budgeted { input, left: Rc::clone(&left) };
         // Carriage returns are taken off by hand: the reader would lose count of the lines.
         let mut reader = ReaderBuilder::new().flexible(true).terminator(Terminator::Any(b'\n')).from_reader(input);
-        let header = reader.headers().map_err(|error| broken(&error))?;
+        let header = reader.headers().map_err(|error| csv_error(&error))?;
         let names: Vec<String> = header.iter().map(|name| name.trim().to_owned()).collect();
         let hint = "write a header such as `id,lang`, or name another --format";
         if names.iter().filter(|name| *name == "id").count() != 1 {
@@ -206,7 +206,7 @@ impl<R: Read> Table<R> {
             self.left.set(MAX_ROW_BYTES);
             let before = self.reader.position().line();
             let mut record = ByteRecord::new();
-            if !self.reader.read_byte_record(&mut record).map_err(|error| broken(&error))? {
+            if !self.reader.read_byte_record(&mut record).map_err(|error| csv_error(&error))? {
                 return Ok(None);
             }
             let mut cells: Vec<&[u8]> = record.iter().collect();
@@ -245,7 +245,7 @@ impl<R: Read> Table<R> {
     }
 }
 
-fn broken(error: &csv::Error) -> CliError {
+fn csv_error(error: &csv::Error) -> CliError {
     match error.kind() {
         ErrorKind::Io(error) => unreadable(io::Error::new(error.kind(), error.to_string())),
         _ => unreadable(io::Error::other(error.to_string())),

@@ -19,7 +19,7 @@ use crate::error::CliError;
 const ASK_AGAIN: Duration = Duration::from_millis(200);
 /// The most requests that one fetch sends of a quota: a guest that sends more is cut off.
 const MOST_REQUESTS: u64 = 32;
-/// What clocks and answers may be late.
+/// The allowance for clock differences and slow answers.
 const MARGIN: Duration = Duration::from_secs(1);
 
 /// A slot; none is needed where there is no database, for then nobody else fetches.
@@ -28,7 +28,7 @@ pub(crate) struct Slot<'a> {
     context: &'a Context,
     manifest: &'a Manifest,
     owner: Owner,
-    /// What may be sent of the day's quota, and the day.
+    /// The part of the day's quota that may be sent, and the day.
     budget: Budget,
     day: Day,
 }
@@ -37,7 +37,7 @@ impl<'a> Slot<'a> {
     /// Wait for a slot. It counts for long enough where the fetch starts at once.
     ///
     /// # Errors
-    /// Where the database fails.
+    /// If the database fails.
     pub(crate) async fn acquire(
         context: &'a Context,
         config: &Config,

@@ -18,16 +18,16 @@ use crate::screen::{put, put_json};
 
 use surface::{Kind, Member, Shape, Surface};
 
-/// What is different, and whether it may be.
+/// A difference, and whether it is compatible.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct Difference {
     /// Whether a component that was built against the old contract would no longer run.
     breaking: bool,
-    /// What it is about: `record types.fetch-request`.
+    /// The item that differs: `record types.fetch-request`.
     item: String,
-    /// What it was, and is.
+    /// The old and the new shape.
     what: String,
-    /// What to do about it.
+    /// The recommended fix.
     #[serde(skip_serializing_if = "Option::is_none")]
     mend: Option<String>,
 }
@@ -43,7 +43,7 @@ struct Report<'a> {
 /// Compare two contracts.
 ///
 /// # Errors
-/// Where one cannot be read. That they do not go together is told, and the exit says so.
+/// If one cannot be read. That they do not go together is told, and the exit says so.
 pub(super) fn run(old: &Path, new: &Path, json: bool) -> Result<Exit, CliError> {
     let (old, new) = (read(old)?, read(new)?);
     let differences = compare(&old, &new);
@@ -87,60 +87,68 @@ fn for_people(old: &Surface, new: &Surface, differences: &[Difference]) -> Strin
     text
 }
 
-/// What is different between a released contract and another.
+/// The differences between a released contract and another.
 fn compare(old: &Surface, new: &Surface) -> Vec<Difference> {
     if old.package != new.package {
         let what = format!("was {} and is {}", old.package, new.package);
-        return vec![breaking("the package", what, "compare two versions of one package")];
+        return vec![breaking_change("the package", what, "compare two versions of one package")];
     }
     let mut differences = Vec::new();
     if new.version < old.version {
         let what = format!("was {} and is {}", old.version, new.version);
-        differences.push(breaking("the version", what, "name the older file first, or raise the version"));
+        differences.push(breaking_change("the version", what, "name the older file first, or raise the version"));
     } else if track(&new.version) != track(&old.version) {
         let track = track_name(&old.version);
         let what =
             format!("was {} and is {}: a host of that refuses every component of {track}", old.version, new.version);
-        differences.push(breaking("the version", what, format!("stay with {track}: {}", next_minor(&old.version))));
+        differences.push(breaking_change(
+            "the version",
+            what,
+            format!("stay with {track}: {}", next_minor(&old.version)),
+        ));
     }
     for (path, was) in &old.items {
         let item = was.title(path);
         match new.items.get(path) {
             None => {
                 let mend = "put it back: components built against the released contract use it";
-                differences.push(breaking(&item, "is gone", mend));
+                differences.push(breaking_change(&item, "is gone", mend));
             }
-            Some(is) => differences.extend(changes(was, is).into_iter().map(|what| breaking(&item, what, mend(was)))),
+            Some(is) => {
+                differences.extend(changes(was, is).into_iter().map(|what| breaking_change(&item, what, mend(was))))
+            }
         }
     }
     differences.extend(additions(old, new));
     differences
 }
 
-/// What the new contract has and the old one has not.
+/// The items of the new contract that the old one has not.
 fn additions(old: &Surface, new: &Surface) -> Vec<Difference> {
     let is_new = |path: &&String| !old.items.contains_key(*path);
     let new_paths: BTreeSet<&String> = new.items.keys().filter(is_new).collect();
     let has_minor = new.version >= next_minor(&old.version);
     let mut differences = Vec::new();
     for (path, shape) in new.items.iter().filter(|(path, _)| new_paths.contains(path)) {
-        // What comes with a new interface or world is told with that alone.
+        // Items of a new interface or world are not reported one by one.
         if shape.parent.as_ref().is_some_and(|parent| new_paths.contains(parent)) {
             continue;
         }
         let item = shape.title(path);
         differences.push(match shape.kind {
-            Kind::Export => breaking(
+            Kind::Export => breaking_change(
                 &item,
                 "is new",
                 "components built against the released contract do not have it: make a world of its own for it",
             ),
-            Kind::Interface | Kind::World | Kind::Function | Kind::Import if has_minor => allowed(&item, "is new"),
+            Kind::Interface | Kind::World | Kind::Function | Kind::Import if has_minor => {
+                compatible_change(&item, "is new")
+            }
             Kind::Interface | Kind::World | Kind::Function | Kind::Import => {
                 let what = format!("is new, and the version is {}", new.version);
-                breaking(&item, what, format!("raise the version: {}", next_minor(&old.version)))
+                breaking_change(&item, what, format!("raise the version: {}", next_minor(&old.version)))
             }
-            _ => breaking(&item, "is new in a released interface", "put new shapes into a new interface"),
+            _ => breaking_change(&item, "is new in a released interface", "put new shapes into a new interface"),
         });
     }
     differences
@@ -161,7 +169,7 @@ fn next_minor(version: &Version) -> Version {
     if *major == 0 { Version::new(0, *minor, patch + 1) } else { Version::new(*major, minor + 1, 0) }
 }
 
-/// What is different between two shapes of one name.
+/// The differences between two shapes of one name.
 fn changes(was: &Shape, is: &Shape) -> Vec<String> {
     if was.kind != is.kind {
         return vec![format!("was of the kind {} and is of the kind {}", was.kind.word(), is.kind.word())];
@@ -194,7 +202,7 @@ fn changes(was: &Shape, is: &Shape) -> Vec<String> {
     changes
 }
 
-/// What an author of the contract is to do in place of changing a shape.
+/// The recommendation to the contract's author instead of changing a shape.
 fn mend(shape: &Shape) -> &'static str {
     match shape.kind {
         Kind::Record => {
@@ -210,11 +218,11 @@ fn mend(shape: &Shape) -> &'static str {
     }
 }
 
-fn breaking(item: &str, what: impl Into<String>, mend: impl Into<String>) -> Difference {
+fn breaking_change(item: &str, what: impl Into<String>, mend: impl Into<String>) -> Difference {
     Difference { breaking: true, item: item.to_owned(), what: what.into(), mend: Some(mend.into()) }
 }
 
-fn allowed(item: &str, what: impl Into<String>) -> Difference {
+fn compatible_change(item: &str, what: impl Into<String>) -> Difference {
     Difference { breaking: false, item: item.to_owned(), what: what.into(), mend: None }
 }
 

@@ -1,4 +1,4 @@
-//! The zip: the same files give the same bytes, whoever packs them and whenever. What is in it is others' to say.
+//! The zip: the same files always give the same bytes. Other modules decide which files are in it.
 
 use std::collections::BTreeMap;
 use std::io::{Cursor, Read, Write};
@@ -26,7 +26,7 @@ pub(super) fn unzipped_bytes(files: &Files) -> usize {
 /// Packs the files: in the order of their paths, all from 1980, readable by everybody, the program executable.
 ///
 /// # Errors
-/// Where they cannot be packed.
+/// If they cannot be packed.
 pub(super) fn pack(files: &Files) -> ZipResult<Vec<u8>> {
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     let options = SimpleFileOptions::default()
@@ -41,10 +41,10 @@ pub(super) fn pack(files: &Files) -> ZipResult<Vec<u8>> {
     Ok(zip.finish()?.into_inner())
 }
 
-/// Reads a zip that was packed here. What is larger than Lambda's limit is not read.
+/// Reads a zip that was packed here. A zip larger than Lambda's limit is not read.
 ///
 /// # Errors
-/// Where it is no such zip.
+/// If it is no such zip.
 pub(super) fn unpack(zip: &[u8]) -> ZipResult<Files> {
     let mut archive = ZipArchive::new(Cursor::new(zip))?;
     let mut files = Files::new();

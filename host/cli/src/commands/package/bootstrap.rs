@@ -15,9 +15,9 @@ use super::templates::aws_name;
 use crate::context::Context;
 use crate::error::CliError;
 
-/// Where this program was built from; its place on the machine that built it.
+/// The source tree of this program on the machine that built it.
 const BUILT_FROM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
-/// What a source tree of Damper has.
+/// A file that every source tree of Damper has.
 const MARK: &str = "host/lambda/Cargo.toml";
 
 /// Ready programs by their architectures, which each file tells itself.
@@ -28,7 +28,7 @@ impl Given {
     /// Reads and checks the files.
     ///
     /// # Errors
-    /// Where one cannot run in Lambda, or two are for one architecture.
+    /// If one cannot run in Lambda, or two are for one architecture.
     pub(super) fn read(files: &[PathBuf]) -> Result<Self, CliError> {
         let mut given = BTreeMap::new();
         for path in files {
@@ -51,7 +51,7 @@ impl Given {
 /// Damper's source tree: the one named, else the one that this program was built from.
 ///
 /// # Errors
-/// Where it is not there.
+/// If it is not there.
 pub(super) fn source(named: Option<&Path>) -> Result<PathBuf, CliError> {
     let folder = named.unwrap_or(Path::new(BUILT_FROM));
     let hint = "name Damper's source tree with --source, or ready programs with --bootstrap";
@@ -68,10 +68,10 @@ pub(super) fn source(named: Option<&Path>) -> Result<PathBuf, CliError> {
     folder.canonicalize().map_err(CliError::file("find", folder))
 }
 
-/// Builds the program for an architecture. Answers its bytes.
+/// Builds the program for an architecture. Returns its bytes.
 ///
 /// # Errors
-/// Where it does not compile, its toolchain is missing, or what came of it does not run in Lambda.
+/// If it does not compile, its toolchain is missing, or what came of it does not run in Lambda.
 pub(super) fn build(architecture: Architecture, source: &Path, context: &Context) -> Result<Vec<u8>, CliError> {
     context.screen.say(format!("building bootstrap for {}", aws_name(architecture)));
     let path = cargo::build(architecture, source, context)?;

@@ -15,10 +15,10 @@ use super::templates::{Codes, aws_name};
 use super::{Outcome, code_of, templates_of, zip_name};
 use crate::error::CliError;
 
-/// What would become of each file.
+/// The change that each file would get.
 ///
 /// # Errors
-/// Where what lies there cannot be read.
+/// If what lies there cannot be read.
 pub(super) fn outcomes(
     dist: &Dist,
     architectures: &BTreeSet<Architecture>,
@@ -45,7 +45,7 @@ pub(super) fn outcomes(
         codes.insert(*architecture, code_of(*architecture, &zip));
     }
     for (name, text) in templates_of(providers, isolated, &codes) {
-        // Where a zip changes, so does its digest, which each template of a function names.
+        // If a zip changes, so does its digest, which each template of a function names.
         let names_code = text.contains("CodeSha256");
         let change = match dist.compare(&name, text.as_bytes())? {
             Change::Unchanged if names_code && !all_unchanged => Change::Changed,
@@ -59,7 +59,7 @@ pub(super) fn outcomes(
     Ok(outcomes)
 }
 
-/// What a zip has, or lacks, that a new one would not.
+/// The differences between a zip and the one that would replace it.
 fn differences(zip: &Files, architecture: Architecture, providers: &[Ready], bootstrap: Option<&[u8]>) -> Vec<String> {
     let mut differences = Vec::new();
     let found = zip.get(archive::BOOTSTRAP).map(Vec::as_slice);

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-/// What stands in the widgets for the provider that is chosen.
+/// The placeholder in the widgets for the chosen provider.
 const CHOSEN: &str = "chosen-provider";
 /// The dashboard's grid has 24 columns.
 const WIDTH: u32 = 12;

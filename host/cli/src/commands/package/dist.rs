@@ -1,4 +1,4 @@
-//! The folder that is deployed from: what would change in it, and its writing. What the files hold is others' to say.
+//! The folder that is deployed from: its changes and its writing. Other modules decide the files' contents.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,7 +11,7 @@ use crate::sdk::put;
 /// The folder of the providers' templates.
 pub(super) const PROVIDERS: &str = "providers";
 
-/// What becomes of a file.
+/// The change of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Change {
     /// It is made.
@@ -54,7 +54,7 @@ impl Dist {
     /// A file that lies there.
     ///
     /// # Errors
-    /// Where it cannot be read.
+    /// If it cannot be read.
     pub(super) fn read(&self, name: &str) -> Result<Option<Vec<u8>>, CliError> {
         let path = self.path(name);
         match fs::read(&path) {
@@ -64,10 +64,10 @@ impl Dist {
         }
     }
 
-    /// What would become of a file with this content.
+    /// The change that a file with this content would get.
     ///
     /// # Errors
-    /// Where what lies there cannot be read.
+    /// If what lies there cannot be read.
     pub(super) fn compare(&self, name: &str, content: &[u8]) -> Result<Change, CliError> {
         Ok(match self.read(name)? {
             None => Change::New,
@@ -79,7 +79,7 @@ impl Dist {
     /// Writes the files, and takes away those of ours that are none of them.
     ///
     /// # Errors
-    /// Where the folder cannot be written.
+    /// If the folder cannot be written.
     pub(super) fn write(&self, files: &BTreeMap<String, Vec<u8>>) -> Result<BTreeMap<String, Change>, CliError> {
         let mut changes = BTreeMap::new();
         for (name, content) in files {

@@ -1,4 +1,4 @@
-//! What a program's file says of itself: whether Lambda's machine can run it. Pure.
+//! Reads from a program's file whether Lambda can run it. Pure.
 
 use damper_plugins::package::Architecture;
 use object::elf::{EM_AARCH64, EM_X86_64, FileHeader64};
@@ -24,7 +24,7 @@ impl std::fmt::Display for Glibc {
 /// A Linux program.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Program {
-    /// What it runs on.
+    /// The processor architecture it runs on.
     pub(super) architecture: Architecture,
     /// The newest glibc that it needs; none where it is linked statically.
     pub(super) glibc: Option<Glibc>,
@@ -65,7 +65,7 @@ impl Program {
 }
 
 /// The newest `GLIBC_x.y` among the versions of symbols that the program needs. One that is marked weak it can do without: the
-/// loader says nothing where it is missing.
+/// loader says nothing if it is missing.
 fn glibc(header: &FileHeader64<Endianness>, endian: Endianness, bytes: &[u8]) -> object::read::Result<Option<Glibc>> {
     let sections = header.sections(endian, bytes)?;
     let Some((mut needs, link)) = sections.gnu_verneed(endian, bytes)? else { return Ok(None) };

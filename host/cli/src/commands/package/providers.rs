@@ -12,7 +12,7 @@ use damper_plugins::grants::{Secret, SecretSource};
 use damper_plugins::settings::{self, Found, Place, ProviderSettings, SecretHomes, SecretPlace, Sources, Unusable};
 use toml::Table;
 
-use super::keeping::Keeping;
+use super::retention::StreamRetention;
 use crate::commands::build::{Builder, Source, place_of};
 use crate::commands::test::conformance;
 use crate::config::Config;
@@ -24,15 +24,15 @@ use crate::provider::{self, BUILT, FindError};
 
 /// A provider that was asked for.
 #[derive(Debug)]
-pub(super) struct Wanted {
+pub(super) struct SelectedProvider {
     /// Its name; none where a path was given instead.
     name: Option<String>,
-    from: From,
+    from: ProviderSource,
 }
 
-/// Where its component comes from.
+/// The source of its component.
 #[derive(Debug)]
-enum From {
+enum ProviderSource {
     /// A crate, to be built.
     Crate(PathBuf),
     /// A component that is there.
@@ -51,8 +51,8 @@ pub(super) struct Ready {
     /// The names of its secrets in AWS Secrets Manager.
     pub(super) secrets: BTreeSet<String>,
     /// How long its stream keeps an item.
-    pub(super) keeping: Keeping,
-    /// What a person should know.
+    pub(super) retention: StreamRetention,
+    /// Warnings for the operator.
     pub(super) warnings: Vec<String>,
     /// It, as damper.lock looks at it.
     candidate: Candidate,
@@ -68,10 +68,10 @@ impl Ready {
 /// The providers named, or all that damper.toml names.
 ///
 /// # Errors
-/// Where there are none, or one is not to be found.
-pub(super) fn select(config: &Config, named: &[String]) -> Result<Vec<Wanted>, CliError> {
+/// If there are none, or one is not to be found.
+pub(super) fn select(config: &Config, named: &[String]) -> Result<Vec<SelectedProvider>, CliError> {
     if !named.is_empty() {
-        return named.iter().map(|name| wanted(config, name)).collect();
+        return named.iter().map(|name| select_one(config, name)).collect();
     }
     let example = "name them, as in `damper package providers/gleif`, or list them in damper.toml:\n  [providers.gleif]\n  component = \"providers/gleif\"\n  hosts = [\"api.gleif.org\"]";
     let Some(file) = &config.file else {
@@ -80,38 +80,42 @@ pub(super) fn select(config: &Config, named: &[String]) -> Result<Vec<Wanted>, C
     if config.providers.is_empty() {
         return Err(CliError::input_in(file, "no provider is named, here or on the command line", example));
     }
-    config.providers.keys().map(|name| wanted(config, name)).collect()
+    config.providers.keys().map(|name| select_one(config, name)).collect()
 }
 
-fn wanted(config: &Config, text: &str) -> Result<Wanted, CliError> {
+fn select_one(config: &Config, text: &str) -> Result<SelectedProvider, CliError> {
     let path = Path::new(text);
     if text.contains(['/', '\\']) || text == "." {
-        let from = if path.is_dir() { From::Crate(path.to_path_buf()) } else { From::File(path.to_path_buf()) };
-        return Ok(Wanted { name: None, from });
+        let from = if path.is_dir() {
+            ProviderSource::Crate(path.to_path_buf())
+        } else {
+            ProviderSource::File(path.to_path_buf())
+        };
+        return Ok(SelectedProvider { name: None, from });
     }
     provider::check_name(text)?;
-    Ok(Wanted { name: Some(text.to_owned()), from: locate(config, text)? })
+    Ok(SelectedProvider { name: Some(text.to_owned()), from: locate(config, text)? })
 }
 
-/// Where a provider's component comes from: a crate wherever there is one, else a file as [`provider::find`] finds it.
-fn locate(config: &Config, name: &str) -> Result<From, FindError> {
+/// The source of a provider's component: a crate if there is one, else a file as [`provider::find`] finds it.
+fn locate(config: &Config, name: &str) -> Result<ProviderSource, FindError> {
     let said = config.provider(name).and_then(|said| said.component.as_ref()).map(|path| config.folder.join(path));
     if let Some(path) = said {
         if path.is_dir() {
-            return Ok(From::Crate(path));
+            return Ok(ProviderSource::Crate(path));
         }
         // CRATE/target/damper/NAME.wasm
         let built = path.parent().filter(|folder| folder.ends_with(BUILT));
         if let Some(home) = built.and_then(|folder| folder.ancestors().nth(2)).filter(|home| is_crate(home)) {
-            return Ok(From::Crate(home.to_path_buf()));
+            return Ok(ProviderSource::Crate(home.to_path_buf()));
         }
     } else {
         let home = config.components.join(name);
         if is_crate(&home) {
-            return Ok(From::Crate(home));
+            return Ok(ProviderSource::Crate(home));
         }
     }
-    provider::find(config, name).map(From::File)
+    provider::find(config, name).map(ProviderSource::File)
 }
 
 fn is_crate(folder: &Path) -> bool {
@@ -121,14 +125,16 @@ fn is_crate(folder: &Path) -> bool {
 /// Builds what is to be built, and checks each provider; those that are built here have to conform where that is asked for.
 ///
 /// # Errors
-/// Where one does not compile, does not conform, or cannot run in Lambda as it is set up.
+/// If one does not compile, does not conform, or cannot run in Lambda as it is set up.
 pub(super) fn build(
-    wanted: &[Wanted],
+    wanted: &[SelectedProvider],
     config: &Config,
     has_to_conform: bool,
     context: &Context,
 ) -> Result<Vec<Ready>, CliError> {
-    for path in wanted.iter().filter_map(|wanted| if let From::File(path) = &wanted.from { Some(path) } else { None }) {
+    for path in
+        wanted.iter().filter_map(|wanted| if let ProviderSource::File(path) = &wanted.from { Some(path) } else { None })
+    {
         context.screen.say(format!(
             "{}: as it is; whether it conforms is not looked at, for its cases are not here",
             path.display()
@@ -159,7 +165,7 @@ fn candidates(all: &[Ready]) -> Vec<Candidate> {
 ///
 /// # Errors
 /// As [`build`], and where one was never built.
-pub(super) fn look(wanted: &[Wanted], config: &Config, context: &Context) -> Result<Vec<Ready>, CliError> {
+pub(super) fn look(wanted: &[SelectedProvider], config: &Config, context: &Context) -> Result<Vec<Ready>, CliError> {
     let all = prepare(wanted, config, |source| {
         let path = place_of(source, context)?;
         if path.is_file() {
@@ -173,17 +179,17 @@ pub(super) fn look(wanted: &[Wanted], config: &Config, context: &Context) -> Res
 }
 
 fn prepare(
-    wanted: &[Wanted],
+    wanted: &[SelectedProvider],
     config: &Config,
-    mut built: impl FnMut(&Source) -> Result<PathBuf, CliError>,
+    mut find_or_build: impl FnMut(&Source) -> Result<PathBuf, CliError>,
 ) -> Result<Vec<Ready>, CliError> {
     let mut all: Vec<Ready> = Vec::with_capacity(wanted.len());
     for wanted in wanted {
         let path = match &wanted.from {
-            From::Crate(folder) => built(&Source::read(folder)?)?,
-            From::File(path) => path.clone(),
+            ProviderSource::Crate(folder) => find_or_build(&Source::read(folder)?)?,
+            ProviderSource::File(path) => path.clone(),
         };
-        let ready = ready(config, ComponentFile::read(&path)?)?;
+        let ready = prepare_one(config, ComponentFile::read(&path)?)?;
         if let Some(name) = wanted.name.as_ref().filter(|name| *name != ready.name()) {
             let found = ready.name().to_owned();
             return Err(FindError::AnotherName { provider: name.clone(), found, path }.into());
@@ -199,7 +205,7 @@ fn prepare(
 }
 
 /// A component with what the operator says of it.
-fn ready(config: &Config, file: ComponentFile) -> Result<Ready, CliError> {
+fn prepare_one(config: &Config, file: ComponentFile) -> Result<Ready, CliError> {
     let nothing = ProviderSettings::default();
     let said = config.provider(&file.manifest.name).unwrap_or(&nothing);
     let place = config.file.as_deref().map_or(Place::Nowhere, Place::File);
@@ -212,15 +218,23 @@ fn ready(config: &Config, file: ComponentFile) -> Result<Ready, CliError> {
     let sources = Sources { homes: SecretHomes::SecretsManager, find: &find };
     let bound = settings::bind(&file.manifest, said, place, sources)?;
     let settings = settings_text(config, &file.manifest.name)?;
-    let keeping = Keeping::of(&bound.manifest)?;
+    let retention = StreamRetention::of(&bound.manifest)?;
     let mut warnings = bound.warnings;
-    warnings.extend(keeping.warning(&bound.manifest));
+    warnings.extend(retention.warning(&bound.manifest));
     let candidate = Candidate::new(config, &file, &bound.grants);
-    Ok(Ready { candidate, file, manifest: bound.manifest, settings, secrets: secrets.into_inner(), keeping, warnings })
+    Ok(Ready {
+        candidate,
+        file,
+        manifest: bound.manifest,
+        settings,
+        secrets: secrets.into_inner(),
+        retention,
+        warnings,
+    })
 }
 
-/// What stands below `[providers.NAME]`, but where its component lies on this machine. Without a damper.toml, what such a
-/// provider is granted.
+/// The settings below `[providers.NAME]` without the component's path on this machine. Without a damper.toml: the settings that such
+/// a provider gets.
 fn settings_text(config: &Config, name: &str) -> Result<String, CliError> {
     let Some(path) = &config.file else { return Ok("hosts = \"manifest\"\n".to_owned()) };
     let text = fs::read_to_string(path).map_err(CliError::file("read", path))?;

@@ -8,7 +8,7 @@ use damper_plugins::package::Architecture;
 use sha2::{Digest, Sha256};
 
 use super::dashboard;
-use super::keeping::Keeping;
+use super::retention::StreamRetention;
 use super::timeout::LeastTimeout;
 
 const SHARED: &str = include_str!("templates/shared.yaml");
@@ -19,7 +19,7 @@ const BUCKET: &str = include_str!("templates/bucket.yaml");
 const ACCESS_SHARED: &str = include_str!("templates/access-shared.yaml");
 const ACCESS_ISOLATED: &str = include_str!("templates/access-isolated.yaml");
 
-/// What a function's template says of its code: for each architecture the zip's name in the bucket, and its SHA-256 in Base64.
+/// The code of a function as its template names it: for each architecture the zip's name in the bucket, and its SHA-256 in Base64.
 pub(super) type Codes = BTreeMap<Architecture, Code>;
 
 /// A zip.
@@ -31,7 +31,7 @@ pub(super) struct Code {
     pub(super) sha256: String,
 }
 
-/// What the shared stack is made of.
+/// The inputs of the shared stack's template.
 #[derive(Debug)]
 pub(super) struct SharedStack<'a> {
     /// The provider that the dashboard shows first.
@@ -46,12 +46,12 @@ pub(super) struct SharedStack<'a> {
     pub(super) timeout: LeastTimeout,
 }
 
-/// What a provider's stack is made of.
+/// The inputs of a provider's template.
 #[derive(Debug)]
 pub(super) struct Stack<'a> {
     pub(super) provider: &'a str,
     pub(super) start_batch: u32,
-    pub(super) keeping: &'a Keeping,
+    pub(super) retention: &'a StreamRetention,
     /// Whether it has a function of its own.
     pub(super) isolated: bool,
     /// The names of its secrets.
@@ -69,7 +69,7 @@ pub(super) fn aws_name(architecture: Architecture) -> &'static str {
 }
 
 /// The shared stack.
-pub(super) fn shared(stack: &SharedStack<'_>, codes: &Codes) -> String {
+pub(super) fn shared_template(stack: &SharedStack<'_>, codes: &Codes) -> String {
     let function = function(&Function {
         table_name: "!Ref Table",
         bucket_name: "!Ref Bucket",
@@ -93,25 +93,25 @@ pub(super) fn shared(stack: &SharedStack<'_>, codes: &Codes) -> String {
 }
 
 /// A provider's stack.
-pub(super) fn provider(stack: &Stack<'_>, codes: &Codes) -> String {
-    let keeping = stack.keeping;
+pub(super) fn provider_template(stack: &Stack<'_>, codes: &Codes) -> String {
+    let retention = stack.retention;
     let live = if stack.isolated { "!Ref Live" } else { r#"!ImportValue { "Fn::Sub": "${SharedStack}-Live" }"# };
     let failed_batches = match stack.isolated {
         true => "!GetAtt FailedBatches.Arn",
         false => r#"!ImportValue { "Fn::Sub": "${SharedStack}-BucketArn" }"#,
     };
-    let alarm_ms = keeping.alarm_age().as_millis();
+    let alarm_ms = retention.alarm_age().as_millis();
     let inline = [
         ("PROVIDER", stack.provider.to_owned()),
         ("INVOKED", if stack.isolated { "a function of its own" } else { "the shared function" }.to_owned()),
         ("LIVE", live.to_owned()),
         ("FAILED_BATCHES", failed_batches.to_owned()),
-        ("RETENTION_HOURS", keeping.hours.to_string()),
+        ("RETENTION_HOURS", retention.hours.to_string()),
         ("BATCH_SIZE", stack.start_batch.to_string()),
         ("OLDEST_ALARM_MS", alarm_ms.to_string()),
-        ("CLOSED", closed(keeping)),
+        ("CLOSED", closed_text(retention)),
     ];
-    let mut blocks: BTreeMap<&str, String> = BTreeMap::from([("RECORD_AGE", record_age(keeping))]);
+    let mut blocks: BTreeMap<&str, String> = BTreeMap::from([("RECORD_AGE", record_age(retention))]);
     if stack.isolated {
         blocks.extend([
             ("PARAMETERS", parameters(codes, &format!("damper-{}", stack.provider), &stack.timeout)),
@@ -149,15 +149,15 @@ Rollback:
 ";
 
 /// Why the stream keeps its items for so long.
-fn closed(keeping: &Keeping) -> String {
-    match keeping.closed.as_secs() / 60 {
+fn closed_text(retention: &StreamRetention) -> String {
+    match retention.closed.as_secs() / 60 {
         0 => "The provider's window never closes.".to_owned(),
         minutes => format!("The provider's window is closed for {} h {:02} min at most.", minutes / 60, minutes % 60),
     }
 }
 
-fn record_age(keeping: &Keeping) -> String {
-    match keeping.record_age {
+fn record_age(retention: &StreamRetention) -> String {
+    match retention.record_age {
         Some(age) => format!(
             "# The last resort, before the stream trims an item without a trace: the batch goes to the bucket.\nMaximumRecordAgeInSeconds: {}\n",
             age.as_secs()
@@ -166,7 +166,7 @@ fn record_age(keeping: &Keeping) -> String {
     }
 }
 
-/// What the function's part of a template is filled with: CloudFormation's own expressions.
+/// The values of the function's part of a template: CloudFormation's own expressions.
 struct Function<'a> {
     table_name: &'a str,
     bucket_name: &'a str,
@@ -203,20 +203,20 @@ fn function(with: &Function<'_>) -> String {
         ("STREAM_PREFIX", with.stream_prefix.to_owned()),
         ("STREAMS", with.streams.clone()),
         ("DESCRIPTION", with.description.clone()),
-        ("ASSIGNED", with.providers.map_or_else(|| "all providers".to_owned(), assigned)),
+        ("ASSIGNED", with.providers.map_or_else(|| "all providers".to_owned(), assigned_text)),
         ("CODE_NAME", of_architecture(with.codes, |code| code.name.clone())),
         ("CODE_SHA256", of_architecture(with.codes, |code| format!("\"{}\"", code.sha256))),
     ];
     let blocks = [
         ("ACCESS", with.access.clone()),
         ("SECRETS", secrets_statement(with.secrets)),
-        ("PROVIDERS", with.providers.map(assignment).unwrap_or_default()),
+        ("PROVIDERS", with.providers.map(assignment_variable).unwrap_or_default()),
     ];
-    dedented(&fill(FUNCTION, &inline, &blocks))
+    dedent(&fill(FUNCTION, &inline, &blocks))
 }
 
 /// The variable that says which of the zip's providers a function works for. A comma alone: for none.
-fn assignment(providers: &BTreeSet<String>) -> String {
+fn assignment_variable(providers: &BTreeSet<String>) -> String {
     let names: Vec<&str> = providers.iter().map(String::as_str).collect();
     let names = if names.is_empty() { ",".to_owned() } else { names.join(",") };
     format!("DAMPER_PROVIDERS: \"{names}\"\n")
@@ -224,7 +224,7 @@ fn assignment(providers: &BTreeSet<String>) -> String {
 
 /// Which providers a function works for, in few words that are others for other providers: a version's description, of which no more than
 /// 256 characters are taken.
-fn assigned(providers: &BTreeSet<String>) -> String {
+fn assigned_text(providers: &BTreeSet<String>) -> String {
     let names: Vec<&str> = providers.iter().map(String::as_str).collect();
     match *names {
         [] => "no provider".to_owned(),
@@ -260,11 +260,11 @@ fn denial_of(isolated: &BTreeSet<String>) -> String {
     )
 }
 
-/// A bucket with its policy, as lines of `Resources`. What was deleted there can be restored for some days; `expiry` are further rules
+/// A bucket with its policy, as lines of `Resources`. Deleted objects can be restored for some days; `expiry` are further rules
 /// of its lifecycle.
 fn bucket(name: &str, old_version_days: &str, expiry: &str) -> String {
     let inline = [("BUCKET", name.to_owned()), ("OLD_VERSION_DAYS", old_version_days.to_owned())];
-    dedented(&fill(BUCKET, &inline, &[("EXPIRY", expiry.to_owned())]))
+    dedent(&fill(BUCKET, &inline, &[("EXPIRY", expiry.to_owned())]))
 }
 
 /// The right to read these secrets and no other. Secrets Manager ends each ARN with six characters of its own.
@@ -292,13 +292,13 @@ fn parameters(codes: &Codes, function_name: &str, timeout: &LeastTimeout) -> Str
         ("LEAST_SECONDS", timeout.seconds.to_string()),
         ("LEAST_REASON", timeout.reason()),
     ];
-    dedented(&fill(PARAMETERS, &inline, &[]))
+    dedent(&fill(PARAMETERS, &inline, &[]))
 }
 
 /// The parameters that every stack has, which stand last: `KmsKeyArn` and `AlarmTopic`.
 fn last_parameters() -> String {
     let start = PARAMETERS.find("  KmsKeyArn:").unwrap_or_default();
-    dedented(PARAMETERS.get(start..).unwrap_or_default())
+    dedent(PARAMETERS.get(start..).unwrap_or_default())
 }
 
 /// A zip's name or digest, whichever architecture is chosen. (CloudFormation's mappings have no key with a `_`.)
@@ -325,7 +325,7 @@ fn fill(template: &str, inline: &[(&str, String)], blocks: &[(&str, String)]) ->
         let place = content.strip_prefix("# {{").and_then(|rest| rest.strip_suffix("}}"));
         if let Some(name) = place {
             let block = blocks.iter().find(|(known, _)| *known == name);
-            filled.push_str(&block.map(|(_, lines)| indented(lines, indentation)).unwrap_or_default());
+            filled.push_str(&block.map(|(_, lines)| indent(lines, indentation)).unwrap_or_default());
             continue;
         }
         let mut line = line.to_owned();
@@ -338,13 +338,13 @@ fn fill(template: &str, inline: &[(&str, String)], blocks: &[(&str, String)]) ->
     filled
 }
 
-fn indented(lines: &str, spaces: usize) -> String {
+fn indent(lines: &str, spaces: usize) -> String {
     let indent = |line: &str| if line.is_empty() { "\n".to_owned() } else { format!("{:spaces$}{line}\n", "") };
     lines.lines().map(indent).collect()
 }
 
 /// The lines of a part of `Parameters` or `Resources`, without the two spaces that they have in their file.
-fn dedented(lines: &str) -> String {
+fn dedent(lines: &str) -> String {
     lines.lines().map(|line| format!("{}\n", line.strip_prefix("  ").unwrap_or(line))).collect()
 }
 
@@ -357,8 +357,8 @@ mod tests {
         Architecture::ALL.map(|architecture| (architecture, code(aws_name(architecture)))).into()
     }
 
-    fn keeping() -> Keeping {
-        Keeping { closed: Default::default(), hours: 168, record_age: None }
+    fn retention() -> StreamRetention {
+        StreamRetention { closed: Default::default(), hours: 168, record_age: None }
     }
 
     fn timeout() -> LeastTimeout {
@@ -372,17 +372,17 @@ mod tests {
 
     fn all() -> Vec<String> {
         let secrets = BTreeSet::from(["gleif/key".to_owned()]);
-        let keeping = keeping();
+        let retention = retention();
         let stack = |isolated| Stack {
             provider: "gleif",
             start_batch: 5,
-            keeping: &keeping,
+            retention: &retention,
             isolated,
             secrets: &secrets,
             timeout: timeout(),
         };
-        let shared = shared(&shared_stack(&secrets), &codes());
-        vec![shared, provider(&stack(false), &codes()), provider(&stack(true), &codes())]
+        let shared = shared_template(&shared_stack(&secrets), &codes());
+        vec![shared, provider_template(&stack(false), &codes()), provider_template(&stack(true), &codes())]
     }
 
     #[test]
@@ -394,9 +394,9 @@ mod tests {
 
     #[test]
     fn only_bound_secrets_may_be_read() {
-        let none = shared(&shared_stack(&BTreeSet::new()), &codes());
+        let none = shared_template(&shared_stack(&BTreeSet::new()), &codes());
         assert!(!none.contains("secretsmanager"));
-        let one = shared(&shared_stack(&BTreeSet::from(["gleif/key".to_owned()])), &codes());
+        let one = shared_template(&shared_stack(&BTreeSet::from(["gleif/key".to_owned()])), &codes());
         assert!(one.contains(":secret:gleif/key-??????\n"), "{one}");
     }
 
@@ -412,7 +412,7 @@ mod tests {
         assert!(alone.contains("DAMPER_PROVIDERS: \"gleif\""), "{alone}");
         let (two, gleif) = (names(&["a", "b"]), names(&["gleif"]));
         let stack = SharedStack { providers: &two, isolated: &gleif, ..shared_stack(&none) };
-        let without = shared(&stack, &codes());
+        let without = shared_template(&stack, &codes());
         assert!(without.contains("DAMPER_PROVIDERS: \"a,b\""), "{without}");
         assert!(
             without.contains("- \"r#gleif#*\"") && without.contains("${Bucket.Arn}/dead-letters/gleif/*"),
@@ -422,14 +422,16 @@ mod tests {
         assert!(with_all.contains(", for all providers\n") && alone.contains(", for gleif\n"));
         let described = |providers: &[&str]| {
             let providers = names(providers);
-            let text =
-                shared(&SharedStack { providers: &providers, isolated: &gleif, ..shared_stack(&none) }, &codes());
+            let text = shared_template(
+                &SharedStack { providers: &providers, isolated: &gleif, ..shared_stack(&none) },
+                &codes(),
+            );
             text.lines().find(|line| line.contains("compression ${Compression}, for ")).unwrap().to_owned()
         };
         assert_ne!(described(&["a", "b"]), described(&["a", "c"]));
         assert_eq!(described(&["a", "b"]), described(&["b", "a"]));
         let stack = SharedStack { isolated: &gleif, ..shared_stack(&none) };
-        assert!(shared(&stack, &codes()).contains("DAMPER_PROVIDERS: \",\""), "none, which is not all");
+        assert!(shared_template(&stack, &codes()).contains("DAMPER_PROVIDERS: \",\""), "none, which is not all");
     }
 
     #[test]

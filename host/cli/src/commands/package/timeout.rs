@@ -5,7 +5,7 @@ use std::time::Duration;
 use damper_core::manifest::Manifest;
 use damper_core::pipeline::shortest_call;
 
-/// What the function keeps of each invocation for its answer.
+/// The time that the function reserves of each invocation for its response.
 const ANSWER: Duration = Duration::from_secs(1);
 /// Below this the end of an invocation costs more than its work.
 const SHORTEST_SECONDS: u64 = 60;

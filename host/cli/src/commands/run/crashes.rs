@@ -11,7 +11,7 @@ use damper_plugins::{ExecutionMarks, LeftBehind, left_behind};
 use crate::context::Context;
 use crate::error::CliError;
 
-use super::House;
+use super::RunContext;
 use super::worker::Worker;
 
 /// The marks of this run, and those of runs that died.
@@ -38,7 +38,7 @@ impl Crashes {
     /// Records crashes of these providers. Marks of providers that have no worker now are kept for a run that has.
     pub(super) async fn record(
         &self,
-        house: &House,
+        run_context: &RunContext,
         workers: &[Worker],
         configured: impl Iterator<Item = &String> + Clone,
     ) -> Result<(), CliError> {
@@ -56,8 +56,8 @@ impl Crashes {
                     process = left.process,
                     "an earlier run died while the component ran"
                 );
-                let now = house.clock.now();
-                operate::record_crash(&*house.ledger, &house.mapping, worker.name(), now, &crash).await?;
+                let now = run_context.clock.now();
+                operate::record_crash(&*run_context.ledger, &run_context.mapping, worker.name(), now, &crash).await?;
             }
             let has_no_worker = |name: &String| {
                 workers.iter().all(|worker| worker.name() != name)

@@ -5,7 +5,7 @@ use damper_core::pipeline::progress::Snapshot;
 use damper_local::Counts;
 use serde_json::{Value, json};
 
-use super::tally::Did;
+use super::tally::RunTotals;
 use crate::commands::status::counts_in_json;
 use crate::config::Config;
 use crate::error::{CliError, Exit};
@@ -88,20 +88,20 @@ impl Outcome {
 
 /// One provider's part of the summary.
 #[derive(Debug)]
-pub(super) struct Line {
+pub(super) struct ProviderSummary {
     pub(super) provider: String,
     pub(super) outcome: Outcome,
-    /// What its stream has come to.
+    /// Its stream's entries by outcome.
     pub(super) counts: Counts,
-    /// What this run did; none where it did not run.
-    pub(super) did: Option<(Did, Snapshot)>,
+    /// The totals of this run; `None` if the provider did not run.
+    pub(super) totals: Option<(RunTotals, Snapshot)>,
 }
 
-/// Print the summary, and say how the program ends.
+/// Print the summary, and return the exit code.
 ///
 /// # Errors
-/// Where the counts do not add up, or nothing can be printed.
-pub(super) fn show(lines: &[Line], config: &Config, as_json: bool) -> Result<Exit, CliError> {
+/// If the counts do not add up, or nothing can be printed.
+pub(super) fn show(lines: &[ProviderSummary], config: &Config, as_json: bool) -> Result<Exit, CliError> {
     let exit = lines.iter().map(|line| line.outcome.exit()).max().unwrap_or(Exit::Done);
     if as_json {
         let providers: Vec<Value> = lines.iter().map(|line| line.as_json(config)).collect();
@@ -111,11 +111,11 @@ pub(super) fn show(lines: &[Line], config: &Config, as_json: bool) -> Result<Exi
     } else {
         lines.iter().try_for_each(|line| put(line.as_text(config)))?;
     }
-    lines.iter().try_for_each(Line::check)?;
+    lines.iter().try_for_each(ProviderSummary::check)?;
     Ok(exit)
 }
 
-impl Line {
+impl ProviderSummary {
     /// fed = fetched + skipped + dead letters + pending, always.
     fn check(&self) -> Result<(), CliError> {
         let Counts { fed, fetched, skipped, dead_letters, pending, oldest_pending } = self.counts;
@@ -134,10 +134,10 @@ impl Line {
         if pending > 0 {
             text.push_str(&format!(" + {pending} pending"));
         }
-        if let Some((did, snapshot)) = &self.did {
+        if let Some((totals, snapshot)) = &self.totals {
             text.push_str(&format!(
                 "\n  this run: {} fetched, {} skipped, {} dead letters, {} retried, {} requests",
-                did.fetched, did.skipped, did.dead_letters, snapshot.retried, snapshot.requests
+                totals.fetched, totals.skipped, totals.dead_letters, snapshot.retried, snapshot.requests
             ));
         }
         if fetched > 0 {
@@ -153,9 +153,9 @@ impl Line {
     }
 
     fn as_json(&self, config: &Config) -> Value {
-        let did = self.did.as_ref().map(|(did, snapshot)| {
+        let totals = self.totals.as_ref().map(|(totals, snapshot)| {
             json!({
-                "fetched": did.fetched, "skipped": did.skipped, "dead_letters": did.dead_letters,
+                "fetched": totals.fetched, "skipped": totals.skipped, "dead_letters": totals.dead_letters,
                 "retried": snapshot.retried, "requests": snapshot.requests,
             })
         });
@@ -165,12 +165,12 @@ impl Line {
                 Outcome::Failed(error) | Outcome::Stopped(error) => Some(error.to_string()),
                 _ => None,
             },
-            "counts": counts_in_json(&self.counts), "run": did, "records": records(config, &self.provider),
+            "counts": counts_in_json(&self.counts), "run": totals, "records": records(config, &self.provider),
         })
     }
 }
 
-/// Where a provider's records lie, as a pattern for a shell.
+/// The path of a provider's records, as a pattern for a shell.
 fn records(config: &Config, provider: &str) -> String {
     let folder = std::path::absolute(&config.output).unwrap_or_else(|_| config.output.clone());
     folder.join(provider).join(format!("*/*/*{}", config.compression.ending())).display().to_string()
@@ -180,8 +180,8 @@ fn records(config: &Config, provider: &str) -> String {
 mod tests {
     use super::*;
 
-    fn line(counts: Counts) -> Line {
-        Line { provider: "demo".into(), outcome: Outcome::Done, counts, did: None }
+    fn line(counts: Counts) -> ProviderSummary {
+        ProviderSummary { provider: "demo".into(), outcome: Outcome::Done, counts, totals: None }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What this run has done of a stream. A batch is delivered whole again after a failure, with entries that ended before; those
+//! The totals of this run for a stream. After a failure a batch is delivered again with entries that ended before; those
 //! are counted once.
 
 use std::collections::HashMap;
@@ -10,7 +10,7 @@ use damper_local::Counts;
 
 /// Ends of one run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Did {
+pub(super) struct RunTotals {
     /// Entries whose record was stored.
     pub(super) fetched: u64,
     /// Entries that another entry settled.
@@ -19,8 +19,8 @@ pub(super) struct Did {
     pub(super) dead_letters: u64,
 }
 
-impl Did {
-    fn of(&mut self, end: End) -> &mut u64 {
+impl RunTotals {
+    fn count_of(&mut self, end: End) -> &mut u64 {
         match end {
             End::Fetched => &mut self.fetched,
             End::Skipped => &mut self.skipped,
@@ -34,7 +34,7 @@ impl Did {
     }
 
     /// No more than the stream itself counted meanwhile: entries beyond the checkpoint had ended before we came.
-    pub(super) fn at_most(self, before: &Counts, after: &Counts) -> Self {
+    pub(super) fn capped_by(self, before: &Counts, after: &Counts) -> Self {
         Self {
             fetched: self.fetched.min(after.fetched.saturating_sub(before.fetched)),
             skipped: self.skipped.min(after.skipped.saturating_sub(before.skipped)),
@@ -46,10 +46,10 @@ impl Did {
 /// Counts the ends in reports.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
-    /// What has ended so far.
-    pub(super) did: Did,
+    /// The ends counted so far.
+    pub(super) totals: RunTotals,
     /// Entries that have ended and may be delivered again, and how: of the last batch at the most.
-    seen: HashMap<SequenceNumber, End>,
+    ended: HashMap<SequenceNumber, End>,
     /// The batch that is being worked at.
     batch: Option<Batch>,
 }
@@ -60,39 +60,39 @@ struct Batch {
     /// The pipeline's counters when it was delivered.
     began: Snapshot,
     /// Ends of its entries that were counted before: the pipeline will count them again.
-    repeats: Did,
+    repeats: RunTotals,
 }
 
 impl Tally {
     /// A batch is delivered: what is not in it will not come again.
-    pub(super) fn delivered(&mut self, entries: &[Entry], counters: Snapshot) {
-        let mut seen = std::mem::take(&mut self.seen);
-        self.seen = entries.iter().filter_map(|entry| seen.remove_entry(&entry.sequence)).collect();
-        let mut repeats = Did::default();
-        for end in self.seen.values() {
-            *repeats.of(*end) += 1;
+    pub(super) fn on_batch_delivered(&mut self, entries: &[Entry], counters: Snapshot) {
+        let mut ended = std::mem::take(&mut self.ended);
+        self.ended = entries.iter().filter_map(|entry| ended.remove_entry(&entry.sequence)).collect();
+        let mut repeats = RunTotals::default();
+        for end in self.ended.values() {
+            *repeats.count_of(*end) += 1;
         }
         self.batch = Some(Batch { began: counters, repeats });
     }
 
-    /// What has ended so far, that of the batch that is being worked at included. Where entries are delivered again, it is too few until
-    /// the pipeline has counted those once more, and never too many.
-    pub(super) fn live(&self, counters: Snapshot) -> Did {
-        let Some(Batch { began, repeats }) = &self.batch else { return self.did };
+    /// The ends so far, including those of the batch in progress. If entries are delivered again, the count is too low until
+    /// the pipeline has counted them once more; it is never too high.
+    pub(super) fn live_totals(&self, counters: Snapshot) -> RunTotals {
+        let Some(Batch { began, repeats }) = &self.batch else { return self.totals };
         let fresh = |now: u64, before: u64, repeats: u64| now.saturating_sub(before).saturating_sub(repeats);
-        Did {
-            fetched: self.did.fetched + fresh(counters.fetched, began.fetched, repeats.fetched),
-            skipped: self.did.skipped + fresh(counters.skipped, began.skipped, repeats.skipped),
-            dead_letters: self.did.dead_letters + fresh(counters.dead, began.dead, repeats.dead_letters),
+        RunTotals {
+            fetched: self.totals.fetched + fresh(counters.fetched, began.fetched, repeats.fetched),
+            skipped: self.totals.skipped + fresh(counters.skipped, began.skipped, repeats.skipped),
+            dead_letters: self.totals.dead_letters + fresh(counters.dead, began.dead, repeats.dead_letters),
         }
     }
 
     /// Count what ended in a batch.
-    pub(super) fn reported(&mut self, report: &Report) {
+    pub(super) fn on_batch_reported(&mut self, report: &Report) {
         self.batch = None;
         for (sequence, end) in &report.ended {
-            if self.seen.insert(sequence.clone(), *end).is_none() {
-                let count = self.did.of(*end);
+            if self.ended.insert(sequence.clone(), *end).is_none() {
+                let count = self.totals.count_of(*end);
                 *count = count.saturating_add(1);
             }
         }
@@ -119,34 +119,34 @@ mod tests {
     #[test]
     fn an_end_that_is_reported_again_counts_once() {
         let mut tally = Tally::default();
-        tally.delivered(&entries(1..4), Snapshot::default());
-        tally.reported(&report(&[(2, End::Fetched), (3, End::Skipped)]));
-        tally.delivered(&entries(1..4), Snapshot::default());
-        tally.reported(&report(&[(1, End::DeadLetter), (2, End::Fetched), (3, End::Skipped)]));
-        assert_eq!(tally.did, Did { fetched: 1, skipped: 1, dead_letters: 1 });
-        tally.delivered(&entries(4..6), Snapshot::default());
-        assert!(tally.seen.is_empty(), "only what may come again is remembered");
+        tally.on_batch_delivered(&entries(1..4), Snapshot::default());
+        tally.on_batch_reported(&report(&[(2, End::Fetched), (3, End::Skipped)]));
+        tally.on_batch_delivered(&entries(1..4), Snapshot::default());
+        tally.on_batch_reported(&report(&[(1, End::DeadLetter), (2, End::Fetched), (3, End::Skipped)]));
+        assert_eq!(tally.totals, RunTotals { fetched: 1, skipped: 1, dead_letters: 1 });
+        tally.on_batch_delivered(&entries(4..6), Snapshot::default());
+        assert!(tally.ended.is_empty(), "only what may come again is remembered");
     }
 
     #[test]
     fn live_counts_never_exceed_what_was_fed_while_a_batch_is_delivered_again() {
         let counters = |fetched, dead| Snapshot { fetched, dead, ..Snapshot::default() };
         let mut tally = Tally::default();
-        tally.delivered(&entries(0..6), Snapshot::default());
+        tally.on_batch_delivered(&entries(0..6), Snapshot::default());
         let live = |tally: &Tally, fetched, dead| {
-            let did = tally.live(counters(fetched, dead));
-            (did.fetched, did.dead_letters)
+            let totals = tally.live_totals(counters(fetched, dead));
+            (totals.fetched, totals.dead_letters)
         };
         assert_eq!(live(&tally, 2, 1), (2, 1), "at once");
-        tally.reported(&report(&[(1, End::Fetched), (2, End::Fetched), (3, End::DeadLetter)]));
+        tally.on_batch_reported(&report(&[(1, End::Fetched), (2, End::Fetched), (3, End::DeadLetter)]));
         assert_eq!(live(&tally, 2, 1), (2, 1));
         // The pipeline counts all of it again.
-        tally.delivered(&entries(0..6), counters(2, 1));
+        tally.on_batch_delivered(&entries(0..6), counters(2, 1));
         assert_eq!(live(&tally, 2, 1), (2, 1));
         assert_eq!(live(&tally, 4, 2), (2, 1), "what had ended before");
         assert_eq!(live(&tally, 7, 2), (5, 1));
         let ended = [0, 1, 2, 4, 5].map(|number| (number, End::Fetched));
-        tally.reported(&report(&[&ended[..], &[(3, End::DeadLetter)]].concat()));
+        tally.on_batch_reported(&report(&[&ended[..], &[(3, End::DeadLetter)]].concat()));
         assert_eq!(live(&tally, 7, 2), (5, 1));
     }
 }

@@ -13,16 +13,16 @@ use damper_core::pipeline::Pipeline;
 use damper_core::pipeline::progress::{Progress, Snapshot};
 use damper_core::pipeline::report::{Report, Stopped};
 use damper_core::record::Failure;
-use damper_local::{Counts, DatabaseError, Ended, Poller, PollerSettings};
+use damper_local::{Counts, DatabaseError, Poller, PollerEnd, PollerSettings};
 use damper_plugins::Plugin;
 use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::House;
+use super::RunContext;
 use super::summary::Outcome;
-use super::tally::{Did, Tally};
+use super::tally::{RunTotals, Tally};
 use crate::error::CliError;
 use crate::signals::Stop;
 
@@ -30,34 +30,34 @@ use crate::signals::Stop;
 const BATCH_TIME: Duration = Duration::from_mins(15);
 /// How often to look whether a breaker was closed.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
-/// What a batch needs besides its last fetch.
+/// The time that a batch needs besides its last fetch.
 const BATCH_MARGIN: Duration = Duration::from_secs(30);
 
 /// One provider at work.
 pub(super) struct Worker {
     pipeline: Arc<Pipeline>,
     plugin: Arc<Plugin>,
-    house: House,
-    /// What the stream counted when the run began.
+    run_context: RunContext,
+    /// The stream's counts at the start of the run.
     before: Counts,
     tally: Mutex<Tally>,
     is_delivering: AtomicBool,
     /// Until when nothing is left to deliver but items that wait.
     idle_until: watch::Sender<Option<Timestamp>>,
-    told_of_breaker: AtomicBool,
+    is_breaker_reported: AtomicBool,
 }
 
 impl Worker {
-    pub(super) fn new(pipeline: Arc<Pipeline>, plugin: Arc<Plugin>, house: House, before: Counts) -> Self {
+    pub(super) fn new(pipeline: Arc<Pipeline>, plugin: Arc<Plugin>, run_context: RunContext, before: Counts) -> Self {
         Self {
             pipeline,
             plugin,
-            house,
+            run_context,
             before,
             tally: Mutex::default(),
             is_delivering: AtomicBool::new(false),
             idle_until: watch::Sender::default(),
-            told_of_breaker: AtomicBool::new(false),
+            is_breaker_reported: AtomicBool::new(false),
         }
     }
 
@@ -92,22 +92,22 @@ impl Worker {
         at.to_zoned(self.manifest().window.timezone.clone()).strftime("%Y-%m-%d %H:%M:%S %Z").to_string()
     }
 
-    /// The open breaker has been told of. Answers whether it had been before.
-    pub(super) fn is_told_of_breaker(&self) -> bool {
-        self.told_of_breaker.swap(true, Ordering::Relaxed)
+    /// Mark the open breaker as reported. Returns whether it already was.
+    pub(super) fn mark_breaker_reported(&self) -> bool {
+        self.is_breaker_reported.swap(true, Ordering::Relaxed)
     }
 
-    /// Whether the breaker is open, as far as was told.
-    pub(super) fn is_stopped(&self) -> bool {
-        self.told_of_breaker.load(Ordering::Relaxed)
+    /// Whether an open breaker has been reported.
+    pub(super) fn has_reported_breaker(&self) -> bool {
+        self.is_breaker_reported.load(Ordering::Relaxed)
     }
 
-    /// The breaker is closed: told of next time again. Answers whether it had been told of.
-    pub(super) fn forget_breaker(&self) -> bool {
-        self.told_of_breaker.swap(false, Ordering::Relaxed)
+    /// The breaker is closed: report it again when it opens. Returns whether it had been reported.
+    pub(super) fn clear_breaker_reported(&self) -> bool {
+        self.is_breaker_reported.swap(false, Ordering::Relaxed)
     }
 
-    /// What this process counts, and tells a watcher.
+    /// The counters and events of this process.
     pub(super) fn progress(&self) -> Arc<Progress> {
         self.pipeline.progress()
     }
@@ -115,23 +115,23 @@ impl Worker {
     /// The counters of this process, without what was counted twice.
     pub(super) fn snapshot(&self) -> Snapshot {
         let snapshot = self.pipeline.progress().snapshot();
-        let Did { fetched, skipped, dead_letters } = self.tally().live(snapshot);
+        let RunTotals { fetched, skipped, dead_letters } = self.tally().live_totals(snapshot);
         Snapshot { fetched, skipped, dead: dead_letters, ..snapshot }
     }
 
-    /// What this run has done, with what the stream counts now.
-    pub(super) fn did(&self, after: &Counts) -> (Did, Snapshot) {
-        (self.tally().did.at_most(&self.before, after), self.pipeline.progress().snapshot())
+    /// The totals of this run, given the stream's current counts.
+    pub(super) fn totals(&self, after: &Counts) -> (RunTotals, Snapshot) {
+        (self.tally().totals.capped_by(&self.before, after), self.pipeline.progress().snapshot())
     }
 
-    /// What the stream counts now.
+    /// The stream's current counts.
     pub(super) async fn counts(&self) -> Result<Counts, DatabaseError> {
-        self.house.stream.counts(self.name()).await
+        self.run_context.stream.counts(self.name()).await
     }
 
     /// When the window opens, where it is closed now; a text for people.
     pub(super) fn closed_window(&self) -> Option<String> {
-        let (now, window) = (self.house.clock.now(), &self.manifest().window);
+        let (now, window) = (self.run_context.clock.now(), &self.manifest().window);
         let opens = || match window.opens_at(now) {
             Some(opens) => {
                 format!("it opens at {}", opens.to_zoned(window.timezone.clone()).strftime("%Y-%m-%d %H:%M %Z"))
@@ -141,9 +141,9 @@ impl Worker {
         (!window.is_open(now)).then(opens)
     }
 
-    /// The error to tell where the breaker is open.
-    pub(super) async fn stopped(&self) -> Result<Option<CliError>, CliError> {
-        self.house.stopped(self.name()).await
+    /// The error to report if the breaker is open.
+    pub(super) async fn find_stop_error(&self) -> Result<Option<CliError>, CliError> {
+        self.run_context.find_stop_error(self.name()).await
     }
 
     /// Deliver batches until there is a reason to end.
@@ -154,34 +154,39 @@ impl Worker {
 
     async fn deliver(self: &Arc<Self>, watch: bool, stop: Stop) -> Result<Outcome, CliError> {
         // The pipeline would wait for a minute before it says so.
-        if !watch && let Some(outcome) = self.closed().await? {
+        if !watch && let Some(outcome) = self.closed_outcome().await? {
             return Ok(outcome);
         }
         if let Some(outcome) = self.prepare(&stop).await? {
             return Ok(outcome);
         }
-        // What an earlier run left disabled may be due by now.
+        // A mapping that an earlier run left disabled may be due by now.
         self.tick().await;
-        let ticking = self.ticking();
+        let ticking = self.tick_forever();
         tokio::pin!(ticking);
         loop {
             let settings = PollerSettings { watch, ..PollerSettings::default() };
-            let poller =
-                Poller::new(self.name(), &self.house.database, self.house.clock.clone(), settings, stop.asked.clone())
-                    .saying(self.idle_until.clone());
+            let poller = Poller::new(
+                self.name(),
+                &self.run_context.database,
+                self.run_context.clock.clone(),
+                settings,
+                stop.asked.clone(),
+            )
+            .with_idle_signal(self.idle_until.clone());
             let delivering = poller.run(|entries| Arc::clone(self).process(entries, watch, stop.token.clone()));
             let ended = tokio::select! {
                 biased;
                 ended = delivering => ended?,
                 () = &mut ticking => continue,
             };
-            if ended != Ended::Disabled || !self.heals_itself().await? {
+            if ended != PollerEnd::Disabled || !self.is_retried_by_ticks().await? {
                 return self.outcome(ended).await;
             }
             // The API is down and the mapping is off: a tick tries it again.
             tokio::select! {
                 biased;
-                () = stop.token.cancelled() => return self.outcome(Ended::Stopped).await,
+                () = stop.token.cancelled() => return self.outcome(PollerEnd::Stopped).await,
                 () = &mut ticking => {}
                 () = sleep(LOOK_AGAIN) => {}
             }
@@ -192,21 +197,25 @@ impl Worker {
     async fn prepare(&self, stop: &Stop) -> Result<Option<Outcome>, CliError> {
         let prepared = tokio::select! {
             biased;
-            () = stop.token.cancelled() => return self.outcome(Ended::Stopped).await.map(Some),
+            () = stop.token.cancelled() => return self.outcome(PollerEnd::Stopped).await.map(Some),
             prepared = self.plugin.prepare() => prepared,
         };
-        let broken = |failure: Failure| CliError::Load { provider: self.name().to_owned(), message: failure.message };
-        prepared.map(|()| None).map_err(broken)
+        let load_error =
+            |failure: Failure| CliError::Load { provider: self.name().to_owned(), message: failure.message };
+        prepared.map(|()| None).map_err(load_error)
     }
 
     /// Ticks, for ever: at the interval that damper.toml sets, and when a disabled mapping's time has come.
-    async fn ticking(&self) {
+    async fn tick_forever(&self) {
         let mut last = Instant::now();
         loop {
             sleep(LOOK_AGAIN).await;
-            let disabled = self.house.control(self.name()).await.ok().and_then(|control| control.governor.disabled);
+            let disabled =
+                self.run_context.control(self.name()).await.ok().and_then(|control| control.governor.disabled);
             let until = disabled.and_then(|disabled| disabled.until);
-            if last.elapsed() >= self.house.tick || until.is_some_and(|until| until <= self.house.clock.now()) {
+            if last.elapsed() >= self.run_context.tick
+                || until.is_some_and(|until| until <= self.run_context.clock.now())
+            {
                 last = Instant::now();
                 self.tick().await;
             }
@@ -219,14 +228,14 @@ impl Worker {
         }
     }
 
-    /// Whether the mapping is off for a reason that ticks see to.
-    async fn heals_itself(&self) -> Result<bool, CliError> {
-        let by = self.house.control(self.name()).await?.governor.disabled.map(|disabled| disabled.by);
+    /// Whether the mapping is off for a reason that ticks retry.
+    async fn is_retried_by_ticks(&self) -> Result<bool, CliError> {
+        let by = self.run_context.control(self.name()).await?.governor.disabled.map(|disabled| disabled.by);
         Ok(matches!(by, Some(OpenedBy::Breaker | OpenedBy::RetryAfter)))
     }
 
     /// How the run ends at once where the window is closed or the quota is spent.
-    async fn closed(&self) -> Result<Option<Outcome>, CliError> {
+    async fn closed_outcome(&self) -> Result<Option<Outcome>, CliError> {
         if let Some(opens) = self.closed_window() {
             return Ok(Some(Outcome::WindowClosed(opens)));
         }
@@ -235,40 +244,40 @@ impl Worker {
 
     /// When requests may be sent again, where the day's quota is spent; a text for people.
     pub(super) async fn spent_quota(&self) -> Result<Option<String>, CliError> {
-        let (now, manifest) = (self.house.clock.now(), self.manifest());
-        let usage = self.house.control(self.name()).await?.usage;
+        let (now, manifest) = (self.run_context.clock.now(), self.manifest());
+        let usage = self.run_context.control(self.name()).await?.usage;
         let is_spent = usage.left(manifest.window.day(now), manifest.limits.daily_quota) == Some(0);
         let begins = manifest.window.day_ends(now).to_zoned(manifest.window.timezone.clone());
         Ok(is_spent.then(|| format!("the next day begins at {}", begins.strftime("%Y-%m-%d %H:%M %Z"))))
     }
 
-    /// What the limiter says of itself.
+    /// The limiter's current state.
     pub(super) fn reading(&self) -> Reading {
         self.pipeline.reading()
     }
 
     /// The mapping, if it can be read.
     pub(super) async fn mapping(&self) -> Option<MappingState> {
-        self.house.mapping.read(self.name()).await.ok()
+        self.run_context.mapping.read(self.name()).await.ok()
     }
 
     async fn process(self: Arc<Self>, entries: Vec<Entry>, watch: bool, stop: CancellationToken) -> Report {
         if watch {
-            self.until_resumed(&stop).await;
+            self.wait_until_resumed(&stop).await;
         }
-        self.tally().delivered(&entries, self.pipeline.progress().snapshot());
+        self.tally().on_batch_delivered(&entries, self.pipeline.progress().snapshot());
         self.is_delivering.store(true, Ordering::Relaxed);
         let time = BATCH_TIME.max(self.manifest().limits.fetch_timeout.saturating_mul(2).saturating_add(BATCH_MARGIN));
         let report = self.pipeline.process(entries, Instant::now() + time, &stop).await;
         self.is_delivering.store(false, Ordering::Relaxed);
-        self.tally().reported(&report);
+        self.tally().on_batch_reported(&report);
         report
     }
 
     /// Wait for `damper resume` where the breaker is open: the pipeline itself would look again after a minute.
-    async fn until_resumed(&self, stop: &CancellationToken) {
-        // A database that fails is told of by what comes next.
-        while let Ok(Some(_)) = self.stopped().await {
+    async fn wait_until_resumed(&self, stop: &CancellationToken) {
+        // The next step reports a database that fails.
+        while let Ok(Some(_)) = self.find_stop_error().await {
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = sleep(LOOK_AGAIN) => {}
@@ -276,24 +285,26 @@ impl Worker {
         }
     }
 
-    async fn outcome(&self, ended: Ended) -> Result<Outcome, CliError> {
+    async fn outcome(&self, ended: PollerEnd) -> Result<Outcome, CliError> {
         Ok(match ended {
-            Ended::Drained => Outcome::Done,
-            Ended::Disabled => match (self.closed().await?, self.stopped().await?) {
+            PollerEnd::Drained => Outcome::Done,
+            PollerEnd::Disabled => match (self.closed_outcome().await?, self.find_stop_error().await?) {
                 (Some(closed), _) => closed,
                 (None, Some(error)) => Outcome::Stopped(error),
                 (None, None) => Outcome::Paused,
             },
-            Ended::Waiting { entries, until } => Outcome::Waiting { entries, until: self.local(until) },
-            Ended::Left(Stopped::Storage(message)) => {
+            PollerEnd::Waiting { entries, until } => Outcome::Waiting { entries, until: self.local(until) },
+            PollerEnd::Left(Stopped::Storage(message)) => {
                 Outcome::Failed(CliError::Storage { provider: self.name().to_owned(), message })
             }
-            Ended::Left(Stopped::WindowClosed) => Outcome::WindowClosed(self.closed_window().unwrap_or_default()),
-            Ended::Left(Stopped::QuotaSpent) => Outcome::QuotaSpent(self.spent_quota().await?.unwrap_or_default()),
-            Ended::Left(Stopped::BreakerOpen) => self.stopped().await?.map_or(Outcome::Interrupted, Outcome::Stopped),
-            Ended::Stopped
-            | Ended::Left(Stopped::Asked | Stopped::Deadline | Stopped::ApiDown | Stopped::TakenOver) => {
-                match self.stopped().await? {
+            PollerEnd::Left(Stopped::WindowClosed) => Outcome::WindowClosed(self.closed_window().unwrap_or_default()),
+            PollerEnd::Left(Stopped::QuotaSpent) => Outcome::QuotaSpent(self.spent_quota().await?.unwrap_or_default()),
+            PollerEnd::Left(Stopped::BreakerOpen) => {
+                self.find_stop_error().await?.map_or(Outcome::Interrupted, Outcome::Stopped)
+            }
+            PollerEnd::Stopped
+            | PollerEnd::Left(Stopped::Asked | Stopped::Deadline | Stopped::ApiDown | Stopped::TakenOver) => {
+                match self.find_stop_error().await? {
                     Some(error) => Outcome::Stopped(error),
                     None if self.counts().await?.pending == 0 => Outcome::Done,
                     None => Outcome::Interrupted,

@@ -10,15 +10,15 @@ use damper_local::{Counts, DayCounts, WaitingItems};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use crate::backend::{Backend, ProviderCounts};
 use crate::config::Config;
 use crate::error::CliError;
-use crate::house::{Counted, House};
 use crate::provider;
 
 /// A provider's state.
-pub(super) struct State {
+pub(super) struct ProviderState {
     provider: String,
-    counted: Counted,
+    counts: ProviderCounts,
     control: Control,
     mapping: Option<MappingState>,
     window: Window,
@@ -28,13 +28,13 @@ pub(super) struct State {
     now: Timestamp,
 }
 
-impl State {
+impl ProviderState {
     /// Gather a provider's state.
     ///
     /// # Errors
-    /// Where the ledger, the mapping or what counts fails.
-    pub(super) async fn gather(
-        house: &dyn House,
+    /// If the ledger, the mapping or what counts fails.
+    pub(super) async fn read(
+        backend: &dyn Backend,
         config: &Config,
         provider: &str,
         now: Timestamp,
@@ -43,14 +43,14 @@ impl State {
             Ok(manifest) => (manifest.window, manifest.limits.daily_quota, None),
             Err(error) => (Window::always_utc(), None, Some(error.to_string())),
         };
-        let mapping = match house.mapping().read(provider).await {
+        let mapping = match backend.mapping().read(provider).await {
             Ok(mapping) => Some(mapping),
             Err(MappingError::Unknown(_)) => None,
             Err(error) => return Err(AdaptError::from(error).into()),
         };
         Ok(Self {
-            counted: house.counted(provider, window.day(now), now).await?,
-            control: house.ledger().control(provider).await?,
+            counts: backend.count_provider(provider, window.day(now), now).await?,
+            control: backend.ledger().control(provider).await?,
             mapping,
             provider: provider.to_owned(),
             window,
@@ -69,7 +69,7 @@ impl State {
     }
 
     fn forecast(&self) -> Forecast {
-        let Some(counts) = &self.counted.stream else { return Forecast::Unknown };
+        let Some(counts) = &self.counts.stream else { return Forecast::Unknown };
         forecast(counts.pending, self.control.governor.rate, &self.window, self.quota_left(), self.now)
     }
 
@@ -89,8 +89,8 @@ impl State {
             Some(Obstacle::Quota { until }) => format!("quota spent until {}", self.local(until)),
             Some(Obstacle::Asked { until }) => format!("asked to wait until {}", self.local(until)),
             None if self.mapping.is_some_and(|mapping| !mapping.enabled) => "mapping disabled".to_owned(),
-            None if self.mapping.is_none() && self.counted.stream.is_none() => "no mapping".to_owned(),
-            None if self.counted.stream.is_some_and(|counts| counts.pending == 0) => "done".to_owned(),
+            None if self.mapping.is_none() && self.counts.stream.is_none() => "no mapping".to_owned(),
+            None if self.counts.stream.is_some_and(|counts| counts.pending == 0) => "done".to_owned(),
             None => "ready".to_owned(),
         }
     }
@@ -102,11 +102,11 @@ impl State {
 
     /// The provider in one line of a table.
     pub(super) fn as_line(&self) -> Vec<String> {
-        let numbers = match self.counted.stream {
+        let numbers = match self.counts.stream {
             Some(Counts { fed, fetched, skipped, dead_letters, pending, .. }) => {
                 [fed, fetched, skipped, dead_letters, pending].map(Some)
             }
-            None => [None, None, None, Some(self.counted.letters), None],
+            None => [None, None, None, Some(self.counts.letters), None],
         };
         let mut line = vec![self.provider.clone()];
         line.extend(numbers.map(|number| number.map_or_else(|| "-".to_owned(), |number| number.to_string())));
@@ -122,7 +122,7 @@ impl State {
         let mut row = |name: &str, text: String| rows.push(vec![name.to_owned(), text]);
         row("state", self.text());
         row("stream", self.stream_text());
-        if let Some(oldest) = self.counted.stream.and_then(|counts| counts.oldest_pending) {
+        if let Some(oldest) = self.counts.stream.and_then(|counts| counts.oldest_pending) {
             row("oldest item", format!("fed {oldest:.0}"));
         }
         if let Some(waiting) = self.waiting_text() {
@@ -155,7 +155,7 @@ impl State {
             let until = disabled.until.map(|until| format!(", until {}", self.local(until))).unwrap_or_default();
             row("disabled", format!("since {:.0} by {}{until}", disabled.since, disabled.by));
         }
-        match (&self.counted.stream, self.control.governor.rate) {
+        match (&self.counts.stream, self.control.governor.rate) {
             (Some(counts), _) if counts.pending > 0 => row("forecast", self.forecast_text()),
             (None, Some(rate)) => row("rate", format!("{rate:.1} items a second, when it was measured last")),
             _ => {}
@@ -167,24 +167,24 @@ impl State {
     }
 
     fn stream_text(&self) -> String {
-        match &self.counted.stream {
+        match &self.counts.stream {
             Some(Counts { fed, fetched, skipped, dead_letters, pending, .. }) => format!(
                 "{fed} fed = {fetched} fetched + {skipped} skipped + {dead_letters} dead letters + {pending} pending"
             ),
             None => format!(
                 "{} dead letters are kept; what is fed, fetched and pending is not counted here: see the dashboard",
-                self.counted.letters
+                self.counts.letters
             ),
         }
     }
 
-    /// What waits for its next attempt: as it was counted, or as it was noted of what is parked.
+    /// Items that wait for their next attempt: counted by the backend, or taken from the control item's hint about parked entries.
     fn waiting(&self) -> Option<WaitingItems> {
         let ParkedHint { count, next_due } = self.control.parked;
-        self.counted.waiting.or(next_due.map(|due| WaitingItems { items: count, next_due: Some(due) }))
+        self.counts.waiting.or(next_due.map(|due| WaitingItems { items: count, next_due: Some(due) }))
     }
 
-    /// What waits for its next attempt, if anything does.
+    /// Items that wait for their next attempt, as text; `None` if there are none.
     fn waiting_text(&self) -> Option<String> {
         let WaitingItems { items, next_due } = self.waiting()?;
         let next_due = self.local(next_due?);
@@ -194,7 +194,7 @@ impl State {
     fn today_text(&self) -> String {
         let day = self.window.day(self.now);
         let sent = self.control.usage.on(day);
-        match &self.counted.today {
+        match &self.counts.today {
             Some(DayCounts { fetched, dead, waiting }) => format!(
                 "{day}: {fetched} fetched, {dead} dead letters, {waiting} under way or to be tried again, {sent} requests"
             ),
@@ -223,14 +223,14 @@ impl State {
             Forecast::Unknown => (None, None, None),
         };
         let Control { breaker, governor, limiter, usage, .. } = &self.control;
-        let (day, today) = (self.window.day(self.now), self.counted.today.as_ref());
+        let (day, today) = (self.window.day(self.now), self.counts.today.as_ref());
         json!({
             "provider": self.provider,
             "state": self.text(),
-            "counts": match &self.counted.stream {
+            "counts": match &self.counts.stream {
                 Some(counts) => counts_in_json(counts),
                 None => json!({
-                    "fed": null, "fetched": null, "skipped": null, "dead_letters": self.counted.letters,
+                    "fed": null, "fetched": null, "skipped": null, "dead_letters": self.counts.letters,
                     "pending": null, "oldest_pending": null,
                 }),
             },

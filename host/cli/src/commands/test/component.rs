@@ -1,4 +1,4 @@
-//! What is tested: a component, built first where its crate is newer.
+//! The subject of a test: a component, built first if its crate is newer.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::error::CliError;
 use crate::screen::{printable, size};
 
-/// Where cases lie in a provider's folder.
+/// The folder of cases within a provider's folder.
 pub(super) const CASES: &str = "cases";
 /// Folders in a crate that no component is made of.
 const NOT_SOURCE: [&str; 4] = [CASES, "fixtures", "node_modules", "target"];
@@ -32,7 +32,7 @@ impl Subject {
     /// The component of `path`, a provider's folder or the file itself.
     ///
     /// # Errors
-    /// Where there is none and none can be built.
+    /// If there is none and none can be built.
     pub(crate) fn find(path: &Path, cases: Option<&Path>, no_build: bool, context: &Context) -> Result<Self, CliError> {
         if path.is_file() {
             let Some(cases) = cases else {
@@ -57,7 +57,7 @@ pub(crate) fn component(folder: &Path, no_build: bool, context: &Context) -> Res
     let name = Manifest::parse(&text)
         .map_err(|source| CliError::Manifest { path: manifest.clone(), source: Box::new(source) })?
         .name;
-    let found = built(folder, &name, context);
+    let found = find_built(folder, &name, context);
     if no_build {
         return found.ok_or_else(|| {
             CliError::input_in(folder, "its component is not built yet", "leave --no-build out, or run `damper build`")
@@ -75,7 +75,7 @@ pub(crate) fn component(folder: &Path, no_build: bool, context: &Context) -> Res
 
 /// The component that `damper build` made of a crate: in cargo's target folder, which is that of the crate's workspace, a
 /// folder above it, or the environment's.
-fn built(folder: &Path, name: &str, context: &Context) -> Option<PathBuf> {
+fn find_built(folder: &Path, name: &str, context: &Context) -> Option<PathBuf> {
     let file = format!("damper/{name}.wasm");
     if let Some(target) = &context.settings.target {
         return Some(target.join(file)).filter(|path| path.is_file());

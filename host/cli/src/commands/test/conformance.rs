@@ -12,13 +12,13 @@ use crate::context::{self, Context};
 use crate::error::{CliError, Exit};
 use crate::screen::{printable, printable_lines, put, put_json, table};
 
-/// What each of the suite's groups is told of, for a person.
+/// The hint below a failed suite.
 const HINT: &str = "docs/TESTING.md says what is right for each check, and why";
 
 /// Run the suite and tell what came of it.
 ///
 /// # Errors
-/// Where there is no good case to start from.
+/// If there is no good case to start from.
 pub(super) fn run(
     subject: &Subject,
     cases: &[Case],
@@ -30,7 +30,7 @@ pub(super) fn run(
     if as_json {
         put_json(&report.to_json())?;
     } else {
-        put(shown(&report).trim_end())?;
+        put(format_report(&report).trim_end())?;
     }
     Ok(if report.failed() == 0 { Exit::Done } else { Exit::BadInput })
 }
@@ -39,7 +39,7 @@ pub(super) fn run(
 /// are those in the provider's folder.
 ///
 /// # Errors
-/// Where it does not conform, or has no good case to tell it by; what failed is told on the screen.
+/// If it does not conform, or has no good case to tell it by; what failed is told on the screen.
 pub(crate) fn require(component: &Path, folder: &Path, context: &Context) -> Result<(), CliError> {
     let file = ComponentFile::read(component)?;
     let subject = Subject { file, cases: folder.join(super::component::CASES) };
@@ -69,7 +69,7 @@ fn suite(subject: &Subject, cases: &[Case], rules: &Rules, context: &Context) ->
     })
 }
 
-fn shown(report: &Conformance) -> String {
+fn format_report(report: &Conformance) -> String {
     let header = ["", "check", "exchange", "came"].map(str::to_owned).to_vec();
     let mut checks: Vec<&Check> = report.checks.iter().collect();
     checks.sort_by_key(|check| std::cmp::Reverse(check.status == Status::Failed));

@@ -23,7 +23,7 @@ const MAX_NAME: usize = 60;
 /// Fetch each id, and write a case of it.
 ///
 /// # Errors
-/// Where the provider cannot be used, a fetch makes no case, or the case is there already; what was written before stays.
+/// If the provider cannot be used, a fetch makes no case, or the case is there already; what was written before stays.
 pub(super) fn run(command: &Test, subject: &Subject, context: &Context) -> Result<Exit, CliError> {
     let config = context.config()?;
     let bound = provider::bind(&config, subject.file.clone())?;
@@ -39,7 +39,7 @@ pub(super) fn run(command: &Test, subject: &Subject, context: &Context) -> Resul
                 let hint = "remove it first, or rename it to keep both";
                 return Err(CliError::input_in(&case, "there is such a case already", hint));
             }
-            for file in recorded(command, id, subject, &bound, &host, (context, &config)).await? {
+            for file in record_case(command, id, subject, &bound, &host, (context, &config)).await? {
                 write(&file)?;
             }
             put(printable(&case.display().to_string()))?;
@@ -48,7 +48,7 @@ pub(super) fn run(command: &Test, subject: &Subject, context: &Context) -> Resul
     })
 }
 
-async fn recorded(
+async fn record_case(
     command: &Test,
     id: &str,
     subject: &Subject,

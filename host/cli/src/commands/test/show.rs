@@ -1,4 +1,4 @@
-//! What came of cases, as a table with the problems below it.
+//! Formats the results of cases as a table with the problems below it.
 
 use std::fmt::Write;
 

@@ -9,7 +9,7 @@ use crate::error::{CliError, Exit};
 /// Run the tests of the crate in `folder`, with what is handed on to the test program.
 ///
 /// # Errors
-/// Where there is no toolchain, or cargo cannot be run. That a test fails, cargo has said, and the exit says it again.
+/// If there is no toolchain, or cargo cannot be run. That a test fails, cargo has said, and the exit says it again.
 pub(super) fn run(folder: &Path, arguments: &[String], context: &Context) -> Result<Exit, CliError> {
     let passed = build::run_tests(folder, arguments, context)?;
     Ok(if passed { Exit::Done } else { Exit::BadInput })

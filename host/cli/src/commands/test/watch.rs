@@ -18,7 +18,7 @@ const NOT_WATCHED: [&str; 2] = ["node_modules", "target"];
 /// Run the cases, and again after each change, until a signal ends it.
 ///
 /// # Errors
-/// Where the folders cannot be watched. Whatever goes wrong in a run is told, and the next change tries again.
+/// If the folders cannot be watched. Errors of a run are printed, and the next change starts another run.
 pub(super) fn run(command: &Test, context: &Context) -> Result<Exit, CliError> {
     let (sender, changes) = mpsc::channel();
     let paths = [Some(&command.path), command.cases.as_ref()].into_iter().flatten();

@@ -1,4 +1,4 @@
-//! What builds providers: Rust for all, and the tools of the other languages for those who use them.
+//! Checks of the build tools: Rust for all providers, and the tools of the other languages.
 
 use super::super::Check;
 use super::super::machine::{Machine, Toolchain};
@@ -14,7 +14,7 @@ const GET_PYTHON: &str = "only for --lang python: install Python from https://ww
 const TARGET: &str = "wasm32-wasip2";
 
 pub(super) fn all(machine: &Machine) -> Vec<Check> {
-    let mut checks = vec![needed("cargo", machine.cargo.as_deref()), needed("rustc", machine.rustc.as_deref())];
+    let mut checks = vec![check_tool("cargo", machine.cargo.as_deref()), check_tool("rustc", machine.rustc.as_deref())];
     checks.extend(toolchain(&machine.toolchain));
     checks.push(optional("node", machine.node.as_deref(), LEAST_NODE, GET_NODE));
     checks.push(optional("npm", machine.npm.as_deref(), LEAST_NPM, GET_NODE));
@@ -22,7 +22,7 @@ pub(super) fn all(machine: &Machine) -> Vec<Check> {
     checks
 }
 
-fn needed(name: &'static str, said: Option<&str>) -> Check {
+fn check_tool(name: &'static str, said: Option<&str>) -> Check {
     match judge(name, said, LEAST_RUST) {
         Ok(found) => Check::ok(name, found),
         Err(found) => Check::problem(name, found, GET_RUST),
@@ -45,7 +45,7 @@ fn python(machine: &Machine) -> Check {
     check
 }
 
-/// What a program's version is, or what is wrong with it.
+/// A program's version, or the problem with it.
 fn judge(program: &str, said: Option<&str>, least: (u32, u32)) -> Result<String, String> {
     let Some(said) = said else { return Err(format!("no {program} on the path")) };
     let (major, minor) = least;

@@ -1,4 +1,4 @@
-//! What a contract promises, item by item, in a form that two of them can be compared in: each type, function, import and
+//! The surface of a contract, item by item, in a comparable form: each type, function, import and
 //! export by its path, with its members in order. Comments are left out.
 
 use std::collections::BTreeMap;
@@ -28,7 +28,7 @@ pub(super) struct Shape {
     pub(super) members: Vec<Member>,
 }
 
-/// What an item is.
+/// The kind of an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Interface,
@@ -209,7 +209,7 @@ fn shape(resolve: &Resolve, id: TypeId) -> Option<(Kind, Vec<Member>)> {
 /// A type as it is written; a named one by its interface and name.
 fn text(resolve: &Resolve, ty: &Type) -> String {
     match ty {
-        Type::Id(id) => named(resolve, *id),
+        Type::Id(id) => type_name(resolve, *id),
         Type::Bool => "bool".to_owned(),
         Type::Char => "char".to_owned(),
         Type::String => "string".to_owned(),
@@ -219,7 +219,7 @@ fn text(resolve: &Resolve, ty: &Type) -> String {
     }
 }
 
-fn named(resolve: &Resolve, id: TypeId) -> String {
+fn type_name(resolve: &Resolve, id: TypeId) -> String {
     let Some(definition) = resolve.types.get(id) else { return String::new() };
     let Some(name) = &definition.name else { return structure(resolve, &definition.kind) };
     match (&definition.kind, definition.owner) {
@@ -227,7 +227,7 @@ fn named(resolve: &Resolve, id: TypeId) -> String {
         (TypeDefKind::Type(Type::Id(other)), owner)
             if resolve.types.get(*other).is_some_and(|other| other.owner != owner) =>
         {
-            named(resolve, *other)
+            type_name(resolve, *other)
         }
         (_, TypeOwner::Interface(interface)) => {
             interface_name(resolve, interface).map_or_else(|| name.clone(), |interface| format!("{interface}.{name}"))
@@ -247,8 +247,8 @@ fn structure(resolve: &Resolve, kind: &TypeDefKind) -> String {
         TypeDefKind::Map(key, value) => format!("map<{}, {}>", text(key), text(value)),
         TypeDefKind::Tuple(tuple) => format!("tuple<{}>", tuple.types.iter().map(text).collect::<Vec<_>>().join(", ")),
         TypeDefKind::Result(result) => format!("result<{}, {}>", or_hole(&result.ok), or_hole(&result.err)),
-        TypeDefKind::Handle(Handle::Own(id)) => format!("own<{}>", named(resolve, *id)),
-        TypeDefKind::Handle(Handle::Borrow(id)) => format!("borrow<{}>", named(resolve, *id)),
+        TypeDefKind::Handle(Handle::Own(id)) => format!("own<{}>", type_name(resolve, *id)),
+        TypeDefKind::Handle(Handle::Borrow(id)) => format!("borrow<{}>", type_name(resolve, *id)),
         TypeDefKind::Future(ty) => format!("future<{}>", or_hole(ty)),
         TypeDefKind::Stream(ty) => format!("stream<{}>", or_hole(ty)),
         // These have names, and are shown by them.

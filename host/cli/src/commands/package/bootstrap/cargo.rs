@@ -15,7 +15,7 @@ use crate::context::Context;
 use crate::error::CliError;
 use crate::settings::build_tool;
 
-/// What would change a build.
+/// Variables of the environment that would change a build.
 const CLEARED: [&str; 8] = [
     "RUSTFLAGS",
     "CARGO_BUILD_RUSTFLAGS",
@@ -47,14 +47,14 @@ struct Build<'a> {
     source: &'a Path,
     context: &'a Context,
     architecture: Architecture,
-    /// Where cargo puts what it makes.
+    /// Cargo's target folder.
     folder: PathBuf,
     /// Whether cargo-auditable is there: the program then holds the list of the crates that it was built of, for `cargo audit bin`
     /// and others that look for known vulnerabilities.
     is_auditable: bool,
 }
 
-/// Builds the program, by this machine's own linker where that gives what Lambda runs, else with zig. Answers its file.
+/// Builds the program, with this machine's linker if its output runs in Lambda, else with zig. Returns the path.
 pub(super) fn build(architecture: Architecture, source: &Path, context: &Context) -> Result<PathBuf, CliError> {
     let metadata = run(&mut cargo(source, context, &["metadata", "--no-deps", "--format-version", "1"]), source)?;
     let metadata: Metadata = serde_json::from_slice(&metadata.stdout)
@@ -143,7 +143,7 @@ impl Build<'_> {
         for name in CLEARED {
             command.env_remove(name);
         }
-        // Where the source tree lies is not to be in the program, and nothing of this processor's own.
+        // The program must contain neither the path of the source tree nor code for this processor only.
         let mut flags = OsString::from("--remap-path-prefix=");
         flags.push(self.source);
         flags.push("=damper");

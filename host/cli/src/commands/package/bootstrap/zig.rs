@@ -1,5 +1,5 @@
 //! zig as the linker for another machine than this one: it has every glibc's symbols, of which it takes the version asked for.
-//! Where it is not installed it is got from PyPI, once, into Damper's cache.
+//! If it is not installed, it is downloaded from PyPI once, into Damper's cache.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -10,14 +10,14 @@ use crate::error::CliError;
 use crate::sdk;
 use crate::settings::{self, build_tool};
 
-/// What is installed; the folder is named by it.
+/// The packages to install; the folder's name is derived from them.
 const REQUIREMENTS: &str = include_str!("zig/requirements.txt");
 const FOLDER: &str = "zig-0.15.2-zigbuild-0.24.1-locked";
 
 /// `cargo zigbuild`, ready to be run.
 #[derive(Debug)]
 pub(super) struct Zig {
-    /// Where both were installed; none where both are on the path.
+    /// The folder in which both were installed; `None` if both are on the path.
     folder: Option<PathBuf>,
 }
 
@@ -25,7 +25,7 @@ impl Zig {
     /// Finds it, or gets it.
     ///
     /// # Errors
-    /// Where it is neither installed nor to be had.
+    /// If it is neither installed nor to be had.
     pub(super) fn find(context: &Context) -> Result<Self, CliError> {
         if ["cargo-zigbuild", "zig"].iter().all(|program| answers(program)) {
             return Ok(Self { folder: None });

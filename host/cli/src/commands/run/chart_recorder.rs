@@ -14,8 +14,8 @@ use tokio::time::Instant;
 use super::worker::Worker;
 use crate::error::CliError;
 
-/// One provider's run, taken down while it happens.
-pub(super) struct Film {
+/// Records one provider's run as it happens.
+pub(super) struct ChartRecorder {
     worker: Arc<Worker>,
     recorder: Recorder,
     began: Instant,
@@ -25,15 +25,15 @@ pub(super) struct Film {
     read: Option<u64>,
 }
 
-impl Film {
+impl ChartRecorder {
     pub(super) fn new(worker: Arc<Worker>) -> Self {
         worker.progress().watch();
-        let recorder = Recorder::new(&unknown(), 1);
+        let recorder = Recorder::new(&unknown_plan(), 1);
         Self { worker, recorder, began: Instant::now(), latest: Duration::ZERO, read: None }
     }
 
-    /// Take down what has happened since the last look.
-    pub(super) async fn look(&mut self) {
+    /// Record the events since the last call.
+    pub(super) async fn record_events(&mut self) {
         let mapping = self.worker.mapping().await;
         let pending = self.worker.counts().await.ok().map(|counts| counts.pending);
         let batch_size = mapping.map(|mapping| if mapping.enabled { mapping.batch_size } else { 0 });
@@ -41,7 +41,7 @@ impl Film {
         let now = self.began.elapsed();
         for event in self.worker.progress().take_events() {
             let at = event.at.saturating_duration_since(self.began);
-            self.to(at, &reading, batch_size, pending);
+            self.advance_to(at, &reading, batch_size, pending);
             match event.what {
                 What::Sent => {
                     self.recorder.sent(self.latest, 0, false);
@@ -49,24 +49,24 @@ impl Film {
                 }
                 What::Ended { latency, outcome } => {
                     self.recorder.in_flight(self.latest, -1);
-                    // What says nothing of the API, a trap for one, is none of the chart's answers.
+                    // Outcomes that say nothing about the API, such as a trap, are not drawn.
                     if let Some(outcome) = outcome {
                         self.recorder.ended(self.latest, 0, latency, outcome);
                     }
                 }
             }
         }
-        self.to(now, &reading, batch_size, pending);
+        self.advance_to(now, &reading, batch_size, pending);
     }
 
-    /// Write the chart into a folder; says where.
+    /// Write the chart into a folder; returns where.
     ///
     /// # Errors
-    /// Where it cannot be drawn or written.
+    /// If it cannot be drawn or written.
     pub(super) fn write(self, folder: &Path) -> Result<PathBuf, CliError> {
         let name = self.worker.name().to_owned();
         let record = self.recorder.finish(self.latest);
-        let svg = chart::svg(&format!("{name}: this run, over its seconds"), &unknown(), &record)
+        let svg = chart::svg(&format!("{name}: this run, over its seconds"), &unknown_plan(), &record)
             .map_err(|error| CliError::unexpected("draw the chart", error))?;
         let path = folder.join(format!("{name}.svg"));
         std::fs::write(&path, svg).map_err(CliError::file("write the chart", &path))?;
@@ -74,7 +74,7 @@ impl Film {
     }
 
     /// Time goes on; limiter and mapping are read once a second.
-    fn to(&mut self, now: Duration, reading: &Reading, batch_size: Option<u32>, pending: Option<u64>) {
+    fn advance_to(&mut self, now: Duration, reading: &Reading, batch_size: Option<u32>, pending: Option<u64>) {
         self.latest = self.latest.max(now);
         if self.read != Some(self.latest.as_secs()) {
             self.read = Some(self.latest.as_secs());
@@ -84,7 +84,7 @@ impl Film {
     }
 }
 
-/// Nothing is known of what a real API bears.
-fn unknown() -> Plan {
+/// The capacity of a real API is not known.
+fn unknown_plan() -> Plan {
     Plan::new(Conditions::default(), &[])
 }

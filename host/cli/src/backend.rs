@@ -1,8 +1,8 @@
-//! Where a command finds what it works on: this machine's database, or what is deployed in AWS. The commands are the same for
-//! both; what one of the two cannot tell is absent, and the command says so.
+//! The backend of a command: this machine's database or a deployment in AWS. The commands are the same for
+//! both; a value that a backend does not have is `None`, and the command says so.
 
-mod deployed;
-mod here;
+mod aws;
+mod local;
 
 use std::fmt;
 use std::str::FromStr;
@@ -23,12 +23,12 @@ use crate::config::Config;
 use crate::context::Context;
 use crate::error::CliError;
 
-use deployed::Deployed;
-use here::Here;
+use aws::AwsBackend;
+use local::LocalBackend;
 
-/// Where a command works: an argument of every command that works in both places.
+/// The arguments that select a backend, shared by every command that works with both.
 #[derive(Debug, Args)]
-pub(crate) struct Place {
+pub(crate) struct BackendArgs {
     /// Work on what is deployed in AWS, with AWS's standard credentials, instead of on this machine
     #[arg(long, global = true, help_heading = "AWS")]
     pub(crate) aws: bool,
@@ -38,32 +38,36 @@ pub(crate) struct Place {
     function: Option<String>,
 }
 
-impl Place {
-    /// What is there already; a command that only looks makes nothing.
+impl BackendArgs {
+    /// Opens an existing backend; creates nothing.
     ///
     /// # Errors
-    /// Where there is nothing, or it cannot be reached.
-    pub(crate) async fn open(&self, context: &Context, config: &Config) -> Result<Box<dyn House>, CliError> {
+    /// If there is nothing, or it cannot be reached.
+    pub(crate) async fn open(&self, context: &Context, config: &Config) -> Result<Box<dyn Backend>, CliError> {
         if self.aws {
-            return Ok(Box::new(Deployed::open(config, self.function.as_deref()).await?));
+            return Ok(Box::new(AwsBackend::open(config, self.function.as_deref()).await?));
         }
-        Ok(Box::new(Here::new(context.existing_database(config)?, context, config)))
+        Ok(Box::new(LocalBackend::new(context.existing_database(config)?, context, config)))
     }
 
-    /// What is to be fed; on this machine it is made where there is none.
+    /// Opens the backend to feed it; on this machine the database is created if there is none.
     ///
     /// # Errors
-    /// Where it cannot be reached or made.
-    pub(crate) async fn open_to_feed(&self, context: &Context, config: &Config) -> Result<Box<dyn House>, CliError> {
-        if self.aws { self.open(context, config).await } else { Ok(Box::new(Here::made(context, config)?)) }
+    /// If it cannot be reached or made.
+    pub(crate) async fn open_for_feed(&self, context: &Context, config: &Config) -> Result<Box<dyn Backend>, CliError> {
+        if self.aws {
+            self.open(context, config).await
+        } else {
+            Ok(Box::new(LocalBackend::open_or_create(context, config)?))
+        }
     }
 
     /// The providers there are; in AWS those of damper.toml too, since an isolated one is mapped to a function of its own.
     ///
     /// # Errors
-    /// Where they cannot be listed.
-    pub(crate) async fn providers(&self, house: &dyn House, config: &Config) -> Result<Vec<String>, CliError> {
-        let mut providers = house.providers().await?;
+    /// If they cannot be listed.
+    pub(crate) async fn providers(&self, backend: &dyn Backend, config: &Config) -> Result<Vec<String>, CliError> {
+        let mut providers = backend.providers().await?;
         if self.aws {
             providers.extend(config.providers.keys().cloned());
             providers.sort();
@@ -72,7 +76,7 @@ impl Place {
         Ok(providers)
     }
 
-    /// What a command that is recommended has to say after the rest.
+    /// The flag to append to commands that a message recommends.
     pub(crate) fn flag(&self) -> &'static str {
         if self.aws { " --aws" } else { "" }
     }
@@ -88,32 +92,32 @@ impl Place {
 
 /// A place where providers' items are fetched.
 #[async_trait]
-pub(crate) trait House: Send + Sync {
+pub(crate) trait Backend: Send + Sync {
     /// The ledger.
     fn ledger(&self) -> &dyn Ledger;
 
-    /// What feeds batches.
+    /// The mapping, which delivers batches.
     fn mapping(&self) -> &dyn Mapping;
 
     /// The items given up on.
-    fn letters(&self) -> &dyn LetterBox;
+    fn dead_letters(&self) -> &dyn DeadLetterStore;
 
     /// The providers that have a stream, by name.
     async fn providers(&self) -> Result<Vec<String>, CliError>;
 
-    /// What has been counted of a provider.
-    async fn counted(&self, provider: &str, day: Day, now: Timestamp) -> Result<Counted, CliError>;
+    /// A provider's counts.
+    async fn count_provider(&self, provider: &str, day: Day, now: Timestamp) -> Result<ProviderCounts, CliError>;
 
     /// Enqueue entries.
-    async fn feed(&self, provider: &str, payloads: Vec<Bytes>, now: Timestamp) -> Result<(), Unfed>;
+    async fn feed(&self, provider: &str, payloads: Vec<Bytes>, now: Timestamp) -> Result<(), FeedFailure>;
 }
 
-/// What has been counted of a provider; absent: nobody counts it there.
+/// A provider's counts; `None` if the backend does not count them.
 #[derive(Debug, Default)]
-pub(crate) struct Counted {
-    /// What all entries of the stream came to.
+pub(crate) struct ProviderCounts {
+    /// All entries of the stream by outcome.
     pub(crate) stream: Option<Counts>,
-    /// What the day's items came to.
+    /// The day's items by state.
     pub(crate) today: Option<DayCounts>,
     /// The items that wait for their next attempt.
     pub(crate) waiting: Option<WaitingItems>,
@@ -123,41 +127,41 @@ pub(crate) struct Counted {
 
 /// Entries that were not enqueued, or not all.
 #[derive(Debug)]
-pub(crate) struct Unfed {
+pub(crate) struct FeedFailure {
     /// How many of them were.
     pub(crate) accepted: u64,
     /// Why not the others.
     pub(crate) error: CliError,
 }
 
-/// The dead letters of a house.
+/// The dead letters of a backend.
 #[async_trait]
-pub(crate) trait LetterBox: Send + Sync {
-    /// At most `limit` letters, the oldest first. What is not wanted `whole` may come without its bundle.
-    async fn list(&self, which: &Filter, limit: u32, whole: bool) -> Result<Vec<KeptLetter>, CliError>;
+pub(crate) trait DeadLetterStore: Send + Sync {
+    /// At most `limit` letters, the oldest first. Unless `whole` is set, letters may come without their bundles.
+    async fn list(&self, which: &Filter, limit: u32, whole: bool) -> Result<Vec<DeadLetterEntry>, CliError>;
 
     /// How many there are; none where each of them would have to be read for that.
     async fn count(&self, which: &Filter) -> Result<Option<u64>, CliError>;
 
     /// One letter, redriven or not.
-    async fn show(&self, id: &LetterId) -> Result<Option<KeptLetter>, CliError>;
+    async fn show(&self, id: &LetterId) -> Result<Option<DeadLetterEntry>, CliError>;
 
     /// Feed letters again that have not been redriven before.
-    async fn redrive(&self, which: &Chosen, now: Timestamp) -> Result<Redriven, CliError>;
+    async fn redrive(&self, which: &RedriveTarget, now: Timestamp) -> Result<Redriven, CliError>;
 }
 
 /// Which letters to redrive.
 #[derive(Debug, Clone)]
-pub(crate) enum Chosen {
+pub(crate) enum RedriveTarget {
     /// This one.
     Letter(LetterId),
-    /// All of a provider, of one reason where there is one.
+    /// All of a provider, of one reason if there is one.
     Provider(String, Option<Reason>),
 }
 
 /// A dead letter and its name.
 #[derive(Debug, Serialize)]
-pub(crate) struct KeptLetter {
+pub(crate) struct DeadLetterEntry {
     /// Its name.
     pub(crate) id: LetterId,
     /// When it was redriven; none: it was not.
@@ -183,7 +187,7 @@ pub(crate) enum LetterId {
 
 impl LetterId {
     /// A letter of the other place was named.
-    fn foreign(&self) -> CliError {
+    fn wrong_backend_error(&self) -> CliError {
         match self {
             Self::Number(number) => CliError::input(
                 format!("{number} names a dead letter on this machine, and in AWS it is PROVIDER/ENTRY"),

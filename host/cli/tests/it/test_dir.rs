@@ -36,12 +36,12 @@ region = \"\"
 ";
 
 /// A working folder and a cache.
-pub(crate) struct House {
+pub(crate) struct TestDir {
     folder: TempDir,
     cache: TempDir,
 }
 
-impl House {
+impl TestDir {
     /// An empty folder.
     pub(crate) fn new() -> Self {
         Self { folder: tempfile::tempdir().unwrap(), cache: tempfile::tempdir().unwrap() }
@@ -49,11 +49,11 @@ impl House {
 
     /// A folder with these files.
     pub(crate) fn with(files: &[(&str, &str)]) -> Self {
-        let house = Self::new();
+        let dir = Self::new();
         for (name, content) in files {
-            house.write(name, content.as_bytes());
+            dir.write(name, content.as_bytes());
         }
-        house
+        dir
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -70,12 +70,12 @@ impl House {
         fs::write(path, content).unwrap();
     }
 
-    /// Run `damper`; answers its exit code and all that it said, with the paths of this house made alike.
+    /// Run `damper`; returns its exit code and output, with the paths of this folder replaced by placeholders.
     pub(crate) fn damper(&self, arguments: &[&str]) -> String {
         self.damper_fed(arguments, b"")
     }
 
-    /// As [`House::damper`], with something on standard input.
+    /// As [`TestDir::damper`], with something on standard input.
     pub(crate) fn damper_fed(&self, arguments: &[&str], input: &[u8]) -> String {
         let mut child = self.command(arguments).spawn().unwrap();
         // A program that ends without reading all of it is no fault of this test.
@@ -93,14 +93,13 @@ impl House {
         command
     }
 
-    /// What a run of [`House::command`] said.
+    /// The output of a run of [`TestDir::command`].
     pub(crate) fn text(&self, output: &Output) -> String {
         let code = output.status.code().map_or("none".to_owned(), |code| code.to_string());
         let (said, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         let text = format!("exit code {code}\n-- stdout\n{said}-- stderr\n{told}");
         assert!(!text.contains("panicked"), "{text}");
-        text.replace(&*self.path().to_string_lossy(), "[house]")
-            .replace(&*self.cache.path().to_string_lossy(), "[cache]")
+        text.replace(&*self.path().to_string_lossy(), "[dir]").replace(&*self.cache.path().to_string_lossy(), "[cache]")
     }
 }
 

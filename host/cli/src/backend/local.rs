@@ -10,19 +10,19 @@ use damper_local::dead_letters::{DeadLetters, Redrive};
 use damper_local::{Database, SqliteLedger, SqliteMapping, SqliteStream, StoredLetter};
 use jiff::Timestamp;
 
-use super::{Chosen, Counted, House, KeptLetter, LetterBox, LetterId, Unfed};
+use super::{Backend, DeadLetterEntry, DeadLetterStore, FeedFailure, LetterId, ProviderCounts, RedriveTarget};
 use crate::config::Config;
 use crate::context::Context;
 use crate::error::CliError;
 
-pub(super) struct Here {
+pub(super) struct LocalBackend {
     stream: SqliteStream,
     ledger: SqliteLedger,
     mapping: SqliteMapping,
     letters: DeadLetters,
 }
 
-impl Here {
+impl LocalBackend {
     pub(super) fn new(database: Database, context: &Context, config: &Config) -> Self {
         Self {
             stream: SqliteStream::new(database.clone()),
@@ -32,14 +32,14 @@ impl Here {
         }
     }
 
-    /// With a new database where there is none.
-    pub(super) fn made(context: &Context, config: &Config) -> Result<Self, CliError> {
+    /// With a new database if there is none.
+    pub(super) fn open_or_create(context: &Context, config: &Config) -> Result<Self, CliError> {
         Ok(Self::new(Database::open(&config.database)?, context, config))
     }
 }
 
 #[async_trait]
-impl House for Here {
+impl Backend for LocalBackend {
     fn ledger(&self) -> &dyn Ledger {
         &self.ledger
     }
@@ -48,7 +48,7 @@ impl House for Here {
         &self.mapping
     }
 
-    fn letters(&self) -> &dyn LetterBox {
+    fn dead_letters(&self) -> &dyn DeadLetterStore {
         &self.letters
     }
 
@@ -56,54 +56,56 @@ impl House for Here {
         Ok(self.stream.providers().await?)
     }
 
-    async fn counted(&self, provider: &str, day: Day, now: Timestamp) -> Result<Counted, CliError> {
+    async fn count_provider(&self, provider: &str, day: Day, now: Timestamp) -> Result<ProviderCounts, CliError> {
         let of_provider = Filter { provider: Some(provider.to_owned()), ..Filter::default() };
-        Ok(Counted {
+        Ok(ProviderCounts {
             stream: Some(self.stream.counts(provider).await?),
             today: Some(self.ledger.day_counts(provider, day).await?),
-            waiting: Some(self.ledger.waiting(provider, now).await?),
+            waiting: Some(self.ledger.count_waiting(provider, now).await?),
             letters: self.letters.count(of_provider).await?,
         })
     }
 
-    async fn feed(&self, provider: &str, payloads: Vec<Bytes>, now: Timestamp) -> Result<(), Unfed> {
+    async fn feed(&self, provider: &str, payloads: Vec<Bytes>, now: Timestamp) -> Result<(), FeedFailure> {
         let fed = self.stream.feed(provider, payloads, now).await;
-        fed.map(drop).map_err(|error| Unfed { accepted: 0, error: error.into() })
+        fed.map(drop).map_err(|error| FeedFailure { accepted: 0, error: error.into() })
     }
 }
 
 #[async_trait]
-impl LetterBox for DeadLetters {
-    async fn list(&self, which: &Filter, limit: u32, _whole: bool) -> Result<Vec<KeptLetter>, CliError> {
+impl DeadLetterStore for DeadLetters {
+    async fn list(&self, which: &Filter, limit: u32, _whole: bool) -> Result<Vec<DeadLetterEntry>, CliError> {
         let found = self.list(which.clone(), limit).await?;
-        Ok(found.into_iter().map(kept).collect())
+        Ok(found.into_iter().map(to_entry).collect())
     }
 
     async fn count(&self, which: &Filter) -> Result<Option<u64>, CliError> {
         Ok(Some(self.count(which.clone()).await?))
     }
 
-    async fn show(&self, id: &LetterId) -> Result<Option<KeptLetter>, CliError> {
-        Ok(self.show(number(id)?).await?.map(kept))
+    async fn show(&self, id: &LetterId) -> Result<Option<DeadLetterEntry>, CliError> {
+        Ok(self.show(local_number(id)?).await?.map(to_entry))
     }
 
-    async fn redrive(&self, which: &Chosen, now: Timestamp) -> Result<Redriven, CliError> {
+    async fn redrive(&self, which: &RedriveTarget, now: Timestamp) -> Result<Redriven, CliError> {
         let which = match which {
-            Chosen::Letter(id) => Redrive::Letter(number(id)?),
-            Chosen::Provider(provider, reason) => Redrive::Provider { provider: provider.clone(), reason: *reason },
+            RedriveTarget::Letter(id) => Redrive::Letter(local_number(id)?),
+            RedriveTarget::Provider(provider, reason) => {
+                Redrive::Provider { provider: provider.clone(), reason: *reason }
+            }
         };
         Ok(Redriven { fed: self.redrive(which, now).await?, fetched_meanwhile: 0 })
     }
 }
 
-fn number(id: &LetterId) -> Result<i64, CliError> {
+fn local_number(id: &LetterId) -> Result<i64, CliError> {
     match id {
         LetterId::Number(number) => Ok(*number),
-        LetterId::Entry { .. } => Err(id.foreign()),
+        LetterId::Entry { .. } => Err(id.wrong_backend_error()),
     }
 }
 
-fn kept(stored: StoredLetter) -> KeptLetter {
+fn to_entry(stored: StoredLetter) -> DeadLetterEntry {
     let StoredLetter { id, redriven, letter } = stored;
-    KeptLetter { id: LetterId::Number(id), redriven, letter }
+    DeadLetterEntry { id: LetterId::Number(id), redriven, letter }
 }

@@ -8,9 +8,9 @@ use jiff::Timestamp;
 use crate::error::CliError;
 
 const HOUR: Duration = Duration::from_secs(3_600);
-/// What a stream keeps its items for at least, in hours: a week, in which somebody has seen the alarm.
+/// The shortest retention of a stream, in hours: a week, enough time to see the alarm.
 const MIN_HOURS: u64 = 168;
-/// What is added to the longest time that the window is closed, in hours.
+/// The margin added to the longest closed time of the window, in hours.
 const SPARE_HOURS: u64 = 48;
 /// The most that Kinesis keeps, in hours: a year.
 const MAX_HOURS: u64 = 8_760;
@@ -21,7 +21,7 @@ const YEAR: &str = "2026-01-01T00:00:00Z";
 
 /// How long a stream and its mapping keep an item.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Keeping {
+pub(super) struct StreamRetention {
     /// The longest time that the window is closed.
     pub(super) closed: Duration,
     /// The stream's retention, in hours.
@@ -30,11 +30,11 @@ pub(super) struct Keeping {
     pub(super) record_age: Option<Duration>,
 }
 
-impl Keeping {
-    /// What a provider's window asks for.
+impl StreamRetention {
+    /// The retention that a provider's window needs.
     ///
     /// # Errors
-    /// Where no stream keeps items for so long.
+    /// If no stream keeps items for so long.
     pub(super) fn of(manifest: &Manifest) -> Result<Self, CliError> {
         let year = YEAR.parse().unwrap_or(Timestamp::UNIX_EPOCH);
         let closed = manifest.window.longest_closed(year).ok_or_else(|| {
@@ -43,7 +43,7 @@ impl Keeping {
                 "look at `window` in its provider.toml and in damper.toml: it is open only where both are",
             )
         })?;
-        Self::outlasting(closed).ok_or_else(|| {
+        Self::for_closed_time(closed).ok_or_else(|| {
             let hours = closed.as_secs().div_ceil(3_600);
             CliError::input(
                 format!("the window of {} is closed for {hours} h at a time, and a stream keeps an item for {MAX_HOURS} h at most, {SPARE_HOURS} of which are to spare", manifest.name),
@@ -52,10 +52,10 @@ impl Keeping {
         })
     }
 
-    fn outlasting(closed: Duration) -> Option<Self> {
+    fn for_closed_time(closed: Duration) -> Option<Self> {
         let hours = (closed.as_secs().div_ceil(3_600) + SPARE_HOURS).max(MIN_HOURS);
-        let retention = HOUR.saturating_mul(u32::try_from(hours).ok()?);
-        let age = retention.saturating_sub(HOUR);
+        let kept_for = HOUR.saturating_mul(u32::try_from(hours).ok()?);
+        let age = kept_for.saturating_sub(HOUR);
         let record_age = (age <= MAX_RECORD_AGE).then_some(age);
         (hours <= MAX_HOURS).then_some(Self { closed, hours, record_age })
     }
@@ -65,7 +65,7 @@ impl Keeping {
         HOUR.saturating_mul(u32::try_from(self.hours.saturating_sub(24)).unwrap_or(u32::MAX))
     }
 
-    /// What a person should know: that items are given up by the mapping before Damper would do it.
+    /// The warning that the mapping gives items up before Damper would.
     pub(super) fn warning(&self, manifest: &Manifest) -> Option<String> {
         let (age, wanted) = (self.record_age?, manifest.retry.max_item_age);
         let hours = |duration: Duration| duration.as_secs() / 3_600;
@@ -91,27 +91,27 @@ mod tests {
     #[test]
     fn a_stream_keeps_its_items_for_a_week_at_least() {
         for closed in [0, 10, 120] {
-            let keeping = Keeping::outlasting(hours(closed)).unwrap();
-            assert_eq!((keeping.hours, keeping.record_age), (168, Some(hours(167))), "{closed} h");
+            let retention = StreamRetention::for_closed_time(hours(closed)).unwrap();
+            assert_eq!((retention.hours, retention.record_age), (168, Some(hours(167))), "{closed} h");
         }
     }
 
     #[test]
     fn a_stream_outlasts_the_closed_window_by_two_days() {
-        let keeping = Keeping::outlasting(hours(167) + Duration::from_secs(1)).unwrap();
-        assert_eq!(keeping.hours, 168 + 48);
-        assert_eq!(keeping.alarm_age(), hours(216 - 24));
+        let retention = StreamRetention::for_closed_time(hours(167) + Duration::from_secs(1)).unwrap();
+        assert_eq!(retention.hours, 168 + 48);
+        assert_eq!(retention.alarm_age(), hours(216 - 24));
     }
 
     #[test]
     fn a_mapping_gives_nothing_up_that_a_closed_window_may_hold_back() {
-        assert_eq!(Keeping::outlasting(hours(121)).unwrap().record_age, Some(MAX_RECORD_AGE));
-        assert_eq!(Keeping::outlasting(hours(122)).unwrap().record_age, None);
+        assert_eq!(StreamRetention::for_closed_time(hours(121)).unwrap().record_age, Some(MAX_RECORD_AGE));
+        assert_eq!(StreamRetention::for_closed_time(hours(122)).unwrap().record_age, None);
     }
 
     #[test]
     fn what_kinesis_cannot_keep_is_refused() {
-        assert_eq!(Keeping::outlasting(hours(8_712)).unwrap().hours, 8_760);
-        assert_eq!(Keeping::outlasting(hours(8_713)), None);
+        assert_eq!(StreamRetention::for_closed_time(hours(8_712)).unwrap().hours, 8_760);
+        assert_eq!(StreamRetention::for_closed_time(hours(8_713)), None);
     }
 }

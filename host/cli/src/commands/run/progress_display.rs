@@ -1,4 +1,4 @@
-//! How the run goes, for whoever watches: a line for each provider, and what they wait for, said once.
+//! The progress of a run: a line for each provider, and the reason for each wait, reported once.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -11,7 +11,7 @@ use damper_local::Counts;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-use super::film::Film;
+use super::chart_recorder::ChartRecorder;
 use super::summary::Outcome;
 use super::worker::Worker;
 use crate::context::Context;
@@ -24,21 +24,21 @@ const TICK: Duration = Duration::from_millis(500);
 const PLAIN_LINE: Duration = Duration::from_secs(10);
 /// Over how long the rate is taken.
 const RATE_SPAN: Duration = Duration::from_secs(10);
-/// A learned rate is tried upwards for as long as nothing refuses it; from here on it holds nothing back, and is not shown. Starts a second.
+/// A learned rate is raised as long as no request is refused. From here on it limits nothing and is not shown. Starts per second.
 const HIGHEST_PACE: f64 = 10_000.0;
 /// How long nothing may happen before it is said why.
 const SILENCE: Duration = Duration::from_secs(3);
 
 /// All providers' lines.
-pub(super) struct Board {
+pub(super) struct ProgressDisplay {
     screen: Screen,
-    rows: Vec<Row>,
-    films: Vec<Film>,
+    rows: Vec<ProviderRow>,
+    recorders: Vec<ChartRecorder>,
     ticks: Interval,
     written: Instant,
 }
 
-struct Row {
+struct ProviderRow {
     worker: Arc<Worker>,
     bar: ProgressBar,
     counts: Counts,
@@ -48,37 +48,37 @@ struct Row {
     samples: VecDeque<(Instant, u64)>,
     /// When something happened last.
     busy: Instant,
-    /// What was written last.
+    /// The counters of the last written line.
     written: Snapshot,
-    /// What was said last of waiting.
-    said: Option<&'static str>,
+    /// The reason for waiting that was reported last.
+    last_reported: Option<&'static str>,
     is_over: bool,
 }
 
-impl Board {
-    /// `charts`: whether the runs are to be taken down for [`Board::write_charts`].
+impl ProgressDisplay {
+    /// `charts`: whether the runs are to be taken down for [`ProgressDisplay::write_charts`].
     pub(super) fn new(context: &Context, workers: &[Arc<Worker>], charts: bool) -> Self {
         let screen = context.screen.clone();
         let width = workers.iter().map(|worker| worker.name().len()).max().unwrap_or_default();
-        let rows = workers.iter().map(|worker| Row::new(&screen, Arc::clone(worker), width)).collect();
+        let rows = workers.iter().map(|worker| ProviderRow::new(&screen, Arc::clone(worker), width)).collect();
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let films = if charts { workers.iter().cloned().map(Film::new).collect() } else { Vec::new() };
-        Self { screen, rows, films, ticks, written: Instant::now() }
+        let recorders = if charts { workers.iter().cloned().map(ChartRecorder::new).collect() } else { Vec::new() };
+        Self { screen, rows, recorders, ticks, written: Instant::now() }
     }
 
     /// Wait for the next look at the numbers, and take it.
     pub(super) async fn tick(&mut self) {
         self.ticks.tick().await;
-        for film in &mut self.films {
-            film.look().await;
+        for recorder in &mut self.recorders {
+            recorder.record_events().await;
         }
         let is_line_due = self.written.elapsed() >= PLAIN_LINE;
         if is_line_due {
             self.written = Instant::now();
         }
         for row in self.rows.iter_mut().filter(|row| !row.is_over) {
-            row.look(&self.screen).await;
+            row.redraw(&self.screen).await;
             if is_line_due && !self.screen.is_terminal() && row.has_news() {
                 self.screen.say(format!("{}: {}", row.worker.name(), row.text()));
             }
@@ -88,25 +88,25 @@ impl Board {
     /// Write the charts, and say where.
     ///
     /// # Errors
-    /// Where one cannot be written.
+    /// If one cannot be written.
     pub(super) async fn write_charts(&mut self, folder: &Path) -> Result<(), CliError> {
-        for mut film in self.films.drain(..) {
-            film.look().await;
-            let path = film.write(folder)?;
+        for mut recorder in self.recorders.drain(..) {
+            recorder.record_events().await;
+            let path = recorder.write(folder)?;
             self.screen.say(format!("chart: {}", path.display()));
         }
         Ok(())
     }
 
     /// A provider has ended: say why, if it is not done.
-    pub(super) async fn end(&mut self, worker: &Arc<Worker>, outcome: &Outcome) {
+    pub(super) async fn on_worker_ended(&mut self, worker: &Arc<Worker>, outcome: &Outcome) {
         let Some(row) = self.rows.iter_mut().find(|row| Arc::ptr_eq(&row.worker, worker)) else { return };
         row.is_over = true;
         row.refresh().await;
         row.bar.finish_and_clear();
         match outcome {
             Outcome::Failed(error) => self.screen.error(error),
-            Outcome::Stopped(_) if worker.is_told_of_breaker() => {}
+            Outcome::Stopped(_) if worker.mark_breaker_reported() => {}
             Outcome::Stopped(error) => self.screen.error(error),
             Outcome::Done
             | Outcome::Interrupted
@@ -118,7 +118,7 @@ impl Board {
     }
 }
 
-impl Row {
+impl ProviderRow {
     fn new(screen: &Screen, worker: Arc<Worker>, width: usize) -> Self {
         let bar = if screen.is_terminal() { screen.bars().add(ProgressBar::new(1)) } else { ProgressBar::hidden() };
         if let Ok(style) = ProgressStyle::with_template(&format!("{{prefix:{width}}} {{bar:12}} {{wide_msg}}")) {
@@ -134,7 +134,7 @@ impl Row {
             samples: VecDeque::new(),
             busy: now,
             written: Snapshot::default(),
-            said: None,
+            last_reported: None,
             is_over: false,
         }
     }
@@ -145,28 +145,28 @@ impl Row {
         std::mem::replace(&mut self.written, snapshot) != snapshot || snapshot.in_flight > 0
     }
 
-    async fn look(&mut self, screen: &Screen) {
+    async fn redraw(&mut self, screen: &Screen) {
         self.refresh().await;
-        self.notice_breaker(screen).await;
-        self.notice_waiting(screen);
+        self.report_breaker(screen).await;
+        self.report_waiting(screen);
         self.bar.set_length(self.counts.fed);
-        self.bar.set_position(self.counts.fed.saturating_sub(self.left()));
+        self.bar.set_position(self.counts.fed.saturating_sub(self.left_count()));
         self.bar.set_message(self.text());
     }
 
     async fn refresh(&mut self) {
-        // A database that fails is told of by the worker.
+        // The worker reports a database that fails.
         if let Ok(counts) = self.worker.counts().await {
             self.counts = counts;
         }
         if let Some(mapping) = self.worker.mapping().await {
             self.batch_size = mapping.batch_size;
         }
-        let (now, ended) = (Instant::now(), self.ended());
+        let (now, ended) = (Instant::now(), self.ended_count());
         let snapshot = self.worker.snapshot();
         if snapshot.in_flight > 0 || self.samples.back().is_none_or(|(_, before)| *before != ended) {
             self.busy = now;
-            self.said = None;
+            self.last_reported = None;
         }
         self.samples.push_back((now, ended));
         while self.samples.len() > 2 && self.samples.front().is_some_and(|(at, _)| now.duration_since(*at) > RATE_SPAN)
@@ -176,26 +176,26 @@ impl Row {
     }
 
     /// In a watch the breaker may open and close again while we run.
-    async fn notice_breaker(&mut self, screen: &Screen) {
-        match self.worker.stopped().await {
+    async fn report_breaker(&mut self, screen: &Screen) {
+        match self.worker.find_stop_error().await {
             Ok(Some(error)) => {
-                if !self.worker.is_told_of_breaker() {
+                if !self.worker.mark_breaker_reported() {
                     screen.error(&error);
                 }
             }
             Ok(None) => {
-                if self.worker.forget_breaker() {
+                if self.worker.clear_breaker_reported() {
                     self.busy = Instant::now();
                     screen.say(format!("{} goes on: its breaker is closed", self.worker.name()));
                 }
             }
-            // A database that fails is told of by the worker.
+            // The worker reports a database that fails.
             Err(_) => {}
         }
     }
 
-    fn notice_waiting(&mut self, screen: &Screen) {
-        if self.counts.pending == 0 || self.worker.is_stopped() || self.busy.elapsed() < SILENCE {
+    fn report_waiting(&mut self, screen: &Screen) {
+        if self.counts.pending == 0 || self.worker.has_reported_breaker() || self.busy.elapsed() < SILENCE {
             return;
         }
         let (kind, text) = match self.worker.closed_window() {
@@ -219,28 +219,28 @@ impl Row {
                     .to_owned(),
             ),
         };
-        if self.said != Some(kind) {
-            self.said = Some(kind);
+        if self.last_reported != Some(kind) {
+            self.last_reported = Some(kind);
             screen.say(format!("{} waits: {text}", self.worker.name()));
         }
     }
 
     /// How many have ended in this run.
-    fn ended(&self) -> u64 {
+    fn ended_count(&self) -> u64 {
         let snapshot = self.worker.snapshot();
         snapshot.fetched.saturating_add(snapshot.skipped).saturating_add(snapshot.dead)
     }
 
     /// How many are left. The stream counts a batch at its end; the pipeline counts at once.
-    fn left(&self) -> u64 {
-        let since_batch = self.ended().saturating_sub(self.recorded());
+    fn left_count(&self) -> u64 {
+        let since_batch = self.ended_count().saturating_sub(self.recorded_count());
         self.counts.pending.saturating_sub(since_batch)
     }
 
     /// How many of this run's ends the stream has counted.
-    fn recorded(&self) -> u64 {
-        let (did, _) = self.worker.did(&self.counts);
-        did.sum()
+    fn recorded_count(&self) -> u64 {
+        let (totals, _) = self.worker.totals(&self.counts);
+        totals.sum()
     }
 
     fn rate(&self) -> f64 {
@@ -253,19 +253,19 @@ impl Row {
 
     fn text(&self) -> String {
         let snapshot = self.worker.snapshot();
-        let (rate, left, reading) = (self.rate(), self.left(), self.worker.reading());
+        let (rate, left, reading) = (self.rate(), self.left_count(), self.worker.reading());
         let eta = match left {
             0 => "0s".to_owned(),
-            _ if rate > 0.0 => short(left as f64 / rate),
+            _ if rate > 0.0 => short_duration(left as f64 / rate),
             _ => "?".to_owned(),
         };
-        // What matters most stands first: a narrow terminal cuts the end.
+        // The most important values come first: a narrow terminal cuts the end.
         format!(
             "{rate:.0}/s, eta {eta}; {} of {} in flight, batch {}, {}; {} done, {} skipped, {} retried, {} dead, {left} left",
             snapshot.in_flight,
             reading.limit,
             self.batch_size,
-            breaker(&reading),
+            breaker_text(&reading),
             snapshot.fetched,
             snapshot.skipped,
             snapshot.retried,
@@ -274,8 +274,8 @@ impl Row {
     }
 }
 
-/// The breaker's state for people, and the learned rate where there is one.
-fn breaker(reading: &Reading) -> String {
+/// The breaker's state for people, and the learned rate if there is one.
+fn breaker_text(reading: &Reading) -> String {
     let state = match reading.breaker {
         BreakerReading::Closed => "breaker closed",
         BreakerReading::Open { .. } => "breaker open",
@@ -286,7 +286,7 @@ fn breaker(reading: &Reading) -> String {
 }
 
 /// A length of time for people.
-pub(crate) fn short(seconds: f64) -> String {
+pub(crate) fn short_duration(seconds: f64) -> String {
     let seconds = seconds.round() as u64;
     match seconds {
         0..60 => format!("{seconds}s"),
@@ -301,8 +301,9 @@ mod tests {
 
     #[test]
     fn a_pace_is_shown_where_there_is_one() {
-        let shown =
-            |rate| breaker(&Reading { limit: 4, breaker: BreakerReading::Closed, gate: None, rate, phase: "hold" });
+        let shown = |rate| {
+            breaker_text(&Reading { limit: 4, breaker: BreakerReading::Closed, gate: None, rate, phase: "hold" })
+        };
         assert_eq!(shown(None), "breaker closed");
         assert_eq!(shown(Some(2.5)), "breaker closed, paced at 2.5/s");
         assert_eq!(shown(Some(1e6)), "breaker closed", "it holds nothing back");

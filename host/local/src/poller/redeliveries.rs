@@ -8,30 +8,30 @@ use damper_core::ledger::is_waiting;
 use damper_core::pipeline::report::Report;
 use jiff::Timestamp;
 
-use crate::stream::Wanted;
+use crate::stream::BatchQuery;
 
 /// How many entries may be left, waiting for long most of them, before fresh ones are held back: an API of which most requests fail
 /// must not run through the whole stream.
-pub const MOST_LEFT: usize = 10_000;
+pub const MAX_REDELIVERIES: usize = 10_000;
 
-/// What was delivered and has not ended.
+/// Entries that were delivered and have not ended.
 #[derive(Debug, Default)]
-pub(super) struct Left {
+pub(super) struct Redeliveries {
     /// By when they are due; at once is the beginning of time, so that these come in the stream's order.
     due: BTreeSet<(Timestamp, i64)>,
-    /// The last entry that was delivered. What comes after it is fresh.
+    /// The last entry that was delivered. Later entries are fresh.
     last: i64,
 }
 
-impl Left {
-    /// What to deliver next, at most `limit` entries: first what is left and due, then fresh ones, unless too many are left.
-    pub(super) fn next(&self, now: Timestamp, limit: u32) -> Wanted {
+impl Redeliveries {
+    /// The next batch, at most `limit` entries: first redeliveries that are due, then fresh entries unless too many redeliveries are left.
+    pub(super) fn next_query(&self, now: Timestamp, limit: u32) -> BatchQuery {
         let most = usize::try_from(limit).unwrap_or(usize::MAX);
         // Not only the first: what waits for longer than anything can has waited since before the clock was set back.
         let due = self.due.iter().filter(|(due, _)| !is_waiting(*due, now));
         let due: Vec<i64> = due.take(most).map(|(_, entry)| *entry).collect();
-        let fresh = if self.due.len() < MOST_LEFT { most.saturating_sub(due.len()) } else { 0 };
-        Wanted { due, after: self.last, fresh: u32::try_from(fresh).unwrap_or(limit) }
+        let fresh = if self.due.len() < MAX_REDELIVERIES { most.saturating_sub(due.len()) } else { 0 };
+        BatchQuery { due, after: self.last, fresh: u32::try_from(fresh).unwrap_or(limit) }
     }
 
     /// These have been looked for, and were delivered or had ended.
@@ -40,8 +40,8 @@ impl Left {
         self.due.retain(|(_, entry)| !forgotten.contains(entry));
     }
 
-    /// A batch was delivered and came to this. Says whether some of it is to be delivered again at once.
-    pub(super) fn keep(&mut self, delivered: &[SequenceNumber], report: &Report) -> bool {
+    /// Record a batch's report. Returns whether some of its entries are to be delivered again at once.
+    pub(super) fn record_batch(&mut self, delivered: &[SequenceNumber], report: &Report) -> bool {
         let ended: BTreeSet<&SequenceNumber> = report.ended.iter().map(|(entry, _)| entry).collect();
         let waiting: BTreeMap<&SequenceNumber, Timestamp> =
             report.waiting.iter().map(|waiting| (&waiting.sequence, waiting.until)).collect();

@@ -1,5 +1,5 @@
-//! What a redelivered batch's items came to before: read in hundreds, for half a read unit each, where a claim that is refused
-//! costs a write unit.
+//! Earlier ends of a redelivered batch's items. They are read a hundred at a time for half a read unit each; a refused claim would
+//! cost a write unit.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -59,8 +59,8 @@ impl DynamoLedger {
                 let request = self.table.client.batch_get_item().request_items(&*self.table.name, wanted.clone());
                 request.return_consumed_capacity(ReturnConsumedCapacity::Total).send()
             };
-            let answer = self.table.send(send).await.map_err(|error| self.table.failed(ACTION, &error))?;
-            self.table.read_units(answer.consumed_capacity());
+            let answer = self.table.send(send).await.map_err(|error| self.table.ledger_error(ACTION, &error))?;
+            self.table.count_read_units(answer.consumed_capacity());
             items.extend(answer.responses.unwrap_or_default().into_values().flatten());
             keys.extend(answer.unprocessed_keys.unwrap_or_default().into_values().flat_map(|left| left.keys));
             if !keys.is_empty() && !CONTENDED.sleep(tries, &self.table.chance).await {
