@@ -52,7 +52,7 @@ pub fn bless(case: &Case, came: &Fetched) -> Result<Option<PathBuf>, BlessError>
     }
     let (path, bytes) = match &body.place {
         BodyPlace::File(path) => (path.clone(), came.body.to_vec()),
-        place => (case.path.clone(), edited(case, place, &came.body)?.into_bytes()),
+        place => (case.path.clone(), edit_case(case, place, &came.body)?.into_bytes()),
     };
     check_place(case, &path)?;
     files::write(&path, &bytes).map_err(|source| BlessError::Unwritable { path: path.clone(), source })?;
@@ -63,14 +63,14 @@ pub fn bless(case: &Case, came: &Fetched) -> Result<Option<PathBuf>, BlessError>
 fn check_place(case: &Case, path: &Path) -> Result<(), BlessError> {
     let folder = case.path.parent().unwrap_or(Path::new("."));
     let below = path.strip_prefix(folder).ok().and_then(Path::to_str);
-    match below.map(|named| files::place(folder, named)) {
+    match below.map(|named| files::resolve_path(folder, named)) {
         Some(Ok(_)) => Ok(()),
         _ => Err(BlessError::Link { path: path.to_path_buf() }),
     }
 }
 
 /// The case's text with another body; its comments and its order stay.
-fn edited(case: &Case, place: &BodyPlace, body: &[u8]) -> Result<String, BlessError> {
+fn edit_case(case: &Case, place: &BodyPlace, body: &[u8]) -> Result<String, BlessError> {
     let text =
         fs::read_to_string(&case.path).map_err(|source| BlessError::Unwritable { path: case.path.clone(), source })?;
     let mut document: DocumentMut = text.parse().map_err(|error| BlessError::Uneditable(format!("{error}")))?;
@@ -123,7 +123,7 @@ mod tests {
 
     use super::*;
 
-    fn blessed(expected: &str, body: &str) -> Result<Option<String>, BlessError> {
+    fn bless_text(expected: &str, body: &str) -> Result<Option<String>, BlessError> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.toml");
         let text = format!("# why\n[request]\nid = \"1\"\n\n[expect.record] # here\n{expected}\n");
@@ -142,18 +142,18 @@ mod tests {
 
     #[test]
     fn what_came_is_written_where_the_case_has_its_body() {
-        let text = blessed("json = { a = 1 }", r#"{"b": [1, 2.5, "x"]}"#).unwrap().unwrap();
+        let text = bless_text("json = { a = 1 }", r#"{"b": [1, 2.5, "x"]}"#).unwrap().unwrap();
         assert!(text.contains("json = { b = [1, 2.5, \"x\"] }"), "{text}");
         assert!(text.starts_with("# why\n") && text.contains("[expect.record] # here"), "{text}");
-        let text = blessed("body = \"x\"", "y\"z").unwrap().unwrap();
+        let text = bless_text("body = \"x\"", "y\"z").unwrap().unwrap();
         assert!(text.contains(r#"body = 'y"z'"#) || text.contains(r#"body = "y\"z""#), "{text}");
-        assert_eq!(blessed("body_file = \"new.json\"", "{}").unwrap().unwrap(), "{}");
+        assert_eq!(bless_text("body_file = \"new.json\"", "{}").unwrap().unwrap(), "{}");
     }
 
     #[test]
     fn what_is_as_expected_or_not_looked_at_is_left_alone() {
-        assert!(blessed("json = { a = 1 }", r#"{ "a" : 1 }"#).unwrap().is_none());
-        assert!(blessed("content_type = \"x\"", "y").unwrap().is_none());
+        assert!(bless_text("json = { a = 1 }", r#"{ "a" : 1 }"#).unwrap().is_none());
+        assert!(bless_text("content_type = \"x\"", "y").unwrap().is_none());
     }
 
     #[test]
@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn what_toml_cannot_write_is_told() {
-        let error = blessed("json = { a = 1 }", r#"{"a": null}"#).unwrap_err();
+        let error = bless_text("json = { a = 1 }", r#"{"a": null}"#).unwrap_err();
         assert!(error.to_string().contains("body_file"), "{error}");
     }
 }

@@ -3,9 +3,9 @@
 //!
 //! What this is not: it knows no command line and no settings file, and it builds nothing.
 
-mod bench;
 pub mod bless;
 pub mod case;
+mod case_runner;
 mod compare;
 pub mod conformance;
 mod difference;
@@ -16,5 +16,5 @@ pub mod report;
 mod script;
 mod secrets;
 
-pub use bench::{Bench, BenchError};
 pub use case::{Case, CaseError};
+pub use case_runner::{CaseRunner, CaseRunnerError};

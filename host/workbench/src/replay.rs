@@ -47,7 +47,7 @@ impl Replay {
         let item = Item::parse(&letter.payload)?;
         let mut notes = Vec::new();
         let exchanges = bundle.exchanges.iter().enumerate();
-        let exchanges = exchanges.map(|(index, exchange)| foreseen(index + 1, exchange, &mut notes));
+        let exchanges = exchanges.map(|(index, exchange)| foreseen_exchange(index + 1, exchange, &mut notes));
         let case = Case {
             name: format!("{} {}", letter.provider, letter.sequence),
             path: PathBuf::from(format!("dead letter {}", letter.sequence)),
@@ -57,13 +57,13 @@ impl Replay {
             exchanges: exchanges.collect::<Result<_, _>>()?,
             item: CaseItem { id: item.id, params: item.params, attempt: bundle.attempt, day: bundle.day },
             config,
-            expect: Expect::Failure(expected(letter, bundle)),
+            expect: Expect::Failure(expected_failure(letter, bundle)),
         };
         Ok(Self { case, notes })
     }
 }
 
-fn expected(letter: &DeadLetter, bundle: &Bundle) -> ExpectedFailure {
+fn expected_failure(letter: &DeadLetter, bundle: &Bundle) -> ExpectedFailure {
     ExpectedFailure {
         kind: bundle.kind.clone(),
         retry_after: bundle.retry_after_ms.map(Duration::from_millis),
@@ -72,7 +72,11 @@ fn expected(letter: &DeadLetter, bundle: &Bundle) -> ExpectedFailure {
     }
 }
 
-fn foreseen(number: usize, exchange: &bundle::Exchange, notes: &mut Vec<String>) -> Result<Exchange, ReplayError> {
+fn foreseen_exchange(
+    number: usize,
+    exchange: &bundle::Exchange,
+    notes: &mut Vec<String>,
+) -> Result<Exchange, ReplayError> {
     let bundle::Exchange { method, url, body, credentials, answer, .. } = exchange;
     let request = ForeseenRequest {
         method: method.clone(),
@@ -82,10 +86,10 @@ fn foreseen(number: usize, exchange: &bundle::Exchange, notes: &mut Vec<String>)
         // What was cut or redacted is not looked at.
         body: Some(ForeseenBody::Bytes(body.bytes.clone())).filter(|_| !body.is_cut && !body.bytes.is_empty()),
     };
-    Ok(Exchange { request, answer: given(number, answer, notes) })
+    Ok(Exchange { request, answer: recorded_answer(number, answer, notes) })
 }
 
-fn given(number: usize, answer: &bundle::Answer, notes: &mut Vec<String>) -> Answer {
+fn recorded_answer(number: usize, answer: &bundle::Answer, notes: &mut Vec<String>) -> Answer {
     let of = |status, headers, body, fault| Answer { status, headers, body, delay: Duration::ZERO, fault };
     match answer {
         bundle::Answer::Came { status, headers, body } => {

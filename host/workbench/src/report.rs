@@ -119,7 +119,7 @@ pub struct RunReport {
 impl RunReport {
     /// How many cases failed.
     #[must_use]
-    pub fn failed(&self) -> usize {
+    pub fn failure_count(&self) -> usize {
         self.cases.iter().filter(|case| !case.has_passed()).count()
     }
 
@@ -138,7 +138,7 @@ impl RunReport {
             .collect();
         serde_json::json!({
             "provider": self.provider, "version": self.version, "digest": self.digest, "cases": cases,
-            "passed": self.cases.len() - self.failed(), "failed": self.failed(),
+            "passed": self.cases.len() - self.failure_count(), "failed": self.failure_count(),
             "duration_ms": self.duration.as_secs_f64() * 1_000.0,
         })
     }

@@ -5,7 +5,7 @@ use url::Url;
 
 use crate::case::{Answer, Case, Exchange, Fault, ForeseenBody, ForeseenRequest, Order};
 use crate::difference::{difference, readable};
-use crate::network::{Director, Received};
+use crate::network::{ReceivedRequest, Responder};
 use crate::report::Problem;
 use crate::secrets::{CaseSecrets, is_token_endpoint};
 
@@ -66,13 +66,13 @@ impl Script {
         self.pending().take(if self.order == Order::InOrder { 1 } else { usize::MAX })
     }
 
-    fn done(&mut self, index: usize) {
+    fn mark_done(&mut self, index: usize) {
         if let Some(is_done) = self.is_done.get_mut(index) {
             *is_done = true;
         }
     }
 
-    fn not_foreseen(&mut self, request: &Received) {
+    fn record_unforeseen(&mut self, request: &ReceivedRequest) {
         self.is_derailed = true;
         let number = self.seen;
         let sent = format!("{} {}", request.method, request.url);
@@ -96,8 +96,8 @@ impl Script {
     }
 }
 
-impl Director for Script {
-    fn refuses(&mut self, origin: &str) -> bool {
+impl Responder for Script {
+    fn on_connect(&mut self, origin: &str) -> bool {
         let is_refused = |(_, exchange): &(usize, &Exchange)| {
             exchange.answer.fault == Some(Fault::Refused)
                 && exchange.request.url.origin().ascii_serialization() == origin
@@ -105,21 +105,21 @@ impl Director for Script {
         let refused = self.due().find(is_refused).map(|(index, _)| index);
         if let Some(index) = refused {
             self.seen += 1;
-            self.done(index);
+            self.mark_done(index);
         }
         refused.is_some()
     }
 
-    fn answer(&mut self, request: Received) -> Answer {
+    fn answer(&mut self, request: ReceivedRequest) -> Answer {
         if !self.has_tokens
-            && let Some(answer) = self.secrets.token(&request)
+            && let Some(answer) = self.secrets.token_answer(&request)
         {
             return answer;
         }
         self.seen += 1;
         let found = self.due().find(|(_, exchange)| fits(&exchange.request, &request));
         let Some((index, exchange)) = found else {
-            self.not_foreseen(&request);
+            self.record_unforeseen(&request);
             return Answer::of(NOT_FORESEEN);
         };
         let (answer, wanted) = (exchange.answer.clone(), exchange.request.credentials.clone());
@@ -128,17 +128,17 @@ impl Director for Script {
         if let Some(problem) = problem {
             self.problems.push(Problem::new(format!("the request of exchange {}: {problem}", index + 1)));
         }
-        self.done(index);
+        self.mark_done(index);
         answer
     }
 
-    fn closes(&self) -> bool {
+    fn closes_after_answer(&self) -> bool {
         // A refused connection has to be a new one.
         self.exchanges.iter().any(|exchange| exchange.answer.fault == Some(Fault::Refused))
     }
 }
 
-fn fits(foreseen: &ForeseenRequest, request: &Received) -> bool {
+fn fits(foreseen: &ForeseenRequest, request: &ReceivedRequest) -> bool {
     let has =
         |(name, value): (&String, &String)| request.headers.iter().any(|(known, sent)| known == name && sent == value);
     foreseen.method == request.method
@@ -160,7 +160,7 @@ fn sha256(bytes: &[u8]) -> String {
 }
 
 /// How near a request is to a foreseen one: the first of URL, path, host and method that they share counts most.
-fn likeness(foreseen: &ForeseenRequest, request: &Received) -> u32 {
+fn likeness(foreseen: &ForeseenRequest, request: &ReceivedRequest) -> u32 {
     let same = |part: fn(&Url) -> Option<&str>| u32::from(part(&foreseen.url) == part(&request.url));
     let path = u32::from(foreseen.url.path() == request.url.path());
     8 * u32::from(foreseen.url == request.url)
@@ -185,7 +185,7 @@ fn as_foreseen(request: &ForeseenRequest) -> String {
 }
 
 /// A request as text, as far as the foreseen one looks at it.
-fn as_sent(request: &Received, foreseen: &ForeseenRequest) -> String {
+fn as_sent(request: &ReceivedRequest, foreseen: &ForeseenRequest) -> String {
     let mut text = format!("{} {}\n", request.method, request.url);
     for name in foreseen.headers.keys() {
         let values: Vec<&str> =

@@ -211,8 +211,8 @@ impl Checker<'_> {
             Some((BodyPlace::Json, Some(json.to_string().into())))
         } else if let Some(file) = file {
             let folder = self.path.parent().unwrap_or(Path::new("."));
-            let path =
-                files::place(folder, &file).map_err(|problem| self.wrong(format!("{place}.body_file"), problem))?;
+            let path = files::resolve_path(folder, &file)
+                .map_err(|problem| self.wrong(format!("{place}.body_file"), problem))?;
             let bytes = match read(self.path, &path) {
                 Ok(bytes) => Some(bytes),
                 Err(CaseError::Unreadable { source, .. }) if source.kind() == io::ErrorKind::NotFound => None,

@@ -12,7 +12,7 @@ pub(crate) type Problem = String;
 ///
 /// # Errors
 /// Where that is not below the folder, or a link leads there.
-pub(crate) fn place(folder: &Path, named: &str) -> Result<PathBuf, Problem> {
+pub(crate) fn resolve_path(folder: &Path, named: &str) -> Result<PathBuf, Problem> {
     let mut path = folder.to_path_buf();
     let mut is_named = false;
     for component in Path::new(named).components() {
@@ -76,7 +76,7 @@ mod tests {
     fn a_file_below_the_folder_is_found_whether_it_is_there_or_not() {
         let folder = tempfile::tempdir().unwrap();
         for (named, at) in [("a.json", "a.json"), ("./b/c.json", "b/c.json"), ("..a", "..a")] {
-            assert_eq!(place(folder.path(), named).unwrap(), folder.path().join(at));
+            assert_eq!(resolve_path(folder.path(), named).unwrap(), folder.path().join(at));
         }
     }
 
@@ -84,7 +84,7 @@ mod tests {
     fn a_file_elsewhere_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         for named in ["/etc/passwd", "../a.json", "a/../../b.json", "a/..", "..", ".", ""] {
-            assert!(place(folder.path(), named).unwrap_err().contains("not below"), "{named}");
+            assert!(resolve_path(folder.path(), named).unwrap_err().contains("not below"), "{named}");
         }
     }
 
@@ -98,7 +98,7 @@ mod tests {
         symlink("..", folder.join("above")).unwrap();
         symlink("nowhere", folder.join("dangling")).unwrap();
         for named in ["file", "above/secret", "dangling", "above/new"] {
-            assert!(place(&folder, named).unwrap_err().contains("symbolic link"), "{named}");
+            assert!(resolve_path(&folder, named).unwrap_err().contains("symbolic link"), "{named}");
         }
     }
 

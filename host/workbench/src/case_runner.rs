@@ -21,7 +21,7 @@ use url::Url;
 
 use crate::case::{Case, Order};
 use crate::compare;
-use crate::network::{Authority, AuthorityError, Director, Server};
+use crate::network::{Authority, AuthorityError, Responder, Server};
 use crate::report::{CaseReport, Figures, Problem, RunReport};
 use crate::script::Script;
 use crate::secrets::CaseSecrets;
@@ -35,7 +35,7 @@ const PATIENCE: Duration = Duration::from_millis(250);
 /// A bench that cannot be set up.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum BenchError {
+pub enum CaseRunnerError {
     /// The engine does not start.
     #[error(transparent)]
     Host(#[from] HostError),
@@ -54,18 +54,18 @@ pub enum BenchError {
 }
 
 /// A provider on the bench.
-pub struct Bench {
+pub struct CaseRunner {
     pub(crate) file: ComponentFile,
     pub(crate) secrets: CaseSecrets,
     host: PluginHost,
     metered: PluginHost,
     /// A plugin of each host, which keeps the component ready for those that are made for a call each.
-    kept: Vec<Plugin>,
+    prepared: Vec<Plugin>,
     authority: Arc<Authority>,
 }
 
 /// A case's call, made.
-struct Performed {
+struct CaseCall {
     fetch: TracedFetch,
     duration: Duration,
     problems: Vec<Problem>,
@@ -73,13 +73,13 @@ struct Performed {
 }
 
 /// What a provider is set up with.
-pub(crate) struct Set<'a> {
+pub(crate) struct ProviderSetup<'a> {
     pub(crate) manifest: Manifest,
     pub(crate) config: &'a BTreeMap<String, String>,
 }
 
 /// A call that was made.
-pub(crate) struct Staged<D> {
+pub(crate) struct FinishedCall<D> {
     /// None where there was enough before its end.
     pub(crate) fetch: Option<TracedFetch>,
     pub(crate) duration: Duration,
@@ -87,35 +87,39 @@ pub(crate) struct Staged<D> {
 }
 
 /// A call to make.
-pub(crate) struct Call {
+pub(crate) struct ProviderCall {
     pub(crate) request: FetchRequest,
     /// How many requests may run beside the first.
     pub(crate) beside: u32,
 }
 
-impl Bench {
+impl CaseRunner {
     /// A bench for a provider. Compiled components are kept in `cache`, as by every host.
     ///
     /// # Errors
     /// Where the engine or the network cannot be set up, or the provider asks for what this version does not support.
-    pub fn new(file: ComponentFile, cache: Option<Cache>) -> Result<Self, BenchError> {
-        Self::compiled_by(Compiler::default(), file, cache)
+    pub fn new(file: ComponentFile, cache: Option<Cache>) -> Result<Self, CaseRunnerError> {
+        Self::with_compiler(Compiler::default(), file, cache)
     }
 
     /// The same, whose components are compiled elsewhere.
     ///
     /// # Errors
-    /// As [`Bench::new`].
-    pub fn compiled_by(compiler: Compiler, file: ComponentFile, cache: Option<Cache>) -> Result<Self, BenchError> {
+    /// As [`CaseRunner::new`].
+    pub fn with_compiler(
+        compiler: Compiler,
+        file: ComponentFile,
+        cache: Option<Cache>,
+    ) -> Result<Self, CaseRunnerError> {
         let max_in_flight = AT_A_TIME as u32;
         let options = HostOptions { cache, max_in_flight, compiler, ..HostOptions::default() };
         let (host, metered) = (PluginHost::new(options.clone())?, PluginHost::metered(options)?);
         // Nothing is fetched with these, so that nothing need be set.
         let bare = Manifest { config: BTreeMap::new(), ..file.manifest.clone() };
-        let kept = [&host, &metered].map(|host| host.load(&file, bare.clone(), Grants::default()));
+        let prepared = [&host, &metered].map(|host| host.load(&file, bare.clone(), Grants::default()));
         Ok(Self {
             secrets: CaseSecrets::new(&file.manifest)?,
-            kept: kept.into_iter().collect::<Result<_, _>>()?,
+            prepared: prepared.into_iter().collect::<Result<_, _>>()?,
             file,
             host,
             metered,
@@ -127,7 +131,7 @@ impl Bench {
     pub async fn run(&self, cases: &[Case]) -> RunReport {
         let begun = Instant::now();
         // Once, rather than for each call that comes first. Where it fails the calls say so.
-        join_all(self.kept.iter().map(Plugin::prepare)).await;
+        join_all(self.prepared.iter().map(Plugin::prepare)).await;
         let reports = stream::iter(cases.iter().map(|case| self.run_case(case))).buffered(AT_A_TIME).collect().await;
         RunReport {
             provider: self.file.manifest.name.clone(),
@@ -141,9 +145,9 @@ impl Bench {
     async fn run_case(&self, case: &Case) -> CaseReport {
         let measured = async {
             // What only the caller's patience ends has no count of instructions.
-            if case.is_endless() { None } else { self.perform(&self.metered, case).await.ok() }
+            if case.is_endless() { None } else { self.call_for_case(&self.metered, case).await.ok() }
         };
-        let (performed, measured) = tokio::join!(self.perform(&self.host, case), measured);
+        let (performed, measured) = tokio::join!(self.call_for_case(&self.host, case), measured);
         let mut report = CaseReport {
             name: case.name.clone(),
             path: case.path.clone(),
@@ -155,7 +159,7 @@ impl Bench {
         };
         match performed {
             Err(error) => report.problems.push(Problem::new(format!("the provider does not load: {error}"))),
-            Ok(Performed { fetch, duration, mut problems, is_derailed }) => {
+            Ok(CaseCall { fetch, duration, mut problems, is_derailed }) => {
                 if !is_derailed {
                     problems.extend(compare::problems(&case.expect, &fetch.report.outcome));
                 }
@@ -171,18 +175,19 @@ impl Bench {
     }
 
     /// Makes a case's call, with its script.
-    async fn perform(&self, host: &PluginHost, case: &Case) -> Result<Performed, BenchError> {
+    async fn call_for_case(&self, host: &PluginHost, case: &Case) -> Result<CaseCall, CaseRunnerError> {
         let script = Script::new(case, self.secrets.clone());
         let call = self.call(case);
-        let set = Set { manifest: self.file.manifest.clone(), config: &case.config };
-        let Staged { fetch, duration, server } = self.stage(host, set, script, call, &Notify::new()).await?;
+        let setup = ProviderSetup { manifest: self.file.manifest.clone(), config: &case.config };
+        let FinishedCall { fetch, duration, server } =
+            self.call_provider(host, setup, script, call, &Notify::new()).await?;
         let fetch = fetch.ok_or_else(|| io::Error::other("the call was stopped"))?;
-        let script = server.director();
-        Ok(Performed { fetch, duration, problems: script.problems(), is_derailed: script.is_derailed() })
+        let script = server.responder();
+        Ok(CaseCall { fetch, duration, problems: script.problems(), is_derailed: script.is_derailed() })
     }
 
     /// The call that a case asks for.
-    pub(crate) fn call(&self, case: &Case) -> Call {
+    pub(crate) fn call(&self, case: &Case) -> ProviderCall {
         let limits = &self.file.manifest.limits;
         let timeout = limits.fetch_timeout;
         let timeout = if case.is_endless() { timeout.min(self.patience()) } else { timeout };
@@ -195,7 +200,7 @@ impl Bench {
         };
         // In order is one after another.
         let beside = if case.order == Order::InOrder { 0 } else { limits.max_concurrency.get() - 1 };
-        Call { request, beside }
+        ProviderCall { request, beside }
     }
 
     /// How long to wait for what has no end.
@@ -203,18 +208,18 @@ impl Bench {
         PATIENCE * u32::try_from(1 + (self.file.bytes.len() >> 20)).unwrap_or(u32::MAX)
     }
 
-    /// Makes a call in the world that a director makes up, to its end or until there is enough.
-    pub(crate) async fn stage<D: Director>(
+    /// Makes a call in the world that a responder makes up, to its end or until there is enough.
+    pub(crate) async fn call_provider<D: Responder>(
         &self,
         host: &PluginHost,
-        set: Set<'_>,
-        director: D,
-        call: Call,
+        setup: ProviderSetup<'_>,
+        responder: D,
+        call: ProviderCall,
         enough: &Notify,
-    ) -> Result<Staged<D>, BenchError> {
-        let server = Server::start(director, Arc::clone(&self.authority)).await?;
+    ) -> Result<FinishedCall<D>, CaseRunnerError> {
+        let server = Server::start(responder, Arc::clone(&self.authority)).await?;
         let world = Rehearsal::new(server.address(), self.authority.certificate())?;
-        let plugin = self.plugin(host, set, world)?;
+        let plugin = self.plugin(host, setup, world)?;
         // Compiling is not part of the call; where it fails the call says so.
         let _ = plugin.prepare().await;
         let begun = Instant::now();
@@ -222,11 +227,11 @@ impl Bench {
             fetch = plugin.fetch_traced(call.request, Permits::new(call.beside)) => Some(fetch),
             () = enough.notified() => None,
         };
-        Ok(Staged { fetch, duration: begun.elapsed(), server })
+        Ok(FinishedCall { fetch, duration: begun.elapsed(), server })
     }
 
-    fn plugin(&self, host: &PluginHost, set: Set<'_>, world: Rehearsal) -> Result<Plugin, LoadError> {
-        let Set { manifest, config } = set;
+    fn plugin(&self, host: &PluginHost, setup: ProviderSetup<'_>, world: Rehearsal) -> Result<Plugin, LoadError> {
+        let ProviderSetup { manifest, config } = setup;
         let private = private_origins(&self.file.manifest, config);
         // A secret may go to the manifest's own hosts, and to those that the settings name.
         let receivers = self.file.manifest.egress.hosts.iter().cloned();
