@@ -11,9 +11,9 @@ mod pipeline;
 mod published;
 
 use crate::algorithm::Algorithm;
+use crate::pipeline_run::PipelineRunError;
 use crate::scenario::Scenario;
 use crate::units::number;
-use crate::whole::WholeError;
 
 /// What the figures are made of.
 #[derive(Debug, Clone)]
@@ -34,7 +34,7 @@ pub struct Section {
     /// What they are about.
     pub title: &'static str,
     /// Measure, and write them down.
-    pub run: fn(&Bench) -> Result<String, WholeError>,
+    pub run: fn(&Bench) -> Result<String, PipelineRunError>,
 }
 
 /// All sections, the quick ones first.

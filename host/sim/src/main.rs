@@ -52,7 +52,7 @@ fn main() -> ExitCode {
 fn run_one(seed: u64, swarm: &Swarm) -> ExitCode {
     let case = Case::draw(seed);
     if swarm.trace {
-        print!("{}", tell(&case));
+        print!("{}", describe_run(&case));
     }
     match run(&case, false).map(|outcome| outcome.violation) {
         Ok(None) => {

@@ -8,11 +8,11 @@ use serde::Serialize;
 use crate::algorithm::Algorithm;
 use crate::chart::{self, ChartError};
 use crate::compare::{Cell, Comparison, Row, alone, on_all_cores};
+use crate::pipeline_run::{self, Books, MappingRequests, PipelineRun, PipelineRunError};
 use crate::record::{Record, Second, Totals};
 use crate::scenario::Scenario;
 use crate::table::Table;
 use crate::units::{clock, number};
-use crate::whole::{self, Asked, Books, WholeError};
 
 /// A run of the whole pipeline through a scenario, beside what the oracle alone gets from the same API.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,7 +22,7 @@ pub struct Simulation<'a> {
     seed: u64,
     record: Record,
     books: Books,
-    asked: Asked,
+    mapping_requests: MappingRequests,
     oracle: Record,
 }
 
@@ -30,28 +30,32 @@ pub struct Simulation<'a> {
 ///
 /// # Errors
 /// Where the pipeline does not take the scenario, or the books do not balance at the end.
-pub fn run(scenario: &Scenario, algorithm: Algorithm, seed: Option<u64>) -> Result<Simulation<'_>, WholeError> {
+pub fn run(scenario: &Scenario, algorithm: Algorithm, seed: Option<u64>) -> Result<Simulation<'_>, PipelineRunError> {
     let seed = seed.unwrap_or(scenario.seed);
-    let whole::Whole { record, books, asked } = whole::run(scenario, algorithm, seed)?;
+    let PipelineRun { record, books, mapping_requests } = pipeline_run::run(scenario, algorithm, seed)?;
     let oracle = alone(scenario, Algorithm::Oracle, seed);
-    Ok(Simulation { scenario, algorithm, seed, record, books, asked, oracle })
+    Ok(Simulation { scenario, algorithm, seed, record, books, mapping_requests, oracle })
 }
 
 /// Run the whole pipeline through all scenarios with all algorithms, and put the figures side by side.
 ///
 /// # Errors
 /// As [`run`].
-pub fn compare(scenarios: &[Scenario], algorithms: &[Algorithm], seeds: &[u64]) -> Result<Comparison, WholeError> {
+pub fn compare(
+    scenarios: &[Scenario],
+    algorithms: &[Algorithm],
+    seeds: &[u64],
+) -> Result<Comparison, PipelineRunError> {
     let rows = on_all_cores(scenarios, |scenario| row(scenario, algorithms, seeds));
     Ok(Comparison { algorithms: algorithms.to_vec(), rows: rows.into_iter().collect::<Result<_, _>>()? })
 }
 
-fn row(scenario: &Scenario, algorithms: &[Algorithm], seeds: &[u64]) -> Result<Row, WholeError> {
+fn row(scenario: &Scenario, algorithms: &[Algorithm], seeds: &[u64]) -> Result<Row, PipelineRunError> {
     let mut cells = vec![Cell::default(); algorithms.len()];
     for seed in seeds {
         let oracle = alone(scenario, Algorithm::Oracle, *seed);
         for (algorithm, cell) in algorithms.iter().zip(&mut cells) {
-            let record = whole::run(scenario, *algorithm, *seed)?.record;
+            let record = pipeline_run::run(scenario, *algorithm, *seed)?.record;
             cell.add(&record, &oracle, seeds.len());
         }
     }
@@ -111,8 +115,8 @@ impl Simulation<'_> {
 
     /// What was asked of the control plane.
     #[must_use]
-    pub fn asked(&self) -> Asked {
-        self.asked
+    pub fn mapping_requests(&self) -> MappingRequests {
+        self.mapping_requests
     }
 
     /// How long it took to use what the API came to bear again.

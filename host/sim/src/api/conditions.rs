@@ -167,7 +167,7 @@ pub enum Outage {
 impl Conditions {
     /// These conditions where `change` says nothing, else what it says.
     #[must_use]
-    pub fn changed(&self, change: &Self) -> Self {
+    pub fn with_change(&self, change: &Self) -> Self {
         Self {
             latency: change.latency.or(self.latency),
             concurrency: change.concurrency.or(self.concurrency),

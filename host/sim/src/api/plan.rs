@@ -31,7 +31,7 @@ impl Plan {
         let mut later: Vec<(Duration, Conditions)> = Vec::new();
         for (at, change) in changes {
             let before = later.last().map_or(&first, |(_, conditions)| conditions);
-            let after = before.changed(change);
+            let after = before.with_change(change);
             later.push((*at, after));
         }
         Self { first, later }
@@ -46,7 +46,7 @@ impl Plan {
 
     /// When step `step` begins, if there is one.
     #[must_use]
-    pub fn begins(&self, step: usize) -> Option<Duration> {
+    pub fn step_start(&self, step: usize) -> Option<Duration> {
         match step.checked_sub(1) {
             None => Some(Duration::ZERO),
             Some(index) => self.later.get(index).map(|(at, _)| *at),
@@ -61,7 +61,7 @@ impl Plan {
 
     /// The first outage that begins after `since` and by `until`.
     #[must_use]
-    pub fn goes_dark(&self, since: Duration, until: Duration) -> Option<(Duration, Outage)> {
+    pub fn next_outage(&self, since: Duration, until: Duration) -> Option<(Duration, Outage)> {
         let begun = self.later.iter().skip_while(|(at, _)| *at <= since).take_while(|(at, _)| *at <= until);
         begun.map(|(at, conditions)| (*at, conditions.outage())).find(|(_, outage)| *outage != Outage::None)
     }

@@ -42,7 +42,7 @@ impl Shared {
             if left < granted.saturating_sub(died + unheard + shares) && !self.has_steps_of_days() {
                 let what =
                     format!("{name}: {left} of {granted} dead letters are left, and {died} items were at fault since");
-                self.broken(Invariant::Grant, what);
+                self.report_violation(Invariant::Grant, what);
             }
         }
     }
@@ -62,14 +62,14 @@ impl Shared {
                 drop(turns);
                 if waits > LONGEST_TURN {
                     let what = format!("{pending} entries of shard {position} have waited for {waits:?}");
-                    self.broken(Invariant::Sharing, what);
+                    self.report_violation(Invariant::Sharing, what);
                 }
             }
         }
     }
 
     /// A batch was delivered, and nothing of it has ended or is parked.
-    pub(super) fn was_fruitless(&self, provider: usize, shard: usize) {
+    pub(super) fn on_fruitless_delivery(&self, provider: usize, shard: usize) {
         let now = self.now();
         let mut fruitless = lock(&self.fruitless);
         let times = fruitless.entry((provider, shard)).or_default();
@@ -83,7 +83,7 @@ impl Shared {
         if is_hot {
             let what =
                 format!("shard {shard} was delivered {MOST_FRUITLESS} times in {FRUITLESS_WITHIN:?} for nothing");
-            self.broken(Invariant::BusyLoop, what);
+            self.report_violation(Invariant::BusyLoop, what);
         }
     }
 
@@ -98,10 +98,13 @@ impl Shared {
 }
 
 /// Items that wait hold no others back.
-pub(super) async fn hold_nobody_back(shared: Arc<Shared>) {
+pub(super) async fn watch_held_back(shared: Arc<Shared>) {
     sleep_until(instant(&shared, NOBODY_HELD_BACK)).await;
     let held_back = shared.held_back();
     if held_back > 0 {
-        shared.broken(Invariant::Waiting, format!("{held_back} items have not ended yet that nothing keeps from it"));
+        shared.report_violation(
+            Invariant::Waiting,
+            format!("{held_back} items have not ended yet that nothing keeps from it"),
+        );
     }
 }

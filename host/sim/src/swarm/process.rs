@@ -53,9 +53,9 @@ pub(super) async fn supervise(shared: Arc<Shared>, process: usize) {
         body.spawn(live(Arc::clone(&shared), port, holder));
         tokio::select! {
             biased;
-            () = dies(&shared, process) => {}
+            () = wait_for_death(&shared, process) => {}
             () = control.killed() => {}
-            () = freezes(&shared, process, &control) => {}
+            () = run_freezes(&shared, process, &control) => {}
             _ = body.join_next() => {}
         }
         body.shutdown().await;
@@ -71,7 +71,7 @@ pub(super) async fn supervise(shared: Arc<Shared>, process: usize) {
 }
 
 /// Done when the plan says that the process dies next.
-async fn dies(shared: &Shared, process: usize) {
+async fn wait_for_death(shared: &Shared, process: usize) {
     let now = shared.now();
     let deaths = shared.case.plan.faults.iter().filter_map(|fault| match fault {
         Fault::Death { process: whose, at } if *whose == process => Some(*at),
@@ -86,7 +86,7 @@ async fn dies(shared: &Shared, process: usize) {
 }
 
 /// Freezes the process when the plan says so; never done.
-async fn freezes(shared: &Shared, process: usize, control: &Arc<ProcessControl>) {
+async fn run_freezes(shared: &Shared, process: usize, control: &Arc<ProcessControl>) {
     let now = shared.now();
     let mut freezes: Vec<(Duration, Duration)> = shared
         .case
@@ -178,7 +178,7 @@ impl Worker {
         }
     }
 
-    fn its(&self) -> Option<&Provider> {
+    fn provider_state(&self) -> Option<&Provider> {
         self.shared.providers.get(self.provider)
     }
 
@@ -190,7 +190,7 @@ impl Worker {
     async fn tick(self) {
         let stop = CancellationToken::new();
         loop {
-            sleep(self.shared.unhurried(self.shared.case.setup.tick)).await;
+            sleep(self.shared.lengthen_pause(self.shared.case.setup.tick)).await;
             let pipeline = self.pipeline();
             // What fails is tried again by the next one.
             drop(pipeline.tick().await);
@@ -201,13 +201,14 @@ impl Worker {
 
     /// How long one invocation may take.
     fn deadline(&self) -> Duration {
-        let least = self.its().map_or(Duration::ZERO, |its| its.setup.fetch_timeout * 2 + Duration::from_secs(20));
+        let least =
+            self.provider_state().map_or(Duration::ZERO, |its| its.setup.fetch_timeout * 2 + Duration::from_secs(20));
         self.shared.case.setup.deadline.max(least)
     }
 
     /// Fetches beside the batches, while faults last.
     async fn fetch_beside(self, every: Duration) {
-        let Some(its) = self.its() else { return };
+        let Some(its) = self.provider_state() else { return };
         while self.shared.now() < self.shared.case.plan.ends {
             sleep(every.mul_f64(0.5 + self.chance.unit())).await;
             let position = (self.chance.unit() * its.setup.items.len() as f64) as usize;
@@ -222,17 +223,17 @@ impl Worker {
     async fn deliver(self, shard: usize, holder: u64) {
         let stop = CancellationToken::new();
         loop {
-            let pause = match self.turn(shard, holder, &stop).await {
+            let pause = match self.deliver_batch(shard, holder, &stop).await {
                 Some(pause) => pause,
-                None => self.shared.unhurried(LOOK_AGAIN),
+                None => self.shared.lengthen_pause(LOOK_AGAIN),
             };
             sleep(pause).await;
         }
     }
 
     /// At most one batch. Answers how long to wait; nothing where there was nothing to do, or a port has failed.
-    async fn turn(&self, shard: usize, holder: u64, stop: &CancellationToken) -> Option<Duration> {
-        let its = self.its()?;
+    async fn deliver_batch(&self, shard: usize, holder: u64, stop: &CancellationToken) -> Option<Duration> {
+        let its = self.provider_state()?;
         let state = self.mapping.read(&its.setup.name).await.ok()?;
         let is_drained = lock(its.shards.get(shard)?).pending() == 0;
         if !state.enabled || is_drained || !self.hold(shard, holder).await? {
@@ -271,7 +272,7 @@ impl Worker {
         };
         let gated = matches!(report.stopped, Some(Stopped::BreakerOpen | Stopped::WindowClosed | Stopped::QuotaSpent));
         if !has_ended && !failed {
-            self.shared.was_fruitless(self.provider, shard);
+            self.shared.on_fruitless_delivery(self.provider, shard);
         }
         Some(match has_ended && !gated {
             true => Duration::ZERO,
@@ -301,7 +302,7 @@ impl Worker {
     /// Become, or stay, the one who delivers.
     async fn hold(&self, shard: usize, holder: u64) -> Option<bool> {
         let (shared, provider) = (Arc::clone(&self.shared), self.provider);
-        let its = self.its()?;
+        let its = self.provider_state()?;
         // In the cloud an invocation is the only one until it has ended, which its death tells.
         let invocation = shared.case.setup.deadline.max(its.setup.fetch_timeout * 2) + Duration::from_secs(60);
         let lease = if shared.case.setup.is_cloud { invocation } else { LEASE };
@@ -332,7 +333,7 @@ impl Worker {
 impl Shared {
     /// How long to wait for what comes again and again: a minute at least where it is long since faults have ended, and five where it is
     /// very long, so that days pass quickly.
-    fn unhurried(&self, pause: Duration) -> Duration {
+    fn lengthen_pause(&self, pause: Duration) -> Duration {
         let calm_for = self.now().saturating_sub(self.faults_end());
         let least = if calm_for > VERY_CALM_AFTER { 300 } else { 60 };
         if calm_for > CALM_AFTER { pause.max(Duration::from_secs(least)) } else { pause }
@@ -366,10 +367,11 @@ impl SwarmFetcher {
         let day = self.manifest.window.day(wall);
         let key = RecordKey { provider: its.setup.name.clone(), id: request.id.clone(), day: request.day.to_string() };
         if shared.is_finished(&key) {
-            shared.broken(Invariant::NoRefetch, format!("{} is fetched again on {}", request.id, request.day));
+            shared
+                .report_violation(Invariant::NoRefetch, format!("{} is fetched again on {}", request.id, request.day));
         }
         if !self.manifest.window.is_open(wall) && !shared.has_steps() {
-            shared.broken(Invariant::Window, format!("{} is requested at {wall}", request.id));
+            shared.report_violation(Invariant::Window, format!("{} is requested at {wall}", request.id));
         }
         // Whoever begins after the clock has leapt cannot know that the slots of others ran out by the leap, and once it has slots nobody
         // knows it any more: see docs/FAULTS.md.
@@ -381,7 +383,7 @@ impl SwarmFetcher {
         match answer {
             Ok(answer) => Some(answer),
             Err((invariant, what)) => {
-                shared.broken(invariant, format!("{}: {what}", its.setup.name));
+                shared.report_violation(invariant, format!("{}: {what}", its.setup.name));
                 None
             }
         }

@@ -69,13 +69,13 @@ impl SimulatedFetcher {
         let answer = lock(&self.api).call(now, timeout);
         if now <= self.ends {
             let mut recorder = lock(&self.recorder);
-            recorder.sent(now, self.client, before >= self.most);
-            recorder.in_flight(now, 1);
+            recorder.record_sent(now, self.client, before >= self.most);
+            recorder.change_in_flight(now, 1);
         }
         (now, answer)
     }
 
-    fn ended(&self, sent: Duration, answer: Answer) {
+    fn on_call_end(&self, sent: Duration, answer: Answer) {
         let now = self.began.elapsed();
         let latency = now - sent;
         let mut out = lock(&self.out);
@@ -85,12 +85,12 @@ impl SimulatedFetcher {
         }
         drop(out);
         if let Some(article) = &self.article {
-            article.saw(latency, answer.outcome);
+            article.record_call(latency, answer.outcome);
         }
         if now <= self.ends {
             let mut recorder = lock(&self.recorder);
-            recorder.ended(now, self.client, latency, answer.outcome);
-            recorder.in_flight(now, -1);
+            recorder.record_end(now, self.client, latency, answer.outcome);
+            recorder.change_in_flight(now, -1);
         }
     }
 }
@@ -104,7 +104,7 @@ impl Fetcher for SimulatedFetcher {
         let instant = Instant::now();
         let (sent, answer) = self.send(request.timeout);
         tokio::time::sleep_until(self.began + answer.at).await;
-        self.ended(sent, answer);
+        self.on_call_end(sent, answer);
         let failed = |kind, status, retry_after| Failure { status, retry_after, ..Failure::new(kind, "simulated") };
         let outcome = match answer.outcome {
             Outcome::Ok => Ok(Fetched {

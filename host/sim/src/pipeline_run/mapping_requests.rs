@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 /// What the clients of a run asked for at their mappings.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Asked {
+pub struct MappingRequests {
     /// Changes of the batch size alone.
     pub resized: u64,
     /// Of these, in the run's last quarter.
@@ -20,7 +20,7 @@ pub struct Asked {
     pub reads: u64,
 }
 
-impl Asked {
+impl MappingRequests {
     /// What was asked at one mapping in a run of this length.
     pub(super) fn at(mapping: &MemoryMapping, began: Instant, duration: Duration) -> Self {
         let changes = mapping.changes();
