@@ -22,7 +22,7 @@ fn guide() -> String {
 
 /// Holds the guide against what it should be, or makes it so where that is asked for.
 #[allow(clippy::disallowed_methods, reason = "whether files are rewritten is said by the environment, as insta's are")]
-fn hold(should_be: &str) {
+fn check_guide(should_be: &str) {
     if guide() == should_be {
         return;
     }

@@ -1,4 +1,4 @@
-//! The shim of `tests/examples/shim.rs` in the processes of a house: their clocks, and what happens to their puts.
+//! The shim of `tests/examples/shim.rs` in the processes of a setup: their clocks, and what happens to their puts.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use rustix::process::{Pid, WaitOptions, waitpid};
 
-use crate::house::{PATIENCE, built, target};
+use crate::local_setup::{PATIENCE, require_built, target};
 
-/// The shim of one house.
+/// The shim of one setup.
 pub(crate) struct Shim {
     clocks: PathBuf,
     puts: PathBuf,
@@ -39,7 +39,7 @@ impl Shim {
 
     /// Have a program load it.
     pub(crate) fn preload(&self, command: &mut Command) {
-        command.env("LD_PRELOAD", built(&target().join("debug/examples/libshim.so")));
+        command.env("LD_PRELOAD", require_built(&target().join("debug/examples/libshim.so")));
         command.env("DAMPER_SHIM_CLOCKS", &self.clocks).env("DAMPER_SHIM_PUTS", &self.puts);
     }
 
@@ -72,7 +72,7 @@ impl Shim {
     }
 
     /// Wait until all that was ordered has been met; the file tells nobody that it has changed, so it is looked at.
-    pub(crate) async fn all_met(&self) {
+    pub(crate) async fn wait_until_all_met(&self) {
         let met = async {
             while !self.is_met() {
                 tokio::time::sleep(Duration::from_millis(1)).await;
@@ -97,7 +97,7 @@ impl Shim {
 }
 
 /// Wait until a process has stopped. What it says meanwhile has to fit into its pipes.
-pub(crate) async fn stopped(child: &Child) {
+pub(crate) async fn wait_until_stopped(child: &Child) {
     let pid = Pid::from_child(child);
     let waiting = tokio::task::spawn_blocking(move || waitpid(Some(pid), WaitOptions::UNTRACED));
     let waited = tokio::time::timeout(PATIENCE, waiting).await.expect("it never stopped").unwrap();

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use crate::house::{target, text};
+use crate::local_setup::{target, text};
 
 /// What must be in no file.
 const SECRET: &str = "hunter2/+very=secret";

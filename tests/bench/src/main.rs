@@ -116,7 +116,7 @@ fn median(mut figures: Vec<f64>) -> f64 {
 }
 
 /// Whether a file is there; says what to do if not.
-fn needed(path: &Path) -> anyhow::Result<&Path> {
+fn require_file(path: &Path) -> anyhow::Result<&Path> {
     anyhow::ensure!(path.exists(), "{} is missing: run `make bench`, which builds it", path.display());
     Ok(path)
 }

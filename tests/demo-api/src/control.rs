@@ -21,7 +21,7 @@ pub(crate) struct InForce {
 }
 
 impl InForce {
-    pub(crate) fn dark(&self, now: Instant) -> Option<Dark> {
+    pub(crate) fn current_outage(&self, now: Instant) -> Option<Dark> {
         let elapsed = now.saturating_duration_since(self.outage_set);
         self.settings.outage.as_ref()?.at(elapsed)
     }
@@ -81,7 +81,7 @@ impl Shared {
     pub(crate) fn patch(&self, patch: &Value) -> Result<Settings, SettingsError> {
         let mut result = Err(SettingsError::NotAnObject);
         self.in_force.send_if_modified(|in_force| {
-            result = in_force.settings.patched(patch);
+            result = in_force.settings.with_patch(patch);
             let Ok(settings) = &result else { return false };
             let names = |key| patch.get(key).is_some();
             *in_force = self.put(settings, names("outage"), names("rate_limit"), in_force);

@@ -130,7 +130,7 @@ impl FromStr for Change {
         let after = ms.trim().parse().map(Duration::from_millis).map_err(|error| format!("{ms:?}: {error}; {form}"))?;
         let patch = serde_json::from_str(patch).map_err(|error| format!("{error}; {form}"))?;
         // What cannot be laid over any settings is refused now, not in the middle of a run.
-        Settings::default().patched(&patch).map_err(|error| error.to_string())?;
+        Settings::default().with_patch(&patch).map_err(|error| error.to_string())?;
         Ok(Self { after, patch })
     }
 }

@@ -233,7 +233,7 @@ impl Settings {
     ///
     /// # Errors
     /// The patch is no object, holds an unknown key or a value of the wrong type or range.
-    pub fn patched(&self, patch: &Value) -> Result<Self, SettingsError> {
+    pub fn with_patch(&self, patch: &Value) -> Result<Self, SettingsError> {
         if !patch.is_object() {
             return Err(SettingsError::NotAnObject);
         }
@@ -320,7 +320,7 @@ mod tests {
     #[test]
     fn a_partial_json_changes_only_what_it_names() {
         let before = Settings { error_rate: 0.5, ..Settings::default() };
-        let after = before.patched(&json!({"latency": {"sigma": 0.4}, "moved": true})).unwrap();
+        let after = before.with_patch(&json!({"latency": {"sigma": 0.4}, "moved": true})).unwrap();
         let wanted = Settings { latency: Latency { sigma: 0.4, ..Latency::default() }, moved: true, ..before };
         assert_eq!(after, wanted);
     }
@@ -328,8 +328,8 @@ mod tests {
     #[test]
     fn null_unsets_what_may_be_unset_and_nothing_else() {
         let before = Settings { require_key: Some("k".into()), ..Settings::default() };
-        assert_eq!(before.patched(&json!({"require_key": null})).unwrap().require_key, None);
-        assert!(before.patched(&json!({"latency": null})).is_err());
+        assert_eq!(before.with_patch(&json!({"require_key": null})).unwrap().require_key, None);
+        assert!(before.with_patch(&json!({"latency": null})).is_err());
     }
 
     #[test]
@@ -340,7 +340,7 @@ mod tests {
             json!({"latency": {"latncy": 1}}),
             json!({"outage": {"latncy": 1}}),
         ] {
-            let error = Settings::default().patched(&patch).unwrap_err().to_string();
+            let error = Settings::default().with_patch(&patch).unwrap_err().to_string();
             assert!(error.contains("unknown field `latncy`, expected"), "{error}");
         }
     }
@@ -358,7 +358,7 @@ mod tests {
             (json!({"redirect_to": "a\nb"}), "redirect_to"),
             (json!([]), "must be a JSON object"),
         ] {
-            let error = Settings::default().patched(&patch).unwrap_err().to_string();
+            let error = Settings::default().with_patch(&patch).unwrap_err().to_string();
             assert!(error.contains(key), "{error}");
         }
     }

@@ -66,7 +66,7 @@ impl Caller {
 }
 
 fn start(patch: Value) -> (DemoApi, Caller) {
-    let api = DemoApi::start(Settings::default().patched(&patch).unwrap()).unwrap();
+    let api = DemoApi::start(Settings::default().with_patch(&patch).unwrap()).unwrap();
     let caller = Caller::new(&api.url());
     (api, caller)
 }
@@ -366,7 +366,7 @@ async fn dropping_it_frees_the_port_and_ends_what_is_in_flight() {
     let log = folder.path().join("log.ndjson");
     let (listen, caller, _waiting) = {
         let settings = json!({"latency": {"median_ms": 60_000}});
-        let settings = Settings::default().patched(&settings).unwrap();
+        let settings = Settings::default().with_patch(&settings).unwrap();
         let options = Options { log: Some(log.clone()), settings, ..Options::default() };
         let api = DemoApi::start_with(options).unwrap();
         let waiting = send_and_do_not_wait(&api, "/records/1").await;

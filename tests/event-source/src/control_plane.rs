@@ -172,7 +172,7 @@ async fn route(shared: Arc<Shared>, request: Request) -> Response {
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let invoked = uri.path().strip_prefix(FUNCTIONS).and_then(|rest| rest.strip_suffix("/invocations"));
     if let (&Method::POST, Some(name)) = (&method, invoked) {
-        return invoke(&shared, name, request).await.unwrap_or_else(|error| refused(&error));
+        return invoke(&shared, name, request).await.unwrap_or_else(|error| error_response(&error));
     }
     let body = body(request, BODY_BYTES).await.unwrap_or_default();
     // Not held while the request is served.
@@ -188,11 +188,11 @@ async fn route(shared: Arc<Shared>, request: Request) -> Response {
     });
     match result {
         Ok((status, body)) => answer_json(status, &body),
-        Err(error) => refused(&error),
+        Err(error) => error_response(&error),
     }
 }
 
-fn refused(error: &ApiError) -> Response {
+fn error_response(error: &ApiError) -> Response {
     let body = json!({ "Type": "User", "message": error.message, "Message": error.message });
     let mut response = answer_json(error.status, &body);
     response.headers_mut().insert("x-amzn-errortype", HeaderValue::from_static(error.code));
@@ -310,7 +310,7 @@ fn change(body: &[u8]) -> Result<Change, ApiError> {
 /// A mapping as the API describes it.
 fn describe(mapping: &Mapping) -> Value {
     let identity = &mapping.identity;
-    let (state, config, last_modified, last_result) = mapping.told();
+    let (state, config, last_modified, last_result) = mapping.description();
     let (starting, timestamp) = match config.starting_position {
         StartingPosition::TrimHorizon => ("TRIM_HORIZON", None),
         StartingPosition::Latest => ("LATEST", None),

@@ -218,11 +218,11 @@ impl Shared {
     }
 
     /// What the API tells: state, values, last change and result.
-    pub(crate) fn told(&self) -> (State, MappingConfig, Timestamp, &'static str) {
+    pub(crate) fn description(&self) -> (State, MappingConfig, Timestamp, &'static str) {
         let mut inner = self.inner();
         inner.lifecycle.settle(self.clock.now());
         let lifecycle = &inner.lifecycle;
-        (lifecycle.state(), lifecycle.told().clone(), lifecycle.last_modified(), inner.last_result)
+        (lifecycle.state(), lifecycle.reported_config().clone(), lifecycle.last_modified(), inner.last_result)
     }
 
     fn view(&self) -> View {
@@ -301,7 +301,7 @@ impl Driver {
                 }
             }
             tokio::select! {
-                answer = answered.recv() => if let Some((batch, answer)) = answer { self.land(batch, &answer).await },
+                answer = answered.recv() => if let Some((batch, answer)) = answer { self.on_answer(batch, &answer).await },
                 () = tokio::time::sleep(self.poll_every) => {}
                 _ = moved.changed() => {}
             }
@@ -324,7 +324,7 @@ impl Driver {
     async fn poll(&self) {
         let (wants, starting) = {
             let inner = self.shared.inner();
-            (inner.mapping.wants(), inner.lifecycle.in_force().starting_position)
+            (inner.mapping.shards_to_read(), inner.lifecycle.in_force().starting_position)
         };
         for (shard, after) in wants {
             let from = after.map_or_else(|| self.start_of(starting), Position::After);
@@ -332,7 +332,7 @@ impl Driver {
             let now = self.shared.clock.now();
             match read {
                 Ok(records) if records.is_empty() => {}
-                Ok(records) => self.shared.inner().mapping.arrived(&shard, records, now),
+                Ok(records) => self.shared.inner().mapping.add_records(&shard, records, now),
                 Err(error) => self.shared.change(|inner| inner.trouble(error.to_string())),
             }
         }
@@ -381,7 +381,7 @@ impl Driver {
         });
     }
 
-    async fn land(&self, batch: BatchId, answer: &Answer) {
+    async fn on_answer(&self, batch: BatchId, answer: &Answer) {
         let now = self.shared.clock.now();
         let discarded = self.shared.change(|inner| {
             if let Answer::Failed { .. } = answer {
@@ -392,7 +392,7 @@ impl Driver {
                 Answer::Failed { .. } => "PROBLEM: Function call failed",
                 Answer::NotInvoked => "PROBLEM: Function throttled",
             };
-            inner.mapping.answered(batch, answer, now)
+            inner.mapping.on_answer(batch, answer, now)
         });
         if let Some(discarded) = discarded {
             self.discard(discarded).await;

@@ -135,7 +135,7 @@ impl Lifecycle {
 
     /// The values that the API tells: those that were asked for.
     #[must_use]
-    pub fn told(&self) -> &MappingConfig {
+    pub fn reported_config(&self) -> &MappingConfig {
         self.pending.as_ref().map_or(&self.in_force, |pending| &pending.target)
     }
 
@@ -154,7 +154,7 @@ impl Lifecycle {
         if self.pending.is_some() {
             return Err(Refusal::InUse(self.state()));
         }
-        let target = applied(&self.in_force, change);
+        let target = apply_change(&self.in_force, change);
         target.check()?;
         self.last_modified = now;
         if target == self.in_force {
@@ -170,7 +170,7 @@ impl Lifecycle {
     }
 }
 
-fn applied(config: &MappingConfig, change: &Change) -> MappingConfig {
+fn apply_change(config: &MappingConfig, change: &Change) -> MappingConfig {
     let mut target = config.clone();
     target.enabled = change.enabled.unwrap_or(target.enabled);
     target.batch_size = change.batch_size.unwrap_or(target.batch_size);

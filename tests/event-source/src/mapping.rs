@@ -33,7 +33,7 @@ pub struct BatchId(u64);
 /// A batch to invoke the function with.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Delivery {
-    /// Its name, for [`Mapping::answered`].
+    /// Its name, for [`Mapping::on_answer`].
     pub batch: BatchId,
     /// Its shard.
     pub shard: String,
@@ -161,8 +161,8 @@ impl Mapping {
 
     /// The shards that want to be read, and after which record (none: from the starting position).
     #[must_use]
-    pub fn wants(&self) -> Vec<(String, Option<SequenceNumber>)> {
-        let hungry = |shard: &Shard| !self.paused && shard.unsent() < READ_AHEAD;
+    pub fn shards_to_read(&self) -> Vec<(String, Option<SequenceNumber>)> {
+        let hungry = |shard: &Shard| !self.paused && shard.unsent_count() < READ_AHEAD;
         self.shards
             .iter()
             .filter(|(_, shard)| hungry(shard))
@@ -171,7 +171,7 @@ impl Mapping {
     }
 
     /// Takes records that were read. Those that were finished or are in flight already are left out.
-    pub fn arrived(&mut self, shard: &str, records: Vec<Record>, now: Timestamp) {
+    pub fn add_records(&mut self, shard: &str, records: Vec<Record>, now: Timestamp) {
         if self.paused {
             return;
         }
@@ -196,10 +196,12 @@ impl Mapping {
     }
 
     /// Takes the answer to a batch; what that discards comes back.
-    pub fn answered(&mut self, batch: BatchId, answer: &Answer, now: Timestamp) -> Option<Discarded> {
+    pub fn on_answer(&mut self, batch: BatchId, answer: &Answer, now: Timestamp) -> Option<Discarded> {
         let rules = Rules { config: &self.config, pace: &self.pace };
-        let (name, shard, mut batch) =
-            self.shards.iter_mut().find_map(|(name, shard)| shard.land(batch).map(|batch| (name, shard, batch)))?;
+        let (name, shard, mut batch) = self
+            .shards
+            .iter_mut()
+            .find_map(|(name, shard)| shard.take_batch(batch).map(|batch| (name, shard, batch)))?;
         let lane = batch.lane;
         let Some((last, reply)) = rules.read(answer, &batch.records) else {
             batch.not_before = crate::clock::later(now, rules.pace.backoff(1));
@@ -220,7 +222,7 @@ impl Mapping {
             }
             After::Spent(batch) => {
                 shard.finish(&batch.records);
-                Some(batch.discarded(name, Condition::RetryAttemptsExhausted, now))
+                Some(batch.into_discarded(name, Condition::RetryAttemptsExhausted, now))
             }
         }
     }

@@ -9,6 +9,6 @@ pub(crate) fn parts(data: &[u8]) -> impl Iterator<Item = String> + '_ {
 }
 
 /// The one of these that a number stands for.
-pub(crate) fn chosen<T>(all: &[T], number: u8) -> &T {
+pub(crate) fn choose<T>(all: &[T], number: u8) -> &T {
     all.get(usize::from(number) % all.len().max(1)).expect("there is one at least")
 }

@@ -23,9 +23,9 @@ pub fn redirect(data: &[u8]) {
     if let Ok(text) = std::str::from_utf8(text) {
         check_url(text);
     }
-    let url = parse_url(chosen::<&str>(&BASES, *base)).expect("a base is a URL");
-    let status = StatusCode::from_u16(*chosen(&STATUSES, *status)).expect("a status");
-    follow(status, text, chosen(&METHODS, *method).clone(), url);
+    let url = parse_url(choose::<&str>(&BASES, *base)).expect("a base is a URL");
+    let status = StatusCode::from_u16(*choose(&STATUSES, *status)).expect("a status");
+    follow(status, text, choose(&METHODS, *method).clone(), url);
 }
 
 fn policy() -> Policy {

@@ -25,7 +25,7 @@ const ROWS: [Row; 27] = [
     ("a memory of 4 GiB", Kind::Structure, Ends::Failed, |plain| with(plain, &memories(1, 65_536), 1)),
     ("100 modules", Kind::Structure, Ends::NotLoaded, |plain| with(plain, &Module::new(), 100)),
     ("63 modules", Kind::Structure, Ends::NotLoaded, |plain| with(plain, &Module::new(), 63)),
-    ("a million modules by doubling", Kind::Structure, Ends::NotLoaded, |plain| doubled(plain, 20)),
+    ("a million modules by doubling", Kind::Structure, Ends::NotLoaded, |plain| nest_doubling(plain, 20)),
     ("components 17 deep", Kind::Structure, Ends::NotLoaded, |plain| deep(plain, 17)),
     ("components 1,000 deep", Kind::Structure, Ends::NotLoaded, |plain| deep(plain, 1_000)),
     ("200,000 globals", Kind::Structure, Ends::NotLoaded, |plain| with(plain, &globals(200_000), 1)),
@@ -105,7 +105,7 @@ fn count(component: &[u8], is_one: fn(&Payload<'_>) -> bool) -> u32 {
 }
 
 /// A component that instantiates one that instantiates one twice, and so on.
-fn doubled(plain: &[u8], times: u32) -> Vec<u8> {
+fn nest_doubling(plain: &[u8], times: u32) -> Vec<u8> {
     let mut inner = Component::new();
     inner.section(&ModuleSection(&Module::new()));
     let mut instances = InstanceSection::new();

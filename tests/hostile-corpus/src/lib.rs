@@ -3,7 +3,7 @@
 //! - [`components`]: structure and compile bombs, made by a generator around the component of `tests/hostile`
 //! - [`behaviours`]: what a guest does while it runs
 //! - [`http1`], [`http2`]: servers, each with one misbehaviour
-//! - [`house`]: two providers, the hostile and the innocent one, in one `damper run` with little memory
+//! - [`two_provider_run`]: two providers, the hostile and the innocent one, in one `damper run` with little memory
 //!
 //! `tests/e2e` runs all members and asserts counts; `make bench-hostile` prints a table with times.
 
@@ -11,10 +11,10 @@
 
 pub mod behaviours;
 pub mod components;
-pub mod house;
 pub mod http1;
 pub mod http2;
 pub mod server;
+pub mod two_provider_run;
 
 /// What kind of harm a member does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -30,7 +30,7 @@ pub struct Connection {
     stream: Stream,
     address: SocketAddr,
     begun: Instant,
-    served: Arc<Served>,
+    served: Arc<ServerStats>,
 }
 
 enum Stream {
@@ -43,13 +43,13 @@ pub struct Server {
     address: SocketAddr,
     is_tls: bool,
     stopped: Arc<AtomicBool>,
-    served: Arc<Served>,
+    served: Arc<ServerStats>,
     thread: Option<JoinHandle<()>>,
 }
 
 /// What a server has seen.
 #[derive(Debug, Default)]
-pub struct Served {
+pub struct ServerStats {
     /// How many connections have come.
     pub connections: AtomicU64,
     /// How many bytes it has read, decrypted: none where no client came as far as a request.
@@ -104,7 +104,7 @@ impl Server {
     pub fn start(script: Script) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let (stopped, served) = (Arc::new(AtomicBool::new(false)), Arc::new(Served::default()));
+        let (stopped, served) = (Arc::new(AtomicBool::new(false)), Arc::new(ServerStats::default()));
         let (has_stopped, seen) = (Arc::clone(&stopped), Arc::clone(&served));
         let accept = move || {
             for stream in listener.incoming() {
@@ -128,7 +128,7 @@ impl Server {
 
     /// What it has seen.
     #[must_use]
-    pub fn served(&self) -> &Served {
+    pub fn stats(&self) -> &ServerStats {
         &self.served
     }
 }
@@ -144,7 +144,7 @@ impl Drop for Server {
     }
 }
 
-fn serve(stream: TcpStream, address: SocketAddr, script: Script, served: &Arc<Served>) {
+fn serve(stream: TcpStream, address: SocketAddr, script: Script, served: &Arc<ServerStats>) {
     served.connections.fetch_add(1, Ordering::SeqCst);
     let begun = Instant::now();
     let _ = stream.set_nodelay(true);

@@ -51,7 +51,7 @@ pub enum Fault {
 
 /// A request, as a rule sees it.
 #[derive(Debug, Clone)]
-pub struct Asked {
+pub struct ProxiedRequest {
     /// Its method.
     pub method: Method,
     /// Its path and query.
@@ -64,7 +64,7 @@ pub struct Asked {
     pub body: Bytes,
 }
 
-impl Asked {
+impl ProxiedRequest {
     /// Service and operation: `dynamodb UpdateItem`, `kinesis PutRecords`, `lambda PUT`, `s3 PUT`.
     #[must_use]
     pub fn operation(&self) -> String {
@@ -85,7 +85,7 @@ impl Asked {
     }
 }
 
-type Fits = Arc<dyn Fn(&Asked) -> bool + Send + Sync>;
+type Fits = Arc<dyn Fn(&ProxiedRequest) -> bool + Send + Sync>;
 
 /// Which requests meet which fault.
 #[derive(Clone)]
@@ -114,7 +114,11 @@ impl fmt::Debug for Rule {
 
 impl Rule {
     /// Every request that fits, to begin with.
-    pub fn new(name: impl Into<String>, fits: impl Fn(&Asked) -> bool + Send + Sync + 'static, fault: Fault) -> Self {
+    pub fn new(
+        name: impl Into<String>,
+        fits: impl Fn(&ProxiedRequest) -> bool + Send + Sync + 'static,
+        fault: Fault,
+    ) -> Self {
         Self { name: name.into(), fits: Arc::new(fits), fault, when: When::Share(1.0), most: u64::MAX }
     }
 
@@ -147,7 +151,7 @@ struct Counted {
 
 impl Counted {
     /// Whether this request is hit; it fits.
-    fn is_hit(&mut self) -> bool {
+    fn draw_hit(&mut self) -> bool {
         self.fitted = self.fitted.saturating_add(1);
         // Drawn for each that fits, so that what was hit before changes nothing for those to come.
         let drawn = self.chance.random::<f64>();
@@ -229,7 +233,7 @@ impl ChaosProxy {
         self.shared.book().rules.iter().map(|counted| (counted.rule.name.clone(), counted.hits)).collect()
     }
 
-    /// All requests so far, by [operation](Asked::operation).
+    /// All requests so far, by [operation](ProxiedRequest::operation).
     #[must_use]
     pub fn operations(&self) -> BTreeMap<String, u64> {
         self.shared.book().operations.clone()
@@ -242,16 +246,16 @@ impl Shared {
     }
 
     /// The fault for this request, if it meets one.
-    fn judge(&self, asked: &Asked) -> Option<Fault> {
+    fn judge(&self, asked: &ProxiedRequest) -> Option<Fault> {
         let mut book = self.book();
         let count = book.operations.entry(asked.operation()).or_default();
         *count = count.saturating_add(1);
         let mut fitting = book.rules.iter_mut().filter(|counted| (counted.rule.fits)(asked));
-        fitting.find_map(|counted| counted.is_hit().then_some(counted.rule.fault))
+        fitting.find_map(|counted| counted.draw_hit().then_some(counted.rule.fault))
     }
 
     /// Pass a request on, to its end, also where nobody waits for its answer any more.
-    async fn pass_on(self: &Arc<Self>, asked: &Asked, headers: &HeaderMap) -> Response {
+    async fn pass_on(self: &Arc<Self>, asked: &ProxiedRequest, headers: &HeaderMap) -> Response {
         let request = self.request(asked, headers);
         let client = self.client.clone();
         let passed = tokio::spawn(async move {
@@ -262,10 +266,10 @@ impl Shared {
             Ok::<_, String>(answer)
         });
         let answer = passed.await.unwrap_or_else(|error| Err(error.to_string()));
-        answer.unwrap_or_else(|error| said(502, &format!("the stand-in behind the proxy: {error}")))
+        answer.unwrap_or_else(|error| text_response(502, &format!("the stand-in behind the proxy: {error}")))
     }
 
-    fn request(&self, asked: &Asked, headers: &HeaderMap) -> Result<http::Request<Full<Bytes>>, String> {
+    fn request(&self, asked: &ProxiedRequest, headers: &HeaderMap) -> Result<http::Request<Full<Bytes>>, String> {
         let uri: Uri = format!("{}{}", self.upstream, asked.path).parse().map_err(|error| format!("{error}"))?;
         let mut request = http::Request::new(Full::new(asked.body.clone()));
         (*request.method_mut(), *request.uri_mut()) = (asked.method.clone(), uri);
@@ -281,7 +285,7 @@ async fn answer(shared: Arc<Shared>, request: Request) -> Result<Response, Cut> 
     let method = request.method().clone();
     // Whoever breaks off in the middle of a request gets no answer.
     let body = crate::serve::body(request, BODY_BYTES).await.ok_or(Cut)?;
-    let asked = Asked { method, path, target, attempt: attempt(&headers), body };
+    let asked = ProxiedRequest { method, path, target, attempt: attempt(&headers), body };
     let Some(fault) = shared.judge(&asked) else { return Ok(shared.pass_on(&asked, &headers).await) };
     match fault {
         Fault::CutBefore => Err(Cut),
@@ -289,17 +293,17 @@ async fn answer(shared: Arc<Shared>, request: Request) -> Result<Response, Cut> 
             shared.pass_on(&asked, &headers).await;
             Err(Cut)
         }
-        Fault::Refuse(status) => Ok(said(status, "refused by the proxy")),
+        Fault::Refuse(status) => Ok(text_response(status, "refused by the proxy")),
         Fault::FailAfter(status) => {
             shared.pass_on(&asked, &headers).await;
-            Ok(said(status, "done, and its answer replaced by the proxy"))
+            Ok(text_response(status, "done, and its answer replaced by the proxy"))
         }
         Fault::Late(status, after) => {
             tokio::spawn(async move {
                 tokio::time::sleep(after).await;
                 shared.pass_on(&asked, &headers).await;
             });
-            Ok(said(status, "passed on later by the proxy"))
+            Ok(text_response(status, "passed on later by the proxy"))
         }
         Fault::Twice => {
             shared.pass_on(&asked, &headers).await;
@@ -329,7 +333,7 @@ fn end_to_end(headers: &HeaderMap) -> HeaderMap {
     kept
 }
 
-fn said(status: u16, text: &str) -> Response {
+fn text_response(status: u16, text: &str) -> Response {
     let mut answer = Response::new(Full::new(Bytes::from(text.to_owned())));
     *answer.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     answer
@@ -365,7 +369,7 @@ mod tests {
     }
 
     /// What a put meets, and how often it arrives behind the proxy.
-    async fn met(fault: Fault) -> (Option<u16>, usize) {
+    async fn send_put(fault: Fault) -> (Option<u16>, usize) {
         let (server, seen) = echo().await;
         let rule = Rule::new("it", |asked| asked.operation() == "s3 PUT", fault).nth(1);
         let proxy = ChaosProxy::start(&format!("http://{}", server.addr), 1, vec![rule]).await.unwrap();
@@ -380,13 +384,13 @@ mod tests {
 
     #[tokio::test]
     async fn each_fault_does_what_its_name_says() {
-        assert_eq!(met(Fault::CutBefore).await, (None, 0));
-        assert_eq!(met(Fault::LoseAnswer).await, (None, 1));
-        assert_eq!(met(Fault::Refuse(503)).await, (Some(503), 0));
-        assert_eq!(met(Fault::FailAfter(500)).await, (Some(500), 1));
-        assert_eq!(met(Fault::Twice).await, (Some(200), 2));
-        assert_eq!(met(Fault::Slow(Duration::from_millis(1))).await, (Some(200), 1));
-        assert_eq!(met(Fault::Late(500, Duration::from_secs(3_600))).await, (Some(500), 0));
+        assert_eq!(send_put(Fault::CutBefore).await, (None, 0));
+        assert_eq!(send_put(Fault::LoseAnswer).await, (None, 1));
+        assert_eq!(send_put(Fault::Refuse(503)).await, (Some(503), 0));
+        assert_eq!(send_put(Fault::FailAfter(500)).await, (Some(500), 1));
+        assert_eq!(send_put(Fault::Twice).await, (Some(200), 2));
+        assert_eq!(send_put(Fault::Slow(Duration::from_millis(1))).await, (Some(200), 1));
+        assert_eq!(send_put(Fault::Late(500, Duration::from_secs(3_600))).await, (Some(500), 0));
     }
 
     #[tokio::test]
@@ -436,7 +440,7 @@ mod tests {
 
     #[test]
     fn operations_are_named_by_service() {
-        let asked = |method, path: &str, target: Option<&str>| Asked {
+        let asked = |method, path: &str, target: Option<&str>| ProxiedRequest {
             method,
             path: path.to_owned(),
             target: target.map(str::to_owned),

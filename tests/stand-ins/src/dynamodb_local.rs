@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::environment::{DynamodbLocal, dynamodb_local as named, say};
 use crate::server::free_port;
-use crate::tied::Tied;
+use crate::tied::TiedProcess;
 
 /// Java starts in some seconds; a machine that is busy building may take a while longer.
 const START_TIME: Duration = Duration::from_secs(120);
@@ -34,7 +34,7 @@ pub fn dynamodb_local() -> &'static str {
 struct Local {
     endpoint: String,
     /// It ends with the process.
-    _running: Option<Tied>,
+    _running: Option<TiedProcess>,
 }
 
 fn find() -> Result<Local, String> {
@@ -54,12 +54,12 @@ fn start(folder: &Path) -> Result<Local, String> {
         return Err(format!("there is no {}: {HOW}", jar.display()));
     }
     let port = free_port()?;
-    let mut java = Tied::start(Path::new("java"), |command: &mut Command| {
+    let mut java = TiedProcess::start(Path::new("java"), |command: &mut Command| {
         command.arg(format!("-Djava.library.path={}", folder.join("DynamoDBLocal_lib").display()));
         command.arg("-jar").arg(&jar).args(["-inMemory", "-port", &port.to_string()]);
         command.env("DDB_LOCAL_TELEMETRY", "0");
     })?;
-    java.listening(port, START_TIME).map_err(|error| format!("DynamoDB Local does not run: {error}"))?;
+    java.wait_for_port(port, START_TIME).map_err(|error| format!("DynamoDB Local does not run: {error}"))?;
     let endpoint = format!("http://127.0.0.1:{port}");
     say(&format!("stand-ins: DynamoDB Local runs on {endpoint}"));
     Ok(Local { endpoint, _running: Some(java) })

@@ -36,7 +36,7 @@ pub use python::python;
 pub use rie::rie;
 pub use sdk::{ACCESS_KEY, REGION, sdk_config, with_access_key};
 pub use server::{StandIn, free_port};
-pub use tied::Tied;
+pub use tied::TiedProcess;
 
 use server::Kind;
 
@@ -48,7 +48,7 @@ use server::Kind;
 #[must_use]
 pub fn moto() -> Option<&'static StandIn> {
     static MOTO: OnceLock<Result<StandIn, String>> = OnceLock::new();
-    shared(&MOTO, Kind::Moto)
+    shared_stand_in(&MOTO, Kind::Moto)
 }
 
 /// The ministack of this process: the same, and request units, and functions run from their zip without docker.
@@ -59,7 +59,7 @@ pub fn moto() -> Option<&'static StandIn> {
 #[must_use]
 pub fn ministack() -> Option<&'static StandIn> {
     static MINISTACK: OnceLock<Result<StandIn, String>> = OnceLock::new();
-    shared(&MINISTACK, Kind::Ministack)
+    shared_stand_in(&MINISTACK, Kind::Ministack)
 }
 
 /// The target folder that the running program was built into: what else was built lies there.
@@ -76,7 +76,7 @@ pub fn target_folder() -> std::path::PathBuf {
 #[must_use]
 pub fn ministack_with_roles() -> Option<&'static StandIn> {
     static MINISTACK: OnceLock<Result<StandIn, String>> = OnceLock::new();
-    shared(&MINISTACK, Kind::MinistackWithRoles)
+    shared_stand_in(&MINISTACK, Kind::MinistackWithRoles)
 }
 
 /// A name that no other test of any process uses, for example `ledger-4711-3`.
@@ -86,7 +86,7 @@ pub fn unique(what: &str) -> String {
     format!("{what}-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-fn shared(cell: &'static OnceLock<Result<StandIn, String>>, kind: Kind) -> Option<&'static StandIn> {
+fn shared_stand_in(cell: &'static OnceLock<Result<StandIn, String>>, kind: Kind) -> Option<&'static StandIn> {
     match cell.get_or_init(|| StandIn::start(kind)) {
         Ok(stand_in) => Some(stand_in),
         Err(why) => {

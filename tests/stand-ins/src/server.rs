@@ -85,10 +85,10 @@ impl StandIn {
         let lifeline = child.stdin.take();
         let (lines, heard) = channel();
         if let Some(stdout) = child.stdout.take() {
-            listen(stdout, lines.clone());
+            collect_output(stdout, lines.clone());
         }
         if let Some(stderr) = child.stderr.take() {
-            listen(stderr, lines);
+            collect_output(stderr, lines);
         }
         let stand_in = Self { endpoint: format!("http://127.0.0.1:{port}"), child, lifeline };
         wait(&heard)?;
@@ -147,7 +147,7 @@ pub fn free_port() -> Result<u16, String> {
 }
 
 /// Read what it says for as long as it says something: a full pipe would stop it.
-fn listen(output: impl Read + Send + 'static, lines: Sender<String>) {
+fn collect_output(output: impl Read + Send + 'static, lines: Sender<String>) {
     thread::spawn(move || {
         for line in BufReader::new(output).lines().map_while(Result::ok) {
             // Nobody listens any more once it runs.

@@ -18,7 +18,7 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::house::{PATIENCE, ids_of};
+use crate::deployment::{PATIENCE, ids_of};
 use crate::package;
 
 /// What is deployed.
@@ -44,7 +44,7 @@ pub(crate) struct Intruder {
 }
 
 impl Deployed {
-    /// Package and deploy. `None`: the stand-in cannot be had, which was said.
+    /// Package and deploy. `None`: the stand-in cannot be had, which is printed.
     pub(crate) async fn new(is_isolated: bool) -> Option<Self> {
         let stand_in = damper_stand_ins::ministack_with_roles()?;
         let api = DemoApi::start(Settings::default()).unwrap();
@@ -113,11 +113,11 @@ impl Deployed {
         command.env("AWS_ENDPOINT_URL", self.stand_in.endpoint()).env("AWS_REGION", REGION);
         command.env("AWS_ACCESS_KEY_ID", ACCESS_KEY).env("AWS_SECRET_ACCESS_KEY", ACCESS_KEY);
         command.env("AWS_CONFIG_FILE", "/dev/null").env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null");
-        finished(&mut command, input)
+        run_to_end(&mut command, input)
     }
 
     /// The ids in the sink, sorted; one with two lines is there twice.
-    pub(crate) async fn stored(&self) -> Vec<String> {
+    pub(crate) async fn stored_ids(&self) -> Vec<String> {
         ids_of(&*self.bucket).await
     }
 
@@ -135,7 +135,7 @@ impl Deployed {
     }
 
     /// Wait until something has come about that tells nobody.
-    pub(crate) async fn until(&self, wanted: impl AsyncFn() -> bool) {
+    pub(crate) async fn wait_until(&self, wanted: impl AsyncFn() -> bool) {
         let asking = async {
             while !wanted().await {
                 tokio::time::sleep(Duration::from_millis(50)).await;
@@ -164,7 +164,7 @@ fn package(folder: &Path, api: &str, function: &str, is_isolated: bool) {
     if is_isolated {
         command.args(["--isolated", "demo"]);
     }
-    finished(&mut command, "");
+    run_to_end(&mut command, "");
 }
 
 /// Copy the zip to where the templates look for it.
@@ -202,11 +202,11 @@ async fn deploy(stand_in: &StandIn, stack: &str, template: &Path, parameters: &[
 fn call(stand_in: &StandIn, service: &str, operation: &str, parameters: &Value) -> Value {
     let mut command = Command::new(python().unwrap());
     command.args(["-B", "-c", include_str!("aws.py"), stand_in.endpoint(), REGION, service, operation]);
-    serde_json::from_str(&finished(&mut command, &parameters.to_string())).unwrap()
+    serde_json::from_str(&run_to_end(&mut command, &parameters.to_string())).unwrap()
 }
 
 /// Run a program to its end with something on its standard input. Answers its standard output.
-fn finished(command: &mut Command, input: &str) -> String {
+fn run_to_end(command: &mut Command, input: &str) -> String {
     let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let mut child = child.unwrap();
     child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();

@@ -56,12 +56,12 @@ impl Meter {
 
     /// The units so far.
     pub(crate) fn units(&self) -> Units {
-        locked(&self.counted).units
+        lock(&self.counted).units
     }
 
     /// The requests of this method so far.
     pub(crate) fn requests(&self, method: &str) -> u64 {
-        locked(&self.counted).requests.get(method).copied().unwrap_or_default()
+        lock(&self.counted).requests.get(method).copied().unwrap_or_default()
     }
 }
 
@@ -81,7 +81,7 @@ async fn pass_on(
     let answer = passed.send().await?;
     let (status, headers, came) = (answer.status(), answer.headers().clone(), answer.bytes().await?);
     {
-        let mut counted = locked(counted);
+        let mut counted = lock(counted);
         *counted.requests.entry(method.to_string()).or_default() += 1;
         if let Some(target) = target {
             count(&mut counted.units, &target, &sent, status.is_success(), &came);
@@ -124,6 +124,6 @@ fn least_of_batch(request: &Bytes) -> f64 {
     tables.map(of_table).sum()
 }
 
-fn locked(counted: &Mutex<Counted>) -> MutexGuard<'_, Counted> {
+fn lock(counted: &Mutex<Counted>) -> MutexGuard<'_, Counted> {
     counted.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -34,10 +34,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::answers::{Answered, Invoked};
+use crate::answers::{BatchAnswer, RecordingInvoker};
 use crate::chaos::Proxies;
+use crate::function_log;
 use crate::package::{add_demo, bootstrap};
-use crate::said;
 
 /// How long anything in these tests may take before it counts as hung.
 pub const PATIENCE: Duration = Duration::from_secs(120);
@@ -45,11 +45,11 @@ pub const PATIENCE: Duration = Duration::from_secs(120);
 /// Invocations at a time, more than any test wants.
 const CONCURRENCY: usize = 32;
 
-/// So many houses at a time: all share one stand-in, and a busy one makes leases and timeouts run out.
+/// So many deployments at a time: all share one stand-in, and a busy one makes leases and timeouts run out.
 static ROOM: Semaphore = Semaphore::const_new(4);
 
 /// What a test wants otherwise than usual.
-pub struct Wanted {
+pub struct DeploymentOptions {
     /// The program; none: the one that `make bootstrap` has built.
     pub bootstrap: Option<PathBuf>,
     /// How the API behaves.
@@ -74,7 +74,7 @@ pub struct Wanted {
     pub faults: Vec<Rule>,
 }
 
-impl Default for Wanted {
+impl Default for DeploymentOptions {
     fn default() -> Self {
         Self {
             bootstrap: None,
@@ -93,7 +93,7 @@ impl Default for Wanted {
 }
 
 /// The function and all around it.
-pub struct House {
+pub struct TestDeployment {
     /// What is fetched from.
     pub api: DemoApi,
     /// Lambda's API.
@@ -108,10 +108,10 @@ pub struct House {
     pub clients: AwsClients,
     /// What stands between the function and AWS's services.
     pub proxies: Proxies,
-    invoked: Arc<Invoked>,
+    invoked: Arc<RecordingInvoker>,
     retired: std::sync::Mutex<Vec<Function>>,
     environment: BTreeMap<String, String>,
-    wanted: Wanted,
+    wanted: DeploymentOptions,
     ledger: DynamoLedger,
     table: String,
     stream: String,
@@ -119,9 +119,9 @@ pub struct House {
     _room: SemaphorePermit<'static>,
 }
 
-impl House {
-    /// A house, its mapping not made yet. `None`: the stand-in cannot be had, which was said.
-    pub async fn new(wanted: Wanted) -> Option<Self> {
+impl TestDeployment {
+    /// A deployment, its mapping not made yet. `None`: the stand-in cannot be had, which is printed.
+    pub async fn new(wanted: DeploymentOptions) -> Option<Self> {
         let stand_in = damper_stand_ins::ministack()?;
         let room = ROOM.acquire().await.unwrap();
         let clients = AwsClients::new(sdk_config(stand_in.endpoint()));
@@ -153,7 +153,7 @@ impl House {
         let first = function(package.path(), &environment, &wanted, wanted.clock_offset);
         Some(Self {
             ledger: DynamoLedger::new(clients.dynamodb(), &*table, Arc::clone(&bucket)),
-            invoked: Arc::new(Invoked::new(first)),
+            invoked: Arc::new(RecordingInvoker::new(first)),
             retired: std::sync::Mutex::default(),
             api,
             plane,
@@ -172,7 +172,7 @@ impl House {
     }
 
     /// The mapping, as the stack of a provider makes it; it begins to deliver.
-    pub fn map(&self) -> EventSource {
+    pub fn create_mapping(&self) -> EventSource {
         let stream = Arc::new(KinesisStream::new(self.clients.kinesis(), &self.arn));
         let config = MappingConfig {
             batch_size: self.wanted.batch_size,
@@ -212,12 +212,12 @@ impl House {
     }
 
     /// Wait until the mapping has nothing more to deliver.
-    pub async fn drained(&self, source: &EventSource) -> View {
-        self.drained_within(PATIENCE, source).await
+    pub async fn wait_until_drained(&self, source: &EventSource) -> View {
+        self.wait_until_drained_within(PATIENCE, source).await
     }
 
     /// The same, where it may take so long.
-    pub async fn drained_within(&self, limit: Duration, source: &EventSource) -> View {
+    pub async fn wait_until_drained_within(&self, limit: Duration, source: &EventSource) -> View {
         let stream = KinesisStream::new(self.clients.kinesis(), &self.arn);
         let mut ends = BTreeMap::new();
         for shard in stream.shards().await.unwrap() {
@@ -308,8 +308,8 @@ impl House {
     }
 
     /// All batches with their answers.
-    pub fn answered(&self) -> Vec<Answered> {
-        self.invoked.answered()
+    pub fn batch_answers(&self) -> Vec<BatchAnswer> {
+        self.invoked.batch_answers()
     }
 
     /// All lines that the function's processes wrote, those of former ones first.
@@ -337,7 +337,7 @@ impl House {
     }
 
     /// The ids in the sink, sorted; one with two lines is there twice.
-    pub async fn stored(&self) -> Vec<String> {
+    pub async fn stored_ids(&self) -> Vec<String> {
         ids_of(&*self.bucket).await
     }
 
@@ -358,13 +358,13 @@ impl House {
     }
 
     /// Wait until the API has seen what a test waits for.
-    pub async fn api_saw(&self, seen: impl Fn(&Stats) -> bool + Send) -> Stats {
+    pub async fn wait_for_api(&self, seen: impl Fn(&Stats) -> bool + Send) -> Stats {
         let waited = self.api.wait_for(PATIENCE, seen).await;
         waited.unwrap_or_else(|stats| panic!("the API never saw it: {stats:?}\n{}", self.transcript()))
     }
 
     /// Wait until the stores are as wanted; they tell nobody that they have changed, so they are asked.
-    pub async fn until(&self, wanted: impl AsyncFn(&Self) -> bool) {
+    pub async fn wait_until(&self, wanted: impl AsyncFn(&Self) -> bool) {
         let asking = async {
             while !wanted(self).await {
                 tokio::time::sleep(Duration::from_millis(20)).await;
@@ -375,9 +375,9 @@ impl House {
     }
 
     /// Wait until the function has written a log line of this level with this text.
-    pub async fn logged(&self, level: &str, text: &str) {
+    pub async fn wait_for_log(&self, level: &str, text: &str) {
         let function = self.function();
-        let waited = function.wait_for(PATIENCE, |function| said::has(&function.logs(), level, text)).await;
+        let waited = function.wait_for(PATIENCE, |function| function_log::has(&function.logs(), level, text)).await;
         waited.unwrap_or_else(|_| panic!("never said {text:?}:\n{}", self.transcript()));
     }
 }
@@ -421,7 +421,7 @@ pub async fn ids_of(bucket: &dyn ObjectStore) -> Vec<String> {
 fn function(
     package: &Path,
     environment: &BTreeMap<String, String>,
-    wanted: &Wanted,
+    wanted: &DeploymentOptions,
     clock_offset: SignedDuration,
 ) -> Function {
     let mut config = FunctionConfig::new("damper", wanted.bootstrap.clone().unwrap_or_else(bootstrap));
