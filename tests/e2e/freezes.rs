@@ -8,7 +8,7 @@ use damper_demo_api::{Latency, Settings};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
 use crate::local_setup::{LocalSetup, PATIENCE, ids, signal, text, wait};
-use crate::shim::stopped;
+use crate::shim::wait_until_stopped;
 
 const ITEMS: usize = 260;
 /// A chunk is put when it is five seconds old. They pass in steps that are shorter than a fetch timeout.

@@ -6,7 +6,7 @@ use http::{Method, StatusCode};
 use url::Url;
 
 use crate::message::check_message;
-use crate::parts::chosen;
+use crate::parts::choose;
 
 const MAX_URL_BYTES: usize = 16 * 1024;
 const ASKED: [&str; 2] = ["api.example.org", "asked.example.org"];
