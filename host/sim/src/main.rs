@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use damper_sim::swarm::sweep::{explain, sweep, tell};
+use damper_sim::swarm::sweep::{describe_run, explain, sweep};
 use damper_sim::swarm::{Case, Violation, run};
 
 /// Damper in virtual time

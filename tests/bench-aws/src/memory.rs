@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::Bench;
 use crate::cold_start::add_copy;
-use crate::process::{Resident, resident};
+use crate::process::{Resident, resident_memory};
 
 const PROVIDERS: usize = 50;
 /// Fetches with each provider: connections, pools and limiters are there.

@@ -2,8 +2,8 @@
 
 use damper_core::manifest::{Manifest, reference};
 
-use super::blocks::{Block, blocks, replaced, with_section};
-use super::{guide, hold, root};
+use super::blocks::{Block, blocks, replace_blocks, with_section};
+use super::{check_guide, guide, root};
 use crate::local_setup::{LocalSetup, text};
 
 /// What a part of a manifest is added to.
