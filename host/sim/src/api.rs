@@ -7,9 +7,9 @@
 //!       or 503 at once                                                                 lost if the API goes dark meanwhile
 //! ```
 //!
-//! What an API is like is its [`Conditions`], and a [`Plan`] says how they change over time; since the plan is known
-//! beforehand, an answer is known when the call comes in. A client that gives up does not stop the API: the call goes on working
-//! there, and counts among those at once. There is no network between the two.
+//! [`Conditions`] describe an API's behaviour, and a [`Plan`] says how they change over time. The plan is known
+//! beforehand, so the response is known when the call comes in. A client that gives up does not stop the API: the call
+//! goes on working there, and counts among those at once. There is no network between the two.
 
 pub mod conditions;
 pub mod plan;
@@ -31,12 +31,12 @@ use crate::units::seconds;
 /// How long a refusal takes: a 429, or the 503 of an API that is down.
 pub const REFUSAL: Duration = Duration::from_millis(20);
 
-/// What a call comes to, as its client sees it.
+/// The result of a call, as its client sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Answer {
     /// When.
     pub at: Duration,
-    /// What.
+    /// The outcome.
     pub outcome: Outcome,
     /// Whether the API did not answer in time and may still be working at the call.
     pub unanswered: bool,
@@ -52,7 +52,7 @@ pub struct Api {
     ends: BinaryHeap<Reverse<Duration>>,
     /// When each worker is free.
     workers: BinaryHeap<Reverse<Duration>>,
-    /// What is left in the token bucket, and when that was.
+    /// The tokens left in the bucket, and the time of that count.
     tokens: Option<(f64, Duration)>,
     /// When the present window began, and how many calls it has had.
     window: (Duration, u32),
@@ -146,7 +146,7 @@ impl Api {
         end
     }
 
-    /// Counts a call in its window. Where the window is full: how long the API asks to wait.
+    /// Counts a call in its window. If the window is full: how long the API asks to wait.
     fn count_in_window(&mut self, now: Duration, conditions: &Conditions) -> Option<Option<Duration>> {
         let window = conditions.window?;
         let (mut since, mut calls) = self.window;
@@ -159,7 +159,7 @@ impl Api {
         is_full.then(|| Some(seconds((since + window.every - now).as_secs_f64().ceil())))
     }
 
-    /// Takes a token. Where there is none: how long the API asks to wait, if it says so.
+    /// Takes a token. If there is none: how long the API asks to wait, if it says so.
     fn take_token(&mut self, now: Duration, conditions: &Conditions) -> Option<Option<Duration>> {
         let rate = conditions.rate?;
         let (left, then) = self.tokens.unwrap_or((rate.burst, now));

@@ -16,7 +16,7 @@ use crate::api::{Api, Plan};
 use crate::bare::client::{Call, Client};
 use crate::record::{Record, Recorder};
 
-/// What clocks and answers may be late: a call that timed out keeps its permit so much longer, as in the pipeline.
+/// The margin for late clocks and responses: a call that timed out keeps its permit so much longer, as in the pipeline.
 const MARGIN: Duration = Duration::from_secs(1);
 /// How often an algorithm is asked again that wants a completion while nothing is in flight. A sound one never does.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
@@ -32,13 +32,13 @@ pub struct Setting {
     pub max_in_flight: u32,
     /// How long a client waits for an answer.
     pub timeout: Duration,
-    /// What there is to fetch, for each client.
+    /// The work of each client.
     pub work: Work,
-    /// What chance follows from.
+    /// The seed of all random numbers.
     pub seed: u64,
 }
 
-/// What there is to fetch.
+/// The items to fetch.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Work {
     /// Items at first; `None`: more than can ever be fetched.
@@ -80,7 +80,7 @@ struct Invocations<'a> {
     items: u32,
     /// Items of the current one that have not started.
     left: u32,
-    /// Where each has a limiter of its own: one that knows nothing.
+    /// If each invocation has a limiter of its own: one that knows nothing.
     fresh: Option<&'a dyn Fn() -> Box<dyn Admit>>,
 }
 
@@ -93,7 +93,7 @@ impl Invocations<'_> {
                 let saved = client.limiter.save();
                 client.limiter = fresh();
                 if let Some(saved) = saved {
-                    // What cannot be read is not learned from, and the figures show it.
+                    // A state that cannot be read is ignored, and the figures show it.
                     let _ = client.limiter.load(&saved, &Rebase::new(now, now));
                 }
             }

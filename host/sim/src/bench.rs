@@ -15,7 +15,7 @@ use crate::pipeline_run::PipelineRunError;
 use crate::scenario::Scenario;
 use crate::units::number;
 
-/// What the figures are made of.
+/// The inputs of the figures.
 #[derive(Debug, Clone)]
 pub struct Bench {
     /// The thirteen named scenarios.
@@ -31,7 +31,7 @@ pub struct Bench {
 /// Some figures that belong together.
 #[derive(Debug, Clone, Copy)]
 pub struct Section {
-    /// What they are about.
+    /// Their subject.
     pub title: &'static str,
     /// Measure, and write them down.
     pub run: fn(&Bench) -> Result<String, PipelineRunError>,

@@ -28,7 +28,7 @@ impl Family {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::HiddenCap, Self::Workers, Self::Knee, Self::Contention];
 
-    /// What it is called.
+    /// Its name.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

@@ -54,14 +54,14 @@ const PROVIDER: &str = "simulated";
 /// When simulations begin: a Monday, at noon, long ago enough to be nobody's today.
 const BEGIN: &str = "2026-01-05T12:00:00Z";
 
-/// What a run of the whole pipeline came to.
+/// The result of a run of the whole pipeline.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PipelineRun {
-    /// What happened at the API.
+    /// The record of the calls at the API.
     pub record: Record,
-    /// What became of every item.
+    /// The ends of all items.
     pub books: Books,
-    /// What was asked of the control plane.
+    /// The requests at the control plane.
     pub mapping_requests: MappingRequests,
 }
 
@@ -73,7 +73,7 @@ pub enum PipelineRunError {
     Manifest {
         /// Which.
         scenario: String,
-        /// What the pipeline says of it.
+        /// The manifest's error.
         error: ManifestError,
     },
     /// The machine gives no runtime.
@@ -87,7 +87,7 @@ pub enum PipelineRunError {
 /// Run the whole pipeline through a scenario, with one of the algorithms in the limiter's place.
 ///
 /// # Errors
-/// Where the scenario asks for what the pipeline does not take, or the books do not balance at the end.
+/// If the pipeline does not support the scenario, or the books do not balance at the end.
 pub fn run(scenario: &Scenario, algorithm: Algorithm, seed: u64) -> Result<PipelineRun, PipelineRunError> {
     let manifest = manifest(scenario)?;
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build()?;
@@ -223,7 +223,7 @@ impl<'a> RunSetup<'a> {
 async fn tick(client: Arc<Client>, mapping: Feeding) {
     loop {
         tokio::time::sleep(mapping.tick).await;
-        // What a memory ledger and a memory mapping refuse, the next tick tries again.
+        // If the ledger or the mapping refuses an operation, the next tick tries it again.
         let _ = client.pipeline.tick().await;
         let deadline = Instant::now() + mapping.deadline;
         if let Ok(report) = client.pipeline.process_parked(deadline, &CancellationToken::new()).await {
@@ -232,7 +232,7 @@ async fn tick(client: Arc<Client>, mapping: Feeding) {
     }
 }
 
-/// Who looks at a run once a second.
+/// The task that reads the state of a run once a second.
 struct Watch {
     began: Instant,
     ends: Duration,

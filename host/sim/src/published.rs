@@ -35,7 +35,7 @@ pub struct Published {
     pub drops: bool,
 }
 
-/// What becomes of a permit while a request waits for its next try.
+/// Whether a request keeps its permit while it waits for its next try.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Retries {
     /// The request keeps it, and the algorithm hears of the last try alone: Vector's way.
@@ -52,7 +52,7 @@ pub const PUBLISHED: [Published; 4] = [
     Published { name: "drops-at-high-concurrency", requests: 500, concurrency: Some(5), rate: None, drops: true },
 ];
 
-/// What a run came to.
+/// The result of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Finish {
     /// When the last request succeeded.
@@ -130,7 +130,7 @@ impl PublishedRun<'_> {
         while let Some(Reverse((now, _, what))) = self.events.pop() {
             self.sum_up(now);
             self.handle_event(now, what);
-            // What ends at one instant has ended before anything starts then.
+            // Events that end at one instant are handled before anything starts at that instant.
             if self.events.peek().is_some_and(|Reverse((next, ..))| *next == now) {
                 continue;
             }

@@ -1,4 +1,4 @@
-//! What happened in a run, second by second and in all, and the figures that follow from it.
+//! The record of a run, second by second and in all, and the figures computed from it.
 
 mod figures;
 mod recorder;
@@ -30,7 +30,7 @@ pub struct Second {
     pub p50: Option<f64>,
     /// The 99th percentile of the same.
     pub p99: Option<f64>,
-    /// What the algorithms let in flight, over all clients, at the second's begin.
+    /// The sum of the limits of all clients at the second's begin.
     pub limit: u32,
     /// The first client's breaker at the second's begin.
     pub breaker: Option<BreakerReading>,
@@ -42,7 +42,7 @@ pub struct Second {
     pub pending: Option<u64>,
 }
 
-/// What one client came to.
+/// The totals of one client.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Totals {
     /// Calls sent.
@@ -62,20 +62,20 @@ pub struct Totals {
 pub struct Drop {
     /// When.
     pub at: Duration,
-    /// What it bears at once from then on.
+    /// Its capacity in calls in flight from then on.
     pub bears: f64,
     /// How long until no more than half as much again was in flight.
     pub reduced_after: Option<Duration>,
 }
 
-/// What happened in a run.
+/// The record of a run.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Record {
     /// How long it was.
     pub duration: Duration,
     /// Its seconds.
     pub seconds: Vec<Second>,
-    /// What each client came to.
+    /// The totals of each client.
     pub clients: Vec<Totals>,
     /// The latencies of all good answers, in seconds, sorted.
     pub latencies: Vec<f64>,

@@ -29,7 +29,7 @@ pub struct Simulation<'a> {
 /// Run the whole pipeline through a scenario. `seed`: where it is not to be the scenario's own.
 ///
 /// # Errors
-/// Where the pipeline does not take the scenario, or the books do not balance at the end.
+/// If the pipeline does not support the scenario, or the books do not balance at the end.
 pub fn run(scenario: &Scenario, algorithm: Algorithm, seed: Option<u64>) -> Result<Simulation<'_>, PipelineRunError> {
     let seed = seed.unwrap_or(scenario.seed);
     let PipelineRun { record, books, mapping_requests } = pipeline_run::run(scenario, algorithm, seed)?;
@@ -71,7 +71,7 @@ pub struct Recovery {
     pub after_s: Option<u64>,
 }
 
-/// What is said of a run in JSON.
+/// The JSON of a run.
 #[derive(Debug, Serialize)]
 struct Summary<'a> {
     scenario: &'a str,
@@ -101,19 +101,19 @@ impl Simulation<'_> {
         self.record.goodput() / self.oracle.goodput().max(f64::MIN_POSITIVE)
     }
 
-    /// What happened at the API.
+    /// The record of the calls at the API.
     #[must_use]
     pub fn record(&self) -> &Record {
         &self.record
     }
 
-    /// What became of every item.
+    /// The ends of all items.
     #[must_use]
     pub fn books(&self) -> Books {
         self.books
     }
 
-    /// What was asked of the control plane.
+    /// The requests at the control plane.
     #[must_use]
     pub fn mapping_requests(&self) -> MappingRequests {
         self.mapping_requests
@@ -199,7 +199,7 @@ impl Simulation<'_> {
     /// The chart over time.
     ///
     /// # Errors
-    /// Where it cannot be drawn.
+    /// If it cannot be drawn.
     pub fn svg(&self) -> Result<String, ChartError> {
         let title = format!("{} with {}, seed {}", self.scenario.name, self.algorithm, self.seed);
         chart::svg(&title, &self.scenario.plan, &self.record)
@@ -216,7 +216,7 @@ pub fn recoveries(scenario: &Scenario, record: &Record, oracle: &Record) -> Vec<
     for (capacity, until) in capacities.iter().zip(ends) {
         let bears = capacity.in_flight.unwrap_or(f64::INFINITY);
         if bears > before {
-            // What the oracle has settled at.
+            // The goodput at which the oracle has settled.
             let settled = oracle.goodput_between(capacity.from + Duration::from_secs(10), until);
             let after = record.recovered_after(capacity.from, until, settled);
             all.push(Recovery { at_s: capacity.from.as_secs(), after_s: after.map(|after| after.as_secs()) });

@@ -43,7 +43,7 @@ pub enum BlessError {
 /// Writes what came into the case. Answers the file that was written; none where nothing had to be.
 ///
 /// # Errors
-/// Where it cannot be written, or has no form where the case writes it.
+/// If it cannot be written, or the case's format cannot express it.
 pub fn bless(case: &Case, came: &Fetched) -> Result<Option<PathBuf>, BlessError> {
     let Expect::Record(expected) = &case.expect else { return Ok(None) };
     let Some(body) = &expected.body else { return Ok(None) };

@@ -72,7 +72,7 @@ struct CaseCall {
     is_derailed: bool,
 }
 
-/// What a provider is set up with.
+/// The manifest and settings of a provider for one call.
 pub(crate) struct ProviderSetup<'a> {
     pub(crate) manifest: Manifest,
     pub(crate) config: &'a BTreeMap<String, String>,
@@ -97,7 +97,8 @@ impl CaseRunner {
     /// A bench for a provider. Compiled components are kept in `cache`, as by every host.
     ///
     /// # Errors
-    /// Where the engine or the network cannot be set up, or the provider asks for what this version does not support.
+    /// If the engine or the network cannot be set up, or the provider asks for something that this version does not
+    /// support.
     pub fn new(file: ComponentFile, cache: Option<Cache>) -> Result<Self, CaseRunnerError> {
         Self::with_compiler(Compiler::default(), file, cache)
     }
@@ -130,7 +131,7 @@ impl CaseRunner {
     /// Runs cases side by side. Each is run twice: as in production, and once more to count its instructions.
     pub async fn run(&self, cases: &[Case]) -> RunReport {
         let begun = Instant::now();
-        // Once, rather than for each call that comes first. Where it fails the calls say so.
+        // Once, rather than for each call that comes first. If it fails, the calls report the error.
         join_all(self.prepared.iter().map(Plugin::prepare)).await;
         let reports = stream::iter(cases.iter().map(|case| self.run_case(case))).buffered(AT_A_TIME).collect().await;
         RunReport {
@@ -144,7 +145,7 @@ impl CaseRunner {
 
     async fn run_case(&self, case: &Case) -> CaseReport {
         let measured = async {
-            // What only the caller's patience ends has no count of instructions.
+            // A call that ends only by its timeout has no count of instructions.
             if case.is_endless() { None } else { self.call_for_case(&self.metered, case).await.ok() }
         };
         let (performed, measured) = tokio::join!(self.call_for_case(&self.host, case), measured);
@@ -264,7 +265,7 @@ fn private_origins(manifest: &Manifest, config: &BTreeMap<String, String>) -> BT
     origins.filter(|origin| !covered(origin)).collect()
 }
 
-/// What a call took, but for its instructions.
+/// The figures of a call, without its instructions.
 pub(crate) fn figures(fetch: &TracedFetch, duration: Duration) -> Figures {
     let received = |trace: &damper_plugins::RequestTrace| trace.response_bytes as u64;
     Figures {

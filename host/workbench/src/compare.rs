@@ -1,4 +1,4 @@
-//! What came of a case, compared with what should have.
+//! Compares the outcome of a case with the expected one.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::case::{BodyPlace, Expect, ExpectedBody, ExpectedFailure, ExpectedReco
 use crate::difference::{difference, readable};
 use crate::report::Problem;
 
-/// What is wrong with an outcome.
+/// The problems of an outcome.
 pub(crate) fn problems(expect: &Expect, outcome: &Result<Fetched, Failure>) -> Vec<Problem> {
     match (expect, outcome) {
         (Expect::Record(expected), Ok(record)) => record_problems(expected, record),

@@ -35,7 +35,7 @@ const MAX_EXCHANGES: usize = 4;
 /// How long a call may take whose API answers. No measure of the provider, which a busy machine makes slow, but an end for one that sleeps.
 const MAX_CALL: Duration = Duration::from_secs(10);
 
-/// What stops the suite before it begins.
+/// An error that stops the suite before it begins.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConformanceError {
@@ -58,7 +58,7 @@ enum Trial {
     Id(&'static str),
 }
 
-/// What came of a try.
+/// The result of a trial.
 struct TrialResult {
     outcome: Result<Fetched, Failure>,
     seen: Vec<ObservedRequest>,
@@ -73,7 +73,7 @@ impl CaseRunner {
     /// Runs the suite, from the first of the cases that is a good one.
     ///
     /// # Errors
-    /// Where none is good, or it does not pass.
+    /// If no case is good, or the good case does not pass.
     pub async fn conform(&self, cases: &[Case], rules: &Rules) -> Result<Conformance, ConformanceError> {
         let begun = Instant::now();
         let good = cases.iter().find(|case| case.is_good()).ok_or(ConformanceError::NoGoodCase)?;
@@ -82,7 +82,7 @@ impl CaseRunner {
             return Err(ConformanceError::BadGoodCase(Box::new(report)));
         }
         let mut checks = contract::checks(&self.file, rules);
-        // What a case says of tokens is about the host.
+        // The token exchanges of a case are about the host.
         let is_api = |exchange: &&Exchange| !is_token_endpoint(&exchange.request.url);
         let good = &Case { exchanges: good.exchanges.iter().filter(is_api).cloned().collect(), ..good.clone() };
         let trials = self.trials(good);

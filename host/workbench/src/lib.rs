@@ -1,7 +1,7 @@
 //! The provider author's workbench: a provider's cases run against its compiled component, in the engine, the limits and the
 //! egress policy of production; the network alone is a test's ([`damper_plugins::Rehearsal`]).
 //!
-//! What this is not: it knows no command line and no settings file, and it builds nothing.
+//! Not here: it knows no command line and no settings file, and it builds nothing.
 
 pub mod bless;
 pub mod case;

@@ -2,7 +2,7 @@
 //! that https requests, with their names and ports, arrive here and nowhere else; the server ends their TLS with a
 //! certificate of an authority that is made for each run.
 //!
-//! What is answered a [`Responder`] decides; what goes wrong on the wire is in `wire`. HTTP/1.1 is written by hand, because faults
+//! A [`Responder`] chooses the responses; faults on the wire are in `wire`. HTTP/1.1 is written by hand, because faults
 //! need the wire.
 
 mod authority;
@@ -33,7 +33,7 @@ pub(crate) trait Responder: Send + 'static {
     /// Whether a connection to this origin (scheme, host and port) is refused.
     fn on_connect(&mut self, origin: &str) -> bool;
 
-    /// What a request gets.
+    /// Returns the response to a request.
     fn answer(&mut self, request: ReceivedRequest) -> Answer;
 
     /// Whether each answer ends its connection, so that the next request comes on one of its own.

@@ -18,7 +18,7 @@ use crate::record::fault;
 pub struct Replay {
     /// The case.
     pub case: Case,
-    /// What is not quite as it was, for a person.
+    /// Differences between the replay and the original call, for a person.
     pub notes: Vec<String>,
 }
 
@@ -41,7 +41,7 @@ impl Replay {
     /// The case of a dead letter; `config` is what the operator set.
     ///
     /// # Errors
-    /// Where the letter holds no fetch that can be replayed.
+    /// If the letter holds no fetch that can be replayed.
     pub fn of(letter: &DeadLetter, config: std::collections::BTreeMap<String, String>) -> Result<Self, ReplayError> {
         let bundle = letter.bundle.as_deref().ok_or_else(|| ReplayError::NoFetch(letter.message.clone()))?;
         let item = Item::parse(&letter.payload)?;
@@ -83,7 +83,7 @@ fn foreseen_exchange(
         url: Url::parse(url).map_err(|_| ReplayError::Url(url.clone()))?,
         headers: std::collections::BTreeMap::new(),
         credentials: credentials.clone(),
-        // What was cut or redacted is not looked at.
+        // A part that was cut or redacted is not checked.
         body: Some(ForeseenBody::Bytes(body.bytes.clone())).filter(|_| !body.is_cut && !body.bytes.is_empty()),
     };
     Ok(Exchange { request, answer: recorded_answer(number, answer, notes) })

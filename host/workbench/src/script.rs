@@ -9,7 +9,7 @@ use crate::network::{ReceivedRequest, Responder};
 use crate::report::Problem;
 use crate::secrets::{CaseSecrets, is_token_endpoint};
 
-/// What a request gets that is not foreseen.
+/// The status of the response to an unexpected request.
 const NOT_FORESEEN: u16 = 501;
 
 /// The exchanges of a case, and what became of them.
@@ -42,7 +42,7 @@ impl Script {
         }
     }
 
-    /// What went wrong, once the provider is done.
+    /// The problems of the call, after its end.
     pub(crate) fn problems(&self) -> Vec<Problem> {
         let not_sent = self.pending().filter(|(index, _)| !self.told.contains(index)).map(|(index, exchange)| {
             let ForeseenRequest { method, url, .. } = &exchange.request;

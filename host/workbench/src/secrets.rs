@@ -13,9 +13,9 @@ use url::Url;
 use crate::case::Answer;
 use crate::network::{AuthorityError, ReceivedRequest, client_certificate};
 
-/// What a credential of kind `basic` is bound to.
+/// The value of a credential of kind `basic`.
 pub(crate) const BASIC: &str = "case-user:case-password";
-/// Where tokens are fetched: `https://tokens.damper.invalid/NAME` for the credential NAME.
+/// The token endpoints: `https://tokens.damper.invalid/NAME` for the credential NAME.
 const TOKENS: &str = "tokens.damper.invalid";
 
 /// The secrets that a run binds to a provider's credentials.
@@ -24,12 +24,12 @@ pub(crate) struct CaseSecrets {
     by_name: BTreeMap<String, CaseSecret>,
 }
 
-/// What a credential is bound to.
+/// The secret of one credential.
 #[derive(Debug, Clone)]
 struct CaseSecret {
     kind: CredentialKind,
     secret: String,
-    /// What is sent in its place, where that is a token.
+    /// The token that is sent instead of the secret, if the credential gets tokens.
     token: Option<String>,
 }
 
@@ -37,7 +37,7 @@ impl CaseSecrets {
     /// One secret for each credential of the manifest; the same each time.
     ///
     /// # Errors
-    /// Where there is no certificate to be made.
+    /// If no certificate can be made.
     pub(crate) fn new(manifest: &Manifest) -> Result<Self, AuthorityError> {
         let mut by_name = BTreeMap::new();
         for (name, kind) in &manifest.credentials {
@@ -87,7 +87,7 @@ impl CaseSecrets {
         self.by_name.values().flat_map(CaseSecret::texts).flat_map(forms).collect()
     }
 
-    /// What is wrong with the credentials that a request carries, where `wanted` are those it should.
+    /// The problem with the credentials of a request, which should be `wanted`.
     pub(crate) fn problem(&self, request: &ReceivedRequest, wanted: &[String]) -> Option<String> {
         for name in wanted {
             let Some(bound) = self.by_name.get(name) else {

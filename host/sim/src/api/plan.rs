@@ -1,4 +1,5 @@
-//! How an API changes over time. Whoever holds the plan is all-knowing: the oracle is made of it, and so are the figures.
+//! How an API changes over time. The plan is complete knowledge of the future: the oracle is made of it, and so are the
+//! figures.
 
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ pub struct Plan {
     later: Vec<(Duration, Conditions)>,
 }
 
-/// What an API bears from some time on.
+/// An API's capacity from some time on.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Capacity {
     /// Since when.
@@ -25,7 +26,8 @@ pub struct Capacity {
 }
 
 impl Plan {
-    /// An API that is so at first and changes at these times, which rise. What a change leaves out stays as it was.
+    /// An API that is so at first and changes at these times, which rise. A change keeps every condition that it leaves
+    /// out.
     #[must_use]
     pub fn new(first: Conditions, changes: &[(Duration, Conditions)]) -> Self {
         let mut later: Vec<(Duration, Conditions)> = Vec::new();
@@ -66,7 +68,7 @@ impl Plan {
         begun.map(|(at, conditions)| (*at, conditions.outage())).find(|(_, outage)| *outage != Outage::None)
     }
 
-    /// What the API bears, from when to when.
+    /// The API's capacity over time.
     #[must_use]
     pub fn capacities(&self) -> Vec<Capacity> {
         let steps = std::iter::once((Duration::ZERO, &self.first));

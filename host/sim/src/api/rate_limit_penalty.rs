@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::conditions::Patience;
 
-/// What it remembers of its refusals.
+/// The recent refusals, and the end of the present ban.
 #[derive(Debug, Clone, Default)]
 pub(super) struct RateLimitPenalty {
     refusals: VecDeque<Duration>,

@@ -22,7 +22,7 @@ pub(super) struct Client {
     pub(super) limiter: Box<dyn Admit>,
     /// Permits that are out: calls in flight, and those the API may still be working at.
     pub(super) in_flight: u32,
-    /// What is left to fetch; `None`: more than ever can be.
+    /// The items left to fetch; `None`: more than ever can be.
     waiting: Option<u64>,
     wake: Option<Duration>,
 }

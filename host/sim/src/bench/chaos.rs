@@ -1,4 +1,4 @@
-//! What refusals and failures at random cost: the whole pipeline fetches the same items with and without them.
+//! The cost of random refusals and failures: the whole pipeline fetches the same items with and without them.
 
 use super::{Bench, Spread};
 use crate::algorithm::Algorithm;

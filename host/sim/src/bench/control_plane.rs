@@ -1,4 +1,4 @@
-//! What the governor asks of the control plane.
+//! The governor's requests to the control plane.
 
 use super::{Bench, Spread};
 use crate::algorithm::Algorithm;

@@ -1,4 +1,4 @@
-//! What happens when an API changes: how fast one gives way, how fast one is back, and who shares fairly.
+//! Behaviour when an API changes: how fast one gives way, how fast one is back, and who shares fairly.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::units::number;
 /// A figure of one run, beside the oracle's run.
 type Figure = fn(&Scenario, &Record, &Record) -> f64;
 
-/// What it is called, what it is held to, in which scenario, its digits after the point, and how it is measured.
+/// The name, the bound, the scenario, the digits after the point, and the function that measures it.
 const FIGURES: [(&str, &str, &str, usize, Figure); 9] = [
     ("capacity falls to a quarter, on 429: s to reduce", "2", "steps-429", 1, time_to_reduce),
     ("  by latency alone: s to reduce", "25", "steps-latency", 1, time_to_reduce),

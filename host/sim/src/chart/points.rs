@@ -33,7 +33,7 @@ pub(super) struct Point {
     pub(super) breaker_state: BreakerState,
 }
 
-/// What a breaker lets pass, the worst of a stretch.
+/// The breaker's most restrictive state in a stretch.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum BreakerState {
     #[default]

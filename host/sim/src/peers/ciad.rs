@@ -1,9 +1,9 @@
 //! Cautious increase, aggressive decrease, as Palantir has it.
 //!
-//! Source: palantir/dialogue, `CautiousIncreaseAggressiveDecreaseConcurrencyLimiter.java` (Apache-2.0): an answer with nine
-//! tenths of the limit in flight raises it by `1 / limit`; a drop takes a tenth, rounded down. A call passes two such limiters:
-//! the host's drops on 503 and connections that fail or time out, and the endpoint's on 429 and 500. What a limiter does not
-//! drop on and is no success it ignores.
+//! Source: palantir/dialogue, `CautiousIncreaseAggressiveDecreaseConcurrencyLimiter.java` (Apache-2.0): an answer with
+//! nine tenths of the limit in flight raises it by `1 / limit`; a drop takes a tenth, rounded down. A call passes two
+//! such limiters: the host's drops on 503 and connections that fail or time out, and the endpoint's on 429 and 500. A
+//! limiter ignores outcomes that are neither a success nor a drop for it.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use damper_core::control::admission::{Admission, Admit, Outcome, Permit, Reading
 
 use super::{InFlight, admit_below, initial, reading};
 
-/// What is left of the limit after a drop.
+/// The factor of the limit after a drop.
 const BACKOFF_RATIO: f64 = 0.9;
 
 /// Palantir's pair of limiters.

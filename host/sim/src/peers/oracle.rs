@@ -57,7 +57,7 @@ impl Oracle {
         }
     }
 
-    /// What it may have in flight: its share, and one of those that are left over.
+    /// The most calls it may have in flight: its share, and one of those that are left over.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "rounded down to whole calls")]
     fn limit(&self) -> u32 {
         let best = self.capacities.get(self.step).and_then(|capacity| capacity.in_flight);

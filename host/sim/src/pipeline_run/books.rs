@@ -1,4 +1,4 @@
-//! What became of every item, counted in three places that must agree: the shard, the ledger and the sink.
+//! The ends of all items, counted in three places that must agree: the shard, the ledger and the sink.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::shard::{Counts, Shard};
 use super::{PROVIDER, lock};
 
-/// What became of the items.
+/// The ends of the items.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Books {
     /// Items that were fed; of an endless backlog those that were delivered.

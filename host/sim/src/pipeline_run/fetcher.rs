@@ -18,7 +18,8 @@ use crate::api::{Answer, Api};
 use crate::record::Recorder;
 use crate::scenario::Scenario;
 
-/// What clocks and answers may be late; so much longer a request counts that was given up, as in the pipeline.
+/// The margin for late clocks and responses. A request that was given up counts as in flight for this time, as in the
+/// pipeline.
 const MARGIN: Duration = Duration::from_secs(1);
 
 /// Fetches from a simulated API, and takes down what happens there.
@@ -28,7 +29,7 @@ pub(super) struct SimulatedFetcher {
     client: usize,
     out: Mutex<Out>,
     began: Instant,
-    /// What happens later is not taken down: the run is over, and only what is in flight is finished.
+    /// Later events are not recorded: the run is over, and only what is in flight is finished.
     ends: Duration,
     /// More in flight than this is a broken promise.
     most: u32,
@@ -36,7 +37,7 @@ pub(super) struct SimulatedFetcher {
     article: Option<Arc<ArticleMapping>>,
 }
 
-/// What one client has out.
+/// The requests of one client that count as in flight.
 #[derive(Default)]
 struct Out {
     in_flight: u32,

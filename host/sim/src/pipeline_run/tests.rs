@@ -51,7 +51,7 @@ fn two_clients_share_one_api_and_keep_books_of_their_own() {
     let whole = run(&scenario(&text), Algorithm::Damper, 1).unwrap();
     let [one, other] = [whole.record.clients[0].ok, whole.record.clients[1].ok];
     assert!(one > 1_000 && other > 1_000, "{one} and {other}");
-    // What ended in the very last moment is fetched and not taken down.
+    // Items that ended in the very last moment are fetched, but not recorded.
     assert!((one + other..one + other + 20).contains(&whole.books.fetched), "{:?}", whole.books);
 }
 

@@ -84,7 +84,7 @@ impl Recorder {
         *in_all += 1;
     }
 
-    /// So many permits more, or fewer, are out.
+    /// Adds `change` to the number of permits in use.
     pub fn change_in_flight(&mut self, now: Duration, change: i64) {
         self.advance_to(now);
         self.in_flight += change;
@@ -113,7 +113,7 @@ impl Recorder {
     /// The run is over.
     #[must_use]
     pub fn finish(mut self, duration: Duration) -> Record {
-        // What was taken down a moment late ends the run a moment late.
+        // An event that was recorded a moment late ends the run a moment late.
         self.advance_to(duration.max(self.summed_to));
         self.record.duration = duration;
         self.record.latencies.sort_by(f64::total_cmp);

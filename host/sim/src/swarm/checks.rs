@@ -1,4 +1,4 @@
-//! What is checked while a cluster runs, besides what its APIs and its sink see themselves.
+//! Checks while a cluster runs, besides those of its APIs and its sink.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,9 +15,9 @@ use crate::swarm::invariants::Invariant;
 /// How long a shard may wait that shares its slot with another one: a turn of 30 s, the time between two renewals, the fetch
 /// timeout, two seconds, and a batch of its own.
 const LONGEST_TURN: Duration = Duration::from_secs(30 + 10 + 10 + 2 + 10);
-/// So many dead letters of a grant a process takes at a time.
+/// The dead letters of a grant that a process takes at a time.
 const GRANT_SHARE: u32 = 20;
-/// So often in so long a shard may be delivered without that anything of it ends: whoever has nothing to do waits within its call.
+/// The most deliveries of a shard in this time of which nothing ends: whoever has nothing to do waits within its call.
 const MOST_FRUITLESS: usize = 60;
 const FRUITLESS_WITHIN: Duration = Duration::from_secs(60);
 /// By when items have ended that do not wait, beside some that do: a hundred that take half a second at the most, seven at a time, in
@@ -25,7 +25,7 @@ const FRUITLESS_WITHIN: Duration = Duration::from_secs(60);
 const NOBODY_HELD_BACK: Duration = Duration::from_secs(110);
 
 impl Shared {
-    /// A grant is spent by dead letters alone. Where the clock is wrong items die of that, too.
+    /// A grant is spent by dead letters alone. If the clock is wrong, items die of that, too.
     pub(super) fn check_grants(&self) {
         let grants = lock(&self.grants).clone();
         for (name, (granted, at_fault_before)) in grants {

@@ -47,7 +47,7 @@ const OPERATOR_LOOKS: Duration = Duration::from_secs(60);
 /// How much a clock has to be wrong for items to be too old, of which the operator sets it right.
 const MUCH_TOO_WRONG: i64 = 5 * 86_400;
 
-/// What the processes share.
+/// The state that the processes share.
 pub(super) struct Shared {
     pub(super) case: Case,
     pub(super) injector: Arc<Injector>,
@@ -303,7 +303,7 @@ impl Cluster {
         }
     }
 
-    /// What must be true at the end.
+    /// Checks the promises about the end of a run.
     fn close_books(&self) {
         let shared = &self.0;
         if is_midnight_over(shared) {
@@ -403,7 +403,7 @@ async fn operate(shared: Arc<Shared>, number: usize, name: String) {
         }
         let now = shared.clock.now();
         shared.injector.trace(|| format!("the operator resumes {name}"));
-        // What fails here is tried again at the next look.
+        // A failed operation is tried again at the next look.
         drop(operate::resume(&*shared.ledger, &*provider.mapping, &name, now, None).await);
     }
 }

@@ -114,7 +114,8 @@ async fn live(shared: Arc<Shared>, port: Port, holder: u64) {
     for (provider, its) in shared.providers.iter().enumerate() {
         let worker = Worker::new(&shared, (provider, its), &port, holder);
         for shard in 0..its.shards.len() {
-            // Where shards have to share, each is delivered to a sandbox of its own, as in the cloud; else one is enough for all.
+            // If shards have to share, each is delivered to a sandbox of its own, as in the cloud; else one sandbox is
+            // enough for all.
             let is_apart = shared.case.setup.theme == Theme::Sharing && shard > 0;
             let own = || Worker::new(&shared, (provider, its), &port, holder + 10_000 * shard as u64);
             let worker = if is_apart { own() } else { worker.clone() };
@@ -192,7 +193,7 @@ impl Worker {
         loop {
             sleep(self.shared.lengthen_pause(self.shared.case.setup.tick)).await;
             let pipeline = self.pipeline();
-            // What fails is tried again by the next one.
+            // The next tick retries failed work.
             drop(pipeline.tick().await);
             let came = pipeline.process_parked(Instant::now() + self.deadline(), &stop).await;
             self.port.trace(|| format!("a tick: {came:?}"));
@@ -373,8 +374,8 @@ impl SwarmFetcher {
         if !self.manifest.window.is_open(wall) && !shared.has_steps() {
             shared.report_violation(Invariant::Window, format!("{} is requested at {wall}", request.id));
         }
-        // Whoever begins after the clock has leapt cannot know that the slots of others ran out by the leap, and once it has slots nobody
-        // knows it any more: see docs/FAULTS.md.
+        // A process that starts after the clock has leapt cannot know that the leap ended the leases of the other
+        // processes' slots, and once it holds slots no process can find out: see docs/FAULTS.md.
         let begun_last = *lock(&shared.begun_last);
         let unknown_before = shared.leapt_before(begun_last).unwrap_or_default();
         let arrived = Request { id: &request.id, now: shared.now(), day, timeout: request.timeout, unknown_before };

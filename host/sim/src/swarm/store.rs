@@ -23,7 +23,7 @@ pub(super) struct RecordKey {
     pub(super) day: String,
 }
 
-/// What the sink has seen.
+/// The records that have arrived in the sink.
 #[derive(Debug, Default)]
 struct StoredRecords {
     /// The object of each record.

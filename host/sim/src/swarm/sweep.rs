@@ -11,7 +11,7 @@ use crate::swarm::invariants::Violation;
 use crate::swarm::run;
 use crate::swarm::shrink::Shrinker;
 
-/// What many seeds came to.
+/// The results of many seeds.
 #[derive(Debug, Default)]
 pub struct Sweep {
     /// How many were run.

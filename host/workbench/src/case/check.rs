@@ -22,7 +22,7 @@ use super::{
 
 /// The day of a case that names none.
 const DEFAULT_DAY: &str = "2026-01-15";
-/// What is cut where a fault cuts a body and the case gives none.
+/// The default body, for a fault that cuts a body in a case that gives none.
 const CUT_BODY: &[u8] = br#"{"this": "answer", "ends": "before its end"}"#;
 
 pub(super) fn case(path: &Path, shape: shape::Case) -> Result<Case, CaseError> {

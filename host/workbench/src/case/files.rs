@@ -5,13 +5,13 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Component, Path, PathBuf};
 
-/// What is wrong with a file that is named, as the end of a sentence about the key that names it.
+/// The problem with a named file, as the end of a sentence about the key that names it.
 pub(crate) type Problem = String;
 
-/// Where a file lies that a case in `folder` names.
+/// The path of a file that a case in `folder` names.
 ///
 /// # Errors
-/// Where that is not below the folder, or a link leads there.
+/// If the path is not below the folder, or a symbolic link leads there.
 pub(crate) fn resolve_path(folder: &Path, named: &str) -> Result<PathBuf, Problem> {
     let mut path = folder.to_path_buf();
     let mut is_named = false;
@@ -45,15 +45,15 @@ pub(crate) fn is_link(path: &Path) -> bool {
 /// Opens a regular file; a FIFO or a device is told apart before it is opened, for it might never answer.
 ///
 /// # Errors
-/// Where it is no regular file, or cannot be opened.
+/// If it is no regular file, or cannot be opened.
 pub(crate) fn open(path: &Path) -> io::Result<File> {
     if fs::metadata(path)?.is_file() { File::open(path) } else { Err(io::Error::other("it is not a regular file")) }
 }
 
-/// Writes a file whole or not at all. What lies at its place is replaced, not followed.
+/// Writes a file whole or not at all. A file or link at its place is replaced, not followed.
 ///
 /// # Errors
-/// Where it cannot be written.
+/// If it cannot be written.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut draft = path.as_os_str().to_owned();
     draft.push(format!(".{}.new", std::process::id()));

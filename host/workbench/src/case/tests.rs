@@ -1,4 +1,4 @@
-//! What a case may say, and how what it may not say is told.
+//! The syntax of a case, and the messages about its errors.
 
 use super::*;
 

@@ -11,7 +11,7 @@ use crate::report::Problem;
 /// The size above which a Rust component is worth a look, in bytes.
 const LARGE_RUST_BYTES: u64 = 250_000;
 
-/// What may be set of the rules.
+/// The settings of the rules.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rules {
     /// The largest component, in bytes.

@@ -1,4 +1,4 @@
-//! What an API may do, and which failures are right for it.
+//! Faults of an API, and the right failures for each.
 //!
 //! Beside the kind that the SDKs give, a provider that knows its API may give another, as far as the pipeline does no harm with
 //! it: what is final must be sure, what stops a provider must be the credential, and nothing that is no record is one.
@@ -25,9 +25,9 @@ const PAGE: &[u8] =
 /// One thing that an API does.
 #[derive(Debug, Clone)]
 pub(super) struct FaultCase {
-    /// What it is called.
+    /// Its name.
     pub(super) name: &'static str,
-    /// What the API answers.
+    /// The API's response.
     pub(super) answer: Answer,
     /// The kinds of failure that are right.
     pub(super) right: &'static [FailureKind],
@@ -130,7 +130,7 @@ fn wait_requests(day: Day) -> Vec<FaultCase> {
     ]
 }
 
-/// So many seconds after noon of a day, as HTTP writes it.
+/// The HTTP date that is this number of seconds after noon of a day.
 fn http_date(day: Day, seconds: u64) -> String {
     let noon = day.0.at(12, 0, 0, 0).to_zoned(jiff::tz::TimeZone::UTC).map(|noon| noon.timestamp().as_second());
     let since_epoch = u64::try_from(noon.unwrap_or_default()).unwrap_or_default() + seconds;

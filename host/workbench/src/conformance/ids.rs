@@ -49,7 +49,7 @@ pub(super) fn break_out(good: &ForeseenRequest, good_body: Option<&[u8]>, sent: 
     body.map(|_| "the body is of another shape".to_owned())
 }
 
-/// What of a body an id must not change: JSON's keys, XML's marks, a form's names.
+/// The parts of a body that an id must not change: JSON's keys, XML's marks, a form's names.
 fn shape(body: &[u8]) -> Vec<String> {
     if let Ok(value) = serde_json::from_slice::<serde_json::Value>(body) {
         let mut keys = Vec::new();

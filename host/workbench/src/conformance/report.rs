@@ -1,4 +1,4 @@
-//! What came of the suite.
+//! The results of the suite.
 
 use std::time::Duration;
 
@@ -24,11 +24,11 @@ pub enum Status {
 /// One check of the suite.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Check {
-    /// What was tried.
+    /// The name of the check.
     pub name: String,
     /// The exchange that went wrong, from 1, where the case has several.
     pub exchange: Option<usize>,
-    /// What came of it.
+    /// The outcome, in a word.
     pub came: String,
     /// The verdict.
     pub status: Status,
@@ -36,7 +36,7 @@ pub struct Check {
     pub problems: Vec<Problem>,
 }
 
-/// What came of the suite.
+/// The results of the suite.
 #[derive(Debug, Clone)]
 pub struct Conformance {
     /// The provider.

@@ -18,7 +18,7 @@ const MIN_SECRET_BYTES: usize = 8;
 /// By how much a wait may be rounded up.
 const ROUNDING: Duration = Duration::from_secs(1);
 
-/// What must be in no message and no log: the credentials' secrets, and settings that are called like secrets.
+/// Texts that must be in no message and no log: the credentials' secrets, and settings that are called like secrets.
 pub(super) struct Secrets(Vec<String>);
 
 impl Secrets {
@@ -39,7 +39,7 @@ pub(crate) fn is_called_secret(key: &str) -> bool {
     ["key", "token", "secret", "password", "passwd", "credential"].iter().any(|word| key.contains(word))
 }
 
-/// What is wrong with what came of a fault.
+/// The problems of a provider's outcome after a fault.
 pub(super) fn on_fault(
     fault_case: &FaultCase,
     index: usize,
@@ -100,7 +100,7 @@ fn is_always_wrong(kind: &FailureKind) -> bool {
     matches!(kind, FailureKind::Trapped | FailureKind::Broken | FailureKind::OutOfQuota)
 }
 
-/// What is wrong whatever was tried.
+/// Problems of any trial.
 fn always(tried: &TrialResult, secrets: &Secrets) -> Vec<Problem> {
     let mut problems = Vec::new();
     if tried.is_loop {
@@ -123,7 +123,7 @@ fn always(tried: &TrialResult, secrets: &Secrets) -> Vec<Problem> {
     problems
 }
 
-/// What is wrong with what came of an id.
+/// The problems of a provider's outcome for an id.
 pub(super) fn on_id(good: &Case, tried: &TrialResult, secrets: &Secrets) -> Vec<Problem> {
     let mut problems = always(tried, secrets);
     for (seen, exchange) in tried.seen.iter().zip(&good.exchanges) {

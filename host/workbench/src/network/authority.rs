@@ -42,7 +42,7 @@ impl Authority {
         &self.certificate
     }
 
-    /// What a server for this host needs: a name, or an address without brackets.
+    /// The TLS configuration of a server for this host: a name, or an address without brackets.
     pub(crate) fn server(&self, host: &str) -> Result<Arc<ServerConfig>, AuthorityError> {
         let mut known = self.by_host.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(config) = known.get(host) {

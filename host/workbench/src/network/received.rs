@@ -32,7 +32,7 @@ impl ReceivedRequest {
     }
 }
 
-/// What stands before a request's body.
+/// The head of a request, without its body.
 #[derive(Debug)]
 pub(super) struct Head {
     pub(super) method: String,

@@ -1,4 +1,4 @@
-//! What the tests share: components, benches, cases.
+//! Shared by the tests: components, benches, cases.
 
 use std::path::{Path, PathBuf};
 

@@ -19,7 +19,7 @@ fn parse(text: &str) -> Result<Case, String> {
     Case::parse(Path::new("cases/x.toml"), text).map_err(|error| error.to_string())
 }
 
-/// What the parser lists as the keys of the table into which an unknown one was put.
+/// The keys of a table, from the parser's message about an unknown key in it.
 fn listed_keys(text: &str, table: &str) -> BTreeSet<String> {
     let error = parse(text).unwrap_err();
     let (_, list) = error.split_once("expected ").unwrap_or_else(|| panic!("{table}: {error}"));

@@ -1,4 +1,4 @@
-//! What a case lets through and what it does not, with the mutants' right provider.
+//! How strictly a case is compared, with the correct provider of the mutants.
 
 use std::path::Path;
 

@@ -17,8 +17,8 @@ pub(super) fn plan(random: &mut Random, setup: &Setup) -> FaultPlan {
     match setup.theme {
         Theme::Faults => any_plan(random, setup),
         Theme::Midnight => {
-            // What is slow or freezes over midnight, and nothing that loses a part of the quota: of that the next day may have too little
-            // for a request too many to show.
+            // Slow or frozen processes over midnight, and no fault that loses a part of the quota: of that the next day
+            // may have too little for a request too many to show.
             let mut plan = any_plan(random, setup);
             plan.faults.retain(|fault| match fault {
                 Fault::Call { how, .. } => matches!(how, How::Slow(_) | How::FreezeBefore(_) | How::FreezeAfter(_)),
@@ -270,7 +270,7 @@ fn leaps_faults(random: &mut Random, setup: &Setup) -> FaultPlan {
         let by_seconds = i64::try_from(seconds(random.between_in_proportion(20.0, 4_000.0)).as_secs()).unwrap_or(60);
         let at = within(random, ends);
         faults.push(Fault::ClockStep { at, by_seconds });
-        // So that it begins anew right after the leap, of which it knows nothing then.
+        // The process restarts right after the leap, and does not know of it then.
         if random.chance(0.6) {
             let process = whole(random, 0, setup.processes - 1);
             faults.push(Fault::Death { process, at: at.saturating_sub(seconds(random.between(0.0, 3.0))) });
