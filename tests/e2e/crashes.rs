@@ -1,4 +1,4 @@
-//! A component that brings its process down again and again stops its own provider, so that the others live.
+//! A component that crashes its process repeatedly stops its own provider, so that the other providers go on.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;

@@ -40,7 +40,7 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        // What cannot be unmounted now is unmounted when nobody uses it any more.
+        // A file system that cannot be unmounted now is unmounted after its last use.
         let _ = Command::new("umount").arg("-l").arg(&self.0).status();
     }
 }
@@ -54,7 +54,7 @@ async fn an_output_disk_that_is_full_and_then_not_any_more_loses_and_doubles_not
     let setup = LocalSetup::demo(usual_api(), "").with_shim();
     let Some(disk) = Disk::mount(&setup.path().join("out"), 256 * 1024) else { return };
     setup.feed(ids("account", ITEMS));
-    // What fits is stored; then the disk is full, twice, and a process dies with room again, between put and finish.
+    // The first chunks fit. Then the disk is full, twice, and a process dies with room again, between put and finish.
     for _ in 0..2 {
         let output = setup.run(&["run", "demo"]);
         assert_eq!(output.status.code(), Some(5), "{}", text(&output));
@@ -77,7 +77,7 @@ async fn a_database_whose_disk_is_full_and_then_not_any_more_loses_and_doubles_n
     let setup = LocalSetup::demo(usual_api(), "").with_database("db/damper.db").with_shim();
     let Some(disk) = Disk::mount(&setup.path().join("db"), 16 * 1024 * 1024) else { return };
     setup.feed(ids("account", ITEMS));
-    // What is there stays, and little can be added.
+    // The existing data stays, and little can be added.
     let used = |name: &str| setup.path().join("db").join(name).metadata().map_or(0, |file| file.len());
     let full = ["damper.db", "damper.db-wal", "damper.db-shm"].map(used).iter().sum::<u64>() + 96 * 1024;
     disk.resize(u32::try_from(full).unwrap());

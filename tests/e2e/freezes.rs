@@ -68,7 +68,7 @@ async fn freeze(setup: &LocalSetup, child: &Child) {
 async fn survives_a_freeze(wakes_after: Option<u64>) {
     let (setup, frozen) = in_mid_put("w").await;
     setup.shim().wait_until_all_met().await;
-    // What is fetched while the put lasts is for the next chunk.
+    // Records that are fetched during the put go to the next chunk.
     let before = setup.api.stats().requests;
     setup.wait_for_api(|stats| stats.requests >= before + 30).await;
     freeze(&setup, &frozen).await;
@@ -124,7 +124,7 @@ async fn a_process_that_dies_just_before_or_just_after_a_put_loses_and_doubles_n
 async fn survives_a_failed_put_and_a_kill(order: &str) {
     let (setup, killed) = in_mid_put(order).await;
     let output = wait(killed, &["run"]);
-    // Whoever stores nothing more after the failed put ends with the storage's exit code, and lives.
+    // A process that stores nothing more after the failed put ends with the storage's exit code, and lives.
     let is_over = output.status.signal() == Some(9) || output.status.code() == Some(5);
     assert!(is_over, "{}", text(&output));
     setup.shim().order("");

@@ -21,7 +21,7 @@ fn programs(cache: &std::path::Path) -> Programs {
     Programs { damper: require_built(&target().join("debug/damper")), components, cache: cache.to_path_buf() }
 }
 
-/// Runs all members of these kinds, some at a time, and tells all that break through.
+/// Runs all members of these kinds, some at a time, and reports all that break a limit.
 fn check(kinds: &[Kind]) {
     let cache = tempfile::tempdir().unwrap();
     let programs = programs(cache.path());
@@ -43,7 +43,7 @@ fn check(kinds: &[Kind]) {
     assert!(wrong.is_empty(), "members that break through:\n{}", wrong.join("\n"));
 }
 
-/// What a member may not do.
+/// Checks the limits on a member's effects.
 fn problems(member: &Member, outcome: &Outcome) -> Vec<String> {
     let mut problems = Vec::new();
     let Outcome { exit, hostile, innocent, peak_kib, said, .. } = outcome;

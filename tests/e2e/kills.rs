@@ -18,7 +18,7 @@ const UNKNOWN: usize = 40;
 struct Kill {
     /// When the process was certainly dead, in Unix milliseconds.
     at_ms: u64,
-    /// What lay in the sink then.
+    /// The ids in the sink at that time.
     stored: BTreeSet<String>,
 }
 
@@ -55,13 +55,13 @@ async fn what_was_stored_compressed_is_recovered_and_exported_too() {
     assert!(exported.status.success(), "{}", text(&exported));
     let exported: BTreeSet<String> = ids_of(&String::from_utf8(exported.stdout).unwrap()).collect();
     assert_eq!(exported, setup.stored_ids_once());
-    // What a seal left under the other name is empty.
+    // A seal under the other name is empty.
     let is_seal = |object: &PathBuf| object.metadata().unwrap().len() == 0;
     let is_compressed = |object: &PathBuf| object.extension().is_some_and(|extension| extension == "zst");
     assert!(setup.objects().iter().all(|object| is_compressed(object) || is_seal(object)), "{:?}", setup.objects());
 }
 
-/// So many items, and so many kills of their runs at moments that the seed chooses.
+/// Feeds a number of items, and kills their runs at moments that the seed chooses.
 async fn survives(deaths: usize, items: usize, seed: u64, setting: &str) -> LocalSetup {
     let latency = Latency { median_ms: 25.0, sigma: 0.5, max_ms: Some(500.0) };
     let setup =

@@ -1,4 +1,4 @@
-//! A folder with a `damper.toml`, a demo API beside it, and what a test asks of both.
+//! A folder with a `damper.toml`, a demo API beside it, and helpers for the tests.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -169,7 +169,7 @@ impl LocalSetup {
         unique
     }
 
-    /// What the stream counts.
+    /// The stream's counts.
     pub(crate) async fn counts(&self) -> Counts {
         SqliteStream::new(self.database()).counts(self.provider).await.unwrap()
     }
@@ -239,7 +239,7 @@ pub(crate) fn signal(child: &Child, name: &str) {
     assert!(status.success());
 }
 
-/// All that a program said.
+/// The exit status and the output of a program.
 pub(crate) fn text(output: &Output) -> String {
     format!(
         "{}\nstdout: {}\nstderr: {}",

@@ -1,4 +1,4 @@
-//! Failure bundles: what died is replayed from what was kept with it, without the API.
+//! Failure bundles: a dead letter is replayed from its stored exchanges, without the API.
 
 use damper_demo_api::Settings;
 use serde_json::Value;

@@ -1,4 +1,5 @@
-//! The shim of `tests/examples/shim.rs` in the processes of a setup: their clocks, and what happens to their puts.
+//! Controls the shim of `tests/examples/shim.rs` in the processes of a setup: their clocks, and the fates of their
+//! puts.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -61,7 +62,7 @@ impl Shim {
         });
     }
 
-    /// What happens to the next puts of whichever process, a letter each; see the shim.
+    /// Sets the fates of the next puts of any process, a letter each; see the shim.
     pub(crate) fn order(&self, letters: &str) {
         std::fs::write(&self.puts, letters).unwrap();
     }
@@ -71,7 +72,7 @@ impl Shim {
         std::fs::read(&self.puts).is_ok_and(|letters| letters.is_empty())
     }
 
-    /// Wait until all that was ordered has been met; the file tells nobody that it has changed, so it is looked at.
+    /// Wait until all orders have been met. This polls the file.
     pub(crate) async fn wait_until_all_met(&self) {
         let met = async {
             while !self.is_met() {
@@ -96,7 +97,7 @@ impl Shim {
     }
 }
 
-/// Wait until a process has stopped. What it says meanwhile has to fit into its pipes.
+/// Wait until a process has stopped. Its output meanwhile has to fit into its pipes.
 pub(crate) async fn wait_until_stopped(child: &Child) {
     let pid = Pid::from_child(child);
     let waiting = tokio::task::spawn_blocking(move || waitpid(Some(pid), WaitOptions::UNTRACED));

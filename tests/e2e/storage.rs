@@ -1,4 +1,4 @@
-//! Disks that are full, folders that are none, databases that are broken: said clearly, and nothing is lost.
+//! Full disks, folders that are files, broken databases: each has a clear message, and nothing is lost.
 
 use std::process::{Command, Stdio};
 

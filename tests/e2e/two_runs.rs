@@ -23,7 +23,7 @@ async fn two_runs_and_a_kill_beside_them_never_pass_the_cap() {
     setup.assert_all_ended(3_000).await;
     assert!(setup.api.stats().peak_in_flight <= 8, "{:?}", setup.api.stats());
     let again = setup.api.stats().extra_fetches_ok;
-    // What the killed run had in flight, or fetched but not yet flushed: a chunk at the most.
+    // The items that the killed run had in flight, or fetched but not yet flushed: a chunk at the most.
     assert!(again <= 500 + 8, "{again} fetched twice");
 }
 

@@ -1,4 +1,4 @@
-//! An API as a state machine in virtual time: a call comes in, and it is known when it answers and what.
+//! An API as a state machine in virtual time: for each call it computes the response and its time.
 //!
 //! ```text
 //!   call --> dark? --> shut out? --> over the rate? --> too many at once? --> [queue for a worker] --> [work] --> answer

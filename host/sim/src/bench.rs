@@ -1,6 +1,6 @@
-//! The figures that docs/CONTROL.md holds Damper to, each with what is asked, what is reached, and what the peers reach.
+//! The figures of docs/CONTROL.md, each with its bound, Damper's result, and the peers' results.
 //!
-//! They come in sections, each a table of its own, so that whoever works on one can print that alone.
+//! Each section is a table of its own, and can be printed alone.
 
 mod chaos;
 mod control_plane;

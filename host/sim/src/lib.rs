@@ -1,8 +1,9 @@
 //! The simulator: APIs as seeded state machines in virtual time, and around them Damper's limiter and pipeline, and the
 //! algorithms that others have published for the same job.
 //!
-//! It answers one question: how hard does an algorithm press an API, and what comes of it? The same seed gives the same bytes.
-//! No simulated second takes a second, nothing here opens a socket, and nothing here is part of what runs in production.
+//! It answers one question: how much load does an algorithm put on an API, and with which goodput? The same seed gives
+//! the same bytes. No simulated second takes a second, nothing here opens a socket, and nothing here is part of what
+//! runs in production.
 //!
 //! ```text
 //!   Scenario ---> Api (answers)                       Admit (decides)

@@ -1,4 +1,4 @@
-//! The whole: the same pipeline that runs in production, with its limiter, its governor and its ledger, in virtual time.
+//! Runs the pipeline of production, with its limiter, its governor and its ledger, in virtual time.
 //!
 //! ```text
 //!   Shard --batch--> Poller --process--> damper_core::pipeline::Pipeline --fetch--> SimulatedFetcher --call--> Api
@@ -51,7 +51,7 @@ use crate::scenario::{Feeding, Scenario};
 
 /// The provider's name in a simulation.
 const PROVIDER: &str = "simulated";
-/// When simulations begin: a Monday, at noon, long ago enough to be nobody's today.
+/// The start of simulations: a Monday at noon, in the past.
 const BEGIN: &str = "2026-01-05T12:00:00Z";
 
 /// The result of a run of the whole pipeline.
@@ -149,7 +149,7 @@ impl<'a> RunSetup<'a> {
         setup
     }
 
-    /// One more client moves in.
+    /// Adds a client.
     fn add_client(
         &mut self,
         algorithm: Algorithm,

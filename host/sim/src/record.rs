@@ -26,7 +26,7 @@ pub struct Second {
     pub timed_out: u32,
     /// Permits that were out, in the mean.
     pub in_flight: f64,
-    /// The median latency of the good answers that came, in seconds; none where none came.
+    /// The median latency of the good answers that came, in seconds; none if none came.
     pub p50: Option<f64>,
     /// The 99th percentile of the same.
     pub p99: Option<f64>,
@@ -36,9 +36,9 @@ pub struct Second {
     pub breaker: Option<BreakerReading>,
     /// The rate that the first client keeps, in calls a second.
     pub rate: Option<f64>,
-    /// The mapping's batch size; none where there is no mapping, 0 where it is disabled.
+    /// The mapping's batch size; none if there is no mapping, 0 if it is disabled.
     pub batch_size: Option<u32>,
-    /// Items that have not ended; none where there is no end of them.
+    /// Items that have not ended; none if there is no end of them.
     pub pending: Option<u64>,
 }
 
@@ -57,7 +57,7 @@ pub struct Totals {
     pub timed_out: u64,
 }
 
-/// A time at which the API began to bear less.
+/// A time at which the API's capacity fell.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Drop {
     /// When.
@@ -79,7 +79,7 @@ pub struct Record {
     pub clients: Vec<Totals>,
     /// The latencies of all good answers, in seconds, sorted.
     pub latencies: Vec<f64>,
-    /// When the API began to bear less.
+    /// The times at which the API's capacity fell.
     pub drops: Vec<Drop>,
     /// Calls sent while the API was down.
     pub sent_into_outage: u64,

@@ -62,7 +62,7 @@ fn row(scenario: &Scenario, algorithms: &[Algorithm], seeds: &[u64]) -> Result<R
     Ok(Row { scenario: scenario.name.clone(), cells })
 }
 
-/// A time at which the API came to bear more, and how long it took to use that.
+/// A time at which the API's capacity rose, and how long it took to use it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Recovery {
     /// When, in seconds.

@@ -1,5 +1,5 @@
-//! Blessing: what came is what is expected from now on. The record's body alone is accepted, where the case writes it: in its
-//! `body_file`, or in the case as `body` or `json`.
+//! Blessing: the actual record becomes the expected one. Only its body is written, in the place that the case has for
+//! it: in its `body_file`, or in the case as `body` or `json`.
 
 use std::fs;
 use std::io;
@@ -32,7 +32,7 @@ pub enum BlessError {
     /// The body has no form in the case.
     #[error("what came is no {form}, as which the case writes the body: give it a `body_file` instead")]
     NoForm {
-        /// As what the case writes it.
+        /// The form of the body in the case.
         form: &'static str,
     },
     /// The case cannot be edited.
@@ -40,7 +40,7 @@ pub enum BlessError {
     Uneditable(String),
 }
 
-/// Writes what came into the case. Answers the file that was written; none where nothing had to be.
+/// Writes the record's body into the case. Returns the file that was written, or none if nothing had changed.
 ///
 /// # Errors
 /// If it cannot be written, or the case's format cannot express it.
@@ -59,7 +59,7 @@ pub fn bless(case: &Case, came: &Fetched) -> Result<Option<PathBuf>, BlessError>
     Ok(Some(path))
 }
 
-/// That nothing is written through a link, also where one was made since the case was read.
+/// Refuses to write through a link, also one that was made since the case was read.
 fn check_place(case: &Case, path: &Path) -> Result<(), BlessError> {
     let folder = case.path.parent().unwrap_or(Path::new("."));
     let below = path.strip_prefix(folder).ok().and_then(Path::to_str);
@@ -94,7 +94,7 @@ fn json(body: &[u8]) -> Option<Item> {
     Some(Item::Value(value))
 }
 
-/// JSON as TOML; none where it holds what TOML has not: null, or a number beyond its range.
+/// JSON as TOML; none if TOML cannot express it: null, or a number beyond its range.
 fn toml_value(json: &serde_json::Value) -> Option<Value> {
     use serde_json::Value as Json;
     Some(match json {

@@ -1,5 +1,5 @@
-//! A case: one item, the exchanges that it takes, and what has to come of it. A TOML file each; this module reads and checks
-//! them, and runs nothing.
+//! A case: one item, the exchanges that it takes, and the expected outcome. A TOML file each; this module reads and
+//! checks them, and runs nothing.
 
 mod check;
 mod error;
@@ -182,7 +182,7 @@ pub struct ExpectedRecord {
 pub struct ExpectedBody {
     /// The place of the body in the case, where `--bless` writes the new one.
     pub place: BodyPlace,
-    /// The bytes; none where the file is not there yet.
+    /// The bytes; none if the file is not there yet.
     pub bytes: Option<Bytes>,
 }
 
@@ -230,7 +230,7 @@ impl Case {
         check::case(path, shape)
     }
 
-    /// All cases of a folder, sorted by name; none where there is no such folder.
+    /// All cases of a folder, sorted by name; none if there is no such folder.
     ///
     /// # Errors
     /// If the folder or one of its cases cannot be read. All wrong cases are returned, not only the first.

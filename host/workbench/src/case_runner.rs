@@ -1,4 +1,4 @@
-//! The bench: one provider on it, and its cases run side by side.
+//! Runs the cases of one provider in parallel.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -28,11 +28,11 @@ use crate::secrets::CaseSecrets;
 
 /// The most cases at a time.
 pub(crate) const AT_A_TIME: usize = 16;
-/// How long a provider waits for an answer without an end, for each MiB of its component that has begun: interpreted ones are
-/// larger and slower.
+/// The timeout of a response without an end, for each started MiB of the component: interpreted components are larger
+/// and slower.
 const PATIENCE: Duration = Duration::from_millis(250);
 
-/// A bench that cannot be set up.
+/// A case runner that cannot be set up.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CaseRunnerError {
@@ -53,18 +53,18 @@ pub enum CaseRunnerError {
     Load(#[from] LoadError),
 }
 
-/// A provider on the bench.
+/// Runs the cases of one provider.
 pub struct CaseRunner {
     pub(crate) file: ComponentFile,
     pub(crate) secrets: CaseSecrets,
     host: PluginHost,
     metered: PluginHost,
-    /// A plugin of each host, which keeps the component ready for those that are made for a call each.
+    /// One plugin of each host. It keeps the compiled component loaded for the plugins of single calls.
     prepared: Vec<Plugin>,
     authority: Arc<Authority>,
 }
 
-/// A case's call, made.
+/// The result of a case's call.
 struct CaseCall {
     fetch: TracedFetch,
     duration: Duration,
@@ -78,9 +78,9 @@ pub(crate) struct ProviderSetup<'a> {
     pub(crate) config: &'a BTreeMap<String, String>,
 }
 
-/// A call that was made.
+/// A finished call, with the server that answered it.
 pub(crate) struct FinishedCall<D> {
-    /// None where there was enough before its end.
+    /// None if the call was stopped before its end.
     pub(crate) fetch: Option<TracedFetch>,
     pub(crate) duration: Duration,
     pub(crate) server: Server<D>,
@@ -94,7 +94,7 @@ pub(crate) struct ProviderCall {
 }
 
 impl CaseRunner {
-    /// A bench for a provider. Compiled components are kept in `cache`, as by every host.
+    /// A case runner for a provider. Compiled components are cached in `cache`.
     ///
     /// # Errors
     /// If the engine or the network cannot be set up, or the provider asks for something that this version does not
@@ -103,7 +103,7 @@ impl CaseRunner {
         Self::with_compiler(Compiler::default(), file, cache)
     }
 
-    /// The same, whose components are compiled elsewhere.
+    /// The same, with another compiler, for example one in a process of its own.
     ///
     /// # Errors
     /// As [`CaseRunner::new`].
@@ -115,7 +115,7 @@ impl CaseRunner {
         let max_in_flight = AT_A_TIME as u32;
         let options = HostOptions { cache, max_in_flight, compiler, ..HostOptions::default() };
         let (host, metered) = (PluginHost::new(options.clone())?, PluginHost::metered(options)?);
-        // Nothing is fetched with these, so that nothing need be set.
+        // These plugins fetch nothing, so they need no settings.
         let bare = Manifest { config: BTreeMap::new(), ..file.manifest.clone() };
         let prepared = [&host, &metered].map(|host| host.load(&file, bare.clone(), Grants::default()));
         Ok(Self {
@@ -131,7 +131,7 @@ impl CaseRunner {
     /// Runs cases side by side. Each is run twice: as in production, and once more to count its instructions.
     pub async fn run(&self, cases: &[Case]) -> RunReport {
         let begun = Instant::now();
-        // Once, rather than for each call that comes first. If it fails, the calls report the error.
+        // Compile once, not at each first call. If it fails, the calls report the error.
         join_all(self.prepared.iter().map(Plugin::prepare)).await;
         let reports = stream::iter(cases.iter().map(|case| self.run_case(case))).buffered(AT_A_TIME).collect().await;
         RunReport {
@@ -204,12 +204,13 @@ impl CaseRunner {
         ProviderCall { request, beside }
     }
 
-    /// How long to wait for what has no end.
+    /// The timeout of a response without an end.
     pub(crate) fn patience(&self) -> Duration {
         PATIENCE * u32::try_from(1 + (self.file.bytes.len() >> 20)).unwrap_or(u32::MAX)
     }
 
-    /// Makes a call in the world that a responder makes up, to its end or until there is enough.
+    /// Calls the provider against a server that the responder answers for, to the call's end or until `enough` is
+    /// notified.
     pub(crate) async fn call_provider<D: Responder>(
         &self,
         host: &PluginHost,
@@ -221,7 +222,7 @@ impl CaseRunner {
         let server = Server::start(responder, Arc::clone(&self.authority)).await?;
         let world = Rehearsal::new(server.address(), self.authority.certificate())?;
         let plugin = self.plugin(host, setup, world)?;
-        // Compiling is not part of the call; where it fails the call says so.
+        // Compile before the measured call. If that fails, the call reports the error.
         let _ = plugin.prepare().await;
         let begun = Instant::now();
         let fetch = tokio::select! {
@@ -247,7 +248,7 @@ impl CaseRunner {
         host.rehearse(&self.file, manifest, grants, world)
     }
 
-    /// The host as in production.
+    /// The host with the options of production.
     pub(crate) fn host(&self) -> &PluginHost {
         &self.host
     }

@@ -1,4 +1,4 @@
-//! Conformance: from one good case, everything that an API may do to a provider, and a verdict on what the provider makes of it.
+//! Conformance: derives the faults of an API from one good case, and judges how the provider handles each.
 //!
 //! The faults, and which failures are right for each, are in `faults`; the ids that try to break out of a URL in `ids`; the
 //! rules of the contract in `contract`. docs/TESTING.md says why each is judged as it is.
@@ -49,7 +49,7 @@ pub enum ConformanceError {
     BadGoodCase(Box<CaseReport>),
 }
 
-/// One thing to try.
+/// One trial of the suite.
 #[derive(Clone)]
 enum Trial {
     /// An exchange goes wrong.
@@ -62,7 +62,7 @@ enum Trial {
 struct TrialResult {
     outcome: Result<Fetched, Failure>,
     seen: Vec<ObservedRequest>,
-    /// Whether it was stopped because it asked on and on.
+    /// Whether it was stopped because it did not stop sending requests.
     is_loop: bool,
     /// Requests that the host refused, because a credential was to go where it may not.
     strays: Vec<String>,
@@ -108,7 +108,7 @@ impl CaseRunner {
             trials.extend(fault_cases.into_iter().map(|fault_case| Trial::Fault(fault_case, index)));
         }
         trials.extend(ids::IDS.map(Trial::Id));
-        // Those that wait are begun first, so that the others run meanwhile.
+        // Trials that wait start first, and the others run meanwhile.
         trials.sort_by_key(|trial| !trial.is_endless());
         trials
     }

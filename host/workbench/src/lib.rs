@@ -1,7 +1,7 @@
-//! The provider author's workbench: a provider's cases run against its compiled component, in the engine, the limits and the
-//! egress policy of production; the network alone is a test's ([`damper_plugins::Rehearsal`]).
+//! The provider author's workbench: a provider's cases run against its compiled component, with the engine, the limits
+//! and the egress policy of production. Only the network is simulated ([`damper_plugins::Rehearsal`]).
 //!
-//! Not here: it knows no command line and no settings file, and it builds nothing.
+//! The workbench has no command line, reads no settings file, and builds nothing.
 
 pub mod bless;
 pub mod case;

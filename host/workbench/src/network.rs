@@ -1,9 +1,9 @@
-//! The network of a test: a server on loopback that speaks for every host. A rehearsed provider asks it as an HTTP proxy, so
-//! that https requests, with their names and ports, arrive here and nowhere else; the server ends their TLS with a
-//! certificate of an authority that is made for each run.
+//! The network of a test: a server on loopback that answers for every host. A provider under test uses it as an HTTP
+//! proxy, so https requests, with their names and ports, arrive here and nowhere else. The server terminates their TLS
+//! with a certificate of an authority that is made for each run.
 //!
-//! A [`Responder`] chooses the responses; faults on the wire are in `wire`. HTTP/1.1 is written by hand, because faults
-//! need the wire.
+//! A [`Responder`] chooses the responses; faults on the wire are in `wire`. The server writes HTTP/1.1 by hand, because
+//! faults need control over the bytes.
 
 mod authority;
 mod received;
@@ -28,15 +28,15 @@ use crate::case::Answer;
 /// The most connections of one case at a time.
 const MAX_CONNECTIONS: usize = 256;
 
-/// Decides what each request gets.
+/// Decides the response to each request.
 pub(crate) trait Responder: Send + 'static {
-    /// Whether a connection to this origin (scheme, host and port) is refused.
+    /// Handles a new connection to an origin (scheme, host and port). Returns whether it is refused.
     fn on_connect(&mut self, origin: &str) -> bool;
 
     /// Returns the response to a request.
     fn answer(&mut self, request: ReceivedRequest) -> Answer;
 
-    /// Whether each answer ends its connection, so that the next request comes on one of its own.
+    /// Whether each response closes its connection, so that the next request opens a new one.
     fn closes_after_answer(&self) -> bool;
 }
 
@@ -61,7 +61,7 @@ impl<D: Responder> Server<D> {
         self.address
     }
 
-    /// The responder, with what it has seen.
+    /// The responder, with the requests that it has received.
     pub(crate) fn responder(&self) -> MutexGuard<'_, D> {
         lock(&self.responder)
     }
@@ -84,7 +84,7 @@ async fn accept<D: Responder>(listener: TcpListener, responder: Arc<Mutex<D>>, a
             accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => {
                 if let Ok((stream, _)) = accepted {
                     let (responder, authority) = (Arc::clone(&responder), Arc::clone(&authority));
-                    // A connection that fails is the client's to tell of.
+                    // The client reports a failed connection.
                     connections.spawn(async move { serve(stream, &responder, &authority).await.ok() });
                 }
             }
@@ -93,7 +93,7 @@ async fn accept<D: Responder>(listener: TcpListener, responder: Arc<Mutex<D>>, a
     }
 }
 
-/// Serves a connection from its first request on, which says where the client believes to be.
+/// Serves a connection. Its first request tells the host that the client wants.
 async fn serve<D: Responder>(stream: TcpStream, responder: &Mutex<D>, authority: &Authority) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut plain = Connection::new(stream);

@@ -1,8 +1,7 @@
 //! From a fetch of the real API to a case: secrets and listed headers taken out before anything is written.
 //!
-//! The plugin host has already removed secrets: the provider itself never saw a secret. Here the headers follow that an
-//! API sends or wants and that nobody else should have, and settings that are called like secrets, wherever they turn
-//! up.
+//! The plugin host has already removed secrets: the provider itself never saw a secret. This module removes sensitive
+//! headers of requests and responses, and the values of settings that are named like secrets, in every place.
 
 mod redact;
 mod written;

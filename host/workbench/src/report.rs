@@ -36,7 +36,7 @@ impl Problem {
 pub struct Figures {
     /// From the call's beginning to its end, in milliseconds.
     pub duration_ms: f64,
-    /// The instructions that ran; none where the call did not come to its end by itself.
+    /// The instructions that ran; none if the call did not come to its end by itself.
     pub instructions: Option<u64>,
     /// The most memory of the instance, in bytes.
     pub peak_memory_bytes: u64,
@@ -83,7 +83,7 @@ pub struct CaseReport {
     pub path: PathBuf,
     /// The problems; none: it passed.
     pub problems: Vec<Problem>,
-    /// The record or the failure; none where the provider did not even load.
+    /// The record or the failure; none if the provider did not even load.
     pub outcome: Option<Result<Fetched, Failure>>,
     /// The resources that it used.
     pub figures: Figures,

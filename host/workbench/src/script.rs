@@ -1,4 +1,4 @@
-//! A case's exchanges at work: which request is foreseen, and what was sent that was not.
+//! Answers the requests of a case from its exchanges, and records the unexpected requests.
 
 use sha2::{Digest, Sha256};
 use url::Url;
@@ -12,7 +12,7 @@ use crate::secrets::{CaseSecrets, is_token_endpoint};
 /// The status of the response to an unexpected request.
 const NOT_FORESEEN: u16 = 501;
 
-/// The exchanges of a case, and what became of them.
+/// The exchanges of a case, and which of them are done.
 pub(crate) struct Script {
     exchanges: Vec<Exchange>,
     is_done: Vec<bool>,
@@ -21,7 +21,7 @@ pub(crate) struct Script {
     /// Whether the case says what the token endpoint answers.
     has_tokens: bool,
     problems: Vec<Problem>,
-    /// Exchanges that a request came near to; of these it is not said again that they were not sent.
+    /// Exchanges that are reported as the nearest to an unexpected request, and not again as missing.
     told: Vec<usize>,
     seen: usize,
     is_derailed: bool,
@@ -51,7 +51,7 @@ impl Script {
         self.problems.iter().cloned().chain(not_sent).collect()
     }
 
-    /// Whether something was sent that is not foreseen; what came of it then says little.
+    /// Whether an unexpected request was sent. The outcome is then of little use.
     pub(crate) fn is_derailed(&self) -> bool {
         self.is_derailed
     }

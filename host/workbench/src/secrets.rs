@@ -1,4 +1,4 @@
-//! The made-up secrets of a run, and where they turn up.
+//! The generated secrets of a run, and the search for them in requests.
 
 use std::collections::BTreeMap;
 
@@ -65,7 +65,7 @@ impl CaseSecrets {
         bindings.collect()
     }
 
-    /// The token endpoint's answer to a request of the host; none where the request is for another place.
+    /// The token endpoint's answer to a request of the host; none if the request is for another place.
     pub(crate) fn token_answer(&self, request: &ReceivedRequest) -> Option<Answer> {
         if !is_token_endpoint(&request.url) {
             return None;

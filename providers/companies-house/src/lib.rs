@@ -39,7 +39,7 @@ fn fetch(request: &FetchRequest) -> Result<Record, Failure> {
     Ok(record)
 }
 
-/// What is looked at of a profile. The rest is passed on unread.
+/// The fields of a profile that are checked. The rest is passed on unread.
 #[derive(Deserialize)]
 struct Head {
     company_number: String,
@@ -47,8 +47,8 @@ struct Head {
     etag: Option<String>,
 }
 
-/// A company number in the register's own form: capitals, and zeros between prefix and digits. What has eight characters
-/// is left as it is, since some numbers end in letters too (`IP00001R`).
+/// A company number in the register's own form: capitals, and zeros between prefix and digits. An id of eight
+/// characters is left as it is, since some numbers end in letters too (`IP00001R`).
 fn company_number(id: &str) -> Result<String, Failure> {
     let number: String = id.chars().filter(|c| *c != ' ').map(|c| c.to_ascii_uppercase()).collect();
     let prefix = number.chars().take_while(char::is_ascii_uppercase).count();

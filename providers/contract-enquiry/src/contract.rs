@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::NS;
 
-/// A contract, as the record holds it. What the service leaves out is left out.
+/// A contract, as the record holds it. Parts that the service leaves out are absent.
 #[derive(Debug, Serialize)]
 pub(crate) struct Contract {
     pub(crate) policy_number: String,
@@ -45,7 +45,7 @@ struct Party {
     date_of_birth: Option<String>,
 }
 
-/// What the contract is worth: as a transfer, a surrender, a fund.
+/// The contract's worth: as a transfer, a surrender, a fund.
 #[derive(Debug, Serialize)]
 struct Valuation {
     kind: String,
@@ -54,7 +54,7 @@ struct Valuation {
     value: Money,
 }
 
-/// What the contract pays, and on which event.
+/// A benefit of the contract, and the event that it is paid on.
 #[derive(Debug, Serialize)]
 struct Benefit {
     event: String,
@@ -64,7 +64,7 @@ struct Benefit {
     payable_from: Option<String>,
 }
 
-/// What is paid in.
+/// A contribution that is paid in.
 #[derive(Debug, Serialize)]
 struct Contribution {
     payer: String,
@@ -149,7 +149,7 @@ impl Holding {
     }
 }
 
-/// What lies in an element of its own: none where that is left out, as it is where a contract has no such thing.
+/// The list in an element of its own; empty if the service leaves the element out.
 fn read_list<T>(
     element: &Element,
     around: &str,

@@ -1,8 +1,8 @@
 //! The FCA's Financial Services Register: `GET https://register.fca.org.uk/services/V0.1/Firm/{FRN}`.
 //!
 //! The API's reference stands in the developer portal (<https://register.fca.org.uk/Developer/s/>: "Firm Details API"),
-//! behind a login; a copy of it is in <https://github.com/CyborgFinance/FCARegisterLaravel> (`fca-api-docs`). What it
-//! answers in fact was recorded by <https://github.com/craigpotter/fca-php-sdk> (`tests/Fixtures`) and
+//! behind a login; a copy of it is in <https://github.com/CyborgFinance/FCARegisterLaravel> (`fca-api-docs`). Its real
+//! answers were recorded by <https://github.com/craigpotter/fca-php-sdk> (`tests/Fixtures`) and
 //! <https://github.com/release-art/fca-api> (its table of status codes), both from the API itself.
 //!
 //! An id is a firm reference number (FRN): six or seven digits. The API answers HTTP 200 whatever it has to say: a firm is
@@ -42,7 +42,7 @@ fn fetch(request: &FetchRequest) -> Result<Record, Failure> {
     Ok(record)
 }
 
-/// What is looked at of an answer. The rest is passed on unread.
+/// The fields of an answer that are checked. The rest is passed on unread.
 #[derive(Deserialize)]
 struct Head {
     #[serde(rename = "Status")]

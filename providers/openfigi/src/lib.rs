@@ -41,7 +41,7 @@ fn fetch(request: &FetchRequest) -> Result<Record, Failure> {
     })
 }
 
-/// The answer to one job. What is looked at of it; the rest is passed on unread.
+/// The answer to one job. Only these fields are checked; the rest is passed on unread.
 #[derive(Deserialize)]
 struct JobResult {
     data: Option<Vec<Instrument>>,

@@ -35,7 +35,7 @@ fn fetch(request: &FetchRequest) -> Result<Record, Failure> {
     })
 }
 
-/// What is looked at of an answer. The rest, often a megabyte of it, is passed on unread.
+/// The fields of an answer that are checked. The rest, often a megabyte of it, is passed on unread.
 #[derive(Deserialize)]
 struct Head {
     cik: String,
@@ -69,7 +69,7 @@ fn parse_cik(id: &str) -> Result<u64, Failure> {
     }
 }
 
-/// Who is asking. Without it the SEC shuts the caller out, so nothing is sent.
+/// The operator's contact, for the header User-Agent. Without it the SEC shuts the caller out, so nothing is sent.
 fn user_agent() -> Result<String, Failure> {
     let user_agent = config::required("user_agent")?;
     if !user_agent.contains('@') {
@@ -81,7 +81,7 @@ fn user_agent() -> Result<String, Failure> {
     Ok(user_agent)
 }
 
-/// Who asks too often gets a 403 with a page that says so: a matter of pace and not of credentials.
+/// Too many requests get a 403 with a page that says so: a rate limit, not a problem with credentials.
 fn check_not_shut_out(answer: http::Response) -> Result<http::Response, Failure> {
     let page = String::from_utf8_lossy(answer.bytes());
     if answer.status() == 403 && page.contains("Request Rate Threshold Exceeded") {

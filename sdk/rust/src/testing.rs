@@ -44,7 +44,7 @@ pub struct Api {
     script: Script,
 }
 
-/// What the functions of the backend read and write while [`Api::run`] runs.
+/// The state that the functions of the backend read and write while [`Api::run`] runs.
 #[derive(Debug, Default)]
 struct Script {
     expected: VecDeque<Expected>,
@@ -123,7 +123,7 @@ impl Api {
     ///
     /// # Panics
     ///
-    /// Where a request is sent that is not the next one expected, or an expected one is not sent.
+    /// If a request is sent that is not the next one expected, or an expected one is not sent.
     pub fn run<T>(&mut self, test: impl FnOnce() -> T) -> T {
         let guard = backend::install(&mut self.script);
         let result = test();
@@ -132,7 +132,7 @@ impl Api {
         result
     }
 
-    /// What was logged so far.
+    /// The messages logged so far.
     pub fn logged(&self) -> &[(Level, String)] {
         &self.script.logged
     }

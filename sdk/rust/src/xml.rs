@@ -1,9 +1,9 @@
 //! XML documents (1.0, with namespaces), read safely: for SOAP and other APIs that do not speak JSON. Behind the feature
 //! `xml`.
 //!
-//! What an answer could do harm with is refused as `malformed`: a document type (and with it every entity of one's own,
-//! within the document or outside), a nesting, a number of elements or a namespace that no record needs. This is a reader, and
-//! [`escape`] for what is written; it validates against no schema.
+//! Harmful XML is refused as `malformed`: a document type (and with it every entity of one's own, within the document
+//! or outside), a nesting, a number of elements or a namespace that no record needs. This is a reader, and [`escape`]
+//! for what is written; it validates against no schema.
 //!
 //! ```
 //! use damper_sdk::prelude::*;
@@ -118,7 +118,7 @@ impl Element {
         &self.name
     }
 
-    /// The namespace of its name; empty where there is none.
+    /// The namespace of its name; empty if there is none.
     pub fn namespace(&self) -> &str {
         &self.namespace
     }
@@ -273,7 +273,7 @@ impl Tree {
     }
 }
 
-/// What a reference in a text stands for: a character by its number, or one of the five that XML itself names.
+/// The value of a reference in a text: a character by its number, or one of the five that XML itself names.
 fn resolve(reference: &BytesRef<'_>) -> Result<String, Failure> {
     if let Some(character) = reference.resolve_char_ref().map_err(not_xml)? {
         return Ok(character.to_string());
@@ -303,7 +303,7 @@ fn is_allowed(character: char) -> bool {
     matches!(character, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
 }
 
-/// What a parser says may quote the document, so it is cut like a body.
+/// The message of a parser may quote the document, so it is cut like a body.
 fn not_xml(reason: impl ToString) -> Failure {
     Failure::malformed(format!("not the expected XML: {}", short(&reason.to_string())))
 }

@@ -1,5 +1,5 @@
-//! What stands between the mapping and the function: it notes every batch with its answer, and a test may put another function in
-//! the place of the one that is there.
+//! An invoker between the mapping and the function. It records every batch with its answer, and a test can replace the
+//! function.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -32,7 +32,7 @@ impl BatchAnswer {
     }
 }
 
-/// The function that is there now.
+/// An invoker that records the batches of a function and their answers.
 pub struct RecordingInvoker {
     function: Mutex<Function>,
     answered: Mutex<Vec<BatchAnswer>>,
@@ -44,12 +44,12 @@ impl RecordingInvoker {
         Self { function: Mutex::new(function), answered: Mutex::default() }
     }
 
-    /// The one that is there now.
+    /// The present function.
     pub fn function(&self) -> Function {
         lock(&self.function).clone()
     }
 
-    /// From the next invocation on it is this one.
+    /// Replaces the function, from the next invocation on.
     pub fn replace(&self, function: Function) {
         *lock(&self.function) = function;
     }

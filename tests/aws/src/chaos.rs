@@ -1,4 +1,4 @@
-//! What stands between the function and AWS's services, and every kind of write that the function sends there.
+//! The proxies between the function and AWS's services, and every kind of write that the function sends there.
 
 use std::fmt;
 
@@ -22,12 +22,12 @@ impl Proxies {
         Self { stores, plane }
     }
 
-    /// Where the stores are.
+    /// The URL of the stores.
     pub fn stores(&self) -> String {
         self.stores.url()
     }
 
-    /// Where Lambda's API is.
+    /// The URL of Lambda's API.
     pub fn plane(&self) -> String {
         self.plane.url()
     }

@@ -1,4 +1,5 @@
-//! A function in its surroundings: a table, a bucket, a stream with its mapping, a package, an API; and what a test asks of them.
+//! A deployed function with a table, a bucket, a stream with its mapping, a package and an API, and helpers for the
+//! tests.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -45,16 +46,16 @@ pub const PATIENCE: Duration = Duration::from_secs(120);
 /// Invocations at a time, more than any test wants.
 const CONCURRENCY: usize = 32;
 
-/// So many deployments at a time: all share one stand-in, and a busy one makes leases and timeouts run out.
+/// The number of deployments at a time: all share one stand-in, and a busy one makes leases and timeouts run out.
 static ROOM: Semaphore = Semaphore::const_new(4);
 
-/// What a test wants otherwise than usual.
+/// The options of a deployment, with the usual values as default.
 pub struct DeploymentOptions {
     /// The program; none: the one that `make bootstrap` has built.
     pub bootstrap: Option<PathBuf>,
     /// How the API behaves.
     pub api: Settings,
-    /// What is added to the operator's table, as TOML; `ORIGIN` is the API's.
+    /// An addition to the operator's table, as TOML; `ORIGIN` is the API's.
     pub settings: String,
     /// Of the stream.
     pub shards: i32,
@@ -64,13 +65,13 @@ pub struct DeploymentOptions {
     pub batch_size: u32,
     /// How far the function's clock is put forward at first.
     pub clock_offset: SignedDuration,
-    /// What the manifest says otherwise.
+    /// Replacements in the manifest: a text and the new one.
     pub manifest: Vec<(&'static str, String)>,
     /// How long the mapping's changes take.
     pub lags: Lags,
-    /// What the function's environment says otherwise; `ORIGIN` is the API's.
+    /// Additions to the function's environment; `ORIGIN` is the API's.
     pub environment: Vec<(&'static str, String)>,
-    /// What happens to the function's requests at AWS's services; see [`damper_stand_ins::chaos`].
+    /// Faults of the function's requests at AWS's services; see [`damper_stand_ins::chaos`].
     pub faults: Vec<Rule>,
 }
 
@@ -92,21 +93,21 @@ impl Default for DeploymentOptions {
     }
 }
 
-/// The function and all around it.
+/// The function, and everything that it uses.
 pub struct TestDeployment {
-    /// What is fetched from.
+    /// The API that is fetched from.
     pub api: DemoApi,
     /// Lambda's API.
     pub plane: ControlPlane,
-    /// The mapping's clock: what lags is not waited for.
+    /// The mapping's clock, which tests advance instead of waiting for lags.
     pub clock: Clock,
-    /// Where records and letters go.
+    /// The bucket of records and letters.
     pub bucket: Arc<dyn ObjectStore>,
     /// The function's task root.
     pub package: TempDir,
     /// Clients of the stand-in.
     pub clients: AwsClients,
-    /// What stands between the function and AWS's services.
+    /// The proxies between the function and AWS's services.
     pub proxies: Proxies,
     invoked: Arc<RecordingInvoker>,
     retired: std::sync::Mutex<Vec<Function>>,
@@ -120,7 +121,7 @@ pub struct TestDeployment {
 }
 
 impl TestDeployment {
-    /// A deployment, its mapping not made yet. `None`: the stand-in cannot be had, which is printed.
+    /// A deployment without its mapping. `None`: the stand-in cannot be had, which is printed.
     pub async fn new(wanted: DeploymentOptions) -> Option<Self> {
         let stand_in = damper_stand_ins::ministack()?;
         let room = ROOM.acquire().await.unwrap();
@@ -181,7 +182,7 @@ impl TestDeployment {
         };
         let parts = Parts {
             config,
-            // Seldom, for the stand-in has other work.
+            // Poll seldom, because the stand-in is busy.
             pace: Pace { poll_every: Duration::from_millis(200), ..Pace::default() },
             lags: self.wanted.lags.clone(),
             clock: self.clock.clone(),
@@ -197,7 +198,7 @@ impl TestDeployment {
         assert_eq!(fed.accepted, count);
     }
 
-    /// Feed ids as an operator's program does: with the SDK's own retries, and through what stands between.
+    /// Feed ids as an operator's program does: with the SDK's own retries, and through the proxies.
     pub async fn feed_through_faults<S: AsRef<str>>(&self, ids: impl IntoIterator<Item = S>) {
         let payloads = ids.into_iter().map(|id| Bytes::from(json!({ "id": id.as_ref() }).to_string())).collect();
         let config = self.clients.config().to_builder().endpoint_url(self.proxies.stores());
@@ -363,7 +364,7 @@ impl TestDeployment {
         waited.unwrap_or_else(|stats| panic!("the API never saw it: {stats:?}\n{}", self.transcript()))
     }
 
-    /// Wait until the stores are as wanted; they tell nobody that they have changed, so they are asked.
+    /// Wait until the stores are as wanted. They send no event on a change, so this polls.
     pub async fn wait_until(&self, wanted: impl AsyncFn(&Self) -> bool) {
         let asking = async {
             while !wanted(self).await {
@@ -465,7 +466,7 @@ async fn make_stream(clients: &AwsClients, name: &str, shards: i32) -> String {
     }
 }
 
-/// The one call of S3 that object_store has not: its plainest form, which a stand-in takes without a signature.
+/// Creates a bucket, which object_store cannot do: a plain request that a stand-in accepts without a signature.
 async fn make_bucket(stand_in: &StandIn, name: &str) {
     let host = stand_in.endpoint().trim_start_matches("http://");
     let mut connection = TcpStream::connect(host).await.unwrap();

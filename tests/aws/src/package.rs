@@ -69,7 +69,7 @@ fn elf_hash(name: &str) -> u32 {
     })
 }
 
-/// What `make test` has put into the workspace's target folder.
+/// A file that `make test` has put into the workspace's target folder.
 fn require_built(path: &str) -> PathBuf {
     let path = damper_stand_ins::target_folder().join(path);
     assert!(path.exists(), "{} is missing: run `make test`, which builds it first", path.display());
@@ -87,7 +87,7 @@ pub fn add_demo(folder: &Path, settings: &str, edits: &[(&str, &str)]) {
     package::write(folder, &package::files(&edited, HERE, code.clone(), settings)).unwrap();
 }
 
-/// Where the demo provider's code lies in a package.
+/// The path of the demo provider's code in a package.
 pub fn demo_code(folder: &Path) -> PathBuf {
     folder.join("providers/demo/provider.cwasm")
 }

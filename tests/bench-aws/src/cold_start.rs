@@ -104,7 +104,7 @@ async fn start(deployment: &TestDeployment, one: &Started, number: usize) -> any
     Ok((sent.map_err(|stats| anyhow::anyhow!("the API saw nothing: {stats:?}"))?, answered))
 }
 
-/// What one request takes at the stand-in for DynamoDB, in milliseconds: three of them lie before the first fetch.
+/// The time of one request at the stand-in for DynamoDB, in milliseconds: three of them lie before the first fetch.
 async fn ledger_round_trip(deployment: &TestDeployment) -> anyhow::Result<f64> {
     let mut figures = Vec::new();
     for _ in 0..ROUNDS {

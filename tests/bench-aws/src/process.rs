@@ -1,4 +1,4 @@
-//! What the system tells of a process.
+//! Figures of a process, from the system.
 
 use anyhow::Context;
 

@@ -9,7 +9,7 @@ use anyhow::Context;
 /// A demo API that runs until dropped.
 pub(crate) struct Api {
     child: Child,
-    /// Where it listens.
+    /// Its origin.
     pub(crate) origin: String,
 }
 

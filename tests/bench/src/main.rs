@@ -48,12 +48,12 @@ enum Part {
     MemoryOf {
         /// Which side.
         side: memory::Side,
-        /// Where the API listens.
+        /// The API's origin.
         origin: String,
     },
 }
 
-/// What all benchmarks need.
+/// The inputs of all benchmarks.
 #[derive(Debug, Clone)]
 struct Bench {
     components: PathBuf,

@@ -1,4 +1,4 @@
-//! What the server shares between its connections: the settings in force, the token bucket, the book.
+//! The state that the server's connections share: the settings in force, the token bucket, the book.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,7 +27,7 @@ impl InForce {
     }
 }
 
-/// What the server shares between its connections.
+/// The state that the server's connections share.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) book: Book,
@@ -35,7 +35,7 @@ pub(crate) struct Shared {
     bucket: Mutex<Option<Bucket>>,
     clock: Clock,
     stopping: AtomicBool,
-    /// Rung whenever a request begins or finishes.
+    /// Notified whenever a request begins or finishes.
     pub(crate) moved_on: Notify,
 }
 

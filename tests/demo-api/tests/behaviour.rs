@@ -1,4 +1,4 @@
-//! The demo API as its clients meet it: over real connections, in-process and as a program.
+//! The demo API over real connections, in-process and as a program.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
 
 use std::collections::BTreeMap;
@@ -268,7 +268,7 @@ async fn peak_in_flight_is_exact_under_fifty_clients() {
     assert_eq!(at_start, (1..=50).collect::<Vec<_>>());
 }
 
-/// What the hard cap is judged by: an answer the client has seen is no longer counted.
+/// The tests of the hard cap rely on this: a request whose response the client has received is no longer counted.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clients_that_keep_to_a_cap_are_never_counted_beyond_it() {
     let (api, caller) = start(json!({}));

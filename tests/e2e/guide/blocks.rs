@@ -12,7 +12,7 @@ pub(super) struct Block {
 }
 
 impl Block {
-    /// What its label says after this word.
+    /// The value of its label, after this word.
     pub(super) fn label_value(&self, word: &str) -> Option<&str> {
         self.label.as_deref()?.strip_prefix(word)?.strip_prefix(':').map(str::trim)
     }

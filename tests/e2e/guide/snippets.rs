@@ -1,4 +1,4 @@
-//! What stands in the guide, against the code that it speaks of.
+//! Compares the guide's code with the tested code.
 
 use damper_core::manifest::{Manifest, reference};
 
@@ -6,7 +6,7 @@ use super::blocks::{Block, blocks, replace_blocks, with_section};
 use super::{check_guide, guide, root};
 use crate::local_setup::{LocalSetup, text};
 
-/// What a part of a manifest is added to.
+/// The manifest to which a part is added.
 const MINIMAL: &str = "name = \"part\"\nversion = \"0.1.0\"\n";
 const HOSTS: &str = "[egress]\nhosts = [\"api.example.org\"]\n";
 

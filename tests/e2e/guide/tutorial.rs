@@ -10,7 +10,7 @@ use super::blocks::blocks;
 use super::guide;
 use crate::local_setup::{require_built, target, text};
 
-/// Where the guide has the demo API listen.
+/// The demo API's address in the guide.
 const ADDRESS: &str = "127.0.0.1:8085";
 
 /// The guide's commands and files as one script.

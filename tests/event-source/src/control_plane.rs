@@ -1,8 +1,9 @@
 //! Lambda's API over HTTP on loopback: event source mappings (list, get and update, of those that were added), and Invoke of the
 //! functions that were added.
 //!
-//! With the control plane's limit of 15 requests a second for all of them together, its refusals and its lag; invocations are no
-//! part of that. What it is not: the rest of Lambda's API; mappings are created in code ([`ControlPlane::create`]).
+//! With the control plane's limit of 15 requests a second for all of them together, its refusals and its lag;
+//! invocations are no part of that. Not supported: the rest of Lambda's API; mappings are created in code
+//! ([`ControlPlane::create`]).
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -86,7 +87,7 @@ impl ControlPlane {
         Ok(Self { shared, server })
     }
 
-    /// Where it listens: the value for `AWS_ENDPOINT_URL_LAMBDA`.
+    /// Its URL: the value for `AWS_ENDPOINT_URL_LAMBDA`.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.server.addr)

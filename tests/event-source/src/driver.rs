@@ -29,14 +29,14 @@ pub struct Invocation {
     pub result: Result<Bytes, String>,
 }
 
-/// What a mapping invokes.
+/// A function that a mapping invokes.
 #[async_trait]
 pub trait Invoke: Send + Sync {
     /// Invokes once and waits for the answer. None: not invoked (throttled).
     async fn invoke(&self, event: Bytes) -> Option<Invocation>;
 }
 
-/// What an event source is made of.
+/// The parts of an event source.
 pub struct Parts {
     /// The mapping's names.
     pub identity: Identity,
@@ -46,11 +46,11 @@ pub struct Parts {
     pub pace: Pace,
     /// How long its states lag.
     pub lags: Lags,
-    /// Where records come from.
+    /// The source of records.
     pub stream: Arc<dyn Stream>,
-    /// What is invoked.
+    /// The function.
     pub function: Arc<dyn Invoke>,
-    /// Where the documents of discarded records go, with their payload, as to S3.
+    /// The store for the documents of discarded records, with their payload, as to S3.
     pub on_failure: Option<Arc<dyn ObjectStore>>,
     /// The time of day.
     pub clock: Clock,
@@ -65,10 +65,10 @@ impl Parts {
     }
 }
 
-/// What can be seen of an event source.
+/// A snapshot of an event source.
 #[derive(Debug, Clone, PartialEq)]
 pub struct View {
-    /// What the API says.
+    /// The state that the API reports.
     pub state: State,
     /// Whether it polls, whatever the API says.
     pub polls: bool,
@@ -84,11 +84,11 @@ pub struct View {
     pub function_errors: u64,
     /// Records delivered so far; a redelivered one counts each time.
     pub delivered: u64,
-    /// What was discarded.
+    /// The discarded records.
     pub discarded: Vec<Discarded>,
     /// `LastProcessingResult`.
     pub last_result: &'static str,
-    /// What went wrong with the stream or the destination.
+    /// Errors of the stream or the destination.
     pub troubles: Vec<String>,
 }
 
@@ -205,7 +205,7 @@ impl Shared {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes something and tells whoever waits.
+    /// Changes something and notifies the waiting tasks.
     fn change<T>(&self, how: impl FnOnce(&mut Inner) -> T) -> T {
         let result = how(&mut self.inner());
         self.moved.send_replace(());
@@ -217,7 +217,7 @@ impl Shared {
         self.change(|inner| inner.lifecycle.update(change, now))
     }
 
-    /// What the API tells: state, values, last change and result.
+    /// The API's description: state, values, last change and result.
     pub(crate) fn description(&self) -> (State, MappingConfig, Timestamp, &'static str) {
         let mut inner = self.inner();
         inner.lifecycle.settle(self.clock.now());

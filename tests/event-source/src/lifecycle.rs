@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use crate::clock::later;
 use crate::config::{ConfigError, Lags, MappingConfig};
 
-/// What `GetEventSourceMapping` calls `State`.
+/// The field `State` of `GetEventSourceMapping`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
     /// Made a moment ago; it does not poll yet.
@@ -43,7 +43,7 @@ impl State {
     }
 }
 
-/// What `UpdateEventSourceMapping` may change here; what is none stays.
+/// The changes of `UpdateEventSourceMapping` that are supported here; a field that is none stays.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Change {
     /// `Enabled`.
@@ -111,7 +111,7 @@ impl Lifecycle {
         self.strays_until = self.strays_until.filter(|until| *until > now && !self.in_force.enabled);
     }
 
-    /// What the API says.
+    /// The state that the API reports.
     #[must_use]
     pub fn state(&self) -> State {
         match &self.pending {
@@ -121,7 +121,7 @@ impl Lifecycle {
         }
     }
 
-    /// Whether records are polled and batches invoked now: the truth, which the state is not.
+    /// Whether records are polled and batches invoked now, whatever state the API reports.
     #[must_use]
     pub fn polls(&self) -> bool {
         self.in_force.enabled || self.strays_until.is_some()

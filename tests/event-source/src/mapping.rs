@@ -57,14 +57,14 @@ pub enum Answer {
     Failed {
         /// The invocation's request id.
         request_id: String,
-        /// What happened, for people.
+        /// The error, for people.
         message: String,
     },
     /// There was no invocation (throttled): it counts for nothing.
     NotInvoked,
 }
 
-/// What is known of a batch's last invocation when it is discarded.
+/// A batch's last invocation, when it is discarded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LastAnswer {
     /// The invocation's request id.
@@ -110,7 +110,7 @@ pub struct Discarded {
     pub at: Timestamp,
 }
 
-/// What is to be done now.
+/// An action of the driver.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
     /// Invoke the function.
@@ -180,7 +180,7 @@ impl Mapping {
         }
     }
 
-    /// What is to be done at `now`; each action is told once.
+    /// The actions that are due at `now`; each action is returned once.
     pub fn due(&mut self, now: Timestamp) -> Vec<Action> {
         let mut actions = Vec::new();
         if self.paused {
@@ -258,13 +258,13 @@ impl Mapping {
     }
 }
 
-/// What decides about a batch.
+/// The rules for a batch.
 struct Rules<'a> {
     config: &'a MappingConfig,
     pace: &'a Pace,
 }
 
-/// What becomes of an answered batch.
+/// The next step of an answered batch.
 enum After {
     Finished(Vec<Record>),
     Again { finished: Vec<Record>, batches: Vec<Batch> },
@@ -272,7 +272,7 @@ enum After {
 }
 
 impl Rules<'_> {
-    /// What an answer means; nothing, if there was no invocation.
+    /// The meaning of an answer; nothing, if there was no invocation.
     fn read(&self, answer: &Answer, records: &[Record]) -> Option<(LastAnswer, Reply)> {
         match answer {
             Answer::Replied { request_id, body } => {
@@ -296,7 +296,7 @@ impl Rules<'_> {
                 if done == 0 {
                     return self.retry(batch);
                 }
-                // What is left is a new batch, with a budget of its own.
+                // The rest is a new batch, with a budget of its own.
                 let left = batch.records.split_off(done);
                 let finished = std::mem::replace(&mut batch.records, left);
                 batch.begin_anew(batches);

@@ -4,7 +4,8 @@
 //! else; one that exceeds the timeout is killed with SIGKILL, and the next invocation starts a new one; events and answers
 //! are 6 MB at most; between invocations a process may be frozen (SIGSTOP).
 //!
-//! What it is not: the concurrency control of an account (a full function makes callers wait), nor asynchronous invocation.
+//! Not supported: the concurrency control of an account (a full function makes callers wait), and asynchronous
+//! invocation.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -128,7 +129,7 @@ pub struct InvocationRecord {
     pub outcome: Outcome,
 }
 
-/// What was seen of a function.
+/// The log lines and invocations of a function.
 #[derive(Debug, Default)]
 struct FunctionLog {
     logs: Vec<LogLine>,
@@ -230,7 +231,7 @@ impl Function {
         self.shared.cold_starts.load(Ordering::SeqCst)
     }
 
-    /// What the processes wrote so far.
+    /// The lines that the processes have written so far.
     #[must_use]
     pub fn logs(&self) -> Vec<LogLine> {
         lock(&self.shared.seen).logs.clone()
@@ -292,7 +293,7 @@ impl Shared {
         Sandbox::start(&self.config, log).await.map(|sandbox| (sandbox, true))
     }
 
-    /// What an end means: the outcome for the report, the result for the caller.
+    /// The meaning of an end: the outcome for the report, the result for the caller.
     fn judge(&self, end: End, request_id: &str) -> (Outcome, Result<Bytes, String>) {
         match end {
             End::Answered(body) => (Outcome::Answered, Ok(body)),

@@ -1,4 +1,4 @@
-//! Where a mapping's records come from: a stand-in's Kinesis over the SDK, or memory.
+//! The source of a mapping's records: a stand-in's Kinesis over the SDK, or memory.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
@@ -16,14 +16,14 @@ use crate::record::{Record, SequenceNumber};
 /// Most records of one read: Kinesis allows 10,000.
 const READ_MOST: i32 = 10_000;
 
-/// Where to read from.
+/// A position to read from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Position {
     /// The oldest record.
     TrimHorizon,
-    /// What arrived at this time or later.
+    /// Records that arrived at this time or later.
     At(Timestamp),
-    /// What comes after this record.
+    /// Records after this one.
     After(SequenceNumber),
 }
 
@@ -37,7 +37,7 @@ pub struct StreamError {
 }
 
 impl StreamError {
-    /// What could not be done with which stream, and why.
+    /// An error of an operation on a stream, with its cause.
     #[must_use]
     pub fn new(what: &'static str, stream: impl Into<String>, why: impl Into<String>) -> Self {
         Self { what, stream: stream.into(), why: why.into() }

@@ -1,6 +1,6 @@
 //! How an input is cut into several: so that what is kept in a corpus can be read and written by hand.
 
-/// What stands between two parts: a byte that is in no text of UTF-8.
+/// The separator of two parts: a byte that is in no text of UTF-8.
 const SEPARATOR: u8 = 0xff;
 
 /// The parts of some data, each of them text.

@@ -17,7 +17,9 @@ const BASES: [&str; 3] =
 const METHODS: [Method; 4] = [Method::GET, Method::POST, Method::PUT, Method::HEAD];
 const STATUSES: [u16; 8] = [301, 302, 303, 307, 308, 300, 304, 200];
 
-/// The data: a byte each for status, method and the URL that is redirected, and a URL or a Location. Whatever passes goes to an origin that was asked for and granted; neither body nor credential follow a redirect to another one.
+/// The data: a byte each for status, method and the URL that is redirected, and a URL or a Location. A request that
+/// passes goes to an origin that was asked for and granted; neither body nor credential follow a redirect to another
+/// one.
 pub fn redirect(data: &[u8]) {
     let [status, method, base, text @ ..] = data else { return };
     if let Ok(text) = std::str::from_utf8(text) {

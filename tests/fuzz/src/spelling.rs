@@ -115,7 +115,7 @@ fn escape_utf16(secret: &str, is_escaped: fn(char) -> bool, is_upper: bool) -> S
     secret.chars().map(write).collect()
 }
 
-/// UTF-16 as it looks in bytes; nothing where the secret has characters of which that is no text.
+/// UTF-16 as it looks in bytes; nothing if the secret has characters of which that is no text.
 fn utf16(secret: &str, bytes: fn(u16) -> [u8; 2]) -> String {
     let all: Vec<u8> = secret.encode_utf16().flat_map(bytes).collect();
     if secret.is_ascii() { String::from_utf8_lossy(&all).into_owned() } else { String::new() }

@@ -12,7 +12,7 @@ use crate::{Ends, Kind, Member};
 /// A script by its name; what it comes to.
 type Row = (&'static str, Ends, fn(&mut Connection) -> io::Result<()>);
 
-/// What is said before a body.
+/// The head of a response, before its body.
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n";
 /// 64 MiB of zeros, a thousand times what an answer may have, compressed to 64 kB.
 static GZIP_BOMB: LazyLock<Vec<u8>> = LazyLock::new(|| {

@@ -16,7 +16,7 @@ pub mod http2;
 pub mod server;
 pub mod two_provider_run;
 
-/// What kind of harm a member does.
+/// The kind of harm that a member does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     /// A component that consists of too much.
@@ -42,7 +42,7 @@ pub enum Ends {
     Harmless,
 }
 
-/// What is made of the plain component.
+/// A function that makes a hostile component of the plain one.
 pub type Bomb = fn(&[u8]) -> Vec<u8>;
 
 /// The parameters of an item.
@@ -52,7 +52,7 @@ pub type Params = &'static [(&'static str, &'static str)];
 pub struct Member {
     /// Its name, unlike every other's.
     pub name: &'static str,
-    /// What harm it does.
+    /// The kind of harm.
     pub kind: Kind,
     /// How its item ends.
     pub ends: Ends,

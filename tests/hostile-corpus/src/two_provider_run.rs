@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use crate::server::{Server, authority};
 use crate::{Kind, Member};
 
-/// What `damper run` may have of memory that it writes to, and what of it may be resident.
+/// The memory limit of `damper run`, for both writable and resident memory.
 pub const MEMORY_MIB: u64 = 512;
 /// How long an item of the hostile provider may take.
 pub const TIMEOUT: Duration = Duration::from_secs(1);
@@ -53,20 +53,20 @@ base_url = ""
 use_key = "false"
 "#;
 
-/// What a run is made of, all of it built already.
+/// The programs and components of a run, built already.
 pub struct Programs {
     /// The program `damper`.
     pub damper: PathBuf,
     /// The folder with `hostile.wasm` and `demo.wasm`.
     pub components: PathBuf,
-    /// Where compiled components are kept, for all runs.
+    /// The cache of compiled components, for all runs.
     pub cache: PathBuf,
 }
 
-/// What a run came to.
+/// The result of a run.
 #[derive(Debug)]
 pub struct Outcome {
-    /// Its exit code; none where a signal ended it, or it had to be ended.
+    /// Its exit code; none if a signal ended it, or it had to be ended.
     pub exit: Option<i32>,
     /// The hostile provider's part of the summary.
     pub hostile: Part,
@@ -88,7 +88,7 @@ pub struct Outcome {
     pub stopping_took: Duration,
     /// From the start to the end.
     pub took: Duration,
-    /// What was said on standard error.
+    /// The run's standard error.
     pub said: String,
 }
 
@@ -119,10 +119,10 @@ pub struct TwoProviderRun<'a> {
 }
 
 impl<'a> TwoProviderRun<'a> {
-    /// A run for a member, or without one; the innocent provider has so many items.
+    /// Prepares a run for a member, or without one; the innocent provider has `items` items.
     ///
     /// # Panics
-    /// Where a program or component is missing.
+    /// If a program or component is missing.
     #[must_use]
     pub fn new(programs: &'a Programs, member: Option<&Member>, items: u32) -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -159,7 +159,7 @@ impl<'a> TwoProviderRun<'a> {
     /// Runs both providers.
     ///
     /// # Panics
-    /// Where the program does not start.
+    /// If the program does not start.
     #[must_use]
     pub fn run(&self) -> Outcome {
         let begun = Instant::now();
@@ -253,7 +253,7 @@ fn collect(mut from: impl Read + Send + 'static) -> std::thread::JoinHandle<Stri
     })
 }
 
-/// What was seen of a process until its end.
+/// The figures of a process, up to its end.
 #[derive(Default)]
 struct Watched {
     exit: Option<i32>,
@@ -297,7 +297,7 @@ impl TwoProviderRun<'_> {
     }
 }
 
-/// The most memory of a process that was resident; none where it has gone.
+/// The most memory of a process that was resident; none if it has gone.
 fn peak_kib(process: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

@@ -1,4 +1,4 @@
-//! What the hostile provider asks of the network.
+//! The hostile provider's requests.
 
 use serde_json::{Value, json};
 

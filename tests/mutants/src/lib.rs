@@ -1,5 +1,5 @@
-//! A provider that is right where `mutation` is `none`, and else wrong in the way that it names: what a careless author writes, or one
-//! who wants to be kind. The conformance suite has to see each of them, and has to let the right one through.
+//! A provider that is right where `mutation` is `none`, and else wrong in the way that it names: typical mistakes of
+//! authors. The conformance suite has to find each of them, and has to pass the correct provider.
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -55,7 +55,7 @@ enum Verdict {
     Record(Record),
 }
 
-/// What an answer to the first request means.
+/// The meaning of an answer to the first request.
 fn judge(answer: Response, mutation: &str, request: &FetchRequest) -> Result<Verdict, Failure> {
     let status = answer.status();
     let record = |text: &str| Ok(Verdict::Record(Record::new("application/json", text)));

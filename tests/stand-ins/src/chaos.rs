@@ -1,5 +1,5 @@
-//! A proxy on loopback that stands before a stand-in and does to chosen requests what networks and services do: it loses answers,
-//! cuts connections, refuses, delays, and repeats requests or passes them on late.
+//! A proxy on loopback before a stand-in. It injects the faults of networks and services into chosen requests: it loses
+//! answers, cuts connections, refuses, delays, and repeats requests or passes them on late.
 //!
 //! ```ignore
 //! let lost = Rule::new("lost puts", |asked| asked.operation() == "s3 PUT", Fault::LoseAnswer).nth(1);
@@ -8,8 +8,9 @@
 //! assert_eq!(proxy.hits("lost puts"), 1);
 //! ```
 //!
-//! Which of the requests that fit a rule it hits depends on the seed and on their order alone. It counts what it has hit, so that a test
-//! can tell whether the fault was met at all. What it is not: a check of signatures, or a proxy for bodies that have no end.
+//! Which of the requests that fit a rule it hits depends on the seed and on their order alone. It counts what it has
+//! hit, so that a test can tell whether the fault was met at all. Not supported: a check of signatures, or a proxy for
+//! bodies that have no end.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -30,7 +31,7 @@ use crate::serve::{Cut, Request, Response, Server, serve_or_cut};
 /// The largest body, of a request or an answer: more than any of AWS's that a test sends.
 const BODY_BYTES: usize = 64 * 1024 * 1024;
 
-/// What happens to a request.
+/// A fault of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// The connection is cut, and the request is not passed on.
@@ -49,7 +50,7 @@ pub enum Fault {
     Slow(Duration),
 }
 
-/// A request, as a rule sees it.
+/// A request at the proxy.
 #[derive(Debug, Clone)]
 pub struct ProxiedRequest {
     /// Its method.
@@ -78,7 +79,7 @@ impl ProxiedRequest {
         })
     }
 
-    /// The body as JSON; null where it is none.
+    /// The body as JSON; null if it is none.
     #[must_use]
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).unwrap_or_default()
@@ -134,7 +135,7 @@ impl Rule {
         Self { when: When::Share(share), ..self }
     }
 
-    /// So many hits, and then no more.
+    /// The most hits of the rule.
     #[must_use]
     pub fn most(self, hits: u64) -> Self {
         Self { most: hits, ..self }
@@ -150,7 +151,7 @@ struct Counted {
 }
 
 impl Counted {
-    /// Whether this request is hit; it fits.
+    /// Decides whether a request that fits the rule is hit, and counts it.
     fn draw_hit(&mut self) -> bool {
         self.fitted = self.fitted.saturating_add(1);
         // Drawn for each that fits, so that what was hit before changes nothing for those to come.
@@ -210,7 +211,7 @@ impl ChaosProxy {
         Ok(Self { shared, server })
     }
 
-    /// Where it listens, as `http://127.0.0.1:PORT`.
+    /// Its base URL, `http://127.0.0.1:PORT`.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.server.addr)
@@ -219,7 +220,7 @@ impl ChaosProxy {
     /// How many requests a rule has hit so far.
     ///
     /// # Panics
-    /// Where there is no such rule.
+    /// If there is no such rule.
     #[must_use]
     pub fn hits(&self, rule: &str) -> u64 {
         let book = self.shared.book();
@@ -283,7 +284,7 @@ async fn answer(shared: Arc<Shared>, request: Request) -> Result<Response, Cut> 
     let target = headers.get("x-amz-target").and_then(|value| value.to_str().ok()).map(str::to_owned);
     let path = request.uri().path_and_query().map_or_else(String::new, ToString::to_string);
     let method = request.method().clone();
-    // Whoever breaks off in the middle of a request gets no answer.
+    // A client that breaks off in the middle of a request gets no answer.
     let body = crate::serve::body(request, BODY_BYTES).await.ok_or(Cut)?;
     let asked = ProxiedRequest { method, path, target, attempt: attempt(&headers), body };
     let Some(fault) = shared.judge(&asked) else { return Ok(shared.pass_on(&asked, &headers).await) };
@@ -368,7 +369,7 @@ mod tests {
         Ok((status, answer.into_body().collect().await.unwrap().to_bytes()))
     }
 
-    /// What a put meets, and how often it arrives behind the proxy.
+    /// Sends a put that meets a fault; returns its status and how often it arrives behind the proxy.
     async fn send_put(fault: Fault) -> (Option<u16>, usize) {
         let (server, seen) = echo().await;
         let rule = Rule::new("it", |asked| asked.operation() == "s3 PUT", fault).nth(1);

@@ -1,5 +1,5 @@
-//! AWS's DynamoDB Local, which this project neither has nor fetches: its licence is AWS's own, and whoever uses it takes that.
-//! `make test-dynamodb-local` runs what needs it.
+//! AWS's DynamoDB Local, which this project neither contains nor downloads: its licence is AWS's own, and its users
+//! have to accept that. `make test-dynamodb-local` runs what needs it.
 
 use std::path::Path;
 use std::process::Command;
@@ -13,7 +13,7 @@ use crate::tied::TiedProcess;
 /// Java starts in some seconds; a machine that is busy building may take a while longer.
 const START_TIME: Duration = Duration::from_secs(120);
 
-/// What to do where nobody has named one.
+/// The instructions that are printed if nobody has named one.
 const HOW: &str = "name AWS's DynamoDB Local: `make test-dynamodb-local DYNAMODB_LOCAL=DIR`, the folder that AWS's archive unpacks \
     to (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/DynamoDBLocal.html; needs Java 17), or \
     DYNAMODB_LOCAL_URL=http://127.0.0.1:8000 where one runs";
@@ -21,7 +21,7 @@ const HOW: &str = "name AWS's DynamoDB Local: `make test-dynamodb-local DYNAMODB
 /// The endpoint of the DynamoDB Local of this process; only for tests that nobody runs without asking for them.
 ///
 /// # Panics
-/// Where there is none, with what to do.
+/// If there is none, with instructions.
 #[must_use]
 pub fn dynamodb_local() -> &'static str {
     static LOCAL: OnceLock<Result<Local, String>> = OnceLock::new();

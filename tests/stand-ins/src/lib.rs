@@ -1,4 +1,4 @@
-//! What stands in for AWS in Damper's tests: moto and ministack, from PyPI, in a virtual environment of the project's own.
+//! Stand-ins for AWS in Damper's tests: moto and ministack, from PyPI, in a virtual environment of the project's own.
 //!
 //! ```ignore
 //! let Some(moto) = damper_stand_ins::moto() else { return };
@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Each listens on a free port of loopback and ends with the process that started it, however that ends. All tests of a
-//! process share one: name tables, streams and buckets apart ([`unique`]). Where Python or its packages cannot be had the
+//! process share one: name tables, streams and buckets apart ([`unique`]). If Python or its packages cannot be had, the
 //! test says that it did not run; in CI (`CI=true`) that is a failure.
 //!
 //! Both are good for conditions, and ministack for request units; neither has a faithful event source mapping.
@@ -44,7 +44,7 @@ use server::Kind;
 /// `None`: it cannot be had here, which is said on the terminal.
 ///
 /// # Panics
-/// Where it cannot be had in CI.
+/// If it cannot be had in CI.
 #[must_use]
 pub fn moto() -> Option<&'static StandIn> {
     static MOTO: OnceLock<Result<StandIn, String>> = OnceLock::new();
@@ -55,7 +55,7 @@ pub fn moto() -> Option<&'static StandIn> {
 /// `None`: it cannot be had here, which is said on the terminal.
 ///
 /// # Panics
-/// Where it cannot be had in CI.
+/// If it cannot be had in CI.
 #[must_use]
 pub fn ministack() -> Option<&'static StandIn> {
     static MINISTACK: OnceLock<Result<StandIn, String>> = OnceLock::new();
@@ -72,7 +72,7 @@ pub fn target_folder() -> std::path::PathBuf {
 /// says and no more. `None`: it cannot be had here, which is said on the terminal.
 ///
 /// # Panics
-/// Where it cannot be had in CI.
+/// If it cannot be had in CI.
 #[must_use]
 pub fn ministack_with_roles() -> Option<&'static StandIn> {
     static MINISTACK: OnceLock<Result<StandIn, String>> = OnceLock::new();

@@ -74,7 +74,7 @@ impl StandIn {
         Err(said)
     }
 
-    /// Where it listens, for example `http://127.0.0.1:40123`.
+    /// Its URL, for example `http://127.0.0.1:40123`.
     #[must_use]
     pub fn endpoint(&self) -> &str {
         &self.endpoint
@@ -114,7 +114,7 @@ fn command(kind: Kind, port: u16) -> Result<Command, Refusal> {
     command.args(["-c", LAUNCH]).env("PYTHONUNBUFFERED", "1").env("PYTHONDONTWRITEBYTECODE", "1").process_group(0);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     for (name, _) in std::env::vars_os() {
-        // What configures AWS's tools for a person must not reach a stand-in.
+        // Variables that configure AWS's tools for a person must not reach a stand-in.
         if name.to_string_lossy().starts_with("AWS_") {
             command.env_remove(name);
         }
@@ -140,7 +140,7 @@ fn command(kind: Kind, port: u16) -> Result<Command, Refusal> {
 /// A port of loopback that is free now.
 ///
 /// # Errors
-/// Where there is none.
+/// If there is none.
 pub fn free_port() -> Result<u16, String> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|error| format!("no free port: {error}"))?;
     listener.local_addr().map(|address| address.port()).map_err(|error| format!("no free port: {error}"))

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 /// Runs a program until it ends, or until nobody holds our standard input open, which the kernel closes when the test process
 /// ends. Then the whole group goes.
 const SCRIPT: &str = r#"{ "$@"; kill -9 0; } & read -r end; kill -9 0"#;
-/// How often a port is tried: a program that listens tells nobody.
+/// How often a port is tried: a listening program sends no event.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// How many lines of what it said are kept.
 const LAST_LINES: usize = 200;
@@ -30,7 +30,7 @@ impl TiedProcess {
     /// Start a program; `configure` gives it arguments and variables.
     ///
     /// # Errors
-    /// Where it does not start.
+    /// If it does not start.
     pub fn start(program: &Path, configure: impl FnOnce(&mut Command)) -> Result<Self, String> {
         let mut command = Command::new("sh");
         command.args(["-c", SCRIPT, "sh"]).arg(program).process_group(0);

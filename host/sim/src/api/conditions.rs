@@ -1,4 +1,4 @@
-//! The conditions of an API at one time: how long it takes, how much it bears, and how it refuses.
+//! The conditions of an API at one time: its latency, its capacity, and its refusals.
 //!
 //! The same keys describe the API at first and each change of it: what a change does not name stays as it was.
 
@@ -15,11 +15,11 @@ use crate::units::{duration, duration_if_any, number};
 pub struct Conditions {
     /// How long it takes to answer one call alone; 200 ms where nothing is said.
     pub latency: Option<Latency>,
-    /// How many calls it bears at once before it refuses more.
+    /// The limit on calls in flight, above which it refuses more.
     pub concurrency: Option<Cap>,
-    /// How many calls it bears in a second before it refuses more.
+    /// The limit on calls in a second, above which it refuses more.
     pub rate: Option<Rate>,
-    /// How many calls it bears in a window of time before it refuses more.
+    /// The limit on calls in a window of time, above which it refuses more.
     pub window: Option<Window>,
     /// How many calls it works at; the others wait in line.
     pub workers: Option<Workers>,
@@ -33,7 +33,7 @@ pub struct Conditions {
     pub whims: Option<Whims>,
     /// Whether it is down.
     pub outage: Option<Outage>,
-    /// How many refusals it bears before it shuts its client out.
+    /// The number of refusals after which it bans its client.
     pub patience: Option<Patience>,
     /// By how much everything takes longer than `latency` says; 1 where nothing is said.
     pub slowdown: Option<f64>,
@@ -136,8 +136,9 @@ pub struct Contention {
     pub kappa: f64,
 }
 
-/// How an API treats who does not listen: after more than `refusals` refusals within a time it refuses everything for a while, as
-/// GitHub's secondary rate limits, Cloudflare's ban of clients that Discord refused too often, and SEC EDGAR do.
+/// How an API treats clients that ignore its refusals: after more than `refusals` refusals within a time it refuses
+/// everything for a while, as GitHub's secondary rate limits, Cloudflare's ban of clients that Discord refused too
+/// often, and SEC EDGAR do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Patience {

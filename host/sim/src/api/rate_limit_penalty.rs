@@ -1,4 +1,4 @@
-//! An API that loses its patience with who does not listen to its refusals.
+//! The ban of a client that goes on sending after many refusals.
 
 use std::collections::VecDeque;
 use std::time::Duration;

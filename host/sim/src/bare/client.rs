@@ -54,7 +54,7 @@ impl Client {
         self.limiter.completed(now, call.permit, call.outcome);
     }
 
-    /// Whether a wake at `at` has to be scheduled: none comes before it anyway.
+    /// Records a wake at `at`. Returns whether it has to be scheduled, because no earlier wake is.
     pub(super) fn schedule_wake(&mut self, at: Duration) -> bool {
         let wanted = self.wake.is_none_or(|wake| wake > at);
         if wanted {

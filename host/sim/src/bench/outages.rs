@@ -1,4 +1,4 @@
-//! Behaviour when an API changes: how fast one gives way, how fast one is back, and who shares fairly.
+//! Behaviour when an API changes: the time to reduce the load, the time to recover, and fairness.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Takes a run down while it happens.
+//! Records a run while it happens.
 
 use std::time::Duration;
 
@@ -91,7 +91,7 @@ impl Recorder {
         self.note_reductions(now);
     }
 
-    /// A client's algorithm says this of itself, at the begin of a second.
+    /// Records the reading of a client's algorithm, at the begin of a second.
     pub fn record_reading(&mut self, now: Duration, reading: &Reading) {
         self.advance_to(now);
         self.second.limit = self.second.limit.saturating_add(reading.limit);
@@ -99,7 +99,7 @@ impl Recorder {
         self.second.rate = self.second.rate.or(reading.rate);
     }
 
-    /// The mapping is so, and so much is pending, at the begin of a second.
+    /// Records the mapping's batch size and the pending items, at the begin of a second.
     pub fn record_batch(&mut self, now: Duration, batch_size: Option<u32>, pending: Option<u64>) {
         self.advance_to(now);
         (self.second.batch_size, self.second.pending) = (batch_size, pending);

@@ -17,7 +17,7 @@ use crate::swarm::invariants::Invariant;
 const LONGEST_TURN: Duration = Duration::from_secs(30 + 10 + 10 + 2 + 10);
 /// The dead letters of a grant that a process takes at a time.
 const GRANT_SHARE: u32 = 20;
-/// The most deliveries of a shard in this time of which nothing ends: whoever has nothing to do waits within its call.
+/// The most deliveries of a shard in this time of which nothing ends: a call without work waits before it returns.
 const MOST_FRUITLESS: usize = 60;
 const FRUITLESS_WITHIN: Duration = Duration::from_secs(60);
 /// By when items have ended that do not wait, beside some that do: a hundred that take half a second at the most, seven at a time, in
@@ -47,7 +47,7 @@ impl Shared {
         }
     }
 
-    /// A shard with entries gets its turn in time.
+    /// A shard with entries is delivered in time.
     pub(super) fn check_sharing(&self) {
         let now = self.now();
         for (number, provider) in self.providers.iter().enumerate() {
@@ -68,7 +68,7 @@ impl Shared {
         }
     }
 
-    /// A batch was delivered, and nothing of it has ended or is parked.
+    /// Handles a delivery of which no item has ended or is parked.
     pub(super) fn on_fruitless_delivery(&self, provider: usize, shard: usize) {
         let now = self.now();
         let mut fruitless = lock(&self.fruitless);

@@ -108,7 +108,7 @@ impl Shared {
         WallClock::from(&self.clock)
     }
 
-    /// A promise is broken; the first one counts.
+    /// Reports a broken promise; the first one counts.
     pub(super) fn report_violation(&self, invariant: Invariant, what: String) {
         let violation = Violation { invariant, at: self.now(), what };
         self.injector.trace(|| format!("broken: {invariant}: {}", violation.what));
@@ -344,7 +344,7 @@ async fn feed(shared: Arc<Shared>, number: usize) {
     }
 }
 
-/// A fault that befalls the world.
+/// Applies a fault of the environment.
 async fn apply_fault(shared: Arc<Shared>, number: usize, fault: Fault) {
     match fault {
         Fault::ClockStep { at, by_seconds } => {

@@ -20,7 +20,7 @@ pub enum Invariant {
     NoRefetch,
     /// Once faults have ended, all work ends.
     Progress,
-    /// Nobody calls the ports without waiting for anything, and no batch is delivered again and again.
+    /// No process calls the ports in a busy loop, and no batch is delivered endlessly.
     BusyLoop,
     /// A provider is stopped only where that has a cause.
     AlarmHasCause,

@@ -70,7 +70,7 @@ pub(super) async fn supervise(shared: Arc<Shared>, process: usize) {
     }
 }
 
-/// Done when the plan says that the process dies next.
+/// Returns when the plan lets the process die.
 async fn wait_for_death(shared: &Shared, process: usize) {
     let now = shared.now();
     let deaths = shared.case.plan.faults.iter().filter_map(|fault| match fault {
@@ -85,7 +85,7 @@ async fn wait_for_death(shared: &Shared, process: usize) {
     }
 }
 
-/// Freezes the process when the plan says so; never done.
+/// Freezes the process whenever the plan says so; never returns.
 async fn run_freezes(shared: &Shared, process: usize, control: &Arc<ProcessControl>) {
     let now = shared.now();
     let mut freezes: Vec<(Duration, Duration)> = shared
@@ -232,7 +232,7 @@ impl Worker {
         }
     }
 
-    /// At most one batch. Answers how long to wait; nothing where there was nothing to do, or a port has failed.
+    /// At most one batch. Answers how long to wait; nothing if there was nothing to do, or a port has failed.
     async fn deliver_batch(&self, shard: usize, holder: u64, stop: &CancellationToken) -> Option<Duration> {
         let its = self.provider_state()?;
         let state = self.mapping.read(&its.setup.name).await.ok()?;
@@ -313,7 +313,7 @@ impl Worker {
         self.stream(Operation::Hold, hold).await
     }
 
-    /// Call the stream; nothing where that fails.
+    /// Call the stream; nothing if that fails.
     async fn stream<T: Send + 'static>(
         &self,
         operation: Operation,

@@ -41,7 +41,7 @@ impl Shrinker {
         }
     }
 
-    /// Whether a smaller case breaks the same promise; if so it is the smallest now.
+    /// Tries a smaller case, and keeps it if it breaks the same promise. Returns whether it does.
     fn try_smaller(&mut self, case: Case) -> bool {
         if self.runs >= MOST_RUNS || case == self.smallest {
             return false;

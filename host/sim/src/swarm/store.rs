@@ -1,4 +1,4 @@
-//! The sink in memory, which sees every record that arrives in it.
+//! The sink in memory, which records every record that is put into it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -42,7 +42,7 @@ pub(super) struct WatchedStore {
 }
 
 impl WatchedStore {
-    /// A record that has come twice.
+    /// A record that was stored twice.
     pub(super) fn duplicate_record(&self) -> Option<(RecordKey, Path, Path)> {
         self.lock_seen().doubled.clone()
     }

@@ -63,7 +63,7 @@ impl Shard {
         is_free
     }
 
-    /// Somebody else may deliver.
+    /// Releases the shard, so that another process may deliver it.
     pub(super) fn free(&mut self, holder: u64) {
         self.holder.take_if(|(other, _)| *other == holder);
     }

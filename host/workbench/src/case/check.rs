@@ -1,4 +1,4 @@
-//! From what is written to what is meant: values checked, files read.
+//! Converts the written form of a case to its checked form: checks values, reads files.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -52,7 +52,7 @@ pub(super) fn read(case: &Path, path: &Path) -> Result<Bytes, CaseError> {
     Ok(bytes.into())
 }
 
-/// The .toml files of a folder, sorted; none where there is no such folder.
+/// The .toml files of a folder, sorted; none if there is no such folder.
 pub(super) fn toml_files(folder: &Path) -> Result<Vec<PathBuf>, CaseError> {
     let unreadable = |source| CaseError::Unreadable { case: folder.to_path_buf(), path: folder.to_path_buf(), source };
     let entries = match std::fs::read_dir(folder) {

@@ -22,7 +22,7 @@ const MANY_HEADERS: usize = 10_000;
 const PAGE: &[u8] =
     b"<!DOCTYPE html>\n<html><head><title>Maintenance</title></head><body><h1>Back soon</h1></body></html>\n";
 
-/// One thing that an API does.
+/// One fault of an API.
 #[derive(Debug, Clone)]
 pub(super) struct FaultCase {
     /// Its name.
@@ -99,7 +99,8 @@ fn statuses() -> Vec<FaultCase> {
         FaultCase::new("503", status(503), &[Unavailable, Throttled]),
         FaultCase::new("504", status(504), &[Unavailable, TimedOut]),
         FaultCase::new("401", status(401), &[Unauthorized]).with_two_requests(),
-        // Some APIs shut out who asks too often, and some say it of what is not there or not public.
+        // Some APIs ban clients that ask too often; others answer so for a resource that does not exist or is not
+        // public.
         FaultCase::new("403", status(403), &[Unauthorized, Throttled, NotFound, Rejected]).with_two_requests(),
         FaultCase::new("404", status(404), &[NotFound, Rejected]).or_record_later(),
         FaultCase::new("410", status(410), &[NotFound, Rejected]).or_record_later(),
@@ -186,7 +187,7 @@ fn bodies(good: &Answer) -> Vec<FaultCase> {
     let content_type = good.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-type"));
     let content_type = content_type.map_or("", |(_, value)| value.as_str());
     let mut fault_cases = vec![
-        // Some APIs say so that there is nothing.
+        // Some APIs answer so if there is no record.
         FaultCase::new(
             "empty body",
             Answer { body: Bytes::new(), ..good.clone() },

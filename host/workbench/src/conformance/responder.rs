@@ -1,4 +1,4 @@
-//! The world of a try: the good case's answers, but for the one that goes wrong.
+//! The responses of a trial: those of the good case, except for the faulty one.
 
 use std::sync::Arc;
 
@@ -13,10 +13,10 @@ use crate::secrets::CaseSecrets;
 
 /// A host that the operator grants beside those of the manifest, and whose requests carry no credential: where redirects lead.
 pub(super) const ELSEWHERE: &str = "elsewhere.damper.invalid";
-/// After so many requests a provider is told to ask on and on.
+/// The number of requests after which a provider counts as looping.
 const ENOUGH: usize = 24;
 
-/// One request of a try.
+/// One request of a trial.
 #[derive(Debug, Clone)]
 pub(super) struct ObservedRequest {
     pub(super) request: ReceivedRequest,
@@ -25,7 +25,7 @@ pub(super) struct ObservedRequest {
     pub(super) carries_secret: bool,
 }
 
-/// The responder of a try.
+/// The responder of a trial.
 pub(super) struct TrialResponder {
     exchanges: Vec<Exchange>,
     is_done: Vec<bool>,
@@ -54,7 +54,7 @@ impl TrialResponder {
         }
     }
 
-    /// Told when the provider has asked often enough to know that it would not stop.
+    /// Notified when the provider has sent so many requests that it counts as looping.
     pub(super) fn enough(&self) -> Arc<Notify> {
         Arc::clone(&self.enough)
     }
@@ -97,7 +97,7 @@ impl Responder for TrialResponder {
     }
 
     fn answer(&mut self, request: ReceivedRequest) -> Answer {
-        // A token is the host's to get, and no fault of it is the provider's.
+        // The host fetches tokens, so faults of the token endpoint are not the provider's.
         if let Some(answer) = self.secrets.token_answer(&request) {
             return answer;
         }
@@ -126,7 +126,7 @@ pub(super) fn with_elsewhere(mut manifest: Manifest) -> Manifest {
     manifest
 }
 
-/// The requests that would have taken a credential elsewhere, had the host let them.
+/// The requests that the host refused because they carried a credential to a host that may not have it.
 pub(super) fn strays(requests: &[RequestTrace]) -> Vec<String> {
     let is_stray = |trace: &&RequestTrace| {
         trace.outcome.as_ref().is_err_and(|why| why.contains("the credential") && why.contains("may not be sent to"))

@@ -1,4 +1,4 @@
-//! The verdict on what a provider made of a try.
+//! The verdict on a provider's behaviour in a trial.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -65,7 +65,7 @@ impl<S: AsyncRead + Unpin> Connection<S> {
         Self { stream, buffer: BytesMut::new() }
     }
 
-    /// The next request's head; none where the client has closed the connection.
+    /// The next request's head; none if the client has closed the connection.
     pub(super) async fn head(&mut self) -> io::Result<Option<Head>> {
         loop {
             if let Some(head) = self.parse()? {

@@ -8,7 +8,7 @@ use crate::conformance::is_called_secret;
 
 /// The replacement of a header's value.
 const REPLACEMENT: &str = "[redacted]";
-/// The shortest value that is looked for elsewhere, in bytes: a shorter one turns up by chance.
+/// The shortest value that is looked for elsewhere, in bytes: a shorter one may occur by coincidence.
 const MIN_BYTES: usize = 6;
 /// Takes out of texts what a case must not hold.
 pub(super) struct Redactor {

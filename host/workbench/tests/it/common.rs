@@ -1,4 +1,4 @@
-//! Shared by the tests: components, benches, cases.
+//! Shared by the tests: components, case runners, cases.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! docs/TESTING.md says what there is, no more and no less.
+//! docs/TESTING.md documents every key and every check, and no others.
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Does the suite see what is wrong? `tests/mutants` is one provider that is right, and wrong in many ways.
+//! The suite finds faulty providers. `tests/mutants` is one provider that is correct, or faulty in one of many ways.
 
 use std::fmt::Write;
 

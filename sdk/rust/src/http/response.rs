@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use super::retry_after;
 use crate::{Failure, FailureKind, text};
 
-/// Where APIs say when they count requests anew.
+/// Headers in which APIs say when they count requests anew.
 const RATE_LIMIT_RESETS: [&str; 3] = ["ratelimit-reset", "x-ratelimit-reset", "x-rate-limit-reset"];
 
 /// One whole answer, of whatever status.
@@ -191,7 +191,7 @@ impl Response {
     }
 }
 
-/// What a status is called (RFC 9110 and 6585); nothing for the less usual.
+/// The reason phrase of a status (RFC 9110 and 6585); nothing for the less usual.
 fn reason_phrase(status: u16) -> &'static str {
     match status {
         301 => "Moved Permanently",

@@ -48,7 +48,7 @@ async fn every_item_ends_once_with_duplicates_an_unparsable_entry_and_a_poison_r
     assert_eq!((stats.ids_fetched_ok, stats.extra_fetches_ok), (GOOD as u64, 0), "{stats:?}");
     assert!(stats.peak_in_flight <= 16, "{stats:?}");
 
-    // What cannot be fetched is kept whole, once each.
+    // Each item that cannot be fetched is kept whole, once.
     let letters = deployment.letters().await;
     let died: BTreeMap<_, _> =
         letters.iter().map(|stored| (&stored.letter.payload[..], stored.letter.reason)).collect();
@@ -92,7 +92,7 @@ async fn in_quiet_times_the_control_plane_is_asked_at_most_for_one_batch_size() 
     let calls = deployment.plane.calls();
     assert_eq!((calls.enable, calls.disable, calls.refused, calls.throttled), (0, 0, 0, 0), "{calls:?}");
     assert!(calls.resize <= 1, "one change of the batch size in two minutes: {calls:?}");
-    // Whoever changed it looks once whether the change has come.
+    // The process that changed it looks once whether the change has come.
     assert!(calls.list + calls.get <= 2, "{calls:?}");
     assert_eq!(deployment.stored_ids().await.len(), 500);
     assert_eq!(deployment.function().cold_starts(), 1, "one process served all");

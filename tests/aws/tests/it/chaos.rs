@@ -1,5 +1,5 @@
-//! AWS's services on a bad day, with the SDK's own retries: answers of writes that were done are lost, requests arrive twice or late.
-//! Nothing is lost, nothing doubled, no cap and no quota passed, and every stream drains.
+//! Faults of AWS's services, with the SDK's own retries: answers of writes that were done are lost, requests arrive
+//! twice or late. Nothing is lost, nothing doubled, no cap and no quota passed, and every stream drains.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -44,7 +44,7 @@ impl Campaign {
         Some(Self { deployment, source, fed: Vec::new() })
     }
 
-    /// So many ids that were not fed before.
+    /// The given number of ids that were not fed before.
     fn next(&mut self, count: usize) -> Vec<String> {
         let ids: Vec<_> = (0..count).map(|number| format!("item-{:06}", self.fed.len() + number)).collect();
         self.fed.extend(ids.iter().cloned());
@@ -192,7 +192,7 @@ async fn lose_answers_of_parking(times: u64) -> Option<u64> {
             campaign.deployment.feed(ids).await;
             campaign.deployment.wait_until_drained(&campaign.source).await;
         }
-        // What waits is due, and nobody delivers it but a tick.
+        // The waiting entry is due, and only a tick delivers it.
         campaign.deployment.restart(SignedDuration::from_hours(2 * i64::try_from(round).unwrap()));
         campaign.deployment.tick().await;
     }

@@ -43,7 +43,7 @@ async fn a_killed_invocation_loses_and_doubles_nothing() {
     let source = deployment.create_mapping();
     deployment.wait_for_api(|stats| stats.requests >= 40).await;
     let killed = deployment.function();
-    // Whoever comes next comes after the leases of the dead one.
+    // The next process comes after the leases of the dead one.
     deployment.restart(AFTER_THE_LEASE);
     killed.kill_running();
     deployment.wait_until_drained(&source).await;
@@ -80,7 +80,7 @@ async fn an_invocation_that_hangs_is_timed_out_and_its_batch_delivered_again() {
     let wanted =
         DeploymentOptions { api: slow_api(), timeout: Duration::from_secs(12), ..DeploymentOptions::default() };
     let Some(deployment) = TestDeployment::new(wanted).await else { return };
-    // What tells the process's number.
+    // This invocation logs the process's number.
     deployment.invoke(&json!({ "provider": "demo", "id": "first" })).await.unwrap();
     let hung = deployment.function();
     let process = hung.invocations()[0].process;

@@ -21,7 +21,7 @@ use tempfile::TempDir;
 use crate::deployment::{PATIENCE, ids_of};
 use crate::package;
 
-/// What is deployed.
+/// The deployed stacks, and the clients of their services.
 pub(crate) struct Deployed {
     pub(crate) api: DemoApi,
     pub(crate) bucket: Arc<dyn ObjectStore>,
@@ -121,7 +121,7 @@ impl Deployed {
         ids_of(&*self.bucket).await
     }
 
-    /// What the function has written, without what Lambda itself adds to its log group.
+    /// The function's log lines, without those that Lambda itself adds to its log group.
     pub(crate) fn lines(&self) -> Vec<LogLine> {
         let group = format!("/aws/lambda/{}", self.function);
         let events = call(self.stand_in, "logs", "filter_log_events", &json!({ "logGroupName": group }));
@@ -134,7 +134,7 @@ impl Deployed {
         call(self.stand_in, "s3", "delete_bucket_policy", &json!({ "Bucket": self.records }));
     }
 
-    /// Wait until something has come about that tells nobody.
+    /// Wait for a state that sends no event, by polling.
     pub(crate) async fn wait_until(&self, wanted: impl AsyncFn() -> bool) {
         let asking = async {
             while !wanted().await {
@@ -177,7 +177,7 @@ async fn upload(clients: &AwsClients, stand_in: &StandIn, folder: &Path, code: &
     bucket.put(&Key::from(format!("damper/{name}")), zip.into()).await.unwrap();
 }
 
-/// What `aws cloudformation deploy` does. Answers the stack's outputs.
+/// Does the same as `aws cloudformation deploy`. Answers the stack's outputs.
 async fn deploy(stand_in: &StandIn, stack: &str, template: &Path, parameters: &[Value]) -> Value {
     let template = std::fs::read_to_string(template).unwrap();
     let capabilities = json!(["CAPABILITY_IAM"]);

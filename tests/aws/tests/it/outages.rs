@@ -1,5 +1,5 @@
-//! An API that is down, or wants to be left alone: the breaker, the mapping and the tick. Long times are not waited for: another
-//! process takes over whose clock is ahead.
+//! An API that is down, or asks for a long pause: the breaker, the mapping and the tick. The tests do not wait for long
+//! times; they start another process whose clock is ahead.
 
 use std::time::Duration;
 
@@ -133,7 +133,7 @@ async fn a_long_retry_after_disables_the_mapping_and_strays_fetch_nothing() {
     source.wait_for(PATIENCE, |view| view.state == State::Disabling).await.unwrap();
     let calls = deployment.plane.calls();
     assert_eq!((calls.disable, calls.enable), (1, 0), "{calls:?}");
-    // What was sent before the answer came has ended; whatever is delivered from now on is gated.
+    // Requests that were sent before the answer came have ended; every later delivery is gated.
     deployment.clock.advance(Duration::from_secs(3));
     let (requests, invocations) = (deployment.api.stats().requests, source.view().invocations);
     source.wait_for(PATIENCE, |view| view.invocations > invocations).await.unwrap();

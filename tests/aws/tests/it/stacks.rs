@@ -1,7 +1,7 @@
 //! The zip that `damper package` writes, run as `provided.al2023` in stacks of its templates. Every action is one that the role of the
 //! templates allows: this ministack asks it.
 //!
-//! What this is not: ministack's own mapping ignores partial failures, so nothing fails here; `batches` and the others are for that.
+//! Partial failures are tested in `batches` and the other modules, because ministack's own mapping ignores them.
 
 use std::cell::RefCell;
 
@@ -62,7 +62,7 @@ async fn the_packaged_zip_does_its_work_in_stacks_of_its_templates() {
     assert_eq!(deployed.stored_ids().await, ids(), "each once");
     assert_eq!(deployed.api.stats().requests, asked_first + 299, "item-000 was there");
 
-    // What cannot be fetched becomes a dead letter.
+    // An item that cannot be fetched becomes a dead letter.
     deployed.damper(&["feed", "demo", "-", "--aws"], "unknown-1\n");
     let letters = Letters::new(deployed.bucket.clone());
     let list = async || letters.list(&Filter::default(), 10, Detail::Whole).await.unwrap();

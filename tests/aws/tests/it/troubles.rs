@@ -1,4 +1,4 @@
-//! What is wrong with a deployment: a clear log line, the answer that loses nothing, and once it is mended all goes on.
+//! Faulty deployments: they write a clear log line, their answers lose no item, and after the repair the work goes on.
 
 use std::fs;
 use std::time::Duration;

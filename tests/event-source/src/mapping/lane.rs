@@ -90,7 +90,7 @@ impl Lane {
         batches.into_iter().rev().for_each(|batch| self.ready.push_front(batch));
     }
 
-    /// What this lane does now; discards are finished records.
+    /// Adds the lane's actions that are due; discards are finished records.
     pub(super) fn due(
         &mut self,
         place: (&str, usize),

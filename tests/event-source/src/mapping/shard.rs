@@ -10,7 +10,7 @@ use super::lane::{Batch, Lane};
 use super::{Action, BatchId, Rules};
 use crate::record::{Record, SequenceNumber};
 
-/// What is known of a record that was read and lies above the checkpoint.
+/// The progress of a record that was read and lies above the checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Progress {
     /// In a lane.

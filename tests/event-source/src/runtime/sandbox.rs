@@ -64,7 +64,7 @@ pub(super) enum End {
 /// The invocation that a process has, and who waits for its end.
 type Current = Option<(String, oneshot::Sender<End>)>;
 
-/// What the process's HTTP requests meet.
+/// The handler of the process's HTTP requests.
 struct Api {
     pid: Mutex<Option<Pid>>,
     freeze: bool,

@@ -105,7 +105,7 @@ fn a_failure_from_the_first_record_on_is_no_progress_and_spends_the_budget() {
         let discarded = mapping.on_answer(delivery.batch, &failed_from(1), at(0));
         assert_eq!(discarded.is_some(), attempt == 2);
         if let Some(discarded) = discarded {
-            // The good neighbour is lost with it: why Damper sets -1 and counts by itself.
+            // The good record beside it is lost with it. Therefore Damper sets -1 and counts attempts itself.
             assert_eq!(discarded.records.len(), 2);
             assert_eq!((discarded.condition, discarded.invoke_count), (Condition::RetryAttemptsExhausted, 2));
         }

@@ -1,4 +1,4 @@
-//! What must always hold of the state machine, whatever the function answers and whenever the mapping is paused.
+//! Properties of the state machine that hold for every answer of the function and every pause of the mapping.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 const SHARDS: [&str; 2] = ["shardId-000000000000", "shardId-000000000001"];
 
-/// One move of the world.
+/// One step of the simulated world.
 #[derive(Debug, Clone)]
 enum Move {
     Put {

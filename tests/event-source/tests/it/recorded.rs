@@ -1,5 +1,6 @@
-//! What AWS did, as LocalStack recorded it: localstack/localstack, tests/aws/services/lambda_/event_source_mapping/
-//! test_lambda_integration_kinesis.py with its .snapshot.json, recorded on 25 November 2025. Each test names its recording.
+//! AWS's behaviour, as LocalStack recorded it: localstack/localstack, tests/aws/services/lambda_/event_source_mapping/
+//! test_lambda_integration_kinesis.py with its .snapshot.json, recorded on 25 November 2025. Each test names its
+//! recording.
 //!
 //! Not here: test_kinesis_event_filtering_json_pattern (no filters are modelled), the SNS envelope of
 //! test_kinesis_event_source_mapping_with_sns_on_failure_destination_config (the document inside is the one tested), and

@@ -17,8 +17,8 @@ pub(super) fn plan(random: &mut Random, setup: &Setup) -> FaultPlan {
     match setup.theme {
         Theme::Faults => any_plan(random, setup),
         Theme::Midnight => {
-            // Slow or frozen processes over midnight, and no fault that loses a part of the quota: of that the next day
-            // may have too little for a request too many to show.
+            // Slow or frozen processes over midnight, and no fault that loses a part of the quota: the next day would
+            // have too few requests left to show one above the quota.
             let mut plan = any_plan(random, setup);
             plan.faults.retain(|fault| match fault {
                 Fault::Call { how, .. } => matches!(how, How::Slow(_) | How::FreezeBefore(_) | How::FreezeAfter(_)),

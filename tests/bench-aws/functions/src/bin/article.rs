@@ -4,8 +4,8 @@
 //! was not, waits for them all, and adapts the batch size at its event source mapping after every batch. As a worker it fetches
 //! one record, and writes that it tried and how that ended.
 //!
-//! What it is here for is its cost: its mistakes (attempts counted after the fetch, UnprocessedKeys left alone) are its own. It
-//! keeps no record, for the article does not say where.
+//! Only its cost is measured. Its mistakes (attempts counted after the fetch, UnprocessedKeys ignored) are those of the
+//! article. It stores no record, because the article does not say where.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -55,7 +55,7 @@ struct Item {
 struct Article {
     clients: AwsClients,
     http: reqwest::Client,
-    /// Where the API is.
+    /// The API's origin.
     origin: String,
     table: String,
     /// The function's own name.
