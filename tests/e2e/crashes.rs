@@ -1,4 +1,4 @@
-//! A component that brings its process down again and again stops its own provider, so that the others live.
+//! A component that crashes its process repeatedly stops its own provider, so that the other providers go on.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -6,22 +6,22 @@ use std::time::{Duration, Instant};
 
 use damper_demo_api::Settings;
 
-use crate::house::{House, PATIENCE, signal, text, wait};
+use crate::local_setup::{LocalSetup, PATIENCE, signal, text, wait};
 
-/// The runs of this house that have marked, and not taken back, that a component runs.
-fn marked(house: &House) -> BTreeSet<PathBuf> {
-    let files = std::fs::read_dir(house.path().join("damper.db-marks")).into_iter().flatten();
+/// The runs of this setup that have marked, and not taken back, that a component runs.
+fn running_marks(setup: &LocalSetup) -> BTreeSet<PathBuf> {
+    let files = std::fs::read_dir(setup.path().join("damper.db-marks")).into_iter().flatten();
     let paths = files.filter_map(|file| Some(file.ok()?.path()));
     paths.filter(|path| std::fs::read(path).is_ok_and(|bytes| bytes.iter().any(|byte| *byte != 0))).collect()
 }
 
 /// Runs until the process dies while the component computes.
-fn die_at_work(house: &House) {
+fn die_at_work(setup: &LocalSetup) {
     let begun = Instant::now();
-    let before = marked(house);
-    let is_at_work = || marked(house).difference(&before).next().is_some();
+    let before = running_marks(setup);
+    let is_at_work = || running_marks(setup).difference(&before).next().is_some();
     while begun.elapsed() < PATIENCE {
-        let mut child = house.start(&["run"]);
+        let mut child = setup.start(&["run"]);
         while !is_at_work() && child.try_wait().unwrap().is_none() {
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -40,21 +40,21 @@ fn die_at_work(house: &House) {
 
 #[test]
 fn a_provider_whose_component_ran_each_time_the_process_died_is_stopped() {
-    let house = House::of("hostile", Settings::default(), "fetch_timeout = \"3s\"");
-    house.feed(["loop"]);
-    die_at_work(&house);
-    die_at_work(&house);
+    let setup = LocalSetup::for_component("hostile", Settings::default(), "fetch_timeout = \"3s\"");
+    setup.feed(["loop"]);
+    die_at_work(&setup);
+    die_at_work(&setup);
 
-    let output = house.run(&["run"]);
+    let output = setup.run(&["run"]);
     let said = text(&output);
     assert!(!output.status.success(), "{said}");
     assert!(said.contains("the process died again and again while component"), "{said}");
-    let status = house.run(&["status", "hostile"]);
+    let status = setup.run(&["status", "hostile"]);
     assert!(text(&status).contains("config"), "{}", text(&status));
 
     // An operator has looked at it: it may run again.
-    let resumed = house.run(&["resume", "hostile"]);
+    let resumed = setup.run(&["resume", "hostile"]);
     assert!(resumed.status.success(), "{}", text(&resumed));
-    let status = house.run(&["status", "hostile"]);
+    let status = setup.run(&["status", "hostile"]);
     assert!(!text(&status).contains("died again and again"), "{}", text(&status));
 }

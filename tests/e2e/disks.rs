@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use damper_demo_api::{Latency, Settings};
 
-use crate::house::{House, ids, text, wait};
+use crate::local_setup::{LocalSetup, ids, text, wait};
 
 const ITEMS: usize = 2_000;
 
@@ -40,7 +40,7 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        // What cannot be unmounted now is unmounted when nobody uses it any more.
+        // A file system that cannot be unmounted now is unmounted after its last use.
         let _ = Command::new("umount").arg("-l").arg(&self.0).status();
     }
 }
@@ -51,42 +51,42 @@ fn usual_api() -> Settings {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_output_disk_that_is_full_and_then_not_any_more_loses_and_doubles_nothing() {
-    let house = House::demo(usual_api(), "").shimmed();
-    let Some(disk) = Disk::mount(&house.path().join("out"), 256 * 1024) else { return };
-    house.feed(ids("account", ITEMS));
-    // What fits is stored; then the disk is full, twice, and a process dies with room again, between put and finish.
+    let setup = LocalSetup::demo(usual_api(), "").with_shim();
+    let Some(disk) = Disk::mount(&setup.path().join("out"), 256 * 1024) else { return };
+    setup.feed(ids("account", ITEMS));
+    // The first chunks fit. Then the disk is full, twice, and a process dies with room again, between put and finish.
     for _ in 0..2 {
-        let output = house.run(&["run", "demo"]);
+        let output = setup.run(&["run", "demo"]);
         assert_eq!(output.status.code(), Some(5), "{}", text(&output));
         assert!(text(&output).contains("No space left") || text(&output).contains("no room left"), "{}", text(&output));
     }
-    let stored = house.stored_once().len();
+    let stored = setup.stored_ids_once().len();
     assert!((1..ITEMS).contains(&stored), "{stored} fit");
     disk.resize(16 * 1024 * 1024);
-    house.shim().order("K");
-    let killed = house.run(&["run", "demo"]);
+    setup.shim().order("K");
+    let killed = setup.run(&["run", "demo"]);
     assert_eq!(killed.status.signal(), Some(9), "{}", text(&killed));
-    house.shim().pass(Duration::from_secs(60));
-    house.drain();
-    house.assert_all_ended(ITEMS as u64).await;
-    assert_eq!(house.stored_once().len(), ITEMS);
+    setup.shim().pass(Duration::from_secs(60));
+    setup.drain();
+    setup.assert_all_ended(ITEMS as u64).await;
+    assert_eq!(setup.stored_ids_once().len(), ITEMS);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_whose_disk_is_full_and_then_not_any_more_loses_and_doubles_nothing() {
-    let house = House::demo(usual_api(), "").database_at("db/damper.db").shimmed();
-    let Some(disk) = Disk::mount(&house.path().join("db"), 16 * 1024 * 1024) else { return };
-    house.feed(ids("account", ITEMS));
-    // What is there stays, and little can be added.
-    let used = |name: &str| house.path().join("db").join(name).metadata().map_or(0, |file| file.len());
+    let setup = LocalSetup::demo(usual_api(), "").with_database("db/damper.db").with_shim();
+    let Some(disk) = Disk::mount(&setup.path().join("db"), 16 * 1024 * 1024) else { return };
+    setup.feed(ids("account", ITEMS));
+    // The existing data stays, and little can be added.
+    let used = |name: &str| setup.path().join("db").join(name).metadata().map_or(0, |file| file.len());
     let full = ["damper.db", "damper.db-wal", "damper.db-shm"].map(used).iter().sum::<u64>() + 96 * 1024;
     disk.resize(u32::try_from(full).unwrap());
-    let output = wait(house.start(&["run", "demo"]), &["run"]);
+    let output = wait(setup.start(&["run", "demo"]), &["run"]);
     assert_eq!(output.status.code(), Some(5), "{}", text(&output));
     assert!(!text(&output).contains("panicked"), "{}", text(&output));
     disk.resize(64 * 1024 * 1024);
-    house.shim().pass(Duration::from_secs(60));
-    house.drain();
-    house.assert_all_ended(ITEMS as u64).await;
-    assert_eq!(house.stored_once().len(), ITEMS);
+    setup.shim().pass(Duration::from_secs(60));
+    setup.drain();
+    setup.assert_all_ended(ITEMS as u64).await;
+    assert_eq!(setup.stored_ids_once().len(), ITEMS);
 }

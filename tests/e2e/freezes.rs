@@ -7,8 +7,8 @@ use std::time::Duration;
 use damper_demo_api::{Latency, Settings};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
-use crate::house::{House, PATIENCE, ids, signal, text, wait};
-use crate::shim::stopped;
+use crate::local_setup::{LocalSetup, PATIENCE, ids, signal, text, wait};
+use crate::shim::wait_until_stopped;
 
 const ITEMS: usize = 260;
 /// A chunk is put when it is five seconds old. They pass in steps that are shorter than a fetch timeout.
@@ -21,41 +21,41 @@ fn slow_api() -> Settings {
     Settings { latency, keep_working: true, ..Settings::default() }
 }
 
-/// A house whose process puts its first chunk in the middle of a batch, with requests in flight.
-async fn in_mid_put(order: &str) -> (House, Child) {
-    let house = House::demo(slow_api(), "").shimmed();
-    house.feed(ids("account", ITEMS));
-    house.shim().order(order);
-    let child = house.start(&["run", "demo"]);
+/// A setup whose process puts its first chunk in the middle of a batch, with requests in flight.
+async fn in_mid_put(order: &str) -> (LocalSetup, Child) {
+    let setup = LocalSetup::demo(slow_api(), "").with_shim();
+    setup.feed(ids("account", ITEMS));
+    setup.shim().order(order);
+    let child = setup.start(&["run", "demo"]);
     for age in CHUNK_AGES {
-        let before = house.api.stats().requests;
-        let is_further = |house: &House| house.api.stats().requests >= before + 16 || house.shim().is_met();
+        let before = setup.api.stats().requests;
+        let is_further = |setup: &LocalSetup| setup.api.stats().requests >= before + 16 || setup.shim().is_met();
         // On a busy machine five seconds pass by themselves; then nothing more may come of a process that was killed.
         tokio::time::timeout(PATIENCE, async {
-            while !is_further(&house) {
+            while !is_further(&setup) {
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
         })
         .await
         .expect("the process never got there");
-        house.shim().pass(age);
+        setup.shim().pass(age);
     }
-    (house, child)
+    (setup, child)
 }
 
-async fn assert_once(house: &House) {
-    house.drain();
-    house.assert_all_ended(ITEMS as u64).await;
-    assert_eq!(house.stored_once().len(), ITEMS);
-    assert!(house.api.stats().peak_in_flight <= 16, "{:?}", house.api.stats());
+async fn assert_once(setup: &LocalSetup) {
+    setup.drain();
+    setup.assert_all_ended(ITEMS as u64).await;
+    assert_eq!(setup.stored_ids_once().len(), ITEMS);
+    assert!(setup.api.stats().peak_in_flight <= 16, "{:?}", setup.api.stats());
 }
 
 /// Freeze a process, but not in the middle of a transaction: nobody else could use the database until it goes on.
-async fn freeze(house: &House, child: &Child) {
+async fn freeze(setup: &LocalSetup, child: &Child) {
     for _ in 0..1_000 {
         signal(child, "STOP");
-        stopped(child).await;
-        if !house.is_database_locked() {
+        wait_until_stopped(child).await;
+        if !setup.is_database_locked() {
             return;
         }
         signal(child, "CONT");
@@ -66,21 +66,21 @@ async fn freeze(house: &House, child: &Child) {
 
 /// One freeze. The second process is so many requests into its work when the first one goes on; none: it has ended.
 async fn survives_a_freeze(wakes_after: Option<u64>) {
-    let (house, frozen) = in_mid_put("w").await;
-    house.shim().all_met().await;
-    // What is fetched while the put lasts is for the next chunk.
-    let before = house.api.stats().requests;
-    house.api_saw(|stats| stats.requests >= before + 30).await;
-    freeze(&house, &frozen).await;
-    assert!(house.objects().is_empty(), "the chunk has no name yet");
+    let (setup, frozen) = in_mid_put("w").await;
+    setup.shim().wait_until_all_met().await;
+    // Records that are fetched during the put go to the next chunk.
+    let before = setup.api.stats().requests;
+    setup.wait_for_api(|stats| stats.requests >= before + 30).await;
+    freeze(&setup, &frozen).await;
+    assert!(setup.objects().is_empty(), "the chunk has no name yet");
     // It has its name as soon as the process goes on.
-    house.shim().let_go();
+    setup.shim().let_go();
     // Of the frozen process alone no time has passed: its monotonic clock stands still, as that of a virtual machine that is suspended.
-    house.shim().step_forward(AFTER_THE_LEASE);
-    let before = house.api.stats().requests;
-    let second = house.start(&["run", "demo"]);
+    setup.shim().step_forward(AFTER_THE_LEASE);
+    let before = setup.api.stats().requests;
+    let second = setup.start(&["run", "demo"]);
     let second = if let Some(requests) = wakes_after {
-        house.api_saw(|stats| stats.requests >= before + requests).await;
+        setup.wait_for_api(|stats| stats.requests >= before + requests).await;
         signal(&frozen, "CONT");
         wait(second, &["run"])
     } else {
@@ -92,7 +92,7 @@ async fn survives_a_freeze(wakes_after: Option<u64>) {
     for output in [first, second] {
         assert!(!text(&output).contains("panicked"), "{}", text(&output));
     }
-    assert_once(&house).await;
+    assert_once(&setup).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -102,14 +102,14 @@ async fn a_process_that_freezes_in_a_put_and_goes_on_after_another_took_over_dou
 
 /// SIGKILL just before, or just after, the chunk gets its name.
 async fn survives_a_kill(order: &str) {
-    let (house, killed) = in_mid_put(order).await;
+    let (setup, killed) = in_mid_put(order).await;
     let output = wait(killed, &["run"]);
     assert_eq!(output.status.signal(), Some(9), "{}", text(&output));
-    assert_eq!(house.objects().len(), usize::from(order == "K"));
-    let stored = house.stored_once();
-    house.shim().pass(AFTER_THE_LEASE);
-    assert_once(&house).await;
-    let log = house.api.log();
+    assert_eq!(setup.objects().len(), usize::from(order == "K"));
+    let stored = setup.stored_ids_once();
+    setup.shim().pass(AFTER_THE_LEASE);
+    assert_once(&setup).await;
+    let log = setup.api.log();
     for id in stored {
         assert_eq!(log.iter().filter(|line| line.id == id).count(), 1, "{id} was stored and fetched again");
     }
@@ -122,14 +122,14 @@ async fn a_process_that_dies_just_before_or_just_after_a_put_loses_and_doubles_n
 
 /// A put fails, with its chunk stored or not, and the next one is the last thing that the process does.
 async fn survives_a_failed_put_and_a_kill(order: &str) {
-    let (house, killed) = in_mid_put(order).await;
+    let (setup, killed) = in_mid_put(order).await;
     let output = wait(killed, &["run"]);
-    // Whoever stores nothing more after the failed put ends with the storage's exit code, and lives.
+    // A process that stores nothing more after the failed put ends with the storage's exit code, and lives.
     let is_over = output.status.signal() == Some(9) || output.status.code() == Some(5);
     assert!(is_over, "{}", text(&output));
-    house.shim().order("");
-    house.shim().pass(AFTER_THE_LEASE);
-    assert_once(&house).await;
+    setup.shim().order("");
+    setup.shim().pass(AFTER_THE_LEASE);
+    assert_once(&setup).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

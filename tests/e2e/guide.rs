@@ -1,5 +1,5 @@
-//! docs/PROVIDER_GUIDE.md, held to its word: its commands run in order, its files are taken by the real parsers, its recipes are
-//! the tested ones, its reference is the parser's.
+//! Tests docs/PROVIDER_GUIDE.md: its commands run in order, the real parsers accept its files, its recipes are the
+//! tested ones, and its reference is the parser's.
 //!
 //! `DAMPER_UPDATE_GUIDE=1 cargo test -p damper-tests guide` writes the recipes and the reference into it.
 
@@ -20,9 +20,9 @@ fn guide() -> String {
     std::fs::read_to_string(root().join(GUIDE)).unwrap()
 }
 
-/// Holds the guide against what it should be, or makes it so where that is asked for.
+/// Compares the guide with the expected text, or writes that text if the environment asks for it.
 #[allow(clippy::disallowed_methods, reason = "whether files are rewritten is said by the environment, as insta's are")]
-fn hold(should_be: &str) {
+fn check_guide(should_be: &str) {
     if guide() == should_be {
         return;
     }

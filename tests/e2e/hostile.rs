@@ -3,10 +3,10 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use damper_hostile_corpus::house::{House, MEMORY_MIB, Outcome, Programs};
+use damper_hostile_corpus::two_provider_run::{MEMORY_MIB, Outcome, Programs, TwoProviderRun};
 use damper_hostile_corpus::{Ends, Kind, Member, members};
 
-use crate::house::{built, target};
+use crate::local_setup::{require_built, target};
 
 /// Items of the innocent provider.
 const ITEMS: u32 = 60;
@@ -17,11 +17,11 @@ const AT_A_TIME: usize = 3;
 
 fn programs(cache: &std::path::Path) -> Programs {
     let components = target().join("components");
-    built(&components.join("hostile.wasm"));
-    Programs { damper: built(&target().join("debug/damper")), components, cache: cache.to_path_buf() }
+    require_built(&components.join("hostile.wasm"));
+    Programs { damper: require_built(&target().join("debug/damper")), components, cache: cache.to_path_buf() }
 }
 
-/// Runs all members of these kinds, some at a time, and tells all that break through.
+/// Runs all members of these kinds, some at a time, and reports all that break a limit.
 fn check(kinds: &[Kind]) {
     let cache = tempfile::tempdir().unwrap();
     let programs = programs(cache.path());
@@ -31,7 +31,7 @@ fn check(kinds: &[Kind]) {
     let work = || {
         let mut wrong = Vec::new();
         while let Some(member) = members.get(next.fetch_add(1, Ordering::SeqCst)) {
-            let outcome = House::new(&programs, Some(member), ITEMS).run();
+            let outcome = TwoProviderRun::new(&programs, Some(member), ITEMS).run();
             wrong.extend(problems(member, &outcome).into_iter().map(|problem| format!("{}: {problem}", member.name)));
         }
         wrong
@@ -43,7 +43,7 @@ fn check(kinds: &[Kind]) {
     assert!(wrong.is_empty(), "members that break through:\n{}", wrong.join("\n"));
 }
 
-/// What a member may not do.
+/// Checks the limits on a member's effects.
 fn problems(member: &Member, outcome: &Outcome) -> Vec<String> {
     let mut problems = Vec::new();
     let Outcome { exit, hostile, innocent, peak_kib, said, .. } = outcome;
@@ -84,8 +84,8 @@ fn a_component_that_takes_long_to_compile_keeps_neither_its_neighbour_nor_a_stop
     let programs = programs(cache.path());
     let member = members().into_iter().find(|member| member.name == "2,000 locals alive in 2,000 blocks").unwrap();
     // Compiled once, the innocent component is ready at once.
-    let _ = House::new(&programs, None, 1).run();
-    let outcome = House::new(&programs, Some(&member), ITEMS).impatient().run();
+    let _ = TwoProviderRun::new(&programs, None, 1).run();
+    let outcome = TwoProviderRun::new(&programs, Some(&member), ITEMS).with_immediate_stop().run();
     assert_eq!(outcome.innocent.fetched, u64::from(ITEMS), "{outcome:?}");
     assert_eq!(
         outcome.hostile.outcome, "interrupted",

@@ -8,17 +8,17 @@ use damper_demo_api::{Latency, LogLine, Outcome, Settings};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use tokio::task::JoinSet;
 
-use crate::house::{House, ids, ids_of, signal, text, wait};
+use crate::local_setup::{LocalSetup, ids, ids_of, signal, text, wait};
 
 const KILLS: usize = 20;
-/// Items that cannot be fetched, in each house.
+/// Items that cannot be fetched, in each setup.
 const UNKNOWN: usize = 40;
 
 /// A kill, as the test saw it.
 struct Kill {
     /// When the process was certainly dead, in Unix milliseconds.
     at_ms: u64,
-    /// What lay in the sink then.
+    /// The ids in the sink at that time.
     stored: BTreeSet<String>,
 }
 
@@ -32,66 +32,67 @@ async fn twenty_kills_lose_nothing_and_double_nothing() {
     survives(KILLS, 4_000, 20, "compression = \"none\"").await;
 }
 
-/// Ten houses side by side: after each kill a run waits for what the dead one held, which takes seconds.
+/// Ten setups side by side: after each kill a run waits for what the dead one held, which takes seconds.
 #[tokio::test(flavor = "multi_thread", worker_threads = 12)]
 #[ignore = "a campaign: `make chaos`"]
 async fn chaos_a_thousand_kills() {
     const HOUSES: usize = 10;
     const KILLS_OF_ONE: usize = 100;
     let begun = std::time::Instant::now();
-    let mut houses = JoinSet::new();
+    let mut setups = JoinSet::new();
     for seed in 0..HOUSES {
-        houses.spawn(survives(KILLS_OF_ONE, 14_000, seed as u64, "compression = \"none\""));
+        setups.spawn(survives(KILLS_OF_ONE, 14_000, seed as u64, "compression = \"none\""));
     }
-    let survived = houses.join_all().await.len();
+    let survived = setups.join_all().await.len();
     let seconds = begun.elapsed().as_secs_f64();
     println!("| SIGKILL | {} | 0 lost, 0 doubled | {seconds:.0} s |", survived * KILLS_OF_ONE);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_stored_compressed_is_recovered_and_exported_too() {
-    let house = survives(KILLS / 4, 4_000, 20, "compression = \"zstd\"").await;
-    let exported = house.run(&["export", "demo"]);
+    let setup = survives(KILLS / 4, 4_000, 20, "compression = \"zstd\"").await;
+    let exported = setup.run(&["export", "demo"]);
     assert!(exported.status.success(), "{}", text(&exported));
     let exported: BTreeSet<String> = ids_of(&String::from_utf8(exported.stdout).unwrap()).collect();
-    assert_eq!(exported, house.stored_once());
-    // What a seal left under the other name is empty.
+    assert_eq!(exported, setup.stored_ids_once());
+    // A seal under the other name is empty.
     let is_seal = |object: &PathBuf| object.metadata().unwrap().len() == 0;
     let is_compressed = |object: &PathBuf| object.extension().is_some_and(|extension| extension == "zst");
-    assert!(house.objects().iter().all(|object| is_compressed(object) || is_seal(object)), "{:?}", house.objects());
+    assert!(setup.objects().iter().all(|object| is_compressed(object) || is_seal(object)), "{:?}", setup.objects());
 }
 
-/// So many items, and so many kills of their runs at moments that the seed chooses.
-async fn survives(deaths: usize, items: usize, seed: u64, setting: &str) -> House {
+/// Feeds a number of items, and kills their runs at moments that the seed chooses.
+async fn survives(deaths: usize, items: usize, seed: u64, setting: &str) -> LocalSetup {
     let latency = Latency { median_ms: 25.0, sigma: 0.5, max_ms: Some(500.0) };
-    let house = House::demo(Settings { latency, keep_working: true, ..Settings::default() }, "fetch_timeout = \"1s\"")
-        .setting(setting);
+    let setup =
+        LocalSetup::demo(Settings { latency, keep_working: true, ..Settings::default() }, "fetch_timeout = \"1s\"")
+            .with_setting(setting);
     let mut fed = ids("account", items);
     fed.extend(ids("account", 200));
     // Spread out: many in a row would rightly stop the provider.
     for (number, unknown) in ids("unknown", UNKNOWN).into_iter().enumerate() {
         fed.insert(number * items / 45, unknown);
     }
-    house.feed(&fed);
+    setup.feed(&fed);
     let mut random = StdRng::seed_from_u64(seed);
     let mut kills = Vec::new();
     for _ in 0..deaths {
-        let mut child = house.start(&["run", "demo"]);
-        let (before, more) = (house.api.stats().requests, random.random_range(1..180));
-        house.api_saw(|stats| stats.requests >= before + more).await;
+        let mut child = setup.start(&["run", "demo"]);
+        let (before, more) = (setup.api.stats().requests, random.random_range(1..180));
+        setup.wait_for_api(|stats| stats.requests >= before + more).await;
         // Somewhere between two requests, a flush or a finish.
         tokio::time::sleep(Duration::from_micros(random.random_range(0..30_000))).await;
         child.kill().unwrap();
         child.wait().unwrap();
-        kills.push(Kill { at_ms: unix_ms(), stored: house.stored_once() });
+        kills.push(Kill { at_ms: unix_ms(), stored: setup.stored_ids_once() });
     }
-    house.drain();
-    house.assert_all_ended(fed.len() as u64).await;
-    assert_eq!(house.stored_once().len(), items);
-    assert_eq!(house.counts().await.dead_letters, UNKNOWN as u64);
-    assert!(house.api.stats().peak_in_flight <= 16, "{:?}", house.api.stats());
-    assert_fetches_are_bounded(&house.api.log(), &kills);
-    house
+    setup.drain();
+    setup.assert_all_ended(fed.len() as u64).await;
+    assert_eq!(setup.stored_ids_once().len(), items);
+    assert_eq!(setup.counts().await.dead_letters, UNKNOWN as u64);
+    assert!(setup.api.stats().peak_in_flight <= 16, "{:?}", setup.api.stats());
+    assert_fetches_are_bounded(&setup.api.log(), &kills);
+    setup
 }
 
 /// No id is fetched again once it was stored, and at most once more for each kill that caught it before.
@@ -114,19 +115,19 @@ fn assert_fetches_are_bounded(log: &[LogLine], kills: &[Kill]) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clean_stop_leaves_nothing_in_flight_and_the_next_run_goes_on_at_once() {
     let latency = Latency { median_ms: 50.0, ..Latency::default() };
-    let house = House::demo(Settings { latency, ..Settings::default() }, "");
-    house.feed(ids("account", 1_000));
+    let setup = LocalSetup::demo(Settings { latency, ..Settings::default() }, "");
+    setup.feed(ids("account", 1_000));
     for name in ["TERM", "INT"] {
-        let child = house.start(&["run", "demo"]);
-        let before = house.api.stats().requests;
-        house.api_saw(|stats| stats.requests >= before + 60).await;
+        let child = setup.start(&["run", "demo"]);
+        let before = setup.api.stats().requests;
+        setup.wait_for_api(|stats| stats.requests >= before + 60).await;
         signal(&child, name);
         let output = wait(child, &["run"]);
         assert_eq!(output.status.code(), Some(6), "{}", text(&output));
-        assert_eq!(house.stored_once().len() as u64, house.counts().await.fetched);
+        assert_eq!(setup.stored_ids_once().len() as u64, setup.counts().await.fetched);
     }
-    house.drain();
-    house.assert_all_ended(1_000).await;
-    assert_eq!(house.api.stats().ids_fetched_more_than_once_ok, 0);
-    assert_eq!(house.api.stats().client_left, 0, "what was in flight was finished");
+    setup.drain();
+    setup.assert_all_ended(1_000).await;
+    assert_eq!(setup.api.stats().ids_fetched_more_than_once_ok, 0);
+    assert_eq!(setup.api.stats().client_left, 0, "what was in flight was finished");
 }

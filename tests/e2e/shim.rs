@@ -1,4 +1,5 @@
-//! The shim of `tests/examples/shim.rs` in the processes of a house: their clocks, and what happens to their puts.
+//! Controls the shim of `tests/examples/shim.rs` in the processes of a setup: their clocks, and the fates of their
+//! puts.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -9,9 +10,9 @@ use std::time::Duration;
 
 use rustix::process::{Pid, WaitOptions, waitpid};
 
-use crate::house::{PATIENCE, built, target};
+use crate::local_setup::{PATIENCE, require_built, target};
 
-/// The shim of one house.
+/// The shim of one setup.
 pub(crate) struct Shim {
     clocks: PathBuf,
     puts: PathBuf,
@@ -39,7 +40,7 @@ impl Shim {
 
     /// Have a program load it.
     pub(crate) fn preload(&self, command: &mut Command) {
-        command.env("LD_PRELOAD", built(&target().join("debug/examples/libshim.so")));
+        command.env("LD_PRELOAD", require_built(&target().join("debug/examples/libshim.so")));
         command.env("DAMPER_SHIM_CLOCKS", &self.clocks).env("DAMPER_SHIM_PUTS", &self.puts);
     }
 
@@ -61,7 +62,7 @@ impl Shim {
         });
     }
 
-    /// What happens to the next puts of whichever process, a letter each; see the shim.
+    /// Sets the fates of the next puts of any process, a letter each; see the shim.
     pub(crate) fn order(&self, letters: &str) {
         std::fs::write(&self.puts, letters).unwrap();
     }
@@ -71,8 +72,8 @@ impl Shim {
         std::fs::read(&self.puts).is_ok_and(|letters| letters.is_empty())
     }
 
-    /// Wait until all that was ordered has been met; the file tells nobody that it has changed, so it is looked at.
-    pub(crate) async fn all_met(&self) {
+    /// Wait until all orders have been met. This polls the file.
+    pub(crate) async fn wait_until_all_met(&self) {
         let met = async {
             while !self.is_met() {
                 tokio::time::sleep(Duration::from_millis(1)).await;
@@ -96,8 +97,8 @@ impl Shim {
     }
 }
 
-/// Wait until a process has stopped. What it says meanwhile has to fit into its pipes.
-pub(crate) async fn stopped(child: &Child) {
+/// Wait until a process has stopped. Its output meanwhile has to fit into its pipes.
+pub(crate) async fn wait_until_stopped(child: &Child) {
     let pid = Pid::from_child(child);
     let waiting = tokio::task::spawn_blocking(move || waitpid(Some(pid), WaitOptions::UNTRACED));
     let waited = tokio::time::timeout(PATIENCE, waiting).await.expect("it never stopped").unwrap();

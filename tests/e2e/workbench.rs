@@ -7,9 +7,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use crate::house::{target, text};
+use crate::local_setup::{target, text};
 
-/// What must be in no file.
+/// The text that must be in no file.
 const SECRET: &str = "hunter2/+very=secret";
 const COOKIE: &str = "session-4711-cookie";
 const ACCOUNT: &str = "account-of-mr-smith";

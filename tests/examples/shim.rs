@@ -100,8 +100,8 @@ mod preloaded {
         0
     }
 
-    /// What is to happen to this put: the first letter, which is taken away.
-    fn ordered(from: *const c_char) -> Option<u8> {
+    /// The order for this put: the first letter, which is taken away.
+    fn take_order(from: *const c_char) -> Option<u8> {
         // SAFETY: a path that ends with a zero, as the caller of `linkat` has to give.
         let from = unsafe { CStr::from_ptr(from) }.to_bytes();
         let digits = from.get(from.iter().rposition(|byte| *byte == b'#')? + 1..)?;
@@ -117,7 +117,7 @@ mod preloaded {
         Some(*first)
     }
 
-    /// Wait until nobody has any orders.
+    /// Wait until the file of orders is gone.
     fn wait() {
         while variable(c"DAMPER_SHIM_PUTS").is_some_and(|file| file.exists()) {
             std::thread::sleep(Duration::from_millis(1));
@@ -137,7 +137,7 @@ mod preloaded {
         to: *const c_char,
         flags: c_int,
     ) -> c_int {
-        let order = ordered(from);
+        let order = take_order(from);
         let raise = |signal: c_int| {
             // To this thread, which then stops or dies before it goes on.
             // SAFETY: a signal that the test wants here.

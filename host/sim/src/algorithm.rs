@@ -15,7 +15,7 @@ use crate::peers::gradient2::Gradient2;
 use crate::peers::oracle::Oracle;
 use crate::peers::vector_arc::VectorArc;
 
-/// What decides when a call may start.
+/// An algorithm that decides when a call may start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Algorithm {
     /// Damper's own limiter.

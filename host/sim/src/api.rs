@@ -1,4 +1,4 @@
-//! An API as a state machine in virtual time: a call comes in, and it is known when it answers and what.
+//! An API as a state machine in virtual time: for each call it computes the response and its time.
 //!
 //! ```text
 //!   call --> dark? --> shut out? --> over the rate? --> too many at once? --> [queue for a worker] --> [work] --> answer
@@ -7,13 +7,13 @@
 //!       or 503 at once                                                                 lost if the API goes dark meanwhile
 //! ```
 //!
-//! What an API is like is its [`Conditions`], and a [`Plan`] says how they change over time; since the plan is known
-//! beforehand, an answer is known when the call comes in. A client that gives up does not stop the API: the call goes on working
-//! there, and counts among those at once. There is no network between the two.
+//! [`Conditions`] describe an API's behaviour, and a [`Plan`] says how they change over time. The plan is known
+//! beforehand, so the response is known when the call comes in. A client that gives up does not stop the API: the call
+//! goes on working there, and counts among those at once. There is no network between the two.
 
 pub mod conditions;
 pub mod plan;
-mod temper;
+mod rate_limit_penalty;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -24,19 +24,19 @@ use damper_core::control::admission::Outcome;
 pub use conditions::{Conditions, Outage};
 pub use plan::{Capacity, Plan};
 
-use crate::api::temper::Temper;
+use crate::api::rate_limit_penalty::RateLimitPenalty;
 use crate::random::Random;
 use crate::units::seconds;
 
 /// How long a refusal takes: a 429, or the 503 of an API that is down.
 pub const REFUSAL: Duration = Duration::from_millis(20);
 
-/// What a call comes to, as its client sees it.
+/// The result of a call, as its client sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Answer {
     /// When.
     pub at: Duration,
-    /// What.
+    /// The outcome.
     pub outcome: Outcome,
     /// Whether the API did not answer in time and may still be working at the call.
     pub unanswered: bool,
@@ -52,11 +52,11 @@ pub struct Api {
     ends: BinaryHeap<Reverse<Duration>>,
     /// When each worker is free.
     workers: BinaryHeap<Reverse<Duration>>,
-    /// What is left in the token bucket, and when that was.
+    /// The tokens left in the bucket, and the time of that count.
     tokens: Option<(f64, Duration)>,
     /// When the present window began, and how many calls it has had.
     window: (Duration, u32),
-    temper: Temper,
+    penalty: RateLimitPenalty,
 }
 
 /// Which stream of a seed the APIs draw from.
@@ -74,14 +74,14 @@ impl Api {
             workers: BinaryHeap::new(),
             tokens: None,
             window: (Duration::ZERO, 0),
-            temper: Temper::default(),
+            penalty: RateLimitPenalty::default(),
         };
-        api.staff(Duration::ZERO);
+        api.adjust_workers(Duration::ZERO);
         api
     }
 
     /// How many calls it works at, or has waiting for a worker, at `now`.
-    pub fn at_work(&mut self, now: Duration) -> u32 {
+    pub fn active_calls(&mut self, now: Duration) -> u32 {
         while self.ends.peek().is_some_and(|Reverse(end)| *end <= now) {
             self.ends.pop();
         }
@@ -99,30 +99,29 @@ impl Api {
             Outage::Errors => return refused(Outcome::Failed),
             Outage::BlackHole => return lost,
         }
-        if self.temper.shuts_out(now) {
+        if self.penalty.is_shut_out(now) {
             return refused(Outcome::Throttled { retry_after: None });
         }
         if let Some(whims) = conditions.whims.filter(|whims| self.random.chance(whims.share)) {
             return refused(Outcome::Throttled { retry_after: whims.retry_after });
         }
-        if let Some(retry_after) =
-            self.over_the_window(now, &conditions).or_else(|| self.over_the_rate(now, &conditions))
+        if let Some(retry_after) = self.count_in_window(now, &conditions).or_else(|| self.take_token(now, &conditions))
         {
-            self.temper.refused(now, conditions.patience);
+            self.penalty.on_refusal(now, conditions.patience);
             return refused(Outcome::Throttled { retry_after });
         }
-        let before = self.at_work(now);
+        let before = self.active_calls(now);
         if let Some(cap) = conditions.concurrency.filter(|cap| before >= cap.limit) {
             if cap.drops {
                 return lost;
             }
-            self.temper.refused(now, conditions.patience);
+            self.penalty.on_refusal(now, conditions.patience);
             return refused(Outcome::Throttled { retry_after: cap.retry_after });
         }
         let end = self.work(now, before + 1, &conditions);
         let failed = self.random.chance(conditions.error_rate());
         self.ends.push(Reverse(end));
-        let answer = match self.plan.goes_dark(now, end) {
+        let answer = match self.plan.next_outage(now, end) {
             Some((_, Outage::BlackHole)) => return lost,
             Some((at, _)) => Answer { at, outcome: Outcome::Failed, unanswered: false },
             None => {
@@ -147,8 +146,8 @@ impl Api {
         end
     }
 
-    /// Counts a call in its window. Where the window is full: how long the API asks to wait.
-    fn over_the_window(&mut self, now: Duration, conditions: &Conditions) -> Option<Option<Duration>> {
+    /// Counts a call in its window. If the window is full: how long the API asks to wait.
+    fn count_in_window(&mut self, now: Duration, conditions: &Conditions) -> Option<Option<Duration>> {
         let window = conditions.window?;
         let (mut since, mut calls) = self.window;
         while now >= since + window.every {
@@ -160,8 +159,8 @@ impl Api {
         is_full.then(|| Some(seconds((since + window.every - now).as_secs_f64().ceil())))
     }
 
-    /// Takes a token. Where there is none: how long the API asks to wait, if it says so.
-    fn over_the_rate(&mut self, now: Duration, conditions: &Conditions) -> Option<Option<Duration>> {
+    /// Takes a token. If there is none: how long the API asks to wait, if it says so.
+    fn take_token(&mut self, now: Duration, conditions: &Conditions) -> Option<Option<Duration>> {
         let rate = conditions.rate?;
         let (left, then) = self.tokens.unwrap_or((rate.burst, now));
         let left = (left + (now - then).as_secs_f64() * rate.per_second).min(rate.burst);
@@ -176,14 +175,14 @@ impl Api {
     }
 
     fn advance(&mut self, now: Duration) {
-        while let Some(at) = self.plan.begins(self.step + 1).filter(|at| *at <= now) {
+        while let Some(at) = self.plan.step_start(self.step + 1).filter(|at| *at <= now) {
             self.step += 1;
-            self.staff(at);
+            self.adjust_workers(at);
         }
     }
 
     /// Hire or dismiss workers at `now`; those who go first are those who are free first.
-    fn staff(&mut self, now: Duration) {
+    fn adjust_workers(&mut self, now: Duration) {
         let count = self.plan.step(self.step).workers.map_or(0, |workers| workers.count as usize);
         while self.workers.len() > count {
             self.workers.pop();

@@ -16,7 +16,7 @@ use crate::api::{Api, Plan};
 use crate::bare::client::{Call, Client};
 use crate::record::{Record, Recorder};
 
-/// What clocks and answers may be late: a call that timed out keeps its permit so much longer, as in the pipeline.
+/// The margin for late clocks and responses: a call that timed out keeps its permit so much longer, as in the pipeline.
 const MARGIN: Duration = Duration::from_secs(1);
 /// How often an algorithm is asked again that wants a completion while nothing is in flight. A sound one never does.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
@@ -32,13 +32,13 @@ pub struct Setting {
     pub max_in_flight: u32,
     /// How long a client waits for an answer.
     pub timeout: Duration,
-    /// What there is to fetch, for each client.
+    /// The work of each client.
     pub work: Work,
-    /// What chance follows from.
+    /// The seed of all random numbers.
     pub seed: u64,
 }
 
-/// What there is to fetch.
+/// The items to fetch.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Work {
     /// Items at first; `None`: more than can ever be fetched.
@@ -55,7 +55,7 @@ impl Work {
 /// Run one algorithm for each client against the API, and say what happened.
 #[must_use]
 pub fn run(setting: &Setting, limiters: Vec<Box<dyn Admit>>) -> Record {
-    let mut run = Run::new(setting, limiters);
+    let mut run = LimiterRun::new(setting, limiters);
     run.until_over();
     run.recorder.finish(setting.duration)
 }
@@ -69,7 +69,7 @@ pub fn run_in_invocations(
     restored: bool,
     limiter: &dyn Fn() -> Box<dyn Admit>,
 ) -> Record {
-    let mut run = Run::new(setting, vec![limiter()]);
+    let mut run = LimiterRun::new(setting, vec![limiter()]);
     run.invocations = Some(Invocations { items, left: items, fresh: restored.then_some(limiter) });
     run.until_over();
     run.recorder.finish(setting.duration)
@@ -80,7 +80,7 @@ struct Invocations<'a> {
     items: u32,
     /// Items of the current one that have not started.
     left: u32,
-    /// Where each has a limiter of its own: one that knows nothing.
+    /// If each invocation has a limiter of its own: one that knows nothing.
     fresh: Option<&'a dyn Fn() -> Box<dyn Admit>>,
 }
 
@@ -93,7 +93,7 @@ impl Invocations<'_> {
                 let saved = client.limiter.save();
                 client.limiter = fresh();
                 if let Some(saved) = saved {
-                    // What cannot be read is not learned from, and the figures show it.
+                    // A state that cannot be read is ignored, and the figures show it.
                     let _ = client.limiter.load(&saved, &Rebase::new(now, now));
                 }
             }
@@ -102,9 +102,9 @@ impl Invocations<'_> {
     }
 }
 
-/// What happens at some time.
+/// An event of the run.
 #[derive(Debug)]
-enum Happening {
+enum EventKind {
     /// A call is answered, or its client gives up.
     Ended(Call),
     /// The permit of a call that timed out comes free.
@@ -122,7 +122,7 @@ struct Event {
     at: Duration,
     number: u64,
     client: usize,
-    what: Happening,
+    kind: EventKind,
 }
 
 impl PartialEq for Event {
@@ -145,7 +145,7 @@ impl Ord for Event {
     }
 }
 
-struct Run<'a> {
+struct LimiterRun<'a> {
     setting: &'a Setting,
     api: Api,
     clients: Vec<Client>,
@@ -155,7 +155,7 @@ struct Run<'a> {
     invocations: Option<Invocations<'a>>,
 }
 
-impl<'a> Run<'a> {
+impl<'a> LimiterRun<'a> {
     fn new(setting: &'a Setting, limiters: Vec<Box<dyn Admit>>) -> Self {
         let clients: Vec<_> = limiters.into_iter().map(|limiter| Client::new(limiter, setting.work)).collect();
         let mut run = Self {
@@ -167,11 +167,11 @@ impl<'a> Run<'a> {
             numbers: 0,
             invocations: None,
         };
-        run.schedule(Duration::ZERO, 0, Happening::Second);
+        run.schedule(Duration::ZERO, 0, EventKind::Second);
         for client in 0..run.clients.len() {
-            run.schedule(Duration::ZERO, client, Happening::Wake);
+            run.schedule(Duration::ZERO, client, EventKind::Wake);
             if setting.work.per_second > 0.0 {
-                run.schedule(Duration::ZERO, client, Happening::Item);
+                run.schedule(Duration::ZERO, client, EventKind::Item);
             }
         }
         run
@@ -182,44 +182,44 @@ impl<'a> Run<'a> {
             if event.at > self.setting.duration {
                 return;
             }
-            self.happens(event);
+            self.handle_event(event);
         }
     }
 
-    fn happens(&mut self, Event { at: now, client: index, what, .. }: Event) {
+    fn handle_event(&mut self, Event { at: now, client: index, kind, .. }: Event) {
         let Some(client) = self.clients.get_mut(index) else { return };
-        match what {
-            Happening::Ended(call) => {
-                client.ended(now, call);
-                self.recorder.ended(now, index, now - call.permit.started, call.outcome);
+        match kind {
+            EventKind::Ended(call) => {
+                client.on_call_end(now, call);
+                self.recorder.record_end(now, index, now - call.permit.started, call.outcome);
                 if call.unanswered {
-                    self.schedule(now + MARGIN, index, Happening::Freed);
+                    self.schedule(now + MARGIN, index, EventKind::Freed);
                 } else {
-                    self.freed(now, index);
+                    self.on_permit_freed(now, index);
                 }
             }
-            Happening::Freed => self.freed(now, index),
-            Happening::Wake => client.woken(now),
-            Happening::Item => {
-                client.fed();
+            EventKind::Freed => self.on_permit_freed(now, index),
+            EventKind::Wake => client.on_wake(now),
+            EventKind::Item => {
+                client.add_item();
                 let next = now + crate::units::seconds(1.0 / self.setting.work.per_second);
-                self.schedule(next, index, Happening::Item);
+                self.schedule(next, index, EventKind::Item);
             }
-            Happening::Second => {
+            EventKind::Second => {
                 for client in &self.clients {
-                    self.recorder.read(now, &client.limiter.reading(now));
+                    self.recorder.record_reading(now, &client.limiter.reading(now));
                 }
-                return self.schedule(now + Duration::from_secs(1), 0, Happening::Second);
+                return self.schedule(now + Duration::from_secs(1), 0, EventKind::Second);
             }
         }
         self.launch(now, index);
     }
 
-    fn freed(&mut self, now: Duration, index: usize) {
+    fn on_permit_freed(&mut self, now: Duration, index: usize) {
         if let Some(client) = self.clients.get_mut(index) {
             client.in_flight -= 1;
         }
-        self.recorder.in_flight(now, -1);
+        self.recorder.change_in_flight(now, -1);
     }
 
     /// Start calls while there is work and the algorithm lets them.
@@ -235,13 +235,13 @@ impl<'a> Run<'a> {
                     }
                     let above = client.in_flight >= self.setting.max_in_flight;
                     let call = client.start(now, self.api.call(now, self.setting.timeout));
-                    self.recorder.sent(now, index, above);
-                    self.recorder.in_flight(now, 1);
-                    self.schedule(call.ends, index, Happening::Ended(call));
+                    self.recorder.record_sent(now, index, above);
+                    self.recorder.change_in_flight(now, 1);
+                    self.schedule(call.ends, index, EventKind::Ended(call));
                 }
                 Admission::At(at) => return self.wake(now, index, at),
                 Admission::AfterCompletion if client.in_flight == 0 => {
-                    self.recorder.stuck();
+                    self.recorder.record_stuck();
                     return self.wake(now, index, now + ASK_AGAIN);
                 }
                 Admission::AfterCompletion => return,
@@ -252,14 +252,14 @@ impl<'a> Run<'a> {
     fn wake(&mut self, now: Duration, index: usize, at: Duration) {
         // Time has to go on, whatever an algorithm says.
         let at = at.max(now + Duration::from_nanos(1));
-        if self.clients.get_mut(index).is_some_and(|client| client.wants_wake(at)) {
-            self.schedule(at, index, Happening::Wake);
+        if self.clients.get_mut(index).is_some_and(|client| client.schedule_wake(at)) {
+            self.schedule(at, index, EventKind::Wake);
         }
     }
 
-    fn schedule(&mut self, at: Duration, client: usize, what: Happening) {
+    fn schedule(&mut self, at: Duration, client: usize, kind: EventKind) {
         self.numbers += 1;
-        self.events.push(Reverse(Event { at, number: self.numbers, client, what }));
+        self.events.push(Reverse(Event { at, number: self.numbers, client, kind }));
     }
 }
 

@@ -1,6 +1,6 @@
-//! The figures that docs/CONTROL.md holds Damper to, each with what is asked, what is reached, and what the peers reach.
+//! The figures of docs/CONTROL.md, each with its bound, Damper's result, and the peers' results.
 //!
-//! They come in sections, each a table of its own, so that whoever works on one can print that alone.
+//! Each section is a table of its own, and can be printed alone.
 
 mod chaos;
 mod control_plane;
@@ -11,11 +11,11 @@ mod pipeline;
 mod published;
 
 use crate::algorithm::Algorithm;
+use crate::pipeline_run::PipelineRunError;
 use crate::scenario::Scenario;
 use crate::units::number;
-use crate::whole::WholeError;
 
-/// What the figures are made of.
+/// The inputs of the figures.
 #[derive(Debug, Clone)]
 pub struct Bench {
     /// The thirteen named scenarios.
@@ -31,10 +31,10 @@ pub struct Bench {
 /// Some figures that belong together.
 #[derive(Debug, Clone, Copy)]
 pub struct Section {
-    /// What they are about.
+    /// Their subject.
     pub title: &'static str,
     /// Measure, and write them down.
-    pub run: fn(&Bench) -> Result<String, WholeError>,
+    pub run: fn(&Bench) -> Result<String, PipelineRunError>,
 }
 
 /// All sections, the quick ones first.

@@ -1,6 +1,6 @@
 //! A run over time as an SVG: what is in flight and what may be, what comes back, how long it takes, and the batch size.
 //!
-//! What is grey is when the API was down; a strip on top shows when the breaker kept calls away from it.
+//! Grey marks the times when the API was down; a strip on top shows when the breaker kept calls away from it.
 
 mod axis;
 mod breaker;
@@ -39,7 +39,7 @@ pub struct ChartError(String);
 /// Draw a run against an API that followed `plan`.
 ///
 /// # Errors
-/// Where the drawing library fails, which it does not as far as is known.
+/// If the drawing library fails, which is not known to happen.
 pub fn svg(title: &str, plan: &Plan, record: &Record) -> Result<String, ChartError> {
     let points = points(plan, record);
     let panels = panels(&points);

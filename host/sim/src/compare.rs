@@ -13,7 +13,7 @@ use crate::scenario::Scenario;
 use crate::table::Table;
 use crate::units::number;
 
-/// What one algorithm came to in one scenario, in the mean over all seeds.
+/// The figures of one algorithm in one scenario, in the mean over all seeds.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Cell {
     /// Goodput as a share of the oracle's.

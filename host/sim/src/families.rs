@@ -1,4 +1,4 @@
-//! APIs drawn at random that nothing is tuned on: whoever does well on the named scenarios alone is found out here.
+//! Randomly drawn APIs that no algorithm is tuned on. They expose algorithms that do well on the named scenarios alone.
 //!
 //! A family's n-th API follows from n alone. Latencies lie between 50 ms and 3 s, with anything from little to much noise.
 
@@ -28,7 +28,7 @@ impl Family {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::HiddenCap, Self::Workers, Self::Knee, Self::Contention];
 
-    /// What it is called.
+    /// Its name.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

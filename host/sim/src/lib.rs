@@ -1,8 +1,9 @@
 //! The simulator: APIs as seeded state machines in virtual time, and around them Damper's limiter and pipeline, and the
 //! algorithms that others have published for the same job.
 //!
-//! It answers one question: how hard does an algorithm press an API, and what comes of it? The same seed gives the same bytes.
-//! No simulated second takes a second, nothing here opens a socket, and nothing here is part of what runs in production.
+//! It answers one question: how much load does an algorithm put on an API, and with which goodput? The same seed gives
+//! the same bytes. No simulated second takes a second, nothing here opens a socket, and nothing here is part of what
+//! runs in production.
 //!
 //! ```text
 //!   Scenario ---> Api (answers)                       Admit (decides)
@@ -19,6 +20,7 @@ pub mod chart;
 pub mod compare;
 pub mod families;
 pub mod peers;
+pub mod pipeline_run;
 pub mod published;
 pub mod random;
 pub mod record;
@@ -27,4 +29,3 @@ pub mod simulate;
 pub mod swarm;
 pub mod table;
 pub mod units;
-pub mod whole;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use damper_sim::swarm::sweep::{explain, sweep, tell};
+use damper_sim::swarm::sweep::{describe_run, explain, sweep};
 use damper_sim::swarm::{Case, Violation, run};
 
 /// Damper in virtual time
@@ -52,7 +52,7 @@ fn main() -> ExitCode {
 fn run_one(seed: u64, swarm: &Swarm) -> ExitCode {
     let case = Case::draw(seed);
     if swarm.trace {
-        print!("{}", tell(&case));
+        print!("{}", describe_run(&case));
     }
     match run(&case, false).map(|outcome| outcome.violation) {
         Ok(None) => {

@@ -1,5 +1,5 @@
-//! What others do for the same job, in Damper's place: each faithful to its source, which its docs name, and held to a figure
-//! that its authors published. They live in the simulator alone.
+//! Published algorithms for the same job, in Damper's place: each faithful to its source, which its docs name, and held
+//! to a figure that its authors published. They live in the simulator alone.
 //!
 //! All are given what they can use: no more than the slots, a minimum of one, and the same beginning as Damper's own limiter
 //! (`initial`). None of them knows Retry-After, a rate, or a breaker, because their sources do not.
@@ -22,7 +22,7 @@ pub fn initial(max_in_flight: u32) -> u32 {
     (max_in_flight / 4).clamp(1, 8)
 }
 
-/// What all limits on concurrency have in common: they let start what is below a whole number of calls.
+/// Shared by all limits on concurrency: they let start what is below a whole number of calls.
 fn admit_below(limit: u32, in_flight: u32) -> Admission {
     if in_flight < limit { Admission::Now } else { Admission::AfterCompletion }
 }

@@ -35,7 +35,7 @@ pub struct Published {
     pub drops: bool,
 }
 
-/// What becomes of a permit while a request waits for its next try.
+/// Whether a request keeps its permit while it waits for its next try.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Retries {
     /// The request keeps it, and the algorithm hears of the last try alone: Vector's way.
@@ -52,7 +52,7 @@ pub const PUBLISHED: [Published; 4] = [
     Published { name: "drops-at-high-concurrency", requests: 500, concurrency: Some(5), rate: None, drops: true },
 ];
 
-/// What a run came to.
+/// The result of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Finish {
     /// When the last request succeeded.
@@ -68,7 +68,7 @@ pub struct Finish {
 }
 
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Happening {
+enum EventKind {
     /// The API ends with a request, whether its client still waits or not.
     Left,
     /// A try of a request ends.
@@ -85,11 +85,11 @@ enum Happening {
     Wake,
 }
 
-struct Run<'a> {
+struct PublishedRun<'a> {
     scenario: &'a Published,
     retries: Retries,
     limiter: Box<dyn Admit>,
-    events: BinaryHeap<Reverse<(Duration, u64, Happening)>>,
+    events: BinaryHeap<Reverse<(Duration, u64, EventKind)>>,
     numbers: u64,
     /// Requests that wait for a permit, with the tries they had.
     waiting: VecDeque<(u32, u32)>,
@@ -105,7 +105,7 @@ impl Published {
     /// Run an algorithm through it.
     #[must_use]
     pub fn run(&self, limiter: Box<dyn Admit>, retries: Retries) -> Finish {
-        let mut run = Run {
+        let mut run = PublishedRun {
             scenario: self,
             retries,
             limiter,
@@ -124,13 +124,13 @@ impl Published {
     }
 }
 
-impl Run<'_> {
+impl PublishedRun<'_> {
     fn until_done(&mut self) {
         self.launch(Duration::ZERO);
         while let Some(Reverse((now, _, what))) = self.events.pop() {
             self.sum_up(now);
-            self.happens(now, what);
-            // What ends at one instant has ended before anything starts then.
+            self.handle_event(now, what);
+            // Events that end at one instant are handled before anything starts at that instant.
             if self.events.peek().is_some_and(|Reverse((next, ..))| *next == now) {
                 continue;
             }
@@ -158,25 +158,25 @@ impl Run<'_> {
         self.summed_to = now;
     }
 
-    fn happens(&mut self, now: Duration, what: Happening) {
+    fn handle_event(&mut self, now: Duration, what: EventKind) {
         match what {
-            Happening::Left => self.at_once -= 1,
-            Happening::Wake => {}
-            Happening::Due { request, tried } if self.retries == Retries::Held => self.send(now, request, tried),
-            Happening::Due { request, tried } => self.waiting.push_back((request, tried)),
-            Happening::Ended { request, good, tried } => {
+            EventKind::Left => self.at_once -= 1,
+            EventKind::Wake => {}
+            EventKind::Due { request, tried } if self.retries == Retries::Held => self.send(now, request, tried),
+            EventKind::Due { request, tried } => self.waiting.push_back((request, tried)),
+            EventKind::Ended { request, good, tried } => {
                 self.done += u32::from(good);
                 if good || self.retries == Retries::Released {
-                    self.tell(now, request, good);
+                    self.report_outcome(now, request, good);
                 }
                 if !good {
-                    self.schedule(now + backoff(tried), Happening::Due { request, tried });
+                    self.schedule(now + backoff(tried), EventKind::Due { request, tried });
                 }
             }
         }
     }
 
-    fn tell(&mut self, now: Duration, request: u32, good: bool) {
+    fn report_outcome(&mut self, now: Duration, request: u32, good: bool) {
         let refused = if self.scenario.drops { Outcome::TimedOut } else { Outcome::Throttled { retry_after: None } };
         if let Some(permit) = self.permits.remove(&request) {
             self.limiter.completed(now, permit, if good { Outcome::Ok } else { refused });
@@ -193,8 +193,8 @@ impl Run<'_> {
                     self.permits.insert(request, permit);
                     self.send(now, request, tried);
                 }
-                Admission::At(at) => return self.schedule(at.max(now + Duration::from_micros(1)), Happening::Wake),
-                Admission::AfterCompletion if in_flight == 0 => return self.schedule(now + TIMEOUT, Happening::Wake),
+                Admission::At(at) => return self.schedule(at.max(now + Duration::from_micros(1)), EventKind::Wake),
+                Admission::AfterCompletion if in_flight == 0 => return self.schedule(now + TIMEOUT, EventKind::Wake),
                 Admission::AfterCompletion => return,
             }
         }
@@ -216,13 +216,13 @@ impl Run<'_> {
             self.at_once -= 1;
             now + TIMEOUT
         } else {
-            self.schedule(now + DELAY, Happening::Left);
+            self.schedule(now + DELAY, EventKind::Left);
             now + DELAY
         };
-        self.schedule(ends, Happening::Ended { request, good: !too_many, tried: tried + 1 });
+        self.schedule(ends, EventKind::Ended { request, good: !too_many, tried: tried + 1 });
     }
 
-    fn schedule(&mut self, at: Duration, what: Happening) {
+    fn schedule(&mut self, at: Duration, what: EventKind) {
         self.numbers += 1;
         self.events.push(Reverse((at, self.numbers, what)));
     }

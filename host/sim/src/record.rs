@@ -1,4 +1,4 @@
-//! What happened in a run, second by second and in all, and the figures that follow from it.
+//! The record of a run, second by second and in all, and the figures computed from it.
 
 mod figures;
 mod recorder;
@@ -26,23 +26,23 @@ pub struct Second {
     pub timed_out: u32,
     /// Permits that were out, in the mean.
     pub in_flight: f64,
-    /// The median latency of the good answers that came, in seconds; none where none came.
+    /// The median latency of the good answers that came, in seconds; none if none came.
     pub p50: Option<f64>,
     /// The 99th percentile of the same.
     pub p99: Option<f64>,
-    /// What the algorithms let in flight, over all clients, at the second's begin.
+    /// The sum of the limits of all clients at the second's begin.
     pub limit: u32,
     /// The first client's breaker at the second's begin.
     pub breaker: Option<BreakerReading>,
     /// The rate that the first client keeps, in calls a second.
     pub rate: Option<f64>,
-    /// The mapping's batch size; none where there is no mapping, 0 where it is disabled.
+    /// The mapping's batch size; none if there is no mapping, 0 if it is disabled.
     pub batch_size: Option<u32>,
-    /// Items that have not ended; none where there is no end of them.
+    /// Items that have not ended; none if there is no end of them.
     pub pending: Option<u64>,
 }
 
-/// What one client came to.
+/// The totals of one client.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Totals {
     /// Calls sent.
@@ -57,29 +57,29 @@ pub struct Totals {
     pub timed_out: u64,
 }
 
-/// A time at which the API began to bear less.
+/// A time at which the API's capacity fell.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Drop {
     /// When.
     pub at: Duration,
-    /// What it bears at once from then on.
+    /// Its capacity in calls in flight from then on.
     pub bears: f64,
     /// How long until no more than half as much again was in flight.
     pub reduced_after: Option<Duration>,
 }
 
-/// What happened in a run.
+/// The record of a run.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Record {
     /// How long it was.
     pub duration: Duration,
     /// Its seconds.
     pub seconds: Vec<Second>,
-    /// What each client came to.
+    /// The totals of each client.
     pub clients: Vec<Totals>,
     /// The latencies of all good answers, in seconds, sorted.
     pub latencies: Vec<f64>,
-    /// When the API began to bear less.
+    /// The times at which the API's capacity fell.
     pub drops: Vec<Drop>,
     /// Calls sent while the API was down.
     pub sent_into_outage: u64,

@@ -19,13 +19,13 @@ use crate::units::{duration, duration_if_any};
 /// A scenario, checked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scenario {
-    /// What it is called: its file's name without `.toml`.
+    /// Its name: its file's name without `.toml`.
     pub name: String,
-    /// What it is about, in a sentence.
+    /// Its purpose, in a sentence.
     pub about: String,
     /// How long it is looked at.
     pub duration: Duration,
-    /// What chance follows from, where nobody asks for another seed.
+    /// The seed, unless the caller asks for another one.
     pub seed: u64,
     /// How many clients share the API, each with an algorithm of its own.
     pub clients: u32,
@@ -33,7 +33,7 @@ pub struct Scenario {
     pub max_concurrency: u32,
     /// How long a client waits for an answer.
     pub fetch_timeout: Duration,
-    /// What there is to fetch, for each client.
+    /// The work of each client.
     pub work: Work,
     /// How batches are fed.
     pub mapping: Feeding,
@@ -119,7 +119,7 @@ impl Scenario {
     /// Read a scenario from its text; `name` is for people.
     ///
     /// # Errors
-    /// Where the text is no TOML, has a key that is not known or lacks one that is needed, or where a value is not allowed.
+    /// If the text is no TOML, has an unknown key or lacks a needed one, or a value is not allowed.
     pub fn parse(name: &str, text: &str) -> Result<Self, ScenarioError> {
         let file: File = toml::from_str(text).map_err(|error| ScenarioError::unreadable(name, &error))?;
         check::scenario(name, file)
@@ -128,7 +128,7 @@ impl Scenario {
     /// Read a scenario's file.
     ///
     /// # Errors
-    /// Where it cannot be read, or as [`Scenario::parse`] says.
+    /// If it cannot be read, or as [`Scenario::parse`] says.
     pub fn read(path: &Path) -> Result<Self, ScenarioError> {
         let text = std::fs::read_to_string(path)
             .map_err(|error| ScenarioError::File { path: path.to_owned(), message: error.to_string() })?;
@@ -139,7 +139,7 @@ impl Scenario {
     /// Read all scenarios of a folder, by name.
     ///
     /// # Errors
-    /// Where the folder or one of its files cannot be read, or as [`Scenario::parse`] says.
+    /// If the folder or one of its files cannot be read, or as [`Scenario::parse`] says.
     pub fn read_all(folder: &Path) -> Result<Vec<Self>, ScenarioError> {
         let failed =
             |error: std::io::Error| ScenarioError::File { path: folder.to_owned(), message: error.to_string() };

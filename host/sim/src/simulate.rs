@@ -8,11 +8,11 @@ use serde::Serialize;
 use crate::algorithm::Algorithm;
 use crate::chart::{self, ChartError};
 use crate::compare::{Cell, Comparison, Row, alone, on_all_cores};
+use crate::pipeline_run::{self, Books, MappingRequests, PipelineRun, PipelineRunError};
 use crate::record::{Record, Second, Totals};
 use crate::scenario::Scenario;
 use crate::table::Table;
 use crate::units::{clock, number};
-use crate::whole::{self, Asked, Books, WholeError};
 
 /// A run of the whole pipeline through a scenario, beside what the oracle alone gets from the same API.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,43 +22,47 @@ pub struct Simulation<'a> {
     seed: u64,
     record: Record,
     books: Books,
-    asked: Asked,
+    mapping_requests: MappingRequests,
     oracle: Record,
 }
 
 /// Run the whole pipeline through a scenario. `seed`: where it is not to be the scenario's own.
 ///
 /// # Errors
-/// Where the pipeline does not take the scenario, or the books do not balance at the end.
-pub fn run(scenario: &Scenario, algorithm: Algorithm, seed: Option<u64>) -> Result<Simulation<'_>, WholeError> {
+/// If the pipeline does not support the scenario, or the books do not balance at the end.
+pub fn run(scenario: &Scenario, algorithm: Algorithm, seed: Option<u64>) -> Result<Simulation<'_>, PipelineRunError> {
     let seed = seed.unwrap_or(scenario.seed);
-    let whole::Whole { record, books, asked } = whole::run(scenario, algorithm, seed)?;
+    let PipelineRun { record, books, mapping_requests } = pipeline_run::run(scenario, algorithm, seed)?;
     let oracle = alone(scenario, Algorithm::Oracle, seed);
-    Ok(Simulation { scenario, algorithm, seed, record, books, asked, oracle })
+    Ok(Simulation { scenario, algorithm, seed, record, books, mapping_requests, oracle })
 }
 
 /// Run the whole pipeline through all scenarios with all algorithms, and put the figures side by side.
 ///
 /// # Errors
 /// As [`run`].
-pub fn compare(scenarios: &[Scenario], algorithms: &[Algorithm], seeds: &[u64]) -> Result<Comparison, WholeError> {
+pub fn compare(
+    scenarios: &[Scenario],
+    algorithms: &[Algorithm],
+    seeds: &[u64],
+) -> Result<Comparison, PipelineRunError> {
     let rows = on_all_cores(scenarios, |scenario| row(scenario, algorithms, seeds));
     Ok(Comparison { algorithms: algorithms.to_vec(), rows: rows.into_iter().collect::<Result<_, _>>()? })
 }
 
-fn row(scenario: &Scenario, algorithms: &[Algorithm], seeds: &[u64]) -> Result<Row, WholeError> {
+fn row(scenario: &Scenario, algorithms: &[Algorithm], seeds: &[u64]) -> Result<Row, PipelineRunError> {
     let mut cells = vec![Cell::default(); algorithms.len()];
     for seed in seeds {
         let oracle = alone(scenario, Algorithm::Oracle, *seed);
         for (algorithm, cell) in algorithms.iter().zip(&mut cells) {
-            let record = whole::run(scenario, *algorithm, *seed)?.record;
+            let record = pipeline_run::run(scenario, *algorithm, *seed)?.record;
             cell.add(&record, &oracle, seeds.len());
         }
     }
     Ok(Row { scenario: scenario.name.clone(), cells })
 }
 
-/// A time at which the API came to bear more, and how long it took to use that.
+/// A time at which the API's capacity rose, and how long it took to use it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Recovery {
     /// When, in seconds.
@@ -67,7 +71,7 @@ pub struct Recovery {
     pub after_s: Option<u64>,
 }
 
-/// What is said of a run in JSON.
+/// The JSON of a run.
 #[derive(Debug, Serialize)]
 struct Summary<'a> {
     scenario: &'a str,
@@ -97,22 +101,22 @@ impl Simulation<'_> {
         self.record.goodput() / self.oracle.goodput().max(f64::MIN_POSITIVE)
     }
 
-    /// What happened at the API.
+    /// The record of the calls at the API.
     #[must_use]
     pub fn record(&self) -> &Record {
         &self.record
     }
 
-    /// What became of every item.
+    /// The ends of all items.
     #[must_use]
     pub fn books(&self) -> Books {
         self.books
     }
 
-    /// What was asked of the control plane.
+    /// The requests at the control plane.
     #[must_use]
-    pub fn asked(&self) -> Asked {
-        self.asked
+    pub fn mapping_requests(&self) -> MappingRequests {
+        self.mapping_requests
     }
 
     /// How long it took to use what the API came to bear again.
@@ -195,7 +199,7 @@ impl Simulation<'_> {
     /// The chart over time.
     ///
     /// # Errors
-    /// Where it cannot be drawn.
+    /// If it cannot be drawn.
     pub fn svg(&self) -> Result<String, ChartError> {
         let title = format!("{} with {}, seed {}", self.scenario.name, self.algorithm, self.seed);
         chart::svg(&title, &self.scenario.plan, &self.record)
@@ -212,7 +216,7 @@ pub fn recoveries(scenario: &Scenario, record: &Record, oracle: &Record) -> Vec<
     for (capacity, until) in capacities.iter().zip(ends) {
         let bears = capacity.in_flight.unwrap_or(f64::INFINITY);
         if bears > before {
-            // What the oracle has settled at.
+            // The goodput at which the oracle has settled.
             let settled = oracle.goodput_between(capacity.from + Duration::from_secs(10), until);
             let after = record.recovered_after(capacity.from, until, settled);
             all.push(Recovery { at_s: capacity.from.as_secs(), after_s: after.map(|after| after.as_secs()) });

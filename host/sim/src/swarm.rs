@@ -7,11 +7,11 @@
 //!              Shrinker <-- Violation <-- Invariants
 //! ```
 //!
-//! Each seed draws a small cluster (some processes, providers, items, quotas) and a random subset of all kinds of faults with rates of
-//! their own: swarm testing, after Groce, Zhang, Eide, Chen and Regehr, "Swarm Testing" (ISSTA 2012). The pipeline, the limiter, the governor and the
-//! ports are those of production; the stores are in memory, tokio's clock is paused, and the same seed gives the same bytes.
-//! What each fault is, is in [`damper_core::testing::faults`]. A seed that breaks a promise is made smaller until no fault of it can
-//! be left out.
+//! Each seed draws a small cluster (some processes, providers, items, quotas) and a random subset of all kinds of
+//! faults with rates of their own: swarm testing, after Groce, Zhang, Eide, Chen and Regehr, "Swarm Testing" (ISSTA
+//! 2012). The pipeline, the limiter, the governor and the ports are those of production; the stores are in memory,
+//! tokio's clock is paused, and the same seed gives the same bytes. [`damper_core::testing::faults`] describes each
+//! fault. A seed that breaks a promise is made smaller until no fault of it can be left out.
 //!
 //! Records are not compressed here: compressing runs on another thread, whose timing no seed decides.
 
@@ -39,12 +39,12 @@ pub use shrink::Shrinker;
 
 use crate::swarm::cluster::Cluster;
 
-/// What a case came to.
+/// The result of a case.
 #[derive(Debug, Clone, Default)]
 pub struct Outcome {
     /// The first promise that was broken.
     pub violation: Option<Violation>,
-    /// What happened, where that was asked for.
+    /// The trace of the run, if one was requested.
     pub trace: Vec<TraceLine>,
     /// When it ended, from its beginning.
     pub ended: Duration,
@@ -57,7 +57,7 @@ pub struct Outcome {
 /// Run a case to its end, or until it breaks a promise.
 ///
 /// # Errors
-/// Where the machine gives no runtime.
+/// If the machine gives no runtime.
 pub fn run(case: &Case, is_traced: bool) -> std::io::Result<Outcome> {
     let mut outcome = run_once(case, is_traced)?;
     if case.setup.theme == Theme::Pace && outcome.violation.is_none() {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, de};
 /// Longer than any simulation: what a time that is not finite becomes.
 pub const FOREVER: Duration = Duration::from_secs(1 << 32);
 
-/// A duration of so many seconds, at most [`FOREVER`]. What is negative or not a number is none at all.
+/// A duration of so many seconds, at most [`FOREVER`]. A negative number or NaN becomes zero.
 #[must_use]
 pub fn seconds(seconds: f64) -> Duration {
     if seconds.is_nan() || seconds <= 0.0 {

@@ -1,5 +1,5 @@
-//! Blessing: what came is what is expected from now on. The record's body alone is accepted, where the case writes it: in its
-//! `body_file`, or in the case as `body` or `json`.
+//! Blessing: the actual record becomes the expected one. Only its body is written, in the place that the case has for
+//! it: in its `body_file`, or in the case as `body` or `json`.
 
 use std::fs;
 use std::io;
@@ -32,7 +32,7 @@ pub enum BlessError {
     /// The body has no form in the case.
     #[error("what came is no {form}, as which the case writes the body: give it a `body_file` instead")]
     NoForm {
-        /// As what the case writes it.
+        /// The form of the body in the case.
         form: &'static str,
     },
     /// The case cannot be edited.
@@ -40,10 +40,10 @@ pub enum BlessError {
     Uneditable(String),
 }
 
-/// Writes what came into the case. Answers the file that was written; none where nothing had to be.
+/// Writes the record's body into the case. Returns the file that was written, or none if nothing had changed.
 ///
 /// # Errors
-/// Where it cannot be written, or has no form where the case writes it.
+/// If it cannot be written, or the case's format cannot express it.
 pub fn bless(case: &Case, came: &Fetched) -> Result<Option<PathBuf>, BlessError> {
     let Expect::Record(expected) = &case.expect else { return Ok(None) };
     let Some(body) = &expected.body else { return Ok(None) };
@@ -52,25 +52,25 @@ pub fn bless(case: &Case, came: &Fetched) -> Result<Option<PathBuf>, BlessError>
     }
     let (path, bytes) = match &body.place {
         BodyPlace::File(path) => (path.clone(), came.body.to_vec()),
-        place => (case.path.clone(), edited(case, place, &came.body)?.into_bytes()),
+        place => (case.path.clone(), edit_case(case, place, &came.body)?.into_bytes()),
     };
     check_place(case, &path)?;
     files::write(&path, &bytes).map_err(|source| BlessError::Unwritable { path: path.clone(), source })?;
     Ok(Some(path))
 }
 
-/// That nothing is written through a link, also where one was made since the case was read.
+/// Refuses to write through a link, also one that was made since the case was read.
 fn check_place(case: &Case, path: &Path) -> Result<(), BlessError> {
     let folder = case.path.parent().unwrap_or(Path::new("."));
     let below = path.strip_prefix(folder).ok().and_then(Path::to_str);
-    match below.map(|named| files::place(folder, named)) {
+    match below.map(|named| files::resolve_path(folder, named)) {
         Some(Ok(_)) => Ok(()),
         _ => Err(BlessError::Link { path: path.to_path_buf() }),
     }
 }
 
 /// The case's text with another body; its comments and its order stay.
-fn edited(case: &Case, place: &BodyPlace, body: &[u8]) -> Result<String, BlessError> {
+fn edit_case(case: &Case, place: &BodyPlace, body: &[u8]) -> Result<String, BlessError> {
     let text =
         fs::read_to_string(&case.path).map_err(|source| BlessError::Unwritable { path: case.path.clone(), source })?;
     let mut document: DocumentMut = text.parse().map_err(|error| BlessError::Uneditable(format!("{error}")))?;
@@ -94,7 +94,7 @@ fn json(body: &[u8]) -> Option<Item> {
     Some(Item::Value(value))
 }
 
-/// JSON as TOML; none where it holds what TOML has not: null, or a number beyond its range.
+/// JSON as TOML; none if TOML cannot express it: null, or a number beyond its range.
 fn toml_value(json: &serde_json::Value) -> Option<Value> {
     use serde_json::Value as Json;
     Some(match json {
@@ -123,7 +123,7 @@ mod tests {
 
     use super::*;
 
-    fn blessed(expected: &str, body: &str) -> Result<Option<String>, BlessError> {
+    fn bless_text(expected: &str, body: &str) -> Result<Option<String>, BlessError> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.toml");
         let text = format!("# why\n[request]\nid = \"1\"\n\n[expect.record] # here\n{expected}\n");
@@ -142,18 +142,18 @@ mod tests {
 
     #[test]
     fn what_came_is_written_where_the_case_has_its_body() {
-        let text = blessed("json = { a = 1 }", r#"{"b": [1, 2.5, "x"]}"#).unwrap().unwrap();
+        let text = bless_text("json = { a = 1 }", r#"{"b": [1, 2.5, "x"]}"#).unwrap().unwrap();
         assert!(text.contains("json = { b = [1, 2.5, \"x\"] }"), "{text}");
         assert!(text.starts_with("# why\n") && text.contains("[expect.record] # here"), "{text}");
-        let text = blessed("body = \"x\"", "y\"z").unwrap().unwrap();
+        let text = bless_text("body = \"x\"", "y\"z").unwrap().unwrap();
         assert!(text.contains(r#"body = 'y"z'"#) || text.contains(r#"body = "y\"z""#), "{text}");
-        assert_eq!(blessed("body_file = \"new.json\"", "{}").unwrap().unwrap(), "{}");
+        assert_eq!(bless_text("body_file = \"new.json\"", "{}").unwrap().unwrap(), "{}");
     }
 
     #[test]
     fn what_is_as_expected_or_not_looked_at_is_left_alone() {
-        assert!(blessed("json = { a = 1 }", r#"{ "a" : 1 }"#).unwrap().is_none());
-        assert!(blessed("content_type = \"x\"", "y").unwrap().is_none());
+        assert!(bless_text("json = { a = 1 }", r#"{ "a" : 1 }"#).unwrap().is_none());
+        assert!(bless_text("content_type = \"x\"", "y").unwrap().is_none());
     }
 
     #[test]
@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn what_toml_cannot_write_is_told() {
-        let error = blessed("json = { a = 1 }", r#"{"a": null}"#).unwrap_err();
+        let error = bless_text("json = { a = 1 }", r#"{"a": null}"#).unwrap_err();
         assert!(error.to_string().contains("body_file"), "{error}");
     }
 }

@@ -1,5 +1,5 @@
-//! A case: one item, the exchanges that it takes, and what has to come of it. A TOML file each; this module reads and checks
-//! them, and runs nothing.
+//! A case: one item, the exchanges that it takes, and the expected outcome. A TOML file each; this module reads and
+//! checks them, and runs nothing.
 
 mod check;
 mod error;
@@ -30,7 +30,7 @@ pub struct Case {
     pub name: String,
     /// The file.
     pub path: PathBuf,
-    /// What the case shows, in a sentence.
+    /// The purpose of the case, in a sentence.
     pub description: Option<String>,
     /// Whether the exchanges come in the order in which they are written.
     pub order: Order,
@@ -38,9 +38,9 @@ pub struct Case {
     pub item: CaseItem,
     /// Values for the manifest's `[config]` keys.
     pub config: BTreeMap<String, String>,
-    /// What the provider has to send, and what it gets.
+    /// The requests that the provider has to send, with their responses.
     pub exchanges: Vec<Exchange>,
-    /// What has to come of it.
+    /// The expected outcome.
     pub expect: Expect,
 }
 
@@ -73,11 +73,11 @@ pub struct CaseItem {
 pub struct Exchange {
     /// The request.
     pub request: ForeseenRequest,
-    /// What the provider gets.
+    /// The response to it.
     pub answer: Answer,
 }
 
-/// What a request has to be.
+/// The expected request.
 #[derive(Debug, Clone)]
 pub struct ForeseenRequest {
     /// The method.
@@ -92,7 +92,7 @@ pub struct ForeseenRequest {
     pub body: Option<ForeseenBody>,
 }
 
-/// What a request's body has to be.
+/// The expected body of a request.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ForeseenBody {
     /// These bytes.
@@ -103,7 +103,7 @@ pub enum ForeseenBody {
     Sha256(String),
 }
 
-/// What the provider gets for a request.
+/// The response to a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     /// The status.
@@ -114,11 +114,11 @@ pub struct Answer {
     pub body: Bytes,
     /// How long the server takes before it answers.
     pub delay: Duration,
-    /// What goes wrong on the wire; an answer is then cut or never given.
+    /// A fault on the wire; the response is then cut or never sent.
     pub fault: Option<Fault>,
 }
 
-/// What goes wrong on the wire.
+/// A fault on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Fault {
@@ -157,7 +157,7 @@ impl Fault {
     }
 }
 
-/// What has to come of a case.
+/// The expected outcome of a case.
 #[derive(Debug, Clone)]
 pub enum Expect {
     /// A record.
@@ -166,7 +166,7 @@ pub enum Expect {
     Failure(ExpectedFailure),
 }
 
-/// What a record has to be; what is none is not looked at.
+/// The expected record; a field that is none is not checked.
 #[derive(Debug, Clone, Default)]
 pub struct ExpectedRecord {
     /// The media type.
@@ -180,13 +180,13 @@ pub struct ExpectedRecord {
 /// A record's body.
 #[derive(Debug, Clone)]
 pub struct ExpectedBody {
-    /// Where it is written, and where `--bless` writes another.
+    /// The place of the body in the case, where `--bless` writes the new one.
     pub place: BodyPlace,
-    /// The bytes; none where the file is not there yet.
+    /// The bytes; none if the file is not there yet.
     pub bytes: Option<Bytes>,
 }
 
-/// Where a body is written.
+/// The place of a body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BodyPlace {
     /// In the case, as text.
@@ -197,7 +197,7 @@ pub enum BodyPlace {
     File(PathBuf),
 }
 
-/// What a failure has to be; what is none is not looked at.
+/// The expected failure; a field that is none is not checked.
 #[derive(Debug, Clone)]
 pub struct ExpectedFailure {
     /// The kind.
@@ -206,7 +206,7 @@ pub struct ExpectedFailure {
     pub retry_after: Option<Duration>,
     /// The status that led to it.
     pub status: Option<u16>,
-    /// What must be found in the message.
+    /// A pattern that the message must match.
     pub message: Option<Regex>,
 }
 
@@ -214,7 +214,7 @@ impl Case {
     /// Reads and checks a case, and the files that it names.
     ///
     /// # Errors
-    /// Where the file cannot be read, is no case, or names a file that cannot be read.
+    /// If the file cannot be read, is no case, or names a file that cannot be read.
     pub fn read(path: &Path) -> Result<Self, CaseError> {
         let text = check::read(path, path)?;
         let text = String::from_utf8(text.to_vec()).map_err(|_| CaseError::not_text(path))?;
@@ -230,10 +230,10 @@ impl Case {
         check::case(path, shape)
     }
 
-    /// All cases of a folder, sorted by name; none where there is no such folder.
+    /// All cases of a folder, sorted by name; none if there is no such folder.
     ///
     /// # Errors
-    /// Where the folder or one of its cases cannot be read; all wrong cases are told, not only the first.
+    /// If the folder or one of its cases cannot be read. All wrong cases are returned, not only the first.
     pub fn read_folder(folder: &Path) -> Result<Vec<Self>, Vec<CaseError>> {
         let paths = check::toml_files(folder).map_err(|error| vec![error])?;
         let (mut cases, mut errors) = (Vec::new(), Vec::new());

@@ -1,4 +1,4 @@
-//! What came of a case, compared with what should have.
+//! Compares the outcome of a case with the expected one.
 
 use std::collections::BTreeMap;
 
@@ -9,13 +9,13 @@ use crate::case::{BodyPlace, Expect, ExpectedBody, ExpectedFailure, ExpectedReco
 use crate::difference::{difference, readable};
 use crate::report::Problem;
 
-/// What is wrong with an outcome.
+/// The problems of an outcome.
 pub(crate) fn problems(expect: &Expect, outcome: &Result<Fetched, Failure>) -> Vec<Problem> {
     match (expect, outcome) {
         (Expect::Record(expected), Ok(record)) => record_problems(expected, record),
         (Expect::Failure(expected), Err(failure)) => failure_problems(expected, failure),
         (Expect::Record(_), Err(failure)) => {
-            vec![Problem::new(format!("a record was expected, and it failed as {}", told(failure)))]
+            vec![Problem::new(format!("a record was expected, and it failed as {}", describe_failure(failure)))]
         }
         (Expect::Failure(expected), Ok(record)) => {
             let what = format!("a failure of kind {} was expected, and a record came", kind_name(&expected.kind));
@@ -24,7 +24,7 @@ pub(crate) fn problems(expect: &Expect, outcome: &Result<Fetched, Failure>) -> V
     }
 }
 
-fn told(failure: &Failure) -> String {
+fn describe_failure(failure: &Failure) -> String {
     format!("{}: {}", kind_name(&failure.kind), failure.message)
 }
 
@@ -79,7 +79,7 @@ fn failure_problems(expected: &ExpectedFailure, failure: &Failure) -> Vec<Proble
     let mut problems = Vec::new();
     if expected.kind != failure.kind {
         let wanted = kind_name(&expected.kind);
-        problems.push(Problem::new(format!("it should fail as {wanted}, and failed as {}", told(failure))));
+        problems.push(Problem::new(format!("it should fail as {wanted}, and failed as {}", describe_failure(failure))));
     }
     if expected.retry_after.is_some() && expected.retry_after != failure.retry_after {
         let (wanted, got) = (expected.retry_after.unwrap_or_default(), failure.retry_after);

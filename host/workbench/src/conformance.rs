@@ -1,13 +1,13 @@
-//! Conformance: from one good case, everything that an API may do to a provider, and a verdict on what the provider makes of it.
+//! Conformance: derives the faults of an API from one good case, and judges how the provider handles each.
 //!
 //! The faults, and which failures are right for each, are in `faults`; the ids that try to break out of a URL in `ids`; the
 //! rules of the contract in `contract`. docs/TESTING.md says why each is judged as it is.
 
 mod contract;
-mod director;
 mod faults;
 mod ids;
 mod report;
+mod responder;
 mod verdict;
 
 use std::time::{Duration, Instant};
@@ -21,12 +21,12 @@ use futures::stream;
 pub use contract::Rules;
 pub use report::{Check, Conformance, Status};
 
-use crate::bench::{AT_A_TIME, Bench, Call, Set};
 use crate::case::{Case, Exchange, Fault};
+use crate::case_runner::{AT_A_TIME, CaseRunner, ProviderCall, ProviderSetup};
 use crate::report::{CaseReport, Problem};
 use crate::secrets::is_token_endpoint;
-use director::{Seen, Trial};
-use faults::Trouble;
+use faults::FaultCase;
+use responder::{ObservedRequest, TrialResponder};
 use verdict::Secrets;
 pub(crate) use verdict::is_called_secret;
 
@@ -35,7 +35,7 @@ const MAX_EXCHANGES: usize = 4;
 /// How long a call may take whose API answers. No measure of the provider, which a busy machine makes slow, but an end for one that sleeps.
 const MAX_CALL: Duration = Duration::from_secs(10);
 
-/// What stops the suite before it begins.
+/// An error that stops the suite before it begins.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConformanceError {
@@ -49,31 +49,31 @@ pub enum ConformanceError {
     BadGoodCase(Box<CaseReport>),
 }
 
-/// One thing to try.
+/// One trial of the suite.
 #[derive(Clone)]
-enum Try {
+enum Trial {
     /// An exchange goes wrong.
-    Fault(Trouble, usize),
+    Fault(FaultCase, usize),
     /// The item has this id.
     Id(&'static str),
 }
 
-/// What came of a try.
-struct Tried {
+/// The result of a trial.
+struct TrialResult {
     outcome: Result<Fetched, Failure>,
-    seen: Vec<Seen>,
-    /// Whether it was stopped because it asked on and on.
+    seen: Vec<ObservedRequest>,
+    /// Whether it was stopped because it did not stop sending requests.
     is_loop: bool,
     /// Requests that the host refused, because a credential was to go where it may not.
     strays: Vec<String>,
     log: Vec<String>,
 }
 
-impl Bench {
+impl CaseRunner {
     /// Runs the suite, from the first of the cases that is a good one.
     ///
     /// # Errors
-    /// Where none is good, or it does not pass.
+    /// If no case is good, or the good case does not pass.
     pub async fn conform(&self, cases: &[Case], rules: &Rules) -> Result<Conformance, ConformanceError> {
         let begun = Instant::now();
         let good = cases.iter().find(|case| case.is_good()).ok_or(ConformanceError::NoGoodCase)?;
@@ -82,11 +82,11 @@ impl Bench {
             return Err(ConformanceError::BadGoodCase(Box::new(report)));
         }
         let mut checks = contract::checks(&self.file, rules);
-        // What a case says of tokens is about the host.
+        // The token exchanges of a case are about the host.
         let is_api = |exchange: &&Exchange| !is_token_endpoint(&exchange.request.url);
         let good = &Case { exchanges: good.exchanges.iter().filter(is_api).cloned().collect(), ..good.clone() };
-        let tries = self.tries(good);
-        let tried = stream::iter(tries.iter().map(|attempt| self.try_out(good, attempt)));
+        let trials = self.trials(good);
+        let tried = stream::iter(trials.iter().map(|trial| self.run_trial(good, trial)));
         checks.extend(tried.buffered(AT_A_TIME).collect::<Vec<_>>().await);
         Ok(Conformance {
             provider: self.file.manifest.name.clone(),
@@ -98,58 +98,64 @@ impl Bench {
         })
     }
 
-    fn tries(&self, good: &Case) -> Vec<Try> {
+    fn trials(&self, good: &Case) -> Vec<Trial> {
         let count = good.exchanges.len();
         let is_tried = |index: &usize| count <= MAX_EXCHANGES || *index == 0 || *index + MAX_EXCHANGES > count;
-        let mut tries = Vec::new();
+        let mut trials = Vec::new();
         for index in (0..count).filter(is_tried) {
             let Some(exchange) = good.exchanges.get(index) else { continue };
-            let troubles = faults::all(&exchange.answer, good.item.day, &self.file.manifest, &self.secrets);
-            tries.extend(troubles.into_iter().map(|trouble| Try::Fault(trouble, index)));
+            let fault_cases = faults::all(&exchange.answer, good.item.day, &self.file.manifest, &self.secrets);
+            trials.extend(fault_cases.into_iter().map(|fault_case| Trial::Fault(fault_case, index)));
         }
-        tries.extend(ids::IDS.map(Try::Id));
-        // Those that wait are begun first, so that the others run meanwhile.
-        tries.sort_by_key(|attempt| !attempt.is_endless());
-        tries
+        trials.extend(ids::IDS.map(Trial::Id));
+        // Trials that wait start first, and the others run meanwhile.
+        trials.sort_by_key(|trial| !trial.is_endless());
+        trials
     }
 
-    async fn try_out(&self, good: &Case, attempt: &Try) -> Check {
-        let trial = Trial::new(good, attempt, self.secrets.clone());
-        let manifest = director::with_elsewhere(self.file.manifest.clone());
-        let check = Check::new(attempt, good.exchanges.len());
-        let tried = match self.make(good, attempt, trial, manifest).await {
+    async fn run_trial(&self, good: &Case, trial: &Trial) -> Check {
+        let responder = TrialResponder::new(good, trial, self.secrets.clone());
+        let manifest = responder::with_elsewhere(self.file.manifest.clone());
+        let check = Check::new(trial, good.exchanges.len());
+        let tried = match self.fetch_trial(good, trial, responder, manifest).await {
             Ok(tried) => tried,
-            Err(error) => return check.failed(vec![Problem::new(error)]),
+            Err(error) => return check.with_failure(vec![Problem::new(error)]),
         };
         let secrets = Secrets::new(&self.file.manifest, &good.config, &self.secrets);
-        let problems = match attempt {
-            Try::Fault(trouble, index) => verdict::on_fault(trouble, *index, good, &tried, &secrets),
-            Try::Id(_) => verdict::on_id(good, &tried, &secrets),
+        let problems = match trial {
+            Trial::Fault(fault_case, index) => verdict::on_fault(fault_case, *index, good, &tried, &secrets),
+            Trial::Id(_) => verdict::on_id(good, &tried, &secrets),
         };
-        check.judged(&tried.outcome, problems)
+        check.with_verdict(&tried.outcome, problems)
     }
 
-    async fn make(&self, good: &Case, attempt: &Try, trial: Trial, manifest: Manifest) -> Result<Tried, String> {
+    async fn fetch_trial(
+        &self,
+        good: &Case,
+        trial: &Trial,
+        responder: TrialResponder,
+        manifest: Manifest,
+    ) -> Result<TrialResult, String> {
         let call = self.call(good);
-        let timeout = if attempt.is_endless() { self.patience() } else { MAX_CALL };
-        let id = if let Try::Id(id) = attempt { (*id).to_owned() } else { call.request.id.clone() };
-        let call = Call { request: FetchRequest { id, timeout, ..call.request }, ..call };
-        let enough = trial.enough();
-        let set = Set { manifest, config: &good.config };
-        let staged = self.stage(self.host(), set, trial, call, &enough).await;
+        let timeout = if trial.is_endless() { self.patience() } else { MAX_CALL };
+        let id = if let Trial::Id(id) = trial { (*id).to_owned() } else { call.request.id.clone() };
+        let call = ProviderCall { request: FetchRequest { id, timeout, ..call.request }, ..call };
+        let enough = responder.enough();
+        let setup = ProviderSetup { manifest, config: &good.config };
+        let staged = self.call_provider(self.host(), setup, responder, call, &enough).await;
         let staged = staged.map_err(|error| format!("the provider does not load: {error}"))?;
-        let seen = staged.server.director().seen().to_vec();
+        let seen = staged.server.responder().requests().to_vec();
         let log =
             |line: &damper_plugins::LogLine| serde_json::from_str(&line.json).unwrap_or_else(|_| line.json.clone());
         Ok(match staged.fetch {
-            Some(fetch) => Tried {
-                strays: director::strays(&fetch.requests),
+            Some(fetch) => TrialResult {
+                strays: responder::strays(&fetch.requests),
                 log: fetch.lines.iter().map(log).collect(),
                 outcome: fetch.report.outcome,
                 seen,
                 is_loop: false,
             },
-            None => Tried {
+            None => TrialResult {
                 outcome: Err(Failure::new(damper_core::record::FailureKind::TimedOut, "stopped by the suite")),
                 seen,
                 is_loop: true,
@@ -160,8 +166,8 @@ impl Bench {
     }
 }
 
-impl Try {
+impl Trial {
     fn is_endless(&self) -> bool {
-        matches!(self, Self::Fault(trouble, _) if trouble.answer.fault.is_some_and(Fault::is_endless))
+        matches!(self, Self::Fault(fault_case, _) if fault_case.answer.fault.is_some_and(Fault::is_endless))
     }
 }

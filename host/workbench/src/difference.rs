@@ -9,7 +9,7 @@ const MAX_CHARACTERS: usize = 200;
 /// The longest body that is compared line by line, in bytes.
 const MAX_READABLE_BYTES: usize = 256 << 10;
 
-/// What is in one text and not in the other, line by line.
+/// The difference of two texts, line by line.
 pub(crate) fn difference(name: &str, wanted: &str, other_name: &str, got: &str) -> String {
     let diff = TextDiff::from_lines(wanted, got);
     let text = diff.unified_diff().context_radius(3).header(name, other_name).missing_newline_hint(false).to_string();

@@ -1,11 +1,11 @@
-//! The provider author's workbench: a provider's cases run against its compiled component, in the engine, the limits and the
-//! egress policy of production; the network alone is a test's ([`damper_plugins::Rehearsal`]).
+//! The provider author's workbench: a provider's cases run against its compiled component, with the engine, the limits
+//! and the egress policy of production. Only the network is simulated ([`damper_plugins::Rehearsal`]).
 //!
-//! What this is not: it knows no command line and no settings file, and it builds nothing.
+//! The workbench has no command line, reads no settings file, and builds nothing.
 
-mod bench;
 pub mod bless;
 pub mod case;
+mod case_runner;
 mod compare;
 pub mod conformance;
 mod difference;
@@ -16,5 +16,5 @@ pub mod report;
 mod script;
 mod secrets;
 
-pub use bench::{Bench, BenchError};
 pub use case::{Case, CaseError};
+pub use case_runner::{CaseRunner, CaseRunnerError};

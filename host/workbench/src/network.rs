@@ -1,9 +1,9 @@
-//! The network of a test: a server on loopback that speaks for every host. A rehearsed provider asks it as an HTTP proxy, so
-//! that https requests, with their names and ports, arrive here and nowhere else; the server ends their TLS with a
-//! certificate of an authority that is made for each run.
+//! The network of a test: a server on loopback that answers for every host. A provider under test uses it as an HTTP
+//! proxy, so https requests, with their names and ports, arrive here and nowhere else. The server terminates their TLS
+//! with a certificate of an authority that is made for each run.
 //!
-//! What is answered a [`Director`] decides; what goes wrong on the wire is in `wire`. HTTP/1.1 is written by hand, because faults
-//! need the wire.
+//! A [`Responder`] chooses the responses; faults on the wire are in `wire`. The server writes HTTP/1.1 by hand, because
+//! faults need control over the bytes.
 
 mod authority;
 mod received;
@@ -19,7 +19,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
 pub(crate) use authority::{Authority, AuthorityError, client_certificate};
-pub(crate) use received::Received;
+pub(crate) use received::ReceivedRequest;
 use received::{Connection, Target};
 use wire::After;
 
@@ -28,42 +28,42 @@ use crate::case::Answer;
 /// The most connections of one case at a time.
 const MAX_CONNECTIONS: usize = 256;
 
-/// Decides what each request gets.
-pub(crate) trait Director: Send + 'static {
-    /// Whether a connection to this origin (scheme, host and port) is refused.
-    fn refuses(&mut self, origin: &str) -> bool;
+/// Decides the response to each request.
+pub(crate) trait Responder: Send + 'static {
+    /// Handles a new connection to an origin (scheme, host and port). Returns whether it is refused.
+    fn on_connect(&mut self, origin: &str) -> bool;
 
-    /// What a request gets.
-    fn answer(&mut self, request: Received) -> Answer;
+    /// Returns the response to a request.
+    fn answer(&mut self, request: ReceivedRequest) -> Answer;
 
-    /// Whether each answer ends its connection, so that the next request comes on one of its own.
-    fn closes(&self) -> bool;
+    /// Whether each response closes its connection, so that the next request opens a new one.
+    fn closes_after_answer(&self) -> bool;
 }
 
 /// A running server. It ends, with its connections, when it is dropped.
 pub(crate) struct Server<D> {
     address: SocketAddr,
-    director: Arc<Mutex<D>>,
+    responder: Arc<Mutex<D>>,
     accepting: AbortHandle,
 }
 
-impl<D: Director> Server<D> {
+impl<D: Responder> Server<D> {
     /// Starts a server on a port of its own.
-    pub(crate) async fn start(director: D, authority: Arc<Authority>) -> io::Result<Self> {
+    pub(crate) async fn start(responder: D, authority: Arc<Authority>) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
-        let director = Arc::new(Mutex::new(director));
-        let accepting = tokio::spawn(accept(listener, Arc::clone(&director), authority)).abort_handle();
-        Ok(Self { address, director, accepting })
+        let responder = Arc::new(Mutex::new(responder));
+        let accepting = tokio::spawn(accept(listener, Arc::clone(&responder), authority)).abort_handle();
+        Ok(Self { address, responder, accepting })
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The director, with what it has seen.
-    pub(crate) fn director(&self) -> MutexGuard<'_, D> {
-        locked(&self.director)
+    /// The responder, with the requests that it has received.
+    pub(crate) fn responder(&self) -> MutexGuard<'_, D> {
+        lock(&self.responder)
     }
 }
 
@@ -73,19 +73,19 @@ impl<D> Drop for Server<D> {
     }
 }
 
-fn locked<D>(director: &Mutex<D>) -> MutexGuard<'_, D> {
-    director.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<D>(responder: &Mutex<D>) -> MutexGuard<'_, D> {
+    responder.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn accept<D: Director>(listener: TcpListener, director: Arc<Mutex<D>>, authority: Arc<Authority>) {
+async fn accept<D: Responder>(listener: TcpListener, responder: Arc<Mutex<D>>, authority: Arc<Authority>) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => {
                 if let Ok((stream, _)) = accepted {
-                    let (director, authority) = (Arc::clone(&director), Arc::clone(&authority));
-                    // A connection that fails is the client's to tell of.
-                    connections.spawn(async move { serve(stream, &director, &authority).await.ok() });
+                    let (responder, authority) = (Arc::clone(&responder), Arc::clone(&authority));
+                    // The client reports a failed connection.
+                    connections.spawn(async move { serve(stream, &responder, &authority).await.ok() });
                 }
             }
             _ = connections.join_next(), if !connections.is_empty() => {}
@@ -93,17 +93,17 @@ async fn accept<D: Director>(listener: TcpListener, director: Arc<Mutex<D>>, aut
     }
 }
 
-/// Serves a connection from its first request on, which says where the client believes to be.
-async fn serve<D: Director>(stream: TcpStream, director: &Mutex<D>, authority: &Authority) -> io::Result<()> {
+/// Serves a connection. Its first request tells the host that the client wants.
+async fn serve<D: Responder>(stream: TcpStream, responder: &Mutex<D>, authority: &Authority) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut plain = Connection::new(stream);
     let Some(first) = plain.head().await? else { return Ok(()) };
     if first.method != "CONNECT" {
-        return exchanges(plain, first, &Target::Absolute, director).await;
+        return serve_requests(plain, first, &Target::Absolute, responder).await;
     }
     let place = first.target.clone();
     let host = place.rsplit_once(':').map_or(place.as_str(), |(host, _)| host).trim_matches(['[', ']']).to_owned();
-    if locked(director).refuses(&received::https_origin(&place)) {
+    if lock(responder).on_connect(&received::https_origin(&place)) {
         // As a proxy says it; to the client there is no connection.
         plain.stream.write_all(b"HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\n\r\n").await?;
         return plain.stream.shutdown().await;
@@ -114,22 +114,22 @@ async fn serve<D: Director>(stream: TcpStream, director: &Mutex<D>, authority: &
     let Some(first) = tls.head().await? else { return Ok(()) };
     let (_, session) = tls.stream.get_ref();
     let certificate = session.peer_certificates().and_then(<[_]>::first).map(|certificate| certificate.to_vec());
-    exchanges(tls, first, &Target::Https { place, certificate }, director).await
+    serve_requests(tls, first, &Target::Https { place, certificate }, responder).await
 }
 
 /// Answers one request after another, until the connection ends.
-async fn exchanges<S: wire::Stream, D: Director>(
+async fn serve_requests<S: wire::Stream, D: Responder>(
     mut connection: Connection<S>,
     mut head: received::Head,
     target: &Target,
-    director: &Mutex<D>,
+    responder: &Mutex<D>,
 ) -> io::Result<()> {
     loop {
         let is_head = head.method == "HEAD";
         let request = connection.request(head, target).await?;
         let (answer, closes) = {
-            let mut director = locked(director);
-            (director.answer(request), director.closes())
+            let mut responder = lock(responder);
+            (responder.answer(request), responder.closes_after_answer())
         };
         match wire::answer(&mut connection.stream, &answer, closes, is_head).await? {
             After::Closed => return Ok(()),

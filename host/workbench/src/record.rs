@@ -1,7 +1,7 @@
 //! From a fetch of the real API to a case: secrets and listed headers taken out before anything is written.
 //!
-//! What is given was scrubbed by the plugin host already: the provider itself never saw a secret. Here the headers follow that an API
-//! sends or wants and that nobody else should have, and settings that are called like secrets, wherever they turn up.
+//! The plugin host has already removed secrets: the provider itself never saw a secret. This module removes sensitive
+//! headers of requests and responses, and the values of settings that are named like secrets, in every place.
 
 mod redact;
 mod written;
@@ -39,13 +39,13 @@ const SILENT_ANSWER: [&str; 10] = [
 /// A file of a recorded case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CaseFile {
-    /// Where it belongs.
+    /// Its path.
     pub path: PathBuf,
-    /// What it holds.
+    /// Its content.
     pub bytes: Vec<u8>,
 }
 
-/// What to record, beside what was fetched.
+/// The parameters of a recording, beside the fetch itself.
 #[derive(Debug, Clone)]
 pub struct Recording<'a> {
     /// The provider's manifest.
@@ -70,7 +70,7 @@ pub enum RecordError {
     Failed {
         /// The kind.
         kind: String,
-        /// What it says.
+        /// The failure's message.
         message: String,
     },
     /// An answer passed the limits, and is not there to be recorded.
@@ -78,7 +78,7 @@ pub enum RecordError {
     NoAnswer {
         /// The request.
         url: String,
-        /// What the host says.
+        /// The host's message.
         why: String,
     },
     /// There was more than can be recorded.
@@ -97,7 +97,7 @@ pub enum RecordError {
 /// The files of the case `folder/name.toml` that a fetch makes. Nothing is written here.
 ///
 /// # Errors
-/// Where the fetch makes no case.
+/// If the fetch makes no case.
 pub fn case_files(
     recording: &Recording<'_>,
     fetch: &TracedFetch,
@@ -109,7 +109,7 @@ pub fn case_files(
     }
     let redactor = Redactor::new(recording, &fetch.requests);
     let mut writer = Writer { folder, name, redactor: &redactor, files: Vec::new() };
-    // What the policy refused did not reach the API.
+    // A request that the policy refused did not reach the API.
     let sent = fetch.requests.iter().filter(|trace| !is_refused(trace));
     let exchanges = sent.enumerate().map(|(index, trace)| writer.exchange(index, trace)).collect::<Result<_, _>>()?;
     let expect = match &fetch.report.outcome {

@@ -18,7 +18,7 @@ use crate::record::fault;
 pub struct Replay {
     /// The case.
     pub case: Case,
-    /// What is not quite as it was, for a person.
+    /// Differences between the replay and the original call, for a person.
     pub notes: Vec<String>,
 }
 
@@ -41,13 +41,13 @@ impl Replay {
     /// The case of a dead letter; `config` is what the operator set.
     ///
     /// # Errors
-    /// Where the letter holds no fetch that can be replayed.
+    /// If the letter holds no fetch that can be replayed.
     pub fn of(letter: &DeadLetter, config: std::collections::BTreeMap<String, String>) -> Result<Self, ReplayError> {
         let bundle = letter.bundle.as_deref().ok_or_else(|| ReplayError::NoFetch(letter.message.clone()))?;
         let item = Item::parse(&letter.payload)?;
         let mut notes = Vec::new();
         let exchanges = bundle.exchanges.iter().enumerate();
-        let exchanges = exchanges.map(|(index, exchange)| foreseen(index + 1, exchange, &mut notes));
+        let exchanges = exchanges.map(|(index, exchange)| foreseen_exchange(index + 1, exchange, &mut notes));
         let case = Case {
             name: format!("{} {}", letter.provider, letter.sequence),
             path: PathBuf::from(format!("dead letter {}", letter.sequence)),
@@ -57,13 +57,13 @@ impl Replay {
             exchanges: exchanges.collect::<Result<_, _>>()?,
             item: CaseItem { id: item.id, params: item.params, attempt: bundle.attempt, day: bundle.day },
             config,
-            expect: Expect::Failure(expected(letter, bundle)),
+            expect: Expect::Failure(expected_failure(letter, bundle)),
         };
         Ok(Self { case, notes })
     }
 }
 
-fn expected(letter: &DeadLetter, bundle: &Bundle) -> ExpectedFailure {
+fn expected_failure(letter: &DeadLetter, bundle: &Bundle) -> ExpectedFailure {
     ExpectedFailure {
         kind: bundle.kind.clone(),
         retry_after: bundle.retry_after_ms.map(Duration::from_millis),
@@ -72,20 +72,24 @@ fn expected(letter: &DeadLetter, bundle: &Bundle) -> ExpectedFailure {
     }
 }
 
-fn foreseen(number: usize, exchange: &bundle::Exchange, notes: &mut Vec<String>) -> Result<Exchange, ReplayError> {
+fn foreseen_exchange(
+    number: usize,
+    exchange: &bundle::Exchange,
+    notes: &mut Vec<String>,
+) -> Result<Exchange, ReplayError> {
     let bundle::Exchange { method, url, body, credentials, answer, .. } = exchange;
     let request = ForeseenRequest {
         method: method.clone(),
         url: Url::parse(url).map_err(|_| ReplayError::Url(url.clone()))?,
         headers: std::collections::BTreeMap::new(),
         credentials: credentials.clone(),
-        // What was cut or redacted is not looked at.
+        // A part that was cut or redacted is not checked.
         body: Some(ForeseenBody::Bytes(body.bytes.clone())).filter(|_| !body.is_cut && !body.bytes.is_empty()),
     };
-    Ok(Exchange { request, answer: given(number, answer, notes) })
+    Ok(Exchange { request, answer: recorded_answer(number, answer, notes) })
 }
 
-fn given(number: usize, answer: &bundle::Answer, notes: &mut Vec<String>) -> Answer {
+fn recorded_answer(number: usize, answer: &bundle::Answer, notes: &mut Vec<String>) -> Answer {
     let of = |status, headers, body, fault| Answer { status, headers, body, delay: Duration::ZERO, fault };
     match answer {
         bundle::Answer::Came { status, headers, body } => {

@@ -1,4 +1,4 @@
-//! What came of a run: for a person, for a script (JSON), and for a CI server (JUnit XML).
+//! The results of a run: for a person, for a script (JSON), and for a CI server (JUnit XML).
 
 mod junit;
 
@@ -14,7 +14,7 @@ pub use junit::junit;
 /// Something that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Problem {
-    /// What, in a sentence.
+    /// The problem, in a sentence.
     pub what: String,
     /// More of it: a difference, a body.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -31,12 +31,12 @@ impl Problem {
     }
 }
 
-/// What a case took.
+/// The resources that a case used.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Figures {
     /// From the call's beginning to its end, in milliseconds.
     pub duration_ms: f64,
-    /// The instructions that ran; none where the call did not come to its end by itself.
+    /// The instructions that ran; none if the call did not come to its end by itself.
     pub instructions: Option<u64>,
     /// The most memory of the instance, in bytes.
     pub peak_memory_bytes: u64,
@@ -74,22 +74,22 @@ impl Figures {
     }
 }
 
-/// What came of one case.
+/// The result of one case.
 #[derive(Debug, Clone)]
 pub struct CaseReport {
     /// The case's name.
     pub name: String,
     /// Its file.
     pub path: PathBuf,
-    /// What is wrong; nothing: it passed.
+    /// The problems; none: it passed.
     pub problems: Vec<Problem>,
-    /// The record or the failure; none where the provider did not even load.
+    /// The record or the failure; none if the provider did not even load.
     pub outcome: Option<Result<Fetched, Failure>>,
-    /// What it took.
+    /// The resources that it used.
     pub figures: Figures,
     /// As shares of the limits.
     pub shares: Shares,
-    /// What the provider logged, a JSON string each.
+    /// The provider's log lines, a JSON string each.
     pub log: Vec<String>,
 }
 
@@ -101,7 +101,7 @@ impl CaseReport {
     }
 }
 
-/// What came of a run of cases.
+/// The results of a run of cases.
 #[derive(Debug, Clone)]
 pub struct RunReport {
     /// The provider.
@@ -119,7 +119,7 @@ pub struct RunReport {
 impl RunReport {
     /// How many cases failed.
     #[must_use]
-    pub fn failed(&self) -> usize {
+    pub fn failure_count(&self) -> usize {
         self.cases.iter().filter(|case| !case.has_passed()).count()
     }
 
@@ -138,7 +138,7 @@ impl RunReport {
             .collect();
         serde_json::json!({
             "provider": self.provider, "version": self.version, "digest": self.digest, "cases": cases,
-            "passed": self.cases.len() - self.failed(), "failed": self.failed(),
+            "passed": self.cases.len() - self.failure_count(), "failed": self.failure_count(),
             "duration_ms": self.duration.as_secs_f64() * 1_000.0,
         })
     }

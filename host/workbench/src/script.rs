@@ -1,18 +1,18 @@
-//! A case's exchanges at work: which request is foreseen, and what was sent that was not.
+//! Answers the requests of a case from its exchanges, and records the unexpected requests.
 
 use sha2::{Digest, Sha256};
 use url::Url;
 
 use crate::case::{Answer, Case, Exchange, Fault, ForeseenBody, ForeseenRequest, Order};
 use crate::difference::{difference, readable};
-use crate::network::{Director, Received};
+use crate::network::{ReceivedRequest, Responder};
 use crate::report::Problem;
 use crate::secrets::{CaseSecrets, is_token_endpoint};
 
-/// What a request gets that is not foreseen.
+/// The status of the response to an unexpected request.
 const NOT_FORESEEN: u16 = 501;
 
-/// The exchanges of a case, and what became of them.
+/// The exchanges of a case, and which of them are done.
 pub(crate) struct Script {
     exchanges: Vec<Exchange>,
     is_done: Vec<bool>,
@@ -21,7 +21,7 @@ pub(crate) struct Script {
     /// Whether the case says what the token endpoint answers.
     has_tokens: bool,
     problems: Vec<Problem>,
-    /// Exchanges that a request came near to; of these it is not said again that they were not sent.
+    /// Exchanges that are reported as the nearest to an unexpected request, and not again as missing.
     told: Vec<usize>,
     seen: usize,
     is_derailed: bool,
@@ -42,7 +42,7 @@ impl Script {
         }
     }
 
-    /// What went wrong, once the provider is done.
+    /// The problems of the call, after its end.
     pub(crate) fn problems(&self) -> Vec<Problem> {
         let not_sent = self.pending().filter(|(index, _)| !self.told.contains(index)).map(|(index, exchange)| {
             let ForeseenRequest { method, url, .. } = &exchange.request;
@@ -51,7 +51,7 @@ impl Script {
         self.problems.iter().cloned().chain(not_sent).collect()
     }
 
-    /// Whether something was sent that is not foreseen; what came of it then says little.
+    /// Whether an unexpected request was sent. The outcome is then of little use.
     pub(crate) fn is_derailed(&self) -> bool {
         self.is_derailed
     }
@@ -66,13 +66,13 @@ impl Script {
         self.pending().take(if self.order == Order::InOrder { 1 } else { usize::MAX })
     }
 
-    fn done(&mut self, index: usize) {
+    fn mark_done(&mut self, index: usize) {
         if let Some(is_done) = self.is_done.get_mut(index) {
             *is_done = true;
         }
     }
 
-    fn not_foreseen(&mut self, request: &Received) {
+    fn record_unforeseen(&mut self, request: &ReceivedRequest) {
         self.is_derailed = true;
         let number = self.seen;
         let sent = format!("{} {}", request.method, request.url);
@@ -96,8 +96,8 @@ impl Script {
     }
 }
 
-impl Director for Script {
-    fn refuses(&mut self, origin: &str) -> bool {
+impl Responder for Script {
+    fn on_connect(&mut self, origin: &str) -> bool {
         let is_refused = |(_, exchange): &(usize, &Exchange)| {
             exchange.answer.fault == Some(Fault::Refused)
                 && exchange.request.url.origin().ascii_serialization() == origin
@@ -105,21 +105,21 @@ impl Director for Script {
         let refused = self.due().find(is_refused).map(|(index, _)| index);
         if let Some(index) = refused {
             self.seen += 1;
-            self.done(index);
+            self.mark_done(index);
         }
         refused.is_some()
     }
 
-    fn answer(&mut self, request: Received) -> Answer {
+    fn answer(&mut self, request: ReceivedRequest) -> Answer {
         if !self.has_tokens
-            && let Some(answer) = self.secrets.token(&request)
+            && let Some(answer) = self.secrets.token_answer(&request)
         {
             return answer;
         }
         self.seen += 1;
         let found = self.due().find(|(_, exchange)| fits(&exchange.request, &request));
         let Some((index, exchange)) = found else {
-            self.not_foreseen(&request);
+            self.record_unforeseen(&request);
             return Answer::of(NOT_FORESEEN);
         };
         let (answer, wanted) = (exchange.answer.clone(), exchange.request.credentials.clone());
@@ -128,17 +128,17 @@ impl Director for Script {
         if let Some(problem) = problem {
             self.problems.push(Problem::new(format!("the request of exchange {}: {problem}", index + 1)));
         }
-        self.done(index);
+        self.mark_done(index);
         answer
     }
 
-    fn closes(&self) -> bool {
+    fn closes_after_answer(&self) -> bool {
         // A refused connection has to be a new one.
         self.exchanges.iter().any(|exchange| exchange.answer.fault == Some(Fault::Refused))
     }
 }
 
-fn fits(foreseen: &ForeseenRequest, request: &Received) -> bool {
+fn fits(foreseen: &ForeseenRequest, request: &ReceivedRequest) -> bool {
     let has =
         |(name, value): (&String, &String)| request.headers.iter().any(|(known, sent)| known == name && sent == value);
     foreseen.method == request.method
@@ -160,7 +160,7 @@ fn sha256(bytes: &[u8]) -> String {
 }
 
 /// How near a request is to a foreseen one: the first of URL, path, host and method that they share counts most.
-fn likeness(foreseen: &ForeseenRequest, request: &Received) -> u32 {
+fn likeness(foreseen: &ForeseenRequest, request: &ReceivedRequest) -> u32 {
     let same = |part: fn(&Url) -> Option<&str>| u32::from(part(&foreseen.url) == part(&request.url));
     let path = u32::from(foreseen.url.path() == request.url.path());
     8 * u32::from(foreseen.url == request.url)
@@ -185,7 +185,7 @@ fn as_foreseen(request: &ForeseenRequest) -> String {
 }
 
 /// A request as text, as far as the foreseen one looks at it.
-fn as_sent(request: &Received, foreseen: &ForeseenRequest) -> String {
+fn as_sent(request: &ReceivedRequest, foreseen: &ForeseenRequest) -> String {
     let mut text = format!("{} {}\n", request.method, request.url);
     for name in foreseen.headers.keys() {
         let values: Vec<&str> =

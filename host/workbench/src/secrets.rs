@@ -1,4 +1,4 @@
-//! The made-up secrets of a run, and where they turn up.
+//! The generated secrets of a run, and the search for them in requests.
 
 use std::collections::BTreeMap;
 
@@ -11,11 +11,11 @@ use serde_json::json;
 use url::Url;
 
 use crate::case::Answer;
-use crate::network::{AuthorityError, Received, client_certificate};
+use crate::network::{AuthorityError, ReceivedRequest, client_certificate};
 
-/// What a credential of kind `basic` is bound to.
+/// The value of a credential of kind `basic`.
 pub(crate) const BASIC: &str = "case-user:case-password";
-/// Where tokens are fetched: `https://tokens.damper.invalid/NAME` for the credential NAME.
+/// The token endpoints: `https://tokens.damper.invalid/NAME` for the credential NAME.
 const TOKENS: &str = "tokens.damper.invalid";
 
 /// The secrets that a run binds to a provider's credentials.
@@ -24,12 +24,12 @@ pub(crate) struct CaseSecrets {
     by_name: BTreeMap<String, CaseSecret>,
 }
 
-/// What a credential is bound to.
+/// The secret of one credential.
 #[derive(Debug, Clone)]
 struct CaseSecret {
     kind: CredentialKind,
     secret: String,
-    /// What is sent in its place, where that is a token.
+    /// The token that is sent instead of the secret, if the credential gets tokens.
     token: Option<String>,
 }
 
@@ -37,7 +37,7 @@ impl CaseSecrets {
     /// One secret for each credential of the manifest; the same each time.
     ///
     /// # Errors
-    /// Where there is no certificate to be made.
+    /// If no certificate can be made.
     pub(crate) fn new(manifest: &Manifest) -> Result<Self, AuthorityError> {
         let mut by_name = BTreeMap::new();
         for (name, kind) in &manifest.credentials {
@@ -65,8 +65,8 @@ impl CaseSecrets {
         bindings.collect()
     }
 
-    /// The token endpoint's answer to a request of the host; none where the request is for another place.
-    pub(crate) fn token(&self, request: &Received) -> Option<Answer> {
+    /// The token endpoint's answer to a request of the host; none if the request is for another place.
+    pub(crate) fn token_answer(&self, request: &ReceivedRequest) -> Option<Answer> {
         if !is_token_endpoint(&request.url) {
             return None;
         }
@@ -87,8 +87,8 @@ impl CaseSecrets {
         self.by_name.values().flat_map(CaseSecret::texts).flat_map(forms).collect()
     }
 
-    /// What is wrong with the credentials that a request carries, where `wanted` are those it should.
-    pub(crate) fn problem(&self, request: &Received, wanted: &[String]) -> Option<String> {
+    /// The problem with the credentials of a request, which should be `wanted`.
+    pub(crate) fn problem(&self, request: &ReceivedRequest, wanted: &[String]) -> Option<String> {
         for name in wanted {
             let Some(bound) = self.by_name.get(name) else {
                 return Some(format!("the case wants the credential {name:?}, which the manifest does not name"));
@@ -106,7 +106,7 @@ impl CaseSecrets {
     }
 
     /// Whether a request carries any secret.
-    pub(crate) fn carried(&self, request: &Received) -> bool {
+    pub(crate) fn carries_secret(&self, request: &ReceivedRequest) -> bool {
         self.by_name.values().any(|bound| bound.is_carried(request))
     }
 }
@@ -118,7 +118,7 @@ impl CaseSecret {
     }
 
     /// Whether a request has the credential in the place where the host puts it.
-    fn is_applied(&self, request: &Received) -> bool {
+    fn is_applied(&self, request: &ReceivedRequest) -> bool {
         let Self { kind, secret, token } = self;
         let has = |header: &str, expected: String| request.header(header).is_some_and(|value| value == expected);
         match kind {
@@ -135,13 +135,13 @@ impl CaseSecret {
     }
 
     /// Whether it is the client certificate that a request's connection shows.
-    fn is_shown(&self, request: &Received) -> bool {
+    fn is_shown(&self, request: &ReceivedRequest) -> bool {
         let shown = request.certificate.as_ref().map(|certificate| STANDARD.encode(certificate));
         self.kind == CredentialKind::Mtls && shown.is_some_and(|shown| self.secret.contains(&shown))
     }
 
     /// Whether a request has it, wherever that is.
-    fn is_carried(&self, request: &Received) -> bool {
+    fn is_carried(&self, request: &ReceivedRequest) -> bool {
         self.is_shown(request) || self.texts().any(|text| carries(request, text))
     }
 }
@@ -157,7 +157,7 @@ fn token_endpoint(credential: &str) -> Option<TokenEndpoint> {
     Some(TokenEndpoint { url, scopes: Vec::new(), client_auth: ClientAuth::Basic })
 }
 
-fn carries(request: &Received, secret: &str) -> bool {
+fn carries(request: &ReceivedRequest, secret: &str) -> bool {
     let forms = forms(secret);
     let is_in = |text: &str| forms.iter().any(|form| text.contains(form.as_str()));
     is_in(request.url.as_str())
@@ -187,7 +187,7 @@ mod tests {
     fn problem(carried: &[&str], wanted: &[&str]) -> Option<String> {
         let secrets = CaseSecrets::new(&Manifest::parse(MANIFEST).unwrap()).unwrap();
         let header = |name: &&str| (format!("x-{name}"), secrets.by_name[*name].secret.clone());
-        let request = Received {
+        let request = ReceivedRequest {
             method: "GET".to_owned(),
             url: "https://api.test/".parse().unwrap(),
             headers: carried.iter().map(header).collect(),

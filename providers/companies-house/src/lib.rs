@@ -39,7 +39,7 @@ fn fetch(request: &FetchRequest) -> Result<Record, Failure> {
     Ok(record)
 }
 
-/// What is looked at of a profile. The rest is passed on unread.
+/// The fields of a profile that are checked. The rest is passed on unread.
 #[derive(Deserialize)]
 struct Head {
     company_number: String,
@@ -47,8 +47,8 @@ struct Head {
     etag: Option<String>,
 }
 
-/// A company number in the register's own form: capitals, and zeros between prefix and digits. What has eight characters
-/// is left as it is, since some numbers end in letters too (`IP00001R`).
+/// A company number in the register's own form: capitals, and zeros between prefix and digits. An id of eight
+/// characters is left as it is, since some numbers end in letters too (`IP00001R`).
 fn company_number(id: &str) -> Result<String, Failure> {
     let number: String = id.chars().filter(|c| *c != ' ').map(|c| c.to_ascii_uppercase()).collect();
     let prefix = number.chars().take_while(char::is_ascii_uppercase).count();
@@ -75,7 +75,7 @@ mod tests {
     const NOT_FOUND: &str = include_str!("../cases/fixtures/not-found.json");
     const INVALID_AUTHORIZATION: &str = include_str!("../cases/fixtures/invalid-authorization.json");
 
-    fn answered(answer: impl FnOnce(Expectation<'_>)) -> Result<Record, Failure> {
+    fn fetch_with_answer(answer: impl FnOnce(Expectation<'_>)) -> Result<Record, Failure> {
         let mut api = Api::new();
         answer(api.get(URL).credential("key").header("Accept", "application/json"));
         api.run(|| fetch(&FetchRequest::new("00445790")))
@@ -83,7 +83,8 @@ mod tests {
 
     #[test]
     fn gives_the_profile_as_the_api_has_it_with_status_and_revision() {
-        let record = answered(|it| it.answer_header("Content-Type", "application/json").answers(200, PROFILE)).unwrap();
+        let record =
+            fetch_with_answer(|it| it.answer_header("Content-Type", "application/json").answers(200, PROFILE)).unwrap();
         assert_eq!(record.body(), PROFILE.as_bytes());
         assert_eq!(record.content_type(), "application/json");
         assert_eq!(record.attribute("company_status"), Some("active"));
@@ -92,25 +93,25 @@ mod tests {
 
     #[test]
     fn a_profile_without_a_status_is_whole() {
-        let record = answered(|it| it.answers(200, r#"{"company_number": "00445790"}"#)).unwrap();
+        let record = fetch_with_answer(|it| it.answers(200, r#"{"company_number": "00445790"}"#)).unwrap();
         assert!(record.attributes().is_empty());
     }
 
     #[test]
     fn an_unknown_number_is_not_found() {
-        let failure = answered(|it| it.answers(404, NOT_FOUND)).unwrap_err();
+        let failure = fetch_with_answer(|it| it.answers(404, NOT_FOUND)).unwrap_err();
         assert_eq!((failure.kind, failure.status), (FailureKind::NotFound, Some(404)));
     }
 
     #[test]
     fn a_key_that_is_not_accepted_stops_the_provider() {
-        let failure = answered(|it| it.answers(401, INVALID_AUTHORIZATION)).unwrap_err();
+        let failure = fetch_with_answer(|it| it.answers(401, INVALID_AUTHORIZATION)).unwrap_err();
         assert_eq!((failure.kind, failure.status), (FailureKind::Unauthorized, Some(401)));
     }
 
     #[test]
     fn beyond_600_in_five_minutes_it_waits_for_their_end() {
-        let failure = answered(|it| {
+        let failure = fetch_with_answer(|it| {
             it.answer_header("Date", "Wed, 19 Feb 2020 23:36:41 GMT")
                 .answer_header("X-Ratelimit-Limit", "600")
                 .answer_header("X-Ratelimit-Remain", "0")
@@ -127,7 +128,11 @@ mod tests {
     fn another_company_s_profile_or_none_is_malformed() {
         let other = PROFILE.replace("00445790", "00445791");
         for body in [other.as_str(), "{}", "[]", "", "<html>maintenance</html>"] {
-            assert_eq!(answered(|it| it.answers(200, body)).unwrap_err().kind, FailureKind::Malformed, "{body}");
+            assert_eq!(
+                fetch_with_answer(|it| it.answers(200, body)).unwrap_err().kind,
+                FailureKind::Malformed,
+                "{body}"
+            );
         }
     }
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::NS;
 
-/// A contract, as the record holds it. What the service leaves out is left out.
+/// A contract, as the record holds it. Parts that the service leaves out are absent.
 #[derive(Debug, Serialize)]
 pub(crate) struct Contract {
     pub(crate) policy_number: String,
@@ -45,7 +45,7 @@ struct Party {
     date_of_birth: Option<String>,
 }
 
-/// What the contract is worth: as a transfer, a surrender, a fund.
+/// The contract's worth: as a transfer, a surrender, a fund.
 #[derive(Debug, Serialize)]
 struct Valuation {
     kind: String,
@@ -54,7 +54,7 @@ struct Valuation {
     value: Money,
 }
 
-/// What the contract pays, and on which event.
+/// A benefit of the contract, and the event that it is paid on.
 #[derive(Debug, Serialize)]
 struct Benefit {
     event: String,
@@ -64,7 +64,7 @@ struct Benefit {
     payable_from: Option<String>,
 }
 
-/// What is paid in.
+/// A contribution that is paid in.
 #[derive(Debug, Serialize)]
 struct Contribution {
     payer: String,
@@ -85,16 +85,16 @@ impl Contract {
     /// Reads the service's `Contract` element.
     pub(crate) fn read(element: &Element) -> Result<Self, Failure> {
         Ok(Contract {
-            policy_number: text(element, "PolicyNumber")?,
-            product: coded(element.required(NS, "Product")?)?,
-            status: text(element, "Status")?,
-            start_date: date(element, "StartDate")?,
-            maturity_date: optional_date(element, "MaturityDate")?,
-            parties: list(element, "Parties", "Party", Party::read)?,
-            valuations: list(element, "Valuations", "Valuation", Valuation::read)?,
-            benefits: list(element, "Benefits", "Benefit", Benefit::read)?,
-            contributions: list(element, "Contributions", "Contribution", Contribution::read)?,
-            holdings: list(element, "Holdings", "Holding", Holding::read)?,
+            policy_number: read_text(element, "PolicyNumber")?,
+            product: read_coded(element.required(NS, "Product")?)?,
+            status: read_text(element, "Status")?,
+            start_date: read_date(element, "StartDate")?,
+            maturity_date: read_optional_date(element, "MaturityDate")?,
+            parties: read_list(element, "Parties", "Party", Party::read)?,
+            valuations: read_list(element, "Valuations", "Valuation", Valuation::read)?,
+            benefits: read_list(element, "Benefits", "Benefit", Benefit::read)?,
+            contributions: read_list(element, "Contributions", "Contribution", Contribution::read)?,
+            holdings: read_list(element, "Holdings", "Holding", Holding::read)?,
         })
     }
 }
@@ -102,9 +102,9 @@ impl Contract {
 impl Party {
     fn read(element: &Element) -> Result<Self, Failure> {
         Ok(Party {
-            role: attribute(element, "role")?,
-            name: text(element, "Name")?,
-            date_of_birth: optional_date(element, "DateOfBirth")?,
+            role: read_attribute(element, "role")?,
+            name: read_text(element, "Name")?,
+            date_of_birth: read_optional_date(element, "DateOfBirth")?,
         })
     }
 }
@@ -112,9 +112,9 @@ impl Party {
 impl Valuation {
     fn read(element: &Element) -> Result<Self, Failure> {
         Ok(Valuation {
-            kind: attribute(element, "kind")?,
-            date: date(element, "Date")?,
-            value: money(element.required(NS, "Amount")?)?,
+            kind: read_attribute(element, "kind")?,
+            date: read_date(element, "Date")?,
+            value: read_money(element.required(NS, "Amount")?)?,
         })
     }
 }
@@ -122,9 +122,9 @@ impl Valuation {
 impl Benefit {
     fn read(element: &Element) -> Result<Self, Failure> {
         Ok(Benefit {
-            event: attribute(element, "event")?,
-            value: money(element.required(NS, "Amount")?)?,
-            payable_from: optional_date(element, "PayableFrom")?,
+            event: read_attribute(element, "event")?,
+            value: read_money(element.required(NS, "Amount")?)?,
+            payable_from: read_optional_date(element, "PayableFrom")?,
         })
     }
 }
@@ -132,9 +132,9 @@ impl Benefit {
 impl Contribution {
     fn read(element: &Element) -> Result<Self, Failure> {
         Ok(Contribution {
-            payer: attribute(element, "payer")?,
-            frequency: attribute(element, "frequency")?,
-            value: money(element.required(NS, "Amount")?)?,
+            payer: read_attribute(element, "payer")?,
+            frequency: read_attribute(element, "frequency")?,
+            value: read_money(element.required(NS, "Amount")?)?,
         })
     }
 }
@@ -142,15 +142,15 @@ impl Contribution {
 impl Holding {
     fn read(element: &Element) -> Result<Self, Failure> {
         Ok(Holding {
-            fund: coded(element.required(NS, "Fund")?)?,
-            units: decimal(element.required(NS, "Units")?)?,
-            price: money(element.required(NS, "Price")?)?,
+            fund: read_coded(element.required(NS, "Fund")?)?,
+            units: read_decimal(element.required(NS, "Units")?)?,
+            price: read_money(element.required(NS, "Price")?)?,
         })
     }
 }
 
-/// What lies in an element of its own: none where that is left out, as it is where a contract has no such thing.
-fn list<T>(
+/// The list in an element of its own; empty if the service leaves the element out.
+fn read_list<T>(
     element: &Element,
     around: &str,
     name: &str,
@@ -159,28 +159,28 @@ fn list<T>(
     element.child(NS, around).into_iter().flat_map(|list| list.children_named(NS, name)).map(read).collect()
 }
 
-fn text(element: &Element, name: &str) -> Result<String, Failure> {
+fn read_text(element: &Element, name: &str) -> Result<String, Failure> {
     match element.required(NS, name)?.text() {
         "" => Err(Failure::malformed(format!("`{name}` is empty"))),
         text => Ok(text.to_owned()),
     }
 }
 
-fn attribute(element: &Element, name: &str) -> Result<String, Failure> {
+fn read_attribute(element: &Element, name: &str) -> Result<String, Failure> {
     let value = element.attribute(name);
     value.map(str::to_owned).ok_or_else(|| Failure::malformed(format!("`{}` has no `{name}`", element.name())))
 }
 
-fn coded(element: &Element) -> Result<Coded, Failure> {
-    Ok(Coded { code: attribute(element, "code")?, name: element.text().to_owned() })
+fn read_coded(element: &Element) -> Result<Coded, Failure> {
+    Ok(Coded { code: read_attribute(element, "code")?, name: element.text().to_owned() })
 }
 
-fn money(element: &Element) -> Result<Money, Failure> {
-    Ok(Money { amount: decimal(element)?, currency: attribute(element, "currency")? })
+fn read_money(element: &Element) -> Result<Money, Failure> {
+    Ok(Money { amount: read_decimal(element)?, currency: read_attribute(element, "currency")? })
 }
 
 /// A decimal as XML Schema writes it: no exponent.
-fn decimal(element: &Element) -> Result<String, Failure> {
+fn read_decimal(element: &Element) -> Result<String, Failure> {
     let text = element.text();
     let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
     let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, "0"));
@@ -191,13 +191,13 @@ fn decimal(element: &Element) -> Result<String, Failure> {
     Err(Failure::malformed(format!("`{}` is no decimal", element.name())))
 }
 
-fn date(element: &Element, name: &str) -> Result<String, Failure> {
-    let date = text(element, name)?;
+fn read_date(element: &Element, name: &str) -> Result<String, Failure> {
+    let date = read_text(element, name)?;
     if is_date(&date) { Ok(date) } else { Err(Failure::malformed(format!("`{name}` is no date"))) }
 }
 
-fn optional_date(element: &Element, name: &str) -> Result<Option<String>, Failure> {
-    element.child(NS, name).map(|_| date(element, name)).transpose()
+fn read_optional_date(element: &Element, name: &str) -> Result<Option<String>, Failure> {
+    element.child(NS, name).map(|_| read_date(element, name)).transpose()
 }
 
 /// Whether a text has the shape of a date: `2026-01-15`.

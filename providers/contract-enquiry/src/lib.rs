@@ -48,7 +48,7 @@ fn fetch(request: &FetchRequest) -> Result<Record, Failure> {
     Ok(record)
 }
 
-/// The message that asks, to stand in an envelope's body. What comes from outside is escaped.
+/// The message that asks, to stand in an envelope's body. Values from outside are escaped.
 fn enquiry(request: &FetchRequest) -> Result<String, Failure> {
     if request.id.trim().is_empty() {
         return Err(Failure::rejected("an empty policy number"));
@@ -67,7 +67,7 @@ fn enquiry(request: &FetchRequest) -> Result<String, Failure> {
     ))
 }
 
-/// What the service says of the enquiry itself: the warnings that come with a contract, or the failure that there is in
+/// The service's verdict on the enquiry itself: the warnings that come with a contract, or the failure that there is in
 /// place of one.
 fn check_outcome(outcome: &xml::Element) -> Result<Vec<String>, Failure> {
     let said = |error: &xml::Element| {
@@ -88,7 +88,7 @@ fn check_outcome(outcome: &xml::Element) -> Result<Vec<String>, Failure> {
     }
 }
 
-/// What an error of the business means; the service's table, in its groups.
+/// The meaning of an error of the business; the service's table, in its groups.
 fn business_error(code: &str, said: String) -> Failure {
     match code {
         // The policy: not known, or of a business that was sold on.

@@ -77,7 +77,7 @@ pub(crate) fn body(answer: http::Response) -> Result<Element, Failure> {
     }
 }
 
-/// What an envelope holds.
+/// The content of an envelope.
 enum Opened {
     Body(Element),
     Fault(Failure),
@@ -100,7 +100,7 @@ fn is_soap(element: &Element, name: &str) -> bool {
     element.is(SOAP_11, name) || element.is(SOAP_12, name)
 }
 
-/// What a fault means: its code, in 1.2 also the subcodes, and the reason for a person.
+/// The meaning of a fault: its code, in 1.2 also the subcodes, and the reason for a person.
 fn read_fault(fault: &Element) -> Failure {
     let mut codes = Vec::new();
     let reason = if fault.namespace() == SOAP_11 {

@@ -19,27 +19,27 @@ fn api(soap: &str) -> Api {
     api
 }
 
-fn asked(id: &str, answer: impl FnOnce(Expectation<'_>)) -> Result<Record, Failure> {
+fn fetch_with_answer(id: &str, answer: impl FnOnce(Expectation<'_>)) -> Result<Record, Failure> {
     let mut api = api("1.1");
     answer(api.post(ENDPOINT).credential("certificate").header("Content-Type", "text/xml; charset=utf-8"));
     api.run(|| fetch(&FetchRequest::new(id)))
 }
 
-fn answered(status: u16, body: &str) -> Result<Record, Failure> {
-    asked(POLICY, |it| it.answers(status, body))
+fn fetch_with_body(status: u16, body: &str) -> Result<Record, Failure> {
+    fetch_with_answer(POLICY, |it| it.answers(status, body))
 }
 
-fn failed(status: u16, body: &str) -> Failure {
-    answered(status, body).unwrap_err()
+fn fetch_failure(status: u16, body: &str) -> Failure {
+    fetch_with_body(status, body).unwrap_err()
 }
 
-fn unsent(request: &FetchRequest) -> Failure {
+fn fetch_without_request(request: &FetchRequest) -> Failure {
     api("1.1").run(|| fetch(request)).unwrap_err()
 }
 
 #[test]
 fn gives_the_contract_as_json() {
-    let record = answered(200, CONTRACT).unwrap();
+    let record = fetch_with_body(200, CONTRACT).unwrap();
     let given: Value = json::parse(record.body()).unwrap();
     assert_eq!(given, json::parse::<Value>(RECORD.as_bytes()).unwrap());
     assert_eq!(record.content_type(), "application/json");
@@ -55,9 +55,9 @@ fn prefixes_are_the_service_s_own_affair() {
         .replace("ce:", "")
         .replace("xmlns:ce", "xmlns");
     let body = body.replace("xmlns:=", "xmlns=");
-    assert_eq!(answered(200, &body).unwrap().body(), answered(200, CONTRACT).unwrap().body());
+    assert_eq!(fetch_with_body(200, &body).unwrap().body(), fetch_with_body(200, CONTRACT).unwrap().body());
     let other = CONTRACT.replace("urn:example:contract-enquiry:2.1", "urn:example:contract-enquiry:3.0");
-    assert_eq!(failed(200, &other).kind, FailureKind::Malformed);
+    assert_eq!(fetch_failure(200, &other).kind, FailureKind::Malformed);
 }
 
 #[test]
@@ -106,9 +106,9 @@ fn the_envelope_is_the_one_of_the_cases() {
 
 #[test]
 fn an_error_of_the_business_is_told_by_its_code_and_not_by_the_200_around_it() {
-    assert_eq!(failed(200, POLICY_NOT_FOUND).kind, FailureKind::NotFound);
-    assert_eq!(failed(200, NOT_AUTHORISED).kind, FailureKind::Unauthorized);
-    let closed = failed(200, OUT_OF_HOURS);
+    assert_eq!(fetch_failure(200, POLICY_NOT_FOUND).kind, FailureKind::NotFound);
+    assert_eq!(fetch_failure(200, NOT_AUTHORISED).kind, FailureKind::Unauthorized);
+    let closed = fetch_failure(200, OUT_OF_HOURS);
     assert_eq!((closed.kind, closed.retry_after), (FailureKind::Unavailable, Some(Duration::from_secs(1800))));
     assert!(closed.message.starts_with("CE4001: The service is open from"), "{}", closed.message);
     for (code, kind) in [
@@ -119,19 +119,19 @@ fn an_error_of_the_business_is_told_by_its_code_and_not_by_the_200_around_it() {
         ("CE4003", FailureKind::Throttled),
         ("CE9999", FailureKind::Malformed),
     ] {
-        assert_eq!(failed(200, &POLICY_NOT_FOUND.replace("CE1001", code)).kind, kind, "{code}");
+        assert_eq!(fetch_failure(200, &POLICY_NOT_FOUND.replace("CE1001", code)).kind, kind, "{code}");
     }
 }
 
 #[test]
 fn another_firm_s_client_does_not_stop_the_provider() {
-    assert_eq!(failed(200, OTHER_ADVISER).kind, FailureKind::Rejected);
+    assert_eq!(fetch_failure(200, OTHER_ADVISER).kind, FailureKind::Rejected);
 }
 
 #[test]
 fn a_fault_is_told_by_its_code_whatever_its_status() {
     for status in [200, 500] {
-        let failure = failed(status, FAULT_SERVER);
+        let failure = fetch_failure(status, FAULT_SERVER);
         assert_eq!((failure.kind, failure.status), (FailureKind::Unavailable, Some(status)));
         assert_eq!(failure.message, "SOAP fault Server: The policy administration system did not answer");
     }
@@ -144,18 +144,18 @@ fn a_fault_is_told_by_its_code_whatever_its_status() {
         ("Odd", FailureKind::Malformed),
         ("", FailureKind::Malformed),
     ] {
-        assert_eq!(failed(500, &FAULT_SERVER.replace("soapenv:Server", code)).kind, kind, "{code}");
+        assert_eq!(fetch_failure(500, &FAULT_SERVER.replace("soapenv:Server", code)).kind, kind, "{code}");
     }
 }
 
 #[test]
 fn a_fault_of_soap_1_2_has_subcodes() {
-    let failure = failed(400, FAULT_SENDER);
+    let failure = fetch_failure(400, FAULT_SENDER);
     assert_eq!(failure.kind, FailureKind::Unauthorized);
     assert_eq!(failure.message, "SOAP fault Sender/FailedAuthentication: The user name is not known");
     let sender = FAULT_SENDER.replace("wsse:FailedAuthentication", "x:Odd");
-    assert_eq!(failed(400, &sender).kind, FailureKind::Rejected);
-    assert_eq!(failed(500, &sender.replace("env:Sender", "env:Receiver")).kind, FailureKind::Unavailable);
+    assert_eq!(fetch_failure(400, &sender).kind, FailureKind::Rejected);
+    assert_eq!(fetch_failure(500, &sender.replace("env:Sender", "env:Receiver")).kind, FailureKind::Unavailable);
 }
 
 #[test]
@@ -170,10 +170,11 @@ fn a_status_without_a_fault_means_what_it_says() {
         (503, FailureKind::Unavailable),
     ] {
         for body in ["", "<html><p>sorry</html>", CONTRACT] {
-            assert_eq!(failed(status, body).kind, kind, "{status} {body}");
+            assert_eq!(fetch_failure(status, body).kind, kind, "{status} {body}");
         }
     }
-    let failure = asked(POLICY, |it| it.answer_header("Retry-After", "120").answers(500, FAULT_SERVER)).unwrap_err();
+    let failure =
+        fetch_with_answer(POLICY, |it| it.answer_header("Retry-After", "120").answers(500, FAULT_SERVER)).unwrap_err();
     assert_eq!(failure.retry_after, Some(Duration::from_secs(120)));
 }
 
@@ -185,18 +186,18 @@ fn what_is_no_contract_is_malformed() {
     let date = CONTRACT.replace("2034-09-01", "1 September 2034");
     let outcome = CONTRACT.replace("status=\"ok\"", "status=\"maybe\"");
     for body in [&other, &bomb, &amount, &date, &outcome, "", "{}", "<html></html>", &CONTRACT[..CONTRACT.len() / 2]] {
-        assert_eq!(failed(200, body).kind, FailureKind::Malformed, "{body}");
+        assert_eq!(fetch_failure(200, body).kind, FailureKind::Malformed, "{body}");
     }
 }
 
 #[test]
 fn what_cannot_be_asked_is_rejected_without_a_request() {
     for id in ["", " ", "a\u{0}b"] {
-        assert_eq!(unsent(&FetchRequest::new(id)).kind, FailureKind::Rejected, "{id:?}");
+        assert_eq!(fetch_without_request(&FetchRequest::new(id)).kind, FailureKind::Rejected, "{id:?}");
     }
     for date in ["today", "2026-1-15", "2026-01-15</ValuationDate>", "2026/01/15"] {
         let request = FetchRequest::new(POLICY).with_param("valuation_date", date);
-        assert_eq!(unsent(&request).kind, FailureKind::Rejected, "{date}");
+        assert_eq!(fetch_without_request(&request).kind, FailureKind::Rejected, "{date}");
     }
 }
 
@@ -212,7 +213,7 @@ fn what_the_operator_must_set_is_named() {
 }
 
 /// An answer to fetch, cut up: what a broken service or a proxy might make of one.
-fn mutilated() -> impl Strategy<Value = String> {
+fn mutilated_answers() -> impl Strategy<Value = String> {
     let documents = prop::sample::select(vec![CONTRACT, POLICY_NOT_FOUND, OUT_OF_HOURS, FAULT_SERVER, FAULT_SENDER]);
     let cuts = prop::collection::vec(
         (any::<prop::sample::Index>(), any::<prop::sample::Index>(), "[<>&;/!\"' a-c:\\[\\]]{0,6}"),
@@ -233,9 +234,9 @@ proptest! {
     #[test]
     fn nothing_that_a_service_answers_panics_and_no_other_policy_becomes_a_record(
         status in prop::sample::select(vec![200u16, 400, 500]),
-        body in prop_oneof![mutilated(), any::<String>()],
+        body in prop_oneof![mutilated_answers(), any::<String>()],
     ) {
-        if let Ok(record) = answered(status, &body) {
+        if let Ok(record) = fetch_with_body(status, &body) {
             prop_assert_eq!(status, 200);
             let given: Value = json::parse(record.body()).unwrap();
             prop_assert_eq!(given.str_at("/policy_number").unwrap(), POLICY);
@@ -256,7 +257,7 @@ proptest! {
             CONTRACT.replace("</soapenv:Body>", &format!("{fault}</soapenv:Body>"))
         };
         prop_assert!(body.contains("Fault"));
-        prop_assert!(answered(status, &body).is_err());
+        prop_assert!(fetch_with_body(status, &body).is_err());
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! The FCA's Financial Services Register: `GET https://register.fca.org.uk/services/V0.1/Firm/{FRN}`.
 //!
 //! The API's reference stands in the developer portal (<https://register.fca.org.uk/Developer/s/>: "Firm Details API"),
-//! behind a login; a copy of it is in <https://github.com/CyborgFinance/FCARegisterLaravel> (`fca-api-docs`). What it
-//! answers in fact was recorded by <https://github.com/craigpotter/fca-php-sdk> (`tests/Fixtures`) and
+//! behind a login; a copy of it is in <https://github.com/CyborgFinance/FCARegisterLaravel> (`fca-api-docs`). Its real
+//! answers were recorded by <https://github.com/craigpotter/fca-php-sdk> (`tests/Fixtures`) and
 //! <https://github.com/release-art/fca-api> (its table of status codes), both from the API itself.
 //!
 //! An id is a firm reference number (FRN): six or seven digits. The API answers HTTP 200 whatever it has to say: a firm is
@@ -42,7 +42,7 @@ fn fetch(request: &FetchRequest) -> Result<Record, Failure> {
     Ok(record)
 }
 
-/// What is looked at of an answer. The rest is passed on unread.
+/// The fields of an answer that are checked. The rest is passed on unread.
 #[derive(Deserialize)]
 struct Head {
     #[serde(rename = "Status")]
@@ -107,27 +107,27 @@ mod tests {
     const NOT_FOUND: &str = include_str!("../cases/fixtures/firm-not-found.json");
     const MISSING_HEADERS: &str = include_str!("../cases/fixtures/missing-headers.txt");
 
-    fn asked(answer: impl FnOnce(Expectation<'_>)) -> Result<Record, Failure> {
+    fn fetch_with_answer(answer: impl FnOnce(Expectation<'_>)) -> Result<Record, Failure> {
         let mut api = Api::new();
         answer(api.get(URL).credential("email").credential("key").header("Accept", "application/json"));
         api.run(|| fetch(&FetchRequest::new(FRN)))
     }
 
-    fn answered(status: u16, body: &str) -> Result<Record, Failure> {
-        asked(|it| it.answer_header("Content-Type", "application/json;charset=UTF-8").answers(status, body))
+    fn fetch_with_body(status: u16, body: &str) -> Result<Record, Failure> {
+        fetch_with_answer(|it| it.answer_header("Content-Type", "application/json;charset=UTF-8").answers(status, body))
     }
 
     /// The kind that a status of the API's own stands for.
     fn kind(status: &str, message: Value) -> FailureKind {
         let body = json::json!({"Status": status, "ResultInfo": null, "Message": message, "Data": null}).to_string();
-        let failure = answered(200, &body).unwrap_err();
+        let failure = fetch_with_body(200, &body).unwrap_err();
         assert!(failure.message.contains(status), "{failure}");
         failure.kind
     }
 
     #[test]
     fn gives_the_firm_as_the_api_has_it_with_its_status() {
-        let record = answered(200, FIRM).unwrap();
+        let record = fetch_with_body(200, FIRM).unwrap();
         assert_eq!(record.body(), FIRM.as_bytes());
         assert_eq!(record.content_type(), "application/json;charset=UTF-8");
         assert_eq!(record.attribute("status"), Some("Appointed representative"));
@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn a_firm_that_the_register_does_not_know_is_not_found() {
-        let failure = answered(200, NOT_FOUND).unwrap_err();
+        let failure = fetch_with_body(200, NOT_FOUND).unwrap_err();
         assert_eq!((failure.kind, failure.status), (FailureKind::NotFound, Some(200)));
     }
 
@@ -153,12 +153,12 @@ mod tests {
         let message = "Unauthorised: Please include a valid API key and Email address";
         assert_eq!(kind("FSR-API-01-01-11", message.into()), FailureKind::Unauthorized);
         assert_eq!(kind("FSR-API-01-01-21", Value::Null), FailureKind::Unauthorized);
-        assert_eq!(answered(403, MISSING_HEADERS).unwrap_err().kind, FailureKind::Unauthorized);
+        assert_eq!(fetch_with_body(403, MISSING_HEADERS).unwrap_err().kind, FailureKind::Unauthorized);
     }
 
     #[test]
     fn beyond_50_in_ten_seconds_it_is_throttled() {
-        let failure = asked(|it| it.answer_header("Retry-After", "10").answers(429, "")).unwrap_err();
+        let failure = fetch_with_answer(|it| it.answer_header("Retry-After", "10").answers(429, "")).unwrap_err();
         assert_eq!((failure.kind, failure.retry_after), (FailureKind::Throttled, Some(Duration::from_secs(10))));
     }
 
@@ -174,14 +174,14 @@ mod tests {
         assert_ne!(other, FIRM);
         let none = r#"{"Status": "FSR-API-02-01-00", "Message": "Ok. Firm Found", "Data": null}"#;
         for body in [other.as_str(), none, "{}", "", MISSING_HEADERS, "<html>"] {
-            assert_eq!(answered(200, body).unwrap_err().kind, FailureKind::Malformed, "{body}");
+            assert_eq!(fetch_with_body(200, body).unwrap_err().kind, FailureKind::Malformed, "{body}");
         }
     }
 
     #[test]
     fn a_message_holds_little_of_what_the_api_says() {
         let body = json::json!({"Status": "s".repeat(1000), "Message": "\u{1b}m".repeat(1000)}).to_string();
-        let failure = answered(200, &body).unwrap_err();
+        let failure = fetch_with_body(200, &body).unwrap_err();
         assert!(failure.message.chars().count() < 400 && !failure.message.contains('\u{1b}'), "{failure}");
     }
 

@@ -72,7 +72,7 @@ mod tests {
     const RECORD: &str = include_str!("../cases/fixtures/lei-record.json");
     const NOT_FOUND: &str = include_str!("../cases/fixtures/not-found.json");
 
-    fn fetched(status: u16, body: &str) -> Result<Record, Failure> {
+    fn fetch_with_body(status: u16, body: &str) -> Result<Record, Failure> {
         let mut api = Api::new();
         api.config("base_url", "https://api.gleif.org/api/v1");
         api.get(URL)
@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn gives_the_record_as_the_api_has_it_with_its_dates() {
-        let record = fetched(200, RECORD).unwrap();
+        let record = fetch_with_body(200, RECORD).unwrap();
         assert_eq!(record.body(), RECORD.as_bytes());
         assert_eq!(record.content_type(), MEDIA_TYPE);
         assert_eq!(record.attribute("registration_status"), Some("ISSUED"));
@@ -95,14 +95,14 @@ mod tests {
 
     #[test]
     fn an_unknown_lei_is_not_found() {
-        let failure = fetched(404, NOT_FOUND).unwrap_err();
+        let failure = fetch_with_body(404, NOT_FOUND).unwrap_err();
         assert_eq!(failure.kind, FailureKind::NotFound);
         assert_eq!(failure.status, Some(404));
     }
 
     #[test]
     fn beyond_sixty_a_minute_it_is_throttled() {
-        let failure = fetched(429, "").unwrap_err();
+        let failure = fetch_with_body(429, "").unwrap_err();
         assert_eq!(failure.kind, FailureKind::Throttled);
         assert_eq!(failure.retry_after, Some(Duration::from_secs(30)));
     }
@@ -111,7 +111,7 @@ mod tests {
     fn another_lei_s_record_or_none_is_malformed() {
         let other = RECORD.replace(LEI, "5493001KJTIIGC8Y1R12");
         for body in [other.as_str(), r#"{"data": []}"#, "<html>maintenance</html>"] {
-            assert_eq!(fetched(200, body).unwrap_err().kind, FailureKind::Malformed);
+            assert_eq!(fetch_with_body(200, body).unwrap_err().kind, FailureKind::Malformed);
         }
     }
 

@@ -33,7 +33,7 @@ fn fetch(request: &FetchRequest) -> Result<Record, Failure> {
     let [result] = results.as_slice() else {
         return Err(Failure::malformed(format!("the API gave {} results for one job", results.len())));
     };
-    let found = result.found()?;
+    let found = result.instruments()?;
     let record = Record::json(answer)?.with_attribute("matches", found.len().to_string());
     Ok(match found {
         [only] => record.with_attribute("figi", &only.figi),
@@ -41,7 +41,7 @@ fn fetch(request: &FetchRequest) -> Result<Record, Failure> {
     })
 }
 
-/// The answer to one job. What is looked at of it; the rest is passed on unread.
+/// The answer to one job. Only these fields are checked; the rest is passed on unread.
 #[derive(Deserialize)]
 struct JobResult {
     data: Option<Vec<Instrument>>,
@@ -55,7 +55,7 @@ struct Instrument {
 }
 
 impl JobResult {
-    fn found(&self) -> Result<&[Instrument], Failure> {
+    fn instruments(&self) -> Result<&[Instrument], Failure> {
         if let Some(error) = &self.error {
             return Err(Failure::rejected(format!("OpenFIGI refuses the job: {}", text::short(error))));
         }
@@ -153,7 +153,11 @@ mod tests {
     const NONE: &str = include_str!("../cases/fixtures/no-identifier-found.json");
     const INVALID: &str = include_str!("../cases/fixtures/invalid-id-value.json");
 
-    fn asked(request: &FetchRequest, use_key: &str, answer: impl FnOnce(Expectation<'_>)) -> Result<Record, Failure> {
+    fn fetch_with_answer(
+        request: &FetchRequest,
+        use_key: &str,
+        answer: impl FnOnce(Expectation<'_>),
+    ) -> Result<Record, Failure> {
         let mut api = Api::new();
         api.config("use_key", use_key);
         let post = api.post(URL).header("Content-Type", "application/json");
@@ -161,11 +165,11 @@ mod tests {
         api.run(|| fetch(request))
     }
 
-    fn answered(status: u16, body: &str) -> Result<Record, Failure> {
-        asked(&FetchRequest::new(ISIN), "true", |it| it.answers(status, body))
+    fn fetch_with_body(status: u16, body: &str) -> Result<Record, Failure> {
+        fetch_with_answer(&FetchRequest::new(ISIN), "true", |it| it.answers(status, body))
     }
 
-    fn refused(request: &FetchRequest) -> Failure {
+    fn fetch_refused(request: &FetchRequest) -> Failure {
         let mut api = Api::new();
         api.config("use_key", "true");
         api.run(|| fetch(request)).unwrap_err()
@@ -173,7 +177,7 @@ mod tests {
 
     #[test]
     fn gives_the_mapping_as_the_api_has_it() {
-        let record = asked(&FetchRequest::new(ISIN), "true", |it| {
+        let record = fetch_with_answer(&FetchRequest::new(ISIN), "true", |it| {
             it.body(r#"[{"idType":"ID_ISIN","idValue":"US4592001014"}]"#).answers(200, FOUND);
         });
         let record = record.unwrap();
@@ -196,40 +200,41 @@ mod tests {
             "expiration": ["2026-10-01", "2026-12-01"], "includeUnlistedEquities": true,
         });
         let body = json::json!([job]).to_string();
-        let record =
-            asked(&request, "true", |it| it.body(body).answers(200, r#"[{"data": [{"figi": "BBG000BLNNH6"}]}]"#));
+        let record = fetch_with_answer(&request, "true", |it| {
+            it.body(body).answers(200, r#"[{"data": [{"figi": "BBG000BLNNH6"}]}]"#)
+        });
         let record = record.unwrap();
         assert_eq!((record.attribute("matches"), record.attribute("figi")), (Some("1"), Some("BBG000BLNNH6")));
     }
 
     #[test]
     fn without_a_key_no_credential_is_asked_for() {
-        assert!(asked(&FetchRequest::new(ISIN), "false", |it| it.answers(200, FOUND)).is_ok());
+        assert!(fetch_with_answer(&FetchRequest::new(ISIN), "false", |it| it.answers(200, FOUND)).is_ok());
     }
 
     #[test]
     fn an_identifier_without_an_instrument_is_not_found() {
-        let failure = answered(200, NONE).unwrap_err();
+        let failure = fetch_with_body(200, NONE).unwrap_err();
         assert_eq!(failure.kind, FailureKind::NotFound);
         assert!(failure.message.contains("No identifier found."));
     }
 
     #[test]
     fn a_job_that_is_refused_is_rejected() {
-        assert_eq!(answered(200, INVALID).unwrap_err().kind, FailureKind::Rejected);
+        assert_eq!(fetch_with_body(200, INVALID).unwrap_err().kind, FailureKind::Rejected);
         for status in [400, 413] {
-            assert_eq!(answered(status, "").unwrap_err().kind, FailureKind::Rejected, "{status}");
+            assert_eq!(fetch_with_body(status, "").unwrap_err().kind, FailureKind::Rejected, "{status}");
         }
     }
 
     #[test]
     fn a_key_that_is_not_accepted_stops_the_provider() {
-        assert_eq!(answered(401, "Invalid API key.").unwrap_err().kind, FailureKind::Unauthorized);
+        assert_eq!(fetch_with_body(401, "Invalid API key.").unwrap_err().kind, FailureKind::Unauthorized);
     }
 
     #[test]
     fn beyond_the_limit_it_waits_as_the_rate_headers_say() {
-        let failure = asked(&FetchRequest::new(ISIN), "true", |it| {
+        let failure = fetch_with_answer(&FetchRequest::new(ISIN), "true", |it| {
             it.answer_header("ratelimit-limit", "25")
                 .answer_header("ratelimit-remaining", "0")
                 .answer_header("ratelimit-reset", "4")
@@ -243,7 +248,7 @@ mod tests {
     #[test]
     fn what_is_no_answer_to_one_job_is_malformed() {
         for body in ["", "{}", "[]", "[{}]", r#"[{"data": []}]"#, r#"[{"data": [{}]}]"#, "[{},{}]", "<html>"] {
-            assert_eq!(answered(200, body).unwrap_err().kind, FailureKind::Malformed, "{body}");
+            assert_eq!(fetch_with_body(200, body).unwrap_err().kind, FailureKind::Malformed, "{body}");
         }
     }
 
@@ -252,16 +257,20 @@ mod tests {
         for id in
             ["", "US459200101", "US4592001015", "us4592001014", "4US592001014", "US459200101X", "US45920010\u{fc}4"]
         {
-            assert_eq!(refused(&FetchRequest::new(id)).kind, FailureKind::Rejected, "{id}");
+            assert_eq!(fetch_refused(&FetchRequest::new(id)).kind, FailureKind::Rejected, "{id}");
         }
         for (name, value) in
             [("strike", "100"), ("coupon", "[1]"), ("maturity", "[null, null]"), ("includeUnlistedEquities", "yes")]
         {
-            assert_eq!(refused(&FetchRequest::new(ISIN).with_param(name, value)).kind, FailureKind::Rejected, "{name}");
+            assert_eq!(
+                fetch_refused(&FetchRequest::new(ISIN).with_param(name, value)).kind,
+                FailureKind::Rejected,
+                "{name}"
+            );
         }
         let both = FetchRequest::new(ISIN).with_param("exchCode", "US").with_param("micCode", "XNYS");
-        assert!(refused(&both).message.contains("exclude"));
-        assert_eq!(refused(&FetchRequest::new(" ").with_param("idType", "TICKER")).kind, FailureKind::Rejected);
+        assert!(fetch_refused(&both).message.contains("exclude"));
+        assert_eq!(fetch_refused(&FetchRequest::new(" ").with_param("idType", "TICKER")).kind, FailureKind::Rejected);
     }
 
     #[test]

@@ -23,7 +23,7 @@ fn fetch(request: &FetchRequest) -> Result<Record, Failure> {
         .header("User-Agent", user_agent()?)
         .header("Accept", "application/json")
         .send()?;
-    let answer = not_shut_out(answer)?.ok()?;
+    let answer = check_not_shut_out(answer)?.ok()?;
     let head: Head = answer.json()?;
     if parse_cik(&head.cik).ok() != Some(cik) {
         return Err(Failure::malformed("the API answered with another filer's submissions"));
@@ -35,7 +35,7 @@ fn fetch(request: &FetchRequest) -> Result<Record, Failure> {
     })
 }
 
-/// What is looked at of an answer. The rest, often a megabyte of it, is passed on unread.
+/// The fields of an answer that are checked. The rest, often a megabyte of it, is passed on unread.
 #[derive(Deserialize)]
 struct Head {
     cik: String,
@@ -69,7 +69,7 @@ fn parse_cik(id: &str) -> Result<u64, Failure> {
     }
 }
 
-/// Who is asking. Without it the SEC shuts the caller out, so nothing is sent.
+/// The operator's contact, for the header User-Agent. Without it the SEC shuts the caller out, so nothing is sent.
 fn user_agent() -> Result<String, Failure> {
     let user_agent = config::required("user_agent")?;
     if !user_agent.contains('@') {
@@ -81,8 +81,8 @@ fn user_agent() -> Result<String, Failure> {
     Ok(user_agent)
 }
 
-/// Who asks too often gets a 403 with a page that says so: a matter of pace and not of credentials.
-fn not_shut_out(answer: http::Response) -> Result<http::Response, Failure> {
+/// Too many requests get a 403 with a page that says so: a rate limit, not a problem with credentials.
+fn check_not_shut_out(answer: http::Response) -> Result<http::Response, Failure> {
     let page = String::from_utf8_lossy(answer.bytes());
     if answer.status() == 403 && page.contains("Request Rate Threshold Exceeded") {
         let wait = answer.retry_after().unwrap_or(SHUT_OUT);
@@ -105,7 +105,7 @@ mod tests {
     const NO_SUCH_KEY: &str = include_str!("../cases/fixtures/no-such-key.xml");
     const RATE_THRESHOLD: &str = include_str!("../cases/fixtures/rate-threshold.html");
 
-    fn fetched(id: &str, status: u16, body: &str) -> Result<Record, Failure> {
+    fn fetch_with_body(id: &str, status: u16, body: &str) -> Result<Record, Failure> {
         let mut api = Api::new();
         api.config("user_agent", AGENT);
         api.get(URL)
@@ -115,7 +115,7 @@ mod tests {
         api.run(|| fetch(&FetchRequest::new(id)))
     }
 
-    fn unsent(id: &str, user_agent: &str) -> Failure {
+    fn fetch_without_request(id: &str, user_agent: &str) -> Failure {
         let mut api = Api::new();
         api.config("user_agent", user_agent);
         api.run(|| fetch(&FetchRequest::new(id))).unwrap_err()
@@ -124,7 +124,7 @@ mod tests {
     #[test]
     fn each_way_to_write_a_cik_gives_the_filer() {
         for id in ["320193", "0000320193", "CIK0000320193", "cik320193"] {
-            let record = fetched(id, 200, SUBMISSIONS).unwrap();
+            let record = fetch_with_body(id, 200, SUBMISSIONS).unwrap();
             assert_eq!(record.body(), SUBMISSIONS.as_bytes());
             assert_eq!(record.attribute("latest_filing"), Some("0000320193-25-000079"));
         }
@@ -133,14 +133,14 @@ mod tests {
     #[test]
     fn what_cannot_be_a_cik_is_rejected_without_a_request() {
         for id in ["", "CIK", "0", "AAPL", "12345678901", "-1", "3 2", "320193/..", "\u{fc}\u{fc}1", "C\u{fc}K1"] {
-            assert_eq!(unsent(id, AGENT).kind, FailureKind::Rejected, "{id}");
+            assert_eq!(fetch_without_request(id, AGENT).kind, FailureKind::Rejected, "{id}");
         }
     }
 
     #[test]
     fn without_a_user_agent_nothing_is_sent_and_the_message_says_what_to_set() {
         for user_agent in ["", "Example Corp"] {
-            let failure = unsent("320193", user_agent);
+            let failure = fetch_without_request("320193", user_agent);
             assert_eq!(failure.kind, FailureKind::Other("config".to_owned()));
             assert!(failure.message.contains("user_agent"), "{failure}");
         }
@@ -148,16 +148,16 @@ mod tests {
 
     #[test]
     fn an_unknown_filer_is_not_found() {
-        let failure = fetched("320193", 404, NO_SUCH_KEY).unwrap_err();
+        let failure = fetch_with_body("320193", 404, NO_SUCH_KEY).unwrap_err();
         assert_eq!(failure.kind, FailureKind::NotFound);
     }
 
     #[test]
     fn too_many_requests_are_a_matter_of_pace() {
-        let failure = fetched("320193", 403, RATE_THRESHOLD).unwrap_err();
+        let failure = fetch_with_body("320193", 403, RATE_THRESHOLD).unwrap_err();
         assert_eq!(failure.kind, FailureKind::Throttled);
         assert_eq!(failure.retry_after, Some(SHUT_OUT));
-        let failure = fetched("320193", 403, "").unwrap_err();
+        let failure = fetch_with_body("320193", 403, "").unwrap_err();
         assert_eq!(failure.kind, FailureKind::Unauthorized);
     }
 
@@ -165,7 +165,7 @@ mod tests {
     fn another_filer_s_submissions_or_none_are_malformed() {
         let other = SUBMISSIONS.replace("0000320193", "0000789019");
         for body in [other.as_str(), "{}", "<html>"] {
-            assert_eq!(fetched("320193", 200, body).unwrap_err().kind, FailureKind::Malformed);
+            assert_eq!(fetch_with_body("320193", 200, body).unwrap_err().kind, FailureKind::Malformed);
         }
     }
 }

@@ -36,7 +36,7 @@ export function component(provider, http, host) {
   };
 }
 
-/** What an import answers; its error is thrown as the contract has it, which the engine wraps into an Error. */
+/** The result of an import; its error is thrown as the contract has it, which the engine wraps into an Error. */
 function answered(call) {
   try {
     return call();
@@ -45,7 +45,7 @@ function answered(call) {
   }
 }
 
-/** What of the usual globals a provider may expect and the engine does not have. */
+/** Globals that a provider may expect and that the engine does not have. */
 function installGlobals(host) {
   const line = (level) => (...values) => host.log(level, values.map(shown).join(" "));
   globalThis.console ??= {

@@ -1,4 +1,4 @@
-// What else the host does for a provider: configuration, log, signatures, a small memory that outlives a call.
+// Other services of the host: configuration, log, signatures, a small cache that outlives a call.
 
 import { backend } from "./backend.js";
 import { Other, Unauthorized } from "./failure.js";

@@ -163,7 +163,7 @@ export function sendAll(requests) {
   return answers;
 }
 
-/** What an error of the contract's `http` means; anything else stays what it is. */
+/** The failure for an error of the contract's `http`; anything else stays as it is. */
 function failureOf(error) {
   const make = ERRORS[error?.tag];
   return make === undefined ? error : make(error.val);

@@ -1,6 +1,6 @@
 // Types of the SDK. A provider is a module that exports `fetchRecord: FetchRecord`; see README.md.
 
-/** What a provider's module exports, as `fetchRecord`. A plain function: the host waits for it. */
+/** The function that a provider's module exports, as `fetchRecord`. A plain function: the host waits for it. */
 export type FetchRecord = (request: FetchRequest) => Record;
 
 /** One record to fetch. */
@@ -17,7 +17,7 @@ export class FetchRequest {
   readonly day: string;
   /** How long the call may take from its beginning, in milliseconds; after that the host ends it. */
   readonly deadlineMs: number;
-  /** What later versions of the contract add; unknown names are to be ignored. */
+  /** Fields that later versions of the contract add; unknown names are to be ignored. */
   readonly extras: ReadonlyArray<readonly [string, string]>;
   /** A parameter of the item, if it has it. */
   param(name: string): string | undefined;
@@ -53,7 +53,7 @@ export class Record {
   withAttribute(name: string, value: string | number | boolean): Record;
 }
 
-/** What a value in a URL may be; anything else is the author's to turn into text. */
+/** The types of a value in a URL; the author converts anything else to text. */
 export type Value = string | number | bigint | boolean;
 
 /** A GET of a URL; see `Request.path` for what may stand in it. */

@@ -1,4 +1,4 @@
-// What to fetch, and a record as the API gave it.
+// The item to fetch, and a record as the API gave it.
 
 import { Malformed, Rejected } from "./failure.js";
 import { bytesOf } from "./utf8.js";

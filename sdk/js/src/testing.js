@@ -1,5 +1,5 @@
 // A scripted API, for an author's own tests: the provider function runs under node. The script says which requests are expected,
-// in order, and how each is answered. What the script does not expect fails the test and says how it differs.
+// in order, and how each is answered. An unexpected request fails the test, with the difference.
 
 import { install } from "./backend.js";
 import { decode, bytesOf } from "./utf8.js";
@@ -23,7 +23,7 @@ export class Api {
   #cache = new Map();
   #signatures = new Map();
   #problem;
-  /** What was logged so far. */
+  /** The messages logged so far. */
   logged = [];
   /** How many requests were sent so far. */
   requestsSent = 0;

@@ -23,7 +23,7 @@ export function join(base, path) {
 }
 
 /**
- * The URL, with `{name}` filled from `values` and `query` appended. What a path cannot carry (nothing, or dots alone, which a
+ * The URL, with `{name}` filled from `values` and `query` appended. A value that a path cannot carry (nothing, or dots alone, which a
  * URL parser takes for "here" and "up") is `Rejected`: no retry would help. A slip of the author's is `Other`.
  */
 export function build(template, values, query) {

@@ -1,4 +1,4 @@
-// UTF-8 from and to bytes, with what every JavaScript engine has: a component's has no TextDecoder. What is not UTF-8 throws.
+// UTF-8 from and to bytes, with what every JavaScript engine has: a component's has no TextDecoder. Bytes that are not UTF-8 throw.
 
 /** How many bytes are handed to one call; an engine's stack bounds its arguments. */
 const CHUNK_BYTES = 4096;

@@ -1,4 +1,4 @@
-"""What the SDK promises, natively. Run: PYTHONPATH=src python3 -m unittest discover -s tests"""
+"""Tests of the SDK, run natively. Run: PYTHONPATH=src python3 -m unittest discover -s tests"""
 
 import random
 import unittest

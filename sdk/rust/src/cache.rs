@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use crate::{Failure, backend};
 
-/// What [`put`] kept under a key, if it is still there.
+/// The value that [`put`] stored under a key, if it is still there.
 pub fn get(key: &str) -> Option<Vec<u8>> {
     backend::cache_get(key)
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::text;
 
-/// What a failure means for the item and for the provider; it decides what Damper does next.
+/// The meaning of a failure for the item and for the provider; it decides Damper's next step.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum FailureKind {
     /// The API asks for fewer requests. No attempt is spent; everything to this API waits.
@@ -57,15 +57,15 @@ impl fmt::Display for FailureKind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Failure {
-    /// What it means for the item and the provider.
+    /// Its meaning for the item and the provider.
     pub kind: FailureKind,
-    /// What went wrong, in a sentence, without secrets and without the whole body.
+    /// The problem, in a sentence, without secrets and without the whole body.
     pub message: String,
     /// How long the API asked to be left alone, from now.
     pub retry_after: Option<Duration>,
     /// The HTTP status that led here, where there was one.
     pub status: Option<u16>,
-    /// What later versions of the contract add.
+    /// Fields that later versions of the contract add.
     pub extras: Vec<(String, String)>,
 }
 
@@ -159,7 +159,7 @@ impl From<std::string::FromUtf8Error> for Failure {
     }
 }
 
-/// What a JSON error says; it may quote the document, so it is cut like a body.
+/// The message of a JSON error. It may quote the document, so it is cut like a body.
 pub(crate) fn json_reason(error: &serde_json::Error) -> String {
     text::excerpt(&error.to_string()).unwrap_or_else(|| "unknown".to_owned())
 }

@@ -46,7 +46,7 @@ pub trait Lookup {
     /// `malformed` where there is none, or something else.
     fn str_at(&self, pointer: &str) -> Result<&str, Failure>;
 
-    /// What is at a pointer, as a type of one's own.
+    /// The value at a pointer, as a type of one's own.
     ///
     /// # Errors
     ///

@@ -1,8 +1,8 @@
 //! Write a Damper provider: one attribute on one plain function.
 //!
-//! A provider turns an id into a record of one third-party API. Damper does the rest: once a day, retries with
-//! backoff, Retry-After, rate and concurrency limits, the circuit breaker. So a provider never retries, never sleeps and
-//! keeps nothing between calls; it asks the API and says what the answer means.
+//! A provider turns an id into a record of one third-party API. Damper does the rest: once a day, retries with backoff,
+//! Retry-After, rate and concurrency limits, the circuit breaker. A provider never retries, never sleeps and keeps
+//! nothing between calls; it sends requests to the API and returns the record or the failure.
 //!
 //! ```
 //! use damper_sdk::prelude::*;
@@ -86,7 +86,7 @@ pub mod xml;
 /// }
 /// ```
 ///
-/// What cannot be a provider is refused in words:
+/// The macro refuses, in words, a function that cannot be a provider:
 ///
 /// ```compile_fail
 /// #[damper_sdk::provider]
@@ -100,7 +100,7 @@ pub use record::Record;
 pub use request::FetchRequest;
 pub use stamp::{SDK_VERSION, WIT_VERSION};
 
-/// What nearly every provider uses: `use damper_sdk::prelude::*;`.
+/// Imports that nearly every provider uses: `use damper_sdk::prelude::*;`.
 pub mod prelude {
     pub use crate::json::{Lookup, Value};
     pub use crate::{Failure, FailureKind, FetchRequest, Record, cache, config, http, json, log, sign};
@@ -122,7 +122,7 @@ macro_rules! __component {
     ($($export:item)*) => {};
 }
 
-/// What the attribute macro's expansion names; not for authors, and free to change at any time.
+/// Names in the attribute macro's expansion; not for authors, and free to change at any time.
 #[doc(hidden)]
 pub mod __private {
     pub use crate::__component as component;

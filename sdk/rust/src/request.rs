@@ -1,4 +1,4 @@
-//! What to fetch.
+//! The item to fetch.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ pub struct FetchRequest {
     pub day: String,
     /// How long the call may take from its beginning; after that the host ends it.
     pub deadline: Duration,
-    /// What later versions of the contract add; unknown names are to be ignored.
+    /// Fields that later versions of the contract add; unknown names are to be ignored.
     pub extras: Vec<(String, String)>,
 }
 

@@ -44,7 +44,7 @@ pub struct Api {
     script: Script,
 }
 
-/// What the functions of the backend read and write while [`Api::run`] runs.
+/// The state that the functions of the backend read and write while [`Api::run`] runs.
 #[derive(Debug, Default)]
 struct Script {
     expected: VecDeque<Expected>,
@@ -123,7 +123,7 @@ impl Api {
     ///
     /// # Panics
     ///
-    /// Where a request is sent that is not the next one expected, or an expected one is not sent.
+    /// If a request is sent that is not the next one expected, or an expected one is not sent.
     pub fn run<T>(&mut self, test: impl FnOnce() -> T) -> T {
         let guard = backend::install(&mut self.script);
         let result = test();
@@ -132,7 +132,7 @@ impl Api {
         result
     }
 
-    /// What was logged so far.
+    /// The messages logged so far.
     pub fn logged(&self) -> &[(Level, String)] {
         &self.script.logged
     }
@@ -215,7 +215,7 @@ mod tests {
 
     const URL: &str = "https://api.example.org/things";
 
-    fn failed(test: impl FnOnce()) -> String {
+    fn panic_message(test: impl FnOnce()) -> String {
         let panic = catch_unwind(AssertUnwindSafe(test)).expect_err("the test should have failed");
         let text = panic.downcast_ref::<&str>().map(ToString::to_string);
         text.or_else(|| panic.downcast_ref::<String>().cloned()).expect("a message")
@@ -223,7 +223,7 @@ mod tests {
 
     #[test]
     fn a_request_that_differs_says_how() {
-        let message = failed(|| {
+        let message = panic_message(|| {
             let mut api = Api::new();
             api.post(URL).header("Accept", "text/plain").credential("key").body("a").answers(200, "");
             api.run(|| http::get(format!("{URL}/1")).header("accept", "*/*").send()).unwrap();
@@ -235,7 +235,7 @@ mod tests {
 
     #[test]
     fn a_request_beyond_the_script_fails_the_test() {
-        let message = failed(|| {
+        let message = panic_message(|| {
             let _ = Api::new().run(|| http::get(URL).send());
         });
         assert!(message.contains("expects no further request"), "{message}");
@@ -243,7 +243,7 @@ mod tests {
 
     #[test]
     fn an_expected_request_that_is_not_sent_fails_the_test() {
-        let message = failed(|| {
+        let message = panic_message(|| {
             let mut api = Api::new();
             api.get(URL).answers(200, "");
             api.run(|| ());
@@ -254,7 +254,7 @@ mod tests {
 
     #[test]
     fn a_request_outside_of_run_says_what_to_do() {
-        let message = failed(|| {
+        let message = panic_message(|| {
             let _ = http::get(URL).send();
         });
         assert!(message.contains("Api::run"), "{message}");
@@ -262,7 +262,7 @@ mod tests {
 
     #[test]
     fn a_failed_run_leaves_the_thread_ready_for_the_next() {
-        failed(|| {
+        panic_message(|| {
             Api::new().run(|| http::get(URL).send()).unwrap();
         });
         Api::new().run(|| log::info("still here"));

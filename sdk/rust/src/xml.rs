@@ -1,9 +1,9 @@
 //! XML documents (1.0, with namespaces), read safely: for SOAP and other APIs that do not speak JSON. Behind the feature
 //! `xml`.
 //!
-//! What an answer could do harm with is refused as `malformed`: a document type (and with it every entity of one's own,
-//! within the document or outside), a nesting, a number of elements or a namespace that no record needs. This is a reader, and
-//! [`escape`] for what is written; it validates against no schema.
+//! Harmful XML is refused as `malformed`: a document type (and with it every entity of one's own, within the document
+//! or outside), a nesting, a number of elements or a namespace that no record needs. This is a reader, and [`escape`]
+//! for what is written; it validates against no schema.
 //!
 //! ```
 //! use damper_sdk::prelude::*;
@@ -118,7 +118,7 @@ impl Element {
         &self.name
     }
 
-    /// The namespace of its name; empty where there is none.
+    /// The namespace of its name; empty if there is none.
     pub fn namespace(&self) -> &str {
         &self.namespace
     }
@@ -273,7 +273,7 @@ impl Tree {
     }
 }
 
-/// What a reference in a text stands for: a character by its number, or one of the five that XML itself names.
+/// The value of a reference in a text: a character by its number, or one of the five that XML itself names.
 fn resolve(reference: &BytesRef<'_>) -> Result<String, Failure> {
     if let Some(character) = reference.resolve_char_ref().map_err(not_xml)? {
         return Ok(character.to_string());
@@ -303,7 +303,7 @@ fn is_allowed(character: char) -> bool {
     matches!(character, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
 }
 
-/// What a parser says may quote the document, so it is cut like a body.
+/// The message of a parser may quote the document, so it is cut like a body.
 fn not_xml(reason: impl ToString) -> Failure {
     Failure::malformed(format!("not the expected XML: {}", short(&reason.to_string())))
 }
@@ -314,7 +314,7 @@ mod tests {
     use crate::FailureKind;
     use proptest::prelude::*;
 
-    fn refused(document: &str) -> String {
+    fn parse_error(document: &str) -> String {
         let failure = parse(document.as_bytes()).expect_err(document);
         assert_eq!(failure.kind, FailureKind::Malformed);
         failure.message
@@ -343,10 +343,10 @@ mod tests {
     #[test]
     fn a_document_type_and_its_entities_are_refused() {
         let bomb = r#"<!DOCTYPE a [<!ENTITY b "bbbb"><!ENTITY c "&b;&b;">]><a>&c;</a>"#;
-        assert!(refused(bomb).contains("document type"));
-        assert!(refused(r#"<!DOCTYPE a SYSTEM "file:///etc/passwd"><a/>"#).contains("document type"));
-        assert!(refused("<a>&c;</a>").contains("entity `c`"));
-        refused(r#"<a k="&c;"/>"#);
+        assert!(parse_error(bomb).contains("document type"));
+        assert!(parse_error(r#"<!DOCTYPE a SYSTEM "file:///etc/passwd"><a/>"#).contains("document type"));
+        assert!(parse_error("<a>&c;</a>").contains("entity `c`"));
+        parse_error(r#"<a k="&c;"/>"#);
     }
 
     #[test]
@@ -371,9 +371,9 @@ mod tests {
             "<a>&</a>",
             "{\"a\": 1}",
         ] {
-            refused(document);
+            parse_error(document);
         }
-        assert!(refused("<?xml version='1.0' encoding='ISO-8859-1'?><a/>").contains("ISO-8859-1"));
+        assert!(parse_error("<?xml version='1.0' encoding='ISO-8859-1'?><a/>").contains("ISO-8859-1"));
         assert_eq!(parse(&[0xff]).unwrap_err().kind, FailureKind::Malformed);
     }
 
@@ -381,24 +381,24 @@ mod tests {
     fn depth_and_number_of_elements_are_bounded() {
         let nested = |depth: usize| "<a>".repeat(depth) + &"</a>".repeat(depth);
         assert!(parse(nested(MAX_DEPTH).as_bytes()).is_ok());
-        assert!(refused(&nested(MAX_DEPTH + 1)).contains("deep"));
-        assert!(refused(&nested(100_000)).contains("deep"));
+        assert!(parse_error(&nested(MAX_DEPTH + 1)).contains("deep"));
+        assert!(parse_error(&nested(100_000)).contains("deep"));
         let wide = |count: usize| format!("<a>{}</a>", "<b/>".repeat(count));
         assert!(parse(wide(MAX_NODES - 1).as_bytes()).is_ok());
-        assert!(refused(&wide(MAX_NODES)).contains("more than"));
+        assert!(parse_error(&wide(MAX_NODES)).contains("more than"));
     }
 
     #[test]
     fn the_length_of_a_namespace_is_bounded() {
-        let named = |length: usize| format!("<a xmlns='{}'/>", "n".repeat(length));
-        assert!(parse(named(MAX_NAMESPACE_BYTES).as_bytes()).is_ok());
-        assert!(refused(&named(MAX_NAMESPACE_BYTES + 1)).contains("namespace"));
+        let document_named = |length: usize| format!("<a xmlns='{}'/>", "n".repeat(length));
+        assert!(parse(document_named(MAX_NAMESPACE_BYTES).as_bytes()).is_ok());
+        assert!(parse_error(&document_named(MAX_NAMESPACE_BYTES + 1)).contains("namespace"));
     }
 
     #[test]
     fn a_message_quotes_little_of_the_document() {
-        assert!(refused(&format!("<a>&{};</a>", "s3cret".repeat(200))).len() < 300);
-        assert!(refused(&format!("<{}:a/>", "s3cret".repeat(200))).len() < 300);
+        assert!(parse_error(&format!("<a>&{};</a>", "s3cret".repeat(200))).len() < 300);
+        assert!(parse_error(&format!("<{}:a/>", "s3cret".repeat(200))).len() < 300);
     }
 
     #[test]

@@ -1,8 +1,8 @@
-//! What stands between the function and AWS's services, and every kind of write that the function sends there.
+//! The proxies between the function and AWS's services, and every kind of write that the function sends there.
 
 use std::fmt;
 
-use damper_stand_ins::chaos::{Asked, ChaosProxy, Fault, Rule};
+use damper_stand_ins::chaos::{ChaosProxy, Fault, ProxiedRequest, Rule};
 
 /// The seed of all chance in the proxies.
 const SEED: u64 = 11;
@@ -22,12 +22,12 @@ impl Proxies {
         Self { stores, plane }
     }
 
-    /// Where the stores are.
+    /// The URL of the stores.
     pub fn stores(&self) -> String {
         self.stores.url()
     }
 
-    /// Where Lambda's API is.
+    /// The URL of Lambda's API.
     pub fn plane(&self) -> String {
         self.plane.url()
     }
@@ -89,7 +89,7 @@ impl fmt::Display for Write {
 
 impl Write {
     /// The kind of a request; `None`: it is no write.
-    pub fn of(asked: &Asked) -> Option<Self> {
+    pub fn of(asked: &ProxiedRequest) -> Option<Self> {
         match &*asked.operation() {
             "s3 PUT" if asked.path.contains("/dead-letters/") => Some(Self::Letter),
             "s3 PUT" => Some(Self::Chunk),
@@ -116,8 +116,8 @@ impl Write {
     }
 
     /// The answer of the SDK's first try of each write of this kind is lost, so many times.
-    pub fn lost(self, times: u64) -> Rule {
-        let fits = move |asked: &Asked| asked.attempt == 1 && Self::of(asked) == Some(self);
+    pub fn lose_answers(self, times: u64) -> Rule {
+        let fits = move |asked: &ProxiedRequest| asked.attempt == 1 && Self::of(asked) == Some(self);
         let rule = Rule::new(self.to_string(), fits, Fault::LoseAnswer).most(times);
         // object_store does not say which try it is: some of its second tries are hit, too.
         if matches!(self, Self::Chunk | Self::Letter) { rule.share(0.5) } else { rule }

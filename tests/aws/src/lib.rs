@@ -12,6 +12,6 @@
 
 pub mod answers;
 pub mod chaos;
-pub mod house;
+pub mod deployment;
+pub mod function_log;
 pub mod package;
-pub mod said;

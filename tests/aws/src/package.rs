@@ -20,14 +20,14 @@ pub const ARCHITECTURE: &str = "arm64";
 
 /// The component and its code, compiled once for all tests.
 static DEMO: LazyLock<(ComponentFile, Vec<u8>)> = LazyLock::new(|| {
-    let file = ComponentFile::read(&built("components/demo.wasm")).unwrap();
+    let file = ComponentFile::read(&require_built("components/demo.wasm")).unwrap();
     let code = package::compile(&Compiler::InProcess, &file, HERE).unwrap();
     (file, code)
 });
 
 /// The program under test.
 pub fn bootstrap() -> PathBuf {
-    built("bootstrap/bootstrap")
+    require_built("bootstrap/bootstrap")
 }
 
 /// The program `damper`, as the same build has made it.
@@ -40,7 +40,7 @@ pub fn damper() -> PathBuf {
 
 /// The demo provider's component.
 pub fn demo() -> PathBuf {
-    built("components/demo.wasm")
+    require_built("components/demo.wasm")
 }
 
 /// [`bootstrap`] for whoever looks at which glibc it needs: what is newer than Lambda's is marked as not needed (`VER_FLG_WEAK`). It was
@@ -69,8 +69,8 @@ fn elf_hash(name: &str) -> u32 {
     })
 }
 
-/// What `make test` has put into the workspace's target folder.
-fn built(path: &str) -> PathBuf {
+/// A file that `make test` has put into the workspace's target folder.
+fn require_built(path: &str) -> PathBuf {
     let path = damper_stand_ins::target_folder().join(path);
     assert!(path.exists(), "{} is missing: run `make test`, which builds it first", path.display());
     path
@@ -87,7 +87,7 @@ pub fn add_demo(folder: &Path, settings: &str, edits: &[(&str, &str)]) {
     package::write(folder, &package::files(&edited, HERE, code.clone(), settings)).unwrap();
 }
 
-/// Where the demo provider's code lies in a package.
+/// The path of the demo provider's code in a package.
 pub fn demo_code(folder: &Path) -> PathBuf {
     folder.join("providers/demo/provider.cwasm")
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use damper_aws_tests::house::{House, PATIENCE, Wanted, operators_table};
+use damper_aws_tests::deployment::{DeploymentOptions, PATIENCE, TestDeployment, operators_table};
 use damper_aws_tests::package::add_demo;
 use damper_event_source::{Function, FunctionConfig};
 use serde_json::{Value, json};
@@ -28,10 +28,12 @@ struct Started {
 
 /// Print the table.
 pub(crate) async fn run(bench: &Bench) -> anyhow::Result<()> {
-    let wanted = Wanted { bootstrap: Some(bench.bootstrap()), ..Wanted::default() };
-    let Some(house) = House::new(wanted).await else { anyhow::bail!("the stand-in for AWS cannot be had") };
+    let wanted = DeploymentOptions { bootstrap: Some(bench.bootstrap()), ..DeploymentOptions::default() };
+    let Some(deployment) = TestDeployment::new(wanted).await else {
+        anyhow::bail!("the stand-in for AWS cannot be had")
+    };
     let packages: Vec<TempDir> =
-        PACKAGED.iter().map(|count| package(*count, &house.api.url())).collect::<anyhow::Result<_>>()?;
+        PACKAGED.iter().map(|count| package(*count, &deployment.api.url())).collect::<anyhow::Result<_>>()?;
     let started = |name: &str, function, event| Started {
         name: name.to_owned(),
         function,
@@ -48,7 +50,7 @@ pub(crate) async fn run(bench: &Bench) -> anyhow::Result<()> {
     for (count, package) in PACKAGED.iter().zip(&packages) {
         let name = format!("bootstrap, {count} packaged");
         let event = |_: &str, number| json!({ "provider": "demo-0", "id": format!("item-{number}") });
-        all.push(started(&name, house.function_of(package.path()), event));
+        all.push(started(&name, deployment.function_of(package.path()), event));
     }
     let mut number = 0;
     let count = all.len();
@@ -57,7 +59,7 @@ pub(crate) async fn run(bench: &Bench) -> anyhow::Result<()> {
         for place in 0..count {
             let Some(one) = all.get_mut((round + place) % count) else { continue };
             number += 1;
-            let (sent, answered) = start(&house, one, number).await?;
+            let (sent, answered) = start(&deployment, one, number).await?;
             // The first round brings the files into memory.
             if round > 0 {
                 one.sent.push(sent);
@@ -65,7 +67,7 @@ pub(crate) async fn run(bench: &Bench) -> anyhow::Result<()> {
             }
         }
     }
-    print(&all, ledger_round_trip(&house).await?);
+    print(&all, ledger_round_trip(&deployment).await?);
     Ok(())
 }
 
@@ -85,15 +87,15 @@ pub(crate) fn add_copy(folder: &Path, number: usize, origin: &str) {
 }
 
 /// Start a new process; milliseconds to its first request at the API and to its answer.
-async fn start(house: &House, one: &Started, number: usize) -> anyhow::Result<(f64, f64)> {
+async fn start(deployment: &TestDeployment, one: &Started, number: usize) -> anyhow::Result<(f64, f64)> {
     one.function.retire_idle();
-    let before = house.api.stats().requests;
-    let event = (one.event)(&house.api.url(), number).to_string();
+    let before = deployment.api.stats().requests;
+    let event = (one.event)(&deployment.api.url(), number).to_string();
     let begun = Instant::now();
     let since = || begun.elapsed().as_secs_f64() * 1_000.0;
     let ((answer, answered), sent) =
         tokio::join!(async { (one.function.call(event.into()).await.result, since()) }, async {
-            let seen = house.api.wait_for(PATIENCE, |stats| stats.requests > before).await;
+            let seen = deployment.api.wait_for(PATIENCE, |stats| stats.requests > before).await;
             seen.map(|_| since())
         });
     let answer = answer.map_err(|error| anyhow::anyhow!("{}: {error}", one.name))?;
@@ -102,12 +104,12 @@ async fn start(house: &House, one: &Started, number: usize) -> anyhow::Result<(f
     Ok((sent.map_err(|stats| anyhow::anyhow!("the API saw nothing: {stats:?}"))?, answered))
 }
 
-/// What one request takes at the stand-in for DynamoDB, in milliseconds: three of them lie before the first fetch.
-async fn ledger_round_trip(house: &House) -> anyhow::Result<f64> {
+/// The time of one request at the stand-in for DynamoDB, in milliseconds: three of them lie before the first fetch.
+async fn ledger_round_trip(deployment: &TestDeployment) -> anyhow::Result<f64> {
     let mut figures = Vec::new();
     for _ in 0..ROUNDS {
         let begun = Instant::now();
-        house.control().await;
+        deployment.control().await;
         figures.push(begun.elapsed().as_secs_f64() * 1_000.0);
     }
     let [_, median, _] = quartiles(figures);

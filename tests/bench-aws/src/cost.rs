@@ -1,4 +1,4 @@
-//! What a million records cost: Damper beside the article's design, on the same load, both run as they are.
+//! The cost of a million records: Damper beside the article's design, on the same load, both run as they are.
 //!
 //! Measured: invocations, their billed time (rounded up to a millisecond, as Lambda does), CPU time, request units, calls. Not
 //! measured but taken over: the price of each, and the memory of 256 MB. The API answers after a second on average; both have ten
@@ -10,7 +10,7 @@ mod prices;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use damper_aws_tests::house::{House, Wanted};
+use damper_aws_tests::deployment::{DeploymentOptions, TestDeployment};
 use damper_demo_api::{Latency, Settings};
 use damper_event_source::{Calls, EventSource, Function};
 
@@ -83,9 +83,9 @@ struct Counted {
     invocations: usize,
 }
 
-/// A house with a meter before its table and its bucket.
+/// A deployment with a meter before its table and its bucket.
 struct Metered {
-    house: House,
+    deployment: TestDeployment,
     table: Meter,
     bucket: Meter,
 }
@@ -95,8 +95,8 @@ impl Metered {
         Counted {
             table: self.table.units(),
             puts: self.bucket.requests("PUT"),
-            calls: self.house.plane.calls(),
-            invocations: self.house.function().invocations().len(),
+            calls: self.deployment.plane.calls(),
+            invocations: self.deployment.function().invocations().len(),
         }
     }
 }
@@ -104,17 +104,17 @@ impl Metered {
 /// Run a design over so many records, and count what they used.
 async fn measure(bench: &Bench, load: &Load, design: Design, records: usize) -> anyhow::Result<Use> {
     let metered = build(bench, load, design).await?;
-    let house = &metered.house;
-    let source = house.map();
-    fetch(house, &source, "first", FIRST).await;
-    let (before, cpu_before) = (metered.count(), cpu(&house.function()));
-    fetch(house, &source, "item", records).await;
-    let (after, cpu_after) = (metered.count(), cpu(&house.function()));
+    let deployment = &metered.deployment;
+    let source = deployment.create_mapping();
+    fetch(deployment, &source, "first", FIRST).await;
+    let (before, cpu_before) = (metered.count(), cpu(&deployment.function()));
+    fetch(deployment, &source, "item", records).await;
+    let (after, cpu_after) = (metered.count(), cpu(&deployment.function()));
 
-    let stats = house.api.stats();
+    let stats = deployment.api.stats();
     anyhow::ensure!(stats.extra_fetches_ok == 0, "{design:?} fetched twice: {stats:?}");
     anyhow::ensure!(stats.peak_in_flight <= u64::from(AT_A_TIME), "{design:?} had more in flight: {stats:?}");
-    let invocations = house.function().invocations();
+    let invocations = deployment.function().invocations();
     let measured = invocations.get(before.invocations..).unwrap_or_default();
     let billed = measured.iter().map(|one| one.took.as_secs_f64() * 1_000.0).map(f64::ceil).sum::<f64>() / 1_000.0;
     let control = |calls: &Calls| calls.list + calls.get + calls.enable + calls.disable + calls.resize;
@@ -137,12 +137,12 @@ async fn build(bench: &Bench, load: &Load, design: Design) -> anyhow::Result<Met
     let api = Settings { latency: load.latency(), ..Settings::default() };
     let largest = if design == Design::DamperAlone { 2_000 } else { AT_A_TIME };
     let wanted = match design {
-        Design::Article => Wanted {
+        Design::Article => DeploymentOptions {
             bootstrap: Some(bench.function("article")?),
             environment: [metered, vec![("ORIGIN", "ORIGIN".to_owned())]].concat(),
-            ..Wanted::default()
+            ..DeploymentOptions::default()
         },
-        Design::Damper | Design::DamperAlone => Wanted {
+        Design::Damper | Design::DamperAlone => DeploymentOptions {
             bootstrap: Some(bench.bootstrap()),
             environment: metered,
             // One of the slots is kept for fetches on demand.
@@ -152,22 +152,24 @@ async fn build(bench: &Bench, load: &Load, design: Design) -> anyhow::Result<Met
                 ("start_batch = 200", format!("start_batch = {}", largest.min(100))),
                 ("max_batch = 2000", format!("max_batch = {largest}")),
             ],
-            ..Wanted::default()
+            ..DeploymentOptions::default()
         },
     };
-    let wanted = Wanted { api, batch_size: largest.min(100), timeout: INVOCATION, ..wanted };
-    let Some(house) = House::new(wanted).await else { anyhow::bail!("the stand-in for AWS cannot be had") };
+    let wanted = DeploymentOptions { api, batch_size: largest.min(100), timeout: INVOCATION, ..wanted };
+    let Some(deployment) = TestDeployment::new(wanted).await else {
+        anyhow::bail!("the stand-in for AWS cannot be had")
+    };
     if design == Design::Article {
-        house.plane.add_function(&house.function());
+        deployment.plane.add_function(&deployment.function());
     }
-    Ok(Metered { house, table, bucket })
+    Ok(Metered { deployment, table, bucket })
 }
 
-async fn fetch(house: &House, source: &EventSource, name: &str, count: usize) {
-    house.feed((0..count).map(|number| format!("{name}-{number}"))).await;
+async fn fetch(deployment: &TestDeployment, source: &EventSource, name: &str, count: usize) {
+    deployment.feed((0..count).map(|number| format!("{name}-{number}"))).await;
     // Three seconds for each record of ten that are fetched at a time would be a bad day.
     let limit = Duration::from_secs(60) + Duration::from_millis(300) * u32::try_from(count).unwrap_or(u32::MAX);
-    house.drained_within(limit, source).await;
+    deployment.wait_until_drained_within(limit, source).await;
 }
 
 /// The CPU time of all processes of a function, in seconds.

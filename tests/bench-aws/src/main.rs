@@ -1,5 +1,6 @@
-//! What Damper's function costs in Lambda, measured on the `bootstrap` and the zip that `damper package` has made: under the Runtime
-//! API and the event source mapping of `tests/event-source`, beside a bare function and the article's design.
+//! The cost of Damper's function in Lambda, measured on the `bootstrap` and the zip that `damper package` has made:
+//! under the Runtime API and the event source mapping of `tests/event-source`, beside a bare function and the article's
+//! design.
 //!
 //!     make bench-aws
 //!
@@ -47,7 +48,7 @@ enum Part {
     },
 }
 
-/// What all benchmarks need.
+/// The inputs of all benchmarks.
 struct Bench {
     packaged: Packaged,
     functions: PathBuf,

@@ -1,11 +1,11 @@
 //! Resident memory of a warm function: one provider loaded, and fifty.
 
-use damper_aws_tests::house::{House, Wanted};
+use damper_aws_tests::deployment::{DeploymentOptions, TestDeployment};
 use serde_json::json;
 
 use crate::Bench;
 use crate::cold_start::add_copy;
-use crate::process::{Resident, resident};
+use crate::process::{Resident, resident_memory};
 
 const PROVIDERS: usize = 50;
 /// Fetches with each provider: connections, pools and limiters are there.
@@ -14,13 +14,15 @@ const WANTED_MIB: f64 = 64.0;
 
 /// Print the table.
 pub(crate) async fn run(bench: &Bench) -> anyhow::Result<()> {
-    let wanted = Wanted { bootstrap: Some(bench.bootstrap()), ..Wanted::default() };
-    let Some(house) = House::new(wanted).await else { anyhow::bail!("the stand-in for AWS cannot be had") };
+    let wanted = DeploymentOptions { bootstrap: Some(bench.bootstrap()), ..DeploymentOptions::default() };
+    let Some(deployment) = TestDeployment::new(wanted).await else {
+        anyhow::bail!("the stand-in for AWS cannot be had")
+    };
     for number in 0..PROVIDERS {
-        add_copy(house.package.path(), number, &house.api.url());
+        add_copy(deployment.package.path(), number, &deployment.api.url());
     }
-    let one = fetch_with(&house, 0..1).await?;
-    let fifty = fetch_with(&house, 1..PROVIDERS).await?;
+    let one = fetch_with(&deployment, 0..1).await?;
+    let fifty = fetch_with(&deployment, 1..PROVIDERS).await?;
     println!("Resident memory of a warm function, MiB\n");
     println!("| providers loaded | all | of that its own | more than one | wanted |");
     println!("| --- | ---: | ---: | ---: | ---: |");
@@ -32,17 +34,17 @@ pub(crate) async fn run(bench: &Bench) -> anyhow::Result<()> {
 }
 
 /// Fetch with these providers, all in one process; its memory then.
-async fn fetch_with(house: &House, providers: std::ops::Range<usize>) -> anyhow::Result<Resident> {
+async fn fetch_with(deployment: &TestDeployment, providers: std::ops::Range<usize>) -> anyhow::Result<Resident> {
     for number in providers {
         for fetch in 0..FETCHES {
             let event = json!({ "provider": format!("demo-{number}"), "id": format!("item-{fetch}") });
-            let answer = house.invoke(&event).await.map_err(anyhow::Error::msg)?;
+            let answer = deployment.invoke(&event).await.map_err(anyhow::Error::msg)?;
             anyhow::ensure!(answer.get("outcome").is_some_and(|outcome| outcome == "fetched"), "{answer}");
         }
     }
-    let function = house.function();
+    let function = deployment.function();
     anyhow::ensure!(function.cold_starts() == 1, "more than one process: {}", function.cold_starts());
     let invocations = function.invocations();
     let last = invocations.last().ok_or_else(|| anyhow::anyhow!("nothing was invoked"))?;
-    resident(last.process)
+    resident_memory(last.process)
 }

@@ -9,13 +9,13 @@ use anyhow::Context;
 use tempfile::TempDir;
 use zip::ZipArchive;
 
-/// What a zip of ten Rust providers may have, in bytes.
+/// The most bytes of a zip with ten Rust providers.
 const WANTED_BYTES: u64 = 15_000_000;
 const PROVIDERS: usize = 10;
 
 /// A zip that was unpacked.
 pub(crate) struct Packaged {
-    /// What was in it.
+    /// Its unpacked content.
     pub(crate) folder: TempDir,
     /// Its size.
     zip_bytes: u64,

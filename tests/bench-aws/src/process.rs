@@ -1,4 +1,4 @@
-//! What the system tells of a process.
+//! Figures of a process, from the system.
 
 use anyhow::Context;
 
@@ -12,7 +12,7 @@ pub(crate) struct Resident {
 }
 
 /// The resident memory of a process.
-pub(crate) fn resident(process: u32) -> anyhow::Result<Resident> {
+pub(crate) fn resident_memory(process: u32) -> anyhow::Result<Resident> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
     let field = |name: &str| -> anyhow::Result<f64> {
         let line = status.lines().find(|line| line.starts_with(name)).context("a field of the process's status")?;

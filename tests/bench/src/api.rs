@@ -9,14 +9,14 @@ use anyhow::Context;
 /// A demo API that runs until dropped.
 pub(crate) struct Api {
     child: Child,
-    /// Where it listens.
+    /// Its origin.
     pub(crate) origin: String,
 }
 
 impl Api {
     /// Start it, with an answer after `latency_ms`, always the same.
     pub(crate) fn start(program: &Path, latency_ms: u32) -> anyhow::Result<Self> {
-        let program = crate::needed(program)?;
+        let program = crate::require_file(program)?;
         let mut child = Command::new(program)
             .args(["--log-max", "0", "--latency-median-ms", &latency_ms.to_string()])
             .stdout(Stdio::piped())

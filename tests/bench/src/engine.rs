@@ -1,4 +1,4 @@
-//! What a component costs: a fresh instance, a call that does no I/O, and its end.
+//! The cost of a component: a fresh instance, a call that does no I/O, and its end.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -48,12 +48,12 @@ enum Part {
     MemoryOf {
         /// Which side.
         side: memory::Side,
-        /// Where the API listens.
+        /// The API's origin.
         origin: String,
     },
 }
 
-/// What all benchmarks need.
+/// The inputs of all benchmarks.
 #[derive(Debug, Clone)]
 struct Bench {
     components: PathBuf,
@@ -116,7 +116,7 @@ fn median(mut figures: Vec<f64>) -> f64 {
 }
 
 /// Whether a file is there; says what to do if not.
-fn needed(path: &Path) -> anyhow::Result<&Path> {
+fn require_file(path: &Path) -> anyhow::Result<&Path> {
     anyhow::ensure!(path.exists(), "{} is missing: run `make bench`, which builds it", path.display());
     Ok(path)
 }

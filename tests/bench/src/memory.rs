@@ -16,10 +16,10 @@ use crate::{Bench, bare_client};
 
 const IN_FLIGHT: u32 = 1_000;
 const LATENCY_MS: u32 = 20_000;
-/// Records fetched before: a pipeline does not press an API that has not answered yet.
+/// Records fetched before: the limiter starts low with an API that has not answered yet.
 const FIRST: u32 = 50;
 
-/// What is measured.
+/// The measured side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Side {
     /// Requests of the bare client.
@@ -84,7 +84,7 @@ pub(crate) async fn one(bench: &Bench, side: Side, origin: &str) -> anyhow::Resu
     }
     all_in_flight(origin).await?;
     println!("{:.2}", (resident_kib()? - before) / f64::from(IN_FLIGHT));
-    // What is in flight need not end.
+    // Requests in flight need not end.
     std::process::exit(0);
 }
 

@@ -1,6 +1,6 @@
-//! The whole local pipeline (SQLite ledger and stream, NDJSON sink, component) beside a bare loop of the same HTTP client, against
-//! an API that answers at once. What is measured is what a record costs at a given concurrency: the limiter lets so many in flight
-//! from the start, as the bare loop does, and does not look for what the API bears.
+//! The whole local pipeline (SQLite ledger and stream, NDJSON sink, component) beside a bare loop of the same HTTP
+//! client, against an API that answers at once. The benchmark measures the cost of a record at a given concurrency: the
+//! limiter lets so many in flight from the start, as the bare loop does, and does not probe the API's capacity.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What an id is answered with, once throttling, outage and chance have let it pass. Pure.
+//! The response to an id that throttling, outage and random faults have let pass. Pure.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::chance::{hash, mix};
 use crate::settings::Settings;
 
-/// What an id asks for, by how it begins.
+/// The kind of response that an id requests, by its prefix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IdKind {
     /// `unknown...`: 404.

@@ -1,4 +1,4 @@
-//! The bookkeeping: who was in flight when, what was answered, which ids were fetched how often.
+//! The bookkeeping: requests in flight, responses by status, and fetches by id.
 //!
 //! One lock, held for a few map operations; what it counts is exact at every moment. No sockets here.
 
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 /// How many ids [`Stats::examples_fetched_more_than_once_ok`] names.
 const EXAMPLES: usize = 20;
 
-/// What happened since the start or the last reset.
+/// Counts since the start or the last reset.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stats {
     /// Record requests whose head has been read.
@@ -155,7 +155,7 @@ impl Book {
             in_flight_at_start: entry.in_flight_at_start,
         };
         pages.append_to_file(&line);
-        // What began before a reset belongs to what the reset forgot.
+        // A request that began before a reset is not counted.
         if entry.resets == pages.resets {
             pages.count(&line);
             pages.keep(line);

@@ -10,7 +10,7 @@ use crate::settings::Settings;
 /// A day: no latency is longer.
 const LATENCY_MAX_MS: f64 = 86_400_000.0;
 
-/// What chance has in store for one request.
+/// The random faults of one request.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct Fate {
     pub(crate) latency: Duration,

@@ -1,4 +1,4 @@
-//! What the server shares between its connections: the settings in force, the token bucket, the book.
+//! The state that the server's connections share: the settings in force, the token bucket, the book.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,13 +21,13 @@ pub(crate) struct InForce {
 }
 
 impl InForce {
-    pub(crate) fn dark(&self, now: Instant) -> Option<Dark> {
+    pub(crate) fn current_outage(&self, now: Instant) -> Option<Dark> {
         let elapsed = now.saturating_duration_since(self.outage_set);
         self.settings.outage.as_ref()?.at(elapsed)
     }
 }
 
-/// What the server shares between its connections.
+/// The state that the server's connections share.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) book: Book,
@@ -35,7 +35,7 @@ pub(crate) struct Shared {
     bucket: Mutex<Option<Bucket>>,
     clock: Clock,
     stopping: AtomicBool,
-    /// Rung whenever a request begins or finishes.
+    /// Notified whenever a request begins or finishes.
     pub(crate) moved_on: Notify,
 }
 
@@ -81,7 +81,7 @@ impl Shared {
     pub(crate) fn patch(&self, patch: &Value) -> Result<Settings, SettingsError> {
         let mut result = Err(SettingsError::NotAnObject);
         self.in_force.send_if_modified(|in_force| {
-            result = in_force.settings.patched(patch);
+            result = in_force.settings.with_patch(patch);
             let Ok(settings) = &result else { return false };
             let names = |key| patch.get(key).is_some();
             *in_force = self.put(settings, names("outage"), names("rate_limit"), in_force);

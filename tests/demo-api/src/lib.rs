@@ -1,4 +1,4 @@
-//! The demo API: a real HTTP/1.1 server on loopback that behaves as third-party APIs do on a bad day.
+//! The demo API: a real HTTP/1.1 server on loopback with the faults of third-party APIs.
 //!
 //! It serves made-up records at `GET /records/{id}` and can be slow, drip its answers, fail, send half a
 //! JSON, throttle, go dark and come back. Everything that shapes this is one struct, [`Settings`], given
@@ -14,9 +14,9 @@
 //! | `POST /reset` | forgets stats and log; what is in flight stays in flight |
 //! | `GET /health` | 200 |
 //!
-//! Only `/records/` suffers: control, stats and health answer at once, during an outage too.
+//! Faults affect only `/records/`: control, stats and health answer at once, during an outage too.
 //!
-//! What it is not: a mock of any one real API, a proxy, or a server for anything but loopback.
+//! It is not a mock of a particular API, not a proxy, and it listens on loopback only.
 //!
 //! ```no_run
 //! use damper_demo_api::{DemoApi, Latency, Settings};

@@ -85,7 +85,7 @@ struct Flags {
     /// The outage lasts this long [default: until the settings change].
     #[arg(long, value_name = "MS")]
     outage_for_ms: Option<u64>,
-    /// What a request meets in the outage [default: error].
+    /// The response to a request in the outage [default: error].
     #[arg(long, value_enum, value_name = "MODE")]
     outage_mode: Option<OutageMode>,
     /// Requests without this value in the header X-Api-Key get 401.
@@ -97,7 +97,7 @@ struct Flags {
     /// The size of the body of ids that begin with `big`.
     #[arg(long, value_name = "BYTES", default_value_t = 10_000_000)]
     big_bytes: u64,
-    /// Where ids that begin with `redirect` lead.
+    /// The target of the redirects of ids that begin with `redirect`.
     #[arg(long, value_name = "URL", default_value = "/records/landed")]
     redirect_to: String,
     /// A request whose client is gone counts as in flight until its latency has passed.
@@ -129,8 +129,8 @@ impl FromStr for Change {
         let (ms, patch) = text.split_once('=').ok_or_else(|| form.to_owned())?;
         let after = ms.trim().parse().map(Duration::from_millis).map_err(|error| format!("{ms:?}: {error}; {form}"))?;
         let patch = serde_json::from_str(patch).map_err(|error| format!("{error}; {form}"))?;
-        // What cannot be laid over any settings is refused now, not in the middle of a run.
-        Settings::default().patched(&patch).map_err(|error| error.to_string())?;
+        // A change that does not fit the settings is refused now, not in the middle of a run.
+        Settings::default().with_patch(&patch).map_err(|error| error.to_string())?;
         Ok(Self { after, patch })
     }
 }

@@ -39,7 +39,7 @@ pub(crate) async fn record(
     if let Err(why) = decoded {
         return Ok(reply(&Answer::error(400, why), flight, None));
     }
-    if let Some(answer) = turned_away(shared, settings, headers, flight.in_flight_at_start()) {
+    if let Some(answer) = early_refusal(shared, settings, headers, flight.in_flight_at_start()) {
         return Ok(reply(&answer, flight, None));
     }
     let nth = if settings.is_random() { shared.book.next_draw(id) } else { 0 };
@@ -55,7 +55,7 @@ pub(crate) async fn record(
         Some(status) => Answer::error(status, "the API failed, by chance"),
         None if fate.refused => {
             let wait = Duration::from_millis(settings.refusals.wait_ms);
-            throttled(shared, settings, "the API refused, by chance", wait)
+            throttle_answer(shared, settings, "the API refused, by chance", wait)
         }
         None => answer(settings, id, fate.malformed),
     };
@@ -77,7 +77,7 @@ async fn outage(shared: &Shared) -> Light {
     let mut changes = shared.changes();
     loop {
         let in_force = Arc::clone(&changes.borrow_and_update());
-        let Some(dark) = in_force.dark(Instant::now()) else { return Light::Yes(in_force) };
+        let Some(dark) = in_force.current_outage(Instant::now()) else { return Light::Yes(in_force) };
         match dark.mode {
             OutageMode::Error => return Light::No,
             OutageMode::Refuse => return Light::Refused,
@@ -91,7 +91,7 @@ async fn outage(shared: &Shared) -> Light {
 }
 
 /// 401 or 429, at once and without latency.
-fn turned_away(shared: &Shared, settings: &Settings, headers: &HeaderMap, in_flight: u64) -> Option<Answer> {
+fn early_refusal(shared: &Shared, settings: &Settings, headers: &HeaderMap, in_flight: u64) -> Option<Answer> {
     if let Some(key) = &settings.require_key {
         let given = headers.get("x-api-key").map(HeaderValue::as_bytes);
         if given != Some(key.as_bytes()) {
@@ -99,14 +99,14 @@ fn turned_away(shared: &Shared, settings: &Settings, headers: &HeaderMap, in_fli
         }
     }
     if settings.concurrency_cap.is_some_and(|cap| in_flight > cap) {
-        return Some(throttled(shared, settings, "too many requests at the same time", Duration::from_secs(1)));
+        return Some(throttle_answer(shared, settings, "too many requests at the same time", Duration::from_secs(1)));
     }
     let wait = shared.take_token().err()?;
-    Some(throttled(shared, settings, "too many requests per second", wait))
+    Some(throttle_answer(shared, settings, "too many requests per second", wait))
 }
 
 /// 429, which says when to come back.
-fn throttled(shared: &Shared, settings: &Settings, why: &str, wait: Duration) -> Answer {
+fn throttle_answer(shared: &Shared, settings: &Settings, why: &str, wait: Duration) -> Answer {
     Answer { retry_after: shared.retry_after(settings.retry_after, wait), ..Answer::error(429, why) }
 }
 

@@ -110,7 +110,7 @@ impl ReplyBody {
             flight,
             end: End { status: Some(answer.status), outcome },
         };
-        let left = body.left();
+        let left = body.bytes_left();
         body.dripping = drips.map(|(pieces, over)| Dripping::new(left, pieces, over));
         if left == 0 {
             body.flight.finish(body.end);
@@ -118,7 +118,7 @@ impl ReplyBody {
         body
     }
 
-    fn left(&self) -> u64 {
+    fn bytes_left(&self) -> u64 {
         let ends = self.before.len().saturating_add(self.after.len());
         self.filling.saturating_add(ends as u64)
     }
@@ -147,7 +147,7 @@ impl Body for ReplyBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let this = &mut *self;
-        if this.left() == 0 {
+        if this.bytes_left() == 0 {
             return Poll::Ready(None);
         }
         let mut most = PIECE_BYTES as u64;
@@ -158,18 +158,18 @@ impl Body for ReplyBody {
             most = dripping.piece_bytes;
         }
         let piece = this.piece(most);
-        if this.left() == 0 {
+        if this.bytes_left() == 0 {
             this.flight.finish(this.end);
         }
         Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.left() == 0
+        self.bytes_left() == 0
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.left())
+        SizeHint::with_exact(self.bytes_left())
     }
 }
 

@@ -29,7 +29,7 @@ const BACKLOG: u32 = 4_096;
 /// How to start a [`DemoApi`].
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Where to listen; only loopback is accepted. Port 0 picks a free one.
+    /// The address to listen on; only loopback is accepted. Port 0 picks a free one.
     pub listen: SocketAddr,
     /// A file that gets each [`LogLine`] as its request finishes.
     pub log: Option<PathBuf>,
@@ -124,13 +124,13 @@ impl DemoApi {
         Ok(Self { addr, shared, stop: Some(stop), thread: Some(thread) })
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// Where it listens, as `http://127.0.0.1:PORT`.
+    /// Its base URL, `http://127.0.0.1:PORT`.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.addr)
@@ -241,7 +241,7 @@ async fn accept(listener: TcpListener, shared: &Arc<Shared>) {
             .half_close(false)
             .pipeline_flush(true)
             .serve_connection(TokioIo::new(stream), service);
-        // Its errors are the clients' doing, or an outage's; the book has them.
+        // Clients or outages cause these errors; the book counts them.
         tokio::spawn(async move { drop(connection.await) });
     }
 }

@@ -1,4 +1,4 @@
-//! What shapes the demo API's behaviour: one struct, its checks, and how a partial JSON changes it.
+//! The settings of the demo API: one struct, its checks, and how a partial JSON changes it.
 //!
 //! Pure: nothing here reads a clock or a socket.
 
@@ -12,7 +12,7 @@ const BIG_BYTES_MAX: u64 = 1 << 30;
 /// The longest any single wait may be set to: a day.
 const WAIT_MAX_MS: f64 = 86_400_000.0;
 
-/// Everything that shapes the demo API's behaviour. The default is a perfect API: at once, no errors.
+/// The settings of the demo API. The default is a perfect API: at once, no errors.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
@@ -32,7 +32,7 @@ pub struct Settings {
     pub concurrency_cap: Option<u64>,
     /// How a 429 says when to come back.
     pub retry_after: RetryAfter,
-    /// A time of darkness. None: no outage.
+    /// An outage. None: no outage.
     pub outage: Option<Outage>,
     /// Requests without this value in the header `X-Api-Key` get 401. None: no key needed.
     pub require_key: Option<String>,
@@ -40,12 +40,12 @@ pub struct Settings {
     pub moved: bool,
     /// The size of a `big` id's body, in bytes.
     pub big_bytes: u64,
-    /// Where a `redirect` id's 302 leads: the Location header.
+    /// The target of a `redirect` id's 302: the Location header.
     pub redirect_to: String,
     /// A request whose client is gone counts as in flight until its latency has passed, as on real servers.
     pub keep_working: bool,
-    /// The seed of all chance. What happens to an id depends on the seed, the id and how often the id was
-    /// asked for before, so that it is the same in every order of arrival.
+    /// The seed of all chance. The response to an id depends on the seed, the id and the number of earlier requests for
+    /// it, so it is the same in every order of arrival.
     pub seed: u64,
     /// How many lines `GET /log` keeps; older ones are dropped and counted.
     pub log_max: usize,
@@ -148,7 +148,7 @@ pub enum RetryAfter {
     None,
 }
 
-/// A time of darkness, counted from the start or from the PUT that set it.
+/// An outage, timed from the start or from the PUT that set it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Outage {
@@ -158,12 +158,12 @@ pub struct Outage {
     /// It lasts this many milliseconds. None: until the settings change.
     #[serde(default)]
     pub for_ms: Option<u64>,
-    /// What a request meets.
+    /// The response in the outage.
     #[serde(default)]
     pub mode: OutageMode,
 }
 
-/// What a request meets in an outage.
+/// The response to a request in an outage.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 #[value(rename_all = "snake_case")]
@@ -177,7 +177,7 @@ pub enum OutageMode {
     BlackHole,
 }
 
-/// Where an outage stands.
+/// The present state of an outage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Dark {
     pub(crate) mode: OutageMode,
@@ -186,7 +186,7 @@ pub(crate) struct Dark {
 }
 
 impl Outage {
-    /// What holds when `elapsed` has passed since the outage was set; None: it is light.
+    /// The state when `elapsed` has passed since the outage was set; None: no outage.
     pub(crate) fn at(&self, elapsed: Duration) -> Option<Dark> {
         let since_begin = elapsed.checked_sub(Duration::from_millis(self.after_ms))?;
         let remaining = match self.for_ms {
@@ -220,9 +220,9 @@ pub enum SettingsError {
     Range {
         /// The key, with dots.
         key: &'static str,
-        /// What was given.
+        /// The given value.
         value: String,
-        /// What is allowed.
+        /// The allowed values.
         range: &'static str,
     },
 }
@@ -233,7 +233,7 @@ impl Settings {
     ///
     /// # Errors
     /// The patch is no object, holds an unknown key or a value of the wrong type or range.
-    pub fn patched(&self, patch: &Value) -> Result<Self, SettingsError> {
+    pub fn with_patch(&self, patch: &Value) -> Result<Self, SettingsError> {
         if !patch.is_object() {
             return Err(SettingsError::NotAnObject);
         }
@@ -320,7 +320,7 @@ mod tests {
     #[test]
     fn a_partial_json_changes_only_what_it_names() {
         let before = Settings { error_rate: 0.5, ..Settings::default() };
-        let after = before.patched(&json!({"latency": {"sigma": 0.4}, "moved": true})).unwrap();
+        let after = before.with_patch(&json!({"latency": {"sigma": 0.4}, "moved": true})).unwrap();
         let wanted = Settings { latency: Latency { sigma: 0.4, ..Latency::default() }, moved: true, ..before };
         assert_eq!(after, wanted);
     }
@@ -328,8 +328,8 @@ mod tests {
     #[test]
     fn null_unsets_what_may_be_unset_and_nothing_else() {
         let before = Settings { require_key: Some("k".into()), ..Settings::default() };
-        assert_eq!(before.patched(&json!({"require_key": null})).unwrap().require_key, None);
-        assert!(before.patched(&json!({"latency": null})).is_err());
+        assert_eq!(before.with_patch(&json!({"require_key": null})).unwrap().require_key, None);
+        assert!(before.with_patch(&json!({"latency": null})).is_err());
     }
 
     #[test]
@@ -340,7 +340,7 @@ mod tests {
             json!({"latency": {"latncy": 1}}),
             json!({"outage": {"latncy": 1}}),
         ] {
-            let error = Settings::default().patched(&patch).unwrap_err().to_string();
+            let error = Settings::default().with_patch(&patch).unwrap_err().to_string();
             assert!(error.contains("unknown field `latncy`, expected"), "{error}");
         }
     }
@@ -358,7 +358,7 @@ mod tests {
             (json!({"redirect_to": "a\nb"}), "redirect_to"),
             (json!([]), "must be a JSON object"),
         ] {
-            let error = Settings::default().patched(&patch).unwrap_err().to_string();
+            let error = Settings::default().with_patch(&patch).unwrap_err().to_string();
             assert!(error.contains(key), "{error}");
         }
     }

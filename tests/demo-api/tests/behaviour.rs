@@ -1,4 +1,4 @@
-//! The demo API as its clients meet it: over real connections, in-process and as a program.
+//! The demo API over real connections, in-process and as a program.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
 
 use std::collections::BTreeMap;
@@ -66,7 +66,7 @@ impl Caller {
 }
 
 fn start(patch: Value) -> (DemoApi, Caller) {
-    let api = DemoApi::start(Settings::default().patched(&patch).unwrap()).unwrap();
+    let api = DemoApi::start(Settings::default().with_patch(&patch).unwrap()).unwrap();
     let caller = Caller::new(&api.url());
     (api, caller)
 }
@@ -268,7 +268,7 @@ async fn peak_in_flight_is_exact_under_fifty_clients() {
     assert_eq!(at_start, (1..=50).collect::<Vec<_>>());
 }
 
-/// What the hard cap is judged by: an answer the client has seen is no longer counted.
+/// The tests of the hard cap rely on this: a request whose response the client has received is no longer counted.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clients_that_keep_to_a_cap_are_never_counted_beyond_it() {
     let (api, caller) = start(json!({}));
@@ -366,7 +366,7 @@ async fn dropping_it_frees_the_port_and_ends_what_is_in_flight() {
     let log = folder.path().join("log.ndjson");
     let (listen, caller, _waiting) = {
         let settings = json!({"latency": {"median_ms": 60_000}});
-        let settings = Settings::default().patched(&settings).unwrap();
+        let settings = Settings::default().with_patch(&settings).unwrap();
         let options = Options { log: Some(log.clone()), settings, ..Options::default() };
         let api = DemoApi::start_with(options).unwrap();
         let waiting = send_and_do_not_wait(&api, "/records/1").await;

@@ -12,8 +12,8 @@ pub(super) struct Block {
 }
 
 impl Block {
-    /// What its label says after this word.
-    pub(super) fn labelled(&self, word: &str) -> Option<&str> {
+    /// The value of its label, after this word.
+    pub(super) fn label_value(&self, word: &str) -> Option<&str> {
         self.label.as_deref()?.strip_prefix(word)?.strip_prefix(':').map(str::trim)
     }
 }
@@ -48,7 +48,7 @@ pub(super) fn blocks(document: &str) -> Vec<Block> {
 }
 
 /// The document with other text in the blocks of these labels.
-pub(super) fn replaced(document: &str, text_of: impl Fn(&Block) -> Option<String>) -> String {
+pub(super) fn replace_blocks(document: &str, text_of: impl Fn(&Block) -> Option<String>) -> String {
     let mut lines: Vec<String> = document.lines().map(str::to_owned).collect();
     for block in blocks(document).into_iter().rev() {
         if let Some(text) = text_of(&block) {
@@ -72,11 +72,11 @@ fn blocks_are_found_with_their_labels() {
     let document = "# A\n\n<!-- file: a.toml -->\n```toml\nx = 1\n```\n```sh\nls\nls -l\n```\n";
     let found = blocks(document);
     assert_eq!(found.len(), 2);
-    assert_eq!((found[0].line, found[0].labelled("file"), found[0].text.as_str()), (4, Some("a.toml"), "x = 1\n"));
+    assert_eq!((found[0].line, found[0].label_value("file"), found[0].text.as_str()), (4, Some("a.toml"), "x = 1\n"));
     assert_eq!((found[1].language.as_str(), &found[1].label, found[1].text.as_str()), ("sh", &None, "ls\nls -l\n"));
-    let other = replaced(document, |block| block.labelled("file").map(|_| "y = 2\nz = 3\n".to_owned()));
+    let other = replace_blocks(document, |block| block.label_value("file").map(|_| "y = 2\nz = 3\n".to_owned()));
     assert_eq!(other, document.replace("x = 1\n", "y = 2\nz = 3\n"));
-    assert_eq!(replaced(document, |_| None), document);
+    assert_eq!(replace_blocks(document, |_| None), document);
 }
 
 #[test]

@@ -1,12 +1,12 @@
-//! What stands in the guide, against the code that it speaks of.
+//! Compares the guide's code with the tested code.
 
 use damper_core::manifest::{Manifest, reference};
 
-use super::blocks::{Block, blocks, replaced, with_section};
-use super::{guide, hold, root};
-use crate::house::{House, text};
+use super::blocks::{Block, blocks, replace_blocks, with_section};
+use super::{check_guide, guide, root};
+use crate::local_setup::{LocalSetup, text};
 
-/// What a part of a manifest is added to.
+/// The manifest to which a part is added.
 const MINIMAL: &str = "name = \"part\"\nversion = \"0.1.0\"\n";
 const HOSTS: &str = "[egress]\nhosts = [\"api.example.org\"]\n";
 
@@ -22,14 +22,14 @@ fn recipe(name: &str) -> String {
 
 #[test]
 fn the_guide_s_recipes_and_reference_are_the_tested_ones() {
-    let with_recipes = replaced(&guide(), |block| block.labelled("recipe").map(recipe));
-    hold(&with_section(&with_recipes, "manifest reference", &reference::markdown()));
+    let with_recipes = replace_blocks(&guide(), |block| block.label_value("recipe").map(recipe));
+    check_guide(&with_section(&with_recipes, "manifest reference", &reference::markdown()));
 }
 
 #[test]
 fn every_recipe_is_in_the_guide() {
     let shown: Vec<String> =
-        blocks(&guide()).iter().filter_map(|block| block.labelled("recipe").map(str::to_owned)).collect();
+        blocks(&guide()).iter().filter_map(|block| block.label_value("recipe").map(str::to_owned)).collect();
     for entry in std::fs::read_dir(root().join("docs/recipes/src")).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         assert!(name == "lib.rs" || shown.contains(&name), "{name} is not shown");
@@ -42,21 +42,21 @@ fn every_block_is_of_a_kind_that_is_tested() {
     for block in blocks(&guide()) {
         let is_known = match block.language.as_str() {
             "sh" => block.label.is_none(),
-            "toml" => ["file", "manifest", "damper.toml"].iter().any(|word| is(&block, word)),
-            "rust" => ["file", "recipe"].iter().any(|word| is(&block, word)),
+            "toml" => ["file", "manifest", "damper.toml"].iter().any(|word| has_label(&block, word)),
+            "rust" => ["file", "recipe"].iter().any(|word| has_label(&block, word)),
             _ => false,
         };
         assert!(is_known, "the block at line {} has no test: {block:?}", block.line);
     }
 }
 
-fn is(block: &Block, word: &str) -> bool {
-    block.label.as_deref() == Some(word) || block.labelled(word).is_some()
+fn has_label(block: &Block, word: &str) -> bool {
+    block.label.as_deref() == Some(word) || block.label_value(word).is_some()
 }
 
 #[test]
 fn parts_of_manifests_are_manifests() {
-    let parts: Vec<Block> = blocks(&guide()).into_iter().filter(|block| is(block, "manifest")).collect();
+    let parts: Vec<Block> = blocks(&guide()).into_iter().filter(|block| has_label(block, "manifest")).collect();
     assert!(!parts.is_empty());
     for part in parts {
         let hosts = if part.text.contains("[egress]") { "" } else { HOSTS };
@@ -74,12 +74,12 @@ fn first_table(text: &str) -> usize {
 
 #[test]
 fn what_the_guide_grants_is_a_damper_toml() {
-    let shown: Vec<Block> = blocks(&guide()).into_iter().filter(|block| is(block, "damper.toml")).collect();
+    let shown: Vec<Block> = blocks(&guide()).into_iter().filter(|block| has_label(block, "damper.toml")).collect();
     assert!(!shown.is_empty());
     for block in shown {
-        let house = House::demo(damper_demo_api::Settings::default(), "");
-        std::fs::write(house.path().join("damper.toml"), &block.text).unwrap();
-        let output = house.run(&["doctor", "--json"]);
+        let setup = LocalSetup::demo(damper_demo_api::Settings::default(), "");
+        std::fs::write(setup.path().join("damper.toml"), &block.text).unwrap();
+        let output = setup.run(&["doctor", "--json"]);
         let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
         let check = report["checks"].as_array().unwrap().iter().find(|check| check["name"] == "damper.toml").unwrap();
         assert_eq!(check["state"], "ok", "line {}: {check}\n{}", block.line, text(&output));

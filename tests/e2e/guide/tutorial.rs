@@ -8,9 +8,9 @@ use damper_demo_api::{DemoApi, Settings};
 
 use super::blocks::blocks;
 use super::guide;
-use crate::house::{built, target, text};
+use crate::local_setup::{require_built, target, text};
 
-/// Where the guide has the demo API listen.
+/// The demo API's address in the guide.
 const ADDRESS: &str = "127.0.0.1:8085";
 
 /// The guide's commands and files as one script.
@@ -19,7 +19,7 @@ fn script(api: &DemoApi) -> String {
     for block in blocks(&guide()) {
         if block.language == "sh" {
             script.push_str(&block.text);
-        } else if let Some(file) = block.labelled("file") {
+        } else if let Some(file) = block.label_value("file") {
             let folder = Path::new(file).parent().unwrap().display().to_string();
             let folder = if folder.is_empty() { ".".to_owned() } else { folder };
             writeln!(script, "mkdir -p {folder}\ncat >{file} <<'END_OF_FILE'\n{}END_OF_FILE", block.text).unwrap();
@@ -32,7 +32,7 @@ fn script(api: &DemoApi) -> String {
 /// Run commands in `folder`, with `damper` on the path as its readers have it.
 #[allow(clippy::disallowed_methods, reason = "the path is handed on")]
 fn sh(script: &str, folder: &Path) -> Output {
-    let damper = built(&target().join("debug/damper"));
+    let damper = require_built(&target().join("debug/damper"));
     let path = format!("{}:{}", damper.parent().unwrap().display(), std::env::var("PATH").unwrap());
     let mut command = Command::new("sh");
     command.args(["-c", script]).current_dir(folder).env("PATH", path).stdin(Stdio::null());

@@ -1,6 +1,6 @@
 //! The time of day as tests want it: the machine's own, moved forward by as much as a test says.
 //!
-//! What it is not: tokio's paused clock, which would run away while real processes and sockets are waited for.
+//! It does not use tokio's paused clock, which would advance while a test waits for real processes and sockets.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,7 +21,7 @@ impl Clock {
         later(machine_time(), Duration::from_millis(self.ahead_ms.load(Ordering::SeqCst)))
     }
 
-    /// Moves the clock forward, by whole milliseconds. Whoever looks at it next sees it: the driver does every [`crate::Pace::poll_every`].
+    /// Moves the clock forward, by whole milliseconds. The driver reads it every [`crate::Pace::poll_every`].
     pub fn advance(&self, by: Duration) {
         let by_ms = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
         self.ahead_ms.fetch_add(by_ms, Ordering::SeqCst);

@@ -1,17 +1,17 @@
-//! What a mapping is told: the fields of Lambda's `CreateEventSourceMapping`, and how quickly this one moves.
+//! The configuration of a mapping: the fields of Lambda's `CreateEventSourceMapping`, and how quickly this one moves.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-/// Where a mapping begins in a stream that it has no checkpoint of.
+/// The start of a mapping in a stream that it has no checkpoint of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StartingPosition {
     /// The oldest record that the stream still has.
     TrimHorizon,
-    /// What arrives after the mapping was made.
+    /// Records that arrive after the mapping was made.
     Latest,
-    /// What arrived at this time or later.
+    /// Records that arrived at this time or later.
     AtTimestamp(Timestamp),
 }
 
@@ -24,7 +24,7 @@ pub struct MappingConfig {
     pub batching_window: Duration,
     /// How many batches of one shard may be in flight: 1 to 10. The order holds per partition key.
     pub parallelization_factor: u32,
-    /// Where to begin.
+    /// The start position.
     pub starting_position: StartingPosition,
     /// Whether the answer's `batchItemFailures` are read at all (`ReportBatchItemFailures`).
     pub report_batch_item_failures: bool,
@@ -63,9 +63,9 @@ impl Default for MappingConfig {
 pub struct ConfigError {
     /// The field, as the API names it.
     pub field: &'static str,
-    /// What it was.
+    /// The given value.
     pub value: String,
-    /// What it may be.
+    /// The allowed values.
     pub range: &'static str,
 }
 

@@ -1,8 +1,9 @@
 //! Lambda's API over HTTP on loopback: event source mappings (list, get and update, of those that were added), and Invoke of the
 //! functions that were added.
 //!
-//! With the control plane's limit of 15 requests a second for all of them together, its refusals and its lag; invocations are no
-//! part of that. What it is not: the rest of Lambda's API; mappings are created in code ([`ControlPlane::create`]).
+//! With the control plane's limit of 15 requests a second for all of them together, its refusals and its lag;
+//! invocations are no part of that. Not supported: the rest of Lambda's API; mappings are created in code
+//! ([`ControlPlane::create`]).
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -86,7 +87,7 @@ impl ControlPlane {
         Ok(Self { shared, server })
     }
 
-    /// Where it listens: the value for `AWS_ENDPOINT_URL_LAMBDA`.
+    /// Its URL: the value for `AWS_ENDPOINT_URL_LAMBDA`.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.server.addr)
@@ -172,7 +173,7 @@ async fn route(shared: Arc<Shared>, request: Request) -> Response {
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let invoked = uri.path().strip_prefix(FUNCTIONS).and_then(|rest| rest.strip_suffix("/invocations"));
     if let (&Method::POST, Some(name)) = (&method, invoked) {
-        return invoke(&shared, name, request).await.unwrap_or_else(|error| refused(&error));
+        return invoke(&shared, name, request).await.unwrap_or_else(|error| error_response(&error));
     }
     let body = body(request, BODY_BYTES).await.unwrap_or_default();
     // Not held while the request is served.
@@ -188,11 +189,11 @@ async fn route(shared: Arc<Shared>, request: Request) -> Response {
     });
     match result {
         Ok((status, body)) => answer_json(status, &body),
-        Err(error) => refused(&error),
+        Err(error) => error_response(&error),
     }
 }
 
-fn refused(error: &ApiError) -> Response {
+fn error_response(error: &ApiError) -> Response {
     let body = json!({ "Type": "User", "message": error.message, "Message": error.message });
     let mut response = answer_json(error.status, &body);
     response.headers_mut().insert("x-amzn-errortype", HeaderValue::from_static(error.code));
@@ -310,7 +311,7 @@ fn change(body: &[u8]) -> Result<Change, ApiError> {
 /// A mapping as the API describes it.
 fn describe(mapping: &Mapping) -> Value {
     let identity = &mapping.identity;
-    let (state, config, last_modified, last_result) = mapping.told();
+    let (state, config, last_modified, last_result) = mapping.description();
     let (starting, timestamp) = match config.starting_position {
         StartingPosition::TrimHorizon => ("TRIM_HORIZON", None),
         StartingPosition::Latest => ("LATEST", None),

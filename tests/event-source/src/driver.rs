@@ -29,14 +29,14 @@ pub struct Invocation {
     pub result: Result<Bytes, String>,
 }
 
-/// What a mapping invokes.
+/// A function that a mapping invokes.
 #[async_trait]
 pub trait Invoke: Send + Sync {
     /// Invokes once and waits for the answer. None: not invoked (throttled).
     async fn invoke(&self, event: Bytes) -> Option<Invocation>;
 }
 
-/// What an event source is made of.
+/// The parts of an event source.
 pub struct Parts {
     /// The mapping's names.
     pub identity: Identity,
@@ -46,11 +46,11 @@ pub struct Parts {
     pub pace: Pace,
     /// How long its states lag.
     pub lags: Lags,
-    /// Where records come from.
+    /// The source of records.
     pub stream: Arc<dyn Stream>,
-    /// What is invoked.
+    /// The function.
     pub function: Arc<dyn Invoke>,
-    /// Where the documents of discarded records go, with their payload, as to S3.
+    /// The store for the documents of discarded records, with their payload, as to S3.
     pub on_failure: Option<Arc<dyn ObjectStore>>,
     /// The time of day.
     pub clock: Clock,
@@ -65,10 +65,10 @@ impl Parts {
     }
 }
 
-/// What can be seen of an event source.
+/// A snapshot of an event source.
 #[derive(Debug, Clone, PartialEq)]
 pub struct View {
-    /// What the API says.
+    /// The state that the API reports.
     pub state: State,
     /// Whether it polls, whatever the API says.
     pub polls: bool,
@@ -84,11 +84,11 @@ pub struct View {
     pub function_errors: u64,
     /// Records delivered so far; a redelivered one counts each time.
     pub delivered: u64,
-    /// What was discarded.
+    /// The discarded records.
     pub discarded: Vec<Discarded>,
     /// `LastProcessingResult`.
     pub last_result: &'static str,
-    /// What went wrong with the stream or the destination.
+    /// Errors of the stream or the destination.
     pub troubles: Vec<String>,
 }
 
@@ -205,7 +205,7 @@ impl Shared {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes something and tells whoever waits.
+    /// Changes something and notifies the waiting tasks.
     fn change<T>(&self, how: impl FnOnce(&mut Inner) -> T) -> T {
         let result = how(&mut self.inner());
         self.moved.send_replace(());
@@ -217,12 +217,12 @@ impl Shared {
         self.change(|inner| inner.lifecycle.update(change, now))
     }
 
-    /// What the API tells: state, values, last change and result.
-    pub(crate) fn told(&self) -> (State, MappingConfig, Timestamp, &'static str) {
+    /// The API's description: state, values, last change and result.
+    pub(crate) fn description(&self) -> (State, MappingConfig, Timestamp, &'static str) {
         let mut inner = self.inner();
         inner.lifecycle.settle(self.clock.now());
         let lifecycle = &inner.lifecycle;
-        (lifecycle.state(), lifecycle.told().clone(), lifecycle.last_modified(), inner.last_result)
+        (lifecycle.state(), lifecycle.reported_config().clone(), lifecycle.last_modified(), inner.last_result)
     }
 
     fn view(&self) -> View {
@@ -301,7 +301,7 @@ impl Driver {
                 }
             }
             tokio::select! {
-                answer = answered.recv() => if let Some((batch, answer)) = answer { self.land(batch, &answer).await },
+                answer = answered.recv() => if let Some((batch, answer)) = answer { self.on_answer(batch, &answer).await },
                 () = tokio::time::sleep(self.poll_every) => {}
                 _ = moved.changed() => {}
             }
@@ -324,7 +324,7 @@ impl Driver {
     async fn poll(&self) {
         let (wants, starting) = {
             let inner = self.shared.inner();
-            (inner.mapping.wants(), inner.lifecycle.in_force().starting_position)
+            (inner.mapping.shards_to_read(), inner.lifecycle.in_force().starting_position)
         };
         for (shard, after) in wants {
             let from = after.map_or_else(|| self.start_of(starting), Position::After);
@@ -332,7 +332,7 @@ impl Driver {
             let now = self.shared.clock.now();
             match read {
                 Ok(records) if records.is_empty() => {}
-                Ok(records) => self.shared.inner().mapping.arrived(&shard, records, now),
+                Ok(records) => self.shared.inner().mapping.add_records(&shard, records, now),
                 Err(error) => self.shared.change(|inner| inner.trouble(error.to_string())),
             }
         }
@@ -381,7 +381,7 @@ impl Driver {
         });
     }
 
-    async fn land(&self, batch: BatchId, answer: &Answer) {
+    async fn on_answer(&self, batch: BatchId, answer: &Answer) {
         let now = self.shared.clock.now();
         let discarded = self.shared.change(|inner| {
             if let Answer::Failed { .. } = answer {
@@ -392,7 +392,7 @@ impl Driver {
                 Answer::Failed { .. } => "PROBLEM: Function call failed",
                 Answer::NotInvoked => "PROBLEM: Function throttled",
             };
-            inner.mapping.answered(batch, answer, now)
+            inner.mapping.on_answer(batch, answer, now)
         });
         if let Some(discarded) = discarded {
             self.discard(discarded).await;

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::mapping::Discarded;
 use crate::record::Record;
 
-/// Who a mapping is and what it binds.
+/// The names of a mapping, its stream and its function.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     /// The mapping's UUID.

@@ -11,10 +11,10 @@
 //! | [`ControlPlane`] | Lambda's API for mappings, over HTTP, with the lag, the refusals and 15 requests a second |
 //! | [`Clock`] | the time of day, which a test can move forward |
 //!
-//! What is expected of them was recorded against AWS by LocalStack's tests; `tests/it/recorded.rs` names each recording.
+//! LocalStack's tests recorded the expected behaviour against AWS; `tests/it/recorded.rs` names each recording.
 //!
-//! What this is not: a Lambda emulator (one function, no versions, no layers, no IAM), nor something that is shipped. Not
-//! modelled: event filters, tumbling windows, enhanced fan-out, and resharding (a stream's shards are those it has when the
+//! This is no full Lambda emulator (one function, no versions, no layers, no IAM), and it is not shipped. Not modelled:
+//! event filters, tumbling windows, enhanced fan-out, and resharding (a stream's shards are those it has when the
 //! mapping begins to poll).
 
 mod clock;

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use crate::clock::later;
 use crate::config::{ConfigError, Lags, MappingConfig};
 
-/// What `GetEventSourceMapping` calls `State`.
+/// The field `State` of `GetEventSourceMapping`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
     /// Made a moment ago; it does not poll yet.
@@ -43,7 +43,7 @@ impl State {
     }
 }
 
-/// What `UpdateEventSourceMapping` may change here; what is none stays.
+/// The changes of `UpdateEventSourceMapping` that are supported here; a field that is none stays.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Change {
     /// `Enabled`.
@@ -111,7 +111,7 @@ impl Lifecycle {
         self.strays_until = self.strays_until.filter(|until| *until > now && !self.in_force.enabled);
     }
 
-    /// What the API says.
+    /// The state that the API reports.
     #[must_use]
     pub fn state(&self) -> State {
         match &self.pending {
@@ -121,7 +121,7 @@ impl Lifecycle {
         }
     }
 
-    /// Whether records are polled and batches invoked now: the truth, which the state is not.
+    /// Whether records are polled and batches invoked now, whatever state the API reports.
     #[must_use]
     pub fn polls(&self) -> bool {
         self.in_force.enabled || self.strays_until.is_some()
@@ -135,7 +135,7 @@ impl Lifecycle {
 
     /// The values that the API tells: those that were asked for.
     #[must_use]
-    pub fn told(&self) -> &MappingConfig {
+    pub fn reported_config(&self) -> &MappingConfig {
         self.pending.as_ref().map_or(&self.in_force, |pending| &pending.target)
     }
 
@@ -154,7 +154,7 @@ impl Lifecycle {
         if self.pending.is_some() {
             return Err(Refusal::InUse(self.state()));
         }
-        let target = applied(&self.in_force, change);
+        let target = apply_change(&self.in_force, change);
         target.check()?;
         self.last_modified = now;
         if target == self.in_force {
@@ -170,7 +170,7 @@ impl Lifecycle {
     }
 }
 
-fn applied(config: &MappingConfig, change: &Change) -> MappingConfig {
+fn apply_change(config: &MappingConfig, change: &Change) -> MappingConfig {
     let mut target = config.clone();
     target.enabled = change.enabled.unwrap_or(target.enabled);
     target.batch_size = change.batch_size.unwrap_or(target.batch_size);

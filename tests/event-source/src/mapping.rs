@@ -33,7 +33,7 @@ pub struct BatchId(u64);
 /// A batch to invoke the function with.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Delivery {
-    /// Its name, for [`Mapping::answered`].
+    /// Its name, for [`Mapping::on_answer`].
     pub batch: BatchId,
     /// Its shard.
     pub shard: String,
@@ -57,14 +57,14 @@ pub enum Answer {
     Failed {
         /// The invocation's request id.
         request_id: String,
-        /// What happened, for people.
+        /// The error, for people.
         message: String,
     },
     /// There was no invocation (throttled): it counts for nothing.
     NotInvoked,
 }
 
-/// What is known of a batch's last invocation when it is discarded.
+/// A batch's last invocation, when it is discarded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LastAnswer {
     /// The invocation's request id.
@@ -110,7 +110,7 @@ pub struct Discarded {
     pub at: Timestamp,
 }
 
-/// What is to be done now.
+/// An action of the driver.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
     /// Invoke the function.
@@ -161,8 +161,8 @@ impl Mapping {
 
     /// The shards that want to be read, and after which record (none: from the starting position).
     #[must_use]
-    pub fn wants(&self) -> Vec<(String, Option<SequenceNumber>)> {
-        let hungry = |shard: &Shard| !self.paused && shard.unsent() < READ_AHEAD;
+    pub fn shards_to_read(&self) -> Vec<(String, Option<SequenceNumber>)> {
+        let hungry = |shard: &Shard| !self.paused && shard.unsent_count() < READ_AHEAD;
         self.shards
             .iter()
             .filter(|(_, shard)| hungry(shard))
@@ -171,7 +171,7 @@ impl Mapping {
     }
 
     /// Takes records that were read. Those that were finished or are in flight already are left out.
-    pub fn arrived(&mut self, shard: &str, records: Vec<Record>, now: Timestamp) {
+    pub fn add_records(&mut self, shard: &str, records: Vec<Record>, now: Timestamp) {
         if self.paused {
             return;
         }
@@ -180,7 +180,7 @@ impl Mapping {
         }
     }
 
-    /// What is to be done at `now`; each action is told once.
+    /// The actions that are due at `now`; each action is returned once.
     pub fn due(&mut self, now: Timestamp) -> Vec<Action> {
         let mut actions = Vec::new();
         if self.paused {
@@ -196,10 +196,12 @@ impl Mapping {
     }
 
     /// Takes the answer to a batch; what that discards comes back.
-    pub fn answered(&mut self, batch: BatchId, answer: &Answer, now: Timestamp) -> Option<Discarded> {
+    pub fn on_answer(&mut self, batch: BatchId, answer: &Answer, now: Timestamp) -> Option<Discarded> {
         let rules = Rules { config: &self.config, pace: &self.pace };
-        let (name, shard, mut batch) =
-            self.shards.iter_mut().find_map(|(name, shard)| shard.land(batch).map(|batch| (name, shard, batch)))?;
+        let (name, shard, mut batch) = self
+            .shards
+            .iter_mut()
+            .find_map(|(name, shard)| shard.take_batch(batch).map(|batch| (name, shard, batch)))?;
         let lane = batch.lane;
         let Some((last, reply)) = rules.read(answer, &batch.records) else {
             batch.not_before = crate::clock::later(now, rules.pace.backoff(1));
@@ -220,7 +222,7 @@ impl Mapping {
             }
             After::Spent(batch) => {
                 shard.finish(&batch.records);
-                Some(batch.discarded(name, Condition::RetryAttemptsExhausted, now))
+                Some(batch.into_discarded(name, Condition::RetryAttemptsExhausted, now))
             }
         }
     }
@@ -256,13 +258,13 @@ impl Mapping {
     }
 }
 
-/// What decides about a batch.
+/// The rules for a batch.
 struct Rules<'a> {
     config: &'a MappingConfig,
     pace: &'a Pace,
 }
 
-/// What becomes of an answered batch.
+/// The next step of an answered batch.
 enum After {
     Finished(Vec<Record>),
     Again { finished: Vec<Record>, batches: Vec<Batch> },
@@ -270,7 +272,7 @@ enum After {
 }
 
 impl Rules<'_> {
-    /// What an answer means; nothing, if there was no invocation.
+    /// The meaning of an answer; nothing, if there was no invocation.
     fn read(&self, answer: &Answer, records: &[Record]) -> Option<(LastAnswer, Reply)> {
         match answer {
             Answer::Replied { request_id, body } => {
@@ -294,7 +296,7 @@ impl Rules<'_> {
                 if done == 0 {
                     return self.retry(batch);
                 }
-                // What is left is a new batch, with a budget of its own.
+                // The rest is a new batch, with a budget of its own.
                 let left = batch.records.split_off(done);
                 let finished = std::mem::replace(&mut batch.records, left);
                 batch.begin_anew(batches);

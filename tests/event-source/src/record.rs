@@ -49,9 +49,9 @@ impl fmt::Display for SequenceNumber {
 pub struct Record {
     /// Its place in the shard.
     pub sequence: SequenceNumber,
-    /// What orders records among each other.
+    /// The key that orders records among each other.
     pub partition_key: String,
-    /// What was put.
+    /// The content.
     pub data: Bytes,
     /// When the stream got it.
     pub arrived: Timestamp,

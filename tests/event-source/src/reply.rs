@@ -1,4 +1,4 @@
-//! What a function's answer means for its batch. Pure.
+//! The meaning of a function's answer for its batch. Pure.
 //!
 //! With `ReportBatchItemFailures`, as recorded against AWS (see `tests/it/recorded.rs`). Without it every answer is a
 //! success; only an error is not.
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::record::{Record, SequenceNumber};
 
-/// What becomes of a batch that was answered.
+/// The result of a batch that was answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
     /// All of it is done.

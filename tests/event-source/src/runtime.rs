@@ -4,7 +4,8 @@
 //! else; one that exceeds the timeout is killed with SIGKILL, and the next invocation starts a new one; events and answers
 //! are 6 MB at most; between invocations a process may be frozen (SIGSTOP).
 //!
-//! What it is not: the concurrency control of an account (a full function makes callers wait), nor asynchronous invocation.
+//! Not supported: the concurrency control of an account (a full function makes callers wait), and asynchronous
+//! invocation.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -128,9 +129,9 @@ pub struct InvocationRecord {
     pub outcome: Outcome,
 }
 
-/// What was seen of a function.
+/// The log lines and invocations of a function.
 #[derive(Debug, Default)]
-struct Seen {
+struct FunctionLog {
     logs: Vec<LogLine>,
     invocations: Vec<InvocationRecord>,
     running: BTreeMap<u32, String>,
@@ -139,7 +140,7 @@ struct Seen {
 pub(crate) struct Shared {
     config: FunctionConfig,
     idle: Mutex<Vec<Sandbox>>,
-    seen: Mutex<Seen>,
+    seen: Mutex<FunctionLog>,
     moved: watch::Sender<()>,
     cold_starts: AtomicU64,
     /// Moves when those who serve an invocation are to be killed.
@@ -197,7 +198,7 @@ impl Function {
             }
         };
         let process = sandbox.process;
-        self.shared.see(|seen| drop(seen.running.insert(process, request_id.clone())));
+        self.shared.update_log(|seen| drop(seen.running.insert(process, request_id.clone())));
         let began = Instant::now();
         let killed = async {
             if kills.changed().await.is_err() {
@@ -208,7 +209,7 @@ impl Function {
         let (end, sandbox) = sandbox.serve(work, self.shared.config.timeout, killed).await;
         let (outcome, result) = self.shared.judge(end, &request_id);
         if let Some(sandbox) = sandbox {
-            locked(&self.shared.idle).push(sandbox);
+            lock(&self.shared.idle).push(sandbox);
         }
         self.shared.note(&request_id, process, is_cold, began.elapsed(), outcome);
         Invocation { request_id, result }
@@ -221,7 +222,7 @@ impl Function {
 
     /// Ends the idle processes, so that the next invocation starts cold.
     pub fn retire_idle(&self) {
-        locked(&self.shared.idle).clear();
+        lock(&self.shared.idle).clear();
     }
 
     /// How many processes were started.
@@ -230,22 +231,22 @@ impl Function {
         self.shared.cold_starts.load(Ordering::SeqCst)
     }
 
-    /// What the processes wrote so far.
+    /// The lines that the processes have written so far.
     #[must_use]
     pub fn logs(&self) -> Vec<LogLine> {
-        locked(&self.shared.seen).logs.clone()
+        lock(&self.shared.seen).logs.clone()
     }
 
     /// The invocations that ended, in the order of their ends.
     #[must_use]
     pub fn invocations(&self) -> Vec<InvocationRecord> {
-        locked(&self.shared.seen).invocations.clone()
+        lock(&self.shared.seen).invocations.clone()
     }
 
     /// How many invocations are running.
     #[must_use]
     pub fn running(&self) -> usize {
-        locked(&self.shared.seen).running.len()
+        lock(&self.shared.seen).running.len()
     }
 
     /// Waits until the function stands as wanted, looking whenever a line is written, or an invocation begins or ends.
@@ -277,7 +278,7 @@ impl Shared {
     /// An idle sandbox, or a new one; and whether it is new.
     async fn sandbox(self: &Arc<Self>) -> Result<(Sandbox, bool), StartError> {
         loop {
-            let Some(mut idle) = locked(&self.idle).pop() else { break };
+            let Some(mut idle) = lock(&self.idle).pop() else { break };
             if idle.is_alive() {
                 return Ok((idle, false));
             }
@@ -286,13 +287,13 @@ impl Shared {
         let seen = Arc::downgrade(self);
         let log = move |line: LogLine| {
             if let Some(shared) = seen.upgrade() {
-                shared.see(|seen| seen.logs.push(line));
+                shared.update_log(|seen| seen.logs.push(line));
             }
         };
         Sandbox::start(&self.config, log).await.map(|sandbox| (sandbox, true))
     }
 
-    /// What an end means: the outcome for the report, the result for the caller.
+    /// The meaning of an end: the outcome for the report, the result for the caller.
     fn judge(&self, end: End, request_id: &str) -> (Outcome, Result<Bytes, String>) {
         match end {
             End::Answered(body) => (Outcome::Answered, Ok(body)),
@@ -311,20 +312,20 @@ impl Shared {
         }
     }
 
-    fn see(&self, how: impl FnOnce(&mut Seen)) {
-        how(&mut locked(&self.seen));
+    fn update_log(&self, how: impl FnOnce(&mut FunctionLog)) {
+        how(&mut lock(&self.seen));
         self.moved.send_replace(());
     }
 
     fn note(&self, request_id: &str, process: u32, is_cold: bool, took: Duration, outcome: Outcome) {
         let record = InvocationRecord { request_id: request_id.to_owned(), process, is_cold, took, outcome };
-        self.see(|seen| {
+        self.update_log(|seen| {
             seen.running.remove(&process);
             seen.invocations.push(record);
         });
     }
 }
 
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! Where a mapping's records come from: a stand-in's Kinesis over the SDK, or memory.
+//! The source of a mapping's records: a stand-in's Kinesis over the SDK, or memory.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
@@ -16,14 +16,14 @@ use crate::record::{Record, SequenceNumber};
 /// Most records of one read: Kinesis allows 10,000.
 const READ_MOST: i32 = 10_000;
 
-/// Where to read from.
+/// A position to read from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Position {
     /// The oldest record.
     TrimHorizon,
-    /// What arrived at this time or later.
+    /// Records that arrived at this time or later.
     At(Timestamp),
-    /// What comes after this record.
+    /// Records after this one.
     After(SequenceNumber),
 }
 
@@ -37,7 +37,7 @@ pub struct StreamError {
 }
 
 impl StreamError {
-    /// What could not be done with which stream, and why.
+    /// An error of an operation on a stream, with its cause.
     #[must_use]
     pub fn new(what: &'static str, stream: impl Into<String>, why: impl Into<String>) -> Self {
         Self { what, stream: stream.into(), why: why.into() }
@@ -70,7 +70,7 @@ impl KinesisStream {
         Self { client, arn: arn.into(), iterators: Mutex::default() }
     }
 
-    fn failed<E>(&self, what: &'static str, error: &E) -> StreamError
+    fn stream_error<E>(&self, what: &'static str, error: &E) -> StreamError
     where
         E: std::error::Error + ProvideErrorMetadata,
     {
@@ -78,7 +78,7 @@ impl KinesisStream {
     }
 
     async fn iterator(&self, shard: &str, from: &Position) -> Result<String, StreamError> {
-        if let Some((_, iterator)) = locked(&self.iterators).get(shard).filter(|(position, _)| position == from) {
+        if let Some((_, iterator)) = lock(&self.iterators).get(shard).filter(|(position, _)| position == from) {
             return Ok(iterator.clone());
         }
         let request = self.client.get_shard_iterator().stream_arn(&self.arn).shard_id(shard);
@@ -91,7 +91,7 @@ impl KinesisStream {
                 .shard_iterator_type(ShardIteratorType::AfterSequenceNumber)
                 .starting_sequence_number(sequence.as_str()),
         };
-        let answer = request.send().await.map_err(|error| self.failed("get a shard iterator", &error))?;
+        let answer = request.send().await.map_err(|error| self.stream_error("get a shard iterator", &error))?;
         Ok(answer.shard_iterator.unwrap_or_default())
     }
 }
@@ -100,7 +100,7 @@ impl KinesisStream {
 impl Stream for KinesisStream {
     async fn shards(&self) -> Result<Vec<String>, StreamError> {
         let request = self.client.list_shards().stream_arn(&self.arn);
-        let answer = request.send().await.map_err(|error| self.failed("list the shards", &error))?;
+        let answer = request.send().await.map_err(|error| self.stream_error("list the shards", &error))?;
         Ok(answer.shards.unwrap_or_default().into_iter().map(|shard| shard.shard_id).collect())
     }
 
@@ -111,14 +111,14 @@ impl Stream for KinesisStream {
             Ok(answer) => answer,
             Err(error) => {
                 // An iterator lives for five minutes; the next read gets a new one.
-                locked(&self.iterators).remove(shard);
-                return Err(self.failed("get the records", &error));
+                lock(&self.iterators).remove(shard);
+                return Err(self.stream_error("get the records", &error));
             }
         };
         let records: Vec<_> = answer.records.into_iter().map(record).collect();
         let reached = records.last().map_or_else(|| from.clone(), |last| Position::After(last.sequence.clone()));
         if let Some(next) = answer.next_shard_iterator {
-            locked(&self.iterators).insert(shard.to_owned(), (reached, next));
+            lock(&self.iterators).insert(shard.to_owned(), (reached, next));
         }
         Ok(records)
     }
@@ -150,7 +150,7 @@ impl MemoryStream {
 
     /// Puts a record behind all others; its sequence number comes back.
     pub fn put(&self, shard: usize, partition_key: &str, data: impl Into<Bytes>, arrived: Timestamp) -> SequenceNumber {
-        let mut shards = locked(&self.shards);
+        let mut shards = lock(&self.shards);
         let records = shards.entry(format!("shardId-{shard:012}")).or_default();
         let sequence = SequenceNumber::new(format!("4959{shard:012}{:036}", records.len()));
         let partition_key = partition_key.to_owned();
@@ -162,7 +162,7 @@ impl MemoryStream {
 #[async_trait]
 impl Stream for MemoryStream {
     async fn shards(&self) -> Result<Vec<String>, StreamError> {
-        Ok(locked(&self.shards).keys().cloned().collect())
+        Ok(lock(&self.shards).keys().cloned().collect())
     }
 
     async fn read(&self, shard: &str, from: &Position) -> Result<Vec<Record>, StreamError> {
@@ -171,11 +171,11 @@ impl Stream for MemoryStream {
             Position::At(time) => record.arrived >= *time,
             Position::After(sequence) => record.sequence > *sequence,
         };
-        let shards = locked(&self.shards);
+        let shards = lock(&self.shards);
         Ok(shards.get(shard).into_iter().flatten().filter(is_wanted).cloned().collect())
     }
 }
 
-fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

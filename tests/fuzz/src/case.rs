@@ -9,7 +9,7 @@ use crate::message::check_message;
 /// A folder that is not there: a case may name files below it, and finds none.
 const PATH: &str = "/nonexistent/cases/fuzzed.toml";
 
-/// Whatever is accepted can be put on the wire: statuses, methods and headers are such, and a body has one form.
+/// An accepted case can be put on the wire: statuses, methods and headers are such, and a body has one form.
 pub fn case(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let case = match Case::parse(Path::new(PATH), text) {

@@ -8,8 +8,8 @@ use crate::message::check_message;
 const NAME: &str = "fuzzed.wasm";
 const MANIFEST: &str = "name = \"fuzzed\"\nversion = \"1.2.3\"\n[egress]\nhosts = [\"api.example.org\"]\n";
 
-/// Reading never panics, and its messages are bounded. What is read can be given another manifest and another stamp; all else stays
-/// as it was.
+/// Reading never panics, and its messages are bounded. A file that was read can be given another manifest and another
+/// stamp; all else stays as it was.
 pub fn component_file(data: &[u8]) {
     if let Err(error) = check_code(data) {
         check_message(&error.to_string());
@@ -28,7 +28,7 @@ pub fn component_file(data: &[u8]) {
     assert_eq!(embed_manifest(&changed, MANIFEST).map(|bytes| bytes.len()).ok(), Some(changed.len()), "it is replaced");
 }
 
-/// What its imports are judged by stays as it is.
+/// The stamp's language, which decides how the imports are judged.
 fn language(file: &ComponentFile) -> String {
     file.stamp.as_ref().map(|stamp| stamp.language.clone()).unwrap_or_default()
 }

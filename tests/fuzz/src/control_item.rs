@@ -22,8 +22,8 @@ const BOUNDS: Bounds = Bounds { limit: 4, max_batch: 500 };
 /// Requests in the simulated life of a limiter.
 const STEPS: u32 = 200;
 
-/// What is read is written and read back the same. A limiter and a governor that begin with it do not panic, never exceed the caps, and
-/// soon start a fetch, whatever was stored.
+/// An item that was read is written and read back the same. A limiter and a governor that begin with it do not panic,
+/// never exceed the caps, and soon start a fetch, whatever was stored.
 pub fn control_item(data: &[u8]) {
     let Ok(control) = serde_json::from_slice::<Control>(data) else { return };
     let written = serde_json::to_string(&control).expect("a control item is written");

@@ -4,7 +4,8 @@ use damper_core::item::{Item, MAX_ENTRY_BYTES, MAX_ID_BYTES, MAX_IDENTITY_BYTES}
 
 use crate::message::check_message;
 
-/// What is read as an item is written and read back the same, and has one identity, which is bounded and printable.
+/// A payload that is read as an item is written and read back the same, and has one identity, which is bounded and
+/// printable.
 pub fn item(data: &[u8]) {
     let item = match Item::parse(data) {
         Ok(item) => item,

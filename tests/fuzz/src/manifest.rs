@@ -6,8 +6,8 @@ use damper_core::manifest::{Manifest, Tightening};
 
 use crate::message::check_message;
 
-/// Whatever is accepted is within the documented bounds, is the same when it is read again, and an operator who tightens nothing leaves
-/// it as it is.
+/// An accepted manifest is within the documented bounds and is the same when it is read again; an operator who tightens
+/// nothing leaves it as it is.
 pub fn manifest(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let manifest = match Manifest::parse(text) {

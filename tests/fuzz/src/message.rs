@@ -1,4 +1,4 @@
-//! What every message about a file of somebody else has to be.
+//! Checks of every message about a file from outside.
 
 /// The longest message that is taken for one, in bytes. A message may quote a few names, each of them cut.
 const MAX_BYTES: usize = 8 * 1024;

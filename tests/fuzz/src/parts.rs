@@ -1,6 +1,6 @@
 //! How an input is cut into several: so that what is kept in a corpus can be read and written by hand.
 
-/// What stands between two parts: a byte that is in no text of UTF-8.
+/// The separator of two parts: a byte that is in no text of UTF-8.
 const SEPARATOR: u8 = 0xff;
 
 /// The parts of some data, each of them text.
@@ -9,6 +9,6 @@ pub(crate) fn parts(data: &[u8]) -> impl Iterator<Item = String> + '_ {
 }
 
 /// The one of these that a number stands for.
-pub(crate) fn chosen<T>(all: &[T], number: u8) -> &T {
+pub(crate) fn choose<T>(all: &[T], number: u8) -> &T {
     all.get(usize::from(number) % all.len().max(1)).expect("there is one at least")
 }

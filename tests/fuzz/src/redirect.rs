@@ -6,7 +6,7 @@ use http::{Method, StatusCode};
 use url::Url;
 
 use crate::message::check_message;
-use crate::parts::chosen;
+use crate::parts::choose;
 
 const MAX_URL_BYTES: usize = 16 * 1024;
 const ASKED: [&str; 2] = ["api.example.org", "asked.example.org"];
@@ -17,15 +17,17 @@ const BASES: [&str; 3] =
 const METHODS: [Method; 4] = [Method::GET, Method::POST, Method::PUT, Method::HEAD];
 const STATUSES: [u16; 8] = [301, 302, 303, 307, 308, 300, 304, 200];
 
-/// The data: a byte each for status, method and the URL that is redirected, and a URL or a Location. Whatever passes goes to an origin that was asked for and granted; neither body nor credential follow a redirect to another one.
+/// The data: a byte each for status, method and the URL that is redirected, and a URL or a Location. A request that
+/// passes goes to an origin that was asked for and granted; neither body nor credential follow a redirect to another
+/// one.
 pub fn redirect(data: &[u8]) {
     let [status, method, base, text @ ..] = data else { return };
     if let Ok(text) = std::str::from_utf8(text) {
         check_url(text);
     }
-    let url = parse_url(chosen::<&str>(&BASES, *base)).expect("a base is a URL");
-    let status = StatusCode::from_u16(*chosen(&STATUSES, *status)).expect("a status");
-    follow(status, text, chosen(&METHODS, *method).clone(), url);
+    let url = parse_url(choose::<&str>(&BASES, *base)).expect("a base is a URL");
+    let status = StatusCode::from_u16(*choose(&STATUSES, *status)).expect("a status");
+    follow(status, text, choose(&METHODS, *method).clone(), url);
 }
 
 fn policy() -> Policy {

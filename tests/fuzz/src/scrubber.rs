@@ -5,7 +5,7 @@ use damper_plugins::fuzzing::Scrubber;
 use crate::parts::parts;
 use crate::spelling::spell;
 
-/// What stands where a secret was. A secret that is a part of it stays, and so may one that overlaps it.
+/// The replacement of a secret. A secret that is a part of it stays, and so may one that overlaps it.
 const REPLACEMENT: &str = "[secret]";
 const MAX_SECRET_CHARACTERS: usize = 50;
 const NO_LIMIT: usize = 1 << 20;
@@ -39,7 +39,7 @@ pub fn scrubber(data: &[u8]) {
     let json = scrubber.json(&text, NO_LIMIT);
     let read: String = serde_json::from_str(&json).expect("a line of a log is JSON");
     assert!(!is_left(&read), "{} is left in {json}", spelled.name);
-    // What is escaped for a person may look like a secret, as `\n` before a word does.
+    // A text that is escaped for a person may look like a secret, as `\n` before a word does.
     let shown = scrubber.shown(&text, NO_LIMIT);
     assert!(!json.chars().any(char::is_control) && !shown.chars().any(char::is_control));
     for most in [0, 1, 7, 40] {

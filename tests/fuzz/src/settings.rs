@@ -22,8 +22,8 @@ const FILE: &str = "damper.toml";
 static MANIFEST: LazyLock<Manifest> =
     LazyLock::new(|| Manifest::parse(include_str!("settings/provider.toml")).expect("a manifest"));
 
-/// Whatever is accepted tightens a manifest and never widens it; each host, origin and receiver is one; each setting has a value; and a
-/// message is bounded.
+/// Accepted settings tighten a manifest and never widen it; each host, origin and receiver is one; each setting has a
+/// value; and a message is bounded.
 pub fn settings(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let shape: shape::Shape = match toml::from_str(text) {

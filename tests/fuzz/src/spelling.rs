@@ -41,11 +41,11 @@ const LONG_ONLY: [(&str, Spell); 24] = [
     ("HTML with a hexadecimal quote", |secret| html(secret, "&quot;", "&#x27;")),
     ("HTML with a named quote", |secret| html(secret, "&quot;", "&apos;")),
     ("HTML with numbered quotes", |secret| html(secret, "&#34;", "&#39;")),
-    ("JSON in a script", |secret| escaped(secret, |letter| "<>&'\"".contains(letter), false)),
-    ("JSON of ASCII alone", |secret| escaped(secret, |letter| !letter.is_ascii(), false)),
-    ("JSON of ASCII alone in capitals", |secret| escaped(secret, |letter| !letter.is_ascii(), true)),
-    ("JSON that is all escapes", |secret| escaped(secret, |_| true, false)),
-    ("JSON that is all escapes in capitals", |secret| escaped(secret, |_| true, true)),
+    ("JSON in a script", |secret| escape_utf16(secret, |letter| "<>&'\"".contains(letter), false)),
+    ("JSON of ASCII alone", |secret| escape_utf16(secret, |letter| !letter.is_ascii(), false)),
+    ("JSON of ASCII alone in capitals", |secret| escape_utf16(secret, |letter| !letter.is_ascii(), true)),
+    ("JSON that is all escapes", |secret| escape_utf16(secret, |_| true, false)),
+    ("JSON that is all escapes in capitals", |secret| escape_utf16(secret, |_| true, true)),
     ("all bytes percent-encoded", |secret| hexadecimal(secret, |byte| format!("%{byte:02X}"))),
     ("all bytes percent-encoded with small digits", |secret| hexadecimal(secret, |byte| format!("%{byte:02x}"))),
     ("HTML's decimal numbers", |secret| secret.chars().map(|letter| format!("&#{};", u32::from(letter))).collect()),
@@ -106,7 +106,7 @@ fn html(secret: &str, double_quote: &str, single_quote: &str) -> String {
 }
 
 /// A JSON string in which some characters are written as units of UTF-16, and the others as usual.
-fn escaped(secret: &str, is_escaped: fn(char) -> bool, is_upper: bool) -> String {
+fn escape_utf16(secret: &str, is_escaped: fn(char) -> bool, is_upper: bool) -> String {
     let write = |letter: char| {
         let digits = |unit: &u16| if is_upper { format!("\\u{unit:04X}") } else { format!("\\u{unit:04x}") };
         let units: Vec<u16> = letter.to_string().encode_utf16().collect();
@@ -115,7 +115,7 @@ fn escaped(secret: &str, is_escaped: fn(char) -> bool, is_upper: bool) -> String
     secret.chars().map(write).collect()
 }
 
-/// UTF-16 as it looks in bytes; nothing where the secret has characters of which that is no text.
+/// UTF-16 as it looks in bytes; nothing if the secret has characters of which that is no text.
 fn utf16(secret: &str, bytes: fn(u16) -> [u8; 2]) -> String {
     let all: Vec<u8> = secret.encode_utf16().flat_map(bytes).collect();
     if secret.is_ascii() { String::from_utf8_lossy(&all).into_owned() } else { String::new() }

@@ -1,4 +1,4 @@
-//! What a guest does while it runs: the behaviours of `tests/hostile`.
+//! Hostile behaviours of a guest while it runs, from `tests/hostile`.
 
 use crate::server::{Connection, Script};
 use crate::{Ends, Kind, Member, Params};

@@ -25,7 +25,7 @@ const ROWS: [Row; 27] = [
     ("a memory of 4 GiB", Kind::Structure, Ends::Failed, |plain| with(plain, &memories(1, 65_536), 1)),
     ("100 modules", Kind::Structure, Ends::NotLoaded, |plain| with(plain, &Module::new(), 100)),
     ("63 modules", Kind::Structure, Ends::NotLoaded, |plain| with(plain, &Module::new(), 63)),
-    ("a million modules by doubling", Kind::Structure, Ends::NotLoaded, |plain| doubled(plain, 20)),
+    ("a million modules by doubling", Kind::Structure, Ends::NotLoaded, |plain| nest_doubling(plain, 20)),
     ("components 17 deep", Kind::Structure, Ends::NotLoaded, |plain| deep(plain, 17)),
     ("components 1,000 deep", Kind::Structure, Ends::NotLoaded, |plain| deep(plain, 1_000)),
     ("200,000 globals", Kind::Structure, Ends::NotLoaded, |plain| with(plain, &globals(200_000), 1)),
@@ -105,7 +105,7 @@ fn count(component: &[u8], is_one: fn(&Payload<'_>) -> bool) -> u32 {
 }
 
 /// A component that instantiates one that instantiates one twice, and so on.
-fn doubled(plain: &[u8], times: u32) -> Vec<u8> {
+fn nest_doubling(plain: &[u8], times: u32) -> Vec<u8> {
     let mut inner = Component::new();
     inner.section(&ModuleSection(&Module::new()));
     let mut instances = InstanceSection::new();
@@ -114,7 +114,7 @@ fn doubled(plain: &[u8], times: u32) -> Vec<u8> {
     for _ in 0..times.min(14) {
         inner = around(&inner, 2);
     }
-    // What does not fit into so many layers is in the last.
+    // The rest, which does not fit into these layers, is in the last.
     around_plain(plain, &inner, 1 << times.saturating_sub(14))
 }
 
@@ -193,7 +193,7 @@ fn globals(count: u32) -> Module {
     module
 }
 
-/// So many functions of these locals and this code.
+/// The given number of functions with these locals and this code.
 fn functions(count: u32, locals: &[(u32, ValType)], write: impl Fn(&mut Function)) -> Module {
     module_of(count, locals, write, false)
 }
@@ -243,7 +243,7 @@ fn nested(code: &mut Function, depth: u32) {
     }
 }
 
-/// So many times a number and its end: three bytes.
+/// Code that pushes a number and drops it, repeated: three bytes each time.
 fn straight(code: &mut Function, times: u32) {
     for _ in 0..times {
         code.instruction(&Instruction::I32Const(1)).instruction(&Instruction::Drop);

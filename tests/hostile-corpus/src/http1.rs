@@ -12,7 +12,7 @@ use crate::{Ends, Kind, Member};
 /// A script by its name; what it comes to.
 type Row = (&'static str, Ends, fn(&mut Connection) -> io::Result<()>);
 
-/// What is said before a body.
+/// The head of a response, before its body.
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n";
 /// 64 MiB of zeros, a thousand times what an answer may have, compressed to 64 kB.
 static GZIP_BOMB: LazyLock<Vec<u8>> = LazyLock::new(|| {
@@ -28,7 +28,7 @@ const ROWS: [Row; 40] = [
     ("http1 slow head", Ends::Failed, |it| after(it, "HTTP/1.1 200 OK\r\nX: ").and_then(|()| it.drip_for_ever("x"))),
     ("http1 slow body", Ends::Failed, |it| head(it, "Content-Length: 60000").and_then(|()| it.drip_for_ever("x"))),
     ("http1 endless body", Ends::Failed, |it| head(it, "Connection: close").and_then(|()| it.send_for_ever(KILOBYTE))),
-    ("http1 endless chunks", Ends::Failed, |it| chunked(it).and_then(|()| it.send_for_ever("5\r\nhello\r\n"))),
+    ("http1 endless chunks", Ends::Failed, |it| send_chunked(it).and_then(|()| it.send_for_ever("5\r\nhello\r\n"))),
     ("http1 empty lines for ever", Ends::Failed, |it| after(it, "").and_then(|()| it.send_for_ever("\r\n"))),
     ("http1 endless headers", Ends::Failed, |it| after(it, OK).and_then(|()| it.send_for_ever("X-A: b\r\n"))),
     ("http1 endless header", Ends::Failed, |it| {
@@ -51,25 +51,27 @@ const ROWS: [Row; 40] = [
         head(it, "Content-Length: 1\r\nContent-Length: 2").and_then(|()| it.send("xy"))
     }),
     ("http1 chunk size too large for a number", Ends::Failed, |it| {
-        chunked(it).and_then(|()| it.send("FFFFFFFFFFFFFFFFFF\r\nx"))
+        send_chunked(it).and_then(|()| it.send("FFFFFFFFFFFFFFFFFF\r\nx"))
     }),
     ("http1 largest chunk", Ends::Failed, |it| {
-        chunked(it).and_then(|()| it.send("FFFFFFFFFFFFFFF0\r\n")).and_then(|()| it.send_for_ever(KILOBYTE))
+        send_chunked(it).and_then(|()| it.send("FFFFFFFFFFFFFFF0\r\n")).and_then(|()| it.send_for_ever(KILOBYTE))
     }),
     ("http1 endless chunk extension", Ends::Failed, |it| {
-        chunked(it).and_then(|()| it.send("5;a=")).and_then(|()| it.send_for_ever(KILOBYTE))
+        send_chunked(it).and_then(|()| it.send("5;a=")).and_then(|()| it.send_for_ever(KILOBYTE))
     }),
     ("http1 endless trailers", Ends::Failed, |it| {
-        chunked(it).and_then(|()| it.send("0\r\n")).and_then(|()| it.send_for_ever("X-A: b\r\n"))
+        send_chunked(it).and_then(|()| it.send("0\r\n")).and_then(|()| it.send_for_ever("X-A: b\r\n"))
     }),
     ("http1 endless trailer", Ends::Failed, |it| {
-        chunked(it).and_then(|()| it.send("0\r\nX: ")).and_then(|()| it.send_for_ever(KILOBYTE))
+        send_chunked(it).and_then(|()| it.send("0\r\nX: ")).and_then(|()| it.send_for_ever(KILOBYTE))
     }),
-    ("http1 gzip bomb", Ends::Failed, |it| compressed(it, "gzip", &GZIP_BOMB)),
+    ("http1 gzip bomb", Ends::Failed, |it| send_compressed(it, "gzip", &GZIP_BOMB)),
     ("http1 gzip bomb in chunks of a byte", Ends::Failed, gzip_in_small_chunks),
-    ("http1 gzip without an end", Ends::Failed, |it| compressed(it, "gzip", GZIP_BOMB.get(..1000).unwrap_or_default())),
-    ("http1 gzip that is none", Ends::Failed, |it| compressed(it, "gzip", b"this is no gzip at all")),
-    ("http1 brotli that is none", Ends::Failed, |it| compressed(it, "br", &[0xff; 1000])),
+    ("http1 gzip without an end", Ends::Failed, |it| {
+        send_compressed(it, "gzip", GZIP_BOMB.get(..1000).unwrap_or_default())
+    }),
+    ("http1 gzip that is none", Ends::Failed, |it| send_compressed(it, "gzip", b"this is no gzip at all")),
+    ("http1 brotli that is none", Ends::Failed, |it| send_compressed(it, "br", &[0xff; 1000])),
     ("http1 reset", Ends::Failed, |it| it.read_head().and_then(|_| it.reset())),
     ("http1 reset in a body", Ends::Failed, |it| {
         head(it, "Content-Length: 1000").and_then(|()| it.send("half")).and_then(|()| it.reset())
@@ -125,11 +127,11 @@ fn head(it: &mut Connection, headers: &str) -> io::Result<()> {
     after(it, format!("{OK}{headers}\r\n\r\n"))
 }
 
-fn chunked(it: &mut Connection) -> io::Result<()> {
+fn send_chunked(it: &mut Connection) -> io::Result<()> {
     head(it, "Transfer-Encoding: chunked")
 }
 
-fn compressed(it: &mut Connection, encoding: &str, body: &[u8]) -> io::Result<()> {
+fn send_compressed(it: &mut Connection, encoding: &str, body: &[u8]) -> io::Result<()> {
     head(it, &format!("Content-Encoding: {encoding}\r\nContent-Length: {}", body.len()))?;
     it.send(body)
 }

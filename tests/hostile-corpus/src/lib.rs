@@ -3,7 +3,7 @@
 //! - [`components`]: structure and compile bombs, made by a generator around the component of `tests/hostile`
 //! - [`behaviours`]: what a guest does while it runs
 //! - [`http1`], [`http2`]: servers, each with one misbehaviour
-//! - [`house`]: two providers, the hostile and the innocent one, in one `damper run` with little memory
+//! - [`two_provider_run`]: two providers, the hostile and the innocent one, in one `damper run` with little memory
 //!
 //! `tests/e2e` runs all members and asserts counts; `make bench-hostile` prints a table with times.
 
@@ -11,12 +11,12 @@
 
 pub mod behaviours;
 pub mod components;
-pub mod house;
 pub mod http1;
 pub mod http2;
 pub mod server;
+pub mod two_provider_run;
 
-/// What kind of harm a member does.
+/// The kind of harm that a member does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     /// A component that consists of too much.
@@ -42,7 +42,7 @@ pub enum Ends {
     Harmless,
 }
 
-/// What is made of the plain component.
+/// A function that makes a hostile component of the plain one.
 pub type Bomb = fn(&[u8]) -> Vec<u8>;
 
 /// The parameters of an item.
@@ -52,7 +52,7 @@ pub type Params = &'static [(&'static str, &'static str)];
 pub struct Member {
     /// Its name, unlike every other's.
     pub name: &'static str,
-    /// What harm it does.
+    /// The kind of harm.
     pub kind: Kind,
     /// How its item ends.
     pub ends: Ends,

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
-use damper_hostile_corpus::house::{House, MEMORY_MIB, Programs};
 use damper_hostile_corpus::members;
+use damper_hostile_corpus::two_provider_run::{MEMORY_MIB, Programs, TwoProviderRun};
 
 /// Run each member of the hostile corpus beside an innocent provider, and print what it does to it.
 #[derive(Debug, Parser)]
@@ -33,8 +33,8 @@ fn main() -> anyhow::Result<()> {
         cache: cache.path().to_path_buf(),
     };
     // The first run compiles the innocent component, the second measures it alone.
-    let _ = House::new(&programs, None, args.items).run();
-    let alone = House::new(&programs, None, args.items).run();
+    let _ = TwoProviderRun::new(&programs, None, args.items).run();
+    let alone = TwoProviderRun::new(&programs, None, args.items).run();
     println!("Each member beside an innocent provider with {} items, `damper run` with {MEMORY_MIB} MiB.", args.items);
     println!();
     println!(
@@ -44,7 +44,7 @@ fn main() -> anyhow::Result<()> {
     let wanted = |name: &str| args.only.as_ref().is_none_or(|only| name.contains(only.as_str()));
     let mut worst = f64::INFINITY;
     for member in members().into_iter().filter(|member| wanted(member.name)) {
-        let outcome = House::new(&programs, Some(&member), args.items).run();
+        let outcome = TwoProviderRun::new(&programs, Some(&member), args.items).run();
         let ratio =
             alone.innocent_took.as_secs_f64() / outcome.innocent_took.max(Duration::from_millis(1)).as_secs_f64();
         worst = worst.min(ratio);

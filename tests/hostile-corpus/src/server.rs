@@ -16,7 +16,7 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 /// How long a script goes on at the most: long after every client should have gone.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What a server does with a connection.
+/// A server's script for a connection.
 #[derive(Clone, Copy)]
 pub enum Script {
     /// With a plain one.
@@ -30,7 +30,7 @@ pub struct Connection {
     stream: Stream,
     address: SocketAddr,
     begun: Instant,
-    served: Arc<Served>,
+    served: Arc<ServerStats>,
 }
 
 enum Stream {
@@ -43,16 +43,16 @@ pub struct Server {
     address: SocketAddr,
     is_tls: bool,
     stopped: Arc<AtomicBool>,
-    served: Arc<Served>,
+    served: Arc<ServerStats>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// What a server has seen.
+/// The counts of a server.
 #[derive(Debug, Default)]
-pub struct Served {
+pub struct ServerStats {
     /// How many connections have come.
     pub connections: AtomicU64,
-    /// How many bytes it has read, decrypted: none where no client came as far as a request.
+    /// How many bytes it has read, decrypted: none if no client came as far as a request.
     pub read_bytes: AtomicU64,
     /// The longest that one of its connections has lasted, in milliseconds.
     pub longest_ms: AtomicU64,
@@ -99,12 +99,12 @@ impl Server {
     /// Starts on a free port.
     ///
     /// # Panics
-    /// Where there is no port.
+    /// If no port is free.
     #[must_use]
     pub fn start(script: Script) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let (stopped, served) = (Arc::new(AtomicBool::new(false)), Arc::new(Served::default()));
+        let (stopped, served) = (Arc::new(AtomicBool::new(false)), Arc::new(ServerStats::default()));
         let (has_stopped, seen) = (Arc::clone(&stopped), Arc::clone(&served));
         let accept = move || {
             for stream in listener.incoming() {
@@ -126,9 +126,9 @@ impl Server {
         format!("{}://{}", if self.is_tls { "https" } else { "http" }, self.address)
     }
 
-    /// What it has seen.
+    /// The counts so far.
     #[must_use]
-    pub fn served(&self) -> &Served {
+    pub fn stats(&self) -> &ServerStats {
         &self.served
     }
 }
@@ -136,7 +136,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.stopped.store(true, Ordering::SeqCst);
-        // What it waits for.
+        // The thread that it waits for.
         let _ = TcpStream::connect(self.address);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
@@ -144,7 +144,7 @@ impl Drop for Server {
     }
 }
 
-fn serve(stream: TcpStream, address: SocketAddr, script: Script, served: &Arc<Served>) {
+fn serve(stream: TcpStream, address: SocketAddr, script: Script, served: &Arc<ServerStats>) {
     served.connections.fetch_add(1, Ordering::SeqCst);
     let begun = Instant::now();
     let _ = stream.set_nodelay(true);
@@ -175,7 +175,7 @@ impl Connection {
     /// Whether the script may go on.
     ///
     /// # Errors
-    /// Where it has gone on for so long that no client can be there.
+    /// If it has run for so long that no client can be there.
     pub fn go_on(&self) -> io::Result<()> {
         if self.begun.elapsed() < PATIENCE { Ok(()) } else { Err(io::ErrorKind::TimedOut.into()) }
     }
@@ -183,7 +183,7 @@ impl Connection {
     /// Sends these bytes.
     ///
     /// # Errors
-    /// Where the client has gone.
+    /// If the client has gone.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
         self.go_on()?;
         self.write_all(bytes.as_ref())?;
@@ -214,7 +214,7 @@ impl Connection {
     /// Reads a request's head.
     ///
     /// # Errors
-    /// Where none comes.
+    /// If none comes.
     pub fn read_head(&mut self) -> io::Result<String> {
         let (mut head, mut byte) = (Vec::new(), [0]);
         while !head.ends_with(b"\r\n\r\n") {
@@ -227,7 +227,7 @@ impl Connection {
     /// Ends the connection with a reset.
     ///
     /// # Errors
-    /// Where it has gone already.
+    /// If it has gone already.
     pub fn reset(&mut self) -> io::Result<()> {
         let socket = self.socket();
         socket2::SockRef::from(socket).set_linger(Some(Duration::ZERO))?;
@@ -237,7 +237,7 @@ impl Connection {
     /// Ends the sending side.
     ///
     /// # Errors
-    /// Where it has gone already.
+    /// If it has gone already.
     pub fn close(&mut self) -> io::Result<()> {
         self.socket().shutdown(Shutdown::Write)
     }

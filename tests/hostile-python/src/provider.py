@@ -1,4 +1,4 @@
-"""Tries what Python's standard library offers beyond the contract; the id says what. What an attempt gives is the record."""
+"""Tries what Python's standard library offers beyond the contract; the id says what. The record is the result of the attempt."""
 
 import encodings.idna  # noqa: F401 - the resolver asks for it, and a call finds no file to import
 import os

@@ -51,7 +51,7 @@ impl bindings::Guest for Hostile {
             "sign" => requests::sign(&request),
             "sign-large" => requests::sign_large(&request),
             "guess" => Ok(requests::guess(&request)),
-            "refused" => Ok(requests::refused(number(&request, "count", 10_000))),
+            "refused" => Ok(requests::send_refused(number(&request, "count", 10_000))),
             "forbidden-host" => requests::get(&request, "https://forbidden.damper.invalid/"),
             "get" | "redirect" | "wait" => requests::get(&request, param(&request, "url")),
             "get-all" => requests::get_all(&request),

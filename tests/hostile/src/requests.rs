@@ -1,4 +1,4 @@
-//! What the hostile provider asks of the network.
+//! The hostile provider's requests.
 
 use serde_json::{Value, json};
 
@@ -140,7 +140,7 @@ pub(crate) fn guess(from: &FetchRequest) -> Fetched {
 }
 
 /// Asks `count` times for what is refused.
-pub(crate) fn refused(count: usize) -> Fetched {
+pub(crate) fn send_refused(count: usize) -> Fetched {
     let asked = Request {
         method: "GET".to_owned(),
         url: "https://forbidden.damper.invalid/".to_owned(),

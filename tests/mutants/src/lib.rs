@@ -1,5 +1,5 @@
-//! A provider that is right where `mutation` is `none`, and else wrong in the way that it names: what a careless author writes, or one
-//! who wants to be kind. The conformance suite has to see each of them, and has to let the right one through.
+//! A provider that is right where `mutation` is `none`, and else wrong in the way that it names: typical mistakes of
+//! authors. The conformance suite has to find each of them, and has to pass the correct provider.
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -28,9 +28,9 @@ fn fetch(request: &FetchRequest) -> Result<Record, Failure> {
         let (status, key) = (answer.status(), config::required("api_key")?);
         return Err(Failure::unavailable(format!("{status} for the key {key}")));
     }
-    let thing = match judged(answer, mutation, request)? {
-        Judged::Answer(answer) => answer,
-        Judged::Record(record) => return Ok(record),
+    let thing = match judge(answer, mutation, request)? {
+        Verdict::Answer(answer) => answer,
+        Verdict::Record(record) => return Ok(record),
     };
     let details = details(&thing, mutation)?;
     Record::from_value(&json::json!({"id": thing.str_at("/id")?, "details": details}))
@@ -50,15 +50,15 @@ fn thing(request: &FetchRequest, mutation: &str) -> Result<Response, Error> {
     }
 }
 
-enum Judged {
+enum Verdict {
     Answer(Value),
     Record(Record),
 }
 
-/// What an answer to the first request means.
-fn judged(answer: Response, mutation: &str, request: &FetchRequest) -> Result<Judged, Failure> {
+/// The meaning of an answer to the first request.
+fn judge(answer: Response, mutation: &str, request: &FetchRequest) -> Result<Verdict, Failure> {
     let status = answer.status();
-    let record = |text: &str| Ok(Judged::Record(Record::new("application/json", text)));
+    let record = |text: &str| Ok(Verdict::Record(Record::new("application/json", text)));
     let again = || thing(request, mutation);
     match (mutation, status) {
         ("ignores-retry-after", 429) => return Err(Failure::throttled("slow down").with_status(429)),
@@ -80,29 +80,29 @@ fn judged(answer: Response, mutation: &str, request: &FetchRequest) -> Result<Ju
         ("loops-on-503", 503) => loop {
             let answer = again()?;
             if answer.status() != 503 {
-                return Ok(Judged::Answer(answer.ok()?.json()?));
+                return Ok(Verdict::Answer(answer.ok()?.json()?));
             }
         },
-        ("retries-a-500", 500) => return Ok(Judged::Answer(again()?.ok()?.json()?)),
+        ("retries-a-500", 500) => return Ok(Verdict::Answer(again()?.ok()?.json()?)),
         ("takes-401-for-rejected", 401) => return Err(Failure::rejected("who are you?")),
         ("takes-404-for-unavailable", 404) => return Err(Failure::unavailable("not there")),
         ("follows-a-location-with-the-key", 300..=399) => {
             let location = answer.header("location").unwrap_or_default().to_owned();
-            return Ok(Judged::Answer(http::get(location).credential("key").send()?.ok()?.json()?));
+            return Ok(Verdict::Answer(http::get(location).credential("key").send()?.ok()?.json()?));
         }
         ("takes-nothing-for-a-record", 200) if answer.bytes().is_empty() => return record("{}"),
         ("mends-utf-8", 200) => {
             let text = String::from_utf8_lossy(answer.bytes()).into_owned();
-            return Ok(Judged::Answer(json::parse(text.as_bytes())?));
+            return Ok(Verdict::Answer(json::parse(text.as_bytes())?));
         }
         #[allow(clippy::panic, reason = "it is what this mutation is about")]
         ("panics-on-bad-json", 200) => {
             let read = answer.json().unwrap_or_else(|failure| panic!("no JSON: {failure}"));
-            return Ok(Judged::Answer(read));
+            return Ok(Verdict::Answer(read));
         }
         _ => {}
     }
-    Ok(Judged::Answer(answer.ok()?.json()?))
+    Ok(Verdict::Answer(answer.ok()?.json()?))
 }
 
 /// The second request.

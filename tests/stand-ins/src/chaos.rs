@@ -1,5 +1,5 @@
-//! A proxy on loopback that stands before a stand-in and does to chosen requests what networks and services do: it loses answers,
-//! cuts connections, refuses, delays, and repeats requests or passes them on late.
+//! A proxy on loopback before a stand-in. It injects the faults of networks and services into chosen requests: it loses
+//! answers, cuts connections, refuses, delays, and repeats requests or passes them on late.
 //!
 //! ```ignore
 //! let lost = Rule::new("lost puts", |asked| asked.operation() == "s3 PUT", Fault::LoseAnswer).nth(1);
@@ -8,8 +8,9 @@
 //! assert_eq!(proxy.hits("lost puts"), 1);
 //! ```
 //!
-//! Which of the requests that fit a rule it hits depends on the seed and on their order alone. It counts what it has hit, so that a test
-//! can tell whether the fault was met at all. What it is not: a check of signatures, or a proxy for bodies that have no end.
+//! Which of the requests that fit a rule it hits depends on the seed and on their order alone. It counts what it has
+//! hit, so that a test can tell whether the fault was met at all. Not supported: a check of signatures, or a proxy for
+//! bodies that have no end.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -30,7 +31,7 @@ use crate::serve::{Cut, Request, Response, Server, serve_or_cut};
 /// The largest body, of a request or an answer: more than any of AWS's that a test sends.
 const BODY_BYTES: usize = 64 * 1024 * 1024;
 
-/// What happens to a request.
+/// A fault of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// The connection is cut, and the request is not passed on.
@@ -49,9 +50,9 @@ pub enum Fault {
     Slow(Duration),
 }
 
-/// A request, as a rule sees it.
+/// A request at the proxy.
 #[derive(Debug, Clone)]
-pub struct Asked {
+pub struct ProxiedRequest {
     /// Its method.
     pub method: Method,
     /// Its path and query.
@@ -64,7 +65,7 @@ pub struct Asked {
     pub body: Bytes,
 }
 
-impl Asked {
+impl ProxiedRequest {
     /// Service and operation: `dynamodb UpdateItem`, `kinesis PutRecords`, `lambda PUT`, `s3 PUT`.
     #[must_use]
     pub fn operation(&self) -> String {
@@ -78,14 +79,14 @@ impl Asked {
         })
     }
 
-    /// The body as JSON; null where it is none.
+    /// The body as JSON; null if it is none.
     #[must_use]
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }
 }
 
-type Fits = Arc<dyn Fn(&Asked) -> bool + Send + Sync>;
+type Fits = Arc<dyn Fn(&ProxiedRequest) -> bool + Send + Sync>;
 
 /// Which requests meet which fault.
 #[derive(Clone)]
@@ -114,7 +115,11 @@ impl fmt::Debug for Rule {
 
 impl Rule {
     /// Every request that fits, to begin with.
-    pub fn new(name: impl Into<String>, fits: impl Fn(&Asked) -> bool + Send + Sync + 'static, fault: Fault) -> Self {
+    pub fn new(
+        name: impl Into<String>,
+        fits: impl Fn(&ProxiedRequest) -> bool + Send + Sync + 'static,
+        fault: Fault,
+    ) -> Self {
         Self { name: name.into(), fits: Arc::new(fits), fault, when: When::Share(1.0), most: u64::MAX }
     }
 
@@ -130,7 +135,7 @@ impl Rule {
         Self { when: When::Share(share), ..self }
     }
 
-    /// So many hits, and then no more.
+    /// The most hits of the rule.
     #[must_use]
     pub fn most(self, hits: u64) -> Self {
         Self { most: hits, ..self }
@@ -146,8 +151,8 @@ struct Counted {
 }
 
 impl Counted {
-    /// Whether this request is hit; it fits.
-    fn is_hit(&mut self) -> bool {
+    /// Decides whether a request that fits the rule is hit, and counts it.
+    fn draw_hit(&mut self) -> bool {
         self.fitted = self.fitted.saturating_add(1);
         // Drawn for each that fits, so that what was hit before changes nothing for those to come.
         let drawn = self.chance.random::<f64>();
@@ -206,7 +211,7 @@ impl ChaosProxy {
         Ok(Self { shared, server })
     }
 
-    /// Where it listens, as `http://127.0.0.1:PORT`.
+    /// Its base URL, `http://127.0.0.1:PORT`.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.server.addr)
@@ -215,7 +220,7 @@ impl ChaosProxy {
     /// How many requests a rule has hit so far.
     ///
     /// # Panics
-    /// Where there is no such rule.
+    /// If there is no such rule.
     #[must_use]
     pub fn hits(&self, rule: &str) -> u64 {
         let book = self.shared.book();
@@ -229,7 +234,7 @@ impl ChaosProxy {
         self.shared.book().rules.iter().map(|counted| (counted.rule.name.clone(), counted.hits)).collect()
     }
 
-    /// All requests so far, by [operation](Asked::operation).
+    /// All requests so far, by [operation](ProxiedRequest::operation).
     #[must_use]
     pub fn operations(&self) -> BTreeMap<String, u64> {
         self.shared.book().operations.clone()
@@ -242,16 +247,16 @@ impl Shared {
     }
 
     /// The fault for this request, if it meets one.
-    fn judge(&self, asked: &Asked) -> Option<Fault> {
+    fn judge(&self, asked: &ProxiedRequest) -> Option<Fault> {
         let mut book = self.book();
         let count = book.operations.entry(asked.operation()).or_default();
         *count = count.saturating_add(1);
         let mut fitting = book.rules.iter_mut().filter(|counted| (counted.rule.fits)(asked));
-        fitting.find_map(|counted| counted.is_hit().then_some(counted.rule.fault))
+        fitting.find_map(|counted| counted.draw_hit().then_some(counted.rule.fault))
     }
 
     /// Pass a request on, to its end, also where nobody waits for its answer any more.
-    async fn pass_on(self: &Arc<Self>, asked: &Asked, headers: &HeaderMap) -> Response {
+    async fn pass_on(self: &Arc<Self>, asked: &ProxiedRequest, headers: &HeaderMap) -> Response {
         let request = self.request(asked, headers);
         let client = self.client.clone();
         let passed = tokio::spawn(async move {
@@ -262,10 +267,10 @@ impl Shared {
             Ok::<_, String>(answer)
         });
         let answer = passed.await.unwrap_or_else(|error| Err(error.to_string()));
-        answer.unwrap_or_else(|error| said(502, &format!("the stand-in behind the proxy: {error}")))
+        answer.unwrap_or_else(|error| text_response(502, &format!("the stand-in behind the proxy: {error}")))
     }
 
-    fn request(&self, asked: &Asked, headers: &HeaderMap) -> Result<http::Request<Full<Bytes>>, String> {
+    fn request(&self, asked: &ProxiedRequest, headers: &HeaderMap) -> Result<http::Request<Full<Bytes>>, String> {
         let uri: Uri = format!("{}{}", self.upstream, asked.path).parse().map_err(|error| format!("{error}"))?;
         let mut request = http::Request::new(Full::new(asked.body.clone()));
         (*request.method_mut(), *request.uri_mut()) = (asked.method.clone(), uri);
@@ -279,9 +284,9 @@ async fn answer(shared: Arc<Shared>, request: Request) -> Result<Response, Cut> 
     let target = headers.get("x-amz-target").and_then(|value| value.to_str().ok()).map(str::to_owned);
     let path = request.uri().path_and_query().map_or_else(String::new, ToString::to_string);
     let method = request.method().clone();
-    // Whoever breaks off in the middle of a request gets no answer.
+    // A client that breaks off in the middle of a request gets no answer.
     let body = crate::serve::body(request, BODY_BYTES).await.ok_or(Cut)?;
-    let asked = Asked { method, path, target, attempt: attempt(&headers), body };
+    let asked = ProxiedRequest { method, path, target, attempt: attempt(&headers), body };
     let Some(fault) = shared.judge(&asked) else { return Ok(shared.pass_on(&asked, &headers).await) };
     match fault {
         Fault::CutBefore => Err(Cut),
@@ -289,17 +294,17 @@ async fn answer(shared: Arc<Shared>, request: Request) -> Result<Response, Cut> 
             shared.pass_on(&asked, &headers).await;
             Err(Cut)
         }
-        Fault::Refuse(status) => Ok(said(status, "refused by the proxy")),
+        Fault::Refuse(status) => Ok(text_response(status, "refused by the proxy")),
         Fault::FailAfter(status) => {
             shared.pass_on(&asked, &headers).await;
-            Ok(said(status, "done, and its answer replaced by the proxy"))
+            Ok(text_response(status, "done, and its answer replaced by the proxy"))
         }
         Fault::Late(status, after) => {
             tokio::spawn(async move {
                 tokio::time::sleep(after).await;
                 shared.pass_on(&asked, &headers).await;
             });
-            Ok(said(status, "passed on later by the proxy"))
+            Ok(text_response(status, "passed on later by the proxy"))
         }
         Fault::Twice => {
             shared.pass_on(&asked, &headers).await;
@@ -329,7 +334,7 @@ fn end_to_end(headers: &HeaderMap) -> HeaderMap {
     kept
 }
 
-fn said(status: u16, text: &str) -> Response {
+fn text_response(status: u16, text: &str) -> Response {
     let mut answer = Response::new(Full::new(Bytes::from(text.to_owned())));
     *answer.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     answer
@@ -364,8 +369,8 @@ mod tests {
         Ok((status, answer.into_body().collect().await.unwrap().to_bytes()))
     }
 
-    /// What a put meets, and how often it arrives behind the proxy.
-    async fn met(fault: Fault) -> (Option<u16>, usize) {
+    /// Sends a put that meets a fault; returns its status and how often it arrives behind the proxy.
+    async fn send_put(fault: Fault) -> (Option<u16>, usize) {
         let (server, seen) = echo().await;
         let rule = Rule::new("it", |asked| asked.operation() == "s3 PUT", fault).nth(1);
         let proxy = ChaosProxy::start(&format!("http://{}", server.addr), 1, vec![rule]).await.unwrap();
@@ -380,13 +385,13 @@ mod tests {
 
     #[tokio::test]
     async fn each_fault_does_what_its_name_says() {
-        assert_eq!(met(Fault::CutBefore).await, (None, 0));
-        assert_eq!(met(Fault::LoseAnswer).await, (None, 1));
-        assert_eq!(met(Fault::Refuse(503)).await, (Some(503), 0));
-        assert_eq!(met(Fault::FailAfter(500)).await, (Some(500), 1));
-        assert_eq!(met(Fault::Twice).await, (Some(200), 2));
-        assert_eq!(met(Fault::Slow(Duration::from_millis(1))).await, (Some(200), 1));
-        assert_eq!(met(Fault::Late(500, Duration::from_secs(3_600))).await, (Some(500), 0));
+        assert_eq!(send_put(Fault::CutBefore).await, (None, 0));
+        assert_eq!(send_put(Fault::LoseAnswer).await, (None, 1));
+        assert_eq!(send_put(Fault::Refuse(503)).await, (Some(503), 0));
+        assert_eq!(send_put(Fault::FailAfter(500)).await, (Some(500), 1));
+        assert_eq!(send_put(Fault::Twice).await, (Some(200), 2));
+        assert_eq!(send_put(Fault::Slow(Duration::from_millis(1))).await, (Some(200), 1));
+        assert_eq!(send_put(Fault::Late(500, Duration::from_secs(3_600))).await, (Some(500), 0));
     }
 
     #[tokio::test]
@@ -436,7 +441,7 @@ mod tests {
 
     #[test]
     fn operations_are_named_by_service() {
-        let asked = |method, path: &str, target: Option<&str>| Asked {
+        let asked = |method, path: &str, target: Option<&str>| ProxiedRequest {
             method,
             path: path.to_owned(),
             target: target.map(str::to_owned),

@@ -1,5 +1,5 @@
-//! AWS's DynamoDB Local, which this project neither has nor fetches: its licence is AWS's own, and whoever uses it takes that.
-//! `make test-dynamodb-local` runs what needs it.
+//! AWS's DynamoDB Local, which this project neither contains nor downloads: its licence is AWS's own, and its users
+//! have to accept that. `make test-dynamodb-local` runs what needs it.
 
 use std::path::Path;
 use std::process::Command;
@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use crate::environment::{DynamodbLocal, dynamodb_local as named, say};
 use crate::server::free_port;
-use crate::tied::Tied;
+use crate::tied::TiedProcess;
 
 /// Java starts in some seconds; a machine that is busy building may take a while longer.
 const START_TIME: Duration = Duration::from_secs(120);
 
-/// What to do where nobody has named one.
+/// The instructions that are printed if nobody has named one.
 const HOW: &str = "name AWS's DynamoDB Local: `make test-dynamodb-local DYNAMODB_LOCAL=DIR`, the folder that AWS's archive unpacks \
     to (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/DynamoDBLocal.html; needs Java 17), or \
     DYNAMODB_LOCAL_URL=http://127.0.0.1:8000 where one runs";
@@ -21,7 +21,7 @@ const HOW: &str = "name AWS's DynamoDB Local: `make test-dynamodb-local DYNAMODB
 /// The endpoint of the DynamoDB Local of this process; only for tests that nobody runs without asking for them.
 ///
 /// # Panics
-/// Where there is none, with what to do.
+/// If there is none, with instructions.
 #[must_use]
 pub fn dynamodb_local() -> &'static str {
     static LOCAL: OnceLock<Result<Local, String>> = OnceLock::new();
@@ -34,7 +34,7 @@ pub fn dynamodb_local() -> &'static str {
 struct Local {
     endpoint: String,
     /// It ends with the process.
-    _running: Option<Tied>,
+    _running: Option<TiedProcess>,
 }
 
 fn find() -> Result<Local, String> {
@@ -54,12 +54,12 @@ fn start(folder: &Path) -> Result<Local, String> {
         return Err(format!("there is no {}: {HOW}", jar.display()));
     }
     let port = free_port()?;
-    let mut java = Tied::start(Path::new("java"), |command: &mut Command| {
+    let mut java = TiedProcess::start(Path::new("java"), |command: &mut Command| {
         command.arg(format!("-Djava.library.path={}", folder.join("DynamoDBLocal_lib").display()));
         command.arg("-jar").arg(&jar).args(["-inMemory", "-port", &port.to_string()]);
         command.env("DDB_LOCAL_TELEMETRY", "0");
     })?;
-    java.listening(port, START_TIME).map_err(|error| format!("DynamoDB Local does not run: {error}"))?;
+    java.wait_for_port(port, START_TIME).map_err(|error| format!("DynamoDB Local does not run: {error}"))?;
     let endpoint = format!("http://127.0.0.1:{port}");
     say(&format!("stand-ins: DynamoDB Local runs on {endpoint}"));
     Ok(Local { endpoint, _running: Some(java) })

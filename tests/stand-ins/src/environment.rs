@@ -1,4 +1,4 @@
-//! What is around the tests: the terminal, CI, and the target folder. The one place that reads the environment.
+//! The environment of the tests: the terminal, CI, and the target folder. Only this module reads environment variables.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -23,12 +23,12 @@ pub(crate) fn target_folder() -> PathBuf {
     built_in.map_or_else(ours, Path::to_path_buf)
 }
 
-/// Where the stand-ins are set up.
+/// The folder in which the stand-ins are set up.
 pub(crate) fn folder() -> PathBuf {
     target_folder().join("stand-ins")
 }
 
-/// Where AWS's DynamoDB Local is.
+/// The place of AWS's DynamoDB Local.
 pub(crate) enum DynamodbLocal {
     /// `DYNAMODB_LOCAL_URL`: one runs there.
     At(String),
@@ -38,7 +38,7 @@ pub(crate) enum DynamodbLocal {
     Nowhere,
 }
 
-/// What the environment says of DynamoDB Local.
+/// The environment's setting for DynamoDB Local.
 #[allow(clippy::disallowed_methods, reason = "the one place that reads the environment")]
 pub(crate) fn dynamodb_local() -> DynamodbLocal {
     let named = |variable| std::env::var(variable).ok().filter(|value| !value.is_empty());

@@ -61,7 +61,7 @@ def tell_roles_more():
     iam_actions.dynamodb_service_context, iam_actions._s3_object_context = of_items, of_object
 
 
-# What it unpacks, functions' code for example, goes with it.
+# Files that it unpacks, functions' code for example, are deleted with it.
 unpacked = tempfile.mkdtemp(prefix="damper-stand-in-")
 os.environ["TMPDIR"] = tempfile.tempdir = unpacked
 atexit.register(shutil.rmtree, unpacked, ignore_errors=True)

@@ -1,4 +1,4 @@
-//! What stands in for AWS in Damper's tests: moto and ministack, from PyPI, in a virtual environment of the project's own.
+//! Stand-ins for AWS in Damper's tests: moto and ministack, from PyPI, in a virtual environment of the project's own.
 //!
 //! ```ignore
 //! let Some(moto) = damper_stand_ins::moto() else { return };
@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Each listens on a free port of loopback and ends with the process that started it, however that ends. All tests of a
-//! process share one: name tables, streams and buckets apart ([`unique`]). Where Python or its packages cannot be had the
+//! process share one: name tables, streams and buckets apart ([`unique`]). If Python or its packages cannot be had, the
 //! test says that it did not run; in CI (`CI=true`) that is a failure.
 //!
 //! Both are good for conditions, and ministack for request units; neither has a faithful event source mapping.
@@ -36,7 +36,7 @@ pub use python::python;
 pub use rie::rie;
 pub use sdk::{ACCESS_KEY, REGION, sdk_config, with_access_key};
 pub use server::{StandIn, free_port};
-pub use tied::Tied;
+pub use tied::TiedProcess;
 
 use server::Kind;
 
@@ -44,22 +44,22 @@ use server::Kind;
 /// `None`: it cannot be had here, which is said on the terminal.
 ///
 /// # Panics
-/// Where it cannot be had in CI.
+/// If it cannot be had in CI.
 #[must_use]
 pub fn moto() -> Option<&'static StandIn> {
     static MOTO: OnceLock<Result<StandIn, String>> = OnceLock::new();
-    shared(&MOTO, Kind::Moto)
+    shared_stand_in(&MOTO, Kind::Moto)
 }
 
 /// The ministack of this process: the same, and request units, and functions run from their zip without docker.
 /// `None`: it cannot be had here, which is said on the terminal.
 ///
 /// # Panics
-/// Where it cannot be had in CI.
+/// If it cannot be had in CI.
 #[must_use]
 pub fn ministack() -> Option<&'static StandIn> {
     static MINISTACK: OnceLock<Result<StandIn, String>> = OnceLock::new();
-    shared(&MINISTACK, Kind::Ministack)
+    shared_stand_in(&MINISTACK, Kind::Ministack)
 }
 
 /// The target folder that the running program was built into: what else was built lies there.
@@ -72,11 +72,11 @@ pub fn target_folder() -> std::path::PathBuf {
 /// says and no more. `None`: it cannot be had here, which is said on the terminal.
 ///
 /// # Panics
-/// Where it cannot be had in CI.
+/// If it cannot be had in CI.
 #[must_use]
 pub fn ministack_with_roles() -> Option<&'static StandIn> {
     static MINISTACK: OnceLock<Result<StandIn, String>> = OnceLock::new();
-    shared(&MINISTACK, Kind::MinistackWithRoles)
+    shared_stand_in(&MINISTACK, Kind::MinistackWithRoles)
 }
 
 /// A name that no other test of any process uses, for example `ledger-4711-3`.
@@ -86,7 +86,7 @@ pub fn unique(what: &str) -> String {
     format!("{what}-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-fn shared(cell: &'static OnceLock<Result<StandIn, String>>, kind: Kind) -> Option<&'static StandIn> {
+fn shared_stand_in(cell: &'static OnceLock<Result<StandIn, String>>, kind: Kind) -> Option<&'static StandIn> {
     match cell.get_or_init(|| StandIn::start(kind)) {
         Ok(stand_in) => Some(stand_in),
         Err(why) => {

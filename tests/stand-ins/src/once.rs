@@ -1,4 +1,4 @@
-//! What a stand-in is made of, got once.
+//! The files of a stand-in, downloaded or built once.
 //!
 //! It is made under another name and renamed when it is whole, while a lock file is held: two processes at once make one, and what
 //! a killed process leaves is never taken for the whole.
@@ -30,7 +30,7 @@ pub(crate) fn once(name: &str, make: impl FnOnce(&Path) -> Result<(), String>) -
     Ok(home)
 }
 
-/// Run a program to its end. Where it fails, its last lines are the error.
+/// Run a program to its end. If it fails, its last lines are the error.
 pub(crate) fn run(command: &mut Command) -> Result<Output, String> {
     let output = command.output().map_err(|error| format!("{:?} does not run: {error}", command.get_program()))?;
     if output.status.success() {

@@ -17,7 +17,7 @@ const VERSION: &str = "v0.0.0-20261030222936-bef5c4ba774d";
 /// `None`: it cannot be had here, which is said on the terminal.
 ///
 /// # Panics
-/// Where Go is there and it cannot be had, in CI. Go itself nothing else needs, and so it may be missing there.
+/// If Go is there and the emulator cannot be had, in CI. Go itself nothing else needs, and so it may be missing there.
 #[must_use]
 pub fn rie() -> Option<&'static Path> {
     static RIE: OnceLock<Result<PathBuf, String>> = OnceLock::new();

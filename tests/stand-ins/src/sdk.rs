@@ -1,4 +1,4 @@
-//! AWS's SDK, told to talk to a stand-in.
+//! The configuration of AWS's SDK for a stand-in.
 
 use std::time::Duration;
 

@@ -22,7 +22,7 @@ pub type Request = hyper::Request<Incoming>;
 /// A running server; dropping it closes its connections and frees its port.
 #[derive(Debug)]
 pub struct Server {
-    /// Where it listens.
+    /// The address that it listens on.
     pub addr: SocketAddr,
     accepting: JoinHandle<()>,
 }

@@ -74,7 +74,7 @@ impl StandIn {
         Err(said)
     }
 
-    /// Where it listens, for example `http://127.0.0.1:40123`.
+    /// Its URL, for example `http://127.0.0.1:40123`.
     #[must_use]
     pub fn endpoint(&self) -> &str {
         &self.endpoint
@@ -85,10 +85,10 @@ impl StandIn {
         let lifeline = child.stdin.take();
         let (lines, heard) = channel();
         if let Some(stdout) = child.stdout.take() {
-            listen(stdout, lines.clone());
+            collect_output(stdout, lines.clone());
         }
         if let Some(stderr) = child.stderr.take() {
-            listen(stderr, lines);
+            collect_output(stderr, lines);
         }
         let stand_in = Self { endpoint: format!("http://127.0.0.1:{port}"), child, lifeline };
         wait(&heard)?;
@@ -114,7 +114,7 @@ fn command(kind: Kind, port: u16) -> Result<Command, Refusal> {
     command.args(["-c", LAUNCH]).env("PYTHONUNBUFFERED", "1").env("PYTHONDONTWRITEBYTECODE", "1").process_group(0);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     for (name, _) in std::env::vars_os() {
-        // What configures AWS's tools for a person must not reach a stand-in.
+        // Variables that configure AWS's tools for a person must not reach a stand-in.
         if name.to_string_lossy().starts_with("AWS_") {
             command.env_remove(name);
         }
@@ -140,14 +140,14 @@ fn command(kind: Kind, port: u16) -> Result<Command, Refusal> {
 /// A port of loopback that is free now.
 ///
 /// # Errors
-/// Where there is none.
+/// If there is none.
 pub fn free_port() -> Result<u16, String> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|error| format!("no free port: {error}"))?;
     listener.local_addr().map(|address| address.port()).map_err(|error| format!("no free port: {error}"))
 }
 
 /// Read what it says for as long as it says something: a full pipe would stop it.
-fn listen(output: impl Read + Send + 'static, lines: Sender<String>) {
+fn collect_output(output: impl Read + Send + 'static, lines: Sender<String>) {
     thread::spawn(move || {
         for line in BufReader::new(output).lines().map_while(Result::ok) {
             // Nobody listens any more once it runs.

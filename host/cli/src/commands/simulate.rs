@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use clap::Args;
 use damper_sim::algorithm::Algorithm;
 use damper_sim::compare::limiters_alone;
+use damper_sim::pipeline_run::PipelineRunError;
 use damper_sim::scenario::{Scenario, ScenarioError};
 use damper_sim::simulate::{self, Simulation};
-use damper_sim::whole::WholeError;
 
 use crate::context::Context;
 use crate::error::{CliError, Exit};
@@ -99,11 +99,11 @@ impl From<ScenarioError> for CliError {
     }
 }
 
-impl From<WholeError> for CliError {
-    fn from(error: WholeError) -> Self {
+impl From<PipelineRunError> for CliError {
+    fn from(error: PipelineRunError) -> Self {
         match error {
-            WholeError::Manifest { .. } => Self::input(error.to_string(), "change the scenario"),
-            WholeError::Runtime(_) | WholeError::Books(_) => Self::unexpected("run the simulation", error),
+            PipelineRunError::Manifest { .. } => Self::input(error.to_string(), "change the scenario"),
+            PipelineRunError::Runtime(_) | PipelineRunError::Books(_) => Self::unexpected("run the simulation", error),
         }
     }
 }

@@ -14,7 +14,7 @@ use clap::Args;
 use damper_plugins::component_file::ComponentFile;
 use damper_workbench::bless::bless;
 use damper_workbench::report::{RunReport, junit};
-use damper_workbench::{Bench, BenchError, Case};
+use damper_workbench::{Case, CaseRunner, CaseRunnerError};
 
 use damper_core::manifest::units::parse_bytes;
 
@@ -155,7 +155,7 @@ fn bless_all(cases: &[Case], report: &RunReport, context: &Context) -> Result<bo
     Ok(is_written)
 }
 
-pub(crate) fn bench(subject: &Subject, context: &Context) -> Result<Bench, CliError> {
+pub(crate) fn bench(subject: &Subject, context: &Context) -> Result<CaseRunner, CliError> {
     bench_of(subject.file.clone(), context)
 }
 
@@ -163,15 +163,15 @@ pub(crate) fn bench(subject: &Subject, context: &Context) -> Result<Bench, CliEr
 ///
 /// # Errors
 /// If it cannot be set up.
-pub(crate) fn bench_of(file: ComponentFile, context: &Context) -> Result<Bench, CliError> {
+pub(crate) fn bench_of(file: ComponentFile, context: &Context) -> Result<CaseRunner, CliError> {
     let provider = file.manifest.name.clone();
-    Bench::compiled_by(context::compiler(&context.settings.hardening), file, context.code_cache()?).map_err(|error| {
-        match error {
-            BenchError::Host(error) => CliError::Host(error),
-            BenchError::Load(error) => CliError::Load { provider, message: error.to_string() },
+    CaseRunner::with_compiler(context::compiler(&context.settings.hardening), file, context.code_cache()?).map_err(
+        |error| match error {
+            CaseRunnerError::Host(error) => CliError::Host(error),
+            CaseRunnerError::Load(error) => CliError::Load { provider, message: error.to_string() },
             error => CliError::unexpected("set up the bench", error),
-        }
-    })
+        },
+    )
 }
 
 /// The cases that were asked for.
@@ -220,5 +220,5 @@ fn tell(command: &Test, report: &RunReport, subject: &Subject) -> Result<Exit, C
     } else {
         put(show::report(report, &subject.file.manifest.limits).trim_end())?;
     }
-    Ok(if report.failed() == 0 { Exit::Done } else { Exit::BadInput })
+    Ok(if report.failure_count() == 0 { Exit::Done } else { Exit::BadInput })
 }

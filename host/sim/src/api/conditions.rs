@@ -1,4 +1,4 @@
-//! What an API is like at one time: how long it takes, how much it bears, and how it refuses.
+//! The conditions of an API at one time: its latency, its capacity, and its refusals.
 //!
 //! The same keys describe the API at first and each change of it: what a change does not name stays as it was.
 
@@ -9,17 +9,17 @@ use serde::Deserialize;
 use crate::random::Random;
 use crate::units::{duration, duration_if_any, number};
 
-/// What an API is like.
+/// The conditions of an API.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Conditions {
     /// How long it takes to answer one call alone; 200 ms where nothing is said.
     pub latency: Option<Latency>,
-    /// How many calls it bears at once before it refuses more.
+    /// The limit on calls in flight, above which it refuses more.
     pub concurrency: Option<Cap>,
-    /// How many calls it bears in a second before it refuses more.
+    /// The limit on calls in a second, above which it refuses more.
     pub rate: Option<Rate>,
-    /// How many calls it bears in a window of time before it refuses more.
+    /// The limit on calls in a window of time, above which it refuses more.
     pub window: Option<Window>,
     /// How many calls it works at; the others wait in line.
     pub workers: Option<Workers>,
@@ -33,7 +33,7 @@ pub struct Conditions {
     pub whims: Option<Whims>,
     /// Whether it is down.
     pub outage: Option<Outage>,
-    /// How many refusals it bears before it shuts its client out.
+    /// The number of refusals after which it bans its client.
     pub patience: Option<Patience>,
     /// By how much everything takes longer than `latency` says; 1 where nothing is said.
     pub slowdown: Option<f64>,
@@ -61,9 +61,9 @@ pub struct Latency {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Cap {
-    /// So many at once are worked at; more are refused with a 429.
+    /// The most calls that are worked at in parallel; more are refused with a 429.
     pub limit: u32,
-    /// What Retry-After says; left out, there is none.
+    /// The value of Retry-After; left out, there is none.
     #[serde(default, deserialize_with = "duration_if_any")]
     pub retry_after: Option<Duration>,
     /// Whether more calls are dropped without a word instead of refused.
@@ -101,7 +101,7 @@ pub struct Window {
 pub struct Whims {
     /// The share of calls that is refused, 0 to 1.
     pub share: f64,
-    /// What Retry-After says; left out, there is none.
+    /// The value of Retry-After; left out, there is none.
     #[serde(default, deserialize_with = "duration_if_any")]
     pub retry_after: Option<Duration>,
 }
@@ -132,16 +132,17 @@ pub struct Knee {
 pub struct Contention {
     /// The share of the work that only one call can do at a time, 0 to 1.
     pub sigma: f64,
-    /// What every pair of calls costs to keep consistent.
+    /// The cost of keeping each pair of calls consistent.
     pub kappa: f64,
 }
 
-/// How an API treats who does not listen: after more than `refusals` refusals within a time it refuses everything for a while, as
-/// GitHub's secondary rate limits, Cloudflare's ban of clients that Discord refused too often, and SEC EDGAR do.
+/// How an API treats clients that ignore its refusals: after more than `refusals` refusals within a time it refuses
+/// everything for a while, as GitHub's secondary rate limits, Cloudflare's ban of clients that Discord refused too
+/// often, and SEC EDGAR do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Patience {
-    /// So many refusals are borne.
+    /// The number of refusals that are tolerated.
     pub refusals: u32,
     /// Within this time.
     #[serde(deserialize_with = "duration")]
@@ -167,7 +168,7 @@ pub enum Outage {
 impl Conditions {
     /// These conditions where `change` says nothing, else what it says.
     #[must_use]
-    pub fn changed(&self, change: &Self) -> Self {
+    pub fn with_change(&self, change: &Self) -> Self {
         Self {
             latency: change.latency.or(self.latency),
             concurrency: change.concurrency.or(self.concurrency),
@@ -184,7 +185,7 @@ impl Conditions {
         }
     }
 
-    /// So many calls in a second at most, in the long run.
+    /// The most calls in a second, in the long run.
     #[must_use]
     pub fn per_second(&self) -> Option<f64> {
         let rate = self.rate.map(|rate| rate.per_second);
@@ -228,7 +229,8 @@ impl Conditions {
         knee * contention * self.slowdown.unwrap_or(1.0)
     }
 
-    /// So many calls at once give the most goodput at the least latency, as far as anything limits them; 0 when it is down.
+    /// The number of calls in flight with the most goodput at the least latency, if there is any limit; 0 when it is
+    /// down.
     #[must_use]
     pub fn best_in_flight(&self) -> Option<f64> {
         if self.outage() != Outage::None {

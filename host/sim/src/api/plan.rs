@@ -1,4 +1,5 @@
-//! How an API changes over time. Whoever holds the plan is all-knowing: the oracle is made of it, and so are the figures.
+//! How an API changes over time. The plan is complete knowledge of the future: the oracle is made of it, and so are the
+//! figures.
 
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ pub struct Plan {
     later: Vec<(Duration, Conditions)>,
 }
 
-/// What an API bears from some time on.
+/// An API's capacity from some time on.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Capacity {
     /// Since when.
@@ -25,13 +26,14 @@ pub struct Capacity {
 }
 
 impl Plan {
-    /// An API that is so at first and changes at these times, which rise. What a change leaves out stays as it was.
+    /// An API that is so at first and changes at these times, which rise. A change keeps every condition that it leaves
+    /// out.
     #[must_use]
     pub fn new(first: Conditions, changes: &[(Duration, Conditions)]) -> Self {
         let mut later: Vec<(Duration, Conditions)> = Vec::new();
         for (at, change) in changes {
             let before = later.last().map_or(&first, |(_, conditions)| conditions);
-            let after = before.changed(change);
+            let after = before.with_change(change);
             later.push((*at, after));
         }
         Self { first, later }
@@ -46,7 +48,7 @@ impl Plan {
 
     /// When step `step` begins, if there is one.
     #[must_use]
-    pub fn begins(&self, step: usize) -> Option<Duration> {
+    pub fn step_start(&self, step: usize) -> Option<Duration> {
         match step.checked_sub(1) {
             None => Some(Duration::ZERO),
             Some(index) => self.later.get(index).map(|(at, _)| *at),
@@ -61,12 +63,12 @@ impl Plan {
 
     /// The first outage that begins after `since` and by `until`.
     #[must_use]
-    pub fn goes_dark(&self, since: Duration, until: Duration) -> Option<(Duration, Outage)> {
+    pub fn next_outage(&self, since: Duration, until: Duration) -> Option<(Duration, Outage)> {
         let begun = self.later.iter().skip_while(|(at, _)| *at <= since).take_while(|(at, _)| *at <= until);
         begun.map(|(at, conditions)| (*at, conditions.outage())).find(|(_, outage)| *outage != Outage::None)
     }
 
-    /// What the API bears, from when to when.
+    /// The API's capacity over time.
     #[must_use]
     pub fn capacities(&self) -> Vec<Capacity> {
         let steps = std::iter::once((Duration::ZERO, &self.first));

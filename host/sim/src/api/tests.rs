@@ -16,11 +16,11 @@ fn api(conditions: Conditions) -> Api {
     Api::new(Plan::new(conditions, &[]), 1)
 }
 
-fn ok(milliseconds: u64) -> Answer {
+fn ok_answer(milliseconds: u64) -> Answer {
     Answer { at: at(milliseconds), outcome: Outcome::Ok, unanswered: false }
 }
 
-fn throttled(milliseconds: u64, retry_after: Option<Duration>) -> Answer {
+fn throttled_answer(milliseconds: u64, retry_after: Option<Duration>) -> Answer {
     Answer { at: at(milliseconds), outcome: Outcome::Throttled { retry_after }, unanswered: false }
 }
 
@@ -28,9 +28,9 @@ fn throttled(milliseconds: u64, retry_after: Option<Duration>) -> Answer {
 fn a_cap_refuses_what_is_too_much_at_once() {
     let cap = Cap { limit: 2, retry_after: Some(at(5_000)), drops: false };
     let mut api = api(Conditions { concurrency: Some(cap), ..constant(100) });
-    assert_eq!([api.call(at(0), TIMEOUT), api.call(at(0), TIMEOUT)], [ok(100); 2]);
-    assert_eq!(api.call(at(50), TIMEOUT), throttled(70, Some(at(5_000))));
-    assert_eq!(api.call(at(100), TIMEOUT), ok(200), "one that ends makes room at once");
+    assert_eq!([api.call(at(0), TIMEOUT), api.call(at(0), TIMEOUT)], [ok_answer(100); 2]);
+    assert_eq!(api.call(at(50), TIMEOUT), throttled_answer(70, Some(at(5_000))));
+    assert_eq!(api.call(at(100), TIMEOUT), ok_answer(200), "one that ends makes room at once");
 }
 
 #[test]
@@ -40,16 +40,16 @@ fn a_call_that_timed_out_still_counts_at_the_api() {
     let lost = api.call(at(0), TIMEOUT);
     assert_eq!(lost, Answer { at: at(10_000), outcome: Outcome::TimedOut, unanswered: true });
     assert_eq!(api.call(at(29_000), TIMEOUT).outcome, Outcome::Throttled { retry_after: None });
-    assert_eq!((api.at_work(at(29_000)), api.at_work(at(30_000))), (1, 0));
+    assert_eq!((api.active_calls(at(29_000)), api.active_calls(at(30_000))), (1, 0));
 }
 
 #[test]
 fn a_bucket_lets_a_burst_pass_and_then_its_rate() {
     let rate = Rate { per_second: 2.0, burst: 3.0, retry_after: true };
     let mut api = api(Conditions { rate: Some(rate), ..constant(100) });
-    assert!((0..3).all(|_| api.call(at(0), TIMEOUT) == ok(100)));
-    assert_eq!(api.call(at(0), TIMEOUT), throttled(20, Some(at(1_000))), "half a second, said in whole ones");
-    assert_eq!(api.call(at(500), TIMEOUT), ok(600));
+    assert!((0..3).all(|_| api.call(at(0), TIMEOUT) == ok_answer(100)));
+    assert_eq!(api.call(at(0), TIMEOUT), throttled_answer(20, Some(at(1_000))), "half a second, said in whole ones");
+    assert_eq!(api.call(at(500), TIMEOUT), ok_answer(600));
     assert_eq!(api.call(at(999), TIMEOUT).at, at(1_019));
 }
 
@@ -85,7 +85,7 @@ fn workers_take_calls_in_order() {
     let mut api = api(Conditions { workers: Some(Workers { count: 2 }), ..constant(100) });
     let ends: Vec<_> = (0..5).map(|_| api.call(at(0), TIMEOUT).at).collect();
     assert_eq!(ends, [at(100), at(100), at(200), at(200), at(300)]);
-    assert_eq!(api.at_work(at(150)), 3);
+    assert_eq!(api.active_calls(at(150)), 3);
 }
 
 #[test]

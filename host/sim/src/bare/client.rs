@@ -22,7 +22,7 @@ pub(super) struct Client {
     pub(super) limiter: Box<dyn Admit>,
     /// Permits that are out: calls in flight, and those the API may still be working at.
     pub(super) in_flight: u32,
-    /// What is left to fetch; `None`: more than ever can be.
+    /// The items left to fetch; `None`: more than ever can be.
     waiting: Option<u64>,
     wake: Option<Duration>,
 }
@@ -36,7 +36,7 @@ impl Client {
         self.waiting != Some(0)
     }
 
-    pub(super) fn fed(&mut self) {
+    pub(super) fn add_item(&mut self) {
         self.waiting = self.waiting.map(|waiting| waiting + 1);
     }
 
@@ -47,15 +47,15 @@ impl Client {
         Call { permit: self.limiter.started(now), ends, outcome, unanswered }
     }
 
-    pub(super) fn ended(&mut self, now: Duration, call: Call) {
+    pub(super) fn on_call_end(&mut self, now: Duration, call: Call) {
         if call.outcome != Outcome::Ok {
-            self.fed();
+            self.add_item();
         }
         self.limiter.completed(now, call.permit, call.outcome);
     }
 
-    /// Whether a wake at `at` has to be scheduled: none comes before it anyway.
-    pub(super) fn wants_wake(&mut self, at: Duration) -> bool {
+    /// Records a wake at `at`. Returns whether it has to be scheduled, because no earlier wake is.
+    pub(super) fn schedule_wake(&mut self, at: Duration) -> bool {
         let wanted = self.wake.is_none_or(|wake| wake > at);
         if wanted {
             self.wake = Some(at);
@@ -63,7 +63,7 @@ impl Client {
         wanted
     }
 
-    pub(super) fn woken(&mut self, now: Duration) {
+    pub(super) fn on_wake(&mut self, now: Duration) {
         self.wake = self.wake.filter(|wake| *wake > now);
     }
 }

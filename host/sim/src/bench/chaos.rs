@@ -1,12 +1,12 @@
-//! What refusals and failures at random cost: the whole pipeline fetches the same items with and without them.
+//! The cost of random refusals and failures: the whole pipeline fetches the same items with and without them.
 
 use super::{Bench, Spread};
 use crate::algorithm::Algorithm;
 use crate::compare::on_all_cores;
+use crate::pipeline_run::{self, PipelineRunError};
 use crate::scenario::Scenario;
 use crate::table::Table;
 use crate::units::number;
-use crate::whole::{self, WholeError};
 
 /// An API as in `make demo`, and a backlog.
 const CALM: &str = r#"
@@ -70,12 +70,12 @@ const CASES: [Case; 6] = [
     },
 ];
 
-pub(super) fn run(bench: &Bench) -> Result<String, WholeError> {
+pub(super) fn run(bench: &Bench) -> Result<String, PipelineRunError> {
     let columns = ["held to", "times as long", "calm, s", "items given up"];
     let mut table = Table::new("mean (worst)", columns.map(str::to_owned));
     for case in CASES {
         let (mut times, mut calm_s, mut dead) = (Spread::default(), Spread::default(), 0);
-        for run in on_all_cores(&bench.seeds, |seed| slowdown(case, *seed)) {
+        for run in on_all_cores(&bench.seeds, |seed| measure_slowdown(case, *seed)) {
             let Slowdown { calm, chaos, given_up } = run?;
             times.add(chaos / calm);
             calm_s.add(calm);
@@ -95,17 +95,17 @@ struct Slowdown {
     given_up: u64,
 }
 
-fn slowdown(case: Case, seed: u64) -> Result<Slowdown, WholeError> {
+fn measure_slowdown(case: Case, seed: u64) -> Result<Slowdown, PipelineRunError> {
     let text = CALM.replace("ITEMS", &case.items.to_string()).replace("BATCH", &case.batch.to_string());
-    let (calm, _) = finish(&text, seed)?;
-    let (chaos, given_up) = finish(&format!("{text}{}\n", case.random), seed)?;
+    let (calm, _) = measure_finish(&text, seed)?;
+    let (chaos, given_up) = measure_finish(&format!("{text}{}\n", case.random), seed)?;
     Ok(Slowdown { calm, chaos, given_up })
 }
 
 /// When the last item ended, in seconds (the whole duration where not all did), and how many were given up.
-fn finish(text: &str, seed: u64) -> Result<(f64, u64), WholeError> {
+fn measure_finish(text: &str, seed: u64) -> Result<(f64, u64), PipelineRunError> {
     let Ok(scenario) = Scenario::parse("chaos", text) else { return Ok((f64::NAN, 0)) };
-    let run = whole::run(&scenario, Algorithm::Damper, seed)?;
+    let run = pipeline_run::run(&scenario, Algorithm::Damper, seed)?;
     let last = run.record.seconds.iter().rposition(|second| second.ok > 0);
     let seconds = last.filter(|_| run.books.pending == 0).map_or(scenario.duration.as_secs(), |last| last as u64 + 1);
     Ok((number(seconds), run.books.dead_letters))
@@ -120,7 +120,7 @@ mod tests {
         for case in CASES.iter().filter(|case| case.is_held) {
             let mut times = Spread::default();
             for seed in 1..=3 {
-                let Slowdown { calm, chaos, given_up } = slowdown(*case, seed).unwrap();
+                let Slowdown { calm, chaos, given_up } = measure_slowdown(*case, seed).unwrap();
                 times.add(chaos / calm);
                 assert_eq!(given_up, 0, "{}, seed {seed}", case.name);
             }

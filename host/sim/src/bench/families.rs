@@ -3,13 +3,13 @@
 use super::{Bench, Spread};
 use crate::compare::{Comparison, limiters_alone};
 use crate::families::Family;
+use crate::pipeline_run::PipelineRunError;
 use crate::table::Table;
-use crate::whole::WholeError;
 
 /// APIs of each family, for each seed.
 const FOR_EACH_SEED: u64 = 4;
 
-pub(super) fn run(bench: &Bench) -> Result<String, WholeError> {
+pub(super) fn run(bench: &Bench) -> Result<String, PipelineRunError> {
     let count = FOR_EACH_SEED * bench.seeds.len() as u64;
     let names = bench.algorithms.iter().map(ToString::to_string);
     let mut table = Table::new("mean (worst)", ["held to".to_owned()].into_iter().chain(names));

@@ -3,10 +3,10 @@
 use super::Bench;
 use crate::algorithm::Algorithm;
 use crate::compare::{Comparison, limiters_alone};
+use crate::pipeline_run::PipelineRunError;
 use crate::table::Table;
-use crate::whole::WholeError;
 
-pub(super) fn run(bench: &Bench) -> Result<String, WholeError> {
+pub(super) fn run(bench: &Bench) -> Result<String, PipelineRunError> {
     let comparison = limiters_alone(&bench.thirteen, &bench.algorithms, &bench.seeds);
     let mut table =
         Table::new("", ["held to".to_owned()].into_iter().chain(comparison.algorithms.iter().map(ToString::to_string)));
@@ -28,7 +28,7 @@ pub(super) fn run(bench: &Bench) -> Result<String, WholeError> {
 }
 
 /// The same tables over the other scenarios.
-pub(super) fn run_more(bench: &Bench) -> Result<String, WholeError> {
+pub(super) fn run_more(bench: &Bench) -> Result<String, PipelineRunError> {
     Ok(limiters_alone(&bench.more, &bench.algorithms, &bench.seeds).report())
 }
 

@@ -1,4 +1,4 @@
-//! What happens when an API changes: how fast one gives way, how fast one is back, and who shares fairly.
+//! Behaviour when an API changes: the time to reduce the load, the time to recover, and fairness.
 
 use std::time::Duration;
 
@@ -8,30 +8,30 @@ use crate::api::conditions::{Cap, Latency};
 use crate::api::{Conditions, Plan};
 use crate::bare::{Setting, Work, run_in_invocations};
 use crate::compare::{alone, on_all_cores};
+use crate::pipeline_run::PipelineRunError;
 use crate::record::Record;
 use crate::scenario::Scenario;
 use crate::simulate::recoveries;
 use crate::table::Table;
 use crate::units::number;
-use crate::whole::WholeError;
 
 /// A figure of one run, beside the oracle's run.
 type Figure = fn(&Scenario, &Record, &Record) -> f64;
 
-/// What it is called, what it is held to, in which scenario, its digits after the point, and how it is measured.
+/// The name, the bound, the scenario, the digits after the point, and the function that measures it.
 const FIGURES: [(&str, &str, &str, usize, Figure); 9] = [
-    ("capacity falls to a quarter, on 429: s to reduce", "2", "steps-429", 1, reduced),
-    ("  by latency alone: s to reduce", "25", "steps-latency", 1, reduced),
-    ("capacity returns, on 429: s to recover", "45", "steps-429", 1, recovered),
-    ("  by latency alone: s to recover", "45", "steps-latency", 1, recovered),
-    ("ten minutes of errors: requests into it", "60", "outage-errors", 1, into_outage),
-    ("  s to recover", "30", "outage-errors", 1, recovered),
-    ("ten minutes of silence: requests into it", "60", "outage-black-hole", 1, into_outage),
-    ("  s to recover", "30", "outage-black-hole", 1, recovered),
+    ("capacity falls to a quarter, on 429: s to reduce", "2", "steps-429", 1, time_to_reduce),
+    ("  by latency alone: s to reduce", "25", "steps-latency", 1, time_to_reduce),
+    ("capacity returns, on 429: s to recover", "45", "steps-429", 1, time_to_recover),
+    ("  by latency alone: s to recover", "45", "steps-latency", 1, time_to_recover),
+    ("ten minutes of errors: requests into it", "60", "outage-errors", 1, calls_sent_into_outage),
+    ("  s to recover", "30", "outage-errors", 1, time_to_recover),
+    ("ten minutes of silence: requests into it", "60", "outage-black-hole", 1, calls_sent_into_outage),
+    ("  s to recover", "30", "outage-black-hole", 1, time_to_recover),
     ("two clients on one cap: unfairness, 1 - Jain", ".01", "shared", 4, unfairness),
 ];
 
-pub(super) fn run(bench: &Bench) -> Result<String, WholeError> {
+pub(super) fn run(bench: &Bench) -> Result<String, PipelineRunError> {
     let names = bench.algorithms.iter().map(ToString::to_string);
     let mut table = Table::new("mean (worst), the limiter alone", ["held to".to_owned()].into_iter().chain(names));
     for (name, held_to, scenario, digits, figure) in FIGURES {
@@ -57,18 +57,18 @@ fn spread(bench: &Bench, scenario: &Scenario, algorithm: Algorithm, figure: Figu
     spread
 }
 
-fn reduced(scenario: &Scenario, record: &Record, _oracle: &Record) -> f64 {
+fn time_to_reduce(scenario: &Scenario, record: &Record, _oracle: &Record) -> f64 {
     let whole = scenario.duration;
     record.drops.first().map_or(0.0, |drop| drop.reduced_after.unwrap_or(whole - drop.at).as_secs_f64())
 }
 
 /// As long as the phase lasts where it never is.
-fn recovered(scenario: &Scenario, record: &Record, oracle: &Record) -> f64 {
+fn time_to_recover(scenario: &Scenario, record: &Record, oracle: &Record) -> f64 {
     let recovery = recoveries(scenario, record, oracle).first().copied();
     recovery.map_or(0.0, |it| number(it.after_s.unwrap_or(scenario.duration.as_secs() - it.at_s)))
 }
 
-fn into_outage(_scenario: &Scenario, record: &Record, _oracle: &Record) -> f64 {
+fn calls_sent_into_outage(_scenario: &Scenario, record: &Record, _oracle: &Record) -> f64 {
     number(record.sent_into_outage)
 }
 

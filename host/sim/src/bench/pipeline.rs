@@ -3,13 +3,13 @@
 use super::{Bench, Spread};
 use crate::algorithm::Algorithm;
 use crate::compare::on_all_cores;
+use crate::pipeline_run::PipelineRunError;
 use crate::scenario::Scenario;
 use crate::simulate::{compare, run as simulate};
 use crate::table::Table;
 use crate::units::number;
-use crate::whole::WholeError;
 
-pub(super) fn run(bench: &Bench) -> Result<String, WholeError> {
+pub(super) fn run(bench: &Bench) -> Result<String, PipelineRunError> {
     let comparison = compare(&bench.thirteen, &bench.algorithms, &bench.seeds)?;
     let names = bench.algorithms.iter().map(ToString::to_string);
     let mut table = Table::new("", ["held to".to_owned()].into_iter().chain(names));
@@ -35,8 +35,8 @@ pub(super) fn run(bench: &Bench) -> Result<String, WholeError> {
     Ok(text)
 }
 
-fn outage(bench: &Bench, scenario: &Scenario, held_to: &str) -> Result<String, WholeError> {
-    let runs = on_all_cores(&bench.seeds, |seed| -> Result<_, WholeError> {
+fn outage(bench: &Bench, scenario: &Scenario, held_to: &str) -> Result<String, PipelineRunError> {
+    let runs = on_all_cores(&bench.seeds, |seed| -> Result<_, PipelineRunError> {
         let simulation = simulate(scenario, Algorithm::Damper, Some(*seed))?;
         let recovery = simulation.recoveries().first().copied();
         let recovered = recovery.map_or(0, |it| it.after_s.unwrap_or(scenario.duration.as_secs() - it.at_s));

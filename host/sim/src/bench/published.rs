@@ -5,28 +5,29 @@ use crate::algorithm::Algorithm;
 use crate::api::{Conditions, Plan};
 use crate::bare::{Setting, Work};
 use crate::peers::vector_arc::{Settings, VectorArc};
+use crate::pipeline_run::PipelineRunError;
 use crate::published::{Finish, PUBLISHED, Published, Retries};
 use crate::table::Table;
 use crate::units::FOREVER;
-use crate::whole::WholeError;
 
 /// Vector's own limit at most, which all are given here.
 const MOST: u32 = 200;
 
-pub(super) fn run(bench: &Bench) -> Result<String, WholeError> {
+pub(super) fn run(bench: &Bench) -> Result<String, PipelineRunError> {
     let names = bench.algorithms.iter().map(ToString::to_string);
     let mut table = Table::new("seconds (refused)", ["vector itself".to_owned()].into_iter().chain(names));
     for scenario in &PUBLISHED {
         let itself = scenario.run(Box::new(VectorArc::with(Settings::default())), Retries::Held);
-        let others = bench.algorithms.iter().map(|algorithm| shown(released(scenario, *algorithm)));
-        table.row(scenario.name, [shown(itself)].into_iter().chain(others));
+        let others =
+            bench.algorithms.iter().map(|algorithm| format_finish(run_with_released_permits(scenario, *algorithm)));
+        table.row(scenario.name, [format_finish(itself)].into_iter().chain(others));
     }
     Ok(format!(
         "In Vector a request keeps its permit while it waits for its next try; elsewhere the permit comes free and every try is heard of.\n\n{table}"
     ))
 }
 
-fn released(scenario: &Published, algorithm: Algorithm) -> Finish {
+fn run_with_released_permits(scenario: &Published, algorithm: Algorithm) -> Finish {
     let setting = Setting {
         plan: Plan::new(Conditions::default(), &[]),
         duration: FOREVER,
@@ -38,6 +39,6 @@ fn released(scenario: &Published, algorithm: Algorithm) -> Finish {
     scenario.run(algorithm.limiter(&setting, 0, 1), Retries::Released)
 }
 
-fn shown(finish: Finish) -> String {
+fn format_finish(finish: Finish) -> String {
     format!("{:.1} ({})", finish.after.as_secs_f64(), finish.refused)
 }

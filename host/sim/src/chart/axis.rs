@@ -21,8 +21,8 @@ impl Axis {
     }
 
     /// From 0 to `most`.
-    pub(super) fn even(most: f64) -> Self {
-        Self { range: 0.0..most, marks: even_ticks(most), is_logarithmic: false }
+    pub(super) fn linear(most: f64) -> Self {
+        Self { range: 0.0..most, marks: linear_ticks(most), is_logarithmic: false }
     }
 
     /// From `least`, above 0, to `most`, each decade as wide as the others.
@@ -71,7 +71,7 @@ pub(super) fn time_ticks(whole: f64) -> Vec<f64> {
 }
 
 /// About five round values from 0 to `most`.
-pub(super) fn even_ticks(most: f64) -> Vec<f64> {
+pub(super) fn linear_ticks(most: f64) -> Vec<f64> {
     let power = 10_f64.powf((most / 5.0).log10().floor());
     let distance = [1.0, 2.0, 5.0, 10.0].map(|digit| digit * power).into_iter().find(|distance| most / distance <= 6.0);
     multiples(distance.unwrap_or(most), most)
@@ -103,7 +103,7 @@ mod tests {
     #[test]
     fn marks_are_round_and_few() {
         assert_eq!(time_ticks(1_800.0), multiples(300.0, 1_800.0));
-        assert_eq!(even_ticks(21.6), [0.0, 5.0, 10.0, 15.0, 20.0]);
+        assert_eq!(linear_ticks(21.6), [0.0, 5.0, 10.0, 15.0, 20.0]);
         assert_eq!(decade_ticks(0.15, 2.2), [0.2, 0.5, 1.0, 2.0]);
         assert!(time_ticks(18_000.0).len() <= 13);
     }

@@ -5,7 +5,7 @@ use plotters::style::colors::WHITE;
 use plotters::style::{Color, IntoFont, RGBColor};
 
 use super::panel::{Area, Drawn, LABELS, SIDE, pixels, wide};
-use super::points::{Passage, Point};
+use super::points::{BreakerState, Point};
 use super::{GREEN, GREY, ORANGE, VERMILION, WIDTH};
 
 /// Height of the strip, its legend included, in pixels.
@@ -29,9 +29,9 @@ pub(super) fn draw<'a>(area: &Area<'a>, points: &[Point]) -> Drawn<'a> {
     let width = f64::from(WIDTH - left - SIDE);
     let across = |seconds: f64| pixels(left) + round(seconds / whole * width);
     let top = pixels(HEIGHT) - 16;
-    for stretch in points.chunk_by(|one, next| one.passage == next.passage) {
+    for stretch in points.chunk_by(|one, next| one.breaker_state == next.breaker_state) {
         let (Some(first), Some(last)) = (stretch.first(), stretch.last()) else { continue };
-        let colour = colour(first.passage);
+        let colour = colour(first.breaker_state);
         let corners = [(across(first.begins), top), (across(last.ends), top + 10)];
         area.draw(&Rectangle::new(corners, WHITE.filled()))?;
         area.draw(&Rectangle::new(corners, colour.filled()))?;
@@ -39,12 +39,12 @@ pub(super) fn draw<'a>(area: &Area<'a>, points: &[Point]) -> Drawn<'a> {
     Ok(())
 }
 
-fn colour(passage: Passage) -> plotters::style::RGBAColor {
+fn colour(breaker_state: BreakerState) -> plotters::style::RGBAColor {
     let plain = |colour: RGBColor| colour.to_rgba();
-    match passage {
-        Passage::Closed => GREEN.mix(0.5),
-        Passage::HalfOpen => plain(ORANGE),
-        Passage::Open => plain(VERMILION),
+    match breaker_state {
+        BreakerState::Closed => GREEN.mix(0.5),
+        BreakerState::HalfOpen => plain(ORANGE),
+        BreakerState::Open => plain(VERMILION),
     }
 }
 

@@ -60,7 +60,7 @@ impl Panel {
         self.draw_legend(&legend)?;
         let (least, most) = self.range(points);
         let (ground, top) = if self.is_logarithmic { (least * 0.8, most * 1.3) } else { (0.0, most * 1.08) };
-        let values = if self.is_logarithmic { Axis::logarithmic(ground, top) } else { Axis::even(top) };
+        let values = if self.is_logarithmic { Axis::logarithmic(ground, top) } else { Axis::linear(top) };
         let whole = points.last().map_or(1.0, |point| point.ends);
         let mut chart = ChartBuilder::on(&area)
             .margin_left(SIDE)

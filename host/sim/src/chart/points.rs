@@ -30,12 +30,12 @@ pub(super) struct Point {
     pub(super) p99: Option<f64>,
     pub(super) batch_size: Option<f64>,
     pub(super) is_down: bool,
-    pub(super) passage: Passage,
+    pub(super) breaker_state: BreakerState,
 }
 
-/// What a breaker lets pass, the worst of a stretch.
+/// The breaker's most restrictive state in a stretch.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Passage {
+pub(super) enum BreakerState {
     #[default]
     Closed,
     HalfOpen,
@@ -68,14 +68,14 @@ fn point(plan: &Plan, seconds: &[Second], start: u64) -> Point {
         p99: seconds.iter().filter_map(|second| second.p99).reduce(f64::max),
         batch_size: seconds.first().and_then(|second| second.batch_size).map(f64::from),
         is_down: conditions.outage() != Outage::None,
-        passage: seconds.iter().map(passage).max().unwrap_or_default(),
+        breaker_state: seconds.iter().map(breaker_state).max().unwrap_or_default(),
     }
 }
 
-fn passage(second: &Second) -> Passage {
+fn breaker_state(second: &Second) -> BreakerState {
     match second.breaker {
-        Some(BreakerReading::Open { .. }) => Passage::Open,
-        Some(BreakerReading::HalfOpen { .. }) => Passage::HalfOpen,
-        Some(BreakerReading::Closed) | None => Passage::Closed,
+        Some(BreakerReading::Open { .. }) => BreakerState::Open,
+        Some(BreakerReading::HalfOpen { .. }) => BreakerState::HalfOpen,
+        Some(BreakerReading::Closed) | None => BreakerState::Closed,
     }
 }

@@ -10,7 +10,7 @@ use damper_core::control::admission::{Admission, Admit, Outcome, Permit, Reading
 
 use super::{InFlight, admit_below, initial, reading};
 
-/// What is left of the limit after a drop.
+/// The factor of the limit after a drop.
 const BACKOFF_RATIO: f64 = 0.9;
 
 /// Netflix's AIMD.

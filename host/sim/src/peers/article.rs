@@ -49,7 +49,7 @@ impl Steps {
     }
 
     /// A call took so long.
-    pub fn saw(&mut self, latency: Duration, outcome: Outcome) {
+    pub fn record_call(&mut self, latency: Duration, outcome: Outcome) {
         let counter = if outcome == Outcome::Ok && latency <= SLOW { &mut self.good } else { &mut self.bad };
         *counter += 1;
     }
@@ -86,7 +86,7 @@ impl Article {
         Self { steps: Steps::new(initial(max), max), in_flight: InFlight::default(), left: 0 }
     }
 
-    fn ended(&mut self) {
+    fn on_call_end(&mut self) {
         self.in_flight.ended();
     }
 }
@@ -111,12 +111,12 @@ impl Admit for Article {
     fn sent_more(&mut self, _now: Duration, _requests: u32) {}
 
     fn completed(&mut self, now: Duration, permit: Permit, outcome: Outcome) {
-        self.ended();
-        self.steps.saw(now - permit.started, outcome);
+        self.on_call_end();
+        self.steps.record_call(now - permit.started, outcome);
     }
 
     fn forgotten(&mut self, _now: Duration, _permit: Permit) {
-        self.ended();
+        self.on_call_end();
     }
 
     fn reading(&self, _now: Duration) -> Reading {
@@ -130,8 +130,8 @@ mod tests {
     use super::*;
 
     fn minute(steps: &mut Steps, good: u32, bad: u32) -> u32 {
-        (0..good).for_each(|_| steps.saw(Duration::from_millis(200), Outcome::Ok));
-        (0..bad).for_each(|_| steps.saw(Duration::from_secs(6), Outcome::Ok));
+        (0..good).for_each(|_| steps.record_call(Duration::from_millis(200), Outcome::Ok));
+        (0..bad).for_each(|_| steps.record_call(Duration::from_secs(6), Outcome::Ok));
         steps.decide(steps.next());
         steps.batch_size()
     }

@@ -1,9 +1,9 @@
 //! Cautious increase, aggressive decrease, as Palantir has it.
 //!
-//! Source: palantir/dialogue, `CautiousIncreaseAggressiveDecreaseConcurrencyLimiter.java` (Apache-2.0): an answer with nine
-//! tenths of the limit in flight raises it by `1 / limit`; a drop takes a tenth, rounded down. A call passes two such limiters:
-//! the host's drops on 503 and connections that fail or time out, and the endpoint's on 429 and 500. What a limiter does not
-//! drop on and is no success it ignores.
+//! Source: palantir/dialogue, `CautiousIncreaseAggressiveDecreaseConcurrencyLimiter.java` (Apache-2.0): an answer with
+//! nine tenths of the limit in flight raises it by `1 / limit`; a drop takes a tenth, rounded down. A call passes two
+//! such limiters: the host's drops on 503 and connections that fail or time out, and the endpoint's on 429 and 500. A
+//! limiter ignores outcomes that are neither a success nor a drop for it.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use damper_core::control::admission::{Admission, Admit, Outcome, Permit, Reading
 
 use super::{InFlight, admit_below, initial, reading};
 
-/// What is left of the limit after a drop.
+/// The factor of the limit after a drop.
 const BACKOFF_RATIO: f64 = 0.9;
 
 /// Palantir's pair of limiters.
@@ -37,11 +37,11 @@ impl Ciad {
     }
 }
 
-fn succeeded(limit: f64, in_flight: u32) -> f64 {
+fn limit_after_success(limit: f64, in_flight: u32) -> f64 {
     if f64::from(in_flight) >= (limit * BACKOFF_RATIO).floor() { limit + 1.0 / limit } else { limit }
 }
 
-fn dropped(limit: f64) -> f64 {
+fn limit_after_drop(limit: f64) -> f64 {
     (limit * BACKOFF_RATIO).floor().max(1.0)
 }
 
@@ -61,11 +61,11 @@ impl Admit for Ciad {
         let max = f64::from(self.max);
         match outcome {
             Outcome::Ok => {
-                self.host = succeeded(self.host, permit.in_flight).min(max);
-                self.endpoint = succeeded(self.endpoint, permit.in_flight).min(max);
+                self.host = limit_after_success(self.host, permit.in_flight).min(max);
+                self.endpoint = limit_after_success(self.endpoint, permit.in_flight).min(max);
             }
-            Outcome::Throttled { .. } => self.endpoint = dropped(self.endpoint),
-            Outcome::Failed | Outcome::TimedOut => self.host = dropped(self.host),
+            Outcome::Throttled { .. } => self.endpoint = limit_after_drop(self.endpoint),
+            Outcome::Failed | Outcome::TimedOut => self.host = limit_after_drop(self.host),
         }
     }
 
@@ -86,20 +86,20 @@ mod tests {
     // drop 18; a success counts from nine tenths of the limit in flight.
     #[test]
     fn palantir_acquire_does_not_acquire_partial_permits() {
-        assert!((succeeded(20.0, 20) - 20.05).abs() < 1e-12);
+        assert!((limit_after_success(20.0, 20) - 20.05).abs() < 1e-12);
         let ciad = Ciad { host: 20.05, endpoint: 20.05, ..Ciad::new(100) };
         assert_eq!(ciad.limit(), 20);
     }
 
     #[test]
     fn palantir_dropped_reduces_limit() {
-        assert!((dropped(20.0) - 18.0).abs() < f64::EPSILON);
+        assert!((limit_after_drop(20.0) - 18.0).abs() < f64::EPSILON);
     }
 
     #[test]
     fn palantir_success_increases_limit_only_if_sufficient_number_of_requests_are_in_flight() {
-        assert!((succeeded(20.0, 17) - 20.0).abs() < f64::EPSILON);
-        assert!(succeeded(20.0, 18) > 20.0 && succeeded(20.0, 18) <= 21.0);
+        assert!((limit_after_success(20.0, 17) - 20.0).abs() < f64::EPSILON);
+        assert!(limit_after_success(20.0, 18) > 20.0 && limit_after_success(20.0, 18) <= 21.0);
     }
 
     #[test]

@@ -1,6 +1,8 @@
-//! The all-knowing: it has the API's plan, and keeps as many in flight as serve it best, from the very instant that changes.
+//! The oracle: it knows the API's plan, and keeps the best number of calls in flight from the instant at which that
+//! number changes.
 //!
-//! Nobody can do better by much, so goodput is given as a share of what it gets. It shares an API fairly with its like.
+//! No algorithm can do much better, so goodput is given as a share of the oracle's. It shares an API fairly with its
+//! like.
 
 use std::time::Duration;
 
@@ -57,7 +59,7 @@ impl Oracle {
         }
     }
 
-    /// What it may have in flight: its share, and one of those that are left over.
+    /// The most calls it may have in flight: its share, and one of those that are left over.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "rounded down to whole calls")]
     fn limit(&self) -> u32 {
         let best = self.capacities.get(self.step).and_then(|capacity| capacity.in_flight);

@@ -19,7 +19,7 @@ pub struct Settings {
     pub initial: u32,
     /// The limit at most.
     pub max: u32,
-    /// What is left of the limit after back pressure.
+    /// The factor of the limit after back pressure.
     pub decrease_ratio: f64,
     /// The weight of a new measurement.
     pub ewma_alpha: f64,
@@ -174,7 +174,7 @@ mod tests {
         VectorArc::with(Settings { decrease_ratio: 0.5, ..Settings::default() })
     }
 
-    /// So many calls at once, each answered after a second.
+    /// Makes a number of calls in parallel, each answered after a second.
     fn round(arc: &mut VectorArc, now: &mut Duration, calls: u32, outcome: Outcome) {
         let permits: Vec<_> = (0..calls).map(|_| arc.started(*now)).collect();
         *now += Duration::from_secs(1);

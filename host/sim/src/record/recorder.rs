@@ -1,4 +1,4 @@
-//! Takes a run down while it happens.
+//! Records a run while it happens.
 
 use std::time::Duration;
 
@@ -55,8 +55,8 @@ impl Recorder {
     }
 
     /// A call was sent by `client`; `above` its cap or not.
-    pub fn sent(&mut self, now: Duration, client: usize, above: bool) {
-        self.to(now);
+    pub fn record_sent(&mut self, now: Duration, client: usize, above: bool) {
+        self.advance_to(now);
         self.second.sent += 1;
         self.record.above_cap += u64::from(above);
         if let Some(totals) = self.record.clients.get_mut(client) {
@@ -68,8 +68,8 @@ impl Recorder {
     }
 
     /// A call of `client` ended.
-    pub fn ended(&mut self, now: Duration, client: usize, latency: Duration, outcome: Outcome) {
-        self.to(now);
+    pub fn record_end(&mut self, now: Duration, client: usize, latency: Duration, outcome: Outcome) {
+        self.advance_to(now);
         let Some(totals) = self.record.clients.get_mut(client) else { return };
         let (in_second, in_all) = match outcome {
             Outcome::Ok => {
@@ -84,44 +84,44 @@ impl Recorder {
         *in_all += 1;
     }
 
-    /// So many permits more, or fewer, are out.
-    pub fn in_flight(&mut self, now: Duration, change: i64) {
-        self.to(now);
+    /// Adds `change` to the number of permits in use.
+    pub fn change_in_flight(&mut self, now: Duration, change: i64) {
+        self.advance_to(now);
         self.in_flight += change;
         self.note_reductions(now);
     }
 
-    /// A client's algorithm says this of itself, at the begin of a second.
-    pub fn read(&mut self, now: Duration, reading: &Reading) {
-        self.to(now);
+    /// Records the reading of a client's algorithm, at the begin of a second.
+    pub fn record_reading(&mut self, now: Duration, reading: &Reading) {
+        self.advance_to(now);
         self.second.limit = self.second.limit.saturating_add(reading.limit);
         self.second.breaker.get_or_insert(reading.breaker);
         self.second.rate = self.second.rate.or(reading.rate);
     }
 
-    /// The mapping is so, and so much is pending, at the begin of a second.
-    pub fn fed(&mut self, now: Duration, batch_size: Option<u32>, pending: Option<u64>) {
-        self.to(now);
+    /// Records the mapping's batch size and the pending items, at the begin of a second.
+    pub fn record_batch(&mut self, now: Duration, batch_size: Option<u32>, pending: Option<u64>) {
+        self.advance_to(now);
         (self.second.batch_size, self.second.pending) = (batch_size, pending);
     }
 
     /// An algorithm wanted a completion although nothing was in flight.
-    pub fn stuck(&mut self) {
+    pub fn record_stuck(&mut self) {
         self.record.stuck += 1;
     }
 
     /// The run is over.
     #[must_use]
     pub fn finish(mut self, duration: Duration) -> Record {
-        // What was taken down a moment late ends the run a moment late.
-        self.to(duration.max(self.summed_to));
+        // An event that was recorded a moment late ends the run a moment late.
+        self.advance_to(duration.max(self.summed_to));
         self.record.duration = duration;
         self.record.latencies.sort_by(f64::total_cmp);
         self.record
     }
 
     /// Time goes on.
-    fn to(&mut self, now: Duration) {
+    fn advance_to(&mut self, now: Duration) {
         loop {
             let ends = Duration::from_secs(self.record.seconds.len() as u64 + 1);
             if now < ends {

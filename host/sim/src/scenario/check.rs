@@ -1,4 +1,4 @@
-//! What a scenario's values may be.
+//! The allowed values of a scenario.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -18,7 +18,7 @@ pub enum ScenarioError {
     File {
         /// Which.
         path: PathBuf,
-        /// What the system says.
+        /// The system's message.
         message: String,
     },
     /// A folder holds no scenario.
@@ -32,7 +32,7 @@ pub enum ScenarioError {
     Unreadable {
         /// Which.
         name: String,
-        /// What the reader says, with the line.
+        /// The reader's message, with the line.
         message: String,
     },
     /// A value is not allowed.
@@ -44,7 +44,7 @@ pub enum ScenarioError {
         key: String,
         /// Its value.
         value: String,
-        /// What it may be.
+        /// The allowed values.
         allowed: &'static str,
     },
 }

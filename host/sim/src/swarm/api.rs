@@ -13,7 +13,7 @@ use crate::swarm::invariants::Invariant;
 /// From which stream of a seed APIs draw.
 const STREAM: u64 = 200;
 
-/// What the API says.
+/// The API's response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reply {
     Record,
@@ -27,7 +27,7 @@ pub(super) enum Reply {
     Silence,
 }
 
-/// What an id has been told.
+/// The responses that an id has received.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Truth {
     pub(super) not_found: u32,
@@ -137,7 +137,7 @@ impl Api {
         self.requests
     }
 
-    /// What an id has been told.
+    /// The responses that an id has received.
     pub(super) fn truth(&self, id: &str) -> Truth {
         self.truths.get(id).cloned().unwrap_or_default()
     }

@@ -1,4 +1,4 @@
-//! What must be true of every entry and every dead letter at the end of a run.
+//! The promises about every entry and every dead letter at the end of a run.
 
 use damper_core::dead_letter::{DeadLetter, Reason};
 use damper_core::pipeline::report::End;
@@ -56,7 +56,7 @@ impl Shared {
             ));
         }
         let too_old = letters.iter().filter(|letter| letter.reason == Reason::TooOld).count();
-        // What an operator allows, whatever the reason, calls nobody.
+        // Reasons that an operator allows raise no alarm.
         let granted = provider.setup.grant.map_or(0, |(_, letters)| letters as usize);
         if too_old > MOST_TOO_OLD + granted {
             return Err((Invariant::LetterHasCause, format!("{too_old} items were too old before anybody was asked")));

@@ -1,4 +1,4 @@
-//! What a run is made of: data, drawn from a seed and made smaller by the shrinker.
+//! The parts of a run: data, drawn from a seed and made smaller by the shrinker.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use jiff::Timestamp;
 /// A cluster and its faults.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Case {
-    /// What chance follows from that is not in the setup or the plan: latencies, names, jitter.
+    /// The seed of everything that is not in the setup or the plan: latencies, names, jitter.
     pub seed: u64,
     /// The cluster.
     pub setup: Setup,
@@ -20,7 +20,7 @@ pub struct Case {
 /// A cluster.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Setup {
-    /// What it is about.
+    /// Its theme.
     pub theme: Theme,
     /// How many processes there are; each works for all providers.
     pub processes: usize,
@@ -45,7 +45,7 @@ pub struct Setup {
 pub struct ProviderSetup {
     /// Its name.
     pub name: String,
-    /// What is fed.
+    /// The items that are fed.
     pub items: Vec<ItemSetup>,
     /// Over how many shards.
     pub shards: usize,
@@ -73,7 +73,8 @@ pub struct ProviderSetup {
     pub api: ApiSetup,
 }
 
-/// What a case is about, besides faults: some promises are about figures, and need a cluster in which nothing else is in the way.
+/// The subject of a case, besides faults: some promises are about figures, and need a cluster in which nothing else is
+/// in the way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Theme {
     /// Faults of all kinds, and nothing is said of the pace.
@@ -113,7 +114,7 @@ pub struct ApiSetup {
     pub unavailable: f64,
     /// Of all requests so many are answered with 429.
     pub throttled: f64,
-    /// What a 429 says of when to come again.
+    /// The Retry-After of a 429.
     pub retry_after: Option<Duration>,
     /// Of all requests so many are never answered.
     pub silent: f64,
@@ -126,13 +127,13 @@ pub struct ApiSetup {
 pub struct ItemSetup {
     /// Its number; two entries of one number have one identity.
     pub number: u32,
-    /// What the API makes of it.
+    /// The API's response to it.
     pub kind: ItemKind,
     /// When it is fed.
     pub at: Duration,
 }
 
-/// What an API makes of an item.
+/// The API's response to an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ItemKind {
     /// There is a record.

@@ -1,4 +1,4 @@
-//! What is checked while a cluster runs, besides what its APIs and its sink see themselves.
+//! Checks while a cluster runs, besides those of its APIs and its sink.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,9 +15,9 @@ use crate::swarm::invariants::Invariant;
 /// How long a shard may wait that shares its slot with another one: a turn of 30 s, the time between two renewals, the fetch
 /// timeout, two seconds, and a batch of its own.
 const LONGEST_TURN: Duration = Duration::from_secs(30 + 10 + 10 + 2 + 10);
-/// So many dead letters of a grant a process takes at a time.
+/// The dead letters of a grant that a process takes at a time.
 const GRANT_SHARE: u32 = 20;
-/// So often in so long a shard may be delivered without that anything of it ends: whoever has nothing to do waits within its call.
+/// The most deliveries of a shard in this time of which nothing ends: a call without work waits before it returns.
 const MOST_FRUITLESS: usize = 60;
 const FRUITLESS_WITHIN: Duration = Duration::from_secs(60);
 /// By when items have ended that do not wait, beside some that do: a hundred that take half a second at the most, seven at a time, in
@@ -25,7 +25,7 @@ const FRUITLESS_WITHIN: Duration = Duration::from_secs(60);
 const NOBODY_HELD_BACK: Duration = Duration::from_secs(110);
 
 impl Shared {
-    /// A grant is spent by dead letters alone. Where the clock is wrong items die of that, too.
+    /// A grant is spent by dead letters alone. If the clock is wrong, items die of that, too.
     pub(super) fn check_grants(&self) {
         let grants = lock(&self.grants).clone();
         for (name, (granted, at_fault_before)) in grants {
@@ -42,12 +42,12 @@ impl Shared {
             if left < granted.saturating_sub(died + unheard + shares) && !self.has_steps_of_days() {
                 let what =
                     format!("{name}: {left} of {granted} dead letters are left, and {died} items were at fault since");
-                self.broken(Invariant::Grant, what);
+                self.report_violation(Invariant::Grant, what);
             }
         }
     }
 
-    /// A shard with entries gets its turn in time.
+    /// A shard with entries is delivered in time.
     pub(super) fn check_sharing(&self) {
         let now = self.now();
         for (number, provider) in self.providers.iter().enumerate() {
@@ -62,14 +62,14 @@ impl Shared {
                 drop(turns);
                 if waits > LONGEST_TURN {
                     let what = format!("{pending} entries of shard {position} have waited for {waits:?}");
-                    self.broken(Invariant::Sharing, what);
+                    self.report_violation(Invariant::Sharing, what);
                 }
             }
         }
     }
 
-    /// A batch was delivered, and nothing of it has ended or is parked.
-    pub(super) fn was_fruitless(&self, provider: usize, shard: usize) {
+    /// Handles a delivery of which no item has ended or is parked.
+    pub(super) fn on_fruitless_delivery(&self, provider: usize, shard: usize) {
         let now = self.now();
         let mut fruitless = lock(&self.fruitless);
         let times = fruitless.entry((provider, shard)).or_default();
@@ -83,7 +83,7 @@ impl Shared {
         if is_hot {
             let what =
                 format!("shard {shard} was delivered {MOST_FRUITLESS} times in {FRUITLESS_WITHIN:?} for nothing");
-            self.broken(Invariant::BusyLoop, what);
+            self.report_violation(Invariant::BusyLoop, what);
         }
     }
 
@@ -98,10 +98,13 @@ impl Shared {
 }
 
 /// Items that wait hold no others back.
-pub(super) async fn hold_nobody_back(shared: Arc<Shared>) {
+pub(super) async fn watch_held_back(shared: Arc<Shared>) {
     sleep_until(instant(&shared, NOBODY_HELD_BACK)).await;
     let held_back = shared.held_back();
     if held_back > 0 {
-        shared.broken(Invariant::Waiting, format!("{held_back} items have not ended yet that nothing keeps from it"));
+        shared.report_violation(
+            Invariant::Waiting,
+            format!("{held_back} items have not ended yet that nothing keeps from it"),
+        );
     }
 }

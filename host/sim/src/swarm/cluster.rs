@@ -47,7 +47,7 @@ const OPERATOR_LOOKS: Duration = Duration::from_secs(60);
 /// How much a clock has to be wrong for items to be too old, of which the operator sets it right.
 const MUCH_TOO_WRONG: i64 = 5 * 86_400;
 
-/// What the processes share.
+/// The state that the processes share.
 pub(super) struct Shared {
     pub(super) case: Case,
     pub(super) injector: Arc<Injector>,
@@ -108,8 +108,8 @@ impl Shared {
         WallClock::from(&self.clock)
     }
 
-    /// A promise is broken; the first one counts.
-    pub(super) fn broken(&self, invariant: Invariant, what: String) {
+    /// Reports a broken promise; the first one counts.
+    pub(super) fn report_violation(&self, invariant: Invariant, what: String) {
         let violation = Violation { invariant, at: self.now(), what };
         self.injector.trace(|| format!("broken: {invariant}: {}", violation.what));
         lock(&self.violation).get_or_insert(violation);
@@ -197,9 +197,9 @@ impl Observer for Shared {
     fn on_effect(&self, _process: usize, operation: Operation) {
         match operation {
             Operation::Put => {
-                if let Some((key, before, after)) = self.sink.doubled() {
+                if let Some((key, before, after)) = self.sink.duplicate_record() {
                     let what = format!("{} of {} is in {before} and in {after}", key.id, key.day);
-                    self.broken(Invariant::OneRecordADay, what);
+                    self.report_violation(Invariant::OneRecordADay, what);
                 }
             }
             Operation::WriteControl => self.check_grants(),
@@ -209,7 +209,7 @@ impl Observer for Shared {
     }
 
     fn on_busy_loop(&self, process: usize, operation: Operation) {
-        self.broken(
+        self.report_violation(
             Invariant::BusyLoop,
             format!("process {process} calls thousands of times a second, {operation} last"),
         );
@@ -272,14 +272,14 @@ impl Cluster {
             tasks.spawn(grant(Arc::clone(shared), number));
         }
         if shared.case.setup.theme == Theme::Waiting {
-            tasks.spawn(checks::hold_nobody_back(Arc::clone(shared)));
+            tasks.spawn(checks::watch_held_back(Arc::clone(shared)));
         }
         for process in 0..shared.case.setup.processes {
             tasks.spawn(process::supervise(Arc::clone(shared), process));
         }
         for (number, fault) in shared.case.plan.faults.iter().copied().enumerate() {
             if matches!(fault, Fault::ClockStep { .. } | Fault::ObjectGone { .. }) {
-                tasks.spawn(happen(Arc::clone(shared), number, fault));
+                tasks.spawn(apply_fault(Arc::clone(shared), number, fault));
             }
         }
         tokio::select! {
@@ -303,7 +303,7 @@ impl Cluster {
         }
     }
 
-    /// What must be true at the end.
+    /// Checks the promises about the end of a run.
     fn close_books(&self) {
         let shared = &self.0;
         if is_midnight_over(shared) {
@@ -312,7 +312,7 @@ impl Cluster {
         for provider in &shared.providers {
             if let Err((invariant, what)) = shared.check_entries(provider).and_then(|()| shared.check_letters(provider))
             {
-                return shared.broken(invariant, format!("{}: {what}", provider.setup.name));
+                return shared.report_violation(invariant, format!("{}: {what}", provider.setup.name));
             }
         }
     }
@@ -344,8 +344,8 @@ async fn feed(shared: Arc<Shared>, number: usize) {
     }
 }
 
-/// A fault that befalls the world.
-async fn happen(shared: Arc<Shared>, number: usize, fault: Fault) {
+/// Applies a fault of the environment.
+async fn apply_fault(shared: Arc<Shared>, number: usize, fault: Fault) {
     match fault {
         Fault::ClockStep { at, by_seconds } => {
             sleep_until(shared.injector.began() + at).await;
@@ -391,7 +391,7 @@ async fn operate(shared: Arc<Shared>, number: usize, name: String) {
             && reason.starts_with("half or more of twenty")
             && (lock(&provider.api).at_fault() >= 10 || is_clock_wrong || shared.was_set_right());
         if !has_cause {
-            return shared.broken(Invariant::AlarmHasCause, format!("{name} is stopped by {by}: {reason}"));
+            return shared.report_violation(Invariant::AlarmHasCause, format!("{name} is stopped by {by}: {reason}"));
         }
         sleep(OPERATOR_LOOKS).await;
         if is_clock_wrong {
@@ -403,7 +403,7 @@ async fn operate(shared: Arc<Shared>, number: usize, name: String) {
         }
         let now = shared.clock.now();
         shared.injector.trace(|| format!("the operator resumes {name}"));
-        // What fails here is tried again at the next look.
+        // A failed operation is tried again at the next look.
         drop(operate::resume(&*shared.ledger, &*provider.mapping, &name, now, None).await);
     }
 }

@@ -31,11 +31,11 @@ impl Case {
     pub fn draw(seed: u64) -> Self {
         let random = &mut Random::new(seed, SETUP);
         let setup = match Random::new(seed, LATER_THEMES).unit() {
-            draw if draw < 0.015 => themes::week_ahead(random),
-            draw if draw < 0.03 => themes::gaps(random),
-            draw if draw < 0.045 => themes::lost_answers(random),
-            draw if draw < 0.06 => themes::leaps(random),
-            draw if draw < 0.075 => themes::sealed(random),
+            draw if draw < 0.015 => themes::week_ahead_setup(random),
+            draw if draw < 0.03 => themes::gaps_setup(random),
+            draw if draw < 0.045 => themes::lost_answers_setup(random),
+            draw if draw < 0.06 => themes::leaps_setup(random),
+            draw if draw < 0.075 => themes::sealed_setup(random),
             _ => Self::setup(random),
         };
         let plan = themes::plan(&mut Random::new(seed, FAULTS), &setup);
@@ -44,12 +44,12 @@ impl Case {
 
     fn setup(random: &mut Random) -> Setup {
         match random.unit() {
-            draw if draw < 0.05 => themes::pace(random),
-            draw if draw < 0.08 => themes::sharing(random),
-            draw if draw < 0.12 => themes::midnight(random),
-            draw if draw < 0.14 => themes::moved_west(random),
-            draw if draw < 0.18 => themes::set_back(random),
-            draw if draw < 0.20 => themes::waiting(random),
+            draw if draw < 0.05 => themes::pace_setup(random),
+            draw if draw < 0.08 => themes::sharing_setup(random),
+            draw if draw < 0.12 => themes::midnight_setup(random),
+            draw if draw < 0.14 => themes::moved_west_setup(random),
+            draw if draw < 0.18 => themes::set_back_setup(random),
+            draw if draw < 0.20 => themes::waiting_setup(random),
             _ => setup(random),
         }
     }

@@ -1,4 +1,4 @@
-//! What Damper promises, and how a broken promise is told.
+//! Damper's promises, and the report of a broken one.
 
 use std::fmt;
 use std::time::Duration;
@@ -16,17 +16,17 @@ pub enum Invariant {
     Quota,
     /// Nothing is sent while the window is closed.
     Window,
-    /// What is stored and finished is not fetched again that day.
+    /// A stored and finished item is not fetched again that day.
     NoRefetch,
     /// Once faults have ended, all work ends.
     Progress,
-    /// Nobody calls the ports without waiting for anything, and no batch is delivered again and again.
+    /// No process calls the ports in a busy loop, and no batch is delivered endlessly.
     BusyLoop,
     /// A provider is stopped only where that has a cause.
     AlarmHasCause,
     /// An item is given up on only where that has a cause.
     LetterHasCause,
-    /// What an operator has granted is taken by dead letters alone.
+    /// An operator's grant is spent by dead letters alone.
     Grant,
     /// A few refusals at random do not slow everything down.
     Pace,

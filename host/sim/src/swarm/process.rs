@@ -53,9 +53,9 @@ pub(super) async fn supervise(shared: Arc<Shared>, process: usize) {
         body.spawn(live(Arc::clone(&shared), port, holder));
         tokio::select! {
             biased;
-            () = dies(&shared, process) => {}
+            () = wait_for_death(&shared, process) => {}
             () = control.killed() => {}
-            () = freezes(&shared, process, &control) => {}
+            () = run_freezes(&shared, process, &control) => {}
             _ = body.join_next() => {}
         }
         body.shutdown().await;
@@ -70,8 +70,8 @@ pub(super) async fn supervise(shared: Arc<Shared>, process: usize) {
     }
 }
 
-/// Done when the plan says that the process dies next.
-async fn dies(shared: &Shared, process: usize) {
+/// Returns when the plan lets the process die.
+async fn wait_for_death(shared: &Shared, process: usize) {
     let now = shared.now();
     let deaths = shared.case.plan.faults.iter().filter_map(|fault| match fault {
         Fault::Death { process: whose, at } if *whose == process => Some(*at),
@@ -85,8 +85,8 @@ async fn dies(shared: &Shared, process: usize) {
     }
 }
 
-/// Freezes the process when the plan says so; never done.
-async fn freezes(shared: &Shared, process: usize, control: &Arc<ProcessControl>) {
+/// Freezes the process whenever the plan says so; never returns.
+async fn run_freezes(shared: &Shared, process: usize, control: &Arc<ProcessControl>) {
     let now = shared.now();
     let mut freezes: Vec<(Duration, Duration)> = shared
         .case
@@ -114,7 +114,8 @@ async fn live(shared: Arc<Shared>, port: Port, holder: u64) {
     for (provider, its) in shared.providers.iter().enumerate() {
         let worker = Worker::new(&shared, (provider, its), &port, holder);
         for shard in 0..its.shards.len() {
-            // Where shards have to share, each is delivered to a sandbox of its own, as in the cloud; else one is enough for all.
+            // If shards have to share, each is delivered to a sandbox of its own, as in the cloud; else one sandbox is
+            // enough for all.
             let is_apart = shared.case.setup.theme == Theme::Sharing && shard > 0;
             let own = || Worker::new(&shared, (provider, its), &port, holder + 10_000 * shard as u64);
             let worker = if is_apart { own() } else { worker.clone() };
@@ -178,7 +179,7 @@ impl Worker {
         }
     }
 
-    fn its(&self) -> Option<&Provider> {
+    fn provider_state(&self) -> Option<&Provider> {
         self.shared.providers.get(self.provider)
     }
 
@@ -190,9 +191,9 @@ impl Worker {
     async fn tick(self) {
         let stop = CancellationToken::new();
         loop {
-            sleep(self.shared.unhurried(self.shared.case.setup.tick)).await;
+            sleep(self.shared.lengthen_pause(self.shared.case.setup.tick)).await;
             let pipeline = self.pipeline();
-            // What fails is tried again by the next one.
+            // The next tick retries failed work.
             drop(pipeline.tick().await);
             let came = pipeline.process_parked(Instant::now() + self.deadline(), &stop).await;
             self.port.trace(|| format!("a tick: {came:?}"));
@@ -201,13 +202,14 @@ impl Worker {
 
     /// How long one invocation may take.
     fn deadline(&self) -> Duration {
-        let least = self.its().map_or(Duration::ZERO, |its| its.setup.fetch_timeout * 2 + Duration::from_secs(20));
+        let least =
+            self.provider_state().map_or(Duration::ZERO, |its| its.setup.fetch_timeout * 2 + Duration::from_secs(20));
         self.shared.case.setup.deadline.max(least)
     }
 
     /// Fetches beside the batches, while faults last.
     async fn fetch_beside(self, every: Duration) {
-        let Some(its) = self.its() else { return };
+        let Some(its) = self.provider_state() else { return };
         while self.shared.now() < self.shared.case.plan.ends {
             sleep(every.mul_f64(0.5 + self.chance.unit())).await;
             let position = (self.chance.unit() * its.setup.items.len() as f64) as usize;
@@ -222,17 +224,17 @@ impl Worker {
     async fn deliver(self, shard: usize, holder: u64) {
         let stop = CancellationToken::new();
         loop {
-            let pause = match self.turn(shard, holder, &stop).await {
+            let pause = match self.deliver_batch(shard, holder, &stop).await {
                 Some(pause) => pause,
-                None => self.shared.unhurried(LOOK_AGAIN),
+                None => self.shared.lengthen_pause(LOOK_AGAIN),
             };
             sleep(pause).await;
         }
     }
 
-    /// At most one batch. Answers how long to wait; nothing where there was nothing to do, or a port has failed.
-    async fn turn(&self, shard: usize, holder: u64, stop: &CancellationToken) -> Option<Duration> {
-        let its = self.its()?;
+    /// At most one batch. Answers how long to wait; nothing if there was nothing to do, or a port has failed.
+    async fn deliver_batch(&self, shard: usize, holder: u64, stop: &CancellationToken) -> Option<Duration> {
+        let its = self.provider_state()?;
         let state = self.mapping.read(&its.setup.name).await.ok()?;
         let is_drained = lock(its.shards.get(shard)?).pending() == 0;
         if !state.enabled || is_drained || !self.hold(shard, holder).await? {
@@ -271,7 +273,7 @@ impl Worker {
         };
         let gated = matches!(report.stopped, Some(Stopped::BreakerOpen | Stopped::WindowClosed | Stopped::QuotaSpent));
         if !has_ended && !failed {
-            self.shared.was_fruitless(self.provider, shard);
+            self.shared.on_fruitless_delivery(self.provider, shard);
         }
         Some(match has_ended && !gated {
             true => Duration::ZERO,
@@ -301,7 +303,7 @@ impl Worker {
     /// Become, or stay, the one who delivers.
     async fn hold(&self, shard: usize, holder: u64) -> Option<bool> {
         let (shared, provider) = (Arc::clone(&self.shared), self.provider);
-        let its = self.its()?;
+        let its = self.provider_state()?;
         // In the cloud an invocation is the only one until it has ended, which its death tells.
         let invocation = shared.case.setup.deadline.max(its.setup.fetch_timeout * 2) + Duration::from_secs(60);
         let lease = if shared.case.setup.is_cloud { invocation } else { LEASE };
@@ -311,7 +313,7 @@ impl Worker {
         self.stream(Operation::Hold, hold).await
     }
 
-    /// Call the stream; nothing where that fails.
+    /// Call the stream; nothing if that fails.
     async fn stream<T: Send + 'static>(
         &self,
         operation: Operation,
@@ -332,7 +334,7 @@ impl Worker {
 impl Shared {
     /// How long to wait for what comes again and again: a minute at least where it is long since faults have ended, and five where it is
     /// very long, so that days pass quickly.
-    fn unhurried(&self, pause: Duration) -> Duration {
+    fn lengthen_pause(&self, pause: Duration) -> Duration {
         let calm_for = self.now().saturating_sub(self.faults_end());
         let least = if calm_for > VERY_CALM_AFTER { 300 } else { 60 };
         if calm_for > CALM_AFTER { pause.max(Duration::from_secs(least)) } else { pause }
@@ -366,13 +368,14 @@ impl SwarmFetcher {
         let day = self.manifest.window.day(wall);
         let key = RecordKey { provider: its.setup.name.clone(), id: request.id.clone(), day: request.day.to_string() };
         if shared.is_finished(&key) {
-            shared.broken(Invariant::NoRefetch, format!("{} is fetched again on {}", request.id, request.day));
+            shared
+                .report_violation(Invariant::NoRefetch, format!("{} is fetched again on {}", request.id, request.day));
         }
         if !self.manifest.window.is_open(wall) && !shared.has_steps() {
-            shared.broken(Invariant::Window, format!("{} is requested at {wall}", request.id));
+            shared.report_violation(Invariant::Window, format!("{} is requested at {wall}", request.id));
         }
-        // Whoever begins after the clock has leapt cannot know that the slots of others ran out by the leap, and once it has slots nobody
-        // knows it any more: see docs/FAULTS.md.
+        // A process that starts after the clock has leapt cannot know that the leap ended the leases of the other
+        // processes' slots, and once it holds slots no process can find out: see docs/FAULTS.md.
         let begun_last = *lock(&shared.begun_last);
         let unknown_before = shared.leapt_before(begun_last).unwrap_or_default();
         let arrived = Request { id: &request.id, now: shared.now(), day, timeout: request.timeout, unknown_before };
@@ -381,7 +384,7 @@ impl SwarmFetcher {
         match answer {
             Ok(answer) => Some(answer),
             Err((invariant, what)) => {
-                shared.broken(invariant, format!("{}: {what}", its.setup.name));
+                shared.report_violation(invariant, format!("{}: {what}", its.setup.name));
                 None
             }
         }

@@ -41,8 +41,8 @@ impl Shrinker {
         }
     }
 
-    /// Whether a smaller case breaks the same promise; if so it is the smallest now.
-    fn accept(&mut self, case: Case) -> bool {
+    /// Tries a smaller case, and keeps it if it breaks the same promise. Returns whether it does.
+    fn try_smaller(&mut self, case: Case) -> bool {
         if self.runs >= MOST_RUNS || case == self.smallest {
             return false;
         }
@@ -64,7 +64,7 @@ impl Shrinker {
                 let mut case = self.smallest.clone();
                 let to = (from + size).min(case.plan.faults.len());
                 case.plan.faults.drain(from..to);
-                if !self.accept(case) {
+                if !self.try_smaller(case) {
                     from += size;
                 }
             }
@@ -83,7 +83,7 @@ impl Shrinker {
                         let to = (from + size).min(provider.items.len());
                         provider.items.drain(from..to);
                     }
-                    if !self.accept(case) {
+                    if !self.try_smaller(case) {
                         from += size;
                     }
                 }
@@ -98,7 +98,7 @@ impl Shrinker {
             number -= 1;
             let mut case = self.smallest.clone();
             case.setup.providers.remove(number);
-            self.accept(case);
+            self.try_smaller(case);
         }
     }
 
@@ -142,6 +142,6 @@ impl Shrinker {
     fn change(&mut self, change: impl FnOnce(&mut Case)) {
         let mut case = self.smallest.clone();
         change(&mut case);
-        self.accept(case);
+        self.try_smaller(case);
     }
 }

@@ -1,4 +1,4 @@
-//! The sink in memory, which sees every record that arrives in it.
+//! The sink in memory, which records every record that is put into it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -23,9 +23,9 @@ pub(super) struct RecordKey {
     pub(super) day: String,
 }
 
-/// What the sink has seen.
+/// The records that have arrived in the sink.
 #[derive(Debug, Default)]
-struct Seen {
+struct StoredRecords {
     /// The object of each record.
     records: BTreeMap<RecordKey, Path>,
     /// Every id of which there ever was a record, with its provider.
@@ -38,18 +38,18 @@ struct Seen {
 #[derive(Debug, Default)]
 pub(super) struct WatchedStore {
     inner: InMemory,
-    seen: Mutex<Seen>,
+    seen: Mutex<StoredRecords>,
 }
 
 impl WatchedStore {
-    /// A record that has come twice.
-    pub(super) fn doubled(&self) -> Option<(RecordKey, Path, Path)> {
-        self.seen().doubled.clone()
+    /// A record that was stored twice.
+    pub(super) fn duplicate_record(&self) -> Option<(RecordKey, Path, Path)> {
+        self.lock_seen().doubled.clone()
     }
 
     /// Whether there is, or was, a record of this id on any day.
     pub(super) fn has_record(&self, provider: &str, id: &str) -> bool {
-        self.seen().ever.contains(&(provider.to_owned(), id.to_owned()))
+        self.lock_seen().ever.contains(&(provider.to_owned(), id.to_owned()))
     }
 
     /// Take out an object with records: the one that comes `nth` of all but the newest of each owner. Those of its records that
@@ -67,12 +67,12 @@ impl WatchedStore {
         let objects: Vec<Path> = older.map(|(object, _)| object).collect();
         let chosen = objects.get(nth.checked_rem(objects.len())?)?.clone();
         self.inner.delete(&chosen).await.ok()?;
-        self.seen().records.retain(|key, object| *object != chosen || is_finished(key));
+        self.lock_seen().records.retain(|key, object| *object != chosen || is_finished(key));
         Some(chosen)
     }
 
-    fn saw(&self, location: &Path, content: &[u8]) {
-        let mut seen = self.seen();
+    fn record_object(&self, location: &Path, content: &[u8]) {
+        let mut seen = self.lock_seen();
         for line in content.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             let Ok(key) = serde_json::from_slice::<RecordKey>(line) else { continue };
             seen.ever.insert((key.provider.clone(), key.id.clone()));
@@ -82,7 +82,7 @@ impl WatchedStore {
         }
     }
 
-    fn seen(&self) -> MutexGuard<'_, Seen> {
+    fn lock_seen(&self) -> MutexGuard<'_, StoredRecords> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -98,7 +98,7 @@ impl ObjectStore for WatchedStore {
     async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
         let content: Vec<u8> = payload.iter().flatten().copied().collect();
         let result = self.inner.put_opts(location, payload, options).await?;
-        self.saw(location, &content);
+        self.record_object(location, &content);
         Ok(result)
     }
 

@@ -13,9 +13,9 @@ const MINUTE: SignedDuration = SignedDuration::from_secs(60);
 #[derive(Debug, Default)]
 pub(super) struct Shard {
     entries: Vec<ShardEntry>,
-    /// So many entries have ended without a gap.
+    /// The number of entries that have ended without a gap.
     checkpoint: usize,
-    /// Who delivers, and until when.
+    /// The holder that delivers, and the end of its lease.
     holder: Option<(u64, Timestamp)>,
 }
 
@@ -55,7 +55,7 @@ impl Shard {
         let is_free = self.holder.is_none_or(|(other, leased)| other == holder || is_over(leased));
         if is_free {
             if self.holder.is_none_or(|(before, _)| before != holder) {
-                // Who waits until when is known to whoever delivers, and to nobody after that.
+                // The holder alone knows how long an entry waits, and the next holder does not.
                 self.entries.iter_mut().for_each(|entry| entry.not_before = Timestamp::MIN);
             }
             self.holder = Some((holder, until));
@@ -63,7 +63,7 @@ impl Shard {
         is_free
     }
 
-    /// Somebody else may deliver.
+    /// Releases the shard, so that another process may deliver it.
     pub(super) fn free(&mut self, holder: u64) {
         self.holder.take_if(|(other, _)| *other == holder);
     }
@@ -79,7 +79,7 @@ impl Shard {
     /// Record what a batch came to, unless somebody else delivers by now. Answers whether anything has ended
     /// or is parked.
     ///
-    /// What had been parked and has ended is not the stream's: see [`Shard::settle_parked`].
+    /// Entries that had been parked and have ended are no longer the stream's: see [`Shard::settle_parked`].
     pub(super) fn finish(&mut self, holder: u64, report: &Report) -> bool {
         if self.holder.is_none_or(|(other, _)| other != holder) {
             return false;
@@ -108,8 +108,8 @@ impl Shard {
         has_ended
     }
 
-    /// Entries that are parked no more have ended. Who worked at them may have died since; the ledger and the sink say how they ended,
-    /// and here they count as settled by something else.
+    /// Entries that are parked no more have ended. The worker may have died since. The ledger and the sink say how the
+    /// entries ended; here they count as settled by something else.
     pub(super) fn settle_parked(&mut self, is_parked: impl Fn(&SequenceNumber) -> bool) {
         for entry in self.entries.iter_mut().filter(|entry| entry.is_parked && entry.end.is_none()) {
             if !is_parked(&entry.entry.sequence) {

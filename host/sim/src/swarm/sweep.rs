@@ -11,7 +11,7 @@ use crate::swarm::invariants::Violation;
 use crate::swarm::run;
 use crate::swarm::shrink::Shrinker;
 
-/// What many seeds came to.
+/// The results of many seeds.
 #[derive(Debug, Default)]
 pub struct Sweep {
     /// How many were run.
@@ -67,12 +67,12 @@ fn lock(found: &Mutex<Sweep>) -> MutexGuard<'_, Sweep> {
 #[must_use]
 pub fn explain(seed: u64, violation: &Violation) -> String {
     let smallest = Shrinker::new(Case::draw(seed), violation.invariant).shrink();
-    tell(&smallest)
+    describe_run(&smallest)
 }
 
 /// A case with what happens in it, in words.
 #[must_use]
-pub fn tell(case: &Case) -> String {
+pub fn describe_run(case: &Case) -> String {
     let mut text = case.to_string();
     match run(case, true) {
         Ok(outcome) => {

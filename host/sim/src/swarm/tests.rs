@@ -3,8 +3,8 @@
 use super::*;
 use crate::swarm::sweep::{explain, sweep};
 
-/// So many seeds take about 15 s where two cores are free; `make swarm` runs more. 581 and 643 found readings of the mapping that were
-/// older than the decision they hid.
+/// The number of seeds that take about 15 s on two free cores; `make swarm` runs more. 581 and 643 found readings of
+/// the mapping that were older than the decision they hid.
 const SEEDS: u64 = 700;
 
 #[test]

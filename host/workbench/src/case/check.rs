@@ -1,4 +1,4 @@
-//! From what is written to what is meant: values checked, files read.
+//! Converts the written form of a case to its checked form: checks values, reads files.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -22,7 +22,7 @@ use super::{
 
 /// The day of a case that names none.
 const DEFAULT_DAY: &str = "2026-01-15";
-/// What is cut where a fault cuts a body and the case gives none.
+/// The default body, for a fault that cuts a body in a case that gives none.
 const CUT_BODY: &[u8] = br#"{"this": "answer", "ends": "before its end"}"#;
 
 pub(super) fn case(path: &Path, shape: shape::Case) -> Result<Case, CaseError> {
@@ -52,7 +52,7 @@ pub(super) fn read(case: &Path, path: &Path) -> Result<Bytes, CaseError> {
     Ok(bytes.into())
 }
 
-/// The .toml files of a folder, sorted; none where there is no such folder.
+/// The .toml files of a folder, sorted; none if there is no such folder.
 pub(super) fn toml_files(folder: &Path) -> Result<Vec<PathBuf>, CaseError> {
     let unreadable = |source| CaseError::Unreadable { case: folder.to_path_buf(), path: folder.to_path_buf(), source };
     let entries = match std::fs::read_dir(folder) {
@@ -211,8 +211,8 @@ impl Checker<'_> {
             Some((BodyPlace::Json, Some(json.to_string().into())))
         } else if let Some(file) = file {
             let folder = self.path.parent().unwrap_or(Path::new("."));
-            let path =
-                files::place(folder, &file).map_err(|problem| self.wrong(format!("{place}.body_file"), problem))?;
+            let path = files::resolve_path(folder, &file)
+                .map_err(|problem| self.wrong(format!("{place}.body_file"), problem))?;
             let bytes = match read(self.path, &path) {
                 Ok(bytes) => Some(bytes),
                 Err(CaseError::Unreadable { source, .. }) if source.kind() == io::ErrorKind::NotFound => None,

@@ -1,4 +1,4 @@
-//! What is wrong with a case, and what to do about it.
+//! Errors of a case, each with its fix.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ pub enum CaseError {
     Shape {
         /// The case.
         case: PathBuf,
-        /// What is wrong, with the line.
+        /// The problem, with the line.
         problem: String,
     },
     /// A value cannot be used.
@@ -34,7 +34,7 @@ pub enum CaseError {
         case: PathBuf,
         /// The key.
         key: String,
-        /// What is wrong and what to write.
+        /// The problem and the fix.
         problem: String,
     },
 }

@@ -5,14 +5,14 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Component, Path, PathBuf};
 
-/// What is wrong with a file that is named, as the end of a sentence about the key that names it.
+/// The problem with a named file, as the end of a sentence about the key that names it.
 pub(crate) type Problem = String;
 
-/// Where a file lies that a case in `folder` names.
+/// The path of a file that a case in `folder` names.
 ///
 /// # Errors
-/// Where that is not below the folder, or a link leads there.
-pub(crate) fn place(folder: &Path, named: &str) -> Result<PathBuf, Problem> {
+/// If the path is not below the folder, or a symbolic link leads there.
+pub(crate) fn resolve_path(folder: &Path, named: &str) -> Result<PathBuf, Problem> {
     let mut path = folder.to_path_buf();
     let mut is_named = false;
     for component in Path::new(named).components() {
@@ -45,15 +45,15 @@ pub(crate) fn is_link(path: &Path) -> bool {
 /// Opens a regular file; a FIFO or a device is told apart before it is opened, for it might never answer.
 ///
 /// # Errors
-/// Where it is no regular file, or cannot be opened.
+/// If it is no regular file, or cannot be opened.
 pub(crate) fn open(path: &Path) -> io::Result<File> {
     if fs::metadata(path)?.is_file() { File::open(path) } else { Err(io::Error::other("it is not a regular file")) }
 }
 
-/// Writes a file whole or not at all. What lies at its place is replaced, not followed.
+/// Writes a file whole or not at all. A file or link at its place is replaced, not followed.
 ///
 /// # Errors
-/// Where it cannot be written.
+/// If it cannot be written.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut draft = path.as_os_str().to_owned();
     draft.push(format!(".{}.new", std::process::id()));
@@ -76,7 +76,7 @@ mod tests {
     fn a_file_below_the_folder_is_found_whether_it_is_there_or_not() {
         let folder = tempfile::tempdir().unwrap();
         for (named, at) in [("a.json", "a.json"), ("./b/c.json", "b/c.json"), ("..a", "..a")] {
-            assert_eq!(place(folder.path(), named).unwrap(), folder.path().join(at));
+            assert_eq!(resolve_path(folder.path(), named).unwrap(), folder.path().join(at));
         }
     }
 
@@ -84,7 +84,7 @@ mod tests {
     fn a_file_elsewhere_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         for named in ["/etc/passwd", "../a.json", "a/../../b.json", "a/..", "..", ".", ""] {
-            assert!(place(folder.path(), named).unwrap_err().contains("not below"), "{named}");
+            assert!(resolve_path(folder.path(), named).unwrap_err().contains("not below"), "{named}");
         }
     }
 
@@ -98,7 +98,7 @@ mod tests {
         symlink("..", folder.join("above")).unwrap();
         symlink("nowhere", folder.join("dangling")).unwrap();
         for named in ["file", "above/secret", "dangling", "above/new"] {
-            assert!(place(&folder, named).unwrap_err().contains("symbolic link"), "{named}");
+            assert!(resolve_path(&folder, named).unwrap_err().contains("symbolic link"), "{named}");
         }
     }
 

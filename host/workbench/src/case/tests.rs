@@ -1,4 +1,4 @@
-//! What a case may say, and how what it may not say is told.
+//! The syntax of a case, and the messages about its errors.
 
 use super::*;
 
@@ -17,18 +17,18 @@ body = "{}"
 json = { a = [1, 2.5, true] }
 "#;
 
-fn parsed(text: &str) -> Result<Case, CaseError> {
+fn parse(text: &str) -> Result<Case, CaseError> {
     Case::parse(Path::new("cases/found.toml"), text)
 }
 
 fn problem(from: &str, to: &str) -> String {
     assert!(GOOD.contains(from), "{from}");
-    parsed(&GOOD.replace(from, to)).unwrap_err().to_string()
+    parse(&GOOD.replace(from, to)).unwrap_err().to_string()
 }
 
 #[test]
 fn a_case_has_the_defaults_that_are_documented() {
-    let case = parsed(GOOD).unwrap();
+    let case = parse(GOOD).unwrap();
     assert_eq!((case.name.as_str(), case.order), ("found", Order::InOrder));
     assert_eq!((case.item.attempt, case.item.day.to_string()), (1, "2026-01-15".to_owned()));
     let Exchange { request, answer } = &case.exchanges[0];
@@ -47,8 +47,7 @@ fn a_case_has_the_defaults_that_are_documented() {
 #[test]
 fn a_request_may_want_one_credential_or_several() {
     for (written, meant) in [("\"key\"", vec!["key"]), ("[\"email\", \"key\"]", vec!["email", "key"])] {
-        let case =
-            parsed(&GOOD.replace("[exchange.response]", &format!("credential = {written}\n[exchange.response]")));
+        let case = parse(&GOOD.replace("[exchange.response]", &format!("credential = {written}\n[exchange.response]")));
         assert_eq!(case.unwrap().exchanges[0].request.credentials, meant);
     }
 }
@@ -118,7 +117,7 @@ fn each_fault_reads_as_it_is_written() {
         let text = GOOD
             .replace("status = 200", &format!("fault = {:?}", fault.name()))
             .replace("headers = { content-type = \"application/json\", x-many = [\"a\", \"b\"] }\nbody = \"{}\"", "");
-        let case = parsed(&text).unwrap();
+        let case = parse(&text).unwrap();
         assert_eq!(case.exchanges[0].answer.fault, Some(fault));
         assert_eq!(case.is_endless(), fault.is_endless());
         assert!(!case.is_good());

@@ -11,7 +11,7 @@ use crate::report::Problem;
 /// The size above which a Rust component is worth a look, in bytes.
 const LARGE_RUST_BYTES: u64 = 250_000;
 
-/// What may be set of the rules.
+/// The settings of the rules.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rules {
     /// The largest component, in bytes.
@@ -29,19 +29,23 @@ pub(super) fn checks(file: &ComponentFile, rules: &Rules) -> Vec<Check> {
     let language = file.stamp.as_ref().map(|stamp| stamp.language.as_str());
     let size = Check::rule("size", format!("{bytes} bytes"));
     let size = if bytes > rules.max_bytes {
-        size.failed(vec![Problem::new(format!("it has {bytes} bytes, more than {}", rules.max_bytes))])
+        size.with_failure(vec![Problem::new(format!("it has {bytes} bytes, more than {}", rules.max_bytes))])
     } else if language == Some("rust") && bytes > LARGE_RUST_BYTES {
-        size.warned(format!("a Rust component should have at most {LARGE_RUST_BYTES} bytes: look at its dependencies"))
+        size.with_warning(format!(
+            "a Rust component should have at most {LARGE_RUST_BYTES} bytes: look at its dependencies"
+        ))
     } else {
         size
     };
     let stamp = Check::rule("SDK", language.unwrap_or("none").to_owned());
-    let stamp = if language.is_none() { stamp.warned("it says nothing of its SDK".to_owned()) } else { stamp };
+    let stamp = if language.is_none() { stamp.with_warning("it says nothing of its SDK".to_owned()) } else { stamp };
     let manifest = Check::rule("manifest", format!("{} {}", file.manifest.name, file.manifest.version));
     let secret = file.manifest.config.keys().find(|key| is_called_secret(key) && !key.starts_with("use_"));
     let manifest = match secret {
-        Some(key) => manifest.warned(format!("the setting {key:?} is called like a secret: make it a credential")),
-        None if file.manifest.description.is_empty() => manifest.warned("it has no description".to_owned()),
+        Some(key) => {
+            manifest.with_warning(format!("the setting {key:?} is called like a secret: make it a credential"))
+        }
+        None if file.manifest.description.is_empty() => manifest.with_warning("it has no description".to_owned()),
         None => manifest,
     };
     vec![

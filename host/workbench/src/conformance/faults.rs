@@ -1,4 +1,4 @@
-//! What an API may do, and which failures are right for it.
+//! Faults of an API, and the right failures for each.
 //!
 //! Beside the kind that the SDKs give, a provider that knows its API may give another, as far as the pipeline does no harm with
 //! it: what is final must be sure, what stops a provider must be the credential, and nothing that is no record is one.
@@ -10,7 +10,7 @@ use damper_core::day::Day;
 use damper_core::manifest::Manifest;
 use damper_core::record::FailureKind;
 
-use super::director::ELSEWHERE;
+use super::responder::ELSEWHERE;
 use crate::case::{Answer, Fault};
 use crate::secrets::CaseSecrets;
 use FailureKind::{Malformed, NotFound, Rejected, Throttled, TimedOut, Unauthorized, Unavailable};
@@ -22,12 +22,12 @@ const MANY_HEADERS: usize = 10_000;
 const PAGE: &[u8] =
     b"<!DOCTYPE html>\n<html><head><title>Maintenance</title></head><body><h1>Back soon</h1></body></html>\n";
 
-/// One thing that an API does.
+/// One fault of an API.
 #[derive(Debug, Clone)]
-pub(super) struct Trouble {
-    /// What it is called.
+pub(super) struct FaultCase {
+    /// Its name.
     pub(super) name: &'static str,
-    /// What the API answers.
+    /// The API's response.
     pub(super) answer: Answer,
     /// The kinds of failure that are right.
     pub(super) right: &'static [FailureKind],
@@ -41,7 +41,7 @@ pub(super) struct Trouble {
     pub(super) requests: usize,
 }
 
-impl Trouble {
+impl FaultCase {
     fn new(name: &'static str, answer: Answer, right: &'static [FailureKind]) -> Self {
         Self { name, answer, right, or_own: false, or_record_later: false, wait: None, requests: 1 }
     }
@@ -54,31 +54,31 @@ impl Trouble {
         Self { or_record_later: true, ..self }
     }
 
-    fn waits(self) -> Self {
+    fn with_wait(self) -> Self {
         Self { wait: Some(WAIT_SECONDS), ..self }
     }
 
-    fn twice(self) -> Self {
+    fn with_two_requests(self) -> Self {
         Self { requests: 2, ..self }
     }
 }
 
 /// Everything that may happen to an exchange whose good answer is this one.
-pub(super) fn all(good: &Answer, day: Day, manifest: &Manifest, secrets: &CaseSecrets) -> Vec<Trouble> {
-    let mut troubles = statuses();
-    troubles.extend(waits(day));
-    troubles.extend(connections());
-    troubles.extend(elsewhere());
-    troubles.extend(sizes(manifest));
+pub(super) fn all(good: &Answer, day: Day, manifest: &Manifest, secrets: &CaseSecrets) -> Vec<FaultCase> {
+    let mut fault_cases = statuses();
+    fault_cases.extend(wait_requests(day));
+    fault_cases.extend(connections());
+    fault_cases.extend(elsewhere());
+    fault_cases.extend(sizes(manifest));
     if !good.body.is_empty() {
-        troubles.extend(bodies(good));
+        fault_cases.extend(bodies(good));
     }
     let echo = secrets.forms().join("\n");
     if !echo.is_empty() {
         let answer = Answer { body: echo.into(), ..status(500) };
-        troubles.push(Trouble::new("500 that repeats the credentials", answer, &[Unavailable]));
+        fault_cases.push(FaultCase::new("500 that repeats the credentials", answer, &[Unavailable]));
     }
-    troubles
+    fault_cases
 }
 
 fn status(status: u16) -> Answer {
@@ -91,50 +91,55 @@ fn with_headers(mut answer: Answer, headers: &[(&str, &str)]) -> Answer {
     answer
 }
 
-fn statuses() -> Vec<Trouble> {
+fn statuses() -> Vec<FaultCase> {
     vec![
-        Trouble::new("500", status(500), &[Unavailable]),
-        Trouble::new("502", status(502), &[Unavailable]),
+        FaultCase::new("500", status(500), &[Unavailable]),
+        FaultCase::new("502", status(502), &[Unavailable]),
         // Some APIs throttle with it.
-        Trouble::new("503", status(503), &[Unavailable, Throttled]),
-        Trouble::new("504", status(504), &[Unavailable, TimedOut]),
-        Trouble::new("401", status(401), &[Unauthorized]).twice(),
-        // Some APIs shut out who asks too often, and some say it of what is not there or not public.
-        Trouble::new("403", status(403), &[Unauthorized, Throttled, NotFound, Rejected]).twice(),
-        Trouble::new("404", status(404), &[NotFound, Rejected]).or_record_later(),
-        Trouble::new("410", status(410), &[NotFound, Rejected]).or_record_later(),
+        FaultCase::new("503", status(503), &[Unavailable, Throttled]),
+        FaultCase::new("504", status(504), &[Unavailable, TimedOut]),
+        FaultCase::new("401", status(401), &[Unauthorized]).with_two_requests(),
+        // Some APIs ban clients that ask too often; others answer so for a resource that does not exist or is not
+        // public.
+        FaultCase::new("403", status(403), &[Unauthorized, Throttled, NotFound, Rejected]).with_two_requests(),
+        FaultCase::new("404", status(404), &[NotFound, Rejected]).or_record_later(),
+        FaultCase::new("410", status(410), &[NotFound, Rejected]).or_record_later(),
     ]
 }
 
 /// Requests to wait, in each shape (RFC 9110, section 10.2.3). The guest's clock stands at noon.
-fn waits(day: Day) -> Vec<Trouble> {
+fn wait_requests(day: Day) -> Vec<FaultCase> {
     let (now, then) = (http_date(day, 0), http_date(day, WAIT_SECONDS));
     let dates = [("date", now.as_str()), ("retry-after", then.as_str())];
     let date_alone = [("retry-after", then.as_str())];
     vec![
-        Trouble::new("429", status(429), &[Throttled]),
-        Trouble::new("429, Retry-After in seconds", with_headers(status(429), &[("retry-after", "90")]), &[Throttled])
-            .waits(),
-        Trouble::new("429, Retry-After as a date", with_headers(status(429), &dates), &[Throttled]).waits(),
-        Trouble::new("429, a date without Date", with_headers(status(429), &date_alone), &[Throttled]).waits(),
-        Trouble::new(
+        FaultCase::new("429", status(429), &[Throttled]),
+        FaultCase::new(
+            "429, Retry-After in seconds",
+            with_headers(status(429), &[("retry-after", "90")]),
+            &[Throttled],
+        )
+        .with_wait(),
+        FaultCase::new("429, Retry-After as a date", with_headers(status(429), &dates), &[Throttled]).with_wait(),
+        FaultCase::new("429, a date without Date", with_headers(status(429), &date_alone), &[Throttled]).with_wait(),
+        FaultCase::new(
             "503, Retry-After in seconds",
             with_headers(status(503), &[("retry-after", "90")]),
             &[Unavailable, Throttled],
         )
-        .waits(),
+        .with_wait(),
     ]
 }
 
-/// So many seconds after noon of a day, as HTTP writes it.
+/// The HTTP date that is this number of seconds after noon of a day.
 fn http_date(day: Day, seconds: u64) -> String {
     let noon = day.0.at(12, 0, 0, 0).to_zoned(jiff::tz::TimeZone::UTC).map(|noon| noon.timestamp().as_second());
     let since_epoch = u64::try_from(noon.unwrap_or_default()).unwrap_or_default() + seconds;
     httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + Duration::from_secs(since_epoch))
 }
 
-fn connections() -> Vec<Trouble> {
-    let fault = |name, fault, right| Trouble::new(name, Answer::failing(fault), right);
+fn connections() -> Vec<FaultCase> {
+    let fault = |name, fault, right| FaultCase::new(name, Answer::failing(fault), right);
     vec![
         fault("refused", Fault::Refused, &[Unavailable]),
         fault("reset", Fault::Reset, &[Unavailable]),
@@ -146,18 +151,18 @@ fn connections() -> Vec<Trouble> {
     ]
 }
 
-fn elsewhere() -> Vec<Trouble> {
+fn elsewhere() -> Vec<FaultCase> {
     let location = format!("https://{ELSEWHERE}/login");
     let granted: [(&str, &str); 1] = [("location", &location)];
     let refused = [("location", "https://not-granted.damper.invalid/login")];
     vec![
-        Trouble::new(
+        FaultCase::new(
             "redirect to a host not granted",
             with_headers(status(302), &refused),
             &[Unavailable, Malformed, Unauthorized],
         )
         .or_own(),
-        Trouble::new(
+        FaultCase::new(
             "choice of another host (300)",
             with_headers(status(300), &granted),
             &[Unavailable, Malformed, Unauthorized],
@@ -166,44 +171,48 @@ fn elsewhere() -> Vec<Trouble> {
     ]
 }
 
-fn sizes(manifest: &Manifest) -> Vec<Trouble> {
+fn sizes(manifest: &Manifest) -> Vec<FaultCase> {
     let length = usize::try_from(manifest.limits.response_bytes).unwrap_or(usize::MAX - 1) + 1;
     let large = Answer { body: vec![b' '; length].into(), ..status(200) };
     let mut many = status(200);
     many.headers.extend((0..MANY_HEADERS).map(|number| (format!("x-header-{number}"), "x".to_owned())));
     vec![
-        Trouble::new("oversized body", large, &[Malformed]).or_own(),
-        Trouble::new("10,000 headers", many, &[Malformed, Unavailable]).or_own(),
+        FaultCase::new("oversized body", large, &[Malformed]).or_own(),
+        FaultCase::new("10,000 headers", many, &[Malformed, Unavailable]).or_own(),
     ]
 }
 
 /// Bodies that are no record, with status 200.
-fn bodies(good: &Answer) -> Vec<Trouble> {
+fn bodies(good: &Answer) -> Vec<FaultCase> {
     let content_type = good.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-type"));
     let content_type = content_type.map_or("", |(_, value)| value.as_str());
-    let mut troubles = vec![
-        // Some APIs say so that there is nothing.
-        Trouble::new("empty body", Answer { body: Bytes::new(), ..good.clone() }, &[Malformed, Unavailable, NotFound])
-            .or_own(),
+    let mut fault_cases = vec![
+        // Some APIs answer so if there is no record.
+        FaultCase::new(
+            "empty body",
+            Answer { body: Bytes::new(), ..good.clone() },
+            &[Malformed, Unavailable, NotFound],
+        )
+        .or_own(),
     ];
     if !content_type.starts_with("text/html") {
         let headers = vec![("content-type".to_owned(), "text/html; charset=utf-8".to_owned())];
         let page = Answer { headers, body: Bytes::from_static(PAGE), ..Answer::of(200) };
-        troubles.push(Trouble::new("HTML page with status 200", page, &[Malformed, Unavailable]).or_own());
+        fault_cases.push(FaultCase::new("HTML page with status 200", page, &[Malformed, Unavailable]).or_own());
         // The same page under the name of what was asked for.
         let page = Answer { body: Bytes::from_static(PAGE), ..good.clone() };
-        troubles.push(Trouble::new("HTML page that says it is none", page, &[Malformed, Unavailable]).or_own());
+        fault_cases.push(FaultCase::new("HTML page that says it is none", page, &[Malformed, Unavailable]).or_own());
     }
     let is_json = serde_json::from_slice::<serde_json::Value>(&good.body).is_ok();
     let is_xml = !is_json && content_type.contains("xml") && good.body.trim_ascii_start().starts_with(b"<");
     if is_json || is_xml {
         let half = good.body.slice(..good.body.len() / 2);
         let name = if is_json { "invalid JSON" } else { "invalid XML" };
-        troubles.push(Trouble::new(name, Answer { body: half, ..good.clone() }, &[Malformed]).or_own());
+        fault_cases.push(FaultCase::new(name, Answer { body: half, ..good.clone() }, &[Malformed]).or_own());
         let body = no_utf8(&good.body, if is_json { b'"' } else { b'>' });
-        troubles.push(Trouble::new("invalid UTF-8", Answer { body, ..good.clone() }, &[Malformed]).or_own());
+        fault_cases.push(FaultCase::new("invalid UTF-8", Answer { body, ..good.clone() }, &[Malformed]).or_own());
     }
-    troubles
+    fault_cases
 }
 
 /// A body with two bytes that no UTF-8 holds: inside the first text that is a value in JSON, or behind XML's first mark.

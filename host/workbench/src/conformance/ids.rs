@@ -3,7 +3,7 @@
 use url::Url;
 
 use crate::case::ForeseenRequest;
-use crate::network::Received;
+use crate::network::ReceivedRequest;
 
 /// The ids. Each is one that a stream may hold.
 pub(super) const IDS: [&str; 18] = [
@@ -28,7 +28,7 @@ pub(super) const IDS: [&str; 18] = [
 ];
 
 /// How a request is other than the good case's, where an id has broken out; none: it is of the same shape.
-pub(super) fn break_out(good: &ForeseenRequest, good_body: Option<&[u8]>, sent: &Received) -> Option<String> {
+pub(super) fn break_out(good: &ForeseenRequest, good_body: Option<&[u8]>, sent: &ReceivedRequest) -> Option<String> {
     let (url, good_url) = (&sent.url, &good.url);
     let origin = |url: &Url| url.origin().ascii_serialization();
     if sent.method != good.method {
@@ -49,7 +49,7 @@ pub(super) fn break_out(good: &ForeseenRequest, good_body: Option<&[u8]>, sent: 
     body.map(|_| "the body is of another shape".to_owned())
 }
 
-/// What of a body an id must not change: JSON's keys, XML's marks, a form's names.
+/// The parts of a body that an id must not change: JSON's keys, XML's marks, a form's names.
 fn shape(body: &[u8]) -> Vec<String> {
     if let Ok(value) = serde_json::from_slice::<serde_json::Value>(body) {
         let mut keys = Vec::new();

@@ -1,11 +1,11 @@
-//! What came of the suite.
+//! The results of the suite.
 
 use std::time::Duration;
 
 use damper_core::record::{Failure, Fetched};
 use serde::Serialize;
 
-use super::Try;
+use super::Trial;
 use crate::case::kind_name;
 use crate::report::Problem;
 
@@ -24,11 +24,11 @@ pub enum Status {
 /// One check of the suite.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Check {
-    /// What was tried.
+    /// The name of the check.
     pub name: String,
     /// The exchange that went wrong, from 1, where the case has several.
     pub exchange: Option<usize>,
-    /// What came of it.
+    /// The outcome, in a word.
     pub came: String,
     /// The verdict.
     pub status: Status,
@@ -36,7 +36,7 @@ pub struct Check {
     pub problems: Vec<Problem>,
 }
 
-/// What came of the suite.
+/// The results of the suite.
 #[derive(Debug, Clone)]
 pub struct Conformance {
     /// The provider.
@@ -56,7 +56,7 @@ pub struct Conformance {
 impl Conformance {
     /// How many checks failed.
     #[must_use]
-    pub fn failed(&self) -> usize {
+    pub fn failure_count(&self) -> usize {
         self.checks.iter().filter(|check| check.status == Status::Failed).count()
     }
 
@@ -65,17 +65,17 @@ impl Conformance {
     pub fn to_json(&self) -> serde_json::Value {
         serde_json::json!({
             "provider": self.provider, "version": self.version, "digest": self.digest, "case": self.case,
-            "checks": self.checks, "passed": self.failed() == 0, "failed": self.failed(),
+            "checks": self.checks, "passed": self.failure_count() == 0, "failed": self.failure_count(),
             "duration_ms": self.duration.as_secs_f64() * 1_000.0,
         })
     }
 }
 
 impl Check {
-    pub(super) fn new(attempt: &Try, exchanges: usize) -> Self {
-        let (name, exchange) = match attempt {
-            Try::Fault(trouble, index) => (trouble.name.to_owned(), (exchanges > 1).then_some(index + 1)),
-            Try::Id(id) => (format!("id {id:?}"), None),
+    pub(super) fn new(trial: &Trial, exchanges: usize) -> Self {
+        let (name, exchange) = match trial {
+            Trial::Fault(fault_case, index) => (fault_case.name.to_owned(), (exchanges > 1).then_some(index + 1)),
+            Trial::Id(id) => (format!("id {id:?}"), None),
         };
         Self { name, exchange, came: String::new(), status: Status::Passed, problems: Vec::new() }
     }
@@ -85,15 +85,15 @@ impl Check {
         Self { name: name.to_owned(), exchange: None, came, status: Status::Passed, problems: Vec::new() }
     }
 
-    pub(super) fn failed(self, problems: Vec<Problem>) -> Self {
+    pub(super) fn with_failure(self, problems: Vec<Problem>) -> Self {
         Self { status: Status::Failed, problems, ..self }
     }
 
-    pub(super) fn warned(self, why: String) -> Self {
+    pub(super) fn with_warning(self, why: String) -> Self {
         Self { status: Status::Warned, problems: vec![Problem::new(why)], ..self }
     }
 
-    pub(super) fn judged(self, outcome: &Result<Fetched, Failure>, problems: Vec<Problem>) -> Self {
+    pub(super) fn with_verdict(self, outcome: &Result<Fetched, Failure>, problems: Vec<Problem>) -> Self {
         let wait =
             |failure: &Failure| failure.retry_after.map(|wait| format!(", again after {wait:?}")).unwrap_or_default();
         let came = match outcome {

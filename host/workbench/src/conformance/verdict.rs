@@ -1,4 +1,4 @@
-//! The verdict on what a provider made of a try.
+//! The verdict on a provider's behaviour in a trial.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,8 +6,8 @@ use std::time::Duration;
 use damper_core::manifest::Manifest;
 use damper_core::record::{Failure, FailureKind};
 
-use super::Tried;
-use super::faults::Trouble;
+use super::TrialResult;
+use super::faults::FaultCase;
 use super::ids;
 use crate::case::{Case, ForeseenBody, kind_name};
 use crate::report::Problem;
@@ -18,7 +18,7 @@ const MIN_SECRET_BYTES: usize = 8;
 /// By how much a wait may be rounded up.
 const ROUNDING: Duration = Duration::from_secs(1);
 
-/// What must be in no message and no log: the credentials' secrets, and settings that are called like secrets.
+/// Texts that must be in no message and no log: the credentials' secrets, and settings that are called like secrets.
 pub(super) struct Secrets(Vec<String>);
 
 impl Secrets {
@@ -39,18 +39,24 @@ pub(crate) fn is_called_secret(key: &str) -> bool {
     ["key", "token", "secret", "password", "passwd", "credential"].iter().any(|word| key.contains(word))
 }
 
-/// What is wrong with what came of a fault.
-pub(super) fn on_fault(trouble: &Trouble, index: usize, good: &Case, tried: &Tried, secrets: &Secrets) -> Vec<Problem> {
+/// The problems of a provider's outcome after a fault.
+pub(super) fn on_fault(
+    fault_case: &FaultCase,
+    index: usize,
+    good: &Case,
+    tried: &TrialResult,
+    secrets: &Secrets,
+) -> Vec<Problem> {
     let mut problems = always(tried, secrets);
     if tried.is_loop {
         return problems;
     }
     match &tried.outcome {
-        Ok(_) if trouble.or_record_later && index > 0 => {}
+        Ok(_) if fault_case.or_record_later && index > 0 => {}
         Ok(_) => problems.push(Problem::new("it became a record")),
-        Err(failure) => problems.extend(kind_problem(trouble, failure)),
+        Err(failure) => problems.extend(kind_problem(fault_case, failure)),
     }
-    if let (Some(wait), Err(failure)) = (trouble.wait, &tried.outcome) {
+    if let (Some(wait), Err(failure)) = (fault_case.wait, &tried.outcome) {
         let (wait, got) = (Duration::from_secs(wait), failure.retry_after);
         if !got.is_some_and(|got| (wait..=wait + ROUNDING).contains(&got)) {
             let got = got.map_or("none".to_owned(), |got| format!("{got:?}"));
@@ -58,8 +64,8 @@ pub(super) fn on_fault(trouble: &Trouble, index: usize, good: &Case, tried: &Tri
         }
     }
     let asked = tried.seen.iter().filter(|seen| seen.exchange == Some(index)).count();
-    if asked > trouble.requests {
-        let times = if trouble.requests == 1 { "once" } else { "twice" };
+    if asked > fault_case.requests {
+        let times = if fault_case.requests == 1 { "once" } else { "twice" };
         problems.push(Problem::new(format!("it asked {asked} times, and {times} is the most: the host retries")));
     }
     let foreign = tried.seen.iter().filter(|seen| seen.exchange.is_none() && seen.carries_secret).count();
@@ -67,20 +73,20 @@ pub(super) fn on_fault(trouble: &Trouble, index: usize, good: &Case, tried: &Tri
         problems.push(Problem::new("a credential went to another host"));
     }
     // A repeated session may repeat all that came before.
-    let most = good.exchanges.len() * trouble.requests + 1;
+    let most = good.exchanges.len() * fault_case.requests + 1;
     if tried.seen.len() > most {
         problems.push(Problem::new(format!("it sent {} requests, and {most} is the most", tried.seen.len())));
     }
     problems
 }
 
-fn kind_problem(trouble: &Trouble, failure: &Failure) -> Option<Problem> {
-    let is_own = matches!(failure.kind, FailureKind::Other(_)) && trouble.or_own;
-    if is_own || trouble.right.contains(&failure.kind) || is_always_wrong(&failure.kind) {
+fn kind_problem(fault_case: &FaultCase, failure: &Failure) -> Option<Problem> {
+    let is_own = matches!(failure.kind, FailureKind::Other(_)) && fault_case.or_own;
+    if is_own || fault_case.right.contains(&failure.kind) || is_always_wrong(&failure.kind) {
         return None;
     }
-    let mut right: Vec<String> = trouble.right.iter().map(kind_name).collect();
-    if trouble.or_own {
+    let mut right: Vec<String> = fault_case.right.iter().map(kind_name).collect();
+    if fault_case.or_own {
         right.push("a kind of its own".to_owned());
     }
     let kind = kind_name(&failure.kind);
@@ -94,8 +100,8 @@ fn is_always_wrong(kind: &FailureKind) -> bool {
     matches!(kind, FailureKind::Trapped | FailureKind::Broken | FailureKind::OutOfQuota)
 }
 
-/// What is wrong whatever was tried.
-fn always(tried: &Tried, secrets: &Secrets) -> Vec<Problem> {
+/// Problems of any trial.
+fn always(tried: &TrialResult, secrets: &Secrets) -> Vec<Problem> {
     let mut problems = Vec::new();
     if tried.is_loop {
         problems.push(Problem::new(format!("it asked on and on: {} requests and no end", tried.seen.len())));
@@ -117,8 +123,8 @@ fn always(tried: &Tried, secrets: &Secrets) -> Vec<Problem> {
     problems
 }
 
-/// What is wrong with what came of an id.
-pub(super) fn on_id(good: &Case, tried: &Tried, secrets: &Secrets) -> Vec<Problem> {
+/// The problems of a provider's outcome for an id.
+pub(super) fn on_id(good: &Case, tried: &TrialResult, secrets: &Secrets) -> Vec<Problem> {
     let mut problems = always(tried, secrets);
     for (seen, exchange) in tried.seen.iter().zip(&good.exchanges) {
         let body = match &exchange.request.body {

@@ -13,12 +13,12 @@ use tokio_rustls::rustls::server::danger::{ClientCertVerified, ClientCertVerifie
 use tokio_rustls::rustls::version::{TLS12, TLS13};
 use tokio_rustls::rustls::{DigitallySignedStruct, DistinguishedName, Error, ServerConfig, SignatureScheme};
 
-/// An authority that does not come about.
+/// An authority that cannot be created.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("no certificate for the test network: {0}")]
 pub struct AuthorityError(String);
 
-/// The authority, and the servers it speaks for.
+/// The authority, and the TLS configurations of its servers.
 pub(crate) struct Authority {
     certificate: CertificateDer<'static>,
     issuer: Issuer<'static, KeyPair>,
@@ -42,7 +42,7 @@ impl Authority {
         &self.certificate
     }
 
-    /// What a server for this host needs: a name, or an address without brackets.
+    /// The TLS configuration of a server for this host: a name, or an address without brackets.
     pub(crate) fn server(&self, host: &str) -> Result<Arc<ServerConfig>, AuthorityError> {
         let mut known = self.by_host.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(config) = known.get(host) {

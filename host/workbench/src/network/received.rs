@@ -15,7 +15,7 @@ const MAX_HEADERS: usize = 160;
 
 /// A whole request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Received {
+pub(crate) struct ReceivedRequest {
     pub(crate) method: String,
     pub(crate) url: Url,
     /// Names in lower case, in order.
@@ -25,14 +25,14 @@ pub(crate) struct Received {
     pub(crate) certificate: Option<Vec<u8>>,
 }
 
-impl Received {
+impl ReceivedRequest {
     /// The first header of a name, which is given in lower case.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 }
 
-/// What stands before a request's body.
+/// The head of a request, without its body.
 #[derive(Debug)]
 pub(super) struct Head {
     pub(super) method: String,
@@ -65,7 +65,7 @@ impl<S: AsyncRead + Unpin> Connection<S> {
         Self { stream, buffer: BytesMut::new() }
     }
 
-    /// The next request's head; none where the client has closed the connection.
+    /// The next request's head; none if the client has closed the connection.
     pub(super) async fn head(&mut self) -> io::Result<Option<Head>> {
         loop {
             if let Some(head) = self.parse()? {
@@ -100,7 +100,7 @@ impl<S: AsyncRead + Unpin> Connection<S> {
     }
 
     /// The whole request.
-    pub(super) async fn request(&mut self, head: Head, target: &Target) -> io::Result<Received> {
+    pub(super) async fn request(&mut self, head: Head, target: &Target) -> io::Result<ReceivedRequest> {
         let Head { method, target: text, headers } = head;
         let url = match target {
             Target::Absolute => Url::parse(&text),
@@ -121,6 +121,6 @@ impl<S: AsyncRead + Unpin> Connection<S> {
             Target::Absolute => None,
             Target::Https { certificate, .. } => certificate.clone(),
         };
-        Ok(Received { method, url, headers, body: self.buffer.split_to(length).to_vec(), certificate })
+        Ok(ReceivedRequest { method, url, headers, body: self.buffer.split_to(length).to_vec(), certificate })
     }
 }

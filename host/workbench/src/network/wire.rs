@@ -34,7 +34,7 @@ impl Stream for TlsStream<TcpStream> {
     }
 }
 
-/// What became of the connection.
+/// The state of the connection after a response.
 pub(super) enum After {
     Open,
     Closed,
@@ -124,7 +124,7 @@ async fn wait(stream: &mut impl Stream) {
     while stream.read(&mut ignored).await.is_ok_and(|length| length > 0) {}
 }
 
-/// What a status is called; clients do not look at it.
+/// The reason phrase of a status; clients ignore it.
 fn reason(status: u16) -> &'static str {
     match status {
         200 => "OK",

@@ -1,4 +1,4 @@
-//! What is taken out of a recording, wherever it stands.
+//! Removes sensitive values from a recording, in every place.
 
 use aho_corasick::{AhoCorasick, MatchKind};
 use damper_plugins::{RequestTrace, is_private_header, spellings};
@@ -6,9 +6,9 @@ use damper_plugins::{RequestTrace, is_private_header, spellings};
 use super::Recording;
 use crate::conformance::is_called_secret;
 
-/// What stands where a header's value was.
+/// The replacement of a header's value.
 const REPLACEMENT: &str = "[redacted]";
-/// The shortest value that is looked for elsewhere, in bytes: a shorter one turns up by chance.
+/// The shortest value that is looked for elsewhere, in bytes: a shorter one may occur by coincidence.
 const MIN_BYTES: usize = 6;
 /// Takes out of texts what a case must not hold.
 pub(super) struct Redactor {

@@ -23,7 +23,7 @@ fn pairs(headers: &[(&str, &str)]) -> Vec<(String, String)> {
 }
 
 /// An exchange with each planted text, in each of its spellings, in each place there is.
-fn planted() -> (TracedFetch, Vec<String>) {
+fn planted_exchange() -> (TracedFetch, Vec<String>) {
     let forms: Vec<String> = [COOKIE, ACCOUNT, TOKEN].iter().flat_map(|text| spellings(text, false)).collect();
     let everywhere = forms.join("\n");
     let url: String = forms.iter().map(|form| form.replace([' ', '"'], "%20")).collect::<Vec<_>>().join("&");
@@ -79,7 +79,7 @@ fn files(fetch: &TracedFetch, id: &str) -> Result<Vec<CaseFile>, RecordError> {
 
 #[test]
 fn no_secret_is_in_any_file() {
-    let (fetch, forms) = planted();
+    let (fetch, forms) = planted_exchange();
     let files = files(&fetch, &format!("id-{TOKEN}")).unwrap();
     assert!(files.len() >= 3, "the case and bodies of their own");
     for file in &files {
@@ -92,7 +92,7 @@ fn no_secret_is_in_any_file() {
 
 #[test]
 fn no_secret_is_in_the_error_either() {
-    let (mut fetch, forms) = planted();
+    let (mut fetch, forms) = planted_exchange();
     fetch.requests[0].outcome = Err(format!("too large: {}", forms.join(" ")));
     let error = files(&fetch, "1").unwrap_err().to_string();
     assert!(error.contains("no answer that can be recorded"), "{error}");
@@ -101,7 +101,7 @@ fn no_secret_is_in_the_error_either() {
 
 #[test]
 fn what_is_recorded_is_a_case() {
-    let (fetch, _) = planted();
+    let (fetch, _) = planted_exchange();
     let folder = tempfile::tempdir().unwrap();
     let files = files(&fetch, "1").unwrap();
     for file in &files {
@@ -123,7 +123,7 @@ fn what_is_recorded_is_a_case() {
 
 #[test]
 fn a_fetch_that_was_only_traced_makes_no_case() {
-    let (mut fetch, _) = planted();
+    let (mut fetch, _) = planted_exchange();
     fetch.requests[0].recorded = None;
     assert_eq!(files(&fetch, "1"), Err(RecordError::NotRecorded));
 }

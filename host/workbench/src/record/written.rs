@@ -59,7 +59,7 @@ pub(super) enum Names {
 }
 
 impl Names {
-    /// None where there is none.
+    /// None if there is none.
     pub(super) fn of(names: &[String]) -> Option<Self> {
         match names {
             [] => None,

@@ -7,8 +7,8 @@ use super::{Problem, RunReport};
 /// The report as JUnit XML.
 #[must_use]
 pub fn junit(report: &RunReport) -> String {
-    let suite = escaped(&format!("{} {}", report.provider, report.version));
-    let (tests, failures) = (report.cases.len(), report.failed());
+    let suite = escape(&format!("{} {}", report.provider, report.version));
+    let (tests, failures) = (report.cases.len(), report.failure_count());
     let seconds = report.duration.as_secs_f64();
     let mut xml = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
     // Writing to a string does not fail.
@@ -16,15 +16,15 @@ pub fn junit(report: &RunReport) -> String {
     let _ =
         writeln!(xml, "  <testsuite name=\"{suite}\" tests=\"{tests}\" failures=\"{failures}\" time=\"{seconds:.3}\">");
     for case in &report.cases {
-        let (name, seconds) = (escaped(&case.name), case.figures.duration_ms / 1_000.0);
-        let file = escaped(&case.path.display().to_string());
+        let (name, seconds) = (escape(&case.name), case.figures.duration_ms / 1_000.0);
+        let file = escape(&case.path.display().to_string());
         let _ =
             write!(xml, "    <testcase classname=\"{suite}\" name=\"{name}\" file=\"{file}\" time=\"{seconds:.3}\"");
         match case.problems.first() {
             None => xml.push_str("/>\n"),
             Some(first) => {
                 let text: Vec<String> = case.problems.iter().map(text).collect();
-                let (what, text) = (escaped(&first.what), escaped(&text.join("\n")));
+                let (what, text) = (escape(&first.what), escape(&text.join("\n")));
                 let _ = writeln!(xml, ">\n      <failure message=\"{what}\">{text}</failure>\n    </testcase>");
             }
         }
@@ -38,7 +38,7 @@ fn text(problem: &Problem) -> String {
 }
 
 /// Text for an attribute or an element; what XML 1.0 cannot hold at all becomes U+FFFD.
-fn escaped(text: &str) -> String {
+fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
         match character {

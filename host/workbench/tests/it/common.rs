@@ -1,10 +1,10 @@
-//! What the tests share: components, benches, cases.
+//! Shared by the tests: components, case runners, cases.
 
 use std::path::{Path, PathBuf};
 
 use damper_plugins::component_file::ComponentFile;
 use damper_plugins::{Cache, CacheKey};
-use damper_workbench::{Bench, Case};
+use damper_workbench::{Case, CaseRunner};
 
 #[allow(clippy::disallowed_methods, reason = "where a test's components lie is said by the environment")]
 pub(crate) fn component(name: &str) -> ComponentFile {
@@ -15,15 +15,15 @@ pub(crate) fn component(name: &str) -> ComponentFile {
     ComponentFile::read(&path).unwrap()
 }
 
-/// A bench for a component. What is compiled is kept for the next run.
-pub(crate) fn bench(name: &str) -> Bench {
-    bench_of(component(name))
+/// A case runner for a component. Compiled code is cached for the next run.
+pub(crate) fn case_runner(name: &str) -> CaseRunner {
+    case_runner_of(component(name))
 }
 
-/// A bench for what was read already.
-pub(crate) fn bench_of(file: ComponentFile) -> Bench {
+/// A case runner for a component that was read already.
+pub(crate) fn case_runner_of(file: ComponentFile) -> CaseRunner {
     let folder = PathBuf::from(concat!(env!("CARGO_TARGET_TMPDIR"), "/damper-workbench"));
-    Bench::new(file, Some(Cache { folder, key: CacheKey::new([7; 32]) })).unwrap()
+    CaseRunner::new(file, Some(Cache { folder, key: CacheKey::new([7; 32]) })).unwrap()
 }
 
 /// The cases of a provider's folder, from the workspace's.

@@ -1,4 +1,4 @@
-//! docs/TESTING.md says what there is, no more and no less.
+//! docs/TESTING.md documents every key and every check, and no others.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -8,20 +8,20 @@ use damper_workbench::Case;
 const TESTING: &str = include_str!("../../../../docs/TESTING.md");
 
 /// The keys of the reference's table.
-fn documented() -> BTreeSet<String> {
+fn documented_keys() -> BTreeSet<String> {
     let from = TESTING.find("### Every key").unwrap();
     let rows = TESTING[from..].lines().skip_while(|line| !line.starts_with("| key")).skip(2);
     let rows = rows.take_while(|line| line.starts_with("| `"));
     rows.map(|line| line.split('`').nth(1).unwrap().to_owned()).collect()
 }
 
-fn parsed(text: &str) -> Result<Case, String> {
+fn parse(text: &str) -> Result<Case, String> {
     Case::parse(Path::new("cases/x.toml"), text).map_err(|error| error.to_string())
 }
 
-/// What the parser lists as the keys of the table into which an unknown one was put.
-fn listed(text: &str, table: &str) -> BTreeSet<String> {
-    let error = parsed(text).unwrap_err();
+/// The keys of a table, from the parser's message about an unknown key in it.
+fn listed_keys(text: &str, table: &str) -> BTreeSet<String> {
+    let error = parse(text).unwrap_err();
     let (_, list) = error.split_once("expected ").unwrap_or_else(|| panic!("{table}: {error}"));
     let keys = list.split('`').skip(1).step_by(2);
     let prefix = if table.is_empty() { String::new() } else { format!("{table}.") };
@@ -44,18 +44,18 @@ fn every_key_of_a_case_is_documented_and_no_other() {
         ("expect.record", format!("{request}{record}nope = 1\n")),
         ("expect.failure", format!("{request}{failure}nope = 1\n")),
     ];
-    let mut keys: BTreeSet<String> = tables.iter().flat_map(|(table, text)| listed(text, table)).collect();
+    let mut keys: BTreeSet<String> = tables.iter().flat_map(|(table, text)| listed_keys(text, table)).collect();
     // These are tables, whose keys are listed in their place.
     keys.remove("request");
     keys.remove("expect");
-    assert_eq!(documented(), keys);
+    assert_eq!(documented_keys(), keys);
 }
 
 #[test]
 fn the_case_in_the_documentation_is_one() {
     let from = TESTING.find("```toml\n").unwrap() + 8;
     let text = &TESTING[from..from + TESTING[from..].find("```").unwrap()];
-    assert!(parsed(text).unwrap().is_good());
+    assert!(parse(text).unwrap().is_good());
 }
 
 #[test]

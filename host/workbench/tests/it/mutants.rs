@@ -1,11 +1,11 @@
-//! Does the suite see what is wrong? `tests/mutants` is one provider that is right, and wrong in many ways.
+//! The suite finds faulty providers. `tests/mutants` is one provider that is correct, or faulty in one of many ways.
 
 use std::fmt::Write;
 
 use damper_workbench::conformance::{Conformance, Rules, Status};
-use damper_workbench::{Bench, Case};
+use damper_workbench::{Case, CaseRunner};
 
-use crate::common::{bench, cases};
+use crate::common::{case_runner, cases};
 
 /// Every way to be wrong, and a check that has to see it.
 const MUTANTS: [(&str, &str); 20] = [
@@ -31,22 +31,22 @@ const MUTANTS: [(&str, &str); 20] = [
     ("tells-the-key", "500"),
 ];
 
-async fn conformance(bench: &Bench, mutation: &str) -> Conformance {
+async fn conformance(case_runner: &CaseRunner, mutation: &str) -> Conformance {
     let mut cases: Vec<Case> = cases("tests/mutants/cases");
     for case in &mut cases {
         case.config.insert("mutation".to_owned(), mutation.to_owned());
     }
     let rules = Rules::default();
-    bench.conform(&cases, &rules).await.unwrap_or_else(|error| panic!("{mutation}: {error}"))
+    case_runner.conform(&cases, &rules).await.unwrap_or_else(|error| panic!("{mutation}: {error}"))
 }
 
-fn failed(report: &Conformance) -> Vec<String> {
+fn failed_checks(report: &Conformance) -> Vec<String> {
     report.checks.iter().filter(|check| check.status == Status::Failed).map(|check| check.name.clone()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_provider_that_the_mutants_are_made_of_conforms() {
-    let report = conformance(&bench("mutants"), "none").await;
+    let report = conformance(&case_runner("mutants"), "none").await;
     let problems: Vec<_> = report.checks.iter().filter(|check| check.status == Status::Failed).collect();
     assert!(problems.is_empty(), "{problems:#?}");
     assert!(report.checks.iter().any(|check| check.exchange == Some(2)), "the second exchange goes wrong too");
@@ -54,10 +54,10 @@ async fn the_provider_that_the_mutants_are_made_of_conforms() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_mutant_is_caught_by_the_check_that_it_is_made_for() {
-    let bench = bench("mutants");
+    let case_runner = case_runner("mutants");
     let mut missed = String::new();
     for (mutation, check) in MUTANTS {
-        let failed = failed(&conformance(&bench, mutation).await);
+        let failed = failed_checks(&conformance(&case_runner, mutation).await);
         if !failed.iter().any(|name| name == check) {
             writeln!(missed, "{mutation} is not caught by {check:?}, but by {failed:?}").unwrap();
         }
@@ -67,7 +67,7 @@ async fn every_mutant_is_caught_by_the_check_that_it_is_made_for() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failure_of_a_later_request_is_not_swallowed() {
-    let failed = failed(&conformance(&bench("mutants"), "leaves-out-details-that-fail").await);
+    let failed = failed_checks(&conformance(&case_runner("mutants"), "leaves-out-details-that-fail").await);
     for check in ["500", "401", "429", "reset", "empty body", "HTML page with status 200"] {
         assert!(failed.iter().any(|name| name == check), "{check}: {failed:?}");
     }

@@ -8,9 +8,9 @@ use damper_core::record::FailureKind;
 use damper_plugins::component_file::ComponentFile;
 use damper_workbench::conformance::{Rules, Status};
 use damper_workbench::report::CaseReport;
-use damper_workbench::{Bench, Case};
+use damper_workbench::{Case, CaseRunner};
 
-use crate::common::{bench_of, component};
+use crate::common::{case_runner_of, component};
 
 const GOOD: &str = include_str!("../../../../tests/mutants/cases/good.toml");
 
@@ -24,40 +24,40 @@ body = \"grant_type=client_credentials\"
 [exchange.response]
 ";
 
-fn with_tokens() -> Bench {
+fn with_tokens() -> CaseRunner {
     let mut file: ComponentFile = component("mutants");
     file.manifest.credentials.insert("key".to_owned(), CredentialKind::Oauth2ClientCredentials);
-    bench_of(file)
+    case_runner_of(file)
 }
 
-async fn ran(bench: &Bench, text: &str) -> CaseReport {
+async fn run_case(case_runner: &CaseRunner, text: &str) -> CaseReport {
     let case = Case::parse(Path::new("tests/mutants/cases/good.toml"), text).unwrap();
-    bench.run(&[case]).await.cases.pop().unwrap()
+    case_runner.run(&[case]).await.cases.pop().unwrap()
 }
 
 /// The good case, in which the token endpoint answers so.
-fn scripted(answer: &str) -> String {
+fn with_token_answer(answer: &str) -> String {
     let first = GOOD.find("[[exchange]]").unwrap();
     format!("{}{TOKEN}{answer}\n{}", &GOOD[..first], &GOOD[first..])
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_case_passes_without_a_word_of_tokens() {
-    let bench = with_tokens();
-    let report = ran(&bench, GOOD).await;
+    let case_runner = with_tokens();
+    let report = run_case(&case_runner, GOOD).await;
     assert!(report.has_passed(), "{:?}", report.problems);
     let forgetful = GOOD.replacen("credential = \"key\"\n", "", 1);
-    let told = format!("{:?}", ran(&bench, &forgetful).await.problems);
+    let told = format!("{:?}", run_case(&case_runner, &forgetful).await.problems);
     assert!(told.contains("it should carry no credential, and carries"), "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_case_may_say_what_the_token_endpoint_answers() {
-    let bench = with_tokens();
+    let case_runner = with_tokens();
     let token = "{ access_token = \"case-token-key-Zq7/+x9\", token_type = \"Bearer\" }";
-    let report = ran(&bench, &scripted(&format!("status = 200\njson = {token}"))).await;
+    let report = run_case(&case_runner, &with_token_answer(&format!("status = 200\njson = {token}"))).await;
     assert!(report.has_passed(), "{:?}", report.problems);
-    let report = ran(&bench, &scripted("status = 503")).await;
+    let report = run_case(&case_runner, &with_token_answer("status = 503")).await;
     let failure = report.outcome.unwrap().unwrap_err();
     assert_eq!(failure.kind, FailureKind::Unavailable, "{failure}");
     assert!(failure.message.contains("gets no token from https://tokens.damper.invalid/key"), "{failure}");

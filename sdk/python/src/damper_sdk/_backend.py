@@ -41,7 +41,7 @@ class SignRefused(Exception):
 
 
 class Backend(Protocol):
-    """What the host does."""
+    """The services of the host."""
 
     def send(self, request: Prepared) -> Answered | NotAnswered: ...
     def send_all(self, requests: list[Prepared]) -> list[Answered | NotAnswered]: ...

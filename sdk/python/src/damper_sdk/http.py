@@ -12,7 +12,7 @@ from .response import Response
 # The most requests that the host takes at once.
 _SEND_ALL_MAX = 64
 
-#: What a value in a URL may be; anything else is the author's to turn into text.
+#: The types of a value in a URL; the author converts anything else to text.
 Value = str | int | float
 
 
@@ -156,7 +156,7 @@ def _answer(request: Prepared, answer: Answered | NotAnswered) -> Response | Fai
 
 
 def _failure(error: NotAnswered) -> Failure:
-    """What an error of the contract's `http` means.
+    """The failure for an error of the contract's `http`.
 
     Neither `denied` nor `invalid` is `Rejected`: both are the provider's or its manifest's mistake, and `Rejected` would make
     a dead letter of every item at once, while after a mend they may all succeed.

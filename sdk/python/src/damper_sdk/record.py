@@ -1,4 +1,4 @@
-"""What to fetch, and a record as the API gave it."""
+"""The item to fetch, and a record as the API gave it."""
 
 import json as _json
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ class FetchRequest:
     day: str = "2026-01-01"
     #: How long the call may take from its beginning, in seconds; after that the host ends it.
     deadline: float = 30.0
-    #: What later versions of the contract add; unknown names are to be ignored.
+    #: Fields that later versions of the contract add; unknown names are to be ignored.
     extras: Mapping[str, str] = field(default_factory=dict)
 
     def param(self, name: str) -> str | None:

@@ -17,9 +17,9 @@ from .failures import (
     Unavailable,
 )
 
-# Where APIs say when they count requests anew.
+# Headers in which APIs say when they count requests anew.
 _RATE_LIMIT_RESETS = ("ratelimit-reset", "x-ratelimit-reset", "x-rate-limit-reset")
-# What a status is called (RFC 9110 and 6585); nothing for the less usual.
+# The reason phrase of a status (RFC 9110 and 6585); nothing for the less usual.
 _REASONS = {
     301: "Moved Permanently", 302: "Found", 304: "Not Modified", 400: "Bad Request", 401: "Unauthorized",
     403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed", 406: "Not Acceptable", 408: "Request Timeout",

@@ -1,6 +1,6 @@
 """A scripted API, for an author's own tests: the provider function runs natively, under pytest or unittest.
 
-The script says which requests are expected, in order, and how each is answered. What the script does not expect fails the test
+The script says which requests are expected, in order, and how each is answered. An unexpected request fails the test
 and says how it differs.
 """
 
@@ -56,7 +56,7 @@ class Api:
         self._cache: dict[str, bytes] = {}
         self._signatures: dict[str, bytes] = {}
         self._problem: ScriptError | None = None
-        #: What was logged so far: level and message.
+        #: The messages logged so far: level and text.
         self.logged: list[tuple[str, str]] = []
         #: How many requests were sent so far.
         self.requests_sent = 0

@@ -73,7 +73,7 @@ fn expand(arguments: TokenStream, item: TokenStream) -> syn::Result<TokenStream>
     })
 }
 
-/// What the compiler would say only in terms of generated code.
+/// Reports errors that the compiler would describe only in terms of generated code.
 fn check(function: &ItemFn) -> syn::Result<()> {
     let signature = &function.sig;
     if let Some(keyword) = &signature.asyncness {

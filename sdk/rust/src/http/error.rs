@@ -11,7 +11,7 @@ pub enum Error {
     BadValue {
         /// The placeholder's name.
         name: String,
-        /// What is wrong with the value.
+        /// The problem with the value.
         reason: &'static str,
     },
     /// The request is not one: a bad URL, method or header, a credential that provider.toml does not name.

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use super::retry_after;
 use crate::{Failure, FailureKind, text};
 
-/// Where APIs say when they count requests anew.
+/// Headers in which APIs say when they count requests anew.
 const RATE_LIMIT_RESETS: [&str; 3] = ["ratelimit-reset", "x-ratelimit-reset", "x-rate-limit-reset"];
 
 /// One whole answer, of whatever status.
@@ -74,7 +74,7 @@ impl Response {
     ///
     /// `malformed` where it is not UTF-8.
     pub fn text(&self) -> Result<&str, Failure> {
-        std::str::from_utf8(&self.body).map_err(|error| self.located(error.into()))
+        std::str::from_utf8(&self.body).map_err(|error| self.with_location(error.into()))
     }
 
     /// The body parsed as JSON, into a type of one's own or a [`json::Value`](crate::json::Value).
@@ -83,7 +83,7 @@ impl Response {
     ///
     /// `malformed` where it is not JSON, or not of that shape.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Failure> {
-        serde_json::from_slice(&self.body).map_err(|error| self.located(error.into()))
+        serde_json::from_slice(&self.body).map_err(|error| self.with_location(error.into()))
     }
 
     /// The body parsed as XML.
@@ -93,7 +93,7 @@ impl Response {
     /// `malformed` where it is not well-formed, or refused; see [`xml`](crate::xml).
     #[cfg(feature = "xml")]
     pub fn xml(&self) -> Result<crate::xml::Element, Failure> {
-        crate::xml::parse(&self.body).map_err(|failure| self.located(failure))
+        crate::xml::parse(&self.body).map_err(|failure| self.with_location(failure))
     }
 
     /// How long the API asks to be left alone (Retry-After), from now.
@@ -167,7 +167,7 @@ impl Response {
     }
 
     /// A failure to read the body, with where it came from.
-    fn located(&self, mut failure: Failure) -> Failure {
+    fn with_location(&self, mut failure: Failure) -> Failure {
         failure.message = format!("{}: {}", self.place(), failure.message);
         failure.with_status(self.status)
     }
@@ -191,7 +191,7 @@ impl Response {
     }
 }
 
-/// What a status is called (RFC 9110 and 6585); nothing for the less usual.
+/// The reason phrase of a status (RFC 9110 and 6585); nothing for the less usual.
 fn reason_phrase(status: u16) -> &'static str {
     match status {
         301 => "Moved Permanently",

@@ -74,8 +74,8 @@ impl Template {
         Ok(url)
     }
 
-    /// One segment of the path. Where a value is part of it, what comes out is a segment of its own: not empty, and
-    /// not of dots, which a URL parser would take for "here" and "up".
+    /// One segment of the path. If a value is part of a segment, the result is a segment of its own: not empty, and not
+    /// of dots, which a URL parser would take for "here" and "up".
     fn segment(&self, template: &str, used: &mut Vec<String>) -> Result<String, Error> {
         let before = used.len();
         let segment = self.substitute(template, used)?;
@@ -111,7 +111,7 @@ impl Template {
     }
 }
 
-/// Where the path begins: after scheme, host and port.
+/// The start of the path: after scheme, host and port.
 fn path_start(url: &str) -> Option<usize> {
     let authority = url.find("://")? + 3;
     let rest = url.get(authority..)?;

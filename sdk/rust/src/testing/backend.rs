@@ -111,7 +111,7 @@ fn differences(expected: &Expected, request: &Prepared) -> Vec<String> {
             compare(&format!("header {name}"), value, &sent.join(", "));
         }
     }
-    compare("credentials", &named(&expected.credentials), &named(&request.credentials));
+    compare("credentials", &names_text(&expected.credentials), &names_text(&request.credentials));
     if let Some(wanted) = &expected.body {
         let sent = request.body.as_deref().unwrap_or_default();
         compare("body", &String::from_utf8_lossy(wanted), &String::from_utf8_lossy(sent));
@@ -119,7 +119,7 @@ fn differences(expected: &Expected, request: &Prepared) -> Vec<String> {
     lines
 }
 
-fn named(credentials: &[String]) -> String {
+fn names_text(credentials: &[String]) -> String {
     if credentials.is_empty() { "(none)".to_owned() } else { credentials.join(", ") }
 }
 

@@ -7,8 +7,8 @@ use damper_core::dead_letter::Reason;
 use damper_demo_api::{Latency, Settings};
 use serde_json::json;
 
-use crate::house::{House, Wanted};
-use crate::said;
+use crate::deployment::{DeploymentOptions, TestDeployment};
+use crate::function_log;
 
 /// A good API on another continent.
 fn usual_api() -> Settings {
@@ -29,24 +29,27 @@ fn entries(count: usize) -> Vec<Bytes> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_item_ends_once_with_duplicates_an_unparsable_entry_and_a_poison_record() {
-    let Some(house) = House::new(Wanted { api: usual_api(), batch_size: 1_000, ..Wanted::default() }).await else {
+    let Some(deployment) =
+        TestDeployment::new(DeploymentOptions { api: usual_api(), batch_size: 1_000, ..DeploymentOptions::default() })
+            .await
+    else {
         return;
     };
     const GOOD: usize = 5_000;
-    house.feed_raw(entries(GOOD)).await;
-    let source = house.map();
-    let view = house.drained(&source).await;
+    deployment.feed_raw(entries(GOOD)).await;
+    let source = deployment.create_mapping();
+    let view = deployment.wait_until_drained(&source).await;
     assert!(view.discarded.is_empty() && view.troubles.is_empty(), "{view:?}");
 
     // The sink has each good item once, and the API was asked once for each.
     let expected: Vec<_> = (0..GOOD).map(|number| format!("item-{number:05}")).collect();
-    assert_eq!(house.stored().await, expected);
-    let stats = house.api.stats();
+    assert_eq!(deployment.stored_ids().await, expected);
+    let stats = deployment.api.stats();
     assert_eq!((stats.ids_fetched_ok, stats.extra_fetches_ok), (GOOD as u64, 0), "{stats:?}");
     assert!(stats.peak_in_flight <= 16, "{stats:?}");
 
-    // What cannot be fetched is kept whole, once each.
-    let letters = house.letters().await;
+    // Each item that cannot be fetched is kept whole, once.
+    let letters = deployment.letters().await;
     let died: BTreeMap<_, _> =
         letters.iter().map(|stored| (&stored.letter.payload[..], stored.letter.reason)).collect();
     let expected = [
@@ -57,57 +60,69 @@ async fn every_item_ends_once_with_duplicates_an_unparsable_entry_and_a_poison_r
     assert_eq!((letters.len(), died), (3, BTreeMap::from(expected)));
 
     // Every answer says from where on; and the last one that all is done.
-    let answered = house.answered();
-    assert_eq!(answered.last().unwrap().from(), None);
+    let answered = deployment.batch_answers();
+    assert_eq!(answered.last().unwrap().first_unfinished(), None);
     for answered in &answered {
-        answered.from();
+        answered.first_unfinished();
     }
-    let lines = house.lines();
-    said::assert_well_formed(&lines);
-    assert_eq!(said::sum(&lines, "Fetched"), GOOD as u64);
-    assert_eq!(said::sum(&lines, "DeadLetters"), 3);
+    let lines = deployment.lines();
+    function_log::assert_well_formed(&lines);
+    assert_eq!(function_log::sum(&lines, "Fetched"), GOOD as u64);
+    assert_eq!(function_log::sum(&lines, "DeadLetters"), 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn in_quiet_times_the_control_plane_is_asked_at_most_for_one_batch_size() {
-    let Some(house) = House::new(Wanted { api: usual_api(), ..Wanted::default() }).await else { return };
-    let source = house.map();
+    let Some(deployment) =
+        TestDeployment::new(DeploymentOptions { api: usual_api(), ..DeploymentOptions::default() }).await
+    else {
+        return;
+    };
+    let source = deployment.create_mapping();
     let round = |round: usize| (0..100).map(move |number| format!("item-{round}-{number}"));
-    house.feed(round(0)).await;
-    house.drained(&source).await;
-    let first = house.plane.calls();
+    deployment.feed(round(0)).await;
+    deployment.wait_until_drained(&source).await;
+    let first = deployment.plane.calls();
     assert!(first.list <= 1 && first.resize <= 1, "{first:?}");
 
     for number in 1..=4 {
-        house.feed(round(number)).await;
-        house.drained(&source).await;
+        deployment.feed(round(number)).await;
+        deployment.wait_until_drained(&source).await;
     }
-    let calls = house.plane.calls();
+    let calls = deployment.plane.calls();
     assert_eq!((calls.enable, calls.disable, calls.refused, calls.throttled), (0, 0, 0, 0), "{calls:?}");
     assert!(calls.resize <= 1, "one change of the batch size in two minutes: {calls:?}");
-    // Whoever changed it looks once whether the change has come.
+    // The process that changed it looks once whether the change has come.
     assert!(calls.list + calls.get <= 2, "{calls:?}");
-    assert_eq!(house.stored().await.len(), 500);
-    assert_eq!(house.function().cold_starts(), 1, "one process served all");
+    assert_eq!(deployment.stored_ids().await.len(), 500);
+    assert_eq!(deployment.function().cold_starts(), 1, "one process served all");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_shards_share_the_hard_cap() {
     let api = Settings { latency: Latency { median_ms: 60.0, sigma: 0.2, max_ms: None }, ..Settings::default() };
     let settings = "limits.max_concurrency = 4".to_owned();
-    let Some(house) = House::new(Wanted { api, settings, shards: 2, batch_size: 60, ..Wanted::default() }).await else {
+    let Some(deployment) = TestDeployment::new(DeploymentOptions {
+        api,
+        settings,
+        shards: 2,
+        batch_size: 60,
+        ..DeploymentOptions::default()
+    })
+    .await
+    else {
         return;
     };
     let mut ids: Vec<_> = (0..240).map(|number| format!("item-{number:03}")).collect();
-    house.feed(&ids).await;
-    let source = house.map();
-    let view = house.drained(&source).await;
+    deployment.feed(&ids).await;
+    let source = deployment.create_mapping();
+    let view = deployment.wait_until_drained(&source).await;
     assert_eq!(view.checkpoints.len(), 2, "both shards had items: {view:?}");
     ids.sort();
-    assert_eq!(house.stored().await, ids);
-    let stats = house.api.stats();
+    assert_eq!(deployment.stored_ids().await, ids);
+    let stats = deployment.api.stats();
     assert_eq!(stats.extra_fetches_ok, 0, "{stats:?}");
     assert!(stats.peak_in_flight <= 4, "never more than max_concurrency, over both processes: {stats:?}");
-    assert!(house.function().cold_starts() >= 2, "the shards were worked on side by side");
-    said::assert_well_formed(&house.lines());
+    assert!(deployment.function().cold_starts() >= 2, "the shards were worked on side by side");
+    function_log::assert_well_formed(&deployment.lines());
 }

@@ -1,5 +1,5 @@
-//! AWS's services on a bad day, with the SDK's own retries: answers of writes that were done are lost, requests arrive twice or late.
-//! Nothing is lost, nothing doubled, no cap and no quota passed, and every stream drains.
+//! Faults of AWS's services, with the SDK's own retries: answers of writes that were done are lost, requests arrive
+//! twice or late. Nothing is lost, nothing doubled, no cap and no quota passed, and every stream drains.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -13,8 +13,8 @@ use jiff::SignedDuration;
 use serde_json::json;
 
 use crate::days::{noon_zone, now};
-use crate::house::{House, PATIENCE, Wanted};
-use crate::said;
+use crate::deployment::{DeploymentOptions, PATIENCE, TestDeployment};
+use crate::function_log;
 
 /// Most rounds of a campaign for each answer that is to be lost: each round hits at least one write, or the campaign hits none at all.
 const ROUNDS_FOR_ONE: u64 = 4;
@@ -30,21 +30,21 @@ fn small_batches() -> Vec<(&'static str, String)> {
     vec![("start_batch = 200", "start_batch = 20".to_owned()), ("max_batch = 2000", "max_batch = 20".to_owned())]
 }
 
-/// A house, what was fed there, and what has to hold.
+/// A deployment, what was fed there, and what has to hold.
 struct Campaign {
-    house: House,
+    deployment: TestDeployment,
     source: EventSource,
     fed: Vec<String>,
 }
 
 impl Campaign {
-    async fn begin(wanted: Wanted) -> Option<Self> {
-        let house = House::new(wanted).await?;
-        let source = house.map();
-        Some(Self { house, source, fed: Vec::new() })
+    async fn begin(wanted: DeploymentOptions) -> Option<Self> {
+        let deployment = TestDeployment::new(wanted).await?;
+        let source = deployment.create_mapping();
+        Some(Self { deployment, source, fed: Vec::new() })
     }
 
-    /// So many ids that were not fed before.
+    /// The given number of ids that were not fed before.
     fn next(&mut self, count: usize) -> Vec<String> {
         let ids: Vec<_> = (0..count).map(|number| format!("item-{:06}", self.fed.len() + number)).collect();
         self.fed.extend(ids.iter().cloned());
@@ -54,53 +54,54 @@ impl Campaign {
     /// Ticks come, a minute apart in AWS, until one has enabled the mapping.
     async fn enable(&self) {
         for _ in 0..5 {
-            self.house.tick().await;
+            self.deployment.tick().await;
             if self.source.view().state != State::Disabled {
                 return;
             }
         }
-        panic!("no tick enabled the mapping:\n{}", self.house.transcript());
+        panic!("no tick enabled the mapping:\n{}", self.deployment.transcript());
     }
 
     /// Some items wait longer than their batch: a claim that landed late, or whose outcome nobody knows, holds for its lease. Their entries are
     /// parked, and ticks take them up. A tick meets faults, too, and may fail.
     async fn take_up_parked(&self) {
         for round in 1..=20 {
-            if self.house.control().await.parked.next_due.is_none() {
+            if self.deployment.control().await.parked.next_due.is_none() {
                 return;
             }
-            self.house.restart(SignedDuration::from_mins(5 * round));
-            if let Err(error) = self.house.try_tick().await {
+            self.deployment.restart(SignedDuration::from_mins(5 * round));
+            if let Err(error) = self.deployment.try_tick().await {
                 println!("a tick failed: {error}");
             }
         }
-        panic!("parked entries were not taken up:\n{}", self.house.transcript());
+        panic!("parked entries were not taken up:\n{}", self.deployment.transcript());
     }
 
     /// All that was fed is in the sink, once, and nothing went wrong on the way.
     async fn assert_once(&self) {
-        let stored = self.house.stored().await;
+        let stored = self.deployment.stored_ids().await;
         let times = |id: &String| stored.iter().filter(|stored| *stored == id).count();
         let lost: Vec<_> = self.fed.iter().filter(|id| times(id) == 0).collect();
         let doubled: Vec<_> = self.fed.iter().filter(|id| times(id) > 1).collect();
         assert!(
             lost.is_empty() && doubled.is_empty(),
             "lost: {lost:?}\ndoubled: {doubled:?}\n{}\n{}",
-            self.house.objects().await,
-            self.house.transcript()
+            self.deployment.objects().await,
+            self.deployment.transcript()
         );
         assert_eq!(stored, self.fed);
-        assert!(self.house.letters().await.is_empty());
-        let stats = self.house.api.stats();
+        assert!(self.deployment.letters().await.is_empty());
+        let stats = self.deployment.api.stats();
         assert!(stats.peak_in_flight <= 16, "{stats:?}");
-        said::assert_well_formed(&self.house.lines());
+        function_log::assert_well_formed(&self.deployment.lines());
     }
 }
 
 /// Feed and drain, each time with another process, until so many answers of this kind of write were lost.
 async fn lose_answers(write: Write, times: u64) -> Option<u64> {
     let failing = Settings { error_rate: 0.2, ..quick_api() };
-    let mut wanted = Wanted { faults: vec![write.lost(times)], batch_size: 20, ..Wanted::default() };
+    let mut wanted =
+        DeploymentOptions { faults: vec![write.lose_answers(times)], batch_size: 20, ..DeploymentOptions::default() };
     wanted.api = if write == Write::Release { failing } else { quick_api() };
     if write == Write::Control {
         // Each process sets requests aside of a quota, which is never spent. Without one a calm process has nothing to note.
@@ -112,89 +113,93 @@ async fn lose_answers(write: Write, times: u64) -> Option<u64> {
     for round in 0..times * ROUNDS_FOR_ONE {
         let ids = campaign.next(40);
         if write == Write::Feed {
-            campaign.house.feed_through_faults(ids).await;
+            campaign.deployment.feed_through_faults(ids).await;
         } else {
-            campaign.house.feed(ids).await;
+            campaign.deployment.feed(ids).await;
         }
-        campaign.house.drained(&campaign.source).await;
-        if campaign.house.proxies.hits(write) >= times {
+        campaign.deployment.wait_until_drained(&campaign.source).await;
+        if campaign.deployment.proxies.hits(write) >= times {
             break;
         }
         // Another process, which reads everything anew; a little later, so that nothing of the one before is in its way.
         let seconds = 30 * (i64::try_from(round).unwrap() + 1);
-        campaign.house.restart(SignedDuration::from_secs(seconds));
+        campaign.deployment.restart(SignedDuration::from_secs(seconds));
     }
     campaign.assert_once().await;
-    let hits = campaign.house.proxies.hits(write);
+    let hits = campaign.deployment.proxies.hits(write);
     assert!(hits >= times, "{write}: only {hits} answers were lost");
     Some(hits)
 }
 
 /// The API is down for a quarter of an hour and comes back: the mapping is disabled and enabled, once a round.
 async fn lose_answers_of_the_mapping(times: u64) -> Option<u64> {
-    let wanted = Wanted {
-        faults: vec![Write::Mapping.lost(times)],
+    let wanted = DeploymentOptions {
+        faults: vec![Write::Mapping.lose_answers(times)],
         api: quick_api(),
         timeout: Duration::from_secs(12),
-        ..Wanted::default()
+        ..DeploymentOptions::default()
     };
     let mut campaign = Campaign::begin(wanted).await?;
     let mut minutes = 0;
-    while campaign.house.proxies.hits(Write::Mapping) < times {
+    while campaign.deployment.proxies.hits(Write::Mapping) < times {
         let ids = campaign.next(20);
-        let house = &campaign.house;
-        house.api.control(&json!({ "outage": { "mode": "error" } })).unwrap();
-        house.feed(ids).await;
-        house.until(async |house| matches!(house.control().await.breaker, Breaker::Open { .. })).await;
+        let deployment = &campaign.deployment;
+        deployment.api.control(&json!({ "outage": { "mode": "error" } })).unwrap();
+        deployment.feed(ids).await;
+        deployment
+            .wait_until(async |deployment| matches!(deployment.control().await.breaker, Breaker::Open { .. }))
+            .await;
         minutes += 16;
-        house.restart(SignedDuration::from_mins(minutes));
+        deployment.restart(SignedDuration::from_mins(minutes));
         let off = campaign.source.wait_for(PATIENCE, |view| view.state == State::Disabled && view.in_flight == 0).await;
-        off.unwrap_or_else(|view| panic!("it was never disabled: {view:?}\n{}", house.transcript()));
-        house.api.control(&json!({ "outage": null })).unwrap();
+        off.unwrap_or_else(|view| panic!("it was never disabled: {view:?}\n{}", deployment.transcript()));
+        deployment.api.control(&json!({ "outage": null })).unwrap();
         minutes += 11;
-        house.restart(SignedDuration::from_mins(minutes));
+        deployment.restart(SignedDuration::from_mins(minutes));
         campaign.enable().await;
-        house.drained(&campaign.source).await;
+        deployment.wait_until_drained(&campaign.source).await;
     }
     campaign.assert_once().await;
-    Some(campaign.house.proxies.hits(Write::Mapping))
+    Some(campaign.deployment.proxies.hits(Write::Mapping))
 }
 
 /// Of three records one cannot be read, and waits a minute: its entry is parked, taken up by a tick, and perhaps parked again.
 async fn lose_answers_of_parking(times: u64) -> Option<u64> {
-    let mut wanted = Wanted {
-        faults: vec![Write::Park.lost(times), Write::Unpark.lost(times)],
+    let mut wanted = DeploymentOptions {
+        faults: vec![Write::Park.lose_answers(times), Write::Unpark.lose_answers(times)],
         api: Settings { malformed_rate: 0.3, ..quick_api() },
         manifest: small_batches(),
         batch_size: 20,
-        ..Wanted::default()
+        ..DeploymentOptions::default()
     };
     wanted.manifest.push(("max_attempts = 5", "max_attempts = 50".to_owned()));
     wanted.manifest.push(("backoff = \"200ms\"", "backoff = \"1m\"".to_owned()));
     wanted.manifest.push(("max_item_age = \"1d\"", "max_item_age = \"90d\"".to_owned()));
     let mut campaign = Campaign::begin(wanted).await?;
-    let is_hit = |house: &House| [Write::Park, Write::Unpark].iter().all(|write| house.proxies.hits(write) >= times);
+    let is_hit = |deployment: &TestDeployment| {
+        [Write::Park, Write::Unpark].iter().all(|write| deployment.proxies.hits(write) >= times)
+    };
     for round in 1.. {
-        let is_enough = is_hit(&campaign.house);
-        if is_enough && campaign.house.stored().await.len() == campaign.fed.len() {
+        let is_enough = is_hit(&campaign.deployment);
+        if is_enough && campaign.deployment.stored_ids().await.len() == campaign.fed.len() {
             break;
         }
-        assert!(round < 20 + times, "round {round}:\n{}", campaign.house.transcript());
+        assert!(round < 20 + times, "round {round}:\n{}", campaign.deployment.transcript());
         if is_enough {
-            campaign.house.api.control(&json!({ "malformed_rate": 0.0 })).unwrap();
+            campaign.deployment.api.control(&json!({ "malformed_rate": 0.0 })).unwrap();
         } else {
             let ids = campaign.next(40);
-            campaign.house.feed(ids).await;
-            campaign.house.drained(&campaign.source).await;
+            campaign.deployment.feed(ids).await;
+            campaign.deployment.wait_until_drained(&campaign.source).await;
         }
-        // What waits is due, and nobody delivers it but a tick.
-        campaign.house.restart(SignedDuration::from_hours(2 * i64::try_from(round).unwrap()));
-        campaign.house.tick().await;
+        // The waiting entry is due, and only a tick delivers it.
+        campaign.deployment.restart(SignedDuration::from_hours(2 * i64::try_from(round).unwrap()));
+        campaign.deployment.tick().await;
     }
     campaign.assert_once().await;
-    let control = campaign.house.control().await;
+    let control = campaign.deployment.control().await;
     assert_eq!(control.parked.next_due, None, "nothing is parked any more: {control:?}");
-    Some(campaign.house.proxies.hits(Write::Park) + campaign.house.proxies.hits(Write::Unpark))
+    Some(campaign.deployment.proxies.hits(Write::Park) + campaign.deployment.proxies.hits(Write::Unpark))
 }
 
 /// A worker dies before midnight, with what it had fetched not stored; after it another claims that, in transactions over both days.
@@ -204,53 +209,53 @@ async fn lose_answers_of_claims_over_two_days(times: u64) -> Option<u64> {
     let noon = now.in_tz(&zone).unwrap();
     let midnight = noon.tomorrow().unwrap().start_of_day().unwrap().timestamp();
     let before = midnight.duration_since(now) - SignedDuration::from_mins(5);
-    let wanted = Wanted {
-        faults: vec![Write::TakeOver.lost(times)],
+    let wanted = DeploymentOptions {
+        faults: vec![Write::TakeOver.lose_answers(times)],
         api: Settings { latency: Latency { median_ms: 60.0, sigma: 0.2, max_ms: None }, ..Settings::default() },
         manifest: vec![("timezone = \"UTC\"", format!("timezone = {zone:?}"))],
         clock_offset: before,
         batch_size: 500,
-        ..Wanted::default()
+        ..DeploymentOptions::default()
     };
     let mut campaign = Campaign::begin(wanted).await?;
     let ids = campaign.next(usize::try_from(2 * times + 100).unwrap());
-    campaign.house.feed(ids).await;
-    campaign.house.api_saw(|stats| stats.requests >= times + 20).await;
-    let killed = campaign.house.function();
-    campaign.house.restart(before + SignedDuration::from_mins(10));
+    campaign.deployment.feed(ids).await;
+    campaign.deployment.wait_for_api(|stats| stats.requests >= times + 20).await;
+    let killed = campaign.deployment.function();
+    campaign.deployment.restart(before + SignedDuration::from_mins(10));
     killed.kill_running();
-    campaign.house.drained(&campaign.source).await;
+    campaign.deployment.wait_until_drained(&campaign.source).await;
     campaign.assert_once().await;
-    let hits = campaign.house.proxies.hits(Write::TakeOver);
+    let hits = campaign.deployment.proxies.hits(Write::TakeOver);
     assert!(hits >= times, "only {hits} answers were lost");
     Some(hits)
 }
 
 /// A quota that is spent in the middle, while the answers of what is written of it are lost.
 async fn lose_answers_under_a_quota(times: u64, quota: u64) -> Option<u64> {
-    let mut wanted = Wanted {
-        faults: vec![Write::Control.lost(times)],
+    let mut wanted = DeploymentOptions {
+        faults: vec![Write::Control.lose_answers(times)],
         api: quick_api(),
         settings: format!("limits.daily_quota = {quota}"),
         manifest: small_batches(),
         batch_size: 20,
-        ..Wanted::default()
+        ..DeploymentOptions::default()
     };
     wanted.manifest.push(("max_item_age = \"1d\"", "max_item_age = \"7d\"".to_owned()));
     let mut campaign = Campaign::begin(wanted).await?;
     let ids = campaign.next(usize::try_from(quota + quota / 2).unwrap());
-    campaign.house.feed(ids).await;
+    campaign.deployment.feed(ids).await;
     let off = campaign.source.wait_for(PATIENCE, |view| view.state == State::Disabled && view.in_flight == 0).await;
-    off.unwrap_or_else(|view| panic!("the quota was never spent: {view:?}\n{}", campaign.house.transcript()));
-    let requests = campaign.house.api.stats().requests;
+    off.unwrap_or_else(|view| panic!("the quota was never spent: {view:?}\n{}", campaign.deployment.transcript()));
+    let requests = campaign.deployment.api.stats().requests;
     assert!(requests <= quota, "{requests} requests of {quota} a day");
-    campaign.house.restart(SignedDuration::from_hours(25));
+    campaign.deployment.restart(SignedDuration::from_hours(25));
     campaign.enable().await;
-    campaign.house.drained(&campaign.source).await;
-    let requests = campaign.house.api.stats().requests;
+    campaign.deployment.wait_until_drained(&campaign.source).await;
+    let requests = campaign.deployment.api.stats().requests;
     assert!(requests <= 2 * quota, "{requests} requests in two days of {quota}");
     campaign.assert_once().await;
-    Some(campaign.house.proxies.hits(Write::Control))
+    Some(campaign.deployment.proxies.hits(Write::Control))
 }
 
 /// Everything at once, on two shards.
@@ -266,15 +271,24 @@ async fn bad_weather(items: usize, share: f64) -> Option<u64> {
         ("slow", Fault::Slow(Duration::from_millis(400))),
     ];
     let rules = faults.map(|(name, fault)| Write::any(name, fault, share)).to_vec();
-    let wanted = Wanted { faults: rules, api: quick_api(), shards: 2, batch_size: 50, ..Wanted::default() };
+    let wanted = DeploymentOptions {
+        faults: rules,
+        api: quick_api(),
+        shards: 2,
+        batch_size: 50,
+        ..DeploymentOptions::default()
+    };
     let mut campaign = Campaign::begin(wanted).await?;
     let ids = campaign.next(items);
-    campaign.house.feed(ids).await;
+    campaign.deployment.feed(ids).await;
     // A batch ends where a store fails for good, which one in some hundred calls does.
-    campaign.house.drained_within(PATIENCE.max(Duration::from_secs(items as u64 / 2)), &campaign.source).await;
+    campaign
+        .deployment
+        .wait_until_drained_within(PATIENCE.max(Duration::from_secs(items as u64 / 2)), &campaign.source)
+        .await;
     campaign.take_up_parked().await;
     campaign.assert_once().await;
-    let hits = faults.map(|(name, _)| campaign.house.proxies.hits(name));
+    let hits = faults.map(|(name, _)| campaign.deployment.proxies.hits(name));
     assert!(hits.iter().all(|hits| *hits > 0), "not every fault was met: {hits:?}");
     Some(hits.iter().sum())
 }

@@ -3,7 +3,7 @@
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan, Zoned};
 
-use crate::house::{House, Wanted};
+use crate::deployment::{DeploymentOptions, TestDeployment};
 
 /// A time zone in which it is about noon: a midnight is half a day away, before and after.
 pub(crate) fn noon_zone(now: Timestamp) -> String {
@@ -34,30 +34,34 @@ async fn once_a_day_by_the_providers_own_midnight() {
     let tomorrow = from(&now, &next_midnight.saturating_add(10.minutes()));
 
     let manifest = vec![("timezone = \"UTC\"", format!("timezone = {zone:?}"))];
-    let Some(house) = House::new(Wanted { manifest, clock_offset: yesterday, ..Wanted::default() }).await else {
+    let Some(deployment) =
+        TestDeployment::new(DeploymentOptions { manifest, clock_offset: yesterday, ..DeploymentOptions::default() })
+            .await
+    else {
         return;
     };
-    let source = house.map();
+    let source = deployment.create_mapping();
     let days = async || -> Vec<String> {
-        let mut days: Vec<_> = house.sink().await.iter().map(|line| line["day"].as_str().unwrap().to_owned()).collect();
+        let mut days: Vec<_> =
+            deployment.sink().await.iter().map(|line| line["day"].as_str().unwrap().to_owned()).collect();
         days.sort();
         days
     };
     let (first, second) = (&*now.yesterday().unwrap().date().to_string(), &*now.date().to_string());
 
     // Ten minutes before midnight.
-    house.feed(["a"]).await;
-    house.drained(&source).await;
+    deployment.feed(["a"]).await;
+    deployment.wait_until_drained(&source).await;
     assert_eq!(days().await, [first]);
     // After it the same item is another day's.
-    house.restart(SignedDuration::ZERO);
-    house.feed(["a", "b"]).await;
-    house.drained(&source).await;
+    deployment.restart(SignedDuration::ZERO);
+    deployment.feed(["a", "b"]).await;
+    deployment.wait_until_drained(&source).await;
     assert_eq!(days().await, [first, second, second]);
     // An entry that came before a midnight and is delivered after it was satisfied by the day it came on.
-    house.restart(tomorrow);
-    house.feed(["a", "b"]).await;
-    house.drained(&source).await;
+    deployment.restart(tomorrow);
+    deployment.feed(["a", "b"]).await;
+    deployment.wait_until_drained(&source).await;
     assert_eq!(days().await, [first, second, second]);
-    assert_eq!(house.api.stats().requests, 3);
+    assert_eq!(deployment.api.stats().requests, 3);
 }

@@ -18,10 +18,10 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::house::{PATIENCE, ids_of};
+use crate::deployment::{PATIENCE, ids_of};
 use crate::package;
 
-/// What is deployed.
+/// The deployed stacks, and the clients of their services.
 pub(crate) struct Deployed {
     pub(crate) api: DemoApi,
     pub(crate) bucket: Arc<dyn ObjectStore>,
@@ -44,7 +44,7 @@ pub(crate) struct Intruder {
 }
 
 impl Deployed {
-    /// Package and deploy. `None`: the stand-in cannot be had, which was said.
+    /// Package and deploy. `None`: the stand-in cannot be had, which is printed.
     pub(crate) async fn new(is_isolated: bool) -> Option<Self> {
         let stand_in = damper_stand_ins::ministack_with_roles()?;
         let api = DemoApi::start(Settings::default()).unwrap();
@@ -113,15 +113,15 @@ impl Deployed {
         command.env("AWS_ENDPOINT_URL", self.stand_in.endpoint()).env("AWS_REGION", REGION);
         command.env("AWS_ACCESS_KEY_ID", ACCESS_KEY).env("AWS_SECRET_ACCESS_KEY", ACCESS_KEY);
         command.env("AWS_CONFIG_FILE", "/dev/null").env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null");
-        finished(&mut command, input)
+        run_to_end(&mut command, input)
     }
 
     /// The ids in the sink, sorted; one with two lines is there twice.
-    pub(crate) async fn stored(&self) -> Vec<String> {
+    pub(crate) async fn stored_ids(&self) -> Vec<String> {
         ids_of(&*self.bucket).await
     }
 
-    /// What the function has written, without what Lambda itself adds to its log group.
+    /// The function's log lines, without those that Lambda itself adds to its log group.
     pub(crate) fn lines(&self) -> Vec<LogLine> {
         let group = format!("/aws/lambda/{}", self.function);
         let events = call(self.stand_in, "logs", "filter_log_events", &json!({ "logGroupName": group }));
@@ -134,8 +134,8 @@ impl Deployed {
         call(self.stand_in, "s3", "delete_bucket_policy", &json!({ "Bucket": self.records }));
     }
 
-    /// Wait until something has come about that tells nobody.
-    pub(crate) async fn until(&self, wanted: impl AsyncFn() -> bool) {
+    /// Wait for a state that sends no event, by polling.
+    pub(crate) async fn wait_until(&self, wanted: impl AsyncFn() -> bool) {
         let asking = async {
             while !wanted().await {
                 tokio::time::sleep(Duration::from_millis(50)).await;
@@ -164,7 +164,7 @@ fn package(folder: &Path, api: &str, function: &str, is_isolated: bool) {
     if is_isolated {
         command.args(["--isolated", "demo"]);
     }
-    finished(&mut command, "");
+    run_to_end(&mut command, "");
 }
 
 /// Copy the zip to where the templates look for it.
@@ -177,7 +177,7 @@ async fn upload(clients: &AwsClients, stand_in: &StandIn, folder: &Path, code: &
     bucket.put(&Key::from(format!("damper/{name}")), zip.into()).await.unwrap();
 }
 
-/// What `aws cloudformation deploy` does. Answers the stack's outputs.
+/// Does the same as `aws cloudformation deploy`. Answers the stack's outputs.
 async fn deploy(stand_in: &StandIn, stack: &str, template: &Path, parameters: &[Value]) -> Value {
     let template = std::fs::read_to_string(template).unwrap();
     let capabilities = json!(["CAPABILITY_IAM"]);
@@ -202,11 +202,11 @@ async fn deploy(stand_in: &StandIn, stack: &str, template: &Path, parameters: &[
 fn call(stand_in: &StandIn, service: &str, operation: &str, parameters: &Value) -> Value {
     let mut command = Command::new(python().unwrap());
     command.args(["-B", "-c", include_str!("aws.py"), stand_in.endpoint(), REGION, service, operation]);
-    serde_json::from_str(&finished(&mut command, &parameters.to_string())).unwrap()
+    serde_json::from_str(&run_to_end(&mut command, &parameters.to_string())).unwrap()
 }
 
 /// Run a program to its end with something on its standard input. Answers its standard output.
-fn finished(command: &mut Command, input: &str) -> String {
+fn run_to_end(command: &mut Command, input: &str) -> String {
     let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let mut child = child.unwrap();
     child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();

@@ -3,37 +3,41 @@
 use damper_demo_api::Settings;
 use serde_json::json;
 
-use crate::house::{House, Wanted};
-use crate::said;
+use crate::deployment::{DeploymentOptions, TestDeployment};
+use crate::function_log;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_direct_invocation_answers_with_the_record_or_why_there_is_none() {
-    let Some(house) = House::new(Wanted { api: Settings::default(), ..Wanted::default() }).await else { return };
-    let ask = async |id: &str| house.invoke(&json!({ "provider": "demo", "id": id })).await.unwrap();
+    let Some(deployment) =
+        TestDeployment::new(DeploymentOptions { api: Settings::default(), ..DeploymentOptions::default() }).await
+    else {
+        return;
+    };
+    let ask = async |id: &str| deployment.invoke(&json!({ "provider": "demo", "id": id })).await.unwrap();
 
     let fetched = ask("item-1").await;
     assert_eq!(
         (&fetched["outcome"], &fetched["record"]["body"]["id"]),
         (&json!("fetched"), &json!("item-1")),
         "{fetched}\n{}",
-        house.transcript()
+        deployment.transcript()
     );
-    assert_eq!(house.sink().await, [fetched["record"].clone()], "the answer is the sink's line");
+    assert_eq!(deployment.sink().await, [fetched["record"].clone()], "the answer is the sink's line");
     assert_eq!(ask("item-1").await["outcome"], "fetched-before");
-    assert_eq!(house.api.stats().requests, 1, "once a day, whoever asks");
+    assert_eq!(deployment.api.stats().requests, 1, "once a day, whoever asks");
 
     // The stream's entry of the same item finds it fetched.
-    house.feed(["item-1", "item-2"]).await;
-    let source = house.map();
-    house.drained(&source).await;
-    assert_eq!(house.stored().await, ["item-1", "item-2"]);
-    assert_eq!(house.api.stats().requests, 2);
+    deployment.feed(["item-1", "item-2"]).await;
+    let source = deployment.create_mapping();
+    deployment.wait_until_drained(&source).await;
+    assert_eq!(deployment.stored_ids().await, ["item-1", "item-2"]);
+    assert_eq!(deployment.api.stats().requests, 2);
 
     let missing = ask("unknown-1").await;
     assert_eq!((&missing["outcome"], &missing["failure"]["status"]), (&json!("failed"), &json!(404)), "{missing}");
-    let nobody = house.invoke(&json!({ "provider": "nobody", "id": "x" })).await.unwrap_err();
+    let nobody = deployment.invoke(&json!({ "provider": "nobody", "id": "x" })).await.unwrap_err();
     assert!(nobody.contains("nobody is not in this package"), "{nobody}");
-    let nothing = house.invoke(&json!({ "hello": "world" })).await.unwrap_err();
+    let nothing = deployment.invoke(&json!({ "hello": "world" })).await.unwrap_err();
     assert!(nothing.contains("\"provider\": \"...\""), "{nothing}");
-    said::assert_well_formed(&house.lines());
+    function_log::assert_well_formed(&deployment.lines());
 }

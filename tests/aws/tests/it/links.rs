@@ -1,4 +1,4 @@
-//! What `bootstrap` is linked with: no compiler, one TLS library.
+//! The libraries of `bootstrap`: no compiler, one TLS library.
 
 use std::process::Command;
 

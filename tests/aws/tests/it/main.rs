@@ -26,4 +26,4 @@ mod stacks;
 mod startup;
 mod troubles;
 
-use damper_aws_tests::{house, package, said};
+use damper_aws_tests::{deployment, function_log, package};

@@ -15,7 +15,7 @@ use object_store::{ObjectStore, ObjectStoreExt};
 
 use crate::deployed::{Deployed, Intruder};
 
-/// What was tried, and the refusal.
+/// The attempts, each with its refusal.
 type Tried = Vec<(&'static str, Result<(), String>)>;
 
 fn outcome<T, E: Display>(result: Result<T, E>) -> Result<(), String> {
@@ -101,7 +101,7 @@ fn assert_allowed(tried: &Tried) {
 
 fn assert_denied(tried: &Tried) {
     for (what, outcome) in tried {
-        // What the store says, or damper-core's own words for it.
+        // The store's message, or damper-core's own words for it.
         let is_denied = |error: &String| {
             ["AccessDenied", "may not use the table", "lacked", "403"].iter().any(|word| error.contains(word))
         };

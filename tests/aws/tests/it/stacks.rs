@@ -1,7 +1,7 @@
 //! The zip that `damper package` writes, run as `provided.al2023` in stacks of its templates. Every action is one that the role of the
 //! templates allows: this ministack asks it.
 //!
-//! What this is not: ministack's own mapping ignores partial failures, so nothing fails here; `batches` and the others are for that.
+//! Partial failures are tested in `batches` and the other modules, because ministack's own mapping ignores them.
 
 use std::cell::RefCell;
 
@@ -13,14 +13,14 @@ use damper_core::ledger::Ledger;
 use serde_json::{Value, json};
 
 use crate::deployed::Deployed;
-use crate::said;
+use crate::function_log;
 
 fn ids() -> Vec<String> {
     (0..300).map(|number| format!("item-{number:03}")).collect()
 }
 
 /// Which of these the ledger knows to be fetched on the day that a record names.
-async fn done(deployed: &Deployed, record: &Value, ids: &[String]) -> usize {
+async fn count_done(deployed: &Deployed, record: &Value, ids: &[String]) -> usize {
     let day: Day = record["day"].as_str().unwrap().parse().unwrap();
     let identities: Vec<_> = ids.iter().map(|id| Identity::of(id, &Params::new(), &[]).unwrap()).collect();
     deployed.ledger.done("demo", day, &identities).await.unwrap().len()
@@ -37,7 +37,7 @@ async fn the_packaged_zip_does_its_work_in_stacks_of_its_templates() {
     // An earlier try of the refused put may have landed, so the claim is kept until it runs out.
     let fetched = RefCell::new(refused);
     deployed
-        .until(async || {
+        .wait_until(async || {
             fetched.replace(ask("item-000").await);
             fetched.borrow()["outcome"] != "not-before"
         })
@@ -48,8 +48,8 @@ async fn the_packaged_zip_does_its_work_in_stacks_of_its_templates() {
         (&json!("fetched"), &json!("item-000")),
         "{fetched}"
     );
-    assert_eq!(deployed.stored().await, ["item-000"]);
-    assert_eq!(done(&deployed, &fetched["record"], &ids()).await, 1);
+    assert_eq!(deployed.stored_ids().await, ["item-000"]);
+    assert_eq!(count_done(&deployed, &fetched["record"], &ids()).await, 1);
     assert_eq!(ask("item-000").await["outcome"], "fetched-before");
     let asked_first = deployed.api.stats().requests;
 
@@ -57,25 +57,25 @@ async fn the_packaged_zip_does_its_work_in_stacks_of_its_templates() {
     let fed: Value =
         serde_json::from_str(&deployed.damper(&["feed", "demo", "-", "--aws", "--json"], &ids().join("\n"))).unwrap();
     assert_eq!(fed["accepted"], 300, "{fed}");
-    deployed.until(async || deployed.stored().await.len() >= 300).await;
-    deployed.until(async || done(&deployed, &fetched["record"], &ids()).await == 300).await;
-    assert_eq!(deployed.stored().await, ids(), "each once");
+    deployed.wait_until(async || deployed.stored_ids().await.len() >= 300).await;
+    deployed.wait_until(async || count_done(&deployed, &fetched["record"], &ids()).await == 300).await;
+    assert_eq!(deployed.stored_ids().await, ids(), "each once");
     assert_eq!(deployed.api.stats().requests, asked_first + 299, "item-000 was there");
 
-    // What cannot be fetched becomes a dead letter.
+    // An item that cannot be fetched becomes a dead letter.
     deployed.damper(&["feed", "demo", "-", "--aws"], "unknown-1\n");
     let letters = Letters::new(deployed.bucket.clone());
     let list = async || letters.list(&Filter::default(), 10, Detail::Whole).await.unwrap();
-    deployed.until(async || !list().await.is_empty()).await;
+    deployed.wait_until(async || !list().await.is_empty()).await;
     assert_eq!(&list().await[0].letter.payload[..], br#"{"id":"unknown-1"}"#);
 
     let tick = json!({ "source": "aws.events", "detail-type": "Scheduled Event", "detail": {} });
     let ticked = deployed.invoke(&tick).await;
     assert_eq!((&ticked["providers"], &ticked["failed"]), (&json!(1), &json!(0)), "{ticked}");
-    deployed.until(async || said::sum(&deployed.lines(), "DeadLetters") == 1).await;
+    deployed.wait_until(async || function_log::sum(&deployed.lines(), "DeadLetters") == 1).await;
     let lines = deployed.lines();
-    assert_eq!(said::sum(&lines, "Fetched"), 300);
-    said::assert_well_formed(&lines);
+    assert_eq!(function_log::sum(&lines, "Fetched"), 300);
+    function_log::assert_well_formed(&lines);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -84,9 +84,9 @@ async fn an_isolated_provider_has_a_function_and_a_role_of_its_own() {
     deployed.without_tls();
     let fed = deployed.damper(&["feed", "demo", "-", "--aws", "--function", &deployed.function], &ids().join("\n"));
     assert!(fed.contains("300"), "{fed}");
-    deployed.until(async || deployed.stored().await.len() >= 300).await;
-    assert_eq!(deployed.stored().await, ids());
-    deployed.until(async || said::sum(&deployed.lines(), "Fetched") == 300).await;
+    deployed.wait_until(async || deployed.stored_ids().await.len() >= 300).await;
+    assert_eq!(deployed.stored_ids().await, ids());
+    deployed.wait_until(async || function_log::sum(&deployed.lines(), "Fetched") == 300).await;
     let status = deployed.damper(&["status", "demo", "--aws", "--function", &deployed.function, "--json"], "");
     assert!(status.contains("\"enabled\""), "{status}");
 }

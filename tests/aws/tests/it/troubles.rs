@@ -1,4 +1,4 @@
-//! What is wrong with a deployment: a clear log line, the answer that loses nothing, and once it is mended all goes on.
+//! Faulty deployments: they write a clear log line, their answers lose no item, and after the repair the work goes on.
 
 use std::fs;
 use std::time::Duration;
@@ -10,9 +10,9 @@ use damper_core::mapping::Mapping;
 use damper_event_source::{Identity, Outcome, Record, SequenceNumber, State};
 use serde_json::{Value, json};
 
-use crate::house::{House, PATIENCE, Wanted};
+use crate::deployment::{DeploymentOptions, PATIENCE, TestDeployment};
+use crate::function_log;
 use crate::package::{add_demo, demo_code};
-use crate::said;
 
 /// Enough for one fetch; what cannot be worked at waits for its end.
 const SHORT: Duration = Duration::from_secs(10);
@@ -35,94 +35,113 @@ pub(crate) fn batch_of(stream: &str) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_of_an_unknown_provider_keeps_its_records() {
-    let Some(house) = House::new(Wanted { timeout: SHORT, ..Wanted::default() }).await else { return };
-    let answer = house.invoke(&batch_of(&house.stream_of("nobody"))).await.unwrap();
+    let Some(deployment) =
+        TestDeployment::new(DeploymentOptions { timeout: SHORT, ..DeploymentOptions::default() }).await
+    else {
+        return;
+    };
+    let answer = deployment.invoke(&batch_of(&deployment.stream_of("nobody"))).await.unwrap();
     assert_eq!(answer, json!({ "batchItemFailures": [{ "itemIdentifier": "4711" }] }));
-    let lines = house.lines();
-    assert!(said::has(&lines, "ERROR", "nobody is not in this package"), "{}", house.transcript());
-    let waited = house.function().invocations()[0].took;
+    let lines = deployment.lines();
+    assert!(function_log::has(&lines, "ERROR", "nobody is not in this package"), "{}", deployment.transcript());
+    let waited = deployment.function().invocations()[0].took;
     assert!(waited >= Duration::from_secs(5), "redelivery is at once, and would spin: {waited:?}");
-    said::assert_well_formed(&lines);
+    function_log::assert_well_formed(&lines);
 
     // A stream that is none of ours is an error: the whole batch is kept.
-    let error = house.invoke(&batch_of("clicks")).await.unwrap_err();
+    let error = deployment.invoke(&batch_of("clicks")).await.unwrap_err();
     assert!(error.contains("stream/clicks") && error.contains("DAMPER_STREAM_PREFIX"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_its_table_the_function_loses_nothing() {
     let environment = vec![("DAMPER_TABLE", "there-is-none".to_owned())];
-    let Some(house) = House::new(Wanted { environment, timeout: SHORT, ..Wanted::default() }).await else { return };
-    house.feed(ids()).await;
-    let source = house.map();
+    let Some(deployment) =
+        TestDeployment::new(DeploymentOptions { environment, timeout: SHORT, ..DeploymentOptions::default() }).await
+    else {
+        return;
+    };
+    deployment.feed(ids()).await;
+    let source = deployment.create_mapping();
     source.wait_for(PATIENCE, |view| view.invocations >= 2).await.unwrap();
-    let first = &house.answered()[0];
-    assert_eq!(first.from(), first.batch.first().map(String::as_str));
-    assert_eq!(house.api.stats().requests, 0, "nothing is fetched that cannot be claimed");
-    let lines = house.lines();
-    assert!(said::has(&lines, "ERROR", "there-is-none"), "{}", house.transcript());
-    said::assert_well_formed(&lines);
+    let first = &deployment.batch_answers()[0];
+    assert_eq!(first.first_unfinished(), first.batch.first().map(String::as_str));
+    assert_eq!(deployment.api.stats().requests, 0, "nothing is fetched that cannot be claimed");
+    let lines = deployment.lines();
+    assert!(function_log::has(&lines, "ERROR", "there-is-none"), "{}", deployment.transcript());
+    function_log::assert_well_formed(&lines);
 
-    house.restart_with("DAMPER_TABLE", house.table());
-    house.drained(&source).await;
-    assert_eq!(house.stored().await, ids());
+    deployment.restart_with("DAMPER_TABLE", deployment.table());
+    deployment.wait_until_drained(&source).await;
+    assert_eq!(deployment.stored_ids().await, ids());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_function_leaves_the_providers_of_others_alone() {
     let environment = vec![("DAMPER_PROVIDERS", "demo-2".to_owned())];
-    let Some(house) = House::new(Wanted { environment, timeout: SHORT, ..Wanted::default() }).await else { return };
-    add_demo(house.package.path(), "hosts = \"manifest\"", &[("\"demo\"", "\"demo-2\"")]);
-    assert_eq!(house.tick().await["providers"], 1);
-    let error = house.invoke(&json!({ "provider": "demo", "id": "a" })).await.unwrap_err();
+    let Some(deployment) =
+        TestDeployment::new(DeploymentOptions { environment, timeout: SHORT, ..DeploymentOptions::default() }).await
+    else {
+        return;
+    };
+    add_demo(deployment.package.path(), "hosts = \"manifest\"", &[("\"demo\"", "\"demo-2\"")]);
+    assert_eq!(deployment.tick().await["providers"], 1);
+    let error = deployment.invoke(&json!({ "provider": "demo", "id": "a" })).await.unwrap_err();
     assert!(error.contains("demo has a function of its own"), "{error}");
     // Its stream is still mapped to this function: the items wait for the other one, and nobody has to resume anything.
-    house.feed(ids()).await;
-    let source = house.map();
+    deployment.feed(ids()).await;
+    let source = deployment.create_mapping();
     source.wait_for(PATIENCE, |view| view.invocations >= 2).await.unwrap();
-    assert_eq!(house.api.stats().requests, 0);
-    house.restart_with("DAMPER_PROVIDERS", "");
-    house.drained(&source).await;
-    assert_eq!(house.stored().await, ids());
+    assert_eq!(deployment.api.stats().requests, 0);
+    deployment.restart_with("DAMPER_PROVIDERS", "");
+    deployment.wait_until_drained(&source).await;
+    assert_eq!(deployment.stored_ids().await, ids());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn damaged_code_stops_the_provider_until_it_is_mended_and_resumed() {
-    let Some(house) = House::new(Wanted { timeout: SHORT, ..Wanted::default() }).await else { return };
-    let code = demo_code(house.package.path());
+    let Some(deployment) =
+        TestDeployment::new(DeploymentOptions { timeout: SHORT, ..DeploymentOptions::default() }).await
+    else {
+        return;
+    };
+    let code = demo_code(deployment.package.path());
     let whole = fs::read(&code).unwrap();
     fs::write(&code, &whole[..whole.len() / 2]).unwrap();
-    house.feed(ids()).await;
-    let source = house.map();
+    deployment.feed(ids()).await;
+    let source = deployment.create_mapping();
     source.wait_for(PATIENCE, |view| view.state == State::Disabled && view.in_flight == 0).await.unwrap();
-    let control = house.control().await;
+    let control = deployment.control().await;
     let Breaker::Open { by: OpenedBy::Config, reason, .. } = &control.breaker else { panic!("{control:?}") };
     assert!(reason.contains("not what was packaged"), "{reason}");
-    for answered in house.answered() {
-        assert_eq!(answered.from(), answered.batch.first().map(String::as_str));
+    for answered in deployment.batch_answers() {
+        assert_eq!(answered.first_unfinished(), answered.batch.first().map(String::as_str));
     }
-    assert!(said::has(&house.lines(), "ERROR", "not what was packaged"), "{}", house.transcript());
+    assert!(function_log::has(&deployment.lines(), "ERROR", "not what was packaged"), "{}", deployment.transcript());
     // A person has to mend it: no tick goes on by itself.
-    assert_eq!(house.tick().await["changed"], 0);
+    assert_eq!(deployment.tick().await["changed"], 0);
 
     fs::write(&code, whole).unwrap();
-    house.restart(jiff::SignedDuration::ZERO);
-    let mapping = house.mapping();
-    house.resume(&mapping).await;
+    deployment.restart(jiff::SignedDuration::ZERO);
+    let mapping = deployment.mapping();
+    deployment.resume(&mapping).await;
     assert!(mapping.read("demo").await.unwrap().enabled);
-    house.drained(&source).await;
-    assert_eq!(house.stored().await, ids());
-    assert!(house.letters().await.is_empty(), "no attempt was counted");
-    said::assert_well_formed(&house.lines());
+    deployment.wait_until_drained(&source).await;
+    assert_eq!(deployment.stored_ids().await, ids());
+    assert!(deployment.letters().await.is_empty(), "no attempt was counted");
+    function_log::assert_well_formed(&deployment.lines());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_function_without_its_settings_says_which_one_is_missing() {
     let environment = vec![("DAMPER_BUCKET", String::new())];
-    let Some(house) = House::new(Wanted { environment, ..Wanted::default() }).await else { return };
-    let error = house.invoke(&json!({ "provider": "demo", "id": "a" })).await.unwrap_err();
+    let Some(deployment) = TestDeployment::new(DeploymentOptions { environment, ..DeploymentOptions::default() }).await
+    else {
+        return;
+    };
+    let error = deployment.invoke(&json!({ "provider": "demo", "id": "a" })).await.unwrap_err();
     assert!(error.contains("exited before its first event"), "{error}");
-    house.logged("ERROR", "DAMPER_BUCKET is not set").await;
-    said::assert_well_formed(&house.lines());
-    assert!(matches!(house.function().invocations()[0].outcome, Outcome::Failed(_)));
+    deployment.wait_for_log("ERROR", "DAMPER_BUCKET is not set").await;
+    function_log::assert_well_formed(&deployment.lines());
+    assert!(matches!(deployment.function().invocations()[0].outcome, Outcome::Failed(_)));
 }

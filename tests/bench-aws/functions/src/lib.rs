@@ -1,11 +1,11 @@
-//! What the functions of this crate share: the client that they fetch with.
+//! Shared by the functions of this crate: the client that they fetch with.
 
 use std::time::Duration;
 
 /// An HTTP client without a proxy, whose requests end within a quarter of a minute.
 ///
 /// # Errors
-/// Where the system has no randomness or no certificates.
+/// If the system has no randomness or no certificates.
 pub fn client() -> anyhow::Result<reqwest::Client> {
     // A second call finds the provider of the first, which is the same.
     let _ = rustls::crypto::ring::default_provider().install_default();

@@ -11,7 +11,7 @@ use serde_json::Value;
 const BODY_BYTES: usize = 64 * 1024 * 1024;
 /// DynamoDB's operations that read.
 const READS: [&str; 5] = ["GetItem", "BatchGetItem", "Query", "Scan", "TransactGetItems"];
-/// What is of one connection, and so not passed on.
+/// Headers of one connection, which are not passed on.
 const OF_A_CONNECTION: [&str; 4] = ["host", "content-length", "connection", "transfer-encoding"];
 
 /// Request units of DynamoDB.
@@ -49,19 +49,19 @@ impl Meter {
         Ok(Self { server: server.await?, counted })
     }
 
-    /// Where it listens.
+    /// Its URL.
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.server.addr)
     }
 
     /// The units so far.
     pub(crate) fn units(&self) -> Units {
-        locked(&self.counted).units
+        lock(&self.counted).units
     }
 
     /// The requests of this method so far.
     pub(crate) fn requests(&self, method: &str) -> u64 {
-        locked(&self.counted).requests.get(method).copied().unwrap_or_default()
+        lock(&self.counted).requests.get(method).copied().unwrap_or_default()
     }
 }
 
@@ -81,7 +81,7 @@ async fn pass_on(
     let answer = passed.send().await?;
     let (status, headers, came) = (answer.status(), answer.headers().clone(), answer.bytes().await?);
     {
-        let mut counted = locked(counted);
+        let mut counted = lock(counted);
         *counted.requests.entry(method.to_string()).or_default() += 1;
         if let Some(target) = target {
             count(&mut counted.units, &target, &sent, status.is_success(), &came);
@@ -95,8 +95,9 @@ async fn pass_on(
     Ok(response)
 }
 
-/// Add what an answer says it consumed. What AWS charges and the stand-in does not say: a write that its condition refused, like one
-/// that went through (rows here are below a kilobyte); and a read of items by their keys, found or not, half a unit each at least.
+/// Adds the consumption that an answer reports, and the charges of AWS that the stand-in does not report: a write that
+/// its condition refused, like one that went through (rows here are below a kilobyte); and a read of items by their
+/// keys, found or not, half a unit each at least.
 fn count(units: &mut Units, target: &str, sent: &Bytes, is_success: bool, answer: &Bytes) {
     let answer: Value = serde_json::from_slice(answer).unwrap_or_default();
     let operation = target.rsplit('.').next().unwrap_or_default();
@@ -124,6 +125,6 @@ fn least_of_batch(request: &Bytes) -> f64 {
     tables.map(of_table).sum()
 }
 
-fn locked(counted: &Mutex<Counted>) -> MutexGuard<'_, Counted> {
+fn lock(counted: &Mutex<Counted>) -> MutexGuard<'_, Counted> {
     counted.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -18,10 +18,10 @@ mod dollars {
 const GB: f64 = 0.256 / 1.024;
 /// The share of a processor that 256 MB gets: one at 1,769 MB.
 const PROCESSOR: f64 = 256.0 / 1_769.0;
-/// What ours may cost of the article's, invocations and compute together.
+/// The largest accepted ratio of our cost to the article's, invocations and compute together.
 const WANTED_SHARE: f64 = 0.2;
 
-/// What some records used.
+/// The resources that some records used.
 #[derive(Debug, Clone)]
 pub(crate) struct Use {
     pub(crate) records: f64,

@@ -34,7 +34,7 @@ impl Batch {
         self.attempts = 0;
     }
 
-    pub(super) fn discarded(self, shard: &str, condition: Condition, at: Timestamp) -> Discarded {
+    pub(super) fn into_discarded(self, shard: &str, condition: Condition, at: Timestamp) -> Discarded {
         // AWS counts the invocation that an expired batch would have got.
         let invoke_count = match condition {
             Condition::RetryAttemptsExhausted => self.attempts,
@@ -70,12 +70,12 @@ pub(super) struct Lane {
 
 impl Lane {
     /// Takes a record in its order: what was in flight over a pause may be back before what was forgotten is read again.
-    pub(super) fn wait(&mut self, record: Record, now: Timestamp) {
+    pub(super) fn push(&mut self, record: Record, now: Timestamp) {
         let place = self.waiting.partition_point(|(there, _)| there.sequence < record.sequence);
         self.waiting.insert(place, (record, now));
     }
 
-    pub(super) fn unsent(&self) -> usize {
+    pub(super) fn unsent_count(&self) -> usize {
         self.waiting.len() + self.ready.iter().map(|batch| batch.records.len()).sum::<usize>()
     }
 
@@ -86,11 +86,11 @@ impl Lane {
     }
 
     /// Puts batches before everything else, in their order.
-    pub(super) fn first(&mut self, batches: Vec<Batch>) {
+    pub(super) fn push_front(&mut self, batches: Vec<Batch>) {
         batches.into_iter().rev().for_each(|batch| self.ready.push_front(batch));
     }
 
-    /// What this lane does now; discards are finished records.
+    /// Adds the lane's actions that are due; discards are finished records.
     pub(super) fn due(
         &mut self,
         place: (&str, usize),
@@ -107,7 +107,7 @@ impl Lane {
             }
             let Some(mut batch) = self.ready.pop_front_if(|batch| batch.not_before <= now) else { return };
             if let Some(expired) = batch.take_expired(rules, now) {
-                actions.push(Action::Discard(expired.discarded(shard, Condition::RecordAgeExceeded, now)));
+                actions.push(Action::Discard(expired.into_discarded(shard, Condition::RecordAgeExceeded, now)));
             }
             if batch.records.is_empty() {
                 continue;

@@ -10,7 +10,7 @@ use super::lane::{Batch, Lane};
 use super::{Action, BatchId, Rules};
 use crate::record::{Record, SequenceNumber};
 
-/// What is known of a record that was read and lies above the checkpoint.
+/// The progress of a record that was read and lies above the checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Progress {
     /// In a lane.
@@ -42,8 +42,8 @@ impl Shard {
         self.read_to.as_ref()
     }
 
-    pub(super) fn unsent(&self) -> usize {
-        self.lanes.iter().map(Lane::unsent).sum()
+    pub(super) fn unsent_count(&self) -> usize {
+        self.lanes.iter().map(Lane::unsent_count).sum()
     }
 
     pub(super) fn in_flight(&self) -> usize {
@@ -67,7 +67,7 @@ impl Shard {
         self.above.insert(record.sequence.clone(), Progress::Open);
         let lane = lane_of(&record.partition_key, self.lanes.len());
         if let Some(lane) = self.lanes.get_mut(lane) {
-            lane.wait(record, now);
+            lane.push(record, now);
         }
     }
 
@@ -107,7 +107,7 @@ impl Shard {
     }
 
     /// Takes the batch out of its lane, if it is of this shard.
-    pub(super) fn land(&mut self, batch: BatchId) -> Option<Batch> {
+    pub(super) fn take_batch(&mut self, batch: BatchId) -> Option<Batch> {
         self.lanes.iter_mut().find_map(|lane| lane.flying.take_if(|flying| flying.id == batch))
     }
 
@@ -116,7 +116,7 @@ impl Shard {
         if paused {
             batches.iter().for_each(|batch| self.forget(&batch.records));
         } else if let Some(lane) = self.lanes.get_mut(lane) {
-            lane.first(batches);
+            lane.push_front(batches);
         }
     }
 

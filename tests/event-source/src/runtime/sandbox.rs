@@ -64,7 +64,7 @@ pub(super) enum End {
 /// The invocation that a process has, and who waits for its end.
 type Current = Option<(String, oneshot::Sender<End>)>;
 
-/// What the process's HTTP requests meet.
+/// The handler of the process's HTTP requests.
 struct Api {
     pid: Mutex<Option<Pid>>,
     freeze: bool,
@@ -239,7 +239,7 @@ impl Api {
         let Some((work, ended)) = ready else {
             return answer_json(500, &json!({ "errorType": "Gone", "errorMessage": "the function is gone" }));
         };
-        *self.current() = Some((work.request_id.clone(), ended));
+        *self.lock_current() = Some((work.request_id.clone(), ended));
         let mut response = Response::new(Full::new(work.event));
         let headers = [
             ("lambda-runtime-aws-request-id", work.request_id),
@@ -260,7 +260,7 @@ impl Api {
     }
 
     async fn response(&self, request_id: &str, request: Request) -> Response {
-        let Some(ended) = self.take_current(request_id) else { return unknown(request_id) };
+        let Some(ended) = self.take_current(request_id) else { return unknown_request(request_id) };
         let (end, status) = match body(request, PAYLOAD_BYTES).await {
             Some(body) => (End::Answered(body), 202),
             None => {
@@ -273,7 +273,7 @@ impl Api {
     }
 
     async fn error(&self, request_id: &str, request: Request) -> Response {
-        let Some(ended) = self.take_current(request_id) else { return unknown(request_id) };
+        let Some(ended) = self.take_current(request_id) else { return unknown_request(request_id) };
         let _ = ended.send(End::Failed(error_text(request).await));
         answer_json(202, &json!({ "status": "OK" }))
     }
@@ -294,16 +294,16 @@ impl Api {
         }
     }
 
-    fn current(&self) -> std::sync::MutexGuard<'_, Current> {
+    fn lock_current(&self) -> std::sync::MutexGuard<'_, Current> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn take_current(&self, request_id: &str) -> Option<oneshot::Sender<End>> {
-        self.current().take_if(|(current, _)| current == request_id).map(|(_, ended)| ended)
+        self.lock_current().take_if(|(current, _)| current == request_id).map(|(_, ended)| ended)
     }
 }
 
-fn unknown(request_id: &str) -> Response {
+fn unknown_request(request_id: &str) -> Response {
     let message = format!("no such invocation is running: {request_id}");
     answer_json(400, &json!({ "errorType": "InvalidRequestID", "errorMessage": message }))
 }

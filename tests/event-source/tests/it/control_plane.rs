@@ -38,7 +38,7 @@ fn client(url: &str) -> Client {
         .region(Region::new("eu-west-1"))
         .endpoint_url(url)
         .http_client(aws_smithy_http_client::Builder::new().build_http())
-        // What is refused has to be seen, not retried.
+        // The test has to see a refusal, so it is not retried.
         .retry_config(aws_sdk_lambda::config::retry::RetryConfig::disabled())
         .build();
     Client::from_conf(config)

@@ -17,7 +17,7 @@ fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + second).unwrap()
 }
 
-fn enabled() -> Lifecycle {
+fn enabled_lifecycle() -> Lifecycle {
     let mut lifecycle = Lifecycle::new(MappingConfig::default(), LAGS, at(0));
     lifecycle.settle(at(10));
     lifecycle
@@ -27,7 +27,7 @@ fn enable(yes: bool) -> Change {
     Change { enabled: Some(yes), ..Change::default() }
 }
 
-fn seen(lifecycle: &mut Lifecycle, second: i64) -> (State, bool) {
+fn settled_state(lifecycle: &mut Lifecycle, second: i64) -> (State, bool) {
     lifecycle.settle(at(second));
     (lifecycle.state(), lifecycle.polls())
 }
@@ -35,36 +35,36 @@ fn seen(lifecycle: &mut Lifecycle, second: i64) -> (State, bool) {
 #[test]
 fn a_new_mapping_polls_once_it_is_enabled() {
     let mut lifecycle = Lifecycle::new(MappingConfig::default(), LAGS, at(0));
-    assert_eq!(seen(&mut lifecycle, 9), (State::Creating, false));
-    assert_eq!(seen(&mut lifecycle, 10), (State::Enabled, true));
+    assert_eq!(settled_state(&mut lifecycle, 9), (State::Creating, false));
+    assert_eq!(settled_state(&mut lifecycle, 10), (State::Enabled, true));
 }
 
 #[test]
 fn it_polls_while_disabling_and_for_a_while_after_it_says_disabled() {
-    let mut lifecycle = enabled();
+    let mut lifecycle = enabled_lifecycle();
     lifecycle.update(&enable(false), at(100)).unwrap();
-    assert_eq!(seen(&mut lifecycle, 129), (State::Disabling, true));
-    assert_eq!(seen(&mut lifecycle, 130), (State::Disabled, true));
-    assert_eq!(seen(&mut lifecycle, 189), (State::Disabled, true));
-    assert_eq!(seen(&mut lifecycle, 190), (State::Disabled, false));
+    assert_eq!(settled_state(&mut lifecycle, 129), (State::Disabling, true));
+    assert_eq!(settled_state(&mut lifecycle, 130), (State::Disabled, true));
+    assert_eq!(settled_state(&mut lifecycle, 189), (State::Disabled, true));
+    assert_eq!(settled_state(&mut lifecycle, 190), (State::Disabled, false));
     lifecycle.update(&enable(true), at(200)).unwrap();
-    assert_eq!(seen(&mut lifecycle, 219), (State::Enabling, false));
-    assert_eq!(seen(&mut lifecycle, 220), (State::Enabled, true));
+    assert_eq!(settled_state(&mut lifecycle, 219), (State::Enabling, false));
+    assert_eq!(settled_state(&mut lifecycle, 220), (State::Enabled, true));
 }
 
 #[test]
 fn an_update_takes_effect_after_its_lag_and_polls_meanwhile() {
-    let mut lifecycle = enabled();
+    let mut lifecycle = enabled_lifecycle();
     lifecycle.update(&Change { batch_size: Some(7), ..Change::default() }, at(100)).unwrap();
-    assert_eq!(seen(&mut lifecycle, 139), (State::Updating, true));
-    assert_eq!((lifecycle.in_force().batch_size, lifecycle.told().batch_size), (100, 7));
-    assert_eq!(seen(&mut lifecycle, 140), (State::Enabled, true));
+    assert_eq!(settled_state(&mut lifecycle, 139), (State::Updating, true));
+    assert_eq!((lifecycle.in_force().batch_size, lifecycle.reported_config().batch_size), (100, 7));
+    assert_eq!(settled_state(&mut lifecycle, 140), (State::Enabled, true));
     assert_eq!(lifecycle.in_force().batch_size, 7);
 }
 
 #[test]
 fn a_second_update_is_refused_while_the_first_is_under_way() {
-    let mut lifecycle = enabled();
+    let mut lifecycle = enabled_lifecycle();
     lifecycle.update(&enable(false), at(100)).unwrap();
     assert_eq!(lifecycle.update(&enable(true), at(129)), Err(Refusal::InUse(State::Disabling)));
     assert_eq!(lifecycle.update(&enable(true), at(130)), Ok(()));
@@ -74,15 +74,15 @@ fn a_second_update_is_refused_while_the_first_is_under_way() {
 
 #[test]
 fn a_value_out_of_range_changes_nothing() {
-    let mut lifecycle = enabled();
+    let mut lifecycle = enabled_lifecycle();
     let refused = lifecycle.update(&Change { batch_size: Some(10_001), ..Change::default() }, at(100));
     assert!(matches!(refused, Err(Refusal::Config(error)) if error.field == "BatchSize"));
-    assert_eq!(seen(&mut lifecycle, 100), (State::Enabled, true));
+    assert_eq!(settled_state(&mut lifecycle, 100), (State::Enabled, true));
 }
 
 #[test]
 fn an_update_that_changes_nothing_has_no_lag() {
-    let mut lifecycle = enabled();
+    let mut lifecycle = enabled_lifecycle();
     lifecycle.update(&enable(true), at(100)).unwrap();
-    assert_eq!(seen(&mut lifecycle, 100), (State::Enabled, true));
+    assert_eq!(settled_state(&mut lifecycle, 100), (State::Enabled, true));
 }

@@ -25,7 +25,7 @@ fn with_records(config: MappingConfig, count: usize) -> Mapping {
     let pace = Pace { after_partial: Duration::ZERO, ..Pace::default() };
     let mut mapping = Mapping::new(config, pace);
     mapping.add_shard(SHARD);
-    mapping.arrived(SHARD, (1..=count).map(|number| record(number, &format!("key {number}"))).collect(), at(0));
+    mapping.add_records(SHARD, (1..=count).map(|number| record(number, &format!("key {number}"))).collect(), at(0));
     mapping
 }
 
@@ -41,12 +41,12 @@ fn numbers(delivery: &Delivery) -> Vec<usize> {
     delivery.records.iter().map(|record| record.sequence.as_str().parse().unwrap()).collect()
 }
 
-fn replied(body: &str) -> Answer {
+fn answer_with(body: &str) -> Answer {
     Answer::Replied { request_id: "r".to_owned(), body: body.as_bytes().to_vec() }
 }
 
 fn failed_from(number: usize) -> Answer {
-    replied(&format!(r#"{{"batchItemFailures":[{{"itemIdentifier":"{number}"}}]}}"#))
+    answer_with(&format!(r#"{{"batchItemFailures":[{{"itemIdentifier":"{number}"}}]}}"#))
 }
 
 fn error() -> Answer {
@@ -67,7 +67,7 @@ fn the_lowest_reported_number_is_the_checkpoint_and_what_succeeded_behind_it_com
     let first = invocations(&mut mapping, 0).remove(0);
     assert_eq!(numbers(&first), [1, 2, 3, 4, 5]);
     let body = r#"{"batchItemFailures":[{"itemIdentifier":"5"},{"itemIdentifier":"3"}]}"#;
-    mapping.answered(first.batch, &replied(body), at(10));
+    mapping.on_answer(first.batch, &answer_with(body), at(10));
     assert_eq!(checkpoint(&mapping), Some("2"));
     let again = invocations(&mut mapping, 10).remove(0);
     assert_eq!((numbers(&again), again.attempt), (vec![3, 4, 5], 1));
@@ -79,7 +79,7 @@ fn without_report_batch_item_failures_the_answer_is_not_read() {
     let config = MappingConfig { batch_size: 5, ..MappingConfig::default() };
     let mut mapping = with_records(config, 5);
     let first = invocations(&mut mapping, 0).remove(0);
-    mapping.answered(first.batch, &failed_from(1), at(10));
+    mapping.on_answer(first.batch, &failed_from(1), at(10));
     assert_eq!(checkpoint(&mapping), Some("5"));
 }
 
@@ -87,12 +87,12 @@ fn without_report_batch_item_failures_the_answer_is_not_read() {
 fn a_failed_batch_blocks_its_shard_and_backs_off() {
     let mut mapping = with_records(reporting(2), 4);
     let first = invocations(&mut mapping, 0).remove(0);
-    mapping.answered(first.batch, &error(), at(0));
+    mapping.on_answer(first.batch, &error(), at(0));
     assert_eq!(invocations(&mut mapping, 499), []);
     assert_eq!(mapping.next_wake(), Some(at(500)));
     let again = invocations(&mut mapping, 500).remove(0);
     assert_eq!((again.batch, again.attempt, numbers(&again)), (first.batch, 2, vec![1, 2]));
-    mapping.answered(again.batch, &error(), at(500));
+    mapping.on_answer(again.batch, &error(), at(500));
     assert_eq!(mapping.next_wake(), Some(at(1_500)));
 }
 
@@ -102,10 +102,10 @@ fn a_failure_from_the_first_record_on_is_no_progress_and_spends_the_budget() {
     for attempt in 1..=2 {
         let delivery = invocations(&mut mapping, 0).remove(0);
         assert_eq!(delivery.attempt, attempt);
-        let discarded = mapping.answered(delivery.batch, &failed_from(1), at(0));
+        let discarded = mapping.on_answer(delivery.batch, &failed_from(1), at(0));
         assert_eq!(discarded.is_some(), attempt == 2);
         if let Some(discarded) = discarded {
-            // The good neighbour is lost with it: why Damper sets -1 and counts by itself.
+            // The good record beside it is lost with it. Therefore Damper sets -1 and counts attempts itself.
             assert_eq!(discarded.records.len(), 2);
             assert_eq!((discarded.condition, discarded.invoke_count), (Condition::RetryAttemptsExhausted, 2));
         }
@@ -127,9 +127,9 @@ fn bisecting_isolates_the_poison_and_splitting_costs_no_retry() {
     while checkpoint(&mapping) != Some("4") {
         for delivery in invocations(&mut mapping, millis) {
             let is_poisoned = numbers(&delivery).contains(&3);
-            let answer = if is_poisoned { error() } else { replied("") };
+            let answer = if is_poisoned { error() } else { answer_with("") };
             delivered.push(numbers(&delivery));
-            discarded.extend(mapping.answered(delivery.batch, &answer, at(millis)));
+            discarded.extend(mapping.on_answer(delivery.batch, &answer, at(millis)));
         }
         millis += 60_000;
     }
@@ -143,7 +143,7 @@ fn with_both_the_batch_is_split_where_the_answer_says() {
     let config = MappingConfig { bisect_batch_on_function_error: true, ..reporting(4) };
     let mut mapping = with_records(config, 4);
     let first = invocations(&mut mapping, 0).remove(0);
-    mapping.answered(first.batch, &failed_from(4), at(0));
+    mapping.on_answer(first.batch, &failed_from(4), at(0));
     assert_eq!(numbers(&invocations(&mut mapping, 0)[0]), [4]);
 }
 
@@ -153,7 +153,7 @@ fn a_batch_waits_for_its_window_unless_it_is_full() {
     let mut mapping = with_records(config, 5);
     let full = invocations(&mut mapping, 0).remove(0);
     assert_eq!(numbers(&full), [1, 2, 3]);
-    mapping.answered(full.batch, &replied(""), at(5));
+    mapping.on_answer(full.batch, &answer_with(""), at(5));
     assert_eq!(invocations(&mut mapping, 1_999), []);
     assert_eq!(numbers(&invocations(&mut mapping, 2_000)[0]), [4, 5]);
 }
@@ -164,7 +164,7 @@ fn an_event_is_six_megabytes_at_most() {
     mapping.add_shard(SHARD);
     let megabyte = Bytes::from(vec![b'x'; 1_000_000]);
     let records = (1..=10).map(|number| Record { data: megabyte.clone(), ..record(number, "key") }).collect();
-    mapping.arrived(SHARD, records, at(0));
+    mapping.add_records(SHARD, records, at(0));
     // In base64 each is 1.33 MB.
     assert_eq!(numbers(&invocations(&mut mapping, 0)[0]), [1, 2, 3, 4]);
 }
@@ -176,7 +176,7 @@ fn a_factor_of_two_has_two_batches_of_a_shard_in_flight_and_never_one_key_in_bot
     mapping.add_shard(SHARD);
     let keys = ["a", "b", "c", "d", "e", "f"];
     let records = (1..=24).map(|number| record(number, keys[number % keys.len()])).collect();
-    mapping.arrived(SHARD, records, at(0));
+    mapping.add_records(SHARD, records, at(0));
     let flying = invocations(&mut mapping, 0);
     assert_eq!((flying.len(), mapping.in_flight()), (2, 2));
     let keys_of = |delivery: &Delivery| {
@@ -185,7 +185,7 @@ fn a_factor_of_two_has_two_batches_of_a_shard_in_flight_and_never_one_key_in_bot
     assert!(keys_of(&flying[0]).is_disjoint(&keys_of(&flying[1])));
     // The one whose records come later ends first: the checkpoint waits for the other.
     let later = flying.iter().max_by_key(|delivery| delivery.records[0].sequence.clone()).unwrap();
-    mapping.answered(later.batch, &replied(""), at(1));
+    mapping.on_answer(later.batch, &answer_with(""), at(1));
     assert_eq!(checkpoint(&mapping), None);
 }
 
@@ -194,13 +194,13 @@ fn what_is_paused_is_read_again_from_the_checkpoint() {
     let mut mapping = with_records(reporting(2), 6);
     let first = invocations(&mut mapping, 0).remove(0);
     mapping.pause();
-    assert_eq!((invocations(&mut mapping, 0), mapping.wants()), (vec![], vec![]));
+    assert_eq!((invocations(&mut mapping, 0), mapping.shards_to_read()), (vec![], vec![]));
     // A stray invocation's answer still counts.
-    mapping.answered(first.batch, &failed_from(2), at(10));
+    mapping.on_answer(first.batch, &failed_from(2), at(10));
     assert_eq!(checkpoint(&mapping), Some("1"));
     mapping.resume();
-    assert_eq!(mapping.wants(), [(SHARD.to_owned(), Some(SequenceNumber::new("1")))]);
-    mapping.arrived(SHARD, (2..=6).map(|number| record(number, "key")).collect(), at(20));
+    assert_eq!(mapping.shards_to_read(), [(SHARD.to_owned(), Some(SequenceNumber::new("1")))]);
+    mapping.add_records(SHARD, (2..=6).map(|number| record(number, "key")).collect(), at(20));
     assert_eq!(numbers(&invocations(&mut mapping, 20)[0]), [2, 3]);
 }
 
@@ -210,9 +210,9 @@ fn what_is_in_flight_while_it_resumes_is_not_delivered_twice() {
     let first = invocations(&mut mapping, 0).remove(0);
     mapping.pause();
     mapping.resume();
-    mapping.arrived(SHARD, (1..=3).map(|number| record(number, "key")).collect(), at(1));
+    mapping.add_records(SHARD, (1..=3).map(|number| record(number, "key")).collect(), at(1));
     assert_eq!(invocations(&mut mapping, 1), []);
-    mapping.answered(first.batch, &replied(""), at(2));
+    mapping.on_answer(first.batch, &answer_with(""), at(2));
     assert_eq!(numbers(&invocations(&mut mapping, 2)[0]), [3]);
 }
 
@@ -221,10 +221,10 @@ fn a_new_batch_size_holds_from_the_next_batch_on() {
     let mut mapping = with_records(reporting(2), 9);
     let first = invocations(&mut mapping, 0).remove(0);
     mapping.configure(&reporting(5));
-    mapping.answered(first.batch, &error(), at(0));
+    mapping.on_answer(first.batch, &error(), at(0));
     let again = invocations(&mut mapping, 1_000).remove(0);
     assert_eq!(numbers(&again), [1, 2]);
-    mapping.answered(again.batch, &replied(""), at(1_000));
+    mapping.on_answer(again.batch, &answer_with(""), at(1_000));
     assert_eq!(numbers(&invocations(&mut mapping, 1_000)[0]), [3, 4, 5, 6, 7]);
 }
 
@@ -232,7 +232,7 @@ fn a_new_batch_size_holds_from_the_next_batch_on() {
 fn a_throttled_invocation_counts_for_nothing() {
     let mut mapping = with_records(MappingConfig { maximum_retry_attempts: Some(0), ..reporting(2) }, 2);
     let first = invocations(&mut mapping, 0).remove(0);
-    assert_eq!(mapping.answered(first.batch, &Answer::NotInvoked, at(0)), None);
+    assert_eq!(mapping.on_answer(first.batch, &Answer::NotInvoked, at(0)), None);
     let again = invocations(&mut mapping, 500).remove(0);
     assert_eq!((again.batch, again.attempt), (first.batch, 1));
 }

@@ -1,4 +1,4 @@
-//! What must always hold of the state machine, whatever the function answers and whenever the mapping is paused.
+//! Properties of the state machine that hold for every answer of the function and every pause of the mapping.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 const SHARDS: [&str; 2] = ["shardId-000000000000", "shardId-000000000001"];
 
-/// One move of the world.
+/// One step of the simulated world.
 #[derive(Debug, Clone)]
 enum Move {
     Put {
@@ -114,10 +114,10 @@ impl World {
     }
 
     fn read(&mut self) {
-        for (shard, after) in self.mapping.wants() {
+        for (shard, after) in self.mapping.shards_to_read() {
             let records = self.streams[shard.as_str()].iter();
             let new = records.filter(|record| after.as_ref().is_none_or(|after| record.sequence > *after)).take(5);
-            self.mapping.arrived(&shard, new.cloned().collect(), self.now);
+            self.mapping.add_records(&shard, new.cloned().collect(), self.now);
         }
     }
 
@@ -177,7 +177,7 @@ impl World {
             How::NotInvoked => Answer::NotInvoked,
         };
         self.finish(&delivery.shard, &delivery.records[..from]);
-        if let Some(discarded) = self.mapping.answered(delivery.batch, &answer, self.now) {
+        if let Some(discarded) = self.mapping.on_answer(delivery.batch, &answer, self.now) {
             self.finish(&discarded.shard, &discarded.records);
         }
     }
@@ -267,7 +267,7 @@ proptest! {
                     continue;
                 }
                 let batch = world.flying[which % world.flying.len()].batch;
-                let before = world.mapping.clone().answered(batch, &Answer::Failed {
+                let before = world.mapping.clone().on_answer(batch, &Answer::Failed {
                     request_id: String::new(),
                     message: String::new(),
                 }, world.now);

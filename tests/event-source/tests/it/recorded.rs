@@ -1,5 +1,6 @@
-//! What AWS did, as LocalStack recorded it: localstack/localstack, tests/aws/services/lambda_/event_source_mapping/
-//! test_lambda_integration_kinesis.py with its .snapshot.json, recorded on 25 November 2025. Each test names its recording.
+//! AWS's behaviour, as LocalStack recorded it: localstack/localstack, tests/aws/services/lambda_/event_source_mapping/
+//! test_lambda_integration_kinesis.py with its .snapshot.json, recorded on 25 November 2025. Each test names its
+//! recording.
 //!
 //! Not here: test_kinesis_event_filtering_json_pattern (no filters are modelled), the SNS envelope of
 //! test_kinesis_event_source_mapping_with_sns_on_failure_destination_config (the document inside is the one tested), and
@@ -20,7 +21,7 @@ use serde_json::{Value, json};
 use crate::script::{SHARD, STREAM, Script, data_of, parts, wait};
 
 /// The document of SQS, SNS, and (without its payload) S3.
-fn document(discarded: &Discarded) -> Value {
+fn document_of(discarded: &Discarded) -> Value {
     failure_document(&Identity::new(STREAM, "damper"), discarded, false)
 }
 
@@ -159,7 +160,7 @@ async fn a_partial_failure_makes_a_new_batch_of_the_rest() {
     let deliveries = function.data().concat();
     assert_eq!(deliveries.iter().filter(|data| data.contains("false")).count(), 5);
     assert_eq!(deliveries.iter().filter(|data| data.contains("true")).count(), 5);
-    let document = document(&discarded);
+    let document = document_of(&discarded);
     assert_eq!(document["requestContext"]["condition"], "RetryAttemptsExhausted");
     assert_eq!(document["requestContext"]["approximateInvokeCount"], 4);
     assert_eq!(document["KinesisBatchInfo"]["batchSize"], 1);
@@ -192,7 +193,7 @@ async fn what_fails_a_batch_whole() {
         let source = EventSource::start(parts(&stream, &function, config)).unwrap();
         let discarded = discards_of(&source, 1).await.remove(0);
         assert_eq!(function.data(), [["hello"], ["hello"], ["hello"]], "{name}");
-        let document = document(&discarded);
+        let document = document_of(&discarded);
         let expected = json!({
             "requestContext": {
                 "requestId": "request-3",
@@ -288,7 +289,7 @@ async fn an_error_spends_the_budget() {
     let config = MappingConfig { batch_size: 1, maximum_retry_attempts: Some(1), ..MappingConfig::default() };
     let source = EventSource::start(parts(&stream, &function, config)).unwrap();
     let discarded = discards_of(&source, 1).await.remove(0);
-    let document = document(&discarded);
+    let document = document_of(&discarded);
     assert_eq!(document["requestContext"]["approximateInvokeCount"], 2);
     assert_eq!(
         document["responseContext"],
@@ -312,7 +313,7 @@ async fn a_record_that_is_too_old_is_not_delivered() {
     };
     let source = EventSource::start(Parts { clock, ..parts(&stream, &function, config) }).unwrap();
     let discarded = discards_of(&source, 1).await.remove(0);
-    let document = document(&discarded);
+    let document = document_of(&discarded);
     assert_eq!(document["requestContext"]["condition"], "RecordAgeExceeded");
     assert_eq!(document["requestContext"]["approximateInvokeCount"], 1);
     assert_eq!(document.get("responseContext"), None);
@@ -334,7 +335,7 @@ async fn a_record_is_retried_until_it_is_too_old() {
     let discarded = discards_of(&source, 1).await.remove(0);
     assert_eq!(discarded.condition, Condition::RecordAgeExceeded);
     assert_eq!(usize::try_from(discarded.invoke_count).unwrap(), function.events().len() + 1);
-    assert_eq!(document(&discarded).get("responseContext"), None);
+    assert_eq!(document_of(&discarded).get("responseContext"), None);
 }
 
 /// test_kinesis_maximum_record_age_exceeded_discard_records: only the old one of six is discarded; the others are delivered.
@@ -356,7 +357,7 @@ async fn only_the_records_that_are_too_old_are_discarded() {
     let source = EventSource::start(Parts { clock, ..parts(&stream, &function, config) }).unwrap();
     let view = wait(&source, |view| view.delivered == 5 && view.in_flight == 0).await;
     let [discarded] = view.discarded.as_slice() else { panic!("not one: {:?}", view.discarded) };
-    assert_eq!(document(discarded)["KinesisBatchInfo"]["batchSize"], 1);
+    assert_eq!(document_of(discarded)["KinesisBatchInfo"]["batchSize"], 1);
     assert_eq!(discarded.invoke_count, 1);
     let expected: Vec<_> = (1..=5).map(|index| format!("stream-data-{index}")).collect();
     assert_eq!(function.data(), [expected]);

@@ -1,4 +1,4 @@
-//! What the tests share: functions that answer as a closure says, and event sources of them.
+//! Shared by the tests: functions that answer as a closure says, and event sources of them.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

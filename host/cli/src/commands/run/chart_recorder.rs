@@ -44,14 +44,14 @@ impl ChartRecorder {
             self.advance_to(at, &reading, batch_size, pending);
             match event.what {
                 What::Sent => {
-                    self.recorder.sent(self.latest, 0, false);
-                    self.recorder.in_flight(self.latest, 1);
+                    self.recorder.record_sent(self.latest, 0, false);
+                    self.recorder.change_in_flight(self.latest, 1);
                 }
                 What::Ended { latency, outcome } => {
-                    self.recorder.in_flight(self.latest, -1);
+                    self.recorder.change_in_flight(self.latest, -1);
                     // Outcomes that say nothing about the API, such as a trap, are not drawn.
                     if let Some(outcome) = outcome {
-                        self.recorder.ended(self.latest, 0, latency, outcome);
+                        self.recorder.record_end(self.latest, 0, latency, outcome);
                     }
                 }
             }
@@ -78,8 +78,8 @@ impl ChartRecorder {
         self.latest = self.latest.max(now);
         if self.read != Some(self.latest.as_secs()) {
             self.read = Some(self.latest.as_secs());
-            self.recorder.read(self.latest, reading);
-            self.recorder.fed(self.latest, batch_size, pending);
+            self.recorder.record_reading(self.latest, reading);
+            self.recorder.record_batch(self.latest, batch_size, pending);
         }
     }
 }

@@ -32,7 +32,7 @@ pub(super) fn run(
     } else {
         put(format_report(&report).trim_end())?;
     }
-    Ok(if report.failed() == 0 { Exit::Done } else { Exit::BadInput })
+    Ok(if report.failure_count() == 0 { Exit::Done } else { Exit::BadInput })
 }
 
 /// Refuse a component that does not conform: for `damper build --release` and whatever else hands a component on. Its cases
@@ -45,7 +45,7 @@ pub(crate) fn require(component: &Path, folder: &Path, context: &Context) -> Res
     let subject = Subject { file, cases: folder.join(super::component::CASES) };
     let cases = super::read_cases(&subject.cases, context)?;
     let report = suite(&subject, &cases, &Rules::default(), context)?;
-    let (failed, name) = (report.failed(), &report.provider);
+    let (failed, name) = (report.failure_count(), &report.provider);
     if failed == 0 {
         context.screen.say(format!("{name} conforms: {} checks", report.checks.len()));
         return Ok(());
@@ -76,7 +76,7 @@ fn format_report(report: &Conformance) -> String {
     let rows: Vec<Vec<String>> = std::iter::once(header).chain(checks.into_iter().map(row)).collect();
     let mut text = table(&rows);
     text.push_str(&problems(report));
-    let failed = report.failed();
+    let failed = report.failure_count();
     let verdict = if failed == 0 { "conforms".to_owned() } else { format!("does not conform: {failed} failed") };
     // Writing to a string does not fail.
     let _ = writeln!(

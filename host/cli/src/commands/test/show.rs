@@ -16,7 +16,7 @@ pub(crate) fn report(report: &RunReport, limits: &Limits) -> String {
     for case in report.cases.iter().filter(|case| !case.has_passed()) {
         text.push_str(&problems(case));
     }
-    let (count, failed) = (report.cases.len(), report.failed());
+    let (count, failed) = (report.cases.len(), report.failure_count());
     let cases = if count == 1 { "case" } else { "cases" };
     let verdict = if failed == 0 { "all passed".to_owned() } else { format!("{failed} failed") };
     // Writing to a string does not fail.

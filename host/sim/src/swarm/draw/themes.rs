@@ -17,8 +17,8 @@ pub(super) fn plan(random: &mut Random, setup: &Setup) -> FaultPlan {
     match setup.theme {
         Theme::Faults => any_plan(random, setup),
         Theme::Midnight => {
-            // What is slow or freezes over midnight, and nothing that loses a part of the quota: of that the next day may have too little
-            // for a request too many to show.
+            // Slow or frozen processes over midnight, and no fault that loses a part of the quota: the next day would
+            // have too few requests left to show one above the quota.
             let mut plan = any_plan(random, setup);
             plan.faults.retain(|fault| match fault {
                 Fault::Call { how, .. } => matches!(how, How::Slow(_) | How::FreezeBefore(_) | How::FreezeAfter(_)),
@@ -40,7 +40,7 @@ pub(super) fn plan(random: &mut Random, setup: &Setup) -> FaultPlan {
 }
 
 /// One process, one provider, many items, and an API that refuses or fails a few requests at random.
-pub(super) fn pace(random: &mut Random) -> Setup {
+pub(super) fn pace_setup(random: &mut Random) -> Setup {
     let mut setup = calm(random, Theme::Pace, 300);
     setup.is_cloud = random.chance(0.5);
     for provider in &mut setup.providers {
@@ -54,7 +54,7 @@ pub(super) fn pace(random: &mut Random) -> Setup {
 }
 
 /// Two shards whose batches have to share one slot.
-pub(super) fn sharing(random: &mut Random) -> Setup {
+pub(super) fn sharing_setup(random: &mut Random) -> Setup {
     let mut setup = calm(random, Theme::Sharing, 1_200);
     setup.is_cloud = true;
     setup.processes = whole(random, 1, 2);
@@ -65,7 +65,7 @@ pub(super) fn sharing(random: &mut Random) -> Setup {
 }
 
 /// A day ends while requests of its quota are set aside and unspent, and the next day has not enough of its own.
-pub(super) fn midnight(random: &mut Random) -> Setup {
+pub(super) fn midnight_setup(random: &mut Random) -> Setup {
     let quota = whole(random, 20, 60);
     let mut setup = calm(random, Theme::Midnight, u32::try_from(2 * quota + 10).unwrap_or(60));
     setup.begin = begin("2026-01-05T23:59:59Z") - seconds(random.between_in_proportion(1.0, 8.0));
@@ -84,7 +84,7 @@ pub(super) fn midnight(random: &mut Random) -> Setup {
 }
 
 /// Soon after a day has begun, the time zone is moved west.
-pub(super) fn moved_west(random: &mut Random) -> Setup {
+pub(super) fn moved_west_setup(random: &mut Random) -> Setup {
     let mut setup = calm(random, Theme::MovedWest, 60);
     setup.begin = begin("2026-01-06T00:10:00Z");
     setup.is_cloud = random.chance(0.5);
@@ -98,7 +98,7 @@ pub(super) fn moved_west(random: &mut Random) -> Setup {
 }
 
 /// Items come for some minutes, while the clock is set back and processes die.
-pub(super) fn set_back(random: &mut Random) -> Setup {
+pub(super) fn set_back_setup(random: &mut Random) -> Setup {
     let mut setup = calm(random, Theme::SetBack, 40);
     setup.is_cloud = false;
     setup.processes = whole(random, 1, 2);
@@ -126,7 +126,7 @@ fn steps_back(random: &mut Random, setup: &Setup) -> FaultPlan {
 }
 
 /// One of the first items is locked.
-pub(super) fn waiting(random: &mut Random) -> Setup {
+pub(super) fn waiting_setup(random: &mut Random) -> Setup {
     let mut setup = calm(random, Theme::Waiting, 100);
     setup.is_cloud = random.chance(0.5);
     setup.tick = seconds(random.between(5.0, 60.0));
@@ -139,7 +139,7 @@ pub(super) fn waiting(random: &mut Random) -> Setup {
 }
 
 /// Many items wait when the wall clock is set a week ahead.
-pub(super) fn week_ahead(random: &mut Random) -> Setup {
+pub(super) fn week_ahead_setup(random: &mut Random) -> Setup {
     let entries = u32::try_from(whole(random, 120, 240)).unwrap_or(120);
     let mut setup = calm(random, Theme::WeekAhead, entries);
     setup.is_cloud = false;
@@ -157,7 +157,7 @@ fn week_ahead_faults(random: &mut Random) -> FaultPlan {
 }
 
 /// One long batch of an API that takes its time, so that its owner has many objects.
-pub(super) fn gaps(random: &mut Random) -> Setup {
+pub(super) fn gaps_setup(random: &mut Random) -> Setup {
     let mut setup = long_batch(random, Theme::Gaps);
     setup.is_cloud = random.chance(0.5);
     setup
@@ -182,7 +182,7 @@ fn gaps_faults(random: &mut Random, setup: &Setup) -> FaultPlan {
 }
 
 /// One long batch, which several processes take over from each other while they freeze.
-pub(super) fn sealed(random: &mut Random) -> Setup {
+pub(super) fn sealed_setup(random: &mut Random) -> Setup {
     let mut setup = long_batch(random, Theme::Sealed);
     setup.is_cloud = false;
     setup.processes = whole(random, 2, 3);
@@ -222,7 +222,7 @@ fn long_batch(random: &mut Random, theme: Theme) -> Setup {
 }
 
 /// A quota that the items need more than, in many small batches.
-pub(super) fn lost_answers(random: &mut Random) -> Setup {
+pub(super) fn lost_answers_setup(random: &mut Random) -> Setup {
     let quota = whole(random, 20, 40);
     let entries = u32::try_from(quota + whole(random, 10, 30)).unwrap_or(60);
     let mut setup = calm(random, Theme::LostAnswers, entries);
@@ -246,7 +246,7 @@ fn lost_answers_faults(random: &mut Random) -> FaultPlan {
 }
 
 /// Few slots, which several processes want, and an API that takes long.
-pub(super) fn leaps(random: &mut Random) -> Setup {
+pub(super) fn leaps_setup(random: &mut Random) -> Setup {
     let entries = u32::try_from(whole(random, 60, 150)).unwrap_or(60);
     let mut setup = calm(random, Theme::Leaps, entries);
     setup.is_cloud = false;
@@ -270,7 +270,7 @@ fn leaps_faults(random: &mut Random, setup: &Setup) -> FaultPlan {
         let by_seconds = i64::try_from(seconds(random.between_in_proportion(20.0, 4_000.0)).as_secs()).unwrap_or(60);
         let at = within(random, ends);
         faults.push(Fault::ClockStep { at, by_seconds });
-        // So that it begins anew right after the leap, of which it knows nothing then.
+        // The process restarts right after the leap, and does not know of it then.
         if random.chance(0.6) {
             let process = whole(random, 0, setup.processes - 1);
             faults.push(Fault::Death { process, at: at.saturating_sub(seconds(random.between(0.0, 3.0))) });

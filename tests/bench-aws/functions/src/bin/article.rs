@@ -4,8 +4,8 @@
 //! was not, waits for them all, and adapts the batch size at its event source mapping after every batch. As a worker it fetches
 //! one record, and writes that it tried and how that ended.
 //!
-//! What it is here for is its cost: its mistakes (attempts counted after the fetch, UnprocessedKeys left alone) are its own. It
-//! keeps no record, for the article does not say where.
+//! Only its cost is measured. Its mistakes (attempts counted after the fetch, UnprocessedKeys ignored) are those of the
+//! article. It stores no record, because the article does not say where.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -55,7 +55,7 @@ struct Item {
 struct Article {
     clients: AwsClients,
     http: reqwest::Client,
-    /// Where the API is.
+    /// The API's origin.
     origin: String,
     table: String,
     /// The function's own name.
@@ -100,7 +100,7 @@ impl Article {
             let item: Item = serde_json::from_slice(&STANDARD.decode(record.kinesis.data)?)?;
             entries.push((record.kinesis.sequence_number, item));
         }
-        let done = self.done(&entries).await?;
+        let done = self.finished_items(&entries).await?;
         let work = entries.into_iter().filter(|(_, item)| !done.contains(item));
         let worked = join_all(work.map(async |(sequence, item)| (sequence, self.invoke(&item).await))).await;
         let failed: Vec<_> = worked.into_iter().filter(|(_, came)| came.is_err()).collect();
@@ -111,7 +111,7 @@ impl Article {
     }
 
     /// Which items were done before: an eventually consistent read each.
-    async fn done(&self, entries: &[(String, Item)]) -> anyhow::Result<BTreeSet<Item>> {
+    async fn finished_items(&self, entries: &[(String, Item)]) -> anyhow::Result<BTreeSet<Item>> {
         let items: BTreeSet<_> = entries.iter().map(|(_, item)| item.clone()).collect();
         let keys = items.iter().map(|item| key(item, "status")).collect();
         let asked = KeysAndAttributes::builder().set_keys(Some(keys)).build()?;

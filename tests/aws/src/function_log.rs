@@ -1,4 +1,4 @@
-//! What the function wrote: metrics in CloudWatch's embedded format and logs, a line of JSON each.
+//! The function's output: metrics in CloudWatch's embedded format and logs, a line of JSON each.
 
 use damper_event_source::LogLine;
 use serde_json::Value;

@@ -1,4 +1,5 @@
-//! A function in its surroundings: a table, a bucket, a stream with its mapping, a package, an API; and what a test asks of them.
+//! A deployed function with a table, a bucket, a stream with its mapping, a package and an API, and helpers for the
+//! tests.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -34,10 +35,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::answers::{Answered, Invoked};
+use crate::answers::{BatchAnswer, RecordingInvoker};
 use crate::chaos::Proxies;
+use crate::function_log;
 use crate::package::{add_demo, bootstrap};
-use crate::said;
 
 /// How long anything in these tests may take before it counts as hung.
 pub const PATIENCE: Duration = Duration::from_secs(120);
@@ -45,16 +46,16 @@ pub const PATIENCE: Duration = Duration::from_secs(120);
 /// Invocations at a time, more than any test wants.
 const CONCURRENCY: usize = 32;
 
-/// So many houses at a time: all share one stand-in, and a busy one makes leases and timeouts run out.
+/// The number of deployments at a time: all share one stand-in, and a busy one makes leases and timeouts run out.
 static ROOM: Semaphore = Semaphore::const_new(4);
 
-/// What a test wants otherwise than usual.
-pub struct Wanted {
+/// The options of a deployment, with the usual values as default.
+pub struct DeploymentOptions {
     /// The program; none: the one that `make bootstrap` has built.
     pub bootstrap: Option<PathBuf>,
     /// How the API behaves.
     pub api: Settings,
-    /// What is added to the operator's table, as TOML; `ORIGIN` is the API's.
+    /// An addition to the operator's table, as TOML; `ORIGIN` is the API's.
     pub settings: String,
     /// Of the stream.
     pub shards: i32,
@@ -64,17 +65,17 @@ pub struct Wanted {
     pub batch_size: u32,
     /// How far the function's clock is put forward at first.
     pub clock_offset: SignedDuration,
-    /// What the manifest says otherwise.
+    /// Replacements in the manifest: a text and the new one.
     pub manifest: Vec<(&'static str, String)>,
     /// How long the mapping's changes take.
     pub lags: Lags,
-    /// What the function's environment says otherwise; `ORIGIN` is the API's.
+    /// Additions to the function's environment; `ORIGIN` is the API's.
     pub environment: Vec<(&'static str, String)>,
-    /// What happens to the function's requests at AWS's services; see [`damper_stand_ins::chaos`].
+    /// Faults of the function's requests at AWS's services; see [`damper_stand_ins::chaos`].
     pub faults: Vec<Rule>,
 }
 
-impl Default for Wanted {
+impl Default for DeploymentOptions {
     fn default() -> Self {
         Self {
             bootstrap: None,
@@ -92,26 +93,26 @@ impl Default for Wanted {
     }
 }
 
-/// The function and all around it.
-pub struct House {
-    /// What is fetched from.
+/// The function, and everything that it uses.
+pub struct TestDeployment {
+    /// The API that is fetched from.
     pub api: DemoApi,
     /// Lambda's API.
     pub plane: ControlPlane,
-    /// The mapping's clock: what lags is not waited for.
+    /// The mapping's clock, which tests advance instead of waiting for lags.
     pub clock: Clock,
-    /// Where records and letters go.
+    /// The bucket of records and letters.
     pub bucket: Arc<dyn ObjectStore>,
     /// The function's task root.
     pub package: TempDir,
     /// Clients of the stand-in.
     pub clients: AwsClients,
-    /// What stands between the function and AWS's services.
+    /// The proxies between the function and AWS's services.
     pub proxies: Proxies,
-    invoked: Arc<Invoked>,
+    invoked: Arc<RecordingInvoker>,
     retired: std::sync::Mutex<Vec<Function>>,
     environment: BTreeMap<String, String>,
-    wanted: Wanted,
+    wanted: DeploymentOptions,
     ledger: DynamoLedger,
     table: String,
     stream: String,
@@ -119,9 +120,9 @@ pub struct House {
     _room: SemaphorePermit<'static>,
 }
 
-impl House {
-    /// A house, its mapping not made yet. `None`: the stand-in cannot be had, which was said.
-    pub async fn new(wanted: Wanted) -> Option<Self> {
+impl TestDeployment {
+    /// A deployment without its mapping. `None`: the stand-in cannot be had, which is printed.
+    pub async fn new(wanted: DeploymentOptions) -> Option<Self> {
         let stand_in = damper_stand_ins::ministack()?;
         let room = ROOM.acquire().await.unwrap();
         let clients = AwsClients::new(sdk_config(stand_in.endpoint()));
@@ -153,7 +154,7 @@ impl House {
         let first = function(package.path(), &environment, &wanted, wanted.clock_offset);
         Some(Self {
             ledger: DynamoLedger::new(clients.dynamodb(), &*table, Arc::clone(&bucket)),
-            invoked: Arc::new(Invoked::new(first)),
+            invoked: Arc::new(RecordingInvoker::new(first)),
             retired: std::sync::Mutex::default(),
             api,
             plane,
@@ -172,7 +173,7 @@ impl House {
     }
 
     /// The mapping, as the stack of a provider makes it; it begins to deliver.
-    pub fn map(&self) -> EventSource {
+    pub fn create_mapping(&self) -> EventSource {
         let stream = Arc::new(KinesisStream::new(self.clients.kinesis(), &self.arn));
         let config = MappingConfig {
             batch_size: self.wanted.batch_size,
@@ -181,7 +182,7 @@ impl House {
         };
         let parts = Parts {
             config,
-            // Seldom, for the stand-in has other work.
+            // Poll seldom, because the stand-in is busy.
             pace: Pace { poll_every: Duration::from_millis(200), ..Pace::default() },
             lags: self.wanted.lags.clone(),
             clock: self.clock.clone(),
@@ -197,7 +198,7 @@ impl House {
         assert_eq!(fed.accepted, count);
     }
 
-    /// Feed ids as an operator's program does: with the SDK's own retries, and through what stands between.
+    /// Feed ids as an operator's program does: with the SDK's own retries, and through the proxies.
     pub async fn feed_through_faults<S: AsRef<str>>(&self, ids: impl IntoIterator<Item = S>) {
         let payloads = ids.into_iter().map(|id| Bytes::from(json!({ "id": id.as_ref() }).to_string())).collect();
         let config = self.clients.config().to_builder().endpoint_url(self.proxies.stores());
@@ -212,12 +213,12 @@ impl House {
     }
 
     /// Wait until the mapping has nothing more to deliver.
-    pub async fn drained(&self, source: &EventSource) -> View {
-        self.drained_within(PATIENCE, source).await
+    pub async fn wait_until_drained(&self, source: &EventSource) -> View {
+        self.wait_until_drained_within(PATIENCE, source).await
     }
 
     /// The same, where it may take so long.
-    pub async fn drained_within(&self, limit: Duration, source: &EventSource) -> View {
+    pub async fn wait_until_drained_within(&self, limit: Duration, source: &EventSource) -> View {
         let stream = KinesisStream::new(self.clients.kinesis(), &self.arn);
         let mut ends = BTreeMap::new();
         for shard in stream.shards().await.unwrap() {
@@ -308,8 +309,8 @@ impl House {
     }
 
     /// All batches with their answers.
-    pub fn answered(&self) -> Vec<Answered> {
-        self.invoked.answered()
+    pub fn batch_answers(&self) -> Vec<BatchAnswer> {
+        self.invoked.batch_answers()
     }
 
     /// All lines that the function's processes wrote, those of former ones first.
@@ -337,7 +338,7 @@ impl House {
     }
 
     /// The ids in the sink, sorted; one with two lines is there twice.
-    pub async fn stored(&self) -> Vec<String> {
+    pub async fn stored_ids(&self) -> Vec<String> {
         ids_of(&*self.bucket).await
     }
 
@@ -358,13 +359,13 @@ impl House {
     }
 
     /// Wait until the API has seen what a test waits for.
-    pub async fn api_saw(&self, seen: impl Fn(&Stats) -> bool + Send) -> Stats {
+    pub async fn wait_for_api(&self, seen: impl Fn(&Stats) -> bool + Send) -> Stats {
         let waited = self.api.wait_for(PATIENCE, seen).await;
         waited.unwrap_or_else(|stats| panic!("the API never saw it: {stats:?}\n{}", self.transcript()))
     }
 
-    /// Wait until the stores are as wanted; they tell nobody that they have changed, so they are asked.
-    pub async fn until(&self, wanted: impl AsyncFn(&Self) -> bool) {
+    /// Wait until the stores are as wanted. They send no event on a change, so this polls.
+    pub async fn wait_until(&self, wanted: impl AsyncFn(&Self) -> bool) {
         let asking = async {
             while !wanted(self).await {
                 tokio::time::sleep(Duration::from_millis(20)).await;
@@ -375,9 +376,9 @@ impl House {
     }
 
     /// Wait until the function has written a log line of this level with this text.
-    pub async fn logged(&self, level: &str, text: &str) {
+    pub async fn wait_for_log(&self, level: &str, text: &str) {
         let function = self.function();
-        let waited = function.wait_for(PATIENCE, |function| said::has(&function.logs(), level, text)).await;
+        let waited = function.wait_for(PATIENCE, |function| function_log::has(&function.logs(), level, text)).await;
         waited.unwrap_or_else(|_| panic!("never said {text:?}:\n{}", self.transcript()));
     }
 }
@@ -421,7 +422,7 @@ pub async fn ids_of(bucket: &dyn ObjectStore) -> Vec<String> {
 fn function(
     package: &Path,
     environment: &BTreeMap<String, String>,
-    wanted: &Wanted,
+    wanted: &DeploymentOptions,
     clock_offset: SignedDuration,
 ) -> Function {
     let mut config = FunctionConfig::new("damper", wanted.bootstrap.clone().unwrap_or_else(bootstrap));
@@ -465,7 +466,7 @@ async fn make_stream(clients: &AwsClients, name: &str, shards: i32) -> String {
     }
 }
 
-/// The one call of S3 that object_store has not: its plainest form, which a stand-in takes without a signature.
+/// Creates a bucket, which object_store cannot do: a plain request that a stand-in accepts without a signature.
 async fn make_bucket(stand_in: &StandIn, name: &str) {
     let host = stand_in.endpoint().trim_start_matches("http://");
     let mut connection = TcpStream::connect(host).await.unwrap();

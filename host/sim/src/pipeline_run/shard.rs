@@ -61,7 +61,7 @@ impl Shard {
     }
 
     /// How many entries it has been fed; `None`: there is no end of them.
-    pub(super) fn fed(&self) -> Option<u64> {
+    pub(super) fn fed_count(&self) -> Option<u64> {
         if self.work.backlog.is_none() && self.work.per_second <= 0.0 {
             return None;
         }
@@ -70,17 +70,17 @@ impl Shard {
     }
 
     /// Entries that were delivered or could be.
-    pub(super) fn known(&self) -> u64 {
-        self.fed().unwrap_or(self.checkpoint + self.delivered.len() as u64)
+    pub(super) fn deliverable_count(&self) -> u64 {
+        self.fed_count().unwrap_or(self.checkpoint + self.delivered.len() as u64)
     }
 
     /// How many have not ended; `None`: there is no end of them.
     pub(super) fn pending(&self) -> Option<u64> {
-        self.fed().map(|fed| fed.saturating_sub(self.ended()))
+        self.fed_count().map(|fed| fed.saturating_sub(self.ended_count()))
     }
 
     /// How many have ended.
-    pub(super) fn ended(&self) -> u64 {
+    pub(super) fn ended_count(&self) -> u64 {
         let Counts { fetched, skipped, dead } = self.counts;
         fetched + skipped + dead
     }
@@ -91,10 +91,10 @@ impl Shard {
 
     /// The next batch: at most `limit` entries after the checkpoint.
     pub(super) fn batch(&mut self, limit: u32) -> Vec<Entry> {
-        let available = self.fed().map_or(u64::MAX, |fed| fed - self.checkpoint);
+        let available = self.fed_count().map_or(u64::MAX, |fed| fed - self.checkpoint);
         let count = usize::try_from(available.min(u64::from(limit))).unwrap_or(usize::MAX);
         while self.delivered.len() < count {
-            let arrived = self.arrived(self.checkpoint + self.delivered.len() as u64);
+            let arrived = self.arrival_time(self.checkpoint + self.delivered.len() as u64);
             self.delivered.push_back(Delivered { arrived, end: None, is_parked: false });
         }
         let first = self.checkpoint + 1;
@@ -157,7 +157,7 @@ impl Shard {
     }
 
     /// When the entry with so many before it came in. One of an endless backlog comes when it is asked for.
-    fn arrived(&self, before: u64) -> Timestamp {
+    fn arrival_time(&self, before: u64) -> Timestamp {
         let now = self.clock.now();
         if self.work.per_second <= 0.0 {
             return now;
@@ -185,7 +185,7 @@ mod tests {
         numbers.iter().map(|number| SequenceNumber::from(*number)).collect()
     }
 
-    fn fetched(numbers: &[u64]) -> Vec<(SequenceNumber, End)> {
+    fn fetched_ends(numbers: &[u64]) -> Vec<(SequenceNumber, End)> {
         names(numbers).into_iter().map(|name| (name, End::Fetched)).collect()
     }
 
@@ -194,13 +194,13 @@ mod tests {
         let work = Work { backlog: Some(4), per_second: 0.0 };
         let mut shard = Shard::new(work, WallClock::System, Instant::now());
         assert_eq!(shard.batch(3).len(), 3);
-        assert!(shard.finish(&Report { ended: fetched(&[2]), parked: names(&[1, 3]), ..Report::default() }));
+        assert!(shard.finish(&Report { ended: fetched_ends(&[2]), parked: names(&[1, 3]), ..Report::default() }));
         let next: Vec<_> = shard.batch(3).into_iter().map(|entry| entry.sequence).collect();
         assert_eq!((next, shard.pending()), (names(&[4]), Some(3)));
-        assert!(shard.finish(&Report { taken_up: fetched(&[3]), parked: names(&[1]), ..Report::default() }));
-        assert!(!shard.finish(&Report { taken_up: fetched(&[3]), ..Report::default() }), "told twice");
+        assert!(shard.finish(&Report { taken_up: fetched_ends(&[3]), parked: names(&[1]), ..Report::default() }));
+        assert!(!shard.finish(&Report { taken_up: fetched_ends(&[3]), ..Report::default() }), "told twice");
         assert_eq!(shard.pending(), Some(2));
-        assert!(shard.finish(&Report { ended: fetched(&[4]), taken_up: fetched(&[1]), ..Report::default() }));
+        assert!(shard.finish(&Report { ended: fetched_ends(&[4]), taken_up: fetched_ends(&[1]), ..Report::default() }));
         assert_eq!((shard.pending(), shard.counts().fetched), (Some(0), 4));
     }
 }

@@ -1,13 +1,13 @@
-//! What was asked of the control plane, of which all providers of an account share fifteen requests a second.
+//! Requests at the control plane, of which all providers of an account share fifteen a second.
 
 use std::time::Duration;
 
 use damper_core::testing::mapping::MemoryMapping;
 use tokio::time::Instant;
 
-/// What the clients of a run asked for at their mappings.
+/// The requests of a run's clients at their mappings.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Asked {
+pub struct MappingRequests {
     /// Changes of the batch size alone.
     pub resized: u64,
     /// Of these, in the run's last quarter.
@@ -20,8 +20,8 @@ pub struct Asked {
     pub reads: u64,
 }
 
-impl Asked {
-    /// What was asked at one mapping in a run of this length.
+impl MappingRequests {
+    /// The requests at one mapping in a run of this length.
     pub(super) fn at(mapping: &MemoryMapping, began: Instant, duration: Duration) -> Self {
         let changes = mapping.changes();
         let sizes = changes.iter().filter(|(_, change)| change.enabled.is_none());

@@ -27,8 +27,8 @@ impl ArticleMapping {
     }
 
     /// A request took so long.
-    pub(super) fn saw(&self, latency: Duration, outcome: Outcome) {
-        lock(&self.steps).saw(latency, outcome);
+    pub(super) fn record_call(&self, latency: Duration, outcome: Outcome) {
+        lock(&self.steps).record_call(latency, outcome);
     }
 
     /// Decide what is due, once a second; a change is asked for again until it applies.

@@ -18,7 +18,8 @@ use crate::api::{Answer, Api};
 use crate::record::Recorder;
 use crate::scenario::Scenario;
 
-/// What clocks and answers may be late; so much longer a request counts that was given up, as in the pipeline.
+/// The margin for late clocks and responses. A request that was given up counts as in flight for this time, as in the
+/// pipeline.
 const MARGIN: Duration = Duration::from_secs(1);
 
 /// Fetches from a simulated API, and takes down what happens there.
@@ -28,7 +29,7 @@ pub(super) struct SimulatedFetcher {
     client: usize,
     out: Mutex<Out>,
     began: Instant,
-    /// What happens later is not taken down: the run is over, and only what is in flight is finished.
+    /// Later events are not recorded: the run is over, and only what is in flight is finished.
     ends: Duration,
     /// More in flight than this is a broken promise.
     most: u32,
@@ -36,7 +37,7 @@ pub(super) struct SimulatedFetcher {
     article: Option<Arc<ArticleMapping>>,
 }
 
-/// What one client has out.
+/// The requests of one client that count as in flight.
 #[derive(Default)]
 struct Out {
     in_flight: u32,
@@ -69,13 +70,13 @@ impl SimulatedFetcher {
         let answer = lock(&self.api).call(now, timeout);
         if now <= self.ends {
             let mut recorder = lock(&self.recorder);
-            recorder.sent(now, self.client, before >= self.most);
-            recorder.in_flight(now, 1);
+            recorder.record_sent(now, self.client, before >= self.most);
+            recorder.change_in_flight(now, 1);
         }
         (now, answer)
     }
 
-    fn ended(&self, sent: Duration, answer: Answer) {
+    fn on_call_end(&self, sent: Duration, answer: Answer) {
         let now = self.began.elapsed();
         let latency = now - sent;
         let mut out = lock(&self.out);
@@ -85,12 +86,12 @@ impl SimulatedFetcher {
         }
         drop(out);
         if let Some(article) = &self.article {
-            article.saw(latency, answer.outcome);
+            article.record_call(latency, answer.outcome);
         }
         if now <= self.ends {
             let mut recorder = lock(&self.recorder);
-            recorder.ended(now, self.client, latency, answer.outcome);
-            recorder.in_flight(now, -1);
+            recorder.record_end(now, self.client, latency, answer.outcome);
+            recorder.change_in_flight(now, -1);
         }
     }
 }
@@ -104,7 +105,7 @@ impl Fetcher for SimulatedFetcher {
         let instant = Instant::now();
         let (sent, answer) = self.send(request.timeout);
         tokio::time::sleep_until(self.began + answer.at).await;
-        self.ended(sent, answer);
+        self.on_call_end(sent, answer);
         let failed = |kind, status, retry_after| Failure { status, retry_after, ..Failure::new(kind, "simulated") };
         let outcome = match answer.outcome {
             Outcome::Ok => Ok(Fetched {

@@ -18,7 +18,12 @@ pub(super) struct Shifted {
 
 impl Shifted {
     /// An algorithm for one client of a scenario, whose time begins now.
-    pub(super) fn boxed(scenario: &Scenario, algorithm: Algorithm, client: u32, clock: &WallClock) -> Box<dyn Admit> {
+    pub(super) fn for_client(
+        scenario: &Scenario,
+        algorithm: Algorithm,
+        client: u32,
+        clock: &WallClock,
+    ) -> Box<dyn Admit> {
         let since_1970 = clock.now().duration_since(Timestamp::UNIX_EPOCH);
         let began = Duration::try_from(since_1970).unwrap_or_default();
         Box::new(Self { inner: algorithm.limiter(&scenario.setting(0), client, scenario.clients), began })

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use crate::server::{Server, authority};
 use crate::{Kind, Member};
 
-/// What `damper run` may have of memory that it writes to, and what of it may be resident.
+/// The memory limit of `damper run`, for both writable and resident memory.
 pub const MEMORY_MIB: u64 = 512;
 /// How long an item of the hostile provider may take.
 pub const TIMEOUT: Duration = Duration::from_secs(1);
@@ -53,20 +53,20 @@ base_url = ""
 use_key = "false"
 "#;
 
-/// What a house is made of, all of it built already.
+/// The programs and components of a run, built already.
 pub struct Programs {
     /// The program `damper`.
     pub damper: PathBuf,
     /// The folder with `hostile.wasm` and `demo.wasm`.
     pub components: PathBuf,
-    /// Where compiled components are kept, for all houses.
+    /// The cache of compiled components, for all runs.
     pub cache: PathBuf,
 }
 
-/// What a run came to.
+/// The result of a run.
 #[derive(Debug)]
 pub struct Outcome {
-    /// Its exit code; none where a signal ended it, or it had to be ended.
+    /// Its exit code; none if a signal ended it, or it had to be ended.
     pub exit: Option<i32>,
     /// The hostile provider's part of the summary.
     pub hostile: Part,
@@ -88,7 +88,7 @@ pub struct Outcome {
     pub stopping_took: Duration,
     /// From the start to the end.
     pub took: Duration,
-    /// What was said on standard error.
+    /// The run's standard error.
     pub said: String,
 }
 
@@ -108,7 +108,7 @@ pub struct Part {
 }
 
 /// Two providers, an API for the one and a server for the other.
-pub struct House<'a> {
+pub struct TwoProviderRun<'a> {
     programs: &'a Programs,
     folder: TempDir,
     api: DemoApi,
@@ -118,11 +118,11 @@ pub struct House<'a> {
     grace: Option<Duration>,
 }
 
-impl<'a> House<'a> {
-    /// A house for a member, or without one; the innocent provider has so many items.
+impl<'a> TwoProviderRun<'a> {
+    /// Prepares a run for a member, or without one; the innocent provider has `items` items.
     ///
     /// # Panics
-    /// Where a program or component is missing.
+    /// If a program or component is missing.
     #[must_use]
     pub fn new(programs: &'a Programs, member: Option<&Member>, items: u32) -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -132,34 +132,34 @@ impl<'a> House<'a> {
         // A compiler that takes long has its own limits.
         let is_compiled = member.is_some_and(|member| member.kind == Kind::Compile);
         let grace = (!is_compiled).then_some(TIMEOUT + Duration::from_secs(1));
-        let house = Self { programs, folder, api, server, items, grace };
-        house.write("ca.pem", authority());
-        house.write("damper.toml", house.settings());
-        house.write("innocent.wasm", house.component("demo.wasm", INNOCENT));
+        let run = Self { programs, folder, api, server, items, grace };
+        run.write("ca.pem", authority());
+        run.write("damper.toml", run.settings());
+        run.write("innocent.wasm", run.component("demo.wasm", INNOCENT));
         let ids: String =
             (0..items).map(|number| format!("{}\n", json!({ "id": format!("account-{number:05}") }))).collect();
-        house.feed("innocent", &ids);
+        run.feed("innocent", &ids);
         if let Some(member) = member {
-            let plain = house.component("hostile.wasm", HOSTILE);
-            house.write("hostile.wasm", &plain);
-            house.feed("hostile", &format!("{}\n", house.item(member)));
+            let plain = run.component("hostile.wasm", HOSTILE);
+            run.write("hostile.wasm", &plain);
+            run.feed("hostile", &format!("{}\n", run.item(member)));
             if let Some(make) = member.component {
-                house.write("hostile.wasm", make(&plain));
+                run.write("hostile.wasm", make(&plain));
             }
         }
-        house
+        run
     }
 
     /// The same, whose run is asked to stop as soon as the innocent provider is done.
     #[must_use]
-    pub fn impatient(self) -> Self {
+    pub fn with_immediate_stop(self) -> Self {
         Self { grace: Some(Duration::ZERO), ..self }
     }
 
     /// Runs both providers.
     ///
     /// # Panics
-    /// Where the program does not start.
+    /// If the program does not start.
     #[must_use]
     pub fn run(&self) -> Outcome {
         let begun = Instant::now();
@@ -175,7 +175,7 @@ impl<'a> House<'a> {
         let log = self.api.log();
         let first = log.iter().map(|line| line.started_ms).min().unwrap_or(begun_ms);
         let last = log.iter().map(|line| line.finished_ms).max().unwrap_or(first);
-        let served = self.server.as_ref().map(Server::served);
+        let served = self.server.as_ref().map(Server::stats);
         let lasted = served.map(|served| served.longest_ms.load(Ordering::SeqCst));
         Outcome {
             exit: watched.exit,
@@ -253,7 +253,7 @@ fn collect(mut from: impl Read + Send + 'static) -> std::thread::JoinHandle<Stri
     })
 }
 
-/// What was seen of a process until its end.
+/// The figures of a process, up to its end.
 #[derive(Default)]
 struct Watched {
     exit: Option<i32>,
@@ -263,7 +263,7 @@ struct Watched {
     stopping_took: Duration,
 }
 
-impl House<'_> {
+impl TwoProviderRun<'_> {
     /// Waits for the end of `damper run`. It is asked to stop when the innocent provider is done and the hostile one has had its time:
     /// an API that fails is tried again for long. Ended by force, it has no exit code.
     fn watch(&self, child: &mut Child, begun: Instant) -> Watched {
@@ -297,7 +297,7 @@ impl House<'_> {
     }
 }
 
-/// The most memory of a process that was resident; none where it has gone.
+/// The most memory of a process that was resident; none if it has gone.
 fn peak_kib(process: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

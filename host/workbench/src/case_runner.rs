@@ -1,4 +1,4 @@
-//! The bench: one provider on it, and its cases run side by side.
+//! Runs the cases of one provider in parallel.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -21,21 +21,21 @@ use url::Url;
 
 use crate::case::{Case, Order};
 use crate::compare;
-use crate::network::{Authority, AuthorityError, Director, Server};
+use crate::network::{Authority, AuthorityError, Responder, Server};
 use crate::report::{CaseReport, Figures, Problem, RunReport};
 use crate::script::Script;
 use crate::secrets::CaseSecrets;
 
 /// The most cases at a time.
 pub(crate) const AT_A_TIME: usize = 16;
-/// How long a provider waits for an answer without an end, for each MiB of its component that has begun: interpreted ones are
-/// larger and slower.
+/// The timeout of a response without an end, for each started MiB of the component: interpreted components are larger
+/// and slower.
 const PATIENCE: Duration = Duration::from_millis(250);
 
-/// A bench that cannot be set up.
+/// A case runner that cannot be set up.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum BenchError {
+pub enum CaseRunnerError {
     /// The engine does not start.
     #[error(transparent)]
     Host(#[from] HostError),
@@ -53,69 +53,74 @@ pub enum BenchError {
     Load(#[from] LoadError),
 }
 
-/// A provider on the bench.
-pub struct Bench {
+/// Runs the cases of one provider.
+pub struct CaseRunner {
     pub(crate) file: ComponentFile,
     pub(crate) secrets: CaseSecrets,
     host: PluginHost,
     metered: PluginHost,
-    /// A plugin of each host, which keeps the component ready for those that are made for a call each.
-    kept: Vec<Plugin>,
+    /// One plugin of each host. It keeps the compiled component loaded for the plugins of single calls.
+    prepared: Vec<Plugin>,
     authority: Arc<Authority>,
 }
 
-/// A case's call, made.
-struct Performed {
+/// The result of a case's call.
+struct CaseCall {
     fetch: TracedFetch,
     duration: Duration,
     problems: Vec<Problem>,
     is_derailed: bool,
 }
 
-/// What a provider is set up with.
-pub(crate) struct Set<'a> {
+/// The manifest and settings of a provider for one call.
+pub(crate) struct ProviderSetup<'a> {
     pub(crate) manifest: Manifest,
     pub(crate) config: &'a BTreeMap<String, String>,
 }
 
-/// A call that was made.
-pub(crate) struct Staged<D> {
-    /// None where there was enough before its end.
+/// A finished call, with the server that answered it.
+pub(crate) struct FinishedCall<D> {
+    /// None if the call was stopped before its end.
     pub(crate) fetch: Option<TracedFetch>,
     pub(crate) duration: Duration,
     pub(crate) server: Server<D>,
 }
 
 /// A call to make.
-pub(crate) struct Call {
+pub(crate) struct ProviderCall {
     pub(crate) request: FetchRequest,
     /// How many requests may run beside the first.
     pub(crate) beside: u32,
 }
 
-impl Bench {
-    /// A bench for a provider. Compiled components are kept in `cache`, as by every host.
+impl CaseRunner {
+    /// A case runner for a provider. Compiled components are cached in `cache`.
     ///
     /// # Errors
-    /// Where the engine or the network cannot be set up, or the provider asks for what this version does not support.
-    pub fn new(file: ComponentFile, cache: Option<Cache>) -> Result<Self, BenchError> {
-        Self::compiled_by(Compiler::default(), file, cache)
+    /// If the engine or the network cannot be set up, or the provider asks for something that this version does not
+    /// support.
+    pub fn new(file: ComponentFile, cache: Option<Cache>) -> Result<Self, CaseRunnerError> {
+        Self::with_compiler(Compiler::default(), file, cache)
     }
 
-    /// The same, whose components are compiled elsewhere.
+    /// The same, with another compiler, for example one in a process of its own.
     ///
     /// # Errors
-    /// As [`Bench::new`].
-    pub fn compiled_by(compiler: Compiler, file: ComponentFile, cache: Option<Cache>) -> Result<Self, BenchError> {
+    /// As [`CaseRunner::new`].
+    pub fn with_compiler(
+        compiler: Compiler,
+        file: ComponentFile,
+        cache: Option<Cache>,
+    ) -> Result<Self, CaseRunnerError> {
         let max_in_flight = AT_A_TIME as u32;
         let options = HostOptions { cache, max_in_flight, compiler, ..HostOptions::default() };
         let (host, metered) = (PluginHost::new(options.clone())?, PluginHost::metered(options)?);
-        // Nothing is fetched with these, so that nothing need be set.
+        // These plugins fetch nothing, so they need no settings.
         let bare = Manifest { config: BTreeMap::new(), ..file.manifest.clone() };
-        let kept = [&host, &metered].map(|host| host.load(&file, bare.clone(), Grants::default()));
+        let prepared = [&host, &metered].map(|host| host.load(&file, bare.clone(), Grants::default()));
         Ok(Self {
             secrets: CaseSecrets::new(&file.manifest)?,
-            kept: kept.into_iter().collect::<Result<_, _>>()?,
+            prepared: prepared.into_iter().collect::<Result<_, _>>()?,
             file,
             host,
             metered,
@@ -126,8 +131,8 @@ impl Bench {
     /// Runs cases side by side. Each is run twice: as in production, and once more to count its instructions.
     pub async fn run(&self, cases: &[Case]) -> RunReport {
         let begun = Instant::now();
-        // Once, rather than for each call that comes first. Where it fails the calls say so.
-        join_all(self.kept.iter().map(Plugin::prepare)).await;
+        // Compile once, not at each first call. If it fails, the calls report the error.
+        join_all(self.prepared.iter().map(Plugin::prepare)).await;
         let reports = stream::iter(cases.iter().map(|case| self.run_case(case))).buffered(AT_A_TIME).collect().await;
         RunReport {
             provider: self.file.manifest.name.clone(),
@@ -140,10 +145,10 @@ impl Bench {
 
     async fn run_case(&self, case: &Case) -> CaseReport {
         let measured = async {
-            // What only the caller's patience ends has no count of instructions.
-            if case.is_endless() { None } else { self.perform(&self.metered, case).await.ok() }
+            // A call that ends only by its timeout has no count of instructions.
+            if case.is_endless() { None } else { self.call_for_case(&self.metered, case).await.ok() }
         };
-        let (performed, measured) = tokio::join!(self.perform(&self.host, case), measured);
+        let (performed, measured) = tokio::join!(self.call_for_case(&self.host, case), measured);
         let mut report = CaseReport {
             name: case.name.clone(),
             path: case.path.clone(),
@@ -155,7 +160,7 @@ impl Bench {
         };
         match performed {
             Err(error) => report.problems.push(Problem::new(format!("the provider does not load: {error}"))),
-            Ok(Performed { fetch, duration, mut problems, is_derailed }) => {
+            Ok(CaseCall { fetch, duration, mut problems, is_derailed }) => {
                 if !is_derailed {
                     problems.extend(compare::problems(&case.expect, &fetch.report.outcome));
                 }
@@ -171,18 +176,19 @@ impl Bench {
     }
 
     /// Makes a case's call, with its script.
-    async fn perform(&self, host: &PluginHost, case: &Case) -> Result<Performed, BenchError> {
+    async fn call_for_case(&self, host: &PluginHost, case: &Case) -> Result<CaseCall, CaseRunnerError> {
         let script = Script::new(case, self.secrets.clone());
         let call = self.call(case);
-        let set = Set { manifest: self.file.manifest.clone(), config: &case.config };
-        let Staged { fetch, duration, server } = self.stage(host, set, script, call, &Notify::new()).await?;
+        let setup = ProviderSetup { manifest: self.file.manifest.clone(), config: &case.config };
+        let FinishedCall { fetch, duration, server } =
+            self.call_provider(host, setup, script, call, &Notify::new()).await?;
         let fetch = fetch.ok_or_else(|| io::Error::other("the call was stopped"))?;
-        let script = server.director();
-        Ok(Performed { fetch, duration, problems: script.problems(), is_derailed: script.is_derailed() })
+        let script = server.responder();
+        Ok(CaseCall { fetch, duration, problems: script.problems(), is_derailed: script.is_derailed() })
     }
 
     /// The call that a case asks for.
-    pub(crate) fn call(&self, case: &Case) -> Call {
+    pub(crate) fn call(&self, case: &Case) -> ProviderCall {
         let limits = &self.file.manifest.limits;
         let timeout = limits.fetch_timeout;
         let timeout = if case.is_endless() { timeout.min(self.patience()) } else { timeout };
@@ -195,38 +201,39 @@ impl Bench {
         };
         // In order is one after another.
         let beside = if case.order == Order::InOrder { 0 } else { limits.max_concurrency.get() - 1 };
-        Call { request, beside }
+        ProviderCall { request, beside }
     }
 
-    /// How long to wait for what has no end.
+    /// The timeout of a response without an end.
     pub(crate) fn patience(&self) -> Duration {
         PATIENCE * u32::try_from(1 + (self.file.bytes.len() >> 20)).unwrap_or(u32::MAX)
     }
 
-    /// Makes a call in the world that a director makes up, to its end or until there is enough.
-    pub(crate) async fn stage<D: Director>(
+    /// Calls the provider against a server that the responder answers for, to the call's end or until `enough` is
+    /// notified.
+    pub(crate) async fn call_provider<D: Responder>(
         &self,
         host: &PluginHost,
-        set: Set<'_>,
-        director: D,
-        call: Call,
+        setup: ProviderSetup<'_>,
+        responder: D,
+        call: ProviderCall,
         enough: &Notify,
-    ) -> Result<Staged<D>, BenchError> {
-        let server = Server::start(director, Arc::clone(&self.authority)).await?;
+    ) -> Result<FinishedCall<D>, CaseRunnerError> {
+        let server = Server::start(responder, Arc::clone(&self.authority)).await?;
         let world = Rehearsal::new(server.address(), self.authority.certificate())?;
-        let plugin = self.plugin(host, set, world)?;
-        // Compiling is not part of the call; where it fails the call says so.
+        let plugin = self.plugin(host, setup, world)?;
+        // Compile before the measured call. If that fails, the call reports the error.
         let _ = plugin.prepare().await;
         let begun = Instant::now();
         let fetch = tokio::select! {
             fetch = plugin.fetch_traced(call.request, Permits::new(call.beside)) => Some(fetch),
             () = enough.notified() => None,
         };
-        Ok(Staged { fetch, duration: begun.elapsed(), server })
+        Ok(FinishedCall { fetch, duration: begun.elapsed(), server })
     }
 
-    fn plugin(&self, host: &PluginHost, set: Set<'_>, world: Rehearsal) -> Result<Plugin, LoadError> {
-        let Set { manifest, config } = set;
+    fn plugin(&self, host: &PluginHost, setup: ProviderSetup<'_>, world: Rehearsal) -> Result<Plugin, LoadError> {
+        let ProviderSetup { manifest, config } = setup;
         let private = private_origins(&self.file.manifest, config);
         // A secret may go to the manifest's own hosts, and to those that the settings name.
         let receivers = self.file.manifest.egress.hosts.iter().cloned();
@@ -241,7 +248,7 @@ impl Bench {
         host.rehearse(&self.file, manifest, grants, world)
     }
 
-    /// The host as in production.
+    /// The host with the options of production.
     pub(crate) fn host(&self) -> &PluginHost {
         &self.host
     }
@@ -259,7 +266,7 @@ fn private_origins(manifest: &Manifest, config: &BTreeMap<String, String>) -> BT
     origins.filter(|origin| !covered(origin)).collect()
 }
 
-/// What a call took, but for its instructions.
+/// The figures of a call, without its instructions.
 pub(crate) fn figures(fetch: &TracedFetch, duration: Duration) -> Figures {
     let received = |trace: &damper_plugins::RequestTrace| trace.response_bytes as u64;
     Figures {

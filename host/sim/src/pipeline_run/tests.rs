@@ -51,7 +51,7 @@ fn two_clients_share_one_api_and_keep_books_of_their_own() {
     let whole = run(&scenario(&text), Algorithm::Damper, 1).unwrap();
     let [one, other] = [whole.record.clients[0].ok, whole.record.clients[1].ok];
     assert!(one > 1_000 && other > 1_000, "{one} and {other}");
-    // What ended in the very last moment is fetched and not taken down.
+    // Items that ended in the very last moment are fetched, but not recorded.
     assert!((one + other..one + other + 20).contains(&whole.books.fetched), "{:?}", whole.books);
 }
 
@@ -62,12 +62,12 @@ fn the_control_plane_is_asked_for_a_batch_size_every_two_minutes_at_most_and_for
     let steady = scenario(&steady);
     for seed in 1..4 {
         for (scenario, is_steady) in [(&changing, false), (&steady, true)] {
-            let asked = run(scenario, Algorithm::Damper, seed).unwrap().asked;
-            assert!(asked.resized > 0, "{asked:?}");
-            assert!(asked.least_between.is_none_or(|least| least >= Duration::from_secs(120)), "{asked:?}");
-            assert!(!is_steady || (asked.resized_late, asked.switched) == (0, 0), "{asked:?}");
+            let requests = run(scenario, Algorithm::Damper, seed).unwrap().mapping_requests;
+            assert!(requests.resized > 0, "{requests:?}");
+            assert!(requests.least_between.is_none_or(|least| least >= Duration::from_secs(120)), "{requests:?}");
+            assert!(!is_steady || (requests.resized_late, requests.switched) == (0, 0), "{requests:?}");
             // One read before a change and one or two after it; none otherwise.
-            assert!(!is_steady || asked.reads <= 1 + 3 * asked.resized, "{asked:?}");
+            assert!(!is_steady || requests.reads <= 1 + 3 * requests.resized, "{requests:?}");
         }
     }
 }

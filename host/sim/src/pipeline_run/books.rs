@@ -1,4 +1,4 @@
-//! What became of every item, counted in three places that must agree: the shard, the ledger and the sink.
+//! The ends of all items, counted in three places that must agree: the shard, the ledger and the sink.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::shard::{Counts, Shard};
 use super::{PROVIDER, lock};
 
-/// What became of the items.
+/// The ends of the items.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Books {
     /// Items that were fed; of an endless backlog those that were delivered.
@@ -49,10 +49,10 @@ impl Books {
     ) -> Result<Self, String> {
         let (Counts { fetched, skipped, dead }, fed, ended) = {
             let shard = lock(shard);
-            (shard.counts(), shard.known(), shard.ended())
+            (shard.counts(), shard.deliverable_count(), shard.ended_count())
         };
         let pending = fed.checked_sub(ended).ok_or_else(|| format!("{ended} items ended of {fed} that were fed"))?;
-        let (lines, ids) = stored(sink).await?;
+        let (lines, ids) = count_stored(sink).await?;
         let rows = ledger.rows(PROVIDER);
         let count = |holds: fn(&RowState) -> bool| rows.values().filter(|row| holds(&row.state)).count() as u64;
         let done = count(|state| matches!(state, RowState::Done { .. }));
@@ -71,7 +71,7 @@ fn agree(what: &str, one: u64, other: u64) -> Result<(), String> {
 }
 
 /// How many lines the sink holds, and how many different ids they name.
-async fn stored(sink: &Arc<InMemory>) -> Result<(u64, u64), String> {
+async fn count_stored(sink: &Arc<InMemory>) -> Result<(u64, u64), String> {
     let listed = sink.list_with_delimiter(None).await.map_err(|error| error.to_string())?;
     let mut folders = listed.common_prefixes;
     let (mut lines, mut ids) = (0, BTreeSet::new());

@@ -1,4 +1,4 @@
-//! The whole: the same pipeline that runs in production, with its limiter, its governor and its ledger, in virtual time.
+//! Runs the pipeline of production, with its limiter, its governor and its ledger, in virtual time.
 //!
 //! ```text
 //!   Shard --batch--> Poller --process--> damper_core::pipeline::Pipeline --fetch--> SimulatedFetcher --call--> Api
@@ -12,9 +12,9 @@
 //! that an hour takes seconds; chance is seeded, and the same seed gives the same bytes.
 
 mod article;
-mod asked;
 mod books;
 mod fetcher;
+mod mapping_requests;
 mod poller;
 mod shard;
 mod shifted;
@@ -36,44 +36,44 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-pub use asked::Asked;
 pub use books::Books;
+pub use mapping_requests::MappingRequests;
 
 use crate::algorithm::Algorithm;
 use crate::api::Api;
+use crate::pipeline_run::article::ArticleMapping;
+use crate::pipeline_run::fetcher::SimulatedFetcher;
+use crate::pipeline_run::poller::Poller;
+use crate::pipeline_run::shard::Shard;
+use crate::pipeline_run::shifted::Shifted;
 use crate::record::{Record, Recorder};
 use crate::scenario::{Feeding, Scenario};
-use crate::whole::article::ArticleMapping;
-use crate::whole::fetcher::SimulatedFetcher;
-use crate::whole::poller::Poller;
-use crate::whole::shard::Shard;
-use crate::whole::shifted::Shifted;
 
 /// The provider's name in a simulation.
 const PROVIDER: &str = "simulated";
-/// When simulations begin: a Monday, at noon, long ago enough to be nobody's today.
+/// The start of simulations: a Monday at noon, in the past.
 const BEGIN: &str = "2026-01-05T12:00:00Z";
 
-/// What a run of the whole pipeline came to.
+/// The result of a run of the whole pipeline.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Whole {
-    /// What happened at the API.
+pub struct PipelineRun {
+    /// The record of the calls at the API.
     pub record: Record,
-    /// What became of every item.
+    /// The ends of all items.
     pub books: Books,
-    /// What was asked of the control plane.
-    pub asked: Asked,
+    /// The requests at the control plane.
+    pub mapping_requests: MappingRequests,
 }
 
 /// Why a simulation could not be run.
 #[derive(Debug, thiserror::Error)]
-pub enum WholeError {
+pub enum PipelineRunError {
     /// The scenario makes no manifest that the pipeline takes.
     #[error("scenario {scenario:?} makes no manifest: {error}")]
     Manifest {
         /// Which.
         scenario: String,
-        /// What the pipeline says of it.
+        /// The manifest's error.
         error: ManifestError,
     },
     /// The machine gives no runtime.
@@ -87,16 +87,16 @@ pub enum WholeError {
 /// Run the whole pipeline through a scenario, with one of the algorithms in the limiter's place.
 ///
 /// # Errors
-/// Where the scenario asks for what the pipeline does not take, or the books do not balance at the end.
-pub fn run(scenario: &Scenario, algorithm: Algorithm, seed: u64) -> Result<Whole, WholeError> {
+/// If the pipeline does not support the scenario, or the books do not balance at the end.
+pub fn run(scenario: &Scenario, algorithm: Algorithm, seed: u64) -> Result<PipelineRun, PipelineRunError> {
     let manifest = manifest(scenario)?;
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build()?;
     // Within the runtime, so that no clock but its own is ever read.
-    runtime.block_on(async { House::new(scenario, algorithm, seed, &manifest).run().await })
+    runtime.block_on(async { RunSetup::new(scenario, algorithm, seed, &manifest).run().await })
 }
 
 /// The manifest of a scenario's provider.
-fn manifest(scenario: &Scenario) -> Result<Manifest, WholeError> {
+fn manifest(scenario: &Scenario) -> Result<Manifest, PipelineRunError> {
     let mapping = &scenario.mapping;
     let text = format!(
         "name = \"{PROVIDER}\"\nversion = \"0.1.0\"\n\
@@ -108,11 +108,11 @@ fn manifest(scenario: &Scenario) -> Result<Manifest, WholeError> {
         mapping.start_batch,
         mapping.max_batch,
     );
-    Manifest::parse(&text).map_err(|error| WholeError::Manifest { scenario: scenario.name.clone(), error })
+    Manifest::parse(&text).map_err(|error| PipelineRunError::Manifest { scenario: scenario.name.clone(), error })
 }
 
 /// All that takes part in a run: one API, and a client or more.
-struct House<'a> {
+struct RunSetup<'a> {
     scenario: &'a Scenario,
     began: Instant,
     recorder: Arc<Mutex<Recorder>>,
@@ -129,15 +129,15 @@ struct Client {
     poller: Poller,
 }
 
-impl<'a> House<'a> {
+impl<'a> RunSetup<'a> {
     fn new(scenario: &'a Scenario, algorithm: Algorithm, seed: u64, manifest: &Manifest) -> Self {
         let clients = usize::try_from(scenario.clients).unwrap_or(1);
         let recorder = Arc::new(Mutex::new(Recorder::new(&scenario.plan, clients)));
         let api = Arc::new(Mutex::new(Api::new(scenario.plan.clone(), seed)));
-        let mut house = Self { scenario, began: Instant::now(), recorder, clients: Vec::new() };
+        let mut setup = Self { scenario, began: Instant::now(), recorder, clients: Vec::new() };
         let clock = WallClock::pinned(BEGIN.parse().unwrap_or(Timestamp::UNIX_EPOCH));
         for client in 0..scenario.clients {
-            house.settle(
+            setup.add_client(
                 algorithm,
                 client,
                 &clock,
@@ -146,11 +146,11 @@ impl<'a> House<'a> {
                 &api,
             );
         }
-        house
+        setup
     }
 
-    /// One more client moves in.
-    fn settle(
+    /// Adds a client.
+    fn add_client(
         &mut self,
         algorithm: Algorithm,
         client: u32,
@@ -184,14 +184,14 @@ impl<'a> House<'a> {
                 // The article's batch is all in flight at once.
                 let whole_batch = Algorithm::Fixed(scenario.max_concurrency);
                 let peer = if peer == Algorithm::Article { whole_batch } else { peer };
-                Pipeline::with_limiter(manifest, fetcher, stores, Shifted::boxed(scenario, peer, client, clock))
+                Pipeline::with_limiter(manifest, fetcher, stores, Shifted::for_client(scenario, peer, client, clock))
             }
         };
         let poller = Poller::new(Shard::new(scenario.work, clock.clone(), self.began), scenario.mapping.deadline);
         self.clients.push(Arc::new(Client { pipeline, mapping, article, ledger, sink, poller }));
     }
 
-    async fn run(self) -> Result<Whole, WholeError> {
+    async fn run(self) -> Result<PipelineRun, PipelineRunError> {
         let ends = self.began + self.scenario.duration;
         let mut beside = JoinSet::new();
         let mut pollers = JoinSet::new();
@@ -207,14 +207,15 @@ impl<'a> House<'a> {
         }));
         while pollers.join_next().await.is_some() {}
         beside.abort_all();
-        let (mut books, mut asked) = (Books::default(), Asked::default());
+        let (mut books, mut mapping_requests) = (Books::default(), MappingRequests::default());
         for client in &self.clients {
-            asked = asked.and(Asked::at(&client.mapping, self.began, self.scenario.duration));
+            mapping_requests =
+                mapping_requests.and(MappingRequests::at(&client.mapping, self.began, self.scenario.duration));
             let closed = Books::close(&client.poller.shard(), &client.ledger, &client.sink).await;
-            books = books.and(closed.map_err(WholeError::Books)?);
+            books = books.and(closed.map_err(PipelineRunError::Books)?);
         }
         let record = std::mem::replace(&mut *lock(&self.recorder), Recorder::new(&self.scenario.plan, 1));
-        Ok(Whole { record: record.finish(self.scenario.duration), books, asked })
+        Ok(PipelineRun { record: record.finish(self.scenario.duration), books, mapping_requests })
     }
 }
 
@@ -222,7 +223,7 @@ impl<'a> House<'a> {
 async fn tick(client: Arc<Client>, mapping: Feeding) {
     loop {
         tokio::time::sleep(mapping.tick).await;
-        // What a memory ledger and a memory mapping refuse, the next tick tries again.
+        // If the ledger or the mapping refuses an operation, the next tick tries it again.
         let _ = client.pipeline.tick().await;
         let deadline = Instant::now() + mapping.deadline;
         if let Ok(report) = client.pipeline.process_parked(deadline, &CancellationToken::new()).await {
@@ -231,7 +232,7 @@ async fn tick(client: Arc<Client>, mapping: Feeding) {
     }
 }
 
-/// Who looks at a run once a second.
+/// The task that reads the state of a run once a second.
 struct Watch {
     began: Instant,
     ends: Duration,
@@ -251,13 +252,13 @@ async fn every_second(watch: Watch) {
         }
         let mut recorder = lock(&watch.recorder);
         for client in &watch.clients {
-            recorder.read(now, &client.pipeline.reading());
+            recorder.record_reading(now, &client.pipeline.reading());
         }
         // Of several clients the first one's batches, and all that is pending.
         let mapping = watch.clients.first().map(|client| client.mapping.now());
         let batch_size = mapping.map(|mapping| if mapping.enabled { mapping.batch_size } else { 0 });
         let pending = watch.clients.iter().map(|client| lock(&client.poller.shard()).pending()).sum();
-        recorder.fed(now, batch_size, pending);
+        recorder.record_batch(now, batch_size, pending);
     }
 }
 

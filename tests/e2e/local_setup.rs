@@ -1,4 +1,4 @@
-//! A folder with a `damper.toml`, a demo API beside it, and what a test asks of both.
+//! A folder with a `damper.toml`, a demo API beside it, and helpers for the tests.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use crate::shim::Shim;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// One machine with one provider.
-pub(crate) struct House {
+pub(crate) struct LocalSetup {
     folder: TempDir,
     pub(crate) api: DemoApi,
     provider: &'static str,
@@ -45,22 +45,22 @@ pub(crate) fn target() -> PathBuf {
 }
 
 /// A program or component that `make test` has built.
-pub(crate) fn built(path: &Path) -> PathBuf {
+pub(crate) fn require_built(path: &Path) -> PathBuf {
     assert!(path.exists(), "{} is missing: run `make test`, which builds it first", path.display());
     path.to_owned()
 }
 
-impl House {
-    /// A house for `providers/demo`, with what a test adds to `[providers.demo.limits]`.
+impl LocalSetup {
+    /// A setup for `providers/demo`, with what a test adds to `[providers.demo.limits]`.
     pub(crate) fn demo(settings: Settings, limits: &str) -> Self {
-        Self::of("demo", settings, limits)
+        Self::for_component("demo", settings, limits)
     }
 
-    /// A house for a component of `target/components`.
-    pub(crate) fn of(provider: &'static str, settings: Settings, limits: &str) -> Self {
+    /// A setup for a component of `target/components`.
+    pub(crate) fn for_component(provider: &'static str, settings: Settings, limits: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let api = DemoApi::start(settings).unwrap();
-        let component = built(&target().join(format!("components/{provider}.wasm")));
+        let component = require_built(&target().join(format!("components/{provider}.wasm")));
         let (origin, config) = (api.url(), if provider == "demo" { "base_url" } else { "unused" });
         let config = if config == "base_url" {
             format!("[providers.{provider}.config]\nbase_url = \"{origin}\"\n")
@@ -76,7 +76,7 @@ impl House {
     }
 
     /// The same with this line at the top of `damper.toml`.
-    pub(crate) fn setting(self, line: &str) -> Self {
+    pub(crate) fn with_setting(self, line: &str) -> Self {
         let file = self.path().join("damper.toml");
         let text = std::fs::read_to_string(&file).unwrap();
         std::fs::write(file, format!("{line}\n{text}")).unwrap();
@@ -84,29 +84,29 @@ impl House {
     }
 
     /// The same with its database elsewhere below its folder.
-    pub(crate) fn database_at(self, path: &'static str) -> Self {
-        let house = self.setting(&format!("database = {path:?}"));
-        Self { database: path, ..house }
+    pub(crate) fn with_database(self, path: &'static str) -> Self {
+        let setup = self.with_setting(&format!("database = {path:?}"));
+        Self { database: path, ..setup }
     }
 
     /// The same with the shim in each of its processes.
-    pub(crate) fn shimmed(self) -> Self {
+    pub(crate) fn with_shim(self) -> Self {
         let shim = Shim::new(self.path());
         Self { shim: Some(shim), ..self }
     }
 
     /// The shim of its processes.
     pub(crate) fn shim(&self) -> &Shim {
-        self.shim.as_ref().expect("a house that is `shimmed`")
+        self.shim.as_ref().expect("a setup that is `with_shim`")
     }
 
     pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 
-    /// `damper` with these arguments, in this house.
+    /// `damper` with these arguments, in this setup.
     pub(crate) fn damper(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(built(&target().join("debug/damper")));
+        let mut command = Command::new(require_built(&target().join("debug/damper")));
         command.args(arguments).current_dir(self.path()).stdin(Stdio::null());
         if let Some(shim) = &self.shim {
             shim.preload(&mut command);
@@ -157,19 +157,19 @@ impl House {
     }
 
     /// Every id in the sink, a line each.
-    pub(crate) fn stored(&self) -> Vec<String> {
+    pub(crate) fn stored_ids(&self) -> Vec<String> {
         self.objects().iter().flat_map(|object| ids_of(&lines(object)).collect::<Vec<_>>()).collect()
     }
 
     /// Every id in the sink; no id may have two lines.
-    pub(crate) fn stored_once(&self) -> BTreeSet<String> {
-        let stored = self.stored();
+    pub(crate) fn stored_ids_once(&self) -> BTreeSet<String> {
+        let stored = self.stored_ids();
         let unique: BTreeSet<String> = stored.iter().cloned().collect();
         assert_eq!(unique.len(), stored.len(), "an id has two lines in the sink");
         unique
     }
 
-    /// What the stream counts.
+    /// The stream's counts.
     pub(crate) async fn counts(&self) -> Counts {
         SqliteStream::new(self.database()).counts(self.provider).await.unwrap()
     }
@@ -185,12 +185,12 @@ impl House {
         assert_eq!(counts.fed, fed);
         assert_eq!(counts.pending, 0, "{counts:?}");
         assert_eq!(counts.fetched + counts.skipped + counts.dead_letters, fed, "{counts:?}");
-        assert_eq!(counts.fetched, self.stored_once().len() as u64, "as many fetched as lines");
+        assert_eq!(counts.fetched, self.stored_ids_once().len() as u64, "as many fetched as lines");
         assert_eq!(counts.dead_letters, self.letters().await.len() as u64);
     }
 
     /// Wait until the API has seen what a test waits for.
-    pub(crate) async fn api_saw(&self, seen: impl Fn(&Stats) -> bool + Send) -> Stats {
+    pub(crate) async fn wait_for_api(&self, seen: impl Fn(&Stats) -> bool + Send) -> Stats {
         self.api.wait_for(PATIENCE, seen).await.unwrap_or_else(|stats| panic!("the API never saw it: {stats:?}"))
     }
 
@@ -239,7 +239,7 @@ pub(crate) fn signal(child: &Child, name: &str) {
     assert!(status.success());
 }
 
-/// All that a program said.
+/// The exit status and the output of a program.
 pub(crate) fn text(output: &Output) -> String {
     format!(
         "{}\nstdout: {}\nstderr: {}",

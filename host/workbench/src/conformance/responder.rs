@@ -1,4 +1,4 @@
-//! The world of a try: the good case's answers, but for the one that goes wrong.
+//! The responses of a trial: those of the good case, except for the faulty one.
 
 use std::sync::Arc;
 
@@ -6,42 +6,42 @@ use damper_core::manifest::Manifest;
 use damper_plugins::RequestTrace;
 use tokio::sync::Notify;
 
-use super::Try;
+use super::Trial;
 use crate::case::{Answer, Case, Exchange, Fault};
-use crate::network::{Director, Received};
+use crate::network::{ReceivedRequest, Responder};
 use crate::secrets::CaseSecrets;
 
 /// A host that the operator grants beside those of the manifest, and whose requests carry no credential: where redirects lead.
 pub(super) const ELSEWHERE: &str = "elsewhere.damper.invalid";
-/// After so many requests a provider is told to ask on and on.
+/// The number of requests after which a provider counts as looping.
 const ENOUGH: usize = 24;
 
-/// One request of a try.
+/// One request of a trial.
 #[derive(Debug, Clone)]
-pub(super) struct Seen {
-    pub(super) request: Received,
+pub(super) struct ObservedRequest {
+    pub(super) request: ReceivedRequest,
     /// The exchange that it was taken for.
     pub(super) exchange: Option<usize>,
     pub(super) carries_secret: bool,
 }
 
-/// The director of a try.
-pub(super) struct Trial {
+/// The responder of a trial.
+pub(super) struct TrialResponder {
     exchanges: Vec<Exchange>,
     is_done: Vec<bool>,
     /// Which exchange goes wrong, and how.
     wrong: Option<(usize, Answer)>,
     secrets: CaseSecrets,
-    seen: Vec<Seen>,
+    seen: Vec<ObservedRequest>,
     refused: usize,
     enough: Arc<Notify>,
 }
 
-impl Trial {
-    pub(super) fn new(good: &Case, attempt: &Try, secrets: CaseSecrets) -> Self {
-        let wrong = match attempt {
-            Try::Fault(trouble, index) => Some((*index, trouble.answer.clone())),
-            Try::Id(_) => None,
+impl TrialResponder {
+    pub(super) fn new(good: &Case, trial: &Trial, secrets: CaseSecrets) -> Self {
+        let wrong = match trial {
+            Trial::Fault(fault_case, index) => Some((*index, fault_case.answer.clone())),
+            Trial::Id(_) => None,
         };
         Self {
             exchanges: good.exchanges.clone(),
@@ -54,18 +54,18 @@ impl Trial {
         }
     }
 
-    /// Told when the provider has asked often enough to know that it would not stop.
+    /// Notified when the provider has sent so many requests that it counts as looping.
     pub(super) fn enough(&self) -> Arc<Notify> {
         Arc::clone(&self.enough)
     }
 
-    pub(super) fn seen(&self) -> &[Seen] {
+    pub(super) fn requests(&self) -> &[ObservedRequest] {
         &self.seen
     }
 
     /// The exchange that a request is: the first one pending with its method and URL; else one that was; else, with another id,
     /// the one whose turn it is.
-    fn exchange(&self, request: &Received) -> Option<usize> {
+    fn exchange(&self, request: &ReceivedRequest) -> Option<usize> {
         let is_same =
             |exchange: &Exchange| exchange.request.method == request.method && exchange.request.url == request.url;
         let all = || self.exchanges.iter().zip(&self.is_done).enumerate();
@@ -83,8 +83,8 @@ impl Trial {
     }
 }
 
-impl Director for Trial {
-    fn refuses(&mut self, origin: &str) -> bool {
+impl Responder for TrialResponder {
+    fn on_connect(&mut self, origin: &str) -> bool {
         let Some((index, Answer { fault: Some(Fault::Refused), .. })) = &self.wrong else { return false };
         let is_due = self.is_done.iter().take(*index).all(|is_done| *is_done);
         let is_there =
@@ -96,14 +96,14 @@ impl Director for Trial {
         is_due && is_there
     }
 
-    fn answer(&mut self, request: Received) -> Answer {
-        // A token is the host's to get, and no fault of it is the provider's.
-        if let Some(answer) = self.secrets.token(&request) {
+    fn answer(&mut self, request: ReceivedRequest) -> Answer {
+        // The host fetches tokens, so faults of the token endpoint are not the provider's.
+        if let Some(answer) = self.secrets.token_answer(&request) {
             return answer;
         }
         let exchange = self.exchange(&request);
-        let carries_secret = self.secrets.carried(&request);
-        self.seen.push(Seen { request, exchange, carries_secret });
+        let carries_secret = self.secrets.carries_secret(&request);
+        self.seen.push(ObservedRequest { request, exchange, carries_secret });
         self.count();
         let Some(index) = exchange else { return Answer::of(404) };
         if let Some(is_done) = self.is_done.get_mut(index) {
@@ -115,7 +115,7 @@ impl Director for Trial {
         }
     }
 
-    fn closes(&self) -> bool {
+    fn closes_after_answer(&self) -> bool {
         matches!(self.wrong, Some((_, Answer { fault: Some(Fault::Refused), .. })))
     }
 }
@@ -126,7 +126,7 @@ pub(super) fn with_elsewhere(mut manifest: Manifest) -> Manifest {
     manifest
 }
 
-/// The requests that would have taken a credential elsewhere, had the host let them.
+/// The requests that the host refused because they carried a credential to a host that may not have it.
 pub(super) fn strays(requests: &[RequestTrace]) -> Vec<String> {
     let is_stray = |trace: &&RequestTrace| {
         trace.outcome.as_ref().is_err_and(|why| why.contains("the credential") && why.contains("may not be sent to"))
