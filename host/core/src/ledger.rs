@@ -26,11 +26,11 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::chance::Chance;
 use crate::control::slots::Wish;
 use crate::day::Day;
 use crate::dead_letter::DeadLetter;
 use crate::item::{Entry, Identity, SequenceNumber};
+use crate::random::RandomSource;
 
 mod change;
 
@@ -50,14 +50,14 @@ impl Owner {
     /// A new owner, unlike every other.
     #[must_use]
     pub fn unique(now: Timestamp) -> Self {
-        Self::drawn(now, &Chance::System)
+        Self::drawn(now, &RandomSource::System)
     }
 
-    /// A new owner whose name is drawn from `chance`.
+    /// A new owner whose name is drawn from `random`.
     #[must_use]
-    pub fn drawn(now: Timestamp, chance: &Chance) -> Self {
+    pub fn drawn(now: Timestamp, random: &RandomSource) -> Self {
         let milliseconds = u64::try_from(now.as_millisecond()).unwrap_or_default();
-        Self(ulid::Ulid::from_parts(milliseconds, chance.bits()).to_string().to_lowercase().into())
+        Self(ulid::Ulid::from_parts(milliseconds, random.bits()).to_string().to_lowercase().into())
     }
 
     /// The owner's name.

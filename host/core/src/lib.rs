@@ -5,7 +5,6 @@
 
 pub mod budget;
 pub mod bundle;
-pub mod chance;
 pub mod clock;
 pub mod control;
 pub mod day;
@@ -19,6 +18,7 @@ pub mod mapping;
 pub mod operate;
 pub mod pipeline;
 pub mod printable;
+pub mod random;
 pub mod record;
 pub mod shown;
 pub mod sink;

@@ -34,7 +34,6 @@ use object_store::ObjectStore;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use crate::chance::Chance;
 use crate::clock::WallClock;
 use crate::control::brake::Brake;
 use crate::control::failing::Failing;
@@ -58,6 +57,7 @@ use crate::pipeline::progress::Progress;
 use crate::pipeline::report::{Aside, Report, Stopped};
 use crate::pipeline::run::{LONGEST_WAIT, RESERVE, Run};
 use crate::pipeline::slots::{Kept, Slots, wanted};
+use crate::random::RandomSource;
 use crate::sink::Compression;
 
 pub use ad_hoc::AdHoc;
@@ -78,7 +78,7 @@ pub struct Stores {
     /// The time of day.
     pub clock: WallClock,
     /// Jitter, and the names of owners.
-    pub chance: Chance,
+    pub random: RandomSource,
 }
 
 /// One provider's pipeline in this process. It lives as long as the process, so that the limiter and the brake remember.
@@ -206,7 +206,7 @@ impl Pipeline {
         let Manifest { name, limits, .. } = &self.manifest;
         self.limiter_time().catch_up(self.stores.clock.moment());
         let now = self.stores.clock.now();
-        let owner = Owner::drawn(now, &self.stores.chance);
+        let owner = Owner::drawn(now, &self.stores.random);
         let batch = self.batch(taken_up.entries, entries);
         let mut slots = Slots::new(name, &owner, limits, Allowance::budget(limits, &self.stores.clock), self.leaps());
         if let Some(kept) = self.kept_slots().take() {
@@ -346,8 +346,8 @@ impl Pipeline {
     }
 
     fn new_change(&self) -> ControlChange<'_> {
-        let Stores { ledger, chance, .. } = &self.stores;
-        ControlChange::new(&**ledger, &self.manifest.name, ChangeNonce::drawn(chance))
+        let Stores { ledger, random, .. } = &self.stores;
+        ControlChange::new(&**ledger, &self.manifest.name, ChangeNonce::drawn(random))
     }
 
     /// The limiter's time.

@@ -22,10 +22,10 @@ mod shifted;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use damper_core::chance::Chance;
 use damper_core::clock::WallClock;
 use damper_core::manifest::{Manifest, ManifestError};
 use damper_core::pipeline::{Pipeline, Stores};
+use damper_core::random::RandomSource;
 use damper_core::sink::Compression;
 use damper_core::testing::mapping::MemoryMapping;
 use damper_core::testing::memory::MemoryLedger;
@@ -141,7 +141,7 @@ impl<'a> House<'a> {
                 algorithm,
                 client,
                 &clock,
-                Chance::seeded(seed.wrapping_add(u64::from(client))),
+                RandomSource::from_seed(seed.wrapping_add(u64::from(client))),
                 manifest,
                 &api,
             );
@@ -155,7 +155,7 @@ impl<'a> House<'a> {
         algorithm: Algorithm,
         client: u32,
         clock: &WallClock,
-        chance: Chance,
+        chance: RandomSource,
         manifest: &Manifest,
         api: &Arc<Mutex<Api>>,
     ) {
@@ -175,7 +175,7 @@ impl<'a> House<'a> {
             compression: Compression::None,
             mapping: article.clone().map_or_else(|| mapping.clone() as _, |article| article as _),
             clock: clock.clone(),
-            chance,
+            random: chance,
         };
         let manifest = manifest.clone();
         let pipeline = match algorithm {

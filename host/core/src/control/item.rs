@@ -24,12 +24,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::chance::Chance;
 use crate::control::crashes::Crashes;
 use crate::control::governor::Governor;
 use crate::control::quota::Usage;
 use crate::control::rebase::Rebase;
 use crate::item::SequenceNumber;
+use crate::random::RandomSource;
 
 /// A provider's control item: what all processes that work for it share.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -71,10 +71,10 @@ pub const MOST_RECENT_CHANGES: usize = 16;
 pub struct ChangeNonce(String);
 
 impl ChangeNonce {
-    /// A new nonce, drawn from `chance`: 40 random bits.
+    /// A new nonce, drawn from `random`: 40 random bits.
     #[must_use]
-    pub fn drawn(chance: &Chance) -> Self {
-        Self(format!("{:010x}", chance.bits() & 0xff_ffff_ffff))
+    pub fn drawn(random: &RandomSource) -> Self {
+        Self(format!("{:010x}", random.bits() & 0xff_ffff_ffff))
     }
 }
 
@@ -220,16 +220,16 @@ mod tests {
 
     #[test]
     fn a_change_is_remembered_until_sixteen_others_were_written() {
-        let chance = Chance::seeded(1);
+        let random = RandomSource::from_seed(1);
         let mut changes = RecentChanges::default();
-        let ours = ChangeNonce::drawn(&chance);
+        let ours = ChangeNonce::drawn(&random);
         assert!(!changes.contains(&ours));
         changes.note(ours.clone());
         for _ in 1..MOST_RECENT_CHANGES {
-            changes.note(ChangeNonce::drawn(&chance));
+            changes.note(ChangeNonce::drawn(&random));
             assert!(changes.contains(&ours));
         }
-        changes.note(ChangeNonce::drawn(&chance));
+        changes.note(ChangeNonce::drawn(&random));
         assert!(!changes.contains(&ours));
         assert_eq!(changes.0.len(), MOST_RECENT_CHANGES);
     }
@@ -240,7 +240,7 @@ mod tests {
         let read: Control = serde_json::from_str(old).unwrap();
         assert_eq!(read, Control { version: 3, dead_letters_allowed: 7, ..Control::default() });
         let mut written = read;
-        written.recent_changes.note(ChangeNonce::drawn(&Chance::seeded(1)));
+        written.recent_changes.note(ChangeNonce::drawn(&RandomSource::from_seed(1)));
         let json = serde_json::to_string(&written).unwrap();
         assert_eq!(serde_json::from_str::<Control>(&json).unwrap(), written);
     }

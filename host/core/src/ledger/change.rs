@@ -30,8 +30,8 @@
 //! [`MOST_RECENT_CHANGES`]: crate::control::item::MOST_RECENT_CHANGES
 
 use super::{Control, Ledger, LedgerError};
-use crate::chance::Chance;
 use crate::control::item::ChangeNonce;
+use crate::random::RandomSource;
 
 /// How often one change is written while others are quicker.
 const MOST_WRITES: u32 = 100;
@@ -49,7 +49,7 @@ pub async fn change_control(
     provider: &str,
     mut change: impl FnMut(&mut Control) -> bool + Send,
 ) -> Result<Control, LedgerError> {
-    let mut writer = ControlChange::new(ledger, provider, ChangeNonce::drawn(&Chance::System));
+    let mut writer = ControlChange::new(ledger, provider, ChangeNonce::drawn(&RandomSource::System));
     let mut before = ledger.control(provider).await?;
     loop {
         let mut control = before.clone();

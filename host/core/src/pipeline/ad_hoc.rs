@@ -75,7 +75,7 @@ impl Pipeline {
         let identity = item.identity(&self.manifest.identity)?;
         self.limiter_time().catch_up(self.stores.clock.moment());
         let (name, limits, now) = (&self.manifest.name, &self.manifest.limits, self.stores.clock.now());
-        let owner = Owner::drawn(now, &self.stores.chance);
+        let owner = Owner::drawn(now, &self.stores.random);
         let sequence = SequenceNumber::from(format!("ad-hoc-{owner}").as_str());
         let payload = item.to_payload();
         let work = Arc::new(Work { item, identity, sequence, arrived: now, payload });

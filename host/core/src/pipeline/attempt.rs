@@ -261,7 +261,7 @@ async fn failed(
         others_fail: call.others_fail(&work.identity),
         left: call.time_to_start(),
         retry,
-        jitter: call.chance(),
+        jitter: call.random_unit(),
     };
     let verdict = judge(&failure, circumstances);
     let heard = match call.hear(sign(&failure, verdict)).await {

@@ -137,8 +137,8 @@ impl Call {
     }
 
     /// A random number from 0 to 1.
-    pub(crate) fn chance(&self) -> f64 {
-        self.pipeline.stores.chance.unit()
+    pub(crate) fn random_unit(&self) -> f64 {
+        self.pipeline.stores.random.unit()
     }
 
     pub(crate) fn progress(&self) -> &Progress {

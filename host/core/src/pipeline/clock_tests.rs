@@ -11,11 +11,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::tests::{House, MANIFEST, count, house_of};
 use super::{Pipeline, Stores};
-use crate::chance::Chance;
 use crate::control::admission::{Admission, Admit, BreakerReading, Outcome, Permit, Reading};
 use crate::fetcher::{FetchReport, FetchRequest, Fetcher, Permits};
 use crate::item::Entry;
 use crate::pipeline::report::{End, Report};
+use crate::random::RandomSource;
 use crate::record::{Failure, FailureKind, Fetched};
 use crate::sink::Compression;
 use crate::testing::scripted::Answer;
@@ -36,7 +36,7 @@ impl House {
             compression: Compression::None,
             mapping: self.mapping.clone(),
             clock: self.clock.clone(),
-            chance: Chance::seeded(seed),
+            random: RandomSource::from_seed(seed),
         }
     }
 

@@ -9,7 +9,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::tests::{House, MANIFEST, count, fails, house_of};
 use super::{Pipeline, Stores, shortest_call};
-use crate::chance::Chance;
 use crate::control::governor::TICK;
 use crate::control::item::{Breaker, Control, OpenedBy};
 use crate::fetcher::FetchRequest;
@@ -17,6 +16,7 @@ use crate::item::Entry;
 use crate::mapping::{Mapping, MappingChange, MappingError, MappingState};
 use crate::operate;
 use crate::pipeline::report::{End, Stopped};
+use crate::random::RandomSource;
 use crate::record::{Failure, FailureKind};
 use crate::sink::Compression;
 use crate::testing::scripted::Answer;
@@ -56,7 +56,7 @@ impl House {
             compression: Compression::None,
             mapping,
             clock: self.clock.clone(),
-            chance: Chance::seeded(seed),
+            random: RandomSource::from_seed(seed),
         };
         Pipeline::new(self.pipeline.manifest().clone(), self.api.clone(), stores)
     }

@@ -15,7 +15,6 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{Pipeline, Stores};
-use crate::chance::Chance;
 use crate::clock::WallClock;
 use crate::control::governor::TICK;
 use crate::control::item::{Breaker, Control};
@@ -27,6 +26,7 @@ use crate::ledger::{
 };
 use crate::manifest::Manifest;
 use crate::pipeline::report::{End, Stopped};
+use crate::random::RandomSource;
 use crate::record::{Failure, FailureKind};
 use crate::sink::{Compression, Unpacker};
 use crate::testing::faults::{Fault, FaultPlan, FaultyLedger, How, Injector, Operation, Port, SlotVersions};
@@ -214,7 +214,7 @@ async fn live(case: Case) {
     let mapping = Arc::new(MemoryMapping::new(500, Duration::ZERO));
     let stores = |compression| {
         let (ledger, sink, mapping) = (Arc::new(Slow(ledger.clone())), Arc::clone(&sink), mapping.clone());
-        Stores { ledger, sink, compression, mapping, clock: clock.clone(), chance: Chance::System }
+        Stores { ledger, sink, compression, mapping, clock: clock.clone(), random: RandomSource::System }
     };
     let mut compressions = case.compressions.into_iter().cycle();
     let mut deaths = case.deaths_ms.into_iter().map(Duration::from_millis);
@@ -305,8 +305,14 @@ async fn a_worker_that_wakes_up_after_its_lease_stores_nothing() {
     let entry = Entry { sequence: 1.into(), arrived: clock.now(), payload: "{\"id\":\"i1\"}".into() };
     let worker = |sink: Arc<dyn ObjectStore>, compression| {
         let mapping = Arc::new(MemoryMapping::new(500, Duration::ZERO));
-        let stores =
-            Stores { ledger: ledger.clone(), sink, compression, mapping, clock: clock.clone(), chance: Chance::System };
+        let stores = Stores {
+            ledger: ledger.clone(),
+            sink,
+            compression,
+            mapping,
+            clock: clock.clone(),
+            random: RandomSource::System,
+        };
         Pipeline::new(Manifest::parse(MANIFEST).unwrap(), api.clone(), stores)
     };
     let sleeper = worker(Arc::new(ThrottledStore::new(Arc::clone(&memory), asleep)), Compression::Zstd);
@@ -333,8 +339,8 @@ async fn a_worker_that_wakes_up_after_its_lease_fetches_nothing() {
     let port = Port::new(0, &Injector::new(&plan, 1, Duration::ZERO, false));
     let worker = |ledger: Arc<dyn Ledger>, seed| {
         let mapping = Arc::new(MemoryMapping::new(500, Duration::ZERO));
-        let (compression, chance, clock) = (Compression::None, Chance::seeded(seed), clock.clone());
-        let stores = Stores { ledger, sink: sink.clone(), compression, mapping, clock, chance };
+        let (compression, random, clock) = (Compression::None, RandomSource::from_seed(seed), clock.clone());
+        let stores = Stores { ledger, sink: sink.clone(), compression, mapping, clock, random };
         Pipeline::new(Manifest::parse(MANIFEST).unwrap(), api.clone(), stores)
     };
     let sleeper = worker(Arc::new(FaultyLedger::new(ledger.clone(), port, SlotVersions::default())), 1);

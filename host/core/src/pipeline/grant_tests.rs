@@ -11,7 +11,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::tests::{House, MANIFEST, count, crashed_owner, fails, house_of, many};
 use super::{AdHoc, Pipeline, Stores};
-use crate::chance::Chance;
 use crate::control::brake::{Alarm, GRANT_SHARE, Sign};
 use crate::control::item::{Breaker, OpenedBy};
 use crate::dead_letter::Reason;
@@ -20,6 +19,7 @@ use crate::item::{Entry, Item, Params};
 use crate::ledger::{Claim, ClaimRequest, Claimed, Ledger, Owner, Release};
 use crate::operate;
 use crate::pipeline::report::{End, Report, Stopped};
+use crate::random::RandomSource;
 use crate::record::FailureKind;
 use crate::sink::Compression;
 use crate::testing::scripted::Answer;
@@ -47,7 +47,7 @@ impl House {
             compression: Compression::None,
             mapping: self.mapping.clone(),
             clock: self.clock.clone(),
-            chance: Chance::seeded(4),
+            random: RandomSource::from_seed(4),
         };
         Pipeline::new(self.pipeline.manifest().clone(), fetcher, stores)
     }

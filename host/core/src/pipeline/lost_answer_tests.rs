@@ -8,10 +8,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::tests::{House, MANIFEST, house_of};
 use super::{Pipeline, Stores};
-use crate::chance::Chance;
 use crate::item::Entry;
 use crate::ledger::Ledger;
 use crate::ledger::tests::{Fate, LosesAnswers};
+use crate::random::RandomSource;
 use crate::sink::Compression;
 use crate::testing::scripted::Answer;
 
@@ -25,7 +25,7 @@ fn process_that_loses(house: &House, fates: &[Fate]) -> Arc<Pipeline> {
         compression: Compression::None,
         mapping: house.mapping.clone(),
         clock: house.clock.clone(),
-        chance: Chance::seeded(3),
+        random: RandomSource::from_seed(3),
     };
     Pipeline::new(house.pipeline.manifest().clone(), house.api.clone(), stores)
 }

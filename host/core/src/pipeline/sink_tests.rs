@@ -15,13 +15,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::crash_tests::stored_ids;
 use super::{AdHoc, Pipeline, Stores};
-use crate::chance::Chance;
 use crate::clock::WallClock;
 use crate::item::{Entry, Item, Params, SequenceNumber};
 use crate::ledger::{Abandoned, ClaimRequest, Ledger, Owner};
 use crate::manifest::Manifest;
 use crate::pipeline::report::{End, Report, Stopped};
 use crate::pipeline::tests::{MANIFEST, count};
+use crate::random::RandomSource;
 use crate::sink::{Compression, create, object_path};
 use crate::testing::mapping::MemoryMapping;
 use crate::testing::memory::{MemoryLedger, RowState};
@@ -57,7 +57,7 @@ impl World {
             compression: Compression::None,
             mapping: Arc::new(MemoryMapping::new(500, Duration::ZERO)),
             clock: self.clock.clone(),
-            chance: Chance::System,
+            random: RandomSource::System,
         };
         Pipeline::new(Manifest::parse(MANIFEST).unwrap(), self.api.clone(), stores)
     }

@@ -13,7 +13,6 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{Pipeline, Stores};
-use crate::chance::Chance;
 use crate::clock::{SteppedClock, WallClock};
 use crate::control::item::{Breaker, Control, OpenedBy};
 use crate::dead_letter::Reason;
@@ -22,6 +21,7 @@ use crate::item::{Entry, SequenceNumber};
 use crate::ledger::{Claim, ClaimRequest, Ledger, Owner};
 use crate::manifest::Manifest;
 use crate::pipeline::report::{End, Report, Stopped};
+use crate::random::RandomSource;
 use crate::record::{Failure, FailureKind};
 use crate::sink::{Compression, create, object_path};
 use crate::testing::mapping::MemoryMapping;
@@ -72,7 +72,7 @@ pub(super) fn house_on(
     let clock = WallClock::from(&machine);
     let (ledger, sink, api) = (Arc::new(ledger), Arc::new(InMemory::new()), Arc::new(Scripted::new(script)));
     let mapping = Arc::new(MemoryMapping::new(500, Duration::ZERO));
-    let chance = Chance::seeded(1);
+    let random = RandomSource::from_seed(1);
     let compression = Compression::None;
     let stores = Stores {
         ledger: ledger.clone(),
@@ -80,7 +80,7 @@ pub(super) fn house_on(
         compression,
         mapping: mapping.clone(),
         clock: clock.clone(),
-        chance,
+        random,
     };
     let pipeline = Pipeline::new(Manifest::parse(manifest).unwrap(), api.clone(), stores);
     House { pipeline, api, ledger, sink, mapping, clock, machine }
@@ -455,7 +455,7 @@ async fn a_failing_sink_loses_nothing_and_says_why() {
     let broken: Arc<dyn ObjectStore> = Arc::new(object_store::prefix::PrefixStore::new(folder, "proc/nowhere"));
     let mapping = house.mapping.clone();
     let (ledger, compression) = (house.ledger.clone(), Compression::None);
-    let stores = Stores { ledger, sink: broken, compression, mapping, clock, chance: Chance::System };
+    let stores = Stores { ledger, sink: broken, compression, mapping, clock, random: RandomSource::System };
     let pipeline = Pipeline::new(Manifest::parse(MANIFEST).unwrap(), house.api.clone(), stores);
     let deadline = Instant::now() + Duration::from_secs(900);
     let report = pipeline.process(vec![house.entry(0, "a")], deadline, &CancellationToken::new()).await;

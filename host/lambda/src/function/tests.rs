@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use base64::Engine;
-use damper_core::chance::Chance;
 use damper_core::clock::WallClock;
 use damper_core::control::crashes::Crash;
 use damper_core::ledger::{
@@ -15,6 +14,7 @@ use damper_core::ledger::{
 };
 use damper_core::manifest::Manifest;
 use damper_core::pipeline::Pipeline;
+use damper_core::random::RandomSource;
 use damper_core::record::{Failure, FailureKind};
 use damper_core::sink::Compression;
 use damper_core::testing::mapping::MemoryMapping;
@@ -90,7 +90,7 @@ impl House {
             compression: Compression::None,
             mapping: mapping.clone(),
             clock: WallClock::pinned("2026-11-22T12:00:00Z".parse().unwrap()),
-            chance: Chance::seeded(1),
+            random: RandomSource::from_seed(1),
         };
         let api = Arc::new(Scripted::new(|request, before| answer_to(&request.id, before)));
         let pipeline = |name: &&str| {

@@ -37,7 +37,7 @@ impl Function {
         let begin = Instant::now();
         let spread = spread(names.len(), deadline.saturating_duration_since(begin));
         let turns = names.iter().map(|name| {
-            let at = begin + spread.mul_f64(self.stores.chance.unit());
+            let at = begin + spread.mul_f64(self.stores.random.unit());
             async move {
                 sleep_until(at).await;
                 self.turn(name, deadline).await

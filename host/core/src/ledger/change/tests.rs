@@ -169,7 +169,7 @@ async fn a_ledger_that_goes_on_failing_ends_a_change() {
 #[tokio::test]
 async fn a_change_that_is_always_too_late_ends() {
     let memory = Arc::new(MemoryLedger::new());
-    let nobodys = || ChangeNonce::drawn(&Chance::System);
+    let nobodys = || ChangeNonce::drawn(&RandomSource::System);
     let mut change = ControlChange::new(&*memory, "demo", nobodys());
     for _ in 1..MOST_WRITES {
         change_control(&*memory, "demo", grant_one).await.unwrap();

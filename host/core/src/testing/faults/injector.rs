@@ -10,7 +10,7 @@ use futures::future::BoxFuture;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
-use crate::chance::Chance;
+use crate::random::RandomSource;
 use crate::testing::faults::plan::{Fault, FaultPlan, How, Operation};
 
 /// So many calls without any time passing, or within one second, are a loop that does not wait.
@@ -46,7 +46,7 @@ pub struct Injector {
     ends: Duration,
     /// The longest that a call takes that does not go wrong.
     latency: Duration,
-    chance: Chance,
+    random: RandomSource,
     outages: Vec<(Operation, Duration, Duration)>,
     state: Mutex<State>,
     trace: Option<Mutex<Vec<TraceLine>>>,
@@ -86,7 +86,7 @@ impl Injector {
             began: Instant::now(),
             ends: plan.ends,
             latency,
-            chance: Chance::seeded(seed),
+            random: RandomSource::from_seed(seed),
             outages,
             state: Mutex::new(state),
             trace: is_traced.then(Mutex::default),
@@ -150,7 +150,7 @@ impl Injector {
     }
 
     fn takes(&self) -> Duration {
-        self.latency.mul_f64(self.chance.unit() / 2.0)
+        self.latency.mul_f64(self.random.unit() / 2.0)
     }
 
     fn effect(&self, process: usize, operation: Operation) {
