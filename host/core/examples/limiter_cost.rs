@@ -70,11 +70,11 @@ fn work(limiter: &mut Limiter, api: Api, fetches: u32, mut now: Duration) -> Dur
         let Some(place) = in_flight.get_mut(number as usize % IN_FLIGHT) else { continue };
         if let Some(permit) = place.take() {
             count -= 1;
-            limiter.completed(now, permit, api(number));
+            limiter.on_completed(now, permit, api(number));
         }
         if limiter.admit(now, count) == Admission::Now {
             count += 1;
-            *place = Some(limiter.started(now));
+            *place = Some(limiter.on_started(now));
         }
     }
     now

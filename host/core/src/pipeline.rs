@@ -39,7 +39,7 @@ use crate::control::brake::Brake;
 use crate::control::failing::Failing;
 use crate::control::governor::{Disabled, Obstacle};
 use crate::control::item::{Breaker, ChangeNonce, Control, OpenedBy};
-use crate::control::limiter::{Admit, Limiter, LimiterConfig, Reading};
+use crate::control::limiter::{ConcurrencyLimiter, Limiter, LimiterConfig, LimiterSnapshot};
 use crate::day::Day;
 use crate::fetcher::Fetcher;
 use crate::item::Entry;
@@ -86,7 +86,7 @@ pub struct Pipeline {
     manifest: Manifest,
     fetcher: Arc<dyn Fetcher>,
     stores: Stores,
-    limiter: Mutex<Box<dyn Admit>>,
+    limiter: Mutex<Box<dyn ConcurrencyLimiter>>,
     brake: Mutex<Brake>,
     failing: Mutex<Failing>,
     /// Held by whoever takes a share of the dead letters that an operator allows.
@@ -134,7 +134,7 @@ impl Pipeline {
         manifest: Manifest,
         fetcher: Arc<dyn Fetcher>,
         stores: Stores,
-        limiter: Box<dyn Admit>,
+        limiter: Box<dyn ConcurrencyLimiter>,
     ) -> Arc<Self> {
         let (started, leaps) = (stores.clock.moment(), Leaps::default());
         // A process that waits for its first batch has seen a leap that comes meanwhile.
@@ -171,8 +171,8 @@ impl Pipeline {
 
     /// What the limiter would say of itself now.
     #[must_use]
-    pub fn reading(&self) -> Reading {
-        self.limiter().reading(self.elapsed())
+    pub fn limiter_snapshot(&self) -> LimiterSnapshot {
+        self.limiter().snapshot(self.elapsed())
     }
 
     /// Process one batch: the entries of one shard, in order. Returns before `deadline`, with time to spare; when `stop` is
@@ -365,7 +365,7 @@ impl Pipeline {
         if self.stores.ledger.write_interval().is_zero() { self.leaps.clone() } else { Leaps::default() }
     }
 
-    fn limiter(&self) -> MutexGuard<'_, Box<dyn Admit>> {
+    fn limiter(&self) -> MutexGuard<'_, Box<dyn ConcurrencyLimiter>> {
         self.limiter.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

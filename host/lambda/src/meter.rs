@@ -33,7 +33,7 @@ impl Meter {
         let progress = self.pipeline.progress();
         let happened = self.before.until(&Counted::of(&progress), &progress.take_events());
         let today = manifest.window.day(now);
-        let standing = Standing::of(&control, self.pipeline.reading(), today, manifest.limits.daily_quota);
+        let standing = Standing::of(&control, self.pipeline.limiter_snapshot(), today, manifest.limits.daily_quota);
         for line in metrics::lines(&manifest.name, now, invocation, &happened, standing) {
             println!("{line}");
         }

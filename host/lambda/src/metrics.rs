@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use damper_core::control::admission::{BreakerReading, Reading};
+use damper_core::control::admission::{BreakerStatus, LimiterSnapshot};
 use damper_core::control::item::{Breaker, Control, OpenedBy};
 use damper_core::day::Day;
 use damper_core::pipeline::progress::{Event, Progress, Snapshot, What};
@@ -87,11 +87,11 @@ pub(crate) struct Standing {
 
 impl Standing {
     /// How a provider stands by its control item and what its limiter says.
-    pub(crate) fn of(control: &Control, reading: Reading, today: Day, quota: Option<u64>) -> Self {
+    pub(crate) fn of(control: &Control, reading: LimiterSnapshot, today: Day, quota: Option<u64>) -> Self {
         let (breaker, needs_mending) = match &control.breaker {
             Breaker::Open { by: OpenedBy::Config, .. } => (2, true),
             Breaker::Open { by: OpenedBy::Operator, .. } => (2, false),
-            Breaker::Open { .. } if matches!(reading.breaker, BreakerReading::HalfOpen { .. }) => (1, false),
+            Breaker::Open { .. } if matches!(reading.breaker, BreakerStatus::HalfOpen { .. }) => (1, false),
             Breaker::Open { .. } => (2, false),
             Breaker::Closed => (0, false),
         };
@@ -299,21 +299,22 @@ mod tests {
 
     #[test]
     fn who_is_needed_is_told_apart() {
-        let reading = Reading { limit: 3, breaker: BreakerReading::Closed, gate: None, rate: None, phase: "hold" };
+        let reading =
+            LimiterSnapshot { limit: 3, breaker: BreakerStatus::Closed, gate: None, rate: None, phase: "hold" };
         let today: Day = "2026-11-25".parse().unwrap();
         let open = |by| Control {
             breaker: Breaker::Open { since: Timestamp::UNIX_EPOCH, by, reason: String::new() },
             ..Control::default()
         };
         let standing = |control: &Control, breaker| {
-            let standing = Standing::of(control, Reading { breaker, ..reading }, today, Some(9));
+            let standing = Standing::of(control, LimiterSnapshot { breaker, ..reading }, today, Some(9));
             (standing.breaker, standing.needs_mending)
         };
-        let half_open = BreakerReading::HalfOpen { since: Duration::ZERO };
-        assert_eq!(standing(&Control::default(), BreakerReading::Closed), (0, false));
+        let half_open = BreakerStatus::HalfOpen { since: Duration::ZERO };
+        assert_eq!(standing(&Control::default(), BreakerStatus::Closed), (0, false));
         assert_eq!(standing(&open(OpenedBy::Breaker), half_open), (1, false));
-        assert_eq!(standing(&open(OpenedBy::Breaker), BreakerReading::Closed), (2, false));
-        assert_eq!(standing(&open(OpenedBy::Operator), BreakerReading::Closed), (2, false));
+        assert_eq!(standing(&open(OpenedBy::Breaker), BreakerStatus::Closed), (2, false));
+        assert_eq!(standing(&open(OpenedBy::Operator), BreakerStatus::Closed), (2, false));
         assert_eq!(standing(&open(OpenedBy::Config), half_open), (2, true));
     }
 }

@@ -251,7 +251,7 @@ async fn every_second(watch: Watch) {
         }
         let mut recorder = lock(&watch.recorder);
         for client in &watch.clients {
-            recorder.read(now, &client.pipeline.reading());
+            recorder.read(now, &client.pipeline.limiter_snapshot());
         }
         // Of several clients the first one's batches, and all that is pending.
         let mapping = watch.clients.first().map(|client| client.mapping.now());

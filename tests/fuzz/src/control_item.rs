@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use damper_core::control::admission::{Admission, Admit, Outcome};
+use damper_core::control::admission::{Admission, ConcurrencyLimiter, Outcome};
 use damper_core::control::governor::{Bounds, Invocation, forecast, obstacle};
 use damper_core::control::item::Control;
 use damper_core::control::limiter::{Limiter, LimiterConfig};
@@ -42,13 +42,13 @@ fn check_limiter(control: &Control) {
     let (mut now, mut waited) = (ELAPSED, Duration::ZERO);
     let mut permits = Vec::new();
     for step in 0..STEPS {
-        let reading = limiter.reading(now);
+        let reading = limiter.snapshot(now);
         assert!(reading.limit <= CONFIG.max_in_flight, "{reading:?}");
         assert!(reading.rate.is_none_or(|rate| rate <= 50.0), "{reading:?}");
         match limiter.admit(now, permits.len() as u32) {
             Admission::Now => {
                 waited = Duration::ZERO;
-                permits.push(limiter.started(now));
+                permits.push(limiter.on_started(now));
             }
             Admission::At(at) => {
                 assert!(at > now, "it is asked again and again: {reading:?}");
@@ -59,7 +59,7 @@ fn check_limiter(control: &Control) {
             Admission::AfterCompletion => {
                 assert!(!permits.is_empty(), "it waits for nothing: {reading:?}");
                 now += Duration::from_millis(50);
-                limiter.completed(now, permits.remove(0), outcome(step));
+                limiter.on_completed(now, permits.remove(0), outcome(step));
             }
         }
         assert!(permits.len() <= CONFIG.max_in_flight as usize);

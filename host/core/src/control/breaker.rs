@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::control::admission::{BreakerReading, Permit};
+use crate::control::admission::{BreakerStatus, Permit};
 use crate::control::rebase::Rebase;
 
 /// The first pause of an outage.
@@ -118,7 +118,7 @@ impl Breaker {
     }
 
     /// A fetch has started.
-    pub fn started(&mut self, now: Duration) {
+    pub fn on_started(&mut self, now: Duration) {
         if let Self::HalfOpen { probe, .. } = self {
             *probe = Some(now);
         }
@@ -148,7 +148,7 @@ impl Breaker {
     }
 
     /// A fetch has ended in a way that says nothing: if it was the probe, another may be sent.
-    pub fn forgotten(&mut self, permit: Permit) {
+    pub fn on_discarded(&mut self, permit: Permit) {
         if let Self::HalfOpen { probe, .. } = self
             && *probe == Some(permit.started)
         {
@@ -191,11 +191,11 @@ impl Breaker {
 
     /// What it would say of itself.
     #[must_use]
-    pub fn reading(&self) -> BreakerReading {
+    pub fn status(&self) -> BreakerStatus {
         match *self {
-            Self::Closed { .. } => BreakerReading::Closed,
-            Self::Open { since, until, .. } => BreakerReading::Open { since, until },
-            Self::HalfOpen { since, .. } => BreakerReading::HalfOpen { since },
+            Self::Closed { .. } => BreakerStatus::Closed,
+            Self::Open { since, until, .. } => BreakerStatus::Open { since, until },
+            Self::HalfOpen { since, .. } => BreakerStatus::HalfOpen { since },
         }
     }
 }
@@ -218,7 +218,7 @@ mod tests {
         breaker.trip(at(0));
         assert_eq!(breaker.ask(at(999), 5), Passage::NotBefore(at(1_000)));
         assert_eq!(breaker.ask(at(1_000), 5), Passage::Probe);
-        breaker.started(at(1_000));
+        breaker.on_started(at(1_000));
         breaker
     }
 
@@ -235,7 +235,7 @@ mod tests {
         let mut breaker = probing();
         for (number, started) in [1_000, 2_000, 3_000].into_iter().enumerate() {
             breaker.ask(at(started), 0);
-            breaker.started(at(started));
+            breaker.on_started(at(started));
             let heard = breaker.ended(at(started + 100), permit(started), true);
             assert_eq!(heard, if number == 2 { Heard::Closed } else { Heard::Nothing });
         }
@@ -249,10 +249,10 @@ mod tests {
         for seconds in [2, 4, 8, 16, 30, 30] {
             breaker.ended(now, Permit { started: now, in_flight: 1 }, false);
             let until = now + Duration::from_secs(seconds);
-            assert_eq!(breaker.reading(), BreakerReading::Open { since: at(0), until });
+            assert_eq!(breaker.status(), BreakerStatus::Open { since: at(0), until });
             now = until;
             assert_eq!(breaker.ask(now, 0), Passage::Probe);
-            breaker.started(now);
+            breaker.on_started(now);
         }
     }
 
@@ -262,20 +262,20 @@ mod tests {
         for well in [true, true, true, false] {
             assert_eq!(breaker.ended(at(1_100), permit(0), well), Heard::Nothing);
         }
-        assert_eq!(breaker.reading(), BreakerReading::HalfOpen { since: at(0) });
+        assert_eq!(breaker.status(), BreakerStatus::HalfOpen { since: at(0) });
         assert_eq!(breaker.ask(at(1_200), 1), Passage::AfterProbe, "the probe is still out");
     }
 
     #[test]
     fn a_forgotten_or_lost_probe_makes_room_for_another() {
         let mut breaker = probing();
-        breaker.forgotten(permit(0));
+        breaker.on_discarded(permit(0));
         assert_eq!(breaker.ask(at(1_500), 1), Passage::AfterProbe);
-        breaker.forgotten(permit(1_000));
+        breaker.on_discarded(permit(1_000));
         assert_eq!(breaker.ask(at(1_500), 1), Passage::Probe);
-        breaker.started(at(1_500));
+        breaker.on_started(at(1_500));
         assert_eq!(breaker.ask(at(2_000), 0), Passage::Probe, "nothing is in flight");
-        breaker.started(at(2_000));
+        breaker.on_started(at(2_000));
         assert_eq!(breaker.ask(at(2_000) + PROBE_IS_LOST, 3), Passage::Probe);
     }
 

@@ -129,7 +129,7 @@ impl Desk<'_> {
         if let Some((alarm, failure)) = &tried.alarm {
             self.pipeline.raise(*alarm, failure).await?;
         }
-        let breaker = self.call.reading().breaker;
+        let breaker = self.call.limiter_snapshot().breaker;
         self.probes.ended(Some(&work.item.id), tried.failed.is_some(), breaker);
         if self.probes.noticed(breaker) {
             let failure = tried.failed.as_ref().map(ToString::to_string);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::{Instant, timeout_at};
 
-use crate::control::admission::BreakerReading;
+use crate::control::admission::BreakerStatus;
 use crate::control::governor::{Bounds, Disabled, Invocation, Notes, Obstacle, obstacle};
 use crate::control::item::{Breaker, Control, OpenedBy, SavedLimiter};
 use crate::ledger::LedgerError;
@@ -77,7 +77,7 @@ enum Ungoverned {
 
 /// The mapping, as it was read.
 #[derive(Debug, Clone)]
-struct Reading {
+struct MappingReading {
     /// When it was asked for.
     at: Instant,
     /// What was noted of the mapping before.
@@ -85,7 +85,7 @@ struct Reading {
     state: MappingState,
 }
 
-impl Reading {
+impl MappingReading {
     /// What was read, if it can be decided by: not where others have decided since, nor where it is long ago, for this process may have
     /// been frozen meanwhile.
     fn usable(&self, control: &Control) -> Option<MappingState> {
@@ -186,10 +186,10 @@ impl Pipeline {
     }
 
     /// The limiter's breaker has opened or closed.
-    pub(crate) async fn note_breaker(&self, breaker: BreakerReading, failure: Option<&str>) -> Result<(), LedgerError> {
+    pub(crate) async fn note_breaker(&self, breaker: BreakerStatus, failure: Option<&str>) -> Result<(), LedgerError> {
         let since = match breaker {
-            BreakerReading::Closed => None,
-            BreakerReading::Open { since, .. } | BreakerReading::HalfOpen { since } => Some(self.timestamp(since)),
+            BreakerStatus::Closed => None,
+            BreakerStatus::Open { since, .. } | BreakerStatus::HalfOpen { since } => Some(self.timestamp(since)),
         };
         match since {
             Some(since) => {
@@ -231,13 +231,13 @@ impl Pipeline {
                 Decided::Unread(notes) => {
                     let at = Instant::now();
                     let state = self.in_time(until, self.stores.mapping.read(provider)).await;
-                    read = Some(Reading { at, notes, state: state.map_err(Ungoverned::Unread)? });
+                    read = Some(MappingReading { at, notes, state: state.map_err(Ungoverned::Unread)? });
                     continue;
                 }
                 Decided::Nothing => return Ok(None),
                 Decided::Change(change, why) => (change, why),
             };
-            if !read.as_ref().is_some_and(Reading::is_fresh) {
+            if !read.as_ref().is_some_and(MappingReading::is_fresh) {
                 let message = "deciding took too long, others may have changed it; the next batch or tick decides anew";
                 let error = MappingError::Failed { provider: provider.clone(), message: message.to_owned() };
                 return Err(Ungoverned::Undone(error));
@@ -273,7 +273,7 @@ impl Pipeline {
     async fn decide(
         &self,
         now: Timestamp,
-        read: Option<&Reading>,
+        read: Option<&MappingReading>,
         uncounted: u64,
         decide: &mut (impl FnMut(&mut Control, MappingState) -> Option<MappingChange> + Send),
     ) -> Result<Decided, LedgerError> {
@@ -321,19 +321,19 @@ impl Pipeline {
     }
 
     fn bounds(&self, control: &Control) -> Bounds {
-        let limit = control.limiter.as_ref().map_or_else(|| self.reading().limit, |saved| saved.limit);
+        let limit = control.limiter.as_ref().map_or_else(|| self.limiter_snapshot().limit, |saved| saved.limit);
         Bounds { limit, max_batch: self.manifest.pace.max_batch }
     }
 
     fn save_limiter(&self, now: Timestamp) -> Option<SavedLimiter> {
         let elapsed = self.elapsed();
-        let (state, reading) = {
+        let (state, snapshot) = {
             let limiter = self.limiter();
-            (limiter.save()?, limiter.reading(elapsed))
+            (limiter.save()?, limiter.snapshot(elapsed))
         };
         *self.saved() = Some(now);
-        let gate = reading.gate.map(|gate| self.timestamp(gate));
-        Some(SavedLimiter { at: now, elapsed: Some(elapsed), limit: reading.limit, gate, state })
+        let gate = snapshot.gate.map(|gate| self.timestamp(gate));
+        Some(SavedLimiter { at: now, elapsed: Some(elapsed), limit: snapshot.limit, gate, state })
     }
 
     /// Go on from what another process has learned, if one has since this one saved its own.

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Moment, WallClock};
-use crate::control::admission::{Admission, Admit, BreakerReading, Outcome, Permit, Reading};
+use crate::control::admission::{Admission, BreakerStatus, ConcurrencyLimiter, LimiterSnapshot, Outcome, Permit};
 use crate::control::brake::{Brake, Heard, Sign};
 use crate::control::window::Window;
 use crate::fetcher::{Fetcher, Permits};
@@ -69,9 +69,9 @@ impl Turn {
         let latency = self.permit.map_or(Duration::ZERO, |permit| now.saturating_sub(permit.started));
         self.call.progress().happened(What::Ended { latency, outcome });
         let mut limiter = self.call.limiter();
-        limiter.sent_more(now, requests.saturating_sub(1));
+        limiter.on_extra_requests(now, requests.saturating_sub(1));
         if let (Some(outcome), Some(permit)) = (outcome, self.permit) {
-            limiter.completed(now, permit, outcome);
+            limiter.on_completed(now, permit, outcome);
             drop(limiter);
             self.permit = None;
         }
@@ -82,7 +82,7 @@ impl Drop for Turn {
     fn drop(&mut self) {
         if let Some(permit) = self.permit.take() {
             let now = self.call.elapsed();
-            self.call.limiter().forgotten(now, permit);
+            self.call.limiter().on_discarded(now, permit);
         }
     }
 }
@@ -145,13 +145,13 @@ impl Call {
         &self.pipeline.progress
     }
 
-    fn limiter(&self) -> MutexGuard<'_, Box<dyn Admit>> {
+    fn limiter(&self) -> MutexGuard<'_, Box<dyn ConcurrencyLimiter>> {
         lock(&self.pipeline.limiter)
     }
 
     /// What the limiter would say of itself.
-    pub(crate) fn reading(&self) -> Reading {
-        self.limiter().reading(self.elapsed())
+    pub(crate) fn limiter_snapshot(&self) -> LimiterSnapshot {
+        self.limiter().snapshot(self.elapsed())
     }
 
     fn brake(&self) -> MutexGuard<'_, Brake> {
@@ -271,7 +271,7 @@ impl Call {
         let (now, before_turn) = (self.elapsed(), self.before_turn());
         let mut limiter = self.limiter();
         let admission = limiter.admit(now, self.in_use());
-        let may_queue = before_turn == 0 || before_turn < most_before_turn(&limiter.reading(now));
+        let may_queue = before_turn == 0 || before_turn < most_before_turn(&limiter.snapshot(now));
         (admission != Admission::Now || may_queue).then_some(admission)
     }
 
@@ -282,7 +282,7 @@ impl Call {
         let mut limiter = self.limiter();
         match limiter.admit(now, in_flight) {
             Admission::Now => {
-                let permit = limiter.started(now);
+                let permit = limiter.on_started(now);
                 drop(limiter);
                 let instant = Instant::now();
                 lock(&self.starts).get_or_insert((instant, instant)).1 = instant;
@@ -322,11 +322,11 @@ impl Call {
 
 /// How many tries may claim ahead of their turn: where starts are paced, as many as start within a twentieth of a second, and
 /// one; where the API is only probed, one.
-fn most_before_turn(reading: &Reading) -> u32 {
-    match (reading.breaker, reading.rate) {
-        (BreakerReading::Closed, None) => u32::MAX,
-        (BreakerReading::Closed, Some(rate)) => 1 + (rate / 20.0).max(0.0) as u32,
-        (BreakerReading::Open { .. } | BreakerReading::HalfOpen { .. }, _) => 1,
+fn most_before_turn(snapshot: &LimiterSnapshot) -> u32 {
+    match (snapshot.breaker, snapshot.rate) {
+        (BreakerStatus::Closed, None) => u32::MAX,
+        (BreakerStatus::Closed, Some(rate)) => 1 + (rate / 20.0).max(0.0) as u32,
+        (BreakerStatus::Open { .. } | BreakerStatus::HalfOpen { .. }, _) => 1,
     }
 }
 

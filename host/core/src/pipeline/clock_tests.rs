@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::tests::{House, MANIFEST, count, house_of};
 use super::{Pipeline, Stores};
-use crate::control::admission::{Admission, Admit, BreakerReading, Outcome, Permit, Reading};
+use crate::control::admission::{Admission, BreakerStatus, ConcurrencyLimiter, LimiterSnapshot, Outcome, Permit};
 use crate::fetcher::{FetchReport, FetchRequest, Fetcher, Permits};
 use crate::item::Entry;
 use crate::pipeline::report::{End, Report};
@@ -129,23 +129,23 @@ async fn a_sandbox_that_was_frozen_does_not_wait_for_what_is_over() {
 #[derive(Debug)]
 struct NoLimit;
 
-impl Admit for NoLimit {
+impl ConcurrencyLimiter for NoLimit {
     fn admit(&mut self, _now: Duration, _in_flight: u32) -> Admission {
         Admission::Now
     }
 
-    fn started(&mut self, now: Duration) -> Permit {
+    fn on_started(&mut self, now: Duration) -> Permit {
         Permit { started: now, in_flight: 1 }
     }
 
-    fn sent_more(&mut self, _now: Duration, _requests: u32) {}
+    fn on_extra_requests(&mut self, _now: Duration, _requests: u32) {}
 
-    fn completed(&mut self, _now: Duration, _permit: Permit, _outcome: Outcome) {}
+    fn on_completed(&mut self, _now: Duration, _permit: Permit, _outcome: Outcome) {}
 
-    fn forgotten(&mut self, _now: Duration, _permit: Permit) {}
+    fn on_discarded(&mut self, _now: Duration, _permit: Permit) {}
 
-    fn reading(&self, _now: Duration) -> Reading {
-        Reading { limit: 100, breaker: BreakerReading::Closed, gate: None, rate: None, phase: "none" }
+    fn snapshot(&self, _now: Duration) -> LimiterSnapshot {
+        LimiterSnapshot { limit: 100, breaker: BreakerStatus::Closed, gate: None, rate: None, phase: "none" }
     }
 }
 

@@ -208,12 +208,12 @@ async fn another_process_goes_on_at_the_level_that_was_found() {
     let manifest = MANIFEST.replace("max_concurrency = 4", "max_concurrency = 65");
     let house = house_of(&manifest, |request, _| slow(request));
     house.process_entries(house.entries(0..4_000)).await;
-    let found = house.pipeline.reading().limit;
+    let found = house.pipeline.limiter_snapshot().limit;
     assert!(found > 30, "{found}");
     let other = house.restarted();
-    assert!(other.reading().limit <= 16, "it knows nothing yet");
+    assert!(other.limiter_snapshot().limit <= 16, "it knows nothing yet");
     other.process(house.entries(9_000..9_001), Instant::now() + 14 * MINUTE, &CancellationToken::new()).await;
-    assert_eq!(other.reading().limit, found);
+    assert_eq!(other.limiter_snapshot().limit, found);
 }
 
 #[tokio::test(start_paused = true)]

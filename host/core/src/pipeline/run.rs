@@ -295,7 +295,7 @@ impl<'a> Run<'a> {
                 self.batch.put_back(index);
                 return Blocked::Permits;
             };
-            let breaker = self.call.reading().breaker;
+            let breaker = self.call.limiter_snapshot().breaker;
             let index = self.probes.choose(index, breaker, &mut self.batch, now);
             let Some(work) = self.batch.work(index).map(Arc::clone) else { continue };
             self.call.queued();
@@ -391,7 +391,7 @@ impl<'a> Run<'a> {
     /// Take in what a try brought.
     async fn tried(&mut self, tried: Attempted) {
         let Attempted { index, step, alarm, failed } = tried;
-        let breaker = self.call.reading().breaker;
+        let breaker = self.call.limiter_snapshot().breaker;
         let id = self.batch.work(index).map(|work| work.item.id.as_str());
         self.probes.ended(id, failed.is_some(), breaker);
         match step {
@@ -422,7 +422,7 @@ impl<'a> Run<'a> {
 
     /// The limiter's breaker may have opened or closed: the control item tells all other processes.
     async fn notice_breaker(&mut self, failed: Option<Failure>) {
-        let breaker = self.call.reading().breaker;
+        let breaker = self.call.limiter_snapshot().breaker;
         if self.probes.noticed(breaker)
             && let Err(error) =
                 self.pipeline.note_breaker(breaker, failed.map(|failed| failed.to_string()).as_deref()).await

@@ -78,7 +78,7 @@ async fn full_batches_in_quick_succession_write_once_an_interval() {
             }
         })
         .await;
-    let seconds = 100 * BATCH / u64::from(house.pipeline.reading().limit.min(BATCH as u32));
+    let seconds = 100 * BATCH / u64::from(house.pipeline.limiter_snapshot().limit.min(BATCH as u32));
     assert!(asked.control_writes <= seconds / INTERVAL.as_secs() + 2, "in about {seconds} s: {asked:?}");
     // A renewal every five seconds, at which the control item is read too.
     assert!(asked.slots <= seconds / 5 + 2, "in about {seconds} s: {asked:?}");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use damper_core::control::admission::BreakerReading;
+use damper_core::control::admission::BreakerStatus;
 
 use crate::api::{Outage, Plan};
 use crate::record::{Record, Second};
@@ -74,8 +74,8 @@ fn point(plan: &Plan, seconds: &[Second], start: u64) -> Point {
 
 fn passage(second: &Second) -> Passage {
     match second.breaker {
-        Some(BreakerReading::Open { .. }) => Passage::Open,
-        Some(BreakerReading::HalfOpen { .. }) => Passage::HalfOpen,
-        Some(BreakerReading::Closed) | None => Passage::Closed,
+        Some(BreakerStatus::Open { .. }) => Passage::Open,
+        Some(BreakerStatus::HalfOpen { .. }) => Passage::HalfOpen,
+        Some(BreakerStatus::Closed) | None => Passage::Closed,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use damper_core::control::admission::{Outcome, Reading};
+use damper_core::control::admission::{LimiterSnapshot, Outcome};
 
 use super::figures::percentile;
 use super::{Drop, Record, Second, Totals};
@@ -92,7 +92,7 @@ impl Recorder {
     }
 
     /// A client's algorithm says this of itself, at the begin of a second.
-    pub fn read(&mut self, now: Duration, reading: &Reading) {
+    pub fn read(&mut self, now: Duration, reading: &LimiterSnapshot) {
         self.to(now);
         self.second.limit = self.second.limit.saturating_add(reading.limit);
         self.second.breaker.get_or_insert(reading.breaker);

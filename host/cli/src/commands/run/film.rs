@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use damper_core::control::admission::Reading;
+use damper_core::control::admission::LimiterSnapshot;
 use damper_core::pipeline::progress::What;
 use damper_sim::api::{Conditions, Plan};
 use damper_sim::chart;
@@ -74,7 +74,7 @@ impl Film {
     }
 
     /// Time goes on; limiter and mapping are read once a second.
-    fn to(&mut self, now: Duration, reading: &Reading, batch_size: Option<u32>, pending: Option<u64>) {
+    fn to(&mut self, now: Duration, reading: &LimiterSnapshot, batch_size: Option<u32>, pending: Option<u64>) {
         self.latest = self.latest.max(now);
         if self.read != Some(self.latest.as_secs()) {
             self.read = Some(self.latest.as_secs());

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use damper_core::control::admission::Reading;
+use damper_core::control::admission::LimiterSnapshot;
 use damper_core::item::Entry;
 use damper_core::ledger::OpenedBy;
 use damper_core::manifest::Manifest;
@@ -243,8 +243,8 @@ impl Worker {
     }
 
     /// What the limiter says of itself.
-    pub(super) fn reading(&self) -> Reading {
-        self.pipeline.reading()
+    pub(super) fn reading(&self) -> LimiterSnapshot {
+        self.pipeline.limiter_snapshot()
     }
 
     /// The mapping, if it can be read.

@@ -142,10 +142,10 @@ impl RetryAfter {
         self.learned.as_ref().map(|learned| learned.rate)
     }
 
-    pub(super) fn started(&mut self, now: Duration) {
+    pub(super) fn on_started(&mut self, now: Duration) {
         self.counted_since.get_or_insert(now);
         if let Some(learned) = &mut self.learned {
-            learned.pacer.started(now);
+            learned.pacer.on_started(now);
         }
     }
 

@@ -35,7 +35,7 @@ pub(super) struct Stall {
 
 impl Stall {
     /// A fetch has started; `alone` where nothing else is in flight: nothing could have ended before.
-    pub(super) fn started(&mut self, now: Duration, alone: bool) {
+    pub(super) fn on_started(&mut self, now: Duration, alone: bool) {
         if alone {
             self.heard = now;
         }
@@ -79,7 +79,7 @@ mod tests {
     /// Ten ends a second, for ten seconds.
     fn flowing() -> Stall {
         let mut stall = Stall::default();
-        stall.started(at(0), true);
+        stall.on_started(at(0), true);
         (0..=100).for_each(|number| stall.ended(at(number * 100)));
         stall
     }
@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn a_slow_api_may_be_silent_for_long() {
         let mut stall = Stall::default();
-        stall.started(at(0), true);
+        stall.on_started(at(0), true);
         (0..=10).for_each(|number| stall.ended(at(number * 10_000)));
         assert_eq!(stall.until(at(250_000), 3), None);
     }
@@ -105,8 +105,8 @@ mod tests {
     #[test]
     fn a_pause_without_work_is_no_stall() {
         let mut stall = flowing();
-        stall.started(at(3_600_000), true);
-        stall.started(at(3_600_000), false);
+        stall.on_started(at(3_600_000), true);
+        stall.on_started(at(3_600_000), false);
         assert_eq!(stall.until(at(3_600_001), 2), None);
         assert!(stall.until(at(3_605_001), 2).is_some());
     }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 use tokio::time::Instant;
 
-use crate::control::admission::BreakerReading;
+use crate::control::admission::BreakerStatus;
 use crate::ledger::{LongWaits, Parked};
 use crate::pipeline::batch::Late;
 use crate::pipeline::parking::ParkedChange;
@@ -87,7 +87,7 @@ impl Run<'_> {
             // What was taken up is parked already.
             LongWaits::Parked => self.may_park || self.batch.len() == 0,
         };
-        let is_well = self.call.reading().breaker == BreakerReading::Closed
+        let is_well = self.call.limiter_snapshot().breaker == BreakerStatus::Closed
             && !matches!(self.stopped, Some(Stopped::BreakerOpen | Stopped::ApiDown | Stopped::Storage(_)));
         are_delivered_again && is_well
     }

@@ -13,7 +13,7 @@ fn permit(milliseconds: u64) -> Permit {
 /// 100 good answers in 10 s, then a Retry-After of 5 s, twice.
 fn throttled() -> RetryAfter {
     let mut limits = RetryAfter::default();
-    limits.started(at(0));
+    limits.on_started(at(0));
     (0..100).for_each(|_| limits.good(permit(0)));
     limits.close_gate(at(10_000), at(5_000));
     limits.learn(at(10_000), permit(9_900), at(1_000));
@@ -33,7 +33,7 @@ fn nobody_passes_the_gate_and_then_starts_are_paced() {
     assert_eq!(limits.gate(at(15_000)), None);
     assert_eq!(rate(&limits), 9.0);
     assert_eq!(limits.next(at(15_000)), None);
-    limits.started(at(15_000));
+    limits.on_started(at(15_000));
     assert!(limits.next(at(15_100)).is_some_and(|next| next < at(15_112)));
 }
 
@@ -54,7 +54,7 @@ fn an_absurd_retry_after_is_cut_to_a_day() {
 #[test]
 fn a_retry_after_to_the_first_fetches_teaches_no_rate_but_another_does() {
     let mut limits = RetryAfter::default();
-    limits.started(at(0));
+    limits.on_started(at(0));
     limits.good(permit(0));
     limits.close_gate(at(100), at(1_000));
     limits.learn(at(100), permit(0), at(1_000));
@@ -112,7 +112,7 @@ fn a_trial_that_fails_goes_back_and_the_next_comes_later() {
 #[test]
 fn more_in_flight_than_ever_succeeded_are_too_many_and_teach_no_rate() {
     let mut limits = RetryAfter::default();
-    limits.started(at(0));
+    limits.on_started(at(0));
     (0..100).for_each(|_| limits.good(permit(0)));
     assert_eq!(limits.learn(at(10_000), Permit { in_flight: 6, ..permit(9_900) }, at(1_000)), About::Number);
     assert_eq!(limits.rate(), None);
@@ -143,7 +143,7 @@ fn refusals_at_a_sustained_pace_are_chance_but_not_where_the_api_bears_the_same_
     // One every 4 s, after as many good answers each time, or after as many in the mean.
     for (counts, ends) in [([20, 20, 20, 20, 20, 20], About::Rate), ([24, 12, 24, 8, 24, 8], About::Chance)] {
         let mut limits = RetryAfter::default();
-        limits.started(at(0));
+        limits.on_started(at(0));
         let _ = refused_after(&mut limits, 40, 4_000);
         let mut about = refused_after(&mut limits, 20, 8_000);
         for (number, count) in (3..).zip(counts) {
@@ -158,7 +158,7 @@ fn refusals_at_a_sustained_pace_are_chance_but_not_where_the_api_bears_the_same_
 #[test]
 fn as_many_as_were_in_flight_with_a_refused_fetch_and_succeeded_are_not_too_many() {
     let mut limits = RetryAfter::default();
-    limits.started(at(0));
+    limits.on_started(at(0));
     (0..10).for_each(|_| limits.good(Permit { in_flight: 3, ..permit(0) }));
     let _ = limits.learn(at(1_000), Permit { in_flight: 9, ..permit(980) }, at(1_000));
     // They started before the refusal came, and ended after it.

@@ -46,10 +46,10 @@ fn a_cap_that_drops_is_felt_at_once_and_found_again_when_it_rises() {
     let mut work = work();
     work.go_on(seconds(120), capped(40));
     work.go_on(seconds(2), capped(10));
-    assert!(work.limiter.reading(work.now).limit <= 12, "{:?}", work.limiter.reading(work.now));
+    assert!(work.limiter.snapshot(work.now).limit <= 12, "{:?}", work.limiter.snapshot(work.now));
     work.go_on(seconds(120), capped(10));
     work.go_on(seconds(45), capped(40));
-    assert!(work.limiter.reading(work.now).limit >= 32, "{:?}", work.limiter.reading(work.now));
+    assert!(work.limiter.snapshot(work.now).limit >= 32, "{:?}", work.limiter.snapshot(work.now));
 }
 
 #[test]
@@ -57,10 +57,10 @@ fn a_capacity_that_drops_is_felt_by_latency_alone() {
     let mut work = work();
     work.go_on(seconds(120), kneed(40));
     work.go_on(seconds(40), kneed(10));
-    assert!(work.limiter.reading(work.now).limit <= 20, "{:?}", work.limiter.reading(work.now));
+    assert!(work.limiter.snapshot(work.now).limit <= 20, "{:?}", work.limiter.snapshot(work.now));
     work.go_on(seconds(120), kneed(10));
     work.go_on(seconds(45), kneed(40));
-    assert!(work.limiter.reading(work.now).limit >= 28, "{:?}", work.limiter.reading(work.now));
+    assert!(work.limiter.snapshot(work.now).limit >= 28, "{:?}", work.limiter.snapshot(work.now));
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn invocations_of_four_items_each_do_as_well_as_one_long_run() {
     let config = LimiterConfig { max_in_flight: 64, requests_per_second: None };
     let mut work = work();
     for _ in 0..2_000 {
-        let text = serde_json::to_string(&work.limiter.snapshot()).unwrap();
+        let text = serde_json::to_string(&work.limiter.state()).unwrap();
         assert!(text.len() < 4_096, "{}: {text}", text.len());
         work.limiter = Limiter::restore(config.clone(), serde_json::from_str(&text).unwrap());
         work.go_on(Duration::from_millis(100), capped(20));
