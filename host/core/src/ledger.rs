@@ -34,7 +34,7 @@ use crate::random::RandomSource;
 
 mod change;
 
-pub use crate::control::item::{Breaker, Control, OpenedBy};
+pub use crate::control::item::{Control, OpenedBy, ProviderStop};
 pub use crate::control::slots::Granted;
 pub use change::change_control;
 #[cfg(test)]

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::control::crashes::Crash;
 use crate::control::governor::Disabled;
-use crate::control::item::{Breaker, Control, OpenedBy};
+use crate::control::item::{Control, OpenedBy, ProviderStop};
 use crate::ledger::{Ledger, change_control};
 use crate::mapping::{Mapping, MappingChange, MappingError, MappingState};
 use crate::pipeline::AdaptError;
@@ -46,7 +46,7 @@ pub async fn stop(
         if control.needs_operator() {
             return false;
         }
-        control.breaker = Breaker::Open { since: now, by, reason: reason.to_owned() };
+        control.breaker = ProviderStop::Open { since: now, by, reason: reason.to_owned() };
         change = known.and_then(|state| control.governor.paused(now, by, state));
         decided = control.governor.disabled.clone();
         true
@@ -107,7 +107,7 @@ pub async fn resume(
     let before = change_control(ledger, provider, |control| {
         let old = control.clone();
         if control.needs_operator() {
-            control.breaker = Breaker::Closed;
+            control.breaker = ProviderStop::Closed;
             control.crashes.forget();
         }
         if let Some(allowed) = allowed {
@@ -183,12 +183,12 @@ mod tests {
             resume(&self.ledger, &self.mapping, "demo", at(20), None).await.unwrap()
         }
 
-        async fn breaker(&self) -> Breaker {
+        async fn breaker(&self) -> ProviderStop {
             self.ledger.control("demo").await.unwrap().breaker
         }
 
         async fn opened(&self, by: OpenedBy) {
-            let breaker = Breaker::Open { since: at(1), by, reason: "x".into() };
+            let breaker = ProviderStop::Open { since: at(1), by, reason: "x".into() };
             let open = |control: &mut Control| {
                 control.breaker = breaker.clone();
                 true
@@ -201,10 +201,10 @@ mod tests {
     async fn a_pause_holds_until_it_is_resumed() {
         let house = House::new();
         house.pause().await;
-        assert!(matches!(house.breaker().await, Breaker::Open { by: OpenedBy::Operator, .. }));
+        assert!(matches!(house.breaker().await, ProviderStop::Open { by: OpenedBy::Operator, .. }));
         assert!(!house.mapping.now().enabled);
         house.resume().await;
-        assert_eq!(house.breaker().await, Breaker::Closed);
+        assert_eq!(house.breaker().await, ProviderStop::Closed);
         assert!(house.mapping.now().enabled);
     }
 
@@ -227,7 +227,7 @@ mod tests {
         let house = House::new();
         let paused = pause(&house.ledger, &Unreachable, "demo", at(10), "maintenance").await;
         assert!(matches!(paused, Err(AdaptError::Mapping(_))));
-        assert!(matches!(house.breaker().await, Breaker::Open { by: OpenedBy::Operator, .. }));
+        assert!(matches!(house.breaker().await, ProviderStop::Open { by: OpenedBy::Operator, .. }));
     }
 
     #[tokio::test]
@@ -236,7 +236,7 @@ mod tests {
         house.pause().await;
         let resumed = resume(&house.ledger, &Unreachable, "demo", at(20), Some(7)).await;
         assert!(matches!(resumed, Err(AdaptError::Mapping(_))));
-        assert_eq!(house.breaker().await, Breaker::Closed);
+        assert_eq!(house.breaker().await, ProviderStop::Closed);
         assert_eq!(house.ledger.control("demo").await.unwrap().dead_letters_allowed, 7);
         assert!(!house.mapping.now().enabled);
         house.resume().await;
@@ -248,7 +248,7 @@ mod tests {
         let house = House::new();
         house.opened(OpenedBy::Config).await;
         assert!(house.pause().await.needs_operator());
-        assert!(matches!(house.breaker().await, Breaker::Open { by: OpenedBy::Config, .. }));
+        assert!(matches!(house.breaker().await, ProviderStop::Open { by: OpenedBy::Config, .. }));
     }
 
     #[tokio::test]
@@ -257,7 +257,7 @@ mod tests {
         house.opened(OpenedBy::Breaker).await;
         house.mapping.set(MappingChange { batch_size: None, enabled: Some(false) });
         house.resume().await;
-        assert!(matches!(house.breaker().await, Breaker::Open { by: OpenedBy::Breaker, .. }));
+        assert!(matches!(house.breaker().await, ProviderStop::Open { by: OpenedBy::Breaker, .. }));
         assert!(house.mapping.now().enabled);
     }
 }

@@ -35,10 +35,10 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::WallClock;
-use crate::control::brake::Brake;
 use crate::control::failing::Failing;
-use crate::control::governor::{Disabled, Obstacle};
-use crate::control::item::{Breaker, ChangeNonce, Control, OpenedBy};
+use crate::control::failure_monitor::FailureMonitor;
+use crate::control::governor::{BlockReason, Disabled};
+use crate::control::item::{ChangeNonce, Control, OpenedBy, ProviderStop};
 use crate::control::limiter::{ConcurrencyLimiter, Limiter, LimiterConfig, LimiterSnapshot};
 use crate::day::Day;
 use crate::fetcher::Fetcher;
@@ -81,13 +81,13 @@ pub struct Stores {
     pub random: RandomSource,
 }
 
-/// One provider's pipeline in this process. It lives as long as the process, so that the limiter and the brake remember.
+/// One provider's pipeline in this process. It lives as long as the process, so that the limiter and the failure monitor remember.
 pub struct Pipeline {
     manifest: Manifest,
     fetcher: Arc<dyn Fetcher>,
     stores: Stores,
     limiter: Mutex<Box<dyn ConcurrencyLimiter>>,
-    brake: Mutex<Brake>,
+    failure_monitor: Mutex<FailureMonitor>,
     failing: Mutex<Failing>,
     /// Held by whoever takes a share of the dead letters that an operator allows.
     taking_grant: tokio::sync::Mutex<()>,
@@ -145,7 +145,7 @@ impl Pipeline {
             fetcher,
             stores,
             limiter: Mutex::new(limiter),
-            brake: Mutex::default(),
+            failure_monitor: Mutex::default(),
             failing: Mutex::default(),
             taking_grant: tokio::sync::Mutex::default(),
             progress: Arc::default(),
@@ -250,22 +250,22 @@ impl Pipeline {
             let until = Instant::now() + self.manifest.limits.fetch_timeout;
             self.window_closes().is_some_and(|closes| closes <= until)
         };
-        let (why, opens) = match self.obstacle(control) {
+        let (why, opens) = match self.block_reason(control) {
             None if closes_too_soon() => (Stopped::WindowClosed, None),
             None => return None,
-            Some(obstacle) => Self::closed_gate(obstacle)?,
+            Some(block_reason) => Self::closed_gate(block_reason)?,
         };
         Some(Gate { why, opens: opens.map(|opens| self.instant(opens)) })
     }
 
     /// Why nothing is claimed under an obstacle, and until when, if that is known; none: it is the limiter's matter.
-    fn closed_gate(obstacle: Obstacle) -> Option<(Stopped, Option<Timestamp>)> {
-        Some(match obstacle {
-            Obstacle::Operator | Obstacle::Config => (Stopped::BreakerOpen, None),
-            Obstacle::Window { until } => (Stopped::WindowClosed, until),
-            Obstacle::Quota { until } => (Stopped::QuotaSpent, Some(until)),
+    fn closed_gate(block_reason: BlockReason) -> Option<(Stopped, Option<Timestamp>)> {
+        Some(match block_reason {
+            BlockReason::Operator | BlockReason::Config => (Stopped::BreakerOpen, None),
+            BlockReason::Window { until } => (Stopped::WindowClosed, until),
+            BlockReason::Quota { until } => (Stopped::QuotaSpent, Some(until)),
             // The limiter itself waits for these, and tries the API when it may.
-            Obstacle::ApiDown { .. } | Obstacle::Asked { .. } => return None,
+            BlockReason::ApiDown { .. } | BlockReason::RetryAfter { .. } => return None,
         })
     }
 
@@ -297,11 +297,11 @@ impl Pipeline {
     }
 
     /// Open the breaker for all processes, unless it is open already.
-    async fn open_breaker(&self, breaker: &Breaker) -> Result<(), LedgerError> {
+    async fn open_breaker(&self, breaker: &ProviderStop) -> Result<(), LedgerError> {
         // What was seen so far has had its effect; after the mend it would only mislead.
-        self.brake().reset();
+        self.failure_monitor().reset();
         self.change_control(|control| {
-            let closed = control.breaker == Breaker::Closed;
+            let closed = control.breaker == ProviderStop::Closed;
             if closed {
                 control.breaker = breaker.clone();
             }
@@ -369,8 +369,8 @@ impl Pipeline {
         self.limiter.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn brake(&self) -> MutexGuard<'_, Brake> {
-        self.brake.lock().unwrap_or_else(PoisonError::into_inner)
+    fn failure_monitor(&self) -> MutexGuard<'_, FailureMonitor> {
+        self.failure_monitor.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use damper_core::control::admission::{BreakerStatus, LimiterSnapshot};
-use damper_core::control::item::{Breaker, Control, OpenedBy};
+use damper_core::control::item::{Control, OpenedBy, ProviderStop};
 use damper_core::day::Day;
-use damper_core::pipeline::progress::{Event, Progress, Snapshot, What};
+use damper_core::pipeline::progress::{Event, EventKind, Progress, Snapshot};
 use damper_core::record::FailureKind;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -58,9 +58,9 @@ impl Counted {
         };
         let mut in_flight = 0_u64;
         for event in events {
-            match event.what {
-                What::Sent => in_flight += 1,
-                What::Ended { latency, .. } => {
+            match event.kind {
+                EventKind::Sent => in_flight += 1,
+                EventKind::Ended { latency, .. } => {
                     in_flight = in_flight.saturating_sub(1);
                     happened.latencies.push(latency);
                 }
@@ -89,11 +89,11 @@ impl Standing {
     /// How a provider stands by its control item and what its limiter says.
     pub(crate) fn of(control: &Control, reading: LimiterSnapshot, today: Day, quota: Option<u64>) -> Self {
         let (breaker, needs_mending) = match &control.breaker {
-            Breaker::Open { by: OpenedBy::Config, .. } => (2, true),
-            Breaker::Open { by: OpenedBy::Operator, .. } => (2, false),
-            Breaker::Open { .. } if matches!(reading.breaker, BreakerStatus::HalfOpen { .. }) => (1, false),
-            Breaker::Open { .. } => (2, false),
-            Breaker::Closed => (0, false),
+            ProviderStop::Open { by: OpenedBy::Config, .. } => (2, true),
+            ProviderStop::Open { by: OpenedBy::Operator, .. } => (2, false),
+            ProviderStop::Open { .. } if matches!(reading.breaker, BreakerStatus::HalfOpen { .. }) => (1, false),
+            ProviderStop::Open { .. } => (2, false),
+            ProviderStop::Closed => (0, false),
         };
         let (quota_left, parked) = (control.usage.left(today, quota), control.parked.count);
         Self { breaker, needs_mending, quota_left, limit: reading.limit, parked }
@@ -210,14 +210,14 @@ mod tests {
     fn happened() -> Happened {
         let begin = Instant::now();
         let at = |ms| begin + Duration::from_millis(ms);
-        let ended = |ms| What::Ended { latency: Duration::from_millis(ms), outcome: None };
+        let ended = |ms| EventKind::Ended { latency: Duration::from_millis(ms), outcome: None };
         let events = [
-            Event { at: at(0), what: What::Sent },
-            Event { at: at(1), what: What::Sent },
-            Event { at: at(40), what: ended(40) },
-            Event { at: at(41), what: What::Sent },
-            Event { at: at(90), what: ended(89) },
-            Event { at: at(91), what: ended(50) },
+            Event { at: at(0), kind: EventKind::Sent },
+            Event { at: at(1), kind: EventKind::Sent },
+            Event { at: at(40), kind: ended(40) },
+            Event { at: at(41), kind: EventKind::Sent },
+            Event { at: at(90), kind: ended(89) },
+            Event { at: at(91), kind: ended(50) },
         ];
         let before = Counted {
             snapshot: Snapshot { fetched: 10, dead: 1, ..Snapshot::default() },
@@ -303,7 +303,7 @@ mod tests {
             LimiterSnapshot { limit: 3, breaker: BreakerStatus::Closed, gate: None, rate: None, phase: "hold" };
         let today: Day = "2026-11-25".parse().unwrap();
         let open = |by| Control {
-            breaker: Breaker::Open { since: Timestamp::UNIX_EPOCH, by, reason: String::new() },
+            breaker: ProviderStop::Open { since: Timestamp::UNIX_EPOCH, by, reason: String::new() },
             ..Control::default()
         };
         let standing = |control: &Control, breaker| {

@@ -5,7 +5,7 @@
 //! No simulated second takes a second, nothing here opens a socket, and nothing here is part of what runs in production.
 //!
 //! ```text
-//!   Scenario ---> Api (answers)                       Admit (decides)
+//!   Scenario ---> Api (answers)              ConcurrencyLimiter (decides)
 //!       |              ^   |                             ^   |
 //!       |              |   v                             |   v
 //!       +----------> bare: the events of one or more algorithms against one API ----> Record ----> tables, JSON, charts

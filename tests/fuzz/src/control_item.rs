@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use damper_core::control::admission::{Admission, ConcurrencyLimiter, Outcome};
-use damper_core::control::governor::{Bounds, Invocation, forecast, obstacle};
+use damper_core::control::governor::{Bounds, Invocation, block_reason, forecast};
 use damper_core::control::item::Control;
 use damper_core::control::limiter::{Limiter, LimiterConfig};
 use damper_core::control::window::Window;
@@ -84,7 +84,7 @@ fn outcome(step: u32) -> Outcome {
 
 fn check_governor(control: &Control) {
     let window = Window::always_utc();
-    let obstacle = obstacle(control, &window, Some(QUOTA), NOW);
+    let block_reason = block_reason(control, &window, Some(QUOTA), NOW);
     let invocation = Invocation { ok: 90, launching: Duration::from_secs(9), tail: Duration::from_secs(1) };
     for (batch_size, enabled, pending) in [(100, true, false), (1, false, false), (500, true, true)] {
         let mapping = MappingState { batch_size, enabled, pending };
@@ -92,9 +92,9 @@ fn check_governor(control: &Control) {
         for minute in 0..30_i64 {
             let now = NOW.saturating_add(Duration::from_secs(60 * minute.unsigned_abs())).unwrap_or(NOW);
             let change = if minute % 2 == 0 {
-                governor.tick(now, BOUNDS, obstacle, mapping)
+                governor.tick(now, BOUNDS, block_reason, mapping)
             } else {
-                governor.ended(now, Some(invocation), BOUNDS, obstacle, mapping)
+                governor.ended(now, Some(invocation), BOUNDS, block_reason, mapping)
             };
             if let Some(change) = change {
                 governor.applied(now, change, governor.disabled.clone());

@@ -14,7 +14,7 @@ use std::time::Duration;
 use clap::Args;
 use damper_core::clock::WallClock;
 use damper_core::fetcher::Fetcher;
-use damper_core::ledger::{Breaker, Control, Ledger};
+use damper_core::ledger::{Control, Ledger, ProviderStop};
 use damper_core::mapping::Mapping;
 use damper_core::pipeline::{Pipeline, Stores};
 use damper_core::random::RandomSource;
@@ -329,10 +329,10 @@ impl House {
         let control = self.control(name).await?;
         let needs_operator = control.needs_operator();
         Ok(match control.breaker {
-            Breaker::Open { since, by, reason } if needs_operator => {
+            ProviderStop::Open { since, by, reason } if needs_operator => {
                 Some(CliError::Stopped { provider: name.to_owned(), since, by, reason })
             }
-            Breaker::Open { .. } | Breaker::Closed => None,
+            ProviderStop::Open { .. } | ProviderStop::Closed => None,
         })
     }
 

@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::control::item::{Breaker, Control, OpenedBy};
+use crate::control::item::{Control, OpenedBy, ProviderStop};
 use crate::control::window::Window;
 use crate::mapping::{MappingChange, MappingState};
 
@@ -56,7 +56,7 @@ const WEIGHT: f64 = 0.5;
 
 /// What keeps batches from being worth delivering.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Obstacle {
+pub enum BlockReason {
     /// An operator stopped the provider.
     Operator,
     /// Something only a person can mend.
@@ -77,7 +77,7 @@ pub enum Obstacle {
         until: Timestamp,
     },
     /// The API asked to be left alone.
-    Asked {
+    RetryAfter {
         /// Until when.
         until: Timestamp,
     },
@@ -85,23 +85,23 @@ pub enum Obstacle {
 
 /// What keeps an API from being called at `now`, by its control item, its window and its quota of requests a day.
 #[must_use]
-pub fn obstacle(control: &Control, window: &Window, quota: Option<u64>, now: Timestamp) -> Option<Obstacle> {
+pub fn block_reason(control: &Control, window: &Window, quota: Option<u64>, now: Timestamp) -> Option<BlockReason> {
     match control.breaker {
-        Breaker::Open { by: OpenedBy::Operator, .. } => return Some(Obstacle::Operator),
-        Breaker::Open { by: OpenedBy::Config, .. } => return Some(Obstacle::Config),
-        Breaker::Open { .. } | Breaker::Closed => {}
+        ProviderStop::Open { by: OpenedBy::Operator, .. } => return Some(BlockReason::Operator),
+        ProviderStop::Open { by: OpenedBy::Config, .. } => return Some(BlockReason::Config),
+        ProviderStop::Open { .. } | ProviderStop::Closed => {}
     }
     if !window.is_open(now) {
-        return Some(Obstacle::Window { until: window.opens_at(now) });
+        return Some(BlockReason::Window { until: window.opens_at(now) });
     }
     if control.usage.left(window.day(now), quota) == Some(0) {
-        return Some(Obstacle::Quota { until: window.day_ends(now) });
+        return Some(BlockReason::Quota { until: window.day_ends(now) });
     }
     let gate = control.limiter.as_ref().and_then(|saved| saved.gate(now));
     match (&control.breaker, gate) {
-        (Breaker::Open { since, .. }, _) => Some(Obstacle::ApiDown { since: *since }),
-        (Breaker::Closed, Some(until)) => Some(Obstacle::Asked { until }),
-        (Breaker::Closed, None) => None,
+        (ProviderStop::Open { since, .. }, _) => Some(BlockReason::ApiDown { since: *since }),
+        (ProviderStop::Closed, Some(until)) => Some(BlockReason::RetryAfter { until }),
+        (ProviderStop::Closed, None) => None,
     }
 }
 
@@ -141,7 +141,7 @@ impl Governor {
         now: Timestamp,
         invocation: Option<Invocation>,
         bounds: Bounds,
-        obstacle: Option<Obstacle>,
+        block_reason: Option<BlockReason>,
         mapping: MappingState,
     ) -> Option<MappingChange> {
         if let Some(invocation) = invocation {
@@ -151,10 +151,10 @@ impl Governor {
         if self.is_changing(mapping) || !mapping.enabled {
             return None;
         }
-        if let Some(disabled) = obstacle.and_then(|obstacle| off(now, obstacle)) {
+        if let Some(disabled) = block_reason.and_then(|block_reason| off(now, block_reason)) {
             return Some(self.disable(disabled));
         }
-        if obstacle.is_none() { self.resize(now, bounds, mapping) } else { None }
+        if block_reason.is_none() { self.resize(now, bounds, mapping) } else { None }
     }
 
     /// A scheduled tick: the mapping is off, or no invocation may come for long.
@@ -162,14 +162,14 @@ impl Governor {
         &mut self,
         now: Timestamp,
         bounds: Bounds,
-        obstacle: Option<Obstacle>,
+        block_reason: Option<BlockReason>,
         mapping: MappingState,
     ) -> Option<MappingChange> {
         self.look(now, mapping);
         if self.is_changing(mapping) {
             return None;
         }
-        let off = obstacle.and_then(|obstacle| off(now, obstacle));
+        let off = block_reason.and_then(|block_reason| off(now, block_reason));
         if mapping.enabled {
             // While batches come, the invocations themselves find out about the API.
             return off.filter(|off| off.by != OpenedBy::Breaker).map(|off| self.disable(off));
@@ -355,15 +355,15 @@ impl Governor {
 }
 
 /// Whether an obstacle is worth disabling the mapping for, and until when.
-fn off(now: Timestamp, obstacle: Obstacle) -> Option<Disabled> {
-    let (by, until) = match obstacle {
-        Obstacle::Operator => (OpenedBy::Operator, None),
-        Obstacle::Config => (OpenedBy::Config, None),
-        Obstacle::ApiDown { since } if passed(since, now) >= LONG => (OpenedBy::Breaker, None),
-        Obstacle::Window { until } => (OpenedBy::Window, until),
-        Obstacle::Quota { until } => (OpenedBy::Quota, Some(until)),
-        Obstacle::Asked { until } if passed(now, until) >= LONG => (OpenedBy::RetryAfter, Some(until)),
-        Obstacle::ApiDown { .. } | Obstacle::Asked { .. } => return None,
+fn off(now: Timestamp, block_reason: BlockReason) -> Option<Disabled> {
+    let (by, until) = match block_reason {
+        BlockReason::Operator => (OpenedBy::Operator, None),
+        BlockReason::Config => (OpenedBy::Config, None),
+        BlockReason::ApiDown { since } if passed(since, now) >= LONG => (OpenedBy::Breaker, None),
+        BlockReason::Window { until } => (OpenedBy::Window, until),
+        BlockReason::Quota { until } => (OpenedBy::Quota, Some(until)),
+        BlockReason::RetryAfter { until } if passed(now, until) >= LONG => (OpenedBy::RetryAfter, Some(until)),
+        BlockReason::ApiDown { .. } | BlockReason::RetryAfter { .. } => return None,
     };
     Some(Disabled { by, since: now, until })
 }

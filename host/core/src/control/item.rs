@@ -38,9 +38,9 @@ pub struct Control {
     /// Raised by every write; a write holds only if nobody else wrote since the read.
     pub version: u64,
     /// Whether the API may be called.
-    pub breaker: Breaker,
-    /// How many more items the mass brake lets become dead letters without a word: what is left of an operator's grant, without
-    /// the shares that processes have taken ([`GrantShare`](crate::control::brake::GrantShare)).
+    pub breaker: ProviderStop,
+    /// How many more items the failure monitor lets become dead letters without a word: what is left of an operator's grant, without
+    /// the shares that processes have taken ([`GrantShare`](crate::control::failure_monitor::GrantShare)).
     pub dead_letters_allowed: u32,
     /// Raised by each grant, so that a share of an earlier one is not given back to it.
     pub dead_letters_grant: u64,
@@ -161,14 +161,14 @@ impl Control {
     /// Whether a person is needed before the API may be called.
     #[must_use]
     pub fn needs_operator(&self) -> bool {
-        matches!(self.breaker, Breaker::Open { by: OpenedBy::Operator | OpenedBy::Config, .. })
+        matches!(self.breaker, ProviderStop::Open { by: OpenedBy::Operator | OpenedBy::Config, .. })
     }
 }
 
 /// Whether a provider's API may be called.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "kebab-case")]
-pub enum Breaker {
+pub enum ProviderStop {
     /// It may.
     #[default]
     Closed,
@@ -190,7 +190,7 @@ pub enum OpenedBy {
     /// An operator, who alone closes it again.
     Operator,
     /// The breaker's own counting of errors.
-    Breaker,
+    ProviderStop,
     /// A window that closed.
     Window,
     /// A quota that is spent.

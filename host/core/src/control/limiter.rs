@@ -35,7 +35,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use crate::control::admission::{Admission, ConcurrencyLimiter, LimiterSnapshot, Outcome, Permit};
-use crate::control::breaker::{Breaker, Heard, Passage};
+use crate::control::breaker::{Breaker, BreakerPermit, BreakerTransition};
 use crate::control::pacer::Pacer;
 use crate::control::rebase::Rebase;
 use level::{End, Level};
@@ -124,21 +124,21 @@ impl Limiter {
             return if in_flight == 0 { Admission::At(now.saturating_add(NEVER)) } else { Admission::AfterCompletion };
         }
         let state = &mut self.state;
-        let passage = state.breaker.ask(now, in_flight);
-        if let Passage::NotBefore(until) = passage {
+        let breaker_permit = state.breaker.admit(now, in_flight);
+        if let BreakerPermit::NotBefore(until) = breaker_permit {
             return Admission::At(until);
         }
         if let Some(gate) = state.retry_after.gate(now) {
             return Admission::At(gate);
         }
-        match passage {
-            Passage::Free => {
+        match breaker_permit {
+            BreakerPermit::Free => {
                 if let Some(later) = state.admit_freely(now, in_flight) {
                     return later;
                 }
             }
-            Passage::AfterProbe => return Admission::AfterCompletion,
-            Passage::Probe | Passage::NotBefore(_) => {}
+            BreakerPermit::AfterProbe => return Admission::AfterCompletion,
+            BreakerPermit::Probe | BreakerPermit::NotBefore(_) => {}
         }
         state.pacer.next(now).map_or(Admission::Now, Admission::At)
     }
@@ -173,10 +173,10 @@ impl Limiter {
             Outcome::Throttled { .. } => state.breaker.is_closed(),
             Outcome::Failed | Outcome::TimedOut => false,
         };
-        match state.breaker.ended(now, permit, well) {
-            Heard::Passed => state.learn(now, permit, outcome),
-            Heard::Nothing => {}
-            Heard::Closed => state.level.restart(now),
+        match state.breaker.on_ended(now, permit, well) {
+            BreakerTransition::WasClosed => state.learn(now, permit, outcome),
+            BreakerTransition::None => {}
+            BreakerTransition::HasClosed => state.level.restart(now),
         }
     }
 

@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use tokio::time::{Instant, timeout_at};
 
 use crate::control::admission::BreakerStatus;
-use crate::control::governor::{Bounds, Disabled, Invocation, Notes, Obstacle, obstacle};
-use crate::control::item::{Breaker, Control, OpenedBy, SavedLimiter};
+use crate::control::governor::{BlockReason, Bounds, Disabled, Invocation, Notes, block_reason};
+use crate::control::item::{Control, OpenedBy, ProviderStop, SavedLimiter};
 use crate::ledger::LedgerError;
 use crate::manifest::Manifest;
 use crate::mapping::{MappingChange, MappingError, MappingState};
@@ -115,9 +115,9 @@ impl From<Ungoverned> for AdaptError {
 impl Pipeline {
     /// What keeps the API from being called, or batches from being worth delivering.
     #[must_use]
-    pub fn obstacle(&self, control: &Control) -> Option<Obstacle> {
+    pub fn block_reason(&self, control: &Control) -> Option<BlockReason> {
         let Manifest { window, limits, .. } = &self.manifest;
-        obstacle(control, window, limits.daily_quota, self.stores.clock.now())
+        block_reason(control, window, limits.daily_quota, self.stores.clock.now())
     }
 
     /// A scheduled tick: see whether the mapping is to be enabled or disabled. Answers what was changed.
@@ -131,8 +131,8 @@ impl Pipeline {
         let governed = self
             .govern(None, 0, |control, mapping| {
                 control.usage.turn_back(self.today(), self.manifest.limits.daily_quota);
-                let (bounds, obstacle) = (self.bounds(control), self.obstacle(control));
-                control.governor.tick(now, bounds, obstacle, mapping)
+                let (bounds, block_reason) = (self.bounds(control), self.block_reason(control));
+                control.governor.tick(now, bounds, block_reason, mapping)
             })
             .await;
         Ok(governed?)
@@ -141,7 +141,7 @@ impl Pipeline {
     /// Keep what a call has learned, and let the governor decide.
     pub(crate) async fn adapt(&self, learned: Learned) -> Result<(), AdaptError> {
         let now = self.stores.clock.now();
-        let (saved, unused, today) = (self.save_limiter(now), self.brake().take_allowed(), self.today());
+        let (saved, unused, today) = (self.save_limiter(now), self.failure_monitor().take_allowance(), self.today());
         let keep = |control: &mut Control| {
             if let Some(saved) = saved.clone() {
                 control.limiter = Some(saved.after(control.limiter.take()));
@@ -162,8 +162,8 @@ impl Pipeline {
         let governed = self
             .govern(Some(until), learned.unspent.uncounted, |control, mapping| {
                 keep(control);
-                let (bounds, obstacle) = (self.bounds(control), self.obstacle(control));
-                control.governor.ended(now, learned.invocation, bounds, obstacle, mapping)
+                let (bounds, block_reason) = (self.bounds(control), self.block_reason(control));
+                control.governor.ended(now, learned.invocation, bounds, block_reason, mapping)
             })
             .await;
         // What was learned is kept, and once, whether or not the mapping can be reached.
@@ -198,13 +198,14 @@ impl Pipeline {
             None => {
                 tracing::info!(provider = self.manifest.name, "the API works again: the breaker closes");
                 // The failures of the outage say nothing of the items that fail from now on.
-                self.brake().reset();
+                self.failure_monitor().reset();
             }
         }
         self.change_control(|control| {
-            let ours = matches!(control.breaker, Breaker::Closed | Breaker::Open { by: OpenedBy::Breaker, .. });
+            let ours =
+                matches!(control.breaker, ProviderStop::Closed | ProviderStop::Open { by: OpenedBy::Breaker, .. });
             if ours {
-                control.breaker = since.map_or(Breaker::Closed, |since| Breaker::Open {
+                control.breaker = since.map_or(ProviderStop::Closed, |since| ProviderStop::Open {
                     since,
                     by: OpenedBy::Breaker,
                     reason: format!("the API fails; the last: {}", failure.unwrap_or("nobody has said")),

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::bundle::Bundle;
 use crate::clock::Moment;
 use crate::control::admission::{Admission, Outcome};
-use crate::control::brake::{Alarm, Sign};
+use crate::control::failure_monitor::{Alarm, OutcomeClass};
 use crate::day::Day;
 use crate::dead_letter::{DeadLetter, Reason};
 use crate::fetcher::{FetchReport, FetchRequest};
@@ -22,7 +22,7 @@ use crate::pipeline::batch::{Work, WorkIndex};
 use crate::pipeline::call::{Call, Turn};
 use crate::pipeline::report::End;
 use crate::pipeline::slots::MARGIN;
-use crate::pipeline::verdict::{Circumstances, Failures, Verdict, is_api_failure, judge, outcome, sign};
+use crate::pipeline::verdict::{Circumstances, Failures, Verdict, is_api_failure, judge, outcome, outcome_class};
 use crate::record::{Failure, FailureKind, Fetched};
 use crate::sink::Line;
 
@@ -165,13 +165,13 @@ async fn before_fetch(call: &Call, work: &Work, granted: &Granted, told: &mut To
     };
     let (reason, message) = give_up?;
     // Nobody was asked, but where many items end so a person is needed all the same: a clock may be wrong.
-    let heard = match call.hear(Sign::WouldDie(reason)).await {
-        Ok(heard) => heard,
+    let monitor_verdict = match call.record_outcome(OutcomeClass::DeadLetter(reason)).await {
+        Ok(monitor_verdict) => monitor_verdict,
         Err(error) => return Some(Step::StorageFailed(error.to_string())),
     };
-    told.alarm = heard.alarm.map(|alarm| (alarm, message.to_owned()));
+    told.alarm = monitor_verdict.alarm.map(|alarm| (alarm, message.to_owned()));
     let letter = letter(call, work, reason, Failure::new(FailureKind::Rejected, message), spent);
-    Some(Step::GiveUp { claimed: claimed.clone(), letter: Box::new(letter), is_allowed: heard.is_allowed })
+    Some(Step::GiveUp { claimed: claimed.clone(), letter: Box::new(letter), is_allowed: monitor_verdict.is_allowed })
 }
 
 async fn fetch(
@@ -210,7 +210,7 @@ async fn fetch(
     }
     match report.outcome {
         Ok(record) => {
-            call.hear_good();
+            call.record_success();
             call.note_end(&work.identity, false);
             Step::Fetched { line: line(call, work, &record, claimed.day, attempt), claimed }
         }
@@ -264,11 +264,11 @@ async fn failed(
         jitter: call.random_unit(),
     };
     let verdict = judge(&failure, circumstances);
-    let heard = match call.hear(sign(&failure, verdict)).await {
-        Ok(heard) => heard,
+    let monitor_verdict = match call.record_outcome(outcome_class(&failure, verdict)).await {
+        Ok(monitor_verdict) => monitor_verdict,
         Err(error) => return Step::StorageFailed(error.to_string()),
     };
-    told.alarm = heard.alarm.map(|alarm| (alarm, failure.to_string()));
+    told.alarm = monitor_verdict.alarm.map(|alarm| (alarm, failure.to_string()));
     told.failed = Some(failure.clone());
     call.progress().failed(&failure.kind);
     tracing::debug!(provider = call.provider(), id = work.item.id, attempt, %failure, ?verdict, "fetch failed");
@@ -276,7 +276,7 @@ async fn failed(
         Verdict::GiveUp(reason) => {
             let letter = letter(call, work, reason, failure, attempt);
             let letter = Box::new(DeadLetter { bundle: Some(Box::new(bundle)), ..letter });
-            Step::GiveUp { claimed, letter, is_allowed: heard.is_allowed }
+            Step::GiveUp { claimed, letter, is_allowed: monitor_verdict.is_allowed }
         }
         Verdict::Retry { wait, counted, .. } => {
             let now = call.clock().now();

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Moment, WallClock};
 use crate::control::admission::{Admission, BreakerStatus, ConcurrencyLimiter, LimiterSnapshot, Outcome, Permit};
-use crate::control::brake::{Brake, Heard, Sign};
+use crate::control::failure_monitor::{FailureMonitor, MonitorVerdict, OutcomeClass};
 use crate::control::window::Window;
 use crate::fetcher::{Fetcher, Permits};
 use crate::item::Identity;
@@ -19,7 +19,7 @@ use crate::ledger::{Abandoned, Ledger, LedgerError, Owner};
 use crate::manifest::Manifest;
 use crate::pipeline::Pipeline;
 use crate::pipeline::chunks::FULL_AGE;
-use crate::pipeline::progress::{Progress, What};
+use crate::pipeline::progress::{EventKind, Progress};
 use crate::pipeline::slots::{MARGIN, has_leapt_since};
 use crate::sink::{Recoveries, SinkError};
 
@@ -67,7 +67,7 @@ impl Turn {
     pub(crate) fn ended(mut self, requests: u32, outcome: Option<Outcome>) {
         let now = self.call.elapsed();
         let latency = self.permit.map_or(Duration::ZERO, |permit| now.saturating_sub(permit.started));
-        self.call.progress().happened(What::Ended { latency, outcome });
+        self.call.progress().happened(EventKind::Ended { latency, outcome });
         let mut limiter = self.call.limiter();
         limiter.on_extra_requests(now, requests.saturating_sub(1));
         if let (Some(outcome), Some(permit)) = (outcome, self.permit) {
@@ -154,8 +154,8 @@ impl Call {
         self.limiter().snapshot(self.elapsed())
     }
 
-    fn brake(&self) -> MutexGuard<'_, Brake> {
-        lock(&self.pipeline.brake)
+    fn failure_monitor(&self) -> MutexGuard<'_, FailureMonitor> {
+        lock(&self.pipeline.failure_monitor)
     }
 
     /// The limiter's time.
@@ -163,19 +163,19 @@ impl Call {
         self.pipeline.elapsed()
     }
 
-    /// Tell the brake of an end.
-    pub(crate) async fn hear(&self, sign: Sign) -> Result<Heard, LedgerError> {
-        self.pipeline.hear(sign).await
+    /// Record an end in the failure monitor.
+    pub(crate) async fn record_outcome(&self, class: OutcomeClass) -> Result<MonitorVerdict, LedgerError> {
+        self.pipeline.record_outcome(class).await
     }
 
-    /// Tell the brake of a record.
-    pub(crate) fn hear_good(&self) {
-        self.brake().saw(Sign::Good);
+    /// Record a success in the failure monitor.
+    pub(crate) fn record_success(&self) {
+        self.failure_monitor().record(OutcomeClass::Success);
     }
 
     /// Whether other items succeed at present.
     pub(crate) fn others_succeed(&self) -> bool {
-        self.brake().others_succeed()
+        self.failure_monitor().others_succeed()
     }
 
     /// A fetch of this item has ended, `failed` by the API's fault.
@@ -200,8 +200,8 @@ impl Call {
     }
 
     /// The most fetches at a time while none succeeds.
-    pub(crate) fn caution(&self) -> Option<u32> {
-        self.brake().caution()
+    pub(crate) fn cautious_limit(&self) -> Option<u32> {
+        self.failure_monitor().cautious_limit()
     }
 
     /// Whether an abandoned owner has stored the item. Where this is not known in time, the claim must be left to run out: giving it
@@ -286,7 +286,7 @@ impl Call {
                 drop(limiter);
                 let instant = Instant::now();
                 lock(&self.starts).get_or_insert((instant, instant)).1 = instant;
-                self.progress().happened(What::Sent);
+                self.progress().happened(EventKind::Sent);
                 Ok(Turn { call: Arc::clone(self), permit: Some(permit) })
             }
             later => Err(later),

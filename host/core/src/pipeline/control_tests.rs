@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::tests::{House, MANIFEST, count, fails, house_of};
 use super::{Pipeline, Stores, shortest_call};
 use crate::control::governor::TICK;
-use crate::control::item::{Breaker, Control, OpenedBy};
+use crate::control::item::{Control, OpenedBy, ProviderStop};
 use crate::fetcher::FetchRequest;
 use crate::item::Entry;
 use crate::mapping::{Mapping, MappingChange, MappingError, MappingState};
@@ -156,7 +156,7 @@ async fn a_two_hour_outage_disables_the_mapping_and_heals_by_itself() {
     assert!(disables >= 2, "disabled, tried and disabled again: {disables}");
     let first_after = times.iter().map(|(at, _)| *at - begin).find(|at| *at >= 130 * MINUTE).unwrap();
     assert!(first_after <= 130 * MINUTE + TICK + 2 * MINUTE, "{first_after:?}");
-    assert_eq!(house.control().await.breaker, Breaker::Closed);
+    assert_eq!(house.control().await.breaker, ProviderStop::Closed);
 }
 
 #[tokio::test(start_paused = true)]
@@ -197,10 +197,10 @@ async fn the_breaker_is_told_to_all_processes_and_closes_by_itself() {
     };
     let (report, control) = tokio::join!(house.process_entries(house.entries(0..60)), watching);
     assert!(!control.needs_operator());
-    let Breaker::Open { by: OpenedBy::Breaker, reason, .. } = &control.breaker else { panic!("{control:?}") };
+    let ProviderStop::Open { by: OpenedBy::Breaker, reason, .. } = &control.breaker else { panic!("{control:?}") };
     assert!(reason.contains("unavailable: scripted"), "{reason}");
     assert_eq!(count(&report, End::Fetched), 60);
-    assert_eq!(house.control().await.breaker, Breaker::Closed);
+    assert_eq!(house.control().await.breaker, ProviderStop::Closed);
 }
 
 #[tokio::test(start_paused = true)]

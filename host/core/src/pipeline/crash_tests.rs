@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Pipeline, Stores};
 use crate::clock::WallClock;
 use crate::control::governor::TICK;
-use crate::control::item::{Breaker, Control};
+use crate::control::item::{Control, ProviderStop};
 use crate::dead_letter::Reason;
 use crate::item::{Entry, Item};
 use crate::ledger::{
@@ -246,7 +246,7 @@ async fn live(case: Case) {
         }
         if report.stopped == Some(Stopped::BreakerOpen) {
             let control = ledger.control("demo").await.unwrap();
-            let mended = Control { breaker: Breaker::Closed, dead_letters_allowed: 100, ..control };
+            let mended = Control { breaker: ProviderStop::Closed, dead_letters_allowed: 100, ..control };
             assert!(ledger.update_control("demo", &mended).await.unwrap());
         }
         is_stream_done |= report.first_unfinished.is_none();

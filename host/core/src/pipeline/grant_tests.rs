@@ -11,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::tests::{House, MANIFEST, count, crashed_owner, fails, house_of, many};
 use super::{AdHoc, Pipeline, Stores};
-use crate::control::brake::{Alarm, GRANT_SHARE, Sign};
-use crate::control::item::{Breaker, OpenedBy};
+use crate::control::failure_monitor::{Alarm, GRANT_SHARE, OutcomeClass};
+use crate::control::item::{OpenedBy, ProviderStop};
 use crate::dead_letter::Reason;
 use crate::fetcher::{FetchReport, FetchRequest, Fetcher, Permits};
 use crate::item::{Entry, Item, Params};
@@ -24,13 +24,13 @@ use crate::record::FailureKind;
 use crate::sink::Compression;
 use crate::testing::scripted::Answer;
 
-const DEAD: Sign = Sign::WouldDie(Reason::NotFound);
+const DEAD: OutcomeClass = OutcomeClass::DeadLetter(Reason::NotFound);
 
 impl House {
     /// Why the breaker is open for an operator; none: it is not.
     async fn alarm(&self) -> Option<String> {
         match self.ledger.control("demo").await.unwrap().breaker {
-            Breaker::Open { by: OpenedBy::Config, reason, .. } => Some(reason),
+            ProviderStop::Open { by: OpenedBy::Config, reason, .. } => Some(reason),
             _ => None,
         }
     }
@@ -52,7 +52,7 @@ impl House {
         Pipeline::new(self.pipeline.manifest().clone(), fetcher, stores)
     }
 
-    async fn allowed(&self) -> u32 {
+    async fn allowance(&self) -> u32 {
         self.ledger.control("demo").await.unwrap().dead_letters_allowed
     }
 
@@ -185,14 +185,14 @@ async fn two_calls_at_once_never_use_more_than_was_granted() {
     let other = house.restarted();
     for granted in [1, 30, 3 * GRANT_SHARE + 7] {
         house.resume(granted).await;
-        house.pipeline.brake().reset();
-        other.brake().reset();
+        house.pipeline.failure_monitor().reset();
+        other.failure_monitor().reset();
         for pipeline in [&house.pipeline, &other] {
             pipeline.control().await.unwrap();
         }
         let hear = async |pipeline: &Arc<Pipeline>| {
-            let heard = join_all((0..200).map(|_| pipeline.hear(DEAD))).await;
-            heard.into_iter().filter(|heard| heard.as_ref().unwrap().is_allowed).count()
+            let monitored = join_all((0..200).map(|_| pipeline.record_outcome(DEAD))).await;
+            monitored.into_iter().filter(|monitored| monitored.as_ref().unwrap().is_allowed).count()
         };
         let (one, two) = tokio::join!(hear(&house.pipeline), hear(&other));
         assert_eq!(one + two, granted as usize, "{one} and {two}");
@@ -218,12 +218,15 @@ async fn two_batches_at_once_keep_account_of_one_grant() {
 async fn an_operators_grant_is_seen_before_a_person_is_called() {
     let house = house_of(MANIFEST, |_, _| fails(FailureKind::NotFound));
     for _ in 0..9 {
-        let heard = house.pipeline.hear(DEAD).await.unwrap();
-        assert_eq!((heard.alarm, heard.is_allowed), (None, false));
+        let monitored = house.pipeline.record_outcome(DEAD).await.unwrap();
+        assert_eq!((monitored.alarm, monitored.is_allowed), (None, false));
     }
     house.resume(1).await;
-    assert!(house.pipeline.hear(DEAD).await.unwrap().is_allowed, "though nothing was read since");
-    assert_eq!(house.pipeline.hear(DEAD).await.unwrap().alarm, Some(Alarm::MassDeath(Reason::NotFound)));
+    assert!(house.pipeline.record_outcome(DEAD).await.unwrap().is_allowed, "though nothing was read since");
+    assert_eq!(
+        house.pipeline.record_outcome(DEAD).await.unwrap().alarm,
+        Some(Alarm::MassDeadLetters(Reason::NotFound))
+    );
 }
 
 #[tokio::test(start_paused = true)]

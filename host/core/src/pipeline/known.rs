@@ -103,7 +103,7 @@ mod tests {
 
     use super::*;
     use crate::control::governor::Pending;
-    use crate::control::item::{Breaker, OpenedBy};
+    use crate::control::item::{OpenedBy, ProviderStop};
 
     const DAY: Day = Day(jiff::civil::date(2026, 11, 25));
 
@@ -164,7 +164,7 @@ mod tests {
         }));
 
         let open = |after: &mut Control| {
-            after.breaker = Breaker::Open { since: at(0), by: OpenedBy::Breaker, reason: String::new() }
+            after.breaker = ProviderStop::Open { since: at(0), by: OpenedBy::Breaker, reason: String::new() }
         };
         assert!(!change(open));
         assert!(!change(|after| after.limiter.as_mut().unwrap().gate = Some(at(60))));

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::control::governor::Obstacle;
+use crate::control::governor::BlockReason;
 use crate::control::item::{Control, ParkedHint};
 use crate::ledger::{LedgerError, LongWaits, Parked, ParkedEntries};
 use crate::pipeline::Pipeline;
@@ -88,7 +88,7 @@ impl Pipeline {
             return Ok(Report { stopped: Some(gate.why), ..Report::default() });
         }
         // The limiter would keep the tick waiting for as long as the API has asked.
-        if let Some(Obstacle::Asked { .. }) = self.obstacle(&control) {
+        if let Some(BlockReason::RetryAfter { .. }) = self.block_reason(&control) {
             return Ok(Report::default());
         }
         let taken_up = self.read_parked(&control).await?;

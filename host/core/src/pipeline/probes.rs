@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::control::admission::BreakerStatus;
 use crate::control::governor::LONG;
-use crate::control::item::{Breaker, Control, OpenedBy};
+use crate::control::item::{Control, OpenedBy, ProviderStop};
 use crate::pipeline::batch::{Batch, WorkIndex};
 
 /// How many ids that failed are remembered: as many as the smallest batch holds, and some.
@@ -28,7 +28,7 @@ pub(crate) struct Probes {
 
 impl Probes {
     pub(crate) fn new(control: &Control) -> Self {
-        let is_told = matches!(control.breaker, Breaker::Open { by: OpenedBy::Breaker, .. });
+        let is_told = matches!(control.breaker, ProviderStop::Open { by: OpenedBy::Breaker, .. });
         Self { failed: control.probed.iter().cloned().collect(), is_told, has_failed: false }
     }
 

@@ -33,12 +33,12 @@ pub struct Event {
     /// When.
     pub at: Instant,
     /// What.
-    pub what: What,
+    pub kind: EventKind,
 }
 
 /// What happened to a fetch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum What {
+pub enum EventKind {
     /// It was sent.
     Sent,
     /// It ended.
@@ -98,11 +98,11 @@ impl Progress {
         std::mem::take(&mut self.events.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub(crate) fn happened(&self, what: What) {
+    pub(crate) fn happened(&self, kind: EventKind) {
         if self.is_watched.load(Ordering::Relaxed) {
             let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
             if events.len() < MOST_EVENTS {
-                events.push(Event { at: Instant::now(), what });
+                events.push(Event { at: Instant::now(), kind });
             }
         }
     }

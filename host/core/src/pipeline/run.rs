@@ -282,7 +282,7 @@ impl<'a> Run<'a> {
                 return if self.call.before_turn() > 0 { Blocked::Turn } else { Blocked::Completion };
             }
             let in_use = self.call.in_use();
-            if in_use > 0 && self.call.caution().is_some_and(|most| in_use >= most) {
+            if in_use > 0 && self.call.cautious_limit().is_some_and(|most| in_use >= most) {
                 return Blocked::Completion;
             }
             // The limiter is asked only where there is something to fetch: it learns from being in the way.

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Pipeline, Stores};
 use crate::clock::{SteppedClock, WallClock};
-use crate::control::item::{Breaker, Control, OpenedBy};
+use crate::control::item::{Control, OpenedBy, ProviderStop};
 use crate::dead_letter::Reason;
 use crate::fetcher::FetchRequest;
 use crate::item::{Entry, SequenceNumber};
@@ -115,7 +115,7 @@ impl House {
         ids
     }
 
-    async fn breaker(&self) -> Breaker {
+    async fn breaker(&self) -> ProviderStop {
         self.ledger.control("demo").await.unwrap().breaker
     }
 
@@ -261,7 +261,7 @@ async fn a_bad_release_opens_the_breaker_within_twenty_and_empties_nothing() {
         assert_eq!(report.first_unfinished, Some(SequenceNumber::from(0)), "{kind}");
         assert!(house.api.seen().times.len() <= 20, "{kind}: {} requests", house.api.seen().times.len());
         assert!(house.ledger.letters("demo").is_empty(), "{kind}: {:?}", house.reasons());
-        let Breaker::Open { by: OpenedBy::Config, reason, .. } = house.breaker().await else {
+        let ProviderStop::Open { by: OpenedBy::Config, reason, .. } = house.breaker().await else {
             panic!("{kind}: closed")
         };
         assert!(reason.contains("scripted"), "{reason}");
@@ -286,7 +286,7 @@ async fn after_the_mend_it_goes_on_where_it_stopped() {
     assert_eq!((gated.stopped, gated.ended.len()), (Some(Stopped::BreakerOpen), 0));
     mended.store(true, std::sync::atomic::Ordering::SeqCst);
     let control = house.ledger.control("demo").await.unwrap();
-    assert!(house.ledger.update_control("demo", &Control { breaker: Breaker::Closed, ..control }).await.unwrap());
+    assert!(house.ledger.update_control("demo", &Control { breaker: ProviderStop::Closed, ..control }).await.unwrap());
     let report = house.process(&ids).await;
     assert_eq!(count(&report, End::Fetched), 50);
 }

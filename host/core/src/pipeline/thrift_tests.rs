@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Pipeline;
 use super::tests::{House, MANIFEST, count, fails, house_on};
-use crate::control::item::Breaker;
+use crate::control::item::ProviderStop;
 use crate::fetcher::FetchRequest;
 use crate::item::Entry;
 use crate::ledger::Ledger;
@@ -158,5 +158,5 @@ async fn what_stops_an_api_is_written_at_once() {
     let deadline = tokio::time::Instant::now() + 2 * INTERVAL;
     house.pipeline.process(house.batch(4), deadline, &CancellationToken::new()).await;
     let control = house.ledger.control("demo").await.unwrap();
-    assert!(matches!(control.breaker, Breaker::Open { .. }), "{control:?}");
+    assert!(matches!(control.breaker, ProviderStop::Open { .. }), "{control:?}");
 }

@@ -1,8 +1,8 @@
-//! The failure table: what a failure means for the item, for the brake and for the limiter. Pure.
+//! The failure table: what a failure means for the item, for the failure monitor and for the limiter. Pure.
 
 use std::time::Duration;
 
-use crate::control::brake::Sign;
+use crate::control::failure_monitor::OutcomeClass;
 use crate::control::limiter::{LONGEST_RETRY_AFTER, Outcome};
 use crate::dead_letter::Reason;
 use crate::manifest::Retry;
@@ -127,14 +127,14 @@ fn spend_attempt(circumstances: Circumstances<'_>, wait: Duration) -> Verdict {
     Verdict::Retry { wait, counted: true, quick: false }
 }
 
-/// What the brake sees of a failure.
-pub(crate) fn sign(failure: &Failure, verdict: Verdict) -> Sign {
+/// How the failure monitor counts a failure.
+pub(crate) fn outcome_class(failure: &Failure, verdict: Verdict) -> OutcomeClass {
     match (&failure.kind, verdict) {
-        (FailureKind::Broken, _) => Sign::Broken,
-        (FailureKind::Unauthorized, _) => Sign::Unauthorized,
-        (FailureKind::Trapped, _) => Sign::Trapped,
-        (_, Verdict::GiveUp(reason)) => Sign::WouldDie(reason),
-        (_, Verdict::Retry { .. }) => Sign::Passing,
+        (FailureKind::Broken, _) => OutcomeClass::Broken,
+        (FailureKind::Unauthorized, _) => OutcomeClass::Unauthorized,
+        (FailureKind::Trapped, _) => OutcomeClass::Trapped,
+        (_, Verdict::GiveUp(reason)) => OutcomeClass::DeadLetter(reason),
+        (_, Verdict::Retry { .. }) => OutcomeClass::Transient,
     }
 }
 

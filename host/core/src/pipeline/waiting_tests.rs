@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::tests::{House, MANIFEST, count, fails, house_on, many};
-use crate::control::item::{Breaker, Control, OpenedBy, ParkedHint};
+use crate::control::item::{Control, OpenedBy, ParkedHint, ProviderStop};
 use crate::fetcher::FetchRequest;
 use crate::item::{Entry, SequenceNumber};
 use crate::ledger::{Ledger, Parked};
@@ -234,7 +234,7 @@ async fn nothing_is_taken_up_while_a_gate_is_closed() {
     process(&house, &["locked"]).await;
     tokio::time::sleep(Duration::from_secs(31)).await;
     let control = house.ledger.control("demo").await.unwrap();
-    let breaker = Breaker::Open { since: house.clock.now(), by: OpenedBy::Operator, reason: "a test".to_owned() };
+    let breaker = ProviderStop::Open { since: house.clock.now(), by: OpenedBy::Operator, reason: "a test".to_owned() };
     house.ledger.update_control("demo", &Control { breaker, ..control }).await.unwrap();
     let start = Instant::now();
     assert_eq!(tick(&house).await.stopped, Some(Stopped::BreakerOpen));

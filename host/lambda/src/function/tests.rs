@@ -154,7 +154,7 @@ async fn a_component_that_ran_each_time_a_process_died_stops_its_provider_and_no
     house.scripts.crashes.lock().unwrap().push(crash("second"));
     assert_eq!(house.deliver("gleif", &[r#"{"id":"b"}"#]).await, from("100"));
     let breaker = house.ledger.control("gleif").await.unwrap().breaker;
-    assert!(matches!(breaker, Breaker::Open { by: OpenedBy::Config, .. }), "{breaker:?}");
+    assert!(matches!(breaker, ProviderStop::Open { by: OpenedBy::Config, .. }), "{breaker:?}");
     assert_eq!(house.deliver("other", &[r#"{"id":"a"}"#]).await.to_string(), NOTHING_LEFT);
 }
 
@@ -232,7 +232,7 @@ async fn a_provider_of_another_function_waits_and_is_not_stopped() {
 async fn a_tick_gives_every_provider_its_turn() {
     let house = House::new(&["a", "b", "c"]);
     let open = |control: &mut Control| {
-        control.breaker = Breaker::Open {
+        control.breaker = ProviderStop::Open {
             since: "2026-11-22T11:00:00Z".parse().unwrap(),
             by: OpenedBy::Operator,
             reason: "lunch".to_owned(),

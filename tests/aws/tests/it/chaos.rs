@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use damper_aws_tests::chaos::Write;
-use damper_core::control::item::Breaker;
+use damper_core::control::item::ProviderStop;
 use damper_demo_api::{Latency, Settings};
 use damper_event_source::{EventSource, State};
 use damper_stand_ins::chaos::Fault;
@@ -145,7 +145,7 @@ async fn lose_answers_of_the_mapping(times: u64) -> Option<u64> {
         let house = &campaign.house;
         house.api.control(&json!({ "outage": { "mode": "error" } })).unwrap();
         house.feed(ids).await;
-        house.until(async |house| matches!(house.control().await.breaker, Breaker::Open { .. })).await;
+        house.until(async |house| matches!(house.control().await.breaker, ProviderStop::Open { .. })).await;
         minutes += 16;
         house.restart(SignedDuration::from_mins(minutes));
         let off = campaign.source.wait_for(PATIENCE, |view| view.state == State::Disabled && view.in_flight == 0).await;

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use damper_core::control::item::{Breaker, OpenedBy};
+use damper_core::control::item::{OpenedBy, ProviderStop};
 use damper_demo_api::{Latency, Settings};
 use damper_event_source::{EventSource, Lags, State};
 use jiff::SignedDuration;
@@ -44,7 +44,7 @@ async fn in_an_outage() -> Option<(House, EventSource)> {
 async fn an_outage_opens_the_breaker_disables_the_mapping_and_ends_with_a_tick() {
     let Some((house, source)) = in_an_outage().await else { return };
     let is_open =
-        async |house: &House| matches!(house.control().await.breaker, Breaker::Open { by: OpenedBy::Breaker, .. });
+        async |house: &House| matches!(house.control().await.breaker, ProviderStop::Open { by: OpenedBy::Breaker, .. });
     house.until(is_open).await;
     assert_eq!(house.plane.calls().disable, 0, "an outage of seconds leaves the mapping alone");
 
@@ -70,7 +70,7 @@ async fn an_outage_opens_the_breaker_disables_the_mapping_and_ends_with_a_tick()
     house.drained(&source).await;
     assert_eq!(house.stored().await, ids());
     assert!(house.letters().await.is_empty(), "an outage turns no good item into a dead letter");
-    assert_eq!(house.control().await.breaker, Breaker::Closed);
+    assert_eq!(house.control().await.breaker, ProviderStop::Closed);
     let calls = house.plane.calls();
     assert_eq!((calls.disable, calls.enable), (2, 2), "{calls:?}");
     let lines = house.lines();

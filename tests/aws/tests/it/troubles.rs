@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use damper_core::clock::WallClock;
-use damper_core::control::item::{Breaker, OpenedBy};
+use damper_core::control::item::{OpenedBy, ProviderStop};
 use damper_core::mapping::Mapping;
 use damper_event_source::{Identity, Outcome, Record, SequenceNumber, State};
 use serde_json::{Value, json};
@@ -96,7 +96,7 @@ async fn damaged_code_stops_the_provider_until_it_is_mended_and_resumed() {
     let source = house.map();
     source.wait_for(PATIENCE, |view| view.state == State::Disabled && view.in_flight == 0).await.unwrap();
     let control = house.control().await;
-    let Breaker::Open { by: OpenedBy::Config, reason, .. } = &control.breaker else { panic!("{control:?}") };
+    let ProviderStop::Open { by: OpenedBy::Config, reason, .. } = &control.breaker else { panic!("{control:?}") };
     assert!(reason.contains("not what was packaged"), "{reason}");
     for answered in house.answered() {
         assert_eq!(answered.from(), answered.batch.first().map(String::as_str));

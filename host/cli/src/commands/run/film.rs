@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use damper_core::control::admission::LimiterSnapshot;
-use damper_core::pipeline::progress::What;
+use damper_core::pipeline::progress::EventKind;
 use damper_sim::api::{Conditions, Plan};
 use damper_sim::chart;
 use damper_sim::record::Recorder;
@@ -42,12 +42,12 @@ impl Film {
         for event in self.worker.progress().take_events() {
             let at = event.at.saturating_duration_since(self.began);
             self.to(at, &reading, batch_size, pending);
-            match event.what {
-                What::Sent => {
+            match event.kind {
+                EventKind::Sent => {
                     self.recorder.sent(self.latest, 0, false);
                     self.recorder.in_flight(self.latest, 1);
                 }
-                What::Ended { latency, outcome } => {
+                EventKind::Ended { latency, outcome } => {
                     self.recorder.in_flight(self.latest, -1);
                     // What says nothing of the API, a trap for one, is none of the chart's answers.
                     if let Some(outcome) = outcome {

@@ -31,13 +31,13 @@ impl House {
         Self { governor: Governor::default(), mapping: mapping(batch_size, true), asked: Vec::new() }
     }
 
-    fn ended(&mut self, now: Timestamp, obstacle: Option<Obstacle>) -> Option<MappingChange> {
-        let change = self.governor.ended(now, Some(FAST), BOUNDS, obstacle, self.mapping);
+    fn ended(&mut self, now: Timestamp, block_reason: Option<BlockReason>) -> Option<MappingChange> {
+        let change = self.governor.ended(now, Some(FAST), BOUNDS, block_reason, self.mapping);
         self.apply(now, change)
     }
 
-    fn tick(&mut self, now: Timestamp, obstacle: Option<Obstacle>) -> Option<MappingChange> {
-        let change = self.governor.tick(now, BOUNDS, obstacle, self.mapping);
+    fn tick(&mut self, now: Timestamp, block_reason: Option<BlockReason>) -> Option<MappingChange> {
+        let change = self.governor.tick(now, BOUNDS, block_reason, self.mapping);
         self.apply(now, change)
     }
 
@@ -55,7 +55,7 @@ impl House {
 /// Whoever disabled the mapping died before it could note that it had asked for that.
 #[test]
 fn a_change_on_its_way_that_nobody_noted_is_not_taken_for_an_operators() {
-    let (mut governor, spent) = (Governor::default(), Some(Obstacle::Quota { until: at(9_000) }));
+    let (mut governor, spent) = (Governor::default(), Some(BlockReason::Quota { until: at(9_000) }));
     assert_eq!(governor.ended(at(0), Some(FAST), BOUNDS, spent, mapping(500, true)), Some(OFF));
     let changing = MappingState { pending: true, ..mapping(500, true) };
     assert_eq!(governor.ended(at(3), None, BOUNDS, spent, changing), None);
@@ -98,7 +98,7 @@ fn a_pending_change_is_not_issued_twice() {
     let mut governor = Governor::default();
     let change = governor.ended(at(0), Some(FAST), BOUNDS, None, mapping(500, true)).unwrap();
     governor.applied(at(0), change, None);
-    let closed = Some(Obstacle::Window { until: Some(at(9_999)) });
+    let closed = Some(BlockReason::Window { until: Some(at(9_999)) });
     // The service says that it is updating, or still shows the old value.
     let updating = MappingState { pending: true, ..mapping(500, true) };
     assert_eq!(governor.ended(at(130), Some(FAST), BOUNDS, closed, updating), None);
@@ -110,7 +110,7 @@ fn a_pending_change_is_not_issued_twice() {
 fn a_closed_window_disables_at_once_and_opens_with_the_last_good_batch() {
     let mut house = House::new(500);
     house.ended(at(0), None);
-    let closed = Some(Obstacle::Window { until: Some(at(7_200)) });
+    let closed = Some(BlockReason::Window { until: Some(at(7_200)) });
     assert_eq!(house.ended(at(60), closed), Some(OFF));
     let disabled = house.governor.disabled.clone().unwrap();
     assert_eq!((disabled.by, disabled.until), (OpenedBy::Window, Some(at(7_200))));
@@ -123,7 +123,7 @@ fn a_closed_window_disables_at_once_and_opens_with_the_last_good_batch() {
 #[test]
 fn an_enabling_that_was_refused_is_asked_for_again() {
     let mut house = House::new(500);
-    house.ended(at(0), Some(Obstacle::Window { until: Some(at(100)) }));
+    house.ended(at(0), Some(BlockReason::Window { until: Some(at(100)) }));
     let on = MappingChange { batch_size: None, enabled: Some(true) };
     for second in [600, 660] {
         let asked = house.governor.tick(at(second), BOUNDS, None, house.mapping);
@@ -137,7 +137,7 @@ fn an_enabling_that_was_refused_is_asked_for_again() {
 fn a_reading_from_before_a_disabling_does_not_hide_why_the_mapping_is_off() {
     let mut house = House::new(500);
     let before = house.mapping;
-    let spent = Some(Obstacle::Quota { until: at(3_600) });
+    let spent = Some(BlockReason::Quota { until: at(3_600) });
     let off = house.governor.ended(at(100), None, BOUNDS, spent, house.mapping);
     assert_eq!(off, Some(OFF));
     // A share was given back meanwhile, and another process decides by what it has read before.
@@ -153,7 +153,7 @@ fn a_mapping_that_was_fed_before_a_disabling_was_decided_has_to_be_read() {
     let mut governor = Governor::default();
     governor.saw(at(0), mapping(500, true));
     assert_eq!(governor.known(at(400)), Some(mapping(500, true)), "nobody has decided anything since");
-    let closed = Some(Obstacle::Window { until: Some(at(500)) });
+    let closed = Some(BlockReason::Window { until: Some(at(500)) });
     assert_eq!(governor.ended(at(401), None, BOUNDS, closed, mapping(500, true)), Some(OFF));
     assert_eq!(governor.known(at(402)), None);
     assert_eq!(governor.known(at(5_591)), None, "the clock was set forward, and whoever disables it is frozen");
@@ -164,7 +164,7 @@ fn a_mapping_that_was_fed_before_a_disabling_was_decided_has_to_be_read() {
 fn a_disabling_that_comes_late_is_not_taken_for_an_operators() {
     for is_seen_first in [false, true] {
         let mut house = House::new(500);
-        let off = house.governor.ended(at(0), None, BOUNDS, Some(Obstacle::Quota { until: at(100) }), house.mapping);
+        let off = house.governor.ended(at(0), None, BOUNDS, Some(BlockReason::Quota { until: at(100) }), house.mapping);
         let decided = house.governor.disabled.clone();
         assert_eq!((off, house.tick(at(400), None), house.governor.disabled.clone()), (Some(OFF), None, None));
         house.mapping.enabled = false;
@@ -182,11 +182,11 @@ fn a_disabling_that_comes_late_is_not_taken_for_an_operators() {
 #[test]
 fn an_enabling_that_is_noted_late_does_not_hide_a_later_disabling() {
     let mut house = House::new(500);
-    house.ended(at(0), Some(Obstacle::Window { until: Some(at(100)) }));
+    house.ended(at(0), Some(BlockReason::Window { until: Some(at(100)) }));
     let on = house.governor.tick(at(100), BOUNDS, None, house.mapping).unwrap();
     let decided = house.governor.disabled.clone();
     house.mapping.enabled = true;
-    assert_eq!(house.tick(at(130), Some(Obstacle::Window { until: Some(at(9_000)) })), Some(OFF));
+    assert_eq!(house.tick(at(130), Some(BlockReason::Window { until: Some(at(9_000)) })), Some(OFF));
     house.governor.applied(at(200), on, decided);
     assert_eq!(house.tick(at(600), None).and_then(|change| change.enabled), Some(true), "nobody has to resume it");
 }
@@ -203,7 +203,7 @@ fn what_an_operator_disabled_before_is_not_taken_over() {
 #[test]
 fn an_enabling_by_somebody_else_is_believed_after_a_while() {
     let mut house = House::new(500);
-    house.ended(at(0), Some(Obstacle::Window { until: Some(at(100)) }));
+    house.ended(at(0), Some(BlockReason::Window { until: Some(at(100)) }));
     house.mapping.enabled = true;
     house.tick(at(400), None);
     house.tick(at(800), None);
@@ -214,7 +214,7 @@ fn an_enabling_by_somebody_else_is_believed_after_a_while() {
 fn an_outage_is_probed_in_place_then_disabled_and_tried_at_each_tick() {
     let mut house = House::new(500);
     house.ended(at(0), None);
-    let down = Some(Obstacle::ApiDown { since: at(100) });
+    let down = Some(BlockReason::ApiDown { since: at(100) });
     assert_eq!(house.ended(at(999), down), None, "not for fifteen minutes yet");
     assert_eq!(house.ended(at(1_000), down), Some(OFF));
     let probe = MappingChange { batch_size: Some(32), enabled: Some(true) };
@@ -239,16 +239,16 @@ fn what_an_operator_disabled_stays_disabled() {
 #[test]
 fn an_operator_may_take_a_closed_mapping_over() {
     let mut house = House::new(500);
-    house.ended(at(0), Some(Obstacle::Window { until: Some(at(100)) }));
+    house.ended(at(0), Some(BlockReason::Window { until: Some(at(100)) }));
     assert_eq!(house.governor.paused(at(50), OpenedBy::Operator, house.mapping), None, "it is off already");
-    assert_eq!(house.tick(at(600), Some(Obstacle::Operator)), None);
+    assert_eq!(house.tick(at(600), Some(BlockReason::Operator)), None);
     assert_eq!(house.tick(at(1_200), None), None, "only resume enables it");
 }
 
 #[test]
 fn a_mapping_that_somebody_enabled_is_disabled_again_where_it_must_be() {
     let mut house = House::new(500);
-    let closed = Some(Obstacle::Window { until: None });
+    let closed = Some(BlockReason::Window { until: None });
     house.ended(at(0), closed);
     house.tick(at(300), closed);
     house.mapping.enabled = true;
@@ -259,8 +259,8 @@ fn a_mapping_that_somebody_enabled_is_disabled_again_where_it_must_be() {
 fn a_long_retry_after_is_waited_for_with_the_mapping_off_and_a_short_one_is_not() {
     let mut house = House::new(500);
     house.ended(at(0), None);
-    assert_eq!(house.ended(at(130), Some(Obstacle::Asked { until: at(230) })), None);
-    assert_eq!(house.ended(at(260), Some(Obstacle::Asked { until: at(3_860) })), Some(OFF));
+    assert_eq!(house.ended(at(130), Some(BlockReason::RetryAfter { until: at(230) })), None);
+    assert_eq!(house.ended(at(260), Some(BlockReason::RetryAfter { until: at(3_860) })), Some(OFF));
     assert_eq!(house.tick(at(4_200), None).and_then(|change| change.enabled), Some(true));
 }
 
@@ -279,20 +279,20 @@ proptest! {
     ) {
         let mut house = House::new(500);
         let mut now = 0;
-        for (wait, ok, seconds, limit, obstacle, is_tick) in steps {
+        for (wait, ok, seconds, limit, block_reason, is_tick) in steps {
             now += wait;
-            let obstacle = match obstacle {
-                0 => Some(Obstacle::ApiDown { since: at(now - 1_000) }),
-                1 => Some(Obstacle::Window { until: Some(at(now + 60)) }),
-                2 => Some(Obstacle::Quota { until: at(now + 60) }),
+            let block_reason = match block_reason {
+                0 => Some(BlockReason::ApiDown { since: at(now - 1_000) }),
+                1 => Some(BlockReason::Window { until: Some(at(now + 60)) }),
+                2 => Some(BlockReason::Quota { until: at(now + 60) }),
                 _ => None,
             };
             let bounds = Bounds { limit, max_batch: 2_000 };
             let invocation = Invocation { ok, launching: Duration::from_secs(seconds), tail: Duration::from_secs(1) };
             let change = if is_tick {
-                house.governor.tick(at(now), bounds, obstacle, house.mapping)
+                house.governor.tick(at(now), bounds, block_reason, house.mapping)
             } else {
-                house.governor.ended(at(now), Some(invocation), bounds, obstacle, house.mapping)
+                house.governor.ended(at(now), Some(invocation), bounds, block_reason, house.mapping)
             };
             house.apply(at(now), change);
             prop_assert!((1..=2_000).contains(&house.mapping.batch_size));

@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-use crate::control::brake::Alarm;
+use crate::control::failure_monitor::Alarm;
 use crate::dead_letter::{DeadLetter, Reason};
 use crate::ledger::Claimed;
 use crate::pipeline::batch::WorkIndex;

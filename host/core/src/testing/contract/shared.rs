@@ -4,7 +4,7 @@ use futures::future::join_all;
 
 use super::*;
 use crate::control::slots::TURN;
-use crate::ledger::{Breaker, Control, Granted, OpenedBy, SlotRequest, change_control};
+use crate::ledger::{Control, Granted, OpenedBy, ProviderStop, SlotRequest, change_control};
 
 async fn slots(ledger: &dyn Ledger, provider: &str, owner: &str, want: u32, seconds: u64) -> u32 {
     slots_of(ledger, provider, owner, (want, 0, 5), seconds).await.slots
@@ -149,16 +149,16 @@ pub async fn the_control_item_begins_with_its_default(ledger: &dyn Ledger) {
 /// Of two who read the same version one writes; what is read back is what was written, a version later.
 pub async fn a_control_item_is_written_once_for_each_version(ledger: &dyn Ledger) {
     let provider = "control-once";
-    let open = Breaker::Open { since: at(1), by: OpenedBy::Config, reason: "the key's \"expired\"\n".to_owned() };
+    let open = ProviderStop::Open { since: at(1), by: OpenedBy::Config, reason: "the key's \"expired\"\n".to_owned() };
     let first = Control { version: 0, breaker: open.clone(), dead_letters_allowed: 7, ..Control::default() };
     assert!(ledger.update_control(provider, &first).await.unwrap());
     assert!(!ledger.update_control(provider, &Control::default()).await.unwrap(), "version 0 is past");
     let read = ledger.control(provider).await.unwrap();
     assert_eq!(read, Control { version: 1, ..first.clone() });
     assert!(!ledger.update_control(provider, &Control { version: 2, ..read.clone() }).await.unwrap(), "nor to come");
-    assert!(ledger.update_control(provider, &Control { breaker: Breaker::Closed, ..read }).await.unwrap());
+    assert!(ledger.update_control(provider, &Control { breaker: ProviderStop::Closed, ..read }).await.unwrap());
     let read = ledger.control(provider).await.unwrap();
-    assert_eq!((read.version, read.breaker), (2, Breaker::Closed));
+    assert_eq!((read.version, read.breaker), (2, ProviderStop::Closed));
     assert_eq!(ledger.control("control-other").await.unwrap(), Control::default());
 }
 
