@@ -39,7 +39,7 @@ pub use crate::control::slots::Granted;
 pub use change::change_control;
 #[cfg(test)]
 pub(crate) use change::tests;
-pub(crate) use change::{ControlChange, Wrote};
+pub(crate) use change::{ControlChange, WriteResult};
 
 /// One call of `process`: it fences claims and names the sink's objects. Unique, and later owners sort later.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

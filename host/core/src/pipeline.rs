@@ -9,11 +9,12 @@ mod alarm;
 mod allowance;
 mod attempt;
 mod batch;
-mod call;
+mod batch_context;
+mod batch_processor;
 mod chunks;
+mod control_cache;
 mod flush;
 mod grant;
-mod known;
 mod leaps;
 mod limiter_time;
 pub mod parking;
@@ -21,7 +22,6 @@ mod probes;
 pub mod progress;
 mod redelivery;
 pub mod report;
-mod run;
 mod slots;
 mod verdict;
 
@@ -43,26 +43,26 @@ use crate::control::limiter::{ConcurrencyLimiter, Limiter, LimiterConfig, Limite
 use crate::day::Day;
 use crate::fetcher::Fetcher;
 use crate::item::Entry;
-use crate::ledger::{ControlChange, Ledger, LedgerError, Owner, Parked, Wrote};
+use crate::ledger::{ControlChange, Ledger, LedgerError, Owner, Parked, WriteResult};
 use crate::manifest::Manifest;
 use crate::mapping::Mapping;
 use crate::pipeline::allowance::Allowance;
 use crate::pipeline::batch::Batch;
-use crate::pipeline::call::Call;
-use crate::pipeline::known::{Known, Worth};
+use crate::pipeline::batch_context::BatchContext;
+use crate::pipeline::batch_processor::{BatchProcessor, LONGEST_WAIT, RESERVE};
+use crate::pipeline::control_cache::{ControlCache, WritePolicy};
 use crate::pipeline::leaps::Leaps;
 use crate::pipeline::limiter_time::LimiterTime;
 use crate::pipeline::parking::TakenUp;
 use crate::pipeline::progress::Progress;
 use crate::pipeline::report::{Aside, Report, Stopped};
-use crate::pipeline::run::{LONGEST_WAIT, RESERVE, Run};
-use crate::pipeline::slots::{Kept, Slots, wanted};
+use crate::pipeline::slots::{RetainedSlots, Slots, batch_slots};
 use crate::random::RandomSource;
 use crate::sink::Compression;
 
 pub use ad_hoc::AdHoc;
 pub use adapt::AdaptError;
-pub use run::shortest_call;
+pub use batch_processor::shortest_call;
 
 /// Where state and records live, and what time it is.
 #[derive(Clone)]
@@ -95,9 +95,9 @@ pub struct Pipeline {
     /// When this process saved the limiter last, or took over what another had saved.
     saved: Mutex<Option<Timestamp>>,
     /// The control item as this process knows it.
-    known: Mutex<Known>,
+    control_cache: Mutex<ControlCache>,
     /// What the latest call left to the next one.
-    kept_slots: Mutex<Option<Kept>>,
+    retained_slots: Mutex<Option<RetainedSlots>>,
     /// The limiter's time.
     limiter_time: Mutex<LimiterTime>,
     /// What the wall clock has leapt.
@@ -122,7 +122,7 @@ impl Pipeline {
     #[must_use]
     pub fn new(manifest: Manifest, fetcher: Arc<dyn Fetcher>, stores: Stores) -> Arc<Self> {
         let config = LimiterConfig {
-            max_in_flight: wanted(manifest.limits.max_concurrency.get()),
+            max_in_flight: batch_slots(manifest.limits.max_concurrency.get()),
             requests_per_second: manifest.limits.requests_per_second,
         };
         Self::with_limiter(manifest, fetcher, stores, Box::new(Limiter::new(config)))
@@ -150,8 +150,8 @@ impl Pipeline {
             taking_grant: tokio::sync::Mutex::default(),
             progress: Arc::default(),
             saved: Mutex::default(),
-            known: Mutex::default(),
-            kept_slots: Mutex::default(),
+            control_cache: Mutex::default(),
+            retained_slots: Mutex::default(),
             limiter_time,
             leaps,
         })
@@ -209,34 +209,34 @@ impl Pipeline {
         let owner = Owner::drawn(now, &self.stores.random);
         let batch = self.batch(taken_up.entries, entries);
         let mut slots = Slots::new(name, &owner, limits, Allowance::budget(limits, &self.stores.clock), self.leaps());
-        if let Some(kept) = self.kept_slots().take() {
-            slots.resume(kept, self.stores.clock.moment());
+        if let Some(retained) = self.retained_slots().take() {
+            slots.resume(retained, self.stores.clock.moment());
         }
         let recover_until = deadline.checked_sub(RESERVE).unwrap_or(deadline);
-        let call = Arc::new(Call::new(self, owner, slots.permits().clone(), recover_until, stop));
+        let context = Arc::new(BatchContext::new(self, owner, slots.permits().clone(), recover_until, stop));
         self.recall(control);
-        let mut run = Run::new(self, call, batch, slots, control, deadline);
-        run.parked_read = taken_up.read;
+        let mut processor = BatchProcessor::new(self, context, batch, slots, control, deadline);
+        processor.parked_read = taken_up.read;
         if let Some(gate) = self.gate(control) {
-            return run.gated(gate).await;
+            return processor.gated(gate).await;
         }
-        run.prepare_fetcher().await;
-        run.skip_what_is_known().await;
-        run.stop_if_no_fetch_fits();
-        run.until_done().await;
-        run.report().await
+        processor.prepare_fetcher().await;
+        processor.skip_what_is_known().await;
+        processor.stop_if_no_fetch_fits();
+        processor.until_done().await;
+        processor.report().await
     }
 
     /// The control item, read now.
     async fn control(&self) -> Result<Control, LedgerError> {
         let read = self.stores.ledger.control(&self.manifest.name).await?;
-        Ok(self.known().read(read))
+        Ok(self.control_cache().merge_read(read))
     }
 
     /// The control item as it was read or written last, with what has yet to be written; none: neither has happened.
     #[must_use]
-    pub fn control_seen(&self) -> Option<Control> {
-        self.known().seen()
+    pub fn cached_control(&self) -> Option<Control> {
+        self.control_cache().last_seen()
     }
 
     /// What keeps the provider from being called now.
@@ -270,13 +270,13 @@ impl Pipeline {
     }
 
     /// Sleep until `until`, a minute at the most, in time for the deadline.
-    async fn wait(&self, until: Option<Instant>, deadline: Instant, call: &Call) {
+    async fn wait(&self, until: Option<Instant>, deadline: Instant, context: &BatchContext) {
         let now = Instant::now();
         let latest = (now + LONGEST_WAIT).min(deadline.checked_sub(RESERVE).unwrap_or(now));
         let until = until.map_or(latest, |until| until.min(latest));
         tokio::select! {
             biased;
-            () = call.stopped() => {}
+            () = context.stopped() => {}
             () = sleep_until(until) => {}
         }
     }
@@ -312,13 +312,17 @@ impl Pipeline {
 
     /// Change the control item, as often as somebody else is quicker. `change` says whether there is something to write.
     async fn change_control(&self, mut change: impl FnMut(&mut Control) -> bool + Send) -> Result<(), LedgerError> {
-        self.weigh_control(|control| if change(control) { Worth::Now } else { Worth::Nothing }).await
+        self.change_control_by_policy(|control| if change(control) { WritePolicy::Now } else { WritePolicy::Nothing })
+            .await
     }
 
     /// The same, where the change may be one that waits. At first the item is taken for what was seen last, which the write then
     /// confirms; that there is nothing to write is believed only of what was read now.
-    async fn weigh_control(&self, mut change: impl FnMut(&mut Control) -> Worth + Send) -> Result<(), LedgerError> {
-        let mut seen = self.control_seen();
+    async fn change_control_by_policy(
+        &self,
+        mut change: impl FnMut(&mut Control) -> WritePolicy + Send,
+    ) -> Result<(), LedgerError> {
+        let mut seen = self.cached_control();
         let mut is_guess = seen.is_some();
         let mut write = None;
         loop {
@@ -327,18 +331,18 @@ impl Pipeline {
                 None => self.control().await?,
             };
             match change(&mut control) {
-                Worth::Nothing if is_guess => {}
-                Worth::Nothing => return Ok(()),
-                Worth::Later { uncounted } => {
-                    self.known().postpone(control, (self.today(), uncounted), self.stores.clock.now());
+                WritePolicy::Nothing if is_guess => {}
+                WritePolicy::Nothing => return Ok(()),
+                WritePolicy::Later { uncounted } => {
+                    self.control_cache().postpone(control, (self.today(), uncounted), self.stores.clock.now());
                     return Ok(());
                 }
-                Worth::Now => match write.get_or_insert_with(|| self.new_change()).write(control).await? {
-                    Wrote::Written(there) => {
-                        self.known().written(there);
+                WritePolicy::Now => match write.get_or_insert_with(|| self.new_change()).write(control).await? {
+                    WriteResult::Written(there) => {
+                        self.control_cache().on_written(there);
                         return Ok(());
                     }
-                    Wrote::Refused(there) => seen = Some(self.known().read(there)),
+                    WriteResult::Refused(there) => seen = Some(self.control_cache().merge_read(there)),
                 },
             }
             is_guess = false;
@@ -373,12 +377,12 @@ impl Pipeline {
         self.failure_monitor.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn control_cache(&self) -> MutexGuard<'_, ControlCache> {
+        self.control_cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn kept_slots(&self) -> MutexGuard<'_, Option<Kept>> {
-        self.kept_slots.lock().unwrap_or_else(PoisonError::into_inner)
+    fn retained_slots(&self) -> MutexGuard<'_, Option<RetainedSlots>> {
+        self.retained_slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn saved(&self) -> MutexGuard<'_, Option<Timestamp>> {

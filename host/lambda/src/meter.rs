@@ -26,7 +26,7 @@ impl Meter {
     pub(crate) fn tell(self, now: Timestamp, invocation: Invocation) {
         let manifest = self.pipeline.manifest();
         // As the invocation itself has read or written it last: nobody pays for another read.
-        let Some(control) = self.pipeline.control_seen() else {
+        let Some(control) = self.pipeline.cached_control() else {
             tracing::warn!(provider = manifest.name, "no metrics: the control item was not read");
             return;
         };

@@ -15,8 +15,8 @@ use crate::manifest::Manifest;
 use crate::mapping::{MappingChange, MappingError, MappingState};
 use crate::pipeline::Pipeline;
 use crate::pipeline::allowance::Unspent;
+use crate::pipeline::control_cache::{WritePolicy, may_wait};
 use crate::pipeline::grant;
-use crate::pipeline::known::{Worth, may_wait};
 use crate::pipeline::parking::ParkedChange;
 use crate::pipeline::redelivery::Redelivery;
 
@@ -28,7 +28,7 @@ const FRESH_FOR: Duration = Duration::from_secs(10);
 
 /// What a call leaves behind.
 #[derive(Debug, Clone)]
-pub(crate) struct Learned {
+pub(crate) struct BatchFeedback {
     /// For the governor.
     pub(crate) invocation: Option<Invocation>,
     /// How many records came.
@@ -66,7 +66,7 @@ pub enum AdaptError {
 }
 
 /// Why the mapping stayed as it was.
-enum Ungoverned {
+enum GovernError {
     /// The control item was not read or written.
     Ledger(LedgerError),
     /// Nothing was decided or kept: the mapping was not read.
@@ -97,17 +97,17 @@ impl MappingReading {
     }
 }
 
-impl From<LedgerError> for Ungoverned {
+impl From<LedgerError> for GovernError {
     fn from(error: LedgerError) -> Self {
         Self::Ledger(error)
     }
 }
 
-impl From<Ungoverned> for AdaptError {
-    fn from(ungoverned: Ungoverned) -> Self {
-        match ungoverned {
-            Ungoverned::Ledger(error) => error.into(),
-            Ungoverned::Unread(error) | Ungoverned::Undone(error) => error.into(),
+impl From<GovernError> for AdaptError {
+    fn from(error: GovernError) -> Self {
+        match error {
+            GovernError::Ledger(error) => error.into(),
+            GovernError::Unread(error) | GovernError::Undone(error) => error.into(),
         }
     }
 }
@@ -139,7 +139,7 @@ impl Pipeline {
     }
 
     /// Keep what a call has learned, and let the governor decide.
-    pub(crate) async fn adapt(&self, learned: Learned) -> Result<(), AdaptError> {
+    pub(crate) async fn adapt(&self, feedback: BatchFeedback) -> Result<(), AdaptError> {
         let now = self.stores.clock.now();
         let (saved, unused, today) = (self.save_limiter(now), self.failure_monitor().take_allowance(), self.today());
         let keep = |control: &mut Control| {
@@ -147,34 +147,34 @@ impl Pipeline {
                 control.limiter = Some(saved.after(control.limiter.take()));
             }
             grant::give_back(unused, control);
-            control.probed.clone_from(&learned.probed);
-            learned.redelivery.note(control);
-            learned.parked.note(control);
-            if learned.records > 0 {
+            control.probed.clone_from(&feedback.probed);
+            feedback.redelivery.note(control);
+            feedback.parked.note(control);
+            if feedback.records > 0 {
                 control.crashes.on_record_fetched();
             }
-            let Unspent { day, requests, uncounted } = learned.unspent;
+            let Unspent { day, requests, uncounted } = feedback.unspent;
             control.usage.turn_back(today, self.manifest.limits.daily_quota);
             control.usage.give_back(day.unwrap_or(today), requests);
             control.usage.reserve(today, uncounted, None);
         };
         let until = Instant::now() + SEEN_TO_FOR;
         let governed = self
-            .govern(Some(until), learned.unspent.uncounted, |control, mapping| {
+            .govern(Some(until), feedback.unspent.uncounted, |control, mapping| {
                 keep(control);
                 let (bounds, block_reason) = (self.bounds(control), self.block_reason(control));
-                control.governor.ended(now, learned.invocation, bounds, block_reason, mapping)
+                control.governor.ended(now, feedback.invocation, bounds, block_reason, mapping)
             })
             .await;
         // What was learned is kept, and once, whether or not the mapping can be reached.
         match governed {
             Ok(_) => Ok(()),
-            Err(Ungoverned::Ledger(error)) => Err(error.into()),
-            Err(Ungoverned::Undone(error)) => {
+            Err(GovernError::Ledger(error)) => Err(error.into()),
+            Err(GovernError::Undone(error)) => {
                 tracing::warn!(provider = self.manifest.name, %error, "the mapping was not adapted");
                 Ok(())
             }
-            Err(Ungoverned::Unread(error)) => {
+            Err(GovernError::Unread(error)) => {
                 tracing::warn!(provider = self.manifest.name, %error, "the mapping was not adapted");
                 let kept = |control: &mut Control| {
                     keep(control);
@@ -223,7 +223,7 @@ impl Pipeline {
         until: Option<Instant>,
         uncounted: u64,
         mut decide: impl FnMut(&mut Control, MappingState) -> Option<MappingChange> + Send,
-    ) -> Result<Option<MappingChange>, Ungoverned> {
+    ) -> Result<Option<MappingChange>, GovernError> {
         let provider = &self.manifest.name;
         let now = self.stores.clock.now();
         let mut read = None;
@@ -232,7 +232,7 @@ impl Pipeline {
                 Decided::Unread(notes) => {
                     let at = Instant::now();
                     let state = self.in_time(until, self.stores.mapping.read(provider)).await;
-                    read = Some(MappingReading { at, notes, state: state.map_err(Ungoverned::Unread)? });
+                    read = Some(MappingReading { at, notes, state: state.map_err(GovernError::Unread)? });
                     continue;
                 }
                 Decided::Nothing => return Ok(None),
@@ -241,10 +241,10 @@ impl Pipeline {
             if !read.as_ref().is_some_and(MappingReading::is_fresh) {
                 let message = "deciding took too long, others may have changed it; the next batch or tick decides anew";
                 let error = MappingError::Failed { provider: provider.clone(), message: message.to_owned() };
-                return Err(Ungoverned::Undone(error));
+                return Err(GovernError::Undone(error));
             }
             let applied = self.in_time(until, self.stores.mapping.apply(provider, change)).await;
-            applied.map_err(Ungoverned::Undone)?;
+            applied.map_err(GovernError::Undone)?;
             let now = self.stores.clock.now();
             self.change_control(|control| {
                 control.governor.applied(now, change, why.clone());
@@ -279,26 +279,26 @@ impl Pipeline {
         decide: &mut (impl FnMut(&mut Control, MappingState) -> Option<MappingChange> + Send),
     ) -> Result<Decided, LedgerError> {
         let mut decided = Decided::Nothing;
-        self.weigh_control(|control| {
+        self.change_control_by_policy(|control| {
             let before = control.clone();
             decided = Decided::Unread(before.governor.notes());
             let mapping = match read {
                 Some(reading) => reading.usable(control),
                 None => control.governor.known(now),
             };
-            let Some(mapping) = mapping else { return Worth::Nothing };
+            let Some(mapping) = mapping else { return WritePolicy::Nothing };
             if read.is_some() {
                 control.governor.saw(now, mapping);
             }
             match decide(control, mapping) {
-                Some(_) if read.is_none() => Worth::Nothing,
+                Some(_) if read.is_none() => WritePolicy::Nothing,
                 Some(change) => {
                     decided = Decided::Change(change, control.governor.disabled.clone());
-                    Worth::Now
+                    WritePolicy::Now
                 }
                 None => {
                     decided = Decided::Nothing;
-                    self.worth(&before, control, uncounted, now)
+                    self.write_policy(&before, control, uncounted, now)
                 }
             }
         })
@@ -307,17 +307,17 @@ impl Pipeline {
     }
 
     /// Whether what was learned is written now.
-    fn worth(&self, before: &Control, after: &Control, uncounted: u64, now: Timestamp) -> Worth {
+    fn write_policy(&self, before: &Control, after: &Control, uncounted: u64, now: Timestamp) -> WritePolicy {
         let interval = self.stores.ledger.write_interval();
-        if self.known().is_due(now, interval) {
-            return Worth::Now;
+        if self.control_cache().is_due(now, interval) {
+            return WritePolicy::Now;
         }
         // What is set aside of a quota is everybody's.
         let can_wait = !interval.is_zero() && self.manifest.limits.daily_quota.is_none();
         match before == after {
-            true => Worth::Nothing,
-            false if can_wait && may_wait(before, after) => Worth::Later { uncounted },
-            false => Worth::Now,
+            true => WritePolicy::Nothing,
+            false if can_wait && may_wait(before, after) => WritePolicy::Later { uncounted },
+            false => WritePolicy::Now,
         }
     }
 

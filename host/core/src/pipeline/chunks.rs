@@ -108,20 +108,20 @@ impl Chunks {
 
     /// Take back the dead letters of items that no flush has taken yet and that no operator has allowed: whatever made so many of them may
     /// have made all.
-    pub(crate) fn reprieve(&mut self) -> Vec<(WorkIndex, Claimed, Reason)> {
-        let mut reprieved = Vec::new();
+    pub(crate) fn discard_pending_dead_letters(&mut self) -> Vec<(WorkIndex, Claimed, Reason)> {
+        let mut discarded = Vec::new();
         let allowed = &self.allowed;
         for chunk in self.open.values_mut() {
             chunk.finishes.retain(|(waiting, finish)| match (waiting, finish) {
                 (Waiting::Work(index), Finish::Dead { claimed: Some(claimed), letter }) if !allowed.contains(index) => {
-                    reprieved.push((*index, claimed.clone(), letter.reason));
+                    discarded.push((*index, claimed.clone(), letter.reason));
                     false
                 }
                 _ => true,
             });
         }
         self.open.retain(|_, chunk| chunk.items() > 0);
-        reprieved
+        discarded
     }
 
     /// Whether another record may be fetched.

@@ -32,7 +32,7 @@ impl Pipeline {
     }
 
     async fn take_share(&self) -> Result<(), LedgerError> {
-        let known = self.control_seen().map_or(0, |control| control.dead_letters_allowed);
+        let known = self.cached_control().map_or(0, |control| control.dead_letters_allowed);
         let is_near_alarm = self.failure_monitor().is_near_alarm();
         if known == 0 && !is_near_alarm {
             return Ok(());

@@ -8,7 +8,7 @@ use crate::control::item::Control;
 use crate::item::SequenceNumber;
 use crate::ledger::LedgerError;
 use crate::pipeline::batch::{Batch, Settled, WorkIndex};
-use crate::pipeline::call::Call;
+use crate::pipeline::batch_context::BatchContext;
 use crate::pipeline::report::End;
 
 /// How many entries are noted: one a shard that is worked on, and some.
@@ -42,11 +42,11 @@ impl Redelivery {
 
 /// Those works of a redelivered batch that were fetched before, with what they came to. Asks only for entries that arrived today: the
 /// claims of older ones look at several days.
-pub(crate) async fn known(call: &Call, batch: &Batch) -> Result<Vec<(WorkIndex, Settled)>, LedgerError> {
-    let today = call.window().day(call.clock().now());
-    let works: Vec<_> = batch.works().filter(|(_, work)| call.window().day(work.arrived) >= today).collect();
+pub(crate) async fn known(context: &BatchContext, batch: &Batch) -> Result<Vec<(WorkIndex, Settled)>, LedgerError> {
+    let today = context.window().day(context.clock().now());
+    let works: Vec<_> = batch.works().filter(|(_, work)| context.window().day(work.arrived) >= today).collect();
     let identities: Vec<_> = works.iter().map(|(_, work)| work.identity.clone()).collect();
-    let done = call.ledger().done(call.provider(), today, &identities).await?;
+    let done = context.ledger().done(context.provider(), today, &identities).await?;
     let settled = works.into_iter().filter_map(|(index, work)| {
         let by = done.get(&work.identity)?.clone();
         Some((index, Settled::Before { by, end: End::Fetched }))

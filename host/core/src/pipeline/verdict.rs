@@ -139,7 +139,7 @@ pub(crate) fn outcome_class(failure: &Failure, verdict: Verdict) -> OutcomeClass
 }
 
 /// What the limiter sees of a failure; nothing where it says nothing of the API's load.
-pub(crate) fn outcome(failure: &Failure) -> Option<Outcome> {
+pub(crate) fn limiter_outcome(failure: &Failure) -> Option<Outcome> {
     match &failure.kind {
         FailureKind::NotFound | FailureKind::Rejected | FailureKind::Malformed | FailureKind::Other(_) => {
             Some(Outcome::Ok)
@@ -323,7 +323,7 @@ mod tests {
             Failure { retry_after: Some(Duration::from_secs(90)), ..Failure::new(FailureKind::Throttled, "") };
         let circumstances = Circumstances { jitter: 0.0, ..circumstances(9, true, &RETRY) };
         assert_eq!(judge(&failure, circumstances), retry(90, false));
-        assert_eq!(outcome(&failure), Some(Outcome::Throttled { retry_after: Some(Duration::from_secs(90)) }));
+        assert_eq!(limiter_outcome(&failure), Some(Outcome::Throttled { retry_after: Some(Duration::from_secs(90)) }));
         let failure = Failure { kind: FailureKind::Unavailable, ..failure };
         let wait = Duration::from_secs(90);
         assert_eq!(judge(&failure, circumstances), Verdict::Retry { wait, counted: false, quick: true });

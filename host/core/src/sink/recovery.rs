@@ -10,7 +10,7 @@
 //! overwrite the chunk where it was moved to.
 //!
 //! **It ends.** A seal is tried a fixed number of times, with pauses; each operation has a time limit; whoever waits for a
-//! recovery gives up when it is asked to stop (`Call::has_stored`). What was created until then does no harm, and the next
+//! recovery gives up when it is asked to stop (`BatchContext::has_stored`). What was created until then does no harm, and the next
 //! recoverer goes on from it.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -173,7 +173,7 @@ async fn a_change_that_is_always_too_late_ends() {
     let mut change = ControlChange::new(&*memory, "demo", nobodys());
     for _ in 1..MOST_WRITES {
         change_control(&*memory, "demo", grant_one).await.unwrap();
-        assert!(matches!(change.write(Control::default()).await, Ok(Wrote::Refused(_))));
+        assert!(matches!(change.write(Control::default()).await, Ok(WriteResult::Refused(_))));
     }
     assert!(change.write(Control::default()).await.unwrap_err().to_string().contains("all the time"));
 }

@@ -6,11 +6,11 @@ use crate::control::failure_monitor::Alarm;
 use crate::dead_letter::{DeadLetter, Reason};
 use crate::ledger::Claimed;
 use crate::pipeline::batch::WorkIndex;
+use crate::pipeline::batch_processor::BatchProcessor;
 use crate::pipeline::chunks::Waiting;
 use crate::pipeline::report::Stopped;
-use crate::pipeline::run::Run;
 
-impl Run<'_> {
+impl BatchProcessor<'_> {
     /// An item is to be given up on, unless a person is needed first: then it is kept for after the mend.
     pub(super) async fn give_up(&mut self, index: WorkIndex, claimed: Claimed, letter: DeadLetter, alarmed: bool) {
         if alarmed || self.needs_operator() {
@@ -36,7 +36,7 @@ impl Run<'_> {
         if let Err(error) = self.pipeline.raise(alarm, failure).await {
             self.stopped = Some(Stopped::Storage(error.to_string()));
         }
-        for (index, claimed, reason) in self.chunks.reprieve() {
+        for (index, claimed, reason) in self.chunks.discard_pending_dead_letters() {
             self.spare(index, claimed, reason).await;
         }
     }

@@ -17,7 +17,7 @@ use crate::day::Day;
 
 /// What is to become of a change of the control item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Worth {
+pub(crate) enum WritePolicy {
     /// It is written.
     Now,
     /// It waits, with so many requests that nobody else has counted.
@@ -28,7 +28,7 @@ pub(crate) enum Worth {
 
 /// What this process knows of the control item.
 #[derive(Debug, Default)]
-pub(crate) struct Known {
+pub(crate) struct ControlCache {
     /// With the changes that wait.
     control: Option<Control>,
     /// Since when changes wait to be written; none: it is as it lies in the ledger.
@@ -37,15 +37,15 @@ pub(crate) struct Known {
     uncounted: Option<(Day, u64)>,
 }
 
-impl Known {
+impl ControlCache {
     /// The item as it was seen last.
-    pub(crate) fn seen(&self) -> Option<Control> {
+    pub(crate) fn last_seen(&self) -> Option<Control> {
         self.control.clone()
     }
 
     /// The item was read. Answers it with what waits to be written; where somebody else has written since, that is the count of
     /// requests alone: what they have learned is as good as what we have.
-    pub(crate) fn read(&mut self, mut read: Control) -> Control {
+    pub(crate) fn merge_read(&mut self, mut read: Control) -> Control {
         match &self.control {
             Some(known) if known.version == read.version && self.waiting_since.is_some() => return known.clone(),
             _ => {}
@@ -61,7 +61,7 @@ impl Known {
     }
 
     /// The item was written, with all that waited; it lies there like this.
-    pub(crate) fn written(&mut self, there: Control) {
+    pub(crate) fn on_written(&mut self, there: Control) {
         *self = Self { control: Some(there), ..Self::default() };
     }
 
@@ -118,34 +118,34 @@ mod tests {
 
     #[test]
     fn what_waits_is_there_until_somebody_else_has_written() {
-        let mut known = Known::default();
-        known.read(learned(4));
+        let mut cache = ControlCache::default();
+        cache.merge_read(learned(4));
         let mut changed = learned(5);
         changed.usage.reserve(DAY, 30, None);
-        known.postpone(changed.clone(), (DAY, 30), at(1));
-        assert_eq!(known.read(learned(4)), changed, "nobody has");
-        known.postpone(changed.clone(), (DAY, 12), at(2));
+        cache.postpone(changed.clone(), (DAY, 30), at(1));
+        assert_eq!(cache.merge_read(learned(4)), changed, "nobody has");
+        cache.postpone(changed.clone(), (DAY, 12), at(2));
 
         let mut others = Control { version: 8, ..learned(9) };
         others.usage.reserve(DAY, 100, None);
-        let read = known.read(others.clone());
+        let read = cache.merge_read(others.clone());
         assert_eq!((read.usage.on(DAY), &read.limiter), (142, &others.limiter), "their limit, and all requests");
-        assert_eq!(known.read(others).usage.on(DAY), 142, "once");
-        assert!(known.is_due(at(1_000), Duration::from_secs(10)), "they still have to be written");
-        known.written(read);
-        assert!(!known.is_due(at(1_000), Duration::from_secs(10)));
+        assert_eq!(cache.merge_read(others).usage.on(DAY), 142, "once");
+        assert!(cache.is_due(at(1_000), Duration::from_secs(10)), "they still have to be written");
+        cache.on_written(read);
+        assert!(!cache.is_due(at(1_000), Duration::from_secs(10)));
     }
 
     #[test]
     fn what_waits_is_due_after_a_while_from_the_first() {
-        let mut known = Known::default();
-        known.postpone(learned(4), (DAY, 1), at(0));
-        known.postpone(learned(5), (DAY, 1), at(9));
-        assert!(!known.is_due(at(9), Duration::from_secs(10)));
-        assert!(known.is_due(at(10), Duration::from_secs(10)));
-        known.written(learned(5));
-        assert_eq!(known.seen(), Some(learned(5)));
-        assert!(!known.is_due(at(1_000), Duration::from_secs(10)));
+        let mut cache = ControlCache::default();
+        cache.postpone(learned(4), (DAY, 1), at(0));
+        cache.postpone(learned(5), (DAY, 1), at(9));
+        assert!(!cache.is_due(at(9), Duration::from_secs(10)));
+        assert!(cache.is_due(at(10), Duration::from_secs(10)));
+        cache.on_written(learned(5));
+        assert_eq!(cache.last_seen(), Some(learned(5)));
+        assert!(!cache.is_due(at(1_000), Duration::from_secs(10)));
     }
 
     #[test]

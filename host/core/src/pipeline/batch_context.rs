@@ -31,7 +31,7 @@ const RECOVERY_GRACE: Duration = Duration::from_secs(2);
 
 /// One call of `process`, as its tries see it.
 #[derive(Debug)]
-pub(crate) struct Call {
+pub(crate) struct BatchContext {
     pipeline: Arc<Pipeline>,
     /// Who this call is.
     pub(crate) owner: Owner,
@@ -48,27 +48,27 @@ pub(crate) struct Call {
     /// The last instant of this delivery at which a fetch may start.
     last_start: OnceLock<Instant>,
     /// Permits that there are, free ones included.
-    issued: AtomicU32,
-    before_turn: AtomicU32,
-    turns: Notify,
+    permit_count: AtomicU32,
+    queued_count: AtomicU32,
+    queue_changes: Notify,
     /// The first and the last start of a fetch.
     starts: Mutex<Option<(Instant, Instant)>>,
 }
 
 /// A fetch that has started. Dropped without a word of how it ended, the limiter forgets it.
 #[derive(Debug)]
-pub(crate) struct Turn {
-    call: Arc<Call>,
+pub(crate) struct InFlightGuard {
+    context: Arc<BatchContext>,
     permit: Option<Permit>,
 }
 
-impl Turn {
+impl InFlightGuard {
     /// The fetch has sent so many requests, and ended like this; `None`: in a way that says nothing of the API.
     pub(crate) fn ended(mut self, requests: u32, outcome: Option<Outcome>) {
-        let now = self.call.elapsed();
+        let now = self.context.elapsed();
         let latency = self.permit.map_or(Duration::ZERO, |permit| now.saturating_sub(permit.started));
-        self.call.progress().happened(EventKind::Ended { latency, outcome });
-        let mut limiter = self.call.limiter();
+        self.context.progress().happened(EventKind::Ended { latency, outcome });
+        let mut limiter = self.context.limiter();
         limiter.on_extra_requests(now, requests.saturating_sub(1));
         if let (Some(outcome), Some(permit)) = (outcome, self.permit) {
             limiter.on_completed(now, permit, outcome);
@@ -78,16 +78,16 @@ impl Turn {
     }
 }
 
-impl Drop for Turn {
+impl Drop for InFlightGuard {
     fn drop(&mut self) {
         if let Some(permit) = self.permit.take() {
-            let now = self.call.elapsed();
-            self.call.limiter().on_discarded(now, permit);
+            let now = self.context.elapsed();
+            self.context.limiter().on_discarded(now, permit);
         }
     }
 }
 
-impl Call {
+impl BatchContext {
     pub(crate) fn new(
         pipeline: &Arc<Pipeline>,
         owner: Owner,
@@ -105,9 +105,9 @@ impl Call {
             recoveries: Recoveries::default(),
             may_start: Mutex::new((Instant::now(), None)),
             last_start: OnceLock::new(),
-            issued: AtomicU32::new(0),
-            before_turn: AtomicU32::new(0),
-            turns: Notify::new(),
+            permit_count: AtomicU32::new(0),
+            queued_count: AtomicU32::new(0),
+            queue_changes: Notify::new(),
             starts: Mutex::new(None),
         }
     }
@@ -257,28 +257,28 @@ impl Call {
     }
 
     /// So many permits have been issued by now.
-    pub(crate) fn set_issued(&self, permits: u32) {
-        self.issued.store(permits, Ordering::Relaxed);
+    pub(crate) fn set_permit_count(&self, permits: u32) {
+        self.permit_count.store(permits, Ordering::Relaxed);
     }
 
     /// How many permits are out: tries that claim, requests at the API, and those that the API may still be working at.
     pub(crate) fn in_use(&self) -> u32 {
-        self.issued.load(Ordering::Relaxed).saturating_sub(self.permits.available())
+        self.permit_count.load(Ordering::Relaxed).saturating_sub(self.permits.available())
     }
 
     /// Whether another try may begin beside those that are out; none: not before one of them has taken its turn.
     pub(crate) fn admit_try(&self) -> Option<Admission> {
-        let (now, before_turn) = (self.elapsed(), self.before_turn());
+        let (now, queued_count) = (self.elapsed(), self.queued_count());
         let mut limiter = self.limiter();
         let admission = limiter.admit(now, self.in_use());
-        let may_queue = before_turn == 0 || before_turn < most_before_turn(&limiter.snapshot(now));
+        let may_queue = queued_count == 0 || queued_count < max_queued(&limiter.snapshot(now));
         (admission != Admission::Now || may_queue).then_some(admission)
     }
 
     /// Start a fetch if the limiter says so. Tries that only claim, this one among them, are not held against it.
-    pub(crate) fn try_start(self: &Arc<Self>) -> Result<Turn, Admission> {
+    pub(crate) fn try_start(self: &Arc<Self>) -> Result<InFlightGuard, Admission> {
         let now = self.elapsed();
-        let in_flight = self.in_use().saturating_sub(self.before_turn.load(Ordering::Relaxed));
+        let in_flight = self.in_use().saturating_sub(self.queued_count.load(Ordering::Relaxed));
         let mut limiter = self.limiter();
         match limiter.admit(now, in_flight) {
             Admission::Now => {
@@ -287,7 +287,7 @@ impl Call {
                 let instant = Instant::now();
                 lock(&self.starts).get_or_insert((instant, instant)).1 = instant;
                 self.progress().happened(EventKind::Sent);
-                Ok(Turn { call: Arc::clone(self), permit: Some(permit) })
+                Ok(InFlightGuard { context: Arc::clone(self), permit: Some(permit) })
             }
             later => Err(later),
         }
@@ -299,30 +299,30 @@ impl Call {
     }
 
     /// How many tries have not started their fetch yet.
-    pub(crate) fn before_turn(&self) -> u32 {
-        self.before_turn.load(Ordering::Relaxed)
+    pub(crate) fn queued_count(&self) -> u32 {
+        self.queued_count.load(Ordering::Relaxed)
     }
 
-    /// A try begins, and will call [`Call::turn_taken`] once.
-    pub(crate) fn queued(&self) {
-        self.before_turn.fetch_add(1, Ordering::Relaxed);
+    /// A try begins, and will call [`BatchContext::leave_queue`] once.
+    pub(crate) fn enter_queue(&self) {
+        self.queued_count.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A try has started its fetch, or never will.
-    pub(crate) fn turn_taken(&self) {
-        self.before_turn.fetch_sub(1, Ordering::Relaxed);
-        self.turns.notify_one();
+    pub(crate) fn leave_queue(&self) {
+        self.queued_count.fetch_sub(1, Ordering::Relaxed);
+        self.queue_changes.notify_one();
     }
 
     /// Done when a try has taken its turn.
-    pub(crate) async fn turn(&self) {
-        self.turns.notified().await;
+    pub(crate) async fn wait_for_queue(&self) {
+        self.queue_changes.notified().await;
     }
 }
 
 /// How many tries may claim ahead of their turn: where starts are paced, as many as start within a twentieth of a second, and
 /// one; where the API is only probed, one.
-fn most_before_turn(snapshot: &LimiterSnapshot) -> u32 {
+fn max_queued(snapshot: &LimiterSnapshot) -> u32 {
     match (snapshot.breaker, snapshot.rate) {
         (BreakerStatus::Closed, None) => u32::MAX,
         (BreakerStatus::Closed, Some(rate)) => 1 + (rate / 20.0).max(0.0) as u32,
