@@ -10,6 +10,7 @@ pub mod control;
 pub mod day;
 pub mod dead_letter;
 pub mod error_chain;
+pub mod escape;
 pub mod fetcher;
 pub mod item;
 pub mod ledger;
@@ -20,7 +21,6 @@ pub mod pipeline;
 pub mod printable;
 pub mod random;
 pub mod record;
-pub mod shown;
 pub mod sink;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

@@ -93,7 +93,7 @@ pub struct Pipeline {
     taking_grant: tokio::sync::Mutex<()>,
     progress: Arc<Progress>,
     /// When this process saved the limiter last, or took over what another had saved.
-    saved: Mutex<Option<Timestamp>>,
+    last_saved: Mutex<Option<Timestamp>>,
     /// The control item as this process knows it.
     control_cache: Mutex<ControlCache>,
     /// What the latest call left to the next one.
@@ -149,7 +149,7 @@ impl Pipeline {
             failing: Mutex::default(),
             taking_grant: tokio::sync::Mutex::default(),
             progress: Arc::default(),
-            saved: Mutex::default(),
+            last_saved: Mutex::default(),
             control_cache: Mutex::default(),
             retained_slots: Mutex::default(),
             limiter_time,
@@ -172,7 +172,7 @@ impl Pipeline {
     /// What the limiter would say of itself now.
     #[must_use]
     pub fn limiter_snapshot(&self) -> LimiterSnapshot {
-        self.limiter().snapshot(self.elapsed())
+        self.limiter().snapshot(self.limiter_now())
     }
 
     /// Process one batch: the entries of one shard, in order. Returns before `deadline`, with time to spare; when `stop` is
@@ -206,7 +206,7 @@ impl Pipeline {
         let Manifest { name, limits, .. } = &self.manifest;
         self.limiter_time().catch_up(self.stores.clock.moment());
         let now = self.stores.clock.now();
-        let owner = Owner::drawn(now, &self.stores.random);
+        let owner = Owner::generate(now, &self.stores.random);
         let batch = self.batch(taken_up.entries, entries);
         let mut slots = Slots::new(name, &owner, limits, Allowance::budget(limits, &self.stores.clock), self.leaps());
         if let Some(retained) = self.retained_slots().take() {
@@ -218,7 +218,7 @@ impl Pipeline {
         let mut processor = BatchProcessor::new(self, context, batch, slots, control, deadline);
         processor.parked_read = taken_up.read;
         if let Some(gate) = self.gate(control) {
-            return processor.gated(gate).await;
+            return processor.report_closed_gate(gate).await;
         }
         processor.prepare_fetcher().await;
         processor.skip_what_is_known().await;
@@ -276,7 +276,7 @@ impl Pipeline {
         let until = until.map_or(latest, |until| until.min(latest));
         tokio::select! {
             biased;
-            () = context.stopped() => {}
+            () = context.wait_for_stop() => {}
             () = sleep_until(until) => {}
         }
     }
@@ -351,11 +351,11 @@ impl Pipeline {
 
     fn new_change(&self) -> ControlChange<'_> {
         let Stores { ledger, random, .. } = &self.stores;
-        ControlChange::new(&**ledger, &self.manifest.name, ChangeNonce::drawn(random))
+        ControlChange::new(&**ledger, &self.manifest.name, ChangeNonce::generate(random))
     }
 
     /// The limiter's time.
-    fn elapsed(&self) -> Duration {
+    fn limiter_now(&self) -> Duration {
         self.limiter_time().at(Instant::now())
     }
 
@@ -385,8 +385,8 @@ impl Pipeline {
         self.retained_slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn saved(&self) -> MutexGuard<'_, Option<Timestamp>> {
-        self.saved.lock().unwrap_or_else(PoisonError::into_inner)
+    fn last_saved(&self) -> MutexGuard<'_, Option<Timestamp>> {
+        self.last_saved.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -50,7 +50,7 @@ fn clock(offset_seconds: i64) -> WallClock {
         return WallClock::System;
     }
     let now = WallClock::System.now();
-    WallClock::pinned(now.saturating_add(SignedDuration::from_secs(offset_seconds)).unwrap_or(now))
+    WallClock::from_epoch(now.saturating_add(SignedDuration::from_secs(offset_seconds)).unwrap_or(now))
 }
 
 /// A secret of AWS Secrets Manager.

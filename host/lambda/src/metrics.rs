@@ -95,7 +95,7 @@ impl Standing {
             ProviderStop::Open { .. } => (2, false),
             ProviderStop::Closed => (0, false),
         };
-        let (quota_left, parked) = (control.usage.left(today, quota), control.parked.count);
+        let (quota_left, parked) = (control.usage.remaining(today, quota), control.parked.count);
         Self { breaker, needs_mending, quota_left, limit: reading.limit, parked }
     }
 }

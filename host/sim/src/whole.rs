@@ -135,7 +135,7 @@ impl<'a> House<'a> {
         let recorder = Arc::new(Mutex::new(Recorder::new(&scenario.plan, clients)));
         let api = Arc::new(Mutex::new(Api::new(scenario.plan.clone(), seed)));
         let mut house = Self { scenario, began: Instant::now(), recorder, clients: Vec::new() };
-        let clock = WallClock::pinned(BEGIN.parse().unwrap_or(Timestamp::UNIX_EPOCH));
+        let clock = WallClock::from_epoch(BEGIN.parse().unwrap_or(Timestamp::UNIX_EPOCH));
         for client in 0..scenario.clients {
             house.settle(
                 algorithm,

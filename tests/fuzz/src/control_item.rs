@@ -94,15 +94,15 @@ fn check_governor(control: &Control) {
             let change = if minute % 2 == 0 {
                 governor.tick(now, BOUNDS, block_reason, mapping)
             } else {
-                governor.ended(now, Some(invocation), BOUNDS, block_reason, mapping)
+                governor.on_invocation_done(now, Some(invocation), BOUNDS, block_reason, mapping)
             };
             if let Some(change) = change {
-                governor.applied(now, change, governor.disabled.clone());
+                governor.record_change(now, change, governor.disabled.clone());
             }
-            governor.saw(now, mapping);
-            let _ = governor.known(now);
+            governor.record_mapping(now, mapping);
+            let _ = governor.assumed_mapping(now);
         }
-        let _ = forecast(1_000, governor.rate, &window, control.usage.left(window.day(NOW), Some(QUOTA)), NOW);
+        let _ = forecast(1_000, governor.rate, &window, control.usage.remaining(window.day(NOW), Some(QUOTA)), NOW);
     }
 }
 

@@ -73,7 +73,7 @@ pub struct ChangeNonce(String);
 impl ChangeNonce {
     /// A new nonce, drawn from `random`: 40 random bits.
     #[must_use]
-    pub fn drawn(random: &RandomSource) -> Self {
+    pub fn generate(random: &RandomSource) -> Self {
         Self(format!("{:010x}", random.bits() & 0xff_ffff_ffff))
     }
 }
@@ -222,14 +222,14 @@ mod tests {
     fn a_change_is_remembered_until_sixteen_others_were_written() {
         let random = RandomSource::from_seed(1);
         let mut changes = RecentChanges::default();
-        let ours = ChangeNonce::drawn(&random);
+        let ours = ChangeNonce::generate(&random);
         assert!(!changes.contains(&ours));
         changes.note(ours.clone());
         for _ in 1..MOST_RECENT_CHANGES {
-            changes.note(ChangeNonce::drawn(&random));
+            changes.note(ChangeNonce::generate(&random));
             assert!(changes.contains(&ours));
         }
-        changes.note(ChangeNonce::drawn(&random));
+        changes.note(ChangeNonce::generate(&random));
         assert!(!changes.contains(&ours));
         assert_eq!(changes.0.len(), MOST_RECENT_CHANGES);
     }
@@ -240,7 +240,7 @@ mod tests {
         let read: Control = serde_json::from_str(old).unwrap();
         assert_eq!(read, Control { version: 3, dead_letters_allowed: 7, ..Control::default() });
         let mut written = read;
-        written.recent_changes.note(ChangeNonce::drawn(&RandomSource::from_seed(1)));
+        written.recent_changes.note(ChangeNonce::generate(&RandomSource::from_seed(1)));
         let json = serde_json::to_string(&written).unwrap();
         assert_eq!(serde_json::from_str::<Control>(&json).unwrap(), written);
     }

@@ -98,7 +98,7 @@ impl Limiter {
         let LimiterConfig { max_in_flight, requests_per_second } = config;
         let LimiterState(mut state) = saved;
         state.level = state.level.under(max_in_flight);
-        state.retry_after = state.retry_after.repaired();
+        state.retry_after = state.retry_after.repair();
         state.pacer.set_rate(requests_per_second);
         Self { max_in_flight, requests_per_second, state }
     }
@@ -161,7 +161,7 @@ impl Limiter {
     /// See [`ConcurrencyLimiter::on_completed`].
     pub fn on_completed(&mut self, now: Duration, permit: Permit, outcome: Outcome) {
         let state = &mut self.state;
-        state.stall.ended(now);
+        state.stall.on_ended(now);
         if let Outcome::Throttled { retry_after: Some(wait) } = outcome
             && (!state.breaker.is_closed() || state.retry_after.binds_all(wait))
         {
@@ -182,7 +182,7 @@ impl Limiter {
 
     /// See [`ConcurrencyLimiter::on_discarded`].
     pub fn on_discarded(&mut self, now: Duration, permit: Permit) {
-        self.state.stall.ended(now);
+        self.state.stall.on_ended(now);
         self.state.breaker.on_discarded(permit);
     }
 
@@ -220,7 +220,7 @@ impl State {
         self.level.advance(now, self.is_paced());
         self.retry_after.advance(now);
         if in_flight >= self.level.limit() {
-            self.level.had_to_wait();
+            self.level.on_wait();
             return Some(Admission::AfterCompletion);
         }
         self.stall.until(now, in_flight).or_else(|| self.retry_after.next(now)).map(Admission::At)
@@ -230,7 +230,7 @@ impl State {
     fn learn(&mut self, now: Duration, permit: Permit, outcome: Outcome) {
         let end = match outcome {
             Outcome::Ok => {
-                self.retry_after.good(permit);
+                self.retry_after.on_good_answer(permit);
                 End::Good
             }
             Outcome::Throttled { retry_after: None } => End::Overload,
@@ -252,8 +252,8 @@ impl State {
             Outcome::Failed | Outcome::TimedOut => End::Failed,
         };
         let paced = self.is_paced();
-        if self.level.ended(now, permit, end, paced) {
-            self.level.outage();
+        if self.level.on_ended(now, permit, end, paced) {
+            self.level.on_outage();
             self.breaker.trip(now);
         }
     }

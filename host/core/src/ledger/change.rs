@@ -49,7 +49,7 @@ pub async fn change_control(
     provider: &str,
     mut change: impl FnMut(&mut Control) -> bool + Send,
 ) -> Result<Control, LedgerError> {
-    let mut writer = ControlChange::new(ledger, provider, ChangeNonce::drawn(&RandomSource::System));
+    let mut writer = ControlChange::new(ledger, provider, ChangeNonce::generate(&RandomSource::System));
     let mut before = ledger.control(provider).await?;
     loop {
         let mut control = before.clone();

@@ -75,7 +75,7 @@ impl Pipeline {
         let identity = item.identity(&self.manifest.identity)?;
         self.limiter_time().catch_up(self.stores.clock.moment());
         let (name, limits, now) = (&self.manifest.name, &self.manifest.limits, self.stores.clock.now());
-        let owner = Owner::drawn(now, &self.stores.random);
+        let owner = Owner::generate(now, &self.stores.random);
         let sequence = SequenceNumber::from(format!("ad-hoc-{owner}").as_str());
         let payload = item.to_payload();
         let work = Arc::new(Work { item, identity, sequence, arrived: now, payload });
@@ -130,8 +130,8 @@ impl AdHocSession<'_> {
             self.pipeline.raise(*alarm, failure).await?;
         }
         let breaker = self.context.limiter_snapshot().breaker;
-        self.probes.ended(Some(&work.item.id), attempt.failed.is_some(), breaker);
-        if self.probes.noticed(breaker) {
+        self.probes.on_fetch_done(Some(&work.item.id), attempt.failed.is_some(), breaker);
+        if self.probes.take_breaker_change(breaker) {
             let failure = attempt.failed.as_ref().map(ToString::to_string);
             self.pipeline.note_breaker(breaker, failure.as_deref()).await?;
         }
@@ -170,9 +170,9 @@ impl AdHocSession<'_> {
     async fn store(&self, claimed: Claimed, line: &[u8]) -> Result<Option<AdHoc>, LedgerError> {
         let mut chunks = Chunks::default();
         if line.is_empty() {
-            chunks.recovered(0, claimed);
+            chunks.add_recovered(0, claimed);
         } else {
-            chunks.fetched(0, claimed, line);
+            chunks.add_record(0, claimed, line);
         }
         let Some(due) = chunks.take_due(Instant::now(), true) else { return Ok(None) };
         let (stores, provider) = (self.pipeline.stores.clone(), self.context.provider().to_owned());
@@ -183,7 +183,7 @@ impl AdHocSession<'_> {
         }
         match flushed.failure {
             None => {
-                self.pipeline.progress.ended(End::Fetched);
+                self.pipeline.progress.count_end(End::Fetched);
                 Ok(None)
             }
             Some(error) => Ok(Some(AdHoc::Refused(Stopped::Storage(error.to_string())))),

@@ -163,7 +163,7 @@ impl Pipeline {
             .govern(Some(until), feedback.unspent.uncounted, |control, mapping| {
                 keep(control);
                 let (bounds, block_reason) = (self.bounds(control), self.block_reason(control));
-                control.governor.ended(now, feedback.invocation, bounds, block_reason, mapping)
+                control.governor.on_invocation_done(now, feedback.invocation, bounds, block_reason, mapping)
             })
             .await;
         // What was learned is kept, and once, whether or not the mapping can be reached.
@@ -247,7 +247,7 @@ impl Pipeline {
             applied.map_err(GovernError::Undone)?;
             let now = self.stores.clock.now();
             self.change_control(|control| {
-                control.governor.applied(now, change, why.clone());
+                control.governor.record_change(now, change, why.clone());
                 true
             })
             .await?;
@@ -284,11 +284,11 @@ impl Pipeline {
             decided = Decided::Unread(before.governor.notes());
             let mapping = match read {
                 Some(reading) => reading.usable(control),
-                None => control.governor.known(now),
+                None => control.governor.assumed_mapping(now),
             };
             let Some(mapping) = mapping else { return WritePolicy::Nothing };
             if read.is_some() {
-                control.governor.saw(now, mapping);
+                control.governor.record_mapping(now, mapping);
             }
             match decide(control, mapping) {
                 Some(_) if read.is_none() => WritePolicy::Nothing,
@@ -327,12 +327,12 @@ impl Pipeline {
     }
 
     fn save_limiter(&self, now: Timestamp) -> Option<SavedLimiter> {
-        let elapsed = self.elapsed();
+        let elapsed = self.limiter_now();
         let (state, snapshot) = {
             let limiter = self.limiter();
             (limiter.save()?, limiter.snapshot(elapsed))
         };
-        *self.saved() = Some(now);
+        *self.last_saved() = Some(now);
         let gate = snapshot.gate.map(|gate| self.timestamp(gate));
         Some(SavedLimiter { at: now, elapsed: Some(elapsed), limit: snapshot.limit, gate, state })
     }
@@ -340,10 +340,10 @@ impl Pipeline {
     /// Go on from what another process has learned, if one has since this one saved its own.
     pub(crate) fn recall(&self, control: &Control) {
         let Some(saved) = &control.limiter else { return };
-        let mut known = self.saved();
+        let mut known = self.last_saved();
         if *known != Some(saved.at) {
             *known = Some(saved.at);
-            let rebase = saved.rebase(self.elapsed(), self.stores.clock.now());
+            let rebase = saved.rebase(self.limiter_now(), self.stores.clock.now());
             if !self.limiter().load(&saved.state, &rebase) {
                 tracing::warn!(
                     provider = self.manifest.name,

@@ -52,12 +52,12 @@ impl Allowance {
 
     /// Whether one more try is covered, beside so many that have yet to send their first request.
     pub(crate) fn covers(&self, queued_count: u32, context: &BatchContext) -> bool {
-        context.permits.budget().left().is_none_or(|left| left > u64::from(queued_count))
+        context.permits.budget().remaining().is_none_or(|left| left > u64::from(queued_count))
     }
 
     /// Whether nothing is left of the day's quota, here or in the control item.
     pub(crate) fn is_spent(&self, context: &BatchContext) -> bool {
-        self.is_exhausted && context.permits.budget().left() == Some(0)
+        self.is_exhausted && context.permits.budget().remaining() == Some(0)
     }
 
     /// Set more aside where little is left, or where a new day has begun.
@@ -73,7 +73,7 @@ impl Allowance {
             self.day = Some(today);
             self.is_exhausted = false;
         }
-        if self.is_exhausted || budget.left().unwrap_or_default() >= self.low {
+        if self.is_exhausted || budget.remaining().unwrap_or_default() >= self.low {
             return Ok(());
         }
         let (quota, share) = (self.quota, self.share);

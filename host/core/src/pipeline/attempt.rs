@@ -206,12 +206,12 @@ async fn fetch(
         day: claimed.day,
         timeout: context.manifest().limits.fetch_timeout,
     };
-    let counted = context.progress().fetching();
+    let counted = context.progress().track_fetch();
     let report = context.fetcher().fetch(request, context.permits.clone()).await;
     drop(counted);
-    context.progress().sent(report.requests);
+    context.progress().count_requests(report.requests);
     // Before anything else may start.
-    in_flight.ended(report.requests, limiter_outcome_of(&report));
+    in_flight.finish(report.requests, limiter_outcome_of(&report));
     match report.unanswered_since {
         // The API may still be working at it: nobody else gets this permit until it must be done.
         Some(since) => {
@@ -227,7 +227,7 @@ async fn fetch(
         }
         Err(failure) => {
             let bundle = Bundle::of(&failure, claimed.day, attempt, report.exchanges);
-            failed(context, work, claimed, failures, failure, bundle, signals).await
+            on_fetch_failed(context, work, claimed, failures, failure, bundle, signals).await
         }
     }
 }
@@ -245,15 +245,15 @@ async fn wait_to_start(context: &Arc<BatchContext>, claim_asked: &Moment) -> Opt
         }
         match context.try_start() {
             Ok(in_flight) => return Some(in_flight),
-            Err(Admission::At(at)) if at.saturating_sub(context.elapsed()) <= LONGEST_START_WAIT => {
-                tokio::time::sleep(at.saturating_sub(context.elapsed())).await;
+            Err(Admission::At(at)) if at.saturating_sub(context.limiter_now()) <= LONGEST_START_WAIT => {
+                tokio::time::sleep(at.saturating_sub(context.limiter_now())).await;
             }
             Err(_) => return None,
         }
     }
 }
 
-async fn failed(
+async fn on_fetch_failed(
     context: &BatchContext,
     work: &Work,
     claimed: Claimed,
@@ -281,7 +281,7 @@ async fn failed(
     };
     signals.alarm = monitor_verdict.alarm.map(|alarm| (alarm, failure.to_string()));
     signals.failed = Some(failure.clone());
-    context.progress().failed(&failure.kind);
+    context.progress().count_failure(&failure.kind);
     tracing::debug!(provider = context.provider(), id = work.item.id, attempt, %failure, ?verdict, "fetch failed");
     match verdict {
         Verdict::GiveUp(reason) => {

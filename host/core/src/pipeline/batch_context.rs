@@ -64,10 +64,10 @@ pub(crate) struct InFlightGuard {
 
 impl InFlightGuard {
     /// The fetch has sent so many requests, and ended like this; `None`: in a way that says nothing of the API.
-    pub(crate) fn ended(mut self, requests: u32, outcome: Option<Outcome>) {
-        let now = self.context.elapsed();
+    pub(crate) fn finish(mut self, requests: u32, outcome: Option<Outcome>) {
+        let now = self.context.limiter_now();
         let latency = self.permit.map_or(Duration::ZERO, |permit| now.saturating_sub(permit.started));
-        self.context.progress().happened(EventKind::Ended { latency, outcome });
+        self.context.progress().record_event(EventKind::Ended { latency, outcome });
         let mut limiter = self.context.limiter();
         limiter.on_extra_requests(now, requests.saturating_sub(1));
         if let (Some(outcome), Some(permit)) = (outcome, self.permit) {
@@ -81,7 +81,7 @@ impl InFlightGuard {
 impl Drop for InFlightGuard {
     fn drop(&mut self) {
         if let Some(permit) = self.permit.take() {
-            let now = self.context.elapsed();
+            let now = self.context.limiter_now();
             self.context.limiter().on_discarded(now, permit);
         }
     }
@@ -151,7 +151,7 @@ impl BatchContext {
 
     /// What the limiter would say of itself.
     pub(crate) fn limiter_snapshot(&self) -> LimiterSnapshot {
-        self.limiter().snapshot(self.elapsed())
+        self.limiter().snapshot(self.limiter_now())
     }
 
     fn failure_monitor(&self) -> MutexGuard<'_, FailureMonitor> {
@@ -159,8 +159,8 @@ impl BatchContext {
     }
 
     /// The limiter's time.
-    pub(crate) fn elapsed(&self) -> Duration {
-        self.pipeline.elapsed()
+    pub(crate) fn limiter_now(&self) -> Duration {
+        self.pipeline.limiter_now()
     }
 
     /// Record an end in the failure monitor.
@@ -210,7 +210,7 @@ impl BatchContext {
         let sink = &*self.pipeline.stores.sink;
         let manifest = self.manifest();
         let stopped = async {
-            self.stopped().await;
+            self.wait_for_stop().await;
             sleep(RECOVERY_GRACE).await;
         };
         tokio::select! {
@@ -252,7 +252,7 @@ impl BatchContext {
     }
 
     /// Done when somebody asks to stop.
-    pub(crate) async fn stopped(&self) {
+    pub(crate) async fn wait_for_stop(&self) {
         self.stop.cancelled().await;
     }
 
@@ -268,7 +268,7 @@ impl BatchContext {
 
     /// Whether another try may begin beside those that are out; none: not before one of them has taken its turn.
     pub(crate) fn admit_try(&self) -> Option<Admission> {
-        let (now, queued_count) = (self.elapsed(), self.queued_count());
+        let (now, queued_count) = (self.limiter_now(), self.queued_count());
         let mut limiter = self.limiter();
         let admission = limiter.admit(now, self.in_use());
         let may_queue = queued_count == 0 || queued_count < max_queued(&limiter.snapshot(now));
@@ -277,7 +277,7 @@ impl BatchContext {
 
     /// Start a fetch if the limiter says so. Tries that only claim, this one among them, are not held against it.
     pub(crate) fn try_start(self: &Arc<Self>) -> Result<InFlightGuard, Admission> {
-        let now = self.elapsed();
+        let now = self.limiter_now();
         let in_flight = self.in_use().saturating_sub(self.queued_count.load(Ordering::Relaxed));
         let mut limiter = self.limiter();
         match limiter.admit(now, in_flight) {
@@ -286,7 +286,7 @@ impl BatchContext {
                 drop(limiter);
                 let instant = Instant::now();
                 lock(&self.starts).get_or_insert((instant, instant)).1 = instant;
-                self.progress().happened(EventKind::Sent);
+                self.progress().record_event(EventKind::Sent);
                 Ok(InFlightGuard { context: Arc::clone(self), permit: Some(permit) })
             }
             later => Err(later),

@@ -137,7 +137,7 @@ impl<'a> BatchProcessor<'a> {
         };
         let today = processor.pipeline.today();
         for (position, letter) in processor.batch.take_unreadable() {
-            processor.chunks.dead(Waiting::Unreadable(position), today, None, letter);
+            processor.chunks.add_dead_letter(Waiting::Unreadable(position), today, None, letter);
         }
         processor
     }
@@ -146,7 +146,7 @@ impl<'a> BatchProcessor<'a> {
     pub(crate) async fn prepare_fetcher(&self) {
         tokio::select! {
             biased;
-            () = self.context.stopped() => {}
+            () = self.context.wait_for_stop() => {}
             () = self.context.fetcher().prepare() => {}
             () = sleep_until(self.last_start) => {}
         }
@@ -157,7 +157,7 @@ impl<'a> BatchProcessor<'a> {
         if self.redelivery.noted.is_empty() {
             return;
         }
-        match redelivery::known(&self.context, &self.batch).await {
+        match redelivery::find_settled(&self.context, &self.batch).await {
             Ok(known) => {
                 let known: BTreeMap<WorkIndex, Settled> = known.into_iter().collect();
                 self.batch.withdraw(|index| known.contains_key(&index));
@@ -211,8 +211,8 @@ impl<'a> BatchProcessor<'a> {
                     Ok(flush) => self.on_flush_done(flush).await,
                     Err(error) => self.stop(Stopped::Storage(format!("a flush ended without a result: {error}"))),
                 },
-                () = self.context.stopped(), if self.stopped.is_none() => self.stop(Stopped::Asked),
-                () = self.context.permits.freed(), if blocker == LaunchBlocker::Permits => {}
+                () = self.context.wait_for_stop(), if self.stopped.is_none() => self.stop(Stopped::Asked),
+                () = self.context.permits.wait_for_free(), if blocker == LaunchBlocker::Permits => {}
                 () = self.context.wait_for_queue(), if blocker == LaunchBlocker::StartQueue => {}
                 () = sleep_until(wake) => {}
             }
@@ -220,7 +220,7 @@ impl<'a> BatchProcessor<'a> {
     }
 
     /// Nothing may be fetched now: the governor sees to the mapping, and the batch waits before it is delivered again.
-    pub(crate) async fn gated(self, gate: Gate) -> Report {
+    pub(crate) async fn report_closed_gate(self, gate: Gate) -> Report {
         let Self { pipeline, context, batch, allowance, probes, deadline, .. } = self;
         let (unspent, probed) = (allowance.close(&context), probes.into_failed());
         // What was noted of the batch holds on: nothing of it has been looked at.
@@ -291,7 +291,7 @@ impl<'a> BatchProcessor<'a> {
             }
             // The limiter is asked only where there is something to fetch: it learns from being in the way.
             let Some(index) = self.batch.take_due(now) else { return LaunchBlocker::NothingDue };
-            if let Some(blocker) = self.refused(now) {
+            if let Some(blocker) = self.limiter_blocker(now) {
                 self.batch.put_back(index);
                 return blocker;
             }
@@ -308,10 +308,10 @@ impl<'a> BatchProcessor<'a> {
     }
 
     /// Whether the limiter is in the way of another try.
-    fn refused(&self, now: Instant) -> Option<LaunchBlocker> {
+    fn limiter_blocker(&self, now: Instant) -> Option<LaunchBlocker> {
         match self.context.admit_try() {
             Some(Admission::Now) => None,
-            Some(Admission::At(at)) => Some(LaunchBlocker::Until(now + at.saturating_sub(self.context.elapsed()))),
+            Some(Admission::At(at)) => Some(LaunchBlocker::Until(now + at.saturating_sub(self.context.limiter_now()))),
             Some(Admission::AfterCompletion) => Some(LaunchBlocker::Completion),
             None => Some(LaunchBlocker::StartQueue),
         }
@@ -405,20 +405,20 @@ impl<'a> BatchProcessor<'a> {
         let FinishedAttempt { index, outcome, alarm, failed } = attempt;
         let breaker = self.context.limiter_snapshot().breaker;
         let id = self.batch.work(index).map(|work| work.item.id.as_str());
-        self.probes.ended(id, failed.is_some(), breaker);
+        self.probes.on_fetch_done(id, failed.is_some(), breaker);
         match outcome {
             AttemptOutcome::Settled { by, end } => self.settle(index, &Settled::Before { by, end }),
             AttemptOutcome::NotBefore(until) => self.batch.delay(index, self.pipeline.instant(until)),
             AttemptOutcome::Retry { due, failures } => {
-                self.pipeline.progress.retrying();
-                self.batch.failed(index, failures);
+                self.pipeline.progress.count_retry();
+                self.batch.record_failures(index, failures);
                 self.batch.delay(index, due);
             }
             AttemptOutcome::NotStarted => self.batch.delay(index, Instant::now()),
-            AttemptOutcome::Recovered(claimed) => self.chunks.recovered(index, claimed),
+            AttemptOutcome::Recovered(claimed) => self.chunks.add_recovered(index, claimed),
             AttemptOutcome::Fetched { claimed, line } => {
                 self.ok += 1;
-                self.chunks.fetched(index, claimed, &line);
+                self.chunks.add_record(index, claimed, &line);
             }
             AttemptOutcome::GiveUp { claimed, letter, is_allowed: true } => {
                 self.give_up_as_allowed(index, claimed, *letter)
@@ -429,7 +429,7 @@ impl<'a> BatchProcessor<'a> {
             AttemptOutcome::StorageFailed(message) => self.stop(Stopped::Storage(message)),
         }
         if let Some((alarm, failure)) = alarm {
-            self.alarmed(alarm, &failure).await;
+            self.raise_alarm(alarm, &failure).await;
         }
         self.notice_breaker(failed).await;
     }
@@ -437,13 +437,13 @@ impl<'a> BatchProcessor<'a> {
     /// The limiter's breaker may have opened or closed: the control item tells all other processes.
     async fn notice_breaker(&mut self, failed: Option<Failure>) {
         let breaker = self.context.limiter_snapshot().breaker;
-        if self.probes.noticed(breaker)
+        if self.probes.take_breaker_change(breaker)
             && let Err(error) =
                 self.pipeline.note_breaker(breaker, failed.map(|failed| failed.to_string()).as_deref()).await
         {
             return self.stop(Stopped::Storage(error.to_string()));
         }
-        if self.probes.is_hopeless(breaker, self.context.elapsed()) {
+        if self.probes.is_hopeless(breaker, self.context.limiter_now()) {
             self.stop(Stopped::ApiDown);
         }
     }
@@ -462,8 +462,8 @@ impl<'a> BatchProcessor<'a> {
         for (waiting, finish, finished) in flush.finished {
             match (waiting, finished) {
                 (Waiting::Unreadable(position), _) => {
-                    let end = self.batch.unreadable_kept(position);
-                    self.ended(end);
+                    let end = self.batch.on_unreadable_kept(position);
+                    self.on_entry_ended(end);
                 }
                 (Waiting::Work(index), Finished::Written) => {
                     let settled = if matches!(finish, Finish::Fetched(_)) { Settled::Fetched } else { Settled::Dead };
@@ -487,13 +487,13 @@ impl<'a> BatchProcessor<'a> {
 
     fn settle(&mut self, index: WorkIndex, settled: &Settled) {
         for end in self.batch.settle(index, settled) {
-            self.ended(end);
+            self.on_entry_ended(end);
         }
     }
 
-    fn ended(&mut self, end: End) {
+    fn on_entry_ended(&mut self, end: End) {
         self.progressed = true;
-        self.pipeline.progress.ended(end);
+        self.pipeline.progress.count_end(end);
     }
 
     /// Start nothing more; the first reason stands.

@@ -111,7 +111,7 @@ mod tests {
         Timestamp::from_second(1_800_000_000 + seconds).unwrap()
     }
 
-    fn learned(limit: u32) -> Control {
+    fn control_with_limit(limit: u32) -> Control {
         let limiter = SavedLimiter { at: at(0), elapsed: None, limit, gate: None, state: Value::Null };
         Control { version: 7, limiter: Some(limiter), ..Control::default() }
     }
@@ -119,14 +119,14 @@ mod tests {
     #[test]
     fn what_waits_is_there_until_somebody_else_has_written() {
         let mut cache = ControlCache::default();
-        cache.merge_read(learned(4));
-        let mut changed = learned(5);
+        cache.merge_read(control_with_limit(4));
+        let mut changed = control_with_limit(5);
         changed.usage.reserve(DAY, 30, None);
         cache.postpone(changed.clone(), (DAY, 30), at(1));
-        assert_eq!(cache.merge_read(learned(4)), changed, "nobody has");
+        assert_eq!(cache.merge_read(control_with_limit(4)), changed, "nobody has");
         cache.postpone(changed.clone(), (DAY, 12), at(2));
 
-        let mut others = Control { version: 8, ..learned(9) };
+        let mut others = Control { version: 8, ..control_with_limit(9) };
         others.usage.reserve(DAY, 100, None);
         let read = cache.merge_read(others.clone());
         assert_eq!((read.usage.on(DAY), &read.limiter), (142, &others.limiter), "their limit, and all requests");
@@ -139,18 +139,18 @@ mod tests {
     #[test]
     fn what_waits_is_due_after_a_while_from_the_first() {
         let mut cache = ControlCache::default();
-        cache.postpone(learned(4), (DAY, 1), at(0));
-        cache.postpone(learned(5), (DAY, 1), at(9));
+        cache.postpone(control_with_limit(4), (DAY, 1), at(0));
+        cache.postpone(control_with_limit(5), (DAY, 1), at(9));
         assert!(!cache.is_due(at(9), Duration::from_secs(10)));
         assert!(cache.is_due(at(10), Duration::from_secs(10)));
-        cache.on_written(learned(5));
-        assert_eq!(cache.last_seen(), Some(learned(5)));
+        cache.on_written(control_with_limit(5));
+        assert_eq!(cache.last_seen(), Some(control_with_limit(5)));
         assert!(!cache.is_due(at(1_000), Duration::from_secs(10)));
     }
 
     #[test]
     fn others_have_to_know_at_once_what_stops_or_steers_them() {
-        let before = learned(4);
+        let before = control_with_limit(4);
         let change = |how: fn(&mut Control)| {
             let mut after = before.clone();
             how(&mut after);

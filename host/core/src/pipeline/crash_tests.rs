@@ -162,8 +162,8 @@ impl Ledger for Slow {
         Ok(new)
     }
 
-    async fn parked(&self, provider: &str, now: Timestamp, most: usize) -> Result<ParkedEntries, LedgerError> {
-        self.0.parked(provider, now, most).await
+    async fn read_parked(&self, provider: &str, now: Timestamp, most: usize) -> Result<ParkedEntries, LedgerError> {
+        self.0.read_parked(provider, now, most).await
     }
 
     async fn unpark(&self, provider: &str, entries: &[Parked]) -> Result<(), LedgerError> {
@@ -193,7 +193,7 @@ pub(super) async fn stored_ids(sink: &InMemory) -> Vec<String> {
 }
 
 async fn live(case: Case) {
-    let clock = WallClock::pinned("2026-11-22T12:00:00Z".parse().unwrap());
+    let clock = WallClock::from_epoch("2026-11-22T12:00:00Z".parse().unwrap());
     let interval = if case.thrifty { Duration::from_secs(30) } else { Duration::ZERO };
     let ledger = MemoryLedger::thrifty(interval);
     let ledger = Arc::new(if case.parks { ledger.parking() } else { ledger });
@@ -262,7 +262,7 @@ async fn live(case: Case) {
     }
     let ended: Vec<_> = ended.into_iter().collect();
     check(&ended, stored_ids(&memory).await, &ledger, &case.ids);
-    assert!(api.seen().peak <= 6);
+    assert!(api.call_log().peak <= 6);
 }
 
 /// How an entry ended that was parked, of which nobody was told: the call that took it up died after it had forgotten it. The ledger knows.
@@ -298,7 +298,7 @@ fn check(ended: &[(crate::item::SequenceNumber, End)], stored: Vec<String>, ledg
 /// must not store it beside that.
 #[tokio::test(start_paused = true)]
 async fn a_worker_that_wakes_up_after_its_lease_stores_nothing() {
-    let clock = WallClock::pinned("2026-11-22T12:00:00Z".parse().unwrap());
+    let clock = WallClock::from_epoch("2026-11-22T12:00:00Z".parse().unwrap());
     let (ledger, memory) = (Arc::new(MemoryLedger::default()), Arc::new(InMemory::new()));
     let api = Arc::new(script(vec![4]));
     let asleep = ThrottleConfig { wait_put_per_call: Duration::from_secs(60), ..ThrottleConfig::default() };
@@ -330,7 +330,7 @@ async fn a_worker_that_wakes_up_after_its_lease_stores_nothing() {
 /// A worker that is stopped between a claim and its fetch, for longer than its lease: by then another one has fetched the item.
 #[tokio::test(start_paused = true)]
 async fn a_worker_that_wakes_up_after_its_lease_fetches_nothing() {
-    let clock = WallClock::pinned("2026-11-22T12:00:00Z".parse().unwrap());
+    let clock = WallClock::from_epoch("2026-11-22T12:00:00Z".parse().unwrap());
     let (ledger, sink) = (Arc::new(MemoryLedger::default()), Arc::new(InMemory::new()));
     let api = Arc::new(script(vec![4]));
     let entry = Entry { sequence: 1.into(), arrived: clock.now(), payload: "{\"id\":\"i1\"}".into() };
@@ -352,7 +352,7 @@ async fn a_worker_that_wakes_up_after_its_lease_fetches_nothing() {
     });
     assert_eq!(took_over.ended, [(1.into(), End::Fetched)]);
     assert_eq!(slept.ended, [(1.into(), End::Fetched)], "it was settled by the other one");
-    assert_eq!((api.seen().asked["i1"], stored_ids(&sink).await), (1, vec!["i1".to_owned()]));
+    assert_eq!((api.call_log().asked["i1"], stored_ids(&sink).await), (1, vec!["i1".to_owned()]));
 }
 
 proptest! {

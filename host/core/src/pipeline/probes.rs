@@ -65,7 +65,7 @@ impl Probes {
     }
 
     /// A fetch has ended: with which work, whether it failed, and what the breaker is now.
-    pub(crate) fn ended(&mut self, id: Option<&str>, failed: bool, breaker: BreakerStatus) {
+    pub(crate) fn on_fetch_done(&mut self, id: Option<&str>, failed: bool, breaker: BreakerStatus) {
         if breaker == BreakerStatus::Closed {
             self.failed.clear();
             self.has_failed = false;
@@ -80,7 +80,7 @@ impl Probes {
     }
 
     /// Whether the control item is to be told: the breaker has opened, or has closed, since it was told last.
-    pub(crate) fn noticed(&mut self, breaker: BreakerStatus) -> bool {
+    pub(crate) fn take_breaker_change(&mut self, breaker: BreakerStatus) -> bool {
         let is_down = breaker != BreakerStatus::Closed;
         std::mem::replace(&mut self.is_told, is_down) != is_down
     }

@@ -89,7 +89,7 @@ impl House {
             sink: Arc::new(InMemory::new()),
             compression: Compression::None,
             mapping: mapping.clone(),
-            clock: WallClock::pinned("2026-11-22T12:00:00Z".parse().unwrap()),
+            clock: WallClock::from_epoch("2026-11-22T12:00:00Z".parse().unwrap()),
             random: RandomSource::from_seed(1),
         };
         let api = Arc::new(Scripted::new(|request, before| answer_to(&request.id, before)));
@@ -131,10 +131,10 @@ async fn what_waits_for_long_is_parked_and_a_tick_takes_it_up() {
     assert_eq!(house.ledger.parked_entries("gleif").len(), 1);
     let tick = json!({ "source": "aws.events" });
     house.invoke(tick.clone()).await.unwrap();
-    assert_eq!(house.api.seen().asked["locked"], 1, "not due yet");
+    assert_eq!(house.api.call_log().asked["locked"], 1, "not due yet");
     tokio::time::sleep(Duration::from_secs(31)).await;
     house.invoke(tick).await.unwrap();
-    assert_eq!(house.api.seen().asked["locked"], 2);
+    assert_eq!(house.api.call_log().asked["locked"], 2);
     assert!(house.ledger.parked_entries("gleif").is_empty());
     assert_eq!(house.ledger.control("gleif").await.unwrap().parked.count, 0);
 }
@@ -186,7 +186,7 @@ async fn a_batch_that_is_done_leaves_nothing() {
     let house = House::new(&["gleif"]);
     let answer = house.deliver("gleif", &[r#"{"id":"a"}"#, r#"{"id":"b"}"#, r#"{"id":"a"}"#]).await;
     assert_eq!(answer.to_string(), NOTHING_LEFT);
-    assert_eq!(house.api.seen().times.len(), 2);
+    assert_eq!(house.api.call_log().times.len(), 2);
     assert_eq!(house.ledger.rows("gleif").len(), 2);
 }
 
@@ -204,7 +204,7 @@ async fn what_is_not_done_comes_again_from_the_lowest() {
     let house = House::new(&["gleif"]);
     let answer = house.deliver("gleif", &[r#"{"id":"a"}"#, r#"{"id":"down"}"#, r#"{"id":"c"}"#]).await;
     assert_eq!(answer, from("101"));
-    assert_eq!(house.api.seen().asked["c"], 1);
+    assert_eq!(house.api.call_log().asked["c"], 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -281,7 +281,7 @@ async fn a_timeout_that_no_fetch_fits_into_is_told_and_does_not_spin() {
     let refused = house.invoke_for(json!({ "provider": "gleif", "id": "a" }), 7_500).await.unwrap();
     let why = refused["why"].as_str().unwrap();
     assert!(why.contains("2 s (limits.fetch_timeout)") && why.contains("TimeoutSeconds of the stack to 12"), "{why}");
-    assert!(house.api.seen().times.is_empty());
+    assert!(house.api.call_log().times.is_empty());
 }
 
 /// A ledger whose table is not there.
@@ -319,5 +319,5 @@ async fn without_a_table_the_batch_waits_and_comes_again_whole() {
     let begin = Instant::now();
     assert_eq!(house.deliver("gleif", &["garbage", r#"{"id":"a"}"#]).await, from("100"));
     assert!(begin.elapsed() >= LONGEST_WAIT);
-    assert!(house.api.seen().times.is_empty());
+    assert!(house.api.call_log().times.is_empty());
 }

@@ -54,7 +54,7 @@ pub(super) async fn supervise(shared: Arc<Shared>, process: usize) {
         tokio::select! {
             biased;
             () = dies(&shared, process) => {}
-            () = control.killed() => {}
+            () = control.wait_for_kill() => {}
             () = freezes(&shared, process, &control) => {}
             _ = body.join_next() => {}
         }
@@ -396,13 +396,13 @@ impl Fetcher for SwarmFetcher {
 
     async fn fetch(&self, request: FetchRequest, permits: Permits) -> FetchReport {
         if !permits.budget().spend() {
-            return FetchReport::answered(Err(Failure::new(FailureKind::OutOfQuota, "the day's quota is spent")), 0);
+            return FetchReport::new(Err(Failure::new(FailureKind::OutOfQuota, "the day's quota is spent")), 0);
         }
         let sent = Instant::now();
         let (takes, reply) = self.send(&request).unwrap_or((Duration::MAX, Reply::Silence));
         let is_answered = takes < request.timeout;
         sleep_until(sent + takes.min(request.timeout)).await;
-        self.port.thawed().await;
+        self.port.wait_until_thawed().await;
         let failed = |kind, status, retry_after| Err(Failure { status, retry_after, ..Failure::new(kind, "as drawn") });
         let outcome = match reply {
             _ if !is_answered => failed(FailureKind::TimedOut, None, None),
@@ -416,7 +416,7 @@ impl Fetcher for SwarmFetcher {
             Reply::Throttled { retry_after } => failed(FailureKind::Throttled, Some(429), retry_after),
             Reply::Silence => failed(FailureKind::TimedOut, None, None),
         };
-        FetchReport { unanswered_since: (!is_answered).then_some(sent), ..FetchReport::answered(outcome, 1) }
+        FetchReport { unanswered_since: (!is_answered).then_some(sent), ..FetchReport::new(outcome, 1) }
     }
 
     fn digest(&self) -> &str {

@@ -237,7 +237,7 @@ impl Worker {
     pub(super) async fn spent_quota(&self) -> Result<Option<String>, CliError> {
         let (now, manifest) = (self.house.clock.now(), self.manifest());
         let usage = self.house.control(self.name()).await?.usage;
-        let is_spent = usage.left(manifest.window.day(now), manifest.limits.daily_quota) == Some(0);
+        let is_spent = usage.remaining(manifest.window.day(now), manifest.limits.daily_quota) == Some(0);
         let begins = manifest.window.day_ends(now).to_zoned(manifest.window.timezone.clone());
         Ok(is_spent.then(|| format!("the next day begins at {}", begins.strftime("%Y-%m-%d %H:%M %Z"))))
     }

@@ -65,7 +65,7 @@ impl State {
     }
 
     fn quota_left(&self) -> Option<u64> {
-        self.control.usage.left(self.window.day(self.now), self.quota)
+        self.control.usage.remaining(self.window.day(self.now), self.quota)
     }
 
     fn forecast(&self) -> Forecast {

@@ -42,7 +42,7 @@ impl Stall {
         self.counted_since.get_or_insert(now);
     }
 
-    pub(super) fn ended(&mut self, now: Duration) {
+    pub(super) fn on_ended(&mut self, now: Duration) {
         self.heard = now;
         self.counted = self.counted.saturating_add(1);
         let span = now.saturating_sub(*self.counted_since.get_or_insert(now));
@@ -80,7 +80,7 @@ mod tests {
     fn flowing() -> Stall {
         let mut stall = Stall::default();
         stall.on_started(at(0), true);
-        (0..=100).for_each(|number| stall.ended(at(number * 100)));
+        (0..=100).for_each(|number| stall.on_ended(at(number * 100)));
         stall
     }
 
@@ -90,7 +90,7 @@ mod tests {
         assert_eq!(stall.until(at(15_000), 3), None, "5 s of silence are not over");
         assert_eq!(stall.until(at(15_001), 3), Some(at(16_001)));
         assert_eq!(stall.until(at(15_001), 0), None, "nothing is in flight: one may start");
-        stall.ended(at(16_000));
+        stall.on_ended(at(16_000));
         assert_eq!(stall.until(at(16_001), 3), None);
     }
 
@@ -98,7 +98,7 @@ mod tests {
     fn a_slow_api_may_be_silent_for_long() {
         let mut stall = Stall::default();
         stall.on_started(at(0), true);
-        (0..=10).for_each(|number| stall.ended(at(number * 10_000)));
+        (0..=10).for_each(|number| stall.on_ended(at(number * 10_000)));
         assert_eq!(stall.until(at(250_000), 3), None);
     }
 

@@ -16,18 +16,18 @@ impl BatchProcessor<'_> {
         if alarmed || self.needs_operator() {
             self.spare(index, claimed, letter.reason).await;
         } else {
-            self.chunks.dead(Waiting::Work(index), claimed.day, Some(claimed), letter);
+            self.chunks.add_dead_letter(Waiting::Work(index), claimed.day, Some(claimed), letter);
         }
     }
 
     /// An item is to be given up on, and an operator has allowed that: no alarm takes it back.
     pub(super) fn give_up_as_allowed(&mut self, index: WorkIndex, claimed: Claimed, letter: DeadLetter) {
         self.chunks.allow(index);
-        self.chunks.dead(Waiting::Work(index), claimed.day, Some(claimed), letter);
+        self.chunks.add_dead_letter(Waiting::Work(index), claimed.day, Some(claimed), letter);
     }
 
     /// A person is needed: open the breaker and keep what would have died of it.
-    pub(super) async fn alarmed(&mut self, alarm: Alarm, failure: &str) {
+    pub(super) async fn raise_alarm(&mut self, alarm: Alarm, failure: &str) {
         if self.needs_operator() {
             return;
         }

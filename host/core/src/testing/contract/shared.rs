@@ -169,12 +169,12 @@ pub async fn one_of_many_claimants_wins(one: &dyn Ledger, other: &dyn Ledger) {
         let claims = join_all((0..16_usize).map(|number| {
             let (id, ledger) = (id.clone(), if number % 2 == 0 { one } else { other });
             async move {
-                let desk = Desk::new(ledger, "race");
-                desk.claim(&format!("owner-{number}"), today(&id), 0).await
+                let client = LedgerClient::new(ledger, "race");
+                client.claim(&format!("owner-{number}"), today(&id), 0).await
             }
         }))
         .await;
-        let winners = claims.iter().filter(|claim| **claim == granted(1, &[])).count();
+        let winners = claims.iter().filter(|claim| **claim == granted_claim(1, &[])).count();
         let held = claims.iter().filter(|claim| **claim == Claim::Held { until: at(LEASE) }).count();
         assert_eq!((winners, held), (1, 15), "{claims:?}");
     }
@@ -226,11 +226,11 @@ pub async fn no_change_of_a_control_item_is_lost_or_doubled(one: &dyn Ledger, ot
 
 /// At once, and not after a while.
 pub async fn what_one_writes_the_other_reads(one: &dyn Ledger, other: &dyn Ledger) {
-    let (here, there) = (Desk::new(one, "two-ways"), Desk::new(other, "two-ways"));
+    let (here, there) = (LedgerClient::new(one, "two-ways"), LedgerClient::new(other, "two-ways"));
     here.claim("a", today("x"), 0).await;
     assert_eq!(there.claim("b", today("x"), 1).await, Claim::Held { until: at(LEASE) });
-    assert_eq!(here.fetched("a", today("x")).await, Finished::Written);
-    assert_eq!(there.claim("b", today("x"), 1).await, done("x"));
+    assert_eq!(here.finish_fetched("a", today("x")).await, Finished::Written);
+    assert_eq!(there.claim("b", today("x"), 1).await, done_claim("x"));
     assert!(one.update_control("two-ways", &Control { dead_letters_allowed: 1, ..Control::default() }).await.unwrap());
     assert_eq!(other.control("two-ways").await.unwrap().dead_letters_allowed, 1);
 }

@@ -99,7 +99,7 @@ impl Work {
 }
 
 /// An API that answers 429 to more than `most` at a time.
-pub(super) fn capped(most: u32) -> impl FnMut(Duration, u32, &mut Random) -> Answer {
+pub(super) fn api_with_cap(most: u32) -> impl FnMut(Duration, u32, &mut Random) -> Answer {
     move |_, in_flight, random| {
         if in_flight > most {
             (Duration::from_millis(10), Outcome::Throttled { retry_after: None })
@@ -110,7 +110,7 @@ pub(super) fn capped(most: u32) -> impl FnMut(Duration, u32, &mut Random) -> Ans
 }
 
 /// An API that is slower in proportion where more than `most` are in flight.
-pub(super) fn kneed(most: u32) -> impl FnMut(Duration, u32, &mut Random) -> Answer {
+pub(super) fn api_with_knee(most: u32) -> impl FnMut(Duration, u32, &mut Random) -> Answer {
     move |_, in_flight, random| {
         let slower = f64::from(in_flight.max(most)) / f64::from(most);
         (random.about(200.0 * slower), Outcome::Ok)
