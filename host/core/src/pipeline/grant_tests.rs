@@ -52,7 +52,7 @@ impl Fixture {
         Pipeline::new(self.pipeline.manifest().clone(), fetcher, stores)
     }
 
-    async fn allowance(&self) -> u32 {
+    async fn remaining_allowance(&self) -> u32 {
         self.ledger.control("demo").await.unwrap().dead_letters_allowed
     }
 

@@ -81,7 +81,7 @@ pub async fn many_large_parked_entries_are_read(ledger: &dyn Ledger) {
     }
     let provider = "parked-large";
     let large = |number: u64| {
-        let parked = parked(&format!("{number:03}"), 30);
+        let parked = parked_entry(&format!("{number:03}"), 30);
         Parked { entry: Entry { payload: vec![b'x'; 60 * 1024].into(), ..parked.entry }, ..parked }
     };
     let entries: Vec<Parked> = (0..40).map(large).collect();
