@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use damper_core::chance::Chance;
+use damper_core::random::RandomSource;
 
 /// How long the n-th wait may be at most: it doubles from the first to the longest.
 #[derive(Debug, Clone, Copy)]
@@ -15,7 +15,7 @@ pub(crate) struct Backoff {
 
 impl Backoff {
     /// A time between half of the n-th wait (counted from 0) and all of it; none after the last.
-    pub(crate) fn wait(self, number: u32, chance: &Chance) -> Option<Duration> {
+    pub(crate) fn wait(self, number: u32, chance: &RandomSource) -> Option<Duration> {
         if number >= self.waits {
             return None;
         }
@@ -24,7 +24,7 @@ impl Backoff {
     }
 
     /// Sleeps the n-th wait. `false`: there is none any more.
-    pub(crate) async fn sleep(self, number: u32, chance: &Chance) -> bool {
+    pub(crate) async fn sleep(self, number: u32, chance: &RandomSource) -> bool {
         let Some(wait) = self.wait(number, chance) else { return false };
         tokio::time::sleep(wait).await;
         true
@@ -38,7 +38,7 @@ mod tests {
     #[test]
     fn waits_double_up_to_the_longest_and_end() {
         let backoff = Backoff { first: Duration::from_millis(100), longest: Duration::from_secs(1), waits: 6 };
-        let chance = Chance::seeded(1);
+        let chance = RandomSource::from_seed(1);
         for (number, most) in [(0, 100), (1, 200), (2, 400), (3, 800), (4, 1_000), (5, 1_000)] {
             let wait = backoff.wait(number, &chance).unwrap();
             assert!((most / 2..=most).contains(&(wait.as_millis() as u64)), "{number}: {wait:?}");

@@ -140,7 +140,7 @@ impl Ledger for DynamoLedger {
         self.park_entries(provider, entries).await
     }
 
-    async fn parked(&self, provider: &str, now: Timestamp, most: usize) -> Result<ParkedEntries, LedgerError> {
+    async fn read_parked(&self, provider: &str, now: Timestamp, most: usize) -> Result<ParkedEntries, LedgerError> {
         self.read_parked(provider, now, most).await
     }
 
@@ -148,7 +148,7 @@ impl Ledger for DynamoLedger {
         self.forget_parked(provider, entries).await
     }
 
-    async fn done(
+    async fn find_done(
         &self,
         provider: &str,
         day: Day,

@@ -12,8 +12,8 @@ use async_trait::async_trait;
 use aws_sdk_lambda::Client;
 use aws_sdk_lambda::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_lambda::operation::update_event_source_mapping::UpdateEventSourceMappingError as UpdateError;
-use damper_core::chance::Chance;
 use damper_core::mapping::{Mapping, MappingChange, MappingError, MappingState};
+use damper_core::random::RandomSource;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -44,7 +44,7 @@ pub struct LambdaMapping {
     client: Client,
     function: String,
     stream_prefix: String,
-    chance: Chance,
+    chance: RandomSource,
     cached: Mutex<BTreeMap<String, CachedMapping>>,
     lists: AtomicU64,
     updates: AtomicU64,
@@ -79,7 +79,7 @@ impl LambdaMapping {
             client,
             function: function.into(),
             stream_prefix: stream_prefix.into(),
-            chance: Chance::System,
+            random: RandomSource::System,
             cached: Mutex::default(),
             lists: AtomicU64::new(0),
             updates: AtomicU64::new(0),

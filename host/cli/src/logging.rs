@@ -10,7 +10,7 @@ use crate::settings::Settings;
 
 /// Warnings and errors; but what stops a provider is told by `damper run` itself, and what AWS's SDK misses by `--aws`, in words with
 /// a hint.
-const DEFAULT_FILTER: &str = "warn,damper_core::pipeline::run=off,aws_config=off";
+const DEFAULT_FILTER: &str = "warn,damper_core::pipeline::batch_processor=off,aws_config=off";
 
 /// Begin to log what `DAMPER_LOG` asks for.
 pub(crate) fn start(settings: &Settings, screen: &Screen) {

@@ -1,4 +1,4 @@
-//! What the limiter costs: nanoseconds and allocations per fetch (admit, started, completed), for APIs of several kinds.
+//! What the limiter costs: nanoseconds and allocations per fetch (admit, on_started, on_completed), for APIs of several kinds.
 //!
 //! `cargo run --release -p damper-core --example limiter_cost`. Fails where a fetch costs more than 1 us or allocates.
 
@@ -44,11 +44,11 @@ const MOST_NS: f64 = 1_000.0;
 /// How the n-th fetch ends.
 type Api = fn(u32) -> Outcome;
 
-fn good(_: u32) -> Outcome {
+fn answer_always_ok(_: u32) -> Outcome {
     Outcome::Ok
 }
 
-fn mixed(number: u32) -> Outcome {
+fn answer_with_some_failures(number: u32) -> Outcome {
     match number % 100 {
         0..3 => Outcome::Failed,
         3 => Outcome::Throttled { retry_after: None },
@@ -56,7 +56,7 @@ fn mixed(number: u32) -> Outcome {
     }
 }
 
-fn paced(number: u32) -> Outcome {
+fn answer_with_some_retry_after(number: u32) -> Outcome {
     let retry_after = Some(Duration::from_millis(20));
     if number.is_multiple_of(5_000) { Outcome::Throttled { retry_after } } else { Outcome::Ok }
 }
@@ -70,11 +70,11 @@ fn work(limiter: &mut Limiter, api: Api, fetches: u32, mut now: Duration) -> Dur
         let Some(place) = in_flight.get_mut(number as usize % IN_FLIGHT) else { continue };
         if let Some(permit) = place.take() {
             count -= 1;
-            limiter.completed(now, permit, api(number));
+            limiter.on_completed(now, permit, api(number));
         }
         if limiter.admit(now, count) == Admission::Now {
             count += 1;
-            *place = Some(limiter.started(now));
+            *place = Some(limiter.on_started(now));
         }
     }
     now
@@ -83,7 +83,11 @@ fn work(limiter: &mut Limiter, api: Api, fetches: u32, mut now: Duration) -> Dur
 fn main() -> ExitCode {
     let mut code = ExitCode::SUCCESS;
     println!("{:<28}{:>14}{:>16}", "API", "ns per fetch", "allocations");
-    for (name, api) in [("good", good as Api), ("3% failures, 1% 429", mixed), ("Retry-After now and then", paced)] {
+    for (name, api) in [
+        ("good", answer_always_ok as Api),
+        ("3% failures, 1% 429", answer_with_some_failures),
+        ("Retry-After now and then", answer_with_some_retry_after),
+    ] {
         let config = LimiterConfig { max_in_flight: 64, requests_per_second: None };
         let mut limiter = Limiter::new(config);
         let now = work(&mut limiter, api, WARM_UP, Duration::ZERO);

@@ -88,7 +88,7 @@ impl Budget {
 
     /// How many are left to be spent now; none where there is no quota.
     #[must_use]
-    pub fn left(&self) -> Option<u64> {
+    pub fn remaining(&self) -> Option<u64> {
         let left = Some(self.counters.left.load(Ordering::Acquire)).filter(|left| *left != UNLIMITED)?;
         Some(if self.is_their_day() { left } else { 0 })
     }
@@ -128,7 +128,7 @@ mod tests {
         assert!(!budget.spend());
         budget.add(3);
         assert!(budget.spend());
-        assert_eq!((budget.left(), budget.take_spent(), budget.take_spent()), (Some(2), 3, 0));
+        assert_eq!((budget.remaining(), budget.take_spent(), budget.take_spent()), (Some(2), 3, 0));
         assert_eq!(budget.close(), Some(2));
         assert!(!budget.spend());
     }
@@ -138,7 +138,7 @@ mod tests {
         let budget = Budget::unlimited();
         assert!((0..5).all(|_| budget.spend()));
         budget.add(1);
-        assert_eq!((budget.left(), budget.close(), budget.take_spent()), (None, None, 5));
+        assert_eq!((budget.remaining(), budget.close(), budget.take_spent()), (None, None, 5));
     }
 
     #[tokio::test(start_paused = true)]
@@ -149,9 +149,9 @@ mod tests {
             Budget::of(9).on_day(&WallClock::from(&machine), (at("2026-11-22T00:00:00Z"), at("2026-11-23T00:00:00Z")));
         assert!(budget.spend());
         tokio::time::advance(Duration::from_millis(100)).await;
-        assert_eq!((budget.spend(), budget.left()), (false, Some(0)), "the day is over");
+        assert_eq!((budget.spend(), budget.remaining()), (false, Some(0)), "the day is over");
         machine.step(SignedDuration::from_secs(-1));
-        assert_eq!((budget.spend(), budget.left()), (true, Some(7)), "the clock was set back");
+        assert_eq!((budget.spend(), budget.remaining()), (true, Some(7)), "the clock was set back");
         machine.step(SignedDuration::from_hours(-24));
         assert!(!budget.spend(), "before the day has begun");
         assert_eq!(budget.close(), Some(7), "to be given back");

@@ -29,7 +29,7 @@ pub enum WallClock {
 impl WallClock {
     /// A clock that reads `epoch` now and moves with tokio's clock from here on.
     #[must_use]
-    pub fn pinned(epoch: Timestamp) -> Self {
+    pub fn from_epoch(epoch: Timestamp) -> Self {
         Self::Pinned { epoch, started: Instant::now() }
     }
 

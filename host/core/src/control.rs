@@ -1,10 +1,10 @@
 //! How hard to press an API: small pure state machines. Time comes in, decisions go out; no I/O, no tokio, no clock.
 
 pub mod admission;
-pub mod brake;
 pub mod breaker;
 pub mod crashes;
 pub mod failing;
+pub mod failure_monitor;
 pub mod governor;
 pub mod item;
 pub mod limiter;

@@ -58,7 +58,7 @@ pub struct FetchReport {
 impl FetchReport {
     /// A fetch whose requests, if any, have all been answered.
     #[must_use]
-    pub fn answered(outcome: Result<Fetched, Failure>, requests: u32) -> Self {
+    pub fn new(outcome: Result<Fetched, Failure>, requests: u32) -> Self {
         Self { outcome, requests, unanswered_since: None, exchanges: Vec::new() }
     }
 }
@@ -122,7 +122,7 @@ impl Permits {
     }
 
     /// Wait until at least one permit is free.
-    pub(crate) async fn freed(&self) {
+    pub(crate) async fn wait_for_free(&self) {
         // The pool is never closed.
         let _ = self.pool.acquire().await;
     }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::shown::shown;
+use crate::escape::escape_text;
 
 /// The longest id of an item, in bytes of UTF-8.
 pub const MAX_ID_BYTES: usize = 512;
@@ -114,7 +114,7 @@ impl Item {
             return Err(ItemError::EntryTooLarge(payload.len()));
         }
         let shape: ItemShape =
-            serde_json::from_slice(payload).map_err(|error| ItemError::NotAnItem(shown(&error.to_string())))?;
+            serde_json::from_slice(payload).map_err(|error| ItemError::NotAnItem(escape_text(&error.to_string())))?;
         let params = shape.params.into_iter().map(|(name, value)| (name, value.into_text())).collect();
         Self::new(shape.id, params)
     }

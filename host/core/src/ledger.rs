@@ -26,20 +26,20 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::chance::Chance;
 use crate::control::slots::Wish;
 use crate::day::Day;
 use crate::dead_letter::DeadLetter;
 use crate::item::{Entry, Identity, SequenceNumber};
+use crate::random::RandomSource;
 
 mod change;
 
-pub use crate::control::item::{Breaker, Control, OpenedBy};
+pub use crate::control::item::{Control, OpenedBy, ProviderStop};
 pub use crate::control::slots::Granted;
 pub use change::change_control;
 #[cfg(test)]
 pub(crate) use change::tests;
-pub(crate) use change::{ControlChange, Wrote};
+pub(crate) use change::{ControlChange, WriteResult};
 
 /// One call of `process`: it fences claims and names the sink's objects. Unique, and later owners sort later.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -50,14 +50,14 @@ impl Owner {
     /// A new owner, unlike every other.
     #[must_use]
     pub fn unique(now: Timestamp) -> Self {
-        Self::drawn(now, &Chance::System)
+        Self::generate(now, &RandomSource::System)
     }
 
-    /// A new owner whose name is drawn from `chance`.
+    /// A new owner whose name is drawn from `random`.
     #[must_use]
-    pub fn drawn(now: Timestamp, chance: &Chance) -> Self {
+    pub fn generate(now: Timestamp, random: &RandomSource) -> Self {
         let milliseconds = u64::try_from(now.as_millisecond()).unwrap_or_default();
-        Self(ulid::Ulid::from_parts(milliseconds, chance.bits()).to_string().to_lowercase().into())
+        Self(ulid::Ulid::from_parts(milliseconds, random.bits()).to_string().to_lowercase().into())
     }
 
     /// The owner's name.
@@ -128,7 +128,7 @@ pub trait Ledger: Send + Sync {
 
     /// The parked entries that are due at `now`, the earliest first, at most `most`; and when the first after them is due. Sees
     /// whatever was parked before.
-    async fn parked(&self, _provider: &str, _now: Timestamp, _most: usize) -> Result<ParkedEntries, LedgerError> {
+    async fn read_parked(&self, _provider: &str, _now: Timestamp, _most: usize) -> Result<ParkedEntries, LedgerError> {
         Ok(ParkedEntries::default())
     }
 
@@ -140,7 +140,7 @@ pub trait Ledger: Send + Sync {
     /// Those of `identities` that were fetched on `day`, with the entry that each was fetched for: asked once for a batch that is
     /// delivered again, where reading is cheaper than having claims refused. It may know less than a claim, or nothing at all,
     /// as here; what it answers holds for good.
-    async fn done(
+    async fn find_done(
         &self,
         _provider: &str,
         _day: Day,

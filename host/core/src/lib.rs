@@ -5,12 +5,12 @@
 
 pub mod budget;
 pub mod bundle;
-pub mod chance;
 pub mod clock;
 pub mod control;
 pub mod day;
 pub mod dead_letter;
 pub mod error_chain;
+pub mod escape;
 pub mod fetcher;
 pub mod item;
 pub mod ledger;
@@ -19,8 +19,8 @@ pub mod mapping;
 pub mod operate;
 pub mod pipeline;
 pub mod printable;
+pub mod random;
 pub mod record;
-pub mod shown;
 pub mod sink;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

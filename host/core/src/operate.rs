@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::control::crashes::Crash;
 use crate::control::governor::Disabled;
-use crate::control::item::{Breaker, Control, OpenedBy};
+use crate::control::item::{Control, OpenedBy, ProviderStop};
 use crate::ledger::{Ledger, change_control};
 use crate::mapping::{Mapping, MappingChange, MappingError, MappingState};
 use crate::pipeline::AdaptError;
@@ -46,8 +46,8 @@ pub async fn stop(
         if control.needs_operator() {
             return false;
         }
-        control.breaker = Breaker::Open { since: now, by, reason: reason.to_owned() };
-        change = known.and_then(|state| control.governor.paused(now, by, state));
+        control.breaker = ProviderStop::Open { since: now, by, reason: reason.to_owned() };
+        change = known.and_then(|state| control.governor.pause(now, by, state));
         decided = control.governor.disabled.clone();
         true
     })
@@ -107,14 +107,14 @@ pub async fn resume(
     let before = change_control(ledger, provider, |control| {
         let old = control.clone();
         if control.needs_operator() {
-            control.breaker = Breaker::Closed;
+            control.breaker = ProviderStop::Closed;
             control.crashes.forget();
         }
         if let Some(allowed) = allowed {
             control.dead_letters_allowed = allowed;
             control.dead_letters_grant = control.dead_letters_grant.saturating_add(1);
         }
-        change = known.and_then(|state| control.governor.resumed(state));
+        change = known.and_then(|state| control.governor.resume(state));
         *control != old
     })
     .await?;
@@ -144,7 +144,7 @@ async fn apply(
     let Some(change) = change else { return Ok(()) };
     mapping.apply(provider, change).await?;
     let noted = |control: &mut Control| {
-        control.governor.applied(now, change, decided.clone());
+        control.governor.record_change(now, change, decided.clone());
         true
     };
     change_control(ledger, provider, noted).await?;
@@ -165,12 +165,12 @@ mod tests {
         Timestamp::from_second(second).unwrap()
     }
 
-    struct House {
+    struct Fixture {
         ledger: MemoryLedger,
         mapping: MemoryMapping,
     }
 
-    impl House {
+    impl Fixture {
         fn new() -> Self {
             Self { ledger: MemoryLedger::new(), mapping: MemoryMapping::new(500, Duration::ZERO) }
         }
@@ -183,12 +183,12 @@ mod tests {
             resume(&self.ledger, &self.mapping, "demo", at(20), None).await.unwrap()
         }
 
-        async fn breaker(&self) -> Breaker {
+        async fn breaker(&self) -> ProviderStop {
             self.ledger.control("demo").await.unwrap().breaker
         }
 
-        async fn opened(&self, by: OpenedBy) {
-            let breaker = Breaker::Open { since: at(1), by, reason: "x".into() };
+        async fn open_breaker(&self, by: OpenedBy) {
+            let breaker = ProviderStop::Open { since: at(1), by, reason: "x".into() };
             let open = |control: &mut Control| {
                 control.breaker = breaker.clone();
                 true
@@ -199,13 +199,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_pause_holds_until_it_is_resumed() {
-        let house = House::new();
-        house.pause().await;
-        assert!(matches!(house.breaker().await, Breaker::Open { by: OpenedBy::Operator, .. }));
-        assert!(!house.mapping.now().enabled);
-        house.resume().await;
-        assert_eq!(house.breaker().await, Breaker::Closed);
-        assert!(house.mapping.now().enabled);
+        let fixture = Fixture::new();
+        fixture.pause().await;
+        assert!(matches!(fixture.breaker().await, ProviderStop::Open { by: OpenedBy::Operator, .. }));
+        assert!(!fixture.mapping.now().enabled);
+        fixture.resume().await;
+        assert_eq!(fixture.breaker().await, ProviderStop::Closed);
+        assert!(fixture.mapping.now().enabled);
     }
 
     /// A mapping whose service does not answer.
@@ -224,40 +224,40 @@ mod tests {
 
     #[tokio::test]
     async fn a_pause_holds_though_the_mapping_cannot_be_reached() {
-        let house = House::new();
-        let paused = pause(&house.ledger, &Unreachable, "demo", at(10), "maintenance").await;
+        let fixture = Fixture::new();
+        let paused = pause(&fixture.ledger, &Unreachable, "demo", at(10), "maintenance").await;
         assert!(matches!(paused, Err(AdaptError::Mapping(_))));
-        assert!(matches!(house.breaker().await, Breaker::Open { by: OpenedBy::Operator, .. }));
+        assert!(matches!(fixture.breaker().await, ProviderStop::Open { by: OpenedBy::Operator, .. }));
     }
 
     #[tokio::test]
     async fn a_provider_goes_on_though_the_mapping_cannot_be_reached() {
-        let house = House::new();
-        house.pause().await;
-        let resumed = resume(&house.ledger, &Unreachable, "demo", at(20), Some(7)).await;
+        let fixture = Fixture::new();
+        fixture.pause().await;
+        let resumed = resume(&fixture.ledger, &Unreachable, "demo", at(20), Some(7)).await;
         assert!(matches!(resumed, Err(AdaptError::Mapping(_))));
-        assert_eq!(house.breaker().await, Breaker::Closed);
-        assert_eq!(house.ledger.control("demo").await.unwrap().dead_letters_allowed, 7);
-        assert!(!house.mapping.now().enabled);
-        house.resume().await;
-        assert!(house.mapping.now().enabled, "resumed again, with the mapping back, it is fed again");
+        assert_eq!(fixture.breaker().await, ProviderStop::Closed);
+        assert_eq!(fixture.ledger.control("demo").await.unwrap().dead_letters_allowed, 7);
+        assert!(!fixture.mapping.now().enabled);
+        fixture.resume().await;
+        assert!(fixture.mapping.now().enabled, "resumed again, with the mapping back, it is fed again");
     }
 
     #[tokio::test]
     async fn a_pause_does_not_hide_what_needs_mending() {
-        let house = House::new();
-        house.opened(OpenedBy::Config).await;
-        assert!(house.pause().await.needs_operator());
-        assert!(matches!(house.breaker().await, Breaker::Open { by: OpenedBy::Config, .. }));
+        let fixture = Fixture::new();
+        fixture.open_breaker(OpenedBy::Config).await;
+        assert!(fixture.pause().await.needs_operator());
+        assert!(matches!(fixture.breaker().await, ProviderStop::Open { by: OpenedBy::Config, .. }));
     }
 
     #[tokio::test]
     async fn resuming_does_not_call_a_failing_api_well_but_has_it_tried() {
-        let house = House::new();
-        house.opened(OpenedBy::Breaker).await;
-        house.mapping.set(MappingChange { batch_size: None, enabled: Some(false) });
-        house.resume().await;
-        assert!(matches!(house.breaker().await, Breaker::Open { by: OpenedBy::Breaker, .. }));
-        assert!(house.mapping.now().enabled);
+        let fixture = Fixture::new();
+        fixture.open_breaker(OpenedBy::Breaker).await;
+        fixture.mapping.set(MappingChange { batch_size: None, enabled: Some(false) });
+        fixture.resume().await;
+        assert!(matches!(fixture.breaker().await, ProviderStop::Open { by: OpenedBy::Breaker, .. }));
+        assert!(fixture.mapping.now().enabled);
     }
 }

@@ -9,11 +9,12 @@ mod alarm;
 mod allowance;
 mod attempt;
 mod batch;
-mod call;
+mod batch_context;
+mod batch_processor;
 mod chunks;
+mod control_cache;
 mod flush;
 mod grant;
-mod known;
 mod leaps;
 mod limiter_time;
 pub mod parking;
@@ -21,7 +22,6 @@ mod probes;
 pub mod progress;
 mod redelivery;
 pub mod report;
-mod run;
 mod slots;
 mod verdict;
 
@@ -34,35 +34,35 @@ use object_store::ObjectStore;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use crate::chance::Chance;
 use crate::clock::WallClock;
-use crate::control::brake::Brake;
 use crate::control::failing::Failing;
-use crate::control::governor::{Disabled, Obstacle};
-use crate::control::item::{Breaker, ChangeNonce, Control, OpenedBy};
-use crate::control::limiter::{Admit, Limiter, LimiterConfig, Reading};
+use crate::control::failure_monitor::FailureMonitor;
+use crate::control::governor::{BlockReason, Disabled};
+use crate::control::item::{ChangeNonce, Control, OpenedBy, ProviderStop};
+use crate::control::limiter::{ConcurrencyLimiter, Limiter, LimiterConfig, LimiterSnapshot};
 use crate::day::Day;
 use crate::fetcher::Fetcher;
 use crate::item::Entry;
-use crate::ledger::{ControlChange, Ledger, LedgerError, Owner, Parked, Wrote};
+use crate::ledger::{ControlChange, Ledger, LedgerError, Owner, Parked, WriteResult};
 use crate::manifest::Manifest;
 use crate::mapping::Mapping;
 use crate::pipeline::allowance::Allowance;
 use crate::pipeline::batch::Batch;
-use crate::pipeline::call::Call;
-use crate::pipeline::known::{Known, Worth};
+use crate::pipeline::batch_context::BatchContext;
+use crate::pipeline::batch_processor::{BatchProcessor, LONGEST_WAIT, RESERVE};
+use crate::pipeline::control_cache::{ControlCache, WritePolicy};
 use crate::pipeline::leaps::Leaps;
 use crate::pipeline::limiter_time::LimiterTime;
 use crate::pipeline::parking::TakenUp;
 use crate::pipeline::progress::Progress;
 use crate::pipeline::report::{Aside, Report, Stopped};
-use crate::pipeline::run::{LONGEST_WAIT, RESERVE, Run};
-use crate::pipeline::slots::{Kept, Slots, wanted};
+use crate::pipeline::slots::{RetainedSlots, Slots, batch_slots};
+use crate::random::RandomSource;
 use crate::sink::Compression;
 
 pub use ad_hoc::AdHoc;
 pub use adapt::AdaptError;
-pub use run::shortest_call;
+pub use batch_processor::shortest_call;
 
 /// Where state and records live, and what time it is.
 #[derive(Clone)]
@@ -78,26 +78,26 @@ pub struct Stores {
     /// The time of day.
     pub clock: WallClock,
     /// Jitter, and the names of owners.
-    pub chance: Chance,
+    pub random: RandomSource,
 }
 
-/// One provider's pipeline in this process. It lives as long as the process, so that the limiter and the brake remember.
+/// One provider's pipeline in this process. It lives as long as the process, so that the limiter and the failure monitor remember.
 pub struct Pipeline {
     manifest: Manifest,
     fetcher: Arc<dyn Fetcher>,
     stores: Stores,
-    limiter: Mutex<Box<dyn Admit>>,
-    brake: Mutex<Brake>,
+    limiter: Mutex<Box<dyn ConcurrencyLimiter>>,
+    failure_monitor: Mutex<FailureMonitor>,
     failing: Mutex<Failing>,
     /// Held by whoever takes a share of the dead letters that an operator allows.
     taking_grant: tokio::sync::Mutex<()>,
     progress: Arc<Progress>,
     /// When this process saved the limiter last, or took over what another had saved.
-    saved: Mutex<Option<Timestamp>>,
+    last_saved: Mutex<Option<Timestamp>>,
     /// The control item as this process knows it.
-    known: Mutex<Known>,
+    control_cache: Mutex<ControlCache>,
     /// What the latest call left to the next one.
-    kept_slots: Mutex<Option<Kept>>,
+    retained_slots: Mutex<Option<RetainedSlots>>,
     /// The limiter's time.
     limiter_time: Mutex<LimiterTime>,
     /// What the wall clock has leapt.
@@ -122,7 +122,7 @@ impl Pipeline {
     #[must_use]
     pub fn new(manifest: Manifest, fetcher: Arc<dyn Fetcher>, stores: Stores) -> Arc<Self> {
         let config = LimiterConfig {
-            max_in_flight: wanted(manifest.limits.max_concurrency.get()),
+            max_in_flight: batch_slots(manifest.limits.max_concurrency.get()),
             requests_per_second: manifest.limits.requests_per_second,
         };
         Self::with_limiter(manifest, fetcher, stores, Box::new(Limiter::new(config)))
@@ -134,7 +134,7 @@ impl Pipeline {
         manifest: Manifest,
         fetcher: Arc<dyn Fetcher>,
         stores: Stores,
-        limiter: Box<dyn Admit>,
+        limiter: Box<dyn ConcurrencyLimiter>,
     ) -> Arc<Self> {
         let (started, leaps) = (stores.clock.moment(), Leaps::default());
         // A process that waits for its first batch has seen a leap that comes meanwhile.
@@ -145,13 +145,13 @@ impl Pipeline {
             fetcher,
             stores,
             limiter: Mutex::new(limiter),
-            brake: Mutex::default(),
+            failure_monitor: Mutex::default(),
             failing: Mutex::default(),
             taking_grant: tokio::sync::Mutex::default(),
             progress: Arc::default(),
-            saved: Mutex::default(),
-            known: Mutex::default(),
-            kept_slots: Mutex::default(),
+            last_saved: Mutex::default(),
+            control_cache: Mutex::default(),
+            retained_slots: Mutex::default(),
             limiter_time,
             leaps,
         })
@@ -171,8 +171,8 @@ impl Pipeline {
 
     /// What the limiter would say of itself now.
     #[must_use]
-    pub fn reading(&self) -> Reading {
-        self.limiter().reading(self.elapsed())
+    pub fn limiter_snapshot(&self) -> LimiterSnapshot {
+        self.limiter().snapshot(self.limiter_now())
     }
 
     /// Process one batch: the entries of one shard, in order. Returns before `deadline`, with time to spare; when `stop` is
@@ -206,37 +206,37 @@ impl Pipeline {
         let Manifest { name, limits, .. } = &self.manifest;
         self.limiter_time().catch_up(self.stores.clock.moment());
         let now = self.stores.clock.now();
-        let owner = Owner::drawn(now, &self.stores.chance);
+        let owner = Owner::generate(now, &self.stores.random);
         let batch = self.batch(taken_up.entries, entries);
         let mut slots = Slots::new(name, &owner, limits, Allowance::budget(limits, &self.stores.clock), self.leaps());
-        if let Some(kept) = self.kept_slots().take() {
-            slots.resume(kept, self.stores.clock.moment());
+        if let Some(retained) = self.retained_slots().take() {
+            slots.resume(retained, self.stores.clock.moment());
         }
         let recover_until = deadline.checked_sub(RESERVE).unwrap_or(deadline);
-        let call = Arc::new(Call::new(self, owner, slots.permits().clone(), recover_until, stop));
+        let context = Arc::new(BatchContext::new(self, owner, slots.permits().clone(), recover_until, stop));
         self.recall(control);
-        let mut run = Run::new(self, call, batch, slots, control, deadline);
-        run.parked_read = taken_up.read;
+        let mut processor = BatchProcessor::new(self, context, batch, slots, control, deadline);
+        processor.parked_read = taken_up.read;
         if let Some(gate) = self.gate(control) {
-            return run.gated(gate).await;
+            return processor.report_closed_gate(gate).await;
         }
-        run.prepare_fetcher().await;
-        run.skip_what_is_known().await;
-        run.stop_if_no_fetch_fits();
-        run.until_done().await;
-        run.report().await
+        processor.prepare_fetcher().await;
+        processor.skip_what_is_known().await;
+        processor.stop_if_no_fetch_fits();
+        processor.until_done().await;
+        processor.report().await
     }
 
     /// The control item, read now.
     async fn control(&self) -> Result<Control, LedgerError> {
         let read = self.stores.ledger.control(&self.manifest.name).await?;
-        Ok(self.known().read(read))
+        Ok(self.control_cache().merge_read(read))
     }
 
     /// The control item as it was read or written last, with what has yet to be written; none: neither has happened.
     #[must_use]
-    pub fn control_seen(&self) -> Option<Control> {
-        self.known().seen()
+    pub fn cached_control(&self) -> Option<Control> {
+        self.control_cache().last_seen()
     }
 
     /// What keeps the provider from being called now.
@@ -250,33 +250,33 @@ impl Pipeline {
             let until = Instant::now() + self.manifest.limits.fetch_timeout;
             self.window_closes().is_some_and(|closes| closes <= until)
         };
-        let (why, opens) = match self.obstacle(control) {
+        let (why, opens) = match self.block_reason(control) {
             None if closes_too_soon() => (Stopped::WindowClosed, None),
             None => return None,
-            Some(obstacle) => Self::closed_gate(obstacle)?,
+            Some(block_reason) => Self::closed_gate(block_reason)?,
         };
         Some(Gate { why, opens: opens.map(|opens| self.instant(opens)) })
     }
 
     /// Why nothing is claimed under an obstacle, and until when, if that is known; none: it is the limiter's matter.
-    fn closed_gate(obstacle: Obstacle) -> Option<(Stopped, Option<Timestamp>)> {
-        Some(match obstacle {
-            Obstacle::Operator | Obstacle::Config => (Stopped::BreakerOpen, None),
-            Obstacle::Window { until } => (Stopped::WindowClosed, until),
-            Obstacle::Quota { until } => (Stopped::QuotaSpent, Some(until)),
+    fn closed_gate(block_reason: BlockReason) -> Option<(Stopped, Option<Timestamp>)> {
+        Some(match block_reason {
+            BlockReason::Operator | BlockReason::Config => (Stopped::BreakerOpen, None),
+            BlockReason::Window { until } => (Stopped::WindowClosed, until),
+            BlockReason::Quota { until } => (Stopped::QuotaSpent, Some(until)),
             // The limiter itself waits for these, and tries the API when it may.
-            Obstacle::ApiDown { .. } | Obstacle::Asked { .. } => return None,
+            BlockReason::ApiDown { .. } | BlockReason::RetryAfter { .. } => return None,
         })
     }
 
     /// Sleep until `until`, a minute at the most, in time for the deadline.
-    async fn wait(&self, until: Option<Instant>, deadline: Instant, call: &Call) {
+    async fn wait(&self, until: Option<Instant>, deadline: Instant, context: &BatchContext) {
         let now = Instant::now();
         let latest = (now + LONGEST_WAIT).min(deadline.checked_sub(RESERVE).unwrap_or(now));
         let until = until.map_or(latest, |until| until.min(latest));
         tokio::select! {
             biased;
-            () = call.stopped() => {}
+            () = context.wait_for_stop() => {}
             () = sleep_until(until) => {}
         }
     }
@@ -297,11 +297,11 @@ impl Pipeline {
     }
 
     /// Open the breaker for all processes, unless it is open already.
-    async fn open_breaker(&self, breaker: &Breaker) -> Result<(), LedgerError> {
+    async fn open_breaker(&self, breaker: &ProviderStop) -> Result<(), LedgerError> {
         // What was seen so far has had its effect; after the mend it would only mislead.
-        self.brake().reset();
+        self.failure_monitor().reset();
         self.change_control(|control| {
-            let closed = control.breaker == Breaker::Closed;
+            let closed = control.breaker == ProviderStop::Closed;
             if closed {
                 control.breaker = breaker.clone();
             }
@@ -312,13 +312,17 @@ impl Pipeline {
 
     /// Change the control item, as often as somebody else is quicker. `change` says whether there is something to write.
     async fn change_control(&self, mut change: impl FnMut(&mut Control) -> bool + Send) -> Result<(), LedgerError> {
-        self.weigh_control(|control| if change(control) { Worth::Now } else { Worth::Nothing }).await
+        self.change_control_by_policy(|control| if change(control) { WritePolicy::Now } else { WritePolicy::Nothing })
+            .await
     }
 
     /// The same, where the change may be one that waits. At first the item is taken for what was seen last, which the write then
     /// confirms; that there is nothing to write is believed only of what was read now.
-    async fn weigh_control(&self, mut change: impl FnMut(&mut Control) -> Worth + Send) -> Result<(), LedgerError> {
-        let mut seen = self.control_seen();
+    async fn change_control_by_policy(
+        &self,
+        mut change: impl FnMut(&mut Control) -> WritePolicy + Send,
+    ) -> Result<(), LedgerError> {
+        let mut seen = self.cached_control();
         let mut is_guess = seen.is_some();
         let mut write = None;
         loop {
@@ -327,18 +331,18 @@ impl Pipeline {
                 None => self.control().await?,
             };
             match change(&mut control) {
-                Worth::Nothing if is_guess => {}
-                Worth::Nothing => return Ok(()),
-                Worth::Later { uncounted } => {
-                    self.known().postpone(control, (self.today(), uncounted), self.stores.clock.now());
+                WritePolicy::Nothing if is_guess => {}
+                WritePolicy::Nothing => return Ok(()),
+                WritePolicy::Later { uncounted } => {
+                    self.control_cache().postpone(control, (self.today(), uncounted), self.stores.clock.now());
                     return Ok(());
                 }
-                Worth::Now => match write.get_or_insert_with(|| self.new_change()).write(control).await? {
-                    Wrote::Written(there) => {
-                        self.known().written(there);
+                WritePolicy::Now => match write.get_or_insert_with(|| self.new_change()).write(control).await? {
+                    WriteResult::Written(there) => {
+                        self.control_cache().on_written(there);
                         return Ok(());
                     }
-                    Wrote::Refused(there) => seen = Some(self.known().read(there)),
+                    WriteResult::Refused(there) => seen = Some(self.control_cache().merge_read(there)),
                 },
             }
             is_guess = false;
@@ -346,12 +350,12 @@ impl Pipeline {
     }
 
     fn new_change(&self) -> ControlChange<'_> {
-        let Stores { ledger, chance, .. } = &self.stores;
-        ControlChange::new(&**ledger, &self.manifest.name, ChangeNonce::drawn(chance))
+        let Stores { ledger, random, .. } = &self.stores;
+        ControlChange::new(&**ledger, &self.manifest.name, ChangeNonce::generate(random))
     }
 
     /// The limiter's time.
-    fn elapsed(&self) -> Duration {
+    fn limiter_now(&self) -> Duration {
         self.limiter_time().at(Instant::now())
     }
 
@@ -365,24 +369,24 @@ impl Pipeline {
         if self.stores.ledger.write_interval().is_zero() { self.leaps.clone() } else { Leaps::default() }
     }
 
-    fn limiter(&self) -> MutexGuard<'_, Box<dyn Admit>> {
+    fn limiter(&self) -> MutexGuard<'_, Box<dyn ConcurrencyLimiter>> {
         self.limiter.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn brake(&self) -> MutexGuard<'_, Brake> {
-        self.brake.lock().unwrap_or_else(PoisonError::into_inner)
+    fn failure_monitor(&self) -> MutexGuard<'_, FailureMonitor> {
+        self.failure_monitor.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn control_cache(&self) -> MutexGuard<'_, ControlCache> {
+        self.control_cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn kept_slots(&self) -> MutexGuard<'_, Option<Kept>> {
-        self.kept_slots.lock().unwrap_or_else(PoisonError::into_inner)
+    fn retained_slots(&self) -> MutexGuard<'_, Option<RetainedSlots>> {
+        self.retained_slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn saved(&self) -> MutexGuard<'_, Option<Timestamp>> {
-        self.saved.lock().unwrap_or_else(PoisonError::into_inner)
+    fn last_saved(&self) -> MutexGuard<'_, Option<Timestamp>> {
+        self.last_saved.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

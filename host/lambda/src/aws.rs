@@ -7,9 +7,9 @@ use anyhow::Context;
 use async_trait::async_trait;
 use damper_aws::sink::bucket;
 use damper_aws::{AwsClients, DynamoLedger, LambdaMapping, secrets};
-use damper_core::chance::Chance;
 use damper_core::clock::WallClock;
 use damper_core::pipeline::Stores;
+use damper_core::random::RandomSource;
 use damper_plugins::MemoryLimits;
 use damper_plugins::grants::{Secret, SecretError, SecretSource};
 use jiff::SignedDuration;
@@ -31,7 +31,7 @@ pub(crate) async fn build_function(settings: &Settings) -> anyhow::Result<Functi
         compression: settings.compression,
         mapping: Arc::new(LambdaMapping::new(clients.lambda(), &settings.function, &settings.stream_prefix)),
         clock: build_clock(settings.clock_offset_seconds),
-        chance: Chance::System,
+        random: RandomSource::System,
     };
     let secrets: Secrets = Box::new(move |name| {
         Arc::new(ManagedSecret { client: clients.secrets(), name: name.to_owned() }) as Arc<dyn SecretSource>
@@ -50,7 +50,7 @@ fn build_clock(offset_seconds: i64) -> WallClock {
         return WallClock::System;
     }
     let now = WallClock::System.now();
-    WallClock::pinned(now.saturating_add(SignedDuration::from_secs(offset_seconds)).unwrap_or(now))
+    WallClock::from_epoch(now.saturating_add(SignedDuration::from_secs(offset_seconds)).unwrap_or(now))
 }
 
 /// A secret of AWS Secrets Manager.

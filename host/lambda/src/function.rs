@@ -8,7 +8,7 @@ mod tick;
 use std::sync::Arc;
 use std::time::Duration;
 
-use damper_core::control::item::{Breaker, Control, OpenedBy};
+use damper_core::control::item::{Control, OpenedBy, ProviderStop};
 use damper_core::operate;
 use damper_core::pipeline::{Pipeline, Stores};
 use serde_json::Value;
@@ -118,7 +118,7 @@ impl Function {
 /// Whether a person stopped the provider, or has to mend something before it may go on.
 fn operator_reason(control: &Control) -> Option<&str> {
     match &control.breaker {
-        Breaker::Open { by: OpenedBy::Config | OpenedBy::Operator, reason, .. } => Some(reason),
+        ProviderStop::Open { by: OpenedBy::Config | OpenedBy::Operator, reason, .. } => Some(reason),
         _ => None,
     }
 }

@@ -26,14 +26,14 @@ impl Meter {
     pub(crate) fn print(self, now: Timestamp, invocation: Invocation) {
         let manifest = self.pipeline.manifest();
         // As the invocation itself has read or written it last: nobody pays for another read.
-        let Some(control) = self.pipeline.control_seen() else {
+        let Some(control) = self.pipeline.cached_control() else {
             tracing::warn!(provider = manifest.name, "no metrics: the control item was not read");
             return;
         };
         let progress = self.pipeline.progress();
         let delta = self.before.delta_to(&CounterSnapshot::of(&progress), &progress.take_events());
         let today = manifest.window.day(now);
-        let status = ProviderStatus::of(&control, self.pipeline.reading(), today, manifest.limits.daily_quota);
+        let status = ProviderStatus::of(&control, self.pipeline.limiter_snapshot(), today, manifest.limits.daily_quota);
         for line in metrics::format_lines(&manifest.name, now, invocation, &delta, status) {
             println!("{line}");
         }

@@ -6,10 +6,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use damper_core::control::admission::{BreakerReading, Reading};
-use damper_core::control::item::{Breaker, Control, OpenedBy};
+use damper_core::control::admission::{BreakerStatus, LimiterSnapshot};
+use damper_core::control::item::{Control, OpenedBy, ProviderStop};
 use damper_core::day::Day;
-use damper_core::pipeline::progress::{Event, Progress, Snapshot, What};
+use damper_core::pipeline::progress::{Event, EventKind, Progress, Snapshot};
 use damper_core::record::FailureKind;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -58,9 +58,9 @@ impl CounterSnapshot {
         };
         let mut in_flight = 0_u64;
         for event in events {
-            match event.what {
-                What::Sent => in_flight += 1,
-                What::Ended { latency, .. } => {
+            match event.kind {
+                EventKind::Sent => in_flight += 1,
+                EventKind::Ended { latency, .. } => {
                     in_flight = in_flight.saturating_sub(1);
                     delta.latencies.push(latency);
                 }
@@ -87,15 +87,15 @@ pub(crate) struct ProviderStatus {
 
 impl ProviderStatus {
     /// How a provider stands by its control item and what its limiter says.
-    pub(crate) fn of(control: &Control, reading: Reading, today: Day, quota: Option<u64>) -> Self {
+    pub(crate) fn of(control: &Control, reading: LimiterSnapshot, today: Day, quota: Option<u64>) -> Self {
         let (breaker, needs_mending) = match &control.breaker {
-            Breaker::Open { by: OpenedBy::Config, .. } => (2, true),
-            Breaker::Open { by: OpenedBy::Operator, .. } => (2, false),
-            Breaker::Open { .. } if matches!(reading.breaker, BreakerReading::HalfOpen { .. }) => (1, false),
-            Breaker::Open { .. } => (2, false),
-            Breaker::Closed => (0, false),
+            ProviderStop::Open { by: OpenedBy::Config, .. } => (2, true),
+            ProviderStop::Open { by: OpenedBy::Operator, .. } => (2, false),
+            ProviderStop::Open { .. } if matches!(reading.breaker, BreakerStatus::HalfOpen { .. }) => (1, false),
+            ProviderStop::Open { .. } => (2, false),
+            ProviderStop::Closed => (0, false),
         };
-        let (quota_left, parked) = (control.usage.left(today, quota), control.parked.count);
+        let (quota_left, parked) = (control.usage.remaining(today, quota), control.parked.count);
         Self { breaker, needs_mending, quota_left, limit: reading.limit, parked }
     }
 }
@@ -210,14 +210,14 @@ mod tests {
     fn sample_delta() -> MetricsDelta {
         let begin = Instant::now();
         let at = |ms| begin + Duration::from_millis(ms);
-        let ended = |ms| What::Ended { latency: Duration::from_millis(ms), outcome: None };
+        let ended = |ms| EventKind::Ended { latency: Duration::from_millis(ms), outcome: None };
         let events = [
-            Event { at: at(0), what: What::Sent },
-            Event { at: at(1), what: What::Sent },
-            Event { at: at(40), what: ended(40) },
-            Event { at: at(41), what: What::Sent },
-            Event { at: at(90), what: ended(89) },
-            Event { at: at(91), what: ended(50) },
+            Event { at: at(0), kind: EventKind::Sent },
+            Event { at: at(1), kind: EventKind::Sent },
+            Event { at: at(40), kind: ended(40) },
+            Event { at: at(41), kind: EventKind::Sent },
+            Event { at: at(90), kind: ended(89) },
+            Event { at: at(91), kind: ended(50) },
         ];
         let before = CounterSnapshot {
             snapshot: Snapshot { fetched: 10, dead: 1, ..Snapshot::default() },
@@ -302,21 +302,22 @@ mod tests {
 
     #[test]
     fn who_is_needed_is_told_apart() {
-        let reading = Reading { limit: 3, breaker: BreakerReading::Closed, gate: None, rate: None, phase: "hold" };
+        let reading =
+            LimiterSnapshot { limit: 3, breaker: BreakerStatus::Closed, gate: None, rate: None, phase: "hold" };
         let today: Day = "2026-11-25".parse().unwrap();
         let open = |by| Control {
-            breaker: Breaker::Open { since: Timestamp::UNIX_EPOCH, by, reason: String::new() },
+            breaker: ProviderStop::Open { since: Timestamp::UNIX_EPOCH, by, reason: String::new() },
             ..Control::default()
         };
         let status = |control: &Control, breaker| {
-            let status = ProviderStatus::of(control, Reading { breaker, ..reading }, today, Some(9));
+            let status = ProviderStatus::of(control, LimiterSnapshot { breaker, ..reading }, today, Some(9));
             (status.breaker, status.needs_mending)
         };
-        let half_open = BreakerReading::HalfOpen { since: Duration::ZERO };
-        assert_eq!(status(&Control::default(), BreakerReading::Closed), (0, false));
+        let half_open = BreakerStatus::HalfOpen { since: Duration::ZERO };
+        assert_eq!(status(&Control::default(), BreakerStatus::Closed), (0, false));
         assert_eq!(status(&open(OpenedBy::Breaker), half_open), (1, false));
-        assert_eq!(status(&open(OpenedBy::Breaker), BreakerReading::Closed), (2, false));
-        assert_eq!(status(&open(OpenedBy::Operator), BreakerReading::Closed), (2, false));
+        assert_eq!(status(&open(OpenedBy::Breaker), BreakerStatus::Closed), (2, false));
+        assert_eq!(status(&open(OpenedBy::Operator), BreakerStatus::Closed), (2, false));
         assert_eq!(status(&open(OpenedBy::Config), half_open), (2, true));
     }
 }

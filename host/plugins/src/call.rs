@@ -483,7 +483,7 @@ mod tests {
         hops.ended();
         tokio::time::advance(Duration::from_millis(1)).await;
         assert_eq!(hops.send(), Err(NotSent::TimeOver));
-        assert_eq!(permits.budget().left(), Some(1), "what is not sent is not spent");
+        assert_eq!(permits.budget().remaining(), Some(1), "what is not sent is not spent");
     }
 
     #[test]

@@ -15,7 +15,7 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use damper_core::chance::Chance;
+use damper_core::random::RandomSource;
 use memmap2::MmapRaw;
 
 /// How many threads can mark at a time; those beyond do not.
@@ -94,7 +94,7 @@ impl ExecutionMarks {
     /// If the folder or the file cannot be made, locked or mapped.
     pub fn create(folder: &Path) -> io::Result<Self> {
         std::fs::create_dir_all(folder)?;
-        let path = folder.join(format!("{}-{:032x}.{ENDING}", std::process::id(), Chance::System.bits()));
+        let path = folder.join(format!("{}-{:032x}.{ENDING}", std::process::id(), RandomSource::System.bits()));
         let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
         file.lock()?;
         // Written rather than only made longer, so that the disk has room for it: a page that cannot be stored ends a process.

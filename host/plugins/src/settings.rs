@@ -12,8 +12,8 @@ mod shape;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use damper_core::escape::escape_text;
 use damper_core::manifest::Manifest;
-use damper_core::shown::shown;
 
 use crate::grants::{Grants, Origin};
 
@@ -149,8 +149,8 @@ impl Binder<'_> {
     fn setting(&self, key: &str, problem: impl Into<String>, hint: impl Into<String>) -> BindingError {
         BindingError::Setting {
             provider: self.manifest.name.clone(),
-            key: shown(key),
-            problem: shown(&problem.into()),
+            key: escape_text(key),
+            problem: escape_text(&problem.into()),
             hint: hint.into(),
             file: self.place.file(),
         }

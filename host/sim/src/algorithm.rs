@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use damper_core::control::admission::Admit;
+use damper_core::control::admission::ConcurrencyLimiter;
 use damper_core::control::limiter::{Limiter, LimiterConfig};
 
 use crate::bare::Setting;
@@ -43,11 +43,11 @@ impl Algorithm {
 
     /// One of it for each of `clients`.
     #[must_use]
-    pub fn limiters(self, setting: &Setting, clients: u32) -> Vec<Box<dyn Admit>> {
+    pub fn limiters(self, setting: &Setting, clients: u32) -> Vec<Box<dyn ConcurrencyLimiter>> {
         (0..clients).map(|client| self.limiter(setting, client, clients)).collect()
     }
 
-    pub(crate) fn limiter(self, setting: &Setting, client: u32, clients: u32) -> Box<dyn Admit> {
+    pub(crate) fn limiter(self, setting: &Setting, client: u32, clients: u32) -> Box<dyn ConcurrencyLimiter> {
         let max = setting.max_in_flight;
         match self {
             Self::Damper => Box::new(Limiter::new(LimiterConfig { max_in_flight: max, requests_per_second: None })),

@@ -9,7 +9,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Duration;
 
-use damper_core::control::admission::{Admission, Admit};
+use damper_core::control::admission::{Admission, ConcurrencyLimiter};
 use damper_core::control::rebase::Rebase;
 
 use crate::api::{Api, Plan};
@@ -54,7 +54,7 @@ impl Work {
 
 /// Run one algorithm for each client against the API, and say what happened.
 #[must_use]
-pub fn run(setting: &Setting, limiters: Vec<Box<dyn Admit>>) -> Record {
+pub fn run(setting: &Setting, limiters: Vec<Box<dyn ConcurrencyLimiter>>) -> Record {
     let mut run = LimiterRun::new(setting, limiters);
     run.until_over();
     run.recorder.finish(setting.duration)
@@ -67,7 +67,7 @@ pub fn run_in_invocations(
     setting: &Setting,
     items: u32,
     restored: bool,
-    limiter: &dyn Fn() -> Box<dyn Admit>,
+    limiter: &dyn Fn() -> Box<dyn ConcurrencyLimiter>,
 ) -> Record {
     let mut run = LimiterRun::new(setting, vec![limiter()]);
     run.invocations = Some(Invocations { items, left: items, fresh: restored.then_some(limiter) });
@@ -81,7 +81,7 @@ struct Invocations<'a> {
     /// Items of the current one that have not started.
     left: u32,
     /// If each invocation has a limiter of its own: one that knows nothing.
-    fresh: Option<&'a dyn Fn() -> Box<dyn Admit>>,
+    fresh: Option<&'a dyn Fn() -> Box<dyn ConcurrencyLimiter>>,
 }
 
 impl Invocations<'_> {
@@ -156,7 +156,7 @@ struct LimiterRun<'a> {
 }
 
 impl<'a> LimiterRun<'a> {
-    fn new(setting: &'a Setting, limiters: Vec<Box<dyn Admit>>) -> Self {
+    fn new(setting: &'a Setting, limiters: Vec<Box<dyn ConcurrencyLimiter>>) -> Self {
         let clients: Vec<_> = limiters.into_iter().map(|limiter| Client::new(limiter, setting.work)).collect();
         let mut run = Self {
             setting,

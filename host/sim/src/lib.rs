@@ -6,7 +6,7 @@
 //! runs in production.
 //!
 //! ```text
-//!   Scenario ---> Api (answers)                       Admit (decides)
+//!   Scenario ---> Api (answers)              ConcurrencyLimiter (decides)
 //!       |              ^   |                             ^   |
 //!       |              |   v                             |   v
 //!       +----------> bare: the events of one or more algorithms against one API ----> Record ----> tables, JSON, charts

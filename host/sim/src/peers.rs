@@ -14,7 +14,7 @@ pub mod vector_arc;
 
 use std::time::Duration;
 
-use damper_core::control::admission::{Admission, BreakerReading, Permit, Reading};
+use damper_core::control::admission::{Admission, BreakerStatus, LimiterSnapshot, Permit};
 
 /// The limit that all begin with: a quarter of the slots, 1 to 8.
 #[must_use]
@@ -43,6 +43,6 @@ impl InFlight {
 }
 
 /// The reading of an algorithm that has a limit and nothing else.
-fn reading(limit: u32, phase: &'static str) -> Reading {
-    Reading { limit, breaker: BreakerReading::Closed, gate: None, rate: None, phase }
+fn reading(limit: u32, phase: &'static str) -> LimiterSnapshot {
+    LimiterSnapshot { limit, breaker: BreakerStatus::Closed, gate: None, rate: None, phase }
 }

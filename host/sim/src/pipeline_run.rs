@@ -22,10 +22,10 @@ mod shifted;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use damper_core::chance::Chance;
 use damper_core::clock::WallClock;
 use damper_core::manifest::{Manifest, ManifestError};
 use damper_core::pipeline::{Pipeline, Stores};
+use damper_core::random::RandomSource;
 use damper_core::sink::Compression;
 use damper_core::testing::mapping::MemoryMapping;
 use damper_core::testing::memory::MemoryLedger;
@@ -135,13 +135,13 @@ impl<'a> RunSetup<'a> {
         let recorder = Arc::new(Mutex::new(Recorder::new(&scenario.plan, clients)));
         let api = Arc::new(Mutex::new(Api::new(scenario.plan.clone(), seed)));
         let mut setup = Self { scenario, began: Instant::now(), recorder, clients: Vec::new() };
-        let clock = WallClock::pinned(BEGIN.parse().unwrap_or(Timestamp::UNIX_EPOCH));
+        let clock = WallClock::from_epoch(BEGIN.parse().unwrap_or(Timestamp::UNIX_EPOCH));
         for client in 0..scenario.clients {
             setup.add_client(
                 algorithm,
                 client,
                 &clock,
-                Chance::seeded(seed.wrapping_add(u64::from(client))),
+                RandomSource::from_seed(seed.wrapping_add(u64::from(client))),
                 manifest,
                 &api,
             );
@@ -155,7 +155,7 @@ impl<'a> RunSetup<'a> {
         algorithm: Algorithm,
         client: u32,
         clock: &WallClock,
-        chance: Chance,
+        chance: RandomSource,
         manifest: &Manifest,
         api: &Arc<Mutex<Api>>,
     ) {
@@ -175,7 +175,7 @@ impl<'a> RunSetup<'a> {
             compression: Compression::None,
             mapping: article.clone().map_or_else(|| mapping.clone() as _, |article| article as _),
             clock: clock.clone(),
-            chance,
+            random: chance,
         };
         let manifest = manifest.clone();
         let pipeline = match algorithm {
@@ -252,7 +252,7 @@ async fn every_second(watch: Watch) {
         }
         let mut recorder = lock(&watch.recorder);
         for client in &watch.clients {
-            recorder.record_reading(now, &client.pipeline.reading());
+            recorder.record_reading(now, &client.pipeline.limiter_snapshot());
         }
         // Of several clients the first one's batches, and all that is pending.
         let mapping = watch.clients.first().map(|client| client.mapping.now());

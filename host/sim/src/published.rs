@@ -10,7 +10,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::time::Duration;
 
-use damper_core::control::admission::{Admission, Admit, Outcome, Permit};
+use damper_core::control::admission::{Admission, ConcurrencyLimiter, Outcome, Permit};
 
 use crate::units::number;
 
@@ -88,7 +88,7 @@ enum EventKind {
 struct PublishedRun<'a> {
     scenario: &'a Published,
     retries: Retries,
-    limiter: Box<dyn Admit>,
+    limiter: Box<dyn ConcurrencyLimiter>,
     events: BinaryHeap<Reverse<(Duration, u64, EventKind)>>,
     numbers: u64,
     /// Requests that wait for a permit, with the tries they had.
@@ -104,7 +104,7 @@ struct PublishedRun<'a> {
 impl Published {
     /// Run an algorithm through it.
     #[must_use]
-    pub fn run(&self, limiter: Box<dyn Admit>, retries: Retries) -> Finish {
+    pub fn run(&self, limiter: Box<dyn ConcurrencyLimiter>, retries: Retries) -> Finish {
         let mut run = PublishedRun {
             scenario: self,
             retries,
@@ -150,7 +150,7 @@ impl PublishedRun<'_> {
         if time == 0.0 {
             return;
         }
-        let limit = self.limiter.reading(now).limit;
+        let limit = self.limiter.snapshot(now).limit;
         self.finish.at_once.0 = self.finish.at_once.0.max(self.at_once);
         self.finish.at_once.1 += number(u64::from(self.at_once)) * time;
         self.finish.limit.1 += number(u64::from(limit)) * time;
@@ -179,7 +179,7 @@ impl PublishedRun<'_> {
     fn report_outcome(&mut self, now: Duration, request: u32, good: bool) {
         let refused = if self.scenario.drops { Outcome::TimedOut } else { Outcome::Throttled { retry_after: None } };
         if let Some(permit) = self.permits.remove(&request) {
-            self.limiter.completed(now, permit, if good { Outcome::Ok } else { refused });
+            self.limiter.on_completed(now, permit, if good { Outcome::Ok } else { refused });
         }
     }
 
@@ -189,7 +189,7 @@ impl PublishedRun<'_> {
             match self.limiter.admit(now, in_flight) {
                 Admission::Now => {
                     self.waiting.pop_front();
-                    let permit = self.limiter.started(now);
+                    let permit = self.limiter.on_started(now);
                     self.permits.insert(request, permit);
                     self.send(now, request, tried);
                 }

@@ -5,7 +5,7 @@ mod recorder;
 
 use std::time::Duration;
 
-use damper_core::control::admission::BreakerReading;
+use damper_core::control::admission::BreakerStatus;
 use serde::Serialize;
 
 pub use figures::{jain, percentile};
@@ -33,7 +33,7 @@ pub struct Second {
     /// The sum of the limits of all clients at the second's begin.
     pub limit: u32,
     /// The first client's breaker at the second's begin.
-    pub breaker: Option<BreakerReading>,
+    pub breaker: Option<BreakerStatus>,
     /// The rate that the first client keeps, in calls a second.
     pub rate: Option<f64>,
     /// The mapping's batch size; none if there is no mapping, 0 if it is disabled.

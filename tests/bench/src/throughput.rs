@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
-use damper_core::chance::Chance;
 use damper_core::clock::WallClock;
 use damper_core::item::Item;
 use damper_core::manifest::Manifest;
 use damper_core::pipeline::{Pipeline, Stores};
+use damper_core::random::RandomSource;
 use damper_local::{Database, SqliteLedger, SqliteMapping, SqliteStream, folder};
 use damper_plugins::Plugin;
 use damper_sim::peers::fixed::Fixed;
@@ -111,5 +111,5 @@ pub(crate) async fn open(place: &Path, manifest: &Manifest, records: u32) -> any
     let sink = Arc::new(folder::open(&place.join("out"))?);
     let (ledger, mapping) = (Arc::new(SqliteLedger::new(database)), Arc::new(mapping));
     let compression = damper_core::sink::Compression::None;
-    Ok((Stores { ledger, sink, compression, mapping, clock, chance: Chance::System }, stream))
+    Ok((Stores { ledger, sink, compression, mapping, clock, random: RandomSource::System }, stream))
 }

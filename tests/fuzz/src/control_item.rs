@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use damper_core::control::admission::{Admission, Admit, Outcome};
-use damper_core::control::governor::{Bounds, Invocation, forecast, obstacle};
+use damper_core::control::admission::{Admission, ConcurrencyLimiter, Outcome};
+use damper_core::control::governor::{Bounds, Invocation, block_reason, forecast};
 use damper_core::control::item::Control;
 use damper_core::control::limiter::{Limiter, LimiterConfig};
 use damper_core::control::window::Window;
@@ -42,13 +42,13 @@ fn check_limiter(control: &Control) {
     let (mut now, mut waited) = (ELAPSED, Duration::ZERO);
     let mut permits = Vec::new();
     for step in 0..STEPS {
-        let reading = limiter.reading(now);
+        let reading = limiter.snapshot(now);
         assert!(reading.limit <= CONFIG.max_in_flight, "{reading:?}");
         assert!(reading.rate.is_none_or(|rate| rate <= 50.0), "{reading:?}");
         match limiter.admit(now, permits.len() as u32) {
             Admission::Now => {
                 waited = Duration::ZERO;
-                permits.push(limiter.started(now));
+                permits.push(limiter.on_started(now));
             }
             Admission::At(at) => {
                 assert!(at > now, "it is asked again and again: {reading:?}");
@@ -59,7 +59,7 @@ fn check_limiter(control: &Control) {
             Admission::AfterCompletion => {
                 assert!(!permits.is_empty(), "it waits for nothing: {reading:?}");
                 now += Duration::from_millis(50);
-                limiter.completed(now, permits.remove(0), outcome(step));
+                limiter.on_completed(now, permits.remove(0), outcome(step));
             }
         }
         assert!(permits.len() <= CONFIG.max_in_flight as usize);
@@ -84,7 +84,7 @@ fn outcome(step: u32) -> Outcome {
 
 fn check_governor(control: &Control) {
     let window = Window::always_utc();
-    let obstacle = obstacle(control, &window, Some(QUOTA), NOW);
+    let block_reason = block_reason(control, &window, Some(QUOTA), NOW);
     let invocation = Invocation { ok: 90, launching: Duration::from_secs(9), tail: Duration::from_secs(1) };
     for (batch_size, enabled, pending) in [(100, true, false), (1, false, false), (500, true, true)] {
         let mapping = MappingState { batch_size, enabled, pending };
@@ -92,17 +92,17 @@ fn check_governor(control: &Control) {
         for minute in 0..30_i64 {
             let now = NOW.saturating_add(Duration::from_secs(60 * minute.unsigned_abs())).unwrap_or(NOW);
             let change = if minute % 2 == 0 {
-                governor.tick(now, BOUNDS, obstacle, mapping)
+                governor.tick(now, BOUNDS, block_reason, mapping)
             } else {
-                governor.ended(now, Some(invocation), BOUNDS, obstacle, mapping)
+                governor.on_invocation_done(now, Some(invocation), BOUNDS, block_reason, mapping)
             };
             if let Some(change) = change {
-                governor.applied(now, change, governor.disabled.clone());
+                governor.record_change(now, change, governor.disabled.clone());
             }
-            governor.saw(now, mapping);
-            let _ = governor.known(now);
+            governor.record_mapping(now, mapping);
+            let _ = governor.assumed_mapping(now);
         }
-        let _ = forecast(1_000, governor.rate, &window, control.usage.left(window.day(NOW), Some(QUOTA)), NOW);
+        let _ = forecast(1_000, governor.rate, &window, control.usage.remaining(window.day(NOW), Some(QUOTA)), NOW);
     }
 }
 

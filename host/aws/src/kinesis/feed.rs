@@ -7,8 +7,8 @@ use aws_sdk_kinesis::error::{DisplayErrorContext, ProvideErrorMetadata};
 use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::PutRecordsRequestEntry;
 use bytes::Bytes;
-use damper_core::chance::Chance;
 use damper_core::item::Item;
+use damper_core::random::RandomSource;
 use sha2::{Digest, Sha256};
 
 use crate::backoff::Backoff;
@@ -108,14 +108,14 @@ impl FeedError {
 pub struct Feeder {
     client: Client,
     stream: String,
-    chance: Chance,
+    chance: RandomSource,
 }
 
 impl Feeder {
     /// A feeder of the stream of this name.
     #[must_use]
     pub fn new(client: Client, stream: impl Into<String>) -> Self {
-        Self { client, stream: stream.into(), chance: Chance::System }
+        Self { client, stream: stream.into(), chance: RandomSource::System }
     }
 
     /// Feed entries, in order as far as Kinesis keeps it: a record that is refused comes after those that were not. Entries

@@ -10,8 +10,8 @@ use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkErro
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{ConsumedCapacity, ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure};
-use damper_core::chance::Chance;
 use damper_core::ledger::LedgerError;
+use damper_core::random::RandomSource;
 
 use super::schema::{Attributes, size};
 use crate::backoff::Backoff;
@@ -58,13 +58,13 @@ pub(super) enum UpdateOutcome {
 pub(super) struct Table {
     pub(super) client: Client,
     pub(super) name: Arc<str>,
-    pub(super) chance: Chance,
+    pub(super) chance: RandomSource,
     counters: Arc<UnitCounters>,
 }
 
 impl Table {
     pub(super) fn new(client: Client, name: String) -> Self {
-        Self { client, name: name.into(), chance: Chance::System, counters: Arc::default() }
+        Self { client, name: name.into(), random: RandomSource::System, counters: Arc::default() }
     }
 
     pub(super) fn consumed_units(&self) -> Units {

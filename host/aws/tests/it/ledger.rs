@@ -78,7 +78,7 @@ async fn a_record_costs_what_the_table_says(endpoint: &str, done_again: (f64, f6
     finish_fetched(&ledger, "a", &["x"]).await;
     assert_eq!(meter.read(), (0.0, 2.0), "fetched");
 
-    assert_eq!(ledger.done("demo", today(), &[identity("x")]).await.unwrap().len(), 1);
+    assert_eq!(ledger.find_done("demo", today(), &[identity("x")]).await.unwrap().len(), 1);
     assert_eq!(meter.read(), done_again, "delivered again, and done: no write");
 
     claim(&ledger, "a", "y", 0).await.unwrap();
@@ -119,11 +119,11 @@ async fn of_a_redelivered_batch_only_what_was_fetched_is_known(endpoint: &str) {
     release_failed(&ledger, "a", "115").await;
     // Asked for twice, as a batch may hold them.
     let asked: Vec<Identity> = ids.iter().chain(&ids[..50]).map(|id| identity(id)).collect();
-    let known = ledger.done("demo", today(), &asked).await.unwrap();
+    let known = ledger.find_done("demo", today(), &asked).await.unwrap();
     let wanted: BTreeMap<_, _> = done.iter().map(|id| (identity(id), SequenceNumber::from(*id))).collect();
     assert_eq!(known, wanted);
-    assert!(ledger.done("other", today(), &asked).await.unwrap().is_empty());
-    assert!(ledger.done("demo", today(), &[]).await.unwrap().is_empty());
+    assert!(ledger.find_done("other", today(), &asked).await.unwrap().is_empty());
+    assert!(ledger.find_done("demo", today(), &[]).await.unwrap().is_empty());
 }
 
 mod ministack {
@@ -216,7 +216,7 @@ async fn what_is_done_is_read_at_half_price() {
     let told = r#"{"Responses":{"t":[]},"ConsumedCapacity":[{"TableName":"t","CapacityUnits":0.5}]}"#;
     let fake = FakeService::answering([Answer::ok(told)]).await;
     let ledger = DynamoLedger::new(fake.dynamodb(), "t", std::sync::Arc::new(object_store::memory::InMemory::new()));
-    ledger.done("demo", today(), &[identity("a")]).await.unwrap();
+    ledger.find_done("demo", today(), &[identity("a")]).await.unwrap();
     assert_eq!(ledger.consumed_units(), Units { read: 0.5, write: 0.0 });
     let asked = &fake.requests()[0];
     assert!(asked.contains("\"ReturnConsumedCapacity\":\"TOTAL\"") && !asked.contains("ConsistentRead"), "{asked}");
@@ -238,7 +238,7 @@ async fn keys_left_unprocessed_are_asked_for_again() {
     let rest = r#"{"Responses":{"t":[{"pk":{"S":"r#demo#b"},"st":{"S":"DONE"},"by":{"S":"2"}}]},"UnprocessedKeys":{}}"#;
     let fake = FakeService::answering([Answer::ok(left), Answer::ok(rest)]).await;
     let ledger = DynamoLedger::new(fake.dynamodb(), "t", std::sync::Arc::new(object_store::memory::InMemory::new()));
-    let known = ledger.done("demo", today(), &[identity("a"), identity("b")]).await.unwrap();
+    let known = ledger.find_done("demo", today(), &[identity("a"), identity("b")]).await.unwrap();
     assert_eq!(known.len(), 2);
     let requests = fake.requests();
     assert_eq!(requests.len(), 2);

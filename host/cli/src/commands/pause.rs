@@ -1,7 +1,7 @@
 //! `damper pause`: stop a provider until `damper resume`.
 
 use clap::Args;
-use damper_core::ledger::{Breaker, Control};
+use damper_core::ledger::{Control, ProviderStop};
 use damper_core::operate;
 
 use crate::backend::BackendArgs;
@@ -43,7 +43,7 @@ pub(crate) fn run(command: &Pause, context: &Context) -> Result<Exit, CliError> 
         context::runtime()?.block_on(pause(command, context)).map_err(|error| command.backend.explain(error))?;
     let (provider, was_stopped) = (&command.provider, before.needs_operator());
     match before.breaker {
-        Breaker::Open { since, by, reason } if was_stopped => {
+        ProviderStop::Open { since, by, reason } if was_stopped => {
             put(format!("{provider} is stopped already, since {since:.0} by {by}: {}", printable(&reason)))?
         }
         _ => put(format!("{provider} is paused; `damper resume {provider}{}` goes on", command.backend.flag()))?,

@@ -1,7 +1,7 @@
 //! `damper resume`: let a provider go on, after a pause or after the mend.
 
 use clap::Args;
-use damper_core::ledger::{Breaker, Control, OpenedBy};
+use damper_core::ledger::{Control, OpenedBy, ProviderStop};
 use damper_core::operate;
 
 use crate::backend::BackendArgs;
@@ -38,21 +38,21 @@ pub(crate) fn run(command: &Resume, context: &Context) -> Result<Exit, CliError>
     let before =
         context::runtime()?.block_on(resume(command, context)).map_err(|error| command.backend.explain(error))?;
     match (before.breaker, before.governor.disabled) {
-        (Breaker::Open { since, by: OpenedBy::Breaker, reason }, _) => put(format!(
+        (ProviderStop::Open { since, by: OpenedBy::Breaker, reason }, _) => put(format!(
             "{} is tried again now; it has been failing since {since:.0}: {}",
             command.provider,
             printable(&reason)
         ))?,
-        (Breaker::Open { since, by, reason }, _) => put(format!(
+        (ProviderStop::Open { since, by, reason }, _) => put(format!(
             "{} goes on; it was stopped since {since:.0} by {by}: {}",
             command.provider,
             printable(&reason)
         ))?,
-        (Breaker::Closed, Some(disabled)) => put(format!(
+        (ProviderStop::Closed, Some(disabled)) => put(format!(
             "{} goes on; its mapping was disabled since {:.0} by {}",
             command.provider, disabled.since, disabled.by
         ))?,
-        (Breaker::Closed, None) => put(format!("{} was not stopped", command.provider))?,
+        (ProviderStop::Closed, None) => put(format!("{} was not stopped", command.provider))?,
     }
     if let Some(allowed) = command.allow_dead_letters {
         put(format!("{allowed} more dead letters are allowed before it stops for them"))?;

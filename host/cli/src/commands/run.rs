@@ -12,12 +12,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use damper_core::chance::Chance;
 use damper_core::clock::WallClock;
 use damper_core::fetcher::Fetcher;
-use damper_core::ledger::{Breaker, Control, Ledger};
+use damper_core::ledger::{Control, Ledger, ProviderStop};
 use damper_core::mapping::Mapping;
 use damper_core::pipeline::{Pipeline, Stores};
+use damper_core::random::RandomSource;
 use damper_local::{Database, SqliteLedger, SqliteMapping, SqliteStream, folder};
 use damper_plugins::{HostOptions, PluginHost};
 use tokio::task::JoinSet;
@@ -134,7 +134,7 @@ impl RunContext {
             compression: config.compression,
             mapping: Arc::new(mapping.clone()) as Arc<dyn Mapping>,
             clock: context.clock.clone(),
-            chance: Chance::System,
+            random: RandomSource::System,
         };
         let (stream, clock, tick) = (SqliteStream::new(database.clone()), context.clock.clone(), config.mapping.tick);
         let crashes = Arc::new(Crashes::open(context, &config.database));
@@ -329,10 +329,10 @@ impl RunContext {
         let control = self.control(name).await?;
         let needs_operator = control.needs_operator();
         Ok(match control.breaker {
-            Breaker::Open { since, by, reason } if needs_operator => {
+            ProviderStop::Open { since, by, reason } if needs_operator => {
                 Some(CliError::Stopped { provider: name.to_owned(), since, by, reason })
             }
-            Breaker::Open { .. } | Breaker::Closed => None,
+            ProviderStop::Open { .. } | ProviderStop::Closed => None,
         })
     }
 

@@ -9,7 +9,7 @@ use damper_core::clock::WallClock;
 use damper_core::day::Day;
 use damper_core::dead_letter::{DeadLetter, Reason};
 use damper_core::item::{Identity, Params, SequenceNumber};
-use damper_core::ledger::{Breaker, Claim, ClaimRequest, Claimed, Finish, Ledger, OpenedBy, Owner};
+use damper_core::ledger::{Claim, ClaimRequest, Claimed, Finish, Ledger, OpenedBy, Owner, ProviderStop};
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -99,7 +99,7 @@ async fn a_pause_holds_in_the_control_item_and_in_the_mapping_until_it_is_resume
     assert!(paused.contains("demo is paused; `damper resume demo --aws` goes on"), "{paused}");
     let breaker = ledger.control(DEMO).await.unwrap().breaker;
     assert!(
-        matches!(&breaker, Breaker::Open { by: OpenedBy::Operator, reason, .. } if reason == "they asked us"),
+        matches!(&breaker, ProviderStop::Open { by: OpenedBy::Operator, reason, .. } if reason == "they asked us"),
         "{breaker:?}"
     );
     assert!(!stack.is_enabled(DEMO).await);
@@ -119,7 +119,7 @@ async fn a_pause_holds_in_the_control_item_and_in_the_mapping_until_it_is_resume
     let resumed = stack.damper(&["resume", DEMO, "--aws", "--allow-dead-letters", "7"]);
     assert!(resumed.contains("demo goes on; it was stopped since "), "{resumed}");
     let control = ledger.control(DEMO).await.unwrap();
-    assert_eq!((control.breaker, control.dead_letters_allowed), (Breaker::Closed, 7));
+    assert_eq!((control.breaker, control.dead_letters_allowed), (ProviderStop::Closed, 7));
     assert!(stack.is_enabled(DEMO).await);
 }
 

@@ -47,24 +47,24 @@ pub enum Outcome {
 
 /// What decides when a fetch may start. [`Limiter`](crate::control::limiter::Limiter) is Damper's; the simulator puts other
 /// algorithms in its place to compare them. One per provider and process.
-pub trait Admit: Send + fmt::Debug {
+pub trait ConcurrencyLimiter: Send + fmt::Debug {
     /// May a fetch start at `now` beside `in_flight` others? Asked only where there is something to fetch.
     fn admit(&mut self, now: Duration, in_flight: u32) -> Admission;
 
     /// The fetch that was just admitted has started.
-    fn started(&mut self, now: Duration) -> Permit;
+    fn on_started(&mut self, now: Duration) -> Permit;
 
-    /// A fetch sent `requests` more than the one that [`Admit::started`] counts; the rate makes up for them.
-    fn sent_more(&mut self, now: Duration, requests: u32);
+    /// A fetch sent `requests` more than the one that [`ConcurrencyLimiter::on_started`] counts; the rate makes up for them.
+    fn on_extra_requests(&mut self, now: Duration, requests: u32);
 
     /// A fetch ended.
-    fn completed(&mut self, now: Duration, permit: Permit, outcome: Outcome);
+    fn on_completed(&mut self, now: Duration, permit: Permit, outcome: Outcome);
 
     /// A fetch ended in a way that says nothing of the API: it was never sent, its component trapped, its credential was refused.
-    fn forgotten(&mut self, now: Duration, permit: Permit);
+    fn on_discarded(&mut self, now: Duration, permit: Permit);
 
     /// What it would say of itself at `now`, for people, charts and the governor.
-    fn reading(&self, now: Duration) -> Reading;
+    fn snapshot(&self, now: Duration) -> LimiterSnapshot;
 
     /// What it has learned, to be kept; none where it learns nothing.
     fn save(&self) -> Option<serde_json::Value> {
@@ -80,11 +80,11 @@ pub trait Admit: Send + fmt::Debug {
 
 /// A limiter's state, to be looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Reading {
+pub struct LimiterSnapshot {
     /// How many fetches may be in flight.
     pub limit: u32,
     /// Whether its breaker lets fetches start.
-    pub breaker: BreakerReading,
+    pub breaker: BreakerStatus,
     /// Until when nothing may start because the API asked for it.
     pub gate: Option<Duration>,
     /// The rate that it keeps, in fetches a second, where it learned or was given one.
@@ -96,7 +96,7 @@ pub struct Reading {
 /// A breaker's state, to be looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(tag = "state", rename_all = "kebab-case")]
-pub enum BreakerReading {
+pub enum BreakerStatus {
     /// Fetches may start.
     Closed,
     /// None may start.

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::control::admission::{BreakerReading, Permit};
+use crate::control::admission::{BreakerStatus, Permit};
 use crate::control::rebase::Rebase;
 
 /// The first pause of an outage.
@@ -65,7 +65,7 @@ pub enum Breaker {
 
 /// Whether a fetch may start, as far as the breaker goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Passage {
+pub enum BreakerPermit {
     /// It may.
     Free,
     /// It may, alone, as the probe.
@@ -78,11 +78,11 @@ pub enum Passage {
 
 /// What a fetch that ended means to the breaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Heard {
+pub enum BreakerTransition {
     /// The breaker is closed: the end is for others to judge.
-    Passed,
+    WasClosed,
     /// The end changes nothing.
-    Nothing,
+    None,
     /// It was the last good probe: the breaker has just closed.
     Closed,
 }
@@ -96,10 +96,10 @@ impl Default for Breaker {
 impl Breaker {
     /// Whether a fetch may start at `now` beside `in_flight` others. With none in flight a probe that is still expected is
     /// lost, whatever became of it.
-    pub fn ask(&mut self, now: Duration, in_flight: u32) -> Passage {
+    pub fn admit(&mut self, now: Duration, in_flight: u32) -> BreakerPermit {
         if let Self::Open { since, until, pause } = *self {
             if now < until {
-                return Passage::NotBefore(until);
+                return BreakerPermit::NotBefore(until);
             }
             *self = Self::HalfOpen { since, pause, good: 0, probe: None };
         }
@@ -107,48 +107,50 @@ impl Breaker {
             Self::HalfOpen { probe: Some(started), .. }
                 if in_flight > 0 && now.saturating_sub(*started) < PROBE_IS_LOST =>
             {
-                Passage::AfterProbe
+                BreakerPermit::AfterProbe
             }
             Self::HalfOpen { probe, .. } => {
                 *probe = None;
-                Passage::Probe
+                BreakerPermit::Probe
             }
-            Self::Closed { .. } | Self::Open { .. } => Passage::Free,
+            Self::Closed { .. } | Self::Open { .. } => BreakerPermit::Free,
         }
     }
 
     /// A fetch has started.
-    pub fn started(&mut self, now: Duration) {
+    pub fn on_started(&mut self, now: Duration) {
         if let Self::HalfOpen { probe, .. } = self {
             *probe = Some(now);
         }
     }
 
     /// A fetch has ended, well or not.
-    pub fn ended(&mut self, now: Duration, permit: Permit, well: bool) -> Heard {
+    pub fn on_ended(&mut self, now: Duration, permit: Permit, well: bool) -> BreakerTransition {
         match self {
             // What was sent before the outage ended says nothing of the API as it is now.
-            Self::Closed { since } if !well && since.is_some_and(|since| permit.started < since) => Heard::Nothing,
-            Self::Closed { .. } => Heard::Passed,
+            Self::Closed { since } if !well && since.is_some_and(|since| permit.started < since) => {
+                BreakerTransition::None
+            }
+            Self::Closed { .. } => BreakerTransition::WasClosed,
             Self::HalfOpen { good, probe, .. } if *probe == Some(permit.started) && well => {
                 *probe = None;
                 *good = good.saturating_add(1);
                 if *good < GOOD_PROBES {
-                    return Heard::Nothing;
+                    return BreakerTransition::None;
                 }
                 *self = Self::Closed { since: Some(now) };
-                Heard::Closed
+                BreakerTransition::HasClosed
             }
             Self::HalfOpen { probe, .. } if *probe == Some(permit.started) => {
                 self.trip(now);
-                Heard::Nothing
+                BreakerTransition::None
             }
-            Self::HalfOpen { .. } | Self::Open { .. } => Heard::Nothing,
+            Self::HalfOpen { .. } | Self::Open { .. } => BreakerTransition::None,
         }
     }
 
     /// A fetch has ended in a way that says nothing: if it was the probe, another may be sent.
-    pub fn forgotten(&mut self, permit: Permit) {
+    pub fn on_discarded(&mut self, permit: Permit) {
         if let Self::HalfOpen { probe, .. } = self
             && *probe == Some(permit.started)
         {
@@ -191,11 +193,11 @@ impl Breaker {
 
     /// What it would say of itself.
     #[must_use]
-    pub fn reading(&self) -> BreakerReading {
+    pub fn status(&self) -> BreakerStatus {
         match *self {
-            Self::Closed { .. } => BreakerReading::Closed,
-            Self::Open { since, until, .. } => BreakerReading::Open { since, until },
-            Self::HalfOpen { since, .. } => BreakerReading::HalfOpen { since },
+            Self::Closed { .. } => BreakerStatus::Closed,
+            Self::Open { since, until, .. } => BreakerStatus::Open { since, until },
+            Self::HalfOpen { since, .. } => BreakerStatus::HalfOpen { since },
         }
     }
 }
@@ -216,28 +218,28 @@ mod tests {
     fn probing() -> Breaker {
         let mut breaker = Breaker::default();
         breaker.trip(at(0));
-        assert_eq!(breaker.ask(at(999), 5), Passage::NotBefore(at(1_000)));
-        assert_eq!(breaker.ask(at(1_000), 5), Passage::Probe);
-        breaker.started(at(1_000));
+        assert_eq!(breaker.admit(at(999), 5), BreakerPermit::NotBefore(at(1_000)));
+        assert_eq!(breaker.admit(at(1_000), 5), BreakerPermit::Probe);
+        breaker.on_started(at(1_000));
         breaker
     }
 
     #[test]
     fn one_probe_at_a_time() {
         let mut breaker = probing();
-        assert_eq!(breaker.ask(at(1_500), 1), Passage::AfterProbe);
-        assert_eq!(breaker.ended(at(1_600), permit(1_000), true), Heard::Nothing);
-        assert_eq!(breaker.ask(at(1_600), 0), Passage::Probe);
+        assert_eq!(breaker.admit(at(1_500), 1), BreakerPermit::AfterProbe);
+        assert_eq!(breaker.on_ended(at(1_600), permit(1_000), true), BreakerTransition::None);
+        assert_eq!(breaker.admit(at(1_600), 0), BreakerPermit::Probe);
     }
 
     #[test]
     fn three_good_probes_close_it() {
         let mut breaker = probing();
         for (number, started) in [1_000, 2_000, 3_000].into_iter().enumerate() {
-            breaker.ask(at(started), 0);
-            breaker.started(at(started));
-            let heard = breaker.ended(at(started + 100), permit(started), true);
-            assert_eq!(heard, if number == 2 { Heard::Closed } else { Heard::Nothing });
+            breaker.admit(at(started), 0);
+            breaker.on_started(at(started));
+            let transition = breaker.on_ended(at(started + 100), permit(started), true);
+            assert_eq!(transition, if number == 2 { BreakerTransition::HasClosed } else { BreakerTransition::None });
         }
         assert!(breaker.is_closed());
     }
@@ -247,12 +249,12 @@ mod tests {
         let mut breaker = probing();
         let mut now = at(1_000);
         for seconds in [2, 4, 8, 16, 30, 30] {
-            breaker.ended(now, Permit { started: now, in_flight: 1 }, false);
+            breaker.on_ended(now, Permit { started: now, in_flight: 1 }, false);
             let until = now + Duration::from_secs(seconds);
-            assert_eq!(breaker.reading(), BreakerReading::Open { since: at(0), until });
+            assert_eq!(breaker.status(), BreakerStatus::Open { since: at(0), until });
             now = until;
-            assert_eq!(breaker.ask(now, 0), Passage::Probe);
-            breaker.started(now);
+            assert_eq!(breaker.admit(now, 0), BreakerPermit::Probe);
+            breaker.on_started(now);
         }
     }
 
@@ -260,30 +262,30 @@ mod tests {
     fn what_was_sent_before_the_outage_neither_closes_nor_opens_it() {
         let mut breaker = probing();
         for well in [true, true, true, false] {
-            assert_eq!(breaker.ended(at(1_100), permit(0), well), Heard::Nothing);
+            assert_eq!(breaker.on_ended(at(1_100), permit(0), well), BreakerTransition::None);
         }
-        assert_eq!(breaker.reading(), BreakerReading::HalfOpen { since: at(0) });
-        assert_eq!(breaker.ask(at(1_200), 1), Passage::AfterProbe, "the probe is still out");
+        assert_eq!(breaker.status(), BreakerStatus::HalfOpen { since: at(0) });
+        assert_eq!(breaker.admit(at(1_200), 1), BreakerPermit::AfterProbe, "the probe is still out");
     }
 
     #[test]
     fn a_forgotten_or_lost_probe_makes_room_for_another() {
         let mut breaker = probing();
-        breaker.forgotten(permit(0));
-        assert_eq!(breaker.ask(at(1_500), 1), Passage::AfterProbe);
-        breaker.forgotten(permit(1_000));
-        assert_eq!(breaker.ask(at(1_500), 1), Passage::Probe);
-        breaker.started(at(1_500));
-        assert_eq!(breaker.ask(at(2_000), 0), Passage::Probe, "nothing is in flight");
-        breaker.started(at(2_000));
-        assert_eq!(breaker.ask(at(2_000) + PROBE_IS_LOST, 3), Passage::Probe);
+        breaker.on_discarded(permit(0));
+        assert_eq!(breaker.admit(at(1_500), 1), BreakerPermit::AfterProbe);
+        breaker.on_discarded(permit(1_000));
+        assert_eq!(breaker.admit(at(1_500), 1), BreakerPermit::Probe);
+        breaker.on_started(at(1_500));
+        assert_eq!(breaker.admit(at(2_000), 0), BreakerPermit::Probe, "nothing is in flight");
+        breaker.on_started(at(2_000));
+        assert_eq!(breaker.admit(at(2_000) + PROBE_IS_LOST, 3), BreakerPermit::Probe);
     }
 
     #[test]
     fn failures_of_before_the_closing_are_not_the_apis_of_today() {
         let mut breaker = Breaker::Closed { since: Some(at(5_000)) };
-        assert_eq!(breaker.ended(at(6_000), permit(4_000), false), Heard::Nothing);
-        assert_eq!(breaker.ended(at(6_000), permit(4_000), true), Heard::Passed);
-        assert_eq!(breaker.ended(at(6_000), permit(5_000), false), Heard::Passed);
+        assert_eq!(breaker.on_ended(at(6_000), permit(4_000), false), BreakerTransition::None);
+        assert_eq!(breaker.on_ended(at(6_000), permit(4_000), true), BreakerTransition::WasClosed);
+        assert_eq!(breaker.on_ended(at(6_000), permit(5_000), false), BreakerTransition::WasClosed);
     }
 }

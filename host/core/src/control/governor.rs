@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::control::item::{Breaker, Control, OpenedBy};
+use crate::control::item::{Control, OpenedBy, ProviderStop};
 use crate::control::window::Window;
 use crate::mapping::{MappingChange, MappingState};
 
@@ -56,7 +56,7 @@ const WEIGHT: f64 = 0.5;
 
 /// What keeps batches from being worth delivering.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Obstacle {
+pub enum BlockReason {
     /// An operator stopped the provider.
     Operator,
     /// Something only a person can mend.
@@ -77,7 +77,7 @@ pub enum Obstacle {
         until: Timestamp,
     },
     /// The API asked to be left alone.
-    Asked {
+    RetryAfter {
         /// Until when.
         until: Timestamp,
     },
@@ -85,23 +85,23 @@ pub enum Obstacle {
 
 /// What keeps an API from being called at `now`, by its control item, its window and its quota of requests a day.
 #[must_use]
-pub fn obstacle(control: &Control, window: &Window, quota: Option<u64>, now: Timestamp) -> Option<Obstacle> {
+pub fn block_reason(control: &Control, window: &Window, quota: Option<u64>, now: Timestamp) -> Option<BlockReason> {
     match control.breaker {
-        Breaker::Open { by: OpenedBy::Operator, .. } => return Some(Obstacle::Operator),
-        Breaker::Open { by: OpenedBy::Config, .. } => return Some(Obstacle::Config),
-        Breaker::Open { .. } | Breaker::Closed => {}
+        ProviderStop::Open { by: OpenedBy::Operator, .. } => return Some(BlockReason::Operator),
+        ProviderStop::Open { by: OpenedBy::Config, .. } => return Some(BlockReason::Config),
+        ProviderStop::Open { .. } | ProviderStop::Closed => {}
     }
     if !window.is_open(now) {
-        return Some(Obstacle::Window { until: window.opens_at(now) });
+        return Some(BlockReason::Window { until: window.opens_at(now) });
     }
-    if control.usage.left(window.day(now), quota) == Some(0) {
-        return Some(Obstacle::Quota { until: window.day_ends(now) });
+    if control.usage.remaining(window.day(now), quota) == Some(0) {
+        return Some(BlockReason::Quota { until: window.day_ends(now) });
     }
     let gate = control.limiter.as_ref().and_then(|saved| saved.gate(now));
     match (&control.breaker, gate) {
-        (Breaker::Open { since, .. }, _) => Some(Obstacle::ApiDown { since: *since }),
-        (Breaker::Closed, Some(until)) => Some(Obstacle::Asked { until }),
-        (Breaker::Closed, None) => None,
+        (ProviderStop::Open { since, .. }, _) => Some(BlockReason::ApiDown { since: *since }),
+        (ProviderStop::Closed, Some(until)) => Some(BlockReason::RetryAfter { until }),
+        (ProviderStop::Closed, None) => None,
     }
 }
 
@@ -135,13 +135,13 @@ impl Bounds {
 
 impl Governor {
     /// An invocation has ended. Says what to change at the mapping, which was read as `mapping`; the caller tells whether that
-    /// was done with [`Governor::applied`].
-    pub fn ended(
+    /// was done with [`Governor::record_change`].
+    pub fn on_invocation_done(
         &mut self,
         now: Timestamp,
         invocation: Option<Invocation>,
         bounds: Bounds,
-        obstacle: Option<Obstacle>,
+        block_reason: Option<BlockReason>,
         mapping: MappingState,
     ) -> Option<MappingChange> {
         if let Some(invocation) = invocation {
@@ -151,10 +151,10 @@ impl Governor {
         if self.is_changing(mapping) || !mapping.enabled {
             return None;
         }
-        if let Some(disabled) = obstacle.and_then(|obstacle| off(now, obstacle)) {
+        if let Some(disabled) = block_reason.and_then(|block_reason| off(now, block_reason)) {
             return Some(self.disable(disabled));
         }
-        if obstacle.is_none() { self.resize(now, bounds, mapping) } else { None }
+        if block_reason.is_none() { self.resize(now, bounds, mapping) } else { None }
     }
 
     /// A scheduled tick: the mapping is off, or no invocation may come for long.
@@ -162,14 +162,14 @@ impl Governor {
         &mut self,
         now: Timestamp,
         bounds: Bounds,
-        obstacle: Option<Obstacle>,
+        block_reason: Option<BlockReason>,
         mapping: MappingState,
     ) -> Option<MappingChange> {
         self.look(now, mapping);
         if self.is_changing(mapping) {
             return None;
         }
-        let off = obstacle.and_then(|obstacle| off(now, obstacle));
+        let off = block_reason.and_then(|block_reason| off(now, block_reason));
         if mapping.enabled {
             // While batches come, the invocations themselves find out about the API.
             return off.filter(|off| off.by != OpenedBy::Breaker).map(|off| self.disable(off));
@@ -190,7 +190,7 @@ impl Governor {
 
     /// An operator lets the provider go on: feed again, with the last good batch, unless it is a window or a quota that is in
     /// the way.
-    pub fn resumed(&mut self, mapping: MappingState) -> Option<MappingChange> {
+    pub fn resume(&mut self, mapping: MappingState) -> Option<MappingChange> {
         let by = self.disabled.as_ref().map(|disabled| disabled.by);
         if matches!(by, Some(OpenedBy::Window | OpenedBy::Quota)) {
             return None;
@@ -201,7 +201,7 @@ impl Governor {
     }
 
     /// The provider was stopped until it is resumed: by an operator, or by what only a person can mend.
-    pub fn paused(&mut self, now: Timestamp, by: OpenedBy, mapping: MappingState) -> Option<MappingChange> {
+    pub fn pause(&mut self, now: Timestamp, by: OpenedBy, mapping: MappingState) -> Option<MappingChange> {
         let change = self.disable(Disabled { by, since: now, until: None });
         mapping.enabled.then_some(change)
     }
@@ -215,7 +215,7 @@ impl Governor {
 
     /// A change was asked for at the mapping. `decided`: why it was disabled, or was to be, when that was decided. Nothing is noted of an
     /// enabling after which others have decided to disable it again.
-    pub fn applied(&mut self, now: Timestamp, change: MappingChange, decided: Option<Disabled>) {
+    pub fn record_change(&mut self, now: Timestamp, change: MappingChange, decided: Option<Disabled>) {
         let is_newer = |known: &Disabled| decided.as_ref().is_none_or(|decided| known.since > decided.since);
         if change.enabled == Some(true) && self.disabled.as_ref().is_some_and(is_newer) {
             return;
@@ -244,7 +244,7 @@ impl Governor {
     }
 
     /// The mapping was read.
-    pub fn saw(&mut self, now: Timestamp, mapping: MappingState) {
+    pub fn record_mapping(&mut self, now: Timestamp, mapping: MappingState) {
         let MappingState { batch_size, enabled, .. } = mapping;
         self.seen = Some(Seen { at: now, batch_size, enabled });
     }
@@ -252,11 +252,11 @@ impl Governor {
     /// What the mapping can be taken for without reading it: reading it costs a call of a control plane that all providers
     /// share, and while batches come nobody else has anything to change. None: it has to be read.
     #[must_use]
-    pub fn known(&self, now: Timestamp) -> Option<MappingState> {
+    pub fn assumed_mapping(&self, now: Timestamp) -> Option<MappingState> {
         let Seen { at, batch_size, enabled } = *self.seen.as_ref()?;
         let pending = self.pending.is_some();
         // What was seen in what is the future by now was seen before the clock was set back, nobody knows how long ago.
-        let is_fresh = at <= now && passed(at, now) < LOOK_AGAIN;
+        let is_fresh = at <= now && time_between(at, now) < LOOK_AGAIN;
         // What was fed before it was decided to disable it may be off by now.
         let is_fed = enabled && !pending && self.disabled.is_none();
         (is_fresh || is_fed).then_some(MappingState { batch_size, enabled, pending })
@@ -275,7 +275,7 @@ impl Governor {
         if let Some(pending) = &self.pending {
             let is_there = pending.enabled.is_none_or(|enabled| enabled == mapping.enabled)
                 && pending.batch_size.is_none_or(|size| size == mapping.batch_size);
-            let is_lost = !mapping.pending && passed(pending.at, now) >= LOST_AFTER;
+            let is_lost = !mapping.pending && time_between(pending.at, now) >= LOST_AFTER;
             if !is_there && !is_lost {
                 return;
             }
@@ -292,7 +292,7 @@ impl Governor {
             }
             // What was decided a moment ago may not be done yet, or the mapping was read before it was. Forgotten, nobody would know
             // why the mapping is off.
-            (Some(disabled), true) if passed(disabled.since, now) >= LOST_AFTER => self.disabled = None,
+            (Some(disabled), true) if time_between(disabled.since, now) >= LOST_AFTER => self.disabled = None,
             _ => {}
         }
     }
@@ -318,9 +318,9 @@ impl Governor {
         {
             return Some(MappingChange { batch_size: Some(good), enabled: None });
         }
-        let wanted = self.wanted(bounds)?;
+        let wanted = self.target_batch_size(bounds)?;
         let change = (f64::from(wanted) / f64::from(mapping.batch_size.max(1)) - 1.0).abs();
-        let is_early = self.resized_at.is_some_and(|at| passed(at, now) < LEAST_BETWEEN);
+        let is_early = self.resized_at.is_some_and(|at| time_between(at, now) < LEAST_BETWEEN);
         if change <= LEAST_CHANGE || is_early {
             return None;
         }
@@ -329,7 +329,7 @@ impl Governor {
     }
 
     /// `clamp(max(rate * T, 4 L, 10), 1, max_batch)`.
-    fn wanted(&self, bounds: Bounds) -> Option<u32> {
+    fn target_batch_size(&self, bounds: Bounds) -> Option<u32> {
         Some(bounds.batch(self.rate? * TARGET.as_secs_f64()))
     }
 
@@ -355,20 +355,20 @@ impl Governor {
 }
 
 /// Whether an obstacle is worth disabling the mapping for, and until when.
-fn off(now: Timestamp, obstacle: Obstacle) -> Option<Disabled> {
-    let (by, until) = match obstacle {
-        Obstacle::Operator => (OpenedBy::Operator, None),
-        Obstacle::Config => (OpenedBy::Config, None),
-        Obstacle::ApiDown { since } if passed(since, now) >= LONG => (OpenedBy::Breaker, None),
-        Obstacle::Window { until } => (OpenedBy::Window, until),
-        Obstacle::Quota { until } => (OpenedBy::Quota, Some(until)),
-        Obstacle::Asked { until } if passed(now, until) >= LONG => (OpenedBy::RetryAfter, Some(until)),
-        Obstacle::ApiDown { .. } | Obstacle::Asked { .. } => return None,
+fn off(now: Timestamp, block_reason: BlockReason) -> Option<Disabled> {
+    let (by, until) = match block_reason {
+        BlockReason::Operator => (OpenedBy::Operator, None),
+        BlockReason::Config => (OpenedBy::Config, None),
+        BlockReason::ApiDown { since } if time_between(since, now) >= LONG => (OpenedBy::Breaker, None),
+        BlockReason::Window { until } => (OpenedBy::Window, until),
+        BlockReason::Quota { until } => (OpenedBy::Quota, Some(until)),
+        BlockReason::RetryAfter { until } if time_between(now, until) >= LONG => (OpenedBy::RetryAfter, Some(until)),
+        BlockReason::ApiDown { .. } | BlockReason::RetryAfter { .. } => return None,
     };
     Some(Disabled { by, since: now, until })
 }
 
 /// How much time lies between; none where `later` is earlier.
-fn passed(earlier: Timestamp, later: Timestamp) -> Duration {
+fn time_between(earlier: Timestamp, later: Timestamp) -> Duration {
     Duration::try_from(later.duration_since(earlier)).unwrap_or_default()
 }

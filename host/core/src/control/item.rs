@@ -24,12 +24,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::chance::Chance;
 use crate::control::crashes::Crashes;
 use crate::control::governor::Governor;
 use crate::control::quota::Usage;
 use crate::control::rebase::Rebase;
 use crate::item::SequenceNumber;
+use crate::random::RandomSource;
 
 /// A provider's control item: what all processes that work for it share.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -38,9 +38,9 @@ pub struct Control {
     /// Raised by every write; a write holds only if nobody else wrote since the read.
     pub version: u64,
     /// Whether the API may be called.
-    pub breaker: Breaker,
-    /// How many more items the mass brake lets become dead letters without a word: what is left of an operator's grant, without
-    /// the shares that processes have taken ([`GrantShare`](crate::control::brake::GrantShare)).
+    pub breaker: ProviderStop,
+    /// How many more items the failure monitor lets become dead letters without a word: what is left of an operator's grant, without
+    /// the shares that processes have taken ([`GrantShare`](crate::control::failure_monitor::GrantShare)).
     pub dead_letters_allowed: u32,
     /// Raised by each grant, so that a share of an earlier one is not given back to it.
     pub dead_letters_grant: u64,
@@ -71,10 +71,10 @@ pub const MOST_RECENT_CHANGES: usize = 16;
 pub struct ChangeNonce(String);
 
 impl ChangeNonce {
-    /// A new nonce, drawn from `chance`: 40 random bits.
+    /// A new nonce, drawn from `random`: 40 random bits.
     #[must_use]
-    pub fn drawn(chance: &Chance) -> Self {
-        Self(format!("{:010x}", chance.bits() & 0xff_ffff_ffff))
+    pub fn generate(random: &RandomSource) -> Self {
+        Self(format!("{:010x}", random.bits() & 0xff_ffff_ffff))
     }
 }
 
@@ -161,14 +161,14 @@ impl Control {
     /// Whether a person is needed before the API may be called.
     #[must_use]
     pub fn needs_operator(&self) -> bool {
-        matches!(self.breaker, Breaker::Open { by: OpenedBy::Operator | OpenedBy::Config, .. })
+        matches!(self.breaker, ProviderStop::Open { by: OpenedBy::Operator | OpenedBy::Config, .. })
     }
 }
 
 /// Whether a provider's API may be called.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "kebab-case")]
-pub enum Breaker {
+pub enum ProviderStop {
     /// It may.
     #[default]
     Closed,
@@ -190,7 +190,7 @@ pub enum OpenedBy {
     /// An operator, who alone closes it again.
     Operator,
     /// The breaker's own counting of errors.
-    Breaker,
+    ProviderStop,
     /// A window that closed.
     Window,
     /// A quota that is spent.
@@ -220,16 +220,16 @@ mod tests {
 
     #[test]
     fn a_change_is_remembered_until_sixteen_others_were_written() {
-        let chance = Chance::seeded(1);
+        let random = RandomSource::from_seed(1);
         let mut changes = RecentChanges::default();
-        let ours = ChangeNonce::drawn(&chance);
+        let ours = ChangeNonce::generate(&random);
         assert!(!changes.contains(&ours));
         changes.note(ours.clone());
         for _ in 1..MOST_RECENT_CHANGES {
-            changes.note(ChangeNonce::drawn(&chance));
+            changes.note(ChangeNonce::generate(&random));
             assert!(changes.contains(&ours));
         }
-        changes.note(ChangeNonce::drawn(&chance));
+        changes.note(ChangeNonce::generate(&random));
         assert!(!changes.contains(&ours));
         assert_eq!(changes.0.len(), MOST_RECENT_CHANGES);
     }
@@ -240,7 +240,7 @@ mod tests {
         let read: Control = serde_json::from_str(old).unwrap();
         assert_eq!(read, Control { version: 3, dead_letters_allowed: 7, ..Control::default() });
         let mut written = read;
-        written.recent_changes.note(ChangeNonce::drawn(&Chance::seeded(1)));
+        written.recent_changes.note(ChangeNonce::generate(&RandomSource::from_seed(1)));
         let json = serde_json::to_string(&written).unwrap();
         assert_eq!(serde_json::from_str::<Control>(&json).unwrap(), written);
     }

@@ -20,7 +20,7 @@
 //! - [`crate::control::breaker`]: keep away from an API that only fails
 //! - [`crate::control::pacer`]: keep a rate
 //!
-//! It is pure and takes the same decisions from the same events; [`Limiter::snapshot`] holds all of its state, so that a
+//! It is pure and takes the same decisions from the same events; [`Limiter::state`] holds all of its state, so that a
 //! process that starts goes on where another stopped. Time is a `Duration` since an epoch that the caller chooses and keeps.
 
 mod cause;
@@ -34,8 +34,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use crate::control::admission::{Admission, Admit, Outcome, Permit, Reading};
-use crate::control::breaker::{Breaker, Heard, Passage};
+pub use crate::control::admission::{Admission, ConcurrencyLimiter, LimiterSnapshot, Outcome, Permit};
+use crate::control::breaker::{Breaker, BreakerPermit, BreakerTransition};
 use crate::control::pacer::Pacer;
 use crate::control::rebase::Rebase;
 use level::{End, Level};
@@ -70,7 +70,7 @@ pub struct Limiter {
 /// All that a limiter knows, to be kept and given to [`Limiter::restore`]. Instants in it are of the limiter's epoch.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Snapshot(State);
+pub struct LimiterState(State);
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -89,79 +89,79 @@ impl Limiter {
     /// A limiter that knows nothing of the API yet.
     #[must_use]
     pub fn new(config: LimiterConfig) -> Self {
-        Self::restore(config, Snapshot::default())
+        Self::restore(config, LimiterState::default())
     }
 
     /// A limiter that goes on where another one was; the configuration may have changed since.
     #[must_use]
-    pub fn restore(config: LimiterConfig, snapshot: Snapshot) -> Self {
+    pub fn restore(config: LimiterConfig, saved: LimiterState) -> Self {
         let LimiterConfig { max_in_flight, requests_per_second } = config;
-        let Snapshot(mut state) = snapshot;
+        let LimiterState(mut state) = saved;
         state.level = state.level.under(max_in_flight);
-        state.retry_after = state.retry_after.repaired();
+        state.retry_after = state.retry_after.repair();
         state.pacer.set_rate(requests_per_second);
         Self { max_in_flight, requests_per_second, state }
     }
 
     /// The same with a snapshot that a process of another time has saved.
     #[must_use]
-    pub fn restore_rebased(config: LimiterConfig, snapshot: Snapshot, rebase: &Rebase) -> Self {
-        let Snapshot(mut state) = snapshot;
+    pub fn restore_rebased(config: LimiterConfig, saved: LimiterState, rebase: &Rebase) -> Self {
+        let LimiterState(mut state) = saved;
         state.rebase(rebase);
-        Self::restore(config, Snapshot(state))
+        Self::restore(config, LimiterState(state))
     }
 
     /// All that it knows.
     #[must_use]
-    pub fn snapshot(&self) -> Snapshot {
-        Snapshot(self.state.clone())
+    pub fn state(&self) -> LimiterState {
+        LimiterState(self.state.clone())
     }
 
-    /// See [`Admit::admit`]. Asked again after any completion, and at the time that an `At` names.
+    /// See [`ConcurrencyLimiter::admit`]. Asked again after any completion, and at the time that an `At` names.
     pub fn admit(&mut self, now: Duration, in_flight: u32) -> Admission {
         self.state.beside = in_flight;
         if in_flight >= self.max_in_flight {
             return if in_flight == 0 { Admission::At(now.saturating_add(NEVER)) } else { Admission::AfterCompletion };
         }
         let state = &mut self.state;
-        let passage = state.breaker.ask(now, in_flight);
-        if let Passage::NotBefore(until) = passage {
+        let breaker_permit = state.breaker.admit(now, in_flight);
+        if let BreakerPermit::NotBefore(until) = breaker_permit {
             return Admission::At(until);
         }
         if let Some(gate) = state.retry_after.gate(now) {
             return Admission::At(gate);
         }
-        match passage {
-            Passage::Free => {
+        match breaker_permit {
+            BreakerPermit::Free => {
                 if let Some(later) = state.admit_freely(now, in_flight) {
                     return later;
                 }
             }
-            Passage::AfterProbe => return Admission::AfterCompletion,
-            Passage::Probe | Passage::NotBefore(_) => {}
+            BreakerPermit::AfterProbe => return Admission::AfterCompletion,
+            BreakerPermit::Probe | BreakerPermit::NotBefore(_) => {}
         }
         state.pacer.next(now).map_or(Admission::Now, Admission::At)
     }
 
-    /// See [`Admit::started`].
-    pub fn started(&mut self, now: Duration) -> Permit {
+    /// See [`ConcurrencyLimiter::on_started`].
+    pub fn on_started(&mut self, now: Duration) -> Permit {
         let state = &mut self.state;
-        state.breaker.started(now);
-        state.stall.started(now, state.beside == 0);
-        state.retry_after.started(now);
-        state.pacer.started(now);
+        state.breaker.on_started(now);
+        state.stall.on_started(now, state.beside == 0);
+        state.retry_after.on_started(now);
+        state.pacer.on_started(now);
         Permit { started: now, in_flight: state.beside.saturating_add(1) }
     }
 
-    /// See [`Admit::sent_more`]. A learned rate is one of fetches and needs no making up.
-    pub fn sent_more(&mut self, now: Duration, requests: u32) {
-        self.state.pacer.started_more(now, requests);
+    /// See [`ConcurrencyLimiter::on_extra_requests`]. A learned rate is one of fetches and needs no making up.
+    pub fn on_extra_requests(&mut self, now: Duration, requests: u32) {
+        self.state.pacer.on_extra_started(now, requests);
     }
 
-    /// See [`Admit::completed`].
-    pub fn completed(&mut self, now: Duration, permit: Permit, outcome: Outcome) {
+    /// See [`ConcurrencyLimiter::on_completed`].
+    pub fn on_completed(&mut self, now: Duration, permit: Permit, outcome: Outcome) {
         let state = &mut self.state;
-        state.stall.ended(now);
+        state.stall.on_ended(now);
         if let Outcome::Throttled { retry_after: Some(wait) } = outcome
             && (!state.breaker.is_closed() || state.retry_after.binds_all(wait))
         {
@@ -173,26 +173,26 @@ impl Limiter {
             Outcome::Throttled { .. } => state.breaker.is_closed(),
             Outcome::Failed | Outcome::TimedOut => false,
         };
-        match state.breaker.ended(now, permit, well) {
-            Heard::Passed => state.learn(now, permit, outcome),
-            Heard::Nothing => {}
-            Heard::Closed => state.level.restart(now),
+        match state.breaker.on_ended(now, permit, well) {
+            BreakerTransition::WasClosed => state.learn(now, permit, outcome),
+            BreakerTransition::None => {}
+            BreakerTransition::HasClosed => state.level.restart(now),
         }
     }
 
-    /// See [`Admit::forgotten`].
-    pub fn forgotten(&mut self, now: Duration, permit: Permit) {
-        self.state.stall.ended(now);
-        self.state.breaker.forgotten(permit);
+    /// See [`ConcurrencyLimiter::on_discarded`].
+    pub fn on_discarded(&mut self, now: Duration, permit: Permit) {
+        self.state.stall.on_ended(now);
+        self.state.breaker.on_discarded(permit);
     }
 
-    /// See [`Admit::reading`].
+    /// See [`ConcurrencyLimiter::snapshot`].
     #[must_use]
-    pub fn reading(&self, now: Duration) -> Reading {
-        use crate::control::admission::BreakerReading as Breaker;
+    pub fn snapshot(&self, now: Duration) -> LimiterSnapshot {
+        use crate::control::admission::BreakerStatus as Breaker;
 
         let state = &self.state;
-        let breaker = state.breaker.reading();
+        let breaker = state.breaker.status();
         let (limit, phase) = match breaker {
             Breaker::Closed => (state.level.limit(), state.level.name()),
             Breaker::Open { .. } => (0, "open"),
@@ -202,7 +202,7 @@ impl Limiter {
             (Some(learned), Some(demanded)) => Some(learned.min(demanded)),
             (learned, demanded) => learned.or(demanded),
         };
-        Reading { limit, breaker, gate: state.retry_after.gate(now), rate, phase }
+        LimiterSnapshot { limit, breaker, gate: state.retry_after.gate(now), rate, phase }
     }
 }
 
@@ -220,7 +220,7 @@ impl State {
         self.level.advance(now, self.is_paced());
         self.retry_after.advance(now);
         if in_flight >= self.level.limit() {
-            self.level.had_to_wait();
+            self.level.on_wait();
             return Some(Admission::AfterCompletion);
         }
         self.stall.until(now, in_flight).or_else(|| self.retry_after.next(now)).map(Admission::At)
@@ -230,7 +230,7 @@ impl State {
     fn learn(&mut self, now: Duration, permit: Permit, outcome: Outcome) {
         let end = match outcome {
             Outcome::Ok => {
-                self.retry_after.good(permit);
+                self.retry_after.on_good_answer(permit);
                 End::Good
             }
             Outcome::Throttled { retry_after: None } => End::Overload,
@@ -252,8 +252,8 @@ impl State {
             Outcome::Failed | Outcome::TimedOut => End::Failed,
         };
         let paced = self.is_paced();
-        if self.level.ended(now, permit, end, paced) {
-            self.level.outage();
+        if self.level.on_ended(now, permit, end, paced) {
+            self.level.on_outage();
             self.breaker.trip(now);
         }
     }
@@ -263,39 +263,39 @@ impl State {
     }
 }
 
-impl Admit for Limiter {
+impl ConcurrencyLimiter for Limiter {
     fn admit(&mut self, now: Duration, in_flight: u32) -> Admission {
         Self::admit(self, now, in_flight)
     }
 
-    fn started(&mut self, now: Duration) -> Permit {
-        Self::started(self, now)
+    fn on_started(&mut self, now: Duration) -> Permit {
+        Self::on_started(self, now)
     }
 
-    fn sent_more(&mut self, now: Duration, requests: u32) {
-        Self::sent_more(self, now, requests);
+    fn on_extra_requests(&mut self, now: Duration, requests: u32) {
+        Self::on_extra_requests(self, now, requests);
     }
 
-    fn completed(&mut self, now: Duration, permit: Permit, outcome: Outcome) {
-        Self::completed(self, now, permit, outcome);
+    fn on_completed(&mut self, now: Duration, permit: Permit, outcome: Outcome) {
+        Self::on_completed(self, now, permit, outcome);
     }
 
-    fn forgotten(&mut self, now: Duration, permit: Permit) {
-        Self::forgotten(self, now, permit);
+    fn on_discarded(&mut self, now: Duration, permit: Permit) {
+        Self::on_discarded(self, now, permit);
     }
 
-    fn reading(&self, now: Duration) -> Reading {
-        Self::reading(self, now)
+    fn snapshot(&self, now: Duration) -> LimiterSnapshot {
+        Self::snapshot(self, now)
     }
 
     fn save(&self) -> Option<serde_json::Value> {
-        serde_json::to_value(self.snapshot()).ok()
+        serde_json::to_value(self.state()).ok()
     }
 
     fn load(&mut self, saved: &serde_json::Value, rebase: &Rebase) -> bool {
-        let Ok(snapshot) = Snapshot::deserialize(saved) else { return false };
+        let Ok(saved) = LimiterState::deserialize(saved) else { return false };
         let (max_in_flight, requests_per_second) = (self.max_in_flight, self.requests_per_second);
-        *self = Self::restore_rebased(LimiterConfig { max_in_flight, requests_per_second }, snapshot, rebase);
+        *self = Self::restore_rebased(LimiterConfig { max_in_flight, requests_per_second }, saved, rebase);
         true
     }
 }

@@ -47,15 +47,15 @@ impl Pacer {
 
     /// Notes that a request started at `now`. One that started too early takes the next free slot, so that those after it
     /// make up for it.
-    pub fn started(&mut self, now: Duration) {
+    pub fn on_started(&mut self, now: Duration) {
         let earliest = if self.makes_up { now.saturating_sub(self.slot) } else { now };
         self.latest = Some(self.free_at().map_or(earliest, |free| free.max(earliest)));
     }
 
     /// Notes that `requests` started at `now` beyond those that were asked for. They take the next free slots.
-    pub fn started_more(&mut self, now: Duration, requests: u32) {
+    pub fn on_extra_started(&mut self, now: Duration, requests: u32) {
         let Some(others) = requests.checked_sub(1) else { return };
-        self.started(now);
+        self.on_started(now);
         self.latest = self.latest.map(|latest| latest.saturating_add(self.slot.saturating_mul(others)));
     }
 
@@ -104,7 +104,7 @@ mod tests {
     fn first_request_starts_at_once_and_the_second_one_slot_later() {
         let mut pacer = Pacer::new(Some(2.0));
         assert_eq!(pacer.next(seconds(10.0)), None);
-        pacer.started(seconds(10.0));
+        pacer.on_started(seconds(10.0));
         let at = pacer.next(seconds(10.0)).unwrap();
         assert!(at >= seconds(10.5) && at < seconds(10.500_001), "{at:?}");
         assert_eq!(pacer.next(seconds(10.499)), Some(at));
@@ -114,8 +114,8 @@ mod tests {
     #[test]
     fn idle_time_is_not_saved_up() {
         let mut pacer = Pacer::new(Some(1.0));
-        pacer.started(seconds(0.0));
-        pacer.started(seconds(3600.0));
+        pacer.on_started(seconds(0.0));
+        pacer.on_started(seconds(3600.0));
         assert!(pacer.next(seconds(3600.5)).is_some());
     }
 
@@ -127,7 +127,7 @@ mod tests {
             // The caller looks every 7 ms.
             now += seconds(0.007);
             while pacer.next(now).is_none() {
-                pacer.started(now);
+                pacer.on_started(now);
                 starts += 1;
             }
         }
@@ -137,23 +137,23 @@ mod tests {
     #[test]
     fn what_is_held_back_is_not_made_up_for() {
         let mut pacer = Pacer::making_up(1.0);
-        pacer.started(seconds(0.0));
+        pacer.on_started(seconds(0.0));
         pacer.not_before(seconds(100.0));
         assert!(pacer.next(seconds(99.9)).is_some());
-        pacer.started(seconds(100.0));
+        pacer.on_started(seconds(100.0));
         assert!(pacer.next(seconds(100.9)).is_some());
     }
 
     #[test]
     fn many_more_requests_take_their_slots_at_once() {
         let mut pacer = Pacer::new(Some(1.0));
-        pacer.started(seconds(0.0));
-        pacer.started_more(seconds(0.0), 0);
+        pacer.on_started(seconds(0.0));
+        pacer.on_extra_started(seconds(0.0), 0);
         assert_eq!(pacer.next(seconds(1.1)), None);
-        pacer.started_more(seconds(0.0), 3);
+        pacer.on_extra_started(seconds(0.0), 3);
         assert!(pacer.next(seconds(3.9)).is_some());
         assert_eq!(pacer.next(seconds(4.1)), None);
-        pacer.started_more(seconds(0.0), u32::MAX);
+        pacer.on_extra_started(seconds(0.0), u32::MAX);
         assert!(pacer.next(seconds(4e9)).is_some());
     }
 
@@ -162,15 +162,15 @@ mod tests {
         let mut pacer = Pacer::new(None);
         for _ in 0..3 {
             assert_eq!(pacer.next(seconds(1.0)), None);
-            pacer.started(seconds(1.0));
+            pacer.on_started(seconds(1.0));
         }
     }
 
     #[test]
     fn request_that_started_too_early_is_made_up_for() {
         let mut pacer = Pacer::new(Some(1.0));
-        pacer.started(seconds(0.0));
-        pacer.started(seconds(0.1));
+        pacer.on_started(seconds(0.0));
+        pacer.on_started(seconds(0.1));
         assert!(pacer.next(seconds(1.9)).is_some());
         assert_eq!(pacer.next(seconds(2.1)), None);
     }
@@ -178,7 +178,7 @@ mod tests {
     #[test]
     fn new_rate_counts_from_the_latest_start() {
         let mut pacer = Pacer::new(Some(1.0));
-        pacer.started(seconds(0.0));
+        pacer.on_started(seconds(0.0));
         pacer.set_rate(Some(0.1));
         assert!(pacer.next(seconds(9.9)).is_some());
         pacer.set_rate(Some(10.0));
@@ -192,7 +192,7 @@ mod tests {
         for rate in [0.0, -1.0, f64::NAN, f64::MIN_POSITIVE] {
             let mut pacer = Pacer::new(Some(rate));
             assert_eq!(pacer.next(seconds(1.0)), None);
-            pacer.started(seconds(1.0));
+            pacer.on_started(seconds(1.0));
             assert!(pacer.next(seconds(1e12)).is_some(), "{rate}");
         }
     }
@@ -210,7 +210,7 @@ mod tests {
                 // Callers look again after a while that is shorter or longer than a slot, or exactly when they were told.
                 now = if step < 2.0 { pacer.next(now).unwrap_or(now) } else { now + seconds((step - 2.0) / rate) };
                 if pacer.next(now).is_none() {
-                    pacer.started(now);
+                    pacer.on_started(now);
                     starts.push(now);
                 }
             }
@@ -225,7 +225,7 @@ mod tests {
         #[test]
         fn next_is_never_in_the_past_and_may_be_used(rate in 0.01f64..10_000.0, now in 0u64..1_000_000, later in 0u64..5_000_000) {
             let mut pacer = Pacer::new(Some(rate));
-            pacer.started(Duration::from_micros(now));
+            pacer.on_started(Duration::from_micros(now));
             let later = Duration::from_micros(later);
             if let Some(at) = pacer.next(later) {
                 prop_assert!(at > later);

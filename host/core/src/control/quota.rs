@@ -44,7 +44,7 @@ impl Usage {
     /// How many are left on `day`; none where there is no quota. Of a day before the one that is counted nobody knows what was
     /// used: nothing is left of it.
     #[must_use]
-    pub fn left(&self, day: Day, quota: Option<u64>) -> Option<u64> {
+    pub fn remaining(&self, day: Day, quota: Option<u64>) -> Option<u64> {
         let quota = quota?;
         Some(if self.is_after(day) { 0 } else { quota.saturating_sub(self.on(day)) })
     }
@@ -85,7 +85,7 @@ impl Usage {
         if self.is_after(day) {
             return 0;
         }
-        let granted = wanted.min(self.left(day, quota).unwrap_or(u64::MAX));
+        let granted = wanted.min(self.remaining(day, quota).unwrap_or(u64::MAX));
         self.begin(day, quota);
         self.requests = self.requests.saturating_add(granted);
         granted
@@ -125,7 +125,7 @@ mod tests {
         assert_eq!(usage.reserve(day(1), 60, Some(100)), 40);
         assert_eq!(usage.reserve(day(1), 1, Some(100)), 0);
         usage.give_back(day(1), 15);
-        assert_eq!(usage.left(day(1), Some(100)), Some(15));
+        assert_eq!(usage.remaining(day(1), Some(100)), Some(15));
     }
 
     #[test]
@@ -141,11 +141,11 @@ mod tests {
     fn a_day_before_the_one_that_is_counted_is_spent_and_what_was_counted_is_not_forgotten() {
         let mut usage = Usage::default();
         assert_eq!(usage.reserve(day(8), 60, Some(100)), 60);
-        assert_eq!((usage.left(day(1), Some(100)), usage.left(day(1), None)), (Some(0), None));
+        assert_eq!((usage.remaining(day(1), Some(100)), usage.remaining(day(1), None)), (Some(0), None));
         usage.turn_back(day(8), Some(100));
-        assert_eq!(usage.left(day(8), Some(100)), Some(40), "it is no later day");
+        assert_eq!(usage.remaining(day(8), Some(100)), Some(40), "it is no later day");
         usage.turn_back(day(1), Some(100));
-        assert_eq!((usage.left(day(1), Some(100)), usage.reserve(day(1), 1, Some(100))), (Some(0), 0));
+        assert_eq!((usage.remaining(day(1), Some(100)), usage.reserve(day(1), 1, Some(100))), (Some(0), 0));
         assert_eq!(usage.reserve(day(2), 70, Some(100)), 70, "tomorrow begins anew");
         usage.give_back(day(8), 10);
         assert_eq!(usage.reserve(day(8), 70, Some(100)), 50, "the clock was right before");
@@ -157,7 +157,7 @@ mod tests {
     fn without_a_quota_requests_are_only_counted() {
         let mut usage = Usage::default();
         assert_eq!(usage.reserve(day(1), 7, None), 7);
-        assert_eq!((usage.on(day(1)), usage.left(day(1), None)), (7, None));
+        assert_eq!((usage.on(day(1)), usage.remaining(day(1), None)), (7, None));
     }
 
     proptest! {

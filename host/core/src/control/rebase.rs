@@ -25,15 +25,15 @@ impl Rebase {
 
     /// An instant that has passed: never after now.
     pub(crate) fn past(&self, instant: &mut Duration) {
-        *instant = self.moved(*instant).min(self.now);
+        *instant = self.to_reader_time(*instant).min(self.now);
     }
 
     /// An instant that may lie ahead: at most `longest` after now.
     pub(crate) fn ahead(&self, instant: &mut Duration, longest: Duration) {
-        *instant = self.moved(*instant).min(self.now.saturating_add(longest));
+        *instant = self.to_reader_time(*instant).min(self.now.saturating_add(longest));
     }
 
-    fn moved(&self, instant: Duration) -> Duration {
+    fn to_reader_time(&self, instant: Duration) -> Duration {
         match instant.checked_sub(self.saver_now) {
             Some(ahead) => self.now.saturating_add(ahead),
             None => self.now.saturating_sub(self.saver_now.saturating_sub(instant)),

@@ -80,7 +80,7 @@ pub struct Decision {
 #[must_use]
 pub fn grant(wish: &Wish<'_>, before: Option<Share>, others: &[(impl AsRef<str>, Share)]) -> Decision {
     let had = before.map_or(0, |before| before.has);
-    let slots = allotted(wish, before, others);
+    let slots = allot(wish, before, others);
     let has = slots.max(wish.in_use.min(had));
     let others_wait = others.iter().any(|(_, other)| other.has < other.wants);
     let is_as_before = before.filter(|before| (before.has > 0) == (has > 0));
@@ -93,7 +93,7 @@ pub fn grant(wish: &Wish<'_>, before: Option<Share>, others: &[(impl AsRef<str>,
 }
 
 /// How many slots the owner may use.
-fn allotted(wish: &Wish<'_>, before: Option<Share>, others: &[(impl AsRef<str>, Share)]) -> u32 {
+fn allot(wish: &Wish<'_>, before: Option<Share>, others: &[(impl AsRef<str>, Share)]) -> u32 {
     let taken = others.iter().fold(0_u32, |sum, (_, other)| sum.saturating_add(other.has));
     let free = wish.cap.saturating_sub(taken);
     let most = wish.wants.min(free);

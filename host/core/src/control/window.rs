@@ -48,7 +48,7 @@ impl Window {
     /// The stricter of this window and an operator's spans: open only where both are, closed where either is. `open` is
     /// `None` where the operator restricts nothing; an empty list never opens.
     #[must_use]
-    pub fn tightened(mut self, open: Option<Vec<Span>>, closed: &[Span]) -> Self {
+    pub fn tighten(mut self, open: Option<Vec<Span>>, closed: &[Span]) -> Self {
         self.open.extend(open);
         self.closed.extend_from_slice(closed);
         self

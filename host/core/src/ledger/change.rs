@@ -30,8 +30,8 @@
 //! [`MOST_RECENT_CHANGES`]: crate::control::item::MOST_RECENT_CHANGES
 
 use super::{Control, Ledger, LedgerError};
-use crate::chance::Chance;
 use crate::control::item::ChangeNonce;
+use crate::random::RandomSource;
 
 /// How often one change is written while others are quicker.
 const MOST_WRITES: u32 = 100;
@@ -49,7 +49,7 @@ pub async fn change_control(
     provider: &str,
     mut change: impl FnMut(&mut Control) -> bool + Send,
 ) -> Result<Control, LedgerError> {
-    let mut writer = ControlChange::new(ledger, provider, ChangeNonce::drawn(&Chance::System));
+    let mut writer = ControlChange::new(ledger, provider, ChangeNonce::generate(&RandomSource::System));
     let mut before = ledger.control(provider).await?;
     loop {
         let mut control = before.clone();
@@ -57,8 +57,8 @@ pub async fn change_control(
             return Ok(before);
         }
         match writer.write(control).await? {
-            Wrote::Written(_) => return Ok(before),
-            Wrote::Refused(there) => before = there,
+            WriteResult::Written(_) => return Ok(before),
+            WriteResult::Refused(there) => before = there,
         }
     }
 }
@@ -74,7 +74,7 @@ pub(crate) struct ControlChange<'a> {
 
 /// How a write went.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Wrote {
+pub(crate) enum WriteResult {
     /// The change is in the ledger; the item as it lies there.
     Written(Control),
     /// It is not; the item as it lies there instead.
@@ -88,19 +88,19 @@ impl<'a> ControlChange<'a> {
     }
 
     /// Write the changed item. Where that is refused, `write` what was read, changed anew.
-    pub(crate) async fn write(&mut self, mut changed: Control) -> Result<Wrote, LedgerError> {
+    pub(crate) async fn write(&mut self, mut changed: Control) -> Result<WriteResult, LedgerError> {
         changed.recent_changes.note(self.nonce.clone());
         self.writes += 1;
         let failure = match self.ledger.update_control(self.provider, &changed).await {
             Ok(true) => {
                 let version = changed.version.saturating_add(1);
-                return Ok(Wrote::Written(Control { version, ..changed }));
+                return Ok(WriteResult::Written(Control { version, ..changed }));
             }
             Ok(false) => None,
             Err(error) => Some(error),
         };
         let there = match (self.ledger.control(self.provider).await, failure) {
-            (Ok(there), _) if there.recent_changes.contains(&self.nonce) => return Ok(Wrote::Written(there)),
+            (Ok(there), _) if there.recent_changes.contains(&self.nonce) => return Ok(WriteResult::Written(there)),
             (Ok(there), None) => there,
             (Ok(there), Some(_)) if self.failures < MOST_FAILURES => {
                 self.failures += 1;
@@ -112,7 +112,7 @@ impl<'a> ControlChange<'a> {
             let message = "others change it all the time: try again later".to_owned();
             return Err(LedgerError::Failed { action: "change the control item", message });
         }
-        Ok(Wrote::Refused(there))
+        Ok(WriteResult::Refused(there))
     }
 }
 

@@ -215,7 +215,7 @@ fn duration(
     let Some(word) = word else { return Ok(default) };
     let value = parse_duration(&word.text)
         .map_err(|how| ManifestError::value(field, word, format!("it is no duration; {how}")))?;
-    check(value).map_err(|error| error.written(word))
+    check(value).map_err(|error| error.with_written_value(word))
 }
 
 /// A size as it was written, or its default, and checked; errors show it as it was written.
@@ -227,5 +227,5 @@ fn bytes(
     let Some(word) = word else { return Ok(default) };
     let value =
         parse_bytes(&word.text).map_err(|how| ManifestError::value(field, word, format!("it is no size; {how}")))?;
-    check(value).map_err(|error| error.written(word))
+    check(value).map_err(|error| error.with_written_value(word))
 }

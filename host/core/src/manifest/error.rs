@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::MAX_MANIFEST_BYTES;
 use super::units::Word;
-use crate::shown::shown;
+use crate::escape::escape_text;
 
 /// A manifest, or an operator's tightening of one, that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -97,7 +97,7 @@ impl ManifestError {
 
     /// A value, shown as it is, is not allowed.
     pub(super) fn value(field: impl Into<String>, value: impl fmt::Display, allowed: impl Into<String>) -> Self {
-        let (field, value) = (shown(&field.into()), shown(&value.to_string()));
+        let (field, value) = (escape_text(&field.into()), escape_text(&value.to_string()));
         Self::NotAllowed { field, value, allowed: allowed.into(), position: None }
     }
 
@@ -114,16 +114,16 @@ impl ManifestError {
         };
         let position = span.map(|span| Position::of(text, span.start));
         // The names of Rust's types mean nothing to an author.
-        let problem = shown(&error.message().replace('\n', ", "));
+        let problem = escape_text(&error.message().replace('\n', ", "));
         let problem =
             problem.replace("expected i64", "expected a whole number").replace("expected f64", "expected a number");
-        Self::Unreadable { field: field.map(|field| shown(&field)), problem, position }
+        Self::Unreadable { field: field.map(|field| escape_text(&field)), problem, position }
     }
 
     /// The same error with the value as its author wrote it.
-    pub(super) fn written(mut self, written: &Word) -> Self {
+    pub(super) fn with_written_value(mut self, written: &Word) -> Self {
         if let Self::NotAllowed { value, .. } = &mut self {
-            *value = shown(&written.to_string());
+            *value = escape_text(&written.to_string());
         }
         self
     }

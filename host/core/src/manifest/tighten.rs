@@ -84,7 +84,7 @@ pub(super) fn tighten(mut manifest: Manifest, by: &Tightening) -> Result<Manifes
     manifest.retry = retry(manifest.retry, &by.retry)?;
     check::span_count("window.open", by.window.open.as_ref().map(Vec::len))?;
     check::span_count("window.closed", Some(by.window.closed.len()).filter(|count| *count > 0))?;
-    manifest.window = manifest.window.tightened(by.window.open.clone(), &by.window.closed);
+    manifest.window = manifest.window.tighten(by.window.open.clone(), &by.window.closed);
     Ok(manifest)
 }
 

@@ -13,18 +13,18 @@ use crate::dead_letter::Reason;
 use crate::item::{Item, ItemError, SequenceNumber};
 use crate::ledger::{Claimed, LedgerError, Owner, Release};
 use crate::pipeline::Pipeline;
-use crate::pipeline::adapt::Learned;
+use crate::pipeline::adapt::BatchFeedback;
 use crate::pipeline::allowance::Allowance;
-use crate::pipeline::attempt::{Attempted, Step, attempt};
+use crate::pipeline::attempt::{AttemptOutcome, FinishedAttempt, attempt};
 use crate::pipeline::batch::Work;
-use crate::pipeline::call::Call;
+use crate::pipeline::batch_context::BatchContext;
+use crate::pipeline::batch_processor::RESERVE;
 use crate::pipeline::chunks::Chunks;
 use crate::pipeline::flush::flush;
 use crate::pipeline::parking::ParkedChange;
 use crate::pipeline::probes::Probes;
 use crate::pipeline::redelivery::Redelivery;
 use crate::pipeline::report::{End, Stopped};
-use crate::pipeline::run::RESERVE;
 use crate::pipeline::slots::Slots;
 use crate::pipeline::verdict::Failures;
 use crate::record::{Failure, FailureKind};
@@ -58,9 +58,9 @@ impl From<LedgerError> for AdHoc {
 }
 
 /// What an ad-hoc fetch works with.
-struct Desk<'a> {
+struct AdHocSession<'a> {
     pipeline: &'a Arc<Pipeline>,
-    call: Arc<Call>,
+    context: Arc<BatchContext>,
     slots: Slots,
     allowance: Allowance,
     probes: Probes,
@@ -75,7 +75,7 @@ impl Pipeline {
         let identity = item.identity(&self.manifest.identity)?;
         self.limiter_time().catch_up(self.stores.clock.moment());
         let (name, limits, now) = (&self.manifest.name, &self.manifest.limits, self.stores.clock.now());
-        let owner = Owner::drawn(now, &self.stores.chance);
+        let owner = Owner::generate(now, &self.stores.random);
         let sequence = SequenceNumber::from(format!("ad-hoc-{owner}").as_str());
         let payload = item.to_payload();
         let work = Arc::new(Work { item, identity, sequence, arrived: now, payload });
@@ -90,79 +90,79 @@ impl Pipeline {
         }
         let slots = Slots::one(name, &owner, limits, Allowance::budget(limits, &self.stores.clock), self.leaps());
         let (recover_until, never) = (deadline.checked_sub(RESERVE).unwrap_or(deadline), CancellationToken::new());
-        let call = Arc::new(Call::new(self, owner, slots.permits().clone(), recover_until, &never));
+        let context = Arc::new(BatchContext::new(self, owner, slots.permits().clone(), recover_until, &never));
         let (allowance, probes) = (Allowance::new(limits), Probes::new(&control));
-        let mut desk = Desk { pipeline: self, call, slots, allowance, probes };
-        let came = desk.fetch(work, deadline).await.unwrap_or_else(AdHoc::from);
-        desk.leave().await;
+        let mut session = AdHocSession { pipeline: self, context, slots, allowance, probes };
+        let came = session.fetch(work, deadline).await.unwrap_or_else(AdHoc::from);
+        session.leave().await;
         Ok(came)
     }
 }
 
-impl Desk<'_> {
+impl AdHocSession<'_> {
     async fn fetch(&mut self, work: Arc<Work>, deadline: Instant) -> Result<AdHoc, LedgerError> {
         let needed = self.pipeline.manifest.limits.fetch_timeout + RESERVE;
         let Some(last_start) = deadline.checked_sub(needed).filter(|last| *last > Instant::now()) else {
             return Ok(AdHoc::Refused(Stopped::Deadline));
         };
         // Before the slot is acquired: nobody renews it.
-        if timeout_at(last_start, self.call.fetcher().prepare()).await.is_err() {
+        if timeout_at(last_start, self.context.fetcher().prepare()).await.is_err() {
             return Ok(AdHoc::Refused(Stopped::Deadline));
         }
-        self.slots.renew(self.call.ledger(), self.call.clock()).await?;
-        self.call.set_issued(self.slots.issued());
-        self.allowance.refill(self.pipeline, &self.call).await?;
-        if !self.allowance.covers(0, &self.call) {
+        self.slots.renew(self.context.ledger(), self.context.clock()).await?;
+        self.context.set_permit_count(self.slots.permit_count());
+        self.allowance.refill(self.pipeline, &self.context).await?;
+        if !self.allowance.covers(0, &self.context) {
             return Ok(AdHoc::Refused(Stopped::QuotaSpent));
         }
-        let Some(permit) = self.call.permits.try_acquire() else { return Ok(AdHoc::Busy) };
-        let last_start = last_start.min(self.slots.launch_until(self.call.clock()));
-        self.call.let_start_until(last_start, self.slots.renewed());
-        self.call.queued();
-        let tried = attempt(Arc::clone(&self.call), 0, Arc::clone(&work), Failures::default(), permit).await;
-        self.notice(&work, &tried).await?;
-        self.came_of(tried).await
+        let Some(permit) = self.context.permits.try_acquire() else { return Ok(AdHoc::Busy) };
+        let last_start = last_start.min(self.slots.launch_until(self.context.clock()));
+        self.context.let_start_until(last_start, self.slots.last_renewal());
+        self.context.enter_queue();
+        let attempt = attempt(Arc::clone(&self.context), 0, Arc::clone(&work), Failures::default(), permit).await;
+        self.report_findings(&work, &attempt).await?;
+        self.settle(attempt).await
     }
 
     /// Tell the others what this fetch says of the API.
-    async fn notice(&mut self, work: &Work, tried: &Attempted) -> Result<(), LedgerError> {
-        if let Some((alarm, failure)) = &tried.alarm {
+    async fn report_findings(&mut self, work: &Work, attempt: &FinishedAttempt) -> Result<(), LedgerError> {
+        if let Some((alarm, failure)) = &attempt.alarm {
             self.pipeline.raise(*alarm, failure).await?;
         }
-        let breaker = self.call.reading().breaker;
-        self.probes.ended(Some(&work.item.id), tried.failed.is_some(), breaker);
-        if self.probes.noticed(breaker) {
-            let failure = tried.failed.as_ref().map(ToString::to_string);
+        let breaker = self.context.limiter_snapshot().breaker;
+        self.probes.on_fetch_done(Some(&work.item.id), attempt.failed.is_some(), breaker);
+        if self.probes.take_breaker_change(breaker) {
+            let failure = attempt.failed.as_ref().map(ToString::to_string);
             self.pipeline.note_breaker(breaker, failure.as_deref()).await?;
         }
         Ok(())
     }
 
-    async fn came_of(&self, tried: Attempted) -> Result<AdHoc, LedgerError> {
-        let failure = tried.failed;
+    async fn settle(&self, attempt: FinishedAttempt) -> Result<AdHoc, LedgerError> {
+        let failure = attempt.failed;
         let failed = |message: &str| {
             AdHoc::Failed(failure.clone().unwrap_or_else(|| Failure::new(FailureKind::Rejected, message)))
         };
-        Ok(match tried.step {
-            Step::Settled { by, end } => AdHoc::SettledBefore { by, end },
-            Step::NotBefore(until) => AdHoc::NotBefore(until),
-            Step::NotStarted => AdHoc::Busy,
-            Step::Retry { .. } => failed("the fetch failed"),
-            Step::GiveUp { claimed, letter, .. } => {
+        Ok(match attempt.outcome {
+            AttemptOutcome::Settled { by, end } => AdHoc::SettledBefore { by, end },
+            AttemptOutcome::NotBefore(until) => AdHoc::NotBefore(until),
+            AttemptOutcome::NotStarted => AdHoc::Busy,
+            AttemptOutcome::Retry { .. } => failed("the fetch failed"),
+            AttemptOutcome::GiveUp { claimed, letter, .. } => {
                 // An uncertain one stays claimed until its lease ends: a release would forget that the API may have been called.
                 if letter.reason != Reason::Uncertain {
                     self.give_back(claimed, &letter.message).await?;
                 }
                 failed(&letter.message)
             }
-            Step::Recovered(claimed) => {
+            AttemptOutcome::Recovered(claimed) => {
                 let by = claimed.sequence.clone();
                 self.store(claimed, &[]).await?.unwrap_or(AdHoc::SettledBefore { by, end: End::Fetched })
             }
-            Step::Fetched { claimed, line } => {
+            AttemptOutcome::Fetched { claimed, line } => {
                 self.store(claimed, &line).await?.unwrap_or_else(|| AdHoc::Record(line.into()))
             }
-            Step::StorageFailed(message) => AdHoc::Refused(Stopped::Storage(message)),
+            AttemptOutcome::StorageFailed(message) => AdHoc::Refused(Stopped::Storage(message)),
         })
     }
 
@@ -170,20 +170,20 @@ impl Desk<'_> {
     async fn store(&self, claimed: Claimed, line: &[u8]) -> Result<Option<AdHoc>, LedgerError> {
         let mut chunks = Chunks::default();
         if line.is_empty() {
-            chunks.recovered(0, claimed);
+            chunks.add_recovered(0, claimed);
         } else {
-            chunks.fetched(0, claimed, line);
+            chunks.add_record(0, claimed, line);
         }
         let Some(due) = chunks.take_due(Instant::now(), true) else { return Ok(None) };
-        let (stores, provider) = (self.pipeline.stores.clone(), self.call.provider().to_owned());
-        let flushed = flush(stores, provider, self.call.owner.clone(), due).await;
+        let (stores, provider) = (self.pipeline.stores.clone(), self.context.provider().to_owned());
+        let flushed = flush(stores, provider, self.context.owner.clone(), due).await;
         // Where nobody knows whether it is stored, the claim is kept, and whoever has the item next looks.
         for (_, claimed) in flushed.not_stored {
             self.give_back(claimed, "its record could not be stored").await?;
         }
         match flushed.failure {
             None => {
-                self.pipeline.progress.ended(End::Fetched);
+                self.pipeline.progress.count_end(End::Fetched);
                 Ok(None)
             }
             Some(error) => Ok(Some(AdHoc::Refused(Stopped::Storage(error.to_string())))),
@@ -192,22 +192,22 @@ impl Desk<'_> {
 
     /// Give the claim back as if there had been no attempt.
     async fn give_back(&self, claimed: Claimed, error: &str) -> Result<(), LedgerError> {
-        let not_before = self.call.clock().now();
+        let not_before = self.context.clock().now();
         let release = Release { claimed, counted: false, not_before, error: error.to_owned() };
-        self.call.ledger().release(self.call.provider(), &self.call.owner, release).await
+        self.context.ledger().release(self.context.provider(), &self.context.owner, release).await
     }
 
     /// Give back the slot and what is left of the quota, and keep what was learned.
     async fn leave(self) {
-        let Self { pipeline, call, slots, allowance, probes } = self;
-        if let Err(error) = slots.give_back(call.ledger(), call.clock()).await {
-            tracing::warn!(provider = call.provider(), %error, "a slot was not given back; it runs out by itself");
+        let Self { pipeline, context, slots, allowance, probes } = self;
+        if let Err(error) = slots.give_back(context.ledger(), context.clock()).await {
+            tracing::warn!(provider = context.provider(), %error, "a slot was not given back; it runs out by itself");
         }
-        let (unspent, probed) = (allowance.close(&call), probes.into_failed());
+        let (unspent, probed) = (allowance.close(&context), probes.into_failed());
         let (redelivery, parked) = (Redelivery::default(), ParkedChange::default());
-        let learned = Learned { invocation: None, records: 0, unspent, probed, redelivery, parked };
-        if let Err(error) = pipeline.adapt(learned).await {
-            tracing::warn!(provider = call.provider(), %error, "what was learned of the API was not kept");
+        let feedback = BatchFeedback { invocation: None, records: 0, unspent, probed, redelivery, parked };
+        if let Err(error) = pipeline.adapt(feedback).await {
+            tracing::warn!(provider = context.provider(), %error, "what was learned of the API was not kept");
         }
     }
 }

@@ -7,16 +7,16 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::{Instant, timeout_at};
 
-use crate::control::admission::BreakerReading;
-use crate::control::governor::{Bounds, Disabled, Invocation, Notes, Obstacle, obstacle};
-use crate::control::item::{Breaker, Control, OpenedBy, SavedLimiter};
+use crate::control::admission::BreakerStatus;
+use crate::control::governor::{BlockReason, Bounds, Disabled, Invocation, Notes, block_reason};
+use crate::control::item::{Control, OpenedBy, ProviderStop, SavedLimiter};
 use crate::ledger::LedgerError;
 use crate::manifest::Manifest;
 use crate::mapping::{MappingChange, MappingError, MappingState};
 use crate::pipeline::Pipeline;
 use crate::pipeline::allowance::Unspent;
+use crate::pipeline::control_cache::{WritePolicy, may_wait};
 use crate::pipeline::grant;
-use crate::pipeline::known::{Worth, may_wait};
 use crate::pipeline::parking::ParkedChange;
 use crate::pipeline::redelivery::Redelivery;
 
@@ -28,7 +28,7 @@ const FRESH_FOR: Duration = Duration::from_secs(10);
 
 /// What a call leaves behind.
 #[derive(Debug, Clone)]
-pub(crate) struct Learned {
+pub(crate) struct BatchFeedback {
     /// For the governor.
     pub(crate) invocation: Option<Invocation>,
     /// How many records came.
@@ -66,7 +66,7 @@ pub enum AdaptError {
 }
 
 /// Why the mapping stayed as it was.
-enum Ungoverned {
+enum GovernError {
     /// The control item was not read or written.
     Ledger(LedgerError),
     /// Nothing was decided or kept: the mapping was not read.
@@ -77,7 +77,7 @@ enum Ungoverned {
 
 /// The mapping, as it was read.
 #[derive(Debug, Clone)]
-struct Reading {
+struct MappingReading {
     /// When it was asked for.
     at: Instant,
     /// What was noted of the mapping before.
@@ -85,7 +85,7 @@ struct Reading {
     state: MappingState,
 }
 
-impl Reading {
+impl MappingReading {
     /// What was read, if it can be decided by: not where others have decided since, nor where it is long ago, for this process may have
     /// been frozen meanwhile.
     fn usable(&self, control: &Control) -> Option<MappingState> {
@@ -97,17 +97,17 @@ impl Reading {
     }
 }
 
-impl From<LedgerError> for Ungoverned {
+impl From<LedgerError> for GovernError {
     fn from(error: LedgerError) -> Self {
         Self::Ledger(error)
     }
 }
 
-impl From<Ungoverned> for AdaptError {
-    fn from(ungoverned: Ungoverned) -> Self {
-        match ungoverned {
-            Ungoverned::Ledger(error) => error.into(),
-            Ungoverned::Unread(error) | Ungoverned::Undone(error) => error.into(),
+impl From<GovernError> for AdaptError {
+    fn from(error: GovernError) -> Self {
+        match error {
+            GovernError::Ledger(error) => error.into(),
+            GovernError::Unread(error) | GovernError::Undone(error) => error.into(),
         }
     }
 }
@@ -115,9 +115,9 @@ impl From<Ungoverned> for AdaptError {
 impl Pipeline {
     /// What keeps the API from being called, or batches from being worth delivering.
     #[must_use]
-    pub fn obstacle(&self, control: &Control) -> Option<Obstacle> {
+    pub fn block_reason(&self, control: &Control) -> Option<BlockReason> {
         let Manifest { window, limits, .. } = &self.manifest;
-        obstacle(control, window, limits.daily_quota, self.stores.clock.now())
+        block_reason(control, window, limits.daily_quota, self.stores.clock.now())
     }
 
     /// A scheduled tick: see whether the mapping is to be enabled or disabled. Answers what was changed.
@@ -131,50 +131,50 @@ impl Pipeline {
         let governed = self
             .govern(None, 0, |control, mapping| {
                 control.usage.turn_back(self.today(), self.manifest.limits.daily_quota);
-                let (bounds, obstacle) = (self.bounds(control), self.obstacle(control));
-                control.governor.tick(now, bounds, obstacle, mapping)
+                let (bounds, block_reason) = (self.bounds(control), self.block_reason(control));
+                control.governor.tick(now, bounds, block_reason, mapping)
             })
             .await;
         Ok(governed?)
     }
 
     /// Keep what a call has learned, and let the governor decide.
-    pub(crate) async fn adapt(&self, learned: Learned) -> Result<(), AdaptError> {
+    pub(crate) async fn adapt(&self, feedback: BatchFeedback) -> Result<(), AdaptError> {
         let now = self.stores.clock.now();
-        let (saved, unused, today) = (self.save_limiter(now), self.brake().take_allowed(), self.today());
+        let (saved, unused, today) = (self.save_limiter(now), self.failure_monitor().take_allowance(), self.today());
         let keep = |control: &mut Control| {
             if let Some(saved) = saved.clone() {
                 control.limiter = Some(saved.after(control.limiter.take()));
             }
             grant::give_back(unused, control);
-            control.probed.clone_from(&learned.probed);
-            learned.redelivery.note(control);
-            learned.parked.note(control);
-            if learned.records > 0 {
+            control.probed.clone_from(&feedback.probed);
+            feedback.redelivery.note(control);
+            feedback.parked.note(control);
+            if feedback.records > 0 {
                 control.crashes.on_record_fetched();
             }
-            let Unspent { day, requests, uncounted } = learned.unspent;
+            let Unspent { day, requests, uncounted } = feedback.unspent;
             control.usage.turn_back(today, self.manifest.limits.daily_quota);
             control.usage.give_back(day.unwrap_or(today), requests);
             control.usage.reserve(today, uncounted, None);
         };
         let until = Instant::now() + SEEN_TO_FOR;
         let governed = self
-            .govern(Some(until), learned.unspent.uncounted, |control, mapping| {
+            .govern(Some(until), feedback.unspent.uncounted, |control, mapping| {
                 keep(control);
-                let (bounds, obstacle) = (self.bounds(control), self.obstacle(control));
-                control.governor.ended(now, learned.invocation, bounds, obstacle, mapping)
+                let (bounds, block_reason) = (self.bounds(control), self.block_reason(control));
+                control.governor.on_invocation_done(now, feedback.invocation, bounds, block_reason, mapping)
             })
             .await;
         // What was learned is kept, and once, whether or not the mapping can be reached.
         match governed {
             Ok(_) => Ok(()),
-            Err(Ungoverned::Ledger(error)) => Err(error.into()),
-            Err(Ungoverned::Undone(error)) => {
+            Err(GovernError::Ledger(error)) => Err(error.into()),
+            Err(GovernError::Undone(error)) => {
                 tracing::warn!(provider = self.manifest.name, %error, "the mapping was not adapted");
                 Ok(())
             }
-            Err(Ungoverned::Unread(error)) => {
+            Err(GovernError::Unread(error)) => {
                 tracing::warn!(provider = self.manifest.name, %error, "the mapping was not adapted");
                 let kept = |control: &mut Control| {
                     keep(control);
@@ -186,10 +186,10 @@ impl Pipeline {
     }
 
     /// The limiter's breaker has opened or closed.
-    pub(crate) async fn note_breaker(&self, breaker: BreakerReading, failure: Option<&str>) -> Result<(), LedgerError> {
+    pub(crate) async fn note_breaker(&self, breaker: BreakerStatus, failure: Option<&str>) -> Result<(), LedgerError> {
         let since = match breaker {
-            BreakerReading::Closed => None,
-            BreakerReading::Open { since, .. } | BreakerReading::HalfOpen { since } => Some(self.timestamp(since)),
+            BreakerStatus::Closed => None,
+            BreakerStatus::Open { since, .. } | BreakerStatus::HalfOpen { since } => Some(self.timestamp(since)),
         };
         match since {
             Some(since) => {
@@ -198,13 +198,14 @@ impl Pipeline {
             None => {
                 tracing::info!(provider = self.manifest.name, "the API works again: the breaker closes");
                 // The failures of the outage say nothing of the items that fail from now on.
-                self.brake().reset();
+                self.failure_monitor().reset();
             }
         }
         self.change_control(|control| {
-            let ours = matches!(control.breaker, Breaker::Closed | Breaker::Open { by: OpenedBy::Breaker, .. });
+            let ours =
+                matches!(control.breaker, ProviderStop::Closed | ProviderStop::Open { by: OpenedBy::Breaker, .. });
             if ours {
-                control.breaker = since.map_or(Breaker::Closed, |since| Breaker::Open {
+                control.breaker = since.map_or(ProviderStop::Closed, |since| ProviderStop::Open {
                     since,
                     by: OpenedBy::Breaker,
                     reason: format!("the API fails; the last: {}", failure.unwrap_or("nobody has said")),
@@ -222,7 +223,7 @@ impl Pipeline {
         until: Option<Instant>,
         uncounted: u64,
         mut decide: impl FnMut(&mut Control, MappingState) -> Option<MappingChange> + Send,
-    ) -> Result<Option<MappingChange>, Ungoverned> {
+    ) -> Result<Option<MappingChange>, GovernError> {
         let provider = &self.manifest.name;
         let now = self.stores.clock.now();
         let mut read = None;
@@ -231,22 +232,22 @@ impl Pipeline {
                 Decided::Unread(notes) => {
                     let at = Instant::now();
                     let state = self.in_time(until, self.stores.mapping.read(provider)).await;
-                    read = Some(Reading { at, notes, state: state.map_err(Ungoverned::Unread)? });
+                    read = Some(MappingReading { at, notes, state: state.map_err(GovernError::Unread)? });
                     continue;
                 }
                 Decided::Nothing => return Ok(None),
                 Decided::Change(change, why) => (change, why),
             };
-            if !read.as_ref().is_some_and(Reading::is_fresh) {
+            if !read.as_ref().is_some_and(MappingReading::is_fresh) {
                 let message = "deciding took too long, others may have changed it; the next batch or tick decides anew";
                 let error = MappingError::Failed { provider: provider.clone(), message: message.to_owned() };
-                return Err(Ungoverned::Undone(error));
+                return Err(GovernError::Undone(error));
             }
             let applied = self.in_time(until, self.stores.mapping.apply(provider, change)).await;
-            applied.map_err(Ungoverned::Undone)?;
+            applied.map_err(GovernError::Undone)?;
             let now = self.stores.clock.now();
             self.change_control(|control| {
-                control.governor.applied(now, change, why.clone());
+                control.governor.record_change(now, change, why.clone());
                 true
             })
             .await?;
@@ -273,31 +274,31 @@ impl Pipeline {
     async fn decide(
         &self,
         now: Timestamp,
-        read: Option<&Reading>,
+        read: Option<&MappingReading>,
         uncounted: u64,
         decide: &mut (impl FnMut(&mut Control, MappingState) -> Option<MappingChange> + Send),
     ) -> Result<Decided, LedgerError> {
         let mut decided = Decided::Nothing;
-        self.weigh_control(|control| {
+        self.change_control_by_policy(|control| {
             let before = control.clone();
             decided = Decided::Unread(before.governor.notes());
             let mapping = match read {
                 Some(reading) => reading.usable(control),
-                None => control.governor.known(now),
+                None => control.governor.assumed_mapping(now),
             };
-            let Some(mapping) = mapping else { return Worth::Nothing };
+            let Some(mapping) = mapping else { return WritePolicy::Nothing };
             if read.is_some() {
-                control.governor.saw(now, mapping);
+                control.governor.record_mapping(now, mapping);
             }
             match decide(control, mapping) {
-                Some(_) if read.is_none() => Worth::Nothing,
+                Some(_) if read.is_none() => WritePolicy::Nothing,
                 Some(change) => {
                     decided = Decided::Change(change, control.governor.disabled.clone());
-                    Worth::Now
+                    WritePolicy::Now
                 }
                 None => {
                     decided = Decided::Nothing;
-                    self.worth(&before, control, uncounted, now)
+                    self.write_policy(&before, control, uncounted, now)
                 }
             }
         })
@@ -306,43 +307,43 @@ impl Pipeline {
     }
 
     /// Whether what was learned is written now.
-    fn worth(&self, before: &Control, after: &Control, uncounted: u64, now: Timestamp) -> Worth {
+    fn write_policy(&self, before: &Control, after: &Control, uncounted: u64, now: Timestamp) -> WritePolicy {
         let interval = self.stores.ledger.write_interval();
-        if self.known().is_due(now, interval) {
-            return Worth::Now;
+        if self.control_cache().is_due(now, interval) {
+            return WritePolicy::Now;
         }
         // What is set aside of a quota is everybody's.
         let can_wait = !interval.is_zero() && self.manifest.limits.daily_quota.is_none();
         match before == after {
-            true => Worth::Nothing,
-            false if can_wait && may_wait(before, after) => Worth::Later { uncounted },
-            false => Worth::Now,
+            true => WritePolicy::Nothing,
+            false if can_wait && may_wait(before, after) => WritePolicy::Later { uncounted },
+            false => WritePolicy::Now,
         }
     }
 
     fn bounds(&self, control: &Control) -> Bounds {
-        let limit = control.limiter.as_ref().map_or_else(|| self.reading().limit, |saved| saved.limit);
+        let limit = control.limiter.as_ref().map_or_else(|| self.limiter_snapshot().limit, |saved| saved.limit);
         Bounds { limit, max_batch: self.manifest.pace.max_batch }
     }
 
     fn save_limiter(&self, now: Timestamp) -> Option<SavedLimiter> {
-        let elapsed = self.elapsed();
-        let (state, reading) = {
+        let elapsed = self.limiter_now();
+        let (state, snapshot) = {
             let limiter = self.limiter();
-            (limiter.save()?, limiter.reading(elapsed))
+            (limiter.save()?, limiter.snapshot(elapsed))
         };
-        *self.saved() = Some(now);
-        let gate = reading.gate.map(|gate| self.timestamp(gate));
-        Some(SavedLimiter { at: now, elapsed: Some(elapsed), limit: reading.limit, gate, state })
+        *self.last_saved() = Some(now);
+        let gate = snapshot.gate.map(|gate| self.timestamp(gate));
+        Some(SavedLimiter { at: now, elapsed: Some(elapsed), limit: snapshot.limit, gate, state })
     }
 
     /// Go on from what another process has learned, if one has since this one saved its own.
     pub(crate) fn recall(&self, control: &Control) {
         let Some(saved) = &control.limiter else { return };
-        let mut known = self.saved();
+        let mut known = self.last_saved();
         if *known != Some(saved.at) {
             *known = Some(saved.at);
-            let rebase = saved.rebase(self.elapsed(), self.stores.clock.now());
+            let rebase = saved.rebase(self.limiter_now(), self.stores.clock.now());
             if !self.limiter().load(&saved.state, &rebase) {
                 tracing::warn!(
                     provider = self.manifest.name,

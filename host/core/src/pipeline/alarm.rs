@@ -1,7 +1,7 @@
 //! A person is needed: the breaker opens for all processes, and says why.
 
-use crate::control::brake::Alarm;
-use crate::control::item::{Breaker, OpenedBy};
+use crate::control::failure_monitor::Alarm;
+use crate::control::item::{OpenedBy, ProviderStop};
 use crate::dead_letter::Reason;
 use crate::ledger::LedgerError;
 use crate::pipeline::Pipeline;
@@ -13,12 +13,12 @@ impl Pipeline {
             Alarm::Unauthorized => format!("the API refuses our credential: {failure}"),
             Alarm::Trapping => format!("the component traps: {failure}"),
             Alarm::Broken => format!("the component cannot run: {failure}"),
-            Alarm::MassDeath(reason) => {
+            Alarm::MassDeadLetters(reason) => {
                 format!("half or more of twenty items would be dead letters, {}; the last: {failure}", mostly(reason))
             }
         };
         tracing::error!(provider = self.manifest().name, reason, "the breaker opens: an operator is needed");
-        self.open_breaker(&Breaker::Open { since: self.stores.clock.now(), by: OpenedBy::Config, reason }).await
+        self.open_breaker(&ProviderStop::Open { since: self.stores.clock.now(), by: OpenedBy::Config, reason }).await
     }
 }
 

@@ -9,7 +9,7 @@ use crate::day::Day;
 use crate::ledger::LedgerError;
 use crate::manifest::Limits;
 use crate::pipeline::Pipeline;
-use crate::pipeline::call::Call;
+use crate::pipeline::batch_context::BatchContext;
 
 /// One call's part of the quota.
 #[derive(Debug)]
@@ -51,21 +51,21 @@ impl Allowance {
     }
 
     /// Whether one more try is covered, beside so many that have yet to send their first request.
-    pub(crate) fn covers(&self, before_turn: u32, call: &Call) -> bool {
-        call.permits.budget().left().is_none_or(|left| left > u64::from(before_turn))
+    pub(crate) fn covers(&self, queued_count: u32, context: &BatchContext) -> bool {
+        context.permits.budget().remaining().is_none_or(|left| left > u64::from(queued_count))
     }
 
     /// Whether nothing is left of the day's quota, here or in the control item.
-    pub(crate) fn is_spent(&self, call: &Call) -> bool {
-        self.is_exhausted && call.permits.budget().left() == Some(0)
+    pub(crate) fn is_spent(&self, context: &BatchContext) -> bool {
+        self.is_exhausted && context.permits.budget().remaining() == Some(0)
     }
 
     /// Set more aside where little is left, or where a new day has begun.
-    pub(crate) async fn refill(&mut self, pipeline: &Pipeline, call: &Call) -> Result<(), LedgerError> {
+    pub(crate) async fn refill(&mut self, pipeline: &Pipeline, context: &BatchContext) -> Result<(), LedgerError> {
         if self.quota.is_none() {
             return Ok(());
         }
-        let (budget, today) = (call.permits.budget(), pipeline.today());
+        let (budget, today) = (context.permits.budget(), pipeline.today());
         if self.day != Some(today) {
             // What is left of yesterday is worth nothing today.
             budget.close();
@@ -73,7 +73,7 @@ impl Allowance {
             self.day = Some(today);
             self.is_exhausted = false;
         }
-        if self.is_exhausted || budget.left().unwrap_or_default() >= self.low {
+        if self.is_exhausted || budget.remaining().unwrap_or_default() >= self.low {
             return Ok(());
         }
         let (quota, share) = (self.quota, self.share);
@@ -90,8 +90,8 @@ impl Allowance {
     }
 
     /// Nothing more is sent.
-    pub(crate) fn close(&self, call: &Call) -> Unspent {
-        let budget = call.permits.budget();
+    pub(crate) fn close(&self, context: &BatchContext) -> Unspent {
+        let budget = context.permits.budget();
         let (requests, spent) = (budget.close().unwrap_or_default(), budget.take_spent());
         Unspent { day: self.day, requests, uncounted: if self.quota.is_none() { spent } else { 0 } }
     }

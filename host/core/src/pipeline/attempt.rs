@@ -1,4 +1,4 @@
-//! One try at one item, once it has a permit: claim, recover, fetch, judge. It runs beside others and shares only [`Call`].
+//! One try at one item, once it has a permit: claim, recover, fetch, judge. It runs beside others and shares only [`BatchContext`].
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::bundle::Bundle;
 use crate::clock::Moment;
 use crate::control::admission::{Admission, Outcome};
-use crate::control::brake::{Alarm, Sign};
+use crate::control::failure_monitor::{Alarm, OutcomeClass};
 use crate::day::Day;
 use crate::dead_letter::{DeadLetter, Reason};
 use crate::fetcher::{FetchReport, FetchRequest};
@@ -19,26 +19,28 @@ use crate::item::SequenceNumber;
 use crate::ledger::{Abandoned, Claim, ClaimRequest, Claimed, Release};
 use crate::manifest::OnLeaseExpiry;
 use crate::pipeline::batch::{Work, WorkIndex};
-use crate::pipeline::call::{Call, Turn};
+use crate::pipeline::batch_context::{BatchContext, InFlightGuard};
 use crate::pipeline::report::End;
 use crate::pipeline::slots::MARGIN;
-use crate::pipeline::verdict::{Circumstances, Failures, Verdict, is_api_failure, judge, outcome, sign};
+use crate::pipeline::verdict::{
+    Circumstances, Failures, Verdict, is_api_failure, judge, limiter_outcome, outcome_class,
+};
 use crate::record::{Failure, FailureKind, Fetched};
 use crate::sink::Line;
 
 /// The longest wait for the pacer between a claim and its fetch; a longer one gives the claim back.
-const LONGEST_TURN: Duration = Duration::from_secs(1);
+const LONGEST_START_WAIT: Duration = Duration::from_secs(1);
 
 /// A worker's death spends no attempt, for it is seldom the item's fault; after so many of them in a row it may well be.
 const MAX_ABANDONED: usize = 64;
 
 /// One try, ended.
 #[derive(Debug)]
-pub(crate) struct Attempted {
+pub(crate) struct FinishedAttempt {
     /// At which work.
     pub(crate) index: WorkIndex,
     /// With what result.
-    pub(crate) step: Step,
+    pub(crate) outcome: AttemptOutcome,
     /// Why a person is needed, if so.
     pub(crate) alarm: Option<(Alarm, String)>,
     /// What went wrong, where the fetch failed.
@@ -47,7 +49,7 @@ pub(crate) struct Attempted {
 
 /// What came of one try.
 #[derive(Debug)]
-pub(crate) enum Step {
+pub(crate) enum AttemptOutcome {
     /// The item had been settled before.
     Settled { by: SequenceNumber, end: End },
     /// It cannot be had before this time: held by another, waiting after a failure.
@@ -72,7 +74,7 @@ pub(crate) enum Step {
 
 /// What a try has to tell besides its step.
 #[derive(Debug, Default)]
-struct Told {
+struct AttemptSignals {
     alarm: Option<(Alarm, String)>,
     failed: Option<Failure>,
 }
@@ -88,198 +90,207 @@ struct Granted {
 
 /// Try one item. The permit comes back when the try ends, or when the API can no longer be working at it.
 pub(crate) async fn attempt(
-    call: Arc<Call>,
+    context: Arc<BatchContext>,
     index: WorkIndex,
     work: Arc<Work>,
     failures: Failures,
     permit: OwnedSemaphorePermit,
-) -> Attempted {
-    let mut told = Told::default();
-    let claimed = claim(&call, &work).await;
+) -> FinishedAttempt {
+    let mut signals = AttemptSignals::default();
+    let claimed = claim(&context, &work).await;
     if claimed.is_err() {
-        call.turn_taken();
+        context.leave_queue();
     }
-    let step = match claimed {
-        Ok(granted) => match before_fetch(&call, &work, &granted, &mut told).await {
-            Some(step) => {
-                call.turn_taken();
-                step
+    let outcome = match claimed {
+        Ok(granted) => match before_fetch(&context, &work, &granted, &mut signals).await {
+            Some(outcome) => {
+                context.leave_queue();
+                outcome
             }
-            None => fetch(&call, &work, granted, failures, permit, &mut told).await,
+            None => fetch(&context, &work, granted, failures, permit, &mut signals).await,
         },
-        Err(step) => step,
+        Err(outcome) => outcome,
     };
-    let Told { alarm, failed } = told;
-    Attempted { index, step, alarm, failed }
+    let AttemptSignals { alarm, failed } = signals;
+    FinishedAttempt { index, outcome, alarm, failed }
 }
 
-async fn claim(call: &Call, work: &Work) -> Result<Granted, Step> {
-    let asked = call.clock().moment();
+async fn claim(context: &BatchContext, work: &Work) -> Result<Granted, AttemptOutcome> {
+    let asked = context.clock().moment();
     let now = asked.wall;
-    let today = call.window().day(now);
-    let lease = now.saturating_add(call.lease).unwrap_or(now);
+    let today = context.window().day(now);
+    let lease = now.saturating_add(context.lease).unwrap_or(now);
     let request = ClaimRequest {
-        provider: call.provider(),
+        provider: context.provider(),
         identity: &work.identity,
         sequence: &work.sequence,
         today,
-        since: call.window().day(work.arrived).min(today),
-        owner: &call.owner,
+        since: context.window().day(work.arrived).min(today),
+        owner: &context.owner,
         now,
         lease,
     };
-    match call.ledger().claim(request).await {
+    match context.ledger().claim(request).await {
         Ok(Claim::Granted { attempt, abandoned }) => {
             let (identity, sequence) = (work.identity.clone(), work.sequence.clone());
             let claimed = Claimed { identity, day: today, sequence, lease };
             Ok(Granted { asked, claimed, attempt, abandoned })
         }
-        Ok(Claim::Done { by }) => Err(Step::Settled { by, end: End::Fetched }),
-        Ok(Claim::Dead { by }) => Err(Step::Settled { by, end: End::DeadLetter }),
-        Ok(Claim::Held { until } | Claim::Waiting { until }) => Err(Step::NotBefore(until)),
-        Err(error) => Err(Step::StorageFailed(error.to_string())),
+        Ok(Claim::Done { by }) => Err(AttemptOutcome::Settled { by, end: End::Fetched }),
+        Ok(Claim::Dead { by }) => Err(AttemptOutcome::Settled { by, end: End::DeadLetter }),
+        Ok(Claim::Held { until } | Claim::Waiting { until }) => Err(AttemptOutcome::NotBefore(until)),
+        Err(error) => Err(AttemptOutcome::StorageFailed(error.to_string())),
     }
 }
 
 /// What can settle a claimed item without a fetch: an abandoned owner's objects, age, spent attempts.
-async fn before_fetch(call: &Call, work: &Work, granted: &Granted, told: &mut Told) -> Option<Step> {
+async fn before_fetch(
+    context: &BatchContext,
+    work: &Work,
+    granted: &Granted,
+    signals: &mut AttemptSignals,
+) -> Option<AttemptOutcome> {
     let Granted { claimed, attempt, abandoned, .. } = granted;
     if !abandoned.is_empty() {
-        match call.has_stored(abandoned, &work.identity).await {
-            Ok(true) => return Some(Step::Recovered(claimed.clone())),
+        match context.has_stored(abandoned, &work.identity).await {
+            Ok(true) => return Some(AttemptOutcome::Recovered(claimed.clone())),
             Ok(false) => {}
-            Err(error) => return Some(Step::StorageFailed(error.to_string())),
+            Err(error) => return Some(AttemptOutcome::StorageFailed(error.to_string())),
         }
     }
-    let retry = &call.manifest().retry;
+    let retry = &context.manifest().retry;
     let spent = attempt.saturating_sub(1);
-    let age = call.clock().now().duration_since(work.arrived).unsigned_abs();
+    let age = context.clock().now().duration_since(work.arrived).unsigned_abs();
     let give_up = if !abandoned.is_empty() && retry.on_lease_expiry == OnLeaseExpiry::Park {
         Some((Reason::Uncertain, "a claim expired while the API may have been called, and `on_lease_expiry` says park"))
     } else if abandoned.len() > MAX_ABANDONED {
         Some((Reason::AttemptsSpent, "too many workers died or hung while they had this item"))
-    } else if age > retry.max_item_age && work.arrived < call.clock().now() {
+    } else if age > retry.max_item_age && work.arrived < context.clock().now() {
         Some((Reason::TooOld, "the item is older than `max_item_age`"))
     } else {
         None
     };
     let (reason, message) = give_up?;
     // Nobody was asked, but where many items end so a person is needed all the same: a clock may be wrong.
-    let heard = match call.hear(Sign::WouldDie(reason)).await {
-        Ok(heard) => heard,
-        Err(error) => return Some(Step::StorageFailed(error.to_string())),
+    let monitor_verdict = match context.record_outcome(OutcomeClass::DeadLetter(reason)).await {
+        Ok(monitor_verdict) => monitor_verdict,
+        Err(error) => return Some(AttemptOutcome::StorageFailed(error.to_string())),
     };
-    told.alarm = heard.alarm.map(|alarm| (alarm, message.to_owned()));
-    let letter = letter(call, work, reason, Failure::new(FailureKind::Rejected, message), spent);
-    Some(Step::GiveUp { claimed: claimed.clone(), letter: Box::new(letter), is_allowed: heard.is_allowed })
+    signals.alarm = monitor_verdict.alarm.map(|alarm| (alarm, message.to_owned()));
+    let letter = letter(context, work, reason, Failure::new(FailureKind::Rejected, message), spent);
+    Some(AttemptOutcome::GiveUp {
+        claimed: claimed.clone(),
+        letter: Box::new(letter),
+        is_allowed: monitor_verdict.is_allowed,
+    })
 }
 
 async fn fetch(
-    call: &Arc<Call>,
+    context: &Arc<BatchContext>,
     work: &Work,
     granted: Granted,
     failures: Failures,
     permit: OwnedSemaphorePermit,
-    told: &mut Told,
-) -> Step {
+    signals: &mut AttemptSignals,
+) -> AttemptOutcome {
     let Granted { asked, claimed, attempt, .. } = granted;
-    let turn = turn(call, &asked).await;
-    call.turn_taken();
-    let Some(turn) = turn else {
-        return give_back(call, claimed, "its fetch could not start in time", call.clock().now()).await;
+    let in_flight = wait_to_start(context, &asked).await;
+    context.leave_queue();
+    let Some(in_flight) = in_flight else {
+        return give_back(context, claimed, "its fetch could not start in time", context.clock().now()).await;
     };
     let request = FetchRequest {
         id: work.item.id.clone(),
         params: work.item.params.clone(),
         attempt,
         day: claimed.day,
-        timeout: call.manifest().limits.fetch_timeout,
+        timeout: context.manifest().limits.fetch_timeout,
     };
-    let counted = call.progress().fetching();
-    let report = call.fetcher().fetch(request, call.permits.clone()).await;
+    let counted = context.progress().track_fetch();
+    let report = context.fetcher().fetch(request, context.permits.clone()).await;
     drop(counted);
-    call.progress().sent(report.requests);
+    context.progress().count_requests(report.requests);
     // Before anything else may start.
-    turn.ended(report.requests, outcome_of(&report));
+    in_flight.finish(report.requests, limiter_outcome_of(&report));
     match report.unanswered_since {
         // The API may still be working at it: nobody else gets this permit until it must be done.
         Some(since) => {
-            call.permits.hold(permit, since + call.manifest().limits.fetch_timeout + MARGIN);
+            context.permits.hold(permit, since + context.manifest().limits.fetch_timeout + MARGIN);
         }
         None => drop(permit),
     }
     match report.outcome {
         Ok(record) => {
-            call.hear_good();
-            call.note_end(&work.identity, false);
-            Step::Fetched { line: line(call, work, &record, claimed.day, attempt), claimed }
+            context.record_success();
+            context.note_end(&work.identity, false);
+            AttemptOutcome::Fetched { line: line(context, work, &record, claimed.day, attempt), claimed }
         }
         Err(failure) => {
             let bundle = Bundle::of(&failure, claimed.day, attempt, report.exchanges);
-            failed(call, work, claimed, failures, failure, bundle, told).await
+            on_fetch_failed(context, work, claimed, failures, failure, bundle, signals).await
         }
     }
 }
 
 /// What the limiter sees of a fetch.
-fn outcome_of(report: &FetchReport) -> Option<Outcome> {
-    report.outcome.as_ref().map_or_else(outcome, |_| Some(Outcome::Ok))
+fn limiter_outcome_of(report: &FetchReport) -> Option<Outcome> {
+    report.outcome.as_ref().map_or_else(limiter_outcome, |_| Some(Outcome::Ok))
 }
 
 /// Wait for the limiter's word that the fetch may start. `None`: it may not start in time, under a claim that was asked for then.
-async fn turn(call: &Arc<Call>, claim_asked: &Moment) -> Option<Turn> {
+async fn wait_to_start(context: &Arc<BatchContext>, claim_asked: &Moment) -> Option<InFlightGuard> {
     loop {
-        if !call.may_start() || !call.claim_covers_fetch(claim_asked) || call.is_stopping() {
+        if !context.may_start() || !context.claim_covers_fetch(claim_asked) || context.is_stopping() {
             return None;
         }
-        match call.try_start() {
-            Ok(turn) => return Some(turn),
-            Err(Admission::At(at)) if at.saturating_sub(call.elapsed()) <= LONGEST_TURN => {
-                tokio::time::sleep(at.saturating_sub(call.elapsed())).await;
+        match context.try_start() {
+            Ok(in_flight) => return Some(in_flight),
+            Err(Admission::At(at)) if at.saturating_sub(context.limiter_now()) <= LONGEST_START_WAIT => {
+                tokio::time::sleep(at.saturating_sub(context.limiter_now())).await;
             }
             Err(_) => return None,
         }
     }
 }
 
-async fn failed(
-    call: &Call,
+async fn on_fetch_failed(
+    context: &BatchContext,
     work: &Work,
     claimed: Claimed,
     failures: Failures,
     failure: Failure,
     bundle: Bundle,
-    told: &mut Told,
-) -> Step {
+    signals: &mut AttemptSignals,
+) -> AttemptOutcome {
     let attempt = bundle.attempt;
-    let retry = &call.manifest().retry;
-    call.note_end(&work.identity, is_api_failure(&failure.kind));
+    let retry = &context.manifest().retry;
+    context.note_end(&work.identity, is_api_failure(&failure.kind));
     let circumstances = Circumstances {
         attempt,
         failures,
-        others_succeed: call.others_succeed(),
-        others_fail: call.others_fail(&work.identity),
-        left: call.time_to_start(),
+        others_succeed: context.others_succeed(),
+        others_fail: context.others_fail(&work.identity),
+        left: context.time_to_start(),
         retry,
-        jitter: call.chance(),
+        jitter: context.random_unit(),
     };
     let verdict = judge(&failure, circumstances);
-    let heard = match call.hear(sign(&failure, verdict)).await {
-        Ok(heard) => heard,
-        Err(error) => return Step::StorageFailed(error.to_string()),
+    let monitor_verdict = match context.record_outcome(outcome_class(&failure, verdict)).await {
+        Ok(monitor_verdict) => monitor_verdict,
+        Err(error) => return AttemptOutcome::StorageFailed(error.to_string()),
     };
-    told.alarm = heard.alarm.map(|alarm| (alarm, failure.to_string()));
-    told.failed = Some(failure.clone());
-    call.progress().failed(&failure.kind);
-    tracing::debug!(provider = call.provider(), id = work.item.id, attempt, %failure, ?verdict, "fetch failed");
+    signals.alarm = monitor_verdict.alarm.map(|alarm| (alarm, failure.to_string()));
+    signals.failed = Some(failure.clone());
+    context.progress().count_failure(&failure.kind);
+    tracing::debug!(provider = context.provider(), id = work.item.id, attempt, %failure, ?verdict, "fetch failed");
     match verdict {
         Verdict::GiveUp(reason) => {
-            let letter = letter(call, work, reason, failure, attempt);
+            let letter = letter(context, work, reason, failure, attempt);
             let letter = Box::new(DeadLetter { bundle: Some(Box::new(bundle)), ..letter });
-            Step::GiveUp { claimed, letter, is_allowed: heard.is_allowed }
+            AttemptOutcome::GiveUp { claimed, letter, is_allowed: monitor_verdict.is_allowed }
         }
         Verdict::Retry { wait, counted, .. } => {
-            let now = call.clock().now();
+            let now = context.clock().now();
             let release = Release {
                 claimed,
                 counted,
@@ -287,25 +298,25 @@ async fn failed(
                 error: failure.to_string(),
             };
             let due = Instant::now() + wait;
-            match call.ledger().release(call.provider(), &call.owner, release).await {
-                Ok(()) => Step::Retry { due, failures: failures.and(verdict) },
-                Err(error) => Step::StorageFailed(error.to_string()),
+            match context.ledger().release(context.provider(), &context.owner, release).await {
+                Ok(()) => AttemptOutcome::Retry { due, failures: failures.and(verdict) },
+                Err(error) => AttemptOutcome::StorageFailed(error.to_string()),
             }
         }
     }
 }
 
 /// Give a claim back whose attempt does not count.
-async fn give_back(call: &Call, claimed: Claimed, why: &str, not_before: Timestamp) -> Step {
+async fn give_back(context: &BatchContext, claimed: Claimed, why: &str, not_before: Timestamp) -> AttemptOutcome {
     let release = Release { claimed, counted: false, not_before, error: why.to_owned() };
-    match call.ledger().release(call.provider(), &call.owner, release).await {
-        Ok(()) => Step::NotStarted,
-        Err(error) => Step::StorageFailed(error.to_string()),
+    match context.ledger().release(context.provider(), &context.owner, release).await {
+        Ok(()) => AttemptOutcome::NotStarted,
+        Err(error) => AttemptOutcome::StorageFailed(error.to_string()),
     }
 }
 
-fn line(call: &Call, work: &Work, record: &Fetched, day: Day, attempt: u32) -> Vec<u8> {
-    let identity = &call.manifest().identity;
+fn line(context: &BatchContext, work: &Work, record: &Fetched, day: Day, attempt: u32) -> Vec<u8> {
+    let identity = &context.manifest().identity;
     let params: BTreeMap<&str, &str> = work
         .item
         .params
@@ -314,31 +325,31 @@ fn line(call: &Call, work: &Work, record: &Fetched, day: Day, attempt: u32) -> V
         .map(|(name, value)| (name.as_str(), value.as_str()))
         .collect();
     let line = Line {
-        provider: call.provider(),
+        provider: context.provider(),
         id: &work.item.id,
         params,
         day,
-        fetched_at: call.clock().now(),
+        fetched_at: context.clock().now(),
         attempt,
-        component: call.fetcher().digest(),
+        component: context.fetcher().digest(),
     };
     let mut text = Vec::with_capacity(record.body.len() + 512);
     line.write(record, &mut text);
     text
 }
 
-fn letter(call: &Call, work: &Work, reason: Reason, failure: Failure, attempts: u32) -> DeadLetter {
+fn letter(context: &BatchContext, work: &Work, reason: Reason, failure: Failure, attempts: u32) -> DeadLetter {
     DeadLetter {
-        provider: call.provider().to_owned(),
+        provider: context.provider().to_owned(),
         sequence: work.sequence.clone(),
         arrived: work.arrived,
-        died: call.clock().now(),
+        died: context.clock().now(),
         payload: work.payload.clone(),
         reason,
         message: failure.message,
         status: failure.status,
         attempts,
-        component: call.fetcher().digest().to_owned(),
+        component: context.fetcher().digest().to_owned(),
         bundle: None,
     }
 }

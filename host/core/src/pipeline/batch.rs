@@ -141,7 +141,7 @@ impl Batch {
         self.rows.iter().map(|row| row.entry.clone()).enumerate().collect()
     }
 
-    fn delivered(&self) -> impl Iterator<Item = &Row> {
+    fn delivered_rows(&self) -> impl Iterator<Item = &Row> {
         self.delivered.iter().filter_map(|position| self.rows.get(*position))
     }
 
@@ -151,7 +151,7 @@ impl Batch {
     }
 
     /// An entry that is no item is kept as a dead letter.
-    pub(crate) fn unreadable_kept(&mut self, position: usize) -> End {
+    pub(crate) fn on_unreadable_kept(&mut self, position: usize) -> End {
         self.end(position, End::DeadLetter);
         End::DeadLetter
     }
@@ -163,7 +163,7 @@ impl Batch {
 
     /// Whether this entry was delivered.
     pub(crate) fn holds(&self, entry: &SequenceNumber) -> bool {
-        self.delivered().any(|row| row.entry.sequence == *entry)
+        self.delivered_rows().any(|row| row.entry.sequence == *entry)
     }
 
     /// All works.
@@ -178,7 +178,7 @@ impl Batch {
 
     /// The lowest unfinished entry, if one behind it has ended.
     pub(crate) fn first_before_an_end(&self) -> Option<SequenceNumber> {
-        let mut unfinished = self.delivered().skip_while(|row| row.end.is_some());
+        let mut unfinished = self.delivered_rows().skip_while(|row| row.end.is_some());
         let first = unfinished.next()?;
         unfinished.any(|row| row.end.is_some()).then(|| first.entry.sequence.clone())
     }
@@ -215,7 +215,7 @@ impl Batch {
     }
 
     /// Note that a work failed once more, which makes these its failures.
-    pub(crate) fn failed(&mut self, index: WorkIndex, failures: Failures) {
+    pub(crate) fn record_failures(&mut self, index: WorkIndex, failures: Failures) {
         self.failures.insert(index, failures);
     }
 
@@ -275,12 +275,12 @@ impl Batch {
         let Aside { waiting, parked } = aside;
         let is_parked: BTreeSet<&SequenceNumber> = parked.iter().collect();
         let is_left = |row: &&Row| row.end.is_none() && !is_parked.contains(&row.entry.sequence);
-        let first_unfinished = self.delivered().find(is_left).map(|row| row.entry.sequence.clone());
+        let first_unfinished = self.delivered_rows().find(is_left).map(|row| row.entry.sequence.clone());
         let ended = |row: &Row| Some((row.entry.sequence.clone(), row.end?));
         let in_stream: BTreeSet<usize> = self.delivered.iter().copied().collect();
         let taken_up = self.rows.iter().enumerate().filter(|(position, _)| !in_stream.contains(position));
         let taken_up = taken_up.filter_map(|(_, row)| ended(row)).collect();
-        let ended = self.delivered().filter_map(ended).collect();
+        let ended = self.delivered_rows().filter_map(ended).collect();
         Report { ended, first_unfinished, waiting, parked, taken_up, stopped }
     }
 

@@ -85,19 +85,19 @@ pub(crate) struct Chunks {
 
 impl Chunks {
     /// A record is to be stored.
-    pub(crate) fn fetched(&mut self, index: WorkIndex, claimed: Claimed, line: &[u8]) {
+    pub(crate) fn add_record(&mut self, index: WorkIndex, claimed: Claimed, line: &[u8]) {
         let chunk = self.chunk(claimed.day);
         chunk.lines.extend_from_slice(line);
         chunk.records.push((index, claimed));
     }
 
     /// A record is in the sink already and only to be finished.
-    pub(crate) fn recovered(&mut self, index: WorkIndex, claimed: Claimed) {
+    pub(crate) fn add_recovered(&mut self, index: WorkIndex, claimed: Claimed) {
         self.chunk(claimed.day).finishes.push((Waiting::Work(index), Finish::Fetched(claimed)));
     }
 
     /// An item is to be given up on.
-    pub(crate) fn dead(&mut self, waiting: Waiting, day: Day, claimed: Option<Claimed>, letter: DeadLetter) {
+    pub(crate) fn add_dead_letter(&mut self, waiting: Waiting, day: Day, claimed: Option<Claimed>, letter: DeadLetter) {
         self.chunk(day).finishes.push((waiting, Finish::Dead { claimed, letter }));
     }
 
@@ -108,20 +108,20 @@ impl Chunks {
 
     /// Take back the dead letters of items that no flush has taken yet and that no operator has allowed: whatever made so many of them may
     /// have made all.
-    pub(crate) fn reprieve(&mut self) -> Vec<(WorkIndex, Claimed, Reason)> {
-        let mut reprieved = Vec::new();
+    pub(crate) fn discard_pending_dead_letters(&mut self) -> Vec<(WorkIndex, Claimed, Reason)> {
+        let mut discarded = Vec::new();
         let allowed = &self.allowed;
         for chunk in self.open.values_mut() {
             chunk.finishes.retain(|(waiting, finish)| match (waiting, finish) {
                 (Waiting::Work(index), Finish::Dead { claimed: Some(claimed), letter }) if !allowed.contains(index) => {
-                    reprieved.push((*index, claimed.clone(), letter.reason));
+                    discarded.push((*index, claimed.clone(), letter.reason));
                     false
                 }
                 _ => true,
             });
         }
         self.open.retain(|_, chunk| chunk.items() > 0);
-        reprieved
+        discarded
     }
 
     /// Whether another record may be fetched.
@@ -196,14 +196,14 @@ mod tests {
         "2026-11-22".parse().unwrap()
     }
 
-    fn claimed(id: &str) -> Claimed {
+    fn claim_of(id: &str) -> Claimed {
         let identity = Item::new(id.to_owned(), Params::new()).unwrap().identity(&[]).unwrap();
         Claimed { identity, day: day(), sequence: SequenceNumber::from(0), lease: Timestamp::UNIX_EPOCH }
     }
 
     /// The number of the next chunk that holds a line.
     fn next(chunks: &mut Chunks) -> Option<u32> {
-        chunks.fetched(0, claimed("a"), b"{}\n");
+        chunks.add_record(0, claim_of("a"), b"{}\n");
         chunks.take_due(Instant::now(), true).unwrap().number
     }
 
@@ -230,7 +230,7 @@ mod tests {
     #[tokio::test]
     async fn what_has_no_line_takes_no_number() {
         let mut chunks = Chunks::default();
-        chunks.recovered(0, claimed("a"));
+        chunks.add_recovered(0, claim_of("a"));
         assert_eq!(chunks.take_due(Instant::now(), true).unwrap().number, None);
         assert_eq!(next(&mut chunks), Some(0));
     }

@@ -9,13 +9,13 @@ use jiff::SignedDuration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::tests::{House, MANIFEST, count, house_of};
+use super::tests::{Fixture, MANIFEST, count, fixture_of};
 use super::{Pipeline, Stores};
-use crate::chance::Chance;
-use crate::control::admission::{Admission, Admit, BreakerReading, Outcome, Permit, Reading};
+use crate::control::admission::{Admission, BreakerStatus, ConcurrencyLimiter, LimiterSnapshot, Outcome, Permit};
 use crate::fetcher::{FetchReport, FetchRequest, Fetcher, Permits};
 use crate::item::Entry;
 use crate::pipeline::report::{End, Report};
+use crate::random::RandomSource;
 use crate::record::{Failure, FailureKind, Fetched};
 use crate::sink::Compression;
 use crate::testing::scripted::Answer;
@@ -23,7 +23,7 @@ use crate::testing::scripted::Answer;
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
 const MINUTE: Duration = Duration::from_secs(60);
 
-impl House {
+impl Fixture {
     fn some(&self, numbers: std::ops::Range<u64>) -> Vec<Entry> {
         numbers.map(|number| self.entry(number, &format!("i{number:05}"))).collect()
     }
@@ -36,12 +36,12 @@ impl House {
             compression: Compression::None,
             mapping: self.mapping.clone(),
             clock: self.clock.clone(),
-            chance: Chance::seeded(seed),
+            random: RandomSource::from_seed(seed),
         }
     }
 
     /// Another process whose limiter is in nobody's way.
-    fn unlimited(&self, seed: u64) -> Arc<Pipeline> {
+    fn without_limiter(&self, seed: u64) -> Arc<Pipeline> {
         let (manifest, stores) = (self.pipeline.manifest().clone(), self.stores(seed));
         Pipeline::with_limiter(manifest, self.api.clone(), stores, Box::new(NoLimit))
     }
@@ -69,11 +69,11 @@ fn asks_once(after: u32, wait: Duration) -> impl Fn(&FetchRequest, u32) -> Answe
 #[tokio::test(start_paused = true)]
 async fn a_clock_that_is_set_back_stops_nobody() {
     for step in [-HOUR, -24 * HOUR, -365 * 24 * HOUR] {
-        let house = house_of(MANIFEST, |request, _| Answer::record(&request.id).after(Duration::from_millis(100)));
-        call(&house.pipeline, house.some(0..50)).await;
-        house.machine.step(step);
-        for (pipeline, numbers) in [(house.restarted(), 100..150), (house.pipeline.clone(), 200..250)] {
-            let (report, took) = call(&pipeline, house.some(numbers)).await;
+        let fixture = fixture_of(MANIFEST, |request, _| Answer::record(&request.id).after(Duration::from_millis(100)));
+        call(&fixture.pipeline, fixture.some(0..50)).await;
+        fixture.machine.step(step);
+        for (pipeline, numbers) in [(fixture.restart(), 100..150), (fixture.pipeline.clone(), 200..250)] {
+            let (report, took) = call(&pipeline, fixture.some(numbers)).await;
             assert_eq!(count(&report, End::Fetched), 50, "{step}: {report:?}");
             assert!(took < MINUTE, "{step}: {took:?}");
         }
@@ -82,45 +82,45 @@ async fn a_clock_that_is_set_back_stops_nobody() {
 
 #[tokio::test(start_paused = true)]
 async fn a_process_whose_clock_was_wrong_when_it_started_leaves_a_state_that_is_right() {
-    let house = house_of(MANIFEST, |request, _| Answer::record(&request.id).after(Duration::from_millis(100)));
-    house.machine.step(30 * 24 * HOUR);
-    let wrong = house.restarted();
-    house.machine.step(-30 * 24 * HOUR);
-    call(&wrong, house.some(0..50)).await;
-    let (report, took) = call(&house.restarted(), house.some(100..150)).await;
+    let fixture = fixture_of(MANIFEST, |request, _| Answer::record(&request.id).after(Duration::from_millis(100)));
+    fixture.machine.step(30 * 24 * HOUR);
+    let wrong = fixture.restart();
+    fixture.machine.step(-30 * 24 * HOUR);
+    call(&wrong, fixture.some(0..50)).await;
+    let (report, took) = call(&fixture.restart(), fixture.some(100..150)).await;
     assert_eq!(count(&report, End::Fetched), 50, "{report:?}");
     assert!(took < MINUTE, "{took:?}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_retry_after_holds_for_its_time_after_the_clock_was_set_back() {
-    let house = house_of(MANIFEST, asks_once(20, 20 * MINUTE));
-    let (report, _) = call(&house.pipeline, house.some(0..50)).await;
+    let fixture = fixture_of(MANIFEST, asks_once(20, 20 * MINUTE));
+    let (report, _) = call(&fixture.pipeline, fixture.some(0..50)).await;
     let (before, asked) = (count(&report, End::Fetched), Instant::now());
     assert!((20..50).contains(&before), "{report:?}");
-    house.machine.step(-HOUR);
-    let other = house.restarted();
+    fixture.machine.step(-HOUR);
+    let other = fixture.restart();
     let mut fetched = 0;
     while fetched == 0 && asked.elapsed() < 2 * 60 * MINUTE {
-        fetched = count(&call(&other, house.some(100..110)).await.0, End::Fetched);
+        fetched = count(&call(&other, fixture.some(100..110)).await.0, End::Fetched);
         // As the mapping would: the tick sees to it that batches come.
         other.tick().await.unwrap();
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
     let waited = asked.elapsed();
     assert!((19 * MINUTE..22 * MINUTE).contains(&waited), "{waited:?}");
-    assert!(house.mapping.now().enabled);
+    assert!(fixture.mapping.now().enabled);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_sandbox_that_was_frozen_does_not_wait_for_what_is_over() {
-    let house = house_of(MANIFEST, asks_once(20, 50 * MINUTE));
-    call(&house.pipeline, house.some(0..50)).await;
+    let fixture = fixture_of(MANIFEST, asks_once(20, 50 * MINUTE));
+    call(&fixture.pipeline, fixture.some(0..50)).await;
     // Its monotonic clock stands still.
-    house.machine.step(HOUR);
-    let pipeline = &house.pipeline;
+    fixture.machine.step(HOUR);
+    let pipeline = &fixture.pipeline;
     pipeline.tick().await.unwrap();
-    let (report, took) = call(pipeline, house.some(100..120)).await;
+    let (report, took) = call(pipeline, fixture.some(100..120)).await;
     assert_eq!(count(&report, End::Fetched), 20, "{report:?}");
     assert!(took < MINUTE, "{took:?}");
 }
@@ -129,23 +129,23 @@ async fn a_sandbox_that_was_frozen_does_not_wait_for_what_is_over() {
 #[derive(Debug)]
 struct NoLimit;
 
-impl Admit for NoLimit {
+impl ConcurrencyLimiter for NoLimit {
     fn admit(&mut self, _now: Duration, _in_flight: u32) -> Admission {
         Admission::Now
     }
 
-    fn started(&mut self, now: Duration) -> Permit {
+    fn on_started(&mut self, now: Duration) -> Permit {
         Permit { started: now, in_flight: 1 }
     }
 
-    fn sent_more(&mut self, _now: Duration, _requests: u32) {}
+    fn on_extra_requests(&mut self, _now: Duration, _requests: u32) {}
 
-    fn completed(&mut self, _now: Duration, _permit: Permit, _outcome: Outcome) {}
+    fn on_completed(&mut self, _now: Duration, _permit: Permit, _outcome: Outcome) {}
 
-    fn forgotten(&mut self, _now: Duration, _permit: Permit) {}
+    fn on_discarded(&mut self, _now: Duration, _permit: Permit) {}
 
-    fn reading(&self, _now: Duration) -> Reading {
-        Reading { limit: 100, breaker: BreakerReading::Closed, gate: None, rate: None, phase: "none" }
+    fn snapshot(&self, _now: Duration) -> LimiterSnapshot {
+        LimiterSnapshot { limit: 100, breaker: BreakerStatus::Closed, gate: None, rate: None, phase: "none" }
     }
 }
 
@@ -156,18 +156,18 @@ async fn a_clock_that_leaps_forward_does_not_pass_the_cap() {
         let manifest = MANIFEST
             .replace("max_concurrency = 4", "max_concurrency = 16")
             .replace("fetch_timeout = \"2s\"", "fetch_timeout = \"30s\"");
-        let house = house_of(&manifest, |request, _| Answer::record(&request.id).after(Duration::from_secs(8)));
-        let (one, other) = (house.unlimited(4), house.unlimited(5));
+        let fixture = fixture_of(&manifest, |request, _| Answer::record(&request.id).after(Duration::from_secs(8)));
+        let (one, other) = (fixture.without_limiter(4), fixture.without_limiter(5));
         let leaps = async {
             for wait_s in waits_s {
                 tokio::time::sleep(Duration::from_secs(wait_s)).await;
-                house.machine.step(SignedDuration::from_secs(leap_s));
+                fixture.machine.step(SignedDuration::from_secs(leap_s));
             }
         };
-        let calls = async { tokio::join!(call(&one, house.some(0..200)), call(&other, house.some(500..700))) };
+        let calls = async { tokio::join!(call(&one, fixture.some(0..200)), call(&other, fixture.some(500..700))) };
         let (((one, _), (two, _)), ()) = tokio::join!(calls, leaps);
         assert_eq!((count(&one, End::Fetched), count(&two, End::Fetched)), (200, 200), "{one:?} {two:?}");
-        let peak = house.api.seen().peak;
+        let peak = fixture.api.call_log().peak;
         assert!((12..=16).contains(&peak), "{peak} in flight after leaps of {leap_s} s");
     }
 }
@@ -178,32 +178,32 @@ async fn a_run_that_takes_over_after_a_leap_does_not_pass_the_cap() {
     let manifest = MANIFEST
         .replace("max_concurrency = 4", "max_concurrency = 16")
         .replace("fetch_timeout = \"2s\"", "fetch_timeout = \"30s\"");
-    let house = house_of(&manifest, |request, _| Answer::record(&request.id).after(Duration::from_secs(8)));
-    let (one, other) = (house.unlimited(4), house.unlimited(5));
+    let fixture = fixture_of(&manifest, |request, _| Answer::record(&request.id).after(Duration::from_secs(8)));
+    let (one, other) = (fixture.without_limiter(4), fixture.without_limiter(5));
     let takes_over = async {
         tokio::time::sleep(Duration::from_secs(60)).await;
-        house.machine.step(SignedDuration::from_secs(90));
-        call(&other, house.some(500..600)).await
+        fixture.machine.step(SignedDuration::from_secs(90));
+        call(&other, fixture.some(500..600)).await
     };
-    let ((first, _), (second, _)) = tokio::join!(call(&one, house.some(0..200)), takes_over);
+    let ((first, _), (second, _)) = tokio::join!(call(&one, fixture.some(0..200)), takes_over);
     assert_eq!((count(&first, End::Fetched), count(&second, End::Fetched)), (200, 100), "{first:?} {second:?}");
-    let peak = house.api.seen().peak;
+    let peak = fixture.api.call_log().peak;
     assert!((12..=16).contains(&peak), "{peak} in flight");
 }
 
 #[tokio::test(start_paused = true)]
 async fn slots_of_a_run_that_was_killed_before_the_clock_was_set_back_run_out() {
     let manifest = MANIFEST.replace("max_concurrency = 4", "max_concurrency = 1");
-    let house = house_of(&manifest, |request, _| Answer::record(&request.id).after(Duration::from_millis(100)));
-    let killed = house.restarted();
-    let entries = house.some(0..100);
+    let fixture = fixture_of(&manifest, |request, _| Answer::record(&request.id).after(Duration::from_millis(100)));
+    let killed = fixture.restart();
+    let entries = fixture.some(0..100);
     // In the middle of its work.
     tokio::time::timeout(Duration::from_secs(1), call(&killed, entries)).await.unwrap_err();
-    house.machine.step(-24 * HOUR);
+    fixture.machine.step(-24 * HOUR);
     let begin = Instant::now();
     let mut fetched = 0;
     while fetched < 50 && begin.elapsed() < 2 * 60 * MINUTE {
-        fetched += count(&call(&house.pipeline, house.some(200..250)).await.0, End::Fetched);
+        fetched += count(&call(&fixture.pipeline, fixture.some(200..250)).await.0, End::Fetched);
     }
     assert_eq!(fetched, 50);
     assert!(begin.elapsed() < crate::ledger::LONGEST_SLOT + 5 * MINUTE, "{:?}", begin.elapsed());
@@ -219,13 +219,13 @@ impl Fetcher for TwoPages {
         for page in 1..=2 {
             if !permits.budget().spend() {
                 let failure = Failure::new(FailureKind::OutOfQuota, "the day's quota is spent");
-                return FetchReport::answered(Err(failure), page - 1);
+                return FetchReport::new(Err(failure), page - 1);
             }
             self.0.lock().unwrap().push(Instant::now());
             tokio::time::sleep(Duration::from_millis(3_500)).await;
         }
         let record = Fetched { content_type: "text/plain".into(), body: request.id.into(), attributes: Vec::new() };
-        FetchReport::answered(Ok(record), 2)
+        FetchReport::new(Ok(record), 2)
     }
 
     fn digest(&self) -> &str {
@@ -239,13 +239,13 @@ async fn a_share_of_yesterday_is_not_spent_today() {
     let manifest = MANIFEST
         .replace("[limits]", "[limits]\ndaily_quota = 60")
         .replace("fetch_timeout = \"2s\"", "fetch_timeout = \"30s\"");
-    let house = house_of(&manifest, |request, _| Answer::record(&request.id));
+    let fixture = fixture_of(&manifest, |request, _| Answer::record(&request.id));
     let api = Arc::new(TwoPages::default());
-    let pipeline = Pipeline::new(house.pipeline.manifest().clone(), api.clone(), house.stores(3));
-    house.machine.step(SignedDuration::from_secs(12 * 3_600 - 3));
+    let pipeline = Pipeline::new(fixture.pipeline.manifest().clone(), api.clone(), fixture.stores(3));
+    fixture.machine.step(SignedDuration::from_secs(12 * 3_600 - 3));
     let midnight = Instant::now() + Duration::from_secs(3);
     while Instant::now() < midnight + 10 * MINUTE {
-        call(&pipeline, house.some(0..200)).await;
+        call(&pipeline, fixture.some(0..200)).await;
     }
     let times = api.0.lock().unwrap().clone();
     let today = times.iter().filter(|at| **at >= midnight).count();
@@ -257,15 +257,15 @@ async fn a_share_of_yesterday_is_not_spent_today() {
 async fn a_day_before_the_one_that_is_counted_is_waited_for_without_a_busy_loop() {
     let manifest = MANIFEST.replace("[limits]", "[limits]\ndaily_quota = 100");
     for days in [1, 400] {
-        let house = house_of(&manifest, |request, _| Answer::record(&request.id).after(Duration::from_millis(20)));
-        call(&house.pipeline, house.some(0..10)).await;
-        house.machine.step(SignedDuration::from_hours(-24 * days));
+        let fixture = fixture_of(&manifest, |request, _| Answer::record(&request.id).after(Duration::from_millis(20)));
+        call(&fixture.pipeline, fixture.some(0..10)).await;
+        fixture.machine.step(SignedDuration::from_hours(-24 * days));
         let (begin, mut calls) = (Instant::now(), 0_u32);
         let mut fetched = 0;
         while fetched == 0 && begin.elapsed() < 25 * 60 * MINUTE && calls < 2_000 {
-            let (report, _) = call(&house.pipeline, house.some(100..110)).await;
+            let (report, _) = call(&fixture.pipeline, fixture.some(100..110)).await;
             fetched = count(&report, End::Fetched);
-            house.pipeline.tick().await.unwrap();
+            fixture.pipeline.tick().await.unwrap();
             calls += 1;
         }
         assert!(begin.elapsed() >= 11 * 60 * MINUTE, "nobody knows what was used: {:?}", begin.elapsed());

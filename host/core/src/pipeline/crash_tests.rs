@@ -15,10 +15,9 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{Pipeline, Stores};
-use crate::chance::Chance;
 use crate::clock::WallClock;
 use crate::control::governor::TICK;
-use crate::control::item::{Breaker, Control};
+use crate::control::item::{Control, ProviderStop};
 use crate::dead_letter::Reason;
 use crate::item::{Entry, Item};
 use crate::ledger::{
@@ -27,6 +26,7 @@ use crate::ledger::{
 };
 use crate::manifest::Manifest;
 use crate::pipeline::report::{End, Stopped};
+use crate::random::RandomSource;
 use crate::record::{Failure, FailureKind};
 use crate::sink::{Compression, Unpacker};
 use crate::testing::faults::{Fault, FaultPlan, FaultyLedger, How, Injector, Operation, Port, SlotVersions};
@@ -162,8 +162,8 @@ impl Ledger for Slow {
         Ok(new)
     }
 
-    async fn parked(&self, provider: &str, now: Timestamp, most: usize) -> Result<ParkedEntries, LedgerError> {
-        self.0.parked(provider, now, most).await
+    async fn read_parked(&self, provider: &str, now: Timestamp, most: usize) -> Result<ParkedEntries, LedgerError> {
+        self.0.read_parked(provider, now, most).await
     }
 
     async fn unpark(&self, provider: &str, entries: &[Parked]) -> Result<(), LedgerError> {
@@ -193,7 +193,7 @@ pub(super) async fn stored_ids(sink: &InMemory) -> Vec<String> {
 }
 
 async fn live(case: Case) {
-    let clock = WallClock::pinned("2026-11-22T12:00:00Z".parse().unwrap());
+    let clock = WallClock::from_epoch("2026-11-22T12:00:00Z".parse().unwrap());
     let interval = if case.thrifty { Duration::from_secs(30) } else { Duration::ZERO };
     let ledger = MemoryLedger::thrifty(interval);
     let ledger = Arc::new(if case.parks { ledger.parking() } else { ledger });
@@ -214,7 +214,7 @@ async fn live(case: Case) {
     let mapping = Arc::new(MemoryMapping::new(500, Duration::ZERO));
     let stores = |compression| {
         let (ledger, sink, mapping) = (Arc::new(Slow(ledger.clone())), Arc::clone(&sink), mapping.clone());
-        Stores { ledger, sink, compression, mapping, clock: clock.clone(), chance: Chance::System }
+        Stores { ledger, sink, compression, mapping, clock: clock.clone(), random: RandomSource::System }
     };
     let mut compressions = case.compressions.into_iter().cycle();
     let mut deaths = case.deaths_ms.into_iter().map(Duration::from_millis);
@@ -246,7 +246,7 @@ async fn live(case: Case) {
         }
         if report.stopped == Some(Stopped::BreakerOpen) {
             let control = ledger.control("demo").await.unwrap();
-            let mended = Control { breaker: Breaker::Closed, dead_letters_allowed: 100, ..control };
+            let mended = Control { breaker: ProviderStop::Closed, dead_letters_allowed: 100, ..control };
             assert!(ledger.update_control("demo", &mended).await.unwrap());
         }
         is_stream_done |= report.first_unfinished.is_none();
@@ -262,7 +262,7 @@ async fn live(case: Case) {
     }
     let ended: Vec<_> = ended.into_iter().collect();
     check(&ended, stored_ids(&memory).await, &ledger, &case.ids);
-    assert!(api.seen().peak <= 6);
+    assert!(api.call_log().peak <= 6);
 }
 
 /// How an entry ended that was parked, of which nobody was told: the call that took it up died after it had forgotten it. The ledger knows.
@@ -298,15 +298,21 @@ fn check(ended: &[(crate::item::SequenceNumber, End)], stored: Vec<String>, ledg
 /// must not store it beside that.
 #[tokio::test(start_paused = true)]
 async fn a_worker_that_wakes_up_after_its_lease_stores_nothing() {
-    let clock = WallClock::pinned("2026-11-22T12:00:00Z".parse().unwrap());
+    let clock = WallClock::from_epoch("2026-11-22T12:00:00Z".parse().unwrap());
     let (ledger, memory) = (Arc::new(MemoryLedger::default()), Arc::new(InMemory::new()));
     let api = Arc::new(script(vec![4]));
     let asleep = ThrottleConfig { wait_put_per_call: Duration::from_secs(60), ..ThrottleConfig::default() };
     let entry = Entry { sequence: 1.into(), arrived: clock.now(), payload: "{\"id\":\"i1\"}".into() };
     let worker = |sink: Arc<dyn ObjectStore>, compression| {
         let mapping = Arc::new(MemoryMapping::new(500, Duration::ZERO));
-        let stores =
-            Stores { ledger: ledger.clone(), sink, compression, mapping, clock: clock.clone(), chance: Chance::System };
+        let stores = Stores {
+            ledger: ledger.clone(),
+            sink,
+            compression,
+            mapping,
+            clock: clock.clone(),
+            random: RandomSource::System,
+        };
         Pipeline::new(Manifest::parse(MANIFEST).unwrap(), api.clone(), stores)
     };
     let sleeper = worker(Arc::new(ThrottledStore::new(Arc::clone(&memory), asleep)), Compression::Zstd);
@@ -324,17 +330,17 @@ async fn a_worker_that_wakes_up_after_its_lease_stores_nothing() {
 /// A worker that is stopped between a claim and its fetch, for longer than its lease: by then another one has fetched the item.
 #[tokio::test(start_paused = true)]
 async fn a_worker_that_wakes_up_after_its_lease_fetches_nothing() {
-    let clock = WallClock::pinned("2026-11-22T12:00:00Z".parse().unwrap());
+    let clock = WallClock::from_epoch("2026-11-22T12:00:00Z".parse().unwrap());
     let (ledger, sink) = (Arc::new(MemoryLedger::default()), Arc::new(InMemory::new()));
     let api = Arc::new(script(vec![4]));
     let entry = Entry { sequence: 1.into(), arrived: clock.now(), payload: "{\"id\":\"i1\"}".into() };
-    let slow = Fault::Call { operation: Operation::Claim, nth: 1, how: How::Slow(Duration::from_secs(80)) };
+    let slow = Fault::BatchContext { operation: Operation::Claim, nth: 1, how: How::Slow(Duration::from_secs(80)) };
     let plan = FaultPlan { faults: vec![slow], ends: Duration::from_secs(900) };
     let port = Port::new(0, &Injector::new(&plan, 1, Duration::ZERO, false));
     let worker = |ledger: Arc<dyn Ledger>, seed| {
         let mapping = Arc::new(MemoryMapping::new(500, Duration::ZERO));
-        let (compression, chance, clock) = (Compression::None, Chance::seeded(seed), clock.clone());
-        let stores = Stores { ledger, sink: sink.clone(), compression, mapping, clock, chance };
+        let (compression, random, clock) = (Compression::None, RandomSource::from_seed(seed), clock.clone());
+        let stores = Stores { ledger, sink: sink.clone(), compression, mapping, clock, random };
         Pipeline::new(Manifest::parse(MANIFEST).unwrap(), api.clone(), stores)
     };
     let sleeper = worker(Arc::new(FaultyLedger::new(ledger.clone(), port, SlotVersions::default())), 1);
@@ -346,7 +352,7 @@ async fn a_worker_that_wakes_up_after_its_lease_fetches_nothing() {
     });
     assert_eq!(took_over.ended, [(1.into(), End::Fetched)]);
     assert_eq!(slept.ended, [(1.into(), End::Fetched)], "it was settled by the other one");
-    assert_eq!((api.seen().asked["i1"], stored_ids(&sink).await), (1, vec!["i1".to_owned()]));
+    assert_eq!((api.call_log().asked["i1"], stored_ids(&sink).await), (1, vec!["i1".to_owned()]));
 }
 
 proptest! {

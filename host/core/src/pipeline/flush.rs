@@ -9,7 +9,7 @@ use crate::sink::{SinkError, Stored, object_path, store_chunk};
 
 /// A flush, ended.
 #[derive(Debug, Default)]
-pub(crate) struct Flushed {
+pub(crate) struct FinishedFlush {
     /// Its items that have ended, or that somebody else owns by now.
     pub(crate) finished: Vec<(Waiting, Finish, Finished)>,
     /// Items whose record is not in the sink and never will be from this owner: to be given back.
@@ -33,9 +33,9 @@ pub(crate) enum FlushError {
 }
 
 /// Store and finish one chunk.
-pub(crate) async fn flush(stores: Stores, provider: String, owner: Owner, flush: Flush) -> Flushed {
+pub(crate) async fn flush(stores: Stores, provider: String, owner: Owner, flush: Flush) -> FinishedFlush {
     let Flush { day, number, chunk: Chunk { lines, records, mut finishes, .. } } = flush;
-    let mut flushed = Flushed::default();
+    let mut flushed = FinishedFlush::default();
     let stored = match number {
         Some(number) if !lines.is_empty() => {
             let path = object_path(&provider, day, &owner, number);

@@ -12,29 +12,29 @@
 //! new grant replaces what is left of the earlier one; shares of that are void as soon as their process takes one of the new grant,
 //! and are not given back.
 
-use crate::control::brake::{GRANT_SHARE, GrantShare, Heard, Sign};
+use crate::control::failure_monitor::{GRANT_SHARE, GrantShare, MonitorVerdict, OutcomeClass};
 use crate::control::item::Control;
 use crate::ledger::LedgerError;
 use crate::pipeline::Pipeline;
 
 impl Pipeline {
-    /// Tell the brake of an end. A would-be dead letter takes a share of what an operator allows, where there is any.
-    pub(crate) async fn hear(&self, sign: Sign) -> Result<Heard, LedgerError> {
-        if !matches!(sign, Sign::WouldDie(_)) {
-            return Ok(self.brake().saw(sign));
+    /// Record an end in the failure monitor. A would-be dead letter takes a share of what an operator allows, where there is any.
+    pub(crate) async fn record_outcome(&self, class: OutcomeClass) -> Result<MonitorVerdict, LedgerError> {
+        if !matches!(class, OutcomeClass::DeadLetter(_)) {
+            return Ok(self.failure_monitor().record(class));
         }
         // One at a time: each would take a share of its own.
         let _taking = self.taking_grant.lock().await;
-        if self.brake().allowed() == 0 {
+        if self.failure_monitor().allowance() == 0 {
             self.take_share().await?;
         }
-        Ok(self.brake().saw(sign))
+        Ok(self.failure_monitor().record(class))
     }
 
     async fn take_share(&self) -> Result<(), LedgerError> {
-        let known = self.control_seen().map_or(0, |control| control.dead_letters_allowed);
-        let is_at_the_limit = self.brake().is_at_the_limit();
-        if known == 0 && !is_at_the_limit {
+        let known = self.cached_control().map_or(0, |control| control.dead_letters_allowed);
+        let is_near_alarm = self.failure_monitor().is_near_alarm();
+        if known == 0 && !is_near_alarm {
             return Ok(());
         }
         // An operator may have allowed some since the item was read.
@@ -43,14 +43,14 @@ impl Pipeline {
         }
         let mut share = GrantShare::default();
         self.change_control(|control| {
-            let deaths = control.dead_letters_allowed.min(GRANT_SHARE);
-            share = GrantShare { grant: control.dead_letters_grant, deaths };
-            control.dead_letters_allowed -= deaths;
-            deaths > 0
+            let dead_letters = control.dead_letters_allowed.min(GRANT_SHARE);
+            share = GrantShare { grant: control.dead_letters_grant, dead_letters };
+            control.dead_letters_allowed -= dead_letters;
+            dead_letters > 0
         })
         .await?;
-        if share.deaths > 0 {
-            self.brake().allow(share);
+        if share.dead_letters > 0 {
+            self.failure_monitor().allow(share);
         }
         Ok(())
     }
@@ -59,6 +59,6 @@ impl Pipeline {
 /// Give back what was not used of a share, unless it is of an earlier grant.
 pub(crate) fn give_back(share: GrantShare, control: &mut Control) {
     if share.grant == control.dead_letters_grant {
-        control.dead_letters_allowed = control.dead_letters_allowed.saturating_add(share.deaths);
+        control.dead_letters_allowed = control.dead_letters_allowed.saturating_add(share.dead_letters);
     }
 }

@@ -9,28 +9,28 @@ use jiff::ToSpan;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::tests::{House, MANIFEST, count, crashed_owner, fails, house_of, many};
+use super::tests::{Fixture, MANIFEST, count, crashed_owner, fails, fixture_of, many};
 use super::{AdHoc, Pipeline, Stores};
-use crate::chance::Chance;
-use crate::control::brake::{Alarm, GRANT_SHARE, Sign};
-use crate::control::item::{Breaker, OpenedBy};
+use crate::control::failure_monitor::{Alarm, GRANT_SHARE, OutcomeClass};
+use crate::control::item::{OpenedBy, ProviderStop};
 use crate::dead_letter::Reason;
 use crate::fetcher::{FetchReport, FetchRequest, Fetcher, Permits};
 use crate::item::{Entry, Item, Params};
 use crate::ledger::{Claim, ClaimRequest, Claimed, Ledger, Owner, Release};
 use crate::operate;
 use crate::pipeline::report::{End, Report, Stopped};
+use crate::random::RandomSource;
 use crate::record::FailureKind;
 use crate::sink::Compression;
 use crate::testing::scripted::Answer;
 
-const DEAD: Sign = Sign::WouldDie(Reason::NotFound);
+const DEAD: OutcomeClass = OutcomeClass::DeadLetter(Reason::NotFound);
 
-impl House {
+impl Fixture {
     /// Why the breaker is open for an operator; none: it is not.
     async fn alarm(&self) -> Option<String> {
         match self.ledger.control("demo").await.unwrap().breaker {
-            Breaker::Open { by: OpenedBy::Config, reason, .. } => Some(reason),
+            ProviderStop::Open { by: OpenedBy::Config, reason, .. } => Some(reason),
             _ => None,
         }
     }
@@ -47,12 +47,12 @@ impl House {
             compression: Compression::None,
             mapping: self.mapping.clone(),
             clock: self.clock.clone(),
-            chance: Chance::seeded(4),
+            random: RandomSource::from_seed(4),
         };
         Pipeline::new(self.pipeline.manifest().clone(), fetcher, stores)
     }
 
-    async fn allowed(&self) -> u32 {
+    async fn remaining_allowance(&self) -> u32 {
         self.ledger.control("demo").await.unwrap().dead_letters_allowed
     }
 
@@ -66,182 +66,185 @@ impl House {
     }
 }
 
-fn assert_nothing_died(house: &House, report: &Report) {
+fn assert_nothing_died(fixture: &Fixture, report: &Report) {
     assert_eq!((report.stopped.clone(), report.ended.len()), (Some(Stopped::BreakerOpen), 0));
-    assert!(house.ledger.letters("demo").is_empty());
-    assert!(house.api.seen().times.is_empty());
+    assert!(fixture.ledger.letters("demo").is_empty());
+    assert!(fixture.api.call_log().times.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_clock_a_week_ahead_empties_nothing_and_calls_a_person() {
     let manifest = MANIFEST.replace("max_concurrency = 4", "max_concurrency = 64");
-    let house = house_of(&manifest, |request, _| Answer::record(&request.id));
+    let fixture = fixture_of(&manifest, |request, _| Answer::record(&request.id));
     let ids = many("i", 500);
-    assert_nothing_died(&house, &house.process_entries(house.weeks_old(&ids)).await);
-    let reason = house.alarm().await.expect("a person is called");
+    assert_nothing_died(&fixture, &fixture.process_entries(fixture.weeks_old(&ids)).await);
+    let reason = fixture.alarm().await.expect("a person is called");
     assert!(reason.contains("the clock may be wrong"), "{reason}");
 
     // The clock is right again: nothing was lost.
-    house.resume(0).await;
-    let report = house.process_entries(house.entries_of(&ids)).await;
-    assert_eq!((count(&report, End::Fetched), house.alarm().await), (500, None));
+    fixture.resume(0).await;
+    let report = fixture.process_entries(fixture.entries_of(&ids)).await;
+    assert_eq!((count(&report, End::Fetched), fixture.alarm().await), (500, None));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_backlog_that_is_too_old_dies_where_an_operator_allows_it() {
-    let house = house_of(MANIFEST, |request, _| Answer::record(&request.id));
+    let fixture = fixture_of(MANIFEST, |request, _| Answer::record(&request.id));
     let ids = many("i", 100);
-    house.process_entries(house.weeks_old(&ids)).await;
-    house.resume(60).await;
-    let report = house.process_entries(house.weeks_old(&ids)).await;
+    fixture.process_entries(fixture.weeks_old(&ids)).await;
+    fixture.resume(60).await;
+    let report = fixture.process_entries(fixture.weeks_old(&ids)).await;
     assert_eq!(
-        (count(&report, End::DeadLetter), house.allowed().await),
+        (count(&report, End::DeadLetter), fixture.remaining_allowance().await),
         (60, 0),
         "those that were allowed, and no more"
     );
-    assert!(house.alarm().await.is_some());
-    house.resume(100).await;
-    let report = house.process_entries(house.weeks_old(&ids)).await;
-    assert_eq!((count(&report, End::DeadLetter), house.alarm().await), (100, None));
-    assert_eq!((house.ledger.letters("demo").len(), house.allowed().await), (100, 60));
+    assert!(fixture.alarm().await.is_some());
+    fixture.resume(100).await;
+    let report = fixture.process_entries(fixture.weeks_old(&ids)).await;
+    assert_eq!((count(&report, End::DeadLetter), fixture.alarm().await), (100, None));
+    assert_eq!((fixture.ledger.letters("demo").len(), fixture.remaining_allowance().await), (100, 60));
 }
 
 #[tokio::test(start_paused = true)]
 async fn items_that_many_workers_died_with_call_a_person_before_they_are_parked() {
     let manifest = MANIFEST.replace("[retry]", "[retry]\non_lease_expiry = \"park\"");
-    let house = house_of(&manifest, |request, _| Answer::record(&request.id));
+    let fixture = fixture_of(&manifest, |request, _| Answer::record(&request.id));
     let ids = many("i", 40);
-    crashed_owner(&house, &ids.iter().map(String::as_str).collect::<Vec<_>>(), Duration::from_secs(1)).await;
+    crashed_owner(&fixture, &ids.iter().map(String::as_str).collect::<Vec<_>>(), Duration::from_secs(1)).await;
     sleep(Duration::from_secs(2)).await;
-    assert_nothing_died(&house, &house.process_entries(house.entries_of(&ids)).await);
-    let reason = house.alarm().await.expect("a person is called");
+    assert_nothing_died(&fixture, &fixture.process_entries(fixture.entries_of(&ids)).await);
+    let reason = fixture.alarm().await.expect("a person is called");
     assert!(reason.contains("on_lease_expiry"), "{reason}");
 
-    house.resume(40).await;
-    let report = house.process_entries(house.entries_of(&ids)).await;
+    fixture.resume(40).await;
+    let report = fixture.process_entries(fixture.entries_of(&ids)).await;
     assert_eq!(count(&report, End::DeadLetter), 40, "it is not forgotten that the API may have been called");
-    assert!(house.api.seen().times.is_empty());
+    assert!(fixture.api.call_log().times.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_ad_hoc_fetch_does_not_make_an_uncertain_item_certain() {
     let manifest = MANIFEST.replace("[retry]", "[retry]\non_lease_expiry = \"park\"");
-    let house = house_of(&manifest, |request, _| Answer::record(&request.id));
-    crashed_owner(&house, &["a"], Duration::from_secs(1)).await;
+    let fixture = fixture_of(&manifest, |request, _| Answer::record(&request.id));
+    crashed_owner(&fixture, &["a"], Duration::from_secs(1)).await;
     sleep(Duration::from_secs(2)).await;
     let (item, deadline) =
         (Item::new("a".to_owned(), Params::new()).unwrap(), Instant::now() + Duration::from_secs(60));
-    assert!(matches!(house.pipeline.fetch_now(item, deadline).await.unwrap(), AdHoc::Failed(_)));
-    let report = house.process_entries(vec![house.entry(0, "a")]).await;
-    assert_eq!((count(&report, End::DeadLetter), house.api.seen().times.len()), (1, 0));
+    assert!(matches!(fixture.pipeline.fetch_now(item, deadline).await.unwrap(), AdHoc::Failed(_)));
+    let report = fixture.process_entries(vec![fixture.entry(0, "a")]).await;
+    assert_eq!((count(&report, End::DeadLetter), fixture.api.call_log().times.len()), (1, 0));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_lower_max_attempts_calls_a_person_before_it_empties_the_stream() {
-    let house = house_of(MANIFEST, |_, _| fails(FailureKind::Malformed));
+    let fixture = fixture_of(MANIFEST, |_, _| fails(FailureKind::Malformed));
     let ids = many("i", 40);
     for (number, id) in ids.iter().enumerate() {
         let identity = Item::new(id.clone(), Params::new()).unwrap().identity(&[]).unwrap();
-        let today = house.pipeline.manifest().window.day(house.clock.now());
-        let (owner, sequence, now) = (Owner::from("earlier"), (number as u64).into(), house.clock.now());
+        let today = fixture.pipeline.manifest().window.day(fixture.clock.now());
+        let (owner, sequence, now) = (Owner::from("earlier"), (number as u64).into(), fixture.clock.now());
         for _ in 0..3 {
             let lease = now + Duration::from_secs(60);
             let (provider, identity, sequence, owner) = ("demo", &identity, &sequence, &owner);
             let request = ClaimRequest { provider, identity, sequence, today, since: today, owner, now, lease };
-            assert!(matches!(house.ledger.claim(request).await.unwrap(), Claim::Granted { .. }));
+            assert!(matches!(fixture.ledger.claim(request).await.unwrap(), Claim::Granted { .. }));
             let claimed = Claimed { identity: identity.clone(), day: today, sequence: sequence.clone(), lease };
             let release = Release { claimed, counted: true, not_before: now, error: "malformed".to_owned() };
-            house.ledger.release("demo", owner, release).await.unwrap();
+            fixture.ledger.release("demo", owner, release).await.unwrap();
         }
     }
-    let report = house.process_entries(house.entries_of(&ids)).await;
+    let report = fixture.process_entries(fixture.entries_of(&ids)).await;
     assert_eq!((report.stopped, report.ended.len()), (Some(Stopped::BreakerOpen), 0));
-    assert!(house.ledger.letters("demo").is_empty());
-    let asked = house.api.seen().times.len();
+    assert!(fixture.ledger.letters("demo").is_empty());
+    let asked = fixture.api.call_log().times.len();
     assert!(asked < 20, "each is tried once more before it is given up on, until a person is called: {asked}");
-    let reason = house.alarm().await.expect("a person is called");
+    let reason = fixture.alarm().await.expect("a person is called");
     assert!(reason.contains("attempts are spent"), "{reason}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_grant_that_is_given_while_a_batch_runs_is_used_and_not_lost() {
-    let house = house_of(MANIFEST, |_, _| fails(FailureKind::NotFound).after(Duration::from_secs(1)));
-    house.resume(5).await;
+    let fixture = fixture_of(MANIFEST, |_, _| fails(FailureKind::NotFound).after(Duration::from_secs(1)));
+    fixture.resume(5).await;
     let ids = many("i", 60);
     let grants = async {
         sleep(Duration::from_millis(2_500)).await;
-        house.resume(100).await;
+        fixture.resume(100).await;
     };
-    let (report, ()) = tokio::join!(house.process_entries(house.entries_of(&ids)), grants);
-    assert_eq!((count(&report, End::DeadLetter), house.alarm().await), (60, None));
-    let left = house.allowed().await;
+    let (report, ()) = tokio::join!(fixture.process_entries(fixture.entries_of(&ids)), grants);
+    assert_eq!((count(&report, End::DeadLetter), fixture.alarm().await), (60, None));
+    let left = fixture.remaining_allowance().await;
     // Those of the first grant, and those that died before the second one.
     assert!((40..=55).contains(&left), "{left} of 100 are left");
 }
 
 #[tokio::test(start_paused = true)]
 async fn two_calls_at_once_never_use_more_than_was_granted() {
-    let house = house_of(MANIFEST, |_, _| fails(FailureKind::NotFound));
-    let other = house.restarted();
+    let fixture = fixture_of(MANIFEST, |_, _| fails(FailureKind::NotFound));
+    let other = fixture.restart();
     for granted in [1, 30, 3 * GRANT_SHARE + 7] {
-        house.resume(granted).await;
-        house.pipeline.brake().reset();
-        other.brake().reset();
-        for pipeline in [&house.pipeline, &other] {
+        fixture.resume(granted).await;
+        fixture.pipeline.failure_monitor().reset();
+        other.failure_monitor().reset();
+        for pipeline in [&fixture.pipeline, &other] {
             pipeline.control().await.unwrap();
         }
         let hear = async |pipeline: &Arc<Pipeline>| {
-            let heard = join_all((0..200).map(|_| pipeline.hear(DEAD))).await;
-            heard.into_iter().filter(|heard| heard.as_ref().unwrap().is_allowed).count()
+            let monitored = join_all((0..200).map(|_| pipeline.record_outcome(DEAD))).await;
+            monitored.into_iter().filter(|monitored| monitored.as_ref().unwrap().is_allowed).count()
         };
-        let (one, two) = tokio::join!(hear(&house.pipeline), hear(&other));
+        let (one, two) = tokio::join!(hear(&fixture.pipeline), hear(&other));
         assert_eq!(one + two, granted as usize, "{one} and {two}");
-        assert_eq!(house.allowed().await, 0);
+        assert_eq!(fixture.remaining_allowance().await, 0);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn two_batches_at_once_keep_account_of_one_grant() {
-    let house = house_of(MANIFEST, |_, _| fails(FailureKind::NotFound).after(Duration::from_millis(300)));
-    let other = house.restarted();
-    house.resume(100).await;
+    let fixture = fixture_of(MANIFEST, |_, _| fails(FailureKind::NotFound).after(Duration::from_millis(300)));
+    let other = fixture.restart();
+    fixture.resume(100).await;
     let (ids, others) = (many("i", 40), many("j", 40));
-    let entries: Vec<Entry> = others.iter().zip(1_000..).map(|(id, number)| house.entry(number, id)).collect();
+    let entries: Vec<Entry> = others.iter().zip(1_000..).map(|(id, number)| fixture.entry(number, id)).collect();
     let (deadline, never) = (Instant::now() + Duration::from_secs(900), CancellationToken::new());
     let (one, two) =
-        tokio::join!(house.process_entries(house.entries_of(&ids)), other.process(entries, deadline, &never));
+        tokio::join!(fixture.process_entries(fixture.entries_of(&ids)), other.process(entries, deadline, &never));
     assert_eq!((count(&one, End::DeadLetter), count(&two, End::DeadLetter)), (40, 40), "{one:?} {two:?}");
-    assert_eq!((house.allowed().await, house.alarm().await), (20, None), "what neither has used");
+    assert_eq!((fixture.remaining_allowance().await, fixture.alarm().await), (20, None), "what neither has used");
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_operators_grant_is_seen_before_a_person_is_called() {
-    let house = house_of(MANIFEST, |_, _| fails(FailureKind::NotFound));
+    let fixture = fixture_of(MANIFEST, |_, _| fails(FailureKind::NotFound));
     for _ in 0..9 {
-        let heard = house.pipeline.hear(DEAD).await.unwrap();
-        assert_eq!((heard.alarm, heard.is_allowed), (None, false));
+        let monitored = fixture.pipeline.record_outcome(DEAD).await.unwrap();
+        assert_eq!((monitored.alarm, monitored.is_allowed), (None, false));
     }
-    house.resume(1).await;
-    assert!(house.pipeline.hear(DEAD).await.unwrap().is_allowed, "though nothing was read since");
-    assert_eq!(house.pipeline.hear(DEAD).await.unwrap().alarm, Some(Alarm::MassDeath(Reason::NotFound)));
+    fixture.resume(1).await;
+    assert!(fixture.pipeline.record_outcome(DEAD).await.unwrap().is_allowed, "though nothing was read since");
+    assert_eq!(
+        fixture.pipeline.record_outcome(DEAD).await.unwrap().alarm,
+        Some(Alarm::MassDeadLetters(Reason::NotFound))
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_share_of_an_earlier_grant_is_not_given_back_to_a_later_one() {
-    let house = house_of(MANIFEST, |_, _| fails(FailureKind::NotFound).after(Duration::from_secs(1)));
-    house.resume(50).await;
+    let fixture = fixture_of(MANIFEST, |_, _| fails(FailureKind::NotFound).after(Duration::from_secs(1)));
+    fixture.resume(50).await;
     let revokes = async {
         sleep(Duration::from_millis(1_500)).await;
-        house.resume(0).await;
+        fixture.resume(0).await;
     };
     let ids = many("i", 4);
-    tokio::join!(house.process_entries(house.entries_of(&ids)), revokes);
-    assert_eq!(house.allowed().await, 0);
+    tokio::join!(fixture.process_entries(fixture.entries_of(&ids)), revokes);
+    assert_eq!(fixture.remaining_allowance().await, 0);
 }
 
 /// A fetcher whose first fetch would take as long as its component takes to compile.
 struct Uncompiled {
-    house: Arc<House>,
+    fixture: Arc<Fixture>,
     ready: tokio::sync::OnceCell<()>,
 }
 
@@ -261,9 +264,9 @@ impl Fetcher for Uncompiled {
 
     async fn fetch(&self, request: FetchRequest, permits: Permits) -> FetchReport {
         self.compile().await;
-        let taken = self.house.ledger.slots_taken("demo", self.house.clock.now());
+        let taken = self.fixture.ledger.slots_taken("demo", self.fixture.clock.now());
         assert!(!taken.is_empty(), "a request is sent whose slot has run out");
-        self.house.api.fetch(request, permits).await
+        self.fixture.api.fetch(request, permits).await
     }
 
     fn digest(&self) -> &str {
@@ -273,35 +276,38 @@ impl Fetcher for Uncompiled {
 
 #[tokio::test(start_paused = true)]
 async fn no_slot_runs_out_while_a_component_is_compiled() {
-    let house = Arc::new(house_of(MANIFEST, |request, _| Answer::record(&request.id).after(Duration::from_secs(1))));
-    let uncompiled = || Arc::new(Uncompiled { house: Arc::clone(&house), ready: tokio::sync::OnceCell::new() });
+    let fixture =
+        Arc::new(fixture_of(MANIFEST, |request, _| Answer::record(&request.id).after(Duration::from_secs(1))));
+    let uncompiled = || Arc::new(Uncompiled { fixture: Arc::clone(&fixture), ready: tokio::sync::OnceCell::new() });
     let item = Item::new("now".to_owned(), Params::new()).unwrap();
     let deadline = Instant::now() + Duration::from_secs(120);
-    let came = house.with_fetcher(uncompiled()).fetch_now(item.clone(), deadline).await.unwrap();
+    let came = fixture.with_fetcher(uncompiled()).fetch_now(item.clone(), deadline).await.unwrap();
     assert!(matches!(came, AdHoc::Record(_)), "{came:?}");
     let soon = Instant::now() + Duration::from_secs(30);
-    let came = house.with_fetcher(uncompiled()).fetch_now(item, soon).await.unwrap();
+    let came = fixture.with_fetcher(uncompiled()).fetch_now(item, soon).await.unwrap();
     assert!(matches!(came, AdHoc::Refused(Stopped::Deadline)), "{came:?}");
 
     let (begun, never) = (Instant::now(), CancellationToken::new());
-    let pipeline = house.with_fetcher(uncompiled());
-    let report = pipeline.process(house.entries_of(&many("i", 20)), begun + Duration::from_secs(600), &never).await;
+    let pipeline = fixture.with_fetcher(uncompiled());
+    let report = pipeline.process(fixture.entries_of(&many("i", 20)), begun + Duration::from_secs(600), &never).await;
     assert_eq!(count(&report, End::Fetched), 20);
     assert_eq!(pipeline.progress().failures().len(), 0, "no fetch times out on its component");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_stop_does_not_wait_for_a_component_to_be_compiled() {
-    let house = Arc::new(house_of(MANIFEST, |request, _| Answer::record(&request.id)));
-    let pipeline =
-        house.with_fetcher(Arc::new(Uncompiled { house: Arc::clone(&house), ready: tokio::sync::OnceCell::new() }));
+    let fixture = Arc::new(fixture_of(MANIFEST, |request, _| Answer::record(&request.id)));
+    let pipeline = fixture
+        .with_fetcher(Arc::new(Uncompiled { fixture: Arc::clone(&fixture), ready: tokio::sync::OnceCell::new() }));
     let (begun, stop) = (Instant::now(), CancellationToken::new());
     let stops = async {
         sleep(Duration::from_secs(3)).await;
         stop.cancel();
     };
-    let (report, ()) =
-        tokio::join!(pipeline.process(house.entries_of(&many("i", 3)), begun + Duration::from_secs(600), &stop), stops);
+    let (report, ()) = tokio::join!(
+        pipeline.process(fixture.entries_of(&many("i", 3)), begun + Duration::from_secs(600), &stop),
+        stops
+    );
     assert_eq!((report.stopped, report.ended.len()), (Some(Stopped::Asked), 0));
     assert!(begun.elapsed() < Duration::from_secs(4));
 }

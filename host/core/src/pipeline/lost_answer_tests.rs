@@ -6,41 +6,41 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::tests::{House, MANIFEST, house_of};
+use super::tests::{Fixture, MANIFEST, fixture_of};
 use super::{Pipeline, Stores};
-use crate::chance::Chance;
 use crate::item::Entry;
 use crate::ledger::Ledger;
 use crate::ledger::tests::{Fate, LosesAnswers};
+use crate::random::RandomSource;
 use crate::sink::Compression;
 use crate::testing::scripted::Answer;
 
 const QUOTA: u64 = 60;
 
 /// A process that loses answers.
-fn process_that_loses(house: &House, fates: &[Fate]) -> Arc<Pipeline> {
+fn process_that_loses(fixture: &Fixture, fates: &[Fate]) -> Arc<Pipeline> {
     let stores = Stores {
-        ledger: Arc::new(LosesAnswers::new(house.ledger.clone(), fates.repeat(100), Fate::Answered)),
+        ledger: Arc::new(LosesAnswers::new(fixture.ledger.clone(), fates.repeat(100), Fate::Answered)),
         sink: Arc::new(object_store::memory::InMemory::new()),
         compression: Compression::None,
-        mapping: house.mapping.clone(),
-        clock: house.clock.clone(),
-        chance: Chance::seeded(3),
+        mapping: fixture.mapping.clone(),
+        clock: fixture.clock.clone(),
+        random: RandomSource::from_seed(3),
     };
-    Pipeline::new(house.pipeline.manifest().clone(), house.api.clone(), stores)
+    Pipeline::new(fixture.pipeline.manifest().clone(), fixture.api.clone(), stores)
 }
 
 /// How many requests are sent for 100 items in batches of five, and how many are counted, under these fates in turn.
 async fn requests_under(fates: &[Fate]) -> (u64, u64) {
     let manifest = MANIFEST.replace("[limits]", &format!("[limits]\ndaily_quota = {QUOTA}"));
-    let house = house_of(&manifest, |request, _| Answer::record(&request.id).after(Duration::from_millis(50)));
-    let process = process_that_loses(&house, fates);
-    let entries: Vec<Entry> = (0..100).map(|number| house.entry(number, &format!("i{number:03}"))).collect();
+    let fixture = fixture_of(&manifest, |request, _| Answer::record(&request.id).after(Duration::from_millis(50)));
+    let process = process_that_loses(&fixture, fates);
+    let entries: Vec<Entry> = (0..100).map(|number| fixture.entry(number, &format!("i{number:03}"))).collect();
     for batch in entries.chunks(5) {
         process.process(batch.to_vec(), Instant::now() + Duration::from_secs(900), &CancellationToken::new()).await;
     }
-    let sent = house.api.seen().times.len();
-    (sent as u64, house.ledger.control("demo").await.unwrap().usage.requests)
+    let sent = fixture.api.call_log().times.len();
+    (sent as u64, fixture.ledger.control("demo").await.unwrap().usage.requests)
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::control::governor::Obstacle;
+use crate::control::governor::BlockReason;
 use crate::control::item::{Control, ParkedHint};
 use crate::ledger::{LedgerError, LongWaits, Parked, ParkedEntries};
 use crate::pipeline::Pipeline;
@@ -88,7 +88,7 @@ impl Pipeline {
             return Ok(Report { stopped: Some(gate.why), ..Report::default() });
         }
         // The limiter would keep the tick waiting for as long as the API has asked.
-        if let Some(Obstacle::Asked { .. }) = self.obstacle(&control) {
+        if let Some(BlockReason::RetryAfter { .. }) = self.block_reason(&control) {
             return Ok(Report::default());
         }
         let taken_up = self.read_parked(&control).await?;
@@ -125,7 +125,7 @@ impl Pipeline {
 
     async fn read_parked(&self, control: &Control) -> Result<TakenUp, LedgerError> {
         let (provider, now) = (&self.manifest.name, self.stores.clock.now());
-        let ParkedEntries { due, next_due } = self.stores.ledger.parked(provider, now, MOST_TAKEN_UP).await?;
+        let ParkedEntries { due, next_due } = self.stores.ledger.read_parked(provider, now, MOST_TAKEN_UP).await?;
         let read = ParkedRead { hint: control.parked, taken_up: due.len() as u64, next_due };
         Ok(TakenUp { entries: due, read: Some(read) })
     }
@@ -145,7 +145,7 @@ mod tests {
         ParkedHint { count, next_due: next_due.map(at) }
     }
 
-    fn noted(before: ParkedHint, change: ParkedChange) -> ParkedHint {
+    fn hint_after(before: ParkedHint, change: ParkedChange) -> ParkedHint {
         let mut control = Control { parked: before, ..Control::default() };
         change.note(&mut control);
         control.parked
@@ -154,8 +154,8 @@ mod tests {
     #[test]
     fn what_is_parked_adds_up() {
         let parked = ParkedChange { added: 2, earliest: Some(at(60)), ..ParkedChange::default() };
-        assert_eq!(noted(hint(0, None), parked), hint(2, Some(60)));
-        assert_eq!(noted(hint(3, Some(30)), parked), hint(5, Some(30)), "others are due earlier");
+        assert_eq!(hint_after(hint(0, None), parked), hint(2, Some(60)));
+        assert_eq!(hint_after(hint(3, Some(30)), parked), hint(5, Some(30)), "others are due earlier");
     }
 
     #[test]
@@ -164,12 +164,12 @@ mod tests {
         let read =
             |taken_up, next_due: Option<u64>| Some(ParkedRead { hint: seen, taken_up, next_due: next_due.map(at) });
         let all_ended = ParkedChange { read: read(2, None), removed: 2, ..ParkedChange::default() };
-        assert_eq!(noted(seen, all_ended), hint(0, None), "there were two, whatever was noted");
+        assert_eq!(hint_after(seen, all_ended), hint(0, None), "there were two, whatever was noted");
         let some = ParkedChange { read: read(2, Some(90)), removed: 2, ..ParkedChange::default() };
-        assert_eq!(noted(seen, some), hint(5, Some(90)));
+        assert_eq!(hint_after(seen, some), hint(5, Some(90)));
         let once_more = ParkedChange { added: 1, earliest: Some(at(50)), ..some };
-        assert_eq!(noted(seen, once_more), hint(6, Some(50)));
+        assert_eq!(hint_after(seen, once_more), hint(6, Some(50)));
         let others = hint(8, Some(20));
-        assert_eq!(noted(others, all_ended), hint(6, Some(20)), "what others noted since stands");
+        assert_eq!(hint_after(others, all_ended), hint(6, Some(20)), "what others noted since stands");
     }
 }

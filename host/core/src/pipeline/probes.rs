@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::control::admission::BreakerReading;
+use crate::control::admission::BreakerStatus;
 use crate::control::governor::LONG;
-use crate::control::item::{Breaker, Control, OpenedBy};
+use crate::control::item::{Control, OpenedBy, ProviderStop};
 use crate::pipeline::batch::{Batch, WorkIndex};
 
 /// How many ids that failed are remembered: as many as the smallest batch holds, and some.
@@ -28,7 +28,7 @@ pub(crate) struct Probes {
 
 impl Probes {
     pub(crate) fn new(control: &Control) -> Self {
-        let is_told = matches!(control.breaker, Breaker::Open { by: OpenedBy::Breaker, .. });
+        let is_told = matches!(control.breaker, ProviderStop::Open { by: OpenedBy::Breaker, .. });
         Self { failed: control.probed.iter().cloned().collect(), is_told, has_failed: false }
     }
 
@@ -41,11 +41,11 @@ impl Probes {
     pub(crate) fn choose(
         &mut self,
         index: WorkIndex,
-        breaker: BreakerReading,
+        breaker: BreakerStatus,
         batch: &mut Batch,
         now: Instant,
     ) -> WorkIndex {
-        if breaker == BreakerReading::Closed {
+        if breaker == BreakerStatus::Closed {
             return index;
         }
         let (mut chosen, mut passed_over) = (Some(index), Vec::new());
@@ -65,8 +65,8 @@ impl Probes {
     }
 
     /// A fetch has ended: with which work, whether it failed, and what the breaker is now.
-    pub(crate) fn ended(&mut self, id: Option<&str>, failed: bool, breaker: BreakerReading) {
-        if breaker == BreakerReading::Closed {
+    pub(crate) fn on_fetch_done(&mut self, id: Option<&str>, failed: bool, breaker: BreakerStatus) {
+        if breaker == BreakerStatus::Closed {
             self.failed.clear();
             self.has_failed = false;
         } else if failed {
@@ -80,16 +80,16 @@ impl Probes {
     }
 
     /// Whether the control item is to be told: the breaker has opened, or has closed, since it was told last.
-    pub(crate) fn noticed(&mut self, breaker: BreakerReading) -> bool {
-        let is_down = breaker != BreakerReading::Closed;
+    pub(crate) fn take_breaker_change(&mut self, breaker: BreakerStatus) -> bool {
+        let is_down = breaker != BreakerStatus::Closed;
         std::mem::replace(&mut self.is_told, is_down) != is_down
     }
 
     /// Whether the API has been down for so long, and still is, that invocations are wasted on it.
-    pub(crate) fn is_hopeless(&self, breaker: BreakerReading, now: Duration) -> bool {
+    pub(crate) fn is_hopeless(&self, breaker: BreakerStatus, now: Duration) -> bool {
         match breaker {
-            BreakerReading::Closed => false,
-            BreakerReading::Open { since, .. } | BreakerReading::HalfOpen { since } => {
+            BreakerStatus::Closed => false,
+            BreakerStatus::Open { since, .. } | BreakerStatus::HalfOpen { since } => {
                 self.has_failed && now.saturating_sub(since) >= LONG
             }
         }

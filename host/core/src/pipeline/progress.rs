@@ -33,12 +33,12 @@ pub struct Event {
     /// When.
     pub at: Instant,
     /// What.
-    pub what: What,
+    pub kind: EventKind,
 }
 
 /// What happened to a fetch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum What {
+pub enum EventKind {
     /// It was sent.
     Sent,
     /// It ended.
@@ -98,16 +98,16 @@ impl Progress {
         std::mem::take(&mut self.events.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub(crate) fn happened(&self, what: What) {
+    pub(crate) fn record_event(&self, kind: EventKind) {
         if self.is_watched.load(Ordering::Relaxed) {
             let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
             if events.len() < MOST_EVENTS {
-                events.push(Event { at: Instant::now(), what });
+                events.push(Event { at: Instant::now(), kind });
             }
         }
     }
 
-    pub(crate) fn ended(&self, end: super::report::End) {
+    pub(crate) fn count_end(&self, end: super::report::End) {
         use super::report::End;
         let counter = match end {
             End::Fetched => &self.fetched,
@@ -117,22 +117,22 @@ impl Progress {
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn failed(&self, kind: &FailureKind) {
+    pub(crate) fn count_failure(&self, kind: &FailureKind) {
         // A guest chooses the text of `other`: together they are one kind, or it could make as many as it likes.
         let kind = if let FailureKind::Other(_) = kind { FailureKind::Other(String::new()) } else { kind.clone() };
         *self.failures.lock().unwrap_or_else(PoisonError::into_inner).entry(kind).or_default() += 1;
     }
 
-    pub(crate) fn retrying(&self) {
+    pub(crate) fn count_retry(&self) {
         self.retried.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn sent(&self, requests: u32) {
+    pub(crate) fn count_requests(&self, requests: u32) {
         self.requests.fetch_add(u64::from(requests), Ordering::Relaxed);
     }
 
     /// Count a fetch as in flight until the guard is dropped.
-    pub(crate) fn fetching(&self) -> InFlight<'_> {
+    pub(crate) fn track_fetch(&self) -> InFlight<'_> {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         InFlight(self)
     }

@@ -8,7 +8,7 @@ use crate::control::item::Control;
 use crate::item::SequenceNumber;
 use crate::ledger::LedgerError;
 use crate::pipeline::batch::{Batch, Settled, WorkIndex};
-use crate::pipeline::call::Call;
+use crate::pipeline::batch_context::BatchContext;
 use crate::pipeline::report::End;
 
 /// How many entries are noted: one a shard that is worked on, and some.
@@ -42,11 +42,14 @@ impl Redelivery {
 
 /// Those works of a redelivered batch that were fetched before, with what they came to. Asks only for entries that arrived today: the
 /// claims of older ones look at several days.
-pub(crate) async fn known(call: &Call, batch: &Batch) -> Result<Vec<(WorkIndex, Settled)>, LedgerError> {
-    let today = call.window().day(call.clock().now());
-    let works: Vec<_> = batch.works().filter(|(_, work)| call.window().day(work.arrived) >= today).collect();
+pub(crate) async fn find_settled(
+    context: &BatchContext,
+    batch: &Batch,
+) -> Result<Vec<(WorkIndex, Settled)>, LedgerError> {
+    let today = context.window().day(context.clock().now());
+    let works: Vec<_> = batch.works().filter(|(_, work)| context.window().day(work.arrived) >= today).collect();
     let identities: Vec<_> = works.iter().map(|(_, work)| work.identity.clone()).collect();
-    let done = call.ledger().done(call.provider(), today, &identities).await?;
+    let done = context.ledger().find_done(context.provider(), today, &identities).await?;
     let settled = works.into_iter().filter_map(|(index, work)| {
         let by = done.get(&work.identity)?.clone();
         Some((index, Settled::Before { by, end: End::Fetched }))
@@ -64,19 +67,19 @@ mod tests {
     use super::*;
     use crate::ledger::{ClaimRequest, Ledger, Owner};
     use crate::pipeline::report::Report;
-    use crate::pipeline::tests::{House, MANIFEST, house_of};
+    use crate::pipeline::tests::{Fixture, MANIFEST, fixture_of};
     use crate::testing::scripted::Answer;
 
-    async fn process(house: &House, ids: &[&str]) -> Report {
-        let entries = ids.iter().enumerate().map(|(number, id)| house.entry(number as u64, id)).collect();
-        house.pipeline.process(entries, Instant::now() + Duration::from_secs(30), &CancellationToken::new()).await
+    async fn process(fixture: &Fixture, ids: &[&str]) -> Report {
+        let entries = ids.iter().enumerate().map(|(number, id)| fixture.entry(number as u64, id)).collect();
+        fixture.pipeline.process(entries, Instant::now() + Duration::from_secs(30), &CancellationToken::new()).await
     }
 
     /// Somebody else has the item of the entry 0 for so long.
-    async fn held(house: &House, id: &str, seconds: u64) {
+    async fn hold_item(fixture: &Fixture, id: &str, seconds: u64) {
         let item = crate::item::Item::new(id.into(), crate::item::Params::new()).unwrap();
-        let now = house.clock.now();
-        let today = house.pipeline.manifest().window.day(now);
+        let now = fixture.clock.now();
+        let today = fixture.pipeline.manifest().window.day(now);
         let request = ClaimRequest {
             provider: "demo",
             identity: &item.identity(&[]).unwrap(),
@@ -87,33 +90,33 @@ mod tests {
             now,
             lease: now + Duration::from_secs(seconds),
         };
-        house.ledger.claim(request).await.unwrap();
+        fixture.ledger.claim(request).await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_batch_that_is_delivered_again_claims_only_what_is_not_done() {
-        let house = house_of(MANIFEST, |request, _| Answer::record(&request.id));
-        held(&house, "a", 100).await;
-        let report = process(&house, &["a", "b", "c"]).await;
+        let fixture = fixture_of(MANIFEST, |request, _| Answer::record(&request.id));
+        hold_item(&fixture, "a", 100).await;
+        let report = process(&fixture, &["a", "b", "c"]).await;
         assert_eq!(report.first_unfinished, Some(SequenceNumber::from(0)));
-        assert_eq!(house.ledger.control("demo").await.unwrap().unfinished, [SequenceNumber::from(0)]);
+        assert_eq!(fixture.ledger.control("demo").await.unwrap().unfinished, [SequenceNumber::from(0)]);
         tokio::time::advance(Duration::from_secs(200)).await;
-        let before = house.ledger.claims();
-        let report = process(&house, &["a", "b", "c"]).await;
+        let before = fixture.ledger.claims();
+        let report = process(&fixture, &["a", "b", "c"]).await;
         assert_eq!((report.ended.len(), report.first_unfinished), (3, None));
         assert!(report.ended.iter().all(|(_, end)| *end == End::Fetched), "each is what it was: {:?}", report.ended);
-        assert_eq!(house.ledger.claims() - before, 1, "of the one that was not done");
-        assert!(house.ledger.control("demo").await.unwrap().unfinished.is_empty());
-        assert_eq!(house.stored().await, ["a", "b", "c"]);
+        assert_eq!(fixture.ledger.claims() - before, 1, "of the one that was not done");
+        assert!(fixture.ledger.control("demo").await.unwrap().unfinished.is_empty());
+        assert_eq!(fixture.stored_ids().await, ["a", "b", "c"]);
     }
 
     #[tokio::test(start_paused = true)]
     async fn nothing_is_noted_where_nothing_behind_has_ended() {
-        let house = house_of(MANIFEST, |request, _| Answer::record(&request.id));
-        held(&house, "b", 100).await;
-        let report = process(&house, &["a", "b"]).await;
+        let fixture = fixture_of(MANIFEST, |request, _| Answer::record(&request.id));
+        hold_item(&fixture, "b", 100).await;
+        let report = process(&fixture, &["a", "b"]).await;
         assert_eq!(report.first_unfinished, Some(SequenceNumber::from(1)));
-        assert!(house.ledger.control("demo").await.unwrap().unfinished.is_empty());
+        assert!(fixture.ledger.control("demo").await.unwrap().unfinished.is_empty());
     }
 
     fn names(numbers: std::ops::Range<u64>) -> Vec<SequenceNumber> {

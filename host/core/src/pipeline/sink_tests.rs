@@ -15,13 +15,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::crash_tests::stored_ids;
 use super::{AdHoc, Pipeline, Stores};
-use crate::chance::Chance;
 use crate::clock::WallClock;
 use crate::item::{Entry, Item, Params, SequenceNumber};
 use crate::ledger::{Abandoned, ClaimRequest, Ledger, Owner};
 use crate::manifest::Manifest;
 use crate::pipeline::report::{End, Report, Stopped};
 use crate::pipeline::tests::{MANIFEST, count};
+use crate::random::RandomSource;
 use crate::sink::{Compression, create, object_path};
 use crate::testing::mapping::MemoryMapping;
 use crate::testing::memory::{MemoryLedger, RowState};
@@ -45,7 +45,7 @@ impl World {
             ledger: Arc::default(),
             memory: Arc::new(InMemory::new()),
             api: Arc::new(Scripted::new(move |request, _| Answer::record(&request.id).after(latency))),
-            clock: WallClock::pinned("2026-11-22T12:00:00Z".parse().unwrap()),
+            clock: WallClock::from_epoch("2026-11-22T12:00:00Z".parse().unwrap()),
         }
     }
 
@@ -57,7 +57,7 @@ impl World {
             compression: Compression::None,
             mapping: Arc::new(MemoryMapping::new(500, Duration::ZERO)),
             clock: self.clock.clone(),
-            chance: Chance::System,
+            random: RandomSource::System,
         };
         Pipeline::new(Manifest::parse(MANIFEST).unwrap(), self.api.clone(), stores)
     }
@@ -94,7 +94,7 @@ impl World {
     }
 
     /// The ids of the sink's lines, sorted.
-    async fn stored(&self) -> Vec<String> {
+    async fn stored_ids(&self) -> Vec<String> {
         let mut ids = stored_ids(&self.memory).await;
         ids.sort();
         ids
@@ -157,7 +157,7 @@ async fn whatever_becomes_of_a_put_each_record_is_stored_once() {
         sink.land().await;
         sleep(100 * SECOND).await;
         assert_eq!(second.ended.len(), IDS.len(), "{fault:?}: {second:?}");
-        assert_eq!(world.stored().await, IDS, "{fault:?}");
+        assert_eq!(world.stored_ids().await, IDS, "{fault:?}");
     }
 }
 
@@ -177,7 +177,7 @@ async fn whatever_becomes_of_an_ad_hoc_put_its_record_is_stored_once() {
         sink.land().await;
         sleep(100 * SECOND).await;
         assert_eq!(matches!(second, AdHoc::Record(_)), !is_known_stored, "{fault:?}: {second:?}");
-        assert_eq!(world.stored().await, ["a"], "{fault:?}");
+        assert_eq!(world.stored_ids().await, ["a"], "{fault:?}");
     }
 }
 
@@ -196,8 +196,8 @@ async fn where_nothing_can_be_found_out_the_claims_run_out_and_are_recovered() {
     assert!(rows.values().all(|row| matches!(row.state, RowState::InFlight { .. })), "{rows:?}");
     let second = world.process(world.memory.clone(), &IDS).await;
     assert_eq!(count(&second, End::Fetched), IDS.len(), "{second:?}");
-    assert_eq!(world.stored().await, IDS);
-    assert_eq!(world.api.seen().times.len(), IDS.len(), "the chunk was there, and was found");
+    assert_eq!(world.stored_ids().await, IDS);
+    assert_eq!(world.api.call_log().times.len(), IDS.len(), "the chunk was there, and was found");
 }
 
 #[tokio::test(start_paused = true)]
@@ -215,7 +215,7 @@ async fn a_full_disk_is_said_and_loses_nothing() {
         "{why}"
     );
     assert_eq!(count(&world.process(world.memory.clone(), &IDS).await, End::Fetched), IDS.len());
-    assert_eq!(world.stored().await, IDS);
+    assert_eq!(world.stored_ids().await, IDS);
 }
 
 /// A worker freezes while it puts a chunk; another takes over, and seals it; it wakes up, with more records in hand.
@@ -231,7 +231,7 @@ async fn a_sealed_worker_stores_nothing_under_any_number() {
     });
     assert_eq!(slept.stopped, Some(Stopped::TakenOver), "{slept:?}");
     assert!(took_over.first_unfinished.is_none(), "{took_over:?}");
-    assert_eq!(world.stored().await, ids);
+    assert_eq!(world.stored_ids().await, ids);
 }
 
 /// What another had stored is finished, also where the chunk that it waits with cannot be stored: given back, it would be
@@ -244,8 +244,8 @@ async fn a_recovered_record_is_finished_though_the_chunk_beside_it_is_not_stored
     assert_eq!(first.ended, [(0.into(), End::Fetched)], "{first:?}");
     let second = world.process(world.memory.clone(), &["a", "b"]).await;
     assert_eq!(second.ended.len(), 2, "{second:?}");
-    assert_eq!(world.stored().await, ["a", "b"]);
-    assert_eq!(world.api.seen().asked.get("a"), None, "it was there");
+    assert_eq!(world.stored_ids().await, ["a", "b"]);
+    assert_eq!(world.api.call_log().asked.get("a"), None, "it was there");
 }
 
 #[tokio::test(start_paused = true)]
@@ -260,7 +260,7 @@ async fn a_gap_in_the_numbers_is_recovered_and_ends() {
     });
     let report = timeout(60 * SECOND, world.process(sink, &["b"])).await.expect("it ends");
     assert_eq!(report.ended, [(0.into(), End::Fetched)]);
-    assert_eq!(world.stored().await, ["b"]);
+    assert_eq!(world.stored_ids().await, ["b"]);
     let folder = crate::sink::owner_folder("demo", abandoned.day, &abandoned.owner);
     let mut names: Vec<_> = world.memory.list(Some(&folder)).try_collect::<Vec<_>>().await.unwrap();
     names.sort_by(|one, other| one.location.cmp(&other.location));
@@ -288,8 +288,8 @@ async fn a_stop_ends_a_recovery_and_forgets_nobody() {
     let rows = world.ledger.rows("demo");
     assert!(rows.values().all(|row| row.abandoned.contains(&abandoned)), "{rows:?}");
     assert_eq!(count(&world.process(world.memory.clone(), &["a"]).await, End::Fetched), 1);
-    assert_eq!(world.stored().await, ["a"]);
-    assert!(world.api.seen().times.is_empty(), "it was there");
+    assert_eq!(world.stored_ids().await, ["a"]);
+    assert!(world.api.call_log().times.is_empty(), "it was there");
 }
 
 /// What one case is made of.
@@ -360,7 +360,7 @@ async fn live(case: Case) {
     });
     // What is still on its way lands.
     sleep(100 * SECOND).await;
-    let stored = world.stored().await;
+    let stored = world.stored_ids().await;
     let unique: BTreeSet<&String> = stored.iter().collect();
     assert_eq!(unique.len(), stored.len(), "an id has two lines: {stored:?}");
     assert_eq!(stored, ids, "each has one");

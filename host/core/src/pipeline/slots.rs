@@ -23,14 +23,14 @@ const SHORTEST_RENEWAL: Duration = Duration::from_secs(1);
 pub(crate) const MARGIN: Duration = Duration::from_secs(1);
 
 /// How many slots a stream's batch wants of a cap: one is left to ad-hoc fetches where there are two or more.
-pub(crate) fn wanted(cap: u32) -> u32 {
+pub(crate) fn batch_slots(cap: u32) -> u32 {
     if cap >= 2 { cap - 1 } else { cap }
 }
 
 /// Slots that a call has left to the next one. A process may be frozen in between, and its own clock with it, or the time of day
 /// be set: the clock counts that says that more time has passed.
 #[derive(Debug)]
-pub(crate) struct Kept {
+pub(crate) struct RetainedSlots {
     owner: Owner,
     granted: u32,
     at: Moment,
@@ -68,7 +68,7 @@ pub(crate) struct Slots {
 impl Slots {
     /// No slots yet; [`Slots::renew`] gets a batch's.
     pub(crate) fn new(provider: &str, owner: &Owner, limits: &Limits, budget: Budget, leaps: Leaps) -> Self {
-        Self::wanting(wanted(limits.max_concurrency.get()), provider, owner, limits, budget, leaps)
+        Self::wanting(batch_slots(limits.max_concurrency.get()), provider, owner, limits, budget, leaps)
     }
 
     /// The same for an ad-hoc fetch: the one that batches leave.
@@ -97,21 +97,21 @@ impl Slots {
     }
 
     /// Go on with the slots that the call before has left, as far as they still count.
-    pub(crate) fn resume(&mut self, kept: Kept, now: Moment) {
-        let passed = now.passed_since(&kept.at);
-        self.owner = kept.owner;
-        if passed >= kept.launch_for {
+    pub(crate) fn resume(&mut self, retained: RetainedSlots, now: Moment) {
+        let passed = now.passed_since(&retained.at);
+        self.owner = retained.owner;
+        if passed >= retained.launch_for {
             return;
         }
-        self.resize(kept.granted);
-        self.launch_until = now.monotonic + kept.launch_for.saturating_sub(passed);
-        self.next_renewal = now.monotonic + kept.renewal_in.saturating_sub(passed);
+        self.resize(retained.granted);
+        self.launch_until = now.monotonic + retained.launch_for.saturating_sub(passed);
+        self.next_renewal = now.monotonic + retained.renewal_in.saturating_sub(passed);
         self.renewed = Some(now);
     }
 
     /// Leave the slots to the next call. None where this cannot be: the API may still be working at a request, or others want
     /// what they would have.
-    pub(crate) fn keep(&self, clock: &WallClock) -> Option<Kept> {
+    pub(crate) fn keep(&self, clock: &WallClock) -> Option<RetainedSlots> {
         if self.granted < self.want || self.owed > 0 || self.in_use() > 0 || self.others_wait {
             return None;
         }
@@ -121,7 +121,7 @@ impl Slots {
         let at = clock.moment();
         let from_now = |instant: Instant| instant.saturating_duration_since(at.monotonic);
         let (launch_for, renewal_in) = (from_now(self.launch_until), from_now(self.next_renewal));
-        Some(Kept { owner: self.owner.clone(), granted: self.granted, at, launch_for, renewal_in })
+        Some(RetainedSlots { owner: self.owner.clone(), granted: self.granted, at, launch_for, renewal_in })
     }
 
     /// The permits that stand for the slots.
@@ -130,12 +130,12 @@ impl Slots {
     }
 
     /// How many permits there are, free ones and those that are not ours any more included.
-    pub(crate) fn issued(&self) -> u32 {
+    pub(crate) fn permit_count(&self) -> u32 {
         self.granted + self.owed
     }
 
     fn in_use(&self) -> u32 {
-        self.issued().saturating_sub(self.permits.available())
+        self.permit_count().saturating_sub(self.permits.available())
     }
 
     /// Until when a fetch may start. In the past, where the wall clock has leapt since the renewal: for others, who go by it, the
@@ -156,7 +156,7 @@ impl Slots {
     }
 
     /// When they were acquired or renewed last.
-    pub(crate) fn renewed(&self) -> Option<Moment> {
+    pub(crate) fn last_renewal(&self) -> Option<Moment> {
         self.renewed
     }
 
@@ -171,9 +171,9 @@ impl Slots {
         let renewal = self.fetch_timeout.clamp(SHORTEST_RENEWAL, LONGEST_RENEWAL);
         let counts_for = renewal + self.fetch_timeout + MARGIN;
         // A fetch may take a free permit for a second request at any time, so that all count as in use until we have fewer.
-        let issued = self.issued();
+        let permits = self.permit_count();
         self.ask(ledger, clock, counts_for).await?;
-        if self.issued() < issued {
+        if self.permit_count() < permits {
             self.ask(ledger, clock, counts_for).await?;
         }
         self.launch_until = asked + renewal;
@@ -185,7 +185,7 @@ impl Slots {
     }
 
     async fn ask(&mut self, ledger: &dyn Ledger, clock: &WallClock, counts_for: Duration) -> Result<(), LedgerError> {
-        let granted = self.request(ledger, clock, (self.want, self.issued()), counts_for).await?;
+        let granted = self.request(ledger, clock, (self.want, self.permit_count()), counts_for).await?;
         self.others_wait = granted.others_wait;
         self.resize(granted.slots);
         Ok(())

@@ -13,15 +13,15 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{Pipeline, Stores};
-use crate::chance::Chance;
 use crate::clock::{SteppedClock, WallClock};
-use crate::control::item::{Breaker, Control, OpenedBy};
+use crate::control::item::{Control, OpenedBy, ProviderStop};
 use crate::dead_letter::Reason;
 use crate::fetcher::FetchRequest;
 use crate::item::{Entry, SequenceNumber};
 use crate::ledger::{Claim, ClaimRequest, Ledger, Owner};
 use crate::manifest::Manifest;
 use crate::pipeline::report::{End, Report, Stopped};
+use crate::random::RandomSource;
 use crate::record::{Failure, FailureKind};
 use crate::sink::{Compression, create, object_path};
 use crate::testing::mapping::MemoryMapping;
@@ -44,7 +44,7 @@ max_item_age = "3d"
 "#;
 
 /// A pipeline and everything around it.
-pub(super) struct House {
+pub(super) struct Fixture {
     pub(super) pipeline: Arc<Pipeline>,
     pub(super) api: Arc<Scripted>,
     pub(super) ledger: Arc<MemoryLedger>,
@@ -55,24 +55,27 @@ pub(super) struct House {
     pub(super) machine: SteppedClock,
 }
 
-fn house(script: impl Fn(&FetchRequest, u32) -> Answer + Send + Sync + 'static) -> House {
-    house_of(MANIFEST, script)
+fn fixture(script: impl Fn(&FetchRequest, u32) -> Answer + Send + Sync + 'static) -> Fixture {
+    fixture_of(MANIFEST, script)
 }
 
-pub(super) fn house_of(manifest: &str, script: impl Fn(&FetchRequest, u32) -> Answer + Send + Sync + 'static) -> House {
-    house_on(MemoryLedger::default(), manifest, script)
+pub(super) fn fixture_of(
+    manifest: &str,
+    script: impl Fn(&FetchRequest, u32) -> Answer + Send + Sync + 'static,
+) -> Fixture {
+    fixture_on(MemoryLedger::default(), manifest, script)
 }
 
-pub(super) fn house_on(
+pub(super) fn fixture_on(
     ledger: MemoryLedger,
     manifest: &str,
     script: impl Fn(&FetchRequest, u32) -> Answer + Send + Sync + 'static,
-) -> House {
+) -> Fixture {
     let machine = SteppedClock::new("2026-11-22T12:00:00Z".parse().unwrap());
     let clock = WallClock::from(&machine);
     let (ledger, sink, api) = (Arc::new(ledger), Arc::new(InMemory::new()), Arc::new(Scripted::new(script)));
     let mapping = Arc::new(MemoryMapping::new(500, Duration::ZERO));
-    let chance = Chance::seeded(1);
+    let random = RandomSource::from_seed(1);
     let compression = Compression::None;
     let stores = Stores {
         ledger: ledger.clone(),
@@ -80,13 +83,13 @@ pub(super) fn house_on(
         compression,
         mapping: mapping.clone(),
         clock: clock.clone(),
-        chance,
+        random,
     };
     let pipeline = Pipeline::new(Manifest::parse(manifest).unwrap(), api.clone(), stores);
-    House { pipeline, api, ledger, sink, mapping, clock, machine }
+    Fixture { pipeline, api, ledger, sink, mapping, clock, machine }
 }
 
-impl House {
+impl Fixture {
     async fn process(&self, ids: &[&str]) -> Report {
         self.process_entries(ids.iter().enumerate().map(|(number, id)| self.entry(number as u64, id)).collect()).await
     }
@@ -101,7 +104,7 @@ impl House {
     }
 
     /// The ids in the sink, one for each line, sorted.
-    pub(super) async fn stored(&self) -> Vec<String> {
+    pub(super) async fn stored_ids(&self) -> Vec<String> {
         let objects: Vec<_> = self.sink.list(None).try_collect().await.unwrap();
         let mut ids = Vec::new();
         for object in objects {
@@ -115,7 +118,7 @@ impl House {
         ids
     }
 
-    async fn breaker(&self) -> Breaker {
+    async fn breaker(&self) -> ProviderStop {
         self.ledger.control("demo").await.unwrap().breaker
     }
 
@@ -142,58 +145,58 @@ pub(super) fn many(prefix: &str, count: usize) -> Vec<String> {
 
 #[tokio::test(start_paused = true)]
 async fn a_batch_is_fetched_once_and_stored() {
-    let house = house(|request, _| Answer::record(&request.id).after(Duration::from_millis(30)));
-    let report = house.process(&["a", "b", "a", "c"]).await;
+    let fixture = fixture(|request, _| Answer::record(&request.id).after(Duration::from_millis(30)));
+    let report = fixture.process(&["a", "b", "a", "c"]).await;
     assert_eq!(
         ends(&report).into_values().collect::<Vec<_>>(),
         [End::Fetched, End::Fetched, End::Skipped, End::Fetched]
     );
     assert_eq!((report.first_unfinished, report.stopped), (None, None));
-    assert_eq!(house.stored().await, ["a", "b", "c"]);
-    assert!(house.api.seen().asked.values().all(|asked| *asked == 1));
+    assert_eq!(fixture.stored_ids().await, ["a", "b", "c"]);
+    assert!(fixture.api.call_log().asked.values().all(|asked| *asked == 1));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_redelivered_batch_fetches_only_what_is_not_done() {
-    let house = house(|request, _| Answer::record(&request.id));
-    house.process(&["a", "b"]).await;
-    let report = house.process(&["a", "b", "c", "a"]).await;
+    let fixture = fixture(|request, _| Answer::record(&request.id));
+    fixture.process(&["a", "b"]).await;
+    let report = fixture.process(&["a", "b", "c", "a"]).await;
     let expected = [End::Fetched, End::Fetched, End::Fetched, End::Skipped];
     assert_eq!(ends(&report).into_values().collect::<Vec<_>>(), expected, "entries 0 and 1 are what they were");
-    assert_eq!(house.stored().await, ["a", "b", "c"]);
+    assert_eq!(fixture.stored_ids().await, ["a", "b", "c"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn never_more_in_flight_than_the_cap_less_the_ad_hoc_slot() {
-    let house = house(|request, _| Answer::record(&request.id).after(Duration::from_millis(50)));
+    let fixture = fixture(|request, _| Answer::record(&request.id).after(Duration::from_millis(50)));
     let ids = many("i", 40);
-    house.process(&ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
-    assert_eq!(house.api.seen().peak, 3);
+    fixture.process(&ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    assert_eq!(fixture.api.call_log().peak, 3);
 }
 
 #[tokio::test(start_paused = true)]
 async fn starts_keep_the_manifests_rate_and_what_is_done_costs_no_turn() {
     let manifest = MANIFEST.replace("[limits]", "[limits]\nrequests_per_second = 2");
-    let house = house_of(&manifest, |request, _| Answer::record(&request.id));
+    let fixture = fixture_of(&manifest, |request, _| Answer::record(&request.id));
     let (ids, more) = (many("i", 10), many("i", 12));
-    house.process(&ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    fixture.process(&ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
     let before = Instant::now();
-    house.process(&more.iter().map(String::as_str).collect::<Vec<_>>()).await;
-    let times = house.api.seen().times;
+    fixture.process(&more.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let times = fixture.api.call_log().times;
     assert!(times.windows(2).all(|pair| pair[1].0 - pair[0].0 >= Duration::from_millis(499)), "{times:?}");
     assert!(before.elapsed() < Duration::from_secs(3), "{:?}", before.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
 async fn not_found_is_a_dead_letter_and_so_is_what_cannot_be_read() {
-    let house = house(|request, _| match request.id.as_str() {
+    let fixture = fixture(|request, _| match request.id.as_str() {
         "gone" => fails(FailureKind::NotFound),
         id => Answer::record(id),
     });
-    let garbage = Entry { payload: Bytes::from_static(b"\xff{"), ..house.entry(9, "x") };
-    let report = house.process_entries(vec![house.entry(0, "a"), house.entry(1, "gone"), garbage]).await;
+    let garbage = Entry { payload: Bytes::from_static(b"\xff{"), ..fixture.entry(9, "x") };
+    let report = fixture.process_entries(vec![fixture.entry(0, "a"), fixture.entry(1, "gone"), garbage]).await;
     assert_eq!(count(&report, End::DeadLetter), 2);
-    let letters = house.ledger.letters("demo");
+    let letters = fixture.ledger.letters("demo");
     assert_eq!(letters.len(), 2);
     assert!(
         letters
@@ -205,36 +208,36 @@ async fn not_found_is_a_dead_letter_and_so_is_what_cannot_be_read() {
 
 #[tokio::test(start_paused = true)]
 async fn a_poison_record_spends_its_attempts_while_others_come() {
-    let house = house(|request, _| match request.id.as_str() {
+    let fixture = fixture(|request, _| match request.id.as_str() {
         "poison" => fails(FailureKind::Unavailable),
         id => Answer::record(id).after(Duration::from_millis(100)),
     });
     let mut ids = many("i", 300);
     ids.insert(0, "poison".into());
-    let report = house.process(&ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let report = fixture.process(&ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
     assert_eq!(report.first_unfinished, None);
-    assert_eq!(house.reasons(), [Reason::AttemptsSpent]);
+    assert_eq!(fixture.reasons(), [Reason::AttemptsSpent]);
     assert_eq!(count(&report, End::Fetched), 300);
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_outage_gives_up_no_item_and_ends_by_itself() {
     let back = Instant::now() + Duration::from_secs(300);
-    let house =
-        house(
+    let fixture =
+        fixture(
             move |request, _| {
                 if Instant::now() < back { fails(FailureKind::Unavailable) } else { Answer::record(&request.id) }
             },
         );
     let ids = many("i", 30);
-    let report = house.process(&ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let report = fixture.process(&ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
     assert_eq!(count(&report, End::Fetched), 30);
-    assert!(house.ledger.letters("demo").is_empty());
+    assert!(fixture.ledger.letters("demo").is_empty());
 }
 
 #[tokio::test(start_paused = true)]
 async fn nothing_starts_before_a_retry_after() {
-    let house = house(|request, before| match (request.id.as_str(), before) {
+    let fixture = fixture(|request, before| match (request.id.as_str(), before) {
         ("i000", 0) => Answer::failure(Failure {
             retry_after: Some(Duration::from_secs(20)),
             ..Failure::new(FailureKind::Throttled, "slow down")
@@ -243,9 +246,9 @@ async fn nothing_starts_before_a_retry_after() {
     });
     let start = Instant::now();
     let ids = many("i", 20);
-    let report = house.process(&ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let report = fixture.process(&ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
     assert_eq!(count(&report, End::Fetched), 20);
-    let early = house.api.seen().times.iter().filter(|(at, _)| *at - start < Duration::from_secs(20)).count();
+    let early = fixture.api.call_log().times.iter().filter(|(at, _)| *at - start < Duration::from_secs(20)).count();
     assert!(early <= 3, "only what was in flight already: {early}");
 }
 
@@ -254,14 +257,14 @@ async fn a_bad_release_opens_the_breaker_within_twenty_and_empties_nothing() {
     for kind in [FailureKind::Trapped, FailureKind::Unauthorized, FailureKind::NotFound, FailureKind::Broken] {
         let scripted = kind.clone();
         let manifest = MANIFEST.replace("max_concurrency = 4", "max_concurrency = 64");
-        let house = house_of(&manifest, move |_, _| fails(scripted.clone()).after(Duration::from_millis(20)));
+        let fixture = fixture_of(&manifest, move |_, _| fails(scripted.clone()).after(Duration::from_millis(20)));
         let ids = many("i", 500);
-        let report = house.process(&ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
+        let report = fixture.process(&ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
         assert_eq!(report.stopped, Some(Stopped::BreakerOpen), "{kind}");
         assert_eq!(report.first_unfinished, Some(SequenceNumber::from(0)), "{kind}");
-        assert!(house.api.seen().times.len() <= 20, "{kind}: {} requests", house.api.seen().times.len());
-        assert!(house.ledger.letters("demo").is_empty(), "{kind}: {:?}", house.reasons());
-        let Breaker::Open { by: OpenedBy::Config, reason, .. } = house.breaker().await else {
+        assert!(fixture.api.call_log().times.len() <= 20, "{kind}: {} requests", fixture.api.call_log().times.len());
+        assert!(fixture.ledger.letters("demo").is_empty(), "{kind}: {:?}", fixture.reasons());
+        let ProviderStop::Open { by: OpenedBy::Config, reason, .. } = fixture.breaker().await else {
             panic!("{kind}: closed")
         };
         assert!(reason.contains("scripted"), "{reason}");
@@ -272,7 +275,7 @@ async fn a_bad_release_opens_the_breaker_within_twenty_and_empties_nothing() {
 async fn after_the_mend_it_goes_on_where_it_stopped() {
     let mended = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let api = Arc::clone(&mended);
-    let house = house(move |request, _| {
+    let fixture = fixture(move |request, _| {
         if api.load(std::sync::atomic::Ordering::SeqCst) {
             Answer::record(&request.id)
         } else {
@@ -281,34 +284,36 @@ async fn after_the_mend_it_goes_on_where_it_stopped() {
     });
     let ids = many("i", 50);
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
-    house.process(&ids).await;
-    let gated = house.process(&ids).await;
+    fixture.process(&ids).await;
+    let gated = fixture.process(&ids).await;
     assert_eq!((gated.stopped, gated.ended.len()), (Some(Stopped::BreakerOpen), 0));
     mended.store(true, std::sync::atomic::Ordering::SeqCst);
-    let control = house.ledger.control("demo").await.unwrap();
-    assert!(house.ledger.update_control("demo", &Control { breaker: Breaker::Closed, ..control }).await.unwrap());
-    let report = house.process(&ids).await;
+    let control = fixture.ledger.control("demo").await.unwrap();
+    assert!(
+        fixture.ledger.update_control("demo", &Control { breaker: ProviderStop::Closed, ..control }).await.unwrap()
+    );
+    let report = fixture.process(&ids).await;
     assert_eq!(count(&report, End::Fetched), 50);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_grant_lets_dead_letters_pass_and_is_used_up() {
-    let house = house(|_, _| fails(FailureKind::NotFound));
-    let control = house.ledger.control("demo").await.unwrap();
-    house.ledger.update_control("demo", &Control { dead_letters_allowed: 25, ..control }).await.unwrap();
+    let fixture = fixture(|_, _| fails(FailureKind::NotFound));
+    let control = fixture.ledger.control("demo").await.unwrap();
+    fixture.ledger.update_control("demo", &Control { dead_letters_allowed: 25, ..control }).await.unwrap();
     let ids = many("i", 25);
-    let report = house.process(&ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let report = fixture.process(&ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
     assert_eq!(count(&report, End::DeadLetter), 25);
-    assert_eq!(house.ledger.control("demo").await.unwrap().dead_letters_allowed, 0);
+    assert_eq!(fixture.ledger.control("demo").await.unwrap().dead_letters_allowed, 0);
 }
 
 /// An owner that claimed `ids` and died.
-pub(super) async fn crashed_owner(house: &House, ids: &[&str], lease: Duration) -> Owner {
-    let owner = Owner::unique(house.clock.now());
+pub(super) async fn crashed_owner(fixture: &Fixture, ids: &[&str], lease: Duration) -> Owner {
+    let owner = Owner::unique(fixture.clock.now());
     for (number, id) in ids.iter().enumerate() {
         let item = crate::item::Item::new((*id).to_owned(), BTreeMap::new()).unwrap();
         let identity = item.identity(&[]).unwrap();
-        let today = house.pipeline.manifest().window.day(house.clock.now());
+        let today = fixture.pipeline.manifest().window.day(fixture.clock.now());
         let sequence = SequenceNumber::from(number as u64);
         let request = ClaimRequest {
             provider: "demo",
@@ -317,29 +322,29 @@ pub(super) async fn crashed_owner(house: &House, ids: &[&str], lease: Duration) 
             today,
             since: today,
             owner: &owner,
-            now: house.clock.now(),
-            lease: house.clock.now() + lease,
+            now: fixture.clock.now(),
+            lease: fixture.clock.now() + lease,
         };
-        assert!(matches!(house.ledger.claim(request).await.unwrap(), Claim::Granted { .. }));
+        assert!(matches!(fixture.ledger.claim(request).await.unwrap(), Claim::Granted { .. }));
     }
     owner
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_expired_claim_is_recovered_from_its_owners_objects() {
-    let house = house(|request, _| Answer::record(&request.id));
-    let owner = crashed_owner(&house, &["stored", "lost"], Duration::from_secs(30)).await;
+    let fixture = fixture(|request, _| Answer::record(&request.id));
+    let owner = crashed_owner(&fixture, &["stored", "lost"], Duration::from_secs(30)).await;
     let path = object_path("demo", "2026-11-22".parse().unwrap(), &owner, 0);
-    create(&*house.sink, &path, Bytes::from_static(b"{\"id\":\"stored\"}\n")).await.unwrap();
+    create(&*fixture.sink, &path, Bytes::from_static(b"{\"id\":\"stored\"}\n")).await.unwrap();
     let start = Instant::now();
-    let report = house.process(&["stored", "lost"]).await;
+    let report = fixture.process(&["stored", "lost"]).await;
     assert_eq!(count(&report, End::Fetched), 2);
     assert!(start.elapsed() >= Duration::from_secs(30), "a claim is held until its lease ends");
-    assert_eq!(house.api.seen().asked, BTreeMap::from([("lost".to_owned(), 1)]));
-    assert_eq!(house.stored().await, ["lost", "stored"]);
+    assert_eq!(fixture.api.call_log().asked, BTreeMap::from([("lost".to_owned(), 1)]));
+    assert_eq!(fixture.stored_ids().await, ["lost", "stored"]);
     let late = object_path("demo", "2026-11-22".parse().unwrap(), &owner, 1);
     assert!(
-        create(&*house.sink, &late, Bytes::from_static(b"{\"id\":\"lost\"}\n")).await.is_err(),
+        create(&*fixture.sink, &late, Bytes::from_static(b"{\"id\":\"lost\"}\n")).await.is_err(),
         "the dead owner is sealed"
     );
 }
@@ -347,93 +352,93 @@ async fn an_expired_claim_is_recovered_from_its_owners_objects() {
 #[tokio::test(start_paused = true)]
 async fn a_provider_that_parks_never_risks_a_second_call() {
     let manifest = MANIFEST.replace("[retry]", "[retry]\non_lease_expiry = \"park\"");
-    let house = house_of(&manifest, |request, _| Answer::record(&request.id));
-    crashed_owner(&house, &["a"], Duration::from_secs(1)).await;
-    let report = house.process(&["a"]).await;
+    let fixture = fixture_of(&manifest, |request, _| Answer::record(&request.id));
+    crashed_owner(&fixture, &["a"], Duration::from_secs(1)).await;
+    let report = fixture.process(&["a"]).await;
     assert_eq!(count(&report, End::DeadLetter), 1);
-    assert_eq!(house.reasons(), [Reason::Uncertain]);
-    assert!(house.api.seen().times.is_empty());
+    assert_eq!(fixture.reasons(), [Reason::Uncertain]);
+    assert!(fixture.api.call_log().times.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_old_item_becomes_our_own_dead_letter() {
-    let house = house(|request, _| Answer::record(&request.id));
-    let old = Entry { arrived: house.clock.now() - 73.hours(), ..house.entry(0, "a") };
-    house.process_entries(vec![old]).await;
-    assert_eq!(house.reasons(), [Reason::TooOld]);
-    assert!(house.api.seen().times.is_empty());
+    let fixture = fixture(|request, _| Answer::record(&request.id));
+    let old = Entry { arrived: fixture.clock.now() - 73.hours(), ..fixture.entry(0, "a") };
+    fixture.process_entries(vec![old]).await;
+    assert_eq!(fixture.reasons(), [Reason::TooOld]);
+    assert!(fixture.api.call_log().times.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_closed_window_fetches_nothing_and_does_not_spin() {
     let manifest = format!("{MANIFEST}\n[window]\nopen = [\"Mon 01:00-02:00\"]");
-    let house = house_of(&manifest, |request, _| Answer::record(&request.id));
+    let fixture = fixture_of(&manifest, |request, _| Answer::record(&request.id));
     let start = Instant::now();
-    let report = house.process(&["a"]).await;
+    let report = fixture.process(&["a"]).await;
     assert_eq!(report.stopped, Some(Stopped::WindowClosed));
     assert_eq!(start.elapsed(), Duration::from_secs(60));
-    assert!(house.api.seen().times.is_empty());
+    assert!(fixture.api.call_log().times.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
 async fn no_fetch_starts_that_could_run_past_the_windows_end() {
     // It is Sunday, 12:00:00; the window closes at 12:01.
     let manifest = format!("{MANIFEST}\n[window]\nopen = [\"Sun 11:00-12:01\"]");
-    let house = house_of(&manifest, |request, _| Answer::record(&request.id).after(Duration::from_millis(1_500)));
+    let fixture = fixture_of(&manifest, |request, _| Answer::record(&request.id).after(Duration::from_millis(1_500)));
     let start = Instant::now();
     let ids = many("i", 300);
-    let report = house.process(&ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let report = fixture.process(&ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
     assert!(report.first_unfinished.is_some());
-    let last = house.api.seen().times.last().unwrap().0;
+    let last = fixture.api.call_log().times.last().unwrap().0;
     assert!(last - start <= Duration::from_secs(58), "{:?}", last - start);
     assert!(last - start > Duration::from_secs(50));
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_deadline_leaves_room_for_what_is_in_flight() {
-    let house = house(|request, _| Answer::record(&request.id).after(Duration::from_millis(1_900)));
+    let fixture = fixture(|request, _| Answer::record(&request.id).after(Duration::from_millis(1_900)));
     let deadline = Instant::now() + Duration::from_secs(30);
-    let entries = (0..500).map(|number| house.entry(number, &format!("i{number}"))).collect();
-    let report = house.pipeline.process(entries, deadline, &CancellationToken::new()).await;
+    let entries = (0..500).map(|number| fixture.entry(number, &format!("i{number}"))).collect();
+    let report = fixture.pipeline.process(entries, deadline, &CancellationToken::new()).await;
     assert!(Instant::now() <= deadline);
     assert!(report.first_unfinished.is_some());
-    assert_eq!(house.stored().await.len(), report.ended.len(), "what was fetched is stored and reported");
+    assert_eq!(fixture.stored_ids().await.len(), report.ended.len(), "what was fetched is stored and reported");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_clean_stop_finishes_what_is_in_flight() {
-    let house = house(|request, _| Answer::record(&request.id).after(Duration::from_secs(1)));
+    let fixture = fixture(|request, _| Answer::record(&request.id).after(Duration::from_secs(1)));
     let stop = CancellationToken::new();
-    let entries = (0..100).map(|number| house.entry(number, &format!("i{number}"))).collect();
+    let entries = (0..100).map(|number| fixture.entry(number, &format!("i{number}"))).collect();
     let deadline = Instant::now() + Duration::from_secs(900);
-    let (report, ()) = tokio::join!(house.pipeline.process(entries, deadline, &stop), async {
+    let (report, ()) = tokio::join!(fixture.pipeline.process(entries, deadline, &stop), async {
         tokio::time::sleep(Duration::from_millis(2_500)).await;
         stop.cancel();
     });
     assert_eq!(report.stopped, Some(Stopped::Asked));
     // The limiter begins with one at a time, and finds no more in three answers.
     assert_eq!(count(&report, End::Fetched), 3);
-    assert_eq!(house.api.seen().times.len(), 3, "whatever was sent is kept");
-    assert_eq!(house.stored().await.len(), 3);
-    let again = house.process(&["i99"]).await;
+    assert_eq!(fixture.api.call_log().times.len(), 3, "whatever was sent is kept");
+    assert_eq!(fixture.stored_ids().await.len(), 3);
+    let again = fixture.process(&["i99"]).await;
     assert_eq!(count(&again, End::Fetched), 1, "nothing is left claimed");
 }
 
 #[tokio::test(start_paused = true)]
 async fn two_calls_at_once_share_the_cap_and_double_nothing() {
-    let house = house(|request, _| Answer::record(&request.id).after(Duration::from_millis(40)));
+    let fixture = fixture(|request, _| Answer::record(&request.id).after(Duration::from_millis(40)));
     let ids = many("i", 60);
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
-    let (first, second) = tokio::join!(house.process(&ids), house.process(&ids));
-    assert!(house.api.seen().peak <= 4, "{}", house.api.seen().peak);
-    assert!(house.api.seen().asked.values().all(|asked| *asked == 1));
+    let (first, second) = tokio::join!(fixture.process(&ids), fixture.process(&ids));
+    assert!(fixture.api.call_log().peak <= 4, "{}", fixture.api.call_log().peak);
+    assert!(fixture.api.call_log().asked.values().all(|asked| *asked == 1));
     assert_eq!((first.first_unfinished, second.first_unfinished), (None, None));
-    assert_eq!(house.stored().await.len(), 60);
+    assert_eq!(fixture.stored_ids().await.len(), 60);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_request_that_timed_out_keeps_its_permit_while_the_api_may_work_at_it() {
-    let house = house(|request, before| match (request.id.as_str(), before) {
+    let fixture = fixture(|request, before| match (request.id.as_str(), before) {
         ("i000" | "i001" | "i002", 0) => {
             Answer { unanswered: true, ..fails(FailureKind::TimedOut).after(Duration::from_secs(2)) }
         }
@@ -441,59 +446,59 @@ async fn a_request_that_timed_out_keeps_its_permit_while_the_api_may_work_at_it(
     });
     let start = Instant::now();
     let ids = many("i", 6);
-    house.process(&ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
-    let times = house.api.seen().times;
+    fixture.process(&ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let times = fixture.api.call_log().times;
     // Sent at 0, given up at 2 s, held until 2 s and a margin after they were sent.
     assert!(times[3].0 - start >= Duration::from_secs(3), "{:?}", times[3].0 - start);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_failing_sink_loses_nothing_and_says_why() {
-    let house = house(|request, _| Answer::record(&request.id));
-    let clock = house.clock.clone();
+    let fixture = fixture(|request, _| Answer::record(&request.id));
+    let clock = fixture.clock.clone();
     let folder = Arc::new(object_store::local::LocalFileSystem::new());
     let broken: Arc<dyn ObjectStore> = Arc::new(object_store::prefix::PrefixStore::new(folder, "proc/nowhere"));
-    let mapping = house.mapping.clone();
-    let (ledger, compression) = (house.ledger.clone(), Compression::None);
-    let stores = Stores { ledger, sink: broken, compression, mapping, clock, chance: Chance::System };
-    let pipeline = Pipeline::new(Manifest::parse(MANIFEST).unwrap(), house.api.clone(), stores);
+    let mapping = fixture.mapping.clone();
+    let (ledger, compression) = (fixture.ledger.clone(), Compression::None);
+    let stores = Stores { ledger, sink: broken, compression, mapping, clock, random: RandomSource::System };
+    let pipeline = Pipeline::new(Manifest::parse(MANIFEST).unwrap(), fixture.api.clone(), stores);
     let deadline = Instant::now() + Duration::from_secs(900);
-    let report = pipeline.process(vec![house.entry(0, "a")], deadline, &CancellationToken::new()).await;
+    let report = pipeline.process(vec![fixture.entry(0, "a")], deadline, &CancellationToken::new()).await;
     assert!(matches!(&report.stopped, Some(Stopped::Storage(why)) if why.contains("demo/2026-11-22")), "{report:?}");
     assert_eq!(report.first_unfinished, Some(SequenceNumber::from(0)));
-    assert_eq!(count(&house.process(&["a"]).await, End::Fetched), 1);
+    assert_eq!(count(&fixture.process(&["a"]).await, End::Fetched), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_redelivery_after_midnight_fetches_nothing_again() {
-    let house = house(|request, _| Answer::record(&request.id));
-    let entry = house.entry(0, "a");
-    house.process_entries(vec![entry.clone()]).await;
+    let fixture = fixture(|request, _| Answer::record(&request.id));
+    let entry = fixture.entry(0, "a");
+    fixture.process_entries(vec![entry.clone()]).await;
     tokio::time::sleep(Duration::from_secs(13 * 3600)).await;
-    let report = house.process_entries(vec![entry]).await;
+    let report = fixture.process_entries(vec![entry]).await;
     assert_eq!(count(&report, End::Fetched), 1);
-    assert_eq!(house.api.seen().times.len(), 1);
-    let fresh = house.process_entries(vec![house.entry(7, "a")]).await;
+    assert_eq!(fixture.api.call_log().times.len(), 1);
+    let fresh = fixture.process_entries(vec![fixture.entry(7, "a")]).await;
     assert_eq!(count(&fresh, End::Fetched), 1);
-    assert_eq!(house.api.seen().times.len(), 2, "an entry of the new day is fetched on the new day");
+    assert_eq!(fixture.api.call_log().times.len(), 2, "an entry of the new day is fetched on the new day");
 }
 
 #[tokio::test(start_paused = true)]
 async fn many_records_are_stored_in_chunks() {
-    let house = house(|request, _| Answer::record(&request.id));
+    let fixture = fixture(|request, _| Answer::record(&request.id));
     let ids = many("i", 1_200);
-    let report = house.process(&ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let report = fixture.process(&ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
     assert_eq!(count(&report, End::Fetched), 1_200);
-    let objects: Vec<_> = house.sink.list(None).try_collect::<Vec<_>>().await.unwrap();
+    let objects: Vec<_> = fixture.sink.list(None).try_collect::<Vec<_>>().await.unwrap();
     assert_eq!(objects.len(), 3);
-    let _: Timestamp = house.clock.now();
+    let _: Timestamp = fixture.clock.now();
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_dead_letter_holds_the_fetch_that_failed_last() {
-    let house = house(|_, before| fails(if before < 2 { FailureKind::Malformed } else { FailureKind::Rejected }));
-    house.process(&["a"]).await;
-    let letter = house.ledger.letters("demo").remove(0);
+    let fixture = fixture(|_, before| fails(if before < 2 { FailureKind::Malformed } else { FailureKind::Rejected }));
+    fixture.process(&["a"]).await;
+    let letter = fixture.ledger.letters("demo").remove(0);
     let bundle = letter.bundle.unwrap();
     assert_eq!((bundle.kind, bundle.attempt, bundle.day.to_string()), (FailureKind::Rejected, 3, "2026-11-22".into()));
 }

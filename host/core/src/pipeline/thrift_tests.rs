@@ -7,8 +7,8 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::Pipeline;
-use super::tests::{House, MANIFEST, count, fails, house_on};
-use crate::control::item::Breaker;
+use super::tests::{Fixture, MANIFEST, count, fails, fixture_on};
+use crate::control::item::ProviderStop;
 use crate::fetcher::FetchRequest;
 use crate::item::Entry;
 use crate::ledger::Ledger;
@@ -21,20 +21,20 @@ use crate::testing::scripted::Answer;
 const INTERVAL: Duration = Duration::from_secs(30);
 const BATCH: u64 = 10;
 
-fn thrifty(script: impl Fn(&FetchRequest, u32) -> Answer + Send + Sync + 'static) -> House {
+fn thrifty(script: impl Fn(&FetchRequest, u32) -> Answer + Send + Sync + 'static) -> Fixture {
     let manifest = MANIFEST
         .replace("max_concurrency = 4", "max_concurrency = 11")
         .replace("fetch_timeout = \"2s\"", "fetch_timeout = \"20s\"");
     // The mapping's batches never change: their size is the largest.
     let manifest = format!("{manifest}[pace]\nstart_batch = {BATCH}\nmax_batch = {BATCH}\n");
-    house_on(MemoryLedger::thrifty(INTERVAL), &manifest, script)
+    fixture_on(MemoryLedger::thrifty(INTERVAL), &manifest, script)
 }
 
 fn in_a_second(request: &FetchRequest) -> Answer {
     Answer::record(&request.id).after(Duration::from_secs(1))
 }
 
-impl House {
+impl Fixture {
     fn batch(&self, number: u64) -> Vec<Entry> {
         (number * BATCH..(number + 1) * BATCH).map(|entry| self.entry(entry, &format!("i{entry:05}"))).collect()
     }
@@ -65,98 +65,98 @@ impl House {
 
 #[tokio::test(start_paused = true)]
 async fn full_batches_in_quick_succession_write_once_an_interval() {
-    let house = thrifty(|request, _| in_a_second(request));
-    house.full_batches().await;
+    let fixture = thrifty(|request, _| in_a_second(request));
+    fixture.full_batches().await;
     // The first ones find out about the API and the mapping.
     for number in 0..20 {
-        house.fetch(number).await;
+        fixture.fetch(number).await;
     }
-    let asked = house
-        .asks(async |house| {
+    let asked = fixture
+        .asks(async |fixture| {
             for number in 20..120 {
-                house.fetch(number).await;
+                fixture.fetch(number).await;
             }
         })
         .await;
-    let seconds = 100 * BATCH / u64::from(house.pipeline.reading().limit.min(BATCH as u32));
+    let seconds = 100 * BATCH / u64::from(fixture.pipeline.limiter_snapshot().limit.min(BATCH as u32));
     assert!(asked.control_writes <= seconds / INTERVAL.as_secs() + 2, "in about {seconds} s: {asked:?}");
     // A renewal every five seconds, at which the control item is read too.
     assert!(asked.slots <= seconds / 5 + 2, "in about {seconds} s: {asked:?}");
     assert!(asked.control_reads <= 100 + asked.slots + 2, "one a batch: {asked:?}");
-    assert_eq!(house.stored().await.len(), 1_200);
+    assert_eq!(fixture.stored_ids().await.len(), 1_200);
 }
 
 #[tokio::test(start_paused = true)]
 async fn slots_go_back_where_no_batch_is_expected_and_run_out_where_none_comes() {
-    let house = thrifty(|request, _| in_a_second(request));
-    house.full_batches().await;
+    let fixture = thrifty(|request, _| in_a_second(request));
+    fixture.full_batches().await;
     for number in 0..3 {
-        house.fetch(number).await;
+        fixture.fetch(number).await;
     }
-    let taken = || house.ledger.slots_taken("demo", house.clock.now());
+    let taken = || fixture.ledger.slots_taken("demo", fixture.clock.now());
     assert!(!taken().is_empty(), "a full batch leaves them to the next one");
 
-    let few: Vec<Entry> = house.batch(3).into_iter().take(4).collect();
-    house.process_entries(few).await;
+    let few: Vec<Entry> = fixture.batch(3).into_iter().take(4).collect();
+    fixture.process_entries(few).await;
     assert!(taken().is_empty(), "the stream is drained");
 
-    house.fetch(4).await;
+    fixture.fetch(4).await;
     assert!(!taken().is_empty());
     sleep(Duration::from_secs(60)).await;
     assert!(taken().is_empty(), "the process was never called again");
-    house.fetch(5).await;
+    fixture.fetch(5).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn another_process_is_not_kept_waiting_by_slots_that_are_kept() {
-    let house = Arc::new(thrifty(|request, _| in_a_second(request)));
-    house.full_batches().await;
-    house.fetch(0).await;
-    let other = house.restarted();
+    let fixture = Arc::new(thrifty(|request, _| in_a_second(request)));
+    fixture.full_batches().await;
+    fixture.fetch(0).await;
+    let other = fixture.restart();
     let busy = async {
         for number in 1..90 {
-            house.fetch(number).await;
+            fixture.fetch(number).await;
         }
     };
     let comes = async {
         let (deadline, never) = (tokio::time::Instant::now() + 10 * INTERVAL, Default::default());
-        let report = Pipeline::process(&other, house.batch(200), deadline, &never).await;
+        let report = Pipeline::process(&other, fixture.batch(200), deadline, &never).await;
         assert_eq!(count(&report, End::Fetched), BATCH as usize, "{report:?}");
         tokio::time::Instant::now()
     };
     let (begun, ((), came)) = (tokio::time::Instant::now(), tokio::join!(busy, comes));
     assert!(came - begun < Duration::from_secs(30), "{:?}", came - begun);
-    assert!(house.api.seen().peak <= 10, "the cap holds over both");
+    assert!(fixture.api.call_log().peak <= 10, "the cap holds over both");
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_requests_of_a_call_are_counted_though_they_are_written_later() {
-    let house = thrifty(|request, _| in_a_second(request));
-    house.full_batches().await;
+    let fixture = thrifty(|request, _| in_a_second(request));
+    fixture.full_batches().await;
     for number in 0..5 {
-        house.fetch(number).await;
+        fixture.fetch(number).await;
     }
-    let sent = house.api.seen().times.len() as u64;
-    assert_eq!(house.pipeline.control_seen().unwrap().usage.requests, sent, "for whoever asks this process");
+    let sent = fixture.api.call_log().times.len() as u64;
+    assert_eq!(fixture.pipeline.cached_control().unwrap().usage.requests, sent, "for whoever asks this process");
     sleep(INTERVAL).await;
-    house.pipeline.tick().await.unwrap();
-    assert_eq!(house.ledger.control("demo").await.unwrap().usage.requests, sent, "a tick writes what has waited");
+    fixture.pipeline.tick().await.unwrap();
+    assert_eq!(fixture.ledger.control("demo").await.unwrap().usage.requests, sent, "a tick writes what has waited");
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_stops_an_api_is_written_at_once() {
-    let house =
+    let fixture =
         thrifty(
             |request, _| {
                 if request.id.as_str() >= "i00040" { fails(FailureKind::Unavailable) } else { in_a_second(request) }
             },
         );
-    house.full_batches().await;
+    fixture.full_batches().await;
     for number in 0..4 {
-        house.fetch(number).await;
+        fixture.fetch(number).await;
     }
     let deadline = tokio::time::Instant::now() + 2 * INTERVAL;
-    house.pipeline.process(house.batch(4), deadline, &CancellationToken::new()).await;
-    let control = house.ledger.control("demo").await.unwrap();
-    assert!(matches!(control.breaker, Breaker::Open { .. }), "{control:?}");
+    fixture.pipeline.process(fixture.batch(4), deadline, &CancellationToken::new()).await;
+    let control = fixture.ledger.control("demo").await.unwrap();
+    assert!(matches!(control.breaker, ProviderStop::Open { .. }), "{control:?}");
 }

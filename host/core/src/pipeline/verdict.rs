@@ -1,8 +1,8 @@
-//! The failure table: what a failure means for the item, for the brake and for the limiter. Pure.
+//! The failure table: what a failure means for the item, for the failure monitor and for the limiter. Pure.
 
 use std::time::Duration;
 
-use crate::control::brake::Sign;
+use crate::control::failure_monitor::OutcomeClass;
 use crate::control::limiter::{LONGEST_RETRY_AFTER, Outcome};
 use crate::dead_letter::Reason;
 use crate::manifest::Retry;
@@ -127,19 +127,19 @@ fn spend_attempt(circumstances: Circumstances<'_>, wait: Duration) -> Verdict {
     Verdict::Retry { wait, counted: true, quick: false }
 }
 
-/// What the brake sees of a failure.
-pub(crate) fn sign(failure: &Failure, verdict: Verdict) -> Sign {
+/// How the failure monitor counts a failure.
+pub(crate) fn outcome_class(failure: &Failure, verdict: Verdict) -> OutcomeClass {
     match (&failure.kind, verdict) {
-        (FailureKind::Broken, _) => Sign::Broken,
-        (FailureKind::Unauthorized, _) => Sign::Unauthorized,
-        (FailureKind::Trapped, _) => Sign::Trapped,
-        (_, Verdict::GiveUp(reason)) => Sign::WouldDie(reason),
-        (_, Verdict::Retry { .. }) => Sign::Passing,
+        (FailureKind::Broken, _) => OutcomeClass::Broken,
+        (FailureKind::Unauthorized, _) => OutcomeClass::Unauthorized,
+        (FailureKind::Trapped, _) => OutcomeClass::Trapped,
+        (_, Verdict::GiveUp(reason)) => OutcomeClass::DeadLetter(reason),
+        (_, Verdict::Retry { .. }) => OutcomeClass::Transient,
     }
 }
 
 /// What the limiter sees of a failure; nothing where it says nothing of the API's load.
-pub(crate) fn outcome(failure: &Failure) -> Option<Outcome> {
+pub(crate) fn limiter_outcome(failure: &Failure) -> Option<Outcome> {
     match &failure.kind {
         FailureKind::NotFound | FailureKind::Rejected | FailureKind::Malformed | FailureKind::Other(_) => {
             Some(Outcome::Ok)
@@ -323,7 +323,7 @@ mod tests {
             Failure { retry_after: Some(Duration::from_secs(90)), ..Failure::new(FailureKind::Throttled, "") };
         let circumstances = Circumstances { jitter: 0.0, ..circumstances(9, true, &RETRY) };
         assert_eq!(judge(&failure, circumstances), retry(90, false));
-        assert_eq!(outcome(&failure), Some(Outcome::Throttled { retry_after: Some(Duration::from_secs(90)) }));
+        assert_eq!(limiter_outcome(&failure), Some(Outcome::Throttled { retry_after: Some(Duration::from_secs(90)) }));
         let failure = Failure { kind: FailureKind::Unavailable, ..failure };
         let wait = Duration::from_secs(90);
         assert_eq!(judge(&failure, circumstances), Verdict::Retry { wait, counted: false, quick: true });

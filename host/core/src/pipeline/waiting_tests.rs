@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::tests::{House, MANIFEST, count, fails, house_on, many};
-use crate::control::item::{Breaker, Control, OpenedBy, ParkedHint};
+use super::tests::{Fixture, MANIFEST, count, fails, fixture_on, many};
+use crate::control::item::{Control, OpenedBy, ParkedHint, ProviderStop};
 use crate::fetcher::FetchRequest;
 use crate::item::{Entry, SequenceNumber};
 use crate::ledger::{Ledger, Parked};
@@ -18,27 +18,27 @@ use crate::testing::memory::MemoryLedger;
 use crate::testing::scripted::Answer;
 
 /// A failure of the item alone that asks for a wait.
-fn locked(seconds: u64) -> Answer {
+fn locked_answer(seconds: u64) -> Answer {
     let kind = FailureKind::Other("locked".to_owned());
     Answer::failure(Failure { retry_after: Some(Duration::from_secs(seconds)), ..Failure::new(kind, "locked") })
 }
 
-fn house(script: impl Fn(&FetchRequest, u32) -> Answer + Send + Sync + 'static) -> House {
-    house_on(MemoryLedger::new().reporting_waits(), MANIFEST, script)
+fn fixture(script: impl Fn(&FetchRequest, u32) -> Answer + Send + Sync + 'static) -> Fixture {
+    fixture_on(MemoryLedger::new().reporting_waits(), MANIFEST, script)
 }
 
-async fn process(house: &House, ids: &[&str]) -> Report {
-    house.process_entries(ids.iter().enumerate().map(|(number, id)| house.entry(number as u64, id)).collect()).await
+async fn process(fixture: &Fixture, ids: &[&str]) -> Report {
+    fixture.process_entries(ids.iter().enumerate().map(|(number, id)| fixture.entry(number as u64, id)).collect()).await
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_item_that_waits_for_long_holds_back_nothing_else() {
-    let house = house(|request, before| match (request.id.as_str(), before) {
-        ("locked", 0) => locked(30),
+    let fixture = fixture(|request, before| match (request.id.as_str(), before) {
+        ("locked", 0) => locked_answer(30),
         (id, _) => Answer::record(id).after(Duration::from_millis(20)),
     });
-    let (start, now) = (Instant::now(), house.clock.now());
-    let report = process(&house, &["locked", "a", "b", "locked"]).await;
+    let (start, now) = (Instant::now(), fixture.clock.now());
+    let report = process(&fixture, &["locked", "a", "b", "locked"]).await;
     assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
     assert_eq!((count(&report, End::Fetched), report.stopped), (2, None));
     assert_eq!(report.first_unfinished, Some(SequenceNumber::from(0)));
@@ -48,39 +48,41 @@ async fn an_item_that_waits_for_long_holds_back_nothing_else() {
         let seconds = waiting.until.duration_since(now).as_secs();
         assert!((30..=31).contains(&seconds), "{seconds}");
     }
-    assert_eq!(house.stored().await, ["a", "b"]);
+    assert_eq!(fixture.stored_ids().await, ["a", "b"]);
 
     tokio::time::sleep(Duration::from_secs(31)).await;
-    let report = process(&house, &["locked", "a", "b", "locked"]).await;
+    let report = process(&fixture, &["locked", "a", "b", "locked"]).await;
     assert_eq!((count(&report, End::Fetched), count(&report, End::Skipped), report.waiting.len()), (3, 1, 0));
-    assert_eq!(house.stored().await, ["a", "b", "locked"]);
+    assert_eq!(fixture.stored_ids().await, ["a", "b", "locked"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_waits_in_the_ledger_is_passed_over_without_a_wait() {
-    let house = house(|request, _| if request.id == "locked" { locked(60) } else { Answer::record(&request.id) });
-    process(&house, &["locked"]).await;
+    let fixture =
+        fixture(|request, _| if request.id == "locked" { locked_answer(60) } else { Answer::record(&request.id) });
+    process(&fixture, &["locked"]).await;
     let start = Instant::now();
-    let report = process(&house, &["locked"]).await;
+    let report = process(&fixture, &["locked"]).await;
     assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
     assert_eq!((report.waiting.len(), report.ended.len()), (1, 0));
-    assert_eq!(house.api.seen().times.len(), 1);
+    assert_eq!(fixture.api.call_log().times.len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_short_wait_is_waited_out() {
-    let house = house(|request, before| if before == 0 { locked(9) } else { Answer::record(&request.id) });
+    let fixture = fixture(|request, before| if before == 0 { locked_answer(9) } else { Answer::record(&request.id) });
     let start = Instant::now();
-    let report = process(&house, &["a"]).await;
+    let report = process(&fixture, &["a"]).await;
     assert_eq!((count(&report, End::Fetched), report.waiting.len()), (1, 0));
     assert_eq!(start.elapsed().as_secs(), 9);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_delivery_that_can_pass_over_nothing_is_held() {
-    let script = |request: &FetchRequest, before| if before == 0 { locked(30) } else { Answer::record(&request.id) };
-    let house = house_on(MemoryLedger::new(), MANIFEST, script);
-    let report = process(&house, &["a"]).await;
+    let script =
+        |request: &FetchRequest, before| if before == 0 { locked_answer(30) } else { Answer::record(&request.id) };
+    let fixture = fixture_on(MemoryLedger::new(), MANIFEST, script);
+    let report = process(&fixture, &["a"]).await;
     assert_eq!((count(&report, End::Fetched), report.waiting.len()), (1, 0));
 }
 
@@ -88,13 +90,13 @@ async fn a_delivery_that_can_pass_over_nothing_is_held() {
 #[tokio::test(start_paused = true)]
 async fn an_outage_sets_no_item_aside() {
     let back = Instant::now() + Duration::from_secs(300);
-    let house =
-        house(
+    let fixture =
+        fixture(
             move |request, _| {
                 if Instant::now() < back { fails(FailureKind::Unavailable) } else { Answer::record(&request.id) }
             },
         );
-    let report = process(&house, &["a", "b", "c"]).await;
+    let report = process(&fixture, &["a", "b", "c"]).await;
     assert_eq!((count(&report, End::Fetched), report.waiting.len()), (3, 0));
 }
 
@@ -105,16 +107,16 @@ struct Shard {
 }
 
 impl Shard {
-    fn new(house: &House, ids: &[&str]) -> Self {
-        let entries = ids.iter().enumerate().map(|(number, id)| house.entry(number as u64, id)).collect();
+    fn new(fixture: &Fixture, ids: &[&str]) -> Self {
+        let entries = ids.iter().enumerate().map(|(number, id)| fixture.entry(number as u64, id)).collect();
         Self { entries, ended: BTreeMap::new() }
     }
 
     /// Deliver until the stream is done with every entry.
-    async fn drain(&mut self, house: &House) {
+    async fn drain(&mut self, fixture: &Fixture) {
         while !self.entries.is_empty() {
             let batch: Vec<Entry> = self.entries.iter().take(10).cloned().collect();
-            let report = house.process_entries(batch.clone()).await;
+            let report = fixture.process_entries(batch.clone()).await;
             let first = report.first_unfinished.as_ref();
             let done = batch.iter().position(|entry| Some(&entry.sequence) == first).unwrap_or(batch.len());
             self.entries.drain(..done);
@@ -127,130 +129,132 @@ impl Shard {
     }
 }
 
-fn parking_house(script: impl Fn(&FetchRequest, u32) -> Answer + Send + Sync + 'static) -> House {
-    house_on(MemoryLedger::new().parking(), MANIFEST, script)
+fn parking_fixture(script: impl Fn(&FetchRequest, u32) -> Answer + Send + Sync + 'static) -> Fixture {
+    fixture_on(MemoryLedger::new().parking(), MANIFEST, script)
 }
 
 fn locked_once(request: &FetchRequest, before: u32) -> Answer {
     match (request.id.as_str(), before) {
-        ("locked", 0) => locked(30),
+        ("locked", 0) => locked_answer(30),
         (id, _) => Answer::record(id).after(Duration::from_millis(20)),
     }
 }
 
-async fn tick(house: &House) -> Report {
+async fn tick(fixture: &Fixture) -> Report {
     let deadline = Instant::now() + Duration::from_secs(900);
-    house.pipeline.process_parked(deadline, &CancellationToken::new()).await.unwrap()
+    fixture.pipeline.process_parked(deadline, &CancellationToken::new()).await.unwrap()
 }
 
-async fn hint(house: &House) -> (u64, bool) {
-    let parked = house.ledger.control("demo").await.unwrap().parked;
+async fn hint(fixture: &Fixture) -> (u64, bool) {
+    let parked = fixture.ledger.control("demo").await.unwrap().parked;
     (parked.count, parked.next_due.is_some())
 }
 
 #[tokio::test(start_paused = true)]
 async fn in_a_shard_an_item_that_waits_is_parked_and_the_checkpoint_moves_on() {
-    let house = parking_house(locked_once);
+    let fixture = parking_fixture(locked_once);
     let mut ids = vec!["locked".to_owned()];
     ids.extend(many("i", 73));
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
     let start = Instant::now();
-    let mut shard = Shard::new(&house, &ids);
-    shard.drain(&house).await;
+    let mut shard = Shard::new(&fixture, &ids);
+    shard.drain(&fixture).await;
     assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
-    assert_eq!((shard.ended.len(), house.stored().await.len()), (73, 73));
-    assert_eq!(hint(&house).await, (1, true), "fed = ended and parked");
+    assert_eq!((shard.ended.len(), fixture.stored_ids().await.len()), (73, 73));
+    assert_eq!(hint(&fixture).await, (1, true), "fed = ended and parked");
 
-    let early = tick(&house).await;
-    assert_eq!((early.taken_up.len(), house.ledger.parked_entries("demo").len()), (0, 1));
+    let early = tick(&fixture).await;
+    assert_eq!((early.taken_up.len(), fixture.ledger.parked_entries("demo").len()), (0, 1));
     tokio::time::sleep(Duration::from_secs(31)).await;
-    shard.take_in(tick(&house).await);
+    shard.take_in(tick(&fixture).await);
     assert_eq!(shard.ended.get(&SequenceNumber::from(0)), Some(&End::Fetched));
-    assert_eq!((shard.ended.len(), house.stored().await.len()), (74, 74));
-    assert!(house.ledger.parked_entries("demo").is_empty());
-    assert_eq!(hint(&house).await, (0, false));
+    assert_eq!((shard.ended.len(), fixture.stored_ids().await.len()), (74, 74));
+    assert!(fixture.ledger.parked_entries("demo").is_empty());
+    assert_eq!(hint(&fixture).await, (0, false));
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_next_batch_takes_up_what_is_due() {
-    let house = parking_house(locked_once);
-    let report = process(&house, &["locked"]).await;
+    let fixture = parking_fixture(locked_once);
+    let report = process(&fixture, &["locked"]).await;
     assert_eq!((report.first_unfinished, report.parked.len(), report.ended.len()), (None, 1, 0));
-    let report = house.process_entries(vec![house.entry(1, "a")]).await;
+    let report = fixture.process_entries(vec![fixture.entry(1, "a")]).await;
     assert_eq!(report.taken_up, [], "not due yet");
     tokio::time::sleep(Duration::from_secs(31)).await;
-    let report = house.process_entries(vec![house.entry(2, "b")]).await;
+    let report = fixture.process_entries(vec![fixture.entry(2, "b")]).await;
     assert_eq!(report.taken_up, [(SequenceNumber::from(0), End::Fetched)]);
     assert_eq!(report.ended, [(SequenceNumber::from(2), End::Fetched)], "the stream hears of its own");
-    assert_eq!(hint(&house).await, (0, false));
-    assert_eq!(house.stored().await, ["a", "b", "locked"]);
+    assert_eq!(hint(&fixture).await, (0, false));
+    assert_eq!(fixture.stored_ids().await, ["a", "b", "locked"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_item_that_waits_once_more_is_parked_until_the_later_time() {
-    let house = parking_house(|request, before| if before < 2 { locked(30) } else { Answer::record(&request.id) });
-    process(&house, &["locked"]).await;
-    let first = house.ledger.parked_entries("demo");
+    let fixture =
+        parking_fixture(|request, before| if before < 2 { locked_answer(30) } else { Answer::record(&request.id) });
+    process(&fixture, &["locked"]).await;
+    let first = fixture.ledger.parked_entries("demo");
     tokio::time::sleep(Duration::from_secs(31)).await;
-    let report = tick(&house).await;
+    let report = tick(&fixture).await;
     assert_eq!((report.taken_up.len(), report.parked.len()), (0, 1));
-    let second = house.ledger.parked_entries("demo");
-    assert_eq!((first.len(), second.len(), hint(&house).await), (1, 1, (1, true)));
+    let second = fixture.ledger.parked_entries("demo");
+    assert_eq!((first.len(), second.len(), hint(&fixture).await), (1, 1, (1, true)));
     assert!(second[0].1 > first[0].1, "{first:?}, {second:?}");
     tokio::time::sleep(Duration::from_secs(31)).await;
-    assert_eq!(tick(&house).await.taken_up, [(SequenceNumber::from(0), End::Fetched)]);
+    assert_eq!(tick(&fixture).await.taken_up, [(SequenceNumber::from(0), End::Fetched)]);
 }
 
 /// The call that parked it did not live to say so to the stream.
 #[tokio::test(start_paused = true)]
 async fn an_entry_that_is_parked_and_delivered_again_is_one() {
-    let house = parking_house(locked_once);
-    process(&house, &["locked"]).await;
-    let report = process(&house, &["locked"]).await;
+    let fixture = parking_fixture(locked_once);
+    process(&fixture, &["locked"]).await;
+    let report = process(&fixture, &["locked"]).await;
     assert_eq!((report.first_unfinished, report.parked.len()), (None, 1));
-    assert_eq!((house.ledger.parked_entries("demo").len(), hint(&house).await), (1, (1, true)));
+    assert_eq!((fixture.ledger.parked_entries("demo").len(), hint(&fixture).await), (1, (1, true)));
 
     tokio::time::sleep(Duration::from_secs(31)).await;
-    let report = process(&house, &["locked"]).await;
+    let report = process(&fixture, &["locked"]).await;
     assert_eq!(report.ended, [(SequenceNumber::from(0), End::Fetched)]);
-    assert_eq!((report.taken_up.len(), house.ledger.parked_entries("demo").len()), (0, 0));
-    assert_eq!(house.stored().await, ["locked"]);
+    assert_eq!((report.taken_up.len(), fixture.ledger.parked_entries("demo").len()), (0, 0));
+    assert_eq!(fixture.stored_ids().await, ["locked"]);
 }
 
 /// The call that ended it did not live to forget it.
 #[tokio::test(start_paused = true)]
 async fn what_is_done_and_parked_still_is_forgotten() {
-    let house = parking_house(|request, _| Answer::record(&request.id));
-    process(&house, &["a"]).await;
-    let (entry, due) = (house.entry(0, "a"), house.clock.now());
-    house.ledger.park("demo", &[Parked { entry, due }]).await.unwrap();
-    assert_eq!(tick(&house).await.taken_up, [(SequenceNumber::from(0), End::Fetched)]);
-    assert_eq!((house.api.seen().times.len(), house.ledger.parked_entries("demo").len()), (1, 0));
+    let fixture = parking_fixture(|request, _| Answer::record(&request.id));
+    process(&fixture, &["a"]).await;
+    let (entry, due) = (fixture.entry(0, "a"), fixture.clock.now());
+    fixture.ledger.park("demo", &[Parked { entry, due }]).await.unwrap();
+    assert_eq!(tick(&fixture).await.taken_up, [(SequenceNumber::from(0), End::Fetched)]);
+    assert_eq!((fixture.api.call_log().times.len(), fixture.ledger.parked_entries("demo").len()), (1, 0));
 }
 
 #[tokio::test(start_paused = true)]
 async fn nothing_is_taken_up_while_a_gate_is_closed() {
-    let house = parking_house(locked_once);
-    process(&house, &["locked"]).await;
+    let fixture = parking_fixture(locked_once);
+    process(&fixture, &["locked"]).await;
     tokio::time::sleep(Duration::from_secs(31)).await;
-    let control = house.ledger.control("demo").await.unwrap();
-    let breaker = Breaker::Open { since: house.clock.now(), by: OpenedBy::Operator, reason: "a test".to_owned() };
-    house.ledger.update_control("demo", &Control { breaker, ..control }).await.unwrap();
+    let control = fixture.ledger.control("demo").await.unwrap();
+    let breaker =
+        ProviderStop::Open { since: fixture.clock.now(), by: OpenedBy::Operator, reason: "a test".to_owned() };
+    fixture.ledger.update_control("demo", &Control { breaker, ..control }).await.unwrap();
     let start = Instant::now();
-    assert_eq!(tick(&house).await.stopped, Some(Stopped::BreakerOpen));
-    assert_eq!((start.elapsed(), house.api.seen().times.len()), (Duration::ZERO, 1));
-    assert_eq!(house.ledger.parked_entries("demo").len(), 1);
+    assert_eq!(tick(&fixture).await.stopped, Some(Stopped::BreakerOpen));
+    assert_eq!((start.elapsed(), fixture.api.call_log().times.len()), (Duration::ZERO, 1));
+    assert_eq!(fixture.ledger.parked_entries("demo").len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_batch_is_held_while_too_many_are_parked() {
-    let house = parking_house(locked_once);
-    let control = house.ledger.control("demo").await.unwrap();
-    let parked = ParkedHint { count: MOST_PARKED, next_due: Some(house.clock.now() + Duration::from_secs(3_600)) };
-    house.ledger.update_control("demo", &Control { parked, ..control }).await.unwrap();
-    let report = process(&house, &["locked"]).await;
+    let fixture = parking_fixture(locked_once);
+    let control = fixture.ledger.control("demo").await.unwrap();
+    let parked = ParkedHint { count: MOST_PARKED, next_due: Some(fixture.clock.now() + Duration::from_secs(3_600)) };
+    fixture.ledger.update_control("demo", &Control { parked, ..control }).await.unwrap();
+    let report = process(&fixture, &["locked"]).await;
     assert_eq!((count(&report, End::Fetched), report.parked.len()), (1, 0));
     // The hint was wrong, and a tick sees it.
-    tick(&house).await;
-    assert_eq!(hint(&house).await, (0, false));
+    tick(&fixture).await;
+    assert_eq!(hint(&fixture).await, (0, false));
 }

@@ -69,14 +69,14 @@ impl Compression {
         match self {
             Self::None => Ok(lines.into()),
             Self::Zstd => {
-                let packed = tokio::task::spawn_blocking(move || compressed(&lines)).await;
+                let packed = tokio::task::spawn_blocking(move || compress_lines(&lines)).await;
                 packed.map_err(io::Error::other)?.map(Bytes::from)
             }
         }
     }
 }
 
-fn compressed(lines: &[u8]) -> io::Result<Vec<u8>> {
+fn compress_lines(lines: &[u8]) -> io::Result<Vec<u8>> {
     let mut compressor = zstd::bulk::Compressor::new(LEVEL)?;
     compressor.set_parameter(CParameter::ChecksumFlag(true))?;
     compressor.compress(lines)
@@ -174,7 +174,7 @@ mod tests {
 
     use super::*;
 
-    fn unpacked(packed: &[u8], piece_bytes: usize) -> io::Result<Vec<u8>> {
+    fn unpack_in_pieces(packed: &[u8], piece_bytes: usize) -> io::Result<Vec<u8>> {
         let mut unpacker = Unpacker::new(Compression::Zstd)?;
         let mut lines = Vec::new();
         for piece in packed.chunks(piece_bytes) {
@@ -189,7 +189,7 @@ mod tests {
         let lines = "{\"id\":\"a\",\"body\":{\"name\":\"somebody\"}}\n".repeat(10_000).into_bytes();
         let packed = Compression::Zstd.pack(lines.clone()).await.unwrap();
         assert!(packed.len() * 100 < lines.len(), "{} of {}", packed.len(), lines.len());
-        assert_eq!(unpacked(&packed, packed.len()).unwrap(), lines);
+        assert_eq!(unpack_in_pieces(&packed, packed.len()).unwrap(), lines);
         assert_eq!(Compression::None.pack(lines.clone()).await.unwrap(), lines);
     }
 
@@ -197,11 +197,11 @@ mod tests {
     async fn what_is_torn_or_damaged_is_told() {
         let packed = Compression::Zstd.pack(b"{\"id\":\"a\"}\n".repeat(100)).await.unwrap();
         for length in 1..packed.len() {
-            assert!(unpacked(&packed[..length], 7).is_err(), "{length} of {}", packed.len());
+            assert!(unpack_in_pieces(&packed[..length], 7).is_err(), "{length} of {}", packed.len());
         }
         let mut damaged = packed.to_vec();
         *damaged.last_mut().unwrap() ^= 1;
-        assert!(unpacked(&damaged, 7).is_err(), "the checksum");
+        assert!(unpack_in_pieces(&damaged, 7).is_err(), "the checksum");
     }
 
     #[test]
@@ -224,8 +224,8 @@ mod tests {
         fn what_was_packed_comes_back_in_whatever_pieces(
             lines in proptest::collection::vec(any::<u8>(), 0..300_000), piece_bytes in 1..70_000_usize
         ) {
-            let packed = compressed(&lines).unwrap();
-            prop_assert_eq!(unpacked(&packed, piece_bytes).unwrap(), lines);
+            let packed = compress_lines(&lines).unwrap();
+            prop_assert_eq!(unpack_in_pieces(&packed, piece_bytes).unwrap(), lines);
         }
     }
 }

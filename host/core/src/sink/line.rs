@@ -143,7 +143,7 @@ mod tests {
 
     use super::*;
 
-    fn written(content_type: &str, body: &[u8]) -> String {
+    fn write_line(content_type: &str, body: &[u8]) -> String {
         let line = Line {
             provider: "demo",
             id: "a\"b\n",
@@ -165,13 +165,13 @@ mod tests {
 
     #[test]
     fn a_line_holds_everything_once() {
-        insta::assert_snapshot!(written("application/json", b"{\"n\": 1.10}"), @r#"{"provider":"demo","id":"a\"b\n","params":{"lang":"en"},"day":"2026-11-22","fetched_at":"2026-11-22T10:00:00Z","attempt":2,"component":"sha256:00","content_type":"application/json","attributes":{"revision":"7"},"body":{"n": 1.10}}"#);
+        insta::assert_snapshot!(write_line("application/json", b"{\"n\": 1.10}"), @r#"{"provider":"demo","id":"a\"b\n","params":{"lang":"en"},"day":"2026-11-22","fetched_at":"2026-11-22T10:00:00Z","attempt":2,"component":"sha256:00","content_type":"application/json","attributes":{"revision":"7"},"body":{"n": 1.10}}"#);
     }
 
     #[test]
     fn json_stays_json_and_text_text_and_the_rest_is_base64() {
         let body = |content_type: &str, body: &[u8]| {
-            let line: Value = serde_json::from_str(&written(content_type, body)).unwrap();
+            let line: Value = serde_json::from_str(&write_line(content_type, body)).unwrap();
             (line["body"].clone(), line["encoding"].clone())
         };
         assert_eq!(
@@ -187,7 +187,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_record_is_exactly_one_readable_line(content_type in ".{0,20}", body in proptest::collection::vec(any::<u8>(), 0..64)) {
-            let line = written(&content_type, &body);
+            let line = write_line(&content_type, &body);
             prop_assert_eq!(line.matches('\n').count(), 1);
             let key: LineKey = serde_json::from_str(&line).unwrap();
             prop_assert_eq!(key.id, "a\"b\n");
@@ -196,7 +196,7 @@ mod tests {
         #[test]
         fn pretty_json_keeps_its_meaning_on_one_line(text in "[ \\n\"\\\\a]{0,30}") {
             let value = serde_json::json!({"k": [text, 1.5, null], "z": {"a": text.len()}});
-            let line = written("application/json", serde_json::to_string_pretty(&value).unwrap().as_bytes());
+            let line = write_line("application/json", serde_json::to_string_pretty(&value).unwrap().as_bytes());
             prop_assert_eq!(line.matches('\n').count(), 1);
             let read: Value = serde_json::from_str(&line).unwrap();
             prop_assert_eq!(&read["body"], &value);

@@ -10,7 +10,7 @@
 //! overwrite the chunk where it was moved to.
 //!
 //! **It ends.** A seal is tried a fixed number of times, with pauses; each operation has a time limit; whoever waits for a
-//! recovery gives up when it is asked to stop (`Call::has_stored`). What was created until then does no harm, and the next
+//! recovery gives up when it is asked to stop (`BatchContext::has_stored`). What was created until then does no harm, and the next
 //! recoverer goes on from it.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -201,7 +201,7 @@ mod tests {
     use crate::sink::{Stored, store_chunk};
     use crate::testing::store::{FaultyStore, StoreAction, StoreFault};
 
-    fn abandoned() -> Abandoned {
+    fn abandoned_owner() -> Abandoned {
         Abandoned { day: "2026-11-22".parse().unwrap(), owner: Owner::from("dead") }
     }
 
@@ -210,12 +210,12 @@ mod tests {
     }
 
     async fn store_as(compression: Compression, store: &InMemory, chunk: u32, content: &'static [u8]) -> Stored {
-        let path = object_path("demo", abandoned().day, &abandoned().owner, chunk);
+        let path = object_path("demo", abandoned_owner().day, &abandoned_owner().owner, chunk);
         store_chunk(store, &path, compression, content.to_vec()).await
     }
 
-    async fn recovered(store: &dyn ObjectStore) -> Vec<String> {
-        let stored = recover(store, "demo", &[], &abandoned()).await.unwrap();
+    async fn recover_ids(store: &dyn ObjectStore) -> Vec<String> {
+        let stored = recover(store, "demo", &[], &abandoned_owner()).await.unwrap();
         stored.iter().map(|identity| identity.as_str().to_owned()).collect()
     }
 
@@ -234,7 +234,7 @@ mod tests {
         let memory = InMemory::new();
         store(&memory, 0, b"{\"id\":\"a\"}\n{\"id\":\"b\"}\n").await;
         store(&memory, 1, b"{\"id\":\"c\"}\n{\"id\":\"d").await;
-        assert_eq!(recovered(&memory).await, ["a", "b", "c"]);
+        assert_eq!(recover_ids(&memory).await, ["a", "b", "c"]);
     }
 
     #[tokio::test]
@@ -242,16 +242,16 @@ mod tests {
         for compression in Compression::ALL {
             let memory = InMemory::new();
             assert!(matches!(store_as(compression, &memory, 0, b"{\"id\":\"a\"}\n").await, Stored::Yes));
-            assert_eq!(recovered(&memory).await, ["a"]);
+            assert_eq!(recover_ids(&memory).await, ["a"]);
             assert!(is_sealed_at(&memory, 1).await, "{compression}");
-            assert_eq!(recovered(&memory).await, ["a"], "a second recoverer reads the same");
+            assert_eq!(recover_ids(&memory).await, ["a"], "a second recoverer reads the same");
         }
     }
 
     #[tokio::test]
     async fn an_owner_that_stored_nothing_is_sealed_too() {
         let memory = InMemory::new();
-        assert!(recovered(&memory).await.is_empty());
+        assert!(recover_ids(&memory).await.is_empty());
         assert!(is_sealed_at(&memory, 0).await);
     }
 
@@ -260,14 +260,16 @@ mod tests {
     async fn half_a_seal_is_made_whole() {
         let memory = InMemory::new();
         store_as(Compression::Zstd, &memory, 0, b"{\"id\":\"a\"}\n").await;
-        let half = object_path("demo", abandoned().day, &abandoned().owner, 1);
+        let half = object_path("demo", abandoned_owner().day, &abandoned_owner().owner, 1);
         create(&memory, &half, Bytes::new()).await.unwrap();
         store_as(Compression::Zstd, &memory, 1, b"{\"id\":\"b\"}\n").await;
-        assert_eq!(recovered(&memory).await, ["a", "b"]);
+        assert_eq!(recover_ids(&memory).await, ["a", "b"]);
         assert!(is_sealed_at(&memory, 2).await);
         let half = InMemory::new();
-        create(&half, &object_path("demo", abandoned().day, &abandoned().owner, 0), Bytes::new()).await.unwrap();
-        assert!(recovered(&half).await.is_empty());
+        create(&half, &object_path("demo", abandoned_owner().day, &abandoned_owner().owner, 0), Bytes::new())
+            .await
+            .unwrap();
+        assert!(recover_ids(&half).await.is_empty());
         assert!(is_sealed_at(&half, 0).await, "a chunk's name that its owner has taken itself");
     }
 
@@ -277,24 +279,24 @@ mod tests {
         for (chunk, content) in [(0, "{\"id\":\"a\"}\n"), (1, "{\"id\":\"b\"}\n"), (2, "{\"id\":\"c\"}\n")] {
             store(&memory, chunk, content.as_bytes()).await;
         }
-        memory.delete(&object_path("demo", abandoned().day, &abandoned().owner, 0)).await.unwrap();
-        memory.delete(&object_path("demo", abandoned().day, &abandoned().owner, 1)).await.unwrap();
-        assert_eq!(recovered(&memory).await, ["c"]);
+        memory.delete(&object_path("demo", abandoned_owner().day, &abandoned_owner().owner, 0)).await.unwrap();
+        memory.delete(&object_path("demo", abandoned_owner().day, &abandoned_owner().owner, 1)).await.unwrap();
+        assert_eq!(recover_ids(&memory).await, ["c"]);
         assert!(is_sealed_at(&memory, 3).await);
         assert_eq!(memory.list(None).count().await, 3, "gaps are not filled");
-        assert_eq!(recovered(&memory).await, ["c"], "again");
+        assert_eq!(recover_ids(&memory).await, ["c"], "again");
     }
 
     #[tokio::test]
     async fn names_that_no_owner_gives_are_ignored() {
         let memory = InMemory::new();
         store(&memory, 0, b"{\"id\":\"a\"}\n").await;
-        let folder = owner_folder("demo", abandoned().day, &abandoned().owner);
+        let folder = owner_folder("demo", abandoned_owner().day, &abandoned_owner().owner);
         for name in ["7.ndjson", "0000007.ndjson", "000007.json", "000007.ndjson.gz", "x.ndjson", "done/000007.ndjson"]
         {
             memory.put(&Path::from(format!("{folder}/{name}")), PutPayload::from("{\"id\":\"z\"}\n")).await.unwrap();
         }
-        assert_eq!(recovered(&memory).await, ["a"]);
+        assert_eq!(recover_ids(&memory).await, ["a"]);
         assert!(is_sealed_at(&memory, 1).await);
     }
 
@@ -308,7 +310,7 @@ mod tests {
             StoreAction::Get if operation.path.as_ref().ends_with("000000.ndjson") => StoreFault::Vanished,
             _ => StoreFault::None,
         });
-        assert_eq!(recovered(&moved).await, ["b"]);
+        assert_eq!(recover_ids(&moved).await, ["b"]);
     }
 
     /// A store whose list lacks what its puts are refused for, or an owner that is always quicker.
@@ -319,7 +321,8 @@ mod tests {
             StoreAction::List => StoreFault::Slow(Duration::from_millis(1)),
             StoreAction::Get => StoreFault::None,
         });
-        let sealed = tokio::time::timeout(Duration::from_secs(60), recover(&contrary, "demo", &[], &abandoned())).await;
+        let sealed =
+            tokio::time::timeout(Duration::from_secs(60), recover(&contrary, "demo", &[], &abandoned_owner())).await;
         let error = sealed.expect("it ends").unwrap_err().to_string();
         assert!(error.starts_with("cannot seal demo/2026-11-22/dead after 8 tries"), "{error}");
     }
@@ -327,9 +330,9 @@ mod tests {
     #[tokio::test]
     async fn from_a_damaged_object_nothing_is_concluded() {
         let memory = InMemory::new();
-        let path = Compression::Zstd.name(&object_path("demo", abandoned().day, &abandoned().owner, 0));
+        let path = Compression::Zstd.name(&object_path("demo", abandoned_owner().day, &abandoned_owner().owner, 0));
         create(&memory, &path, Bytes::from_static(b"{\"id\":\"a\"}\n")).await.unwrap();
-        let error = recover(&memory, "demo", &[], &abandoned()).await.unwrap_err().to_string();
+        let error = recover(&memory, "demo", &[], &abandoned_owner()).await.unwrap_err().to_string();
         assert!(error.starts_with("cannot read demo/2026-11-22/dead/000000.ndjson.zst: "), "{error}");
     }
 }

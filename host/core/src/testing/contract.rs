@@ -150,7 +150,7 @@ fn identity(id: &str) -> Identity {
 }
 
 /// One provider's items in a ledger, and short words for what is done with them.
-struct Desk<'a> {
+struct LedgerClient<'a> {
     ledger: &'a dyn Ledger,
     provider: &'a str,
     /// The lease of each owner's latest claim of an item on a day.
@@ -170,7 +170,7 @@ fn today(id: &str) -> Ask<'_> {
     Ask { id, entry: id, since: TODAY, today: TODAY }
 }
 
-impl<'a> Desk<'a> {
+impl<'a> LedgerClient<'a> {
     fn new(ledger: &'a dyn Ledger, provider: &'a str) -> Self {
         Self { ledger, provider, leases: Mutex::default() }
     }
@@ -194,13 +194,13 @@ impl<'a> Desk<'a> {
         claim
     }
 
-    async fn fetched(&self, owner: &str, ask: Ask<'_>) -> Finished {
-        self.finish(owner, Finish::Fetched(self.claimed(owner, &ask))).await
+    async fn finish_fetched(&self, owner: &str, ask: Ask<'_>) -> Finished {
+        self.finish(owner, Finish::Fetched(self.latest_claim(owner, &ask))).await
     }
 
-    async fn dead(&self, owner: &str, ask: Ask<'_>) -> Finished {
+    async fn finish_dead(&self, owner: &str, ask: Ask<'_>) -> Finished {
         let letter = letter(self.provider, ask.entry);
-        self.finish(owner, Finish::Dead { claimed: Some(self.claimed(owner, &ask)), letter }).await
+        self.finish(owner, Finish::Dead { claimed: Some(self.latest_claim(owner, &ask)), letter }).await
     }
 
     async fn finish(&self, owner: &str, finish: Finish) -> Finished {
@@ -210,7 +210,7 @@ impl<'a> Desk<'a> {
     }
 
     async fn release(&self, owner: &str, ask: Ask<'_>, counted: bool, due: u64) {
-        self.release_claim(owner, self.claimed(owner, &ask), counted, due).await;
+        self.release_claim(owner, self.latest_claim(owner, &ask), counted, due).await;
     }
 
     async fn release_claim(&self, owner: &str, claimed: Claimed, counted: bool, due: u64) {
@@ -220,7 +220,7 @@ impl<'a> Desk<'a> {
     }
 
     /// An owner's latest claim; one that never was where there is none.
-    fn claimed(&self, owner: &str, ask: &Ask<'_>) -> Claimed {
+    fn latest_claim(&self, owner: &str, ask: &Ask<'_>) -> Claimed {
         let key = (owner.to_owned(), ask.id.to_owned(), ask.today);
         let lease = self.leases.lock().unwrap().get(&key).copied().unwrap_or_else(|| at(LEASE));
         Claimed { identity: identity(ask.id), day: day(ask.today), sequence: SequenceNumber::from(ask.entry), lease }
@@ -243,16 +243,16 @@ fn letter(provider: &str, entry: &str) -> DeadLetter {
     }
 }
 
-fn granted(attempt: u32, abandoned: &[(u8, &str)]) -> Claim {
+fn granted_claim(attempt: u32, abandoned: &[(u8, &str)]) -> Claim {
     let abandoned =
         abandoned.iter().map(|(number, owner)| Abandoned { day: day(*number), owner: Owner::from(*owner) }).collect();
     Claim::Granted { attempt, abandoned }
 }
 
-fn done(by: &str) -> Claim {
+fn done_claim(by: &str) -> Claim {
     Claim::Done { by: SequenceNumber::from(by) }
 }
 
-fn given_up(by: &str) -> Claim {
+fn dead_claim(by: &str) -> Claim {
     Claim::Dead { by: SequenceNumber::from(by) }
 }

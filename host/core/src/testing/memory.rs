@@ -61,7 +61,7 @@ pub enum RowState {
 type RowKey = (String, Identity, Day);
 
 #[derive(Debug, Default)]
-struct State {
+struct LedgerState {
     rows: BTreeMap<RowKey, Row>,
     slots: BTreeMap<(String, Owner), (Share, Timestamp)>,
     controls: BTreeMap<String, Control>,
@@ -85,7 +85,7 @@ pub struct SharedCalls {
 /// A ledger in memory.
 #[derive(Debug, Default)]
 pub struct MemoryLedger {
-    state: Mutex<State>,
+    state: Mutex<LedgerState>,
     write_interval: Duration,
     long_waits: Option<LongWaits>,
 }
@@ -181,7 +181,7 @@ impl MemoryLedger {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, LedgerState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -270,7 +270,7 @@ impl Ledger for MemoryLedger {
         Ok(new)
     }
 
-    async fn parked(&self, provider: &str, now: Timestamp, most: usize) -> Result<ParkedEntries, LedgerError> {
+    async fn read_parked(&self, provider: &str, now: Timestamp, most: usize) -> Result<ParkedEntries, LedgerError> {
         let state = self.lock();
         let mut all =
             state.parked.iter().filter(|((name, _, _), _)| name == provider).map(|(_, parked)| parked).peekable();
@@ -291,7 +291,7 @@ impl Ledger for MemoryLedger {
         Ok(())
     }
 
-    async fn done(
+    async fn find_done(
         &self,
         provider: &str,
         day: Day,
@@ -306,7 +306,7 @@ impl Ledger for MemoryLedger {
     }
 }
 
-impl State {
+impl LedgerState {
     fn claim(&mut self, request: &ClaimRequest<'_>) -> Claim {
         let key = |day: Day| (request.provider.to_owned(), request.identity.clone(), day);
         let past: Vec<(Day, Row)> = self
@@ -314,7 +314,7 @@ impl State {
             .range(key(request.since.min(request.today))..=key(request.today))
             .map(|((_, _, day), row)| (*day, row.clone()))
             .collect();
-        if let Some(refused) = settled(&past, request.sequence).or_else(|| not_now(&past, request)) {
+        if let Some(refused) = find_settled(&past, request.sequence).or_else(|| not_now(&past, request)) {
             return refused;
         }
         let attempts_before_today: u32 =
@@ -384,7 +384,7 @@ impl State {
 }
 
 /// How the item has ended already: for this very entry where it has, else a record before a dead letter, the earliest first.
-fn settled(past: &[(Day, Row)], sequence: &SequenceNumber) -> Option<Claim> {
+fn find_settled(past: &[(Day, Row)], sequence: &SequenceNumber) -> Option<Claim> {
     let rank = |row: &Row| (row.sequence != *sequence, !matches!(row.state, RowState::Done { .. }));
     past.iter()
         .filter(|(_, row)| matches!(row.state, RowState::Done { .. } | RowState::Dead { .. }))

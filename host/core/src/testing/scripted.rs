@@ -49,12 +49,12 @@ type Script = Box<dyn Fn(&FetchRequest, u32) -> Answer + Send + Sync>;
 /// Answers by a script.
 pub struct Scripted {
     script: Script,
-    seen: Mutex<Seen>,
+    seen: Mutex<CallLog>,
 }
 
 /// What a scripted fetcher was asked.
 #[derive(Debug, Clone, Default)]
-pub struct Seen {
+pub struct CallLog {
     /// How often each id was asked for.
     pub asked: BTreeMap<String, u32>,
     /// When each request came, with its id.
@@ -73,11 +73,11 @@ impl Scripted {
 
     /// What it was asked so far.
     #[must_use]
-    pub fn seen(&self) -> Seen {
+    pub fn call_log(&self) -> CallLog {
         self.lock().clone()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Seen> {
+    fn lock(&self) -> MutexGuard<'_, CallLog> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -96,7 +96,7 @@ impl Fetcher for Scripted {
     async fn fetch(&self, request: FetchRequest, permits: Permits) -> FetchReport {
         if !permits.budget().spend() {
             let failure = Failure::new(FailureKind::OutOfQuota, "the day's quota is spent");
-            return FetchReport::answered(Err(failure), 0);
+            return FetchReport::new(Err(failure), 0);
         }
         let sent = Instant::now();
         let before = {
@@ -112,7 +112,7 @@ impl Fetcher for Scripted {
         let answer = (self.script)(&request, before);
         tokio::time::sleep(answer.after).await;
         drop(running);
-        FetchReport { unanswered_since: answer.unanswered.then_some(sent), ..FetchReport::answered(answer.outcome, 1) }
+        FetchReport { unanswered_since: answer.unanswered.then_some(sent), ..FetchReport::new(answer.outcome, 1) }
     }
 
     fn digest(&self) -> &str {

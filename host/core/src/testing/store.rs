@@ -127,7 +127,7 @@ impl FaultyStore {
     }
 }
 
-fn failed(what: &str) -> Error {
+fn store_error(what: &str) -> Error {
     Error::Generic { store: "FaultyStore", source: what.into() }
 }
 
@@ -146,7 +146,7 @@ async fn before_read(fault: StoreFault, path: &Path) -> Result<()> {
         StoreFault::Hangs => std::future::pending().await,
         StoreFault::Vanished => Err(Error::NotFound { path: path.to_string(), source: "scripted".into() }),
         StoreFault::FailsBefore | StoreFault::AnswerLost | StoreFault::Late | StoreFault::LateBy(_) => {
-            Err(failed("scripted: it fails"))
+            Err(store_error("scripted: it fails"))
         }
     }
 }
@@ -169,13 +169,13 @@ impl ObjectStore for FaultyStore {
         let put = |payload, options| self.inner.put_opts(path, payload, options);
         match self.fault(StoreAction::Put { bytes: payload.content_length() }, path) {
             StoreFault::None => put(payload, options).await,
-            StoreFault::FailsBefore => Err(failed("scripted: nothing was stored")),
+            StoreFault::FailsBefore => Err(store_error("scripted: nothing was stored")),
             StoreFault::Full => {
                 Err(Error::Generic { store: "FaultyStore", source: io::Error::from(ErrorKind::StorageFull).into() })
             }
             StoreFault::AnswerLost => {
                 put(payload, options).await?;
-                Err(failed("scripted: the answer is lost"))
+                Err(store_error("scripted: the answer is lost"))
             }
             StoreFault::Repeated => {
                 // Whether it was this put or another that stored the object, the repetition is refused.
@@ -183,7 +183,7 @@ impl ObjectStore for FaultyStore {
             }
             StoreFault::Late => {
                 self.late().push(PutLater { path: path.clone(), payload, options });
-                Err(failed("scripted: no answer in time"))
+                Err(store_error("scripted: no answer in time"))
             }
             StoreFault::LateBy(wait) => {
                 let (inner, path) = (Arc::clone(&self.inner), path.clone());
@@ -192,7 +192,7 @@ impl ObjectStore for FaultyStore {
                     // Nobody waits for its answer.
                     let _ = inner.put_opts(&path, payload, options).await;
                 });
-                Err(failed("scripted: no answer in time"))
+                Err(store_error("scripted: no answer in time"))
             }
             StoreFault::Slow(wait) => {
                 tokio::time::sleep(wait).await;

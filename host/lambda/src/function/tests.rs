@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use base64::Engine;
-use damper_core::chance::Chance;
 use damper_core::clock::WallClock;
 use damper_core::control::crashes::Crash;
 use damper_core::ledger::{
@@ -15,6 +14,7 @@ use damper_core::ledger::{
 };
 use damper_core::manifest::Manifest;
 use damper_core::pipeline::Pipeline;
+use damper_core::random::RandomSource;
 use damper_core::record::{Failure, FailureKind};
 use damper_core::sink::Compression;
 use damper_core::testing::mapping::MemoryMapping;
@@ -89,8 +89,8 @@ impl TestFunction {
             sink: Arc::new(InMemory::new()),
             compression: Compression::None,
             mapping: mapping.clone(),
-            clock: WallClock::pinned("2026-11-22T12:00:00Z".parse().unwrap()),
-            chance: Chance::seeded(1),
+            clock: WallClock::from_epoch("2026-11-22T12:00:00Z".parse().unwrap()),
+            random: RandomSource::from_seed(1),
         };
         let api = Arc::new(Scripted::new(|request, before| answer_to(&request.id, before)));
         let pipeline = |name: &&str| {
@@ -186,7 +186,7 @@ async fn a_batch_that_is_done_leaves_nothing() {
     let test = TestFunction::new(&["gleif"]);
     let answer = test.deliver("gleif", &[r#"{"id":"a"}"#, r#"{"id":"b"}"#, r#"{"id":"a"}"#]).await;
     assert_eq!(answer.to_string(), NOTHING_LEFT);
-    assert_eq!(test.api.seen().times.len(), 2);
+    assert_eq!(test.api.call_log().times.len(), 2);
     assert_eq!(test.ledger.rows("gleif").len(), 2);
 }
 
@@ -232,7 +232,7 @@ async fn a_provider_of_another_function_waits_and_is_not_stopped() {
 async fn a_tick_gives_every_provider_its_turn() {
     let test = TestFunction::new(&["a", "b", "c"]);
     let open = |control: &mut Control| {
-        control.breaker = Breaker::Open {
+        control.breaker = ProviderStop::Open {
             since: "2026-11-22T11:00:00Z".parse().unwrap(),
             by: OpenedBy::Operator,
             reason: "lunch".to_owned(),
@@ -281,7 +281,7 @@ async fn a_timeout_that_no_fetch_fits_into_is_told_and_does_not_spin() {
     let refused = test.invoke_for(json!({ "provider": "gleif", "id": "a" }), 7_500).await.unwrap();
     let why = refused["why"].as_str().unwrap();
     assert!(why.contains("2 s (limits.fetch_timeout)") && why.contains("TimeoutSeconds of the stack to 12"), "{why}");
-    assert!(test.api.seen().times.is_empty());
+    assert!(test.api.call_log().times.is_empty());
 }
 
 /// A ledger whose table is not there.
@@ -319,5 +319,5 @@ async fn without_a_table_the_batch_waits_and_comes_again_whole() {
     let begin = Instant::now();
     assert_eq!(test.deliver("gleif", &["garbage", r#"{"id":"a"}"#]).await, failures_from("100"));
     assert!(begin.elapsed() >= LONGEST_WAIT);
-    assert!(test.api.seen().times.is_empty());
+    assert!(test.api.call_log().times.is_empty());
 }

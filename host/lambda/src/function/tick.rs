@@ -37,7 +37,7 @@ impl Function {
         let begin = Instant::now();
         let spread = turn_spread(names.len(), deadline.saturating_duration_since(begin));
         let turns = names.iter().map(|name| {
-            let at = begin + spread.mul_f64(self.stores.chance.unit());
+            let at = begin + spread.mul_f64(self.stores.random.unit());
             async move {
                 sleep_until(at).await;
                 self.tick_provider(name, deadline).await

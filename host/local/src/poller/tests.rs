@@ -23,7 +23,7 @@ impl TestStream {
     async fn new(fed: usize, batch: u32) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let database = Database::open(folder.path().join("damper.db")).unwrap();
-        let clock = WallClock::pinned("2026-11-22T10:00:00Z".parse().unwrap());
+        let clock = WallClock::from_epoch("2026-11-22T10:00:00Z".parse().unwrap());
         let stream = Self {
             _folder: folder,
             database,

@@ -141,7 +141,7 @@ async fn a_lease_from_before_the_clock_was_set_back_keeps_nobody_waiting() {
 async fn a_mapping_change_holds_after_its_lag_and_is_alone_until_then() {
     tokio::time::pause();
     let (_folder, database) = database();
-    let clock = WallClock::pinned(at(0));
+    let clock = WallClock::from_epoch(at(0));
     let mapping = SqliteMapping::new(database.clone(), clock.clone()).with_lag(Duration::from_secs(30));
     assert!(matches!(mapping.read("demo").await, Err(MappingError::Unknown(_))));
     let change = MappingChange { batch_size: Some(7), enabled: Some(false) };

@@ -7,7 +7,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use damper_core::chance::Chance;
+use damper_core::random::RandomSource;
 use hmac::{Hmac, Mac};
 use rustix::fs::{AtFlags, Mode, OFlags, linkat, openat, renameat, unlinkat};
 use rustix::io::Errno;
@@ -111,7 +111,7 @@ impl fmt::Debug for CacheKey {
 /// Makes the file of a key, whole or not at all; a file that is there already stays.
 fn make(folder: &File, name: &OsStr) -> io::Result<()> {
     let (mut file, draft) = create_new(folder, name)?;
-    let written = [Chance::System.bits(), Chance::System.bits()]
+    let written = [RandomSource::System.bits(), RandomSource::System.bits()]
         .iter()
         .try_for_each(|bits| file.write_all(&bits.to_be_bytes()))
         .and_then(|()| file.sync_all());
@@ -129,7 +129,7 @@ fn make(folder: &File, name: &OsStr) -> io::Result<()> {
 pub(super) fn create_new(folder: &File, name: &OsStr) -> io::Result<(File, OsString)> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mut draft = OsString::from(".writing-");
-    draft.push(format!("{:032x}-", Chance::System.bits()));
+    draft.push(format!("{:032x}-", RandomSource::System.bits()));
     draft.push(name);
     let file = openat(folder, &draft, flags, Mode::RUSR | Mode::WUSR)?;
     Ok((File::from(file), draft))

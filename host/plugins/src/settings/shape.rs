@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
+use damper_core::escape::escape_text;
 use damper_core::manifest::{
     LimitsTightening, PaceTightening, Position, RetryTightening, Tightening, WindowTightening,
 };
-use damper_core::shown::shown;
 use serde::de::{Error, SeqAccess, Visitor, value::SeqAccessDeserializer};
 use serde::{Deserialize, Deserializer};
 
@@ -71,7 +71,7 @@ impl SettingsError {
     #[must_use]
     pub fn of(error: &toml::de::Error, text: &str) -> Self {
         let position = error.span().map(|span| Position::of(text, span.start));
-        Self { problem: shown(&error.message().replace('\n', " ")), position }
+        Self { problem: escape_text(&error.message().replace('\n', " ")), position }
     }
 }
 

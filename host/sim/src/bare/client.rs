@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use damper_core::control::admission::{Admit, Outcome, Permit};
+use damper_core::control::admission::{ConcurrencyLimiter, Outcome, Permit};
 
 use crate::api::Answer;
 use crate::bare::Work;
@@ -19,7 +19,7 @@ pub(super) struct Call {
 /// One client.
 #[derive(Debug)]
 pub(super) struct Client {
-    pub(super) limiter: Box<dyn Admit>,
+    pub(super) limiter: Box<dyn ConcurrencyLimiter>,
     /// Permits that are out: calls in flight, and those the API may still be working at.
     pub(super) in_flight: u32,
     /// The items left to fetch; `None`: more than ever can be.
@@ -28,7 +28,7 @@ pub(super) struct Client {
 }
 
 impl Client {
-    pub(super) fn new(limiter: Box<dyn Admit>, work: Work) -> Self {
+    pub(super) fn new(limiter: Box<dyn ConcurrencyLimiter>, work: Work) -> Self {
         Self { limiter, in_flight: 0, waiting: work.backlog.or((work.per_second > 0.0).then_some(0)), wake: None }
     }
 
@@ -44,14 +44,14 @@ impl Client {
         self.in_flight += 1;
         self.waiting = self.waiting.map(|waiting| waiting - 1);
         let Answer { at: ends, outcome, unanswered } = answer;
-        Call { permit: self.limiter.started(now), ends, outcome, unanswered }
+        Call { permit: self.limiter.on_started(now), ends, outcome, unanswered }
     }
 
     pub(super) fn on_call_end(&mut self, now: Duration, call: Call) {
         if call.outcome != Outcome::Ok {
             self.add_item();
         }
-        self.limiter.completed(now, call.permit, call.outcome);
+        self.limiter.on_completed(now, call.permit, call.outcome);
     }
 
     /// Records a wake at `at`. Returns whether it has to be scheduled, because no earlier wake is.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use damper_core::control::admission::BreakerReading;
+use damper_core::control::admission::BreakerStatus;
 
 use crate::api::{Outage, Plan};
 use crate::record::{Record, Second};
@@ -74,8 +74,8 @@ fn point(plan: &Plan, seconds: &[Second], start: u64) -> Point {
 
 fn breaker_state(second: &Second) -> BreakerState {
     match second.breaker {
-        Some(BreakerReading::Open { .. }) => BreakerState::Open,
-        Some(BreakerReading::HalfOpen { .. }) => BreakerState::HalfOpen,
-        Some(BreakerReading::Closed) | None => BreakerState::Closed,
+        Some(BreakerStatus::Open { .. }) => BreakerState::Open,
+        Some(BreakerStatus::HalfOpen { .. }) => BreakerState::HalfOpen,
+        Some(BreakerStatus::Closed) | None => BreakerState::Closed,
     }
 }

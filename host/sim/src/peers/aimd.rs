@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use damper_core::control::admission::{Admission, Admit, Outcome, Permit, Reading};
+use damper_core::control::admission::{Admission, ConcurrencyLimiter, LimiterSnapshot, Outcome, Permit};
 
 use super::{InFlight, admit_below, initial, reading};
 
@@ -42,27 +42,27 @@ impl Aimd {
     }
 }
 
-impl Admit for Aimd {
+impl ConcurrencyLimiter for Aimd {
     fn admit(&mut self, _now: Duration, in_flight: u32) -> Admission {
         admit_below(self.limit, in_flight)
     }
 
-    fn started(&mut self, now: Duration) -> Permit {
+    fn on_started(&mut self, now: Duration) -> Permit {
         self.in_flight.started(now)
     }
 
-    fn sent_more(&mut self, _now: Duration, _requests: u32) {}
+    fn on_extra_requests(&mut self, _now: Duration, _requests: u32) {}
 
-    fn completed(&mut self, now: Duration, permit: Permit, outcome: Outcome) {
+    fn on_completed(&mut self, now: Duration, permit: Permit, outcome: Outcome) {
         self.in_flight.ended();
         self.sample(now - permit.started, permit.in_flight, outcome != Outcome::Ok);
     }
 
-    fn forgotten(&mut self, _now: Duration, _permit: Permit) {
+    fn on_discarded(&mut self, _now: Duration, _permit: Permit) {
         self.in_flight.ended();
     }
 
-    fn reading(&self, _now: Duration) -> Reading {
+    fn snapshot(&self, _now: Duration) -> LimiterSnapshot {
         reading(self.limit, "aimd")
     }
 }

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use damper_core::control::admission::{Admission, Admit, BreakerReading, Outcome, Permit, Reading};
+use damper_core::control::admission::{Admission, BreakerStatus, ConcurrencyLimiter, LimiterSnapshot, Outcome, Permit};
 
 use super::{InFlight, initial};
 
@@ -91,7 +91,7 @@ impl Article {
     }
 }
 
-impl Admit for Article {
+impl ConcurrencyLimiter for Article {
     fn admit(&mut self, now: Duration, in_flight: u32) -> Admission {
         self.steps.decide(now);
         if self.left == 0 {
@@ -103,12 +103,12 @@ impl Admit for Article {
         if self.left > 0 { Admission::Now } else { Admission::At(self.steps.next()) }
     }
 
-    fn started(&mut self, now: Duration) -> Permit {
+    fn on_started(&mut self, now: Duration) -> Permit {
         self.left = self.left.saturating_sub(1);
         self.in_flight.started(now)
     }
 
-    fn sent_more(&mut self, _now: Duration, _requests: u32) {}
+    fn on_extra_requests(&mut self, _now: Duration, _requests: u32) {}
 
     fn completed(&mut self, now: Duration, permit: Permit, outcome: Outcome) {
         self.on_call_end();
@@ -119,9 +119,9 @@ impl Admit for Article {
         self.on_call_end();
     }
 
-    fn reading(&self, _now: Duration) -> Reading {
+    fn snapshot(&self, _now: Duration) -> LimiterSnapshot {
         let limit = self.steps.batch_size();
-        Reading { limit, breaker: BreakerReading::Closed, gate: None, rate: None, phase: "article" }
+        LimiterSnapshot { limit, breaker: BreakerStatus::Closed, gate: None, rate: None, phase: "article" }
     }
 }
 
@@ -158,12 +158,12 @@ mod tests {
         let mut article = Article::new(8);
         let permits = [0, 1].map(|in_flight| {
             assert_eq!(article.admit(Duration::ZERO, in_flight), Admission::Now);
-            article.started(Duration::ZERO)
+            article.on_started(Duration::ZERO)
         });
         assert_eq!(article.admit(Duration::ZERO, 2), Admission::AfterCompletion);
-        article.completed(Duration::from_secs(1), permits[0], Outcome::Ok);
+        article.on_completed(Duration::from_secs(1), permits[0], Outcome::Ok);
         assert_eq!(article.admit(Duration::from_secs(1), 1), Admission::AfterCompletion);
-        article.completed(Duration::from_secs(2), permits[1], Outcome::Ok);
+        article.on_completed(Duration::from_secs(2), permits[1], Outcome::Ok);
         assert_eq!(article.admit(Duration::from_secs(2), 0), Admission::Now);
     }
 }

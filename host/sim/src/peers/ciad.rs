@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use damper_core::control::admission::{Admission, Admit, Outcome, Permit, Reading};
+use damper_core::control::admission::{Admission, ConcurrencyLimiter, LimiterSnapshot, Outcome, Permit};
 
 use super::{InFlight, admit_below, initial, reading};
 
@@ -45,18 +45,18 @@ fn limit_after_drop(limit: f64) -> f64 {
     (limit * BACKOFF_RATIO).floor().max(1.0)
 }
 
-impl Admit for Ciad {
+impl ConcurrencyLimiter for Ciad {
     fn admit(&mut self, _now: Duration, in_flight: u32) -> Admission {
         admit_below(self.limit(), in_flight)
     }
 
-    fn started(&mut self, now: Duration) -> Permit {
+    fn on_started(&mut self, now: Duration) -> Permit {
         self.in_flight.started(now)
     }
 
-    fn sent_more(&mut self, _now: Duration, _requests: u32) {}
+    fn on_extra_requests(&mut self, _now: Duration, _requests: u32) {}
 
-    fn completed(&mut self, _now: Duration, permit: Permit, outcome: Outcome) {
+    fn on_completed(&mut self, _now: Duration, permit: Permit, outcome: Outcome) {
         self.in_flight.ended();
         let max = f64::from(self.max);
         match outcome {
@@ -69,11 +69,11 @@ impl Admit for Ciad {
         }
     }
 
-    fn forgotten(&mut self, _now: Duration, _permit: Permit) {
+    fn on_discarded(&mut self, _now: Duration, _permit: Permit) {
         self.in_flight.ended();
     }
 
-    fn reading(&self, _now: Duration) -> Reading {
+    fn snapshot(&self, _now: Duration) -> LimiterSnapshot {
         reading(self.limit(), "ciad")
     }
 }
@@ -105,10 +105,10 @@ mod tests {
     #[test]
     fn a_refusal_is_the_endpoints_and_an_error_the_hosts() {
         let mut ciad = Ciad { host: 20.0, endpoint: 20.0, ..Ciad::new(100) };
-        let permit = ciad.started(Duration::ZERO);
-        ciad.completed(Duration::ZERO, permit, Outcome::Throttled { retry_after: None });
+        let permit = ciad.on_started(Duration::ZERO);
+        ciad.on_completed(Duration::ZERO, permit, Outcome::Throttled { retry_after: None });
         assert_eq!((ciad.host, ciad.endpoint, ciad.limit()), (20.0, 18.0, 18));
-        ciad.completed(Duration::ZERO, permit, Outcome::TimedOut);
+        ciad.on_completed(Duration::ZERO, permit, Outcome::TimedOut);
         assert_eq!((ciad.host, ciad.endpoint), (18.0, 18.0));
     }
 }

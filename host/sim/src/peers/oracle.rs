@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use damper_core::control::admission::{Admission, Admit, BreakerReading, Outcome, Permit, Reading};
+use damper_core::control::admission::{Admission, BreakerStatus, ConcurrencyLimiter, LimiterSnapshot, Outcome, Permit};
 use damper_core::control::pacer::Pacer;
 
 use super::{InFlight, admit_below};
@@ -69,7 +69,7 @@ impl Oracle {
     }
 }
 
-impl Admit for Oracle {
+impl ConcurrencyLimiter for Oracle {
     fn admit(&mut self, now: Duration, in_flight: u32) -> Admission {
         self.advance(now);
         let limit = self.limit();
@@ -84,28 +84,28 @@ impl Admit for Oracle {
         }
     }
 
-    fn started(&mut self, now: Duration) -> Permit {
-        self.pacer.started(now);
+    fn on_started(&mut self, now: Duration) -> Permit {
+        self.pacer.on_started(now);
         self.in_flight.started(now)
     }
 
-    fn sent_more(&mut self, now: Duration, requests: u32) {
-        (0..requests).for_each(|_| self.pacer.started(now));
+    fn on_extra_requests(&mut self, now: Duration, requests: u32) {
+        (0..requests).for_each(|_| self.pacer.on_started(now));
     }
 
-    fn completed(&mut self, _now: Duration, _permit: Permit, _outcome: Outcome) {
+    fn on_completed(&mut self, _now: Duration, _permit: Permit, _outcome: Outcome) {
         self.in_flight.ended();
     }
 
-    fn forgotten(&mut self, _now: Duration, _permit: Permit) {
+    fn on_discarded(&mut self, _now: Duration, _permit: Permit) {
         self.in_flight.ended();
     }
 
-    fn reading(&self, now: Duration) -> Reading {
+    fn snapshot(&self, now: Duration) -> LimiterSnapshot {
         let mut then = self.clone();
         then.advance(now);
         let rate = then.capacities.get(then.step).and_then(|capacity| capacity.per_second);
-        Reading { limit: then.limit(), breaker: BreakerReading::Closed, gate: None, rate, phase: "oracle" }
+        LimiterSnapshot { limit: then.limit(), breaker: BreakerStatus::Closed, gate: None, rate, phase: "oracle" }
     }
 }
 

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use damper_core::control::admission::{Admission, Admit, Outcome, Permit, Reading};
+use damper_core::control::admission::{Admission, ConcurrencyLimiter, LimiterSnapshot, Outcome, Permit};
 
 use super::{InFlight, admit_below, initial, reading};
 use crate::units::seconds;
@@ -133,20 +133,20 @@ impl VectorArc {
     }
 }
 
-impl Admit for VectorArc {
+impl ConcurrencyLimiter for VectorArc {
     fn admit(&mut self, _now: Duration, in_flight: u32) -> Admission {
         admit_below(self.limit, in_flight)
     }
 
-    fn started(&mut self, now: Duration) -> Permit {
+    fn on_started(&mut self, now: Duration) -> Permit {
         let permit = self.in_flight.started(now);
         self.reached_limit |= permit.in_flight >= self.limit;
         permit
     }
 
-    fn sent_more(&mut self, _now: Duration, _requests: u32) {}
+    fn on_extra_requests(&mut self, _now: Duration, _requests: u32) {}
 
-    fn completed(&mut self, now: Duration, permit: Permit, outcome: Outcome) {
+    fn on_completed(&mut self, now: Duration, permit: Permit, outcome: Outcome) {
         self.in_flight.ended();
         if outcome == Outcome::Ok {
             self.current.add((now - permit.started).as_secs_f64());
@@ -156,11 +156,11 @@ impl Admit for VectorArc {
         self.update(now);
     }
 
-    fn forgotten(&mut self, _now: Duration, _permit: Permit) {
+    fn on_discarded(&mut self, _now: Duration, _permit: Permit) {
         self.in_flight.ended();
     }
 
-    fn reading(&self, _now: Duration) -> Reading {
+    fn snapshot(&self, _now: Duration) -> LimiterSnapshot {
         reading(self.limit, "arc")
     }
 }
@@ -176,10 +176,10 @@ mod tests {
 
     /// Makes a number of calls in parallel, each answered after a second.
     fn round(arc: &mut VectorArc, now: &mut Duration, calls: u32, outcome: Outcome) {
-        let permits: Vec<_> = (0..calls).map(|_| arc.started(*now)).collect();
+        let permits: Vec<_> = (0..calls).map(|_| arc.on_started(*now)).collect();
         *now += Duration::from_secs(1);
         for permit in permits {
-            arc.completed(*now, permit, outcome);
+            arc.on_completed(*now, permit, outcome);
         }
     }
 

@@ -100,7 +100,7 @@ impl SimulatedFetcher {
 impl Fetcher for SimulatedFetcher {
     async fn fetch(&self, request: FetchRequest, permits: Permits) -> FetchReport {
         if !permits.budget().spend() {
-            return FetchReport::answered(Err(Failure::new(FailureKind::OutOfQuota, "the day's quota is spent")), 0);
+            return FetchReport::new(Err(Failure::new(FailureKind::OutOfQuota, "the day's quota is spent")), 0);
         }
         let instant = Instant::now();
         let (sent, answer) = self.send(request.timeout);
@@ -117,7 +117,7 @@ impl Fetcher for SimulatedFetcher {
             Outcome::Failed => Err(failed(FailureKind::Unavailable, Some(503), None)),
             Outcome::TimedOut => Err(failed(FailureKind::TimedOut, None, None)),
         };
-        FetchReport { unanswered_since: answer.unanswered.then_some(instant), ..FetchReport::answered(outcome, 1) }
+        FetchReport { unanswered_since: answer.unanswered.then_some(instant), ..FetchReport::new(outcome, 1) }
     }
 
     fn digest(&self) -> &str {

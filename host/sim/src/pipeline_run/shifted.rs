@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use damper_core::clock::WallClock;
-use damper_core::control::admission::{Admission, Admit, BreakerReading, Outcome, Permit, Reading};
+use damper_core::control::admission::{Admission, BreakerStatus, ConcurrencyLimiter, LimiterSnapshot, Outcome, Permit};
 use jiff::Timestamp;
 
 use crate::algorithm::Algorithm;
@@ -12,7 +12,7 @@ use crate::scenario::Scenario;
 /// An algorithm whose time began later than its caller's.
 #[derive(Debug)]
 pub(super) struct Shifted {
-    inner: Box<dyn Admit>,
+    inner: Box<dyn ConcurrencyLimiter>,
     began: Duration,
 }
 
@@ -23,7 +23,7 @@ impl Shifted {
         algorithm: Algorithm,
         client: u32,
         clock: &WallClock,
-    ) -> Box<dyn Admit> {
+    ) -> Box<dyn ConcurrencyLimiter> {
         let since_1970 = clock.now().duration_since(Timestamp::UNIX_EPOCH);
         let began = Duration::try_from(since_1970).unwrap_or_default();
         Box::new(Self { inner: algorithm.limiter(&scenario.setting(0), client, scenario.clients), began })
@@ -38,7 +38,7 @@ impl Shifted {
     }
 }
 
-impl Admit for Shifted {
+impl ConcurrencyLimiter for Shifted {
     fn admit(&mut self, now: Duration, in_flight: u32) -> Admission {
         match self.inner.admit(self.inside(now), in_flight) {
             Admission::At(at) => Admission::At(at + self.began),
@@ -46,25 +46,25 @@ impl Admit for Shifted {
         }
     }
 
-    fn started(&mut self, now: Duration) -> Permit {
-        let permit = self.inner.started(self.inside(now));
+    fn on_started(&mut self, now: Duration) -> Permit {
+        let permit = self.inner.on_started(self.inside(now));
         Permit { started: permit.started + self.began, ..permit }
     }
 
-    fn sent_more(&mut self, now: Duration, requests: u32) {
-        self.inner.sent_more(self.inside(now), requests);
+    fn on_extra_requests(&mut self, now: Duration, requests: u32) {
+        self.inner.on_extra_requests(self.inside(now), requests);
     }
 
-    fn completed(&mut self, now: Duration, permit: Permit, outcome: Outcome) {
-        self.inner.completed(self.inside(now), self.permit_inside(permit), outcome);
+    fn on_completed(&mut self, now: Duration, permit: Permit, outcome: Outcome) {
+        self.inner.on_completed(self.inside(now), self.permit_inside(permit), outcome);
     }
 
-    fn forgotten(&mut self, now: Duration, permit: Permit) {
-        self.inner.forgotten(self.inside(now), self.permit_inside(permit));
+    fn on_discarded(&mut self, now: Duration, permit: Permit) {
+        self.inner.on_discarded(self.inside(now), self.permit_inside(permit));
     }
 
-    fn reading(&self, now: Duration) -> Reading {
+    fn snapshot(&self, now: Duration) -> LimiterSnapshot {
         // No peer has a breaker or a gate of its own.
-        Reading { breaker: BreakerReading::Closed, gate: None, ..self.inner.reading(self.inside(now)) }
+        LimiterSnapshot { breaker: BreakerStatus::Closed, gate: None, ..self.inner.snapshot(self.inside(now)) }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use damper_core::control::admission::{Outcome, Reading};
+use damper_core::control::admission::{LimiterSnapshot, Outcome};
 
 use super::figures::percentile;
 use super::{Drop, Record, Second, Totals};
@@ -92,7 +92,7 @@ impl Recorder {
     }
 
     /// Records the reading of a client's algorithm, at the begin of a second.
-    pub fn record_reading(&mut self, now: Duration, reading: &Reading) {
+    pub fn record_reading(&mut self, now: Duration, reading: &LimiterSnapshot) {
         self.advance_to(now);
         self.second.limit = self.second.limit.saturating_add(reading.limit);
         self.second.breaker.get_or_insert(reading.breaker);

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use damper_core::clock::{SteppedClock, WallClock};
-use damper_core::control::item::{Breaker, OpenedBy};
+use damper_core::control::item::{OpenedBy, ProviderStop};
 use damper_core::item::{Identity, Params};
 use damper_core::ledger::Ledger;
 use damper_core::manifest::Manifest;
@@ -381,9 +381,11 @@ async fn operate(shared: Arc<Shared>, number: usize, name: String) {
         let Ok(control) = shared.ledger.control(&name).await else { continue };
         let by_operator = control.governor.disabled.as_ref().is_some_and(|disabled| disabled.by == OpenedBy::Operator);
         let (by, reason) = match &control.breaker {
-            Breaker::Open { by: by @ (OpenedBy::Config | OpenedBy::Operator), reason, .. } => (*by, reason.clone()),
+            ProviderStop::Open { by: by @ (OpenedBy::Config | OpenedBy::Operator), reason, .. } => {
+                (*by, reason.clone())
+            }
             _ if by_operator => (OpenedBy::Operator, "the mapping is off".to_owned()),
-            Breaker::Open { .. } | Breaker::Closed => continue,
+            ProviderStop::Open { .. } | ProviderStop::Closed => continue,
         };
         let ahead = shared.clock_is_ahead_by();
         let is_clock_wrong = ahead.abs() > MUCH_TOO_WRONG;

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use damper_core::chance::Chance;
 use damper_core::fetcher::{FetchReport, FetchRequest, Fetcher, Permits};
 use damper_core::item::{Entry, Item, Params};
 use damper_core::manifest::Manifest;
 use damper_core::mapping::Mapping;
 use damper_core::pipeline::report::{Report, Stopped};
 use damper_core::pipeline::{Pipeline, Stores};
+use damper_core::random::RandomSource;
 use damper_core::record::{Failure, FailureKind, Fetched};
 use damper_core::sink::Compression;
 use damper_core::testing::faults::{Fault, FaultyLedger, FaultyMapping, FaultySink, Operation, Port, ProcessControl};
@@ -139,7 +139,7 @@ struct Worker {
     shared: Arc<Shared>,
     provider: usize,
     port: Port,
-    chance: Chance,
+    chance: RandomSource,
     pipeline: Arc<Mutex<Arc<Pipeline>>>,
     /// Makes a new pipeline.
     begin: Arc<Begin>,
@@ -148,7 +148,7 @@ struct Worker {
 
 impl Worker {
     fn new(shared: &Arc<Shared>, (provider, its): (usize, &Provider), port: &Port, holder: u64) -> Self {
-        let chance = Chance::seeded(shared.case.seed ^ (holder * 64 + provider as u64));
+        let chance = RandomSource::from_seed(shared.case.seed ^ (holder * 64 + provider as u64));
         let mapping = Arc::new(FaultyMapping::new(its.mapping.clone(), port.clone()));
         let manifest = its.manifest(shared.now()).clone();
         let stores = Stores {
@@ -157,7 +157,7 @@ impl Worker {
             compression: Compression::None,
             mapping: mapping.clone(),
             clock: shared.clock(),
-            chance: chance.clone(),
+            random: chance.clone(),
         };
         let cold_start = its.setup.cold_start.mul_f64(chance.unit());
         let (shared_by_all, port_of_all) = (Arc::clone(shared), port.clone());
@@ -399,13 +399,13 @@ impl Fetcher for SwarmFetcher {
 
     async fn fetch(&self, request: FetchRequest, permits: Permits) -> FetchReport {
         if !permits.budget().spend() {
-            return FetchReport::answered(Err(Failure::new(FailureKind::OutOfQuota, "the day's quota is spent")), 0);
+            return FetchReport::new(Err(Failure::new(FailureKind::OutOfQuota, "the day's quota is spent")), 0);
         }
         let sent = Instant::now();
         let (takes, reply) = self.send(&request).unwrap_or((Duration::MAX, Reply::Silence));
         let is_answered = takes < request.timeout;
         sleep_until(sent + takes.min(request.timeout)).await;
-        self.port.thawed().await;
+        self.port.wait_until_thawed().await;
         let failed = |kind, status, retry_after| Err(Failure { status, retry_after, ..Failure::new(kind, "as drawn") });
         let outcome = match reply {
             _ if !is_answered => failed(FailureKind::TimedOut, None, None),
@@ -419,7 +419,7 @@ impl Fetcher for SwarmFetcher {
             Reply::Throttled { retry_after } => failed(FailureKind::Throttled, Some(429), retry_after),
             Reply::Silence => failed(FailureKind::TimedOut, None, None),
         };
-        FetchReport { unanswered_since: (!is_answered).then_some(sent), ..FetchReport::answered(outcome, 1) }
+        FetchReport { unanswered_since: (!is_answered).then_some(sent), ..FetchReport::new(outcome, 1) }
     }
 
     fn digest(&self) -> &str {

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use damper_core::shown::{shown, shown_lines};
+use damper_core::escape::{escape_lines, escape_text};
 
 /// A case that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -41,7 +41,7 @@ pub enum CaseError {
 
 impl CaseError {
     pub(super) fn shape(case: &Path, error: &toml::de::Error) -> Self {
-        Self::Shape { case: case.to_path_buf(), problem: shown_lines(error.to_string().trim_end()) }
+        Self::Shape { case: case.to_path_buf(), problem: escape_lines(error.to_string().trim_end()) }
     }
 
     pub(super) fn not_text(case: &Path) -> Self {
@@ -49,7 +49,7 @@ impl CaseError {
     }
 
     pub(super) fn value(case: &Path, key: impl Into<String>, problem: impl Into<String>) -> Self {
-        let (key, problem) = (shown(&key.into()), shown(&problem.into()));
+        let (key, problem) = (escape_text(&key.into()), escape_text(&problem.into()));
         Self::Value { case: case.to_path_buf(), key, problem }
     }
 

@@ -58,7 +58,7 @@ fn planted_exchange() -> (TracedFetch, Vec<String>) {
         attributes: vec![("etag".to_owned(), one_line)],
     };
     let requests = vec![trace(Ok(302)), trace(Ok(200)), trace(Err(format!("broken: {everywhere}")))];
-    let report = FetchReport::answered(Ok(record), 3);
+    let report = FetchReport::new(Ok(record), 3);
     (TracedFetch { report, requests, left_out: 0, lines: Vec::new(), usage: Usage::default() }, forms)
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use damper_aws_tests::chaos::Write;
-use damper_core::control::item::Breaker;
+use damper_core::control::item::ProviderStop;
 use damper_demo_api::{Latency, Settings};
 use damper_event_source::{EventSource, State};
 use damper_stand_ins::chaos::Fault;

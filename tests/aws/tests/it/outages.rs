@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use damper_core::control::item::{Breaker, OpenedBy};
+use damper_core::control::item::{OpenedBy, ProviderStop};
 use damper_demo_api::{Latency, Settings};
 use damper_event_source::{EventSource, Lags, State};
 use jiff::SignedDuration;

@@ -63,11 +63,11 @@ async fn use_ledger(ledger: &dyn Ledger, provider: &str) -> Tried {
     let control = ledger.control(provider).await;
     tried.push(("control", outcome(control.as_ref())));
     tried.push(("write control", outcome(ledger.update_control(provider, &control.unwrap_or_default()).await)));
-    tried.push(("read what is done", outcome(ledger.done(provider, today(), &[identity]).await)));
+    tried.push(("read what is done", outcome(ledger.find_done(provider, today(), &[identity]).await)));
     let entry = Entry { sequence: SequenceNumber::from("2"), arrived: now(), payload: Bytes::from_static(b"{}") };
     let parked = [Parked { entry, due: now() }];
     tried.push(("park", outcome(ledger.park(provider, &parked).await)));
-    tried.push(("read what is parked", outcome(ledger.parked(provider, now(), 10).await)));
+    tried.push(("read what is parked", outcome(ledger.read_parked(provider, now(), 10).await)));
     tried.push(("forget what is parked", outcome(ledger.unpark(provider, &parked).await)));
     tried
 }

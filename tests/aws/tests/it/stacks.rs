@@ -23,7 +23,7 @@ fn ids() -> Vec<String> {
 async fn count_done(deployed: &Deployed, record: &Value, ids: &[String]) -> usize {
     let day: Day = record["day"].as_str().unwrap().parse().unwrap();
     let identities: Vec<_> = ids.iter().map(|id| Identity::of(id, &Params::new(), &[]).unwrap()).collect();
-    deployed.ledger.done("demo", day, &identities).await.unwrap().len()
+    deployed.ledger.find_done("demo", day, &identities).await.unwrap().len()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use damper_core::clock::WallClock;
-use damper_core::control::item::{Breaker, OpenedBy};
+use damper_core::control::item::{OpenedBy, ProviderStop};
 use damper_core::mapping::Mapping;
 use damper_event_source::{Identity, Outcome, Record, SequenceNumber, State};
 use serde_json::{Value, json};

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use damper_core::control::admission::Reading;
-use damper_core::pipeline::progress::What;
+use damper_core::control::admission::LimiterSnapshot;
+use damper_core::pipeline::progress::EventKind;
 use damper_sim::api::{Conditions, Plan};
 use damper_sim::chart;
 use damper_sim::record::Recorder;
@@ -42,12 +42,12 @@ impl ChartRecorder {
         for event in self.worker.progress().take_events() {
             let at = event.at.saturating_duration_since(self.began);
             self.advance_to(at, &reading, batch_size, pending);
-            match event.what {
-                What::Sent => {
+            match event.kind {
+                EventKind::Sent => {
                     self.recorder.record_sent(self.latest, 0, false);
                     self.recorder.change_in_flight(self.latest, 1);
                 }
-                What::Ended { latency, outcome } => {
+                EventKind::Ended { latency, outcome } => {
                     self.recorder.change_in_flight(self.latest, -1);
                     // Outcomes that say nothing about the API, such as a trap, are not drawn.
                     if let Some(outcome) = outcome {
@@ -74,7 +74,7 @@ impl ChartRecorder {
     }
 
     /// Time goes on; limiter and mapping are read once a second.
-    fn advance_to(&mut self, now: Duration, reading: &Reading, batch_size: Option<u32>, pending: Option<u64>) {
+    fn advance_to(&mut self, now: Duration, reading: &LimiterSnapshot, batch_size: Option<u32>, pending: Option<u64>) {
         self.latest = self.latest.max(now);
         if self.read != Some(self.latest.as_secs()) {
             self.read = Some(self.latest.as_secs());

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use damper_core::control::admission::{BreakerReading, Reading};
+use damper_core::control::admission::{BreakerStatus, LimiterSnapshot};
 use damper_core::pipeline::progress::Snapshot;
 use damper_local::Counts;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -200,7 +200,7 @@ impl ProviderRow {
         }
         let (kind, text) = match self.worker.closed_window() {
             Some(opens) => ("window", format!("the window is closed; {opens}")),
-            None if self.worker.reading().breaker != BreakerReading::Closed => {
+            None if self.worker.reading().breaker != BreakerStatus::Closed => {
                 ("breaker", "the API fails; it is tried again by itself, ever more seldom".to_owned())
             }
             None if self.worker.reading().gate.is_some() => {
@@ -275,11 +275,11 @@ impl ProviderRow {
 }
 
 /// The breaker's state for people, and the learned rate if there is one.
-fn breaker_text(reading: &Reading) -> String {
+fn breaker_text(reading: &LimiterSnapshot) -> String {
     let state = match reading.breaker {
-        BreakerReading::Closed => "breaker closed",
-        BreakerReading::Open { .. } => "breaker open",
-        BreakerReading::HalfOpen { .. } => "breaker half-open",
+        BreakerStatus::Closed => "breaker closed",
+        BreakerStatus::Open { .. } => "breaker open",
+        BreakerStatus::HalfOpen { .. } => "breaker half-open",
     };
     let rate = reading.rate.filter(|rate| *rate < HIGHEST_PACE);
     rate.map_or_else(|| state.to_owned(), |rate| format!("{state}, paced at {rate:.1}/s"))
@@ -302,7 +302,7 @@ mod tests {
     #[test]
     fn a_pace_is_shown_where_there_is_one() {
         let shown = |rate| {
-            breaker_text(&Reading { limit: 4, breaker: BreakerReading::Closed, gate: None, rate, phase: "hold" })
+            breaker_text(&LimiterSnapshot { limit: 4, breaker: BreakerStatus::Closed, gate: None, rate, phase: "hold" })
         };
         assert_eq!(shown(None), "breaker closed");
         assert_eq!(shown(Some(2.5)), "breaker closed, paced at 2.5/s");

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use damper_core::control::admission::Reading;
+use damper_core::control::admission::LimiterSnapshot;
 use damper_core::item::Entry;
 use damper_core::ledger::OpenedBy;
 use damper_core::manifest::Manifest;
@@ -246,14 +246,14 @@ impl Worker {
     pub(super) async fn spent_quota(&self) -> Result<Option<String>, CliError> {
         let (now, manifest) = (self.run_context.clock.now(), self.manifest());
         let usage = self.run_context.control(self.name()).await?.usage;
-        let is_spent = usage.left(manifest.window.day(now), manifest.limits.daily_quota) == Some(0);
+        let is_spent = usage.remaining(manifest.window.day(now), manifest.limits.daily_quota) == Some(0);
         let begins = manifest.window.day_ends(now).to_zoned(manifest.window.timezone.clone());
         Ok(is_spent.then(|| format!("the next day begins at {}", begins.strftime("%Y-%m-%d %H:%M %Z"))))
     }
 
     /// The limiter's current state.
-    pub(super) fn reading(&self) -> Reading {
-        self.pipeline.reading()
+    pub(super) fn reading(&self) -> LimiterSnapshot {
+        self.pipeline.limiter_snapshot()
     }
 
     /// The mapping, if it can be read.

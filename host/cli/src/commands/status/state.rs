@@ -1,9 +1,9 @@
 //! All that is known of a provider, gathered, and told to people and scripts.
 
-use damper_core::control::governor::{Forecast, Obstacle, forecast, obstacle};
+use damper_core::control::governor::{BlockReason, Forecast, block_reason, forecast};
 use damper_core::control::item::ParkedHint;
 use damper_core::control::window::Window;
-use damper_core::ledger::{Breaker, Control};
+use damper_core::ledger::{Control, ProviderStop};
 use damper_core::mapping::{MappingError, MappingState};
 use damper_core::pipeline::AdaptError;
 use damper_local::{Counts, DayCounts, WaitingItems};
@@ -60,12 +60,12 @@ impl ProviderState {
         })
     }
 
-    fn obstacle(&self) -> Option<Obstacle> {
-        obstacle(&self.control, &self.window, self.quota, self.now)
+    fn block_reason(&self) -> Option<BlockReason> {
+        block_reason(&self.control, &self.window, self.quota, self.now)
     }
 
     fn quota_left(&self) -> Option<u64> {
-        self.control.usage.left(self.window.day(self.now), self.quota)
+        self.control.usage.remaining(self.window.day(self.now), self.quota)
     }
 
     fn forecast(&self) -> Forecast {
@@ -76,18 +76,18 @@ impl ProviderState {
     /// In a word or two, and why.
     fn text(&self) -> String {
         let reason = || match &self.control.breaker {
-            Breaker::Open { since, reason, .. } => format!("since {since:.0}: {reason}"),
-            Breaker::Closed => String::new(),
+            ProviderStop::Open { since, reason, .. } => format!("since {since:.0}: {reason}"),
+            ProviderStop::Closed => String::new(),
         };
         let off = if self.control.governor.disabled.is_some() { ", tried at each tick" } else { "" };
-        match self.obstacle() {
-            Some(Obstacle::Operator) => format!("paused {}", reason()),
-            Some(Obstacle::Config) => format!("stopped {}", reason()),
-            Some(Obstacle::ApiDown { .. }) => format!("API down{off} {}", reason()),
-            Some(Obstacle::Window { until: Some(until) }) => format!("window closed until {}", self.local(until)),
-            Some(Obstacle::Window { until: None }) => "window never opens".to_owned(),
-            Some(Obstacle::Quota { until }) => format!("quota spent until {}", self.local(until)),
-            Some(Obstacle::Asked { until }) => format!("asked to wait until {}", self.local(until)),
+        match self.block_reason() {
+            Some(BlockReason::Operator) => format!("paused {}", reason()),
+            Some(BlockReason::Config) => format!("stopped {}", reason()),
+            Some(BlockReason::ApiDown { .. }) => format!("API down{off} {}", reason()),
+            Some(BlockReason::Window { until: Some(until) }) => format!("window closed until {}", self.local(until)),
+            Some(BlockReason::Window { until: None }) => "window never opens".to_owned(),
+            Some(BlockReason::Quota { until }) => format!("quota spent until {}", self.local(until)),
+            Some(BlockReason::RetryAfter { until }) => format!("asked to wait until {}", self.local(until)),
             None if self.mapping.is_some_and(|mapping| !mapping.enabled) => "mapping disabled".to_owned(),
             None if self.mapping.is_none() && self.counts.stream.is_none() => "no mapping".to_owned(),
             None if self.counts.stream.is_some_and(|counts| counts.pending == 0) => "done".to_owned(),

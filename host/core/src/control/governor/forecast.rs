@@ -62,7 +62,7 @@ mod tests {
 
     fn night() -> Window {
         let span = "20:00-06:00".parse().unwrap();
-        Window::always_utc().tightened(Some(vec![span]), &[])
+        Window::always_utc().tighten(Some(vec![span]), &[])
     }
 
     #[test]

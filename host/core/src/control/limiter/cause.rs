@@ -147,7 +147,7 @@ impl Cause {
     }
 
     /// A good answer came. `cut`: when the last refusal came.
-    pub(super) fn good(&mut self, permit: Permit, pace: Pace, cut: Option<Duration>) {
+    pub(super) fn on_good_answer(&mut self, permit: Permit, pace: Pace, cut: Option<Duration>) {
         let share = self.count(false);
         let beside = self.is_beside_refused(permit, cut);
         match &mut self.random {
@@ -165,7 +165,7 @@ impl Cause {
     }
 
     /// A fetch was refused that had started before the last refusal came. Says whether it is one of several: it started after that one.
-    pub(super) fn refused_too(&mut self, permit: Permit, cut: Option<Duration>) -> bool {
+    pub(super) fn on_refused_beside(&mut self, permit: Permit, cut: Option<Duration>) -> bool {
         self.count(true);
         let is_beside = self.is_beside_refused(permit, cut);
         if is_beside {
@@ -175,7 +175,7 @@ impl Cause {
     }
 
     /// A fetch was refused that says something new. Says whether refusals are random from now on.
-    pub(super) fn refused(&mut self, now: Duration, permit: Permit, pace: Pace) -> bool {
+    pub(super) fn on_refused(&mut self, now: Duration, permit: Permit, pace: Pace) -> bool {
         self.count(true);
         if pace == Pace::Sustained {
             self.ratio += REFUSED_BELOW;
@@ -190,7 +190,7 @@ impl Cause {
     }
 
     /// A fetch was refused though refusals are taken to be random. Says whether they still are.
-    pub(super) fn refused_at_random(&mut self) -> bool {
+    pub(super) fn on_refused_at_random(&mut self) -> bool {
         self.count(true);
         let Some(random) = &mut self.random else { return false };
         random.watched += REFUSED_BESIDE;
@@ -297,9 +297,9 @@ mod tests {
             now += at(50);
             cause.advance(now);
             if number % nth == 0 {
-                let _ = cause.refused_at_random();
+                let _ = cause.on_refused_at_random();
             } else {
-                cause.good(Permit { started: now, in_flight: 5 }, Pace::Free, None)
+                cause.on_good_answer(Permit { started: now, in_flight: 5 }, Pace::Free, None)
             }
         }
         now
@@ -310,8 +310,8 @@ mod tests {
         let mut cause = Cause::default();
         for number in 1..=9 {
             let now = at(number * 10_000);
-            (0..100).for_each(|_| cause.good(permit(number * 10_000 - 5_000), Pace::Sustained, None));
-            if cause.refused(now, Permit { started: now, in_flight: 5 }, Pace::Sustained) {
+            (0..100).for_each(|_| cause.on_good_answer(permit(number * 10_000 - 5_000), Pace::Sustained, None));
+            if cause.on_refused(now, Permit { started: now, in_flight: 5 }, Pace::Sustained) {
                 return cause;
             }
         }
@@ -327,8 +327,8 @@ mod tests {
     fn refusals_at_a_higher_pace_say_nothing_and_good_answers_at_a_sustained_one_speak_for_a_rate() {
         let mut cause = Cause::default();
         for number in 0..1_000 {
-            (0..20).for_each(|_| cause.good(permit(number * 1_000), Pace::Sustained, None));
-            assert!(!cause.refused(at(number * 1_000 + 900), permit(number * 1_000 + 800), Pace::Trial));
+            (0..20).for_each(|_| cause.on_good_answer(permit(number * 1_000), Pace::Sustained, None));
+            assert!(!cause.on_refused(at(number * 1_000 + 900), permit(number * 1_000 + 800), Pace::Trial));
         }
         assert!(cause.ratio < 0.0, "{cause:?}");
     }
@@ -337,25 +337,25 @@ mod tests {
     fn good_answers_beside_a_refused_fetch_make_refusals_random_and_more_refusals_do_not() {
         for (good, refused, is_random) in [(20, 0, true), (8, 0, false), (20, 2, false)] {
             let mut cause = Cause::default();
-            assert!(!cause.refused(at(1_500), permit(1_000), Pace::Free));
-            (0..good).for_each(|_| cause.good(permit(1_200), Pace::Free, Some(at(1_500))));
-            (0..refused).for_each(|_| assert!(cause.refused_too(permit(1_200), Some(at(1_500)))));
+            assert!(!cause.on_refused(at(1_500), permit(1_000), Pace::Free));
+            (0..good).for_each(|_| cause.on_good_answer(permit(1_200), Pace::Free, Some(at(1_500))));
+            (0..refused).for_each(|_| assert!(cause.on_refused_beside(permit(1_200), Some(at(1_500)))));
             // What started before the refused one, or after all was known, says nothing.
-            (0..99).for_each(|_| cause.good(permit(900), Pace::Free, Some(at(1_500))));
-            (0..99).for_each(|_| cause.good(permit(1_600), Pace::Free, Some(at(1_500))));
-            assert_eq!(cause.refused(at(4_000), permit(3_900), Pace::Free), is_random, "{good}, {refused}");
+            (0..99).for_each(|_| cause.on_good_answer(permit(900), Pace::Free, Some(at(1_500))));
+            (0..99).for_each(|_| cause.on_good_answer(permit(1_600), Pace::Free, Some(at(1_500))));
+            assert_eq!(cause.on_refused(at(4_000), permit(3_900), Pace::Free), is_random, "{good}, {refused}");
         }
     }
 
     #[test]
     fn refusals_together_are_a_rate_again_and_then_it_takes_more_to_believe_otherwise() {
         let mut cause = random();
-        assert_eq!((0..9).take_while(|_| cause.refused_at_random()).count(), 3, "of a belief that is young");
+        assert_eq!((0..9).take_while(|_| cause.on_refused_at_random()).count(), 3, "of a belief that is young");
         assert!(!cause.is_random());
         assert_eq!(cause.mistakes, 1);
         let mut cause = random();
         go_on(&mut cause, at(100_000), 100, 1_000);
-        assert_eq!((0..9).take_while(|_| cause.refused_at_random()).count(), 4);
+        assert_eq!((0..9).take_while(|_| cause.on_refused_at_random()).count(), 4);
     }
 
     #[test]
@@ -370,7 +370,7 @@ mod tests {
         let mut now = now;
         let stays = (0..2_000).find(|_| {
             now += at(20);
-            refuted.good(permit(0), Pace::Free, None);
+            refuted.on_good_answer(permit(0), Pace::Free, None);
             refuted.advance(now) == Advice::Stay
         });
         assert!(stays.is_some_and(|goods| goods < 1_000) && !refuted.is_random(), "{stays:?}");
@@ -381,7 +381,7 @@ mod tests {
         let mut cause = random();
         go_on(&mut cause, at(100_000), 1_110, 50);
         assert!(cause.random.as_ref().is_some_and(|random| random.interval > SHORTEST_INTERVAL), "{cause:?}");
-        while cause.refused_at_random() {}
+        while cause.on_refused_at_random() {}
         assert_eq!((cause.mistakes, cause.ratio), (0, 0.0));
     }
 
@@ -393,14 +393,14 @@ mod tests {
         for late in (0..5_000).step_by(100) {
             assert_eq!(cause.advance(since + at(late)), Advice::AsItIs);
             if late % 1_000 == 0 {
-                cause.good(permit(0), Pace::Free, None);
+                cause.on_good_answer(permit(0), Pace::Free, None);
             }
         }
         for late in (5_000..20_000).step_by(20) {
             if let Advice::Keep(pace) = cause.advance(since + at(late)) {
                 return assert!((33.0..36.0).contains(&pace), "{pace}, 0.7 of 50");
             }
-            cause.good(permit(0), Pace::Free, None);
+            cause.on_good_answer(permit(0), Pace::Free, None);
         }
         panic!("no trial: {cause:?}");
     }
@@ -411,7 +411,7 @@ mod tests {
         assert_eq!(cause.advance(at(10_000_000)), Advice::AsItIs);
         for number in 0..400 {
             let advice = cause.advance(at(10_000_000 + 100 * number));
-            cause.good(permit(0), Pace::Free, None);
+            cause.on_good_answer(permit(0), Pace::Free, None);
             if let Advice::Keep(pace) = advice {
                 assert!((6.0..8.0).contains(&pace), "{pace}");
                 return;

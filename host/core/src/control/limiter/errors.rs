@@ -37,17 +37,17 @@ pub(super) struct Errors {
 }
 
 impl Errors {
-    pub(super) fn good(&mut self, now: Duration) {
+    pub(super) fn on_good_answer(&mut self, now: Duration) {
         self.in_a_row = 0;
         self.recent.push(now, false);
     }
 
     /// The API asked for fewer: it works.
-    pub(super) fn throttled(&mut self, now: Duration) {
+    pub(super) fn on_throttled(&mut self, now: Duration) {
         self.recent.push(now, false);
     }
 
-    pub(super) fn failed(&mut self, now: Duration) {
+    pub(super) fn on_failed(&mut self, now: Duration) {
         self.in_a_row = self.in_a_row.saturating_add(1);
         self.recent.push(now, true);
     }
@@ -191,7 +191,7 @@ mod tests {
     fn errors(ends: &[(u64, bool)]) -> Errors {
         let mut errors = Errors::default();
         for (time, failed) in ends {
-            if *failed { errors.failed(at(*time)) } else { errors.good(at(*time)) }
+            if *failed { errors.on_failed(at(*time)) } else { errors.on_good_answer(at(*time)) }
         }
         errors
     }
@@ -200,10 +200,10 @@ mod tests {
     fn eight_failures_in_a_row_are_an_outage_and_seven_are_none() {
         let mut errors = errors(&[(0, true); 7]);
         assert!(!errors.is_outage(true));
-        errors.throttled(at(1));
-        errors.failed(at(2));
+        errors.on_throttled(at(1));
+        errors.on_failed(at(2));
         assert!(errors.is_outage(true), "a 429 between is no success");
-        errors.good(at(3));
+        errors.on_good_answer(at(3));
         assert!(!errors.is_outage(true));
     }
 
@@ -230,7 +230,9 @@ mod tests {
         let mut errors = errors(&ends);
         assert_eq!(errors.worth_a_test(at(50)), Some(0.2));
         errors.put_up_with(at(50), 0.02);
-        ends.iter().for_each(|(time, failed)| if *failed { errors.failed(at(*time)) } else { errors.good(at(*time)) });
+        ends.iter().for_each(
+            |(time, failed)| if *failed { errors.on_failed(at(*time)) } else { errors.on_good_answer(at(*time)) },
+        );
         assert_eq!(errors.worth_a_test(at(60_050)), None);
         assert_eq!(errors.worth_a_test(at(60_051)), Some(0.2));
         errors.put_up_with(at(0), 0.2);

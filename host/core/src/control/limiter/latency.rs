@@ -110,17 +110,17 @@ impl Baseline {
         standard_error(self.variance_beside(one), one.count, other.count)
     }
 
-    fn settled(&self) -> Option<f64> {
+    fn settled_variance(&self) -> Option<f64> {
         (self.count > SETTLED).then_some(self.variance)
     }
 
     fn variance_beside(&self, sample: &Sample) -> f64 {
-        self.settled().unwrap_or_else(|| sample.variance())
+        self.settled_variance().unwrap_or_else(|| sample.variance())
     }
 
     /// How many samples it takes to see whether latency follows the level, where the levels' logarithms differ by `distance`.
     pub(super) fn samples_needed(&self, distance: f64) -> f64 {
-        let variance = self.settled().unwrap_or(ASSUMED_VARIANCE);
+        let variance = self.settled_variance().unwrap_or(ASSUMED_VARIANCE);
         (2.0 * 4.0 * variance / (0.5 * distance).powi(2)).clamp(FEWEST_SAMPLES, MOST_SAMPLES)
     }
 

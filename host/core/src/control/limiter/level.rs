@@ -212,7 +212,7 @@ impl Level {
     }
 
     /// Something has to wait because of the level.
-    pub(super) fn had_to_wait(&mut self) {
+    pub(super) fn on_wait(&mut self) {
         self.measure.limits = true;
         self.limits = true;
     }
@@ -227,22 +227,22 @@ impl Level {
 
     /// A fetch has ended. Says whether this looks like an outage.
     #[must_use]
-    pub(super) fn ended(&mut self, now: Duration, permit: Permit, end: End, paced: bool) -> bool {
+    pub(super) fn on_ended(&mut self, now: Duration, permit: Permit, end: End, paced: bool) -> bool {
         match end {
-            End::Good => self.answered(now, permit),
+            End::Good => self.on_answered(now, permit),
             End::Overload => {
-                self.errors.throttled(now);
-                self.overloaded(now, permit);
+                self.errors.on_throttled(now);
+                self.on_overload(now, permit);
             }
-            End::OverRate => self.errors.throttled(now),
-            End::Failed => self.errors.failed(now),
+            End::OverRate => self.errors.on_throttled(now),
+            End::Failed => self.errors.on_failed(now),
         }
         let failed = end == End::Failed;
         if permit.started >= self.measure.since {
             self.measure.ended = self.measure.ended.saturating_add(1);
             self.measure.failed = self.measure.failed.saturating_add(u32::from(failed));
         }
-        if failed && self.failed(now, permit) {
+        if failed && self.on_failed(now, permit) {
             return true;
         }
         match self.phase {
@@ -258,7 +258,7 @@ impl Level {
     }
 
     /// The breaker has opened: what was held was too much, or will be when the API comes back.
-    pub(super) fn outage(&mut self) {
+    pub(super) fn on_outage(&mut self) {
         let limit = self.limit.max(2.0);
         self.too_much = Some(self.too_much.map_or(limit, |too_much| too_much.min(limit)));
         self.held = (BACK_OFF * self.held).max(1.0);
@@ -286,8 +286,8 @@ impl Level {
         self.enter(now, Phase::Start(Start::default()));
     }
 
-    fn answered(&mut self, now: Duration, permit: Permit) {
-        self.errors.good(now);
+    fn on_answered(&mut self, now: Duration, permit: Permit) {
+        self.errors.on_good_answer(now);
         let latency = now.saturating_sub(permit.started);
         let seconds = latency.as_secs_f64();
         self.mean_latency = Some(self.mean_latency.map_or(seconds, |mean| 0.98 * mean + 0.02 * seconds));
@@ -297,11 +297,11 @@ impl Level {
     }
 
     /// A fetch failed. Says whether this looks like an outage.
-    fn failed(&mut self, now: Duration, permit: Permit) -> bool {
+    fn on_failed(&mut self, now: Duration, permit: Permit) -> bool {
         if let Some(level_before) = self.failures_come_with_more(permit) {
             self.too_much = Some(f64::from(permit.in_flight));
             self.hold(now, level_before);
-            self.climb.failed(now);
+            self.climb.back_off(now);
             self.errors.clear();
             return false;
         }
@@ -371,7 +371,7 @@ impl Level {
     }
 
     /// How long the present state has lasted.
-    fn lasted(&self, now: Duration) -> Duration {
+    fn time_in_phase(&self, now: Duration) -> Duration {
         now.saturating_sub(self.measure.since)
     }
 

@@ -80,7 +80,7 @@ pub(super) struct RetryAfter {
     is_lone: bool,
     /// How often running it was the number in flight that was too high.
     too_many: u32,
-    learned: Option<Learned>,
+    learned: Option<LearnedRate>,
     /// What the API has borne in the mean from one Retry-After to the next, its gate included, in fetches a second.
     sustained: Option<f64>,
     /// What the API bore between the last two Retry-After, in fetches a second.
@@ -106,20 +106,20 @@ pub(super) enum About {
 
 /// A rate that is kept because of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Learned {
+struct LearnedRate {
     /// In fetches a second.
     rate: f64,
     /// The rate before the trial, or the same.
     held: f64,
     pacer: Pacer,
-    state: State,
+    state: RatePhase,
     interval: Duration,
     gain: f64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-enum State {
+enum RatePhase {
     /// The rate is held until then.
     Held { until: Duration },
     /// A higher one is tried until then.
@@ -142,15 +142,15 @@ impl RetryAfter {
         self.learned.as_ref().map(|learned| learned.rate)
     }
 
-    pub(super) fn started(&mut self, now: Duration) {
+    pub(super) fn on_started(&mut self, now: Duration) {
         self.counted_since.get_or_insert(now);
         if let Some(learned) = &mut self.learned {
-            learned.pacer.started(now);
+            learned.pacer.on_started(now);
         }
     }
 
-    pub(super) fn good(&mut self, permit: Permit) {
-        self.cause.good(permit, self.pace(), self.cut);
+    pub(super) fn on_good_answer(&mut self, permit: Permit) {
+        self.cause.on_good_answer(permit, self.pace(), self.cut);
         self.good = self.good.saturating_add(1);
         if self.cut.is_some_and(|cut| permit.started <= cut) {
             // It was in flight when another one was refused: as many as with it were not too many.
@@ -164,7 +164,7 @@ impl RetryAfter {
     /// Begin or end a trial whose time has come.
     pub(super) fn advance(&mut self, now: Duration) {
         match self.cause.advance(now) {
-            Advice::Keep(pace) => self.learned = Some(Learned::new(now, pace)),
+            Advice::Keep(pace) => self.learned = Some(LearnedRate::new(now, pace)),
             Advice::Release => self.learned = None,
             Advice::Stay => self.sustained = self.rate(),
             Advice::AsItIs if self.cause.is_random() => {}
@@ -193,13 +193,13 @@ impl RetryAfter {
     /// Learn from a Retry-After, after [`RetryAfter::close_gate`].
     pub(super) fn learn(&mut self, now: Duration, permit: Permit, wait: Duration) -> About {
         if self.cause.is_random() {
-            if !self.cause.refused_at_random() {
+            if !self.cause.on_refused_at_random() {
                 self.believe_in_rate(now, wait);
             }
             return About::Nothing;
         }
         if self.cut.is_some_and(|cut| permit.started <= cut) {
-            if self.cause.refused_too(permit, self.cut) {
+            if self.cause.on_refused_beside(permit, self.cut) {
                 self.sustained = None;
                 if std::mem::take(&mut self.is_lone) {
                     self.learn_rate(now, true);
@@ -219,7 +219,7 @@ impl RetryAfter {
             self.learned = None;
             return About::Number;
         }
-        if !is_number && self.cause.refused(now, permit, self.pace()) {
+        if !is_number && self.cause.on_refused(now, permit, self.pace()) {
             self.learned = None;
             return About::Chance;
         }
@@ -267,9 +267,9 @@ impl RetryAfter {
         let is_sustained =
             self.good > 0 && !self.is_regular && self.sustained.is_some_and(|sustained| learned.rate <= sustained);
         match learned.state {
-            State::Trial { .. } => Pace::Trial,
-            State::Held { .. } if is_sustained => Pace::Sustained,
-            State::Held { .. } => Pace::Held,
+            RatePhase::Trial { .. } => Pace::Trial,
+            RatePhase::Held { .. } if is_sustained => Pace::Sustained,
+            RatePhase::Held { .. } => Pace::Held,
         }
     }
 
@@ -288,7 +288,7 @@ impl RetryAfter {
             // Not the rate: refusals are random, or it has fallen, and then they come together or `cause` is soon refuted.
             Some(learned) if pace == Pace::Sustained => learned.keep(now),
             Some(learned) => learned.cut(now, observed, span, self.good),
-            None => self.learned = Some(Learned::new(now, 0.9 * observed)),
+            None => self.learned = Some(LearnedRate::new(now, 0.9 * observed)),
         }
         if let (Some(learned), Some(gate)) = (&mut self.learned, self.gate) {
             learned.pacer.not_before(gate);
@@ -306,14 +306,14 @@ impl RetryAfter {
             learned.pacer.rebase(rebase, LONGEST_RETRY_AFTER);
             learned.interval = learned.interval.clamp(SHORTEST_INTERVAL, LONGEST_INTERVAL);
             match &mut learned.state {
-                State::Held { until } => rebase.ahead(until, LONGEST_INTERVAL),
-                State::Trial { until } => rebase.ahead(until, TRIAL),
+                RatePhase::Held { until } => rebase.ahead(until, LONGEST_INTERVAL),
+                RatePhase::Trial { until } => rebase.ahead(until, TRIAL),
             }
         }
     }
 
     /// Make sure that what was read from elsewhere can be worked with.
-    pub(super) fn repaired(mut self) -> Self {
+    pub(super) fn repair(mut self) -> Self {
         self.learned = self.learned.filter(|learned| learned.rate.is_finite() && learned.held.is_finite());
         if let Some(learned) = &mut self.learned {
             learned.set(learned.rate);
@@ -324,10 +324,10 @@ impl RetryAfter {
     }
 }
 
-impl Learned {
+impl LearnedRate {
     fn new(now: Duration, rate: f64) -> Self {
         let rate = rate.clamp(LOWEST_RATE, HIGHEST_RATE);
-        let state = State::Held { until: now.saturating_add(SHORTEST_INTERVAL) };
+        let state = RatePhase::Held { until: now.saturating_add(SHORTEST_INTERVAL) };
         let pacer = Pacer::making_up(rate);
         Self { rate, held: rate, pacer, state, interval: SHORTEST_INTERVAL, gain: FIRST_GAIN }
     }
@@ -339,41 +339,41 @@ impl Learned {
 
     /// A refusal where the rate cannot be to blame.
     fn keep(&mut self, now: Duration) {
-        self.state = State::Held { until: now.saturating_add(self.interval) };
+        self.state = RatePhase::Held { until: now.saturating_add(self.interval) };
     }
 
     fn cut(&mut self, now: Duration, observed: f64, span: Duration, good: u32) {
         let lower = 0.98 * observed;
         let least = if good < MANY_GOOD { 0.5 } else { 0.0 };
         let rate = match self.state {
-            State::Held { .. } => lower.clamp(least * self.rate, 0.98 * self.rate),
-            State::Trial { .. } if span < LONG_OBSERVED => lower.clamp(least * self.held, self.held),
-            State::Trial { .. } => self.held,
+            RatePhase::Held { .. } => lower.clamp(least * self.rate, 0.98 * self.rate),
+            RatePhase::Trial { .. } if span < LONG_OBSERVED => lower.clamp(least * self.held, self.held),
+            RatePhase::Trial { .. } => self.held,
         };
-        if matches!(self.state, State::Trial { .. }) {
+        if matches!(self.state, RatePhase::Trial { .. }) {
             self.interval = (self.interval * 2).min(LONGEST_INTERVAL);
         }
         self.set(rate);
         self.held = self.rate;
         self.gain = FIRST_GAIN;
-        self.state = State::Held { until: now.saturating_add(self.interval) };
+        self.state = RatePhase::Held { until: now.saturating_add(self.interval) };
     }
 
     fn advance(&mut self, now: Duration) {
-        if let State::Trial { until } = self.state
+        if let RatePhase::Trial { until } = self.state
             && now >= until
         {
             self.interval = SHORTEST_INTERVAL;
             self.gain = (2.0 * self.gain).min(1.0);
-            self.state = State::Held { until: now };
+            self.state = RatePhase::Held { until: now };
         }
-        if let State::Held { until } = self.state
+        if let RatePhase::Held { until } = self.state
             && now >= until
         {
             self.held = self.rate;
             self.set(self.rate * (1.0 + self.gain));
             let requests = Duration::try_from_secs_f64(LEAST_TRIED / self.rate).unwrap_or(TRIAL);
-            self.state = State::Trial { until: now.saturating_add(TRIAL.max(requests)) };
+            self.state = RatePhase::Trial { until: now.saturating_add(TRIAL.max(requests)) };
         }
     }
 }

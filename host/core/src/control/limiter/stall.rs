@@ -35,14 +35,14 @@ pub(super) struct Stall {
 
 impl Stall {
     /// A fetch has started; `alone` where nothing else is in flight: nothing could have ended before.
-    pub(super) fn started(&mut self, now: Duration, alone: bool) {
+    pub(super) fn on_started(&mut self, now: Duration, alone: bool) {
         if alone {
             self.heard = now;
         }
         self.counted_since.get_or_insert(now);
     }
 
-    pub(super) fn ended(&mut self, now: Duration) {
+    pub(super) fn on_ended(&mut self, now: Duration) {
         self.heard = now;
         self.counted = self.counted.saturating_add(1);
         let span = now.saturating_sub(*self.counted_since.get_or_insert(now));
@@ -79,8 +79,8 @@ mod tests {
     /// Ten ends a second, for ten seconds.
     fn flowing() -> Stall {
         let mut stall = Stall::default();
-        stall.started(at(0), true);
-        (0..=100).for_each(|number| stall.ended(at(number * 100)));
+        stall.on_started(at(0), true);
+        (0..=100).for_each(|number| stall.on_ended(at(number * 100)));
         stall
     }
 
@@ -90,23 +90,23 @@ mod tests {
         assert_eq!(stall.until(at(15_000), 3), None, "5 s of silence are not over");
         assert_eq!(stall.until(at(15_001), 3), Some(at(16_001)));
         assert_eq!(stall.until(at(15_001), 0), None, "nothing is in flight: one may start");
-        stall.ended(at(16_000));
+        stall.on_ended(at(16_000));
         assert_eq!(stall.until(at(16_001), 3), None);
     }
 
     #[test]
     fn a_slow_api_may_be_silent_for_long() {
         let mut stall = Stall::default();
-        stall.started(at(0), true);
-        (0..=10).for_each(|number| stall.ended(at(number * 10_000)));
+        stall.on_started(at(0), true);
+        (0..=10).for_each(|number| stall.on_ended(at(number * 10_000)));
         assert_eq!(stall.until(at(250_000), 3), None);
     }
 
     #[test]
     fn a_pause_without_work_is_no_stall() {
         let mut stall = flowing();
-        stall.started(at(3_600_000), true);
-        stall.started(at(3_600_000), false);
+        stall.on_started(at(3_600_000), true);
+        stall.on_started(at(3_600_000), false);
         assert_eq!(stall.until(at(3_600_001), 2), None);
         assert!(stall.until(at(3_605_001), 2).is_some());
     }

@@ -18,16 +18,16 @@ fn share(has: u32, wants: u32) -> Share {
 
 /// What somebody gets who comes at 100 s, beside others that have been there since 0 s.
 fn comes(others: &[Share], wants: u32, cap: u32) -> u32 {
-    grant(&wish("us", wants, cap, 100), None, &named(others)).granted.slots
+    grant(&wish("us", wants, cap, 100), None, &with_names(others)).granted.slots
 }
 
 /// What somebody gets who has had `has` since `since`, at 100 s.
 fn renews(others: &[Share], has: u32, since: u64, wants: u32, cap: u32) -> u32 {
     let before = Share { has, wants, since: at(since) };
-    grant(&wish("us", wants, cap, 100), Some(before), &named(others)).granted.slots
+    grant(&wish("us", wants, cap, 100), Some(before), &with_names(others)).granted.slots
 }
 
-fn named(others: &[Share]) -> Vec<(String, Share)> {
+fn with_names(others: &[Share]) -> Vec<(String, Share)> {
     others.iter().enumerate().map(|(number, share)| (format!("other-{number}"), *share)).collect()
 }
 
@@ -79,22 +79,25 @@ fn who_waits_first_is_served_first() {
 fn what_is_in_use_is_not_another_ones_yet() {
     let before = share(3, 4);
     let asks = Wish { in_use: 3, ..wish("us", 4, 4, 100) };
-    let decided = grant(&asks, Some(before), &named(&[share(0, 4)]));
+    let decided = grant(&asks, Some(before), &with_names(&[share(0, 4)]));
     assert_eq!(decided.granted, Granted { slots: 2, others_wait: true });
     assert_eq!(decided.kept.unwrap().0.has, 3, "one of them has a request that runs on");
     assert_eq!(
-        grant(&asks, None, &named(&[share(4, 4)])).kept.unwrap().0.has,
+        grant(&asks, None, &with_names(&[share(4, 4)])).kept.unwrap().0.has,
         0,
         "what had run out is not its any more"
     );
     let leaves = Wish { wants: 0, in_use: 1, ..asks };
-    assert_eq!(grant(&leaves, Some(before), &named(&[])).kept.unwrap().0, Share { has: 1, wants: 0, since: at(0) });
-    assert_eq!(grant(&Wish { in_use: 0, ..leaves }, Some(before), &named(&[])).kept, None);
+    assert_eq!(
+        grant(&leaves, Some(before), &with_names(&[])).kept.unwrap().0,
+        Share { has: 1, wants: 0, since: at(0) }
+    );
+    assert_eq!(grant(&Wish { in_use: 0, ..leaves }, Some(before), &with_names(&[])).kept, None);
 }
 
 #[test]
 fn since_when_it_has_or_waits_is_kept() {
-    let others = named(&[share(1, 1)]);
+    let others = with_names(&[share(1, 1)]);
     let since = |before, others: &[(String, Share)]| grant(&wish("us", 1, 1, 100), before, others).kept.unwrap();
     assert_eq!(since(None, &others), (Share { has: 0, wants: 1, since: at(100) }, at(100) + WAITING_COUNTS_FOR));
     assert_eq!(since(Some(Share { since: at(90), ..share(0, 1) }), &others).0.since, at(90));
@@ -118,7 +121,7 @@ proptest! {
         let mut now = 0;
         let mut renew = |index: usize| {
             now += 1;
-            let names = named(&shares);
+            let names = with_names(&shares);
             let others: Vec<_> = names.iter().enumerate().filter(|(other, _)| *other != index).map(|(_, other)| other.clone()).collect();
             let decided = grant(&wish(&names[index].0, shares[index].wants, cap, now), Some(shares[index]), &others);
             shares[index] = decided.kept.unwrap().0;

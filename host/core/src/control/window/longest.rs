@@ -33,7 +33,7 @@ mod tests {
 
     use super::*;
 
-    fn closed(timezone: &str, open: &[&str], closed: &[&str]) -> Option<Duration> {
+    fn longest_gap(timezone: &str, open: &[&str], closed: &[&str]) -> Option<Duration> {
         let spans = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
         let window = Window {
             timezone: TimeZone::get(timezone).unwrap(),
@@ -50,30 +50,30 @@ mod tests {
 
     #[test]
     fn what_is_always_open_is_never_closed() {
-        assert_eq!(closed("UTC", &[], &[]), minutes(0));
-        assert_eq!(closed("Europe/Berlin", &["Mon-Sun"], &[]), minutes(0));
+        assert_eq!(longest_gap("UTC", &[], &[]), minutes(0));
+        assert_eq!(longest_gap("Europe/Berlin", &["Mon-Sun"], &[]), minutes(0));
     }
 
     #[test]
     fn what_never_opens_has_no_longest_gap() {
-        assert_eq!(closed("UTC", &["Mon 08:00-10:00"], &["Mon"]), None);
+        assert_eq!(longest_gap("UTC", &["Mon 08:00-10:00"], &["Mon"]), None);
     }
 
     #[test]
     fn the_longest_of_all_gaps_counts() {
-        assert_eq!(closed("UTC", &["Mon-Fri 20:00-06:00", "Sat-Sun"], &[]), minutes(20 * 60));
-        assert_eq!(closed("UTC", &["Mon 08:00-09:00"], &[]), minutes(167 * 60));
-        assert_eq!(closed("UTC", &[], &["Sun 02:00-04:00", "Wed 00:00-06:00"]), minutes(6 * 60));
+        assert_eq!(longest_gap("UTC", &["Mon-Fri 20:00-06:00", "Sat-Sun"], &[]), minutes(20 * 60));
+        assert_eq!(longest_gap("UTC", &["Mon 08:00-09:00"], &[]), minutes(167 * 60));
+        assert_eq!(longest_gap("UTC", &[], &["Sun 02:00-04:00", "Wed 00:00-06:00"]), minutes(6 * 60));
     }
 
     #[test]
     fn a_change_of_the_clocks_makes_a_gap_longer() {
         // Autumn's Sunday has an hour more, which lies in the closed night.
-        assert_eq!(closed("Europe/Berlin", &["06:00-20:00"], &[]), minutes(11 * 60));
-        assert_eq!(closed("UTC", &["06:00-20:00"], &[]), minutes(10 * 60));
+        assert_eq!(longest_gap("Europe/Berlin", &["06:00-20:00"], &[]), minutes(11 * 60));
+        assert_eq!(longest_gap("UTC", &["06:00-20:00"], &[]), minutes(10 * 60));
         // Spring skips 02:00 to 03:00: that week's only opening does not come.
-        assert_eq!(closed("Europe/Berlin", &["Sun 02:00-03:00"], &[]), minutes((14 * 24 - 1 - 1) * 60));
+        assert_eq!(longest_gap("Europe/Berlin", &["Sun 02:00-03:00"], &[]), minutes((14 * 24 - 1 - 1) * 60));
         // Half an hour in Lord Howe Island.
-        assert_eq!(closed("Australia/Lord_Howe", &["06:00-20:00"], &[]), minutes(10 * 60 + 30));
+        assert_eq!(longest_gap("Australia/Lord_Howe", &["06:00-20:00"], &[]), minutes(10 * 60 + 30));
     }
 }

@@ -157,7 +157,7 @@ fn day_is_the_local_date_from_the_hour_it_starts() {
 #[test]
 fn tightened_window_is_open_only_where_both_are_and_closed_where_either_is() {
     let author = window("Europe/London", &["20:00-06:00"], &["Sun 02:00-04:00"]);
-    let both = author.clone().tightened(Some(spans(&["04:00-22:00"])), &spans(&["Mon"]));
+    let both = author.clone().tighten(Some(spans(&["04:00-22:00"])), &spans(&["Mon"]));
     // Open 20:00-22:00 and 04:00-06:00, London being UTC in January; 2026-01-04 is a Sunday.
     for (now, open) in [
         ("2026-01-03T19:30Z", false),
@@ -169,8 +169,8 @@ fn tightened_window_is_open_only_where_both_are_and_closed_where_either_is() {
     ] {
         assert_eq!(both.is_open(at(now)), open, "{now}");
     }
-    assert_eq!(author.clone().tightened(None, &[]), author);
-    assert_eq!(author.tightened(Some(Vec::new()), &[]).opens_at(at("2026-01-03T19:30Z")), None);
+    assert_eq!(author.clone().tighten(None, &[]), author);
+    assert_eq!(author.tighten(Some(Vec::new()), &[]).opens_at(at("2026-01-03T19:30Z")), None);
 }
 
 #[test]
@@ -280,7 +280,7 @@ proptest! {
     ) {
         let now = Timestamp::from_second(second).unwrap();
         let operator = Window { open: open.clone().into_iter().collect(), closed: closed.clone(), ..window.clone() };
-        let both = window.clone().tightened(open, &closed);
+        let both = window.clone().tighten(open, &closed);
         prop_assert_eq!(both.is_open(now), window.is_open(now) && operator.is_open(now));
     }
 }

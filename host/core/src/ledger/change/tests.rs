@@ -47,7 +47,7 @@ impl LosesAnswers {
     }
 }
 
-fn lost() -> LedgerError {
+fn lost_answer() -> LedgerError {
     LedgerError::Failed { action: "answer", message: "the connection was cut".to_owned() }
 }
 
@@ -71,7 +71,7 @@ impl Ledger for LosesAnswers {
 
     async fn control(&self, provider: &str) -> Result<Control, LedgerError> {
         if std::mem::take(&mut *self.next_read_fails.lock().unwrap()) {
-            return Err(lost());
+            return Err(lost_answer());
         }
         self.inner.control(provider).await
     }
@@ -83,20 +83,20 @@ impl Ledger for LosesAnswers {
         }
         let fate = self.first.lock().unwrap().pop_front().unwrap_or(self.last);
         match fate {
-            Fate::Failed => return Err(lost()),
+            Fate::Failed => return Err(lost_answer()),
             Fate::Late => {
                 *self.late.lock().unwrap() = Some(control.clone());
-                return Err(lost());
+                return Err(lost_answer());
             }
             _ => {}
         }
         let is_written = self.inner.update_control(provider, control).await?;
         match fate {
             Fate::Answered | Fate::Failed | Fate::Late => return Ok(is_written),
-            Fate::DoneAndFailed => return Err(lost()),
+            Fate::DoneAndFailed => return Err(lost_answer()),
             Fate::DoneAndUnknown => {
                 *self.next_read_fails.lock().unwrap() = true;
-                return Err(lost());
+                return Err(lost_answer());
             }
             Fate::Repeated => {}
             Fate::RepeatedAfter(others) => {
@@ -112,13 +112,13 @@ impl Ledger for LosesAnswers {
         self.inner.write_interval()
     }
 
-    async fn done(
+    async fn find_done(
         &self,
         provider: &str,
         day: Day,
         identities: &[Identity],
     ) -> Result<BTreeMap<Identity, SequenceNumber>, LedgerError> {
-        self.inner.done(provider, day, identities).await
+        self.inner.find_done(provider, day, identities).await
     }
 }
 
@@ -169,11 +169,11 @@ async fn a_ledger_that_goes_on_failing_ends_a_change() {
 #[tokio::test]
 async fn a_change_that_is_always_too_late_ends() {
     let memory = Arc::new(MemoryLedger::new());
-    let nobodys = || ChangeNonce::drawn(&Chance::System);
+    let nobodys = || ChangeNonce::generate(&RandomSource::System);
     let mut change = ControlChange::new(&*memory, "demo", nobodys());
     for _ in 1..MOST_WRITES {
         change_control(&*memory, "demo", grant_one).await.unwrap();
-        assert!(matches!(change.write(Control::default()).await, Ok(Wrote::Refused(_))));
+        assert!(matches!(change.write(Control::default()).await, Ok(WriteResult::Refused(_))));
     }
     assert!(change.write(Control::default()).await.unwrap_err().to_string().contains("all the time"));
 }

@@ -4,7 +4,7 @@ use super::{at, letter};
 use crate::item::{Entry, SequenceNumber};
 use crate::ledger::{Ledger, LongWaits, Parked};
 
-fn parked(sequence: &str, due: u64) -> Parked {
+fn parked_entry(sequence: &str, due: u64) -> Parked {
     // Any bytes, and a name as Kinesis gives it to a record of an aggregate.
     let entry = Entry { sequence: SequenceNumber::from(sequence), arrived: at(1), payload: letter("", "").payload };
     Parked { entry, due: at(due) }
@@ -17,7 +17,7 @@ fn does_not_park(ledger: &dyn Ledger) -> bool {
 /// What is due at `now`, at most `most`, by name and time; and when the next is.
 async fn due(ledger: &dyn Ledger, provider: &str, now: u64, most: usize) -> (Vec<(String, u64)>, Option<u64>) {
     let seconds = |due: jiff::Timestamp| due.duration_since(at(0)).as_secs() as u64;
-    let read = ledger.parked(provider, at(now), most).await.unwrap();
+    let read = ledger.read_parked(provider, at(now), most).await.unwrap();
     let entries = read.due.iter().map(|parked| (parked.entry.sequence.to_string(), seconds(parked.due)));
     (entries.collect(), read.next_due.map(seconds))
 }
@@ -33,7 +33,7 @@ pub async fn parked_entries_come_when_they_are_due(ledger: &dyn Ledger) {
     }
     let provider = "parked-due";
     assert_eq!(due(ledger, provider, 1_000, 9).await, (Vec::new(), None));
-    let entries = [parked("49/0", 60), parked("7", 30), parked("8", 90), parked("9", 60)];
+    let entries = [parked_entry("49/0", 60), parked_entry("7", 30), parked_entry("8", 90), parked_entry("9", 60)];
     assert_eq!(ledger.park(provider, &entries).await.unwrap(), 4);
     assert_eq!(due(ledger, provider, 29, 9).await, (Vec::new(), Some(30)));
     assert_eq!(due(ledger, provider, 60, 9).await, (names(&[("7", 30), ("49/0", 60), ("9", 60)]), Some(90)));
@@ -41,7 +41,7 @@ pub async fn parked_entries_come_when_they_are_due(ledger: &dyn Ledger) {
     assert_eq!(due(ledger, provider, 60, 3).await.1, Some(90), "as many as are due");
     assert_eq!(due(ledger, provider, 90, 9).await.1, None);
     assert_eq!(due(ledger, "parked-due-not", 90, 9).await, (Vec::new(), None), "of another provider");
-    let read = ledger.parked(provider, at(30), 9).await.unwrap().due.remove(0).entry;
+    let read = ledger.read_parked(provider, at(30), 9).await.unwrap().due.remove(0).entry;
     assert_eq!((read.arrived, read.payload), (at(1), letter("", "").payload));
 }
 
@@ -51,8 +51,12 @@ pub async fn parking_twice_keeps_one(ledger: &dyn Ledger) {
         return;
     }
     let provider = "parked-twice";
-    assert_eq!(ledger.park(provider, &[parked("1", 30)]).await.unwrap(), 1);
-    assert_eq!(ledger.park(provider, &[parked("1", 30), parked("2", 30)]).await.unwrap(), 1, "one of them is new");
+    assert_eq!(ledger.park(provider, &[parked_entry("1", 30)]).await.unwrap(), 1);
+    assert_eq!(
+        ledger.park(provider, &[parked_entry("1", 30), parked_entry("2", 30)]).await.unwrap(),
+        1,
+        "one of them is new"
+    );
     assert_eq!(due(ledger, provider, 30, 9).await, (names(&[("1", 30), ("2", 30)]), None));
 }
 
@@ -62,11 +66,11 @@ pub async fn parked_entries_are_forgotten_by_name_and_time(ledger: &dyn Ledger) 
         return;
     }
     let provider = "parked-gone";
-    ledger.park(provider, &[parked("1", 30), parked("1", 60), parked("2", 30)]).await.unwrap();
-    ledger.unpark(provider, &[parked("1", 30), parked("3", 30), parked("2", 60)]).await.unwrap();
+    ledger.park(provider, &[parked_entry("1", 30), parked_entry("1", 60), parked_entry("2", 30)]).await.unwrap();
+    ledger.unpark(provider, &[parked_entry("1", 30), parked_entry("3", 30), parked_entry("2", 60)]).await.unwrap();
     assert_eq!(due(ledger, provider, 90, 9).await, (names(&[("2", 30), ("1", 60)]), None));
-    ledger.unpark(provider, &[parked("1", 60), parked("2", 30)]).await.unwrap();
-    ledger.unpark(provider, &[parked("1", 60)]).await.unwrap();
+    ledger.unpark(provider, &[parked_entry("1", 60), parked_entry("2", 30)]).await.unwrap();
+    ledger.unpark(provider, &[parked_entry("1", 60)]).await.unwrap();
     assert_eq!(due(ledger, provider, 90, 9).await, (Vec::new(), None));
 }
 
@@ -77,7 +81,7 @@ pub async fn many_large_parked_entries_are_read(ledger: &dyn Ledger) {
     }
     let provider = "parked-large";
     let large = |number: u64| {
-        let parked = parked(&format!("{number:03}"), 30);
+        let parked = parked_entry(&format!("{number:03}"), 30);
         Parked { entry: Entry { payload: vec![b'x'; 60 * 1024].into(), ..parked.entry }, ..parked }
     };
     let entries: Vec<Parked> = (0..40).map(large).collect();

@@ -6,60 +6,60 @@ use crate::ledger::SlotRequest;
 
 /// Neither of a new item, nor of one that was tried before, nor of one that is taken over.
 pub async fn a_repeated_claim_is_the_same_claim(ledger: &dyn Ledger) {
-    let desk = Desk::new(ledger, "claim-twice");
+    let client = LedgerClient::new(ledger, "claim-twice");
     for expected in 1..4 {
         let second = u64::from(expected);
         for _ in 0..2 {
-            assert_eq!(desk.claim("a", today("x"), second).await, granted(expected, &[]));
+            assert_eq!(client.claim("a", today("x"), second).await, granted_claim(expected, &[]));
         }
-        desk.release("a", today("x"), true, second).await;
+        client.release("a", today("x"), true, second).await;
     }
-    desk.claim("a", today("y"), 0).await;
+    client.claim("a", today("y"), 0).await;
     for _ in 0..2 {
-        assert_eq!(desk.claim("b", today("y"), LEASE).await, granted(1, &[(TODAY, "a")]));
+        assert_eq!(client.claim("b", today("y"), LEASE).await, granted_claim(1, &[(TODAY, "a")]));
     }
-    assert_eq!(desk.fetched("b", today("y")).await, Finished::Written);
+    assert_eq!(client.finish_fetched("b", today("y")).await, Finished::Written);
 }
 
 /// Nor where the claim of an earlier day is over, which writes two rows.
 pub async fn a_repeated_claim_of_a_later_day_is_the_same_claim(ledger: &dyn Ledger) {
-    let desk = Desk::new(ledger, "claim-twice-later");
+    let client = LedgerClient::new(ledger, "claim-twice-later");
     let yesterday = || Ask { today: TODAY - 1, since: TODAY - 1, ..today("x") };
     let later = || Ask { since: TODAY - 1, ..today("x") };
-    desk.claim("a", yesterday(), 0).await;
-    desk.release("a", yesterday(), true, 0).await;
-    desk.claim("a", yesterday(), 0).await;
+    client.claim("a", yesterday(), 0).await;
+    client.release("a", yesterday(), true, 0).await;
+    client.claim("a", yesterday(), 0).await;
     for _ in 0..2 {
-        assert_eq!(desk.claim("b", later(), LEASE).await, granted(2, &[(TODAY - 1, "a")]));
+        assert_eq!(client.claim("b", later(), LEASE).await, granted_claim(2, &[(TODAY - 1, "a")]));
     }
-    assert_eq!(desk.fetched("a", yesterday()).await, Finished::Fenced);
-    desk.release("b", later(), true, LEASE).await;
-    assert_eq!(desk.claim("c", later(), LEASE).await, granted(3, &[]));
+    assert_eq!(client.finish_fetched("a", yesterday()).await, Finished::Fenced);
+    client.release("b", later(), true, LEASE).await;
+    assert_eq!(client.claim("c", later(), LEASE).await, granted_claim(3, &[]));
 }
 
 /// Also where others have asked for the item in between.
 pub async fn a_repeated_finish_holds(ledger: &dyn Ledger) {
-    let desk = Desk::new(ledger, "finish-twice");
-    desk.claim("a", today("x"), 0).await;
-    desk.claim("a", today("y"), 0).await;
-    assert_eq!(desk.fetched("a", today("x")).await, Finished::Written);
-    assert_eq!(desk.dead("a", today("y")).await, Finished::Written);
-    assert_eq!(desk.claim("b", today("x"), 2 * LEASE).await, done("x"));
-    assert_eq!(desk.claim("b", today("y"), 2 * LEASE).await, given_up("y"));
-    assert_eq!(desk.fetched("a", today("x")).await, Finished::Written);
-    assert_eq!(desk.dead("a", today("y")).await, Finished::Written);
+    let client = LedgerClient::new(ledger, "finish-twice");
+    client.claim("a", today("x"), 0).await;
+    client.claim("a", today("y"), 0).await;
+    assert_eq!(client.finish_fetched("a", today("x")).await, Finished::Written);
+    assert_eq!(client.finish_dead("a", today("y")).await, Finished::Written);
+    assert_eq!(client.claim("b", today("x"), 2 * LEASE).await, done_claim("x"));
+    assert_eq!(client.claim("b", today("y"), 2 * LEASE).await, dead_claim("y"));
+    assert_eq!(client.finish_fetched("a", today("x")).await, Finished::Written);
+    assert_eq!(client.finish_dead("a", today("y")).await, Finished::Written);
 }
 
 /// Its attempt counts once, and it does not take away what somebody else has claimed since.
 pub async fn a_repeated_release_counts_once(ledger: &dyn Ledger) {
-    let desk = Desk::new(ledger, "release-twice");
-    desk.claim("a", today("x"), 0).await;
+    let client = LedgerClient::new(ledger, "release-twice");
+    client.claim("a", today("x"), 0).await;
     for _ in 0..2 {
-        desk.release("a", today("x"), true, 0).await;
+        client.release("a", today("x"), true, 0).await;
     }
-    assert_eq!(desk.claim("b", today("x"), 0).await, granted(2, &[]));
-    desk.release("a", today("x"), true, 0).await;
-    assert_eq!(desk.claim("c", today("x"), 1).await, Claim::Held { until: at(LEASE) });
+    assert_eq!(client.claim("b", today("x"), 0).await, granted_claim(2, &[]));
+    client.release("a", today("x"), true, 0).await;
+    assert_eq!(client.claim("c", today("x"), 1).await, Claim::Held { until: at(LEASE) });
 }
 
 /// Whoever asks twice has no more than whoever asks once, and leaves no less to the others.

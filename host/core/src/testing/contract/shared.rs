@@ -4,7 +4,7 @@ use futures::future::join_all;
 
 use super::*;
 use crate::control::slots::TURN;
-use crate::ledger::{Breaker, Control, Granted, OpenedBy, SlotRequest, change_control};
+use crate::ledger::{Control, Granted, OpenedBy, ProviderStop, SlotRequest, change_control};
 
 async fn slots(ledger: &dyn Ledger, provider: &str, owner: &str, want: u32, seconds: u64) -> u32 {
     slots_of(ledger, provider, owner, (want, 0, 5), seconds).await.slots
@@ -149,16 +149,16 @@ pub async fn the_control_item_begins_with_its_default(ledger: &dyn Ledger) {
 /// Of two who read the same version one writes; what is read back is what was written, a version later.
 pub async fn a_control_item_is_written_once_for_each_version(ledger: &dyn Ledger) {
     let provider = "control-once";
-    let open = Breaker::Open { since: at(1), by: OpenedBy::Config, reason: "the key's \"expired\"\n".to_owned() };
+    let open = ProviderStop::Open { since: at(1), by: OpenedBy::Config, reason: "the key's \"expired\"\n".to_owned() };
     let first = Control { version: 0, breaker: open.clone(), dead_letters_allowed: 7, ..Control::default() };
     assert!(ledger.update_control(provider, &first).await.unwrap());
     assert!(!ledger.update_control(provider, &Control::default()).await.unwrap(), "version 0 is past");
     let read = ledger.control(provider).await.unwrap();
     assert_eq!(read, Control { version: 1, ..first.clone() });
     assert!(!ledger.update_control(provider, &Control { version: 2, ..read.clone() }).await.unwrap(), "nor to come");
-    assert!(ledger.update_control(provider, &Control { breaker: Breaker::Closed, ..read }).await.unwrap());
+    assert!(ledger.update_control(provider, &Control { breaker: ProviderStop::Closed, ..read }).await.unwrap());
     let read = ledger.control(provider).await.unwrap();
-    assert_eq!((read.version, read.breaker), (2, Breaker::Closed));
+    assert_eq!((read.version, read.breaker), (2, ProviderStop::Closed));
     assert_eq!(ledger.control("control-other").await.unwrap(), Control::default());
 }
 
@@ -169,12 +169,12 @@ pub async fn one_of_many_claimants_wins(one: &dyn Ledger, other: &dyn Ledger) {
         let claims = join_all((0..16_usize).map(|number| {
             let (id, ledger) = (id.clone(), if number % 2 == 0 { one } else { other });
             async move {
-                let desk = Desk::new(ledger, "race");
-                desk.claim(&format!("owner-{number}"), today(&id), 0).await
+                let client = LedgerClient::new(ledger, "race");
+                client.claim(&format!("owner-{number}"), today(&id), 0).await
             }
         }))
         .await;
-        let winners = claims.iter().filter(|claim| **claim == granted(1, &[])).count();
+        let winners = claims.iter().filter(|claim| **claim == granted_claim(1, &[])).count();
         let held = claims.iter().filter(|claim| **claim == Claim::Held { until: at(LEASE) }).count();
         assert_eq!((winners, held), (1, 15), "{claims:?}");
     }
@@ -226,11 +226,11 @@ pub async fn no_change_of_a_control_item_is_lost_or_doubled(one: &dyn Ledger, ot
 
 /// At once, and not after a while.
 pub async fn what_one_writes_the_other_reads(one: &dyn Ledger, other: &dyn Ledger) {
-    let (here, there) = (Desk::new(one, "two-ways"), Desk::new(other, "two-ways"));
+    let (here, there) = (LedgerClient::new(one, "two-ways"), LedgerClient::new(other, "two-ways"));
     here.claim("a", today("x"), 0).await;
     assert_eq!(there.claim("b", today("x"), 1).await, Claim::Held { until: at(LEASE) });
-    assert_eq!(here.fetched("a", today("x")).await, Finished::Written);
-    assert_eq!(there.claim("b", today("x"), 1).await, done("x"));
+    assert_eq!(here.finish_fetched("a", today("x")).await, Finished::Written);
+    assert_eq!(there.claim("b", today("x"), 1).await, done_claim("x"));
     assert!(one.update_control("two-ways", &Control { dead_letters_allowed: 1, ..Control::default() }).await.unwrap());
     assert_eq!(other.control("two-ways").await.unwrap().dead_letters_allowed, 1);
 }

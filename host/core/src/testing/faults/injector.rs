@@ -10,7 +10,7 @@ use futures::future::BoxFuture;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
-use crate::chance::Chance;
+use crate::random::RandomSource;
 use crate::testing::faults::plan::{Fault, FaultPlan, How, Operation};
 
 /// So many calls without any time passing, or within one second, are a loop that does not wait.
@@ -46,9 +46,9 @@ pub struct Injector {
     ends: Duration,
     /// The longest that a call takes that does not go wrong.
     latency: Duration,
-    chance: Chance,
+    random: RandomSource,
     outages: Vec<(Operation, Duration, Duration)>,
-    state: Mutex<State>,
+    state: Mutex<InjectorState>,
     trace: Option<Mutex<Vec<TraceLine>>>,
     observer: Mutex<Option<Arc<dyn Observer>>>,
 }
@@ -60,7 +60,7 @@ impl fmt::Debug for Injector {
 }
 
 #[derive(Default)]
-struct State {
+struct InjectorState {
     calls: BTreeMap<Operation, u32>,
     faults: BTreeMap<(Operation, u32), How>,
     /// By process: the second that was looked at last, and how many calls were in it.
@@ -71,7 +71,7 @@ impl Injector {
     /// The faults of `plan`, in a run that begins now. `seed` decides how long calls take, `latency` at most.
     #[must_use]
     pub fn new(plan: &FaultPlan, seed: u64, latency: Duration, is_traced: bool) -> Arc<Self> {
-        let mut state = State::default();
+        let mut state = InjectorState::default();
         let mut outages = Vec::new();
         for fault in &plan.faults {
             match *fault {
@@ -86,7 +86,7 @@ impl Injector {
             began: Instant::now(),
             ends: plan.ends,
             latency,
-            chance: Chance::seeded(seed),
+            random: RandomSource::from_seed(seed),
             outages,
             state: Mutex::new(state),
             trace: is_traced.then(Mutex::default),
@@ -149,8 +149,8 @@ impl Injector {
         (number, how.filter(|_| now < self.ends))
     }
 
-    fn takes(&self) -> Duration {
-        self.latency.mul_f64(self.chance.unit() / 2.0)
+    fn random_latency(&self) -> Duration {
+        self.latency.mul_f64(self.random.unit() / 2.0)
     }
 
     fn effect(&self, process: usize, operation: Operation) {
@@ -160,7 +160,7 @@ impl Injector {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, InjectorState> {
         lock(&self.state)
     }
 }
@@ -177,7 +177,7 @@ pub struct ProcessControl {
 
 impl ProcessControl {
     /// Done when something has asked for the death of the process.
-    pub async fn killed(&self) {
+    pub async fn wait_for_kill(&self) {
         self.killed.notified().await;
     }
 
@@ -227,7 +227,7 @@ impl Port {
     }
 
     /// Done when the process is not frozen.
-    pub async fn thawed(&self) {
+    pub async fn wait_until_thawed(&self) {
         while self.control.is_frozen() {
             self.control.thawed.notified().await;
         }
@@ -246,11 +246,11 @@ impl Port {
         late: impl FnOnce() -> BoxFuture<'static, ()>,
         fail: impl Fn(&'static str) -> E,
     ) -> Result<T, E> {
-        self.thawed().await;
+        self.wait_until_thawed().await;
         let injector = &self.injector;
         let (number, how) = injector.decide(self.process, operation);
-        sleep(injector.takes()).await;
-        self.thawed().await;
+        sleep(injector.random_latency()).await;
+        self.wait_until_thawed().await;
         if let Some(how) = how {
             self.trace(|| format!("{operation} {number} {}: {how}", what()));
         }
@@ -267,7 +267,7 @@ impl Port {
             Some(How::Twice) => {
                 // The first answer is the one that is lost.
                 drop(once().await);
-                sleep(injector.takes()).await;
+                sleep(injector.random_latency()).await;
                 once().await
             }
             Some(How::Late(by)) => {
@@ -276,14 +276,14 @@ impl Port {
             }
             Some(How::Slow(by)) => {
                 sleep(by / 2).await;
-                self.thawed().await;
+                self.wait_until_thawed().await;
                 let answer = once().await;
                 sleep(by / 2).await;
                 answer
             }
             Some(How::FreezeBefore(by)) => {
                 self.control.freeze(by);
-                self.thawed().await;
+                self.wait_until_thawed().await;
                 once().await
             }
             Some(How::FreezeAfter(by)) => {
@@ -297,8 +297,8 @@ impl Port {
                 self.die().await
             }
         };
-        sleep(injector.takes()).await;
-        self.thawed().await;
+        sleep(injector.random_latency()).await;
+        self.wait_until_thawed().await;
         if how.is_none() {
             self.trace(|| {
                 format!("{operation} {number} {}: {}", what(), if answer.is_ok() { "done" } else { "an error" })

@@ -62,11 +62,11 @@ impl FaultyLedger {
     ) -> Result<T, LedgerError> {
         let inner = &self.inner;
         let late = || run(Arc::clone(inner)).map(drop).boxed();
-        self.port.call(operation, what, || run(Arc::clone(inner)), late, failed).await
+        self.port.call(operation, what, || run(Arc::clone(inner)), late, ledger_error).await
     }
 }
 
-fn failed(message: &'static str) -> LedgerError {
+fn ledger_error(message: &'static str) -> LedgerError {
     LedgerError::Failed { action: "answer", message: message.to_owned() }
 }
 
@@ -174,7 +174,7 @@ impl Ledger for FaultyLedger {
             }
             .boxed()
         };
-        self.port.call(Operation::Slots, || format!("{want} of {provider}"), run, late, failed).await
+        self.port.call(Operation::Slots, || format!("{want} of {provider}"), run, late, ledger_error).await
     }
 
     async fn control(&self, provider: &str) -> Result<Control, LedgerError> {
@@ -214,10 +214,10 @@ impl Ledger for FaultyLedger {
         self.call(Operation::Park, || format!("{} of {provider}", entries.len()), run).await
     }
 
-    async fn parked(&self, provider: &str, now: Timestamp, most: usize) -> Result<ParkedEntries, LedgerError> {
+    async fn read_parked(&self, provider: &str, now: Timestamp, most: usize) -> Result<ParkedEntries, LedgerError> {
         let run = |inner: Arc<dyn Ledger>| {
             let provider = provider.to_owned();
-            async move { inner.parked(&provider, now, most).await }.boxed()
+            async move { inner.read_parked(&provider, now, most).await }.boxed()
         };
         self.call(Operation::ReadParked, || provider.to_owned(), run).await
     }
@@ -230,7 +230,7 @@ impl Ledger for FaultyLedger {
         self.call(Operation::Unpark, || format!("{} of {provider}", entries.len()), run).await
     }
 
-    async fn done(
+    async fn find_done(
         &self,
         provider: &str,
         day: Day,
@@ -238,7 +238,7 @@ impl Ledger for FaultyLedger {
     ) -> Result<BTreeMap<Identity, SequenceNumber>, LedgerError> {
         let run = |inner: Arc<dyn Ledger>| {
             let (provider, identities) = (provider.to_owned(), identities.to_vec());
-            async move { inner.done(&provider, day, &identities).await }.boxed()
+            async move { inner.find_done(&provider, day, &identities).await }.boxed()
         };
         self.call(Operation::ReadDone, || provider.to_owned(), run).await
     }

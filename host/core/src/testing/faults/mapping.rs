@@ -32,7 +32,9 @@ impl Mapping for FaultyMapping {
             async move { inner.read(&provider).await }.boxed()
         };
         let late = || run().map(drop).boxed();
-        self.port.call(Operation::ReadMapping, || provider.to_owned(), run, late, |why| failed(provider, why)).await
+        self.port
+            .call(Operation::ReadMapping, || provider.to_owned(), run, late, |why| mapping_error(provider, why))
+            .await
     }
 
     async fn apply(&self, provider: &str, change: MappingChange) -> Result<(), MappingError> {
@@ -42,10 +44,10 @@ impl Mapping for FaultyMapping {
         };
         let late = || run().map(drop).boxed();
         let what = || format!("{provider} to {change:?}");
-        self.port.call(Operation::ChangeMapping, what, run, late, |why| failed(provider, why)).await
+        self.port.call(Operation::ChangeMapping, what, run, late, |why| mapping_error(provider, why)).await
     }
 }
 
-fn failed(provider: &str, message: &'static str) -> MappingError {
+fn mapping_error(provider: &str, message: &'static str) -> MappingError {
     MappingError::Failed { provider: provider.to_owned(), message: message.to_owned() }
 }

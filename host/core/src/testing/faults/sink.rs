@@ -35,11 +35,11 @@ impl FaultySink {
             async move { inner.list(prefix.as_ref()).try_collect().await }.boxed()
         };
         let what = || prefix.as_ref().map(ToString::to_string).unwrap_or_default();
-        self.port.call(Operation::List, what, run, || async {}.boxed(), failed).await
+        self.port.call(Operation::List, what, run, || async {}.boxed(), store_error).await
     }
 }
 
-fn failed(message: &'static str) -> Error {
+fn store_error(message: &'static str) -> Error {
     Error::Generic { store: "faulty", source: message.into() }
 }
 
@@ -65,11 +65,11 @@ impl ObjectStore for FaultySink {
         };
         let late = || run().map(drop).boxed();
         let what = || format!("{location} of {} bytes", payload.content_length());
-        self.port.call(Operation::Put, what, run, late, failed).await
+        self.port.call(Operation::Put, what, run, late, store_error).await
     }
 
     async fn put_multipart_opts(&self, _: &Path, _: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
-        Err(failed("the sink puts no object in parts"))
+        Err(store_error("the sink puts no object in parts"))
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
@@ -77,7 +77,7 @@ impl ObjectStore for FaultySink {
             let (inner, location, options) = (Arc::clone(&self.inner), location.clone(), options.clone());
             async move { inner.get_opts(&location, options).await }.boxed()
         };
-        self.port.call(Operation::Get, || location.to_string(), run, || async {}.boxed(), failed).await
+        self.port.call(Operation::Get, || location.to_string(), run, || async {}.boxed(), store_error).await
     }
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {

@@ -96,7 +96,7 @@ async fn one_token_is_asked_for_by_a_hundred_fetches_and_counts_as_a_request() {
     assert_eq!(statuses.filter(|told: &serde_json::Value| told["status"] == 200).count(), fetches);
     assert_eq!(house.asked_for_tokens(), 1);
     assert_eq!(reports.iter().map(|report| report.requests).sum::<u32>(), 101);
-    assert_eq!(permits.budget().left(), Some(1_000 - 101));
+    assert_eq!(permits.budget().remaining(), Some(1_000 - 101));
     let asked = &house.asked("/token")[0];
     assert_eq!(
         (asked.method.as_str(), asked.headers["authorization"].as_str()),

@@ -46,7 +46,7 @@ impl Default for Climb {
 
 impl Climb {
     /// Less bold, and later.
-    pub(super) fn failed(&mut self, now: Duration) {
+    pub(super) fn back_off(&mut self, now: Duration) {
         self.interval = (self.interval * 2).min(LONGEST_INTERVAL);
         self.due = now.saturating_add(self.interval);
         self.step = (0.5 * self.step).max(SMALLEST_STEP);
@@ -69,13 +69,13 @@ impl Climb {
     }
 
     /// Others share the API: soon again.
-    pub(super) fn shared(&mut self, now: Duration) {
+    pub(super) fn on_shared(&mut self, now: Duration) {
         self.interval = SHORTEST_INTERVAL;
         self.due = now.saturating_add(SHORTEST_INTERVAL / 2);
     }
 
     /// The limit is contested: soon again, but not so soon that refusals add up.
-    pub(super) fn contested(&mut self, now: Duration) {
+    pub(super) fn on_contested(&mut self, now: Duration) {
         self.interval = SHORTEST_INTERVAL;
         self.due = now.saturating_add(INTERVAL_IF_CONTESTED);
     }
@@ -149,7 +149,7 @@ impl Level {
         let latency = self.measure.all;
         let distance = (self.limit / self.held).ln();
         let needed = self.baseline.samples_needed(distance.max(0.1)).min(up.before.count().max(FEWEST_SAMPLES));
-        if latency.count() < needed && self.lasted(now) < self.longest_measurement() {
+        if latency.count() < needed && self.time_in_phase(now) < self.longest_measurement() {
             return;
         }
         let comparable = up.before.count() >= FEWEST_BEFORE && latency.count() >= FEWEST_BEFORE;
@@ -157,7 +157,7 @@ impl Level {
             self.too_much = Some(self.limit);
             self.hold(now, self.held);
             self.measure.all = up.before;
-            self.climb.failed(now);
+            self.climb.back_off(now);
         } else {
             self.too_much = None;
             self.hold(now, self.limit);

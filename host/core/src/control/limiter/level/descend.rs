@@ -56,7 +56,7 @@ impl Descent {
         rebase.ahead(&mut self.due, LONGEST_INTERVAL);
     }
 
-    fn failed(&mut self, now: Duration) {
+    fn back_off(&mut self, now: Duration) {
         self.interval = (self.interval * 2).min(LONGEST_INTERVAL);
         self.wait(now);
     }
@@ -95,7 +95,7 @@ impl Level {
     /// CONFIRM -> DOWN, once there are samples of the slower latency.
     pub(super) fn judge_confirm(&mut self, now: Duration) {
         let needed = self.baseline.samples_needed((1.0 / BACK_OFF).ln()).min(64.0);
-        if self.measure.all.count() >= needed || self.lasted(now) > LONGEST_CONFIRM {
+        if self.measure.all.count() >= needed || self.time_in_phase(now) > LONGEST_CONFIRM {
             let down = Down { why: Why::Slower, from: self.limit, before: self.measure.all };
             self.limit = (BACK_OFF * self.limit).max(1.0);
             self.enter(now, Phase::Down(down));
@@ -106,7 +106,7 @@ impl Level {
         let latency = self.measure.all;
         let distance = (down.from / self.limit).ln();
         let longest = if down.why == Why::Slower { LONGEST_REASONED } else { self.longest_measurement() };
-        if latency.count() < self.baseline.samples_needed(distance.max(0.1)) && self.lasted(now) < longest {
+        if latency.count() < self.baseline.samples_needed(distance.max(0.1)) && self.time_in_phase(now) < longest {
             return;
         }
         let gain = down.before.mean() - latency.mean();
@@ -151,6 +151,6 @@ impl Level {
                 self.climb.delay(now);
             }
         }
-        self.descent.failed(now);
+        self.descent.back_off(now);
     }
 }

@@ -85,20 +85,20 @@ impl Overload {
     }
 
     /// A fetch was refused with so many in flight.
-    fn refused(&mut self, now: Duration, in_flight: f64) {
+    fn on_refused(&mut self, now: Duration, in_flight: f64) {
         let before = self.refused_at.replace(in_flight);
         if before.is_some_and(|before| (in_flight - before).abs() >= (MOVED * before).max(1.0)) {
-            self.contested(now, CONTESTED_FOR);
+            self.mark_contested(now, CONTESTED_FOR);
         }
     }
 
     /// For so long, or longer if it is already known to be so.
-    pub(super) fn contested(&mut self, now: Duration, span: Duration) {
+    pub(super) fn mark_contested(&mut self, now: Duration, span: Duration) {
         self.contested_until = self.contested_until.max(Some(now.saturating_add(span)));
     }
 
-    fn surprised(&mut self, now: Duration) {
-        self.contested(now, CONTESTED_FOR);
+    fn on_surprise(&mut self, now: Duration) {
+        self.mark_contested(now, CONTESTED_FOR);
         if self.surprises.len() >= SURPRISES {
             self.surprises.pop_front();
         }
@@ -112,36 +112,36 @@ impl Overload {
 
 impl Level {
     /// A fetch that started after the last cut met a 429; those before it belong to that cut.
-    pub(super) fn overloaded(&mut self, now: Duration, permit: Permit) {
+    pub(super) fn on_overload(&mut self, now: Duration, permit: Permit) {
         if !self.overload.is_news(permit) {
             return;
         }
         let in_flight = f64::from(permit.in_flight);
         let shared = self.overload.is_shared(now);
         self.overload.cut(now);
-        self.overload.refused(now, in_flight);
+        self.overload.on_refused(now, in_flight);
         self.too_much = Some(in_flight);
         match self.phase {
             Phase::Start(_) => {
                 self.hold_after_start(now, in_flight - 1.0);
                 self.climb.after_start(now);
-                self.overload.contested(now, SUSPECTED_FOR);
+                self.overload.mark_contested(now, SUSPECTED_FOR);
             }
             Phase::Ramp(_) | Phase::Up(_) if shared => {
                 self.hold(now, BACK_OFF_IF_SHARED * self.held);
-                self.climb.shared(now);
+                self.climb.on_shared(now);
             }
             Phase::Ramp(_) | Phase::Up(_) if self.overload.is_contested(now) => {
                 self.hold(now, GIVE_UP * self.held);
-                self.climb.contested(now);
+                self.climb.on_contested(now);
             }
             // The experiment is to blame, not the level it came from.
             Phase::Ramp(_) | Phase::Up(_) => {
                 self.hold(now, self.held.max(in_flight - 1.0));
-                self.climb.failed(now);
+                self.climb.back_off(now);
             }
             Phase::Hold | Phase::Confirm | Phase::Down(_) | Phase::Relief(_) => {
-                self.overload.surprised(now);
+                self.overload.on_surprise(now);
                 let factor = if shared { BACK_OFF_IF_SHARED } else { BACK_OFF };
                 self.hold(now, factor * in_flight.min(self.limit));
                 let two_latencies = (2.0 * self.mean_latency.unwrap_or_default()).clamp(0.5, 4.0);

@@ -38,7 +38,7 @@ impl Level {
     }
 
     pub(super) fn judge_relief(&mut self, now: Duration, relief: Relief) {
-        if self.measure.ended < ENOUGH && self.lasted(now) <= LONGEST {
+        if self.measure.ended < ENOUGH && self.time_in_phase(now) <= LONGEST {
             return;
         }
         let share = self.measure.share_failed();

@@ -50,9 +50,9 @@ impl Bench {
     /// So many fetches start together and end so, all after the same time. Says whether it looks like an outage.
     fn round(&mut self, count: u32, latency_ms: u64, end: impl Fn(u32) -> End) -> bool {
         let permit = self.permit(self.level.limit());
-        self.level.had_to_wait();
+        self.level.on_wait();
         self.now += Duration::from_millis(latency_ms);
-        (0..count).any(|number| self.level.ended(self.now, permit, end(number), false))
+        (0..count).any(|number| self.level.on_ended(self.now, permit, end(number), false))
     }
 
     /// Rounds of good answers, all that the level allows.
@@ -77,7 +77,7 @@ impl Bench {
     fn overload(&mut self, in_flight: u32) {
         let permit = self.permit(in_flight);
         self.now += Duration::from_millis(10);
-        assert!(!self.level.ended(self.now, permit, End::Overload, false));
+        assert!(!self.level.on_ended(self.now, permit, End::Overload, false));
     }
 }
 
@@ -102,7 +102,7 @@ fn start_does_not_rise_where_nothing_has_to_wait() {
     for _ in 0..100 {
         let permit = bench.permit(3);
         bench.now += Duration::from_millis(100);
-        assert!(!bench.level.ended(bench.now, permit, End::Good, false));
+        assert!(!bench.level.on_ended(bench.now, permit, End::Good, false));
     }
     assert_eq!((bench.level.name(), bench.level.limit()), ("start", 8));
 }
@@ -128,7 +128,7 @@ fn a_429_in_start_holds_one_less_than_were_in_flight() {
 fn after_an_outage_start_stops_below_what_was_too_much() {
     let mut bench = Bench::holding(20.0);
     bench.level.too_much = Some(20.0);
-    bench.level.outage();
+    bench.level.on_outage();
     bench.level.restart(bench.now);
     assert_eq!((bench.level.name(), bench.level.limit()), ("start", 7), "half of 0.7 x 20");
     while bench.level.name() == "start" {
@@ -165,7 +165,7 @@ fn no_look_up_where_a_rate_is_kept_or_nothing_waits() {
 fn a_look_up_that_costs_nothing_is_kept_and_followed_by_another_at_once() {
     let mut bench = Bench::up();
     assert_eq!(bench.until_change(|_| 100), ("hold", 25));
-    bench.level.had_to_wait();
+    bench.level.on_wait();
     bench.level.advance(bench.now, false);
     assert_eq!(bench.level.name(), "ramp");
 }
@@ -202,7 +202,7 @@ fn many_429s_at_once_are_one_event() {
     let permit = bench.permit(20);
     bench.now += Duration::from_millis(10);
     for _ in 0..20 {
-        assert!(!bench.level.ended(bench.now, permit, End::Overload, false));
+        assert!(!bench.level.on_ended(bench.now, permit, End::Overload, false));
         bench.now += Duration::from_millis(1);
     }
     assert_eq!(bench.level.limit(), 14);
@@ -289,7 +289,7 @@ fn a_429_in_start_is_tried_for_company() {
 #[test]
 fn a_refused_look_up_gives_up_a_share_where_the_limit_is_contested() {
     let mut bench = Bench::up();
-    bench.level.overload.contested(bench.now, Duration::from_secs(9));
+    bench.level.overload.mark_contested(bench.now, Duration::from_secs(9));
     bench.overload(25);
     assert_eq!(bench.level.name(), "hold");
     assert!((bench.level.held - 18.6).abs() < 1e-9, "0.93 x 20, fraction and all: {}", bench.level.held);
@@ -300,7 +300,7 @@ fn a_refused_look_up_gives_up_a_share_where_the_limit_is_contested() {
 fn where_the_limit_is_contested_steps_are_equal_and_keep_the_fraction() {
     for (from, to) in [(10.0, 13.0), (18.6, 21.6), (40.3, 43.3)] {
         let mut bench = Bench::holding(from);
-        bench.level.overload.contested(bench.now, Duration::from_secs(9));
+        bench.level.overload.mark_contested(bench.now, Duration::from_secs(9));
         bench.level.climb.reset_in(bench.now, Duration::ZERO);
         while bench.level.name() != "up" {
             bench.level.advance(bench.now, false);

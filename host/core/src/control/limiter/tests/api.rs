@@ -55,7 +55,7 @@ impl Work {
                 let in_flight = u32::try_from(self.in_flight.len()).unwrap();
                 match self.limiter.admit(self.now, in_flight) {
                     Admission::Now => {
-                        let permit = self.limiter.started(self.now);
+                        let permit = self.limiter.on_started(self.now);
                         let (after, outcome) = api(self.now, permit.in_flight, &mut self.random);
                         self.in_flight.push((self.now + after, permit, outcome));
                         self.started += 1;
@@ -70,14 +70,14 @@ impl Work {
                         break;
                     }
                 }
-                self.phases.insert(self.limiter.reading(self.now).phase);
+                self.phases.insert(self.limiter.snapshot(self.now).phase);
             }
             let first = (0..self.in_flight.len()).min_by_key(|index| self.in_flight[*index].0);
             match first.filter(|index| self.in_flight[*index].0 <= next) {
                 Some(index) => {
                     let (at, permit, outcome) = self.in_flight.swap_remove(index);
                     self.now = self.now.max(at);
-                    self.limiter.completed(self.now, permit, outcome);
+                    self.limiter.on_completed(self.now, permit, outcome);
                     match outcome {
                         Outcome::Ok => self.good += 1,
                         Outcome::Throttled { .. } => self.throttled += 1,
@@ -86,7 +86,7 @@ impl Work {
                 }
                 None => self.now = next,
             }
-            self.phases.insert(self.limiter.reading(self.now).phase);
+            self.phases.insert(self.limiter.snapshot(self.now).phase);
         }
     }
 
@@ -99,7 +99,7 @@ impl Work {
 }
 
 /// An API that answers 429 to more than `most` at a time.
-pub(super) fn capped(most: u32) -> impl FnMut(Duration, u32, &mut Random) -> Answer {
+pub(super) fn api_with_cap(most: u32) -> impl FnMut(Duration, u32, &mut Random) -> Answer {
     move |_, in_flight, random| {
         if in_flight > most {
             (Duration::from_millis(10), Outcome::Throttled { retry_after: None })
@@ -110,7 +110,7 @@ pub(super) fn capped(most: u32) -> impl FnMut(Duration, u32, &mut Random) -> Ans
 }
 
 /// An API that is slower in proportion where more than `most` are in flight.
-pub(super) fn kneed(most: u32) -> impl FnMut(Duration, u32, &mut Random) -> Answer {
+pub(super) fn api_with_knee(most: u32) -> impl FnMut(Duration, u32, &mut Random) -> Answer {
     move |_, in_flight, random| {
         let slower = f64::from(in_flight.max(most)) / f64::from(most);
         (random.about(200.0 * slower), Outcome::Ok)

@@ -90,8 +90,8 @@ impl Watched {
             Event::Start(most) => self.start(*most)?,
             Event::End(which, outcome) if !self.in_flight.is_empty() => {
                 let permit = self.in_flight.swap_remove(which % self.in_flight.len());
-                self.limiter.completed(self.now, permit, *outcome);
-                self.twin.completed(self.now, permit, *outcome);
+                self.limiter.on_completed(self.now, permit, *outcome);
+                self.twin.on_completed(self.now, permit, *outcome);
                 if let Outcome::Throttled { retry_after: Some(wait) } = outcome
                     && self.limiter.state.retry_after.binds_all(*wait)
                 {
@@ -100,28 +100,28 @@ impl Watched {
             }
             Event::Forget(which) if !self.in_flight.is_empty() => {
                 let permit = self.in_flight.swap_remove(which % self.in_flight.len());
-                self.limiter.forgotten(self.now, permit);
-                self.twin.forgotten(self.now, permit);
+                self.limiter.on_discarded(self.now, permit);
+                self.twin.on_discarded(self.now, permit);
             }
             Event::More(requests) => {
-                self.limiter.sent_more(self.now, *requests);
-                self.twin.sent_more(self.now, *requests);
+                self.limiter.on_extra_requests(self.now, *requests);
+                self.twin.on_extra_requests(self.now, *requests);
                 (0..*requests).for_each(|_| self.count_request());
             }
             Event::Restore => {
-                let snapshot = self.twin.snapshot();
-                let text = serde_json::to_string(&snapshot).unwrap();
+                let saved = self.twin.state();
+                let text = serde_json::to_string(&saved).unwrap();
                 prop_assert!(text.len() < 4_096, "{}", text.len());
-                let read: Snapshot = serde_json::from_str(&text).unwrap();
-                prop_assert_eq!(&read, &snapshot);
+                let read: LimiterState = serde_json::from_str(&text).unwrap();
+                prop_assert_eq!(&read, &saved);
                 self.twin = Limiter::restore(self.config.clone(), read);
             }
             Event::End(..) | Event::Forget(_) => {}
         }
-        let reading = self.limiter.reading(self.now);
-        prop_assert_eq!(reading, self.twin.reading(self.now));
-        let open = matches!(reading.breaker, crate::control::admission::BreakerReading::Open { .. });
-        prop_assert!(open || (1..=self.config.max_in_flight).contains(&reading.limit), "{:?}", reading);
+        let snapshot = self.limiter.snapshot(self.now);
+        prop_assert_eq!(snapshot, self.twin.snapshot(self.now));
+        let open = matches!(snapshot.breaker, crate::control::admission::BreakerStatus::Open { .. });
+        prop_assert!(open || (1..=self.config.max_in_flight).contains(&snapshot.limit), "{:?}", snapshot);
         Ok(())
     }
 
@@ -145,8 +145,8 @@ impl Watched {
             prop_assert!(self.now >= self.gate, "started before a Retry-After");
             prop_assert!(self.now >= self.free, "started before the manifest's rate allows");
             self.count_request();
-            let permit = self.limiter.started(self.now);
-            prop_assert_eq!(permit, self.twin.started(self.now));
+            let permit = self.limiter.on_started(self.now);
+            prop_assert_eq!(permit, self.twin.on_started(self.now));
             prop_assert_eq!(permit, Permit { started: self.now, in_flight: in_flight + 1 });
             self.in_flight.push(permit);
         }
@@ -162,7 +162,7 @@ impl Watched {
     /// The API lives: all that is out ends, and within the gate's time and some minutes work is done again.
     fn comes_back_to_life(mut self) -> Result<(), TestCaseError> {
         for permit in std::mem::take(&mut self.in_flight) {
-            self.limiter.completed(self.now, permit, Outcome::TimedOut);
+            self.limiter.on_completed(self.now, permit, Outcome::TimedOut);
         }
         let enough = self.config.requests_per_second.map_or(200, |rate| (rate * 600.0).min(200.0) as u32);
         let mut work = Work::new(self.limiter, self.now.max(self.gate));

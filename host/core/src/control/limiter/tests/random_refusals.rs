@@ -42,7 +42,7 @@ fn refusals_at_random_teach_no_rate() {
 fn a_rate_limit_that_comes_after_refusals_at_random_is_learned() {
     let mut work = Work::new(limiter(16), at(0));
     work.go_on(Duration::from_secs(300), random(0.02, 2));
-    assert!(work.limiter.reading(work.now).rate.is_none_or(|rate| rate > 30.0));
+    assert!(work.limiter.snapshot(work.now).rate.is_none_or(|rate| rate > 30.0));
     work.go_on(Duration::from_secs(120), bucket(10.0));
     let refused = work.throttled;
     let rate = work.rate(Duration::from_secs(600), bucket(10.0));
@@ -55,9 +55,9 @@ fn refusals_at_random_that_begin_below_a_rate_limit_do_not_lower_the_rate() {
     let mut work = Work::new(limiter(16), at(0));
     work.go_on(Duration::from_secs(300), bucket(20.0));
     let (mut limited, mut whims) = (bucket(20.0), random(0.02, 1));
-    let rate = work.rate(Duration::from_secs(900), move |now, in_flight, chance| match whims(now, in_flight, chance) {
+    let rate = work.rate(Duration::from_secs(900), move |now, in_flight, random| match whims(now, in_flight, random) {
         (after, Outcome::Ok) => {
-            let (least, outcome) = limited(now, in_flight, chance);
+            let (least, outcome) = limited(now, in_flight, random);
             (if outcome == Outcome::Ok { after } else { least }, outcome)
         }
         refused => refused,

@@ -31,12 +31,12 @@ fn live(limiter: &mut Limiter, mut now: Duration, history: &[(u64, Option<Outcom
         match event {
             None => {
                 if limiter.admit(now, u32::try_from(in_flight.len()).unwrap()) == Admission::Now {
-                    in_flight.push(limiter.started(now));
+                    in_flight.push(limiter.on_started(now));
                 }
             }
             Some(outcome) => {
                 if !in_flight.is_empty() {
-                    limiter.completed(now, in_flight.remove(0), *outcome);
+                    limiter.on_completed(now, in_flight.remove(0), *outcome);
                 }
             }
         }
@@ -109,7 +109,7 @@ proptest! {
         let rebase = Rebase::new(now, Duration::from_secs(saver_now_s));
         let saved = limiter.save().unwrap();
         let mut other = Limiter::new(config(rate));
-        prop_assert!(Admit::load(&mut other, &saved, &rebase));
+        prop_assert!(ConcurrencyLimiter::load(&mut other, &saved, &rebase));
         waits(&mut other, now)?;
     }
 
@@ -128,7 +128,7 @@ proptest! {
         let rebase = Rebase::new(NOW, Duration::from_secs(NOW.as_secs().saturating_add_signed(shift_s)));
         // What cannot be read leaves it as it was.
         let mut other = Limiter::new(config(rate));
-        let _ = Admit::load(&mut other, &saved, &rebase);
+        let _ = ConcurrencyLimiter::load(&mut other, &saved, &rebase);
         waits(&mut other.clone(), NOW)?;
         let now = live(&mut other, NOW, &after);
         waits(&mut other, now)?;
@@ -145,11 +145,11 @@ proptest! {
         let now = live(&mut limiter, NOW, &before);
         let shift = Duration::from_secs(shift_s);
         let mut other = Limiter::new(config(rate));
-        prop_assert!(Admit::load(&mut other, &limiter.save().unwrap(), &Rebase::new(now + shift, now)));
+        prop_assert!(ConcurrencyLimiter::load(&mut other, &limiter.save().unwrap(), &Rebase::new(now + shift, now)));
         let end = live(&mut limiter, now, &after);
         prop_assert_eq!(live(&mut other, now + shift, &after), end + shift);
-        let Reading { limit, rate, phase, .. } = limiter.reading(end);
-        let moved = other.reading(end + shift);
+        let LimiterSnapshot { limit, rate, phase, .. } = limiter.snapshot(end);
+        let moved = other.snapshot(end + shift);
         prop_assert_eq!((moved.limit, moved.rate, moved.phase), (limit, rate, phase));
         prop_assert_eq!(waits(&mut other, end + shift)?, waits(&mut limiter, end)?);
     }

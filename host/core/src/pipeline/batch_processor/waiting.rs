@@ -14,18 +14,18 @@ use std::time::Duration;
 use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 use tokio::time::Instant;
 
-use crate::control::admission::BreakerReading;
+use crate::control::admission::BreakerStatus;
 use crate::ledger::{LongWaits, Parked};
 use crate::pipeline::batch::Late;
+use crate::pipeline::batch_processor::BatchProcessor;
 use crate::pipeline::parking::ParkedChange;
 use crate::pipeline::report::{Aside, Stopped, Waiting};
-use crate::pipeline::run::Run;
 
 /// How long a call stays for items that wait while nothing else is left of its batch. It ends without those that wait longer, where
 /// somebody delivers them again when they are due ([`LongWaits`]).
 const LONGEST_HOLD: Duration = Duration::from_secs(10);
 
-impl Run<'_> {
+impl BatchProcessor<'_> {
     /// Whether nothing is left but items that wait for long, and the batch may end without them.
     pub(super) fn only_waits(&self) -> bool {
         self.may_leave_waiting() && self.batch.only_waits(Instant::now(), LONGEST_HOLD)
@@ -33,10 +33,10 @@ impl Run<'_> {
 
     /// Set aside what waits for long, and forget what was parked and has ended. Answers the report's part of it, and the control item's.
     pub(super) async fn set_waiting_aside(&mut self) -> (Aside, ParkedChange) {
-        let (now, time) = (Instant::now(), self.call.clock().now());
+        let (now, time) = (Instant::now(), self.context.clock().now());
         let late = if self.may_leave_waiting() { self.batch.take_waiting(now, LONGEST_HOLD) } else { Vec::new() };
         let until = |due: Instant| whole_second(time.saturating_add(due - now).unwrap_or(Timestamp::MAX));
-        if self.call.ledger().long_waits() == LongWaits::Parked {
+        if self.context.ledger().long_waits() == LongWaits::Parked {
             return self.park(late, until).await;
         }
         let waiting =
@@ -45,7 +45,7 @@ impl Run<'_> {
     }
 
     async fn park(&mut self, late: Vec<Late>, until: impl Fn(Instant) -> Timestamp) -> (Aside, ParkedChange) {
-        let (provider, ledger) = (self.call.provider(), self.call.ledger());
+        let (provider, ledger) = (self.context.provider(), self.context.ledger());
         let mut change = ParkedChange { read: self.parked_read, ..ParkedChange::default() };
         let (mut parked, mut gone) = (Vec::with_capacity(late.len()), Vec::new());
         for Late { entry, parked: before, due } in late {
@@ -81,13 +81,13 @@ impl Run<'_> {
     /// Whether the batch may end without the items that wait for long. While the API is down or a person is needed it is not these
     /// items that have to wait, but all.
     fn may_leave_waiting(&self) -> bool {
-        let are_delivered_again = match self.call.ledger().long_waits() {
+        let are_delivered_again = match self.context.ledger().long_waits() {
             LongWaits::Held => false,
             LongWaits::Reported => true,
             // What was taken up is parked already.
             LongWaits::Parked => self.may_park || self.batch.len() == 0,
         };
-        let is_well = self.call.reading().breaker == BreakerReading::Closed
+        let is_well = self.context.limiter_snapshot().breaker == BreakerStatus::Closed
             && !matches!(self.stopped, Some(Stopped::BreakerOpen | Stopped::ApiDown | Stopped::Storage(_)));
         are_delivered_again && is_well
     }

@@ -2,32 +2,32 @@
 
 use tokio::time::Instant;
 
-use crate::control::brake::Alarm;
+use crate::control::failure_monitor::Alarm;
 use crate::dead_letter::{DeadLetter, Reason};
 use crate::ledger::Claimed;
 use crate::pipeline::batch::WorkIndex;
+use crate::pipeline::batch_processor::BatchProcessor;
 use crate::pipeline::chunks::Waiting;
 use crate::pipeline::report::Stopped;
-use crate::pipeline::run::Run;
 
-impl Run<'_> {
+impl BatchProcessor<'_> {
     /// An item is to be given up on, unless a person is needed first: then it is kept for after the mend.
     pub(super) async fn give_up(&mut self, index: WorkIndex, claimed: Claimed, letter: DeadLetter, alarmed: bool) {
         if alarmed || self.needs_operator() {
             self.spare(index, claimed, letter.reason).await;
         } else {
-            self.chunks.dead(Waiting::Work(index), claimed.day, Some(claimed), letter);
+            self.chunks.add_dead_letter(Waiting::Work(index), claimed.day, Some(claimed), letter);
         }
     }
 
     /// An item is to be given up on, and an operator has allowed that: no alarm takes it back.
     pub(super) fn give_up_as_allowed(&mut self, index: WorkIndex, claimed: Claimed, letter: DeadLetter) {
         self.chunks.allow(index);
-        self.chunks.dead(Waiting::Work(index), claimed.day, Some(claimed), letter);
+        self.chunks.add_dead_letter(Waiting::Work(index), claimed.day, Some(claimed), letter);
     }
 
     /// A person is needed: open the breaker and keep what would have died of it.
-    pub(super) async fn alarmed(&mut self, alarm: Alarm, failure: &str) {
+    pub(super) async fn raise_alarm(&mut self, alarm: Alarm, failure: &str) {
         if self.needs_operator() {
             return;
         }
@@ -36,7 +36,7 @@ impl Run<'_> {
         if let Err(error) = self.pipeline.raise(alarm, failure).await {
             self.stopped = Some(Stopped::Storage(error.to_string()));
         }
-        for (index, claimed, reason) in self.chunks.reprieve() {
+        for (index, claimed, reason) in self.chunks.discard_pending_dead_letters() {
             self.spare(index, claimed, reason).await;
         }
     }

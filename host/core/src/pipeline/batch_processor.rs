@@ -17,13 +17,13 @@ use tokio::time::{Instant, sleep_until};
 use crate::control::admission::Admission;
 use crate::control::item::Control;
 use crate::ledger::{Claimed, Finish, Finished, Release};
-use crate::pipeline::adapt::Learned;
+use crate::pipeline::adapt::BatchFeedback;
 use crate::pipeline::allowance::Allowance;
-use crate::pipeline::attempt::{Attempted, Step, attempt};
+use crate::pipeline::attempt::{AttemptOutcome, FinishedAttempt, attempt};
 use crate::pipeline::batch::{Batch, Settled, WorkIndex};
-use crate::pipeline::call::Call;
+use crate::pipeline::batch_context::BatchContext;
 use crate::pipeline::chunks::{Chunks, Waiting};
-use crate::pipeline::flush::{FlushError, Flushed, flush};
+use crate::pipeline::flush::{FinishedFlush, FlushError, flush};
 use crate::pipeline::parking::{MOST_PARKED, ParkedChange, ParkedRead};
 use crate::pipeline::probes::Probes;
 use crate::pipeline::redelivery::{self, Redelivery};
@@ -51,9 +51,9 @@ pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(60);
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// One call of `process`.
-pub(crate) struct Run<'a> {
+pub(crate) struct BatchProcessor<'a> {
     pipeline: &'a Arc<Pipeline>,
-    call: Arc<Call>,
+    context: Arc<BatchContext>,
     batch: Batch,
     chunks: Chunks,
     slots: Slots,
@@ -64,8 +64,8 @@ pub(crate) struct Run<'a> {
     pub(super) parked_read: Option<ParkedRead>,
     /// Whether entries that wait for long may be parked: not so many are.
     may_park: bool,
-    tries: JoinSet<Attempted>,
-    flushing: JoinSet<Flushed>,
+    tries: JoinSet<FinishedAttempt>,
+    flushing: JoinSet<FinishedFlush>,
     deadline: Instant,
     /// The last instant at which a fetch may start and still end before the deadline and the window's end.
     last_start: Instant,
@@ -80,7 +80,7 @@ pub(crate) struct Run<'a> {
 
 /// Why nothing can start at the moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Blocked {
+enum LaunchBlocker {
     /// Nothing is due.
     NothingDue,
     /// All permits are in use.
@@ -90,17 +90,17 @@ enum Blocked {
     /// Not before this instant.
     Until(Instant),
     /// A try that claims has to take its turn first.
-    Turn,
+    StartQueue,
     /// Chunks have to be flushed first.
     Flush,
     /// Never again in this call.
     ForGood,
 }
 
-impl<'a> Run<'a> {
+impl<'a> BatchProcessor<'a> {
     pub(crate) fn new(
         pipeline: &'a Arc<Pipeline>,
-        call: Arc<Call>,
+        context: Arc<BatchContext>,
         batch: Batch,
         slots: Slots,
         control: &Control,
@@ -112,12 +112,12 @@ impl<'a> Run<'a> {
         let by_window = pipeline.window_closes().map(|closes| earlier(closes, fetch_timeout));
         let redelivery = Redelivery::of(&batch, control);
         let last_start = by_window.map_or(by_deadline, |by_window| by_window.min(by_deadline));
-        call.set_last_start(last_start);
+        context.set_last_start(last_start);
         // There are some already where the call before has left its own.
-        call.set_issued(slots.issued());
-        let mut run = Self {
+        context.set_permit_count(slots.permit_count());
+        let mut processor = Self {
             pipeline,
-            call,
+            context,
             batch,
             chunks: Chunks::default(),
             slots,
@@ -135,19 +135,19 @@ impl<'a> Run<'a> {
             progressed: false,
             ok: 0,
         };
-        let today = run.pipeline.today();
-        for (position, letter) in run.batch.take_unreadable() {
-            run.chunks.dead(Waiting::Unreadable(position), today, None, letter);
+        let today = processor.pipeline.today();
+        for (position, letter) in processor.batch.take_unreadable() {
+            processor.chunks.add_dead_letter(Waiting::Unreadable(position), today, None, letter);
         }
-        run
+        processor
     }
 
     /// Have the fetcher ready before slots are acquired, which run out while nobody renews them.
     pub(crate) async fn prepare_fetcher(&self) {
         tokio::select! {
             biased;
-            () = self.call.stopped() => {}
-            () = self.call.fetcher().prepare() => {}
+            () = self.context.wait_for_stop() => {}
+            () = self.context.fetcher().prepare() => {}
             () = sleep_until(self.last_start) => {}
         }
     }
@@ -157,7 +157,7 @@ impl<'a> Run<'a> {
         if self.redelivery.noted.is_empty() {
             return;
         }
-        match redelivery::known(&self.call, &self.batch).await {
+        match redelivery::find_settled(&self.context, &self.batch).await {
             Ok(known) => {
                 let known: BTreeMap<WorkIndex, Settled> = known.into_iter().collect();
                 self.batch.withdraw(|index| known.contains_key(&index));
@@ -167,7 +167,7 @@ impl<'a> Run<'a> {
                 self.progressed = progressed;
             }
             Err(error) => {
-                tracing::warn!(provider = self.call.provider(), %error, "what was done before is not known: each claim tells");
+                tracing::warn!(provider = self.context.provider(), %error, "what was done before is not known: each claim tells");
             }
         }
     }
@@ -180,7 +180,7 @@ impl<'a> Run<'a> {
             return;
         }
         tracing::error!(
-            provider = self.call.provider(),
+            provider = self.context.provider(),
             call_ms = left.as_millis(),
             fetch_timeout_ms = fetch_timeout.as_millis(),
             shortest_call_ms = shortest_call(fetch_timeout).as_millis(),
@@ -195,41 +195,41 @@ impl<'a> Run<'a> {
         loop {
             self.renew_slots_if_due().await;
             self.set_requests_aside_if_low().await;
-            let blocked = self.launch();
-            self.flush_if_due(blocked);
-            if self.is_over(blocked) {
+            let blocker = self.launch();
+            self.flush_if_due(blocker);
+            if self.is_over(blocker) {
                 return;
             }
-            let wake = self.wake(blocked);
+            let wake = self.wake(blocker);
             tokio::select! {
                 biased;
-                Some(tried) = self.tries.join_next() => match tried {
-                    Ok(tried) => self.tried(tried).await,
+                Some(attempt) = self.tries.join_next() => match attempt {
+                    Ok(attempt) => self.on_attempt_done(attempt).await,
                     Err(error) => self.stop(Stopped::Storage(format!("a try ended without a result: {error}"))),
                 },
-                Some(flushed) = self.flushing.join_next() => match flushed {
-                    Ok(flushed) => self.flushed(flushed).await,
+                Some(flush) = self.flushing.join_next() => match flush {
+                    Ok(flush) => self.on_flush_done(flush).await,
                     Err(error) => self.stop(Stopped::Storage(format!("a flush ended without a result: {error}"))),
                 },
-                () = self.call.stopped(), if self.stopped.is_none() => self.stop(Stopped::Asked),
-                () = self.call.permits.freed(), if blocked == Blocked::Permits => {}
-                () = self.call.turn(), if blocked == Blocked::Turn => {}
+                () = self.context.wait_for_stop(), if self.stopped.is_none() => self.stop(Stopped::Asked),
+                () = self.context.permits.wait_for_free(), if blocker == LaunchBlocker::Permits => {}
+                () = self.context.wait_for_queue(), if blocker == LaunchBlocker::StartQueue => {}
                 () = sleep_until(wake) => {}
             }
         }
     }
 
     /// Nothing may be fetched now: the governor sees to the mapping, and the batch waits before it is delivered again.
-    pub(crate) async fn gated(self, gate: Gate) -> Report {
-        let Self { pipeline, call, batch, allowance, probes, deadline, .. } = self;
-        let (unspent, probed) = (allowance.close(&call), probes.into_failed());
+    pub(crate) async fn report_closed_gate(self, gate: Gate) -> Report {
+        let Self { pipeline, context, batch, allowance, probes, deadline, .. } = self;
+        let (unspent, probed) = (allowance.close(&context), probes.into_failed());
         // What was noted of the batch holds on: nothing of it has been looked at.
         let (redelivery, parked) = (Redelivery::default(), ParkedChange::default());
-        let learned = Learned { invocation: None, records: 0, unspent, probed, redelivery, parked };
-        if let Err(error) = pipeline.adapt(learned).await {
-            tracing::warn!(provider = call.provider(), %error, "the mapping was not adapted");
+        let feedback = BatchFeedback { invocation: None, records: 0, unspent, probed, redelivery, parked };
+        if let Err(error) = pipeline.adapt(feedback).await {
+            tracing::warn!(provider = context.provider(), %error, "the mapping was not adapted");
         }
-        pipeline.wait(gate.opens, deadline, &call).await;
+        pipeline.wait(gate.opens, deadline, &context).await;
         batch.into_report(Some(gate.why), Aside::default())
     }
 
@@ -237,20 +237,20 @@ impl<'a> Run<'a> {
     pub(crate) async fn report(mut self) -> Report {
         let invocation = self.invocation();
         let (mut aside, parked) = self.set_waiting_aside().await;
-        let kept = if self.expects_more() { self.slots.keep(self.call.clock()) } else { None };
+        let retained = if self.expects_more() { self.slots.keep(self.context.clock()) } else { None };
         let redelivery = Redelivery { again: self.batch.first_before_an_end(), ..self.redelivery };
         let Self {
-            pipeline, call, batch, slots, allowance, probes, deadline, stopped, progressed, ok: records, ..
+            pipeline, context, batch, slots, allowance, probes, deadline, stopped, progressed, ok: records, ..
         } = self;
-        if kept.is_some() {
-            *pipeline.kept_slots() = kept;
-        } else if let Err(error) = slots.give_back(call.ledger(), call.clock()).await {
-            tracing::warn!(provider = call.provider(), %error, "slots were not given back; they run out by themselves");
+        if retained.is_some() {
+            *pipeline.retained_slots() = retained;
+        } else if let Err(error) = slots.give_back(context.ledger(), context.clock()).await {
+            tracing::warn!(provider = context.provider(), %error, "slots were not given back; they run out by themselves");
         }
-        let (unspent, probed) = (allowance.close(&call), probes.into_failed());
-        let learned = Learned { invocation, records, unspent, probed, redelivery, parked };
-        if let Err(error) = pipeline.adapt(learned).await {
-            tracing::warn!(provider = call.provider(), %error, "what was learned of the API was not kept");
+        let (unspent, probed) = (allowance.close(&context), probes.into_failed());
+        let feedback = BatchFeedback { invocation, records, unspent, probed, redelivery, parked };
+        if let Err(error) = pipeline.adapt(feedback).await {
+            tracing::warn!(provider = context.provider(), %error, "what was learned of the API was not kept");
             // Nobody would look for what nobody has noted: it stays in the stream, too.
             aside.parked.clear();
         }
@@ -258,76 +258,80 @@ impl<'a> Run<'a> {
         let waits_for_quota = stopped == Some(Stopped::QuotaSpent);
         if !progressed && batch.len() > 0 && !batch.is_drained() && (stopped.is_none() || waits_for_quota) {
             let due = if waits_for_quota { None } else { batch.next_due() };
-            pipeline.wait(due, deadline, &call).await;
+            pipeline.wait(due, deadline, &context).await;
         }
         batch.into_report(stopped, aside)
     }
 
     /// Start tries while work is due and the limiter, the slots and the time allow it. Says what is in the way.
-    fn launch(&mut self) -> Blocked {
-        let last_start = self.slots.launch_until(self.call.clock()).min(self.last_start);
-        self.call.let_start_until(last_start, self.slots.renewed());
+    fn launch(&mut self) -> LaunchBlocker {
+        let last_start = self.slots.launch_until(self.context.clock()).min(self.last_start);
+        self.context.let_start_until(last_start, self.slots.last_renewal());
         loop {
             let now = Instant::now();
             if self.stopped.is_some() || now > self.last_start {
-                return Blocked::ForGood;
+                return LaunchBlocker::ForGood;
             }
             if !self.chunks.have_room() {
-                return Blocked::Flush;
+                return LaunchBlocker::Flush;
             }
             if now > last_start {
-                return Blocked::Until(self.next_renewal());
+                return LaunchBlocker::Until(self.next_renewal());
             }
-            if !self.allowance.covers(self.call.before_turn(), &self.call) {
-                return if self.call.before_turn() > 0 { Blocked::Turn } else { Blocked::Completion };
+            if !self.allowance.covers(self.context.queued_count(), &self.context) {
+                return if self.context.queued_count() > 0 {
+                    LaunchBlocker::StartQueue
+                } else {
+                    LaunchBlocker::Completion
+                };
             }
-            let in_use = self.call.in_use();
-            if in_use > 0 && self.call.caution().is_some_and(|most| in_use >= most) {
-                return Blocked::Completion;
+            let in_use = self.context.in_use();
+            if in_use > 0 && self.context.cautious_limit().is_some_and(|most| in_use >= most) {
+                return LaunchBlocker::Completion;
             }
             // The limiter is asked only where there is something to fetch: it learns from being in the way.
-            let Some(index) = self.batch.take_due(now) else { return Blocked::NothingDue };
-            if let Some(blocked) = self.refused(now) {
+            let Some(index) = self.batch.take_due(now) else { return LaunchBlocker::NothingDue };
+            if let Some(blocker) = self.limiter_blocker(now) {
                 self.batch.put_back(index);
-                return blocked;
+                return blocker;
             }
-            let Some(permit) = self.call.permits.try_acquire() else {
+            let Some(permit) = self.context.permits.try_acquire() else {
                 self.batch.put_back(index);
-                return Blocked::Permits;
+                return LaunchBlocker::Permits;
             };
-            let breaker = self.call.reading().breaker;
+            let breaker = self.context.limiter_snapshot().breaker;
             let index = self.probes.choose(index, breaker, &mut self.batch, now);
             let Some(work) = self.batch.work(index).map(Arc::clone) else { continue };
-            self.call.queued();
-            self.tries.spawn(attempt(Arc::clone(&self.call), index, work, self.batch.failures(index), permit));
+            self.context.enter_queue();
+            self.tries.spawn(attempt(Arc::clone(&self.context), index, work, self.batch.failures(index), permit));
         }
     }
 
     /// Whether the limiter is in the way of another try.
-    fn refused(&self, now: Instant) -> Option<Blocked> {
-        match self.call.admit_try() {
+    fn limiter_blocker(&self, now: Instant) -> Option<LaunchBlocker> {
+        match self.context.admit_try() {
             Some(Admission::Now) => None,
-            Some(Admission::At(at)) => Some(Blocked::Until(now + at.saturating_sub(self.call.elapsed()))),
-            Some(Admission::AfterCompletion) => Some(Blocked::Completion),
-            None => Some(Blocked::Turn),
+            Some(Admission::At(at)) => Some(LaunchBlocker::Until(now + at.saturating_sub(self.context.limiter_now()))),
+            Some(Admission::AfterCompletion) => Some(LaunchBlocker::Completion),
+            None => Some(LaunchBlocker::StartQueue),
         }
     }
 
     fn next_renewal(&self) -> Instant {
-        self.slots.next_renewal(self.call.clock())
+        self.slots.next_renewal(self.context.clock())
     }
 
     async fn renew_slots_if_due(&mut self) {
         self.slots.pay_owed();
-        self.call.set_issued(self.slots.issued());
+        self.context.set_permit_count(self.slots.permit_count());
         let may_need_more = self.stopped.is_none() || !self.tries.is_empty();
         if !may_need_more || Instant::now() < self.next_renewal() {
             return;
         }
-        if let Err(error) = self.slots.renew(self.call.ledger(), self.call.clock()).await {
+        if let Err(error) = self.slots.renew(self.context.ledger(), self.context.clock()).await {
             return self.stop(Stopped::Storage(error.to_string()));
         }
-        self.call.set_issued(self.slots.issued());
+        self.context.set_permit_count(self.slots.permit_count());
         match self.pipeline.control().await.map(|control| self.pipeline.gate(&control)) {
             // This call itself has set aside what is left of the quota.
             Ok(None | Some(Gate { why: Stopped::QuotaSpent, .. })) => {}
@@ -340,115 +344,126 @@ impl<'a> Run<'a> {
         if self.stopped.is_some() {
             return;
         }
-        match self.allowance.refill(self.pipeline, &self.call).await {
-            Ok(()) if self.allowance.is_spent(&self.call) && self.tries.is_empty() => self.stop(Stopped::QuotaSpent),
+        match self.allowance.refill(self.pipeline, &self.context).await {
+            Ok(()) if self.allowance.is_spent(&self.context) && self.tries.is_empty() => self.stop(Stopped::QuotaSpent),
             Ok(()) => {}
             Err(error) => self.stop(Stopped::Storage(error.to_string())),
         }
     }
 
     /// Start a flush where one is due, or where nothing else is left to do.
-    fn flush_if_due(&mut self, blocked: Blocked) {
-        let idle = self.tries.is_empty() && matches!(blocked, Blocked::NothingDue | Blocked::ForGood | Blocked::Flush);
+    fn flush_if_due(&mut self, blocker: LaunchBlocker) {
+        let idle = self.tries.is_empty()
+            && matches!(blocker, LaunchBlocker::NothingDue | LaunchBlocker::ForGood | LaunchBlocker::Flush);
         if !self.flushing.is_empty() {
             return;
         }
         if let Some(due) = self.chunks.take_due(Instant::now(), idle) {
-            let (stores, provider) = (self.pipeline.stores.clone(), self.call.provider().to_owned());
-            self.flushing.spawn(flush(stores, provider, self.call.owner.clone(), due));
+            let (stores, provider) = (self.pipeline.stores.clone(), self.context.provider().to_owned());
+            self.flushing.spawn(flush(stores, provider, self.context.owner.clone(), due));
         }
     }
 
-    fn is_over(&self, blocked: Blocked) -> bool {
+    fn is_over(&self, blocker: LaunchBlocker) -> bool {
         let quiet = self.tries.is_empty() && self.flushing.is_empty() && self.chunks.are_empty();
         quiet
-            && match blocked {
-                Blocked::ForGood => true,
-                Blocked::NothingDue => {
+            && match blocker {
+                LaunchBlocker::ForGood => true,
+                LaunchBlocker::NothingDue => {
                     self.batch.next_due().is_none_or(|due| due > self.last_start) || self.only_waits()
                 }
-                Blocked::Until(instant) => instant > self.last_start,
-                Blocked::Permits | Blocked::Completion | Blocked::Turn | Blocked::Flush => false,
+                LaunchBlocker::Until(instant) => instant > self.last_start,
+                LaunchBlocker::Permits
+                | LaunchBlocker::Completion
+                | LaunchBlocker::StartQueue
+                | LaunchBlocker::Flush => false,
             }
     }
 
     /// When to look again though nothing has happened.
-    fn wake(&self, blocked: Blocked) -> Instant {
-        let due = match blocked {
-            Blocked::NothingDue => self.batch.next_due(),
-            Blocked::Until(instant) => Some(instant),
+    fn wake(&self, blocker: LaunchBlocker) -> Instant {
+        let due = match blocker {
+            LaunchBlocker::NothingDue => self.batch.next_due(),
+            LaunchBlocker::Until(instant) => Some(instant),
             // What is in flight may be a request that nobody waits for any more.
-            Blocked::Completion if self.tries.is_empty() => Some(Instant::now() + LOOK_AGAIN),
-            Blocked::Permits | Blocked::Completion | Blocked::Turn | Blocked::Flush | Blocked::ForGood => None,
+            LaunchBlocker::Completion if self.tries.is_empty() => Some(Instant::now() + LOOK_AGAIN),
+            LaunchBlocker::Permits
+            | LaunchBlocker::Completion
+            | LaunchBlocker::StartQueue
+            | LaunchBlocker::Flush
+            | LaunchBlocker::ForGood => None,
         };
-        let renewal = (blocked != Blocked::ForGood).then(|| self.next_renewal());
+        let renewal = (blocker != LaunchBlocker::ForGood).then(|| self.next_renewal());
         let flush = self.chunks.due().filter(|_| self.flushing.is_empty());
         // Nothing starts after this; a loop without events must see it.
-        let end = (blocked != Blocked::ForGood).then(|| self.last_start + Duration::from_millis(1));
+        let end = (blocker != LaunchBlocker::ForGood).then(|| self.last_start + Duration::from_millis(1));
         [due, renewal, flush, end].into_iter().flatten().min().unwrap_or_else(|| Instant::now() + LONGEST_WAIT)
     }
 
     /// Take in what a try brought.
-    async fn tried(&mut self, tried: Attempted) {
-        let Attempted { index, step, alarm, failed } = tried;
-        let breaker = self.call.reading().breaker;
+    async fn on_attempt_done(&mut self, attempt: FinishedAttempt) {
+        let FinishedAttempt { index, outcome, alarm, failed } = attempt;
+        let breaker = self.context.limiter_snapshot().breaker;
         let id = self.batch.work(index).map(|work| work.item.id.as_str());
-        self.probes.ended(id, failed.is_some(), breaker);
-        match step {
-            Step::Settled { by, end } => self.settle(index, &Settled::Before { by, end }),
-            Step::NotBefore(until) => self.batch.delay(index, self.pipeline.instant(until)),
-            Step::Retry { due, failures } => {
-                self.pipeline.progress.retrying();
-                self.batch.failed(index, failures);
+        self.probes.on_fetch_done(id, failed.is_some(), breaker);
+        match outcome {
+            AttemptOutcome::Settled { by, end } => self.settle(index, &Settled::Before { by, end }),
+            AttemptOutcome::NotBefore(until) => self.batch.delay(index, self.pipeline.instant(until)),
+            AttemptOutcome::Retry { due, failures } => {
+                self.pipeline.progress.count_retry();
+                self.batch.record_failures(index, failures);
                 self.batch.delay(index, due);
             }
-            Step::NotStarted => self.batch.delay(index, Instant::now()),
-            Step::Recovered(claimed) => self.chunks.recovered(index, claimed),
-            Step::Fetched { claimed, line } => {
+            AttemptOutcome::NotStarted => self.batch.delay(index, Instant::now()),
+            AttemptOutcome::Recovered(claimed) => self.chunks.add_recovered(index, claimed),
+            AttemptOutcome::Fetched { claimed, line } => {
                 self.ok += 1;
-                self.chunks.fetched(index, claimed, &line);
+                self.chunks.add_record(index, claimed, &line);
             }
-            Step::GiveUp { claimed, letter, is_allowed: true } => self.give_up_as_allowed(index, claimed, *letter),
-            Step::GiveUp { claimed, letter, is_allowed: false } => {
+            AttemptOutcome::GiveUp { claimed, letter, is_allowed: true } => {
+                self.give_up_as_allowed(index, claimed, *letter)
+            }
+            AttemptOutcome::GiveUp { claimed, letter, is_allowed: false } => {
                 self.give_up(index, claimed, *letter, alarm.is_some()).await;
             }
-            Step::StorageFailed(message) => self.stop(Stopped::Storage(message)),
+            AttemptOutcome::StorageFailed(message) => self.stop(Stopped::Storage(message)),
         }
         if let Some((alarm, failure)) = alarm {
-            self.alarmed(alarm, &failure).await;
+            self.raise_alarm(alarm, &failure).await;
         }
         self.notice_breaker(failed).await;
     }
 
     /// The limiter's breaker may have opened or closed: the control item tells all other processes.
     async fn notice_breaker(&mut self, failed: Option<Failure>) {
-        let breaker = self.call.reading().breaker;
-        if self.probes.noticed(breaker)
+        let breaker = self.context.limiter_snapshot().breaker;
+        if self.probes.take_breaker_change(breaker)
             && let Err(error) =
                 self.pipeline.note_breaker(breaker, failed.map(|failed| failed.to_string()).as_deref()).await
         {
             return self.stop(Stopped::Storage(error.to_string()));
         }
-        if self.probes.is_hopeless(breaker, self.call.elapsed()) {
+        if self.probes.is_hopeless(breaker, self.context.limiter_now()) {
             self.stop(Stopped::ApiDown);
         }
     }
 
     async fn keep_for_later(&mut self, index: WorkIndex, claimed: Claimed, why: &str) {
-        let release = Release { claimed, counted: false, not_before: self.call.clock().now(), error: why.to_owned() };
-        if let Err(error) = self.call.ledger().release(self.call.provider(), &self.call.owner, release).await {
-            tracing::warn!(provider = self.call.provider(), %error, "a claim was not given back; it runs out by itself");
+        let release =
+            Release { claimed, counted: false, not_before: self.context.clock().now(), error: why.to_owned() };
+        if let Err(error) = self.context.ledger().release(self.context.provider(), &self.context.owner, release).await {
+            tracing::warn!(provider = self.context.provider(), %error, "a claim was not given back; it runs out by itself");
         }
         self.batch.delay(index, Instant::now());
     }
 
     /// Take in what a flush brought.
-    async fn flushed(&mut self, flushed: Flushed) {
-        for (waiting, finish, finished) in flushed.finished {
+    async fn on_flush_done(&mut self, flush: FinishedFlush) {
+        for (waiting, finish, finished) in flush.finished {
             match (waiting, finished) {
                 (Waiting::Unreadable(position), _) => {
-                    let end = self.batch.unreadable_kept(position);
-                    self.ended(end);
+                    let end = self.batch.on_unreadable_kept(position);
+                    self.on_entry_ended(end);
                 }
                 (Waiting::Work(index), Finished::Written) => {
                     let settled = if matches!(finish, Finish::Fetched(_)) { Settled::Fetched } else { Settled::Dead };
@@ -458,27 +473,27 @@ impl<'a> Run<'a> {
                 (Waiting::Work(index), Finished::Fenced) => self.batch.delay(index, Instant::now()),
             }
         }
-        if let Some((day, used)) = flushed.number {
+        if let Some((day, used)) = flush.number {
             self.chunks.on_number_used(day, used);
         }
         // Whatever the failure: this owner starts nothing more, and what has not ended is delivered again to another.
-        if let Some(error) = flushed.failure {
+        if let Some(error) = flush.failure {
             self.stop(stopped_by(&error));
         }
-        for (index, claimed) in flushed.not_stored {
+        for (index, claimed) in flush.not_stored {
             self.keep_for_later(index, claimed, "its record could not be stored").await;
         }
     }
 
     fn settle(&mut self, index: WorkIndex, settled: &Settled) {
         for end in self.batch.settle(index, settled) {
-            self.ended(end);
+            self.on_entry_ended(end);
         }
     }
 
-    fn ended(&mut self, end: End) {
+    fn on_entry_ended(&mut self, end: End) {
         self.progressed = true;
-        self.pipeline.progress.ended(end);
+        self.pipeline.progress.count_end(end);
     }
 
     /// Start nothing more; the first reason stands.
@@ -486,7 +501,7 @@ impl<'a> Run<'a> {
         if self.stopped.is_none() {
             self.stopped = Some(why);
         }
-        self.call.stop();
+        self.context.stop();
     }
 }
 

@@ -17,7 +17,7 @@ use crate::day::Day;
 
 /// What is to become of a change of the control item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Worth {
+pub(crate) enum WritePolicy {
     /// It is written.
     Now,
     /// It waits, with so many requests that nobody else has counted.
@@ -28,7 +28,7 @@ pub(crate) enum Worth {
 
 /// What this process knows of the control item.
 #[derive(Debug, Default)]
-pub(crate) struct Known {
+pub(crate) struct ControlCache {
     /// With the changes that wait.
     control: Option<Control>,
     /// Since when changes wait to be written; none: it is as it lies in the ledger.
@@ -37,15 +37,15 @@ pub(crate) struct Known {
     uncounted: Option<(Day, u64)>,
 }
 
-impl Known {
+impl ControlCache {
     /// The item as it was seen last.
-    pub(crate) fn seen(&self) -> Option<Control> {
+    pub(crate) fn last_seen(&self) -> Option<Control> {
         self.control.clone()
     }
 
     /// The item was read. Answers it with what waits to be written; where somebody else has written since, that is the count of
     /// requests alone: what they have learned is as good as what we have.
-    pub(crate) fn read(&mut self, mut read: Control) -> Control {
+    pub(crate) fn merge_read(&mut self, mut read: Control) -> Control {
         match &self.control {
             Some(known) if known.version == read.version && self.waiting_since.is_some() => return known.clone(),
             _ => {}
@@ -61,7 +61,7 @@ impl Known {
     }
 
     /// The item was written, with all that waited; it lies there like this.
-    pub(crate) fn written(&mut self, there: Control) {
+    pub(crate) fn on_written(&mut self, there: Control) {
         *self = Self { control: Some(there), ..Self::default() };
     }
 
@@ -103,7 +103,7 @@ mod tests {
 
     use super::*;
     use crate::control::governor::Pending;
-    use crate::control::item::{Breaker, OpenedBy};
+    use crate::control::item::{OpenedBy, ProviderStop};
 
     const DAY: Day = Day(jiff::civil::date(2026, 11, 25));
 
@@ -111,46 +111,46 @@ mod tests {
         Timestamp::from_second(1_800_000_000 + seconds).unwrap()
     }
 
-    fn learned(limit: u32) -> Control {
+    fn control_with_limit(limit: u32) -> Control {
         let limiter = SavedLimiter { at: at(0), elapsed: None, limit, gate: None, state: Value::Null };
         Control { version: 7, limiter: Some(limiter), ..Control::default() }
     }
 
     #[test]
     fn what_waits_is_there_until_somebody_else_has_written() {
-        let mut known = Known::default();
-        known.read(learned(4));
-        let mut changed = learned(5);
+        let mut cache = ControlCache::default();
+        cache.merge_read(control_with_limit(4));
+        let mut changed = control_with_limit(5);
         changed.usage.reserve(DAY, 30, None);
-        known.postpone(changed.clone(), (DAY, 30), at(1));
-        assert_eq!(known.read(learned(4)), changed, "nobody has");
-        known.postpone(changed.clone(), (DAY, 12), at(2));
+        cache.postpone(changed.clone(), (DAY, 30), at(1));
+        assert_eq!(cache.merge_read(control_with_limit(4)), changed, "nobody has");
+        cache.postpone(changed.clone(), (DAY, 12), at(2));
 
-        let mut others = Control { version: 8, ..learned(9) };
+        let mut others = Control { version: 8, ..control_with_limit(9) };
         others.usage.reserve(DAY, 100, None);
-        let read = known.read(others.clone());
+        let read = cache.merge_read(others.clone());
         assert_eq!((read.usage.on(DAY), &read.limiter), (142, &others.limiter), "their limit, and all requests");
-        assert_eq!(known.read(others).usage.on(DAY), 142, "once");
-        assert!(known.is_due(at(1_000), Duration::from_secs(10)), "they still have to be written");
-        known.written(read);
-        assert!(!known.is_due(at(1_000), Duration::from_secs(10)));
+        assert_eq!(cache.merge_read(others).usage.on(DAY), 142, "once");
+        assert!(cache.is_due(at(1_000), Duration::from_secs(10)), "they still have to be written");
+        cache.on_written(read);
+        assert!(!cache.is_due(at(1_000), Duration::from_secs(10)));
     }
 
     #[test]
     fn what_waits_is_due_after_a_while_from_the_first() {
-        let mut known = Known::default();
-        known.postpone(learned(4), (DAY, 1), at(0));
-        known.postpone(learned(5), (DAY, 1), at(9));
-        assert!(!known.is_due(at(9), Duration::from_secs(10)));
-        assert!(known.is_due(at(10), Duration::from_secs(10)));
-        known.written(learned(5));
-        assert_eq!(known.seen(), Some(learned(5)));
-        assert!(!known.is_due(at(1_000), Duration::from_secs(10)));
+        let mut cache = ControlCache::default();
+        cache.postpone(control_with_limit(4), (DAY, 1), at(0));
+        cache.postpone(control_with_limit(5), (DAY, 1), at(9));
+        assert!(!cache.is_due(at(9), Duration::from_secs(10)));
+        assert!(cache.is_due(at(10), Duration::from_secs(10)));
+        cache.on_written(control_with_limit(5));
+        assert_eq!(cache.last_seen(), Some(control_with_limit(5)));
+        assert!(!cache.is_due(at(1_000), Duration::from_secs(10)));
     }
 
     #[test]
     fn others_have_to_know_at_once_what_stops_or_steers_them() {
-        let before = learned(4);
+        let before = control_with_limit(4);
         let change = |how: fn(&mut Control)| {
             let mut after = before.clone();
             how(&mut after);
@@ -164,7 +164,7 @@ mod tests {
         }));
 
         let open = |after: &mut Control| {
-            after.breaker = Breaker::Open { since: at(0), by: OpenedBy::Breaker, reason: String::new() }
+            after.breaker = ProviderStop::Open { since: at(0), by: OpenedBy::Breaker, reason: String::new() }
         };
         assert!(!change(open));
         assert!(!change(|after| after.limiter.as_mut().unwrap().gate = Some(at(60))));

@@ -3,17 +3,17 @@
 use tokio::time::Instant;
 
 use crate::control::governor::Invocation;
-use crate::pipeline::run::Run;
+use crate::pipeline::batch_processor::BatchProcessor;
 
-impl Run<'_> {
+impl BatchProcessor<'_> {
     /// Whether the next batch is about to come, and a write for its sake is worth saving: this one was full, or comes again.
     pub(super) fn expects_more(&self) -> bool {
         let is_full = || {
-            let control = self.pipeline.control_seen();
+            let control = self.pipeline.cached_control();
             let mapping = control.and_then(|control| control.governor.seen);
             mapping.is_some_and(|mapping| self.batch.len() >= mapping.batch_size as usize)
         };
-        let is_thrifty = !self.call.ledger().write_interval().is_zero();
+        let is_thrifty = !self.context.ledger().write_interval().is_zero();
         is_thrifty && self.stopped.is_none() && (is_full() || !self.batch.is_drained())
     }
 
@@ -23,7 +23,7 @@ impl Run<'_> {
         if self.batch.len() == 0 {
             return None;
         }
-        let (first, last) = self.call.starts()?;
+        let (first, last) = self.context.starts()?;
         Some(Invocation { ok: self.ok, launching: last - first, tail: Instant::now() - last })
     }
 }

@@ -7,7 +7,7 @@ use rand::{Rng, SeedableRng};
 
 /// Where random numbers come from.
 #[derive(Debug, Clone, Default)]
-pub enum Chance {
+pub enum RandomSource {
     /// The machine's own.
     #[default]
     System,
@@ -15,10 +15,10 @@ pub enum Chance {
     Seeded(Arc<Mutex<StdRng>>),
 }
 
-impl Chance {
+impl RandomSource {
     /// The sequence of a seed.
     #[must_use]
-    pub fn seeded(seed: u64) -> Self {
+    pub fn from_seed(seed: u64) -> Self {
         Self::Seeded(Arc::new(Mutex::new(StdRng::seed_from_u64(seed))))
     }
 
@@ -47,10 +47,10 @@ mod tests {
 
     #[test]
     fn the_same_seed_gives_the_same_sequence() {
-        let draw = |chance: &Chance| (chance.unit(), chance.bits());
-        let (one, other) = (Chance::seeded(7), Chance::seeded(7));
+        let draw = |random: &RandomSource| (random.unit(), random.bits());
+        let (one, other) = (RandomSource::from_seed(7), RandomSource::from_seed(7));
         assert_eq!((draw(&one), draw(&one)), (draw(&other), draw(&other)));
-        assert_ne!(draw(&one), draw(&Chance::seeded(8)));
-        assert!((0.0..1.0).contains(&Chance::System.unit()));
+        assert_ne!(draw(&one), draw(&RandomSource::from_seed(8)));
+        assert!((0.0..1.0).contains(&RandomSource::System.unit()));
     }
 }

@@ -11,10 +11,10 @@ const MAX_LINES: usize = 12;
 /// writing.
 ///
 /// ```
-/// assert_eq!(damper_core::shown::shown("a\u{1b}[2J\nb"), r"a\u{1b}[2J\nb");
+/// assert_eq!(damper_core::escape::escape_text("a\u{1b}[2J\nb"), r"a\u{1b}[2J\nb");
 /// ```
 #[must_use]
-pub fn shown(text: &str) -> String {
+pub fn escape_text(text: &str) -> String {
     let mut line = String::with_capacity(text.len().min(MAX_LINE_BYTES));
     for character in text.chars() {
         if line.len() >= MAX_LINE_BYTES {
@@ -28,8 +28,8 @@ pub fn shown(text: &str) -> String {
 
 /// The same for a text of several lines, each of which is kept, up to a dozen.
 #[must_use]
-pub fn shown_lines(text: &str) -> String {
-    let lines: Vec<String> = text.split('\n').take(MAX_LINES).map(shown).collect();
+pub fn escape_lines(text: &str) -> String {
+    let lines: Vec<String> = text.split('\n').take(MAX_LINES).map(escape_text).collect();
     lines.join("\n")
 }
 
@@ -39,11 +39,11 @@ mod tests {
 
     #[test]
     fn what_is_long_is_cut_and_what_moves_a_cursor_is_escaped() {
-        assert_eq!(shown("an ordinary text: ä"), "an ordinary text: ä");
-        assert_eq!(shown("\u{9b}31m\u{202e}\r"), r"\u{9b}31m\u{202e}\r");
-        let long = shown(&"\u{1b}".repeat(10_000));
+        assert_eq!(escape_text("an ordinary text: ä"), "an ordinary text: ä");
+        assert_eq!(escape_text("\u{9b}31m\u{202e}\r"), r"\u{9b}31m\u{202e}\r");
+        let long = escape_text(&"\u{1b}".repeat(10_000));
         assert!(long.len() < MAX_LINE_BYTES + 20 && long.ends_with("..."), "{long}");
-        assert_eq!(shown_lines("a\n\u{1b}\nb"), "a\n\\u{1b}\nb");
-        assert_eq!(shown_lines(&"x\n".repeat(100)).lines().count(), MAX_LINES);
+        assert_eq!(escape_lines("a\n\u{1b}\nb"), "a\n\\u{1b}\nb");
+        assert_eq!(escape_lines(&"x\n".repeat(100)).lines().count(), MAX_LINES);
     }
 }

@@ -10,8 +10,8 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Moment, WallClock};
-use crate::control::admission::{Admission, Admit, BreakerReading, Outcome, Permit, Reading};
-use crate::control::brake::{Brake, Heard, Sign};
+use crate::control::admission::{Admission, BreakerStatus, ConcurrencyLimiter, LimiterSnapshot, Outcome, Permit};
+use crate::control::failure_monitor::{FailureMonitor, MonitorVerdict, OutcomeClass};
 use crate::control::window::Window;
 use crate::fetcher::{Fetcher, Permits};
 use crate::item::Identity;
@@ -19,7 +19,7 @@ use crate::ledger::{Abandoned, Ledger, LedgerError, Owner};
 use crate::manifest::Manifest;
 use crate::pipeline::Pipeline;
 use crate::pipeline::chunks::FULL_AGE;
-use crate::pipeline::progress::{Progress, What};
+use crate::pipeline::progress::{EventKind, Progress};
 use crate::pipeline::slots::{MARGIN, has_leapt_since};
 use crate::sink::{Recoveries, SinkError};
 
@@ -31,7 +31,7 @@ const RECOVERY_GRACE: Duration = Duration::from_secs(2);
 
 /// One call of `process`, as its tries see it.
 #[derive(Debug)]
-pub(crate) struct Call {
+pub(crate) struct BatchContext {
     pipeline: Arc<Pipeline>,
     /// Who this call is.
     pub(crate) owner: Owner,
@@ -48,46 +48,46 @@ pub(crate) struct Call {
     /// The last instant of this delivery at which a fetch may start.
     last_start: OnceLock<Instant>,
     /// Permits that there are, free ones included.
-    issued: AtomicU32,
-    before_turn: AtomicU32,
-    turns: Notify,
+    permit_count: AtomicU32,
+    queued_count: AtomicU32,
+    queue_changes: Notify,
     /// The first and the last start of a fetch.
     starts: Mutex<Option<(Instant, Instant)>>,
 }
 
 /// A fetch that has started. Dropped without a word of how it ended, the limiter forgets it.
 #[derive(Debug)]
-pub(crate) struct Turn {
-    call: Arc<Call>,
+pub(crate) struct InFlightGuard {
+    context: Arc<BatchContext>,
     permit: Option<Permit>,
 }
 
-impl Turn {
+impl InFlightGuard {
     /// The fetch has sent so many requests, and ended like this; `None`: in a way that says nothing of the API.
-    pub(crate) fn ended(mut self, requests: u32, outcome: Option<Outcome>) {
-        let now = self.call.elapsed();
+    pub(crate) fn finish(mut self, requests: u32, outcome: Option<Outcome>) {
+        let now = self.context.limiter_now();
         let latency = self.permit.map_or(Duration::ZERO, |permit| now.saturating_sub(permit.started));
-        self.call.progress().happened(What::Ended { latency, outcome });
-        let mut limiter = self.call.limiter();
-        limiter.sent_more(now, requests.saturating_sub(1));
+        self.context.progress().record_event(EventKind::Ended { latency, outcome });
+        let mut limiter = self.context.limiter();
+        limiter.on_extra_requests(now, requests.saturating_sub(1));
         if let (Some(outcome), Some(permit)) = (outcome, self.permit) {
-            limiter.completed(now, permit, outcome);
+            limiter.on_completed(now, permit, outcome);
             drop(limiter);
             self.permit = None;
         }
     }
 }
 
-impl Drop for Turn {
+impl Drop for InFlightGuard {
     fn drop(&mut self) {
         if let Some(permit) = self.permit.take() {
-            let now = self.call.elapsed();
-            self.call.limiter().forgotten(now, permit);
+            let now = self.context.limiter_now();
+            self.context.limiter().on_discarded(now, permit);
         }
     }
 }
 
-impl Call {
+impl BatchContext {
     pub(crate) fn new(
         pipeline: &Arc<Pipeline>,
         owner: Owner,
@@ -105,9 +105,9 @@ impl Call {
             recoveries: Recoveries::default(),
             may_start: Mutex::new((Instant::now(), None)),
             last_start: OnceLock::new(),
-            issued: AtomicU32::new(0),
-            before_turn: AtomicU32::new(0),
-            turns: Notify::new(),
+            permit_count: AtomicU32::new(0),
+            queued_count: AtomicU32::new(0),
+            queue_changes: Notify::new(),
             starts: Mutex::new(None),
         }
     }
@@ -137,45 +137,45 @@ impl Call {
     }
 
     /// A random number from 0 to 1.
-    pub(crate) fn chance(&self) -> f64 {
-        self.pipeline.stores.chance.unit()
+    pub(crate) fn random_unit(&self) -> f64 {
+        self.pipeline.stores.random.unit()
     }
 
     pub(crate) fn progress(&self) -> &Progress {
         &self.pipeline.progress
     }
 
-    fn limiter(&self) -> MutexGuard<'_, Box<dyn Admit>> {
+    fn limiter(&self) -> MutexGuard<'_, Box<dyn ConcurrencyLimiter>> {
         lock(&self.pipeline.limiter)
     }
 
     /// What the limiter would say of itself.
-    pub(crate) fn reading(&self) -> Reading {
-        self.limiter().reading(self.elapsed())
+    pub(crate) fn limiter_snapshot(&self) -> LimiterSnapshot {
+        self.limiter().snapshot(self.limiter_now())
     }
 
-    fn brake(&self) -> MutexGuard<'_, Brake> {
-        lock(&self.pipeline.brake)
+    fn failure_monitor(&self) -> MutexGuard<'_, FailureMonitor> {
+        lock(&self.pipeline.failure_monitor)
     }
 
     /// The limiter's time.
-    pub(crate) fn elapsed(&self) -> Duration {
-        self.pipeline.elapsed()
+    pub(crate) fn limiter_now(&self) -> Duration {
+        self.pipeline.limiter_now()
     }
 
-    /// Tell the brake of an end.
-    pub(crate) async fn hear(&self, sign: Sign) -> Result<Heard, LedgerError> {
-        self.pipeline.hear(sign).await
+    /// Record an end in the failure monitor.
+    pub(crate) async fn record_outcome(&self, class: OutcomeClass) -> Result<MonitorVerdict, LedgerError> {
+        self.pipeline.record_outcome(class).await
     }
 
-    /// Tell the brake of a record.
-    pub(crate) fn hear_good(&self) {
-        self.brake().saw(Sign::Good);
+    /// Record a success in the failure monitor.
+    pub(crate) fn record_success(&self) {
+        self.failure_monitor().record(OutcomeClass::Success);
     }
 
     /// Whether other items succeed at present.
     pub(crate) fn others_succeed(&self) -> bool {
-        self.brake().others_succeed()
+        self.failure_monitor().others_succeed()
     }
 
     /// A fetch of this item has ended, `failed` by the API's fault.
@@ -200,8 +200,8 @@ impl Call {
     }
 
     /// The most fetches at a time while none succeeds.
-    pub(crate) fn caution(&self) -> Option<u32> {
-        self.brake().caution()
+    pub(crate) fn cautious_limit(&self) -> Option<u32> {
+        self.failure_monitor().cautious_limit()
     }
 
     /// Whether an abandoned owner has stored the item. Where this is not known in time, the claim must be left to run out: giving it
@@ -210,7 +210,7 @@ impl Call {
         let sink = &*self.pipeline.stores.sink;
         let manifest = self.manifest();
         let stopped = async {
-            self.stopped().await;
+            self.wait_for_stop().await;
             sleep(RECOVERY_GRACE).await;
         };
         tokio::select! {
@@ -252,42 +252,42 @@ impl Call {
     }
 
     /// Done when somebody asks to stop.
-    pub(crate) async fn stopped(&self) {
+    pub(crate) async fn wait_for_stop(&self) {
         self.stop.cancelled().await;
     }
 
     /// So many permits have been issued by now.
-    pub(crate) fn set_issued(&self, permits: u32) {
-        self.issued.store(permits, Ordering::Relaxed);
+    pub(crate) fn set_permit_count(&self, permits: u32) {
+        self.permit_count.store(permits, Ordering::Relaxed);
     }
 
     /// How many permits are out: tries that claim, requests at the API, and those that the API may still be working at.
     pub(crate) fn in_use(&self) -> u32 {
-        self.issued.load(Ordering::Relaxed).saturating_sub(self.permits.available())
+        self.permit_count.load(Ordering::Relaxed).saturating_sub(self.permits.available())
     }
 
     /// Whether another try may begin beside those that are out; none: not before one of them has taken its turn.
     pub(crate) fn admit_try(&self) -> Option<Admission> {
-        let (now, before_turn) = (self.elapsed(), self.before_turn());
+        let (now, queued_count) = (self.limiter_now(), self.queued_count());
         let mut limiter = self.limiter();
         let admission = limiter.admit(now, self.in_use());
-        let may_queue = before_turn == 0 || before_turn < most_before_turn(&limiter.reading(now));
+        let may_queue = queued_count == 0 || queued_count < max_queued(&limiter.snapshot(now));
         (admission != Admission::Now || may_queue).then_some(admission)
     }
 
     /// Start a fetch if the limiter says so. Tries that only claim, this one among them, are not held against it.
-    pub(crate) fn try_start(self: &Arc<Self>) -> Result<Turn, Admission> {
-        let now = self.elapsed();
-        let in_flight = self.in_use().saturating_sub(self.before_turn.load(Ordering::Relaxed));
+    pub(crate) fn try_start(self: &Arc<Self>) -> Result<InFlightGuard, Admission> {
+        let now = self.limiter_now();
+        let in_flight = self.in_use().saturating_sub(self.queued_count.load(Ordering::Relaxed));
         let mut limiter = self.limiter();
         match limiter.admit(now, in_flight) {
             Admission::Now => {
-                let permit = limiter.started(now);
+                let permit = limiter.on_started(now);
                 drop(limiter);
                 let instant = Instant::now();
                 lock(&self.starts).get_or_insert((instant, instant)).1 = instant;
-                self.progress().happened(What::Sent);
-                Ok(Turn { call: Arc::clone(self), permit: Some(permit) })
+                self.progress().record_event(EventKind::Sent);
+                Ok(InFlightGuard { context: Arc::clone(self), permit: Some(permit) })
             }
             later => Err(later),
         }
@@ -299,34 +299,34 @@ impl Call {
     }
 
     /// How many tries have not started their fetch yet.
-    pub(crate) fn before_turn(&self) -> u32 {
-        self.before_turn.load(Ordering::Relaxed)
+    pub(crate) fn queued_count(&self) -> u32 {
+        self.queued_count.load(Ordering::Relaxed)
     }
 
-    /// A try begins, and will call [`Call::turn_taken`] once.
-    pub(crate) fn queued(&self) {
-        self.before_turn.fetch_add(1, Ordering::Relaxed);
+    /// A try begins, and will call [`BatchContext::leave_queue`] once.
+    pub(crate) fn enter_queue(&self) {
+        self.queued_count.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A try has started its fetch, or never will.
-    pub(crate) fn turn_taken(&self) {
-        self.before_turn.fetch_sub(1, Ordering::Relaxed);
-        self.turns.notify_one();
+    pub(crate) fn leave_queue(&self) {
+        self.queued_count.fetch_sub(1, Ordering::Relaxed);
+        self.queue_changes.notify_one();
     }
 
     /// Done when a try has taken its turn.
-    pub(crate) async fn turn(&self) {
-        self.turns.notified().await;
+    pub(crate) async fn wait_for_queue(&self) {
+        self.queue_changes.notified().await;
     }
 }
 
 /// How many tries may claim ahead of their turn: where starts are paced, as many as start within a twentieth of a second, and
 /// one; where the API is only probed, one.
-fn most_before_turn(reading: &Reading) -> u32 {
-    match (reading.breaker, reading.rate) {
-        (BreakerReading::Closed, None) => u32::MAX,
-        (BreakerReading::Closed, Some(rate)) => 1 + (rate / 20.0).max(0.0) as u32,
-        (BreakerReading::Open { .. } | BreakerReading::HalfOpen { .. }, _) => 1,
+fn max_queued(snapshot: &LimiterSnapshot) -> u32 {
+    match (snapshot.breaker, snapshot.rate) {
+        (BreakerStatus::Closed, None) => u32::MAX,
+        (BreakerStatus::Closed, Some(rate)) => 1 + (rate / 20.0).max(0.0) as u32,
+        (BreakerStatus::Open { .. } | BreakerStatus::HalfOpen { .. }, _) => 1,
     }
 }
 
