@@ -44,7 +44,7 @@ pub struct LambdaMapping {
     client: Client,
     function: String,
     stream_prefix: String,
-    chance: RandomSource,
+    random: RandomSource,
     cached: Mutex<BTreeMap<String, CachedMapping>>,
     lists: AtomicU64,
     updates: AtomicU64,
@@ -145,7 +145,7 @@ impl LambdaMapping {
             let request = self.client.list_event_source_mappings().function_name(&self.function);
             match request.set_marker(marker.clone()).send().await {
                 Ok(page) => return Ok(page),
-                Err(error) if is_throttled(&error) && THROTTLED.sleep(number, &self.chance).await => number += 1,
+                Err(error) if is_throttled(&error) && THROTTLED.sleep(number, &self.random).await => number += 1,
                 Err(error) => return Err(self.mapping_error(provider, &error)),
             }
         }
@@ -174,7 +174,7 @@ impl LambdaMapping {
                     let answered = ApiState { state: answer.state(), batch_size: answer.batch_size() };
                     return Ok(Some(read_state(&answered, Some(wanted)).unwrap_or(wanted)));
                 }
-                Err(error) if is_throttled(&error) && THROTTLED.sleep(number, &self.chance).await => number += 1,
+                Err(error) if is_throttled(&error) && THROTTLED.sleep(number, &self.random).await => number += 1,
                 Err(error) => {
                     return match error.as_service_error() {
                         Some(UpdateError::ResourceInUseException(_) | UpdateError::ResourceConflictException(_)) => {

@@ -78,7 +78,7 @@ impl DynamoLedger {
                 return Ok(granted_claim(grant.attempt, abandoned));
             }
             // Somebody else was quicker, and has left the item in another state.
-            if !CONTENDED.sleep(number, &self.table.chance).await {
+            if !CONTENDED.sleep(number, &self.table.random).await {
                 let message = "others change the same item all the time: try again later".to_owned();
                 return Err(LedgerError::Failed { action: ACTION, message });
             }

@@ -63,7 +63,7 @@ impl DynamoLedger {
             self.table.count_read_units(answer.consumed_capacity());
             items.extend(answer.responses.unwrap_or_default().into_values().flatten());
             keys.extend(answer.unprocessed_keys.unwrap_or_default().into_values().flat_map(|left| left.keys));
-            if !keys.is_empty() && !CONTENDED.sleep(tries, &self.table.chance).await {
+            if !keys.is_empty() && !CONTENDED.sleep(tries, &self.table.random).await {
                 let message =
                     format!("{} keys stay unprocessed: the table {:?} throttles", keys.len(), self.table.name);
                 return Err(LedgerError::Failed { action: ACTION, message });

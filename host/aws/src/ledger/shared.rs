@@ -73,7 +73,7 @@ impl DynamoLedger {
             if std::mem::take(&mut knew_nothing) {
                 continue;
             }
-            if !CONTENDED.sleep(tries, &self.table.chance).await {
+            if !CONTENDED.sleep(tries, &self.table.random).await {
                 let message = "others change the slots all the time: try again later".to_owned();
                 return Err(LedgerError::Failed { action: CHANGE_SLOTS, message });
             }

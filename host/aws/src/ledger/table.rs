@@ -58,7 +58,7 @@ pub(super) enum UpdateOutcome {
 pub(super) struct Table {
     pub(super) client: Client,
     pub(super) name: Arc<str>,
-    pub(super) chance: RandomSource,
+    pub(super) random: RandomSource,
     counters: Arc<UnitCounters>,
 }
 
@@ -123,7 +123,7 @@ impl Table {
         let mut number = 0;
         loop {
             match request().await {
-                Err(error) if is_transient(&error) && THROTTLED.sleep(number, &self.chance).await => number += 1,
+                Err(error) if is_transient(&error) && THROTTLED.sleep(number, &self.random).await => number += 1,
                 answer => return answer,
             }
         }

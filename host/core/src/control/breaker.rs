@@ -84,7 +84,7 @@ pub enum BreakerTransition {
     /// The end changes nothing.
     None,
     /// It was the last good probe: the breaker has just closed.
-    Closed,
+    JustClosed,
 }
 
 impl Default for Breaker {
@@ -139,7 +139,7 @@ impl Breaker {
                     return BreakerTransition::None;
                 }
                 *self = Self::Closed { since: Some(now) };
-                BreakerTransition::HasClosed
+                BreakerTransition::JustClosed
             }
             Self::HalfOpen { probe, .. } if *probe == Some(permit.started) => {
                 self.trip(now);
@@ -239,7 +239,7 @@ mod tests {
             breaker.admit(at(started), 0);
             breaker.on_started(at(started));
             let transition = breaker.on_ended(at(started + 100), permit(started), true);
-            assert_eq!(transition, if number == 2 { BreakerTransition::HasClosed } else { BreakerTransition::None });
+            assert_eq!(transition, if number == 2 { BreakerTransition::JustClosed } else { BreakerTransition::None });
         }
         assert!(breaker.is_closed());
     }

@@ -189,8 +189,8 @@ pub enum ProviderStop {
 pub enum OpenedBy {
     /// An operator, who alone closes it again.
     Operator,
-    /// The breaker's own counting of errors.
-    ProviderStop,
+    /// The limiter's breaker, which counts errors.
+    Breaker,
     /// A window that closed.
     Window,
     /// A quota that is spent.

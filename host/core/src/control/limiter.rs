@@ -176,7 +176,7 @@ impl Limiter {
         match state.breaker.on_ended(now, permit, well) {
             BreakerTransition::WasClosed => state.learn(now, permit, outcome),
             BreakerTransition::None => {}
-            BreakerTransition::HasClosed => state.level.restart(now),
+            BreakerTransition::JustClosed => state.level.restart(now),
         }
     }
 
