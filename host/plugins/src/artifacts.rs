@@ -42,13 +42,13 @@ pub(crate) struct Artifacts {
 
 /// What was found under a name.
 #[derive(Debug)]
-pub(crate) enum Found {
+pub(crate) enum StoredArtifact {
     /// The compiled component.
-    Whole(Vec<u8>),
+    Valid(Vec<u8>),
     /// A file that is not what was written, with what is wrong.
     Damaged(String),
     /// Nothing.
-    Nothing,
+    Missing,
 }
 
 impl Artifacts {
@@ -73,27 +73,29 @@ impl Artifacts {
     }
 
     /// Reads an artifact.
-    pub(crate) fn read(&self, name: &str) -> Found {
+    pub(crate) fn read(&self, name: &str) -> StoredArtifact {
         match ownership::open_file(&self.folder, &self.path, OsStr::new(name), GroupWrite::Refused) {
-            Ok(file) => self.read_marked(name, file),
-            Err(error) if error.is_absence() => Found::Nothing,
-            Err(error) => Found::Damaged(error.to_string()),
+            Ok(file) => self.read_verified(name, file),
+            Err(error) if error.is_absence() => StoredArtifact::Missing,
+            Err(error) => StoredArtifact::Damaged(error.to_string()),
         }
     }
 
-    fn read_marked(&self, name: &str, mut file: File) -> Found {
+    fn read_verified(&self, name: &str, mut file: File) -> StoredArtifact {
         let mut bytes = Vec::new();
         if let Err(error) = file.read_to_end(&mut bytes) {
-            return Found::Damaged(error.to_string());
+            return StoredArtifact::Damaged(error.to_string());
         }
-        let Some(rest) = bytes.strip_prefix(MAGIC) else { return Found::Damaged("it has another layout".to_owned()) };
+        let Some(rest) = bytes.strip_prefix(MAGIC) else {
+            return StoredArtifact::Damaged("it has another layout".to_owned());
+        };
         let Some((mark, code)) = rest.split_at_checked(MARK_BYTES) else {
-            return Found::Damaged("it is cut off".to_owned());
+            return StoredArtifact::Damaged("it is cut off".to_owned());
         };
         if self.key.is_mark(mark, name, code) {
-            Found::Whole(code.to_vec())
+            StoredArtifact::Valid(code.to_vec())
         } else {
-            Found::Damaged("it was changed, or was not written by this user".to_owned())
+            StoredArtifact::Damaged("it was changed, or was not written by this user".to_owned())
         }
     }
 
@@ -133,7 +135,7 @@ mod tests {
 
     fn problem(artifacts: &Artifacts, name: &str) -> String {
         match artifacts.read(name) {
-            Found::Damaged(problem) => problem,
+            StoredArtifact::Damaged(problem) => problem,
             found => panic!("{found:?}"),
         }
     }
@@ -141,10 +143,10 @@ mod tests {
     #[test]
     fn what_was_written_is_read() {
         let (_place, artifacts, name) = artifacts();
-        assert!(matches!(artifacts.read(&name), Found::Nothing));
+        assert!(matches!(artifacts.read(&name), StoredArtifact::Missing));
         artifacts.write(&name, b"code").unwrap();
         artifacts.write(&name, b"newer code").unwrap();
-        assert!(matches!(artifacts.read(&name), Found::Whole(code) if code == b"newer code"));
+        assert!(matches!(artifacts.read(&name), StoredArtifact::Valid(code) if code == b"newer code"));
         assert_eq!(fs::read_dir(&artifacts.path).unwrap().count(), 1);
         assert_eq!(fs::metadata(artifacts.path(&name)).unwrap().mode() & 0o7777, 0o600);
     }
@@ -185,7 +187,7 @@ mod tests {
         symlink(others.path(&name), &path).unwrap();
         assert!(problem(&artifacts, &name).contains("not a regular file"));
         artifacts.write(&name, b"code").unwrap();
-        assert!(matches!(artifacts.read(&name), Found::Whole(code) if code == b"code"));
+        assert!(matches!(artifacts.read(&name), StoredArtifact::Valid(code) if code == b"code"));
         assert!(!fs::symlink_metadata(&path).unwrap().is_symlink());
     }
 

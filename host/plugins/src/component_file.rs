@@ -21,7 +21,7 @@ pub use code::CodeCost;
 pub use error::ComponentFileError;
 use sections::Sections;
 pub use structure::Excess;
-use structure::Refusal;
+use structure::StructureError;
 pub(crate) use structure::{MAX_CORE_INSTANCES, MAX_MEMORIES, MAX_TABLES};
 
 /// The newest contract, `damper:provider`, that this host runs. It runs all earlier patches of the same minor version.
@@ -123,7 +123,7 @@ impl ComponentFile {
     pub fn from_bytes(file: &str, bytes: impl Into<Bytes>) -> Result<Self, ComponentFileError> {
         let bytes = bytes.into();
         let sections = component_sections(file, &bytes)?;
-        structure::check_instance(&bytes).map_err(|refusal| refused(file, refusal))?;
+        structure::check_instance(&bytes).map_err(|refusal| structure_error(file, refusal))?;
         let plugin = plugin_name(file, sections.manifest);
         if !sections.exports.iter().any(|export| export == EXPORT) {
             return Err(ComponentFileError::no_export(file, &sections.exports));
@@ -155,7 +155,7 @@ pub fn embed_manifest(component: &[u8], manifest_text: &str) -> Result<Vec<u8>, 
     component_sections(file, component)?;
     Manifest::parse(manifest_text).map_err(|source| ComponentFileError::Manifest { file: file.to_owned(), source })?;
     sections::with_section(component, sections::MANIFEST_SECTION, manifest_text.as_bytes())
-        .map_err(|error| damaged(file, &error))
+        .map_err(|error| damaged_error(file, &error))
 }
 
 /// The same component with what its SDK says of itself, for languages whose compiler cannot put it there.
@@ -167,7 +167,8 @@ pub fn embed_stamp(component: &[u8], stamp: &SdkStamp) -> Result<Vec<u8>, Compon
     component_sections(file, component)?;
     let SdkStamp { wit, sdk, language } = stamp;
     let text = serde_json::json!({"wit": wit, "sdk": sdk, "language": language}).to_string();
-    sections::with_section(component, sections::STAMP_SECTION, text.as_bytes()).map_err(|error| damaged(file, &error))
+    sections::with_section(component, sections::STAMP_SECTION, text.as_bytes())
+        .map_err(|error| damaged_error(file, &error))
 }
 
 /// The SHA-256 of some bytes, as `sha256:...`.
@@ -190,20 +191,20 @@ fn component_sections<'a>(file: &str, bytes: &'a [u8]) -> Result<Sections<'a>, C
     if !wasmparser::Parser::is_component(bytes) {
         return Err(ComponentFileError::NotWasm { file });
     }
-    let sections = Sections::read(bytes).map_err(|error| damaged(&file, &error))?;
+    let sections = Sections::read(bytes).map_err(|error| damaged_error(&file, &error))?;
     if sections.is_component { Ok(sections) } else { Err(ComponentFileError::NotWasm { file }) }
 }
 
-fn damaged(file: &str, error: &wasmparser::BinaryReaderError) -> ComponentFileError {
+fn damaged_error(file: &str, error: &wasmparser::BinaryReaderError) -> ComponentFileError {
     // Debug, for the message may quote a name from the file.
     let problem = format!("at byte {}: {:?}", error.offset(), error.message());
     ComponentFileError::Damaged { file: file.to_owned(), problem }
 }
 
-fn refused(file: &str, refusal: Refusal) -> ComponentFileError {
+fn structure_error(file: &str, refusal: StructureError) -> ComponentFileError {
     match refusal {
-        Refusal::Damaged(error) => damaged(file, &error),
-        Refusal::Excess(excess) => ComponentFileError::TooCostly { file: file.to_owned(), excess },
+        StructureError::Damaged(error) => damaged_error(file, &error),
+        StructureError::Excess(excess) => ComponentFileError::TooCostly { file: file.to_owned(), excess },
     }
 }
 
@@ -213,7 +214,7 @@ fn refused(file: &str, refusal: Refusal) -> ComponentFileError {
 /// Where the code is damaged, or beyond a limit.
 #[cfg(feature = "compile")]
 pub(crate) fn check_code(name: &str, bytes: &[u8]) -> Result<CodeCost, ComponentFileError> {
-    code::check(bytes).map_err(|refusal| refused(name, refusal))
+    code::check(bytes).map_err(|refusal| structure_error(name, refusal))
 }
 
 /// The provider's name and version where its manifest tells them, else its file.

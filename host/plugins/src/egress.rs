@@ -58,11 +58,11 @@ impl EgressPolicy {
         if self.private.contains(&origin) {
             return Ok(Route::Private);
         }
-        outside(&origin, url.host()).map_or(Ok(Route::Public), |why| Err(format!("{origin} is refused: {why}")))
+        private_refusal(&origin, url.host()).map_or(Ok(Route::Public), |why| Err(format!("{origin} is refused: {why}")))
     }
 
     fn refusal(&self, origin: &Origin, host: Option<Host<&str>>) -> Option<String> {
-        if let Some(why) = outside(origin, host) {
+        if let Some(why) = private_refusal(origin, host) {
             return Some(why);
         }
         if origin.port() != 443 {
@@ -77,7 +77,7 @@ impl EgressPolicy {
 }
 
 /// What only a private origin may be: an address that is not public, or without TLS.
-fn outside(origin: &Origin, host: Option<Host<&str>>) -> Option<String> {
+fn private_refusal(origin: &Origin, host: Option<Host<&str>>) -> Option<String> {
     let address = match host {
         Some(Host::Ipv4(address)) => address::refusal(address.into()),
         Some(Host::Ipv6(address)) => address::refusal(address.into()),

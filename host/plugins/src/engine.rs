@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, ModuleVersionStrategy, PoolingAllocationConfig};
 
 use crate::component_file::{MAX_CORE_INSTANCES, MAX_MEMORIES, MAX_TABLES, hexadecimal};
-use crate::state::MAX_TABLE_ELEMENTS;
+use crate::store_data::MAX_TABLE_ELEMENTS;
 
 /// How often a computing guest gives way to others.
 pub(crate) const TICK: Duration = Duration::from_millis(10);
@@ -93,7 +93,7 @@ impl CodeSettings {
     }
 
     /// The same settings for code that counts its instructions.
-    pub(crate) fn metered(self) -> Self {
+    pub(crate) fn with_metering(self) -> Self {
         Self { counts_instructions: true, ..self }
     }
 
@@ -111,7 +111,7 @@ impl CodeSettings {
         hexadecimal(&hasher.0.finalize())
     }
 
-    /// A name under which [`CodeSettings::named`] finds the same settings.
+    /// A name under which [`CodeSettings::from_name`] finds the same settings.
     #[cfg(feature = "compile")]
     pub(crate) fn name(&self) -> String {
         format!("{}{}", self.target, if self.counts_instructions { METERED } else { "" })
@@ -119,12 +119,12 @@ impl CodeSettings {
 
     /// The settings of this name.
     #[cfg(feature = "compile")]
-    pub(crate) fn named(name: &str) -> Option<Self> {
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
         const TARGETS: [&str; 4] =
             ["x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu", "x86_64-apple-darwin", "aarch64-apple-darwin"];
         let (target, is_metered) = name.strip_suffix(METERED).map_or((name, false), |target| (target, true));
         let settings = Self::new(TARGETS.into_iter().find(|known| *known == target)?);
-        Some(if is_metered { settings.metered() } else { settings })
+        Some(if is_metered { settings.with_metering() } else { settings })
     }
 
     /// Compiles a component with these settings, for whichever machine they are.
@@ -214,7 +214,7 @@ impl PooledEngine {
 
 /// One engine whose instances are made on demand, for what runs once.
 #[cfg(feature = "compile")]
-pub(crate) fn lone(settings: &CodeSettings) -> wasmtime::Result<Engine> {
+pub(crate) fn new_on_demand(settings: &CodeSettings) -> wasmtime::Result<Engine> {
     let engine = Engine::new(&settings.config()?)?;
     start_ticker(&engine)?;
     Ok(engine)
@@ -222,7 +222,7 @@ pub(crate) fn lone(settings: &CodeSettings) -> wasmtime::Result<Engine> {
 
 /// Whether the kernel tells which pages a guest has touched, which halves the cost of an instance (Linux 6.7).
 #[must_use]
-pub fn tells_touched_pages() -> bool {
+pub fn has_pagemap_scan() -> bool {
     PoolingAllocationConfig::is_pagemap_scan_available()
 }
 
@@ -262,16 +262,16 @@ fn start_ticker(engine: &Engine) -> std::io::Result<()> {
 
 /// The engine's name and full version.
 pub(crate) fn version() -> String {
-    let mut hashed = Collected(Vec::new());
+    let mut input = HashInput(Vec::new());
     // What the engine hashes is its version's text, with the byte behind it that ends every text.
-    ModuleVersionStrategy::WasmtimeVersion.hash(&mut hashed);
-    format!("wasmtime {}", String::from_utf8_lossy(&hashed.0).trim_end_matches(char::REPLACEMENT_CHARACTER))
+    ModuleVersionStrategy::WasmtimeVersion.hash(&mut input);
+    format!("wasmtime {}", String::from_utf8_lossy(&input.0).trim_end_matches(char::REPLACEMENT_CHARACTER))
 }
 
 /// Keeps what hashes itself.
-struct Collected(Vec<u8>);
+struct HashInput(Vec<u8>);
 
-impl Hasher for Collected {
+impl Hasher for HashInput {
     fn write(&mut self, bytes: &[u8]) {
         self.0.extend_from_slice(bytes);
     }

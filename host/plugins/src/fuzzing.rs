@@ -60,7 +60,7 @@ pub fn parse_url(text: &str) -> Result<Url, String> {
 /// # Errors
 /// Where it cannot be used.
 pub fn read_method(text: &str) -> Result<Method, String> {
-    egress::headers::method(text)
+    egress::headers::parse_method(text)
 }
 
 /// Reads a guest's headers.
@@ -68,7 +68,7 @@ pub fn read_method(text: &str) -> Result<Method, String> {
 /// # Errors
 /// Where one of them is refused.
 pub fn read_headers(pairs: &[(String, String)]) -> Result<HeaderMap, String> {
-    egress::headers::headers(pairs)
+    egress::headers::parse_headers(pairs)
 }
 
 /// The next request of a redirect.
@@ -94,7 +94,7 @@ pub fn next_hop(
     method: &Method,
     url: &Url,
 ) -> Result<Option<Hop>, String> {
-    let hop = egress::redirect::next(status, location, method, url)?;
+    let hop = egress::redirect::next_hop(status, location, method, url)?;
     Ok(hop.map(|egress::redirect::Hop { url, method, keep_body, keep_credential }| Hop {
         url,
         method,
@@ -124,25 +124,25 @@ impl Scrubber {
 
     /// The text without secrets.
     #[must_use]
-    pub fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        self.0.text(text)
+    pub fn scrub_text<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        self.0.scrub_text(text)
     }
 
     /// The bytes without secrets.
     #[must_use]
-    pub fn bytes(&self, bytes: Vec<u8>) -> Vec<u8> {
-        self.0.bytes(bytes)
+    pub fn scrub_bytes(&self, bytes: Vec<u8>) -> Vec<u8> {
+        self.0.scrub_bytes(bytes)
     }
 
     /// The text as one line for a person.
     #[must_use]
-    pub fn shown(&self, text: &str, max_bytes: usize) -> String {
-        self.0.shown(text, max_bytes)
+    pub fn to_line(&self, text: &str, max_bytes: usize) -> String {
+        self.0.to_line(text, max_bytes)
     }
 
     /// The text as a JSON string for a log.
     #[must_use]
-    pub fn json(&self, text: &str, max_bytes: usize) -> String {
-        self.0.json(text, max_bytes)
+    pub fn to_json(&self, text: &str, max_bytes: usize) -> String {
+        self.0.to_json(text, max_bytes)
     }
 }

@@ -14,10 +14,10 @@ use tokio::sync::oneshot;
 
 /// Where a guest's host functions put what they wait for. A guest waits for one thing at a time.
 #[derive(Default)]
-pub(crate) struct Beside(Mutex<Option<BoxFuture<'static, ()>>>);
+pub(crate) struct HostCallDriver(Mutex<Option<BoxFuture<'static, ()>>>);
 
-impl Beside {
-    /// Hands work over and waits for its end. None where nobody drives it any more, see [`Beside::drive`].
+impl HostCallDriver {
+    /// Hands work over and waits for its end. None where nobody drives it any more, see [`HostCallDriver::drive`].
     pub(crate) async fn run<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Option<T> {
         let (sender, receiver) = oneshot::channel();
         // Nobody may wait any more: the guest is gone. (An async block would hold the work twice.)
@@ -59,7 +59,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn work_is_done_in_turn_while_the_guest_waits() {
-        let beside = Beside::default();
+        let driver = HostCallDriver::default();
         let guest = async {
             let mut sum = 0;
             for number in 1..=3 {
@@ -67,23 +67,23 @@ mod tests {
                     tokio::time::sleep(Duration::from_secs(number)).await;
                     number
                 };
-                sum += beside.run(work).await.unwrap();
+                sum += driver.run(work).await.unwrap();
                 tokio::task::yield_now().await;
             }
             sum
         };
-        assert_eq!(beside.drive(pin!(guest)).await, 6);
+        assert_eq!(driver.drive(pin!(guest)).await, 6);
     }
 
     #[tokio::test(start_paused = true)]
     async fn work_ends_with_its_guest() {
-        let (beside, held) = (Beside::default(), Arc::new(()));
+        let (driver, held) = (HostCallDriver::default(), Arc::new(()));
         let mine = Arc::clone(&held);
-        let guest = beside.run(async move {
+        let guest = driver.run(async move {
             std::future::pending::<()>().await;
             drop(mine);
         });
-        assert!(tokio::time::timeout(Duration::from_secs(1), beside.drive(pin!(guest))).await.is_err());
+        assert!(tokio::time::timeout(Duration::from_secs(1), driver.drive(pin!(guest))).await.is_err());
         assert_eq!(Arc::strong_count(&held), 1);
     }
 }

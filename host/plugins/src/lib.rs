@@ -12,9 +12,7 @@
 //! What this is not: it knows no streams and no retries, it reads no settings file and no environment.
 
 mod artifacts;
-mod beside;
 mod bindings;
-mod call;
 mod compiled;
 #[cfg(feature = "compile")]
 pub mod compiler;
@@ -27,13 +25,14 @@ mod execution_marks;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod grants;
+mod guest_call;
 mod host;
+mod host_call_driver;
 mod host_functions;
 mod host_memory;
 mod http_client;
 mod machine;
-mod memo;
-mod noted;
+mod memory_budget;
 mod output;
 pub mod ownership;
 pub mod package;
@@ -41,27 +40,30 @@ mod plugin;
 mod pools;
 #[cfg(feature = "compile")]
 pub mod program;
-mod recorded;
-mod rehearsal;
+mod provider_cache;
+mod recorded_exchange;
+mod request_log;
 mod resolver;
-mod room;
 pub mod settings;
 mod spellings;
-mod state;
+mod store_data;
+mod test_environment;
 mod text;
 mod wasi;
 
 pub use artifacts::{Cache, CacheKey, CacheKeyError};
-pub use call::RequestTrace;
 pub use credentials::CredentialError;
-pub use engine::tells_touched_pages;
-pub use execution_marks::{ExecutionMarks, LeftBehind, MarkedComponent, MarkedItem, Running, left_behind};
+pub use engine::has_pagemap_scan;
+pub use execution_marks::{
+    AbandonedMarks, ExecutionMarks, MarkedComponent, MarkedItem, RunningItem, read_abandoned_marks,
+};
+pub use guest_call::RequestTrace;
 pub use host::{HostError, HostOptions, LoadError, PluginHost};
 pub use http_client::ProxyError;
 pub use machine::{MemoryLimits, available_memory};
 pub use output::{Level, LogLine, Source};
 pub use plugin::{Plugin, TracedFetch, Usage};
-pub use recorded::{Recorded, RecordedAnswer, is_private_header};
-pub use rehearsal::{Rehearsal, RehearsalError};
+pub use recorded_exchange::{RecordedExchange, RecordedResponse, is_private_header};
 pub use resolver::{Resolver, SystemResolver};
 pub use spellings::spellings;
+pub use test_environment::{TestEnvironment, TestEnvironmentError};

@@ -16,12 +16,12 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 /// Memory of which several providers take parts, in bytes.
 #[derive(Debug)]
-pub(crate) struct Room {
+pub(crate) struct MemoryBudget {
     limit: usize,
     /// How many times the free bytes one provider may hold.
     multiple: usize,
-    taken: Mutex<usize>,
-    given_back: Notify,
+    used: Mutex<usize>,
+    released: Notify,
     /// The right to take more than there is.
     overdraft: Arc<Semaphore>,
 }
@@ -31,46 +31,46 @@ pub(crate) type Overdraft = OwnedSemaphorePermit;
 
 /// What one provider holds of a room.
 #[derive(Debug)]
-pub(crate) struct Share {
-    room: Arc<Room>,
-    /// Written only while the room's `taken` is locked.
+pub(crate) struct BudgetShare {
+    budget: Arc<MemoryBudget>,
+    /// Written only while the room's `used` is locked.
     held: Mutex<usize>,
 }
 
-impl Room {
+impl MemoryBudget {
     /// A room of so many bytes, of which one provider may hold `multiple` times what is free.
     pub(crate) fn new(limit: usize, multiple: usize) -> Arc<Self> {
         let overdraft = Arc::new(Semaphore::new(1));
-        Arc::new(Self { limit, multiple, taken: Mutex::new(0), given_back: Notify::new(), overdraft })
+        Arc::new(Self { limit, multiple, used: Mutex::new(0), released: Notify::new(), overdraft })
     }
 
     /// A share for one more provider, empty yet.
-    pub(crate) fn share(self: &Arc<Self>) -> Arc<Share> {
-        Arc::new(Share { room: Arc::clone(self), held: Mutex::new(0) })
+    pub(crate) fn share(self: &Arc<Self>) -> Arc<BudgetShare> {
+        Arc::new(BudgetShare { budget: Arc::clone(self), held: Mutex::new(0) })
     }
 
     #[cfg(test)]
-    pub(crate) fn taken(&self) -> usize {
-        *lock(&self.taken)
+    pub(crate) fn used_bytes(&self) -> usize {
+        *lock(&self.used)
     }
 }
 
-impl Share {
+impl BudgetShare {
     /// The most that one provider can ever hold.
     pub(crate) fn largest(&self) -> usize {
-        let Room { limit, multiple, .. } = *self.room;
+        let MemoryBudget { limit, multiple, .. } = *self.budget;
         // Then the rest is free, and holds it that many times.
         limit - limit.div_ceil(multiple + 1)
     }
 
     /// Takes so many bytes, if there is room for them.
-    pub(crate) fn try_take(&self, bytes: usize) -> bool {
-        let mut taken = lock(&self.room.taken);
+    pub(crate) fn try_acquire(&self, bytes: usize) -> bool {
+        let mut used = lock(&self.budget.used);
         let mut held = lock(&self.held);
-        let Some(free) = self.room.limit.checked_sub(taken.saturating_add(bytes)) else { return false };
-        let has_room = held.saturating_add(bytes) <= free.saturating_mul(self.room.multiple);
+        let Some(free) = self.budget.limit.checked_sub(used.saturating_add(bytes)) else { return false };
+        let has_room = held.saturating_add(bytes) <= free.saturating_mul(self.budget.multiple);
         if has_room {
-            *taken += bytes;
+            *used += bytes;
             *held += bytes;
         }
         has_room
@@ -78,22 +78,22 @@ impl Share {
 
     /// Takes so many bytes. Where there is no room for them it waits until there is, or until the call may take more than there is: that right
     /// comes back, to be kept until the call ends.
-    pub(crate) async fn take(&self, bytes: usize) -> Option<Overdraft> {
-        let overdraft = Arc::clone(&self.room.overdraft).acquire_owned();
+    pub(crate) async fn acquire(&self, bytes: usize) -> Option<Overdraft> {
+        let overdraft = Arc::clone(&self.budget.overdraft).acquire_owned();
         let mut overdraft = pin!(overdraft);
         loop {
-            let mut given_back = pin!(self.room.given_back.notified());
+            let mut released = pin!(self.budget.released.notified());
             // From here on nothing that is given back is missed.
-            given_back.as_mut().enable();
-            if self.try_take(bytes) {
+            released.as_mut().enable();
+            if self.try_acquire(bytes) {
                 return None;
             }
             tokio::select! {
                 biased;
-                () = given_back => {}
+                () = released => {}
                 // The semaphore is never closed.
                 Ok(right) = &mut overdraft => {
-                    self.take_beyond(bytes);
+                    self.acquire_beyond_limit(bytes);
                     return Some(right);
                 }
             }
@@ -101,25 +101,25 @@ impl Share {
     }
 
     /// Takes so many bytes, whether there is room or not: for the one call that may.
-    pub(crate) fn take_beyond(&self, bytes: usize) {
-        let mut taken = lock(&self.room.taken);
+    pub(crate) fn acquire_beyond_limit(&self, bytes: usize) {
+        let mut used = lock(&self.budget.used);
         let mut held = lock(&self.held);
-        *taken = taken.saturating_add(bytes);
+        *used = used.saturating_add(bytes);
         *held = held.saturating_add(bytes);
     }
 
     /// Gives so many bytes back.
-    pub(crate) fn give_back(&self, bytes: usize) {
+    pub(crate) fn release(&self, bytes: usize) {
         if bytes == 0 {
             return;
         }
         {
-            let mut taken = lock(&self.room.taken);
+            let mut used = lock(&self.budget.used);
             let mut held = lock(&self.held);
-            *taken = taken.saturating_sub(bytes);
+            *used = used.saturating_sub(bytes);
             *held = held.saturating_sub(bytes);
         }
-        self.room.given_back.notify_waiters();
+        self.budget.released.notify_waiters();
     }
 }
 
@@ -137,61 +137,61 @@ mod tests {
 
     #[test]
     fn one_provider_alone_gets_most_of_a_room_and_leaves_some() {
-        let room = Room::new(100, 4);
-        let (greedy, modest) = (room.share(), room.share());
-        while greedy.try_take(1) {}
-        assert_eq!((room.taken(), greedy.largest()), (80, 80));
-        assert!(modest.try_take(10));
-        assert!(!greedy.try_take(1));
-        modest.give_back(10);
-        greedy.give_back(80);
-        assert_eq!(room.taken(), 0);
+        let budget = MemoryBudget::new(100, 4);
+        let (greedy, modest) = (budget.share(), budget.share());
+        while greedy.try_acquire(1) {}
+        assert_eq!((budget.used_bytes(), greedy.largest()), (80, 80));
+        assert!(modest.try_acquire(10));
+        assert!(!greedy.try_acquire(1));
+        modest.release(10);
+        greedy.release(80);
+        assert_eq!(budget.used_bytes(), 0);
     }
 
     #[test]
     fn the_largest_part_of_a_room_is_exact() {
         for (limit, multiple) in [(1_292, 7), (100, 4), (101, 4), (7, 7), (1, 1)] {
-            let share = Room::new(limit, multiple).share();
-            assert!(share.try_take(share.largest()), "{limit} {multiple}");
-            assert!(!share.try_take(1), "{limit} {multiple}");
+            let share = MemoryBudget::new(limit, multiple).share();
+            assert!(share.try_acquire(share.largest()), "{limit} {multiple}");
+            assert!(!share.try_acquire(1), "{limit} {multiple}");
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_finds_no_room_waits_until_some_is_given_back() {
-        let room = Room::new(100, 1);
-        let share = room.share();
-        assert!(share.take(50).await.is_none());
-        let first = share.take(1).await;
+        let budget = MemoryBudget::new(100, 1);
+        let share = budget.share();
+        assert!(share.acquire(50).await.is_none());
+        let first = share.acquire(1).await;
         assert!(first.is_some(), "one call may take more than there is");
-        assert!(tokio::time::timeout(Duration::from_secs(1), share.take(1)).await.is_err());
-        let give = async { share.give_back(50) };
-        let (waited, ()) = tokio::join!(share.take(1), give);
+        assert!(tokio::time::timeout(Duration::from_secs(1), share.acquire(1)).await.is_err());
+        let give = async { share.release(50) };
+        let (waited, ()) = tokio::join!(share.acquire(1), give);
         assert!(waited.is_none());
-        assert_eq!(room.taken(), 2);
+        assert_eq!(budget.used_bytes(), 2);
     }
 
     /// Ten calls that need three times of what each can get at first, in a room for all of their beginnings and no more.
     #[tokio::test(start_paused = true)]
     async fn calls_that_hold_parts_of_what_they_need_do_not_wait_for_each_other() {
-        let room = Room::new(200, 1);
-        let share = room.share();
+        let budget = MemoryBudget::new(200, 1);
+        let share = budget.share();
         let call = || async {
-            let mut right = None;
+            let mut overdraft = None;
             for _ in 0..3 {
-                if right.is_some() {
-                    share.take_beyond(10);
+                if overdraft.is_some() {
+                    share.acquire_beyond_limit(10);
                 } else {
-                    right = share.take(10).await;
+                    overdraft = share.acquire(10).await;
                 }
-                assert!(room.taken() <= 100 + 30, "the room's part of one provider, and one call");
+                assert!(budget.used_bytes() <= 100 + 30, "the room's part of one provider, and one call");
                 tokio::task::yield_now().await;
             }
-            share.give_back(30);
+            share.release(30);
         };
         let all = futures::future::join_all((0..10).map(|_| call()));
         tokio::time::timeout(Duration::from_secs(1), all).await.unwrap();
-        assert_eq!(room.taken(), 0);
+        assert_eq!(budget.used_bytes(), 0);
     }
 
     proptest! {
@@ -199,14 +199,14 @@ mod tests {
         fn a_room_never_gives_more_than_it_has_and_a_newcomer_always_finds_some(
             limit in 100_usize..10_000, multiple in 1_usize..8, takes in prop::collection::vec((0_usize..5, 0_usize..3_000), 0..200),
         ) {
-            let room = Room::new(limit, multiple);
-            let shares: Vec<_> = (0..5).map(|_| room.share()).collect();
+            let budget = MemoryBudget::new(limit, multiple);
+            let shares: Vec<_> = (0..5).map(|_| budget.share()).collect();
             for (index, bytes) in takes {
-                shares[index].try_take(bytes);
+                shares[index].try_acquire(bytes);
                 let held: usize = shares.iter().map(|share| *lock(&share.held)).sum();
-                prop_assert_eq!(held, room.taken());
+                prop_assert_eq!(held, budget.used_bytes());
                 prop_assert!(shares.iter().all(|share| *lock(&share.held) <= share.largest()));
-                prop_assert!(room.taken() < limit);
+                prop_assert!(budget.used_bytes() < limit);
             }
         }
     }

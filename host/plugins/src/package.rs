@@ -11,7 +11,7 @@
 //! five hundred providers starts like one with a single one. What this is not: the zip around it, which `damper package` makes.
 
 mod artifact;
-mod described;
+mod description;
 mod error;
 #[cfg(feature = "compile")]
 mod write;
@@ -23,10 +23,10 @@ use damper_core::manifest::Manifest;
 
 pub use crate::engine::Architecture;
 pub(crate) use artifact::{Artifact, CheckedFile};
-use described::Described;
+use description::ProviderDescription;
 pub use error::PackageError;
 #[cfg(feature = "compile")]
-pub use write::{PackagedFile, compile, description_of, files, is_current, write};
+pub use write::{PackagedFile, compile, description_path, files, is_current, write};
 
 /// The folder of the providers, within a package.
 const PROVIDERS: &str = "providers";
@@ -43,7 +43,7 @@ pub struct Package {
 
 /// A provider of a package.
 #[derive(Debug, Clone)]
-pub struct Packaged {
+pub struct PackagedProvider {
     /// Its manifest, as its author wrote it.
     pub manifest: Manifest,
     /// The operator's table `[providers.NAME]` as TOML, without its header; empty where nothing was set.
@@ -83,14 +83,14 @@ impl Package {
     ///
     /// # Errors
     /// Where it is not in the package, cannot be read, or was compiled for another engine or another machine.
-    pub fn provider(&self, name: &str) -> Result<Packaged, PackageError> {
+    pub fn provider(&self, name: &str) -> Result<PackagedProvider, PackageError> {
         let not_packaged = || PackageError::NotPackaged { provider: printable(name) };
         // A name comes from whoever may invoke; it is to be no way out of the folder.
         if !is_name(name) {
             return Err(not_packaged());
         }
         let folder = self.providers.join(name);
-        let described = match Described::read(name, &folder.join(DESCRIPTION)) {
+        let described = match ProviderDescription::read(name, &folder.join(DESCRIPTION)) {
             Err(PackageError::Unreadable { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
                 return Err(not_packaged());
             }
@@ -103,11 +103,11 @@ impl Package {
             return Err(PackageError::AnotherName { provider: name.to_owned(), found: manifest.name });
         }
         let artifact = Artifact::new(name, folder.join(CODE), described.component, described.artifact);
-        Ok(Packaged { manifest, settings: described.settings, artifact })
+        Ok(PackagedProvider { manifest, settings: described.settings, artifact })
     }
 }
 
-impl Packaged {
+impl PackagedProvider {
     /// The SHA-256 of the component's file before it was compiled, as `sha256:...`.
     #[must_use]
     pub fn digest(&self) -> &str {

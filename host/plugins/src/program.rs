@@ -16,7 +16,7 @@ use crate::wasi;
 
 /// How a program ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Ended {
+pub enum ProgramOutcome {
     /// By itself, with this exit code.
     Exited(i32),
     /// By a trap: a panic, a memory that it was refused, a stack that was full.
@@ -39,43 +39,43 @@ pub enum ProgramError {
 ///
 /// # Errors
 /// Where it cannot be run at all; that it fails is no error.
-pub async fn run(component: &[u8], arguments: &[String], memory_bytes: usize) -> Result<Ended, ProgramError> {
+pub async fn run(component: &[u8], arguments: &[String], memory_bytes: usize) -> Result<ProgramOutcome, ProgramError> {
     let (arch, os) = (std::env::consts::ARCH, std::env::consts::OS);
     let settings = CodeSettings::host().ok_or(HostError::Unsupported { arch, os })?;
-    let engine = engine::lone(&settings).map_err(|error| HostError::Engine(format!("{error:#}")))?;
+    let engine = engine::new_on_demand(&settings).map_err(|error| HostError::Engine(format!("{error:#}")))?;
     let refused = |error: wasmtime::Error| ProgramError::NotRunnable(format!("{error:#}"));
     let component = Component::new(&engine, component).map_err(refused)?;
     let mut linker = Linker::new(&engine);
     wasi::add_to_linker(&mut linker).map_err(refused)?;
     let context = WasiCtx::builder().inherit_stdio().args(arguments).build();
-    let mut store = Store::new(&engine, State { context, table: ResourceTable::new(), memory_bytes });
+    let mut store = Store::new(&engine, ProgramStoreData { context, table: ResourceTable::new(), memory_bytes });
     store.limiter(|state| state);
     // It gives way to others at each tick, and is ended by nobody but its author.
     store.epoch_deadline_async_yield_and_update(1);
     let command = Command::instantiate_async(&mut store, &component, &linker).await.map_err(refused)?;
     Ok(match command.wasi_cli_run().call_run(&mut store).await {
-        Ok(Ok(())) => Ended::Exited(0),
-        Ok(Err(())) => Ended::Exited(1),
+        Ok(Ok(())) => ProgramOutcome::Exited(0),
+        Ok(Err(())) => ProgramOutcome::Exited(1),
         Err(error) => match error.downcast_ref::<I32Exit>() {
-            Some(I32Exit(code)) => Ended::Exited(*code),
-            None => Ended::Trapped(format!("{error:#}")),
+            Some(I32Exit(code)) => ProgramOutcome::Exited(*code),
+            None => ProgramOutcome::Trapped(format!("{error:#}")),
         },
     })
 }
 
-struct State {
+struct ProgramStoreData {
     context: WasiCtx,
     table: ResourceTable,
     memory_bytes: usize,
 }
 
-impl WasiView for State {
+impl WasiView for ProgramStoreData {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         WasiCtxView { ctx: &mut self.context, table: &mut self.table }
     }
 }
 
-impl ResourceLimiter for State {
+impl ResourceLimiter for ProgramStoreData {
     fn memory_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
         Ok(desired <= self.memory_bytes)
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::room::Share;
+use crate::memory_budget::BudgetShare;
 
 /// The longest key, in bytes.
 pub(crate) const MAX_KEY_BYTES: usize = 256;
@@ -19,10 +19,10 @@ const ENTRY_BYTES: usize = 128;
 
 /// One provider's memory.
 #[derive(Debug)]
-pub(crate) struct Memo {
+pub(crate) struct ProviderCache {
     entries: Mutex<Entries>,
     /// The provider's share of what the host holds for components.
-    share: Arc<Share>,
+    share: Arc<BudgetShare>,
 }
 
 #[derive(Debug, Default)]
@@ -37,22 +37,22 @@ struct Entry {
     until: Instant,
 }
 
-impl Memo {
+impl ProviderCache {
     /// A memory that is empty yet.
-    pub(crate) fn new(share: Arc<Share>) -> Self {
+    pub(crate) fn new(share: Arc<BudgetShare>) -> Self {
         Self { entries: Mutex::default(), share }
     }
 
     /// What is kept under a key, if it still holds.
     pub(crate) fn get(&self, key: &str, now: Instant) -> Option<Vec<u8>> {
-        let entries = self.entries();
+        let entries = self.lock_entries();
         entries.by_key.get(key).filter(|entry| entry.until > now).map(|entry| entry.value.clone())
     }
 
     /// Keeps a value for so long. What is too large, cannot last, or finds no room in the process is not kept, and what was there before is
     /// gone too.
     pub(crate) fn put(&self, key: String, value: Vec<u8>, lifetime: Duration, now: Instant) {
-        let mut entries = self.entries();
+        let mut entries = self.lock_entries();
         let before = entries.bytes;
         entries.remove(&key);
         let bytes = size(&key, &value);
@@ -60,8 +60,8 @@ impl Memo {
         if is_kept {
             entries.make_room(bytes, now);
         }
-        self.share.give_back(before - entries.bytes);
-        if is_kept && self.share.try_take(bytes) {
+        self.share.release(before - entries.bytes);
+        if is_kept && self.share.try_acquire(bytes) {
             // A lifetime beyond what the clock can count is one of thirty years.
             let until = now.checked_add(lifetime).unwrap_or_else(|| now + Duration::from_hours(24 * 365 * 30));
             entries.bytes += bytes;
@@ -71,24 +71,24 @@ impl Memo {
 
     /// Forgets what is kept under a key.
     pub(crate) fn remove(&self, key: &str) {
-        let mut entries = self.entries();
+        let mut entries = self.lock_entries();
         let before = entries.bytes;
         entries.remove(key);
-        self.share.give_back(before - entries.bytes);
+        self.share.release(before - entries.bytes);
     }
 
     /// Forgets everything.
     pub(crate) fn clear(&self) {
-        let mut entries = self.entries();
-        self.share.give_back(std::mem::take(&mut *entries).bytes);
+        let mut entries = self.lock_entries();
+        self.share.release(std::mem::take(&mut *entries).bytes);
     }
 
-    fn entries(&self) -> MutexGuard<'_, Entries> {
+    fn lock_entries(&self) -> MutexGuard<'_, Entries> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Memo {
+impl Drop for ProviderCache {
     fn drop(&mut self) {
         self.clear();
     }
@@ -123,68 +123,68 @@ fn size(key: &str, value: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::room::Room;
+    use crate::memory_budget::MemoryBudget;
 
     const HOUR: Duration = Duration::from_hours(1);
 
-    fn memo() -> Memo {
-        Memo::new(Room::new(1 << 30, 1).share())
+    fn cache() -> ProviderCache {
+        ProviderCache::new(MemoryBudget::new(1 << 30, 1).share())
     }
 
     #[test]
     fn what_is_kept_takes_room_and_gives_it_back() {
-        let (room, now) = (Room::new(4 << 20, 1), Instant::now());
-        let memo = Memo::new(room.share());
+        let (budget, now) = (MemoryBudget::new(4 << 20, 1), Instant::now());
+        let cache = ProviderCache::new(budget.share());
         for index in 0..200_u32 {
-            memo.put((index % 70).to_string(), vec![0; (index as usize % 7) << 13], HOUR * (index % 5), now);
-            assert_eq!(room.taken(), memo.entries().bytes);
+            cache.put((index % 70).to_string(), vec![0; (index as usize % 7) << 13], HOUR * (index % 5), now);
+            assert_eq!(budget.used_bytes(), cache.lock_entries().bytes);
         }
-        memo.remove("1");
-        memo.put("x".into(), vec![0; MAX_VALUE_BYTES + 1], HOUR, now);
-        assert_eq!(room.taken(), memo.entries().bytes);
-        assert_ne!(room.taken(), 0);
-        drop(memo);
-        assert_eq!(room.taken(), 0);
+        cache.remove("1");
+        cache.put("x".into(), vec![0; MAX_VALUE_BYTES + 1], HOUR, now);
+        assert_eq!(budget.used_bytes(), cache.lock_entries().bytes);
+        assert_ne!(budget.used_bytes(), 0);
+        drop(cache);
+        assert_eq!(budget.used_bytes(), 0);
     }
 
     #[test]
     fn nothing_is_kept_where_the_process_has_no_room() {
         let now = Instant::now();
-        let memo = Memo::new(Room::new(1_000, 1).share());
-        memo.put("large".into(), vec![0; 1_000], HOUR, now);
-        memo.put("small".into(), vec![0; 10], HOUR, now);
-        assert_eq!((memo.get("large", now), memo.get("small", now)), (None, Some(vec![0; 10])));
+        let cache = ProviderCache::new(MemoryBudget::new(1_000, 1).share());
+        cache.put("large".into(), vec![0; 1_000], HOUR, now);
+        cache.put("small".into(), vec![0; 10], HOUR, now);
+        assert_eq!((cache.get("large", now), cache.get("small", now)), (None, Some(vec![0; 10])));
     }
 
     #[test]
     fn a_value_lasts_as_long_as_it_was_put_for() {
-        let (memo, now) = (memo(), Instant::now());
-        memo.put("token".into(), b"x".to_vec(), HOUR, now);
-        assert_eq!(memo.get("token", now + HOUR / 2), Some(b"x".to_vec()));
-        assert_eq!(memo.get("token", now + HOUR), None);
-        memo.put("token".into(), b"y".to_vec(), Duration::MAX, now);
-        assert_eq!(memo.get("token", now + HOUR), Some(b"y".to_vec()));
-        memo.clear();
-        assert_eq!(memo.get("token", now), None);
+        let (cache, now) = (cache(), Instant::now());
+        cache.put("token".into(), b"x".to_vec(), HOUR, now);
+        assert_eq!(cache.get("token", now + HOUR / 2), Some(b"x".to_vec()));
+        assert_eq!(cache.get("token", now + HOUR), None);
+        cache.put("token".into(), b"y".to_vec(), Duration::MAX, now);
+        assert_eq!(cache.get("token", now + HOUR), Some(b"y".to_vec()));
+        cache.clear();
+        assert_eq!(cache.get("token", now), None);
     }
 
     #[test]
     fn what_is_too_large_is_not_kept() {
-        let (memo, now) = (memo(), Instant::now());
-        memo.put("k".repeat(MAX_KEY_BYTES + 1), Vec::new(), HOUR, now);
-        memo.put("v".into(), vec![0; MAX_VALUE_BYTES + 1], HOUR, now);
-        memo.put("z".into(), Vec::new(), Duration::ZERO, now);
-        assert_eq!(memo.entries().by_key.len(), 0);
+        let (cache, now) = (cache(), Instant::now());
+        cache.put("k".repeat(MAX_KEY_BYTES + 1), Vec::new(), HOUR, now);
+        cache.put("v".into(), vec![0; MAX_VALUE_BYTES + 1], HOUR, now);
+        cache.put("z".into(), Vec::new(), Duration::ZERO, now);
+        assert_eq!(cache.lock_entries().by_key.len(), 0);
     }
 
     #[test]
     fn the_whole_is_bounded_and_the_soonest_to_end_goes_first() {
-        let (memo, now) = (memo(), Instant::now());
+        let (cache, now) = (cache(), Instant::now());
         for index in 0..100_u32 {
-            memo.put(index.to_string(), vec![0; MAX_VALUE_BYTES], HOUR * (index + 1), now);
+            cache.put(index.to_string(), vec![0; MAX_VALUE_BYTES], HOUR * (index + 1), now);
         }
-        assert!(memo.entries().bytes <= MAX_BYTES);
-        assert_eq!(memo.get("0", now), None);
-        assert!(memo.get("99", now).is_some());
+        assert!(cache.lock_entries().bytes <= MAX_BYTES);
+        assert_eq!(cache.get("0", now), None);
+        assert!(cache.get("99", now).is_some());
     }
 }

@@ -17,7 +17,7 @@ use damper_core::shown::shown;
 
 use crate::grants::{Grants, Origin};
 
-pub use credential::{Found, SecretHomes, SecretPlace, Sources, Unusable};
+pub use credential::{FoundSecret, SecretBackends, SecretPlace, SecretPlaceError, SecretSources};
 pub use error::BindingError;
 pub use shape::{CredentialSettings, HostGrant, ProviderSettings, SettingsError, Text};
 
@@ -32,7 +32,7 @@ pub enum Place<'a> {
 
 /// What a manifest and an operator's settings come to.
 #[derive(Debug, Clone)]
-pub struct Bound {
+pub struct BoundProvider {
     /// The manifest with what the operator tightened.
     pub manifest: Manifest,
     /// What the provider was granted.
@@ -49,26 +49,30 @@ pub fn bind(
     manifest: &Manifest,
     settings: &ProviderSettings,
     place: Place<'_>,
-    sources: Sources<'_>,
-) -> Result<Bound, BindingError> {
-    let binder = Binder { manifest, said: settings, place, sources };
+    sources: SecretSources<'_>,
+) -> Result<BoundProvider, BindingError> {
+    let binder = Binder { manifest, settings, place, sources };
     let mut warnings = Vec::new();
     let hosts = binder.hosts(&mut warnings)?;
     let grants = Grants {
         private: binder.private()?,
         secrets: binder.secrets(&hosts, &mut warnings)?,
-        config: binder.settings()?,
+        config: binder.config()?,
         proxy: settings.proxy.clone(),
         hosts,
     };
-    Ok(Bound { manifest: tightened(manifest, settings, place)?, grants, warnings })
+    Ok(BoundProvider { manifest: tighten_manifest(manifest, settings, place)?, grants, warnings })
 }
 
 /// A manifest with what the operator tightens; nothing is granted.
 ///
 /// # Errors
 /// Where what is tightened is not allowed.
-pub fn tightened(manifest: &Manifest, settings: &ProviderSettings, place: Place<'_>) -> Result<Manifest, BindingError> {
+pub fn tighten_manifest(
+    manifest: &Manifest,
+    settings: &ProviderSettings,
+    place: Place<'_>,
+) -> Result<Manifest, BindingError> {
     manifest.clone().tighten(&settings.tightening()).map_err(|source| BindingError::Tightening {
         provider: manifest.name.clone(),
         source: Box::new(source),
@@ -87,9 +91,9 @@ impl Place<'_> {
 
 struct Binder<'a> {
     manifest: &'a Manifest,
-    said: &'a ProviderSettings,
+    settings: &'a ProviderSettings,
     place: Place<'a>,
-    sources: Sources<'a>,
+    sources: SecretSources<'a>,
 }
 
 impl Binder<'_> {
@@ -97,14 +101,14 @@ impl Binder<'_> {
     fn hosts(&self, warnings: &mut Vec<String>) -> Result<Vec<String>, BindingError> {
         let asked = &self.manifest.egress.hosts;
         let name = &self.manifest.name;
-        match (&self.said.hosts, self.place) {
+        match (&self.settings.hosts, self.place) {
             (Some(HostGrant::Manifest), _) => Ok(asked.clone()),
             (Some(HostGrant::Listed(hosts)), _) => hosts.iter().map(|host| self.host("hosts", host)).collect(),
             (None, Place::Nowhere) => {
                 warnings.push(format!("{name}: there is no damper.toml, so it is granted what its manifest asks for: {} by https; and no secret", asked.join(", ")));
                 Ok(asked.clone())
             }
-            (None, Place::File(_)) if !self.said.private.is_empty() => Ok(Vec::new()),
+            (None, Place::File(_)) if !self.settings.private.is_empty() => Ok(Vec::new()),
             (None, Place::File(_)) => {
                 Err(BindingError::NoHost { provider: name.clone(), asked: asked.clone(), file: self.place.file() })
             }
@@ -124,14 +128,14 @@ impl Binder<'_> {
             text.parse()
                 .map_err(|error| self.setting("private", format!("cannot be used: {error}"), "list whole origins"))
         };
-        self.said.private.iter().map(origin).collect()
+        self.settings.private.iter().map(origin).collect()
     }
 
     /// The manifest's settings with the operator's in their place.
-    fn settings(&self) -> Result<BTreeMap<String, String>, BindingError> {
-        let mut settings = self.manifest.config.clone();
-        for (key, value) in &self.said.config {
-            let Some(setting) = settings.get_mut(key) else {
+    fn config(&self) -> Result<BTreeMap<String, String>, BindingError> {
+        let mut config = self.manifest.config.clone();
+        for (key, value) in &self.settings.config {
+            let Some(setting) = config.get_mut(key) else {
                 let known: Vec<&str> = self.manifest.config.keys().map(String::as_str).collect();
                 let problem = "is no setting of its manifest";
                 return Err(self.setting(&format!("config.{key}"), problem, known_or_none("settings", &known)));
@@ -139,9 +143,9 @@ impl Binder<'_> {
             setting.clone_from(&value.0);
         }
         let unset: Vec<String> =
-            settings.iter().filter(|(_, value)| value.is_empty()).map(|(key, _)| key.clone()).collect();
+            config.iter().filter(|(_, value)| value.is_empty()).map(|(key, _)| key.clone()).collect();
         if unset.is_empty() {
-            return Ok(settings);
+            return Ok(config);
         }
         Err(BindingError::Unset { provider: self.manifest.name.clone(), keys: unset, file: self.place.file() })
     }

@@ -1,7 +1,7 @@
 //! Providers rehearsed: the same engine, limits, egress policy and credentials as in production, with the network, the clocks
 //! and the random numbers of a test.
 //!
-//! The one way in is [`PluginHost::rehearse`](crate::PluginHost::rehearse), which [`PluginHost::load`](crate::PluginHost::load)
+//! The one way in is [`PluginHost::load_for_test`](crate::PluginHost::load_for_test), which [`PluginHost::load`](crate::PluginHost::load)
 //! never takes. Every request that the egress policy lets through goes to one test server on loopback, as to an HTTP proxy,
 //! whatever its host, its port and its scheme; so no name is looked up and no address of the world is reached. What the
 //! policy refuses is refused here as there.
@@ -18,7 +18,7 @@ use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtxBuilder};
 
 /// The world of a test.
 #[derive(Debug, Clone)]
-pub struct Rehearsal {
+pub struct TestEnvironment {
     address: SocketAddr,
     authority: reqwest::Certificate,
 }
@@ -26,7 +26,7 @@ pub struct Rehearsal {
 /// A world that cannot be one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum RehearsalError {
+pub enum TestEnvironmentError {
     /// The server is not on this machine.
     #[error("the test server's address {0} is not on loopback: a rehearsal reaches nothing else")]
     NotLoopback(SocketAddr),
@@ -35,18 +35,18 @@ pub enum RehearsalError {
     Authority(String),
 }
 
-impl Rehearsal {
+impl TestEnvironment {
     /// A world whose network is the server at `address`, an HTTP proxy that speaks for every host, and whose only certificate
     /// authority is the one given (DER).
     ///
     /// # Errors
     /// Where the address is not a loopback address, or the certificate is none.
-    pub fn new(address: SocketAddr, authority_der: &[u8]) -> Result<Self, RehearsalError> {
+    pub fn new(address: SocketAddr, authority_der: &[u8]) -> Result<Self, TestEnvironmentError> {
         if !address.ip().is_loopback() {
-            return Err(RehearsalError::NotLoopback(address));
+            return Err(TestEnvironmentError::NotLoopback(address));
         }
         let authority = reqwest::Certificate::from_der(authority_der);
-        let authority = authority.map_err(|error| RehearsalError::Authority(error.to_string()))?;
+        let authority = authority.map_err(|error| TestEnvironmentError::Authority(error.to_string()))?;
         Ok(Self { address, authority })
     }
 
@@ -59,12 +59,12 @@ impl Rehearsal {
 
 /// The time and the chance that a rehearsed guest sees: noon of its day, a clock that begins at nothing, and bytes that look
 /// like chance and are the same each time.
-pub(crate) fn fix(builder: &mut WasiCtxBuilder, day: Day) {
+pub(crate) fn fix_clocks_and_random(builder: &mut WasiCtxBuilder, day: Day) {
     builder
         .wall_clock(Noon(since_epoch(day)))
         .monotonic_clock(Ticks(Arc::default()))
-        .secure_random(Deterministic::new(seeded(b"secure")))
-        .insecure_random(Deterministic::new(seeded(b"insecure")))
+        .secure_random(Deterministic::new(seed_bytes(b"secure")))
+        .insecure_random(Deterministic::new(seed_bytes(b"insecure")))
         .insecure_random_seed(0x64_61_6d_70_65_72);
 }
 
@@ -75,7 +75,7 @@ fn since_epoch(day: Day) -> Duration {
 }
 
 /// 4 KiB, for a guest that asks for more they begin anew.
-fn seeded(name: &[u8]) -> Vec<u8> {
+fn seed_bytes(name: &[u8]) -> Vec<u8> {
     (0_u8..128).flat_map(|block| Sha256::new().chain_update(name).chain_update([block]).finalize()).collect()
 }
 
@@ -112,19 +112,19 @@ mod tests {
 
     #[test]
     fn the_world_ends_at_loopback() {
-        let error = Rehearsal::new("192.0.2.1:80".parse().unwrap(), b"").unwrap_err();
+        let error = TestEnvironment::new("192.0.2.1:80".parse().unwrap(), b"").unwrap_err();
         assert!(error.to_string().contains("192.0.2.1:80"), "{error}");
         assert!(matches!(
-            Rehearsal::new("127.0.0.1:80".parse().unwrap(), b"no certificate"),
-            Err(RehearsalError::Authority(_)) | Ok(_)
+            TestEnvironment::new("127.0.0.1:80".parse().unwrap(), b"no certificate"),
+            Err(TestEnvironmentError::Authority(_)) | Ok(_)
         ));
     }
 
     #[test]
     fn a_day_s_noon_and_its_chance_are_the_same_each_time() {
         assert_eq!(since_epoch("1970-01-02".parse().unwrap()), Duration::from_hours(36));
-        assert_eq!(seeded(b"x"), seeded(b"x"));
-        assert_ne!(seeded(b"x"), seeded(b"y"));
+        assert_eq!(seed_bytes(b"x"), seed_bytes(b"x"));
+        assert_ne!(seed_bytes(b"x"), seed_bytes(b"y"));
         let clock = Ticks(Arc::default());
         assert_eq!((clock.now(), clock.now()), (0, 1_000));
     }

@@ -15,10 +15,10 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult, add_to_linker_prox
 use wasmtime_wasi::random::{WasiRandom, WasiRandomView};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-use crate::call::Call;
 use crate::component_file::WASI_SOCKETS_PACKAGE;
+use crate::guest_call::GuestCall;
 use crate::output::Source;
-use crate::rehearsal;
+use crate::test_environment;
 use crate::text::Scrubber;
 
 /// The most random bytes in one call.
@@ -34,12 +34,12 @@ pub(crate) struct Wasi {
 
 impl Wasi {
     /// With the machine's own time and chance, or with those of a test on this day.
-    pub(crate) fn new(call: &Arc<Call>, scrubber: &Arc<Scrubber>, fixed: Option<Day>) -> Self {
+    pub(crate) fn new(call: &Arc<GuestCall>, scrubber: &Arc<Scrubber>, fixed: Option<Day>) -> Self {
         let stream = |source| Stream { source, call: Arc::clone(call), scrubber: Arc::clone(scrubber) };
         let mut builder = WasiCtx::builder();
         builder.stdout(stream(Source::Stdout)).stderr(stream(Source::Stderr)).max_random_size(MAX_RANDOM_BYTES);
         if let Some(day) = fixed {
-            rehearsal::fix(&mut builder, day);
+            test_environment::fix_clocks_and_random(&mut builder, day);
         }
         Self { context: builder.build(), table: ResourceTable::new() }
     }
@@ -53,7 +53,7 @@ impl Wasi {
 #[derive(Clone)]
 struct Stream {
     source: Source,
-    call: Arc<Call>,
+    call: Arc<GuestCall>,
     scrubber: Arc<Scrubber>,
 }
 

@@ -11,7 +11,7 @@ use damper_plugins::compiler::Compiler;
 use damper_plugins::component_file::ComponentFile;
 use damper_plugins::grants::{Grants, Origin};
 use damper_plugins::{
-    Cache, HostError, HostOptions, LoadError, Plugin, PluginHost, Rehearsal, RehearsalError, TracedFetch,
+    Cache, HostError, HostOptions, LoadError, Plugin, PluginHost, TestEnvironment, TestEnvironmentError, TracedFetch,
 };
 use futures::StreamExt;
 use futures::future::join_all;
@@ -47,7 +47,7 @@ pub enum BenchError {
     Network(#[from] io::Error),
     /// The network cannot be used.
     #[error(transparent)]
-    Rehearsal(#[from] RehearsalError),
+    TestEnvironment(#[from] TestEnvironmentError),
     /// The provider does not load.
     #[error(transparent)]
     Load(#[from] LoadError),
@@ -109,7 +109,7 @@ impl Bench {
     pub fn compiled_by(compiler: Compiler, file: ComponentFile, cache: Option<Cache>) -> Result<Self, BenchError> {
         let max_in_flight = AT_A_TIME as u32;
         let options = HostOptions { cache, max_in_flight, compiler, ..HostOptions::default() };
-        let (host, metered) = (PluginHost::new(options.clone())?, PluginHost::metered(options)?);
+        let (host, metered) = (PluginHost::new(options.clone())?, PluginHost::with_metering(options)?);
         // Nothing is fetched with these, so that nothing need be set.
         let bare = Manifest { config: BTreeMap::new(), ..file.manifest.clone() };
         let kept = [&host, &metered].map(|host| host.load(&file, bare.clone(), Grants::default()));
@@ -213,7 +213,7 @@ impl Bench {
         enough: &Notify,
     ) -> Result<Staged<D>, BenchError> {
         let server = Server::start(director, Arc::clone(&self.authority)).await?;
-        let world = Rehearsal::new(server.address(), self.authority.certificate())?;
+        let world = TestEnvironment::new(server.address(), self.authority.certificate())?;
         let plugin = self.plugin(host, set, world)?;
         // Compiling is not part of the call; where it fails the call says so.
         let _ = plugin.prepare().await;
@@ -225,7 +225,7 @@ impl Bench {
         Ok(Staged { fetch, duration: begun.elapsed(), server })
     }
 
-    fn plugin(&self, host: &PluginHost, set: Set<'_>, world: Rehearsal) -> Result<Plugin, LoadError> {
+    fn plugin(&self, host: &PluginHost, set: Set<'_>, world: TestEnvironment) -> Result<Plugin, LoadError> {
         let Set { manifest, config } = set;
         let private = private_origins(&self.file.manifest, config);
         // A secret may go to the manifest's own hosts, and to those that the settings name.
@@ -238,7 +238,7 @@ impl Bench {
             config: config.clone(),
             proxy: None,
         };
-        host.rehearse(&self.file, manifest, grants, world)
+        host.load_for_test(&self.file, manifest, grants, world)
     }
 
     /// The host as in production.

@@ -1,5 +1,5 @@
 //! The provider author's workbench: a provider's cases run against its compiled component, in the engine, the limits and the
-//! egress policy of production; the network alone is a test's ([`damper_plugins::Rehearsal`]).
+//! egress policy of production; the network alone is a test's ([`damper_plugins::TestEnvironment`]).
 //!
 //! What this is not: it knows no command line and no settings file, and it builds nothing.
 

@@ -2,7 +2,7 @@
 
 use wasmparser::{FunctionBody, Operator, Parser, Payload};
 
-use super::structure::{Refusal, at_most};
+use super::structure::{StructureError, at_most};
 
 /// The most bytes of one function's code, its locals, the locals of all functions together, and blocks within blocks.
 const MAX_FUNCTION_BYTES: u64 = 2 << 20;
@@ -29,7 +29,7 @@ pub struct CodeCost {
 ///
 /// # Errors
 /// Where the code is damaged, or a limit is passed.
-pub(super) fn check(bytes: &[u8]) -> Result<CodeCost, Refusal> {
+pub(super) fn check(bytes: &[u8]) -> Result<CodeCost, StructureError> {
     let mut cost = CodeCost::default();
     for payload in Parser::new(0).parse_all(bytes) {
         if let Payload::CodeSectionEntry(body) = payload? {
@@ -39,7 +39,7 @@ pub(super) fn check(bytes: &[u8]) -> Result<CodeCost, Refusal> {
     Ok(cost)
 }
 
-fn count_function(body: &FunctionBody<'_>, cost: &mut CodeCost) -> Result<(), Refusal> {
+fn count_function(body: &FunctionBody<'_>, cost: &mut CodeCost) -> Result<(), StructureError> {
     let length = body.range().len() as u64;
     at_most("bytes of a function's code", length, MAX_FUNCTION_BYTES)?;
     cost.functions = cost.functions.saturating_add(1);

@@ -54,18 +54,18 @@ impl fmt::Display for Excess {
 
 /// Why a structure was refused.
 #[derive(Debug)]
-pub(super) enum Refusal {
+pub(super) enum StructureError {
     Damaged(BinaryReaderError),
     Excess(Excess),
 }
 
-impl From<BinaryReaderError> for Refusal {
+impl From<BinaryReaderError> for StructureError {
     fn from(error: BinaryReaderError) -> Self {
         Self::Damaged(error)
     }
 }
 
-impl From<Excess> for Refusal {
+impl From<Excess> for StructureError {
     fn from(excess: Excess) -> Self {
         Self::Excess(excess)
     }
@@ -127,7 +127,7 @@ impl Frame {
 ///
 /// # Errors
 /// Where the framing is damaged, or a limit is passed.
-pub(super) fn check_instance(bytes: &[u8]) -> Result<InstanceCost, Refusal> {
+pub(super) fn check_instance(bytes: &[u8]) -> Result<InstanceCost, StructureError> {
     let mut frames: Vec<Frame> = Vec::new();
     let mut whole = InstanceCost::default();
     for payload in Parser::new(0).parse_all(bytes) {
@@ -151,7 +151,7 @@ pub(super) fn check_instance(bytes: &[u8]) -> Result<InstanceCost, Refusal> {
     Ok(whole)
 }
 
-fn count(payload: Payload<'_>, frames: &mut [Frame]) -> Result<(), Refusal> {
+fn count(payload: Payload<'_>, frames: &mut [Frame]) -> Result<(), StructureError> {
     match payload {
         Payload::ComponentAliasSection(aliases) => {
             for alias in aliases {
@@ -173,7 +173,7 @@ fn count(payload: Payload<'_>, frames: &mut [Frame]) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn count_module(payload: Payload<'_>, frame: &mut Frame) -> Result<(), Refusal> {
+fn count_module(payload: Payload<'_>, frame: &mut Frame) -> Result<(), StructureError> {
     let cost = &mut frame.cost;
     match payload {
         Payload::ImportSection(imports) => {
@@ -191,7 +191,7 @@ fn count_module(payload: Payload<'_>, frame: &mut Frame) -> Result<(), Refusal> 
     Ok(())
 }
 
-fn count_component(payload: Payload<'_>, frame: &mut Frame) -> Result<(), Refusal> {
+fn count_component(payload: Payload<'_>, frame: &mut Frame) -> Result<(), StructureError> {
     match payload {
         Payload::InstanceSection(instances) => {
             for instance in instances {

@@ -39,11 +39,11 @@ impl Form {
         match kind {
             CredentialKind::Header { header, prefix } => {
                 let name = header.parse().map_err(|_| "has a header that is none")?;
-                sensitive(name, &format!("{prefix}{text}"))
+                sensitive_header(name, &format!("{prefix}{text}"))
             }
             CredentialKind::Basic if !text.contains(':') => Err("is not of the form \"user:password\""),
-            CredentialKind::Basic => sensitive(AUTHORIZATION, &format!("Basic {}", BASE64.encode(text))),
-            CredentialKind::Bearer => sensitive(AUTHORIZATION, &format!("Bearer {text}")),
+            CredentialKind::Basic => sensitive_header(AUTHORIZATION, &format!("Basic {}", BASE64.encode(text))),
+            CredentialKind::Bearer => sensitive_header(AUTHORIZATION, &format!("Bearer {text}")),
             CredentialKind::Hmac => Ok(Self::Key(secret.clone())),
             CredentialKind::Oauth2ClientCredentials => Client::read(text)
                 .map(Self::Client)
@@ -55,7 +55,7 @@ impl Form {
     }
 }
 
-fn sensitive(name: HeaderName, value: &str) -> Result<Form, &'static str> {
+fn sensitive_header(name: HeaderName, value: &str) -> Result<Form, &'static str> {
     header_value(value)
         .map(|value| Form::Header(name, value))
         .ok_or("holds a control character, which no header can carry")
@@ -104,13 +104,13 @@ pub(crate) fn spellings(text: &str) -> Vec<String> {
 mod tests {
     use super::*;
 
-    fn known(kind: &CredentialKind, secret: &str) -> Vec<String> {
+    fn spellings_in(kind: &CredentialKind, secret: &str) -> Vec<String> {
         spellings_of(kind, &Secret::new(secret))
     }
 
     #[test]
     fn every_spelling_of_a_secret_is_known() {
-        let spellings = known(&CredentialKind::Basic, "user:pa ss\"ö?>");
+        let spellings = spellings_in(&CredentialKind::Basic, "user:pa ss\"ö?>");
         for expected in [
             "user:pa ss\"ö?>",
             "pa ss\"ö?>",
@@ -122,13 +122,13 @@ mod tests {
         ] {
             assert!(spellings.iter().any(|spelling| spelling == expected), "{expected}: {spellings:?}");
         }
-        assert!(known(&CredentialKind::Bearer, "t0").contains(&"t0".to_owned()));
+        assert!(spellings_in(&CredentialKind::Bearer, "t0").contains(&"t0".to_owned()));
     }
 
     #[test]
     fn a_clients_secret_is_known_by_itself() {
         for text in ["the id:the/secret", r#"{"client_id": "the id", "client_secret": "the/secret"}"#] {
-            let spellings = known(&CredentialKind::Oauth2ClientCredentials, text);
+            let spellings = spellings_in(&CredentialKind::Oauth2ClientCredentials, text);
             let basic = BASE64.encode("the+id:the%2Fsecret");
             for expected in [text, "the/secret", "the%2Fsecret", &basic] {
                 assert!(spellings.iter().any(|spelling| spelling == expected), "{expected}: {spellings:?}");

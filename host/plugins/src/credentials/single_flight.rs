@@ -2,78 +2,78 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{Mutex as Turns, MutexGuard as TurnGuard};
+use tokio::sync::{Mutex as LeaderLock, MutexGuard as LeaderGuard};
 
 /// A value, if there is one, and the turns in which it is got.
 #[derive(Debug)]
-pub(crate) struct Cell<T, E> {
-    state: Mutex<State<T, E>>,
-    turns: Turns<()>,
+pub(crate) struct SingleFlight<T, E> {
+    state: Mutex<FlightState<T, E>>,
+    leader_lock: LeaderLock<()>,
 }
 
 #[derive(Debug)]
-struct State<T, E> {
+struct FlightState<T, E> {
     value: Option<Arc<T>>,
     /// How many turns have ended.
-    ended: u64,
+    completed: u64,
     /// What the last of them failed with, if it did.
     error: Option<E>,
 }
 
 /// What waiting for a turn came to.
-pub(crate) enum Turn<'a, T, E> {
+pub(crate) enum Role<'a, T, E> {
     /// Another's turn ended meanwhile, like this.
-    Another(Result<Arc<T>, E>),
+    Follower(Result<Arc<T>, E>),
     /// It is ours. Dropped without an end, it is the next one's.
-    Ours(Ours<'a, T, E>),
+    Leader(Leader<'a, T, E>),
 }
 
 /// The turn of whoever gets the value.
-pub(crate) struct Ours<'a, T, E> {
-    cell: &'a Cell<T, E>,
-    _turn: TurnGuard<'a, ()>,
+pub(crate) struct Leader<'a, T, E> {
+    flight: &'a SingleFlight<T, E>,
+    _guard: LeaderGuard<'a, ()>,
 }
 
-impl<T, E: Clone> Cell<T, E> {
+impl<T, E: Clone> SingleFlight<T, E> {
     pub(crate) fn new(value: Option<T>) -> Self {
-        let state = State { value: value.map(Arc::new), ended: 0, error: None };
-        Self { state: Mutex::new(state), turns: Turns::new(()) }
+        let state = FlightState { value: value.map(Arc::new), completed: 0, error: None };
+        Self { state: Mutex::new(state), leader_lock: LeaderLock::new(()) }
     }
 
     /// The value, as it is now.
     pub(crate) fn value(&self) -> Option<Arc<T>> {
-        self.locked().value.clone()
+        self.lock_state().value.clone()
     }
 
     /// Waits for a turn: ours, or the end of the one that another has.
-    pub(crate) async fn turn(&self) -> Turn<'_, T, E> {
-        let before = self.locked().ended;
-        let turn = self.turns.lock().await;
-        let state = self.locked();
+    pub(crate) async fn join(&self) -> Role<'_, T, E> {
+        let before = self.lock_state().completed;
+        let guard = self.leader_lock.lock().await;
+        let state = self.lock_state();
         match (&state.error, &state.value) {
-            (Some(error), _) if state.ended != before => Turn::Another(Err(error.clone())),
-            (None, Some(value)) if state.ended != before => Turn::Another(Ok(Arc::clone(value))),
-            _ => Turn::Ours(Ours { cell: self, _turn: turn }),
+            (Some(error), _) if state.completed != before => Role::Follower(Err(error.clone())),
+            (None, Some(value)) if state.completed != before => Role::Follower(Ok(Arc::clone(value))),
+            _ => Role::Leader(Leader { flight: self, _guard: guard }),
         }
     }
 
     /// A turn, if nobody has one.
-    pub(crate) fn free_turn(&self) -> Option<Ours<'_, T, E>> {
-        let turn = self.turns.try_lock().ok()?;
-        Some(Ours { cell: self, _turn: turn })
+    pub(crate) fn try_lead(&self) -> Option<Leader<'_, T, E>> {
+        let guard = self.leader_lock.try_lock().ok()?;
+        Some(Leader { flight: self, _guard: guard })
     }
 
-    fn locked(&self) -> MutexGuard<'_, State<T, E>> {
+    fn lock_state(&self) -> MutexGuard<'_, FlightState<T, E>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<T, E: Clone> Ours<'_, T, E> {
+impl<T, E: Clone> Leader<'_, T, E> {
     /// Ends the turn with a new value, with the one there is, or with a failure, which leaves the value as it is. All who
     /// waited get the same.
-    pub(crate) fn end(self, result: Result<Arc<T>, E>) -> Result<Arc<T>, E> {
-        let mut state = self.cell.locked();
-        state.ended += 1;
+    pub(crate) fn complete(self, result: Result<Arc<T>, E>) -> Result<Arc<T>, E> {
+        let mut state = self.flight.lock_state();
+        state.completed += 1;
         match &result {
             Ok(value) => {
                 state.value = Some(Arc::clone(value));
@@ -85,8 +85,8 @@ impl<T, E: Clone> Ours<'_, T, E> {
     }
 
     /// Forgets the value, whatever comes of the turn.
-    pub(crate) fn forget(&self) {
-        self.cell.locked().value = None;
+    pub(crate) fn invalidate(&self) {
+        self.flight.lock_state().value = None;
     }
 }
 
@@ -98,13 +98,17 @@ mod tests {
 
     use super::*;
 
-    async fn get(cell: &Cell<u32, String>, count: &AtomicU32, result: Result<u32, String>) -> Result<u32, String> {
-        match cell.turn().await {
-            Turn::Another(result) => result.map(|value| *value),
-            Turn::Ours(turn) => {
+    async fn get_value(
+        flight: &SingleFlight<u32, String>,
+        count: &AtomicU32,
+        result: Result<u32, String>,
+    ) -> Result<u32, String> {
+        match flight.join().await {
+            Role::Follower(result) => result.map(|value| *value),
+            Role::Leader(leader) => {
                 count.fetch_add(1, Ordering::SeqCst);
                 tokio::task::yield_now().await;
-                turn.end(result.map(Arc::new)).map(|value| *value)
+                leader.complete(result.map(Arc::new)).map(|value| *value)
             }
         }
     }
@@ -112,29 +116,29 @@ mod tests {
     #[tokio::test]
     async fn one_gets_it_for_all_who_wait() {
         for result in [Ok(7), Err("no".to_owned())] {
-            let (cell, count) = (Cell::new(None), AtomicU32::new(0));
-            let all = join_all((0..100).map(|_| get(&cell, &count, result.clone()))).await;
+            let (flight, count) = (SingleFlight::new(None), AtomicU32::new(0));
+            let all = join_all((0..100).map(|_| get_value(&flight, &count, result.clone()))).await;
             assert!(all.iter().all(|got| *got == result));
             assert_eq!(count.load(Ordering::SeqCst), 1);
-            assert_eq!(cell.value().map(|value| *value), result.ok());
+            assert_eq!(flight.value().map(|value| *value), result.ok());
         }
     }
 
     #[tokio::test]
     async fn who_comes_after_a_failure_tries_again_and_a_failure_leaves_the_value() {
-        let (cell, count) = (Cell::new(Some(1)), AtomicU32::new(0));
-        assert_eq!(get(&cell, &count, Err("no".to_owned())).await, Err("no".to_owned()));
-        assert_eq!(cell.value().as_deref(), Some(&1));
-        assert_eq!(get(&cell, &count, Ok(2)).await, Ok(2));
-        assert_eq!((cell.value().as_deref(), count.load(Ordering::SeqCst)), (Some(&2), 2));
+        let (flight, count) = (SingleFlight::new(Some(1)), AtomicU32::new(0));
+        assert_eq!(get_value(&flight, &count, Err("no".to_owned())).await, Err("no".to_owned()));
+        assert_eq!(flight.value().as_deref(), Some(&1));
+        assert_eq!(get_value(&flight, &count, Ok(2)).await, Ok(2));
+        assert_eq!((flight.value().as_deref(), count.load(Ordering::SeqCst)), (Some(&2), 2));
     }
 
     #[tokio::test]
     async fn a_turn_that_was_given_up_is_the_next_ones() {
-        let (cell, count) = (Cell::new(None), AtomicU32::new(0));
-        let Turn::Ours(given_up) = cell.turn().await else { panic!("nobody else has a turn") };
-        assert!(cell.free_turn().is_none());
-        let waiting = get(&cell, &count, Ok(3));
+        let (flight, count) = (SingleFlight::new(None), AtomicU32::new(0));
+        let Role::Leader(given_up) = flight.join().await else { panic!("nobody else has a turn") };
+        assert!(flight.try_lead().is_none());
+        let waiting = get_value(&flight, &count, Ok(3));
         let ((), got) = tokio::join!(async { drop(given_up) }, waiting);
         assert_eq!((got, count.load(Ordering::SeqCst)), (Ok(3), 1));
     }

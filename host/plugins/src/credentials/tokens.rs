@@ -12,12 +12,12 @@ use serde::Deserialize;
 use tokio::time::Instant;
 use url::form_urlencoded::Serializer;
 
-use super::cell::Cell;
+use super::cached_secret::{MIN_RENEWAL, RenewalLimit};
 use super::client::Client;
 use super::form::{header_value, spellings};
-use super::kept::{MIN_RENEWAL, Renewals};
+use super::single_flight::SingleFlight;
 use crate::grants::{ClientAuth, Secret, TokenEndpoint};
-use crate::text::{Scrubber, TooMuch};
+use crate::text::{Scrubber, TooManySecrets};
 
 /// How long a token is used whose answer does not say (RFC 6749 leaves it open).
 const DEFAULT_LIFETIME: Duration = Duration::from_hours(1);
@@ -36,14 +36,14 @@ pub(crate) struct Tokens {
     /// The credential's name.
     pub(crate) credential: String,
     pub(crate) endpoint: TokenEndpoint,
-    pub(crate) cell: Cell<Token, TokenFailure>,
-    pub(crate) renewals: Renewals,
-    memory: Mutex<Memory>,
+    pub(crate) flight: SingleFlight<Token, TokenFailure>,
+    pub(crate) renewals: RenewalLimit,
+    backoff: Mutex<TokenBackoff>,
     scrubber: Arc<Scrubber>,
 }
 
 #[derive(Debug, Default)]
-struct Memory {
+struct TokenBackoff {
     /// No early replacement is tried before.
     early_not_before: Option<Instant>,
     /// What the endpoint last refused with, and until when it need not be asked again.
@@ -65,13 +65,13 @@ pub(crate) struct TokenFailure {
     /// Whether the server does not accept the client: its secret may have changed.
     pub(crate) is_client_refused: bool,
     /// How long the server need not be asked again.
-    pub(crate) leave_alone: Option<Duration>,
+    pub(crate) backoff_for: Option<Duration>,
 }
 
 /// What a server answers (RFC 6749, section 5).
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Answer {
+struct TokenResponse {
     access_token: String,
     token_type: String,
     expires_in: Option<Seconds>,
@@ -91,35 +91,35 @@ impl Tokens {
         Self {
             credential: credential.to_owned(),
             endpoint,
-            cell: Cell::new(None),
-            renewals: Renewals::default(),
-            memory: Mutex::default(),
+            flight: SingleFlight::new(None),
+            renewals: RenewalLimit::default(),
+            backoff: Mutex::default(),
             scrubber,
         }
     }
 
     /// The token, where nothing has to be done about it.
-    pub(crate) fn ready(&self, now: Instant) -> Option<Arc<Token>> {
-        let token = self.cell.value()?;
+    pub(crate) fn fresh_token(&self, now: Instant) -> Option<Arc<Token>> {
+        let token = self.flight.value()?;
         let may_wait =
-            || now < token.ends_at && self.locked().early_not_before.is_some_and(|not_before| now < not_before);
+            || now < token.ends_at && self.lock_backoff().early_not_before.is_some_and(|not_before| now < not_before);
         (now < token.replace_at || may_wait()).then_some(token)
     }
 
     /// The token, where it has not ended yet.
-    pub(crate) fn valid(&self, now: Instant) -> Option<Arc<Token>> {
-        self.cell.value().filter(|token| now < token.ends_at)
+    pub(crate) fn valid_token(&self, now: Instant) -> Option<Arc<Token>> {
+        self.flight.value().filter(|token| now < token.ends_at)
     }
 
     /// An early replacement has failed.
-    pub(crate) fn postpone(&self, now: Instant) {
-        self.locked().early_not_before = Some(now + EARLY_RETRY);
+    pub(crate) fn postpone_early_renewal(&self, now: Instant) {
+        self.lock_backoff().early_not_before = Some(now + EARLY_RETRY);
     }
 
     /// What the endpoint said when it asked to be left alone, or had refused the client, as long as that holds.
-    pub(crate) fn refusal(&self, now: Instant) -> Option<TokenFailure> {
-        let memory = self.locked();
-        let (until, refusal) = memory.refusal.as_ref().filter(|(until, _)| now < *until)?;
+    pub(crate) fn active_refusal(&self, now: Instant) -> Option<TokenFailure> {
+        let backoff = self.lock_backoff();
+        let (until, refusal) = backoff.refusal.as_ref().filter(|(until, _)| now < *until)?;
         let left = until.saturating_duration_since(now);
         let mut refusal = refusal.clone();
         refusal.failure.retry_after = refusal.failure.retry_after.map(|_| left);
@@ -127,13 +127,13 @@ impl Tokens {
     }
 
     /// Remembers how asking the endpoint ended.
-    pub(crate) fn asked(&self, failure: Option<&TokenFailure>, now: Instant) {
-        let refusal = failure.and_then(|failure| Some((now + failure.leave_alone?, failure.clone())));
-        *self.locked() = Memory { refusal, early_not_before: None };
+    pub(crate) fn record_outcome(&self, failure: Option<&TokenFailure>, now: Instant) {
+        let refusal = failure.and_then(|failure| Some((now + failure.backoff_for?, failure.clone())));
+        *self.lock_backoff() = TokenBackoff { refusal, early_not_before: None };
     }
 
     /// The request for a token.
-    pub(crate) fn request(&self, client: &Client, user_agent: HeaderValue) -> reqwest::Request {
+    pub(crate) fn build_request(&self, client: &Client, user_agent: HeaderValue) -> reqwest::Request {
         let TokenEndpoint { url, scopes, client_auth } = &self.endpoint;
         let mut request = reqwest::Request::new(Method::POST, url.clone());
         let mut body = Serializer::new(String::new());
@@ -159,23 +159,23 @@ impl Tokens {
     }
 
     /// The token of an answer, which from here on is scrubbed from whatever is written; else what the answer means.
-    pub(crate) fn read(
+    pub(crate) fn parse_response(
         &self,
         status: StatusCode,
         headers: &HeaderMap,
         body: &[u8],
         now: Instant,
     ) -> Result<Token, TokenFailure> {
-        let answer: Answer = serde_json::from_slice(body).unwrap_or_default();
+        let answer: TokenResponse = serde_json::from_slice(body).unwrap_or_default();
         if status != StatusCode::OK {
-            return Err(self.refused(status, headers, &answer));
+            return Err(self.failure_of_status(status, headers, &answer));
         }
         let unreadable = |what: &str| Err(self.failure(FailureKind::Unavailable, what));
         if !answer.token_type.eq_ignore_ascii_case("bearer") {
             return unreadable("the answer's token_type is not \"Bearer\"");
         }
         let token = Secret::new(answer.access_token);
-        let learned: Result<(), TooMuch> =
+        let learned: Result<(), TooManySecrets> =
             self.scrubber.learn(&format!("{} token", self.credential), spellings(token.expose()));
         let header = header_value(&format!("Bearer {}", token.expose()));
         match (learned, header) {
@@ -192,10 +192,10 @@ impl Tokens {
         let asked = format!("{}{}", url.origin().ascii_serialization(), url.path());
         let message = format!("the credential {:?} gets no token from {asked}: {what}", self.credential);
         let failure = Failure::new(kind, message);
-        TokenFailure { failure, is_client_refused: false, leave_alone: None }
+        TokenFailure { failure, is_client_refused: false, backoff_for: None }
     }
 
-    fn refused(&self, status: StatusCode, headers: &HeaderMap, answer: &Answer) -> TokenFailure {
+    fn failure_of_status(&self, status: StatusCode, headers: &HeaderMap, answer: &TokenResponse) -> TokenFailure {
         let number = status.as_u16();
         if status.is_redirection() {
             let what = format!("it answers {number}, and redirects are not followed; correct its `token_url`");
@@ -210,20 +210,20 @@ impl Tokens {
         let is_code = |code: &str| code.len() <= 64 && code.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'_'));
         let code = Some(&answer.error).filter(|code| !code.is_empty() && is_code(code));
         let code = code.map(|code| format!(" ({code})")).unwrap_or_default();
-        let mut failed = self.failure(kind, &self.scrubber.text(&format!("it answers {number}{code}")));
+        let mut failed = self.failure(kind, &self.scrubber.scrub_text(&format!("it answers {number}{code}")));
         failed.failure.status = Some(number);
         if failed.failure.kind == FailureKind::Unauthorized {
             failed.is_client_refused = matches!(number, 401 | 403) || answer.error == "invalid_client";
-            failed.leave_alone = Some(MIN_RENEWAL);
+            failed.backoff_for = Some(MIN_RENEWAL);
         } else {
             failed.failure.retry_after = retry_after(headers);
-            failed.leave_alone = failed.failure.retry_after;
+            failed.backoff_for = failed.failure.retry_after;
         }
         failed
     }
 
-    fn locked(&self) -> MutexGuard<'_, Memory> {
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_backoff(&self) -> MutexGuard<'_, TokenBackoff> {
+        self.backoff.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

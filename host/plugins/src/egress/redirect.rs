@@ -21,7 +21,7 @@ pub(crate) struct Hop {
 }
 
 /// What follows from an answer to `method` at `url`: nothing, a hop, or a redirect that leads nowhere.
-pub(crate) fn next(
+pub(crate) fn next_hop(
     status: StatusCode,
     location: Option<&[u8]>,
     method: &Method,
@@ -51,7 +51,7 @@ mod tests {
 
     fn hop(status: u16, location: &str, method: Method) -> Result<Option<Hop>, String> {
         let url = Url::parse("https://a.test/dir/page").unwrap();
-        next(StatusCode::from_u16(status).unwrap(), Some(location.as_bytes()), &method, &url)
+        next_hop(StatusCode::from_u16(status).unwrap(), Some(location.as_bytes()), &method, &url)
     }
 
     #[test]
@@ -101,7 +101,7 @@ mod tests {
             assert!(hop(302, location, Method::GET).is_err(), "{location}");
         }
         let url = Url::parse("https://a.test/").unwrap();
-        assert!(next(StatusCode::FOUND, None, &Method::GET, &url).is_err());
-        assert!(next(StatusCode::FOUND, Some(b"/\xff"), &Method::GET, &url).is_err());
+        assert!(next_hop(StatusCode::FOUND, None, &Method::GET, &url).is_err());
+        assert!(next_hop(StatusCode::FOUND, Some(b"/\xff"), &Method::GET, &url).is_err());
     }
 }

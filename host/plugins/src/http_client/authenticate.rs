@@ -10,35 +10,37 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::HttpClient;
-use super::exchange::Outgoing;
-use super::tokens::Asking;
+use super::exchange::OutgoingRequest;
+use super::tokens::TokenContext;
 use crate::bindings::damper::provider::http::HttpError;
-use crate::call::{Call, InFlight};
-use crate::credentials::{Bound, ClientCertificate, Form, Refusal, Token, TokenFailure, Version};
+use crate::credentials::{
+    BoundCredential, ClientCertificate, CredentialRefusal, Form, SecretVersion, Token, TokenFailure,
+};
 use crate::grants::Origin;
+use crate::guest_call::{GuestCall, RequestSlot};
 use crate::text::echo;
 
 /// The longest name of a credential in an error, in bytes.
 const MAX_NAME_SHOWN: usize = 64;
 
 /// What a request wears.
-pub(super) enum Worn {
+pub(super) enum AppliedCredential {
     /// The secret itself, in its form.
-    Secret(Arc<Version>),
+    Secret(Arc<SecretVersion>),
     /// A token that was got with it.
     Token(Arc<Token>),
 }
 
 /// Why there is no key to sign with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum NoKey {
+pub(crate) enum SigningKeyError {
     /// The manifest names no such credential, or it is of another kind.
     NoSuchCredential,
     /// The operator bound no secret to it, or it cannot be read.
     NoSecret,
 }
 
-impl Worn {
+impl AppliedCredential {
     /// The header to set.
     pub(super) fn header(&self) -> Option<(HeaderName, HeaderValue)> {
         match self {
@@ -68,136 +70,143 @@ impl Worn {
 
 impl HttpClient {
     /// What a request to this URL wears of a credential.
-    pub(super) async fn worn(
+    pub(super) async fn apply_credential(
         &self,
-        call: &Arc<Call>,
-        lane: &mut InFlight,
+        call: &Arc<GuestCall>,
+        slot: &mut RequestSlot,
         name: &str,
         url: &Url,
-    ) -> Result<Worn, HttpError> {
+    ) -> Result<AppliedCredential, HttpError> {
         let origin = Origin::of(url).ok_or_else(|| HttpError::Denied("no origin".to_owned()))?;
-        let bound = self.credentials.to_send(name, &origin).map_err(|why| self.refused(call, name, &origin, &why))?;
+        let bound =
+            self.credentials.for_request(name, &origin).map_err(|why| self.on_refusal(call, name, &origin, &why))?;
         let Some(tokens) = &bound.tokens else {
-            let version = match bound.secret.ready() {
+            let version = match bound.secret.cached_version() {
                 Some(version) => version,
-                None => Box::pin(self.read(call, bound)).await?,
+                None => Box::pin(self.read_secret(call, bound)).await?,
             };
-            return Ok(Worn::Secret(version));
+            return Ok(AppliedCredential::Secret(version));
         };
-        let token = match tokens.ready(Instant::now()) {
+        let token = match tokens.fresh_token(Instant::now()) {
             Some(token) => token,
             None => {
-                let token = Box::pin(self.token(Asking { call, lane, bound, tokens })).await;
-                token.map_err(|failed| no_token(call, failed))?
+                let token = Box::pin(self.get_token(TokenContext { call, slot, bound, tokens })).await;
+                token.map_err(|failed| on_token_failure(call, failed))?
             }
         };
-        Ok(Worn::Token(token))
+        Ok(AppliedCredential::Token(token))
     }
 
     /// Whether the API's refusal has led to something else to wear; and what was signed with keys that are no longer accepted is
     /// signed with others from the next call on.
-    pub(super) async fn renewed(
+    pub(super) async fn renew_credentials(
         &self,
-        call: &Arc<Call>,
-        lane: &mut InFlight,
-        outgoing: &Outgoing,
-        worn: Vec<Worn>,
+        call: &Arc<GuestCall>,
+        slot: &mut RequestSlot,
+        outgoing: &OutgoingRequest,
+        applied: Vec<AppliedCredential>,
     ) -> Result<bool, HttpError> {
-        if worn.is_empty() && !call.has_signed() {
+        if applied.is_empty() && !call.has_signing_keys() {
             return Ok(false);
         }
-        Box::pin(self.renew(call, lane, outgoing, worn)).await
+        Box::pin(self.renew_each(call, slot, outgoing, applied)).await
     }
 
-    async fn renew(
+    async fn renew_each(
         &self,
-        call: &Arc<Call>,
-        lane: &mut InFlight,
-        outgoing: &Outgoing,
-        worn: Vec<Worn>,
+        call: &Arc<GuestCall>,
+        slot: &mut RequestSlot,
+        outgoing: &OutgoingRequest,
+        applied: Vec<AppliedCredential>,
     ) -> Result<bool, HttpError> {
-        for signed in call.signed() {
-            if let Ok(bound) = self.credentials.to_sign(&signed.credential) {
-                bound.secret.other_than(&signed.version).await;
+        for key in call.signing_keys() {
+            if let Ok(bound) = self.credentials.for_signing(&key.credential) {
+                bound.secret.renew(&key.version).await;
             }
         }
         let Some(origin) = Origin::of(&outgoing.url) else { return Ok(false) };
         let mut is_renewed = false;
-        for (worn, name) in worn.iter().zip(&outgoing.credentials) {
-            let Ok(bound) = self.credentials.to_send(name, &origin) else { continue };
-            is_renewed |= match (worn, &bound.tokens) {
-                (Worn::Token(token), Some(tokens)) => {
-                    let other = self.other_token(Asking { call, lane, bound, tokens }, token).await;
-                    other.map_err(|failed| no_token(call, failed))?.is_some()
+        for (applied, name) in applied.iter().zip(&outgoing.credentials) {
+            let Ok(bound) = self.credentials.for_request(name, &origin) else { continue };
+            is_renewed |= match (applied, &bound.tokens) {
+                (AppliedCredential::Token(token), Some(tokens)) => {
+                    let other = self.renew_token(TokenContext { call, slot, bound, tokens }, token).await;
+                    other.map_err(|failed| on_token_failure(call, failed))?.is_some()
                 }
-                (Worn::Secret(version), _) => bound.secret.other_than(version).await.is_some(),
-                (Worn::Token(_), None) => false,
+                (AppliedCredential::Secret(version), _) => bound.secret.renew(version).await.is_some(),
+                (AppliedCredential::Token(_), None) => false,
             };
         }
         Ok(is_renewed)
     }
 
     /// The key of a credential that signs, if it was read.
-    pub(crate) fn key_at_hand(&self, call: &Call, name: &str) -> Result<Option<Arc<Version>>, NoKey> {
-        let key = self.to_sign(call, name)?.secret.ready();
+    pub(crate) fn cached_key(
+        &self,
+        call: &GuestCall,
+        name: &str,
+    ) -> Result<Option<Arc<SecretVersion>>, SigningKeyError> {
+        let key = self.signing_credential(call, name)?.secret.cached_version();
         if let Some(key) = &key {
-            call.set_signed(name, key);
+            call.record_signing_key(name, key);
         }
         Ok(key)
     }
 
     /// The key of a credential that signs.
-    pub(crate) async fn key(&self, call: &Call, name: &str) -> Result<Arc<Version>, NoKey> {
-        let key = self.to_sign(call, name)?.secret.get().await.map_err(|why| {
-            call.set_broken(why);
-            NoKey::NoSecret
+    pub(crate) async fn read_key(&self, call: &GuestCall, name: &str) -> Result<Arc<SecretVersion>, SigningKeyError> {
+        let key = self.signing_credential(call, name)?.secret.get_or_read().await.map_err(|why| {
+            call.record_broken(why);
+            SigningKeyError::NoSecret
         })?;
-        call.set_signed(name, &key);
+        call.record_signing_key(name, &key);
         Ok(key)
     }
 
-    fn to_sign(&self, call: &Call, name: &str) -> Result<&Bound, NoKey> {
-        self.credentials.to_sign(name).map_err(|refusal| {
-            if refusal == Refusal::NoSecret {
-                call.set_broken(self.no_secret(name));
-                NoKey::NoSecret
+    fn signing_credential(&self, call: &GuestCall, name: &str) -> Result<&BoundCredential, SigningKeyError> {
+        self.credentials.for_signing(name).map_err(|refusal| {
+            if refusal == CredentialRefusal::NoSecret {
+                call.record_broken(self.missing_secret_message(name));
+                SigningKeyError::NoSecret
             } else {
-                NoKey::NoSuchCredential
+                SigningKeyError::NoSuchCredential
             }
         })
     }
 
-    async fn read(&self, call: &Call, bound: &Bound) -> Result<Arc<Version>, HttpError> {
-        bound.secret.get().await.map_err(|why| {
-            call.set_broken(why.clone());
+    async fn read_secret(&self, call: &GuestCall, bound: &BoundCredential) -> Result<Arc<SecretVersion>, HttpError> {
+        bound.secret.get_or_read().await.map_err(|why| {
+            call.record_broken(why.clone());
             HttpError::Denied(why)
         })
     }
 
-    fn refused(&self, call: &Call, name: &str, origin: &Origin, refusal: &Refusal) -> HttpError {
+    fn on_refusal(&self, call: &GuestCall, name: &str, origin: &Origin, refusal: &CredentialRefusal) -> HttpError {
         match refusal {
-            Refusal::NoSuchCredential => {
+            CredentialRefusal::NoSuchCredential => {
                 // The guest's own text, which goes back to it: see `echo`.
                 let name = echo(name, MAX_NAME_SHOWN);
                 HttpError::Invalid(format!("the manifest names no credential {name:?} that can be sent"))
             }
-            Refusal::NoSecret => {
-                let why = self.no_secret(name);
-                call.set_broken(why.clone());
+            CredentialRefusal::NoSecret => {
+                let why = self.missing_secret_message(name);
+                call.record_broken(why.clone());
                 HttpError::Denied(why)
             }
             // The operator granted this very origin, and forgot it with the credential: no item is at fault.
-            Refusal::NotThere if self.policy.is_private(origin) => {
-                let why = self.not_there(name, origin);
-                call.set_broken(why.clone());
+            CredentialRefusal::OriginNotAllowed if self.policy.is_private(origin) => {
+                let why = self.wrong_origin_message(name, origin);
+                call.record_broken(why.clone());
                 HttpError::Denied(why)
             }
-            Refusal::NotThere => HttpError::Denied(format!("the credential {name:?} may not be sent to {origin}")),
+            CredentialRefusal::OriginNotAllowed => {
+                HttpError::Denied(format!("the credential {name:?} may not be sent to {origin}"))
+            }
         }
     }
 
     /// What to do about a private origin that a credential does not name.
-    fn not_there(&self, credential: &str, origin: &Origin) -> String {
+    fn wrong_origin_message(&self, credential: &str, origin: &Origin) -> String {
         let provider = &self.provider;
         format!(
             "the credential {credential:?} may not be sent to {origin}: if it may, name it in `hosts` of [providers.{provider}.credentials.{credential}] in damper.toml"
@@ -205,7 +214,7 @@ impl HttpClient {
     }
 
     /// What to do about a credential without a secret.
-    fn no_secret(&self, credential: &str) -> String {
+    fn missing_secret_message(&self, credential: &str) -> String {
         let provider = &self.provider;
         format!(
             "no secret is bound to credential {credential:?}: bind it in damper.toml under [providers.{provider}.credentials.{credential}]"
@@ -214,8 +223,8 @@ impl HttpClient {
 }
 
 /// A fetch that gets no token fails as its token did, whatever the guest makes of it.
-fn no_token(call: &Call, failed: TokenFailure) -> HttpError {
+fn on_token_failure(call: &GuestCall, failed: TokenFailure) -> HttpError {
     let why = failed.failure.message.clone();
-    call.set_failed(failed.failure);
+    call.record_failure(failed.failure);
     HttpError::Other(why)
 }

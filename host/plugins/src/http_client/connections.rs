@@ -11,8 +11,8 @@ use crate::credentials::ClientCertificate;
 use crate::egress::Route;
 use crate::egress::headers::{MAX_HEADER_BYTES, MAX_HEADERS};
 use crate::grants::Grants;
-use crate::rehearsal::Rehearsal;
 use crate::resolver::{FilteringResolver, Reach, Resolver};
+use crate::test_environment::TestEnvironment;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -27,12 +27,12 @@ pub struct ProxyError;
 /// A client for each route, made when it is first needed.
 #[derive(Default)]
 pub(crate) struct Clients {
-    public: Mutex<Option<Built>>,
-    private: Mutex<Option<Built>>,
+    public: Mutex<Option<BuiltClient>>,
+    private: Mutex<Option<BuiltClient>>,
 }
 
 /// A client with its pool of connections, or why there is none.
-struct Built {
+struct BuiltClient {
     client: Result<reqwest::Client, String>,
     /// Which of the provider's generations of connections it belongs to.
     generation: u64,
@@ -44,7 +44,7 @@ pub(crate) struct Connections {
     proxy: Option<reqwest::Proxy>,
     resolver: Arc<dyn Resolver>,
     /// The world of a test in the place of the network.
-    world: Option<Rehearsal>,
+    environment: Option<TestEnvironment>,
     idle: usize,
     /// Whether a private origin is asked by https.
     is_private_https: bool,
@@ -68,7 +68,7 @@ impl Clients {
         let mut built = built.lock().unwrap_or_else(PoisonError::into_inner);
         match &*built {
             Some(built) if built.generation >= generation => built.client.clone(),
-            _ => built.insert(Built { client: build(), generation }).client.clone(),
+            _ => built.insert(BuiltClient { client: build(), generation }).client.clone(),
         }
     }
 }
@@ -76,12 +76,12 @@ impl Clients {
 /// A request that has no end yet. HTTP/2 has many requests on one connection, and ending one leaves the connection to the pool, where a
 /// hostile server goes on sending. So the provider's connections are given up with a request that is dropped before its end; requests
 /// that are under way keep theirs to their end.
-pub(crate) struct Unfinished<'a> {
+pub(crate) struct UnfinishedRequest<'a> {
     connections: &'a Connections,
     is_tls: bool,
 }
 
-impl Unfinished<'_> {
+impl UnfinishedRequest<'_> {
     /// The response has been read, or the request has failed.
     pub(crate) fn finish(mut self) {
         // Nothing is to be given up.
@@ -89,7 +89,7 @@ impl Unfinished<'_> {
     }
 }
 
-impl Drop for Unfinished<'_> {
+impl Drop for UnfinishedRequest<'_> {
     fn drop(&mut self) {
         if self.is_tls && !self.connections.answers_in_http1.load(Ordering::Relaxed) {
             self.connections.generation.fetch_add(1, Ordering::Relaxed);
@@ -102,14 +102,14 @@ impl Connections {
         limits: &Limits,
         grants: &Grants,
         resolver: Arc<dyn Resolver>,
-        world: Option<Rehearsal>,
+        environment: Option<TestEnvironment>,
     ) -> Result<Self, ProxyError> {
         let proxy = grants.proxy.as_ref().map(reqwest::Proxy::all).transpose().map_err(|_| ProxyError)?;
         Ok(Self {
             plain: Clients::default(),
             proxy,
             resolver,
-            world,
+            environment,
             idle: limits.max_concurrency.get() as usize + SPARE_CONNECTIONS,
             is_private_https: grants.private.iter().any(crate::grants::Origin::is_https),
             generation: AtomicU64::new(0),
@@ -118,12 +118,12 @@ impl Connections {
     }
 
     /// A request is about to be sent. Without TLS there is no HTTP/2.
-    pub(crate) fn begin(&self, url: &url::Url) -> Unfinished<'_> {
-        Unfinished { connections: self, is_tls: url.scheme() == "https" }
+    pub(crate) fn start_request(&self, url: &url::Url) -> UnfinishedRequest<'_> {
+        UnfinishedRequest { connections: self, is_tls: url.scheme() == "https" }
     }
 
     /// A response came by this version of HTTP.
-    pub(crate) fn note_version(&self, version: http::Version) {
+    pub(crate) fn record_http_version(&self, version: http::Version) {
         self.answers_in_http1.store(version < http::Version::HTTP_2, Ordering::Relaxed);
     }
 
@@ -133,7 +133,7 @@ impl Connections {
     }
 
     /// The client for a route that shows a certificate, or why there is none.
-    pub(crate) fn client_showing(
+    pub(crate) fn client_with_certificate(
         &self,
         certificate: &ClientCertificate,
         route: Route,
@@ -146,7 +146,7 @@ impl Connections {
         // Already installed: someone else's choice, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         // A proxy is named by the operator, so that its own address may be any; it looks the hosts up itself.
-        let reach = if route == Route::Private || self.proxy.is_some() || self.world.is_some() {
+        let reach = if route == Route::Private || self.proxy.is_some() || self.environment.is_some() {
             Reach::Everything
         } else {
             Reach::Public
@@ -166,9 +166,9 @@ impl Connections {
         if let Some(certificate) = certificate {
             builder = builder.identity(certificate.identity.clone());
         }
-        if let Some(world) = &self.world {
-            let client = world.connect(builder).and_then(reqwest::ClientBuilder::build);
-            return client.map_err(|error| format!("cannot set up a rehearsal: {}", super::answer::causes(&error)));
+        if let Some(environment) = &self.environment {
+            let client = environment.connect(builder).and_then(reqwest::ClientBuilder::build);
+            return client.map_err(|error| format!("cannot set up a rehearsal: {}", super::response::causes(&error)));
         }
         if let (Route::Public, Some(proxy)) = (route, &self.proxy) {
             builder = builder.proxy(proxy.clone());
@@ -182,6 +182,6 @@ impl Connections {
             // No certificates to load where there is no TLS.
             builder = builder.tls_certs_only([]);
         }
-        builder.build().map_err(|error| format!("cannot set up connections: {}", super::answer::causes(&error)))
+        builder.build().map_err(|error| format!("cannot set up connections: {}", super::response::causes(&error)))
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, SET_COOKIE};
 
-use super::{Outgoing, Response};
+use super::{OutgoingRequest, Response};
 use crate::bindings::damper::provider::http::HttpError;
 use crate::egress::headers::{MAX_HEADER_BYTES, MAX_HEADERS};
 use crate::host_memory::{HEADER_BYTES, HostMemory};
@@ -25,31 +25,31 @@ const OF_THE_WHOLE_BODY: [&str; 6] =
 /// The whole answer: its body decompressed, everything without secrets; and whether there were any.
 pub(super) async fn read(
     response: reqwest::Response,
-    outgoing: &Outgoing,
+    outgoing: &OutgoingRequest,
     max_bytes: u64,
     scrubber: &Arc<Scrubber>,
     memory: &HostMemory,
 ) -> Result<(Response, bool), HttpError> {
     let header_bytes = header_bytes(response.headers())?;
     let url = outgoing.url.as_str();
-    memory.pass(header_bytes + response.headers().len() * HEADER_BYTES + url.len()).await?;
-    let (mut headers, has_secret_header) = headers(response.headers(), scrubber);
+    memory.reserve_in_transit(header_bytes + response.headers().len() * HEADER_BYTES + url.len()).await?;
+    let (mut headers, has_secret_header) = guest_headers(response.headers(), scrubber);
     let status = response.status().as_u16();
-    let body = body(response, max_bytes, scrubber, Some(memory)).await?;
+    let body = read_body(response, max_bytes, scrubber, Some(memory)).await?;
     let scrubbed = scrubber.replace_in_body(body).await;
     let (body, has_secret_body) =
         scrubbed.ok_or_else(|| HttpError::Other("the answer could not be searched for secrets".to_owned()))?;
     if has_secret_body {
         headers.retain(|(name, _)| !OF_THE_WHOLE_BODY.contains(&name.as_str()));
     }
-    let url = if outgoing.is_redirected { scrubber.text(url).into_owned() } else { url.to_owned() };
+    let url = if outgoing.is_redirected { scrubber.scrub_text(url).into_owned() } else { url.to_owned() };
     let whole =
         Response { status, headers: Arc::new(headers), body: Arc::new(body), url, duration_ms: 0, extras: Vec::new() };
     Ok((whole, has_secret_header || has_secret_body))
 }
 
 /// An answer's whole body, decompressed; as it came, secrets included.
-pub(super) async fn body(
+pub(super) async fn read_body(
     mut response: reqwest::Response,
     max_bytes: u64,
     scrubber: &Scrubber,
@@ -63,12 +63,12 @@ pub(super) async fn body(
     }
     let capacity = announced.unwrap_or_default().min(MAX_EARLY_CAPACITY);
     let mut body = Vec::with_capacity(usize::try_from(capacity).unwrap_or_default());
-    while let Some(chunk) = response.chunk().await.map_err(|why| error(&why, scrubber))? {
+    while let Some(chunk) = response.chunk().await.map_err(|why| to_http_error(&why, scrubber))? {
         if (body.len() + chunk.len()) as u64 > max_bytes {
             return Err(too_large());
         }
         if let Some(memory) = memory {
-            memory.pass(chunk.len()).await?;
+            memory.reserve_in_transit(chunk.len()).await?;
         }
         body.extend_from_slice(&chunk);
     }
@@ -86,12 +86,12 @@ fn header_bytes(map: &HeaderMap) -> Result<usize, HttpError> {
 
 /// The headers as the guest is given them, and whether one of them held a secret. Content-Length is left out: of an answer that repeats a
 /// secret it would tell how long the secret is.
-fn headers(map: &HeaderMap, scrubber: &Scrubber) -> (Vec<(String, String)>, bool) {
+fn guest_headers(map: &HeaderMap, scrubber: &Scrubber) -> (Vec<(String, String)>, bool) {
     let mut has_secret = false;
     let given = map.iter().filter(|(name, _)| **name != SET_COOKIE && **name != CONTENT_LENGTH);
     let given = given.map(|(name, value)| {
-        let value = decoded(value.as_bytes());
-        let scrubbed = scrubber.text(&value);
+        let value = decode_value(value.as_bytes());
+        let scrubbed = scrubber.scrub_text(&value);
         has_secret |= *scrubbed != value;
         (name.to_string(), scrubbed.into_owned())
     });
@@ -99,7 +99,7 @@ fn headers(map: &HeaderMap, scrubber: &Scrubber) -> (Vec<(String, String)>, bool
 }
 
 /// A value as UTF-8 or, where it is not that, as Latin-1.
-fn decoded(value: &[u8]) -> String {
+fn decode_value(value: &[u8]) -> String {
     match std::str::from_utf8(value) {
         Ok(text) => text.to_owned(),
         Err(_) => value.iter().copied().map(char::from).collect(),
@@ -107,11 +107,11 @@ fn decoded(value: &[u8]) -> String {
 }
 
 /// What an HTTP client's error means.
-pub(super) fn error(error: &reqwest::Error, scrubber: &Scrubber) -> HttpError {
+pub(super) fn to_http_error(error: &reqwest::Error, scrubber: &Scrubber) -> HttpError {
     if let Some(refused) = sources(error).find_map(|source| source.downcast_ref::<RefusedAddress>()) {
         return HttpError::Denied(refused.to_string());
     }
-    let why = scrubber.shown(&causes(error), MAX_CAUSES_BYTES);
+    let why = scrubber.to_line(&causes(error), MAX_CAUSES_BYTES);
     if error.is_connect() {
         HttpError::Unreachable(why)
     } else if error.is_timeout() {
@@ -155,8 +155,8 @@ fn sources<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dy
 }
 
 /// The error without secrets, for a text that a server has chosen.
-pub(super) fn scrubbed(error: HttpError, scrubber: &Scrubber) -> HttpError {
-    let text = |why: String| scrubber.text(&why).into_owned();
+pub(super) fn scrub_error(error: HttpError, scrubber: &Scrubber) -> HttpError {
+    let text = |why: String| scrubber.scrub_text(&why).into_owned();
     match error {
         HttpError::Denied(why) => HttpError::Denied(text(why)),
         HttpError::Invalid(why) => HttpError::Invalid(text(why)),

@@ -14,7 +14,7 @@ const MAX_DESCRIPTION_BYTES: u64 = 4 << 20;
 
 /// A packaged provider.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Described {
+pub(super) struct ProviderDescription {
     /// The digest of the component's file.
     pub(super) component: String,
     /// The digest of the compiled code's file.
@@ -33,7 +33,7 @@ pub(super) struct Described {
     pub(super) settings: String,
 }
 
-impl Described {
+impl ProviderDescription {
     pub(super) fn read(provider: &str, path: &Path) -> Result<Self, PackageError> {
         let file = || path.display().to_string();
         let mut text = Vec::new();

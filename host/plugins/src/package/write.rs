@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use super::described::Described;
+use super::description::ProviderDescription;
 use super::{Architecture, CODE, DESCRIPTION, PROVIDERS, PackageError};
 use crate::compiler::Compiler;
 use crate::component_file::{ComponentFile, digest};
@@ -36,7 +36,7 @@ pub fn compile(compiler: &Compiler, file: &ComponentFile, architecture: Architec
 #[must_use]
 pub fn files(file: &ComponentFile, architecture: Architecture, code: Vec<u8>, settings: &str) -> [PackagedFile; 2] {
     let code_settings = CodeSettings::linux(architecture);
-    let described = Described {
+    let described = ProviderDescription {
         component: file.digest.clone(),
         artifact: digest(&code),
         damper: env!("CARGO_PKG_VERSION").to_owned(),
@@ -49,13 +49,13 @@ pub fn files(file: &ComponentFile, architecture: Architecture, code: Vec<u8>, se
     // A struct of texts has one JSON form, and no way to fail.
     let mut description = serde_json::to_vec_pretty(&described).unwrap_or_default();
     description.push(b'\n');
-    let described = PackagedFile { path: description_of(&file.manifest.name), bytes: description };
+    let described = PackagedFile { path: description_path(&file.manifest.name), bytes: description };
     [PackagedFile { path: format!("{PROVIDERS}/{}/{CODE}", file.manifest.name), bytes: code }, described]
 }
 
 /// Where a provider's description lies in a package.
 #[must_use]
-pub fn description_of(provider: &str) -> String {
+pub fn description_path(provider: &str) -> String {
     format!("{PROVIDERS}/{provider}/{DESCRIPTION}")
 }
 
@@ -63,7 +63,7 @@ pub fn description_of(provider: &str) -> String {
 /// would. Nothing is compiled.
 #[must_use]
 pub fn is_current(description: &[u8], file: &ComponentFile, architecture: Architecture, settings: &str) -> bool {
-    let described = serde_json::from_slice::<Described>(description);
+    let described = serde_json::from_slice::<ProviderDescription>(description);
     described.is_ok_and(|described| {
         described.component == file.digest
             && described.settings == settings

@@ -35,7 +35,7 @@ impl fmt::Display for SecretPlace {
 }
 
 /// A secret's home, found.
-pub struct Found {
+pub struct FoundSecret {
     /// Where it is read.
     pub source: Arc<dyn SecretSource>,
     /// The secret, where it was read already.
@@ -44,7 +44,7 @@ pub struct Found {
 
 /// Why a place cannot be used here.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unusable {
+pub struct SecretPlaceError {
     /// What is wrong, as the end of a sentence about the credential: `names the file x, which is not there`.
     pub problem: String,
     /// What to do.
@@ -53,23 +53,23 @@ pub struct Unusable {
 
 /// How whoever binds reads secrets.
 #[derive(Clone, Copy)]
-pub struct Sources<'a> {
+pub struct SecretSources<'a> {
     /// Where that can be.
-    pub homes: SecretHomes,
+    pub backends: SecretBackends,
     /// Makes the source of a secret from where it is.
-    pub find: &'a dyn Fn(&SecretPlace) -> Result<Found, Unusable>,
+    pub find: &'a dyn Fn(&SecretPlace) -> Result<FoundSecret, SecretPlaceError>,
 }
 
 /// Where the secrets of a program can be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SecretHomes {
+pub enum SecretBackends {
     /// On the machine that it runs on: in its environment, or in a file.
     Machine,
     /// In AWS Secrets Manager, as for a function in Lambda.
     SecretsManager,
 }
 
-impl SecretHomes {
+impl SecretBackends {
     /// How such a place is written.
     fn example(self) -> &'static str {
         match self {
@@ -86,22 +86,22 @@ impl Binder<'_> {
         warnings: &mut Vec<String>,
     ) -> Result<BTreeMap<String, SecretBinding>, BindingError> {
         let asked = &self.manifest.credentials;
-        if let Some(unknown) = self.said.credentials.keys().find(|name| !asked.contains_key(*name)) {
+        if let Some(unknown) = self.settings.credentials.keys().find(|name| !asked.contains_key(*name)) {
             let known: Vec<&str> = asked.keys().map(String::as_str).collect();
             let problem = "is no credential of its manifest";
             return Err(self.setting(&format!("credentials.{unknown}"), problem, known_or_none("credentials", &known)));
         }
         let mut secrets = BTreeMap::new();
         for (name, kind) in asked {
-            match self.said.credentials.get(name) {
-                Some(said) => {
+            match self.settings.credentials.get(name) {
+                Some(settings) => {
                     let key = format!("credentials.{name}");
-                    secrets.insert(name.clone(), Credential { binder: self, key, kind, said }.bind(granted)?);
+                    secrets.insert(name.clone(), CredentialBinder { binder: self, key, kind, settings }.bind(granted)?);
                 }
                 None => warnings.push(format!(
                     "{provider}: its credential {name:?} has no secret; where it is used the fetch fails. To give one, write in damper.toml:\n  [providers.{provider}.credentials.{name}]\n  {example}",
                     provider = self.manifest.name,
-                    example = self.sources.homes.example()
+                    example = self.sources.backends.example()
                 )),
             }
         }
@@ -110,28 +110,28 @@ impl Binder<'_> {
 }
 
 /// One credential's settings.
-struct Credential<'a> {
+struct CredentialBinder<'a> {
     binder: &'a Binder<'a>,
     /// Their key below `[providers.NAME]`.
     key: String,
     kind: &'a CredentialKind,
-    said: &'a CredentialSettings,
+    settings: &'a CredentialSettings,
 }
 
-impl Credential<'_> {
+impl CredentialBinder<'_> {
     fn bind(&self, granted: &[String]) -> Result<SecretBinding, BindingError> {
         self.check_kind()?;
         let place = self.place()?;
         let (hosts, tokens, ca) = (self.hosts(granted)?, self.tokens()?, self.ca()?);
         self.check_reach(&hosts, granted)?;
         let found = (self.binder.sources.find)(&place).map_err(|why| self.wrong(why.problem, why.hint))?;
-        let Found { source, known } = self.selected(found)?;
+        let FoundSecret { source, known } = self.select_key(found)?;
         Ok(SecretBinding { source, known, place: place.to_string(), hosts, tokens, ca })
     }
 
     /// Where the secret is: one place.
     fn place(&self) -> Result<SecretPlace, BindingError> {
-        let CredentialSettings { env, file, secret, secret_key, .. } = self.said;
+        let CredentialSettings { env, file, secret, secret_key, .. } = self.settings;
         if secret_key.is_some() && secret.is_none() {
             let hint = "it is a key of the JSON object that `secret` names; leave it out";
             return Err(self.wrong("has `secret_key` without `secret`", hint));
@@ -160,16 +160,16 @@ impl Credential<'_> {
     }
 
     /// The key of what was found, where one is named.
-    fn selected(&self, found: Found) -> Result<Found, BindingError> {
-        let Some(name) = &self.said.secret_key else { return Ok(found) };
+    fn select_key(&self, found: FoundSecret) -> Result<FoundSecret, BindingError> {
+        let Some(name) = &self.settings.secret_key else { return Ok(found) };
         let key = JsonKey::new(found.source, name);
         let known = found.known.map(|object| key.select(&object)).transpose();
         let known = known.map_err(|why| self.wrong(format!("cannot be used: {why}"), "correct `secret_key`"))?;
-        Ok(Found { source: Arc::new(key), known })
+        Ok(FoundSecret { source: Arc::new(key), known })
     }
 
     fn hosts(&self, granted: &[String]) -> Result<Vec<String>, BindingError> {
-        let Some(hosts) = &self.said.hosts else { return Ok(granted.to_vec()) };
+        let Some(hosts) = &self.settings.hosts else { return Ok(granted.to_vec()) };
         let origin = |text: &String| match text.parse::<Origin>() {
             Ok(origin) => Ok(origin.to_string()),
             Err(_) => self.binder.host(&format!("{}.hosts", self.key), text),
@@ -197,7 +197,7 @@ impl Credential<'_> {
 
     /// Settings of another kind are a mistake.
     fn check_kind(&self) -> Result<(), BindingError> {
-        let CredentialSettings { token_url, scopes, client_auth, ca, .. } = self.said;
+        let CredentialSettings { token_url, scopes, client_auth, ca, .. } = self.settings;
         let (oauth2, mtls) = (CredentialKind::Oauth2ClientCredentials, CredentialKind::Mtls);
         let settings = [
             ("token_url", token_url.is_some(), oauth2.clone()),
@@ -220,18 +220,18 @@ impl Credential<'_> {
         if *self.kind != CredentialKind::Oauth2ClientCredentials {
             return Ok(None);
         }
-        let Some(text) = &self.said.token_url else {
+        let Some(text) = &self.settings.token_url else {
             let hint = "say where tokens are fetched: token_url = \"https://auth.example.org/token\"";
             return Err(self.wrong("needs `token_url`, being of kind oauth2-client-credentials", hint));
         };
-        let scopes = self.said.scopes.clone().unwrap_or_default();
+        let scopes = self.settings.scopes.clone().unwrap_or_default();
         if let Some(scope) = scopes.iter().find(|scope| !is_scope(scope)) {
             let problem = format!("has the scope {scope:?}, which is none");
             return Err(
                 self.wrong(problem, "list each scope by itself, without spaces: scopes = [\"read\", \"search\"]")
             );
         }
-        let client_auth = self.said.client_auth.unwrap_or_default();
+        let client_auth = self.settings.client_auth.unwrap_or_default();
         Ok(Some(TokenEndpoint { url: self.token_url(text)?, scopes, client_auth }))
     }
 
@@ -246,7 +246,7 @@ impl Credential<'_> {
     }
 
     fn ca(&self) -> Result<Option<String>, BindingError> {
-        let Some(text) = &self.said.ca else { return Ok(None) };
+        let Some(text) = &self.settings.ca else { return Ok(None) };
         check_ca(text).map_err(|problem| {
             self.wrong(
                 format!("has a `ca` that {problem}"),

@@ -101,7 +101,7 @@ pub(crate) fn request(id: &str, params: &[(&str, &str)]) -> FetchRequest {
     FetchRequest { id: id.to_owned(), params, attempt: 1, day: "2026-01-01".parse().unwrap(), timeout: TIMEOUT }
 }
 
-pub(crate) fn within(id: &str, params: &[(&str, &str)], timeout: Duration) -> FetchRequest {
+pub(crate) fn request_with_timeout(id: &str, params: &[(&str, &str)], timeout: Duration) -> FetchRequest {
     FetchRequest { timeout, ..request(id, params) }
 }
 
@@ -113,7 +113,7 @@ pub(crate) async fn fetch(plugin: &Plugin, id: &str, params: &[(&str, &str)]) ->
     report(plugin, request(id, params)).await.outcome
 }
 
-pub(crate) async fn traced(plugin: &Plugin, id: &str, params: &[(&str, &str)]) -> TracedFetch {
+pub(crate) async fn fetch_traced(plugin: &Plugin, id: &str, params: &[(&str, &str)]) -> TracedFetch {
     plugin.fetch_traced(request(id, params), Permits::new(0)).await
 }
 
@@ -123,7 +123,7 @@ pub(crate) async fn failure(plugin: &Plugin, id: &str, params: &[(&str, &str)]) 
 }
 
 /// What the component tells of the answer that it got.
-pub(crate) async fn told(plugin: &Plugin, id: &str, params: &[(&str, &str)]) -> Value {
+pub(crate) async fn fetch_json(plugin: &Plugin, id: &str, params: &[(&str, &str)]) -> Value {
     serde_json::from_slice(&fetch(plugin, id, params).await.unwrap().body).unwrap()
 }
 

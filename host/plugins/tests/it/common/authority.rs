@@ -22,7 +22,7 @@ pub(crate) struct Client {
 
 /// Whether a server asks for a certificate.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Asks {
+pub(crate) enum ClientCertificates {
     /// It does not talk without one.
     Requires,
     /// It takes one where there is one.
@@ -66,12 +66,12 @@ impl Authority {
     }
 
     /// A server of this name, which takes the clients of `clients`.
-    pub(crate) fn acceptor(&self, name: &str, clients: &Self, asks: Asks) -> TlsAcceptor {
+    pub(crate) fn acceptor(&self, name: &str, clients: &Self, client_certificates: ClientCertificates) -> TlsAcceptor {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut roots = RootCertStore::empty();
         roots.add(clients.0.der().clone()).unwrap();
         let mut verifier = WebPkiClientVerifier::builder(roots.into());
-        if asks == Asks::Takes {
+        if client_certificates == ClientCertificates::Optional {
             verifier = verifier.allow_unauthenticated();
         }
         let (certificate, key) = self.issue(name);
