@@ -1,9 +1,9 @@
 //! Compiled components on disk. An artifact is kept under a name made of the component's digest and everything that decides
 //! how compiled code looks; it is written whole or not at all.
 //!
-//! What is read here runs as native code. So an artifact is read only from a folder that others cannot change, only where the
-//! file is a regular one that others cannot change, and only with the mark that this user's key gives to its name and its code:
-//! a file that somebody planted while the folder was open to others has none.
+//! Artifacts run as native code. An artifact is therefore read only if no other user can change its folder, if it is a regular file that no
+//! other user can change, and if it has the mark (an HMAC with this user's key over its name and its code). A file that another user
+//! planted has no such mark.
 
 mod key;
 
@@ -19,14 +19,14 @@ use crate::ownership::{self, GroupWrite, OwnershipError};
 
 pub use key::{CacheKey, CacheKeyError};
 
-/// What an artifact's file begins with; the number is this layout's version.
+/// The first bytes of an artifact's file; the number is the version of the layout.
 const MAGIC: &[u8; 8] = b"DAMPER-2";
 const MARK_BYTES: usize = 32;
 
-/// Where compiled components are kept.
+/// The cache of compiled components.
 #[derive(Debug, Clone)]
 pub struct Cache {
-    /// The folder. It is made where it is missing.
+    /// The folder. It is created if it is missing.
     pub folder: PathBuf,
     /// The key that marks what this user has put there.
     pub key: CacheKey,
@@ -40,22 +40,22 @@ pub(crate) struct Artifacts {
     key: CacheKey,
 }
 
-/// What was found under a name.
+/// The result of reading an artifact.
 #[derive(Debug)]
 pub(crate) enum StoredArtifact {
     /// The compiled component.
     Valid(Vec<u8>),
-    /// A file that is not what was written, with what is wrong.
+    /// A file with other content than was written, with the problem.
     Damaged(String),
     /// Nothing.
     Missing,
 }
 
 impl Artifacts {
-    /// The folder, made if it is not there.
+    /// Opens the folder, and creates it if it is missing.
     ///
     /// # Errors
-    /// Where others can change it, or a folder above it.
+    /// If others can change it, or a folder above it.
     pub(crate) fn open(cache: Cache) -> Result<Self, OwnershipError> {
         let Cache { folder: path, key } = cache;
         Ok(Self { folder: ownership::make_folder(&path, GroupWrite::Refused)?, path, key })
@@ -67,7 +67,7 @@ impl Artifacts {
         format!("{}.cwasm", crate::component_file::hexadecimal(&parts.finalize()))
     }
 
-    /// Where the artifact of this name lies.
+    /// The path of the artifact of this name.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
@@ -107,7 +107,7 @@ impl Artifacts {
         let placed = written
             .and_then(|()| renameat(&self.folder, &draft, &self.folder, Path::new(name)).map_err(io::Error::from));
         if placed.is_err() {
-            // Best effort: what is left over is never read.
+            // Best effort: a leftover draft is never read.
             let _ = unlinkat(&self.folder, &draft, AtFlags::empty());
         }
         placed

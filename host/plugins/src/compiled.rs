@@ -1,14 +1,13 @@
 //! Compiled code: where it comes from, and the one place where Damper trusts bytes.
 //!
-//! What [`Compiled::load`] takes is machine code that runs with the program's own rights, outside of any sandbox. The engine
-//! checks that it was compiled by the same release with the same settings, not that it is harmless. So a [`Compiled`] is made
-//! in three ways and no other:
+//! [`Compiled::load`] takes machine code that runs with the program's own rights, outside of any sandbox. The engine checks that it was
+//! compiled by the same release with the same settings, not that it is harmless. A [`Compiled`] is therefore made in only three ways:
 //!
 //! - [`Compiled::compile`]: this program compiled it just now, in this process or in one that it started;
-//! - [`Compiled::read_cached`]: this program compiled it earlier and kept it in a folder and a file that only this user can write to,
-//!   with a mark that only the holder of this user's key can make;
-//! - [`Compiled::File`]: `damper package` compiled it and wrote its digest beside it, and the file has that digest. Who can
-//!   change both can also change the program that lies in the same package, so there is nothing more to gain.
+//! - [`Compiled::read_cached`]: this program compiled it earlier and wrote it to a folder and a file that only this user can write to, with
+//!   a mark that only the holder of this user's key can make;
+//! - [`Compiled::File`]: `damper package` compiled it and wrote its digest beside it, and the file has that digest. A user who can change
+//!   both files can also change the program in the same package, and gains nothing by changing them.
 
 use std::io;
 
@@ -22,7 +21,7 @@ use crate::compiler::Compiler;
 use crate::engine::CodeSettings;
 use crate::package::{Artifact, CheckedFile};
 
-/// Where a provider's code comes from.
+/// The source of a provider's code.
 pub(crate) enum ComponentSource {
     /// A component, to be compiled.
     Component {
@@ -53,11 +52,11 @@ pub(crate) enum Compiled {
     File(CheckedFile),
 }
 
-/// What was kept of an earlier compilation.
+/// The result of reading code of an earlier compilation.
 pub(crate) enum CachedCode {
     /// The compiled code.
     Valid(Compiled),
-    /// A file that is not what was written, with what is wrong.
+    /// A file with other content than was written, with the problem.
     Damaged(String),
     /// Nothing.
     Missing,
@@ -71,14 +70,14 @@ impl Compiled {
         code.map(Self::Code).map_err(|why| format!("the component does not compile: {why}"))
     }
 
-    /// Tells that there is no compiler.
+    /// Fails, because this program has no compiler.
     #[cfg(not(feature = "compile"))]
     pub(crate) fn compile(_settings: &CodeSettings, _component: &[u8]) -> Result<Self, String> {
         Err("the component is not compiled for this program, and this program holds no compiler: run `damper package`"
             .to_owned())
     }
 
-    /// Reads what was kept under this name.
+    /// Reads the code that was written under this name.
     pub(crate) fn read_cached(artifacts: &Artifacts, name: &str) -> CachedCode {
         match artifacts.read(name) {
             StoredArtifact::Valid(code) => CachedCode::Valid(Self::Code(code)),
@@ -87,7 +86,7 @@ impl Compiled {
         }
     }
 
-    /// Keeps what was compiled. What comes from a package is kept there.
+    /// Writes compiled code to the cache. Code from a package is already stored in the package.
     pub(crate) fn write_cached(&self, artifacts: &Artifacts, name: &str) -> io::Result<()> {
         match self {
             Self::Code(code) => artifacts.write(name, code),

@@ -1,11 +1,11 @@
-//! Compiling components: what a stranger's file may cost the program that loads it.
+//! Compiling components, with limits for files from strangers.
 //!
-//! A compiler is not made for hostile input: a file of some hundred kilobytes can take gigabytes or minutes. So a component's code is
-//! looked through first ([`component_file::check_code`](crate::component_file)), and then compiled in a process of its own, which may use
-//! so much memory and time and no more. If that process fails, the provider fails, and its neighbours do not notice.
+//! A compiler is not made for hostile input: a file of some hundred kilobytes can take gigabytes or minutes. The component's code is
+//! therefore checked first ([`component_file::check_code`](crate::component_file)), and then compiled in a process of its own with limits
+//! of memory and time. If that process fails, only the provider fails.
 //!
-//! The process is the same program, started with [`CHILD_COMMAND`]. What it answers is code that the program trusts, as it trusts its own
-//! compiler: the limits keep resources, they are no sandbox.
+//! The process is the same program, started with [`CHILD_COMMAND`]. The program trusts the code that it returns, as it trusts its own
+//! compiler: the limits protect resources, they are not a sandbox.
 
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -22,23 +22,23 @@ use crate::engine::CodeSettings;
 /// The program's argument with which it compiles: see [`compile_for_parent`].
 pub const CHILD_COMMAND: &str = "compile-component";
 
-/// What the process may use, for a small component and more for each byte. Measured: a provider in Rust takes 29 MiB and 0.3 s, one in
+/// The limits of the process, for a small component and more for each byte. Measured: a provider in Rust takes 29 MiB and 0.3 s, one in
 /// JavaScript 63 MiB and 2 s, one in Python, of 18 MiB, 322 MiB and 15 s.
 const MEMORY_BYTES: u64 = 96 << 20;
 const MEMORY_FOR_A_BYTE: u64 = 24;
 const MOST_MEMORY_BYTES: u64 = 448 << 20;
 const CPU_SECONDS: u64 = 10;
 const CPU_SECONDS_FOR_A_MEBIBYTE: u64 = 4;
-/// How many functions it compiles at a time: each takes memory.
+/// The number of functions that it compiles at a time: each takes memory.
 const THREADS: &str = "2";
-/// How many times the CPU time it may take by the clock: other processes want the processor, too.
+/// The limit of wall-clock time, as a multiple of CPU time: other processes use the processor, too.
 const CLOCK_FACTOR: u32 = 4;
 /// The most compiled code, in bytes for each byte of the component.
 const CODE_FOR_A_BYTE: u64 = 16;
 /// The longest reason that is passed on.
 const MAX_REASON_BYTES: usize = 500;
 
-/// Who compiles components.
+/// The way in which components are compiled.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Compiler {
     /// This process, without limits of memory and time: for tests, and for programs that compile what they trust.
@@ -48,12 +48,12 @@ pub enum Compiler {
     Child {
         /// The program, which has to call [`compile_for_parent`].
         program: PathBuf,
-        /// What is added to its arguments, behind the name of the settings.
+        /// Arguments that follow the name of the settings.
         arguments: Vec<String>,
     },
 }
 
-/// What one compilation may use.
+/// The limits of one compilation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CompileLimits {
     /// Bytes of memory.
@@ -62,16 +62,16 @@ pub struct CompileLimits {
     pub cpu_seconds: u64,
 }
 
-/// What compiling a component costs.
+/// The cost of compiling a component.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CompileCost {
     /// The size of its functions.
     pub code: CodeCost,
-    /// The most that a process of its own may use for it.
+    /// The limits of the process that compiles it.
     pub limits: CompileLimits,
 }
 
-/// Tells what compiling a component costs, without compiling it.
+/// Computes the cost of compiling a component, without compiling it.
 ///
 /// # Errors
 /// If the code is damaged, or beyond a limit, so that it is never compiled. `name` is what the error calls the component.
@@ -154,7 +154,7 @@ fn compile_in_child(
         .arg(CHILD_COMMAND)
         .arg(settings.name())
         .args(arguments)
-        // It needs none of what the environment says, secrets among it.
+        // It needs no environment variables, and these may hold secrets.
         .env_clear()
         .env("RAYON_NUM_THREADS", THREADS)
         .stdin(Stdio::piped())
@@ -168,7 +168,7 @@ fn compile_in_child(
         return Err("the compiler has no pipes".to_owned());
     };
     let (answer, status) = std::thread::scope(|scope| {
-        // It may end without having read all: then it has said why.
+        // It may end before it has read everything, and then writes the reason.
         scope.spawn(move || input.write_all(component));
         let reason = scope.spawn(move || read_at_most(errors, 1 << 16));
         let code = scope.spawn(move || read_at_most(output, most_code));
@@ -186,7 +186,7 @@ fn compile_in_child(
 
 fn read_at_most(from: impl Read, most: u64) -> Vec<u8> {
     let mut bytes = Vec::new();
-    // What is more than that is cut, and is no code then; the pipe is closed, and the writer ends.
+    // More bytes are cut off, and the rest is not valid code; the pipe is closed, and the writer ends.
     let _ = from.take(most).read_to_end(&mut bytes);
     bytes
 }
@@ -199,7 +199,7 @@ fn wait(child: &mut Child, longest: Duration) -> io::Result<Option<ExitStatus>> 
         let watch = scope.spawn(move || {
             let is_late = has_ended.recv_timeout(longest) == Err(mpsc::RecvTimeoutError::Timeout);
             if is_late && let Some(pid) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) {
-                // It is waited for below, so that the number is its own still.
+                // The process is waited for below, so its number has not been reused.
                 let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
             }
             is_late
@@ -223,11 +223,11 @@ fn explain_exit(status: Option<ExitStatus>, reason: &[u8], limits: CompileLimits
     format!("the compiler ended early ({status}); {limits}")
 }
 
-/// What the process does that was started with [`CHILD_COMMAND`] and the name of settings: reads a component from its standard input and
-/// writes compiled code to its standard output, within limits that it sets itself before it reads anything of the component.
+/// Compiles a component in a process that was started with [`CHILD_COMMAND`] and the name of settings: reads it from the standard input and
+/// writes the compiled code to the standard output. The process sets its limits before it reads the component.
 ///
 /// # Errors
-/// Why there is no code: to be written to the standard error, which the parent reads. Any exit code but 0 will do.
+/// The reason. The caller writes it to the standard error, which the parent reads, and exits with any code but 0.
 pub fn compile_for_parent(settings: &str) -> Result<(), String> {
     let settings = CodeSettings::from_name(settings).ok_or_else(|| format!("there are no settings {settings:?}"))?;
     apply_limits(CompileLimits::of(MAX_COMPONENT_BYTES))
@@ -247,7 +247,7 @@ pub fn compile_for_parent(settings: &str) -> Result<(), String> {
 fn apply_limits(limits: CompileLimits) -> io::Result<()> {
     lower_limit(Resource::Core, 0)?;
     lower_limit(Resource::Cpu, limits.cpu_seconds)?;
-    // What is written to, not what is reserved: allocators reserve more for each thread.
+    // The limit counts memory that is written to, not memory that is reserved: allocators reserve more for each thread.
     lower_limit(Resource::Data, limits.memory_bytes)
 }
 

@@ -1,8 +1,7 @@
-//! Secrets at work: a component names a credential, and the host applies it to a request or signs with it. Nothing here
-//! hands a secret out.
+//! Credentials: a component names one, and the host applies its secret to a request or signs with it. No function returns a secret.
 //!
-//! A secret is read when it is first needed ([`kept`]), takes the form that its kind needs ([`form`]), and from then on is
-//! known to the scrubber in every spelling. What sends requests with it is `http_client`.
+//! A secret is read when it is first needed ([`kept`]), takes the form that its kind needs ([`form`]), and from then on is known to the
+//! scrubber in every spelling. `http_client` sends the requests.
 
 mod cached_secret;
 mod certificate;
@@ -65,7 +64,7 @@ pub enum CredentialError {
     BadSecret {
         /// The credential's name.
         name: String,
-        /// What is wrong; never the secret.
+        /// The problem; never the secret.
         problem: &'static str,
     },
     /// One of the hosts that may receive the secret is none.
@@ -73,15 +72,15 @@ pub enum CredentialError {
     BadHost {
         /// The credential's name.
         name: String,
-        /// What is wrong.
+        /// The problem.
         source: OriginError,
     },
-    /// What its kind needs beside the secret is missing, or cannot be used.
+    /// A setting that its kind needs beside the secret is missing, or cannot be used.
     #[error("the credential {name:?} {problem}")]
     BadUse {
         /// The credential's name.
         name: String,
-        /// What is wrong.
+        /// The problem.
         problem: String,
     },
 }
@@ -97,7 +96,7 @@ pub(crate) enum CredentialRefusal {
     OriginNotAllowed,
 }
 
-/// What `sign` computes with.
+/// The algorithm of a signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Algorithm {
     HmacSha256,
@@ -166,7 +165,7 @@ impl BoundCredential {
     }
 }
 
-/// A certificate is shown in TLS, and to nobody but the host it is for.
+/// A client certificate needs TLS, and only its own host may see it.
 fn check_certificate_use(binding: &SecretBinding, receivers: &[Origin], proxy: Option<&str>) -> Result<(), String> {
     if let Some(plain) = receivers.iter().find(|origin| !origin.is_https()) {
         return Err(format!("is a client certificate, and {plain} is not https"));
@@ -178,7 +177,7 @@ fn check_certificate_use(binding: &SecretBinding, receivers: &[Origin], proxy: O
     ca.map_err(|problem| format!("has a `ca` that {problem}"))
 }
 
-/// The raw HMAC of a payload; none where what was read is no key.
+/// The raw HMAC of a payload; none if the secret is not a key.
 pub(crate) fn sign(version: &SecretVersion, algorithm: Algorithm, payload: &[u8]) -> Option<Vec<u8>> {
     let Form::Key(key) = &version.form else { return None };
     let key = key.expose().as_bytes();

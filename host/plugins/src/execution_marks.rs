@@ -1,8 +1,8 @@
 //! Which component runs on which thread, in a file that outlives the process.
 //!
-//! A process that is killed cannot say which component it worked for. So each thread marks the provider and the item while it runs a
-//! component's code or host work for it, in a file that is mapped into memory: a mark costs two stores, and the kernel keeps the file's
-//! pages when the process is killed. The next process reads the marks of those that have ended without removing their file, see
+//! A process that is killed cannot report which component it ran. Each thread therefore marks the provider and the item in a file that is
+//! mapped into memory, while it runs a component's code or host work for it. A mark costs two stores, and the kernel keeps the file's pages
+//! when the process is killed. The next process reads the marks of processes that ended without removing their file, see
 //! [`read_abandoned_marks`].
 //!
 //! Fetches that wait for an API are not marked, so a mark at the time of death is evidence against a component, and no proof: a process may
@@ -18,13 +18,13 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use damper_core::chance::Chance;
 use memmap2::MmapRaw;
 
-/// How many threads can mark at a time; those beyond do not.
+/// The number of threads that can mark at a time; further threads do not mark.
 const SLOTS: usize = 256;
 /// A slot's words: the provider, its component, the item, and nothing more up to the end of a cache line, which no other thread writes to.
 const SLOT_WORDS: usize = 8;
 const WORD_BYTES: usize = size_of::<u64>();
 const FILE_BYTES: usize = SLOTS * SLOT_WORDS * WORD_BYTES;
-/// How the files' names end.
+/// The extension of the files.
 const ENDING: &str = "marks";
 
 /// The slot of a thread: numbered in the order in which threads first run a component.
@@ -112,7 +112,7 @@ impl ExecutionMarks {
         let word = |number: usize| self.word(slot * SLOT_WORDS + number);
         word(2).store(item.0, Ordering::Relaxed);
         word(1).store(component.component, Ordering::Relaxed);
-        // The last one, for the slot counts while it is not zero.
+        // Written last: a slot is in use while this word is not zero.
         word(0).store(component.provider, Ordering::Release);
         MarkGuard(Some(word(0)))
     }
@@ -145,7 +145,7 @@ impl Drop for MarkGuard<'_> {
     }
 }
 
-/// A component that ran, and for which item.
+/// A component that ran, and its item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RunningItem {
     /// The component.
@@ -154,18 +154,18 @@ pub struct RunningItem {
     pub item: MarkedItem,
 }
 
-/// The marks that a process left behind when it died: what it was running.
+/// The marks of a process that died: the components that it was running.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AbandonedMarks {
     /// The process, by the name of its file.
     pub process: String,
-    /// What ran.
+    /// The components that ran.
     pub running: Vec<RunningItem>,
     path: PathBuf,
 }
 
 impl AbandonedMarks {
-    /// Forgets these marks. Call it once they are recorded: a process that dies before it is read again, under the same name.
+    /// Removes these marks. Call it once they are recorded: a process that dies before it is read again, under the same name.
     ///
     /// # Errors
     /// If the file cannot be removed.
@@ -197,7 +197,7 @@ pub fn read_abandoned_marks(folder: &Path) -> io::Result<Vec<AbandonedMarks>> {
     Ok(left)
 }
 
-/// What a dead process was running; none: it lives, or its file was removed meanwhile.
+/// The components that a dead process was running. None: the process is alive, or its file was removed meanwhile.
 fn read_if_abandoned(path: &Path) -> io::Result<Option<Vec<RunningItem>>> {
     let file = match OpenOptions::new().read(true).write(true).open(path) {
         Ok(file) => file,
@@ -245,7 +245,7 @@ mod tests {
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 
-    /// What a killed process leaves: its file, without its lock.
+    /// Leaves the file of a killed process: a copy without a lock.
     fn copy_as_killed(folder: &Path, marks: &ExecutionMarks) {
         std::fs::copy(&marks.path, folder.join("4711-0.marks")).unwrap();
     }

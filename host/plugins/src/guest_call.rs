@@ -1,5 +1,5 @@
-//! The account of one call, kept outside of its store so that it outlives a store that is dropped: requests sent and not
-//! answered, what was printed, and why the call cannot go on.
+//! The host's state of one call of a guest. It is kept outside of the call's store, so that it outlives the store: requests that were sent,
+//! those without a response, output, and the failure of a credential.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,36 +26,36 @@ pub struct RequestTrace {
     pub method: String,
     /// The URL, without secrets.
     pub url: String,
-    /// The status of the answer, or why there was none.
+    /// The status of the response, or why there was none.
     pub outcome: Result<u16, String>,
     /// From sending to the last byte.
     pub duration: Duration,
-    /// The request's body.
+    /// The size of the request's body, in bytes.
     pub request_bytes: usize,
-    /// The answer's body, decompressed.
+    /// The size of the response's body, decompressed, in bytes.
     pub response_bytes: usize,
     /// Headers and bodies, where they are kept: see [`fetch_recorded`](crate::Plugin::fetch_recorded).
     pub recorded: Option<Box<RecordedExchange>>,
 }
 
-/// How often the engine must have interrupted a guest since it last came back from the host for it to have run away. One
-/// interruption is one tick of the engine's clock during which the guest ran.
+/// The number of ticks after which a guest counts as a runaway, since its last return from a host function. A tick is an interruption of a
+/// guest that runs, at each increment of the engine's epoch.
 const RUNAWAY_TICKS: u32 = 10;
 
 /// The most requests of a call that are noted for a person.
 const MAX_LOG_ENTRIES: usize = 1_000;
 
-/// One call's account.
+/// The host's state of one call of a guest.
 pub(crate) struct GuestCall {
     pub(crate) output: Output,
-    /// What the guest waits for.
+    /// The host's work for which the guest waits.
     pub(crate) driver: HostCallDriver,
-    /// What the host holds for the call.
+    /// The memory that the host holds for the call.
     pub(crate) memory: HostMemory,
     permits: Permits,
-    /// How long a request that nobody answered may still occupy the API.
+    /// The time for which a request without a response may still occupy the API.
     longest_response: Duration,
-    /// When the call's time is over: no request is sent from then on.
+    /// The end of the call's timeout: no request is sent from then on.
     ends_at: Instant,
     state: Mutex<CallState>,
     /// Ticks during which the guest ran, since it last came back from the host.
@@ -63,7 +63,7 @@ pub(crate) struct GuestCall {
     is_memory_refused: AtomicBool,
     capture_level: CaptureLevel,
     memory_bytes: AtomicU64,
-    /// One more than the instructions that ran; nothing where nobody counted.
+    /// One more than the number of instructions that ran; 0 if they are not counted.
     instructions: AtomicU64,
 }
 
@@ -72,26 +72,26 @@ struct CallState {
     is_own_permit_free: bool,
     requests: u32,
     unanswered_since: Option<Instant>,
-    /// When the guest came back from the host; none while the host works for it.
+    /// The time of the guest's last return from a host function; none while the guest waits for the host.
     in_guest_since: Option<Instant>,
     failure: Option<Failure>,
     /// Whether a request was not sent because the day's quota is spent.
     is_out_of_quota: bool,
-    /// The credentials that something was signed with.
+    /// The credentials with which the guest had payloads signed.
     signing_keys: Vec<SigningKey>,
-    /// Requests that were noted, or are being.
+    /// The number of log entries that were started.
     started_log_entries: usize,
-    /// Requests that were not noted, or not whole, although that was asked for.
+    /// Requests that are missing in the log, or not whole, although the capture level asks for them.
     left_out: usize,
     log_entries: Vec<RequestLogEntry>,
 }
 
-/// How long a call, and what it leaves behind, may take.
+/// The time limits of a call and of its unanswered requests.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Times {
     /// The whole call.
     pub(crate) timeout: Duration,
-    /// A request that nobody waits for any more may occupy the API for so long.
+    /// The time for which a request without a response may still occupy the API.
     pub(crate) longest_response: Duration,
 }
 
@@ -100,23 +100,23 @@ pub(crate) struct Times {
 pub(crate) enum SendRefusal {
     /// The day's quota is spent.
     OutOfQuota,
-    /// The call's time is over. Its slot may be another's by now.
+    /// The call's time is over. Another process may own its slot by now.
     TimeOver,
 }
 
-/// What a call keeps of its requests.
+/// The part of its requests that a call logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CaptureLevel {
-    /// The first ones with the beginnings of their bodies, for the bundle of a dead letter.
+    /// The first requests with the beginnings of their bodies, for the bundle of a dead letter.
     Bundle,
-    /// What a person looks at: not headers and bodies.
+    /// All requests without headers and bodies, for a person.
     Trace,
-    /// All of everything.
+    /// All requests, whole.
     Whole,
 }
 
 impl CaptureLevel {
-    /// How much of a body is kept; none: nothing, and no headers either.
+    /// The most bytes of a body that are logged. None: neither bodies nor headers are logged.
     pub(crate) fn max_body_bytes(self) -> Option<usize> {
         match self {
             Self::Bundle => Some(MAX_BODY_BYTES),
@@ -130,24 +130,24 @@ impl CaptureLevel {
     }
 }
 
-/// A credential that the guest had something signed with.
+/// A credential with which the guest had a payload signed.
 #[derive(Debug, Clone)]
 pub(crate) struct SigningKey {
     pub(crate) credential: String,
     pub(crate) version: Arc<SecretVersion>,
 }
 
-/// What a call came to, as far as the host has seen.
+/// The summary of a call: requests, failures and the request log.
 #[derive(Default)]
 pub(crate) struct CallSummary {
     pub(crate) requests: u32,
     pub(crate) unanswered_since: Option<Instant>,
-    /// Why a credential could not be used.
+    /// The failure of a credential.
     pub(crate) failure: Option<Failure>,
     pub(crate) is_out_of_quota: bool,
     /// Its requests, in the order in which they ended.
     pub(crate) log_entries: Vec<RequestLogEntry>,
-    /// How many requests are missing there, or not whole, although they were to be kept.
+    /// The number of requests that are missing in the log, or not whole, although the capture level asks for them.
     pub(crate) left_out: usize,
 }
 
@@ -190,14 +190,14 @@ impl GuestCall {
         })
     }
 
-    /// Room for one request at the API: the fetch's own permit, or another if one is free.
+    /// Takes the permit for one request at the API: the fetch's own, or another if one is free.
     pub(crate) fn start_request(self: &Arc<Self>) -> Option<RequestSlot> {
         let own = std::mem::take(&mut self.lock_state().is_own_permit_free);
         let permit = if own { None } else { Some(self.permits.try_acquire()?) };
         Some(RequestSlot { call: Arc::clone(self), permit, unanswered_since: None })
     }
 
-    /// The guest waits for the host from here until the guard is dropped.
+    /// Marks the guest as waiting for the host until the guard is dropped.
     pub(crate) fn start_waiting(self: &Arc<Self>) -> HostWait {
         self.lock_state().in_guest_since = None;
         HostWait(Arc::clone(self))
@@ -214,12 +214,12 @@ impl GuestCall {
         in_guest && self.ticks.load(Ordering::Relaxed) >= RUNAWAY_TICKS
     }
 
-    /// The provider cannot work as it is set up; whatever the guest makes of it.
+    /// Records that the provider cannot work as it is set up. The call fails with this, even if the guest returns a record.
     pub(crate) fn record_broken(&self, why: String) {
         self.record_failure(Failure::new(FailureKind::Broken, why));
     }
 
-    /// A credential could not be used. The first failure holds, but none hides that the provider cannot work as it is set up.
+    /// Records that a credential could not be used. The first failure counts, except that `Broken` replaces other failures.
     pub(crate) fn record_failure(&self, failure: Failure) {
         let recorded = &mut self.lock_state().failure;
         let is_broken = |failure: &Failure| failure.kind == FailureKind::Broken;
@@ -228,7 +228,7 @@ impl GuestCall {
         }
     }
 
-    /// Notes what the guest had something signed with.
+    /// Records a key with which the guest had a payload signed.
     pub(crate) fn record_signing_key(&self, credential: &str, version: &Arc<SecretVersion>) {
         let keys = &mut self.lock_state().signing_keys;
         if keys.iter().all(|key| key.credential != credential) {
@@ -236,12 +236,12 @@ impl GuestCall {
         }
     }
 
-    /// Whether the guest had something signed.
+    /// Whether the guest had a payload signed.
     pub(crate) fn has_signing_keys(&self) -> bool {
         !self.lock_state().signing_keys.is_empty()
     }
 
-    /// What the guest had something signed with.
+    /// The keys with which the guest had payloads signed.
     pub(crate) fn signing_keys(&self) -> Vec<SigningKey> {
         self.lock_state().signing_keys.clone()
     }
@@ -250,17 +250,17 @@ impl GuestCall {
         self.is_memory_refused.store(true, Ordering::Relaxed);
     }
 
-    /// The guest's memory has become larger by so much. It never becomes smaller.
+    /// Records that the guest's memory has grown. It never shrinks.
     pub(crate) fn record_memory_growth(&self, by_bytes: usize) {
         self.memory_bytes.fetch_add(by_bytes as u64, Ordering::Relaxed);
     }
 
-    /// The guest has run so many instructions.
+    /// Records the number of instructions that the guest ran.
     pub(crate) fn record_instructions(&self, instructions: u64) {
         self.instructions.store(instructions.saturating_add(1), Ordering::Relaxed);
     }
 
-    /// What the call used, so far.
+    /// The resources that the call has used so far.
     pub(crate) fn usage(&self) -> Usage {
         Usage {
             peak_memory_bytes: self.memory_bytes.load(Ordering::Relaxed),
@@ -272,7 +272,8 @@ impl GuestCall {
         self.is_memory_refused.load(Ordering::Relaxed)
     }
 
-    /// Begins to note a request, where it is kept. It is kept when what is returned is dropped.
+    /// Starts a log entry for a request, if the capture level asks for one. The entry is added to the log when the returned guard is
+    /// dropped.
     pub(crate) fn start_log_entry(
         self: &Arc<Self>,
         request: impl FnOnce(CaptureLevel) -> RequestLogEntry,
@@ -293,8 +294,8 @@ impl GuestCall {
         Some(PendingLogEntry { call: Arc::clone(self), entry: Some(entry), since: Instant::now() })
     }
 
-    /// Begins to note a request of the host's own, where a person looks at what was sent: neither a bundle nor a recording may
-    /// hold what is said there.
+    /// Starts a log entry for a request of the host's own, if the log is a trace for a person. A bundle or a recording must not contain
+    /// such requests.
     pub(crate) fn start_secret_log_entry(self: &Arc<Self>, request: &reqwest::Request) -> Option<PendingLogEntry> {
         if self.capture_level == CaptureLevel::Trace {
             self.start_log_entry(|_| RequestLogEntry::of_secret_request(request))
@@ -303,7 +304,7 @@ impl GuestCall {
         }
     }
 
-    /// What the call came to. Asked once, when the call's store is gone.
+    /// Takes the summary of the call. Call it once, after the call's store was dropped.
     pub(crate) fn take_summary(&self) -> CallSummary {
         let mut state = self.lock_state();
         CallSummary {
@@ -321,7 +322,7 @@ impl GuestCall {
     }
 }
 
-/// A request that is being noted. Dropped before it ended, the note says that there was no answer in time.
+/// A log entry of a request in flight. If it is dropped before the request ends, the entry says that there was no response in time.
 pub(crate) struct PendingLogEntry {
     call: Arc<GuestCall>,
     entry: Option<RequestLogEntry>,
@@ -329,7 +330,7 @@ pub(crate) struct PendingLogEntry {
 }
 
 impl PendingLogEntry {
-    /// An answer of so many bytes came; what is to be kept of it is given where it may be.
+    /// Records a response, and its content if that is to be logged.
     pub(crate) fn record_response(mut self, status: u16, response_bytes: usize, response: Option<ResponseLogEntry>) {
         let Some(entry) = &mut self.entry else { return };
         let response = response.and_then(|response| entry.truncate_response(response));
@@ -340,7 +341,7 @@ impl PendingLogEntry {
         }
     }
 
-    /// No whole answer came.
+    /// Records that there was no whole response.
     pub(crate) fn record_failure(mut self, why: String) {
         if let Some(entry) = &mut self.entry {
             entry.record_failure(why);
@@ -357,7 +358,7 @@ impl Drop for PendingLogEntry {
     }
 }
 
-/// The guest waits for the host.
+/// A guard for the time in which the guest waits for the host.
 pub(crate) struct HostWait(Arc<GuestCall>);
 
 impl Drop for HostWait {
@@ -367,11 +368,11 @@ impl Drop for HostWait {
     }
 }
 
-/// A request and its permit. Dropped before the request has ended, it keeps the permit for as long as the API may still be
-/// working at an answer.
+/// The right to have one request in flight, with its permit. If it is dropped before the request ends, the permit is held for as long as
+/// the API may still work on the request.
 pub(crate) struct RequestSlot {
     call: Arc<GuestCall>,
-    /// None where it is the fetch's own.
+    /// None if it is the fetch's own permit.
     permit: Option<OwnedSemaphorePermit>,
     unanswered_since: Option<Instant>,
 }
@@ -380,7 +381,7 @@ impl RequestSlot {
     /// A request is about to be sent, the first or the next hop.
     ///
     /// # Errors
-    /// Where it may not be sent. The timeout around the call sees that its time is over only after the call has been polled: a process
+    /// If it may not be sent. The timeout around the call expires only after the call has been polled; without the check here, a process
     /// that was frozen would send one more request.
     pub(crate) fn begin_send(&mut self) -> Result<(), SendRefusal> {
         let now = Instant::now();
@@ -398,12 +399,12 @@ impl RequestSlot {
         Ok(())
     }
 
-    /// The request has ended: an answer came, or the connection failed.
+    /// The request is done: a response came, or the connection failed.
     pub(crate) fn on_request_done(&mut self) {
         self.unanswered_since = None;
     }
 
-    /// Whether another request may be sent: none is without an answer.
+    /// Whether another request may be sent, because the last one is done.
     pub(crate) fn is_free(&self) -> bool {
         self.unanswered_since.is_none()
     }
@@ -417,7 +418,7 @@ impl Drop for RequestSlot {
         };
         let last = &mut self.call.lock_state().unanswered_since;
         *last = (*last).max(Some(since));
-        // The fetch's own permit is kept by whoever reads the report.
+        // The caller that reads the report keeps the fetch's own permit.
         if let (Some(permit), Ok(_runtime)) = (self.permit.take(), tokio::runtime::Handle::try_current()) {
             self.call.permits.hold(permit, since + self.call.longest_response);
         }

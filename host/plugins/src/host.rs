@@ -27,24 +27,25 @@ use crate::resolver::{Resolver, SystemResolver};
 use crate::store_data::StoreData;
 use crate::test_environment::TestEnvironment;
 
-/// How many times the free memory one provider may hold: four fifths of all where it is alone, two thirds of what the host holds.
+/// The multiple of the free memory that one provider may hold. A provider alone gets four fifths of the guests' memory and two thirds of
+/// the host's.
 const GUEST_MULTIPLE: usize = 4;
 const HOST_MULTIPLE: usize = 2;
 
 /// How a plugin host is set up.
 #[derive(Clone)]
 pub struct HostOptions {
-    /// Where compiled components are kept; none: nowhere, and each start compiles anew.
+    /// The cache of compiled components. None: each start compiles them again.
     pub cache: Option<Cache>,
     /// The most fetches at a time, over all providers. A fetch beyond it waits for another to end.
     pub max_in_flight: u32,
     /// The memory that components may take together; none: a part of what this process may use.
     pub memory: Option<MemoryLimits>,
-    /// Where it is marked which component runs, for the next process if this one is killed; none: nowhere.
+    /// The marks of running components, for the next process if this one is killed. None: nothing is marked.
     pub execution_marks: Option<Arc<ExecutionMarks>>,
-    /// Who looks host names up.
+    /// The resolver of host names.
     pub resolver: Arc<dyn Resolver>,
-    /// Who compiles what is not compiled yet.
+    /// The compiler for components that are not in the cache.
     #[cfg(feature = "compile")]
     pub compiler: Compiler,
 }
@@ -139,7 +140,7 @@ pub struct PluginHost {
     inner: Arc<Inner>,
 }
 
-/// What plugins share of their host.
+/// The part of the host that its plugins share.
 pub(crate) struct Inner {
     pub(crate) pools: Pools,
     artifacts: Option<Artifacts>,
@@ -148,7 +149,7 @@ pub(crate) struct Inner {
     pub(crate) execution_marks: Option<Arc<ExecutionMarks>>,
     #[cfg(feature = "compile")]
     compiler: Compiler,
-    /// The components of the plugins that there are, by digest: plugins of the same one share it.
+    /// The components of all plugins, by digest: plugins with the same component share it.
     components: Mutex<HashMap<String, Weak<LazyComponent>>>,
     /// The memory of all instances.
     pub(crate) guest_memory: Arc<MemoryBudget>,
@@ -160,13 +161,13 @@ impl PluginHost {
     /// Sets the engine up.
     ///
     /// # Errors
-    /// Where this machine cannot run components, or the folder for compiled ones cannot be used.
+    /// If this machine cannot run components, or the folder for compiled ones cannot be used.
     pub fn new(options: HostOptions) -> Result<Self, HostError> {
         Self::with_settings(options, |settings| settings)
     }
 
-    /// Sets up an engine whose guests' instructions are counted ([`Usage`](crate::Usage)). That is other code than what
-    /// [`PluginHost::new`] runs, and slower: it is for measuring alone.
+    /// Sets up an engine whose guests' instructions are counted ([`Usage`](crate::Usage)). It runs other and slower code than
+    /// [`PluginHost::new`]: use it for measurements only.
     ///
     /// # Errors
     /// As [`PluginHost::new`].
@@ -205,7 +206,7 @@ impl PluginHost {
     /// compiled, or read compiled from the cache, with the first fetch.
     ///
     /// # Errors
-    /// Where the grants do not fit the manifest, or ask for what this version does not support.
+    /// If the grants do not fit the manifest, or ask for what this version does not support.
     pub fn load(&self, file: &ComponentFile, manifest: Manifest, grants: Grants) -> Result<Plugin, LoadError> {
         let source = ComponentSource::Component { digest: file.digest.clone(), bytes: file.bytes.clone() };
         Plugin::new(Arc::clone(&self.inner), source, manifest, grants, None)
@@ -231,8 +232,8 @@ impl PluginHost {
         )
     }
 
-    /// Makes a provider ready to fetch from the world of a test, for tests of providers and for nothing else: its requests go
-    /// to a server on loopback, and no address is checked. Everything else is as with [`PluginHost::load`].
+    /// Makes a provider ready to fetch in a test environment, for tests of providers only: its requests go to a server on loopback, and no
+    /// address is checked. Everything else is as with [`PluginHost::load`].
     ///
     /// # Errors
     /// As [`PluginHost::load`].
@@ -278,8 +279,8 @@ impl Inner {
         made
     }
 
-    /// Makes a component ready to be instantiated: compiled now, read compiled, or mapped from a package; its imports resolved.
-    /// Takes its time: call it where blocking is allowed.
+    /// Makes a component ready to be instantiated: compiled now, read compiled, or mapped from a package; its imports resolved. It blocks:
+    /// call it on a thread that may block.
     pub(crate) fn prepare(&self, name: &str, source: &ComponentSource) -> Result<ProviderPre<StoreData>, String> {
         let code = match source {
             ComponentSource::Component { digest, bytes } => self.code(name, digest, bytes)?,

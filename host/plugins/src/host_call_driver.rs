@@ -1,8 +1,8 @@
-//! Work that a guest waits for, done beside it rather than on its stack.
+//! Runs the work of host functions outside of the guest's stack.
 //!
-//! A guest runs on a small stack of its own, and so does whatever its host functions await: the frames of an HTTP client
-//! would make every waiting guest's stack several times as large as the guest itself needs. Here a host function hands its
-//! future over, and whoever drives the guest polls that future too, on the thread's own stack.
+//! A guest runs on a small stack of its own, and its host functions use the same stack. The frames of an HTTP client would make the stack
+//! of every waiting guest several times as large as the guest itself needs. A host function therefore hands its future over, and the task
+//! that drives the guest polls that future on the thread's own stack.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -12,21 +12,21 @@ use std::task::Poll;
 use futures::future::{BoxFuture, FutureExt};
 use tokio::sync::oneshot;
 
-/// Where a guest's host functions put what they wait for. A guest waits for one thing at a time.
+/// The future that a guest's host function waits for. A guest waits for one future at a time.
 #[derive(Default)]
 pub(crate) struct HostCallDriver(Mutex<Option<BoxFuture<'static, ()>>>);
 
 impl HostCallDriver {
-    /// Hands work over and waits for its end. None where nobody drives it any more, see [`HostCallDriver::drive`].
+    /// Hands work over and waits for its output. None if it is no longer driven, see [`HostCallDriver::drive`].
     pub(crate) async fn run<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Option<T> {
         let (sender, receiver) = oneshot::channel();
-        // Nobody may wait any more: the guest is gone. (An async block would hold the work twice.)
+        // Sending fails if the guest was dropped. (An async block would hold the work twice.)
         let work = work.map(move |output| drop(sender.send(output)));
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(work.boxed());
         receiver.await.ok()
     }
 
-    /// Drives a guest, and the work that it hands over, which ends when this is dropped.
+    /// Drives a guest and the work that it hands over. Dropping this future drops that work.
     pub(crate) async fn drive<T>(&self, mut guest: Pin<&mut impl Future<Output = T>>) -> T {
         let mut work: Option<BoxFuture<'static, ()>> = None;
         poll_fn(|context| {
@@ -41,7 +41,7 @@ impl HostCallDriver {
                 if polled.as_mut().poll(context).is_pending() {
                     return Poll::Pending;
                 }
-                // Its outcome is there: the guest goes on.
+                // The work is done, and the guest continues.
                 work = None;
             }
         })

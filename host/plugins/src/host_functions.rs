@@ -1,7 +1,7 @@
 //! The contract's functions that a guest may call.
 //!
-//! They are written by hand, rather than generated, where a guest chooses how much it hands over: what is too much is refused before it is
-//! copied out of the guest's memory.
+//! They are written by hand, rather than generated, if the guest chooses how much it hands over: too much is refused before it is copied
+//! out of the guest's memory.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,18 +22,18 @@ use crate::wasi;
 /// The contract's interfaces.
 const HTTP: &str = "damper:provider/http@0.1.0";
 const HOST: &str = "damper:provider/host@0.1.0";
-/// The most requests of a list that is answered at all: with refusals, where it has more than [`MAX_REQUESTS`].
+/// The most requests of a list that gets a result at all: with refusals, if it has more than [`MAX_REQUESTS`].
 const MAX_ANSWERED: usize = 1_024;
 /// The largest payload that is signed, in bytes.
 const MAX_SIGNED_BYTES: usize = 1 << 20;
-/// From so many bytes on, a payload is signed where blocking is allowed.
+/// From so many bytes on, a payload is signed on a thread that may block.
 const LARGE_PAYLOAD_BYTES: usize = 64 << 10;
-/// The room of a request beside its texts and its body, in bytes.
+/// The size of a request beside its texts and its body, in bytes.
 const REQUEST_BYTES: usize = 512;
 
 type SendResult = Result<Response, http::HttpError>;
 
-/// Everything that a provider may import.
+/// Adds everything that a provider may import.
 pub(crate) fn add_to_linker(linker: &mut Linker<StoreData>) -> wasmtime::Result<()> {
     wasi::add_to_linker(linker)?;
     types::add_to_linker::<_, HasSelf<StoreData>>(linker, |state| state)?;
@@ -123,7 +123,7 @@ async fn send_all(
         ))));
     }
     let _host_wait = call.start_waiting();
-    // Taken out of the guest's memory one by one: several may point to the same bytes.
+    // Copied out of the guest's memory one by one: several may point to the same bytes.
     let mut taken = Vec::with_capacity(count);
     for index in 0..count {
         let Some(request) = requests.get(&mut *store, index).transpose()? else { break };
@@ -185,7 +185,7 @@ async fn sign(
     signature.ok_or(host::SignError::NoSuchCredential(credential))
 }
 
-/// The key of a credential that signs: at hand, or read first.
+/// The key of a credential that signs, from the cache or read first.
 async fn signing_key(state: &mut StoreData, credential: &str) -> Result<Arc<SecretVersion>, SigningKeyError> {
     if let Some(key) = state.shared.client.cached_key(&state.call, credential)? {
         return Ok(key);

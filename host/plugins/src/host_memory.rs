@@ -1,4 +1,4 @@
-//! What the host holds for one call: requests on their way, answers, and the exchanges that are kept for a dead letter or a person.
+//! The memory that the host holds for one call: requests in transit, responses, and the request log.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::bindings::damper::provider::http::HttpError;
 use crate::memory_budget::{BudgetShare, Overdraft};
 
-/// What a call may hold beside two of the largest answers.
+/// The memory that a call may hold beside two of the largest responses.
 const SPARE_BYTES: usize = 8 << 20;
 /// The room of a header beside its name and value, in bytes.
 pub(crate) const HEADER_BYTES: usize = 64;
@@ -23,11 +23,11 @@ pub(crate) struct HostMemory {
 
 #[derive(Debug, Default)]
 struct Held {
-    /// Held until the guest has taken it over, which it has when it calls the host again.
+    /// Held until the guest has copied it. The guest has done so when it calls the host again.
     in_transit: usize,
     /// Held until the call ends.
     retained: usize,
-    /// The right to take more than the process has.
+    /// The right to exceed the budget.
     overdraft: Option<Overdraft>,
 }
 
@@ -38,10 +38,10 @@ impl Held {
     }
 }
 
-/// A call would hold more than it may.
+/// The call would exceed its limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct OverLimit {
-    /// What it may hold, in bytes.
+    /// The limit, in bytes.
     pub(crate) limit: usize,
 }
 
@@ -58,10 +58,10 @@ impl HostMemory {
         Self { share, limit, held: Mutex::default(), has_waited: AtomicBool::new(false) }
     }
 
-    /// Room for bytes on their way to the guest or from it. Waits where other calls have taken what the process has.
+    /// Reserves bytes in transit to the guest or from it. Waits if other calls use all memory of the process.
     ///
     /// # Errors
-    /// Where the call would hold more than it may.
+    /// If the call would hold more than it may.
     pub(crate) async fn reserve_in_transit(&self, bytes: usize) -> Result<(), OverLimit> {
         self.check(bytes)?;
         if self.lock_held().overdraft.is_some() {
@@ -73,13 +73,13 @@ impl HostMemory {
         Ok(())
     }
 
-    /// Takes bytes of a share for the call, and waits where there is no room. The call may get the right to take more than there is.
+    /// Acquires bytes of a share for the call, and waits if there is not enough. The call may get the right to exceed the budget.
     pub(crate) async fn acquire_or_wait(&self, share: &BudgetShare, bytes: usize) -> Option<Overdraft> {
         if share.try_acquire(bytes) {
             return None;
         }
         self.has_waited.store(true, Ordering::Relaxed);
-        // In a box of its own, so that no request is larger for what is seldom needed.
+        // Boxed, because it is seldom needed and would make every request's future larger.
         Box::pin(share.acquire(bytes)).await
     }
 
@@ -88,7 +88,7 @@ impl HostMemory {
         self.has_waited.load(Ordering::Relaxed)
     }
 
-    /// Room for bytes that stay until the call ends; false where there is none.
+    /// Reserves bytes until the call ends. Returns false if there is not enough memory.
     pub(crate) fn try_retain(&self, bytes: usize) -> bool {
         let has_room = self.check(bytes).is_ok() && self.share.try_acquire(bytes);
         if has_room {
@@ -97,7 +97,7 @@ impl HostMemory {
         has_room
     }
 
-    /// The guest has taken over what was on its way.
+    /// Releases the bytes in transit, which the guest has copied.
     pub(crate) fn release_in_transit(&self) {
         let bytes = std::mem::take(&mut self.lock_held().in_transit);
         self.share.release(bytes);
@@ -120,7 +120,7 @@ impl Drop for HostMemory {
     }
 }
 
-/// What one call may hold, in bytes.
+/// The most memory that one call may hold, in bytes.
 pub(crate) fn limit(share: &BudgetShare, response_bytes: u64) -> usize {
     let answers = usize::try_from(response_bytes).unwrap_or(usize::MAX).saturating_mul(2);
     answers.saturating_add(SPARE_BYTES).min(share.largest())

@@ -1,4 +1,4 @@
-//! A provider's HTTP client: it sends what the egress policy allows, hop by hop, and brings whole answers back.
+//! A provider's HTTP client: it sends the requests that the egress policy allows, hop by hop, and returns whole responses.
 
 mod authenticate;
 mod connections;
@@ -30,8 +30,8 @@ pub(crate) const MAX_REQUESTS: usize = 64;
 
 type SendResult = Result<Response, HttpError>;
 
-/// The contract's `response`. What the generated type would own is shared here with what notes it, so that an answer is copied
-/// once, into the guest.
+/// The contract's `response`. Headers and body are shared with the request log, unlike in the generated type, so that a response is copied
+/// only once, into the guest.
 #[derive(Debug, ComponentType, Lower)]
 #[component(record)]
 pub(crate) struct Response {
@@ -48,20 +48,20 @@ pub(crate) struct Response {
 pub(crate) struct HttpClient {
     /// The provider, for messages.
     pub(crate) provider: String,
-    /// What a request says that names no User-Agent.
+    /// The User-Agent of a request that sets none.
     pub(crate) user_agent: http::HeaderValue,
     pub(crate) policy: EgressPolicy,
     pub(crate) credentials: Credentials,
     pub(crate) scrubber: Arc<Scrubber>,
     pub(crate) connections: Connections,
-    /// The largest body of an answer, decompressed.
+    /// The largest body of a response, decompressed.
     pub(crate) response_bytes: u64,
-    /// How many answers held a secret.
+    /// The number of responses that contained a secret.
     pub(crate) echoes: AtomicU64,
 }
 
 impl HttpClient {
-    /// Sends one request and waits for its whole answer.
+    /// Sends one request and waits for its whole response.
     pub(crate) async fn send(&self, call: &Arc<GuestCall>, request: Request) -> SendResult {
         match call.start_request() {
             Some(mut slot) => self.send_in_slot(call, &mut slot, request).await,
@@ -69,8 +69,7 @@ impl HttpClient {
         }
     }
 
-    /// Sends several requests, side by side as far as there is room, else one after another. The answers come in the order of
-    /// the requests.
+    /// Sends several requests, in parallel as far as there are permits. The responses have the order of the requests.
     pub(crate) async fn send_all(&self, call: &Arc<GuestCall>, requests: Vec<Request>) -> Vec<SendResult> {
         let count = requests.len();
         let slots = (0..count).map_while(|_| call.start_request());
@@ -85,7 +84,7 @@ impl HttpClient {
         ordered
     }
 
-    /// Sends what is in the queue, one after another, as long as the API answers.
+    /// Sends the requests of the queue one after another, as long as the API responds.
     async fn send_queued(
         &self,
         call: &Arc<GuestCall>,
@@ -102,7 +101,7 @@ impl HttpClient {
     }
 
     async fn send_in_slot(&self, call: &Arc<GuestCall>, slot: &mut RequestSlot, request: Request) -> SendResult {
-        // One future on this stack, however it is awaited.
+        // One future on this stack, with or without a timeout.
         let timeout = request.timeout_ms.map(Duration::from_millis);
         let mut sending = pin!(self.send_following_redirects(call, slot, request));
         match timeout {

@@ -1,15 +1,15 @@
-//! The plugin host: wasmtime made narrow.
+//! The plugin host, built on wasmtime.
 //!
 //! A provider is one file, a component with its manifest inside ([`component_file`]). [`PluginHost`] turns it, together with
 //! what the operator grants ([`grants`]), into a [`Plugin`], which fetches records: each fetch in a fresh instance with its own
 //! memory, limits and time, behind an egress policy that sees every request. The component model's generated types, wasmtime
 //! and the HTTP client stay inside; outside there is only `damper_core::fetcher::Fetcher`.
 //!
-//! What an operator says of a provider, and how it is brought together with the manifest, is [`settings`].
+//! [`settings`] combines an operator's settings for a provider with the provider's manifest.
 //!
-//! Which files and folders are safe from other users of the machine is [`ownership`]'s to say.
+//! [`ownership`] checks that other users of the machine cannot change files and folders.
 //!
-//! What this is not: it knows no streams and no retries, it reads no settings file and no environment.
+//! This crate has no streams and no retries, and it reads no settings file and no environment.
 
 mod artifacts;
 mod bindings;

@@ -1,20 +1,20 @@
 //! Memory that the providers of a process share.
 //!
-//! There are two rooms: one for the guests' own memories and tables, one for what the host holds on their behalf. A room never gives
-//! more than its limit. So that one provider cannot take it all, a provider may take more only while it holds at most a multiple of
-//! what is free: the dynamic thresholds by which switches share their buffers (A. Choudhury, E. Hahne: Dynamic Queue Length Thresholds
-//! for Shared-Memory Packet Switches, 1998). One provider alone gets most of a room, and a newcomer always finds some.
+//! There are two budgets: one for the guests' own memories and tables, one for the memory that the host holds for them. To prevent one
+//! provider from using a whole budget, a provider may acquire more only while it holds at most a multiple of the free memory. These are the
+//! dynamic thresholds by which switches share their buffers (A. Choudhury, E. Hahne: Dynamic Queue Length Thresholds for Shared-Memory
+//! Packet Switches, 1998). One provider alone gets most of a budget, and a newcomer always gets some.
 //!
-//! Whoever finds no room waits. A call waits no longer than its time allows: it then ends, and gives back what it held. So that calls which
-//! all hold a part of what they need do not wait for each other until then, one call at a time may take more than the room has. It ends, gives
-//! back what it held, and the next one may. So a room gives at most its limit and what one call may hold.
+//! A call that finds no free memory waits until its timeout, when it ends and releases its memory. Calls that each hold a part of the
+//! memory that they need would deadlock until then. To prevent that, one call at a time may exceed the budget (the overdraft). It ends,
+//! releases its memory, and the next call may. At most, a budget is exceeded by the memory that one call may hold.
 
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
-/// Memory of which several providers take parts, in bytes.
+/// Memory that several providers share, in bytes.
 #[derive(Debug)]
 pub(crate) struct MemoryBudget {
     limit: usize,
@@ -22,29 +22,29 @@ pub(crate) struct MemoryBudget {
     multiple: usize,
     used: Mutex<usize>,
     released: Notify,
-    /// The right to take more than there is.
+    /// The right to exceed the limit.
     overdraft: Arc<Semaphore>,
 }
 
-/// The right of one call to take more than the room has, until it is dropped with the call.
+/// The right of one call to exceed the budget, until it is dropped with the call.
 pub(crate) type Overdraft = OwnedSemaphorePermit;
 
-/// What one provider holds of a room.
+/// The part of a budget that one provider holds.
 #[derive(Debug)]
 pub(crate) struct BudgetShare {
     budget: Arc<MemoryBudget>,
-    /// Written only while the room's `used` is locked.
+    /// Written only while the budget's `used` is locked.
     held: Mutex<usize>,
 }
 
 impl MemoryBudget {
-    /// A room of so many bytes, of which one provider may hold `multiple` times what is free.
+    /// A budget of `limit` bytes, of which one provider may hold `multiple` times the free bytes.
     pub(crate) fn new(limit: usize, multiple: usize) -> Arc<Self> {
         let overdraft = Arc::new(Semaphore::new(1));
         Arc::new(Self { limit, multiple, used: Mutex::new(0), released: Notify::new(), overdraft })
     }
 
-    /// A share for one more provider, empty yet.
+    /// An empty share for one more provider.
     pub(crate) fn share(self: &Arc<Self>) -> Arc<BudgetShare> {
         Arc::new(BudgetShare { budget: Arc::clone(self), held: Mutex::new(0) })
     }
@@ -59,11 +59,11 @@ impl BudgetShare {
     /// The most that one provider can ever hold.
     pub(crate) fn largest(&self) -> usize {
         let MemoryBudget { limit, multiple, .. } = *self.budget;
-        // Then the rest is free, and holds it that many times.
+        // At this point `multiple` times the rest is just as much.
         limit - limit.div_ceil(multiple + 1)
     }
 
-    /// Takes so many bytes, if there is room for them.
+    /// Acquires bytes if they are free and the share allows it.
     pub(crate) fn try_acquire(&self, bytes: usize) -> bool {
         let mut used = lock(&self.budget.used);
         let mut held = lock(&self.held);
@@ -76,14 +76,14 @@ impl BudgetShare {
         has_room
     }
 
-    /// Takes so many bytes. Where there is no room for them it waits until there is, or until the call may take more than there is: that right
-    /// comes back, to be kept until the call ends.
+    /// Acquires bytes. Waits until they are free, or until the call may exceed the budget. In the second case it returns that right, which
+    /// must be kept until the call ends.
     pub(crate) async fn acquire(&self, bytes: usize) -> Option<Overdraft> {
         let overdraft = Arc::clone(&self.budget.overdraft).acquire_owned();
         let mut overdraft = pin!(overdraft);
         loop {
             let mut released = pin!(self.budget.released.notified());
-            // From here on nothing that is given back is missed.
+            // From here on no release is missed.
             released.as_mut().enable();
             if self.try_acquire(bytes) {
                 return None;
@@ -100,7 +100,7 @@ impl BudgetShare {
         }
     }
 
-    /// Takes so many bytes, whether there is room or not: for the one call that may.
+    /// Acquires bytes beyond the limit, for the one call that has the right.
     pub(crate) fn acquire_beyond_limit(&self, bytes: usize) {
         let mut used = lock(&self.budget.used);
         let mut held = lock(&self.held);
@@ -108,7 +108,7 @@ impl BudgetShare {
         *held = held.saturating_add(bytes);
     }
 
-    /// Gives so many bytes back.
+    /// Releases bytes.
     pub(crate) fn release(&self, bytes: usize) {
         if bytes == 0 {
             return;
@@ -171,7 +171,7 @@ mod tests {
         assert_eq!(budget.used_bytes(), 2);
     }
 
-    /// Ten calls that need three times of what each can get at first, in a room for all of their beginnings and no more.
+    /// Ten calls that each need three times their first part, in a budget for all first parts and no more.
     #[tokio::test(start_paused = true)]
     async fn calls_that_hold_parts_of_what_they_need_do_not_wait_for_each_other() {
         let budget = MemoryBudget::new(200, 1);

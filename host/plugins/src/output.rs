@@ -1,7 +1,7 @@
 //! A guest's output: cut into lines, bounded, scrubbed, and written to the log as data.
 //!
-//! While the guest waits for a line to be taken, the line is only queued. It is scrubbed and written when the guest has given way: neither the
-//! time that takes nor anything else tells the guest whether its text holds a secret.
+//! While the guest runs, a line is only queued. It is scrubbed and written when the guest has yielded, so the guest cannot tell by timing
+//! whether its text contains a secret.
 
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -17,7 +17,7 @@ const MAX_BYTES: usize = 64 * 1024;
 /// The most of a panic's message that is kept for the failure, in bytes.
 const MAX_PANIC_BYTES: usize = 512;
 
-/// Where a line came from.
+/// The source of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
     /// The contract's `log`.
@@ -28,7 +28,7 @@ pub enum Source {
     Stderr,
 }
 
-/// How much a line matters.
+/// The severity of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
     /// For the provider's author.
@@ -44,15 +44,15 @@ pub enum Level {
 /// One line that a guest wrote: without secrets, and cut. It may hold anything else, escapes included.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogLine {
-    /// Where it came from.
+    /// Its source.
     pub source: Source,
-    /// How much it matters.
+    /// Its severity.
     pub level: Level,
     /// The line as a JSON string, in quotes: fit to be printed.
     pub json: String,
 }
 
-/// What one call writes.
+/// The output of one call.
 #[derive(Debug)]
 pub(crate) struct Output {
     /// The provider, for the log.
@@ -71,11 +71,11 @@ struct OutputBuffer {
     is_full: bool,
     queued: Vec<QueuedLine>,
     panic: Option<String>,
-    /// The lines, where they are asked for.
+    /// The lines, if the caller captures them.
     captured: Option<Vec<LogLine>>,
 }
 
-/// A line that is not written yet.
+/// A line that has not been written yet.
 #[derive(Debug)]
 enum QueuedLine {
     Line(Source, Level, String),
@@ -94,7 +94,7 @@ impl Output {
         self.with_buffer(|buffer| buffer.queue(Source::Log, level, message, scrubber));
     }
 
-    /// Whether nothing more of the contract's `log` is written.
+    /// Whether the limit is reached, so that no more lines of the contract's `log` are written.
     pub(crate) fn is_full(&self) -> bool {
         self.with_buffer(|buffer| buffer.is_full)
     }
@@ -129,7 +129,7 @@ impl Output {
         }
     }
 
-    /// Writes everything, also what has no line's end yet. Called when the call is over.
+    /// Writes everything, including unfinished lines. Called when the call is over.
     pub(crate) fn finish(&self, scrubber: &Scrubber) {
         self.with_buffer(|buffer| {
             for source in [Source::Stdout, Source::Stderr] {
@@ -141,12 +141,12 @@ impl Output {
         self.flush(scrubber);
     }
 
-    /// What the guest wrote when it panicked, on one line.
+    /// The guest's panic message, on one line.
     pub(crate) fn panic(&self) -> Option<String> {
         self.with_buffer(|buffer| buffer.panic.clone())
     }
 
-    /// The lines that were kept.
+    /// Takes the captured lines.
     pub(crate) fn take_lines(&self) -> Vec<LogLine> {
         self.with_buffer(|buffer| buffer.captured.take().unwrap_or_default())
     }
@@ -214,7 +214,7 @@ impl OutputBuffer {
         if source == Source::Stderr { &mut self.stderr } else { &mut self.stdout }
     }
 
-    /// Keeps the lines from Rust's `panicked at` on, up to its note on backtraces.
+    /// Captures the lines from Rust's `panicked at` on, up to its note on backtraces.
     fn watch_for_panic(&mut self, line: &str) {
         if let Some((_, rest)) = line.split_once("panicked at ") {
             self.panic = Some(format!("panicked at {}", cut(rest, MAX_PANIC_BYTES)));

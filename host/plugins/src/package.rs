@@ -6,9 +6,9 @@
 //! providers/NAME/provider.cwasm   the compiled component, as the engine maps it
 //! ```
 //!
-//! Nothing is read before it is needed: opening a package reads no provider, [`Package::provider`] reads one provider's
-//! `provider.json`, and its code is read (once, for its digest) and mapped when it is first fetched through. So a package with
-//! five hundred providers starts like one with a single one. What this is not: the zip around it, which `damper package` makes.
+//! Files are read only when they are needed: opening a package reads no provider, [`Package::provider`] reads one provider's
+//! `provider.json`, and its code is read (once, for its digest) and mapped at its first fetch. A package with five hundred providers starts
+//! as fast as one with a single provider. `damper package` makes the zip around a package; this module does not.
 
 mod artifact;
 mod description;
@@ -30,12 +30,12 @@ pub use write::{PackagedFile, compile, description_path, files, is_current, writ
 
 /// The folder of the providers, within a package.
 const PROVIDERS: &str = "providers";
-/// What a provider is.
+/// The file that describes a provider.
 const DESCRIPTION: &str = "provider.json";
 /// A provider's compiled code.
 const CODE: &str = "provider.cwasm";
 
-/// A package in a folder, where it was unpacked.
+/// A package that was unpacked into a folder.
 #[derive(Debug, Clone)]
 pub struct Package {
     providers: PathBuf,
@@ -46,16 +46,16 @@ pub struct Package {
 pub struct PackagedProvider {
     /// Its manifest, as its author wrote it.
     pub manifest: Manifest,
-    /// The operator's table `[providers.NAME]` as TOML, without its header; empty where nothing was set.
+    /// The operator's table `[providers.NAME]` as TOML, without its header; empty if nothing was set.
     pub settings: String,
     pub(crate) artifact: Artifact,
 }
 
 impl Package {
-    /// The package in this folder, beside `bootstrap`. What it holds is not looked at.
+    /// The package in this folder, beside `bootstrap`. Its content is not checked.
     ///
     /// # Errors
-    /// Where the folder holds no package.
+    /// If the folder holds no package.
     pub fn open(folder: &Path) -> Result<Self, PackageError> {
         let providers = folder.join(PROVIDERS);
         if providers.is_dir() {
@@ -67,7 +67,7 @@ impl Package {
     /// The names of its providers, in order.
     ///
     /// # Errors
-    /// Where its folder cannot be read.
+    /// If its folder cannot be read.
     pub fn names(&self) -> Result<Vec<String>, PackageError> {
         let unreadable = |source| PackageError::Listing { folder: self.providers.display().to_string(), source };
         let mut names = Vec::new();
@@ -82,10 +82,10 @@ impl Package {
     /// A provider by its name: its description is read, not its code.
     ///
     /// # Errors
-    /// Where it is not in the package, cannot be read, or was compiled for another engine or another machine.
+    /// If it is not in the package, cannot be read, or was compiled for another engine or another machine.
     pub fn provider(&self, name: &str) -> Result<PackagedProvider, PackageError> {
         let not_packaged = || PackageError::NotPackaged { provider: printable(name) };
-        // A name comes from whoever may invoke; it is to be no way out of the folder.
+        // The name comes from the invocation. It must not lead out of the folder.
         if !is_name(name) {
             return Err(not_packaged());
         }
@@ -117,7 +117,7 @@ impl PackagedProvider {
     /// Reads the compiled code and compares its digest, as the first fetch does.
     ///
     /// # Errors
-    /// Where it cannot be read, or is not what was packaged.
+    /// If it cannot be read, or is not what was packaged.
     pub fn verify(&self) -> Result<(), PackageError> {
         self.artifact.check().map(drop)
     }

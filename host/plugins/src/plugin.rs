@@ -1,4 +1,4 @@
-//! A provider that is ready to fetch: each fetch is a fresh instance in a store of its own, which never outlives the call.
+//! A provider that is ready to fetch: each fetch runs in a fresh instance in a store of its own, which never outlives the call.
 
 mod outcome;
 
@@ -36,7 +36,7 @@ use crate::test_environment::TestEnvironment;
 use crate::text::Scrubber;
 use outcome::MemoryLimit;
 
-/// What handing over a record costs beside its bytes.
+/// The overhead of handing over a record.
 const HOSTCALL_SPARE_BYTES: usize = 64 << 10;
 /// The most handles that a guest may hold.
 const MAX_HANDLES: usize = 1_000;
@@ -47,7 +47,7 @@ pub struct Plugin {
     component: Arc<LazyComponent>,
     shared: Arc<SharedContext>,
     name: String,
-    /// How it is marked while it runs.
+    /// Its mark while it runs.
     marked: MarkedComponent,
     limits: Limits,
     /// The memory of its instances.
@@ -63,15 +63,15 @@ pub struct TracedFetch {
     pub report: FetchReport,
     /// The requests it sent, each hop of a redirect one of its own, in the order in which they ended.
     pub requests: Vec<RequestTrace>,
-    /// How many requests are missing there, or not whole, because there were too many or too large ones.
+    /// The number of requests that are missing there, or not whole, because there were too many or too large ones.
     pub left_out: usize,
-    /// What the provider wrote.
+    /// The provider's output.
     pub lines: Vec<LogLine>,
-    /// What it used of the machine.
+    /// The resources that it used.
     pub usage: Usage,
 }
 
-/// What a call used of the machine.
+/// The resources that a call used.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {
     /// The most memory that its instance had, in bytes.
@@ -85,7 +85,7 @@ pub(crate) struct LazyComponent {
     name: String,
     source: ComponentSource,
     prepared: OnceLock<Result<ProviderPre<StoreData>, String>>,
-    /// Held by whoever waits for the preparation, so that one does it and the others wait without a thread each.
+    /// Held by the fetch that prepares the component, so that the others wait without a thread each.
     preparing: Mutex<()>,
 }
 
@@ -123,7 +123,7 @@ impl Plugin {
         Ok(Self { host, component, shared, name, marked, limits: manifest.limits, guest_memory, host_memory })
     }
 
-    /// How the component is marked while it runs, see [`read_abandoned_marks`](crate::read_abandoned_marks).
+    /// The component's mark while it runs, see [`read_abandoned_marks`](crate::read_abandoned_marks).
     #[must_use]
     pub fn marked_component(&self) -> MarkedComponent {
         self.marked
@@ -132,13 +132,13 @@ impl Plugin {
     /// Compiles the component now, or reads it compiled, rather than with the first fetch.
     ///
     /// # Errors
-    /// Where the component cannot run here; each fetch would fail as `broken` with the same message.
+    /// If the component cannot run here; each fetch would fail as `broken` with the same message.
     pub async fn prepare(&self) -> Result<(), Failure> {
         let prepared = self.component.get_or_prepare(&self.host).await;
         prepared.map(drop).map_err(|why| Failure::new(FailureKind::Broken, why))
     }
 
-    /// Fetches one record and tells everything that the provider did.
+    /// Fetches one record and returns a trace of everything that the provider did.
     pub async fn fetch_traced(&self, request: FetchRequest, permits: Permits) -> TracedFetch {
         self.fetch_with_capture(CaptureLevel::Trace, request, permits).await
     }
@@ -155,7 +155,7 @@ impl Plugin {
         TracedFetch { report, requests, left_out, lines: call.output.take_lines(), usage: call.usage() }
     }
 
-    /// Fetches one record and keeps every exchange whole, without secrets: for a case, or for whoever has to look at a failure.
+    /// Fetches one record and keeps every exchange whole, without secrets: for a case, or to examine a failure.
     pub async fn fetch_recorded(&self, request: FetchRequest, permits: Permits) -> TracedFetch {
         self.fetch_with_capture(CaptureLevel::Whole, request, permits).await
     }
@@ -167,15 +167,14 @@ impl Plugin {
         GuestCall::new(output, permits, times, capture_level, memory)
     }
 
-    /// Runs a call to its end, or until its time is over, and settles its account: the report, the requests that were noted, and how many
-    /// were left out.
+    /// Runs a call to its end or its timeout. Returns the report, the request log, and the number of requests that are missing in the log.
     async fn run(&self, call: &Arc<GuestCall>, request: FetchRequest) -> (FetchReport, Vec<RequestLogEntry>, usize) {
         let timeout = request.timeout;
         let marks = self.host.execution_marks.as_ref();
         let marks = marks.map(|marks| (marks, MarkedItem::new(&(&request.id, &request.params))));
         let outcome = {
             let mut guest = pin!(self.call_guest(call, request));
-            // Its output is written whenever it gives way, and never while it runs.
+            // Its output is written whenever it yields, and never while it runs.
             let guest = pin!(poll_fn(|context| {
                 let polled = guest.as_mut().poll(context);
                 call.output.flush(&self.shared.scrubber);
@@ -187,15 +186,15 @@ impl Plugin {
                 driven.as_mut().poll(context)
             });
             let ended = tokio::time::timeout(timeout, driven).await;
-            // When the time is over the instance goes with its store, wherever it is.
+            // At the timeout the instance is dropped with its store, wherever it is.
             ended.unwrap_or_else(|_| Err(outcome::timeout_failure(call, timeout)))
         };
         call.output.finish(&self.shared.scrubber);
         let summary = call.take_summary();
         let outcome = match summary.failure {
-            // Whatever the guest made of it.
+            // This failure counts, even if the guest returns another outcome.
             Some(failure) if failure.kind == FailureKind::Broken || outcome.is_err() => Err(failure),
-            // A record that came all the same is a record.
+            // A record counts, although a credential failed.
             Some(_) => outcome,
             None if summary.is_out_of_quota && outcome.is_err() => {
                 Err(Failure::new(FailureKind::OutOfQuota, "the day's quota of requests is spent"))
@@ -231,7 +230,7 @@ impl Plugin {
         }
         match returned {
             Ok(Ok(fetched)) => {
-                // The guest and its memory are gone before its record waits for anything.
+                // The guest's memory is freed before its record waits for anything.
                 drop(store);
                 outcome::check_record(call, fetched, &self.limits, &self.shared.scrubber).await
             }
@@ -254,16 +253,16 @@ impl Plugin {
         let mut store = Store::new(component.engine(), state);
         store.limiter_async(|state| state);
         store.set_max_component_handles(MAX_HANDLES);
-        // The most that a guest hands over at a time: what its memory can hold and the host may, so that a record which is too large is told
-        // as that, and lists that point to the same bytes again and again are not copied for ever.
+        // The most that a guest hands over at a time: the smaller limit of its memory and the host's. A record that is too large is then
+        // reported as such, and lists that point to the same bytes again and again are not copied forever.
         let host_bytes = host_memory::limit(&self.host_memory, self.limits.response_bytes);
         store.set_hostcall_fuel(memory_bytes.min(host_bytes).saturating_add(HOSTCALL_SPARE_BYTES));
         if self.host.counts_instructions() {
-            // Only an engine without a meter refuses fuel.
+            // Only an engine without metering refuses fuel.
             let _ = store.set_fuel(u64::MAX);
         }
         store.set_epoch_deadline(1);
-        // A guest that computes gives way at each tick; the timeout around the call ends it.
+        // A guest that computes yields at each tick; the timeout around the call ends it.
         store.epoch_deadline_callback(|store| {
             store.data().call.on_epoch_tick();
             Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
@@ -302,8 +301,8 @@ impl fmt::Debug for Plugin {
 }
 
 impl LazyComponent {
-    /// A component to be made ready; the same for all plugins of a host that have the same one. What is packaged is looked at for each
-    /// plugin: its digest is that of other bytes.
+    /// A component to be prepared; plugins of a host with the same component share it. Packaged code is checked for each plugin: the digest
+    /// is the component's, not the code's.
     fn of(host: &Inner, name: &str, source: ComponentSource) -> Arc<Self> {
         let shared = match &source {
             ComponentSource::Component { digest, .. } => Some(digest.clone()),
@@ -316,12 +315,12 @@ impl LazyComponent {
         }
     }
 
-    /// The component, ready to be instantiated, or why it never will be.
+    /// The component, ready to be instantiated, or why it cannot be prepared.
     async fn get_or_prepare(self: &Arc<Self>, host: &Arc<Inner>) -> Result<&ProviderPre<StoreData>, String> {
         if self.prepared.get().is_none() {
             let _preparing = self.preparing.lock().await;
             let (this, host) = (Arc::clone(self), Arc::clone(host));
-            // It goes on if the waiting fetch ends, for the next one.
+            // It continues for the next fetch if the waiting one ends.
             let work = move || {
                 this.prepared.get_or_init(|| host.prepare(&this.name, &this.source));
             };

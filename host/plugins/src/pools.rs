@@ -1,4 +1,4 @@
-//! The pools that instances come from, and which component uses which.
+//! The pools of instances, and the choice of a pool for a component.
 //!
 //! Most components fit into the narrow pool. The wide pool, for interpreters, reserves a tebibyte of address space, which takes time: it is
 //! made when the first component needs it.
@@ -63,8 +63,7 @@ impl Pool {
 }
 
 impl Pools {
-    /// Makes the narrow pool, with room for so many instances at a time. Where this machine has no room for it, it makes the wide one at
-    /// once.
+    /// Makes the narrow pool, with room for so many instances at a time. If this machine has no room for it, makes the wide one at once.
     pub(crate) fn new(settings: CodeSettings, most_instances: u32) -> Result<Self, String> {
         let narrow = PooledEngine::narrow(&settings, most_instances);
         let narrow = narrow.inspect_err(|error| {
@@ -93,7 +92,7 @@ impl Pools {
         self.narrow.is_some()
     }
 
-    /// The wide pool, which takes its time to make the first time.
+    /// The wide pool. Making it the first time is slow.
     fn wide(&self) -> Result<&Pool, String> {
         let make =
             || PooledEngine::wide(&self.settings, self.most_instances).and_then(Pool::new).map_err(describe_error);
@@ -104,7 +103,7 @@ impl Pools {
     pub(crate) fn prepare(&self, name: &str, code: &Compiled) -> Result<ProviderPre<StoreData>, String> {
         match self.narrow.as_ref().map(|narrow| narrow.prepare(code)) {
             Some(Ok(prepared)) => return Ok(prepared),
-            // Usual for interpreted languages, and nothing that an operator could mend.
+            // Usual for interpreted languages; an operator cannot change it.
             Some(Err(error)) => tracing::debug!(
                 provider = name, error = %format!("{error:#}"),
                 "the component consists of more than most; its instances come from the wide pool"

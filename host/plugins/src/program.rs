@@ -1,9 +1,8 @@
-//! Programs of WASI 0.2 (the world `wasi:cli/command`) in the engine of providers: what `cargo test` makes of a provider's unit
-//! tests for wasm32-wasip2.
+//! Programs of WASI 0.2 (the world `wasi:cli/command`) in the engine of providers: such as a provider's unit tests that `cargo test`
+//! compiles for wasm32-wasip2.
 //!
-//! Such a program is the author's own and runs beside the author's compiler, not in production. It gets what a provider gets
-//! of WASI, with this process's standard streams and the arguments given: no folder, no network, no environment, and none of
-//! the contract's interfaces.
+//! Such a program is the author's own and runs during development, not in production. It gets a provider's WASI interfaces with this
+//! process's standard streams and the given arguments: no folder, no network, no environment, and none of the contract's interfaces.
 
 use wasmtime::component::{Component, Linker, ResourceTable};
 use wasmtime::{ResourceLimiter, Store};
@@ -14,7 +13,7 @@ use crate::engine::{self, CodeSettings};
 use crate::host::HostError;
 use crate::wasi;
 
-/// How a program ended.
+/// The outcome of a program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ProgramOutcome {
     /// By itself, with this exit code.
@@ -30,15 +29,15 @@ pub enum ProgramError {
     /// Components cannot run here.
     #[error(transparent)]
     Host(#[from] HostError),
-    /// It is no program, or asks for what it does not get.
+    /// It is no program, or imports an interface that it does not get.
     #[error("it is no program of WASI 0.2 that runs here: {0}")]
     NotRunnable(String),
 }
 
-/// Runs a program to its end, within so much memory. The first argument is its name.
+/// Runs a program to its end, within a memory limit. The first argument is its name.
 ///
 /// # Errors
-/// Where it cannot be run at all; that it fails is no error.
+/// If it cannot be run. A program that fails is no error.
 pub async fn run(component: &[u8], arguments: &[String], memory_bytes: usize) -> Result<ProgramOutcome, ProgramError> {
     let (arch, os) = (std::env::consts::ARCH, std::env::consts::OS);
     let settings = CodeSettings::host().ok_or(HostError::Unsupported { arch, os })?;
@@ -50,7 +49,7 @@ pub async fn run(component: &[u8], arguments: &[String], memory_bytes: usize) ->
     let context = WasiCtx::builder().inherit_stdio().args(arguments).build();
     let mut store = Store::new(&engine, ProgramStoreData { context, table: ResourceTable::new(), memory_bytes });
     store.limiter(|state| state);
-    // It gives way to others at each tick, and is ended by nobody but its author.
+    // It yields at each tick, and has no timeout: its author ends it.
     store.epoch_deadline_async_yield_and_update(1);
     let command = Command::instantiate_async(&mut store, &component, &linker).await.map_err(refused)?;
     Ok(match command.wasi_cli_run().call_run(&mut store).await {

@@ -1,4 +1,4 @@
-//! What a provider keeps between its calls: session logins and tokens, in memory and bounded (`cache-get`, `cache-put`).
+//! A provider's cache between its calls, for session logins and tokens: in memory and bounded (`cache-get`, `cache-put`).
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,16 +12,16 @@ use crate::memory_budget::BudgetShare;
 pub(crate) const MAX_KEY_BYTES: usize = 256;
 /// The largest value, in bytes.
 pub(crate) const MAX_VALUE_BYTES: usize = 64 * 1024;
-/// The most that one provider keeps, in bytes.
+/// The most that one provider stores, in bytes.
 const MAX_BYTES: usize = 1 << 20;
-/// What an entry counts beside its key and value.
+/// The overhead of an entry beside its key and value.
 const ENTRY_BYTES: usize = 128;
 
-/// One provider's memory.
+/// One provider's cache.
 #[derive(Debug)]
 pub(crate) struct ProviderCache {
     entries: Mutex<Entries>,
-    /// The provider's share of what the host holds for components.
+    /// The provider's share of the host's memory for components.
     share: Arc<BudgetShare>,
 }
 
@@ -38,19 +38,19 @@ struct Entry {
 }
 
 impl ProviderCache {
-    /// A memory that is empty yet.
+    /// An empty cache.
     pub(crate) fn new(share: Arc<BudgetShare>) -> Self {
         Self { entries: Mutex::default(), share }
     }
 
-    /// What is kept under a key, if it still holds.
+    /// The value of a key, if it has not expired.
     pub(crate) fn get(&self, key: &str, now: Instant) -> Option<Vec<u8>> {
         let entries = self.lock_entries();
         entries.by_key.get(key).filter(|entry| entry.until > now).map(|entry| entry.value.clone())
     }
 
-    /// Keeps a value for so long. What is too large, cannot last, or finds no room in the process is not kept, and what was there before is
-    /// gone too.
+    /// Stores a value for its lifetime. A value that is too large, has no lifetime, or exceeds the process's memory is not stored; the
+    /// previous value is removed in any case.
     pub(crate) fn put(&self, key: String, value: Vec<u8>, lifetime: Duration, now: Instant) {
         let mut entries = self.lock_entries();
         let before = entries.bytes;
@@ -62,14 +62,14 @@ impl ProviderCache {
         }
         self.share.release(before - entries.bytes);
         if is_kept && self.share.try_acquire(bytes) {
-            // A lifetime beyond what the clock can count is one of thirty years.
+            // A lifetime that the clock cannot count becomes thirty years.
             let until = now.checked_add(lifetime).unwrap_or_else(|| now + Duration::from_hours(24 * 365 * 30));
             entries.bytes += bytes;
             entries.by_key.insert(key, Entry { value, until });
         }
     }
 
-    /// Forgets what is kept under a key.
+    /// Removes a key.
     pub(crate) fn remove(&self, key: &str) {
         let mut entries = self.lock_entries();
         let before = entries.bytes;
@@ -77,7 +77,7 @@ impl ProviderCache {
         self.share.release(before - entries.bytes);
     }
 
-    /// Forgets everything.
+    /// Removes everything.
     pub(crate) fn clear(&self) {
         let mut entries = self.lock_entries();
         self.share.release(std::mem::take(&mut *entries).bytes);
@@ -101,7 +101,7 @@ impl Entries {
         }
     }
 
-    /// Drops what has ended, and then what ends soonest, until there is room.
+    /// Removes expired entries, and then those that expire soonest, until there is room.
     fn make_room(&mut self, bytes: usize, now: Instant) {
         if self.bytes + bytes <= MAX_BYTES {
             return;

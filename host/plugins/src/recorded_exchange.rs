@@ -1,11 +1,11 @@
-//! An exchange as it was, for a person, a case or a replay: what the guest sent and what it was given, without secrets.
+//! A recorded exchange, for a person, a case or a replay: the guest's request and the response that it got, without secrets.
 
 use bytes::Bytes;
 use damper_core::bundle::{Answer, Body, Exchange};
 
 use crate::guest_call::RequestTrace;
 
-/// Headers whose values are nobody else's, whatever they hold.
+/// Headers whose values are never written.
 const PRIVATE: [&str; 13] = [
     "api-key",
     "authentication-info",
@@ -21,30 +21,30 @@ const PRIVATE: [&str; 13] = [
     "x-csrf-token",
     "x-session-id",
 ];
-/// What stands where a private header's value was.
+/// The replacement of a private header's value.
 const REPLACEMENT: &str = "[redacted]";
 
-/// Whether a header's value is written nowhere, whatever it holds. Its name is given in lower case.
+/// Whether a header's value is never written. Its name is given in lower case.
 #[must_use]
 pub fn is_private_header(name: &str) -> bool {
     PRIVATE.contains(&name)
 }
 
-/// One request's headers and body, and its answer's. No credential is among them: the host applies those later, and what an
-/// answer repeats of a secret was taken out.
+/// The headers and bodies of one request and its response. They contain no credential: the host applies credentials later, and secrets that
+/// a response repeats were removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordedExchange {
     /// The headers that the guest set, names in lower case.
     pub headers: Vec<(String, String)>,
     /// The body that the guest gave.
     pub body: Vec<u8>,
-    /// The credentials that it named, where they went along.
+    /// The credentials that it named, if they were sent.
     pub credentials: Vec<String>,
-    /// The answer; of a redirect its location alone. None where there was no whole one.
+    /// The response; of a redirect its location alone. None if there was no whole response.
     pub response: Option<RecordedResponse>,
 }
 
-/// An answer's headers and body, decompressed.
+/// A response's headers and body, decompressed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RecordedResponse {
     /// The headers, names in lower case. Set-Cookie is left out.
@@ -54,7 +54,7 @@ pub struct RecordedResponse {
 }
 
 impl RequestTrace {
-    /// The request and its answer as a dead letter keeps them; none where they were not kept.
+    /// The request and its response as a dead letter keeps them; none if they were not recorded.
     pub(crate) fn into_exchange(self) -> Option<Exchange> {
         let Self { method, url, outcome, request_bytes, response_bytes, recorded, .. } = self;
         let RecordedExchange { headers, body, credentials, response } = *recorded?;

@@ -1,5 +1,5 @@
-//! A request as it is noted while a call runs: what is at hand already, shared and neither copied nor scrubbed. Only who wants
-//! to see it turns it into words; where a record comes, nobody does.
+//! The log of a call's requests. While the call runs, an entry shares the request and the response without copying or scrubbing them. It
+//! becomes text only if somebody reads it; if the fetch returns a record, it is dropped.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,10 +18,10 @@ use crate::text::Scrubber;
 /// The longest URL in a trace, in bytes.
 const MAX_URL_SHOWN: usize = 2_048;
 
-/// The room of a note beside texts and bodies, in bytes.
+/// The size of an entry beside texts and bodies, in bytes.
 const ENTRY_BYTES: usize = 512;
 
-/// A request, and what came of it. It may hold secrets, and goes nowhere but through [`RequestLogEntry::into_trace`].
+/// A request and its outcome. It may contain secrets, and is read only through [`RequestLogEntry::into_trace`].
 pub(crate) struct RequestLogEntry {
     request: LoggedRequest,
     outcome: Result<u16, String>,
@@ -34,20 +34,20 @@ pub(crate) struct RequestLogEntry {
 enum LoggedRequest {
     /// Method and URL alone.
     Line(Method, Url),
-    /// With its headers and so much of the bodies.
+    /// With its headers, and bodies up to this number of bytes.
     Full(Arc<OutgoingRequest>, usize),
 }
 
-/// An answer.
+/// A response.
 pub(crate) enum ResponseLogEntry {
-    /// As the guest was given it.
+    /// As the guest got it.
     Whole { headers: Arc<Vec<(String, String)>>, body: Arc<Vec<u8>> },
-    /// Of a redirect, where it leads.
+    /// The target of a redirect.
     Location(Url),
 }
 
 impl RequestLogEntry {
-    /// A request that a guest sent, as far as it is kept.
+    /// An entry for a request of a guest, as far as the capture level asks for it.
     pub(crate) fn of(request: &Arc<OutgoingRequest>, capture_level: CaptureLevel) -> Self {
         let logged = match capture_level.max_body_bytes() {
             None => LoggedRequest::Line(request.method.clone(), request.url.clone()),
@@ -60,7 +60,7 @@ impl RequestLogEntry {
         Self::new(logged, request.body.len())
     }
 
-    /// A request of the host's own, of which all but method and URL is secret on both sides.
+    /// An entry for a request of the host's own. All but its method and URL is secret, in the request and in the response.
     pub(crate) fn of_secret_request(request: &reqwest::Request) -> Self {
         let request_bytes = request.body().and_then(reqwest::Body::as_bytes).map_or(0, <[u8]>::len);
         Self::new(LoggedRequest::Line(request.method().clone(), request.url().clone()), request_bytes)
@@ -71,7 +71,7 @@ impl RequestLogEntry {
         Self { request, outcome, duration: Duration::ZERO, request_bytes, response_bytes: 0, response: None }
     }
 
-    /// The memory that the note holds, in bytes.
+    /// The memory that the entry holds, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         let (url, rest) = match &self.request {
             LoggedRequest::Line(_, url) => (url, 0),
@@ -85,7 +85,7 @@ impl RequestLogEntry {
         ENTRY_BYTES + url.as_str().len() + rest
     }
 
-    /// As much of an answer as is kept; none: nothing.
+    /// The part of a response that is logged, if any.
     pub(crate) fn truncate_response(&self, response: ResponseLogEntry) -> Option<ResponseLogEntry> {
         match self.request {
             LoggedRequest::Line(..) => None,
@@ -93,24 +93,24 @@ impl RequestLogEntry {
         }
     }
 
-    /// An answer of so many bytes came, of which this is kept.
+    /// Records a response of so many bytes, and the part of it that is logged.
     pub(crate) fn record_response(&mut self, status: u16, response_bytes: usize, response: Option<ResponseLogEntry>) {
         self.outcome = Ok(status);
         self.response_bytes = response_bytes;
         self.response = response;
     }
 
-    /// No whole answer came.
+    /// Records that there was no whole response.
     pub(crate) fn record_failure(&mut self, why: String) {
         self.outcome = Err(why);
     }
 
-    /// It took so long, from sending to the last byte.
+    /// Records the duration, from sending to the last byte.
     pub(crate) fn record_duration(&mut self, duration: Duration) {
         self.duration = duration;
     }
 
-    /// The request as it may be shown and kept: without secrets.
+    /// Converts the entry for people and files: without secrets.
     pub(crate) fn into_trace(self, scrubber: &Scrubber) -> RequestTrace {
         let (method, url, request) = match &self.request {
             LoggedRequest::Line(method, url) => (method, url, None),
@@ -148,7 +148,7 @@ impl ResponseLogEntry {
         }
     }
 
-    /// What is larger than what is kept is copied rather than held in memory for the rest of the call.
+    /// Copies the logged part of a larger body, rather than hold the whole body in memory for the rest of the call.
     fn truncate_to(self, most_bytes: usize) -> Self {
         match self {
             Self::Whole { headers, body } if body.len() > most_bytes => {
@@ -158,7 +158,7 @@ impl ResponseLogEntry {
         }
     }
 
-    /// What the guest was given has no secrets; where a redirect leads it did not see.
+    /// The guest's response has no secrets. The guest does not see a redirect's target, so that is scrubbed here.
     fn into_recorded(self, scrubber: &Scrubber) -> RecordedResponse {
         match self {
             Self::Whole { headers, body } => {

@@ -1,4 +1,4 @@
-//! Names to addresses, with the egress policy in between: the address that was checked is the address connected to.
+//! Resolves host names and applies the egress policy to their addresses: the client connects to the address that was checked.
 
 use std::fmt;
 use std::io;
@@ -10,7 +10,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 use crate::egress::address;
 
-/// Looks a name's addresses up.
+/// Resolves host names.
 pub trait Resolver: Send + Sync {
     /// The addresses of a host name.
     fn resolve(&self, name: &str) -> BoxFuture<'static, io::Result<Vec<IpAddr>>>;
@@ -30,7 +30,7 @@ impl Resolver for SystemResolver {
     }
 }
 
-/// A name all of whose addresses are refused.
+/// The error of a name whose addresses are all refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RefusedAddress {
     address: IpAddr,
@@ -77,7 +77,7 @@ impl Resolve for FilteringResolver {
     }
 }
 
-/// The public ones of a name's addresses; an error where there are others only.
+/// The public ones of a name's addresses; an error if there are only others.
 fn keep_public(addresses: Vec<IpAddr>) -> Result<Vec<IpAddr>, RefusedAddress> {
     let first_refused = addresses
         .iter()

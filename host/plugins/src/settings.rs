@@ -1,9 +1,8 @@
-//! An operator's settings for a provider, `[providers.NAME]` of a damper.toml, and how they are brought together with a
-//! manifest: the limits in force, hosts, settings and secrets.
+//! An operator's settings for a provider, `[providers.NAME]` of a damper.toml, and their combination with a manifest: the limits in force,
+//! hosts, settings and secrets.
 //!
-//! Every program that runs providers does it here, so that the same table means the same on one machine and in AWS. What this
-//! is not: it reads no environment, no file and no secret. Whoever calls says where the settings come from, and makes the
-//! sources of secrets.
+//! Every program that runs providers uses this module, so that the same table means the same on one machine and in AWS. This module reads
+//! no environment, no file and no secret. The caller passes the origin of the settings and makes the sources of secrets.
 
 mod credential;
 mod error;
@@ -21,30 +20,30 @@ pub use credential::{FoundSecret, SecretBackends, SecretPlace, SecretPlaceError,
 pub use error::BindingError;
 pub use shape::{CredentialSettings, HostGrant, ProviderSettings, SettingsError, Text};
 
-/// Where settings come from, for messages and for what is granted without any.
+/// The origin of settings, for messages and for the grants without settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place<'a> {
     /// This file. It alone grants.
     File(&'a Path),
-    /// There is no damper.toml at all: what the manifest asks for by https is granted, and no secret.
+    /// There is no damper.toml: the hosts that the manifest asks for are granted by https, and no secret.
     Nowhere,
 }
 
-/// What a manifest and an operator's settings come to.
+/// A manifest combined with an operator's settings.
 #[derive(Debug, Clone)]
 pub struct BoundProvider {
-    /// The manifest with what the operator tightened.
+    /// The manifest, with the limits that the operator tightened.
     pub manifest: Manifest,
-    /// What the provider was granted.
+    /// The grants to the provider.
     pub grants: Grants,
-    /// What a person should know before it runs.
+    /// Warnings for a person, before the provider runs.
     pub warnings: Vec<String>,
 }
 
-/// Brings a manifest together with what the operator says of it. `sources` says where secrets can be, and reads them.
+/// Combines a manifest with the operator's settings. `sources` finds and reads secrets.
 ///
 /// # Errors
-/// Where they do not fit, or a secret's place cannot be used here.
+/// If they do not fit, or a secret's place cannot be used here.
 pub fn bind(
     manifest: &Manifest,
     settings: &ProviderSettings,
@@ -64,10 +63,10 @@ pub fn bind(
     Ok(BoundProvider { manifest: tighten_manifest(manifest, settings, place)?, grants, warnings })
 }
 
-/// A manifest with what the operator tightens; nothing is granted.
+/// A manifest with the limits that the operator tightens; nothing is granted.
 ///
 /// # Errors
-/// Where what is tightened is not allowed.
+/// If what is tightened is not allowed.
 pub fn tighten_manifest(
     manifest: &Manifest,
     settings: &ProviderSettings,
@@ -97,7 +96,7 @@ struct Binder<'a> {
 }
 
 impl Binder<'_> {
-    /// The hosts that may be reached by https. Where there is no damper.toml at all, those that the manifest asks for.
+    /// The hosts that may be reached by https. Without a damper.toml, those that the manifest asks for.
     fn hosts(&self, warnings: &mut Vec<String>) -> Result<Vec<String>, BindingError> {
         let asked = &self.manifest.egress.hosts;
         let name = &self.manifest.name;

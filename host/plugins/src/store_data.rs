@@ -1,4 +1,4 @@
-//! A store's data for its one call: what the instance may use, and how much of it is in use.
+//! A store's data for its one call: the instance's limits and its use of memory.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,31 +18,31 @@ use crate::wasi::Wasi;
 
 /// The most elements of a table; those of compiled languages hold their functions.
 pub(crate) const MAX_TABLE_ELEMENTS: usize = 100_000;
-/// What the host keeps for an element of a table, at the most.
+/// The most bytes that the host stores for an element of a table.
 const TABLE_ELEMENT_BYTES: usize = 16;
 
-/// What a provider's calls share on the host's side.
+/// The host's data that a provider's calls share.
 pub(crate) struct SharedContext {
     pub(crate) client: HttpClient,
     pub(crate) cache: ProviderCache,
     /// The settings that the component may read.
     pub(crate) config: BTreeMap<String, String>,
     pub(crate) scrubber: Arc<Scrubber>,
-    /// Whether time and chance are those of a test.
+    /// Whether clocks and random numbers are those of a test environment.
     pub(crate) is_test: bool,
 }
 
-/// What a store holds.
+/// The data of a store.
 pub(crate) struct StoreData {
     pub(crate) shared: Arc<SharedContext>,
     pub(crate) call: Arc<GuestCall>,
-    /// The most that the instance may have.
+    /// The memory limit of the instance.
     memory_bytes: usize,
     /// The provider's share of the memory for guests.
     guest_memory: Arc<BudgetShare>,
-    /// The right to take more of it than there is.
+    /// The right to exceed that memory budget.
     overdraft: Option<Overdraft>,
-    /// What all memories and tables of the instance have together; an interpreted component has more than one.
+    /// The size of all memories and tables of the instance; an interpreted component has more than one.
     memory_in_use_bytes: usize,
     day: Day,
     wasi: Option<Box<Wasi>>,
@@ -103,8 +103,8 @@ impl ResourceLimiterAsync for StoreData {
 }
 
 impl StoreData {
-    /// Whether the instance may have so much more, once the process has room for it. Growth that was granted and then failed for another
-    /// reason stays counted: that errs on the safe side.
+    /// Grants or refuses growth of the instance, and waits until the process has the memory. Growth that was granted and then failed for
+    /// another reason stays counted, which is safe.
     async fn grow(&mut self, bytes: usize) -> bool {
         let together = self.memory_in_use_bytes.saturating_add(bytes);
         if together > self.memory_bytes {

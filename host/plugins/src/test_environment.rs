@@ -1,10 +1,9 @@
-//! Providers rehearsed: the same engine, limits, egress policy and credentials as in production, with the network, the clocks
+//! The environment of a provider under test: the engine, limits, egress policy and credentials of production, with the network, the clocks
 //! and the random numbers of a test.
 //!
-//! The one way in is [`PluginHost::load_for_test`](crate::PluginHost::load_for_test), which [`PluginHost::load`](crate::PluginHost::load)
-//! never takes. Every request that the egress policy lets through goes to one test server on loopback, as to an HTTP proxy,
-//! whatever its host, its port and its scheme; so no name is looked up and no address of the world is reached. What the
-//! policy refuses is refused here as there.
+//! Only [`PluginHost::load_for_test`](crate::PluginHost::load_for_test) uses it; [`PluginHost::load`](crate::PluginHost::load) cannot.
+//! Every request that the egress policy lets through goes to one test server on loopback, as to an HTTP proxy, whatever its host, its port
+//! and its scheme; so no name is resolved and no other address is reached. The egress policy refuses the same requests as in production.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,14 +15,14 @@ use sha2::{Digest, Sha256};
 use wasmtime_wasi::random::Deterministic;
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtxBuilder};
 
-/// The world of a test.
+/// The environment of a test: its network and clocks.
 #[derive(Debug, Clone)]
 pub struct TestEnvironment {
     address: SocketAddr,
     authority: reqwest::Certificate,
 }
 
-/// A world that cannot be one.
+/// The error of making a test environment.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TestEnvironmentError {
@@ -36,11 +35,11 @@ pub enum TestEnvironmentError {
 }
 
 impl TestEnvironment {
-    /// A world whose network is the server at `address`, an HTTP proxy that speaks for every host, and whose only certificate
+    /// An environment whose network is the server at `address`, an HTTP proxy that responds for every host, and whose only certificate
     /// authority is the one given (DER).
     ///
     /// # Errors
-    /// Where the address is not a loopback address, or the certificate is none.
+    /// If the address is not a loopback address, or the certificate is none.
     pub fn new(address: SocketAddr, authority_der: &[u8]) -> Result<Self, TestEnvironmentError> {
         if !address.ip().is_loopback() {
             return Err(TestEnvironmentError::NotLoopback(address));
@@ -50,15 +49,15 @@ impl TestEnvironment {
         Ok(Self { address, authority })
     }
 
-    /// A client's connections, all of them to the test server.
+    /// Directs all connections of a client to the test server.
     pub(crate) fn connect(&self, builder: reqwest::ClientBuilder) -> reqwest::Result<reqwest::ClientBuilder> {
         let proxy = reqwest::Proxy::all(format!("http://{}", self.address))?;
         Ok(builder.proxy(proxy).tls_certs_only([self.authority.clone()]))
     }
 }
 
-/// The time and the chance that a rehearsed guest sees: noon of its day, a clock that begins at nothing, and bytes that look
-/// like chance and are the same each time.
+/// Sets the clocks and random numbers of a guest under test: noon of its day, a monotonic clock that starts at zero, and pseudorandom bytes
+/// that are the same each time.
 pub(crate) fn fix_clocks_and_random(builder: &mut WasiCtxBuilder, day: Day) {
     builder
         .wall_clock(Noon(since_epoch(day)))
@@ -68,13 +67,13 @@ pub(crate) fn fix_clocks_and_random(builder: &mut WasiCtxBuilder, day: Day) {
         .insecure_random_seed(0x64_61_6d_70_65_72);
 }
 
-/// From 1970 to noon (UTC) of a day; a day before 1970 is none that an API has.
+/// The time from 1970 to noon (UTC) of a day; zero for days before 1970.
 fn since_epoch(day: Day) -> Duration {
     let noon = day.0.at(12, 0, 0, 0).to_zoned(jiff::tz::TimeZone::UTC);
     noon.ok().and_then(|noon| Duration::try_from(noon.timestamp().as_duration()).ok()).unwrap_or_default()
 }
 
-/// 4 KiB, for a guest that asks for more they begin anew.
+/// 4 KiB; they repeat for a guest that asks for more.
 fn seed_bytes(name: &[u8]) -> Vec<u8> {
     (0_u8..128).flat_map(|block| Sha256::new().chain_update(name).chain_update([block]).finalize()).collect()
 }
@@ -92,7 +91,7 @@ impl HostWallClock for Noon {
     }
 }
 
-/// A clock that moves on by a microsecond each time it is read, so that a guest which waits for it to move comes to an end.
+/// A clock that advances by a microsecond each time it is read, so that a guest that waits for it to advance does not wait forever.
 #[derive(Clone)]
 struct Ticks(Arc<AtomicU64>);
 

@@ -1,4 +1,4 @@
-//! What a guest or an API says, made fit to be written: without secrets, not too long, and harmless to a terminal and a log.
+//! Makes the output of guests and APIs safe to write: without secrets, not too long, and harmless to a terminal and a log.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
@@ -8,22 +8,22 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use damper_core::printable::is_unsafe;
 
-/// What stands where a secret was.
+/// The replacement of a secret.
 const REPLACEMENT: &str = "[secret]";
-/// How many texts of one owner are known, the newest: a token that was followed by so many others has long ended.
+/// The number of an owner's newest texts that are kept: a token that was followed by so many others has long expired.
 const MAX_TEXTS: usize = 32;
 /// From so many bytes on, a body is searched where blocking is allowed.
 const LARGE_BODY_BYTES: usize = 256 << 10;
-/// From so many bytes on, what is searched for is kept small rather than fast.
+/// From so many bytes on, the search automaton is small rather than fast.
 const LARGE_BYTES: usize = 4 * 1024;
 
-/// Takes known secrets out of texts and bodies.
+/// Removes known secrets from texts and bodies.
 #[derive(Default)]
 pub(crate) struct Scrubber(RwLock<KnownSecrets>);
 
 #[derive(Default)]
 struct KnownSecrets {
-    /// None where there is nothing to take out.
+    /// None if no secret is known.
     needles: Option<AhoCorasick>,
     /// The length of the longest needle, in bytes.
     longest: usize,
@@ -36,8 +36,7 @@ struct KnownSecrets {
 pub(crate) struct TooManySecrets;
 
 impl Scrubber {
-    /// From now on takes a text out in all of these spellings. An owner's earlier texts stay known, as far as [`MAX_TEXTS`]
-    /// goes.
+    /// From now on removes a text in all of these spellings. An owner's earlier texts are still removed, up to [`MAX_TEXTS`].
     pub(crate) fn learn(&self, owner: &str, spellings: Vec<impl Into<Vec<u8>>>) -> Result<(), TooManySecrets> {
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let spellings: Vec<Vec<u8>> = spellings.into_iter().map(Into::into).filter(|text| !text.is_empty()).collect();
@@ -67,7 +66,8 @@ impl Scrubber {
         self.replace(&bytes).unwrap_or(bytes)
     }
 
-    /// A body without secrets, and whether it held one. A large one is searched where blocking is allowed. None: that did not come to an end.
+    /// A body without secrets, and whether it contained one. A large body is searched on a thread that may block. None if that thread
+    /// failed.
     pub(crate) async fn replace_in_body(self: &Arc<Self>, body: Vec<u8>) -> Option<(Vec<u8>, bool)> {
         let search = |scrubber: &Self, body: Vec<u8>| match scrubber.replace(&body) {
             Some(replaced) => (replaced, true),
@@ -102,7 +102,7 @@ impl Scrubber {
         json_string(&self.scrub_prefix(text, max_bytes))
     }
 
-    /// How much of a text has to be at hand so that no part of a secret is left in its first `max_bytes`.
+    /// The length of a text's beginning that must be searched so that its first `max_bytes` contain no part of a secret.
     pub(crate) fn window_bytes(&self, max_bytes: usize) -> usize {
         max_bytes.saturating_add(self.read_known().longest)
     }
@@ -131,7 +131,7 @@ impl KnownSecrets {
     fn build_matcher(&self) -> Result<AhoCorasick, TooManySecrets> {
         let needles: Vec<&Vec<u8>> = self.spellings.values().flatten().flatten().collect();
         let bytes: usize = needles.iter().map(|needle| needle.len()).sum();
-        // Where little is known the library's own choice is the fastest; it takes a quarter of a kilobyte for each byte.
+        // For few secrets the library's default is the fastest; it takes a quarter of a kilobyte for each byte.
         let kind = (bytes > LARGE_BYTES).then_some(AhoCorasickKind::ContiguousNFA);
         AhoCorasick::builder()
             .match_kind(MatchKind::LeftmostLongest)
@@ -152,8 +152,8 @@ pub(crate) fn cut(text: &str, max_bytes: usize) -> &str {
     text.get(..text.floor_char_boundary(max_bytes)).unwrap_or_default()
 }
 
-/// A text for whoever it came from, as one line. Secrets are not taken out: replacing one would tell that it is one. A text that is longer is
-/// not cut, which could leave a part of a secret behind that nobody finds any more; its length stands for it.
+/// A guest's text on one line, for a message to the same guest. Secrets are not removed: replacing one would confirm that it is one. A
+/// longer text is replaced by its length rather than cut, because a part of a secret would not be found any more.
 pub(crate) fn echo(text: &str, max_bytes: usize) -> String {
     if text.len() <= max_bytes { one_line(text) } else { format!("({} bytes)", text.len()) }
 }

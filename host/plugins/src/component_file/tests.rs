@@ -284,7 +284,7 @@ fn instances_that_double_are_counted_and_not_made() {
     assert!(excess_of(doubled).starts_with("modules in an instance: 128"));
 }
 
-/// What comes from outside could be anything.
+/// The cost of an imported module is unknown.
 #[test]
 fn a_module_that_is_imported_is_refused() {
     let mut component = Component::new();
@@ -332,7 +332,7 @@ fn code_that_a_compiler_would_drown_in_is_refused_before_it_is_compiled() {
 }
 
 proptest! {
-    /// Whatever is in the file, counting ends, without a panic.
+    /// Counting ends without a panic for every file.
     #[test]
     fn counting_ends_with_any_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..400), at in any::<usize>()) {
         let mut component = (0..3).fold(plain_component(), |inner, _| nest(&inner, 2)).finish();

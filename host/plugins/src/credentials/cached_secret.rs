@@ -1,5 +1,4 @@
-//! A secret as a plugin keeps it: read when it is first needed, by one fetch for all, and read again when an API no longer
-//! accepts it.
+//! The cache of one secret: it is read when it is first needed, by one fetch for all, and read again when an API no longer accepts it.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,7 +12,7 @@ use super::single_flight::{Role, SingleFlight};
 use crate::grants::{Secret, SecretBinding};
 use crate::text::Scrubber;
 
-/// The shortest time between two readings because of a refusal: a wrong key must not hammer the secret's home.
+/// The shortest time between two readings because of a refusal: a wrong key must not overload the secret's source.
 pub(super) const MIN_RENEWAL: Duration = Duration::from_mins(1);
 /// The longest explanation of why a secret cannot be read, in bytes.
 const MAX_WHY_BYTES: usize = 512;
@@ -27,18 +26,18 @@ pub(crate) struct CachedSecret {
     renewals: RenewalLimit,
 }
 
-/// A secret as it was read once.
+/// One version of a secret, as it was read.
 #[derive(Debug)]
 pub(crate) struct SecretVersion {
     secret: Secret,
     pub(crate) form: Form,
 }
 
-/// When there was a renewal last.
+/// The time of the last renewal.
 #[derive(Debug, Default)]
 pub(crate) struct RenewalLimit(Mutex<Option<Instant>>);
 
-/// Makes versions of what is read.
+/// Makes versions of secrets.
 #[derive(Debug)]
 struct VersionFactory {
     credential: String,
@@ -47,7 +46,7 @@ struct VersionFactory {
 }
 
 impl RenewalLimit {
-    /// Whether there may be a renewal now; if so, it counts.
+    /// Starts a renewal if the last one is long enough ago. Returns whether it did.
     pub(crate) fn try_begin(&self, now: Instant) -> bool {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let is_due = last.is_none_or(|last| now.saturating_duration_since(last) >= MIN_RENEWAL);
@@ -77,7 +76,7 @@ impl CachedSecret {
         self.flight.value()
     }
 
-    /// The secret, read now if it was not before; else why it cannot be read, without the secret.
+    /// The secret, which is read now if it was not read before. The error is the reason, without the secret.
     pub(crate) async fn get_or_read(&self) -> Result<Arc<SecretVersion>, String> {
         match self.flight.join().await {
             Role::Follower(result) => result,
@@ -128,7 +127,7 @@ impl CachedSecret {
 }
 
 impl VersionFactory {
-    /// What was read, checked. From here on it is scrubbed from whatever is written.
+    /// Checks a secret. From here on it is scrubbed from all output.
     fn make_version(&self, secret: Secret, ca: Option<&str>) -> Result<SecretVersion, &'static str> {
         let form = Form::of(&self.kind, &secret, ca);
         let learned = self.scrubber.learn(&self.credential, spellings_of(&self.kind, &secret));

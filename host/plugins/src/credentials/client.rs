@@ -28,7 +28,7 @@ impl Client {
         read.filter(|client| !client.id.is_empty() && !client.secret.is_empty())
     }
 
-    /// What stands behind `Basic ` in `Authorization`: both parts are form-encoded first.
+    /// The value behind `Basic ` in `Authorization`: both parts are form-encoded first.
     pub(crate) fn basic(&self) -> String {
         BASE64.encode(format!("{}:{}", form_encode(&self.id), form_encode(&self.secret)))
     }

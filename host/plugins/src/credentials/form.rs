@@ -1,4 +1,4 @@
-//! A secret in the form that its kind needs, and in all the spellings in which it may turn up where it must not.
+//! A secret in the form that its kind needs, and in all spellings that are scrubbed.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -12,7 +12,7 @@ use crate::grants::Secret;
 /// The longest secret, in bytes: a certificate chain with its key fits.
 const MAX_BYTES: usize = 64 * 1024;
 
-/// What a secret is to a request.
+/// The form of a secret.
 #[derive(Debug)]
 pub(crate) enum Form {
     /// A header that carries it.
@@ -61,15 +61,15 @@ fn sensitive_header(name: HeaderName, value: &str) -> Result<Form, &'static str>
         .ok_or("holds a control character, which no header can carry")
 }
 
-/// A header's value that prints as nothing.
+/// A header's value that is hidden in debug output.
 pub(crate) fn header_value(text: &str) -> Option<HeaderValue> {
     let mut value = HeaderValue::try_from(text).ok()?;
     value.set_sensitive(true);
     Some(value)
 }
 
-/// Every text that must not be written: the secret, the part of it that is secret by itself, and the spellings in which they
-/// are sent or told.
+/// Every text that must not be written: the secret, the part of it that is secret by itself, and the spellings in which they are sent or
+/// repeated.
 pub(crate) fn spellings_of(kind: &CredentialKind, secret: &Secret) -> Vec<String> {
     let text = secret.expose();
     let mut spellings = match kind {
@@ -79,7 +79,7 @@ pub(crate) fn spellings_of(kind: &CredentialKind, secret: &Secret) -> Vec<String
     match kind {
         CredentialKind::Basic => {
             if let Some((user, password)) = text.split_once(':') {
-                // Where there is no password, the user name is the secret: a key.
+                // If there is no password, the user name is the secret: a key.
                 spellings.extend(self::spellings(if password.is_empty() { user } else { password }));
             }
         }
@@ -93,7 +93,7 @@ pub(crate) fn spellings_of(kind: &CredentialKind, secret: &Secret) -> Vec<String
     spellings
 }
 
-/// A text in every spelling, a log's own among them.
+/// A text in every spelling, including its form in debug output.
 pub(crate) fn spellings(text: &str) -> Vec<String> {
     let mut spellings = crate::spellings::spellings(text, false);
     spellings.push(format!("{text:?}").trim_matches('"').to_owned());

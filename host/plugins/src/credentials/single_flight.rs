@@ -1,10 +1,10 @@
-//! A value that many wait for and one gets: what a secret and a token have in common.
+//! A value that many tasks need and one task fetches: used for secrets and tokens.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Mutex as LeaderLock, MutexGuard as LeaderGuard};
 
-/// A value, if there is one, and the turns in which it is got.
+/// A value, if there is one, and the lock of the task that fetches it.
 #[derive(Debug)]
 pub(crate) struct SingleFlight<T, E> {
     state: Mutex<FlightState<T, E>>,
@@ -14,21 +14,21 @@ pub(crate) struct SingleFlight<T, E> {
 #[derive(Debug)]
 struct FlightState<T, E> {
     value: Option<Arc<T>>,
-    /// How many turns have ended.
+    /// The number of completed flights.
     completed: u64,
-    /// What the last of them failed with, if it did.
+    /// The error of the last flight, if it failed.
     error: Option<E>,
 }
 
-/// What waiting for a turn came to.
+/// The role of a task in a flight.
 pub(crate) enum Role<'a, T, E> {
-    /// Another's turn ended meanwhile, like this.
+    /// Another task completed a flight meanwhile, with this result.
     Follower(Result<Arc<T>, E>),
-    /// It is ours. Dropped without an end, it is the next one's.
+    /// This task fetches the value. If it is dropped before it completes, the next task that waits becomes the leader.
     Leader(Leader<'a, T, E>),
 }
 
-/// The turn of whoever gets the value.
+/// The task that fetches the value.
 pub(crate) struct Leader<'a, T, E> {
     flight: &'a SingleFlight<T, E>,
     _guard: LeaderGuard<'a, ()>,
@@ -45,7 +45,7 @@ impl<T, E: Clone> SingleFlight<T, E> {
         self.lock_state().value.clone()
     }
 
-    /// Waits for a turn: ours, or the end of the one that another has.
+    /// Becomes the leader, or waits until another task's flight completes.
     pub(crate) async fn join(&self) -> Role<'_, T, E> {
         let before = self.lock_state().completed;
         let guard = self.leader_lock.lock().await;
@@ -57,7 +57,7 @@ impl<T, E: Clone> SingleFlight<T, E> {
         }
     }
 
-    /// A turn, if nobody has one.
+    /// Becomes the leader if there is none.
     pub(crate) fn try_lead(&self) -> Option<Leader<'_, T, E>> {
         let guard = self.leader_lock.try_lock().ok()?;
         Some(Leader { flight: self, _guard: guard })
@@ -69,8 +69,8 @@ impl<T, E: Clone> SingleFlight<T, E> {
 }
 
 impl<T, E: Clone> Leader<'_, T, E> {
-    /// Ends the turn with a new value, with the one there is, or with a failure, which leaves the value as it is. All who
-    /// waited get the same.
+    /// Completes the flight with a new value, with the present value, or with a failure, which leaves the value as it is. All followers get
+    /// the same result.
     pub(crate) fn complete(self, result: Result<Arc<T>, E>) -> Result<Arc<T>, E> {
         let mut state = self.flight.lock_state();
         state.completed += 1;
@@ -84,7 +84,7 @@ impl<T, E: Clone> Leader<'_, T, E> {
         result
     }
 
-    /// Forgets the value, whatever comes of the turn.
+    /// Drops the value, whether or not the flight succeeds.
     pub(crate) fn invalidate(&self) {
         self.flight.lock_state().value = None;
     }

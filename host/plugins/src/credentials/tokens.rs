@@ -1,5 +1,5 @@
-//! Tokens that a client gets with its id and secret (RFC 6749, section 4.4): what is asked for, what the answer means, and how
-//! long a token is used. Decisions only; `http_client::tokens` asks.
+//! Tokens that a client gets with its id and secret (RFC 6749, section 4.4): the request, the meaning of the response, and the lifetime of
+//! a token. Decisions only; `http_client::tokens` sends the requests.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,15 +19,15 @@ use super::single_flight::SingleFlight;
 use crate::grants::{ClientAuth, Secret, TokenEndpoint};
 use crate::text::{Scrubber, TooManySecrets};
 
-/// How long a token is used whose answer does not say (RFC 6749 leaves it open).
+/// The lifetime of a token whose response has none (RFC 6749 leaves it open).
 const DEFAULT_LIFETIME: Duration = Duration::from_hours(1);
-/// The longest lifetime that is believed.
+/// The longest lifetime that is accepted.
 const MAX_LIFETIME: Duration = Duration::from_hours(24 * 365);
-/// A token is replaced so long before its end, or in the last tenth of its life, or at half of it where that is short.
+/// A token is replaced this long before it expires, or in the last tenth of its lifetime, or at half of a short lifetime.
 const EARLY: Duration = Duration::from_secs(30);
-/// After an early replacement has failed, the next is tried so much later; until its end the token is used.
+/// The backoff after an early replacement has failed; the token is used until it expires.
 const EARLY_RETRY: Duration = Duration::from_secs(30);
-/// The longest that a token endpoint is left alone because it said so.
+/// The longest Retry-After of a token endpoint that is obeyed.
 const MAX_RETRY_AFTER: Duration = Duration::from_hours(24);
 
 /// One credential's tokens.
@@ -46,7 +46,7 @@ pub(crate) struct Tokens {
 struct TokenBackoff {
     /// No early replacement is tried before.
     early_not_before: Option<Instant>,
-    /// What the endpoint last refused with, and until when it need not be asked again.
+    /// The endpoint's last refusal, and the time before which it is not asked again.
     refusal: Option<(Instant, TokenFailure)>,
 }
 
@@ -60,15 +60,15 @@ pub(crate) struct Token {
 /// Why there is no token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TokenFailure {
-    /// What it means for a fetch.
+    /// The failure of a fetch that needs the token.
     pub(crate) failure: Failure,
     /// Whether the server does not accept the client: its secret may have changed.
     pub(crate) is_client_refused: bool,
-    /// How long the server need not be asked again.
+    /// The time for which the server is not asked again.
     pub(crate) backoff_for: Option<Duration>,
 }
 
-/// What a server answers (RFC 6749, section 5).
+/// A server's response (RFC 6749, section 5).
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct TokenResponse {
@@ -98,7 +98,7 @@ impl Tokens {
         }
     }
 
-    /// The token, where nothing has to be done about it.
+    /// The token, if it need not be replaced yet.
     pub(crate) fn fresh_token(&self, now: Instant) -> Option<Arc<Token>> {
         let token = self.flight.value()?;
         let may_wait =
@@ -106,7 +106,7 @@ impl Tokens {
         (now < token.replace_at || may_wait()).then_some(token)
     }
 
-    /// The token, where it has not ended yet.
+    /// The token, if it has not expired yet.
     pub(crate) fn valid_token(&self, now: Instant) -> Option<Arc<Token>> {
         self.flight.value().filter(|token| now < token.ends_at)
     }
@@ -116,7 +116,7 @@ impl Tokens {
         self.lock_backoff().early_not_before = Some(now + EARLY_RETRY);
     }
 
-    /// What the endpoint said when it asked to be left alone, or had refused the client, as long as that holds.
+    /// The endpoint's last refusal, as long as its backoff lasts.
     pub(crate) fn active_refusal(&self, now: Instant) -> Option<TokenFailure> {
         let backoff = self.lock_backoff();
         let (until, refusal) = backoff.refusal.as_ref().filter(|(until, _)| now < *until)?;
@@ -126,7 +126,7 @@ impl Tokens {
         Some(refusal)
     }
 
-    /// Remembers how asking the endpoint ended.
+    /// Records the outcome of a request to the endpoint.
     pub(crate) fn record_outcome(&self, failure: Option<&TokenFailure>, now: Instant) {
         let refusal = failure.and_then(|failure| Some((now + failure.backoff_for?, failure.clone())));
         *self.lock_backoff() = TokenBackoff { refusal, early_not_before: None };
@@ -158,7 +158,7 @@ impl Tokens {
         request
     }
 
-    /// The token of an answer, which from here on is scrubbed from whatever is written; else what the answer means.
+    /// The token of a response, which from here on is scrubbed from all output; else the failure that the response means.
     pub(crate) fn parse_response(
         &self,
         status: StatusCode,
@@ -206,7 +206,7 @@ impl Tokens {
             400..=499 => FailureKind::Unauthorized,
             _ => FailureKind::Unavailable,
         };
-        // A code of the standard or an extension; whatever else a server writes there is not repeated.
+        // A code of the standard or an extension; other text of a server is not repeated.
         let is_code = |code: &str| code.len() <= 64 && code.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'_'));
         let code = Some(&answer.error).filter(|code| !code.is_empty() && is_code(code));
         let code = code.map(|code| format!(" ({code})")).unwrap_or_default();
@@ -256,8 +256,7 @@ impl Seconds {
     }
 }
 
-/// How long an endpoint asks to be left alone (RFC 9110, section 10.2.3): seconds, or a date, which is measured from the
-/// answer's own.
+/// An endpoint's Retry-After (RFC 9110, section 10.2.3): seconds, or a date, which is measured from the response's own date.
 pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).map(str::trim);
     let value = text(RETRY_AFTER)?;

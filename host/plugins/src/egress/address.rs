@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// The IPv4 blocks that are not public: the block, its prefix length, and what it is.
+/// The IPv4 blocks that are not public: the block, its prefix length, and its class.
 const IPV4: [(Ipv4Addr, u32, &str); 16] = [
     (Ipv4Addr::new(0, 0, 0, 0), 8, "unspecified"),
     (Ipv4Addr::new(10, 0, 0, 0), 8, "private"),
@@ -23,7 +23,7 @@ const IPV4: [(Ipv4Addr, u32, &str); 16] = [
     (Ipv4Addr::new(240, 0, 0, 0), 4, "reserved"),
 ];
 
-/// The IPv6 blocks that are not public. What is outside of 2000::/3 and not listed is not public either.
+/// The IPv6 blocks that are not public. Addresses outside of 2000::/3 are not public either.
 const IPV6: [(Ipv6Addr, u32, &str); 13] = [
     (Ipv6Addr::UNSPECIFIED, 128, "unspecified"),
     (Ipv6Addr::LOCALHOST, 128, "loopback"),

@@ -12,7 +12,7 @@ const MAX_METHOD_BYTES: usize = 16;
 /// The longest text of a guest that an error repeats, in bytes.
 const MAX_ECHO_BYTES: usize = 64;
 
-/// What the host or the connection sets. `proxy-` stands for all that begin with it.
+/// The headers that the host or the connection sets. All names that begin with `proxy-` are refused, too.
 const FORBIDDEN: [&str; 11] = [
     "authorization",
     "connection",

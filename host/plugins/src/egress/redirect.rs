@@ -1,4 +1,4 @@
-//! What an answer says about where to ask next (RFC 9110, section 15.4), and what may be taken along.
+//! Redirects (RFC 9110, section 15.4): the next request, and what it keeps of the first one.
 
 use http::{Method, StatusCode};
 use url::Url;
@@ -20,7 +20,7 @@ pub(crate) struct Hop {
     pub(crate) keep_credential: bool,
 }
 
-/// What follows from an answer to `method` at `url`: nothing, a hop, or a redirect that leads nowhere.
+/// The next hop after a response to `method` at `url`, if it is a redirect. The error says why a redirect cannot be followed.
 pub(crate) fn next_hop(
     status: StatusCode,
     location: Option<&[u8]>,

@@ -1,7 +1,7 @@
-//! What a request wears of a credential: taken at hand where it is, else read first, and renewed when the API refuses it.
+//! Applies credentials to requests: from the cache if possible, else read first, and renewed when the API refuses them.
 //!
-//! What is at hand costs a request next to nothing. What has to be waited for is in boxes of its own, so that no request is
-//! larger for it.
+//! A cached credential costs a request almost nothing. Futures that read secrets or fetch tokens are boxed, so that they do not make every
+//! request's future larger.
 
 use std::sync::Arc;
 
@@ -23,15 +23,15 @@ use crate::text::echo;
 /// The longest name of a credential in an error, in bytes.
 const MAX_NAME_SHOWN: usize = 64;
 
-/// What a request wears.
+/// A credential as it is applied to a request.
 pub(super) enum AppliedCredential {
     /// The secret itself, in its form.
     Secret(Arc<SecretVersion>),
-    /// A token that was got with it.
+    /// A token that was fetched with it.
     Token(Arc<Token>),
 }
 
-/// Why there is no key to sign with.
+/// The reason for which there is no key to sign with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SigningKeyError {
     /// The manifest names no such credential, or it is of another kind.
@@ -41,7 +41,7 @@ pub(crate) enum SigningKeyError {
 }
 
 impl AppliedCredential {
-    /// The header to set.
+    /// The header that it sets.
     pub(super) fn header(&self) -> Option<(HeaderName, HeaderValue)> {
         match self {
             Self::Token(token) => Some((AUTHORIZATION, token.header().clone())),
@@ -52,7 +52,7 @@ impl AppliedCredential {
         }
     }
 
-    /// The certificate to show.
+    /// The client certificate that it uses.
     pub(super) fn certificate(&self) -> Option<&ClientCertificate> {
         match self {
             Self::Secret(version) => match &version.form {
@@ -69,7 +69,7 @@ impl AppliedCredential {
 }
 
 impl HttpClient {
-    /// What a request to this URL wears of a credential.
+    /// Applies a credential to a request to this URL.
     pub(super) async fn apply_credential(
         &self,
         call: &Arc<GuestCall>,
@@ -97,8 +97,8 @@ impl HttpClient {
         Ok(AppliedCredential::Token(token))
     }
 
-    /// Whether the API's refusal has led to something else to wear; and what was signed with keys that are no longer accepted is
-    /// signed with others from the next call on.
+    /// Renews credentials that the API refused, and returns whether there is a new one. Signing keys are renewed, too; they are used from
+    /// the next call on.
     pub(super) async fn renew_credentials(
         &self,
         call: &Arc<GuestCall>,
@@ -184,7 +184,7 @@ impl HttpClient {
     fn on_refusal(&self, call: &GuestCall, name: &str, origin: &Origin, refusal: &CredentialRefusal) -> HttpError {
         match refusal {
             CredentialRefusal::NoSuchCredential => {
-                // The guest's own text, which goes back to it: see `echo`.
+                // The guest's own text, which is returned to it: see `echo`.
                 let name = echo(name, MAX_NAME_SHOWN);
                 HttpError::Invalid(format!("the manifest names no credential {name:?} that can be sent"))
             }
@@ -193,7 +193,7 @@ impl HttpClient {
                 call.record_broken(why.clone());
                 HttpError::Denied(why)
             }
-            // The operator granted this very origin, and forgot it with the credential: no item is at fault.
+            // The operator granted this origin, but not for the credential: no item is at fault.
             CredentialRefusal::OriginNotAllowed if self.policy.is_private(origin) => {
                 let why = self.wrong_origin_message(name, origin);
                 call.record_broken(why.clone());
@@ -205,7 +205,7 @@ impl HttpClient {
         }
     }
 
-    /// What to do about a private origin that a credential does not name.
+    /// The message for a private origin that is missing in a credential's hosts.
     fn wrong_origin_message(&self, credential: &str, origin: &Origin) -> String {
         let provider = &self.provider;
         format!(
@@ -213,7 +213,7 @@ impl HttpClient {
         )
     }
 
-    /// What to do about a credential without a secret.
+    /// The message for a credential without a secret.
     fn missing_secret_message(&self, credential: &str) -> String {
         let provider = &self.provider;
         format!(
@@ -222,7 +222,7 @@ impl HttpClient {
     }
 }
 
-/// A fetch that gets no token fails as its token did, whatever the guest makes of it.
+/// A fetch without a token fails with the failure of its token, even if the guest returns another one.
 fn on_token_failure(call: &GuestCall, failed: TokenFailure) -> HttpError {
     let why = failed.failure.message.clone();
     call.record_failure(failed.failure);

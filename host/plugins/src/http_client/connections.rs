@@ -1,5 +1,5 @@
-//! The pooled connections of one provider: one pool for public addresses, one for the origins that the operator granted by
-//! name. Made when the first request goes out.
+//! The pooled connections of one provider: one pool for public addresses, one for the origins that the operator granted by name. They are
+//! made when the first request is sent.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -43,12 +43,12 @@ pub(crate) struct Connections {
     plain: Clients,
     proxy: Option<reqwest::Proxy>,
     resolver: Arc<dyn Resolver>,
-    /// The world of a test in the place of the network.
+    /// A test environment that replaces the network.
     environment: Option<TestEnvironment>,
     idle: usize,
-    /// Whether a private origin is asked by https.
+    /// Whether a private origin uses https.
     is_private_https: bool,
-    /// Raised when all connections are to be given up.
+    /// Incremented to abandon all connections.
     generation: AtomicU64,
     /// Whether the latest response came by HTTP/1.
     answers_in_http1: AtomicBool,
@@ -73,9 +73,9 @@ impl Clients {
     }
 }
 
-/// A request that has no end yet. HTTP/2 has many requests on one connection, and ending one leaves the connection to the pool, where a
-/// hostile server goes on sending. So the provider's connections are given up with a request that is dropped before its end; requests
-/// that are under way keep theirs to their end.
+/// A request without a complete response. HTTP/2 has many requests on one connection, and a dropped request leaves the connection in the
+/// pool, where a hostile server goes on sending. If a request is dropped before its end, the provider's connections are therefore
+/// abandoned; other requests in flight keep theirs until they end.
 pub(crate) struct UnfinishedRequest<'a> {
     connections: &'a Connections,
     is_tls: bool,
@@ -84,7 +84,7 @@ pub(crate) struct UnfinishedRequest<'a> {
 impl UnfinishedRequest<'_> {
     /// The response has been read, or the request has failed.
     pub(crate) fn finish(mut self) {
-        // Nothing is to be given up.
+        // The connections are kept.
         self.is_tls = false;
     }
 }
@@ -117,12 +117,12 @@ impl Connections {
         })
     }
 
-    /// A request is about to be sent. Without TLS there is no HTTP/2.
+    /// Guards a request that is about to be sent. Without TLS there is no HTTP/2.
     pub(crate) fn start_request(&self, url: &url::Url) -> UnfinishedRequest<'_> {
         UnfinishedRequest { connections: self, is_tls: url.scheme() == "https" }
     }
 
-    /// A response came by this version of HTTP.
+    /// Records the HTTP version of a response.
     pub(crate) fn record_http_version(&self, version: http::Version) {
         self.answers_in_http1.store(version < http::Version::HTTP_2, Ordering::Relaxed);
     }
@@ -143,9 +143,9 @@ impl Connections {
     }
 
     fn build(&self, route: Route, certificate: Option<&ClientCertificate>) -> Result<reqwest::Client, String> {
-        // Already installed: someone else's choice, which is as good.
+        // An error means that another one is installed already, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        // A proxy is named by the operator, so that its own address may be any; it looks the hosts up itself.
+        // The operator names the proxy, so its own address may be any. It resolves the hosts itself.
         let reach = if route == Route::Private || self.proxy.is_some() || self.environment.is_some() {
             Reach::Everything
         } else {
@@ -179,7 +179,7 @@ impl Connections {
                 builder = builder.tls_certs_only(ca.iter().cloned());
             }
         } else if route == Route::Private && !self.is_private_https {
-            // No certificates to load where there is no TLS.
+            // Without TLS there are no certificates to load.
             builder = builder.tls_certs_only([]);
         }
         builder.build().map_err(|error| format!("cannot set up connections: {}", super::response::causes(&error)))

@@ -20,7 +20,7 @@ use crate::request_log::{RequestLogEntry, ResponseLogEntry};
 /// The API does not accept the credential.
 const UNAUTHORIZED: u16 = 401;
 
-/// A request on its way. It is shared with what notes it.
+/// A request to be sent. It is shared with the request log.
 #[derive(Clone)]
 pub(crate) struct OutgoingRequest {
     pub(crate) method: Method,
@@ -28,11 +28,11 @@ pub(crate) struct OutgoingRequest {
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
     pub(crate) credentials: Vec<String>,
-    /// Whether a server has chosen the URL, rather than the guest.
+    /// Whether the URL comes from a redirect, rather than from the guest.
     pub(crate) is_redirected: bool,
 }
 
-/// What a hop ended in.
+/// The outcome of a hop.
 enum HopOutcome {
     Response(Box<Response>),
     Redirect(Hop),
@@ -62,7 +62,7 @@ impl OutgoingRequest {
         })
     }
 
-    /// Moves on to the next hop, with what may be taken along.
+    /// Changes to the next hop, and drops the parts that must not go there.
     fn advance(&mut self, hop: Hop) {
         self.url = hop.url;
         self.is_redirected = true;
@@ -80,7 +80,7 @@ impl OutgoingRequest {
 }
 
 impl HttpClient {
-    /// Sends a request and follows where it leads.
+    /// Sends a request and follows redirects.
     pub(super) async fn send_following_redirects(
         &self,
         call: &Arc<GuestCall>,
@@ -101,8 +101,8 @@ impl HttpClient {
         Err(HttpError::Redirects(format!("more than {MAX_HOPS}")))
     }
 
-    /// One hop. A credential that the API does not accept is renewed where it can be, and then the hop is done once more:
-    /// what was refused so was not done, so that this is no retry of a failure.
+    /// Sends one hop. If the API does not accept a credential that can be renewed, it is renewed and the hop is sent once more. The API did
+    /// not process the refused request, so this is no retry of a failure.
     async fn send_with_renewal(
         &self,
         call: &Arc<GuestCall>,
@@ -127,7 +127,7 @@ impl HttpClient {
         }
     }
 
-    /// Whether a request may be sent, how, and with what.
+    /// Checks the egress policy, and applies the credentials.
     async fn authorize(
         &self,
         call: &Arc<GuestCall>,
@@ -142,7 +142,7 @@ impl HttpClient {
         Ok((route, applied))
     }
 
-    /// One hop: sent, answered, and noted. Gives back what was worn.
+    /// Sends one hop and logs it. Returns the applied credentials and the outcome.
     async fn send_and_log(
         &self,
         call: &Arc<GuestCall>,
@@ -158,8 +158,8 @@ impl HttpClient {
             }
             Err(error) => (Vec::new(), Err(error)),
         };
-        // A server's text may hold a secret. The guest's own text goes back as it came: were secrets taken out there, a guest could guess
-        // them without a request.
+        // A server's text may contain a secret. The guest's own text is returned unchanged: if secrets were removed from it, a guest could
+        // guess them without a request.
         let result = result
             .map_err(|error| if outgoing.is_redirected { response::scrub_error(error, &self.scrubber) } else { error });
         if let Some(entry) = entry {
@@ -192,7 +192,7 @@ impl HttpClient {
             Ok(response) => {
                 self.connections.record_http_version(response.version());
                 let outcome = self.read_response(call, response, outgoing, route).await;
-                // A response that is not read to its end goes on coming.
+                // A response that is not read to its end keeps arriving.
                 if outcome.is_ok() {
                     unfinished.finish();
                 }
@@ -207,7 +207,7 @@ impl HttpClient {
         outcome
     }
 
-    /// The request as it goes onto the wire, with its credentials.
+    /// Builds the request as it is sent, with its credentials.
     fn build_request(&self, outgoing: &OutgoingRequest, applied: &[AppliedCredential]) -> reqwest::Request {
         let mut request = reqwest::Request::new(outgoing.method.clone(), outgoing.url.clone());
         let headers = request.headers_mut();
@@ -245,7 +245,7 @@ impl HttpClient {
         Ok((status.as_u16(), whole.body.len(), HopOutcome::Response(Box::new(whole))))
     }
 
-    /// An answer held a secret. That is worth an operator's attention, and no flood of the log.
+    /// Warns of a response with a secret, ever less often.
     fn warn_of_echo(&self, outgoing: &OutgoingRequest) {
         let count = self.echoes.fetch_add(1, Ordering::Relaxed).saturating_add(1);
         if count.is_power_of_two() {
@@ -257,7 +257,7 @@ impl HttpClient {
     }
 }
 
-/// A request that is not sent.
+/// The error of a request that is not sent.
 fn refusal_error(why: SendRefusal) -> HttpError {
     match why {
         SendRefusal::OutOfQuota => HttpError::Denied("the day's quota of requests is spent".to_owned()),

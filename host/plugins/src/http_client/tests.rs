@@ -9,7 +9,7 @@ use crate::memory_budget::MemoryBudget;
 use crate::output::Output;
 use crate::resolver::SystemResolver;
 
-/// What a request on its way takes, which every fetch in flight has.
+/// The size of a request's future, which every fetch in flight has.
 const MAX_BYTES: usize = 3 * 1024;
 
 fn client() -> HttpClient {

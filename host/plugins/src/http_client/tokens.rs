@@ -1,4 +1,4 @@
-//! Tokens asked for on a fetch's behalf: on its permit and out of its quota, by one fetch for all that wait.
+//! Fetches tokens within a fetch: on its permit and out of its quota, by one fetch for all that wait.
 
 use std::sync::Arc;
 
@@ -10,10 +10,10 @@ use crate::bindings::damper::provider::http::HttpError;
 use crate::credentials::{BoundCredential, Form, Role, SecretVersion, Token, TokenFailure, Tokens};
 use crate::guest_call::{GuestCall, RequestSlot, SendRefusal};
 
-/// The largest answer of a token endpoint that is read, in bytes.
+/// The largest response of a token endpoint that is read, in bytes.
 const MAX_ANSWER_BYTES: u64 = 64 * 1024;
 
-/// Where a token is asked for, and for whom.
+/// The call that needs a token, and the credential.
 pub(super) struct TokenContext<'a> {
     pub(super) call: &'a Arc<GuestCall>,
     pub(super) slot: &'a mut RequestSlot,
@@ -24,7 +24,7 @@ pub(super) struct TokenContext<'a> {
 type TokenResult = Result<Arc<Token>, TokenFailure>;
 
 impl HttpClient {
-    /// A token, asked for where there is none to use.
+    /// The credential's token. It is fetched if there is none, or replaced if it expires soon.
     pub(super) async fn get_token(&self, mut context: TokenContext<'_>) -> TokenResult {
         let tokens = context.tokens;
         if let Some(token) = tokens.valid_token(Instant::now()) {
@@ -42,14 +42,14 @@ impl HttpClient {
             return leader.complete(Err(refusal));
         }
         match self.request_token(&mut context).await {
-            // That is this call's own affair, and nobody else's.
+            // The quota concerns only this call.
             Err(failed) if failed.failure.kind == FailureKind::OutOfQuota => Err(failed),
             result => leader.complete(result),
         }
     }
 
-    /// Another token than the one that the API refused, if there is one by now. It is asked for, but not more often than once
-    /// a minute: an API that refuses every token must not hammer the token endpoint.
+    /// Another token than the one that the API refused, if there is one. It is fetched at most once a minute: an API that refuses every
+    /// token must not overload the token endpoint.
     pub(super) async fn renew_token(
         &self,
         mut context: TokenContext<'_>,
@@ -73,17 +73,17 @@ impl HttpClient {
         leader.invalidate();
         match self.request_token(&mut context).await {
             Err(failed) if failed.failure.kind == FailureKind::OutOfQuota => Err(failed),
-            // Some endpoints give the same token until it ends.
+            // Some endpoints return the same token until it expires.
             result => {
                 leader.complete(result).map(|token| Some(token).filter(|token| token.header() != refused.header()))
             }
         }
     }
 
-    /// A token in the place of one that ends soon; the old one as long as there is no other.
+    /// Replaces a token that expires soon. Returns the old one if that fails.
     async fn replace_early(&self, mut context: TokenContext<'_>, token: Arc<Token>) -> Arc<Token> {
         let tokens = context.tokens;
-        // Another sees to it already.
+        // Another task replaces it already.
         let Some(leader) = tokens.flight.try_lead() else { return token };
         let now = Instant::now();
         if let Some(token) = tokens.fresh_token(now) {
@@ -100,7 +100,7 @@ impl HttpClient {
         }
     }
 
-    /// Asks the endpoint; once more where it no longer accepts the client and the secret has changed.
+    /// Requests a token; once more if the endpoint no longer accepts the client and the secret has changed.
     async fn request_token(&self, context: &mut TokenContext<'_>) -> TokenResult {
         let (bound, tokens) = (context.bound, context.tokens);
         let broken = |why: String| {
@@ -149,7 +149,7 @@ impl HttpClient {
             Ok((status, headers, body)) => tokens.parse_response(status, &headers, &body, Instant::now()).map(Arc::new),
             Err(error) => {
                 let kind = match error {
-                    // The name leads to an address that nobody granted.
+                    // The name resolves to an address that is not granted.
                     HttpError::Denied(_) => FailureKind::Broken,
                     HttpError::TimedOut => FailureKind::TimedOut,
                     _ => FailureKind::Unavailable,

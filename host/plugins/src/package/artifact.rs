@@ -12,7 +12,7 @@ use crate::component_file::hexadecimal;
 /// How much of a file is read at a time.
 const CHUNK_BYTES: usize = 64 << 10;
 
-/// Compiled code in a file that nobody has looked at yet.
+/// Compiled code in a file that is not checked yet.
 #[derive(Debug, Clone)]
 pub(crate) struct Artifact {
     provider: String,

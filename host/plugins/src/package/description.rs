@@ -1,4 +1,4 @@
-//! `provider.json`: what a packaged provider is, and what its code was compiled with.
+//! `provider.json`: the description of a packaged provider and its compiled code.
 
 use std::fs::File;
 use std::io::Read;
@@ -47,7 +47,7 @@ impl ProviderDescription {
         })
     }
 
-    /// Whether this program's engine, on this machine, runs the code.
+    /// Checks that this program's engine, on this machine, runs the code.
     pub(super) fn check(&self, provider: &str) -> Result<(), PackageError> {
         let provider = || provider.to_owned();
         let Some(host) = CodeSettings::host().filter(|host| host.architecture() == self.architecture) else {

@@ -1,4 +1,4 @@
-//! How a call ended, in the pipeline's words.
+//! Converts the outcome of a call to the pipeline's types.
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,10 +21,10 @@ const MAX_NAME_BYTES: usize = 256;
 const MAX_ATTRIBUTES: usize = 64;
 const MAX_ATTRIBUTE_BYTES: usize = 16 * 1024;
 
-/// The longest time that an API may ask to be left alone; a clock can count it.
+/// The longest Retry-After that is passed on; a clock can count it.
 const MAX_RETRY_AFTER: Duration = Duration::from_hours(30 * 24);
 
-/// The memory that an instance may have, in bytes, by whose limit.
+/// The memory limit of an instance, in bytes, and its origin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum MemoryLimit {
     /// The manifest's.
@@ -49,7 +49,7 @@ impl fmt::Display for MemoryLimit {
     }
 }
 
-/// A guest's record, within the limits and without secrets.
+/// Checks a guest's record against the limits, and removes secrets.
 pub(super) async fn check_record(
     call: &GuestCall,
     fetched: types::Fetched,
@@ -91,7 +91,7 @@ pub(super) async fn check_record(
     })
 }
 
-/// A guest's failure, its texts made harmless.
+/// Converts a guest's failure, with scrubbed texts.
 pub(super) fn convert_failure(failure: types::Failure, scrubber: &Scrubber) -> Failure {
     let kind = match failure.kind {
         types::FailureKind::Throttled => FailureKind::Throttled,
@@ -111,7 +111,7 @@ pub(super) fn convert_failure(failure: types::Failure, scrubber: &Scrubber) -> F
     }
 }
 
-/// The call's time is over.
+/// The failure of a call that timed out.
 pub(super) fn timeout_failure(call: &GuestCall, timeout: Duration) -> Failure {
     if call.is_runaway(timeout) {
         let why = format!("the component ran for {timeout:?} without an end");
@@ -121,7 +121,7 @@ pub(super) fn timeout_failure(call: &GuestCall, timeout: Duration) -> Failure {
     Failure::new(FailureKind::TimedOut, format!("no record within {timeout:?}{why}"))
 }
 
-/// The component could not even be instantiated.
+/// The failure of a component that could not be instantiated.
 pub(super) fn start_failure(call: &GuestCall, memory: &MemoryLimit, error: &wasmtime::Error) -> Failure {
     let why = match (call.is_memory_refused(), memory) {
         (true, MemoryLimit::Manifest(bytes)) => {
@@ -133,7 +133,7 @@ pub(super) fn start_failure(call: &GuestCall, memory: &MemoryLimit, error: &wasm
     Failure::new(FailureKind::Broken, why)
 }
 
-/// The guest ended in the middle of its work.
+/// The failure of a guest that trapped.
 pub(super) fn trap_failure(
     call: &GuestCall,
     memory: &MemoryLimit,

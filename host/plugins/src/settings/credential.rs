@@ -1,4 +1,4 @@
-//! A credential's settings held against its kind, and its secret's home.
+//! Checks a credential's settings against its kind, and finds its secret.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,7 +13,7 @@ use crate::credentials::check_ca;
 use crate::egress::parse_url;
 use crate::grants::{JsonKey, Origin, Secret, SecretBinding, SecretSource, TokenEndpoint};
 
-/// Where a credential's settings say that its secret is.
+/// The place of a secret, by a credential's settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SecretPlace {
     /// `env`: an environment variable.
@@ -34,33 +34,33 @@ impl fmt::Display for SecretPlace {
     }
 }
 
-/// A secret's home, found.
+/// A secret that was found.
 pub struct FoundSecret {
-    /// Where it is read.
+    /// The source from which it is read.
     pub source: Arc<dyn SecretSource>,
     /// The secret, where it was read already.
     pub known: Option<Secret>,
 }
 
-/// Why a place cannot be used here.
+/// The reason for which a place cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SecretPlaceError {
-    /// What is wrong, as the end of a sentence about the credential: `names the file x, which is not there`.
+    /// The problem, as the end of a sentence about the credential: `names the file x, which is not there`.
     pub problem: String,
-    /// What to do.
+    /// The remedy.
     pub hint: String,
 }
 
-/// How whoever binds reads secrets.
+/// The sources of secrets that the caller of [`super::bind`] provides.
 #[derive(Clone, Copy)]
 pub struct SecretSources<'a> {
-    /// Where that can be.
+    /// The backends that can be used.
     pub backends: SecretBackends,
     /// Makes the source of a secret from where it is.
     pub find: &'a dyn Fn(&SecretPlace) -> Result<FoundSecret, SecretPlaceError>,
 }
 
-/// Where the secrets of a program can be.
+/// The backends from which a program can read secrets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SecretBackends {
     /// On the machine that it runs on: in its environment, or in a file.
@@ -70,7 +70,7 @@ pub enum SecretBackends {
 }
 
 impl SecretBackends {
-    /// How such a place is written.
+    /// An example of such a place in a damper.toml.
     fn example(self) -> &'static str {
         match self {
             Self::Machine => "env = \"...\"   # or file = \"...\", mode 0600",
@@ -129,7 +129,7 @@ impl CredentialBinder<'_> {
         Ok(SecretBinding { source, known, place: place.to_string(), hosts, tokens, ca })
     }
 
-    /// Where the secret is: one place.
+    /// The place of the secret: exactly one.
     fn place(&self) -> Result<SecretPlace, BindingError> {
         let CredentialSettings { env, file, secret, secret_key, .. } = self.settings;
         if secret_key.is_some() && secret.is_none() {
@@ -159,7 +159,7 @@ impl CredentialBinder<'_> {
         }
     }
 
-    /// The key of what was found, where one is named.
+    /// Selects the key of the secret, if `secret_key` names one.
     fn select_key(&self, found: FoundSecret) -> Result<FoundSecret, BindingError> {
         let Some(name) = &self.settings.secret_key else { return Ok(found) };
         let key = JsonKey::new(found.source, name);
@@ -177,7 +177,7 @@ impl CredentialBinder<'_> {
         hosts.iter().map(origin).collect()
     }
 
-    /// A credential that goes nowhere the provider may go would fail each fetch that names it.
+    /// Refuses a credential whose hosts are not granted, because each fetch that names it would fail.
     fn check_reach(&self, receivers: &[String], granted: &[String]) -> Result<(), BindingError> {
         let private: Vec<String> = self.binder.private()?.iter().map(Origin::to_string).collect();
         let is_granted = |receiver: &String| {
@@ -195,7 +195,7 @@ impl CredentialBinder<'_> {
         Err(self.wrong(problem, format!("say who receives it: hosts = [{}]", reachable.join(", "))))
     }
 
-    /// Settings of another kind are a mistake.
+    /// Refuses settings of another kind.
     fn check_kind(&self) -> Result<(), BindingError> {
         let CredentialSettings { token_url, scopes, client_auth, ca, .. } = self.settings;
         let (oauth2, mtls) = (CredentialKind::Oauth2ClientCredentials, CredentialKind::Mtls);
@@ -215,7 +215,7 @@ impl CredentialBinder<'_> {
         }
     }
 
-    /// Where its tokens come from, for the kind that has such.
+    /// The endpoint of its tokens, for the kind that has tokens.
     fn tokens(&self) -> Result<Option<TokenEndpoint>, BindingError> {
         if *self.kind != CredentialKind::Oauth2ClientCredentials {
             return Ok(None);
@@ -261,15 +261,15 @@ impl CredentialBinder<'_> {
     }
 }
 
-/// A name that a shell can set (POSIX.1-2024, Base Definitions, section 8.1). Whatever else stands there may be the secret itself,
-/// and is not to be shown.
+/// A name that a shell can set (POSIX.1-2024, Base Definitions, section 8.1). Any other text may be the secret itself, and must not be
+/// shown.
 fn is_variable(text: &str) -> bool {
     let is_letter = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_';
     text.bytes().next().is_some_and(is_letter) && text.bytes().all(|byte| is_letter(byte) || byte.is_ascii_digit())
 }
 
-/// What AWS Secrets Manager takes for a name (<https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_CreateSecret.html>),
-/// or an ARN.
+/// A name that AWS Secrets Manager accepts (<https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_CreateSecret.html>), or an
+/// ARN.
 fn is_secret_name(text: &str) -> bool {
     let allowed = |character: char| character.is_ascii_alphanumeric() || "/_+=.@-".contains(character);
     let is_arn = text.starts_with("arn:");

@@ -1,4 +1,4 @@
-//! What a provider may ask for, and where a redirect may lead.
+//! The requests that a provider may send, and the redirects that are followed.
 
 use damper_core::record::FailureKind;
 

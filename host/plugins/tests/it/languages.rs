@@ -1,5 +1,5 @@
-//! The same provider in three languages: whatever the API answers, they make the same of it. And what a language's standard
-//! library could reach: nothing. A component that was not built, for want of node or python, is told of and left out.
+//! The same provider in three languages has the same outcome for every response of the API, and a language's standard library reaches
+//! nothing. A component that was not built, because node or python is missing, is reported and left out.
 
 use damper_core::record::{Failure, FailureKind, Fetched};
 use damper_plugins::Plugin;
@@ -34,7 +34,7 @@ async fn gleif(file: &ComponentFile, server: &Server) -> Plugin {
     plugin
 }
 
-/// What all languages make of an answer, which is the same; told for the id of each.
+/// The outcome for a response, which is the same in all languages, and the number of requests.
 async fn run_in_all_languages(
     id: &str,
     answer: impl Fn(&ReceivedRequest) -> Reply + Send + Sync + Clone + 'static,

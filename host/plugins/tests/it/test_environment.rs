@@ -1,4 +1,4 @@
-//! The world of a test: one server for all hosts, and time and chance that stand still.
+//! The test environment: one server for all hosts, with fixed clocks and random numbers.
 
 use damper_plugins::{Plugin, PluginHost, TestEnvironment, TestEnvironmentError};
 

@@ -23,9 +23,9 @@ pub(crate) struct Client {
 /// Whether a server asks for a certificate.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ClientCertificates {
-    /// It does not talk without one.
+    /// It requires one.
     Requires,
-    /// It takes one where there is one.
+    /// It accepts one, and connections without.
     Takes,
 }
 

@@ -1,4 +1,4 @@
-//! A small HTTP server on loopback that answers what a test says, byte for byte, and remembers what it was asked.
+//! A small HTTP server on loopback that sends a test's responses, byte for byte, and records requests.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
-/// What the server was asked.
+/// A request that the server received.
 #[derive(Debug, Clone)]
 pub(crate) struct ReceivedRequest {
     pub(crate) method: String,
@@ -21,13 +21,13 @@ pub(crate) struct ReceivedRequest {
     pub(crate) certificate: Option<Vec<u8>>,
 }
 
-/// What the server does about it.
+/// The server's reaction to a request.
 pub(crate) enum Reply {
     /// Sends these bytes and waits for the next request.
     Raw(Vec<u8>),
     /// Sends these bytes and closes the connection.
     Last(Vec<u8>),
-    /// Says nothing, and keeps the connection.
+    /// Sends nothing, and keeps the connection open.
     Never,
 }
 
@@ -137,7 +137,7 @@ async fn more(stream: &mut (impl AsyncRead + Unpin), buffer: &mut Vec<u8>) -> Op
     (read > 0).then_some(())
 }
 
-/// An answer of this status, these headers and this body.
+/// A response of this status, these headers and this body.
 pub(crate) fn reply(status: u16, headers: &[(&str, &str)], body: impl AsRef<[u8]>) -> Reply {
     let body = body.as_ref();
     let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();

@@ -1,4 +1,4 @@
-//! Secrets planted wherever one could slip through: what is written, told, traced and printed holds none of them.
+//! Secrets are planted in every place from which one could leak; no output, trace or log contains any of them.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -57,7 +57,7 @@ fn list_planted(key_line: &str) -> String {
     .join(" | ")
 }
 
-/// Where a log goes that a test reads.
+/// A writer that captures a log.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -87,7 +87,7 @@ struct LeakSetup {
     _server: Server,
 }
 
-/// A provider with a credential of every kind, whose API tells back all it knows and all that it was sent.
+/// A provider with a credential of every kind, whose API repeats all secrets and all requests in its responses.
 async fn start_setup() -> LeakSetup {
     let authority = Authority::new();
     let client = authority.client();
@@ -132,7 +132,7 @@ fn assert_clean(what: &str, written: &str, key_line: &str) {
     }
 }
 
-/// All that is told of a fetch.
+/// All texts of a fetch.
 fn describe(fetch: &TracedFetch) -> String {
     let TracedFetch { report, requests, lines, .. } = fetch;
     let lines: Vec<String> = lines.iter().map(|line| serde_json::from_str(&line.json).unwrap()).collect();
@@ -156,7 +156,7 @@ async fn no_secret_is_in_what_is_told_written_or_printed() {
     let LeakSetup { plugin, origin, key_line, _server } = start_setup().await;
     let everything = list_planted(&key_line);
     let url = |path: &str| format!("{origin}{path}?{TOKEN}");
-    // The token is known from when it was got.
+    // The token is a known secret from its first fetch on.
     assert!(fetch_traced(&plugin, "get", &[("url", &origin), ("credential", "client")]).await.report.outcome.is_ok());
     let mut scrubbed = 0;
     for path in ["/", "/away", "/nowhere", "/denied"] {

@@ -81,7 +81,7 @@ async fn a_wrong_secret_is_read_again_once_a_minute_and_no_more() {
     pass(Duration::from_secs(61)).await;
     assert_eq!(fetch_json(&plugin, "get", &params).await["status"], 200);
     assert_eq!(vault.reads(), 3);
-    // What cannot be read again leaves the old one in its place.
+    // If a secret cannot be read again, the old one stays in use.
     *accepted.lock().unwrap() = String::new();
     vault.lock("the vault is closed");
     pass(Duration::from_secs(61)).await;

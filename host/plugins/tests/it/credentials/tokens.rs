@@ -19,14 +19,14 @@ use crate::common::{Setup, fetch, fetch_json, fetch_traced, request, request_wit
 
 type Refusing = fn() -> Reply;
 
-/// A server that is both: it gives a token at `/token`, and accepts the newest one elsewhere.
+/// A server that is token endpoint and API: it returns a token at `/token`, and accepts only the newest one elsewhere.
 struct TokenApi {
     server: Server,
     origin: String,
     given: Arc<AtomicU32>,
-    /// What it says instead of giving a token.
+    /// The response that it sends instead of a token.
     refusal: Arc<Mutex<Option<Refusing>>>,
-    /// Whether it accepts what it gave.
+    /// Whether it accepts the tokens that it returned.
     is_open: Arc<Mutex<bool>>,
 }
 
@@ -75,7 +75,7 @@ impl TokenApi {
         [("url", &self.origin), ("credential", "client")]
     }
 
-    /// How often a token was asked for.
+    /// The number of requests for a token.
     fn token_request_count(&self) -> usize {
         self.server.requests().iter().filter(|asked| asked.path == "/token").count()
     }
@@ -139,7 +139,7 @@ async fn a_refused_token_is_replaced_once_and_an_api_that_refuses_all_does_not_h
     let plugin = token_api.plugin();
     let status = async || fetch_json(&plugin, "get", &token_api.params()).await["status"].as_u64().unwrap();
     assert_eq!(status().await, 200);
-    // The API forgets what it gave.
+    // The API no longer accepts the tokens that it returned.
     token_api.given.fetch_add(10, Ordering::SeqCst);
     let params = token_api.params();
     let all = join_all((0..10).map(|_| fetch_traced(&plugin, "get", &params))).await;
