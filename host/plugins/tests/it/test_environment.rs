@@ -39,7 +39,7 @@ async fn every_granted_origin_is_the_test_server_and_no_other_is_reached() {
 }
 
 #[tokio::test]
-async fn a_rehearsal_stays_on_this_machine() {
+async fn a_test_environment_stays_on_this_machine() {
     let address = "93.184.216.34:443".parse().unwrap();
     assert_eq!(TestEnvironment::new(address, &authority()).unwrap_err(), TestEnvironmentError::NotLoopback(address));
 }
