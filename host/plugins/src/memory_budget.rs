@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_provider_alone_gets_most_of_a_room_and_leaves_some() {
+    fn one_provider_alone_gets_most_of_a_budget_and_leaves_some() {
         let budget = MemoryBudget::new(100, 4);
         let (greedy, modest) = (budget.share(), budget.share());
         while greedy.try_acquire(1) {}
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_part_of_a_room_is_exact() {
+    fn the_largest_part_of_a_budget_is_exact() {
         for (limit, multiple) in [(1_292, 7), (100, 4), (101, 4), (7, 7), (1, 1)] {
             let share = MemoryBudget::new(limit, multiple).share();
             assert!(share.try_acquire(share.largest()), "{limit} {multiple}");
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_finds_no_room_waits_until_some_is_given_back() {
+    async fn a_call_without_free_memory_waits_until_some_is_released() {
         let budget = MemoryBudget::new(100, 1);
         let share = budget.share();
         assert!(share.acquire(50).await.is_none());
@@ -196,7 +196,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_room_never_gives_more_than_it_has_and_a_newcomer_always_finds_some(
+        fn a_budget_never_gives_more_than_it_has_and_a_newcomer_always_finds_some(
             limit in 100_usize..10_000, multiple in 1_usize..8, takes in prop::collection::vec((0_usize..5, 0_usize..3_000), 0..200),
         ) {
             let budget = MemoryBudget::new(limit, multiple);

@@ -136,7 +136,7 @@ impl HttpClient {
             SendRefusal::TimeOver => tokens.failure(FailureKind::TimedOut, "the fetch's time is over"),
         })?;
         let unfinished = self.connections.start_request(url);
-        let response = self.read_response(connections.execute(request).await).await;
+        let response = self.read_token_response(connections.execute(request).await).await;
         unfinished.finish();
         context.slot.on_request_done();
         if let Some(entry) = entry {
@@ -159,7 +159,7 @@ impl HttpClient {
         }
     }
 
-    async fn read_response(
+    async fn read_token_response(
         &self,
         response: reqwest::Result<reqwest::Response>,
     ) -> Result<(http::StatusCode, http::HeaderMap, Vec<u8>), HttpError> {
