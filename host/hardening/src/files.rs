@@ -9,11 +9,11 @@ use crate::Policy;
 
 /// Leaves the files of a policy, and no others.
 pub(crate) fn restrict_files(policy: &Policy) -> Result<(), String> {
-    let status = restricted(policy).map_err(|error| error.to_string())?;
+    let status = apply_ruleset(policy).map_err(|error| error.to_string())?;
     if status == RulesetStatus::NotEnforced { Err("the kernel has no Landlock".to_owned()) } else { Ok(()) }
 }
 
-fn restricted(policy: &Policy) -> Result<RulesetStatus, RulesetError> {
+fn apply_ruleset(policy: &Policy) -> Result<RulesetStatus, RulesetError> {
     let abi = ABI::V3;
     let read = AccessFs::ReadFile | AccessFs::ReadDir;
     let ruleset = Ruleset::default()

@@ -1,10 +1,10 @@
 //! A second layer behind the engine: rights that a process which runs or compiles components gives up before it reads any of them.
 //!
-//! The engine keeps a component inside its own memory. Should that ever fail, a component's code runs as the process does. Then these layers
-//! are left: the process cannot gain privileges, it cannot make the system calls by which programs are attacked or left, it sees the files
-//! that it needs and writes to its own folders alone, and other processes of the same user cannot read its memory.
+//! The engine confines a component to its own memory. If a component escapes, its code runs with the rights of the process. These layers
+//! limit the damage: the process cannot gain privileges, it cannot make system calls that attacks need, it can read only the files that it
+//! needs and write only to its own folders, and other processes of the same user cannot read its memory.
 //!
-//! Each layer is there where the system has it (Linux; the files need a kernel from 5.19 on), and each can be turned off.
+//! Each layer applies if the system supports it (Linux; the layer for files needs kernel 5.19), and each can be turned off.
 
 mod report;
 mod settings;
@@ -65,15 +65,15 @@ impl Policy {
         Self { readable: folders(&SYSTEM_FOLDERS), writable: folders(&["/dev"]), executable, is_connected: true }
     }
 
-    /// A process that computes: it has what it was started with, and neither files nor connections.
+    /// A process that only computes: it keeps its open pipes, and gets neither files nor connections.
     #[must_use]
     pub fn for_computing() -> Self {
         Self::default()
     }
 }
 
-/// Gives up all rights but those of a policy, for the calling thread and the threads and processes that it starts from then on. So it is
-/// called before there are others. A layer that the system does not have is left out, and the report says so.
+/// Gives up all rights but those of a policy, for the calling thread and the threads and processes that it starts from then on. Call it
+/// before the process starts other threads. Layers that the system does not support are left out and listed in the report.
 #[must_use]
 pub fn restrict(policy: &Policy, hardening: Hardening) -> Report {
     let mut report = Report::default();
@@ -116,7 +116,7 @@ use files::restrict_files;
 #[cfg(target_os = "linux")]
 use system_calls::restrict_system_calls;
 
-/// Why a layer is missing where there is no Linux.
+/// The reason for a missing layer on systems other than Linux.
 #[cfg(not(target_os = "linux"))]
 const NOT_LINUX: &str = "this system has no such layer; Linux has";
 

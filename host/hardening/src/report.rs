@@ -1,4 +1,4 @@
-//! What became of each layer.
+//! The outcome of each layer.
 
 use std::fmt;
 
@@ -26,18 +26,18 @@ impl fmt::Display for Layer {
     }
 }
 
-/// What became of a layer.
+/// The outcome of a layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// It holds.
+    /// It is in force.
     Holds,
-    /// The system does not have it, with why.
+    /// The system does not support it, with the reason.
     Missing(String),
     /// It was turned off.
     Off,
 }
 
-/// What became of all layers.
+/// The outcomes of all layers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
     layers: Vec<(Layer, Outcome)>,
@@ -53,14 +53,14 @@ impl Report {
         self.layers.push((layer, outcome));
     }
 
-    /// What became of a layer.
+    /// The outcome of a layer.
     #[must_use]
     pub fn outcome(&self, layer: Layer) -> Outcome {
         let found = self.layers.iter().find(|(known, _)| *known == layer);
         found.map_or(Outcome::Off, |(_, outcome)| outcome.clone())
     }
 
-    /// The layers that the system does not have, with why.
+    /// The layers that the system does not support, with the reasons.
     pub fn missing(&self) -> impl Iterator<Item = (Layer, &str)> {
         self.layers.iter().filter_map(|(layer, outcome)| match outcome {
             Outcome::Missing(why) => Some((*layer, why.as_str())),
@@ -68,7 +68,7 @@ impl Report {
         })
     }
 
-    /// The layers that hold.
+    /// The layers in force.
     pub fn holding(&self) -> impl Iterator<Item = Layer> {
         self.layers.iter().filter(|(_, outcome)| *outcome == Outcome::Holds).map(|(layer, _)| *layer)
     }

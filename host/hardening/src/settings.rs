@@ -1,15 +1,15 @@
-//! Which layers are wanted.
+//! The settings: which layers are requested.
 
 use std::str::FromStr;
 
-/// The layers that are wanted: all, where nobody says otherwise.
+/// The requested layers; by default all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hardening {
-    /// That nobody reads the process's memory.
+    /// Whether other processes are kept from reading the process's memory.
     pub dumps: bool,
-    /// That it sees only some files.
+    /// Whether the process can access only some files.
     pub files: bool,
-    /// That it makes only some system calls.
+    /// Whether the process can make only some system calls.
     pub system_calls: bool,
 }
 

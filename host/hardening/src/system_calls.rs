@@ -1,5 +1,5 @@
-//! System calls: seccomp. What is not listed is allowed: a library may begin to use another call with any release, and a fetch that fails
-//! for that would help nobody. Listed is what programs like this one never do, and what attacks on a kernel or a neighbour begin with.
+//! System calls: seccomp. All calls that are not listed are allowed, because any release of a library may start to use another call. The
+//! list holds calls that this program never makes, and with which attacks on the kernel or on other processes begin.
 
 use std::collections::BTreeMap;
 

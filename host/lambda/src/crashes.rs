@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use damper_core::control::crashes::Crash;
 use damper_core::fetcher::Fetcher;
-use damper_plugins::{ExecutionMarks, LeftBehind, Plugin, left_behind};
+use damper_plugins::{AbandonedMarks, ExecutionMarks, Plugin, read_abandoned_marks};
 
 /// The marks of this process, and those of processes that died.
 pub(crate) struct Crashes {
     /// None: they cannot be kept.
     pub(crate) marks: Option<Arc<ExecutionMarks>>,
-    left: Mutex<Vec<LeftBehind>>,
+    left: Mutex<Vec<AbandonedMarks>>,
 }
 
 impl Crashes {
@@ -21,7 +21,7 @@ impl Crashes {
         let unusable = |error: &std::io::Error| {
             tracing::warn!(folder = %folder.display(), %error, "a crash cannot be traced to a component: its marks cannot be kept");
         };
-        let left = left_behind(folder).inspect_err(unusable).unwrap_or_default();
+        let left = read_abandoned_marks(folder).inspect_err(unusable).unwrap_or_default();
         let marks = ExecutionMarks::create(folder).inspect_err(unusable).ok().map(Arc::new);
         Self { marks, left: Mutex::new(left) }
     }
@@ -29,8 +29,8 @@ impl Crashes {
     /// The processes that died while this component ran.
     pub(crate) fn find_crashes(&self, plugin: &Plugin) -> Vec<Crash> {
         let left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
-        let crash = |left: &LeftBehind| {
-            let running = left.running.iter().find(|running| running.component == plugin.marked())?;
+        let crash = |left: &AbandonedMarks| {
+            let running = left.running.iter().find(|running| running.component == plugin.marked_component())?;
             let component = plugin.digest().to_owned();
             Some(Crash { process: left.process.clone(), component, item: running.item.name() })
         };

@@ -8,8 +8,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use damper_core::control::crashes::Crash;
 use damper_core::pipeline::{Pipeline, Stores};
 use damper_plugins::grants::SecretSource;
-use damper_plugins::package::{Package, PackageError, Packaged};
-use damper_plugins::settings::{Found, Place, ProviderSettings, SecretHomes, SecretPlace, Sources, Unusable, bind};
+use damper_plugins::package::{Package, PackageError, PackagedProvider};
+use damper_plugins::settings::{
+    FoundSecret, Place, ProviderSettings, SecretBackends, SecretPlace, SecretPlaceError, SecretSources, bind,
+};
 use damper_plugins::{HostError, HostOptions, LoadError, MemoryLimits, PluginHost};
 
 use crate::crashes::Crashes;
@@ -115,20 +117,24 @@ impl PackagedProviders {
     }
 
     /// The manifest and what the operator set, brought together as on one machine.
-    fn bind(&self, name: &str, packaged: &Packaged) -> Result<damper_plugins::settings::Bound, ProviderError> {
+    fn bind(
+        &self,
+        name: &str,
+        packaged: &PackagedProvider,
+    ) -> Result<damper_plugins::settings::BoundProvider, ProviderError> {
         let unusable = |message: String| ProviderError::Settings { provider: name.to_owned(), message };
         let settings =
             ProviderSettings::from_toml(&packaged.settings).map_err(|error| unusable(error.problem.clone()))?;
         let place = Place::File(Path::new(SETTINGS));
-        let sources = Sources { homes: SecretHomes::SecretsManager, find: &|place| self.secret(place) };
+        let sources = SecretSources { backends: SecretBackends::SecretsManager, find: &|place| self.secret(place) };
         bind(&packaged.manifest, &settings, place, sources)
             .map_err(|error| unusable(format!("{error}; {}", error.hint())))
     }
 
-    fn secret(&self, place: &SecretPlace) -> Result<Found, Unusable> {
+    fn secret(&self, place: &SecretPlace) -> Result<FoundSecret, SecretPlaceError> {
         match place {
-            SecretPlace::SecretsManager(name) => Ok(Found { source: (self.secrets)(name), known: None }),
-            SecretPlace::Environment(_) | SecretPlace::File(_) => Err(Unusable {
+            SecretPlace::SecretsManager(name) => Ok(FoundSecret { source: (self.secrets)(name), known: None }),
+            SecretPlace::Environment(_) | SecretPlace::File(_) => Err(SecretPlaceError {
                 problem: format!("names {place}, which a function in Lambda has not"),
                 hint: "name a secret of AWS Secrets Manager: secret = \"...\"; then package and deploy again"
                     .to_owned(),

@@ -32,7 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         [] => Err("usage: languages COMPONENT.wasm...".into()),
         [only] => {
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-            println!("{}", runtime.block_on(row(only.as_ref()))?);
+            println!("{}", runtime.block_on(measure_component(only.as_ref()))?);
             Ok(())
         }
         several => {
@@ -52,7 +52,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// Measures one component.
-async fn row(path: &Path) -> Result<String, Box<dyn Error>> {
+async fn measure_component(path: &Path) -> Result<String, Box<dyn Error>> {
     let file = ComponentFile::read(path)?;
     let cache = tempfile::tempdir()?;
     let api = Api::start().await?;
@@ -73,9 +73,9 @@ async fn row(path: &Path) -> Result<String, Box<dyn Error>> {
     fetch(&plugin, LEI).await?;
     let first = started.elapsed();
 
-    let call = repeated(&plugin, NO_LEI).await?;
-    let warm = repeated(&plugin, LEI).await?;
-    let memory = memory(&plugin, &api).await?;
+    let call = median_fetch_time(&plugin, NO_LEI).await?;
+    let warm = median_fetch_time(&plugin, LEI).await?;
+    let memory = measure_memory(&plugin, &api).await?;
     Ok(format!(
         "| {} | {} | {} | {} ms | {:.1} ms | {} us | {} us | {:.1} MiB |",
         file.manifest.name,
@@ -90,7 +90,7 @@ async fn row(path: &Path) -> Result<String, Box<dyn Error>> {
 }
 
 /// The median time of a fetch, one after another. One that fails as it should is as good as a record.
-async fn repeated(plugin: &Plugin, id: &str) -> Result<Duration, Box<dyn Error>> {
+async fn median_fetch_time(plugin: &Plugin, id: &str) -> Result<Duration, Box<dyn Error>> {
     for _ in 0..WARM_UP {
         fetch(plugin, id).await?;
     }
@@ -120,7 +120,7 @@ async fn fetch(plugin: &Plugin, id: &str) -> Result<(), Box<dyn Error>> {
 }
 
 /// Resident bytes of a fetch that waits for its answer.
-async fn memory(plugin: &Arc<Plugin>, api: &Api) -> Result<u64, Box<dyn Error>> {
+async fn measure_memory(plugin: &Arc<Plugin>, api: &Api) -> Result<u64, Box<dyn Error>> {
     let before = resident_bytes()?;
     api.hold.send_replace(true);
     let mut arrived = api.waiting.subscribe();

@@ -38,14 +38,14 @@ fn main() -> Result<(), Box<dyn Error>> {
         manifest.limits.max_concurrency = IN_FLIGHT.try_into()?;
         let plugin = Arc::new(host.load(&file, manifest, grants)?);
         plugin.prepare().await.map_err(|failure| failure.to_string())?;
-        time(&plugin, 1).await?;
-        time(&plugin, 2).await?;
-        time(&plugin, 64).await?;
-        memory(&plugin, listener, &origin).await
+        measure_time(&plugin, 1).await?;
+        measure_time(&plugin, 2).await?;
+        measure_time(&plugin, 64).await?;
+        measure_memory(&plugin, listener, &origin).await
     })
 }
 
-async fn time(plugin: &Arc<Plugin>, tasks: usize) -> Result<(), Box<dyn Error>> {
+async fn measure_time(plugin: &Arc<Plugin>, tasks: usize) -> Result<(), Box<dyn Error>> {
     const FETCHES: usize = 40_000;
     let permits = Permits::new(0);
     let started = Instant::now();
@@ -69,7 +69,7 @@ async fn time(plugin: &Arc<Plugin>, tasks: usize) -> Result<(), Box<dyn Error>> 
     Ok(())
 }
 
-async fn memory(plugin: &Arc<Plugin>, listener: TcpListener, origin: &str) -> Result<(), Box<dyn Error>> {
+async fn measure_memory(plugin: &Arc<Plugin>, listener: TcpListener, origin: &str) -> Result<(), Box<dyn Error>> {
     let (release, released) = tokio::sync::watch::channel(false);
     let (arrived, mut arrivals) = tokio::sync::mpsc::unbounded_channel();
     // The server's own memory counts too: it is kept as small as can be.

@@ -1,9 +1,9 @@
 //! Compiled components on disk. An artifact is kept under a name made of the component's digest and everything that decides
 //! how compiled code looks; it is written whole or not at all.
 //!
-//! What is read here runs as native code. So an artifact is read only from a folder that others cannot change, only where the
-//! file is a regular one that others cannot change, and only with the mark that this user's key gives to its name and its code:
-//! a file that somebody planted while the folder was open to others has none.
+//! Artifacts run as native code. An artifact is therefore read only if no other user can change its folder, if it is a regular file that no
+//! other user can change, and if it has the mark (an HMAC with this user's key over its name and its code). A file that another user
+//! planted has no such mark.
 
 mod key;
 
@@ -19,14 +19,14 @@ use crate::ownership::{self, GroupWrite, OwnershipError};
 
 pub use key::{CacheKey, CacheKeyError};
 
-/// What an artifact's file begins with; the number is this layout's version.
+/// The first bytes of an artifact's file; the number is the version of the layout.
 const MAGIC: &[u8; 8] = b"DAMPER-2";
 const MARK_BYTES: usize = 32;
 
-/// Where compiled components are kept.
+/// The cache of compiled components.
 #[derive(Debug, Clone)]
 pub struct Cache {
-    /// The folder. It is made where it is missing.
+    /// The folder. It is created if it is missing.
     pub folder: PathBuf,
     /// The key that marks what this user has put there.
     pub key: CacheKey,
@@ -40,22 +40,22 @@ pub(crate) struct Artifacts {
     key: CacheKey,
 }
 
-/// What was found under a name.
+/// The result of reading an artifact.
 #[derive(Debug)]
-pub(crate) enum Found {
+pub(crate) enum StoredArtifact {
     /// The compiled component.
-    Whole(Vec<u8>),
-    /// A file that is not what was written, with what is wrong.
+    Valid(Vec<u8>),
+    /// A file with other content than was written, with the problem.
     Damaged(String),
     /// Nothing.
-    Nothing,
+    Missing,
 }
 
 impl Artifacts {
-    /// The folder, made if it is not there.
+    /// Opens the folder, and creates it if it is missing.
     ///
     /// # Errors
-    /// Where others can change it, or a folder above it.
+    /// If others can change it, or a folder above it.
     pub(crate) fn open(cache: Cache) -> Result<Self, OwnershipError> {
         let Cache { folder: path, key } = cache;
         Ok(Self { folder: ownership::make_folder(&path, GroupWrite::Refused)?, path, key })
@@ -67,33 +67,35 @@ impl Artifacts {
         format!("{}.cwasm", crate::component_file::hexadecimal(&parts.finalize()))
     }
 
-    /// Where the artifact of this name lies.
+    /// The path of the artifact of this name.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
 
     /// Reads an artifact.
-    pub(crate) fn read(&self, name: &str) -> Found {
+    pub(crate) fn read(&self, name: &str) -> StoredArtifact {
         match ownership::open_file(&self.folder, &self.path, OsStr::new(name), GroupWrite::Refused) {
-            Ok(file) => self.read_marked(name, file),
-            Err(error) if error.is_absence() => Found::Nothing,
-            Err(error) => Found::Damaged(error.to_string()),
+            Ok(file) => self.read_verified(name, file),
+            Err(error) if error.is_absence() => StoredArtifact::Missing,
+            Err(error) => StoredArtifact::Damaged(error.to_string()),
         }
     }
 
-    fn read_marked(&self, name: &str, mut file: File) -> Found {
+    fn read_verified(&self, name: &str, mut file: File) -> StoredArtifact {
         let mut bytes = Vec::new();
         if let Err(error) = file.read_to_end(&mut bytes) {
-            return Found::Damaged(error.to_string());
+            return StoredArtifact::Damaged(error.to_string());
         }
-        let Some(rest) = bytes.strip_prefix(MAGIC) else { return Found::Damaged("it has another layout".to_owned()) };
+        let Some(rest) = bytes.strip_prefix(MAGIC) else {
+            return StoredArtifact::Damaged("it has another layout".to_owned());
+        };
         let Some((mark, code)) = rest.split_at_checked(MARK_BYTES) else {
-            return Found::Damaged("it is cut off".to_owned());
+            return StoredArtifact::Damaged("it is cut off".to_owned());
         };
         if self.key.is_mark(mark, name, code) {
-            Found::Whole(code.to_vec())
+            StoredArtifact::Valid(code.to_vec())
         } else {
-            Found::Damaged("it was changed, or was not written by this user".to_owned())
+            StoredArtifact::Damaged("it was changed, or was not written by this user".to_owned())
         }
     }
 
@@ -105,7 +107,7 @@ impl Artifacts {
         let placed = written
             .and_then(|()| renameat(&self.folder, &draft, &self.folder, Path::new(name)).map_err(io::Error::from));
         if placed.is_err() {
-            // Best effort: what is left over is never read.
+            // Best effort: a leftover draft is never read.
             let _ = unlinkat(&self.folder, &draft, AtFlags::empty());
         }
         placed
@@ -133,7 +135,7 @@ mod tests {
 
     fn problem(artifacts: &Artifacts, name: &str) -> String {
         match artifacts.read(name) {
-            Found::Damaged(problem) => problem,
+            StoredArtifact::Damaged(problem) => problem,
             found => panic!("{found:?}"),
         }
     }
@@ -141,10 +143,10 @@ mod tests {
     #[test]
     fn what_was_written_is_read() {
         let (_place, artifacts, name) = artifacts();
-        assert!(matches!(artifacts.read(&name), Found::Nothing));
+        assert!(matches!(artifacts.read(&name), StoredArtifact::Missing));
         artifacts.write(&name, b"code").unwrap();
         artifacts.write(&name, b"newer code").unwrap();
-        assert!(matches!(artifacts.read(&name), Found::Whole(code) if code == b"newer code"));
+        assert!(matches!(artifacts.read(&name), StoredArtifact::Valid(code) if code == b"newer code"));
         assert_eq!(fs::read_dir(&artifacts.path).unwrap().count(), 1);
         assert_eq!(fs::metadata(artifacts.path(&name)).unwrap().mode() & 0o7777, 0o600);
     }
@@ -185,7 +187,7 @@ mod tests {
         symlink(others.path(&name), &path).unwrap();
         assert!(problem(&artifacts, &name).contains("not a regular file"));
         artifacts.write(&name, b"code").unwrap();
-        assert!(matches!(artifacts.read(&name), Found::Whole(code) if code == b"code"));
+        assert!(matches!(artifacts.read(&name), StoredArtifact::Valid(code) if code == b"code"));
         assert!(!fs::symlink_metadata(&path).unwrap().is_symlink());
     }
 

@@ -1,14 +1,13 @@
 //! Compiled code: where it comes from, and the one place where Damper trusts bytes.
 //!
-//! What [`Compiled::load`] takes is machine code that runs with the program's own rights, outside of any sandbox. The engine
-//! checks that it was compiled by the same release with the same settings, not that it is harmless. So a [`Compiled`] is made
-//! in three ways and no other:
+//! [`Compiled::load`] takes machine code that runs with the program's own rights, outside of any sandbox. The engine checks that it was
+//! compiled by the same release with the same settings, not that it is harmless. A [`Compiled`] is therefore made in only three ways:
 //!
-//! - [`Compiled::now`]: this program compiled it just now, in this process or in one that it started;
-//! - [`Compiled::kept`]: this program compiled it earlier and kept it in a folder and a file that only this user can write to,
-//!   with a mark that only the holder of this user's key can make;
-//! - [`Compiled::File`]: `damper package` compiled it and wrote its digest beside it, and the file has that digest. Who can
-//!   change both can also change the program that lies in the same package, so there is nothing more to gain.
+//! - [`Compiled::compile`]: this program compiled it just now, in this process or in one that it started;
+//! - [`Compiled::read_cached`]: this program compiled it earlier and wrote it to a folder and a file that only this user can write to, with
+//!   a mark that only the holder of this user's key can make;
+//! - [`Compiled::File`]: `damper package` compiled it and wrote its digest beside it, and the file has that digest. A user who can change
+//!   both files can also change the program in the same package, and gains nothing by changing them.
 
 use std::io;
 
@@ -16,14 +15,14 @@ use bytes::Bytes;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-use crate::artifacts::{Artifacts, Found};
+use crate::artifacts::{Artifacts, StoredArtifact};
 #[cfg(feature = "compile")]
 use crate::compiler::Compiler;
 use crate::engine::CodeSettings;
 use crate::package::{Artifact, CheckedFile};
 
-/// Where a provider's code comes from.
-pub(crate) enum Source {
+/// The source of a provider's code.
+pub(crate) enum ComponentSource {
     /// A component, to be compiled.
     Component {
         /// Its digest.
@@ -35,7 +34,7 @@ pub(crate) enum Source {
     Packaged(Artifact),
 }
 
-impl Source {
+impl ComponentSource {
     /// The digest of the component, compiled or not.
     pub(crate) fn digest(&self) -> &str {
         match self {
@@ -47,48 +46,48 @@ impl Source {
 
 /// Compiled code that may run.
 pub(crate) enum Compiled {
-    /// In memory. Made by [`Compiled::now`] and [`Compiled::kept`] alone.
+    /// In memory. Made by [`Compiled::compile`] and [`Compiled::read_cached`] alone.
     Code(Vec<u8>),
     /// In a package's file, from which it is mapped.
     File(CheckedFile),
 }
 
-/// What was kept of an earlier compilation.
-pub(crate) enum Kept {
+/// The result of reading code of an earlier compilation.
+pub(crate) enum CachedCode {
     /// The compiled code.
-    Whole(Compiled),
-    /// A file that is not what was written, with what is wrong.
+    Valid(Compiled),
+    /// A file with other content than was written, with the problem.
     Damaged(String),
     /// Nothing.
-    Nothing,
+    Missing,
 }
 
 impl Compiled {
     /// Compiles a component.
     #[cfg(feature = "compile")]
-    pub(crate) fn now(compiler: &Compiler, settings: &CodeSettings, component: &[u8]) -> Result<Self, String> {
+    pub(crate) fn compile(compiler: &Compiler, settings: &CodeSettings, component: &[u8]) -> Result<Self, String> {
         let code = compiler.compile(settings, component);
         code.map(Self::Code).map_err(|why| format!("the component does not compile: {why}"))
     }
 
-    /// Tells that there is no compiler.
+    /// Fails, because this program has no compiler.
     #[cfg(not(feature = "compile"))]
-    pub(crate) fn now(_settings: &CodeSettings, _component: &[u8]) -> Result<Self, String> {
+    pub(crate) fn compile(_settings: &CodeSettings, _component: &[u8]) -> Result<Self, String> {
         Err("the component is not compiled for this program, and this program holds no compiler: run `damper package`"
             .to_owned())
     }
 
-    /// Reads what was kept under this name.
-    pub(crate) fn kept(artifacts: &Artifacts, name: &str) -> Kept {
+    /// Reads the code that was written under this name.
+    pub(crate) fn read_cached(artifacts: &Artifacts, name: &str) -> CachedCode {
         match artifacts.read(name) {
-            Found::Whole(code) => Kept::Whole(Self::Code(code)),
-            Found::Damaged(problem) => Kept::Damaged(problem),
-            Found::Nothing => Kept::Nothing,
+            StoredArtifact::Valid(code) => CachedCode::Valid(Self::Code(code)),
+            StoredArtifact::Damaged(problem) => CachedCode::Damaged(problem),
+            StoredArtifact::Missing => CachedCode::Missing,
         }
     }
 
-    /// Keeps what was compiled. What comes from a package is kept there.
-    pub(crate) fn keep(&self, artifacts: &Artifacts, name: &str) -> io::Result<()> {
+    /// Writes compiled code to the cache. Code from a package is already stored in the package.
+    pub(crate) fn write_cached(&self, artifacts: &Artifacts, name: &str) -> io::Result<()> {
         match self {
             Self::Code(code) => artifacts.write(name, code),
             Self::File(_) => Ok(()),

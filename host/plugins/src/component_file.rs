@@ -22,7 +22,7 @@ pub use code::CodeCost;
 pub use error::ComponentFileError;
 use sections::Sections;
 pub use structure::Excess;
-use structure::Refusal;
+use structure::StructureError;
 pub(crate) use structure::{MAX_CORE_INSTANCES, MAX_MEMORIES, MAX_TABLES};
 
 /// The newest contract, `damper:provider`, that this host runs. It runs all earlier patches of the same minor version.
@@ -40,7 +40,7 @@ pub const MAX_COMPONENT_BYTES: usize = 64 << 20;
 
 /// The longest version of a contract, in bytes.
 const MAX_VERSION_BYTES: usize = 64;
-/// What a provider exports.
+/// The export of a provider.
 const EXPORT: &str = "fetch-record";
 const CONTRACT_PACKAGE: &str = "damper:provider/";
 /// The WASI 0.2 interfaces that a provider may import. The filesystem is there because standard libraries ask for it; it is
@@ -65,9 +65,9 @@ const WASI_INTERFACES: [&str; 17] = [
     "wasi:io/streams",
 ];
 const WASI_RANDOM_PACKAGE: &str = "wasi:random/";
-/// What Python's standard library imports whether a provider uses it or not. Nothing stands behind it: each function traps.
+/// Interfaces that Python's standard library imports whether a provider uses them or not. They have no implementation: each function traps.
 pub(crate) const WASI_SOCKETS_PACKAGE: &str = "wasi:sockets/";
-/// The language, as the SDK stamps it, whose providers may import sockets that are none.
+/// The language, as in the SDK's stamp, whose providers may import the sockets without an implementation.
 const LANGUAGE_WITH_SOCKETS: &str = "python";
 const PROVIDER_INTERFACES: [&str; 3] = ["host", "http", "types"];
 
@@ -78,7 +78,7 @@ pub struct ComponentFile {
     pub manifest: Manifest,
     /// The manifest's text as its author wrote it.
     pub manifest_text: String,
-    /// What the SDK says of itself; `None` where the provider was written without one.
+    /// The SDK's stamp; `None` if the provider was written without an SDK.
     pub stamp: Option<SdkStamp>,
     /// The SHA-256 of the whole file, as `sha256:...`.
     pub digest: String,
@@ -86,13 +86,13 @@ pub struct ComponentFile {
     pub bytes: Bytes,
     /// The interfaces it imports, with their versions.
     pub imports: Vec<String>,
-    /// What it exports.
+    /// The names of its exports.
     pub exports: Vec<String>,
     /// The version of `damper:provider` it was built against.
     pub contract: Version,
 }
 
-/// What an SDK stamps into the components that are built with it.
+/// The stamp of an SDK in the components that are built with it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct SdkStamp {
     /// The version of the contract.
@@ -107,7 +107,7 @@ impl ComponentFile {
     /// Reads and checks a file.
     ///
     /// # Errors
-    /// Where the file cannot be read, or is no provider that this host can run.
+    /// If the file cannot be read, or is no provider that this host can run.
     pub fn read(path: &Path) -> Result<Self, ComponentFileError> {
         let file = path.display().to_string();
         let unreadable = |source| ComponentFileError::Unreadable { file: file.clone(), source };
@@ -117,14 +117,14 @@ impl ComponentFile {
         Self::from_bytes(&file, bytes)
     }
 
-    /// Checks what was read from the file of this name.
+    /// Checks the content of the file of this name.
     ///
     /// # Errors
-    /// Where it is no provider that this host can run.
+    /// If it is no provider that this host can run.
     pub fn from_bytes(file: &str, bytes: impl Into<Bytes>) -> Result<Self, ComponentFileError> {
         let bytes = bytes.into();
         let sections = component_sections(file, &bytes)?;
-        structure::check_instance(&bytes).map_err(|refusal| refused(file, refusal))?;
+        structure::check_instance(&bytes).map_err(|refusal| structure_error(file, refusal))?;
         let plugin = plugin_name(file, sections.manifest);
         if !sections.exports.iter().any(|export| export == EXPORT) {
             return Err(ComponentFileError::no_export(file, &sections.exports));
@@ -150,25 +150,26 @@ impl ComponentFile {
 /// The same component with this manifest inside, in the place of any that it had.
 ///
 /// # Errors
-/// Where the bytes are no component, or the manifest is not valid.
+/// If the bytes are no component, or the manifest is not valid.
 pub fn embed_manifest(component: &[u8], manifest_text: &str) -> Result<Vec<u8>, ComponentFileError> {
     let file = "the component";
     component_sections(file, component)?;
     Manifest::parse(manifest_text).map_err(|source| ComponentFileError::Manifest { file: file.to_owned(), source })?;
     sections::with_section(component, sections::MANIFEST_SECTION, manifest_text.as_bytes())
-        .map_err(|error| damaged(file, &error))
+        .map_err(|error| damaged_error(file, &error))
 }
 
-/// The same component with what its SDK says of itself, for languages whose compiler cannot put it there.
+/// The same component with its SDK's stamp, for languages whose compiler cannot put it there.
 ///
 /// # Errors
-/// Where the bytes are no component.
+/// If the bytes are no component.
 pub fn embed_stamp(component: &[u8], stamp: &SdkStamp) -> Result<Vec<u8>, ComponentFileError> {
     let file = "the component";
     component_sections(file, component)?;
     let SdkStamp { wit, sdk, language } = stamp;
     let text = serde_json::json!({"wit": wit, "sdk": sdk, "language": language}).to_string();
-    sections::with_section(component, sections::STAMP_SECTION, text.as_bytes()).map_err(|error| damaged(file, &error))
+    sections::with_section(component, sections::STAMP_SECTION, text.as_bytes())
+        .map_err(|error| damaged_error(file, &error))
 }
 
 /// The SHA-256 of some bytes, as `sha256:...`.
@@ -191,33 +192,33 @@ fn component_sections<'a>(file: &str, bytes: &'a [u8]) -> Result<Sections<'a>, C
     if !wasmparser::Parser::is_component(bytes) {
         return Err(ComponentFileError::NotWasm { file });
     }
-    let sections = Sections::read(bytes).map_err(|error| damaged(&file, &error))?;
+    let sections = Sections::read(bytes).map_err(|error| damaged_error(&file, &error))?;
     if sections.is_component { Ok(sections) } else { Err(ComponentFileError::NotWasm { file }) }
 }
 
-fn damaged(file: &str, error: &wasmparser::BinaryReaderError) -> ComponentFileError {
+fn damaged_error(file: &str, error: &wasmparser::BinaryReaderError) -> ComponentFileError {
     // Debug, for the message may quote a name from the file.
     let problem = format!("at byte {}: {:?}", error.offset(), error.message());
     ComponentFileError::Damaged { file: file.to_owned(), problem }
 }
 
-fn refused(file: &str, refusal: Refusal) -> ComponentFileError {
+fn structure_error(file: &str, refusal: StructureError) -> ComponentFileError {
     match refusal {
-        Refusal::Damaged(error) => damaged(file, &error),
-        Refusal::Excess(excess) => ComponentFileError::TooCostly { file: file.to_owned(), excess },
+        StructureError::Damaged(error) => damaged_error(file, &error),
+        StructureError::Excess(excess) => ComponentFileError::TooCostly { file: file.to_owned(), excess },
     }
 }
 
-/// Checks what compiling a component needs, from its code.
+/// Checks the cost of compiling a component, from its code.
 ///
 /// # Errors
-/// Where the code is damaged, or beyond a limit.
+/// If the code is damaged, or beyond a limit.
 #[cfg(feature = "compile")]
 pub(crate) fn check_code(name: &str, bytes: &[u8]) -> Result<CodeCost, ComponentFileError> {
-    code::check(bytes).map_err(|refusal| refused(name, refusal))
+    code::check(bytes).map_err(|refusal| structure_error(name, refusal))
 }
 
-/// The provider's name and version where its manifest tells them, else its file.
+/// The provider's name and version if its manifest has them, else its file.
 fn plugin_name(file: &str, manifest: Option<&[u8]>) -> String {
     let manifest = manifest.and_then(|text| Manifest::parse(std::str::from_utf8(text).ok()?).ok());
     manifest.map_or_else(|| file.to_owned(), |manifest| format!("{} {} ({file})", manifest.name, manifest.version))
@@ -242,7 +243,7 @@ fn contract(file: &str, plugin: &str, imports: &[String]) -> Result<Version, Com
 
 fn version(import: &str) -> Option<Version> {
     let version = import.rsplit_once('@')?.1;
-    // It is repeated in messages, and real ones have some ten bytes.
+    // It is repeated in messages, and real versions have some ten bytes.
     Version::parse(version).ok().filter(|_| version.len() <= MAX_VERSION_BYTES)
 }
 
@@ -254,8 +255,8 @@ fn is_offered(import: &str) -> bool {
     ours || (wasi && version.starts_with("0.2."))
 }
 
-/// Whether this import is let in and leads nowhere. The stamp says only whom it would help to hear of it now: in any other
-/// language an import of sockets is the author's own mistake.
+/// Whether this import is accepted although it has no implementation. In any other language an import of sockets is a mistake of the
+/// author, who should hear of it now.
 fn is_inert(import: &str, language: Option<&str>) -> bool {
     let (interface, version) = import.split_once('@').unwrap_or((import, ""));
     language == Some(LANGUAGE_WITH_SOCKETS)

@@ -1,14 +1,13 @@
-//! Secrets at work: a component names a credential, and the host applies it to a request or signs with it. Nothing here
-//! hands a secret out.
+//! Credentials: a component names one, and the host applies its secret to a request or signs with it. No function returns a secret.
 //!
-//! A secret is read when it is first needed ([`kept`]), takes the form that its kind needs ([`form`]), and from then on is
-//! known to the scrubber in every spelling. What sends requests with it is `http_client`.
+//! A secret is read when it is first needed ([`kept`]), takes the form that its kind needs ([`form`]), and from then on is known to the
+//! scrubber in every spelling. `http_client` sends the requests.
 
-mod cell;
+mod cached_secret;
 mod certificate;
 mod client;
 mod form;
-mod kept;
+mod single_flight;
 mod tokens;
 
 use std::collections::BTreeMap;
@@ -21,10 +20,10 @@ use sha2::{Sha256, Sha512};
 use crate::grants::{Grants, Origin, OriginError, SecretBinding};
 use crate::text::Scrubber;
 
-pub(crate) use cell::Turn;
+pub(crate) use cached_secret::{CachedSecret, SecretVersion};
 pub(crate) use certificate::{ClientCertificate, check_ca};
 pub(crate) use form::Form;
-pub(crate) use kept::{KeptSecret, Version};
+pub(crate) use single_flight::Role;
 #[cfg(feature = "fuzzing")]
 pub(crate) use tokens::retry_after;
 pub(crate) use tokens::{Token, TokenFailure, Tokens};
@@ -38,13 +37,13 @@ pub(crate) struct Credentials {
 #[derive(Debug)]
 struct Credential {
     kind: CredentialKind,
-    bound: Option<Bound>,
+    bound: Option<BoundCredential>,
 }
 
 /// A credential with a secret.
 #[derive(Debug)]
-pub(crate) struct Bound {
-    pub(crate) secret: KeptSecret,
+pub(crate) struct BoundCredential {
+    pub(crate) secret: CachedSecret,
     /// The tokens that are sent in its place.
     pub(crate) tokens: Option<Tokens>,
     receivers: Vec<Origin>,
@@ -65,7 +64,7 @@ pub enum CredentialError {
     BadSecret {
         /// The credential's name.
         name: String,
-        /// What is wrong; never the secret.
+        /// The problem; never the secret.
         problem: &'static str,
     },
     /// One of the hosts that may receive the secret is none.
@@ -73,31 +72,31 @@ pub enum CredentialError {
     BadHost {
         /// The credential's name.
         name: String,
-        /// What is wrong.
+        /// The problem.
         source: OriginError,
     },
-    /// What its kind needs beside the secret is missing, or cannot be used.
+    /// A setting that its kind needs beside the secret is missing, or cannot be used.
     #[error("the credential {name:?} {problem}")]
     BadUse {
         /// The credential's name.
         name: String,
-        /// What is wrong.
+        /// The problem.
         problem: String,
     },
 }
 
 /// Why a credential cannot be used now.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Refusal {
+pub(crate) enum CredentialRefusal {
     /// The manifest names no such credential, or it is of another kind than is asked for.
     NoSuchCredential,
     /// The operator bound no secret to it.
     NoSecret,
     /// Its secret may not go to this origin.
-    NotThere,
+    OriginNotAllowed,
 }
 
-/// What `sign` computes with.
+/// The algorithm of a signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Algorithm {
     HmacSha256,
@@ -113,7 +112,7 @@ impl Credentials {
         for (name, kind) in &manifest.credentials {
             let binding = grants.secrets.get(name);
             let bound = binding
-                .map(|binding| Bound::new(name, kind, binding, manifest, grants.proxy.as_deref(), scrubber))
+                .map(|binding| BoundCredential::new(name, kind, binding, manifest, grants.proxy.as_deref(), scrubber))
                 .transpose()?;
             by_name.insert(name.clone(), Credential { kind: kind.clone(), bound });
         }
@@ -121,20 +120,21 @@ impl Credentials {
     }
 
     /// A credential that goes along with a request to this origin.
-    pub(crate) fn to_send(&self, name: &str, origin: &Origin) -> Result<&Bound, Refusal> {
+    pub(crate) fn for_request(&self, name: &str, origin: &Origin) -> Result<&BoundCredential, CredentialRefusal> {
         let credential = self.by_name.get(name).filter(|credential| credential.kind != CredentialKind::Hmac);
-        let bound = credential.ok_or(Refusal::NoSuchCredential)?.bound.as_ref().ok_or(Refusal::NoSecret)?;
-        if bound.receivers.contains(origin) { Ok(bound) } else { Err(Refusal::NotThere) }
+        let bound =
+            credential.ok_or(CredentialRefusal::NoSuchCredential)?.bound.as_ref().ok_or(CredentialRefusal::NoSecret)?;
+        if bound.receivers.contains(origin) { Ok(bound) } else { Err(CredentialRefusal::OriginNotAllowed) }
     }
 
     /// A credential that signs.
-    pub(crate) fn to_sign(&self, name: &str) -> Result<&Bound, Refusal> {
+    pub(crate) fn for_signing(&self, name: &str) -> Result<&BoundCredential, CredentialRefusal> {
         let credential = self.by_name.get(name).filter(|credential| credential.kind == CredentialKind::Hmac);
-        credential.ok_or(Refusal::NoSuchCredential)?.bound.as_ref().ok_or(Refusal::NoSecret)
+        credential.ok_or(CredentialRefusal::NoSuchCredential)?.bound.as_ref().ok_or(CredentialRefusal::NoSecret)
     }
 }
 
-impl Bound {
+impl BoundCredential {
     fn new(
         name: &str,
         kind: &CredentialKind,
@@ -160,12 +160,12 @@ impl Bound {
         if *kind == CredentialKind::Mtls {
             check_certificate_use(binding, &receivers, proxy).map_err(wrong)?;
         }
-        let secret = KeptSecret::new(name, kind, binding.clone(), Arc::clone(scrubber))?;
+        let secret = CachedSecret::new(name, kind, binding.clone(), Arc::clone(scrubber))?;
         Ok(Self { secret, tokens, receivers })
     }
 }
 
-/// A certificate is shown in TLS, and to nobody but the host it is for.
+/// A client certificate needs TLS, and only its own host may see it.
 fn check_certificate_use(binding: &SecretBinding, receivers: &[Origin], proxy: Option<&str>) -> Result<(), String> {
     if let Some(plain) = receivers.iter().find(|origin| !origin.is_https()) {
         return Err(format!("is a client certificate, and {plain} is not https"));
@@ -177,17 +177,17 @@ fn check_certificate_use(binding: &SecretBinding, receivers: &[Origin], proxy: O
     ca.map_err(|problem| format!("has a `ca` that {problem}"))
 }
 
-/// The raw HMAC of a payload; none where what was read is no key.
-pub(crate) fn sign(version: &Version, algorithm: Algorithm, payload: &[u8]) -> Option<Vec<u8>> {
+/// The raw HMAC of a payload; none if the secret is not a key.
+pub(crate) fn sign(version: &SecretVersion, algorithm: Algorithm, payload: &[u8]) -> Option<Vec<u8>> {
     let Form::Key(key) = &version.form else { return None };
     let key = key.expose().as_bytes();
     match algorithm {
-        Algorithm::HmacSha256 => authenticate::<Hmac<Sha256>>(key, payload),
-        Algorithm::HmacSha512 => authenticate::<Hmac<Sha512>>(key, payload),
+        Algorithm::HmacSha256 => compute_hmac::<Hmac<Sha256>>(key, payload),
+        Algorithm::HmacSha512 => compute_hmac::<Hmac<Sha512>>(key, payload),
     }
 }
 
-fn authenticate<M: Mac + hmac::digest::KeyInit>(key: &[u8], payload: &[u8]) -> Option<Vec<u8>> {
+fn compute_hmac<M: Mac + hmac::digest::KeyInit>(key: &[u8], payload: &[u8]) -> Option<Vec<u8>> {
     // An HMAC takes keys of every length.
     let mut mac = <M as Mac>::new_from_slice(key).ok()?;
     mac.update(payload);

@@ -12,14 +12,14 @@ use crate::grants::Origin;
 /// The longest URL, in bytes.
 const MAX_URL_BYTES: usize = 16 * 1024;
 
-/// Where a provider may send requests.
+/// The origins to which a provider may send requests.
 #[derive(Debug)]
 pub(crate) struct EgressPolicy {
     /// The manifest's hosts, as origins.
     asked: Vec<Origin>,
-    /// Those that the operator granted, of whatever manifest.
+    /// The origins that the operator granted.
     granted: Vec<Origin>,
-    /// What the operator granted by name beyond https and public addresses.
+    /// The origins that the operator granted by name although they are not https or not at public addresses.
     private: Vec<Origin>,
 }
 
@@ -28,7 +28,7 @@ pub(crate) struct EgressPolicy {
 pub(crate) enum Route {
     /// To public addresses only.
     Public,
-    /// To whatever address the name has: the operator granted this very origin.
+    /// To any address: the operator granted this origin by name.
     Private,
 }
 
@@ -47,7 +47,7 @@ impl EgressPolicy {
         refusal.map_or(Ok(Route::Public), |why| Err(format!("{origin} is refused: {why}")))
     }
 
-    /// Whether the operator granted this very origin by name.
+    /// Whether the operator granted this origin by name.
     pub(crate) fn is_private(&self, origin: &Origin) -> bool {
         self.private.contains(origin)
     }
@@ -58,11 +58,11 @@ impl EgressPolicy {
         if self.private.contains(&origin) {
             return Ok(Route::Private);
         }
-        outside(&origin, url.host()).map_or(Ok(Route::Public), |why| Err(format!("{origin} is refused: {why}")))
+        private_refusal(&origin, url.host()).map_or(Ok(Route::Public), |why| Err(format!("{origin} is refused: {why}")))
     }
 
     fn refusal(&self, origin: &Origin, host: Option<Host<&str>>) -> Option<String> {
-        if let Some(why) = outside(origin, host) {
+        if let Some(why) = private_refusal(origin, host) {
             return Some(why);
         }
         if origin.port() != 443 {
@@ -76,8 +76,8 @@ impl EgressPolicy {
     }
 }
 
-/// What only a private origin may be: an address that is not public, or without TLS.
-fn outside(origin: &Origin, host: Option<Host<&str>>) -> Option<String> {
+/// The reason for which an origin that is not private is refused: an address that is not public, or no TLS.
+fn private_refusal(origin: &Origin, host: Option<Host<&str>>) -> Option<String> {
     let address = match host {
         Some(Host::Ipv4(address)) => address::refusal(address.into()),
         Some(Host::Ipv6(address)) => address::refusal(address.into()),

@@ -1,4 +1,4 @@
-//! The engine: how components are compiled and where their instances live. Nothing here knows the contract.
+//! The engine: the settings of compiled code, and the pools of instances. This module does not know the contract.
 
 use std::hash::{Hash, Hasher};
 use std::time::Duration;
@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, ModuleVersionStrategy, PoolingAllocationConfig};
 
 use crate::component_file::{MAX_CORE_INSTANCES, MAX_MEMORIES, MAX_TABLES, hexadecimal};
-use crate::state::MAX_TABLE_ELEMENTS;
+use crate::store_data::MAX_TABLE_ELEMENTS;
 
 /// How often a computing guest gives way to others.
 pub(crate) const TICK: Duration = Duration::from_millis(10);
@@ -40,7 +40,7 @@ impl Architecture {
 #[cfg(feature = "compile")]
 const METERED: &str = "+metered";
 
-/// What decides how compiled code looks. It is a part of every cache key, whole; a field here is to be used in `config`.
+/// The settings on which compiled code depends. All of them are part of every cache key; use each field in `config`.
 #[derive(Debug, Clone)]
 pub(crate) struct CodeSettings {
     /// The target triple. Always given, so that code never depends on the CPU of the machine that compiled it.
@@ -55,7 +55,7 @@ pub(crate) struct CodeSettings {
 }
 
 impl CodeSettings {
-    /// The settings for the machine's own architecture, without any of its CPU's extras.
+    /// The settings for the machine's own architecture, without extensions of its CPU.
     pub(crate) fn host() -> Option<Self> {
         let target = match (std::env::consts::ARCH, std::env::consts::OS) {
             ("x86_64", "linux") => return Some(Self::linux(Architecture::X86_64)),
@@ -93,7 +93,7 @@ impl CodeSettings {
     }
 
     /// The same settings for code that counts its instructions.
-    pub(crate) fn metered(self) -> Self {
+    pub(crate) fn with_metering(self) -> Self {
         Self { counts_instructions: true, ..self }
     }
 
@@ -102,7 +102,7 @@ impl CodeSettings {
         self.counts_instructions
     }
 
-    /// What code compiled with these settings by this release of the engine is kept under, beside its component's digest.
+    /// The cache key of code that this release of the engine compiles with these settings, to be combined with the component's digest.
     pub(crate) fn key(&self) -> String {
         let mut hasher = Sha256Hasher(Sha256::new());
         // The engine's full version: compiled code of another is never loaded.
@@ -111,7 +111,7 @@ impl CodeSettings {
         hexadecimal(&hasher.0.finalize())
     }
 
-    /// A name under which [`CodeSettings::named`] finds the same settings.
+    /// A name under which [`CodeSettings::from_name`] finds the same settings.
     #[cfg(feature = "compile")]
     pub(crate) fn name(&self) -> String {
         format!("{}{}", self.target, if self.counts_instructions { METERED } else { "" })
@@ -119,12 +119,12 @@ impl CodeSettings {
 
     /// The settings of this name.
     #[cfg(feature = "compile")]
-    pub(crate) fn named(name: &str) -> Option<Self> {
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
         const TARGETS: [&str; 4] =
             ["x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu", "x86_64-apple-darwin", "aarch64-apple-darwin"];
         let (target, is_metered) = name.strip_suffix(METERED).map_or((name, false), |target| (target, true));
         let settings = Self::new(TARGETS.into_iter().find(|known| *known == target)?);
-        Some(if is_metered { settings.metered() } else { settings })
+        Some(if is_metered { settings.with_metering() } else { settings })
     }
 
     /// Compiles a component with these settings, for whichever machine they are.
@@ -151,7 +151,7 @@ impl CodeSettings {
     }
 }
 
-/// What the host's own functions may use of a guest's stack. Compiled code does not depend on it.
+/// The part of a guest's stack that the host's own functions may use. Compiled code does not depend on it.
 const HOST_STACK_BYTES: usize = 512 << 10;
 /// Memory, tables and stacks of an instance that stay with the pool when the instance ends, so that the next one touches
 /// nothing for the first time.
@@ -159,7 +159,7 @@ const RESIDENT_MEMORY_BYTES: usize = 64 << 10;
 const RESIDENT_TABLE_BYTES: usize = 16 << 10;
 const RESIDENT_STACK_BYTES: usize = 32 << 10;
 
-/// What one instance of a pool may consist of.
+/// The limits of one instance of a pool.
 #[derive(Debug, Clone, Copy)]
 struct Shape {
     core_instances: u32,
@@ -168,10 +168,10 @@ struct Shape {
     memories: u32,
 }
 
-/// What a Rust component has: a module, the adapters around it, a table each for both, and one memory.
+/// Fits a Rust component: a module, the adapters around it, a table each for both, and one memory.
 const NARROW: Shape = Shape { core_instances: 8, tables: 2, table_elements: 20_000, memories: 1 };
-/// What interpreters have more of (JavaScript's 9 core instances and 2 memories, Python's 38 core instances), as far as any component
-/// may. Such a pool reserves four times the address space for an instance, so it has room for fewer.
+/// Fits interpreters (JavaScript has 9 core instances and 2 memories, Python 38 core instances), and every component that is accepted. Such
+/// a pool reserves four times the address space for an instance, so it has room for fewer.
 const WIDE: Shape = Shape {
     core_instances: MAX_CORE_INSTANCES,
     tables: MAX_TABLES,
@@ -194,7 +194,7 @@ impl PooledEngine {
         Self::new(settings, NARROW, instances)
     }
 
-    /// The engine for components that consist of more. It has room for as many instances as there is address space for.
+    /// The engine for larger components. It has room for as many instances as there is address space for.
     pub(crate) fn wide(settings: &CodeSettings, instances: u32) -> wasmtime::Result<Self> {
         let mut instances = instances.clamp(1, MOST_WIDE);
         loop {
@@ -212,17 +212,17 @@ impl PooledEngine {
     }
 }
 
-/// One engine whose instances are made on demand, for what runs once.
+/// An engine whose instances are allocated on demand, for programs that run once.
 #[cfg(feature = "compile")]
-pub(crate) fn lone(settings: &CodeSettings) -> wasmtime::Result<Engine> {
+pub(crate) fn new_on_demand(settings: &CodeSettings) -> wasmtime::Result<Engine> {
     let engine = Engine::new(&settings.config()?)?;
     start_ticker(&engine)?;
     Ok(engine)
 }
 
-/// Whether the kernel tells which pages a guest has touched, which halves the cost of an instance (Linux 6.7).
+/// Whether the kernel reports the pages that a guest has touched, which halves the cost of an instance (Linux 6.7).
 #[must_use]
-pub fn tells_touched_pages() -> bool {
+pub fn has_pagemap_scan() -> bool {
     PoolingAllocationConfig::is_pagemap_scan_available()
 }
 
@@ -241,13 +241,13 @@ fn pool(shape: Shape, instances: u32) -> InstanceAllocationStrategy {
         .max_unused_warm_slots(instances)
         .linear_memory_keep_resident(RESIDENT_MEMORY_BYTES)
         .table_keep_resident(RESIDENT_TABLE_BYTES)
-        // Where the kernel can say which pages a guest has touched (Linux 6.7), only those are cleared: half of the cost.
+        // If the kernel reports the pages that a guest has touched (Linux 6.7), only those are cleared: half of the cost.
         .pagemap_scan(Enabled::Auto)
         .async_stack_keep_resident(RESIDENT_STACK_BYTES);
     InstanceAllocationStrategy::Pooling(pool)
 }
 
-/// Starts the thread that moves an engine's clock. It ends when the engine is gone.
+/// Starts the thread that increments an engine's epoch. It ends when the engine is dropped.
 fn start_ticker(engine: &Engine) -> std::io::Result<()> {
     let engine = engine.weak();
     let tick = move || {
@@ -262,16 +262,16 @@ fn start_ticker(engine: &Engine) -> std::io::Result<()> {
 
 /// The engine's name and full version.
 pub(crate) fn version() -> String {
-    let mut hashed = Collected(Vec::new());
-    // What the engine hashes is its version's text, with the byte behind it that ends every text.
-    ModuleVersionStrategy::WasmtimeVersion.hash(&mut hashed);
-    format!("wasmtime {}", String::from_utf8_lossy(&hashed.0).trim_end_matches(char::REPLACEMENT_CHARACTER))
+    let mut input = HashInput(Vec::new());
+    // The engine hashes the text of its version, followed by the byte that ends every text.
+    ModuleVersionStrategy::WasmtimeVersion.hash(&mut input);
+    format!("wasmtime {}", String::from_utf8_lossy(&input.0).trim_end_matches(char::REPLACEMENT_CHARACTER))
 }
 
-/// Keeps what hashes itself.
-struct Collected(Vec<u8>);
+/// Collects the bytes of a hash's input.
+struct HashInput(Vec<u8>);
 
-impl Hasher for Collected {
+impl Hasher for HashInput {
     fn write(&mut self, bytes: &[u8]) {
         self.0.extend_from_slice(bytes);
     }
@@ -282,7 +282,7 @@ impl Hasher for Collected {
     }
 }
 
-/// Feeds what hashes itself into SHA-256.
+/// Feeds a hash's input into SHA-256.
 struct Sha256Hasher(Sha256);
 
 impl Hasher for Sha256Hasher {

@@ -1,9 +1,9 @@
 //! Which component runs on which thread, in a file that outlives the process.
 //!
-//! A process that is killed cannot say which component it worked for. So each thread marks the provider and the item while it runs a
-//! component's code or host work for it, in a file that is mapped into memory: a mark costs two stores, and the kernel keeps the file's
-//! pages when the process is killed. The next process reads the marks of those that have ended without removing their file, see
-//! [`left_behind`].
+//! A process that is killed cannot report which component it ran. Each thread therefore marks the provider and the item in a file that is
+//! mapped into memory, while it runs a component's code or host work for it. A mark costs two stores, and the kernel keeps the file's pages
+//! when the process is killed. The next process reads the marks of processes that ended without removing their file, see
+//! [`read_abandoned_marks`].
 //!
 //! Fetches that wait for an API are not marked, so a mark at the time of death is evidence against a component, and no proof: a process may
 //! be killed for other reasons while a component runs.
@@ -18,13 +18,13 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use damper_core::random::RandomSource;
 use memmap2::MmapRaw;
 
-/// How many threads can mark at a time; those beyond do not.
+/// The number of threads that can mark at a time; further threads do not mark.
 const SLOTS: usize = 256;
 /// A slot's words: the provider, its component, the item, and nothing more up to the end of a cache line, which no other thread writes to.
 const SLOT_WORDS: usize = 8;
 const WORD_BYTES: usize = size_of::<u64>();
 const FILE_BYTES: usize = SLOTS * SLOT_WORDS * WORD_BYTES;
-/// How the files' names end.
+/// The extension of the files.
 const ENDING: &str = "marks";
 
 /// The slot of a thread: numbered in the order in which threads first run a component.
@@ -104,17 +104,17 @@ impl ExecutionMarks {
     }
 
     /// Marks an item of a component as running on this thread, until the guard is dropped.
-    pub(crate) fn mark(&self, component: MarkedComponent, item: MarkedItem) -> Marked<'_> {
+    pub(crate) fn mark(&self, component: MarkedComponent, item: MarkedItem) -> MarkGuard<'_> {
         let slot = SLOT.with(|slot| *slot);
         if slot >= SLOTS {
-            return Marked(None);
+            return MarkGuard(None);
         }
         let word = |number: usize| self.word(slot * SLOT_WORDS + number);
         word(2).store(item.0, Ordering::Relaxed);
         word(1).store(component.component, Ordering::Relaxed);
-        // The last one, for the slot counts while it is not zero.
+        // Written last: a slot is in use while this word is not zero.
         word(0).store(component.provider, Ordering::Release);
-        Marked(Some(word(0)))
+        MarkGuard(Some(word(0)))
     }
 
     #[allow(unsafe_code, reason = "memory that other processes see can only be reached by its address")]
@@ -135,9 +135,9 @@ impl Drop for ExecutionMarks {
 }
 
 /// A mark, until it is dropped.
-pub(crate) struct Marked<'a>(Option<&'a AtomicU64>);
+pub(crate) struct MarkGuard<'a>(Option<&'a AtomicU64>);
 
-impl Drop for Marked<'_> {
+impl Drop for MarkGuard<'_> {
     fn drop(&mut self) {
         if let Some(word) = self.0 {
             word.store(0, Ordering::Release);
@@ -145,27 +145,27 @@ impl Drop for Marked<'_> {
     }
 }
 
-/// A component that ran, and for which item.
+/// A component that ran, and its item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Running {
+pub struct RunningItem {
     /// The component.
     pub component: MarkedComponent,
     /// The item.
     pub item: MarkedItem,
 }
 
-/// The marks that a process left behind when it died: what it was running.
+/// The marks of a process that died: the components that it was running.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LeftBehind {
+pub struct AbandonedMarks {
     /// The process, by the name of its file.
     pub process: String,
-    /// What ran.
-    pub running: Vec<Running>,
+    /// The components that ran.
+    pub running: Vec<RunningItem>,
     path: PathBuf,
 }
 
-impl LeftBehind {
-    /// Forgets these marks. Call it once they are recorded: a process that dies before it is read again, under the same name.
+impl AbandonedMarks {
+    /// Removes these marks. Call it once they are recorded: a process that dies before it is read again, under the same name.
     ///
     /// # Errors
     /// If the file cannot be removed.
@@ -178,7 +178,7 @@ impl LeftBehind {
 ///
 /// # Errors
 /// If the folder cannot be read. A folder that does not exist holds none.
-pub fn left_behind(folder: &Path) -> io::Result<Vec<LeftBehind>> {
+pub fn read_abandoned_marks(folder: &Path) -> io::Result<Vec<AbandonedMarks>> {
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -188,17 +188,17 @@ pub fn left_behind(folder: &Path) -> io::Result<Vec<LeftBehind>> {
     for entry in entries {
         let path = entry?.path();
         if path.extension().is_some_and(|ending| ending == ENDING)
-            && let Some(running) = read_if_left(&path)?
+            && let Some(running) = read_if_abandoned(&path)?
         {
             let process = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            left.push(LeftBehind { process, running, path });
+            left.push(AbandonedMarks { process, running, path });
         }
     }
     Ok(left)
 }
 
-/// What a dead process was running; none: it lives, or its file was removed meanwhile.
-fn read_if_left(path: &Path) -> io::Result<Option<Vec<Running>>> {
+/// The components that a dead process was running. None: the process is alive, or its file was removed meanwhile.
+fn read_if_abandoned(path: &Path) -> io::Result<Option<Vec<RunningItem>>> {
     let file = match OpenOptions::new().read(true).write(true).open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -217,7 +217,7 @@ fn read_if_left(path: &Path) -> io::Result<Option<Vec<Running>>> {
     }
     let words: Vec<u64> = bytes.as_chunks::<WORD_BYTES>().0.iter().map(|bytes| u64::from_ne_bytes(*bytes)).collect();
     let slots = words.as_chunks::<SLOT_WORDS>().0.iter();
-    let running = slots.filter(|[provider, ..]| *provider != 0).map(|[provider, component, item, ..]| Running {
+    let running = slots.filter(|[provider, ..]| *provider != 0).map(|[provider, component, item, ..]| RunningItem {
         component: MarkedComponent { provider: *provider, component: *component },
         item: MarkedItem(*item),
     });
@@ -235,7 +235,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let marks = ExecutionMarks::create(folder.path()).unwrap();
         let _marked = marks.mark(COMPONENT(), MarkedItem::new(&"a"));
-        assert_eq!(left_behind(folder.path()).unwrap(), []);
+        assert_eq!(read_abandoned_marks(folder.path()).unwrap(), []);
     }
 
     #[test]
@@ -245,8 +245,8 @@ mod tests {
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 
-    /// What a killed process leaves: its file, without its lock.
-    fn killed(folder: &Path, marks: &ExecutionMarks) {
+    /// Leaves the file of a killed process: a copy without a lock.
+    fn copy_as_killed(folder: &Path, marks: &ExecutionMarks) {
         std::fs::copy(&marks.path, folder.join("4711-0.marks")).unwrap();
     }
 
@@ -256,18 +256,18 @@ mod tests {
         let marks = ExecutionMarks::create(own.path()).unwrap();
         let item = MarkedItem::new(&"a");
         let marked = marks.mark(COMPONENT(), item);
-        killed(folder.path(), &marks);
-        let left = left_behind(folder.path()).unwrap();
+        copy_as_killed(folder.path(), &marks);
+        let left = read_abandoned_marks(folder.path()).unwrap();
         assert_eq!(left.len(), 1);
         assert_eq!(left[0].process, "4711-0");
-        assert_eq!(left[0].running, [Running { component: COMPONENT(), item }]);
+        assert_eq!(left[0].running, [RunningItem { component: COMPONENT(), item }]);
         assert!(COMPONENT().is_of("demo") && !COMPONENT().is_of("other"));
         left[0].forget().unwrap();
-        assert_eq!(left_behind(folder.path()).unwrap(), []);
+        assert_eq!(read_abandoned_marks(folder.path()).unwrap(), []);
 
         drop(marked);
-        killed(folder.path(), &marks);
-        assert_eq!(left_behind(folder.path()).unwrap()[0].running, []);
+        copy_as_killed(folder.path(), &marks);
+        assert_eq!(read_abandoned_marks(folder.path()).unwrap()[0].running, []);
     }
 
     #[test]
@@ -285,10 +285,10 @@ mod tests {
                 });
             }
             barrier.wait();
-            killed(folder.path(), &marks);
+            copy_as_killed(folder.path(), &marks);
             barrier.wait();
         });
-        let running = &left_behind(folder.path()).unwrap()[0].running;
+        let running = &read_abandoned_marks(folder.path()).unwrap()[0].running;
         let mut items: Vec<String> = running.iter().map(|running| running.item.name()).collect();
         items.sort();
         let mut expected = ["a", "b"].map(|id| MarkedItem::new(&id).name());
@@ -301,9 +301,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("1-0.marks"), b"short").unwrap();
         std::fs::write(folder.path().join("note.txt"), b"not ours").unwrap();
-        let left = left_behind(folder.path()).unwrap();
+        let left = read_abandoned_marks(folder.path()).unwrap();
         assert_eq!(left.len(), 1);
         assert_eq!(left[0].running, []);
-        assert_eq!(left_behind(&folder.path().join("missing")).unwrap(), []);
+        assert_eq!(read_abandoned_marks(&folder.path().join("missing")).unwrap(), []);
     }
 }

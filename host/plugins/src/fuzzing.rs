@@ -1,4 +1,4 @@
-//! Doors into what is private elsewhere, for the fuzz targets of `tests/fuzz` alone. Nothing here belongs to the crate's interface.
+//! Access to private functions for the fuzz targets of `tests/fuzz` alone. This module is not part of the crate's interface.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::grants::Origin;
 /// Checks a component's code as it is checked before it is compiled.
 ///
 /// # Errors
-/// Where the code is damaged, or beyond a limit.
+/// If the code is damaged, or beyond a limit.
 #[cfg(feature = "compile")]
 pub fn check_code(bytes: &[u8]) -> Result<(), ComponentFileError> {
     crate::component_file::check_code("fuzzed", bytes).map(drop)
@@ -24,7 +24,7 @@ pub fn check_code(bytes: &[u8]) -> Result<(), ComponentFileError> {
 pub struct Policy(EgressPolicy);
 
 impl Policy {
-    /// A policy as a plugin makes it: what the manifest asks for, what the operator grants, and what is private.
+    /// A policy as a plugin makes it: the origins that the manifest asks for, those that the operator grants, and the private ones.
     #[must_use]
     pub fn new(asked: Vec<Origin>, granted: Vec<Origin>, private: Vec<Origin>) -> Self {
         Self(EgressPolicy::new(asked, granted, private))
@@ -33,7 +33,7 @@ impl Policy {
     /// Whether a request to this URL is allowed, and whether it goes to a private origin.
     ///
     /// # Errors
-    /// Where it is refused.
+    /// If it is refused.
     pub fn check(&self, url: &Url) -> Result<bool, String> {
         self.0.check(url).map(|route| route == Route::Private)
     }
@@ -41,7 +41,7 @@ impl Policy {
     /// The same for a URL that the operator named.
     ///
     /// # Errors
-    /// Where it is refused.
+    /// If it is refused.
     pub fn check_named(&self, url: &Url) -> Result<bool, String> {
         self.0.check_named(url).map(|route| route == Route::Private)
     }
@@ -50,7 +50,7 @@ impl Policy {
 /// Reads a guest's URL.
 ///
 /// # Errors
-/// Where it cannot be used.
+/// If it cannot be used.
 pub fn parse_url(text: &str) -> Result<Url, String> {
     egress::parse_url(text)
 }
@@ -58,23 +58,23 @@ pub fn parse_url(text: &str) -> Result<Url, String> {
 /// Reads a guest's method.
 ///
 /// # Errors
-/// Where it cannot be used.
+/// If it cannot be used.
 pub fn read_method(text: &str) -> Result<Method, String> {
-    egress::headers::method(text)
+    egress::headers::parse_method(text)
 }
 
 /// Reads a guest's headers.
 ///
 /// # Errors
-/// Where one of them is refused.
+/// If one of them is refused.
 pub fn read_headers(pairs: &[(String, String)]) -> Result<HeaderMap, String> {
-    egress::headers::headers(pairs)
+    egress::headers::parse_headers(pairs)
 }
 
 /// The next request of a redirect.
 #[derive(Debug)]
 pub struct Hop {
-    /// Where it goes.
+    /// Its URL.
     pub url: Url,
     /// Its method.
     pub method: Method,
@@ -84,17 +84,17 @@ pub struct Hop {
     pub keep_credential: bool,
 }
 
-/// What follows from an answer to `method` at `url`.
+/// The next hop after a response to `method` at `url`.
 ///
 /// # Errors
-/// Where it is a redirect that leads nowhere.
+/// If it is a redirect that leads nowhere.
 pub fn next_hop(
     status: StatusCode,
     location: Option<&[u8]>,
     method: &Method,
     url: &Url,
 ) -> Result<Option<Hop>, String> {
-    let hop = egress::redirect::next(status, location, method, url)?;
+    let hop = egress::redirect::next_hop(status, location, method, url)?;
     Ok(hop.map(|egress::redirect::Hop { url, method, keep_body, keep_credential }| Hop {
         url,
         method,
@@ -103,7 +103,7 @@ pub fn next_hop(
     }))
 }
 
-/// How long a token endpoint asks to be left alone.
+/// A token endpoint's Retry-After.
 #[must_use]
 pub fn token_retry_after(headers: &HeaderMap) -> Option<Duration> {
     crate::credentials::retry_after(headers)
@@ -124,25 +124,25 @@ impl Scrubber {
 
     /// The text without secrets.
     #[must_use]
-    pub fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        self.0.text(text)
+    pub fn scrub_text<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        self.0.scrub_text(text)
     }
 
     /// The bytes without secrets.
     #[must_use]
-    pub fn bytes(&self, bytes: Vec<u8>) -> Vec<u8> {
-        self.0.bytes(bytes)
+    pub fn scrub_bytes(&self, bytes: Vec<u8>) -> Vec<u8> {
+        self.0.scrub_bytes(bytes)
     }
 
     /// The text as one line for a person.
     #[must_use]
-    pub fn shown(&self, text: &str, max_bytes: usize) -> String {
-        self.0.shown(text, max_bytes)
+    pub fn to_line(&self, text: &str, max_bytes: usize) -> String {
+        self.0.to_line(text, max_bytes)
     }
 
     /// The text as a JSON string for a log.
     #[must_use]
-    pub fn json(&self, text: &str, max_bytes: usize) -> String {
-        self.0.json(text, max_bytes)
+    pub fn to_json(&self, text: &str, max_bytes: usize) -> String {
+        self.0.to_json(text, max_bytes)
     }
 }

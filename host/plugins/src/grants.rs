@@ -1,4 +1,5 @@
-//! What an operator grants a provider: hosts, private addresses, secrets, settings. A manifest asks; only this gives.
+//! An operator's grants to a provider: hosts, private addresses, secrets, settings. A manifest requests them; only the operator grants
+//! them.
 
 mod secret;
 
@@ -10,7 +11,7 @@ use url::Url;
 
 pub use secret::{ClientAuth, JsonKey, Secret, SecretBinding, SecretError, SecretSource, TokenEndpoint};
 
-/// What a provider may do and use, of all that its manifest asks for.
+/// The operator's grants to one provider.
 #[derive(Debug, Clone, Default)]
 pub struct Grants {
     /// Host names, reached by https on port 443. Those of the manifest that are not here are refused.
@@ -21,8 +22,8 @@ pub struct Grants {
     pub secrets: BTreeMap<String, SecretBinding>,
     /// Values for the keys of the manifest's `[config]`.
     pub config: BTreeMap<String, String>,
-    /// The proxy for requests to public hosts, as a URL. It sees and resolves the hosts' names, so that their addresses are
-    /// checked by nobody here. Private origins are never asked through it.
+    /// The proxy for requests to public hosts, as a URL. It resolves the hosts' names, so their addresses are not checked here. Private
+    /// origins are never asked through it.
     pub proxy: Option<String>,
 }
 
@@ -46,7 +47,7 @@ impl Origin {
     /// The origin of https requests to a host on port 443.
     ///
     /// # Errors
-    /// Where the text is not a host name alone.
+    /// If the text is not a host name alone.
     pub fn https(host: &str) -> Result<Self, OriginError> {
         let origin: Self = format!("https://{host}").parse().map_err(|_| OriginError(host.to_owned()))?;
         if origin.port == 443 && !host.contains(':') { Ok(origin) } else { Err(OriginError(host.to_owned())) }

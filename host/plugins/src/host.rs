@@ -8,7 +8,7 @@ use damper_core::manifest::Manifest;
 
 use crate::artifacts::{Artifacts, Cache};
 use crate::bindings::ProviderPre;
-use crate::compiled::{Compiled, Kept, Source};
+use crate::compiled::{CachedCode, Compiled, ComponentSource};
 #[cfg(feature = "compile")]
 use crate::compiler::Compiler;
 use crate::component_file::ComponentFile;
@@ -18,33 +18,34 @@ use crate::execution_marks::ExecutionMarks;
 use crate::grants::{Grants, OriginError};
 use crate::http_client::ProxyError;
 use crate::machine::MemoryLimits;
+use crate::memory_budget::MemoryBudget;
 use crate::ownership::OwnershipError;
-use crate::package::Packaged;
+use crate::package::PackagedProvider;
 use crate::plugin::{LazyComponent, Plugin};
 use crate::pools::Pools;
-use crate::rehearsal::Rehearsal;
 use crate::resolver::{Resolver, SystemResolver};
-use crate::room::Room;
-use crate::state::State;
+use crate::store_data::StoreData;
+use crate::test_environment::TestEnvironment;
 
-/// How many times the free memory one provider may hold: four fifths of all where it is alone, two thirds of what the host holds.
+/// The multiple of the free memory that one provider may hold. A provider alone gets four fifths of the guests' memory and two thirds of
+/// the host's.
 const GUEST_MULTIPLE: usize = 4;
 const HOST_MULTIPLE: usize = 2;
 
 /// How a plugin host is set up.
 #[derive(Clone)]
 pub struct HostOptions {
-    /// Where compiled components are kept; none: nowhere, and each start compiles anew.
+    /// The cache of compiled components. None: each start compiles them again.
     pub cache: Option<Cache>,
     /// The most fetches at a time, over all providers. A fetch beyond it waits for another to end.
     pub max_in_flight: u32,
     /// The memory that components may take together; none: a part of what this process may use.
     pub memory: Option<MemoryLimits>,
-    /// Where it is marked which component runs, for the next process if this one is killed; none: nowhere.
+    /// The marks of running components, for the next process if this one is killed. None: nothing is marked.
     pub execution_marks: Option<Arc<ExecutionMarks>>,
-    /// Who looks host names up.
+    /// The resolver of host names.
     pub resolver: Arc<dyn Resolver>,
-    /// Who compiles what is not compiled yet.
+    /// The compiler for components that are not in the cache.
     #[cfg(feature = "compile")]
     pub compiler: Compiler,
 }
@@ -139,7 +140,7 @@ pub struct PluginHost {
     inner: Arc<Inner>,
 }
 
-/// What plugins share of their host.
+/// The part of the host that its plugins share.
 pub(crate) struct Inner {
     pub(crate) pools: Pools,
     artifacts: Option<Artifacts>,
@@ -148,33 +149,36 @@ pub(crate) struct Inner {
     pub(crate) execution_marks: Option<Arc<ExecutionMarks>>,
     #[cfg(feature = "compile")]
     compiler: Compiler,
-    /// The components of the plugins that there are, by digest: plugins of the same one share it.
+    /// The components of all plugins, by digest: plugins with the same component share it.
     components: Mutex<HashMap<String, Weak<LazyComponent>>>,
     /// The memory of all instances.
-    pub(crate) guest_memory: Arc<Room>,
+    pub(crate) guest_memory: Arc<MemoryBudget>,
     /// The memory that the host holds for all calls.
-    pub(crate) host_memory: Arc<Room>,
+    pub(crate) host_memory: Arc<MemoryBudget>,
 }
 
 impl PluginHost {
     /// Sets the engine up.
     ///
     /// # Errors
-    /// Where this machine cannot run components, or the folder for compiled ones cannot be used.
+    /// If this machine cannot run components, or the folder for compiled ones cannot be used.
     pub fn new(options: HostOptions) -> Result<Self, HostError> {
-        Self::with(options, |settings| settings)
+        Self::with_settings(options, |settings| settings)
     }
 
-    /// Sets up an engine whose guests' instructions are counted ([`Usage`](crate::Usage)). That is other code than what
-    /// [`PluginHost::new`] runs, and slower: it is for measuring alone.
+    /// Sets up an engine whose guests' instructions are counted ([`Usage`](crate::Usage)). It runs other and slower code than
+    /// [`PluginHost::new`]: use it for measurements only.
     ///
     /// # Errors
     /// As [`PluginHost::new`].
-    pub fn metered(options: HostOptions) -> Result<Self, HostError> {
-        Self::with(options, CodeSettings::metered)
+    pub fn with_metering(options: HostOptions) -> Result<Self, HostError> {
+        Self::with_settings(options, CodeSettings::with_metering)
     }
 
-    fn with(options: HostOptions, adjust: impl FnOnce(CodeSettings) -> CodeSettings) -> Result<Self, HostError> {
+    fn with_settings(
+        options: HostOptions,
+        adjust: impl FnOnce(CodeSettings) -> CodeSettings,
+    ) -> Result<Self, HostError> {
         let settings = CodeSettings::host()
             .ok_or(HostError::Unsupported { arch: std::env::consts::ARCH, os: std::env::consts::OS })?;
         let pools = Pools::new(adjust(settings), options.max_in_flight.max(1)).map_err(HostError::Engine)?;
@@ -192,8 +196,8 @@ impl PluginHost {
             #[cfg(feature = "compile")]
             compiler: options.compiler,
             components: Mutex::default(),
-            guest_memory: Room::new(memory.guests, GUEST_MULTIPLE),
-            host_memory: Room::new(memory.host, HOST_MULTIPLE),
+            guest_memory: MemoryBudget::new(memory.guests, GUEST_MULTIPLE),
+            host_memory: MemoryBudget::new(memory.host, HOST_MULTIPLE),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -202,9 +206,9 @@ impl PluginHost {
     /// compiled, or read compiled from the cache, with the first fetch.
     ///
     /// # Errors
-    /// Where the grants do not fit the manifest, or ask for what this version does not support.
+    /// If the grants do not fit the manifest, or ask for what this version does not support.
     pub fn load(&self, file: &ComponentFile, manifest: Manifest, grants: Grants) -> Result<Plugin, LoadError> {
-        let source = Source::Component { digest: file.digest.clone(), bytes: file.bytes.clone() };
+        let source = ComponentSource::Component { digest: file.digest.clone(), bytes: file.bytes.clone() };
         Plugin::new(Arc::clone(&self.inner), source, manifest, grants, None)
     }
 
@@ -213,24 +217,35 @@ impl PluginHost {
     ///
     /// # Errors
     /// As [`PluginHost::load`].
-    pub fn load_packaged(&self, packaged: &Packaged, manifest: Manifest, grants: Grants) -> Result<Plugin, LoadError> {
-        Plugin::new(Arc::clone(&self.inner), Source::Packaged(packaged.artifact.clone()), manifest, grants, None)
+    pub fn load_packaged(
+        &self,
+        packaged: &PackagedProvider,
+        manifest: Manifest,
+        grants: Grants,
+    ) -> Result<Plugin, LoadError> {
+        Plugin::new(
+            Arc::clone(&self.inner),
+            ComponentSource::Packaged(packaged.artifact.clone()),
+            manifest,
+            grants,
+            None,
+        )
     }
 
-    /// Makes a provider ready to fetch from the world of a test, for tests of providers and for nothing else: its requests go
-    /// to a server on loopback, and no address is checked. Everything else is as with [`PluginHost::load`].
+    /// Makes a provider ready to fetch in a test environment, for tests of providers only: its requests go to a server on loopback, and no
+    /// address is checked. Everything else is as with [`PluginHost::load`].
     ///
     /// # Errors
     /// As [`PluginHost::load`].
-    pub fn rehearse(
+    pub fn load_for_test(
         &self,
         file: &ComponentFile,
         manifest: Manifest,
         grants: Grants,
-        world: Rehearsal,
+        environment: TestEnvironment,
     ) -> Result<Plugin, LoadError> {
-        let source = Source::Component { digest: file.digest.clone(), bytes: file.bytes.clone() };
-        Plugin::new(Arc::clone(&self.inner), source, manifest, grants, Some(world))
+        let source = ComponentSource::Component { digest: file.digest.clone(), bytes: file.bytes.clone() };
+        Plugin::new(Arc::clone(&self.inner), source, manifest, grants, Some(environment))
     }
 
     /// Whether there is room for a pool of as many instances as may be in flight; without one, all share the pool for interpreters.
@@ -264,24 +279,24 @@ impl Inner {
         made
     }
 
-    /// Makes a component ready to be instantiated: compiled now, read compiled, or mapped from a package; its imports resolved.
-    /// Takes its time: call it where blocking is allowed.
-    pub(crate) fn prepare(&self, name: &str, source: &Source) -> Result<ProviderPre<State>, String> {
+    /// Makes a component ready to be instantiated: compiled now, read compiled, or mapped from a package; its imports resolved. It blocks:
+    /// call it on a thread that may block.
+    pub(crate) fn prepare(&self, name: &str, source: &ComponentSource) -> Result<ProviderPre<StoreData>, String> {
         let code = match source {
-            Source::Component { digest, bytes } => self.code(name, digest, bytes)?,
-            Source::Packaged(artifact) => Compiled::File(artifact.check().map_err(|error| error.to_string())?),
+            ComponentSource::Component { digest, bytes } => self.code(name, digest, bytes)?,
+            ComponentSource::Packaged(artifact) => Compiled::File(artifact.check().map_err(|error| error.to_string())?),
         };
-        self.pools.ready(name, &code)
+        self.pools.prepare(name, &code)
     }
 
     #[cfg(feature = "compile")]
     fn compile(&self, bytes: &[u8]) -> Result<Compiled, String> {
-        Compiled::now(&self.compiler, self.pools.settings(), bytes)
+        Compiled::compile(&self.compiler, self.pools.settings(), bytes)
     }
 
     #[cfg(not(feature = "compile"))]
     fn compile(&self, bytes: &[u8]) -> Result<Compiled, String> {
-        Compiled::now(self.pools.settings(), bytes)
+        Compiled::compile(self.pools.settings(), bytes)
     }
 
     /// The component's compiled code.
@@ -289,15 +304,15 @@ impl Inner {
         let Some(artifacts) = &self.artifacts else { return self.compile(bytes) };
         let file = Artifacts::name(digest, &self.settings_key);
         let path = artifacts.path(&file);
-        match Compiled::kept(artifacts, &file) {
-            Kept::Whole(code) => return Ok(code),
-            Kept::Damaged(problem) => tracing::warn!(
+        match Compiled::read_cached(artifacts, &file) {
+            CachedCode::Valid(code) => return Ok(code),
+            CachedCode::Damaged(problem) => tracing::warn!(
                 provider = name, file = %path.display(), problem, "a compiled component is not used; it is compiled again and replaced"
             ),
-            Kept::Nothing => {}
+            CachedCode::Missing => {}
         }
         let code = self.compile(bytes)?;
-        if let Err(error) = code.keep(artifacts, &file) {
+        if let Err(error) = code.write_cached(artifacts, &file) {
             tracing::warn!(provider = name, file = %path.display(), %error, "a compiled component cannot be kept");
         }
         Ok(code)

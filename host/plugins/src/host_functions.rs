@@ -1,7 +1,7 @@
 //! The contract's functions that a guest may call.
 //!
-//! They are written by hand, rather than generated, where a guest chooses how much it hands over: what is too much is refused before it is
-//! copied out of the guest's memory.
+//! They are written by hand, rather than generated, if the guest chooses how much it hands over: too much is refused before it is copied
+//! out of the guest's memory.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,60 +11,60 @@ use wasmtime::component::{HasSelf, Linker, WasmList, WasmStr};
 use wasmtime::{StoreContextMut, bail};
 
 use crate::bindings::damper::provider::{host, http, types};
-use crate::credentials::{self, Algorithm, Version};
+use crate::credentials::{self, Algorithm, SecretVersion};
 use crate::host_memory::HEADER_BYTES;
-use crate::http_client::{MAX_REQUESTS, NoKey, Response};
-use crate::memo::{MAX_KEY_BYTES, MAX_VALUE_BYTES};
+use crate::http_client::{MAX_REQUESTS, Response, SigningKeyError};
 use crate::output::Level;
-use crate::state::State;
+use crate::provider_cache::{MAX_KEY_BYTES, MAX_VALUE_BYTES};
+use crate::store_data::StoreData;
 use crate::wasi;
 
 /// The contract's interfaces.
 const HTTP: &str = "damper:provider/http@0.1.0";
 const HOST: &str = "damper:provider/host@0.1.0";
-/// The most requests of a list that is answered at all: with refusals, where it has more than [`MAX_REQUESTS`].
+/// The most requests of a list that gets a result at all: with refusals, if it has more than [`MAX_REQUESTS`].
 const MAX_ANSWERED: usize = 1_024;
 /// The largest payload that is signed, in bytes.
 const MAX_SIGNED_BYTES: usize = 1 << 20;
-/// From so many bytes on, a payload is signed where blocking is allowed.
+/// From so many bytes on, a payload is signed on a thread that may block.
 const LARGE_PAYLOAD_BYTES: usize = 64 << 10;
-/// The room of a request beside its texts and its body, in bytes.
+/// The size of a request beside its texts and its body, in bytes.
 const REQUEST_BYTES: usize = 512;
 
-type Answer = Result<Response, http::HttpError>;
+type SendResult = Result<Response, http::HttpError>;
 
-/// Everything that a provider may import.
-pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+/// Adds everything that a provider may import.
+pub(crate) fn add_to_linker(linker: &mut Linker<StoreData>) -> wasmtime::Result<()> {
     wasi::add_to_linker(linker)?;
-    types::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
+    types::add_to_linker::<_, HasSelf<StoreData>>(linker, |state| state)?;
     add_http(linker)?;
     add_host(linker)
 }
 
-fn add_http(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+fn add_http(linker: &mut Linker<StoreData>) -> wasmtime::Result<()> {
     let mut http = linker.instance(HTTP)?;
-    http.func_wrap_async("send", |mut store: StoreContextMut<'_, State>, (request,): (http::Request,)| {
+    http.func_wrap_async("send", |mut store: StoreContextMut<'_, StoreData>, (request,): (http::Request,)| {
         Box::new(async move { Ok((send(store.data_mut(), request).await,)) })
     })?;
     http.func_wrap_async(
         "send-all",
-        |mut store: StoreContextMut<'_, State>, (requests,): (WasmList<http::Request>,)| {
+        |mut store: StoreContextMut<'_, StoreData>, (requests,): (WasmList<http::Request>,)| {
             Box::new(async move { Ok((send_all(&mut store, requests).await?,)) })
         },
     )
 }
 
-fn add_host(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+fn add_host(linker: &mut Linker<StoreData>) -> wasmtime::Result<()> {
     let mut host = linker.instance(HOST)?;
-    host.func_wrap("log", |store: StoreContextMut<'_, State>, (level, message): (host::Level, WasmStr)| {
+    host.func_wrap("log", |store: StoreContextMut<'_, StoreData>, (level, message): (host::Level, WasmStr)| {
         log(&store, level, &message)
     })?;
-    host.func_wrap("config-get", |store: StoreContextMut<'_, State>, (key,): (String,)| {
+    host.func_wrap("config-get", |store: StoreContextMut<'_, StoreData>, (key,): (String,)| {
         Ok((store.data().shared.config.get(&key).cloned(),))
     })?;
     host.func_wrap_async(
         "sign",
-        |mut store: StoreContextMut<'_, State>,
+        |mut store: StoreContextMut<'_, StoreData>,
          (credential, algorithm, payload): (String, host::Algorithm, WasmList<u8>)| {
             Box::new(async move {
                 let length = payload.len();
@@ -76,64 +76,64 @@ fn add_host(linker: &mut Linker<State>) -> wasmtime::Result<()> {
             })
         },
     )?;
-    host.func_wrap("cache-get", |store: StoreContextMut<'_, State>, (key,): (String,)| {
-        Ok((store.data().shared.memo.get(&key, Instant::now()),))
+    host.func_wrap("cache-get", |store: StoreContextMut<'_, StoreData>, (key,): (String,)| {
+        Ok((store.data().shared.cache.get(&key, Instant::now()),))
     })?;
     host.func_wrap(
         "cache-put",
-        |store: StoreContextMut<'_, State>, (key, value, ttl_ms): (WasmStr, WasmList<u8>, u64)| {
+        |store: StoreContextMut<'_, StoreData>, (key, value, ttl_ms): (WasmStr, WasmList<u8>, u64)| {
             let key = key.to_str(&store)?;
-            let memo = &store.data().shared.memo;
+            let cache = &store.data().shared.cache;
             if key.len() > MAX_KEY_BYTES || value.len() > MAX_VALUE_BYTES {
-                memo.remove(&key);
+                cache.remove(&key);
                 return Ok(());
             }
             let value = value.as_le_slice(&store).to_vec();
-            memo.put(key.into_owned(), value, Duration::from_millis(ttl_ms), Instant::now());
+            cache.put(key.into_owned(), value, Duration::from_millis(ttl_ms), Instant::now());
             Ok(())
         },
     )
 }
 
-impl types::Host for State {}
+impl types::Host for StoreData {}
 
-async fn send(state: &mut State, request: http::Request) -> Answer {
-    let _waiting = state.call.waiting();
-    state.call.memory.passed();
-    state.call.memory.pass(request_bytes(&request)).await?;
+async fn send(state: &mut StoreData, request: http::Request) -> SendResult {
+    let _host_wait = state.call.start_waiting();
+    state.call.memory.release_in_transit();
+    state.call.memory.reserve_in_transit(request_bytes(&request)).await?;
     let (shared, call) = (Arc::clone(&state.shared), Arc::clone(&state.call));
-    let sent = state.call.beside.run(async move { shared.client.send(&call, request).await }).await;
+    let sent = state.call.driver.run(async move { shared.client.send(&call, request).await }).await;
     sent.unwrap_or_else(|| Err(http::HttpError::Other("the call has ended".to_owned())))
 }
 
 async fn send_all(
-    store: &mut StoreContextMut<'_, State>,
+    store: &mut StoreContextMut<'_, StoreData>,
     requests: WasmList<http::Request>,
-) -> wasmtime::Result<Vec<Answer>> {
+) -> wasmtime::Result<Vec<SendResult>> {
     let count = requests.len();
     let call = Arc::clone(&store.data().call);
-    let refused = |why: &http::HttpError| (0..count).map(|_| Err(why.clone())).collect();
-    call.memory.passed();
+    let refuse_all = |why: &http::HttpError| (0..count).map(|_| Err(why.clone())).collect();
+    call.memory.release_in_transit();
     if count > MAX_ANSWERED {
         bail!("it sends {count} requests at once, and the most are {MAX_REQUESTS}");
     }
     if count > MAX_REQUESTS {
-        return Ok(refused(&http::HttpError::Invalid(format!(
+        return Ok(refuse_all(&http::HttpError::Invalid(format!(
             "{count} requests at once are more than {MAX_REQUESTS}"
         ))));
     }
-    let _waiting = call.waiting();
-    // Taken out of the guest's memory one by one: several may point to the same bytes.
+    let _host_wait = call.start_waiting();
+    // Copied out of the guest's memory one by one: several may point to the same bytes.
     let mut taken = Vec::with_capacity(count);
     for index in 0..count {
         let Some(request) = requests.get(&mut *store, index).transpose()? else { break };
-        if let Err(over) = call.memory.pass(request_bytes(&request)).await {
-            return Ok(refused(&over.into()));
+        if let Err(over) = call.memory.reserve_in_transit(request_bytes(&request)).await {
+            return Ok(refuse_all(&over.into()));
         }
         taken.push(request);
     }
     let (shared, its_call) = (Arc::clone(&store.data().shared), Arc::clone(&call));
-    let sent = call.beside.run(async move { shared.client.send_all(&its_call, taken).await }).await;
+    let sent = call.driver.run(async move { shared.client.send_all(&its_call, taken).await }).await;
     Ok(sent.unwrap_or_default())
 }
 
@@ -146,8 +146,8 @@ fn request_bytes(request: &http::Request) -> usize {
     REQUEST_BYTES + method.len() + url.len() + body + pairs.chain(credentials).sum::<usize>()
 }
 
-fn log(store: &StoreContextMut<'_, State>, level: host::Level, message: &WasmStr) -> wasmtime::Result<()> {
-    let State { call, shared, .. } = store.data();
+fn log(store: &StoreContextMut<'_, StoreData>, level: host::Level, message: &WasmStr) -> wasmtime::Result<()> {
+    let StoreData { call, shared, .. } = store.data();
     if call.output.is_full() {
         return Ok(());
     }
@@ -162,7 +162,7 @@ fn log(store: &StoreContextMut<'_, State>, level: host::Level, message: &WasmStr
 }
 
 async fn sign(
-    state: &mut State,
+    state: &mut StoreData,
     credential: String,
     algorithm: host::Algorithm,
     payload: Vec<u8>,
@@ -171,27 +171,27 @@ async fn sign(
         host::Algorithm::HmacSha256 => Algorithm::HmacSha256,
         host::Algorithm::HmacSha512 => Algorithm::HmacSha512,
     };
-    let signature = match key(state, &credential).await {
+    let signature = match signing_key(state, &credential).await {
         Ok(key) if payload.len() < LARGE_PAYLOAD_BYTES => credentials::sign(&key, algorithm, &payload),
         Ok(key) => {
-            let _waiting = state.call.waiting();
+            let _host_wait = state.call.start_waiting();
             let sign = move || credentials::sign(&key, algorithm, &payload);
-            let signed = state.call.beside.run(async move { tokio::task::spawn_blocking(sign).await }).await;
+            let signed = state.call.driver.run(async move { tokio::task::spawn_blocking(sign).await }).await;
             signed.and_then(Result::ok).flatten()
         }
-        Err(NoKey::NoSuchCredential) => None,
-        Err(NoKey::NoSecret) => return Err(host::SignError::NoSecret(credential)),
+        Err(SigningKeyError::NoSuchCredential) => None,
+        Err(SigningKeyError::NoSecret) => return Err(host::SignError::NoSecret(credential)),
     };
     signature.ok_or(host::SignError::NoSuchCredential(credential))
 }
 
-/// The key of a credential that signs: at hand, or read first.
-async fn key(state: &mut State, credential: &str) -> Result<Arc<Version>, NoKey> {
-    if let Some(key) = state.shared.client.key_at_hand(&state.call, credential)? {
+/// The key of a credential that signs, from the cache or read first.
+async fn signing_key(state: &mut StoreData, credential: &str) -> Result<Arc<SecretVersion>, SigningKeyError> {
+    if let Some(key) = state.shared.client.cached_key(&state.call, credential)? {
         return Ok(key);
     }
-    let _waiting = state.call.waiting();
+    let _host_wait = state.call.start_waiting();
     let (shared, call, name) = (Arc::clone(&state.shared), Arc::clone(&state.call), credential.to_owned());
-    let read = state.call.beside.run(async move { shared.client.key(&call, &name).await }).await;
-    read.unwrap_or(Err(NoKey::NoSecret))
+    let read = state.call.driver.run(async move { shared.client.read_key(&call, &name).await }).await;
+    read.unwrap_or(Err(SigningKeyError::NoSecret))
 }

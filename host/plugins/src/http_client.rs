@@ -1,10 +1,10 @@
-//! A provider's HTTP client: it sends what the egress policy allows, hop by hop, and brings whole answers back.
+//! A provider's HTTP client: it sends the requests that the egress policy allows, hop by hop, and returns whole responses.
 
-mod answer;
+mod authenticate;
 mod connections;
 mod exchange;
+mod response;
 mod tokens;
-mod wear;
 
 use std::pin::pin;
 use std::sync::atomic::AtomicU64;
@@ -14,24 +14,24 @@ use std::time::Duration;
 use futures::future::join_all;
 use wasmtime::component::{ComponentType, Lower};
 
+pub(crate) use authenticate::SigningKeyError;
 pub use connections::ProxyError;
 pub(crate) use connections::{Clients, Connections};
-pub(crate) use exchange::Outgoing;
-pub(crate) use wear::NoKey;
+pub(crate) use exchange::OutgoingRequest;
 
 use crate::bindings::damper::provider::http::{HttpError, Request};
-use crate::call::{Call, InFlight};
 use crate::credentials::Credentials;
 use crate::egress::EgressPolicy;
+use crate::guest_call::{GuestCall, RequestSlot};
 use crate::text::Scrubber;
 
 /// The most requests of one `send-all`.
 pub(crate) const MAX_REQUESTS: usize = 64;
 
-type Answer = Result<Response, HttpError>;
+type SendResult = Result<Response, HttpError>;
 
-/// The contract's `response`. What the generated type would own is shared here with what notes it, so that an answer is copied
-/// once, into the guest.
+/// The contract's `response`. Headers and body are shared with the request log, unlike in the generated type, so that a response is copied
+/// only once, into the guest.
 #[derive(Debug, ComponentType, Lower)]
 #[component(record)]
 pub(crate) struct Response {
@@ -48,35 +48,34 @@ pub(crate) struct Response {
 pub(crate) struct HttpClient {
     /// The provider, for messages.
     pub(crate) provider: String,
-    /// What a request says that names no User-Agent.
+    /// The User-Agent of a request that sets none.
     pub(crate) user_agent: http::HeaderValue,
     pub(crate) policy: EgressPolicy,
     pub(crate) credentials: Credentials,
     pub(crate) scrubber: Arc<Scrubber>,
     pub(crate) connections: Connections,
-    /// The largest body of an answer, decompressed.
+    /// The largest body of a response, decompressed.
     pub(crate) response_bytes: u64,
-    /// How many answers held a secret.
+    /// The number of responses that contained a secret.
     pub(crate) echoes: AtomicU64,
 }
 
 impl HttpClient {
-    /// Sends one request and waits for its whole answer.
-    pub(crate) async fn send(&self, call: &Arc<Call>, request: Request) -> Answer {
+    /// Sends one request and waits for its whole response.
+    pub(crate) async fn send(&self, call: &Arc<GuestCall>, request: Request) -> SendResult {
         match call.start_request() {
-            Some(mut lane) => self.send_on(call, &mut lane, request).await,
-            None => Err(no_room()),
+            Some(mut slot) => self.send_in_slot(call, &mut slot, request).await,
+            None => Err(no_permit_error()),
         }
     }
 
-    /// Sends several requests, side by side as far as there is room, else one after another. The answers come in the order of
-    /// the requests.
-    pub(crate) async fn send_all(&self, call: &Arc<Call>, requests: Vec<Request>) -> Vec<Answer> {
+    /// Sends several requests, in parallel as far as there are permits. The responses have the order of the requests.
+    pub(crate) async fn send_all(&self, call: &Arc<GuestCall>, requests: Vec<Request>) -> Vec<SendResult> {
         let count = requests.len();
-        let lanes = (0..count).map_while(|_| call.start_request());
+        let slots = (0..count).map_while(|_| call.start_request());
         let queue = Mutex::new(requests.into_iter().enumerate());
-        let answers = join_all(lanes.map(|lane| self.work_off(call, lane, &queue))).await;
-        let mut ordered: Vec<Answer> = (0..count).map(|_| Err(no_room())).collect();
+        let answers = join_all(slots.map(|slot| self.send_queued(call, slot, &queue))).await;
+        let mut ordered: Vec<SendResult> = (0..count).map(|_| Err(no_permit_error())).collect();
         for (index, answer) in answers.into_iter().flatten() {
             if let Some(place) = ordered.get_mut(index) {
                 *place = answer;
@@ -85,26 +84,26 @@ impl HttpClient {
         ordered
     }
 
-    /// Sends what is in the queue, one after another, as long as the API answers.
-    async fn work_off(
+    /// Sends the requests of the queue one after another, as long as the API responds.
+    async fn send_queued(
         &self,
-        call: &Arc<Call>,
-        mut lane: InFlight,
+        call: &Arc<GuestCall>,
+        mut slot: RequestSlot,
         queue: &Mutex<impl Iterator<Item = (usize, Request)>>,
-    ) -> Vec<(usize, Answer)> {
+    ) -> Vec<(usize, SendResult)> {
         let mut answers = Vec::new();
-        while lane.is_free() {
+        while slot.is_free() {
             let next = queue.lock().unwrap_or_else(PoisonError::into_inner).next();
             let Some((index, request)) = next else { break };
-            answers.push((index, self.send_on(call, &mut lane, request).await));
+            answers.push((index, self.send_in_slot(call, &mut slot, request).await));
         }
         answers
     }
 
-    async fn send_on(&self, call: &Arc<Call>, lane: &mut InFlight, request: Request) -> Answer {
-        // One future on this stack, however it is awaited.
+    async fn send_in_slot(&self, call: &Arc<GuestCall>, slot: &mut RequestSlot, request: Request) -> SendResult {
+        // One future on this stack, with or without a timeout.
         let timeout = request.timeout_ms.map(Duration::from_millis);
-        let mut sending = pin!(self.follow(call, lane, request));
+        let mut sending = pin!(self.send_following_redirects(call, slot, request));
         match timeout {
             Some(timeout) => tokio::time::timeout(timeout, sending.as_mut()).await.unwrap_or(Err(HttpError::TimedOut)),
             None => sending.await,
@@ -112,7 +111,7 @@ impl HttpClient {
     }
 }
 
-fn no_room() -> HttpError {
+fn no_permit_error() -> HttpError {
     let why =
         "an earlier request of this call has had no answer, and the provider's concurrency has no room for another";
     HttpError::Other(why.to_owned())

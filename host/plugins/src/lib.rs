@@ -1,20 +1,18 @@
-//! The plugin host: wasmtime made narrow.
+//! The plugin host, built on wasmtime.
 //!
 //! A provider is one file, a component with its manifest inside ([`component_file`]). [`PluginHost`] turns it, together with
 //! what the operator grants ([`grants`]), into a [`Plugin`], which fetches records: each fetch in a fresh instance with its own
 //! memory, limits and time, behind an egress policy that sees every request. The component model's generated types, wasmtime
 //! and the HTTP client stay inside; outside there is only `damper_core::fetcher::Fetcher`.
 //!
-//! What an operator says of a provider, and how it is brought together with the manifest, is [`settings`].
+//! [`settings`] combines an operator's settings for a provider with the provider's manifest.
 //!
-//! Which files and folders are safe from other users of the machine is [`ownership`]'s to say.
+//! [`ownership`] checks that other users of the machine cannot change files and folders.
 //!
-//! What this is not: it knows no streams and no retries, it reads no settings file and no environment.
+//! This crate has no streams and no retries, and it reads no settings file and no environment.
 
 mod artifacts;
-mod beside;
 mod bindings;
-mod call;
 mod compiled;
 #[cfg(feature = "compile")]
 pub mod compiler;
@@ -27,13 +25,14 @@ mod execution_marks;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod grants;
+mod guest_call;
 mod host;
+mod host_call_driver;
 mod host_functions;
 mod host_memory;
 mod http_client;
 mod machine;
-mod memo;
-mod noted;
+mod memory_budget;
 mod output;
 pub mod ownership;
 pub mod package;
@@ -41,27 +40,30 @@ mod plugin;
 mod pools;
 #[cfg(feature = "compile")]
 pub mod program;
-mod recorded;
-mod rehearsal;
+mod provider_cache;
+mod recorded_exchange;
+mod request_log;
 mod resolver;
-mod room;
 pub mod settings;
 mod spellings;
-mod state;
+mod store_data;
+mod test_environment;
 mod text;
 mod wasi;
 
 pub use artifacts::{Cache, CacheKey, CacheKeyError};
-pub use call::RequestTrace;
 pub use credentials::CredentialError;
-pub use engine::tells_touched_pages;
-pub use execution_marks::{ExecutionMarks, LeftBehind, MarkedComponent, MarkedItem, Running, left_behind};
+pub use engine::has_pagemap_scan;
+pub use execution_marks::{
+    AbandonedMarks, ExecutionMarks, MarkedComponent, MarkedItem, RunningItem, read_abandoned_marks,
+};
+pub use guest_call::RequestTrace;
 pub use host::{HostError, HostOptions, LoadError, PluginHost};
 pub use http_client::ProxyError;
 pub use machine::{MemoryLimits, available_memory};
 pub use output::{Level, LogLine, Source};
 pub use plugin::{Plugin, TracedFetch, Usage};
-pub use recorded::{Recorded, RecordedAnswer, is_private_header};
-pub use rehearsal::{Rehearsal, RehearsalError};
+pub use recorded_exchange::{RecordedExchange, RecordedResponse, is_private_header};
 pub use resolver::{Resolver, SystemResolver};
 pub use spellings::spellings;
+pub use test_environment::{TestEnvironment, TestEnvironmentError};

@@ -1,4 +1,4 @@
-//! How much memory the process may use, and what components get of it.
+//! The memory that the process may use, and the part of it for components.
 
 use std::fs;
 use std::path::Path;
@@ -8,15 +8,15 @@ use std::path::Path;
 pub struct MemoryLimits {
     /// The memories and tables of all instances.
     pub guests: usize,
-    /// What the host holds for them: requests, answers, exchanges, their caches.
+    /// The host's memory for them: requests, responses, request logs, caches.
     pub host: usize,
 }
 
-/// The most that instances get by themselves, however much the machine has.
+/// The default limit for instances on machines with much memory.
 const MOST_FOR_GUESTS: u64 = 4 << 30;
-/// The most that the host holds by itself: an answer of the largest kind fits into one provider's share.
+/// The default limit for the host on machines with much memory. The largest response fits into one provider's share.
 const MOST_FOR_HOST: u64 = 256 << 20;
-/// Where the machine does not tell how much memory there is.
+/// Used if the machine's memory cannot be determined.
 const UNKNOWN: u64 = 1 << 30;
 
 impl MemoryLimits {
@@ -42,7 +42,7 @@ pub fn available_memory() -> u64 {
     limits.into_iter().flatten().min().unwrap_or(UNKNOWN)
 }
 
-/// The machine's memory, where the kernel tells it as Linux does.
+/// The machine's memory, from `/proc/meminfo` as on Linux.
 fn machine_memory() -> Option<u64> {
     let text = fs::read_to_string("/proc/meminfo").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
@@ -59,7 +59,7 @@ fn group_memory() -> Option<u64> {
     root.join(path).ancestors().take_while(|folder| folder.starts_with(root)).filter_map(limit).min()
 }
 
-/// The limit of what the process may write to.
+/// The process's own limit of data (`RLIMIT_DATA`).
 fn own_limit() -> Option<u64> {
     rustix::process::getrlimit(rustix::process::Resource::Data).current
 }

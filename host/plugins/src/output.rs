@@ -1,7 +1,7 @@
 //! A guest's output: cut into lines, bounded, scrubbed, and written to the log as data.
 //!
-//! While the guest waits for a line to be taken, the line is only queued. It is scrubbed and written when the guest has given way: neither the
-//! time that takes nor anything else tells the guest whether its text holds a secret.
+//! While the guest runs, a line is only queued. It is scrubbed and written when the guest has yielded, so the guest cannot tell by timing
+//! whether its text contains a secret.
 
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -17,7 +17,7 @@ const MAX_BYTES: usize = 64 * 1024;
 /// The most of a panic's message that is kept for the failure, in bytes.
 const MAX_PANIC_BYTES: usize = 512;
 
-/// Where a line came from.
+/// The source of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
     /// The contract's `log`.
@@ -28,7 +28,7 @@ pub enum Source {
     Stderr,
 }
 
-/// How much a line matters.
+/// The severity of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
     /// For the provider's author.
@@ -44,40 +44,40 @@ pub enum Level {
 /// One line that a guest wrote: without secrets, and cut. It may hold anything else, escapes included.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogLine {
-    /// Where it came from.
+    /// Its source.
     pub source: Source,
-    /// How much it matters.
+    /// Its severity.
     pub level: Level,
     /// The line as a JSON string, in quotes: fit to be printed.
     pub json: String,
 }
 
-/// What one call writes.
+/// The output of one call.
 #[derive(Debug)]
 pub(crate) struct Output {
     /// The provider, for the log.
     provider: String,
     /// The item's id, for the log.
     item: String,
-    state: Mutex<State>,
+    buffer: Mutex<OutputBuffer>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct OutputBuffer {
     stdout: Vec<u8>,
     stderr: Vec<u8>,
     lines: u32,
     bytes: usize,
     is_full: bool,
-    queued: Vec<Queued>,
+    queued: Vec<QueuedLine>,
     panic: Option<String>,
-    /// The lines, where they are asked for.
-    kept: Option<Vec<LogLine>>,
+    /// The lines, if the caller captures them.
+    captured: Option<Vec<LogLine>>,
 }
 
-/// A line that is not written yet.
+/// A line that has not been written yet.
 #[derive(Debug)]
-enum Queued {
+enum QueuedLine {
     Line(Source, Level, String),
     /// The call has written too much, and the rest is left out.
     Full,
@@ -85,30 +85,32 @@ enum Queued {
 
 impl Output {
     pub(crate) fn new(provider: &str, item: &str, keep: bool) -> Self {
-        let state = State { kept: keep.then(Vec::new), ..State::default() };
-        Self { provider: provider.to_owned(), item: item.to_owned(), state: Mutex::new(state) }
+        let buffer = OutputBuffer { captured: keep.then(Vec::new), ..OutputBuffer::default() };
+        Self { provider: provider.to_owned(), item: item.to_owned(), buffer: Mutex::new(buffer) }
     }
 
     /// A line of the contract's `log`.
     pub(crate) fn log(&self, level: Level, message: &str, scrubber: &Scrubber) {
-        self.locked(|state| state.queue(Source::Log, level, message, scrubber));
+        self.with_buffer(|buffer| buffer.queue(Source::Log, level, message, scrubber));
     }
 
-    /// Whether nothing more of the contract's `log` is written.
+    /// Whether the limit is reached, so that no more lines of the contract's `log` are written.
     pub(crate) fn is_full(&self) -> bool {
-        self.locked(|state| state.is_full)
+        self.with_buffer(|buffer| buffer.is_full)
     }
 
     /// Bytes on standard output or standard error.
     pub(crate) fn print(&self, source: Source, bytes: &[u8], scrubber: &Scrubber) {
-        self.locked(|state| {
+        self.with_buffer(|buffer| {
             for part in bytes.split_inclusive(|byte| *byte == b'\n') {
-                if state.is_full && source == Source::Stdout {
+                if buffer.is_full && source == Source::Stdout {
                     return;
                 }
-                state.partial(source).extend_from_slice(part.get(..part.len().min(MAX_LINE_BYTES)).unwrap_or_default());
-                if part.ends_with(b"\n") || state.partial(source).len() >= MAX_LINE_BYTES {
-                    state.end_line(source, scrubber);
+                buffer
+                    .partial(source)
+                    .extend_from_slice(part.get(..part.len().min(MAX_LINE_BYTES)).unwrap_or_default());
+                if part.ends_with(b"\n") || buffer.partial(source).len() >= MAX_LINE_BYTES {
+                    buffer.end_line(source, scrubber);
                 }
             }
         });
@@ -116,49 +118,49 @@ impl Output {
 
     /// Writes the lines that are queued. Called while the guest does not run.
     pub(crate) fn flush(&self, scrubber: &Scrubber) {
-        let queued = self.locked(|state| std::mem::take(&mut state.queued));
+        let queued = self.with_buffer(|buffer| std::mem::take(&mut buffer.queued));
         for queued in queued {
             match queued {
-                Queued::Line(source, level, line) => self.emit(source, level, &line, scrubber),
-                Queued::Full => {
+                QueuedLine::Line(source, level, line) => self.emit(source, level, &line, scrubber),
+                QueuedLine::Full => {
                     tracing::warn!(target: "damper::provider", provider = %self.provider, "the provider writes too much: the rest of this call's output is left out");
                 }
             }
         }
     }
 
-    /// Writes everything, also what has no line's end yet. Called when the call is over.
+    /// Writes everything, including unfinished lines. Called when the call is over.
     pub(crate) fn finish(&self, scrubber: &Scrubber) {
-        self.locked(|state| {
+        self.with_buffer(|buffer| {
             for source in [Source::Stdout, Source::Stderr] {
-                if !state.partial(source).is_empty() {
-                    state.end_line(source, scrubber);
+                if !buffer.partial(source).is_empty() {
+                    buffer.end_line(source, scrubber);
                 }
             }
         });
         self.flush(scrubber);
     }
 
-    /// What the guest wrote when it panicked, on one line.
+    /// The guest's panic message, on one line.
     pub(crate) fn panic(&self) -> Option<String> {
-        self.locked(|state| state.panic.clone())
+        self.with_buffer(|buffer| buffer.panic.clone())
     }
 
-    /// The lines that were kept.
+    /// Takes the captured lines.
     pub(crate) fn take_lines(&self) -> Vec<LogLine> {
-        self.locked(|state| state.kept.take().unwrap_or_default())
+        self.with_buffer(|buffer| buffer.captured.take().unwrap_or_default())
     }
 
-    fn locked<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
-        work(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    fn with_buffer<T>(&self, work: impl FnOnce(&mut OutputBuffer) -> T) -> T {
+        work(&mut self.buffer.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn emit(&self, source: Source, level: Level, line: &str, scrubber: &Scrubber) {
-        let json = scrubber.json(line, MAX_LINE_BYTES);
+        let json = scrubber.to_json(line, MAX_LINE_BYTES);
         self.write(source, level, &json, scrubber);
-        self.locked(|state| {
-            if let Some(kept) = &mut state.kept {
-                kept.push(LogLine { source, level, json });
+        self.with_buffer(|buffer| {
+            if let Some(captured) = &mut buffer.captured {
+                captured.push(LogLine { source, level, json });
             }
         });
     }
@@ -167,7 +169,7 @@ impl Output {
         let provider = &self.provider;
         macro_rules! event {
             ($level:expr) => {
-                tracing::event!(target: "damper::provider", $level, %provider, item = %scrubber.json(&self.item, MAX_LINE_BYTES), ?source, line = %json)
+                tracing::event!(target: "damper::provider", $level, %provider, item = %scrubber.to_json(&self.item, MAX_LINE_BYTES), ?source, line = %json)
             };
         }
         match level {
@@ -179,7 +181,7 @@ impl Output {
     }
 }
 
-impl State {
+impl OutputBuffer {
     fn end_line(&mut self, source: Source, scrubber: &Scrubber) {
         let bytes = std::mem::take(self.partial(source));
         let line = String::from_utf8_lossy(&bytes);
@@ -199,20 +201,20 @@ impl State {
         }
         if self.lines >= MAX_LINES || self.bytes >= MAX_BYTES {
             self.is_full = true;
-            self.queued.push(Queued::Full);
+            self.queued.push(QueuedLine::Full);
             return;
         }
         self.lines += 1;
         self.bytes += line.len().min(MAX_LINE_BYTES);
         let line = cut(line, scrubber.window_bytes(MAX_LINE_BYTES)).to_owned();
-        self.queued.push(Queued::Line(source, level, line));
+        self.queued.push(QueuedLine::Line(source, level, line));
     }
 
     fn partial(&mut self, source: Source) -> &mut Vec<u8> {
         if source == Source::Stderr { &mut self.stderr } else { &mut self.stdout }
     }
 
-    /// Keeps the lines from Rust's `panicked at` on, up to its note on backtraces.
+    /// Captures the lines from Rust's `panicked at` on, up to its note on backtraces.
     fn watch_for_panic(&mut self, line: &str) {
         if let Some((_, rest)) = line.split_once("panicked at ") {
             self.panic = Some(format!("panicked at {}", cut(rest, MAX_PANIC_BYTES)));
@@ -263,14 +265,14 @@ mod tests {
         assert!(lines.len() <= MAX_LINES as usize);
         assert!(lines.iter().map(String::len).sum::<usize>() <= MAX_BYTES + 2 * MAX_LINE_BYTES);
         assert!(output.is_full());
-        assert!(output.locked(|state| state.stdout.len()) <= MAX_LINE_BYTES);
+        assert!(output.with_buffer(|buffer| buffer.stdout.len()) <= MAX_LINE_BYTES);
     }
 
     #[test]
     fn a_line_is_queued_while_the_guest_runs_and_written_when_it_gives_way() {
         let (output, scrubber) = output();
         output.log(Level::Info, "hunter2", &scrubber);
-        assert!(output.locked(|state| state.kept.as_ref().unwrap().is_empty() && state.queued.len() == 1));
+        assert!(output.with_buffer(|buffer| buffer.captured.as_ref().unwrap().is_empty() && buffer.queued.len() == 1));
         output.flush(&scrubber);
         assert_eq!(lines(&output), ["\"[secret]\""]);
     }
@@ -279,7 +281,9 @@ mod tests {
     fn a_long_line_is_cut_before_it_is_kept() {
         let (output, scrubber) = output();
         output.log(Level::Info, &"x".repeat(1 << 20), &scrubber);
-        let Some(Queued::Line(_, _, line)) = output.locked(|state| state.queued.pop()) else { panic!("no line") };
+        let Some(QueuedLine::Line(_, _, line)) = output.with_buffer(|buffer| buffer.queued.pop()) else {
+            panic!("no line")
+        };
         assert_eq!(line.len(), MAX_LINE_BYTES + "hunter2".len());
     }
 

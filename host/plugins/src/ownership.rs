@@ -1,5 +1,5 @@
-//! Whether other users of the machine can change a file or a folder. Code that is run, and files that say who gets a secret, are
-//! taken only from where they cannot.
+//! Whether other users of the machine can change a file or a folder. Code and files with grants are read only from places that they cannot
+//! change.
 //!
 //! A folder is opened by walking from the root: each component is opened in the folder before it, and its owner and mode are
 //! asked of the open file. Others can therefore not exchange a component between its check and its use. A folder that everybody
@@ -65,7 +65,7 @@ pub enum OwnershipError {
     WrongKind {
         /// The file or folder.
         path: PathBuf,
-        /// What it should be.
+        /// The expected kind.
         wanted: &'static str,
     },
     /// It cannot be looked at.
@@ -73,7 +73,7 @@ pub enum OwnershipError {
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
 }
@@ -111,7 +111,7 @@ pub enum GroupWrite {
     Private,
 }
 
-/// Whether a file of this owner may decide what we do: ours, or root's.
+/// Whether files of this owner are trusted: ours and root's.
 #[must_use]
 pub fn is_trusted(owner: u32) -> bool {
     owner == ROOT || is_ours(owner)
@@ -126,7 +126,7 @@ pub fn is_ours(owner: u32) -> bool {
 /// An open folder that others cannot change, nor exchange by way of a folder above it.
 ///
 /// # Errors
-/// Where it is not there, or it or a folder above it is not trusted.
+/// If it is not there, or it or a folder above it is not trusted.
 pub fn open_folder(path: &Path, group: GroupWrite) -> Result<File, OwnershipError> {
     walk(path, group, false)
 }
@@ -134,7 +134,7 @@ pub fn open_folder(path: &Path, group: GroupWrite) -> Result<File, OwnershipErro
 /// As [`open_folder`]; a folder that is missing is made, for its owner alone.
 ///
 /// # Errors
-/// Where it cannot be made, or it or a folder above it is not trusted.
+/// If it cannot be made, or it or a folder above it is not trusted.
 pub fn make_folder(path: &Path, group: GroupWrite) -> Result<File, OwnershipError> {
     walk(path, group, true)
 }
@@ -204,7 +204,7 @@ fn names(path: &Path) -> Vec<OsString> {
 /// A regular file in an open folder that others cannot change. Symbolic links are not followed.
 ///
 /// # Errors
-/// Where it is not there, is something else, or is not trusted.
+/// If it is not there, is something else, or is not trusted.
 pub fn open_file(folder: &File, shown: &Path, name: &OsStr, group: GroupWrite) -> Result<File, OwnershipError> {
     let path = shown.join(name);
     let file = match openat(folder, name, FILE, Mode::empty()) {
@@ -219,7 +219,7 @@ pub fn open_file(folder: &File, shown: &Path, name: &OsStr, group: GroupWrite) -
 /// Checks that an open file is a regular one that others cannot change.
 ///
 /// # Errors
-/// Where it is not.
+/// If it is not.
 pub fn check_file(file: &File, path: &Path, group: GroupWrite) -> Result<(), OwnershipError> {
     let metadata = metadata(file, path)?;
     if !metadata.is_file() {
@@ -231,7 +231,7 @@ pub fn check_file(file: &File, path: &Path, group: GroupWrite) -> Result<(), Own
 /// Checks that others cannot change what an open file holds, whatever kind of file it is.
 ///
 /// # Errors
-/// Where they can.
+/// If they can.
 pub fn check_open(file: &File, path: &Path, group: GroupWrite) -> Result<(), OwnershipError> {
     check_changes(&metadata(file, path)?, path, group)
 }
@@ -240,10 +240,10 @@ pub fn check_open(file: &File, path: &Path, group: GroupWrite) -> Result<(), Own
 /// sticky folder is accepted, and one on a file system that is mounted read-only.
 ///
 /// # Errors
-/// Where they can, or the folder cannot be looked at.
+/// If they can, or the folder cannot be looked at.
 pub fn check_folder_of(file: &Path) -> Result<(), OwnershipError> {
     let path = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // Whole, since "." tells a person nothing.
+    // Absolute, since "." means nothing in a message.
     let path = &std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
     let opened = rustix::fs::open(path, FOLDER.difference(OFlags::NOFOLLOW), Mode::empty());
     let folder = File::from(opened.map_err(|errno| OwnershipError::io(path, errno))?);
@@ -256,7 +256,7 @@ pub fn check_folder_of(file: &Path) -> Result<(), OwnershipError> {
 /// followed.
 ///
 /// # Errors
-/// Where they can, naming the first file, or something cannot be looked at.
+/// If they can, naming the first file, or something cannot be looked at.
 pub fn check_tree(path: &Path, group: GroupWrite) -> Result<(), OwnershipError> {
     let folder = open_folder(path, group)?;
     check_entries(&folder, path, group, 0)
@@ -266,7 +266,7 @@ fn check_entries(folder: &File, path: &Path, group: GroupWrite, depth: usize) ->
     if depth > MAX_DEPTH {
         return Err(OwnershipError::io(path, Errno::LOOP));
     }
-    // A folder that was opened to be walked through cannot be read.
+    // A folder that was opened with `O_PATH` cannot be read.
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let readable = openat(folder, ".", flags, Mode::empty());
     for entry in readable.and_then(Dir::new).map_err(|errno| OwnershipError::io(path, errno))? {
@@ -323,7 +323,7 @@ fn check_mode(metadata: &Metadata, path: &Path, group: GroupWrite) -> Result<(),
 /// Whether a group is a user's alone, as [`GroupWrite::Private`] has it.
 #[must_use]
 pub fn has_private_group(user: u32, group: u32) -> bool {
-    // Where there is no such file it names no other member; one that cannot be read may name some.
+    // A missing file names no other member. A file that cannot be read may name some.
     let text = |path| match fs::read(path) {
         Ok(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Some(String::new()),

@@ -6,12 +6,12 @@
 //! providers/NAME/provider.cwasm   the compiled component, as the engine maps it
 //! ```
 //!
-//! Nothing is read before it is needed: opening a package reads no provider, [`Package::provider`] reads one provider's
-//! `provider.json`, and its code is read (once, for its digest) and mapped when it is first fetched through. So a package with
-//! five hundred providers starts like one with a single one. What this is not: the zip around it, which `damper package` makes.
+//! Files are read only when they are needed: opening a package reads no provider, [`Package::provider`] reads one provider's
+//! `provider.json`, and its code is read (once, for its digest) and mapped at its first fetch. A package with five hundred providers starts
+//! as fast as one with a single provider. `damper package` makes the zip around a package; this module does not.
 
 mod artifact;
-mod described;
+mod description;
 mod error;
 #[cfg(feature = "compile")]
 mod write;
@@ -23,19 +23,19 @@ use damper_core::manifest::Manifest;
 
 pub use crate::engine::Architecture;
 pub(crate) use artifact::{Artifact, CheckedFile};
-use described::Described;
+use description::ProviderDescription;
 pub use error::PackageError;
 #[cfg(feature = "compile")]
-pub use write::{PackagedFile, compile, description_of, files, is_current, write};
+pub use write::{PackagedFile, compile, description_path, files, is_current, write};
 
 /// The folder of the providers, within a package.
 const PROVIDERS: &str = "providers";
-/// What a provider is.
+/// The file that describes a provider.
 const DESCRIPTION: &str = "provider.json";
 /// A provider's compiled code.
 const CODE: &str = "provider.cwasm";
 
-/// A package in a folder, where it was unpacked.
+/// A package that was unpacked into a folder.
 #[derive(Debug, Clone)]
 pub struct Package {
     providers: PathBuf,
@@ -43,19 +43,19 @@ pub struct Package {
 
 /// A provider of a package.
 #[derive(Debug, Clone)]
-pub struct Packaged {
+pub struct PackagedProvider {
     /// Its manifest, as its author wrote it.
     pub manifest: Manifest,
-    /// The operator's table `[providers.NAME]` as TOML, without its header; empty where nothing was set.
+    /// The operator's table `[providers.NAME]` as TOML, without its header; empty if nothing was set.
     pub settings: String,
     pub(crate) artifact: Artifact,
 }
 
 impl Package {
-    /// The package in this folder, beside `bootstrap`. What it holds is not looked at.
+    /// The package in this folder, beside `bootstrap`. Its content is not checked.
     ///
     /// # Errors
-    /// Where the folder holds no package.
+    /// If the folder holds no package.
     pub fn open(folder: &Path) -> Result<Self, PackageError> {
         let providers = folder.join(PROVIDERS);
         if providers.is_dir() {
@@ -67,7 +67,7 @@ impl Package {
     /// The names of its providers, in order.
     ///
     /// # Errors
-    /// Where its folder cannot be read.
+    /// If its folder cannot be read.
     pub fn names(&self) -> Result<Vec<String>, PackageError> {
         let unreadable = |source| PackageError::Listing { folder: self.providers.display().to_string(), source };
         let mut names = Vec::new();
@@ -82,15 +82,15 @@ impl Package {
     /// A provider by its name: its description is read, not its code.
     ///
     /// # Errors
-    /// Where it is not in the package, cannot be read, or was compiled for another engine or another machine.
-    pub fn provider(&self, name: &str) -> Result<Packaged, PackageError> {
+    /// If it is not in the package, cannot be read, or was compiled for another engine or another machine.
+    pub fn provider(&self, name: &str) -> Result<PackagedProvider, PackageError> {
         let not_packaged = || PackageError::NotPackaged { provider: printable(name) };
-        // A name comes from whoever may invoke; it is to be no way out of the folder.
+        // The name comes from the invocation. It must not lead out of the folder.
         if !is_name(name) {
             return Err(not_packaged());
         }
         let folder = self.providers.join(name);
-        let described = match Described::read(name, &folder.join(DESCRIPTION)) {
+        let described = match ProviderDescription::read(name, &folder.join(DESCRIPTION)) {
             Err(PackageError::Unreadable { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
                 return Err(not_packaged());
             }
@@ -103,11 +103,11 @@ impl Package {
             return Err(PackageError::AnotherName { provider: name.to_owned(), found: manifest.name });
         }
         let artifact = Artifact::new(name, folder.join(CODE), described.component, described.artifact);
-        Ok(Packaged { manifest, settings: described.settings, artifact })
+        Ok(PackagedProvider { manifest, settings: described.settings, artifact })
     }
 }
 
-impl Packaged {
+impl PackagedProvider {
     /// The SHA-256 of the component's file before it was compiled, as `sha256:...`.
     #[must_use]
     pub fn digest(&self) -> &str {
@@ -117,7 +117,7 @@ impl Packaged {
     /// Reads the compiled code and compares its digest, as the first fetch does.
     ///
     /// # Errors
-    /// Where it cannot be read, or is not what was packaged.
+    /// If it cannot be read, or is not what was packaged.
     pub fn verify(&self) -> Result<(), PackageError> {
         self.artifact.check().map(drop)
     }

@@ -1,4 +1,4 @@
-//! A provider that is ready to fetch: each fetch is a fresh instance in a store of its own, which never outlives the call.
+//! A provider that is ready to fetch: each fetch runs in a fresh instance in a store of its own, which never outlives the call.
 
 mod outcome;
 
@@ -18,25 +18,25 @@ use wasmtime::{Store, UpdateDeadline};
 
 use crate::bindings::ProviderPre;
 use crate::bindings::damper::provider::types;
-use crate::call::{Call, Keeps, RequestTrace, Times};
-use crate::compiled::Source;
+use crate::compiled::ComponentSource;
 use crate::credentials::Credentials;
 use crate::egress::EgressPolicy;
 use crate::execution_marks::{MarkedComponent, MarkedItem};
 use crate::grants::{Grants, Origin};
+use crate::guest_call::{CaptureLevel, GuestCall, RequestTrace, Times};
 use crate::host::{Inner, LoadError};
 use crate::host_memory::{self, HostMemory};
 use crate::http_client::{Connections, HttpClient};
-use crate::memo::Memo;
-use crate::noted::RequestNote;
+use crate::memory_budget::BudgetShare;
 use crate::output::{LogLine, Output};
-use crate::rehearsal::Rehearsal;
-use crate::room::Share;
-use crate::state::{Shared, State};
+use crate::provider_cache::ProviderCache;
+use crate::request_log::RequestLogEntry;
+use crate::store_data::{SharedContext, StoreData};
+use crate::test_environment::TestEnvironment;
 use crate::text::Scrubber;
 use outcome::MemoryLimit;
 
-/// What handing over a record costs beside its bytes.
+/// The overhead of handing over a record.
 const HOSTCALL_SPARE_BYTES: usize = 64 << 10;
 /// The most handles that a guest may hold.
 const MAX_HANDLES: usize = 1_000;
@@ -45,15 +45,15 @@ const MAX_HANDLES: usize = 1_000;
 pub struct Plugin {
     host: Arc<Inner>,
     component: Arc<LazyComponent>,
-    shared: Arc<Shared>,
+    shared: Arc<SharedContext>,
     name: String,
-    /// How it is marked while it runs.
+    /// Its mark while it runs.
     marked: MarkedComponent,
     limits: Limits,
     /// The memory of its instances.
-    guest_memory: Arc<Share>,
+    guest_memory: Arc<BudgetShare>,
     /// The memory that the host holds for its calls.
-    host_memory: Arc<Share>,
+    host_memory: Arc<BudgetShare>,
 }
 
 /// A fetch with everything that it did, for a person to look at.
@@ -63,46 +63,46 @@ pub struct TracedFetch {
     pub report: FetchReport,
     /// The requests it sent, each hop of a redirect one of its own, in the order in which they ended.
     pub requests: Vec<RequestTrace>,
-    /// How many requests are missing there, or not whole, because there were too many or too large ones.
+    /// The number of requests that are missing there, or not whole, because there were too many or too large ones.
     pub left_out: usize,
-    /// What the provider wrote.
+    /// The provider's output.
     pub lines: Vec<LogLine>,
-    /// What it used of the machine.
+    /// The resources that it used.
     pub usage: Usage,
 }
 
-/// What a call used of the machine.
+/// The resources that a call used.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {
     /// The most memory that its instance had, in bytes.
     pub peak_memory_bytes: u64,
-    /// The instructions that it ran, where a [metered host](crate::PluginHost::metered) ran it to its end.
+    /// The instructions that it ran, where a [metered host](crate::PluginHost::with_metering) ran it to its end.
     pub instructions: Option<u64>,
 }
 
 /// A component that is compiled, or read compiled, when it is first needed.
 pub(crate) struct LazyComponent {
     name: String,
-    source: Source,
-    ready: OnceLock<Result<ProviderPre<State>, String>>,
-    /// Held by whoever waits for the preparation, so that one does it and the others wait without a thread each.
+    source: ComponentSource,
+    prepared: OnceLock<Result<ProviderPre<StoreData>, String>>,
+    /// Held by the fetch that prepares the component, so that the others wait without a thread each.
     preparing: Mutex<()>,
 }
 
 impl Plugin {
     pub(crate) fn new(
         host: Arc<Inner>,
-        source: Source,
+        source: ComponentSource,
         manifest: Manifest,
         grants: Grants,
-        world: Option<Rehearsal>,
+        environment: Option<TestEnvironment>,
     ) -> Result<Self, LoadError> {
         let config = config(&manifest, &grants)?;
         let scrubber = Arc::<Scrubber>::default();
         let credentials = Credentials::new(&manifest, &grants, &scrubber)?;
         let origins = |hosts: &[String]| hosts.iter().map(|host| Origin::https(host)).collect::<Result<Vec<_>, _>>();
-        let is_rehearsed = world.is_some();
-        let connections = Connections::new(&manifest.limits, &grants, Arc::clone(&host.resolver), world)?;
+        let is_test = environment.is_some();
+        let connections = Connections::new(&manifest.limits, &grants, Arc::clone(&host.resolver), environment)?;
         let (name, version) = (manifest.name, manifest.version);
         let agent = format!("damper/{} ({name}/{version})", env!("CARGO_PKG_VERSION"));
         let client = HttpClient {
@@ -117,121 +117,125 @@ impl Plugin {
         };
         let component = LazyComponent::of(&host, &name, source);
         let (guest_memory, host_memory) = (host.guest_memory.share(), host.host_memory.share());
-        let memo = Memo::new(Arc::clone(&host_memory));
-        let shared = Arc::new(Shared { client, memo, config, scrubber, is_rehearsed });
+        let cache = ProviderCache::new(Arc::clone(&host_memory));
+        let shared = Arc::new(SharedContext { client, cache, config, scrubber, is_test });
         let marked = MarkedComponent::new(&name, component.source.digest());
         Ok(Self { host, component, shared, name, marked, limits: manifest.limits, guest_memory, host_memory })
     }
 
-    /// How the component is marked while it runs, see [`left_behind`](crate::left_behind).
+    /// The component's mark while it runs, see [`read_abandoned_marks`](crate::read_abandoned_marks).
     #[must_use]
-    pub fn marked(&self) -> MarkedComponent {
+    pub fn marked_component(&self) -> MarkedComponent {
         self.marked
     }
 
     /// Compiles the component now, or reads it compiled, rather than with the first fetch.
     ///
     /// # Errors
-    /// Where the component cannot run here; each fetch would fail as `broken` with the same message.
+    /// If the component cannot run here; each fetch would fail as `broken` with the same message.
     pub async fn prepare(&self) -> Result<(), Failure> {
-        let prepared = self.component.get(&self.host).await;
+        let prepared = self.component.get_or_prepare(&self.host).await;
         prepared.map(drop).map_err(|why| Failure::new(FailureKind::Broken, why))
     }
 
-    /// Fetches one record and tells everything that the provider did.
+    /// Fetches one record and returns a trace of everything that the provider did.
     pub async fn fetch_traced(&self, request: FetchRequest, permits: Permits) -> TracedFetch {
-        self.told(Keeps::Trace, request, permits).await
+        self.fetch_with_capture(CaptureLevel::Trace, request, permits).await
     }
 
-    async fn told(&self, keeps: Keeps, request: FetchRequest, permits: Permits) -> TracedFetch {
-        let call = self.new_call(&request, permits, keeps);
-        let (report, notes, left_out) = self.run(&call, request).await;
-        let requests = notes.into_iter().map(|note| note.into_trace(&self.shared.scrubber)).collect();
+    async fn fetch_with_capture(
+        &self,
+        capture_level: CaptureLevel,
+        request: FetchRequest,
+        permits: Permits,
+    ) -> TracedFetch {
+        let call = self.new_call(&request, permits, capture_level);
+        let (report, log_entries, left_out) = self.run(&call, request).await;
+        let requests = log_entries.into_iter().map(|entry| entry.into_trace(&self.shared.scrubber)).collect();
         TracedFetch { report, requests, left_out, lines: call.output.take_lines(), usage: call.usage() }
     }
 
-    /// Fetches one record and keeps every exchange whole, without secrets: for a case, or for whoever has to look at a failure.
+    /// Fetches one record and keeps every exchange whole, without secrets: for a case, or to examine a failure.
     pub async fn fetch_recorded(&self, request: FetchRequest, permits: Permits) -> TracedFetch {
-        self.told(Keeps::Whole, request, permits).await
+        self.fetch_with_capture(CaptureLevel::Whole, request, permits).await
     }
 
-    fn new_call(&self, request: &FetchRequest, permits: Permits, keeps: Keeps) -> Arc<Call> {
-        let output = Output::new(&self.name, &request.id, keeps != Keeps::Bundle);
-        let times = Times { timeout: request.timeout, longest_answer: self.limits.fetch_timeout };
+    fn new_call(&self, request: &FetchRequest, permits: Permits, capture_level: CaptureLevel) -> Arc<GuestCall> {
+        let output = Output::new(&self.name, &request.id, capture_level != CaptureLevel::Bundle);
+        let times = Times { timeout: request.timeout, longest_response: self.limits.fetch_timeout };
         let memory = HostMemory::new(Arc::clone(&self.host_memory), self.limits.response_bytes);
-        Call::new(output, permits, times, keeps, memory)
+        GuestCall::new(output, permits, times, capture_level, memory)
     }
 
-    /// Runs a call to its end, or until its time is over, and settles its account: the report, the requests that were noted, and how many
-    /// were left out.
-    async fn run(&self, call: &Arc<Call>, request: FetchRequest) -> (FetchReport, Vec<RequestNote>, usize) {
+    /// Runs a call to its end or its timeout. Returns the report, the request log, and the number of requests that are missing in the log.
+    async fn run(&self, call: &Arc<GuestCall>, request: FetchRequest) -> (FetchReport, Vec<RequestLogEntry>, usize) {
         let timeout = request.timeout;
         let marks = self.host.execution_marks.as_ref();
         let marks = marks.map(|marks| (marks, MarkedItem::new(&(&request.id, &request.params))));
         let outcome = {
             let mut guest = pin!(self.call_guest(call, request));
-            // Its output is written whenever it gives way, and never while it runs.
+            // Its output is written whenever it yields, and never while it runs.
             let guest = pin!(poll_fn(|context| {
                 let polled = guest.as_mut().poll(context);
                 call.output.flush(&self.shared.scrubber);
                 polled
             }));
-            let mut driven = pin!(call.beside.drive(guest));
+            let mut driven = pin!(call.driver.drive(guest));
             let driven = poll_fn(|context| {
                 let _marked = marks.map(|(marks, item)| marks.mark(self.marked, item));
                 driven.as_mut().poll(context)
             });
             let ended = tokio::time::timeout(timeout, driven).await;
-            // When the time is over the instance goes with its store, wherever it is.
-            ended.unwrap_or_else(|_| Err(outcome::time_over(call, timeout)))
+            // At the timeout the instance is dropped with its store, wherever it is.
+            ended.unwrap_or_else(|_| Err(outcome::timeout_failure(call, timeout)))
         };
         call.output.finish(&self.shared.scrubber);
-        let account = call.settle();
-        let outcome = match account.failed {
-            // Whatever the guest made of it.
+        let summary = call.take_summary();
+        let outcome = match summary.failure {
+            // This failure counts, even if the guest returns another outcome.
             Some(failure) if failure.kind == FailureKind::Broken || outcome.is_err() => Err(failure),
-            // A record that came all the same is a record.
+            // A record counts, although a credential failed.
             Some(_) => outcome,
-            None if account.is_out_of_quota && outcome.is_err() => {
+            None if summary.is_out_of_quota && outcome.is_err() => {
                 Err(Failure::new(FailureKind::OutOfQuota, "the day's quota of requests is spent"))
             }
             None => outcome,
         };
         if outcome.as_ref().is_err_and(|failure| failure.kind == FailureKind::Unauthorized) {
-            self.shared.memo.clear();
+            self.shared.cache.clear();
         }
         let report = FetchReport {
             outcome,
-            requests: account.requests,
-            unanswered_since: account.unanswered_since,
+            requests: summary.requests,
+            unanswered_since: summary.unanswered_since,
             exchanges: Vec::new(),
         };
-        (report, account.notes, account.left_out)
+        (report, summary.log_entries, summary.left_out)
     }
 
     /// One call in a fresh instance.
-    async fn call_guest(&self, call: &Arc<Call>, request: FetchRequest) -> Result<Fetched, Failure> {
+    async fn call_guest(&self, call: &Arc<GuestCall>, request: FetchRequest) -> Result<Fetched, Failure> {
         let broken = |why| Failure::new(FailureKind::Broken, why);
-        let component = self.component.get(&self.host).await.map_err(broken)?;
-        let place = self.host.pools.place(component).await;
-        let _place = place.ok_or_else(|| broken("the plugin host has ended".to_owned()))?;
+        let component = self.component.get_or_prepare(&self.host).await.map_err(broken)?;
+        let permit = self.host.pools.acquire_instance(component).await;
+        let _permit = permit.ok_or_else(|| broken("the plugin host has ended".to_owned()))?;
         let mut store = self.new_store(call, component, request.day);
         let instance = match component.instantiate_async(&mut store).await {
             Ok(instance) => instance,
-            Err(error) => return Err(outcome::not_started(call, &self.memory_limit(), &error)),
+            Err(error) => return Err(outcome::start_failure(call, &self.memory_limit(), &error)),
         };
         let returned = instance.call_fetch_record(&mut store, &guest_request(request)).await;
         if let Some(left) = store.get_fuel().ok().filter(|_| self.host.counts_instructions()) {
-            call.ran(u64::MAX - left);
+            call.record_instructions(u64::MAX - left);
         }
         match returned {
             Ok(Ok(fetched)) => {
-                // The guest and its memory are gone before its record waits for anything.
+                // The guest's memory is freed before its record waits for anything.
                 drop(store);
-                outcome::fetched(call, fetched, &self.limits, &self.shared.scrubber).await
+                outcome::check_record(call, fetched, &self.limits, &self.shared.scrubber).await
             }
-            Ok(Err(failure)) => Err(outcome::failure(failure, &self.shared.scrubber)),
-            Err(error) => Err(outcome::trapped(call, &self.memory_limit(), &self.shared.scrubber, &error)),
+            Ok(Err(failure)) => Err(outcome::convert_failure(failure, &self.shared.scrubber)),
+            Err(error) => Err(outcome::trap_failure(call, &self.memory_limit(), &self.shared.scrubber, &error)),
         }
     }
 
@@ -242,25 +246,25 @@ impl Plugin {
         if manifest <= process { MemoryLimit::Manifest(manifest) } else { MemoryLimit::Process(process) }
     }
 
-    fn new_store(&self, call: &Arc<Call>, component: &ProviderPre<State>, day: Day) -> Store<State> {
+    fn new_store(&self, call: &Arc<GuestCall>, component: &ProviderPre<StoreData>, day: Day) -> Store<StoreData> {
         let memory_bytes = self.memory_limit().bytes();
         let guest_memory = Arc::clone(&self.guest_memory);
-        let state = State::new(Arc::clone(&self.shared), Arc::clone(call), memory_bytes, guest_memory, day);
+        let state = StoreData::new(Arc::clone(&self.shared), Arc::clone(call), memory_bytes, guest_memory, day);
         let mut store = Store::new(component.engine(), state);
         store.limiter_async(|state| state);
         store.set_max_component_handles(MAX_HANDLES);
-        // The most that a guest hands over at a time: what its memory can hold and the host may, so that a record which is too large is told
-        // as that, and lists that point to the same bytes again and again are not copied for ever.
+        // The most that a guest hands over at a time: the smaller limit of its memory and the host's. A record that is too large is then
+        // reported as such, and lists that point to the same bytes again and again are not copied forever.
         let host_bytes = host_memory::limit(&self.host_memory, self.limits.response_bytes);
         store.set_hostcall_fuel(memory_bytes.min(host_bytes).saturating_add(HOSTCALL_SPARE_BYTES));
         if self.host.counts_instructions() {
-            // Only an engine without a meter refuses fuel.
+            // Only an engine without metering refuses fuel.
             let _ = store.set_fuel(u64::MAX);
         }
         store.set_epoch_deadline(1);
-        // A guest that computes gives way at each tick; the timeout around the call ends it.
+        // A guest that computes yields at each tick; the timeout around the call ends it.
         store.epoch_deadline_callback(|store| {
-            store.data().call.tick();
+            store.data().call.on_epoch_tick();
             Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
         });
         store
@@ -276,13 +280,13 @@ impl Fetcher for Plugin {
     }
 
     async fn fetch(&self, request: FetchRequest, permits: Permits) -> FetchReport {
-        let call = self.new_call(&request, permits, Keeps::Bundle);
-        let (report, notes, _) = self.run(&call, request).await;
+        let call = self.new_call(&request, permits, CaptureLevel::Bundle);
+        let (report, log_entries, _) = self.run(&call, request).await;
         if report.outcome.is_ok() {
             return report;
         }
-        let exchange = |note: RequestNote| note.into_trace(&self.shared.scrubber).into_exchange();
-        FetchReport { exchanges: notes.into_iter().filter_map(exchange).collect(), ..report }
+        let exchange = |entry: RequestLogEntry| entry.into_trace(&self.shared.scrubber).into_exchange();
+        FetchReport { exchanges: log_entries.into_iter().filter_map(exchange).collect(), ..report }
     }
 
     fn digest(&self) -> &str {
@@ -297,33 +301,33 @@ impl fmt::Debug for Plugin {
 }
 
 impl LazyComponent {
-    /// A component to be made ready; the same for all plugins of a host that have the same one. What is packaged is looked at for each
-    /// plugin: its digest is that of other bytes.
-    fn of(host: &Inner, name: &str, source: Source) -> Arc<Self> {
+    /// A component to be prepared; plugins of a host with the same component share it. Packaged code is checked for each plugin: the digest
+    /// is the component's, not the code's.
+    fn of(host: &Inner, name: &str, source: ComponentSource) -> Arc<Self> {
         let shared = match &source {
-            Source::Component { digest, .. } => Some(digest.clone()),
-            Source::Packaged(_) => None,
+            ComponentSource::Component { digest, .. } => Some(digest.clone()),
+            ComponentSource::Packaged(_) => None,
         };
-        let made = || Self { name: name.to_owned(), source, ready: OnceLock::new(), preparing: Mutex::new(()) };
+        let made = || Self { name: name.to_owned(), source, prepared: OnceLock::new(), preparing: Mutex::new(()) };
         match shared {
             Some(digest) => host.shared_component(&digest, made),
             None => Arc::new(made()),
         }
     }
 
-    /// The component, ready to be instantiated, or why it never will be.
-    async fn get(self: &Arc<Self>, host: &Arc<Inner>) -> Result<&ProviderPre<State>, String> {
-        if self.ready.get().is_none() {
+    /// The component, ready to be instantiated, or why it cannot be prepared.
+    async fn get_or_prepare(self: &Arc<Self>, host: &Arc<Inner>) -> Result<&ProviderPre<StoreData>, String> {
+        if self.prepared.get().is_none() {
             let _preparing = self.preparing.lock().await;
             let (this, host) = (Arc::clone(self), Arc::clone(host));
-            // It goes on if the waiting fetch ends, for the next one.
+            // It continues for the next fetch if the waiting one ends.
             let work = move || {
-                this.ready.get_or_init(|| host.prepare(&this.name, &this.source));
+                this.prepared.get_or_init(|| host.prepare(&this.name, &this.source));
             };
             tokio::task::spawn_blocking(work).await.map_err(|_| "the component's compilation panicked".to_owned())?;
         }
-        match self.ready.get() {
-            Some(Ok(ready)) => Ok(ready),
+        match self.prepared.get() {
+            Some(Ok(prepared)) => Ok(prepared),
             Some(Err(why)) => Err(why.clone()),
             None => Err("the component was not prepared".to_owned()),
         }

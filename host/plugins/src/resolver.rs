@@ -1,4 +1,4 @@
-//! Names to addresses, with the egress policy in between: the address that was checked is the address connected to.
+//! Resolves host names and applies the egress policy to their addresses: the client connects to the address that was checked.
 
 use std::fmt;
 use std::io;
@@ -10,7 +10,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 use crate::egress::address;
 
-/// Looks a name's addresses up.
+/// Resolves host names.
 pub trait Resolver: Send + Sync {
     /// The addresses of a host name.
     fn resolve(&self, name: &str) -> BoxFuture<'static, io::Result<Vec<IpAddr>>>;
@@ -30,7 +30,7 @@ impl Resolver for SystemResolver {
     }
 }
 
-/// A name all of whose addresses are refused.
+/// The error of a name whose addresses are all refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RefusedAddress {
     address: IpAddr,
@@ -68,7 +68,7 @@ impl Resolve for FilteringResolver {
         Box::pin(async move {
             let mut addresses = addresses.await?;
             if reach == Reach::Public {
-                addresses = public(addresses)?;
+                addresses = keep_public(addresses)?;
             }
             // Port 0 stands for the URL's own.
             let addresses: Addrs = Box::new(addresses.into_iter().map(|address| SocketAddr::new(address, 0)));
@@ -77,8 +77,8 @@ impl Resolve for FilteringResolver {
     }
 }
 
-/// The public ones of a name's addresses; an error where there are others only.
-fn public(addresses: Vec<IpAddr>) -> Result<Vec<IpAddr>, RefusedAddress> {
+/// The public ones of a name's addresses; an error if there are only others.
+fn keep_public(addresses: Vec<IpAddr>) -> Result<Vec<IpAddr>, RefusedAddress> {
     let first_refused = addresses
         .iter()
         .find_map(|address| address::refusal(*address).map(|class| RefusedAddress { address: *address, class }));
@@ -97,9 +97,9 @@ mod tests {
     fn only_public_addresses_are_connected_to() {
         let (loopback, metadata, open) = ("127.0.0.1", "169.254.169.254", "8.8.8.8");
         let parse = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<IpAddr>>();
-        assert_eq!(public(parse(&[loopback, open])), Ok(parse(&[open])));
-        assert_eq!(public(Vec::new()), Ok(Vec::new()));
-        let refused = public(parse(&[metadata, loopback])).unwrap_err();
+        assert_eq!(keep_public(parse(&[loopback, open])), Ok(parse(&[open])));
+        assert_eq!(keep_public(Vec::new()), Ok(Vec::new()));
+        let refused = keep_public(parse(&[metadata, loopback])).unwrap_err();
         assert!(refused.to_string().contains("169.254.169.254, a link-local address"), "{refused}");
     }
 }

@@ -1,9 +1,8 @@
-//! An operator's settings for a provider, `[providers.NAME]` of a damper.toml, and how they are brought together with a
-//! manifest: the limits in force, hosts, settings and secrets.
+//! An operator's settings for a provider, `[providers.NAME]` of a damper.toml, and their combination with a manifest: the limits in force,
+//! hosts, settings and secrets.
 //!
-//! Every program that runs providers does it here, so that the same table means the same on one machine and in AWS. What this
-//! is not: it reads no environment, no file and no secret. Whoever calls says where the settings come from, and makes the
-//! sources of secrets.
+//! Every program that runs providers uses this module, so that the same table means the same on one machine and in AWS. This module reads
+//! no environment, no file and no secret. The caller passes the origin of the settings and makes the sources of secrets.
 
 mod credential;
 mod error;
@@ -17,58 +16,62 @@ use damper_core::manifest::Manifest;
 
 use crate::grants::{Grants, Origin};
 
-pub use credential::{Found, SecretHomes, SecretPlace, Sources, Unusable};
+pub use credential::{FoundSecret, SecretBackends, SecretPlace, SecretPlaceError, SecretSources};
 pub use error::BindingError;
 pub use shape::{CredentialSettings, HostGrant, ProviderSettings, SettingsError, Text};
 
-/// Where settings come from, for messages and for what is granted without any.
+/// The origin of settings, for messages and for the grants without settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place<'a> {
     /// This file. It alone grants.
     File(&'a Path),
-    /// There is no damper.toml at all: what the manifest asks for by https is granted, and no secret.
+    /// There is no damper.toml: the hosts that the manifest asks for are granted by https, and no secret.
     Nowhere,
 }
 
-/// What a manifest and an operator's settings come to.
+/// A manifest combined with an operator's settings.
 #[derive(Debug, Clone)]
-pub struct Bound {
-    /// The manifest with what the operator tightened.
+pub struct BoundProvider {
+    /// The manifest, with the limits that the operator tightened.
     pub manifest: Manifest,
-    /// What the provider was granted.
+    /// The grants to the provider.
     pub grants: Grants,
-    /// What a person should know before it runs.
+    /// Warnings for a person, before the provider runs.
     pub warnings: Vec<String>,
 }
 
-/// Brings a manifest together with what the operator says of it. `sources` says where secrets can be, and reads them.
+/// Combines a manifest with the operator's settings. `sources` finds and reads secrets.
 ///
 /// # Errors
-/// Where they do not fit, or a secret's place cannot be used here.
+/// If they do not fit, or a secret's place cannot be used here.
 pub fn bind(
     manifest: &Manifest,
     settings: &ProviderSettings,
     place: Place<'_>,
-    sources: Sources<'_>,
-) -> Result<Bound, BindingError> {
-    let binder = Binder { manifest, said: settings, place, sources };
+    sources: SecretSources<'_>,
+) -> Result<BoundProvider, BindingError> {
+    let binder = Binder { manifest, settings, place, sources };
     let mut warnings = Vec::new();
     let hosts = binder.hosts(&mut warnings)?;
     let grants = Grants {
         private: binder.private()?,
         secrets: binder.secrets(&hosts, &mut warnings)?,
-        config: binder.settings()?,
+        config: binder.config()?,
         proxy: settings.proxy.clone(),
         hosts,
     };
-    Ok(Bound { manifest: tightened(manifest, settings, place)?, grants, warnings })
+    Ok(BoundProvider { manifest: tighten_manifest(manifest, settings, place)?, grants, warnings })
 }
 
-/// A manifest with what the operator tightens; nothing is granted.
+/// A manifest with the limits that the operator tightens; nothing is granted.
 ///
 /// # Errors
-/// Where what is tightened is not allowed.
-pub fn tightened(manifest: &Manifest, settings: &ProviderSettings, place: Place<'_>) -> Result<Manifest, BindingError> {
+/// If what is tightened is not allowed.
+pub fn tighten_manifest(
+    manifest: &Manifest,
+    settings: &ProviderSettings,
+    place: Place<'_>,
+) -> Result<Manifest, BindingError> {
     manifest.clone().tighten(&settings.tightening()).map_err(|source| BindingError::Tightening {
         provider: manifest.name.clone(),
         source: Box::new(source),
@@ -87,24 +90,24 @@ impl Place<'_> {
 
 struct Binder<'a> {
     manifest: &'a Manifest,
-    said: &'a ProviderSettings,
+    settings: &'a ProviderSettings,
     place: Place<'a>,
-    sources: Sources<'a>,
+    sources: SecretSources<'a>,
 }
 
 impl Binder<'_> {
-    /// The hosts that may be reached by https. Where there is no damper.toml at all, those that the manifest asks for.
+    /// The hosts that may be reached by https. Without a damper.toml, those that the manifest asks for.
     fn hosts(&self, warnings: &mut Vec<String>) -> Result<Vec<String>, BindingError> {
         let asked = &self.manifest.egress.hosts;
         let name = &self.manifest.name;
-        match (&self.said.hosts, self.place) {
+        match (&self.settings.hosts, self.place) {
             (Some(HostGrant::Manifest), _) => Ok(asked.clone()),
             (Some(HostGrant::Listed(hosts)), _) => hosts.iter().map(|host| self.host("hosts", host)).collect(),
             (None, Place::Nowhere) => {
                 warnings.push(format!("{name}: there is no damper.toml, so it is granted what its manifest asks for: {} by https; and no secret", asked.join(", ")));
                 Ok(asked.clone())
             }
-            (None, Place::File(_)) if !self.said.private.is_empty() => Ok(Vec::new()),
+            (None, Place::File(_)) if !self.settings.private.is_empty() => Ok(Vec::new()),
             (None, Place::File(_)) => {
                 Err(BindingError::NoHost { provider: name.clone(), asked: asked.clone(), file: self.place.file() })
             }
@@ -124,14 +127,14 @@ impl Binder<'_> {
             text.parse()
                 .map_err(|error| self.setting("private", format!("cannot be used: {error}"), "list whole origins"))
         };
-        self.said.private.iter().map(origin).collect()
+        self.settings.private.iter().map(origin).collect()
     }
 
     /// The manifest's settings with the operator's in their place.
-    fn settings(&self) -> Result<BTreeMap<String, String>, BindingError> {
-        let mut settings = self.manifest.config.clone();
-        for (key, value) in &self.said.config {
-            let Some(setting) = settings.get_mut(key) else {
+    fn config(&self) -> Result<BTreeMap<String, String>, BindingError> {
+        let mut config = self.manifest.config.clone();
+        for (key, value) in &self.settings.config {
+            let Some(setting) = config.get_mut(key) else {
                 let known: Vec<&str> = self.manifest.config.keys().map(String::as_str).collect();
                 let problem = "is no setting of its manifest";
                 return Err(self.setting(&format!("config.{key}"), problem, known_or_none("settings", &known)));
@@ -139,9 +142,9 @@ impl Binder<'_> {
             setting.clone_from(&value.0);
         }
         let unset: Vec<String> =
-            settings.iter().filter(|(_, value)| value.is_empty()).map(|(key, _)| key.clone()).collect();
+            config.iter().filter(|(_, value)| value.is_empty()).map(|(key, _)| key.clone()).collect();
         if unset.is_empty() {
-            return Ok(settings);
+            return Ok(config);
         }
         Err(BindingError::Unset { provider: self.manifest.name.clone(), keys: unset, file: self.place.file() })
     }

@@ -1,4 +1,4 @@
-//! How a secret may turn up in what an API or a guest says. Texts alone; what is done about them is the scrubber's.
+//! The spellings in which a secret may appear in the output of an API or a guest. The scrubber uses them.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
@@ -10,10 +10,9 @@ const MIN_BYTES: usize = 6;
 /// characters nobody has to escape.
 const MAX_ESCAPED_BYTES: usize = 256;
 
-/// A secret in every way in which it may be spelled: as it is, in base64, percent-encoded and as a form's value. Where it is not all too
-/// short also within a longer base64 text, in base64's other alphabet, with small hexadecimal digits, in a JSON string, in HTML, in
-/// hexadecimal, and in UTF-16 where it is ASCII. Of `user:password` the password likewise where `is_basic`. The longest first, each once,
-/// none empty.
+/// All spellings of a secret: as it is, in base64, percent-encoded and as a form's value. If it is long enough, also within a longer base64
+/// text, in base64's other alphabet, with lower-case hexadecimal digits, in a JSON string, in HTML, in hexadecimal, and in UTF-16 if it is
+/// ASCII. If `is_basic`, also all spellings of the password in `user:password`. The longest first, each once, none empty.
 #[must_use]
 pub fn spellings(secret: &str, is_basic: bool) -> Vec<String> {
     let mut spellings = of(secret);
@@ -47,7 +46,7 @@ fn of(text: &str) -> Vec<String> {
     ]);
     spellings.extend(within_base64(text));
     spellings.extend(ESCAPED_QUOTES.map(|quotes| html_escaped(text, quotes)));
-    // As scripts in HTML have it, and as Python writes JSON.
+    // As in scripts in HTML, and as Python writes JSON.
     let in_script = |character: char| "<>&'\"".contains(character);
     spellings.extend([true, false].map(|is_lower| unicode_escaped(text, in_script, is_lower)));
     spellings.extend([true, false].map(|is_lower| unicode_escaped(text, |character| !character.is_ascii(), is_lower)));
@@ -65,8 +64,8 @@ fn of(text: &str) -> Vec<String> {
     spellings
 }
 
-/// The text as it stands in the middle of a longer base64 text. Where it begins among three bytes decides how it is spelled; of the
-/// characters at its ends, which its neighbours' bits are in too, nothing is kept.
+/// The text as it stands in the middle of a longer base64 text. Its offset modulo three decides its spelling. The characters at its ends
+/// also contain bits of its neighbours, and are left out.
 fn within_base64(text: &str) -> impl Iterator<Item = String> {
     [STANDARD_NO_PAD, URL_SAFE_NO_PAD].into_iter().flat_map(move |alphabet| {
         (0..3_usize).map(move |offset| {
@@ -133,7 +132,7 @@ fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)
 }
 
-/// What a URL's path holds as it is, by the URL standard.
+/// The bytes that a URL's path contains unescaped, by the URL standard.
 fn is_in_path(byte: u8) -> bool {
     byte.is_ascii_graphic() && !b"\"#%<>?`{}^|\\".contains(&byte)
 }

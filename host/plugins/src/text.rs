@@ -1,4 +1,4 @@
-//! What a guest or an API says, made fit to be written: without secrets, not too long, and harmless to a terminal and a log.
+//! Makes the output of guests and APIs safe to write: without secrets, not too long, and harmless to a terminal and a log.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
@@ -8,22 +8,22 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use damper_core::printable::is_unsafe;
 
-/// What stands where a secret was.
+/// The replacement of a secret.
 const REPLACEMENT: &str = "[secret]";
-/// How many texts of one owner are known, the newest: a token that was followed by so many others has long ended.
+/// The number of an owner's newest texts that are kept: a token that was followed by so many others has long expired.
 const MAX_TEXTS: usize = 32;
 /// From so many bytes on, a body is searched where blocking is allowed.
 const LARGE_BODY_BYTES: usize = 256 << 10;
-/// From so many bytes on, what is searched for is kept small rather than fast.
+/// From so many bytes on, the search automaton is small rather than fast.
 const LARGE_BYTES: usize = 4 * 1024;
 
-/// Takes known secrets out of texts and bodies.
+/// Removes known secrets from texts and bodies.
 #[derive(Default)]
-pub(crate) struct Scrubber(RwLock<Known>);
+pub(crate) struct Scrubber(RwLock<KnownSecrets>);
 
 #[derive(Default)]
-struct Known {
-    /// None where there is nothing to take out.
+struct KnownSecrets {
+    /// None if no secret is known.
     needles: Option<AhoCorasick>,
     /// The length of the longest needle, in bytes.
     longest: usize,
@@ -33,12 +33,11 @@ struct Known {
 
 /// The secrets are too many or too long to be searched for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct TooMuch;
+pub(crate) struct TooManySecrets;
 
 impl Scrubber {
-    /// From now on takes a text out in all of these spellings. An owner's earlier texts stay known, as far as [`MAX_TEXTS`]
-    /// goes.
-    pub(crate) fn learn(&self, owner: &str, spellings: Vec<impl Into<Vec<u8>>>) -> Result<(), TooMuch> {
+    /// From now on removes a text in all of these spellings. An owner's earlier texts are still removed, up to [`MAX_TEXTS`].
+    pub(crate) fn learn(&self, owner: &str, spellings: Vec<impl Into<Vec<u8>>>) -> Result<(), TooManySecrets> {
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let spellings: Vec<Vec<u8>> = spellings.into_iter().map(Into::into).filter(|text| !text.is_empty()).collect();
         let texts = known.spellings.entry(owner.to_owned()).or_default();
@@ -49,13 +48,13 @@ impl Scrubber {
         if texts.len() > MAX_TEXTS {
             texts.pop_front();
         }
-        known.needles = Some(known.search()?);
+        known.needles = Some(known.build_matcher()?);
         known.longest = known.spellings.values().flatten().flatten().map(Vec::len).max().unwrap_or_default();
         Ok(())
     }
 
     /// The text without secrets.
-    pub(crate) fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
+    pub(crate) fn scrub_text<'a>(&self, text: &'a str) -> Cow<'a, str> {
         match self.replace(text.as_bytes()) {
             Some(replaced) => Cow::Owned(String::from_utf8_lossy(&replaced).into_owned()),
             None => Cow::Borrowed(text),
@@ -63,11 +62,12 @@ impl Scrubber {
     }
 
     /// The bytes without secrets.
-    pub(crate) fn bytes(&self, bytes: Vec<u8>) -> Vec<u8> {
+    pub(crate) fn scrub_bytes(&self, bytes: Vec<u8>) -> Vec<u8> {
         self.replace(&bytes).unwrap_or(bytes)
     }
 
-    /// A body without secrets, and whether it held one. A large one is searched where blocking is allowed. None: that did not come to an end.
+    /// A body without secrets, and whether it contained one. A large body is searched on a thread that may block. None if that thread
+    /// failed.
     pub(crate) async fn replace_in_body(self: &Arc<Self>, body: Vec<u8>) -> Option<(Vec<u8>, bool)> {
         let search = |scrubber: &Self, body: Vec<u8>| match scrubber.replace(&body) {
             Some(replaced) => (replaced, true),
@@ -82,34 +82,34 @@ impl Scrubber {
 
     /// The bytes with each secret replaced; none where they hold no secret.
     pub(crate) fn replace(&self, bytes: &[u8]) -> Option<Vec<u8>> {
-        let known = self.known();
+        let known = self.read_known();
         let needles = known.needles.as_ref().filter(|needles| needles.is_match(bytes))?;
         let replacements = vec![REPLACEMENT; needles.patterns_len()];
         Some(needles.replace_all_bytes(bytes, &replacements))
     }
 
-    fn known(&self) -> RwLockReadGuard<'_, Known> {
+    fn read_known(&self) -> RwLockReadGuard<'_, KnownSecrets> {
         self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The text as one line that can be shown to a person: without secrets and control characters, at most so long.
-    pub(crate) fn shown(&self, text: &str, max_bytes: usize) -> String {
-        one_line(&self.beginning(text, max_bytes))
+    pub(crate) fn to_line(&self, text: &str, max_bytes: usize) -> String {
+        one_line(&self.scrub_prefix(text, max_bytes))
     }
 
     /// The text as a JSON string that can be written to a log: without secrets, at most so long.
-    pub(crate) fn json(&self, text: &str, max_bytes: usize) -> String {
-        json_string(&self.beginning(text, max_bytes))
+    pub(crate) fn to_json(&self, text: &str, max_bytes: usize) -> String {
+        json_string(&self.scrub_prefix(text, max_bytes))
     }
 
-    /// How much of a text has to be at hand so that no part of a secret is left in its first `max_bytes`.
+    /// The length of a text's beginning that must be searched so that its first `max_bytes` contain no part of a secret.
     pub(crate) fn window_bytes(&self, max_bytes: usize) -> usize {
-        max_bytes.saturating_add(self.known().longest)
+        max_bytes.saturating_add(self.read_known().longest)
     }
 
     /// The first `max_bytes` of a text without secrets. Only the beginning is searched, however long the text is.
-    fn beginning<'a>(&self, text: &'a str, max_bytes: usize) -> Cow<'a, str> {
-        let known = self.known();
+    fn scrub_prefix<'a>(&self, text: &'a str, max_bytes: usize) -> Cow<'a, str> {
+        let known = self.read_known();
         let Some(needles) = &known.needles else { return Cow::Borrowed(cut(text, max_bytes)) };
         let window = cut(text, max_bytes.saturating_add(known.longest)).as_bytes();
         let (mut shown, mut end) = (Vec::new(), 0);
@@ -127,13 +127,17 @@ impl Scrubber {
     }
 }
 
-impl Known {
-    fn search(&self) -> Result<AhoCorasick, TooMuch> {
+impl KnownSecrets {
+    fn build_matcher(&self) -> Result<AhoCorasick, TooManySecrets> {
         let needles: Vec<&Vec<u8>> = self.spellings.values().flatten().flatten().collect();
         let bytes: usize = needles.iter().map(|needle| needle.len()).sum();
-        // Where little is known the library's own choice is the fastest; it takes a quarter of a kilobyte for each byte.
+        // For few secrets the library's default is the fastest; it takes a quarter of a kilobyte for each byte.
         let kind = (bytes > LARGE_BYTES).then_some(AhoCorasickKind::ContiguousNFA);
-        AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).kind(kind).build(needles).map_err(|_| TooMuch)
+        AhoCorasick::builder()
+            .match_kind(MatchKind::LeftmostLongest)
+            .kind(kind)
+            .build(needles)
+            .map_err(|_| TooManySecrets)
     }
 }
 
@@ -148,8 +152,8 @@ pub(crate) fn cut(text: &str, max_bytes: usize) -> &str {
     text.get(..text.floor_char_boundary(max_bytes)).unwrap_or_default()
 }
 
-/// A text for whoever it came from, as one line. Secrets are not taken out: replacing one would tell that it is one. A text that is longer is
-/// not cut, which could leave a part of a secret behind that nobody finds any more; its length stands for it.
+/// A guest's text on one line, for a message to the same guest. Secrets are not removed: replacing one would confirm that it is one. A
+/// longer text is replaced by its length rather than cut, because a part of a secret would not be found any more.
 pub(crate) fn echo(text: &str, max_bytes: usize) -> String {
     if text.len() <= max_bytes { one_line(text) } else { format!("({} bytes)", text.len()) }
 }
@@ -196,9 +200,9 @@ mod tests {
     #[test]
     fn secrets_are_taken_out_wherever_they_stand() {
         let scrubber = scrubber(&["hunter2", "hunter2-long", ""]);
-        assert_eq!(scrubber.text("a hunter2-long b hunter2"), "a [secret] b [secret]");
-        assert_eq!(scrubber.bytes(b"\xffhunter2\0".to_vec()), b"\xff[secret]\0");
-        assert_eq!(scrubber.shown("x hunter2\n", 100), "x [secret]");
+        assert_eq!(scrubber.scrub_text("a hunter2-long b hunter2"), "a [secret] b [secret]");
+        assert_eq!(scrubber.scrub_bytes(b"\xffhunter2\0".to_vec()), b"\xff[secret]\0");
+        assert_eq!(scrubber.to_line("x hunter2\n", 100), "x [secret]");
     }
 
     #[test]
@@ -208,7 +212,7 @@ mod tests {
         for number in 0..100 {
             scrubber.learn("token", vec![format!("token-{number:03}"), format!("other-{number:03}")]).unwrap();
         }
-        assert_eq!(scrubber.text("first token-099 other-068 token-067"), "[secret] [secret] [secret] token-067");
+        assert_eq!(scrubber.scrub_text("first token-099 other-068 token-067"), "[secret] [secret] [secret] token-067");
         assert_eq!(format!("{scrubber:?}"), "Scrubber(...)");
     }
 
@@ -216,26 +220,26 @@ mod tests {
     fn long_secrets_are_taken_out_too() {
         let long = "0123456789abcdef".repeat(4_096);
         let scrubber = scrubber(&[&long, "short"]);
-        assert_eq!(scrubber.text(&format!("a {long} b short")), "a [secret] b [secret]");
+        assert_eq!(scrubber.scrub_text(&format!("a {long} b short")), "a [secret] b [secret]");
     }
 
     #[test]
     fn what_is_cut_off_is_scrubbed_before_it_is_cut() {
-        assert_eq!(scrubber(&["hunter2"]).shown("ab hunter2", 6), "ab [se");
+        assert_eq!(scrubber(&["hunter2"]).to_line("ab hunter2", 6), "ab [se");
     }
 
     #[test]
     fn a_text_that_shrinks_shows_no_part_of_a_secret_behind_its_cut() {
         let scrubber = scrubber(&["a-secret-of-many-bytes"]);
         let text = "a-secret-of-many-bytes ".repeat(10);
-        assert_eq!(scrubber.shown(&text, 30), "[secret] [secret]");
+        assert_eq!(scrubber.to_line(&text, 30), "[secret] [secret]");
     }
 
     #[test]
     fn a_terminal_sees_no_escape() {
         let text = "\u{1b}[2J\u{9b}31m\u{202e}\r\nnext\u{7f}\"\\";
-        assert_eq!(Scrubber::default().json(text, 100), r#""\u001b[2J\u009b31m\u202e\u000d\u000anext\u007f\"\\""#);
-        assert_eq!(Scrubber::default().shown(text, 100), r#"\u{1b}[2J\u{9b}31m\u{202e}\r\nnext\u{7f}"\"#);
+        assert_eq!(Scrubber::default().to_json(text, 100), r#""\u001b[2J\u009b31m\u202e\u000d\u000anext\u007f\"\\""#);
+        assert_eq!(Scrubber::default().to_line(text, 100), r#"\u{1b}[2J\u{9b}31m\u{202e}\r\nnext\u{7f}"\"#);
     }
 
     proptest! {
@@ -245,9 +249,9 @@ mod tests {
         ) {
             let scrubber = scrubber(&["hunter2", "hunter2-and-more"]);
             let text = parts.concat();
-            let shown = scrubber.beginning(&text, max);
+            let shown = scrubber.scrub_prefix(&text, max);
             prop_assert!(shown.len() <= max);
-            prop_assert!(scrubber.text(&text).starts_with(&*shown), "{:?} of {:?}", shown, scrubber.text(&text));
+            prop_assert!(scrubber.scrub_text(&text).starts_with(&*shown), "{:?} of {:?}", shown, scrubber.scrub_text(&text));
             prop_assert!(!shown.contains("hunter2"));
         }
 

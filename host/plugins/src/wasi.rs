@@ -1,5 +1,5 @@
-//! WASI 0.2 for a provider: clocks, random numbers and standard streams. No environment, no arguments, a filesystem without a
-//! folder in it, and no sockets: where a language's standard library imports them all the same, each of their functions traps.
+//! WASI 0.2 for a provider: clocks, random numbers and standard streams. No environment, no arguments, a filesystem without a folder in it,
+//! and no sockets: if a language's standard library imports them all the same, each of their functions traps.
 
 use std::sync::Arc;
 
@@ -15,10 +15,10 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult, add_to_linker_prox
 use wasmtime_wasi::random::{WasiRandom, WasiRandomView};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-use crate::call::Call;
 use crate::component_file::WASI_SOCKETS_PACKAGE;
+use crate::guest_call::GuestCall;
 use crate::output::Source;
-use crate::rehearsal;
+use crate::test_environment;
 use crate::text::Scrubber;
 
 /// The most random bytes in one call.
@@ -26,20 +26,20 @@ const MAX_RANDOM_BYTES: u64 = 1 << 20;
 /// The most bytes that a guest may print at a time.
 const MAX_WRITE_BYTES: usize = 64 * 1024;
 
-/// What a guest's WASI calls work on. Made when the guest first needs it: many never do.
+/// The data of a guest's WASI calls. Made when the guest first needs it: many never do.
 pub(crate) struct Wasi {
     context: WasiCtx,
     table: ResourceTable,
 }
 
 impl Wasi {
-    /// With the machine's own time and chance, or with those of a test on this day.
-    pub(crate) fn new(call: &Arc<Call>, scrubber: &Arc<Scrubber>, fixed: Option<Day>) -> Self {
+    /// With the machine's clocks and random numbers, or with those of a test on this day.
+    pub(crate) fn new(call: &Arc<GuestCall>, scrubber: &Arc<Scrubber>, fixed: Option<Day>) -> Self {
         let stream = |source| Stream { source, call: Arc::clone(call), scrubber: Arc::clone(scrubber) };
         let mut builder = WasiCtx::builder();
         builder.stdout(stream(Source::Stdout)).stderr(stream(Source::Stderr)).max_random_size(MAX_RANDOM_BYTES);
         if let Some(day) = fixed {
-            rehearsal::fix(&mut builder, day);
+            test_environment::fix_clocks_and_random(&mut builder, day);
         }
         Self { context: builder.build(), table: ResourceTable::new() }
     }
@@ -53,7 +53,7 @@ impl Wasi {
 #[derive(Clone)]
 struct Stream {
     source: Source,
-    call: Arc<Call>,
+    call: Arc<GuestCall>,
     scrubber: Arc<Scrubber>,
 }
 
@@ -111,11 +111,11 @@ pub(crate) fn add_to_linker<T: WasiView + 'static>(linker: &mut Linker<T>) -> wa
     filesystem::preopens::add_to_linker::<T, WasiFilesystem>(linker, T::filesystem)
 }
 
-/// What a guest would hold of a socket, if it could ever get one.
+/// The type of a socket handle. It has no values.
 enum NoSocket {}
 
-/// A linker for this component in which every function of a socket's interface ends the call, if it imports any. No code of
-/// the host stands behind them: what cannot be reached cannot be granted by mistake.
+/// A linker for this component in which every function of a socket's interface ends the call, if it imports any. They have no
+/// implementation in the host, so sockets cannot be granted by mistake.
 pub(crate) fn without_sockets<T: 'static>(
     linker: &Linker<T>,
     component: &Component,
@@ -128,7 +128,7 @@ pub(crate) fn without_sockets<T: 'static>(
         let is_of_sockets = interface.starts_with(WASI_SOCKETS_PACKAGE);
         for (name, item) in instance.exports(engine) {
             match item.ty {
-                // One that an interface only uses, such as a pollable, belongs to the interface that came before.
+                // A resource that an interface only uses, such as a pollable, belongs to an earlier interface.
                 ComponentItem::Resource(resource) if !known.contains(&resource) => {
                     known.push(resource);
                     if is_of_sockets {

@@ -11,7 +11,7 @@ use damper_plugins::compiler::Compiler;
 use damper_plugins::component_file::ComponentFile;
 use damper_plugins::grants::{Grants, Origin};
 use damper_plugins::{
-    Cache, HostError, HostOptions, LoadError, Plugin, PluginHost, Rehearsal, RehearsalError, TracedFetch,
+    Cache, HostError, HostOptions, LoadError, Plugin, PluginHost, TestEnvironment, TestEnvironmentError, TracedFetch,
 };
 use futures::StreamExt;
 use futures::future::join_all;
@@ -47,7 +47,7 @@ pub enum CaseRunnerError {
     Network(#[from] io::Error),
     /// The network cannot be used.
     #[error(transparent)]
-    Rehearsal(#[from] RehearsalError),
+    TestEnvironment(#[from] TestEnvironmentError),
     /// The provider does not load.
     #[error(transparent)]
     Load(#[from] LoadError),
@@ -114,7 +114,7 @@ impl CaseRunner {
     ) -> Result<Self, CaseRunnerError> {
         let max_in_flight = AT_A_TIME as u32;
         let options = HostOptions { cache, max_in_flight, compiler, ..HostOptions::default() };
-        let (host, metered) = (PluginHost::new(options.clone())?, PluginHost::metered(options)?);
+        let (host, metered) = (PluginHost::new(options.clone())?, PluginHost::with_metering(options)?);
         // These plugins fetch nothing, so they need no settings.
         let bare = Manifest { config: BTreeMap::new(), ..file.manifest.clone() };
         let prepared = [&host, &metered].map(|host| host.load(&file, bare.clone(), Grants::default()));
@@ -220,7 +220,7 @@ impl CaseRunner {
         enough: &Notify,
     ) -> Result<FinishedCall<D>, CaseRunnerError> {
         let server = Server::start(responder, Arc::clone(&self.authority)).await?;
-        let world = Rehearsal::new(server.address(), self.authority.certificate())?;
+        let world = TestEnvironment::new(server.address(), self.authority.certificate())?;
         let plugin = self.plugin(host, setup, world)?;
         // Compile before the measured call. If that fails, the call reports the error.
         let _ = plugin.prepare().await;
@@ -232,7 +232,7 @@ impl CaseRunner {
         Ok(FinishedCall { fetch, duration: begun.elapsed(), server })
     }
 
-    fn plugin(&self, host: &PluginHost, setup: ProviderSetup<'_>, world: Rehearsal) -> Result<Plugin, LoadError> {
+    fn plugin(&self, host: &PluginHost, setup: ProviderSetup<'_>, world: TestEnvironment) -> Result<Plugin, LoadError> {
         let ProviderSetup { manifest, config } = setup;
         let private = private_origins(&self.file.manifest, config);
         // A secret may go to the manifest's own hosts, and to those that the settings name.
@@ -245,7 +245,7 @@ impl CaseRunner {
             config: config.clone(),
             proxy: None,
         };
-        host.rehearse(&self.file, manifest, grants, world)
+        host.load_for_test(&self.file, manifest, grants, world)
     }
 
     /// The host with the options of production.

@@ -1,5 +1,5 @@
 //! The provider author's workbench: a provider's cases run against its compiled component, with the engine, the limits
-//! and the egress policy of production. Only the network is simulated ([`damper_plugins::Rehearsal`]).
+//! and the egress policy of production. Only the network is simulated ([`damper_plugins::TestEnvironment`]).
 //!
 //! The workbench has no command line, reads no settings file, and builds nothing.
 

@@ -160,7 +160,7 @@ impl Writer<'_> {
             credential: written::Names::of(&recorded.credentials),
             body: body.map(|body| self.body(body, &format!("{}.request", index + 1), None)).unwrap_or_default(),
         };
-        let response = match (&trace.outcome, &recorded.answer) {
+        let response = match (&trace.outcome, &recorded.response) {
             (Ok(status), Some(answer)) => {
                 let media_type = answer.headers.iter().find(|(name, _)| name == "content-type");
                 let media_type = media_type.map(|(_, value)| value.as_str());

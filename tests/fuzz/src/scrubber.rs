@@ -28,22 +28,24 @@ pub fn scrubber(data: &[u8]) {
     let text = format!("{before}{}{after}", spelled.text);
     let is_left = |text: &str| text.contains(&spelled.core) && !REPLACEMENT.contains(&spelled.core);
 
-    let scrubbed = scrubber.text(&text);
+    let scrubbed = scrubber.scrub_text(&text);
     assert!(!is_left(&scrubbed), "{} is left in {scrubbed:?}", spelled.name);
     assert!(scrubbed.len() <= text.len().saturating_mul(REPLACEMENT.len()));
     let bytes = [b"\xff\0", text.as_bytes(), b"\xfe"].concat();
-    let scrubbed = scrubber.bytes(bytes);
+    let scrubbed = scrubber.scrub_bytes(bytes);
     let core = spelled.core.as_bytes();
     let is_left_in_body = scrubbed.windows(core.len()).any(|part| part == core) && !REPLACEMENT.contains(&spelled.core);
     assert!(!is_left_in_body, "{} is left in a body", spelled.name);
-    let json = scrubber.json(&text, NO_LIMIT);
+    let json = scrubber.to_json(&text, NO_LIMIT);
     let read: String = serde_json::from_str(&json).expect("a line of a log is JSON");
     assert!(!is_left(&read), "{} is left in {json}", spelled.name);
     // A text that is escaped for a person may look like a secret, as `\n` before a word does.
-    let shown = scrubber.shown(&text, NO_LIMIT);
+    let shown = scrubber.to_line(&text, NO_LIMIT);
     assert!(!json.chars().any(char::is_control) && !shown.chars().any(char::is_control));
     for most in [0, 1, 7, 40] {
         // An escape is up to ten bytes of a character of one.
-        assert!(scrubber.shown(&text, most).len() <= most * 10 && scrubber.json(&text, most).len() <= most * 10 + 2);
+        assert!(
+            scrubber.to_line(&text, most).len() <= most * 10 && scrubber.to_json(&text, most).len() <= most * 10 + 2
+        );
     }
 }

@@ -6,7 +6,8 @@ use std::sync::{Arc, LazyLock};
 use damper_core::manifest::Manifest;
 use damper_plugins::grants::{Origin, Secret};
 use damper_plugins::settings::{
-    Bound, Found, Place, ProviderSettings, SecretHomes, SettingsError, Sources, bind, tightened,
+    BoundProvider, FoundSecret, Place, ProviderSettings, SecretBackends, SecretSources, SettingsError, bind,
+    tighten_manifest,
 };
 
 use crate::manifest::check_bounds;
@@ -40,14 +41,14 @@ pub fn settings(data: &[u8]) {
 
 fn check_provider(settings: &ProviderSettings) {
     let place = Place::File(Path::new(FILE));
-    match tightened(&MANIFEST, settings, place) {
+    match tighten_manifest(&MANIFEST, settings, place) {
         Ok(tightened) => check_tightened(&tightened),
         Err(error) => check_message(&error.to_string()),
     }
-    for homes in [SecretHomes::Machine, SecretHomes::SecretsManager] {
+    for backends in [SecretBackends::Machine, SecretBackends::SecretsManager] {
         let secret = Secret::new(r#"{"user":"name","password":"hunter2"}"#);
-        let find = |_: &_| Ok(Found { source: Arc::new(secret.clone()), known: Some(secret.clone()) });
-        match bind(&MANIFEST, settings, place, Sources { homes, find: &find }) {
+        let find = |_: &_| Ok(FoundSecret { source: Arc::new(secret.clone()), known: Some(secret.clone()) });
+        match bind(&MANIFEST, settings, place, SecretSources { backends, find: &find }) {
             Ok(bound) => check_bound(&bound),
             Err(error) => check_message(&error.to_string()),
         }
@@ -65,7 +66,7 @@ fn check_tightened(tightened: &Manifest) {
     assert_eq!((&tightened.egress, &tightened.credentials), (&MANIFEST.egress, &MANIFEST.credentials));
 }
 
-fn check_bound(bound: &Bound) {
+fn check_bound(bound: &BoundProvider) {
     check_tightened(&bound.manifest);
     let grants = &bound.grants;
     assert!(

@@ -127,11 +127,11 @@ pub(crate) fn run(command: &Inspect) -> Result<Exit, CliError> {
 impl CompilingShown {
     fn of(file: &ComponentFile) -> Self {
         match compiler::cost("the component", &file.bytes) {
-            Ok(CompileCost { code, allowed }) => Self::Cost {
+            Ok(CompileCost { code, limits }) => Self::Cost {
                 functions: code.functions,
                 longest_function_bytes: code.function_bytes,
-                most_memory_bytes: allowed.memory_bytes,
-                most_cpu_seconds: allowed.cpu_seconds,
+                most_memory_bytes: limits.memory_bytes,
+                most_cpu_seconds: limits.cpu_seconds,
             },
             Err(error) => Self::Refused(error.to_string()),
         }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use clap::Args;
-use damper_plugins::program::{self, Ended, ProgramError};
+use damper_plugins::program::{self, ProgramError, ProgramOutcome};
 
 use crate::context::{self, Context};
 use crate::error::{CliError, Exit};
@@ -41,9 +41,9 @@ pub(crate) fn run(command: &WasmRunner, context: &Context) -> Result<Exit, CliEr
     let arguments: Vec<String> = std::iter::once(name).chain(command.arguments.iter().cloned()).collect();
     let ended = context::runtime()?.block_on(program::run(&bytes, &arguments, MEMORY_BYTES));
     match ended {
-        Ok(Ended::Exited(0)) => Ok(Exit::Done),
-        Ok(Ended::Exited(_)) => Ok(Exit::Unexpected),
-        Ok(Ended::Trapped(why)) => {
+        Ok(ProgramOutcome::Exited(0)) => Ok(Exit::Done),
+        Ok(ProgramOutcome::Exited(_)) => Ok(Exit::Unexpected),
+        Ok(ProgramOutcome::Trapped(why)) => {
             context.screen.say(format!("the program ended by a trap, as a panic does in wasm: {why}"));
             Ok(Exit::Unexpected)
         }

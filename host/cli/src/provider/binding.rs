@@ -10,7 +10,8 @@ use damper_core::manifest::Manifest;
 use damper_plugins::component_file::ComponentFile;
 use damper_plugins::grants::{Grants, Secret, SecretError, SecretSource};
 use damper_plugins::settings::{
-    self, BindingError, Found, Place, ProviderSettings, SecretHomes, SecretPlace, Sources, Unusable,
+    self, BindingError, FoundSecret, Place, ProviderSettings, SecretBackends, SecretPlace, SecretPlaceError,
+    SecretSources,
 };
 use jiff::Timestamp;
 
@@ -46,9 +47,9 @@ impl Bound {
 pub(crate) fn bind(config: &Config, file: ComponentFile) -> Result<Bound, BindingError> {
     let nothing = ProviderSettings::default();
     let said = config.provider(&file.manifest.name).unwrap_or(&nothing);
-    let sources = Sources { homes: SecretHomes::Machine, find: &|place| source(config, place) };
+    let sources = SecretSources { backends: SecretBackends::Machine, find: &|place| source(config, place) };
     let bound = settings::bind(&file.manifest, said, place(config), sources)?;
-    let settings::Bound { manifest, grants, warnings } = bound;
+    let settings::BoundProvider { manifest, grants, warnings } = bound;
     Ok(Bound { file, manifest, grants, warnings })
 }
 
@@ -60,8 +61,8 @@ pub(crate) fn grants(config: &Config, file: &ComponentFile) -> Result<Grants, Bi
     let nothing = ProviderSettings::default();
     let said = config.provider(&file.manifest.name).unwrap_or(&nothing);
     let unread =
-        |_: &SecretPlace| Ok(Found { source: Arc::new(Secret::new("")) as Arc<dyn SecretSource>, known: None });
-    let sources = Sources { homes: SecretHomes::Machine, find: &unread };
+        |_: &SecretPlace| Ok(FoundSecret { source: Arc::new(Secret::new("")) as Arc<dyn SecretSource>, known: None });
+    let sources = SecretSources { backends: SecretBackends::Machine, find: &unread };
     Ok(settings::bind(&file.manifest, said, place(config), sources)?.grants)
 }
 
@@ -72,7 +73,7 @@ pub(crate) fn grants(config: &Config, file: &ComponentFile) -> Result<Grants, Bi
 pub(crate) fn tighten_manifest(config: &Config, file: &ComponentFile) -> Result<Manifest, BindingError> {
     let nothing = ProviderSettings::default();
     let said = config.provider(&file.manifest.name).unwrap_or(&nothing);
-    settings::tightened(&file.manifest, said, place(config))
+    settings::tighten_manifest(&file.manifest, said, place(config))
 }
 
 fn place(config: &Config) -> Place<'_> {
@@ -81,13 +82,13 @@ fn place(config: &Config) -> Place<'_> {
 
 /// A secret, read at the start so that what cannot work is told before anything runs. A file is read again when an API no
 /// longer accepts what it held.
-fn source(config: &Config, place: &SecretPlace) -> Result<Found, Unusable> {
-    let unusable = |problem: String, hint: &str| Unusable { problem, hint: hint.to_owned() };
+fn source(config: &Config, place: &SecretPlace) -> Result<FoundSecret, SecretPlaceError> {
+    let unusable = |problem: String, hint: &str| SecretPlaceError { problem, hint: hint.to_owned() };
     match place {
         SecretPlace::Environment(variable) => match environment::secret(variable) {
             Ok(Some(text)) => {
                 let secret = Secret::new(text);
-                Ok(Found { source: Arc::new(secret.clone()), known: Some(secret) })
+                Ok(FoundSecret { source: Arc::new(secret.clone()), known: Some(secret) })
             }
             Ok(None) => {
                 let problem = format!("names the environment variable {variable}, which is not set");
@@ -104,7 +105,7 @@ fn source(config: &Config, place: &SecretPlace) -> Result<Found, Unusable> {
                 let problem = format!("names the file {}: {problem}", path.display());
                 unusable(problem, "the file must hold the secret alone, belong to you and have mode 0600")
             })?;
-            Ok(Found { source: Arc::new(SecretFile(path)), known: Some(Secret::new(text)) })
+            Ok(FoundSecret { source: Arc::new(SecretFile(path)), known: Some(Secret::new(text)) })
         }
         SecretPlace::SecretsManager(_) => {
             // The name is not shown: by mistake it may be the secret itself.

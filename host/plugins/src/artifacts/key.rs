@@ -32,7 +32,7 @@ pub enum CacheKeyError {
     Untrusted {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The problem.
         problem: String,
     },
     /// It cannot be read, and none can be made.
@@ -47,10 +47,10 @@ impl CacheKey {
         Self(bytes)
     }
 
-    /// Reads the key of a file. Where there is no such file one is made, for its owner alone.
+    /// Reads the key of a file. If there is no such file, one is created that only its owner can read.
     ///
     /// # Errors
-    /// Where the file is not trusted, or there is none and none can be made in its folder.
+    /// If the file is not trusted, or there is none and none can be made in its folder.
     pub fn open(path: &Path) -> Result<Self, CacheKeyError> {
         let name = path.file_name().unwrap_or_default();
         let folder_path = path.parent().unwrap_or(Path::new("."));
@@ -84,7 +84,7 @@ impl CacheKey {
         bytes.map(Self).map_err(|_| untrusted(format!("{} does not hold {KEY_BYTES} bytes", path.display())))
     }
 
-    /// What marks `code` as kept under `name` by the holder of this key.
+    /// The mark of `code` that the holder of this key stored under `name`.
     pub(super) fn mark(&self, name: &str, code: &[u8]) -> [u8; 32] {
         self.mac(name, code).map_or([0; 32], |mac| mac.finalize().into_bytes().into())
     }

@@ -1,8 +1,8 @@
-//! What the compiler has to hold of a component's code, counted before it is compiled; see `structure`.
+//! The cost of compiling a component's code, counted before it is compiled; see `structure`.
 
 use wasmparser::{FunctionBody, Operator, Parser, Payload};
 
-use super::structure::{Refusal, at_most};
+use super::structure::{StructureError, at_most};
 
 /// The most bytes of one function's code, its locals, the locals of all functions together, and blocks within blocks.
 const MAX_FUNCTION_BYTES: u64 = 2 << 20;
@@ -13,7 +13,7 @@ const MAX_NESTING: u64 = 3_000;
 /// The size of a component's functions, on which the time and memory of its compilation depend.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct CodeCost {
-    /// How many functions there are.
+    /// The number of functions.
     pub functions: u64,
     /// The bytes of the longest function.
     pub function_bytes: u64,
@@ -25,11 +25,11 @@ pub struct CodeCost {
     pub locals: u64,
 }
 
-/// Counts what compiling this component needs. It reads all code once, so it is called where something is compiled.
+/// Counts the cost of compiling this component. It reads all code once, so call it only before a compilation.
 ///
 /// # Errors
-/// Where the code is damaged, or a limit is passed.
-pub(super) fn check(bytes: &[u8]) -> Result<CodeCost, Refusal> {
+/// If the code is damaged, or a limit is passed.
+pub(super) fn check(bytes: &[u8]) -> Result<CodeCost, StructureError> {
     let mut cost = CodeCost::default();
     for payload in Parser::new(0).parse_all(bytes) {
         if let Payload::CodeSectionEntry(body) = payload? {
@@ -39,7 +39,7 @@ pub(super) fn check(bytes: &[u8]) -> Result<CodeCost, Refusal> {
     Ok(cost)
 }
 
-fn count_function(body: &FunctionBody<'_>, cost: &mut CodeCost) -> Result<(), Refusal> {
+fn count_function(body: &FunctionBody<'_>, cost: &mut CodeCost) -> Result<(), StructureError> {
     let length = body.range().len() as u64;
     at_most("bytes of a function's code", length, MAX_FUNCTION_BYTES)?;
     cost.functions = cost.functions.saturating_add(1);

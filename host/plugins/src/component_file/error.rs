@@ -1,4 +1,4 @@
-//! What is wrong with a file that should be a provider, and what to do about it.
+//! Errors of files that should be providers, with remedies.
 
 use damper_core::manifest::ManifestError;
 use semver::Version;
@@ -41,7 +41,7 @@ pub enum ComponentFileError {
     Damaged {
         /// The file.
         file: String,
-        /// What cannot be read, and where.
+        /// The problem, and its place in the file.
         problem: String,
     },
     /// The file describes more than any compiler makes, and would exhaust the host.
@@ -51,7 +51,7 @@ pub enum ComponentFileError {
     TooCostly {
         /// The file.
         file: String,
-        /// What there is too much of.
+        /// The quantity that is too large.
         excess: Excess,
     },
     /// A component of another world: it lacks the export, or the contract, of a provider.
@@ -61,7 +61,7 @@ pub enum ComponentFileError {
     AnotherWorld {
         /// The file.
         file: String,
-        /// What it lacks.
+        /// The missing part.
         lacks: String,
     },
     /// A provider that asks for more than the host offers.
@@ -107,7 +107,7 @@ pub enum ComponentFileError {
     Manifest {
         /// The file.
         file: String,
-        /// What is wrong.
+        /// The problem.
         source: ManifestError,
     },
 }

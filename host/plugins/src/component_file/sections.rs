@@ -13,7 +13,7 @@ pub(super) const STAMP_SECTION: &str = "damper:sdk";
 const HEADER_BYTES: usize = 8;
 const CUSTOM_SECTION_ID: u8 = 0;
 
-/// What a component says of itself.
+/// The sections of a component that Damper reads.
 #[derive(Default)]
 pub(super) struct Sections<'a> {
     pub(super) is_component: bool,
@@ -44,7 +44,7 @@ impl<'a> Sections<'a> {
                 Payload::ComponentImportSection(imports) if depth == 1 => {
                     for import in imports {
                         let import = import?;
-                        // The world's own `use` of types is an import too, of nothing that anybody could offer or refuse.
+                        // The world's own `use` of types is an import, too. It needs no implementation.
                         if !matches!(import.ty, ComponentTypeRef::Type(_)) {
                             sections.imports.push(import.name.name.to_owned());
                         }

@@ -1,9 +1,8 @@
-//! What a component would cost the host beside its memories: what it keeps for each instance, and (in `code`) what its compiler has to
-//! hold.
+//! The cost of a component for the host beside its memories: the host's data for each instance, and (in `code`) the compiler's memory.
 //!
-//! The length of a file bounds neither. A component can instantiate another one twice, which does the same, and so on; a thousand
-//! functions can have fifty thousand locals each, in a few bytes. So both are counted from the file, before anything is compiled, and
-//! a component beyond the limits is refused. The limits are about four times what CPython needs, the largest that there is: 14 core
+//! The length of a file bounds neither. A component can instantiate another one twice, which does the same, and so on; a thousand functions
+//! can have fifty thousand locals each, in a few bytes. Both are therefore counted from the file before anything is compiled, and a
+//! component beyond the limits is refused. The limits are about four times what CPython needs, the largest that there is: 14 core
 //! instances, 1 memory (QuickJS: 2), 2 tables, 0.5 MB an instance; a function of 427 kB, 271 locals in one and 47,805 in all, 781 blocks
 //! within blocks.
 
@@ -19,12 +18,12 @@ pub(crate) const MAX_CORE_INSTANCES: u32 = 64;
 /// The most memories and tables of one instance.
 pub(crate) const MAX_MEMORIES: u32 = 4;
 pub(crate) const MAX_TABLES: u32 = 16;
-/// The most that the host keeps for one instance beside its memories and tables.
+/// The most bytes that the host stores for one instance beside its memories and tables.
 const MAX_INSTANCE_BYTES: u64 = 2 << 20;
 /// How deep components may lie within components.
 const MAX_DEPTH: usize = 16;
 
-/// What the engine keeps for each function that may be referred to, import, global and lowered function, at the most.
+/// The most bytes that the engine stores for each function that may be referred to, import, global and lowered function.
 const FUNCTION_BYTES: u64 = 32;
 const IMPORT_BYTES: u64 = 32;
 const GLOBAL_BYTES: u64 = 16;
@@ -33,7 +32,7 @@ const LOWERED_BYTES: u64 = 64;
 /// A component that is beyond a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Excess {
-    /// What there is too much of.
+    /// The quantity that is too large.
     pub what: &'static str,
     /// How much; the largest number where it cannot be told.
     pub found: u64,
@@ -54,18 +53,18 @@ impl fmt::Display for Excess {
 
 /// Why a structure was refused.
 #[derive(Debug)]
-pub(super) enum Refusal {
+pub(super) enum StructureError {
     Damaged(BinaryReaderError),
     Excess(Excess),
 }
 
-impl From<BinaryReaderError> for Refusal {
+impl From<BinaryReaderError> for StructureError {
     fn from(error: BinaryReaderError) -> Self {
         Self::Damaged(error)
     }
 }
 
-impl From<Excess> for Refusal {
+impl From<Excess> for StructureError {
     fn from(excess: Excess) -> Self {
         Self::Excess(excess)
     }
@@ -75,7 +74,7 @@ pub(super) fn at_most(what: &'static str, found: u64, limit: u64) -> Result<(), 
     if found <= limit { Ok(()) } else { Err(Excess { what, found, limit }) }
 }
 
-/// What one instance needs. Sums saturate: what cannot be counted is too much.
+/// The cost of one instance. Sums saturate, and a saturated sum is beyond every limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct InstanceCost {
     pub(super) core_instances: u64,
@@ -85,7 +84,7 @@ pub(super) struct InstanceCost {
 }
 
 impl InstanceCost {
-    /// Of what comes from outside, and is not known.
+    /// The cost of imported modules and components, which is not known.
     const UNKNOWN: Self = Self { core_instances: u64::MAX, memories: u64::MAX, tables: u64::MAX, bytes: u64::MAX };
 
     fn add(&mut self, other: Self) {
@@ -112,7 +111,7 @@ impl InstanceCost {
 struct Frame {
     is_module: bool,
     cost: InstanceCost,
-    /// Of a component: what an instance of each of its modules and components needs, by index.
+    /// Of a component: the cost of an instance of each of its modules and components, by index.
     modules: Vec<InstanceCost>,
     components: Vec<InstanceCost>,
 }
@@ -123,11 +122,11 @@ impl Frame {
     }
 }
 
-/// Counts what an instance of this component needs.
+/// Counts the cost of an instance of this component.
 ///
 /// # Errors
-/// Where the framing is damaged, or a limit is passed.
-pub(super) fn check_instance(bytes: &[u8]) -> Result<InstanceCost, Refusal> {
+/// If the framing is damaged, or a limit is passed.
+pub(super) fn check_instance(bytes: &[u8]) -> Result<InstanceCost, StructureError> {
     let mut frames: Vec<Frame> = Vec::new();
     let mut whole = InstanceCost::default();
     for payload in Parser::new(0).parse_all(bytes) {
@@ -151,7 +150,7 @@ pub(super) fn check_instance(bytes: &[u8]) -> Result<InstanceCost, Refusal> {
     Ok(whole)
 }
 
-fn count(payload: Payload<'_>, frames: &mut [Frame]) -> Result<(), Refusal> {
+fn count(payload: Payload<'_>, frames: &mut [Frame]) -> Result<(), StructureError> {
     match payload {
         Payload::ComponentAliasSection(aliases) => {
             for alias in aliases {
@@ -166,14 +165,14 @@ fn count(payload: Payload<'_>, frames: &mut [Frame]) -> Result<(), Refusal> {
             } else {
                 count_component(payload, frame)?
             }
-            // At once: what is far beyond a limit is not read to its end.
+            // Checked at once, so that a file far beyond a limit is not read to its end.
             frame.cost.check()?;
         }
     }
     Ok(())
 }
 
-fn count_module(payload: Payload<'_>, frame: &mut Frame) -> Result<(), Refusal> {
+fn count_module(payload: Payload<'_>, frame: &mut Frame) -> Result<(), StructureError> {
     let cost = &mut frame.cost;
     match payload {
         Payload::ImportSection(imports) => {
@@ -191,7 +190,7 @@ fn count_module(payload: Payload<'_>, frame: &mut Frame) -> Result<(), Refusal> 
     Ok(())
 }
 
-fn count_component(payload: Payload<'_>, frame: &mut Frame) -> Result<(), Refusal> {
+fn count_component(payload: Payload<'_>, frame: &mut Frame) -> Result<(), StructureError> {
     match payload {
         Payload::InstanceSection(instances) => {
             for instance in instances {
@@ -221,7 +220,7 @@ fn count_component(payload: Payload<'_>, frame: &mut Frame) -> Result<(), Refusa
             }
         }
         Payload::ComponentExportSection(exports) => {
-            // What is exported gets an index of its own.
+            // An exported item gets an index of its own.
             for export in exports {
                 let export = export?;
                 match export.kind {

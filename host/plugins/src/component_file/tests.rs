@@ -218,7 +218,7 @@ fn function(locals: &[u32], nesting: u32, instructions: u32) -> Function {
 }
 
 /// A component of this module, instantiated so often.
-fn instantiated(module: &Module, times: u32) -> Component {
+fn instantiate(module: &Module, times: u32) -> Component {
     let mut component = Component::new();
     component.section(&ModuleSection(module));
     let mut instances = InstanceSection::new();
@@ -230,7 +230,7 @@ fn instantiated(module: &Module, times: u32) -> Component {
 }
 
 /// This component within another one, which instantiates it so often.
-fn around(inner: &Component, times: u32) -> Component {
+fn nest(inner: &Component, times: u32) -> Component {
     let mut outer = Component::new();
     outer.section(&NestedComponentSection(inner));
     let mut instances = ComponentInstanceSection::new();
@@ -243,15 +243,15 @@ fn around(inner: &Component, times: u32) -> Component {
 
 fn excess_of(component: Component) -> String {
     match structure::check_instance(&component.finish()) {
-        Err(structure::Refusal::Excess(excess)) => excess.to_string(),
+        Err(structure::StructureError::Excess(excess)) => excess.to_string(),
         other => panic!("{other:?}"),
     }
 }
 
 #[test]
 fn what_an_instance_needs_is_counted_through_all_components() {
-    let inner = instantiated(&module(10, 1, 1), 2);
-    let cost = structure::check_instance(&around(&inner, 2).finish()).unwrap();
+    let inner = instantiate(&module(10, 1, 1), 2);
+    let cost = structure::check_instance(&nest(&inner, 2).finish()).unwrap();
     let counted = (cost.core_instances, cost.memories, cost.tables, cost.bytes);
     assert_eq!(counted, (4, 4, 4, 4 * 10 * 32));
 }
@@ -259,14 +259,14 @@ fn what_an_instance_needs_is_counted_through_all_components() {
 #[test]
 fn an_instance_of_too_much_is_refused_and_says_of_what() {
     let plain = module(0, 0, 0);
-    assert!(structure::check_instance(&instantiated(&plain, 64).finish()).is_ok());
+    assert!(structure::check_instance(&instantiate(&plain, 64).finish()).is_ok());
     for (component, expected) in [
-        (instantiated(&plain, 65), "modules in an instance: 65, and at most 64"),
-        (instantiated(&module(0, 5, 0), 1), "memories in an instance: 5, and at most 4"),
-        (instantiated(&module(0, 1, 0), 5), "memories in an instance: 5, and at most 4"),
-        (instantiated(&module(0, 0, 17), 1), "tables in an instance: 17, and at most 16"),
-        (instantiated(&module(2_000, 0, 0), 40), "bytes that the host keeps for an instance"),
-        ((0..20).fold(plain_component(), |inner, _| around(&inner, 1)), "components within components"),
+        (instantiate(&plain, 65), "modules in an instance: 65, and at most 64"),
+        (instantiate(&module(0, 5, 0), 1), "memories in an instance: 5, and at most 4"),
+        (instantiate(&module(0, 1, 0), 5), "memories in an instance: 5, and at most 4"),
+        (instantiate(&module(0, 0, 17), 1), "tables in an instance: 17, and at most 16"),
+        (instantiate(&module(2_000, 0, 0), 40), "bytes that the host keeps for an instance"),
+        ((0..20).fold(plain_component(), |inner, _| nest(&inner, 1)), "components within components"),
     ] {
         let said = excess_of(component);
         assert!(said.contains(expected), "{said}");
@@ -274,17 +274,17 @@ fn an_instance_of_too_much_is_refused_and_says_of_what() {
 }
 
 fn plain_component() -> Component {
-    instantiated(&module(0, 0, 0), 1)
+    instantiate(&module(0, 0, 0), 1)
 }
 
 /// Each component instantiates the one inside twice: 2^14 modules from a file of a kilobyte.
 #[test]
 fn instances_that_double_are_counted_and_not_made() {
-    let doubled = (0..14).fold(plain_component(), |inner, _| around(&inner, 2));
+    let doubled = (0..14).fold(plain_component(), |inner, _| nest(&inner, 2));
     assert!(excess_of(doubled).starts_with("modules in an instance: 128"));
 }
 
-/// What comes from outside could be anything.
+/// The cost of an imported module is unknown.
 #[test]
 fn a_module_that_is_imported_is_refused() {
     let mut component = Component::new();
@@ -315,7 +315,7 @@ fn code_that_a_compiler_would_drown_in_is_refused_before_it_is_compiled() {
             code.function(function);
         });
         module.section(&section).section(&code);
-        instantiated(&module, 1).finish()
+        instantiate(&module, 1).finish()
     };
     let usual = with(&[function(&[1_000, 1_000], 3_000, 1_000)]);
     assert!(check_code("x.wasm", &usual).is_ok());
@@ -332,10 +332,10 @@ fn code_that_a_compiler_would_drown_in_is_refused_before_it_is_compiled() {
 }
 
 proptest! {
-    /// Whatever is in the file, counting ends, without a panic.
+    /// Counting ends without a panic for every file.
     #[test]
     fn counting_ends_with_any_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..400), at in any::<usize>()) {
-        let mut component = (0..3).fold(plain_component(), |inner, _| around(&inner, 2)).finish();
+        let mut component = (0..3).fold(plain_component(), |inner, _| nest(&inner, 2)).finish();
         let at = at % component.len();
         component.splice(at.., bytes);
         let _ = structure::check_instance(&component).is_ok();

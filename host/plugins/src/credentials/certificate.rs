@@ -15,7 +15,7 @@ const MIN_LINE: usize = 16;
 /// A certificate to show, with the HTTP clients that show it: nothing else is ever sent through them.
 pub(crate) struct ClientCertificate {
     pub(crate) identity: Identity,
-    /// What is trusted instead of the public authorities, if anything.
+    /// The certificates that are trusted instead of the public authorities, if any.
     pub(crate) ca: Option<Vec<Certificate>>,
     pub(crate) clients: Clients,
 }
@@ -31,7 +31,7 @@ impl ClientCertificate {
         }
         let key = PrivateKeyDer::from_pem_slice(pem.as_bytes())
             .map_err(|_| "holds no key without a password: it must be PEM with a certificate chain and its key")?;
-        // It finds out whether the two belong together, which a server would tell only in riddles.
+        // Checks that the two belong together. A server's error would not say so.
         CertifiedKey::from_der(chain, key, &rustls::crypto::ring::default_provider())
             .map_err(|_| "holds a key that is not the certificate's, or of a kind that is not supported")?;
         let identity = Identity::from_pem(pem.as_bytes()).map_err(|_| no_pem)?;
@@ -62,8 +62,8 @@ fn read_ca(pem: &str) -> Result<Vec<Certificate>, &'static str> {
     if certificates.is_empty() || ignored > 0 { Err(wrong) } else { Ok(certificates) }
 }
 
-/// What must not be written of a chain with its key: the key, line by line, so that no other arrangement of the lines slips
-/// through. Certificates are no secret.
+/// The texts of a chain with its key that must not be written: the key, line by line, so that the lines are found in any arrangement.
+/// Certificates are no secret.
 pub(super) fn spellings(pem: &str) -> Vec<String> {
     let mut in_key = false;
     let mut lines = Vec::new();

@@ -28,9 +28,9 @@ impl Client {
         read.filter(|client| !client.id.is_empty() && !client.secret.is_empty())
     }
 
-    /// What stands behind `Basic ` in `Authorization`: both parts are form-encoded first.
+    /// The value behind `Basic ` in `Authorization`: both parts are form-encoded first.
     pub(crate) fn basic(&self) -> String {
-        BASE64.encode(format!("{}:{}", form_encoded(&self.id), form_encoded(&self.secret)))
+        BASE64.encode(format!("{}:{}", form_encode(&self.id), form_encode(&self.secret)))
     }
 
     /// Every text of it that must not be written.
@@ -48,7 +48,7 @@ impl fmt::Debug for Client {
     }
 }
 
-fn form_encoded(text: &str) -> String {
+fn form_encode(text: &str) -> String {
     url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 

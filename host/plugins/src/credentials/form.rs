@@ -1,4 +1,4 @@
-//! A secret in the form that its kind needs, and in all the spellings in which it may turn up where it must not.
+//! A secret in the form that its kind needs, and in all spellings that are scrubbed.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -12,7 +12,7 @@ use crate::grants::Secret;
 /// The longest secret, in bytes: a certificate chain with its key fits.
 const MAX_BYTES: usize = 64 * 1024;
 
-/// What a secret is to a request.
+/// The form of a secret.
 #[derive(Debug)]
 pub(crate) enum Form {
     /// A header that carries it.
@@ -39,11 +39,11 @@ impl Form {
         match kind {
             CredentialKind::Header { header, prefix } => {
                 let name = header.parse().map_err(|_| "has a header that is none")?;
-                sensitive(name, &format!("{prefix}{text}"))
+                sensitive_header(name, &format!("{prefix}{text}"))
             }
             CredentialKind::Basic if !text.contains(':') => Err("is not of the form \"user:password\""),
-            CredentialKind::Basic => sensitive(AUTHORIZATION, &format!("Basic {}", BASE64.encode(text))),
-            CredentialKind::Bearer => sensitive(AUTHORIZATION, &format!("Bearer {text}")),
+            CredentialKind::Basic => sensitive_header(AUTHORIZATION, &format!("Basic {}", BASE64.encode(text))),
+            CredentialKind::Bearer => sensitive_header(AUTHORIZATION, &format!("Bearer {text}")),
             CredentialKind::Hmac => Ok(Self::Key(secret.clone())),
             CredentialKind::Oauth2ClientCredentials => Client::read(text)
                 .map(Self::Client)
@@ -55,21 +55,21 @@ impl Form {
     }
 }
 
-fn sensitive(name: HeaderName, value: &str) -> Result<Form, &'static str> {
+fn sensitive_header(name: HeaderName, value: &str) -> Result<Form, &'static str> {
     header_value(value)
         .map(|value| Form::Header(name, value))
         .ok_or("holds a control character, which no header can carry")
 }
 
-/// A header's value that prints as nothing.
+/// A header's value that is hidden in debug output.
 pub(crate) fn header_value(text: &str) -> Option<HeaderValue> {
     let mut value = HeaderValue::try_from(text).ok()?;
     value.set_sensitive(true);
     Some(value)
 }
 
-/// Every text that must not be written: the secret, the part of it that is secret by itself, and the spellings in which they
-/// are sent or told.
+/// Every text that must not be written: the secret, the part of it that is secret by itself, and the spellings in which they are sent or
+/// repeated.
 pub(crate) fn spellings_of(kind: &CredentialKind, secret: &Secret) -> Vec<String> {
     let text = secret.expose();
     let mut spellings = match kind {
@@ -79,7 +79,7 @@ pub(crate) fn spellings_of(kind: &CredentialKind, secret: &Secret) -> Vec<String
     match kind {
         CredentialKind::Basic => {
             if let Some((user, password)) = text.split_once(':') {
-                // Where there is no password, the user name is the secret: a key.
+                // If there is no password, the user name is the secret: a key.
                 spellings.extend(self::spellings(if password.is_empty() { user } else { password }));
             }
         }
@@ -93,7 +93,7 @@ pub(crate) fn spellings_of(kind: &CredentialKind, secret: &Secret) -> Vec<String
     spellings
 }
 
-/// A text in every spelling, a log's own among them.
+/// A text in every spelling, including its form in debug output.
 pub(crate) fn spellings(text: &str) -> Vec<String> {
     let mut spellings = crate::spellings::spellings(text, false);
     spellings.push(format!("{text:?}").trim_matches('"').to_owned());
@@ -104,13 +104,13 @@ pub(crate) fn spellings(text: &str) -> Vec<String> {
 mod tests {
     use super::*;
 
-    fn known(kind: &CredentialKind, secret: &str) -> Vec<String> {
+    fn spellings_in(kind: &CredentialKind, secret: &str) -> Vec<String> {
         spellings_of(kind, &Secret::new(secret))
     }
 
     #[test]
     fn every_spelling_of_a_secret_is_known() {
-        let spellings = known(&CredentialKind::Basic, "user:pa ss\"ö?>");
+        let spellings = spellings_in(&CredentialKind::Basic, "user:pa ss\"ö?>");
         for expected in [
             "user:pa ss\"ö?>",
             "pa ss\"ö?>",
@@ -122,13 +122,13 @@ mod tests {
         ] {
             assert!(spellings.iter().any(|spelling| spelling == expected), "{expected}: {spellings:?}");
         }
-        assert!(known(&CredentialKind::Bearer, "t0").contains(&"t0".to_owned()));
+        assert!(spellings_in(&CredentialKind::Bearer, "t0").contains(&"t0".to_owned()));
     }
 
     #[test]
     fn a_clients_secret_is_known_by_itself() {
         for text in ["the id:the/secret", r#"{"client_id": "the id", "client_secret": "the/secret"}"#] {
-            let spellings = known(&CredentialKind::Oauth2ClientCredentials, text);
+            let spellings = spellings_in(&CredentialKind::Oauth2ClientCredentials, text);
             let basic = BASE64.encode("the+id:the%2Fsecret");
             for expected in [text, "the/secret", "the%2Fsecret", &basic] {
                 assert!(spellings.iter().any(|spelling| spelling == expected), "{expected}: {spellings:?}");

@@ -37,7 +37,7 @@ fn each_kind_is_applied_in_its_way() {
     let cases =
         [("key", "x-key", "K s3"), ("login", "authorization", "Basic dTpw"), ("token", "authorization", "Bearer t0")];
     for (name, header, value) in cases {
-        let version = credentials.to_send(name, &origin).unwrap().secret.ready().unwrap();
+        let version = credentials.for_request(name, &origin).unwrap().secret.cached_version().unwrap();
         let Form::Header(applied, text) = &version.form else { panic!("{name} is no header") };
         assert_eq!((applied.as_str(), text.to_str().unwrap()), (header, value));
         let mut headers = HeaderMap::new();
@@ -49,16 +49,16 @@ fn each_kind_is_applied_in_its_way() {
 #[test]
 fn a_secret_goes_only_where_it_may() {
     let credentials = credentials(&[("key", "s3", &["b.test", "http://127.0.0.1:8085"]), ("token", "t", &[])]).unwrap();
-    let send = |name: &str, origin: &str| credentials.to_send(name, &origin.parse().unwrap()).map(drop);
+    let send = |name: &str, origin: &str| credentials.for_request(name, &origin.parse().unwrap()).map(drop);
     assert_eq!(send("key", "https://b.test"), Ok(()));
     assert_eq!(send("key", "http://127.0.0.1:8085"), Ok(()));
-    assert_eq!(send("key", "https://api.test"), Err(Refusal::NotThere));
-    assert_eq!(send("key", "http://b.test"), Err(Refusal::NotThere));
+    assert_eq!(send("key", "https://api.test"), Err(CredentialRefusal::OriginNotAllowed));
+    assert_eq!(send("key", "http://b.test"), Err(CredentialRefusal::OriginNotAllowed));
     assert_eq!(send("token", "https://api.test"), Ok(()));
-    assert_eq!(send("token", "https://b.test"), Err(Refusal::NotThere));
-    assert_eq!(send("login", "https://api.test"), Err(Refusal::NoSecret));
-    assert_eq!(send("other", "https://api.test"), Err(Refusal::NoSuchCredential));
-    assert_eq!(send("signing", "https://api.test"), Err(Refusal::NoSuchCredential));
+    assert_eq!(send("token", "https://b.test"), Err(CredentialRefusal::OriginNotAllowed));
+    assert_eq!(send("login", "https://api.test"), Err(CredentialRefusal::NoSecret));
+    assert_eq!(send("other", "https://api.test"), Err(CredentialRefusal::NoSuchCredential));
+    assert_eq!(send("signing", "https://api.test"), Err(CredentialRefusal::NoSuchCredential));
 }
 
 #[test]
@@ -66,11 +66,11 @@ fn signatures_are_those_of_the_standard() {
     // RFC 4231, test case 2.
     let credentials = credentials(&[("signing", "Jefe", &[]), ("key", "k", &[])]).unwrap();
     let payload = b"what do ya want for nothing?";
-    let key = credentials.to_sign("signing").unwrap().secret.ready().unwrap();
+    let key = credentials.for_signing("signing").unwrap().secret.cached_version().unwrap();
     let signature = sign(&key, Algorithm::HmacSha256, payload).unwrap();
     assert_eq!(hexadecimal(&signature), "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
     assert_eq!(sign(&key, Algorithm::HmacSha512, payload).unwrap().len(), 64);
-    assert_eq!(credentials.to_sign("key").map(drop), Err(Refusal::NoSuchCredential));
+    assert_eq!(credentials.for_signing("key").map(drop), Err(CredentialRefusal::NoSuchCredential));
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn what_is_known_at_the_start_is_scrubbed_from_the_start() {
     let scrubber = Arc::default();
     let grants = grants(&[("login", "user:hunter2", &[]), ("token", "t0ken", &[])]);
     let credentials = Credentials::new(&Manifest::parse(MANIFEST).unwrap(), &grants, &scrubber).unwrap();
-    assert_eq!(scrubber.text("t0ken hunter2 dXNlcjpodW50ZXIy"), "[secret] [secret] [secret]");
+    assert_eq!(scrubber.scrub_text("t0ken hunter2 dXNlcjpodW50ZXIy"), "[secret] [secret] [secret]");
     let printed = format!("{credentials:?} {scrubber:?} {grants:?}");
     assert!(!printed.contains("hunter2") && !printed.contains("t0ken"), "{printed}");
 }

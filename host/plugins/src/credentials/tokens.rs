@@ -1,5 +1,5 @@
-//! Tokens that a client gets with its id and secret (RFC 6749, section 4.4): what is asked for, what the answer means, and how
-//! long a token is used. Decisions only; `http_client::tokens` asks.
+//! Tokens that a client gets with its id and secret (RFC 6749, section 4.4): the request, the meaning of the response, and the lifetime of
+//! a token. Decisions only; `http_client::tokens` sends the requests.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,22 +12,22 @@ use serde::Deserialize;
 use tokio::time::Instant;
 use url::form_urlencoded::Serializer;
 
-use super::cell::Cell;
+use super::cached_secret::{MIN_RENEWAL, RenewalLimit};
 use super::client::Client;
 use super::form::{header_value, spellings};
-use super::kept::{MIN_RENEWAL, Renewals};
+use super::single_flight::SingleFlight;
 use crate::grants::{ClientAuth, Secret, TokenEndpoint};
-use crate::text::{Scrubber, TooMuch};
+use crate::text::{Scrubber, TooManySecrets};
 
-/// How long a token is used whose answer does not say (RFC 6749 leaves it open).
+/// The lifetime of a token whose response has none (RFC 6749 leaves it open).
 const DEFAULT_LIFETIME: Duration = Duration::from_hours(1);
-/// The longest lifetime that is believed.
+/// The longest lifetime that is accepted.
 const MAX_LIFETIME: Duration = Duration::from_hours(24 * 365);
-/// A token is replaced so long before its end, or in the last tenth of its life, or at half of it where that is short.
+/// A token is replaced this long before it expires, or in the last tenth of its lifetime, or at half of a short lifetime.
 const EARLY: Duration = Duration::from_secs(30);
-/// After an early replacement has failed, the next is tried so much later; until its end the token is used.
+/// The backoff after an early replacement has failed; the token is used until it expires.
 const EARLY_RETRY: Duration = Duration::from_secs(30);
-/// The longest that a token endpoint is left alone because it said so.
+/// The longest Retry-After of a token endpoint that is obeyed.
 const MAX_RETRY_AFTER: Duration = Duration::from_hours(24);
 
 /// One credential's tokens.
@@ -36,17 +36,17 @@ pub(crate) struct Tokens {
     /// The credential's name.
     pub(crate) credential: String,
     pub(crate) endpoint: TokenEndpoint,
-    pub(crate) cell: Cell<Token, TokenFailure>,
-    pub(crate) renewals: Renewals,
-    memory: Mutex<Memory>,
+    pub(crate) flight: SingleFlight<Token, TokenFailure>,
+    pub(crate) renewals: RenewalLimit,
+    backoff: Mutex<TokenBackoff>,
     scrubber: Arc<Scrubber>,
 }
 
 #[derive(Debug, Default)]
-struct Memory {
+struct TokenBackoff {
     /// No early replacement is tried before.
     early_not_before: Option<Instant>,
-    /// What the endpoint last refused with, and until when it need not be asked again.
+    /// The endpoint's last refusal, and the time before which it is not asked again.
     refusal: Option<(Instant, TokenFailure)>,
 }
 
@@ -60,18 +60,18 @@ pub(crate) struct Token {
 /// Why there is no token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TokenFailure {
-    /// What it means for a fetch.
+    /// The failure of a fetch that needs the token.
     pub(crate) failure: Failure,
     /// Whether the server does not accept the client: its secret may have changed.
     pub(crate) is_client_refused: bool,
-    /// How long the server need not be asked again.
-    pub(crate) leave_alone: Option<Duration>,
+    /// The time for which the server is not asked again.
+    pub(crate) backoff_for: Option<Duration>,
 }
 
-/// What a server answers (RFC 6749, section 5).
+/// A server's response (RFC 6749, section 5).
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Answer {
+struct TokenResponse {
     access_token: String,
     token_type: String,
     expires_in: Option<Seconds>,
@@ -91,49 +91,49 @@ impl Tokens {
         Self {
             credential: credential.to_owned(),
             endpoint,
-            cell: Cell::new(None),
-            renewals: Renewals::default(),
-            memory: Mutex::default(),
+            flight: SingleFlight::new(None),
+            renewals: RenewalLimit::default(),
+            backoff: Mutex::default(),
             scrubber,
         }
     }
 
-    /// The token, where nothing has to be done about it.
-    pub(crate) fn ready(&self, now: Instant) -> Option<Arc<Token>> {
-        let token = self.cell.value()?;
+    /// The token, if it need not be replaced yet.
+    pub(crate) fn fresh_token(&self, now: Instant) -> Option<Arc<Token>> {
+        let token = self.flight.value()?;
         let may_wait =
-            || now < token.ends_at && self.locked().early_not_before.is_some_and(|not_before| now < not_before);
+            || now < token.ends_at && self.lock_backoff().early_not_before.is_some_and(|not_before| now < not_before);
         (now < token.replace_at || may_wait()).then_some(token)
     }
 
-    /// The token, where it has not ended yet.
-    pub(crate) fn valid(&self, now: Instant) -> Option<Arc<Token>> {
-        self.cell.value().filter(|token| now < token.ends_at)
+    /// The token, if it has not expired yet.
+    pub(crate) fn valid_token(&self, now: Instant) -> Option<Arc<Token>> {
+        self.flight.value().filter(|token| now < token.ends_at)
     }
 
     /// An early replacement has failed.
-    pub(crate) fn postpone(&self, now: Instant) {
-        self.locked().early_not_before = Some(now + EARLY_RETRY);
+    pub(crate) fn postpone_early_renewal(&self, now: Instant) {
+        self.lock_backoff().early_not_before = Some(now + EARLY_RETRY);
     }
 
-    /// What the endpoint said when it asked to be left alone, or had refused the client, as long as that holds.
-    pub(crate) fn refusal(&self, now: Instant) -> Option<TokenFailure> {
-        let memory = self.locked();
-        let (until, refusal) = memory.refusal.as_ref().filter(|(until, _)| now < *until)?;
+    /// The endpoint's last refusal, as long as its backoff lasts.
+    pub(crate) fn active_refusal(&self, now: Instant) -> Option<TokenFailure> {
+        let backoff = self.lock_backoff();
+        let (until, refusal) = backoff.refusal.as_ref().filter(|(until, _)| now < *until)?;
         let left = until.saturating_duration_since(now);
         let mut refusal = refusal.clone();
         refusal.failure.retry_after = refusal.failure.retry_after.map(|_| left);
         Some(refusal)
     }
 
-    /// Remembers how asking the endpoint ended.
-    pub(crate) fn asked(&self, failure: Option<&TokenFailure>, now: Instant) {
-        let refusal = failure.and_then(|failure| Some((now + failure.leave_alone?, failure.clone())));
-        *self.locked() = Memory { refusal, early_not_before: None };
+    /// Records the outcome of a request to the endpoint.
+    pub(crate) fn record_outcome(&self, failure: Option<&TokenFailure>, now: Instant) {
+        let refusal = failure.and_then(|failure| Some((now + failure.backoff_for?, failure.clone())));
+        *self.lock_backoff() = TokenBackoff { refusal, early_not_before: None };
     }
 
     /// The request for a token.
-    pub(crate) fn request(&self, client: &Client, user_agent: HeaderValue) -> reqwest::Request {
+    pub(crate) fn build_request(&self, client: &Client, user_agent: HeaderValue) -> reqwest::Request {
         let TokenEndpoint { url, scopes, client_auth } = &self.endpoint;
         let mut request = reqwest::Request::new(Method::POST, url.clone());
         let mut body = Serializer::new(String::new());
@@ -158,24 +158,24 @@ impl Tokens {
         request
     }
 
-    /// The token of an answer, which from here on is scrubbed from whatever is written; else what the answer means.
-    pub(crate) fn read(
+    /// The token of a response, which from here on is scrubbed from all output; else the failure that the response means.
+    pub(crate) fn parse_response(
         &self,
         status: StatusCode,
         headers: &HeaderMap,
         body: &[u8],
         now: Instant,
     ) -> Result<Token, TokenFailure> {
-        let answer: Answer = serde_json::from_slice(body).unwrap_or_default();
+        let answer: TokenResponse = serde_json::from_slice(body).unwrap_or_default();
         if status != StatusCode::OK {
-            return Err(self.refused(status, headers, &answer));
+            return Err(self.failure_of_status(status, headers, &answer));
         }
         let unreadable = |what: &str| Err(self.failure(FailureKind::Unavailable, what));
         if !answer.token_type.eq_ignore_ascii_case("bearer") {
             return unreadable("the answer's token_type is not \"Bearer\"");
         }
         let token = Secret::new(answer.access_token);
-        let learned: Result<(), TooMuch> =
+        let learned: Result<(), TooManySecrets> =
             self.scrubber.learn(&format!("{} token", self.credential), spellings(token.expose()));
         let header = header_value(&format!("Bearer {}", token.expose()));
         match (learned, header) {
@@ -192,10 +192,10 @@ impl Tokens {
         let asked = format!("{}{}", url.origin().ascii_serialization(), url.path());
         let message = format!("the credential {:?} gets no token from {asked}: {what}", self.credential);
         let failure = Failure::new(kind, message);
-        TokenFailure { failure, is_client_refused: false, leave_alone: None }
+        TokenFailure { failure, is_client_refused: false, backoff_for: None }
     }
 
-    fn refused(&self, status: StatusCode, headers: &HeaderMap, answer: &Answer) -> TokenFailure {
+    fn failure_of_status(&self, status: StatusCode, headers: &HeaderMap, answer: &TokenResponse) -> TokenFailure {
         let number = status.as_u16();
         if status.is_redirection() {
             let what = format!("it answers {number}, and redirects are not followed; correct its `token_url`");
@@ -206,24 +206,24 @@ impl Tokens {
             400..=499 => FailureKind::Unauthorized,
             _ => FailureKind::Unavailable,
         };
-        // A code of the standard or an extension; whatever else a server writes there is not repeated.
+        // A code of the standard or an extension; other text of a server is not repeated.
         let is_code = |code: &str| code.len() <= 64 && code.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'_'));
         let code = Some(&answer.error).filter(|code| !code.is_empty() && is_code(code));
         let code = code.map(|code| format!(" ({code})")).unwrap_or_default();
-        let mut failed = self.failure(kind, &self.scrubber.text(&format!("it answers {number}{code}")));
+        let mut failed = self.failure(kind, &self.scrubber.scrub_text(&format!("it answers {number}{code}")));
         failed.failure.status = Some(number);
         if failed.failure.kind == FailureKind::Unauthorized {
             failed.is_client_refused = matches!(number, 401 | 403) || answer.error == "invalid_client";
-            failed.leave_alone = Some(MIN_RENEWAL);
+            failed.backoff_for = Some(MIN_RENEWAL);
         } else {
             failed.failure.retry_after = retry_after(headers);
-            failed.leave_alone = failed.failure.retry_after;
+            failed.backoff_for = failed.failure.retry_after;
         }
         failed
     }
 
-    fn locked(&self) -> MutexGuard<'_, Memory> {
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_backoff(&self) -> MutexGuard<'_, TokenBackoff> {
+        self.backoff.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -256,8 +256,7 @@ impl Seconds {
     }
 }
 
-/// How long an endpoint asks to be left alone (RFC 9110, section 10.2.3): seconds, or a date, which is measured from the
-/// answer's own.
+/// An endpoint's Retry-After (RFC 9110, section 10.2.3): seconds, or a date, which is measured from the response's own date.
 pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).map(str::trim);
     let value = text(RETRY_AFTER)?;

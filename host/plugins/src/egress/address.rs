@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// The IPv4 blocks that are not public: the block, its prefix length, and what it is.
+/// The IPv4 blocks that are not public: the block, its prefix length, and its class.
 const IPV4: [(Ipv4Addr, u32, &str); 16] = [
     (Ipv4Addr::new(0, 0, 0, 0), 8, "unspecified"),
     (Ipv4Addr::new(10, 0, 0, 0), 8, "private"),
@@ -23,7 +23,7 @@ const IPV4: [(Ipv4Addr, u32, &str); 16] = [
     (Ipv4Addr::new(240, 0, 0, 0), 4, "reserved"),
 ];
 
-/// The IPv6 blocks that are not public. What is outside of 2000::/3 and not listed is not public either.
+/// The IPv6 blocks that are not public. Addresses outside of 2000::/3 are not public either.
 const IPV6: [(Ipv6Addr, u32, &str); 13] = [
     (Ipv6Addr::UNSPECIFIED, 128, "unspecified"),
     (Ipv6Addr::LOCALHOST, 128, "loopback"),
@@ -43,26 +43,26 @@ const IPV6: [(Ipv6Addr, u32, &str); 13] = [
 /// Why an address is not public, in a word; none where it is.
 pub(crate) fn refusal(address: IpAddr) -> Option<&'static str> {
     match address {
-        IpAddr::V4(address) => ipv4(address),
-        IpAddr::V6(address) => ipv6(address),
+        IpAddr::V4(address) => ipv4_refusal(address),
+        IpAddr::V6(address) => ipv6_refusal(address),
     }
 }
 
-fn ipv4(address: Ipv4Addr) -> Option<&'static str> {
+fn ipv4_refusal(address: Ipv4Addr) -> Option<&'static str> {
     let bits = u32::from(address);
     let inside = |block: &Ipv4Addr, length: u32| (bits ^ u32::from(*block)).checked_shr(32 - length).unwrap_or(0) == 0;
     IPV4.iter().find(|(block, length, _)| inside(block, *length)).map(|(_, _, class)| *class)
 }
 
-fn ipv6(address: Ipv6Addr) -> Option<&'static str> {
+fn ipv6_refusal(address: Ipv6Addr) -> Option<&'static str> {
     let bits = u128::from(address);
     let inside =
         |block: &Ipv6Addr, length: u32| (bits ^ u128::from(*block)).checked_shr(128 - length).unwrap_or(0) == 0;
     if let Some((_, _, class)) = IPV6.iter().find(|(block, length, _)| inside(block, *length)) {
         return Some(class);
     }
-    if let Some(within) = embedded(address) {
-        return ipv4(within);
+    if let Some(within) = embedded_ipv4(address) {
+        return ipv4_refusal(within);
     }
     let global_unicast = bits >> 125 == 1;
     (!global_unicast).then_some("reserved")
@@ -70,7 +70,7 @@ fn ipv6(address: Ipv6Addr) -> Option<&'static str> {
 
 /// The IPv4 address that an IPv6 address stands for: mapped (::ffff:0:0/96), translated (::ffff:0:0:0/96), compatible
 /// (::/96), NAT64 (64:ff9b::/96) or 6to4 (2002::/16).
-fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
+fn embedded_ipv4(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let [a, b, c, d, e, f, high, low] = address.segments();
     let (high, low) = match [a, b, c, d, e, f] {
         [0, 0, 0, 0, 0, 0 | 0xffff] | [0, 0, 0, 0, 0xffff, 0] | [0x64, 0xff9b, 0, 0, 0, 0] => (high, low),
@@ -148,15 +148,15 @@ mod tests {
             let address = Ipv4Addr::from(bits);
             let known = address.is_loopback() || address.is_private() || address.is_link_local() || address.is_multicast()
                 || address.is_broadcast() || address.is_documentation() || address.is_unspecified();
-            prop_assert!(!known || ipv4(address).is_some());
+            prop_assert!(!known || ipv4_refusal(address).is_some());
         }
 
         #[test]
         fn an_address_inside_another_is_judged_as_itself(bits in any::<u32>()) {
             let address = Ipv4Addr::from(bits);
             let nat64 = Ipv6Addr::from(0x64_ff9b_u128 << 96 | u128::from(bits));
-            prop_assert_eq!(ipv6(address.to_ipv6_mapped()), ipv4(address));
-            prop_assert_eq!(ipv6(nat64), ipv4(address));
+            prop_assert_eq!(ipv6_refusal(address.to_ipv6_mapped()), ipv4_refusal(address));
+            prop_assert_eq!(ipv6_refusal(nat64), ipv4_refusal(address));
         }
     }
 }

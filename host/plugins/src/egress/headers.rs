@@ -12,7 +12,7 @@ const MAX_METHOD_BYTES: usize = 16;
 /// The longest text of a guest that an error repeats, in bytes.
 const MAX_ECHO_BYTES: usize = 64;
 
-/// What the host or the connection sets. `proxy-` stands for all that begin with it.
+/// The headers that the host or the connection sets. All names that begin with `proxy-` are refused, too.
 const FORBIDDEN: [&str; 11] = [
     "authorization",
     "connection",
@@ -28,7 +28,7 @@ const FORBIDDEN: [&str; 11] = [
 ];
 
 /// A guest's method: a token in capitals that is no tunnel and no echo.
-pub(crate) fn method(text: &str) -> Result<Method, String> {
+pub(crate) fn parse_method(text: &str) -> Result<Method, String> {
     let token = text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-');
     if !token || !(1..=MAX_METHOD_BYTES).contains(&text.len()) {
         return Err(format!(
@@ -43,7 +43,7 @@ pub(crate) fn method(text: &str) -> Result<Method, String> {
 }
 
 /// A guest's headers, each of them allowed.
-pub(crate) fn headers(pairs: &[(String, String)]) -> Result<HeaderMap, String> {
+pub(crate) fn parse_headers(pairs: &[(String, String)]) -> Result<HeaderMap, String> {
     if pairs.len() > MAX_HEADERS {
         return Err(format!("the request has {} headers, more than {MAX_HEADERS}", pairs.len()));
     }
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     fn one(name: &str, value: &str) -> Result<HeaderMap, String> {
-        headers(&[(name.to_owned(), value.to_owned())])
+        parse_headers(&[(name.to_owned(), value.to_owned())])
     }
 
     #[test]
@@ -104,17 +104,17 @@ mod tests {
     #[test]
     fn limits_hold() {
         let many = vec![("x".to_owned(), String::new()); MAX_HEADERS + 1];
-        assert!(headers(&many).is_err());
+        assert!(parse_headers(&many).is_err());
         assert!(one("x", &"y".repeat(MAX_HEADER_BYTES)).is_err());
     }
 
     #[test]
     fn a_method_is_a_word_in_capitals() {
         for text in ["GET", "POST", "PATCH", "M-SEARCH"] {
-            assert_eq!(method(text).unwrap(), text);
+            assert_eq!(parse_method(text).unwrap(), text);
         }
         for text in ["", "get", "GET ", "G\r\nT", "CONNECT", "TRACE", "AVERYLONGMETHODNAME"] {
-            assert!(method(text).is_err(), "{text:?}");
+            assert!(parse_method(text).is_err(), "{text:?}");
         }
     }
 

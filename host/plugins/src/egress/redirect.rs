@@ -1,4 +1,4 @@
-//! What an answer says about where to ask next (RFC 9110, section 15.4), and what may be taken along.
+//! Redirects (RFC 9110, section 15.4): the next request, and what it keeps of the first one.
 
 use http::{Method, StatusCode};
 use url::Url;
@@ -20,8 +20,8 @@ pub(crate) struct Hop {
     pub(crate) keep_credential: bool,
 }
 
-/// What follows from an answer to `method` at `url`: nothing, a hop, or a redirect that leads nowhere.
-pub(crate) fn next(
+/// The next hop after a response to `method` at `url`, if it is a redirect. The error says why a redirect cannot be followed.
+pub(crate) fn next_hop(
     status: StatusCode,
     location: Option<&[u8]>,
     method: &Method,
@@ -51,7 +51,7 @@ mod tests {
 
     fn hop(status: u16, location: &str, method: Method) -> Result<Option<Hop>, String> {
         let url = Url::parse("https://a.test/dir/page").unwrap();
-        next(StatusCode::from_u16(status).unwrap(), Some(location.as_bytes()), &method, &url)
+        next_hop(StatusCode::from_u16(status).unwrap(), Some(location.as_bytes()), &method, &url)
     }
 
     #[test]
@@ -101,7 +101,7 @@ mod tests {
             assert!(hop(302, location, Method::GET).is_err(), "{location}");
         }
         let url = Url::parse("https://a.test/").unwrap();
-        assert!(next(StatusCode::FOUND, None, &Method::GET, &url).is_err());
-        assert!(next(StatusCode::FOUND, Some(b"/\xff"), &Method::GET, &url).is_err());
+        assert!(next_hop(StatusCode::FOUND, None, &Method::GET, &url).is_err());
+        assert!(next_hop(StatusCode::FOUND, Some(b"/\xff"), &Method::GET, &url).is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! Secrets, where they are read, and where they may go.
+//! Secrets, their sources, and the hosts that may receive them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,8 +8,8 @@ use serde_json::{Map, Value};
 use url::Url;
 use zeroize::Zeroizing;
 
-/// A secret. It prints as nothing, and is not to be written anywhere. Its memory is overwritten when it is dropped; copies that an HTTP
-/// client or the scrubber makes of it are not.
+/// A secret. Its debug output hides it, and it must not be written anywhere. Its memory is overwritten when it is dropped; copies that an
+/// HTTP client or the scrubber makes of it are not.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Zeroizing<String>);
 
@@ -31,7 +31,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// A secret's home: read when it is first needed, and again when an API no longer accepts what was read.
+/// A source of a secret: it is read when the secret is first needed, and again when an API no longer accepts the secret.
 #[async_trait]
 pub trait SecretSource: Send + Sync {
     /// The secret as it is now. It may be dropped before it has ended, with the fetch that waits for it.
@@ -76,7 +76,7 @@ impl JsonKey {
     /// The key's text in this object.
     ///
     /// # Errors
-    /// Where it is no object, lacks the key, or has something else than text there.
+    /// If it is no object, lacks the key, or has something else than text there.
     pub fn select(&self, object: &Secret) -> Result<Secret, SecretError> {
         let key = &self.key;
         let object: Map<String, Value> = serde_json::from_str(object.expose())
@@ -96,12 +96,12 @@ impl SecretSource for JsonKey {
     }
 }
 
-/// A secret's home, and where the secret may go.
+/// A secret's source, and the hosts that may receive the secret.
 #[derive(Clone)]
 pub struct SecretBinding {
-    /// Where it is read.
+    /// The source from which it is read.
     pub source: Arc<dyn SecretSource>,
-    /// What that place is called, in messages: `the file secrets/key`.
+    /// The name of that place, in messages: `the file secrets/key`.
     pub place: String,
     /// The secret, where it was read already: it is checked when the provider is loaded. Else it is read when it is first
     /// needed.
@@ -109,7 +109,7 @@ pub struct SecretBinding {
     /// The hosts that may receive it: host names (https, port 443) or whole origins as in [`super::Origin`]. None listed: the
     /// manifest's hosts, and no private origin.
     pub hosts: Vec<String>,
-    /// Where tokens are fetched with it; for kind `oauth2-client-credentials`, which needs it.
+    /// The endpoint from which tokens are fetched with it; for kind `oauth2-client-credentials`, which needs it.
     pub tokens: Option<TokenEndpoint>,
     /// Certificates in PEM, which alone are trusted for its hosts; for kind `mtls`.
     pub ca: Option<String>,
@@ -146,18 +146,18 @@ impl fmt::Debug for SecretBinding {
     }
 }
 
-/// Where and how tokens are fetched with a client's id and secret (RFC 6749, section 4.4).
+/// The endpoint from which tokens are fetched with a client's id and secret (RFC 6749, section 4.4).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenEndpoint {
     /// Its URL. To name it is to grant its origin to the host, for tokens alone.
     pub url: Url,
     /// The scopes to ask for; none: what the server gives by itself.
     pub scopes: Vec<String>,
-    /// Where the client's id and secret stand in the request.
+    /// The place of the client's id and secret in the request.
     pub client_auth: ClientAuth,
 }
 
-/// Where a client's id and secret stand in a request for a token (RFC 6749, section 2.3.1).
+/// The place of a client's id and secret in a request for a token (RFC 6749, section 2.3.1).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ClientAuth {

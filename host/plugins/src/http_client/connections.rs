@@ -1,5 +1,5 @@
-//! The pooled connections of one provider: one pool for public addresses, one for the origins that the operator granted by
-//! name. Made when the first request goes out.
+//! The pooled connections of one provider: one pool for public addresses, one for the origins that the operator granted by name. They are
+//! made when the first request is sent.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,8 +11,8 @@ use crate::credentials::ClientCertificate;
 use crate::egress::Route;
 use crate::egress::headers::{MAX_HEADER_BYTES, MAX_HEADERS};
 use crate::grants::Grants;
-use crate::rehearsal::Rehearsal;
 use crate::resolver::{FilteringResolver, Reach, Resolver};
+use crate::test_environment::TestEnvironment;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -27,12 +27,12 @@ pub struct ProxyError;
 /// A client for each route, made when it is first needed.
 #[derive(Default)]
 pub(crate) struct Clients {
-    public: Mutex<Option<Built>>,
-    private: Mutex<Option<Built>>,
+    public: Mutex<Option<BuiltClient>>,
+    private: Mutex<Option<BuiltClient>>,
 }
 
 /// A client with its pool of connections, or why there is none.
-struct Built {
+struct BuiltClient {
     client: Result<reqwest::Client, String>,
     /// Which of the provider's generations of connections it belongs to.
     generation: u64,
@@ -43,12 +43,12 @@ pub(crate) struct Connections {
     plain: Clients,
     proxy: Option<reqwest::Proxy>,
     resolver: Arc<dyn Resolver>,
-    /// The world of a test in the place of the network.
-    world: Option<Rehearsal>,
+    /// A test environment that replaces the network.
+    environment: Option<TestEnvironment>,
     idle: usize,
-    /// Whether a private origin is asked by https.
+    /// Whether a private origin uses https.
     is_private_https: bool,
-    /// Raised when all connections are to be given up.
+    /// Incremented to abandon all connections.
     generation: AtomicU64,
     /// Whether the latest response came by HTTP/1.
     answers_in_http1: AtomicBool,
@@ -68,28 +68,28 @@ impl Clients {
         let mut built = built.lock().unwrap_or_else(PoisonError::into_inner);
         match &*built {
             Some(built) if built.generation >= generation => built.client.clone(),
-            _ => built.insert(Built { client: build(), generation }).client.clone(),
+            _ => built.insert(BuiltClient { client: build(), generation }).client.clone(),
         }
     }
 }
 
-/// A request that has no end yet. HTTP/2 has many requests on one connection, and ending one leaves the connection to the pool, where a
-/// hostile server goes on sending. So the provider's connections are given up with a request that is dropped before its end; requests
-/// that are under way keep theirs to their end.
-pub(crate) struct Unfinished<'a> {
+/// A request without a complete response. HTTP/2 has many requests on one connection, and a dropped request leaves the connection in the
+/// pool, where a hostile server goes on sending. If a request is dropped before its end, the provider's connections are therefore
+/// abandoned; other requests in flight keep theirs until they end.
+pub(crate) struct UnfinishedRequest<'a> {
     connections: &'a Connections,
     is_tls: bool,
 }
 
-impl Unfinished<'_> {
+impl UnfinishedRequest<'_> {
     /// The response has been read, or the request has failed.
     pub(crate) fn finish(mut self) {
-        // Nothing is to be given up.
+        // The connections are kept.
         self.is_tls = false;
     }
 }
 
-impl Drop for Unfinished<'_> {
+impl Drop for UnfinishedRequest<'_> {
     fn drop(&mut self) {
         if self.is_tls && !self.connections.answers_in_http1.load(Ordering::Relaxed) {
             self.connections.generation.fetch_add(1, Ordering::Relaxed);
@@ -102,14 +102,14 @@ impl Connections {
         limits: &Limits,
         grants: &Grants,
         resolver: Arc<dyn Resolver>,
-        world: Option<Rehearsal>,
+        environment: Option<TestEnvironment>,
     ) -> Result<Self, ProxyError> {
         let proxy = grants.proxy.as_ref().map(reqwest::Proxy::all).transpose().map_err(|_| ProxyError)?;
         Ok(Self {
             plain: Clients::default(),
             proxy,
             resolver,
-            world,
+            environment,
             idle: limits.max_concurrency.get() as usize + SPARE_CONNECTIONS,
             is_private_https: grants.private.iter().any(crate::grants::Origin::is_https),
             generation: AtomicU64::new(0),
@@ -117,13 +117,13 @@ impl Connections {
         })
     }
 
-    /// A request is about to be sent. Without TLS there is no HTTP/2.
-    pub(crate) fn begin(&self, url: &url::Url) -> Unfinished<'_> {
-        Unfinished { connections: self, is_tls: url.scheme() == "https" }
+    /// Guards a request that is about to be sent. Without TLS there is no HTTP/2.
+    pub(crate) fn start_request(&self, url: &url::Url) -> UnfinishedRequest<'_> {
+        UnfinishedRequest { connections: self, is_tls: url.scheme() == "https" }
     }
 
-    /// A response came by this version of HTTP.
-    pub(crate) fn note_version(&self, version: http::Version) {
+    /// Records the HTTP version of a response.
+    pub(crate) fn record_http_version(&self, version: http::Version) {
         self.answers_in_http1.store(version < http::Version::HTTP_2, Ordering::Relaxed);
     }
 
@@ -133,7 +133,7 @@ impl Connections {
     }
 
     /// The client for a route that shows a certificate, or why there is none.
-    pub(crate) fn client_showing(
+    pub(crate) fn client_with_certificate(
         &self,
         certificate: &ClientCertificate,
         route: Route,
@@ -143,10 +143,10 @@ impl Connections {
     }
 
     fn build(&self, route: Route, certificate: Option<&ClientCertificate>) -> Result<reqwest::Client, String> {
-        // Already installed: someone else's choice, which is as good.
+        // An error means that another one is installed already, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        // A proxy is named by the operator, so that its own address may be any; it looks the hosts up itself.
-        let reach = if route == Route::Private || self.proxy.is_some() || self.world.is_some() {
+        // The operator names the proxy, so its own address may be any. It resolves the hosts itself.
+        let reach = if route == Route::Private || self.proxy.is_some() || self.environment.is_some() {
             Reach::Everything
         } else {
             Reach::Public
@@ -166,9 +166,9 @@ impl Connections {
         if let Some(certificate) = certificate {
             builder = builder.identity(certificate.identity.clone());
         }
-        if let Some(world) = &self.world {
-            let client = world.connect(builder).and_then(reqwest::ClientBuilder::build);
-            return client.map_err(|error| format!("cannot set up a rehearsal: {}", super::answer::causes(&error)));
+        if let Some(environment) = &self.environment {
+            let client = environment.connect(builder).and_then(reqwest::ClientBuilder::build);
+            return client.map_err(|error| format!("cannot set up a rehearsal: {}", super::response::causes(&error)));
         }
         if let (Route::Public, Some(proxy)) = (route, &self.proxy) {
             builder = builder.proxy(proxy.clone());
@@ -179,9 +179,9 @@ impl Connections {
                 builder = builder.tls_certs_only(ca.iter().cloned());
             }
         } else if route == Route::Private && !self.is_private_https {
-            // No certificates to load where there is no TLS.
+            // Without TLS there are no certificates to load.
             builder = builder.tls_certs_only([]);
         }
-        builder.build().map_err(|error| format!("cannot set up connections: {}", super::answer::causes(&error)))
+        builder.build().map_err(|error| format!("cannot set up connections: {}", super::response::causes(&error)))
     }
 }

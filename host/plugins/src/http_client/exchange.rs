@@ -9,60 +9,60 @@ use http::{HeaderMap, Method};
 use tokio::time::Instant;
 use url::Url;
 
-use super::wear::Worn;
-use super::{Answer, HttpClient, Response, answer};
+use super::authenticate::AppliedCredential;
+use super::{HttpClient, Response, SendResult, response};
 use crate::bindings::damper::provider::http::{HttpError, Request};
-use crate::call::{Call, InFlight, NotSent};
 use crate::egress::redirect::{self, Hop, MAX_HOPS};
 use crate::egress::{Route, headers, parse_url};
-use crate::noted::{AnswerNote, RequestNote};
+use crate::guest_call::{GuestCall, RequestSlot, SendRefusal};
+use crate::request_log::{RequestLogEntry, ResponseLogEntry};
 
 /// The API does not accept the credential.
 const UNAUTHORIZED: u16 = 401;
 
-/// A request on its way. It is shared with what notes it.
+/// A request to be sent. It is shared with the request log.
 #[derive(Clone)]
-pub(crate) struct Outgoing {
+pub(crate) struct OutgoingRequest {
     pub(crate) method: Method,
     pub(crate) url: Url,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
     pub(crate) credentials: Vec<String>,
-    /// Whether a server has chosen the URL, rather than the guest.
+    /// Whether the URL comes from a redirect, rather than from the guest.
     pub(crate) is_redirected: bool,
 }
 
-/// What a hop ended in.
-enum Step {
-    Whole(Box<Response>),
-    Next(Hop),
+/// The outcome of a hop.
+enum HopOutcome {
+    Response(Box<Response>),
+    Redirect(Hop),
 }
 
-impl Step {
-    fn note(&self) -> AnswerNote {
+impl HopOutcome {
+    fn log_entry(&self) -> ResponseLogEntry {
         match self {
-            Self::Whole(answer) => {
-                AnswerNote::Whole { headers: Arc::clone(&answer.headers), body: Arc::clone(&answer.body) }
+            Self::Response(answer) => {
+                ResponseLogEntry::Whole { headers: Arc::clone(&answer.headers), body: Arc::clone(&answer.body) }
             }
-            Self::Next(hop) => AnswerNote::Location(hop.url.clone()),
+            Self::Redirect(hop) => ResponseLogEntry::Location(hop.url.clone()),
         }
     }
 }
 
-impl Outgoing {
-    fn read(request: Request) -> Result<Self, HttpError> {
+impl OutgoingRequest {
+    fn parse(request: Request) -> Result<Self, HttpError> {
         let invalid = HttpError::Invalid;
         Ok(Self {
-            method: headers::method(&request.method).map_err(invalid)?,
+            method: headers::parse_method(&request.method).map_err(invalid)?,
             url: parse_url(&request.url).map_err(invalid)?,
-            headers: headers::headers(&request.headers).map_err(invalid)?,
+            headers: headers::parse_headers(&request.headers).map_err(invalid)?,
             body: request.body.unwrap_or_default().into(),
             credentials: request.credentials,
             is_redirected: false,
         })
     }
 
-    /// Moves on to the next hop, with what may be taken along.
+    /// Changes to the next hop, and drops the parts that must not go there.
     fn advance(&mut self, hop: Hop) {
         self.url = hop.url;
         self.is_redirected = true;
@@ -80,128 +80,140 @@ impl Outgoing {
 }
 
 impl HttpClient {
-    /// Sends a request and follows where it leads.
-    pub(super) async fn follow(&self, call: &Arc<Call>, lane: &mut InFlight, request: Request) -> Answer {
+    /// Sends a request and follows redirects.
+    pub(super) async fn send_following_redirects(
+        &self,
+        call: &Arc<GuestCall>,
+        slot: &mut RequestSlot,
+        request: Request,
+    ) -> SendResult {
         let started = Instant::now();
-        let mut outgoing = Arc::new(Outgoing::read(request)?);
+        let mut outgoing = Arc::new(OutgoingRequest::parse(request)?);
         for _ in 0..=MAX_HOPS {
-            match self.hop(call, lane, &outgoing).await? {
-                Step::Whole(mut response) => {
+            match self.send_with_renewal(call, slot, &outgoing).await? {
+                HopOutcome::Response(mut response) => {
                     response.duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
                     return Ok(*response);
                 }
-                Step::Next(hop) => Arc::make_mut(&mut outgoing).advance(hop),
+                HopOutcome::Redirect(hop) => Arc::make_mut(&mut outgoing).advance(hop),
             }
         }
         Err(HttpError::Redirects(format!("more than {MAX_HOPS}")))
     }
 
-    /// One hop. A credential that the API does not accept is renewed where it can be, and then the hop is done once more:
-    /// what was refused so was not done, so that this is no retry of a failure.
-    async fn hop(&self, call: &Arc<Call>, lane: &mut InFlight, outgoing: &Arc<Outgoing>) -> Result<Step, HttpError> {
+    /// Sends one hop. If the API does not accept a credential that can be renewed, it is renewed and the hop is sent once more. The API did
+    /// not process the refused request, so this is no retry of a failure.
+    async fn send_with_renewal(
+        &self,
+        call: &Arc<GuestCall>,
+        slot: &mut RequestSlot,
+        outgoing: &Arc<OutgoingRequest>,
+    ) -> Result<HopOutcome, HttpError> {
         let mut is_renewed = false;
         loop {
-            let ready = self.ready(call, lane, outgoing).await;
-            let (worn, result) = self.noted_hop(call, lane, outgoing, ready).await;
+            let authorized = self.authorize(call, slot, outgoing).await;
+            let (applied, result) = self.send_and_log(call, slot, outgoing, authorized).await;
             let is_refused = match &result {
-                Ok(Step::Whole(answer)) => answer.status == UNAUTHORIZED,
-                Ok(Step::Next(_)) => false,
-                Err(error) => worn.iter().any(Worn::is_certificate) && answer::is_certificate_refused(error),
+                Ok(HopOutcome::Response(answer)) => answer.status == UNAUTHORIZED,
+                Ok(HopOutcome::Redirect(_)) => false,
+                Err(error) => {
+                    applied.iter().any(AppliedCredential::is_certificate) && response::is_certificate_refused(error)
+                }
             };
-            if !is_refused || is_renewed || !self.renewed(call, lane, outgoing, worn).await? {
+            if !is_refused || is_renewed || !self.renew_credentials(call, slot, outgoing, applied).await? {
                 return result;
             }
             is_renewed = true;
         }
     }
 
-    /// Whether a request may be sent, how, and with what.
-    async fn ready(
+    /// Checks the egress policy, and applies the credentials.
+    async fn authorize(
         &self,
-        call: &Arc<Call>,
-        lane: &mut InFlight,
-        outgoing: &Outgoing,
-    ) -> Result<(Route, Vec<Worn>), HttpError> {
+        call: &Arc<GuestCall>,
+        slot: &mut RequestSlot,
+        outgoing: &OutgoingRequest,
+    ) -> Result<(Route, Vec<AppliedCredential>), HttpError> {
         let route = self.policy.check(&outgoing.url).map_err(HttpError::Denied)?;
-        let mut worn = Vec::with_capacity(outgoing.credentials.len());
+        let mut applied = Vec::with_capacity(outgoing.credentials.len());
         for name in &outgoing.credentials {
-            worn.push(self.worn(call, lane, name, &outgoing.url).await?);
+            applied.push(self.apply_credential(call, slot, name, &outgoing.url).await?);
         }
-        Ok((route, worn))
+        Ok((route, applied))
     }
 
-    /// One hop: sent, answered, and noted. Gives back what was worn.
-    async fn noted_hop(
+    /// Sends one hop and logs it. Returns the applied credentials and the outcome.
+    async fn send_and_log(
         &self,
-        call: &Arc<Call>,
-        lane: &mut InFlight,
-        outgoing: &Arc<Outgoing>,
-        ready: Result<(Route, Vec<Worn>), HttpError>,
-    ) -> (Vec<Worn>, Result<Step, HttpError>) {
-        let note = call.note(|keeps| RequestNote::of(outgoing, keeps));
-        let (worn, result) = match ready {
-            Ok((route, worn)) => {
-                let result = self.sent(call, lane, outgoing, route, &worn).await;
-                (worn, result)
+        call: &Arc<GuestCall>,
+        slot: &mut RequestSlot,
+        outgoing: &Arc<OutgoingRequest>,
+        authorized: Result<(Route, Vec<AppliedCredential>), HttpError>,
+    ) -> (Vec<AppliedCredential>, Result<HopOutcome, HttpError>) {
+        let entry = call.start_log_entry(|level| RequestLogEntry::of(outgoing, level));
+        let (applied, result) = match authorized {
+            Ok((route, applied)) => {
+                let result = self.send_once(call, slot, outgoing, route, &applied).await;
+                (applied, result)
             }
             Err(error) => (Vec::new(), Err(error)),
         };
-        // A server's text may hold a secret. The guest's own text goes back as it came: were secrets taken out there, a guest could guess
-        // them without a request.
+        // A server's text may contain a secret. The guest's own text is returned unchanged: if secrets were removed from it, a guest could
+        // guess them without a request.
         let result = result
-            .map_err(|error| if outgoing.is_redirected { answer::scrubbed(error, &self.scrubber) } else { error });
-        if let Some(note) = note {
+            .map_err(|error| if outgoing.is_redirected { response::scrub_error(error, &self.scrubber) } else { error });
+        if let Some(entry) = entry {
             match &result {
-                Ok((status, length, step)) => note.answered(*status, *length, Some(step.note())),
-                Err(error) => note.failed(answer::explain(error)),
+                Ok((status, length, outcome)) => entry.record_response(*status, *length, Some(outcome.log_entry())),
+                Err(error) => entry.record_failure(response::explain(error)),
             }
         }
-        (worn, result.map(|(_, _, step)| step))
+        (applied, result.map(|(_, _, outcome)| outcome))
     }
 
-    async fn sent(
+    async fn send_once(
         &self,
-        call: &Arc<Call>,
-        lane: &mut InFlight,
-        outgoing: &Outgoing,
+        call: &Arc<GuestCall>,
+        slot: &mut RequestSlot,
+        outgoing: &OutgoingRequest,
         route: Route,
-        worn: &[Worn],
-    ) -> Result<(u16, usize, Step), HttpError> {
-        let request = self.dressed(outgoing, worn);
-        let client = match worn.iter().find_map(Worn::certificate) {
-            Some(certificate) => self.connections.client_showing(certificate, route),
+        applied: &[AppliedCredential],
+    ) -> Result<(u16, usize, HopOutcome), HttpError> {
+        let request = self.build_request(outgoing, applied);
+        let client = match applied.iter().find_map(AppliedCredential::certificate) {
+            Some(certificate) => self.connections.client_with_certificate(certificate, route),
             None => self.connections.client(route),
         };
         let client = client.map_err(HttpError::Other)?;
-        lane.send().map_err(not_sent)?;
-        let unfinished = self.connections.begin(&outgoing.url);
+        slot.begin_send().map_err(refusal_error)?;
+        let unfinished = self.connections.start_request(&outgoing.url);
         let response = client.execute(request).await;
-        let step = match response {
+        let outcome = match response {
             Ok(response) => {
-                self.connections.note_version(response.version());
-                let step = self.answered(call, response, outgoing, route).await;
-                // A response that is not read to its end goes on coming.
-                if step.is_ok() {
+                self.connections.record_http_version(response.version());
+                let outcome = self.read_response(call, response, outgoing, route).await;
+                // A response that is not read to its end keeps arriving.
+                if outcome.is_ok() {
                     unfinished.finish();
                 }
-                step
+                outcome
             }
             Err(error) => {
                 unfinished.finish();
-                Err(answer::error(&error, &self.scrubber))
+                Err(response::to_http_error(&error, &self.scrubber))
             }
         };
-        lane.ended();
-        step
+        slot.on_request_done();
+        outcome
     }
 
-    /// The request as it goes onto the wire, with its credentials.
-    fn dressed(&self, outgoing: &Outgoing, worn: &[Worn]) -> reqwest::Request {
+    /// Builds the request as it is sent, with its credentials.
+    fn build_request(&self, outgoing: &OutgoingRequest, applied: &[AppliedCredential]) -> reqwest::Request {
         let mut request = reqwest::Request::new(outgoing.method.clone(), outgoing.url.clone());
         let headers = request.headers_mut();
         headers.clone_from(&outgoing.headers);
         headers.entry(USER_AGENT).or_insert_with(|| self.user_agent.clone());
-        for (name, value) in worn.iter().filter_map(Worn::header) {
+        for (name, value) in applied.iter().filter_map(AppliedCredential::header) {
             headers.insert(name, value);
         }
         if !outgoing.body.is_empty() {
@@ -210,31 +222,31 @@ impl HttpClient {
         request
     }
 
-    async fn answered(
+    async fn read_response(
         &self,
-        call: &Arc<Call>,
+        call: &Arc<GuestCall>,
         response: reqwest::Response,
-        outgoing: &Outgoing,
+        outgoing: &OutgoingRequest,
         route: Route,
-    ) -> Result<(u16, usize, Step), HttpError> {
+    ) -> Result<(u16, usize, HopOutcome), HttpError> {
         let status = response.status();
         let location = response.headers().get(LOCATION).map(http::HeaderValue::as_bytes);
-        let hop = redirect::next(status, location, &outgoing.method, &outgoing.url);
-        let hop = hop.map_err(|why| answer::scrubbed(HttpError::Redirects(why), &self.scrubber))?;
+        let hop = redirect::next_hop(status, location, &outgoing.method, &outgoing.url);
+        let hop = hop.map_err(|why| response::scrub_error(HttpError::Redirects(why), &self.scrubber))?;
         if let Some(hop) = hop {
             tracing::debug!(provider = %self.provider, status = status.as_u16(), ?route, "following a redirect");
-            return Ok((status.as_u16(), 0, Step::Next(hop)));
+            return Ok((status.as_u16(), 0, HopOutcome::Redirect(hop)));
         }
         let (whole, has_secret) =
-            answer::read(response, outgoing, self.response_bytes, &self.scrubber, &call.memory).await?;
+            response::read(response, outgoing, self.response_bytes, &self.scrubber, &call.memory).await?;
         if has_secret {
             self.warn_of_echo(outgoing);
         }
-        Ok((status.as_u16(), whole.body.len(), Step::Whole(Box::new(whole))))
+        Ok((status.as_u16(), whole.body.len(), HopOutcome::Response(Box::new(whole))))
     }
 
-    /// An answer held a secret. That is worth an operator's attention, and no flood of the log.
-    fn warn_of_echo(&self, outgoing: &Outgoing) {
+    /// Warns of a response with a secret, ever less often.
+    fn warn_of_echo(&self, outgoing: &OutgoingRequest) {
         let count = self.echoes.fetch_add(1, Ordering::Relaxed).saturating_add(1);
         if count.is_power_of_two() {
             tracing::warn!(
@@ -245,10 +257,10 @@ impl HttpClient {
     }
 }
 
-/// A request that is not sent.
-fn not_sent(why: NotSent) -> HttpError {
+/// The error of a request that is not sent.
+fn refusal_error(why: SendRefusal) -> HttpError {
     match why {
-        NotSent::OutOfQuota => HttpError::Denied("the day's quota of requests is spent".to_owned()),
-        NotSent::TimeOver => HttpError::TimedOut,
+        SendRefusal::OutOfQuota => HttpError::Denied("the day's quota of requests is spent".to_owned()),
+        SendRefusal::TimeOver => HttpError::TimedOut,
     }
 }

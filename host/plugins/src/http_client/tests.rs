@@ -2,14 +2,14 @@ use damper_core::fetcher::Permits;
 use damper_core::manifest::Manifest;
 
 use super::*;
-use crate::call::{Keeps, Times};
 use crate::grants::{Grants, SecretBinding};
+use crate::guest_call::{CaptureLevel, Times};
 use crate::host_memory::HostMemory;
+use crate::memory_budget::MemoryBudget;
 use crate::output::Output;
 use crate::resolver::SystemResolver;
-use crate::room::Room;
 
-/// What a request on its way takes, which every fetch in flight has.
+/// The size of a request's future, which every fetch in flight has.
 const MAX_BYTES: usize = 3 * 1024;
 
 fn client() -> HttpClient {
@@ -34,9 +34,9 @@ fn client() -> HttpClient {
 #[test]
 fn what_a_credential_has_to_wait_for_makes_no_request_larger() {
     let client = client();
-    let times = Times { timeout: Duration::from_secs(30), longest_answer: Duration::ZERO };
-    let memory = HostMemory::new(Room::new(1 << 30, 1).share(), 1);
-    let call = Call::new(Output::new("x", "id", false), Permits::new(0), times, Keeps::Bundle, memory);
+    let times = Times { timeout: Duration::from_secs(30), longest_response: Duration::ZERO };
+    let memory = HostMemory::new(MemoryBudget::new(1 << 30, 1).share(), 1);
+    let call = GuestCall::new(Output::new("x", "id", false), Permits::new(0), times, CaptureLevel::Bundle, memory);
     let request = Request {
         method: "GET".to_owned(),
         url: "https://api.test".to_owned(),

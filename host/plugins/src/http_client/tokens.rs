@@ -1,4 +1,4 @@
-//! Tokens asked for on a fetch's behalf: on its permit and out of its quota, by one fetch for all that wait.
+//! Fetches tokens within a fetch: on its permit and out of its quota, by one fetch for all that wait.
 
 use std::sync::Arc;
 
@@ -7,90 +7,92 @@ use tokio::time::Instant;
 
 use super::{HttpClient, answer};
 use crate::bindings::damper::provider::http::HttpError;
-use crate::call::{Call, InFlight, NotSent};
-use crate::credentials::{Bound, Form, Token, TokenFailure, Tokens, Turn, Version};
+use crate::credentials::{BoundCredential, Form, Role, SecretVersion, Token, TokenFailure, Tokens};
+use crate::guest_call::{GuestCall, RequestSlot, SendRefusal};
 
-/// The largest answer of a token endpoint that is read, in bytes.
+/// The largest response of a token endpoint that is read, in bytes.
 const MAX_ANSWER_BYTES: u64 = 64 * 1024;
 
-/// Where a token is asked for, and for whom.
-pub(super) struct Asking<'a> {
-    pub(super) call: &'a Arc<Call>,
-    pub(super) lane: &'a mut InFlight,
-    pub(super) bound: &'a Bound,
+/// The call that needs a token, and the credential.
+pub(super) struct TokenContext<'a> {
+    pub(super) call: &'a Arc<GuestCall>,
+    pub(super) slot: &'a mut RequestSlot,
+    pub(super) bound: &'a BoundCredential,
     pub(super) tokens: &'a Tokens,
 }
 
-type Asked = Result<Arc<Token>, TokenFailure>;
+type TokenResult = Result<Arc<Token>, TokenFailure>;
 
 impl HttpClient {
-    /// A token, asked for where there is none to use.
-    pub(super) async fn token(&self, mut asking: Asking<'_>) -> Asked {
-        let tokens = asking.tokens;
-        if let Some(token) = tokens.valid(Instant::now()) {
-            return Ok(self.replaced_early(asking, token).await);
+    /// The credential's token. It is fetched if there is none, or replaced if it expires soon.
+    pub(super) async fn get_token(&self, mut context: TokenContext<'_>) -> TokenResult {
+        let tokens = context.tokens;
+        if let Some(token) = tokens.valid_token(Instant::now()) {
+            return Ok(self.replace_early(context, token).await);
         }
-        let turn = match tokens.cell.turn().await {
-            Turn::Another(result) => return result,
-            Turn::Ours(turn) => turn,
+        let leader = match tokens.flight.join().await {
+            Role::Follower(result) => return result,
+            Role::Leader(leader) => leader,
         };
         let now = Instant::now();
-        if let Some(token) = tokens.ready(now) {
+        if let Some(token) = tokens.fresh_token(now) {
             return Ok(token);
         }
-        if let Some(refusal) = tokens.refusal(now) {
-            return turn.end(Err(refusal));
+        if let Some(refusal) = tokens.active_refusal(now) {
+            return leader.complete(Err(refusal));
         }
-        match self.ask(&mut asking).await {
-            // That is this call's own affair, and nobody else's.
+        match self.request_token(&mut context).await {
+            // The quota concerns only this call.
             Err(failed) if failed.failure.kind == FailureKind::OutOfQuota => Err(failed),
-            asked => turn.end(asked),
+            result => leader.complete(result),
         }
     }
 
-    /// Another token than the one that the API refused, if there is one by now. It is asked for, but not more often than once
-    /// a minute: an API that refuses every token must not hammer the token endpoint.
-    pub(super) async fn other_token(
+    /// Another token than the one that the API refused, if there is one. It is fetched at most once a minute: an API that refuses every
+    /// token must not overload the token endpoint.
+    pub(super) async fn renew_token(
         &self,
-        mut asking: Asking<'_>,
+        mut context: TokenContext<'_>,
         refused: &Arc<Token>,
     ) -> Result<Option<Arc<Token>>, TokenFailure> {
-        let tokens = asking.tokens;
+        let tokens = context.tokens;
         let is_other = |token: &Arc<Token>| !Arc::ptr_eq(token, refused);
-        if let Some(other) = tokens.cell.value().filter(is_other) {
+        if let Some(other) = tokens.flight.value().filter(is_other) {
             return Ok(Some(other));
         }
-        let turn = match tokens.cell.turn().await {
-            Turn::Another(result) => return result.map(|token| Some(token).filter(is_other)),
-            Turn::Ours(turn) => turn,
+        let leader = match tokens.flight.join().await {
+            Role::Follower(result) => return result.map(|token| Some(token).filter(is_other)),
+            Role::Leader(leader) => leader,
         };
-        if let Some(other) = tokens.cell.value().filter(is_other) {
+        if let Some(other) = tokens.flight.value().filter(is_other) {
             return Ok(Some(other));
         }
-        if !tokens.renewals.begin(Instant::now()) {
+        if !tokens.renewals.try_begin(Instant::now()) {
             return Ok(None);
         }
-        turn.forget();
-        match self.ask(&mut asking).await {
+        leader.invalidate();
+        match self.request_token(&mut context).await {
             Err(failed) if failed.failure.kind == FailureKind::OutOfQuota => Err(failed),
-            // Some endpoints give the same token until it ends.
-            asked => turn.end(asked).map(|token| Some(token).filter(|token| token.header() != refused.header())),
+            // Some endpoints return the same token until it expires.
+            result => {
+                leader.complete(result).map(|token| Some(token).filter(|token| token.header() != refused.header()))
+            }
         }
     }
 
-    /// A token in the place of one that ends soon; the old one as long as there is no other.
-    async fn replaced_early(&self, mut asking: Asking<'_>, token: Arc<Token>) -> Arc<Token> {
-        let tokens = asking.tokens;
-        // Another sees to it already.
-        let Some(turn) = tokens.cell.free_turn() else { return token };
+    /// Replaces a token that expires soon. Returns the old one if that fails.
+    async fn replace_early(&self, mut context: TokenContext<'_>, token: Arc<Token>) -> Arc<Token> {
+        let tokens = context.tokens;
+        // Another task replaces it already.
+        let Some(leader) = tokens.flight.try_lead() else { return token };
         let now = Instant::now();
-        if let Some(token) = tokens.ready(now) {
+        if let Some(token) = tokens.fresh_token(now) {
             return token;
         }
-        match self.ask(&mut asking).await {
-            Ok(new) => turn.end(Ok(new)).unwrap_or(token),
+        match self.request_token(&mut context).await {
+            Ok(new) => leader.complete(Ok(new)).unwrap_or(token),
             Err(failed) => {
-                tokens.postpone(now);
+                tokens.postpone_early_renewal(now);
                 let why = &failed.failure.message;
                 tracing::warn!(provider = %self.provider, why, "a token that ends soon is not replaced yet");
                 token
@@ -98,27 +100,27 @@ impl HttpClient {
         }
     }
 
-    /// Asks the endpoint; once more where it no longer accepts the client and the secret has changed.
-    async fn ask(&self, asking: &mut Asking<'_>) -> Asked {
-        let (bound, tokens) = (asking.bound, asking.tokens);
+    /// Requests a token; once more if the endpoint no longer accepts the client and the secret has changed.
+    async fn request_token(&self, context: &mut TokenContext<'_>) -> TokenResult {
+        let (bound, tokens) = (context.bound, context.tokens);
         let broken = |why: String| {
             let mut failed = tokens.failure(FailureKind::Broken, "");
             failed.failure.message = why;
             failed
         };
-        let secret = bound.secret.get().await.map_err(broken)?;
-        let mut asked = self.ask_once(asking, &secret).await;
-        if asked.as_ref().is_err_and(|failed| failed.is_client_refused)
-            && let Some(other) = bound.secret.other_than(&secret).await
+        let secret = bound.secret.get_or_read().await.map_err(broken)?;
+        let mut result = self.request_token_once(context, &secret).await;
+        if result.as_ref().is_err_and(|failed| failed.is_client_refused)
+            && let Some(other) = bound.secret.renew(&secret).await
         {
-            asked = self.ask_once(asking, &other).await;
+            result = self.request_token_once(context, &other).await;
         }
-        tokens.asked(asked.as_ref().err(), Instant::now());
-        asked
+        tokens.record_outcome(result.as_ref().err(), Instant::now());
+        result
     }
 
-    async fn ask_once(&self, asking: &mut Asking<'_>, secret: &Version) -> Asked {
-        let tokens = asking.tokens;
+    async fn request_token_once(&self, context: &mut TokenContext<'_>, secret: &SecretVersion) -> TokenResult {
+        let tokens = context.tokens;
         let Form::Client(client) = &secret.form else {
             return Err(tokens.failure(FailureKind::Broken, "its secret is none of a client"));
         };
@@ -127,43 +129,43 @@ impl HttpClient {
         let route = self.policy.check_named(url).map_err(denied)?;
         let connections =
             self.connections.client(route).map_err(|why| tokens.failure(FailureKind::Unavailable, &why))?;
-        let request = tokens.request(client, self.user_agent.clone());
-        let note = asking.call.note_secret(&request);
-        asking.lane.send().map_err(|why| match why {
-            NotSent::OutOfQuota => tokens.failure(FailureKind::OutOfQuota, "the day's quota of requests is spent"),
-            NotSent::TimeOver => tokens.failure(FailureKind::TimedOut, "the fetch's time is over"),
+        let request = tokens.build_request(client, self.user_agent.clone());
+        let entry = context.call.start_secret_log_entry(&request);
+        context.slot.begin_send().map_err(|why| match why {
+            SendRefusal::OutOfQuota => tokens.failure(FailureKind::OutOfQuota, "the day's quota of requests is spent"),
+            SendRefusal::TimeOver => tokens.failure(FailureKind::TimedOut, "the fetch's time is over"),
         })?;
-        let unfinished = self.connections.begin(url);
-        let answered = self.answer_of(connections.execute(request).await).await;
+        let unfinished = self.connections.start_request(url);
+        let response = self.read_token_response(connections.execute(request).await).await;
         unfinished.finish();
-        asking.lane.ended();
-        if let Some(note) = note {
-            match &answered {
-                Ok((status, _, body)) => note.answered(status.as_u16(), body.len(), None),
-                Err(error) => note.failed(answer::explain(error)),
+        context.slot.on_request_done();
+        if let Some(entry) = entry {
+            match &response {
+                Ok((status, _, body)) => entry.record_response(status.as_u16(), body.len(), None),
+                Err(error) => entry.record_failure(response::explain(error)),
             }
         }
-        match answered {
-            Ok((status, headers, body)) => tokens.read(status, &headers, &body, Instant::now()).map(Arc::new),
+        match response {
+            Ok((status, headers, body)) => tokens.parse_response(status, &headers, &body, Instant::now()).map(Arc::new),
             Err(error) => {
                 let kind = match error {
-                    // The name leads to an address that nobody granted.
+                    // The name resolves to an address that is not granted.
                     HttpError::Denied(_) => FailureKind::Broken,
                     HttpError::TimedOut => FailureKind::TimedOut,
                     _ => FailureKind::Unavailable,
                 };
-                Err(tokens.failure(kind, &answer::explain(&error)))
+                Err(tokens.failure(kind, &response::explain(&error)))
             }
         }
     }
 
-    async fn answer_of(
+    async fn read_token_response(
         &self,
         response: reqwest::Result<reqwest::Response>,
     ) -> Result<(http::StatusCode, http::HeaderMap, Vec<u8>), HttpError> {
-        let mut response = response.map_err(|why| answer::error(&why, &self.scrubber))?;
+        let mut response = response.map_err(|why| response::to_http_error(&why, &self.scrubber))?;
         let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
-        let body = answer::body(response, MAX_ANSWER_BYTES, &self.scrubber, None).await?;
+        let body = response::read_body(response, MAX_ANSWER_BYTES, &self.scrubber, None).await?;
         Ok((status, headers, body))
     }
 }

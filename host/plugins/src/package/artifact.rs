@@ -12,7 +12,7 @@ use crate::component_file::hexadecimal;
 /// How much of a file is read at a time.
 const CHUNK_BYTES: usize = 64 << 10;
 
-/// Compiled code in a file that nobody has looked at yet.
+/// Compiled code in a file that is not checked yet.
 #[derive(Debug, Clone)]
 pub(crate) struct Artifact {
     provider: String,
@@ -37,7 +37,7 @@ impl Artifact {
     /// Reads the whole file once and compares its digest.
     pub(crate) fn check(&self) -> Result<CheckedFile, PackageError> {
         let provider = self.provider.clone();
-        let found = digest_of(&self.path).map_err(|source| PackageError::Unreadable {
+        let found = compute_digest(&self.path).map_err(|source| PackageError::Unreadable {
             provider: provider.clone(),
             file: self.path.display().to_string(),
             source,
@@ -60,7 +60,7 @@ impl CheckedFile {
     }
 }
 
-fn digest_of(path: &Path) -> io::Result<String> {
+fn compute_digest(path: &Path) -> io::Result<String> {
     let (mut file, mut hasher, mut chunk) = (File::open(path)?, Sha256::new(), vec![0; CHUNK_BYTES]);
     loop {
         match file.read(&mut chunk)? {

@@ -1,4 +1,4 @@
-//! What can be wrong with a package, and what to do about it.
+//! Errors of packages, with remedies.
 
 use damper_core::manifest::ManifestError;
 
@@ -45,7 +45,7 @@ pub enum PackageError {
         provider: String,
         /// The file.
         file: String,
-        /// What is wrong.
+        /// The problem.
         problem: String,
     },
     /// The provider's code is not what was packaged.
@@ -111,7 +111,7 @@ pub enum PackageError {
     Manifest {
         /// The provider.
         provider: String,
-        /// What is wrong.
+        /// The problem.
         source: Box<ManifestError>,
     },
     /// The component does not compile.
@@ -121,7 +121,7 @@ pub enum PackageError {
         provider: String,
         /// The architecture.
         architecture: &'static str,
-        /// What the compiler says.
+        /// The compiler's error.
         problem: String,
     },
 }

@@ -1,10 +1,10 @@
-//! Making what a package holds of a provider.
+//! Makes the files of a provider in a package.
 
 use std::fs;
 use std::io;
 use std::path::Path;
 
-use super::described::Described;
+use super::description::ProviderDescription;
 use super::{Architecture, CODE, DESCRIPTION, PROVIDERS, PackageError};
 use crate::compiler::Compiler;
 use crate::component_file::{ComponentFile, digest};
@@ -15,14 +15,14 @@ use crate::engine::{self, CodeSettings};
 pub struct PackagedFile {
     /// Its path within the package, with `/`.
     pub path: String,
-    /// What it holds.
+    /// Its content.
     pub bytes: Vec<u8>,
 }
 
-/// Compiles a component for an architecture's baseline, whatever machine this is. The same component gives the same bytes.
+/// Compiles a component for an architecture's baseline, on any machine. The same component gives the same bytes.
 ///
 /// # Errors
-/// Where the component does not compile.
+/// If the component does not compile.
 pub fn compile(compiler: &Compiler, file: &ComponentFile, architecture: Architecture) -> Result<Vec<u8>, PackageError> {
     compiler.compile(&CodeSettings::linux(architecture), &file.bytes).map_err(|problem| PackageError::NotCompiled {
         provider: file.manifest.name.clone(),
@@ -31,12 +31,12 @@ pub fn compile(compiler: &Compiler, file: &ComponentFile, architecture: Architec
     })
 }
 
-/// The files of a provider in a package: of its component, its code as [`compile`] made it for the same architecture, and the
+/// The files of a provider in a package, made from its component, its code as [`compile`] made it for the same architecture, and the
 /// operator's table `[providers.NAME]` as TOML.
 #[must_use]
 pub fn files(file: &ComponentFile, architecture: Architecture, code: Vec<u8>, settings: &str) -> [PackagedFile; 2] {
     let code_settings = CodeSettings::linux(architecture);
-    let described = Described {
+    let described = ProviderDescription {
         component: file.digest.clone(),
         artifact: digest(&code),
         damper: env!("CARGO_PKG_VERSION").to_owned(),
@@ -49,21 +49,21 @@ pub fn files(file: &ComponentFile, architecture: Architecture, code: Vec<u8>, se
     // A struct of texts has one JSON form, and no way to fail.
     let mut description = serde_json::to_vec_pretty(&described).unwrap_or_default();
     description.push(b'\n');
-    let described = PackagedFile { path: description_of(&file.manifest.name), bytes: description };
+    let described = PackagedFile { path: description_path(&file.manifest.name), bytes: description };
     [PackagedFile { path: format!("{PROVIDERS}/{}/{CODE}", file.manifest.name), bytes: code }, described]
 }
 
-/// Where a provider's description lies in a package.
+/// The path of a provider's description in a package.
 #[must_use]
-pub fn description_of(provider: &str) -> String {
+pub fn description_path(provider: &str) -> String {
     format!("{PROVIDERS}/{provider}/{DESCRIPTION}")
 }
 
-/// Whether a description, out of a package of this architecture, is of this component with this table, compiled as [`compile`]
-/// would. Nothing is compiled.
+/// Whether a description in a package of this architecture matches this component and this table, compiled as [`compile`] would do it.
+/// Nothing is compiled.
 #[must_use]
 pub fn is_current(description: &[u8], file: &ComponentFile, architecture: Architecture, settings: &str) -> bool {
-    let described = serde_json::from_slice::<Described>(description);
+    let described = serde_json::from_slice::<ProviderDescription>(description);
     described.is_ok_and(|described| {
         described.component == file.digest
             && described.settings == settings
@@ -75,7 +75,7 @@ pub fn is_current(description: &[u8], file: &ComponentFile, architecture: Archit
 /// Writes files of a package into a folder.
 ///
 /// # Errors
-/// Where they cannot be written.
+/// If they cannot be written.
 pub fn write(folder: &Path, files: &[PackagedFile]) -> io::Result<()> {
     for file in files {
         let path = folder.join(&file.path);

@@ -1,4 +1,4 @@
-//! How a call ended, in the pipeline's words.
+//! Converts the outcome of a call to the pipeline's types.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use wasmtime::Trap;
 use wasmtime_wasi::I32Exit;
 
 use crate::bindings::damper::provider::types;
-use crate::call::Call;
+use crate::guest_call::GuestCall;
 use crate::text::Scrubber;
 
 /// The longest message of a failure, in bytes.
@@ -21,10 +21,10 @@ const MAX_NAME_BYTES: usize = 256;
 const MAX_ATTRIBUTES: usize = 64;
 const MAX_ATTRIBUTE_BYTES: usize = 16 * 1024;
 
-/// The longest time that an API may ask to be left alone; a clock can count it.
+/// The longest Retry-After that is passed on; a clock can count it.
 const MAX_RETRY_AFTER: Duration = Duration::from_hours(30 * 24);
 
-/// The memory that an instance may have, in bytes, by whose limit.
+/// The memory limit of an instance, in bytes, and its origin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum MemoryLimit {
     /// The manifest's.
@@ -49,16 +49,16 @@ impl fmt::Display for MemoryLimit {
     }
 }
 
-/// A guest's record, within the limits and without secrets.
-pub(super) async fn fetched(
-    call: &Call,
+/// Checks a guest's record against the limits, and removes secrets.
+pub(super) async fn check_record(
+    call: &GuestCall,
     fetched: types::Fetched,
     limits: &Limits,
     scrubber: &Arc<Scrubber>,
 ) -> Result<Fetched, Failure> {
     let types::Fetched { content_type, body, attributes, .. } = fetched;
     let malformed = |why: String| Err(Failure::new(FailureKind::Malformed, why));
-    call.memory.passed();
+    call.memory.release_in_transit();
     if body.len() as u64 > limits.response_bytes {
         let (length, limit) = (body.len(), limits.response_bytes);
         return malformed(format!("the record has {length} bytes, more than limits.response_bytes allows ({limit})"));
@@ -70,19 +70,19 @@ pub(super) async fn fetched(
             "the record has {count} attributes of {bytes} bytes, more than {MAX_ATTRIBUTES} or {MAX_ATTRIBUTE_BYTES} bytes"
         ));
     }
-    if let Err(over) = call.memory.pass(body.len()).await {
+    if let Err(over) = call.memory.reserve_in_transit(body.len()).await {
         return malformed(format!(
             "the record has {} bytes, and the call may hold no more than {}",
             body.len(),
             over.limit
         ));
     }
-    let without_secrets = |text: String| scrubber.text(&text).into_owned();
+    let without_secrets = |text: String| scrubber.scrub_text(&text).into_owned();
     let scrubbed = scrubber.replace_in_body(body).await;
     let (body, _) =
         scrubbed.ok_or_else(|| Failure::new(FailureKind::Broken, "the record could not be searched for secrets"))?;
     Ok(Fetched {
-        content_type: scrubber.shown(&content_type, MAX_NAME_BYTES),
+        content_type: scrubber.to_line(&content_type, MAX_NAME_BYTES),
         body: body.into(),
         attributes: attributes
             .into_iter()
@@ -91,8 +91,8 @@ pub(super) async fn fetched(
     })
 }
 
-/// A guest's failure, its texts made harmless.
-pub(super) fn failure(failure: types::Failure, scrubber: &Scrubber) -> Failure {
+/// Converts a guest's failure, with scrubbed texts.
+pub(super) fn convert_failure(failure: types::Failure, scrubber: &Scrubber) -> Failure {
     let kind = match failure.kind {
         types::FailureKind::Throttled => FailureKind::Throttled,
         types::FailureKind::Unavailable => FailureKind::Unavailable,
@@ -101,19 +101,19 @@ pub(super) fn failure(failure: types::Failure, scrubber: &Scrubber) -> Failure {
         types::FailureKind::NotFound => FailureKind::NotFound,
         types::FailureKind::Rejected => FailureKind::Rejected,
         types::FailureKind::Malformed => FailureKind::Malformed,
-        types::FailureKind::Other(name) => FailureKind::Other(scrubber.shown(&name, MAX_NAME_BYTES)),
+        types::FailureKind::Other(name) => FailureKind::Other(scrubber.to_line(&name, MAX_NAME_BYTES)),
     };
     Failure {
         kind,
-        message: scrubber.shown(&failure.message, MAX_MESSAGE_BYTES),
+        message: scrubber.to_line(&failure.message, MAX_MESSAGE_BYTES),
         retry_after: failure.retry_after_ms.map(|ms| Duration::from_millis(ms).min(MAX_RETRY_AFTER)),
         status: failure.status,
     }
 }
 
-/// The call's time is over.
-pub(super) fn time_over(call: &Call, timeout: Duration) -> Failure {
-    if call.ran_away(timeout) {
+/// The failure of a call that timed out.
+pub(super) fn timeout_failure(call: &GuestCall, timeout: Duration) -> Failure {
+    if call.is_runaway(timeout) {
         let why = format!("the component ran for {timeout:?} without an end");
         return Failure::new(FailureKind::Trapped, why);
     }
@@ -121,8 +121,8 @@ pub(super) fn time_over(call: &Call, timeout: Duration) -> Failure {
     Failure::new(FailureKind::TimedOut, format!("no record within {timeout:?}{why}"))
 }
 
-/// The component could not even be instantiated.
-pub(super) fn not_started(call: &Call, memory: &MemoryLimit, error: &wasmtime::Error) -> Failure {
+/// The failure of a component that could not be instantiated.
+pub(super) fn start_failure(call: &GuestCall, memory: &MemoryLimit, error: &wasmtime::Error) -> Failure {
     let why = match (call.is_memory_refused(), memory) {
         (true, MemoryLimit::Manifest(bytes)) => {
             format!("the component does not start within limits.memory ({bytes} bytes): raise it in provider.toml")
@@ -133,8 +133,13 @@ pub(super) fn not_started(call: &Call, memory: &MemoryLimit, error: &wasmtime::E
     Failure::new(FailureKind::Broken, why)
 }
 
-/// The guest ended in the middle of its work.
-pub(super) fn trapped(call: &Call, memory: &MemoryLimit, scrubber: &Scrubber, error: &wasmtime::Error) -> Failure {
+/// The failure of a guest that trapped.
+pub(super) fn trap_failure(
+    call: &GuestCall,
+    memory: &MemoryLimit,
+    scrubber: &Scrubber,
+    error: &wasmtime::Error,
+) -> Failure {
     let why = if call.is_memory_refused() {
         format!("the component asked for more memory than {memory}")
     } else if let Some(panic) = call.output.panic() {
@@ -146,5 +151,5 @@ pub(super) fn trapped(call: &Call, memory: &MemoryLimit, scrubber: &Scrubber, er
     } else {
         format!("the component trapped: {}", error.root_cause())
     };
-    Failure::new(FailureKind::Trapped, scrubber.shown(&why, MAX_MESSAGE_BYTES))
+    Failure::new(FailureKind::Trapped, scrubber.to_line(&why, MAX_MESSAGE_BYTES))
 }

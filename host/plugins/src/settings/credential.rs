@@ -1,4 +1,4 @@
-//! A credential's settings held against its kind, and its secret's home.
+//! Checks a credential's settings against its kind, and finds its secret.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,7 +13,7 @@ use crate::credentials::check_ca;
 use crate::egress::parse_url;
 use crate::grants::{JsonKey, Origin, Secret, SecretBinding, SecretSource, TokenEndpoint};
 
-/// Where a credential's settings say that its secret is.
+/// The place of a secret, by a credential's settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SecretPlace {
     /// `env`: an environment variable.
@@ -34,43 +34,43 @@ impl fmt::Display for SecretPlace {
     }
 }
 
-/// A secret's home, found.
-pub struct Found {
-    /// Where it is read.
+/// A secret that was found.
+pub struct FoundSecret {
+    /// The source from which it is read.
     pub source: Arc<dyn SecretSource>,
     /// The secret, where it was read already.
     pub known: Option<Secret>,
 }
 
-/// Why a place cannot be used here.
+/// The reason for which a place cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unusable {
-    /// What is wrong, as the end of a sentence about the credential: `names the file x, which is not there`.
+pub struct SecretPlaceError {
+    /// The problem, as the end of a sentence about the credential: `names the file x, which is not there`.
     pub problem: String,
-    /// What to do.
+    /// The remedy.
     pub hint: String,
 }
 
-/// How whoever binds reads secrets.
+/// The sources of secrets that the caller of [`super::bind`] provides.
 #[derive(Clone, Copy)]
-pub struct Sources<'a> {
-    /// Where that can be.
-    pub homes: SecretHomes,
+pub struct SecretSources<'a> {
+    /// The backends that can be used.
+    pub backends: SecretBackends,
     /// Makes the source of a secret from where it is.
-    pub find: &'a dyn Fn(&SecretPlace) -> Result<Found, Unusable>,
+    pub find: &'a dyn Fn(&SecretPlace) -> Result<FoundSecret, SecretPlaceError>,
 }
 
-/// Where the secrets of a program can be.
+/// The backends from which a program can read secrets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SecretHomes {
+pub enum SecretBackends {
     /// On the machine that it runs on: in its environment, or in a file.
     Machine,
     /// In AWS Secrets Manager, as for a function in Lambda.
     SecretsManager,
 }
 
-impl SecretHomes {
-    /// How such a place is written.
+impl SecretBackends {
+    /// An example of such a place in a damper.toml.
     fn example(self) -> &'static str {
         match self {
             Self::Machine => "env = \"...\"   # or file = \"...\", mode 0600",
@@ -86,22 +86,22 @@ impl Binder<'_> {
         warnings: &mut Vec<String>,
     ) -> Result<BTreeMap<String, SecretBinding>, BindingError> {
         let asked = &self.manifest.credentials;
-        if let Some(unknown) = self.said.credentials.keys().find(|name| !asked.contains_key(*name)) {
+        if let Some(unknown) = self.settings.credentials.keys().find(|name| !asked.contains_key(*name)) {
             let known: Vec<&str> = asked.keys().map(String::as_str).collect();
             let problem = "is no credential of its manifest";
             return Err(self.setting(&format!("credentials.{unknown}"), problem, known_or_none("credentials", &known)));
         }
         let mut secrets = BTreeMap::new();
         for (name, kind) in asked {
-            match self.said.credentials.get(name) {
-                Some(said) => {
+            match self.settings.credentials.get(name) {
+                Some(settings) => {
                     let key = format!("credentials.{name}");
-                    secrets.insert(name.clone(), Credential { binder: self, key, kind, said }.bind(granted)?);
+                    secrets.insert(name.clone(), CredentialBinder { binder: self, key, kind, settings }.bind(granted)?);
                 }
                 None => warnings.push(format!(
                     "{provider}: its credential {name:?} has no secret; where it is used the fetch fails. To give one, write in damper.toml:\n  [providers.{provider}.credentials.{name}]\n  {example}",
                     provider = self.manifest.name,
-                    example = self.sources.homes.example()
+                    example = self.sources.backends.example()
                 )),
             }
         }
@@ -110,28 +110,28 @@ impl Binder<'_> {
 }
 
 /// One credential's settings.
-struct Credential<'a> {
+struct CredentialBinder<'a> {
     binder: &'a Binder<'a>,
     /// Their key below `[providers.NAME]`.
     key: String,
     kind: &'a CredentialKind,
-    said: &'a CredentialSettings,
+    settings: &'a CredentialSettings,
 }
 
-impl Credential<'_> {
+impl CredentialBinder<'_> {
     fn bind(&self, granted: &[String]) -> Result<SecretBinding, BindingError> {
         self.check_kind()?;
         let place = self.place()?;
         let (hosts, tokens, ca) = (self.hosts(granted)?, self.tokens()?, self.ca()?);
         self.check_reach(&hosts, granted)?;
         let found = (self.binder.sources.find)(&place).map_err(|why| self.wrong(why.problem, why.hint))?;
-        let Found { source, known } = self.selected(found)?;
+        let FoundSecret { source, known } = self.select_key(found)?;
         Ok(SecretBinding { source, known, place: place.to_string(), hosts, tokens, ca })
     }
 
-    /// Where the secret is: one place.
+    /// The place of the secret: exactly one.
     fn place(&self) -> Result<SecretPlace, BindingError> {
-        let CredentialSettings { env, file, secret, secret_key, .. } = self.said;
+        let CredentialSettings { env, file, secret, secret_key, .. } = self.settings;
         if secret_key.is_some() && secret.is_none() {
             let hint = "it is a key of the JSON object that `secret` names; leave it out";
             return Err(self.wrong("has `secret_key` without `secret`", hint));
@@ -159,17 +159,17 @@ impl Credential<'_> {
         }
     }
 
-    /// The key of what was found, where one is named.
-    fn selected(&self, found: Found) -> Result<Found, BindingError> {
-        let Some(name) = &self.said.secret_key else { return Ok(found) };
+    /// Selects the key of the secret, if `secret_key` names one.
+    fn select_key(&self, found: FoundSecret) -> Result<FoundSecret, BindingError> {
+        let Some(name) = &self.settings.secret_key else { return Ok(found) };
         let key = JsonKey::new(found.source, name);
         let known = found.known.map(|object| key.select(&object)).transpose();
         let known = known.map_err(|why| self.wrong(format!("cannot be used: {why}"), "correct `secret_key`"))?;
-        Ok(Found { source: Arc::new(key), known })
+        Ok(FoundSecret { source: Arc::new(key), known })
     }
 
     fn hosts(&self, granted: &[String]) -> Result<Vec<String>, BindingError> {
-        let Some(hosts) = &self.said.hosts else { return Ok(granted.to_vec()) };
+        let Some(hosts) = &self.settings.hosts else { return Ok(granted.to_vec()) };
         let origin = |text: &String| match text.parse::<Origin>() {
             Ok(origin) => Ok(origin.to_string()),
             Err(_) => self.binder.host(&format!("{}.hosts", self.key), text),
@@ -177,7 +177,7 @@ impl Credential<'_> {
         hosts.iter().map(origin).collect()
     }
 
-    /// A credential that goes nowhere the provider may go would fail each fetch that names it.
+    /// Refuses a credential whose hosts are not granted, because each fetch that names it would fail.
     fn check_reach(&self, receivers: &[String], granted: &[String]) -> Result<(), BindingError> {
         let private: Vec<String> = self.binder.private()?.iter().map(Origin::to_string).collect();
         let is_granted = |receiver: &String| {
@@ -195,9 +195,9 @@ impl Credential<'_> {
         Err(self.wrong(problem, format!("say who receives it: hosts = [{}]", reachable.join(", "))))
     }
 
-    /// Settings of another kind are a mistake.
+    /// Refuses settings of another kind.
     fn check_kind(&self) -> Result<(), BindingError> {
-        let CredentialSettings { token_url, scopes, client_auth, ca, .. } = self.said;
+        let CredentialSettings { token_url, scopes, client_auth, ca, .. } = self.settings;
         let (oauth2, mtls) = (CredentialKind::Oauth2ClientCredentials, CredentialKind::Mtls);
         let settings = [
             ("token_url", token_url.is_some(), oauth2.clone()),
@@ -215,23 +215,23 @@ impl Credential<'_> {
         }
     }
 
-    /// Where its tokens come from, for the kind that has such.
+    /// The endpoint of its tokens, for the kind that has tokens.
     fn tokens(&self) -> Result<Option<TokenEndpoint>, BindingError> {
         if *self.kind != CredentialKind::Oauth2ClientCredentials {
             return Ok(None);
         }
-        let Some(text) = &self.said.token_url else {
+        let Some(text) = &self.settings.token_url else {
             let hint = "say where tokens are fetched: token_url = \"https://auth.example.org/token\"";
             return Err(self.wrong("needs `token_url`, being of kind oauth2-client-credentials", hint));
         };
-        let scopes = self.said.scopes.clone().unwrap_or_default();
+        let scopes = self.settings.scopes.clone().unwrap_or_default();
         if let Some(scope) = scopes.iter().find(|scope| !is_scope(scope)) {
             let problem = format!("has the scope {scope:?}, which is none");
             return Err(
                 self.wrong(problem, "list each scope by itself, without spaces: scopes = [\"read\", \"search\"]")
             );
         }
-        let client_auth = self.said.client_auth.unwrap_or_default();
+        let client_auth = self.settings.client_auth.unwrap_or_default();
         Ok(Some(TokenEndpoint { url: self.token_url(text)?, scopes, client_auth }))
     }
 
@@ -246,7 +246,7 @@ impl Credential<'_> {
     }
 
     fn ca(&self) -> Result<Option<String>, BindingError> {
-        let Some(text) = &self.said.ca else { return Ok(None) };
+        let Some(text) = &self.settings.ca else { return Ok(None) };
         check_ca(text).map_err(|problem| {
             self.wrong(
                 format!("has a `ca` that {problem}"),
@@ -261,15 +261,15 @@ impl Credential<'_> {
     }
 }
 
-/// A name that a shell can set (POSIX.1-2024, Base Definitions, section 8.1). Whatever else stands there may be the secret itself,
-/// and is not to be shown.
+/// A name that a shell can set (POSIX.1-2024, Base Definitions, section 8.1). Any other text may be the secret itself, and must not be
+/// shown.
 fn is_variable(text: &str) -> bool {
     let is_letter = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_';
     text.bytes().next().is_some_and(is_letter) && text.bytes().all(|byte| is_letter(byte) || byte.is_ascii_digit())
 }
 
-/// What AWS Secrets Manager takes for a name (<https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_CreateSecret.html>),
-/// or an ARN.
+/// A name that AWS Secrets Manager accepts (<https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_CreateSecret.html>), or an
+/// ARN.
 fn is_secret_name(text: &str) -> bool {
     let allowed = |character: char| character.is_ascii_alphanumeric() || "/_+=.@-".contains(character);
     let is_arn = text.starts_with("arn:");

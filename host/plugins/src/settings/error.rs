@@ -1,4 +1,4 @@
-//! Why a manifest and an operator's settings do not go together.
+//! Errors of combining a manifest with an operator's settings.
 
 use std::path::PathBuf;
 
@@ -13,17 +13,17 @@ pub enum BindingError {
     NoHost {
         /// The provider.
         provider: String,
-        /// What its manifest asks for.
+        /// The hosts that its manifest asks for.
         asked: Vec<String>,
         /// The file.
         file: Option<PathBuf>,
     },
-    /// What is tightened is not allowed.
+    /// A tightened limit is not allowed.
     #[error("the settings of {provider} cannot be used: {source}")]
     Tightening {
         /// The provider.
         provider: String,
-        /// What is wrong.
+        /// The problem.
         source: Box<ManifestError>,
         /// The file.
         file: Option<PathBuf>,
@@ -35,9 +35,9 @@ pub enum BindingError {
         provider: String,
         /// The key below `[providers.NAME]`.
         key: String,
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
-        /// What to do.
+        /// The remedy.
         hint: String,
         /// The file.
         file: Option<PathBuf>,
@@ -65,7 +65,7 @@ impl BindingError {
         file.as_ref().map(|file| file.display().to_string())
     }
 
-    /// What to do.
+    /// The remedy.
     #[must_use]
     pub fn hint(&self) -> String {
         match self {

@@ -1,4 +1,4 @@
-//! The shape of a provider's settings: their keys and types, before anything is held against a manifest.
+//! The shape of a provider's settings: their keys and types, before they are combined with a manifest.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,7 +17,7 @@ use crate::grants::ClientAuth;
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ProviderSettings {
-    /// The component's file, seen from the damper.toml's folder. Whoever finds components reads it; [`super::bind`] does not.
+    /// The component's file, seen from the damper.toml's folder. The program that finds components reads it; [`super::bind`] does not.
     pub component: Option<PathBuf>,
     /// The hosts it may reach by https; absent: none.
     pub hosts: Option<HostGrant>,
@@ -31,7 +31,7 @@ pub struct ProviderSettings {
     pace: PaceTightening,
     retry: RetryTightening,
     window: WindowTightening,
-    /// Where its secrets are, by the credential's name.
+    /// Its credentials, by name, with the places of their secrets.
     pub credentials: BTreeMap<String, CredentialSettings>,
 }
 
@@ -39,9 +39,9 @@ pub struct ProviderSettings {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{problem}{}", .position.map(|Position { line, column }| format!(" (line {line}, column {column})")).unwrap_or_default())]
 pub struct SettingsError {
-    /// What is wrong.
+    /// The problem.
     pub problem: String,
-    /// Where.
+    /// Its position.
     pub position: Option<Position>,
 }
 
@@ -49,12 +49,12 @@ impl ProviderSettings {
     /// Reads the text of one provider's table: its keys, without the line `[providers.NAME]`.
     ///
     /// # Errors
-    /// Where the text is no TOML, or has a key or a type that is not known.
+    /// If the text is no TOML, or has a key or a type that is not known.
     pub fn from_toml(text: &str) -> Result<Self, SettingsError> {
         toml::from_str(text).map_err(|error| SettingsError::of(&error, text))
     }
 
-    /// What is tightened.
+    /// The tightened limits.
     #[must_use]
     pub fn tightening(&self) -> Tightening {
         Tightening {
@@ -67,7 +67,7 @@ impl ProviderSettings {
 }
 
 impl SettingsError {
-    /// What the TOML reader says of a text, on one line.
+    /// Converts the TOML reader's error for a text, on one line.
     #[must_use]
     pub fn of(error: &toml::de::Error, text: &str) -> Self {
         let position = error.span().map(|span| Position::of(text, span.start));
@@ -98,11 +98,11 @@ pub struct CredentialSettings {
     pub secret_key: Option<String>,
     /// The hosts that may receive it; absent: the granted hosts.
     pub hosts: Option<Vec<String>>,
-    /// Where tokens are fetched with it; for kind `oauth2-client-credentials`.
+    /// The endpoint from which tokens are fetched with it; for kind `oauth2-client-credentials`.
     pub token_url: Option<String>,
     /// The scopes to ask for; for kind `oauth2-client-credentials`.
     pub scopes: Option<Vec<String>>,
-    /// Where the client's id and secret stand in a request for a token; for kind `oauth2-client-credentials`.
+    /// The place of the client's id and secret in a request for a token; for kind `oauth2-client-credentials`.
     pub client_auth: Option<ClientAuth>,
     /// Certificates in PEM, which alone are trusted for its hosts; for kind `mtls`.
     pub ca: Option<String>,

@@ -30,20 +30,21 @@ impl SecretSource for Remembered {
     }
 }
 
-fn everywhere(place: &SecretPlace) -> Result<Found, Unusable> {
-    Ok(Found { source: Arc::new(Remembered(place.clone())), known: None })
+fn find_everywhere(place: &SecretPlace) -> Result<FoundSecret, SecretPlaceError> {
+    Ok(FoundSecret { source: Arc::new(Remembered(place.clone())), known: None })
 }
 
-const EVERYWHERE: Sources<'static> = Sources { homes: SecretHomes::Machine, find: &everywhere };
+const EVERYWHERE: SecretSources<'static> = SecretSources { backends: SecretBackends::Machine, find: &find_everywhere };
 
-fn bound(settings: &str) -> Result<Bound, BindingError> {
+fn bind_settings(settings: &str) -> Result<BoundProvider, BindingError> {
     let settings = ProviderSettings::from_toml(settings).unwrap();
     bind(&Manifest::parse(MANIFEST).unwrap(), &settings, Place::File(Path::new("damper.toml")), EVERYWHERE)
 }
 
 /// The message and the hint.
 fn refusal(credential: &str) -> String {
-    let error = bound(&format!("hosts = \"manifest\"\nconfig.region = \"eu\"\n[credentials.{credential}")).unwrap_err();
+    let error =
+        bind_settings(&format!("hosts = \"manifest\"\nconfig.region = \"eu\"\n[credentials.{credential}")).unwrap_err();
     assert_eq!(error.place().as_deref(), Some("damper.toml"));
     format!("{error}; {}", error.hint())
 }
@@ -66,7 +67,7 @@ fn what_an_operator_says_is_granted_and_tightened() {
         scopes = ["read", "write:all"]
         client_auth = "body"
     "#;
-    let Bound { manifest, grants, warnings } = bound(text).unwrap();
+    let BoundProvider { manifest, grants, warnings } = bind_settings(text).unwrap();
     assert_eq!(manifest.limits.max_concurrency.get(), 2);
     assert_eq!((grants.hosts, grants.private.len()), (vec!["api.test".to_owned()], 1));
     assert_eq!((grants.config["region"].as_str(), grants.config["pages"].as_str()), ("eu", "7"));
@@ -108,8 +109,8 @@ fn a_secret_has_one_home() {
         ("key]\nenv = \"A\"\nsecret_key = \"k\"", "has `secret_key` without `secret`"),
         ("nope]\nenv = \"A\"", "credentials.nope is no credential of its manifest"),
     ] {
-        let said = refusal(text);
-        assert!(said.contains(expected), "{said}");
+        let message = refusal(text);
+        assert!(message.contains(expected), "{message}");
     }
 }
 
@@ -135,25 +136,25 @@ fn what_is_another_kinds_setting_is_refused() {
         ("client]\nenv = \"A\"\ntoken_url = \"/token\"", "the URL cannot be read"),
         ("client]\nenv = \"A\"\ntoken_url = \"https://u:p@a.test\"", "a user name or a password"),
     ] {
-        let said = refusal(text);
-        assert!(said.contains(expected), "{said}");
+        let message = refusal(text);
+        assert!(message.contains(expected), "{message}");
     }
 }
 
 #[test]
 fn a_credential_goes_somewhere_that_is_granted() {
-    let said = |hosts: &str, credential: &str| {
+    let message = |hosts: &str, credential: &str| {
         let text = format!("{hosts}\nconfig.region = \"eu\"\n[credentials.key]\nenv = \"A\"\n{credential}");
-        bound(&text).map_err(|error| format!("{error}; {}", error.hint()))
+        bind_settings(&text).map_err(|error| format!("{error}; {}", error.hint()))
     };
     let private = "private = [\"http://127.0.0.1:8085\"]";
     assert_eq!(
-        said(private, "").unwrap_err(),
+        message(private, "").unwrap_err(),
         "providers.x.credentials.key goes to no host: a private origin gets a credential only where this names it; \
          say who receives it: hosts = [\"http://127.0.0.1:8085\"]"
     );
     assert_eq!(
-        said("hosts = [\"api.test\"]", "hosts = [\"more.test\"]").unwrap_err(),
+        message("hosts = [\"api.test\"]", "hosts = [\"more.test\"]").unwrap_err(),
         "providers.x.credentials.key goes to more.test alone, which the provider is not granted; \
          say who receives it: hosts = [\"api.test\"]"
     );
@@ -163,19 +164,19 @@ fn a_credential_goes_somewhere_that_is_granted() {
         ("hosts = [\"api.test\"]", "hosts = [\"more.test\", \"API.test\"]"),
         ("hosts = [\"api.test\"]", "hosts = [\"https://api.test\"]"),
     ] {
-        assert!(said(hosts, credential).is_ok(), "{hosts} {credential}");
+        assert!(message(hosts, credential).is_ok(), "{hosts} {credential}");
     }
 }
 
 #[test]
 fn a_credential_without_a_secret_is_told_where_one_can_be_here() {
     let (manifest, settings) = (Manifest::parse(MANIFEST).unwrap(), "hosts = \"manifest\"\nconfig.region = \"eu\"");
-    let warning = |homes| {
+    let warning = |backends| {
         let (settings, file) = (ProviderSettings::from_toml(settings).unwrap(), Place::File(Path::new("d")));
-        let bound = bind(&manifest, &settings, file, Sources { homes, find: &everywhere });
+        let bound = bind(&manifest, &settings, file, SecretSources { backends, find: &find_everywhere });
         bound.unwrap().warnings.concat()
     };
-    let (here, in_lambda) = (warning(SecretHomes::Machine), warning(SecretHomes::SecretsManager));
+    let (here, in_lambda) = (warning(SecretBackends::Machine), warning(SecretBackends::SecretsManager));
     assert!(here.contains("env = ") && !here.contains("secret = "), "{here}");
     assert!(in_lambda.contains("secret = ") && !in_lambda.contains("env = "), "{in_lambda}");
 }
@@ -192,19 +193,20 @@ fn what_cannot_be_read_is_told_with_its_place() {
 #[tokio::test]
 async fn one_key_of_a_secret_is_selected_whoever_reads_it() {
     let text = "hosts = \"manifest\"\nconfig.region = \"eu\"\ncredentials.key = { secret = \"a\", secret_key = \"k\" }";
-    let source = Arc::clone(&bound(text).unwrap().grants.secrets["key"].source);
+    let source = Arc::clone(&bind_settings(text).unwrap().grants.secrets["key"].source);
     assert_eq!(source.read().await, Ok(Secret::new("the secret \"a\" of AWS Secrets Manager")));
 }
 
 #[test]
 fn a_place_that_cannot_be_used_here_is_told_as_a_setting() {
     let settings = "hosts = \"manifest\"\nconfig.region = \"eu\"\ncredentials.key = { secret = \"a\" }";
-    let nowhere = |place: &SecretPlace| Err(Unusable { problem: format!("names {place}"), hint: "do".to_owned() });
+    let nowhere =
+        |place: &SecretPlace| Err(SecretPlaceError { problem: format!("names {place}"), hint: "do".to_owned() });
     let settings = ProviderSettings::from_toml(settings).unwrap();
-    let sources = Sources { homes: SecretHomes::Machine, find: &nowhere };
+    let sources = SecretSources { backends: SecretBackends::Machine, find: &nowhere };
     let bound = bind(&Manifest::parse(MANIFEST).unwrap(), &settings, Place::File(Path::new("d")), sources);
-    let said = bound.unwrap_err().to_string();
-    assert_eq!(said, "providers.x.credentials.key names the secret \"a\" of AWS Secrets Manager");
+    let message = bound.unwrap_err().to_string();
+    assert_eq!(message, "providers.x.credentials.key names the secret \"a\" of AWS Secrets Manager");
 }
 
 #[test]
@@ -221,9 +223,9 @@ fn a_secret_that_stands_where_its_place_belongs_is_not_shown() {
     ] {
         let settings =
             format!("hosts = \"manifest\"\nconfig.region = \"eu\"\ncredentials.key = {{ {key} = {text:?} }}");
-        let error = bound(&settings).unwrap_err();
-        let said = format!("{error} {}", error.hint());
-        assert!(said.contains(&format!("`{key}` that is no name")) && !said.contains("hunter2"), "{said}");
+        let error = bind_settings(&settings).unwrap_err();
+        let message = format!("{error} {}", error.hint());
+        assert!(message.contains(&format!("`{key}` that is no name")) && !message.contains("hunter2"), "{message}");
     }
     for good in [
         "secret = \"prod/demo_1+=.@-\"",
@@ -231,6 +233,6 @@ fn a_secret_that_stands_where_its_place_belongs_is_not_shown() {
         "env = \"_A1\"",
     ] {
         let settings = format!("hosts = \"manifest\"\nconfig.region = \"eu\"\ncredentials.key = {{ {good} }}");
-        bound(&settings).unwrap();
+        bind_settings(&settings).unwrap();
     }
 }

@@ -7,7 +7,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use crate::common::server::{Reply, Server, reply};
-use crate::common::{Setup, failure, report, request, told, traced, within};
+use crate::common::{Setup, failure, fetch_json, fetch_traced, report, request, request_with_timeout};
 
 async fn plugin_and(reply: impl Fn() -> Reply + Send + Sync + 'static) -> (damper_plugins::Plugin, Server, String) {
     let server = Server::start(move |_| reply()).await;
@@ -25,10 +25,10 @@ fn gzip(content: &[u8]) -> Vec<u8> {
 async fn an_answer_of_any_status_is_an_answer() {
     let headers = [("X-One", "1"), ("X-One", "2"), ("Set-Cookie", "session=1"), ("X-Word", "caf\u{e9}")];
     let (plugin, _server, origin) = plugin_and(move || reply(503, &headers, "down")).await;
-    let told = told(&plugin, "get", &[("url", &origin)]).await;
-    assert_eq!((told["status"].as_u64(), told["body"].as_str()), (Some(503), Some("down")));
-    assert_eq!(told["url"], format!("{origin}/"));
-    let pairs = told["headers"].to_string();
+    let response = fetch_json(&plugin, "get", &[("url", &origin)]).await;
+    assert_eq!((response["status"].as_u64(), response["body"].as_str()), (Some(503), Some("down")));
+    assert_eq!(response["url"], format!("{origin}/"));
+    let pairs = response["headers"].to_string();
     assert!(pairs.contains(r#"["x-one","1"],["x-one","2"]"#) && pairs.contains("café"), "{pairs}");
     assert!(!pairs.contains("cookie"), "{pairs}");
 }
@@ -37,15 +37,15 @@ async fn an_answer_of_any_status_is_an_answer() {
 async fn a_value_that_is_not_utf8_is_read_as_latin1() {
     let (plugin, _server, origin) =
         plugin_and(|| Reply::Raw(b"HTTP/1.1 200 OK\r\nx-word: caf\xe9\r\ncontent-length: 0\r\n\r\n".to_vec())).await;
-    let told = told(&plugin, "get", &[("url", &origin)]).await;
-    assert!(told["headers"].to_string().contains("café"), "{told}");
+    let response = fetch_json(&plugin, "get", &[("url", &origin)]).await;
+    assert!(response["headers"].to_string().contains("café"), "{response}");
 }
 
 #[tokio::test]
 async fn a_compressed_answer_is_decompressed() {
     let (plugin, server, origin) = plugin_and(|| reply(200, &[("content-encoding", "gzip")], gzip(b"plain"))).await;
-    assert_eq!(told(&plugin, "get", &[("url", &origin)]).await["body"], "plain");
-    let accepted = &server.asked()[0].headers["accept-encoding"];
+    assert_eq!(fetch_json(&plugin, "get", &[("url", &origin)]).await["body"], "plain");
+    let accepted = &server.requests()[0].headers["accept-encoding"];
     assert!(accepted.contains("gzip") && accepted.contains("br"), "{accepted}");
 }
 
@@ -66,7 +66,7 @@ async fn a_body_over_the_limit_is_refused_announced_or_not() {
         assert_eq!(failure(&plugin, "get", &[("url", &origin)]).await, "too large: 65536");
     }
     let (plugin, _server, origin) = plugin_and(|| reply(200, &[], vec![b'x'; 30_000])).await;
-    assert_eq!(told(&plugin, "get", &[("url", &origin)]).await["length"], 30_000);
+    assert_eq!(fetch_json(&plugin, "get", &[("url", &origin)]).await["length"], 30_000);
 }
 
 #[tokio::test]
@@ -113,7 +113,7 @@ async fn where_nobody_listens_is_unreachable() {
 async fn a_request_ends_at_its_own_timeout_and_is_told_as_unanswered() {
     let (plugin, _server, origin) = plugin_and(|| Reply::Never).await;
     let params = [("url", origin.as_str()), ("timeout-ms", "200")];
-    let fetch = traced(&plugin, "get", &params).await;
+    let fetch = fetch_traced(&plugin, "get", &params).await;
     let failure = fetch.report.outcome.unwrap_err();
     assert_eq!(failure.message, "timed out");
     assert!(fetch.report.unanswered_since.is_some());
@@ -125,7 +125,7 @@ async fn a_request_ends_at_its_own_timeout_and_is_told_as_unanswered() {
 async fn the_calls_end_is_told_as_unanswered_too() {
     let (plugin, _server, origin) = plugin_and(|| Reply::Never).await;
     let started = tokio::time::Instant::now();
-    let report = report(&plugin, within("wait", &[("url", &origin)], Duration::from_millis(300))).await;
+    let report = report(&plugin, request_with_timeout("wait", &[("url", &origin)], Duration::from_millis(300))).await;
     assert_eq!(report.requests, 1);
     assert!(report.unanswered_since.is_some_and(|since| since >= started));
 }

@@ -8,7 +8,7 @@ use damper_plugins::{HostOptions, MemoryLimits, PluginHost};
 use futures::future::join_all;
 
 use crate::common::server::{Server, reply};
-use crate::common::{Setup, fetch, options, report, request, told, traced, within};
+use crate::common::{Setup, fetch, fetch_json, fetch_traced, options, report, request, request_with_timeout};
 
 const MEBIBYTE: usize = 1 << 20;
 
@@ -21,8 +21,8 @@ async fn the_answers_of_a_call_are_bounded_together() {
     let plugin = setup.plugin();
     let url = format!("{}/x", server.origin("api.test"));
     let params = [("url", url.as_str()), ("count", "64"), ("summary", "yes")];
-    let (told, neighbour) = tokio::join!(told(&plugin, "get-all", &params), fetch(&plugin, "ok", &[]));
-    let answers = told.as_array().unwrap();
+    let (response, neighbour) = tokio::join!(fetch_json(&plugin, "get-all", &params), fetch(&plugin, "ok", &[]));
+    let answers = response.as_array().unwrap();
     let good = answers.iter().filter(|answer| answer["status"] == 200).count();
     let refused = answers.iter().filter(|answer| **answer == "too large: 10485760").count();
     assert!((1..=10).contains(&good), "{good} of 64 answers of a mebibyte");
@@ -51,13 +51,13 @@ async fn the_requests_of_a_list_are_bounded_together() {
     setup.manifest.limits.memory_bytes = 256 << 20;
     let body = "x".repeat(MEBIBYTE);
     let params = [("url", "https://forbidden.damper.invalid/"), ("body", body.as_str()), ("count", "20")];
-    let told = told(&setup.plugin(), "get-all", &params).await;
-    assert!(told.as_array().unwrap().iter().all(|answer| answer == "too large: 10485760"), "{told}");
+    let response = fetch_json(&setup.plugin(), "get-all", &params).await;
+    assert!(response.as_array().unwrap().iter().all(|answer| answer == "too large: 10485760"), "{response}");
 }
 
 #[tokio::test]
 async fn a_trace_of_very_many_requests_is_cut_and_says_so() {
-    let fetch = traced(&Setup::new(&[]).plugin(), "refused", &[("count", "5000")]).await;
+    let fetch = fetch_traced(&Setup::new(&[]).plugin(), "refused", &[("count", "5000")]).await;
     assert!(fetch.report.outcome.is_ok());
     assert_eq!((fetch.requests.len(), fetch.left_out), (1_000, 4_000));
 }
@@ -89,12 +89,14 @@ async fn a_provider_that_takes_all_memory_leaves_some_for_its_neighbour() {
     let host = PluginHost::new(HostOptions { memory, ..options(None) }).unwrap();
     let (greedy, neighbour) = (Setup::new(&[]).plugin_of(&host), Setup::new(&[]).plugin_of(&host));
     neighbour.prepare().await.unwrap();
-    let greedy = || async { report(&greedy, within("sleep", &[], Duration::from_secs(3))).await.outcome.unwrap_err() };
+    let greedy = || async {
+        report(&greedy, request_with_timeout("sleep", &[], Duration::from_secs(3))).await.outcome.unwrap_err()
+    };
     let many = join_all((0..40).map(|_| greedy()));
     let beside = async {
         tokio::time::sleep(Duration::from_secs(1)).await;
         for _ in 0..20 {
-            let asked = within("ok", &[], Duration::from_secs(1));
+            let asked = request_with_timeout("ok", &[], Duration::from_secs(1));
             report(&neighbour, asked).await.outcome.unwrap();
         }
     };
@@ -125,11 +127,11 @@ async fn no_error_tells_a_guest_whether_its_guess_is_a_secret() {
     // The secrets are known to the host from their first use on.
     fetch(&right, "sign", &[("credential", "signing"), ("payload", "x")]).await.unwrap();
     fetch(&right, "get", &[("url", &url), ("credential", "token")]).await.unwrap();
-    let guessed = told(&right, "guess", &[("url", &url), ("guess", "hunter22")]).await;
-    let missed = told(&right, "guess", &[("url", &url), ("guess", "hunter23")]).await;
+    let guessed = fetch_json(&right, "guess", &[("url", &url), ("guess", "hunter22")]).await;
+    let missed = fetch_json(&right, "guess", &[("url", &url), ("guess", "hunter23")]).await;
     assert_eq!(guessed, missed);
     assert!(guessed.to_string().contains("GUESS"), "{guessed}");
-    assert_eq!(server.asked().len(), 1, "a guess costs no request");
+    assert_eq!(server.requests().len(), 1, "a guess costs no request");
     // A person sees no secret in what the guest was told.
     let traced = right.fetch_traced(request("guess", &[("url", &url), ("guess", "hunter22")]), Permits::new(0)).await;
     assert!(!format!("{:?}", traced.requests).contains("hunter22"), "{:?}", traced.requests);
@@ -146,14 +148,14 @@ async fn an_echo_tells_neither_a_secret_nor_its_length_nor_its_digest() {
     let origin = server.origin("api.test");
     let url = format!("{origin}/x");
     let plugin = Setup::new(&[&origin]).secret("token", "hunter22", &[&origin]).plugin();
-    let echo = told(&plugin, "get", &[("url", &url), ("credential", "token")]).await;
+    let echo = fetch_json(&plugin, "get", &[("url", &url), ("credential", "token")]).await;
     assert!(echo["body"].as_str().unwrap().contains("[secret]"), "{echo}");
     let names: Vec<&str> = echo["headers"].as_array().unwrap().iter().filter_map(|pair| pair[0].as_str()).collect();
     assert!(names.contains(&"x-kind"), "{names:?}");
     for hidden in ["content-length", "etag", "content-md5", "repr-digest"] {
         assert!(!names.contains(&hidden), "{hidden}");
     }
-    let plain = told(&plugin, "get", &[("url", &url)]).await;
+    let plain = fetch_json(&plugin, "get", &[("url", &url)]).await;
     let names: Vec<&str> = plain["headers"].as_array().unwrap().iter().filter_map(|pair| pair[0].as_str()).collect();
     assert!(names.contains(&"etag") && !names.contains(&"content-length"), "{names:?}");
 }

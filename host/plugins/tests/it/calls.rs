@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Barrier;
 
 use crate::common::server::{Reply, Server, reply};
-use crate::common::{Setup, options, request, told};
+use crate::common::{Setup, fetch_json, options, request};
 
 #[tokio::test]
 async fn send_all_runs_side_by_side_as_far_as_there_is_room() {
@@ -38,8 +38,8 @@ async fn send_all_runs_side_by_side_as_far_as_there_is_room() {
     let plugin = Setup::new(&[&origin]).plugin();
     let permits = Permits::new(2);
     let report = plugin.fetch(request("get-all", &[("url", &origin), ("count", "6")]), permits.clone()).await;
-    let told: Vec<Value> = serde_json::from_slice(&report.outcome.unwrap().body).unwrap();
-    assert!(told.len() == 6 && told.iter().all(|answer| answer["body"] == "x"), "{told:?}");
+    let response: Vec<Value> = serde_json::from_slice(&report.outcome.unwrap().body).unwrap();
+    assert!(response.len() == 6 && response.iter().all(|answer| answer["body"] == "x"), "{response:?}");
     assert_eq!((report.requests, most.load(Ordering::SeqCst), permits.available()), (6, 3, 2));
 }
 
@@ -47,9 +47,9 @@ async fn send_all_runs_side_by_side_as_far_as_there_is_room() {
 async fn send_all_runs_one_after_another_where_there_is_no_room() {
     let server = Server::start(|_| reply(200, &[], "x")).await;
     let origin = server.origin("api.test");
-    let told = told(&Setup::new(&[&origin]).plugin(), "get-all", &[("url", &origin), ("count", "5")]).await;
-    assert_eq!(told.as_array().unwrap().len(), 5);
-    assert_eq!(server.asked().len(), 5);
+    let response = fetch_json(&Setup::new(&[&origin]).plugin(), "get-all", &[("url", &origin), ("count", "5")]).await;
+    assert_eq!(response.as_array().unwrap().len(), 5);
+    assert_eq!(server.requests().len(), 5);
 }
 
 #[tokio::test]
@@ -59,12 +59,12 @@ async fn send_all_takes_sixty_four_requests_and_no_more() {
     let plugin = Setup::new(&[&origin]).plugin();
     let ask = |count: &'static str| {
         let (plugin, origin) = (&plugin, &origin);
-        async move { told(plugin, "get-all", &[("url", origin), ("count", count)]).await }
+        async move { fetch_json(plugin, "get-all", &[("url", origin), ("count", count)]).await }
     };
     assert!(ask("65").await.to_string().contains("65 requests at once are more than 64"));
-    assert!(server.asked().is_empty());
+    assert!(server.requests().is_empty());
     ask("64").await;
-    assert_eq!(server.asked().len(), 64);
+    assert_eq!(server.requests().len(), 64);
     assert_eq!(ask("0").await, Value::Array(Vec::new()));
 }
 
@@ -79,8 +79,8 @@ async fn a_request_without_an_answer_leaves_no_room_for_the_next() {
     // Two went out, on the fetch's own permit and on the free one; both may still occupy the API.
     assert_eq!((report.requests, permits.available()), (2, 0));
     assert!(report.unanswered_since.is_some());
-    let told = String::from_utf8(report.outcome.unwrap().body.to_vec()).unwrap();
-    assert_eq!((told.matches("timed out").count(), told.matches("has no room").count()), (2, 2), "{told}");
+    let response = String::from_utf8(report.outcome.unwrap().body.to_vec()).unwrap();
+    assert_eq!((response.matches("timed out").count(), response.matches("has no room").count()), (2, 2), "{response}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -115,7 +115,7 @@ async fn connections_are_kept_for_the_next_fetch() {
     });
     let plugin = Setup::new(&[&origin]).plugin();
     for _ in 0..5 {
-        told(&plugin, "get", &[("url", &origin)]).await;
+        fetch_json(&plugin, "get", &[("url", &origin)]).await;
         // The connection goes back to the pool in a task of its own.
         tokio::task::yield_now().await;
     }

@@ -1,4 +1,4 @@
-//! What the tests share: the component, a host, plugins with their grants, and requests.
+//! Shared by the tests: the component, a host, plugins with their grants, and requests.
 
 pub(crate) mod authority;
 pub(crate) mod server;
@@ -20,7 +20,7 @@ use damper_plugins::{Cache, CacheKey, HostOptions, Plugin, PluginHost, Resolver,
 use futures::future::BoxFuture;
 use serde_json::Value;
 
-/// Long enough for a busy machine; what is to time out is given its own time.
+/// Long enough for a busy machine; tests of timeouts set their own.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 pub(crate) static HOSTILE: LazyLock<ComponentFile> = LazyLock::new(|| {
@@ -29,7 +29,7 @@ pub(crate) static HOSTILE: LazyLock<ComponentFile> = LazyLock::new(|| {
     ComponentFile::read(&path).unwrap()
 });
 
-/// One host for all tests but those about hosts. What it compiles is kept for the next run.
+/// One host for all tests but those about hosts. Its compiled code is cached for the next run.
 pub(crate) static HOST: LazyLock<PluginHost> = LazyLock::new(|| {
     let cache = PathBuf::from(concat!(env!("CARGO_TARGET_TMPDIR"), "/damper-plugins"));
     PluginHost::new(options(Some(cache))).unwrap()
@@ -58,7 +58,7 @@ impl Resolver for Names {
     }
 }
 
-/// What a test changes before a plugin is made of the hostile component.
+/// The manifest and the grants, which a test changes before it makes a plugin of the hostile component.
 pub(crate) struct Setup {
     pub(crate) manifest: Manifest,
     pub(crate) grants: Grants,
@@ -101,7 +101,7 @@ pub(crate) fn request(id: &str, params: &[(&str, &str)]) -> FetchRequest {
     FetchRequest { id: id.to_owned(), params, attempt: 1, day: "2026-01-01".parse().unwrap(), timeout: TIMEOUT }
 }
 
-pub(crate) fn within(id: &str, params: &[(&str, &str)], timeout: Duration) -> FetchRequest {
+pub(crate) fn request_with_timeout(id: &str, params: &[(&str, &str)], timeout: Duration) -> FetchRequest {
     FetchRequest { timeout, ..request(id, params) }
 }
 
@@ -113,7 +113,7 @@ pub(crate) async fn fetch(plugin: &Plugin, id: &str, params: &[(&str, &str)]) ->
     report(plugin, request(id, params)).await.outcome
 }
 
-pub(crate) async fn traced(plugin: &Plugin, id: &str, params: &[(&str, &str)]) -> TracedFetch {
+pub(crate) async fn fetch_traced(plugin: &Plugin, id: &str, params: &[(&str, &str)]) -> TracedFetch {
     plugin.fetch_traced(request(id, params), Permits::new(0)).await
 }
 
@@ -122,8 +122,8 @@ pub(crate) async fn failure(plugin: &Plugin, id: &str, params: &[(&str, &str)]) 
     fetch(plugin, id, params).await.unwrap_err().message
 }
 
-/// What the component tells of the answer that it got.
-pub(crate) async fn told(plugin: &Plugin, id: &str, params: &[(&str, &str)]) -> Value {
+/// The response as the component returns it.
+pub(crate) async fn fetch_json(plugin: &Plugin, id: &str, params: &[(&str, &str)]) -> Value {
     serde_json::from_slice(&fetch(plugin, id, params).await.unwrap().body).unwrap()
 }
 

@@ -11,7 +11,7 @@ use damper_core::record::FailureKind;
 use damper_plugins::LoadError;
 
 use crate::common::server::{Server, reply};
-use crate::common::{HOST, HOSTILE, Setup, failure, fetch, text, told, traced};
+use crate::common::{HOST, HOSTILE, Setup, failure, fetch, fetch_json, fetch_traced, text};
 
 const SECRET: &str = "hunter2-hunter2";
 
@@ -39,8 +39,8 @@ async fn each_kind_reaches_the_api_and_not_the_guest() {
         let origin = server.origin("api.test");
         let plugin = Setup::new(&[&origin]).secret(credential, secret, &[&origin]).plugin();
         let url = format!("{origin}/?key={secret}");
-        let fetch = traced(&plugin, "get", &[("url", &url), ("credential", credential)]).await;
-        assert_eq!(server.asked()[0].headers[header], value);
+        let fetch = fetch_traced(&plugin, "get", &[("url", &url), ("credential", credential)]).await;
+        assert_eq!(server.requests()[0].headers[header], value);
         let body = String::from_utf8(fetch.report.outcome.unwrap().body.to_vec()).unwrap();
         let trace = format!("{:?}", fetch.requests);
         for written in [&body, &trace] {
@@ -68,7 +68,7 @@ async fn several_credentials_go_together_and_only_where_each_may() {
             .message
             .contains("\"login\" may not be sent to http://two.test")
     );
-    let asked = server.asked();
+    let asked = server.requests();
     assert_eq!(asked.len(), 1);
     assert_eq!(asked[0].headers["x-api-key"], "Key hunter2-hunter2");
     assert_eq!(asked[0].headers["authorization"], "Basic dXNlcjpzd29yZGZpc2g=");
@@ -83,7 +83,7 @@ async fn a_secret_is_scrubbed_from_whatever_a_guest_writes() {
         failure(&plugin, "no-such-behaviour hunter2-hunter2", &[]).await,
         r#"no behaviour "no-such-behaviour [secret]""#
     );
-    let panic = traced(&plugin, "trap", &[("message", &message)]).await;
+    let panic = fetch_traced(&plugin, "trap", &[("message", &message)]).await;
     assert!(panic.report.outcome.unwrap_err().message.ends_with("it is [secret], indeed"));
     assert!(panic.lines.iter().all(|line| !line.json.contains("hunter2")), "{:?}", panic.lines);
 }
@@ -102,7 +102,7 @@ async fn a_credential_without_a_secret_breaks_the_fetch_whatever_the_guest_makes
         assert_eq!(failure.kind, FailureKind::Broken, "{id}");
         assert!(failure.message.contains("bind it in damper.toml under [providers.hostile.credentials."), "{failure}");
     }
-    assert!(server.asked().is_empty());
+    assert!(server.requests().is_empty());
 }
 
 #[tokio::test]
@@ -127,7 +127,7 @@ async fn a_secret_goes_only_to_the_hosts_that_it_is_bound_to() {
         "{forgotten}"
     );
     assert!(ask(one, "signing").await.unwrap_err().message.starts_with("invalid: "));
-    assert_eq!(server.asked().len(), 1);
+    assert_eq!(server.requests().len(), 1);
 }
 
 #[tokio::test]
@@ -177,5 +177,5 @@ async fn grants_that_do_not_fit_the_manifest_are_refused() {
     let mut setup = Setup::new(&[]);
     setup.grants.proxy = Some("::".to_owned());
     assert!(matches!(refusal(setup), LoadError::Proxy(_)));
-    assert!(told(&Setup::new(&[]).plugin(), "clocks", &[]).await.is_object());
+    assert!(fetch_json(&Setup::new(&[]).plugin(), "clocks", &[]).await.is_object());
 }

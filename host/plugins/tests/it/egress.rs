@@ -1,9 +1,9 @@
-//! What a provider may ask for, and where a redirect may lead.
+//! The requests that a provider may send, and the redirects that are followed.
 
 use damper_core::record::FailureKind;
 
 use crate::common::server::{Reply, Server, redirect, reply};
-use crate::common::{Setup, failure, fetch, report, request, told, traced};
+use crate::common::{Setup, failure, fetch, fetch_json, fetch_traced, report, request};
 
 #[tokio::test]
 async fn a_redirect_is_checked_like_a_request() {
@@ -24,7 +24,7 @@ async fn a_redirect_is_checked_like_a_request() {
         let report = report(&Setup::new(&[&origin]).plugin(), request("redirect", &[("url", &origin)])).await;
         let message = report.outcome.unwrap_err().message;
         assert!(message.contains(part), "{location}: {message}");
-        assert_eq!((server.asked().len(), report.unanswered_since), (1, None), "{location}");
+        assert_eq!((server.requests().len(), report.unanswered_since), (1, None), "{location}");
     }
 }
 
@@ -36,7 +36,7 @@ async fn a_name_that_leads_inside_is_refused_unless_granted() {
     assert!(refused.message.starts_with("denied: the name leads to 127.0.0.1, a loopback address"), "{refused}");
     let inside = server.origin("inside.test");
     assert!(failure(&plugin, "get", &[("url", &inside)]).await.starts_with("denied: "));
-    assert_eq!(told(&Setup::new(&[&inside]).plugin(), "get", &[("url", &inside)]).await["body"], "inside");
+    assert_eq!(fetch_json(&Setup::new(&[&inside]).plugin(), "get", &[("url", &inside)]).await["body"], "inside");
     // The grant is for that origin, not for the address.
     let other = server.origin("other.test");
     assert!(failure(&Setup::new(&[&inside]).plugin(), "get", &[("url", &other)]).await.starts_with("denied: "));
@@ -77,10 +77,10 @@ async fn a_redirect_within_an_origin_takes_everything_along_and_another_origin_n
             ("header-Content-Type", "text/plain"),
             ("header-X-Mine", "kept"),
         ];
-        let answer = told(&plugin, "get", &params).await;
+        let answer = fetch_json(&plugin, "get", &params).await;
         assert_eq!(answer["body"], "there");
         assert_eq!(answer["url"], format!("http://{target}:{}/to", server.address.port()));
-        let asked = server.asked();
+        let asked = server.requests();
         assert_eq!(asked[0].headers["x-api-key"], "Key s3cret");
         let last = &asked[1];
         assert_eq!((last.method.as_str(), last.body.as_slice()), (method, body.as_bytes()), "{status} {target}");
@@ -94,9 +94,9 @@ async fn a_redirect_within_an_origin_takes_everything_along_and_another_origin_n
 async fn a_circle_of_redirects_ends_and_every_hop_is_counted() {
     let server = Server::start(|_| redirect(302, "/again")).await;
     let origin = server.origin("api.test");
-    let fetch = traced(&Setup::new(&[&origin]).plugin(), "redirect", &[("url", &origin)]).await;
+    let fetch = fetch_traced(&Setup::new(&[&origin]).plugin(), "redirect", &[("url", &origin)]).await;
     assert_eq!(fetch.report.outcome.unwrap_err().message, "redirects: more than 10");
-    assert_eq!((fetch.report.requests, server.asked().len(), fetch.requests.len()), (11, 11, 11));
+    assert_eq!((fetch.report.requests, server.requests().len(), fetch.requests.len()), (11, 11, 11));
     assert!(fetch.requests.iter().all(|request| request.outcome == Ok(302)));
 }
 
@@ -112,11 +112,14 @@ async fn a_redirect_to_nowhere_is_an_error() {
 async fn headers_that_are_the_hosts_are_refused_and_nothing_is_sent() {
     let server = Server::start(|_| reply(200, &[], "sent")).await;
     let origin = server.origin("api.test");
-    let told = told(&Setup::new(&[&origin]).plugin(), "headers", &[("url", &origin)]).await;
-    let told = told.as_array().unwrap();
-    assert_eq!(told.len(), 13);
-    assert!(told.iter().all(|answer| answer.as_str().is_some_and(|why| why.starts_with("invalid: "))), "{told:?}");
-    assert!(server.asked().is_empty());
+    let response = fetch_json(&Setup::new(&[&origin]).plugin(), "headers", &[("url", &origin)]).await;
+    let response = response.as_array().unwrap();
+    assert_eq!(response.len(), 13);
+    assert!(
+        response.iter().all(|answer| answer.as_str().is_some_and(|why| why.starts_with("invalid: "))),
+        "{response:?}"
+    );
+    assert!(server.requests().is_empty());
 }
 
 #[tokio::test]
@@ -125,9 +128,9 @@ async fn a_request_carries_what_the_guest_says_and_the_hosts_name() {
     let origin = server.origin("api.test");
     let url = format!("{origin}/path?q=%20x");
     let plugin = Setup::new(&[&origin]).plugin();
-    told(&plugin, "get", &[("url", &url), ("header-Accept", "text/csv")]).await;
-    told(&plugin, "get", &[("url", &url), ("header-User-Agent", "Mine/1 me@example.com")]).await;
-    let asked = server.asked();
+    fetch_json(&plugin, "get", &[("url", &url), ("header-Accept", "text/csv")]).await;
+    fetch_json(&plugin, "get", &[("url", &url), ("header-User-Agent", "Mine/1 me@example.com")]).await;
+    let asked = server.requests();
     assert_eq!((asked[0].method.as_str(), asked[0].path.as_str()), ("GET", "/path?q=%20x"));
     assert_eq!(asked[0].headers["accept"], "text/csv");
     assert!(
@@ -145,6 +148,6 @@ async fn public_hosts_are_asked_through_the_proxy_that_the_operator_names() {
     setup.grants.proxy = Some(format!("http://{}", proxy.address));
     let failure = fetch(&setup.plugin(), "get", &[("url", "https://hostile.damper.invalid/x")]).await.unwrap_err();
     assert_eq!(failure.kind, FailureKind::Unavailable, "{failure}");
-    let asked = proxy.asked();
+    let asked = proxy.requests();
     assert_eq!((asked[0].method.as_str(), asked[0].path.as_str()), ("CONNECT", "hostile.damper.invalid:443"));
 }

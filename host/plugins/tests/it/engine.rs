@@ -14,7 +14,7 @@ fn artifacts(folder: &Path) -> Vec<PathBuf> {
     fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
 }
 
-fn modified(path: &Path) -> SystemTime {
+fn modified_at(path: &Path) -> SystemTime {
     fs::metadata(path).unwrap().modified().unwrap()
 }
 
@@ -29,9 +29,9 @@ async fn a_compiled_component_is_found_again_and_recompiled_when_damaged() {
     let folder = folder.path().join("cache");
     fetch_once(&folder).await;
     let [artifact] = artifacts(&folder).try_into().unwrap();
-    let (first, whole) = (modified(&artifact), fs::read(&artifact).unwrap());
+    let (first, whole) = (modified_at(&artifact), fs::read(&artifact).unwrap());
     fetch_once(&folder).await;
-    assert_eq!(modified(&artifact), first, "it was not compiled again");
+    assert_eq!(modified_at(&artifact), first, "it was not compiled again");
     let mut damaged = whole.clone();
     let middle = damaged.len() / 2;
     damaged[middle] ^= 0xff;

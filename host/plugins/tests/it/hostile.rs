@@ -6,7 +6,9 @@ use damper_core::fetcher::{Fetcher, Permits};
 use damper_core::record::FailureKind;
 
 use crate::common::server::{Reply, Server, reply};
-use crate::common::{HOSTILE, Setup, failure, fetch, report, request, text, told, traced, within};
+use crate::common::{
+    HOSTILE, Setup, failure, fetch, fetch_json, fetch_traced, report, request, request_with_timeout, text,
+};
 
 const SOON: Duration = Duration::from_millis(500);
 
@@ -41,10 +43,10 @@ async fn each_misbehaviour_fails_that_fetch_and_no_other() {
         ("forbidden-host", vec![], false, FailureKind::Rejected, "does not list it"),
     ];
     for (id, params, ends_by_time, kind, part) in cases {
-        let asked = if ends_by_time { within(id, &params, SOON) } else { request(id, &params) };
+        let asked = if ends_by_time { request_with_timeout(id, &params, SOON) } else { request(id, &params) };
         let good = [("url", fine.as_str())];
         let (bad, one, two) =
-            tokio::join!(report(&plugin, asked), fetch(&plugin, "ok", &[]), told(&plugin, "get", &good));
+            tokio::join!(report(&plugin, asked), fetch(&plugin, "ok", &[]), fetch_json(&plugin, "get", &good));
         let failure = bad.outcome.unwrap_err();
         assert_eq!(failure.kind, kind, "{id}: {failure}");
         assert!(failure.message.contains(part), "{id}: {failure}");
@@ -56,7 +58,7 @@ async fn each_misbehaviour_fails_that_fetch_and_no_other() {
 #[tokio::test(flavor = "current_thread")]
 async fn a_guest_that_computes_gives_way_to_others() {
     let plugin = Setup::new(&[]).plugin();
-    let looping = report(&plugin, within("loop", &[], Duration::from_secs(3600)));
+    let looping = report(&plugin, request_with_timeout("loop", &[], Duration::from_secs(3600)));
     let others = async {
         for _ in 0..20 {
             fetch(&plugin, "ok", &[]).await.unwrap();
@@ -80,7 +82,7 @@ async fn a_panic_is_told_with_its_place_and_message() {
 async fn what_a_guest_prints_is_bounded_and_harmless() {
     let plugin = Setup::new(&[]).plugin();
     for id in ["print", "log"] {
-        let fetch = traced(&plugin, id, &[]).await;
+        let fetch = fetch_traced(&plugin, id, &[]).await;
         assert!(fetch.report.outcome.is_ok());
         let bytes: usize = fetch.lines.iter().map(|line| line.json.len()).sum();
         assert!((10..=200).contains(&fetch.lines.len()) && bytes < 128 * 1024, "{id}: {} lines", fetch.lines.len());
@@ -93,10 +95,13 @@ async fn what_a_guest_prints_is_bounded_and_harmless() {
 
 #[tokio::test]
 async fn a_guest_sees_clocks_and_nothing_else_of_the_machine() {
-    let told = told(&Setup::new(&[]).plugin(), "clocks", &[]).await;
-    assert!(told["time"].as_str().unwrap().contains("Instant"), "{told}");
-    assert_eq!((&told["args"], &told["variables"], &told["input"]), (&"0".into(), &"0".into(), &"0".into()));
-    assert_eq!(told["file"], "false");
+    let response = fetch_json(&Setup::new(&[]).plugin(), "clocks", &[]).await;
+    assert!(response["time"].as_str().unwrap().contains("Instant"), "{response}");
+    assert_eq!(
+        (&response["args"], &response["variables"], &response["input"]),
+        (&"0".into(), &"0".into(), &"0".into())
+    );
+    assert_eq!(response["file"], "false");
 }
 
 #[tokio::test]

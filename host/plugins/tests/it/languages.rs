@@ -1,12 +1,12 @@
-//! The same provider in three languages: whatever the API answers, they make the same of it. And what a language's standard
-//! library could reach: nothing. A component that was not built, for want of node or python, is told of and left out.
+//! The same provider in three languages has the same outcome for every response of the API, and a language's standard library reaches
+//! nothing. A component that was not built, because node or python is missing, is reported and left out.
 
 use damper_core::record::{Failure, FailureKind, Fetched};
 use damper_plugins::Plugin;
 use damper_plugins::component_file::ComponentFile;
 use damper_plugins::grants::Grants;
 
-use crate::common::server::{Asked, Reply, Server, reply};
+use crate::common::server::{ReceivedRequest, Reply, Server, reply};
 use crate::common::{HOST, components, fetch};
 
 const LEI: &str = "506700GE1G29325QX363";
@@ -34,10 +34,10 @@ async fn gleif(file: &ComponentFile, server: &Server) -> Plugin {
     plugin
 }
 
-/// What all languages make of an answer, which is the same; told for the id of each.
-async fn made_of(
+/// The outcome for a response, which is the same in all languages, and the number of requests.
+async fn run_in_all_languages(
     id: &str,
-    answer: impl Fn(&Asked) -> Reply + Send + Sync + Clone + 'static,
+    answer: impl Fn(&ReceivedRequest) -> Reply + Send + Sync + Clone + 'static,
 ) -> (Result<Fetched, Failure>, usize) {
     let mut first = None;
     for (name, language) in LANGUAGES {
@@ -49,7 +49,7 @@ async fn made_of(
             // Each has a server of its own.
             failure.message = failure.message.replace(&server.origin("gleif.test"), "");
         }
-        let asked = server.asked();
+        let asked = server.requests();
         for asked in &asked {
             assert_eq!((asked.method.as_str(), asked.path.as_str()), ("GET", &*format!("/api/v1/lei-records/{id}")));
             assert_eq!(asked.headers.get("accept").map(String::as_str), Some(MEDIA_TYPE));
@@ -57,14 +57,14 @@ async fn made_of(
         let made = (outcome, asked.len());
         match &first {
             None => first = Some(made),
-            Some(rust) => same(language, rust, &made),
+            Some(rust) => assert_same(language, rust, &made),
         }
     }
     first.expect("the Rust provider is built: run `make components`")
 }
 
 /// The message of JSON that does not parse is the parser's own; everything else is the same to the letter.
-fn same(language: &str, rust: &(Result<Fetched, Failure>, usize), made: &(Result<Fetched, Failure>, usize)) {
+fn assert_same(language: &str, rust: &(Result<Fetched, Failure>, usize), made: &(Result<Fetched, Failure>, usize)) {
     assert_eq!(made.1, rust.1, "{language}: requests");
     match (&rust.0, &made.0) {
         (Ok(rust), Ok(made)) => {
@@ -87,7 +87,7 @@ fn same(language: &str, rust: &(Result<Fetched, Failure>, usize), made: &(Result
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_record_comes_out_the_same_byte_for_byte() {
-    let (outcome, requests) = made_of(LEI, |_| reply(200, &[("content-type", MEDIA_TYPE)], RECORD)).await;
+    let (outcome, requests) = run_in_all_languages(LEI, |_| reply(200, &[("content-type", MEDIA_TYPE)], RECORD)).await;
     let fetched = outcome.unwrap();
     assert_eq!((fetched.body.as_ref(), fetched.content_type.as_str()), (RECORD.as_bytes(), MEDIA_TYPE));
     assert_eq!((fetched.attributes.len(), requests), (3, 1));
@@ -121,18 +121,18 @@ async fn every_answer_becomes_the_same_failure() {
         (200, vec![], "null", FailureKind::Malformed),
     ];
     for (status, headers, body, kind) in answers {
-        let (outcome, requests) = made_of(LEI, move |_| reply(status, &headers, body)).await;
+        let (outcome, requests) = run_in_all_languages(LEI, move |_| reply(status, &headers, body)).await;
         assert_eq!(outcome.unwrap_err().kind, kind, "{status} {body}");
         assert_eq!(requests, 1, "{status} {body}");
     }
-    let (outcome, _) = made_of(LEI, |_| reply(200, &[], [0xff, 0x22])).await;
+    let (outcome, _) = run_in_all_languages(LEI, |_| reply(200, &[], [0xff, 0x22])).await;
     assert_eq!(outcome.unwrap_err().kind, FailureKind::Malformed);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_cannot_be_an_lei_costs_no_request_in_any_language() {
     for id in ["506700GE1G29325QX364", "../../admin?x=1", "\u{202e}\u{1f600}\"\n", "506700ge1g29325qx363"] {
-        let (outcome, requests) = made_of(id, |_| reply(200, &[], RECORD)).await;
+        let (outcome, requests) = run_in_all_languages(id, |_| reply(200, &[], RECORD)).await;
         assert_eq!((outcome.unwrap_err().kind, requests), (FailureKind::Rejected, 0), "{id:?}");
     }
 }

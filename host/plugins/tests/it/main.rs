@@ -21,6 +21,6 @@ mod hostile;
 mod languages;
 mod package;
 mod program;
-mod rehearsal;
 mod released;
 mod structure;
+mod test_environment;

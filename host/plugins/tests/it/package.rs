@@ -9,7 +9,7 @@ use damper_core::fetcher::Fetcher;
 use damper_core::record::FailureKind;
 use damper_plugins::compiler::Compiler;
 use damper_plugins::component_file::{ComponentFile, embed_manifest};
-use damper_plugins::package::{self, Architecture, Package, PackageError, Packaged};
+use damper_plugins::package::{self, Architecture, Package, PackageError, PackagedProvider};
 use damper_plugins::{Plugin, PluginHost};
 use tempfile::TempDir;
 
@@ -30,15 +30,15 @@ const ELSEWHERE: Architecture = Architecture::X86_64;
 static CODE: LazyLock<Vec<u8>> = LazyLock::new(|| package::compile(&Compiler::InProcess, &HOSTILE, HERE).unwrap());
 
 /// The component under another name.
-fn named(name: &str) -> ComponentFile {
+fn rename_component(name: &str) -> ComponentFile {
     let manifest = HOSTILE.manifest_text.replacen("\"hostile\"", &format!("{name:?}"), 1);
     ComponentFile::from_bytes("named.wasm", embed_manifest(&HOSTILE.bytes, &manifest).unwrap()).unwrap()
 }
 
-fn packaged(names: &[&str]) -> (TempDir, Package) {
+fn write_package(names: &[&str]) -> (TempDir, Package) {
     let folder = tempfile::tempdir().unwrap();
     for name in names {
-        package::write(folder.path(), &package::files(&named(name), HERE, CODE.clone(), SETTINGS)).unwrap();
+        package::write(folder.path(), &package::files(&rename_component(name), HERE, CODE.clone(), SETTINGS)).unwrap();
     }
     let package = Package::open(folder.path()).unwrap();
     (folder, package)
@@ -48,7 +48,7 @@ fn file(folder: &TempDir, provider: &str, name: &str) -> PathBuf {
     folder.path().join("providers").join(provider).join(name)
 }
 
-fn plugin(host: &PluginHost, provider: &Packaged) -> Plugin {
+fn plugin(host: &PluginHost, provider: &PackagedProvider) -> Plugin {
     let setup = Setup::new(&[]);
     host.load_packaged(provider, provider.manifest.clone(), setup.grants).unwrap()
 }
@@ -61,7 +61,7 @@ fn rewrite(path: &Path, from: &str, to: &str) {
 
 #[tokio::test]
 async fn a_packaged_provider_fetches_like_its_component() {
-    let (_folder, package) = packaged(&["hostile"]);
+    let (_folder, package) = write_package(&["hostile"]);
     let provider = package.provider("hostile").unwrap();
     let plugin = plugin(&HOST, &provider);
     assert_eq!(provider.settings, SETTINGS);
@@ -73,7 +73,7 @@ async fn a_packaged_provider_fetches_like_its_component() {
 
 #[tokio::test]
 async fn only_the_wanted_providers_own_files_are_read() {
-    let (folder, package) = packaged(&["broken", "hostile", "other"]);
+    let (folder, package) = write_package(&["broken", "hostile", "other"]);
     for name in ["provider.json", "provider.cwasm"] {
         fs::write(file(&folder, "broken", name), b"not what it was").unwrap();
         fs::remove_file(file(&folder, "other", name)).unwrap();
@@ -85,7 +85,7 @@ async fn only_the_wanted_providers_own_files_are_read() {
 
 #[tokio::test]
 async fn code_is_looked_at_with_the_first_fetch_and_once() {
-    let (folder, package) = packaged(&["hostile"]);
+    let (folder, package) = write_package(&["hostile"]);
     let code = file(&folder, "hostile", "provider.cwasm");
     let provider = package.provider("hostile").unwrap();
     let (early, late) = (plugin(&HOST, &provider), plugin(&HOST, &provider));
@@ -99,7 +99,7 @@ async fn code_is_looked_at_with_the_first_fetch_and_once() {
 
 #[tokio::test]
 async fn code_that_is_not_what_was_packaged_never_runs() {
-    let (folder, package) = packaged(&["hostile"]);
+    let (folder, package) = write_package(&["hostile"]);
     let code = file(&folder, "hostile", "provider.cwasm");
     let mut damaged = CODE.clone();
     let middle = damaged.len() / 2;
@@ -124,7 +124,7 @@ fn what_cannot_run_here_is_refused_with_both_versions_and_the_fix() {
     let expected = format!("hostile was compiled for {}, and this machine is {}", ELSEWHERE.name(), HERE.name());
     assert!(error.contains(&expected), "{error}");
 
-    let (folder, package) = packaged(&["hostile"]);
+    let (folder, package) = write_package(&["hostile"]);
     let description = file(&folder, "hostile", "provider.json");
     rewrite(&description, "\"wasmtime ", "\"wasmtime 1.");
     let error = package.provider("hostile").unwrap_err();
@@ -138,7 +138,7 @@ fn what_cannot_run_here_is_refused_with_both_versions_and_the_fix() {
 
 #[test]
 fn what_is_not_in_the_package_is_told_apart_from_what_is_damaged() {
-    let (folder, package) = packaged(&["hostile"]);
+    let (folder, package) = write_package(&["hostile"]);
     for name in ["other", "../hostile", "", "hostile/../hostile", "Hostile", "\u{1b}[2J"] {
         let error = package.provider(name).unwrap_err();
         assert!(matches!(error, PackageError::NotPackaged { .. }), "{name}: {error}");

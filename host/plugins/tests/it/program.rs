@@ -1,4 +1,4 @@
-//! What is no test program is refused. That those of cargo run, and fail where a test fails, is in `tests/e2e/guide`.
+//! Files that are no test programs are refused. `tests/e2e/guide` checks that cargo's test programs run, and fail if a test fails.
 
 use damper_plugins::program::{self, ProgramError};
 

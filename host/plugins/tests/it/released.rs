@@ -12,7 +12,7 @@ use crate::common::server::{Server, reply};
 use crate::common::{HOST, fetch};
 
 const RECORD: &str = r#"{"id": "item-0042", "name": "a thing"}"#;
-/// So that a provider's users can keep many.
+/// The limit lets a provider's users keep many components.
 const MAX_FIXTURE_BYTES: usize = 200 << 10;
 
 fn fixtures() -> Vec<PathBuf> {

@@ -12,7 +12,7 @@ use wasm_encoder::{
 };
 use wasmparser::{Parser, Payload};
 
-use crate::common::{HOST, HOSTILE, Setup, fetch, report, within};
+use crate::common::{HOST, HOSTILE, Setup, fetch, report, request_with_timeout};
 
 /// The hostile component, with another module that is instantiated so often beside it.
 fn with(module: &Module, times: u32) -> Vec<u8> {
@@ -97,7 +97,7 @@ async fn a_module_that_never_ends_to_start_ends_with_its_time() {
     let (plugin, neighbour) = (plugin(with(&endless(), 1)), Setup::new(&[]).plugin());
     plugin.prepare().await.unwrap();
     neighbour.prepare().await.unwrap();
-    let asked = within("ok", &[], Duration::from_millis(500));
+    let asked = request_with_timeout("ok", &[], Duration::from_millis(500));
     let (failed, beside) = tokio::join!(report(&plugin, asked), fetch(&neighbour, "ok", &[]));
     assert!(failed.outcome.unwrap_err().message.contains("500ms"));
     assert!(beside.is_ok());

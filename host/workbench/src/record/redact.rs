@@ -29,7 +29,7 @@ impl Redactor {
             secrets.push((value.clone(), format!("redacted-{key}")));
         }
         for recorded in requests.iter().filter_map(|trace| trace.recorded.as_deref()) {
-            let answered = recorded.answer.iter().flat_map(|answer| &answer.headers);
+            let answered = recorded.response.iter().flat_map(|answer| &answer.headers);
             for (_, value) in recorded.headers.iter().chain(answered).filter(|(name, _)| this.hides(name)) {
                 secrets.push((value.clone(), REPLACEMENT.to_owned()));
             }

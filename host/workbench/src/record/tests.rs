@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use damper_core::fetcher::FetchReport;
-use damper_plugins::{Recorded, RecordedAnswer, Usage, spellings};
+use damper_plugins::{RecordedExchange, RecordedResponse, Usage, spellings};
 
 use super::*;
 use crate::case::Case;
@@ -29,11 +29,11 @@ fn planted_exchange() -> (TracedFetch, Vec<String>) {
     let url: String = forms.iter().map(|form| form.replace([' ', '"'], "%20")).collect::<Vec<_>>().join("&");
     let one_line = forms.join(" ");
     let large = everywhere.repeat(8);
-    let recorded = Recorded {
+    let recorded = RecordedExchange {
         headers: pairs(&[("x-account", ACCOUNT), ("accept", &one_line), ("cookie", COOKIE)]),
         body: large.clone().into_bytes(),
         credentials: vec!["key".to_owned()],
-        answer: Some(RecordedAnswer {
+        response: Some(RecordedResponse {
             headers: pairs(&[
                 ("set-cookie", COOKIE),
                 ("x-api-key", TOKEN),

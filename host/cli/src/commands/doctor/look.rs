@@ -12,7 +12,7 @@ use std::time::Duration;
 use damper_hardening::Layer;
 use damper_plugins::component_file::host_contracts;
 use damper_plugins::ownership::{self, GroupWrite, OwnershipError};
-use damper_plugins::{HostOptions, PluginHost, tells_touched_pages};
+use damper_plugins::{HostOptions, PluginHost, has_pagemap_scan};
 use jiff::Timestamp;
 use jiff::tz::TimeZoneDatabase;
 use rustix::fs::{Access, access, statvfs};
@@ -184,7 +184,7 @@ fn system(context: &Context) -> System {
         kernel: kernel.trim().to_owned(),
         open_files: getrlimit(Resource::Nofile).current,
         address_space: getrlimit(Resource::As).current,
-        tells_touched_pages: tells_touched_pages(),
+        tells_touched_pages: has_pagemap_scan(),
         is_pooled: host.map(|host| host.is_pooled()).map_err(|error| error.to_string()),
         hardening: layers(context),
     }

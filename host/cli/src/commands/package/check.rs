@@ -68,7 +68,7 @@ fn differences(zip: &Files, architecture: Architecture, providers: &[Ready], boo
     }
     let mut expected = BTreeSet::new();
     for provider in providers {
-        let path = package::description_of(provider.name());
+        let path = package::description_path(provider.name());
         match zip.get(&path) {
             None => differences.push(format!("{} is new", provider.name())),
             Some(found) if package::is_current(found, &provider.file, architecture, &provider.settings) => {}

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use damper_core::manifest::Manifest;
 use damper_plugins::component_file::ComponentFile;
 use damper_plugins::grants::{Secret, SecretSource};
-use damper_plugins::settings::{self, Found, Place, ProviderSettings, SecretHomes, SecretPlace, Sources, Unusable};
+use damper_plugins::settings::{
+    self, FoundSecret, Place, ProviderSettings, SecretBackends, SecretPlace, SecretPlaceError, SecretSources,
+};
 use toml::Table;
 
 use super::retention::StreamRetention;
@@ -213,9 +215,9 @@ fn prepare_one(config: &Config, file: ComponentFile) -> Result<Ready, CliError> 
     let find = |place: &SecretPlace| {
         secrets.borrow_mut().insert(secret_name(place, &file.manifest.name)?);
         // Nobody asks it: packaging needs no secret, only to know which there are.
-        Ok(Found { source: Arc::new(Secret::new("")) as Arc<dyn SecretSource>, known: None })
+        Ok(FoundSecret { source: Arc::new(Secret::new("")) as Arc<dyn SecretSource>, known: None })
     };
-    let sources = Sources { homes: SecretHomes::SecretsManager, find: &find };
+    let sources = SecretSources { backends: SecretBackends::SecretsManager, find: &find };
     let bound = settings::bind(&file.manifest, said, place, sources)?;
     let settings = settings_text(config, &file.manifest.name)?;
     let retention = StreamRetention::of(&bound.manifest)?;
@@ -246,8 +248,8 @@ fn settings_text(config: &Config, name: &str) -> Result<String, CliError> {
 }
 
 /// The name of a secret, which must lie where Lambda finds it.
-fn secret_name(place: &SecretPlace, provider: &str) -> Result<String, Unusable> {
-    let unusable = |problem: String, hint: String| Err(Unusable { problem, hint });
+fn secret_name(place: &SecretPlace, provider: &str) -> Result<String, SecretPlaceError> {
+    let unusable = |problem: String, hint: String| Err(SecretPlaceError { problem, hint });
     let kind = match place {
         SecretPlace::SecretsManager(name) => return Ok(name.clone()),
         SecretPlace::Environment(_) => "env",

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use damper_core::control::crashes::Crash;
 use damper_core::fetcher::Fetcher;
 use damper_core::operate;
-use damper_plugins::{ExecutionMarks, LeftBehind, left_behind};
+use damper_plugins::{AbandonedMarks, ExecutionMarks, read_abandoned_marks};
 
 use crate::context::Context;
 use crate::error::CliError;
@@ -18,14 +18,14 @@ use super::worker::Worker;
 pub(super) struct Crashes {
     /// None: they cannot be kept, which was said.
     pub(super) marks: Option<Arc<ExecutionMarks>>,
-    left: Vec<LeftBehind>,
+    left: Vec<AbandonedMarks>,
 }
 
 impl Crashes {
     /// Reads what earlier runs on this database left behind, and marks this one.
     pub(super) fn open(context: &Context, database: &Path) -> Self {
         let folder = folder(database);
-        let left = left_behind(&folder)
+        let left = read_abandoned_marks(&folder)
             .inspect_err(|error| tracing::debug!(%error, "the marks of earlier runs were not read"))
             .unwrap_or_default();
         let marks = ExecutionMarks::create(&folder).inspect_err(|error| {
@@ -44,7 +44,7 @@ impl Crashes {
     ) -> Result<(), CliError> {
         for left in &self.left {
             for worker in workers {
-                let ran = left.running.iter().find(|running| running.component == worker.plugin().marked());
+                let ran = left.running.iter().find(|running| running.component == worker.plugin().marked_component());
                 let Some(running) = ran else { continue };
                 let crash = Crash {
                     process: left.process.clone(),

@@ -10,13 +10,13 @@ fn tokens(scopes: &[&str], client_auth: ClientAuth) -> Tokens {
     Tokens::new("client", endpoint, Arc::default())
 }
 
-fn read(status: u16, headers: &[(&'static str, &str)], body: &str) -> Result<Token, TokenFailure> {
+fn parse(status: u16, headers: &[(&'static str, &str)], body: &str) -> Result<Token, TokenFailure> {
     let headers = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
     let status = StatusCode::from_u16(status).unwrap();
-    tokens(&[], ClientAuth::Basic).read(status, &headers, body.as_bytes(), Instant::now())
+    tokens(&[], ClientAuth::Basic).parse_response(status, &headers, body.as_bytes(), Instant::now())
 }
 
-fn body(request: &reqwest::Request) -> &str {
+fn body_of(request: &reqwest::Request) -> &str {
     std::str::from_utf8(request.body().unwrap().as_bytes().unwrap()).unwrap()
 }
 
@@ -24,15 +24,15 @@ fn body(request: &reqwest::Request) -> &str {
 fn a_client_is_named_in_the_header_or_in_the_body() {
     let client = Client::read("the id:s/ecret").unwrap();
     let agent = HeaderValue::from_static("damper");
-    let request = tokens(&["read", "write:all"], ClientAuth::Basic).request(&client, agent.clone());
+    let request = tokens(&["read", "write:all"], ClientAuth::Basic).build_request(&client, agent.clone());
     assert_eq!((request.method(), request.url().as_str()), (&Method::POST, "https://auth.test/token?tenant=1"));
-    assert_eq!(body(&request), "grant_type=client_credentials&scope=read+write%3Aall");
+    assert_eq!(body_of(&request), "grant_type=client_credentials&scope=read+write%3Aall");
     // the+id:s%2Fecret
     assert_eq!(request.headers()["authorization"], "Basic dGhlK2lkOnMlMkZlY3JldA==");
     assert_eq!(request.headers()["content-type"], "application/x-www-form-urlencoded");
     assert!(!format!("{request:?}").contains("dGhl"));
-    let request = tokens(&[], ClientAuth::Body).request(&client, agent);
-    assert_eq!(body(&request), "grant_type=client_credentials&client_id=the+id&client_secret=s%2Fecret");
+    let request = tokens(&[], ClientAuth::Body).build_request(&client, agent);
+    assert_eq!(body_of(&request), "grant_type=client_credentials&client_id=the+id&client_secret=s%2Fecret");
     assert!(!request.headers().contains_key("authorization"));
 }
 
@@ -51,14 +51,14 @@ fn a_token_is_replaced_before_its_end() {
     ] {
         let tokens = tokens(&[], ClientAuth::Basic);
         let body = format!(r#"{{"access_token": "t0ken", "token_type": "bearer", "expires_in": {expires_in}}}"#);
-        let token = tokens.read(StatusCode::OK, &HeaderMap::new(), body.as_bytes(), now).unwrap();
+        let token = tokens.parse_response(StatusCode::OK, &HeaderMap::new(), body.as_bytes(), now).unwrap();
         assert_eq!(token.header(), "Bearer t0ken");
-        assert_eq!(tokens.scrubber.text("a t0ken"), "a [secret]", "from the moment it was read");
+        assert_eq!(tokens.scrubber.scrub_text("a t0ken"), "a [secret]", "from the moment it was read");
         assert!(!format!("{token:?} {:?}", token.header()).contains("t0ken"));
         let ends = (token.replace_at - now, token.ends_at - now);
         assert_eq!(ends, (SECOND * replaced_after, SECOND * lifetime), "{expires_in}");
     }
-    let token = read(200, &[], r#"{"access_token": "t", "token_type": "Bearer", "expires_in": -5}"#).unwrap();
+    let token = parse(200, &[], r#"{"access_token": "t", "token_type": "Bearer", "expires_in": -5}"#).unwrap();
     assert_eq!(token.ends_at - token.replace_at, SECOND / 2, "a second at least");
 }
 
@@ -66,15 +66,15 @@ fn a_token_is_replaced_before_its_end() {
 async fn a_token_is_used_to_its_end_where_it_cannot_be_replaced() {
     let tokens = tokens(&[], ClientAuth::Basic);
     let now = Instant::now();
-    let Some(turn) = tokens.cell.free_turn() else { panic!("nobody else has a turn") };
+    let Some(leader) = tokens.flight.try_lead() else { panic!("nobody else has a turn") };
     let token = Token::new(HeaderValue::from_static("Bearer t"), Some(SECOND * 1_000), now);
-    turn.end(Ok(Arc::new(token))).unwrap();
-    assert!(tokens.ready(now + SECOND * 899).is_some());
-    assert!(tokens.ready(now + SECOND * 900).is_none() && tokens.valid(now + SECOND * 900).is_some());
-    tokens.postpone(now + SECOND * 900);
-    assert!(tokens.ready(now + SECOND * 929).is_some() && tokens.ready(now + SECOND * 930).is_none());
-    tokens.postpone(now + SECOND * 990);
-    assert!(tokens.ready(now + SECOND * 1_000).is_none() && tokens.valid(now + SECOND * 1_000).is_none());
+    leader.complete(Ok(Arc::new(token))).unwrap();
+    assert!(tokens.fresh_token(now + SECOND * 899).is_some());
+    assert!(tokens.fresh_token(now + SECOND * 900).is_none() && tokens.valid_token(now + SECOND * 900).is_some());
+    tokens.postpone_early_renewal(now + SECOND * 900);
+    assert!(tokens.fresh_token(now + SECOND * 929).is_some() && tokens.fresh_token(now + SECOND * 930).is_none());
+    tokens.postpone_early_renewal(now + SECOND * 990);
+    assert!(tokens.fresh_token(now + SECOND * 1_000).is_none() && tokens.valid_token(now + SECOND * 1_000).is_none());
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn each_answer_is_the_right_failure() {
         (200, r#"{"access_token": "", "token_type": "bearer"}"#, Unavailable, false),
         (200, r#"{"access_token": "a\nb", "token_type": "bearer"}"#, Unavailable, false),
     ] {
-        let failed = read(status, &[], body).unwrap_err();
+        let failed = parse(status, &[], body).unwrap_err();
         assert_eq!((&failed.failure.kind, failed.is_client_refused), (&kind, is_client_refused), "{status} {body}");
         let message = &failed.failure.message;
         assert!(
@@ -105,15 +105,15 @@ fn each_answer_is_the_right_failure() {
         );
         assert!(!message.contains("s3cret") && !message.contains("tenant"), "{message}");
     }
-    let message = read(400, &[], invalid_client).unwrap_err().failure.message;
+    let message = parse(400, &[], invalid_client).unwrap_err().failure.message;
     assert!(message.ends_with("it answers 400 (invalid_client)"), "{message}");
-    let forged = read(400, &[], r#"{"error": "Contact me at http://evil.test"}"#).unwrap_err().failure.message;
+    let forged = parse(400, &[], r#"{"error": "Contact me at http://evil.test"}"#).unwrap_err().failure.message;
     assert!(forged.ends_with("it answers 400"), "{forged}");
 }
 
 #[test]
 fn an_endpoint_is_left_alone_as_long_as_it_asks() {
-    let wait = |headers: &[(&'static str, &str)]| read(429, headers, "").unwrap_err().failure.retry_after;
+    let wait = |headers: &[(&'static str, &str)]| parse(429, headers, "").unwrap_err().failure.retry_after;
     assert_eq!(wait(&[("retry-after", "7")]), Some(SECOND * 7));
     assert_eq!(wait(&[("retry-after", "99999999")]), Some(MAX_RETRY_AFTER));
     let (noon, later) = ("Thu, 01 Jan 2026 12:00:00 GMT", "Thu, 01 Jan 2026 12:01:00 GMT");
@@ -122,13 +122,13 @@ fn an_endpoint_is_left_alone_as_long_as_it_asks() {
         assert_eq!(wait(headers), None, "{headers:?}");
     }
     let (tokens, now) = (tokens(&[], ClientAuth::Basic), Instant::now());
-    let failed = read(503, &[("retry-after", "10")], "").unwrap_err();
-    tokens.asked(Some(&failed), now);
-    let held = tokens.refusal(now + SECOND * 4).unwrap().failure;
+    let failed = parse(503, &[("retry-after", "10")], "").unwrap_err();
+    tokens.record_outcome(Some(&failed), now);
+    let held = tokens.active_refusal(now + SECOND * 4).unwrap().failure;
     assert_eq!((held.kind, held.retry_after), (Unavailable, Some(SECOND * 6)));
-    assert_eq!(tokens.refusal(now + SECOND * 10), None);
-    tokens.asked(Some(&read(401, &[], "").unwrap_err()), now);
-    assert!(tokens.refusal(now + SECOND * 59).is_some_and(|held| held.failure.retry_after.is_none()));
-    tokens.asked(None, now);
-    assert_eq!(tokens.refusal(now), None);
+    assert_eq!(tokens.active_refusal(now + SECOND * 10), None);
+    tokens.record_outcome(Some(&parse(401, &[], "").unwrap_err()), now);
+    assert!(tokens.active_refusal(now + SECOND * 59).is_some_and(|held| held.failure.retry_after.is_none()));
+    tokens.record_outcome(None, now);
+    assert_eq!(tokens.active_refusal(now), None);
 }

@@ -22,10 +22,10 @@ pub(crate) struct Client {
 
 /// Whether a server asks for a certificate.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Asks {
-    /// It does not talk without one.
+pub(crate) enum ClientCertificates {
+    /// It requires one.
     Requires,
-    /// It takes one where there is one.
+    /// It accepts one, and connections without.
     Takes,
 }
 
@@ -66,12 +66,12 @@ impl Authority {
     }
 
     /// A server of this name, which takes the clients of `clients`.
-    pub(crate) fn acceptor(&self, name: &str, clients: &Self, asks: Asks) -> TlsAcceptor {
+    pub(crate) fn acceptor(&self, name: &str, clients: &Self, client_certificates: ClientCertificates) -> TlsAcceptor {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut roots = RootCertStore::empty();
         roots.add(clients.0.der().clone()).unwrap();
         let mut verifier = WebPkiClientVerifier::builder(roots.into());
-        if asks == Asks::Takes {
+        if client_certificates == ClientCertificates::Optional {
             verifier = verifier.allow_unauthenticated();
         }
         let (certificate, key) = self.issue(name);

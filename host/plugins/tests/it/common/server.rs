@@ -1,4 +1,4 @@
-//! A small HTTP server on loopback that answers what a test says, byte for byte, and remembers what it was asked.
+//! A small HTTP server on loopback that sends a test's responses, byte for byte, and records requests.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -9,9 +9,9 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
-/// What the server was asked.
+/// A request that the server received.
 #[derive(Debug, Clone)]
-pub(crate) struct Asked {
+pub(crate) struct ReceivedRequest {
     pub(crate) method: String,
     pub(crate) path: String,
     /// Names in lower case.
@@ -21,58 +21,59 @@ pub(crate) struct Asked {
     pub(crate) certificate: Option<Vec<u8>>,
 }
 
-/// What the server does about it.
+/// The server's reaction to a request.
 pub(crate) enum Reply {
     /// Sends these bytes and waits for the next request.
     Raw(Vec<u8>),
     /// Sends these bytes and closes the connection.
     Last(Vec<u8>),
-    /// Says nothing, and keeps the connection.
+    /// Sends nothing, and keeps the connection open.
     Never,
 }
 
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
-    asked: Arc<Mutex<Vec<Asked>>>,
-    _accepting: JoinSet<()>,
+    requests: Arc<Mutex<Vec<ReceivedRequest>>>,
+    _accept_tasks: JoinSet<()>,
 }
 
 impl Server {
-    pub(crate) async fn start(answer: impl Fn(&Asked) -> Reply + Send + Sync + 'static) -> Self {
+    pub(crate) async fn start(answer: impl Fn(&ReceivedRequest) -> Reply + Send + Sync + 'static) -> Self {
         Self::start_with(None, answer).await
     }
 
     /// A server that speaks TLS.
     pub(crate) async fn start_tls(
         acceptor: TlsAcceptor,
-        answer: impl Fn(&Asked) -> Reply + Send + Sync + 'static,
+        answer: impl Fn(&ReceivedRequest) -> Reply + Send + Sync + 'static,
     ) -> Self {
         Self::start_with(Some(acceptor), answer).await
     }
 
     async fn start_with(
         acceptor: Option<TlsAcceptor>,
-        answer: impl Fn(&Asked) -> Reply + Send + Sync + 'static,
+        answer: impl Fn(&ReceivedRequest) -> Reply + Send + Sync + 'static,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let asked = Arc::new(Mutex::new(Vec::new()));
-        let mut accepting = JoinSet::new();
-        let (answer, noted) = (Arc::new(answer), Arc::clone(&asked));
-        accepting.spawn(async move {
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let mut accept_tasks = JoinSet::new();
+        let (answer, requests_seen) = (Arc::new(answer), Arc::clone(&requests));
+        accept_tasks.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
-                let (answer, noted, acceptor) = (Arc::clone(&answer), Arc::clone(&noted), acceptor.clone());
+                let (answer, requests_seen, acceptor) =
+                    (Arc::clone(&answer), Arc::clone(&requests_seen), acceptor.clone());
                 connections.spawn(async move {
-                    let Some(acceptor) = acceptor else { return serve(stream, None, answer, noted).await };
+                    let Some(acceptor) = acceptor else { return serve(stream, None, answer, requests_seen).await };
                     let Ok(stream) = acceptor.accept(stream).await else { return };
                     let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
                     let shown = shown.map(|certificate| certificate.to_vec());
-                    serve(stream, shown, answer, noted).await;
+                    serve(stream, shown, answer, requests_seen).await;
                 });
             }
         });
-        Self { address, asked, _accepting: accepting }
+        Self { address, requests, _accept_tasks: accept_tasks }
     }
 
     /// The origin under a name that the tests' resolver knows.
@@ -80,22 +81,22 @@ impl Server {
         format!("http://{name}:{}", self.address.port())
     }
 
-    pub(crate) fn asked(&self) -> Vec<Asked> {
-        self.asked.lock().unwrap().clone()
+    pub(crate) fn requests(&self) -> Vec<ReceivedRequest> {
+        self.requests.lock().unwrap().clone()
     }
 }
 
 async fn serve(
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
     certificate: Option<Vec<u8>>,
-    answer: Arc<impl Fn(&Asked) -> Reply>,
-    noted: Arc<Mutex<Vec<Asked>>>,
+    answer: Arc<impl Fn(&ReceivedRequest) -> Reply>,
+    requests_seen: Arc<Mutex<Vec<ReceivedRequest>>>,
 ) {
     let mut buffer = Vec::new();
-    while let Some(mut asked) = read(&mut stream, &mut buffer).await {
-        asked.certificate.clone_from(&certificate);
-        noted.lock().unwrap().push(asked.clone());
-        match answer(&asked) {
+    while let Some(mut request) = read(&mut stream, &mut buffer).await {
+        request.certificate.clone_from(&certificate);
+        requests_seen.lock().unwrap().push(request.clone());
+        match answer(&request) {
             Reply::Raw(bytes) => {
                 if stream.write_all(&bytes).await.is_err() {
                     return;
@@ -110,7 +111,7 @@ async fn serve(
     }
 }
 
-async fn read(stream: &mut (impl AsyncRead + Unpin), buffer: &mut Vec<u8>) -> Option<Asked> {
+async fn read(stream: &mut (impl AsyncRead + Unpin), buffer: &mut Vec<u8>) -> Option<ReceivedRequest> {
     loop {
         if let Some(end) = buffer.windows(4).position(|window| window == b"\r\n\r\n") {
             let head = String::from_utf8(buffer.drain(..end + 4).collect()).unwrap();
@@ -125,7 +126,7 @@ async fn read(stream: &mut (impl AsyncRead + Unpin), buffer: &mut Vec<u8>) -> Op
                 more(stream, buffer).await?;
             }
             let body = buffer.drain(..length).collect();
-            return Some(Asked { method, path, headers, body, certificate: None });
+            return Some(ReceivedRequest { method, path, headers, body, certificate: None });
         }
         more(stream, buffer).await?;
     }
@@ -136,7 +137,7 @@ async fn more(stream: &mut (impl AsyncRead + Unpin), buffer: &mut Vec<u8>) -> Op
     (read > 0).then_some(())
 }
 
-/// An answer of this status, these headers and this body.
+/// A response of this status, these headers and this body.
 pub(crate) fn reply(status: u16, headers: &[(&str, &str)], body: impl AsRef<[u8]>) -> Reply {
     let body = body.as_ref();
     let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();

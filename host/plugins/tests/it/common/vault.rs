@@ -1,4 +1,4 @@
-//! A secret's home that a test can change, and that counts how often it is read.
+//! A source of a secret that a test can change, and that counts how often it is read.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -19,7 +19,7 @@ impl Vault {
         *self.content.lock().unwrap() = Ok(secret.to_owned());
     }
 
-    /// From now on it cannot be read.
+    /// Makes all further reads fail.
     pub(crate) fn lock(&self, why: &str) {
         *self.content.lock().unwrap() = Err(why.to_owned());
     }
@@ -28,7 +28,7 @@ impl Vault {
         self.reads.load(Ordering::SeqCst)
     }
 
-    /// A binding to this home, for these hosts.
+    /// A binding to this source, for these hosts.
     pub(crate) fn binding(self: &Arc<Self>, hosts: &[&str]) -> SecretBinding {
         let hosts = hosts.iter().map(|host| (*host).to_owned()).collect();
         SecretBinding::read_from(Arc::clone(self) as Arc<dyn SecretSource>, "the vault", hosts)

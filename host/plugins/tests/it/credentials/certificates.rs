@@ -4,10 +4,10 @@ use damper_core::manifest::CredentialKind;
 use damper_core::record::FailureKind;
 use damper_plugins::grants::SecretBinding;
 
-use crate::common::authority::{Asks, Authority};
+use crate::common::authority::{Authority, ClientCertificates};
 use crate::common::server::{Server, redirect, reply};
 use crate::common::vault::Vault;
-use crate::common::{HOST, HOSTILE, Setup, fetch, told};
+use crate::common::{HOST, HOSTILE, Setup, fetch, fetch_json};
 
 fn binding(pem: &str, ca: &Authority, origin: &str) -> SecretBinding {
     SecretBinding { ca: Some(ca.pem()), ..SecretBinding::constant(pem, vec![origin.to_owned()]) }
@@ -22,19 +22,26 @@ async fn a_certificate_is_shown_where_it_is_named_and_nowhere_else() {
     let authority = Authority::new();
     let (ours, others) = (authority.client(), authority.client());
     let answer = |_: &_| reply(200, &[], "fine");
-    let api = Server::start_tls(authority.acceptor("api.test", &authority, Asks::Requires), answer).await;
-    let other = Server::start_tls(authority.acceptor("other.test", &authority, Asks::Takes), answer).await;
+    let api = Server::start_tls(authority.acceptor("api.test", &authority, ClientCertificates::Required), answer).await;
+    let other =
+        Server::start_tls(authority.acceptor("other.test", &authority, ClientCertificates::Optional), answer).await;
     let (api_origin, other_origin) = (https(&api, "api.test"), https(&other, "other.test"));
     let plugin = Setup::new(&[&api_origin, &other_origin])
         .credential("certificate", CredentialKind::Mtls, binding(&ours.pem, &authority, &api_origin))
         .credential("second", CredentialKind::Mtls, binding(&others.pem, &authority, &other_origin))
         .plugin();
     for _ in 0..2 {
-        assert_eq!(told(&plugin, "get", &[("url", &api_origin), ("credential", "certificate")]).await["body"], "fine");
-        assert_eq!(told(&plugin, "get", &[("url", &other_origin), ("credential", "second")]).await["body"], "fine");
+        assert_eq!(
+            fetch_json(&plugin, "get", &[("url", &api_origin), ("credential", "certificate")]).await["body"],
+            "fine"
+        );
+        assert_eq!(
+            fetch_json(&plugin, "get", &[("url", &other_origin), ("credential", "second")]).await["body"],
+            "fine"
+        );
     }
-    assert!(api.asked().iter().all(|asked| asked.certificate.as_ref() == Some(&ours.certificate)));
-    assert!(other.asked().iter().all(|asked| asked.certificate.as_ref() == Some(&others.certificate)));
+    assert!(api.requests().iter().all(|asked| asked.certificate.as_ref() == Some(&ours.certificate)));
+    assert!(other.requests().iter().all(|asked| asked.certificate.as_ref() == Some(&others.certificate)));
     let refused = fetch(&plugin, "get", &[("url", &other_origin), ("credential", "certificate")]).await.unwrap_err();
     assert!(refused.message.contains("may not be sent to https://other.test"), "{refused}");
     // Without the credential neither the certificate nor its authority is known.
@@ -42,7 +49,7 @@ async fn a_certificate_is_shown_where_it_is_named_and_nowhere_else() {
         let failure = fetch(&plugin, "get", &[("url", origin)]).await.unwrap_err();
         assert_eq!(failure.kind, FailureKind::Unavailable, "{failure}");
     }
-    assert_eq!((api.asked().len(), other.asked().len()), (2, 2));
+    assert_eq!((api.requests().len(), other.requests().len()), (2, 2));
 }
 
 /// The plain client trusts the machine's authorities. This test is run once more in a process of its own whose machine trusts
@@ -69,11 +76,13 @@ async fn another_host_that_asks_for_a_certificate_gets_none() {
     let authority = Authority::with_key(&std::fs::read(roots.with_file_name("key")).unwrap());
     std::fs::write(&roots, authority.pem()).unwrap();
     let client = authority.client();
-    let other =
-        Server::start_tls(authority.acceptor("other.test", &authority, Asks::Takes), |_| reply(200, &[], "fine")).await;
+    let other = Server::start_tls(authority.acceptor("other.test", &authority, ClientCertificates::Optional), |_| {
+        reply(200, &[], "fine")
+    })
+    .await;
     let other_origin = https(&other, "other.test");
     let to = other_origin.clone();
-    let acceptor = authority.acceptor("api.test", &authority, Asks::Takes);
+    let acceptor = authority.acceptor("api.test", &authority, ClientCertificates::Optional);
     let api =
         Server::start_tls(
             acceptor,
@@ -87,18 +96,18 @@ async fn another_host_that_asks_for_a_certificate_gets_none() {
         .credential("certificate", CredentialKind::Mtls, binding(&client.pem, &authority, &api_origin))
         .plugin();
     let away = format!("{api_origin}/away");
-    assert_eq!(told(&plugin, "get", &[("url", &away), ("credential", "certificate")]).await["body"], "fine");
-    assert_eq!(api.asked()[0].certificate, Some(client.certificate));
-    assert_eq!(other.asked()[0].certificate, None, "a redirect takes no certificate along");
+    assert_eq!(fetch_json(&plugin, "get", &[("url", &away), ("credential", "certificate")]).await["body"], "fine");
+    assert_eq!(api.requests()[0].certificate, Some(client.certificate));
+    assert_eq!(other.requests()[0].certificate, None, "a redirect takes no certificate along");
     // Nor does the same host get one from a request that does not name it.
-    assert_eq!(told(&plugin, "get", &[("url", &api_origin)]).await["body"], "fine");
-    assert_eq!(api.asked()[1].certificate, None);
+    assert_eq!(fetch_json(&plugin, "get", &[("url", &api_origin)]).await["body"], "fine");
+    assert_eq!(api.requests()[1].certificate, None);
 }
 
 #[tokio::test]
 async fn a_server_of_another_authority_is_not_believed() {
     let (authority, stranger) = (Authority::new(), Authority::new());
-    let acceptor = stranger.acceptor("api.test", &authority, Asks::Requires);
+    let acceptor = stranger.acceptor("api.test", &authority, ClientCertificates::Required);
     let server = Server::start_tls(acceptor, |_| reply(200, &[], "fine")).await;
     let origin = https(&server, "api.test");
     let secret = binding(&authority.client().pem, &authority, &origin);
@@ -106,13 +115,13 @@ async fn a_server_of_another_authority_is_not_believed() {
     let failure = fetch(&plugin, "get", &[("url", &origin), ("credential", "certificate")]).await.unwrap_err();
     assert_eq!(failure.kind, FailureKind::Unavailable);
     assert!(failure.message.contains("UnknownIssuer"), "{failure}");
-    assert!(server.asked().is_empty());
+    assert!(server.requests().is_empty());
 }
 
 #[tokio::test]
 async fn a_certificate_that_a_server_no_longer_accepts_is_read_again() {
     let (authority, retired) = (Authority::new(), Authority::new());
-    let server = Server::start_tls(authority.acceptor("api.test", &authority, Asks::Requires), |asked| {
+    let server = Server::start_tls(authority.acceptor("api.test", &authority, ClientCertificates::Required), |asked| {
         reply(if asked.path == "/401" { 401 } else { 200 }, &[], "fine")
     })
     .await;
@@ -126,8 +135,8 @@ async fn a_certificate_that_a_server_no_longer_accepts_is_read_again() {
     super::pass(std::time::Duration::from_secs(61)).await;
     let client = authority.client();
     vault.put(&client.pem);
-    assert_eq!(told(&plugin, "get", &params).await["body"], "fine");
-    assert_eq!((vault.reads(), server.asked()[0].certificate.clone()), (3, Some(client.certificate)));
+    assert_eq!(fetch_json(&plugin, "get", &params).await["body"], "fine");
+    assert_eq!((vault.reads(), server.requests()[0].certificate.clone()), (3, Some(client.certificate)));
 }
 
 #[test]

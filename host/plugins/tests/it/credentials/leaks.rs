@@ -1,4 +1,4 @@
-//! Secrets planted wherever one could slip through: what is written, told, traced and printed holds none of them.
+//! Secrets are planted in every place from which one could leak; no output, trace or log contains any of them.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -10,7 +10,7 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use crate::common::authority::Authority;
 use crate::common::server::{Server, redirect, reply};
-use crate::common::{Setup, traced};
+use crate::common::{Setup, fetch_traced};
 
 const KEY: &str = "k3y \"of\" the/house";
 const LOGIN: &str = "user:pa55word+long";
@@ -35,7 +35,7 @@ const TRACES: [&str; 12] = [
 ];
 
 /// Every spelling of every secret.
-fn planted(key_line: &str) -> String {
+fn list_planted(key_line: &str) -> String {
     [
         KEY,
         "k3y \\\"of\\\" the/house",
@@ -57,7 +57,7 @@ fn planted(key_line: &str) -> String {
     .join(" | ")
 }
 
-/// Where a log goes that a test reads.
+/// A writer that captures a log.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -80,18 +80,18 @@ impl<'a> MakeWriter<'a> for Log {
     }
 }
 
-struct House {
+struct LeakSetup {
     plugin: Plugin,
     origin: String,
     key_line: String,
     _server: Server,
 }
 
-/// A provider with a credential of every kind, whose API tells back all it knows and all that it was sent.
-async fn house() -> House {
+/// A provider with a credential of every kind, whose API repeats all secrets and all requests in its responses.
+async fn start_setup() -> LeakSetup {
     let authority = Authority::new();
     let client = authority.client();
-    let everything = planted(&client.key_line);
+    let everything = list_planted(&client.key_line);
     // A header cannot hold a line's end, and this is one line.
     let shown = everything.clone();
     let server = Server::start(move |asked| match asked.path.split('?').next().unwrap() {
@@ -123,7 +123,7 @@ async fn house() -> House {
         .credential("refused", CredentialKind::Oauth2ClientCredentials, client_binding("/refused-token"))
         .credential("certificate", CredentialKind::Mtls, mtls)
         .plugin();
-    House { plugin, origin, key_line: client.key_line, _server: server }
+    LeakSetup { plugin, origin, key_line: client.key_line, _server: server }
 }
 
 fn assert_clean(what: &str, written: &str, key_line: &str) {
@@ -132,8 +132,8 @@ fn assert_clean(what: &str, written: &str, key_line: &str) {
     }
 }
 
-/// All that is told of a fetch.
-fn told(fetch: &TracedFetch) -> String {
+/// All texts of a fetch.
+fn describe(fetch: &TracedFetch) -> String {
     let TracedFetch { report, requests, lines, .. } = fetch;
     let lines: Vec<String> = lines.iter().map(|line| serde_json::from_str(&line.json).unwrap()).collect();
     let requests: Vec<String> =
@@ -153,20 +153,20 @@ async fn no_secret_is_in_what_is_told_written_or_printed() {
     let log = Log::default();
     let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).with_max_level(tracing::Level::TRACE).finish();
     let _guard = tracing::subscriber::set_default(subscriber);
-    let House { plugin, origin, key_line, _server } = house().await;
-    let everything = planted(&key_line);
+    let LeakSetup { plugin, origin, key_line, _server } = start_setup().await;
+    let everything = list_planted(&key_line);
     let url = |path: &str| format!("{origin}{path}?{TOKEN}");
-    // The token is known from when it was got.
-    assert!(traced(&plugin, "get", &[("url", &origin), ("credential", "client")]).await.report.outcome.is_ok());
+    // The token is a known secret from its first fetch on.
+    assert!(fetch_traced(&plugin, "get", &[("url", &origin), ("credential", "client")]).await.report.outcome.is_ok());
     let mut scrubbed = 0;
     for path in ["/", "/away", "/nowhere", "/denied"] {
         for credential in ["key", "login", "client", "refused"] {
             let params = [("url", url(path)), ("credential", credential.to_owned())];
             let params = params.each_ref().map(|(name, value)| (*name, value.as_str()));
-            let fetch = traced(&plugin, "get", &params).await;
-            let told = told(&fetch);
-            assert_clean(&format!("{path} with {credential}"), &told, &key_line);
-            scrubbed += told.matches("[secret]").count();
+            let fetch = fetch_traced(&plugin, "get", &params).await;
+            let described = describe(&fetch);
+            assert_clean(&format!("{path} with {credential}"), &described, &key_line);
+            scrubbed += described.matches("[secret]").count();
         }
     }
     assert!(scrubbed > 100, "there was much to scrub: {scrubbed}");
@@ -180,8 +180,8 @@ async fn no_secret_is_in_what_is_told_written_or_printed() {
         (everything.as_str(), vec![]),
         ("cache", vec![("key", "k"), ("put", everything.as_str())]),
     ] {
-        let fetch = traced(&plugin, id, &params).await;
-        assert_clean(&format!("{id} {}", params.len()), &told(&fetch), &key_line);
+        let fetch = fetch_traced(&plugin, id, &params).await;
+        assert_clean(&format!("{id} {}", params.len()), &describe(&fetch), &key_line);
     }
     assert_clean("the plugin's debug output", &format!("{plugin:?}"), &key_line);
     let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();

@@ -11,12 +11,12 @@ use futures::future::join_all;
 use super::pass;
 use crate::common::server::{Server, reply};
 use crate::common::vault::Vault;
-use crate::common::{Setup, fetch, request, text, told, traced};
+use crate::common::{Setup, fetch, fetch_json, fetch_traced, request, text};
 
 type Params<'a> = &'a [(&'a str, &'a str)];
 
 /// An API that accepts one key, which a test can change.
-async fn guarded(accepted: &str) -> (Server, Arc<Mutex<String>>) {
+async fn start_guarded_api(accepted: &str) -> (Server, Arc<Mutex<String>>) {
     let accepted = Arc::new(Mutex::new(format!("Bearer {accepted}")));
     let key = Arc::clone(&accepted);
     let server = Server::start(move |asked| {
@@ -28,29 +28,29 @@ async fn guarded(accepted: &str) -> (Server, Arc<Mutex<String>>) {
 
 #[tokio::test]
 async fn a_secret_is_read_once_for_all_when_it_is_first_needed() {
-    let (server, _) = guarded("first-secret").await;
+    let (server, _) = start_guarded_api("first-secret").await;
     let origin = server.origin("api.test");
     let vault = Vault::holding("first-secret");
     let plugin = Setup::new(&[&origin]).credential("key", CredentialKind::Bearer, vault.binding(&[&origin])).plugin();
-    assert_eq!(told(&plugin, "get", &[("url", &origin)]).await["status"], 401, "without the credential");
+    assert_eq!(fetch_json(&plugin, "get", &[("url", &origin)]).await["status"], 401, "without the credential");
     assert_eq!(vault.reads(), 0, "nothing has needed it yet");
     let params = [("url", origin.as_str()), ("credential", "key")];
-    let all = join_all((0..100).map(|_| told(&plugin, "get", &params))).await;
-    assert!(all.iter().all(|told| told["status"] == 200));
+    let all = join_all((0..100).map(|_| fetch_json(&plugin, "get", &params))).await;
+    assert!(all.iter().all(|response| response["status"] == 200));
     assert_eq!(vault.reads(), 1);
 }
 
 #[tokio::test]
 async fn a_rotated_secret_is_read_again_and_the_refused_request_sent_once_more() {
-    let (server, accepted) = guarded("first-secret").await;
+    let (server, accepted) = start_guarded_api("first-secret").await;
     let origin = server.origin("api.test");
     let vault = Vault::holding("first-secret");
     let plugin = Setup::new(&[&origin]).credential("key", CredentialKind::Bearer, vault.binding(&[&origin])).plugin();
     let params = [("url", origin.as_str()), ("credential", "key")];
-    assert_eq!(told(&plugin, "get", &params).await["status"], 200);
+    assert_eq!(fetch_json(&plugin, "get", &params).await["status"], 200);
     *accepted.lock().unwrap() = "Bearer second-secret".to_owned();
     vault.put("second-secret");
-    let all = join_all((0..20).map(|_| traced(&plugin, "get", &params))).await;
+    let all = join_all((0..20).map(|_| fetch_traced(&plugin, "get", &params))).await;
     for fetch in all {
         assert!(fetch.report.outcome.is_ok());
         let answers: Vec<_> = fetch.requests.iter().map(|request| request.outcome.clone().unwrap()).collect();
@@ -66,33 +66,33 @@ async fn a_rotated_secret_is_read_again_and_the_refused_request_sent_once_more()
 
 #[tokio::test]
 async fn a_wrong_secret_is_read_again_once_a_minute_and_no_more() {
-    let (server, accepted) = guarded("right").await;
+    let (server, accepted) = start_guarded_api("right").await;
     let origin = server.origin("api.test");
     let vault = Vault::holding("wrong-secret");
     let plugin = Setup::new(&[&origin]).credential("key", CredentialKind::Bearer, vault.binding(&[&origin])).plugin();
     let params = [("url", origin.as_str()), ("credential", "key")];
     for _ in 0..5 {
-        let fetch = traced(&plugin, "get", &params).await;
+        let fetch = fetch_traced(&plugin, "get", &params).await;
         assert_eq!(fetch.report.requests, 1, "an unchanged secret is not sent twice");
     }
     assert_eq!(vault.reads(), 2, "once because it was needed, and once because it was refused");
     vault.put("right");
-    assert_eq!(told(&plugin, "get", &params).await["status"], 401);
+    assert_eq!(fetch_json(&plugin, "get", &params).await["status"], 401);
     pass(Duration::from_secs(61)).await;
-    assert_eq!(told(&plugin, "get", &params).await["status"], 200);
+    assert_eq!(fetch_json(&plugin, "get", &params).await["status"], 200);
     assert_eq!(vault.reads(), 3);
-    // What cannot be read again leaves the old one in its place.
+    // If a secret cannot be read again, the old one stays in use.
     *accepted.lock().unwrap() = String::new();
     vault.lock("the vault is closed");
     pass(Duration::from_secs(61)).await;
-    assert_eq!(told(&plugin, "get", &params).await["status"], 401);
+    assert_eq!(fetch_json(&plugin, "get", &params).await["status"], 401);
     *accepted.lock().unwrap() = "Bearer right".to_owned();
-    assert_eq!(told(&plugin, "get", &params).await["status"], 200);
+    assert_eq!(fetch_json(&plugin, "get", &params).await["status"], 200);
 }
 
 #[tokio::test]
 async fn a_secret_that_cannot_be_read_breaks_the_fetch_and_names_its_place() {
-    let (server, _) = guarded("x").await;
+    let (server, _) = start_guarded_api("x").await;
     let origin = server.origin("api.test");
     let vault = Vault::holding("");
     let setup = Setup::new(&[&origin]).credential("key", CredentialKind::Bearer, vault.binding(&[&origin]));
@@ -113,14 +113,14 @@ async fn a_secret_that_cannot_be_read_breaks_the_fetch_and_names_its_place() {
         let expected = format!("the secret of the credential {name:?} cannot be read from the vault: access denied");
         assert_eq!(locked.message, expected);
     }
-    assert!(server.asked().is_empty());
+    assert!(server.requests().is_empty());
     vault.put("x");
-    assert_eq!(told(&plugin, "get", cases[0].1).await["status"], 200, "it is tried again");
+    assert_eq!(fetch_json(&plugin, "get", cases[0].1).await["status"], 200, "it is tried again");
 }
 
 #[tokio::test]
 async fn a_host_that_may_not_have_a_secret_does_not_cause_its_reading() {
-    let (server, _) = guarded("x").await;
+    let (server, _) = start_guarded_api("x").await;
     let (origin, other) = (server.origin("api.test"), server.origin("other.test"));
     let vault = Vault::holding("x");
     let plugin = Setup::new(&[&other]).credential("key", CredentialKind::Bearer, vault.binding(&[&origin])).plugin();

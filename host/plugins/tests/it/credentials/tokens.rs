@@ -13,24 +13,24 @@ use damper_plugins::grants::{ClientAuth, SecretBinding, TokenEndpoint};
 use futures::future::join_all;
 
 use super::pass;
-use crate::common::server::{Asked, Reply, Server, redirect, reply};
+use crate::common::server::{ReceivedRequest, Reply, Server, redirect, reply};
 use crate::common::vault::Vault;
-use crate::common::{Setup, fetch, request, told, traced, within};
+use crate::common::{Setup, fetch, fetch_json, fetch_traced, request, request_with_timeout};
 
 type Refusing = fn() -> Reply;
 
-/// A server that is both: it gives a token at `/token`, and accepts the newest one elsewhere.
-struct House {
+/// A server that is token endpoint and API: it returns a token at `/token`, and accepts only the newest one elsewhere.
+struct TokenApi {
     server: Server,
     origin: String,
     given: Arc<AtomicU32>,
-    /// What it says instead of giving a token.
+    /// The response that it sends instead of a token.
     refusal: Arc<Mutex<Option<Refusing>>>,
-    /// Whether it accepts what it gave.
+    /// Whether it accepts the tokens that it returned.
     is_open: Arc<Mutex<bool>>,
 }
 
-impl House {
+impl TokenApi {
     async fn start() -> Self {
         let given = Arc::new(AtomicU32::new(0));
         let refusal: Arc<Mutex<Option<Refusing>>> = Arc::default();
@@ -75,70 +75,74 @@ impl House {
         [("url", &self.origin), ("credential", "client")]
     }
 
-    /// How often a token was asked for.
-    fn asked_for_tokens(&self) -> usize {
-        self.server.asked().iter().filter(|asked| asked.path == "/token").count()
+    /// The number of requests for a token.
+    fn token_request_count(&self) -> usize {
+        self.server.requests().iter().filter(|asked| asked.path == "/token").count()
     }
 
-    fn asked(&self, path: &str) -> Vec<Asked> {
-        self.server.asked().into_iter().filter(|asked| asked.path == path).collect()
+    fn requests_to(&self, path: &str) -> Vec<ReceivedRequest> {
+        self.server.requests().into_iter().filter(|asked| asked.path == path).collect()
     }
 }
 
 #[tokio::test]
 async fn one_token_is_asked_for_by_a_hundred_fetches_and_counts_as_a_request() {
-    let house = House::start().await;
-    let plugin = house.plugin();
+    let token_api = TokenApi::start().await;
+    let plugin = token_api.plugin();
     let (permits, fetches) = (Permits::within(0, Budget::of(1_000)), 100);
-    let all = (0..fetches).map(|_| plugin.fetch(request("get", &house.params()), permits.clone()));
+    let all = (0..fetches).map(|_| plugin.fetch(request("get", &token_api.params()), permits.clone()));
     let reports = join_all(all).await;
     let statuses = reports.iter().filter_map(|report| serde_json::from_slice(&report.outcome.as_ref().ok()?.body).ok());
-    assert_eq!(statuses.filter(|told: &serde_json::Value| told["status"] == 200).count(), fetches);
-    assert_eq!(house.asked_for_tokens(), 1);
+    assert_eq!(statuses.filter(|response: &serde_json::Value| response["status"] == 200).count(), fetches);
+    assert_eq!(token_api.token_request_count(), 1);
     assert_eq!(reports.iter().map(|report| report.requests).sum::<u32>(), 101);
     assert_eq!(permits.budget().remaining(), Some(1_000 - 101));
-    let asked = &house.asked("/token")[0];
+    let asked = &token_api.requests_to("/token")[0];
     assert_eq!(
         (asked.method.as_str(), asked.headers["authorization"].as_str()),
         ("POST", "Basic dGhlLWlkOmh1bnRlcjI=")
     );
     assert_eq!(asked.body, b"grant_type=client_credentials&scope=read");
     assert!(asked.headers["user-agent"].ends_with("(hostile/0.1.0)"));
-    assert_eq!(house.asked("/")[0].headers["authorization"], "Bearer t0ken-1");
+    assert_eq!(token_api.requests_to("/")[0].headers["authorization"], "Bearer t0ken-1");
 }
 
 #[tokio::test]
 async fn a_token_is_replaced_early_and_used_to_its_end_where_that_fails() {
-    let house = House::start().await;
-    let plugin = house.plugin();
-    let status = async || told(&plugin, "get", &house.params()).await["status"].as_u64().unwrap();
-    assert_eq!((status().await, house.asked_for_tokens()), (200, 1));
+    let token_api = TokenApi::start().await;
+    let plugin = token_api.plugin();
+    let status = async || fetch_json(&plugin, "get", &token_api.params()).await["status"].as_u64().unwrap();
+    assert_eq!((status().await, token_api.token_request_count()), (200, 1));
     pass(Duration::from_secs(899)).await;
-    assert_eq!((status().await, house.asked_for_tokens()), (200, 1));
+    assert_eq!((status().await, token_api.token_request_count()), (200, 1));
     pass(Duration::from_secs(2)).await;
-    assert_eq!((status().await, house.asked_for_tokens()), (200, 2), "at nine tenths of its life");
-    house.refuse(Some(|| reply(503, &[], "")));
+    assert_eq!((status().await, token_api.token_request_count()), (200, 2), "at nine tenths of its life");
+    token_api.refuse(Some(|| reply(503, &[], "")));
     pass(Duration::from_secs(901)).await;
     for _ in 0..3 {
-        assert_eq!((status().await, house.asked_for_tokens()), (200, 3), "asked once, and then the old one is used");
+        assert_eq!(
+            (status().await, token_api.token_request_count()),
+            (200, 3),
+            "asked once, and then the old one is used"
+        );
     }
     pass(Duration::from_secs(100)).await;
-    let failure = fetch(&plugin, "get", &house.params()).await.unwrap_err();
+    let failure = fetch(&plugin, "get", &token_api.params()).await.unwrap_err();
     assert_eq!((failure.kind, failure.status), (FailureKind::Unavailable, Some(503)));
-    house.refuse(None);
-    assert_eq!((status().await, house.given.load(Ordering::SeqCst)), (200, 3));
+    token_api.refuse(None);
+    assert_eq!((status().await, token_api.given.load(Ordering::SeqCst)), (200, 3));
 }
 
 #[tokio::test]
 async fn a_refused_token_is_replaced_once_and_an_api_that_refuses_all_does_not_hammer() {
-    let house = House::start().await;
-    let plugin = house.plugin();
-    let status = async || told(&plugin, "get", &house.params()).await["status"].as_u64().unwrap();
+    let token_api = TokenApi::start().await;
+    let plugin = token_api.plugin();
+    let status = async || fetch_json(&plugin, "get", &token_api.params()).await["status"].as_u64().unwrap();
     assert_eq!(status().await, 200);
-    // The API forgets what it gave.
-    house.given.fetch_add(10, Ordering::SeqCst);
-    let params = house.params();
-    let all = join_all((0..10).map(|_| traced(&plugin, "get", &params))).await;
+    // The API no longer accepts the tokens that it returned.
+    token_api.given.fetch_add(10, Ordering::SeqCst);
+    let params = token_api.params();
+    let all = join_all((0..10).map(|_| fetch_traced(&plugin, "get", &params))).await;
     let answers = |requests: &[damper_plugins::RequestTrace]| -> Vec<_> {
         requests.iter().map(|request| (request.url.contains("/token"), request.outcome.clone().unwrap())).collect()
     };
@@ -149,50 +153,56 @@ async fn a_refused_token_is_replaced_once_and_an_api_that_refuses_all_does_not_h
         assert_eq!(answers.last(), Some(&(false, 200)), "{answers:?}");
         assert_eq!(fetch.report.requests as usize, answers.len());
     }
-    assert_eq!((asked, house.asked_for_tokens()), (1, 2));
-    *house.is_open.lock().unwrap() = false;
+    assert_eq!((asked, token_api.token_request_count()), (1, 2));
+    *token_api.is_open.lock().unwrap() = false;
     pass(Duration::from_secs(61)).await;
     for _ in 0..5 {
         assert_eq!(status().await, 401);
     }
-    assert_eq!(house.asked_for_tokens(), 3, "once a minute, whatever the API says");
+    assert_eq!(token_api.token_request_count(), 3, "once a minute, whatever the API says");
 }
 
 #[tokio::test]
 async fn a_wrong_client_is_unauthorized_and_does_not_hammer() {
-    let house = House::start().await;
-    house.refuse(Some(|| reply(400, &[], r#"{"error": "invalid_client", "error_description": "hunter2 is wrong"}"#)));
-    let plugin = house.plugin();
-    let params = house.params();
+    let token_api = TokenApi::start().await;
+    token_api
+        .refuse(Some(|| reply(400, &[], r#"{"error": "invalid_client", "error_description": "hunter2 is wrong"}"#)));
+    let plugin = token_api.plugin();
+    let params = token_api.params();
     let all = join_all((0..20).map(|_| fetch(&plugin, "get", &params))).await;
     for failure in all {
         let failure = failure.unwrap_err();
         assert_eq!((&failure.kind, failure.status), (&FailureKind::Unauthorized, Some(400)));
         assert!(failure.message.ends_with("/token: it answers 400 (invalid_client)"), "{failure}");
     }
-    assert_eq!(fetch(&plugin, "get-all", &house.params()).await.map(drop), Ok(()), "a record all the same is a record");
-    assert_eq!((house.asked_for_tokens(), house.asked("/").len()), (1, 0));
+    assert_eq!(
+        fetch(&plugin, "get-all", &token_api.params()).await.map(drop),
+        Ok(()),
+        "a record all the same is a record"
+    );
+    assert_eq!((token_api.token_request_count(), token_api.requests_to("/").len()), (1, 0));
     pass(Duration::from_secs(61)).await;
-    assert!(fetch(&plugin, "get", &house.params()).await.is_err());
-    assert_eq!(house.asked_for_tokens(), 2);
+    assert!(fetch(&plugin, "get", &token_api.params()).await.is_err());
+    assert_eq!(token_api.token_request_count(), 2);
 }
 
 #[tokio::test]
 async fn a_clients_rotated_secret_is_read_again_where_it_is_refused() {
-    let house = House::start().await;
+    let token_api = TokenApi::start().await;
     let vault = Vault::holding("the-id:old-secret");
-    let setup = Setup::new(&[&house.origin]);
-    let binding = house.binding(vault.binding(&[&house.origin]));
+    let setup = Setup::new(&[&token_api.origin]);
+    let binding = token_api.binding(vault.binding(&[&token_api.origin]));
     let plugin = setup.credential("client", CredentialKind::Oauth2ClientCredentials, binding).plugin();
-    assert_eq!(told(&plugin, "get", &house.params()).await["status"], 200);
+    assert_eq!(fetch_json(&plugin, "get", &token_api.params()).await["status"], 200);
     pass(Duration::from_secs(1_001)).await;
     vault.put("the-id:new-secret");
-    house.refuse(Some(|| reply(401, &[], "")));
-    assert_eq!(fetch(&plugin, "get", &house.params()).await.unwrap_err().kind, FailureKind::Unauthorized);
-    house.refuse(None);
+    token_api.refuse(Some(|| reply(401, &[], "")));
+    assert_eq!(fetch(&plugin, "get", &token_api.params()).await.unwrap_err().kind, FailureKind::Unauthorized);
+    token_api.refuse(None);
     pass(Duration::from_secs(61)).await;
-    assert_eq!(told(&plugin, "get", &house.params()).await["status"], 200);
-    let sent: Vec<String> = house.asked("/token").iter().map(|asked| asked.headers["authorization"].clone()).collect();
+    assert_eq!(fetch_json(&plugin, "get", &token_api.params()).await["status"], 200);
+    let sent: Vec<String> =
+        token_api.requests_to("/token").iter().map(|asked| asked.headers["authorization"].clone()).collect();
     let (old, new) = ("Basic dGhlLWlkOm9sZC1zZWNyZXQ=", "Basic dGhlLWlkOm5ldy1zZWNyZXQ=");
     assert_eq!(sent, [old, old, new, new]);
     assert_eq!(vault.reads(), 2);
@@ -205,18 +215,18 @@ async fn an_endpoint_that_throttles_or_fails_is_told_as_that_and_left_alone() {
         (|| reply(503, &[("retry-after", "7")], "down"), FailureKind::Unavailable, 503),
     ];
     for (refusal, kind, status) in cases {
-        let house = House::start().await;
-        house.refuse(Some(refusal));
-        let plugin = house.plugin();
+        let token_api = TokenApi::start().await;
+        token_api.refuse(Some(refusal));
+        let plugin = token_api.plugin();
         for _ in 0..3 {
-            let failure = fetch(&plugin, "get", &house.params()).await.unwrap_err();
+            let failure = fetch(&plugin, "get", &token_api.params()).await.unwrap_err();
             assert_eq!((&failure.kind, failure.status), (&kind, Some(status)));
             assert!(failure.retry_after.is_some_and(|wait| wait > Duration::from_secs(5)), "{failure:?}");
         }
-        assert_eq!(house.asked_for_tokens(), 1);
-        house.refuse(None);
+        assert_eq!(token_api.token_request_count(), 1);
+        token_api.refuse(None);
         pass(Duration::from_secs(8)).await;
-        assert_eq!(told(&plugin, "get", &house.params()).await["status"], 200);
+        assert_eq!(fetch_json(&plugin, "get", &token_api.params()).await["status"], 200);
     }
 }
 
@@ -224,8 +234,8 @@ async fn an_endpoint_that_throttles_or_fails_is_told_as_that_and_left_alone() {
 async fn the_endpoint_is_within_the_egress_policy() {
     let elsewhere = Server::start(|_| reply(200, &[], "")).await;
     let location = elsewhere.origin("other.test");
-    let house = Server::start(move |_| redirect(307, &location)).await;
-    let origin = house.origin("api.test");
+    let token_api = Server::start(move |_| redirect(307, &location)).await;
+    let origin = token_api.origin("api.test");
     let plugin = |url: &str| {
         let tokens = TokenEndpoint { url: url.parse().unwrap(), scopes: Vec::new(), client_auth: ClientAuth::Body };
         let secret = SecretBinding::constant("the-id:hunter2", vec![origin.clone()]);
@@ -236,7 +246,7 @@ async fn the_endpoint_is_within_the_egress_policy() {
     let params = [("url", origin.as_str()), ("credential", "client")];
     for (url, why) in [
         (format!("{origin}/token"), "redirects are not followed"),
-        (house.origin("127.0.0.1"), "loopback"),
+        (token_api.origin("127.0.0.1"), "loopback"),
         ("https://inside.test/token".to_owned(), "a loopback address"),
         ("http://outside.example/token".to_owned(), "only https"),
     ] {
@@ -244,8 +254,8 @@ async fn the_endpoint_is_within_the_egress_policy() {
         assert_eq!(failure.kind, FailureKind::Broken, "{failure}");
         assert!(failure.message.contains(why), "{failure}");
     }
-    assert!(elsewhere.asked().is_empty());
-    assert_eq!(house.asked().len(), 1);
+    assert!(elsewhere.requests().is_empty());
+    assert_eq!(token_api.requests().len(), 1);
     // The guest itself may not go there, though the host may for a token.
     let refused = fetch(&plugin("https://auth.example/token"), "get", &[("url", "https://auth.example/token")]).await;
     assert!(refused.unwrap_err().message.contains("does not list it"));
@@ -253,38 +263,45 @@ async fn the_endpoint_is_within_the_egress_policy() {
 
 #[tokio::test]
 async fn a_token_is_asked_for_within_quota_and_permits() {
-    let house = House::start().await;
-    let plugin = house.plugin();
-    let report = plugin.fetch(request("get", &house.params()), Permits::within(0, Budget::of(1))).await;
+    let token_api = TokenApi::start().await;
+    let plugin = token_api.plugin();
+    let report = plugin.fetch(request("get", &token_api.params()), Permits::within(0, Budget::of(1))).await;
     assert_eq!(report.outcome.unwrap_err().kind, FailureKind::OutOfQuota);
-    assert_eq!((report.requests, house.server.asked().len()), (1, 1), "the token was the last that could be sent");
-    let plugin = house.plugin();
-    let report = plugin.fetch(request("get", &house.params()), Permits::within(0, Budget::of(0))).await;
+    assert_eq!(
+        (report.requests, token_api.server.requests().len()),
+        (1, 1),
+        "the token was the last that could be sent"
+    );
+    let plugin = token_api.plugin();
+    let report = plugin.fetch(request("get", &token_api.params()), Permits::within(0, Budget::of(0))).await;
     assert_eq!(report.outcome.unwrap_err().kind, FailureKind::OutOfQuota);
-    assert_eq!((report.requests, house.server.asked().len()), (0, 1));
-    house.refuse(Some(|| Reply::Never));
-    let report = plugin.fetch(within("get", &house.params(), Duration::from_millis(300)), Permits::new(0)).await;
+    assert_eq!((report.requests, token_api.server.requests().len()), (0, 1));
+    token_api.refuse(Some(|| Reply::Never));
+    let report = plugin
+        .fetch(request_with_timeout("get", &token_api.params(), Duration::from_millis(300)), Permits::new(0))
+        .await;
     assert_eq!(report.outcome.unwrap_err().kind, FailureKind::TimedOut);
     assert!(report.unanswered_since.is_some(), "its permit is kept until the endpoint must be done");
-    house.refuse(None);
-    assert_eq!(told(&plugin, "get", &house.params()).await["status"], 200, "the next fetch asks again");
+    token_api.refuse(None);
+    assert_eq!(fetch_json(&plugin, "get", &token_api.params()).await["status"], 200, "the next fetch asks again");
 }
 
 #[tokio::test]
 async fn a_token_goes_to_its_hosts_only() {
     let other = Server::start(|asked| reply(200, &[], format!("{:?}", asked.headers))).await;
-    let house = House::start().await;
+    let token_api = TokenApi::start().await;
     let elsewhere = other.origin("other.test");
     let to = elsewhere.clone();
     let api = Server::start(move |_| redirect(302, &to)).await;
     let origin = api.origin("api.test");
     let secret = SecretBinding::constant("the-id:hunter2", vec![origin.clone()]);
-    let setup = Setup::new(&[&house.origin, &origin, &elsewhere]);
-    let plugin = setup.credential("client", CredentialKind::Oauth2ClientCredentials, house.binding(secret)).plugin();
-    assert_eq!(told(&plugin, "get", &[("url", &origin), ("credential", "client")]).await["status"], 200);
-    assert_eq!(api.asked()[0].headers["authorization"], "Bearer t0ken-1");
-    assert!(!other.asked()[0].headers.contains_key("authorization"));
+    let setup = Setup::new(&[&token_api.origin, &origin, &elsewhere]);
+    let plugin =
+        setup.credential("client", CredentialKind::Oauth2ClientCredentials, token_api.binding(secret)).plugin();
+    assert_eq!(fetch_json(&plugin, "get", &[("url", &origin), ("credential", "client")]).await["status"], 200);
+    assert_eq!(api.requests()[0].headers["authorization"], "Bearer t0ken-1");
+    assert!(!other.requests()[0].headers.contains_key("authorization"));
     let refused = fetch(&plugin, "get", &[("url", &elsewhere), ("credential", "client")]).await.unwrap_err();
     assert!(refused.message.contains("may not be sent to"), "{refused}");
-    assert_eq!(other.asked().len(), 1);
+    assert_eq!(other.requests().len(), 1);
 }

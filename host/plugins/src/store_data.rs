@@ -1,4 +1,4 @@
-//! A store's data for its one call: what the instance may use, and how much of it is in use.
+//! A store's data for its one call: the instance's limits and its use of memory.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,68 +8,68 @@ use damper_core::day::Day;
 use wasmtime::ResourceLimiterAsync;
 use wasmtime_wasi::{WasiCtxView, WasiView};
 
-use crate::call::Call;
 use crate::component_file::{MAX_CORE_INSTANCES, MAX_MEMORIES, MAX_TABLES};
+use crate::guest_call::GuestCall;
 use crate::http_client::HttpClient;
-use crate::memo::Memo;
-use crate::room::{Overdraft, Share};
+use crate::memory_budget::{BudgetShare, Overdraft};
+use crate::provider_cache::ProviderCache;
 use crate::text::Scrubber;
 use crate::wasi::Wasi;
 
 /// The most elements of a table; those of compiled languages hold their functions.
 pub(crate) const MAX_TABLE_ELEMENTS: usize = 100_000;
-/// What the host keeps for an element of a table, at the most.
+/// The most bytes that the host stores for an element of a table.
 const TABLE_ELEMENT_BYTES: usize = 16;
 
-/// What a provider's calls share on the host's side.
-pub(crate) struct Shared {
+/// The host's data that a provider's calls share.
+pub(crate) struct SharedContext {
     pub(crate) client: HttpClient,
-    pub(crate) memo: Memo,
+    pub(crate) cache: ProviderCache,
     /// The settings that the component may read.
     pub(crate) config: BTreeMap<String, String>,
     pub(crate) scrubber: Arc<Scrubber>,
-    /// Whether time and chance are those of a test.
-    pub(crate) is_rehearsed: bool,
+    /// Whether clocks and random numbers are those of a test environment.
+    pub(crate) is_test: bool,
 }
 
-/// What a store holds.
-pub(crate) struct State {
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) call: Arc<Call>,
-    /// The most that the instance may have.
+/// The data of a store.
+pub(crate) struct StoreData {
+    pub(crate) shared: Arc<SharedContext>,
+    pub(crate) call: Arc<GuestCall>,
+    /// The memory limit of the instance.
     memory_bytes: usize,
     /// The provider's share of the memory for guests.
-    guest_memory: Arc<Share>,
-    /// The right to take more of it than there is.
+    guest_memory: Arc<BudgetShare>,
+    /// The right to exceed that memory budget.
     overdraft: Option<Overdraft>,
-    /// What all memories and tables of the instance have together; an interpreted component has more than one.
+    /// The size of all memories and tables of the instance; an interpreted component has more than one.
     memory_in_use_bytes: usize,
     day: Day,
     wasi: Option<Box<Wasi>>,
 }
 
-impl State {
+impl StoreData {
     pub(crate) fn new(
-        shared: Arc<Shared>,
-        call: Arc<Call>,
+        shared: Arc<SharedContext>,
+        call: Arc<GuestCall>,
         memory_bytes: usize,
-        guest_memory: Arc<Share>,
+        guest_memory: Arc<BudgetShare>,
         day: Day,
     ) -> Self {
         Self { shared, call, memory_bytes, guest_memory, overdraft: None, memory_in_use_bytes: 0, day, wasi: None }
     }
 }
 
-impl WasiView for State {
+impl WasiView for StoreData {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         let Self { wasi, call, shared, day, .. } = self;
-        let fixed = shared.is_rehearsed.then_some(*day);
+        let fixed = shared.is_test.then_some(*day);
         wasi.get_or_insert_with(|| Box::new(Wasi::new(call, &shared.scrubber, fixed))).view()
     }
 }
 
 #[async_trait]
-impl ResourceLimiterAsync for State {
+impl ResourceLimiterAsync for StoreData {
     async fn memory_growing(
         &mut self,
         current: usize,
@@ -102,29 +102,29 @@ impl ResourceLimiterAsync for State {
     }
 }
 
-impl State {
-    /// Whether the instance may have so much more, once the process has room for it. Growth that was granted and then failed for another
-    /// reason stays counted: that errs on the safe side.
+impl StoreData {
+    /// Grants or refuses growth of the instance, and waits until the process has the memory. Growth that was granted and then failed for
+    /// another reason stays counted, which is safe.
     async fn grow(&mut self, bytes: usize) -> bool {
         let together = self.memory_in_use_bytes.saturating_add(bytes);
         if together > self.memory_bytes {
-            self.call.refuse_memory();
+            self.call.record_memory_refusal();
             return false;
         }
         if self.overdraft.is_some() {
-            self.guest_memory.take_beyond(bytes);
-        } else if !self.guest_memory.try_take(bytes) {
-            let _waiting = self.call.waiting();
-            self.overdraft = self.call.memory.wait_for(&self.guest_memory, bytes).await;
+            self.guest_memory.acquire_beyond_limit(bytes);
+        } else if !self.guest_memory.try_acquire(bytes) {
+            let _host_wait = self.call.start_waiting();
+            self.overdraft = self.call.memory.acquire_or_wait(&self.guest_memory, bytes).await;
         }
         self.memory_in_use_bytes = together;
-        self.call.grew(bytes);
+        self.call.record_memory_growth(bytes);
         true
     }
 }
 
-impl Drop for State {
+impl Drop for StoreData {
     fn drop(&mut self) {
-        self.guest_memory.give_back(self.memory_in_use_bytes);
+        self.guest_memory.release(self.memory_in_use_bytes);
     }
 }

@@ -1,9 +1,9 @@
-//! The world of a test: one server for all hosts, and time and chance that stand still.
+//! The test environment: one server for all hosts, with fixed clocks and random numbers.
 
-use damper_plugins::{Plugin, PluginHost, Rehearsal, RehearsalError};
+use damper_plugins::{Plugin, PluginHost, TestEnvironment, TestEnvironmentError};
 
 use crate::common::server::{Server, reply};
-use crate::common::{HOST, HOSTILE, Setup, failure, options, report, request, told, traced};
+use crate::common::{HOST, HOSTILE, Setup, failure, fetch_json, fetch_traced, options, report, request};
 
 fn authority() -> Vec<u8> {
     let key = rcgen::KeyPair::generate().unwrap();
@@ -12,21 +12,21 @@ fn authority() -> Vec<u8> {
     params.self_signed(&key).unwrap().der().to_vec()
 }
 
-fn rehearsed(server: &Server, private: &[&str]) -> Plugin {
+fn test_plugin(server: &Server, private: &[&str]) -> Plugin {
     let Setup { manifest, grants } = Setup::new(private);
-    let world = Rehearsal::new(server.address, &authority()).unwrap();
-    HOST.rehearse(&HOSTILE, manifest, grants, world).unwrap()
+    let world = TestEnvironment::new(server.address, &authority()).unwrap();
+    HOST.load_for_test(&HOSTILE, manifest, grants, world).unwrap()
 }
 
 #[tokio::test]
 async fn every_granted_origin_is_the_test_server_and_no_other_is_reached() {
     let server = Server::start(|_| reply(200, &[], "from the test")).await;
     let origins = ["http://10.1.2.3:81", "http://nowhere.example", "http://127.0.0.1:1"];
-    let plugin = rehearsed(&server, &origins);
+    let plugin = test_plugin(&server, &origins);
     for origin in origins {
-        assert_eq!(told(&plugin, "get", &[("url", origin)]).await["body"], "from the test", "{origin}");
+        assert_eq!(fetch_json(&plugin, "get", &[("url", origin)]).await["body"], "from the test", "{origin}");
     }
-    let asked: Vec<String> = server.asked().into_iter().map(|asked| asked.path).collect();
+    let asked: Vec<String> = server.requests().into_iter().map(|asked| asked.path).collect();
     assert_eq!(asked, origins.map(|origin| format!("{origin}/")), "as a proxy is asked");
     for (url, part) in [
         ("https://forbidden.damper.invalid/", "does not list it"),
@@ -35,32 +35,32 @@ async fn every_granted_origin_is_the_test_server_and_no_other_is_reached() {
     ] {
         assert!(failure(&plugin, "get", &[("url", url)]).await.contains(part), "{url}");
     }
-    assert_eq!(server.asked().len(), origins.len(), "what is refused goes nowhere");
+    assert_eq!(server.requests().len(), origins.len(), "what is refused goes nowhere");
 }
 
 #[tokio::test]
-async fn a_rehearsal_stays_on_this_machine() {
+async fn a_test_environment_stays_on_this_machine() {
     let address = "93.184.216.34:443".parse().unwrap();
-    assert_eq!(Rehearsal::new(address, &authority()).unwrap_err(), RehearsalError::NotLoopback(address));
+    assert_eq!(TestEnvironment::new(address, &authority()).unwrap_err(), TestEnvironmentError::NotLoopback(address));
 }
 
 #[tokio::test]
 async fn time_and_chance_are_the_same_each_time() {
     let server = Server::start(|_| reply(200, &[], "")).await;
-    let (one, other) = (rehearsed(&server, &[]), rehearsed(&server, &[]));
-    let clocks = told(&one, "clocks", &[]).await;
-    assert_eq!(clocks, told(&other, "clocks", &[]).await);
-    assert_ne!(clocks, told(&Setup::new(&[]).plugin(), "clocks", &[]).await);
+    let (one, other) = (test_plugin(&server, &[]), test_plugin(&server, &[]));
+    let clocks = fetch_json(&one, "clocks", &[]).await;
+    assert_eq!(clocks, fetch_json(&other, "clocks", &[]).await);
+    assert_ne!(clocks, fetch_json(&Setup::new(&[]).plugin(), "clocks", &[]).await);
 }
 
 #[tokio::test]
 async fn instructions_are_counted_by_a_metered_host_alone() {
-    let metered = PluginHost::metered(options(None)).unwrap();
+    let metered = PluginHost::with_metering(options(None)).unwrap();
     let (metered, plain) = (Setup::new(&[]).plugin_of(&metered), Setup::new(&[]).plugin());
-    let (one, other) = (traced(&metered, "ok", &[]).await.usage, traced(&metered, "ok", &[]).await.usage);
+    let (one, other) = (fetch_traced(&metered, "ok", &[]).await.usage, fetch_traced(&metered, "ok", &[]).await.usage);
     assert!(one.instructions.is_some_and(|count| count > 100), "{one:?}");
     assert_eq!(one, other);
-    let usage = traced(&plain, "ok", &[]).await.usage;
+    let usage = fetch_traced(&plain, "ok", &[]).await.usage;
     assert_eq!((usage.instructions, usage.peak_memory_bytes), (None, one.peak_memory_bytes));
     assert!(report(&plain, request("ok", &[])).await.outcome.is_ok());
 }
@@ -85,5 +85,5 @@ async fn what_is_recorded_names_the_credential_and_holds_no_secret() {
     );
     assert!(answer.headers.contains(&("x-echo".to_owned(), "[secret]".to_owned())));
     assert!(!format!("{:?}", fetch.requests).contains("hunter2"));
-    assert_eq!(server.asked()[0].headers["x-api-key"], "Key hunter2-secret");
+    assert_eq!(server.requests()[0].headers["x-api-key"], "Key hunter2-secret");
 }

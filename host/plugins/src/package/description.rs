@@ -1,4 +1,4 @@
-//! `provider.json`: what a packaged provider is, and what its code was compiled with.
+//! `provider.json`: the description of a packaged provider and its compiled code.
 
 use std::fs::File;
 use std::io::Read;
@@ -14,7 +14,7 @@ const MAX_DESCRIPTION_BYTES: u64 = 4 << 20;
 
 /// A packaged provider.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Described {
+pub(super) struct ProviderDescription {
     /// The digest of the component's file.
     pub(super) component: String,
     /// The digest of the compiled code's file.
@@ -33,7 +33,7 @@ pub(super) struct Described {
     pub(super) settings: String,
 }
 
-impl Described {
+impl ProviderDescription {
     pub(super) fn read(provider: &str, path: &Path) -> Result<Self, PackageError> {
         let file = || path.display().to_string();
         let mut text = Vec::new();
@@ -47,7 +47,7 @@ impl Described {
         })
     }
 
-    /// Whether this program's engine, on this machine, runs the code.
+    /// Checks that this program's engine, on this machine, runs the code.
     pub(super) fn check(&self, provider: &str) -> Result<(), PackageError> {
         let provider = || provider.to_owned();
         let Some(host) = CodeSettings::host().filter(|host| host.architecture() == self.architecture) else {

@@ -1,8 +1,8 @@
-//! Work that a guest waits for, done beside it rather than on its stack.
+//! Runs the work of host functions outside of the guest's stack.
 //!
-//! A guest runs on a small stack of its own, and so does whatever its host functions await: the frames of an HTTP client
-//! would make every waiting guest's stack several times as large as the guest itself needs. Here a host function hands its
-//! future over, and whoever drives the guest polls that future too, on the thread's own stack.
+//! A guest runs on a small stack of its own, and its host functions use the same stack. The frames of an HTTP client would make the stack
+//! of every waiting guest several times as large as the guest itself needs. A host function therefore hands its future over, and the task
+//! that drives the guest polls that future on the thread's own stack.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -12,21 +12,21 @@ use std::task::Poll;
 use futures::future::{BoxFuture, FutureExt};
 use tokio::sync::oneshot;
 
-/// Where a guest's host functions put what they wait for. A guest waits for one thing at a time.
+/// The future that a guest's host function waits for. A guest waits for one future at a time.
 #[derive(Default)]
-pub(crate) struct Beside(Mutex<Option<BoxFuture<'static, ()>>>);
+pub(crate) struct HostCallDriver(Mutex<Option<BoxFuture<'static, ()>>>);
 
-impl Beside {
-    /// Hands work over and waits for its end. None where nobody drives it any more, see [`Beside::drive`].
+impl HostCallDriver {
+    /// Hands work over and waits for its output. None if it is no longer driven, see [`HostCallDriver::drive`].
     pub(crate) async fn run<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Option<T> {
         let (sender, receiver) = oneshot::channel();
-        // Nobody may wait any more: the guest is gone. (An async block would hold the work twice.)
+        // Sending fails if the guest was dropped. (An async block would hold the work twice.)
         let work = work.map(move |output| drop(sender.send(output)));
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(work.boxed());
         receiver.await.ok()
     }
 
-    /// Drives a guest, and the work that it hands over, which ends when this is dropped.
+    /// Drives a guest and the work that it hands over. Dropping this future drops that work.
     pub(crate) async fn drive<T>(&self, mut guest: Pin<&mut impl Future<Output = T>>) -> T {
         let mut work: Option<BoxFuture<'static, ()>> = None;
         poll_fn(|context| {
@@ -41,7 +41,7 @@ impl Beside {
                 if polled.as_mut().poll(context).is_pending() {
                     return Poll::Pending;
                 }
-                // Its outcome is there: the guest goes on.
+                // The work is done, and the guest continues.
                 work = None;
             }
         })
@@ -59,7 +59,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn work_is_done_in_turn_while_the_guest_waits() {
-        let beside = Beside::default();
+        let driver = HostCallDriver::default();
         let guest = async {
             let mut sum = 0;
             for number in 1..=3 {
@@ -67,23 +67,23 @@ mod tests {
                     tokio::time::sleep(Duration::from_secs(number)).await;
                     number
                 };
-                sum += beside.run(work).await.unwrap();
+                sum += driver.run(work).await.unwrap();
                 tokio::task::yield_now().await;
             }
             sum
         };
-        assert_eq!(beside.drive(pin!(guest)).await, 6);
+        assert_eq!(driver.drive(pin!(guest)).await, 6);
     }
 
     #[tokio::test(start_paused = true)]
     async fn work_ends_with_its_guest() {
-        let (beside, held) = (Beside::default(), Arc::new(()));
+        let (driver, held) = (HostCallDriver::default(), Arc::new(()));
         let mine = Arc::clone(&held);
-        let guest = beside.run(async move {
+        let guest = driver.run(async move {
             std::future::pending::<()>().await;
             drop(mine);
         });
-        assert!(tokio::time::timeout(Duration::from_secs(1), beside.drive(pin!(guest))).await.is_err());
+        assert!(tokio::time::timeout(Duration::from_secs(1), driver.drive(pin!(guest))).await.is_err());
         assert_eq!(Arc::strong_count(&held), 1);
     }
 }

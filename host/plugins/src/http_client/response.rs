@@ -1,4 +1,4 @@
-//! An answer, read whole and within its limits, and what went wrong where there is none.
+//! Reads whole responses within their limits, and converts errors of the HTTP client.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, SET_COOKIE};
 
-use super::{Outgoing, Response};
+use super::{OutgoingRequest, Response};
 use crate::bindings::damper::provider::http::HttpError;
 use crate::egress::headers::{MAX_HEADER_BYTES, MAX_HEADERS};
 use crate::host_memory::{HEADER_BYTES, HostMemory};
@@ -15,67 +15,67 @@ use crate::text::Scrubber;
 
 /// The longest explanation of an error, in bytes.
 const MAX_CAUSES_BYTES: usize = 512;
-/// The most room that is made for a body before it has come.
+/// The largest buffer that is allocated before the body arrives.
 const MAX_EARLY_CAPACITY: u64 = 64 * 1024;
 
-/// Headers that tell of a body as it was before secrets were taken out: how long it was, or what it came to.
+/// Headers that reveal the length or a digest of the body before secrets were removed.
 const OF_THE_WHOLE_BODY: [&str; 6] =
     ["content-digest", "content-md5", "content-range", "digest", "etag", "repr-digest"];
 
-/// The whole answer: its body decompressed, everything without secrets; and whether there were any.
+/// The whole response, decompressed and without secrets, and whether it contained any.
 pub(super) async fn read(
     response: reqwest::Response,
-    outgoing: &Outgoing,
+    outgoing: &OutgoingRequest,
     max_bytes: u64,
     scrubber: &Arc<Scrubber>,
     memory: &HostMemory,
 ) -> Result<(Response, bool), HttpError> {
     let header_bytes = header_bytes(response.headers())?;
     let url = outgoing.url.as_str();
-    memory.pass(header_bytes + response.headers().len() * HEADER_BYTES + url.len()).await?;
-    let (mut headers, has_secret_header) = headers(response.headers(), scrubber);
+    memory.reserve_in_transit(header_bytes + response.headers().len() * HEADER_BYTES + url.len()).await?;
+    let (mut headers, has_secret_header) = guest_headers(response.headers(), scrubber);
     let status = response.status().as_u16();
-    let body = body(response, max_bytes, scrubber, Some(memory)).await?;
+    let body = read_body(response, max_bytes, scrubber, Some(memory)).await?;
     let scrubbed = scrubber.replace_in_body(body).await;
     let (body, has_secret_body) =
         scrubbed.ok_or_else(|| HttpError::Other("the answer could not be searched for secrets".to_owned()))?;
     if has_secret_body {
         headers.retain(|(name, _)| !OF_THE_WHOLE_BODY.contains(&name.as_str()));
     }
-    let url = if outgoing.is_redirected { scrubber.text(url).into_owned() } else { url.to_owned() };
+    let url = if outgoing.is_redirected { scrubber.scrub_text(url).into_owned() } else { url.to_owned() };
     let whole =
         Response { status, headers: Arc::new(headers), body: Arc::new(body), url, duration_ms: 0, extras: Vec::new() };
     Ok((whole, has_secret_header || has_secret_body))
 }
 
-/// An answer's whole body, decompressed; as it came, secrets included.
-pub(super) async fn body(
+/// A response's whole body, decompressed, with secrets.
+pub(super) async fn read_body(
     mut response: reqwest::Response,
     max_bytes: u64,
     scrubber: &Scrubber,
     memory: Option<&HostMemory>,
 ) -> Result<Vec<u8>, HttpError> {
     let too_large = || HttpError::TooLarge(max_bytes);
-    // A compressed answer's length says nothing of its size.
+    // The length of a compressed response does not limit its size.
     let announced = response.content_length().filter(|_| !response.headers().contains_key(CONTENT_ENCODING));
     if announced.is_some_and(|length| length > max_bytes) {
         return Err(too_large());
     }
     let capacity = announced.unwrap_or_default().min(MAX_EARLY_CAPACITY);
     let mut body = Vec::with_capacity(usize::try_from(capacity).unwrap_or_default());
-    while let Some(chunk) = response.chunk().await.map_err(|why| error(&why, scrubber))? {
+    while let Some(chunk) = response.chunk().await.map_err(|why| to_http_error(&why, scrubber))? {
         if (body.len() + chunk.len()) as u64 > max_bytes {
             return Err(too_large());
         }
         if let Some(memory) = memory {
-            memory.pass(chunk.len()).await?;
+            memory.reserve_in_transit(chunk.len()).await?;
         }
         body.extend_from_slice(&chunk);
     }
     Ok(body)
 }
 
-/// The bytes of an answer's headers, which are not too many.
+/// The size of a response's headers, if it is within the limits.
 fn header_bytes(map: &HeaderMap) -> Result<usize, HttpError> {
     let bytes: usize = map.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
     if bytes > MAX_HEADER_BYTES || map.len() > MAX_HEADERS {
@@ -84,34 +84,34 @@ fn header_bytes(map: &HeaderMap) -> Result<usize, HttpError> {
     Ok(bytes)
 }
 
-/// The headers as the guest is given them, and whether one of them held a secret. Content-Length is left out: of an answer that repeats a
-/// secret it would tell how long the secret is.
-fn headers(map: &HeaderMap, scrubber: &Scrubber) -> (Vec<(String, String)>, bool) {
+/// The headers that the guest gets, and whether one of them contained a secret. Content-Length is left out: in a response that repeats a
+/// secret it would reveal the secret's length.
+fn guest_headers(map: &HeaderMap, scrubber: &Scrubber) -> (Vec<(String, String)>, bool) {
     let mut has_secret = false;
     let given = map.iter().filter(|(name, _)| **name != SET_COOKIE && **name != CONTENT_LENGTH);
     let given = given.map(|(name, value)| {
-        let value = decoded(value.as_bytes());
-        let scrubbed = scrubber.text(&value);
+        let value = decode_value(value.as_bytes());
+        let scrubbed = scrubber.scrub_text(&value);
         has_secret |= *scrubbed != value;
         (name.to_string(), scrubbed.into_owned())
     });
     (given.collect(), has_secret)
 }
 
-/// A value as UTF-8 or, where it is not that, as Latin-1.
-fn decoded(value: &[u8]) -> String {
+/// A value as UTF-8, or else as Latin-1.
+fn decode_value(value: &[u8]) -> String {
     match std::str::from_utf8(value) {
         Ok(text) => text.to_owned(),
         Err(_) => value.iter().copied().map(char::from).collect(),
     }
 }
 
-/// What an HTTP client's error means.
-pub(super) fn error(error: &reqwest::Error, scrubber: &Scrubber) -> HttpError {
+/// Converts an HTTP client's error.
+pub(super) fn to_http_error(error: &reqwest::Error, scrubber: &Scrubber) -> HttpError {
     if let Some(refused) = sources(error).find_map(|source| source.downcast_ref::<RefusedAddress>()) {
         return HttpError::Denied(refused.to_string());
     }
-    let why = scrubber.shown(&causes(error), MAX_CAUSES_BYTES);
+    let why = scrubber.to_line(&causes(error), MAX_CAUSES_BYTES);
     if error.is_connect() {
         HttpError::Unreachable(why)
     } else if error.is_timeout() {
@@ -119,15 +119,15 @@ pub(super) fn error(error: &reqwest::Error, scrubber: &Scrubber) -> HttpError {
     } else if error.is_builder() {
         HttpError::Invalid(why)
     } else if why.contains("message head is too large") {
-        // hyper's own limits, which it tells by this text alone.
+        // hyper reports its own limits by this text alone.
         HttpError::TooLarge(MAX_HEADER_BYTES as u64)
     } else {
         HttpError::Broken(why)
     }
 }
 
-/// Whether a server has ended the connection because it does not accept our certificate, which TLS tells by an alert (RFC
-/// 8446, section 6.2).
+/// Whether a server has closed the connection because it does not accept our certificate, which it reports by a TLS alert (RFC 8446,
+/// section 6.2).
 pub(super) fn is_certificate_refused(error: &HttpError) -> bool {
     let (HttpError::Unreachable(why) | HttpError::Broken(why)) = error else { return false };
     let alerts = [
@@ -138,7 +138,7 @@ pub(super) fn is_certificate_refused(error: &HttpError) -> bool {
         "UnknownCA",
         "AccessDenied",
     ];
-    // The TLS library's error is not within reach of ours, but for its text.
+    // The type of the TLS library's error is not accessible here; only its text is.
     why.split_once("received fatal alert: ").is_some_and(|(_, alert)| alerts.iter().any(|name| alert.starts_with(name)))
 }
 
@@ -155,8 +155,8 @@ fn sources<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dy
 }
 
 /// The error without secrets, for a text that a server has chosen.
-pub(super) fn scrubbed(error: HttpError, scrubber: &Scrubber) -> HttpError {
-    let text = |why: String| scrubber.text(&why).into_owned();
+pub(super) fn scrub_error(error: HttpError, scrubber: &Scrubber) -> HttpError {
+    let text = |why: String| scrubber.scrub_text(&why).into_owned();
     match error {
         HttpError::Denied(why) => HttpError::Denied(text(why)),
         HttpError::Invalid(why) => HttpError::Invalid(text(why)),

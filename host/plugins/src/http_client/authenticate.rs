@@ -1,0 +1,230 @@
+//! Applies credentials to requests: from the cache if possible, else read first, and renewed when the API refuses them.
+//!
+//! A cached credential costs a request almost nothing. Futures that read secrets or fetch tokens are boxed, so that they do not make every
+//! request's future larger.
+
+use std::sync::Arc;
+
+use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use tokio::time::Instant;
+use url::Url;
+
+use super::HttpClient;
+use super::exchange::OutgoingRequest;
+use super::tokens::TokenContext;
+use crate::bindings::damper::provider::http::HttpError;
+use crate::credentials::{
+    BoundCredential, ClientCertificate, CredentialRefusal, Form, SecretVersion, Token, TokenFailure,
+};
+use crate::grants::Origin;
+use crate::guest_call::{GuestCall, RequestSlot};
+use crate::text::echo;
+
+/// The longest name of a credential in an error, in bytes.
+const MAX_NAME_SHOWN: usize = 64;
+
+/// A credential as it is applied to a request.
+pub(super) enum AppliedCredential {
+    /// The secret itself, in its form.
+    Secret(Arc<SecretVersion>),
+    /// A token that was fetched with it.
+    Token(Arc<Token>),
+}
+
+/// The reason for which there is no key to sign with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SigningKeyError {
+    /// The manifest names no such credential, or it is of another kind.
+    NoSuchCredential,
+    /// The operator bound no secret to it, or it cannot be read.
+    NoSecret,
+}
+
+impl AppliedCredential {
+    /// The header that it sets.
+    pub(super) fn header(&self) -> Option<(HeaderName, HeaderValue)> {
+        match self {
+            Self::Token(token) => Some((AUTHORIZATION, token.header().clone())),
+            Self::Secret(version) => match &version.form {
+                Form::Header(name, value) => Some((name.clone(), value.clone())),
+                _ => None,
+            },
+        }
+    }
+
+    /// The client certificate that it uses.
+    pub(super) fn certificate(&self) -> Option<&ClientCertificate> {
+        match self {
+            Self::Secret(version) => match &version.form {
+                Form::Certificate(certificate) => Some(certificate),
+                _ => None,
+            },
+            Self::Token(_) => None,
+        }
+    }
+
+    pub(super) fn is_certificate(&self) -> bool {
+        self.certificate().is_some()
+    }
+}
+
+impl HttpClient {
+    /// Applies a credential to a request to this URL.
+    pub(super) async fn apply_credential(
+        &self,
+        call: &Arc<GuestCall>,
+        slot: &mut RequestSlot,
+        name: &str,
+        url: &Url,
+    ) -> Result<AppliedCredential, HttpError> {
+        let origin = Origin::of(url).ok_or_else(|| HttpError::Denied("no origin".to_owned()))?;
+        let bound =
+            self.credentials.for_request(name, &origin).map_err(|why| self.on_refusal(call, name, &origin, &why))?;
+        let Some(tokens) = &bound.tokens else {
+            let version = match bound.secret.cached_version() {
+                Some(version) => version,
+                None => Box::pin(self.read_secret(call, bound)).await?,
+            };
+            return Ok(AppliedCredential::Secret(version));
+        };
+        let token = match tokens.fresh_token(Instant::now()) {
+            Some(token) => token,
+            None => {
+                let token = Box::pin(self.get_token(TokenContext { call, slot, bound, tokens })).await;
+                token.map_err(|failed| on_token_failure(call, failed))?
+            }
+        };
+        Ok(AppliedCredential::Token(token))
+    }
+
+    /// Renews credentials that the API refused, and returns whether there is a new one. Signing keys are renewed, too; they are used from
+    /// the next call on.
+    pub(super) async fn renew_credentials(
+        &self,
+        call: &Arc<GuestCall>,
+        slot: &mut RequestSlot,
+        outgoing: &OutgoingRequest,
+        applied: Vec<AppliedCredential>,
+    ) -> Result<bool, HttpError> {
+        if applied.is_empty() && !call.has_signing_keys() {
+            return Ok(false);
+        }
+        Box::pin(self.renew_each(call, slot, outgoing, applied)).await
+    }
+
+    async fn renew_each(
+        &self,
+        call: &Arc<GuestCall>,
+        slot: &mut RequestSlot,
+        outgoing: &OutgoingRequest,
+        applied: Vec<AppliedCredential>,
+    ) -> Result<bool, HttpError> {
+        for key in call.signing_keys() {
+            if let Ok(bound) = self.credentials.for_signing(&key.credential) {
+                bound.secret.renew(&key.version).await;
+            }
+        }
+        let Some(origin) = Origin::of(&outgoing.url) else { return Ok(false) };
+        let mut is_renewed = false;
+        for (applied, name) in applied.iter().zip(&outgoing.credentials) {
+            let Ok(bound) = self.credentials.for_request(name, &origin) else { continue };
+            is_renewed |= match (applied, &bound.tokens) {
+                (AppliedCredential::Token(token), Some(tokens)) => {
+                    let other = self.renew_token(TokenContext { call, slot, bound, tokens }, token).await;
+                    other.map_err(|failed| on_token_failure(call, failed))?.is_some()
+                }
+                (AppliedCredential::Secret(version), _) => bound.secret.renew(version).await.is_some(),
+                (AppliedCredential::Token(_), None) => false,
+            };
+        }
+        Ok(is_renewed)
+    }
+
+    /// The key of a credential that signs, if it was read.
+    pub(crate) fn cached_key(
+        &self,
+        call: &GuestCall,
+        name: &str,
+    ) -> Result<Option<Arc<SecretVersion>>, SigningKeyError> {
+        let key = self.signing_credential(call, name)?.secret.cached_version();
+        if let Some(key) = &key {
+            call.record_signing_key(name, key);
+        }
+        Ok(key)
+    }
+
+    /// The key of a credential that signs.
+    pub(crate) async fn read_key(&self, call: &GuestCall, name: &str) -> Result<Arc<SecretVersion>, SigningKeyError> {
+        let key = self.signing_credential(call, name)?.secret.get_or_read().await.map_err(|why| {
+            call.record_broken(why);
+            SigningKeyError::NoSecret
+        })?;
+        call.record_signing_key(name, &key);
+        Ok(key)
+    }
+
+    fn signing_credential(&self, call: &GuestCall, name: &str) -> Result<&BoundCredential, SigningKeyError> {
+        self.credentials.for_signing(name).map_err(|refusal| {
+            if refusal == CredentialRefusal::NoSecret {
+                call.record_broken(self.missing_secret_message(name));
+                SigningKeyError::NoSecret
+            } else {
+                SigningKeyError::NoSuchCredential
+            }
+        })
+    }
+
+    async fn read_secret(&self, call: &GuestCall, bound: &BoundCredential) -> Result<Arc<SecretVersion>, HttpError> {
+        bound.secret.get_or_read().await.map_err(|why| {
+            call.record_broken(why.clone());
+            HttpError::Denied(why)
+        })
+    }
+
+    fn on_refusal(&self, call: &GuestCall, name: &str, origin: &Origin, refusal: &CredentialRefusal) -> HttpError {
+        match refusal {
+            CredentialRefusal::NoSuchCredential => {
+                // The guest's own text, which is returned to it: see `echo`.
+                let name = echo(name, MAX_NAME_SHOWN);
+                HttpError::Invalid(format!("the manifest names no credential {name:?} that can be sent"))
+            }
+            CredentialRefusal::NoSecret => {
+                let why = self.missing_secret_message(name);
+                call.record_broken(why.clone());
+                HttpError::Denied(why)
+            }
+            // The operator granted this origin, but not for the credential: no item is at fault.
+            CredentialRefusal::OriginNotAllowed if self.policy.is_private(origin) => {
+                let why = self.wrong_origin_message(name, origin);
+                call.record_broken(why.clone());
+                HttpError::Denied(why)
+            }
+            CredentialRefusal::OriginNotAllowed => {
+                HttpError::Denied(format!("the credential {name:?} may not be sent to {origin}"))
+            }
+        }
+    }
+
+    /// The message for a private origin that is missing in a credential's hosts.
+    fn wrong_origin_message(&self, credential: &str, origin: &Origin) -> String {
+        let provider = &self.provider;
+        format!(
+            "the credential {credential:?} may not be sent to {origin}: if it may, name it in `hosts` of [providers.{provider}.credentials.{credential}] in damper.toml"
+        )
+    }
+
+    /// The message for a credential without a secret.
+    fn missing_secret_message(&self, credential: &str) -> String {
+        let provider = &self.provider;
+        format!(
+            "no secret is bound to credential {credential:?}: bind it in damper.toml under [providers.{provider}.credentials.{credential}]"
+        )
+    }
+}
+
+/// A fetch without a token fails with the failure of its token, even if the guest returns another one.
+fn on_token_failure(call: &GuestCall, failed: TokenFailure) -> HttpError {
+    let why = failed.failure.message.clone();
+    call.record_failure(failed.failure);
+    HttpError::Other(why)
+}
