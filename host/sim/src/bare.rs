@@ -207,7 +207,7 @@ impl<'a> LimiterRun<'a> {
             }
             EventKind::Second => {
                 for client in &self.clients {
-                    self.recorder.record_reading(now, &client.limiter.reading(now));
+                    self.recorder.record_reading(now, &client.limiter.snapshot(now));
                 }
                 return self.schedule(now + Duration::from_secs(1), 0, EventKind::Second);
             }

@@ -108,14 +108,14 @@ impl FeedError {
 pub struct Feeder {
     client: Client,
     stream: String,
-    chance: RandomSource,
+    random: RandomSource,
 }
 
 impl Feeder {
     /// A feeder of the stream of this name.
     #[must_use]
     pub fn new(client: Client, stream: impl Into<String>) -> Self {
-        Self { client, stream: stream.into(), chance: RandomSource::System }
+        Self { client, stream: stream.into(), random: RandomSource::System }
     }
 
     /// Feed entries, in order as far as Kinesis keeps it: a record that is refused comes after those that were not. Entries
@@ -146,7 +146,7 @@ impl Feeder {
             left.extend(rest);
             let Some(message) = message else { continue };
             number = if accepted > 0 { 0 } else { number };
-            if !REFUSED_BACKOFF.sleep(number, &self.chance).await {
+            if !REFUSED_BACKOFF.sleep(number, &self.random).await {
                 let (stream, accepted) = (self.stream.clone(), fed.accepted);
                 return Err(FeedError::Refused { stream, accepted, left: left.len() as u64, message });
             }

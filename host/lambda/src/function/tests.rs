@@ -131,10 +131,10 @@ async fn what_waits_for_long_is_parked_and_a_tick_takes_it_up() {
     assert_eq!(test.ledger.parked_entries("gleif").len(), 1);
     let tick = json!({ "source": "aws.events" });
     test.invoke(tick.clone()).await.unwrap();
-    assert_eq!(test.api.seen().asked["locked"], 1, "not due yet");
+    assert_eq!(test.api.call_log().asked["locked"], 1, "not due yet");
     tokio::time::sleep(Duration::from_secs(31)).await;
     test.invoke(tick).await.unwrap();
-    assert_eq!(test.api.seen().asked["locked"], 2);
+    assert_eq!(test.api.call_log().asked["locked"], 2);
     assert!(test.ledger.parked_entries("gleif").is_empty());
     assert_eq!(test.ledger.control("gleif").await.unwrap().parked.count, 0);
 }
@@ -154,7 +154,7 @@ async fn a_component_that_ran_each_time_a_process_died_stops_its_provider_and_no
     test.scripts.crashes.lock().unwrap().push(crash("second"));
     assert_eq!(test.deliver("gleif", &[r#"{"id":"b"}"#]).await, failures_from("100"));
     let breaker = test.ledger.control("gleif").await.unwrap().breaker;
-    assert!(matches!(breaker, Breaker::Open { by: OpenedBy::Config, .. }), "{breaker:?}");
+    assert!(matches!(breaker, ProviderStop::Open { by: OpenedBy::Config, .. }), "{breaker:?}");
     assert_eq!(test.deliver("other", &[r#"{"id":"a"}"#]).await.to_string(), NOTHING_LEFT);
 }
 
@@ -204,7 +204,7 @@ async fn what_is_not_done_comes_again_from_the_lowest() {
     let test = TestFunction::new(&["gleif"]);
     let answer = test.deliver("gleif", &[r#"{"id":"a"}"#, r#"{"id":"down"}"#, r#"{"id":"c"}"#]).await;
     assert_eq!(answer, failures_from("101"));
-    assert_eq!(test.api.seen().asked["c"], 1);
+    assert_eq!(test.api.call_log().asked["c"], 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use damper_core::record::FailureKind;
 use tokio::time::Instant;
 
-use super::{HttpClient, answer};
+use super::{HttpClient, response};
 use crate::bindings::damper::provider::http::HttpError;
 use crate::credentials::{BoundCredential, Form, Role, SecretVersion, Token, TokenFailure, Tokens};
 use crate::guest_call::{GuestCall, RequestSlot, SendRefusal};

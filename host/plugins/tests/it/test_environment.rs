@@ -78,7 +78,7 @@ async fn what_is_recorded_names_the_credential_and_holds_no_secret() {
     let request = request("get", &[("url", &origin), ("credential", "key")]);
     let fetch = plugin.fetch_recorded(request, damper_core::fetcher::Permits::new(0)).await;
     let recorded = fetch.requests[0].recorded.as_ref().unwrap();
-    let answer = recorded.answer.as_ref().unwrap();
+    let answer = recorded.response.as_ref().unwrap();
     assert_eq!(
         (recorded.credentials.as_slice(), answer.body.as_slice()),
         (&["key".to_owned()][..], b"you sent [secret]".as_slice())

@@ -110,12 +110,12 @@ impl ConcurrencyLimiter for Article {
 
     fn on_extra_requests(&mut self, _now: Duration, _requests: u32) {}
 
-    fn completed(&mut self, now: Duration, permit: Permit, outcome: Outcome) {
+    fn on_completed(&mut self, now: Duration, permit: Permit, outcome: Outcome) {
         self.on_call_end();
         self.steps.record_call(now - permit.started, outcome);
     }
 
-    fn forgotten(&mut self, _now: Duration, _permit: Permit) {
+    fn on_discarded(&mut self, _now: Duration, _permit: Permit) {
         self.on_call_end();
     }
 

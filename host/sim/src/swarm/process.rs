@@ -54,7 +54,7 @@ pub(super) async fn supervise(shared: Arc<Shared>, process: usize) {
         tokio::select! {
             biased;
             () = wait_for_death(&shared, process) => {}
-            () = control.killed() => {}
+            () = control.wait_for_kill() => {}
             () = run_freezes(&shared, process, &control) => {}
             _ = body.join_next() => {}
         }

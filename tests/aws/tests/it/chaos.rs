@@ -147,7 +147,7 @@ async fn lose_answers_of_the_mapping(times: u64) -> Option<u64> {
         deployment.api.control(&json!({ "outage": { "mode": "error" } })).unwrap();
         deployment.feed(ids).await;
         deployment
-            .wait_until(async |deployment| matches!(deployment.control().await.breaker, Breaker::Open { .. }))
+            .wait_until(async |deployment| matches!(deployment.control().await.breaker, ProviderStop::Open { .. }))
             .await;
         minutes += 16;
         deployment.restart(SignedDuration::from_mins(minutes));

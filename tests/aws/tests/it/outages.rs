@@ -45,7 +45,7 @@ async fn in_an_outage() -> Option<(TestDeployment, EventSource)> {
 async fn an_outage_opens_the_breaker_disables_the_mapping_and_ends_with_a_tick() {
     let Some((deployment, source)) = in_an_outage().await else { return };
     let is_open = async |deployment: &TestDeployment| {
-        matches!(deployment.control().await.breaker, Breaker::Open { by: OpenedBy::Breaker, .. })
+        matches!(deployment.control().await.breaker, ProviderStop::Open { by: OpenedBy::Breaker, .. })
     };
     deployment.wait_until(is_open).await;
     assert_eq!(deployment.plane.calls().disable, 0, "an outage of seconds leaves the mapping alone");
@@ -72,7 +72,7 @@ async fn an_outage_opens_the_breaker_disables_the_mapping_and_ends_with_a_tick()
     deployment.wait_until_drained(&source).await;
     assert_eq!(deployment.stored_ids().await, ids());
     assert!(deployment.letters().await.is_empty(), "an outage turns no good item into a dead letter");
-    assert_eq!(deployment.control().await.breaker, Breaker::Closed);
+    assert_eq!(deployment.control().await.breaker, ProviderStop::Closed);
     let calls = deployment.plane.calls();
     assert_eq!((calls.disable, calls.enable), (2, 2), "{calls:?}");
     let lines = deployment.lines();

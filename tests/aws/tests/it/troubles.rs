@@ -112,7 +112,7 @@ async fn damaged_code_stops_the_provider_until_it_is_mended_and_resumed() {
     let source = deployment.create_mapping();
     source.wait_for(PATIENCE, |view| view.state == State::Disabled && view.in_flight == 0).await.unwrap();
     let control = deployment.control().await;
-    let Breaker::Open { by: OpenedBy::Config, reason, .. } = &control.breaker else { panic!("{control:?}") };
+    let ProviderStop::Open { by: OpenedBy::Config, reason, .. } = &control.breaker else { panic!("{control:?}") };
     assert!(reason.contains("not what was packaged"), "{reason}");
     for answered in deployment.batch_answers() {
         assert_eq!(answered.first_unfinished(), answered.batch.first().map(String::as_str));

@@ -145,7 +145,7 @@ mod tests {
             Err(CliError::input("no network", "get one"))
         });
         assert!(failed.is_err());
-        let folder = ensure(cache.path(), "x-1", (&screen, "fetching"), installed).unwrap();
+        let folder = ensure(cache.path(), "x-1", (&screen, "fetching"), install).unwrap();
         assert!(folder.join("tool").is_file());
     }
 
@@ -153,17 +153,17 @@ mod tests {
     fn a_program_that_others_can_change_is_not_run() {
         use std::os::unix::fs::PermissionsExt;
         let (cache, screen) = (tempfile::tempdir().unwrap(), Screen::new(false));
-        let folder = ensure(cache.path(), "x-1", (&screen, "fetching"), installed).unwrap();
+        let folder = ensure(cache.path(), "x-1", (&screen, "fetching"), install).unwrap();
         let allow = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
         for path in [folder.join("tool"), folder.clone(), cache.path().join("tools"), cache.path().to_path_buf()] {
             let before = fs::metadata(&path).unwrap().permissions().mode();
             allow(&path, 0o777);
-            let error = ensure(cache.path(), "x-1", (&screen, "fetching"), installed).unwrap_err();
+            let error = ensure(cache.path(), "x-1", (&screen, "fetching"), install).unwrap_err();
             assert!(error.to_string().contains("others may write to"), "{error}");
             assert!(error.hint().is_some_and(|hint| !hint.contains("chmod")), "{error}");
             allow(&path, before);
         }
-        ensure(cache.path(), "x-1", (&screen, "fetching"), installed).unwrap();
+        ensure(cache.path(), "x-1", (&screen, "fetching"), install).unwrap();
     }
 
     #[test]

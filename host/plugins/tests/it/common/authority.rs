@@ -24,9 +24,9 @@ pub(crate) struct Client {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ClientCertificates {
     /// It requires one.
-    Requires,
+    Required,
     /// It accepts one, and connections without.
-    Takes,
+    Optional,
 }
 
 impl Authority {
