@@ -14,6 +14,7 @@ mod bad_release;
 mod clocks;
 mod crashes;
 mod disks;
+mod earlier_state;
 mod freezes;
 mod guide;
 mod hostile;

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use proc_macro2::Ident;
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 
@@ -60,9 +59,10 @@ impl Items {
         Some(items)
     }
 
-    fn add_function(&mut self, name: &Ident, item: &impl Spanned) {
-        let (first, last) = (item.span().start().line, item.span().end().line);
-        self.functions.push((name.to_string(), first, last));
+    /// Its documentation does not count.
+    fn add_function(&mut self, signature: &syn::Signature, item: &impl Spanned) {
+        let (first, last) = (signature.span().start().line, item.span().end().line);
+        self.functions.push((signature.ident.to_string(), first, last));
     }
 
     /// Whether a function of this name is there.
@@ -81,17 +81,17 @@ impl<'a> Visit<'a> for Items {
     }
 
     fn visit_item_fn(&mut self, function: &'a syn::ItemFn) {
-        self.add_function(&function.sig.ident, function);
+        self.add_function(&function.sig, function);
         visit::visit_item_fn(self, function);
     }
 
     fn visit_impl_item_fn(&mut self, function: &'a syn::ImplItemFn) {
-        self.add_function(&function.sig.ident, function);
+        self.add_function(&function.sig, function);
         visit::visit_impl_item_fn(self, function);
     }
 
     fn visit_trait_item_fn(&mut self, function: &'a syn::TraitItemFn) {
-        self.add_function(&function.sig.ident, function);
+        self.add_function(&function.sig, function);
         visit::visit_trait_item_fn(self, function);
     }
 

@@ -33,7 +33,7 @@ impl Rebase {
         *instant = self.to_reader_time(*instant).min(self.now.saturating_add(longest));
     }
 
-    fn to_reader_time(&self, instant: Duration) -> Duration {
+    fn to_reader_time(self, instant: Duration) -> Duration {
         match instant.checked_sub(self.saver_now) {
             Some(ahead) => self.now.saturating_add(ahead),
             None => self.now.saturating_sub(self.saver_now.saturating_sub(instant)),

@@ -192,6 +192,16 @@ pub(super) async fn stored_ids(sink: &InMemory) -> Vec<String> {
     ids
 }
 
+/// An entry for each of these ids.
+fn entries(ids: &[u8], arrived: Timestamp) -> Vec<Entry> {
+    let entry = |(number, id): (usize, &u8)| Entry {
+        sequence: (number as u64).into(),
+        arrived,
+        payload: serde_json::json!({ "id": format!("i{id}") }).to_string().into(),
+    };
+    ids.iter().enumerate().map(entry).collect()
+}
+
 async fn live(case: Case) {
     let clock = WallClock::from_epoch("2026-11-22T12:00:00Z".parse().unwrap());
     let interval = if case.thrifty { Duration::from_secs(30) } else { Duration::ZERO };
@@ -201,16 +211,7 @@ async fn live(case: Case) {
     let slow = ThrottleConfig { wait_put_per_call: Duration::from_millis(120), ..ThrottleConfig::default() };
     let sink: Arc<dyn ObjectStore> = Arc::new(ThrottledStore::new(Arc::clone(&memory), slow));
     let api = Arc::new(script(case.answers));
-    let entries: Vec<Entry> = case
-        .ids
-        .iter()
-        .enumerate()
-        .map(|(number, id)| Entry {
-            sequence: (number as u64).into(),
-            arrived: clock.now(),
-            payload: serde_json::json!({ "id": format!("i{id}") }).to_string().into(),
-        })
-        .collect();
+    let entries = entries(&case.ids, clock.now());
     let mapping = Arc::new(MemoryMapping::new(500, Duration::ZERO));
     let stores = |compression| {
         let (ledger, sink, mapping) = (Arc::new(Slow(ledger.clone())), Arc::clone(&sink), mapping.clone());
