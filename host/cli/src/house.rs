@@ -1,6 +1,7 @@
 //! Where a command finds what it works on: this machine's database, or what is deployed in AWS. The commands are the same for
 //! both; what one of the two cannot tell is absent, and the command says so.
 
+#[cfg(feature = "aws")]
 mod deployed;
 mod here;
 
@@ -23,6 +24,7 @@ use crate::config::Config;
 use crate::context::Context;
 use crate::error::CliError;
 
+#[cfg(feature = "aws")]
 use deployed::Deployed;
 use here::Here;
 
@@ -45,9 +47,22 @@ impl Place {
     /// Where there is nothing, or it cannot be reached.
     pub(crate) async fn open(&self, context: &Context, config: &Config) -> Result<Box<dyn House>, CliError> {
         if self.aws {
-            return Ok(Box::new(Deployed::open(config, self.function.as_deref()).await?));
+            return self.open_deployed(config).await;
         }
         Ok(Box::new(Here::new(context.existing_database(config)?, context, config)))
+    }
+
+    #[cfg(feature = "aws")]
+    async fn open_deployed(&self, config: &Config) -> Result<Box<dyn House>, CliError> {
+        Ok(Box::new(Deployed::open(config, self.function.as_deref()).await?))
+    }
+
+    #[cfg(not(feature = "aws"))]
+    #[allow(clippy::unused_async, reason = "the same as with AWS")]
+    async fn open_deployed(&self, _config: &Config) -> Result<Box<dyn House>, CliError> {
+        let function = self.function.as_deref().map(|name| format!(" (for {name})")).unwrap_or_default();
+        let what = format!("this damper was built without AWS, so --aws{function} does not work");
+        Err(CliError::input(what, "build it with the feature `aws`, which is on by default"))
     }
 
     /// What is to be fed; on this machine it is made where there is none.
