@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Parser, Subcommand};
 
+#[cfg(feature = "package")]
+use crate::commands::package;
 use crate::commands::{
-    build, compile_component, dead_letters, doctor, export, feed, fetch, inspect, lock, new, package, pause, replay,
-    resume, run, simulate, status, test, wasm_runner,
+    build, compile_component, dead_letters, doctor, export, feed, fetch, inspect, lock, new, pause, replay, resume,
+    run, simulate, status, test, wasm_runner,
 };
 
 const STYLES: Styles = Styles::styled()
@@ -74,6 +76,7 @@ pub(crate) enum Command {
     DeadLetters(dead_letters::DeadLetters),
     Replay(replay::Replay),
     Simulate(simulate::Simulate),
+    #[cfg(feature = "package")]
     Package(package::Package),
     #[command(hide = true)]
     WasmRunner(wasm_runner::WasmRunner),

@@ -1,6 +1,7 @@
 //! The backend of a command: this machine's database or a deployment in AWS. The commands are the same for
 //! both; a value that a backend does not have is `None`, and the command says so.
 
+#[cfg(feature = "aws")]
 mod aws;
 mod local;
 
@@ -23,6 +24,7 @@ use crate::config::Config;
 use crate::context::Context;
 use crate::error::CliError;
 
+#[cfg(feature = "aws")]
 use aws::AwsBackend;
 use local::LocalBackend;
 
@@ -45,9 +47,22 @@ impl BackendArgs {
     /// If there is nothing, or it cannot be reached.
     pub(crate) async fn open(&self, context: &Context, config: &Config) -> Result<Box<dyn Backend>, CliError> {
         if self.aws {
-            return Ok(Box::new(AwsBackend::open(config, self.function.as_deref()).await?));
+            return self.open_aws(config).await;
         }
         Ok(Box::new(LocalBackend::new(context.existing_database(config)?, context, config)))
+    }
+
+    #[cfg(feature = "aws")]
+    async fn open_aws(&self, config: &Config) -> Result<Box<dyn Backend>, CliError> {
+        Ok(Box::new(AwsBackend::open(config, self.function.as_deref()).await?))
+    }
+
+    #[cfg(not(feature = "aws"))]
+    #[allow(clippy::unused_async, reason = "the same as with AWS")]
+    async fn open_aws(&self, _config: &Config) -> Result<Box<dyn Backend>, CliError> {
+        let function = self.function.as_deref().map(|name| format!(" (for {name})")).unwrap_or_default();
+        let what = format!("this damper was built without AWS, so --aws{function} does not work");
+        Err(CliError::input(what, "build it with the feature `aws`, which is on by default"))
     }
 
     /// Opens the backend to feed it; on this machine the database is created if there is none.

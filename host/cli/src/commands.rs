@@ -10,6 +10,7 @@ pub(crate) mod fetch;
 pub(crate) mod inspect;
 pub(crate) mod lock;
 pub(crate) mod new;
+#[cfg(feature = "package")]
 pub(crate) mod package;
 pub(crate) mod pause;
 pub(crate) mod replay;
@@ -46,6 +47,7 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<Exit, CliError>
         Command::DeadLetters(command) => dead_letters::run(&command, context),
         Command::Replay(command) => replay::run(&command, context),
         Command::Simulate(command) => simulate::run(&command, context),
+        #[cfg(feature = "package")]
         Command::Package(command) => package::run(&command, context),
         Command::WasmRunner(command) => wasm_runner::run(&command, context),
         Command::CompileComponent(command) => Ok(compile_component::run(&command)),

@@ -4,7 +4,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+#[cfg(feature = "aws")]
 use damper_aws::deployment::DeploymentError;
+#[cfg(feature = "aws")]
 use damper_aws::kinesis;
 use damper_core::ledger::{LedgerError, OpenedBy};
 use damper_core::manifest::ManifestError;
@@ -162,9 +164,11 @@ pub(crate) enum CliError {
     #[error(transparent)]
     Adapt(#[from] AdaptError),
     /// The deployment in AWS was not found.
+    #[cfg(feature = "aws")]
     #[error(transparent)]
     Deployment(#[from] DeploymentError),
     /// A stream in AWS did not take all; it says what to do.
+    #[cfg(feature = "aws")]
     #[error(transparent)]
     NotFed(#[from] kinesis::FeedError),
     /// A service of AWS failed.
@@ -253,8 +257,11 @@ impl CliError {
             | Self::Input { .. }
             | Self::Malformed(_)
             | Self::Build { .. } => Exit::BadInput,
-            Self::Deployment(DeploymentError::Failed { .. }) => Exit::Storage,
-            Self::NotFed(kinesis::FeedError::Refused { .. }) => Exit::Storage,
+            #[cfg(feature = "aws")]
+            Self::Deployment(DeploymentError::Failed { .. }) | Self::NotFed(kinesis::FeedError::Refused { .. }) => {
+                Exit::Storage
+            }
+            #[cfg(feature = "aws")]
             Self::Deployment(_) | Self::NotFed(_) => Exit::BadInput,
             Self::Host(HostError::CacheDir { .. }) => Exit::Storage,
             Self::File { source, .. } if is_bad_input(source.kind()) => Exit::BadInput,
@@ -300,6 +307,7 @@ impl CliError {
             Self::NotFound(error) => Some(error.hint()),
             Self::Binding(error) => Some(error.hint()),
             Self::Input { hint, .. } => hint.clone(),
+            #[cfg(feature = "aws")]
             Self::Deployment(error) => Some(error.hint().to_owned()),
             Self::Service(_) => {
                 Some("nothing is lost; mend it and run the command again: nothing is fetched twice for that".into())
