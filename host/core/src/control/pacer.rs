@@ -16,7 +16,7 @@ use crate::control::rebase::Rebase;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Pacer {
-    /// The least time between two starts; zero where no rate is set.
+    /// The least time between two starts; zero if no rate is set.
     slot: Duration,
     /// When the latest start's slot began.
     latest: Option<Duration>,

@@ -233,7 +233,7 @@ impl Fetcher for TwoPages {
     }
 }
 
-/// What was set aside of a day is not sent on the next, also not before the loop's next turn.
+/// Requests that were set aside of a day are not sent on the next, also not before the loop's next turn.
 #[tokio::test(start_paused = true)]
 async fn a_share_of_yesterday_is_not_spent_today() {
     let manifest = MANIFEST

@@ -1,4 +1,4 @@
-//! Retry-After: a gate that nobody passes, and the rate that is learned from having run into it.
+//! Retry-After: a gate that stops all fetches, and the rate that is learned from it.
 //!
 //! ```text
 //!         two refusals: gate, rate = 0.9 of what was observed (one: gate)
@@ -47,20 +47,20 @@ const SHORTEST_INTERVAL: Duration = Duration::from_secs(10);
 const LONGEST_INTERVAL: Duration = Duration::from_secs(240);
 /// By what share the first trial raises the rate; doubled by each success up to 1.
 const FIRST_GAIN: f64 = 0.05;
-/// So few good answers before the first Retry-After say nothing of a rate: that one is only a gate.
+/// With fewer good responses before the first Retry-After no rate is learned: it is only a gate.
 const FEWEST_GOOD: u32 = 3;
-/// So often running the number in flight has to be to blame until a learned rate is given up.
+/// How often in a row the number in flight has to be the cause until a learned rate is given up.
 const GIVE_UP_RATE: u32 = 2;
-/// What was observed for longer than this is more than a trial's doing.
+/// An observation longer than this is not caused by a trial alone.
 const LONG_OBSERVED: Duration = Duration::from_secs(120);
-/// So many good answers tell a rate well enough to lower it by more than half at once.
+/// The number of good responses that is enough to lower a rate by more than half at once.
 const MANY_GOOD: u32 = 20;
-/// The API has borne the same twice running where it differs by less than this share.
+/// Two accepted rates count as the same if they differ by less than this share.
 const SAME: f64 = 0.05;
-/// A longer Retry-After binds everybody even where refusals come at random: whoever asks for so much means it.
+/// A longer Retry-After stops all fetches even if refusals come at random.
 const LONGEST_AT_RANDOM: Duration = Duration::from_secs(60);
 
-/// What the API's Retry-After answers have taught.
+/// The state that is learned from Retry-After responses.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct RetryAfter {
@@ -81,9 +81,9 @@ pub(super) struct RetryAfter {
     /// How often running it was the number in flight that was too high.
     too_many: u32,
     learned: Option<LearnedRate>,
-    /// What the API has borne in the mean from one Retry-After to the next, its gate included, in fetches a second.
+    /// The mean rate that the API accepted from one Retry-After to the next, its gate included, in fetches a second.
     sustained: Option<f64>,
-    /// What the API bore between the last two Retry-After, in fetches a second.
+    /// The rate that the API accepted between the last two Retry-After, in fetches a second.
     observed: Option<f64>,
     /// Whether that was as much as between the two before.
     is_regular: bool,
@@ -91,7 +91,7 @@ pub(super) struct RetryAfter {
     cause: Cause,
 }
 
-/// What a Retry-After is about.
+/// The cause of a Retry-After.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum About {
     /// Nothing new.
@@ -253,7 +253,7 @@ impl RetryAfter {
         if are_few { most.max(before) } else { most }
     }
 
-    /// What the API has borne since good answers are counted, in fetches a second.
+    /// The rate that the API has accepted since good responses are counted, in fetches a second.
     fn observed_by(&self, now: Duration) -> f64 {
         let span = now.saturating_sub(self.counted_since.unwrap_or(now));
         f64::from(self.good) / span.as_secs_f64().max(1.0)
@@ -312,7 +312,7 @@ impl RetryAfter {
         }
     }
 
-    /// Make sure that what was read from elsewhere can be worked with.
+    /// Bring values that were read from elsewhere into their bounds.
     pub(super) fn repair(mut self) -> Self {
         self.learned = self.learned.filter(|learned| learned.rate.is_finite() && learned.held.is_finite());
         if let Some(learned) = &mut self.learned {

@@ -62,7 +62,7 @@ pub async fn a_repeated_release_counts_once(ledger: &dyn Ledger) {
     assert_eq!(client.claim("c", today("x"), 1).await, Claim::Held { until: at(LEASE) });
 }
 
-/// Whoever asks twice has no more than whoever asks once, and leaves no less to the others.
+/// An owner that asks twice has no more than one that asks once, and leaves no less to the others.
 pub async fn a_repeated_request_for_slots_takes_no_more(ledger: &dyn Ledger) {
     let slots = async |owner: &str, want: u32| {
         let owner = Owner::from(owner);

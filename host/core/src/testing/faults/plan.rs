@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-/// What a process asks of a port.
+/// The operations of the ports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Operation {
     /// The ledger: claim an item.

@@ -1,4 +1,4 @@
-//! Whatever happens, in whatever order.
+//! Properties that hold for any events in any order.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
