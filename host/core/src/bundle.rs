@@ -25,7 +25,7 @@ pub struct Bundle {
     pub attempt: u32,
     /// The kind of the failure.
     pub kind: FailureKind,
-    /// How long the API asked to be left alone, in milliseconds.
+    /// The value of Retry-After, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
     /// The exchanges, at most [`MAX_EXCHANGES`].

@@ -17,7 +17,7 @@ pub const MAX_IDENTITY_BYTES: usize = 1_900;
 /// The largest entry that is read as an item, in bytes.
 pub const MAX_ENTRY_BYTES: usize = 64 * 1024;
 
-/// An entry's name in its stream: opaque text that says nothing of order (a batch's order does).
+/// An entry's name in its stream: opaque text without an order (a batch has an order).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SequenceNumber(pub Arc<str>);

@@ -291,7 +291,7 @@ pub struct Claimed {
     pub day: Day,
     /// For which entry.
     pub sequence: SequenceNumber,
-    /// With which lease: it tells this claim from an earlier one of the same owner.
+    /// The lease: it distinguishes this claim from an earlier one of the same owner.
     pub lease: Timestamp,
 }
 
@@ -347,7 +347,7 @@ impl SlotRequest<'_> {
     }
 
     /// Until when others' slots count at the most. Slots that count for longer were written before the clock was set back, and
-    /// are cut to this: nobody has any for longer.
+    /// are cut to this: no owner has any for longer.
     #[must_use]
     pub fn latest_until(&self) -> Timestamp {
         self.until.saturating_add(LONGEST_SLOT).unwrap_or(self.until)

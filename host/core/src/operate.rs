@@ -58,7 +58,7 @@ pub async fn stop(
     Ok(before)
 }
 
-/// Records that a process died while the provider's component ran. If the component must be taken for the cause, the provider is stopped
+/// Records that a process died while the provider's component ran. If the component must be the cause, the provider is stopped
 /// until it is resumed.
 ///
 /// # Errors

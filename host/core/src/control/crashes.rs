@@ -38,7 +38,7 @@ pub struct Crashes {
 }
 
 impl Crashes {
-    /// Records a crash, once however often it is told. Returns whether the provider is to be stopped.
+    /// Records a crash; the same crash is counted once. Returns whether the provider is to be stopped.
     pub fn record(&mut self, crash: Crash) -> bool {
         if self.last.as_ref().is_some_and(|last| last.process == crash.process) {
             return self.have_one_cause();

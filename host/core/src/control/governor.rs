@@ -47,7 +47,7 @@ const LEAST_BETWEEN: Duration = Duration::from_secs(120);
 const LEAST_CHANGE: f64 = 0.3;
 /// The least batch, where the manifest allows one as large.
 const LEAST_BATCH: f64 = 10.0;
-/// A change that was asked for and is nowhere to be seen is taken for lost after so long.
+/// The time after which a requested change that does not appear counts as lost.
 const LOST_AFTER: Duration = Duration::from_secs(300);
 /// How often to read a mapping that is off, or whose change is under way.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
@@ -200,7 +200,7 @@ impl Governor {
         (!mapping.enabled).then_some(MappingChange { batch_size: self.good_batch, enabled: Some(true) })
     }
 
-    /// The provider was stopped until it is resumed: by an operator, or by what only a person can mend.
+    /// The provider was stopped until it is resumed: by an operator, or by a fault that only an operator can fix.
     pub fn pause(&mut self, now: Timestamp, by: OpenedBy, mapping: MappingState) -> Option<MappingChange> {
         let change = self.disable(Disabled { by, since: now, until: None });
         mapping.enabled.then_some(change)
@@ -224,7 +224,7 @@ impl Governor {
             self.resized_at = Some(now);
         }
         match change.enabled {
-            // Not before it was asked for: a mapping that is off, and nobody knows why, is taken for an operator's.
+            // Not before it was asked for: a mapping that is off without a noted reason counts as disabled by an operator.
             Some(true) => self.disabled = None,
             // Others may have noticed meanwhile that it was not done, or that it was done and not noted.
             Some(false) => self.remind_of(decided),
@@ -262,7 +262,7 @@ impl Governor {
         (is_fresh || is_fed).then_some(MappingState { batch_size, enabled, pending })
     }
 
-    /// See what the mapping is now; somebody else may have changed it.
+    /// Update the notes from the current mapping; another process may have changed it.
     fn look(&mut self, now: Timestamp, mapping: MappingState) {
         // After the clock was set back, waits begin anew.
         self.resized_at = self.resized_at.map(|at| at.min(now));

@@ -35,7 +35,7 @@ use crate::random::RandomSource;
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Control {
-    /// Raised by every write; a write holds only if nobody else wrote since the read.
+    /// Raised by every write; a write holds only if no other process wrote since the read.
     pub version: u64,
     /// Whether the API may be called.
     pub breaker: ProviderStop,
@@ -125,7 +125,7 @@ pub struct SavedLimiter {
     /// The same in the time of the limiter that saved it, in which the state's instants are; `None`: the time since 1970.
     #[serde(default)]
     pub elapsed: Option<Duration>,
-    /// The limit then: for whoever looks.
+    /// The limit then, for display.
     pub limit: u32,
     /// Until when nothing may start because the API sent Retry-After.
     pub gate: Option<Timestamp>,

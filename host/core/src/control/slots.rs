@@ -5,13 +5,13 @@
 //!   owners >  cap    one each, in turns: whoever has held one for a turn gives it up to whoever waits, and queues behind
 //! ```
 //!
-//! While nobody waits an owner gets what it wants of what is free. A free slot goes to whoever has waited for the longest time.
-//! A slot whose request is still in flight counts for its owner, whatever it is granted, so that nobody else gets it.
-//! Pure; the ledgers keep each owner's [`Share`] and the time until which it counts.
+//! While no owner waits, an owner gets as many free slots as it wants. A free slot goes to the owner that has waited for the
+//! longest time. A slot whose request is still in flight counts for its owner, independently of its grant, so that no other owner
+//! gets it. Pure; the ledgers keep each owner's [`Share`] and the time until which it counts.
 //!
-//! How long somebody waits: of `n` owners and a cap of `c`, at most ⌈(n - c) / c⌉ times the longest time that an owner keeps a slot
-//! while somebody waits, which is a turn, the time to its next renewal, and the time until its last request has ended; and a second for
-//! each of those who wait before it, until it has seen that a slot is free.
+//! How long an owner waits: of `n` owners and a cap of `c`, at most ⌈(n - c) / c⌉ times the longest time that an owner keeps a
+//! slot while another waits, which is a turn, the time to its next renewal, and the time until its last request has ended; and a
+//! second for each of those who wait before it, until it has seen that a slot is free.
 
 use std::time::Duration;
 

@@ -105,7 +105,7 @@ impl AdHocSession<'_> {
         let Some(last_start) = deadline.checked_sub(needed).filter(|last| *last > Instant::now()) else {
             return Ok(AdHoc::Refused(Stopped::Deadline));
         };
-        // Before the slot is acquired: nobody renews it.
+        // Before the slot is acquired: it is not renewed.
         if timeout_at(last_start, self.context.fetcher().prepare()).await.is_err() {
             return Ok(AdHoc::Refused(Stopped::Deadline));
         }

@@ -188,13 +188,13 @@ impl BatchContext {
         lock(&self.pipeline.failing).others_fail(hash(identity))
     }
 
-    /// This delivery starts no fetch after this instant, whatever becomes of the slots.
+    /// This delivery starts no fetch after this instant, independently of the slots.
     pub(crate) fn set_last_start(&self, last_start: Instant) {
         // It is set once, when the call begins.
         let _ = self.last_start.set(last_start);
     }
 
-    /// For how long this delivery still starts fetches; a fetch for somebody who waits is a delivery of one try.
+    /// For how long this delivery still starts fetches; an ad-hoc fetch is a delivery of one try.
     pub(crate) fn time_to_start(&self) -> Duration {
         self.last_start.get().map_or(Duration::ZERO, |last| last.saturating_duration_since(Instant::now()))
     }

@@ -307,7 +307,7 @@ impl<'a> BatchProcessor<'a> {
         }
     }
 
-    /// Whether the limiter is in the way of another try.
+    /// How the limiter blocks another try, if it does.
     fn limiter_blocker(&self, now: Instant) -> Option<LaunchBlocker> {
         match self.context.admit_try() {
             Some(Admission::Now) => None,

@@ -10,7 +10,7 @@ use crate::sink::{SinkError, Stored, object_path, store_chunk};
 /// A flush, ended.
 #[derive(Debug, Default)]
 pub(crate) struct FinishedFlush {
-    /// Its items that have ended, or that somebody else owns by now.
+    /// Its items that have ended, or that another owner has by now.
     pub(crate) finished: Vec<(Waiting, Finish, Finished)>,
     /// Items whose record is not in the sink and never will be from this owner: to be given back.
     pub(crate) not_stored: Vec<(WorkIndex, Claimed)>,

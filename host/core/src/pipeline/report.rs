@@ -45,7 +45,7 @@ pub struct Waiting {
 /// Entries that wait for long and were set aside.
 #[derive(Debug, Default)]
 pub(crate) struct Aside {
-    /// For whoever delivers.
+    /// For the delivery.
     pub(crate) waiting: Vec<Waiting>,
     /// In the ledger.
     pub(crate) parked: Vec<SequenceNumber>,

@@ -37,7 +37,7 @@ pub(crate) enum Stored {
     Refused(SinkError),
     /// It is not and never will be: its name is taken by an empty object. The owner stores nothing more on that day.
     Sealed(SinkError),
-    /// Nobody knows. The owner stores nothing more on that day, and whoever recovers its items finds out.
+    /// Unknown. The owner stores nothing more on that day, and the recovery of its items finds out.
     Unknown(SinkError),
 }
 

@@ -3,11 +3,10 @@
 //! A claim expired: its owner crashed, or is very slow. Before the item is fetched again, that owner is *sealed*, so that it
 //! cannot store the item later, in addition to the second fetch; then its objects are read.
 //!
-//! **Which number.** The highest that is there tells how far the owner has come. If a chunk is stored under it, the seal goes to
+//! **Which number.** The highest stored number shows how far the owner has come. If a chunk is stored under it, the seal goes to
 //! the next number; if only empty objects exist, these are the seal, or a part of one that is completed. Gaps below do not
-//! matter: somebody has moved these chunks away, and no put of them can be on its way, since an owner takes a number only when it
-//! knows that the chunk before is stored. They are not filled, either: an empty object could overwrite the chunk where it was
-//! moved to.
+//! matter: these chunks were moved away, and no put of them can be in flight, since an owner takes a number only when it knows
+//! that the chunk before is stored. They are not filled, either: an empty object could overwrite the chunk where it was moved to.
 //!
 //! **It ends.** A seal is tried a fixed number of times, with pauses; each operation has a time limit; a call that waits for a
 //! recovery gives up when it is asked to stop (`BatchContext::has_stored`). Objects that were created until then do no harm, and

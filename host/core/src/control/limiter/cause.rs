@@ -56,7 +56,7 @@ const FIRST_TRIAL: Duration = Duration::from_secs(10);
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(60);
 const LONGEST_INTERVAL: Duration = Duration::from_secs(3_600);
 const LONGEST_TRIAL: Duration = Duration::from_secs(60);
-/// The pace is observed over so many good answers and so long: neither a burst nor an idle time tells it.
+/// The pace is observed over at least this many good responses and this time: neither a burst nor an idle time shows it.
 const FEWEST_OBSERVED: u32 = 20;
 const SHORTEST_OBSERVED: Duration = Duration::from_secs(5);
 const LONGEST_OBSERVED: Duration = Duration::from_secs(60);

@@ -31,7 +31,7 @@ pub(super) struct Errors {
     recent: Recent,
     /// Failures since the last success.
     in_a_row: u32,
-    /// The share that fails whatever we do.
+    /// The share that fails independently of our load.
     usual: f64,
     quiet_until: Option<Duration>,
 }
@@ -92,7 +92,7 @@ impl Errors {
         share > (3.0 * self.usual).max(least)
     }
 
-    /// Whether it fails so often that it should be left alone.
+    /// Whether it fails so often that requests should stop.
     pub(super) fn is_outage(&self, by_share: bool) -> bool {
         self.in_a_row >= OUTAGE_IN_A_ROW || (by_share && self.recent.share().is_some_and(|share| share >= OUTAGE_SHARE))
     }

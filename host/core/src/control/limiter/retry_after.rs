@@ -12,17 +12,17 @@
 //!          Retry-After: gate, back to the rate before, the next trial twice as late
 //! ```
 //!
-//! In HELD another Retry-After lowers the rate to 0.98 of what was observed, by half at the most where few answers tell it; not where the
-//! API has sustained that pace before, from one Retry-After to the next with the gate between: a rate limit refuses nothing there, unless
-//! it was a burst that it bore; then it bears the same each time until it refuses, which chance does not. Only
-//! a Retry-After for a fetch that started after the last one counts: those beside it say nothing new of the rate.
+//! In HELD another Retry-After lowers the rate to 0.98 of what was observed, by half at the most where few answers tell it; not
+//! where the API has sustained that pace before, from one Retry-After to the next with the gate between: a rate limit refuses
+//! nothing there, unless it accepted a burst; then it accepts the same number each time until it refuses, which random refusals
+//! do not. Only a Retry-After for a fetch that started after the last one counts: those beside it say nothing new of the rate.
 //!
-//! Not every Retry-After is about a rate: some APIs send it for too many at a time. The two are told apart by what succeeds:
-//! where more in flight than ever succeeded since the last Retry-After were too many, it is the number; where as many have
-//! succeeded, it is the rate. A learned rate is given up when the number is to blame twice running.
+//! Not every Retry-After is about a rate: some APIs send it for too many at a time. The two are distinguished by the requests
+//! that succeed: where more in flight than ever succeeded since the last Retry-After were too many, it is the number; where as
+//! many have succeeded, it is the rate. A learned rate is given up when the number is to blame twice running.
 //!
-//! And some send it at random, whatever was sent before: then nobody but the refused item waits, and no rate is kept. `cause` tells
-//! the two apart, by whether refusals go on at such a pace.
+//! And some send it at random: then only the refused item waits, and no rate is kept. `cause` tells the two apart, by whether
+//! refusals go on at such a pace.
 
 use std::time::Duration;
 
@@ -176,12 +176,12 @@ impl RetryAfter {
         }
     }
 
-    /// Whether this Retry-After binds everybody, and not only the item that was refused.
+    /// Whether this Retry-After stops all fetches, and not only the item that was refused.
     pub(super) fn binds_all(&self, wait: Duration) -> bool {
         !self.cause.is_random() || wait > LONGEST_AT_RANDOM
     }
 
-    /// Close the gate, whoever it was that the API answered so.
+    /// Close the gate for all fetches.
     pub(super) fn close_gate(&mut self, now: Duration, wait: Duration) {
         let gate = now.saturating_add(wait.min(LONGEST_RETRY_AFTER));
         self.gate = Some(self.gate.map_or(gate, |before| before.max(gate)));
@@ -223,8 +223,8 @@ impl RetryAfter {
             self.learned = None;
             return About::Chance;
         }
-        // The first refusal of all tells little, and often comes while the level is still found: it is a gate and no more, unless another
-        // one comes beside it.
+        // The first refusal of all is weak evidence, and often comes while the level is still being found: it is a gate and no
+        // more, unless another one comes beside it.
         self.is_lone = is_first;
         if !is_first {
             self.learn_rate(now, false);
@@ -262,8 +262,8 @@ impl RetryAfter {
     /// At which pace fetches start at present.
     fn pace(&self) -> Pace {
         let Some(learned) = &self.learned else { return Pace::Free };
-        // A refusal before anything has succeeded tells of a limit that has fallen; one after as much as before, of a limit that is
-        // lower than what it bore in a burst.
+        // A refusal before any success shows that the limit has fallen; one after as many as before shows a limit below the
+        // accepted burst.
         let is_sustained =
             self.good > 0 && !self.is_regular && self.sustained.is_some_and(|sustained| learned.rate <= sustained);
         match learned.state {

@@ -50,7 +50,7 @@ pub async fn a_repeated_finish_holds(ledger: &dyn Ledger) {
     assert_eq!(client.finish_dead("a", today("y")).await, Finished::Written);
 }
 
-/// Its attempt counts once, and it does not take away what somebody else has claimed since.
+/// Its attempt counts once, and it does not take away a later claim of another owner.
 pub async fn a_repeated_release_counts_once(ledger: &dyn Ledger) {
     let client = LedgerClient::new(ledger, "release-twice");
     client.claim("a", today("x"), 0).await;

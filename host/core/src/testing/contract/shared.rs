@@ -141,7 +141,7 @@ pub async fn slots_of_providers_are_apart(ledger: &dyn Ledger) {
     assert_eq!(slots(ledger, "slots-two", "b", 5, 0).await, 0);
 }
 
-/// A provider that nobody has worked for yet.
+/// A provider without a control item yet.
 pub async fn the_control_item_begins_with_its_default(ledger: &dyn Ledger) {
     assert_eq!(ledger.control("control-new").await.unwrap(), Control::default());
 }

@@ -318,7 +318,7 @@ impl Port {
         });
     }
 
-    /// The process is killed here; whoever runs it drops this future.
+    /// The process is killed here; its runner drops this future.
     async fn die<T>(&self) -> T {
         self.control.killed.notify_one();
         std::future::pending().await

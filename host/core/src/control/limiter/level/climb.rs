@@ -14,7 +14,7 @@ const LONGEST_INTERVAL: Duration = Duration::from_secs(30);
 /// The largest and the smallest step, as a share of the level.
 const LARGEST_STEP: f64 = 0.25;
 const SMALLEST_STEP: f64 = 0.03;
-/// The first step after START ran into a 429, which told where the limit is.
+/// The first step after START met a 429, which showed the limit.
 const STEP_AFTER_START: f64 = 0.1;
 /// The step if others seem to share the API, as a share of the hard cap: the same for all, so that shares become equal.
 const STEP_IF_CONTESTED: f64 = 0.04;

@@ -13,7 +13,7 @@ enum Event {
     Start(u8),
     /// The fetch at this place among those in flight ends.
     End(usize, Outcome),
-    /// It ends without a word of the API.
+    /// It ends without information on the API.
     Forget(usize),
     /// A fetch has sent more requests.
     More(u32),
