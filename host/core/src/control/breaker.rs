@@ -84,7 +84,7 @@ pub enum BreakerTransition {
     /// The result changes nothing.
     None,
     /// It was the last good probe that was needed: the breaker has just closed.
-    Closed,
+    HasClosed,
 }
 
 impl Default for Breaker {
