@@ -191,7 +191,7 @@ pub enum OpenedBy {
     /// An operator, who also closes it again.
     Operator,
     /// The breaker's own counting of errors.
-    ProviderStop,
+    Breaker,
     /// A window that closed.
     Window,
     /// A quota that is spent.
