@@ -334,7 +334,7 @@ async fn a_worker_that_wakes_up_after_its_lease_fetches_nothing() {
     let (ledger, sink) = (Arc::new(MemoryLedger::default()), Arc::new(InMemory::new()));
     let api = Arc::new(script(vec![4]));
     let entry = Entry { sequence: 1.into(), arrived: clock.now(), payload: "{\"id\":\"i1\"}".into() };
-    let slow = Fault::BatchContext { operation: Operation::Claim, nth: 1, how: How::Slow(Duration::from_secs(80)) };
+    let slow = Fault::Call { operation: Operation::Claim, nth: 1, how: How::Slow(Duration::from_secs(80)) };
     let plan = FaultPlan { faults: vec![slow], ends: Duration::from_secs(900) };
     let port = Port::new(0, &Injector::new(&plan, 1, Duration::ZERO, false));
     let worker = |ledger: Arc<dyn Ledger>, seed| {
