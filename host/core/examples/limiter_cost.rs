@@ -1,6 +1,6 @@
-//! What the limiter costs: nanoseconds and allocations per fetch (admit, on_started, on_completed), for APIs of several kinds.
+//! The cost of the limiter in nanoseconds and allocations per fetch (admit, on_started, on_completed), for APIs of several kinds.
 //!
-//! `cargo run --release -p damper-core --example limiter_cost`. Fails where a fetch costs more than 1 us or allocates.
+//! `cargo run --release -p damper-core --example limiter_cost`. Fails if a fetch costs more than 1 us or allocates.
 
 #![allow(unsafe_code, reason = "an allocator that counts can only be written so")]
 

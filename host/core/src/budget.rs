@@ -14,7 +14,7 @@ use crate::clock::WallClock;
 #[derive(Debug, Clone)]
 pub struct Budget {
     counters: Arc<Counters>,
-    /// Tells whether it is the day that the requests are of; none where they are of no day.
+    /// Tells whether it is the day of the requests; `None` if they have no day.
     clock: Option<WallClock>,
 }
 
@@ -31,13 +31,13 @@ struct Counters {
 const UNLIMITED: u64 = u64::MAX;
 
 impl Budget {
-    /// As many as one likes; they are only counted.
+    /// No limit: requests are only counted.
     #[must_use]
     pub fn unlimited() -> Self {
         Self::of(UNLIMITED)
     }
 
-    /// So many requests.
+    /// A budget of `requests` requests.
     #[must_use]
     pub fn of(requests: u64) -> Self {
         let counters = Counters {
@@ -57,13 +57,13 @@ impl Budget {
         budget
     }
 
-    /// What is set aside from now on is of this day. Nothing may be left of another.
+    /// Requests that are added from now on count for this day. Nothing may be left of another day.
     pub(crate) fn set_day(&self, (begins, ends): (Timestamp, Timestamp)) {
         self.counters.begins_us.store(begins.as_microsecond(), Ordering::Release);
         self.counters.ends_us.store(ends.as_microsecond(), Ordering::Release);
     }
 
-    /// Whether it is the day that the requests are of.
+    /// Whether it is the day of the requests.
     fn is_their_day(&self) -> bool {
         self.clock.as_ref().is_none_or(|clock| {
             let now_us = clock.now().as_microsecond();
@@ -86,27 +86,27 @@ impl Budget {
         may_send
     }
 
-    /// How many are left to be spent now; none where there is no quota.
+    /// How many requests may still be sent now; `None` if there is no quota.
     #[must_use]
     pub fn remaining(&self) -> Option<u64> {
         let left = Some(self.counters.left.load(Ordering::Acquire)).filter(|left| *left != UNLIMITED)?;
         Some(if self.is_their_day() { left } else { 0 })
     }
 
-    /// Set more aside. Does nothing where there is no quota.
+    /// Add requests. Does nothing if there is no quota.
     pub(crate) fn add(&self, requests: u64) {
         let more = |left: u64| (left != UNLIMITED).then(|| left.saturating_add(requests).min(UNLIMITED - 1));
         // An unlimited budget stays as it is.
         let _ = self.counters.left.fetch_update(Ordering::AcqRel, Ordering::Acquire, more);
     }
 
-    /// Take back what is left: nothing more may be sent. None where there is no quota.
+    /// Take back the requests that are left: nothing more may be sent. `None` if there is no quota.
     pub fn close(&self) -> Option<u64> {
         let all = |left: u64| (left != UNLIMITED).then_some(0);
         self.counters.left.fetch_update(Ordering::AcqRel, Ordering::Acquire, all).ok()
     }
 
-    /// How many were spent since this was asked last.
+    /// Take the number of requests that were sent since the last call.
     pub(crate) fn take_spent(&self) -> u64 {
         self.counters.spent.swap(0, Ordering::AcqRel)
     }

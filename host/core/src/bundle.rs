@@ -1,5 +1,5 @@
-//! Failure bundles: what is needed to replay a fetch that failed, kept with its dead letter. Secrets are in none of it: whoever
-//! makes an exchange has taken them out.
+//! Failure bundles: what is needed to replay a fetch that failed, kept with its dead letter. It holds no secrets: they are
+//! removed when an exchange is recorded.
 
 use std::time::Duration;
 
@@ -25,10 +25,10 @@ pub struct Bundle {
     pub attempt: u32,
     /// The kind of the failure.
     pub kind: FailureKind,
-    /// How long the API asked to be left alone, in milliseconds.
+    /// The value of Retry-After, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
-    /// What was said, at most [`MAX_EXCHANGES`].
+    /// The exchanges, at most [`MAX_EXCHANGES`].
     pub exchanges: Vec<Exchange>,
 }
 
@@ -42,7 +42,7 @@ impl Bundle {
     }
 }
 
-/// One request of a fetch, and what came of it.
+/// One request of a fetch, and its result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exchange {
     /// The method.
@@ -58,15 +58,15 @@ pub struct Exchange {
     /// The credentials that went along, by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub credentials: Vec<String>,
-    /// What came.
+    /// The result.
     pub answer: Answer,
 }
 
-/// What came of a request.
+/// The result of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Answer {
-    /// An answer; of a redirect its location alone.
+    /// A response; of a redirect only its location.
     Came {
         /// Its status.
         status: u16,
@@ -77,9 +77,9 @@ pub enum Answer {
         #[serde(default, skip_serializing_if = "Body::is_empty")]
         body: Body,
     },
-    /// None came, and why.
+    /// No response came.
     Failed {
-        /// What the host says of it.
+        /// The reason that the host gives.
         why: String,
     },
 }
@@ -87,7 +87,7 @@ pub enum Answer {
 /// A body, whole or the beginning of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Body {
-    /// The bytes: text where they are text, else base64.
+    /// The bytes: text if they are text, else base64.
     #[serde(with = "payload")]
     pub bytes: Bytes,
     /// Whether more followed.
@@ -96,7 +96,7 @@ pub struct Body {
 }
 
 impl Body {
-    /// As much of a body as is kept.
+    /// The part of a body that is kept.
     #[must_use]
     pub fn of(body: &[u8]) -> Self {
         let kept = body.get(..MAX_BODY_BYTES).unwrap_or(body);
@@ -108,7 +108,7 @@ impl Body {
     }
 }
 
-/// Bytes as text where they are text, else as `{"base64": "..."}`.
+/// Bytes as text if they are text, else as `{"base64": "..."}`.
 pub(crate) mod payload {
     use super::{Bytes, Deserialize, Deserializer, Engine, STANDARD, Serialize, Serializer};
 

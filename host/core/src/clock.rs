@@ -1,4 +1,4 @@
-//! The wall clock: the only place of the pipeline that knows what time of day it is.
+//! The wall clock: the only place of the pipeline that reads the time of day.
 //!
 //! Durations, timeouts and deadlines are `tokio::time`; this adds the calendar to it. In tests and simulations the
 //! wall clock is pinned to tokio's, so that a paused clock runs a day in a second, or [`SteppedClock`] has the faults of a real
@@ -10,7 +10,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
-/// Where the time of day comes from.
+/// The source of the time of day.
 #[derive(Debug, Clone)]
 pub enum WallClock {
     /// The machine's own clock.
@@ -33,7 +33,7 @@ impl WallClock {
         Self::Pinned { epoch, started: Instant::now() }
     }
 
-    /// What both clocks say now.
+    /// The time on both clocks now.
     #[must_use]
     pub fn moment(&self) -> Moment {
         Moment { monotonic: Instant::now(), wall: self.now() }
@@ -60,7 +60,7 @@ impl From<&SteppedClock> for WallClock {
     }
 }
 
-/// What both clocks said at one moment.
+/// The time on both clocks at one moment.
 #[derive(Debug, Clone, Copy)]
 pub struct Moment {
     /// The monotonic clock: it stands still while a sandbox is frozen or a machine suspended.

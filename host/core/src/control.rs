@@ -1,4 +1,5 @@
-//! How hard to press an API: small pure state machines. Time comes in, decisions go out; no I/O, no tokio, no clock.
+//! The control of the load on an API: small pure state machines. Time is passed in, decisions are returned; no I/O, no tokio, no
+//! clock.
 
 pub mod admission;
 pub mod breaker;

@@ -36,25 +36,25 @@ pub struct DeadLetter {
     pub arrived: Timestamp,
     /// When the item was given up on.
     pub died: Timestamp,
-    /// The entry's bytes as they were fed, in base64 where they are not UTF-8.
+    /// The entry's bytes as they were fed, in base64 if they are not UTF-8.
     #[serde(with = "crate::bundle::payload")]
     pub payload: Bytes,
     /// Why.
     pub reason: Reason,
-    /// What went wrong last, for a person, without secrets.
+    /// The last error, for people, without secrets.
     pub message: String,
-    /// The last HTTP status, where there was one.
+    /// The last HTTP status, if there was one.
     pub status: Option<u16>,
     /// Attempts spent.
     pub attempts: u32,
-    /// The component that fetched last, as `sha256:...`; empty where none did.
+    /// The component that fetched last, as `sha256:...`; empty if none did.
     pub component: String,
-    /// What is needed to replay the fetch that failed last; none where there was no such fetch, or it is of an earlier call.
+    /// The data to replay the last failed fetch; `None` if there was no such fetch, or it is of an earlier call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bundle: Option<Box<Bundle>>,
 }
 
-/// Which of the dead letters that are kept.
+/// A filter of dead letters.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
     /// Of this provider only.
@@ -65,11 +65,11 @@ pub struct Filter {
     pub with_redriven: bool,
 }
 
-/// What a redrive came to.
+/// The result of a redrive.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Redriven {
     /// Letters whose payload is in the stream again.
     pub fed: u64,
-    /// Letters whose record has been fetched since: there is nothing to do.
+    /// Letters whose record has been fetched since: nothing is fed.
     pub fetched_meanwhile: u64,
 }

@@ -16,18 +16,18 @@ use crate::record::{Failure, Fetched};
 /// Fetches one record of one provider: a component in production, a script in tests.
 #[async_trait]
 pub trait Fetcher: Send + Sync {
-    /// Make ready what the first fetch would have to wait for, such as a component's compilation. It is called before slots are asked
-    /// for, so that none runs out meanwhile. If it fails, each fetch fails and says why.
+    /// Prepare resources that the first fetch would have to wait for, such as a compiled component. It is called before slots are
+    /// acquired, so that none runs out meanwhile. If it fails, each fetch fails with the reason.
     async fn prepare(&self) {}
 
     /// Fetch one record. Ends by itself within `request.timeout`; dropping the future ends it at once.
     async fn fetch(&self, request: FetchRequest, permits: Permits) -> FetchReport;
 
-    /// What fetched: a component's digest as `sha256:...`. It is written into every line of the sink.
+    /// The component's digest as `sha256:...`. It is written into every line of the sink.
     fn digest(&self) -> &str;
 }
 
-/// What to fetch.
+/// A request to fetch one record.
 #[derive(Debug, Clone)]
 pub struct FetchRequest {
     /// The record's identifier in the API's terms.
@@ -49,14 +49,14 @@ pub struct FetchReport {
     pub outcome: Result<Fetched, Failure>,
     /// How many requests the egress policy let through.
     pub requests: u32,
-    /// When the last of them that has no answer was sent: the API may still be working at it.
+    /// When the last request without a response was sent: the API may still be processing it.
     pub unanswered_since: Option<Instant>,
-    /// Where it failed: what was said, for the bundle of a dead letter. Without secrets.
+    /// If it failed: the exchanges, for the bundle of a dead letter. Without secrets.
     pub exchanges: Vec<Exchange>,
 }
 
 impl FetchReport {
-    /// A fetch whose requests, if any, have all been answered.
+    /// A fetch whose requests, if any, all have a response.
     #[must_use]
     pub fn new(outcome: Result<Fetched, Failure>, requests: u32) -> Self {
         Self { outcome, requests, unanswered_since: None, exchanges: Vec::new() }
@@ -86,7 +86,7 @@ impl Permits {
         Self { pool: Arc::new(Semaphore::new(count as usize)), budget, held_until: Arc::default() }
     }
 
-    /// What may still be sent: a fetcher spends one for each request, right before it is sent.
+    /// The requests that may still be sent: a fetcher spends one for each request, right before it is sent.
     #[must_use]
     pub fn budget(&self) -> &Budget {
         &self.budget
@@ -98,7 +98,7 @@ impl Permits {
         Arc::clone(&self.pool).try_acquire_owned().ok()
     }
 
-    /// Keep a permit from others until `until`, though its request was given up: the API may still be working at it.
+    /// Hold a permit back until `until`, though its request was given up: the API may still be processing it.
     pub fn hold(&self, permit: OwnedSemaphorePermit, until: Instant) {
         {
             let mut held_until = self.held_until.lock().unwrap_or_else(PoisonError::into_inner);
@@ -132,7 +132,7 @@ impl Permits {
         self.pool.add_permits(by as usize);
     }
 
-    /// Take free permits out of the pool for good; says how many were free.
+    /// Take free permits out of the pool for good; returns how many were free.
     pub(crate) fn shrink(&self, by: u32) -> u32 {
         u32::try_from(self.pool.forget_permits(by as usize)).unwrap_or(u32::MAX)
     }

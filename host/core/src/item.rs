@@ -1,4 +1,4 @@
-//! What a stream holds: entries as bytes, and the items they spell.
+//! The content of a stream: entries as bytes, and the items that they encode.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,7 +17,7 @@ pub const MAX_IDENTITY_BYTES: usize = 1_900;
 /// The largest entry that is read as an item, in bytes.
 pub const MAX_ENTRY_BYTES: usize = 64 * 1024;
 
-/// An entry's name in its stream: opaque text that says nothing of order (a batch's order does).
+/// An entry's name in its stream: opaque text without an order (a batch has an order).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SequenceNumber(pub Arc<str>);
@@ -40,14 +40,14 @@ impl From<&str> for SequenceNumber {
     }
 }
 
-/// One entry of a stream as it was delivered, read by nobody yet.
+/// One entry of a stream as it was delivered, not parsed yet.
 #[derive(Debug, Clone)]
 pub struct Entry {
     /// Its name in the stream.
     pub sequence: SequenceNumber,
     /// When it came into the stream.
     pub arrived: Timestamp,
-    /// What was fed.
+    /// The bytes that were fed.
     pub payload: Bytes,
 }
 
@@ -108,7 +108,7 @@ impl Item {
     /// Read an item from an entry's bytes.
     ///
     /// # Errors
-    /// Where the bytes are not a JSON object of an item's shape, or the id is empty or too long.
+    /// If the bytes are not a JSON object of an item's shape, or the id is empty or too long.
     pub fn parse(payload: &[u8]) -> Result<Self, ItemError> {
         if payload.len() > MAX_ENTRY_BYTES {
             return Err(ItemError::EntryTooLarge(payload.len()));
@@ -122,7 +122,7 @@ impl Item {
     /// An item of this id and these parameters.
     ///
     /// # Errors
-    /// Where the id is empty or longer than [`MAX_ID_BYTES`].
+    /// If the id is empty or longer than [`MAX_ID_BYTES`].
     pub fn new(id: String, params: Params) -> Result<Self, ItemError> {
         match id.len() {
             0 => Err(ItemError::IdEmpty),
@@ -138,10 +138,10 @@ impl Item {
         serde_json::to_vec(self).map(Bytes::from).unwrap_or_default()
     }
 
-    /// What is fetched once a day: the id and the parameters that the manifest lists in `identity`.
+    /// The item's identity, which is fetched once a day: the id and the parameters that the manifest lists in `identity`.
     ///
     /// # Errors
-    /// Where such a parameter is missing, or all together are too long.
+    /// If such a parameter is missing, or all together are too long.
     pub fn identity(&self, identity_params: &[String]) -> Result<Identity, ItemError> {
         Identity::of(&self.id, &self.params, identity_params)
     }
@@ -167,7 +167,7 @@ impl Identity {
     /// The identity of `id` with those of `params` that `names` lists, in the order of the names.
     ///
     /// # Errors
-    /// Where a listed parameter is missing, or the whole is too long.
+    /// If a listed parameter is missing, or the whole is too long.
     pub fn of(id: &str, params: &Params, names: &[String]) -> Result<Self, ItemError> {
         let mut text = String::with_capacity(id.len());
         push_encoded(&mut text, id);

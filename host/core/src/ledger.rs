@@ -1,4 +1,4 @@
-//! The port to the ledger: what has been fetched on which day, by whom, and how often it was tried.
+//! The port to the ledger: which items were fetched on which day, by which owner, and how often they were tried.
 //!
 //! A row stands for one identity on one day and is in one of four states:
 //!
@@ -79,24 +79,23 @@ impl fmt::Display for Owner {
     }
 }
 
-/// Where a record's state, the slots and the control item live: SQLite on one machine, DynamoDB in AWS.
+/// Stores the state of items, the slots and the control item: SQLite on one machine, DynamoDB in AWS.
 #[async_trait]
 pub trait Ledger: Send + Sync {
     /// Try to become the owner of an item for today.
     async fn claim(&self, request: ClaimRequest<'_>) -> Result<Claim, LedgerError>;
 
-    /// End items: what was stored is done, what was given up on is dead. Durable when it returns. Answers one
-    /// [`Finished`] for each, in order. A claim that ran out is still the owner's until somebody takes it over; the same end
-    /// twice is written once.
+    /// End items as done or dead. Durable when it returns. Returns one [`Finished`] for each, in order. An expired claim belongs
+    /// to its owner until another takes it over; the same end twice is written once.
     async fn finish(&self, provider: &str, owner: &Owner, items: Vec<Finish>) -> Result<Vec<Finished>, LedgerError>;
 
-    /// Give a claim back. Does nothing where the caller does not own the row any more, or by another claim: a release that comes late,
-    /// when its owner has claimed the item again, must not give away that claim.
+    /// Give a claim back. Does nothing if the caller does not own the row any more, or owns it by another claim: a late release,
+    /// after its owner has claimed the item again, must not give away that claim.
     async fn release(&self, provider: &str, owner: &Owner, release: Release) -> Result<(), LedgerError>;
 
-    /// Acquire, renew, change or give back (`want` 0) slots. Answers how many the owner may use now, at most `want`, and whether
+    /// Acquire, renew, change or give back (`want` 0) slots. Returns how many the owner may use now, at most `want`, and whether
     /// others wait; the sum over all owners whose time has not run out, of those in use and those granted, is never above `cap`.
-    /// Whoever gets fewer than it wants counts as waiting, and the others make room when they renew: see
+    /// An owner that gets fewer than it wants counts as waiting, and the others make room when they renew: see
     /// [`control::slots`](crate::control::slots).
     async fn slots(&self, provider: &str, request: SlotRequest<'_>) -> Result<Granted, LedgerError>;
 
@@ -104,23 +103,23 @@ pub trait Ledger: Send + Sync {
     async fn control(&self, provider: &str) -> Result<Control, LedgerError>;
 
     /// Write the control item if its version is still `control.version`, and raise the version by one. `false`: the version is
-    /// another by now. Somebody else wrote first, or this very write was sent twice because its first answer was lost. So
+    /// another by now. Another process wrote first, or this write was sent twice because its first response was lost. Therefore
     /// [`change_control`] marks each change, and looks for the mark before it decides anew.
     async fn update_control(&self, provider: &str, control: &Control) -> Result<bool, LedgerError>;
 
-    /// How long what others can do without for a while may wait to be written: where each write is paid for, so that small
-    /// batches do not write more about themselves than about their items. Zero: everything is written at once.
+    /// How long state that other processes do not need at once may wait to be written: if each write costs money, small batches
+    /// must not write more about themselves than about their items. Zero: everything is written at once.
     fn write_interval(&self) -> Duration {
         Duration::ZERO
     }
 
-    /// What becomes of entries whose items wait for long.
+    /// The treatment of entries whose items wait for long.
     fn long_waits(&self) -> LongWaits {
         LongWaits::Held
     }
 
-    /// Keep entries until their items are due, where [`Ledger::long_waits`] says so; durable when it returns. One that is kept until
-    /// the same time already is written once. Answers how many are new.
+    /// Store entries until their items are due, if [`Ledger::long_waits`] says so; durable when it returns. An entry that is
+    /// stored until the same time already is written once. Returns how many are new.
     async fn park(&self, _provider: &str, _entries: &[Parked]) -> Result<u64, LedgerError> {
         let message = "this ledger keeps no entries of a stream".to_owned();
         Err(LedgerError::Failed { action: "park entries", message })
@@ -177,7 +176,7 @@ pub struct Parked {
 pub struct ParkedEntries {
     /// Those that are due.
     pub due: Vec<Parked>,
-    /// When the first that is not among them is due; none: there is no other.
+    /// When the first that is not among them is due; `None`: there is no other.
     pub next_due: Option<Timestamp>,
 }
 
@@ -186,7 +185,7 @@ pub struct ParkedEntries {
 pub struct ClaimRequest<'a> {
     /// The provider's name.
     pub provider: &'a str,
-    /// What is fetched once a day.
+    /// The item to claim.
     pub identity: &'a Identity,
     /// The entry that asks for it.
     pub sequence: &'a SequenceNumber,
@@ -194,7 +193,7 @@ pub struct ClaimRequest<'a> {
     pub today: Day,
     /// The day the entry arrived, at most `today`: what was done since then satisfies it.
     pub since: Day,
-    /// Who claims.
+    /// The owner that claims.
     pub owner: &'a Owner,
     /// The time of day now.
     pub now: Timestamp,
@@ -265,7 +264,7 @@ pub enum Claim {
 pub struct Abandoned {
     /// The day of that claim.
     pub day: Day,
-    /// Who had it.
+    /// The owner that had it.
     pub owner: Owner,
 }
 
@@ -278,7 +277,7 @@ pub enum Finish {
     Dead {
         /// The claim; none for an entry that is no item, which is kept by its sequence number instead.
         claimed: Option<Claimed>,
-        /// What is kept.
+        /// The dead letter.
         letter: DeadLetter,
     },
 }
@@ -286,13 +285,13 @@ pub enum Finish {
 /// A claim that its owner holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claimed {
-    /// What is claimed.
+    /// The item that is claimed.
     pub identity: Identity,
     /// For which day.
     pub day: Day,
     /// For which entry.
     pub sequence: SequenceNumber,
-    /// With which lease: it tells this claim from an earlier one of the same owner.
+    /// The lease: it distinguishes this claim from an earlier one of the same owner.
     pub lease: Timestamp,
 }
 
@@ -308,13 +307,13 @@ pub enum Finished {
 /// A claim given back.
 #[derive(Debug, Clone)]
 pub struct Release {
-    /// What was claimed.
+    /// The claim to give back.
     pub claimed: Claimed,
     /// Whether the attempt counts.
     pub counted: bool,
     /// When the item may be tried again.
     pub not_before: Timestamp,
-    /// What went wrong, for a person.
+    /// The error, for people.
     pub error: String,
 }
 
@@ -325,7 +324,7 @@ pub const LONGEST_SLOT: Duration = Duration::from_secs(2 * 600 + 11);
 /// A wish for slots.
 #[derive(Debug, Clone)]
 pub struct SlotRequest<'a> {
-    /// Who asks.
+    /// The owner that asks.
     pub owner: &'a Owner,
     /// How many it wants to have in all; 0 gives all back.
     pub want: u32,
@@ -333,14 +332,14 @@ pub struct SlotRequest<'a> {
     pub in_use: u32,
     /// How many there are, over all owners.
     pub cap: u32,
-    /// What ran out by then counts no more: the time of day now, less what the clock has leapt forward of late.
+    /// Slots that ran out by then do not count: the time of day now, less the recent forward leaps of the clock.
     pub now: Timestamp,
     /// Until when they count if they are not renewed.
     pub until: Timestamp,
 }
 
 impl SlotRequest<'_> {
-    /// What is asked for, as it is decided about.
+    /// The request in the form that [`grant`](crate::control::slots::grant) takes.
     #[must_use]
     pub fn wish(&self) -> Wish<'_> {
         let Self { owner, want, in_use, cap, now, until } = *self;
@@ -348,22 +347,22 @@ impl SlotRequest<'_> {
     }
 
     /// Until when others' slots count at the most. Slots that count for longer were written before the clock was set back, and
-    /// are cut to this: nobody has any for longer.
+    /// are cut to this: no owner has any for longer.
     #[must_use]
     pub fn latest_until(&self) -> Timestamp {
         self.until.saturating_add(LONGEST_SLOT).unwrap_or(self.until)
     }
 }
 
-/// Why the ledger did not answer.
+/// An error of the ledger.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
-    /// The store failed; what was asked for did not happen, or may not have.
+    /// The store failed; the action may have happened or not.
     #[error("the ledger failed to {action}: {message}")]
     Failed {
-        /// What was asked for.
+        /// The action that failed.
         action: &'static str,
-        /// What the store said, and what to do.
+        /// The store's error, and what to do.
         message: String,
     },
     /// A stored row cannot be read.
@@ -371,7 +370,7 @@ pub enum LedgerError {
     Unreadable {
         /// Which kind of row.
         what: &'static str,
-        /// What is wrong with it.
+        /// The reason.
         message: String,
     },
 }

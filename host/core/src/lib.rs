@@ -1,4 +1,4 @@
-//! Damper's core: the way of an item from a stream to the sink, the control loops, and the ports to what is outside.
+//! Damper's core: the path of an item from a stream to the sink, the control loops, and the ports to the outside.
 //!
 //! It knows no AWS, no wasmtime, no SQLite, no command line and no environment: those stand behind three ports
 //! ([`fetcher::Fetcher`], [`ledger::Ledger`], [`mapping::Mapping`]) and `object_store`.

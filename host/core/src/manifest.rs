@@ -26,20 +26,20 @@ pub use tighten::{LimitsTightening, PaceTightening, RetryTightening, Tightening,
 /// The longest `provider.toml`, in bytes.
 pub const MAX_MANIFEST_BYTES: usize = 64 * 1024;
 
-/// A provider's manifest, checked: what its author says the API needs and can bear.
+/// A provider's manifest, checked: its author's requirements and limits.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Manifest {
     /// The provider's name: 1 to 64 of `a-z`, `0-9` and `-`, starting with a letter.
     pub name: String,
     /// The provider's version, `MAJOR.MINOR.PATCH` with an optional `-PRERELEASE`.
     pub version: String,
-    /// What the provider fetches, in a sentence; may be empty.
+    /// One sentence on the records that the provider fetches; may be empty.
     pub description: String,
     /// The params that are part of an item's identity besides its id; no doubles.
     pub identity: Vec<String>,
-    /// Where the provider may send requests.
+    /// The hosts to which the provider may send requests.
     pub egress: Egress,
-    /// What a fetch and the API may be asked to bear.
+    /// Limits of a fetch and of the API.
     pub limits: Limits,
     /// Batch sizes.
     pub pace: Pace,
@@ -53,7 +53,7 @@ pub struct Manifest {
     pub config: BTreeMap<String, String>,
 }
 
-/// Where a provider may send requests: https and port 443 only, which the egress policy sees to.
+/// The hosts to which a provider may send requests: https and port 443 only, which the egress policy enforces.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Egress {
     /// Host names in lower case, at least one, no doubles; no addresses, no wildcards.
@@ -97,11 +97,11 @@ pub struct Retry {
     pub spread: Duration,
     /// An item older than this becomes a dead letter: 1 min to 365 days.
     pub max_item_age: Duration,
-    /// What to do with an item whose lease ended without a trace of what was fetched.
+    /// The treatment of an item whose lease expired and of which nothing is stored.
     pub on_lease_expiry: OnLeaseExpiry,
 }
 
-/// What to do with an item whose lease ended and of which nothing is stored, although the API may have been called.
+/// The treatment of an item whose lease expired and of which nothing is stored, although the API may have been called.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OnLeaseExpiry {
@@ -119,7 +119,7 @@ pub enum CredentialKind {
     Header {
         /// The header's name, a token of RFC 9110 that is none of those the host alone sets.
         header: String,
-        /// What stands before the secret in the value, for instance `Token `; may be empty.
+        /// The text before the secret in the value, for instance `Token `; may be empty.
         prefix: String,
     },
     /// User and password in `Authorization: Basic` (RFC 7617).
@@ -153,8 +153,8 @@ impl Manifest {
     /// Reads the text of a `provider.toml`.
     ///
     /// # Errors
-    /// Where the text is no TOML, has a key that is not known or lacks one that is needed, or where a value is not allowed.
-    /// The message names the field and what is allowed there; line and column count from 1.
+    /// If the text is no TOML, has a key that is not known or lacks one that is needed, or if a value is not allowed. The message
+    /// names the field and what is allowed there; line and column count from 1.
     pub fn parse(text: &str) -> Result<Self, ManifestError> {
         if text.len() > MAX_MANIFEST_BYTES {
             return Err(ManifestError::TooLong { bytes: text.len() });
@@ -167,7 +167,7 @@ impl Manifest {
     /// batch sizes, attempts and backoff are the operator's where they are given.
     ///
     /// # Errors
-    /// Where a value of the operator is outside what a manifest may say, or lists of spans are empty. Such an error has no position.
+    /// If a value of the operator is outside what a manifest may say, or lists of spans are empty. Such an error has no position.
     pub fn tighten(self, tightening: &Tightening) -> Result<Self, ManifestError> {
         tighten::tighten(self, tightening)
     }

@@ -1,4 +1,4 @@
-//! The port to what feeds batches: the Kinesis event source mapping, or the local poller.
+//! The port to the source of batches: the Kinesis event source mapping, or the local poller.
 
 use async_trait::async_trait;
 
@@ -12,7 +12,7 @@ pub trait Mapping: Send + Sync {
     async fn apply(&self, provider: &str, change: MappingChange) -> Result<(), MappingError>;
 }
 
-/// What a mapping does now.
+/// The state of a mapping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MappingState {
     /// The most entries of one batch.
@@ -23,7 +23,7 @@ pub struct MappingState {
     pub pending: bool,
 }
 
-/// What to change; `None` leaves a value as it is.
+/// A change of a mapping; `None` leaves a value as it is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct MappingChange {
     /// The most entries of one batch, 1 to 10,000.
@@ -44,9 +44,9 @@ pub enum MappingError {
     /// The store or service behind the mapping failed.
     #[error("the mapping of {provider:?} cannot be reached: {message}")]
     Failed {
-        /// Whose mapping.
+        /// The provider.
         provider: String,
-        /// What the store or service said.
+        /// The error of the store or service.
         message: String,
     },
 }

@@ -1,7 +1,7 @@
-//! The way of an item: stream -> parse -> collapse -> gate -> [permit -> claim -> fetch] -> store -> finish -> report.
+//! The path of an item: stream -> parse -> collapse -> gate -> [permit -> claim -> fetch] -> store -> finish -> report.
 //!
-//! [`Pipeline::process`] is that way. It is the same on one machine, in Lambda and in a simulation; only what it is built of
-//! differs. It is not the delivery of batches (the local poller, Kinesis) and not the slow loop over them.
+//! [`Pipeline::process`] implements that path. It is the same on one machine, in Lambda and in a simulation; only its parts
+//! differ. It is not the delivery of batches (the local poller, Kinesis) and not the slow loop over them.
 
 mod ad_hoc;
 mod adapt;
@@ -64,7 +64,7 @@ pub use ad_hoc::AdHoc;
 pub use adapt::AdaptError;
 pub use batch_processor::shortest_call;
 
-/// Where state and records live, and what time it is.
+/// The stores of state and records, and the clock.
 #[derive(Clone)]
 pub struct Stores {
     /// Claims, slots and control items.
@@ -73,7 +73,7 @@ pub struct Stores {
     pub sink: Arc<dyn ObjectStore>,
     /// How they are compressed there.
     pub compression: Compression,
-    /// What feeds batches.
+    /// The source of batches.
     pub mapping: Arc<dyn Mapping>,
     /// The time of day.
     pub clock: WallClock,
@@ -89,18 +89,18 @@ pub struct Pipeline {
     limiter: Mutex<Box<dyn ConcurrencyLimiter>>,
     failure_monitor: Mutex<FailureMonitor>,
     failing: Mutex<Failing>,
-    /// Held by whoever takes a share of the dead letters that an operator allows.
+    /// Held while a share of the dead letters that an operator allows is taken.
     taking_grant: tokio::sync::Mutex<()>,
     progress: Arc<Progress>,
     /// When this process saved the limiter last, or took over what another had saved.
     last_saved: Mutex<Option<Timestamp>>,
     /// The control item as this process knows it.
     control_cache: Mutex<ControlCache>,
-    /// What the latest call left to the next one.
+    /// The slots that the latest call left to the next one.
     retained_slots: Mutex<Option<RetainedSlots>>,
     /// The limiter's time.
     limiter_time: Mutex<LimiterTime>,
-    /// What the wall clock has leapt.
+    /// The leaps of the wall clock.
     leaps: Leaps,
 }
 
@@ -169,15 +169,15 @@ impl Pipeline {
         Arc::clone(&self.progress)
     }
 
-    /// What the limiter would say of itself now.
+    /// The limiter's state now.
     #[must_use]
     pub fn limiter_snapshot(&self) -> LimiterSnapshot {
         self.limiter().snapshot(self.limiter_now())
     }
 
     /// Process one batch: the entries of one shard, in order. Returns before `deadline`, with time to spare; when `stop` is
-    /// cancelled nothing more is started and what is in flight is finished. Never fails: what went wrong is in the report, and
-    /// whatever has not ended is to be delivered again.
+    /// cancelled nothing more is started and fetches in flight are finished. Never fails: errors are in the report, and entries
+    /// that have not ended are to be delivered again.
     pub async fn process(self: &Arc<Self>, entries: Vec<Entry>, deadline: Instant, stop: &CancellationToken) -> Report {
         let control = match self.control().await {
             Ok(control) => control,
@@ -233,15 +233,16 @@ impl Pipeline {
         Ok(self.control_cache().merge_read(read))
     }
 
-    /// The control item as it was read or written last, with what has yet to be written; none: neither has happened.
+    /// The control item as it was read or written last, with changes that are not written yet; `None`: neither has happened.
     #[must_use]
     pub fn cached_control(&self) -> Option<Control> {
         self.control_cache().last_seen()
     }
 
-    /// What keeps the provider from being called now.
+    /// The closed gate that stops the provider now, if any.
     fn gate(&self, control: &Control) -> Option<Gate> {
-        // The mapping is off because of the API: what arrives all the same has strayed, and a tick says when to try again.
+        // The mapping is off because of the API: a batch that arrives all the same is not processed, and a tick decides when to
+        // try again.
         if let Some(Disabled { by: OpenedBy::Breaker | OpenedBy::RetryAfter, until, .. }) = &control.governor.disabled {
             return Some(Gate { why: Stopped::ApiDown, opens: until.map(|until| self.instant(until)) });
         }
@@ -258,7 +259,7 @@ impl Pipeline {
         Some(Gate { why, opens: opens.map(|opens| self.instant(opens)) })
     }
 
-    /// Why nothing is claimed under an obstacle, and until when, if that is known; none: it is the limiter's matter.
+    /// Why nothing is claimed for this reason, and until when, if that is known; `None`: the limiter waits for it.
     fn closed_gate(block_reason: BlockReason) -> Option<(Stopped, Option<Timestamp>)> {
         Some(match block_reason {
             BlockReason::Operator | BlockReason::Config => (Stopped::BreakerOpen, None),
@@ -298,7 +299,7 @@ impl Pipeline {
 
     /// Open the breaker for all processes, unless it is open already.
     async fn open_breaker(&self, breaker: &ProviderStop) -> Result<(), LedgerError> {
-        // What was seen so far has had its effect; after the mend it would only mislead.
+        // The recorded results have had their effect; after the fix they would mislead.
         self.failure_monitor().reset();
         self.change_control(|control| {
             let closed = control.breaker == ProviderStop::Closed;
@@ -310,14 +311,14 @@ impl Pipeline {
         .await
     }
 
-    /// Change the control item, as often as somebody else is quicker. `change` says whether there is something to write.
+    /// Change the control item; repeated if another process was quicker. `change` returns whether there is something to write.
     async fn change_control(&self, mut change: impl FnMut(&mut Control) -> bool + Send) -> Result<(), LedgerError> {
         self.change_control_by_policy(|control| if change(control) { WritePolicy::Now } else { WritePolicy::Nothing })
             .await
     }
 
-    /// The same, where the change may be one that waits. At first the item is taken for what was seen last, which the write then
-    /// confirms; that there is nothing to write is believed only of what was read now.
+    /// The same, if the change may be one that waits. The first attempt uses the cached item, which the write then confirms; only
+    /// a fresh read shows that there is nothing to write.
     async fn change_control_by_policy(
         &self,
         mut change: impl FnMut(&mut Control) -> WritePolicy + Send,
@@ -363,8 +364,8 @@ impl Pipeline {
         self.limiter_time.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the wall clock has leapt, as far as a call is to know. Where each write is paid for, a process is one of a sandbox that is
-    /// frozen between two calls: what is no leap looks like one, and only what is seen within a call is one.
+    /// The leaps of the wall clock that a call uses. If each write costs money, the process runs in a sandbox that is frozen
+    /// between two calls: the freeze looks like a leap, and only leaps within a call count.
     fn leaps(&self) -> Leaps {
         if self.stores.ledger.write_interval().is_zero() { self.leaps.clone() } else { Leaps::default() }
     }

@@ -1,17 +1,17 @@
-//! Chance: jitter and the names of owners. In simulations it is seeded, so that the same seed gives the same bytes.
+//! Randomness: jitter and the names of owners. In simulations it is seeded, so that the same seed gives the same bytes.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-/// Where random numbers come from.
+/// The source of random numbers.
 #[derive(Debug, Clone, Default)]
 pub enum RandomSource {
     /// The machine's own.
     #[default]
     System,
-    /// A sequence that its seed decides, shared by all clones.
+    /// A sequence from a seed, shared by all clones.
     Seeded(Arc<Mutex<StdRng>>),
 }
 

@@ -1,4 +1,4 @@
-//! What a fetch ends in: a record, or a failure that says what to do about it.
+//! The result of a fetch: a record, or a failure of a kind that decides what follows.
 
 use std::fmt;
 use std::time::Duration;
@@ -20,13 +20,13 @@ pub struct Fetched {
 /// Why there is no record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
-    /// What it means for the item and for the provider.
+    /// Its kind, which decides what follows for the item and for the provider.
     pub kind: FailureKind,
-    /// What went wrong, for a person, without secrets.
+    /// The error, for people, without secrets.
     pub message: String,
-    /// How long the API asked to be left alone, from now.
+    /// The value of Retry-After, from now.
     pub retry_after: Option<Duration>,
-    /// The HTTP status that led here, where there was one.
+    /// The HTTP status that led here, if there was one.
     pub status: Option<u16>,
 }
 
@@ -48,7 +48,7 @@ impl fmt::Display for Failure {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FailureKind {
-    /// The API asks for fewer requests.
+    /// The API throttles.
     Throttled,
     /// The API does not work.
     Unavailable,

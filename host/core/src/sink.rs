@@ -1,17 +1,17 @@
-//! Where records go: newline-delimited JSON in an object store, `PROVIDER/DAY/OWNER/CHUNK.ndjson`, or `CHUNK.ndjson.zst` where it
+//! The sink of records: newline-delimited JSON in an object store, `PROVIDER/DAY/OWNER/CHUNK.ndjson`, or `CHUNK.ndjson.zst` if it
 //! is compressed.
 //!
 //! Objects are created, never overwritten. An owner numbers its chunks of a day in order, and takes the next number only when it
-//! knows that the last chunk is stored (`put`). So at most one put of an owner and day can be on its way, and always the one
-//! behind the highest number that is there. Whoever recovers an expired claim *seals* that owner (`recovery`): it creates empty
-//! objects under that number, under each name that the owner may give it. From then on the owner's put fails, it stores nothing more on
-//! that day, and what the recoverer has read is all that there will ever be.
+//! knows that the last chunk is stored (`put`). Therefore at most one put of an owner and day can be in flight, and always the
+//! one behind the highest stored number. A worker that recovers an expired claim *seals* its owner (`recovery`): it creates empty
+//! objects under that number, under each name that the owner may give it. From then on the owner's put fails, it stores nothing
+//! more on that day, and the chunks that the recovering worker has read are complete.
 //!
 //! A put whose outcome is unknown is settled in the same way by the owner itself: an empty object under the same name, and
 //! whichever of the two was first stays.
 //!
-//! What this needs of others: until the items of a day are finished in the ledger, nobody may move or delete the day's objects, the empty
-//! ones included. Copying is always allowed. Where the highest chunk is missing, its owner is sealed at a number that it has passed,
+//! Precondition: until the items of a day are finished in the ledger, the day's objects must not be moved or deleted, the empty
+//! ones included. Copying is always allowed. If the highest chunk is missing, its owner is sealed at a number that it has passed,
 //! and a chunk that is missing cannot say which items it holds: these may be fetched and stored again.
 
 mod compression;
@@ -52,28 +52,29 @@ pub fn owner_folder(provider: &str, day: Day, owner: &Owner) -> Path {
     Path::from(format!("{provider}/{day}/{owner}"))
 }
 
-/// Why the sink did not take or give what it should.
+/// An error of the sink.
 #[derive(Debug, thiserror::Error)]
 pub enum SinkError {
-    /// The object is there already: this owner was taken for dead and sealed. What it has not stored is not its any more.
+    /// The object exists already: this owner was sealed, because its claims had expired. Items that it has not stored belong to
+    /// other owners.
     #[error("{0} exists already: another worker took this one for dead and recovers its items")]
     Sealed(Path),
     /// The disk or the quota is full.
     #[error("cannot {action} {path}: no room left on its disk: free some and run again, nothing is lost")]
     Full {
-        /// What was tried.
+        /// The action.
         action: &'static str,
         /// With which object.
         path: Path,
     },
-    /// The store failed, or what it gave is damaged. What was tried may have happened.
+    /// The store failed, or returned damaged data. The action may have happened.
     #[error("cannot {action} {path}: {message}")]
     Store {
-        /// What was tried.
+        /// The action.
         action: &'static str,
         /// With which object.
         path: Path,
-        /// What the store said, or what is wrong with the object.
+        /// The store's error, or the damage of the object.
         message: String,
     },
     /// An owner could not be sealed: it goes on storing, or the store contradicts itself.
@@ -86,7 +87,7 @@ pub enum SinkError {
         /// How often it was tried.
         tries: u32,
     },
-    /// There was no time to read what an abandoned owner has stored. Its items are recovered later.
+    /// There was no time to read the objects of an abandoned owner. Its items are recovered later.
     #[error("what an abandoned worker has stored was not read: {0}; its items are recovered later")]
     NotRecovered(&'static str),
 }
@@ -94,7 +95,7 @@ pub enum SinkError {
 /// Create an object.
 ///
 /// # Errors
-/// [`SinkError::Sealed`] where it exists; else the store failed, and the object may be there or not.
+/// [`SinkError::Sealed`] if it exists; else the store failed, and the object may exist or not.
 pub async fn create(store: &dyn ObjectStore, path: &Path, content: Bytes) -> Result<(), SinkError> {
     match in_time(OPERATION_TIME, put_new(store, path, content)).await {
         Ok(()) => Ok(()),
@@ -103,7 +104,7 @@ pub async fn create(store: &dyn ObjectStore, path: &Path, content: Bytes) -> Res
     }
 }
 
-/// Put an object where there is none.
+/// Put an object, if it does not exist.
 async fn put_new(store: &dyn ObjectStore, path: &Path, content: Bytes) -> object_store::Result<()> {
     let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
     store.put_opts(path, content.into(), options).await.map(drop)
@@ -131,7 +132,7 @@ fn store_error(action: &'static str, path: &Path, error: &object_store::Error) -
     SinkError::Store { action, path, message: error_chain(error) }
 }
 
-/// Whether a disk had no room for what was to be written.
+/// Whether a disk was full.
 fn is_full(error: &object_store::Error) -> bool {
     let causes = std::iter::successors(Some(error as &(dyn Error + 'static)), |&error| error.source());
     causes

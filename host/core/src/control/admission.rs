@@ -1,4 +1,4 @@
-//! The words in which a limiter is asked and told: what every algorithm that decides when a fetch may start has in common.
+//! The interface of limiters: algorithms that decide when a fetch may start.
 //!
 //! Time is a `Duration` since an epoch that the caller chooses and keeps; it never goes backwards.
 
@@ -32,23 +32,23 @@ pub struct Permit {
 /// How a fetch ended, as far as the API's health is concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// The API answered; that the answer was no record does not matter here.
+    /// The API responded, with a record or not.
     Ok,
-    /// The API asked for fewer requests.
+    /// The API refused the request because of too many (429, or Retry-After).
     Throttled {
-        /// How long it asked to be left alone.
+        /// The value of Retry-After.
         retry_after: Option<Duration>,
     },
     /// The API failed.
     Failed,
-    /// The API did not answer in time.
+    /// The API did not respond in time.
     TimedOut,
 }
 
-/// What decides when a fetch may start. [`Limiter`](crate::control::limiter::Limiter) is Damper's; the simulator puts other
-/// algorithms in its place to compare them. One per provider and process.
+/// Decides when a fetch may start. [`Limiter`](crate::control::limiter::Limiter) is Damper's; the simulator puts other algorithms
+/// in its place to compare them. There is one per provider and process.
 pub trait ConcurrencyLimiter: Send + fmt::Debug {
-    /// May a fetch start at `now` beside `in_flight` others? Asked only where there is something to fetch.
+    /// Whether a fetch may start at `now` beside `in_flight` others. Called only if there is something to fetch.
     fn admit(&mut self, now: Duration, in_flight: u32) -> Admission;
 
     /// The fetch that was just admitted has started.
@@ -60,40 +60,40 @@ pub trait ConcurrencyLimiter: Send + fmt::Debug {
     /// A fetch ended.
     fn on_completed(&mut self, now: Duration, permit: Permit, outcome: Outcome);
 
-    /// A fetch ended in a way that says nothing of the API: it was never sent, its component trapped, its credential was refused.
+    /// A fetch ended without information on the API: it was never sent, its component trapped, its credential was refused.
     fn on_discarded(&mut self, now: Duration, permit: Permit);
 
-    /// What it would say of itself at `now`, for people, charts and the governor.
+    /// The state at `now`, for people, charts and the governor.
     fn snapshot(&self, now: Duration) -> LimiterSnapshot;
 
-    /// What it has learned, to be kept; none where it learns nothing.
+    /// The learned state, to be stored; `None` if there is none.
     fn save(&self) -> Option<serde_json::Value> {
         None
     }
 
-    /// Go on from what was kept, in the time of the process that kept it: `rebase` moves its instants to the caller's time. What
-    /// cannot be read is not learned from; `false` says so.
+    /// Resume from a stored state, which is in the time of the process that stored it: `rebase` moves its instants to the
+    /// caller's time. `false`: the state cannot be read and is ignored.
     fn load(&mut self, _saved: &serde_json::Value, _rebase: &Rebase) -> bool {
         true
     }
 }
 
-/// A limiter's state, to be looked at.
+/// A limiter's state, for display.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct LimiterSnapshot {
     /// How many fetches may be in flight.
     pub limit: u32,
     /// Whether its breaker lets fetches start.
     pub breaker: BreakerStatus,
-    /// Until when nothing may start because the API asked for it.
+    /// Until when nothing may start because the API sent Retry-After.
     pub gate: Option<Duration>,
-    /// The rate that it keeps, in fetches a second, where it learned or was given one.
+    /// The rate that it keeps, in fetches a second, if it has one.
     pub rate: Option<f64>,
-    /// What it is doing, in a word: the name of its state.
+    /// The name of the current state.
     pub phase: &'static str,
 }
 
-/// A breaker's state, to be looked at.
+/// A breaker's state, for display.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(tag = "state", rename_all = "kebab-case")]
 pub enum BreakerStatus {

@@ -1,4 +1,4 @@
-//! The breaker: keeps everybody away from an API that only fails, and tries it now and then until it works again.
+//! The circuit breaker: stops requests to an API that only fails, and probes it until it works again.
 //!
 //! ```text
 //!            an outage is seen                        the pause is over
@@ -10,8 +10,8 @@
 //!                          three probes in a row succeed
 //! ```
 //!
-//! In HALF-OPEN one fetch at a time is let through, the probe. What was sent before says nothing of the API as it is now.
-//! Pure: it knows neither what an outage looks like (`limiter::errors` does) nor how many may be in flight afterwards.
+//! In HALF-OPEN one fetch at a time may start, the probe. Fetches that were sent before the opening do not count. Pure: it does
+//! not detect outages (`limiter::errors` does) and does not limit how many are in flight afterwards.
 
 use std::time::Duration;
 
@@ -24,9 +24,9 @@ use crate::control::rebase::Rebase;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause of an outage.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// So many probes in a row have to succeed.
+/// The number of probes in a row that have to succeed.
 const GOOD_PROBES: u32 = 3;
-/// A probe that nobody has reported after this time never will be: whoever sent it is gone. Above any manifest's timeout.
+/// A probe without a result after this time is lost: its process died. Longer than any manifest's timeout.
 const PROBE_IS_LOST: Duration = Duration::from_secs(15 * 60);
 
 /// Closed, open or half-open.
@@ -76,12 +76,12 @@ pub enum BreakerPermit {
     NotBefore(Duration),
 }
 
-/// What a fetch that ended means to the breaker.
+/// The effect of a finished fetch on the breaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BreakerTransition {
-    /// The breaker is closed: the end is for others to judge.
+    /// The breaker is closed: the caller evaluates the result.
     WasClosed,
-    /// The end changes nothing.
+    /// The result changes nothing.
     None,
     /// It was the last good probe: the breaker has just closed.
     JustClosed,
@@ -94,8 +94,7 @@ impl Default for Breaker {
 }
 
 impl Breaker {
-    /// Whether a fetch may start at `now` beside `in_flight` others. With none in flight a probe that is still expected is
-    /// lost, whatever became of it.
+    /// Whether a fetch may start at `now` beside `in_flight` others. If none is in flight, a probe without a result is lost.
     pub fn admit(&mut self, now: Duration, in_flight: u32) -> BreakerPermit {
         if let Self::Open { since, until, pause } = *self {
             if now < until {
@@ -127,7 +126,7 @@ impl Breaker {
     /// A fetch has ended, well or not.
     pub fn on_ended(&mut self, now: Duration, permit: Permit, well: bool) -> BreakerTransition {
         match self {
-            // What was sent before the outage ended says nothing of the API as it is now.
+            // Fetches that were sent before the outage ended do not count.
             Self::Closed { since } if !well && since.is_some_and(|since| permit.started < since) => {
                 BreakerTransition::None
             }
@@ -149,7 +148,7 @@ impl Breaker {
         }
     }
 
-    /// A fetch has ended in a way that says nothing: if it was the probe, another may be sent.
+    /// A fetch has ended without a result: if it was the probe, another may be sent.
     pub fn on_discarded(&mut self, permit: Permit) {
         if let Self::HalfOpen { probe, .. } = self
             && *probe == Some(permit.started)
@@ -191,7 +190,7 @@ impl Breaker {
         matches!(self, Self::Closed { .. })
     }
 
-    /// What it would say of itself.
+    /// The state, for display.
     #[must_use]
     pub fn status(&self) -> BreakerStatus {
         match *self {

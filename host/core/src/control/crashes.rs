@@ -1,12 +1,12 @@
 //! Crashes of the process while a component ran: whether the component is the cause. Pure.
 //!
-//! A component cannot end the process that runs it, as far as is known. Should one find a way, the item that it runs is delivered again, and
-//! the next process dies of it, too, with all other providers. So a process records which components ran when the one before
-//! died, and a provider that is found there again and again is stopped.
+//! No way is known in which a component can end the process that runs it. If one does, the item is delivered again, and the next
+//! process dies, too, with all other providers. Therefore a process records which components ran when the one before died, and a
+//! provider that is recorded repeatedly is stopped.
 //!
-//! A process also dies for other reasons while a component happens to run. That the *same item* ran both times is no coincidence,
-//! since a component runs for some microseconds an item. That any item of the component ran is one, often, so
-//! three crashes count, with no record fetched between them.
+//! A process also dies for other reasons while a component happens to run. If the *same item* ran both times, that is no
+//! coincidence, since a component runs for some microseconds an item. If any item of the component ran, it often is one; three
+//! crashes count, with no record fetched between them.
 
 use serde::{Deserialize, Serialize};
 
@@ -38,7 +38,7 @@ pub struct Crashes {
 }
 
 impl Crashes {
-    /// Records a crash, once however often it is told. Answers whether the provider is to be stopped.
+    /// Records a crash; the same crash is counted once. Returns whether the provider is to be stopped.
     pub fn record(&mut self, crash: Crash) -> bool {
         if self.last.as_ref().is_some_and(|last| last.process == crash.process) {
             return self.have_one_cause();

@@ -1,28 +1,29 @@
-//! The failure monitor: sees from how fetches end whether a person is needed, and whether a failure is the record's own.
+//! The failure monitor: decides from the results of recent fetches whether an operator is needed, and whether a failure is caused
+//! by the record itself.
 //!
-//! It looks at the last twenty ends. A moved path or a bad release must not empty a stream into dead letters, and an
-//! outage must not spend the attempts of good records.
+//! It keeps the last twenty results. A moved path or a bad release must not turn a whole stream into dead letters, and an outage
+//! must not spend the attempts of good records.
 
 use std::collections::VecDeque;
 
 use crate::dead_letter::Reason;
 
-/// How many ends are looked at.
+/// The number of results that are kept.
 const WINDOW: usize = 20;
-/// So many would-be dead letters among them stop the provider: half.
+/// The number of would-be dead letters among them that stops the provider: half.
 const TOO_MANY_DEAD_LETTERS: usize = WINDOW / 2;
-/// So many refusals or traps in a row, with no success between, stop it.
+/// The number of refusals or traps in a row, with no success between, that stops it.
 const TOO_MANY_IN_A_ROW: usize = 3;
 
-/// So many fetches run at a time while none succeeds: with [`TOO_MANY_DEAD_LETTERS`], fewer than [`WINDOW`] items are touched.
+/// The most fetches in flight while none succeeds: with [`TOO_MANY_DEAD_LETTERS`], fewer than [`WINDOW`] items are affected.
 const CAUTIOUS_IN_FLIGHT: u32 = 8;
 
-/// How a fetch ended, as far as a person would care.
+/// The result of a fetch, as the monitor counts it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OutcomeClass {
-    /// A record came.
+    /// It returned a record.
     Success,
-    /// The item would be given up on, for this reason.
+    /// The item would become a dead letter, for this reason.
     DeadLetter(Reason),
     /// The API refused our credential.
     Unauthorized,
@@ -30,16 +31,16 @@ pub enum OutcomeClass {
     Trapped,
     /// The component cannot run, or lacks a secret.
     Broken,
-    /// Anything that time may mend: throttled, unavailable, timed out, malformed but to be retried.
+    /// A failure that may pass: throttled, unavailable, timed out, malformed but to be retried.
     Transient,
 }
 
-/// Why a person is needed.
+/// Why an operator is needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Alarm {
-    /// The API goes on refusing our credential.
+    /// The API refuses our credential repeatedly.
     Unauthorized,
-    /// The component goes on trapping.
+    /// The component traps repeatedly.
     Trapping,
     /// The component cannot run, or lacks a secret.
     Broken,
@@ -47,29 +48,29 @@ pub enum Alarm {
     MassDeadLetters(Reason),
 }
 
-/// Of how many dead letters a process takes its part at a time, of those that an operator allows: few enough that other processes find
-/// some left, and that a crash loses little of the grant.
+/// The most dead letters that a process takes at a time out of an operator's grant: few enough that other processes find some
+/// left, and that a crash loses little of the grant.
 pub const GRANT_SHARE: u32 = 20;
 
-/// A part of the dead letters that an operator allows, taken out of the control item.
+/// A share of the dead letters that an operator allows, taken out of the control item.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct GrantShare {
-    /// Of which grant: a later one ends it.
+    /// The number of the grant: a later grant voids the share.
     pub grant: u64,
     /// How many dead letters.
     pub dead_letters: u32,
 }
 
-/// The monitor's verdict on one end.
+/// The monitor's verdict on one result.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct MonitorVerdict {
-    /// Why a person is needed, if so.
+    /// Why an operator is needed, if so.
     pub alarm: Option<Alarm>,
     /// Whether an operator has allowed this dead letter.
     pub is_allowed: bool,
 }
 
-/// The last ends of a provider's fetches.
+/// The last results of a provider's fetches.
 #[derive(Debug, Clone, Default)]
 pub struct FailureMonitor {
     recent: VecDeque<OutcomeClass>,
@@ -77,7 +78,7 @@ pub struct FailureMonitor {
 }
 
 impl FailureMonitor {
-    /// Let so many would-be dead letters pass without counting them: an operator has said that they are right. What was left of an earlier
+    /// Let this share of would-be dead letters pass without counting them: an operator has allowed them. The rest of an earlier
     /// grant is void.
     pub fn allow(&mut self, share: GrantShare) {
         let left = if self.allowance.grant == share.grant { self.allowance.dead_letters } else { 0 };
@@ -90,25 +91,25 @@ impl FailureMonitor {
         self.allowance.dead_letters
     }
 
-    /// What may still pass, to be given back: none may from here on.
+    /// Take the remaining allowance, to be given back: none may pass from here on.
     pub fn take_allowance(&mut self) -> GrantShare {
         let taken = self.allowance;
         self.allowance.dead_letters = 0;
         taken
     }
 
-    /// Whether one more would-be dead letter may call a person, unless it is allowed.
+    /// Whether one more would-be dead letter may raise an alarm, unless it is allowed.
     #[must_use]
     pub fn is_near_alarm(&self) -> bool {
         self.count_dead_letters().saturating_add(1) >= TOO_MANY_DEAD_LETTERS
     }
 
-    /// Forget what was seen: somebody has mended it.
+    /// Discard all results: the cause is fixed.
     pub fn reset(&mut self) {
         self.recent.clear();
     }
 
-    /// Take in one end.
+    /// Record one result.
     pub fn record(&mut self, class: OutcomeClass) -> MonitorVerdict {
         if matches!(class, OutcomeClass::DeadLetter(_)) && self.allowance.dead_letters > 0 {
             self.allowance.dead_letters -= 1;
@@ -130,15 +131,15 @@ impl FailureMonitor {
         MonitorVerdict { alarm, is_allowed: false }
     }
 
-    /// Whether other items succeed at present: then a failure is the record's own, and its attempt counts.
+    /// Whether other items succeed at present: then a failure is caused by the record itself, and its attempt counts.
     #[must_use]
     pub fn others_succeed(&self) -> bool {
         let good = self.count(OutcomeClass::Success);
         good > 0 && good * 2 >= self.recent.len()
     }
 
-    /// The most fetches at a time while none of the last twenty has brought a record: at the start, after a bad release, in an
-    /// outage. So a person is called before more than twenty items are touched, and a dead API is not pressed.
+    /// The most fetches in flight while none of the last twenty has returned a record: at the start, after a bad release, in an
+    /// outage. It raises the alarm before more than twenty items are affected, and sends few requests to an API that is down.
     #[must_use]
     pub fn cautious_limit(&self) -> Option<u32> {
         (self.count(OutcomeClass::Success) == 0).then_some(CAUTIOUS_IN_FLIGHT)

@@ -13,8 +13,8 @@
 //!       +--------------------------- PROBING <---------------------------------------------------+
 //! ```
 //!
-//! While it feeds, the batch follows the rate: as many entries as are fetched in [`TARGET`], changed only where the difference
-//! is worth a change. What an operator disabled (here or at the mapping itself) is never enabled by a tick.
+//! While it feeds, the batch follows the rate: as many entries as are fetched in [`TARGET`], changed only where the difference is
+//! worth a change. A tick never enables a mapping that an operator disabled (here or at the mapping itself).
 //!
 //! Pure: the mapping's actual state and the time are passed in, a change comes out. The limiter's decisions, fetch by fetch,
 //! are not here, and neither is the breaker: its truth is the control item.
@@ -47,19 +47,19 @@ const LEAST_BETWEEN: Duration = Duration::from_secs(120);
 const LEAST_CHANGE: f64 = 0.3;
 /// The least batch, where the manifest allows one as large.
 const LEAST_BATCH: f64 = 10.0;
-/// A change that was asked for and is nowhere to be seen is taken for lost after so long.
+/// The time after which a requested change that does not appear counts as lost.
 const LOST_AFTER: Duration = Duration::from_secs(300);
 /// How often to read a mapping that is off, or whose change is under way.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 /// How much the latest invocation weighs in the averages.
 const WEIGHT: f64 = 0.5;
 
-/// What keeps batches from being worth delivering.
+/// Why a provider's API must not be called at present.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BlockReason {
     /// An operator stopped the provider.
     Operator,
-    /// Something only a person can mend.
+    /// A fault that only an operator can fix.
     Config,
     /// The API has been failing since then.
     ApiDown {
@@ -68,7 +68,7 @@ pub enum BlockReason {
     },
     /// The window is closed.
     Window {
-        /// When it opens; none: never.
+        /// When it opens; `None`: never.
         until: Option<Timestamp>,
     },
     /// The day's quota is spent.
@@ -76,14 +76,14 @@ pub enum BlockReason {
         /// When the next day begins.
         until: Timestamp,
     },
-    /// The API asked to be left alone.
+    /// The API sent Retry-After.
     RetryAfter {
         /// Until when.
         until: Timestamp,
     },
 }
 
-/// What keeps an API from being called at `now`, by its control item, its window and its quota of requests a day.
+/// Why an API must not be called at `now`, by its control item, its window and its quota of requests a day.
 #[must_use]
 pub fn block_reason(control: &Control, window: &Window, quota: Option<u64>, now: Timestamp) -> Option<BlockReason> {
     match control.breaker {
@@ -105,7 +105,7 @@ pub fn block_reason(control: &Control, window: &Window, quota: Option<u64>, now:
     }
 }
 
-/// What an invocation came to, as far as the batch size is concerned.
+/// The results of an invocation that matter for the batch size.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Invocation {
     /// Records that came.
@@ -134,8 +134,8 @@ impl Bounds {
 }
 
 impl Governor {
-    /// An invocation has ended. Says what to change at the mapping, which was read as `mapping`; the caller tells whether that
-    /// was done with [`Governor::record_change`].
+    /// An invocation has ended. Returns the change to make at the mapping, which was read as `mapping`; the caller reports a
+    /// change that was made with [`Governor::record_change`].
     pub fn on_invocation_done(
         &mut self,
         now: Timestamp,
@@ -200,14 +200,14 @@ impl Governor {
         (!mapping.enabled).then_some(MappingChange { batch_size: self.good_batch, enabled: Some(true) })
     }
 
-    /// The provider was stopped until it is resumed: by an operator, or by what only a person can mend.
+    /// The provider was stopped until it is resumed: by an operator, or by a fault that only an operator can fix.
     pub fn pause(&mut self, now: Timestamp, by: OpenedBy, mapping: MappingState) -> Option<MappingChange> {
         let change = self.disable(Disabled { by, since: now, until: None });
         mapping.enabled.then_some(change)
     }
 
-    /// What is noted of the mapping and of changes of it. A mapping that was read while something else was noted says nothing any more:
-    /// others have decided since, and perhaps changed it.
+    /// The stored notes on the mapping and on changes of it. A reading of the mapping that was made under other notes is stale:
+    /// another process has decided since, and perhaps changed the mapping.
     #[must_use]
     pub fn notes(&self) -> Notes {
         Notes { disabled: self.disabled.clone(), pending: self.pending.clone() }
@@ -224,9 +224,9 @@ impl Governor {
             self.resized_at = Some(now);
         }
         match change.enabled {
-            // Not before it was asked for: a mapping that is off, and nobody knows why, is taken for an operator's.
+            // Not before it was asked for: a mapping that is off without a noted reason counts as disabled by an operator.
             Some(true) => self.disabled = None,
-            // So it is if others have seen for long that it was not done, or that it was done and not noted.
+            // Others may have noticed meanwhile that it was not done, or that it was done and not noted.
             Some(false) => self.remind_of(decided),
             None => {}
         }
@@ -249,20 +249,20 @@ impl Governor {
         self.seen = Some(Seen { at: now, batch_size, enabled });
     }
 
-    /// What the mapping can be taken for without reading it: reading it costs a call of a control plane that all providers
-    /// share, and while batches come nobody else has anything to change. None: it has to be read.
+    /// The assumed state of the mapping, without reading it: a read is a call of a control plane that all providers share, and
+    /// while batches come nobody else changes the mapping. `None`: it has to be read.
     #[must_use]
     pub fn assumed_mapping(&self, now: Timestamp) -> Option<MappingState> {
         let Seen { at, batch_size, enabled } = *self.seen.as_ref()?;
         let pending = self.pending.is_some();
-        // What was seen in what is the future by now was seen before the clock was set back, nobody knows how long ago.
+        // A reading from the future was made before the clock was set back; its age is unknown.
         let is_fresh = at <= now && time_between(at, now) < LOOK_AGAIN;
-        // What was fed before it was decided to disable it may be off by now.
+        // A mapping that fed batches before it was decided to disable it may be off by now.
         let is_fed = enabled && !pending && self.disabled.is_none();
         (is_fresh || is_fed).then_some(MappingState { batch_size, enabled, pending })
     }
 
-    /// See what the mapping is now; somebody else may have changed it.
+    /// Update the notes from the current mapping; another process may have changed it.
     fn look(&mut self, now: Timestamp, mapping: MappingState) {
         // After the clock was set back, waits begin anew.
         self.resized_at = self.resized_at.map(|at| at.min(now));
@@ -281,8 +281,8 @@ impl Governor {
             }
             self.pending = None;
         }
-        // A change is on its way that nobody has noted: who asked for it died, or never had the answer. What was decided stands until
-        // it can be seen whether it came.
+        // A change is pending that is not noted: the process that asked for it died, or missed the response. The decision stands
+        // until the mapping shows whether the change was made.
         if mapping.pending {
             return;
         }
@@ -290,8 +290,8 @@ impl Governor {
             (None, false) => {
                 self.disabled = Some(Disabled { by: OpenedBy::Operator, since: now, until: None });
             }
-            // What was decided a moment ago may not be done yet, or the mapping was read before it was. Forgotten, nobody would know
-            // why the mapping is off.
+            // A decision of a moment ago may not be applied yet, or the mapping was read before it was. If the decision were
+            // removed, the reason why the mapping is off would be lost.
             (Some(disabled), true) if time_between(disabled.since, now) >= LOST_AFTER => self.disabled = None,
             _ => {}
         }
@@ -305,7 +305,7 @@ impl Governor {
     fn learn(&mut self, Invocation { ok, launching, tail }: Invocation) {
         let average = |old: Option<f64>, new: f64| old.map_or(new, |old| old + WEIGHT * (new - old));
         self.tail_seconds = Some(average(self.tail_seconds, tail.as_secs_f64()));
-        // Where all was launched at once, only the answers tell how fast it went.
+        // If all fetches were started at once, only the responses show the rate.
         let seconds = launching.max((launching + tail) / 2).as_secs_f64();
         if ok > 0 && seconds > 0.0 {
             self.rate = Some(average(self.rate, ok as f64 / seconds));
@@ -368,7 +368,7 @@ fn off(now: Timestamp, block_reason: BlockReason) -> Option<Disabled> {
     Some(Disabled { by, since: now, until })
 }
 
-/// How much time lies between; none where `later` is earlier.
+/// The time between both; zero if `later` is earlier.
 fn time_between(earlier: Timestamp, later: Timestamp) -> Duration {
     Duration::try_from(later.duration_since(earlier)).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! The control item: what all processes that work for a provider share, the breaker's truth among it.
+//! The control item: the state that all processes of a provider share.
 //!
 //! ```text
 //!             the limiter's breaker opened (by = breaker)
@@ -12,7 +12,7 @@
 //!      +--------------------------------------------------------------------------------+
 //! ```
 //!
-//! What needs a person is never closed by anybody else.
+//! A stop that needs an operator is closed by an operator only.
 //!
 //! The item also holds the nonces of its latest changes ([`RecentChanges`]). A writer whose answer was lost reads the item again and
 //! finds its nonce there, and so does a writer whose own repeated write was refused.
@@ -31,20 +31,20 @@ use crate::control::rebase::Rebase;
 use crate::item::SequenceNumber;
 use crate::random::RandomSource;
 
-/// A provider's control item: what all processes that work for it share.
+/// A provider's control item: the state that all of its processes share.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Control {
-    /// Raised by every write; a write holds only if nobody else wrote since the read.
+    /// Raised by every write; a write holds only if no other process wrote since the read.
     pub version: u64,
     /// Whether the API may be called.
     pub breaker: ProviderStop,
-    /// How many more items the failure monitor lets become dead letters without a word: what is left of an operator's grant, without
-    /// the shares that processes have taken ([`GrantShare`](crate::control::failure_monitor::GrantShare)).
+    /// How many more items may become dead letters without an alarm: the rest of an operator's grant, without the shares that
+    /// processes have taken ([`GrantShare`](crate::control::failure_monitor::GrantShare)).
     pub dead_letters_allowed: u32,
     /// Raised by each grant, so that a share of an earlier one is not given back to it.
     pub dead_letters_grant: u64,
-    /// What the limiter has learned, as it saved it last.
+    /// The limiter's state, as it was saved last.
     pub limiter: Option<SavedLimiter>,
     /// The slow loop's memory.
     pub governor: Governor,
@@ -56,7 +56,7 @@ pub struct Control {
     pub unfinished: Vec<SequenceNumber>,
     /// The changes that were written last.
     pub recent_changes: RecentChanges,
-    /// What is parked, as far as is known.
+    /// A hint on the parked entries.
     pub parked: ParkedHint,
     /// Processes that died while the component ran.
     pub crashes: Crashes,
@@ -98,13 +98,14 @@ impl RecentChanges {
     }
 }
 
-/// What is parked in the ledger, as the calls that parked it noted it: a hint that spares others a look. A tick reads what is there.
+/// A hint on the entries that are parked in the ledger, written by the calls that parked them: it saves reads. A tick reads the
+/// parked entries themselves.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ParkedHint {
     /// How many entries.
     pub count: u64,
-    /// When the first is due; none: nothing is parked.
+    /// When the first is due; `None`: nothing is parked.
     pub next_due: Option<Timestamp>,
 }
 
@@ -121,12 +122,12 @@ impl ParkedHint {
 pub struct SavedLimiter {
     /// When it was saved.
     pub at: Timestamp,
-    /// The same in the time of the limiter that saved it, in which the state's instants are; none: the time since 1970.
+    /// The same in the time of the limiter that saved it, in which the state's instants are; `None`: the time since 1970.
     #[serde(default)]
     pub elapsed: Option<Duration>,
-    /// The limit then: for whoever looks.
+    /// The limit then, for display.
     pub limit: u32,
-    /// Until when nothing may start because the API asked for it.
+    /// Until when nothing may start because the API sent Retry-After.
     pub gate: Option<Timestamp>,
     /// The state, in the limiter's own form.
     pub state: serde_json::Value,
@@ -140,8 +141,8 @@ impl SavedLimiter {
         Self { limit, ..self }
     }
 
-    /// What moves the state's instants to a time in which it is `elapsed` when the wall clock says `now`. A state that was saved
-    /// in what is the future by now, before the clock was set back, is taken for one that was saved just now.
+    /// The [`Rebase`] that moves the state's instants to a time in which it is `elapsed` when the wall clock says `now`. A state
+    /// that was saved in the future, before the clock was set back, counts as saved just now.
     #[must_use]
     pub fn rebase(&self, elapsed: Duration, now: Timestamp) -> Rebase {
         let since_1970 = || Duration::try_from(self.at.duration_since(Timestamp::UNIX_EPOCH)).unwrap_or_default();
@@ -149,8 +150,8 @@ impl SavedLimiter {
         Rebase::new(elapsed, self.elapsed.unwrap_or_else(since_1970).saturating_add(age))
     }
 
-    /// Until when nothing may start at `now` because the API asked for it. What was saved in what is the future by now says
-    /// nothing: the clock was set back, and the limiter itself knows how long it has to wait.
+    /// Until when nothing may start at `now` because the API sent Retry-After. A state that was saved in the future is ignored:
+    /// the clock was set back, and the limiter itself keeps the time to wait.
     #[must_use]
     pub fn gate(&self, now: Timestamp) -> Option<Timestamp> {
         self.gate.filter(|gate| self.at <= now && *gate > now)
@@ -158,7 +159,7 @@ impl SavedLimiter {
 }
 
 impl Control {
-    /// Whether a person is needed before the API may be called.
+    /// Whether an operator is needed before the API may be called.
     #[must_use]
     pub fn needs_operator(&self) -> bool {
         matches!(self.breaker, ProviderStop::Open { by: OpenedBy::Operator | OpenedBy::Config, .. })
@@ -176,18 +177,18 @@ pub enum ProviderStop {
     Open {
         /// Since when.
         since: Timestamp,
-        /// Who opened it.
+        /// The party that opened it.
         by: OpenedBy,
         /// Why, for a person.
         reason: String,
     },
 }
 
-/// Who opened a breaker.
+/// The party that stopped a provider or disabled its mapping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OpenedBy {
-    /// An operator, who alone closes it again.
+    /// An operator, who also closes it again.
     Operator,
     /// The limiter's breaker, which counts errors.
     Breaker,
@@ -195,9 +196,9 @@ pub enum OpenedBy {
     Window,
     /// A quota that is spent.
     Quota,
-    /// The API, which asked to be left alone.
+    /// The API, by Retry-After.
     RetryAfter,
-    /// Something that only a person can mend: a credential, a component, a moved path.
+    /// A fault that only an operator can fix: a credential, a component, a moved path.
     Config,
 }
 

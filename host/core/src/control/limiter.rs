@@ -13,7 +13,7 @@
 //!   completed:  Retry-After -> gate, rate | 429 -> level | failures -> breaker, level | latency -> level
 //! ```
 //!
-//! - `level`: the experiments that find how many the API bears; START, HOLD, RAMP, UP, CONFIRM, DOWN, RELIEF
+//! - `level`: the experiments that find how many in flight the API can handle; START, HOLD, RAMP, UP, CONFIRM, DOWN, RELIEF
 //! - `latency`, `errors`: what it goes by
 //! - `retry_after`: the gate and the learned rate; `cause`: whether there is a rate behind refusals
 //! - `stall`: stop while nothing comes back
@@ -44,13 +44,13 @@ use stall::Stall;
 
 /// The longest Retry-After that is believed; a longer one is cut to this.
 pub(crate) const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(24 * 3600);
-/// When to ask again where nothing may ever start: the hard cap is none.
+/// When to ask again if nothing may ever start: the hard cap is 0.
 const NEVER: Duration = Duration::from_secs(3600);
 /// How far ahead the requests of a fetch that sent many can have put the manifest's rate, as far as a saved state is believed:
 /// the longest time that a fetch may take.
 const LONGEST_DEBT: Duration = Duration::from_secs(600);
 
-/// What a limiter must keep to.
+/// The bounds of a limiter.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LimiterConfig {
     /// The most requests in flight.
@@ -67,7 +67,7 @@ pub struct Limiter {
     state: State,
 }
 
-/// All that a limiter knows, to be kept and given to [`Limiter::restore`]. Instants in it are of the limiter's epoch.
+/// A limiter's whole state, to be stored and given to [`Limiter::restore`]. Instants in it are of the limiter's epoch.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct LimiterState(State);
@@ -86,13 +86,13 @@ struct State {
 }
 
 impl Limiter {
-    /// A limiter that knows nothing of the API yet.
+    /// A limiter without a learned state.
     #[must_use]
     pub fn new(config: LimiterConfig) -> Self {
         Self::restore(config, LimiterState::default())
     }
 
-    /// A limiter that goes on where another one was; the configuration may have changed since.
+    /// A limiter that resumes from a saved state; the configuration may have changed since.
     #[must_use]
     pub fn restore(config: LimiterConfig, saved: LimiterState) -> Self {
         let LimiterConfig { max_in_flight, requests_per_second } = config;
@@ -103,7 +103,7 @@ impl Limiter {
         Self { max_in_flight, requests_per_second, state }
     }
 
-    /// The same with a snapshot that a process of another time has saved.
+    /// The same with a state that a process with another time base has saved.
     #[must_use]
     pub fn restore_rebased(config: LimiterConfig, saved: LimiterState, rebase: &Rebase) -> Self {
         let LimiterState(mut state) = saved;
@@ -111,13 +111,13 @@ impl Limiter {
         Self::restore(config, LimiterState(state))
     }
 
-    /// All that it knows.
+    /// Its whole state.
     #[must_use]
     pub fn state(&self) -> LimiterState {
         LimiterState(self.state.clone())
     }
 
-    /// See [`ConcurrencyLimiter::admit`]. Asked again after any completion, and at the time that an `At` names.
+    /// See [`ConcurrencyLimiter::admit`]. Called again after any completion, and at the time that an `At` names.
     pub fn admit(&mut self, now: Duration, in_flight: u32) -> Admission {
         self.state.beside = in_flight;
         if in_flight >= self.max_in_flight {
@@ -167,7 +167,7 @@ impl Limiter {
         {
             state.retry_after.close_gate(now, wait);
         }
-        // While it is closed, a 429 is the answer of an API that works.
+        // While the breaker is closed, a 429 shows an API that works.
         let well = match outcome {
             Outcome::Ok => true,
             Outcome::Throttled { .. } => state.breaker.is_closed(),
@@ -215,7 +215,7 @@ impl State {
         self.pacer.rebase(rebase, LONGEST_DEBT);
     }
 
-    /// What there is to say beside the hard cap, the gate and the manifest's rate, where the breaker is closed. `None`: nothing.
+    /// The checks besides the hard cap, the gate and the manifest's rate, if the breaker is closed. `None`: the fetch may start.
     fn admit_freely(&mut self, now: Duration, in_flight: u32) -> Option<Admission> {
         self.level.advance(now, self.is_paced());
         self.retry_after.advance(now);
@@ -226,7 +226,7 @@ impl State {
         self.stall.until(now, in_flight).or_else(|| self.retry_after.next(now)).map(Admission::At)
     }
 
-    /// Learn from an end that the breaker let pass.
+    /// Learn from a result that the breaker did not consume.
     fn learn(&mut self, now: Duration, permit: Permit, outcome: Outcome) {
         let end = match outcome {
             Outcome::Ok => {

@@ -1,7 +1,7 @@
 //! The pacer: spaces the starts of requests evenly, so that a rate of one a second never means ten at once.
 //!
-//! Pure state: the caller says what time it is and tells of each start. It counts no requests in flight (the slots do) and no
-//! day's quota. Idle time is not saved up: after an hour of nothing, two requests still start one slot apart.
+//! Pure state: the caller passes the time in and reports each start. It counts no requests in flight (the slots do) and no day's
+//! quota. Idle time is not saved up: after an hour of nothing, two requests still start one slot apart.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::control::rebase::Rebase;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Pacer {
-    /// The least time between two starts; zero where no rate is set.
+    /// The least time between two starts; zero if no rate is set.
     slot: Duration,
     /// When the latest start's slot began.
     latest: Option<Duration>,
@@ -207,7 +207,7 @@ mod tests {
             let mut now = Duration::ZERO;
             let mut starts = Vec::new();
             for step in steps {
-                // Callers look again after a while that is shorter or longer than a slot, or exactly when they were told.
+                // Callers look again after a while that is shorter or longer than a slot, or exactly at the returned time.
                 now = if step < 2.0 { pacer.next(now).unwrap_or(now) } else { now + seconds((step - 2.0) / rate) };
                 if pacer.next(now).is_none() {
                     pacer.on_started(now);

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::day::Day;
 
-/// Of how many other days it is remembered what was counted.
+/// The number of other days whose counts are kept.
 const MOST_OTHERS: usize = 4;
 
 /// How many requests of a day are used, those set aside included.
@@ -28,8 +28,8 @@ pub struct Usage {
     pub day: Option<Day>,
     /// How many.
     pub requests: u64,
-    /// What was counted for other days, the nearest ones: should the clock or the time zone be set so that it is one of them
-    /// again, that day goes on from it. Kept where there is a quota.
+    /// The counts of other days, the nearest ones: if the clock or the time zone is set back to one of them, that day resumes
+    /// from its count. Kept if there is a quota.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub others: BTreeMap<Day, u64>,
 }
@@ -41,8 +41,8 @@ impl Usage {
         if self.day == Some(day) { self.requests } else { self.others.get(&day).copied().unwrap_or_default() }
     }
 
-    /// How many are left on `day`; none where there is no quota. Of a day before the one that is counted nobody knows what was
-    /// used: nothing is left of it.
+    /// How many are left on `day`; `None` if there is no quota. The use of a day before the counted one is unknown: nothing is
+    /// left of it.
     #[must_use]
     pub fn remaining(&self, day: Day, quota: Option<u64>) -> Option<u64> {
         let quota = quota?;
@@ -80,7 +80,7 @@ impl Usage {
         }
     }
 
-    /// Set `wanted` requests of `day` aside, or what is left; says how many. A day that is over is not reserved from.
+    /// Set `wanted` requests of `day` aside, or as many as are left; returns how many. A day that is over has none left.
     pub fn reserve(&mut self, day: Day, wanted: u64, quota: Option<u64>) -> u64 {
         if self.is_after(day) {
             return 0;
@@ -91,7 +91,7 @@ impl Usage {
         granted
     }
 
-    /// Give back what was set aside on `day` and not spent.
+    /// Give back requests that were set aside on `day` and not spent.
     pub fn give_back(&mut self, day: Day, unspent: u64) {
         if self.day == Some(day) {
             self.requests = self.requests.saturating_sub(unspent);

@@ -5,13 +5,13 @@
 //!   owners >  cap    one each, in turns: whoever has held one for a turn gives it up to whoever waits, and queues behind
 //! ```
 //!
-//! While nobody waits an owner gets what it wants of what is free. A free slot goes to whoever has waited for the longest time.
-//! A slot whose request is still in flight counts for its owner, whatever it is granted, so that nobody else gets it.
-//! Pure; the ledgers keep each owner's [`Share`] and the time until which it counts.
+//! While no owner waits, an owner gets as many free slots as it wants. A free slot goes to the owner that has waited for the
+//! longest time. A slot whose request is still in flight counts for its owner, independently of its grant, so that no other owner
+//! gets it. Pure; the ledgers keep each owner's [`Share`] and the time until which it counts.
 //!
-//! How long somebody waits: of `n` owners and a cap of `c`, at most ⌈(n - c) / c⌉ times the longest time that an owner keeps a slot
-//! while somebody waits, which is a turn, the time to its next renewal, and the time until its last request has ended; and a second for
-//! each of those who wait before it, until it has seen that a slot is free.
+//! How long an owner waits: of `n` owners and a cap of `c`, at most ⌈(n - c) / c⌉ times the longest time that an owner keeps a
+//! slot while another waits, which is a turn, the time to its next renewal, and the time until its last request has ended; and a
+//! second for each of those who wait before it, until it has seen that a slot is free.
 
 use std::time::Duration;
 
@@ -21,18 +21,18 @@ use serde::{Deserialize, Serialize};
 /// How long an owner keeps its slot where there are more owners than slots: long beside the second or two that it takes the next one
 /// to see that the slot is free, and short beside a batch.
 pub const TURN: Duration = Duration::from_secs(30);
-/// An owner that has no slot and does not ask again for so long has gone, and its place in the queue with it. Whoever waits asks
-/// each second.
+/// An owner that has no slot and does not ask again for so long has gone, and its place in the queue with it. A waiting owner
+/// asks each second.
 pub const WAITING_COUNTS_FOR: Duration = Duration::from_secs(15);
 
-/// What an owner has, and how many it would like to have.
+/// The slots that an owner has, and how many it wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Share {
     /// How many count for it: those that it may use, or more where requests of earlier ones are still in flight.
     pub has: u32,
     /// How many it wants in all.
     pub wants: u32,
-    /// Since when it has had one without a break; where it has none: since when it has waited. 1970 where that was not kept.
+    /// Since when it has had one without a break; where it has none: since when it has waited. 1970 if that was not kept.
     #[serde(default = "long_ago")]
     pub since: Timestamp,
 }
@@ -41,10 +41,10 @@ fn long_ago() -> Timestamp {
     Timestamp::UNIX_EPOCH
 }
 
-/// What an owner asks for.
+/// An owner's request for slots.
 #[derive(Debug, Clone, Copy)]
 pub struct Wish<'a> {
-    /// Who asks.
+    /// The owner that asks.
     pub owner: &'a str,
     /// How many it wants to have in all.
     pub wants: u32,
@@ -58,7 +58,7 @@ pub struct Wish<'a> {
     pub until: Timestamp,
 }
 
-/// What an owner is granted.
+/// The slots that an owner is granted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Granted {
     /// How many slots it may use from now on.
@@ -67,16 +67,16 @@ pub struct Granted {
     pub others_wait: bool,
 }
 
-/// What is decided about a wish.
+/// The decision about a wish.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Decision {
-    /// What the owner is told.
+    /// The response to the owner.
     pub granted: Granted,
-    /// What the ledger keeps for this owner, and until when it counts; none: nothing.
+    /// The share that the ledger stores for this owner, and until when it counts; `None`: nothing.
     pub kept: Option<(Share, Timestamp)>,
 }
 
-/// Decide about a wish. `before`: what is kept for this owner, unless that has run out; `others`: the same of all others.
+/// Decide about a wish. `before`: the stored share of this owner, unless it has run out; `others`: the same of all others.
 #[must_use]
 pub fn grant(wish: &Wish<'_>, before: Option<Share>, others: &[(impl AsRef<str>, Share)]) -> Decision {
     let had = before.map_or(0, |before| before.has);
@@ -127,7 +127,7 @@ fn fair(others_want: impl Iterator<Item = u32>, wants: u32, cap: u32) -> u32 {
     let mut waiting = u32::try_from(wishes.len()).unwrap_or(u32::MAX);
     for wish in wishes {
         let equal = left / waiting.max(1);
-        // Whoever wants less than an equal share leaves the rest to those who want more.
+        // An owner that wants less than an equal share leaves the rest to the others.
         if wish > equal || wish == wants {
             return wants.min(equal.max(1));
         }

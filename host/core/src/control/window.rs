@@ -46,7 +46,7 @@ impl Window {
     }
 
     /// The stricter of this window and an operator's spans: open only where both are, closed where either is. `open` is
-    /// `None` where the operator restricts nothing; an empty list never opens.
+    /// `None` if the operator restricts nothing; an empty list never opens.
     #[must_use]
     pub fn tighten(mut self, open: Option<Vec<Span>>, closed: &[Span]) -> Self {
         self.open.extend(open);

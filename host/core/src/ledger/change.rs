@@ -1,8 +1,8 @@
-//! Changes of the control item: read, change, write, as often as somebody else is quicker, and each change at most once.
+//! Changes of the control item: read, change, write; repeated if another process was quicker, and each change at most once.
 //!
-//! An answer may be lost after the write has happened. Then the SDK of a remote ledger sends the write again, and the item refuses
-//! it because of the first one; or the ledger fails. Neither says whether the change is there. So each change notes a nonce in the
-//! item ([`RecentChanges`]), and whoever gets no clear answer reads the item again:
+//! A response may be lost after the write has happened. Then the SDK of a remote ledger sends the write again, and the item
+//! refuses it because of the first one; or the ledger fails. Neither says whether the change is there. Therefore each change
+//! notes a nonce in the item ([`RecentChanges`]), and a writer without a clear response reads the item again:
 //!
 //! ```text
 //! write --> yes ---------------------------------------------> written
@@ -38,11 +38,11 @@ const MOST_WRITES: u32 = 100;
 /// How often one change is written again after the ledger failed.
 const MOST_FAILURES: u32 = 1;
 
-/// Change a provider's control item, as often as somebody else is quicker. `change` says whether there is something to write.
-/// Answers what was there before.
+/// Change a provider's control item; repeated if another process was quicker. `change` returns whether there is something to
+/// write. Returns the item before the change.
 ///
 /// # Errors
-/// Where the ledger fails and cannot say whether the change was written, or where others are quicker all the time. Then do not apply
+/// If the ledger fails and cannot say whether the change was written, or if others are quicker all the time. Then do not apply
 /// the same change again unless it sets a state.
 pub async fn change_control(
     ledger: &dyn Ledger,
@@ -87,7 +87,7 @@ impl<'a> ControlChange<'a> {
         Self { ledger, provider, nonce, writes: 0, failures: 0 }
     }
 
-    /// Write the changed item. Where that is refused, `write` what was read, changed anew.
+    /// Write the changed item. If that is refused, change the item that was read, and `write` it again.
     pub(crate) async fn write(&mut self, mut changed: Control) -> Result<WriteResult, LedgerError> {
         changed.recent_changes.note(self.nonce.clone());
         self.writes += 1;

@@ -1,4 +1,4 @@
-//! What is wrong with a manifest, and where.
+//! Errors of a manifest, with their position.
 
 use std::fmt;
 use std::ops::Range;
@@ -23,11 +23,11 @@ pub enum ManifestError {
     /// The text is no TOML, or its keys or their types are not those of a manifest.
     #[error("{}{problem}{}", Prefix(field), Suffix(position))]
     Unreadable {
-        /// The field's path where it is known, for instance `limits.max_concurency`.
+        /// The field's path if it is known, for instance `limits.max_concurency`.
         field: Option<String>,
-        /// What is wrong, with the known keys where one is unknown.
+        /// The error, with the known keys if one is unknown.
         problem: String,
-        /// Where it is.
+        /// Its position.
         position: Option<Position>,
     },
     /// A field has a value that is not allowed.
@@ -37,9 +37,9 @@ pub enum ManifestError {
         field: String,
         /// The value as TOML writes it, in quotes where it is text.
         value: String,
-        /// What is allowed, and how to write it.
+        /// The allowed values, and how to write them.
         allowed: String,
-        /// Where it is; `None` where it comes from an operator's settings.
+        /// Its position; `None` if it comes from an operator's settings.
         position: Option<Position>,
     },
     /// A field is needed and not there.
@@ -47,9 +47,9 @@ pub enum ManifestError {
     Missing {
         /// The field's path, for instance `credentials.key.header`.
         field: String,
-        /// What to write.
+        /// The text to write.
         needed: String,
-        /// Where the table is that lacks it.
+        /// The position of the table that lacks it.
         position: Option<Position>,
     },
 }
@@ -164,7 +164,7 @@ fn path_in(value: &Spanned<DeValue<'_>>, span: &Range<usize>) -> Option<String> 
     }
 }
 
-/// Where a path like `egress.hosts[1]` is, as far as it is there.
+/// The position of a path like `egress.hosts[1]`, as far as it exists.
 fn span_of(document: &DeTable<'_>, path: &str) -> Option<Range<usize>> {
     let mut table = document;
     let mut found = None;

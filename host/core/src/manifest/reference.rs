@@ -18,24 +18,24 @@ pub struct Key {
     pub table: &'static str,
     /// Its name.
     pub name: &'static str,
-    /// What is written there.
+    /// The type of its value.
     pub kind: &'static str,
-    /// What holds where it is left out.
+    /// Its default.
     pub default: Absent,
-    /// What is allowed.
+    /// The allowed values.
     pub bounds: String,
-    /// What it does.
+    /// Its meaning.
     pub meaning: &'static str,
 }
 
-/// What holds where a key is left out.
+/// The default of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Absent {
     /// It cannot be left out.
     Refused,
     /// This value, as it would be written.
     Value(String),
-    /// What no value says, in words.
+    /// A default that is not a value, in words.
     Words(&'static str),
 }
 

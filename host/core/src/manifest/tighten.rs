@@ -1,4 +1,4 @@
-//! What an operator tightens in `damper.toml`, and how it is laid over a manifest.
+//! An operator's tightening in `damper.toml`, and how it is applied to a manifest.
 
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use super::units::{deserialize_bytes, deserialize_duration};
 use super::{Limits, Manifest, ManifestError, Pace, Retry, check};
 use crate::control::window::Span;
 
-/// An operator's settings for a provider: the tables `limits`, `pace`, `retry` and `window` under `[providers.NAME]`.
-/// Whatever is absent leaves the manifest as it is.
+/// An operator's settings for a provider: the tables `limits`, `pace`, `retry` and `window` under `[providers.NAME]`. An absent
+/// setting leaves the manifest as it is.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Tightening {
@@ -48,7 +48,7 @@ pub struct LimitsTightening {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PaceTightening {
-    /// Items in the first batches. Where only `max_batch` is given, the manifest's is cut to that.
+    /// Items in the first batches. If only `max_batch` is given, the manifest's value is cut to that.
     pub start_batch: Option<u32>,
     /// Items in a batch at most.
     pub max_batch: Option<u32>,

@@ -11,7 +11,7 @@ const HOW_BYTES: &str = "write it as \"64MiB\" or in bytes; units are B, KiB, Mi
 /// Reads a duration: a whole number and one unit of `ms`, `s`, `m`, `h`, `d`, with nothing between, as in `"30s"`.
 ///
 /// # Errors
-/// Where the text is no such duration or is too long for a `Duration`; the message says how to write it.
+/// If the text is no such duration or is too long for a `Duration`; the message says how to write it.
 pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
     let error = || UnitError(HOW_DURATION);
     let (number, unit) = split(text).ok_or_else(error)?;
@@ -30,7 +30,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
 /// (powers of 1000), with nothing between, as in `"64MiB"`.
 ///
 /// # Errors
-/// Where the text is no such size or is 2^64 bytes or more; the message says how to write it.
+/// If the text is no such size or is 2^64 bytes or more; the message says how to write it.
 pub fn parse_bytes(text: &str) -> Result<u64, UnitError> {
     let error = || UnitError(HOW_BYTES);
     let (number, unit) = split(text).ok_or_else(error)?;

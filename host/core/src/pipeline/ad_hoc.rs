@@ -1,6 +1,6 @@
-//! One record now, for somebody who waits for it: through the same ledger, limiter and hard cap as a batch, with the slot that
-//! batches leave. It is tried once. What fails is given back, so that nothing is left behind: no dead letter, no attempt that
-//! a batch would not have spent.
+//! Ad-hoc fetches: one record now, for a waiting caller, through the same ledger, limiter and hard cap as a batch, with the slot
+//! that batches leave free. The record is tried once. A failed fetch gives its claim back and leaves nothing behind: no dead
+//! letter, no attempt that a batch would not have spent.
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ use crate::pipeline::slots::Slots;
 use crate::pipeline::verdict::Failures;
 use crate::record::{Failure, FailureKind};
 
-/// What came of an ad-hoc fetch.
+/// The result of an ad-hoc fetch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AdHoc {
     /// The record, as its line of the sink, where it is stored by now.
@@ -41,11 +41,11 @@ pub enum AdHoc {
         /// How.
         end: End,
     },
-    /// Somebody else has it, or it failed and is not due yet.
+    /// Another owner has it, or it failed and is not due yet.
     NotBefore(Timestamp),
     /// The API has as many requests as it may have, or the limiter lets none start now.
     Busy,
-    /// Nothing was sent, and why; for [`Stopped::Storage`] something may have been.
+    /// Nothing was sent, and the reason; for [`Stopped::Storage`] requests may have been sent.
     Refused(Stopped),
     /// The fetch failed.
     Failed(Failure),
@@ -57,7 +57,7 @@ impl From<LedgerError> for AdHoc {
     }
 }
 
-/// What an ad-hoc fetch works with.
+/// The state of one ad-hoc fetch.
 struct AdHocSession<'a> {
     pipeline: &'a Arc<Pipeline>,
     context: Arc<BatchContext>,
@@ -70,7 +70,7 @@ impl Pipeline {
     /// Fetch one record now. Returns before `deadline`.
     ///
     /// # Errors
-    /// Where the item has not what belongs to its identity; nothing was sent.
+    /// If a parameter of the item's identity is missing or too long; nothing was sent.
     pub async fn fetch_now(self: &Arc<Self>, item: Item, deadline: Instant) -> Result<AdHoc, ItemError> {
         let identity = item.identity(&self.manifest.identity)?;
         self.limiter_time().catch_up(self.stores.clock.moment());
@@ -105,7 +105,7 @@ impl AdHocSession<'_> {
         let Some(last_start) = deadline.checked_sub(needed).filter(|last| *last > Instant::now()) else {
             return Ok(AdHoc::Refused(Stopped::Deadline));
         };
-        // Before the slot is acquired: nobody renews it.
+        // Before the slot is acquired: it is not renewed.
         if timeout_at(last_start, self.context.fetcher().prepare()).await.is_err() {
             return Ok(AdHoc::Refused(Stopped::Deadline));
         }
@@ -124,7 +124,7 @@ impl AdHocSession<'_> {
         self.settle(attempt).await
     }
 
-    /// Tell the others what this fetch says of the API.
+    /// Share the findings of this fetch on the API with other processes.
     async fn report_findings(&mut self, work: &Work, attempt: &FinishedAttempt) -> Result<(), LedgerError> {
         if let Some((alarm, failure)) = &attempt.alarm {
             self.pipeline.raise(*alarm, failure).await?;
@@ -166,7 +166,7 @@ impl AdHocSession<'_> {
         })
     }
 
-    /// Store a record's line, if there is one, and finish the item. Answers what went wrong instead.
+    /// Store a record's line, if there is one, and finish the item. Returns the error, if any.
     async fn store(&self, claimed: Claimed, line: &[u8]) -> Result<Option<AdHoc>, LedgerError> {
         let mut chunks = Chunks::default();
         if line.is_empty() {
@@ -177,7 +177,7 @@ impl AdHocSession<'_> {
         let Some(due) = chunks.take_due(Instant::now(), true) else { return Ok(None) };
         let (stores, provider) = (self.pipeline.stores.clone(), self.context.provider().to_owned());
         let flushed = flush(stores, provider, self.context.owner.clone(), due).await;
-        // Where nobody knows whether it is stored, the claim is kept, and whoever has the item next looks.
+        // If it is unknown whether it is stored, the claim is kept, and the next owner of the item looks for its record.
         for (_, claimed) in flushed.not_stored {
             self.give_back(claimed, "its record could not be stored").await?;
         }
@@ -197,7 +197,7 @@ impl AdHocSession<'_> {
         self.context.ledger().release(self.context.provider(), &self.context.owner, release).await
     }
 
-    /// Give back the slot and what is left of the quota, and keep what was learned.
+    /// Give back the slot and the rest of the quota, and save the learned state.
     async fn leave(self) {
         let Self { pipeline, context, slots, allowance, probes } = self;
         if let Err(error) = slots.give_back(context.ledger(), context.clock()).await {

@@ -1,6 +1,6 @@
-//! The last step of the way: what was learned is kept in the control item, and the governor decides about the mapping.
+//! The last step of a call: the learned state is saved in the control item, and the governor decides about the mapping.
 //!
-//! A scheduled tick takes the same decision where no batch comes.
+//! A scheduled tick takes the same decision if no batch comes.
 
 use std::time::Duration;
 
@@ -20,13 +20,13 @@ use crate::pipeline::grant;
 use crate::pipeline::parking::ParkedChange;
 use crate::pipeline::redelivery::Redelivery;
 
-/// How long the mapping is seen to at the end of a call: a part of what is kept for that end, since the deadline may be near. A control
-/// plane that throttles would else be asked until the call is killed.
+/// How long the mapping is handled at the end of a call: a part of the time that is reserved for that end, since the deadline may
+/// be near. Without it a control plane that throttles would be called until the call is killed.
 const SEEN_TO_FOR: Duration = Duration::from_secs(3);
-/// For how long a reading of the mapping is decided by.
+/// How long a reading of the mapping is usable.
 const FRESH_FOR: Duration = Duration::from_secs(10);
 
-/// What a call leaves behind.
+/// The results of a call that are saved.
 #[derive(Debug, Clone)]
 pub(crate) struct BatchFeedback {
     /// For the governor.
@@ -39,11 +39,11 @@ pub(crate) struct BatchFeedback {
     pub(crate) probed: Vec<String>,
     /// For the batch's next delivery.
     pub(crate) redelivery: Redelivery,
-    /// What was parked, and what was forgotten.
+    /// The entries that were parked and unparked.
     pub(crate) parked: ParkedChange,
 }
 
-/// What came of a decision.
+/// The result of a decision.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Decided {
     /// Nothing was decided or written: the mapping has to be read first, or again. With what is noted of it.
@@ -69,9 +69,9 @@ pub enum AdaptError {
 enum GovernError {
     /// The control item was not read or written.
     Ledger(LedgerError),
-    /// Nothing was decided or kept: the mapping was not read.
+    /// Nothing was decided or saved: the mapping was not read.
     Unread(MappingError),
-    /// What was decided is kept, and was not done.
+    /// The decision is saved, but was not applied.
     Undone(MappingError),
 }
 
@@ -80,14 +80,14 @@ enum GovernError {
 struct MappingReading {
     /// When it was asked for.
     at: Instant,
-    /// What was noted of the mapping before.
+    /// The notes on the mapping before the reading.
     notes: Notes,
     state: MappingState,
 }
 
 impl MappingReading {
-    /// What was read, if it can be decided by: not where others have decided since, nor where it is long ago, for this process may have
-    /// been frozen meanwhile.
+    /// The reading, if it is usable: not if others have decided since, nor if it is old, because this process may have been
+    /// frozen meanwhile.
     fn usable(&self, control: &Control) -> Option<MappingState> {
         (self.is_fresh() && self.notes == control.governor.notes()).then_some(self.state)
     }
@@ -113,17 +113,17 @@ impl From<GovernError> for AdaptError {
 }
 
 impl Pipeline {
-    /// What keeps the API from being called, or batches from being worth delivering.
+    /// Why the API must not be called at present.
     #[must_use]
     pub fn block_reason(&self, control: &Control) -> Option<BlockReason> {
         let Manifest { window, limits, .. } = &self.manifest;
         block_reason(control, window, limits.daily_quota, self.stores.clock.now())
     }
 
-    /// A scheduled tick: see whether the mapping is to be enabled or disabled. Answers what was changed.
+    /// A scheduled tick: decide whether the mapping is to be enabled or disabled. Returns the change that was made.
     ///
     /// # Errors
-    /// Where the control item or the mapping cannot be read or changed; the next tick tries again.
+    /// If the control item or the mapping cannot be read or changed; the next tick tries again.
     pub async fn tick(&self) -> Result<Option<MappingChange>, AdaptError> {
         let now = self.stores.clock.now();
         // Nothing was read for the tick's own sake yet.
@@ -138,7 +138,7 @@ impl Pipeline {
         Ok(governed?)
     }
 
-    /// Keep what a call has learned, and let the governor decide.
+    /// Save the learned state of a call, and let the governor decide.
     pub(crate) async fn adapt(&self, feedback: BatchFeedback) -> Result<(), AdaptError> {
         let now = self.stores.clock.now();
         let (saved, unused, today) = (self.save_limiter(now), self.failure_monitor().take_allowance(), self.today());
@@ -166,7 +166,7 @@ impl Pipeline {
                 control.governor.on_invocation_done(now, feedback.invocation, bounds, block_reason, mapping)
             })
             .await;
-        // What was learned is kept, and once, whether or not the mapping can be reached.
+        // The learned state is saved, once, whether or not the mapping can be reached.
         match governed {
             Ok(_) => Ok(()),
             Err(GovernError::Ledger(error)) => Err(error.into()),
@@ -216,8 +216,8 @@ impl Pipeline {
         .await
     }
 
-    /// Decide, and change the mapping. It is read only where that matters: where a change is wanted, or where nobody knows how
-    /// it stands. `until`: when to have done with it. `uncounted`: requests that the decision adds to those of the day.
+    /// Decide, and change the mapping. It is read only if a change is wanted or its state is unknown. `until`: the deadline.
+    /// `uncounted`: requests that the decision adds to those of the day.
     async fn govern(
         &self,
         until: Option<Instant>,
@@ -256,7 +256,7 @@ impl Pipeline {
         }
     }
 
-    /// What is asked of the mapping, unless it is not answered in time.
+    /// Wait for a call of the mapping, until `until` at most.
     async fn in_time<T>(
         &self,
         until: Option<Instant>,
@@ -269,8 +269,8 @@ impl Pipeline {
         })
     }
 
-    /// Change the control item by a decision, as often as somebody else is quicker. Where the mapping was not `read` it is taken
-    /// for what is known of it, and a wish to change it is only a reason to read it.
+    /// Change the control item by a decision; repeated if another process was quicker. If the mapping was not `read`, its assumed
+    /// state is used, and a decision to change it is only a reason to read it.
     async fn decide(
         &self,
         now: Timestamp,
@@ -306,13 +306,13 @@ impl Pipeline {
         Ok(decided)
     }
 
-    /// Whether what was learned is written now.
+    /// Whether the learned state is written now.
     fn write_policy(&self, before: &Control, after: &Control, uncounted: u64, now: Timestamp) -> WritePolicy {
         let interval = self.stores.ledger.write_interval();
         if self.control_cache().is_due(now, interval) {
             return WritePolicy::Now;
         }
-        // What is set aside of a quota is everybody's.
+        // Requests that are set aside of a quota concern all processes.
         let can_wait = !interval.is_zero() && self.manifest.limits.daily_quota.is_none();
         match before == after {
             true => WritePolicy::Nothing,
@@ -337,7 +337,7 @@ impl Pipeline {
         Some(SavedLimiter { at: now, elapsed: Some(elapsed), limit: snapshot.limit, gate, state })
     }
 
-    /// Go on from what another process has learned, if one has since this one saved its own.
+    /// Load the limiter state of another process, if one has saved its own since this one did.
     pub(crate) fn recall(&self, control: &Control) {
         let Some(saved) = &control.limiter else { return };
         let mut known = self.last_saved();

@@ -1,4 +1,4 @@
-//! A person is needed: the breaker opens for all processes, and says why.
+//! An operator is needed: the provider is stopped for all processes, with the reason.
 
 use crate::control::failure_monitor::Alarm;
 use crate::control::item::{OpenedBy, ProviderStop};
@@ -7,7 +7,7 @@ use crate::ledger::LedgerError;
 use crate::pipeline::Pipeline;
 
 impl Pipeline {
-    /// A person is needed: stop all processes.
+    /// An operator is needed: stop the provider for all processes.
     pub(crate) async fn raise(&self, alarm: Alarm, failure: &str) -> Result<(), LedgerError> {
         let reason = match alarm {
             Alarm::Unauthorized => format!("the API refuses our credential: {failure}"),
@@ -22,7 +22,7 @@ impl Pipeline {
     }
 }
 
-/// What most of many dead letters have in common, for a person.
+/// The most frequent cause of many dead letters, for people.
 fn mostly(reason: Reason) -> &'static str {
     match reason {
         Reason::TooOld => {

@@ -1,4 +1,5 @@
-//! What one call may still send of the day's quota: set aside in the control item a share at a time, spent request by request.
+//! The requests that one call may still send of the day's quota: reserved in the control item a share at a time, spent request by
+//! request.
 
 use jiff::Timestamp;
 
@@ -24,14 +25,14 @@ pub(crate) struct Allowance {
     is_exhausted: bool,
 }
 
-/// What is given back at the end of a call.
+/// The requests that are given back at the end of a call.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Unspent {
     /// The day it was set aside for.
     pub(crate) day: Option<Day>,
     /// Set aside and not sent.
     pub(crate) requests: u64,
-    /// Sent and not counted yet, where there is no quota.
+    /// Sent and not counted yet, if there is no quota.
     pub(crate) uncounted: u64,
 }
 
@@ -60,14 +61,14 @@ impl Allowance {
         self.is_exhausted && context.permits.budget().remaining() == Some(0)
     }
 
-    /// Set more aside where little is left, or where a new day has begun.
+    /// Reserve more requests if few are left, or if a new day has begun.
     pub(crate) async fn refill(&mut self, pipeline: &Pipeline, context: &BatchContext) -> Result<(), LedgerError> {
         if self.quota.is_none() {
             return Ok(());
         }
         let (budget, today) = (context.permits.budget(), pipeline.today());
         if self.day != Some(today) {
-            // What is left of yesterday is worth nothing today.
+            // The rest of yesterday does not count today.
             budget.close();
             budget.set_day(pipeline.manifest().window.day_span(today));
             self.day = Some(today);

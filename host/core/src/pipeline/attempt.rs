@@ -31,7 +31,7 @@ use crate::sink::Line;
 /// The longest wait for the pacer between a claim and its fetch; a longer one gives the claim back.
 const LONGEST_START_WAIT: Duration = Duration::from_secs(1);
 
-/// A worker's death spends no attempt, for it is seldom the item's fault; after so many of them in a row it may well be.
+/// A worker's crash spends no attempt, because the item is seldom the cause; after this many in a row it may be.
 const MAX_ABANDONED: usize = 64;
 
 /// One try, ended.
@@ -41,13 +41,13 @@ pub(crate) struct FinishedAttempt {
     pub(crate) index: WorkIndex,
     /// With what result.
     pub(crate) outcome: AttemptOutcome,
-    /// Why a person is needed, if so.
+    /// Why an operator is needed, if so.
     pub(crate) alarm: Option<(Alarm, String)>,
-    /// What went wrong, where the fetch failed.
+    /// The failure, if the fetch failed.
     pub(crate) failed: Option<Failure>,
 }
 
-/// What came of one try.
+/// The result of one try.
 #[derive(Debug)]
 pub(crate) enum AttemptOutcome {
     /// The item had been settled before.
@@ -72,7 +72,7 @@ pub(crate) enum AttemptOutcome {
     StorageFailed(String),
 }
 
-/// What a try has to tell besides its step.
+/// The findings of a try besides its outcome.
 #[derive(Debug, Default)]
 struct AttemptSignals {
     alarm: Option<(Alarm, String)>,
@@ -88,7 +88,7 @@ struct Granted {
     abandoned: Vec<Abandoned>,
 }
 
-/// Try one item. The permit comes back when the try ends, or when the API can no longer be working at it.
+/// Try one item. The permit comes back when the try ends, or when the API can no longer be processing it.
 pub(crate) async fn attempt(
     context: Arc<BatchContext>,
     index: WorkIndex,
@@ -143,7 +143,7 @@ async fn claim(context: &BatchContext, work: &Work) -> Result<Granted, AttemptOu
     }
 }
 
-/// What can settle a claimed item without a fetch: an abandoned owner's objects, age, spent attempts.
+/// Settle a claimed item without a fetch, if possible: by an abandoned owner's objects, by its age, by spent attempts.
 async fn before_fetch(
     context: &BatchContext,
     work: &Work,
@@ -171,7 +171,7 @@ async fn before_fetch(
         None
     };
     let (reason, message) = give_up?;
-    // Nobody was asked, but where many items end so a person is needed all the same: a clock may be wrong.
+    // No request was sent, but if many items end so, an operator is needed all the same: a clock may be wrong.
     let monitor_verdict = match context.record_outcome(OutcomeClass::DeadLetter(reason)).await {
         Ok(monitor_verdict) => monitor_verdict,
         Err(error) => return Some(AttemptOutcome::StorageFailed(error.to_string())),
@@ -213,7 +213,7 @@ async fn fetch(
     // Before anything else may start.
     in_flight.finish(report.requests, limiter_outcome_of(&report));
     match report.unanswered_since {
-        // The API may still be working at it: nobody else gets this permit until it must be done.
+        // The API may still be processing it: the permit is held back until it must be done.
         Some(since) => {
             context.permits.hold(permit, since + context.manifest().limits.fetch_timeout + MARGIN);
         }
@@ -232,12 +232,12 @@ async fn fetch(
     }
 }
 
-/// What the limiter sees of a fetch.
+/// The outcome of a fetch for the limiter.
 fn limiter_outcome_of(report: &FetchReport) -> Option<Outcome> {
     report.outcome.as_ref().map_or_else(limiter_outcome, |_| Some(Outcome::Ok))
 }
 
-/// Wait for the limiter's word that the fetch may start. `None`: it may not start in time, under a claim that was asked for then.
+/// Wait until the limiter lets the fetch start. `None`: it cannot start in time under a claim of that age.
 async fn wait_to_start(context: &Arc<BatchContext>, claim_asked: &Moment) -> Option<InFlightGuard> {
     loop {
         if !context.may_start() || !context.claim_covers_fetch(claim_asked) || context.is_stopping() {

@@ -1,4 +1,4 @@
-//! A batch in work: entries parsed, duplicates collapsed, and for each identity what is left to do.
+//! A batch in progress: entries parsed, duplicates merged, and for each identity the work that is left.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::pipeline::verdict::Failures;
 /// One identity to fetch: the work of all entries that name it.
 #[derive(Debug)]
 pub(crate) struct Work {
-    /// What to fetch.
+    /// The item to fetch.
     pub(crate) item: Item,
     /// Its identity.
     pub(crate) identity: Identity,
@@ -48,7 +48,7 @@ pub(crate) enum Settled {
     },
 }
 
-/// One entry, and what became of it.
+/// One entry, and its end.
 #[derive(Debug)]
 struct Row {
     entry: Entry,
@@ -69,12 +69,12 @@ pub(crate) struct Late {
     pub(crate) due: Instant,
 }
 
-/// A batch and what is left of it.
+/// A batch and the work that is left of it.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     /// Those that were taken up first, then those that were delivered; none twice.
     rows: Vec<Row>,
-    /// Where the delivered ones are among them, in the stream's order.
+    /// The positions of the delivered ones, in the stream's order.
     delivered: Vec<usize>,
     works: Vec<Arc<Work>>,
     entries_of: Vec<Vec<usize>>,
@@ -230,7 +230,7 @@ impl Batch {
     }
 
     /// A work is settled: all of its entries end. One line in the sink is one entry fetched, one letter kept is one dead; the
-    /// entries beside them are skipped. Answers the ends, for counting.
+    /// entries beside them are skipped. Returns the ends, for counting.
     pub(crate) fn settle(&mut self, index: WorkIndex, settled: &Settled) -> Vec<End> {
         let positions = self.entries_of.get(index).cloned().unwrap_or_default();
         let mut ends = Vec::with_capacity(positions.len());
@@ -248,12 +248,12 @@ impl Batch {
         ends
     }
 
-    /// Whether all that is left waits longer than `hold` from now, and something does: nothing else is gained by going on.
+    /// Whether all works that are left wait longer than `hold` from now, and there is one: continuing gains nothing.
     pub(crate) fn only_waits(&self, now: Instant, hold: Duration) -> bool {
         self.ready.is_empty() && self.next_due().is_some_and(|due| due > now + hold)
     }
 
-    /// Take out what waits longer than `hold` from now, all entries of each identity.
+    /// Take out the works that wait longer than `hold` from now, with all entries of each identity.
     pub(crate) fn take_waiting(&mut self, now: Instant, hold: Duration) -> Vec<Late> {
         let waiting = self.delayed.split_off(&(now + hold + Duration::from_nanos(1), 0));
         let mut late = Vec::with_capacity(waiting.len());
@@ -270,7 +270,7 @@ impl Batch {
         self.rows.iter().flat_map(move |row| row.parked.iter().map(move |due| parked(row, *due)))
     }
 
-    /// What came of the batch, with what waits for long and was set aside.
+    /// The report of the batch, with the entries that wait for long and were set aside.
     pub(crate) fn into_report(self, stopped: Option<Stopped>, aside: Aside) -> Report {
         let Aside { waiting, parked } = aside;
         let is_parked: BTreeSet<&SequenceNumber> = parked.iter().collect();

@@ -1,4 +1,4 @@
-//! What all tries of one call of `process` share.
+//! The context that all tries of one call of `process` share.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -29,18 +29,18 @@ const FLUSH_TIME: Duration = Duration::from_secs(10);
 /// How long a recovery may go on when the call is asked to stop.
 const RECOVERY_GRACE: Duration = Duration::from_secs(2);
 
-/// One call of `process`, as its tries see it.
+/// The state of one call of `process` that its tries share.
 #[derive(Debug)]
 pub(crate) struct BatchContext {
     pipeline: Arc<Pipeline>,
-    /// Who this call is.
+    /// The owner of this call's claims.
     pub(crate) owner: Owner,
-    /// How long a claim holds: the fetch, the wait for a flush, the flush, and what clocks may be late.
+    /// How long a claim holds: the fetch, the wait for a flush, the flush, and the tolerance for clocks.
     pub(crate) lease: Duration,
     /// The requests that may be in flight.
     pub(crate) permits: Permits,
     stop: CancellationToken,
-    /// Nobody waits for a recovery after this instant.
+    /// Recoveries are given up after this instant.
     recover_until: Instant,
     recoveries: Recoveries,
     /// The last instant at which a fetch may start, and the renewal of the slots that it counts from.
@@ -55,7 +55,7 @@ pub(crate) struct BatchContext {
     starts: Mutex<Option<(Instant, Instant)>>,
 }
 
-/// A fetch that has started. Dropped without a word of how it ended, the limiter forgets it.
+/// A fetch that has started. If it is dropped without a result, the limiter discards it.
 #[derive(Debug)]
 pub(crate) struct InFlightGuard {
     context: Arc<BatchContext>,
@@ -63,7 +63,7 @@ pub(crate) struct InFlightGuard {
 }
 
 impl InFlightGuard {
-    /// The fetch has sent so many requests, and ended like this; `None`: in a way that says nothing of the API.
+    /// The fetch has ended after so many requests, with this outcome; `None`: without information on the API.
     pub(crate) fn finish(mut self, requests: u32, outcome: Option<Outcome>) {
         let now = self.context.limiter_now();
         let latency = self.permit.map_or(Duration::ZERO, |permit| now.saturating_sub(permit.started));
@@ -149,7 +149,7 @@ impl BatchContext {
         lock(&self.pipeline.limiter)
     }
 
-    /// What the limiter would say of itself.
+    /// The limiter's state.
     pub(crate) fn limiter_snapshot(&self) -> LimiterSnapshot {
         self.limiter().snapshot(self.limiter_now())
     }
@@ -188,13 +188,13 @@ impl BatchContext {
         lock(&self.pipeline.failing).others_fail(hash(identity))
     }
 
-    /// This delivery starts no fetch after this instant, whatever becomes of the slots.
+    /// This delivery starts no fetch after this instant, independently of the slots.
     pub(crate) fn set_last_start(&self, last_start: Instant) {
         // It is set once, when the call begins.
         let _ = self.last_start.set(last_start);
     }
 
-    /// For how long this delivery still starts fetches; a fetch for somebody who waits is a delivery of one try.
+    /// For how long this delivery still starts fetches; an ad-hoc fetch is a delivery of one try.
     pub(crate) fn time_to_start(&self) -> Duration {
         self.last_start.get().map_or(Duration::ZERO, |last| last.saturating_duration_since(Instant::now()))
     }
@@ -204,8 +204,8 @@ impl BatchContext {
         self.failure_monitor().cautious_limit()
     }
 
-    /// Whether an abandoned owner has stored the item. Where this is not known in time, the claim must be left to run out: giving it
-    /// back would forget who was abandoned.
+    /// Whether an abandoned owner has stored the item. If this is not known in time, the claim must be left to expire: a release
+    /// would remove the abandoned owners.
     pub(crate) async fn has_stored(&self, abandoned: &[Abandoned], identity: &Identity) -> Result<bool, SinkError> {
         let sink = &*self.pipeline.stores.sink;
         let manifest = self.manifest();
@@ -251,22 +251,22 @@ impl BatchContext {
         self.stop.is_cancelled()
     }
 
-    /// Done when somebody asks to stop.
+    /// Wait until a stop is requested.
     pub(crate) async fn wait_for_stop(&self) {
         self.stop.cancelled().await;
     }
 
-    /// So many permits have been issued by now.
+    /// Set the number of permits that exist.
     pub(crate) fn set_permit_count(&self, permits: u32) {
         self.permit_count.store(permits, Ordering::Relaxed);
     }
 
-    /// How many permits are out: tries that claim, requests at the API, and those that the API may still be working at.
+    /// How many permits are in use: tries that claim, requests in flight, and requests that the API may still be processing.
     pub(crate) fn in_use(&self) -> u32 {
         self.permit_count.load(Ordering::Relaxed).saturating_sub(self.permits.available())
     }
 
-    /// Whether another try may begin beside those that are out; none: not before one of them has taken its turn.
+    /// Whether another try may begin beside those in progress; `None`: not before one of them has left the queue.
     pub(crate) fn admit_try(&self) -> Option<Admission> {
         let (now, queued_count) = (self.limiter_now(), self.queued_count());
         let mut limiter = self.limiter();
@@ -275,7 +275,7 @@ impl BatchContext {
         (admission != Admission::Now || may_queue).then_some(admission)
     }
 
-    /// Start a fetch if the limiter says so. Tries that only claim, this one among them, are not held against it.
+    /// Start a fetch if the limiter admits it. Tries that only claim, this one among them, do not count as in flight.
     pub(crate) fn try_start(self: &Arc<Self>) -> Result<InFlightGuard, Admission> {
         let now = self.limiter_now();
         let in_flight = self.in_use().saturating_sub(self.queued_count.load(Ordering::Relaxed));
@@ -308,20 +308,20 @@ impl BatchContext {
         self.queued_count.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A try has started its fetch, or never will.
+    /// A try has started its fetch, or will not start it.
     pub(crate) fn leave_queue(&self) {
         self.queued_count.fetch_sub(1, Ordering::Relaxed);
         self.queue_changes.notify_one();
     }
 
-    /// Done when a try has taken its turn.
+    /// Wait until a try leaves the queue.
     pub(crate) async fn wait_for_queue(&self) {
         self.queue_changes.notified().await;
     }
 }
 
-/// How many tries may claim ahead of their turn: where starts are paced, as many as start within a twentieth of a second, and
-/// one; where the API is only probed, one.
+/// How many tries may claim before they start: if starts are paced, as many as start within a twentieth of a second, and one; if
+/// the API is only probed, one.
 fn max_queued(snapshot: &LimiterSnapshot) -> u32 {
     match (snapshot.breaker, snapshot.rate) {
         (BreakerStatus::Closed, None) => u32::MAX,

@@ -1,7 +1,7 @@
-//! The loop of one call of `process`: it starts tries while it may, takes in what they bring, and flushes chunks beside them.
+//! The loop of one call of `process`: it starts tries while it may, handles their results, and flushes chunks at the same time.
 //!
-//! It alone owns the batch, the chunks and the slots; tries and flushes run as tasks and report back. It is finished when
-//! nothing runs, nothing waits for a flush, and nothing can start any more.
+//! It owns the batch, the chunks and the slots; tries and flushes run as tasks and report back. It ends when nothing runs,
+//! nothing waits for a flush, and nothing can start any more.
 
 mod ending;
 mod giving_up;
@@ -33,9 +33,9 @@ use crate::pipeline::{Gate, Pipeline};
 use crate::record::Failure;
 use crate::sink::SinkError;
 
-/// What a call needs at its end, after the last fetch: a flush, the finishes, the report.
+/// The time that a call needs at its end, after the last fetch: a flush, the finishes, the report.
 pub(crate) const RESERVE: Duration = Duration::from_secs(5);
-/// What a call needs before its first fetch: the control item, slots, a claim.
+/// The time that a call needs before its first fetch: the control item, slots, a claim.
 const BEGIN: Duration = Duration::from_secs(4);
 
 /// The shortest call in which a fetch that may take so long can start and end. With less nothing ever starts.
@@ -47,7 +47,7 @@ pub fn shortest_call(fetch_timeout: Duration) -> Duration {
 /// A batch that made no progress waits at most so long before it is reported, so that redelivery does not spin.
 pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
-/// How often to look whether the API must be done with requests that were given up.
+/// How often to check whether permits of requests that were given up are free again.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// One call of `process`.
@@ -60,9 +60,9 @@ pub(crate) struct BatchProcessor<'a> {
     allowance: Allowance,
     probes: Probes,
     redelivery: Redelivery,
-    /// What a look at the parked entries has shown, if there was one.
+    /// The result of reading the parked entries, if they were read.
     pub(super) parked_read: Option<ParkedRead>,
-    /// Whether entries that wait for long may be parked: not so many are.
+    /// Whether entries that wait for long may be parked: the number of parked entries is below the limit.
     may_park: bool,
     tries: JoinSet<FinishedAttempt>,
     flushing: JoinSet<FinishedFlush>,
@@ -71,10 +71,10 @@ pub(crate) struct BatchProcessor<'a> {
     last_start: Instant,
     /// Why nothing more is started.
     stopped: Option<Stopped>,
-    /// Whether this call has called for an operator.
+    /// Whether this call has raised an alarm.
     is_alarmed: bool,
     progressed: bool,
-    /// Records that came.
+    /// Records that were fetched.
     ok: u64,
 }
 
@@ -89,7 +89,7 @@ enum LaunchBlocker {
     Completion,
     /// Not before this instant.
     Until(Instant),
-    /// A try that claims has to take its turn first.
+    /// A queued try has to start its fetch first.
     StartQueue,
     /// Chunks have to be flushed first.
     Flush,
@@ -113,7 +113,7 @@ impl<'a> BatchProcessor<'a> {
         let redelivery = Redelivery::of(&batch, control);
         let last_start = by_window.map_or(by_deadline, |by_window| by_window.min(by_deadline));
         context.set_last_start(last_start);
-        // There are some already where the call before has left its own.
+        // There are some already if the previous call has left its own.
         context.set_permit_count(slots.permit_count());
         let mut processor = Self {
             pipeline,
@@ -142,7 +142,7 @@ impl<'a> BatchProcessor<'a> {
         processor
     }
 
-    /// Have the fetcher ready before slots are acquired, which run out while nobody renews them.
+    /// Prepare the fetcher before slots are acquired, which expire if they are not renewed.
     pub(crate) async fn prepare_fetcher(&self) {
         tokio::select! {
             biased;
@@ -152,7 +152,7 @@ impl<'a> BatchProcessor<'a> {
         }
     }
 
-    /// What was fetched before an earlier delivery of this batch ended is settled at once, where the ledger knows.
+    /// Settle at once the works that an earlier delivery of this batch fetched, as far as the ledger knows.
     pub(crate) async fn skip_what_is_known(&mut self) {
         if self.redelivery.noted.is_empty() {
             return;
@@ -172,7 +172,7 @@ impl<'a> BatchProcessor<'a> {
         }
     }
 
-    /// Where the whole call is shorter than one fetch may take, nothing would ever start, call after call.
+    /// Stop if the whole call is shorter than one fetch may take: nothing would ever start, call after call.
     pub(crate) fn stop_if_no_fetch_fits(&mut self) {
         let fetch_timeout = self.pipeline.manifest.limits.fetch_timeout;
         let left = self.deadline.saturating_duration_since(Instant::now());
@@ -219,11 +219,11 @@ impl<'a> BatchProcessor<'a> {
         }
     }
 
-    /// Nothing may be fetched now: the governor sees to the mapping, and the batch waits before it is delivered again.
+    /// Nothing may be fetched now: the governor handles the mapping, and the batch waits before it is delivered again.
     pub(crate) async fn report_closed_gate(self, gate: Gate) -> Report {
         let Self { pipeline, context, batch, allowance, probes, deadline, .. } = self;
         let (unspent, probed) = (allowance.close(&context), probes.into_failed());
-        // What was noted of the batch holds on: nothing of it has been looked at.
+        // The notes on the batch stay: nothing of it has been processed.
         let (redelivery, parked) = (Redelivery::default(), ParkedChange::default());
         let feedback = BatchFeedback { invocation: None, records: 0, unspent, probed, redelivery, parked };
         if let Err(error) = pipeline.adapt(feedback).await {
@@ -233,7 +233,7 @@ impl<'a> BatchProcessor<'a> {
         batch.into_report(Some(gate.why), Aside::default())
     }
 
-    /// Give everything back and say what came of the batch.
+    /// Release all resources and report the results of the batch.
     pub(crate) async fn report(mut self) -> Report {
         let invocation = self.invocation();
         let (mut aside, parked) = self.set_waiting_aside().await;
@@ -251,7 +251,7 @@ impl<'a> BatchProcessor<'a> {
         let feedback = BatchFeedback { invocation, records, unspent, probed, redelivery, parked };
         if let Err(error) = pipeline.adapt(feedback).await {
             tracing::warn!(provider = context.provider(), %error, "what was learned of the API was not kept");
-            // Nobody would look for what nobody has noted: it stays in the stream, too.
+            // Entries without a note would not be looked for: they stay in the stream, too.
             aside.parked.clear();
         }
         // Redelivery is at once: what has to wait, for another's claim or a gate, waits here.
@@ -263,7 +263,7 @@ impl<'a> BatchProcessor<'a> {
         batch.into_report(stopped, aside)
     }
 
-    /// Start tries while work is due and the limiter, the slots and the time allow it. Says what is in the way.
+    /// Start tries while work is due and the limiter, the slots and the time allow it. Returns what blocks the next one.
     fn launch(&mut self) -> LaunchBlocker {
         let last_start = self.slots.launch_until(self.context.clock()).min(self.last_start);
         self.context.let_start_until(last_start, self.slots.last_renewal());
@@ -289,7 +289,7 @@ impl<'a> BatchProcessor<'a> {
             if in_use > 0 && self.context.cautious_limit().is_some_and(|most| in_use >= most) {
                 return LaunchBlocker::Completion;
             }
-            // The limiter is asked only where there is something to fetch: it learns from being in the way.
+            // The limiter is called only if there is something to fetch: it learns from fetches that have to wait.
             let Some(index) = self.batch.take_due(now) else { return LaunchBlocker::NothingDue };
             if let Some(blocker) = self.limiter_blocker(now) {
                 self.batch.put_back(index);
@@ -307,7 +307,7 @@ impl<'a> BatchProcessor<'a> {
         }
     }
 
-    /// Whether the limiter is in the way of another try.
+    /// How the limiter blocks another try, if it does.
     fn limiter_blocker(&self, now: Instant) -> Option<LaunchBlocker> {
         match self.context.admit_try() {
             Some(Admission::Now) => None,
@@ -380,12 +380,12 @@ impl<'a> BatchProcessor<'a> {
             }
     }
 
-    /// When to look again though nothing has happened.
+    /// When to continue if nothing happens.
     fn wake(&self, blocker: LaunchBlocker) -> Instant {
         let due = match blocker {
             LaunchBlocker::NothingDue => self.batch.next_due(),
             LaunchBlocker::Until(instant) => Some(instant),
-            // What is in flight may be a request that nobody waits for any more.
+            // The permit in use may belong to a request that was given up.
             LaunchBlocker::Completion if self.tries.is_empty() => Some(Instant::now() + LOOK_AGAIN),
             LaunchBlocker::Permits
             | LaunchBlocker::Completion
@@ -400,7 +400,7 @@ impl<'a> BatchProcessor<'a> {
         [due, renewal, flush, end].into_iter().flatten().min().unwrap_or_else(|| Instant::now() + LONGEST_WAIT)
     }
 
-    /// Take in what a try brought.
+    /// Handle the result of a try.
     async fn on_attempt_done(&mut self, attempt: FinishedAttempt) {
         let FinishedAttempt { index, outcome, alarm, failed } = attempt;
         let breaker = self.context.limiter_snapshot().breaker;
@@ -434,7 +434,7 @@ impl<'a> BatchProcessor<'a> {
         self.notice_breaker(failed).await;
     }
 
-    /// The limiter's breaker may have opened or closed: the control item tells all other processes.
+    /// The limiter's breaker may have opened or closed: the control item shows it to all other processes.
     async fn notice_breaker(&mut self, failed: Option<Failure>) {
         let breaker = self.context.limiter_snapshot().breaker;
         if self.probes.take_breaker_change(breaker)
@@ -457,7 +457,7 @@ impl<'a> BatchProcessor<'a> {
         self.batch.delay(index, Instant::now());
     }
 
-    /// Take in what a flush brought.
+    /// Handle the result of a flush.
     async fn on_flush_done(&mut self, flush: FinishedFlush) {
         for (waiting, finish, finished) in flush.finished {
             match (waiting, finished) {
@@ -469,14 +469,14 @@ impl<'a> BatchProcessor<'a> {
                     let settled = if matches!(finish, Finish::Fetched(_)) { Settled::Fetched } else { Settled::Dead };
                     self.settle(index, &settled);
                 }
-                // Whoever took the claim over has found our object, or will; the next claim tells.
+                // The owner that took the claim over has found our object, or will; the next claim shows it.
                 (Waiting::Work(index), Finished::Fenced) => self.batch.delay(index, Instant::now()),
             }
         }
         if let Some((day, used)) = flush.number {
             self.chunks.on_number_used(day, used);
         }
-        // Whatever the failure: this owner starts nothing more, and what has not ended is delivered again to another.
+        // After any failure this owner starts nothing more, and entries that have not ended are delivered again to another.
         if let Some(error) = flush.failure {
             self.stop(stopped_by(&error));
         }

@@ -1,4 +1,4 @@
-//! Chunks: records that wait to be stored together, and what is to be finished once they are.
+//! Chunks: records that wait to be stored together, and the items to finish afterwards.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -19,7 +19,7 @@ pub(crate) const FULL_AGE: Duration = Duration::from_secs(5);
 /// No fetch starts while so many bytes wait for a flush.
 const ROOM_BYTES: usize = 3 * FULL_BYTES;
 
-/// Who waits for an end.
+/// The part of the batch that waits for an end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Waiting {
     /// A work of the batch.
@@ -32,11 +32,11 @@ pub(crate) enum Waiting {
 #[derive(Debug)]
 pub(crate) struct Chunk {
     opened: Instant,
-    /// Lines of NDJSON; none where there is only something to finish.
+    /// Lines of NDJSON; empty if there are only items to finish.
     pub(crate) lines: Vec<u8>,
     /// The items whose records are in `lines`: fetched once these are stored.
     pub(crate) records: Vec<(WorkIndex, Claimed)>,
-    /// What to finish whether the lines are stored or not, and who waits for it: dead letters, and records that are in the sink
+    /// The finishes that do not depend on the lines, and who waits for them: dead letters, and records that are in the sink
     /// already.
     pub(crate) finishes: Vec<(Waiting, Finish)>,
 }
@@ -46,20 +46,20 @@ pub(crate) struct Chunk {
 pub(crate) struct Flush {
     /// Its day.
     pub(crate) day: Day,
-    /// Its number among the owner's chunks of that day; none where there is nothing to store, or the owner may store nothing more.
+    /// Its number among the owner's chunks of that day; `None` if there is nothing to store, or the owner may store nothing more.
     pub(crate) number: Option<u32>,
-    /// What it holds.
+    /// Its content.
     pub(crate) chunk: Chunk,
 }
 
-/// What became of a chunk's number.
+/// The use of a chunk's number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NumberUse {
     /// The chunk is stored under it.
     Used,
     /// Nothing was sent under it, and it can be given to another chunk.
     Free,
-    /// It is taken by a seal, or nobody knows: no number can be used after it.
+    /// It is taken by a seal, or its use is unknown: no number can be used after it.
     Ended,
 }
 
@@ -106,8 +106,8 @@ impl Chunks {
         self.allowed.insert(index);
     }
 
-    /// Take back the dead letters of items that no flush has taken yet and that no operator has allowed: whatever made so many of them may
-    /// have made all.
+    /// Discard the dead letters of items that no flush has taken yet and that no operator has allowed: they may all have the same
+    /// cause.
     pub(crate) fn discard_pending_dead_letters(&mut self) -> Vec<(WorkIndex, Claimed, Reason)> {
         let mut discarded = Vec::new();
         let allowed = &self.allowed;
@@ -150,7 +150,7 @@ impl Chunks {
         Some(Flush { day, number, chunk })
     }
 
-    /// The next number of a day. None where a chunk is still on its way, or was the last.
+    /// The next number of a day. `None` if a chunk is still on its way, or was the last.
     fn take_number(&mut self, day: Day) -> Option<u32> {
         let numbering = self.numbers.entry(day).or_insert(Numbering::Next(0));
         let Numbering::Next(number) = *numbering else { return None };

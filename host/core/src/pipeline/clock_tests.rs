@@ -40,7 +40,7 @@ impl Fixture {
         }
     }
 
-    /// Another process whose limiter is in nobody's way.
+    /// Another process whose limiter blocks nothing.
     fn without_limiter(&self, seed: u64) -> Arc<Pipeline> {
         let (manifest, stores) = (self.pipeline.manifest().clone(), self.stores(seed));
         Pipeline::with_limiter(manifest, self.api.clone(), stores, Box::new(NoLimit))
@@ -125,7 +125,7 @@ async fn a_sandbox_that_was_frozen_does_not_wait_for_what_is_over() {
     assert!(took < MINUTE, "{took:?}");
 }
 
-/// A limiter that is in nobody's way, so that the slots alone keep to the cap.
+/// A limiter that blocks nothing, so that the slots alone enforce the cap.
 #[derive(Debug)]
 struct NoLimit;
 
@@ -233,7 +233,7 @@ impl Fetcher for TwoPages {
     }
 }
 
-/// What was set aside of a day is not sent on the next, also not before the loop's next turn.
+/// Requests that were set aside of a day are not sent on the next, also not before the loop's next turn.
 #[tokio::test(start_paused = true)]
 async fn a_share_of_yesterday_is_not_spent_today() {
     let manifest = MANIFEST

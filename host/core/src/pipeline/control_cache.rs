@@ -1,9 +1,9 @@
-//! The control item as this process knows it: what it has read or written last, with what it has yet to write.
+//! The control item as this process has read or written it last, with its pending changes.
 //!
-//! Every call begins with a read, and every write holds only at the version that was seen. What is remembered between spares the
-//! second read of a call; and where each write is paid for ([`Ledger::write_interval`]) also most writes: what others can do
-//! without for a while, the limiter's state, the governor's averages and the count of requests, waits for the next write.
-//! Whatever others have to know is written at once. Pure.
+//! Every call begins with a read, and every write holds only at the version that was seen. The cached item saves the second read
+//! of a call; and if each write costs money ([`Ledger::write_interval`]) also most writes: state that others do not need at once
+//! (the limiter's state, the governor's averages and the count of requests) waits for the next write. State that others need is
+//! written at once. Pure.
 //!
 //! [`Ledger::write_interval`]: crate::ledger::Ledger::write_interval
 
@@ -15,25 +15,25 @@ use crate::control::governor::Governor;
 use crate::control::item::{Control, SavedLimiter};
 use crate::day::Day;
 
-/// What is to become of a change of the control item.
+/// When a change of the control item is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum WritePolicy {
     /// It is written.
     Now,
-    /// It waits, with so many requests that nobody else has counted.
+    /// It waits, with so many requests that are not counted in the ledger.
     Later { uncounted: u64 },
     /// It is none.
     Nothing,
 }
 
-/// What this process knows of the control item.
+/// The cached control item, with pending changes.
 #[derive(Debug, Default)]
 pub(crate) struct ControlCache {
     /// With the changes that wait.
     control: Option<Control>,
-    /// Since when changes wait to be written; none: it is as it lies in the ledger.
+    /// Since when changes wait to be written; `None`: it is the same in the ledger.
     waiting_since: Option<Timestamp>,
-    /// Of the changes that wait: requests that nobody else has counted.
+    /// Requests in the pending changes that are not counted in the ledger.
     uncounted: Option<(Day, u64)>,
 }
 
@@ -43,8 +43,8 @@ impl ControlCache {
         self.control.clone()
     }
 
-    /// The item was read. Answers it with what waits to be written; where somebody else has written since, that is the count of
-    /// requests alone: what they have learned is as good as what we have.
+    /// Merge an item that was read with the pending changes. If another process has written since, only the count of requests is
+    /// merged: its learned state is as good as ours.
     pub(crate) fn merge_read(&mut self, mut read: Control) -> Control {
         match &self.control {
             Some(known) if known.version == read.version && self.waiting_since.is_some() => return known.clone(),
@@ -60,7 +60,7 @@ impl ControlCache {
         read
     }
 
-    /// The item was written, with all that waited; it lies there like this.
+    /// The item was written, with all pending changes; `there` is the stored item.
     pub(crate) fn on_written(&mut self, there: Control) {
         *self = Self { control: Some(there), ..Self::default() };
     }
@@ -74,13 +74,13 @@ impl ControlCache {
         self.control = Some(changed);
     }
 
-    /// Whether something has waited for so long.
+    /// Whether a change has waited for `interval`.
     pub(crate) fn is_due(&self, now: Timestamp, interval: Duration) -> bool {
         self.waiting_since.is_some_and(|since| now.duration_since(since).unsigned_abs() >= interval)
     }
 }
 
-/// Whether others can do without a change for a while: it is only what this process has learned of an API that works.
+/// Whether a change may wait: it holds only the learned state of an API that works.
 pub(crate) fn may_wait(before: &Control, after: &Control) -> bool {
     let gate = |control: &Control| control.limiter.as_ref().and_then(|SavedLimiter { gate, .. }| *gate);
     let was_saved = before.limiter.is_some() || after.limiter.is_none();

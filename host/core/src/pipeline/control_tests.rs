@@ -61,7 +61,7 @@ impl Fixture {
         Pipeline::new(self.pipeline.manifest().clone(), self.api.clone(), stores)
     }
 
-    /// Deliver entries as a mapping does, with ticks, until all have ended. Says how many became dead letters.
+    /// Deliver entries as a mapping does, with ticks, until all have ended. Returns how many became dead letters.
     pub(super) async fn deliver(&self, mut left: Vec<Entry>) -> usize {
         let mut dead = 0;
         let mut next_tick = Instant::now() + TICK;

@@ -1,4 +1,4 @@
-//! Whatever the API does and whenever a worker dies: nothing is lost, nothing is doubled.
+//! For any behaviour of the API and any crash of a worker: nothing is lost, nothing is doubled.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -48,12 +48,12 @@ backoff = "300ms"
 spread = "0s"
 "#;
 
-/// What one case is made of.
+/// The parts of one case.
 #[derive(Debug, Clone)]
 struct Case {
     /// The id of each entry, by number: few enough to hold duplicates.
     ids: Vec<u8>,
-    /// What the API says at its n-th request, in turn: 0 to 3 are failures.
+    /// The API's responses to its n-th request, in turn: 0 to 3 are failures.
     answers: Vec<u8>,
     /// After how many milliseconds a worker dies.
     deaths_ms: Vec<u64>,

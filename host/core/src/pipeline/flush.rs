@@ -10,24 +10,24 @@ use crate::sink::{SinkError, Stored, object_path, store_chunk};
 /// A flush, ended.
 #[derive(Debug, Default)]
 pub(crate) struct FinishedFlush {
-    /// Its items that have ended, or that somebody else owns by now.
+    /// Its items that have ended, or that another owner has by now.
     pub(crate) finished: Vec<(Waiting, Finish, Finished)>,
     /// Items whose record is not in the sink and never will be from this owner: to be given back.
     pub(crate) not_stored: Vec<(WorkIndex, Claimed)>,
-    /// What became of the chunk's number, where it had one.
+    /// The use of the chunk's number, if it had one.
     pub(crate) number: Option<(Day, NumberUse)>,
-    /// Why it failed, if it did. Items that are named nowhere keep their claims: these run out, and whoever has the items next
-    /// looks for their records.
+    /// Why it failed, if it did. Items that are not listed keep their claims: these expire, and the next owner of the items looks
+    /// for their records.
     pub(crate) failure: Option<FlushError>,
 }
 
 /// Why a flush failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FlushError {
-    /// The chunk is not stored, or nobody knows.
+    /// The chunk is not stored, or that is unknown.
     #[error(transparent)]
     Sink(SinkError),
-    /// The ledger does not know of what has ended, or may not.
+    /// The ledger may not have recorded the ends.
     #[error(transparent)]
     Ledger(LedgerError),
 }

@@ -8,9 +8,9 @@
 //!           give back, at the end of the call: what was not used
 //! ```
 //!
-//! So no two processes use the same part of a grant, and never more than was granted die unseen. A crash loses a share. An operator's
-//! new grant replaces what is left of the earlier one; shares of that are void as soon as their process takes one of the new grant,
-//! and are not given back.
+//! Therefore no two processes use the same part of a grant, and no more items become dead letters without an alarm than were
+//! granted. A crash loses a share. An operator's new grant replaces what is left of the earlier one; shares of that are void as
+//! soon as their process takes one of the new grant, and are not given back.
 
 use crate::control::failure_monitor::{GRANT_SHARE, GrantShare, MonitorVerdict, OutcomeClass};
 use crate::control::item::Control;
@@ -18,7 +18,8 @@ use crate::ledger::LedgerError;
 use crate::pipeline::Pipeline;
 
 impl Pipeline {
-    /// Record an end in the failure monitor. A would-be dead letter takes a share of what an operator allows, where there is any.
+    /// Record an outcome in the failure monitor. A would-be dead letter takes a share of what an operator allows, where there is
+    /// any.
     pub(crate) async fn record_outcome(&self, class: OutcomeClass) -> Result<MonitorVerdict, LedgerError> {
         if !matches!(class, OutcomeClass::DeadLetter(_)) {
             return Ok(self.failure_monitor().record(class));
@@ -56,7 +57,7 @@ impl Pipeline {
     }
 }
 
-/// Give back what was not used of a share, unless it is of an earlier grant.
+/// Give back the unused part of a share, unless it is of an earlier grant.
 pub(crate) fn give_back(share: GrantShare, control: &mut Control) {
     if share.grant == control.dead_letters_grant {
         control.dead_letters_allowed = control.dead_letters_allowed.saturating_add(share.dead_letters);

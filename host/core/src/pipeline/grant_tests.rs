@@ -1,4 +1,4 @@
-//! What calls a person where many items end without a request, and the dead letters that an operator allows.
+//! Tests of the alarm when many items end without a request, and of the dead letters that an operator allows.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +27,7 @@ use crate::testing::scripted::Answer;
 const DEAD: OutcomeClass = OutcomeClass::DeadLetter(Reason::NotFound);
 
 impl Fixture {
-    /// Why the breaker is open for an operator; none: it is not.
+    /// Why the breaker is open for an operator; `None`: it is not.
     async fn alarm(&self) -> Option<String> {
         match self.ledger.control("demo").await.unwrap().breaker {
             ProviderStop::Open { by: OpenedBy::Config, reason, .. } => Some(reason),

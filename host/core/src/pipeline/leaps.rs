@@ -1,8 +1,8 @@
-//! Leaps of the wall clock that this process has seen, so that nobody's slots run out by one.
+//! Leaps of the wall clock that this process has seen, so that no slots expire because of one.
 //!
-//! Slots count until a time of day. Where the clock of a machine is set forward, or the machine was suspended, they run out for
-//! no other reason, while requests that were sent under them may be in flight. A process that has seen the leap counts them for so
-//! much longer, until all of them were renewed or would have run out without it. It looks for the first time when it starts: one that waits
+//! Slots count until a time of day. If the clock of a machine is set forward, or the machine was suspended, they expire early,
+//! while requests that were sent under them may be in flight. A process that has seen the leap counts them longer by that leap,
+//! until all of them were renewed or would have expired without it. It looks for the first time when it starts: one that waits
 //! for its first batch sees a leap that comes meanwhile.
 
 use std::collections::VecDeque;
@@ -20,7 +20,8 @@ const APART: Duration = Duration::from_secs(1);
 pub(crate) struct Leaps(Arc<Mutex<VecDeque<Moment>>>);
 
 impl Leaps {
-    /// Look at the clocks. Says by how much the wall clock has leapt forward since a slot can have been written that counts.
+    /// Compare the clocks. Returns by how much the wall clock has leapt forward since the oldest slot that can still count was
+    /// written.
     pub(crate) fn see(&self, now: Moment) -> Duration {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let age = |moment: &Moment| now.monotonic.saturating_duration_since(moment.monotonic);

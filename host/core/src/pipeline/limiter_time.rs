@@ -44,7 +44,7 @@ impl LimiterTime {
     /// Compare the clocks, and catch up where the wall clock went on while the monotonic one stood still.
     pub(crate) fn catch_up(&mut self, now: Moment) {
         let leap = now.leap_since(&self.seen);
-        // What clocks differ by at all times moves nothing, so that a time stays the same time of day.
+        // The usual difference of clocks changes nothing, so that a time stays the same time of day.
         if leap.unsigned_abs() > MARGIN {
             let missed = Duration::try_from(leap).unwrap_or_default();
             *self = Self { elapsed: self.at(now.monotonic).saturating_add(missed), seen: now };

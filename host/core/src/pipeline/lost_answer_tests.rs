@@ -47,7 +47,7 @@ async fn requests_under(fates: &[Fate]) -> (u64, u64) {
 async fn a_quota_is_kept_and_used_up_though_the_answer_of_each_write_is_lost() {
     for fate in [Fate::Repeated, Fate::RepeatedAfter(3), Fate::DoneAndFailed] {
         assert_eq!(requests_under(&[fate]).await, (QUOTA, QUOTA), "{fate:?}");
-        // So that a share is set aside as usual, and what is left of it given back with a lost answer.
+        // The share is set aside as usual, and the rest of it is given back with a lost response.
         assert_eq!(requests_under(&[Fate::Answered, fate]).await, (QUOTA, QUOTA), "every second: {fate:?}");
     }
 }

@@ -12,20 +12,20 @@ use crate::ledger::{LedgerError, LongWaits, Parked, ParkedEntries};
 use crate::pipeline::Pipeline;
 use crate::pipeline::report::Report;
 
-/// How many entries may be parked of a provider before none is parked beside them: then a batch is held by what waits. An API of which
-/// most requests fail must not run through the whole stream.
+/// The most entries of a provider that may be parked: at this number a batch is held by its waiting items. An API of which most
+/// requests fail must not run through the whole stream.
 pub const MOST_PARKED: u64 = 10_000;
 /// How many of them one call takes up.
 const MOST_TAKEN_UP: usize = 100;
 
-/// What a look at the parked entries has shown.
+/// The result of reading the parked entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ParkedRead {
-    /// What was noted of them then.
+    /// The hint at the time of the read.
     hint: ParkedHint,
     /// How many were due and taken up.
     taken_up: u64,
-    /// When the first of the others is due; none: there is no other.
+    /// When the first of the others is due; `None`: there is no other.
     next_due: Option<Timestamp>,
 }
 
@@ -36,10 +36,10 @@ pub(crate) struct TakenUp {
     pub(crate) read: Option<ParkedRead>,
 }
 
-/// What a call changed of what is parked.
+/// The changes of a call to the parked entries.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct ParkedChange {
-    /// What it had seen before.
+    /// The read before the changes, if any.
     pub(crate) read: Option<ParkedRead>,
     /// How many entries were parked.
     pub(crate) added: u64,
@@ -50,7 +50,7 @@ pub(crate) struct ParkedChange {
 }
 
 impl ParkedChange {
-    /// Write into the control item how it stands now. What was seen counts only where nobody has noted anything since.
+    /// Update the hint in the control item. The read counts only if the hint has not changed since.
     pub(crate) fn note(&self, control: &mut Control) {
         let hint = &mut control.parked;
         if let Some(read) = self.read.filter(|read| read.hint == *hint) {
@@ -70,11 +70,11 @@ impl ParkedChange {
 }
 
 impl Pipeline {
-    /// A tick's part of what is parked: work at what is due, without a batch; a gate that is closed is told at once. At most a hundred
-    /// entries; the next tick takes the next.
+    /// The parked entries of a tick: process those that are due, without a batch; a closed gate is reported at once. At most a
+    /// hundred entries; the next tick takes the next.
     ///
     /// # Errors
-    /// Where the control item or the parked entries cannot be read; the next tick tries again.
+    /// If the control item or the parked entries cannot be read; the next tick tries again.
     pub async fn process_parked(
         self: &Arc<Self>,
         deadline: Instant,
@@ -95,7 +95,7 @@ impl Pipeline {
         if !taken_up.entries.is_empty() {
             return Ok(self.work(Vec::new(), taken_up, &control, deadline, stop).await);
         }
-        // A hint that is wrong would have every call look.
+        // With a wrong hint every call would read the entries.
         let change = ParkedChange { read: taken_up.read, ..ParkedChange::default() };
         let correct = |control: &mut Control| {
             let before = control.parked;
@@ -108,7 +108,7 @@ impl Pipeline {
         Ok(Report::default())
     }
 
-    /// What a call is to work at beside its batch: what is due, as far as is noted.
+    /// The parked entries that a call processes beside its batch: those that are due, by the hint.
     pub(crate) async fn take_up(&self, control: &Control) -> TakenUp {
         let is_worth_a_look = self.stores.ledger.long_waits() == LongWaits::Parked
             && control.parked.count < MOST_PARKED

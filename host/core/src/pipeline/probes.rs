@@ -1,5 +1,5 @@
-//! What a call does while the limiter's breaker is not closed: which item it tries the API with, when it tells others, and when it
-//! is not worth going on.
+//! The probes of a call while the limiter's breaker is not closed: which item it sends, when it notifies other processes, and
+//! when it gives up.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -53,7 +53,7 @@ impl Probes {
             passed_over.push(candidate);
             chosen = batch.take_due(now);
         }
-        // Where all have failed, the one that did so the longest ago.
+        // If all have failed, the one that failed the longest ago.
         let chosen = chosen.unwrap_or_else(|| {
             let oldest = passed_over.iter().copied().min_by_key(|candidate| self.age(batch, *candidate));
             oldest.unwrap_or(index)
@@ -79,13 +79,13 @@ impl Probes {
         }
     }
 
-    /// Whether the control item is to be told: the breaker has opened, or has closed, since it was told last.
+    /// Whether the breaker has opened or closed since the last call of this function: then the control item is to be updated.
     pub(crate) fn take_breaker_change(&mut self, breaker: BreakerStatus) -> bool {
         let is_down = breaker != BreakerStatus::Closed;
         std::mem::replace(&mut self.is_told, is_down) != is_down
     }
 
-    /// Whether the API has been down for so long, and still is, that invocations are wasted on it.
+    /// Whether the API has been down for so long that further invocations are useless.
     pub(crate) fn is_hopeless(&self, breaker: BreakerStatus, now: Duration) -> bool {
         match breaker {
             BreakerStatus::Closed => false,

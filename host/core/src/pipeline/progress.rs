@@ -1,4 +1,4 @@
-//! What a run is doing, for whoever watches it. Counts of this process only; the stream keeps the true ones.
+//! The progress of a run, for display. Counts of this process only; the stream keeps the exact ones.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::control::admission::Outcome;
 use crate::record::FailureKind;
 
-/// The most events that wait for a watcher who does not come.
+/// The most events that are kept until they are taken.
 const MOST_EVENTS: usize = 1_000_000;
 
 /// Counters that the pipeline raises and anybody may read.
@@ -32,11 +32,11 @@ pub struct Progress {
 pub struct Event {
     /// When.
     pub at: Instant,
-    /// What.
+    /// The kind.
     pub kind: EventKind,
 }
 
-/// What happened to a fetch.
+/// The kinds of events of a fetch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EventKind {
     /// It was sent.
@@ -45,7 +45,7 @@ pub enum EventKind {
     Ended {
         /// How long it took.
         latency: Duration,
-        /// How the limiter saw it; none where that says nothing of the API.
+        /// The outcome for the limiter; `None` without information on the API.
         outcome: Option<Outcome>,
     },
 }
@@ -93,7 +93,7 @@ impl Progress {
         self.is_watched.store(true, Ordering::Relaxed);
     }
 
-    /// What has happened since this was asked last, in order. Nothing where nobody watches.
+    /// Take the events since the last call, in order. Empty unless [`Progress::watch`] was called.
     pub fn take_events(&self) -> Vec<Event> {
         std::mem::take(&mut self.events.lock().unwrap_or_else(PoisonError::into_inner))
     }

@@ -1,8 +1,8 @@
-//! Batches that are delivered again though part of them has ended: what was fetched before is looked up at once, where the ledger
-//! has a cheap way, instead of being refused claim by claim.
+//! Batches that are delivered again though part of them has ended: items that were fetched before are looked up at once, if the
+//! ledger has a cheap way, instead of being refused claim by claim.
 //!
 //! A call that leaves an entry unfinished with ended ones behind it notes that entry in the control item; a batch that holds a
-//! noted entry is such a batch. A call that was killed notes nothing: then the claims tell, as they always do.
+//! noted entry is such a batch. A call that was killed notes nothing: then the claims show it.
 
 use crate::control::item::Control;
 use crate::item::SequenceNumber;
@@ -14,7 +14,7 @@ use crate::pipeline::report::End;
 /// How many entries are noted: one a shard that is worked on, and some.
 const NOTED: usize = 16;
 
-/// What a call knows, and leaves behind, of redelivery.
+/// The notes on redelivery that a call reads and writes.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Redelivery {
     /// The noted entries that this batch holds.
@@ -40,8 +40,8 @@ impl Redelivery {
     }
 }
 
-/// Those works of a redelivered batch that were fetched before, with what they came to. Asks only for entries that arrived today: the
-/// claims of older ones look at several days.
+/// The works of a redelivered batch that were fetched before, with their ends. Looks up only entries that arrived today: the
+/// claims of older ones check several days.
 pub(crate) async fn find_settled(
     context: &BatchContext,
     batch: &Batch,

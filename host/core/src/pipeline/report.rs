@@ -1,4 +1,4 @@
-//! What a batch came to, for whoever delivered it.
+//! The report of a batch, for its delivery.
 
 use jiff::Timestamp;
 
@@ -15,10 +15,10 @@ pub enum End {
     DeadLetter,
 }
 
-/// What `process` reports of a batch.
+/// The report of `process` on a batch.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// The entries that have ended, in the batch's order. What is not named here is to be delivered again.
+    /// The entries that have ended, in the batch's order. Entries that are not listed are to be delivered again.
     pub ended: Vec<(SequenceNumber, End)>,
     /// The lowest entry that has neither ended nor is parked: redelivery begins there. `None`: the stream is done with the whole batch.
     pub first_unfinished: Option<SequenceNumber>,
@@ -42,10 +42,10 @@ pub struct Waiting {
     pub until: Timestamp,
 }
 
-/// What waits for long and was set aside.
+/// Entries that wait for long and were set aside.
 #[derive(Debug, Default)]
 pub(crate) struct Aside {
-    /// For whoever delivers.
+    /// For the delivery.
     pub(crate) waiting: Vec<Waiting>,
     /// In the ledger.
     pub(crate) parked: Vec<SequenceNumber>,
@@ -66,9 +66,9 @@ pub enum Stopped {
     Asked,
     /// The call was too short for a single fetch: nothing starts as long as calls are that short.
     Deadline,
-    /// Another worker took this one for dead and sealed it: it was frozen for longer than its claims hold, or the wall clock leapt. It
-    /// stores nothing more; the next delivery is another worker's.
+    /// Another worker sealed this one because its claims had expired: it was frozen for longer than they hold, or the wall clock
+    /// leapt. It stores nothing more; the next delivery goes to another worker.
     TakenOver,
-    /// The sink or the ledger failed; nothing is lost, but a person has to look.
+    /// The sink or the ledger failed; nothing is lost, but an operator has to look.
     Storage(String),
 }

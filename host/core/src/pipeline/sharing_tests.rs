@@ -27,7 +27,7 @@ fn fixture(ledger: MemoryLedger, cap: u32, fetch_timeout: &str, takes: Duration)
 }
 
 impl Fixture {
-    /// Deliver full batches to a process, one after another, until `until`. Answers how many records it fetched.
+    /// Deliver full batches to a process, one after another, until `until`. Returns how many records it fetched.
     async fn deliver_until(&self, pipeline: &Arc<Pipeline>, shard: u64, until: Instant) -> usize {
         let (mut next, mut fetched) = (shard * 1_000_000, 0);
         let mut left = Vec::new();

@@ -30,7 +30,7 @@ use crate::testing::store::{FaultyStore, StoreAction, StoreFault, StoreOperation
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// What all workers share.
+/// The state that all workers share.
 struct World {
     ledger: Arc<MemoryLedger>,
     memory: Arc<InMemory>,
@@ -234,8 +234,8 @@ async fn a_sealed_worker_stores_nothing_under_any_number() {
     assert_eq!(world.stored_ids().await, ids);
 }
 
-/// What another had stored is finished, also where the chunk that it waits with cannot be stored: given back, it would be
-/// forgotten that it is there.
+/// A record that another worker had stored is finished, also if the chunk that it waits with cannot be stored: a release would
+/// lose the fact that it is there.
 #[tokio::test(start_paused = true)]
 async fn a_recovered_record_is_finished_though_the_chunk_beside_it_is_not_stored() {
     let world = World::new(Duration::from_millis(30));
@@ -292,7 +292,7 @@ async fn a_stop_ends_a_recovery_and_forgets_nobody() {
     assert!(world.api.call_log().times.is_empty(), "it was there");
 }
 
-/// What one case is made of.
+/// The parts of one case.
 #[derive(Debug, Clone)]
 struct Case {
     /// How many items there are.
@@ -358,7 +358,7 @@ async fn live(case: Case) {
         sleep(Duration::from_millis(case.apart_ms)).await;
         work().await;
     });
-    // What is still on its way lands.
+    // Wait until all late puts are done.
     sleep(100 * SECOND).await;
     let stored = world.stored_ids().await;
     let unique: BTreeSet<&String> = stored.iter().collect();

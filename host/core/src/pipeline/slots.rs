@@ -1,8 +1,8 @@
-//! This call's share of the provider's slots: what makes the hard cap hold across processes.
+//! This call's share of the provider's slots, which enforce the hard cap across processes.
 //!
-//! Slots count for their owner until a time that every renewal moves on. Who cannot renew stops launching, early enough for
-//! the last fetch to end while its slot still counts. Where each write is paid for and the next batch is about to come, a call
-//! leaves its slots to the next one of its process ([`Slots::keep`]); if none comes they run out by themselves.
+//! Slots count for their owner until a time that every renewal moves on. An owner that cannot renew stops launching, early enough
+//! for the last fetch to end while its slot still counts. If each write costs money and the next batch is about to come, a call
+//! leaves its slots to the next one of its process ([`Slots::keep`]); if none comes they expire.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::pipeline::leaps::Leaps;
 const LONGEST_RENEWAL: Duration = Duration::from_secs(10);
 /// The shortest time between two renewals, and between two tries for slots that others have.
 const SHORTEST_RENEWAL: Duration = Duration::from_secs(1);
-/// What clocks and answers may be late.
+/// The tolerance for clocks and responses.
 pub(crate) const MARGIN: Duration = Duration::from_secs(1);
 
 /// How many slots a stream's batch wants of a cap: one is left to ad-hoc fetches where there are two or more.
@@ -109,8 +109,8 @@ impl Slots {
         self.renewed = Some(now);
     }
 
-    /// Leave the slots to the next call. None where this cannot be: the API may still be working at a request, or others want
-    /// what they would have.
+    /// Leave the slots to the next call. `None` if this is not possible: the API may still be processing a request, or others
+    /// wait for slots.
     pub(crate) fn keep(&self, clock: &WallClock) -> Option<RetainedSlots> {
         if self.granted < self.want || self.owed > 0 || self.in_use() > 0 || self.others_wait {
             return None;
@@ -219,7 +219,7 @@ impl Slots {
     ) -> Result<Granted, LedgerError> {
         let moment = clock.moment();
         let until = moment.wall.saturating_add(counts_for).unwrap_or(moment.wall);
-        // What ran out for no other reason than that the clock leapt may have requests in flight.
+        // Slots that expired only because the clock leapt may have requests in flight.
         let now = moment.wall.saturating_sub(self.leaps.see(moment)).unwrap_or(moment.wall);
         let request = SlotRequest { owner: &self.owner, want, in_use, cap: self.cap, now, until };
         ledger.slots(&self.provider, request).await

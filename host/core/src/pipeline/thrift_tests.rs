@@ -1,4 +1,4 @@
-//! Where each write is paid for: small batches write little about themselves, and what others have to know at once.
+//! If each write costs money: small batches write little about themselves, and state that others need at once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,7 +50,7 @@ impl Fixture {
         report
     }
 
-    /// What a call of this asked of the ledger.
+    /// The calls of the ledger that `of` makes.
     async fn asks(&self, of: impl AsyncFn(&Self)) -> SharedCalls {
         let before = self.ledger.shared_calls();
         of(self).await;

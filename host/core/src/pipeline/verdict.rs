@@ -10,13 +10,13 @@ use crate::record::{Failure, FailureKind};
 
 /// The longest wait between two tries of one item, unless the API asks for a longer one.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
-/// Quick retries before an attempt is spent on the API's failures. Where half of all requests fail, six tries in a row fail for one item in
-/// 64, and three attempts for one in 262,144.
+/// Quick retries before an attempt is spent on the API's failures. If half of all requests fail, six tries in a row fail for one
+/// item in 64, and three attempts for one in 262,144.
 const MOST_QUICK: u32 = 5;
 /// By what share a long wait is drawn out, so that items that failed together do not come back together.
 const LONG_WAIT_JITTER: f64 = 0.1;
 
-/// What happens to an item that failed.
+/// The decision about an item that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// It is tried again.
@@ -53,7 +53,7 @@ impl Failures {
     }
 }
 
-/// What is known when an item fails.
+/// The inputs of the decision about a failed item.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Circumstances<'a> {
     /// Which attempt it was, 1 for the first.
@@ -68,7 +68,7 @@ pub(crate) struct Circumstances<'a> {
     pub(crate) left: Duration,
     /// The manifest's rules.
     pub(crate) retry: &'a Retry,
-    /// Where between the shortest and the longest wait it falls, 0 to 1.
+    /// The position of the wait between the shortest and the longest, 0 to 1.
     pub(crate) jitter: f64,
 }
 
@@ -138,7 +138,7 @@ pub(crate) fn outcome_class(failure: &Failure, verdict: Verdict) -> OutcomeClass
     }
 }
 
-/// What the limiter sees of a failure; nothing where it says nothing of the API's load.
+/// The outcome of a failure for the limiter; `None` if it has no information on the API's load.
 pub(crate) fn limiter_outcome(failure: &Failure) -> Option<Outcome> {
     match &failure.kind {
         FailureKind::NotFound | FailureKind::Rejected | FailureKind::Malformed | FailureKind::Other(_) => {

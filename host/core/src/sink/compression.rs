@@ -1,5 +1,5 @@
-//! How the sink's objects are compressed. Whatever is written now, both kinds are read: the setting may have been another when
-//! an object was written.
+//! How the sink's objects are compressed. Both kinds are always read: the setting may have been different when an object was
+//! written.
 
 use std::fmt;
 use std::io;
@@ -36,7 +36,7 @@ impl Compression {
     /// All there are.
     pub(crate) const ALL: [Self; 2] = [Self::None, Self::Zstd];
 
-    /// How the object of this name is compressed; none: it is no chunk.
+    /// How the object of this name is compressed; `None`: it is no chunk.
     #[must_use]
     pub fn of(object: &Path) -> Option<Self> {
         let name = object.filename()?;
@@ -64,7 +64,7 @@ impl Compression {
     /// A chunk's lines as they are stored. Compressing takes its time, away from what is in flight.
     ///
     /// # Errors
-    /// Where memory is short.
+    /// If memory is short.
     pub async fn pack(self, lines: Vec<u8>) -> io::Result<Bytes> {
         match self {
             Self::None => Ok(lines.into()),
@@ -113,7 +113,7 @@ impl Unpacker {
     /// For an object that is compressed like this.
     ///
     /// # Errors
-    /// Where memory is short.
+    /// If memory is short.
     pub fn new(compression: Compression) -> io::Result<Self> {
         Ok(Self(match compression {
             Compression::None => None,
@@ -124,7 +124,7 @@ impl Unpacker {
     /// The next bytes of the object: what they come to goes to `take`, piece by piece.
     ///
     /// # Errors
-    /// Where they cannot be decompressed.
+    /// If they cannot be decompressed.
     pub fn unpack(&mut self, bytes: &[u8], mut take: impl FnMut(&[u8])) -> io::Result<()> {
         let Some(Frames { decoder, is_whole }) = &mut self.0 else {
             take(bytes);
@@ -151,7 +151,7 @@ impl Unpacker {
     /// The object has ended.
     ///
     /// # Errors
-    /// Where its end is missing.
+    /// If its end is missing.
     pub fn end(self) -> io::Result<()> {
         match self.0 {
             Some(Frames { is_whole: false, .. }) => {

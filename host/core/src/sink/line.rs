@@ -13,7 +13,7 @@ use crate::day::Day;
 use crate::item::Params;
 use crate::record::Fetched;
 
-/// What is known of a record before its content.
+/// The metadata of a record's line.
 #[derive(Debug, Clone)]
 pub struct Line<'a> {
     /// The provider's name.
@@ -32,7 +32,7 @@ pub struct Line<'a> {
     pub component: &'a str,
 }
 
-/// What recovery reads of a line.
+/// The fields of a line that recovery reads.
 #[derive(Debug, Deserialize)]
 pub struct LineKey {
     /// The record's id.

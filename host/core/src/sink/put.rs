@@ -1,9 +1,9 @@
-//! Storing one chunk, and finding out whether it is stored where the store does not say.
+//! Storing one chunk, and finding out whether it is stored if the store returned an error.
 //!
-//! A put may be answered with an error and have happened, or happen later: the answer was lost, or the request is still on its
-//! way. Whoever took such a chunk for not stored would have its items fetched and stored a second time. So an error is never taken
-//! for "not stored". The owner creates an *empty* object under the same name instead. Both puts are create-only, so the
-//! first to land stays:
+//! A put may return an error and have happened, or happen later: the response was lost, or the request is still in flight. If
+//! such a chunk counted as not stored, its items would be fetched and stored a second time. Therefore an error never counts as
+//! "not stored". The owner creates an *empty* object under the same name instead. Both puts are create-only, so the first to land
+//! stays:
 //!
 //! - the empty object: the chunk is not stored and never will be, however late its put lands;
 //! - the chunk: reading it back shows our own bytes. Only its owner ever stores content under this name.
@@ -19,7 +19,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::sink::{Compression, OPERATION_TIME, SinkError, in_time, put_new, read, store_error};
 
-/// How long a put may take. What takes longer has an unknown outcome. A store's own client should give up earlier.
+/// How long a put may take. After that its outcome is unknown. A store's own client should give up earlier.
 const PUT_TIME: Duration = Duration::from_secs(60);
 /// How long finding out may take.
 const SETTLE_TIME: Duration = Duration::from_secs(30);
@@ -28,7 +28,7 @@ const SETTLE_TRIES: u32 = 6;
 /// The wait before the second of these tries; each further wait is twice as long.
 const SETTLE_PAUSE: Duration = Duration::from_millis(200);
 
-/// What came of storing a chunk.
+/// The result of storing a chunk.
 #[derive(Debug)]
 pub(crate) enum Stored {
     /// It is in the sink.
@@ -37,11 +37,11 @@ pub(crate) enum Stored {
     Refused(SinkError),
     /// It is not and never will be: its name is taken by an empty object. The owner stores nothing more on that day.
     Sealed(SinkError),
-    /// Nobody knows. The owner stores nothing more on that day, and whoever recovers its items finds out.
+    /// Unknown. The owner stores nothing more on that day, and the recovery of its items finds out.
     Unknown(SinkError),
 }
 
-/// What lies under the name of a chunk.
+/// The object under the name of a chunk.
 enum Found {
     /// Our bytes.
     Ours,
@@ -100,7 +100,7 @@ fn is_refusal(error: &Error) -> bool {
     matches!(error, Error::InvalidPath { .. } | Error::NotSupported { .. } | Error::NotImplemented { .. })
 }
 
-/// Whether the chunk is stored, once that cannot change any more; none: it was not found out.
+/// Whether the chunk is stored, once that cannot change any more; `None`: it was not found out.
 async fn settle(store: &dyn ObjectStore, path: &Path, content: &Bytes) -> Option<bool> {
     for round in 0..SETTLE_TRIES {
         if round > 0 {

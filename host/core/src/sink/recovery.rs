@@ -1,17 +1,16 @@
-//! What an owner that was taken for dead has stored.
+//! Recovery of the records that an abandoned owner has stored.
 //!
-//! A claim expired: its owner crashed, or is slow beyond measure. Before the item is fetched again, that owner is *sealed*, so
-//! that it cannot store the item later, beside the second fetch; then its objects are read.
+//! A claim expired: its owner crashed, or is very slow. Before the item is fetched again, that owner is *sealed*, so that it
+//! cannot store the item later, in addition to the second fetch; then its objects are read.
 //!
-//! **Which number.** The highest that is there tells how far the owner has come. Where something is stored under it, the seal goes to
-//! the number behind it; where only empty objects are, these are the seal, or a part of one that is made whole. Gaps
-//! below do not matter: somebody has moved these chunks away, and no put of them can be on its way, since an owner takes a number
-//! only when it knows that the chunk before is stored. They are not filled, either: an empty object could
-//! overwrite the chunk where it was moved to.
+//! **Which number.** The highest stored number shows how far the owner has come. If a chunk is stored under it, the seal goes to
+//! the next number; if only empty objects exist, these are the seal, or a part of one that is completed. Gaps below do not
+//! matter: these chunks were moved away, and no put of them can be in flight, since an owner takes a number only when it knows
+//! that the chunk before is stored. They are not filled, either: an empty object could overwrite the chunk where it was moved to.
 //!
-//! **It ends.** A seal is tried a fixed number of times, with pauses; each operation has a time limit; whoever waits for a
-//! recovery gives up when it is asked to stop (`BatchContext::has_stored`). What was created until then does no harm, and the next
-//! recoverer goes on from it.
+//! **It ends.** A seal is tried a fixed number of times, with pauses; each operation has a time limit; a call that waits for a
+//! recovery gives up when it is asked to stop (`BatchContext::has_stored`). Objects that were created until then do no harm, and
+//! the next recovery continues from them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -39,10 +38,10 @@ const SEAL_PAUSE: Duration = Duration::from_millis(100);
 /// How many objects are read at a time.
 const READERS: usize = 4;
 
-/// The identities that an abandoned owner has stored, for one day. Seals the owner first: see the module's words.
+/// The identities that an abandoned owner has stored, for one day. Seals the owner first: see the module's documentation.
 ///
 /// # Errors
-/// Where the store fails; nothing may be concluded then.
+/// If the store fails; nothing may be concluded then.
 pub async fn recover(
     store: &dyn ObjectStore,
     provider: &str,
@@ -79,8 +78,8 @@ impl Numbered {
     }
 }
 
-/// The number that a seal has, and under which names it is missing there. Nobody knows how the owner compresses, for it may be of another
-/// deployment: a seal is whole when all names are taken by empty objects.
+/// The number that a seal has, and under which names it is missing there. The owner's compression is unknown, because it may be
+/// of another deployment: a seal is complete when all names are taken by empty objects.
 fn missing(objects: &[Numbered]) -> (u32, Vec<Compression>) {
     let Some(highest) = objects.iter().map(|object| object.number).max() else {
         return (0, Compression::ALL.to_vec());
@@ -94,7 +93,7 @@ fn missing(objects: &[Numbered]) -> (u32, Vec<Compression>) {
     (highest, Compression::ALL.into_iter().filter(is_missing).collect())
 }
 
-/// See to it that an owner stores nothing more, and list what it has stored.
+/// Seal an owner, so that it stores nothing more, and list the chunks that it has stored.
 async fn seal(store: &dyn ObjectStore, provider: &str, abandoned: &Abandoned) -> Result<Vec<Path>, SinkError> {
     let folder = owner_folder(provider, abandoned.day, &abandoned.owner);
     let mut failed = None;
@@ -114,7 +113,7 @@ async fn seal(store: &dyn ObjectStore, provider: &str, abandoned: &Abandoned) ->
         let chunk = object_path(provider, abandoned.day, &abandoned.owner, number);
         for compression in missing {
             match create(store, &compression.name(&chunk), Bytes::new()).await {
-                // Where the owner or another recoverer was quicker, the next list shows it.
+                // If the owner or another recovery was quicker, the next list shows it.
                 Ok(()) | Err(SinkError::Sealed(_)) => {}
                 // It may be there all the same.
                 Err(error) => failed = Some(error),
@@ -124,7 +123,7 @@ async fn seal(store: &dyn ObjectStore, provider: &str, abandoned: &Abandoned) ->
     Err(failed.unwrap_or(SinkError::NotSealed { folder, tries: SEAL_TRIES }))
 }
 
-/// The identities of one chunk. One that has been moved away since it was listed has none: nobody can tell any more which they were.
+/// The identities of one chunk. A chunk that has been moved away since it was listed has none: its identities are unknown.
 async fn identities(
     store: &dyn ObjectStore,
     chunk: &Path,
@@ -158,7 +157,7 @@ fn lines(object: &Path, content: &[u8]) -> Result<Vec<u8>, SinkError> {
 /// The identities that one owner has stored, once they have been read.
 type Stored = Arc<OnceCell<BTreeSet<Identity>>>;
 
-/// What each abandoned owner had stored, read once for all of its items.
+/// The identities that each abandoned owner had stored, read once for all of its items.
 #[derive(Debug, Default)]
 pub struct Recoveries {
     owners: Mutex<BTreeMap<Abandoned, Stored>>,
@@ -168,7 +167,7 @@ impl Recoveries {
     /// Whether one of these abandoned owners has stored the item.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn has_stored(
         &self,
         store: &dyn ObjectStore,

@@ -1,4 +1,4 @@
-//! What every ledger must do. One suite runs against the memory ledger, SQLite and DynamoDB, so that none drifts.
+//! The contract of every ledger. One suite runs against the memory ledger, SQLite and DynamoDB, so that none drifts.
 //!
 //! ```ignore
 //! async fn fresh() -> Ledgers { ... }
@@ -44,7 +44,7 @@ pub struct Ledgers {
 }
 
 /// One test for each behaviour, in the module where it stands. `$fresh` is the name of an `async fn() -> Ledgers`, or
-/// of one that answers `None` where there is no store here; it says so itself. With `ignore = "..."` they run only where somebody
+/// of one that answers `None` if there is no store here; it says so itself. With `ignore = "..."` they run only where somebody
 /// asks for them.
 #[macro_export]
 macro_rules! ledger_contract {
@@ -149,7 +149,7 @@ fn identity(id: &str) -> Identity {
     Identity::of(id, &Params::new(), &[]).unwrap()
 }
 
-/// One provider's items in a ledger, and short words for what is done with them.
+/// A client of one provider's items in a ledger, with short names for its actions.
 struct LedgerClient<'a> {
     ledger: &'a dyn Ledger,
     provider: &'a str,
@@ -157,7 +157,7 @@ struct LedgerClient<'a> {
     leases: Mutex<BTreeMap<(String, String, u8), Timestamp>>,
 }
 
-/// Who claims what, when; the rest is usual.
+/// The item of a claim, and its days; the rest is the same for all.
 struct Ask<'a> {
     id: &'a str,
     entry: &'a str,

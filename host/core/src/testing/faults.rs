@@ -1,11 +1,11 @@
-//! The fault model: what may go wrong at each port, as data that decides it, and wrappers around the ports that do it.
+//! The fault model: the faults of each port as data, and wrappers around the ports that inject them.
 //!
 //! A [`FaultPlan`] is a list of [`Fault`]s. The [`Injector`] holds the plan of one run and counts every call of every port; a
 //! [`Port`] is one process' way to it, and knows whether that process is frozen. [`FaultyLedger`], [`FaultySink`] and
-//! [`FaultyMapping`] wrap the ports of one process. Whoever runs the processes (the swarm of `damper-sim`) makes the clocks step,
-//! the objects vanish and the processes die; see [`Fault`].
+//! [`FaultyMapping`] wrap the ports of one process. The runner of the processes (the swarm of `damper-sim`) makes the clocks
+//! step, the objects vanish and the processes die; see [`Fault`].
 //!
-//! # What each fault is, and what Damper promises under it
+//! # The faults, and Damper's guarantees under each
 //!
 //! | fault | at | promise that holds |
 //! | --- | --- | --- |

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::mapping::{Mapping, MappingChange, MappingError, MappingState};
 
-/// One provider's mapping, whatever the name that is asked for.
+/// One provider's mapping; the name is ignored.
 #[derive(Debug)]
 pub struct MemoryMapping {
     lag: Duration,

@@ -19,24 +19,24 @@ use crate::ledger::{
 /// One identity on one day.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
-    /// Where it stands.
+    /// Its state.
     pub state: RowState,
     /// The entry it is, or was last, claimed for.
     pub sequence: SequenceNumber,
     /// Attempts that count.
     pub attempts: u32,
-    /// Claims that expired and that nobody has looked after.
+    /// Claims that expired and were not recovered yet.
     pub abandoned: Vec<Abandoned>,
-    /// What went wrong last.
+    /// The last error.
     pub error: Option<String>,
 }
 
-/// Where a row stands.
+/// The state of a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RowState {
     /// Somebody has it.
     InFlight {
-        /// Who.
+        /// The owner.
         owner: Owner,
         /// Until when.
         lease: Timestamp,
@@ -48,12 +48,12 @@ pub enum RowState {
     },
     /// Its record is in the sink.
     Done {
-        /// Who fetched it.
+        /// The owner that fetched it.
         owner: Owner,
     },
     /// It is given up on.
     Dead {
-        /// Who gave up.
+        /// The owner that gave it up.
         owner: Owner,
     },
 }
@@ -328,7 +328,7 @@ impl LedgerState {
             {
                 abandoned.push(Abandoned { day, owner: owner.clone() });
             }
-            // What an earlier day knew of abandoned claims moves into today's row, and its own claim is over.
+            // The abandoned claims of an earlier day move into today's row, and its own claim is over.
             if let Some(earlier) = self.rows.get_mut(&key(day)) {
                 earlier.abandoned.clear();
                 if matches!(earlier.state, RowState::InFlight { .. }) {

@@ -10,14 +10,14 @@ use tokio::time::Instant;
 use crate::fetcher::{FetchReport, FetchRequest, Fetcher, Permits};
 use crate::record::{Failure, FailureKind, Fetched};
 
-/// What the script says to one request.
+/// The script's response to one request.
 #[derive(Debug, Clone)]
 pub struct Answer {
     /// How long it takes.
     pub after: Duration,
-    /// What comes.
+    /// The outcome.
     pub outcome: Result<Fetched, Failure>,
-    /// Whether the API is left working at the request.
+    /// Whether the request stays unanswered.
     pub unanswered: bool,
 }
 
@@ -52,7 +52,7 @@ pub struct Scripted {
     seen: Mutex<CallLog>,
 }
 
-/// What a scripted fetcher was asked.
+/// The calls of a scripted fetcher.
 #[derive(Debug, Clone, Default)]
 pub struct CallLog {
     /// How often each id was asked for.
@@ -71,7 +71,7 @@ impl Scripted {
         Self { script: Box::new(script), seen: Mutex::default() }
     }
 
-    /// What it was asked so far.
+    /// The calls so far.
     #[must_use]
     pub fn call_log(&self) -> CallLog {
         self.lock().clone()

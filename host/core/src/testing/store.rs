@@ -17,10 +17,10 @@ use object_store::{
     PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 
-/// What is asked of the store.
+/// The actions of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StoreAction {
-    /// Create an object of so many bytes; none: the object is a part of a seal.
+    /// Create an object of so many bytes; 0: it is a part of a seal.
     Put {
         /// How many.
         bytes: usize,
@@ -34,7 +34,7 @@ pub enum StoreAction {
 /// One operation.
 #[derive(Debug)]
 pub struct StoreOperation<'a> {
-    /// What is asked for.
+    /// The action.
     pub action: StoreAction,
     /// Of which object or folder.
     pub path: &'a Path,
@@ -61,16 +61,16 @@ pub enum StoreFault {
     None,
     /// It is answered with an error, and nothing happened.
     FailsBefore,
-    /// The disk has no room for it, and nothing happened. What only reads works.
+    /// The disk has no room for it, and nothing happened. Reads work.
     Full,
-    /// It happened, and is answered with an error. What only reads fails.
+    /// It happened, and is answered with an error. Reads fail.
     AnswerLost,
-    /// It happened, its answer was lost, and the client has repeated it: the repetition is refused because the object is
-    /// there. What only reads works.
+    /// It happened, its answer was lost, and the client has repeated it: the repetition is refused because the object is there.
+    /// Reads work.
     Repeated,
-    /// It is answered with an error now and happens when [`FaultyStore::land`] is called. What only reads fails.
+    /// It is answered with an error now and happens when [`FaultyStore::land`] is called. Reads fail.
     Late,
-    /// It is answered with an error now and happens by itself after so long. What only reads fails.
+    /// It is answered with an error now and happens by itself after so long. Reads fail.
     LateBy(Duration),
     /// It works, and takes so long before it happens.
     Slow(Duration),
@@ -78,8 +78,8 @@ pub enum StoreFault {
     SlowAnswer(Duration),
     /// It is never answered, and nothing happened.
     Hangs,
-    /// What is read is not there any more, though it was listed a moment ago. A put is refused like one that is beaten by
-    /// another at the same moment (S3's 409): as if the object were there.
+    /// An object that is read does not exist any more, though it was listed a moment ago. A put is refused like one that is
+    /// beaten by another at the same moment (S3's 409): as if the object were there.
     Vanished,
 }
 
@@ -107,7 +107,7 @@ impl FaultyStore {
         Self { inner, plan: Arc::new(Box::new(plan)), late: Mutex::default() }
     }
 
-    /// Let all late puts happen now, in the order in which they were asked for. Answers how many were done; the others were
+    /// Let all late puts happen now, in the order in which they were asked for. Returns how many were done; the others were
     /// refused because the object was there.
     pub async fn land(&self) -> usize {
         let late = std::mem::take(&mut *self.late());

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::control::window::Window;
 
-/// What becomes of a backlog, if all goes on as it did of late.
+/// When a backlog will be done at the recent rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Forecast {
     /// It is done by then.
@@ -30,7 +30,7 @@ pub enum Forecast {
     Unknown,
 }
 
-/// Estimate what becomes of `pending` entries, fetched at `rate` a second from when the window is open. An entry is taken for one
+/// Estimate when `pending` entries are done, fetched at `rate` a second from when the window is open. An entry is taken for one
 /// request; the estimate looks at this opening of the window and this day's quota only.
 #[must_use]
 pub fn forecast(pending: u64, rate: Option<f64>, window: &Window, quota_left: Option<u64>, now: Timestamp) -> Forecast {

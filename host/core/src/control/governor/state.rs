@@ -1,4 +1,4 @@
-//! What the governor remembers, in the control item.
+//! The governor's state, stored in the control item.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -19,7 +19,7 @@ pub struct Governor {
     pub resized_at: Option<Timestamp>,
     /// The change that was asked for and has not been seen at the mapping yet.
     pub pending: Option<Pending>,
-    /// Who disabled the mapping, if it is disabled.
+    /// Why the mapping is disabled, if it is.
     pub disabled: Option<Disabled>,
     /// The mapping as it was read last.
     pub seen: Option<Seen>,
@@ -27,7 +27,7 @@ pub struct Governor {
     pub tries: u32,
 }
 
-/// What is noted of a mapping: whoever decides by a reading of it compares this with what was noted when it was read.
+/// The stored notes on a mapping. A decision by a reading of the mapping compares them with the notes at the time of the reading.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notes {
     /// As [`Governor::disabled`].
@@ -39,11 +39,11 @@ pub struct Notes {
 /// A mapping that is off.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Disabled {
-    /// Who disabled it.
+    /// The party that disabled it.
     pub by: OpenedBy,
     /// Since when.
     pub since: Timestamp,
-    /// When it may be enabled again, where that is known.
+    /// When it may be enabled again, if that is known.
     pub until: Option<Timestamp>,
 }
 

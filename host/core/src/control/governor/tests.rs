@@ -52,7 +52,7 @@ impl Fixture {
     }
 }
 
-/// Whoever disabled the mapping died before it could note that it had asked for that.
+/// The process that disabled the mapping died before it could note that it had asked for that.
 #[test]
 fn a_change_on_its_way_that_nobody_noted_is_not_taken_for_an_operators() {
     let (mut governor, spent) = (Governor::default(), Some(BlockReason::Quota { until: at(9_000) }));

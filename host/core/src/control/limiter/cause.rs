@@ -19,9 +19,9 @@
 //! | watch | all answers while refusals are taken to be random | 5% refused | at least 25% | 0, from at most 8: five refusals in a row are a rate |
 //! | trial | answers at 0.7 of the pace, for a minute at a time, 10 s after the belief began, then at intervals from 60 s that double up to an hour | as many as ever | a tenth | ±3 |
 //!
-//! So a wrong belief ends: "rate" after some five refusals at a held pace, "random" after five refusals together, or by the trial, which
-//! takes `3 / share` requests. Each time that "random" was wrong, and no trial had confirmed it, it takes ten times the evidence, up to a
-//! thousand times.
+//! Therefore a wrong hypothesis ends: "rate" after some five refusals at a held pace, "random" after five refusals together, or
+//! by the trial, which takes `3 / share` requests. Each time that "random" was wrong, and no trial had confirmed it, it takes ten
+//! times the evidence, up to a thousand times.
 
 use std::time::Duration;
 
@@ -35,10 +35,10 @@ const GOOD_BESIDE: f64 = 0.236;
 const REFUSED_BESIDE: f64 = -1.609;
 /// A refusal at a lower pace: `ln 10`; so much less often a rate limit would refuse there.
 const REFUSED_BELOW: f64 = std::f64::consts::LN_10;
-/// What a good answer at a lower pace takes away, as a share of the share that is refused.
+/// The evidence that a good response at a lower pace takes away, as a share of the share that is refused.
 const GOOD_BELOW: f64 = 0.9;
-/// So much evidence makes refusals random: `ln 7`, one mistake in eight. A mistake costs some five refusals and is remembered; to wait for
-/// more evidence costs a pause of all fetches for each refusal.
+/// The evidence that makes refusals random: `ln 7`, one mistake in eight. A mistake costs some five refusals and is remembered;
+/// to wait for more evidence costs a pause of all fetches for each refusal.
 const ENOUGH: f64 = 2.0;
 /// No more evidence of a rate is held than this: `ln 20`.
 const MOST_FOR_RATE: f64 = 3.0;
@@ -56,14 +56,14 @@ const FIRST_TRIAL: Duration = Duration::from_secs(10);
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(60);
 const LONGEST_INTERVAL: Duration = Duration::from_secs(3_600);
 const LONGEST_TRIAL: Duration = Duration::from_secs(60);
-/// The pace is observed over so many good answers and so long: neither a burst nor an idle time tells it.
+/// The pace is observed over at least this many good responses and this time: neither a burst nor an idle time shows it.
 const FEWEST_OBSERVED: u32 = 20;
 const SHORTEST_OBSERVED: Duration = Duration::from_secs(5);
 const LONGEST_OBSERVED: Duration = Duration::from_secs(60);
 /// The share of refusals is that of about so many of the last answers.
 const REMEMBERED: f64 = 2_000.0;
 
-/// What is believed of refusals with Retry-After, and why.
+/// The current hypothesis on refusals with Retry-After, and its evidence.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Cause {
@@ -111,7 +111,7 @@ pub(super) enum Pace {
     Trial,
 }
 
-/// What is to be done about the pace.
+/// The change to make to the pace.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Advice {
     /// Nothing.
@@ -164,7 +164,7 @@ impl Cause {
         }
     }
 
-    /// A fetch was refused that had started before the last refusal came. Says whether it is one of several: it started after that one.
+    /// A fetch was refused that had started before the last refusal came. Returns whether it is one of several: it started after that one.
     pub(super) fn on_refused_beside(&mut self, permit: Permit, cut: Option<Duration>) -> bool {
         self.count(true);
         let is_beside = self.is_beside_refused(permit, cut);
@@ -174,7 +174,7 @@ impl Cause {
         is_beside
     }
 
-    /// A fetch was refused that says something new. Says whether refusals are random from now on.
+    /// A fetch was refused that says something new. Returns whether refusals are random from now on.
     pub(super) fn on_refused(&mut self, now: Duration, permit: Permit, pace: Pace) -> bool {
         self.count(true);
         if pace == Pace::Sustained {
@@ -189,7 +189,7 @@ impl Cause {
         true
     }
 
-    /// A fetch was refused though refusals are taken to be random. Says whether they still are.
+    /// A fetch was refused though refusals are taken to be random. Returns whether they still are.
     pub(super) fn on_refused_at_random(&mut self) -> bool {
         self.count(true);
         let Some(random) = &mut self.random else { return false };
@@ -198,7 +198,7 @@ impl Cause {
             random.tried += REFUSED_BELOW;
         }
         if random.watched < 0.0 {
-            // What a trial has confirmed was right: something has changed since, or chance has dealt many refusals together.
+            // A hypothesis that a trial confirmed was right: the API has changed since, or many refusals came together by chance.
             if random.interval > SHORTEST_INTERVAL {
                 self.end_belief(0.0);
             } else {
@@ -212,7 +212,7 @@ impl Cause {
     pub(super) fn advance(&mut self, now: Duration) -> Advice {
         let Some(random) = &mut self.random else { return Advice::AsItIs };
         match random.trial {
-            // What was sent while the level was still on its way is no pace to compare with.
+            // Fetches that were sent while the level still rose give no pace to compare with.
             Trial::Due { at, .. } if now.saturating_add(SHORTEST_OBSERVED) < at => {
                 random.trial = Trial::Due { since: now, at, good: 0 };
                 Advice::AsItIs
@@ -290,7 +290,7 @@ mod tests {
         Permit { started: at(milliseconds), in_flight: 5 }
     }
 
-    /// So many fetches a second from `from`, of which every `nth` is refused; the time after so many of them.
+    /// `count` fetches from `from`, 20 a second, of which every `nth` is refused; returns the time after them.
     fn go_on(cause: &mut Cause, from: Duration, count: u64, nth: u64) -> Duration {
         let mut now = from;
         for number in 1..=count {
@@ -340,7 +340,7 @@ mod tests {
             assert!(!cause.on_refused(at(1_500), permit(1_000), Pace::Free));
             (0..good).for_each(|_| cause.on_good_answer(permit(1_200), Pace::Free, Some(at(1_500))));
             (0..refused).for_each(|_| assert!(cause.on_refused_beside(permit(1_200), Some(at(1_500)))));
-            // What started before the refused one, or after all was known, says nothing.
+            // Fetches that started before the refused one, or after its refusal, do not count.
             (0..99).for_each(|_| cause.on_good_answer(permit(900), Pace::Free, Some(at(1_500))));
             (0..99).for_each(|_| cause.on_good_answer(permit(1_600), Pace::Free, Some(at(1_500))));
             assert_eq!(cause.on_refused(at(4_000), permit(3_900), Pace::Free), is_random, "{good}, {refused}");

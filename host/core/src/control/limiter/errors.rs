@@ -1,6 +1,6 @@
-//! How fetches end: what share of them fails, what share is usual, and when it is an outage.
+//! Failure rates: the recent share of failed fetches, the usual share, and the detection of outages.
 //!
-//! Looked at are the last 20 ends or the ends of the last 10 s, whichever are more, and never more than 200.
+//! The last 20 results or those of the last 10 s count, whichever are more, and never more than 200.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -15,13 +15,13 @@ const FEWEST: usize = 20;
 const MOST: usize = 200;
 /// How long an end is looked at, where there are enough.
 const SPAN_MS: u64 = 10_000;
-/// So many failures in a row are an outage.
+/// The number of failures in a row that is an outage.
 const OUTAGE_IN_A_ROW: u32 = 8;
-/// Such a share of failures is an outage.
+/// The share of failures that is an outage.
 const OUTAGE_SHARE: f64 = 0.5;
-/// The least share of failures that makes one think of fewer in flight.
+/// The least share of failures at which fewer in flight are tried.
 const LEAST_SHARE: f64 = 0.1;
-/// How long nobody thinks so again after it did not help.
+/// How long fewer are not tried again after they did not help.
 const QUIET: Duration = Duration::from_secs(60);
 
 /// The last ends.
@@ -31,7 +31,7 @@ pub(super) struct Errors {
     recent: Recent,
     /// Failures since the last success.
     in_a_row: u32,
-    /// The share that fails whatever we do.
+    /// The share that fails independently of our load.
     usual: f64,
     quiet_until: Option<Duration>,
 }
@@ -42,7 +42,7 @@ impl Errors {
         self.recent.push(now, false);
     }
 
-    /// The API asked for fewer: it works.
+    /// The API throttled: it works.
     pub(super) fn on_throttled(&mut self, now: Duration) {
         self.recent.push(now, false);
     }
@@ -92,7 +92,7 @@ impl Errors {
         share > (3.0 * self.usual).max(least)
     }
 
-    /// Whether it fails so often that it should be left alone.
+    /// Whether it fails so often that requests should stop.
     pub(super) fn is_outage(&self, by_share: bool) -> bool {
         self.in_a_row >= OUTAGE_IN_A_ROW || (by_share && self.recent.share().is_some_and(|share| share >= OUTAGE_SHARE))
     }

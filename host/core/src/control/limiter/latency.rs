@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// What counts as no time at all: shorter answers are taken for this long.
+/// The shortest latency that is measured: shorter ones count as this.
 const SHORTEST_S: f64 = 1e-4;
 /// The least variance: equal latencies are no proof that the next one is equal.
 const LEAST_VARIANCE: f64 = 1e-4;
@@ -75,13 +75,13 @@ impl Sample {
     }
 }
 
-/// What is normal for this API at the level that is held: slow to move, slower upwards than downwards.
+/// The normal latency of this API at the level that is held: slow to move, slower upwards than downwards.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Baseline {
     mean: f64,
     variance: f64,
-    /// So many samples it stands for; 0 where nothing is known yet.
+    /// The number of samples that it stands for; 0 if nothing is known yet.
     #[serde(rename = "n")]
     count: f64,
 }

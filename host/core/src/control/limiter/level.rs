@@ -24,11 +24,11 @@
 //!              (x 0.7)
 //! ```
 //!
-//! Where somebody else seems to use the API as well (`overload`), steps up are equal for all, and a 429 on the way up gives
-//! up a share of the level.
+//! If other clients seem to use the API (`overload`), steps up are equal for all, and a 429 on the way up gives up a share of the
+//! level.
 //!
-//! Every state measures from its own beginning, in windows of at least three mean latencies; a fetch counts in a window only
-//! if it started in it. The level is acted upon where it limits: an experiment that nobody felt proves nothing.
+//! Every state measures from its own beginning, in windows of at least three mean latencies; a fetch counts in a window only if
+//! it started in it. The level is changed only if it limits: an experiment that no fetch had to wait for proves nothing.
 
 mod climb;
 mod descend;
@@ -51,13 +51,13 @@ use overload::Overload;
 use relief::Relief;
 use start::Start;
 
-/// What a level is multiplied by where the API has too much.
+/// The factor by which a level is lowered if the API is overloaded.
 const BACK_OFF: f64 = 0.7;
 /// Answers slower by this factor are slower.
 const TOLERANCE: f64 = 1.4;
 /// Latency that rises by more than this power of the level means that more in flight bring less than half of what they should.
 const RISES_WITH_LEVEL: f64 = 0.5;
-/// So many standard errors are no chance.
+/// The number of standard errors that makes a difference significant.
 const SIGNIFICANT: f64 = 2.0;
 /// The shortest and the longest window.
 const SHORTEST_WINDOW: Duration = Duration::from_millis(250);
@@ -84,13 +84,13 @@ pub(super) struct Level {
     overload: Overload,
     errors: Errors,
     baseline: Baseline,
-    /// The level before the first Retry-After of which nobody knows yet whether it came at random.
+    /// The level before the first Retry-After whose cause is not known yet.
     before_refusals: Option<f64>,
     /// In seconds; `None` until the first answer.
     mean_latency: Option<f64>,
 }
 
-/// What the level is doing.
+/// The current experiment.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Phase {
@@ -109,7 +109,7 @@ impl Default for Phase {
     }
 }
 
-/// What has been seen since the present state began.
+/// The measurements since the present state began.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 struct Measure {
@@ -225,7 +225,7 @@ impl Level {
         self.climb_on_if_due(now);
     }
 
-    /// A fetch has ended. Says whether this looks like an outage.
+    /// A fetch has ended. Returns whether this looks like an outage.
     #[must_use]
     pub(super) fn on_ended(&mut self, now: Duration, permit: Permit, end: End, paced: bool) -> bool {
         match end {
@@ -264,7 +264,7 @@ impl Level {
         self.held = (BACK_OFF * self.held).max(1.0);
     }
 
-    /// A Retry-After came, and nobody knows yet whether it tells of a limit: the level may have to be given back.
+    /// A Retry-After came, and its cause is not known yet: the level may have to be given back.
     pub(super) fn keep_in_mind(&mut self) {
         self.before_refusals.get_or_insert(self.limit);
     }
@@ -296,7 +296,7 @@ impl Level {
         }
     }
 
-    /// A fetch failed. Says whether this looks like an outage.
+    /// A fetch failed. Returns whether this looks like an outage.
     fn on_failed(&mut self, now: Duration, permit: Permit) -> bool {
         if let Some(level_before) = self.failures_come_with_more(permit) {
             self.too_much = Some(f64::from(permit.in_flight));

@@ -1,4 +1,4 @@
-//! Retry-After: a gate that nobody passes, and the rate that is learned from having run into it.
+//! Retry-After: a gate that stops all fetches, and the rate that is learned from it.
 //!
 //! ```text
 //!         two refusals: gate, rate = 0.9 of what was observed (one: gate)
@@ -12,17 +12,17 @@
 //!          Retry-After: gate, back to the rate before, the next trial twice as late
 //! ```
 //!
-//! In HELD another Retry-After lowers the rate to 0.98 of what was observed, by half at the most where few answers tell it; not where the
-//! API has sustained that pace before, from one Retry-After to the next with the gate between: a rate limit refuses nothing there, unless
-//! it was a burst that it bore; then it bears the same each time until it refuses, which chance does not. Only
-//! a Retry-After for a fetch that started after the last one counts: those beside it say nothing new of the rate.
+//! In HELD another Retry-After lowers the rate to 0.98 of what was observed, by half at the most where few answers tell it; not
+//! where the API has sustained that pace before, from one Retry-After to the next with the gate between: a rate limit refuses
+//! nothing there, unless it accepted a burst; then it accepts the same number each time until it refuses, which random refusals
+//! do not. Only a Retry-After for a fetch that started after the last one counts: those beside it say nothing new of the rate.
 //!
-//! Not every Retry-After is about a rate: some APIs send it for too many at a time. The two are told apart by what succeeds:
-//! where more in flight than ever succeeded since the last Retry-After were too many, it is the number; where as many have
-//! succeeded, it is the rate. A learned rate is given up when the number is to blame twice running.
+//! Not every Retry-After is about a rate: some APIs send it for too many at a time. The two are distinguished by the requests
+//! that succeed: where more in flight than ever succeeded since the last Retry-After were too many, it is the number; where as
+//! many have succeeded, it is the rate. A learned rate is given up when the number is to blame twice running.
 //!
-//! And some send it at random, whatever was sent before: then nobody but the refused item waits, and no rate is kept. `cause` tells
-//! the two apart, by whether refusals go on at such a pace.
+//! And some send it at random: then only the refused item waits, and no rate is kept. `cause` tells the two apart, by whether
+//! refusals go on at such a pace.
 
 use std::time::Duration;
 
@@ -47,20 +47,20 @@ const SHORTEST_INTERVAL: Duration = Duration::from_secs(10);
 const LONGEST_INTERVAL: Duration = Duration::from_secs(240);
 /// By what share the first trial raises the rate; doubled by each success up to 1.
 const FIRST_GAIN: f64 = 0.05;
-/// So few good answers before the first Retry-After say nothing of a rate: that one is only a gate.
+/// With fewer good responses before the first Retry-After no rate is learned: it is only a gate.
 const FEWEST_GOOD: u32 = 3;
-/// So often running the number in flight has to be to blame until a learned rate is given up.
+/// How often in a row the number in flight has to be the cause until a learned rate is given up.
 const GIVE_UP_RATE: u32 = 2;
-/// What was observed for longer than this is more than a trial's doing.
+/// An observation longer than this is not caused by a trial alone.
 const LONG_OBSERVED: Duration = Duration::from_secs(120);
-/// So many good answers tell a rate well enough to lower it by more than half at once.
+/// The number of good responses that is enough to lower a rate by more than half at once.
 const MANY_GOOD: u32 = 20;
-/// The API has borne the same twice running where it differs by less than this share.
+/// Two accepted rates count as the same if they differ by less than this share.
 const SAME: f64 = 0.05;
-/// A longer Retry-After binds everybody even where refusals come at random: whoever asks for so much means it.
+/// A longer Retry-After stops all fetches even if refusals come at random.
 const LONGEST_AT_RANDOM: Duration = Duration::from_secs(60);
 
-/// What the API's Retry-After answers have taught.
+/// The state that is learned from Retry-After responses.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct RetryAfter {
@@ -81,9 +81,9 @@ pub(super) struct RetryAfter {
     /// How often running it was the number in flight that was too high.
     too_many: u32,
     learned: Option<LearnedRate>,
-    /// What the API has borne in the mean from one Retry-After to the next, its gate included, in fetches a second.
+    /// The mean rate that the API accepted from one Retry-After to the next, its gate included, in fetches a second.
     sustained: Option<f64>,
-    /// What the API bore between the last two Retry-After, in fetches a second.
+    /// The rate that the API accepted between the last two Retry-After, in fetches a second.
     observed: Option<f64>,
     /// Whether that was as much as between the two before.
     is_regular: bool,
@@ -91,7 +91,7 @@ pub(super) struct RetryAfter {
     cause: Cause,
 }
 
-/// What a Retry-After is about.
+/// The cause of a Retry-After.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum About {
     /// Nothing new.
@@ -176,12 +176,12 @@ impl RetryAfter {
         }
     }
 
-    /// Whether this Retry-After binds everybody, and not only the item that was refused.
+    /// Whether this Retry-After stops all fetches, and not only the item that was refused.
     pub(super) fn binds_all(&self, wait: Duration) -> bool {
         !self.cause.is_random() || wait > LONGEST_AT_RANDOM
     }
 
-    /// Close the gate, whoever it was that the API answered so.
+    /// Close the gate for all fetches.
     pub(super) fn close_gate(&mut self, now: Duration, wait: Duration) {
         let gate = now.saturating_add(wait.min(LONGEST_RETRY_AFTER));
         self.gate = Some(self.gate.map_or(gate, |before| before.max(gate)));
@@ -223,8 +223,8 @@ impl RetryAfter {
             self.learned = None;
             return About::Chance;
         }
-        // The first refusal of all tells little, and often comes while the level is still found: it is a gate and no more, unless another
-        // one comes beside it.
+        // The first refusal of all is weak evidence, and often comes while the level is still being found: it is a gate and no
+        // more, unless another one comes beside it.
         self.is_lone = is_first;
         if !is_first {
             self.learn_rate(now, false);
@@ -253,7 +253,7 @@ impl RetryAfter {
         if are_few { most.max(before) } else { most }
     }
 
-    /// What the API has borne since good answers are counted, in fetches a second.
+    /// The rate that the API has accepted since good responses are counted, in fetches a second.
     fn observed_by(&self, now: Duration) -> f64 {
         let span = now.saturating_sub(self.counted_since.unwrap_or(now));
         f64::from(self.good) / span.as_secs_f64().max(1.0)
@@ -262,8 +262,8 @@ impl RetryAfter {
     /// At which pace fetches start at present.
     fn pace(&self) -> Pace {
         let Some(learned) = &self.learned else { return Pace::Free };
-        // A refusal before anything has succeeded tells of a limit that has fallen; one after as much as before, of a limit that is
-        // lower than what it bore in a burst.
+        // A refusal before any success shows that the limit has fallen; one after as many as before shows a limit below the
+        // accepted burst.
         let is_sustained =
             self.good > 0 && !self.is_regular && self.sustained.is_some_and(|sustained| learned.rate <= sustained);
         match learned.state {
@@ -312,7 +312,7 @@ impl RetryAfter {
         }
     }
 
-    /// Make sure that what was read from elsewhere can be worked with.
+    /// Bring values that were read from elsewhere into their bounds.
     pub(super) fn repair(mut self) -> Self {
         self.learned = self.learned.filter(|learned| learned.rate.is_finite() && learned.held.is_finite());
         if let Some(learned) = &mut self.learned {

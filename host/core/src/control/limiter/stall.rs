@@ -1,4 +1,4 @@
-//! The stall: an API that has stopped answering is not sent more, long before the first timeout says so.
+//! The stall: no requests are sent to an API that has stopped responding, long before the first timeout.
 //!
 //! ```text
 //!            nothing ended for 5 s, though 20 were due at the rate at which they used to end
@@ -13,9 +13,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::control::rebase::Rebase;
 
-/// So long nothing has ended, at the least.
+/// The least time without a result.
 const SILENCE: Duration = Duration::from_secs(5);
-/// So many ends are due by then, at the least.
+/// The least number of results that were due in that time.
 const DUE: f64 = 20.0;
 /// How long ends are counted for one measurement of their rate.
 const COUNTED: Duration = Duration::from_secs(2);

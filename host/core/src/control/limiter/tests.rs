@@ -1,4 +1,4 @@
-//! What the limiter as a whole promises; its parts have their own tests.
+//! Tests of the limiter as a whole; its parts have their own tests.
 
 mod api;
 mod properties;

@@ -16,12 +16,12 @@ fn share(has: u32, wants: u32) -> Share {
     Share { has, wants, since: at(0) }
 }
 
-/// What somebody gets who comes at 100 s, beside others that have been there since 0 s.
+/// The slots of an owner that comes at 100 s, beside others that have been there since 0 s.
 fn comes(others: &[Share], wants: u32, cap: u32) -> u32 {
     grant(&wish("us", wants, cap, 100), None, &with_names(others)).granted.slots
 }
 
-/// What somebody gets who has had `has` since `since`, at 100 s.
+/// The slots, at 100 s, of an owner that has had `has` since `since`.
 fn renews(others: &[Share], has: u32, since: u64, wants: u32, cap: u32) -> u32 {
     let before = Share { has, wants, since: at(since) };
     grant(&wish("us", wants, cap, 100), Some(before), &with_names(others)).granted.slots

@@ -10,8 +10,8 @@ use super::Window;
 const HOURS: i64 = (366 + 28) * 24;
 
 impl Window {
-    /// The longest time from a closing to the next opening, over the year that begins at `from`; zero where the window is
-    /// always open, `None` where it never opens.
+    /// The longest time from a closing to the next opening, over the year that begins at `from`; zero if the window is
+    /// always open, `None` if it never opens.
     #[must_use]
     pub fn longest_closed(&self, from: Timestamp) -> Option<Duration> {
         let until = from.saturating_add(SignedDuration::from_hours(HOURS)).unwrap_or(Timestamp::MAX);

@@ -148,7 +148,7 @@ fn parse_times(text: &str) -> Result<(u16, u16), String> {
 /// A time of day as `HH:MM` from 00:00 to 23:59, for a manifest's `day_starts`.
 ///
 /// # Errors
-/// Where the text is no such time; the message says how to write it.
+/// If the text is no such time; the message says how to write it.
 pub(crate) fn parse_time(text: &str) -> Result<Time, String> {
     match parse_minute(text) {
         Ok(minute) if minute < MINUTES_A_DAY => Ok(time_of_minute(minute)),

@@ -12,7 +12,7 @@ use crate::item::{Identity, SequenceNumber};
 use crate::ledger::{Claim, ClaimRequest, Finish, Finished, Granted, Owner, Release, SlotRequest};
 use crate::testing::memory::MemoryLedger;
 
-/// What becomes of a write of the control item, and of the read that follows it.
+/// The fate of a write of the control item, and of the read that follows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fate {
     /// It is written, and the writer hears of it.

@@ -21,7 +21,7 @@ fn with(table: &str, line: &str) -> String {
     }
 }
 
-/// What the parser says that a table may hold.
+/// The keys that the parser accepts in a table.
 fn known_to_the_parser(table: &str) -> BTreeSet<String> {
     let message = Manifest::parse(&with(table, "nobody_knows_this = 1")).unwrap_err().to_string();
     let (_, known) = message.split_once("expected").unwrap_or_else(|| panic!("{message}"));

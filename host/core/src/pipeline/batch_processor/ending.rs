@@ -1,4 +1,4 @@
-//! What the end of a call depends on: whether another is about to come, and what the governor is to learn of this one.
+//! Inputs of the end of a call: whether another is about to come, and the statistics for the governor.
 
 use tokio::time::Instant;
 
@@ -6,7 +6,7 @@ use crate::control::governor::Invocation;
 use crate::pipeline::batch_processor::BatchProcessor;
 
 impl BatchProcessor<'_> {
-    /// Whether the next batch is about to come, and a write for its sake is worth saving: this one was full, or comes again.
+    /// Whether the next batch is about to come, so that a write can be saved: this one was full, or comes again.
     pub(super) fn expects_more(&self) -> bool {
         let is_full = || {
             let control = self.pipeline.cached_control();
@@ -17,7 +17,7 @@ impl BatchProcessor<'_> {
         is_thrifty && self.stopped.is_none() && (is_full() || !self.batch.is_drained())
     }
 
-    /// What this call tells the governor; nothing where no fetch started.
+    /// The statistics of this call for the governor; `None` if no fetch started.
     pub(super) fn invocation(&self) -> Option<Invocation> {
         // A few parked entries, here and there, say nothing of how many a batch should have.
         if self.batch.len() == 0 {

@@ -1,4 +1,5 @@
-//! Items that are to be given up on: they become dead letters, or are kept for after the mend where a person is needed first.
+//! Items that are to be given up on: they become dead letters, or are kept until the fault is fixed if an operator is needed
+//! first.
 
 use tokio::time::Instant;
 
@@ -11,7 +12,7 @@ use crate::pipeline::chunks::Waiting;
 use crate::pipeline::report::Stopped;
 
 impl BatchProcessor<'_> {
-    /// An item is to be given up on, unless a person is needed first: then it is kept for after the mend.
+    /// Give an item up, unless an operator is needed first: then it is kept until the fault is fixed.
     pub(super) async fn give_up(&mut self, index: WorkIndex, claimed: Claimed, letter: DeadLetter, alarmed: bool) {
         if alarmed || self.needs_operator() {
             self.spare(index, claimed, letter.reason).await;
@@ -26,7 +27,7 @@ impl BatchProcessor<'_> {
         self.chunks.add_dead_letter(Waiting::Work(index), claimed.day, Some(claimed), letter);
     }
 
-    /// A person is needed: open the breaker and keep what would have died of it.
+    /// An operator is needed: stop the provider and keep the items that would have become dead letters.
     pub(super) async fn raise_alarm(&mut self, alarm: Alarm, failure: &str) {
         if self.needs_operator() {
             return;
@@ -41,8 +42,8 @@ impl BatchProcessor<'_> {
         }
     }
 
-    /// Keep an item for after the mend that would have been given up on. An uncertain one stays claimed until its lease ends: a release
-    /// would forget that the API may have been called.
+    /// Keep an item that would have been given up on until the fault is fixed. An uncertain one stays claimed until its lease
+    /// expires: a release would lose the fact that the API may have been called.
     async fn spare(&mut self, index: WorkIndex, claimed: Claimed, reason: Reason) {
         if reason == Reason::Uncertain {
             self.batch.delay(index, Instant::now());

@@ -1,7 +1,7 @@
-//! Items that wait for long: a call ends without them rather than keep all that comes behind its batch waiting too. Where the stream
-//! can pass over nothing they are parked.
+//! Items that wait for long: a call ends without them, so that the entries behind its batch do not wait, too. If the stream
+//! cannot skip entries, they are parked.
 //!
-//! The order of writes makes that nothing is lost, whenever the call dies:
+//! The order of writes makes sure that nothing is lost, whenever the process dies:
 //!
 //! 1. the entry is parked, before the stream hears that it is done with it: dead in between, the call leaves an entry that is delivered
 //!    again, whose claim says that it waits, and that is parked under the same name;
@@ -21,8 +21,8 @@ use crate::pipeline::batch_processor::BatchProcessor;
 use crate::pipeline::parking::ParkedChange;
 use crate::pipeline::report::{Aside, Stopped, Waiting};
 
-/// How long a call stays for items that wait while nothing else is left of its batch. It ends without those that wait longer, where
-/// somebody delivers them again when they are due ([`LongWaits`]).
+/// How long a call stays for items that wait while nothing else is left of its batch. It ends without those that wait longer, if
+/// they are delivered again when they are due ([`LongWaits`]).
 const LONGEST_HOLD: Duration = Duration::from_secs(10);
 
 impl BatchProcessor<'_> {
@@ -31,7 +31,8 @@ impl BatchProcessor<'_> {
         self.may_leave_waiting() && self.batch.only_waits(Instant::now(), LONGEST_HOLD)
     }
 
-    /// Set aside what waits for long, and forget what was parked and has ended. Answers the report's part of it, and the control item's.
+    /// Set aside entries that wait for long, and unpark entries that have ended. Returns the changes for the report and for the
+    /// control item.
     pub(super) async fn set_waiting_aside(&mut self) -> (Aside, ParkedChange) {
         let (now, time) = (Instant::now(), self.context.clock().now());
         let late = if self.may_leave_waiting() { self.batch.take_waiting(now, LONGEST_HOLD) } else { Vec::new() };
@@ -69,7 +70,7 @@ impl BatchProcessor<'_> {
                 tracing::warn!(provider, %error, "parked entries that have ended were not forgotten; they are taken up once more");
             }
         }
-        // What was taken up and neither ended nor waits is due still.
+        // Entries that were taken up and have neither ended nor wait are still due.
         let is_gone =
             |left: &Parked| gone.iter().any(|gone| gone.due == left.due && gone.entry.sequence == left.entry.sequence);
         let left = self.batch.taken_up().map(|(left, _)| left).filter(|left| !is_gone(left)).map(|left| left.due);
@@ -78,13 +79,13 @@ impl BatchProcessor<'_> {
         (Aside { parked, ..Aside::default() }, change)
     }
 
-    /// Whether the batch may end without the items that wait for long. While the API is down or a person is needed it is not these
-    /// items that have to wait, but all.
+    /// Whether the batch may end without the items that wait for long. While the API is down or an operator is needed, all items
+    /// have to wait.
     fn may_leave_waiting(&self) -> bool {
         let are_delivered_again = match self.context.ledger().long_waits() {
             LongWaits::Held => false,
             LongWaits::Reported => true,
-            // What was taken up is parked already.
+            // Entries that were taken up are parked already.
             LongWaits::Parked => self.may_park || self.batch.len() == 0,
         };
         let is_well = self.context.limiter_snapshot().breaker == BreakerStatus::Closed

@@ -18,7 +18,7 @@ pub async fn a_claim_is_held_until_its_lease_ends(ledger: &dyn Ledger) {
     assert_eq!(client.claim("b", today("x"), LEASE).await, granted_claim(1, &[(TODAY, "a")]));
 }
 
-/// What was written before the clock was set back holds an item for no longer than a claim or a wait can last.
+/// A row that was written before the clock was set back holds an item for no longer than a claim or a wait can last.
 pub async fn a_clock_that_was_set_back_holds_no_item(ledger: &dyn Ledger) {
     let client = LedgerClient::new(ledger, "set-back");
     client.claim("a", today("x"), 1_000_000).await;
@@ -39,7 +39,7 @@ pub async fn the_same_owner_may_claim_again(ledger: &dyn Ledger) {
     assert_eq!(client.claim("a", today("x"), 30 + LEASE).await, granted_claim(1, &[]));
 }
 
-/// Whoever takes an expired claim over learns whose it was, also when asking twice.
+/// An owner that takes an expired claim over learns the abandoned owner, also when it claims twice.
 pub async fn an_expired_claim_is_granted_with_the_abandoned_owner(ledger: &dyn Ledger) {
     let client = LedgerClient::new(ledger, "expired");
     client.claim("a", today("x"), 0).await;
@@ -47,7 +47,7 @@ pub async fn an_expired_claim_is_granted_with_the_abandoned_owner(ledger: &dyn L
     assert_eq!(client.claim("b", today("x"), 101).await, granted_claim(1, &[(TODAY, "a")]), "it has not looked yet");
 }
 
-/// Nobody who may have stored the record is forgotten before somebody has looked and finished.
+/// No owner that may have stored the record is removed before another has finished the item.
 pub async fn abandoned_owners_accumulate_through_crashes_until_a_finish(ledger: &dyn Ledger) {
     let client = LedgerClient::new(ledger, "accumulate");
     client.claim("a", today("x"), 0).await;
@@ -97,7 +97,7 @@ pub async fn a_released_item_waits_until_it_is_due(ledger: &dyn Ledger) {
     assert_eq!(client.claim("b", today("x"), 30).await, granted_claim(2, &[]));
 }
 
-/// A crash tells nothing of the item. Who wants to bound crashes counts the abandoned claims, which add up.
+/// A crash is not counted as an attempt. Crashes can be bounded by the abandoned claims, which add up.
 pub async fn a_crash_is_no_counted_attempt(ledger: &dyn Ledger) {
     let client = LedgerClient::new(ledger, "crash");
     client.claim("a", today("x"), 0).await;
@@ -106,7 +106,7 @@ pub async fn a_crash_is_no_counted_attempt(ledger: &dyn Ledger) {
     assert_eq!(client.claim("c", today("x"), 100).await, granted_claim(2, &[(TODAY, "b")]));
 }
 
-/// Whatever an identity is made of, it is only itself.
+/// Identities with odd characters are kept apart.
 pub async fn odd_identities_are_kept_apart(ledger: &dyn Ledger) {
     let client = LedgerClient::new(ledger, "odd");
     let (long, longer) = ("x".repeat(1_899), "x".repeat(1_900));

@@ -110,7 +110,7 @@ pub async fn rows_before_the_arrival_do_not_matter(ledger: &dyn Ledger) {
     assert_eq!(client.claim("b", since(TODAY), 1).await, granted_claim(1, &[]));
 }
 
-/// What an owner stored before the entry arrived does not satisfy it, and so it is not named.
+/// Objects that an owner stored before the entry arrived do not satisfy it; therefore the owner is not listed.
 pub async fn what_was_abandoned_before_the_arrival_is_not_listed(ledger: &dyn Ledger) {
     let client = LedgerClient::new(ledger, "abandoned-earlier");
     client.claim("a", on(YESTERDAY), 0).await;

@@ -21,7 +21,7 @@ pub async fn a_dead_item_is_dead(ledger: &dyn Ledger) {
     assert_eq!(client.claim("b", today("x"), 1_000).await, dead_claim("17"));
 }
 
-/// Who was taken for dead writes nothing any more, neither an end nor a letter.
+/// A fenced owner writes nothing any more, neither an end nor a letter.
 pub async fn a_finish_after_a_takeover_is_fenced(ledger: &dyn Ledger) {
     let client = LedgerClient::new(ledger, "fenced");
     assert_eq!(client.finish_fetched("a", today("x")).await, Finished::Fenced, "it never had it");
@@ -63,7 +63,7 @@ pub async fn a_late_finish_without_a_takeover_holds(ledger: &dyn Ledger) {
     let client = LedgerClient::new(ledger, "late");
     client.claim("a", today("x"), 0).await;
     client.claim("a", today("y"), 0).await;
-    // The ledger is not told the time of a finish: it could only be later than the lease's end.
+    // The ledger does not get the time of a finish: it could only be later than the lease's end.
     assert_eq!(client.claim("b", today("z"), 1_000).await, granted_claim(1, &[]));
     assert_eq!(client.finish_fetched("a", today("x")).await, Finished::Written);
     client.release("a", today("y"), false, 1_000).await;

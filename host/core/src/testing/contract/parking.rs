@@ -14,7 +14,7 @@ fn does_not_park(ledger: &dyn Ledger) -> bool {
     ledger.long_waits() != LongWaits::Parked
 }
 
-/// What is due at `now`, at most `most`, by name and time; and when the next is.
+/// The entries that are due at `now`, at most `most`, by name and time; and when the next is due.
 async fn due(ledger: &dyn Ledger, provider: &str, now: u64, most: usize) -> (Vec<(String, u64)>, Option<u64>) {
     let seconds = |due: jiff::Timestamp| due.duration_since(at(0)).as_secs() as u64;
     let read = ledger.read_parked(provider, at(now), most).await.unwrap();

@@ -50,7 +50,7 @@ pub async fn a_repeated_finish_holds(ledger: &dyn Ledger) {
     assert_eq!(client.finish_dead("a", today("y")).await, Finished::Written);
 }
 
-/// Its attempt counts once, and it does not take away what somebody else has claimed since.
+/// Its attempt counts once, and it does not take away a later claim of another owner.
 pub async fn a_repeated_release_counts_once(ledger: &dyn Ledger) {
     let client = LedgerClient::new(ledger, "release-twice");
     client.claim("a", today("x"), 0).await;
@@ -62,7 +62,7 @@ pub async fn a_repeated_release_counts_once(ledger: &dyn Ledger) {
     assert_eq!(client.claim("c", today("x"), 1).await, Claim::Held { until: at(LEASE) });
 }
 
-/// Whoever asks twice has no more than whoever asks once, and leaves no less to the others.
+/// An owner that asks twice has no more than one that asks once, and leaves no less to the others.
 pub async fn a_repeated_request_for_slots_takes_no_more(ledger: &dyn Ledger) {
     let slots = async |owner: &str, want: u32| {
         let owner = Owner::from(owner);

@@ -1,4 +1,4 @@
-//! What processes share: slots, the control item, and races.
+//! State that processes share: slots, the control item, and races.
 
 use futures::future::join_all;
 
@@ -40,7 +40,7 @@ pub async fn slots_of_others_are_in_the_way(ledger: &dyn Ledger) {
     assert_eq!(slots(ledger, provider, "a", 5, 0).await, 4);
 }
 
-/// Who renews makes room for who waits, until that one has left or its time has run out.
+/// An owner that renews makes room for a waiting one, until that one has left or has expired.
 pub async fn slots_are_shared_with_those_who_wait(ledger: &dyn Ledger) {
     let provider = "slots-share";
     assert_eq!(slots(ledger, provider, "a", 4, 0).await, 4);
@@ -51,7 +51,7 @@ pub async fn slots_are_shared_with_those_who_wait(ledger: &dyn Ledger) {
     assert_eq!(slots(ledger, provider, "a", 4, 3 + LEASE).await, 4, "the other has gone");
 }
 
-/// Where there are fewer slots than owners each has its turn, and whoever waited first is first.
+/// With fewer slots than owners each has its turn, and the one that waited first is first.
 pub async fn slots_are_had_in_turns_where_there_are_too_few(ledger: &dyn Ledger) {
     let ask =
         async |owner: &'static str, seconds: u64| slots_of(ledger, "slots-turns", owner, (1, 0, 1), seconds).await;
@@ -75,7 +75,7 @@ pub async fn slots_are_had_in_turns_where_there_are_too_few(ledger: &dyn Ledger)
     assert_eq!(ask("c", 2 * turn).await, has);
 }
 
-/// What may have a request in flight is not another's before that has ended.
+/// A slot that may have a request in flight is not granted to another before that request has ended.
 pub async fn slots_in_use_are_given_to_nobody_else(ledger: &dyn Ledger) {
     let provider = "slots-in-use";
     assert_eq!(slots(ledger, provider, "a", 4, 0).await, 4);
@@ -87,7 +87,7 @@ pub async fn slots_in_use_are_given_to_nobody_else(ledger: &dyn Ledger) {
     assert_eq!(slots(ledger, provider, "c", 4, 4).await, 1);
 }
 
-/// What is not renewed is free from the very end of its time.
+/// A slot that is not renewed is free from the end of its time.
 pub async fn slots_run_out(ledger: &dyn Ledger) {
     let provider = "slots-expire";
     assert_eq!(slots(ledger, provider, "a", 5, 0).await, 5);
@@ -105,7 +105,7 @@ pub async fn slots_of_a_clock_that_was_set_back_run_out(ledger: &dyn Ledger) {
     assert_eq!(slots(ledger, provider, "b", 5, LEASE + longest).await, 5);
 }
 
-/// What is renewed is kept.
+/// Slots that are renewed are kept.
 pub async fn slots_are_renewed(ledger: &dyn Ledger) {
     let provider = "slots-renew";
     assert_eq!(slots(ledger, provider, "a", 4, 0).await, 4);
@@ -124,7 +124,7 @@ pub async fn slots_shrink_and_are_given_back(ledger: &dyn Ledger) {
     assert_eq!(slots(ledger, provider, "c", 5, 2).await, 2);
 }
 
-/// Who wanted more gets more once it is there.
+/// An owner that wanted more gets more when it is free.
 pub async fn slots_grow_when_others_have_left(ledger: &dyn Ledger) {
     let provider = "slots-grow";
     assert_eq!(slots(ledger, provider, "a", 4, 0).await, 4);
@@ -141,7 +141,7 @@ pub async fn slots_of_providers_are_apart(ledger: &dyn Ledger) {
     assert_eq!(slots(ledger, "slots-two", "b", 5, 0).await, 0);
 }
 
-/// A provider that nobody has worked for yet.
+/// A provider without a control item yet.
 pub async fn the_control_item_begins_with_its_default(ledger: &dyn Ledger) {
     assert_eq!(ledger.control("control-new").await.unwrap(), Control::default());
 }

@@ -1,4 +1,4 @@
-//! Decides call by call what goes wrong, and does it: the same for every port.
+//! Decides the fault of each call, and injects it: the same for every port.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 use crate::random::RandomSource;
 use crate::testing::faults::plan::{Fault, FaultPlan, How, Operation};
 
-/// So many calls without any time passing, or within one second, are a loop that does not wait.
+/// The number of calls within one second, or without any time passing, that means a busy loop.
 const MOST_CALLS_A_SECOND: u32 = 3_000;
 
 /// One line of a trace.
@@ -21,7 +21,7 @@ const MOST_CALLS_A_SECOND: u32 = 3_000;
 pub struct TraceLine {
     /// When, from the beginning of the run.
     pub at: Duration,
-    /// What happened.
+    /// The event.
     pub text: String,
 }
 
@@ -31,7 +31,7 @@ impl fmt::Display for TraceLine {
     }
 }
 
-/// Looks at the world after every call that had an effect.
+/// Observes the state after every call that had an effect.
 pub trait Observer: Send + Sync {
     /// A call of `process` has had its effect.
     fn on_effect(&self, process: usize, operation: Operation);
@@ -94,7 +94,7 @@ impl Injector {
         })
     }
 
-    /// Who looks at the world after every effect; nobody, once the run is over.
+    /// Set the observer that is called after every effect; `None` once the run is over.
     pub fn set_observer(&self, observer: Option<Arc<dyn Observer>>) {
         *lock(&self.observer) = observer;
     }
@@ -105,7 +105,7 @@ impl Injector {
         self.began
     }
 
-    /// Write a line of the trace, where there is one.
+    /// Write a line of the trace, if there is one.
     pub fn trace(&self, text: impl FnOnce() -> String) {
         if let Some(trace) = &self.trace {
             lock(trace).push(TraceLine { at: self.began.elapsed(), text: text() });
@@ -124,7 +124,7 @@ impl Injector {
         self.state().calls.clone()
     }
 
-    /// What goes wrong with the next call of an operation.
+    /// The fault of the next call of an operation.
     fn decide(&self, process: usize, operation: Operation) -> (u32, Option<How>) {
         let now = self.began.elapsed();
         let mut state = self.state();
@@ -165,7 +165,7 @@ impl Injector {
     }
 }
 
-/// What the owner of a process sees and does: whether it is to die, and whether it is frozen.
+/// Controls a process: whether it is to die, and whether it is frozen.
 ///
 /// It is made of [`Notify`], which wakes in order; the order in which a `watch` wakes is left to chance.
 #[derive(Debug, Default)]
@@ -233,8 +233,8 @@ impl Port {
         }
     }
 
-    /// Call a port. `run` does what is asked once; `fail` makes the port's error of what went wrong; `late` does it after other
-    /// calls, which a store may refuse.
+    /// Call a port. `run` performs the call once; `fail` makes the port's error from a message; `late` performs the call after
+    /// others, which a store may refuse.
     ///
     /// # Errors
     /// Those of the port, and those that the plan makes.
@@ -318,7 +318,7 @@ impl Port {
         });
     }
 
-    /// The process is killed here; whoever runs it drops this future.
+    /// The process is killed here; its runner drops this future.
     async fn die<T>(&self) -> T {
         self.control.killed.notify_one();
         std::future::pending().await

@@ -22,7 +22,7 @@ use crate::testing::faults::plan::Operation;
 /// How often the slots of each provider were changed, over all processes.
 ///
 /// A store that writes slots at the version it has seen refuses a write that arrives after another one. A late write of slots is
-/// therefore done only where nobody has changed them since.
+/// therefore done only if no other write has changed them since.
 #[derive(Debug, Clone, Default)]
 pub struct SlotVersions(Arc<Mutex<BTreeMap<String, u64>>>);
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-/// What a process asks of a port.
+/// The operations of the ports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Operation {
     /// The ledger: claim an item.
@@ -179,7 +179,7 @@ pub enum Fault {
         /// By how many seconds, back where negative.
         by_seconds: i64,
     },
-    /// An object with records is taken out of the sink by somebody else.
+    /// An object with records is removed from the sink by a third party.
     ObjectGone {
         /// When.
         at: Duration,

@@ -14,14 +14,14 @@ const LONGEST_INTERVAL: Duration = Duration::from_secs(30);
 /// The largest and the smallest step, as a share of the level.
 const LARGEST_STEP: f64 = 0.25;
 const SMALLEST_STEP: f64 = 0.03;
-/// The first step after START ran into a 429, which told where the limit is.
+/// The first step after START met a 429, which showed the limit.
 const STEP_AFTER_START: f64 = 0.1;
-/// The step where others seem to share the API, as a share of the hard cap: the same for all, so that shares become equal.
+/// The step if others seem to share the API, as a share of the hard cap: the same for all, so that shares become equal.
 const STEP_IF_CONTESTED: f64 = 0.04;
-/// From a refused look up to the next, where the limit is contested.
+/// The time from a refused look up to the next, if the limit is contested.
 const INTERVAL_IF_CONTESTED: Duration = Duration::from_secs(5);
-/// So many standard errors fail a look up. One, not two: a wrong no costs some seconds, a wrong yes is followed by the next
-/// step, and where latency is noisy the level would drift far beyond the knee.
+/// The number of standard errors that fails a look up. One, not two: a wrong no costs some seconds, a wrong yes is followed by
+/// the next step, and with noisy latency the level would drift far beyond the knee.
 const PROBABLE: f64 = 1.0;
 /// The shortest and the longest time between two steps of RAMP.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);

@@ -1,4 +1,4 @@
-//! CONFIRM and DOWN: lower the level and see whether latency follows. Only if it does, was it our doing.
+//! CONFIRM and DOWN: lower the level and see whether latency follows. Only if it does, our load was the cause.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::control::rebase::Rebase;
 /// The shortest and the longest time from one look down to the next.
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(10);
 const LONGEST_INTERVAL: Duration = Duration::from_secs(240);
-/// What a level is multiplied by to look down without a reason.
+/// The factor by which a level is lowered to look down without a reason.
 const LOOK_DOWN: f64 = 0.8;
 /// Latency that falls by more than this power of the level follows it: fewer in flight get as much done.
 const FALLS_WITH_LEVEL: f64 = 0.7;
@@ -138,7 +138,7 @@ impl Level {
         self.descent.reset(now);
     }
 
-    /// It does not: go back. What made answers slower is not us, and is normal from now on.
+    /// Latency does not follow: go back. The cause of the slower responses is not us, and the new latency is normal from now on.
     fn restore(&mut self, now: Duration, down: Down) {
         self.hold(now, down.from);
         match down.why {

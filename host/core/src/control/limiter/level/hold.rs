@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Level, Phase, TOLERANCE};
 use crate::control::limiter::latency::{Baseline, FEWEST_SAMPLES, Sample};
 
-/// So many standard errors make a change that nobody looked for.
+/// The number of standard errors that makes an unexpected change significant.
 const CLEAR: f64 = 4.0;
 /// The least fall in log latency that is worth looking up for.
 const LEAST_FALL: f64 = 0.15;

@@ -1,7 +1,7 @@
 //! 429 without Retry-After: the API says that so many at a time are too many.
 //!
-//! An API that is ours alone refuses at the same number each time. Where that number moves, or a level is refused that was
-//! good, somebody else uses what there is, and the limit is contested:
+//! An API that only we use refuses at the same number each time. If that number moves, or a level is refused that was good, other
+//! clients use the API, and the limit is contested:
 //!
 //! ```text
 //!            429 in HOLD, or at another number than the last;         nothing of the kind for a minute,
@@ -10,9 +10,9 @@
 //!    a look up that is refused: back to the level           equal steps up; a refused one gives up a share of the level
 //! ```
 //!
-//! Who is refused is who looks up: the other keeps its slots and sees nothing. If looking up cost nothing, shares would stay
-//! as they happened to be at first. All give up in proportion and take in equal steps, so that the larger loses more than it
-//! gets and shares become equal (Chiu and Jain, "Analysis of the increase and decrease algorithms", 1989).
+//! Only the client that looks up is refused: the other keeps its share. If looking up cost nothing, shares would stay as they
+//! were at first. All give up in proportion and take in equal steps, so that the larger loses more than it gets and shares become
+//! equal (Chiu and Jain, "Analysis of the increase and decrease algorithms", 1989).
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -23,22 +23,23 @@ use super::{BACK_OFF, Level, Phase};
 use crate::control::admission::Permit;
 use crate::control::rebase::Rebase;
 
-/// So many surprises within so long mean that somebody shares the API, and for so long it is taken to be so.
+/// The number of surprises, and the time within which they mean that the API is shared; and how long it counts as shared.
 const SURPRISES: usize = 6;
 const SURPRISES_WITHIN: Duration = Duration::from_secs(60);
 const SHARED_FOR: Duration = Duration::from_secs(300);
-/// What a level is multiplied by where somebody shares the API: who takes little back often, gets an equal share.
+/// The factor by which a level is lowered if the API is shared: many small steps back lead to equal shares.
 const BACK_OFF_IF_SHARED: f64 = 0.85;
 /// A limit that has moved by this share of itself, and by one at least, is no longer the same.
 const MOVED: f64 = 0.1;
-/// For so long a limit that moved is taken to be contested.
+/// How long a limit that moved counts as contested.
 const CONTESTED_FOR: Duration = Duration::from_secs(60);
-/// For so long after START has met a 429 it may be so: whoever starts beside us may have met it at any share.
+/// How long the limit counts as contested after START met a 429: clients that start at the same time may have met it at any
+/// share.
 const SUSPECTED_FOR: Duration = Duration::from_secs(15);
-/// What a level is multiplied by after a look up that was refused, where the limit is contested.
+/// The factor by which a level is lowered after a refused look up, if the limit is contested.
 const GIVE_UP: f64 = 0.93;
 
-/// What 429s have told.
+/// The information from 429s.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Overload {
@@ -75,7 +76,7 @@ impl Overload {
         self.shared_until.is_some_and(|until| now < until)
     }
 
-    /// Whether somebody else seems to take what there is: shared, or only suspected to be.
+    /// Whether other clients seem to use the API: shared, or only suspected to be.
     pub(super) fn is_contested(&self, now: Duration) -> bool {
         self.is_shared(now) || self.contested_until.is_some_and(|until| now < until)
     }

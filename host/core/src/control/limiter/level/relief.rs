@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{BACK_OFF, Level, Phase};
 
-/// So many ends are enough to judge by.
+/// The number of results that is enough to judge.
 const ENOUGH: u32 = 20;
-/// The longest that they are waited for.
+/// The longest wait for them.
 const LONGEST: Duration = Duration::from_secs(90);
 /// A share of failures that is low enough to stop at.
 const LOW: f64 = 0.1;

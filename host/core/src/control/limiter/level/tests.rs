@@ -47,7 +47,7 @@ impl Bench {
         Permit { started: self.now, in_flight }
     }
 
-    /// So many fetches start together and end so, all after the same time. Says whether it looks like an outage.
+    /// `count` fetches start together and end so, all after the same time. Returns whether it looks like an outage.
     fn round(&mut self, count: u32, latency_ms: u64, end: impl Fn(u32) -> End) -> bool {
         let permit = self.permit(self.level.limit());
         self.level.on_wait();

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::super::*;
 
-/// What an API says to a fetch: when, and what.
+/// The response of an API to a fetch: after which time, and with which outcome.
 pub(super) type Answer = (Duration, Outcome);
 
 /// A generator of numbers between 0 and 1, the same each time (Steele, Lea and Flood's SplitMix).

@@ -1,4 +1,4 @@
-//! Whatever happens, in whatever order.
+//! Properties that hold for any events in any order.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -13,7 +13,7 @@ enum Event {
     Start(u8),
     /// The fetch at this place among those in flight ends.
     End(usize, Outcome),
-    /// It ends without a word of the API.
+    /// It ends without information on the API.
     Forget(usize),
     /// A fetch has sent more requests.
     More(u32),

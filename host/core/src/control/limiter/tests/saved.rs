@@ -10,7 +10,7 @@ const NOW: Duration = Duration::from_secs(1_800_000_000);
 /// The longest that a state may keep everything from starting: a Retry-After of a day, and a slot of the lowest learned rate.
 const LONGEST: Duration = Duration::from_secs(24 * 3600 + 21);
 
-/// What a limiter has gone through: milliseconds, and a fetch that starts or how the oldest in flight ends.
+/// A limiter's history: milliseconds, and a fetch that starts or how the oldest in flight ends.
 fn history() -> impl Strategy<Value = Vec<(u64, Option<Outcome>)>> {
     let retry_after = prop_oneof![Just(None), (0_u64..90_000).prop_map(|wait| Some(Duration::from_secs(wait)))];
     let outcome = prop_oneof![
@@ -126,7 +126,7 @@ proptest! {
         let mut saved = limiter.save().unwrap();
         damage(&mut saved, &mut 0, &damages);
         let rebase = Rebase::new(NOW, Duration::from_secs(NOW.as_secs().saturating_add_signed(shift_s)));
-        // What cannot be read leaves it as it was.
+        // A state that cannot be read changes nothing.
         let mut other = Limiter::new(config(rate));
         let _ = ConcurrencyLimiter::load(&mut other, &saved, &rebase);
         waits(&mut other.clone(), NOW)?;
