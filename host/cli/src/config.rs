@@ -44,6 +44,7 @@ pub(crate) struct Config {
     /// How the slow loop runs here.
     pub(crate) mapping: MappingConfig,
     /// The deployment in AWS.
+    #[cfg_attr(not(feature = "aws"), allow(dead_code, reason = "read and checked in any case"))]
     pub(crate) aws: AwsConfig,
     /// The settings of each provider, by name.
     pub(crate) providers: BTreeMap<String, ProviderSettings>,

@@ -17,7 +17,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 
-pub(crate) use file::{LockFile, WriteOutcome, check, enforce, enforce_one};
+#[cfg(feature = "package")]
+pub(crate) use file::check;
+pub(crate) use file::{LockFile, WriteOutcome, enforce, enforce_one};
 
 /// The version of the file's layout.
 const VERSION: u32 = 1;

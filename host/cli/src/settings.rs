@@ -62,6 +62,7 @@ pub(crate) fn secret(name: &str) -> Result<Option<String>, ()> {
 }
 
 /// The search path of programs (`PATH`), to be extended for child processes.
+#[cfg(feature = "package")]
 pub(crate) fn search_path() -> Option<OsString> {
     env::var_os("PATH")
 }

@@ -72,6 +72,7 @@ pub(crate) fn enforce_one(context: &Context, config: &Config, bound: &Bound) -> 
 ///
 /// # Errors
 /// As [`enforce`].
+#[cfg(feature = "package")]
 pub(crate) fn check(config: &Config, candidates: &[Candidate]) -> Result<Vec<Result<(), CliError>>, CliError> {
     let Some(file) = LockFile::of(config) else { return Ok(candidates.iter().map(|_| Ok(())).collect()) };
     let verdicts = file.judge(candidates)?;
