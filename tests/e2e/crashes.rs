@@ -40,10 +40,11 @@ fn die_at_work(setup: &LocalSetup) {
 
 #[test]
 fn a_provider_whose_component_ran_each_time_the_process_died_is_stopped() {
-    let setup = LocalSetup::for_component("hostile", Settings::default(), "fetch_timeout = \"3s\"");
+    let setup = LocalSetup::for_component("hostile", Settings::default(), "fetch_timeout = \"2s\"");
     setup.feed(["loop"]);
-    die_at_work(&setup);
-    die_at_work(&setup);
+    for _ in 0..3 {
+        die_at_work(&setup);
+    }
 
     let output = setup.run(&["run"]);
     let said = text(&output);

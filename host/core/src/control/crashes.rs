@@ -1,22 +1,22 @@
 //! Crashes of the process while a component ran: whether the component is the cause. Pure.
 //!
-//! No way is known in which a component can end the process that runs it. If one does, the item is delivered again, and the next
-//! process dies, too, with all other providers. Therefore a process records which components ran when the one before died, and a
-//! provider that is recorded repeatedly is stopped.
+//! A component cannot end the process that runs it, as far as is known. If one found a way, its item would be delivered again, and the next
+//! process would die of it too, with all other providers. A process therefore records which components were running when
+//! an earlier one died, and a provider whose component keeps being found there is stopped.
 //!
-//! A process also dies for other reasons while a component happens to run. If the *same item* ran both times, that is no
-//! coincidence, since a component runs for some microseconds an item. If any item of the component ran, it often is one; three
-//! crashes count, with no record fetched between them.
+//! A process also dies for other reasons while some component happens to run: an operator kills it, or the machine runs out of memory.
+//! A component usually runs for some microseconds per item, and an item is tried again only when its lease has expired. So it may happen by
+//! chance that the same item was running at two deaths, in thousands of them, but hardly at three.
 
 use serde::{Deserialize, Serialize};
 
-/// Crashes in succession with the same item that stop a provider.
-const MOST_WITH_ONE_ITEM: u32 = 2;
-/// Crashes in succession that stop a provider, whatever item ran, if no record was fetched between them.
-const MOST_WITHOUT_RECORD: u32 = 3;
+/// The crashes with the same item that stop a provider.
+const MOST_WITH_ONE_ITEM: u32 = 3;
+/// The items that are remembered. While a lease holds, other items are tried, and each may bring the process down.
+const MOST_ITEMS: usize = 64;
 
 /// A process that died while a component ran.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Crash {
     /// The process, by a name that no other has.
     pub process: String,
@@ -26,45 +26,35 @@ pub struct Crash {
     pub item: String,
 }
 
-/// The crashes of one provider that have no other explanation yet.
+/// The crashes of one provider since an operator looked at it, or its component changed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Crashes {
-    last: Option<Crash>,
-    /// In succession with the item of the last one.
-    with_item: u32,
-    /// In succession without a record between them.
-    without_record: u32,
+    component: String,
+    last_process: String,
+    /// The items with the number of crashes for each, the latest last.
+    items: Vec<(String, u32)>,
 }
 
 impl Crashes {
-    /// Records a crash; the same crash is counted once. Returns whether the provider is to be stopped.
+    /// Records a crash once, even if it is reported several times. Returns whether the provider is to be stopped.
     pub fn record(&mut self, crash: Crash) -> bool {
-        if self.last.as_ref().is_some_and(|last| last.process == crash.process) {
-            return self.have_one_cause();
+        let Crash { process, component, item } = crash;
+        if self.last_process != process || self.component != component {
+            if self.component != component {
+                *self = Self { component, ..Self::default() };
+            }
+            self.last_process = process;
+            let known = self.items.iter().position(|(name, _)| *name == item).map(|index| self.items.remove(index));
+            let count = known.map_or(0, |(_, count)| count).saturating_add(1);
+            self.items.push((item, count));
+            let surplus = self.items.len().saturating_sub(MOST_ITEMS);
+            self.items.drain(..surplus);
         }
-        let last = self.last.take().filter(|last| last.component == crash.component);
-        if last.is_none() {
-            *self = Self::default();
-        }
-        let is_same_item = last.is_some_and(|last| last.item == crash.item);
-        self.with_item = if is_same_item { self.with_item.saturating_add(1) } else { 1 };
-        self.without_record = self.without_record.saturating_add(1);
-        self.last = Some(crash);
-        self.have_one_cause()
+        self.items.iter().any(|(_, count)| *count >= MOST_WITH_ONE_ITEM)
     }
 
-    /// Whether the component must be taken for their cause.
-    fn have_one_cause(&self) -> bool {
-        self.with_item >= MOST_WITH_ONE_ITEM || self.without_record >= MOST_WITHOUT_RECORD
-    }
-
-    /// A record of the provider was fetched: its component works, except perhaps for one item.
-    pub fn on_record_fetched(&mut self) {
-        self.without_record = 0;
-    }
-
-    /// An operator has looked at it.
+    /// Forgets all crashes: an operator has looked at them.
     pub fn forget(&mut self) {
         *self = Self::default();
     }
@@ -79,44 +69,44 @@ mod tests {
     }
 
     #[test]
-    fn the_same_item_twice_stops_the_provider_whatever_was_fetched_between() {
+    fn the_third_crash_with_one_item_stops_the_provider_whatever_crashed_between() {
         let mut crashes = Crashes::default();
-        assert!(!crashes.record(crash("1", "x", "a")));
-        crashes.on_record_fetched();
-        assert!(crashes.record(crash("2", "x", "a")));
+        for (process, item) in ["a", "b", "a", "c", "b"].into_iter().enumerate() {
+            assert!(!crashes.record(crash(&process.to_string(), "x", item)), "{item}");
+        }
+        assert!(crashes.record(crash("5", "x", "a")));
     }
 
     #[test]
-    fn a_crash_that_is_told_twice_counts_once() {
+    fn a_crash_that_is_reported_twice_counts_once() {
         let mut crashes = Crashes::default();
-        assert!(!crashes.record(crash("1", "x", "a")));
-        assert!(!crashes.record(crash("1", "x", "a")));
-        assert!(!crashes.record(crash("1", "x", "b")));
-        assert!(crashes.record(crash("2", "x", "a")));
+        for process in ["1", "1", "1", "2", "2"] {
+            assert!(!crashes.record(crash(process, "x", "a")));
+        }
+        assert!(crashes.record(crash("3", "x", "a")));
         assert!(
-            crashes.record(crash("2", "x", "a")),
-            "whoever recorded it may have died before the provider was stopped"
+            crashes.record(crash("3", "x", "a")),
+            "the process that recorded it may have died before it stopped the provider"
         );
     }
 
     #[test]
-    fn other_items_stop_it_at_the_third_crash_without_a_record() {
+    fn crashes_with_many_items_are_no_evidence_and_take_bounded_room() {
         let mut crashes = Crashes::default();
-        assert!(!crashes.record(crash("1", "x", "a")));
-        assert!(!crashes.record(crash("2", "x", "b")));
-        let mut works = crashes.clone();
-        assert!(crashes.record(crash("3", "x", "c")));
-        works.on_record_fetched();
-        assert!(!works.record(crash("3", "x", "c")));
-        assert!(!works.record(crash("4", "x", "d")));
+        for number in 0..1_000 {
+            assert!(!crashes.record(crash(&number.to_string(), "x", &(number % 500).to_string())));
+        }
+        assert_eq!(crashes.items.len(), MOST_ITEMS);
     }
 
     #[test]
     fn another_build_and_an_operator_start_anew() {
         let mut crashes = Crashes::default();
-        crashes.record(crash("1", "x", "a"));
-        assert!(!crashes.record(crash("2", "y", "a")));
-        crashes.forget();
+        assert!(!crashes.record(crash("1", "x", "a")));
+        assert!(!crashes.record(crash("2", "x", "a")));
         assert!(!crashes.record(crash("3", "y", "a")));
+        assert!(!crashes.record(crash("4", "y", "a")));
+        crashes.forget();
+        assert!(!crashes.record(crash("5", "y", "a")));
     }
 }

@@ -205,7 +205,7 @@ impl AdHocSession<'_> {
         }
         let (unspent, probed) = (allowance.close(&context), probes.into_failed());
         let (redelivery, parked) = (Redelivery::default(), ParkedChange::default());
-        let feedback = BatchFeedback { invocation: None, records: 0, unspent, probed, redelivery, parked };
+        let feedback = BatchFeedback { invocation: None, unspent, probed, redelivery, parked };
         if let Err(error) = pipeline.adapt(feedback).await {
             tracing::warn!(provider = context.provider(), %error, "what was learned of the API was not kept");
         }

@@ -31,8 +31,6 @@ const FRESH_FOR: Duration = Duration::from_secs(10);
 pub(crate) struct BatchFeedback {
     /// For the governor.
     pub(crate) invocation: Option<Invocation>,
-    /// How many records came.
-    pub(crate) records: u64,
     /// Of the quota.
     pub(crate) unspent: Unspent,
     /// The ids with which the API was tried and failed while the breaker was not closed.
@@ -150,9 +148,6 @@ impl Pipeline {
             control.probed.clone_from(&feedback.probed);
             feedback.redelivery.note(control);
             feedback.parked.note(control);
-            if feedback.records > 0 {
-                control.crashes.on_record_fetched();
-            }
             let Unspent { day, requests, uncounted } = feedback.unspent;
             control.usage.turn_back(today, self.manifest.limits.daily_quota);
             control.usage.give_back(day.unwrap_or(today), requests);

@@ -225,7 +225,7 @@ impl<'a> BatchProcessor<'a> {
         let (unspent, probed) = (allowance.close(&context), probes.into_failed());
         // The notes on the batch stay: nothing of it has been processed.
         let (redelivery, parked) = (Redelivery::default(), ParkedChange::default());
-        let feedback = BatchFeedback { invocation: None, records: 0, unspent, probed, redelivery, parked };
+        let feedback = BatchFeedback { invocation: None, unspent, probed, redelivery, parked };
         if let Err(error) = pipeline.adapt(feedback).await {
             tracing::warn!(provider = context.provider(), %error, "the mapping was not adapted");
         }
@@ -239,16 +239,14 @@ impl<'a> BatchProcessor<'a> {
         let (mut aside, parked) = self.set_waiting_aside().await;
         let retained = if self.expects_more() { self.slots.keep(self.context.clock()) } else { None };
         let redelivery = Redelivery { again: self.batch.first_before_an_end(), ..self.redelivery };
-        let Self {
-            pipeline, context, batch, slots, allowance, probes, deadline, stopped, progressed, ok: records, ..
-        } = self;
+        let Self { pipeline, context, batch, slots, allowance, probes, deadline, stopped, progressed, .. } = self;
         if retained.is_some() {
             *pipeline.retained_slots() = retained;
         } else if let Err(error) = slots.give_back(context.ledger(), context.clock()).await {
             tracing::warn!(provider = context.provider(), %error, "slots were not given back; they run out by themselves");
         }
         let (unspent, probed) = (allowance.close(&context), probes.into_failed());
-        let feedback = BatchFeedback { invocation, records, unspent, probed, redelivery, parked };
+        let feedback = BatchFeedback { invocation, unspent, probed, redelivery, parked };
         if let Err(error) = pipeline.adapt(feedback).await {
             tracing::warn!(provider = context.provider(), %error, "what was learned of the API was not kept");
             // Entries without a note would not be looked for: they stay in the stream, too.

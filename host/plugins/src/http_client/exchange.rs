@@ -187,22 +187,23 @@ impl HttpClient {
         let client = client.map_err(HttpError::Other)?;
         slot.begin_send().map_err(refusal_error)?;
         let unfinished = self.connections.start_request(&outgoing.url);
-        let response = client.execute(request).await;
+        let pending = client.execute(request);
+        // Not kept while the request waits.
+        drop(client);
+        let response = pending.await;
+        let is_answered = response.is_ok();
         let outcome = match response {
             Ok(response) => {
                 self.connections.record_http_version(response.version());
-                let outcome = self.read_response(call, response, outgoing, route).await;
-                // A response that is not read to its end keeps arriving.
-                if outcome.is_ok() {
-                    unfinished.finish();
-                }
-                outcome
+                // On the heap, so that a request is no larger while it waits for its response.
+                Box::pin(self.read_response(call, response, outgoing, route)).await
             }
-            Err(error) => {
-                unfinished.finish();
-                Err(response::to_http_error(&error, &self.scrubber))
-            }
+            Err(error) => Err(response::to_http_error(&error, &self.scrubber)),
         };
+        // A response that is not read to its end keeps arriving.
+        if outcome.is_ok() || !is_answered {
+            unfinished.finish();
+        }
         slot.on_request_done();
         outcome
     }
