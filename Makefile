@@ -9,7 +9,7 @@ GUESTS     := providers/demo providers/gleif providers/sec-edgar providers/compa
 	providers/fca-register providers/contract-enquiry tests/hostile tests/mutants
 COMPONENTS := $(TARGET)/components
 
-.PHONY: help demo test chaos ci fuzz swarm swarm-mutants bench bench-aws bench-control bench-hostile fmt clippy doc docs book deny sbom components components-demo \
+.PHONY: help demo test chaos ci fuzz swarm swarm-mutants bench bench-aws bench-control bench-hostile fmt clippy doc docs book deny sbom components \
 	guests languages cases damper bootstrap package check-templates test-dynamodb-local fixture release-contract clean
 
 help: ## Show this list.
@@ -160,9 +160,6 @@ CONTRACT := $(shell sed -n 's/^package damper:provider@\(.*\);/\1/p' wit/provide
 release-contract: ## Keep the contract as it is released, for ever; see wit/released/README.md.
 	@test ! -e wit/released/$(CONTRACT) || { echo "error: $(CONTRACT) is released already, and never changes" >&2; exit 1; }
 	@mkdir -p wit/released/$(CONTRACT) && cp wit/provider.wit wit/released/$(CONTRACT)/provider.wit
-
-components-demo: damper
-	@$(DAMPER) build providers/demo -o $(COMPONENTS)/demo.wasm
 
 clean: ## Remove what was built here. The wasm32-wasip2 toolchain stays in its cache.
 	$(CARGO) clean

@@ -17,7 +17,7 @@ const ARROWS: [(&str, &[&str]); 9] = [
     ("host/lambda", &["aws", "core", "hardening", "plugins"]),
     ("host/cli", &["aws", "core", "hardening", "local", "plugins", "sim", "workbench"]),
 ];
-/// What the core has nothing to do with: it decides, and others act.
+/// Crates that the core may not use: the core decides, and the crates around it act.
 const NOT_IN_CORE: [&str; 7] = ["aws", "clap", "lambda", "reqwest", "rusqlite", "wasi", "wasmtime"];
 
 /// Dependencies that go against the arrows. `manifests`: the `Cargo.toml` files.

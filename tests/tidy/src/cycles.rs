@@ -103,7 +103,7 @@ impl<'a> Visit<'a> for Paths {
     }
 
     fn visit_item_use(&mut self, item: &'a syn::ItemUse) {
-        // What a module passes on from the modules below it is their interface, and no use of them.
+        // A re-export is the interface of the modules below, not a use of them.
         if matches!(item.vis, syn::Visibility::Inherited) {
             self.add_tree(&[], &item.tree);
         }

@@ -31,7 +31,7 @@ pub fn missing_functions(page: &Source, files: &BTreeMap<&str, &Items>) -> Vec<F
                 _ => {}
             }
         } else if let Some((_, functions)) = &mut list
-            && let [file, function, ..] = quoted(line).as_slice()
+            && let [file, function, ..] = split_quoted(line).as_slice()
         {
             *functions += 1;
             match files.get(file) {
@@ -50,7 +50,7 @@ pub fn missing_functions(page: &Source, files: &BTreeMap<&str, &Items>) -> Vec<F
 }
 
 /// The texts between backticks.
-fn quoted(line: &str) -> Vec<&str> {
+fn split_quoted(line: &str) -> Vec<&str> {
     line.split('`').skip(1).step_by(2).collect()
 }
 
