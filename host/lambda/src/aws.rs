@@ -10,8 +10,8 @@ use damper_aws::{AwsClients, DynamoLedger, LambdaMapping, secrets};
 use damper_core::clock::WallClock;
 use damper_core::pipeline::Stores;
 use damper_core::random::RandomSource;
-use damper_plugins::MemoryLimits;
 use damper_plugins::grants::{Secret, SecretError, SecretSource};
+use damper_plugins::{CrashMarks, MemoryLimits};
 use jiff::SignedDuration;
 
 use crate::function::Function;
@@ -40,7 +40,10 @@ pub(crate) async fn build_function(settings: &Settings) -> anyhow::Result<Functi
     let assigned = settings.providers.clone();
     // A table's name is a file's name, too. Functions of one machine, in tests, have a table each.
     let marks = std::env::temp_dir().join("damper-marks").join(&settings.table);
-    let providers = PackagedProviders::open(&settings.package, stores.clone(), secrets, memory, &marks, assigned)
+    let crash_marks = CrashMarks::open(&marks, |error| {
+        tracing::warn!(folder = %marks.display(), %error, "a crash cannot be traced to a component: its marks cannot be kept");
+    });
+    let providers = PackagedProviders::open(&settings.package, stores.clone(), secrets, memory, crash_marks, assigned)
         .with_context(|| format!("start in {}", settings.package.display()))?;
     Ok(Function::new(Arc::new(providers), stores, settings.stream_prefix.clone()))
 }

@@ -2,7 +2,6 @@
 
 mod authorities;
 mod aws;
-mod crashes;
 mod event;
 mod function;
 mod logging;

@@ -6,15 +6,14 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use damper_core::control::crashes::Crash;
+use damper_core::fetcher::Fetcher;
 use damper_core::pipeline::{Pipeline, Stores};
 use damper_plugins::grants::SecretSource;
 use damper_plugins::package::{Package, PackageError, PackagedProvider};
 use damper_plugins::settings::{
     FoundSecret, Place, ProviderSettings, SecretBackends, SecretPlace, SecretPlaceError, SecretSources, bind,
 };
-use damper_plugins::{HostError, HostOptions, LoadError, MemoryLimits, PluginHost};
-
-use crate::crashes::Crashes;
+use damper_plugins::{CrashMarks, HostError, HostOptions, LoadError, MemoryLimits, PluginHost};
 
 /// The most fetches at a time in one process, over all providers; a fetch beyond it waits for another to end.
 const MOST_IN_FLIGHT: u32 = 128;
@@ -69,7 +68,7 @@ pub(crate) struct PackagedProviders {
     memory: Option<MemoryLimits>,
     /// Those that this function works for; none: all.
     assigned: Option<BTreeSet<String>>,
-    crashes: Crashes,
+    crash_marks: CrashMarks,
     loaded: Mutex<LoadedProviders>,
 }
 
@@ -92,11 +91,11 @@ impl PackagedProviders {
         stores: Stores,
         secrets: Secrets,
         memory: Option<MemoryLimits>,
-        marks: &Path,
+        crash_marks: CrashMarks,
         assigned: Option<BTreeSet<String>>,
     ) -> Result<Self, PackageError> {
         let (package, loaded) = (Package::open(folder)?, Mutex::default());
-        Ok(Self { package, stores, secrets, memory, assigned, crashes: Crashes::open(marks), loaded })
+        Ok(Self { package, stores, secrets, memory, assigned, crash_marks, loaded })
     }
 
     fn is_assigned(&self, name: &str) -> bool {
@@ -112,7 +111,7 @@ impl PackagedProviders {
         let plugin = host
             .load_packaged(&packaged, bound.manifest.clone(), bound.grants)
             .map_err(|source| ProviderError::Load { provider: name.to_owned(), source })?;
-        let crashes = self.crashes.find_crashes(&plugin);
+        let crashes = self.crash_marks.find_crashes(plugin.marked_component(), plugin.digest());
         Ok((Pipeline::new(bound.manifest, Arc::new(plugin), self.stores.clone()), crashes))
     }
 
@@ -164,7 +163,7 @@ impl Providers for PackagedProviders {
                 let options = HostOptions {
                     max_in_flight: MOST_IN_FLIGHT,
                     memory: self.memory,
-                    execution_marks: self.crashes.marks.clone(),
+                    execution_marks: self.crash_marks.own(),
                     ..HostOptions::default()
                 };
                 loaded.host.insert(PluginHost::new(options)?)
@@ -183,6 +182,6 @@ impl Providers for PackagedProviders {
 
     fn forget_crashes(&self, name: &str) {
         self.loaded.lock().unwrap_or_else(PoisonError::into_inner).crashes.remove(name);
-        self.crashes.forget_provider(name);
+        self.crash_marks.forget(|component| component.is_of(name));
     }
 }

@@ -1,9 +1,9 @@
 //! Which component runs on which thread, in a file that outlives the process.
 //!
 //! A process that is killed cannot report which component it ran. Each thread therefore marks the provider and the item in a file that is
-//! mapped into memory, while it runs a component's code or host work for it. A mark costs two stores, and the kernel keeps the file's pages
+//! mapped into memory, while it runs a component's code or host work for it. A mark costs four stores, and the kernel keeps the file's pages
 //! when the process is killed. The next process reads the marks of processes that ended without removing their file, see
-//! [`read_abandoned_marks`].
+//! [`CrashMarks`].
 //!
 //! Fetches that wait for an API are not marked, so a mark at the time of death is evidence against a component, and no proof: a process may
 //! be killed for other reasons while a component runs.
@@ -14,7 +14,9 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use damper_core::control::crashes::Crash;
 use damper_core::random::RandomSource;
 use memmap2::MmapRaw;
 
@@ -55,7 +57,7 @@ impl MarkedComponent {
 
 /// An item of a provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct MarkedItem(u64);
+pub(crate) struct MarkedItem(u64);
 
 impl MarkedItem {
     /// The item with this id and these parameters.
@@ -65,7 +67,7 @@ impl MarkedItem {
 
     /// The item as a name, for comparing it with another.
     #[must_use]
-    pub fn name(self) -> String {
+    pub(crate) fn name(self) -> String {
         format!("{:016x}", self.0)
     }
 }
@@ -147,20 +149,20 @@ impl Drop for MarkGuard<'_> {
 
 /// A component that ran, and its item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RunningItem {
+struct RunningItem {
     /// The component.
-    pub component: MarkedComponent,
+    component: MarkedComponent,
     /// The item.
-    pub item: MarkedItem,
+    item: MarkedItem,
 }
 
 /// The marks of a process that died: the components that it was running.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AbandonedMarks {
+struct AbandonedMarks {
     /// The process, by the name of its file.
-    pub process: String,
+    process: String,
     /// The components that ran.
-    pub running: Vec<RunningItem>,
+    running: Vec<RunningItem>,
     path: PathBuf,
 }
 
@@ -169,7 +171,7 @@ impl AbandonedMarks {
     ///
     /// # Errors
     /// If the file cannot be removed.
-    pub fn forget(&self) -> io::Result<()> {
+    fn forget(&self) -> io::Result<()> {
         std::fs::remove_file(&self.path)
     }
 }
@@ -178,7 +180,7 @@ impl AbandonedMarks {
 ///
 /// # Errors
 /// If the folder cannot be read. A folder that does not exist holds none.
-pub fn read_abandoned_marks(folder: &Path) -> io::Result<Vec<AbandonedMarks>> {
+fn read_abandoned_marks(folder: &Path) -> io::Result<Vec<AbandonedMarks>> {
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -222,6 +224,59 @@ fn read_if_abandoned(path: &Path) -> io::Result<Option<Vec<RunningItem>>> {
         item: MarkedItem(*item),
     });
     Ok(Some(running.collect()))
+}
+
+/// The marks of this process, and those that dead processes left behind in the same folder.
+#[derive(Debug)]
+pub struct CrashMarks {
+    own: Option<Arc<ExecutionMarks>>,
+    abandoned: Mutex<Vec<AbandonedMarks>>,
+}
+
+impl CrashMarks {
+    /// Reads the marks of dead processes in a folder, and creates the file of this process there. Neither failure stops a program:
+    /// `on_error` reports it, and crashes are then not traced to a component.
+    pub fn open(folder: &Path, on_error: impl Fn(&io::Error)) -> Self {
+        let abandoned = read_abandoned_marks(folder).inspect_err(&on_error).unwrap_or_default();
+        let own = ExecutionMarks::create(folder).inspect_err(&on_error).ok().map(Arc::new);
+        let marks = Self { own, abandoned: Mutex::new(abandoned) };
+        // Files of processes that were running nothing.
+        marks.forget(|_| false);
+        marks
+    }
+
+    /// The marks of this process; `None`: they cannot be kept.
+    #[must_use]
+    pub fn own(&self) -> Option<Arc<ExecutionMarks>> {
+        self.own.clone()
+    }
+
+    /// The processes that died while this component ran, which has this digest.
+    #[must_use]
+    pub fn find_crashes(&self, component: MarkedComponent, digest: &str) -> Vec<Crash> {
+        let crash = |marks: &AbandonedMarks| {
+            let running = marks.running.iter().find(|running| running.component == component)?;
+            Some(Crash { process: marks.process.clone(), component: digest.to_owned(), item: running.item.name() })
+        };
+        self.lock_abandoned().iter().filter_map(crash).collect()
+    }
+
+    /// Forgets the marks of dead processes that are recorded in the ledger, and removes files without further marks.
+    pub fn forget(&self, is_recorded: impl Fn(MarkedComponent) -> bool) {
+        self.lock_abandoned().retain_mut(|marks| {
+            marks.running.retain(|running| !is_recorded(running.component));
+            if marks.running.is_empty()
+                && let Err(error) = marks.forget()
+            {
+                tracing::debug!(process = marks.process, %error, "the marks of a dead process were not removed");
+            }
+            !marks.running.is_empty()
+        });
+    }
+
+    fn lock_abandoned(&self) -> MutexGuard<'_, Vec<AbandonedMarks>> {
+        self.abandoned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[cfg(test)]

@@ -54,9 +54,7 @@ mod wasi;
 pub use artifacts::{Cache, CacheKey, CacheKeyError};
 pub use credentials::CredentialError;
 pub use engine::has_pagemap_scan;
-pub use execution_marks::{
-    AbandonedMarks, ExecutionMarks, MarkedComponent, MarkedItem, RunningItem, read_abandoned_marks,
-};
+pub use execution_marks::{CrashMarks, ExecutionMarks, MarkedComponent};
 pub use guest_call::RequestTrace;
 pub use host::{HostError, HostOptions, LoadError, PluginHost};
 pub use http_client::ProxyError;

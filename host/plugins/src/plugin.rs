@@ -123,7 +123,7 @@ impl Plugin {
         Ok(Self { host, component, shared, name, marked, limits: manifest.limits, guest_memory, host_memory })
     }
 
-    /// The component's mark while it runs, see [`read_abandoned_marks`](crate::read_abandoned_marks).
+    /// The component's mark while it runs, see [`CrashMarks`](crate::CrashMarks).
     #[must_use]
     pub fn marked_component(&self) -> MarkedComponent {
         self.marked

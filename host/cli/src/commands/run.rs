@@ -19,7 +19,7 @@ use damper_core::mapping::Mapping;
 use damper_core::pipeline::{Pipeline, Stores};
 use damper_core::random::RandomSource;
 use damper_local::{Database, SqliteLedger, SqliteMapping, SqliteStream, folder};
-use damper_plugins::{HostOptions, PluginHost};
+use damper_plugins::{CrashMarks, HostOptions, PluginHost};
 use tokio::task::JoinSet;
 
 use crate::config::Config;
@@ -30,7 +30,7 @@ use crate::lock::{self, Candidate};
 use crate::provider::{self, Bound, check_name};
 use crate::signals::{self, Stop};
 
-use crashes::Crashes;
+use crashes::{open_marks, record_crashes};
 use progress_display::ProgressDisplay;
 use summary::{Outcome, ProviderSummary};
 use worker::Worker;
@@ -82,7 +82,7 @@ struct RunContext {
     clock: WallClock,
     /// How often the governor looks at a mapping that is off.
     tick: Duration,
-    crashes: Arc<Crashes>,
+    crash_marks: Arc<CrashMarks>,
 }
 
 /// A provider before it runs.
@@ -137,8 +137,8 @@ impl RunContext {
             random: RandomSource::System,
         };
         let (stream, clock, tick) = (SqliteStream::new(database.clone()), context.clock.clone(), config.mapping.tick);
-        let crashes = Arc::new(Crashes::open(context, &config.database));
-        Ok(Self { stream, ledger, mapping, stores, clock, tick, crashes, database })
+        let crash_marks = Arc::new(open_marks(context, &config.database));
+        Ok(Self { stream, ledger, mapping, stores, clock, tick, crash_marks, database })
     }
 
     /// Run all that are to run, to their end.
@@ -230,7 +230,7 @@ impl RunContext {
         }
         let caps = ready.iter().map(|bound| bound.manifest.limits.max_concurrency.get());
         let max_in_flight = caps.fold(0_u32, u32::saturating_add).clamp(1, MAX_IN_FLIGHT);
-        let execution_marks = self.crashes.marks.clone();
+        let execution_marks = self.crash_marks.own();
         let host = PluginHost::new(HostOptions { execution_marks, ..context.host_options(max_in_flight)? })?;
         for bound in ready {
             let name = bound.manifest.name.clone();
@@ -245,7 +245,7 @@ impl RunContext {
                 }
             }
         }
-        self.crashes.record(self, &workers, config.providers.keys()).await?;
+        record_crashes(self, &workers, config.providers.keys()).await?;
         Ok((workers, failed))
     }
 
