@@ -125,7 +125,7 @@ impl RunContext {
             if command.watch { Database::open(&config.database)? } else { context.existing_database(config)? };
         let sink = folder::open(&config.output)?;
         let leftovers = folder::clean(&config.output, context.clock.now());
-        tracing::debug!(leftovers, "looked for temporary files of runs that were killed");
+        tracing::debug!(leftovers, "removed temporary files of killed runs");
         let ledger = Arc::new(SqliteLedger::new(database.clone()));
         let mapping = SqliteMapping::new(database.clone(), context.clock.clone()).with_lag(config.mapping.lag);
         let stores = Stores {

@@ -20,7 +20,7 @@ impl Function {
         item: Item,
         deadline: Instant,
     ) -> Result<Value, InvocationError> {
-        let pipeline = self.load_pipeline(provider).await.inspect_err(|error| tracing::warn!(%error, "refused"))?;
+        let pipeline = self.load_pipeline(provider).await.inspect_err(|error| tracing::warn!(%error, "the ad-hoc fetch was refused"))?;
         let meter = Meter::begin(&pipeline);
         let (id, came) = (item.id.clone(), pipeline.fetch_now(item, deadline).await?);
         meter.print(self.stores.clock.now(), Invocation::AdHoc);
@@ -32,7 +32,7 @@ impl Function {
             AdHoc::SettledBefore { by, end } => json!({ "outcome": outcome_name(end), "by": by }),
             AdHoc::NotBefore(at) => json!({ "outcome": "not-before", "at": at }),
             AdHoc::Busy => {
-                json!({ "outcome": "busy", "why": "the API has as many requests as it may have: ask again" })
+                json!({ "outcome": "busy", "why": "all slots of the API are in use: try again later" })
             }
             AdHoc::Refused(Stopped::Deadline) => {
                 json!({ "outcome": "refused", "why": explain_short_timeout(&pipeline) })
@@ -46,7 +46,7 @@ impl Function {
             answer.extend(details);
         }
         let outcome = answer.get("outcome").and_then(|outcome| outcome.as_str());
-        tracing::info!(outcome, "an ad-hoc fetch");
+        tracing::info!(outcome, "the ad-hoc fetch ended");
         Ok(answer)
     }
 

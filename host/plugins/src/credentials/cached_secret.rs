@@ -108,7 +108,7 @@ impl CachedSecret {
             Ok(version) if version.secret == refused.secret => Ok(Arc::clone(refused)),
             Ok(version) => Ok(Arc::new(version)),
             Err(why) => {
-                tracing::warn!(credential = %self.factory.credential, why, "a secret that is no longer accepted cannot be read again");
+                tracing::warn!(credential = %self.factory.credential, why, "the API refuses the secret, and the secret cannot be read again");
                 Err(why)
             }
         };

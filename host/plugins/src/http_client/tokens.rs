@@ -94,7 +94,7 @@ impl HttpClient {
             Err(failed) => {
                 tokens.postpone_early_renewal(now);
                 let why = &failed.failure.message;
-                tracing::warn!(provider = %self.provider, why, "a token that ends soon is not replaced yet");
+                tracing::warn!(provider = %self.provider, why, "the token was not renewed early; the old token stays in use, and a later request tries again");
                 token
             }
         }
