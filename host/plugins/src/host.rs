@@ -88,7 +88,7 @@ pub enum HostError {
         os: &'static str,
     },
     /// The folder for compiled components cannot be used.
-    #[error("cannot keep compiled components in {folder}: {source}")]
+    #[error("cannot store compiled components in {folder}: {source}")]
     CacheDir {
         /// The folder.
         folder: String,
@@ -123,7 +123,7 @@ pub enum LoadError {
     },
     /// A setting was given that the manifest does not list.
     #[error(
-        "{provider} has no setting {key:?}: take it out of [providers.{provider}.config], or correct it; it has {known}"
+        "{provider} has no setting {key:?}: remove it from [providers.{provider}.config], or correct it; it has {known}"
     )]
     ConfigUnknown {
         /// The provider.

@@ -56,7 +56,7 @@ fn run_one(seed: u64, swarm: &Swarm) -> ExitCode {
     }
     match run(&case, false).map(|outcome| outcome.violation) {
         Ok(None) => {
-            println!("seed {seed}: every promise is kept");
+            println!("seed {seed}: every invariant holds");
             ExitCode::SUCCESS
         }
         Ok(Some(violation)) => {
@@ -67,7 +67,7 @@ fn run_one(seed: u64, swarm: &Swarm) -> ExitCode {
             ExitCode::FAILURE
         }
         Err(error) => {
-            eprintln!("error: no runtime: {error}");
+            eprintln!("error: the runtime cannot be started: {error}");
             ExitCode::FAILURE
         }
     }
@@ -77,7 +77,7 @@ fn run_many(swarm: &Swarm) -> ExitCode {
     let tell = |seed: u64, violation: &Violation| println!("seed {seed}: {violation}");
     let found = sweep(swarm.from, swarm.seeds, swarm.first, tell);
     println!(
-        "{} seeds, {} calls of ports, {} requests: {} broke a promise",
+        "{} seeds, {} port calls, {} requests: {} violated an invariant",
         found.seeds,
         found.calls,
         found.requests,

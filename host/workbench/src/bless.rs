@@ -30,7 +30,7 @@ pub enum BlessError {
         path: PathBuf,
     },
     /// The body has no form in the case.
-    #[error("what came is no {form}, as which the case writes the body: give it a `body_file` instead")]
+    #[error("the received body is not {form}, the form of the body in the case: use a `body_file` instead")]
     NoForm {
         /// The form of the body in the case.
         form: &'static str,

@@ -48,7 +48,7 @@ pub(crate) fn run(command: &New, context: &Context) -> Result<Exit, CliError> {
     let folder = command.path.clone().unwrap_or_else(|| command.name.clone().into());
     if folder.exists() {
         let hint = "choose another name, or another folder with --path; nothing was changed";
-        return Err(CliError::input_in(&folder, "the folder exists already", hint));
+        return Err(CliError::input_in(&folder, "the folder already exists", hint));
     }
     let sdk = Sdk::unpack(&context.cache()?)?;
     scaffold(&folder, command, &sdk.dependency(command.lang))?;

@@ -57,7 +57,10 @@ pub(crate) fn run(command: &Replay, context: &Context) -> Result<Exit, CliError>
     }
     if command.live {
         let item = Item::parse(&letter.payload).map_err(|error| {
-            CliError::input(format!("the dead letter's payload is no item: {error}"), "feed the item anew, corrected")
+            CliError::input(
+                format!("the dead letter's payload is not an item: {error}"),
+                "feed the item anew, corrected",
+            )
         })?;
         return fetch::now(context, &config, &bound, item, command.json);
     }
@@ -91,7 +94,7 @@ fn read(path: &Path) -> Result<DeadLetter, CliError> {
     let text = fs::read(path).map_err(CliError::file("read the dead letter", path))?;
     serde_json::from_slice(&text).map_err(|error| {
         let hint = "`damper dead-letters show NUMBER --json` prints one";
-        CliError::input_in(path, format!("it is no dead letter: {error}"), hint)
+        CliError::input_in(path, format!("it is not a dead letter: {error}"), hint)
     })
 }
 

@@ -121,7 +121,7 @@ fn a_file_that_others_can_change_or_exchange_is_refused_with_the_command_that_me
     let refused = |named: &Path, at: &Path| {
         let error = Config::load(Some(named), place.path()).unwrap_err();
         assert!(
-            matches!(error, ConfigError::Changeable { .. }) && error.to_string().contains("others may write"),
+            matches!(error, ConfigError::Changeable { .. }) && error.to_string().contains("other users can write"),
             "{error}"
         );
         assert_eq!(error.place(), at.display().to_string());

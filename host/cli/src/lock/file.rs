@@ -248,7 +248,7 @@ mod tests {
         );
         fs::write(&file.path, "version = 1\n").unwrap();
         fs::set_permissions(&file.path, Permissions::from_mode(0o666)).unwrap();
-        assert!(file.read().unwrap_err().to_string().contains("others may write"));
+        assert!(file.read().unwrap_err().to_string().contains("other users can write"));
         fs::set_permissions(&file.path, Permissions::from_mode(0o644)).unwrap();
         assert_eq!(file.read().unwrap(), Some(Lock::default()));
     }

@@ -80,7 +80,7 @@ fn charts_that_cannot_be_written_are_told_before_anything_is_fetched() {
 fn how_the_slow_loop_runs_is_checked() {
     for (toml, complaint) in [
         ("[mapping]\ntick = \"0s\"", "mapping.tick must be at least"),
-        ("[mapping]\nlag = \"soon\"", "no duration"),
+        ("[mapping]\nlag = \"soon\"", "not a duration"),
         ("[mapping]\ntock = \"1m\"", "unknown field `tock`"),
     ] {
         let said = TestDir::with(&[("damper.toml", toml)]).damper(&["status"]);

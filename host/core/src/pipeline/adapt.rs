@@ -259,7 +259,7 @@ impl Pipeline {
     ) -> Result<T, MappingError> {
         let Some(until) = until else { return asked.await };
         timeout_at(until, asked).await.unwrap_or_else(|_| {
-            let message = format!("it took more than {SEEN_TO_FOR:?}; the next batch or tick tries again");
+            let message = format!("it did not answer within {SEEN_TO_FOR:?}; the next batch or tick tries again");
             Err(MappingError::Failed { provider: self.manifest.name.clone(), message })
         })
     }

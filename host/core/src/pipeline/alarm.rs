@@ -14,7 +14,10 @@ impl Pipeline {
             Alarm::Trapping => format!("the component traps: {failure}"),
             Alarm::Broken => format!("the component cannot run: {failure}"),
             Alarm::MassDeadLetters(reason) => {
-                format!("ten or more of the last twenty items would become dead letters, {}; the last failure: {failure}", mostly(reason))
+                format!(
+                    "ten or more of the last twenty items would become dead letters, {}; the last failure: {failure}",
+                    mostly(reason)
+                )
             }
         };
         tracing::error!(provider = self.manifest().name, reason, "the breaker opens: the provider needs an operator");

@@ -52,7 +52,13 @@ fn log_report(report: &Report, delivered: usize) {
     let parked = report.parked.len();
     match &report.stopped {
         Some(Stopped::Storage(error)) => {
-            tracing::error!(delivered, ended, first_unfinished, error, "the ledger or the sink failed; nothing is lost, and the unfinished entries are delivered again");
+            tracing::error!(
+                delivered,
+                ended,
+                first_unfinished,
+                error,
+                "the ledger or the sink failed; nothing is lost, and the unfinished entries are delivered again"
+            );
         }
         stopped => tracing::info!(delivered, ended, parked, first_unfinished, ?stopped, "the batch ended"),
     }

@@ -131,7 +131,7 @@ impl VersionFactory {
     fn make_version(&self, secret: Secret, ca: Option<&str>) -> Result<SecretVersion, &'static str> {
         let form = Form::of(&self.kind, &secret, ca);
         let learned = self.scrubber.learn(&self.credential, spellings_of(&self.kind, &secret));
-        learned.map_err(|_| "is too long to be kept out of the logs")?;
+        learned.map_err(|_| "is too long to be removed from logs")?;
         Ok(SecretVersion { form: form?, secret })
     }
 }

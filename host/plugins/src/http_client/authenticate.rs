@@ -186,7 +186,7 @@ impl HttpClient {
             CredentialRefusal::NoSuchCredential => {
                 // The guest's own text, which is returned to it: see `echo`.
                 let name = echo(name, MAX_NAME_SHOWN);
-                HttpError::Invalid(format!("the manifest names no credential {name:?} that can be sent"))
+                HttpError::Invalid(format!("the manifest has no credential {name:?} that can be sent"))
             }
             CredentialRefusal::NoSecret => {
                 let why = self.missing_secret_message(name);

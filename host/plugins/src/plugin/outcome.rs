@@ -114,10 +114,10 @@ pub(super) fn convert_failure(failure: types::Failure, scrubber: &Scrubber) -> F
 /// The failure of a call that timed out.
 pub(super) fn timeout_failure(call: &GuestCall, timeout: Duration) -> Failure {
     if call.is_runaway(timeout) {
-        let why = format!("the component ran for {timeout:?} without an end");
+        let why = format!("the component did not end within {timeout:?}");
         return Failure::new(FailureKind::Trapped, why);
     }
-    let why = if call.memory.has_waited() { ": it waited for memory that other calls held" } else { "" };
+    let why = if call.memory.has_waited() { ": it waited for memory that other calls use" } else { "" };
     Failure::new(FailureKind::TimedOut, format!("no record within {timeout:?}{why}"))
 }
 

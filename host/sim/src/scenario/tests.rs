@@ -54,7 +54,7 @@ fn errors_name_the_key_and_what_is_allowed() {
     let unknown = error("limit = 20", "limits = 20");
     assert!(unknown.contains("unknown field `limits`, expected one of `limit`"), "{unknown}");
     let duration = error("\"10s\"", "\"10 seconds\"");
-    assert!(duration.contains("\"10 seconds\" is no duration: write it as \"30s\""), "{duration}");
+    assert!(duration.contains("\"10 seconds\" is not a duration: write it as \"30s\""), "{duration}");
     let outage = error("black-hole", "gone");
     assert!(outage.contains("unknown variant `gone`, expected one of `none`, `errors`, `black-hole`"), "{outage}");
 }

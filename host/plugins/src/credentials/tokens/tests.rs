@@ -100,7 +100,7 @@ fn each_answer_is_the_right_failure() {
         assert_eq!((&failed.failure.kind, failed.is_client_refused), (&kind, is_client_refused), "{status} {body}");
         let message = &failed.failure.message;
         assert!(
-            message.starts_with("the credential \"client\" gets no token from https://auth.test/token: "),
+            message.starts_with("no token for the credential \"client\" from https://auth.test/token: "),
             "{message}"
         );
         assert!(!message.contains("s3cret") && !message.contains("tenant"), "{message}");

@@ -112,7 +112,7 @@ fn what_providers_cannot_do_without_is_a_problem() {
         only(|it| it.rustc = Some("rustc 1.94.1 (x)".into())),
         only(|it| it.toolchain = Toolchain::Unknown("no sh".into())),
         only(|it| cache_of(it).is_writable = false),
-        only(|it| cache_of(it).untrusted = Some("others may write to /home/me/.cache (mode 0777)".into())),
+        only(|it| cache_of(it).untrusted = Some("other users can write to /home/me/.cache (mode 0777)".into())),
         only(|it| cache_of(it).free_bytes = Some(1 << 20)),
         only(|it| it.zones = 0),
         only(|it| it.system.is_pooled = Err("components cannot run on this machine".into())),
