@@ -67,7 +67,7 @@ impl RequestLogEntry {
     }
 
     fn new(request: LoggedRequest, request_bytes: usize) -> Self {
-        let outcome = Err("no response in time".to_owned());
+        let outcome = Err("no answer in time".to_owned());
         Self { request, outcome, duration: Duration::ZERO, request_bytes, response_bytes: 0, response: None }
     }
 

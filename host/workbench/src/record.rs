@@ -239,7 +239,7 @@ pub(crate) fn fault(why: &str) -> Option<Fault> {
     let begins = |with: &str| why.starts_with(with);
     if begins("unreachable") {
         Some(Fault::Refused)
-    } else if begins("timed out") || begins("no response in time") {
+    } else if begins("timed out") || begins("no answer in time") {
         Some(Fault::Timeout)
     } else if begins("broken") {
         Some(Fault::Reset)

@@ -117,7 +117,7 @@ async fn a_request_ends_at_its_own_timeout_and_is_told_as_unanswered() {
     let failure = fetch.report.outcome.unwrap_err();
     assert_eq!(failure.message, "timed out");
     assert!(fetch.report.unanswered_since.is_some());
-    assert_eq!(fetch.requests[0].outcome, Err("no response in time".to_owned()));
+    assert_eq!(fetch.requests[0].outcome, Err("no answer in time".to_owned()));
     assert!(fetch.requests[0].duration >= Duration::from_millis(200));
 }
 

@@ -272,7 +272,7 @@ impl Port {
             }
             Some(How::Late(by)) => {
                 self.do_later(operation, by, late());
-                Err(fail("no response in time"))
+                Err(fail("no answer in time"))
             }
             Some(How::Slow(by)) => {
                 sleep(by / 2).await;
