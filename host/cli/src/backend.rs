@@ -205,12 +205,12 @@ impl LetterId {
     fn wrong_backend_error(&self) -> CliError {
         match self {
             Self::Number(number) => CliError::input(
-                format!("{number} names a dead letter on this machine, and in AWS it is PROVIDER/ENTRY"),
+                format!("{number} is the id of a dead letter on this machine, and an id in AWS is PROVIDER/ENTRY"),
                 "copy its id from `damper dead-letters list --aws`",
             ),
             Self::Entry { .. } => CliError::input(
-                format!("{self} names a dead letter in AWS, and on this machine it is a number"),
-                "say --aws, or copy its id from `damper dead-letters list`",
+                format!("{self} is the id of a dead letter in AWS, and an id on this machine is a number"),
+                "add --aws, or copy its id from `damper dead-letters list`",
             ),
         }
     }
@@ -227,7 +227,7 @@ impl FromStr for LetterId {
             Some((provider, sequence)) if !provider.is_empty() && !sequence.is_empty() => {
                 Ok(Self::Entry { provider: provider.to_owned(), sequence: SequenceNumber::from(sequence) })
             }
-            _ => Err("it must be a number, or with --aws PROVIDER/ENTRY, as `list` gives it"),
+            _ => Err("it must be a number, or with --aws PROVIDER/ENTRY, as `list` prints it"),
         }
     }
 }

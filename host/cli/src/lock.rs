@@ -25,7 +25,7 @@ pub(crate) use file::{LockFile, WriteOutcome, enforce, enforce_one};
 const VERSION: u32 = 1;
 const HEAD: &str = "\
 # What providers were granted when they were first used. Written by damper; keep it with damper.toml.
-# `damper lock` shows what has changed since, `damper lock --accept PROVIDER` takes it.
+# `damper lock` shows what has changed since, `damper lock --accept PROVIDER` accepts it.
 ";
 
 /// The content of a damper.lock.

@@ -64,8 +64,8 @@ pub(crate) struct Build {
 pub(crate) fn run(command: &Build, context: &Context) -> Result<Exit, CliError> {
     if command.output.is_some() && command.paths.len() > 1 {
         return Err(CliError::input(
-            "--output names one file, and several providers are to be built",
-            "leave --output out",
+            "--output names one file, but several providers are given",
+            "remove --output, or name one provider",
         ));
     }
     for (folder, built) in command.paths.iter().zip(build(&command.paths, command.output.as_deref(), context)?) {
@@ -201,7 +201,7 @@ impl Source {
         let folder = folder.strip_prefix(".").unwrap_or(folder);
         let path = folder.join(MANIFEST);
         if !path.is_file() {
-            let hint = "name a provider's folder, which has one; `damper new NAME` makes one";
+            let hint = "name a provider's folder, which contains provider.toml; `damper new NAME` creates one";
             return Err(CliError::input_in(&path, "there is no manifest", hint));
         }
         let language = Language::of(folder)?;
@@ -217,7 +217,7 @@ impl Source {
 
     /// Embed the manifest in the compiled file, check the component, and write it. Returns its size in bytes.
     fn assemble(&self, wasm: &Path, output: &Path) -> Result<u64, CliError> {
-        let mut component = fs::read(wasm).map_err(CliError::file("read what the compiler made", wasm))?;
+        let mut component = fs::read(wasm).map_err(CliError::file("read the compiled component", wasm))?;
         if self.language != Language::Rust {
             // In Rust the SDK's macro has done it.
             component = embed_stamp(&component, &stamp(self.language))?;
@@ -256,7 +256,7 @@ fn toolchain(sdk: &Sdk, cache: &Path) -> Result<PathBuf, CliError> {
         return Err(CliError::Tool {
             program: "the search for a wasm32-wasip2 toolchain",
             status: output.status.code(),
-            hint: "what stands above says what to do".to_owned(),
+            hint: "see the output above".to_owned(),
         });
     }
     Ok(rustc.into())

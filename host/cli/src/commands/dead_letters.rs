@@ -223,7 +223,7 @@ async fn show(letters: &dyn DeadLetterStore, id: &LetterId, flag: &str, as_json:
 }
 
 fn no_letter(id: &LetterId, flag: &str) -> CliError {
-    let hint = format!("`damper dead-letters list{flag} --all` lists those there are");
+    let hint = format!("`damper dead-letters list{flag} --all` lists all dead letters");
     CliError::input(format!("there is no dead letter {id}"), hint)
 }
 
@@ -236,7 +236,7 @@ fn choose(
 ) -> Result<Vec<RedriveTarget>, CliError> {
     if ids.is_empty() && providers.is_empty() && !all {
         let hint = "name ids, or --provider NAME, or --all";
-        return Err(CliError::input("which dead letters are to be redriven is not said", hint));
+        return Err(CliError::input("no dead letters are selected", hint));
     }
     let letters = ids.iter().cloned().map(RedriveTarget::Letter);
     Ok(letters.chain(providers.into_iter().map(|provider| RedriveTarget::Provider(provider, reason))).collect())
@@ -266,7 +266,7 @@ async fn redrive(
     }
     let settled = match fetched_meanwhile {
         0 => String::new(),
-        number => format!("; of {number} the record has been fetched since"),
+        number => format!("; {number} are not, because their records have been fetched meanwhile"),
     };
-    put(format!("{fed} dead letters are fed again{settled}; those that were before are left out"))
+    put(format!("{fed} dead letters are fed again{settled}; those that were fed again before are skipped"))
 }

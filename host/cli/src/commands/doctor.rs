@@ -101,7 +101,7 @@ fn for_people(checks: &[Check]) -> String {
     let mut text = table(&std::iter::once(header).chain(checks.iter().map(row)).collect::<Vec<_>>());
     for Check { name, state, mend, .. } in checks {
         if let Some(mend) = mend {
-            text.push_str(&format!("\n{}: {name}\n  to mend it: {mend}\n", word(*state)));
+            text.push_str(&format!("\n{}: {name}\n  to fix it: {mend}\n", word(*state)));
         }
     }
     let count = |wanted| checks.iter().filter(|check| check.state == wanted).count();

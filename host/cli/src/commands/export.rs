@@ -68,7 +68,7 @@ pub(crate) fn run(command: &Export, context: &Context) -> Result<Exit, CliError>
     let ExportSummary { objects, records, skipped } = exported;
     let mut said = format!("{}: {records} records from {objects} objects", command.provider);
     if skipped > 0 {
-        said.push_str(&format!("; {skipped} broken lines left out"));
+        said.push_str(&format!("; {skipped} broken lines skipped"));
     }
     context.screen.say(said);
     Ok(Exit::Done)

@@ -161,7 +161,7 @@ fn identity_params(context: &Context, config: &Config, command: &Feed) -> Result
         Err(FindError::NoComponent { looked_for, .. }) => {
             let looked_for: Vec<String> = looked_for.iter().map(|path| path.display().to_string()).collect();
             context.screen.warn(format!(
-                "there is no component for {name} yet (looked for {}); items are enqueued, and `damper run` will need it",
+                "there is no component for {name} yet (looked for {}); the items are enqueued, but `damper run` needs it",
                 looked_for.join(", ")
             ));
             return Ok(Vec::new());
@@ -171,7 +171,7 @@ fn identity_params(context: &Context, config: &Config, command: &Feed) -> Result
     match ComponentFile::read(&path) {
         Ok(file) => Ok(file.manifest.identity),
         Err(error) => {
-            context.screen.warn(format!("the component cannot be used, and `damper run` will need it: {error}"));
+            context.screen.warn(format!("the component cannot be used, but `damper run` needs it: {error}"));
             Ok(Vec::new())
         }
     }
@@ -274,7 +274,7 @@ impl Feeder<'_> {
             (0, _) | (_, false) => String::new(),
             (_, true) => format!(", of which {kept} are enqueued to become dead letters"),
         };
-        let end = if whole { "" } else { "; then it failed" };
+        let end = if whole { "" } else { "; then the feed failed" };
         put(format!("{provider}: {accepted} items accepted, {malformed} malformed{fate}{end}"))
     }
 }

@@ -152,10 +152,10 @@ pub(crate) fn exit(kind: &FailureKind) -> Exit {
 fn hint(kind: &FailureKind) -> Option<&'static str> {
     match kind {
         FailureKind::Throttled | FailureKind::Unavailable | FailureKind::TimedOut => Some("try again later"),
-        FailureKind::OutOfQuota => Some("the quota begins anew with the provider's next day"),
+        FailureKind::OutOfQuota => Some("the quota is full again on the provider's next day"),
         FailureKind::Unauthorized => Some("check the credential that damper.toml binds"),
         FailureKind::NotFound => Some("check the id"),
-        FailureKind::Trapped => Some("the component has a defect; what it wrote stands above"),
+        FailureKind::Trapped => Some("the component has a defect; see its output above"),
         _ => None,
     }
 }

@@ -82,7 +82,7 @@ fn settle(lock: &mut Lock, candidate: &Candidate, accepts: bool) -> (String, Str
     let (what, waits) = match &verdict {
         Verdict::New => ("pinned".to_owned(), false),
         Verdict::Unchanged => ("unchanged".to_owned(), false),
-        Verdict::Changed => ("another build or other settings, which ask for no more".to_owned(), false),
+        Verdict::Changed => ("the build or the settings changed; they do not ask for more".to_owned(), false),
         Verdict::Refused(growth) if accepts => (format!("accepted: {growth}"), false),
         Verdict::Refused(growth) => (format!("asks for more: {growth}"), true),
     };

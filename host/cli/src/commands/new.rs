@@ -52,7 +52,7 @@ pub(crate) fn run(command: &New, context: &Context) -> Result<Exit, CliError> {
     }
     let sdk = Sdk::unpack(&context.cache()?)?;
     scaffold(&folder, command, &sdk.dependency(command.lang))?;
-    put(format!("made the provider {} in {}", command.name, printable(&folder.display().to_string())))?;
+    put(format!("created the provider {} in {}", command.name, printable(&folder.display().to_string())))?;
     let test = match command.lang {
         Language::Rust => "cargo test",
         Language::Js => "npm install && npm test",
@@ -125,7 +125,7 @@ fn check_crate_name(name: &str) -> Result<(), CliError> {
         "damper-sdk",
     ];
     if TAKEN.contains(&name) || KEYWORDS.contains(&name) {
-        let what = format!("no crate can be named {name:?}, which means something to Rust");
+        let what = format!("no crate can be named {name:?}: Rust reserves the name");
         return Err(CliError::input(what, format!("choose another name, such as {name}-api")));
     }
     Ok(())
@@ -136,7 +136,7 @@ fn scaffold(folder: &Path, command: &New, sdk: &Path) -> Result<(), CliError> {
     let sdk = sdk.to_str().ok_or_else(|| {
         CliError::input_in(
             sdk,
-            "the cache's path is not UTF-8, and the project's file needs it to be",
+            "the cache's path is not UTF-8, and the project's file must be UTF-8",
             "set DAMPER_CACHE to another folder",
         )
     })?;

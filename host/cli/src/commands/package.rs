@@ -210,8 +210,8 @@ fn source(command: &Package, architectures: &BTreeSet<Architecture>, given: &Giv
     let lacking = architectures.iter().find(|architecture| given.get(**architecture).is_none());
     match (command.bootstrap.is_empty(), lacking) {
         (false, Some(lacking)) => Err(CliError::input(
-            format!("no --bootstrap is for {}", aws_name(*lacking)),
-            "give one for it, too, or leave the architecture out with --arch",
+            format!("--bootstrap gives no program for {}", aws_name(*lacking)),
+            "give one for it too, or exclude the architecture with --arch",
         )),
         _ => bootstrap::source(command.source.as_deref()),
     }

@@ -46,7 +46,7 @@ pub(crate) fn run(command: &Pause, context: &Context) -> Result<Exit, CliError> 
         ProviderStop::Open { since, by, reason } if was_stopped => {
             put(format!("{provider} is stopped already, since {since:.0} by {by}: {}", printable(&reason)))?
         }
-        _ => put(format!("{provider} is paused; `damper resume {provider}{}` goes on", command.backend.flag()))?,
+        _ => put(format!("{provider} is paused; `damper resume {provider}{}` ends the pause", command.backend.flag()))?,
     }
     Ok(Exit::Done)
 }

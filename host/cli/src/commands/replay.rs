@@ -53,18 +53,18 @@ pub(crate) fn run(command: &Replay, context: &Context) -> Result<Exit, CliError>
     let letter = letter(&command.letter, &config, context)?;
     let bound = provider::open(&config, &letter.provider)?;
     if !letter.component.is_empty() && bound.file.digest != letter.component {
-        context.screen.say("the component is another than the one that failed");
+        context.screen.say("the component differs from the one that failed");
     }
     if command.live {
         let item = Item::parse(&letter.payload).map_err(|error| {
             CliError::input(
                 format!("the dead letter's payload is not an item: {error}"),
-                "feed the item anew, corrected",
+                "correct the item and feed it again",
             )
         })?;
         return fetch::now(context, &config, &bound, item, command.json);
     }
-    let hint = "`damper dead-letters show` tells why it was given up on; --live asks the API";
+    let hint = "`damper dead-letters show` shows why it was given up on; --live fetches it from the API";
     let Case { case, notes } =
         Case::of(&letter, bound.grants.config.clone()).map_err(|error| CliError::input(error.to_string(), hint))?;
     for note in notes {
@@ -81,7 +81,7 @@ fn letter(named: &str, config: &Config, context: &Context) -> Result<DeadLetter,
         let letters = Letters::new(context.existing_database(config)?);
         let found = context::runtime()?.block_on(letters.show(number))?;
         let missing = || {
-            let hint = "`damper dead-letters list --all` lists those there are";
+            let hint = "`damper dead-letters list --all` lists all dead letters";
             CliError::input(format!("there is no dead letter {number}"), hint)
         };
         return Ok(found.ok_or_else(missing)?.letter);
@@ -93,7 +93,7 @@ fn letter(named: &str, config: &Config, context: &Context) -> Result<DeadLetter,
 fn read(path: &Path) -> Result<DeadLetter, CliError> {
     let text = fs::read(path).map_err(CliError::file("read the dead letter", path))?;
     serde_json::from_slice(&text).map_err(|error| {
-        let hint = "`damper dead-letters show NUMBER --json` prints one";
+        let hint = "`damper dead-letters show NUMBER --json` prints a dead letter";
         CliError::input_in(path, format!("it is not a dead letter: {error}"), hint)
     })
 }
@@ -122,14 +122,14 @@ fn show(case: &CaseReport, letter: &DeadLetter, is_same: bool) -> Result<(), Cli
     }
     match &case.outcome {
         Some(Ok(record)) => {
-            put("a record comes of the same answers now:")?;
+            put("the same responses now give a record:")?;
             put_bytes(&record.body)?;
             put_bytes(b"\n")
         }
         Some(Err(failure)) if is_same => put(format!("the same failure: {}", printable(&failure.to_string()))),
         Some(Err(failure)) => {
-            put(format!("it fails otherwise now: {}", printable(&failure.to_string())))?;
-            put(format!("then it was: {}", printable(&letter.message)))?;
+            put(format!("the failure is a different one now: {}", printable(&failure.to_string())))?;
+            put(format!("the failure before: {}", printable(&letter.message)))?;
             problems(case)
         }
         None => problems(case),

@@ -44,18 +44,18 @@ pub(crate) fn run(command: &Resume, context: &Context) -> Result<Exit, CliError>
             printable(&reason)
         ))?,
         (ProviderStop::Open { since, by, reason }, _) => put(format!(
-            "{} goes on; it was stopped since {since:.0} by {by}: {}",
+            "{} is resumed; it was stopped since {since:.0} by {by}: {}",
             command.provider,
             printable(&reason)
         ))?,
         (ProviderStop::Closed, Some(disabled)) => put(format!(
-            "{} goes on; its mapping was disabled since {:.0} by {}",
+            "{} is resumed; its mapping was disabled since {:.0} by {}",
             command.provider, disabled.since, disabled.by
         ))?,
         (ProviderStop::Closed, None) => put(format!("{} was not stopped", command.provider))?,
     }
     if let Some(allowed) = command.allow_dead_letters {
-        put(format!("{allowed} more dead letters are allowed before it stops for them"))?;
+        put(format!("{allowed} more dead letters are allowed before it stops again"))?;
     }
     Ok(Exit::Done)
 }

@@ -52,7 +52,7 @@ fn a_pause_is_told_with_its_reason_until_it_is_resumed() {
     dir.write("demo.wasm", &provider(MANIFEST));
     dir.damper(&["feed", "demo", "ids.csv"]);
     let paused = dir.damper(&["pause", "demo", "--reason", "they asked\u{1b}[2J us"]);
-    assert!(paused.contains("demo is paused; `damper resume demo` goes on"), "{paused}");
+    assert!(paused.contains("demo is paused; `damper resume demo` ends the pause"), "{paused}");
     let status = dir.damper(&["status", "demo"]);
     for part in ["paused since ", "they asked\\u{1b}[2J us", "mapping disabled", "by operator", "1000 of 1000 requests"]
     {
@@ -63,7 +63,7 @@ fn a_pause_is_told_with_its_reason_until_it_is_resumed() {
     let again = dir.damper(&["pause", "demo"]);
     assert!(again.contains("demo is stopped already") && again.contains("they asked"), "{again}");
     let resumed = dir.damper(&["resume", "demo"]);
-    assert!(resumed.contains("demo goes on; it was stopped since "), "{resumed}");
+    assert!(resumed.contains("demo is resumed; it was stopped since "), "{resumed}");
     let status = dir.damper(&["status", "demo", "--json"]);
     assert!(status.contains(r#""enabled":true"#) && status.contains(r#""breaker":{"state":"closed"}"#), "{status}");
 }

@@ -40,7 +40,7 @@ pub(super) fn ensure(
     }
     screen.say(announcement);
     if folder.exists() {
-        fs::remove_dir_all(&folder).map_err(CliError::file("remove what an earlier attempt left", &folder))?;
+        fs::remove_dir_all(&folder).map_err(CliError::file("remove the files of an earlier attempt", &folder))?;
     }
     install(&folder)?;
     fs::write(&complete, []).map_err(CliError::file("write", &complete))?;

@@ -106,9 +106,9 @@ fn each_answer_is_the_right_failure() {
         assert!(!message.contains("s3cret") && !message.contains("tenant"), "{message}");
     }
     let message = parse(400, &[], invalid_client).unwrap_err().failure.message;
-    assert!(message.ends_with("it answers 400 (invalid_client)"), "{message}");
+    assert!(message.ends_with("its response is 400 (invalid_client)"), "{message}");
     let forged = parse(400, &[], r#"{"error": "Contact me at http://evil.test"}"#).unwrap_err().failure.message;
-    assert!(forged.ends_with("it answers 400"), "{forged}");
+    assert!(forged.ends_with("its response is 400"), "{forged}");
 }
 
 #[test]
