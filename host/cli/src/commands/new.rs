@@ -12,7 +12,7 @@ use crate::provider::check_name;
 use crate::screen::{printable, put};
 use crate::sdk::{self, Sdk};
 
-/// Start a new provider: a project with a manifest, a function, its tests and a case
+/// Create a new provider: a project with a manifest, a function, its tests and a case
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
@@ -20,9 +20,8 @@ Example:
   damper new catfacts --lang js && cd catfacts && npm install && npm test && damper build
   damper new catfacts --lang python && cd catfacts && python3 -m unittest && damper build
 
-A component of Rust is the smallest and by far the fastest; those of JavaScript and Python bring
-their interpreter. The SDK of the language lies in damper's cache, and nothing is fetched for the
-tests.")]
+A Rust component is the smallest and by far the fastest; JavaScript and Python components contain
+their interpreter. The SDK of the language is in damper's cache, and the tests download nothing.")]
 pub(crate) struct New {
     /// The provider's name: 1 to 64 of a-z, 0-9 and "-", starting with a letter
     name: String,
@@ -31,7 +30,7 @@ pub(crate) struct New {
     #[arg(long, value_enum, default_value_t, value_name = "LANGUAGE")]
     lang: Language,
 
-    /// The folder to make; default: NAME in the working folder
+    /// The folder to create; default: NAME in the working folder
     #[arg(long, value_name = "DIR")]
     path: Option<PathBuf>,
 }

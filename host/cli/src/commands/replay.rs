@@ -19,7 +19,7 @@ use crate::error::{CliError, Exit};
 use crate::provider;
 use crate::screen::{printable, printable_lines, put, put_bytes, put_json};
 
-/// Fetch a dead letter's item once more, against the answers that were kept, and tell what came of it
+/// Fetch a dead letter's item again, against the stored responses, and show the result
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
@@ -27,15 +27,15 @@ Example:
   damper dead-letters show 17 --json > letter.json && damper replay letter.json
   damper replay 17 --live                 # against the API, as `damper fetch`
 
-Without --live no request leaves this machine, and the secrets are made up. The component is the one that
-damper.toml names now: after a mend, the replay shows whether it is one. The exit code is 0 where a record
-came, else that of `damper fetch`.")]
+Without --live, no request leaves this machine, and the secrets are invented. The component is the
+one that damper.toml names now, so a replay shows whether a fix works. The exit code is 0 if the
+fetch returns a record, else that of `damper fetch`.")]
 pub(crate) struct Replay {
-    /// The dead letter's number, as `damper dead-letters list` gives it, or a file that holds it as JSON
+    /// The dead letter's number, as `damper dead-letters list` prints it, or a file that contains it as JSON
     #[arg(value_name = "NUMBER|FILE")]
     letter: String,
 
-    /// Against the API, with what damper.toml grants
+    /// Fetch from the API, with the grants of damper.toml
     #[arg(long)]
     live: bool,
 

@@ -10,12 +10,12 @@ use crate::error::{CliError, Exit};
 use crate::provider::check_name;
 use crate::screen::{printable, put};
 
-/// Let a provider go on: the pause is over, or what stopped it is mended
+/// Resume a provider after a pause, or after the cause of its stop is fixed
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
   damper resume gleif
-  damper resume gleif --allow-dead-letters 500   # those ids are gone for good: do not stop for them
+  damper resume gleif --allow-dead-letters 500   # those ids no longer exist: do not stop for them
   damper resume gleif --aws")]
 pub(crate) struct Resume {
     /// The provider's name

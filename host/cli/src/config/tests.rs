@@ -125,7 +125,7 @@ fn a_file_that_others_can_change_or_exchange_is_refused_with_the_command_that_me
             "{error}"
         );
         assert_eq!(error.place(), at.display().to_string());
-        assert!(error.hint().unwrap().starts_with(&format!("`chmod go-w {}`", at.display())), "{:?}", error.hint());
+        assert!(error.hint().unwrap().ends_with(&format!("`chmod go-w {}`", at.display())), "{:?}", error.hint());
     };
     for mode in [0o666, 0o646] {
         allow(&path, mode);
