@@ -54,15 +54,15 @@ awk 'BEGIN {
 	}
 }' >items.txt
 
-echo "The demo API listens on $origin. It slows down after 9 s, throttles after 18 s and goes dark after 30 s, for 6 s;"
-echo "change it while it runs, for instance:"
+echo "The demo API listens on $origin. It slows down after 9 s, throttles after 18 s and is down from 30 s to 36 s."
+echo "To change it while it runs, for example:"
 echo "  curl -X PUT $origin/control -d '{\"error_rate\": 0.5}'"
 echo
 "$damper" feed demo items.txt
 "$damper" run demo --charts .
 echo
-echo "What happened, as a picture: $folder/demo.svg"
-echo "Try next, in $folder:"
+echo "A chart of the run: $folder/demo.svg"
+echo "Next, in $folder, run for example:"
 echo "  $damper status demo"
 echo "  $damper dead-letters list --provider demo"
 echo "  $damper export demo --format csv | head"
