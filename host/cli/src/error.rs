@@ -126,7 +126,7 @@ pub(crate) enum CliError {
         hint: String,
     },
     /// A provider's breaker is open.
-    #[error("{provider} is stopped since {since:.0} by {by}: {reason}")]
+    #[error("{provider} has been stopped since {since:.0} by {by}: {reason}")]
     Stopped {
         /// The provider.
         provider: String,

@@ -24,7 +24,7 @@ pub enum BlessError {
         source: io::Error,
     },
     /// The case, or its body's file, is a link, or lies behind one.
-    #[error("cannot write {}: it is a symbolic link, or lies behind one", .path.display())]
+    #[error("cannot write {}: it is a symbolic link, or its path contains one", .path.display())]
     Link {
         /// The file.
         path: PathBuf,

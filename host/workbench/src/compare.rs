@@ -39,7 +39,7 @@ fn record_problems(expected: &ExpectedRecord, record: &Fetched) -> Vec<Problem> 
     if let Some(wanted) = &expected.attributes {
         let got: BTreeMap<String, String> = record.attributes.iter().cloned().collect();
         if *wanted != got {
-            let detail = difference("expected", &lines(wanted), "came", &lines(&got));
+            let detail = difference("expected", &lines(wanted), "received", &lines(&got));
             problems.push(Problem::new("the record's attributes differ").with(detail));
         }
     }
@@ -67,7 +67,7 @@ fn body_problem(expected: &ExpectedBody, body: &[u8]) -> Option<Problem> {
         // Both are JSON that reads the same and is not, or bytes that are no text.
         "the texts look the same, but their bytes differ".to_owned()
     } else {
-        difference("expected", &(wanted + "\n"), "came", &(got + "\n"))
+        difference("expected", &(wanted + "\n"), "received", &(got + "\n"))
     };
     Some(Problem::new("the record's body differs (`--bless` accepts it)").with(detail))
 }

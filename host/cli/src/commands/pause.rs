@@ -44,7 +44,7 @@ pub(crate) fn run(command: &Pause, context: &Context) -> Result<Exit, CliError> 
     let (provider, was_stopped) = (&command.provider, before.needs_operator());
     match before.breaker {
         ProviderStop::Open { since, by, reason } if was_stopped => {
-            put(format!("{provider} is stopped already, since {since:.0} by {by}: {}", printable(&reason)))?
+            put(format!("{provider} is already stopped, since {since:.0} by {by}: {}", printable(&reason)))?
         }
         _ => put(format!("{provider} is paused; `damper resume {provider}{}` ends the pause", command.backend.flag()))?,
     }

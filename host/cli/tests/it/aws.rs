@@ -114,7 +114,7 @@ async fn a_pause_holds_in_the_control_item_and_in_the_mapping_until_it_is_resume
     let nobody = stack.damper(&["pause", "nobody", "--aws"]);
     assert!(nobody.starts_with("exit code 4\n") && nobody.contains("no stream that is mapped"), "{nobody}");
     let again = stack.damper(&["pause", DEMO, "--aws"]);
-    assert!(again.contains("demo is stopped already") && again.contains("they asked us"), "{again}");
+    assert!(again.contains("demo is already stopped") && again.contains("they asked us"), "{again}");
 
     let resumed = stack.damper(&["resume", DEMO, "--aws", "--allow-dead-letters", "7"]);
     assert!(resumed.contains("demo is resumed; it was stopped since "), "{resumed}");

@@ -61,7 +61,7 @@ fn a_pause_is_told_with_its_reason_until_it_is_resumed() {
     let nobody = dir.damper(&["pause", "nobody"]);
     assert!(nobody.starts_with("exit code 4\n") && nobody.contains("never fed"), "{nobody}");
     let again = dir.damper(&["pause", "demo"]);
-    assert!(again.contains("demo is stopped already") && again.contains("they asked"), "{again}");
+    assert!(again.contains("demo is already stopped") && again.contains("they asked"), "{again}");
     let resumed = dir.damper(&["resume", "demo"]);
     assert!(resumed.contains("demo is resumed; it was stopped since "), "{resumed}");
     let status = dir.damper(&["status", "demo", "--json"]);

@@ -209,7 +209,7 @@ impl HttpClient {
     fn wrong_origin_message(&self, credential: &str, origin: &Origin) -> String {
         let provider = &self.provider;
         format!(
-            "the credential {credential:?} may not be sent to {origin}: if it may, name it in `hosts` of [providers.{provider}.credentials.{credential}] in damper.toml"
+            "the credential {credential:?} may not be sent to {origin}: to allow it, add the host to `hosts` of [providers.{provider}.credentials.{credential}] in damper.toml"
         )
     }
 

@@ -7,7 +7,7 @@ use damper_core::manifest::ManifestError;
 #[non_exhaustive]
 pub enum PackageError {
     /// There is no package.
-    #[error("{folder} holds no package: there is no folder `providers` in it; deploy a zip that `damper package` made")]
+    #[error("{folder} is not a package: it has no folder `providers`; deploy a zip that `damper package` wrote")]
     NoPackage {
         /// The folder.
         folder: String,

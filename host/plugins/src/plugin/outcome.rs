@@ -127,7 +127,7 @@ pub(super) fn start_failure(call: &GuestCall, memory: &MemoryLimit, error: &wasm
         (true, MemoryLimit::Manifest(bytes)) => {
             format!("the component does not start within limits.memory ({bytes} bytes): raise it in provider.toml")
         }
-        (true, MemoryLimit::Process(_)) => format!("the component does not start within what {memory}"),
+        (true, MemoryLimit::Process(_)) => format!("the component needs more memory to start than {memory}"),
         (false, _) => format!("the component does not start: {}", error.root_cause()),
     };
     Failure::new(FailureKind::Broken, why)

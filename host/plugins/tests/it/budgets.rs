@@ -112,7 +112,7 @@ async fn a_component_that_needs_more_than_the_process_has_says_so() {
     let host = PluginHost::new(HostOptions { memory, ..options(None) }).unwrap();
     let failure = fetch(&Setup::new(&[]).plugin_of(&host), "ok", &[]).await.unwrap_err();
     assert_eq!(failure.kind, FailureKind::Broken);
-    assert!(failure.message.contains("does not start within what this process has for one provider"), "{failure}");
+    assert!(failure.message.contains("needs more memory to start than this process has for one provider"), "{failure}");
 }
 
 #[tokio::test]

@@ -80,7 +80,7 @@ fn check(folder: &Path) -> Result<(), CliError> {
     match dependencies.iter().find(|dependency| !dependency.starts_with("damper-sdk")) {
         None => Ok(()),
         Some(dependency) => {
-            let hint = "a component holds the standard library, the SDK and what lies in src: put a copy of a module of pure \
+            let hint = "a component contains only the standard library, the SDK and the files in src: put a copy of a module of pure \
                         Python there, and remove it from the dependencies";
             Err(CliError::input_in(
                 &path,

@@ -70,7 +70,7 @@ fn suite(subject: &Subject, cases: &[Case], rules: &Rules, context: &Context) ->
 }
 
 fn format_report(report: &Conformance) -> String {
-    let header = ["", "check", "exchange", "came"].map(str::to_owned).to_vec();
+    let header = ["", "check", "exchange", "result"].map(str::to_owned).to_vec();
     let mut checks: Vec<&Check> = report.checks.iter().collect();
     checks.sort_by_key(|check| std::cmp::Reverse(check.status == Status::Failed));
     let rows: Vec<Vec<String>> = std::iter::once(header).chain(checks.into_iter().map(row)).collect();
