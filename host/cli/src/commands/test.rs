@@ -83,7 +83,8 @@ pub(crate) struct Test {
     #[arg(long = "param", value_name = "NAME=VALUE", value_parser = parse_param, requires = "record")]
     params: Vec<(String, String)>,
 
-    /// One more header whose value is left out of recordings, as for Authorization, Cookie, X-Api-Key and similar headers
+    /// One more header whose value is left out of recordings, as for Authorization, Cookie, X-Api-Key and similar
+    /// headers
     #[arg(long, value_name = "HEADER", requires = "record")]
     redact: Vec<String>,
 
