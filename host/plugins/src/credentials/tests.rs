@@ -81,7 +81,7 @@ fn what_cannot_work_is_refused_at_once() {
     assert!(problem(&[("key", "a\nb", &[])]).contains("control character"));
     assert!(problem(&[("token", "", &[])]).contains("is empty"));
     assert!(problem(&[("token", &"x".repeat(70_000), &[])]).contains("longer than 64 KiB"));
-    assert!(problem(&[("token", "t", &["https://a.test/path"])]).contains("no origin"));
+    assert!(problem(&[("token", "t", &["https://a.test/path"])]).contains("not an origin"));
     assert!(problem(&[("client", "id:secret", &[])]).contains("needs a token endpoint"));
     assert!(problem(&[("certificate", "no pem", &[])]).contains("PEM"));
 }
