@@ -118,7 +118,7 @@ fn tell(report: RunReport, letter: &DeadLetter, as_json: bool) -> Result<Exit, C
 
 fn show(case: &CaseReport, letter: &DeadLetter, is_same: bool) -> Result<(), CliError> {
     for line in &case.log {
-        put(format!("it wrote {}", printable(line)))?;
+        put(format!("the component wrote {}", printable(line)))?;
     }
     match &case.outcome {
         Some(Ok(record)) => {

@@ -53,7 +53,7 @@ pub(super) fn on_fault(
     }
     match &tried.outcome {
         Ok(_) if fault_case.or_record_later && index > 0 => {}
-        Ok(_) => problems.push(Problem::new("it became a record")),
+        Ok(_) => problems.push(Problem::new("the fetch returned a record")),
         Err(failure) => problems.extend(kind_problem(fault_case, failure)),
     }
     if let (Some(wait), Err(failure)) = (fault_case.wait, &tried.outcome) {
@@ -72,7 +72,7 @@ pub(super) fn on_fault(
     }
     let foreign = tried.seen.iter().filter(|seen| seen.exchange.is_none() && seen.carries_secret).count();
     if foreign > 0 {
-        problems.push(Problem::new("a credential went to another host"));
+        problems.push(Problem::new("a credential was sent to another host"));
     }
     // A repeated session may repeat all that came before.
     let most = good.exchanges.len() * fault_case.requests + 1;
@@ -114,11 +114,11 @@ fn always(tried: &TrialResult, secrets: &Secrets) -> Vec<Problem> {
             problems.push(Problem::new(kind_name(&failure.kind)).with(failure.message.clone()));
         }
         if secrets.is_in(&failure.message) || secrets.is_in(&kind_name(&failure.kind)) {
-            problems.push(Problem::new("its message holds a secret"));
+            problems.push(Problem::new("its message contains a secret"));
         }
     }
     if tried.log.iter().any(|line| secrets.is_in(line)) {
-        problems.push(Problem::new("its log holds a secret"));
+        problems.push(Problem::new("its log contains a secret"));
     }
     for stray in &tried.strays {
         problems.push(Problem::new(format!("it tried to send a credential to another host: {stray}")));
