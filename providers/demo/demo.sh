@@ -73,14 +73,14 @@ awk 'BEGIN {
 	}
 }' >items.txt
 
-echo "You can change the API while it runs, for instance:"
+echo "You can change the API while it runs, for example:"
 echo "  curl -X PUT $origin/control -d '{\"error_rate\": 0.5}'"
 echo
 "$damper" feed demo items.txt
 "$damper" run demo --charts .
 echo
 echo "A chart of the run (open it in a browser): $folder/demo.svg"
-echo "Next, in $folder:"
+echo "Next, in $folder, run for example:"
 echo "  $damper status demo"
 echo "  $damper dead-letters list --provider demo"
 echo "  $damper export demo --format csv | head"

@@ -36,7 +36,7 @@ struct Arguments {
     part: Option<Part>,
 }
 
-/// One benchmark; all of them where none is named.
+/// One benchmark; default: all of them.
 #[derive(Debug, Clone, Subcommand)]
 enum Part {
     /// A fetch through a component that does no I/O.
