@@ -15,6 +15,8 @@ use damper_core::control::rebase::Rebase;
 use crate::api::{Api, Plan};
 use crate::bare::client::{Call, Client};
 use crate::record::{Record, Recorder};
+use crate::units::seconds;
+use crate::work::Work;
 
 /// The margin for late clocks and responses: a call that timed out keeps its permit so much longer, as in the pipeline.
 const MARGIN: Duration = Duration::from_secs(1);
@@ -36,20 +38,6 @@ pub struct Setting {
     pub work: Work,
     /// The seed of all random numbers.
     pub seed: u64,
-}
-
-/// The items to fetch.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Work {
-    /// Items at first; `None`: more than can ever be fetched.
-    pub backlog: Option<u64>,
-    /// Items that come in every second, evenly spaced; 0: none.
-    pub per_second: f64,
-}
-
-impl Work {
-    /// More than can ever be fetched.
-    pub const ENDLESS: Self = Self { backlog: None, per_second: 0.0 };
 }
 
 /// Run one algorithm for each client against the API, and say what happened.
@@ -202,7 +190,7 @@ impl<'a> LimiterRun<'a> {
             EventKind::Wake => client.on_wake(now),
             EventKind::Item => {
                 client.add_item();
-                let next = now + crate::units::seconds(1.0 / self.setting.work.per_second);
+                let next = now + seconds(1.0 / self.setting.work.per_second);
                 self.schedule(next, index, EventKind::Item);
             }
             EventKind::Second => {

@@ -6,30 +6,22 @@ mod axis;
 mod breaker;
 mod panel;
 mod points;
+mod style;
 
 use plotters::prelude::{IntoDrawingArea, SVGBackend};
+use plotters::style::IntoFont;
 use plotters::style::colors::WHITE;
-use plotters::style::{IntoFont, RGBColor};
 
 use crate::api::Plan;
 use crate::chart::panel::{Area, Drawn, Panel, Series, Shape};
 use crate::chart::points::{Point, points};
+use crate::chart::style::{BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILION, WIDTH};
 use crate::record::Record;
 
-/// Width of a chart, in pixels.
-const WIDTH: u32 = 1_200;
 /// Height of a panel, in pixels.
 const PANEL: u32 = 210;
 /// Height of the title, in pixels.
 const TITLE: u32 = 30;
-
-// Okabe and Ito's colours, which all can tell apart.
-const BLUE: RGBColor = RGBColor(0, 114, 178);
-const GREEN: RGBColor = RGBColor(0, 158, 115);
-const ORANGE: RGBColor = RGBColor(230, 159, 0);
-const VERMILION: RGBColor = RGBColor(213, 94, 0);
-const PURPLE: RGBColor = RGBColor(150, 80, 140);
-const GREY: RGBColor = RGBColor(110, 110, 110);
 
 /// Why there is no chart.
 #[derive(Debug, thiserror::Error)]

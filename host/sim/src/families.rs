@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use crate::api::conditions::{Cap, Contention, Knee, Latency, Workers};
 use crate::api::{Conditions, Plan};
-use crate::bare::Work;
 use crate::random::Random;
 use crate::scenario::{Feeding, Scenario};
 use crate::units::seconds;
+use crate::work::Work;
 
 /// A family of APIs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

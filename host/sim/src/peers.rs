@@ -32,12 +32,12 @@ fn admit_below(limit: u32, in_flight: u32) -> Admission {
 struct InFlight(u32);
 
 impl InFlight {
-    fn started(&mut self, now: Duration) -> Permit {
+    fn start_call(&mut self, now: Duration) -> Permit {
         self.0 += 1;
         Permit { started: now, in_flight: self.0 }
     }
 
-    fn ended(&mut self) {
+    fn end_call(&mut self) {
         self.0 = self.0.saturating_sub(1);
     }
 }

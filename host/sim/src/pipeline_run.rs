@@ -14,12 +14,13 @@
 mod article;
 mod books;
 mod fetcher;
+mod manifest;
 mod mapping_requests;
 mod poller;
 mod shard;
 mod shifted;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use damper_core::clock::WallClock;
@@ -41,16 +42,16 @@ pub use mapping_requests::MappingRequests;
 
 use crate::algorithm::Algorithm;
 use crate::api::Api;
+use crate::locks::lock;
 use crate::pipeline_run::article::ArticleMapping;
 use crate::pipeline_run::fetcher::SimulatedFetcher;
+use crate::pipeline_run::manifest::manifest;
 use crate::pipeline_run::poller::Poller;
 use crate::pipeline_run::shard::Shard;
 use crate::pipeline_run::shifted::Shifted;
 use crate::record::{Record, Recorder};
 use crate::scenario::{Feeding, Scenario};
 
-/// The provider's name in a simulation.
-const PROVIDER: &str = "simulated";
 /// The start of simulations: a Monday at noon, in the past.
 const BEGIN: &str = "2026-01-05T12:00:00Z";
 
@@ -89,26 +90,11 @@ pub enum PipelineRunError {
 /// # Errors
 /// If the pipeline does not support the scenario, or the books do not balance at the end.
 pub fn run(scenario: &Scenario, algorithm: Algorithm, seed: u64) -> Result<PipelineRun, PipelineRunError> {
-    let manifest = manifest(scenario)?;
+    let manifest =
+        manifest(scenario).map_err(|error| PipelineRunError::Manifest { scenario: scenario.name.clone(), error })?;
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build()?;
     // Within the runtime, so that no clock but its own is ever read.
     runtime.block_on(async { RunSetup::new(scenario, algorithm, seed, &manifest).run().await })
-}
-
-/// The manifest of a scenario's provider.
-fn manifest(scenario: &Scenario) -> Result<Manifest, PipelineRunError> {
-    let mapping = &scenario.mapping;
-    let text = format!(
-        "name = \"{PROVIDER}\"\nversion = \"0.1.0\"\n\
-         [egress]\nhosts = [\"api.example.org\"]\n\
-         [limits]\nmax_concurrency = {}\nfetch_timeout = \"{}ms\"\n\
-         [pace]\nstart_batch = {}\nmax_batch = {}\n",
-        scenario.max_concurrency,
-        scenario.fetch_timeout.as_millis(),
-        mapping.start_batch,
-        mapping.max_batch,
-    );
-    Manifest::parse(&text).map_err(|error| PipelineRunError::Manifest { scenario: scenario.name.clone(), error })
 }
 
 /// All that takes part in a run: one API, and a client or more.
@@ -116,11 +102,11 @@ struct RunSetup<'a> {
     scenario: &'a Scenario,
     began: Instant,
     recorder: Arc<Mutex<Recorder>>,
-    clients: Vec<Arc<Client>>,
+    clients: Vec<Arc<PipelineClient>>,
 }
 
 /// One client of the API, with a pipeline, a shard and stores of its own.
-struct Client {
+struct PipelineClient {
     pipeline: Arc<Pipeline>,
     mapping: Arc<MemoryMapping>,
     article: Option<Arc<ArticleMapping>>,
@@ -188,7 +174,7 @@ impl<'a> RunSetup<'a> {
             }
         };
         let poller = Poller::new(Shard::new(scenario.work, clock.clone(), self.began), scenario.mapping.deadline);
-        self.clients.push(Arc::new(Client { pipeline, mapping, article, ledger, sink, poller }));
+        self.clients.push(Arc::new(PipelineClient { pipeline, mapping, article, ledger, sink, poller }));
     }
 
     async fn run(self) -> Result<PipelineRun, PipelineRunError> {
@@ -220,7 +206,7 @@ impl<'a> RunSetup<'a> {
 }
 
 /// The tick, which comes whether there are batches or not: the governor's part of it, and what is parked.
-async fn tick(client: Arc<Client>, mapping: Feeding) {
+async fn tick(client: Arc<PipelineClient>, mapping: Feeding) {
     loop {
         tokio::time::sleep(mapping.tick).await;
         // If the ledger or the mapping refuses an operation, the next tick tries it again.
@@ -237,7 +223,7 @@ struct Watch {
     began: Instant,
     ends: Duration,
     recorder: Arc<Mutex<Recorder>>,
-    clients: Vec<Arc<Client>>,
+    clients: Vec<Arc<PipelineClient>>,
 }
 
 async fn every_second(watch: Watch) {
@@ -260,10 +246,6 @@ async fn every_second(watch: Watch) {
         let pending = watch.clients.iter().map(|client| lock(&client.poller.shard()).pending()).sum();
         recorder.record_batch(now, batch_size, pending);
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -68,7 +68,7 @@ pub struct Finish {
 }
 
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum EventKind {
+enum PublishedEvent {
     /// The API ends with a request, whether its client still waits or not.
     Left,
     /// A try of a request ends.
@@ -89,7 +89,7 @@ struct PublishedRun<'a> {
     scenario: &'a Published,
     retries: Retries,
     limiter: Box<dyn ConcurrencyLimiter>,
-    events: BinaryHeap<Reverse<(Duration, u64, EventKind)>>,
+    events: BinaryHeap<Reverse<(Duration, u64, PublishedEvent)>>,
     numbers: u64,
     /// Requests that wait for a permit, with the tries they had.
     waiting: VecDeque<(u32, u32)>,
@@ -158,19 +158,19 @@ impl PublishedRun<'_> {
         self.summed_to = now;
     }
 
-    fn handle_event(&mut self, now: Duration, what: EventKind) {
+    fn handle_event(&mut self, now: Duration, what: PublishedEvent) {
         match what {
-            EventKind::Left => self.at_once -= 1,
-            EventKind::Wake => {}
-            EventKind::Due { request, tried } if self.retries == Retries::Held => self.send(now, request, tried),
-            EventKind::Due { request, tried } => self.waiting.push_back((request, tried)),
-            EventKind::Ended { request, good, tried } => {
+            PublishedEvent::Left => self.at_once -= 1,
+            PublishedEvent::Wake => {}
+            PublishedEvent::Due { request, tried } if self.retries == Retries::Held => self.send(now, request, tried),
+            PublishedEvent::Due { request, tried } => self.waiting.push_back((request, tried)),
+            PublishedEvent::Ended { request, good, tried } => {
                 self.done += u32::from(good);
                 if good || self.retries == Retries::Released {
                     self.report_outcome(now, request, good);
                 }
                 if !good {
-                    self.schedule(now + backoff(tried), EventKind::Due { request, tried });
+                    self.schedule(now + backoff(tried), PublishedEvent::Due { request, tried });
                 }
             }
         }
@@ -193,8 +193,12 @@ impl PublishedRun<'_> {
                     self.permits.insert(request, permit);
                     self.send(now, request, tried);
                 }
-                Admission::At(at) => return self.schedule(at.max(now + Duration::from_micros(1)), EventKind::Wake),
-                Admission::AfterCompletion if in_flight == 0 => return self.schedule(now + TIMEOUT, EventKind::Wake),
+                Admission::At(at) => {
+                    return self.schedule(at.max(now + Duration::from_micros(1)), PublishedEvent::Wake);
+                }
+                Admission::AfterCompletion if in_flight == 0 => {
+                    return self.schedule(now + TIMEOUT, PublishedEvent::Wake);
+                }
                 Admission::AfterCompletion => return,
             }
         }
@@ -216,13 +220,13 @@ impl PublishedRun<'_> {
             self.at_once -= 1;
             now + TIMEOUT
         } else {
-            self.schedule(now + DELAY, EventKind::Left);
+            self.schedule(now + DELAY, PublishedEvent::Left);
             now + DELAY
         };
-        self.schedule(ends, EventKind::Ended { request, good: !too_many, tried: tried + 1 });
+        self.schedule(ends, PublishedEvent::Ended { request, good: !too_many, tried: tried + 1 });
     }
 
-    fn schedule(&mut self, at: Duration, what: EventKind) {
+    fn schedule(&mut self, at: Duration, what: PublishedEvent) {
         self.numbers += 1;
         self.events.push(Reverse((at, self.numbers, what)));
     }

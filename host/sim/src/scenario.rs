@@ -13,8 +13,9 @@ use serde::Deserialize;
 pub use check::ScenarioError;
 
 use crate::api::{Conditions, Plan};
-use crate::bare::{Setting, Work};
+use crate::bare::Setting;
 use crate::units::{duration, duration_if_any};
+use crate::work::Work;
 
 /// A scenario, checked.
 #[derive(Debug, Clone, PartialEq)]

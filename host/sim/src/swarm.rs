@@ -3,7 +3,7 @@
 //! ```text
 //!   seed --> Case (setup, fault plan) --> Cluster: processes --ports with faults--> ledger, sink, mappings, streams, clock
 //!                 ^                          |         |
-//!                 |                          |         +--requests--> Api, which counts them
+//!                 |                          |         +--requests--> SwarmApi, which counts them
 //!              Shrinker <-- Violation <-- Invariants
 //! ```
 //!
@@ -22,7 +22,9 @@ mod checks;
 mod cluster;
 mod draw;
 mod invariants;
+mod outcome;
 mod process;
+mod shared;
 mod shrink;
 mod store;
 mod stream;
@@ -30,29 +32,14 @@ pub mod sweep;
 
 use std::time::Duration;
 
-use damper_core::testing::faults::TraceLine;
 use tokio::runtime::Builder;
 
 pub use case::{ApiSetup, Case, ItemKind, ItemSetup, ProviderSetup, Setup, Theme};
 pub use invariants::{Invariant, Violation};
+pub use outcome::Outcome;
 pub use shrink::Shrinker;
 
 use crate::swarm::cluster::Cluster;
-
-/// The result of a case.
-#[derive(Debug, Clone, Default)]
-pub struct Outcome {
-    /// The first promise that was broken.
-    pub violation: Option<Violation>,
-    /// The trace of the run, if one was requested.
-    pub trace: Vec<TraceLine>,
-    /// When it ended, from its beginning.
-    pub ended: Duration,
-    /// Calls of ports.
-    pub calls: u64,
-    /// Requests at the APIs.
-    pub requests: u64,
-}
 
 /// Run a case to its end, or until it breaks a promise.
 ///

@@ -5,7 +5,7 @@ use std::time::Duration;
 use damper_core::control::admission::{ConcurrencyLimiter, Outcome, Permit};
 
 use crate::api::Answer;
-use crate::bare::Work;
+use crate::work::Work;
 
 /// A call in flight, and how it will end.
 #[derive(Debug, Clone, Copy)]

@@ -25,7 +25,7 @@ const MOST: f64 = 1.5;
 
 /// A backlog, and what is random at the API.
 #[derive(Debug, Clone, Copy)]
-struct Case {
+struct ChaosCase {
     name: &'static str,
     items: u32,
     /// Items in the first batches. The end of a batch waits for its last item, whose Retry-After may be seconds.
@@ -37,31 +37,37 @@ struct Case {
 
 const THREE_AND_TWO: &str = "error_rate = 0.03\nwhims = { share = 0.02, retry_after = \"2s\" }";
 
-const CASES: [Case; 6] = [
-    Case {
+const CASES: [ChaosCase; 6] = [
+    ChaosCase {
         name: "3% 503, 2% 429 with 2 s, 10,000 items",
         items: 10_000,
         batch: 10_000,
         random: THREE_AND_TWO,
         is_held: true,
     },
-    Case { name: "  in batches of 500 at first", items: 10_000, batch: 500, random: THREE_AND_TWO, is_held: false },
-    Case {
+    ChaosCase {
+        name: "  in batches of 500 at first",
+        items: 10_000,
+        batch: 500,
+        random: THREE_AND_TWO,
+        is_held: false,
+    },
+    ChaosCase {
         name: "  30,000 items in batches of 500 at first",
         items: 30_000,
         batch: 500,
         random: THREE_AND_TWO,
         is_held: true,
     },
-    Case { name: "  2,000 items", items: 2_000, batch: 10_000, random: THREE_AND_TWO, is_held: false },
-    Case {
+    ChaosCase { name: "  2,000 items", items: 2_000, batch: 10_000, random: THREE_AND_TWO, is_held: false },
+    ChaosCase {
         name: "0.5% 429 with 1 s, 10,000 items",
         items: 10_000,
         batch: 10_000,
         random: "whims = { share = 0.005, retry_after = \"1s\" }",
         is_held: true,
     },
-    Case {
+    ChaosCase {
         name: "5% 429 with 2 s, 10,000 items",
         items: 10_000,
         batch: 10_000,
@@ -95,7 +101,7 @@ struct Slowdown {
     given_up: u64,
 }
 
-fn measure_slowdown(case: Case, seed: u64) -> Result<Slowdown, PipelineRunError> {
+fn measure_slowdown(case: ChaosCase, seed: u64) -> Result<Slowdown, PipelineRunError> {
     let text = CALM.replace("ITEMS", &case.items.to_string()).replace("BATCH", &case.batch.to_string());
     let (calm, _) = measure_finish(&text, seed)?;
     let (chaos, given_up) = measure_finish(&format!("{text}{}\n", case.random), seed)?;

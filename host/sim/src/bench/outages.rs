@@ -6,7 +6,7 @@ use super::{Bench, Spread};
 use crate::algorithm::Algorithm;
 use crate::api::conditions::{Cap, Latency};
 use crate::api::{Conditions, Plan};
-use crate::bare::{Setting, Work, run_in_invocations};
+use crate::bare::{Setting, run_in_invocations};
 use crate::compare::{alone, on_all_cores};
 use crate::pipeline_run::PipelineRunError;
 use crate::record::Record;
@@ -14,6 +14,7 @@ use crate::scenario::Scenario;
 use crate::simulate::recoveries;
 use crate::table::Table;
 use crate::units::number;
+use crate::work::Work;
 
 /// A figure of one run, beside the oracle's run.
 type Figure = fn(&Scenario, &Record, &Record) -> f64;

@@ -3,12 +3,13 @@
 use super::Bench;
 use crate::algorithm::Algorithm;
 use crate::api::{Conditions, Plan};
-use crate::bare::{Setting, Work};
+use crate::bare::Setting;
 use crate::peers::vector_arc::{Settings, VectorArc};
 use crate::pipeline_run::PipelineRunError;
 use crate::published::{Finish, PUBLISHED, Published, Retries};
 use crate::table::Table;
 use crate::units::FOREVER;
+use crate::work::Work;
 
 /// Vector's own limit at most, which all are given here.
 const MOST: u32 = 200;

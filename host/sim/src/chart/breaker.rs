@@ -6,7 +6,7 @@ use plotters::style::{Color, IntoFont, RGBColor};
 
 use super::panel::{Area, Drawn, LABELS, SIDE, pixels, wide};
 use super::points::{BreakerState, Point};
-use super::{GREEN, GREY, ORANGE, VERMILION, WIDTH};
+use super::style::{GREEN, GREY, ORANGE, VERMILION, WIDTH};
 
 /// Height of the strip, its legend included, in pixels.
 pub(super) const HEIGHT: u32 = 44;

@@ -10,9 +10,9 @@ use plotters::series::{AreaSeries, LineSeries};
 use plotters::style::colors::{BLACK, WHITE};
 use plotters::style::{Color, IntoFont, RGBColor};
 
-use super::GREY;
 use super::axis::{Axis, short};
 use super::points::Point;
+use super::style::GREY;
 use crate::units::clock;
 
 /// Height of the legend above a panel, in pixels.
@@ -145,7 +145,7 @@ impl Series {
     }
 }
 
-/// About how many pixels a text takes; SVG leaves fonts to whoever shows it.
+/// About how many pixels a text takes; SVG leaves fonts to the viewer.
 pub(super) fn wide(text: &str, letter: i32) -> i32 {
     letter * i32::try_from(text.chars().count()).unwrap_or_default()
 }

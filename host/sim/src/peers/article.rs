@@ -87,7 +87,7 @@ impl Article {
     }
 
     fn on_call_end(&mut self) {
-        self.in_flight.ended();
+        self.in_flight.end_call();
     }
 }
 
@@ -105,7 +105,7 @@ impl ConcurrencyLimiter for Article {
 
     fn on_started(&mut self, now: Duration) -> Permit {
         self.left = self.left.saturating_sub(1);
-        self.in_flight.started(now)
+        self.in_flight.start_call(now)
     }
 
     fn on_extra_requests(&mut self, _now: Duration, _requests: u32) {}

@@ -51,13 +51,13 @@ impl ConcurrencyLimiter for Ciad {
     }
 
     fn on_started(&mut self, now: Duration) -> Permit {
-        self.in_flight.started(now)
+        self.in_flight.start_call(now)
     }
 
     fn on_extra_requests(&mut self, _now: Duration, _requests: u32) {}
 
     fn on_completed(&mut self, _now: Duration, permit: Permit, outcome: Outcome) {
-        self.in_flight.ended();
+        self.in_flight.end_call();
         let max = f64::from(self.max);
         match outcome {
             Outcome::Ok => {
@@ -70,7 +70,7 @@ impl ConcurrencyLimiter for Ciad {
     }
 
     fn on_discarded(&mut self, _now: Duration, _permit: Permit) {
-        self.in_flight.ended();
+        self.in_flight.end_call();
     }
 
     fn snapshot(&self, _now: Duration) -> LimiterSnapshot {

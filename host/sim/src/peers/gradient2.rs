@@ -88,18 +88,18 @@ impl ConcurrencyLimiter for Gradient2 {
     }
 
     fn on_started(&mut self, now: Duration) -> Permit {
-        self.in_flight.started(now)
+        self.in_flight.start_call(now)
     }
 
     fn on_extra_requests(&mut self, _now: Duration, _requests: u32) {}
 
     fn on_completed(&mut self, now: Duration, permit: Permit, _outcome: Outcome) {
-        self.in_flight.ended();
+        self.in_flight.end_call();
         self.sample((now - permit.started).as_secs_f64(), permit.in_flight);
     }
 
     fn on_discarded(&mut self, _now: Duration, _permit: Permit) {
-        self.in_flight.ended();
+        self.in_flight.end_call();
     }
 
     fn snapshot(&self, _now: Duration) -> LimiterSnapshot {

@@ -86,7 +86,7 @@ impl ConcurrencyLimiter for Oracle {
 
     fn on_started(&mut self, now: Duration) -> Permit {
         self.pacer.on_started(now);
-        self.in_flight.started(now)
+        self.in_flight.start_call(now)
     }
 
     fn on_extra_requests(&mut self, now: Duration, requests: u32) {
@@ -94,11 +94,11 @@ impl ConcurrencyLimiter for Oracle {
     }
 
     fn on_completed(&mut self, _now: Duration, _permit: Permit, _outcome: Outcome) {
-        self.in_flight.ended();
+        self.in_flight.end_call();
     }
 
     fn on_discarded(&mut self, _now: Duration, _permit: Permit) {
-        self.in_flight.ended();
+        self.in_flight.end_call();
     }
 
     fn snapshot(&self, now: Duration) -> LimiterSnapshot {

@@ -139,7 +139,7 @@ impl ConcurrencyLimiter for VectorArc {
     }
 
     fn on_started(&mut self, now: Duration) -> Permit {
-        let permit = self.in_flight.started(now);
+        let permit = self.in_flight.start_call(now);
         self.reached_limit |= permit.in_flight >= self.limit;
         permit
     }
@@ -147,7 +147,7 @@ impl ConcurrencyLimiter for VectorArc {
     fn on_extra_requests(&mut self, _now: Duration, _requests: u32) {}
 
     fn on_completed(&mut self, now: Duration, permit: Permit, outcome: Outcome) {
-        self.in_flight.ended();
+        self.in_flight.end_call();
         if outcome == Outcome::Ok {
             self.current.add((now - permit.started).as_secs_f64());
         } else {
@@ -157,7 +157,7 @@ impl ConcurrencyLimiter for VectorArc {
     }
 
     fn on_discarded(&mut self, _now: Duration, _permit: Permit) {
-        self.in_flight.ended();
+        self.in_flight.end_call();
     }
 
     fn snapshot(&self, _now: Duration) -> LimiterSnapshot {

@@ -8,7 +8,8 @@ use damper_core::control::admission::Outcome;
 use damper_core::mapping::{Mapping, MappingChange, MappingError, MappingState};
 use damper_core::testing::mapping::MemoryMapping;
 
-use super::{PROVIDER, lock};
+use super::manifest::PROVIDER;
+use crate::locks::lock;
 use crate::peers::article::Steps;
 use crate::peers::initial;
 

@@ -8,8 +8,9 @@ use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt};
 use serde::Serialize;
 
+use super::manifest::PROVIDER;
 use super::shard::{Counts, Shard};
-use super::{PROVIDER, lock};
+use crate::locks::lock;
 
 /// The ends of the items.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]

@@ -13,8 +13,8 @@ use damper_core::record::{Failure, FailureKind, Fetched};
 use tokio::time::Instant;
 
 use super::article::ArticleMapping;
-use super::lock;
 use crate::api::{Answer, Api};
+use crate::locks::lock;
 use crate::record::Recorder;
 use crate::scenario::Scenario;
 

@@ -9,8 +9,8 @@ use damper_core::testing::mapping::MemoryMapping;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::lock;
 use super::shard::Shard;
+use crate::locks::lock;
 
 /// How long until it looks again for entries, and for an enabled mapping.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);

@@ -13,8 +13,8 @@ use damper_core::pipeline::report::{End, Report};
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use crate::bare::Work;
 use crate::units::{number, seconds};
+use crate::work::Work;
 
 /// A shard.
 #[derive(Debug)]

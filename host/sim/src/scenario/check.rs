@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{File, Scenario};
 use crate::api::{Conditions, Plan};
-use crate::bare::Work;
+use crate::work::Work;
 
 /// The longest scenario.
 const LONGEST: Duration = Duration::from_secs(7 * 24 * 3_600);

@@ -37,7 +37,7 @@ pub(super) struct Truth {
 
 /// An API.
 #[derive(Debug)]
-pub(super) struct Api {
+pub(super) struct SwarmApi {
     setup: ApiSetup,
     cap: usize,
     quota: Option<u64>,
@@ -65,7 +65,7 @@ pub(super) struct Request<'a> {
     pub(super) unknown_before: Duration,
 }
 
-impl Api {
+impl SwarmApi {
     pub(super) fn new(provider: &ProviderSetup, seed: u64, number: u64, healthy_from: Duration) -> Self {
         Self {
             setup: provider.api,

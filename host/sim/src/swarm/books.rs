@@ -4,8 +4,9 @@ use damper_core::dead_letter::{DeadLetter, Reason};
 use damper_core::pipeline::report::End;
 use damper_core::testing::faults::Fault;
 
-use crate::swarm::cluster::{Provider, Shared, lock};
+use crate::locks::lock;
 use crate::swarm::invariants::Invariant;
+use crate::swarm::shared::{Provider, Shared};
 
 /// A clock that is wrong by a week may cost so many dead letters before a person is asked.
 const MOST_TOO_OLD: usize = 20;

@@ -8,9 +8,10 @@ use damper_core::ledger::Ledger;
 use futures::FutureExt;
 use tokio::time::sleep_until;
 
+use crate::locks::lock;
 use crate::swarm::case::ItemKind;
-use crate::swarm::cluster::{Shared, instant, lock};
 use crate::swarm::invariants::Invariant;
+use crate::swarm::shared::{Shared, instant};
 
 /// How long a shard may wait that shares its slot with another one: a turn of 30 s, the time between two renewals, the fetch
 /// timeout, two seconds, and a batch of its own.

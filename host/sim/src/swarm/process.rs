@@ -22,12 +22,13 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use crate::locks::lock;
 use crate::swarm::api::{Reply, Request};
 use crate::swarm::case::Theme;
-use crate::swarm::cluster::{Provider, Shared, instant, lock};
 use crate::swarm::invariants::Invariant;
+use crate::swarm::shared::{Provider, Shared, instant};
 use crate::swarm::store::RecordKey;
-use crate::swarm::stream::Shard;
+use crate::swarm::stream::LeasedShard;
 
 /// How long until a poller looks again for entries, for a free stream and for an enabled mapping.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
@@ -341,7 +342,7 @@ impl Shared {
     }
 
     /// Do something with a shard.
-    fn shard<T>(&self, provider: usize, shard: usize, work: impl FnOnce(&mut Shard) -> T) -> Option<T> {
+    fn shard<T>(&self, provider: usize, shard: usize, work: impl FnOnce(&mut LeasedShard) -> T) -> Option<T> {
         let shard = self.providers.get(provider)?.shards.get(shard)?;
         Some(work(&mut lock(shard)))
     }

@@ -9,9 +9,9 @@ use jiff::{SignedDuration, Timestamp};
 
 const MINUTE: SignedDuration = SignedDuration::from_secs(60);
 
-/// A shard.
+/// A shard, and the lease of the holder that delivers it.
 #[derive(Debug, Default)]
-pub(super) struct Shard {
+pub(super) struct LeasedShard {
     entries: Vec<ShardEntry>,
     /// The number of entries that have ended without a gap.
     checkpoint: usize,
@@ -31,7 +31,7 @@ pub(super) struct ShardEntry {
     not_before: Timestamp,
 }
 
-impl Shard {
+impl LeasedShard {
     /// An entry is fed.
     pub(super) fn feed(&mut self, sequence: u64, id: &str, arrived: Timestamp) {
         let payload = Bytes::from(format!("{{\"id\":\"{id}\"}}"));
@@ -79,7 +79,7 @@ impl Shard {
     /// Record what a batch came to, unless somebody else delivers by now. Answers whether anything has ended
     /// or is parked.
     ///
-    /// Entries that had been parked and have ended are no longer the stream's: see [`Shard::settle_parked`].
+    /// Entries that had been parked and have ended are no longer the stream's: see [`LeasedShard::settle_parked`].
     pub(super) fn finish(&mut self, holder: u64, report: &Report) -> bool {
         if self.holder.is_none_or(|(other, _)| other != holder) {
             return false;

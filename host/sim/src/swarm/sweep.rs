@@ -3,9 +3,10 @@
 use std::fmt::Write;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
+use crate::locks::lock;
 use crate::swarm::case::Case;
 use crate::swarm::invariants::Violation;
 use crate::swarm::run;
@@ -57,10 +58,6 @@ pub fn sweep(from: u64, seeds: u64, is_one_enough: bool, on_failure: impl Fn(u64
     let mut found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
     found.failures.sort_by_key(|(seed, _)| *seed);
     found
-}
-
-fn lock(found: &Mutex<Sweep>) -> MutexGuard<'_, Sweep> {
-    found.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A seed that breaks a promise, made as small as can be, in words.
