@@ -6,7 +6,7 @@ DAMPER := $(TARGET)/debug/damper
 
 # Providers and test components, compiled with the wasm32-wasip2 toolchain that `damper build` makes sure of.
 GUESTS     := providers/demo providers/gleif providers/sec-edgar providers/companies-house providers/openfigi \
-	providers/fca-register providers/contract-enquiry tests/hostile tests/mutants
+	providers/fca-register providers/contract-enquiry tests/fixtures/providers/hostile tests/fixtures/providers/mutants
 COMPONENTS := $(TARGET)/components
 
 .PHONY: help demo test chaos ci fuzz swarm swarm-mutants bench bench-aws bench-control bench-hostile fmt clippy doc docs book deny sbom components \
@@ -117,7 +117,7 @@ package: damper ## Package providers for AWS into dist (CONFIG=damper.toml PROVI
 	@$(DAMPER) package --config $(CONFIG) $(PROVIDERS) $(ARGS)
 
 check-templates: ## Check the templates of `make package` with cfn-lint, and with checkov and cfn-guard if installed (DIST=dist).
-	@sh tests/check-templates.sh $(or $(DIST),dist) $(TARGET)
+	@sh tests/templates/check.sh $(or $(DIST),dist) $(TARGET)
 
 test-dynamodb-local: ## Test the ledger against AWS's DynamoDB Local (DYNAMODB_LOCAL=DIR, or DYNAMODB_LOCAL_URL=http://127.0.0.1:8000).
 	@test -n "$(DYNAMODB_LOCAL)$(DYNAMODB_LOCAL_URL)" || { \
@@ -138,7 +138,7 @@ guests:
 
 # The SDKs and providers in JavaScript and Python, if node and python are installed; it prints the parts that it skips, and why.
 languages:
-	@DAMPER=$(abspath $(DAMPER)) COMPONENTS=$(abspath $(COMPONENTS)) sh tests/languages.sh
+	@DAMPER=$(abspath $(DAMPER)) COMPONENTS=$(abspath $(COMPONENTS)) sh tests/languages/run.sh
 
 # Every provider's cases, and everything that an API may do to it.
 cases:

@@ -11,7 +11,7 @@ use damper_demo_api::Settings;
 use crate::local_setup::{LocalSetup, text};
 
 fn fixture() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/earlier-state")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/earlier-state")
 }
 
 fn copy_folder(from: &Path, to: &Path) {

@@ -13,7 +13,7 @@ const GUIDE: &str = "docs/PROVIDER_GUIDE.md";
 
 /// The repository.
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().to_owned()
 }
 
 fn guide() -> String {

@@ -1,4 +1,4 @@
-//! Controls the shim of `tests/examples/shim.rs` in the processes of a setup: their clocks, and the fates of their
+//! Controls the shim of `tests/e2e/examples/shim.rs` in the processes of a setup: their clocks, and the fates of their
 //! puts.
 
 use std::fs::File;

@@ -1,6 +1,6 @@
 //! The cost of Damper's function in Lambda, measured on the `bootstrap` and the zip that `damper package` has made:
-//! under the Runtime API and the event source mapping of `tests/event-source`, beside a bare function and the article's
-//! design.
+//! under the Runtime API and the event source mapping of `tests/kit/event-source`, beside a bare function and the
+//! article's design.
 //!
 //!     make bench-aws
 //!

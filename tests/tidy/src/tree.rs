@@ -29,9 +29,10 @@ impl Source {
     #[must_use]
     pub fn package(&self) -> String {
         let folders: Vec<&str> = self.path.split('/').collect();
-        let depth = folders.iter().position(|folder| matches!(*folder, "src" | "tests" | "examples" | "benches"));
-        // `tests/` is itself the folder of packages.
-        let depth = depth.filter(|depth| *depth > 0).unwrap_or(2.min(folders.len().saturating_sub(1)));
+        // The first folder holds packages, `tests/` too.
+        let mut below = folders.iter().skip(1);
+        let depth = below.position(|folder| matches!(*folder, "src" | "tests" | "examples" | "benches"));
+        let depth = depth.map_or(2.min(folders.len().saturating_sub(1)), |depth| depth + 1);
         folders.get(..depth).unwrap_or_default().join("/")
     }
 }
@@ -77,6 +78,7 @@ mod tests {
         assert_eq!(package("host/core/src/pipeline/run.rs"), "host/core");
         assert_eq!(package("sdk/rust/macros/src/lib.rs"), "sdk/rust/macros");
         assert_eq!(package("tests/aws/tests/it/main.rs"), "tests/aws");
+        assert_eq!(package("tests/kit/demo-api/src/main.rs"), "tests/kit/demo-api");
         assert_eq!(package("tests/e2e/main.rs"), "tests/e2e");
     }
 }

@@ -247,7 +247,7 @@ fn the_function_may_read_the_secrets_that_are_bound_and_no_other() {
 
 /// The mutants' crate with a name of its own and wrong as it comes, so that it is built beside them.
 fn write_wrong_provider(dir: &TestDir, root: &Path) {
-    let (mutants, sdk) = (root.join("tests/mutants"), root.join("sdk/rust"));
+    let (mutants, sdk) = (root.join("tests/fixtures/providers/mutants"), root.join("sdk/rust"));
     let cargo = format!(
         "[package]\nname = \"wrong\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[workspace]\n\
          [lib]\npath = {:?}\ncrate-type = [\"cdylib\", \"rlib\"]\n[dependencies]\ndamper-sdk = {{ path = {sdk:?} }}\n",
@@ -347,8 +347,11 @@ fn bootstrap_is_built_with_the_list_of_its_crates_where_cargo_auditable_is_insta
 #[test]
 fn the_templates_are_clean_under_cfn_lint() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let made =
-        Command::new("sh").arg(root.join("tests/cfn-lint.sh")).arg(env!("CARGO_TARGET_TMPDIR")).output().unwrap();
+    let made = Command::new("sh")
+        .arg(root.join("tests/templates/cfn-lint.sh"))
+        .arg(env!("CARGO_TARGET_TMPDIR"))
+        .output()
+        .unwrap();
     if !made.status.success() {
         eprintln!("stand-ins: no cfn-lint, templates are not checked: {}", String::from_utf8_lossy(&made.stderr));
         return;

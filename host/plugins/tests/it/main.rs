@@ -1,6 +1,6 @@
 //! The plugin host against a component that misbehaves and an API on loopback that does too.
 //!
-//! The component is `tests/hostile`, as `make components` builds it.
+//! The component is `tests/fixtures/providers/hostile`, as `make components` builds it.
 
 #![allow(
     clippy::unwrap_used,

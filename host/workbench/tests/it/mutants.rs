@@ -1,4 +1,5 @@
-//! The suite finds faulty providers. `tests/mutants` is one provider that is correct, or faulty in one of many ways.
+//! The suite finds faulty providers. `tests/fixtures/providers/mutants` is one provider that is correct, or faulty in
+//! one of many ways.
 
 use std::fmt::Write;
 
@@ -32,7 +33,7 @@ const MUTANTS: [(&str, &str); 20] = [
 ];
 
 async fn conformance(case_runner: &CaseRunner, mutation: &str) -> Conformance {
-    let mut cases: Vec<Case> = cases("tests/mutants/cases");
+    let mut cases: Vec<Case> = cases("tests/fixtures/providers/mutants/cases");
     for case in &mut cases {
         case.config.insert("mutation".to_owned(), mutation.to_owned());
     }

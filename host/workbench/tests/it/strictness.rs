@@ -7,10 +7,10 @@ use damper_workbench::{Case, CaseRunner};
 
 use crate::common::{case_runner, cases};
 
-const GOOD: &str = include_str!("../../../../tests/mutants/cases/good.toml");
+const GOOD: &str = include_str!("../../../../tests/fixtures/providers/mutants/cases/good.toml");
 
 async fn run_case(case_runner: &CaseRunner, text: &str) -> CaseReport {
-    let case = Case::parse(Path::new("tests/mutants/cases/good.toml"), text).unwrap();
+    let case = Case::parse(Path::new("tests/fixtures/providers/mutants/cases/good.toml"), text).unwrap();
     case_runner.run(&[case]).await.cases.pop().unwrap()
 }
 

@@ -12,7 +12,7 @@ use damper_workbench::{Case, CaseRunner};
 
 use crate::common::{case_runner_of, component};
 
-const GOOD: &str = include_str!("../../../../tests/mutants/cases/good.toml");
+const GOOD: &str = include_str!("../../../../tests/fixtures/providers/mutants/cases/good.toml");
 
 /// The case's first lines, and what the token endpoint says.
 const TOKEN: &str = "
@@ -31,7 +31,7 @@ fn with_tokens() -> CaseRunner {
 }
 
 async fn run_case(case_runner: &CaseRunner, text: &str) -> CaseReport {
-    let case = Case::parse(Path::new("tests/mutants/cases/good.toml"), text).unwrap();
+    let case = Case::parse(Path::new("tests/fixtures/providers/mutants/cases/good.toml"), text).unwrap();
     case_runner.run(&[case]).await.cases.pop().unwrap()
 }
 
@@ -65,7 +65,7 @@ async fn a_case_may_say_what_the_token_endpoint_answers() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_provider_with_tokens_conforms() {
-    let case = Case::parse(Path::new("tests/mutants/cases/good.toml"), GOOD).unwrap();
+    let case = Case::parse(Path::new("tests/fixtures/providers/mutants/cases/good.toml"), GOOD).unwrap();
     let report = with_tokens().conform(&[case], &Rules::default()).await.unwrap();
     let failed: Vec<_> = report.checks.iter().filter(|check| check.status == Status::Failed).collect();
     assert!(failed.is_empty(), "{failed:?}");

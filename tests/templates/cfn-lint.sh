@@ -1,7 +1,7 @@
 #!/bin/sh
 # Prints the absolute path of a cfn-lint that is installed into a folder of its own, once.
 #
-#     "$(sh tests/cfn-lint.sh target)" template.yaml
+#     "$(sh tests/templates/cfn-lint.sh target)" template.yaml
 #
 # $1 is the folder to put it in. Two at a time do not disturb each other: each installs its own and moves it into place, and whoever
 # comes second throws its own away. Standard output is that one line; what is missing is told on standard error.

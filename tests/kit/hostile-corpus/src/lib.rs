@@ -1,6 +1,7 @@
-//! The hostile corpus: components and servers that do harm, and a run of `damper` beside an innocent provider for each of them.
+//! The hostile corpus: components and servers that do harm, and a run of `damper` beside an innocent provider for each
+//! of them.
 //!
-//! - [`components`]: structure and compile bombs, made by a generator around the component of `tests/hostile`
+//! - [`components`]: structure and compile bombs, made by a generator around `tests/fixtures/providers/hostile`
 //! - [`behaviours`]: what a guest does while it runs
 //! - [`http1`], [`http2`]: servers, each with one misbehaviour
 //! - [`two_provider_run`]: two providers, the hostile and the innocent one, in one `damper run` with little memory

@@ -1,4 +1,5 @@
-//! Components that consist of too much, or are too much work for a compiler: the component of `tests/hostile`, with more in it.
+//! Components that consist of too much, or are too much work for a compiler: the component of
+//! `tests/fixtures/providers/hostile`, with more in it.
 
 use wasm_encoder::{
     BlockType, CodeSection, Component, ComponentExportKind, ComponentInstanceSection, ComponentSection, ConstExpr,

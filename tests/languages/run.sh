@@ -4,7 +4,7 @@
 # is said at the end, with the reason; with LANGUAGES=required it is a failure.
 set -eu
 : "${DAMPER:?run it by 'make languages'}" "${COMPONENTS:?run it by 'make languages'}"
-root=$(cd "$(dirname "$0")/.." && pwd)
+root=$(cd "$(dirname "$0")/../.." && pwd)
 cd "$root"
 mkdir -p "$COMPONENTS"
 ran="" left_out=""
@@ -48,7 +48,7 @@ if has python3 3 11; then
 	(cd sdk/python && PYTHONPATH=src python3 -W error -m unittest discover -s tests)
 	(cd providers/gleif-python && python3 -W error -m unittest)
 	build providers/gleif-python
-	build tests/hostile-python
+	build tests/fixtures/providers/hostile-python
 	ran="$ran Python"
 else
 	rm -f "$COMPONENTS/gleif-python.wasm" "$COMPONENTS/hostile-python.wasm"

@@ -1,4 +1,4 @@
-//! Hostile behaviours of a guest while it runs, from `tests/hostile`.
+//! Hostile behaviours of a guest while it runs, from `tests/fixtures/providers/hostile`.
 
 use crate::server::{Connection, Script};
 use crate::{Ends, Kind, Member, Params};

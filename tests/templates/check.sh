@@ -1,7 +1,7 @@
 #!/bin/sh
 # Checks what `damper package` wrote with cfn-lint, checkov and AWS's rules for cfn-guard. `make check-templates` runs it after `make package`.
 #
-#     sh tests/check-templates.sh dist target
+#     sh tests/templates/check.sh dist target
 #
 # $1 is the folder that was written, $2 one for what this installs: cfn-lint. checkov (pip install checkov) and cfn-guard (cargo install
 # cfn-guard) are used where they are on the path; cfn-guard needs GUARD_RULES, a clone of

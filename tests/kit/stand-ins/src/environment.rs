@@ -19,7 +19,7 @@ pub(crate) fn say(text: &str) {
 pub(crate) fn target_folder() -> PathBuf {
     let program = std::env::current_exe().unwrap_or_default();
     let built_in = program.ancestors().find(|folder| folder.join("CACHEDIR.TAG").is_file());
-    let ours = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target");
+    let ours = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../target");
     built_in.map_or_else(ours, Path::to_path_buf)
 }
 
