@@ -4,7 +4,7 @@
 mod check;
 mod error;
 pub(crate) mod files;
-mod shape;
+pub(crate) mod schema;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,11 +14,13 @@ use bytes::Bytes;
 use damper_core::day::Day;
 use damper_core::record::FailureKind;
 use regex_lite::Regex;
-use serde::Deserialize;
 use serde_json::Value;
 use url::Url;
 
 pub use error::CaseError;
+pub use schema::{Fault, Order};
+
+use schema::CaseTable;
 
 /// The longest case, and the longest file that a case names, in bytes.
 pub const MAX_FILE_BYTES: u64 = 64 << 20;
@@ -42,17 +44,6 @@ pub struct Case {
     pub exchanges: Vec<Exchange>,
     /// The expected outcome.
     pub expect: Expect,
-}
-
-/// Whether the order of exchanges counts.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Order {
-    /// As written.
-    #[default]
-    InOrder,
-    /// Any.
-    Any,
 }
 
 /// The item of a case.
@@ -116,45 +107,6 @@ pub struct Answer {
     pub delay: Duration,
     /// A fault on the wire; the response is then cut or never sent.
     pub fault: Option<Fault>,
-}
-
-/// A fault on the wire.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Fault {
-    /// No connection. (Over plain http: as `reset`.)
-    Refused,
-    /// The connection is reset once the request is there.
-    Reset,
-    /// No answer ever.
-    Timeout,
-    /// Half of the body, and then the end.
-    Truncated,
-    /// A Content-Length that is larger than the body.
-    WrongLength,
-    /// A byte of the body now and then, without an end.
-    SlowDrip,
-}
-
-impl Fault {
-    /// Whether only the caller's patience ends it.
-    #[must_use]
-    pub fn is_endless(self) -> bool {
-        matches!(self, Self::Timeout | Self::SlowDrip)
-    }
-
-    /// As it is written.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Refused => "refused",
-            Self::Reset => "reset",
-            Self::Timeout => "timeout",
-            Self::Truncated => "truncated",
-            Self::WrongLength => "wrong-length",
-            Self::SlowDrip => "slow-drip",
-        }
-    }
 }
 
 /// The expected outcome of a case.
@@ -226,8 +178,8 @@ impl Case {
     /// # Errors
     /// As [`Case::read`].
     pub fn parse(path: &Path, text: &str) -> Result<Self, CaseError> {
-        let shape: shape::Case = toml::from_str(text).map_err(|error| CaseError::shape(path, &error))?;
-        check::case(path, shape)
+        let table: CaseTable = toml::from_str(text).map_err(|error| CaseError::shape(path, &error))?;
+        check::case(path, table)
     }
 
     /// All cases of a folder, sorted by name; none if there is no such folder.

@@ -4,7 +4,6 @@
 //! headers of requests and responses, and the values of settings that are named like secrets, in every place.
 
 mod redact;
-mod written;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,9 +13,11 @@ use damper_core::manifest::Manifest;
 use damper_core::record::{Failure, Fetched};
 use damper_plugins::{RequestTrace, TracedFetch};
 
-use crate::case::{Fault, kind_name};
+use crate::case::schema::{
+    CaseTable, ExchangeTable, ExpectTable, FailureTable, ItemTable, OneOrMore, RecordTable, RequestTable, ResponseTable,
+};
+use crate::case::{Fault, Order, kind_name};
 use redact::Redactor;
-use written::{Body, Written};
 
 /// The longest text that is written into the case itself, in bytes.
 const MAX_INLINE_BYTES: usize = 400;
@@ -113,17 +114,19 @@ pub fn case_files(
     let sent = fetch.requests.iter().filter(|trace| !is_refused(trace));
     let exchanges = sent.enumerate().map(|(index, trace)| writer.exchange(index, trace)).collect::<Result<_, _>>()?;
     let expect = match &fetch.report.outcome {
-        Ok(record) => written::Expect { record: Some(writer.record(record)), failure: None },
-        Err(failure) => written::Expect { record: None, failure: Some(writer.failure(failure)?) },
+        Ok(record) => ExpectTable { record: Some(writer.record(record)), failure: None },
+        Err(failure) => ExpectTable { record: None, failure: Some(writer.failure(failure)?) },
     };
     let request = recording.request;
     let config = recording.config.iter().filter(|(key, value)| recording.manifest.config.get(*key) != Some(*value));
-    let case = Written {
-        description: "recorded from the API".to_owned(),
-        request: written::Item {
+    let case = CaseTable {
+        description: Some("recorded from the API".to_owned()),
+        order: Order::default(),
+        request: ItemTable {
             id: redactor.text(&request.id),
             params: request.params.iter().map(|(name, value)| (name.clone(), redactor.text(value))).collect(),
-            day: request.day.to_string(),
+            attempt: None,
+            day: Some(request.day.to_string()),
         },
         config: config.map(|(key, value)| (key.clone(), redactor.text(value))).collect(),
         exchanges,
@@ -139,6 +142,13 @@ fn is_refused(trace: &RequestTrace) -> bool {
     trace.outcome.as_ref().is_err_and(|why| why.starts_with("denied") || why.starts_with("invalid"))
 }
 
+/// A body as the case gives it: as text, or in a file of this name.
+#[derive(Default)]
+struct WrittenBody {
+    text: Option<String>,
+    file: Option<String>,
+}
+
 struct Writer<'a> {
     folder: &'a Path,
     name: &'a str,
@@ -147,18 +157,22 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    fn exchange(&mut self, index: usize, trace: &RequestTrace) -> Result<written::Exchange, RecordError> {
+    fn exchange(&mut self, index: usize, trace: &RequestTrace) -> Result<ExchangeTable, RecordError> {
         let recorded = trace.recorded.as_deref().ok_or(RecordError::NotRecorded)?;
         let telling = |name: &str| TELLING_REQUEST.contains(&name) && !self.redactor.hides(name);
         let headers = recorded.headers.iter().filter(|(name, _)| telling(name));
         let headers = headers.map(|(name, value)| (name.clone(), self.redactor.text(value))).collect();
         let body = Some(&recorded.body).filter(|body| !body.is_empty());
-        let request = written::Request {
-            method: trace.method.clone(),
+        let body = body.map(|body| self.body(body, &format!("{}.request", index + 1), None)).unwrap_or_default();
+        let request = RequestTable {
+            method: Some(trace.method.clone()),
             url: self.redactor.text(&trace.url),
             headers,
-            credential: written::Names::of(&recorded.credentials),
-            body: body.map(|body| self.body(body, &format!("{}.request", index + 1), None)).unwrap_or_default(),
+            credential: OneOrMore::of(&recorded.credentials),
+            body: body.text,
+            json: None,
+            body_file: body.file,
+            body_sha256: None,
         };
         let response = match (&trace.outcome, &recorded.response) {
             (Ok(status), Some(answer)) => {
@@ -172,7 +186,10 @@ impl Writer<'_> {
                 }
                 let body = Some(&answer.body).filter(|body| !body.is_empty());
                 let body = body.map(|body| self.body(body, &(index + 1).to_string(), media_type)).unwrap_or_default();
-                written::Response { status: Some(*status), headers, body, fault: None }
+                let headers = headers.into_iter().map(|(name, values)| (name, OneOrMore::More(values)));
+                let headers = Some(headers.collect()).filter(|headers: &BTreeMap<_, _>| !headers.is_empty());
+                let (body, body_file) = (body.text, body.file);
+                ResponseTable { status: Some(*status), headers, body, body_file, ..ResponseTable::default() }
             }
             (outcome, _) => {
                 let why = outcome.as_ref().err().map_or("", String::as_str);
@@ -180,36 +197,40 @@ impl Writer<'_> {
                     url: self.redactor.text(&trace.url),
                     why: self.redactor.text(why),
                 })?;
-                written::Response { fault: Some(fault.name()), ..written::Response::default() }
+                ResponseTable { fault: Some(fault), ..ResponseTable::default() }
             }
         };
-        Ok(written::Exchange { request, response })
+        Ok(ExchangeTable { request, response })
     }
 
-    fn record(&mut self, record: &Fetched) -> written::Record {
+    fn record(&mut self, record: &Fetched) -> RecordTable {
         let attributes = record.attributes.iter();
-        written::Record {
-            content_type: self.redactor.text(&record.content_type),
-            attributes: attributes.map(|(name, value)| (name.clone(), self.redactor.text(value))).collect(),
-            body: self.body(&record.body, "expected", Some(&record.content_type)),
+        let attributes = attributes.map(|(name, value)| (name.clone(), self.redactor.text(value))).collect();
+        let body = self.body(&record.body, "expected", Some(&record.content_type));
+        RecordTable {
+            content_type: Some(self.redactor.text(&record.content_type)),
+            attributes: Some(attributes).filter(|attributes: &BTreeMap<_, _>| !attributes.is_empty()),
+            body: body.text,
+            json: None,
+            body_file: body.file,
         }
     }
 
-    fn failure(&self, failure: &Failure) -> Result<written::Failure, RecordError> {
+    fn failure(&self, failure: &Failure) -> Result<FailureTable, RecordError> {
         use damper_core::record::FailureKind::{Broken, OutOfQuota, Trapped};
         let kind = self.redactor.text(&kind_name(&failure.kind));
         if matches!(failure.kind, Trapped | Broken | OutOfQuota) {
             return Err(RecordError::Failed { kind, message: self.redactor.text(&failure.message) });
         }
         let wait = failure.retry_after.map(|wait| format!("{}ms", wait.as_millis()));
-        Ok(written::Failure { kind, retry_after: wait, status: failure.status })
+        Ok(FailureTable { kind, retry_after: wait, status: failure.status, message: None })
     }
 
     /// A body in the case where it is short text, else in a file of its own; the same bytes in the same file.
-    fn body(&mut self, body: &[u8], part: &str, media_type: Option<&str>) -> Body {
+    fn body(&mut self, body: &[u8], part: &str, media_type: Option<&str>) -> WrittenBody {
         let bytes = self.redactor.bytes(body);
         match std::str::from_utf8(&bytes) {
-            Ok(text) if bytes.len() <= MAX_INLINE_BYTES => Body { body: Some(text.to_owned()), body_file: None },
+            Ok(text) if bytes.len() <= MAX_INLINE_BYTES => WrittenBody { text: Some(text.to_owned()), file: None },
             text => {
                 let known = self.files.iter().find(|file| file.bytes == bytes).map(|file| file.path.clone());
                 let extension = extension(media_type.unwrap_or_default(), text.is_ok());
@@ -218,7 +239,7 @@ impl Writer<'_> {
                 if !self.files.iter().any(|file| file.path == path) {
                     self.files.push(CaseFile { path, bytes });
                 }
-                Body { body: None, body_file: file }
+                WrittenBody { text: None, file }
             }
         }
     }

@@ -14,7 +14,9 @@ use serde_json::Value;
 use url::Url;
 
 use super::files;
-use super::shape::{self, OneOrMore};
+use super::schema::{
+    CaseTable, ExchangeTable, ExpectTable, FailureTable, ItemTable, OneOrMore, RecordTable, RequestTable, ResponseTable,
+};
 use super::{
     Answer, BodyPlace, Case, CaseError, CaseItem, Exchange, Expect, ExpectedBody, ExpectedFailure, ExpectedRecord,
     Fault, ForeseenBody, ForeseenRequest, MAX_FILE_BYTES, kind_of,
@@ -25,18 +27,18 @@ const DEFAULT_DAY: &str = "2026-01-15";
 /// The default body, for a fault that cuts a body in a case that gives none.
 const CUT_BODY: &[u8] = br#"{"this": "answer", "ends": "before its end"}"#;
 
-pub(super) fn case(path: &Path, shape: shape::Case) -> Result<Case, CaseError> {
+pub(super) fn case(path: &Path, table: CaseTable) -> Result<Case, CaseError> {
     let checker = Checker { path };
-    let exchanges = shape.exchanges.into_iter().enumerate();
+    let exchanges = table.exchanges.into_iter().enumerate();
     Ok(Case {
         name: path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default(),
         path: path.to_path_buf(),
-        description: shape.description,
-        order: shape.order,
-        item: checker.item(shape.request)?,
-        config: shape.config,
+        description: table.description,
+        order: table.order,
+        item: checker.item(table.request)?,
+        config: table.config,
         exchanges: exchanges.map(|(index, it)| checker.exchange(index, it)).collect::<Result<_, _>>()?,
-        expect: checker.expect(shape.expect)?,
+        expect: checker.expect(table.expect)?,
     })
 }
 
@@ -94,7 +96,7 @@ impl Checker<'_> {
         CaseError::value(self.path, key, problem)
     }
 
-    fn item(&self, item: shape::Item) -> Result<CaseItem, CaseError> {
+    fn item(&self, item: ItemTable) -> Result<CaseItem, CaseError> {
         if item.id.len() > MAX_ID_BYTES {
             return Err(self.wrong("request.id", format!("has more than {MAX_ID_BYTES} bytes")));
         }
@@ -107,14 +109,14 @@ impl Checker<'_> {
         Ok(CaseItem { id: item.id, params: item.params, attempt, day })
     }
 
-    fn exchange(&self, index: usize, exchange: shape::Exchange) -> Result<Exchange, CaseError> {
+    fn exchange(&self, index: usize, exchange: ExchangeTable) -> Result<Exchange, CaseError> {
         let place = format!("exchange {}", index + 1);
         let request = self.request(&format!("{place}: request"), exchange.request)?;
         let answer = self.answer(&format!("{place}: response"), exchange.response)?;
         Ok(Exchange { request, answer })
     }
 
-    fn request(&self, place: &str, request: shape::Request) -> Result<ForeseenRequest, CaseError> {
+    fn request(&self, place: &str, request: RequestTable) -> Result<ForeseenRequest, CaseError> {
         let url = Url::parse(&request.url)
             .map_err(|error| self.wrong(format!("{place}.url"), format!("is not an absolute URL: {error}")))?;
         if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
@@ -151,7 +153,7 @@ impl Checker<'_> {
         Ok(ForeseenBody::Sha256(digest))
     }
 
-    fn answer(&self, place: &str, response: shape::Response) -> Result<Answer, CaseError> {
+    fn answer(&self, place: &str, response: ResponseTable) -> Result<Answer, CaseError> {
         let delay = response.delay.as_deref().map(|text| self.duration(&format!("{place}.delay"), text)).transpose()?;
         let delay = delay.unwrap_or_default();
         let keys = BodyKeys { text: response.body, json: response.json, file: response.body_file };
@@ -226,7 +228,7 @@ impl Checker<'_> {
         })
     }
 
-    fn expect(&self, expect: shape::Expect) -> Result<Expect, CaseError> {
+    fn expect(&self, expect: ExpectTable) -> Result<Expect, CaseError> {
         match (expect.record, expect.failure) {
             (Some(record), None) => Ok(Expect::Record(self.record(record)?)),
             (None, Some(failure)) => Ok(Expect::Failure(self.failure(failure)?)),
@@ -234,13 +236,13 @@ impl Checker<'_> {
         }
     }
 
-    fn record(&self, record: shape::Record) -> Result<ExpectedRecord, CaseError> {
+    fn record(&self, record: RecordTable) -> Result<ExpectedRecord, CaseError> {
         let keys = BodyKeys { text: record.body, json: record.json, file: record.body_file };
         let body = self.body("expect.record", keys, 0)?.map(|(place, bytes)| ExpectedBody { place, bytes });
         Ok(ExpectedRecord { content_type: record.content_type, attributes: record.attributes, body })
     }
 
-    fn failure(&self, failure: shape::Failure) -> Result<ExpectedFailure, CaseError> {
+    fn failure(&self, failure: FailureTable) -> Result<ExpectedFailure, CaseError> {
         let wait = failure.retry_after.as_deref();
         let wait = wait.map(|text| self.duration("expect.failure.retry_after", text)).transpose()?;
         let message = failure.message.as_deref().map(Regex::new).transpose();

@@ -113,9 +113,17 @@ fn each_kind_of_failure_reads_as_it_is_written() {
 
 #[test]
 fn each_fault_reads_as_it_is_written() {
-    for fault in [Fault::Refused, Fault::Reset, Fault::Timeout, Fault::Truncated, Fault::WrongLength, Fault::SlowDrip] {
+    let faults = [
+        ("refused", Fault::Refused),
+        ("reset", Fault::Reset),
+        ("timeout", Fault::Timeout),
+        ("truncated", Fault::Truncated),
+        ("wrong-length", Fault::WrongLength),
+        ("slow-drip", Fault::SlowDrip),
+    ];
+    for (name, fault) in faults {
         let text = GOOD
-            .replace("status = 200", &format!("fault = {:?}", fault.name()))
+            .replace("status = 200", &format!("fault = {name:?}"))
             .replace("headers = { content-type = \"application/json\", x-many = [\"a\", \"b\"] }\nbody = \"{}\"", "");
         let case = parse(&text).unwrap();
         assert_eq!(case.exchanges[0].answer.fault, Some(fault));

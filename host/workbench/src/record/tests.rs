@@ -127,3 +127,39 @@ fn a_fetch_that_was_only_traced_makes_no_case() {
     fetch.requests[0].recorded = None;
     assert_eq!(files(&fetch, "1"), Err(RecordError::NotRecorded));
 }
+
+#[test]
+fn a_recorded_case_has_its_keys_in_reading_order() {
+    let (fetch, _) = planted_exchange();
+    let files = files(&fetch, "1").unwrap();
+    let text = String::from_utf8(files.last().unwrap().bytes.clone()).unwrap();
+    let order = [
+        "description = ",
+        "[request]",
+        "id = ",
+        "day = ",
+        "[request.params]",
+        "[config]",
+        "[[exchange]]",
+        "[exchange.request]",
+        "method = ",
+        "url = ",
+        "credential = ",
+        "body_file = ",
+        "[exchange.request.headers]",
+        "[exchange.response]",
+        "status = ",
+        "body_file = ",
+        "[exchange.response.headers]",
+        "fault = ",
+        "[expect.record]",
+        "content_type = ",
+        "body_file = ",
+        "[expect.record.attributes]",
+    ];
+    let mut rest = text.as_str();
+    for key in order {
+        assert!(rest.contains(key), "{key} does not follow the others: {text}");
+        rest = rest.split_once(key).unwrap().1;
+    }
+}
