@@ -7,8 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::config::retry::RetryConfig;
-use aws_sdk_dynamodb::types::{AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType};
-use aws_sdk_kinesis::types::StreamStatus;
 use bytes::Bytes;
 use damper_aws::dead_letters::{Detail, Filter};
 use damper_aws::kinesis::Feeder;
@@ -24,7 +22,7 @@ use damper_event_source::{
     Pace, Parts, Position, Stream, View,
 };
 use damper_stand_ins::chaos::Rule;
-use damper_stand_ins::{StandIn, sdk_config, unique};
+use damper_stand_ins::{StandIn, create_ledger_table, create_stream, sdk_config, unique};
 use futures::TryStreamExt;
 use jiff::SignedDuration;
 use object_store::path::Path as ObjectPath;
@@ -135,9 +133,9 @@ impl TestDeployment {
 
         let (table, name, prefix) = (unique("ledger"), unique("records"), format!("{}-", unique("items")));
         let stream = format!("{prefix}demo");
-        make_table(&clients, &table).await;
+        create_ledger_table(&clients.dynamodb(), &table).await;
         make_bucket(stand_in, &name).await;
-        let arn = make_stream(&clients, &stream, wanted.shards).await;
+        let arn = create_stream(&clients.kinesis(), &stream, wanted.shards).await;
         let bucket: Arc<dyn ObjectStore> = Arc::new(bucket(clients.config(), &name).unwrap());
         let clock = Clock::default();
         let plane = ControlPlane::start(clock.clone()).await.unwrap();
@@ -434,36 +432,6 @@ fn function(
         config = config.env("DAMPER_CLOCK_OFFSET", clock_offset.as_secs().to_string());
     }
     Function::new(config)
-}
-
-async fn make_table(clients: &AwsClients, table: &str) {
-    let attribute = |name: &str| {
-        let attribute = AttributeDefinition::builder().attribute_name(name);
-        attribute.attribute_type(ScalarAttributeType::S).build().unwrap()
-    };
-    let key = |name: &str, kind| KeySchemaElement::builder().attribute_name(name).key_type(kind).build().unwrap();
-    let request = clients.dynamodb().create_table().table_name(table).billing_mode(BillingMode::PayPerRequest);
-    request
-        .attribute_definitions(attribute("pk"))
-        .attribute_definitions(attribute("sk"))
-        .key_schema(key("pk", KeyType::Hash))
-        .key_schema(key("sk", KeyType::Range))
-        .send()
-        .await
-        .unwrap();
-}
-
-async fn make_stream(clients: &AwsClients, name: &str, shards: i32) -> String {
-    let client = clients.kinesis();
-    client.create_stream().stream_name(name).shard_count(shards).send().await.unwrap();
-    loop {
-        let told = client.describe_stream_summary().stream_name(name).send().await.unwrap();
-        let summary = told.stream_description_summary.unwrap();
-        if summary.stream_status == StreamStatus::Active {
-            return summary.stream_arn;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
 }
 
 /// Creates a bucket, which object_store cannot do: a plain request that a stand-in accepts without a signature.

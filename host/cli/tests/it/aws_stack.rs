@@ -4,13 +4,12 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 
-use aws_sdk_dynamodb::types::{AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType};
 use aws_sdk_kinesis::types::ShardIteratorType;
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::{Environment, EventSourcePosition, FunctionCode, Runtime};
 use damper_aws::{AwsClients, LambdaMapping};
 use damper_core::mapping::Mapping;
-use damper_stand_ins::{REGION, sdk_config, unique};
+use damper_stand_ins::{REGION, create_ledger_table, sdk_config, unique};
 
 use crate::test_dir::TestDir;
 
@@ -44,7 +43,7 @@ impl Stack {
             endpoint,
         };
         stack.dir.write("damper.toml", stack.toml().as_bytes());
-        stack.make_table().await;
+        create_ledger_table(&stack.clients.dynamodb(), &stack.table).await;
         ask(&stack.endpoint, "s3", &format!("PUT /{}", stack.bucket), "");
         let variables = [
             ("DAMPER_TABLE", &*stack.table),
@@ -114,18 +113,6 @@ impl Stack {
         let name = unique("foreign");
         self.make_function(&name, &[("OTHER", "1")]).await;
         name
-    }
-
-    async fn make_table(&self) {
-        let attribute = |name: &str| {
-            let attribute = AttributeDefinition::builder().attribute_name(name);
-            attribute.attribute_type(ScalarAttributeType::S).build().unwrap()
-        };
-        let key = |name: &str, kind| KeySchemaElement::builder().attribute_name(name).key_type(kind).build().unwrap();
-        let create = self.clients.dynamodb().create_table().table_name(&self.table);
-        let create = create.attribute_definitions(attribute("pk")).attribute_definitions(attribute("sk"));
-        let create = create.key_schema(key("pk", KeyType::Hash)).key_schema(key("sk", KeyType::Range));
-        create.billing_mode(BillingMode::PayPerRequest).send().await.unwrap();
     }
 
     async fn make_function(&self, name: &str, variables: &[(&str, &str)]) {

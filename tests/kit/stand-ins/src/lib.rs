@@ -22,6 +22,7 @@ mod dynamodb_local;
 mod environment;
 mod once;
 mod python;
+mod resources;
 mod rie;
 mod sdk;
 pub mod serve;
@@ -33,6 +34,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 pub use dynamodb_local::dynamodb_local;
 pub use python::python;
+pub use resources::{create_ledger_table, create_stream};
 pub use rie::rie;
 pub use sdk::{ACCESS_KEY, REGION, sdk_config, with_access_key};
 pub use server::{StandIn, free_port};

@@ -7,30 +7,16 @@ use std::time::Duration;
 
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::primitives::Blob;
-use aws_sdk_kinesis::types::{PutRecordsRequestEntry, StreamStatus};
+use aws_sdk_kinesis::types::PutRecordsRequestEntry;
 use damper_event_source::{
     Change, Clock, ControlPlane, EventSource, Identity, KinesisStream, MappingConfig, Parts, StartingPosition,
 };
-use damper_stand_ins::{StandIn, sdk_config, unique};
+use damper_stand_ins::{StandIn, create_stream, sdk_config, unique};
 use serde_json::{Value, json};
 
 use crate::script::{Script, data_of, quick, wait};
 
 const RECORDS: usize = 60;
-
-/// A stream of two shards, active; its ARN.
-async fn stream(client: &Client) -> String {
-    let name = unique("items");
-    client.create_stream().stream_name(&name).shard_count(2).send().await.unwrap();
-    loop {
-        let told = client.describe_stream_summary().stream_name(&name).send().await.unwrap();
-        let summary = told.stream_description_summary.unwrap();
-        if summary.stream_status == StreamStatus::Active {
-            return summary.stream_arn;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
 
 async fn put(client: &Client, arn: &str, numbers: std::ops::Range<usize>) {
     let entry = |number: usize| {
@@ -48,7 +34,7 @@ fn distinct(function: &Script) -> BTreeSet<usize> {
 /// Every record once but for what a partial failure and a pause make come again; the pause begins where it stopped.
 async fn drives(stand_in: &StandIn) {
     let client = Client::new(&sdk_config(stand_in.endpoint()));
-    let arn = stream(&client).await;
+    let arn = create_stream(&client, &unique("items"), 2).await;
     put(&client, &arn, 0..RECORDS).await;
     let failed_once = AtomicBool::new(false);
     let function = Script::new(move |event: &Value| {
@@ -86,7 +72,7 @@ async fn drives(stand_in: &StandIn) {
 /// LATEST leaves out what was there before.
 async fn latest(stand_in: &StandIn) {
     let client = Client::new(&sdk_config(stand_in.endpoint()));
-    let arn = stream(&client).await;
+    let arn = create_stream(&client, &unique("items"), 2).await;
     put(&client, &arn, 0..10).await;
     // Arrival times are compared to the second at worst.
     tokio::time::sleep(Duration::from_millis(1_100)).await;
