@@ -7,7 +7,7 @@ use std::path::Path;
 
 /// Names the one bundle to read; what is set is left alone.
 const BUNDLE: &str = "SSL_CERT_FILE";
-/// Names a folder; whoever sets it means it.
+/// Names a folder; an operator who sets it wants that folder.
 const FOLDER: &str = "SSL_CERT_DIR";
 /// The bundle's path on Amazon Linux and on Debian.
 const BUNDLES: [&str; 2] = ["/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/certs/ca-certificates.crt"];

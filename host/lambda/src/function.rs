@@ -30,7 +30,7 @@ pub(crate) struct Function {
     stream_prefix: String,
 }
 
-/// An invocation that ends in an error: the mapping delivers its batch again, and whoever invoked directly is told.
+/// An invocation that ends in an error: the mapping delivers its batch again, and a direct caller gets the error.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum InvocationError {
     #[error(transparent)]

@@ -224,8 +224,8 @@ impl SqliteStream {
     }
 }
 
-/// A lease that ends more than a minute later than this one would was taken before the clock was set back: whoever has it renews it
-/// within seconds, or is gone. To take it over is safe at any time: what the other one reports is fenced.
+/// A lease that ends more than a minute later than this one would was taken before the clock was set back: its holder
+/// renews it within seconds, or is gone. To take it over is safe at any time: what the other one reports is fenced.
 const HOLD: &str = "
 INSERT INTO shards (provider, poller, poller_until) VALUES (?1, ?2, ?4)
 ON CONFLICT DO UPDATE SET poller = ?2, poller_until = ?4

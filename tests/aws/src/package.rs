@@ -43,8 +43,9 @@ pub fn demo() -> PathBuf {
     require_built("components/demo.wasm")
 }
 
-/// [`bootstrap`] for whoever looks at which glibc it needs: what is newer than Lambda's is marked as not needed (`VER_FLG_WEAK`). It was
-/// built on this machine and runs on it, however new its glibc is; what is deployed is built for an older one.
+/// [`bootstrap`] for a check of the glibc that it needs: what is newer than Lambda's is marked as not needed
+/// (`VER_FLG_WEAK`). It was built on this machine and runs on it, however new its glibc is; what is deployed is built
+/// for an older one.
 pub fn bootstrap_for_packaging() -> Vec<u8> {
     const NEEDED: [u8; 2] = [0, 0];
     const WEAK: [u8; 2] = [2, 0];

@@ -4,7 +4,7 @@
 //! | variable | is the path of | which says |
 //! | --- | --- | --- |
 //! | `DAMPER_SHIM_CLOCKS` | a file of 16 bytes | how far `CLOCK_REALTIME`, then how far `CLOCK_MONOTONIC`, are put forward: nanoseconds, signed, in the machine's byte order; they may change at any time |
-//! | `DAMPER_SHIM_PUTS` | a file, which may be missing | a letter for each of the next puts, of any process: see the table below. Whoever puts takes the first letter away |
+//! | `DAMPER_SHIM_PUTS` | a file, which may be missing | a letter for each of the next puts, of any process: see the table below. A put takes the first letter away |
 //!
 //! | letter | what happens to the put |
 //! | --- | --- |
@@ -39,7 +39,7 @@ mod preloaded {
     const NANOS: i64 = 1_000_000_000;
     const PROBE: &[u8] = b".damper-probe";
 
-    /// A variable, read without the standard library's lock: the clock may be asked for by whoever holds it.
+    /// A variable, read without the standard library's lock: the clock may be asked for by the holder.
     fn variable(name: &CStr) -> Option<PathBuf> {
         // SAFETY: the name ends with a zero; what comes back is null or a text that ends with a zero and that nobody changes here.
         let value = unsafe { libc::getenv(name.as_ptr()) };

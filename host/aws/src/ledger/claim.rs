@@ -5,8 +5,8 @@
 //! it arrived earlier:       read the rows since then               ------------------------->  decide  -->  write it at its version
 //! ```
 //!
-//! Where an earlier day's claim has expired, both rows are written in one transaction: whoever had it is fenced from the
-//! same moment on in which it is listed as abandoned.
+//! Where an earlier day's claim has expired, both rows are written in one transaction: its former holder is fenced from
+//! the same moment on in which it is listed as abandoned.
 
 use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;

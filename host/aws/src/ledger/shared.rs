@@ -180,7 +180,7 @@ impl DynamoLedger {
         self.table.update(action, request).await
     }
 
-    /// How many slots each owner of a provider has at `now`, for whoever looks.
+    /// How many slots each owner of a provider has at `now`, for the operator.
     ///
     /// # Errors
     /// If the table fails.

@@ -48,7 +48,7 @@ fn add_columns(connection: &Connection) -> Result<(), SqlError> {
         if is_there(table, column)? {
             continue;
         }
-        // Another process may be opening the same file: whoever has the lock looks again.
+        // Another process may be opening the same file: the holder of the lock looks again.
         connection.execute_batch("BEGIN IMMEDIATE")?;
         let added = match is_there(table, column) {
             Ok(true) => Ok(()),

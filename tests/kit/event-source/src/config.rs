@@ -147,7 +147,7 @@ pub struct Lags {
     pub disable: Duration,
     /// From Updating to Enabled or Disabled; the old values hold meanwhile.
     pub update: Duration,
-    /// How long it still polls and invokes after it says Disabled: the stray invocations.
+    /// How long it still polls and invokes after it says Disabled.
     pub stray: Duration,
 }
 

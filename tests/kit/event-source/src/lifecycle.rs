@@ -16,7 +16,7 @@ pub enum State {
     Enabled,
     /// Asked to stop; it still polls.
     Disabling,
-    /// Stopped, but for strays.
+    /// Stopped, but for invocations that come late.
     Disabled,
     /// New values were asked for; the old ones hold.
     Updating,

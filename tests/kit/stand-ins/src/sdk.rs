@@ -13,8 +13,8 @@ use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 /// The region of everything in the stand-ins.
 pub const REGION: &str = "us-east-1";
 
-/// The access key, and its secret, of whoever may do everything in the stand-ins. It opens nothing else. DynamoDB Local takes letters
-/// and digits only, ministack with roles this word or an account's number.
+/// The access key, and its secret, that may do everything in the stand-ins. It opens nothing else. DynamoDB Local takes
+/// letters and digits only, ministack with roles this word or an account's number.
 pub const ACCESS_KEY: &str = "test";
 
 /// A configuration for clients of the services behind `endpoint`: credentials that open nothing, and nothing asked of the
@@ -36,7 +36,7 @@ pub fn sdk_config(endpoint: &str) -> SdkConfig {
         .build()
 }
 
-/// The same configuration for whoever has this access key.
+/// The same configuration with this access key.
 #[must_use]
 pub fn with_access_key(config: &SdkConfig, key: &str, secret: &str) -> SdkConfig {
     config.to_builder().credentials_provider(credentials(key, secret)).build()

@@ -96,7 +96,7 @@ async fn disabling_and_enabling_really_stop_and_start_the_driver() {
     assert_eq!(scene.enable(true).await, Err("ResourceInUseException".to_owned()));
     scene.clock.advance(SECOND);
     assert_eq!(scene.state().await, "Disabled");
-    // A stray: it says Disabled and still delivers.
+    // A late invocation: it says Disabled and still delivers.
     scene.stream.put(0, "key", "stray", scene.clock.now());
     wait(&scene.source, |view| view.delivered == 1 && view.in_flight == 0).await;
     scene.clock.advance(60 * SECOND);

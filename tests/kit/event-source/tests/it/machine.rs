@@ -195,7 +195,7 @@ fn what_is_paused_is_read_again_from_the_checkpoint() {
     let first = invocations(&mut mapping, 0).remove(0);
     mapping.pause();
     assert_eq!((invocations(&mut mapping, 0), mapping.shards_to_read()), (vec![], vec![]));
-    // A stray invocation's answer still counts.
+    // A late invocation's answer still counts.
     mapping.on_answer(first.batch, &failed_from(2), at(10));
     assert_eq!(checkpoint(&mapping), Some("1"));
     mapping.resume();
