@@ -36,6 +36,7 @@ mod ends;
 mod parking;
 mod row;
 pub mod schema;
+mod seen_slots;
 mod shared;
 mod table;
 
@@ -55,7 +56,7 @@ use jiff::Timestamp;
 use object_store::ObjectStore;
 
 use crate::dead_letters::Letters;
-use shared::SeenSlots;
+use seen_slots::SeenSlots;
 use table::Table;
 
 pub use table::Units;

@@ -5,7 +5,7 @@ use landlock::{
     RulesetStatus, path_beneath_rules,
 };
 
-use crate::Policy;
+use crate::policy::Policy;
 
 /// Leaves the files of a policy, and no others.
 pub(crate) fn restrict_files(policy: &Policy) -> Result<(), String> {

@@ -6,6 +6,7 @@
 //!
 //! Each layer applies if the system supports it (Linux; the layer for files needs kernel 5.19), and each can be turned off.
 
+mod policy;
 mod report;
 mod settings;
 
@@ -14,63 +15,9 @@ mod files;
 #[cfg(target_os = "linux")]
 mod system_calls;
 
-use std::path::PathBuf;
-
+pub use policy::Policy;
 pub use report::{Layer, Outcome, Report};
 pub use settings::{Hardening, SettingsError};
-
-/// The rights that a process keeps.
-#[derive(Debug, Clone, Default)]
-pub struct Policy {
-    /// The files, and the folders with all that is in them, that it may read.
-    pub readable: Vec<PathBuf>,
-    /// The folders in which it may read, make, change and delete files.
-    pub writable: Vec<PathBuf>,
-    /// The programs that it may start, with what these need to be loaded.
-    pub executable: Vec<PathBuf>,
-    /// Whether it may open connections and start programs.
-    pub is_connected: bool,
-}
-
-/// The folders in which a system keeps what every program reads: libraries, certificates, how names are looked up.
-const SYSTEM_FOLDERS: [&str; 16] = [
-    "/bin",
-    "/dev",
-    "/etc",
-    "/lib",
-    "/lib32",
-    "/lib64",
-    "/nix/store",
-    "/opt",
-    "/proc",
-    "/run",
-    "/sbin",
-    "/sys",
-    "/usr",
-    "/var/lib/ca-certificates",
-    "/var/runtime",
-    "/var/task",
-];
-/// The folders from which a program is loaded.
-const LIBRARY_FOLDERS: [&str; 6] = ["/lib", "/lib32", "/lib64", "/nix/store", "/usr/lib", "/usr/lib64"];
-
-impl Policy {
-    /// A process that fetches: it reads what every program reads and what is added, opens connections, and starts itself.
-    #[must_use]
-    pub fn for_fetching() -> Self {
-        let folders = |folders: &[&str]| folders.iter().map(PathBuf::from).collect::<Vec<_>>();
-        let itself = std::env::current_exe().ok();
-        let mut executable = folders(&LIBRARY_FOLDERS);
-        executable.extend(itself);
-        Self { readable: folders(&SYSTEM_FOLDERS), writable: folders(&["/dev"]), executable, is_connected: true }
-    }
-
-    /// A process that only computes: it keeps its open pipes, and gets neither files nor connections.
-    #[must_use]
-    pub fn for_computing() -> Self {
-        Self::default()
-    }
-}
 
 /// Gives up all rights but those of a policy, for the calling thread and the threads and processes that it starts from then on. Call it
 /// before the process starts other threads. Layers that the system does not support are left out and listed in the report.

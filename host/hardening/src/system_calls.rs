@@ -9,7 +9,7 @@ use seccompiler::{
     TargetArch, apply_filter,
 };
 
-use crate::Policy;
+use crate::policy::Policy;
 
 /// Refused to every process.
 const REFUSED: &[c_long] = &[

@@ -15,20 +15,18 @@ mod tests;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
 
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 pub use error::DatabaseError;
 pub(crate) use error::SqlError;
+pub use open::BUSY_TIMEOUT;
 
 /// The most jobs of one transaction.
 pub const MAX_GROUP: usize = 256;
 /// How many jobs wait for the writer before callers wait themselves.
 const QUEUE: usize = 1_024;
-/// How long a writer waits for another process's transaction before it gives up.
-pub const BUSY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A database: cheap to clone, closed when the last clone is dropped.
 #[derive(Debug, Clone)]

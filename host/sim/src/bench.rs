@@ -5,28 +5,16 @@
 mod chaos;
 mod control_plane;
 mod families;
+mod inputs;
 mod limiter;
 mod outages;
 mod pipeline;
 mod published;
+mod spread;
 
-use crate::algorithm::Algorithm;
 use crate::pipeline_run::PipelineRunError;
-use crate::scenario::Scenario;
-use crate::units::number;
 
-/// The inputs of the figures.
-#[derive(Debug, Clone)]
-pub struct Bench {
-    /// The thirteen named scenarios.
-    pub thirteen: Vec<Scenario>,
-    /// Others: long outages, known weak spots.
-    pub more: Vec<Scenario>,
-    /// The columns, Damper first.
-    pub algorithms: Vec<Algorithm>,
-    /// The seeds; figures are means over them, and the worst.
-    pub seeds: Vec<u64>,
-}
+pub use inputs::Bench;
 
 /// Some figures that belong together.
 #[derive(Debug, Clone, Copy)]
@@ -48,36 +36,3 @@ pub const SECTIONS: [Section; 8] = [
     Section { title: "What is asked of the control plane, mean of all seeds (worst)", run: control_plane::run },
     Section { title: "The whole pipeline, with batches and a slow mapping", run: pipeline::run },
 ];
-
-impl Bench {
-    /// A scenario by name.
-    fn scenario(&self, name: &str) -> Option<&Scenario> {
-        self.thirteen.iter().chain(&self.more).find(|scenario| scenario.name == name)
-    }
-}
-
-/// Means of what is measured once for each seed; the worst is the largest.
-#[derive(Debug, Clone, Default)]
-struct Spread(Vec<f64>);
-
-impl Spread {
-    fn add(&mut self, value: f64) {
-        self.0.push(value);
-    }
-
-    fn mean(&self) -> f64 {
-        self.0.iter().sum::<f64>() / number(self.0.len().max(1) as u64)
-    }
-
-    /// `mean (worst)`, the larger the worse.
-    fn larger_is_worse(&self, digits: usize) -> String {
-        let worst = self.0.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        format!("{:.digits$} ({worst:.digits$})", self.mean())
-    }
-
-    /// `mean (worst)`, the smaller the worse.
-    fn smaller_is_worse(&self, digits: usize) -> String {
-        let worst = self.0.iter().copied().fold(f64::INFINITY, f64::min);
-        format!("{:.digits$} ({worst:.digits$})", self.mean())
-    }
-}

@@ -4,17 +4,18 @@
 //! figures in docs/CONTROL.md are made of.
 
 mod check;
+mod file;
+mod read;
 
-use std::path::Path;
 use std::time::Duration;
 
 use serde::Deserialize;
 
 pub use check::ScenarioError;
 
-use crate::api::{Conditions, Plan};
+use crate::api::Plan;
 use crate::bare::Setting;
-use crate::units::{duration, duration_if_any};
+use crate::units::duration;
 use crate::work::Work;
 
 /// A scenario, checked.
@@ -76,88 +77,7 @@ impl Default for Feeding {
     }
 }
 
-/// A scenario's file, before its values are checked.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    #[serde(default)]
-    about: String,
-    #[serde(deserialize_with = "duration")]
-    duration: Duration,
-    #[serde(default = "first")]
-    seed: u64,
-    #[serde(default = "one")]
-    clients: u32,
-    max_concurrency: u32,
-    #[serde(deserialize_with = "duration")]
-    fetch_timeout: Duration,
-    /// Left out: more than can ever be fetched.
-    backlog: Option<u64>,
-    /// Items that come in every second.
-    #[serde(default)]
-    arrival: f64,
-    #[serde(default)]
-    mapping: Feeding,
-    #[serde(default)]
-    api: Conditions,
-    #[serde(default)]
-    changes: Vec<Change>,
-}
-
-/// A change of the API. It says when, and what is different from then on.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Change {
-    #[serde(deserialize_with = "duration")]
-    at: Duration,
-    /// Left out: once. Given: again and again at this distance until the scenario's end.
-    #[serde(default, deserialize_with = "duration_if_any")]
-    every: Option<Duration>,
-    api: Conditions,
-}
-
 impl Scenario {
-    /// Read a scenario from its text; `name` is for people.
-    ///
-    /// # Errors
-    /// If the text is no TOML, has an unknown key or lacks a needed one, or a value is not allowed.
-    pub fn parse(name: &str, text: &str) -> Result<Self, ScenarioError> {
-        let file: File = toml::from_str(text).map_err(|error| ScenarioError::unreadable(name, &error))?;
-        check::scenario(name, file)
-    }
-
-    /// Read a scenario's file.
-    ///
-    /// # Errors
-    /// If it cannot be read, or as [`Scenario::parse`] says.
-    pub fn read(path: &Path) -> Result<Self, ScenarioError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| ScenarioError::File { path: path.to_owned(), message: error.to_string() })?;
-        let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-        Self::parse(&name, &text)
-    }
-
-    /// Read all scenarios of a folder, by name.
-    ///
-    /// # Errors
-    /// If the folder or one of its files cannot be read, or as [`Scenario::parse`] says.
-    pub fn read_all(folder: &Path) -> Result<Vec<Self>, ScenarioError> {
-        let failed =
-            |error: std::io::Error| ScenarioError::File { path: folder.to_owned(), message: error.to_string() };
-        let mut paths = Vec::new();
-        for entry in std::fs::read_dir(folder).map_err(failed)? {
-            let path = entry.map_err(failed)?.path();
-            if path.extension().is_some_and(|extension| extension == "toml") {
-                paths.push(path);
-            }
-        }
-        paths.sort();
-        if paths.is_empty() {
-            return Err(ScenarioError::Empty { path: folder.to_owned() });
-        }
-        paths.iter().map(|path| Self::read(path)).collect()
-    }
-
     /// The setting for the limiter alone.
     #[must_use]
     pub fn setting(&self, seed: u64) -> Setting {
@@ -170,14 +90,6 @@ impl Scenario {
             seed,
         }
     }
-}
-
-fn first() -> u64 {
-    1
-}
-
-fn one() -> u32 {
-    1
 }
 
 #[cfg(test)]

@@ -4,10 +4,11 @@
 mod check;
 mod error;
 pub(crate) mod files;
+mod read;
 pub(crate) mod schema;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,8 +20,6 @@ use url::Url;
 
 pub use error::CaseError;
 pub use schema::{Fault, Order};
-
-use schema::CaseTable;
 
 /// The longest case, and the longest file that a case names, in bytes.
 pub const MAX_FILE_BYTES: u64 = 64 << 20;
@@ -163,41 +162,6 @@ pub struct ExpectedFailure {
 }
 
 impl Case {
-    /// Reads and checks a case, and the files that it names.
-    ///
-    /// # Errors
-    /// If the file cannot be read, is no case, or names a file that cannot be read.
-    pub fn read(path: &Path) -> Result<Self, CaseError> {
-        let text = check::read(path, path)?;
-        let text = String::from_utf8(text.to_vec()).map_err(|_| CaseError::not_text(path))?;
-        Self::parse(path, &text)
-    }
-
-    /// Checks the text of the case at `path`; bodies in files are looked for from there.
-    ///
-    /// # Errors
-    /// As [`Case::read`].
-    pub fn parse(path: &Path, text: &str) -> Result<Self, CaseError> {
-        let table: CaseTable = toml::from_str(text).map_err(|error| CaseError::shape(path, &error))?;
-        check::case(path, table)
-    }
-
-    /// All cases of a folder, sorted by name; none if there is no such folder.
-    ///
-    /// # Errors
-    /// If the folder or one of its cases cannot be read. All wrong cases are returned, not only the first.
-    pub fn read_folder(folder: &Path) -> Result<Vec<Self>, Vec<CaseError>> {
-        let paths = check::toml_files(folder).map_err(|error| vec![error])?;
-        let (mut cases, mut errors) = (Vec::new(), Vec::new());
-        for path in paths {
-            match Self::read(&path) {
-                Ok(case) => cases.push(case),
-                Err(error) => errors.push(error),
-            }
-        }
-        if errors.is_empty() { Ok(cases) } else { Err(errors) }
-    }
-
     /// Whether one of its answers has no end.
     #[must_use]
     pub fn is_endless(&self) -> bool {

@@ -8,27 +8,28 @@ mod faults;
 mod ids;
 mod report;
 mod responder;
+mod trial;
 mod verdict;
 
 use std::time::{Duration, Instant};
 
 use damper_core::fetcher::FetchRequest;
 use damper_core::manifest::Manifest;
-use damper_core::record::{Failure, Fetched};
+use damper_core::record::Failure;
 use futures::StreamExt;
 use futures::stream;
 
 pub use contract::Rules;
 pub use report::{Check, Conformance, Status};
 
-use crate::case::{Case, Exchange, Fault};
+use crate::case::{Case, Exchange};
 use crate::case_runner::{AT_A_TIME, CaseRunner, ProviderCall, ProviderSetup};
 use crate::report::{CaseReport, Problem};
 use crate::secrets::is_token_endpoint;
-use faults::FaultCase;
-use responder::{ObservedRequest, TrialResponder};
-use verdict::Secrets;
+use responder::TrialResponder;
+use trial::Trial;
 pub(crate) use verdict::is_called_secret;
+use verdict::{Secrets, TrialResult};
 
 /// The exchanges of a case to each of which every fault is applied; of a longer case the first and the last ones.
 const MAX_EXCHANGES: usize = 4;
@@ -45,26 +46,6 @@ pub enum ConformanceError {
     /// The good case does not pass.
     #[error("the good case {} does not pass: {}", .0.name, .0.problems.iter().map(|it| it.what.as_str()).collect::<Vec<_>>().join("; "))]
     BadGoodCase(Box<CaseReport>),
-}
-
-/// One trial of the suite.
-#[derive(Clone)]
-enum Trial {
-    /// An exchange goes wrong.
-    Fault(FaultCase, usize),
-    /// The item has this id.
-    Id(&'static str),
-}
-
-/// The result of a trial.
-struct TrialResult {
-    outcome: Result<Fetched, Failure>,
-    seen: Vec<ObservedRequest>,
-    /// Whether it was stopped because it did not stop sending requests.
-    is_loop: bool,
-    /// Requests that the host refused, because a credential was to go where it may not.
-    strays: Vec<String>,
-    log: Vec<String>,
 }
 
 impl CaseRunner {
@@ -161,11 +142,5 @@ impl CaseRunner {
                 log: Vec::new(),
             },
         })
-    }
-}
-
-impl Trial {
-    fn is_endless(&self) -> bool {
-        matches!(self, Self::Fault(fault_case, _) if fault_case.answer.fault.is_some_and(Fault::is_endless))
     }
 }

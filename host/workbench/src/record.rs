@@ -108,7 +108,7 @@ pub fn case_files(
     if fetch.left_out > 0 {
         return Err(RecordError::TooMuch { left_out: fetch.left_out });
     }
-    let redactor = Redactor::new(recording, &fetch.requests);
+    let redactor = Redactor::new(recording.redact, recording.config, &fetch.requests);
     let mut writer = Writer { folder, name, redactor: &redactor, files: Vec::new() };
     // A request that the policy refused did not reach the API.
     let sent = fetch.requests.iter().filter(|trace| !is_refused(trace));

@@ -9,7 +9,7 @@ use damper_event_source::{Function, FunctionConfig};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::{Bench, quartiles};
+use crate::inputs::{Bench, quartiles};
 
 const ROUNDS: usize = 31;
 /// How many providers are packaged.

@@ -16,7 +16,7 @@ use damper_event_source::{Calls, EventSource, Function};
 
 use self::meter::{Meter, Units};
 use self::prices::{Bill, Use};
-use crate::Bench;
+use crate::inputs::Bench;
 use crate::process::cpu_seconds;
 
 /// In flight, and in a batch.

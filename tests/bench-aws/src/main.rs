@@ -8,6 +8,7 @@
 
 mod cold_start;
 mod cost;
+mod inputs;
 mod memory;
 mod package;
 mod process;
@@ -16,6 +17,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+use crate::inputs::Bench;
 use crate::package::Packaged;
 
 /// Measure the function. `make bench-aws` builds what this needs.
@@ -48,12 +50,6 @@ enum Part {
     },
 }
 
-/// The inputs of all benchmarks.
-struct Bench {
-    packaged: Packaged,
-    functions: PathBuf,
-}
-
 const DEFAULT_RECORDS: usize = 1_000;
 
 #[tokio::main]
@@ -74,28 +70,4 @@ async fn main() -> anyhow::Result<()> {
             cost::run(&bench, DEFAULT_RECORDS).await
         }
     }
-}
-
-impl Bench {
-    /// The program that is packaged.
-    fn bootstrap(&self) -> PathBuf {
-        self.packaged.folder.path().join("bootstrap")
-    }
-
-    /// One of the functions that ours is measured beside.
-    fn function(&self, name: &str) -> anyhow::Result<PathBuf> {
-        let path = self.functions.join(name);
-        anyhow::ensure!(path.is_file(), "{} is missing: run `make bench-aws`, which builds it", path.display());
-        Ok(path)
-    }
-}
-
-/// The middle of some figures, and those at a quarter and at three.
-fn quartiles(mut figures: Vec<f64>) -> [f64; 3] {
-    figures.sort_by(f64::total_cmp);
-    let at = |share: f64| {
-        let place = (figures.len().saturating_sub(1) as f64 * share).round() as usize;
-        figures.get(place).copied().unwrap_or(f64::NAN)
-    };
-    [at(0.25), at(0.5), at(0.75)]
 }

@@ -3,8 +3,8 @@
 use damper_aws_tests::deployment::{DeploymentOptions, TestDeployment};
 use serde_json::json;
 
-use crate::Bench;
 use crate::cold_start::add_copy;
+use crate::inputs::Bench;
 use crate::process::{Resident, resident_memory};
 
 const PROVIDERS: usize = 50;

@@ -16,7 +16,7 @@ pub(crate) struct Api {
 impl Api {
     /// Start it, with an answer after `latency_ms`, always the same.
     pub(crate) fn start(program: &Path, latency_ms: u32) -> anyhow::Result<Self> {
-        let program = crate::require_file(program)?;
+        let program = crate::inputs::require_file(program)?;
         let mut child = Command::new(program)
             .args(["--log-max", "0", "--latency-median-ms", &latency_ms.to_string()])
             .stdout(Stdio::piped())

@@ -9,7 +9,7 @@ use damper_plugins::component_file::ComponentFile;
 use damper_plugins::grants::Grants;
 use damper_plugins::{HostOptions, PluginHost};
 
-use crate::{Bench, median, require_file};
+use crate::inputs::{Bench, median, require_file};
 
 const ROUNDS: usize = 15;
 

@@ -8,7 +8,7 @@ use anyhow::ensure;
 use damper_core::fetcher::{FetchRequest, Fetcher, Permits};
 use damper_plugins::Plugin;
 
-use crate::{Bench, median};
+use crate::inputs::{Bench, median};
 
 const FETCHES: u32 = 20_000;
 const ROUNDS: usize = 5;

@@ -11,8 +11,8 @@ use damper_sim::peers::fixed::Fixed;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::Api;
+use crate::inputs::{Bench, bare_client};
 use crate::throughput::open;
-use crate::{Bench, bare_client};
 
 const IN_FLIGHT: u32 = 1_000;
 const LATENCY_MS: u32 = 20_000;

@@ -19,7 +19,7 @@ use damper_sim::peers::fixed::Fixed;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::Api;
-use crate::{Bench, bare_client, median};
+use crate::inputs::{Bench, bare_client, median};
 
 const IN_FLIGHT: u32 = 64;
 const RECORDS: u32 = 20_000;

@@ -8,7 +8,7 @@ use damper_core::fetcher::{Fetcher, Permits};
 
 use crate::api::Api;
 use crate::engine::request;
-use crate::{Bench, bare_client, median};
+use crate::inputs::{Bench, bare_client, median};
 
 const IN_FLIGHT: u32 = 16;
 const FETCHES_EACH: u32 = 400;

@@ -4,49 +4,18 @@ use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
-use damper_core::control::slots::{Granted, Share, grant};
+use damper_core::control::slots::Granted;
 use damper_core::ledger::{Control, LedgerError, SlotRequest};
 use jiff::Timestamp;
 
 use super::DynamoLedger;
 use super::schema::{Attributes, CONTROL_SORT, Key, SLOTS_SORT, number, read_number, read_text, text, unreadable};
+use super::seen_slots::SeenSlots;
 use super::table::{CONTENDED, UpdateOutcome};
 
 const CHANGE_SLOTS: &str = "change slots";
 const READ_CONTROL: &str = "read the control item";
 const WRITE_CONTROL: &str = "write the control item";
-
-/// The slots item as this process has seen it last.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct SeenSlots {
-    version: i64,
-    /// By owner: how many it has and wants, and until when, in microseconds since 1970.
-    taken: BTreeMap<String, (Share, i64)>,
-}
-
-impl SeenSlots {
-    fn read(item: &Attributes) -> Result<Self, LedgerError> {
-        let json = read_text(item, "slots").ok_or_else(|| unreadable("slots item", "no \"slots\""))?;
-        let taken = serde_json::from_str(json).map_err(|error| unreadable("slots item", error))?;
-        Ok(Self { version: read_number(item, "v").unwrap_or_default(), taken })
-    }
-
-    /// The slots after this request, and how many the owner has then.
-    fn apply_request(&self, request: &SlotRequest<'_>) -> (Self, Granted) {
-        let (now, owner) = (request.now.as_microsecond(), request.owner.as_str());
-        let latest_until = request.latest_until().as_microsecond();
-        let mut taken = self.taken.clone();
-        taken.values_mut().for_each(|(_, until)| *until = (*until).min(latest_until));
-        taken.retain(|_, (_, until)| *until > now);
-        let before = taken.remove(owner).map(|(share, _)| share);
-        let others: Vec<(&String, Share)> = taken.iter().map(|(holder, (share, _))| (holder, *share)).collect();
-        let decided = grant(&request.wish(), before, &others);
-        if let Some((share, until)) = decided.kept {
-            taken.insert(owner.to_owned(), (share, until.as_microsecond()));
-        }
-        (Self { version: self.version.saturating_add(1), taken }, decided.granted)
-    }
-}
 
 impl DynamoLedger {
     pub(super) async fn change_slots(&self, provider: &str, request: &SlotRequest<'_>) -> Result<Granted, LedgerError> {

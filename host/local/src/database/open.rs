@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::{BUSY_TIMEOUT, DatabaseError, SqlError};
+use super::error::{DatabaseError, SqlError};
 use crate::schema;
 
 /// Up to this size a file is checked whole at start, which takes some tens of milliseconds, in bytes.
 const CHECKED_WHOLE_BYTES: u64 = 16 * 1024 * 1024;
+/// How long a writer waits for another process's transaction before it gives up.
+pub const BUSY_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a writer sleeps before it tries a locked file again. SQLite's own handler sleeps up to 100 ms, and a
 /// process that commits without a pause would starve the other.
 const BUSY_PAUSE: Duration = Duration::from_millis(1);

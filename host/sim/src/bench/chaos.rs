@@ -1,6 +1,7 @@
 //! The cost of random refusals and failures: the whole pipeline fetches the same items with and without them.
 
-use super::{Bench, Spread};
+use super::inputs::Bench;
+use super::spread::Spread;
 use crate::algorithm::Algorithm;
 use crate::compare::on_all_cores;
 use crate::pipeline_run::{self, PipelineRunError};

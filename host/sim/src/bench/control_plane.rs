@@ -1,6 +1,7 @@
 //! The governor's requests to the control plane.
 
-use super::{Bench, Spread};
+use super::inputs::Bench;
+use super::spread::Spread;
 use crate::algorithm::Algorithm;
 use crate::compare::on_all_cores;
 use crate::pipeline_run::{MappingRequests, PipelineRunError};

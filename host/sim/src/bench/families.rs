@@ -1,6 +1,7 @@
 //! Families of APIs that nothing is tuned on.
 
-use super::{Bench, Spread};
+use super::inputs::Bench;
+use super::spread::Spread;
 use crate::compare::{Comparison, limiters_alone};
 use crate::families::Family;
 use crate::pipeline_run::PipelineRunError;

@@ -1,6 +1,6 @@
 //! The limiter alone: goodput, refusals, calls above the cap.
 
-use super::Bench;
+use super::inputs::Bench;
 use crate::algorithm::Algorithm;
 use crate::compare::{Comparison, limiters_alone};
 use crate::pipeline_run::PipelineRunError;

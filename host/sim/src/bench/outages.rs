@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Bench, Spread};
+use super::inputs::Bench;
+use super::spread::Spread;
 use crate::algorithm::Algorithm;
 use crate::api::conditions::{Cap, Latency};
 use crate::api::{Conditions, Plan};

@@ -1,6 +1,7 @@
 //! The whole pipeline: what batches, their barrier and a slow mapping cost, and what long outages do to items.
 
-use super::{Bench, Spread};
+use super::inputs::Bench;
+use super::spread::Spread;
 use crate::algorithm::Algorithm;
 use crate::compare::on_all_cores;
 use crate::pipeline_run::PipelineRunError;

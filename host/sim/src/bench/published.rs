@@ -1,6 +1,6 @@
 //! Vector's own scenarios: when the last request succeeded, and how many were refused.
 
-use super::Bench;
+use super::inputs::Bench;
 use crate::algorithm::Algorithm;
 use crate::api::{Conditions, Plan};
 use crate::bare::Setting;

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{File, Scenario};
+use super::Scenario;
+use super::file::File;
 use crate::api::{Conditions, Plan};
 use crate::work::Work;
 

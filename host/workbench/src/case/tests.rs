@@ -1,5 +1,7 @@
 //! The syntax of a case, and the messages about its errors.
 
+use std::path::Path;
+
 use super::*;
 
 const GOOD: &str = r#"

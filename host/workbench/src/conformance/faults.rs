@@ -10,11 +10,13 @@ use damper_core::day::Day;
 use damper_core::manifest::Manifest;
 use damper_core::record::FailureKind;
 
-use super::responder::ELSEWHERE;
 use crate::case::{Answer, Fault};
 use crate::secrets::CaseSecrets;
 use FailureKind::{Malformed, NotFound, Rejected, Throttled, TimedOut, Unauthorized, Unavailable};
 
+/// The target of redirects: a host that the operator grants beside those of the manifest, and whose requests carry no
+/// credential.
+pub(super) const ELSEWHERE: &str = "elsewhere.damper.invalid";
 /// The wait of an answer that asks for one, in seconds.
 const WAIT_SECONDS: u64 = 90;
 /// Headers of an answer that has far too many.

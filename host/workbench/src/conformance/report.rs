@@ -5,7 +5,7 @@ use std::time::Duration;
 use damper_core::record::{Failure, Fetched};
 use serde::Serialize;
 
-use super::Trial;
+use super::trial::Trial;
 use crate::case::kind_name;
 use crate::report::Problem;
 

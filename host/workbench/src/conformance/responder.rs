@@ -6,13 +6,12 @@ use damper_core::manifest::Manifest;
 use damper_plugins::RequestTrace;
 use tokio::sync::Notify;
 
-use super::Trial;
+use super::faults::ELSEWHERE;
+use super::trial::Trial;
 use crate::case::{Answer, Case, Exchange, Fault};
 use crate::network::{ReceivedRequest, Responder};
 use crate::secrets::CaseSecrets;
 
-/// A host that the operator grants beside those of the manifest, and whose requests carry no credential: where redirects lead.
-pub(super) const ELSEWHERE: &str = "elsewhere.damper.invalid";
 /// The number of requests after which a provider counts as looping.
 const ENOUGH: usize = 24;
 

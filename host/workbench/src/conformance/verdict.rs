@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use damper_core::manifest::Manifest;
-use damper_core::record::{Failure, FailureKind};
+use damper_core::record::{Failure, FailureKind, Fetched};
 
-use super::TrialResult;
 use super::faults::FaultCase;
 use super::ids;
+use super::responder::ObservedRequest;
 use crate::case::{Case, ForeseenBody, kind_name};
 use crate::report::Problem;
 use crate::secrets::{CaseSecrets, forms};
@@ -17,6 +17,17 @@ use crate::secrets::{CaseSecrets, forms};
 const MIN_SECRET_BYTES: usize = 8;
 /// By how much a wait may be rounded up.
 const ROUNDING: Duration = Duration::from_secs(1);
+
+/// The result of a trial.
+pub(super) struct TrialResult {
+    pub(super) outcome: Result<Fetched, Failure>,
+    pub(super) seen: Vec<ObservedRequest>,
+    /// Whether it was stopped because it did not stop sending requests.
+    pub(super) is_loop: bool,
+    /// Requests that the host refused, because a credential was to go where it may not.
+    pub(super) strays: Vec<String>,
+    pub(super) log: Vec<String>,
+}
 
 /// Texts that must be in no message and no log: the credentials' secrets, and settings that are called like secrets.
 pub(super) struct Secrets(Vec<String>);

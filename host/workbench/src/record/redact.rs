@@ -1,9 +1,10 @@
 //! Removes sensitive values from a recording, in every place.
 
+use std::collections::BTreeMap;
+
 use aho_corasick::{AhoCorasick, MatchKind};
 use damper_plugins::{RequestTrace, is_private_header, spellings};
 
-use super::Recording;
 use crate::conformance::is_called_secret;
 
 /// The replacement of a header's value.
@@ -18,13 +19,13 @@ pub(super) struct Redactor {
 }
 
 impl Redactor {
-    /// A redactor for the values of redacted headers in these requests and their answers, and for settings that are called
-    /// like secrets.
-    pub(super) fn new(recording: &Recording<'_>, requests: &[RequestTrace]) -> Self {
-        let headers = recording.redact.iter().map(|name| name.to_ascii_lowercase()).collect();
+    /// A redactor for the values of these and of private headers in requests and their answers, and for settings that are
+    /// called like secrets.
+    pub(super) fn new(headers: &[String], config: &BTreeMap<String, String>, requests: &[RequestTrace]) -> Self {
+        let headers = headers.iter().map(|name| name.to_ascii_lowercase()).collect();
         let mut this = Self { headers, needles: None, replacements: Vec::new() };
         let mut secrets: Vec<(String, String)> = Vec::new();
-        for (key, value) in recording.config.iter().filter(|(key, _)| is_called_secret(key)) {
+        for (key, value) in config.iter().filter(|(key, _)| is_called_secret(key)) {
             // One that a URL and a header can hold, so that the case still fits what the provider makes of it.
             secrets.push((value.clone(), format!("redacted-{key}")));
         }

@@ -126,7 +126,7 @@ fn command(kind: Kind, port: u16) -> Result<Command, Refusal> {
             .env("AUTH", (kind == Kind::MinistackWithRoles).to_string())
             .env("BIND_HOST", "127.0.0.1")
             .env("GATEWAY_PORT", port.to_string())
-            .env("MINISTACK_REGION", crate::REGION)
+            .env("MINISTACK_REGION", crate::sdk::REGION)
             // For the functions that it runs: where they find it.
             .env("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{port}"))
             // Listeners on every interface, for services that nobody uses here.

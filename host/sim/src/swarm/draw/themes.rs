@@ -1,11 +1,11 @@
 //! Cases that are about something: see [`Theme`].
 
-use super::{plan as any_plan, provider, seconds, setup, some, whole, within};
 use std::time::Duration;
 
 use damper_core::testing::faults::{Fault, FaultPlan, How, Operation};
 use jiff::Timestamp;
 
+use super::any::{self, provider, seconds, setup, some, whole, within};
 use crate::random::Random;
 use crate::swarm::case::{ApiSetup, ItemKind, ItemSetup, ProviderSetup, Setup, Theme};
 
@@ -15,11 +15,11 @@ const CALM: Duration = Duration::from_secs(600);
 /// The faults of a case.
 pub(super) fn plan(random: &mut Random, setup: &Setup) -> FaultPlan {
     match setup.theme {
-        Theme::Faults => any_plan(random, setup),
+        Theme::Faults => any::plan(random, setup),
         Theme::Midnight => {
             // Slow or frozen processes over midnight, and no fault that loses a part of the quota: the next day would
             // have too few requests left to show one above the quota.
-            let mut plan = any_plan(random, setup);
+            let mut plan = any::plan(random, setup);
             plan.faults.retain(|fault| match fault {
                 Fault::Call { how, .. } => matches!(how, How::Slow(_) | How::FreezeBefore(_) | How::FreezeAfter(_)),
                 Fault::Freeze { .. } => true,

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Action, BatchId, Condition, Delivery, Discarded, LastAnswer, Rules};
+use super::action::{Action, BatchId, Condition, Delivery, Discarded, LastAnswer};
+use super::rules::Rules;
 use crate::clock::later;
 use crate::record::Record;
 

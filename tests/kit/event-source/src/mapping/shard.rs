@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::action::{Action, BatchId};
 use super::lane::{Batch, Lane};
-use super::{Action, BatchId, Rules};
+use super::rules::Rules;
 use crate::record::{Record, SequenceNumber};
 
 /// The progress of a record that was read and lies above the checkpoint.

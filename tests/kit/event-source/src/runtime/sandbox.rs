@@ -13,7 +13,7 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use super::{FunctionConfig, LogLine, PAYLOAD_BYTES};
+use super::config::{FunctionConfig, LogLine, PAYLOAD_BYTES};
 use damper_stand_ins::serve::{Request, Response, Server, body, json as answer_json, serve};
 
 const API: &str = "/2018-06-01/runtime/";
