@@ -1,7 +1,7 @@
 //! Files of a package that import each other in a circle.
 //!
-//! A file imports another if it names something in it by a path that begins with `crate`, `self` or `super`. A module that declares another
-//! (`mod x;`) does not import it by that alone, and tests are not looked at.
+//! A file imports another if it names something in it by a path that begins with `crate`, `self` or `super`. A module that
+//! declares another (`mod x;`) does not import it by that alone. Unit tests are not looked at; packages of tests are.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +17,7 @@ type Modules = BTreeMap<Vec<String>, usize>;
 #[must_use]
 pub fn circles(sources: &[Source]) -> Vec<Finding> {
     let mut packages: BTreeMap<String, Vec<&Source>> = BTreeMap::new();
-    for source in sources.iter().filter(|source| !source.is_test() && source.path.contains("/src/")) {
+    for source in sources.iter().filter(|source| !source.is_unit_test() && source.path.contains("/src/")) {
         packages.entry(source.package()).or_default().push(source);
     }
     packages.values().flat_map(|files| circles_in(files)).collect()

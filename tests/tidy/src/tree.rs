@@ -25,6 +25,17 @@ impl Source {
             || name.ends_with("_tests.rs")
     }
 
+    /// Whether the file is compiled for its package's unit tests alone.
+    #[must_use]
+    pub fn is_unit_test(&self) -> bool {
+        let below = self.path.split_once("/src/").map_or("", |(_, below)| below);
+        below == "tests.rs"
+            || below.ends_with("/tests.rs")
+            || below.ends_with("_tests.rs")
+            || below.starts_with("tests/")
+            || below.contains("/tests/")
+    }
+
     /// The package that the file belongs to, by its folder: `host/core`, `tests/aws`, `sdk/rust`.
     #[must_use]
     pub fn package(&self) -> String {
