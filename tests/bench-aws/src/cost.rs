@@ -76,7 +76,7 @@ pub(crate) async fn run(bench: &Bench, records: usize) -> anyhow::Result<()> {
 }
 
 /// Counters of everything that is paid for, at one moment.
-struct Counted {
+struct Counters {
     table: Units,
     puts: u64,
     calls: Calls,
@@ -91,8 +91,8 @@ struct Metered {
 }
 
 impl Metered {
-    fn count(&self) -> Counted {
-        Counted {
+    fn count(&self) -> Counters {
+        Counters {
             table: self.table.units(),
             puts: self.bucket.requests("PUT"),
             calls: self.deployment.plane.calls(),

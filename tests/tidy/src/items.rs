@@ -141,11 +141,13 @@ pub fn is_participle(name: &str) -> bool {
     !name.contains('_') && (has_ending || PARTICIPLES.contains(&name))
 }
 
-/// Types of one name in one package, outside of tests.
+/// Types of one name in one package, outside of its tests. Programs in `src/bin` are crates of their own.
 #[must_use]
 pub fn same_types(files: &[(&Source, &Items)]) -> Vec<Finding> {
     let mut places: BTreeMap<(String, &str), Vec<(&Source, usize)>> = BTreeMap::new();
-    for (source, items) in files.iter().filter(|(source, _)| !source.is_test()) {
+    let is_of_the_crate =
+        |source: &Source| source.path.contains("/src/") && !source.path.contains("/src/bin/") && !source.is_unit_test();
+    for (source, items) in files.iter().filter(|(source, _)| is_of_the_crate(source)) {
         for (name, line) in &items.types {
             places.entry((source.package(), name)).or_default().push((source, *line));
         }

@@ -22,7 +22,7 @@ pub(crate) struct Units {
 }
 
 #[derive(Debug, Default)]
-struct Counted {
+struct MeterCounts {
     requests: BTreeMap<String, u64>,
     units: Units,
 }
@@ -30,13 +30,13 @@ struct Counted {
 /// A running meter.
 pub(crate) struct Meter {
     server: Server,
-    counted: Arc<Mutex<Counted>>,
+    counted: Arc<Mutex<MeterCounts>>,
 }
 
 impl Meter {
     /// Start one before this endpoint.
     pub(crate) async fn start(endpoint: &str) -> anyhow::Result<Self> {
-        let counted = Arc::new(Mutex::new(Counted::default()));
+        let counted = Arc::new(Mutex::new(MeterCounts::default()));
         let (client, endpoint) = (reqwest::Client::builder().no_proxy().build()?, endpoint.to_owned());
         let for_server = Arc::clone(&counted);
         let server = serve(move |request| {
@@ -68,7 +68,7 @@ impl Meter {
 async fn pass_on(
     client: &reqwest::Client,
     endpoint: &str,
-    counted: &Mutex<Counted>,
+    counted: &Mutex<MeterCounts>,
     request: Request,
 ) -> anyhow::Result<Response> {
     let (method, uri, headers) = (request.method().clone(), request.uri().clone(), request.headers().clone());
@@ -125,6 +125,6 @@ fn least_of_batch(request: &Bytes) -> f64 {
     tables.map(of_table).sum()
 }
 
-fn lock(counted: &Mutex<Counted>) -> MutexGuard<'_, Counted> {
+fn lock(counted: &Mutex<MeterCounts>) -> MutexGuard<'_, MeterCounts> {
     counted.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use crate::clock::Clock;
 use crate::config::StartingPosition;
-use crate::driver::{EventSource, Parts, Shared as Mapping};
+use crate::driver::{EventSource, Parts, SharedSource};
 use crate::lifecycle::{Change, Refusal};
 use crate::runtime::{Function, PAYLOAD_BYTES};
 use damper_stand_ins::serve::{Request, Response, Server, body, json as answer_json, serve};
@@ -55,8 +55,8 @@ struct ApiError {
 }
 
 #[derive(Default)]
-struct Inner {
-    mappings: Vec<Arc<Mapping>>,
+struct PlaneState {
+    mappings: Vec<Arc<SharedSource>>,
     functions: BTreeMap<String, Function>,
     calls: Calls,
     recent: Vec<Timestamp>,
@@ -64,14 +64,14 @@ struct Inner {
     throttles: u32,
 }
 
-struct Shared {
-    inner: Mutex<Inner>,
+struct SharedPlane {
+    inner: Mutex<PlaneState>,
     clock: Clock,
 }
 
 /// The running API. Dropping it frees its port; the mappings go on.
 pub struct ControlPlane {
-    shared: Arc<Shared>,
+    shared: Arc<SharedPlane>,
     server: Server,
 }
 
@@ -81,7 +81,7 @@ impl ControlPlane {
     /// # Errors
     /// The system has no port left.
     pub async fn start(clock: Clock) -> std::io::Result<Self> {
-        let shared = Arc::new(Shared { inner: Mutex::default(), clock });
+        let shared = Arc::new(SharedPlane { inner: Mutex::default(), clock });
         let for_server = Arc::clone(&shared);
         let server = serve(move |request| route(Arc::clone(&for_server), request)).await?;
         Ok(Self { shared, server })
@@ -139,13 +139,13 @@ impl ControlPlane {
     }
 }
 
-impl Shared {
-    fn inner(&self) -> MutexGuard<'_, Inner> {
+impl SharedPlane {
+    fn inner(&self) -> MutexGuard<'_, PlaneState> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Inner {
+impl PlaneState {
     fn admit(&mut self, now: Timestamp) -> Result<(), ApiError> {
         self.recent.retain(|at| crate::clock::later(*at, Duration::from_secs(1)) > now);
         let is_scripted = self.throttles > 0;
@@ -159,7 +159,7 @@ impl Inner {
         Ok(())
     }
 
-    fn mapping(&self, uuid: &str) -> Result<Arc<Mapping>, ApiError> {
+    fn mapping(&self, uuid: &str) -> Result<Arc<SharedSource>, ApiError> {
         let found = self.mappings.iter().find(|mapping| mapping.identity.uuid == uuid);
         found.cloned().ok_or_else(|| ApiError {
             status: 404,
@@ -169,7 +169,7 @@ impl Inner {
     }
 }
 
-async fn route(shared: Arc<Shared>, request: Request) -> Response {
+async fn route(shared: Arc<SharedPlane>, request: Request) -> Response {
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let invoked = uri.path().strip_prefix(FUNCTIONS).and_then(|rest| rest.strip_suffix("/invocations"));
     if let (&Method::POST, Some(name)) = (&method, invoked) {
@@ -201,7 +201,7 @@ fn error_response(error: &ApiError) -> Response {
 }
 
 /// Invokes a function and waits for its answer. An error of the function's own is an answer too, marked as one.
-async fn invoke(shared: &Shared, name: &str, request: Request) -> Result<Response, ApiError> {
+async fn invoke(shared: &SharedPlane, name: &str, request: Request) -> Result<Response, ApiError> {
     let function = shared.inner().functions.get(name).cloned().ok_or_else(|| ApiError {
         status: 404,
         code: "ResourceNotFoundException",
@@ -223,7 +223,7 @@ async fn invoke(shared: &Shared, name: &str, request: Request) -> Result<Respons
     })
 }
 
-fn list(shared: &Shared, query: &str) -> Value {
+fn list(shared: &SharedPlane, query: &str) -> Value {
     let asked = |name: &str| {
         let pair = query.split('&').filter_map(|pair| pair.split_once('=')).find(|(key, _)| *key == name);
         pair.map(|(_, value)| percent_encoding::percent_decode_str(value).decode_utf8_lossy().into_owned())
@@ -234,7 +234,7 @@ fn list(shared: &Shared, query: &str) -> Value {
         inner.calls.list = inner.calls.list.saturating_add(1);
         inner.mappings.clone()
     };
-    let is_asked = |mapping: &&Arc<Mapping>| {
+    let is_asked = |mapping: &&Arc<SharedSource>| {
         let identity = &mapping.identity;
         let is_function = |name: &String| *name == identity.function_name || *name == identity.function_arn();
         stream.as_ref().is_none_or(|arn| *arn == identity.stream_arn) && function.as_ref().is_none_or(is_function)
@@ -243,7 +243,7 @@ fn list(shared: &Shared, query: &str) -> Value {
     json!({ "EventSourceMappings": described, "NextMarker": null })
 }
 
-fn get(shared: &Shared, uuid: &str) -> Result<Value, ApiError> {
+fn get(shared: &SharedPlane, uuid: &str) -> Result<Value, ApiError> {
     let mapping = {
         let mut inner = shared.inner();
         inner.calls.get = inner.calls.get.saturating_add(1);
@@ -252,7 +252,7 @@ fn get(shared: &Shared, uuid: &str) -> Result<Value, ApiError> {
     Ok(describe(&mapping))
 }
 
-fn update(shared: &Shared, uuid: &str, body: &[u8]) -> Result<Value, ApiError> {
+fn update(shared: &SharedPlane, uuid: &str, body: &[u8]) -> Result<Value, ApiError> {
     let change = change(body)?;
     let (mapping, is_conflict) = {
         let mut inner = shared.inner();
@@ -309,7 +309,7 @@ fn change(body: &[u8]) -> Result<Change, ApiError> {
 }
 
 /// A mapping as the API describes it.
-fn describe(mapping: &Mapping) -> Value {
+fn describe(mapping: &SharedSource) -> Value {
     let identity = &mapping.identity;
     let (state, config, last_modified, last_result) = mapping.description();
     let (starting, timestamp) = match config.starting_position {

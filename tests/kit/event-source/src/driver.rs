@@ -92,7 +92,7 @@ pub struct View {
     pub troubles: Vec<String>,
 }
 
-struct Inner {
+struct SourceState {
     lifecycle: Lifecycle,
     mapping: Mapping,
     was_polling: bool,
@@ -104,16 +104,16 @@ struct Inner {
     troubles: Vec<String>,
 }
 
-pub(crate) struct Shared {
+pub(crate) struct SharedSource {
     pub(crate) identity: Identity,
     pub(crate) clock: Clock,
-    inner: Mutex<Inner>,
+    inner: Mutex<SourceState>,
     moved: watch::Sender<()>,
 }
 
 /// A running mapping. Dropping it stops it; invocations in flight are left to the function.
 pub struct EventSource {
-    shared: Arc<Shared>,
+    shared: Arc<SharedSource>,
     task: JoinHandle<()>,
 }
 
@@ -133,7 +133,7 @@ impl EventSource {
         let now = parts.clock.now();
         let mut mapping = Mapping::new(parts.config.clone(), parts.pace.clone());
         mapping.pause();
-        let inner = Inner {
+        let inner = SourceState {
             lifecycle: Lifecycle::new(parts.config, parts.lags, now),
             mapping,
             was_polling: false,
@@ -145,7 +145,8 @@ impl EventSource {
             troubles: Vec::new(),
         };
         let moved = watch::Sender::new(());
-        let shared = Arc::new(Shared { identity: parts.identity, clock: parts.clock, inner: Mutex::new(inner), moved });
+        let shared =
+            Arc::new(SharedSource { identity: parts.identity, clock: parts.clock, inner: Mutex::new(inner), moved });
         let driver = Driver {
             shared: Arc::clone(&shared),
             stream: parts.stream,
@@ -163,7 +164,7 @@ impl EventSource {
         &self.shared.identity
     }
 
-    pub(crate) fn shared(&self) -> Arc<Shared> {
+    pub(crate) fn shared(&self) -> Arc<SharedSource> {
         Arc::clone(&self.shared)
     }
 
@@ -200,13 +201,13 @@ impl EventSource {
     }
 }
 
-impl Shared {
-    fn inner(&self) -> MutexGuard<'_, Inner> {
+impl SharedSource {
+    fn inner(&self) -> MutexGuard<'_, SourceState> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Changes something and notifies the waiting tasks.
-    fn change<T>(&self, how: impl FnOnce(&mut Inner) -> T) -> T {
+    fn change<T>(&self, how: impl FnOnce(&mut SourceState) -> T) -> T {
         let result = how(&mut self.inner());
         self.moved.send_replace(());
         result
@@ -246,7 +247,7 @@ impl Shared {
     }
 }
 
-impl Inner {
+impl SourceState {
     /// Lets the states move on; pauses or resumes the machine accordingly.
     fn settle(&mut self, now: Timestamp) {
         self.lifecycle.settle(now);
@@ -270,7 +271,7 @@ impl Inner {
 }
 
 struct Driver {
-    shared: Arc<Shared>,
+    shared: Arc<SharedSource>,
     stream: Arc<dyn Stream>,
     function: Arc<dyn Invoke>,
     on_failure: Option<Arc<dyn ObjectStore>>,

@@ -64,7 +64,7 @@ struct FunctionLog {
     running: BTreeMap<u32, String>,
 }
 
-pub(crate) struct Shared {
+pub(crate) struct SharedFunction {
     config: FunctionConfig,
     idle: Mutex<Vec<Sandbox>>,
     seen: Mutex<FunctionLog>,
@@ -78,7 +78,7 @@ pub(crate) struct Shared {
 /// A function that can be invoked. Clones are the same function; with the last one its processes go.
 #[derive(Clone)]
 pub struct Function {
-    shared: Arc<Shared>,
+    shared: Arc<SharedFunction>,
 }
 
 impl Function {
@@ -86,7 +86,7 @@ impl Function {
     #[must_use]
     pub fn new(config: FunctionConfig) -> Self {
         let free = Semaphore::new(config.concurrency.max(1));
-        let shared = Shared {
+        let shared = SharedFunction {
             config,
             idle: Mutex::default(),
             seen: Mutex::default(),
@@ -201,7 +201,7 @@ impl Invoke for Function {
     }
 }
 
-impl Shared {
+impl SharedFunction {
     /// An idle sandbox, or a new one; and whether it is new.
     async fn sandbox(self: &Arc<Self>) -> Result<(Sandbox, bool), StartError> {
         loop {
