@@ -29,5 +29,7 @@ pub mod scenario;
 pub mod simulate;
 pub mod swarm;
 pub mod table;
+#[cfg(test)]
+mod test_scenarios;
 pub mod units;
 pub mod work;

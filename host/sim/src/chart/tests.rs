@@ -4,23 +4,10 @@ use super::*;
 use crate::algorithm::Algorithm;
 use crate::compare::alone;
 use crate::scenario::Scenario;
-
-const TEXT: &str = r#"
-duration = "4m"
-max_concurrency = 20
-fetch_timeout = "5s"
-[api]
-concurrency = { limit = 10 }
-[[changes]]
-at = "1m"
-api = { outage = "errors" }
-[[changes]]
-at = "2m"
-api = { outage = "none" }
-"#;
+use crate::test_scenarios::outage_text;
 
 fn chart() -> String {
-    let scenario = Scenario::parse("outage", TEXT).unwrap();
+    let scenario = Scenario::parse("outage", &outage_text("4m", "errors", ("1m", "2m"))).unwrap();
     let record = alone(&scenario, Algorithm::Aimd, 1);
     assert_eq!(record.duration, Duration::from_secs(240));
     svg("outage, aimd", &scenario.plan, &record).unwrap()

@@ -1,30 +1,19 @@
 use super::*;
+use crate::test_scenarios::outage_text;
 
 fn scenario(text: &str) -> Scenario {
     Scenario::parse("test", text).unwrap()
 }
 
-const OUTAGE: &str = r#"
-duration = "20m"
-max_concurrency = 20
-fetch_timeout = "5s"
-[mapping]
-lag = "30s"
-[api]
-latency = { median = "200ms", sigma = 0.4 }
-concurrency = { limit = 10 }
-error_rate = 0.01
-[[changes]]
-at = "8m"
-api = { outage = "black-hole" }
-[[changes]]
-at = "11m"
-api = { outage = "none" }
-"#;
+/// Three minutes without an answer, a slow mapping, and now and then an error.
+fn outage() -> String {
+    let text = outage_text("20m", "black-hole", ("8m", "11m"));
+    text.replace("[api]\n", "[mapping]\nlag = \"30s\"\n[api]\nerror_rate = 0.01\n")
+}
 
 #[test]
 fn the_books_balance_and_the_same_seed_gives_the_same_run() {
-    let scenario = scenario(OUTAGE);
+    let scenario = scenario(&outage());
     for algorithm in [Algorithm::Damper, Algorithm::Aimd, Algorithm::Article] {
         let whole = run(&scenario, algorithm, 1).unwrap();
         let Books { fed, fetched, skipped, dead_letters, pending } = whole.books;
@@ -37,7 +26,7 @@ fn the_books_balance_and_the_same_seed_gives_the_same_run() {
 
 #[test]
 fn the_books_balance_where_the_ledger_parks() {
-    let scenario = scenario(&OUTAGE.replace("[mapping]", "[mapping]\nparking = true\ntick = \"1m\""));
+    let scenario = scenario(&outage().replace("[mapping]", "[mapping]\nparking = true\ntick = \"1m\""));
     let whole = run(&scenario, Algorithm::Damper, 1).unwrap();
     let Books { fed, fetched, skipped, dead_letters, pending } = whole.books;
     assert_eq!(fed, fetched + skipped + dead_letters + pending);
@@ -47,7 +36,7 @@ fn the_books_balance_where_the_ledger_parks() {
 
 #[test]
 fn two_clients_share_one_api_and_keep_books_of_their_own() {
-    let text = OUTAGE.replace("duration = \"20m\"", "duration = \"6m\"\nclients = 2");
+    let text = outage().replace("duration = \"20m\"", "duration = \"6m\"\nclients = 2");
     let whole = run(&scenario(&text), Algorithm::Damper, 1).unwrap();
     let [one, other] = [whole.record.clients[0].ok, whole.record.clients[1].ok];
     assert!(one > 1_000 && other > 1_000, "{one} and {other}");
@@ -57,8 +46,9 @@ fn two_clients_share_one_api_and_keep_books_of_their_own() {
 
 #[test]
 fn the_control_plane_is_asked_for_a_batch_size_every_two_minutes_at_most_and_for_none_in_steady_state() {
-    let changing = scenario(OUTAGE);
-    let steady = OUTAGE.split("[[changes]]").next().unwrap().replace("duration = \"20m\"", "duration = \"90m\"");
+    let changing = scenario(&outage());
+    let steady = outage();
+    let steady = steady.split("[[changes]]").next().unwrap().replace("duration = \"20m\"", "duration = \"90m\"");
     let steady = scenario(&steady);
     for seed in 1..4 {
         for (scenario, is_steady) in [(&changing, false), (&steady, true)] {

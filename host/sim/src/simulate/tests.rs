@@ -1,23 +1,9 @@
 use super::*;
-
-const TEXT: &str = r#"
-about = "a cap, and two minutes of errors"
-duration = "15m"
-max_concurrency = 20
-fetch_timeout = "5s"
-[api]
-latency = { median = "200ms", sigma = 0.4 }
-concurrency = { limit = 10 }
-[[changes]]
-at = "6m"
-api = { outage = "errors" }
-[[changes]]
-at = "8m"
-api = { outage = "none" }
-"#;
+use crate::test_scenarios::outage_text;
 
 fn scenario() -> Scenario {
-    Scenario::parse("outage", TEXT).unwrap()
+    let about = "about = \"a cap, and two minutes of errors\"\n";
+    Scenario::parse("outage", &format!("{about}{}", outage_text("15m", "errors", ("6m", "8m")))).unwrap()
 }
 
 #[test]
