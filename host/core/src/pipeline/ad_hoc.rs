@@ -1,6 +1,6 @@
-//! Ad-hoc fetches: one record now, for a waiting caller, through the same ledger, limiter and hard cap as a batch, with the slot
-//! that batches leave free. The record is tried once. A failed fetch gives its claim back and leaves nothing behind: no dead
-//! letter, no attempt that a batch would not have spent.
+//! Ad-hoc fetches: one record now, for a waiting caller, through the same ledger, limiter and hard cap as a batch, with
+//! the slot that batches leave free. The record is tried once. A failed fetch gives its claim back and leaves nothing
+//! behind: no dead letter, no attempt that a batch would not have spent.
 
 use std::sync::Arc;
 
@@ -12,17 +12,17 @@ use tokio_util::sync::CancellationToken;
 use crate::dead_letter::Reason;
 use crate::item::{Item, ItemError, SequenceNumber};
 use crate::ledger::{Claimed, LedgerError, Owner, Release};
-use crate::pipeline::Pipeline;
 use crate::pipeline::adapt::BatchFeedback;
 use crate::pipeline::allowance::Allowance;
 use crate::pipeline::attempt::{AttemptOutcome, FinishedAttempt, attempt};
 use crate::pipeline::batch::Work;
 use crate::pipeline::batch_context::BatchContext;
-use crate::pipeline::batch_processor::RESERVE;
+use crate::pipeline::call_times::RESERVE;
 use crate::pipeline::chunks::Chunks;
 use crate::pipeline::flush::flush;
 use crate::pipeline::parking::ParkedChange;
 use crate::pipeline::probes::Probes;
+use crate::pipeline::provider::Pipeline;
 use crate::pipeline::redelivery::Redelivery;
 use crate::pipeline::report::{End, Stopped};
 use crate::pipeline::slots::Slots;
@@ -149,7 +149,8 @@ impl AdHocSession<'_> {
             AttemptOutcome::NotStarted => AdHoc::Busy,
             AttemptOutcome::Retry { .. } => failed("the fetch failed"),
             AttemptOutcome::GiveUp { claimed, letter, .. } => {
-                // An uncertain one stays claimed until its lease ends: a release would forget that the API may have been called.
+                // An uncertain one stays claimed until its lease ends: a release would forget that the API may have
+                // been called.
                 if letter.reason != Reason::Uncertain {
                     self.give_back(claimed, &letter.message).await?;
                 }
@@ -177,7 +178,8 @@ impl AdHocSession<'_> {
         let Some(due) = chunks.take_due(Instant::now(), true) else { return Ok(None) };
         let (stores, provider) = (self.pipeline.stores.clone(), self.context.provider().to_owned());
         let flushed = flush(stores, provider, self.context.owner.clone(), due).await;
-        // If it is unknown whether it is stored, the claim is kept, and the next owner of the item looks for its record.
+        // If it is unknown whether it is stored, the claim is kept, and the next owner of the item looks for its
+        // record.
         for (_, claimed) in flushed.not_stored {
             self.give_back(claimed, "its record could not be stored").await?;
         }

@@ -1,5 +1,5 @@
-//! The requests that one call may still send of the day's quota: reserved in the control item a share at a time, spent request by
-//! request.
+//! The requests that one call may still send of the day's quota: reserved in the control item a share at a time, spent
+//! request by request.
 
 use jiff::Timestamp;
 
@@ -9,8 +9,8 @@ use crate::control::quota::share;
 use crate::day::Day;
 use crate::ledger::LedgerError;
 use crate::manifest::Limits;
-use crate::pipeline::Pipeline;
 use crate::pipeline::batch_context::BatchContext;
+use crate::pipeline::provider::Pipeline;
 
 /// One call's part of the quota.
 #[derive(Debug)]

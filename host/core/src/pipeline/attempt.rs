@@ -1,4 +1,5 @@
-//! One try at one item, once it has a permit: claim, recover, fetch, judge. It runs beside others and shares only [`BatchContext`].
+//! One try at one item, once it has a permit: claim, recover, fetch, judge. It runs beside others and shares only
+//! [`BatchContext`].
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -52,8 +52,8 @@ pub(crate) enum Settled {
 #[derive(Debug)]
 struct Row {
     entry: Entry,
-    /// Until when it was parked, where it was taken up from there. More than one time where a call died after it had parked the entry
-    /// once more, and before it could forget the earlier time.
+    /// Until when it was parked, where it was taken up from there. More than one time where a call died after it had
+    /// parked the entry once more, and before it could forget the earlier time.
     parked: Vec<Timestamp>,
     end: Option<End>,
 }
@@ -120,8 +120,8 @@ impl Batch {
         batch
     }
 
-    /// List all entries, each once: what was parked may be delivered again, if the call that parked it did not live to say so. Answers
-    /// them with their positions.
+    /// List all entries, each once: what was parked may be delivered again, if the call that parked it did not live to
+    /// say so. Answers them with their positions.
     fn list(&mut self, taken_up: Vec<Parked>, delivered: Vec<Entry>) -> Vec<(usize, Entry)> {
         let mut places: BTreeMap<SequenceNumber, usize> = BTreeMap::new();
         for Parked { entry, due } in taken_up {
@@ -229,8 +229,8 @@ impl Batch {
         self.ready.is_empty() && self.delayed.is_empty()
     }
 
-    /// A work is settled: all of its entries end. One line in the sink is one entry fetched, one letter kept is one dead; the
-    /// entries beside them are skipped. Returns the ends, for counting.
+    /// A work is settled: all of its entries end. One line in the sink is one entry fetched, one letter kept is one
+    /// dead; the entries beside them are skipped. Returns the ends, for counting.
     pub(crate) fn settle(&mut self, index: WorkIndex, settled: &Settled) -> Vec<End> {
         let positions = self.entries_of.get(index).cloned().unwrap_or_default();
         let mut ends = Vec::with_capacity(positions.len());

@@ -1,7 +1,8 @@
-//! The loop of one call of `process`: it starts tries while it may, handles their results, and flushes chunks at the same time.
+//! The loop of one call of `process`: it starts tries while it may, handles their results, and flushes chunks at the
+//! same time.
 //!
-//! It owns the batch, the chunks and the slots; tries and flushes run as tasks and report back. It ends when nothing runs,
-//! nothing waits for a flush, and nothing can start any more.
+//! It owns the batch, the chunks and the slots; tries and flushes run as tasks and report back. It ends when nothing
+//! runs, nothing waits for a flush, and nothing can start any more.
 
 mod ending;
 mod giving_up;
@@ -22,30 +23,18 @@ use crate::pipeline::allowance::Allowance;
 use crate::pipeline::attempt::{AttemptOutcome, FinishedAttempt, attempt};
 use crate::pipeline::batch::{Batch, Settled, WorkIndex};
 use crate::pipeline::batch_context::BatchContext;
+use crate::pipeline::call_times::{LONGEST_WAIT, RESERVE, shortest_call};
 use crate::pipeline::chunks::{Chunks, Waiting};
 use crate::pipeline::flush::{FinishedFlush, FlushError, flush};
+use crate::pipeline::gate::Gate;
 use crate::pipeline::parking::{MOST_PARKED, ParkedChange, ParkedRead};
 use crate::pipeline::probes::Probes;
+use crate::pipeline::provider::Pipeline;
 use crate::pipeline::redelivery::{self, Redelivery};
 use crate::pipeline::report::{Aside, End, Report, Stopped};
 use crate::pipeline::slots::Slots;
-use crate::pipeline::{Gate, Pipeline};
 use crate::record::Failure;
 use crate::sink::SinkError;
-
-/// The time that a call needs at its end, after the last fetch: a flush, the finishes, the report.
-pub(crate) const RESERVE: Duration = Duration::from_secs(5);
-/// The time that a call needs before its first fetch: the control item, slots, a claim.
-const BEGIN: Duration = Duration::from_secs(4);
-
-/// The shortest call in which a fetch that may take so long can start and end. With less nothing ever starts.
-#[must_use]
-pub fn shortest_call(fetch_timeout: Duration) -> Duration {
-    BEGIN.saturating_add(fetch_timeout).saturating_add(RESERVE)
-}
-
-/// A batch that made no progress waits at most so long before it is reported, so that redelivery does not spin.
-pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// How often to check whether permits of requests that were given up are free again.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -161,7 +150,8 @@ impl<'a> BatchProcessor<'a> {
             Ok(known) => {
                 let known: BTreeMap<WorkIndex, Settled> = known.into_iter().collect();
                 self.batch.withdraw(|index| known.contains_key(&index));
-                // An earlier delivery has reported these: that they are known is no progress, after which the batch may come again at once.
+                // An earlier delivery has reported these: that they are known is no progress, after which the batch may
+                // come again at once.
                 let progressed = self.progressed;
                 known.iter().for_each(|(index, settled)| self.settle(*index, settled));
                 self.progressed = progressed;
@@ -229,7 +219,7 @@ impl<'a> BatchProcessor<'a> {
         if let Err(error) = pipeline.adapt(feedback).await {
             tracing::warn!(provider = context.provider(), %error, "the mapping was not adapted");
         }
-        pipeline.wait(gate.opens, deadline, &context).await;
+        context.wait_until(gate.opens, deadline).await;
         batch.into_report(Some(gate.why), Aside::default())
     }
 
@@ -256,12 +246,13 @@ impl<'a> BatchProcessor<'a> {
         let waits_for_quota = stopped == Some(Stopped::QuotaSpent);
         if !progressed && batch.len() > 0 && !batch.is_drained() && (stopped.is_none() || waits_for_quota) {
             let due = if waits_for_quota { None } else { batch.next_due() };
-            pipeline.wait(due, deadline, &context).await;
+            context.wait_until(due, deadline).await;
         }
         batch.into_report(stopped, aside)
     }
 
-    /// Start tries while work is due and the limiter, the slots and the time allow it. Returns what blocks the next one.
+    /// Start tries while work is due and the limiter, the slots and the time allow it. Returns what blocks the next
+    /// one.
     fn launch(&mut self) -> LaunchBlocker {
         let last_start = self.slots.launch_until(self.context.clock()).min(self.last_start);
         self.context.let_start_until(last_start, self.slots.last_renewal());
@@ -474,7 +465,8 @@ impl<'a> BatchProcessor<'a> {
         if let Some((day, used)) = flush.number {
             self.chunks.on_number_used(day, used);
         }
-        // After any failure this owner starts nothing more, and entries that have not ended are delivered again to another.
+        // After any failure this owner starts nothing more, and entries that have not ended are delivered again to
+        // another.
         if let Some(error) = flush.failure {
             self.stop(stopped_by(&error));
         }

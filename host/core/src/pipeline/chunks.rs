@@ -36,8 +36,8 @@ pub(crate) struct Chunk {
     pub(crate) lines: Vec<u8>,
     /// The items whose records are in `lines`: fetched once these are stored.
     pub(crate) records: Vec<(WorkIndex, Claimed)>,
-    /// The finishes that do not depend on the lines, and who waits for them: dead letters, and records that are in the sink
-    /// already.
+    /// The finishes that do not depend on the lines, and who waits for them: dead letters, and records that are in the
+    /// sink already.
     pub(crate) finishes: Vec<(Waiting, Finish)>,
 }
 
@@ -46,7 +46,8 @@ pub(crate) struct Chunk {
 pub(crate) struct Flush {
     /// Its day.
     pub(crate) day: Day,
-    /// Its number among the owner's chunks of that day; `None` if there is nothing to store, or the owner may store nothing more.
+    /// Its number among the owner's chunks of that day; `None` if there is nothing to store, or the owner may store
+    /// nothing more.
     pub(crate) number: Option<u32>,
     /// Its content.
     pub(crate) chunk: Chunk,
@@ -63,7 +64,8 @@ pub(crate) enum NumberUse {
     Ended,
 }
 
-/// How an owner's chunks of one day are numbered: without a gap, and no number before it is known what became of the last.
+/// How an owner's chunks of one day are numbered: without a gap, and no number before it is known what became of the
+/// last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Numbering {
     /// The next chunk gets this number.
@@ -106,8 +108,8 @@ impl Chunks {
         self.allowed.insert(index);
     }
 
-    /// Discard the dead letters of items that no flush has taken yet and that no operator has allowed: they may all have the same
-    /// cause.
+    /// Discard the dead letters of items that no flush has taken yet and that no operator has allowed: they may all
+    /// have the same cause.
     pub(crate) fn discard_pending_dead_letters(&mut self) -> Vec<(WorkIndex, Claimed, Reason)> {
         let mut discarded = Vec::new();
         let allowed = &self.allowed;

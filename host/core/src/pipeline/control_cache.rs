@@ -1,9 +1,9 @@
 //! The control item as this process has read or written it last, with its pending changes.
 //!
-//! Every call begins with a read, and every write holds only at the version that was seen. The cached item saves the second read
-//! of a call; and if each write costs money ([`Ledger::write_interval`]) also most writes: state that others do not need at once
-//! (the limiter's state, the governor's averages and the count of requests) waits for the next write. State that others need is
-//! written at once. Pure.
+//! Every call begins with a read, and every write holds only at the version that was seen. The cached item saves the
+//! second read of a call; and if each write costs money ([`Ledger::write_interval`]) also most writes: state that
+//! others do not need at once (the limiter's state, the governor's averages and the count of requests) waits for the
+//! next write. State that others need is written at once. Pure.
 //!
 //! [`Ledger::write_interval`]: crate::ledger::Ledger::write_interval
 
@@ -11,8 +11,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::control::governor::Governor;
-use crate::control::item::{Control, SavedLimiter};
+use crate::control::item::{Control, Governor, SavedLimiter};
 use crate::day::Day;
 
 /// When a change of the control item is written.
@@ -43,8 +42,8 @@ impl ControlCache {
         self.control.clone()
     }
 
-    /// Merge an item that was read with the pending changes. If another process has written since, only the count of requests is
-    /// merged: its learned state is as good as ours.
+    /// Merge an item that was read with the pending changes. If another process has written since, only the count of
+    /// requests is merged: its learned state is as good as ours.
     pub(crate) fn merge_read(&mut self, mut read: Control) -> Control {
         match &self.control {
             Some(known) if known.version == read.version && self.waiting_since.is_some() => return known.clone(),
@@ -102,8 +101,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::control::governor::Pending;
-    use crate::control::item::{OpenedBy, ProviderStop};
+    use crate::control::item::{OpenedBy, Pending, ProviderStop};
 
     const DAY: Day = Day(jiff::civil::date(2026, 11, 25));
 

@@ -2,9 +2,9 @@
 
 use crate::day::Day;
 use crate::ledger::{Claimed, Finish, Finished, LedgerError, Owner};
-use crate::pipeline::Stores;
 use crate::pipeline::batch::WorkIndex;
 use crate::pipeline::chunks::{Chunk, Flush, NumberUse, Waiting};
+use crate::pipeline::stores::Stores;
 use crate::sink::{SinkError, Stored, object_path, store_chunk};
 
 /// A flush, ended.
@@ -16,8 +16,8 @@ pub(crate) struct FinishedFlush {
     pub(crate) not_stored: Vec<(WorkIndex, Claimed)>,
     /// The use of the chunk's number, if it had one.
     pub(crate) number: Option<(Day, NumberUse)>,
-    /// Why it failed, if it did. Items that are not listed keep their claims: these expire, and the next owner of the items looks
-    /// for their records.
+    /// Why it failed, if it did. Items that are not listed keep their claims: these expire, and the next owner of the
+    /// items looks for their records.
     pub(crate) failure: Option<FlushError>,
 }
 

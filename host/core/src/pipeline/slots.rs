@@ -1,8 +1,8 @@
 //! This call's share of the provider's slots, which enforce the hard cap across processes.
 //!
-//! Slots count for their owner until a time that every renewal moves on. An owner that cannot renew stops launching, early enough
-//! for the last fetch to end while its slot still counts. If each write costs money and the next batch is about to come, a call
-//! leaves its slots to the next one of its process ([`Slots::keep`]); if none comes they expire.
+//! Slots count for their owner until a time that every renewal moves on. An owner that cannot renew stops launching,
+//! early enough for the last fetch to end while its slot still counts. If each write costs money and the next batch is
+//! about to come, a call leaves its slots to the next one of its process ([`Slots::keep`]); if none comes they expire.
 
 use std::time::Duration;
 
@@ -27,8 +27,8 @@ pub(crate) fn batch_slots(cap: u32) -> u32 {
     if cap >= 2 { cap - 1 } else { cap }
 }
 
-/// Slots that a call has left to the next one. A process may be frozen in between, and its own clock with it, or the time of day
-/// be set: the clock counts that says that more time has passed.
+/// Slots that a call has left to the next one. A process may be frozen in between, and its own clock with it, or the
+/// time of day be set: the clock counts that says that more time has passed.
 #[derive(Debug)]
 pub(crate) struct RetainedSlots {
     owner: Owner,
@@ -52,7 +52,8 @@ pub(crate) struct Slots {
     cap: u32,
     want: u32,
     granted: u32,
-    /// Permits in use that are not ours any more: a renewal gave fewer than before. The ledger counts them for us until they are free.
+    /// Permits in use that are not ours any more: a renewal gave fewer than before. The ledger counts them for us until
+    /// they are free.
     owed: u32,
     /// Whether another owner had fewer than it wants when we asked last.
     others_wait: bool,
@@ -109,8 +110,8 @@ impl Slots {
         self.renewed = Some(now);
     }
 
-    /// Leave the slots to the next call. `None` if this is not possible: the API may still be processing a request, or others
-    /// wait for slots.
+    /// Leave the slots to the next call. `None` if this is not possible: the API may still be processing a request, or
+    /// others wait for slots.
     pub(crate) fn keep(&self, clock: &WallClock) -> Option<RetainedSlots> {
         if self.granted < self.want || self.owed > 0 || self.in_use() > 0 || self.others_wait {
             return None;
@@ -138,8 +139,8 @@ impl Slots {
         self.permit_count().saturating_sub(self.permits.available())
     }
 
-    /// Until when a fetch may start. In the past, where the wall clock has leapt since the renewal: for others, who go by it, the
-    /// slots run out that much earlier.
+    /// Until when a fetch may start. In the past, where the wall clock has leapt since the renewal: for others, who go
+    /// by it, the slots run out that much earlier.
     pub(crate) fn launch_until(&self, clock: &WallClock) -> Instant {
         let now = Instant::now();
         let past = || now.checked_sub(Duration::from_millis(1)).unwrap_or(now);
@@ -170,7 +171,8 @@ impl Slots {
         let asked = moment.monotonic;
         let renewal = self.fetch_timeout.clamp(SHORTEST_RENEWAL, LONGEST_RENEWAL);
         let counts_for = renewal + self.fetch_timeout + MARGIN;
-        // A fetch may take a free permit for a second request at any time, so that all count as in use until we have fewer.
+        // A fetch may take a free permit for a second request at any time, so that all count as in use until we have
+        // fewer.
         let permits = self.permit_count();
         self.ask(ledger, clock, counts_for).await?;
         if self.permit_count() < permits {
@@ -178,7 +180,8 @@ impl Slots {
         }
         self.launch_until = asked + renewal;
         self.renewed = Some(moment);
-        // Half way, so that one slow renewal does not stop anything; sooner while others have all, or wait for what we owe.
+        // Half way, so that one slow renewal does not stop anything; sooner while others have all, or wait for what we
+        // owe.
         let pause = if self.granted == 0 || self.owed > 0 { SHORTEST_RENEWAL } else { renewal / 2 };
         self.next_renewal = asked + pause;
         Ok(())
@@ -191,8 +194,8 @@ impl Slots {
         Ok(())
     }
 
-    /// Take permits that are not ours any more out of the pool where they have come free. The last one makes a renewal due: others may
-    /// wait for them.
+    /// Take permits that are not ours any more out of the pool where they have come free. The last one makes a renewal
+    /// due: others may wait for them.
     pub(crate) fn pay_owed(&mut self) {
         let paid = self.permits.shrink(self.owed);
         self.owed -= paid;
