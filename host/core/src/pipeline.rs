@@ -6,19 +6,18 @@
 mod ad_hoc;
 mod adapt;
 mod alarm;
-mod allowance;
 mod attempt;
 mod batch;
 mod batch_context;
 mod batch_processor;
 mod call_times;
+pub mod capacity;
 mod chunks;
 mod control_access;
 mod control_cache;
 mod flush;
 mod gate;
 mod grant;
-mod leaps;
 mod limiter_time;
 pub mod parking;
 mod probes;
@@ -26,7 +25,6 @@ pub mod progress;
 mod provider;
 mod redelivery;
 pub mod report;
-mod slots;
 mod stores;
 mod verdict;
 
@@ -39,15 +37,13 @@ use crate::control::governor::BlockReason;
 use crate::control::item::Control;
 use crate::item::Entry;
 use crate::ledger::{LedgerError, LongWaits, Owner, Parked};
-use crate::manifest::Manifest;
-use crate::pipeline::allowance::Allowance;
 use crate::pipeline::batch::Batch;
 use crate::pipeline::batch_context::BatchContext;
 use crate::pipeline::batch_processor::BatchProcessor;
 use crate::pipeline::call_times::RESERVE;
+use crate::pipeline::capacity::Capacity;
 use crate::pipeline::parking::{ParkedChange, TakenUp};
 use crate::pipeline::report::{Aside, Report, Stopped};
-use crate::pipeline::slots::Slots;
 
 pub use ad_hoc::AdHoc;
 pub use adapt::AdaptError;
@@ -122,19 +118,18 @@ impl Pipeline {
         deadline: Instant,
         stop: &CancellationToken,
     ) -> Report {
-        let Manifest { name, limits, .. } = &self.manifest;
         self.limiter_time().catch_up(self.stores.clock.moment());
         let now = self.stores.clock.now();
         let owner = Owner::generate(now, &self.stores.random);
         let batch = self.batch(taken_up.entries, entries);
-        let mut slots = Slots::new(name, &owner, limits, Allowance::budget(limits, &self.stores.clock), self.leaps());
+        let mut capacity = Capacity::of_batch(&self.manifest, &owner, &self.stores.clock, self.leaps());
         if let Some(retained) = self.retained_slots().take() {
-            slots.resume(retained, self.stores.clock.moment());
+            capacity.slots.resume(retained, self.stores.clock.moment());
         }
         let recover_until = deadline.checked_sub(RESERVE).unwrap_or(deadline);
-        let context = Arc::new(BatchContext::new(self, owner, slots.permits().clone(), recover_until, stop));
+        let context = Arc::new(BatchContext::new(self, owner, capacity.slots.permits().clone(), recover_until, stop));
         self.recall(control);
-        let mut processor = BatchProcessor::new(self, context, batch, slots, control, deadline);
+        let mut processor = BatchProcessor::new(self, context, batch, capacity, control, deadline);
         processor.parked_read = taken_up.read;
         if let Some(gate) = self.gate(control) {
             return processor.report_closed_gate(gate).await;

@@ -12,7 +12,7 @@ use crate::control::governor::{Bounds, Invocation, Notes};
 use crate::control::item::{Control, Disabled, OpenedBy, ProviderStop, SavedLimiter};
 use crate::ledger::LedgerError;
 use crate::mapping::{MappingChange, MappingError, MappingState};
-use crate::pipeline::allowance::Unspent;
+use crate::pipeline::capacity::Unspent;
 use crate::pipeline::control_cache::{WritePolicy, may_wait};
 use crate::pipeline::grant;
 use crate::pipeline::parking::ParkedChange;

@@ -21,8 +21,8 @@ use crate::ledger::{Abandoned, Claim, ClaimRequest, Claimed, Release};
 use crate::manifest::OnLeaseExpiry;
 use crate::pipeline::batch::{Work, WorkIndex};
 use crate::pipeline::batch_context::{BatchContext, InFlightGuard};
+use crate::pipeline::capacity::slots::MARGIN;
 use crate::pipeline::report::End;
-use crate::pipeline::slots::MARGIN;
 use crate::pipeline::verdict::{
     Circumstances, Failures, Verdict, is_api_failure, judge, limiter_outcome, outcome_class,
 };

@@ -18,10 +18,10 @@ use crate::item::Identity;
 use crate::ledger::{Abandoned, Ledger, LedgerError, Owner};
 use crate::manifest::Manifest;
 use crate::pipeline::call_times::{LONGEST_WAIT, RESERVE};
+use crate::pipeline::capacity::slots::{MARGIN, has_leapt_since};
 use crate::pipeline::chunks::FULL_AGE;
 use crate::pipeline::progress::{EventKind, Progress};
 use crate::pipeline::provider::Pipeline;
-use crate::pipeline::slots::{MARGIN, has_leapt_since};
 use crate::sink::{Recoveries, SinkError};
 
 /// How long a flush takes at the most, from its start to the last finish, where the stores work. One that takes longer

@@ -19,11 +19,11 @@ use crate::control::admission::Admission;
 use crate::control::item::Control;
 use crate::ledger::{Claimed, Finish, Finished, Release};
 use crate::pipeline::adapt::BatchFeedback;
-use crate::pipeline::allowance::Allowance;
 use crate::pipeline::attempt::{AttemptOutcome, FinishedAttempt, attempt};
 use crate::pipeline::batch::{Batch, Settled, WorkIndex};
 use crate::pipeline::batch_context::BatchContext;
 use crate::pipeline::call_times::{LONGEST_WAIT, RESERVE, shortest_call};
+use crate::pipeline::capacity::Capacity;
 use crate::pipeline::chunks::{Chunks, Waiting};
 use crate::pipeline::flush::{FinishedFlush, FlushError, flush};
 use crate::pipeline::gate::Gate;
@@ -32,7 +32,6 @@ use crate::pipeline::probes::Probes;
 use crate::pipeline::provider::Pipeline;
 use crate::pipeline::redelivery::{self, Redelivery};
 use crate::pipeline::report::{Aside, End, Report, Stopped};
-use crate::pipeline::slots::Slots;
 use crate::record::Failure;
 use crate::sink::SinkError;
 
@@ -45,8 +44,7 @@ pub(crate) struct BatchProcessor<'a> {
     context: Arc<BatchContext>,
     batch: Batch,
     chunks: Chunks,
-    slots: Slots,
-    allowance: Allowance,
+    capacity: Capacity,
     probes: Probes,
     redelivery: Redelivery,
     /// The result of reading the parked entries, if they were read.
@@ -91,7 +89,7 @@ impl<'a> BatchProcessor<'a> {
         pipeline: &'a Arc<Pipeline>,
         context: Arc<BatchContext>,
         batch: Batch,
-        slots: Slots,
+        capacity: Capacity,
         control: &Control,
         deadline: Instant,
     ) -> Self {
@@ -103,14 +101,13 @@ impl<'a> BatchProcessor<'a> {
         let last_start = by_window.map_or(by_deadline, |by_window| by_window.min(by_deadline));
         context.set_last_start(last_start);
         // There are some already if the previous call has left its own.
-        context.set_permit_count(slots.permit_count());
+        context.set_permit_count(capacity.slots.permit_count());
         let mut processor = Self {
             pipeline,
             context,
             batch,
             chunks: Chunks::default(),
-            slots,
-            allowance: Allowance::new(&pipeline.manifest.limits),
+            capacity,
             probes: Probes::new(control),
             redelivery,
             parked_read: None,
@@ -211,8 +208,8 @@ impl<'a> BatchProcessor<'a> {
 
     /// Nothing may be fetched now: the governor handles the mapping, and the batch waits before it is delivered again.
     pub(crate) async fn report_closed_gate(self, gate: Gate) -> Report {
-        let Self { pipeline, context, batch, allowance, probes, deadline, .. } = self;
-        let (unspent, probed) = (allowance.close(&context), probes.into_failed());
+        let Self { pipeline, context, batch, capacity, probes, deadline, .. } = self;
+        let (unspent, probed) = (capacity.quota.close(), probes.into_failed());
         // The notes on the batch stay: nothing of it has been processed.
         let (redelivery, parked) = (Redelivery::default(), ParkedChange::default());
         let feedback = BatchFeedback { invocation: None, unspent, probed, redelivery, parked };
@@ -227,15 +224,16 @@ impl<'a> BatchProcessor<'a> {
     pub(crate) async fn report(mut self) -> Report {
         let invocation = self.invocation();
         let (mut aside, parked) = self.set_waiting_aside().await;
-        let retained = if self.expects_more() { self.slots.keep(self.context.clock()) } else { None };
+        let retained = if self.expects_more() { self.capacity.slots.keep(self.context.clock()) } else { None };
         let redelivery = Redelivery { again: self.batch.first_before_an_end(), ..self.redelivery };
-        let Self { pipeline, context, batch, slots, allowance, probes, deadline, stopped, progressed, .. } = self;
+        let Self { pipeline, context, batch, capacity, probes, deadline, stopped, progressed, .. } = self;
+        let Capacity { slots, quota } = capacity;
         if retained.is_some() {
             *pipeline.retained_slots() = retained;
         } else if let Err(error) = slots.give_back(context.ledger(), context.clock()).await {
             tracing::warn!(provider = context.provider(), %error, "slots were not given back; they run out by themselves");
         }
-        let (unspent, probed) = (allowance.close(&context), probes.into_failed());
+        let (unspent, probed) = (quota.close(), probes.into_failed());
         let feedback = BatchFeedback { invocation, unspent, probed, redelivery, parked };
         if let Err(error) = pipeline.adapt(feedback).await {
             tracing::warn!(provider = context.provider(), %error, "what was learned of the API was not kept");
@@ -254,8 +252,8 @@ impl<'a> BatchProcessor<'a> {
     /// Start tries while work is due and the limiter, the slots and the time allow it. Returns what blocks the next
     /// one.
     fn launch(&mut self) -> LaunchBlocker {
-        let last_start = self.slots.launch_until(self.context.clock()).min(self.last_start);
-        self.context.let_start_until(last_start, self.slots.last_renewal());
+        let last_start = self.capacity.slots.launch_until(self.context.clock()).min(self.last_start);
+        self.context.let_start_until(last_start, self.capacity.slots.last_renewal());
         loop {
             let now = Instant::now();
             if self.stopped.is_some() || now > self.last_start {
@@ -267,7 +265,7 @@ impl<'a> BatchProcessor<'a> {
             if now > last_start {
                 return LaunchBlocker::Until(self.next_renewal());
             }
-            if !self.allowance.covers(self.context.queued_count(), &self.context) {
+            if !self.capacity.quota.covers(self.context.queued_count()) {
                 return if self.context.queued_count() > 0 {
                     LaunchBlocker::StartQueue
                 } else {
@@ -307,20 +305,20 @@ impl<'a> BatchProcessor<'a> {
     }
 
     fn next_renewal(&self) -> Instant {
-        self.slots.next_renewal(self.context.clock())
+        self.capacity.slots.next_renewal(self.context.clock())
     }
 
     async fn renew_slots_if_due(&mut self) {
-        self.slots.pay_owed();
-        self.context.set_permit_count(self.slots.permit_count());
+        self.capacity.slots.pay_owed();
+        self.context.set_permit_count(self.capacity.slots.permit_count());
         let may_need_more = self.stopped.is_none() || !self.tries.is_empty();
         if !may_need_more || Instant::now() < self.next_renewal() {
             return;
         }
-        if let Err(error) = self.slots.renew(self.context.ledger(), self.context.clock()).await {
+        if let Err(error) = self.capacity.slots.renew(self.context.ledger(), self.context.clock()).await {
             return self.stop(Stopped::Storage(error.to_string()));
         }
-        self.context.set_permit_count(self.slots.permit_count());
+        self.context.set_permit_count(self.capacity.slots.permit_count());
         match self.pipeline.control().await.map(|control| self.pipeline.gate(&control)) {
             // This call itself has set aside what is left of the quota.
             Ok(None | Some(Gate { why: Stopped::QuotaSpent, .. })) => {}
@@ -333,8 +331,8 @@ impl<'a> BatchProcessor<'a> {
         if self.stopped.is_some() {
             return;
         }
-        match self.allowance.refill(self.pipeline, &self.context).await {
-            Ok(()) if self.allowance.is_spent(&self.context) && self.tries.is_empty() => self.stop(Stopped::QuotaSpent),
+        match self.pipeline.refill_quota(&mut self.capacity.quota).await {
+            Ok(()) if self.capacity.quota.is_spent() && self.tries.is_empty() => self.stop(Stopped::QuotaSpent),
             Ok(()) => {}
             Err(error) => self.stop(Stopped::Storage(error.to_string())),
         }

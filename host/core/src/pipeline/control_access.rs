@@ -2,6 +2,7 @@
 
 use crate::control::item::{ChangeNonce, Control, ProviderStop};
 use crate::ledger::{ControlChange, LedgerError, WriteResult};
+use crate::pipeline::capacity::QuotaShare;
 use crate::pipeline::control_cache::WritePolicy;
 use crate::pipeline::provider::Pipeline;
 use crate::pipeline::stores::Stores;
@@ -75,6 +76,16 @@ impl Pipeline {
             }
             is_guess = false;
         }
+    }
+
+    /// Set requests of the day's quota aside where few are left.
+    pub(super) async fn refill_quota(&self, quota: &mut QuotaShare) -> Result<(), LedgerError> {
+        let Some(mut reservation) = quota.next_reservation(&self.manifest.window, self.stores.clock.now()) else {
+            return Ok(());
+        };
+        self.change_control(|control| reservation.take(control)).await?;
+        quota.add(&reservation);
+        Ok(())
     }
 
     fn new_change(&self) -> ControlChange<'_> {

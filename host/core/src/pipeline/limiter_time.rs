@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::clock::Moment;
-use crate::pipeline::slots::MARGIN;
+use crate::pipeline::capacity::slots::MARGIN;
 
 /// The time of a process's limiter. It begins with the time since 1970, as far as the wall clock is right.
 #[derive(Debug, Clone, Copy)]

@@ -16,11 +16,11 @@ use crate::control::limiter::{Limiter, LimiterConfig};
 use crate::day::Day;
 use crate::fetcher::Fetcher;
 use crate::manifest::Manifest;
+use crate::pipeline::capacity::leaps::Leaps;
+use crate::pipeline::capacity::slots::{RetainedSlots, batch_slots};
 use crate::pipeline::control_cache::ControlCache;
-use crate::pipeline::leaps::Leaps;
 use crate::pipeline::limiter_time::LimiterTime;
 use crate::pipeline::progress::Progress;
-use crate::pipeline::slots::{RetainedSlots, batch_slots};
 use crate::pipeline::stores::Stores;
 
 /// One provider's pipeline in this process. It lives as long as the process, so that the limiter and the failure

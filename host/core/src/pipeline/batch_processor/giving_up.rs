@@ -1,5 +1,5 @@
-//! Items that are to be given up on: they become dead letters, or are kept until the fault is fixed if an operator is needed
-//! first.
+//! Items that are to be given up on: they become dead letters, or are kept until the fault is fixed if an operator is
+//! needed first.
 
 use tokio::time::Instant;
 
@@ -42,8 +42,8 @@ impl BatchProcessor<'_> {
         }
     }
 
-    /// Keep an item that would have been given up on until the fault is fixed. An uncertain one stays claimed until its lease
-    /// expires: a release would lose the fact that the API may have been called.
+    /// Keep an item that would have been given up on until the fault is fixed. An uncertain one stays claimed until its
+    /// lease expires: a release would lose the fact that the API may have been called.
     async fn spare(&mut self, index: WorkIndex, claimed: Claimed, reason: Reason) {
         if reason == Reason::Uncertain {
             self.batch.delay(index, Instant::now());

@@ -1,5 +1,5 @@
-//! Items that wait for long: a call ends without them, so that the entries behind its batch do not wait, too. If the stream
-//! cannot skip entries, they are parked.
+//! Items that wait for long: a call ends without them, so that the entries behind its batch do not wait, too. If the
+//! stream cannot skip entries, they are parked.
 //!
 //! The order of writes makes sure that nothing is lost, whenever the process dies:
 //!
@@ -21,8 +21,8 @@ use crate::pipeline::batch_processor::BatchProcessor;
 use crate::pipeline::parking::ParkedChange;
 use crate::pipeline::report::{Aside, Stopped, Waiting};
 
-/// How long a call stays for items that wait while nothing else is left of its batch. It ends without those that wait longer, if
-/// they are delivered again when they are due ([`LongWaits`]).
+/// How long a call stays for items that wait while nothing else is left of its batch. It ends without those that wait
+/// longer, if they are delivered again when they are due ([`LongWaits`]).
 const LONGEST_HOLD: Duration = Duration::from_secs(10);
 
 impl BatchProcessor<'_> {
@@ -31,8 +31,8 @@ impl BatchProcessor<'_> {
         self.may_leave_waiting() && self.batch.only_waits(Instant::now(), LONGEST_HOLD)
     }
 
-    /// Set aside entries that wait for long, and unpark entries that have ended. Returns the changes for the report and for the
-    /// control item.
+    /// Set aside entries that wait for long, and unpark entries that have ended. Returns the changes for the report and
+    /// for the control item.
     pub(super) async fn set_waiting_aside(&mut self) -> (Aside, ParkedChange) {
         let (now, time) = (Instant::now(), self.context.clock().now());
         let late = if self.may_leave_waiting() { self.batch.take_waiting(now, LONGEST_HOLD) } else { Vec::new() };
@@ -79,8 +79,8 @@ impl BatchProcessor<'_> {
         (Aside { parked, ..Aside::default() }, change)
     }
 
-    /// Whether the batch may end without the items that wait for long. While the API is down or an operator is needed, all items
-    /// have to wait.
+    /// Whether the batch may end without the items that wait for long. While the API is down or an operator is needed,
+    /// all items have to wait.
     fn may_leave_waiting(&self) -> bool {
         let are_delivered_again = match self.context.ledger().long_waits() {
             LongWaits::Held => false,
