@@ -7,8 +7,10 @@ mod ad_hoc;
 mod adapt;
 mod alarm;
 mod attempt;
+mod attempts;
 mod batch;
 mod batch_context;
+mod batch_notes;
 mod batch_processor;
 mod call_times;
 pub mod capacity;
@@ -27,6 +29,7 @@ mod redelivery;
 pub mod report;
 mod stores;
 mod verdict;
+mod writer;
 
 use std::sync::Arc;
 
@@ -39,6 +42,7 @@ use crate::item::Entry;
 use crate::ledger::{LedgerError, LongWaits, Owner, Parked};
 use crate::pipeline::batch::Batch;
 use crate::pipeline::batch_context::BatchContext;
+use crate::pipeline::batch_notes::BatchNotes;
 use crate::pipeline::batch_processor::BatchProcessor;
 use crate::pipeline::call_times::RESERVE;
 use crate::pipeline::capacity::Capacity;
@@ -129,8 +133,8 @@ impl Pipeline {
         let recover_until = deadline.checked_sub(RESERVE).unwrap_or(deadline);
         let context = Arc::new(BatchContext::new(self, owner, capacity.slots.permits().clone(), recover_until, stop));
         self.recall(control);
-        let mut processor = BatchProcessor::new(self, context, batch, capacity, control, deadline);
-        processor.parked_read = taken_up.read;
+        let notes = BatchNotes::new(&batch, taken_up.read, control);
+        let mut processor = BatchProcessor::new(self, context, batch, notes, capacity, control, deadline);
         if let Some(gate) = self.gate(control) {
             return processor.report_closed_gate(gate).await;
         }
@@ -150,6 +154,8 @@ mod clock_tests;
 mod control_tests;
 #[cfg(test)]
 mod crash_tests;
+#[cfg(test)]
+mod ending_tests;
 #[cfg(test)]
 mod grant_tests;
 #[cfg(test)]

@@ -3,11 +3,11 @@
 //!
 //! The order of writes makes sure that nothing is lost, whenever the process dies:
 //!
-//! 1. the entry is parked, before the stream hears that it is done with it: dead in between, the call leaves an entry that is delivered
-//!    again, whose claim says that it waits, and that is parked under the same name;
+//! 1. the entry is parked, before the stream hears that it is done with it: dead in between, the call leaves an entry that
+//!    is delivered again, whose claim says that it waits, and that is parked under the same name;
 //! 2. an entry that was taken up and waits once more is parked until the later time before the earlier one is forgotten;
-//! 3. an entry that was taken up and has ended is forgotten after the ledger's row says so: else it is taken up again, and its claim
-//!    says that it is done.
+//! 3. an entry that was taken up and has ended is forgotten after the ledger's row says so: else it is taken up again, and
+//!    its claim says that it is done.
 
 use std::time::Duration;
 
@@ -47,7 +47,7 @@ impl BatchProcessor<'_> {
 
     async fn park(&mut self, late: Vec<Late>, until: impl Fn(Instant) -> Timestamp) -> (Aside, ParkedChange) {
         let (provider, ledger) = (self.context.provider(), self.context.ledger());
-        let mut change = ParkedChange { read: self.parked_read, ..ParkedChange::default() };
+        let mut change = ParkedChange { read: self.notes.parked_read, ..ParkedChange::default() };
         let (mut parked, mut gone) = (Vec::with_capacity(late.len()), Vec::new());
         for Late { entry, parked: before, due } in late {
             let due = until(due);
@@ -86,10 +86,10 @@ impl BatchProcessor<'_> {
             LongWaits::Held => false,
             LongWaits::Reported => true,
             // Entries that were taken up are parked already.
-            LongWaits::Parked => self.may_park || self.batch.len() == 0,
+            LongWaits::Parked => self.notes.may_park || self.batch.len() == 0,
         };
         let is_well = self.context.limiter_snapshot().breaker == BreakerStatus::Closed
-            && !matches!(self.stopped, Some(Stopped::BreakerOpen | Stopped::ApiDown | Stopped::Storage(_)));
+            && !matches!(self.status.stopped, Some(Stopped::BreakerOpen | Stopped::ApiDown | Stopped::Storage(_)));
         are_delivered_again && is_well
     }
 }
