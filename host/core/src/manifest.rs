@@ -1,8 +1,8 @@
 //! The manifest: what a provider's author asks for in `provider.toml`, checked, with defaults and units resolved.
 //! A manifest asks and an operator grants; what the operator tightens is laid over it with [`Manifest::tighten`].
 //!
-//! Unknown keys are errors, numbers have bounds, and an error names the field, its value, what is allowed, and the line.
-//! This module reads no file and gives no secret.
+//! Unknown keys are errors, numbers have bounds, and an error names the field, its value, what is allowed, and the
+//! line. This module reads no file and gives no secret.
 
 pub mod reference;
 pub mod units;
@@ -153,21 +153,22 @@ impl Manifest {
     /// Reads the text of a `provider.toml`.
     ///
     /// # Errors
-    /// If the text is no TOML, has a key that is not known or lacks one that is needed, or if a value is not allowed. The message
-    /// names the field and what is allowed there; line and column count from 1.
+    /// If the text is no TOML, has a key that is not known or lacks one that is needed, or if a value is not allowed.
+    /// The message names the field and what is allowed there; line and column count from 1.
     pub fn parse(text: &str) -> Result<Self, ManifestError> {
         if text.len() > MAX_MANIFEST_BYTES {
             return Err(ManifestError::TooLong { bytes: text.len() });
         }
-        let raw: raw::Manifest = toml::from_str(text).map_err(|error| ManifestError::unreadable(text, &error))?;
+        let raw: raw::RawManifest = toml::from_str(text).map_err(|error| ManifestError::unreadable(text, &error))?;
         check::manifest(raw).map_err(|error| error.located_in(text))
     }
 
-    /// Lays an operator's tightening over the manifest. For every limit and for the window the stricter of the two holds;
-    /// batch sizes, attempts and backoff are the operator's where they are given.
+    /// Lays an operator's tightening over the manifest. For every limit and for the window the stricter of the two
+    /// holds; batch sizes, attempts and backoff are the operator's where they are given.
     ///
     /// # Errors
-    /// If a value of the operator is outside what a manifest may say, or lists of spans are empty. Such an error has no position.
+    /// If a value of the operator is outside what a manifest may say, or lists of spans are empty. Such an error has no
+    /// position.
     pub fn tighten(self, tightening: &Tightening) -> Result<Self, ManifestError> {
         tighten::tighten(self, tightening)
     }

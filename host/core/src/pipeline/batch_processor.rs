@@ -28,7 +28,7 @@ use crate::pipeline::batch_processor::call_status::CallStatus;
 use crate::pipeline::batch_processor::launch_blocker::LaunchBlocker;
 use crate::pipeline::call_times::{CallTimes, RESERVE, shortest_call};
 use crate::pipeline::capacity::Capacity;
-use crate::pipeline::chunks::Waiting;
+use crate::pipeline::chunks::BatchPart;
 use crate::pipeline::flush::{FinishedFlush, FlushError};
 use crate::pipeline::gate::Gate;
 use crate::pipeline::parking::ParkedChange;
@@ -75,7 +75,7 @@ impl<'a> BatchProcessor<'a> {
         let mut processor = Self { pipeline, context, times, batch, notes, capacity, attempts, writer, status };
         let today = processor.pipeline.today();
         for (position, letter) in processor.batch.take_unreadable() {
-            processor.writer.chunks.add_dead_letter(Waiting::Unreadable(position), today, None, letter);
+            processor.writer.chunks.add_dead_letter(BatchPart::Unreadable(position), today, None, letter);
         }
         processor
     }
@@ -297,16 +297,16 @@ impl<'a> BatchProcessor<'a> {
     async fn on_flush_done(&mut self, flush: FinishedFlush) {
         for (waiting, finish, finished) in flush.finished {
             match (waiting, finished) {
-                (Waiting::Unreadable(position), _) => {
+                (BatchPart::Unreadable(position), _) => {
                     let end = self.batch.on_unreadable_kept(position);
                     self.on_entry_ended(end);
                 }
-                (Waiting::Work(index), Finished::Written) => {
+                (BatchPart::Work(index), Finished::Written) => {
                     let settled = if matches!(finish, Finish::Fetched(_)) { Settled::Fetched } else { Settled::Dead };
                     self.settle(index, &settled);
                 }
                 // The owner that took the claim over has found our object, or will; the next claim shows it.
-                (Waiting::Work(index), Finished::Fenced) => self.batch.delay(index, Instant::now()),
+                (BatchPart::Work(index), Finished::Fenced) => self.batch.delay(index, Instant::now()),
             }
         }
         if let Some((day, used)) = flush.number {

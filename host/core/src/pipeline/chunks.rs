@@ -21,7 +21,7 @@ const ROOM_BYTES: usize = 3 * FULL_BYTES;
 
 /// The part of the batch that waits for an end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Waiting {
+pub(crate) enum BatchPart {
     /// A work of the batch.
     Work(WorkIndex),
     /// An entry that is no item, by its position in the batch.
@@ -38,7 +38,7 @@ pub(crate) struct Chunk {
     pub(crate) records: Vec<(WorkIndex, Claimed)>,
     /// The finishes that do not depend on the lines, and who waits for them: dead letters, and records that are in the
     /// sink already.
-    pub(crate) finishes: Vec<(Waiting, Finish)>,
+    pub(crate) finishes: Vec<(BatchPart, Finish)>,
 }
 
 /// A chunk on its way to the sink.
@@ -95,11 +95,17 @@ impl Chunks {
 
     /// A record is in the sink already and only to be finished.
     pub(crate) fn add_recovered(&mut self, index: WorkIndex, claimed: Claimed) {
-        self.chunk(claimed.day).finishes.push((Waiting::Work(index), Finish::Fetched(claimed)));
+        self.chunk(claimed.day).finishes.push((BatchPart::Work(index), Finish::Fetched(claimed)));
     }
 
     /// An item is to be given up on.
-    pub(crate) fn add_dead_letter(&mut self, waiting: Waiting, day: Day, claimed: Option<Claimed>, letter: DeadLetter) {
+    pub(crate) fn add_dead_letter(
+        &mut self,
+        waiting: BatchPart,
+        day: Day,
+        claimed: Option<Claimed>,
+        letter: DeadLetter,
+    ) {
         self.chunk(day).finishes.push((waiting, Finish::Dead { claimed, letter }));
     }
 
@@ -115,7 +121,9 @@ impl Chunks {
         let allowed = &self.allowed;
         for chunk in self.open.values_mut() {
             chunk.finishes.retain(|(waiting, finish)| match (waiting, finish) {
-                (Waiting::Work(index), Finish::Dead { claimed: Some(claimed), letter }) if !allowed.contains(index) => {
+                (BatchPart::Work(index), Finish::Dead { claimed: Some(claimed), letter })
+                    if !allowed.contains(index) =>
+                {
                     discarded.push((*index, claimed.clone(), letter.reason));
                     false
                 }

@@ -24,11 +24,12 @@
 //!              (x 0.7)
 //! ```
 //!
-//! If other clients seem to use the API (`overload`), steps up are equal for all, and a 429 on the way up gives up a share of the
-//! level.
+//! If other clients seem to use the API (`overload`), steps up are equal for all, and a 429 on the way up gives up a
+//! share of the level.
 //!
-//! Every state measures from its own beginning, in windows of at least three mean latencies; a fetch counts in a window only if
-//! it started in it. The level is changed only if it limits: an experiment that no fetch had to wait for proves nothing.
+//! Every state measures from its own beginning, in windows of at least three mean latencies; a fetch counts in a window
+//! only if it started in it. The level is changed only if it limits: an experiment that no fetch had to wait for proves
+//! nothing.
 
 mod climb;
 mod descend;
@@ -55,7 +56,8 @@ use start::Start;
 const BACK_OFF: f64 = 0.7;
 /// Answers slower by this factor are slower.
 const TOLERANCE: f64 = 1.4;
-/// Latency that rises by more than this power of the level means that more in flight bring less than half of what they should.
+/// Latency that rises by more than this power of the level means that more in flight bring less than half of what they
+/// should.
 const RISES_WITH_LEVEL: f64 = 0.5;
 /// The number of standard errors that makes a difference significant.
 const SIGNIFICANT: f64 = 2.0;
@@ -156,7 +158,7 @@ impl Measure {
 
 /// How a fetch ended, as far as the level is concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum End {
+pub(super) enum FetchEnd {
     /// An answer.
     Good,
     /// Too many at a time.
@@ -227,17 +229,17 @@ impl Level {
 
     /// A fetch has ended. Returns whether this looks like an outage.
     #[must_use]
-    pub(super) fn on_ended(&mut self, now: Duration, permit: Permit, end: End, paced: bool) -> bool {
+    pub(super) fn on_ended(&mut self, now: Duration, permit: Permit, end: FetchEnd, paced: bool) -> bool {
         match end {
-            End::Good => self.on_answered(now, permit),
-            End::Overload => {
+            FetchEnd::Good => self.on_answered(now, permit),
+            FetchEnd::Overload => {
                 self.errors.on_throttled(now);
                 self.on_overload(now, permit);
             }
-            End::OverRate => self.errors.on_throttled(now),
-            End::Failed => self.errors.on_failed(now),
+            FetchEnd::OverRate => self.errors.on_throttled(now),
+            FetchEnd::Failed => self.errors.on_failed(now),
         }
-        let failed = end == End::Failed;
+        let failed = end == FetchEnd::Failed;
         if permit.started >= self.measure.since {
             self.measure.ended = self.measure.ended.saturating_add(1);
             self.measure.failed = self.measure.failed.saturating_add(u32::from(failed));

@@ -8,7 +8,7 @@ use crate::dead_letter::{DeadLetter, Reason};
 use crate::ledger::Claimed;
 use crate::pipeline::batch::WorkIndex;
 use crate::pipeline::batch_processor::BatchProcessor;
-use crate::pipeline::chunks::Waiting;
+use crate::pipeline::chunks::BatchPart;
 use crate::pipeline::report::Stopped;
 
 impl BatchProcessor<'_> {
@@ -17,14 +17,14 @@ impl BatchProcessor<'_> {
         if alarmed || self.status.needs_operator() {
             self.spare(index, claimed, letter.reason).await;
         } else {
-            self.writer.chunks.add_dead_letter(Waiting::Work(index), claimed.day, Some(claimed), letter);
+            self.writer.chunks.add_dead_letter(BatchPart::Work(index), claimed.day, Some(claimed), letter);
         }
     }
 
     /// An item is to be given up on, and an operator has allowed that: no alarm takes it back.
     pub(super) fn give_up_as_allowed(&mut self, index: WorkIndex, claimed: Claimed, letter: DeadLetter) {
         self.writer.chunks.allow(index);
-        self.writer.chunks.add_dead_letter(Waiting::Work(index), claimed.day, Some(claimed), letter);
+        self.writer.chunks.add_dead_letter(BatchPart::Work(index), claimed.day, Some(claimed), letter);
     }
 
     /// An operator is needed: stop the provider and keep the items that would have become dead letters.
