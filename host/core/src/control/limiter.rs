@@ -40,11 +40,10 @@ use crate::control::breaker::{Breaker, BreakerPermit, BreakerTransition};
 use crate::control::pacer::Pacer;
 use crate::control::rebase::Rebase;
 use level::{FetchEnd, Level};
+pub(crate) use retry_after::LONGEST_RETRY_AFTER;
 use retry_after::{About, RetryAfter};
 use stall::Stall;
 
-/// The longest Retry-After that is believed; a longer one is cut to this.
-pub(crate) const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(24 * 3600);
 /// When to ask again if nothing may ever start: the hard cap is 0.
 const NEVER: Duration = Duration::from_secs(3600);
 /// How far ahead the requests of a fetch that sent many can have put the manifest's rate, as far as a saved state is

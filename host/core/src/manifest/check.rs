@@ -9,9 +9,10 @@ use std::time::Duration;
 use jiff::civil::Time;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 
+use super::error::ManifestError;
 use super::raw::{RawLimits, RawManifest, RawPace, RawRetry, RawWindow};
+use super::tables::{Egress, Limits, Manifest, Pace, Retry};
 use super::units::{Word, parse_bytes, parse_duration, show_bytes, show_duration};
-use super::{Egress, Limits, Manifest, ManifestError, Pace, Retry};
 use crate::control::window::{Span, Window, parse_time};
 
 pub(super) const MAX_SPANS: usize = 64;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::OnLeaseExpiry;
+use super::tables::OnLeaseExpiry;
 use super::units::Word;
 
 #[derive(Deserialize)]

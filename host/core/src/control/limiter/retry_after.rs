@@ -31,11 +31,12 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::control::admission::Permit;
-use crate::control::limiter::LONGEST_RETRY_AFTER;
 use crate::control::limiter::cause::{Advice, AnswerPace, Cause};
 use crate::control::pacer::Pacer;
 use crate::control::rebase::Rebase;
 
+/// The longest Retry-After that is believed; a longer one is cut to this.
+pub(crate) const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(24 * 3600);
 /// The lowest rate that is learned, in fetches a second.
 const LOWEST_RATE: f64 = 0.05;
 /// The highest rate that is learned: beyond it, it is no bound.

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::super::error::ManifestError;
 use super::super::raw::{Kind, RawCredential};
+use super::super::tables::CredentialKind;
 use super::super::units::Word;
-use super::super::{CredentialKind, ManifestError};
 
 pub(in super::super) const MAX_NAME_BYTES: usize = 64;
 pub(in super::super) const MAX_DESCRIPTION_BYTES: usize = 1_024;

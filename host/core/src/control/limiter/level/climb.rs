@@ -20,8 +20,8 @@ const STEP_AFTER_START: f64 = 0.1;
 const STEP_IF_CONTESTED: f64 = 0.04;
 /// The time from a refused look up to the next, if the limit is contested.
 const INTERVAL_IF_CONTESTED: Duration = Duration::from_secs(5);
-/// The number of standard errors that fails a look up. One, not two: a wrong no costs some seconds, a wrong yes is followed by
-/// the next step, and with noisy latency the level would drift far beyond the knee.
+/// The number of standard errors that fails a look up. One, not two: a wrong no costs some seconds, a wrong yes is
+/// followed by the next step, and with noisy latency the level would drift far beyond the knee.
 const PROBABLE: f64 = 1.0;
 /// The shortest and the longest time between two steps of RAMP.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);

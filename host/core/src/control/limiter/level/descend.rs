@@ -138,7 +138,8 @@ impl Level {
         self.descent.reset(now);
     }
 
-    /// Latency does not follow: go back. The cause of the slower responses is not us, and the new latency is normal from now on.
+    /// Latency does not follow: go back. The cause of the slower responses is not us, and the new latency is normal
+    /// from now on.
     fn restore(&mut self, now: Duration, down: Down) {
         self.hold(now, down.from);
         match down.why {

@@ -1,7 +1,7 @@
 //! START: up in steps of a half, for as long as answers become no slower.
 //!
-//! Each step is compared with the one before and with the first. A rise that is too small to be seen in one step of a slow
-//! and noisy API, so that START would go on to the cap, is seen over several.
+//! Each step is compared with the one before and with the first. A rise that is too small to be seen in one step of a
+//! slow and noisy API, so that START would go on to the cap, is seen over several.
 
 use std::time::Duration;
 
