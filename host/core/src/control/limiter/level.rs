@@ -37,20 +37,16 @@ mod hold;
 mod overload;
 mod relief;
 mod start;
+mod state;
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use crate::control::admission::Permit;
-use crate::control::limiter::errors::Errors;
-use crate::control::limiter::latency::{Baseline, Sample};
+use crate::control::limiter::latency::Sample;
 use crate::control::rebase::Rebase;
-use climb::{Climb, Ramp, Up};
-use descend::{Descent, Down};
-use overload::Overload;
-use relief::Relief;
-use start::Start;
+use state::{Measure, Phase, Start};
+
+pub(super) use state::Level;
 
 /// The factor by which a level is lowered if the API is overloaded.
 const BACK_OFF: f64 = 0.7;
@@ -64,71 +60,6 @@ const SIGNIFICANT: f64 = 2.0;
 /// The shortest and the longest window.
 const SHORTEST_WINDOW: Duration = Duration::from_millis(250);
 const LONGEST_WINDOW: Duration = Duration::from_secs(64);
-
-/// The level and the experiment that is going on.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub(super) struct Level {
-    /// The hard cap.
-    most: f64,
-    /// How many may be in flight, rounded down.
-    limit: f64,
-    /// The last level that was found good.
-    held: f64,
-    /// A level that was too much, if one is known.
-    too_much: Option<f64>,
-    phase: Phase,
-    measure: Measure,
-    /// Whether something had to wait for the level lately.
-    limits: bool,
-    climb: Climb,
-    descent: Descent,
-    overload: Overload,
-    errors: Errors,
-    baseline: Baseline,
-    /// The level before the first Retry-After whose cause is not known yet.
-    before_refusals: Option<f64>,
-    /// In seconds; `None` until the first answer.
-    mean_latency: Option<f64>,
-}
-
-/// The current experiment.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Phase {
-    Start(Start),
-    Hold,
-    Ramp(Ramp),
-    Up(Up),
-    Confirm,
-    Down(Down),
-    Relief(Relief),
-}
-
-impl Default for Phase {
-    fn default() -> Self {
-        Self::Start(Start::default())
-    }
-}
-
-/// The measurements since the present state began.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-struct Measure {
-    since: Duration,
-    window_since: Duration,
-    window_length: Duration,
-    /// Latencies of this window.
-    window: Sample,
-    /// Latencies of the windows before it; while a window is being judged, of all.
-    all: Sample,
-    /// Fetches that started in this state and have ended.
-    ended: u32,
-    /// How many of them failed.
-    failed: u32,
-    /// Whether something had to wait for the level in this window.
-    limits: bool,
-}
 
 impl Default for Measure {
     fn default() -> Self {

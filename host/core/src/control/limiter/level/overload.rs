@@ -17,9 +17,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
-use super::{BACK_OFF, Level, Phase};
+use super::BACK_OFF;
+use super::state::{Level, Overload, Phase};
 use crate::control::admission::Permit;
 use crate::control::rebase::Rebase;
 
@@ -39,20 +38,6 @@ const CONTESTED_FOR: Duration = Duration::from_secs(60);
 const SUSPECTED_FOR: Duration = Duration::from_secs(15);
 /// The factor by which a level is lowered after a refused look up, if the limit is contested.
 const GIVE_UP: f64 = 0.93;
-
-/// The information from 429s.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub(super) struct Overload {
-    /// When the level was last lowered for one.
-    cut: Option<Duration>,
-    /// The last times that a level was too much which had been good.
-    surprises: VecDeque<Duration>,
-    shared_until: Option<Duration>,
-    /// How many were in flight with the last fetch that was refused.
-    refused_at: Option<f64>,
-    contested_until: Option<Duration>,
-}
 
 impl Default for Overload {
     fn default() -> Self {

@@ -5,27 +5,12 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
-use super::{Level, Phase, SIGNIFICANT};
+use super::SIGNIFICANT;
+use super::state::{Level, Phase, Start, Step};
 use crate::control::limiter::latency::{FEWEST_SAMPLES, Sample};
 
 /// By how much each step raises the level.
 const STEP: f64 = 1.5;
-
-/// The steps to compare with.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub(super) struct Start {
-    first: Option<Step>,
-    before: Option<Step>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-struct Step {
-    level: f64,
-    latency: Sample,
-}
 
 impl Start {
     pub(super) fn level_before(&self) -> Option<f64> {
