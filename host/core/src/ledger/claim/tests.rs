@@ -169,6 +169,7 @@ proptest! {
 
     /// Each owner that had the item and did not end it is listed, so that its objects are looked at.
     #[test]
+    #[test]
     fn a_grant_lists_each_expired_claim_once_and_is_found_again(rows in some_rows()) {
         let ClaimDecision::Granted(grant) = decide(&rows, TODAY - 3) else { return Ok(()) };
         let mut expected = Vec::new();

@@ -171,6 +171,9 @@ impl Slots {
     }
 
     /// Acquire or renew.
+    ///
+    /// # Errors
+    /// If the ledger fails; slots that were acquired before still count as long as they did.
     pub async fn renew(&mut self, ledger: &dyn Ledger, clock: &WallClock) -> Result<(), LedgerError> {
         let moment = clock.moment();
         let asked = moment.monotonic;
@@ -210,6 +213,9 @@ impl Slots {
     }
 
     /// Give back all slots but those whose requests the API may still be working at; these count until it must be done.
+    ///
+    /// # Errors
+    /// If the ledger fails; the slots run out by themselves.
     pub async fn give_back(mut self, ledger: &dyn Ledger, clock: &WallClock) -> Result<(), LedgerError> {
         let now = Instant::now();
         let held = self.permits.held_until(now).map(|until| (self.in_use(), until - now));
