@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::state::{Climb, Level, Phase, Ramp, Up};
-use crate::control::limiter::latency::{FEWEST_SAMPLES, Sample};
+use crate::control::limiter::latency::FEWEST_SAMPLES;
 use crate::control::rebase::Rebase;
 
 /// The shortest and the longest time from one look up to the next.

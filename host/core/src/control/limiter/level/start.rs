@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::SIGNIFICANT;
 use super::state::{Level, Phase, Start, Step};
-use crate::control::limiter::latency::{FEWEST_SAMPLES, Sample};
+use crate::control::limiter::latency::FEWEST_SAMPLES;
 
 /// By how much each step raises the level.
 const STEP: f64 = 1.5;
