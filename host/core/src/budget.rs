@@ -1,7 +1,7 @@
 //! The requests that one call of `process`, or one ad-hoc fetch, may still send: its part of the day's quota.
 //!
-//! Requests that were set aside of a day can be spent on that day only: the moment at which a request is spent, right before it
-//! is sent, decides of which day it is.
+//! Requests that were set aside of a day can be spent on that day only: the moment at which a request is spent, right
+//! before it is sent, decides of which day it is.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -33,7 +33,7 @@ const UNLIMITED: u64 = u64::MAX;
 impl Budget {
     /// No limit: requests are only counted.
     #[must_use]
-    pub fn unlimited() -> Self {
+    pub fn without_limit() -> Self {
         Self::of(UNLIMITED)
     }
 
@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn an_unlimited_budget_only_counts() {
-        let budget = Budget::unlimited();
+        let budget = Budget::without_limit();
         assert!((0..5).all(|_| budget.spend()));
         budget.add(1);
         assert_eq!((budget.remaining(), budget.close(), budget.take_spent()), (None, None, 5));

@@ -1,5 +1,5 @@
-//! Failure bundles: what is needed to replay a fetch that failed, kept with its dead letter. It holds no secrets: they are
-//! removed when an exchange is recorded.
+//! Failure bundles: what is needed to replay a fetch that failed, kept with its dead letter. It holds no secrets: they
+//! are removed when an exchange is recorded.
 
 use std::time::Duration;
 
@@ -59,13 +59,13 @@ pub struct Exchange {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub credentials: Vec<String>,
     /// The result.
-    pub answer: Answer,
+    pub answer: ExchangeOutcome,
 }
 
 /// The result of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Answer {
+pub enum ExchangeOutcome {
     /// A response; of a redirect only its location.
     Came {
         /// Its status.
@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn a_bundle_comes_back_as_it_was_kept() {
-        let came = Answer::Came {
+        let came = ExchangeOutcome::Came {
             status: 404,
             headers: vec![("content-type".into(), "application/json".into())],
             body: Body::of(b"\xff\x00"),
@@ -156,7 +156,7 @@ mod tests {
             answer,
         };
         let failure = Failure { retry_after: Some(Duration::from_secs(2)), ..Failure::new(FailureKind::NotFound, "x") };
-        let exchanges = vec![exchange(came), exchange(Answer::Failed { why: "timed out".into() })];
+        let exchanges = vec![exchange(came), exchange(ExchangeOutcome::Failed { why: "timed out".into() })];
         let bundle = Bundle::of(&failure, "2026-11-25".parse().unwrap(), 3, exchanges);
         let text = serde_json::to_string(&bundle).unwrap();
         assert_eq!(serde_json::from_str::<Bundle>(&text).unwrap(), bundle, "{text}");

@@ -16,8 +16,8 @@ use crate::record::{Failure, Fetched};
 /// Fetches one record of one provider: a component in production, a script in tests.
 #[async_trait]
 pub trait Fetcher: Send + Sync {
-    /// Prepare resources that the first fetch would have to wait for, such as a compiled component. It is called before slots are
-    /// acquired, so that none runs out meanwhile. If it fails, each fetch fails with the reason.
+    /// Prepare resources that the first fetch would have to wait for, such as a compiled component. It is called before
+    /// slots are acquired, so that none runs out meanwhile. If it fails, each fetch fails with the reason.
     async fn prepare(&self) {}
 
     /// Fetch one record. Ends by itself within `request.timeout`; dropping the future ends it at once.
@@ -77,7 +77,7 @@ impl Permits {
     /// A pool of `count` permits, without a quota.
     #[must_use]
     pub fn new(count: u32) -> Self {
-        Self::within(count, Budget::unlimited())
+        Self::within(count, Budget::without_limit())
     }
 
     /// A pool of `count` permits, for as many requests as the budget holds.

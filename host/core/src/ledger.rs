@@ -33,6 +33,7 @@ use crate::item::{Entry, Identity, SequenceNumber};
 use crate::random::RandomSource;
 
 mod change;
+mod claim;
 
 pub use crate::control::item::{Control, OpenedBy, ProviderStop};
 pub use crate::control::slots::Granted;
@@ -40,6 +41,7 @@ pub use change::change_control;
 #[cfg(test)]
 pub(crate) use change::tests;
 pub(crate) use change::{ControlChange, WriteResult};
+pub use claim::{ClaimDecision, ClaimGrant, ClaimRow, ClaimState, decide_claim, is_waiting};
 
 /// One call of `process`: it fences claims and names the sink's objects. Unique, and later owners sort later.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -85,30 +87,30 @@ pub trait Ledger: Send + Sync {
     /// Try to become the owner of an item for today.
     async fn claim(&self, request: ClaimRequest<'_>) -> Result<Claim, LedgerError>;
 
-    /// End items as done or dead. Durable when it returns. Returns one [`Finished`] for each, in order. An expired claim belongs
-    /// to its owner until another takes it over; the same end twice is written once.
+    /// End items as done or dead. Durable when it returns. Returns one [`Finished`] for each, in order. An expired
+    /// claim belongs to its owner until another takes it over; the same end twice is written once.
     async fn finish(&self, provider: &str, owner: &Owner, items: Vec<Finish>) -> Result<Vec<Finished>, LedgerError>;
 
-    /// Give a claim back. Does nothing if the caller does not own the row any more, or owns it by another claim: a late release,
-    /// after its owner has claimed the item again, must not give away that claim.
+    /// Give a claim back. Does nothing if the caller does not own the row any more, or owns it by another claim: a late
+    /// release, after its owner has claimed the item again, must not give away that claim.
     async fn release(&self, provider: &str, owner: &Owner, release: Release) -> Result<(), LedgerError>;
 
-    /// Acquire, renew, change or give back (`want` 0) slots. Returns how many the owner may use now, at most `want`, and whether
-    /// others wait; the sum over all owners whose time has not run out, of those in use and those granted, is never above `cap`.
-    /// An owner that gets fewer than it wants counts as waiting, and the others make room when they renew: see
-    /// [`control::slots`](crate::control::slots).
+    /// Acquire, renew, change or give back (`want` 0) slots. Returns how many the owner may use now, at most `want`,
+    /// and whether others wait; the sum over all owners whose time has not run out, of those in use and those granted,
+    /// is never above `cap`. An owner that gets fewer than it wants counts as waiting, and the others make room when
+    /// they renew: see [`control::slots`](crate::control::slots).
     async fn slots(&self, provider: &str, request: SlotRequest<'_>) -> Result<Granted, LedgerError>;
 
     /// The provider's control item; the default where none was written yet.
     async fn control(&self, provider: &str) -> Result<Control, LedgerError>;
 
-    /// Write the control item if its version is still `control.version`, and raise the version by one. `false`: the version is
-    /// another by now. Another process wrote first, or this write was sent twice because its first response was lost. Therefore
-    /// [`change_control`] marks each change, and looks for the mark before it decides anew.
+    /// Write the control item if its version is still `control.version`, and raise the version by one. `false`: the
+    /// version is another by now. Another process wrote first, or this write was sent twice because its first response
+    /// was lost. Therefore [`change_control`] marks each change, and looks for the mark before it decides anew.
     async fn update_control(&self, provider: &str, control: &Control) -> Result<bool, LedgerError>;
 
-    /// How long state that other processes do not need at once may wait to be written: if each write costs money, small batches
-    /// must not write more about themselves than about their items. Zero: everything is written at once.
+    /// How long state that other processes do not need at once may wait to be written: if each write costs money, small
+    /// batches must not write more about themselves than about their items. Zero: everything is written at once.
     fn write_interval(&self) -> Duration {
         Duration::ZERO
     }
@@ -118,15 +120,15 @@ pub trait Ledger: Send + Sync {
         LongWaits::Held
     }
 
-    /// Store entries until their items are due, if [`Ledger::long_waits`] says so; durable when it returns. An entry that is
-    /// stored until the same time already is written once. Returns how many are new.
+    /// Store entries until their items are due, if [`Ledger::long_waits`] says so; durable when it returns. An entry
+    /// that is stored until the same time already is written once. Returns how many are new.
     async fn park(&self, _provider: &str, _entries: &[Parked]) -> Result<u64, LedgerError> {
         let message = "this ledger does not store stream entries".to_owned();
         Err(LedgerError::Failed { action: "park entries", message })
     }
 
-    /// The parked entries that are due at `now`, the earliest first, at most `most`; and when the first after them is due. Sees
-    /// whatever was parked before.
+    /// The parked entries that are due at `now`, the earliest first, at most `most`; and when the first after them is
+    /// due. Sees whatever was parked before.
     async fn read_parked(&self, _provider: &str, _now: Timestamp, _most: usize) -> Result<ParkedEntries, LedgerError> {
         Ok(ParkedEntries::default())
     }
@@ -136,9 +138,9 @@ pub trait Ledger: Send + Sync {
         Ok(())
     }
 
-    /// Those of `identities` that were fetched on `day`, with the entry that each was fetched for: asked once for a batch that is
-    /// delivered again, where reading is cheaper than having claims refused. It may know less than a claim, or nothing at all,
-    /// as here; what it answers holds for good.
+    /// Those of `identities` that were fetched on `day`, with the entry that each was fetched for: asked once for a
+    /// batch that is delivered again, where reading is cheaper than having claims refused. It may know less than a
+    /// claim, or nothing at all, as here; what it answers holds for good.
     async fn find_done(
         &self,
         _provider: &str,
@@ -149,20 +151,22 @@ pub trait Ledger: Send + Sync {
     }
 }
 
-/// How the entries of a batch are treated whose items wait for long: for their next attempt, or for another worker's claim.
+/// How the entries of a batch are treated whose items wait for long: for their next attempt, or for another worker's
+/// claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LongWaits {
     /// The batch is held until they are due, or there is no time left: who delivers can pass over nothing.
     Held,
-    /// The batch ends without them, and the report names them: who delivers keeps account of each entry, passes over these and
-    /// delivers them again when they are due.
+    /// The batch ends without them, and the report names them: who delivers keeps account of each entry, passes over
+    /// these and delivers them again when they are due.
     Reported,
-    /// The batch ends without them, and they are parked: kept in the ledger until they are due, while the stream is done with them.
+    /// The batch ends without them, and they are parked: kept in the ledger until they are due, while the stream is
+    /// done with them.
     Parked,
 }
 
-/// An entry whose item waits for long, as the ledger keeps it. Entry and time together are its name: an entry that waits once more is
-/// parked until the later time first, and only then is the earlier one forgotten.
+/// An entry whose item waits for long, as the ledger keeps it. Entry and time together are its name: an entry that
+/// waits once more is parked until the later time first, and only then is the earlier one forgotten.
 #[derive(Debug, Clone)]
 pub struct Parked {
     /// The entry, as it was delivered.
@@ -201,29 +205,6 @@ pub struct ClaimRequest<'a> {
     pub lease: Timestamp,
 }
 
-/// The longest time for which a claim holds: a fetch of ten minutes, a chunk's age, a flush, and what clocks may be late.
-const LONGEST_LEASE: Duration = Duration::from_secs(600 + 5 + 10 + 1);
-/// The longest time that an item waits between two tries: a Retry-After of a day, and an hour for what else may be added.
-const LONGEST_WAIT: Duration = Duration::from_secs(25 * 3600);
-
-/// Whether a claim with this lease holds at `now`. A lease that ends later than any can was written before the clock was set back;
-/// the claim is taken over, which is safe at any time, for its owner is fenced and sealed.
-#[must_use]
-pub fn is_held(lease: Timestamp, now: Timestamp) -> bool {
-    is_ahead(lease, now, LONGEST_LEASE)
-}
-
-/// Whether an item that failed is not due at `now`. One that is due later than any can be was released before the clock was set
-/// back, and is due.
-#[must_use]
-pub fn is_waiting(due: Timestamp, now: Timestamp) -> bool {
-    is_ahead(due, now, LONGEST_WAIT)
-}
-
-fn is_ahead(instant: Timestamp, now: Timestamp, longest: Duration) -> bool {
-    instant > now && now.saturating_add(longest).is_ok_and(|latest| instant <= latest)
-}
-
 /// How a claim went.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Claim {
@@ -232,9 +213,9 @@ pub enum Claim {
         /// Which attempt this is: one more than the releases that were counted since the entry's arrival. A claim that
         /// expired is none.
         attempt: u32,
-        /// Claims of this item since the entry's arrival that expired with neither a finish nor a release, oldest first.
-        /// Their owners' objects may hold the record already. A claim that the caller itself has or had is renewed and not
-        /// listed.
+        /// Claims of this item since the entry's arrival that expired with neither a finish nor a release, oldest
+        /// first. Their owners' objects may hold the record already. A claim that the caller itself has or had is
+        /// renewed and not listed.
         abandoned: Vec<Abandoned>,
     },
     /// The record was fetched since the entry's arrival, for this entry.
@@ -317,8 +298,8 @@ pub struct Release {
     pub error: String,
 }
 
-/// The longest time for which slots count without a renewal: the fetch of `damper fetch` takes two fetch timeouts of ten
-/// minutes each, a batch's slots one and a renewal.
+/// The longest time for which slots count without a renewal: the fetch of `damper fetch` takes two fetch timeouts of
+/// ten minutes each, a batch's slots one and a renewal.
 pub const LONGEST_SLOT: Duration = Duration::from_secs(2 * 600 + 11);
 
 /// A wish for slots.
@@ -346,8 +327,8 @@ impl SlotRequest<'_> {
         Wish { owner: owner.as_str(), wants: want, in_use, cap, now, until }
     }
 
-    /// Until when others' slots count at the most. Slots that count for longer were written before the clock was set back, and
-    /// are cut to this: no owner has any for longer.
+    /// Until when others' slots count at the most. Slots that count for longer were written before the clock was set
+    /// back, and are cut to this: no owner has any for longer.
     #[must_use]
     pub fn latest_until(&self) -> Timestamp {
         self.until.saturating_add(LONGEST_SLOT).unwrap_or(self.until)

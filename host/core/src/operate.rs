@@ -1,21 +1,22 @@
 //! An operator's commands for a provider: pause and resume. They are the same on one machine and in AWS.
 //!
-//! The control item is changed first, because it decides; then the mapping, which only saves deliveries that would be gated.
+//! The control item is changed first, because it decides; then the mapping, which only saves deliveries that would be
+//! gated.
 
 use jiff::Timestamp;
 
 use crate::control::crashes::Crash;
-use crate::control::governor::Disabled;
-use crate::control::item::{Control, OpenedBy, ProviderStop};
+use crate::control::item::{Control, Disabled, OpenedBy, ProviderStop};
 use crate::ledger::{Ledger, change_control};
 use crate::mapping::{Mapping, MappingChange, MappingError, MappingState};
 use crate::pipeline::AdaptError;
 
-/// Stop a provider until it is resumed: nothing is fetched after the fetches in flight have ended. Returns the control item
-/// before the change; if it needed an operator already, nothing is changed.
+/// Stop a provider until it is resumed: nothing is fetched after the fetches in flight have ended. Returns the control
+/// item before the change; if it needed an operator already, nothing is changed.
 ///
 /// # Errors
-/// If the control item or the mapping cannot be read or changed. A change that was written to the control item by then holds.
+/// If the control item or the mapping cannot be read or changed. A change that was written to the control item by then
+/// holds.
 pub async fn pause(
     ledger: &dyn Ledger,
     mapping: &dyn Mapping,
@@ -26,8 +27,8 @@ pub async fn pause(
     stop(ledger, mapping, provider, now, OpenedBy::Operator, reason).await
 }
 
-/// Stop a provider until it is resumed, as [`pause`] does, in the name of `by`: an operator, or a fault that only an operator can
-/// fix.
+/// Stop a provider until it is resumed, as [`pause`] does, in the name of `by`: an operator, or a fault that only an
+/// operator can fix.
 ///
 /// # Errors
 /// As [`pause`].
@@ -58,8 +59,8 @@ pub async fn stop(
     Ok(before)
 }
 
-/// Records that a process died while the provider's component ran. If the component must be the cause, the provider is stopped
-/// until it is resumed.
+/// Records that a process died while the provider's component ran. If the component must be the cause, the provider is
+/// stopped until it is resumed.
 ///
 /// # Errors
 /// As [`pause`].
@@ -88,13 +89,13 @@ pub async fn record_crash(
     Ok(())
 }
 
-/// Resume a provider: the cause of its stop is fixed, or the pause is over. A breaker that the API's failing opened stays open
-/// until the API is tried, which it is at once. `allowed`: this many more dead letters do not stop it. Returns the control item
-/// before the change.
+/// Resume a provider: the cause of its stop is fixed, or the pause is over. A breaker that the API's failing opened
+/// stays open until the API is tried, which it is at once. `allowed`: this many more dead letters do not stop it.
+/// Returns the control item before the change.
 ///
 /// # Errors
-/// If the control item or the mapping cannot be read or changed; resume again. A change that was written to the control item by
-/// then holds.
+/// If the control item or the mapping cannot be read or changed; resume again. A change that was written to the control
+/// item by then holds.
 pub async fn resume(
     ledger: &dyn Ledger,
     mapping: &dyn Mapping,

@@ -1,7 +1,7 @@
 //! A recorded exchange, for a person, a case or a replay: the guest's request and the response that it got, without secrets.
 
 use bytes::Bytes;
-use damper_core::bundle::{Answer, Body, Exchange};
+use damper_core::bundle::{Body, Exchange, ExchangeOutcome};
 
 use crate::guest_call::RequestTrace;
 
@@ -61,9 +61,9 @@ impl RequestTrace {
         let answer = match (outcome, response) {
             (Ok(status), response) => {
                 let RecordedResponse { headers, body } = response.unwrap_or_default();
-                Answer::Came { status, headers: redact_headers(headers), body: cut_body(body, response_bytes) }
+                ExchangeOutcome::Came { status, headers: redact_headers(headers), body: cut_body(body, response_bytes) }
             }
-            (Err(why), _) => Answer::Failed { why },
+            (Err(why), _) => ExchangeOutcome::Failed { why },
         };
         Some(Exchange {
             method,

@@ -89,10 +89,10 @@ fn foreseen_exchange(
     Ok(Exchange { request, answer: recorded_answer(number, answer, notes) })
 }
 
-fn recorded_answer(number: usize, answer: &bundle::Answer, notes: &mut Vec<String>) -> Answer {
+fn recorded_answer(number: usize, answer: &bundle::ExchangeOutcome, notes: &mut Vec<String>) -> Answer {
     let of = |status, headers, body, fault| Answer { status, headers, body, delay: Duration::ZERO, fault };
     match answer {
-        bundle::Answer::Came { status, headers, body } => {
+        bundle::ExchangeOutcome::Came { status, headers, body } => {
             if body.is_cut {
                 notes.push(format!(
                     "only the first {} bytes of the response to request {number} were stored; the replay ends after them",
@@ -104,7 +104,7 @@ fn recorded_answer(number: usize, answer: &bundle::Answer, notes: &mut Vec<Strin
             let headers = headers.iter().filter(|(name, _)| told(name)).cloned().collect();
             of(*status, headers, body.bytes.clone(), None)
         }
-        bundle::Answer::Failed { why } => {
+        bundle::ExchangeOutcome::Failed { why } => {
             let fault = fault(why).unwrap_or_else(|| {
                 notes.push(format!("request {number} had no response ({why}); the replay resets the connection"));
                 Fault::Reset
@@ -143,7 +143,7 @@ mod tests {
         }
     }
 
-    fn exchange(url: &str, answer: bundle::Answer) -> bundle::Exchange {
+    fn exchange(url: &str, answer: bundle::ExchangeOutcome) -> bundle::Exchange {
         bundle::Exchange {
             method: "GET".to_owned(),
             url: url.to_owned(),
@@ -154,10 +154,10 @@ mod tests {
         }
     }
 
-    fn came(body: Body) -> bundle::Answer {
+    fn came(body: Body) -> bundle::ExchangeOutcome {
         let headers = [("content-type", "text/html"), ("content-length", "9999")];
         let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-        bundle::Answer::Came { status: 404, headers, body }
+        bundle::ExchangeOutcome::Came { status: 404, headers, body }
     }
 
     #[test]
@@ -175,8 +175,8 @@ mod tests {
     #[test]
     fn what_is_not_as_it_was_is_told() {
         let cut = Body { is_cut: true, ..Body::of(b"begin") };
-        let strange = bundle::Answer::Failed { why: "too many redirects".to_owned() };
-        let slow = bundle::Answer::Failed { why: "timed out".to_owned() };
+        let strange = bundle::ExchangeOutcome::Failed { why: "too many redirects".to_owned() };
+        let slow = bundle::ExchangeOutcome::Failed { why: "timed out".to_owned() };
         let url = "https://api.test/a";
         let letter = letter(vec![exchange(url, came(cut)), exchange(url, strange), exchange(url, slow)]);
         let Replay { case, notes } = Replay::of(&letter, BTreeMap::new()).unwrap();

@@ -1,23 +1,25 @@
-//! One claim. Almost every one is a single conditional write; its refusal brings the row along, so that none is read first.
+//! One claim. Almost every one is a single conditional write; its refusal brings the row along, so that none is read
+//! first.
 //!
 //! ```text
 //! the entry arrived today:  write today's row if it is new or due  --refused, with the row-->  decide  -->  write it at its version
 //! it arrived earlier:       read the rows since then               ------------------------->  decide  -->  write it at its version
 //! ```
 //!
-//! Where an earlier day's claim has expired, both rows are written in one transaction: its former holder is fenced from
-//! the same moment on in which it is listed as abandoned.
+//! The decision itself is the one of all ledgers ([`decide_claim`]). Where an earlier day's claim has expired, both
+//! rows are written in one transaction: its owner is fenced from the same moment on in which it is listed as abandoned.
+
+use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::builders::UpdateBuilder;
 use aws_sdk_dynamodb::types::{ReturnConsumedCapacity, ReturnValue, TransactWriteItem, Update};
-use damper_core::item::SequenceNumber;
-use damper_core::ledger::{Abandoned, Claim, ClaimRequest, LedgerError, Owner, is_held, is_waiting};
-use jiff::Timestamp;
+use damper_core::day::Day;
+use damper_core::ledger::{Claim, ClaimDecision, ClaimGrant, ClaimRequest, ClaimRow, LedgerError, decide_claim};
 
 use super::DynamoLedger;
-use super::row::{LedgerRow, RowState};
+use super::row::LedgerRow;
 use super::schema::{IN_FLIGHT, Key, RETRY, number, read_number, row_partition, text, time, time_to_live, unreadable};
 use super::table::{CONTENDED, UpdateOutcome};
 
@@ -30,26 +32,6 @@ const TAKE_WITH_ABANDONED: &str = "SET st = :inflight, #owner = :owner, lease = 
      n = if_not_exists(n, :zero), ab = :ab REMOVE due, err ADD v :one";
 const RELEASE_EARLIER_DAY: &str = "SET st = :retry, due = :now REMOVE #owner, lease, ab ADD v :one";
 
-/// The result of [`decide`].
-enum Decision {
-    Refused(Claim),
-    Grant(Grant),
-}
-
-/// A claim to be written.
-struct Grant {
-    /// The version of today's row; none where it is new.
-    version: Option<i64>,
-    attempt: u32,
-    /// All that today's row has to know of.
-    abandoned: Vec<Abandoned>,
-    /// Rows of earlier days whose claims are over: day and version.
-    expired: Vec<LedgerRow>,
-    /// Whether today's row holds this very claim already: it was written, and its answer was lost. Written again, the next
-    /// answer could be lost as well, and so on.
-    is_written: bool,
-}
-
 impl DynamoLedger {
     pub(super) async fn try_claim(&self, request: &ClaimRequest<'_>) -> Result<Claim, LedgerError> {
         // A clock that went back must not hide what was done today.
@@ -58,7 +40,8 @@ impl DynamoLedger {
             match self.take_first(request).await? {
                 UpdateOutcome::Written(new) => {
                     let attempts = read_number(&new, "n").and_then(|count| u32::try_from(count).ok());
-                    return Ok(granted_claim(attempts.unwrap_or_default().saturating_add(1), Vec::new()));
+                    let attempt = attempts.unwrap_or_default().saturating_add(1);
+                    return Ok(Claim::Granted { attempt, abandoned: Vec::new() });
                 }
                 UpdateOutcome::Refused(row) => row.map(|row| LedgerRow::read(&row)).transpose()?.into_iter().collect(),
             }
@@ -67,15 +50,15 @@ impl DynamoLedger {
         };
         let mut number = 0;
         loop {
-            let grant = match decide(rows, request) {
-                Decision::Refused(claim) => return Ok(claim),
-                Decision::Grant(grant) => grant,
+            let (claim_rows, versions): (Vec<ClaimRow>, Vec<i64>) =
+                rows.into_iter().map(|row| (row.claim, row.version)).unzip();
+            let grant = match decide_claim(&claim_rows, request) {
+                ClaimDecision::Refused(claim) => return Ok(claim),
+                ClaimDecision::Granted(grant) => grant,
             };
-            if grant.is_written || self.write_grant(request, &grant).await? {
-                let mut abandoned = grant.abandoned;
-                // Claims abandoned before this entry arrived stay in the row for an older entry; this entry ignores them.
-                abandoned.retain(|claim| claim.day >= since);
-                return Ok(granted_claim(grant.attempt, abandoned));
+            let versions: BTreeMap<Day, i64> = claim_rows.iter().map(|row| row.day).zip(versions).collect();
+            if grant.is_written || self.write_grant(request, &grant, &versions).await? {
+                return Ok(grant.into_claim());
             }
             // Somebody else was quicker, and has left the item in another state.
             if !CONTENDED.sleep(number, &self.table.random).await {
@@ -97,25 +80,31 @@ impl DynamoLedger {
         self.update(update).await
     }
 
-    /// Write a grant; returns whether the rows were still those that were decided on.
-    async fn write_grant(&self, request: &ClaimRequest<'_>, grant: &Grant) -> Result<bool, LedgerError> {
+    /// Write a grant; returns whether the rows were still those that were decided on, which had these versions.
+    async fn write_grant(
+        &self,
+        request: &ClaimRequest<'_>,
+        grant: &ClaimGrant,
+        versions: &BTreeMap<Day, i64>,
+    ) -> Result<bool, LedgerError> {
         let mut update = if grant.abandoned.is_empty() {
             self.build_take(request, TAKE)
         } else {
             let json = serde_json::to_string(&grant.abandoned).map_err(|error| unreadable("ledger row", error))?;
             self.build_take(request, TAKE_WITH_ABANDONED).expression_attribute_values(":ab", text(json))
         };
-        update = match grant.version {
+        update = match versions.get(&request.today) {
             Some(version) => {
-                update.condition_expression("v = :seen").expression_attribute_values(":seen", number(version))
+                update.condition_expression("v = :seen").expression_attribute_values(":seen", number(*version))
             }
             None => update.condition_expression("attribute_not_exists(pk)"),
         };
-        if grant.expired.is_empty() {
+        if grant.over.is_empty() {
             return Ok(matches!(self.update(update).await?, UpdateOutcome::Written(_)));
         }
         let mut updates = vec![update];
-        updates.extend(grant.expired.iter().map(|row| self.release_earlier_day(request, row)));
+        let over = grant.over.iter().filter_map(|day| Some((*day, *versions.get(day)?)));
+        updates.extend(over.map(|(day, version)| self.release_earlier_day(request, day, version)));
         self.transact(updates).await
     }
 
@@ -137,8 +126,8 @@ impl DynamoLedger {
             .expression_attribute_values(":one", number(1))
     }
 
-    fn release_earlier_day(&self, request: &ClaimRequest<'_>, row: &LedgerRow) -> UpdateBuilder {
-        let key = Key::Row { provider: request.provider, identity: request.identity, day: row.day };
+    fn release_earlier_day(&self, request: &ClaimRequest<'_>, day: Day, version: i64) -> UpdateBuilder {
+        let key = Key::Row { provider: request.provider, identity: request.identity, day };
         Update::builder()
             .table_name(&*self.table.name)
             .set_key(Some(key.attributes()))
@@ -147,7 +136,7 @@ impl DynamoLedger {
             .expression_attribute_names("#owner", "owner")
             .expression_attribute_values(":retry", text(RETRY))
             .expression_attribute_values(":now", time(request.now))
-            .expression_attribute_values(":seen", number(row.version))
+            .expression_attribute_values(":seen", number(version))
             .expression_attribute_values(":one", number(1))
     }
 
@@ -205,68 +194,4 @@ impl DynamoLedger {
         self.table.count_read_units(answer.consumed_capacity());
         answer.items().iter().map(LedgerRow::read).collect()
     }
-}
-
-fn granted_claim(attempt: u32, abandoned: Vec<Abandoned>) -> Claim {
-    Claim::Granted { attempt, abandoned }
-}
-
-/// Decide on the rows since the entry's arrival, oldest first.
-fn decide(rows: Vec<LedgerRow>, request: &ClaimRequest<'_>) -> Decision {
-    if let Some(refused) = find_end(&rows, request.sequence).or_else(|| find_hold_or_wait(&rows, request)) {
-        return Decision::Refused(refused);
-    }
-    let attempt = rows.iter().map(|row| row.attempts).fold(1, u32::saturating_add);
-    let mut grant = Grant { version: None, attempt, abandoned: Vec::new(), expired: Vec::new(), is_written: false };
-    for row in rows {
-        grant.abandoned.extend(row.abandoned.iter().cloned());
-        if let RowState::InFlight { owner, .. } = &row.state
-            && owner != request.owner
-        {
-            grant.abandoned.push(Abandoned { day: row.day, owner: owner.clone() });
-        }
-        if row.day == request.today {
-            grant.is_written = is_this_claim(&row, request);
-            grant.version = Some(row.version);
-        } else if matches!(row.state, RowState::InFlight { .. }) {
-            grant.expired.push(row);
-        }
-    }
-    // Claims of earlier days that are over have yet to be laid down.
-    grant.is_written &= grant.expired.is_empty();
-    Decision::Grant(grant)
-}
-
-/// Whether a row holds the claim that is asked for, with the same lease: an owner's next claim of the item has a later one.
-fn is_this_claim(row: &LedgerRow, request: &ClaimRequest<'_>) -> bool {
-    let holds = |owner: &Owner, lease: Timestamp| {
-        // As exact as it is kept.
-        owner == request.owner && lease.as_microsecond() == request.lease.as_microsecond()
-    };
-    row.sequence == *request.sequence
-        && matches!(&row.state, RowState::InFlight { owner, lease } if holds(owner, *lease))
-}
-
-/// The end that the item has come to already: this very entry's if there is one, else a record before a dead letter,
-/// and the earliest.
-fn find_end(rows: &[LedgerRow], sequence: &SequenceNumber) -> Option<Claim> {
-    let rank = |row: &LedgerRow| (row.sequence != *sequence, row.state != RowState::Done);
-    let ended = rows.iter().filter(|row| matches!(row.state, RowState::Done | RowState::Dead));
-    // Of equals the first, which is the earliest.
-    let row = ended.min_by_key(|row| rank(row))?;
-    let by = row.sequence.clone();
-    Some(if row.state == RowState::Done { Claim::Done { by } } else { Claim::Dead { by } })
-}
-
-/// `Held` if another owner has the item, `Waiting` if its next attempt is not due yet.
-fn find_hold_or_wait(rows: &[LedgerRow], request: &ClaimRequest<'_>) -> Option<Claim> {
-    let held = rows.iter().filter_map(|row| match &row.state {
-        RowState::InFlight { owner, lease } if is_held(*lease, request.now) && owner != request.owner => Some(*lease),
-        _ => None,
-    });
-    let waiting = rows.iter().filter_map(|row| match row.state {
-        RowState::Retry { due } if is_waiting(due, request.now) => Some(due),
-        _ => None,
-    });
-    held.max().map(|until| Claim::Held { until }).or_else(|| waiting.max().map(|until| Claim::Waiting { until }))
 }

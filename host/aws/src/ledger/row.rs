@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use damper_core::day::Day;
 use damper_core::item::SequenceNumber;
-use damper_core::ledger::{Abandoned, LedgerError, Owner};
+use damper_core::ledger::{ClaimRow, ClaimState, LedgerError, Owner};
 use jiff::Timestamp;
 
 use super::schema::{Attributes, DEAD, DONE, IN_FLIGHT, RETRY, read_number, read_text, unreadable};
@@ -14,22 +14,9 @@ const WHAT: &str = "ledger row";
 /// One row, as far as a claim looks at it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct LedgerRow {
-    pub(super) day: Day,
-    pub(super) state: RowState,
-    /// Attempts that count.
-    pub(super) attempts: u32,
-    pub(super) sequence: SequenceNumber,
-    pub(super) abandoned: Vec<Abandoned>,
+    pub(super) claim: ClaimRow,
     /// Raised by every write.
     pub(super) version: i64,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum RowState {
-    InFlight { owner: Owner, lease: Timestamp },
-    Retry { due: Timestamp },
-    Done,
-    Dead,
 }
 
 impl LedgerRow {
@@ -40,24 +27,24 @@ impl LedgerRow {
             Timestamp::from_microsecond(micros).map_err(|error| unreadable(WHAT, error))
         };
         let state = match want("st")? {
-            IN_FLIGHT => RowState::InFlight { owner: Owner::from(want("owner")?), lease: time("lease")? },
-            RETRY => RowState::Retry { due: time("due")? },
-            DONE => RowState::Done,
-            DEAD => RowState::Dead,
+            IN_FLIGHT => ClaimState::InFlight { owner: Owner::from(want("owner")?), lease: time("lease")? },
+            RETRY => ClaimState::Retry { due: time("due")? },
+            DONE => ClaimState::Done,
+            DEAD => ClaimState::Dead,
             other => return Err(unreadable(WHAT, format!("the state {other:?}"))),
         };
         let abandoned = match read_text(item, "ab") {
             Some(json) => serde_json::from_str(json).map_err(|error| unreadable(WHAT, error))?,
             None => Vec::new(),
         };
-        Ok(Self {
+        let claim = ClaimRow {
             day: Day::from_str(want("sk")?).map_err(|error| unreadable(WHAT, error))?,
             state,
             attempts: read_number(item, "n").and_then(|count| u32::try_from(count).ok()).unwrap_or_default(),
             sequence: SequenceNumber::from(want("by")?),
             abandoned,
-            version: read_number(item, "v").unwrap_or_default(),
-        })
+        };
+        Ok(Self { claim, version: read_number(item, "v").unwrap_or_default() })
     }
 }
 

@@ -1,4 +1,5 @@
-//! State shared by a provider's processes: the slots item and the control item. Each is written only at the version that was read.
+//! State shared by a provider's processes: the slots item and the control item. Each is written only at the version
+//! that was read.
 
 use std::collections::BTreeMap;
 
@@ -31,7 +32,8 @@ impl DynamoLedger {
                     self.seen_slots().insert(provider.to_owned(), next);
                     return Ok(granted);
                 }
-                // This very write was done, its answer was lost, and its repeat was refused. Decided anew, the next could be lost as well.
+                // This very write was done, its answer was lost, and its repeat was refused. Decided anew, the next
+                // could be lost as well.
                 Some(there) if there == next => {
                     self.seen_slots().insert(provider.to_owned(), next);
                     return Ok(granted);

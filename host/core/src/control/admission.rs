@@ -45,8 +45,8 @@ pub enum Outcome {
     TimedOut,
 }
 
-/// Decides when a fetch may start. [`Limiter`](crate::control::limiter::Limiter) is Damper's; the simulator puts other algorithms
-/// in its place to compare them. There is one per provider and process.
+/// Decides when a fetch may start. [`Limiter`](crate::control::limiter::Limiter) is Damper's; the simulator puts other
+/// algorithms in its place to compare them. There is one per provider and process.
 pub trait ConcurrencyLimiter: Send + fmt::Debug {
     /// Whether a fetch may start at `now` beside `in_flight` others. Called only if there is something to fetch.
     fn admit(&mut self, now: Duration, in_flight: u32) -> Admission;
@@ -54,13 +54,15 @@ pub trait ConcurrencyLimiter: Send + fmt::Debug {
     /// The fetch that was just admitted has started.
     fn on_started(&mut self, now: Duration) -> Permit;
 
-    /// A fetch sent `requests` more than the one that [`ConcurrencyLimiter::on_started`] counts; the rate makes up for them.
+    /// A fetch sent `requests` more than the one that [`ConcurrencyLimiter::on_started`] counts; the rate makes up for
+    /// them.
     fn on_extra_requests(&mut self, now: Duration, requests: u32);
 
     /// A fetch ended.
     fn on_completed(&mut self, now: Duration, permit: Permit, outcome: Outcome);
 
-    /// A fetch ended without information on the API: it was never sent, its component trapped, its credential was refused.
+    /// A fetch ended without information on the API: it was never sent, its component trapped, its credential was
+    /// refused.
     fn on_discarded(&mut self, now: Duration, permit: Permit);
 
     /// The state at `now`, for people, charts and the governor.
@@ -71,8 +73,8 @@ pub trait ConcurrencyLimiter: Send + fmt::Debug {
         None
     }
 
-    /// Resume from a stored state, which is in the time of the process that stored it: `rebase` moves its instants to the
-    /// caller's time. `false`: the state cannot be read and is ignored.
+    /// Resume from a stored state, which is in the time of the process that stored it: `rebase` moves its instants to
+    /// the caller's time. `false`: the state cannot be read and is ignored.
     fn load(&mut self, _saved: &serde_json::Value, _rebase: &Rebase) -> bool {
         true
     }

@@ -10,8 +10,8 @@
 //!                          three probes in a row succeed
 //! ```
 //!
-//! In HALF-OPEN one fetch at a time may start, the probe. Fetches that were sent before the opening do not count. Pure: it does
-//! not detect outages (`limiter::errors` does) and does not limit how many are in flight afterwards.
+//! In HALF-OPEN one fetch at a time may start, the probe. Fetches that were sent before the opening do not count. Pure:
+//! it does not detect outages (`limiter::errors` does) and does not limit how many are in flight afterwards.
 
 use std::time::Duration;
 
@@ -94,7 +94,8 @@ impl Default for Breaker {
 }
 
 impl Breaker {
-    /// Whether a fetch may start at `now` beside `in_flight` others. If none is in flight, a probe without a result is lost.
+    /// Whether a fetch may start at `now` beside `in_flight` others. If none is in flight, a probe without a result is
+    /// lost.
     pub fn admit(&mut self, now: Duration, in_flight: u32) -> BreakerPermit {
         if let Self::Open { since, until, pause } = *self {
             if now < until {

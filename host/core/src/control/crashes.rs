@@ -1,12 +1,13 @@
 //! Crashes of the process while a component ran: whether the component is the cause. Pure.
 //!
-//! A component cannot end the process that runs it, as far as is known. If one found a way, its item would be delivered again, and the next
-//! process would die of it too, with all other providers. A process therefore records which components were running when
-//! an earlier one died, and a provider whose component keeps being found there is stopped.
+//! A component cannot end the process that runs it, as far as is known. If one found a way, its item would be delivered
+//! again, and the next process would die of it too, with all other providers. A process therefore records which
+//! components were running when an earlier one died, and a provider whose component keeps being found there is stopped.
 //!
-//! A process also dies for other reasons while some component happens to run: an operator kills it, or the machine runs out of memory.
-//! A component usually runs for some microseconds per item, and an item is tried again only when its lease has expired. So it may happen by
-//! chance that the same item was running at two deaths, in thousands of them, but hardly at three.
+//! A process also dies for other reasons while some component happens to run: an operator kills it, or the machine runs
+//! out of memory. A component usually runs for some microseconds per item, and an item is tried again only when its
+//! lease has expired. So it may happen by chance that the same item was running at two deaths, in thousands of them,
+//! but hardly at three.
 
 use serde::{Deserialize, Serialize};
 

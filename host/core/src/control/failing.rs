@@ -1,7 +1,8 @@
 //! Which items have failed lately: distinguishes an API that fails now and then from an item that always fails.
 //!
-//! It looks at the last twenty ends and counts the *other* items among them of which a fetch failed: an item that always fails is
-//! alone with its failures, whereas an API that fails at random fails for several. Pure; it knows items by a hash.
+//! It looks at the last twenty ends and counts the *other* items among them of which a fetch failed: an item that
+//! always fails is alone with its failures, whereas an API that fails at random fails for several. Pure; it knows items
+//! by a hash.
 
 use std::collections::{BTreeSet, VecDeque};
 

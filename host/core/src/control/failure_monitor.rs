@@ -1,8 +1,8 @@
-//! The failure monitor: decides from the results of recent fetches whether an operator is needed, and whether a failure is caused
-//! by the record itself.
+//! The failure monitor: decides from the results of recent fetches whether an operator is needed, and whether a failure
+//! is caused by the record itself.
 //!
-//! It keeps the last twenty results. A moved path or a bad release must not turn a whole stream into dead letters, and an outage
-//! must not spend the attempts of good records.
+//! It keeps the last twenty results. A moved path or a bad release must not turn a whole stream into dead letters, and
+//! an outage must not spend the attempts of good records.
 
 use std::collections::VecDeque;
 
@@ -15,7 +15,8 @@ const TOO_MANY_DEAD_LETTERS: usize = WINDOW / 2;
 /// The number of refusals or traps in a row, with no success between, that stops it.
 const TOO_MANY_IN_A_ROW: usize = 3;
 
-/// The most fetches in flight while none succeeds: with [`TOO_MANY_DEAD_LETTERS`], fewer than [`WINDOW`] items are affected.
+/// The most fetches in flight while none succeeds: with [`TOO_MANY_DEAD_LETTERS`], fewer than [`WINDOW`] items are
+/// affected.
 const CAUTIOUS_IN_FLIGHT: u32 = 8;
 
 /// The result of a fetch, as the monitor counts it.
@@ -48,8 +49,8 @@ pub enum Alarm {
     MassDeadLetters(Reason),
 }
 
-/// The most dead letters that a process takes at a time out of an operator's grant: few enough that other processes find some
-/// left, and that a crash loses little of the grant.
+/// The most dead letters that a process takes at a time out of an operator's grant: few enough that other processes
+/// find some left, and that a crash loses little of the grant.
 pub const GRANT_SHARE: u32 = 20;
 
 /// A share of the dead letters that an operator allows, taken out of the control item.
@@ -78,8 +79,8 @@ pub struct FailureMonitor {
 }
 
 impl FailureMonitor {
-    /// Let this share of would-be dead letters pass without counting them: an operator has allowed them. The rest of an earlier
-    /// grant is void.
+    /// Let this share of would-be dead letters pass without counting them: an operator has allowed them. The rest of an
+    /// earlier grant is void.
     pub fn allow(&mut self, share: GrantShare) {
         let left = if self.allowance.grant == share.grant { self.allowance.dead_letters } else { 0 };
         self.allowance = GrantShare { dead_letters: left.saturating_add(share.dead_letters), ..share };
@@ -138,8 +139,9 @@ impl FailureMonitor {
         good > 0 && good * 2 >= self.recent.len()
     }
 
-    /// The most fetches in flight while none of the last twenty has returned a record: at the start, after a bad release, in an
-    /// outage. It raises the alarm before more than twenty items are affected, and sends few requests to an API that is down.
+    /// The most fetches in flight while none of the last twenty has returned a record: at the start, after a bad
+    /// release, in an outage. It raises the alarm before more than twenty items are affected, and sends few requests to
+    /// an API that is down.
     #[must_use]
     pub fn cautious_limit(&self) -> Option<u32> {
         (self.count(OutcomeClass::Success) == 0).then_some(CAUTIOUS_IN_FLIGHT)

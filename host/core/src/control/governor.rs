@@ -13,14 +13,14 @@
 //!       +--------------------------- PROBING <---------------------------------------------------+
 //! ```
 //!
-//! While it feeds, the batch follows the rate: as many entries as are fetched in [`TARGET`], changed only where the difference is
-//! worth a change. A tick never enables a mapping that an operator disabled (here or at the mapping itself).
+//! While it feeds, the batch follows the rate: as many entries as are fetched in [`TARGET`], changed only where the
+//! difference is worth a change. A tick never enables a mapping that an operator disabled (here or at the mapping
+//! itself).
 //!
-//! Pure: the mapping's actual state and the time are passed in, a change comes out. The limiter's decisions, fetch by fetch,
-//! are not here, and neither is the breaker: its truth is the control item.
+//! Pure: the mapping's actual state and the time are passed in, a change comes out. The limiter's decisions, fetch by
+//! fetch, are not here, and neither is the breaker: its truth is the control item.
 
 mod forecast;
-mod state;
 #[cfg(test)]
 mod tests;
 
@@ -28,19 +28,19 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::control::item::{Control, OpenedBy, ProviderStop};
+use crate::control::item::{Control, Disabled, Governor, OpenedBy, Pending, ProviderStop, Seen};
 use crate::control::window::Window;
 use crate::mapping::{MappingChange, MappingState};
 
 pub use forecast::{Forecast, forecast};
-pub use state::{Disabled, Governor, Notes, Pending, Seen};
 
 /// How long a batch should take: its end is a barrier, at which the slowest fetch is waited for by all slots.
 pub const TARGET: Duration = Duration::from_secs(600);
 /// The default of `[mapping] tick` in damper.toml, the interval of the ticks of `damper run`.
 /// In AWS the stack's schedule invokes the ticks.
 pub const TICK: Duration = Duration::from_secs(600);
-/// How long the API is probed inside invocations before the mapping is disabled, and how long a wait must be to disable it.
+/// How long the API is probed inside invocations before the mapping is disabled, and how long a wait must be to disable
+/// it.
 pub const LONG: Duration = Duration::from_secs(15 * 60);
 /// The least time between two changes of the batch size.
 const LEAST_BETWEEN: Duration = Duration::from_secs(120);
@@ -134,9 +134,19 @@ impl Bounds {
     }
 }
 
+/// The stored notes on a mapping. A decision by a reading of the mapping compares them with the notes at the time of
+/// the reading.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notes {
+    /// As [`Governor::disabled`].
+    disabled: Option<Disabled>,
+    /// As [`Governor::pending`].
+    pending: Option<Pending>,
+}
+
 impl Governor {
-    /// An invocation has ended. Returns the change to make at the mapping, which was read as `mapping`; the caller reports a
-    /// change that was made with [`Governor::record_change`].
+    /// An invocation has ended. Returns the change to make at the mapping, which was read as `mapping`; the caller
+    /// reports a change that was made with [`Governor::record_change`].
     pub fn on_invocation_done(
         &mut self,
         now: Timestamp,
@@ -189,8 +199,8 @@ impl Governor {
         }
     }
 
-    /// An operator lets the provider go on: feed again, with the last good batch, unless it is a window or a quota that is in
-    /// the way.
+    /// An operator lets the provider go on: feed again, with the last good batch, unless it is a window or a quota that
+    /// is in the way.
     pub fn resume(&mut self, mapping: MappingState) -> Option<MappingChange> {
         let by = self.disabled.as_ref().map(|disabled| disabled.by);
         if matches!(by, Some(OpenedBy::Window | OpenedBy::Quota)) {
@@ -207,15 +217,15 @@ impl Governor {
         mapping.enabled.then_some(change)
     }
 
-    /// The stored notes on the mapping and on changes of it. A reading of the mapping that was made under other notes is stale:
-    /// another process has decided since, and perhaps changed the mapping.
+    /// The stored notes on the mapping and on changes of it. A reading of the mapping that was made under other notes
+    /// is stale: another process has decided since, and perhaps changed the mapping.
     #[must_use]
     pub fn notes(&self) -> Notes {
         Notes { disabled: self.disabled.clone(), pending: self.pending.clone() }
     }
 
-    /// A change was asked for at the mapping. `decided`: why it was disabled, or was to be, when that was decided. Nothing is noted of an
-    /// enabling after which others have decided to disable it again.
+    /// A change was asked for at the mapping. `decided`: why it was disabled, or was to be, when that was decided.
+    /// Nothing is noted of an enabling after which others have decided to disable it again.
     pub fn record_change(&mut self, now: Timestamp, change: MappingChange, decided: Option<Disabled>) {
         let is_newer = |known: &Disabled| decided.as_ref().is_none_or(|decided| known.since > decided.since);
         if change.enabled == Some(true) && self.disabled.as_ref().is_some_and(is_newer) {
@@ -225,7 +235,8 @@ impl Governor {
             self.resized_at = Some(now);
         }
         match change.enabled {
-            // Not before it was asked for: a mapping that is off without a noted reason counts as disabled by an operator.
+            // Not before it was asked for: a mapping that is off without a noted reason counts as disabled by an
+            // operator.
             Some(true) => self.disabled = None,
             // Others may have noticed meanwhile that it was not done, or that it was done and not noted.
             Some(false) => self.remind_of(decided),
@@ -234,8 +245,8 @@ impl Governor {
         self.pending = Some(Pending { at: now, batch_size: change.batch_size, enabled: change.enabled });
     }
 
-    /// Note again why the mapping was disabled, unless there was a reason before. Should an operator have stopped the provider meanwhile,
-    /// the breaker says so, and the next tick notes that.
+    /// Note again why the mapping was disabled, unless there was a reason before. Should an operator have stopped the
+    /// provider meanwhile, the breaker says so, and the next tick notes that.
     fn remind_of(&mut self, decided: Option<Disabled>) {
         let Some(decided) = decided else { return };
         let is_newer = |known: &Disabled| known.by == OpenedBy::Operator && known.since >= decided.since;
@@ -250,8 +261,8 @@ impl Governor {
         self.seen = Some(Seen { at: now, batch_size, enabled });
     }
 
-    /// The assumed state of the mapping, without reading it: a read is a call of a control plane that all providers share, and
-    /// while batches come nobody else changes the mapping. `None`: it has to be read.
+    /// The assumed state of the mapping, without reading it: a read is a call of a control plane that all providers
+    /// share, and while batches come nobody else changes the mapping. `None`: it has to be read.
     #[must_use]
     pub fn assumed_mapping(&self, now: Timestamp) -> Option<MappingState> {
         let Seen { at, batch_size, enabled } = *self.seen.as_ref()?;
@@ -282,8 +293,8 @@ impl Governor {
             }
             self.pending = None;
         }
-        // A change is pending that is not noted: the process that asked for it died, or missed the response. The decision stands
-        // until the mapping shows whether the change was made.
+        // A change is pending that is not noted: the process that asked for it died, or missed the response. The
+        // decision stands until the mapping shows whether the change was made.
         if mapping.pending {
             return;
         }
@@ -291,8 +302,8 @@ impl Governor {
             (None, false) => {
                 self.disabled = Some(Disabled { by: OpenedBy::Operator, since: now, until: None });
             }
-            // A decision of a moment ago may not be applied yet, or the mapping was read before it was. If the decision were
-            // removed, the reason why the mapping is off would be lost.
+            // A decision of a moment ago may not be applied yet, or the mapping was read before it was. If the decision
+            // were removed, the reason why the mapping is off would be lost.
             (Some(disabled), true) if time_between(disabled.since, now) >= LOST_AFTER => self.disabled = None,
             _ => {}
         }
@@ -342,8 +353,8 @@ impl Governor {
     fn enable(&mut self, was: OpenedBy, bounds: Bounds, mapping: MappingState) -> MappingChange {
         let batch_size = if was == OpenedBy::Breaker {
             let good = *self.good_batch.get_or_insert(mapping.batch_size);
-            // A batch holds what has ended since its first entry too. It grows, so that in the end there is an item in it that
-            // has not failed yet: else a poison record at its head would be all that is ever tried.
+            // A batch holds what has ended since its first entry too. It grows, so that in the end there is an item in
+            // it that has not failed yet: else a poison record at its head would be all that is ever tried.
             let grown = f64::from(bounds.batch(0.0)) * 2_f64.powi(self.tries.min(16).cast_signed());
             self.tries = self.tries.saturating_add(1);
             Some(bounds.batch(grown.min(f64::from(good))))

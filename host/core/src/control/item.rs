@@ -1,35 +1,26 @@
-//! The control item: the state that all processes of a provider share.
+//! The control item: the state that all processes of a provider share, as it is stored. Nothing is decided here: the
+//! policies import it.
 //!
-//! ```text
-//!             the limiter's breaker opened (by = breaker)
-//!   CLOSED ------------------------------------------------> OPEN
-//!      ^                 it closed again                       |
-//!      +-------------------------------------------------------+
-//!      |
-//!      |  a failure that needs a person (by = config), `damper pause` (by = operator)
-//!      +----------------------------------------------------------------------------> OPEN
-//!      ^                              `damper resume`                                   |
-//!      +--------------------------------------------------------------------------------+
-//! ```
-//!
-//! A stop that needs an operator is closed by an operator only.
-//!
-//! The item also holds the nonces of its latest changes ([`RecentChanges`]). A writer whose answer was lost reads the item again and
-//! finds its nonce there, and so does a writer whose own repeated write was refused.
+//! The item also holds the nonces of its latest changes ([`RecentChanges`]). A writer whose answer was lost reads the
+//! item again and finds its nonce there, and so does a writer whose own repeated write was refused.
+
+mod governor;
+mod stop;
 
 use std::collections::VecDeque;
-
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::control::crashes::Crashes;
-use crate::control::governor::Governor;
 use crate::control::quota::Usage;
 use crate::control::rebase::Rebase;
 use crate::item::SequenceNumber;
 use crate::random::RandomSource;
+
+pub use governor::{Disabled, Governor, Pending, Seen};
+pub use stop::{OpenedBy, ProviderStop};
 
 /// A provider's control item: the state that all of its processes share.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -39,8 +30,8 @@ pub struct Control {
     pub version: u64,
     /// Whether the API may be called.
     pub breaker: ProviderStop,
-    /// How many more items may become dead letters without an alarm: the rest of an operator's grant, without the shares that
-    /// processes have taken ([`GrantShare`](crate::control::failure_monitor::GrantShare)).
+    /// How many more items may become dead letters without an alarm: the rest of an operator's grant, without the
+    /// shares that processes have taken ([`GrantShare`](crate::control::failure_monitor::GrantShare)).
     pub dead_letters_allowed: u32,
     /// Raised by each grant, so that a share of an earlier one is not given back to it.
     pub dead_letters_grant: u64,
@@ -98,8 +89,8 @@ impl RecentChanges {
     }
 }
 
-/// A hint on the entries that are parked in the ledger, written by the calls that parked them: it saves reads. A tick reads the
-/// parked entries themselves.
+/// A hint on the entries that are parked in the ledger, written by the calls that parked them: it saves reads. A tick
+/// reads the parked entries themselves.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ParkedHint {
@@ -122,7 +113,8 @@ impl ParkedHint {
 pub struct SavedLimiter {
     /// When it was saved.
     pub at: Timestamp,
-    /// The same in the time of the limiter that saved it, in which the state's instants are; `None`: the time since 1970.
+    /// The same in the time of the limiter that saved it, in which the state's instants are; `None`: the time since
+    /// 1970.
     #[serde(default)]
     pub elapsed: Option<Duration>,
     /// The limit then, for display.
@@ -134,15 +126,16 @@ pub struct SavedLimiter {
 }
 
 impl SavedLimiter {
-    /// This, after what was kept before: where the limiter's breaker is open its limit is 0, and the level before still counts.
+    /// This, after what was kept before: where the limiter's breaker is open its limit is 0, and the level before still
+    /// counts.
     #[must_use]
     pub fn after(self, before: Option<Self>) -> Self {
         let limit = if self.limit > 0 { self.limit } else { before.map_or(1, |before| before.limit) };
         Self { limit, ..self }
     }
 
-    /// The [`Rebase`] that moves the state's instants to a time in which it is `elapsed` when the wall clock says `now`. A state
-    /// that was saved in the future, before the clock was set back, counts as saved just now.
+    /// The [`Rebase`] that moves the state's instants to a time in which it is `elapsed` when the wall clock says
+    /// `now`. A state that was saved in the future, before the clock was set back, counts as saved just now.
     #[must_use]
     pub fn rebase(&self, elapsed: Duration, now: Timestamp) -> Rebase {
         let since_1970 = || Duration::try_from(self.at.duration_since(Timestamp::UNIX_EPOCH)).unwrap_or_default();
@@ -150,8 +143,8 @@ impl SavedLimiter {
         Rebase::new(elapsed, self.elapsed.unwrap_or_else(since_1970).saturating_add(age))
     }
 
-    /// Until when nothing may start at `now` because the API sent Retry-After. A state that was saved in the future is ignored:
-    /// the clock was set back, and the limiter itself keeps the time to wait.
+    /// Until when nothing may start at `now` because the API sent Retry-After. A state that was saved in the future is
+    /// ignored: the clock was set back, and the limiter itself keeps the time to wait.
     #[must_use]
     pub fn gate(&self, now: Timestamp) -> Option<Timestamp> {
         self.gate.filter(|gate| self.at <= now && *gate > now)
@@ -163,55 +156,6 @@ impl Control {
     #[must_use]
     pub fn needs_operator(&self) -> bool {
         matches!(self.breaker, ProviderStop::Open { by: OpenedBy::Operator | OpenedBy::Config, .. })
-    }
-}
-
-/// Whether a provider's API may be called.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "state", rename_all = "kebab-case")]
-pub enum ProviderStop {
-    /// It may.
-    #[default]
-    Closed,
-    /// It may not.
-    Open {
-        /// Since when.
-        since: Timestamp,
-        /// The party that opened it.
-        by: OpenedBy,
-        /// Why, for a person.
-        reason: String,
-    },
-}
-
-/// The party that stopped a provider or disabled its mapping.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum OpenedBy {
-    /// An operator, who also closes it again.
-    Operator,
-    /// The limiter's breaker, which counts errors.
-    Breaker,
-    /// A window that closed.
-    Window,
-    /// A quota that is spent.
-    Quota,
-    /// The API, by Retry-After.
-    RetryAfter,
-    /// A fault that only an operator can fix: a credential, a component, a moved path.
-    Config,
-}
-
-impl std::fmt::Display for OpenedBy {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Operator => "operator",
-            Self::Breaker => "breaker",
-            Self::Window => "window",
-            Self::Quota => "quota",
-            Self::RetryAfter => "retry-after",
-            Self::Config => "config",
-        })
     }
 }
 

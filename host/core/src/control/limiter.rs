@@ -21,7 +21,8 @@
 //! - [`crate::control::pacer`]: keep a rate
 //!
 //! It is pure and takes the same decisions from the same events; [`Limiter::state`] holds all of its state, so that a
-//! process that starts goes on where another stopped. Time is a `Duration` since an epoch that the caller chooses and keeps.
+//! process that starts goes on where another stopped. Time is a `Duration` since an epoch that the caller chooses and
+//! keeps.
 
 mod cause;
 mod errors;
@@ -38,16 +39,15 @@ pub use crate::control::admission::{Admission, ConcurrencyLimiter, LimiterSnapsh
 use crate::control::breaker::{Breaker, BreakerPermit, BreakerTransition};
 use crate::control::pacer::Pacer;
 use crate::control::rebase::Rebase;
-use level::{End, Level};
+use level::{FetchEnd, Level};
+pub(crate) use retry_after::LONGEST_RETRY_AFTER;
 use retry_after::{About, RetryAfter};
 use stall::Stall;
 
-/// The longest Retry-After that is believed; a longer one is cut to this.
-pub(crate) const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(24 * 3600);
 /// When to ask again if nothing may ever start: the hard cap is 0.
 const NEVER: Duration = Duration::from_secs(3600);
-/// How far ahead the requests of a fetch that sent many can have put the manifest's rate, as far as a saved state is believed:
-/// the longest time that a fetch may take.
+/// How far ahead the requests of a fetch that sent many can have put the manifest's rate, as far as a saved state is
+/// believed: the longest time that a fetch may take.
 const LONGEST_DEBT: Duration = Duration::from_secs(600);
 
 /// The bounds of a limiter.
@@ -215,7 +215,8 @@ impl State {
         self.pacer.rebase(rebase, LONGEST_DEBT);
     }
 
-    /// The checks besides the hard cap, the gate and the manifest's rate, if the breaker is closed. `None`: the fetch may start.
+    /// The checks besides the hard cap, the gate and the manifest's rate, if the breaker is closed. `None`: the fetch
+    /// may start.
     fn admit_freely(&mut self, now: Duration, in_flight: u32) -> Option<Admission> {
         self.level.advance(now, self.is_paced());
         self.retry_after.advance(now);
@@ -231,25 +232,25 @@ impl State {
         let end = match outcome {
             Outcome::Ok => {
                 self.retry_after.on_good_answer(permit);
-                End::Good
+                FetchEnd::Good
             }
-            Outcome::Throttled { retry_after: None } => End::Overload,
+            Outcome::Throttled { retry_after: None } => FetchEnd::Overload,
             Outcome::Throttled { retry_after: Some(wait) } => match self.retry_after.learn(now, permit, wait) {
                 About::Number => {
                     self.level.keep_in_mind();
-                    End::Overload
+                    FetchEnd::Overload
                 }
                 About::Rate => {
                     self.level.keep_in_mind();
-                    End::OverRate
+                    FetchEnd::OverRate
                 }
                 About::Chance => {
                     self.level.give_back(now);
-                    End::OverRate
+                    FetchEnd::OverRate
                 }
-                About::Nothing => End::OverRate,
+                About::Nothing => FetchEnd::OverRate,
             },
-            Outcome::Failed | Outcome::TimedOut => End::Failed,
+            Outcome::Failed | Outcome::TimedOut => FetchEnd::Failed,
         };
         let paced = self.is_paced();
         if self.level.on_ended(now, permit, end, paced) {

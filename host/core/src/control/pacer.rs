@@ -1,7 +1,7 @@
 //! The pacer: spaces the starts of requests evenly, so that a rate of one a second never means ten at once.
 //!
-//! Pure state: the caller passes the time in and reports each start. It counts no requests in flight (the slots do) and no day's
-//! quota. Idle time is not saved up: after an hour of nothing, two requests still start one slot apart.
+//! Pure state: the caller passes the time in and reports each start. It counts no requests in flight (the slots do) and
+//! no day's quota. Idle time is not saved up: after an hour of nothing, two requests still start one slot apart.
 
 use std::time::Duration;
 
@@ -11,8 +11,9 @@ use crate::control::rebase::Rebase;
 
 /// Spaces request starts by one slot of `1 / rate` each.
 ///
-/// Over any stretch of length `T` at a constant rate, never more than `rate * T + 1` requests start, given that the caller
-/// starts none before [`Pacer::next`] allows it. Instants are `Duration`s since an epoch that the caller chooses and keeps.
+/// Over any stretch of length `T` at a constant rate, never more than `rate * T + 1` requests start, given that the
+/// caller starts none before [`Pacer::next`] allows it. Instants are `Duration`s since an epoch that the caller chooses
+/// and keeps.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Pacer {
@@ -32,21 +33,22 @@ impl Pacer {
         Self { slot: slot(requests_per_second), latest: None, makes_up: false }
     }
 
-    /// The same, but lateness of up to a slot is made up for: then the rate is kept in the mean however late the caller looks,
-    /// and now and then two start together. For a rate that was learned rather than demanded.
+    /// The same, but lateness of up to a slot is made up for: then the rate is kept in the mean however late the caller
+    /// looks, and now and then two start together. For a rate that was learned rather than demanded.
     #[must_use]
     pub fn making_up(requests_per_second: f64) -> Self {
         Self { slot: slot(Some(requests_per_second)), latest: None, makes_up: true }
     }
 
-    /// When the next request may start: `None` is now, `Some(instant)` is not before that instant, which is after `now`.
+    /// When the next request may start: `None` is now, `Some(instant)` is not before that instant, which is after
+    /// `now`.
     #[must_use]
     pub fn next(&self, now: Duration) -> Option<Duration> {
         self.free_at().filter(|free| *free > now)
     }
 
-    /// Notes that a request started at `now`. One that started too early takes the next free slot, so that those after it
-    /// make up for it.
+    /// Notes that a request started at `now`. One that started too early takes the next free slot, so that those after
+    /// it make up for it.
     pub fn on_started(&mut self, now: Duration) {
         let earliest = if self.makes_up { now.saturating_sub(self.slot) } else { now };
         self.latest = Some(self.free_at().map_or(earliest, |free| free.max(earliest)));
@@ -65,8 +67,8 @@ impl Pacer {
         self.latest = Some(self.latest.map_or(latest, |before| before.max(latest)));
     }
 
-    /// Changes the rate from the latest start on: a lower rate also holds back the request that waits now, a higher one lets
-    /// it go sooner. For values see [`Pacer::new`].
+    /// Changes the rate from the latest start on: a lower rate also holds back the request that waits now, a higher one
+    /// lets it go sooner. For values see [`Pacer::new`].
     pub fn set_rate(&mut self, requests_per_second: Option<f64>) {
         self.slot = slot(requests_per_second);
     }
@@ -207,7 +209,8 @@ mod tests {
             let mut now = Duration::ZERO;
             let mut starts = Vec::new();
             for step in steps {
-                // Callers look again after a while that is shorter or longer than a slot, or exactly at the returned time.
+                // Callers look again after a while that is shorter or longer than a slot, or exactly at the returned
+                // time.
                 now = if step < 2.0 { pacer.next(now).unwrap_or(now) } else { now + seconds((step - 2.0) / rate) };
                 if pacer.next(now).is_none() {
                     pacer.on_started(now);

@@ -1,4 +1,5 @@
-//! The day's quota of requests: what is used is kept in the control item, and processes set parts of it aside for themselves.
+//! The day's quota of requests: what is used is kept in the control item, and processes set parts of it aside for
+//! themselves.
 //!
 //! ```text
 //!             reserve: at most what is left                spend, request by request
@@ -9,7 +10,8 @@
 //! ```
 //!
 //! What is set aside counts as used until it is given back, so that no two processes spend the same request, and what a
-//! crashed one had set aside stays used: at most [`share`] requests of that day are lost to it, and none is sent too many.
+//! crashed one had set aside stays used: at most [`share`] requests of that day are lost to it, and none is sent too
+//! many.
 
 use std::collections::BTreeMap;
 
@@ -28,8 +30,8 @@ pub struct Usage {
     pub day: Option<Day>,
     /// How many.
     pub requests: u64,
-    /// The counts of other days, the nearest ones: if the clock or the time zone is set back to one of them, that day resumes
-    /// from its count. Kept if there is a quota.
+    /// The counts of other days, the nearest ones: if the clock or the time zone is set back to one of them, that day
+    /// resumes from its count. Kept if there is a quota.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub others: BTreeMap<Day, u64>,
 }
@@ -41,8 +43,8 @@ impl Usage {
         if self.day == Some(day) { self.requests } else { self.others.get(&day).copied().unwrap_or_default() }
     }
 
-    /// How many are left on `day`; `None` if there is no quota. The use of a day before the counted one is unknown: nothing is
-    /// left of it.
+    /// How many are left on `day`; `None` if there is no quota. The use of a day before the counted one is unknown:
+    /// nothing is left of it.
     #[must_use]
     pub fn remaining(&self, day: Day, quota: Option<u64>) -> Option<u64> {
         let quota = quota?;
@@ -54,9 +56,9 @@ impl Usage {
         self.day.is_some_and(|known| known > day)
     }
 
-    /// It is `today`, though a later day was counted already: the clock was set back, or the time zone was moved west. Today counts
-    /// as spent, and tomorrow begins anew; without this a clock that was a year ahead for a moment would cost a year. Does
-    /// nothing else.
+    /// It is `today`, though a later day was counted already: the clock was set back, or the time zone was moved west.
+    /// Today counts as spent, and tomorrow begins anew; without this a clock that was a year ahead for a moment would
+    /// cost a year. Does nothing else.
     pub fn turn_back(&mut self, today: Day, quota: Option<u64>) {
         if self.is_after(today) {
             self.begin(today, quota);
@@ -80,7 +82,8 @@ impl Usage {
         }
     }
 
-    /// Set `wanted` requests of `day` aside, or as many as are left; returns how many. A day that is over has none left.
+    /// Set `wanted` requests of `day` aside, or as many as are left; returns how many. A day that is over has none
+    /// left.
     pub fn reserve(&mut self, day: Day, wanted: u64, quota: Option<u64>) -> u64 {
         if self.is_after(day) {
             return 0;
@@ -101,8 +104,8 @@ impl Usage {
     }
 }
 
-/// How many requests a process sets aside at a time: enough that the control item is written seldom, few enough that a crash
-/// loses little of the day.
+/// How many requests a process sets aside at a time: enough that the control item is written seldom, few enough that a
+/// crash loses little of the day.
 #[must_use]
 pub fn share(quota: u64, max_concurrency: u32) -> u64 {
     (quota / 100).clamp(1, 1_000).max(u64::from(max_concurrency).saturating_mul(2))

@@ -1,8 +1,9 @@
 //! Saved instants, moved to the time of the process that reads them.
 //!
-//! Each process counts time from the wall clock at its start. A saved state therefore holds the saver's time; the reader moves
-//! every instant by the difference, and bounds it: an instant in the past stays in the past, and an instant to wait for is never
-//! further away than the longest such wait. Therefore no saved state, whatever clock wrote it, stops a provider for longer. Pure.
+//! Each process counts time from the wall clock at its start. A saved state therefore holds the saver's time; the
+//! reader moves every instant by the difference, and bounds it: an instant in the past stays in the past, and an
+//! instant to wait for is never further away than the longest such wait. Therefore no saved state, whatever clock wrote
+//! it, stops a provider for longer. Pure.
 
 use std::time::Duration;
 

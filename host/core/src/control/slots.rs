@@ -1,28 +1,28 @@
 //! How many slots an owner gets beside others, of which there are never more than the hard cap.
 //!
 //! ```text
-//!   owners <= cap    everybody has at least one; whoever renews keeps at most its max-min fair share while somebody waits
-//!   owners >  cap    one each, in turns: whoever has held one for a turn gives it up to whoever waits, and queues behind
+//!   owners <= cap    each has at least one; an owner that renews keeps at most its max-min fair share while others wait
+//!   owners >  cap    one each, in turns: an owner that has held one for a turn gives it up to one that waits, and queues
 //! ```
 //!
-//! While no owner waits, an owner gets as many free slots as it wants. A free slot goes to the owner that has waited for the
-//! longest time. A slot whose request is still in flight counts for its owner, independently of its grant, so that no other owner
-//! gets it. Pure; the ledgers keep each owner's [`Share`] and the time until which it counts.
+//! While no owner waits, an owner gets as many free slots as it wants. A free slot goes to the owner that has waited
+//! for the longest time. A slot whose request is still in flight counts for its owner, independently of its grant, so
+//! that no other owner gets it. Pure; the ledgers keep each owner's [`Share`] and the time until which it counts.
 //!
-//! How long an owner waits: of `n` owners and a cap of `c`, at most ⌈(n - c) / c⌉ times the longest time that an owner keeps a
-//! slot while another waits, which is a turn, the time to its next renewal, and the time until its last request has ended; and a
-//! second for each of those who wait before it, until it has seen that a slot is free.
+//! How long an owner waits: of `n` owners and a cap of `c`, at most ⌈(n - c) / c⌉ times the longest time that an owner
+//! keeps a slot while another waits, which is a turn, the time to its next renewal, and the time until its last request
+//! has ended; and a second for each of those who wait before it, until it has seen that a slot is free.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// How long an owner keeps its slot where there are more owners than slots: long beside the second or two that it takes the next one
-/// to see that the slot is free, and short beside a batch.
+/// How long an owner keeps its slot where there are more owners than slots: long beside the second or two that it takes
+/// the next one to see that the slot is free, and short beside a batch.
 pub const TURN: Duration = Duration::from_secs(30);
-/// An owner that has no slot and does not ask again for so long has gone, and its place in the queue with it. A waiting owner
-/// asks each second.
+/// An owner that has no slot and does not ask again for so long has gone, and its place in the queue with it. A waiting
+/// owner asks each second.
 pub const WAITING_COUNTS_FOR: Duration = Duration::from_secs(15);
 
 /// The slots that an owner has, and how many it wants.
@@ -32,7 +32,8 @@ pub struct Share {
     pub has: u32,
     /// How many it wants in all.
     pub wants: u32,
-    /// Since when it has had one without a break; where it has none: since when it has waited. 1970 if that was not kept.
+    /// Since when it has had one without a break; where it has none: since when it has waited. 1970 if that was not
+    /// kept.
     #[serde(default = "long_ago")]
     pub since: Timestamp,
 }
@@ -76,7 +77,8 @@ pub struct Decision {
     pub kept: Option<(Share, Timestamp)>,
 }
 
-/// Decide about a wish. `before`: the stored share of this owner, unless it has run out; `others`: the same of all others.
+/// Decide about a wish. `before`: the stored share of this owner, unless it has run out; `others`: the same of all
+/// others.
 #[must_use]
 pub fn grant(wish: &Wish<'_>, before: Option<Share>, others: &[(impl AsRef<str>, Share)]) -> Decision {
     let had = before.map_or(0, |before| before.has);
@@ -119,7 +121,8 @@ fn is_turn_over(since: Timestamp, now: Timestamp) -> bool {
     Duration::try_from(now.duration_since(since)).map_or(true, |held| held >= TURN)
 }
 
-/// The max-min fair share of what the most demanding of them wants: the others' reserve, if they leave one, is left alone.
+/// The max-min fair share of what the most demanding of them wants: the others' reserve, if they leave one, is left
+/// alone.
 fn fair(others_want: impl Iterator<Item = u32>, wants: u32, cap: u32) -> u32 {
     let mut wishes: Vec<u32> = others_want.chain([wants]).collect();
     wishes.sort_unstable();

@@ -1,7 +1,9 @@
-//! The window: when an API may be called (off-peak hours, its maintenance), in its own time zone, and what a day is there.
+//! The window: when an API may be called (off-peak hours, its maintenance), in its own time zone, and what a day is
+//! there.
 //!
-//! Pure: no clock and no file. Spans mean the wall clock of the time zone, so every question is answered from the local time of
-//! an instant: in the hour that autumn repeats a span holds twice, in the hour that spring skips it does not hold at all.
+//! Pure: no clock and no file. Spans mean the wall clock of the time zone, so every question is answered from the local
+//! time of an instant: in the hour that autumn repeats a span holds twice, in the hour that spring skips it does not
+//! hold at all.
 
 mod longest;
 mod span;
@@ -15,8 +17,8 @@ use crate::day::Day;
 pub(crate) use span::parse_time;
 pub use span::{Span, SpanError};
 
-/// How far ahead, in days, to look for the window to open or to close: first near, then far. Spans repeat every week, and
-/// a change of the clocks can swallow one occurrence of a span, never four in a row.
+/// How far ahead, in days, to look for the window to open or to close: first near, then far. Spans repeat every week,
+/// and a change of the clocks can swallow one occurrence of a span, never four in a row.
 const HORIZONS_DAYS: [i32; 2] = [2, 28];
 
 /// When an API may be called. Open where every layer of `open` has a span that holds, and no span of `closed` does.
@@ -26,7 +28,8 @@ pub struct Window {
     pub timezone: TimeZone,
     /// The local time at which a day starts: before it, it is still the day before.
     pub day_starts: Time,
-    /// Layers of opening hours, the author's and the operator's; within a layer one span is enough. No layer: always open.
+    /// Layers of opening hours, the author's and the operator's; within a layer one span is enough. No layer: always
+    /// open.
     pub open: Vec<Vec<Span>>,
     /// Spans in which nothing is called, whatever `open` says.
     pub closed: Vec<Span>,
@@ -54,8 +57,8 @@ impl Window {
         self
     }
 
-    /// The day that an instant belongs to: the local date, or the one before where the day has not started yet. Days never
-    /// go backwards, not even where the clocks do.
+    /// The day that an instant belongs to: the local date, or the one before where the day has not started yet. Days
+    /// never go backwards, not even where the clocks do.
     #[must_use]
     pub fn day(&self, at: Timestamp) -> Day {
         let date = self.local(at).date();
@@ -119,8 +122,8 @@ impl Window {
         HORIZONS_DAYS.iter().find_map(|days| self.edges(at, *days).into_iter().find(|edge| self.is_open(*edge) != open))
     }
 
-    /// Every instant after `at`, for some days, at which the window might change, in order: where a span's edge falls, and
-    /// where the clocks change. Between two of them it does not change.
+    /// Every instant after `at`, for some days, at which the window might change, in order: where a span's edge falls,
+    /// and where the clocks change. Between two of them it does not change.
     fn edges(&self, at: Timestamp, days: i32) -> Vec<Timestamp> {
         let horizon = SignedDuration::from_hours(i64::from(days) * 24);
         let until = at.saturating_add(horizon).unwrap_or(Timestamp::MAX);

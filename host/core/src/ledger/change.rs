@@ -1,8 +1,10 @@
-//! Changes of the control item: read, change, write; repeated if another process was quicker, and each change at most once.
+//! Changes of the control item: read, change, write; repeated if another process was quicker, and each change at most
+//! once.
 //!
-//! A response may be lost after the write has happened. Then the SDK of a remote ledger sends the write again, and the item
-//! refuses it because of the first one; or the ledger fails. Neither says whether the change is there. Therefore each change
-//! notes a nonce in the item ([`RecentChanges`]), and a writer without a clear response reads the item again:
+//! A response may be lost after the write has happened. Then the SDK of a remote ledger sends the write again, and the
+//! item refuses it because of the first one; or the ledger fails. Neither says whether the change is there. Therefore
+//! each change notes a nonce in the item ([`RecentChanges`]), and a writer without a clear response reads the item
+//! again:
 //!
 //! ```text
 //! write --> yes ---------------------------------------------> written
@@ -11,11 +13,12 @@
 //!   +---- change what was read <-+ our nonce is not there
 //! ```
 //!
-//! All writes of one change carry the same nonce. A write that failed may still arrive late, but only while the version is the one
-//! that it was made for. If it does, the next write of the change is refused, and its reader finds the nonce.
+//! All writes of one change carry the same nonce. A write that failed may still arrive late, but only while the version
+//! is the one that it was made for. If it does, the next write of the change is refused, and its reader finds the
+//! nonce.
 //!
-//! A change is applied twice only if [`MOST_RECENT_CHANGES`] others are written between a write and the read after it. If the
-//! change fails, each caller is on the safe side, as long as it does not apply the same change again:
+//! A change is applied twice only if [`MOST_RECENT_CHANGES`] others are written between a write and the read after it.
+//! If the change fails, each caller is on the safe side, as long as it does not apply the same change again:
 //!
 //! | caller | after a failure |
 //! | --- | --- |
@@ -38,12 +41,12 @@ const MOST_WRITES: u32 = 100;
 /// How often one change is written again after the ledger failed.
 const MOST_FAILURES: u32 = 1;
 
-/// Change a provider's control item; repeated if another process was quicker. `change` returns whether there is something to
-/// write. Returns the item before the change.
+/// Change a provider's control item; repeated if another process was quicker. `change` returns whether there is
+/// something to write. Returns the item before the change.
 ///
 /// # Errors
-/// If the ledger fails and cannot say whether the change was written, or if others are quicker all the time. Then do not apply
-/// the same change again unless it sets a state.
+/// If the ledger fails and cannot say whether the change was written, or if others are quicker all the time. Then do
+/// not apply the same change again unless it sets a state.
 pub async fn change_control(
     ledger: &dyn Ledger,
     provider: &str,

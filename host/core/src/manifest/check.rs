@@ -9,8 +9,10 @@ use std::time::Duration;
 use jiff::civil::Time;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 
+use super::error::ManifestError;
+use super::raw::{RawLimits, RawManifest, RawPace, RawRetry, RawWindow};
+use super::tables::{Egress, Limits, Manifest, Pace, Retry};
 use super::units::{Word, parse_bytes, parse_duration, show_bytes, show_duration};
-use super::{Egress, Limits, Manifest, ManifestError, Pace, Retry, raw};
 use crate::control::window::{Span, Window, parse_time};
 
 pub(super) const MAX_SPANS: usize = 64;
@@ -36,7 +38,7 @@ pub(super) const BACKOFF: RangeInclusive<Duration> = Duration::from_millis(10)..
 pub(super) const SPREAD: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(7 * 24);
 pub(super) const MAX_ITEM_AGE: RangeInclusive<Duration> = Duration::from_mins(1)..=Duration::from_hours(365 * 24);
 
-pub(super) fn manifest(raw: raw::Manifest) -> Result<Manifest, ManifestError> {
+pub(super) fn manifest(raw: RawManifest) -> Result<Manifest, ManifestError> {
     Ok(Manifest {
         name: names::provider(raw.name)?,
         version: names::version(raw.version)?,
@@ -52,7 +54,7 @@ pub(super) fn manifest(raw: raw::Manifest) -> Result<Manifest, ManifestError> {
     })
 }
 
-fn limits(raw: &raw::Limits) -> Result<Limits, ManifestError> {
+fn limits(raw: &RawLimits) -> Result<Limits, ManifestError> {
     let timeout = (&raw.fetch_timeout, DEFAULT_FETCH_TIMEOUT);
     Ok(Limits {
         max_concurrency: max_concurrency(raw.max_concurrency.map_or(DEFAULT_MAX_CONCURRENCY, i128::from))?,
@@ -65,12 +67,12 @@ fn limits(raw: &raw::Limits) -> Result<Limits, ManifestError> {
 }
 
 /// Batch sizes; a `max_batch` below the default of `start_batch` also lowers that default.
-fn raw_pace(raw: &raw::Pace) -> Result<Pace, ManifestError> {
+fn raw_pace(raw: &RawPace) -> Result<Pace, ManifestError> {
     let max_batch = raw.max_batch.map_or(DEFAULT_MAX_BATCH, i128::from);
     pace(raw.start_batch.map_or(DEFAULT_START_BATCH.min(max_batch), i128::from), max_batch)
 }
 
-fn retry(raw: &raw::Retry) -> Result<Retry, ManifestError> {
+fn retry(raw: &RawRetry) -> Result<Retry, ManifestError> {
     Ok(Retry {
         max_attempts: max_attempts(raw.max_attempts.map_or(DEFAULT_MAX_ATTEMPTS, i128::from))?,
         backoff: duration("retry.backoff", (&raw.backoff, DEFAULT_BACKOFF), backoff)?,
@@ -80,7 +82,7 @@ fn retry(raw: &raw::Retry) -> Result<Retry, ManifestError> {
     })
 }
 
-fn window(raw: &raw::Window) -> Result<Window, ManifestError> {
+fn window(raw: &RawWindow) -> Result<Window, ManifestError> {
     Ok(Window {
         timezone: raw.timezone.as_deref().map_or(Ok(TimeZone::UTC), timezone)?,
         day_starts: raw.day_starts.as_deref().map_or(Ok(Time::midnight()), day_starts)?,

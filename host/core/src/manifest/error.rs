@@ -6,7 +6,7 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::MAX_MANIFEST_BYTES;
+use super::tables::MAX_MANIFEST_BYTES;
 use super::units::Word;
 use crate::escape::escape_text;
 

@@ -1,45 +1,46 @@
-//! The shape of a `provider.toml`: its keys and their types, before any value is checked.
+//! The shape of a `provider.toml`: its keys and their types, before any value is checked. Its errors name the tables as
+//! the checked types are called.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::OnLeaseExpiry;
+use super::tables::OnLeaseExpiry;
 use super::units::Word;
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Manifest {
+#[serde(deny_unknown_fields, expecting = "struct Manifest")]
+pub(super) struct RawManifest {
     pub(super) name: String,
     pub(super) version: String,
     #[serde(default)]
     pub(super) description: String,
     #[serde(default)]
     pub(super) identity: Vec<String>,
-    pub(super) egress: Egress,
+    pub(super) egress: RawEgress,
     #[serde(default)]
-    pub(super) limits: Limits,
+    pub(super) limits: RawLimits,
     #[serde(default)]
-    pub(super) pace: Pace,
+    pub(super) pace: RawPace,
     #[serde(default)]
-    pub(super) retry: Retry,
+    pub(super) retry: RawRetry,
     #[serde(default)]
-    pub(super) window: Window,
+    pub(super) window: RawWindow,
     #[serde(default)]
-    pub(super) credentials: BTreeMap<String, Credential>,
+    pub(super) credentials: BTreeMap<String, RawCredential>,
     #[serde(default)]
     pub(super) config: BTreeMap<String, Word>,
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Egress {
+#[serde(deny_unknown_fields, expecting = "struct Egress")]
+pub(super) struct RawEgress {
     pub(super) hosts: Vec<String>,
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct Limits {
+#[serde(default, deny_unknown_fields, expecting = "struct Limits")]
+pub(super) struct RawLimits {
     pub(super) max_concurrency: Option<i64>,
     pub(super) requests_per_second: Option<f64>,
     pub(super) daily_quota: Option<i64>,
@@ -49,15 +50,15 @@ pub(super) struct Limits {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct Pace {
+#[serde(default, deny_unknown_fields, expecting = "struct Pace")]
+pub(super) struct RawPace {
     pub(super) start_batch: Option<i64>,
     pub(super) max_batch: Option<i64>,
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct Retry {
+#[serde(default, deny_unknown_fields, expecting = "struct Retry")]
+pub(super) struct RawRetry {
     pub(super) max_attempts: Option<i64>,
     pub(super) backoff: Option<Word>,
     pub(super) spread: Option<Word>,
@@ -66,8 +67,8 @@ pub(super) struct Retry {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct Window {
+#[serde(default, deny_unknown_fields, expecting = "struct Window")]
+pub(super) struct RawWindow {
     pub(super) timezone: Option<String>,
     pub(super) day_starts: Option<String>,
     pub(super) open: Option<Vec<String>>,
@@ -75,8 +76,8 @@ pub(super) struct Window {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Credential {
+#[serde(deny_unknown_fields, expecting = "struct Credential")]
+pub(super) struct RawCredential {
     pub(super) kind: Kind,
     pub(super) header: Option<String>,
     pub(super) prefix: Option<String>,

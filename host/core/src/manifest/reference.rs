@@ -1,5 +1,5 @@
-//! The manifest's keys for people: what each is, its default, its bounds, and what it means. The guide's table is made of it,
-//! and its tests hold it against what the parser takes.
+//! The manifest's keys for people: what each is, its default, its bounds, and what it means. The guide's table is made
+//! of it, and its tests hold it against what the parser takes.
 //!
 //! This is documentation that cannot drift, not a second parser: nothing here decides anything.
 

@@ -1,8 +1,12 @@
 //! Tests of the manifest as a whole: what is read, what is refused and with which words, and what tightening does.
 
+use std::num::NonZeroU32;
+use std::time::Duration;
+
 use proptest::prelude::*;
 
 use super::*;
+use crate::control::window::Window;
 
 const LEAST: &str = "name = \"gleif\"\nversion = \"0.1.0\"\n[egress]\nhosts = [\"api.gleif.org\"]\n";
 const WHOLE: &str = r#"

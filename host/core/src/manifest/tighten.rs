@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::check;
+use super::error::ManifestError;
+use super::tables::{Limits, Manifest, Pace, Retry};
 use super::units::{deserialize_bytes, deserialize_duration};
-use super::{Limits, Manifest, ManifestError, Pace, Retry, check};
 use crate::control::window::Span;
 
-/// An operator's settings for a provider: the tables `limits`, `pace`, `retry` and `window` under `[providers.NAME]`. An absent
-/// setting leaves the manifest as it is.
+/// An operator's settings for a provider: the tables `limits`, `pace`, `retry` and `window` under `[providers.NAME]`.
+/// An absent setting leaves the manifest as it is.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Tightening {

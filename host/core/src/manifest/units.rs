@@ -26,8 +26,8 @@ pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
     number.checked_mul(unit_ms).map(Duration::from_millis).ok_or_else(error)
 }
 
-/// Reads a size in bytes: a whole number, and at most one unit of `B`, `KiB`, `MiB`, `GiB` (powers of 1024), `KB`, `MB`, `GB`
-/// (powers of 1000), with nothing between, as in `"64MiB"`.
+/// Reads a size in bytes: a whole number, and at most one unit of `B`, `KiB`, `MiB`, `GiB` (powers of 1024), `KB`,
+/// `MB`, `GB` (powers of 1000), with nothing between, as in `"64MiB"`.
 ///
 /// # Errors
 /// If the text is no such size or is 2^64 bytes or more; the message says how to write it.

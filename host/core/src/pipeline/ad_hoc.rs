@@ -1,6 +1,6 @@
-//! Ad-hoc fetches: one record now, for a waiting caller, through the same ledger, limiter and hard cap as a batch, with the slot
-//! that batches leave free. The record is tried once. A failed fetch gives its claim back and leaves nothing behind: no dead
-//! letter, no attempt that a batch would not have spent.
+//! Ad-hoc fetches: one record now, for a waiting caller, through the same ledger, limiter and hard cap as a batch, with
+//! the slot that batches leave free. The record is tried once. A failed fetch gives its claim back and leaves nothing
+//! behind: no dead letter, no attempt that a batch would not have spent.
 
 use std::sync::Arc;
 
@@ -12,20 +12,19 @@ use tokio_util::sync::CancellationToken;
 use crate::dead_letter::Reason;
 use crate::item::{Item, ItemError, SequenceNumber};
 use crate::ledger::{Claimed, LedgerError, Owner, Release};
-use crate::pipeline::Pipeline;
 use crate::pipeline::adapt::BatchFeedback;
-use crate::pipeline::allowance::Allowance;
 use crate::pipeline::attempt::{AttemptOutcome, FinishedAttempt, attempt};
 use crate::pipeline::batch::Work;
 use crate::pipeline::batch_context::BatchContext;
-use crate::pipeline::batch_processor::RESERVE;
+use crate::pipeline::call_times::RESERVE;
+use crate::pipeline::capacity::Capacity;
 use crate::pipeline::chunks::Chunks;
 use crate::pipeline::flush::flush;
 use crate::pipeline::parking::ParkedChange;
 use crate::pipeline::probes::Probes;
+use crate::pipeline::provider::Pipeline;
 use crate::pipeline::redelivery::Redelivery;
 use crate::pipeline::report::{End, Stopped};
-use crate::pipeline::slots::Slots;
 use crate::pipeline::verdict::Failures;
 use crate::record::{Failure, FailureKind};
 
@@ -61,8 +60,7 @@ impl From<LedgerError> for AdHoc {
 struct AdHocSession<'a> {
     pipeline: &'a Arc<Pipeline>,
     context: Arc<BatchContext>,
-    slots: Slots,
-    allowance: Allowance,
+    capacity: Capacity,
     probes: Probes,
 }
 
@@ -74,7 +72,7 @@ impl Pipeline {
     pub async fn fetch_now(self: &Arc<Self>, item: Item, deadline: Instant) -> Result<AdHoc, ItemError> {
         let identity = item.identity(&self.manifest.identity)?;
         self.limiter_time().catch_up(self.stores.clock.moment());
-        let (name, limits, now) = (&self.manifest.name, &self.manifest.limits, self.stores.clock.now());
+        let now = self.stores.clock.now();
         let owner = Owner::generate(now, &self.stores.random);
         let sequence = SequenceNumber::from(format!("ad-hoc-{owner}").as_str());
         let payload = item.to_payload();
@@ -88,11 +86,11 @@ impl Pipeline {
         if let Some(gate) = self.gate(&control) {
             return Ok(AdHoc::Refused(gate.why));
         }
-        let slots = Slots::one(name, &owner, limits, Allowance::budget(limits, &self.stores.clock), self.leaps());
+        let capacity = Capacity::of_ad_hoc_fetch(&self.manifest, &owner, &self.stores.clock, self.leaps());
+        let permits = capacity.slots.permits().clone();
         let (recover_until, never) = (deadline.checked_sub(RESERVE).unwrap_or(deadline), CancellationToken::new());
-        let context = Arc::new(BatchContext::new(self, owner, slots.permits().clone(), recover_until, &never));
-        let (allowance, probes) = (Allowance::new(limits), Probes::new(&control));
-        let mut session = AdHocSession { pipeline: self, context, slots, allowance, probes };
+        let context = Arc::new(BatchContext::new(self, owner, permits, recover_until, &never));
+        let mut session = AdHocSession { pipeline: self, context, capacity, probes: Probes::new(&control) };
         let came = session.fetch(work, deadline).await.unwrap_or_else(AdHoc::from);
         session.leave().await;
         Ok(came)
@@ -109,15 +107,15 @@ impl AdHocSession<'_> {
         if timeout_at(last_start, self.context.fetcher().prepare()).await.is_err() {
             return Ok(AdHoc::Refused(Stopped::Deadline));
         }
-        self.slots.renew(self.context.ledger(), self.context.clock()).await?;
-        self.context.set_permit_count(self.slots.permit_count());
-        self.allowance.refill(self.pipeline, &self.context).await?;
-        if !self.allowance.covers(0, &self.context) {
+        self.capacity.slots.renew(self.context.ledger(), self.context.clock()).await?;
+        self.context.set_permit_count(self.capacity.slots.permit_count());
+        self.pipeline.refill_quota(&mut self.capacity.quota).await?;
+        if !self.capacity.quota.covers(0) {
             return Ok(AdHoc::Refused(Stopped::QuotaSpent));
         }
         let Some(permit) = self.context.permits.try_acquire() else { return Ok(AdHoc::Busy) };
-        let last_start = last_start.min(self.slots.launch_until(self.context.clock()));
-        self.context.let_start_until(last_start, self.slots.last_renewal());
+        let last_start = last_start.min(self.capacity.slots.launch_until(self.context.clock()));
+        self.context.let_start_until(last_start, self.capacity.slots.last_renewal());
         self.context.enter_queue();
         let attempt = attempt(Arc::clone(&self.context), 0, Arc::clone(&work), Failures::default(), permit).await;
         self.report_findings(&work, &attempt).await?;
@@ -149,7 +147,8 @@ impl AdHocSession<'_> {
             AttemptOutcome::NotStarted => AdHoc::Busy,
             AttemptOutcome::Retry { .. } => failed("the fetch failed"),
             AttemptOutcome::GiveUp { claimed, letter, .. } => {
-                // An uncertain one stays claimed until its lease ends: a release would forget that the API may have been called.
+                // An uncertain one stays claimed until its lease ends: a release would forget that the API may have
+                // been called.
                 if letter.reason != Reason::Uncertain {
                     self.give_back(claimed, &letter.message).await?;
                 }
@@ -177,7 +176,8 @@ impl AdHocSession<'_> {
         let Some(due) = chunks.take_due(Instant::now(), true) else { return Ok(None) };
         let (stores, provider) = (self.pipeline.stores.clone(), self.context.provider().to_owned());
         let flushed = flush(stores, provider, self.context.owner.clone(), due).await;
-        // If it is unknown whether it is stored, the claim is kept, and the next owner of the item looks for its record.
+        // If it is unknown whether it is stored, the claim is kept, and the next owner of the item looks for its
+        // record.
         for (_, claimed) in flushed.not_stored {
             self.give_back(claimed, "its record could not be stored").await?;
         }
@@ -199,11 +199,11 @@ impl AdHocSession<'_> {
 
     /// Give back the slot and the rest of the quota, and save the learned state.
     async fn leave(self) {
-        let Self { pipeline, context, slots, allowance, probes } = self;
+        let Self { pipeline, context, capacity: Capacity { slots, quota }, probes } = self;
         if let Err(error) = slots.give_back(context.ledger(), context.clock()).await {
             tracing::warn!(provider = context.provider(), %error, "the slot was not released; its lease expires");
         }
-        let (unspent, probed) = (allowance.close(&context), probes.into_failed());
+        let (unspent, probed) = (quota.close(), probes.into_failed());
         let (redelivery, parked) = (Redelivery::default(), ParkedChange::default());
         let feedback = BatchFeedback { invocation: None, unspent, probed, redelivery, parked };
         if let Err(error) = pipeline.adapt(feedback).await {

@@ -8,20 +8,19 @@ use jiff::Timestamp;
 use tokio::time::{Instant, timeout_at};
 
 use crate::control::admission::BreakerStatus;
-use crate::control::governor::{BlockReason, Bounds, Disabled, Invocation, Notes, block_reason};
-use crate::control::item::{Control, OpenedBy, ProviderStop, SavedLimiter};
+use crate::control::governor::{Bounds, Invocation, Notes};
+use crate::control::item::{Control, Disabled, OpenedBy, ProviderStop, SavedLimiter};
 use crate::ledger::LedgerError;
-use crate::manifest::Manifest;
 use crate::mapping::{MappingChange, MappingError, MappingState};
-use crate::pipeline::Pipeline;
-use crate::pipeline::allowance::Unspent;
+use crate::pipeline::capacity::Unspent;
 use crate::pipeline::control_cache::{WritePolicy, may_wait};
 use crate::pipeline::grant;
 use crate::pipeline::parking::ParkedChange;
+use crate::pipeline::provider::Pipeline;
 use crate::pipeline::redelivery::Redelivery;
 
-/// How long the mapping is handled at the end of a call: a part of the time that is reserved for that end, since the deadline may
-/// be near. Without it a control plane that throttles would be called until the call is killed.
+/// How long the mapping is handled at the end of a call: a part of the time that is reserved for that end, since the
+/// deadline may be near. Without it a control plane that throttles would be called until the call is killed.
 const SEEN_TO_FOR: Duration = Duration::from_secs(3);
 /// How long a reading of the mapping is usable.
 const FRESH_FOR: Duration = Duration::from_secs(10);
@@ -84,8 +83,8 @@ struct MappingReading {
 }
 
 impl MappingReading {
-    /// The reading, if it is usable: not if others have decided since, nor if it is old, because this process may have been
-    /// frozen meanwhile.
+    /// The reading, if it is usable: not if others have decided since, nor if it is old, because this process may have
+    /// been frozen meanwhile.
     fn usable(&self, control: &Control) -> Option<MappingState> {
         (self.is_fresh() && self.notes == control.governor.notes()).then_some(self.state)
     }
@@ -111,13 +110,6 @@ impl From<GovernError> for AdaptError {
 }
 
 impl Pipeline {
-    /// Why the API must not be called at present.
-    #[must_use]
-    pub fn block_reason(&self, control: &Control) -> Option<BlockReason> {
-        let Manifest { window, limits, .. } = &self.manifest;
-        block_reason(control, window, limits.daily_quota, self.stores.clock.now())
-    }
-
     /// A scheduled tick: decide whether the mapping is to be enabled or disabled. Returns the change that was made.
     ///
     /// # Errors
@@ -211,8 +203,8 @@ impl Pipeline {
         .await
     }
 
-    /// Decide, and change the mapping. It is read only if a change is wanted or its state is unknown. `until`: the deadline.
-    /// `uncounted`: requests that the decision adds to those of the day.
+    /// Decide, and change the mapping. It is read only if a change is wanted or its state is unknown. `until`: the
+    /// deadline. `uncounted`: requests that the decision adds to those of the day.
     async fn govern(
         &self,
         until: Option<Instant>,
@@ -264,8 +256,8 @@ impl Pipeline {
         })
     }
 
-    /// Change the control item by a decision; repeated if another process was quicker. If the mapping was not `read`, its assumed
-    /// state is used, and a decision to change it is only a reason to read it.
+    /// Change the control item by a decision; repeated if another process was quicker. If the mapping was not `read`,
+    /// its assumed state is used, and a decision to change it is only a reason to read it.
     async fn decide(
         &self,
         now: Timestamp,

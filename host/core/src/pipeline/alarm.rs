@@ -4,7 +4,7 @@ use crate::control::failure_monitor::Alarm;
 use crate::control::item::{OpenedBy, ProviderStop};
 use crate::dead_letter::Reason;
 use crate::ledger::LedgerError;
-use crate::pipeline::Pipeline;
+use crate::pipeline::provider::Pipeline;
 
 impl Pipeline {
     /// An operator is needed: stop the provider for all processes.

@@ -1,4 +1,5 @@
-//! One try at one item, once it has a permit: claim, recover, fetch, judge. It runs beside others and shares only [`BatchContext`].
+//! One try at one item, once it has a permit: claim, recover, fetch, judge. It runs beside others and shares only
+//! [`BatchContext`].
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,8 +21,8 @@ use crate::ledger::{Abandoned, Claim, ClaimRequest, Claimed, Release};
 use crate::manifest::OnLeaseExpiry;
 use crate::pipeline::batch::{Work, WorkIndex};
 use crate::pipeline::batch_context::{BatchContext, InFlightGuard};
+use crate::pipeline::capacity::slots::MARGIN;
 use crate::pipeline::report::End;
-use crate::pipeline::slots::MARGIN;
 use crate::pipeline::verdict::{
     Circumstances, Failures, Verdict, is_api_failure, judge, limiter_outcome, outcome_class,
 };
@@ -80,7 +81,7 @@ struct AttemptSignals {
 }
 
 /// A claim that was granted, with all that the rest of the try needs.
-struct Granted {
+struct GrantedClaim {
     /// When it was asked for.
     asked: Moment,
     claimed: Claimed,
@@ -115,7 +116,7 @@ pub(crate) async fn attempt(
     FinishedAttempt { index, outcome, alarm, failed }
 }
 
-async fn claim(context: &BatchContext, work: &Work) -> Result<Granted, AttemptOutcome> {
+async fn claim(context: &BatchContext, work: &Work) -> Result<GrantedClaim, AttemptOutcome> {
     let asked = context.clock().moment();
     let now = asked.wall;
     let today = context.window().day(now);
@@ -134,7 +135,7 @@ async fn claim(context: &BatchContext, work: &Work) -> Result<Granted, AttemptOu
         Ok(Claim::Granted { attempt, abandoned }) => {
             let (identity, sequence) = (work.identity.clone(), work.sequence.clone());
             let claimed = Claimed { identity, day: today, sequence, lease };
-            Ok(Granted { asked, claimed, attempt, abandoned })
+            Ok(GrantedClaim { asked, claimed, attempt, abandoned })
         }
         Ok(Claim::Done { by }) => Err(AttemptOutcome::Settled { by, end: End::Fetched }),
         Ok(Claim::Dead { by }) => Err(AttemptOutcome::Settled { by, end: End::DeadLetter }),
@@ -147,10 +148,10 @@ async fn claim(context: &BatchContext, work: &Work) -> Result<Granted, AttemptOu
 async fn before_fetch(
     context: &BatchContext,
     work: &Work,
-    granted: &Granted,
+    granted: &GrantedClaim,
     signals: &mut AttemptSignals,
 ) -> Option<AttemptOutcome> {
-    let Granted { claimed, attempt, abandoned, .. } = granted;
+    let GrantedClaim { claimed, attempt, abandoned, .. } = granted;
     if !abandoned.is_empty() {
         match context.has_stored(abandoned, &work.identity).await {
             Ok(true) => return Some(AttemptOutcome::Recovered(claimed.clone())),
@@ -191,12 +192,12 @@ async fn before_fetch(
 async fn fetch(
     context: &Arc<BatchContext>,
     work: &Work,
-    granted: Granted,
+    granted: GrantedClaim,
     failures: Failures,
     permit: OwnedSemaphorePermit,
     signals: &mut AttemptSignals,
 ) -> AttemptOutcome {
-    let Granted { asked, claimed, attempt, .. } = granted;
+    let GrantedClaim { asked, claimed, attempt, .. } = granted;
     let in_flight = wait_to_start(context, &asked).await;
     context.leave_queue();
     let Some(in_flight) = in_flight else {

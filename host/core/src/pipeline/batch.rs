@@ -50,10 +50,10 @@ pub(crate) enum Settled {
 
 /// One entry, and its end.
 #[derive(Debug)]
-struct Row {
+struct BatchRow {
     entry: Entry,
-    /// Until when it was parked, where it was taken up from there. More than one time where a call died after it had parked the entry
-    /// once more, and before it could forget the earlier time.
+    /// Until when it was parked, where it was taken up from there. More than one time where a call died after it had
+    /// parked the entry once more, and before it could forget the earlier time.
     parked: Vec<Timestamp>,
     end: Option<End>,
 }
@@ -73,7 +73,7 @@ pub(crate) struct Late {
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     /// Those that were taken up first, then those that were delivered; none twice.
-    rows: Vec<Row>,
+    rows: Vec<BatchRow>,
     /// The positions of the delivered ones, in the stream's order.
     delivered: Vec<usize>,
     works: Vec<Arc<Work>>,
@@ -120,28 +120,28 @@ impl Batch {
         batch
     }
 
-    /// List all entries, each once: what was parked may be delivered again, if the call that parked it did not live to say so. Answers
-    /// them with their positions.
+    /// List all entries, each once: what was parked may be delivered again, if the call that parked it did not live to
+    /// say so. Answers them with their positions.
     fn list(&mut self, taken_up: Vec<Parked>, delivered: Vec<Entry>) -> Vec<(usize, Entry)> {
         let mut places: BTreeMap<SequenceNumber, usize> = BTreeMap::new();
         for Parked { entry, due } in taken_up {
             let position = *places.entry(entry.sequence.clone()).or_insert(self.rows.len());
             match self.rows.get_mut(position) {
                 Some(row) => row.parked.push(due),
-                None => self.rows.push(Row { entry, parked: vec![due], end: None }),
+                None => self.rows.push(BatchRow { entry, parked: vec![due], end: None }),
             }
         }
         for entry in delivered {
             let position = places.get(&entry.sequence).copied().unwrap_or(self.rows.len());
             self.delivered.push(position);
             if position == self.rows.len() {
-                self.rows.push(Row { entry, parked: Vec::new(), end: None });
+                self.rows.push(BatchRow { entry, parked: Vec::new(), end: None });
             }
         }
         self.rows.iter().map(|row| row.entry.clone()).enumerate().collect()
     }
 
-    fn delivered_rows(&self) -> impl Iterator<Item = &Row> {
+    fn delivered_rows(&self) -> impl Iterator<Item = &BatchRow> {
         self.delivered.iter().filter_map(|position| self.rows.get(*position))
     }
 
@@ -229,8 +229,8 @@ impl Batch {
         self.ready.is_empty() && self.delayed.is_empty()
     }
 
-    /// A work is settled: all of its entries end. One line in the sink is one entry fetched, one letter kept is one dead; the
-    /// entries beside them are skipped. Returns the ends, for counting.
+    /// A work is settled: all of its entries end. One line in the sink is one entry fetched, one letter kept is one
+    /// dead; the entries beside them are skipped. Returns the ends, for counting.
     pub(crate) fn settle(&mut self, index: WorkIndex, settled: &Settled) -> Vec<End> {
         let positions = self.entries_of.get(index).cloned().unwrap_or_default();
         let mut ends = Vec::with_capacity(positions.len());
@@ -266,7 +266,7 @@ impl Batch {
 
     /// The entries that were taken up, as they were parked, with whether they have ended.
     pub(crate) fn taken_up(&self) -> impl Iterator<Item = (Parked, bool)> {
-        let parked = |row: &Row, due: Timestamp| (Parked { entry: row.entry.clone(), due }, row.end.is_some());
+        let parked = |row: &BatchRow, due: Timestamp| (Parked { entry: row.entry.clone(), due }, row.end.is_some());
         self.rows.iter().flat_map(move |row| row.parked.iter().map(move |due| parked(row, *due)))
     }
 
@@ -274,9 +274,9 @@ impl Batch {
     pub(crate) fn into_report(self, stopped: Option<Stopped>, aside: Aside) -> Report {
         let Aside { waiting, parked } = aside;
         let is_parked: BTreeSet<&SequenceNumber> = parked.iter().collect();
-        let is_left = |row: &&Row| row.end.is_none() && !is_parked.contains(&row.entry.sequence);
+        let is_left = |row: &&BatchRow| row.end.is_none() && !is_parked.contains(&row.entry.sequence);
         let first_unfinished = self.delivered_rows().find(is_left).map(|row| row.entry.sequence.clone());
-        let ended = |row: &Row| Some((row.entry.sequence.clone(), row.end?));
+        let ended = |row: &BatchRow| Some((row.entry.sequence.clone(), row.end?));
         let in_stream: BTreeSet<usize> = self.delivered.iter().copied().collect();
         let taken_up = self.rows.iter().enumerate().filter(|(position, _)| !in_stream.contains(position));
         let taken_up = taken_up.filter_map(|(_, row)| ended(row)).collect();

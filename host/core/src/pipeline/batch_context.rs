@@ -17,14 +17,15 @@ use crate::fetcher::{Fetcher, Permits};
 use crate::item::Identity;
 use crate::ledger::{Abandoned, Ledger, LedgerError, Owner};
 use crate::manifest::Manifest;
-use crate::pipeline::Pipeline;
+use crate::pipeline::call_times::{LONGEST_WAIT, RESERVE};
+use crate::pipeline::capacity::slots::{MARGIN, has_leapt_since};
 use crate::pipeline::chunks::FULL_AGE;
 use crate::pipeline::progress::{EventKind, Progress};
-use crate::pipeline::slots::{MARGIN, has_leapt_since};
+use crate::pipeline::provider::Pipeline;
 use crate::sink::{Recoveries, SinkError};
 
-/// How long a flush takes at the most, from its start to the last finish, where the stores work. One that takes longer may find its
-/// claims taken over and its owner sealed: then it stores nothing, and nothing is doubled.
+/// How long a flush takes at the most, from its start to the last finish, where the stores work. One that takes longer
+/// may find its claims taken over and its owner sealed: then it stores nothing, and nothing is doubled.
 const FLUSH_TIME: Duration = Duration::from_secs(10);
 /// How long a recovery may go on when the call is asked to stop.
 const RECOVERY_GRACE: Duration = Duration::from_secs(2);
@@ -204,8 +205,8 @@ impl BatchContext {
         self.failure_monitor().cautious_limit()
     }
 
-    /// Whether an abandoned owner has stored the item. If this is not known in time, the claim must be left to expire: a release
-    /// would remove the abandoned owners.
+    /// Whether an abandoned owner has stored the item. If this is not known in time, the claim must be left to expire:
+    /// a release would remove the abandoned owners.
     pub(crate) async fn has_stored(&self, abandoned: &[Abandoned], identity: &Identity) -> Result<bool, SinkError> {
         let sink = &*self.pipeline.stores.sink;
         let manifest = self.manifest();
@@ -221,16 +222,16 @@ impl BatchContext {
         }
     }
 
-    /// Whether a fetch may start now, as far as time goes: not after the instant that was set, nor after the wall clock has leapt
-    /// since the slots were renewed.
+    /// Whether a fetch may start now, as far as time goes: not after the instant that was set, nor after the wall clock
+    /// has leapt since the slots were renewed.
     pub(crate) fn may_start(&self) -> bool {
         let (until, renewed) = *lock(&self.may_start);
         Instant::now() <= until && !renewed.is_some_and(|renewed| has_leapt_since(&renewed, self.clock()))
     }
 
-    /// Whether a claim that was asked for at a moment outlasts a fetch that starts now, by the clock that says that more time has passed
-    /// since. A process that was frozen between the two, or looked for long for what others had stored, claims again: by then somebody
-    /// else may have fetched the item.
+    /// Whether a claim that was asked for at a moment outlasts a fetch that starts now, by the clock that says that
+    /// more time has passed since. A process that was frozen between the two, or looked for long for what others had
+    /// stored, claims again: by then somebody else may have fetched the item.
     pub(crate) fn claim_covers_fetch(&self, asked: &Moment) -> bool {
         let passed = self.clock().moment().passed_since(asked);
         passed.saturating_add(self.manifest().limits.fetch_timeout) < self.lease
@@ -256,12 +257,25 @@ impl BatchContext {
         self.stop.cancelled().await;
     }
 
+    /// Sleep until `until`, a minute at the most, in time for the deadline.
+    pub(crate) async fn wait_until(&self, until: Option<Instant>, deadline: Instant) {
+        let now = Instant::now();
+        let latest = (now + LONGEST_WAIT).min(deadline.checked_sub(RESERVE).unwrap_or(now));
+        let until = until.map_or(latest, |until| until.min(latest));
+        tokio::select! {
+            biased;
+            () = self.wait_for_stop() => {}
+            () = sleep_until(until) => {}
+        }
+    }
+
     /// Set the number of permits that exist.
     pub(crate) fn set_permit_count(&self, permits: u32) {
         self.permit_count.store(permits, Ordering::Relaxed);
     }
 
-    /// How many permits are in use: tries that claim, requests in flight, and requests that the API may still be processing.
+    /// How many permits are in use: tries that claim, requests in flight, and requests that the API may still be
+    /// processing.
     pub(crate) fn in_use(&self) -> u32 {
         self.permit_count.load(Ordering::Relaxed).saturating_sub(self.permits.available())
     }
@@ -320,8 +334,8 @@ impl BatchContext {
     }
 }
 
-/// How many tries may claim before they start: if starts are paced, as many as start within a twentieth of a second, and one; if
-/// the API is only probed, one.
+/// How many tries may claim before they start: if starts are paced, as many as start within a twentieth of a second,
+/// and one; if the API is only probed, one.
 fn max_queued(snapshot: &LimiterSnapshot) -> u32 {
     match (snapshot.breaker, snapshot.rate) {
         (BreakerStatus::Closed, None) => u32::MAX,

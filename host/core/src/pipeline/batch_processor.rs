@@ -1,100 +1,59 @@
-//! The loop of one call of `process`: it starts tries while it may, handles their results, and flushes chunks at the same time.
+//! The loop of one call of `process`: it starts attempts while it may, handles their results, and flushes chunks at the
+//! same time.
 //!
-//! It owns the batch, the chunks and the slots; tries and flushes run as tasks and report back. It ends when nothing runs,
-//! nothing waits for a flush, and nothing can start any more.
+//! It moves items from part to part, in one direction: batch -> attempts -> writer -> report. Attempts and flushes run
+//! as tasks and report back. It ends when nothing runs, nothing waits for a flush, and nothing can start any more.
 
+mod call_status;
 mod ending;
 mod giving_up;
+mod launch_blocker;
+mod launching;
 mod waiting;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-use crate::control::admission::Admission;
 use crate::control::item::Control;
 use crate::ledger::{Claimed, Finish, Finished, Release};
 use crate::pipeline::adapt::BatchFeedback;
-use crate::pipeline::allowance::Allowance;
-use crate::pipeline::attempt::{AttemptOutcome, FinishedAttempt, attempt};
+use crate::pipeline::attempt::{AttemptOutcome, FinishedAttempt};
+use crate::pipeline::attempts::Attempts;
 use crate::pipeline::batch::{Batch, Settled, WorkIndex};
 use crate::pipeline::batch_context::BatchContext;
-use crate::pipeline::chunks::{Chunks, Waiting};
-use crate::pipeline::flush::{FinishedFlush, FlushError, flush};
-use crate::pipeline::parking::{MOST_PARKED, ParkedChange, ParkedRead};
-use crate::pipeline::probes::Probes;
+use crate::pipeline::batch_notes::BatchNotes;
+use crate::pipeline::batch_processor::call_status::CallStatus;
+use crate::pipeline::batch_processor::launch_blocker::LaunchBlocker;
+use crate::pipeline::call_times::{CallTimes, RESERVE, shortest_call};
+use crate::pipeline::capacity::Capacity;
+use crate::pipeline::chunks::BatchPart;
+use crate::pipeline::flush::{FinishedFlush, FlushError};
+use crate::pipeline::gate::Gate;
+use crate::pipeline::parking::ParkedChange;
+use crate::pipeline::provider::Pipeline;
 use crate::pipeline::redelivery::{self, Redelivery};
 use crate::pipeline::report::{Aside, End, Report, Stopped};
-use crate::pipeline::slots::Slots;
-use crate::pipeline::{Gate, Pipeline};
+use crate::pipeline::writer::Writer;
 use crate::record::Failure;
 use crate::sink::SinkError;
 
-/// The time that a call needs at its end, after the last fetch: a flush, the finishes, the report.
-pub(crate) const RESERVE: Duration = Duration::from_secs(5);
-/// The time that a call needs before its first fetch: the control item, slots, a claim.
-const BEGIN: Duration = Duration::from_secs(4);
-
-/// The shortest call in which a fetch that may take so long can start and end. With less nothing ever starts.
-#[must_use]
-pub fn shortest_call(fetch_timeout: Duration) -> Duration {
-    BEGIN.saturating_add(fetch_timeout).saturating_add(RESERVE)
-}
-
-/// A batch that made no progress waits at most so long before it is reported, so that redelivery does not spin.
-pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(60);
-
-/// How often to check whether permits of requests that were given up are free again.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
-
 /// One call of `process`.
 pub(crate) struct BatchProcessor<'a> {
+    /// The parts that last from call to call.
     pipeline: &'a Arc<Pipeline>,
+    /// The parts of this call that its attempts share.
     context: Arc<BatchContext>,
+    times: CallTimes,
+    /// Entries, and the work that is left of them.
     batch: Batch,
-    chunks: Chunks,
-    slots: Slots,
-    allowance: Allowance,
-    probes: Probes,
-    redelivery: Redelivery,
-    /// The result of reading the parked entries, if they were read.
-    pub(super) parked_read: Option<ParkedRead>,
-    /// Whether entries that wait for long may be parked: the number of parked entries is below the limit.
-    may_park: bool,
-    tries: JoinSet<FinishedAttempt>,
-    flushing: JoinSet<FinishedFlush>,
-    deadline: Instant,
-    /// The last instant at which a fetch may start and still end before the deadline and the window's end.
-    last_start: Instant,
-    /// Why nothing more is started.
-    stopped: Option<Stopped>,
-    /// Whether this call has raised an alarm.
-    is_alarmed: bool,
-    progressed: bool,
-    /// Records that were fetched.
-    ok: u64,
-}
-
-/// Why nothing can start at the moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum LaunchBlocker {
-    /// Nothing is due.
-    NothingDue,
-    /// All permits are in use.
-    Permits,
-    /// A fetch in flight has to complete first.
-    Completion,
-    /// Not before this instant.
-    Until(Instant),
-    /// A queued try has to start its fetch first.
-    StartQueue,
-    /// Chunks have to be flushed first.
-    Flush,
-    /// Never again in this call.
-    ForGood,
+    notes: BatchNotes,
+    /// What may be sent.
+    capacity: Capacity,
+    attempts: Attempts,
+    writer: Writer,
+    status: CallStatus,
 }
 
 impl<'a> BatchProcessor<'a> {
@@ -102,42 +61,21 @@ impl<'a> BatchProcessor<'a> {
         pipeline: &'a Arc<Pipeline>,
         context: Arc<BatchContext>,
         batch: Batch,
-        slots: Slots,
+        notes: BatchNotes,
+        capacity: Capacity,
         control: &Control,
         deadline: Instant,
     ) -> Self {
-        let fetch_timeout = pipeline.manifest.limits.fetch_timeout;
-        let earlier = |end: Instant, by: Duration| end.checked_sub(by).unwrap_or(end);
-        let by_deadline = earlier(deadline, fetch_timeout + RESERVE);
-        let by_window = pipeline.window_closes().map(|closes| earlier(closes, fetch_timeout));
-        let redelivery = Redelivery::of(&batch, control);
-        let last_start = by_window.map_or(by_deadline, |by_window| by_window.min(by_deadline));
-        context.set_last_start(last_start);
+        let times = CallTimes::new(deadline, pipeline.manifest.limits.fetch_timeout, pipeline.window_closes());
+        context.set_last_start(times.last_start);
         // There are some already if the previous call has left its own.
-        context.set_permit_count(slots.permit_count());
-        let mut processor = Self {
-            pipeline,
-            context,
-            batch,
-            chunks: Chunks::default(),
-            slots,
-            allowance: Allowance::new(&pipeline.manifest.limits),
-            probes: Probes::new(control),
-            redelivery,
-            parked_read: None,
-            may_park: control.parked.count < MOST_PARKED,
-            tries: JoinSet::new(),
-            flushing: JoinSet::new(),
-            deadline,
-            last_start,
-            stopped: None,
-            is_alarmed: false,
-            progressed: false,
-            ok: 0,
-        };
+        context.set_permit_count(capacity.slots.permit_count());
+        let writer = Writer::new(pipeline.stores.clone(), context.provider(), &context.owner);
+        let (attempts, status) = (Attempts::new(control), CallStatus::default());
+        let mut processor = Self { pipeline, context, times, batch, notes, capacity, attempts, writer, status };
         let today = processor.pipeline.today();
         for (position, letter) in processor.batch.take_unreadable() {
-            processor.chunks.add_dead_letter(Waiting::Unreadable(position), today, None, letter);
+            processor.writer.chunks.add_dead_letter(BatchPart::Unreadable(position), today, None, letter);
         }
         processor
     }
@@ -148,23 +86,24 @@ impl<'a> BatchProcessor<'a> {
             biased;
             () = self.context.wait_for_stop() => {}
             () = self.context.fetcher().prepare() => {}
-            () = sleep_until(self.last_start) => {}
+            () = sleep_until(self.times.last_start) => {}
         }
     }
 
     /// Settle at once the works that an earlier delivery of this batch fetched, as far as the ledger knows.
     pub(crate) async fn skip_what_is_known(&mut self) {
-        if self.redelivery.noted.is_empty() {
+        if self.notes.redelivery.noted.is_empty() {
             return;
         }
         match redelivery::find_settled(&self.context, &self.batch).await {
             Ok(known) => {
                 let known: BTreeMap<WorkIndex, Settled> = known.into_iter().collect();
                 self.batch.withdraw(|index| known.contains_key(&index));
-                // An earlier delivery has reported these: that they are known is no progress, after which the batch may come again at once.
-                let progressed = self.progressed;
+                // An earlier delivery has reported these: that they are known is no progress, after which the batch may
+                // come again at once.
+                let has_progressed = self.status.has_progressed;
                 known.iter().for_each(|(index, settled)| self.settle(*index, settled));
-                self.progressed = progressed;
+                self.status.has_progressed = has_progressed;
             }
             Err(error) => {
                 tracing::warn!(provider = self.context.provider(), %error, "the ledger was not read before the batch; each claim checks it");
@@ -175,7 +114,7 @@ impl<'a> BatchProcessor<'a> {
     /// Stop if the whole call is shorter than one fetch may take: nothing would ever start, call after call.
     pub(crate) fn stop_if_no_fetch_fits(&mut self) {
         let fetch_timeout = self.pipeline.manifest.limits.fetch_timeout;
-        let left = self.deadline.saturating_duration_since(Instant::now());
+        let left = self.times.deadline.saturating_duration_since(Instant::now());
         if left >= fetch_timeout + RESERVE || self.batch.is_drained() {
             return;
         }
@@ -196,22 +135,23 @@ impl<'a> BatchProcessor<'a> {
             self.renew_slots_if_due().await;
             self.set_requests_aside_if_low().await;
             let blocker = self.launch();
-            self.flush_if_due(blocker);
+            let all = self.may_flush_all(blocker);
+            self.writer.flush_if_due(Instant::now(), all);
             if self.is_over(blocker) {
                 return;
             }
             let wake = self.wake(blocker);
             tokio::select! {
                 biased;
-                Some(attempt) = self.tries.join_next() => match attempt {
+                Some(attempt) = self.attempts.next_finished() => match attempt {
                     Ok(attempt) => self.on_attempt_done(attempt).await,
                     Err(error) => self.stop(Stopped::Storage(format!("an attempt ended without a result: {error}"))),
                 },
-                Some(flush) = self.flushing.join_next() => match flush {
+                Some(flush) = self.writer.next_finished() => match flush {
                     Ok(flush) => self.on_flush_done(flush).await,
                     Err(error) => self.stop(Stopped::Storage(format!("a flush ended without a result: {error}"))),
                 },
-                () = self.context.wait_for_stop(), if self.stopped.is_none() => self.stop(Stopped::Asked),
+                () = self.context.wait_for_stop(), if self.status.stopped.is_none() => self.stop(Stopped::Asked),
                 () = self.context.permits.wait_for_free(), if blocker == LaunchBlocker::Permits => {}
                 () = self.context.wait_for_queue(), if blocker == LaunchBlocker::StartQueue => {}
                 () = sleep_until(wake) => {}
@@ -221,15 +161,15 @@ impl<'a> BatchProcessor<'a> {
 
     /// Nothing may be fetched now: the governor handles the mapping, and the batch waits before it is delivered again.
     pub(crate) async fn report_closed_gate(self, gate: Gate) -> Report {
-        let Self { pipeline, context, batch, allowance, probes, deadline, .. } = self;
-        let (unspent, probed) = (allowance.close(&context), probes.into_failed());
+        let Self { pipeline, context, times, batch, capacity, attempts, .. } = self;
+        let (unspent, probed) = (capacity.quota.close(), attempts.probes.into_failed());
         // The notes on the batch stay: nothing of it has been processed.
         let (redelivery, parked) = (Redelivery::default(), ParkedChange::default());
         let feedback = BatchFeedback { invocation: None, unspent, probed, redelivery, parked };
         if let Err(error) = pipeline.adapt(feedback).await {
             tracing::warn!(provider = context.provider(), %error, "the control item was not updated, and the mapping stays as it is");
         }
-        pipeline.wait(gate.opens, deadline, &context).await;
+        context.wait_until(gate.opens, times.deadline).await;
         batch.into_report(Some(gate.why), Aside::default())
     }
 
@@ -237,15 +177,16 @@ impl<'a> BatchProcessor<'a> {
     pub(crate) async fn report(mut self) -> Report {
         let invocation = self.invocation();
         let (mut aside, parked) = self.set_waiting_aside().await;
-        let retained = if self.expects_more() { self.slots.keep(self.context.clock()) } else { None };
-        let redelivery = Redelivery { again: self.batch.first_before_an_end(), ..self.redelivery };
-        let Self { pipeline, context, batch, slots, allowance, probes, deadline, stopped, progressed, .. } = self;
+        let retained = if self.expects_more() { self.capacity.slots.keep(self.context.clock()) } else { None };
+        let redelivery = Redelivery { again: self.batch.first_before_an_end(), ..self.notes.redelivery };
+        let Self { pipeline, context, times, batch, capacity, attempts, status, .. } = self;
+        let (Capacity { slots, quota }, CallStatus { stopped, has_progressed, .. }) = (capacity, status);
         if retained.is_some() {
             *pipeline.retained_slots() = retained;
         } else if let Err(error) = slots.give_back(context.ledger(), context.clock()).await {
             tracing::warn!(provider = context.provider(), %error, "the slots were not released; their lease expires");
         }
-        let (unspent, probed) = (allowance.close(&context), probes.into_failed());
+        let (unspent, probed) = (quota.close(), attempts.probes.into_failed());
         let feedback = BatchFeedback { invocation, unspent, probed, redelivery, parked };
         if let Err(error) = pipeline.adapt(feedback).await {
             tracing::warn!(provider = context.provider(), %error, "the limiter state was not saved; the next batch of this process saves it");
@@ -254,82 +195,28 @@ impl<'a> BatchProcessor<'a> {
         }
         // Redelivery is at once: what has to wait, for another's claim or a gate, waits here.
         let waits_for_quota = stopped == Some(Stopped::QuotaSpent);
-        if !progressed && batch.len() > 0 && !batch.is_drained() && (stopped.is_none() || waits_for_quota) {
+        if !has_progressed && batch.len() > 0 && !batch.is_drained() && (stopped.is_none() || waits_for_quota) {
             let due = if waits_for_quota { None } else { batch.next_due() };
-            pipeline.wait(due, deadline, &context).await;
+            context.wait_until(due, times.deadline).await;
         }
         batch.into_report(stopped, aside)
     }
 
-    /// Start tries while work is due and the limiter, the slots and the time allow it. Returns what blocks the next one.
-    fn launch(&mut self) -> LaunchBlocker {
-        let last_start = self.slots.launch_until(self.context.clock()).min(self.last_start);
-        self.context.let_start_until(last_start, self.slots.last_renewal());
-        loop {
-            let now = Instant::now();
-            if self.stopped.is_some() || now > self.last_start {
-                return LaunchBlocker::ForGood;
-            }
-            if !self.chunks.have_room() {
-                return LaunchBlocker::Flush;
-            }
-            if now > last_start {
-                return LaunchBlocker::Until(self.next_renewal());
-            }
-            if !self.allowance.covers(self.context.queued_count(), &self.context) {
-                return if self.context.queued_count() > 0 {
-                    LaunchBlocker::StartQueue
-                } else {
-                    LaunchBlocker::Completion
-                };
-            }
-            let in_use = self.context.in_use();
-            if in_use > 0 && self.context.cautious_limit().is_some_and(|most| in_use >= most) {
-                return LaunchBlocker::Completion;
-            }
-            // The limiter is called only if there is something to fetch: it learns from fetches that have to wait.
-            let Some(index) = self.batch.take_due(now) else { return LaunchBlocker::NothingDue };
-            if let Some(blocker) = self.limiter_blocker(now) {
-                self.batch.put_back(index);
-                return blocker;
-            }
-            let Some(permit) = self.context.permits.try_acquire() else {
-                self.batch.put_back(index);
-                return LaunchBlocker::Permits;
-            };
-            let breaker = self.context.limiter_snapshot().breaker;
-            let index = self.probes.choose(index, breaker, &mut self.batch, now);
-            let Some(work) = self.batch.work(index).map(Arc::clone) else { continue };
-            self.context.enter_queue();
-            self.tries.spawn(attempt(Arc::clone(&self.context), index, work, self.batch.failures(index), permit));
-        }
-    }
-
-    /// How the limiter blocks another try, if it does.
-    fn limiter_blocker(&self, now: Instant) -> Option<LaunchBlocker> {
-        match self.context.admit_try() {
-            Some(Admission::Now) => None,
-            Some(Admission::At(at)) => Some(LaunchBlocker::Until(now + at.saturating_sub(self.context.limiter_now()))),
-            Some(Admission::AfterCompletion) => Some(LaunchBlocker::Completion),
-            None => Some(LaunchBlocker::StartQueue),
-        }
-    }
-
     fn next_renewal(&self) -> Instant {
-        self.slots.next_renewal(self.context.clock())
+        self.capacity.slots.next_renewal(self.context.clock())
     }
 
     async fn renew_slots_if_due(&mut self) {
-        self.slots.pay_owed();
-        self.context.set_permit_count(self.slots.permit_count());
-        let may_need_more = self.stopped.is_none() || !self.tries.is_empty();
+        self.capacity.slots.pay_owed();
+        self.context.set_permit_count(self.capacity.slots.permit_count());
+        let may_need_more = self.status.stopped.is_none() || !self.attempts.are_over();
         if !may_need_more || Instant::now() < self.next_renewal() {
             return;
         }
-        if let Err(error) = self.slots.renew(self.context.ledger(), self.context.clock()).await {
+        if let Err(error) = self.capacity.slots.renew(self.context.ledger(), self.context.clock()).await {
             return self.stop(Stopped::Storage(error.to_string()));
         }
-        self.context.set_permit_count(self.slots.permit_count());
+        self.context.set_permit_count(self.capacity.slots.permit_count());
         match self.pipeline.control().await.map(|control| self.pipeline.gate(&control)) {
             // This call itself has set aside what is left of the quota.
             Ok(None | Some(Gate { why: Stopped::QuotaSpent, .. })) => {}
@@ -339,71 +226,22 @@ impl<'a> BatchProcessor<'a> {
     }
 
     async fn set_requests_aside_if_low(&mut self) {
-        if self.stopped.is_some() {
+        if self.status.stopped.is_some() {
             return;
         }
-        match self.allowance.refill(self.pipeline, &self.context).await {
-            Ok(()) if self.allowance.is_spent(&self.context) && self.tries.is_empty() => self.stop(Stopped::QuotaSpent),
+        match self.pipeline.refill_quota(&mut self.capacity.quota).await {
+            Ok(()) if self.capacity.quota.is_spent() && self.attempts.are_over() => self.stop(Stopped::QuotaSpent),
             Ok(()) => {}
             Err(error) => self.stop(Stopped::Storage(error.to_string())),
         }
     }
 
-    /// Start a flush where one is due, or where nothing else is left to do.
-    fn flush_if_due(&mut self, blocker: LaunchBlocker) {
-        let idle = self.tries.is_empty()
-            && matches!(blocker, LaunchBlocker::NothingDue | LaunchBlocker::ForGood | LaunchBlocker::Flush);
-        if !self.flushing.is_empty() {
-            return;
-        }
-        if let Some(due) = self.chunks.take_due(Instant::now(), idle) {
-            let (stores, provider) = (self.pipeline.stores.clone(), self.context.provider().to_owned());
-            self.flushing.spawn(flush(stores, provider, self.context.owner.clone(), due));
-        }
-    }
-
-    fn is_over(&self, blocker: LaunchBlocker) -> bool {
-        let quiet = self.tries.is_empty() && self.flushing.is_empty() && self.chunks.are_empty();
-        quiet
-            && match blocker {
-                LaunchBlocker::ForGood => true,
-                LaunchBlocker::NothingDue => {
-                    self.batch.next_due().is_none_or(|due| due > self.last_start) || self.only_waits()
-                }
-                LaunchBlocker::Until(instant) => instant > self.last_start,
-                LaunchBlocker::Permits
-                | LaunchBlocker::Completion
-                | LaunchBlocker::StartQueue
-                | LaunchBlocker::Flush => false,
-            }
-    }
-
-    /// When to continue if nothing happens.
-    fn wake(&self, blocker: LaunchBlocker) -> Instant {
-        let due = match blocker {
-            LaunchBlocker::NothingDue => self.batch.next_due(),
-            LaunchBlocker::Until(instant) => Some(instant),
-            // The permit in use may belong to a request that was given up.
-            LaunchBlocker::Completion if self.tries.is_empty() => Some(Instant::now() + LOOK_AGAIN),
-            LaunchBlocker::Permits
-            | LaunchBlocker::Completion
-            | LaunchBlocker::StartQueue
-            | LaunchBlocker::Flush
-            | LaunchBlocker::ForGood => None,
-        };
-        let renewal = (blocker != LaunchBlocker::ForGood).then(|| self.next_renewal());
-        let flush = self.chunks.due().filter(|_| self.flushing.is_empty());
-        // Nothing starts after this; a loop without events must see it.
-        let end = (blocker != LaunchBlocker::ForGood).then(|| self.last_start + Duration::from_millis(1));
-        [due, renewal, flush, end].into_iter().flatten().min().unwrap_or_else(|| Instant::now() + LONGEST_WAIT)
-    }
-
-    /// Handle the result of a try.
+    /// Handle the result of an attempt.
     async fn on_attempt_done(&mut self, attempt: FinishedAttempt) {
         let FinishedAttempt { index, outcome, alarm, failed } = attempt;
         let breaker = self.context.limiter_snapshot().breaker;
         let id = self.batch.work(index).map(|work| work.item.id.as_str());
-        self.probes.on_fetch_done(id, failed.is_some(), breaker);
+        self.attempts.probes.on_fetch_done(id, failed.is_some(), breaker);
         match outcome {
             AttemptOutcome::Settled { by, end } => self.settle(index, &Settled::Before { by, end }),
             AttemptOutcome::NotBefore(until) => self.batch.delay(index, self.pipeline.instant(until)),
@@ -413,10 +251,10 @@ impl<'a> BatchProcessor<'a> {
                 self.batch.delay(index, due);
             }
             AttemptOutcome::NotStarted => self.batch.delay(index, Instant::now()),
-            AttemptOutcome::Recovered(claimed) => self.chunks.add_recovered(index, claimed),
+            AttemptOutcome::Recovered(claimed) => self.writer.chunks.add_recovered(index, claimed),
             AttemptOutcome::Fetched { claimed, line } => {
-                self.ok += 1;
-                self.chunks.add_record(index, claimed, &line);
+                self.attempts.records += 1;
+                self.writer.chunks.add_record(index, claimed, &line);
             }
             AttemptOutcome::GiveUp { claimed, letter, is_allowed: true } => {
                 self.give_up_as_allowed(index, claimed, *letter)
@@ -435,13 +273,13 @@ impl<'a> BatchProcessor<'a> {
     /// The limiter's breaker may have opened or closed: the control item shows it to all other processes.
     async fn notice_breaker(&mut self, failed: Option<Failure>) {
         let breaker = self.context.limiter_snapshot().breaker;
-        if self.probes.take_breaker_change(breaker)
+        if self.attempts.probes.take_breaker_change(breaker)
             && let Err(error) =
                 self.pipeline.note_breaker(breaker, failed.map(|failed| failed.to_string()).as_deref()).await
         {
             return self.stop(Stopped::Storage(error.to_string()));
         }
-        if self.probes.is_hopeless(breaker, self.context.limiter_now()) {
+        if self.attempts.probes.is_hopeless(breaker, self.context.limiter_now()) {
             self.stop(Stopped::ApiDown);
         }
     }
@@ -459,22 +297,23 @@ impl<'a> BatchProcessor<'a> {
     async fn on_flush_done(&mut self, flush: FinishedFlush) {
         for (waiting, finish, finished) in flush.finished {
             match (waiting, finished) {
-                (Waiting::Unreadable(position), _) => {
+                (BatchPart::Unreadable(position), _) => {
                     let end = self.batch.on_unreadable_kept(position);
                     self.on_entry_ended(end);
                 }
-                (Waiting::Work(index), Finished::Written) => {
+                (BatchPart::Work(index), Finished::Written) => {
                     let settled = if matches!(finish, Finish::Fetched(_)) { Settled::Fetched } else { Settled::Dead };
                     self.settle(index, &settled);
                 }
                 // The owner that took the claim over has found our object, or will; the next claim shows it.
-                (Waiting::Work(index), Finished::Fenced) => self.batch.delay(index, Instant::now()),
+                (BatchPart::Work(index), Finished::Fenced) => self.batch.delay(index, Instant::now()),
             }
         }
         if let Some((day, used)) = flush.number {
-            self.chunks.on_number_used(day, used);
+            self.writer.chunks.on_number_used(day, used);
         }
-        // After any failure this owner starts nothing more, and entries that have not ended are delivered again to another.
+        // After any failure this owner starts nothing more, and entries that have not ended are delivered again to
+        // another.
         if let Some(error) = flush.failure {
             self.stop(stopped_by(&error));
         }
@@ -490,15 +329,13 @@ impl<'a> BatchProcessor<'a> {
     }
 
     fn on_entry_ended(&mut self, end: End) {
-        self.progressed = true;
+        self.status.has_progressed = true;
         self.pipeline.progress.count_end(end);
     }
 
     /// Start nothing more; the first reason stands.
     fn stop(&mut self, why: Stopped) {
-        if self.stopped.is_none() {
-            self.stopped = Some(why);
-        }
+        self.status.stop(why);
         self.context.stop();
     }
 }

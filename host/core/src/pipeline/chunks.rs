@@ -21,7 +21,7 @@ const ROOM_BYTES: usize = 3 * FULL_BYTES;
 
 /// The part of the batch that waits for an end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Waiting {
+pub(crate) enum BatchPart {
     /// A work of the batch.
     Work(WorkIndex),
     /// An entry that is no item, by its position in the batch.
@@ -36,9 +36,9 @@ pub(crate) struct Chunk {
     pub(crate) lines: Vec<u8>,
     /// The items whose records are in `lines`: fetched once these are stored.
     pub(crate) records: Vec<(WorkIndex, Claimed)>,
-    /// The finishes that do not depend on the lines, and who waits for them: dead letters, and records that are in the sink
-    /// already.
-    pub(crate) finishes: Vec<(Waiting, Finish)>,
+    /// The finishes that do not depend on the lines, and who waits for them: dead letters, and records that are in the
+    /// sink already.
+    pub(crate) finishes: Vec<(BatchPart, Finish)>,
 }
 
 /// A chunk on its way to the sink.
@@ -46,7 +46,8 @@ pub(crate) struct Chunk {
 pub(crate) struct Flush {
     /// Its day.
     pub(crate) day: Day,
-    /// Its number among the owner's chunks of that day; `None` if there is nothing to store, or the owner may store nothing more.
+    /// Its number among the owner's chunks of that day; `None` if there is nothing to store, or the owner may store
+    /// nothing more.
     pub(crate) number: Option<u32>,
     /// Its content.
     pub(crate) chunk: Chunk,
@@ -63,7 +64,8 @@ pub(crate) enum NumberUse {
     Ended,
 }
 
-/// How an owner's chunks of one day are numbered: without a gap, and no number before it is known what became of the last.
+/// How an owner's chunks of one day are numbered: without a gap, and no number before it is known what became of the
+/// last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Numbering {
     /// The next chunk gets this number.
@@ -93,11 +95,17 @@ impl Chunks {
 
     /// A record is in the sink already and only to be finished.
     pub(crate) fn add_recovered(&mut self, index: WorkIndex, claimed: Claimed) {
-        self.chunk(claimed.day).finishes.push((Waiting::Work(index), Finish::Fetched(claimed)));
+        self.chunk(claimed.day).finishes.push((BatchPart::Work(index), Finish::Fetched(claimed)));
     }
 
     /// An item is to be given up on.
-    pub(crate) fn add_dead_letter(&mut self, waiting: Waiting, day: Day, claimed: Option<Claimed>, letter: DeadLetter) {
+    pub(crate) fn add_dead_letter(
+        &mut self,
+        waiting: BatchPart,
+        day: Day,
+        claimed: Option<Claimed>,
+        letter: DeadLetter,
+    ) {
         self.chunk(day).finishes.push((waiting, Finish::Dead { claimed, letter }));
     }
 
@@ -106,14 +114,16 @@ impl Chunks {
         self.allowed.insert(index);
     }
 
-    /// Discard the dead letters of items that no flush has taken yet and that no operator has allowed: they may all have the same
-    /// cause.
+    /// Discard the dead letters of items that no flush has taken yet and that no operator has allowed: they may all
+    /// have the same cause.
     pub(crate) fn discard_pending_dead_letters(&mut self) -> Vec<(WorkIndex, Claimed, Reason)> {
         let mut discarded = Vec::new();
         let allowed = &self.allowed;
         for chunk in self.open.values_mut() {
             chunk.finishes.retain(|(waiting, finish)| match (waiting, finish) {
-                (Waiting::Work(index), Finish::Dead { claimed: Some(claimed), letter }) if !allowed.contains(index) => {
+                (BatchPart::Work(index), Finish::Dead { claimed: Some(claimed), letter })
+                    if !allowed.contains(index) =>
+                {
                     discarded.push((*index, claimed.clone(), letter.reason));
                     false
                 }

@@ -172,7 +172,8 @@ async fn a_clock_that_leaps_forward_does_not_pass_the_cap() {
     }
 }
 
-/// As `damper run` does beside another one: it waits for the stream, which it takes over when the other's lease has run out by a leap.
+/// As `damper run` does beside another one: it waits for the stream, which it takes over when the other's lease has run
+/// out by a leap.
 #[tokio::test(start_paused = true)]
 async fn a_run_that_takes_over_after_a_leap_does_not_pass_the_cap() {
     let manifest = MANIFEST

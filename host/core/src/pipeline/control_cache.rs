@@ -12,8 +12,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::control::governor::Governor;
-use crate::control::item::{Control, SavedLimiter};
+use crate::control::item::{Control, Governor, SavedLimiter};
 use crate::day::Day;
 
 /// When a change of the control item is written.
@@ -44,8 +43,8 @@ impl ControlCache {
         self.control.clone()
     }
 
-    /// Merge an item that was read with the pending changes. If another process has written since, only the count of requests is
-    /// merged: its learned state is as good as ours.
+    /// Merge an item that was read with the pending changes. If another process has written since, only the count of
+    /// requests is merged: its learned state is as good as ours.
     pub(crate) fn merge_read(&mut self, mut read: Control) -> Control {
         match &self.control {
             Some(known) if known.version == read.version && self.waiting_since.is_some() => return known.clone(),
@@ -103,8 +102,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::control::governor::Pending;
-    use crate::control::item::{OpenedBy, ProviderStop};
+    use crate::control::item::{OpenedBy, Pending, ProviderStop};
 
     const DAY: Day = Day(jiff::civil::date(2026, 11, 25));
 

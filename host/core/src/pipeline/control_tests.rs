@@ -1,4 +1,5 @@
-//! The control loops within the pipeline: quotas, outages, windows and pauses, with the mapping and what is kept between calls.
+//! The control loops within the pipeline: quotas, outages, windows and pauses, with the mapping and what is kept
+//! between calls.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -359,7 +360,8 @@ async fn a_mapping_that_does_not_answer_keeps_no_call_from_its_end() {
     assert!(fixture.control().await.limiter.is_some(), "what was learned is kept");
 }
 
-/// A mapping at whose first reading another process has its tick: right before the mapping is read, or before the answer comes.
+/// A mapping at whose first reading another process has its tick: right before the mapping is read, or before the
+/// answer comes.
 struct Interrupted {
     inner: Arc<dyn Mapping>,
     before: Mutex<Option<Arc<Pipeline>>>,

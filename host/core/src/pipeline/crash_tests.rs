@@ -266,7 +266,8 @@ async fn live(case: Case) {
     assert!(api.call_log().peak <= 6);
 }
 
-/// How an entry ended that was parked, of which nobody was told: the call that took it up died after it had forgotten it. The ledger knows.
+/// How an entry ended that was parked, of which nobody was told: the call that took it up died after it had forgotten
+/// it. The ledger knows.
 fn untold_end(ledger: &MemoryLedger, entry: &Entry) -> End {
     let identity = Item::parse(&entry.payload).unwrap().identity(&[]).unwrap();
     let row = ledger.row("demo", &identity, "2026-11-22".parse().unwrap()).unwrap();
@@ -295,8 +296,8 @@ fn check(ended: &[(crate::item::SequenceNumber, End)], stored: Vec<String>, ledg
     assert!(unique.iter().all(|id| !id.ends_with('7')));
 }
 
-/// A worker that is stopped for longer than its lease and wakes up: what it fetched was recovered and fetched again, and it
-/// must not store it beside that.
+/// A worker that is stopped for longer than its lease and wakes up: what it fetched was recovered and fetched again,
+/// and it must not store it beside that.
 #[tokio::test(start_paused = true)]
 async fn a_worker_that_wakes_up_after_its_lease_stores_nothing() {
     let clock = WallClock::from_epoch("2026-11-22T12:00:00Z".parse().unwrap());
@@ -328,7 +329,8 @@ async fn a_worker_that_wakes_up_after_its_lease_stores_nothing() {
     assert_eq!(stored_ids(&memory).await, ["i1"]);
 }
 
-/// A worker that is stopped between a claim and its fetch, for longer than its lease: by then another one has fetched the item.
+/// A worker that is stopped between a claim and its fetch, for longer than its lease: by then another one has fetched
+/// the item.
 #[tokio::test(start_paused = true)]
 async fn a_worker_that_wakes_up_after_its_lease_fetches_nothing() {
     let clock = WallClock::from_epoch("2026-11-22T12:00:00Z".parse().unwrap());

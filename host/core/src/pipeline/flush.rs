@@ -2,22 +2,22 @@
 
 use crate::day::Day;
 use crate::ledger::{Claimed, Finish, Finished, LedgerError, Owner};
-use crate::pipeline::Stores;
 use crate::pipeline::batch::WorkIndex;
-use crate::pipeline::chunks::{Chunk, Flush, NumberUse, Waiting};
+use crate::pipeline::chunks::{BatchPart, Chunk, Flush, NumberUse};
+use crate::pipeline::stores::Stores;
 use crate::sink::{SinkError, Stored, object_path, store_chunk};
 
 /// A flush, ended.
 #[derive(Debug, Default)]
 pub(crate) struct FinishedFlush {
     /// Its items that have ended, or that another owner has by now.
-    pub(crate) finished: Vec<(Waiting, Finish, Finished)>,
+    pub(crate) finished: Vec<(BatchPart, Finish, Finished)>,
     /// Items whose record is not in the sink and never will be from this owner: to be given back.
     pub(crate) not_stored: Vec<(WorkIndex, Claimed)>,
     /// The use of the chunk's number, if it had one.
     pub(crate) number: Option<(Day, NumberUse)>,
-    /// Why it failed, if it did. Items that are not listed keep their claims: these expire, and the next owner of the items looks
-    /// for their records.
+    /// Why it failed, if it did. Items that are not listed keep their claims: these expire, and the next owner of the
+    /// items looks for their records.
     pub(crate) failure: Option<FlushError>,
 }
 
@@ -48,7 +48,7 @@ pub(crate) async fn flush(stores: Stores, provider: String, owner: Owner, flush:
     let records = records.into_iter();
     match stored {
         Some(Stored::Yes) => {
-            finishes.extend(records.map(|(index, claimed)| (Waiting::Work(index), Finish::Fetched(claimed))));
+            finishes.extend(records.map(|(index, claimed)| (BatchPart::Work(index), Finish::Fetched(claimed))));
         }
         Some(Stored::Refused(error) | Stored::Sealed(error)) => {
             flushed.not_stored = records.collect();

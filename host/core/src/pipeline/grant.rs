@@ -1,4 +1,5 @@
-//! The dead letters that an operator allows: kept in the control item, and taken out of it a share at a time, as the quota is.
+//! The dead letters that an operator allows: kept in the control item, and taken out of it a share at a time, as the
+//! quota is.
 //!
 //! ```text
 //!              take: at most a share, when an item is about to die          one a dead letter
@@ -8,18 +9,18 @@
 //!           give back, at the end of the call: what was not used
 //! ```
 //!
-//! Therefore no two processes use the same part of a grant, and no more items become dead letters without an alarm than were
-//! granted. A crash loses a share. An operator's new grant replaces what is left of the earlier one; shares of that are void as
-//! soon as their process takes one of the new grant, and are not given back.
+//! Therefore no two processes use the same part of a grant, and no more items become dead letters without an alarm than
+//! were granted. A crash loses a share. An operator's new grant replaces what is left of the earlier one; shares of
+//! that are void as soon as their process takes one of the new grant, and are not given back.
 
 use crate::control::failure_monitor::{GRANT_SHARE, GrantShare, MonitorVerdict, OutcomeClass};
 use crate::control::item::Control;
 use crate::ledger::LedgerError;
-use crate::pipeline::Pipeline;
+use crate::pipeline::provider::Pipeline;
 
 impl Pipeline {
-    /// Record an outcome in the failure monitor. A would-be dead letter takes a share of what an operator allows, where there is
-    /// any.
+    /// Record an outcome in the failure monitor. A would-be dead letter takes a share of what an operator allows, where
+    /// there is any.
     pub(crate) async fn record_outcome(&self, class: OutcomeClass) -> Result<MonitorVerdict, LedgerError> {
         if !matches!(class, OutcomeClass::DeadLetter(_)) {
             return Ok(self.failure_monitor().record(class));

@@ -1,8 +1,8 @@
 //! The limiter's time: it moves with the monotonic clock, and catches up with the wall clock where that went on alone.
 //!
-//! The monotonic clock of a frozen sandbox or a suspended machine stands still. A limiter that knew no other time would wait
-//! for a gate or a pause as if nothing had happened meanwhile. It never goes backwards: a wall clock that was set back moves
-//! nothing.
+//! The monotonic clock of a frozen sandbox or a suspended machine stands still. A limiter that knew no other time would
+//! wait for a gate or a pause as if nothing had happened meanwhile. It never goes backwards: a wall clock that was set
+//! back moves nothing.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::clock::Moment;
-use crate::pipeline::slots::MARGIN;
+use crate::pipeline::capacity::slots::MARGIN;
 
 /// The time of a process's limiter. It begins with the time since 1970, as far as the wall clock is right.
 #[derive(Debug, Clone, Copy)]

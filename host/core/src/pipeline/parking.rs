@@ -1,19 +1,13 @@
 //! Parked entries: taken up when they are due, beside a batch or by a tick, and kept account of in the control item.
 
-use std::sync::Arc;
-
 use jiff::Timestamp;
-use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
-use crate::control::governor::BlockReason;
 use crate::control::item::{Control, ParkedHint};
 use crate::ledger::{LedgerError, LongWaits, Parked, ParkedEntries};
-use crate::pipeline::Pipeline;
-use crate::pipeline::report::Report;
+use crate::pipeline::provider::Pipeline;
 
-/// The most entries of a provider that may be parked: at this number a batch is held by its waiting items. An API of which most
-/// requests fail must not run through the whole stream.
+/// The most entries of a provider that may be parked: at this number a batch is held by its waiting items. An API of
+/// which most requests fail must not run through the whole stream.
 pub const MOST_PARKED: u64 = 10_000;
 /// How many of them one call takes up.
 const MOST_TAKEN_UP: usize = 100;
@@ -70,44 +64,6 @@ impl ParkedChange {
 }
 
 impl Pipeline {
-    /// The parked entries of a tick: process those that are due, without a batch; a closed gate is reported at once. At most a
-    /// hundred entries; the next tick takes the next.
-    ///
-    /// # Errors
-    /// If the control item or the parked entries cannot be read; the next tick tries again.
-    pub async fn process_parked(
-        self: &Arc<Self>,
-        deadline: Instant,
-        stop: &CancellationToken,
-    ) -> Result<Report, LedgerError> {
-        if self.stores.ledger.long_waits() != LongWaits::Parked {
-            return Ok(Report::default());
-        }
-        let control = self.control().await?;
-        if let Some(gate) = self.gate(&control) {
-            return Ok(Report { stopped: Some(gate.why), ..Report::default() });
-        }
-        // The limiter would keep the tick waiting for as long as the API has asked.
-        if let Some(BlockReason::RetryAfter { .. }) = self.block_reason(&control) {
-            return Ok(Report::default());
-        }
-        let taken_up = self.read_parked(&control).await?;
-        if !taken_up.entries.is_empty() {
-            return Ok(self.work(Vec::new(), taken_up, &control, deadline, stop).await);
-        }
-        // With a wrong hint every call would read the entries.
-        let change = ParkedChange { read: taken_up.read, ..ParkedChange::default() };
-        let correct = |control: &mut Control| {
-            let before = control.parked;
-            change.note(control);
-            control.parked != before
-        };
-        if correct(&mut control.clone()) {
-            self.change_control(correct).await?;
-        }
-        Ok(Report::default())
-    }
-
     /// The parked entries that a call processes beside its batch: those that are due, by the hint.
     pub(crate) async fn take_up(&self, control: &Control) -> TakenUp {
         let is_worth_a_look = self.stores.ledger.long_waits() == LongWaits::Parked
@@ -123,7 +79,7 @@ impl Pipeline {
         })
     }
 
-    async fn read_parked(&self, control: &Control) -> Result<TakenUp, LedgerError> {
+    pub(super) async fn read_parked(&self, control: &Control) -> Result<TakenUp, LedgerError> {
         let (provider, now) = (&self.manifest.name, self.stores.clock.now());
         let ParkedEntries { due, next_due } = self.stores.ledger.read_parked(provider, now, MOST_TAKEN_UP).await?;
         let read = ParkedRead { hint: control.parked, taken_up: due.len() as u64, next_due };

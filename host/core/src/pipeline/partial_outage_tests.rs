@@ -1,4 +1,5 @@
-//! An API that fails for some of the requests all the time: good items outlast it, and an item that always fails does not.
+//! An API that fails for some of the requests all the time: good items outlast it, and an item that always fails does
+//! not.
 
 use std::time::Duration;
 
@@ -67,8 +68,8 @@ async fn an_item_that_always_fails_dies_after_the_spread_and_a_bounded_number_of
         assert_eq!((letter.reason, letter.attempts), (Reason::AttemptsSpent, 3));
         assert!(begin.elapsed() >= SPREAD, "{:?}", begin.elapsed());
         let asked = fixture.api.call_log().asked["poison"];
-        // Six tries an attempt, and some that count for nothing: before anything has succeeded, and where others fail so often that it
-        // looks like an outage.
+        // Six tries an attempt, and some that count for nothing: before anything has succeeded, and where others fail
+        // so often that it looks like an outage.
         assert!((least..=most).contains(&asked), "{asked} requests with {share} of the others failing");
     }
 }

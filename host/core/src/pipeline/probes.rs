@@ -1,5 +1,5 @@
-//! The probes of a call while the limiter's breaker is not closed: which item it sends, when it notifies other processes, and
-//! when it gives up.
+//! The probes of a call while the limiter's breaker is not closed: which item it sends, when it notifies other
+//! processes, and when it gives up.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -17,8 +17,8 @@ const REMEMBERED: usize = 16;
 /// One call's probes.
 #[derive(Debug)]
 pub(crate) struct Probes {
-    /// The ids with which the API was tried and failed since the breaker opened, the latest last. They may be the only ones that
-    /// fail, and are not tried again while another is due.
+    /// The ids with which the API was tried and failed since the breaker opened, the latest last. They may be the only
+    /// ones that fail, and are not tried again while another is due.
     failed: VecDeque<String>,
     /// Whether the control item says that the API is down.
     is_told: bool,
@@ -79,7 +79,8 @@ impl Probes {
         }
     }
 
-    /// Whether the breaker has opened or closed since the last call of this function: then the control item is to be updated.
+    /// Whether the breaker has opened or closed since the last call of this function: then the control item is to be
+    /// updated.
     pub(crate) fn take_breaker_change(&mut self, breaker: BreakerStatus) -> bool {
         let is_down = breaker != BreakerStatus::Closed;
         std::mem::replace(&mut self.is_told, is_down) != is_down

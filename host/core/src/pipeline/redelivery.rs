@@ -1,8 +1,8 @@
-//! Batches that are delivered again though part of them has ended: items that were fetched before are looked up at once, if the
-//! ledger has a cheap way, instead of being refused claim by claim.
+//! Batches that are delivered again though part of them has ended: items that were fetched before are looked up at
+//! once, if the ledger has a cheap way, instead of being refused claim by claim.
 //!
-//! A call that leaves an entry unfinished with ended ones behind it notes that entry in the control item; a batch that holds a
-//! noted entry is such a batch. A call that was killed notes nothing: then the claims show it.
+//! A call that leaves an entry unfinished with ended ones behind it notes that entry in the control item; a batch that
+//! holds a noted entry is such a batch. A call that was killed notes nothing: then the claims show it.
 
 use crate::control::item::Control;
 use crate::item::SequenceNumber;
@@ -40,8 +40,8 @@ impl Redelivery {
     }
 }
 
-/// The works of a redelivered batch that were fetched before, with their ends. Looks up only entries that arrived today: the
-/// claims of older ones check several days.
+/// The works of a redelivered batch that were fetched before, with their ends. Looks up only entries that arrived
+/// today: the claims of older ones check several days.
 pub(crate) async fn find_settled(
     context: &BatchContext,
     batch: &Batch,

@@ -20,10 +20,11 @@ pub enum End {
 pub struct Report {
     /// The entries that have ended, in the batch's order. Entries that are not listed are to be delivered again.
     pub ended: Vec<(SequenceNumber, End)>,
-    /// The lowest entry that has neither ended nor is parked: redelivery begins there. `None`: the stream is done with the whole batch.
+    /// The lowest entry that has neither ended nor is parked: redelivery begins there. `None`: the stream is done with
+    /// the whole batch.
     pub first_unfinished: Option<SequenceNumber>,
-    /// Entries that have not ended and whose items wait for long: where the delivery keeps account of each entry, it is to pass over
-    /// them until they are due. Empty where it does not ([`LongWaits`](crate::ledger::LongWaits)).
+    /// Entries that have not ended and whose items wait for long: where the delivery keeps account of each entry, it is
+    /// to pass over them until they are due. Empty where it does not ([`LongWaits`](crate::ledger::LongWaits)).
     pub waiting: Vec<Waiting>,
     /// Entries of the batch that are parked in the ledger: they have not ended, but the stream is done with them.
     pub parked: Vec<SequenceNumber>,
@@ -33,7 +34,8 @@ pub struct Report {
     pub stopped: Option<Stopped>,
 }
 
-/// An entry whose item cannot be fetched for a while: it failed and waits for its next attempt, or another worker has it.
+/// An entry whose item cannot be fetched for a while: it failed and waits for its next attempt, or another worker has
+/// it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Waiting {
     /// The entry.
@@ -60,14 +62,15 @@ pub enum Stopped {
     WindowClosed,
     /// The day's quota of requests is spent.
     QuotaSpent,
-    /// The API has been failing for so long that it is not worth an invocation; the mapping is disabled, and ticks try it.
+    /// The API has been failing for so long that it is not worth an invocation; the mapping is disabled, and ticks try
+    /// it.
     ApiDown,
     /// A clean stop was asked for.
     Asked,
     /// The call was too short for a single fetch: nothing starts as long as calls are that short.
     Deadline,
-    /// Another worker sealed this one because its claims had expired: it was frozen for longer than they hold, or the wall clock
-    /// leapt. It stores nothing more; the next delivery goes to another worker.
+    /// Another worker sealed this one because its claims had expired: it was frozen for longer than they hold, or the
+    /// wall clock leapt. It stores nothing more; the next delivery goes to another worker.
     TakenOver,
     /// The sink or the ledger failed; nothing is lost, but an operator has to look.
     Storage(String),

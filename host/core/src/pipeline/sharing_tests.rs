@@ -1,4 +1,5 @@
-//! Several processes want more slots than there are: all get their share, and the API never gets more requests than the cap.
+//! Several processes want more slots than there are: all get their share, and the API never gets more requests than the
+//! cap.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -231,8 +231,8 @@ async fn a_sealed_worker_stores_nothing_under_any_number() {
     assert_eq!(world.stored_ids().await, ids);
 }
 
-/// A record that another worker had stored is finished, also if the chunk that it waits with cannot be stored: a release would
-/// lose the fact that it is there.
+/// A record that another worker had stored is finished, also if the chunk that it waits with cannot be stored: a
+/// release would lose the fact that it is there.
 #[tokio::test(start_paused = true)]
 async fn a_recovered_record_is_finished_though_the_chunk_beside_it_is_not_stored() {
     let world = World::new(Duration::from_millis(30));

@@ -10,8 +10,8 @@ use crate::record::{Failure, FailureKind};
 
 /// The longest wait between two tries of one item, unless the API asks for a longer one.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
-/// Quick retries before an attempt is spent on the API's failures. If half of all requests fail, six tries in a row fail for one
-/// item in 64, and three attempts for one in 262,144.
+/// Quick retries before an attempt is spent on the API's failures. If half of all requests fail, six tries in a row
+/// fail for one item in 64, and three attempts for one in 262,144.
 const MOST_QUICK: u32 = 5;
 /// By what share a long wait is drawn out, so that items that failed together do not come back together.
 const LONG_WAIT_JITTER: f64 = 0.1;
@@ -106,9 +106,10 @@ pub(crate) fn is_api_failure(kind: &FailureKind) -> bool {
     matches!(kind, FailureKind::Unavailable | FailureKind::TimedOut)
 }
 
-/// The API has failed while other items succeed: it fails now and then, or for this item always. Quick retries tell which; where they
-/// fail, too, an attempt is spent, and the next one comes much later. A retry for which this delivery has no time left is none: the next
-/// delivery would begin anew with the quick ones, and an item that always fails would never end.
+/// The API has failed while other items succeed: it fails now and then, or for this item always. Quick retries tell
+/// which; where they fail, too, an attempt is spent, and the next one comes much later. A retry for which this delivery
+/// has no time left is none: the next delivery would begin anew with the quick ones, and an item that always fails
+/// would never end.
 fn judge_api_failure(circumstances: Circumstances<'_>, asked: Duration) -> Verdict {
     let Circumstances { attempt, failures, others_fail, left, retry, jitter, .. } = circumstances;
     let wait = backoff(retry, failures.quick, jitter).max(asked);
@@ -170,8 +171,8 @@ fn whole_backoff(retry: &Retry, doublings: u32) -> Duration {
     retry.backoff.saturating_mul(1 << doublings.min(16)).min(LONGEST_BACKOFF.max(retry.backoff))
 }
 
-/// The wait after an attempt that was spent on the API's failures: it doubles from attempt to attempt, and all waits together are
-/// `spread`.
+/// The wait after an attempt that was spent on the API's failures: it doubles from attempt to attempt, and all waits
+/// together are `spread`.
 fn spread_wait(retry: &Retry, attempt: u32) -> Duration {
     let waits = retry.max_attempts.saturating_sub(1).clamp(1, 100);
     let power = |exponent: u32| 2.0_f64.powi(-i32::try_from(exponent).unwrap_or(i32::MAX));
@@ -218,7 +219,8 @@ mod tests {
         Verdict::Retry { wait: Duration::from_secs(seconds), counted, quick: false }
     }
 
-    /// The waits of an item that always fails, in seconds, each with whether its attempt was spent; the last is the one it dies of.
+    /// The waits of an item that always fails, in seconds, each with whether its attempt was spent; the last is the one
+    /// it dies of.
     fn waits(begin: Circumstances<'_>) -> Vec<(u64, bool)> {
         let (mut circumstances, mut waits) = (begin, Vec::new());
         loop {

@@ -55,7 +55,7 @@ struct WholeLine<'a> {
     content_type: &'a str,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     attributes: BTreeMap<&'a str, &'a str>,
-    body: Body<'a>,
+    body: LineBody<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     encoding: Option<&'static str>,
 }
@@ -63,7 +63,7 @@ struct WholeLine<'a> {
 /// A body as it stands in a line.
 #[derive(Serialize)]
 #[serde(untagged)]
-enum Body<'a> {
+enum LineBody<'a> {
     Json(Cow<'a, RawValue>),
     Text(&'a str),
     Base64(String),
@@ -72,7 +72,7 @@ enum Body<'a> {
 impl Line<'_> {
     /// Append the line of this record, with its end of line, to `chunk`.
     pub fn write(&self, record: &Fetched, chunk: &mut Vec<u8>) {
-        let body = Body::of(record);
+        let body = LineBody::of(record);
         let line = WholeLine {
             provider: self.provider,
             id: self.id,
@@ -83,7 +83,7 @@ impl Line<'_> {
             component: self.component,
             content_type: &record.content_type,
             attributes: record.attributes.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect(),
-            encoding: matches!(body, Body::Base64(_)).then_some("base64"),
+            encoding: matches!(body, LineBody::Base64(_)).then_some("base64"),
             body,
         };
         // Strings, numbers and validated JSON always serialise into memory.
@@ -93,7 +93,7 @@ impl Line<'_> {
     }
 }
 
-impl<'a> Body<'a> {
+impl<'a> LineBody<'a> {
     /// JSON as JSON, text as text, anything else in base64.
     fn of(record: &'a Fetched) -> Self {
         let Ok(text) = std::str::from_utf8(&record.body) else {

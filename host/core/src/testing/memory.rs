@@ -12,8 +12,8 @@ use crate::day::Day;
 use crate::dead_letter::DeadLetter;
 use crate::item::{Identity, SequenceNumber};
 use crate::ledger::{
-    Abandoned, Claim, ClaimRequest, Claimed, Control, Finish, Finished, Ledger, LedgerError, LongWaits, Owner, Parked,
-    ParkedEntries, Release, SlotRequest, is_held, is_waiting,
+    Abandoned, Claim, ClaimDecision, ClaimRequest, ClaimRow, ClaimState, Claimed, Control, Finish, Finished, Ledger,
+    LedgerError, LongWaits, Owner, Parked, ParkedEntries, Release, SlotRequest, decide_claim,
 };
 
 /// One identity on one day.
@@ -56,6 +56,20 @@ pub enum RowState {
         /// The owner that gave it up.
         owner: Owner,
     },
+}
+
+impl Row {
+    /// The row, as far as a claim looks at it.
+    fn to_claim_row(&self, day: Day) -> ClaimRow {
+        let state = match &self.state {
+            RowState::InFlight { owner, lease } => ClaimState::InFlight { owner: owner.clone(), lease: *lease },
+            RowState::Retry { not_before } => ClaimState::Retry { due: *not_before },
+            RowState::Done { .. } => ClaimState::Done,
+            RowState::Dead { .. } => ClaimState::Dead,
+        };
+        let (sequence, abandoned) = (self.sequence.clone(), self.abandoned.clone());
+        ClaimRow { day, state, sequence, attempts: self.attempts, abandoned }
+    }
 }
 
 type RowKey = (String, Identity, Day);
@@ -309,27 +323,17 @@ impl Ledger for MemoryLedger {
 impl LedgerState {
     fn claim(&mut self, request: &ClaimRequest<'_>) -> Claim {
         let key = |day: Day| (request.provider.to_owned(), request.identity.clone(), day);
-        let past: Vec<(Day, Row)> = self
+        let past: Vec<ClaimRow> = self
             .rows
             .range(key(request.since.min(request.today))..=key(request.today))
-            .map(|((_, _, day), row)| (*day, row.clone()))
+            .map(|((_, _, day), row)| row.to_claim_row(*day))
             .collect();
-        if let Some(refused) = find_settled(&past, request.sequence).or_else(|| not_now(&past, request)) {
-            return refused;
-        }
-        let attempts_before_today: u32 =
-            past.iter().filter(|(day, _)| *day != request.today).map(|(_, row)| row.attempts).sum();
-        let attempts_today = past.iter().find(|(day, _)| *day == request.today).map_or(0, |(_, row)| row.attempts);
-        let mut abandoned = Vec::new();
-        for (day, row) in past {
-            abandoned.extend(row.abandoned);
-            if let RowState::InFlight { owner, .. } = &row.state
-                && owner != request.owner
-            {
-                abandoned.push(Abandoned { day, owner: owner.clone() });
-            }
-            // The abandoned claims of an earlier day move into today's row, and its own claim is over.
-            if let Some(earlier) = self.rows.get_mut(&key(day)) {
+        let grant = match decide_claim(&past, request) {
+            ClaimDecision::Refused(claim) => return claim,
+            ClaimDecision::Granted(grant) => grant,
+        };
+        for day in &grant.over {
+            if let Some(earlier) = self.rows.get_mut(&key(*day)) {
                 earlier.abandoned.clear();
                 if matches!(earlier.state, RowState::InFlight { .. }) {
                     earlier.state = RowState::Retry { not_before: request.now };
@@ -339,13 +343,12 @@ impl LedgerState {
         let row = Row {
             state: RowState::InFlight { owner: request.owner.clone(), lease: request.lease },
             sequence: request.sequence.clone(),
-            attempts: attempts_today,
-            abandoned: abandoned.clone(),
+            attempts: self.rows.get(&key(request.today)).map_or(0, |row| row.attempts),
+            abandoned: grant.abandoned.clone(),
             error: None,
         };
         self.rows.insert(key(request.today), row);
-        abandoned.retain(|claim| claim.day >= request.since);
-        Claim::Granted { attempt: attempts_before_today + attempts_today + 1, abandoned }
+        grant.into_claim()
     }
 
     fn finish(&mut self, provider: &str, owner: &Owner, item: Finish) -> Finished {
@@ -381,30 +384,6 @@ impl LedgerState {
         let row = self.rows.get_mut(&(provider.to_owned(), claimed.identity.clone(), claimed.day))?;
         matches!(&row.state, RowState::InFlight { owner: holder, .. } if holder == owner).then_some(row)
     }
-}
-
-/// How the item has ended already: for this very entry where it has, else a record before a dead letter, the earliest first.
-fn find_settled(past: &[(Day, Row)], sequence: &SequenceNumber) -> Option<Claim> {
-    let rank = |row: &Row| (row.sequence != *sequence, !matches!(row.state, RowState::Done { .. }));
-    past.iter()
-        .filter(|(_, row)| matches!(row.state, RowState::Done { .. } | RowState::Dead { .. }))
-        .min_by_key(|(day, row)| (rank(row), *day))
-        .map(|(_, row)| match row.state {
-            RowState::Done { .. } => Claim::Done { by: row.sequence.clone() },
-            _ => Claim::Dead { by: row.sequence.clone() },
-        })
-}
-
-fn not_now(past: &[(Day, Row)], request: &ClaimRequest<'_>) -> Option<Claim> {
-    let held = past.iter().filter_map(|(_, row)| match &row.state {
-        RowState::InFlight { owner, lease } if owner != request.owner && is_held(*lease, request.now) => Some(*lease),
-        _ => None,
-    });
-    let waiting = past.iter().filter_map(|(_, row)| match row.state {
-        RowState::Retry { not_before } if is_waiting(not_before, request.now) => Some(not_before),
-        _ => None,
-    });
-    held.max().map(|until| Claim::Held { until }).or_else(|| waiting.max().map(|until| Claim::Waiting { until }))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use damper_core::day::Day;
 use damper_core::item::{Identity, SequenceNumber};
-use damper_core::ledger::{Abandoned, Claim, ClaimRequest, Owner, is_held, is_waiting};
+use damper_core::ledger::{Claim, ClaimDecision, ClaimGrant, ClaimRequest, ClaimRow, ClaimState, Owner, decide_claim};
 use jiff::Timestamp;
 use rusqlite::{Connection, Row, params};
 
@@ -57,22 +57,12 @@ impl OwnedClaimRequest {
             lease: request.lease,
         }
     }
-}
 
-/// One row of the ledger, as far as a claim looks at it.
-struct LedgerRow {
-    day: String,
-    state: RowState,
-    attempts: u32,
-    sequence: SequenceNumber,
-    abandoned: Vec<Abandoned>,
-}
-
-enum RowState {
-    InFlight { owner: Owner, lease: Timestamp },
-    Retry { not_before: Option<Timestamp> },
-    Done,
-    Dead,
+    fn borrow(&self) -> ClaimRequest<'_> {
+        let Self { provider, identity, sequence, owner, .. } = self;
+        let (today, since, now, lease) = (self.today, self.since, self.now, self.lease);
+        ClaimRequest { provider, identity, sequence, today, since, owner, now, lease }
+    }
 }
 
 pub(super) fn claim(connection: &Connection, request: &OwnedClaimRequest) -> Result<Claim, SqlError> {
@@ -88,10 +78,10 @@ pub(super) fn claim(connection: &Connection, request: &OwnedClaimRequest) -> Res
     while let Some(row) = found.next()? {
         past.push(read_row(row)?);
     }
-    if let Some(refused) = find_end(&past, &request.sequence).or_else(|| find_hold_or_wait(&past, request)) {
-        return Ok(refused);
+    match decide_claim(&past, &request.borrow()) {
+        ClaimDecision::Refused(claim) => Ok(claim),
+        ClaimDecision::Granted(grant) => write_grant(connection, request, &today, grant),
     }
-    grant(connection, request, today, past)
 }
 
 /// Claims an item that has no row today; returns whether it had none.
@@ -107,60 +97,18 @@ fn take_first(connection: &Connection, request: &OwnedClaimRequest, today: &str)
     Ok(taken == 1)
 }
 
-/// The end that the item has come to already: this very entry's if there is one, else a record before a dead letter,
-/// and the earliest.
-fn find_end(past: &[LedgerRow], sequence: &SequenceNumber) -> Option<Claim> {
-    let ended = || {
-        past.iter().filter_map(|row| match row.state {
-            RowState::Done => Some((row, Claim::Done { by: row.sequence.clone() })),
-            RowState::Dead => Some((row, Claim::Dead { by: row.sequence.clone() })),
-            RowState::InFlight { .. } | RowState::Retry { .. } => None,
-        })
-    };
-    ended()
-        .find(|(row, _)| row.sequence == *sequence)
-        .or_else(|| ended().find(|(_, end)| matches!(end, Claim::Done { .. })))
-        .or_else(|| ended().next())
-        .map(|(_, end)| end)
-}
-
-/// `Held` if another owner has the item, `Waiting` if its next attempt is not due yet.
-fn find_hold_or_wait(past: &[LedgerRow], request: &OwnedClaimRequest) -> Option<Claim> {
-    let held = past.iter().filter_map(|row| match &row.state {
-        RowState::InFlight { owner, lease } if is_held(*lease, request.now) && *owner != request.owner => Some(*lease),
-        _ => None,
-    });
-    let waiting = past.iter().filter_map(|row| match row.state {
-        RowState::Retry { not_before } => not_before.filter(|due| is_waiting(*due, request.now)),
-        _ => None,
-    });
-    held.max().map(|until| Claim::Held { until }).or_else(|| waiting.max().map(|until| Claim::Waiting { until }))
-}
-
-fn grant(
+fn write_grant(
     connection: &Connection,
     request: &OwnedClaimRequest,
-    today: String,
-    past: Vec<LedgerRow>,
+    today: &str,
+    grant: ClaimGrant,
 ) -> Result<Claim, SqlError> {
-    let counted: u32 = past.iter().map(|row| row.attempts).fold(0, u32::saturating_add);
-    let mut abandoned = Vec::new();
-    for row in past {
-        let had_any = !row.abandoned.is_empty();
-        abandoned.extend(row.abandoned);
-        let in_flight = matches!(row.state, RowState::InFlight { .. });
-        if let RowState::InFlight { owner, .. } = row.state
-            && owner != request.owner
-        {
-            abandoned.push(Abandoned { day: rows::day(&row.day, WHAT)?, owner });
-        }
-        if row.day != today && (in_flight || had_any) {
-            connection.prepare_cached(RELEASE_EARLIER_DAY)?.execute(params![
-                request.provider,
-                request.identity.as_str(),
-                row.day
-            ])?;
-        }
+    for day in &grant.over {
+        connection.prepare_cached(RELEASE_EARLIER_DAY)?.execute(params![
+            request.provider,
+            request.identity.as_str(),
+            day.to_string()
+        ])?;
     }
     connection.prepare_cached(TAKE)?.execute(params![
         request.provider,
@@ -169,29 +117,28 @@ fn grant(
         request.owner.as_str(),
         micros(request.lease),
         &*request.sequence.0,
-        rows::abandoned_text(&abandoned)?,
+        rows::abandoned_text(&grant.abandoned)?,
     ])?;
-    // Claims abandoned before this entry arrived stay in the row for an older entry; this entry ignores them.
-    abandoned.retain(|claim| claim.day >= request.since);
-    Ok(Claim::Granted { attempt: counted.saturating_add(1), abandoned })
+    Ok(grant.into_claim())
 }
 
-fn read_row(row: &Row<'_>) -> Result<LedgerRow, SqlError> {
+fn read_row(row: &Row<'_>) -> Result<ClaimRow, SqlError> {
     let time = |column: usize| -> Result<Option<Timestamp>, SqlError> {
         row.get::<_, Option<i64>>(column)?.map(|micros| timestamp(micros, WHAT)).transpose()
     };
     let state = match row.get_ref(1)?.as_str().map_err(|error| SqlError::unreadable(WHAT, error))? {
-        "inflight" => RowState::InFlight {
+        "inflight" => ClaimState::InFlight {
             owner: Owner::from(row.get_ref(2)?.as_str().map_err(|error| SqlError::unreadable(WHAT, error))?),
             lease: time(3)?.ok_or_else(|| SqlError::unreadable(WHAT, "a claim without a lease"))?,
         },
-        "retry" => RowState::Retry { not_before: time(5)? },
-        "done" => RowState::Done,
-        "dead" => RowState::Dead,
+        "retry" => ClaimState::Retry { due: time(5)?.unwrap_or(Timestamp::MIN) },
+        "done" => ClaimState::Done,
+        "dead" => ClaimState::Dead,
         other => return Err(SqlError::unreadable(WHAT, format!("the state {other:?}"))),
     };
-    Ok(LedgerRow {
-        day: row.get(0)?,
+    let day = row.get_ref(0)?.as_str().map_err(|error| SqlError::unreadable(WHAT, error))?;
+    Ok(ClaimRow {
+        day: rows::day(day, WHAT)?,
         state,
         attempts: row.get(4)?,
         sequence: SequenceNumber::from(row.get_ref(6)?.as_str().map_err(|error| SqlError::unreadable(WHAT, error))?),

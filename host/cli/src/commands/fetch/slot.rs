@@ -1,13 +1,12 @@
-//! One of the provider's slots for an ad-hoc fetch, and a part of the day's quota, so that both hold beside a `damper run`.
+//! One of the provider's slots for an ad-hoc fetch, and a part of the day's quota, so that both hold beside a `damper
+//! run`.
 
 use std::time::Duration;
 
-use damper_core::budget::Budget;
-use damper_core::clock::WallClock;
-use damper_core::day::Day;
 use damper_core::fetcher::Permits;
-use damper_core::ledger::{Control, Ledger, Owner, SlotRequest, change_control};
+use damper_core::ledger::{Control, change_control};
 use damper_core::manifest::Manifest;
+use damper_core::pipeline::capacity::Capacity;
 use damper_local::{Database, SqliteLedger};
 use tokio::time::{Instant, sleep};
 
@@ -17,20 +16,12 @@ use crate::error::CliError;
 
 /// How long to wait before asking again.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
-/// The most requests that one fetch sends of a quota: a guest that sends more is cut off.
-const MOST_REQUESTS: u64 = 32;
-/// The allowance for clock differences and slow answers.
-const MARGIN: Duration = Duration::from_secs(1);
 
 /// A slot; none is needed where there is no database, for then nobody else fetches.
 pub(crate) struct Slot<'a> {
-    ledger: Option<SqliteLedger>,
+    capacity: Option<(SqliteLedger, Capacity)>,
     context: &'a Context,
     manifest: &'a Manifest,
-    owner: Owner,
-    /// The part of the day's quota that may be sent, and the day.
-    budget: Budget,
-    day: Day,
 }
 
 impl<'a> Slot<'a> {
@@ -44,81 +35,62 @@ impl<'a> Slot<'a> {
         manifest: &'a Manifest,
     ) -> Result<Self, CliError> {
         let database = config.database.exists().then(|| Database::open(&config.database)).transpose()?;
-        let owner = Owner::unique(context.clock.now());
         let now = context.clock.now();
-        let (ledger, day) = (database.map(SqliteLedger::new), manifest.window.day(now));
-        let budget = set_aside(ledger.as_ref(), manifest, day, &context.clock).await?;
-        let slot = Self { ledger, context, manifest, owner, budget, day };
+        let mut capacity =
+            database.map(|database| (SqliteLedger::new(database), Capacity::of_one_fetch(manifest, &context.clock)));
+        if let Some((ledger, capacity)) = &mut capacity
+            && let Some(mut reservation) = capacity.quota.next_reservation(&manifest.window, now)
+        {
+            change_control(ledger, &manifest.name, |control| reservation.take(control)).await?;
+            capacity.quota.add(&reservation);
+        }
         if !manifest.window.is_open(now) {
             context.screen.warn(format!("the window of {} is closed now; this one fetch goes ahead", manifest.name));
         }
-        let mut is_told = false;
-        loop {
-            let asked = Instant::now();
-            let has_slot = slot.ask(1).await?;
-            // It counts from when it was asked for; a database that others keep locked may answer late.
-            if has_slot && asked.elapsed() < manifest.limits.fetch_timeout {
-                return Ok(slot);
+        if let Some((ledger, capacity)) = &mut capacity {
+            let mut is_told = false;
+            loop {
+                capacity.slots.renew(ledger, &context.clock).await?;
+                let has_slot = capacity.slots.permit_count() > 0;
+                // It counts from when it was asked for; a database that others keep locked may answer late.
+                if has_slot && Instant::now() < capacity.slots.launch_until(&context.clock) {
+                    break;
+                }
+                if !has_slot && !is_told {
+                    context.screen.say(format!("waiting: all slots of {} are in use", manifest.name));
+                    is_told = true;
+                }
+                sleep(ASK_AGAIN).await;
             }
-            if !has_slot && !is_told {
-                context.screen.say(format!("waiting: all slots of {} are in use", manifest.name));
-                is_told = true;
-            }
-            sleep(ASK_AGAIN).await;
         }
+        Ok(Self { capacity, context, manifest })
     }
 
     /// The permits of the fetch: one request at a time, within the quota.
     pub(crate) fn permits(&self) -> Permits {
-        Permits::within(0, self.budget.clone())
+        match &self.capacity {
+            Some((_, capacity)) => Permits::within(0, capacity.quota.budget().clone()),
+            None => Permits::new(0),
+        }
     }
 
-    /// Give the slot back, and what was not sent of the quota, unless the API may still be working at a request: then it runs out by itself.
-    pub(crate) async fn give_back(&self, may_be_working: bool) {
-        if let (Some(ledger), Some(unspent)) = (&self.ledger, self.budget.close()) {
+    /// Give the slot back, and what was not sent of the quota, unless the API may still be working at a request: then
+    /// it runs out by itself.
+    pub(crate) async fn give_back(self, may_be_working: bool) {
+        let Some((ledger, Capacity { slots, quota })) = self.capacity else { return };
+        let unspent = quota.close();
+        if let Some(day) = unspent.day {
             let give_back = |control: &mut Control| {
-                control.usage.give_back(self.day, unspent);
+                control.usage.give_back(day, unspent.requests);
                 true
             };
-            if let Err(error) = change_control(ledger, &self.manifest.name, give_back).await {
+            if let Err(error) = change_control(&ledger, &self.manifest.name, give_back).await {
+                let unspent = unspent.requests;
                 tracing::warn!(%error, "{unspent} unsent requests were not returned to the day's quota; they count as sent");
             }
         }
-        if !may_be_working && let Err(error) = self.ask(0).await {
+        if !may_be_working && let Err(error) = slots.give_back(&ledger, &self.context.clock).await {
             tracing::warn!(%error, "the slot was not released; its lease expires");
         }
     }
-
-    async fn ask(&self, want: u32) -> Result<bool, CliError> {
-        let Some(ledger) = &self.ledger else { return Ok(true) };
-        let limits = &self.manifest.limits;
-        let now = self.context.clock.now();
-        let counts_for = limits.fetch_timeout.saturating_mul(2).saturating_add(MARGIN);
-        let request = SlotRequest {
-            owner: &self.owner,
-            want,
-            in_use: 0,
-            cap: limits.max_concurrency.get(),
-            now,
-            until: now.saturating_add(counts_for).unwrap_or(now),
-        };
-        Ok(ledger.slots(&self.manifest.name, request).await?.slots == want)
-    }
-}
-
-/// Set as many requests aside as one fetch may need.
-async fn set_aside(
-    ledger: Option<&SqliteLedger>,
-    manifest: &Manifest,
-    day: Day,
-    clock: &WallClock,
-) -> Result<Budget, CliError> {
-    let (Some(ledger), Some(quota)) = (ledger, manifest.limits.daily_quota) else { return Ok(Budget::unlimited()) };
-    let mut granted = 0;
-    let reserve = |control: &mut Control| {
-        granted = control.usage.reserve(day, MOST_REQUESTS, Some(quota));
-        granted > 0
-    };
-    change_control(ledger, &manifest.name, reserve).await?;
-    Ok(Budget::of(granted).on_day(clock, manifest.window.day_span(day)))
 }

@@ -8,9 +8,10 @@
 //!     +-------------------------------------------------------------------------------------------------+
 //! ```
 //!
-//! A rate limit refuses all that comes while the budget is spent, and nothing below its rate. Refusals at random come singly, and as
-//! often for each request whatever the pace. Four sequential probability ratio tests (Abraham Wald, "Sequential Tests of Statistical
-//! Hypotheses", 1945) tell the two apart; each adds up `ln(P(answer | random) / P(answer | rate))`:
+//! A rate limit refuses all that comes while the budget is spent, and nothing below its rate. Refusals at random come
+//! singly, and as often for each request whatever the pace. Four sequential probability ratio tests (Abraham Wald,
+//! "Sequential Tests of Statistical Hypotheses", 1945) tell the two apart; each adds up `ln(P(answer | random) /
+//! P(answer | rate))`:
 //!
 //! | test | looks at | random | rate | decides at |
 //! | --- | --- | --- | --- | --- |
@@ -19,9 +20,9 @@
 //! | watch | all answers while refusals are taken to be random | 5% refused | at least 25% | 0, from at most 8: five refusals in a row are a rate |
 //! | trial | answers at 0.7 of the pace, for a minute at a time, 10 s after the belief began, then at intervals from 60 s that double up to an hour | as many as ever | a tenth | ±3 |
 //!
-//! Therefore a wrong hypothesis ends: "rate" after some five refusals at a held pace, "random" after five refusals together, or
-//! by the trial, which takes `3 / share` requests. Each time that "random" was wrong, and no trial had confirmed it, it takes ten
-//! times the evidence, up to a thousand times.
+//! Therefore a wrong hypothesis ends: "rate" after some five refusals at a held pace, "random" after five refusals
+//! together, or by the trial, which takes `3 / share` requests. Each time that "random" was wrong, and no trial had
+//! confirmed it, it takes ten times the evidence, up to a thousand times.
 
 use std::time::Duration;
 
@@ -37,8 +38,8 @@ const REFUSED_BESIDE: f64 = -1.609;
 const REFUSED_BELOW: f64 = std::f64::consts::LN_10;
 /// The evidence that a good response at a lower pace takes away, as a share of the share that is refused.
 const GOOD_BELOW: f64 = 0.9;
-/// The evidence that makes refusals random: `ln 7`, one mistake in eight. A mistake costs some five refusals and is remembered;
-/// to wait for more evidence costs a pause of all fetches for each refusal.
+/// The evidence that makes refusals random: `ln 7`, one mistake in eight. A mistake costs some five refusals and is
+/// remembered; to wait for more evidence costs a pause of all fetches for each refusal.
 const ENOUGH: f64 = 2.0;
 /// No more evidence of a rate is held than this: `ln 20`.
 const MOST_FOR_RATE: f64 = 3.0;
@@ -56,7 +57,8 @@ const FIRST_TRIAL: Duration = Duration::from_secs(10);
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(60);
 const LONGEST_INTERVAL: Duration = Duration::from_secs(3_600);
 const LONGEST_TRIAL: Duration = Duration::from_secs(60);
-/// The pace is observed over at least this many good responses and this time: neither a burst nor an idle time shows it.
+/// The pace is observed over at least this many good responses and this time: neither a burst nor an idle time shows
+/// it.
 const FEWEST_OBSERVED: u32 = 20;
 const SHORTEST_OBSERVED: Duration = Duration::from_secs(5);
 const LONGEST_OBSERVED: Duration = Duration::from_secs(60);
@@ -100,7 +102,7 @@ enum Trial {
 
 /// At which pace a fetch was refused or answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Pace {
+pub(super) enum AnswerPace {
     /// At none that is kept.
     Free,
     /// At one that the API has sustained: a rate limit refuses nothing there.
@@ -147,7 +149,7 @@ impl Cause {
     }
 
     /// A good answer came. `cut`: when the last refusal came.
-    pub(super) fn on_good_answer(&mut self, permit: Permit, pace: Pace, cut: Option<Duration>) {
+    pub(super) fn on_good_answer(&mut self, permit: Permit, pace: AnswerPace, cut: Option<Duration>) {
         let share = self.count(false);
         let beside = self.is_beside_refused(permit, cut);
         match &mut self.random {
@@ -159,12 +161,13 @@ impl Cause {
                 }
             }
             None if beside => self.ratio += GOOD_BESIDE,
-            None if pace == Pace::Sustained => self.ratio = (self.ratio - GOOD_BELOW * share).max(-MOST_FOR_RATE),
+            None if pace == AnswerPace::Sustained => self.ratio = (self.ratio - GOOD_BELOW * share).max(-MOST_FOR_RATE),
             None => {}
         }
     }
 
-    /// A fetch was refused that had started before the last refusal came. Returns whether it is one of several: it started after that one.
+    /// A fetch was refused that had started before the last refusal came. Returns whether it is one of several: it
+    /// started after that one.
     pub(super) fn on_refused_beside(&mut self, permit: Permit, cut: Option<Duration>) -> bool {
         self.count(true);
         let is_beside = self.is_beside_refused(permit, cut);
@@ -175,12 +178,12 @@ impl Cause {
     }
 
     /// A fetch was refused that says something new. Returns whether refusals are random from now on.
-    pub(super) fn on_refused(&mut self, now: Duration, permit: Permit, pace: Pace) -> bool {
+    pub(super) fn on_refused(&mut self, now: Duration, permit: Permit, pace: AnswerPace) -> bool {
         self.count(true);
-        if pace == Pace::Sustained {
+        if pace == AnswerPace::Sustained {
             self.ratio += REFUSED_BELOW;
         }
-        self.refused_started = (pace != Pace::Trial).then_some(permit.started);
+        self.refused_started = (pace != AnswerPace::Trial).then_some(permit.started);
         if self.ratio < ENOUGH + f64::from(self.mistakes) * REFUSED_BELOW {
             return false;
         }
@@ -198,7 +201,8 @@ impl Cause {
             random.tried += REFUSED_BELOW;
         }
         if random.watched < 0.0 {
-            // A hypothesis that a trial confirmed was right: the API has changed since, or many refusals came together by chance.
+            // A hypothesis that a trial confirmed was right: the API has changed since, or many refusals came together
+            // by chance.
             if random.interval > SHORTEST_INTERVAL {
                 self.end_belief(0.0);
             } else {
@@ -299,7 +303,7 @@ mod tests {
             if number % nth == 0 {
                 let _ = cause.on_refused_at_random();
             } else {
-                cause.on_good_answer(Permit { started: now, in_flight: 5 }, Pace::Free, None)
+                cause.on_good_answer(Permit { started: now, in_flight: 5 }, AnswerPace::Free, None)
             }
         }
         now
@@ -310,8 +314,8 @@ mod tests {
         let mut cause = Cause::default();
         for number in 1..=9 {
             let now = at(number * 10_000);
-            (0..100).for_each(|_| cause.on_good_answer(permit(number * 10_000 - 5_000), Pace::Sustained, None));
-            if cause.on_refused(now, Permit { started: now, in_flight: 5 }, Pace::Sustained) {
+            (0..100).for_each(|_| cause.on_good_answer(permit(number * 10_000 - 5_000), AnswerPace::Sustained, None));
+            if cause.on_refused(now, Permit { started: now, in_flight: 5 }, AnswerPace::Sustained) {
                 return cause;
             }
         }
@@ -327,8 +331,8 @@ mod tests {
     fn refusals_at_a_higher_pace_say_nothing_and_good_answers_at_a_sustained_one_speak_for_a_rate() {
         let mut cause = Cause::default();
         for number in 0..1_000 {
-            (0..20).for_each(|_| cause.on_good_answer(permit(number * 1_000), Pace::Sustained, None));
-            assert!(!cause.on_refused(at(number * 1_000 + 900), permit(number * 1_000 + 800), Pace::Trial));
+            (0..20).for_each(|_| cause.on_good_answer(permit(number * 1_000), AnswerPace::Sustained, None));
+            assert!(!cause.on_refused(at(number * 1_000 + 900), permit(number * 1_000 + 800), AnswerPace::Trial));
         }
         assert!(cause.ratio < 0.0, "{cause:?}");
     }
@@ -337,13 +341,13 @@ mod tests {
     fn good_answers_beside_a_refused_fetch_make_refusals_random_and_more_refusals_do_not() {
         for (good, refused, is_random) in [(20, 0, true), (8, 0, false), (20, 2, false)] {
             let mut cause = Cause::default();
-            assert!(!cause.on_refused(at(1_500), permit(1_000), Pace::Free));
-            (0..good).for_each(|_| cause.on_good_answer(permit(1_200), Pace::Free, Some(at(1_500))));
+            assert!(!cause.on_refused(at(1_500), permit(1_000), AnswerPace::Free));
+            (0..good).for_each(|_| cause.on_good_answer(permit(1_200), AnswerPace::Free, Some(at(1_500))));
             (0..refused).for_each(|_| assert!(cause.on_refused_beside(permit(1_200), Some(at(1_500)))));
             // Fetches that started before the refused one, or after its refusal, do not count.
-            (0..99).for_each(|_| cause.on_good_answer(permit(900), Pace::Free, Some(at(1_500))));
-            (0..99).for_each(|_| cause.on_good_answer(permit(1_600), Pace::Free, Some(at(1_500))));
-            assert_eq!(cause.on_refused(at(4_000), permit(3_900), Pace::Free), is_random, "{good}, {refused}");
+            (0..99).for_each(|_| cause.on_good_answer(permit(900), AnswerPace::Free, Some(at(1_500))));
+            (0..99).for_each(|_| cause.on_good_answer(permit(1_600), AnswerPace::Free, Some(at(1_500))));
+            assert_eq!(cause.on_refused(at(4_000), permit(3_900), AnswerPace::Free), is_random, "{good}, {refused}");
         }
     }
 
@@ -370,7 +374,7 @@ mod tests {
         let mut now = now;
         let stays = (0..2_000).find(|_| {
             now += at(20);
-            refuted.on_good_answer(permit(0), Pace::Free, None);
+            refuted.on_good_answer(permit(0), AnswerPace::Free, None);
             refuted.advance(now) == Advice::Stay
         });
         assert!(stays.is_some_and(|goods| goods < 1_000) && !refuted.is_random(), "{stays:?}");
@@ -393,14 +397,14 @@ mod tests {
         for late in (0..5_000).step_by(100) {
             assert_eq!(cause.advance(since + at(late)), Advice::AsItIs);
             if late % 1_000 == 0 {
-                cause.on_good_answer(permit(0), Pace::Free, None);
+                cause.on_good_answer(permit(0), AnswerPace::Free, None);
             }
         }
         for late in (5_000..20_000).step_by(20) {
             if let Advice::Keep(pace) = cause.advance(since + at(late)) {
                 return assert!((33.0..36.0).contains(&pace), "{pace}, 0.7 of 50");
             }
-            cause.on_good_answer(permit(0), Pace::Free, None);
+            cause.on_good_answer(permit(0), AnswerPace::Free, None);
         }
         panic!("no trial: {cause:?}");
     }
@@ -411,7 +415,7 @@ mod tests {
         assert_eq!(cause.advance(at(10_000_000)), Advice::AsItIs);
         for number in 0..400 {
             let advice = cause.advance(at(10_000_000 + 100 * number));
-            cause.on_good_answer(permit(0), Pace::Free, None);
+            cause.on_good_answer(permit(0), AnswerPace::Free, None);
             if let Advice::Keep(pace) = advice {
                 assert!((6.0..8.0).contains(&pace), "{pace}");
                 return;

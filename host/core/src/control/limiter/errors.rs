@@ -68,8 +68,8 @@ impl Errors {
         self.recent.clear();
     }
 
-    /// Learn what is usual from an end at a level that is held: over ten times as many ends as are looked at, for else a share
-    /// that has just risen would be usual before it could be seen.
+    /// Learn what is usual from an end at a level that is held: over ten times as many ends as are looked at, for else
+    /// a share that has just risen would be usual before it could be seen.
     pub(super) fn learn(&mut self, failed: bool) {
         let weight = 0.1 / self.recent.ends.len().max(FEWEST) as f64;
         self.usual += weight * (if failed { 1.0 } else { 0.0 } - self.usual);

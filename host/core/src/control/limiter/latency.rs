@@ -1,8 +1,9 @@
 //! Latency as the limiter compares it: the mean of its logarithm, with its standard error.
 //!
-//! Answers take from milliseconds to a minute, so that neither a minimum nor an arithmetic mean means anything. Means of
-//! logarithms can be compared: twice as slow is the same difference anywhere, and one slow answer among many moves little.
-//! Everything here is in natural logarithms of seconds, and every comparison goes with how far chance alone would go.
+//! Answers take from milliseconds to a minute, so that neither a minimum nor an arithmetic mean means anything. Means
+//! of logarithms can be compared: twice as slow is the same difference anywhere, and one slow answer among many moves
+//! little. Everything here is in natural logarithms of seconds, and every comparison goes with how far chance alone
+//! would go.
 
 use std::time::Duration;
 
@@ -118,7 +119,8 @@ impl Baseline {
         self.settled_variance().unwrap_or_else(|| sample.variance())
     }
 
-    /// How many samples it takes to see whether latency follows the level, where the levels' logarithms differ by `distance`.
+    /// How many samples it takes to see whether latency follows the level, where the levels' logarithms differ by
+    /// `distance`.
     pub(super) fn samples_needed(&self, distance: f64) -> f64 {
         let variance = self.settled_variance().unwrap_or(ASSUMED_VARIANCE);
         (2.0 * 4.0 * variance / (0.5 * distance).powi(2)).clamp(FEWEST_SAMPLES, MOST_SAMPLES)

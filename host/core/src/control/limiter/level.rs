@@ -24,11 +24,12 @@
 //!              (x 0.7)
 //! ```
 //!
-//! If other clients seem to use the API (`overload`), steps up are equal for all, and a 429 on the way up gives up a share of the
-//! level.
+//! If other clients seem to use the API (`overload`), steps up are equal for all, and a 429 on the way up gives up a
+//! share of the level.
 //!
-//! Every state measures from its own beginning, in windows of at least three mean latencies; a fetch counts in a window only if
-//! it started in it. The level is changed only if it limits: an experiment that no fetch had to wait for proves nothing.
+//! Every state measures from its own beginning, in windows of at least three mean latencies; a fetch counts in a window
+//! only if it started in it. The level is changed only if it limits: an experiment that no fetch had to wait for proves
+//! nothing.
 
 mod climb;
 mod descend;
@@ -36,97 +37,29 @@ mod hold;
 mod overload;
 mod relief;
 mod start;
+mod state;
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use crate::control::admission::Permit;
-use crate::control::limiter::errors::Errors;
-use crate::control::limiter::latency::{Baseline, Sample};
+use crate::control::limiter::latency::Sample;
 use crate::control::rebase::Rebase;
-use climb::{Climb, Ramp, Up};
-use descend::{Descent, Down};
-use overload::Overload;
-use relief::Relief;
-use start::Start;
+use state::{Measure, Phase, Start};
+
+pub(super) use state::Level;
 
 /// The factor by which a level is lowered if the API is overloaded.
 const BACK_OFF: f64 = 0.7;
 /// Answers slower by this factor are slower.
 const TOLERANCE: f64 = 1.4;
-/// Latency that rises by more than this power of the level means that more in flight bring less than half of what they should.
+/// Latency that rises by more than this power of the level means that more in flight bring less than half of what they
+/// should.
 const RISES_WITH_LEVEL: f64 = 0.5;
 /// The number of standard errors that makes a difference significant.
 const SIGNIFICANT: f64 = 2.0;
 /// The shortest and the longest window.
 const SHORTEST_WINDOW: Duration = Duration::from_millis(250);
 const LONGEST_WINDOW: Duration = Duration::from_secs(64);
-
-/// The level and the experiment that is going on.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub(super) struct Level {
-    /// The hard cap.
-    most: f64,
-    /// How many may be in flight, rounded down.
-    limit: f64,
-    /// The last level that was found good.
-    held: f64,
-    /// A level that was too much, if one is known.
-    too_much: Option<f64>,
-    phase: Phase,
-    measure: Measure,
-    /// Whether something had to wait for the level lately.
-    limits: bool,
-    climb: Climb,
-    descent: Descent,
-    overload: Overload,
-    errors: Errors,
-    baseline: Baseline,
-    /// The level before the first Retry-After whose cause is not known yet.
-    before_refusals: Option<f64>,
-    /// In seconds; `None` until the first answer.
-    mean_latency: Option<f64>,
-}
-
-/// The current experiment.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Phase {
-    Start(Start),
-    Hold,
-    Ramp(Ramp),
-    Up(Up),
-    Confirm,
-    Down(Down),
-    Relief(Relief),
-}
-
-impl Default for Phase {
-    fn default() -> Self {
-        Self::Start(Start::default())
-    }
-}
-
-/// The measurements since the present state began.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-struct Measure {
-    since: Duration,
-    window_since: Duration,
-    window_length: Duration,
-    /// Latencies of this window.
-    window: Sample,
-    /// Latencies of the windows before it; while a window is being judged, of all.
-    all: Sample,
-    /// Fetches that started in this state and have ended.
-    ended: u32,
-    /// How many of them failed.
-    failed: u32,
-    /// Whether something had to wait for the level in this window.
-    limits: bool,
-}
 
 impl Default for Measure {
     fn default() -> Self {
@@ -156,7 +89,7 @@ impl Measure {
 
 /// How a fetch ended, as far as the level is concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum End {
+pub(super) enum FetchEnd {
     /// An answer.
     Good,
     /// Too many at a time.
@@ -227,17 +160,17 @@ impl Level {
 
     /// A fetch has ended. Returns whether this looks like an outage.
     #[must_use]
-    pub(super) fn on_ended(&mut self, now: Duration, permit: Permit, end: End, paced: bool) -> bool {
+    pub(super) fn on_ended(&mut self, now: Duration, permit: Permit, end: FetchEnd, paced: bool) -> bool {
         match end {
-            End::Good => self.on_answered(now, permit),
-            End::Overload => {
+            FetchEnd::Good => self.on_answered(now, permit),
+            FetchEnd::Overload => {
                 self.errors.on_throttled(now);
                 self.on_overload(now, permit);
             }
-            End::OverRate => self.errors.on_throttled(now),
-            End::Failed => self.errors.on_failed(now),
+            FetchEnd::OverRate => self.errors.on_throttled(now),
+            FetchEnd::Failed => self.errors.on_failed(now),
         }
-        let failed = end == End::Failed;
+        let failed = end == FetchEnd::Failed;
         if permit.started >= self.measure.since {
             self.measure.ended = self.measure.ended.saturating_add(1);
             self.measure.failed = self.measure.failed.saturating_add(u32::from(failed));

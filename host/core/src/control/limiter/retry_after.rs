@@ -12,28 +12,31 @@
 //!          Retry-After: gate, back to the rate before, the next trial twice as late
 //! ```
 //!
-//! In HELD another Retry-After lowers the rate to 0.98 of what was observed, by half at the most where few answers tell it; not
-//! where the API has sustained that pace before, from one Retry-After to the next with the gate between: a rate limit refuses
-//! nothing there, unless it accepted a burst; then it accepts the same number each time until it refuses, which random refusals
-//! do not. Only a Retry-After for a fetch that started after the last one counts: those beside it say nothing new of the rate.
+//! In HELD another Retry-After lowers the rate to 0.98 of what was observed, by half at the most where few answers tell
+//! it; not where the API has sustained that pace before, from one Retry-After to the next with the gate between: a rate
+//! limit refuses nothing there, unless it accepted a burst; then it accepts the same number each time until it refuses,
+//! which random refusals do not. Only a Retry-After for a fetch that started after the last one counts: those beside it
+//! say nothing new of the rate.
 //!
-//! Not every Retry-After is about a rate: some APIs send it for too many at a time. The two are distinguished by the requests
-//! that succeed: where more in flight than ever succeeded since the last Retry-After were too many, it is the number; where as
-//! many have succeeded, it is the rate. A learned rate is given up when the number is to blame twice running.
+//! Not every Retry-After is about a rate: some APIs send it for too many at a time. The two are distinguished by the
+//! requests that succeed: where more in flight than ever succeeded since the last Retry-After were too many, it is the
+//! number; where as many have succeeded, it is the rate. A learned rate is given up when the number is to blame twice
+//! running.
 //!
-//! And some send it at random: then only the refused item waits, and no rate is kept. `cause` tells the two apart, by whether
-//! refusals go on at such a pace.
+//! And some send it at random: then only the refused item waits, and no rate is kept. `cause` tells the two apart, by
+//! whether refusals go on at such a pace.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::control::admission::Permit;
-use crate::control::limiter::LONGEST_RETRY_AFTER;
-use crate::control::limiter::cause::{Advice, Cause, Pace};
+use crate::control::limiter::cause::{Advice, AnswerPace, Cause};
 use crate::control::pacer::Pacer;
 use crate::control::rebase::Rebase;
 
+/// The longest Retry-After that is believed; a longer one is cut to this.
+pub(crate) const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(24 * 3600);
 /// The lowest rate that is learned, in fetches a second.
 const LOWEST_RATE: f64 = 0.05;
 /// The highest rate that is learned: beyond it, it is no bound.
@@ -223,8 +226,8 @@ impl RetryAfter {
             self.learned = None;
             return About::Chance;
         }
-        // The first refusal of all is weak evidence, and often comes while the level is still being found: it is a gate and no
-        // more, unless another one comes beside it.
+        // The first refusal of all is weak evidence, and often comes while the level is still being found: it is a gate
+        // and no more, unless another one comes beside it.
         self.is_lone = is_first;
         if !is_first {
             self.learn_rate(now, false);
@@ -241,8 +244,8 @@ impl RetryAfter {
         self.learned = None;
     }
 
-    /// The most in flight that succeeded since the last cut. Soon after it few can have: then what succeeded before counts as well,
-    /// for else the first refusal at random after a gate would be one of too many.
+    /// The most in flight that succeeded since the last cut. Soon after it few can have: then what succeeded before
+    /// counts as well, for else the first refusal at random after a gate would be one of too many.
     fn most_that_succeeded(&mut self, permit: Permit) -> u32 {
         let (most, since) = (std::mem::take(&mut self.most_good), std::mem::take(&mut self.good_since_cut));
         let before = std::mem::replace(&mut self.most_good_before, most);
@@ -260,16 +263,16 @@ impl RetryAfter {
     }
 
     /// At which pace fetches start at present.
-    fn pace(&self) -> Pace {
-        let Some(learned) = &self.learned else { return Pace::Free };
-        // A refusal before any success shows that the limit has fallen; one after as many as before shows a limit below the
-        // accepted burst.
+    fn pace(&self) -> AnswerPace {
+        let Some(learned) = &self.learned else { return AnswerPace::Free };
+        // A refusal before any success shows that the limit has fallen; one after as many as before shows a limit below
+        // the accepted burst.
         let is_sustained =
             self.good > 0 && !self.is_regular && self.sustained.is_some_and(|sustained| learned.rate <= sustained);
         match learned.state {
-            RatePhase::Trial { .. } => Pace::Trial,
-            RatePhase::Held { .. } if is_sustained => Pace::Sustained,
-            RatePhase::Held { .. } => Pace::Held,
+            RatePhase::Trial { .. } => AnswerPace::Trial,
+            RatePhase::Held { .. } if is_sustained => AnswerPace::Sustained,
+            RatePhase::Held { .. } => AnswerPace::Held,
         }
     }
 
@@ -281,12 +284,13 @@ impl RetryAfter {
         let span = now.saturating_sub(self.counted_since.unwrap_or(now));
         let observed = self.observed_by(now);
         // Before the first Retry-After there was no gate: that is no rate for long.
-        if pace != Pace::Sustained {
+        if pace != AnswerPace::Sustained {
             self.sustained = (!is_first).then_some(observed);
         }
         match &mut self.learned {
-            // Not the rate: refusals are random, or it has fallen, and then they come together or `cause` is soon refuted.
-            Some(learned) if pace == Pace::Sustained => learned.keep(now),
+            // Not the rate: refusals are random, or it has fallen, and then they come together or `cause` is soon
+            // refuted.
+            Some(learned) if pace == AnswerPace::Sustained => learned.keep(now),
             Some(learned) => learned.cut(now, observed, span, self.good),
             None => self.learned = Some(LearnedRate::new(now, 0.9 * observed)),
         }

@@ -165,8 +165,8 @@ proptest! {
     }
 }
 
-/// Owners that always have something to send, second by second, as `pipeline/slots.rs` asks: each second while they have no slot or owe
-/// one, else every five seconds.
+/// Owners that always have something to send, second by second, as `pipeline/capacity/slots.rs` asks: each second while
+/// they have no slot or owe one, else every five seconds.
 struct Shop {
     cap: u32,
     /// How long the requests of each owner take at the most.

@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::super::error::ManifestError;
+use super::super::raw::{Kind, RawCredential};
+use super::super::tables::CredentialKind;
 use super::super::units::Word;
-use super::super::{CredentialKind, ManifestError, raw};
 
 pub(in super::super) const MAX_NAME_BYTES: usize = 64;
 pub(in super::super) const MAX_DESCRIPTION_BYTES: usize = 1_024;
@@ -144,7 +146,7 @@ fn is_label(label: &str) -> bool {
 }
 
 pub(super) fn credentials(
-    raw: BTreeMap<String, raw::Credential>,
+    raw: BTreeMap<String, RawCredential>,
 ) -> Result<BTreeMap<String, CredentialKind>, ManifestError> {
     entry_count("credentials", raw.len())?;
     let mut credentials = BTreeMap::new();
@@ -160,8 +162,8 @@ pub(super) fn credentials(
     Ok(credentials)
 }
 
-fn credential_kind(path: &str, raw: raw::Credential) -> Result<CredentialKind, ManifestError> {
-    if raw.kind == raw::Kind::Header {
+fn credential_kind(path: &str, raw: RawCredential) -> Result<CredentialKind, ManifestError> {
+    if raw.kind == Kind::Header {
         let header = raw.header.ok_or_else(|| {
             ManifestError::missing(format!("{path}.header"), "name the header, as in header = \"X-Api-Key\"")
         })?;
@@ -177,11 +179,11 @@ fn credential_kind(path: &str, raw: raw::Credential) -> Result<CredentialKind, M
     }
     Ok(match raw.kind {
         // Answered above.
-        raw::Kind::Header | raw::Kind::Basic => CredentialKind::Basic,
-        raw::Kind::Bearer => CredentialKind::Bearer,
-        raw::Kind::Oauth2ClientCredentials => CredentialKind::Oauth2ClientCredentials,
-        raw::Kind::Hmac => CredentialKind::Hmac,
-        raw::Kind::Mtls => CredentialKind::Mtls,
+        Kind::Header | Kind::Basic => CredentialKind::Basic,
+        Kind::Bearer => CredentialKind::Bearer,
+        Kind::Oauth2ClientCredentials => CredentialKind::Oauth2ClientCredentials,
+        Kind::Hmac => CredentialKind::Hmac,
+        Kind::Mtls => CredentialKind::Mtls,
     })
 }
 

@@ -14,7 +14,7 @@ impl BatchProcessor<'_> {
             mapping.is_some_and(|mapping| self.batch.len() >= mapping.batch_size as usize)
         };
         let is_thrifty = !self.context.ledger().write_interval().is_zero();
-        is_thrifty && self.stopped.is_none() && (is_full() || !self.batch.is_drained())
+        is_thrifty && self.status.stopped.is_none() && (is_full() || !self.batch.is_drained())
     }
 
     /// The statistics of this call for the governor; `None` if no fetch started.
@@ -24,6 +24,6 @@ impl BatchProcessor<'_> {
             return None;
         }
         let (first, last) = self.context.starts()?;
-        Some(Invocation { ok: self.ok, launching: last - first, tail: Instant::now() - last })
+        Some(Invocation { ok: self.attempts.records, launching: last - first, tail: Instant::now() - last })
     }
 }

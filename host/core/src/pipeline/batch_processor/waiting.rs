@@ -1,13 +1,13 @@
-//! Items that wait for long: a call ends without them, so that the entries behind its batch do not wait, too. If the stream
-//! cannot skip entries, they are parked.
+//! Items that wait for long: a call ends without them, so that the entries behind its batch do not wait, too. If the
+//! stream cannot skip entries, they are parked.
 //!
 //! The order of writes makes sure that nothing is lost, whenever the process dies:
 //!
-//! 1. the entry is parked, before the stream hears that it is done with it: dead in between, the call leaves an entry that is delivered
-//!    again, whose claim says that it waits, and that is parked under the same name;
+//! 1. the entry is parked, before the stream hears that it is done with it: dead in between, the call leaves an entry that
+//!    is delivered again, whose claim says that it waits, and that is parked under the same name;
 //! 2. an entry that was taken up and waits once more is parked until the later time before the earlier one is forgotten;
-//! 3. an entry that was taken up and has ended is forgotten after the ledger's row says so: else it is taken up again, and its claim
-//!    says that it is done.
+//! 3. an entry that was taken up and has ended is forgotten after the ledger's row says so: else it is taken up again, and
+//!    its claim says that it is done.
 
 use std::time::Duration;
 
@@ -21,8 +21,8 @@ use crate::pipeline::batch_processor::BatchProcessor;
 use crate::pipeline::parking::ParkedChange;
 use crate::pipeline::report::{Aside, Stopped, Waiting};
 
-/// How long a call stays for items that wait while nothing else is left of its batch. It ends without those that wait longer, if
-/// they are delivered again when they are due ([`LongWaits`]).
+/// How long a call stays for items that wait while nothing else is left of its batch. It ends without those that wait
+/// longer, if they are delivered again when they are due ([`LongWaits`]).
 const LONGEST_HOLD: Duration = Duration::from_secs(10);
 
 impl BatchProcessor<'_> {
@@ -31,8 +31,8 @@ impl BatchProcessor<'_> {
         self.may_leave_waiting() && self.batch.only_waits(Instant::now(), LONGEST_HOLD)
     }
 
-    /// Set aside entries that wait for long, and unpark entries that have ended. Returns the changes for the report and for the
-    /// control item.
+    /// Set aside entries that wait for long, and unpark entries that have ended. Returns the changes for the report and
+    /// for the control item.
     pub(super) async fn set_waiting_aside(&mut self) -> (Aside, ParkedChange) {
         let (now, time) = (Instant::now(), self.context.clock().now());
         let late = if self.may_leave_waiting() { self.batch.take_waiting(now, LONGEST_HOLD) } else { Vec::new() };
@@ -47,7 +47,7 @@ impl BatchProcessor<'_> {
 
     async fn park(&mut self, late: Vec<Late>, until: impl Fn(Instant) -> Timestamp) -> (Aside, ParkedChange) {
         let (provider, ledger) = (self.context.provider(), self.context.ledger());
-        let mut change = ParkedChange { read: self.parked_read, ..ParkedChange::default() };
+        let mut change = ParkedChange { read: self.notes.parked_read, ..ParkedChange::default() };
         let (mut parked, mut gone) = (Vec::with_capacity(late.len()), Vec::new());
         for Late { entry, parked: before, due } in late {
             let due = until(due);
@@ -79,17 +79,17 @@ impl BatchProcessor<'_> {
         (Aside { parked, ..Aside::default() }, change)
     }
 
-    /// Whether the batch may end without the items that wait for long. While the API is down or an operator is needed, all items
-    /// have to wait.
+    /// Whether the batch may end without the items that wait for long. While the API is down or an operator is needed,
+    /// all items have to wait.
     fn may_leave_waiting(&self) -> bool {
         let are_delivered_again = match self.context.ledger().long_waits() {
             LongWaits::Held => false,
             LongWaits::Reported => true,
             // Entries that were taken up are parked already.
-            LongWaits::Parked => self.may_park || self.batch.len() == 0,
+            LongWaits::Parked => self.notes.may_park || self.batch.len() == 0,
         };
         let is_well = self.context.limiter_snapshot().breaker == BreakerStatus::Closed
-            && !matches!(self.stopped, Some(Stopped::BreakerOpen | Stopped::ApiDown | Stopped::Storage(_)));
+            && !matches!(self.status.stopped, Some(Stopped::BreakerOpen | Stopped::ApiDown | Stopped::Storage(_)));
         are_delivered_again && is_well
     }
 }

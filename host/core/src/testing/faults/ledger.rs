@@ -9,7 +9,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 
-use crate::control::governor::Disabled;
+use crate::control::item::Disabled;
 use crate::day::Day;
 use crate::item::{Identity, SequenceNumber};
 use crate::ledger::{
@@ -21,8 +21,8 @@ use crate::testing::faults::plan::Operation;
 
 /// How often the slots of each provider were changed, over all processes.
 ///
-/// A store that writes slots at the version it has seen refuses a write that arrives after another one. A late write of slots is
-/// therefore done only if no other write has changed them since.
+/// A store that writes slots at the version it has seen refuses a write that arrives after another one. A late write of
+/// slots is therefore done only if no other write has changed them since.
 #[derive(Debug, Clone, Default)]
 pub struct SlotVersions(Arc<Mutex<BTreeMap<String, u64>>>);
 
@@ -37,8 +37,8 @@ impl SlotVersions {
     }
 }
 
-/// One process' ledger, with the faults of a plan. Claims, finishes and releases that arrive late are decided when they arrive: their
-/// rows are fenced by the owner. The control item is written at its version.
+/// One process' ledger, with the faults of a plan. Claims, finishes and releases that arrive late are decided when they
+/// arrive: their rows are fenced by the owner. The control item is written at its version.
 #[derive(Clone)]
 pub struct FaultyLedger {
     inner: Arc<dyn Ledger>,

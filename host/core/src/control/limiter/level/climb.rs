@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
-use super::{Level, Phase};
-use crate::control::limiter::latency::{FEWEST_SAMPLES, Sample};
+use super::state::{Climb, Level, Phase, Ramp, Up};
+use crate::control::limiter::latency::FEWEST_SAMPLES;
 use crate::control::rebase::Rebase;
 
 /// The shortest and the longest time from one look up to the next.
@@ -20,23 +18,14 @@ const STEP_AFTER_START: f64 = 0.1;
 const STEP_IF_CONTESTED: f64 = 0.04;
 /// The time from a refused look up to the next, if the limit is contested.
 const INTERVAL_IF_CONTESTED: Duration = Duration::from_secs(5);
-/// The number of standard errors that fails a look up. One, not two: a wrong no costs some seconds, a wrong yes is followed by
-/// the next step, and with noisy latency the level would drift far beyond the knee.
+/// The number of standard errors that fails a look up. One, not two: a wrong no costs some seconds, a wrong yes is
+/// followed by the next step, and with noisy latency the level would drift far beyond the knee.
 const PROBABLE: f64 = 1.0;
 /// The shortest and the longest time between two steps of RAMP.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// The fewest samples at the level from which to look up.
 const FEWEST_BEFORE: f64 = 8.0;
-
-/// When to look up next, and how far.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub(super) struct Climb {
-    pub(super) due: Duration,
-    pub(super) interval: Duration,
-    pub(super) step: f64,
-}
 
 impl Default for Climb {
     fn default() -> Self {
@@ -92,25 +81,11 @@ impl Climb {
     }
 }
 
-/// On the way up.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub(super) struct Ramp {
-    target: f64,
-    next: Duration,
-    before: Sample,
-}
-
 impl Ramp {
     /// Move its instants to the time of the process that has read it.
     pub(super) fn rebase(&mut self, rebase: &Rebase) {
         rebase.ahead(&mut self.next, LONGEST_PAUSE);
     }
-}
-
-/// Measuring at the higher level.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub(super) struct Up {
-    before: Sample,
 }
 
 impl Level {

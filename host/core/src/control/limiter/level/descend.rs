@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
-use super::{BACK_OFF, Level, Phase, SIGNIFICANT, TOLERANCE};
+use super::state::{Descent, Down, Level, Phase, Why};
+use super::{BACK_OFF, SIGNIFICANT, TOLERANCE};
 use crate::control::limiter::latency::Sample;
 use crate::control::rebase::Rebase;
 
@@ -18,14 +17,6 @@ const FALLS_WITH_LEVEL: f64 = 0.7;
 /// The longest that CONFIRM and a DOWN with a reason wait for samples.
 const LONGEST_CONFIRM: Duration = Duration::from_secs(30);
 const LONGEST_REASONED: Duration = Duration::from_secs(60);
-
-/// When to look down next.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub(super) struct Descent {
-    pub(super) due: Duration,
-    pub(super) interval: Duration,
-}
 
 impl Default for Descent {
     fn default() -> Self {
@@ -60,25 +51,6 @@ impl Descent {
         self.interval = (self.interval * 2).min(LONGEST_INTERVAL);
         self.wait(now);
     }
-}
-
-/// Measuring at a lower level.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub(super) struct Down {
-    why: Why,
-    /// The level to go back to.
-    from: f64,
-    before: Sample,
-}
-
-/// Why the level was lowered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Why {
-    /// It was time to see whether fewer would do.
-    Due,
-    /// Answers had become slower.
-    Slower,
 }
 
 impl Level {
@@ -138,7 +110,8 @@ impl Level {
         self.descent.reset(now);
     }
 
-    /// Latency does not follow: go back. The cause of the slower responses is not us, and the new latency is normal from now on.
+    /// Latency does not follow: go back. The cause of the slower responses is not us, and the new latency is normal
+    /// from now on.
     fn restore(&mut self, now: Duration, down: Down) {
         self.hold(now, down.from);
         match down.why {

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Level, Phase, TOLERANCE};
+use super::TOLERANCE;
+use super::state::{Level, Phase};
 use crate::control::limiter::latency::{Baseline, FEWEST_SAMPLES, Sample};
 
 /// The number of standard errors that makes an unexpected change significant.

@@ -1,7 +1,7 @@
 //! 429 without Retry-After: the API says that so many at a time are too many.
 //!
-//! An API that only we use refuses at the same number each time. If that number moves, or a level is refused that was good, other
-//! clients use the API, and the limit is contested:
+//! An API that only we use refuses at the same number each time. If that number moves, or a level is refused that was
+//! good, other clients use the API, and the limit is contested:
 //!
 //! ```text
 //!            429 in HOLD, or at another number than the last;         nothing of the kind for a minute,
@@ -10,20 +10,20 @@
 //!    a look up that is refused: back to the level           equal steps up; a refused one gives up a share of the level
 //! ```
 //!
-//! Only the client that looks up is refused: the other keeps its share. If looking up cost nothing, shares would stay as they
-//! were at first. All give up in proportion and take in equal steps, so that the larger loses more than it gets and shares become
-//! equal (Chiu and Jain, "Analysis of the increase and decrease algorithms", 1989).
+//! Only the client that looks up is refused: the other keeps its share. If looking up cost nothing, shares would stay
+//! as they were at first. All give up in proportion and take in equal steps, so that the larger loses more than it gets
+//! and shares become equal (Chiu and Jain, "Analysis of the increase and decrease algorithms", 1989).
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
-use super::{BACK_OFF, Level, Phase};
+use super::BACK_OFF;
+use super::state::{Level, Overload, Phase};
 use crate::control::admission::Permit;
 use crate::control::rebase::Rebase;
 
-/// The number of surprises, and the time within which they mean that the API is shared; and how long it counts as shared.
+/// The number of surprises, and the time within which they mean that the API is shared; and how long it counts as
+/// shared.
 const SURPRISES: usize = 6;
 const SURPRISES_WITHIN: Duration = Duration::from_secs(60);
 const SHARED_FOR: Duration = Duration::from_secs(300);
@@ -33,25 +33,11 @@ const BACK_OFF_IF_SHARED: f64 = 0.85;
 const MOVED: f64 = 0.1;
 /// How long a limit that moved counts as contested.
 const CONTESTED_FOR: Duration = Duration::from_secs(60);
-/// How long the limit counts as contested after START met a 429: clients that start at the same time may have met it at any
-/// share.
+/// How long the limit counts as contested after START met a 429: clients that start at the same time may have met it at
+/// any share.
 const SUSPECTED_FOR: Duration = Duration::from_secs(15);
 /// The factor by which a level is lowered after a refused look up, if the limit is contested.
 const GIVE_UP: f64 = 0.93;
-
-/// The information from 429s.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub(super) struct Overload {
-    /// When the level was last lowered for one.
-    cut: Option<Duration>,
-    /// The last times that a level was too much which had been good.
-    surprises: VecDeque<Duration>,
-    shared_until: Option<Duration>,
-    /// How many were in flight with the last fetch that was refused.
-    refused_at: Option<f64>,
-    contested_until: Option<Duration>,
-}
 
 impl Default for Overload {
     fn default() -> Self {

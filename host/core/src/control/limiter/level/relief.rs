@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
-use super::{BACK_OFF, Level, Phase};
+use super::BACK_OFF;
+use super::state::{Level, Phase, Relief};
 
 /// The number of results that is enough to judge.
 const ENOUGH: u32 = 20;
@@ -12,15 +11,6 @@ const ENOUGH: u32 = 20;
 const LONGEST: Duration = Duration::from_secs(90);
 /// A share of failures that is low enough to stop at.
 const LOW: f64 = 0.1;
-
-/// Measuring failures at a lower level.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub(super) struct Relief {
-    /// The level to go back to.
-    from: f64,
-    /// The share that failed there.
-    share_before: f64,
-}
 
 impl Level {
     /// HOLD -> RELIEF.

@@ -1,31 +1,16 @@
 //! START: up in steps of a half, for as long as answers become no slower.
 //!
-//! Each step is compared with the one before and with the first. A rise that is too small to be seen in one step of a slow
-//! and noisy API, so that START would go on to the cap, is seen over several.
+//! Each step is compared with the one before and with the first. A rise that is too small to be seen in one step of a
+//! slow and noisy API, so that START would go on to the cap, is seen over several.
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
-use super::{Level, Phase, SIGNIFICANT};
-use crate::control::limiter::latency::{FEWEST_SAMPLES, Sample};
+use super::SIGNIFICANT;
+use super::state::{Level, Phase, Start, Step};
+use crate::control::limiter::latency::FEWEST_SAMPLES;
 
 /// By how much each step raises the level.
 const STEP: f64 = 1.5;
-
-/// The steps to compare with.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub(super) struct Start {
-    first: Option<Step>,
-    before: Option<Step>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-struct Step {
-    level: f64,
-    latency: Sample,
-}
 
 impl Start {
     pub(super) fn level_before(&self) -> Option<f64> {

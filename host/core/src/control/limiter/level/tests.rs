@@ -1,4 +1,5 @@
-//! Each row of the level's rules. Fetches come in rounds: as many as may be in flight start together and take equally long.
+//! Each row of the level's rules. Fetches come in rounds: as many as may be in flight start together and take equally
+//! long.
 
 use super::*;
 
@@ -48,7 +49,7 @@ impl Bench {
     }
 
     /// `count` fetches start together and end so, all after the same time. Returns whether it looks like an outage.
-    fn round(&mut self, count: u32, latency_ms: u64, end: impl Fn(u32) -> End) -> bool {
+    fn round(&mut self, count: u32, latency_ms: u64, end: impl Fn(u32) -> FetchEnd) -> bool {
         let permit = self.permit(self.level.limit());
         self.level.on_wait();
         self.now += Duration::from_millis(latency_ms);
@@ -58,7 +59,7 @@ impl Bench {
     /// Rounds of good answers, all that the level allows.
     fn rounds(&mut self, count: u32, latency_ms: u64) {
         for _ in 0..count {
-            assert!(!self.round(self.level.limit(), latency_ms, |_| End::Good));
+            assert!(!self.round(self.level.limit(), latency_ms, |_| FetchEnd::Good));
         }
     }
 
@@ -77,7 +78,7 @@ impl Bench {
     fn overload(&mut self, in_flight: u32) {
         let permit = self.permit(in_flight);
         self.now += Duration::from_millis(10);
-        assert!(!self.level.on_ended(self.now, permit, End::Overload, false));
+        assert!(!self.level.on_ended(self.now, permit, FetchEnd::Overload, false));
     }
 }
 
@@ -102,7 +103,7 @@ fn start_does_not_rise_where_nothing_has_to_wait() {
     for _ in 0..100 {
         let permit = bench.permit(3);
         bench.now += Duration::from_millis(100);
-        assert!(!bench.level.on_ended(bench.now, permit, End::Good, false));
+        assert!(!bench.level.on_ended(bench.now, permit, FetchEnd::Good, false));
     }
     assert_eq!((bench.level.name(), bench.level.limit()), ("start", 8));
 }
@@ -202,7 +203,7 @@ fn many_429s_at_once_are_one_event() {
     let permit = bench.permit(20);
     bench.now += Duration::from_millis(10);
     for _ in 0..20 {
-        assert!(!bench.level.on_ended(bench.now, permit, End::Overload, false));
+        assert!(!bench.level.on_ended(bench.now, permit, FetchEnd::Overload, false));
         bench.now += Duration::from_millis(1);
     }
     assert_eq!(bench.level.limit(), 14);
@@ -368,27 +369,27 @@ fn a_look_down_that_brings_nothing_is_taken_back_and_the_next_is_later() {
 #[test]
 fn failures_that_come_with_more_in_flight_are_the_experiments_fault() {
     let mut bench = Bench::up();
-    let outage = bench.round(25, 100, |number| if number % 10 == 0 { End::Failed } else { End::Good });
+    let outage = bench.round(25, 100, |number| if number % 10 == 0 { FetchEnd::Failed } else { FetchEnd::Good });
     assert_eq!((outage, bench.level.name(), bench.level.limit()), (false, "hold", 20));
     assert_eq!(bench.level.climb.interval, Duration::from_secs(8));
 
     let mut bench = Bench::starting();
     bench.until_change(|_| 100);
-    bench.round(12, 100, |number| if number % 5 == 0 { End::Failed } else { End::Good });
+    bench.round(12, 100, |number| if number % 5 == 0 { FetchEnd::Failed } else { FetchEnd::Good });
     assert_eq!((bench.level.name(), bench.level.limit()), ("hold", 8));
 }
 
 #[test]
 fn one_failure_while_looking_up_is_nobodys_fault() {
     let mut bench = Bench::up();
-    bench.round(25, 100, |number| if number == 3 { End::Failed } else { End::Good });
+    bench.round(25, 100, |number| if number == 3 { FetchEnd::Failed } else { FetchEnd::Good });
     assert_eq!(bench.level.name(), "up");
 }
 
 #[test]
 fn failures_that_fewer_in_flight_halve_lower_the_level() {
     let mut bench = Bench::holding(20.0);
-    bench.round(20, 100, |number| if number % 4 == 3 { End::Failed } else { End::Good });
+    bench.round(20, 100, |number| if number % 4 == 3 { FetchEnd::Failed } else { FetchEnd::Good });
     assert_eq!((bench.level.name(), bench.level.limit()), ("relief", 14));
     assert_eq!(bench.until_change(|_| 100), ("hold", 14));
     assert_eq!(bench.level.too_much, Some(20.0));
@@ -397,7 +398,7 @@ fn failures_that_fewer_in_flight_halve_lower_the_level() {
 #[test]
 fn failures_that_go_on_with_fewer_in_flight_are_not_our_doing() {
     let mut bench = Bench::holding(20.0);
-    let quarter = |number: u32| if number % 4 == 3 { End::Failed } else { End::Good };
+    let quarter = |number: u32| if number % 4 == 3 { FetchEnd::Failed } else { FetchEnd::Good };
     bench.round(20, 100, quarter);
     assert_eq!(bench.level.name(), "relief");
     bench.round(14, 100, quarter);
@@ -410,9 +411,12 @@ fn failures_that_go_on_with_fewer_in_flight_are_not_our_doing() {
 #[test]
 fn many_failures_look_like_an_outage() {
     let mut bench = Bench::holding(20.0);
-    assert!(bench.round(8, 100, |_| End::Failed), "eight in a row");
+    assert!(bench.round(8, 100, |_| FetchEnd::Failed), "eight in a row");
     let mut bench = Bench::holding(1.0);
-    assert!(bench.round(400, 100, |number| if number % 2 == 0 { End::Failed } else { End::Good }), "half of many");
+    assert!(
+        bench.round(400, 100, |number| if number % 2 == 0 { FetchEnd::Failed } else { FetchEnd::Good }),
+        "half of many"
+    );
 }
 
 #[test]

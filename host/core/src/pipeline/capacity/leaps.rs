@@ -1,9 +1,9 @@
 //! Leaps of the wall clock that this process has seen, so that no slots expire because of one.
 //!
-//! Slots count until a time of day. If the clock of a machine is set forward, or the machine was suspended, they expire early,
-//! while requests that were sent under them may be in flight. A process that has seen the leap counts them longer by that leap,
-//! until all of them were renewed or would have expired without it. It looks for the first time when it starts: one that waits
-//! for its first batch sees a leap that comes meanwhile.
+//! Slots count until a time of day. If the clock of a machine is set forward, or the machine was suspended, they expire
+//! early, while requests that were sent under them may be in flight. A process that has seen the leap counts them
+//! longer by that leap, until all of them were renewed or would have expired without it. It looks for the first time
+//! when it starts: one that waits for its first batch sees a leap that comes meanwhile.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,8 +20,8 @@ const APART: Duration = Duration::from_secs(1);
 pub(crate) struct Leaps(Arc<Mutex<VecDeque<Moment>>>);
 
 impl Leaps {
-    /// Compare the clocks. Returns by how much the wall clock has leapt forward since the oldest slot that can still count was
-    /// written.
+    /// Compare the clocks. Returns by how much the wall clock has leapt forward since the oldest slot that can still
+    /// count was written.
     pub(crate) fn see(&self, now: Moment) -> Duration {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let age = |moment: &Moment| now.monotonic.saturating_duration_since(moment.monotonic);

@@ -1,8 +1,8 @@
 //! This call's share of the provider's slots, which enforce the hard cap across processes.
 //!
-//! Slots count for their owner until a time that every renewal moves on. An owner that cannot renew stops launching, early enough
-//! for the last fetch to end while its slot still counts. If each write costs money and the next batch is about to come, a call
-//! leaves its slots to the next one of its process ([`Slots::keep`]); if none comes they expire.
+//! Slots count for their owner until a time that every renewal moves on. An owner that cannot renew stops launching,
+//! early enough for the last fetch to end while its slot still counts. If each write costs money and the next batch is
+//! about to come, a call leaves its slots to the next one of its process ([`Slots::keep`]); if none comes they expire.
 
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ use crate::budget::Budget;
 use crate::clock::{Moment, WallClock};
 use crate::fetcher::Permits;
 use crate::ledger::{Granted, Ledger, LedgerError, Owner, SlotRequest};
-use crate::manifest::Limits;
-use crate::pipeline::leaps::Leaps;
+use crate::manifest::Manifest;
+use crate::pipeline::capacity::leaps::Leaps;
 
 /// The longest time between two renewals.
 const LONGEST_RENEWAL: Duration = Duration::from_secs(10);
@@ -27,8 +27,22 @@ pub(crate) fn batch_slots(cap: u32) -> u32 {
     if cap >= 2 { cap - 1 } else { cap }
 }
 
-/// Slots that a call has left to the next one. A process may be frozen in between, and its own clock with it, or the time of day
-/// be set: the clock counts that says that more time has passed.
+/// How long slots of fetches that may take so long let fetches start, unless they are renewed.
+pub(crate) fn renewal_of(fetch_timeout: Duration) -> Duration {
+    fetch_timeout.clamp(SHORTEST_RENEWAL, LONGEST_RENEWAL)
+}
+
+/// The slots that an owner wants.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SlotDemand {
+    /// How many.
+    pub(crate) slots: u32,
+    /// For how long after each renewal a fetch may start.
+    pub(crate) renewal: Duration,
+}
+
+/// Slots that a call has left to the next one. A process may be frozen in between, and its own clock with it, or the
+/// time of day be set: the clock counts that says that more time has passed.
 #[derive(Debug)]
 pub(crate) struct RetainedSlots {
     owner: Owner,
@@ -46,13 +60,14 @@ pub(crate) fn has_leapt_since(renewed: &Moment, clock: &WallClock) -> bool {
 
 /// The slots that one owner has.
 #[derive(Debug)]
-pub(crate) struct Slots {
+pub struct Slots {
     provider: String,
     owner: Owner,
     cap: u32,
-    want: u32,
+    demand: SlotDemand,
     granted: u32,
-    /// Permits in use that are not ours any more: a renewal gave fewer than before. The ledger counts them for us until they are free.
+    /// Permits in use that are not ours any more: a renewal gave fewer than before. The ledger counts them for us until
+    /// they are free.
     owed: u32,
     /// Whether another owner had fewer than it wants when we asked last.
     others_wait: bool,
@@ -66,24 +81,15 @@ pub(crate) struct Slots {
 }
 
 impl Slots {
-    /// No slots yet; [`Slots::renew`] gets a batch's.
-    pub(crate) fn new(provider: &str, owner: &Owner, limits: &Limits, budget: Budget, leaps: Leaps) -> Self {
-        Self::wanting(batch_slots(limits.max_concurrency.get()), provider, owner, limits, budget, leaps)
-    }
-
-    /// The same for an ad-hoc fetch: the one that batches leave.
-    pub(crate) fn one(provider: &str, owner: &Owner, limits: &Limits, budget: Budget, leaps: Leaps) -> Self {
-        Self::wanting(1, provider, owner, limits, budget, leaps)
-    }
-
-    fn wanting(want: u32, provider: &str, owner: &Owner, limits: &Limits, budget: Budget, leaps: Leaps) -> Self {
-        let cap = limits.max_concurrency.get();
+    /// No slots yet; [`Slots::renew`] acquires them.
+    pub(crate) fn new(demand: SlotDemand, manifest: &Manifest, owner: &Owner, budget: Budget, leaps: Leaps) -> Self {
+        let Manifest { name, limits, .. } = manifest;
         let now = Instant::now();
         Self {
-            provider: provider.to_owned(),
+            provider: name.clone(),
             owner: owner.clone(),
-            cap,
-            want,
+            cap: limits.max_concurrency.get(),
+            demand,
             granted: 0,
             owed: 0,
             others_wait: false,
@@ -109,10 +115,10 @@ impl Slots {
         self.renewed = Some(now);
     }
 
-    /// Leave the slots to the next call. `None` if this is not possible: the API may still be processing a request, or others
-    /// wait for slots.
+    /// Leave the slots to the next call. `None` if this is not possible: the API may still be processing a request, or
+    /// others wait for slots.
     pub(crate) fn keep(&self, clock: &WallClock) -> Option<RetainedSlots> {
-        if self.granted < self.want || self.owed > 0 || self.in_use() > 0 || self.others_wait {
+        if self.granted < self.demand.slots || self.owed > 0 || self.in_use() > 0 || self.others_wait {
             return None;
         }
         if self.has_leapt(clock) {
@@ -125,12 +131,12 @@ impl Slots {
     }
 
     /// The permits that stand for the slots.
-    pub(crate) fn permits(&self) -> &Permits {
+    pub fn permits(&self) -> &Permits {
         &self.permits
     }
 
     /// How many permits there are, free ones and those that are not ours any more included.
-    pub(crate) fn permit_count(&self) -> u32 {
+    pub fn permit_count(&self) -> u32 {
         self.granted + self.owed
     }
 
@@ -138,9 +144,9 @@ impl Slots {
         self.permit_count().saturating_sub(self.permits.available())
     }
 
-    /// Until when a fetch may start. In the past, where the wall clock has leapt since the renewal: for others, who go by it, the
-    /// slots run out that much earlier.
-    pub(crate) fn launch_until(&self, clock: &WallClock) -> Instant {
+    /// Until when a fetch may start. In the past, where the wall clock has leapt since the renewal: for others, who go
+    /// by it, the slots run out that much earlier.
+    pub fn launch_until(&self, clock: &WallClock) -> Instant {
         let now = Instant::now();
         let past = || now.checked_sub(Duration::from_millis(1)).unwrap_or(now);
         match self.owed {
@@ -165,12 +171,16 @@ impl Slots {
     }
 
     /// Acquire or renew.
-    pub(crate) async fn renew(&mut self, ledger: &dyn Ledger, clock: &WallClock) -> Result<(), LedgerError> {
+    ///
+    /// # Errors
+    /// If the ledger fails; slots that were acquired before still count as long as they did.
+    pub async fn renew(&mut self, ledger: &dyn Ledger, clock: &WallClock) -> Result<(), LedgerError> {
         let moment = clock.moment();
         let asked = moment.monotonic;
-        let renewal = self.fetch_timeout.clamp(SHORTEST_RENEWAL, LONGEST_RENEWAL);
+        let renewal = self.demand.renewal;
         let counts_for = renewal + self.fetch_timeout + MARGIN;
-        // A fetch may take a free permit for a second request at any time, so that all count as in use until we have fewer.
+        // A fetch may take a free permit for a second request at any time, so that all count as in use until we have
+        // fewer.
         let permits = self.permit_count();
         self.ask(ledger, clock, counts_for).await?;
         if self.permit_count() < permits {
@@ -178,21 +188,22 @@ impl Slots {
         }
         self.launch_until = asked + renewal;
         self.renewed = Some(moment);
-        // Half way, so that one slow renewal does not stop anything; sooner while others have all, or wait for what we owe.
+        // Half way, so that one slow renewal does not stop anything; sooner while others have all, or wait for what we
+        // owe.
         let pause = if self.granted == 0 || self.owed > 0 { SHORTEST_RENEWAL } else { renewal / 2 };
         self.next_renewal = asked + pause;
         Ok(())
     }
 
     async fn ask(&mut self, ledger: &dyn Ledger, clock: &WallClock, counts_for: Duration) -> Result<(), LedgerError> {
-        let granted = self.request(ledger, clock, (self.want, self.permit_count()), counts_for).await?;
+        let granted = self.request(ledger, clock, (self.demand.slots, self.permit_count()), counts_for).await?;
         self.others_wait = granted.others_wait;
         self.resize(granted.slots);
         Ok(())
     }
 
-    /// Take permits that are not ours any more out of the pool where they have come free. The last one makes a renewal due: others may
-    /// wait for them.
+    /// Take permits that are not ours any more out of the pool where they have come free. The last one makes a renewal
+    /// due: others may wait for them.
     pub(crate) fn pay_owed(&mut self) {
         let paid = self.permits.shrink(self.owed);
         self.owed -= paid;
@@ -202,7 +213,10 @@ impl Slots {
     }
 
     /// Give back all slots but those whose requests the API may still be working at; these count until it must be done.
-    pub(crate) async fn give_back(mut self, ledger: &dyn Ledger, clock: &WallClock) -> Result<(), LedgerError> {
+    ///
+    /// # Errors
+    /// If the ledger fails; the slots run out by themselves.
+    pub async fn give_back(mut self, ledger: &dyn Ledger, clock: &WallClock) -> Result<(), LedgerError> {
         let now = Instant::now();
         let held = self.permits.held_until(now).map(|until| (self.in_use(), until - now));
         let (in_use, counts_for) = held.unwrap_or((0, Duration::ZERO));

@@ -1,9 +1,10 @@
-//! The governor's state, stored in the control item.
+//! The governor's state, stored in the control item. Its decisions are in
+//! [`control::governor`](crate::control::governor).
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::control::item::OpenedBy;
+use crate::control::item::stop::OpenedBy;
 
 /// The slow loop's memory.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -25,15 +26,6 @@ pub struct Governor {
     pub seen: Option<Seen>,
     /// How often in a row the mapping was enabled to see whether the API is back; 0: it is not being tried.
     pub tries: u32,
-}
-
-/// The stored notes on a mapping. A decision by a reading of the mapping compares them with the notes at the time of the reading.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Notes {
-    /// As [`Governor::disabled`].
-    pub(super) disabled: Option<Disabled>,
-    /// As [`Governor::pending`].
-    pub(super) pending: Option<Pending>,
 }
 
 /// A mapping that is off.

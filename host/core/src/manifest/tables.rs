@@ -1,0 +1,135 @@
+//! The tables of a manifest, checked and with units resolved.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::control::window::Window;
+
+/// The longest `provider.toml`, in bytes.
+pub const MAX_MANIFEST_BYTES: usize = 64 * 1024;
+
+/// A provider's manifest, checked: its author's requirements and limits.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Manifest {
+    /// The provider's name: 1 to 64 of `a-z`, `0-9` and `-`, starting with a letter.
+    pub name: String,
+    /// The provider's version, `MAJOR.MINOR.PATCH` with an optional `-PRERELEASE`.
+    pub version: String,
+    /// One sentence on the records that the provider fetches; may be empty.
+    pub description: String,
+    /// The params that are part of an item's identity besides its id; no doubles.
+    pub identity: Vec<String>,
+    /// The hosts to which the provider may send requests.
+    pub egress: Egress,
+    /// Limits of a fetch and of the API.
+    pub limits: Limits,
+    /// Batch sizes.
+    pub pace: Pace,
+    /// When to try again, and when to give up.
+    pub retry: Retry,
+    /// When the API may be called, and what a day is there.
+    pub window: Window,
+    /// The credentials the component may name, by name. The operator grants the secrets.
+    pub credentials: BTreeMap<String, CredentialKind>,
+    /// The keys the component may read, with their defaults as text. Empty text: the operator must set it.
+    pub config: BTreeMap<String, String>,
+}
+
+/// The hosts to which a provider may send requests: https and port 443 only, which the egress policy enforces.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Egress {
+    /// Host names in lower case, at least one, no doubles; no addresses, no wildcards.
+    pub hosts: Vec<String>,
+}
+
+/// Limits of a fetch and of the API.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Limits {
+    /// Requests in flight at the API at any time, over all processes: 1 to 1000.
+    pub max_concurrency: NonZeroU32,
+    /// Requests that start in a second, above 0 and at most 10000; `None`: no rate.
+    pub requests_per_second: Option<f64>,
+    /// Requests in a day, at least 1; `None`: no quota.
+    pub daily_quota: Option<u64>,
+    /// How long one fetch may take, from 100 ms to 10 min.
+    pub fetch_timeout: Duration,
+    /// Memory of one fetch's instance, in bytes: 1 MiB to 1 GiB.
+    pub memory_bytes: u64,
+    /// The longest response the component may receive, in bytes after decompression: 1 KiB to 64 MiB.
+    pub response_bytes: u64,
+}
+
+/// Batch sizes: the governor moves between one and `max_batch`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pace {
+    /// Items in the first batches: 1 to `max_batch`.
+    pub start_batch: u32,
+    /// Items in a batch at most: 1 to 10000.
+    pub max_batch: u32,
+}
+
+/// When to try an item again, and when to give it up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retry {
+    /// Attempts until an item becomes a dead letter: 1 to 100.
+    pub max_attempts: u32,
+    /// The wait before the second attempt, which grows from there: 10 ms to 1 h.
+    pub backoff: Duration,
+    /// The time over which the attempts that an item spends on the API's failures are spread at least: none to 7 days.
+    pub spread: Duration,
+    /// An item older than this becomes a dead letter: 1 min to 365 days.
+    pub max_item_age: Duration,
+    /// The treatment of an item whose lease expired and of which nothing is stored.
+    pub on_lease_expiry: OnLeaseExpiry,
+}
+
+/// The treatment of an item whose lease expired and of which nothing is stored, although the API may have been called.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnLeaseExpiry {
+    /// Fetch it again: at least once.
+    #[default]
+    Refetch,
+    /// Make it a dead letter, marked uncertain: at most once.
+    Park,
+}
+
+/// How the host applies a credential to a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CredentialKind {
+    /// The secret in a header of its own.
+    Header {
+        /// The header's name, a token of RFC 9110 that is none of those the host alone sets.
+        header: String,
+        /// The text before the secret in the value, for instance `Token `; may be empty.
+        prefix: String,
+    },
+    /// User and password in `Authorization: Basic` (RFC 7617).
+    Basic,
+    /// A token in `Authorization: Bearer` (RFC 6750).
+    Bearer,
+    /// A token fetched with a client's id and secret (RFC 6749, section 4.4).
+    Oauth2ClientCredentials,
+    /// A key with which the component has texts signed, and which it never sees.
+    Hmac,
+    /// A client certificate and its key.
+    Mtls,
+}
+
+impl CredentialKind {
+    /// Its name in a manifest.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Header { .. } => "header",
+            Self::Basic => "basic",
+            Self::Bearer => "bearer",
+            Self::Oauth2ClientCredentials => "oauth2-client-credentials",
+            Self::Hmac => "hmac",
+            Self::Mtls => "mtls",
+        }
+    }
+}
