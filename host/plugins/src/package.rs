@@ -10,7 +10,7 @@
 //! `provider.json`, and its code is read (once, for its digest) and mapped at its first fetch. A package with five hundred providers starts
 //! as fast as one with a single provider. `damper package` makes the zip around a package; this module does not.
 
-mod artifact;
+pub(crate) mod artifact;
 mod description;
 mod error;
 #[cfg(feature = "compile")]
@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use damper_core::manifest::Manifest;
 
 pub use crate::engine::Architecture;
-pub(crate) use artifact::{Artifact, CheckedFile};
+use artifact::Artifact;
 use description::ProviderDescription;
 pub use error::PackageError;
 #[cfg(feature = "compile")]

@@ -13,11 +13,8 @@ use wasmparser::{
     ComponentTypeRef, Encoding, Instance, Parser, Payload,
 };
 
-/// The most modules that one instance of a component consists of.
-pub(crate) const MAX_CORE_INSTANCES: u32 = 64;
-/// The most memories and tables of one instance.
-pub(crate) const MAX_MEMORIES: u32 = 4;
-pub(crate) const MAX_TABLES: u32 = 16;
+use super::limits::{MAX_CORE_INSTANCES, MAX_MEMORIES, MAX_TABLES};
+
 /// The most bytes that the host stores for one instance beside its memories and tables.
 const MAX_INSTANCE_BYTES: u64 = 2 << 20;
 /// How deep components may lie within components.

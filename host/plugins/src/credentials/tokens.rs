@@ -2,7 +2,7 @@
 //! a token. Decisions only; `http_client::tokens` sends the requests.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use damper_core::record::{Failure, FailureKind};
@@ -14,10 +14,12 @@ use url::form_urlencoded::Serializer;
 
 use super::cached_secret::{MIN_RENEWAL, RenewalLimit};
 use super::client::Client;
-use super::form::{header_value, spellings};
+use super::header_value::header_value;
+use super::secret_spellings::secret_spellings;
 use super::single_flight::SingleFlight;
 use crate::grants::{ClientAuth, Secret, TokenEndpoint};
-use crate::text::{Scrubber, TooManySecrets};
+use crate::lock::lock;
+use crate::redaction::{Scrubber, TooManySecrets};
 
 /// The lifetime of a token whose response has none (RFC 6749 leaves it open).
 const DEFAULT_LIFETIME: Duration = Duration::from_hours(1);
@@ -176,7 +178,7 @@ impl Tokens {
         }
         let token = Secret::new(answer.access_token);
         let learned: Result<(), TooManySecrets> =
-            self.scrubber.learn(&format!("{} token", self.credential), spellings(token.expose()));
+            self.scrubber.learn(&format!("{} token", self.credential), secret_spellings(token.expose()));
         let header = header_value(&format!("Bearer {}", token.expose()));
         match (learned, header) {
             (Ok(()), Some(header)) if !token.expose().trim().is_empty() => {
@@ -223,7 +225,7 @@ impl Tokens {
     }
 
     fn lock_backoff(&self) -> MutexGuard<'_, TokenBackoff> {
-        self.backoff.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.backoff)
     }
 }
 

@@ -3,7 +3,7 @@
 use http::{Method, StatusCode};
 use url::Url;
 
-use super::has_user;
+use super::target_url::has_user;
 use crate::grants::Origin;
 
 /// The most hops of one request.

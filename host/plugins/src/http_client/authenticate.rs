@@ -9,16 +9,16 @@ use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use tokio::time::Instant;
 use url::Url;
 
-use super::HttpClient;
-use super::exchange::OutgoingRequest;
+use super::client::HttpClient;
 use super::tokens::TokenContext;
 use crate::bindings::damper::provider::http::HttpError;
+use crate::call::{GuestCall, RequestSlot};
+use crate::capture::OutgoingRequest;
 use crate::credentials::{
     BoundCredential, ClientCertificate, CredentialRefusal, Form, SecretVersion, Token, TokenFailure,
 };
 use crate::grants::Origin;
-use crate::guest_call::{GuestCall, RequestSlot};
-use crate::text::echo;
+use crate::redaction::echo;
 
 /// The longest name of a credential in an error, in bytes.
 const MAX_NAME_SHOWN: usize = 64;
@@ -53,7 +53,7 @@ impl AppliedCredential {
     }
 
     /// The client certificate that it uses.
-    pub(super) fn certificate(&self) -> Option<&ClientCertificate> {
+    pub(super) fn certificate(&self) -> Option<&Arc<ClientCertificate>> {
         match self {
             Self::Secret(version) => match &version.form {
                 Form::Certificate(certificate) => Some(certificate),

@@ -5,10 +5,12 @@ use std::io;
 use std::path::Path;
 
 use super::description::ProviderDescription;
-use super::{Architecture, CODE, DESCRIPTION, PROVIDERS, PackageError};
-use crate::compiler::Compiler;
-use crate::component_file::{ComponentFile, digest};
-use crate::engine::{self, CodeSettings};
+use super::error::PackageError;
+use super::{CODE, DESCRIPTION, PROVIDERS};
+use crate::component_file::ComponentFile;
+use crate::digest::digest;
+use crate::engine::compiler::Compiler;
+use crate::engine::{Architecture, CodeSettings, engine_version};
 
 /// A file of a package.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +42,7 @@ pub fn files(file: &ComponentFile, architecture: Architecture, code: Vec<u8>, se
         component: file.digest.clone(),
         artifact: digest(&code),
         damper: env!("CARGO_PKG_VERSION").to_owned(),
-        engine: engine::version(),
+        engine: engine_version(),
         architecture: code_settings.architecture().to_owned(),
         code: code_settings.key(),
         manifest: file.manifest_text.clone(),
