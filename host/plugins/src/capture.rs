@@ -1,4 +1,5 @@
-//! The requests of a call, and what is kept of them: for the bundle of a dead letter, for a person, or whole for a case.
+//! The requests of a call, and what is kept of them: for the bundle of a dead letter, for a person, or whole for a
+//! case.
 
 mod level;
 mod request;

@@ -1,7 +1,8 @@
-//! Credentials: a component names one, and the host applies its secret to a request or signs with it. No function returns a secret.
+//! Credentials: a component names one, and the host applies its secret to a request or signs with it. No function
+//! returns a secret.
 //!
-//! A secret is read when it is first needed ([`cached_secret`]), takes the form that its kind needs ([`form`]), and from then on is known to the
-//! scrubber in every spelling. `http_client` sends the requests.
+//! A secret is read when it is first needed ([`cached_secret`]), takes the form that its kind needs ([`form`]), and
+//! from then on is known to the scrubber in every spelling. `http_client` sends the requests.
 
 mod cached_secret;
 mod certificate;

@@ -1,5 +1,6 @@
-//! The egress policy: which requests a provider may send, to which addresses, and what a redirect changes. Decisions only, no I/O:
-//! `http_client` asks here before each request and each hop of a redirect, and [`resolver`] before each connection.
+//! The egress policy: which requests a provider may send, to which addresses, and what a redirect changes. Decisions
+//! only, no I/O: `http_client` asks here before each request and each hop of a redirect, and [`resolver`] before each
+//! connection.
 
 mod address;
 pub(crate) mod headers;

@@ -1,4 +1,5 @@
-//! Access to private functions for the fuzz targets of `tests/fuzz` alone. This module is not part of the crate's interface.
+//! Access to private functions for the fuzz targets of `tests/fuzz` alone. This module is not part of the crate's
+//! interface.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -24,7 +25,8 @@ pub fn check_code(bytes: &[u8]) -> Result<(), ComponentFileError> {
 pub struct Policy(EgressPolicy);
 
 impl Policy {
-    /// A policy as a plugin makes it: the origins that the manifest asks for, those that the operator grants, and the private ones.
+    /// A policy as a plugin makes it: the origins that the manifest asks for, those that the operator grants, and the
+    /// private ones.
     #[must_use]
     pub fn new(asked: Vec<Origin>, granted: Vec<Origin>, private: Vec<Origin>) -> Self {
         Self(EgressPolicy::new(asked, granted, private))

@@ -1,4 +1,5 @@
-//! The plugin host: one engine for all providers. It turns a provider's file, its manifest and its grants into a plugin.
+//! The plugin host: one engine for all providers. It turns a provider's file, its manifest and its grants into a
+//! plugin.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,8 +18,8 @@ use crate::package::PackagedProvider;
 use crate::plugin::{LoadError, Plugin, SharedHost};
 use crate::test_environment::TestEnvironment;
 
-/// The multiple of the free memory that one provider may hold. A provider alone gets four fifths of the guests' memory and two thirds of
-/// the host's.
+/// The multiple of the free memory that one provider may hold. A provider alone gets four fifths of the guests' memory
+/// and two thirds of the host's.
 const GUEST_MULTIPLE: usize = 4;
 const HOST_MULTIPLE: usize = 2;
 
@@ -104,8 +105,8 @@ impl PluginHost {
         Self::with_settings(options, |settings| settings)
     }
 
-    /// Sets up an engine whose guests' instructions are counted ([`Usage`](crate::Usage)). It runs other and slower code than
-    /// [`PluginHost::new`]: use it for measurements only.
+    /// Sets up an engine whose guests' instructions are counted ([`Usage`](crate::Usage)). It runs other and slower
+    /// code than [`PluginHost::new`]: use it for measurements only.
     ///
     /// # Errors
     /// As [`PluginHost::new`].
@@ -138,8 +139,8 @@ impl PluginHost {
         Ok(Self { shared: Arc::new(shared) })
     }
 
-    /// Makes a provider ready to fetch. The manifest is the file's own or one that was tightened. The component itself is
-    /// compiled, or read compiled from the cache, with the first fetch.
+    /// Makes a provider ready to fetch. The manifest is the file's own or one that was tightened. The component itself
+    /// is compiled, or read compiled from the cache, with the first fetch.
     ///
     /// # Errors
     /// If the grants do not fit the manifest, or ask for what this version does not support.
@@ -148,8 +149,8 @@ impl PluginHost {
         Plugin::new(&self.shared, source, manifest, grants, None)
     }
 
-    /// As [`PluginHost::load`], for a provider out of a package. Its compiled code is checked and mapped with the first fetch;
-    /// nothing is compiled.
+    /// As [`PluginHost::load`], for a provider out of a package. Its compiled code is checked and mapped with the first
+    /// fetch; nothing is compiled.
     ///
     /// # Errors
     /// As [`PluginHost::load`].
@@ -163,8 +164,8 @@ impl PluginHost {
         Plugin::new(&self.shared, source, manifest, grants, None)
     }
 
-    /// Makes a provider ready to fetch in a test environment, for tests of providers only: its requests go to a server on loopback, and no
-    /// address is checked. Everything else is as with [`PluginHost::load`].
+    /// Makes a provider ready to fetch in a test environment, for tests of providers only: its requests go to a server
+    /// on loopback, and no address is checked. Everything else is as with [`PluginHost::load`].
     ///
     /// # Errors
     /// As [`PluginHost::load`].
@@ -179,7 +180,8 @@ impl PluginHost {
         Plugin::new(&self.shared, source, manifest, grants, Some(environment))
     }
 
-    /// Whether there is room for a pool of as many instances as may be in flight; without one, all share the pool for interpreters.
+    /// Whether there is room for a pool of as many instances as may be in flight; without one, all share the pool for
+    /// interpreters.
     #[must_use]
     pub fn is_pooled(&self) -> bool {
         self.shared.components.has_narrow_pool()

@@ -1,4 +1,5 @@
-//! A provider's HTTP client: it sends the requests that the egress policy allows, hop by hop, and returns whole responses.
+//! A provider's HTTP client: it sends the requests that the egress policy allows, hop by hop, and returns whole
+//! responses.
 
 mod authenticate;
 mod client;

@@ -1,12 +1,12 @@
 //! The plugin host, built on wasmtime.
 //!
-//! A provider is one file, a component with its manifest inside ([`component_file`]). [`PluginHost`] turns it, together with
-//! what the operator grants ([`grants`]), into a [`Plugin`], which fetches records: each fetch in a fresh instance with its own
-//! memory, limits and time, behind an egress policy that sees every request. The component model's generated types, wasmtime
-//! and the HTTP client stay inside; outside there is only `damper_core::fetcher::Fetcher`.
+//! A provider is one file, a component with its manifest inside ([`component_file`]). [`PluginHost`] turns it, together
+//! with what the operator grants ([`grants`]), into a [`Plugin`], which fetches records: each fetch in a fresh instance
+//! with its own memory, limits and time, behind an egress policy that sees every request. The component model's
+//! generated types, wasmtime and the HTTP client stay inside; outside there is only `damper_core::fetcher::Fetcher`.
 //!
-//! [`settings`] combines an operator's settings for a provider with the provider's manifest. [`ownership`] checks that other users of the
-//! machine cannot change files and folders.
+//! [`settings`] combines an operator's settings for a provider with the provider's manifest. [`ownership`] checks that
+//! other users of the machine cannot change files and folders.
 //!
 //! A folder uses only those below it in this list:
 //!

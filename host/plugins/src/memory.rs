@@ -1,5 +1,5 @@
-//! The memory of guests, and the memory that the host holds for them: the limits of the process, each provider's share of them, and the part
-//! of one call.
+//! The memory of guests, and the memory that the host holds for them: the limits of the process, each provider's share
+//! of them, and the part of one call.
 
 mod budget;
 mod host_memory;

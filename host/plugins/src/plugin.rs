@@ -1,4 +1,5 @@
-//! A provider that is ready to fetch: each fetch runs in a fresh instance in a store of its own, which never outlives the call.
+//! A provider that is ready to fetch: each fetch runs in a fresh instance in a store of its own, which never outlives
+//! the call.
 
 mod load_error;
 mod outcome;
@@ -148,7 +149,8 @@ impl Plugin {
         GuestCall::new(output, permits, times, capture_level, memory)
     }
 
-    /// Runs a call to its end or its timeout. Returns the report, the request log, and the number of requests that are missing in the log.
+    /// Runs a call to its end or its timeout. Returns the report, the request log, and the number of requests that are
+    /// missing in the log.
     async fn run(&self, call: &Arc<GuestCall>, request: FetchRequest) -> (FetchReport, Vec<RequestLogEntry>, usize) {
         let timeout = request.timeout;
         let marks = self.host.execution_marks.as_ref();
@@ -234,8 +236,9 @@ impl Plugin {
         let mut store = Store::new(component.engine(), state);
         store.limiter_async(|state| state);
         store.set_max_component_handles(MAX_HANDLES);
-        // The most that a guest hands over at a time: the smaller limit of its memory and the host's. A record that is too large is then
-        // reported as such, and lists that point to the same bytes again and again are not copied forever.
+        // The most that a guest hands over at a time: the smaller limit of its memory and the host's. A record that is
+        // too large is then reported as such, and lists that point to the same bytes again and again are not copied
+        // forever.
         let host_bytes = max_call_bytes(&self.host_memory, self.limits.response_bytes);
         store.set_hostcall_fuel(memory_bytes.min(host_bytes).saturating_add(HOSTCALL_SPARE_BYTES));
         if self.host.components.counts_instructions() {

@@ -1,8 +1,9 @@
-//! Programs of WASI 0.2 (the world `wasi:cli/command`) in the engine of providers: such as a provider's unit tests that `cargo test`
-//! compiles for wasm32-wasip2.
+//! Programs of WASI 0.2 (the world `wasi:cli/command`) in the engine of providers: such as a provider's unit tests that
+//! `cargo test` compiles for wasm32-wasip2.
 //!
-//! Such a program is the author's own and runs during development, not in production. It gets a provider's WASI interfaces with this
-//! process's standard streams and the given arguments: no folder, no network, no environment, and none of the contract's interfaces.
+//! Such a program is the author's own and runs during development, not in production. It gets a provider's WASI
+//! interfaces with this process's standard streams and the given arguments: no folder, no network, no environment, and
+//! none of the contract's interfaces.
 
 use wasmtime::component::{Component, Linker, ResourceTable};
 use wasmtime::{ResourceLimiter, Store};

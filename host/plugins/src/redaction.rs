@@ -1,4 +1,5 @@
-//! Makes the output of guests and APIs safe to write: without secrets, not too long, and harmless to a terminal and a log.
+//! Makes the output of guests and APIs safe to write: without secrets, not too long, and harmless to a terminal and a
+//! log.
 
 mod scrubber;
 mod spellings;

@@ -1,8 +1,9 @@
-//! An operator's settings for a provider, `[providers.NAME]` of a damper.toml, and their combination with a manifest: the limits in force,
-//! hosts, settings and secrets.
+//! An operator's settings for a provider, `[providers.NAME]` of a damper.toml, and their combination with a manifest:
+//! the limits in force, hosts, settings and secrets.
 //!
-//! Every program that runs providers uses this module, so that the same table means the same on one machine and in AWS. This module reads
-//! no environment, no file and no secret. The caller passes the origin of the settings and makes the sources of secrets.
+//! Every program that runs providers uses this module, so that the same table means the same on one machine and in AWS.
+//! This module reads no environment, no file and no secret. The caller passes the origin of the settings and makes the
+//! sources of secrets.
 
 mod binder;
 mod credential;

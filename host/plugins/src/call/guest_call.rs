@@ -1,5 +1,5 @@
-//! The host's state of one call of a guest. It is kept outside of the call's store, so that it outlives the store: requests that were sent,
-//! those without a response, output, and the failure of a credential.
+//! The host's state of one call of a guest. It is kept outside of the call's store, so that it outlives the store:
+//! requests that were sent, those without a response, output, and the failure of a credential.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -18,8 +18,8 @@ use crate::credentials::SecretVersion;
 use crate::lock::lock;
 use crate::memory::HostMemory;
 
-/// The number of ticks after which a guest counts as a runaway, since its last return from a host function. A tick is an interruption of a
-/// guest that runs, at each increment of the engine's epoch.
+/// The number of ticks after which a guest counts as a runaway, since its last return from a host function. A tick is
+/// an interruption of a guest that runs, at each increment of the engine's epoch.
 const RUNAWAY_TICKS: u32 = 10;
 
 /// The host's state of one call of a guest.
@@ -165,12 +165,14 @@ impl GuestCall {
         in_guest && self.ticks.load(Ordering::Relaxed) >= RUNAWAY_TICKS
     }
 
-    /// Records that the provider cannot work as it is set up. The call fails with this, even if the guest returns a record.
+    /// Records that the provider cannot work as it is set up. The call fails with this, even if the guest returns a
+    /// record.
     pub(crate) fn record_broken(&self, why: String) {
         self.record_failure(Failure::new(FailureKind::Broken, why));
     }
 
-    /// Records that a credential could not be used. The first failure counts, except that `Broken` replaces other failures.
+    /// Records that a credential could not be used. The first failure counts, except that `Broken` replaces other
+    /// failures.
     pub(crate) fn record_failure(&self, failure: Failure) {
         let recorded = &mut self.lock_state().failure;
         let is_broken = |failure: &Failure| failure.kind == FailureKind::Broken;
@@ -223,8 +225,8 @@ impl GuestCall {
         self.is_memory_refused.load(Ordering::Relaxed)
     }
 
-    /// Starts a log entry for a request, if the capture level asks for one. The entry is added to the log when the returned guard is
-    /// dropped.
+    /// Starts a log entry for a request, if the capture level asks for one. The entry is added to the log when the
+    /// returned guard is dropped.
     pub(crate) fn start_log_entry(
         self: &Arc<Self>,
         request: impl FnOnce(CaptureLevel) -> RequestLogEntry,
@@ -245,8 +247,8 @@ impl GuestCall {
         Some(PendingLogEntry { call: Arc::clone(self), entry: Some(entry), since: Instant::now() })
     }
 
-    /// Starts a log entry for a request of the host's own, if the log is a trace for a person. A bundle or a recording must not contain
-    /// such requests.
+    /// Starts a log entry for a request of the host's own, if the log is a trace for a person. A bundle or a recording
+    /// must not contain such requests.
     pub(crate) fn start_secret_log_entry(self: &Arc<Self>, request: &reqwest::Request) -> Option<PendingLogEntry> {
         if self.capture_level == CaptureLevel::Trace {
             self.start_log_entry(|_| RequestLogEntry::of_secret_request(request))
@@ -273,7 +275,8 @@ impl GuestCall {
     }
 }
 
-/// A log entry of a request in flight. If it is dropped before the request ends, the entry says that there was no response in time.
+/// A log entry of a request in flight. If it is dropped before the request ends, the entry says that there was no
+/// response in time.
 pub(crate) struct PendingLogEntry {
     call: Arc<GuestCall>,
     entry: Option<RequestLogEntry>,
@@ -319,8 +322,8 @@ impl Drop for HostWait {
     }
 }
 
-/// The right to have one request in flight, with its permit. If it is dropped before the request ends, the permit is held for as long as
-/// the API may still work on the request.
+/// The right to have one request in flight, with its permit. If it is dropped before the request ends, the permit is
+/// held for as long as the API may still work on the request.
 pub(crate) struct RequestSlot {
     call: Arc<GuestCall>,
     /// None if it is the fetch's own permit.
@@ -332,8 +335,8 @@ impl RequestSlot {
     /// A request is about to be sent, the first or the next hop.
     ///
     /// # Errors
-    /// If it may not be sent. The timeout around the call expires only after the call has been polled; without the check here, a process
-    /// that was frozen would send one more request.
+    /// If it may not be sent. The timeout around the call expires only after the call has been polled; without the
+    /// check here, a process that was frozen would send one more request.
     pub(crate) fn begin_send(&mut self) -> Result<(), SendRefusal> {
         let now = Instant::now();
         if now >= self.call.ends_at {

@@ -1,8 +1,8 @@
 //! Runs the work of host functions outside of the guest's stack.
 //!
-//! A guest runs on a small stack of its own, and its host functions use the same stack. The frames of an HTTP client would make the stack
-//! of every waiting guest several times as large as the guest itself needs. A host function therefore hands its future over, and the task
-//! that drives the guest polls that future on the thread's own stack.
+//! A guest runs on a small stack of its own, and its host functions use the same stack. The frames of an HTTP client
+//! would make the stack of every waiting guest several times as large as the guest itself needs. A host function
+//! therefore hands its future over, and the task that drives the guest polls that future on the thread's own stack.
 
 use std::future::poll_fn;
 use std::pin::Pin;

@@ -1,7 +1,7 @@
 //! A guest's output: cut into lines, bounded, scrubbed, and written to the log as data.
 //!
-//! While the guest runs, a line is only queued. It is scrubbed and written when the guest has yielded, so the guest cannot tell by timing
-//! whether its text contains a secret.
+//! While the guest runs, a line is only queued. It is scrubbed and written when the guest has yielded, so the guest
+//! cannot tell by timing whether its text contains a secret.
 
 use std::sync::Mutex;
 

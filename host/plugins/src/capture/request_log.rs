@@ -1,5 +1,5 @@
-//! The log of a call's requests. While the call runs, an entry shares the request and the response without copying or scrubbing them. It
-//! becomes text only if somebody reads it; if the fetch returns a record, it is dropped.
+//! The log of a call's requests. While the call runs, an entry shares the request and the response without copying or
+//! scrubbing them. It becomes text only if somebody reads it; if the fetch returns a record, it is dropped.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,7 +60,8 @@ impl RequestLogEntry {
         Self::new(logged, request.body.len())
     }
 
-    /// An entry for a request of the host's own. All but its method and URL is secret, in the request and in the response.
+    /// An entry for a request of the host's own. All but its method and URL is secret, in the request and in the
+    /// response.
     pub(crate) fn of_secret_request(request: &reqwest::Request) -> Self {
         let request_bytes = request.body().and_then(reqwest::Body::as_bytes).map_or(0, <[u8]>::len);
         Self::new(LoggedRequest::Line(request.method().clone(), request.url().clone()), request_bytes)

@@ -1,5 +1,5 @@
-//! A request and its response for a person, a case or a replay, without secrets: how the request ended, and its headers and bodies where they
-//! are kept.
+//! A request and its response for a person, a case or a replay, without secrets: how the request ended, and its headers
+//! and bodies where they are kept.
 
 use std::time::Duration;
 
@@ -50,8 +50,8 @@ pub struct RequestTrace {
     pub recorded: Option<Box<RecordedExchange>>,
 }
 
-/// The headers and bodies of one request and its response. They contain no credential: the host applies credentials later, and secrets that
-/// a response repeats were removed.
+/// The headers and bodies of one request and its response. They contain no credential: the host applies credentials
+/// later, and secrets that a response repeats were removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordedExchange {
     /// The headers that the guest set, names in lower case.

@@ -18,8 +18,8 @@ const MAX_VERSION_BYTES: usize = 64;
 pub(super) const EXPORT: &str = "fetch-record";
 /// The package of the contract's interfaces.
 pub(super) const CONTRACT_PACKAGE: &str = "damper:provider/";
-/// The WASI 0.2 interfaces that a provider may import. The filesystem is there because standard libraries ask for it; it is
-/// empty.
+/// The WASI 0.2 interfaces that a provider may import. The filesystem is there because standard libraries ask for it;
+/// it is empty.
 const WASI_INTERFACES: [&str; 17] = [
     "wasi:cli/environment",
     "wasi:cli/exit",
@@ -40,7 +40,8 @@ const WASI_INTERFACES: [&str; 17] = [
     "wasi:io/streams",
 ];
 const WASI_RANDOM_PACKAGE: &str = "wasi:random/";
-/// Interfaces that Python's standard library imports whether a provider uses them or not. They have no implementation: each function traps.
+/// Interfaces that Python's standard library imports whether a provider uses them or not. They have no implementation:
+/// each function traps.
 pub(crate) const WASI_SOCKETS_PACKAGE: &str = "wasi:sockets/";
 /// The language, as in the SDK's stamp, whose providers may import the sockets without an implementation.
 const LANGUAGE_WITH_SOCKETS: &str = "python";
@@ -62,8 +63,8 @@ pub(super) fn is_offered(import: &str) -> bool {
     ours || (wasi && version.starts_with("0.2."))
 }
 
-/// Whether this import is accepted although it has no implementation. In any other language an import of sockets is a mistake of the
-/// author, who should hear of it now.
+/// Whether this import is accepted although it has no implementation. In any other language an import of sockets is a
+/// mistake of the author, who should hear of it now.
 pub(super) fn is_inert(import: &str, language: Option<&str>) -> bool {
     let (interface, version) = import.split_once('@').unwrap_or((import, ""));
     language == Some(LANGUAGE_WITH_SOCKETS)

@@ -1,4 +1,5 @@
-//! The cache of one secret: it is read when it is first needed, by one fetch for all, and read again when an API no longer accepts it.
+//! The cache of one secret: it is read when it is first needed, by one fetch for all, and read again when an API no
+//! longer accepts it.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -88,8 +89,8 @@ impl CachedSecret {
         }
     }
 
-    /// Another version than the one that an API refused, if there is one by now. The secret is read again for that, but not
-    /// more often than once in [`MIN_RENEWAL`].
+    /// Another version than the one that an API refused, if there is one by now. The secret is read again for that, but
+    /// not more often than once in [`MIN_RENEWAL`].
     pub(crate) async fn renew(&self, refused: &Arc<SecretVersion>) -> Option<Arc<SecretVersion>> {
         let is_other = |value: &Arc<SecretVersion>| !Arc::ptr_eq(value, refused);
         if let Some(other) = self.flight.value().filter(is_other) {

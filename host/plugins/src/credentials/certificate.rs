@@ -61,8 +61,8 @@ fn read_ca(pem: &str) -> Result<Vec<Certificate>, &'static str> {
     if certificates.is_empty() || ignored > 0 { Err(wrong) } else { Ok(certificates) }
 }
 
-/// The texts of a chain with its key that must not be written: the key, line by line, so that the lines are found in any arrangement.
-/// Certificates are no secret.
+/// The texts of a chain with its key that must not be written: the key, line by line, so that the lines are found in
+/// any arrangement. Certificates are no secret.
 pub(super) fn spellings(pem: &str) -> Vec<String> {
     let mut in_key = false;
     let mut lines = Vec::new();

@@ -30,8 +30,8 @@ pub(crate) enum Form {
 }
 
 impl Form {
-    /// A secret as its kind needs it, else what is wrong with it, as the end of a sentence. `ca`: the certificates to trust
-    /// where it is a client certificate.
+    /// A secret as its kind needs it, else what is wrong with it, as the end of a sentence. `ca`: the certificates to
+    /// trust where it is a client certificate.
     pub(crate) fn of(kind: &CredentialKind, secret: &Secret, ca: Option<&str>) -> Result<Self, &'static str> {
         let text = secret.expose();
         if text.is_empty() {
@@ -65,8 +65,8 @@ fn sensitive_header(name: HeaderName, value: &str) -> Result<Form, &'static str>
         .ok_or("holds a control character, which no header can carry")
 }
 
-/// Every text that must not be written: the secret, the part of it that is secret by itself, and the spellings in which they are sent or
-/// repeated.
+/// Every text that must not be written: the secret, the part of it that is secret by itself, and the spellings in which
+/// they are sent or repeated.
 pub(crate) fn spellings_of(kind: &CredentialKind, secret: &Secret) -> Vec<String> {
     let text = secret.expose();
     let mut spellings = match kind {

@@ -71,8 +71,8 @@ impl<T, E: Clone> SingleFlight<T, E> {
 }
 
 impl<T, E: Clone> Leader<'_, T, E> {
-    /// Completes the flight with a new value, with the present value, or with a failure, which leaves the value as it is. All followers get
-    /// the same result.
+    /// Completes the flight with a new value, with the present value, or with a failure, which leaves the value as it
+    /// is. All followers get the same result.
     pub(crate) fn complete(self, result: Result<Arc<T>, E>) -> Result<Arc<T>, E> {
         let mut state = self.flight.lock_state();
         state.completed += 1;

@@ -1,5 +1,5 @@
-//! Tokens that a client gets with its id and secret (RFC 6749, section 4.4): the request, the meaning of the response, and the lifetime of
-//! a token. Decisions only; `http_client::tokens` sends the requests.
+//! Tokens that a client gets with its id and secret (RFC 6749, section 4.4): the request, the meaning of the response,
+//! and the lifetime of a token. Decisions only; `http_client::tokens` sends the requests.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -25,7 +25,8 @@ use crate::redaction::{Scrubber, TooManySecrets};
 const DEFAULT_LIFETIME: Duration = Duration::from_hours(1);
 /// The longest lifetime that is accepted.
 const MAX_LIFETIME: Duration = Duration::from_hours(24 * 365);
-/// A token is replaced this long before it expires, or in the last tenth of its lifetime, or at half of a short lifetime.
+/// A token is replaced this long before it expires, or in the last tenth of its lifetime, or at half of a short
+/// lifetime.
 const EARLY: Duration = Duration::from_secs(30);
 /// The backoff after an early replacement has failed; the token is used until it expires.
 const EARLY_RETRY: Duration = Duration::from_secs(30);
@@ -160,7 +161,8 @@ impl Tokens {
         request
     }
 
-    /// The token of a response, which from here on is scrubbed from all output; else the failure that the response means.
+    /// The token of a response, which from here on is scrubbed from all output; else the failure that the response
+    /// means.
     pub(crate) fn parse_response(
         &self,
         status: StatusCode,
@@ -258,7 +260,8 @@ impl Seconds {
     }
 }
 
-/// An endpoint's Retry-After (RFC 9110, section 10.2.3): seconds, or a date, which is measured from the response's own date.
+/// An endpoint's Retry-After (RFC 9110, section 10.2.3): seconds, or a date, which is measured from the response's own
+/// date.
 pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).map(str::trim);
     let value = text(RETRY_AFTER)?;

@@ -20,7 +20,8 @@ pub(crate) struct Hop {
     pub(crate) keep_credential: bool,
 }
 
-/// The next hop after a response to `method` at `url`, if it is a redirect. The error says why a redirect cannot be followed.
+/// The next hop after a response to `method` at `url`, if it is a redirect. The error says why a redirect cannot be
+/// followed.
 pub(crate) fn next_hop(
     status: StatusCode,
     location: Option<&[u8]>,

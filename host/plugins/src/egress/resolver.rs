@@ -1,4 +1,5 @@
-//! Resolves host names and applies the egress policy to their addresses: the client connects to the address that was checked.
+//! Resolves host names and applies the egress policy to their addresses: the client connects to the address that was
+//! checked.
 
 use std::fmt;
 use std::io;

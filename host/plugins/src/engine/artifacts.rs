@@ -1,9 +1,9 @@
-//! Compiled components on disk. An artifact is kept under a name made of the component's digest and everything that decides
-//! how compiled code looks; it is written whole or not at all.
+//! Compiled components on disk. An artifact is kept under a name made of the component's digest and everything that
+//! decides how compiled code looks; it is written whole or not at all.
 //!
-//! Artifacts run as native code. An artifact is therefore read only if no other user can change its folder, if it is a regular file that no
-//! other user can change, and if it has the mark (an HMAC with this user's key over its name and its code). A file that another user
-//! planted has no such mark.
+//! Artifacts run as native code. An artifact is therefore read only if no other user can change its folder, if it is a
+//! regular file that no other user can change, and if it has the mark (an HMAC with this user's key over its name and
+//! its code). A file that another user planted has no such mark.
 
 mod key;
 
@@ -100,7 +100,8 @@ impl Artifacts {
         }
     }
 
-    /// Writes an artifact: to a file of its own first, and then in one step to its place, so that other processes see it whole.
+    /// Writes an artifact: to a file of its own first, and then in one step to its place, so that other processes see
+    /// it whole.
     pub(crate) fn write(&self, name: &str, code: &[u8]) -> io::Result<()> {
         let (mut file, draft) = key::create_new(&self.folder, OsStr::new("code"))?;
         let parts: [&[u8]; 3] = [MAGIC, &self.key.mark(name, code), code];

@@ -12,8 +12,8 @@ use crate::digest::hexadecimal;
 /// The part of a guest's stack that the host's own functions may use. Compiled code does not depend on it.
 const HOST_STACK_BYTES: usize = 512 << 10;
 
-/// A processor's architecture, with Linux on it, for which components are compiled ahead of time. Code is compiled for the
-/// architecture's baseline alone (x86-64 with SSE2, Armv8.0-A), so that it runs on whichever machine it meets.
+/// A processor's architecture, with Linux on it, for which components are compiled ahead of time. Code is compiled for
+/// the architecture's baseline alone (x86-64 with SSE2, Armv8.0-A), so that it runs on whichever machine it meets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Architecture {
     /// `x86_64`.
@@ -102,7 +102,8 @@ impl CodeSettings {
         self.counts_instructions
     }
 
-    /// The cache key of code that this release of the engine compiles with these settings, to be combined with the component's digest.
+    /// The cache key of code that this release of the engine compiles with these settings, to be combined with the
+    /// component's digest.
     pub(crate) fn key(&self) -> String {
         let mut hasher = Sha256Hasher(Sha256::new());
         // The engine's full version: compiled code of another is never loaded.

@@ -1,13 +1,15 @@
 //! Compiled code: where it comes from, and the one place where Damper trusts bytes.
 //!
-//! [`Compiled::load`] takes machine code that runs with the program's own rights, outside of any sandbox. The engine checks that it was
-//! compiled by the same release with the same settings, not that it is harmless. A [`Compiled`] is therefore made in only three ways:
+//! [`Compiled::load`] takes machine code that runs with the program's own rights, outside of any sandbox. The engine
+//! checks that it was compiled by the same release with the same settings, not that it is harmless. A [`Compiled`] is
+//! therefore made in only three ways:
 //!
 //! - [`Compiled::compile`]: this program compiled it just now, in this process or in one that it started;
-//! - [`Compiled::read_cached`]: this program compiled it earlier and wrote it to a folder and a file that only this user can write to, with
-//!   a mark that only the holder of this user's key can make;
-//! - [`Compiled::File`]: `damper package` compiled it and wrote its digest beside it, and the file has that digest. A user who can change
-//!   both files can also change the program in the same package, and gains nothing by changing them.
+//! - [`Compiled::read_cached`]: this program compiled it earlier and wrote it to a folder and a file that only this
+//!   user can write to, with a mark that only the holder of this user's key can make;
+//! - [`Compiled::File`]: `damper package` compiled it and wrote its digest beside it, and the file has that digest. A
+//!   user who can change both files can also change the program in the same package, and gains nothing by changing
+//!   them.
 
 use std::io;
 
@@ -98,11 +100,12 @@ impl Compiled {
     #[allow(unsafe_code, reason = "the engine offers no other way to load compiled code")]
     pub(crate) fn load(&self, engine: &Engine) -> wasmtime::Result<Component> {
         match self {
-            // SAFETY: `code` was made by `precompile_component`, in this process or in an earlier one that kept it in a folder
-            // closed to others and marked it with this user's key; see this module's first lines.
+            // SAFETY: `code` was made by `precompile_component`, in this process or in an earlier one that kept it in a
+            // folder closed to others and marked it with this user's key; see this module's first lines.
             Self::Code(code) => unsafe { Component::deserialize(engine, code) },
-            // SAFETY: the file was made by `precompile_component` in `damper package` and has the digest that was written with
-            // it. While it is mapped it stays as it is: a deployed package is read-only, and nothing here writes to one.
+            // SAFETY: the file was made by `precompile_component` in `damper package` and has the digest that was
+            // written with it. While it is mapped it stays as it is: a deployed package is read-only, and nothing here
+            // writes to one.
             Self::File(file) => unsafe { Component::deserialize_file(engine, file.path()) },
         }
     }

@@ -1,11 +1,11 @@
 //! Compiling components, with limits for files from strangers.
 //!
-//! A compiler is not made for hostile input: a file of some hundred kilobytes can take gigabytes or minutes. The component's code is
-//! therefore checked first ([`component_file::check_code`](crate::component_file)), and then compiled in a process of its own with limits
-//! of memory and time. If that process fails, only the provider fails.
+//! A compiler is not made for hostile input: a file of some hundred kilobytes can take gigabytes or minutes. The
+//! component's code is therefore checked first ([`component_file::check_code`](crate::component_file)), and then
+//! compiled in a process of its own with limits of memory and time. If that process fails, only the provider fails.
 //!
-//! The process is the same program, started with [`CHILD_COMMAND`]. The program trusts the code that it returns, as it trusts its own
-//! compiler: the limits protect resources, they are not a sandbox.
+//! The process is the same program, started with [`CHILD_COMMAND`]. The program trusts the code that it returns, as it
+//! trusts its own compiler: the limits protect resources, they are not a sandbox.
 
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -23,8 +23,8 @@ use crate::lock::lock;
 /// The program's argument with which it compiles: see [`compile_for_parent`].
 pub const CHILD_COMMAND: &str = "compile-component";
 
-/// The limits of the process, for a small component and more for each byte. Measured: a provider in Rust takes 29 MiB and 0.3 s, one in
-/// JavaScript 63 MiB and 2 s, one in Python, of 18 MiB, 322 MiB and 15 s.
+/// The limits of the process, for a small component and more for each byte. Measured: a provider in Rust takes 29 MiB
+/// and 0.3 s, one in JavaScript 63 MiB and 2 s, one in Python, of 18 MiB, 322 MiB and 15 s.
 const MEMORY_BYTES: u64 = 96 << 20;
 const MEMORY_FOR_A_BYTE: u64 = 24;
 const MOST_MEMORY_BYTES: u64 = 448 << 20;
@@ -75,7 +75,8 @@ pub struct CompileCost {
 /// Computes the cost of compiling a component, without compiling it.
 ///
 /// # Errors
-/// If the code is damaged, or beyond a limit, so that it is never compiled. `name` is what the error calls the component.
+/// If the code is damaged, or beyond a limit, so that it is never compiled. `name` is what the error calls the
+/// component.
 pub fn cost(name: &str, component: &[u8]) -> Result<CompileCost, ComponentFileError> {
     let code = component_file::check_code(name, component)?;
     Ok(CompileCost { code, limits: CompileLimits::of(component.len()) })
@@ -224,8 +225,9 @@ fn explain_exit(status: Option<ExitStatus>, reason: &[u8], limits: CompileLimits
     format!("the compiler ended early ({status}); {limits}")
 }
 
-/// Compiles a component in a process that was started with [`CHILD_COMMAND`] and the name of settings: reads it from the standard input and
-/// writes the compiled code to the standard output. The process sets its limits before it reads the component.
+/// Compiles a component in a process that was started with [`CHILD_COMMAND`] and the name of settings: reads it from
+/// the standard input and writes the compiled code to the standard output. The process sets its limits before it reads
+/// the component.
 ///
 /// # Errors
 /// The reason. The caller writes it to the standard error, which the parent reads, and exits with any code but 0.

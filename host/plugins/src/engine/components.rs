@@ -1,4 +1,5 @@
-//! The components of a host: each is compiled, or read compiled, when it is first needed, and shared by the plugins that have it.
+//! The components of a host: each is compiled, or read compiled, when it is first needed, and shared by the plugins
+//! that have it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
@@ -68,8 +69,8 @@ impl ComponentStore {
         self.pools.acquire_instance(component).await
     }
 
-    /// A component to be prepared; plugins with the same component share it. Packaged code is checked for each plugin: the digest is the
-    /// component's, not the code's.
+    /// A component to be prepared; plugins with the same component share it. Packaged code is checked for each plugin:
+    /// the digest is the component's, not the code's.
     pub(crate) fn add(&self, name: &str, source: ComponentSource) -> Arc<LazyComponent> {
         let shared = match &source {
             ComponentSource::Component { digest, .. } => Some(digest.clone()),
@@ -99,8 +100,8 @@ impl ComponentStore {
         made
     }
 
-    /// Makes a component ready to be instantiated: compiled now, read compiled, or mapped from a package; its imports resolved. It blocks:
-    /// call it on a thread that may block.
+    /// Makes a component ready to be instantiated: compiled now, read compiled, or mapped from a package; its imports
+    /// resolved. It blocks: call it on a thread that may block.
     fn prepare(&self, name: &str, source: &ComponentSource) -> Result<ProviderPre<StoreData>, String> {
         let code = match source {
             ComponentSource::Component { digest, bytes } => self.code(name, digest, bytes)?,

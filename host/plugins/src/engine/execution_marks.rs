@@ -1,12 +1,12 @@
 //! Which component runs on which thread, in a file that outlives the process.
 //!
-//! A process that is killed cannot report which component it ran. Each thread therefore marks the provider and the item in a file that is
-//! mapped into memory, while it runs a component's code or host work for it. A mark costs four stores, and the kernel keeps the file's pages
-//! when the process is killed. The next process reads the marks of processes that ended without removing their file, see
-//! [`CrashMarks`].
+//! A process that is killed cannot report which component it ran. Each thread therefore marks the provider and the item
+//! in a file that is mapped into memory, while it runs a component's code or host work for it. A mark costs four
+//! stores, and the kernel keeps the file's pages when the process is killed. The next process reads the marks of
+//! processes that ended without removing their file, see [`CrashMarks`].
 //!
-//! Fetches that wait for an API are not marked, so a mark at the time of death is evidence against a component, and no proof: a process may
-//! be killed for other reasons while a component runs.
+//! Fetches that wait for an API are not marked, so a mark at the time of death is evidence against a component, and no
+//! proof: a process may be killed for other reasons while a component runs.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -24,7 +24,8 @@ use crate::lock::lock;
 
 /// The number of threads that can mark at a time; further threads do not mark.
 const SLOTS: usize = 256;
-/// A slot's words: the provider, its component, the item, and nothing more up to the end of a cache line, which no other thread writes to.
+/// A slot's words: the provider, its component, the item, and nothing more up to the end of a cache line, which no
+/// other thread writes to.
 const SLOT_WORDS: usize = 8;
 const WORD_BYTES: usize = size_of::<u64>();
 const FILE_BYTES: usize = SLOTS * SLOT_WORDS * WORD_BYTES;
@@ -74,7 +75,8 @@ impl MarkedItem {
     }
 }
 
-/// The same in each process of one release; another release may hash otherwise, and then marks of the one before match nothing.
+/// The same in each process of one release; another release may hash otherwise, and then marks of the one before match
+/// nothing.
 fn hash(hashed: &impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     hashed.hash(&mut hasher);
@@ -101,7 +103,8 @@ impl ExecutionMarks {
         let path = folder.join(format!("{}-{:032x}.{ENDING}", std::process::id(), RandomSource::System.bits()));
         let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
         file.lock()?;
-        // Written rather than only made longer, so that the disk has room for it: a page that cannot be stored ends a process.
+        // Written rather than only made longer, so that the disk has room for it: a page that cannot be stored ends a
+        // process.
         file.write_all_at(&[0; FILE_BYTES], 0)?;
         let map = MmapRaw::map_raw(&file)?;
         Ok(Self { path, _file: file, map })
@@ -124,8 +127,9 @@ impl ExecutionMarks {
     #[allow(unsafe_code, reason = "memory that other processes see can only be reached by its address")]
     fn word(&self, index: usize) -> &AtomicU64 {
         debug_assert!(index < SLOTS * SLOT_WORDS);
-        // SAFETY: the map begins at a page, is `FILE_BYTES` long and lives as long as `self`; `index` is below the number of words in it.
-        // All access to it is atomic: this process's by this function, others' by reading the file.
+        // SAFETY: the map begins at a page, is `FILE_BYTES` long and lives as long as `self`; `index` is below the
+        // number of words in it. All access to it is atomic: this process's by this function, others' by reading the
+        // file.
         unsafe { AtomicU64::from_ptr(self.map.as_mut_ptr().cast::<u64>().add(index)) }
     }
 }
@@ -169,7 +173,8 @@ struct AbandonedMarks {
 }
 
 impl AbandonedMarks {
-    /// Removes these marks. Call it once they are recorded: a process that dies before it is read again, under the same name.
+    /// Removes these marks. Call it once they are recorded: a process that dies before it is read again, under the same
+    /// name.
     ///
     /// # Errors
     /// If the file cannot be removed.
@@ -236,8 +241,8 @@ pub struct CrashMarks {
 }
 
 impl CrashMarks {
-    /// Reads the marks of dead processes in a folder, and creates the file of this process there. Neither failure stops a program:
-    /// `on_error` reports it, and crashes are then not traced to a component.
+    /// Reads the marks of dead processes in a folder, and creates the file of this process there. Neither failure stops
+    /// a program: `on_error` reports it, and crashes are then not traced to a component.
     pub fn open(folder: &Path, on_error: impl Fn(&io::Error)) -> Self {
         let abandoned = read_abandoned_marks(folder).inspect_err(&on_error).unwrap_or_default();
         let own = ExecutionMarks::create(folder).inspect_err(&on_error).ok().map(Arc::new);

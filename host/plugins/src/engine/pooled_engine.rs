@@ -1,4 +1,5 @@
-//! Engines whose instances come from a pool, and the thread that interrupts computing guests. This module does not know the contract.
+//! Engines whose instances come from a pool, and the thread that interrupts computing guests. This module does not know
+//! the contract.
 
 use std::time::Duration;
 
@@ -9,8 +10,8 @@ use crate::component_file::{MAX_CORE_INSTANCES, MAX_MEMORIES, MAX_TABLE_ELEMENTS
 
 /// How often a computing guest gives way to others.
 const TICK: Duration = Duration::from_millis(10);
-/// Memory, tables and stacks of an instance that stay with the pool when the instance ends, so that the next one touches
-/// nothing for the first time.
+/// Memory, tables and stacks of an instance that stay with the pool when the instance ends, so that the next one
+/// touches nothing for the first time.
 const RESIDENT_MEMORY_BYTES: usize = 64 << 10;
 const RESIDENT_TABLE_BYTES: usize = 16 << 10;
 const RESIDENT_STACK_BYTES: usize = 32 << 10;
@@ -26,8 +27,8 @@ struct Shape {
 
 /// Fits a Rust component: a module, the adapters around it, a table each for both, and one memory.
 const NARROW: Shape = Shape { core_instances: 8, tables: 2, table_elements: 20_000, memories: 1 };
-/// Fits interpreters (JavaScript has 9 core instances and 2 memories, Python 38 core instances), and every component that is accepted. Such
-/// a pool reserves four times the address space for an instance, so it has room for fewer.
+/// Fits interpreters (JavaScript has 9 core instances and 2 memories, Python 38 core instances), and every component
+/// that is accepted. Such a pool reserves four times the address space for an instance, so it has room for fewer.
 const WIDE: Shape = Shape {
     core_instances: MAX_CORE_INSTANCES,
     tables: MAX_TABLES,
@@ -97,7 +98,8 @@ fn pool(shape: Shape, instances: u32) -> InstanceAllocationStrategy {
         .max_unused_warm_slots(instances)
         .linear_memory_keep_resident(RESIDENT_MEMORY_BYTES)
         .table_keep_resident(RESIDENT_TABLE_BYTES)
-        // If the kernel reports the pages that a guest has touched (Linux 6.7), only those are cleared: half of the cost.
+        // If the kernel reports the pages that a guest has touched (Linux 6.7), only those are cleared: half of the
+        // cost.
         .pagemap_scan(Enabled::Auto)
         .async_stack_keep_resident(RESIDENT_STACK_BYTES);
     InstanceAllocationStrategy::Pooling(pool)

@@ -1,7 +1,7 @@
 //! The pools of instances, and the choice of a pool for a component.
 //!
-//! Most components fit into the narrow pool. The wide pool, for interpreters, reserves a tebibyte of address space, which takes time: it is
-//! made when the first component needs it.
+//! Most components fit into the narrow pool. The wide pool, for interpreters, reserves a tebibyte of address space,
+//! which takes time: it is made when the first component needs it.
 
 use std::fmt::Display;
 use std::sync::{Arc, OnceLock};
@@ -62,7 +62,8 @@ impl Pool {
 }
 
 impl Pools {
-    /// Makes the narrow pool, with room for so many instances at a time. If this machine has no room for it, makes the wide one at once.
+    /// Makes the narrow pool, with room for so many instances at a time. If this machine has no room for it, makes the
+    /// wide one at once.
     pub(crate) fn new(settings: CodeSettings, most_instances: u32) -> Result<Self, String> {
         let narrow = PooledEngine::narrow(&settings, most_instances);
         let narrow = narrow.inspect_err(|error| {

@@ -1,7 +1,7 @@
 //! Applies credentials to requests: from the cache if possible, else read first, and renewed when the API refuses them.
 //!
-//! A cached credential costs a request almost nothing. Futures that read secrets or fetch tokens are boxed, so that they do not make every
-//! request's future larger.
+//! A cached credential costs a request almost nothing. Futures that read secrets or fetch tokens are boxed, so that
+//! they do not make every request's future larger.
 
 use std::sync::Arc;
 
@@ -97,8 +97,8 @@ impl HttpClient {
         Ok(AppliedCredential::Token(token))
     }
 
-    /// Renews credentials that the API refused, and returns whether there is a new one. Signing keys are renewed, too; they are used from
-    /// the next call on.
+    /// Renews credentials that the API refused, and returns whether there is a new one. Signing keys are renewed, too;
+    /// they are used from the next call on.
     pub(super) async fn renew_credentials(
         &self,
         call: &Arc<GuestCall>,

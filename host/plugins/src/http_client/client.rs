@@ -1,4 +1,5 @@
-//! A provider's HTTP client, and the requests of a guest: one alone, or several in parallel as far as there are permits.
+//! A provider's HTTP client, and the requests of a guest: one alone, or several in parallel as far as there are
+//! permits.
 
 use std::pin::pin;
 use std::sync::atomic::AtomicU64;

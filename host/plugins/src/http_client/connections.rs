@@ -1,5 +1,5 @@
-//! The pooled connections of one provider: one pool for public addresses, one for the origins that the operator granted by name. They are
-//! made when the first request is sent.
+//! The pooled connections of one provider: one pool for public addresses, one for the origins that the operator granted
+//! by name. They are made when the first request is sent.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
@@ -82,9 +82,9 @@ impl Clients {
     }
 }
 
-/// A request without a complete response. HTTP/2 has many requests on one connection, and a dropped request leaves the connection in the
-/// pool, where a hostile server goes on sending. If a request is dropped before its end, the provider's connections are therefore
-/// abandoned; other requests in flight keep theirs until they end.
+/// A request without a complete response. HTTP/2 has many requests on one connection, and a dropped request leaves the
+/// connection in the pool, where a hostile server goes on sending. If a request is dropped before its end, the
+/// provider's connections are therefore abandoned; other requests in flight keep theirs until they end.
 pub(crate) struct UnfinishedRequest<'a> {
     connections: &'a Connections,
     is_tls: bool,

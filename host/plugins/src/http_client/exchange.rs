@@ -58,8 +58,8 @@ impl HttpClient {
         Err(HttpError::Redirects(format!("more than {MAX_HOPS}")))
     }
 
-    /// Sends one hop. If the API does not accept a credential that can be renewed, it is renewed and the hop is sent once more. The API did
-    /// not process the refused request, so this is no retry of a failure.
+    /// Sends one hop. If the API does not accept a credential that can be renewed, it is renewed and the hop is sent
+    /// once more. The API did not process the refused request, so this is no retry of a failure.
     async fn send_with_renewal(
         &self,
         call: &Arc<GuestCall>,
@@ -115,8 +115,8 @@ impl HttpClient {
             }
             Err(error) => (Vec::new(), Err(error)),
         };
-        // A server's text may contain a secret. The guest's own text is returned unchanged: if secrets were removed from it, a guest could
-        // guess them without a request.
+        // A server's text may contain a secret. The guest's own text is returned unchanged: if secrets were removed
+        // from it, a guest could guess them without a request.
         let result =
             result.map_err(
                 |error| if outgoing.is_redirected { http_error::scrub_error(error, &self.scrubber) } else { error },

@@ -30,8 +30,8 @@ pub(super) fn to_http_error(error: &reqwest::Error, scrubber: &Scrubber) -> Http
     }
 }
 
-/// Whether a server has closed the connection because it does not accept our certificate, which it reports by a TLS alert (RFC 8446,
-/// section 6.2).
+/// Whether a server has closed the connection because it does not accept our certificate, which it reports by a TLS
+/// alert (RFC 8446, section 6.2).
 pub(super) fn is_certificate_refused(error: &HttpError) -> bool {
     let (HttpError::Unreachable(why) | HttpError::Broken(why)) = error else { return false };
     let alerts = [

@@ -23,8 +23,8 @@ const OF_THE_WHOLE_BODY: [&str; 6] =
 /// The response to a request of a guest, or why there is none.
 pub(crate) type SendResult = Result<Response, HttpError>;
 
-/// The contract's `response`. Headers and body are shared with the request log, unlike in the generated type, so that a response is copied
-/// only once, into the guest.
+/// The contract's `response`. Headers and body are shared with the request log, unlike in the generated type, so that a
+/// response is copied only once, into the guest.
 #[derive(Debug, ComponentType, Lower)]
 #[component(record)]
 pub(crate) struct Response {
@@ -99,8 +99,8 @@ fn header_bytes(map: &HeaderMap) -> Result<usize, HttpError> {
     Ok(bytes)
 }
 
-/// The headers that the guest gets, and whether one of them contained a secret. Content-Length is left out: in a response that repeats a
-/// secret it would reveal the secret's length.
+/// The headers that the guest gets, and whether one of them contained a secret. Content-Length is left out: in a
+/// response that repeats a secret it would reveal the secret's length.
 fn guest_headers(map: &HeaderMap, scrubber: &Scrubber) -> (Vec<(String, String)>, bool) {
     let mut has_secret = false;
     let given = map.iter().filter(|(name, _)| **name != SET_COOKIE && **name != CONTENT_LENGTH);

@@ -49,8 +49,8 @@ impl HttpClient {
         }
     }
 
-    /// Another token than the one that the API refused, if there is one. It is fetched at most once a minute: an API that refuses every
-    /// token must not overload the token endpoint.
+    /// Another token than the one that the API refused, if there is one. It is fetched at most once a minute: an API
+    /// that refuses every token must not overload the token endpoint.
     pub(super) async fn renew_token(
         &self,
         mut context: TokenContext<'_>,

@@ -1,7 +1,7 @@
 //! The contract's functions that a guest may call.
 //!
-//! They are written by hand, rather than generated, if the guest chooses how much it hands over: too much is refused before it is copied
-//! out of the guest's memory.
+//! They are written by hand, rather than generated, if the guest chooses how much it hands over: too much is refused
+//! before it is copied out of the guest's memory.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! A provider's cache between its calls, for session logins and tokens: in memory and bounded (`cache-get`, `cache-put`).
+//! A provider's cache between its calls, for session logins and tokens: in memory and bounded (`cache-get`,
+//! `cache-put`).
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -50,8 +51,8 @@ impl ProviderCache {
         entries.by_key.get(key).filter(|entry| entry.until > now).map(|entry| entry.value.clone())
     }
 
-    /// Stores a value for its lifetime. A value that is too large, has no lifetime, or exceeds the process's memory is not stored; the
-    /// previous value is removed in any case.
+    /// Stores a value for its lifetime. A value that is too large, has no lifetime, or exceeds the process's memory is
+    /// not stored; the previous value is removed in any case.
     pub(crate) fn put(&self, key: String, value: Vec<u8>, lifetime: Duration, now: Instant) {
         let mut entries = self.lock_entries();
         let before = entries.bytes;

@@ -101,8 +101,8 @@ impl ResourceLimiterAsync for StoreData {
 }
 
 impl StoreData {
-    /// Grants or refuses growth of the instance, and waits until the process has the memory. Growth that was granted and then failed for
-    /// another reason stays counted, which is safe.
+    /// Grants or refuses growth of the instance, and waits until the process has the memory. Growth that was granted
+    /// and then failed for another reason stays counted, which is safe.
     async fn grow(&mut self, bytes: usize) -> bool {
         let together = self.memory_in_use_bytes.saturating_add(bytes);
         if together > self.memory_bytes {

@@ -1,5 +1,6 @@
-//! WASI 0.2 for a provider: clocks, random numbers and standard streams. No environment, no arguments, a filesystem without a folder in it,
-//! and no sockets: if a language's standard library imports them all the same, each of their functions traps.
+//! WASI 0.2 for a provider: clocks, random numbers and standard streams. No environment, no arguments, a filesystem
+//! without a folder in it, and no sockets: if a language's standard library imports them all the same, each of their
+//! functions traps.
 
 use std::sync::Arc;
 
@@ -113,8 +114,8 @@ pub(crate) fn add_to_linker<T: WasiView + 'static>(linker: &mut Linker<T>) -> wa
 /// The type of a socket handle. It has no values.
 enum NoSocket {}
 
-/// A linker for this component in which every function of a socket's interface ends the call, if it imports any. They have no
-/// implementation in the host, so sockets cannot be granted by mistake.
+/// A linker for this component in which every function of a socket's interface ends the call, if it imports any. They
+/// have no implementation in the host, so sockets cannot be granted by mistake.
 pub(crate) fn without_sockets<T: 'static>(
     linker: &Linker<T>,
     component: &Component,

@@ -1,13 +1,15 @@
 //! Memory that the providers of a process share.
 //!
-//! There are two budgets: one for the guests' own memories and tables, one for the memory that the host holds for them. To prevent one
-//! provider from using a whole budget, a provider may acquire more only while it holds at most a multiple of the free memory. These are the
-//! dynamic thresholds by which switches share their buffers (A. Choudhury, E. Hahne: Dynamic Queue Length Thresholds for Shared-Memory
-//! Packet Switches, 1998). One provider alone gets most of a budget, and a newcomer always gets some.
+//! There are two budgets: one for the guests' own memories and tables, one for the memory that the host holds for them.
+//! To prevent one provider from using a whole budget, a provider may acquire more only while it holds at most a
+//! multiple of the free memory. These are the dynamic thresholds by which switches share their buffers (A. Choudhury,
+//! E. Hahne: Dynamic Queue Length Thresholds for Shared-Memory Packet Switches, 1998). One provider alone gets most of
+//! a budget, and a newcomer always gets some.
 //!
-//! A call that finds no free memory waits until its timeout, when it ends and releases its memory. Calls that each hold a part of the
-//! memory that they need would deadlock until then. To prevent that, one call at a time may exceed the budget (the overdraft). It ends,
-//! releases its memory, and the next call may. At most, a budget is exceeded by the memory that one call may hold.
+//! A call that finds no free memory waits until its timeout, when it ends and releases its memory. Calls that each hold
+//! a part of the memory that they need would deadlock until then. To prevent that, one call at a time may exceed the
+//! budget (the overdraft). It ends, releases its memory, and the next call may. At most, a budget is exceeded by the
+//! memory that one call may hold.
 
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
@@ -78,8 +80,8 @@ impl BudgetShare {
         has_room
     }
 
-    /// Acquires bytes. Waits until they are free, or until the call may exceed the budget. In the second case it returns that right, which
-    /// must be kept until the call ends.
+    /// Acquires bytes. Waits until they are free, or until the call may exceed the budget. In the second case it
+    /// returns that right, which must be kept until the call ends.
     pub(crate) async fn acquire(&self, bytes: usize) -> Option<Overdraft> {
         let overdraft = Arc::clone(&self.budget.overdraft).acquire_owned();
         let mut overdraft = pin!(overdraft);
@@ -195,7 +197,9 @@ mod tests {
     proptest! {
         #[test]
         fn a_budget_never_gives_more_than_it_has_and_a_newcomer_always_finds_some(
-            limit in 100_usize..10_000, multiple in 1_usize..8, takes in prop::collection::vec((0_usize..5, 0_usize..3_000), 0..200),
+            limit in 100_usize..10_000,
+            multiple in 1_usize..8,
+            takes in prop::collection::vec((0_usize..5, 0_usize..3_000), 0..200),
         ) {
             let budget = MemoryBudget::new(limit, multiple);
             let shares: Vec<_> = (0..5).map(|_| budget.share()).collect();

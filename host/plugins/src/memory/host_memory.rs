@@ -74,7 +74,8 @@ impl HostMemory {
         Ok(())
     }
 
-    /// Acquires bytes of a share for the call, and waits if there is not enough. The call may get the right to exceed the budget.
+    /// Acquires bytes of a share for the call, and waits if there is not enough. The call may get the right to exceed
+    /// the budget.
     pub(crate) async fn acquire_or_wait(&self, share: &BudgetShare, bytes: usize) -> Option<Overdraft> {
         if share.try_acquire(bytes) {
             return None;

@@ -20,7 +20,8 @@ const MOST_FOR_HOST: u64 = 256 << 20;
 const UNKNOWN: u64 = 1 << 30;
 
 impl MemoryLimits {
-    /// Parts of what a process may use: five eighths for instances and one eighth for the host, which leaves a quarter for the program.
+    /// Parts of what a process may use: five eighths for instances and one eighth for the host, which leaves a quarter
+    /// for the program.
     #[must_use]
     pub fn of(total_bytes: u64) -> Self {
         let part =
@@ -35,7 +36,8 @@ impl Default for MemoryLimits {
     }
 }
 
-/// The memory that this process may use, in bytes: the machine's, its control group's or its own limit, whichever is the least.
+/// The memory that this process may use, in bytes: the machine's, its control group's or its own limit, whichever is
+/// the least.
 #[must_use]
 pub fn available_memory() -> u64 {
     let limits = [machine_memory(), group_memory(), own_limit()];

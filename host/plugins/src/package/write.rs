@@ -33,8 +33,8 @@ pub fn compile(compiler: &Compiler, file: &ComponentFile, architecture: Architec
     })
 }
 
-/// The files of a provider in a package, made from its component, its code as [`compile`] made it for the same architecture, and the
-/// operator's table `[providers.NAME]` as TOML.
+/// The files of a provider in a package, made from its component, its code as [`compile`] made it for the same
+/// architecture, and the operator's table `[providers.NAME]` as TOML.
 #[must_use]
 pub fn files(file: &ComponentFile, architecture: Architecture, code: Vec<u8>, settings: &str) -> [PackagedFile; 2] {
     let code_settings = CodeSettings::linux(architecture);
@@ -61,8 +61,8 @@ pub fn description_path(provider: &str) -> String {
     format!("{PROVIDERS}/{provider}/{DESCRIPTION}")
 }
 
-/// Whether a description in a package of this architecture matches this component and this table, compiled as [`compile`] would do it.
-/// Nothing is compiled.
+/// Whether a description in a package of this architecture matches this component and this table, compiled as
+/// [`compile`] would do it. Nothing is compiled.
 #[must_use]
 pub fn is_current(description: &[u8], file: &ComponentFile, architecture: Architecture, settings: &str) -> bool {
     let described = serde_json::from_slice::<ProviderDescription>(description);

@@ -37,7 +37,8 @@ struct KnownSecrets {
 pub(crate) struct TooManySecrets;
 
 impl Scrubber {
-    /// From now on removes a text in all of these spellings. An owner's earlier texts are still removed, up to [`MAX_TEXTS`].
+    /// From now on removes a text in all of these spellings. An owner's earlier texts are still removed, up to
+    /// [`MAX_TEXTS`].
     pub(crate) fn learn(&self, owner: &str, spellings: Vec<impl Into<Vec<u8>>>) -> Result<(), TooManySecrets> {
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let spellings: Vec<Vec<u8>> = spellings.into_iter().map(Into::into).filter(|text| !text.is_empty()).collect();
@@ -67,8 +68,8 @@ impl Scrubber {
         self.replace(&bytes).unwrap_or(bytes)
     }
 
-    /// A body without secrets, and whether it contained one. A large body is searched on a thread that may block. None if that thread
-    /// failed.
+    /// A body without secrets, and whether it contained one. A large body is searched on a thread that may block. None
+    /// if that thread failed.
     pub(crate) async fn replace_in_body(self: &Arc<Self>, body: Vec<u8>) -> Option<(Vec<u8>, bool)> {
         let search = |scrubber: &Self, body: Vec<u8>| match scrubber.replace(&body) {
             Some(replaced) => (replaced, true),
@@ -103,7 +104,8 @@ impl Scrubber {
         json_string(&self.scrub_prefix(text, max_bytes))
     }
 
-    /// The length of a text's beginning that must be searched so that its first `max_bytes` contain no part of a secret.
+    /// The length of a text's beginning that must be searched so that its first `max_bytes` contain no part of a
+    /// secret.
     pub(crate) fn window_bytes(&self, max_bytes: usize) -> usize {
         max_bytes.saturating_add(self.read_known().longest)
     }

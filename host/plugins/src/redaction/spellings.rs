@@ -3,16 +3,18 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 
-/// The shortest secret that is also looked for in its rarer spellings, in bytes: those of a shorter one turn up by chance.
+/// The shortest secret that is also looked for in its rarer spellings, in bytes: those of a shorter one turn up by
+/// chance.
 const MIN_BYTES: usize = 6;
 
-/// The longest secret that is looked for with each of its characters escaped, in bytes. Longer ones are keys and tokens, whose
-/// characters nobody has to escape.
+/// The longest secret that is looked for with each of its characters escaped, in bytes. Longer ones are keys and
+/// tokens, whose characters nobody has to escape.
 const MAX_ESCAPED_BYTES: usize = 256;
 
-/// All spellings of a secret: as it is, in base64, percent-encoded and as a form's value. If it is long enough, also within a longer base64
-/// text, in base64's other alphabet, with lower-case hexadecimal digits, in a JSON string, in HTML, in hexadecimal, and in UTF-16 if it is
-/// ASCII. If `is_basic`, also all spellings of the password in `user:password`. The longest first, each once, none empty.
+/// All spellings of a secret: as it is, in base64, percent-encoded and as a form's value. If it is long enough, also
+/// within a longer base64 text, in base64's other alphabet, with lower-case hexadecimal digits, in a JSON string, in
+/// HTML, in hexadecimal, and in UTF-16 if it is ASCII. If `is_basic`, also all spellings of the password in
+/// `user:password`. The longest first, each once, none empty.
 #[must_use]
 pub fn spellings(secret: &str, is_basic: bool) -> Vec<String> {
     let mut spellings = of(secret);
@@ -64,8 +66,8 @@ fn of(text: &str) -> Vec<String> {
     spellings
 }
 
-/// The text as it stands in the middle of a longer base64 text. Its offset modulo three decides its spelling. The characters at its ends
-/// also contain bits of its neighbours, and are left out.
+/// The text as it stands in the middle of a longer base64 text. Its offset modulo three decides its spelling. The
+/// characters at its ends also contain bits of its neighbours, and are left out.
 fn within_base64(text: &str) -> impl Iterator<Item = String> {
     [STANDARD_NO_PAD, URL_SAFE_NO_PAD].into_iter().flat_map(move |alphabet| {
         (0..3_usize).map(move |offset| {

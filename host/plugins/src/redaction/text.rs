@@ -1,5 +1,5 @@
-//! Makes texts of guests and APIs harmless to a terminal and a log, and not too long. They may still contain secrets: see
-//! [`Scrubber`](super::scrubber::Scrubber).
+//! Makes texts of guests and APIs harmless to a terminal and a log, and not too long. They may still contain secrets:
+//! see [`Scrubber`](super::scrubber::Scrubber).
 
 use std::fmt::Write;
 
@@ -10,8 +10,9 @@ pub(crate) fn cut(text: &str, max_bytes: usize) -> &str {
     text.get(..text.floor_char_boundary(max_bytes)).unwrap_or_default()
 }
 
-/// A guest's text on one line, for a message to the same guest. Secrets are not removed: replacing one would confirm that it is one. A
-/// longer text is replaced by its length rather than cut, because a part of a secret would not be found any more.
+/// A guest's text on one line, for a message to the same guest. Secrets are not removed: replacing one would confirm
+/// that it is one. A longer text is replaced by its length rather than cut, because a part of a secret would not be
+/// found any more.
 pub(crate) fn echo(text: &str, max_bytes: usize) -> String {
     if text.len() <= max_bytes { one_line(text) } else { format!("({} bytes)", text.len()) }
 }

@@ -196,15 +196,15 @@ impl CredentialBinder<'_> {
     }
 }
 
-/// A name that a shell can set (POSIX.1-2024, Base Definitions, section 8.1). Any other text may be the secret itself, and must not be
-/// shown.
+/// A name that a shell can set (POSIX.1-2024, Base Definitions, section 8.1). Any other text may be the secret itself,
+/// and must not be shown.
 fn is_variable(text: &str) -> bool {
     let is_letter = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_';
     text.bytes().next().is_some_and(is_letter) && text.bytes().all(|byte| is_letter(byte) || byte.is_ascii_digit())
 }
 
-/// A name that AWS Secrets Manager accepts (<https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_CreateSecret.html>), or an
-/// ARN.
+/// A name that AWS Secrets Manager accepts
+/// (<https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_CreateSecret.html>), or an ARN.
 fn is_secret_name(text: &str) -> bool {
     let allowed = |character: char| character.is_ascii_alphanumeric() || "/_+=.@-".contains(character);
     let is_arn = text.starts_with("arn:");

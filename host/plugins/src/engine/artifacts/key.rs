@@ -125,7 +125,8 @@ fn make(folder: &File, name: &OsStr) -> io::Result<()> {
     placed
 }
 
-/// A file of its own in a folder, for its owner alone, and its name: what is written is put into place when it is whole.
+/// A file of its own in a folder, for its owner alone, and its name: what is written is put into place when it is
+/// whole.
 pub(super) fn create_new(folder: &File, name: &OsStr) -> io::Result<(File, OsString)> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mut draft = OsString::from(".writing-");
