@@ -31,11 +31,11 @@ use local::LocalBackend;
 /// The arguments that select a backend, shared by every command that works with both.
 #[derive(Debug, Args)]
 pub(crate) struct BackendArgs {
-    /// Work on what is deployed in AWS, with AWS's standard credentials, instead of on this machine
+    /// Use the deployment in AWS instead of this machine, with AWS's credentials
     #[arg(long, global = true, help_heading = "AWS")]
     pub(crate) aws: bool,
 
-    /// The function, where it is not the one of damper.toml: an isolated provider has its own
+    /// The function, if not that of damper.toml: an isolated provider has its own
     #[arg(long, global = true, requires = "aws", value_name = "NAME", help_heading = "AWS")]
     function: Option<String>,
 }
@@ -205,12 +205,12 @@ impl LetterId {
     fn wrong_backend_error(&self) -> CliError {
         match self {
             Self::Number(number) => CliError::input(
-                format!("{number} names a dead letter on this machine, and in AWS it is PROVIDER/ENTRY"),
+                format!("{number} is the id of a dead letter on this machine, and an id in AWS is PROVIDER/ENTRY"),
                 "copy its id from `damper dead-letters list --aws`",
             ),
             Self::Entry { .. } => CliError::input(
-                format!("{self} names a dead letter in AWS, and on this machine it is a number"),
-                "say --aws, or copy its id from `damper dead-letters list`",
+                format!("{self} is the id of a dead letter in AWS, and an id on this machine is a number"),
+                "add --aws, or copy its id from `damper dead-letters list`",
             ),
         }
     }
@@ -227,7 +227,7 @@ impl FromStr for LetterId {
             Some((provider, sequence)) if !provider.is_empty() && !sequence.is_empty() => {
                 Ok(Self::Entry { provider: provider.to_owned(), sequence: SequenceNumber::from(sequence) })
             }
-            _ => Err("it must be a number, or with --aws PROVIDER/ENTRY, as `list` gives it"),
+            _ => Err("it must be a number, or with --aws PROVIDER/ENTRY, as `list` prints it"),
         }
     }
 }

@@ -126,7 +126,7 @@ pub(crate) enum CliError {
         hint: String,
     },
     /// A provider's breaker is open.
-    #[error("{provider} is stopped since {since:.0} by {by}: {reason}")]
+    #[error("{provider} has been stopped since {since:.0} by {by}: {reason}")]
     Stopped {
         /// The provider.
         provider: String,
@@ -138,7 +138,7 @@ pub(crate) enum CliError {
         reason: String,
     },
     /// The sink or the ledger failed while a provider ran.
-    #[error("{provider} cannot go on: {message}")]
+    #[error("{provider} cannot continue: {message}")]
     Storage {
         /// The provider.
         provider: String,
@@ -188,7 +188,7 @@ pub(crate) enum CliError {
     #[error("cannot write to standard output: {0}")]
     Output(io::Error),
     /// The reader of our output has closed it.
-    #[error("nobody reads the output any more")]
+    #[error("the reader of the output has closed it")]
     OutputClosed,
     /// The stream's counts do not add up.
     #[error("the counts of {provider} do not add up: {counts}")]
@@ -310,31 +310,31 @@ impl CliError {
             #[cfg(feature = "aws")]
             Self::Deployment(error) => Some(error.hint().to_owned()),
             Self::Service(_) => {
-                Some("nothing is lost; mend it and run the command again: nothing is fetched twice for that".into())
+                Some("fix the cause and run the command again; nothing is lost, and nothing is fetched twice".into())
             }
             Self::Tool { hint, .. } => Some(hint.clone()),
-            Self::Build { .. } => Some("what the compiler says stands above".into()),
+            Self::Build { .. } => Some("see the compiler's output above".into()),
             Self::File { source, .. } => file_hint(source.kind()),
             Self::Component(error) => match &**error {
-                ComponentFileError::Unreadable { .. } => {
-                    Some("`damper build` makes one, and prints where it lies".into())
-                }
+                ComponentFileError::Unreadable { .. } => Some("`damper build` creates one and prints its path".into()),
                 _ => None,
             },
             Self::Folder(FolderError::NotMade { .. }) => Some("name another `output` in damper.toml".into()),
             Self::Host(HostError::CacheDir { folder, source }) => Some(untrusted_hint(Path::new(folder), source)),
             Self::Ledger(_) => {
-                Some("check the disk and the permissions of the database; nothing is lost, run again".into())
+                Some("check the disk and the permissions of the database, then run again; nothing is lost".into())
             }
             Self::Stopped { provider, by: OpenedBy::Operator, .. } => {
                 Some(format!("`damper resume {provider}` ends the pause; then run again"))
             }
-            Self::Stopped { provider, .. } => Some(format!("mend it, then `damper resume {provider}` and run again")),
-            Self::Storage { .. } => Some("check the disk and the permissions; nothing is lost, run again".into()),
-            Self::Counts { .. } => {
-                Some("this is a defect of damper's: keep the database and report it; nothing more is run on it".into())
+            Self::Stopped { provider, .. } => {
+                Some(format!("fix the cause, then `damper resume {provider}` and run again"))
             }
-            Self::Unexpected { .. } => Some("run again with DAMPER_LOG=debug; if it stays so, report it".into()),
+            Self::Storage { .. } => Some("check the disk and the permissions, then run again; nothing is lost".into()),
+            Self::Counts { .. } => Some(
+                "this is a defect in damper: keep the database and report it; damper runs nothing more on it".into(),
+            ),
+            Self::Unexpected { .. } => Some("run again with DAMPER_LOG=debug; if it fails again, report it".into()),
             _ => None,
         }
     }
@@ -365,7 +365,7 @@ impl From<FeedError> for CliError {
 }
 
 fn describe_ownership(error: &OwnershipError) -> String {
-    format!("{error}, and programs are run from there")
+    format!("{error}, and damper runs programs from there")
 }
 
 /// A changed mode does not take away what others have put there, so that none is advised.
@@ -373,7 +373,7 @@ fn untrusted_hint(folder: &Path, error: &OwnershipError) -> String {
     match error {
         OwnershipError::Io { .. } => "check its permissions, or set DAMPER_CACHE to a folder of yours".to_owned(),
         error if error.path().starts_with(folder) => {
-            format!("delete the folder {}: damper makes it again", folder.display())
+            format!("delete the folder {}: damper creates it again", folder.display())
         }
         _ => "set DAMPER_CACHE to a folder below folders that only you can write to".to_owned(),
     }
@@ -386,7 +386,7 @@ fn is_bad_input(kind: io::ErrorKind) -> bool {
 
 fn file_hint(kind: io::ErrorKind) -> Option<String> {
     let hint = match kind {
-        io::ErrorKind::NotFound => "check the name; it is looked for from the working folder",
+        io::ErrorKind::NotFound => "check the name; a relative path begins at the working folder",
         io::ErrorKind::PermissionDenied => "check the permissions of the file and its folder",
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "free some space and run again",
         io::ErrorKind::IsADirectory => "name a file, not a folder",

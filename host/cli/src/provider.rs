@@ -33,7 +33,7 @@ pub(crate) enum FindError {
         looked_for: Vec<PathBuf>,
     },
     /// The component is of another provider.
-    #[error("the component of {provider} says that it is {found}")]
+    #[error("the component of {provider} has the name {found}")]
     AnotherName {
         /// The provider that is wanted.
         provider: String,
@@ -43,7 +43,7 @@ pub(crate) enum FindError {
         path: PathBuf,
     },
     /// The name cannot be one.
-    #[error("{name:?} is no provider's name: it must be 1 to 64 of a-z, 0-9 and \"-\", starting with a letter")]
+    #[error("{name:?} is not a provider's name: it must be 1 to 64 of a-z, 0-9 and \"-\", starting with a letter")]
     BadName {
         /// The given name.
         name: String,
@@ -66,10 +66,10 @@ impl FindError {
                 format!("use the name {found}, or name another component at [providers.{provider}] component")
             }
             Self::NoComponent { provider, .. } => format!(
-                "build it with `damper build`, and say where it lies in damper.toml:\n  [providers.{provider}]\n  component = \"path/to/{provider}.wasm\""
+                "build it with `damper build`, and name its file in damper.toml:\n  [providers.{provider}]\n  component = \"path/to/{provider}.wasm\""
             ),
             Self::BadName { name } if is_file_name(name) => {
-                "`damper fetch` and `damper inspect` take a file; here the provider's name is wanted".to_owned()
+                "`damper fetch` and `damper inspect` take a file; this command needs the provider's name".to_owned()
             }
             Self::BadName { .. } => "choose another, such as my-api".to_owned(),
         }
@@ -176,7 +176,7 @@ fn read_trusted(path: &Path) -> Result<ComponentFile, CliError> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     if let Ok(file) = rustix::fs::open(path, flags, Mode::empty()).map(File::from) {
         check_unwritable_by_others(&file, path).map_err(|error| {
-            let what = format!("{error}, and the component in it gets your providers' hosts and secrets");
+            let what = format!("{error}, and the component in it receives your providers' hosts and secrets");
             let hint = "build it again into a folder that only you can write to, or copy it there";
             CliError::input_in(path, what, hint)
         })?;

@@ -79,7 +79,7 @@ pub enum HostError {
         os: &'static str,
     },
     /// The folder for compiled components cannot be used.
-    #[error("cannot keep compiled components in {folder}: {source}")]
+    #[error("cannot store compiled components in {folder}: {source}")]
     CacheDir {
         /// The folder.
         folder: String,

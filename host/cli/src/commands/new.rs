@@ -12,7 +12,7 @@ use crate::provider::check_name;
 use crate::screen::{printable, put};
 use crate::sdk::{self, Sdk};
 
-/// Start a new provider: a project with a manifest, a function, its tests and a case
+/// Create a new provider: a project with a manifest, a function, its tests and a case
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
@@ -20,9 +20,8 @@ Example:
   damper new catfacts --lang js && cd catfacts && npm install && npm test && damper build
   damper new catfacts --lang python && cd catfacts && python3 -m unittest && damper build
 
-A component of Rust is the smallest and by far the fastest; those of JavaScript and Python bring
-their interpreter. The SDK of the language lies in damper's cache, and nothing is fetched for the
-tests.")]
+A Rust component is the smallest and by far the fastest; JavaScript and Python components contain
+their interpreter. The SDK of the language is in damper's cache, and the tests download nothing.")]
 pub(crate) struct New {
     /// The provider's name: 1 to 64 of a-z, 0-9 and "-", starting with a letter
     name: String,
@@ -31,7 +30,7 @@ pub(crate) struct New {
     #[arg(long, value_enum, default_value_t, value_name = "LANGUAGE")]
     lang: Language,
 
-    /// The folder to make; default: NAME in the working folder
+    /// The folder to create; default: NAME in the working folder
     #[arg(long, value_name = "DIR")]
     path: Option<PathBuf>,
 }
@@ -48,11 +47,11 @@ pub(crate) fn run(command: &New, context: &Context) -> Result<Exit, CliError> {
     let folder = command.path.clone().unwrap_or_else(|| command.name.clone().into());
     if folder.exists() {
         let hint = "choose another name, or another folder with --path; nothing was changed";
-        return Err(CliError::input_in(&folder, "the folder exists already", hint));
+        return Err(CliError::input_in(&folder, "the folder already exists", hint));
     }
     let sdk = Sdk::unpack(&context.cache()?)?;
     scaffold(&folder, command, &sdk.dependency(command.lang))?;
-    put(format!("made the provider {} in {}", command.name, printable(&folder.display().to_string())))?;
+    put(format!("created the provider {} in {}", command.name, printable(&folder.display().to_string())))?;
     let test = match command.lang {
         Language::Rust => "cargo test",
         Language::Js => "npm install && npm test",
@@ -125,7 +124,7 @@ fn check_crate_name(name: &str) -> Result<(), CliError> {
         "damper-sdk",
     ];
     if TAKEN.contains(&name) || KEYWORDS.contains(&name) {
-        let what = format!("no crate can be named {name:?}, which means something to Rust");
+        let what = format!("no crate can be named {name:?}: Rust reserves the name");
         return Err(CliError::input(what, format!("choose another name, such as {name}-api")));
     }
     Ok(())
@@ -136,7 +135,7 @@ fn scaffold(folder: &Path, command: &New, sdk: &Path) -> Result<(), CliError> {
     let sdk = sdk.to_str().ok_or_else(|| {
         CliError::input_in(
             sdk,
-            "the cache's path is not UTF-8, and the project's file needs it to be",
+            "the cache's path is not UTF-8, and the project's file must be UTF-8",
             "set DAMPER_CACHE to another folder",
         )
     })?;

@@ -104,8 +104,8 @@ impl LockFile {
         let mut text = String::new();
         file.take(MAX_BYTES).read_to_string(&mut text).map_err(CliError::file("read", &self.path))?;
         let lock = Lock::parse(&text).map_err(|Damaged(problem)| {
-            let hint = "restore it from version control; or delete it, and look at what `damper lock` then pins";
-            CliError::input_in(&self.path, format!("what was granted is not known: {problem}"), hint)
+            let hint = "restore it from version control; or delete it, and check what `damper lock` then pins";
+            CliError::input_in(&self.path, format!("the pinned grants cannot be read: {problem}"), hint)
         })?;
         Ok(Some(lock))
     }
@@ -187,7 +187,7 @@ impl LockFile {
         CliError::input_in(
             &self.path,
             format!("this build of {provider} asks for more than is pinned: {growth}"),
-            format!("if you agree: `damper lock --accept {provider}`; else go back to the build before"),
+            format!("if you agree: `damper lock --accept {provider}`; else go back to the previous build"),
         )
     }
 }
@@ -248,7 +248,7 @@ mod tests {
         );
         fs::write(&file.path, "version = 1\n").unwrap();
         fs::set_permissions(&file.path, Permissions::from_mode(0o666)).unwrap();
-        assert!(file.read().unwrap_err().to_string().contains("others may write"));
+        assert!(file.read().unwrap_err().to_string().contains("other users can write"));
         fs::set_permissions(&file.path, Permissions::from_mode(0o644)).unwrap();
         assert_eq!(file.read().unwrap(), Some(Lock::default()));
     }

@@ -7,7 +7,7 @@ use crate::grants::OriginError;
 #[non_exhaustive]
 pub enum CredentialError {
     /// A secret is bound to a credential that the manifest does not name.
-    #[error("a secret is bound to {name:?}, which is no credential of the provider: take it out, or correct the name")]
+    #[error("a secret is bound to {name:?}, which is not a credential of the provider: remove it, or correct the name")]
     Unknown {
         /// Its name.
         name: String,

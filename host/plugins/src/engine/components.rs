@@ -128,13 +128,13 @@ impl ComponentStore {
         match Compiled::read_cached(artifacts, &file) {
             CachedCode::Valid(code) => return Ok(code),
             CachedCode::Damaged(problem) => tracing::warn!(
-                provider = name, file = %path.display(), problem, "a compiled component is not used; it is compiled again and replaced"
+                provider = name, file = %path.display(), problem, "the cached compiled component is damaged; it is compiled again and replaced"
             ),
             CachedCode::Missing => {}
         }
         let code = self.compile(bytes)?;
         if let Err(error) = code.write_cached(artifacts, &file) {
-            tracing::warn!(provider = name, file = %path.display(), %error, "a compiled component cannot be kept");
+            tracing::warn!(provider = name, file = %path.display(), %error, "the compiled component was not written to the cache; the next process compiles it again");
         }
         Ok(code)
     }

@@ -27,7 +27,7 @@ pub enum LoadError {
     },
     /// A setting was given that the manifest does not list.
     #[error(
-        "{provider} has no setting {key:?}: take it out of [providers.{provider}.config], or correct it; it has {known}"
+        "{provider} has no setting {key:?}: remove it from [providers.{provider}.config], or correct it; it has {known}"
     )]
     ConfigUnknown {
         /// The provider.

@@ -80,16 +80,12 @@ pub(super) fn build(cargo: &OsStr, folder: &Path, rustc: &Path) -> Result<Compil
         |package: &Package| package.targets.iter().any(|target| target.crate_types.iter().any(|kind| kind == "cdylib"));
     if !ours.is_some_and(makes_component) {
         let hint = "write in Cargo.toml:\n  [lib]\n  crate-type = [\"cdylib\", \"rlib\"]";
-        return Err(CliError::input_in(
-            &manifest,
-            "the crate has no library of the kind that becomes a component",
-            hint,
-        ));
+        return Err(CliError::input_in(&manifest, "the crate has no library of type cdylib", hint));
     }
     let folder = metadata.target_directory.join("damper");
     let output = run(command(cargo, &manifest, rustc, &folder), &manifest)?;
     let wasm = artifact(&output.stdout, &manifest).ok_or_else(|| {
-        CliError::unexpected("find what cargo made", "it told of no .wasm file of this crate's library")
+        CliError::unexpected("find the compiled library", "cargo reported no .wasm file of this crate's library")
     })?;
     Ok(Compiled { wasm, folder })
 }
@@ -145,7 +141,7 @@ fn metadata(cargo: &OsStr, manifest: &Path) -> Result<Metadata, CliError> {
     command.current_dir(manifest.parent().unwrap_or(Path::new(".")));
     let output = run(command, manifest)?;
     serde_json::from_slice(&output.stdout)
-        .map_err(|error| CliError::unexpected("read what cargo says of the crate", error))
+        .map_err(|error| CliError::unexpected("read cargo's metadata of the crate", error))
 }
 
 fn command(cargo: &OsStr, manifest: &Path, rustc: &Path, folder: &Path) -> Command {

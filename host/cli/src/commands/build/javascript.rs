@@ -71,9 +71,8 @@ pub(super) fn build(folder: &Path, sdk: &Sdk, cache: &Path, screen: &Screen) -> 
 fn main(folder: &Path) -> Result<PathBuf, CliError> {
     let path = folder.join(Language::Js.project_file());
     let text = fs::read(&path).map_err(CliError::file("read", &path))?;
-    let project: Project = serde_json::from_slice(&text).map_err(|error| {
-        CliError::input_in(&path, format!("it is not the JSON that npm wants: {error}"), "correct it")
-    })?;
+    let project: Project = serde_json::from_slice(&text)
+        .map_err(|error| CliError::input_in(&path, format!("it is not a valid package.json: {error}"), "correct it"))?;
     let named = project.main.map(|main| vec![main]);
     let looked_for = named.unwrap_or_else(|| MAINS.iter().map(PathBuf::from).collect());
     let Some(main) = looked_for.iter().map(|main| folder.join(main)).find(|main| main.is_file()) else {
@@ -98,7 +97,7 @@ fn tools(cache: &Path, screen: &Screen) -> Result<PathBuf, CliError> {
         let mut npm = build_tool("npm");
         npm.args(["ci", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"]).current_dir(folder);
         let missing = "npm comes with Node.js: install it from https://nodejs.org";
-        let failed = "npm says why above; it needs its registry once: check the network, the proxy, and `npm config get registry`";
+        let failed = "see npm's output above; npm needs its registry once: check the network, the proxy, and `npm config get registry`";
         tools::run(&mut npm, "npm", missing, failed).map(drop)
     })
 }

@@ -80,8 +80,8 @@ fn check(folder: &Path) -> Result<(), CliError> {
     match dependencies.iter().find(|dependency| !dependency.starts_with("damper-sdk")) {
         None => Ok(()),
         Some(dependency) => {
-            let hint = "a component holds the standard library, the SDK and what lies in src: put a copy of a module of pure \
-                        Python there, and take it out of the dependencies";
+            let hint = "a component contains only the standard library, the SDK and the files in src: put a copy of a module of pure \
+                        Python there, and remove it from the dependencies";
             Err(CliError::input_in(
                 &path,
                 format!("damper build installs no dependencies, such as {dependency:?}"),
@@ -106,7 +106,8 @@ fn tool(cache: &Path, screen: &Screen) -> Result<PathBuf, CliError> {
         let mut pip = build_tool(folder.join("bin/python"));
         pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:"]);
         pip.args(["--no-deps", "--require-hashes", "--requirement"]).arg(&requirements);
-        let failed = "pip says why above; it needs its index once: check the network, the proxy, and `pip config list`";
+        let failed =
+            "see pip's output above; pip needs its index once: check the network, the proxy, and `pip config list`";
         tools::run(&mut pip, "pip", GET_PYTHON, failed).map(drop)
     })
 }

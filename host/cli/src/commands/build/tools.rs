@@ -40,7 +40,7 @@ pub(super) fn ensure(
     }
     screen.say(announcement);
     if folder.exists() {
-        fs::remove_dir_all(&folder).map_err(CliError::file("remove what an earlier attempt left", &folder))?;
+        fs::remove_dir_all(&folder).map_err(CliError::file("remove the files of an earlier attempt", &folder))?;
     }
     install(&folder)?;
     fs::write(&complete, []).map_err(CliError::file("write", &complete))?;
@@ -159,7 +159,7 @@ mod tests {
             let before = fs::metadata(&path).unwrap().permissions().mode();
             allow(&path, 0o777);
             let error = ensure(cache.path(), "x-1", (&screen, "fetching"), install).unwrap_err();
-            assert!(error.to_string().contains("others may write to"), "{error}");
+            assert!(error.to_string().contains("other users can write to"), "{error}");
             assert!(error.hint().is_some_and(|hint| !hint.contains("chmod")), "{error}");
             allow(&path, before);
         }

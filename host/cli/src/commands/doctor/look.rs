@@ -99,7 +99,7 @@ fn read_toolchain(said: &str) -> Toolchain {
         Some("rustup") => Toolchain::Rustup,
         Some("debian") => Toolchain::Debian,
         Some("none") => Toolchain::Nothing,
-        _ => Toolchain::Unknown(format!("it said {said:?}")),
+        _ => Toolchain::Unknown(format!("its output was {said:?}")),
     }
 }
 
@@ -145,7 +145,7 @@ fn time_of(server: &str) -> Result<Timestamp, String> {
     stream.write_all(request.as_bytes()).map_err(text)?;
     let mut answer = Vec::new();
     stream.take(MAX_ANSWER_BYTES).read_to_end(&mut answer).map_err(text)?;
-    date_in(&String::from_utf8_lossy(&answer)).ok_or_else(|| format!("{address} gave no Date"))
+    date_in(&String::from_utf8_lossy(&answer)).ok_or_else(|| format!("{address} sent no Date header"))
 }
 
 fn date_in(answer: &str) -> Option<Timestamp> {

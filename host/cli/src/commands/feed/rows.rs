@@ -83,9 +83,9 @@ impl<R: BufRead> Rows<R> {
 
 fn unreadable(error: io::Error) -> CliError {
     CliError::Input {
-        what: format!("the items cannot be read on: {error}"),
+        what: format!("the rest of the items cannot be read: {error}"),
         path: None,
-        hint: Some("what was accepted until here is enqueued; mend the file and feed the rest".to_owned()),
+        hint: Some("the items before are enqueued; correct the file and feed the rest".to_owned()),
     }
 }
 
@@ -105,7 +105,7 @@ fn parse_json(line: &[u8]) -> Result<Item, Problem> {
 
 fn text<'a>(bytes: &'a [u8], row: &[u8]) -> Result<&'a str, Problem> {
     std::str::from_utf8(bytes)
-        .map_err(|error| Problem::new(format!("it is no UTF-8 (byte {})", error.valid_up_to().saturating_add(1)), row))
+        .map_err(|error| Problem::new(format!("it is not UTF-8 (byte {})", error.valid_up_to().saturating_add(1)), row))
 }
 
 /// Lines without their ends.

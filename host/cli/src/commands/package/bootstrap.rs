@@ -35,7 +35,7 @@ impl Given {
             let bytes = fs::read(path).map_err(CliError::file("read the program", path))?;
             let architecture = check(path, &bytes, None)?;
             if let Some((other, _)) = given.insert(architecture, (path.clone(), bytes)) {
-                let what = format!("{} is for {}, too", other.display(), aws_name(architecture));
+                let what = format!("{} is for {} too", other.display(), aws_name(architecture));
                 return Err(CliError::input_in(path, what, "give one --bootstrap for each architecture"));
             }
         }
@@ -57,10 +57,9 @@ pub(super) fn source(named: Option<&Path>) -> Result<PathBuf, CliError> {
     let hint = "name Damper's source tree with --source, or ready programs with --bootstrap";
     if !folder.join(MARK).is_file() {
         let what = match named {
-            Some(_) => format!("this is no source tree of Damper: there is no {MARK} in it"),
+            Some(_) => format!("this is not Damper's source tree: there is no {MARK} in it"),
             None => {
-                "the source tree that `damper` was built from is not there any more, and `bootstrap` is built from one"
-                    .to_owned()
+                "the source tree of this `damper` does not exist any more, and `bootstrap` is built from it".to_owned()
             }
         };
         return Err(CliError::input_in(folder, what, hint));
@@ -75,7 +74,7 @@ pub(super) fn source(named: Option<&Path>) -> Result<PathBuf, CliError> {
 pub(super) fn build(architecture: Architecture, source: &Path, context: &Context) -> Result<Vec<u8>, CliError> {
     context.screen.say(format!("building bootstrap for {}", aws_name(architecture)));
     let path = cargo::build(architecture, source, context)?;
-    let bytes = fs::read(&path).map_err(CliError::file("read what cargo made", &path))?;
+    let bytes = fs::read(&path).map_err(CliError::file("read the program that cargo built", &path))?;
     check(&path, &bytes, Some(architecture))?;
     Ok(bytes)
 }
@@ -83,7 +82,7 @@ pub(super) fn build(architecture: Architecture, source: &Path, context: &Context
 /// Whether Lambda can start this program, and on what.
 fn check(path: &Path, bytes: &[u8], wanted: Option<Architecture>) -> Result<Architecture, CliError> {
     let refused = |problem: String| {
-        let hint = "build it on (or for) Amazon Linux 2023 or another system with glibc 2.34 or older; `damper package --source DIR` does, with zig where it must";
+        let hint = "build it on (or for) Amazon Linux 2023 or another system with glibc 2.34 or older; `damper package --source DIR` does that, with zig if necessary";
         CliError::input_in(path, format!("the program {problem}"), hint)
     };
     let program = Program::read(bytes).map_err(refused)?;

@@ -137,10 +137,9 @@ pub(super) fn build(
     for path in
         wanted.iter().filter_map(|wanted| if let ProviderSource::File(path) = &wanted.from { Some(path) } else { None })
     {
-        context.screen.say(format!(
-            "{}: as it is; whether it conforms is not looked at, for its cases are not here",
-            path.display()
-        ));
+        context
+            .screen
+            .say(format!("{}: packaged without the conformance test, because its cases are not here", path.display()));
     }
     let mut builder = None;
     let all = prepare(wanted, config, |source| {
@@ -197,7 +196,7 @@ fn prepare(
             return Err(FindError::AnotherName { provider: name.clone(), found, path }.into());
         }
         if all.iter().any(|other| other.name() == ready.name()) {
-            let what = format!("two components say that they are {}", ready.name());
+            let what = format!("two components have the name {}", ready.name());
             return Err(CliError::input_in(&path, what, "name each provider once"));
         }
         all.push(ready);
@@ -256,5 +255,5 @@ fn secret_name(place: &SecretPlace, provider: &str) -> Result<String, SecretPlac
         SecretPlace::File(_) => "file",
     };
     let hint = format!("put the secret into AWS Secrets Manager and name it here: `secret = \"damper/{provider}\"`");
-    unusable(format!("binds `{kind}`, which Lambda does not have"), hint)
+    unusable(format!("binds `{kind}`, which does not exist in Lambda"), hint)
 }

@@ -33,7 +33,7 @@ impl LeastTimeout {
     pub(super) fn reason(&self) -> String {
         match &self.because {
             Some(provider) => format!("The fetch_timeout of {provider} needs {} at least.", self.seconds),
-            None => "A shorter one only makes batches smaller.".to_owned(),
+            None => "A shorter timeout only makes batches smaller.".to_owned(),
         }
     }
 }

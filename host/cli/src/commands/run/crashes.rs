@@ -18,7 +18,7 @@ pub(super) fn open_marks(context: &Context, database: &Path) -> CrashMarks {
     let folder = folder(database);
     CrashMarks::open(&folder, |error| {
         let folder = folder.display();
-        context.screen.warn(format!("if this run dies, nobody can tell which component ran: {folder}: {error}"));
+        context.screen.warn(format!("execution marks cannot be written to {folder}: {error}; if this run crashes, the component that ran is not known"));
     })
 }
 
@@ -32,7 +32,7 @@ pub(super) async fn record_crashes<'a>(
         let plugin = worker.plugin();
         for crash in run_context.crash_marks.find_crashes(plugin.marked_component(), plugin.digest()) {
             let (name, process) = (worker.name(), &crash.process);
-            tracing::warn!(provider = name, process, "an earlier run died while the component ran");
+            tracing::warn!(provider = name, process, "an earlier run crashed while the component ran");
             let now = run_context.clock.now();
             operate::record_crash(&*run_context.ledger, &run_context.mapping, name, now, &crash).await?;
         }

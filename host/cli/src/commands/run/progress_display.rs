@@ -186,7 +186,7 @@ impl ProviderRow {
             Ok(None) => {
                 if self.worker.clear_breaker_reported() {
                     self.busy = Instant::now();
-                    screen.say(format!("{} goes on: its breaker is closed", self.worker.name()));
+                    screen.say(format!("{} continues: its breaker is closed", self.worker.name()));
                 }
             }
             // The worker reports a database that fails.
@@ -201,15 +201,14 @@ impl ProviderRow {
         let (kind, text) = match self.worker.closed_window() {
             Some(opens) => ("window", format!("the window is closed; {opens}")),
             None if self.worker.reading().breaker != BreakerStatus::Closed => {
-                ("breaker", "the API fails; it is tried again by itself, ever more seldom".to_owned())
+                ("breaker", "the API fails; damper probes it at growing intervals".to_owned())
             }
             None if self.worker.reading().gate.is_some() => {
-                ("gate", "the API asked to be left alone for a while (Retry-After)".to_owned())
+                ("gate", "the API asked for a pause (Retry-After)".to_owned())
             }
-            None if let Some(until) = self.worker.idle_until() => (
-                "attempt",
-                format!("nothing is left but items that wait for their next attempt, the first until {until}"),
-            ),
+            None if let Some(until) = self.worker.idle_until() => {
+                ("attempt", format!("only items that wait for their next attempt are left, the first until {until}"))
+            }
             None if !self.worker.is_delivering() => {
                 ("lease", "another run delivers this stream; this one takes over when it ends".to_owned())
             }

@@ -63,7 +63,7 @@ impl Outcome {
     fn next(&self, provider: &str) -> Option<String> {
         match self {
             Self::Done => None,
-            Self::Interrupted => Some(format!("interrupted; `damper run {provider}` goes on")),
+            Self::Interrupted => Some(format!("interrupted; `damper run {provider}` continues")),
             Self::WindowClosed(opens) => {
                 Some(format!("the window is closed; {opens}; `damper run {provider} --watch` waits for it"))
             }
@@ -72,7 +72,7 @@ impl Outcome {
             }
             Self::Waiting { entries, until } => Some(format!(
                 "{entries} pending entries wait for their next attempt, the first until {until}; \
-                 `damper run {provider}` goes on then, `damper run {provider} --watch` waits for it"
+                 `damper run {provider}` continues then, `damper run {provider} --watch` waits for it"
             )),
             Self::Paused => {
                 Some(format!("its mapping is disabled, so nothing is delivered; `damper resume {provider}` enables it"))
@@ -80,7 +80,7 @@ impl Outcome {
             Self::Stopped(CliError::Stopped { by: OpenedBy::Operator, .. }) => {
                 Some(format!("paused; `damper resume {provider}` ends the pause; then run again"))
             }
-            Self::Stopped(_) => Some(format!("stopped; mend it, then `damper resume {provider}` and run again")),
+            Self::Stopped(_) => Some(format!("stopped; fix the cause, then `damper resume {provider}` and run again")),
             Self::Failed(error) => Some(format!("failed: {error}")),
         }
     }

@@ -224,7 +224,7 @@ impl Worker {
 
     async fn tick(&self) {
         if let Err(error) = self.pipeline.tick().await {
-            tracing::warn!(provider = self.name(), %error, "a tick failed; the next one tries again");
+            tracing::warn!(provider = self.name(), %error, "the tick failed; the next tick tries again");
         }
     }
 

@@ -157,11 +157,11 @@ impl ProviderState {
         }
         match (&self.counts.stream, self.control.governor.rate) {
             (Some(counts), _) if counts.pending > 0 => row("forecast", self.forecast_text()),
-            (None, Some(rate)) => row("rate", format!("{rate:.1} items a second, when it was measured last")),
+            (None, Some(rate)) => row("rate", format!("{rate:.1} items a second, by the last measurement")),
             _ => {}
         }
         if let Some(unknown) = &self.unknown {
-            row("manifest", format!("not known, so that window and quota are not: {unknown}"));
+            row("manifest", format!("not known, so window and quota are not known either: {unknown}"));
         }
         rows
     }
@@ -172,7 +172,7 @@ impl ProviderState {
                 "{fed} fed = {fetched} fetched + {skipped} skipped + {dead_letters} dead letters + {pending} pending"
             ),
             None => format!(
-                "{} dead letters are kept; what is fed, fetched and pending is not counted here: see the dashboard",
+                "{} dead letters are kept; AWS keeps no counts of fed, fetched and pending items: see the dashboard",
                 self.counts.letters
             ),
         }
@@ -196,7 +196,7 @@ impl ProviderState {
         let sent = self.control.usage.on(day);
         match &self.counts.today {
             Some(DayCounts { fetched, dead, waiting }) => format!(
-                "{day}: {fetched} fetched, {dead} dead letters, {waiting} under way or to be tried again, {sent} requests"
+                "{day}: {fetched} fetched, {dead} dead letters, {waiting} in progress or waiting for a retry, {sent} requests"
             ),
             None => format!("{day}: {sent} requests"),
         }
@@ -205,12 +205,12 @@ impl ProviderState {
     fn forecast_text(&self) -> String {
         let rate = self.control.governor.rate.map(|rate| format!(", at {rate:.1} a second")).unwrap_or_default();
         match self.forecast() {
-            Forecast::Done { at } => format!("the backlog is done about {}{rate}", self.local(at)),
+            Forecast::Done { at } => format!("the backlog will be done at about {}{rate}", self.local(at)),
             Forecast::WindowCloses { at, left } => {
                 format!("the window closes first, {}, with about {left} left{rate}", self.local(at))
             }
             Forecast::QuotaSpent { left } => format!("the day's quota is spent first, with about {left} left"),
-            Forecast::Unknown => "not known before a batch has ended".to_owned(),
+            Forecast::Unknown => "not known until a batch has ended".to_owned(),
         }
     }
 

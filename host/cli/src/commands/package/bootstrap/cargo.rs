@@ -58,18 +58,18 @@ struct Build<'a> {
 pub(super) fn build(architecture: Architecture, source: &Path, context: &Context) -> Result<PathBuf, CliError> {
     let metadata = run(&mut cargo(source, context, &["metadata", "--no-deps", "--format-version", "1"]), source)?;
     let metadata: Metadata = serde_json::from_slice(&metadata.stdout)
-        .map_err(|error| CliError::unexpected("read what cargo says of Damper's source tree", error))?;
+        .map_err(|error| CliError::unexpected("read cargo's metadata of Damper's source tree", error))?;
     let folder = metadata.target_directory.join("package");
     let build = Build { source, context, architecture, folder, is_auditable: has_auditable(source, context) };
     if !build.is_auditable {
-        context.screen.say("bootstrap will not tell what it is built of: cargo-auditable is not installed (cargo install --locked cargo-auditable)");
+        context.screen.say("bootstrap will contain no list of its dependencies: cargo-auditable is not installed (cargo install --locked cargo-auditable)");
     }
     build.make_sure_of_target()?;
     if architecture.name() != std::env::consts::ARCH || std::env::consts::OS != "linux" {
         return build.with_zig();
     }
     let path = build.natively()?;
-    let bytes = std::fs::read(&path).map_err(CliError::file("read what cargo made", &path))?;
+    let bytes = std::fs::read(&path).map_err(CliError::file("read the program that cargo built", &path))?;
     if Program::read(&bytes).is_ok_and(|program| program.check().is_err()) {
         context
             .screen
@@ -101,7 +101,7 @@ impl Build<'_> {
             program: "the search for Rust's standard library",
             status: None,
             hint: format!(
-                "`rustup target add {target}` gets it; where that cannot be, package for {} alone (--arch), or give a ready program with --bootstrap",
+                "`rustup target add {target}` installs it; if that is not possible, package for {} only (--arch), or give a ready program with --bootstrap",
                 aws_name(match self.architecture {
                     Architecture::X86_64 => Architecture::Aarch64,
                     Architecture::Aarch64 => Architecture::X86_64,
@@ -154,7 +154,9 @@ impl Build<'_> {
             .filter_map(|line| serde_json::from_slice::<Message>(line).ok())
             .filter(|message| message.reason == "compiler-artifact")
             .find_map(|message| message.executable);
-        executable.ok_or_else(|| CliError::unexpected("find what cargo made", "it told of no program named bootstrap"))
+        executable.ok_or_else(|| {
+            CliError::unexpected("find the program that cargo built", "cargo reported no program named bootstrap")
+        })
     }
 }
 
