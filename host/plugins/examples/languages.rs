@@ -1,6 +1,6 @@
-//! Measures what a fetch costs in each language: `languages gleif.wasm gleif-js.wasm gleif-python.wasm`, in release mode. Each is
-//! the same provider, against an API on loopback that answers at once. Each is measured in a process of its own, so that
-//! no memory of another counts, and prints a row of a table.
+//! Measures what a fetch costs in each language: `languages gleif.wasm gleif-js.wasm gleif-python.wasm`, in release
+//! mode. Each is the same provider, against an API on loopback that answers at once. Each is measured in a process of
+//! its own, so that no memory of another counts, and prints a row of a table.
 
 use std::error::Error;
 use std::path::Path;

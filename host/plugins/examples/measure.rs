@@ -1,5 +1,5 @@
-//! Measures what a fetch costs: `measure hostile.wasm`, in release mode. Prints the time of a fetch without I/O, and the
-//! resident memory of a fetch that waits for an answer.
+//! Measures what a fetch costs: `measure hostile.wasm`, in release mode. Prints the time of a fetch without I/O, and
+//! the resident memory of a fetch that waits for an answer.
 
 use std::collections::BTreeMap;
 use std::error::Error;

@@ -1,4 +1,5 @@
-//! Puts a manifest into a component: `pack COMPONENT.wasm provider.toml OUTPUT.wasm`. `damper build` does this as its last step.
+//! Puts a manifest into a component: `pack COMPONENT.wasm provider.toml OUTPUT.wasm`. `damper build` does this as its
+//! last step.
 
 use std::error::Error;
 use std::fs;

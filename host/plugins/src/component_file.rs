@@ -3,7 +3,9 @@
 
 #[cfg(feature = "compile")]
 mod code;
+mod contract;
 mod error;
+mod limits;
 mod sections;
 mod structure;
 
@@ -15,61 +17,20 @@ use bytes::Bytes;
 use damper_core::manifest::Manifest;
 use semver::Version;
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
 
 #[cfg(feature = "compile")]
 pub use code::CodeCost;
+pub(crate) use contract::WASI_SOCKETS_PACKAGE;
+use contract::{CONTRACT_PACKAGE, EXPORT, is_inert, is_offered, version};
+pub use contract::{HOST_CONTRACT, host_contracts};
 pub use error::ComponentFileError;
+pub use limits::MAX_COMPONENT_BYTES;
+pub(crate) use limits::{MAX_CORE_INSTANCES, MAX_MEMORIES, MAX_TABLE_ELEMENTS, MAX_TABLES};
 use sections::Sections;
 pub use structure::Excess;
 use structure::StructureError;
-pub(crate) use structure::{MAX_CORE_INSTANCES, MAX_MEMORIES, MAX_TABLES};
 
-/// The newest contract, `damper:provider`, that this host runs. It runs all earlier patches of the same minor version.
-pub const HOST_CONTRACT: Version = Version::new(0, 1, 0);
-
-/// The contracts that this host runs, for people: `0.1.0 to 0.1.0`.
-#[must_use]
-pub fn host_contracts() -> String {
-    let Version { major, minor, .. } = HOST_CONTRACT;
-    format!("{major}.{minor}.0 to {HOST_CONTRACT}")
-}
-
-/// The largest component that is read, in bytes.
-pub const MAX_COMPONENT_BYTES: usize = 64 << 20;
-
-/// The longest version of a contract, in bytes.
-const MAX_VERSION_BYTES: usize = 64;
-/// The export of a provider.
-const EXPORT: &str = "fetch-record";
-const CONTRACT_PACKAGE: &str = "damper:provider/";
-/// The WASI 0.2 interfaces that a provider may import. The filesystem is there because standard libraries ask for it; it is
-/// empty.
-const WASI_INTERFACES: [&str; 17] = [
-    "wasi:cli/environment",
-    "wasi:cli/exit",
-    "wasi:cli/stderr",
-    "wasi:cli/stdin",
-    "wasi:cli/stdout",
-    "wasi:cli/terminal-input",
-    "wasi:cli/terminal-output",
-    "wasi:cli/terminal-stderr",
-    "wasi:cli/terminal-stdin",
-    "wasi:cli/terminal-stdout",
-    "wasi:clocks/monotonic-clock",
-    "wasi:clocks/wall-clock",
-    "wasi:filesystem/preopens",
-    "wasi:filesystem/types",
-    "wasi:io/error",
-    "wasi:io/poll",
-    "wasi:io/streams",
-];
-const WASI_RANDOM_PACKAGE: &str = "wasi:random/";
-/// Interfaces that Python's standard library imports whether a provider uses them or not. They have no implementation: each function traps.
-pub(crate) const WASI_SOCKETS_PACKAGE: &str = "wasi:sockets/";
-/// The language, as in the SDK's stamp, whose providers may import the sockets without an implementation.
-const LANGUAGE_WITH_SOCKETS: &str = "python";
-const PROVIDER_INTERFACES: [&str; 3] = ["host", "http", "types"];
+use crate::digest::digest;
 
 /// A provider's file, read and checked.
 #[derive(Debug, Clone)]
@@ -172,15 +133,6 @@ pub fn embed_stamp(component: &[u8], stamp: &SdkStamp) -> Result<Vec<u8>, Compon
         .map_err(|error| damaged_error(file, &error))
 }
 
-/// The SHA-256 of some bytes, as `sha256:...`.
-pub(crate) fn digest(bytes: &[u8]) -> String {
-    format!("sha256:{}", hexadecimal(&Sha256::digest(bytes)))
-}
-
-pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 fn component_sections<'a>(file: &str, bytes: &'a [u8]) -> Result<Sections<'a>, ComponentFileError> {
     let file = file.to_owned();
     if bytes.len() > MAX_COMPONENT_BYTES {
@@ -239,29 +191,6 @@ fn contract(file: &str, plugin: &str, imports: &[String]) -> Result<Version, Com
         return Err(ComponentFileError::OlderContract { plugin, contract });
     }
     Ok(contract)
-}
-
-fn version(import: &str) -> Option<Version> {
-    let version = import.rsplit_once('@')?.1;
-    // It is repeated in messages, and real versions have some ten bytes.
-    Version::parse(version).ok().filter(|_| version.len() <= MAX_VERSION_BYTES)
-}
-
-/// Whether the host offers this interface to a provider.
-fn is_offered(import: &str) -> bool {
-    let (interface, version) = import.split_once('@').unwrap_or((import, ""));
-    let wasi = WASI_INTERFACES.contains(&interface) || interface.starts_with(WASI_RANDOM_PACKAGE);
-    let ours = interface.strip_prefix(CONTRACT_PACKAGE).is_some_and(|name| PROVIDER_INTERFACES.contains(&name));
-    ours || (wasi && version.starts_with("0.2."))
-}
-
-/// Whether this import is accepted although it has no implementation. In any other language an import of sockets is a mistake of the
-/// author, who should hear of it now.
-fn is_inert(import: &str, language: Option<&str>) -> bool {
-    let (interface, version) = import.split_once('@').unwrap_or((import, ""));
-    language == Some(LANGUAGE_WITH_SOCKETS)
-        && interface.starts_with(WASI_SOCKETS_PACKAGE)
-        && version.starts_with("0.2.")
 }
 
 #[cfg(test)]

@@ -1,12 +1,16 @@
-//! Credentials: a component names one, and the host applies its secret to a request or signs with it. No function returns a secret.
+//! Credentials: a component names one, and the host applies its secret to a request or signs with it. No function
+//! returns a secret.
 //!
-//! A secret is read when it is first needed ([`cached_secret`]), takes the form that its kind needs ([`form`]), and from then on is known to the
-//! scrubber in every spelling. `http_client` sends the requests.
+//! A secret is read when it is first needed ([`cached_secret`]), takes the form that its kind needs ([`form`]), and
+//! from then on is known to the scrubber in every spelling. `http_client` sends the requests.
 
 mod cached_secret;
 mod certificate;
 mod client;
+mod error;
 mod form;
+mod header_value;
+mod secret_spellings;
 mod single_flight;
 mod tokens;
 
@@ -17,11 +21,12 @@ use damper_core::manifest::{CredentialKind, Manifest};
 use hmac::{Hmac, Mac};
 use sha2::{Sha256, Sha512};
 
-use crate::grants::{Grants, Origin, OriginError, SecretBinding};
-use crate::text::Scrubber;
+use crate::grants::{Grants, Origin, SecretBinding};
+use crate::redaction::Scrubber;
 
 pub(crate) use cached_secret::{CachedSecret, SecretVersion};
 pub(crate) use certificate::{ClientCertificate, check_ca};
+pub use error::CredentialError;
 pub(crate) use form::Form;
 pub(crate) use single_flight::Role;
 #[cfg(feature = "fuzzing")]
@@ -47,42 +52,6 @@ pub(crate) struct BoundCredential {
     /// The tokens that are sent in its place.
     pub(crate) tokens: Option<Tokens>,
     receivers: Vec<Origin>,
-}
-
-/// Why a credential cannot be set up.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum CredentialError {
-    /// A secret is bound to a credential that the manifest does not name.
-    #[error("a secret is bound to {name:?}, which is not a credential of the provider: remove it, or correct the name")]
-    Unknown {
-        /// Its name.
-        name: String,
-    },
-    /// The secret does not have the form its kind needs.
-    #[error("the secret of the credential {name:?} {problem}")]
-    BadSecret {
-        /// The credential's name.
-        name: String,
-        /// The problem; never the secret.
-        problem: &'static str,
-    },
-    /// One of the hosts that may receive the secret is none.
-    #[error("the hosts of the credential {name:?}: {source}")]
-    BadHost {
-        /// The credential's name.
-        name: String,
-        /// The problem.
-        source: OriginError,
-    },
-    /// A setting that its kind needs beside the secret is missing, or cannot be used.
-    #[error("the credential {name:?} {problem}")]
-    BadUse {
-        /// The credential's name.
-        name: String,
-        /// The problem.
-        problem: String,
-    },
 }
 
 /// Why a credential cannot be used now.

@@ -1,4 +1,5 @@
-//! Access to private functions for the fuzz targets of `tests/fuzz` alone. This module is not part of the crate's interface.
+//! Access to private functions for the fuzz targets of `tests/fuzz` alone. This module is not part of the crate's
+//! interface.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -24,7 +25,8 @@ pub fn check_code(bytes: &[u8]) -> Result<(), ComponentFileError> {
 pub struct Policy(EgressPolicy);
 
 impl Policy {
-    /// A policy as a plugin makes it: the origins that the manifest asks for, those that the operator grants, and the private ones.
+    /// A policy as a plugin makes it: the origins that the manifest asks for, those that the operator grants, and the
+    /// private ones.
     #[must_use]
     pub fn new(asked: Vec<Origin>, granted: Vec<Origin>, private: Vec<Origin>) -> Self {
         Self(EgressPolicy::new(asked, granted, private))
@@ -73,7 +75,7 @@ pub fn read_headers(pairs: &[(String, String)]) -> Result<HeaderMap, String> {
 
 /// The next request of a redirect.
 #[derive(Debug)]
-pub struct Hop {
+pub struct RedirectHop {
     /// Its URL.
     pub url: Url,
     /// Its method.
@@ -93,9 +95,9 @@ pub fn next_hop(
     location: Option<&[u8]>,
     method: &Method,
     url: &Url,
-) -> Result<Option<Hop>, String> {
+) -> Result<Option<RedirectHop>, String> {
     let hop = egress::redirect::next_hop(status, location, method, url)?;
-    Ok(hop.map(|egress::redirect::Hop { url, method, keep_body, keep_credential }| Hop {
+    Ok(hop.map(|egress::redirect::Hop { url, method, keep_body, keep_credential }| RedirectHop {
         url,
         method,
         keep_body,
@@ -111,13 +113,13 @@ pub fn token_retry_after(headers: &HeaderMap) -> Option<Duration> {
 
 /// Takes one secret out of texts and bodies.
 #[derive(Debug)]
-pub struct Scrubber(crate::text::Scrubber);
+pub struct OneSecretScrubber(crate::redaction::Scrubber);
 
-impl Scrubber {
+impl OneSecretScrubber {
     /// A scrubber that knows this secret in all of its spellings; none where the secret is too long to be searched for.
     #[must_use]
     pub fn knowing(secret: &str, is_basic: bool) -> Option<Self> {
-        let scrubber = crate::text::Scrubber::default();
+        let scrubber = crate::redaction::Scrubber::default();
         scrubber.learn("fuzzed", crate::spellings(secret, is_basic)).ok()?;
         Some(Self(scrubber))
     }

@@ -1,5 +1,5 @@
-//! An operator's grants to a provider: hosts, private addresses, secrets, settings. A manifest requests them; only the operator grants
-//! them.
+//! An operator's grants to a provider: hosts, private addresses, secrets, settings. A manifest requests them; only the
+//! operator grants them.
 
 mod secret;
 
@@ -22,8 +22,8 @@ pub struct Grants {
     pub secrets: BTreeMap<String, SecretBinding>,
     /// Values for the keys of the manifest's `[config]`.
     pub config: BTreeMap<String, String>,
-    /// The proxy for requests to public hosts, as a URL. It resolves the hosts' names, so their addresses are not checked here. Private
-    /// origins are never asked through it.
+    /// The proxy for requests to public hosts, as a URL. It resolves the hosts' names, so their addresses are not
+    /// checked here. Private origins are never asked through it.
     pub proxy: Option<String>,
 }
 

@@ -1,14 +1,15 @@
-//! Whether other users of the machine can change a file or a folder. Code and files with grants are read only from places that they cannot
-//! change.
+//! Whether other users of the machine can change a file or a folder. Code and files with grants are read only from
+//! places that they cannot change.
 //!
-//! A folder is opened by walking from the root: each component is opened in the folder before it, and its owner and mode are
-//! asked of the open file. Others can therefore not exchange a component between its check and its use. A folder that everybody
-//! may write to is accepted on the way where it is sticky, as `/tmp` is: nobody but the owner can rename what lies in it, and
-//! the owner of the next component is checked as well.
+//! A folder is opened by walking from the root: each component is opened in the folder before it, and its owner and
+//! mode are asked of the open file. Others can therefore not exchange a component between its check and its use. A
+//! folder that everybody may write to is accepted on the way where it is sticky, as `/tmp` is: nobody but the owner can
+//! rename what lies in it, and the owner of the next component is checked as well.
 //!
-//! The rules are those of `StrictModes` in sshd (<https://man.openbsd.org/sshd_config#StrictModes>). As in Debian's sshd, a file
-//! that its group may write to is accepted where the group is private to the owner, which is usual where the umask is 002. Access
-//! control lists count as far as they show in the mode: the mask stands in the place of the group's permissions.
+//! The rules are those of `StrictModes` in sshd (<https://man.openbsd.org/sshd_config#StrictModes>). As in Debian's
+//! sshd, a file that its group may write to is accepted where the group is private to the owner, which is usual where
+//! the umask is 002. Access control lists count as far as they show in the mode: the mask stands in the place of the
+//! group's permissions.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Metadata};
@@ -106,8 +107,8 @@ impl OwnershipError {
 pub enum GroupWrite {
     /// No group.
     Refused,
-    /// The group of the owner alone: it has the owner's number, and no other user is a member according to `/etc/group` and
-    /// `/etc/passwd`.
+    /// The group of the owner alone: it has the owner's number, and no other user is a member according to `/etc/group`
+    /// and `/etc/passwd`.
     Private,
 }
 
@@ -236,8 +237,8 @@ pub fn check_open(file: &File, path: &Path, group: GroupWrite) -> Result<(), Own
     check_changes(&metadata(file, path)?, path, group)
 }
 
-/// Checks that others cannot change what lies in the folder of a file, by its mode alone: folders above it are not looked at. A
-/// sticky folder is accepted, and one on a file system that is mounted read-only.
+/// Checks that others cannot change what lies in the folder of a file, by its mode alone: folders above it are not
+/// looked at. A sticky folder is accepted, and one on a file system that is mounted read-only.
 ///
 /// # Errors
 /// If they can, or the folder cannot be looked at.
@@ -252,8 +253,8 @@ pub fn check_folder_of(file: &Path) -> Result<(), OwnershipError> {
     if is_read_only { Ok(()) } else { checked }
 }
 
-/// Checks that others can change nothing in a folder, at whatever depth. A symbolic link counts by its owner, and is not
-/// followed.
+/// Checks that others can change nothing in a folder, at whatever depth. A symbolic link counts by its owner, and is
+/// not followed.
 ///
 /// # Errors
 /// If they can, naming the first file, or something cannot be looked at.

@@ -6,11 +6,12 @@
 //! providers/NAME/provider.cwasm   the compiled component, as the engine maps it
 //! ```
 //!
-//! Files are read only when they are needed: opening a package reads no provider, [`Package::provider`] reads one provider's
-//! `provider.json`, and its code is read (once, for its digest) and mapped at its first fetch. A package with five hundred providers starts
-//! as fast as one with a single provider. `damper package` makes the zip around a package; this module does not.
+//! Files are read only when they are needed: opening a package reads no provider, [`Package::provider`] reads one
+//! provider's `provider.json`, and its code is read (once, for its digest) and mapped at its first fetch. A package
+//! with five hundred providers starts as fast as one with a single provider. `damper package` makes the zip around a
+//! package; this module does not.
 
-mod artifact;
+pub(crate) mod artifact;
 mod description;
 mod error;
 #[cfg(feature = "compile")]
@@ -22,7 +23,7 @@ use std::path::{Path, PathBuf};
 use damper_core::manifest::Manifest;
 
 pub use crate::engine::Architecture;
-pub(crate) use artifact::{Artifact, CheckedFile};
+use artifact::Artifact;
 use description::ProviderDescription;
 pub use error::PackageError;
 #[cfg(feature = "compile")]

@@ -1,40 +1,39 @@
-//! A provider that is ready to fetch: each fetch runs in a fresh instance in a store of its own, which never outlives the call.
+//! A provider that is ready to fetch: each fetch runs in a fresh instance in a store of its own, which never outlives
+//! the call.
 
+mod load_error;
 mod outcome;
+mod shared_host;
 
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use damper_core::day::Day;
 use damper_core::fetcher::{FetchReport, FetchRequest, Fetcher, Permits};
 use damper_core::manifest::{Limits, Manifest};
 use damper_core::record::{Failure, FailureKind, Fetched};
-use tokio::sync::Mutex;
 use wasmtime::{Store, UpdateDeadline};
 
 use crate::bindings::ProviderPre;
 use crate::bindings::damper::provider::types;
-use crate::compiled::ComponentSource;
+use crate::call::{GuestCall, LogLine, Output, Times, Usage};
+use crate::capture::{CaptureLevel, RequestLogEntry, RequestTrace};
 use crate::credentials::Credentials;
 use crate::egress::EgressPolicy;
-use crate::execution_marks::{MarkedComponent, MarkedItem};
+use crate::engine::{ComponentSource, LazyComponent, MarkedComponent, MarkedItem};
 use crate::grants::{Grants, Origin};
-use crate::guest_call::{CaptureLevel, GuestCall, RequestTrace, Times};
-use crate::host::{Inner, LoadError};
-use crate::host_memory::{self, HostMemory};
 use crate::http_client::{Connections, HttpClient};
-use crate::memory_budget::BudgetShare;
-use crate::output::{LogLine, Output};
-use crate::provider_cache::ProviderCache;
-use crate::request_log::RequestLogEntry;
-use crate::store_data::{SharedContext, StoreData};
+use crate::instance::{ProviderCache, SharedContext, StoreData};
+use crate::memory::{BudgetShare, HostMemory, max_call_bytes};
+use crate::redaction::Scrubber;
 use crate::test_environment::TestEnvironment;
-use crate::text::Scrubber;
+pub use load_error::LoadError;
 use outcome::MemoryLimit;
+pub(crate) use shared_host::SharedHost;
 
 /// The overhead of handing over a record.
 const HOSTCALL_SPARE_BYTES: usize = 64 << 10;
@@ -43,7 +42,7 @@ const MAX_HANDLES: usize = 1_000;
 
 /// A provider that is ready to fetch.
 pub struct Plugin {
-    host: Arc<Inner>,
+    host: Arc<SharedHost>,
     component: Arc<LazyComponent>,
     shared: Arc<SharedContext>,
     name: String,
@@ -71,27 +70,9 @@ pub struct TracedFetch {
     pub usage: Usage,
 }
 
-/// The resources that a call used.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Usage {
-    /// The most memory that its instance had, in bytes.
-    pub peak_memory_bytes: u64,
-    /// The instructions that it ran, where a [metered host](crate::PluginHost::with_metering) ran it to its end.
-    pub instructions: Option<u64>,
-}
-
-/// A component that is compiled, or read compiled, when it is first needed.
-pub(crate) struct LazyComponent {
-    name: String,
-    source: ComponentSource,
-    prepared: OnceLock<Result<ProviderPre<StoreData>, String>>,
-    /// Held by the fetch that prepares the component, so that the others wait without a thread each.
-    preparing: Mutex<()>,
-}
-
 impl Plugin {
     pub(crate) fn new(
-        host: Arc<Inner>,
+        host: &Arc<SharedHost>,
         source: ComponentSource,
         manifest: Manifest,
         grants: Grants,
@@ -115,11 +96,12 @@ impl Plugin {
             response_bytes: manifest.limits.response_bytes,
             echoes: AtomicU64::new(0),
         };
-        let component = LazyComponent::of(&host, &name, source);
+        let component = host.components.add(&name, source);
         let (guest_memory, host_memory) = (host.guest_memory.share(), host.host_memory.share());
         let cache = ProviderCache::new(Arc::clone(&host_memory));
         let shared = Arc::new(SharedContext { client, cache, config, scrubber, is_test });
-        let marked = MarkedComponent::new(&name, component.source.digest());
+        let marked = MarkedComponent::new(&name, component.digest());
+        let host = Arc::clone(host);
         Ok(Self { host, component, shared, name, marked, limits: manifest.limits, guest_memory, host_memory })
     }
 
@@ -134,7 +116,7 @@ impl Plugin {
     /// # Errors
     /// If the component cannot run here; each fetch would fail as `broken` with the same message.
     pub async fn prepare(&self) -> Result<(), Failure> {
-        let prepared = self.component.get_or_prepare(&self.host).await;
+        let prepared = self.component.get_or_prepare(&self.host.components).await;
         prepared.map(drop).map_err(|why| Failure::new(FailureKind::Broken, why))
     }
 
@@ -167,7 +149,8 @@ impl Plugin {
         GuestCall::new(output, permits, times, capture_level, memory)
     }
 
-    /// Runs a call to its end or its timeout. Returns the report, the request log, and the number of requests that are missing in the log.
+    /// Runs a call to its end or its timeout. Returns the report, the request log, and the number of requests that are
+    /// missing in the log.
     async fn run(&self, call: &Arc<GuestCall>, request: FetchRequest) -> (FetchReport, Vec<RequestLogEntry>, usize) {
         let timeout = request.timeout;
         let marks = self.host.execution_marks.as_ref();
@@ -216,8 +199,8 @@ impl Plugin {
     /// One call in a fresh instance.
     async fn call_guest(&self, call: &Arc<GuestCall>, request: FetchRequest) -> Result<Fetched, Failure> {
         let broken = |why| Failure::new(FailureKind::Broken, why);
-        let component = self.component.get_or_prepare(&self.host).await.map_err(broken)?;
-        let permit = self.host.pools.acquire_instance(component).await;
+        let component = self.component.get_or_prepare(&self.host.components).await.map_err(broken)?;
+        let permit = self.host.components.acquire_instance(component).await;
         let _permit = permit.ok_or_else(|| broken("the plugin host has ended".to_owned()))?;
         let mut store = self.new_store(call, component, request.day);
         let instance = match component.instantiate_async(&mut store).await {
@@ -225,7 +208,7 @@ impl Plugin {
             Err(error) => return Err(outcome::start_failure(call, &self.memory_limit(), &error)),
         };
         let returned = instance.call_fetch_record(&mut store, &guest_request(request)).await;
-        if let Some(left) = store.get_fuel().ok().filter(|_| self.host.counts_instructions()) {
+        if let Some(left) = store.get_fuel().ok().filter(|_| self.host.components.counts_instructions()) {
             call.record_instructions(u64::MAX - left);
         }
         match returned {
@@ -253,11 +236,12 @@ impl Plugin {
         let mut store = Store::new(component.engine(), state);
         store.limiter_async(|state| state);
         store.set_max_component_handles(MAX_HANDLES);
-        // The most that a guest hands over at a time: the smaller limit of its memory and the host's. A record that is too large is then
-        // reported as such, and lists that point to the same bytes again and again are not copied forever.
-        let host_bytes = host_memory::limit(&self.host_memory, self.limits.response_bytes);
+        // The most that a guest hands over at a time: the smaller limit of its memory and the host's. A record that is
+        // too large is then reported as such, and lists that point to the same bytes again and again are not copied
+        // forever.
+        let host_bytes = max_call_bytes(&self.host_memory, self.limits.response_bytes);
         store.set_hostcall_fuel(memory_bytes.min(host_bytes).saturating_add(HOSTCALL_SPARE_BYTES));
-        if self.host.counts_instructions() {
+        if self.host.components.counts_instructions() {
             // Only an engine without metering refuses fuel.
             let _ = store.set_fuel(u64::MAX);
         }
@@ -290,47 +274,13 @@ impl Fetcher for Plugin {
     }
 
     fn digest(&self) -> &str {
-        self.component.source.digest()
+        self.component.digest()
     }
 }
 
 impl fmt::Debug for Plugin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Plugin").field("name", &self.name).field("digest", &self.digest()).finish_non_exhaustive()
-    }
-}
-
-impl LazyComponent {
-    /// A component to be prepared; plugins of a host with the same component share it. Packaged code is checked for each plugin: the digest
-    /// is the component's, not the code's.
-    fn of(host: &Inner, name: &str, source: ComponentSource) -> Arc<Self> {
-        let shared = match &source {
-            ComponentSource::Component { digest, .. } => Some(digest.clone()),
-            ComponentSource::Packaged(_) => None,
-        };
-        let made = || Self { name: name.to_owned(), source, prepared: OnceLock::new(), preparing: Mutex::new(()) };
-        match shared {
-            Some(digest) => host.shared_component(&digest, made),
-            None => Arc::new(made()),
-        }
-    }
-
-    /// The component, ready to be instantiated, or why it cannot be prepared.
-    async fn get_or_prepare(self: &Arc<Self>, host: &Arc<Inner>) -> Result<&ProviderPre<StoreData>, String> {
-        if self.prepared.get().is_none() {
-            let _preparing = self.preparing.lock().await;
-            let (this, host) = (Arc::clone(self), Arc::clone(host));
-            // It continues for the next fetch if the waiting one ends.
-            let work = move || {
-                this.prepared.get_or_init(|| host.prepare(&this.name, &this.source));
-            };
-            tokio::task::spawn_blocking(work).await.map_err(|_| "the component's compilation panicked".to_owned())?;
-        }
-        match self.prepared.get() {
-            Some(Ok(prepared)) => Ok(prepared),
-            Some(Err(why)) => Err(why.clone()),
-            None => Err("the component was not prepared".to_owned()),
-        }
     }
 }
 

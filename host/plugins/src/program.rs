@@ -1,17 +1,18 @@
-//! Programs of WASI 0.2 (the world `wasi:cli/command`) in the engine of providers: such as a provider's unit tests that `cargo test`
-//! compiles for wasm32-wasip2.
+//! Programs of WASI 0.2 (the world `wasi:cli/command`) in the engine of providers: such as a provider's unit tests that
+//! `cargo test` compiles for wasm32-wasip2.
 //!
-//! Such a program is the author's own and runs during development, not in production. It gets a provider's WASI interfaces with this
-//! process's standard streams and the given arguments: no folder, no network, no environment, and none of the contract's interfaces.
+//! Such a program is the author's own and runs during development, not in production. It gets a provider's WASI
+//! interfaces with this process's standard streams and the given arguments: no folder, no network, no environment, and
+//! none of the contract's interfaces.
 
 use wasmtime::component::{Component, Linker, ResourceTable};
 use wasmtime::{ResourceLimiter, Store};
 use wasmtime_wasi::p2::bindings::Command;
 use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxView, WasiView};
 
-use crate::engine::{self, CodeSettings};
+use crate::engine::{CodeSettings, new_on_demand};
 use crate::host::HostError;
-use crate::wasi;
+use crate::instance::wasi;
 
 /// The outcome of a program.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +42,7 @@ pub enum ProgramError {
 pub async fn run(component: &[u8], arguments: &[String], memory_bytes: usize) -> Result<ProgramOutcome, ProgramError> {
     let (arch, os) = (std::env::consts::ARCH, std::env::consts::OS);
     let settings = CodeSettings::host().ok_or(HostError::Unsupported { arch, os })?;
-    let engine = engine::new_on_demand(&settings).map_err(|error| HostError::Engine(format!("{error:#}")))?;
+    let engine = new_on_demand(&settings).map_err(|error| HostError::Engine(format!("{error:#}")))?;
     let refused = |error: wasmtime::Error| ProgramError::NotRunnable(format!("{error:#}"));
     let component = Component::new(&engine, component).map_err(refused)?;
     let mut linker = Linker::new(&engine);

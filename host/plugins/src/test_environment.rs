@@ -1,9 +1,10 @@
-//! The environment of a provider under test: the engine, limits, egress policy and credentials of production, with the network, the clocks
-//! and the random numbers of a test.
+//! The environment of a provider under test: the engine, limits, egress policy and credentials of production, with the
+//! network, the clocks and the random numbers of a test.
 //!
-//! Only [`PluginHost::load_for_test`](crate::PluginHost::load_for_test) uses it; [`PluginHost::load`](crate::PluginHost::load) cannot.
-//! Every request that the egress policy lets through goes to one test server on loopback, as to an HTTP proxy, whatever its host, its port
-//! and its scheme; so no name is resolved and no other address is reached. The egress policy refuses the same requests as in production.
+//! Only [`PluginHost::load_for_test`](crate::PluginHost::load_for_test) uses it;
+//! [`PluginHost::load`](crate::PluginHost::load) cannot. Every request that the egress policy lets through goes to one
+//! test server on loopback, as to an HTTP proxy, whatever its host, its port and its scheme; so no name is resolved and
+//! no other address is reached. The egress policy refuses the same requests as in production.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -35,8 +36,8 @@ pub enum TestEnvironmentError {
 }
 
 impl TestEnvironment {
-    /// An environment whose network is the server at `address`, an HTTP proxy that responds for every host, and whose only certificate
-    /// authority is the one given (DER).
+    /// An environment whose network is the server at `address`, an HTTP proxy that responds for every host, and whose
+    /// only certificate authority is the one given (DER).
     ///
     /// # Errors
     /// If the address is not a loopback address, or the certificate is none.
@@ -56,8 +57,8 @@ impl TestEnvironment {
     }
 }
 
-/// Sets the clocks and random numbers of a guest under test: noon of its day, a monotonic clock that starts at zero, and pseudorandom bytes
-/// that are the same each time.
+/// Sets the clocks and random numbers of a guest under test: noon of its day, a monotonic clock that starts at zero,
+/// and pseudorandom bytes that are the same each time.
 pub(crate) fn fix_clocks_and_random(builder: &mut WasiCtxBuilder, day: Day) {
     builder
         .wall_clock(Noon(since_epoch(day)))
@@ -91,7 +92,8 @@ impl HostWallClock for Noon {
     }
 }
 
-/// A clock that advances by a microsecond each time it is read, so that a guest that waits for it to advance does not wait forever.
+/// A clock that advances by a microsecond each time it is read, so that a guest that waits for it to advance does not
+/// wait forever.
 #[derive(Clone)]
 struct Ticks(Arc<AtomicU64>);
 

@@ -1,6 +1,6 @@
 //! The scrubber: a secret, spelled somehow, somewhere in a text.
 
-use damper_plugins::fuzzing::Scrubber;
+use damper_plugins::fuzzing::OneSecretScrubber;
 
 use crate::parts::parts;
 use crate::spelling::spell;
@@ -23,7 +23,7 @@ pub fn scrubber(data: &[u8]) {
         return;
     }
     let known = if is_basic { format!("user:{secret}") } else { secret.clone() };
-    let scrubber = Scrubber::knowing(&known, is_basic).expect("such secrets can be searched for");
+    let scrubber = OneSecretScrubber::knowing(&known, is_basic).expect("such secrets can be searched for");
     let spelled = spell(&secret, *choice & 0x7f);
     let text = format!("{before}{}{after}", spelled.text);
     let is_left = |text: &str| text.contains(&spelled.core) && !REPLACEMENT.contains(&spelled.core);

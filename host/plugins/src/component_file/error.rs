@@ -3,8 +3,9 @@
 use damper_core::manifest::ManifestError;
 use semver::Version;
 
+use super::contract::{EXPORT, HOST_CONTRACT, host_contracts};
+use super::limits::MAX_COMPONENT_BYTES;
 use super::structure::Excess;
-use super::{EXPORT, HOST_CONTRACT, MAX_COMPONENT_BYTES, host_contracts};
 
 /// A file that is no provider this host can run.
 #[derive(Debug, thiserror::Error)]

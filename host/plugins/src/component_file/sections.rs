@@ -5,8 +5,8 @@ use wasmparser::{BinaryReader, BinaryReaderError, ComponentTypeRef, Encoding, Pa
 
 /// The custom section that holds the manifest's text, in the outermost component.
 pub(super) const MANIFEST_SECTION: &str = "damper:manifest";
-/// The custom section that the SDK stamps: in the core module that the author's compiler made, or, where an interpreter is that
-/// module, in the outermost component.
+/// The custom section that the SDK stamps: in the core module that the author's compiler made, or, where an interpreter
+/// is that module, in the outermost component.
 pub(super) const STAMP_SECTION: &str = "damper:sdk";
 
 /// The length of a component's header: magic number, version and layer.
@@ -24,8 +24,8 @@ pub(super) struct Sections<'a> {
 }
 
 impl<'a> Sections<'a> {
-    /// Reads a module's or a component's sections, the nested ones included. Nothing is validated beyond its framing; the
-    /// engine does that when it compiles.
+    /// Reads a module's or a component's sections, the nested ones included. Nothing is validated beyond its framing;
+    /// the engine does that when it compiles.
     pub(super) fn read(bytes: &'a [u8]) -> Result<Self, BinaryReaderError> {
         let mut sections = Self::default();
         let mut depth = 0_u32;

@@ -1,10 +1,11 @@
-//! The cost of a component for the host beside its memories: the host's data for each instance, and (in `code`) the compiler's memory.
+//! The cost of a component for the host beside its memories: the host's data for each instance, and (in `code`) the
+//! compiler's memory.
 //!
-//! The length of a file bounds neither. A component can instantiate another one twice, which does the same, and so on; a thousand functions
-//! can have fifty thousand locals each, in a few bytes. Both are therefore counted from the file before anything is compiled, and a
-//! component beyond the limits is refused. The limits are about four times what CPython needs, the largest that there is: 14 core
-//! instances, 1 memory (QuickJS: 2), 2 tables, 0.5 MB an instance; a function of 427 kB, 271 locals in one and 47,805 in all, 781 blocks
-//! within blocks.
+//! The length of a file bounds neither. A component can instantiate another one twice, which does the same, and so on;
+//! a thousand functions can have fifty thousand locals each, in a few bytes. Both are therefore counted from the file
+//! before anything is compiled, and a component beyond the limits is refused. The limits are about four times what
+//! CPython needs, the largest that there is: 14 core instances, 1 memory (QuickJS: 2), 2 tables, 0.5 MB an instance; a
+//! function of 427 kB, 271 locals in one and 47,805 in all, 781 blocks within blocks.
 
 use std::fmt;
 
@@ -13,17 +14,15 @@ use wasmparser::{
     ComponentTypeRef, Encoding, Instance, Parser, Payload,
 };
 
-/// The most modules that one instance of a component consists of.
-pub(crate) const MAX_CORE_INSTANCES: u32 = 64;
-/// The most memories and tables of one instance.
-pub(crate) const MAX_MEMORIES: u32 = 4;
-pub(crate) const MAX_TABLES: u32 = 16;
+use super::limits::{MAX_CORE_INSTANCES, MAX_MEMORIES, MAX_TABLES};
+
 /// The most bytes that the host stores for one instance beside its memories and tables.
 const MAX_INSTANCE_BYTES: u64 = 2 << 20;
 /// How deep components may lie within components.
 const MAX_DEPTH: usize = 16;
 
-/// The most bytes that the engine stores for each function that may be referred to, import, global and lowered function.
+/// The most bytes that the engine stores for each function that may be referred to, import, global and lowered
+/// function.
 const FUNCTION_BYTES: u64 = 32;
 const IMPORT_BYTES: u64 = 32;
 const GLOBAL_BYTES: u64 = 16;

@@ -161,7 +161,9 @@ proptest! {
     }
 
     #[test]
-    fn mutated_components_never_panic(edits in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8)) {
+    fn mutated_components_never_panic(
+        edits in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
+    ) {
         let mut bytes = provider(CONTRACT);
         for (index, byte) in edits {
             let index = index.index(bytes.len());

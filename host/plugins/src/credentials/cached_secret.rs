@@ -1,16 +1,18 @@
-//! The cache of one secret: it is read when it is first needed, by one fetch for all, and read again when an API no longer accepts it.
+//! The cache of one secret: it is read when it is first needed, by one fetch for all, and read again when an API no
+//! longer accepts it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use damper_core::manifest::CredentialKind;
 use tokio::time::Instant;
 
-use super::CredentialError;
+use super::error::CredentialError;
 use super::form::{Form, spellings_of};
 use super::single_flight::{Role, SingleFlight};
 use crate::grants::{Secret, SecretBinding};
-use crate::text::Scrubber;
+use crate::lock::lock;
+use crate::redaction::Scrubber;
 
 /// The shortest time between two readings because of a refusal: a wrong key must not overload the secret's source.
 pub(super) const MIN_RENEWAL: Duration = Duration::from_mins(1);
@@ -48,7 +50,7 @@ struct VersionFactory {
 impl RenewalLimit {
     /// Starts a renewal if the last one is long enough ago. Returns whether it did.
     pub(crate) fn try_begin(&self, now: Instant) -> bool {
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = lock(&self.0);
         let is_due = last.is_none_or(|last| now.saturating_duration_since(last) >= MIN_RENEWAL);
         if is_due {
             *last = Some(now);
@@ -87,8 +89,8 @@ impl CachedSecret {
         }
     }
 
-    /// Another version than the one that an API refused, if there is one by now. The secret is read again for that, but not
-    /// more often than once in [`MIN_RENEWAL`].
+    /// Another version than the one that an API refused, if there is one by now. The secret is read again for that, but
+    /// not more often than once in [`MIN_RENEWAL`].
     pub(crate) async fn renew(&self, refused: &Arc<SecretVersion>) -> Option<Arc<SecretVersion>> {
         let is_other = |value: &Arc<SecretVersion>| !Arc::ptr_eq(value, refused);
         if let Some(other) = self.flight.value().filter(is_other) {

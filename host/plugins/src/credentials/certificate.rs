@@ -7,22 +7,21 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
-use crate::http_client::Clients;
+use super::secret_spellings::secret_spellings;
 
 /// From so many characters on, a line of a key is secret by itself.
 const MIN_LINE: usize = 16;
 
-/// A certificate to show, with the HTTP clients that show it: nothing else is ever sent through them.
+/// A certificate to show, with its key.
 pub(crate) struct ClientCertificate {
     pub(crate) identity: Identity,
     /// The certificates that are trusted instead of the public authorities, if any.
     pub(crate) ca: Option<Vec<Certificate>>,
-    pub(crate) clients: Clients,
 }
 
 impl ClientCertificate {
     /// Reads a chain and its key, else says what is wrong with them, as the end of a sentence.
-    pub(super) fn read(pem: &str, ca: Option<&str>) -> Result<Self, &'static str> {
+    pub(crate) fn read(pem: &str, ca: Option<&str>) -> Result<Self, &'static str> {
         let no_pem = "is not PEM with a certificate chain and its key";
         let chain: Vec<_> =
             CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<_, _>>().map_err(|_| no_pem)?;
@@ -36,7 +35,7 @@ impl ClientCertificate {
             .map_err(|_| "holds a key that is not the certificate's, or of a kind that is not supported")?;
         let identity = Identity::from_pem(pem.as_bytes()).map_err(|_| no_pem)?;
         let ca = ca.map(read_ca).transpose()?;
-        Ok(Self { identity, ca, clients: Clients::default() })
+        Ok(Self { identity, ca })
     }
 }
 
@@ -62,8 +61,8 @@ fn read_ca(pem: &str) -> Result<Vec<Certificate>, &'static str> {
     if certificates.is_empty() || ignored > 0 { Err(wrong) } else { Ok(certificates) }
 }
 
-/// The texts of a chain with its key that must not be written: the key, line by line, so that the lines are found in any arrangement.
-/// Certificates are no secret.
+/// The texts of a chain with its key that must not be written: the key, line by line, so that the lines are found in
+/// any arrangement. Certificates are no secret.
 pub(super) fn spellings(pem: &str) -> Vec<String> {
     let mut in_key = false;
     let mut lines = Vec::new();
@@ -73,7 +72,7 @@ pub(super) fn spellings(pem: &str) -> Vec<String> {
         } else if line.starts_with("-----END ") {
             in_key = false;
         } else if in_key && line.len() >= MIN_LINE {
-            lines.extend(super::form::spellings(line));
+            lines.extend(secret_spellings(line));
         }
     }
     lines

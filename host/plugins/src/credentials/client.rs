@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Deserialize;
 
-use super::form::spellings;
+use super::secret_spellings::secret_spellings;
 
 /// A client's id and its secret.
 #[derive(Deserialize)]
@@ -35,7 +35,7 @@ impl Client {
 
     /// Every text of it that must not be written.
     pub(crate) fn spellings(&self) -> Vec<String> {
-        let mut spellings = spellings(&self.secret);
+        let mut spellings = secret_spellings(&self.secret);
         spellings.push(self.basic());
         spellings.push(BASE64.encode(format!("{}:{}", self.id, self.secret)));
         spellings

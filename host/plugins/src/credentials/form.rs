@@ -1,5 +1,7 @@
 //! A secret in the form that its kind needs, and in all spellings that are scrubbed.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use damper_core::manifest::CredentialKind;
@@ -7,6 +9,8 @@ use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 
 use super::certificate::{self, ClientCertificate};
 use super::client::Client;
+use super::header_value::header_value;
+use super::secret_spellings::secret_spellings;
 use crate::grants::Secret;
 
 /// The longest secret, in bytes: a certificate chain with its key fits.
@@ -22,12 +26,12 @@ pub(crate) enum Form {
     /// A client, which gets tokens with it.
     Client(Client),
     /// A certificate to show.
-    Certificate(Box<ClientCertificate>),
+    Certificate(Arc<ClientCertificate>),
 }
 
 impl Form {
-    /// A secret as its kind needs it, else what is wrong with it, as the end of a sentence. `ca`: the certificates to trust
-    /// where it is a client certificate.
+    /// A secret as its kind needs it, else what is wrong with it, as the end of a sentence. `ca`: the certificates to
+    /// trust where it is a client certificate.
     pub(crate) fn of(kind: &CredentialKind, secret: &Secret, ca: Option<&str>) -> Result<Self, &'static str> {
         let text = secret.expose();
         if text.is_empty() {
@@ -49,7 +53,7 @@ impl Form {
                 .map(Self::Client)
                 .ok_or("is neither \"client_id:client_secret\" nor a JSON object with these two keys"),
             CredentialKind::Mtls => {
-                ClientCertificate::read(text, ca).map(|certificate| Self::Certificate(Box::new(certificate)))
+                ClientCertificate::read(text, ca).map(|certificate| Self::Certificate(Arc::new(certificate)))
             }
         }
     }
@@ -61,26 +65,19 @@ fn sensitive_header(name: HeaderName, value: &str) -> Result<Form, &'static str>
         .ok_or("holds a control character, which is not allowed in a header")
 }
 
-/// A header's value that is hidden in debug output.
-pub(crate) fn header_value(text: &str) -> Option<HeaderValue> {
-    let mut value = HeaderValue::try_from(text).ok()?;
-    value.set_sensitive(true);
-    Some(value)
-}
-
-/// Every text that must not be written: the secret, the part of it that is secret by itself, and the spellings in which they are sent or
-/// repeated.
+/// Every text that must not be written: the secret, the part of it that is secret by itself, and the spellings in which
+/// they are sent or repeated.
 pub(crate) fn spellings_of(kind: &CredentialKind, secret: &Secret) -> Vec<String> {
     let text = secret.expose();
     let mut spellings = match kind {
         CredentialKind::Mtls => certificate::spellings(text),
-        _ => spellings(text),
+        _ => secret_spellings(text),
     };
     match kind {
         CredentialKind::Basic => {
             if let Some((user, password)) = text.split_once(':') {
                 // If there is no password, the user name is the secret: a key.
-                spellings.extend(self::spellings(if password.is_empty() { user } else { password }));
+                spellings.extend(secret_spellings(if password.is_empty() { user } else { password }));
             }
         }
         CredentialKind::Oauth2ClientCredentials => {
@@ -90,13 +87,6 @@ pub(crate) fn spellings_of(kind: &CredentialKind, secret: &Secret) -> Vec<String
         }
         _ => {}
     }
-    spellings
-}
-
-/// A text in every spelling, including its form in debug output.
-pub(crate) fn spellings(text: &str) -> Vec<String> {
-    let mut spellings = crate::spellings::spellings(text, false);
-    spellings.push(format!("{text:?}").trim_matches('"').to_owned());
     spellings
 }
 

@@ -1,8 +1,10 @@
 //! A value that many tasks need and one task fetches: used for secrets and tokens.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::{Mutex as LeaderLock, MutexGuard as LeaderGuard};
+
+use crate::lock::lock;
 
 /// A value, if there is one, and the lock of the task that fetches it.
 #[derive(Debug)]
@@ -64,13 +66,13 @@ impl<T, E: Clone> SingleFlight<T, E> {
     }
 
     fn lock_state(&self) -> MutexGuard<'_, FlightState<T, E>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 
 impl<T, E: Clone> Leader<'_, T, E> {
-    /// Completes the flight with a new value, with the present value, or with a failure, which leaves the value as it is. All followers get
-    /// the same result.
+    /// Completes the flight with a new value, with the present value, or with a failure, which leaves the value as it
+    /// is. All followers get the same result.
     pub(crate) fn complete(self, result: Result<Arc<T>, E>) -> Result<Arc<T>, E> {
         let mut state = self.flight.lock_state();
         state.completed += 1;

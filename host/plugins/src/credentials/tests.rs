@@ -2,7 +2,7 @@ use damper_core::manifest::Manifest;
 use http::HeaderMap;
 
 use super::*;
-use crate::component_file::hexadecimal;
+use crate::digest::hexadecimal;
 
 const MANIFEST: &str = r#"
     name = "x"

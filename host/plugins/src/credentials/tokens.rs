@@ -1,8 +1,8 @@
-//! Tokens that a client gets with its id and secret (RFC 6749, section 4.4): the request, the meaning of the response, and the lifetime of
-//! a token. Decisions only; `http_client::tokens` sends the requests.
+//! Tokens that a client gets with its id and secret (RFC 6749, section 4.4): the request, the meaning of the response,
+//! and the lifetime of a token. Decisions only; `http_client::tokens` sends the requests.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use damper_core::record::{Failure, FailureKind};
@@ -14,16 +14,19 @@ use url::form_urlencoded::Serializer;
 
 use super::cached_secret::{MIN_RENEWAL, RenewalLimit};
 use super::client::Client;
-use super::form::{header_value, spellings};
+use super::header_value::header_value;
+use super::secret_spellings::secret_spellings;
 use super::single_flight::SingleFlight;
 use crate::grants::{ClientAuth, Secret, TokenEndpoint};
-use crate::text::{Scrubber, TooManySecrets};
+use crate::lock::lock;
+use crate::redaction::{Scrubber, TooManySecrets};
 
 /// The lifetime of a token whose response has none (RFC 6749 leaves it open).
 const DEFAULT_LIFETIME: Duration = Duration::from_hours(1);
 /// The longest lifetime that is accepted.
 const MAX_LIFETIME: Duration = Duration::from_hours(24 * 365);
-/// A token is replaced this long before it expires, or in the last tenth of its lifetime, or at half of a short lifetime.
+/// A token is replaced this long before it expires, or in the last tenth of its lifetime, or at half of a short
+/// lifetime.
 const EARLY: Duration = Duration::from_secs(30);
 /// The backoff after an early replacement has failed; the token is used until it expires.
 const EARLY_RETRY: Duration = Duration::from_secs(30);
@@ -158,7 +161,8 @@ impl Tokens {
         request
     }
 
-    /// The token of a response, which from here on is scrubbed from all output; else the failure that the response means.
+    /// The token of a response, which from here on is scrubbed from all output; else the failure that the response
+    /// means.
     pub(crate) fn parse_response(
         &self,
         status: StatusCode,
@@ -176,7 +180,7 @@ impl Tokens {
         }
         let token = Secret::new(answer.access_token);
         let learned: Result<(), TooManySecrets> =
-            self.scrubber.learn(&format!("{} token", self.credential), spellings(token.expose()));
+            self.scrubber.learn(&format!("{} token", self.credential), secret_spellings(token.expose()));
         let header = header_value(&format!("Bearer {}", token.expose()));
         match (learned, header) {
             (Ok(()), Some(header)) if !token.expose().trim().is_empty() => {
@@ -223,7 +227,7 @@ impl Tokens {
     }
 
     fn lock_backoff(&self) -> MutexGuard<'_, TokenBackoff> {
-        self.backoff.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.backoff)
     }
 }
 
@@ -256,7 +260,8 @@ impl Seconds {
     }
 }
 
-/// An endpoint's Retry-After (RFC 9110, section 10.2.3): seconds, or a date, which is measured from the response's own date.
+/// An endpoint's Retry-After (RFC 9110, section 10.2.3): seconds, or a date, which is measured from the response's own
+/// date.
 pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).map(str::trim);
     let value = text(RETRY_AFTER)?;

@@ -1,5 +1,6 @@
 //! Which addresses are public, by IANA's registries of special-purpose addresses
-//! (<https://www.iana.org/assignments/iana-ipv4-special-registry>, <https://www.iana.org/assignments/iana-ipv6-special-registry>).
+//! (<https://www.iana.org/assignments/iana-ipv4-special-registry>,
+//! <https://www.iana.org/assignments/iana-ipv6-special-registry>).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -146,8 +147,9 @@ mod tests {
         #[test]
         fn standard_library_and_table_agree(bits in any::<u32>()) {
             let address = Ipv4Addr::from(bits);
-            let known = address.is_loopback() || address.is_private() || address.is_link_local() || address.is_multicast()
-                || address.is_broadcast() || address.is_documentation() || address.is_unspecified();
+            let is_of_one_host = address.is_loopback() || address.is_private() || address.is_link_local();
+            let is_of_many = address.is_multicast() || address.is_broadcast();
+            let known = is_of_one_host || is_of_many || address.is_documentation() || address.is_unspecified();
             prop_assert!(!known || ipv4_refusal(address).is_some());
         }
 

@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
-use crate::text::echo;
+use crate::redaction::echo;
 
 /// The most headers of a request or an answer.
 pub(crate) const MAX_HEADERS: usize = 128;

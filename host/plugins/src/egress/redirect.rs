@@ -3,7 +3,7 @@
 use http::{Method, StatusCode};
 use url::Url;
 
-use super::has_user;
+use super::target_url::has_user;
 use crate::grants::Origin;
 
 /// The most hops of one request.
@@ -20,7 +20,8 @@ pub(crate) struct Hop {
     pub(crate) keep_credential: bool,
 }
 
-/// The next hop after a response to `method` at `url`, if it is a redirect. The error says why a redirect cannot be followed.
+/// The next hop after a response to `method` at `url`, if it is a redirect. The error says why a redirect cannot be
+/// followed.
 pub(crate) fn next_hop(
     status: StatusCode,
     location: Option<&[u8]>,

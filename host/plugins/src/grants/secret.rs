@@ -8,8 +8,8 @@ use serde_json::{Map, Value};
 use url::Url;
 use zeroize::Zeroizing;
 
-/// A secret. Its debug output hides it, and it must not be written anywhere. Its memory is overwritten when it is dropped; copies that an
-/// HTTP client or the scrubber makes of it are not.
+/// A secret. Its debug output hides it, and it must not be written anywhere. Its memory is overwritten when it is
+/// dropped; copies that an HTTP client or the scrubber makes of it are not.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Zeroizing<String>);
 
@@ -31,7 +31,8 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// A source of a secret: it is read when the secret is first needed, and again when an API no longer accepts the secret.
+/// A source of a secret: it is read when the secret is first needed, and again when an API no longer accepts the
+/// secret.
 #[async_trait]
 pub trait SecretSource: Send + Sync {
     /// The secret as it is now. It may be dropped before it has ended, with the fetch that waits for it.
@@ -103,11 +104,11 @@ pub struct SecretBinding {
     pub source: Arc<dyn SecretSource>,
     /// The name of that place, in messages: `the file secrets/key`.
     pub place: String,
-    /// The secret, where it was read already: it is checked when the provider is loaded. Else it is read when it is first
-    /// needed.
+    /// The secret, where it was read already: it is checked when the provider is loaded. Else it is read when it is
+    /// first needed.
     pub known: Option<Secret>,
-    /// The hosts that may receive it: host names (https, port 443) or whole origins as in [`super::Origin`]. None listed: the
-    /// manifest's hosts, and no private origin.
+    /// The hosts that may receive it: host names (https, port 443) or whole origins as in [`super::Origin`]. None
+    /// listed: the manifest's hosts, and no private origin.
     pub hosts: Vec<String>,
     /// The endpoint from which tokens are fetched with it; for kind `oauth2-client-credentials`, which needs it.
     pub tokens: Option<TokenEndpoint>,

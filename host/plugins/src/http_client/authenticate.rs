@@ -1,7 +1,7 @@
 //! Applies credentials to requests: from the cache if possible, else read first, and renewed when the API refuses them.
 //!
-//! A cached credential costs a request almost nothing. Futures that read secrets or fetch tokens are boxed, so that they do not make every
-//! request's future larger.
+//! A cached credential costs a request almost nothing. Futures that read secrets or fetch tokens are boxed, so that
+//! they do not make every request's future larger.
 
 use std::sync::Arc;
 
@@ -9,16 +9,16 @@ use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use tokio::time::Instant;
 use url::Url;
 
-use super::HttpClient;
-use super::exchange::OutgoingRequest;
+use super::client::HttpClient;
 use super::tokens::TokenContext;
 use crate::bindings::damper::provider::http::HttpError;
+use crate::call::{GuestCall, RequestSlot};
+use crate::capture::OutgoingRequest;
 use crate::credentials::{
     BoundCredential, ClientCertificate, CredentialRefusal, Form, SecretVersion, Token, TokenFailure,
 };
 use crate::grants::Origin;
-use crate::guest_call::{GuestCall, RequestSlot};
-use crate::text::echo;
+use crate::redaction::echo;
 
 /// The longest name of a credential in an error, in bytes.
 const MAX_NAME_SHOWN: usize = 64;
@@ -53,7 +53,7 @@ impl AppliedCredential {
     }
 
     /// The client certificate that it uses.
-    pub(super) fn certificate(&self) -> Option<&ClientCertificate> {
+    pub(super) fn certificate(&self) -> Option<&Arc<ClientCertificate>> {
         match self {
             Self::Secret(version) => match &version.form {
                 Form::Certificate(certificate) => Some(certificate),
@@ -97,8 +97,8 @@ impl HttpClient {
         Ok(AppliedCredential::Token(token))
     }
 
-    /// Renews credentials that the API refused, and returns whether there is a new one. Signing keys are renewed, too; they are used from
-    /// the next call on.
+    /// Renews credentials that the API refused, and returns whether there is a new one. Signing keys are renewed, too;
+    /// they are used from the next call on.
     pub(super) async fn renew_credentials(
         &self,
         call: &Arc<GuestCall>,

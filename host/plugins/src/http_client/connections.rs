@@ -1,17 +1,18 @@
-//! The pooled connections of one provider: one pool for public addresses, one for the origins that the operator granted by name. They are
-//! made when the first request is sent.
+//! The pooled connections of one provider: one pool for public addresses, one for the origins that the operator granted
+//! by name. They are made when the first request is sent.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use damper_core::manifest::Limits;
 
+use super::http_error::causes;
 use crate::credentials::ClientCertificate;
-use crate::egress::Route;
 use crate::egress::headers::{MAX_HEADER_BYTES, MAX_HEADERS};
-use crate::grants::Grants;
-use crate::resolver::{FilteringResolver, Reach, Resolver};
+use crate::egress::{FilteringResolver, Reach, Resolver, Route};
+use crate::grants::{Grants, Origin};
+use crate::lock::lock;
 use crate::test_environment::TestEnvironment;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -26,7 +27,7 @@ pub struct ProxyError;
 
 /// A client for each route, made when it is first needed.
 #[derive(Default)]
-pub(crate) struct Clients {
+struct Clients {
     public: Mutex<Option<BuiltClient>>,
     private: Mutex<Option<BuiltClient>>,
 }
@@ -38,9 +39,17 @@ struct BuiltClient {
     generation: u64,
 }
 
+/// The clients that show a certificate: nothing else is ever sent through them.
+struct CertifiedClients {
+    certificate: Weak<ClientCertificate>,
+    clients: Arc<Clients>,
+}
+
 /// One provider's connections.
 pub(crate) struct Connections {
     plain: Clients,
+    /// For each client certificate that was shown and is still in use.
+    certified: Mutex<Vec<CertifiedClients>>,
     proxy: Option<reqwest::Proxy>,
     resolver: Arc<dyn Resolver>,
     /// A test environment that replaces the network.
@@ -65,7 +74,7 @@ impl Clients {
             Route::Public => &self.public,
             Route::Private => &self.private,
         };
-        let mut built = built.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut built = lock(built);
         match &*built {
             Some(built) if built.generation >= generation => built.client.clone(),
             _ => built.insert(BuiltClient { client: build(), generation }).client.clone(),
@@ -73,9 +82,9 @@ impl Clients {
     }
 }
 
-/// A request without a complete response. HTTP/2 has many requests on one connection, and a dropped request leaves the connection in the
-/// pool, where a hostile server goes on sending. If a request is dropped before its end, the provider's connections are therefore
-/// abandoned; other requests in flight keep theirs until they end.
+/// A request without a complete response. HTTP/2 has many requests on one connection, and a dropped request leaves the
+/// connection in the pool, where a hostile server goes on sending. If a request is dropped before its end, the
+/// provider's connections are therefore abandoned; other requests in flight keep theirs until they end.
 pub(crate) struct UnfinishedRequest<'a> {
     connections: &'a Connections,
     is_tls: bool,
@@ -107,11 +116,12 @@ impl Connections {
         let proxy = grants.proxy.as_ref().map(reqwest::Proxy::all).transpose().map_err(|_| ProxyError)?;
         Ok(Self {
             plain: Clients::default(),
+            certified: Mutex::default(),
             proxy,
             resolver,
             environment,
             idle: limits.max_concurrency.get() as usize + SPARE_CONNECTIONS,
-            is_private_https: grants.private.iter().any(crate::grants::Origin::is_https),
+            is_private_https: grants.private.iter().any(Origin::is_https),
             generation: AtomicU64::new(0),
             answers_in_http1: AtomicBool::new(false),
         })
@@ -135,11 +145,24 @@ impl Connections {
     /// The client for a route that shows a certificate, or why there is none.
     pub(crate) fn client_with_certificate(
         &self,
-        certificate: &ClientCertificate,
+        certificate: &Arc<ClientCertificate>,
         route: Route,
     ) -> Result<reqwest::Client, String> {
         let generation = self.generation.load(Ordering::Relaxed);
-        certificate.clients.get(route, generation, || self.build(route, Some(certificate)))
+        self.clients_of(certificate).get(route, generation, || self.build(route, Some(certificate)))
+    }
+
+    /// The clients that show this certificate. Clients of certificates that are gone are dropped.
+    fn clients_of(&self, certificate: &Arc<ClientCertificate>) -> Arc<Clients> {
+        let mut certified = lock(&self.certified);
+        certified.retain(|known| known.certificate.strong_count() > 0);
+        let shown = Arc::downgrade(certificate);
+        if let Some(known) = certified.iter().find(|known| known.certificate.ptr_eq(&shown)) {
+            return Arc::clone(&known.clients);
+        }
+        let clients = Arc::<Clients>::default();
+        certified.push(CertifiedClients { certificate: shown, clients: Arc::clone(&clients) });
+        clients
     }
 
     fn build(&self, route: Route, certificate: Option<&ClientCertificate>) -> Result<reqwest::Client, String> {
@@ -168,8 +191,7 @@ impl Connections {
         }
         if let Some(environment) = &self.environment {
             let client = environment.connect(builder).and_then(reqwest::ClientBuilder::build);
-            return client
-                .map_err(|error| format!("cannot set up the test environment: {}", super::response::causes(&error)));
+            return client.map_err(|error| format!("cannot set up the test environment: {}", causes(&error)));
         }
         if let (Route::Public, Some(proxy)) = (route, &self.proxy) {
             builder = builder.proxy(proxy.clone());
@@ -183,6 +205,43 @@ impl Connections {
             // Without TLS there are no certificates to load.
             builder = builder.tls_certs_only([]);
         }
-        builder.build().map_err(|error| format!("cannot set up connections: {}", super::response::causes(&error)))
+        builder.build().map_err(|error| format!("cannot set up connections: {}", causes(&error)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD as BASE64;
+    use damper_core::manifest::Manifest;
+    use rcgen::{CertificateParams, KeyPair};
+
+    use super::*;
+    use crate::egress::SystemResolver;
+
+    fn certificate() -> Arc<ClientCertificate> {
+        let key = KeyPair::generate().unwrap();
+        let certificate = CertificateParams::new(vec!["client.test".to_owned()]).unwrap().self_signed(&key).unwrap();
+        let pem = |label: &str, der: &[u8]| {
+            format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", BASE64.encode(der))
+        };
+        let chain = format!("{}{}", pem("CERTIFICATE", certificate.der()), pem("PRIVATE KEY", &key.serialize_der()));
+        Arc::new(ClientCertificate::read(&chain, None).unwrap())
+    }
+
+    #[test]
+    fn each_certificate_has_clients_of_its_own_until_it_is_gone() {
+        let manifest = "name = \"x\"\nversion = \"0.1.0\"\negress.hosts = [\"api.test\"]";
+        let limits = Manifest::parse(manifest).unwrap().limits;
+        let connections = Connections::new(&limits, &Grants::default(), Arc::new(SystemResolver), None).unwrap();
+        let (first, second) = (certificate(), certificate());
+        let of_first = connections.clients_of(&first);
+        assert!(Arc::ptr_eq(&of_first, &connections.clients_of(&first)));
+        assert!(!Arc::ptr_eq(&of_first, &connections.clients_of(&second)));
+        let abandoned = Arc::downgrade(&of_first);
+        drop((first, of_first));
+        connections.clients_of(&second);
+        assert!(abandoned.upgrade().is_none());
+        assert_eq!(lock(&connections.certified).len(), 1);
     }
 }

@@ -3,34 +3,21 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LOCATION, CONTENT_TYPE, LOCATION, USER_AGENT};
-use http::{HeaderMap, Method};
+use http::header::{LOCATION, USER_AGENT};
 use tokio::time::Instant;
-use url::Url;
 
 use super::authenticate::AppliedCredential;
-use super::{HttpClient, Response, SendResult, response};
+use super::client::HttpClient;
+use super::http_error;
+use super::response::{self, Response, SendResult};
 use crate::bindings::damper::provider::http::{HttpError, Request};
+use crate::call::{GuestCall, RequestSlot, SendRefusal};
+use crate::capture::{OutgoingRequest, RequestLogEntry, ResponseLogEntry};
+use crate::egress::Route;
 use crate::egress::redirect::{self, Hop, MAX_HOPS};
-use crate::egress::{Route, headers, parse_url};
-use crate::guest_call::{GuestCall, RequestSlot, SendRefusal};
-use crate::request_log::{RequestLogEntry, ResponseLogEntry};
 
 /// The API does not accept the credential.
 const UNAUTHORIZED: u16 = 401;
-
-/// A request to be sent. It is shared with the request log.
-#[derive(Clone)]
-pub(crate) struct OutgoingRequest {
-    pub(crate) method: Method,
-    pub(crate) url: Url,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Bytes,
-    pub(crate) credentials: Vec<String>,
-    /// Whether the URL comes from a redirect, rather than from the guest.
-    pub(crate) is_redirected: bool,
-}
 
 /// The outcome of a hop.
 enum HopOutcome {
@@ -45,36 +32,6 @@ impl HopOutcome {
                 ResponseLogEntry::Whole { headers: Arc::clone(&answer.headers), body: Arc::clone(&answer.body) }
             }
             Self::Redirect(hop) => ResponseLogEntry::Location(hop.url.clone()),
-        }
-    }
-}
-
-impl OutgoingRequest {
-    fn parse(request: Request) -> Result<Self, HttpError> {
-        let invalid = HttpError::Invalid;
-        Ok(Self {
-            method: headers::parse_method(&request.method).map_err(invalid)?,
-            url: parse_url(&request.url).map_err(invalid)?,
-            headers: headers::parse_headers(&request.headers).map_err(invalid)?,
-            body: request.body.unwrap_or_default().into(),
-            credentials: request.credentials,
-            is_redirected: false,
-        })
-    }
-
-    /// Changes to the next hop, and drops the parts that must not go there.
-    fn advance(&mut self, hop: Hop) {
-        self.url = hop.url;
-        self.is_redirected = true;
-        self.method = hop.method;
-        if !hop.keep_body {
-            self.body = Bytes::new();
-            for name in [CONTENT_TYPE, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LOCATION] {
-                self.headers.remove(name);
-            }
-        }
-        if !hop.keep_credential {
-            self.credentials.clear();
         }
     }
 }
@@ -101,8 +58,8 @@ impl HttpClient {
         Err(HttpError::Redirects(format!("more than {MAX_HOPS}")))
     }
 
-    /// Sends one hop. If the API does not accept a credential that can be renewed, it is renewed and the hop is sent once more. The API did
-    /// not process the refused request, so this is no retry of a failure.
+    /// Sends one hop. If the API does not accept a credential that can be renewed, it is renewed and the hop is sent
+    /// once more. The API did not process the refused request, so this is no retry of a failure.
     async fn send_with_renewal(
         &self,
         call: &Arc<GuestCall>,
@@ -117,7 +74,7 @@ impl HttpClient {
                 Ok(HopOutcome::Response(answer)) => answer.status == UNAUTHORIZED,
                 Ok(HopOutcome::Redirect(_)) => false,
                 Err(error) => {
-                    applied.iter().any(AppliedCredential::is_certificate) && response::is_certificate_refused(error)
+                    applied.iter().any(AppliedCredential::is_certificate) && http_error::is_certificate_refused(error)
                 }
             };
             if !is_refused || is_renewed || !self.renew_credentials(call, slot, outgoing, applied).await? {
@@ -158,14 +115,16 @@ impl HttpClient {
             }
             Err(error) => (Vec::new(), Err(error)),
         };
-        // A server's text may contain a secret. The guest's own text is returned unchanged: if secrets were removed from it, a guest could
-        // guess them without a request.
-        let result = result
-            .map_err(|error| if outgoing.is_redirected { response::scrub_error(error, &self.scrubber) } else { error });
+        // A server's text may contain a secret. The guest's own text is returned unchanged: if secrets were removed
+        // from it, a guest could guess them without a request.
+        let result =
+            result.map_err(
+                |error| if outgoing.is_redirected { http_error::scrub_error(error, &self.scrubber) } else { error },
+            );
         if let Some(entry) = entry {
             match &result {
                 Ok((status, length, outcome)) => entry.record_response(*status, *length, Some(outcome.log_entry())),
-                Err(error) => entry.record_failure(response::explain(error)),
+                Err(error) => entry.record_failure(http_error::explain(error)),
             }
         }
         (applied, result.map(|(_, _, outcome)| outcome))
@@ -198,7 +157,7 @@ impl HttpClient {
                 // On the heap, so that a request is no larger while it waits for its response.
                 Box::pin(self.read_response(call, response, outgoing, route)).await
             }
-            Err(error) => Err(response::to_http_error(&error, &self.scrubber)),
+            Err(error) => Err(http_error::to_http_error(&error, &self.scrubber)),
         };
         // A response that is not read to its end keeps arriving.
         if outcome.is_ok() || !is_answered {
@@ -233,7 +192,7 @@ impl HttpClient {
         let status = response.status();
         let location = response.headers().get(LOCATION).map(http::HeaderValue::as_bytes);
         let hop = redirect::next_hop(status, location, &outgoing.method, &outgoing.url);
-        let hop = hop.map_err(|why| response::scrub_error(HttpError::Redirects(why), &self.scrubber))?;
+        let hop = hop.map_err(|why| http_error::scrub_error(HttpError::Redirects(why), &self.scrubber))?;
         if let Some(hop) = hop {
             tracing::debug!(provider = %self.provider, status = status.as_u16(), ?route, "following a redirect");
             return Ok((status.as_u16(), 0, HopOutcome::Redirect(hop)));

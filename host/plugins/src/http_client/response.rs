@@ -1,26 +1,41 @@
-//! Reads whole responses within their limits, and converts errors of the HTTP client.
+//! Reads whole responses within their limits.
 
-use std::error::Error;
 use std::sync::Arc;
 
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, SET_COOKIE};
+use wasmtime::component::{ComponentType, Lower};
 
-use super::{OutgoingRequest, Response};
+use super::http_error::to_http_error;
 use crate::bindings::damper::provider::http::HttpError;
+use crate::capture::OutgoingRequest;
 use crate::egress::headers::{MAX_HEADER_BYTES, MAX_HEADERS};
-use crate::host_memory::{HEADER_BYTES, HostMemory};
-use crate::resolver::RefusedAddress;
-use crate::text::Scrubber;
+use crate::memory::{HEADER_BYTES, HostMemory};
+use crate::redaction::Scrubber;
 
-/// The longest explanation of an error, in bytes.
-const MAX_CAUSES_BYTES: usize = 512;
 /// The largest buffer that is allocated before the body arrives.
 const MAX_EARLY_CAPACITY: u64 = 64 * 1024;
 
 /// Headers that reveal the length or a digest of the body before secrets were removed.
 const OF_THE_WHOLE_BODY: [&str; 6] =
     ["content-digest", "content-md5", "content-range", "digest", "etag", "repr-digest"];
+
+/// The response to a request of a guest, or why there is none.
+pub(crate) type SendResult = Result<Response, HttpError>;
+
+/// The contract's `response`. Headers and body are shared with the request log, unlike in the generated type, so that a
+/// response is copied only once, into the guest.
+#[derive(Debug, ComponentType, Lower)]
+#[component(record)]
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    pub(crate) headers: Arc<Vec<(String, String)>>,
+    pub(crate) body: Arc<Vec<u8>>,
+    pub(crate) url: String,
+    #[component(name = "duration-ms")]
+    pub(crate) duration_ms: u64,
+    pub(crate) extras: Vec<(String, String)>,
+}
 
 /// The whole response, decompressed and without secrets, and whether it contained any.
 pub(super) async fn read(
@@ -84,8 +99,8 @@ fn header_bytes(map: &HeaderMap) -> Result<usize, HttpError> {
     Ok(bytes)
 }
 
-/// The headers that the guest gets, and whether one of them contained a secret. Content-Length is left out: in a response that repeats a
-/// secret it would reveal the secret's length.
+/// The headers that the guest gets, and whether one of them contained a secret. Content-Length is left out: in a
+/// response that repeats a secret it would reveal the secret's length.
 fn guest_headers(map: &HeaderMap, scrubber: &Scrubber) -> (Vec<(String, String)>, bool) {
     let mut has_secret = false;
     let given = map.iter().filter(|(name, _)| **name != SET_COOKIE && **name != CONTENT_LENGTH);
@@ -103,81 +118,5 @@ fn decode_value(value: &[u8]) -> String {
     match std::str::from_utf8(value) {
         Ok(text) => text.to_owned(),
         Err(_) => value.iter().copied().map(char::from).collect(),
-    }
-}
-
-/// Converts an HTTP client's error.
-pub(super) fn to_http_error(error: &reqwest::Error, scrubber: &Scrubber) -> HttpError {
-    if let Some(refused) = sources(error).find_map(|source| source.downcast_ref::<RefusedAddress>()) {
-        return HttpError::Denied(refused.to_string());
-    }
-    let why = scrubber.to_line(&causes(error), MAX_CAUSES_BYTES);
-    if error.is_connect() {
-        HttpError::Unreachable(why)
-    } else if error.is_timeout() {
-        HttpError::TimedOut
-    } else if error.is_builder() {
-        HttpError::Invalid(why)
-    } else if why.contains("message head is too large") {
-        // hyper reports its own limits by this text alone.
-        HttpError::TooLarge(MAX_HEADER_BYTES as u64)
-    } else {
-        HttpError::Broken(why)
-    }
-}
-
-/// Whether a server has closed the connection because it does not accept our certificate, which it reports by a TLS alert (RFC 8446,
-/// section 6.2).
-pub(super) fn is_certificate_refused(error: &HttpError) -> bool {
-    let (HttpError::Unreachable(why) | HttpError::Broken(why)) = error else { return false };
-    let alerts = [
-        "BadCertificate",
-        "CertificateExpired",
-        "CertificateRevoked",
-        "CertificateUnknown",
-        "UnknownCA",
-        "AccessDenied",
-    ];
-    // The type of the TLS library's error is not accessible here; only its text is.
-    why.split_once("received fatal alert: ").is_some_and(|(_, alert)| alerts.iter().any(|name| alert.starts_with(name)))
-}
-
-/// An error and what caused it, without the URL.
-pub(super) fn causes(error: &reqwest::Error) -> String {
-    let mut causes: Vec<String> = sources(error).skip(1).map(ToString::to_string).collect();
-    // Each layer tends to repeat the one below it.
-    causes.dedup();
-    if causes.is_empty() { "the request failed".to_owned() } else { causes.join(": ") }
-}
-
-fn sources<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |error: &&(dyn Error + 'static)| (*error).source())
-}
-
-/// The error without secrets, for a text that a server has chosen.
-pub(super) fn scrub_error(error: HttpError, scrubber: &Scrubber) -> HttpError {
-    let text = |why: String| scrubber.scrub_text(&why).into_owned();
-    match error {
-        HttpError::Denied(why) => HttpError::Denied(text(why)),
-        HttpError::Invalid(why) => HttpError::Invalid(text(why)),
-        HttpError::Unreachable(why) => HttpError::Unreachable(text(why)),
-        HttpError::Broken(why) => HttpError::Broken(text(why)),
-        HttpError::Redirects(why) => HttpError::Redirects(text(why)),
-        HttpError::Other(why) => HttpError::Other(text(why)),
-        HttpError::TimedOut | HttpError::TooLarge(_) => error,
-    }
-}
-
-/// An error in a few words, for a trace.
-pub(super) fn explain(error: &HttpError) -> String {
-    match error {
-        HttpError::Denied(why) => format!("denied: {why}"),
-        HttpError::Invalid(why) => format!("invalid: {why}"),
-        HttpError::Unreachable(why) => format!("unreachable: {why}"),
-        HttpError::Broken(why) => format!("broken: {why}"),
-        HttpError::TimedOut => "timed out".to_owned(),
-        HttpError::TooLarge(limit) => format!("too large: more than {limit} bytes"),
-        HttpError::Redirects(why) => format!("redirects: {why}"),
-        HttpError::Other(why) => why.clone(),
     }
 }

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use damper_core::record::FailureKind;
 use tokio::time::Instant;
 
-use super::{HttpClient, response};
+use super::client::HttpClient;
+use super::{http_error, response};
 use crate::bindings::damper::provider::http::HttpError;
+use crate::call::{GuestCall, RequestSlot, SendRefusal};
 use crate::credentials::{BoundCredential, Form, Role, SecretVersion, Token, TokenFailure, Tokens};
-use crate::guest_call::{GuestCall, RequestSlot, SendRefusal};
 
 /// The largest response of a token endpoint that is read, in bytes.
 const MAX_ANSWER_BYTES: u64 = 64 * 1024;
@@ -48,8 +49,8 @@ impl HttpClient {
         }
     }
 
-    /// Another token than the one that the API refused, if there is one. It is fetched at most once a minute: an API that refuses every
-    /// token must not overload the token endpoint.
+    /// Another token than the one that the API refused, if there is one. It is fetched at most once a minute: an API
+    /// that refuses every token must not overload the token endpoint.
     pub(super) async fn renew_token(
         &self,
         mut context: TokenContext<'_>,
@@ -142,7 +143,7 @@ impl HttpClient {
         if let Some(entry) = entry {
             match &response {
                 Ok((status, _, body)) => entry.record_response(status.as_u16(), body.len(), None),
-                Err(error) => entry.record_failure(response::explain(error)),
+                Err(error) => entry.record_failure(http_error::explain(error)),
             }
         }
         match response {
@@ -154,7 +155,7 @@ impl HttpClient {
                     HttpError::TimedOut => FailureKind::TimedOut,
                     _ => FailureKind::Unavailable,
                 };
-                Err(tokens.failure(kind, &response::explain(&error)))
+                Err(tokens.failure(kind, &http_error::explain(&error)))
             }
         }
     }
@@ -163,7 +164,7 @@ impl HttpClient {
         &self,
         response: reqwest::Result<reqwest::Response>,
     ) -> Result<(http::StatusCode, http::HeaderMap, Vec<u8>), HttpError> {
-        let mut response = response.map_err(|why| response::to_http_error(&why, &self.scrubber))?;
+        let mut response = response.map_err(|why| http_error::to_http_error(&why, &self.scrubber))?;
         let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
         let body = response::read_body(response, MAX_ANSWER_BYTES, &self.scrubber, None).await?;
         Ok((status, headers, body))

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::PackageError;
-use crate::component_file::hexadecimal;
+use super::error::PackageError;
+use crate::digest::hexadecimal;
 
 /// How much of a file is read at a time.
 const CHUNK_BYTES: usize = 64 << 10;

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::PackageError;
-use crate::engine::{self, CodeSettings};
+use super::error::PackageError;
+use crate::engine::{CodeSettings, engine_version};
 
 /// The longest description that is read, in bytes: a manifest and the operator's table have 64 KiB and 1 MiB at most.
 const MAX_DESCRIPTION_BYTES: u64 = 4 << 20;
@@ -57,7 +57,7 @@ impl ProviderDescription {
                 host: std::env::consts::ARCH,
             });
         };
-        let engine = engine::version();
+        let engine = engine_version();
         if engine != self.engine {
             return Err(PackageError::AnotherEngine {
                 provider: provider(),

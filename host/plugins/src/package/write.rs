@@ -5,10 +5,12 @@ use std::io;
 use std::path::Path;
 
 use super::description::ProviderDescription;
-use super::{Architecture, CODE, DESCRIPTION, PROVIDERS, PackageError};
-use crate::compiler::Compiler;
-use crate::component_file::{ComponentFile, digest};
-use crate::engine::{self, CodeSettings};
+use super::error::PackageError;
+use super::{CODE, DESCRIPTION, PROVIDERS};
+use crate::component_file::ComponentFile;
+use crate::digest::digest;
+use crate::engine::compiler::Compiler;
+use crate::engine::{Architecture, CodeSettings, engine_version};
 
 /// A file of a package.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,8 +33,8 @@ pub fn compile(compiler: &Compiler, file: &ComponentFile, architecture: Architec
     })
 }
 
-/// The files of a provider in a package, made from its component, its code as [`compile`] made it for the same architecture, and the
-/// operator's table `[providers.NAME]` as TOML.
+/// The files of a provider in a package, made from its component, its code as [`compile`] made it for the same
+/// architecture, and the operator's table `[providers.NAME]` as TOML.
 #[must_use]
 pub fn files(file: &ComponentFile, architecture: Architecture, code: Vec<u8>, settings: &str) -> [PackagedFile; 2] {
     let code_settings = CodeSettings::linux(architecture);
@@ -40,7 +42,7 @@ pub fn files(file: &ComponentFile, architecture: Architecture, code: Vec<u8>, se
         component: file.digest.clone(),
         artifact: digest(&code),
         damper: env!("CARGO_PKG_VERSION").to_owned(),
-        engine: engine::version(),
+        engine: engine_version(),
         architecture: code_settings.architecture().to_owned(),
         code: code_settings.key(),
         manifest: file.manifest_text.clone(),
@@ -59,8 +61,8 @@ pub fn description_path(provider: &str) -> String {
     format!("{PROVIDERS}/{provider}/{DESCRIPTION}")
 }
 
-/// Whether a description in a package of this architecture matches this component and this table, compiled as [`compile`] would do it.
-/// Nothing is compiled.
+/// Whether a description in a package of this architecture matches this component and this table, compiled as
+/// [`compile`] would do it. Nothing is compiled.
 #[must_use]
 pub fn is_current(description: &[u8], file: &ComponentFile, architecture: Architecture, settings: &str) -> bool {
     let described = serde_json::from_slice::<ProviderDescription>(description);

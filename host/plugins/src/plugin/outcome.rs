@@ -10,8 +10,8 @@ use wasmtime::Trap;
 use wasmtime_wasi::I32Exit;
 
 use crate::bindings::damper::provider::types;
-use crate::guest_call::GuestCall;
-use crate::text::Scrubber;
+use crate::call::GuestCall;
+use crate::redaction::Scrubber;
 
 /// The longest message of a failure, in bytes.
 const MAX_MESSAGE_BYTES: usize = 2_048;

@@ -1,83 +1,18 @@
 //! Checks a credential's settings against its kind, and finds its secret.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use damper_core::manifest::CredentialKind;
 use url::Url;
 
-use super::{Binder, BindingError, CredentialSettings, known_or_none};
+use super::binder::{Binder, known_or_none};
+use super::error::BindingError;
+use super::secret_sources::{FoundSecret, SecretPlace};
+use super::shape::CredentialSettings;
 use crate::credentials::check_ca;
 use crate::egress::parse_url;
-use crate::grants::{JsonKey, Origin, Secret, SecretBinding, SecretSource, TokenEndpoint};
-
-/// The place of a secret, by a credential's settings.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SecretPlace {
-    /// `env`: an environment variable.
-    Environment(String),
-    /// `file`: a file, seen from the damper.toml's folder.
-    File(PathBuf),
-    /// `secret`: a secret of AWS Secrets Manager, by its name or its ARN.
-    SecretsManager(String),
-}
-
-impl fmt::Display for SecretPlace {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Environment(name) => write!(f, "the environment variable {name}"),
-            Self::File(path) => write!(f, "the file {}", path.display()),
-            Self::SecretsManager(name) => write!(f, "the secret {name:?} of AWS Secrets Manager"),
-        }
-    }
-}
-
-/// A secret that was found.
-pub struct FoundSecret {
-    /// The source from which it is read.
-    pub source: Arc<dyn SecretSource>,
-    /// The secret, where it was read already.
-    pub known: Option<Secret>,
-}
-
-/// The reason for which a place cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SecretPlaceError {
-    /// The problem, as the end of a sentence about the credential: `names the file x, which is not there`.
-    pub problem: String,
-    /// The remedy.
-    pub hint: String,
-}
-
-/// The sources of secrets that the caller of [`super::bind`] provides.
-#[derive(Clone, Copy)]
-pub struct SecretSources<'a> {
-    /// The backends that can be used.
-    pub backends: SecretBackends,
-    /// Makes the source of a secret from where it is.
-    pub find: &'a dyn Fn(&SecretPlace) -> Result<FoundSecret, SecretPlaceError>,
-}
-
-/// The backends from which a program can read secrets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SecretBackends {
-    /// On the machine that it runs on: in its environment, or in a file.
-    Machine,
-    /// In AWS Secrets Manager, as for a function in Lambda.
-    SecretsManager,
-}
-
-impl SecretBackends {
-    /// An example of such a place in a damper.toml.
-    fn example(self) -> &'static str {
-        match self {
-            Self::Machine => "env = \"...\"   # or file = \"...\", mode 0600",
-            Self::SecretsManager => "secret = \"...\"   # its name or ARN in AWS Secrets Manager",
-        }
-    }
-}
+use crate::grants::{JsonKey, Origin, SecretBinding, TokenEndpoint};
 
 impl Binder<'_> {
     pub(super) fn secrets(
@@ -261,15 +196,15 @@ impl CredentialBinder<'_> {
     }
 }
 
-/// A name that a shell can set (POSIX.1-2024, Base Definitions, section 8.1). Any other text may be the secret itself, and must not be
-/// shown.
+/// A name that a shell can set (POSIX.1-2024, Base Definitions, section 8.1). Any other text may be the secret itself,
+/// and must not be shown.
 fn is_variable(text: &str) -> bool {
     let is_letter = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_';
     text.bytes().next().is_some_and(is_letter) && text.bytes().all(|byte| is_letter(byte) || byte.is_ascii_digit())
 }
 
-/// A name that AWS Secrets Manager accepts (<https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_CreateSecret.html>), or an
-/// ARN.
+/// A name that AWS Secrets Manager accepts
+/// (<https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_CreateSecret.html>), or an ARN.
 fn is_secret_name(text: &str) -> bool {
     let allowed = |character: char| character.is_ascii_alphanumeric() || "/_+=.@-".contains(character);
     let is_arn = text.starts_with("arn:");

@@ -17,7 +17,8 @@ use crate::grants::ClientAuth;
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ProviderSettings {
-    /// The component's file, seen from the damper.toml's folder. The program that finds components reads it; [`super::bind`] does not.
+    /// The component's file, seen from the damper.toml's folder. The program that finds components reads it;
+    /// [`super::bind`] does not.
     pub component: Option<PathBuf>,
     /// The hosts it may reach by https; absent: none.
     pub hosts: Option<HostGrant>,

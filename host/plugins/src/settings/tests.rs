@@ -1,3 +1,4 @@
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::grants::{ClientAuth, Secret, SecretError, SecretSource};

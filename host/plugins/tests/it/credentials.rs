@@ -117,8 +117,8 @@ async fn a_secret_goes_only_to_the_hosts_that_it_is_bound_to() {
     assert!(ask(one.clone(), "key").await.is_ok());
     let refused = ask(two, "key").await.unwrap_err();
     assert!(refused.message.contains("may not be sent to http://two.test"), "{refused}");
-    // Bound to no host in particular: to the manifest's, and to no private origin. That is the operator's to mend, and no
-    // item's fault.
+    // Bound to no host in particular: to the manifest's, and to no private origin. That is the operator's to mend, and
+    // no item's fault.
     let forgotten = ask(one.clone(), "token").await.unwrap_err();
     assert_eq!(forgotten.kind, FailureKind::Broken, "{forgotten}");
     assert!(

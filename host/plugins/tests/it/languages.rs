@@ -1,5 +1,6 @@
-//! The same provider in three languages has the same outcome for every response of the API, and a language's standard library reaches
-//! nothing. A component that was not built, because node or python is missing, is reported and left out.
+//! The same provider in three languages has the same outcome for every response of the API, and a language's standard
+//! library reaches nothing. A component that was not built, because node or python is missing, is reported and left
+//! out.
 
 use damper_core::record::{Failure, FailureKind, Fetched};
 use damper_plugins::Plugin;
@@ -24,7 +25,8 @@ fn component(name: &str) -> Option<ComponentFile> {
     Some(ComponentFile::read(&path).unwrap())
 }
 
-/// A provider of GLEIF's records whose API is the server. It is compiled first: an interpreter may take longer than a fetch.
+/// A provider of GLEIF's records whose API is the server. It is compiled first: an interpreter may take longer than a
+/// fetch.
 async fn gleif(file: &ComponentFile, server: &Server) -> Plugin {
     let origin = server.origin("gleif.test");
     let config = [("base_url".to_owned(), format!("{origin}/api/v1"))].into();

@@ -1,4 +1,5 @@
-//! Files that are no test programs are refused. `tests/e2e/guide` checks that cargo's test programs run, and fail if a test fails.
+//! Files that are no test programs are refused. `tests/e2e/guide` checks that cargo's test programs run, and fail if a
+//! test fails.
 
 use damper_plugins::program::{self, ProgramError};
 

@@ -52,8 +52,8 @@ async fn a_certificate_is_shown_where_it_is_named_and_nowhere_else() {
     assert_eq!((api.requests().len(), other.requests().len()), (2, 2));
 }
 
-/// The plain client trusts the machine's authorities. This test is run once more in a process of its own whose machine trusts
-/// the test's, so that the plain client gets as far as to show a certificate if it had one.
+/// The plain client trusts the machine's authorities. This test is run once more in a process of its own whose machine
+/// trusts the test's, so that the plain client gets as far as to show a certificate if it had one.
 #[tokio::test]
 async fn another_host_that_asks_for_a_certificate_gets_none() {
     #[allow(clippy::disallowed_methods, reason = "what the test's second process is given")]

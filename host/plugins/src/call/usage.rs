@@ -1,0 +1,10 @@
+//! The resources that a call used.
+
+/// The resources that a call used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// The most memory that its instance had, in bytes.
+    pub peak_memory_bytes: u64,
+    /// The instructions that it ran, where a [metered host](crate::PluginHost::with_metering) ran it to its end.
+    pub instructions: Option<u64>,
+}
