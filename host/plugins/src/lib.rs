@@ -1,11 +1,16 @@
-//! The plugin host, built on wasmtime.
+//! The plugin host, built on wasmtime: it runs components as fetchers of records.
 //!
 //! A provider is one file, a component with its manifest inside ([`component_file`]). [`PluginHost`] turns it, together with
 //! what the operator grants ([`grants`]), into a [`Plugin`], which fetches records: each fetch in a fresh instance with its own
 //! memory, limits and time, behind an egress policy that sees every request. The component model's generated types, wasmtime
 //! and the HTTP client stay inside; outside there is only `damper_core::fetcher::Fetcher`.
 //!
-//! [`settings`] combines an operator's settings for a provider with the provider's manifest.
+//! Begin with the three steps from a file to a record:
+//!
+//! 1. [`component_file::ComponentFile::read`] reads and checks the file.
+//! 2. [`settings::bind`] combines its manifest with an operator's settings into limits and grants.
+//! 3. [`PluginHost::load`] makes a [`Plugin`] of them. In a deployment package components are compiled already:
+//!    [`package::Package`], [`PluginHost::load_packaged`].
 //!
 //! [`ownership`] checks that other users of the machine cannot change files and folders.
 //!
