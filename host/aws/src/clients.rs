@@ -7,6 +7,19 @@ use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 
 /// The clients.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use damper_aws::AwsClients;
+///
+/// // Credentials come from the environment, the profile or the role, as with the AWS CLI.
+/// let clients = AwsClients::load_in(Some("eu-west-1".to_owned())).await;
+/// let region = clients.config().region().map(ToString::to_string);
+/// assert_eq!(region.as_deref(), Some("eu-west-1"));
+/// let tables = clients.dynamodb().list_tables().send().await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct AwsClients {
     config: SdkConfig,

@@ -69,6 +69,28 @@ pub enum LettersError {
 }
 
 /// The dead letters in a bucket.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use std::sync::Arc;
+/// # use damper_aws::{Letters, dead_letters::{Detail, Filter}};
+/// # use damper_core::sink::create;
+/// # let bucket = Arc::new(object_store::memory::InMemory::new());
+/// // A letter as the ledger stores it.
+/// let letter = r#"{"identity": "42", "day": "2026-11-22", "provider": "gleif", "sequence": "4963",
+///     "arrived": "2026-11-22T10:00:00Z", "died": "2026-11-22T10:00:09Z", "payload": "{\"id\":\"42\"}",
+///     "reason": "not-found", "message": "no such record", "status": 404, "attempts": 1, "component": "sha256:00"}"#;
+/// create(&*bucket, &"dead-letters/gleif/4963.json".into(), letter.into()).await?;
+///
+/// let letters = Letters::new(bucket);
+/// let filter = Filter { provider: Some("gleif".to_owned()), ..Filter::default() };
+/// let found = letters.list(&filter, 10, Detail::Head).await?;
+/// assert_eq!(found.len(), 1);
+/// assert_eq!((found[0].letter.status, &*found[0].letter.message), (Some(404), "no such record"));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Letters {
     store: Arc<dyn ObjectStore>,

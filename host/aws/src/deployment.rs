@@ -41,6 +41,19 @@ pub struct DeploymentOverrides {
 }
 
 /// The names of what is deployed.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), damper_aws::deployment::DeploymentError> {
+/// use damper_aws::{AwsClients, Deployment, deployment::DeploymentOverrides};
+///
+/// // Reads the environment of the function `damper`, in this account and region.
+/// let clients = AwsClients::load().await;
+/// let deployment = Deployment::find(&clients.lambda(), DeploymentOverrides::default()).await?;
+/// assert_eq!(deployment.function, "damper:live");
+/// println!("{}: feed {}", deployment.bucket, deployment.stream("gleif")); // damper-gleif
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Deployment {
     /// The function with its alias, for example `damper:live`.

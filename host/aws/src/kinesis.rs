@@ -25,6 +25,24 @@ pub struct KinesisRecord {
 }
 
 /// The entries of a batch, in order. A record that looks aggregated and is damaged is one entry as it is.
+///
+/// ```
+/// use damper_aws::kinesis::{KinesisRecord, entries, record_of};
+///
+/// let record = KinesisRecord {
+///     sequence: "4963".to_owned(),
+///     arrived: "2026-11-22T10:00:00Z".parse()?,
+///     data: r#"{"id":"42"}"#.into(),
+/// };
+/// let entries = entries([record]);
+/// assert_eq!(entries.len(), 1);
+/// assert_eq!(entries[0].payload, r#"{"id":"42"}"#);
+///
+/// // An entry of an aggregated record is named by its index; a batch's response names the Kinesis record.
+/// assert_eq!(record_of(&entries[0].sequence), "4963");
+/// assert_eq!(record_of(&"4963/7".into()), "4963");
+/// # Ok::<(), jiff::Error>(())
+/// ```
 #[must_use]
 pub fn entries(records: impl IntoIterator<Item = KinesisRecord>) -> Vec<Entry> {
     let mut entries = Vec::new();

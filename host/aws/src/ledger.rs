@@ -65,6 +65,22 @@ pub use table::Units;
 const WRITE_INTERVAL: Duration = Duration::from_secs(30);
 
 /// A ledger in a DynamoDB table.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::{sync::Arc, time::Duration};
+/// use damper_aws::{AwsClients, DynamoLedger, sink::bucket};
+/// use damper_core::ledger::Ledger;
+///
+/// let clients = AwsClients::load().await;
+/// let letters = Arc::new(bucket(clients.config(), "damper-records")?);
+/// let ledger = DynamoLedger::new(clients.dynamodb(), "damper-ledger", letters)
+///     .with_row_lifetime(Duration::from_secs(14 * 24 * 3600)); // longer than the stream keeps its items
+/// let control = ledger.control("gleif").await?;
+/// println!("{:?}, {:?} so far", control.breaker, ledger.consumed_units());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct DynamoLedger {
     table: Table,

@@ -39,6 +39,23 @@ pub struct ControlPlaneCalls {
 }
 
 /// The mappings of a function.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), damper_core::mapping::MappingError> {
+/// use damper_aws::{AwsClients, LambdaMapping};
+/// use damper_core::mapping::{Mapping, MappingChange};
+///
+/// let clients = AwsClients::load().await;
+/// let mapping = LambdaMapping::new(clients.lambda(), "damper:live", "damper-");
+/// let stream = "arn:aws:kinesis:eu-west-1:123456789012:stream/damper-gleif";
+/// assert_eq!(mapping.provider(stream), Some("gleif"));
+///
+/// // Lambda applies a change within a minute or two, and refuses others until then.
+/// mapping.apply("gleif", MappingChange { batch_size: Some(500), enabled: None }).await?;
+/// assert!(mapping.read("gleif").await?.pending);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct LambdaMapping {
     client: Client,

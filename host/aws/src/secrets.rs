@@ -56,6 +56,17 @@ pub enum SecretError {
 
 /// The text of a secret, by name or ARN; with `key`, the text under that key of its JSON object.
 ///
+/// ```no_run
+/// # async fn example() -> Result<(), damper_aws::secrets::SecretError> {
+/// use damper_aws::{AwsClients, secrets};
+///
+/// let clients = AwsClients::load().await;
+/// // The secret holds {"api_key": "..."}.
+/// let api_key = secrets::read(&clients.secrets(), "damper/gleif", Some("api_key")).await?;
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 /// If there is none, it may not be read, or is not of that form.
 pub async fn read(client: &Client, name: &str, key: Option<&str>) -> Result<String, SecretError> {

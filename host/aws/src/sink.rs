@@ -56,6 +56,20 @@ pub enum BucketError {
 
 /// The object store of a bucket. Asks nothing of the network yet.
 ///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use damper_aws::{AwsClients, sink::bucket};
+/// use damper_core::sink::{create, object_path};
+///
+/// let clients = AwsClients::load().await;
+/// let sink = bucket(clients.config(), "damper-records")?;
+/// // s3://damper-records/gleif/2026-11-22/worker-1/000000.ndjson, unless it is there.
+/// let chunk = object_path("gleif", "2026-11-22".parse()?, &"worker-1".into(), 0);
+/// create(&sink, &chunk, "{\"id\":\"42\"}\n".into()).await?;
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 /// If the configuration lacks a region or credentials, or the name is none.
 pub fn bucket(config: &SdkConfig, bucket: &str) -> Result<AmazonS3, BucketError> {

@@ -55,6 +55,18 @@ pub struct Entry {
 pub type Params = BTreeMap<String, String>;
 
 /// A request to fetch one record.
+///
+/// ```
+/// use damper_core::item::Item;
+///
+/// let item = Item::parse(br#"{"id": "42", "params": {"lang": "de", "page": 2}}"#)?;
+/// assert_eq!(item.params["page"], "2"); // every value is kept as text
+///
+/// // The manifest says which parameters are part of the identity, which is fetched once a day.
+/// assert_eq!(item.identity(&["lang".to_owned()])?.as_str(), "42?lang=de");
+/// assert!(Item::parse(b"42").is_err(), "no object: such an entry becomes a dead letter");
+/// # Ok::<(), damper_core::item::ItemError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Item {
     /// The record's identifier in the API's terms, 1 to [`MAX_ID_BYTES`] bytes.

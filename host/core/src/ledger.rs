@@ -82,6 +82,39 @@ impl fmt::Display for Owner {
 }
 
 /// Stores the state of items, the slots and the control item: SQLite on one machine, DynamoDB in AWS.
+///
+/// ```
+/// # #[cfg(feature = "testing")]
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use std::time::Duration;
+/// # use damper_core::{day::Day, item::{Item, SequenceNumber}, testing::memory::MemoryLedger};
+/// # use damper_core::ledger::{Claim, ClaimRequest, Claimed, Finish, Finished, Ledger, Owner};
+/// # let ledger = MemoryLedger::new();
+/// let identity = Item::parse(br#"{"id":"42"}"#)?.identity(&[])?;
+/// let (sequence, owner) = (SequenceNumber::from("1"), Owner::from("worker-1"));
+/// let (day, now): (Day, jiff::Timestamp) = ("2026-11-22".parse()?, "2026-11-22T10:00:00Z".parse()?);
+/// let lease = now + Duration::from_secs(60);
+/// let request = ClaimRequest {
+///     provider: "demo", identity: &identity, sequence: &sequence, today: day, since: day, owner: &owner, now, lease,
+/// };
+/// assert_eq!(ledger.claim(request.clone()).await?, Claim::Granted { attempt: 1, abandoned: vec![] });
+///
+/// // Another worker may not fetch the item before the lease ends.
+/// let other = Owner::from("worker-2");
+/// let claim = ledger.claim(ClaimRequest { owner: &other, ..request.clone() }).await?;
+/// assert_eq!(claim, Claim::Held { until: lease });
+///
+/// // Once the record is in the sink, the item is done for the day.
+/// let claimed = Claimed { identity: identity.clone(), day, sequence: sequence.clone(), lease };
+/// assert_eq!(ledger.finish("demo", &owner, vec![Finish::Fetched(claimed)]).await?, [Finished::Written]);
+/// let claim = ledger.claim(ClaimRequest { owner: &other, ..request }).await?;
+/// assert_eq!(claim, Claim::Done { by: sequence.clone() });
+/// # Ok(())
+/// # }
+/// # #[cfg(not(feature = "testing"))]
+/// # fn main() {}
+/// ```
 #[async_trait]
 pub trait Ledger: Send + Sync {
     /// Try to become the owner of an item for today.

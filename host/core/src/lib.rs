@@ -1,7 +1,20 @@
 //! Damper's core: the path of an item from a stream to the sink, the control loops, and the ports to the outside.
 //!
-//! It knows no AWS, no wasmtime, no SQLite, no command line and no environment: those stand behind three ports
-//! ([`fetcher::Fetcher`], [`ledger::Ledger`], [`mapping::Mapping`]) and `object_store`.
+//! It fetches each item of a provider's stream once a day, within the API's limits, and loses none. The same code runs
+//! on one machine, in AWS Lambda and in a simulation.
+//!
+//! It contains no AWS, wasmtime, SQLite, command line or environment: those are behind three ports
+//! ([`fetcher::Fetcher`], [`ledger::Ledger`], [`mapping::Mapping`]) and `object_store`. It delivers no batches and
+//! schedules nothing: the caller passes batches, the deadline and the clock.
+//!
+//! Begin with [`pipeline::Pipeline`], which processes a batch. Then read:
+//!
+//! - [`manifest::Manifest`]: a provider's limits, and how an operator makes them stricter.
+//! - [`ledger`]: the states of an item; [`sink`]: the layout of the records in the object store.
+//! - [`control`]: the decisions, without I/O: [`control::limiter`] (when a fetch may start), [`control::slots`] (how
+//!   processes share `max_concurrency`), [`control::governor`] (batch size, and whether batches are delivered at all).
+//! - [`operate`]: an operator's commands.
+//! - `testing` (feature `testing`): ports in memory, faults, and the contract suite that every ledger passes.
 
 pub mod budget;
 pub mod bundle;

@@ -21,8 +21,19 @@ impl Manifest {
     /// Reads the text of a `provider.toml`.
     ///
     /// # Errors
-    /// If the text is no TOML, has a key that is not known or lacks one that is needed, or if a value is not allowed.
-    /// The message names the field and what is allowed there; line and column count from 1.
+    /// If the text is no TOML, has a key that is not known or lacks one that is needed, or if a value is not allowed. The message
+    /// names the field and what is allowed there; line and column count from 1.
+    ///
+    /// # Examples
+    /// ```
+    /// # use damper_core::manifest::Manifest;
+    /// let text = "name = \"gleif\"\nversion = \"0.3.0\"\negress.hosts = [\"api.gleif.org\"]\n\
+    ///             limits.max_concurrency = 0\n";
+    /// assert_eq!(
+    ///     Manifest::parse(text).unwrap_err().to_string(),
+    ///     "limits.max_concurrency is 0: it must be a whole number from 1 to 1000 (line 4, column 26)"
+    /// );
+    /// ```
     pub fn parse(text: &str) -> Result<Self, ManifestError> {
         if text.len() > MAX_MANIFEST_BYTES {
             return Err(ManifestError::TooLong { bytes: text.len() });

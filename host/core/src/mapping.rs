@@ -3,6 +3,30 @@
 use async_trait::async_trait;
 
 /// Reads and changes how a provider's batches are fed. Changes may take a while to apply.
+///
+/// ```
+/// # #[cfg(feature = "testing")]
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use std::time::Duration;
+/// # use damper_core::{mapping::{Mapping, MappingChange, MappingError}, testing::mapping::MemoryMapping};
+/// // Batches of 100 entries; a change applies after a minute.
+/// let mapping = MemoryMapping::new(100, Duration::from_secs(60));
+/// let change = MappingChange { batch_size: Some(500), enabled: None };
+/// mapping.apply("demo", change).await?;
+///
+/// let state = mapping.read("demo").await?;
+/// assert_eq!((state.batch_size, state.enabled, state.pending), (100, true, true));
+/// assert!(matches!(mapping.apply("demo", change).await, Err(MappingError::Pending(_))));
+///
+/// tokio::time::advance(Duration::from_secs(60)).await;
+/// let state = mapping.read("demo").await?;
+/// assert_eq!((state.batch_size, state.enabled, state.pending), (500, true, false));
+/// # Ok(())
+/// # }
+/// # #[cfg(not(feature = "testing"))]
+/// # fn main() {}
+/// ```
 #[async_trait]
 pub trait Mapping: Send + Sync {
     /// The mapping as it is now.

@@ -1,7 +1,28 @@
 //! An operator's commands for a provider: pause and resume. They are the same on one machine and in AWS.
 //!
-//! The control item is changed first, because it decides; then the mapping, which only saves deliveries that would be
-//! gated.
+//! The control item is changed first, because it decides; then the mapping, which only saves deliveries that would be gated.
+//!
+//! ```
+//! # #[cfg(feature = "testing")]
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # use damper_core::{ledger::{Ledger, ProviderStop}, mapping::Mapping, operate::{pause, resume}};
+//! # use damper_core::testing::{mapping::MemoryMapping, memory::MemoryLedger};
+//! # let (ledger, mapping) = (MemoryLedger::new(), MemoryMapping::new(100, std::time::Duration::ZERO));
+//! # let now: jiff::Timestamp = "2026-11-22T10:00:00Z".parse()?;
+//! pause(&ledger, &mapping, "demo", now, "maintenance").await?;
+//! assert!(ledger.control("demo").await?.needs_operator());
+//! assert!(!mapping.read("demo").await?.enabled);
+//!
+//! let before = resume(&ledger, &mapping, "demo", now, None).await?;
+//! assert!(matches!(before.breaker, ProviderStop::Open { reason, .. } if reason == "maintenance"));
+//! assert_eq!(ledger.control("demo").await?.breaker, ProviderStop::Closed);
+//! assert!(mapping.read("demo").await?.enabled);
+//! # Ok(())
+//! # }
+//! # #[cfg(not(feature = "testing"))]
+//! # fn main() {}
+//! ```
 
 use jiff::Timestamp;
 

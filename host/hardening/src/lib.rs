@@ -1,10 +1,16 @@
-//! A second layer behind the engine: rights that a process which runs or compiles components gives up before it reads any of them.
+//! A second layer behind the engine: rights that a process which runs or compiles components gives up before it reads
+//! any of them.
 //!
-//! The engine confines a component to its own memory. If a component escapes, its code runs with the rights of the process. These layers
-//! limit the damage: the process cannot gain privileges, it cannot make system calls that attacks need, it can read only the files that it
-//! needs and write only to its own folders, and other processes of the same user cannot read its memory.
+//! The engine confines a component to its own memory. If a component escapes, its code runs with the rights of the
+//! process. These layers limit the damage: the process cannot gain privileges, it cannot make system calls that attacks
+//! need, it can read only the files that it needs and write only to its own folders, and other processes of the same
+//! user cannot read its memory.
 //!
 //! Each layer applies if the system supports it (Linux; the layer for files needs kernel 5.19), and each can be turned off.
+//!
+//! Begin with [`restrict`], which applies a [`Policy`]; [`probe`] only tries the layers. This crate knows nothing of
+//! components, isolates no component from another, and reads no settings: the caller passes the folders and the
+//! [`Hardening`].
 
 mod policy;
 mod report;
@@ -21,6 +27,22 @@ pub use settings::{Hardening, SettingsError};
 
 /// Gives up all rights but those of a policy, for the calling thread and the threads and processes that it starts from then on. Call it
 /// before the process starts other threads. Layers that the system does not support are left out and listed in the report.
+///
+/// ```no_run
+/// use damper_hardening::{Hardening, Policy, restrict};
+///
+/// fn main() -> Result<(), Box<dyn std::error::Error>> {
+///     // Before any other thread starts, and before a component is read.
+///     let mut policy = Policy::for_fetching();
+///     policy.readable.push("/srv/damper/components".into());
+///     policy.writable.push("/srv/damper/out".into());
+///     let report = restrict(&policy, "no-dumps".parse::<Hardening>()?);
+///     for (layer, why) in report.missing() {
+///         eprintln!("this system has no layer for {layer}: {why}");
+///     }
+///     Ok(())
+/// }
+/// ```
 #[must_use]
 pub fn restrict(policy: &Policy, hardening: Hardening) -> Report {
     let mut report = Report::default();

@@ -3,6 +3,15 @@
 use std::str::FromStr;
 
 /// The requested layers; by default all.
+///
+/// ```
+/// use damper_hardening::Hardening;
+///
+/// let hardening: Hardening = "no-files".parse()?;
+/// assert_eq!(hardening, Hardening { dumps: true, files: false, system_calls: true });
+/// assert_eq!("off".parse(), Ok(Hardening::OFF));
+/// # Ok::<(), damper_hardening::SettingsError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hardening {
     /// Whether other processes are kept from reading the process's memory.

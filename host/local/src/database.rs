@@ -29,6 +29,22 @@ pub const MAX_GROUP: usize = 256;
 const QUEUE: usize = 1_024;
 
 /// A database: cheap to clone, closed when the last clone is dropped.
+///
+/// ```
+/// use damper_local::{Database, SqliteLedger, SqliteStream};
+///
+/// # let folder = tempfile::tempdir()?;
+/// // Made where nothing is there. One file holds the stream, the ledger, the mapping and the dead letters.
+/// let database = Database::open(folder.path().join("damper.db"))?;
+/// let (stream, ledger) = (SqliteStream::new(database.clone()), SqliteLedger::new(database));
+///
+/// // Another program's file is refused, and stays as it is.
+/// let notes = folder.path().join("notes.txt");
+/// std::fs::write(&notes, "buy milk")?;
+/// assert!(Database::open(&notes).is_err());
+/// assert_eq!(std::fs::read_to_string(&notes)?, "buy milk");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Database {
     path: Arc<PathBuf>,

@@ -13,6 +13,31 @@ use crate::stream;
 pub use damper_core::dead_letter::Filter;
 
 /// The dead letters of a [`Database`].
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use damper_core::{clock::WallClock, dead_letter::{DeadLetter, Reason}, ledger::{Finish, Ledger, Owner}};
+/// # use damper_local::{Database, DeadLetters, SqliteLedger, dead_letters::Filter};
+/// # let folder = tempfile::tempdir()?;
+/// # let database = Database::open(folder.path().join("damper.db"))?;
+/// # let now: jiff::Timestamp = "2026-11-22T10:00:00Z".parse()?;
+/// // An entry that is no item was given up on.
+/// let letter = DeadLetter {
+///     provider: "demo".to_owned(), sequence: "7".into(), arrived: now, died: now, payload: "not JSON".into(),
+///     reason: Reason::Unreadable, message: "the entry is not an item".to_owned(), status: None, attempts: 0,
+///     component: String::new(), bundle: None,
+/// };
+/// let ledger = SqliteLedger::new(database.clone());
+/// ledger.finish("demo", &Owner::from("worker-1"), vec![Finish::Dead { claimed: None, letter }]).await?;
+///
+/// let unreadable = Filter { reason: Some(Reason::Unreadable), ..Filter::default() };
+/// let letters = DeadLetters::new(database).list(unreadable, 10).await?;
+/// assert_eq!(letters.len(), 1);
+/// assert_eq!(letters[0].letter.payload, "not JSON");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct DeadLetters {
     database: Database,

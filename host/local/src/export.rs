@@ -86,6 +86,32 @@ pub enum ExportError {
 /// Write all records of `provider`, of one day or of all days in order, to `writer`, which is flushed at the end. Objects
 /// are read in the order of their names: by day, then by owner, then by chunk.
 ///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use damper_core::sink::create;
+/// # use damper_local::export::{BrokenLines, Format, export};
+/// # let sink = object_store::memory::InMemory::new();
+/// # let chunk = "demo/2026-11-22/worker-1/000000.ndjson".into();
+/// let line = concat!(
+///     r#"{"provider":"demo","id":"42","day":"2026-11-22","fetched_at":"2026-11-22T10:00:01Z","attempt":1,"#,
+///     r#""component":"sha256:00","content_type":"text/plain","body":"=1+1"}"#, "\n",
+/// );
+/// create(&sink, &chunk, line.into()).await?;
+///
+/// let mut csv = Vec::new();
+/// let summary = export(&sink, "demo", None, Format::Csv, BrokenLines::Fail, &mut csv).await?;
+/// assert_eq!((summary.objects, summary.records, summary.skipped), (1, 1, 0));
+/// assert_eq!(
+///     String::from_utf8(csv)?,
+///     "provider,id,day,fetched_at,attempt,component,content_type,params,attributes,encoding,body\n\
+///      demo,42,2026-11-22,2026-11-22T10:00:01Z,1,sha256:00,text/plain,,,,'=1+1\n",
+///     "a text that a spreadsheet would run as a formula gets an apostrophe"
+/// );
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 /// If the sink cannot be read, the writer fails, or a line is broken and `broken` says so.
 pub async fn export(

@@ -63,6 +63,23 @@ pub enum FolderError {
 
 /// The object store of a folder, which is made if it is missing, and [probed](probe).
 ///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use damper_core::sink::{SinkError, create, object_path};
+/// # let folder = tempfile::tempdir()?;
+/// # let out = folder.path().join("out");
+/// let sink = damper_local::folder::open(&out)?;
+/// let chunk = object_path("demo", "2026-11-22".parse()?, &"worker-1".into(), 0);
+/// create(&sink, &chunk, "{\"id\":\"42\"}\n".into()).await?;
+/// assert!(out.join("demo/2026-11-22/worker-1/000000.ndjson").is_file());
+///
+/// // A chunk is never overwritten.
+/// assert!(matches!(create(&sink, &chunk, "".into()).await, Err(SinkError::Sealed(_))));
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 /// If the folder cannot be made or written.
 pub fn open(path: &Path) -> Result<LocalFileSystem, FolderError> {

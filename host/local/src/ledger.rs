@@ -18,6 +18,30 @@ use crate::database::{Database, DatabaseError, SqlError};
 use crate::ledger::rows::micros;
 
 /// A ledger in a [`Database`]; every answer is durable.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use std::time::Duration;
+/// # use damper_core::{day::Day, item::{Item, SequenceNumber}};
+/// # use damper_core::ledger::{Claim, ClaimRequest, Ledger, Owner};
+/// # use damper_local::{Database, SqliteLedger};
+/// # let folder = tempfile::tempdir()?;
+/// let ledger = SqliteLedger::new(Database::open(folder.path().join("damper.db"))?);
+///
+/// let identity = Item::parse(br#"{"id":"42"}"#)?.identity(&[])?;
+/// let (sequence, owner) = (SequenceNumber::from("1"), Owner::from("worker-1"));
+/// let (day, now): (Day, jiff::Timestamp) = ("2026-11-22".parse()?, "2026-11-22T10:00:00Z".parse()?);
+/// let lease = now + Duration::from_secs(60);
+/// let request = ClaimRequest {
+///     provider: "demo", identity: &identity, sequence: &sequence, today: day, since: day, owner: &owner, now, lease,
+/// };
+/// assert_eq!(ledger.claim(request).await?, Claim::Granted { attempt: 1, abandoned: vec![] });
+/// let counts = ledger.day_counts("demo", day).await?;
+/// assert_eq!((counts.fetched, counts.dead, counts.waiting), (0, 0, 1));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct SqliteLedger {
     database: Database,

@@ -1,5 +1,7 @@
 //! Damper on one machine: one SQLite file holds the stream, the ledger, the mapping and the dead letters, and a folder
-//! is the sink.
+//! is the sink. It implements the ports of `damper-core` for `damper run`.
+//!
+//! Begin with [`Database`]; everything but the sink is made from it:
 //!
 //! - [`Database`]: the file, its one writer and its group commit; [`schema`] has every table on one screen.
 //! - [`SqliteLedger`], [`SqliteStream`], [`SqliteMapping`], [`DeadLetters`]: the data in it.

@@ -17,6 +17,23 @@ pub const DEFAULT_BATCH_SIZE: u32 = 100;
 pub const MAX_BATCH_SIZE: u32 = 10_000;
 
 /// The mapping of every stream in a [`Database`].
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use damper_core::{clock::WallClock, mapping::{Mapping, MappingChange, MappingState}};
+/// # use damper_local::{Database, SqliteMapping};
+/// # let folder = tempfile::tempdir()?;
+/// # let database = Database::open(folder.path().join("damper.db"))?;
+/// let mapping = SqliteMapping::new(database, WallClock::System);
+/// mapping.ensure("demo", 500).await?;
+///
+/// // Without a lag, a change holds at once.
+/// mapping.apply("demo", MappingChange { enabled: Some(false), batch_size: None }).await?;
+/// assert_eq!(mapping.read("demo").await?, MappingState { batch_size: 500, enabled: false, pending: false });
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct SqliteMapping {
     database: Database,

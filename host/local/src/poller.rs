@@ -84,6 +84,32 @@ pub enum PollerError {
 }
 
 /// Delivers the batches of one provider.
+///
+/// Here `process` takes the place of [`Pipeline::process`](damper_core::pipeline::Pipeline::process):
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use damper_core::{clock::WallClock, item::Entry, pipeline::report::{End, Report}};
+/// # use damper_local::{Database, Poller, PollerEnd, PollerSettings, SqliteStream};
+/// # use tokio::sync::watch;
+/// # let folder = tempfile::tempdir()?;
+/// # let database = Database::open(folder.path().join("damper.db"))?;
+/// let clock = WallClock::System;
+/// let stream = SqliteStream::new(database.clone());
+/// stream.feed("demo", vec![r#"{"id":"41"}"#.into(), r#"{"id":"42"}"#.into()], clock.now()).await?;
+///
+/// let stop = watch::Sender::new(false);
+/// let poller = Poller::new("demo", &database, clock, PollerSettings::default(), stop.subscribe());
+/// let process = |batch: Vec<Entry>| async move {
+///     let ended = batch.into_iter().map(|entry| (entry.sequence, End::Fetched)).collect();
+///     Report { ended, ..Report::default() }
+/// };
+/// assert_eq!(poller.run(process).await?, PollerEnd::Drained);
+/// assert_eq!(stream.counts("demo").await?.fetched, 2);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Poller {
     provider: String,

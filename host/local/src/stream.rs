@@ -21,6 +21,38 @@ pub const MAX_PAYLOAD_BYTES: usize = 1024 * 1024;
 pub const MAX_BATCH_BYTES: usize = 6 * 1024 * 1024;
 
 /// Every provider's stream in a [`Database`].
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use std::time::Duration;
+/// # use damper_core::pipeline::report::{End, Report};
+/// # use damper_local::{Database, SqliteStream, stream::{BatchFinished, Hold}};
+/// # let folder = tempfile::tempdir()?;
+/// # let database = Database::open(folder.path().join("damper.db"))?;
+/// let stream = SqliteStream::new(database);
+/// let now: jiff::Timestamp = "2026-11-22T10:00:00Z".parse()?;
+/// stream.feed("demo", vec![r#"{"id":"41"}"#.into(), r#"{"id":"42"}"#.into()], now).await?;
+///
+/// // A poller holds the stream for as long as its lease lasts, and delivers what has not ended.
+/// assert_eq!(stream.hold("demo", "poller-1", now, now + Duration::from_secs(6)).await?, Hold::Held);
+/// let batch = stream.next_batch("demo", 100).await?;
+/// let [first, second] = &batch[..] else { panic!("two entries") };
+///
+/// // The first entry was fetched; the second one is delivered again.
+/// let report = Report {
+///     ended: vec![(first.sequence.clone(), End::Fetched)],
+///     first_unfinished: Some(second.sequence.clone()),
+///     ..Report::default()
+/// };
+/// let finished = stream.finish_batch("demo", "poller-1", &report).await?;
+/// assert_eq!(finished, BatchFinished::Recorded { ended: 1, moved: true });
+///
+/// let counts = stream.counts("demo").await?;
+/// assert_eq!((counts.fed, counts.fetched, counts.pending), (2, 1, 1));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct SqliteStream {
     database: Database,

@@ -33,6 +33,23 @@ use structure::StructureError;
 use crate::digest::digest;
 
 /// A provider's file, read and checked.
+///
+/// ```
+/// use std::path::Path;
+/// use damper_plugins::component_file::{ComponentFile, ComponentFileError};
+///
+/// # let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/components/sdk-0.1.0-rust.wasm"));
+/// let file = ComponentFile::read(path)?;
+/// assert_eq!((&*file.manifest.name, &*file.manifest.version), ("demo", "0.1.0"));
+/// assert_eq!(file.contract.to_string(), "0.1.0");
+/// assert_eq!(file.stamp.map(|stamp| stamp.language).as_deref(), Some("rust"));
+/// assert!(file.digest.starts_with("sha256:"));
+///
+/// // A core module is refused, as is anything else that this host cannot run.
+/// let refused = ComponentFile::from_bytes("core.wasm", &b"\0asm\x01\0\0\0"[..]);
+/// assert!(matches!(refused, Err(ComponentFileError::CoreModule { .. })));
+/// # Ok::<(), ComponentFileError>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct ComponentFile {
     /// The manifest inside.

@@ -12,6 +12,19 @@ use url::Url;
 pub use secret::{ClientAuth, JsonKey, Secret, SecretBinding, SecretError, SecretSource, TokenEndpoint};
 
 /// The operator's grants to one provider.
+///
+/// ```
+/// use damper_plugins::grants::{Grants, OriginError, SecretBinding};
+///
+/// // By https; and by http to a test server on this machine, which has to be named.
+/// let hosts = vec!["api.example.org".to_owned()];
+/// let private = vec!["http://127.0.0.1:8085".parse()?];
+/// // The secret goes to the named host only, and is in no debug output.
+/// let secret = SecretBinding::constant("hunter2", hosts.clone());
+/// let grants = Grants { hosts, private, secrets: [("key".to_owned(), secret)].into(), ..Grants::default() };
+/// assert!(!format!("{grants:?}").contains("hunter2"));
+/// # Ok::<(), OriginError>(())
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct Grants {
     /// Host names, reached by https on port 443. Those of the manifest that are not here are refused.
@@ -28,6 +41,16 @@ pub struct Grants {
 }
 
 /// Scheme, host and port: what a request goes to (RFC 6454).
+///
+/// ```
+/// use damper_plugins::grants::Origin;
+///
+/// let origin: Origin = "https://API.example.org:443/".parse()?;
+/// assert_eq!(origin.to_string(), "https://api.example.org");
+/// assert_eq!(origin, Origin::https("api.example.org")?);
+/// assert!("https://api.example.org/v1".parse::<Origin>().is_err(), "a path is more than an origin");
+/// # Ok::<(), damper_plugins::grants::OriginError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Origin {
     https: bool,

@@ -92,6 +92,29 @@ pub enum HostError {
 }
 
 /// Runs providers: one engine, its instances' pool, and the store of compiled components.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use std::path::Path;
+/// # use damper_core::fetcher::Fetcher;
+/// # use damper_plugins::{HostOptions, LoadError, PluginHost, component_file::ComponentFile, grants::Grants};
+/// # let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/components/sdk-0.1.0-rust.wasm"));
+/// let file = ComponentFile::read(path)?;
+/// let host = PluginHost::new(HostOptions { max_in_flight: 8, ..HostOptions::default() })?;
+///
+/// // The manifest asks for hosts, and the operator grants them. Nothing is compiled before the first fetch.
+/// let grants = Grants { hosts: file.manifest.egress.hosts.clone(), ..Grants::default() };
+/// let plugin = host.load(&file, file.manifest.clone(), grants)?;
+/// assert_eq!(plugin.digest(), file.digest);
+///
+/// // A setting that the manifest does not list is an error.
+/// let grants = Grants { config: [("page".to_owned(), "9".to_owned())].into(), ..Grants::default() };
+/// let refused = host.load(&file, file.manifest.clone(), grants);
+/// assert!(matches!(refused, Err(LoadError::ConfigUnknown { known, .. }) if known == "base_url, use_key"));
+/// # Ok(())
+/// # }
+/// ```
 pub struct PluginHost {
     shared: Arc<SharedHost>,
 }

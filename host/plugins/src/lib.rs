@@ -1,4 +1,4 @@
-//! The plugin host, built on wasmtime.
+//! The plugin host, built on wasmtime: it runs components as fetchers of records.
 //!
 //! A provider is one file, a component with its manifest inside ([`component_file`]). [`PluginHost`] turns it, together
 //! with what the operator grants ([`grants`]), into a [`Plugin`], which fetches records: each fetch in a fresh instance
@@ -7,6 +7,13 @@
 //!
 //! [`settings`] combines an operator's settings for a provider with the provider's manifest. [`ownership`] checks that
 //! other users of the machine cannot change files and folders.
+//!
+//! Begin with the three steps from a file to a record:
+//!
+//! 1. [`component_file::ComponentFile::read`] reads and checks the file.
+//! 2. [`settings::bind`] combines its manifest with an operator's settings into limits and grants.
+//! 3. [`PluginHost::load`] makes a [`Plugin`] of them. In a deployment package components are compiled already:
+//!    [`package::Package`], [`PluginHost::load_packaged`].
 //!
 //! A folder uses only those below it in this list:
 //!

@@ -37,6 +37,30 @@ const DESCRIPTION: &str = "provider.json";
 const CODE: &str = "provider.cwasm";
 
 /// A package that was unpacked into a folder.
+///
+/// ```
+/// # #[cfg(feature = "compile")]
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use std::path::Path;
+/// # use damper_plugins::component_file::ComponentFile;
+/// # use damper_plugins::package::{self, Architecture, Package, PackageError};
+/// # let folder = tempfile::tempdir()?;
+/// # let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/components/sdk-0.1.0-rust.wasm"));
+/// let file = ComponentFile::read(path)?;
+/// let code = b"as `package::compile` makes it".to_vec();
+/// let files = package::files(&file, Architecture::Aarch64, code, "hosts = \"manifest\"\n");
+/// assert_eq!(files[0].path, "providers/demo/provider.cwasm");
+/// assert_eq!(files[1].path, "providers/demo/provider.json");
+/// package::write(folder.path(), &files)?;
+///
+/// let package = Package::open(folder.path())?;
+/// assert_eq!(package.names()?, ["demo"]);
+/// assert!(matches!(package.provider("gleif"), Err(PackageError::NotPackaged { .. })));
+/// # Ok(())
+/// # }
+/// # #[cfg(not(feature = "compile"))]
+/// # fn main() {}
+/// ```
 #[derive(Debug, Clone)]
 pub struct Package {
     providers: PathBuf,

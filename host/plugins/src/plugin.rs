@@ -41,6 +41,25 @@ const HOSTCALL_SPARE_BYTES: usize = 64 << 10;
 const MAX_HANDLES: usize = 1_000;
 
 /// A provider that is ready to fetch.
+///
+/// A [`Pipeline`](damper_core::pipeline::Pipeline) uses it as a [`Fetcher`]. This fetch returns a trace, too:
+///
+/// ```no_run
+/// # async fn example(plugin: damper_plugins::Plugin) -> Result<(), Box<dyn std::error::Error>> {
+/// # use std::time::Duration;
+/// # use damper_core::fetcher::{FetchRequest, Permits};
+/// # let (day, timeout) = ("2026-11-22".parse()?, Duration::from_secs(30));
+/// let request = FetchRequest { id: "42".to_owned(), params: Default::default(), attempt: 1, day, timeout };
+/// // Up to three requests may be in flight beside the first one.
+/// let fetch = plugin.fetch_traced(request, Permits::new(3)).await;
+/// match fetch.report.outcome {
+///     Ok(record) => println!("{} bytes of {}", record.body.len(), record.content_type),
+///     Err(failure) => println!("{failure}"), // for example "not found: no such record (status 404)"
+/// }
+/// println!("{} requests, {} bytes of memory", fetch.report.requests, fetch.usage.peak_memory_bytes);
+/// # Ok(())
+/// # }
+/// ```
 pub struct Plugin {
     host: Arc<SharedHost>,
     component: Arc<LazyComponent>,

@@ -35,6 +35,33 @@ pub struct BoundProvider {
 
 /// Combines a manifest with the operator's settings. `sources` finds and reads secrets.
 ///
+/// ```
+/// use std::path::Path;
+/// use damper_core::manifest::Manifest;
+/// use damper_plugins::settings::{Place, ProviderSettings, SecretBackends, SecretSources, bind};
+///
+/// let manifest = Manifest::parse(r#"
+///     name = "gleif"
+///     version = "0.3.0"
+///     egress.hosts = ["api.gleif.org", "files.gleif.org"]
+///     limits.max_concurrency = 8
+///     config.page_size = "50"
+/// "#)?;
+/// // What the operator writes below [providers.gleif] of damper.toml.
+/// let settings = ProviderSettings::from_toml(r#"
+///     hosts = ["api.gleif.org"]
+///     limits.max_concurrency = 2
+///     config.page_size = 10
+/// "#)?;
+/// // The manifest names no credential, so no secret is looked for.
+/// let sources = SecretSources { backends: SecretBackends::Machine, find: &|_| unreachable!() };
+/// let bound = bind(&manifest, &settings, Place::File(Path::new("damper.toml")), sources)?;
+/// assert_eq!(bound.manifest.limits.max_concurrency.get(), 2);
+/// assert_eq!(bound.grants.hosts, ["api.gleif.org"]);
+/// assert_eq!(bound.grants.config["page_size"], "10");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
 /// If they do not fit, or a secret's place cannot be used here.
 pub fn bind(

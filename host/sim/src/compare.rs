@@ -62,6 +62,27 @@ pub struct Comparison {
 }
 
 /// Run every algorithm through every scenario with every seed, the limiter alone.
+///
+/// ```
+/// use damper_sim::{algorithm::Algorithm, compare::limiters_alone, scenario::Scenario};
+///
+/// let text = r#"
+///     duration = "5m"
+///     max_concurrency = 30
+///     fetch_timeout = "5s"
+///     [api]
+///     latency = { median = "200ms", sigma = 0.4 }
+///     concurrency = { limit = 10 }
+/// "#;
+/// let scenario = Scenario::parse("cap", text)?;
+/// let (damper, fixed) = (Algorithm::Damper, Algorithm::Fixed(30));
+/// let comparison = limiters_alone(&[scenario], &[damper, fixed], &[1, 2]);
+///
+/// // 30 in flight at an API that takes 10: most requests are refused. Damper finds the cap.
+/// let refused = |algorithm| comparison.column(algorithm)[0].throttled_per_thousand;
+/// assert!(refused(damper) < refused(fixed) / 10.0);
+/// # Ok::<(), damper_sim::scenario::ScenarioError>(())
+/// ```
 #[must_use]
 pub fn limiters_alone(scenarios: &[Scenario], algorithms: &[Algorithm], seeds: &[u64]) -> Comparison {
     let rows = on_all_cores(scenarios, |scenario| row(scenario, algorithms, seeds));

@@ -28,6 +28,29 @@ pub struct Simulation<'a> {
 
 /// Run the whole pipeline through a scenario. `seed`: where it is not to be the scenario's own.
 ///
+/// ```
+/// use damper_sim::{algorithm::Algorithm, scenario::Scenario, simulate};
+///
+/// // An API that refuses the eleventh request in flight, for five minutes of virtual time.
+/// let text = r#"
+///     about = "a cap on requests in flight"
+///     duration = "5m"
+///     max_concurrency = 20
+///     fetch_timeout = "5s"
+///     [api]
+///     latency = { median = "200ms", sigma = 0.4 }
+///     concurrency = { limit = 10 }
+/// "#;
+/// let scenario = Scenario::parse("cap", text)?;
+/// let simulation = simulate::run(&scenario, Algorithm::Damper, None)?;
+/// let books = simulation.books();
+/// assert_eq!(books.fed, books.fetched + books.skipped + books.dead_letters + books.pending);
+/// assert_eq!(simulation.record().above_cap, 0, "never more than max_concurrency");
+/// assert!(simulation.share() > 0.5, "of the goodput of an oracle that knows the cap");
+/// assert!(simulation.table().starts_with("cap: a cap on requests in flight\ndamper, seed 1, 5:00 simulated\n"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
 /// If the pipeline does not support the scenario, or the books do not balance at the end.
 pub fn run(scenario: &Scenario, algorithm: Algorithm, seed: Option<u64>) -> Result<Simulation<'_>, PipelineRunError> {

@@ -43,6 +43,18 @@ use crate::swarm::cluster::Cluster;
 
 /// Run a case to its end, or until it breaks a promise.
 ///
+/// ```
+/// use damper_sim::swarm::{Case, run};
+///
+/// // A seed draws a cluster and its faults; the same seed gives the same run.
+/// let case = Case::draw(3);
+/// let outcome = run(&case, false)?;
+/// assert!(outcome.violation.is_none(), "{case}");
+/// assert!(outcome.calls > 0 && outcome.requests > 0);
+/// assert_eq!(run(&Case::draw(3), false)?.calls, outcome.calls);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
 /// # Errors
 /// If the machine gives no runtime.
 pub fn run(case: &Case, is_traced: bool) -> std::io::Result<Outcome> {

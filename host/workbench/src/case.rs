@@ -25,6 +25,29 @@ pub use schema::{Fault, Order};
 pub const MAX_FILE_BYTES: u64 = 64 << 20;
 
 /// One case, read and checked, with the bodies that its files hold.
+///
+/// ```
+/// use std::path::Path;
+/// use damper_workbench::Case;
+///
+/// let text = r#"
+///     [request]
+///     id = "42"
+///     [[exchange]]
+///     [exchange.request]
+///     url = "https://api.example.org/records/42"
+///     [exchange.response]
+///     status = 200
+///     json = { name = "a record" }
+///     [expect.record]
+///     json = { name = "a record" }
+/// "#;
+/// let case = Case::parse(Path::new("cases/found.toml"), text)?;
+/// assert_eq!((&*case.name, &*case.item.id), ("found", "42"));
+/// assert_eq!(case.exchanges[0].request.method, "GET"); // the default
+/// assert!(case.is_good(), "the conformance suite can start from it");
+/// # Ok::<(), damper_workbench::CaseError>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Case {
     /// The file's name without its extension.

@@ -54,6 +54,23 @@ pub enum CaseRunnerError {
 }
 
 /// Runs the cases of one provider.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::path::Path;
+/// use damper_plugins::component_file::ComponentFile;
+/// use damper_workbench::{Case, CaseRunner};
+///
+/// let file = ComponentFile::read(Path::new("gleif.wasm"))?;
+/// let cases = Case::read_folder(Path::new("cases")).map_err(|errors| format!("{errors:?}"))?;
+/// let report = CaseRunner::new(file, None)?.run(&cases).await;
+/// for case in report.cases.iter().filter(|case| !case.has_passed()) {
+///     println!("{}: {:?}, after {} requests", case.name, case.problems, case.figures.requests);
+/// }
+/// assert_eq!(report.failure_count(), 0);
+/// # Ok(())
+/// # }
+/// ```
 pub struct CaseRunner {
     pub(crate) file: ComponentFile,
     pub(crate) secrets: CaseSecrets,

@@ -51,6 +51,20 @@ pub enum ConformanceError {
 impl CaseRunner {
     /// Runs the suite, from the first of the cases that is a good one.
     ///
+    /// ```no_run
+    /// # async fn example(runner: damper_workbench::CaseRunner, cases: Vec<damper_workbench::Case>)
+    /// # -> Result<(), damper_workbench::conformance::ConformanceError> {
+    /// use damper_workbench::conformance::{Rules, Status};
+    ///
+    /// // A component may have at most 2 MiB.
+    /// let conformance = runner.conform(&cases, &Rules { max_bytes: 2 << 20 }).await?;
+    /// for check in conformance.checks.iter().filter(|check| check.status == Status::Failed) {
+    ///     println!("{}: {} ({:?})", check.name, check.came, check.problems);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// If no case is good, or the good case does not pass.
     pub async fn conform(&self, cases: &[Case], rules: &Rules) -> Result<Conformance, ConformanceError> {

@@ -97,6 +97,22 @@ pub enum RecordError {
 
 /// The files of the case `folder/name.toml` that a fetch makes. Nothing is written here.
 ///
+/// ```no_run
+/// # async fn example(plugin: damper_plugins::Plugin, manifest: damper_core::manifest::Manifest,
+/// #     request: damper_core::fetcher::FetchRequest) -> Result<(), Box<dyn std::error::Error>> {
+/// use damper_core::fetcher::Permits;
+/// use damper_workbench::record::{Recording, case_files};
+///
+/// let fetch = plugin.fetch_recorded(request.clone(), Permits::new(3)).await;
+/// let redact = ["set-cookie".to_owned()];
+/// let recording = Recording { manifest: &manifest, config: &manifest.config, request: &request, redact: &redact };
+/// for file in case_files(&recording, &fetch, "cases".as_ref(), "found")? {
+///     std::fs::write(file.path, file.bytes)?; // cases/found.toml and the files of its bodies
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 /// If the fetch makes no case.
 pub fn case_files(

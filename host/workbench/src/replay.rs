@@ -14,6 +14,19 @@ use crate::case::{
 use crate::record::fault;
 
 /// A dead letter as a case.
+///
+/// ```no_run
+/// # async fn example(letter: damper_core::dead_letter::DeadLetter, runner: damper_workbench::CaseRunner)
+/// # -> Result<(), damper_workbench::replay::ReplayError> {
+/// use damper_workbench::replay::Replay;
+///
+/// // The API's responses of the last fetch, with the component as it is now: does it still fail?
+/// let Replay { case, notes } = Replay::of(&letter, Default::default())?;
+/// let report = runner.run(&[case]).await;
+/// println!("{:?} {notes:?}", report.cases[0].outcome);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Replay {
     /// The case.

@@ -104,6 +104,18 @@ impl FeedError {
 }
 
 /// Feeds one stream.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), damper_aws::kinesis::FeedError> {
+/// use damper_aws::{AwsClients, kinesis::Feeder};
+///
+/// let clients = AwsClients::load().await;
+/// let feeder = Feeder::new(clients.kinesis(), "damper-gleif");
+/// let summary = feeder.feed(vec![r#"{"id":"41"}"#.into(), r#"{"id":"42"}"#.into()]).await?;
+/// assert_eq!(summary.accepted, 2);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Feeder {
     client: Client,

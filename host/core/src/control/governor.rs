@@ -85,6 +85,20 @@ pub enum BlockReason {
 }
 
 /// Why an API must not be called at `now`, by its control item, its window and its quota of requests a day.
+///
+/// ```
+/// use damper_core::control::governor::{BlockReason, block_reason};
+/// use damper_core::control::item::{Control, OpenedBy, ProviderStop};
+/// use damper_core::control::window::Window;
+///
+/// let (mut control, window) = (Control::default(), Window::always_utc());
+/// let now: jiff::Timestamp = "2026-11-22T10:00:00Z".parse()?;
+/// assert_eq!(block_reason(&control, &window, Some(10_000), now), None);
+///
+/// control.breaker = ProviderStop::Open { since: now, by: OpenedBy::Operator, reason: "maintenance".to_owned() };
+/// assert_eq!(block_reason(&control, &window, Some(10_000), now), Some(BlockReason::Operator));
+/// # Ok::<(), jiff::Error>(())
+/// ```
 #[must_use]
 pub fn block_reason(control: &Control, window: &Window, quota: Option<u64>, now: Timestamp) -> Option<BlockReason> {
     match control.breaker {

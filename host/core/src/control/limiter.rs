@@ -60,6 +60,28 @@ pub struct LimiterConfig {
 }
 
 /// Decides when a fetch may start. One per provider and process.
+///
+/// ```
+/// use std::time::Duration;
+/// use damper_core::control::limiter::{Admission, Limiter, LimiterConfig, Outcome};
+///
+/// let ms = Duration::from_millis; // since an epoch of the caller
+/// let mut limiter = Limiter::new(LimiterConfig { max_in_flight: 4, requests_per_second: Some(2.0) });
+///
+/// // It begins with one fetch in flight and raises that while the API gets no slower.
+/// assert_eq!(limiter.admit(ms(0), 0), Admission::Now);
+/// let permit = limiter.on_started(ms(0));
+/// assert_eq!(limiter.admit(ms(0), 1), Admission::AfterCompletion);
+/// limiter.on_completed(ms(200), permit, Outcome::Ok);
+///
+/// // Two a second: the next one starts half a second after the first.
+/// assert!(matches!(limiter.admit(ms(200), 0), Admission::At(at) if at >= ms(500)));
+/// let permit = limiter.on_started(ms(600));
+///
+/// // A 429 with `Retry-After: 30` stops all fetches for 30 s.
+/// limiter.on_completed(ms(700), permit, Outcome::Throttled { retry_after: Some(ms(30_000)) });
+/// assert_eq!(limiter.admit(ms(1_000), 0), Admission::At(ms(30_700)));
+/// ```
 #[derive(Debug, Clone)]
 pub struct Limiter {
     max_in_flight: u32,

@@ -77,8 +77,28 @@ pub struct Decision {
     pub kept: Option<(Share, Timestamp)>,
 }
 
-/// Decide about a wish. `before`: the stored share of this owner, unless it has run out; `others`: the same of all
-/// others.
+/// Decide about a wish. `before`: the stored share of this owner, unless it has run out; `others`: the same of all others.
+///
+/// ```
+/// use std::time::Duration;
+/// use damper_core::control::slots::{Granted, Share, Wish, grant};
+///
+/// let now: jiff::Timestamp = "2026-11-22T10:00:00Z".parse()?;
+/// let until = now + Duration::from_secs(60);
+/// let wish = |owner: &'static str| Wish { owner, wants: 4, in_use: 0, cap: 4, now, until };
+/// let stored = |has| Share { has, wants: 4, since: now };
+///
+/// // The first owner takes all four slots, so that the second one has to wait.
+/// let nobody: [(&str, Share); 0] = [];
+/// assert_eq!(grant(&wish("a"), None, &nobody).granted, Granted { slots: 4, others_wait: false });
+/// assert_eq!(grant(&wish("b"), None, &[("a", stored(4))]).granted.slots, 0);
+///
+/// // When the first one renews, it keeps its fair share, and the second one gets the rest.
+/// let renewed = grant(&wish("a"), Some(stored(4)), &[("b", stored(0))]);
+/// assert_eq!(renewed.granted, Granted { slots: 2, others_wait: true });
+/// assert_eq!(grant(&wish("b"), Some(stored(0)), &[("a", stored(2))]).granted.slots, 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[must_use]
 pub fn grant(wish: &Wish<'_>, before: Option<Share>, others: &[(impl AsRef<str>, Share)]) -> Decision {
     let had = before.map_or(0, |before| before.has);

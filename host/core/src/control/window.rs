@@ -22,6 +22,26 @@ pub use span::{Span, SpanError};
 const HORIZONS_DAYS: [i32; 2] = [2, 28];
 
 /// When an API may be called. Open where every layer of `open` has a span that holds, and no span of `closed` does.
+///
+/// ```
+/// # use damper_core::manifest::Manifest;
+/// let window = Manifest::parse(r#"
+///     name = "gleif"
+///     version = "0.3.0"
+///     egress.hosts = ["api.gleif.org"]
+///     [window]
+///     timezone = "Europe/London"
+///     day_starts = "04:00"
+///     open = ["Mon-Fri 20:00-06:00"]
+/// "#)?.window;
+///
+/// let monday_night = "2026-11-23T21:00:00Z".parse()?;
+/// assert!(window.is_open(monday_night));
+/// assert_eq!(window.closes_at(monday_night), Some("2026-11-24T06:00:00Z".parse()?));
+/// // At three o'clock it is still Monday's day.
+/// assert_eq!(window.day("2026-11-24T03:00:00Z".parse()?).to_string(), "2026-11-23");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Window {
     /// The time zone of the spans and of the day.

@@ -45,8 +45,32 @@ const MOST_FAILURES: u32 = 1;
 /// something to write. Returns the item before the change.
 ///
 /// # Errors
-/// If the ledger fails and cannot say whether the change was written, or if others are quicker all the time. Then do
-/// not apply the same change again unless it sets a state.
+/// If the ledger fails and cannot say whether the change was written, or if others are quicker all the time. Then do not apply
+/// the same change again unless it sets a state.
+///
+/// # Examples
+/// ```
+/// # #[cfg(feature = "testing")]
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use damper_core::ledger::{Ledger, change_control};
+/// # let ledger = damper_core::testing::memory::MemoryLedger::new();
+/// let before = change_control(&ledger, "demo", |control| {
+///     let is_new = control.dead_letters_allowed != 10;
+///     control.dead_letters_allowed = 10;
+///     is_new // whether there is something to write
+/// })
+/// .await?;
+/// assert_eq!((before.version, before.dead_letters_allowed), (0, 0));
+///
+/// // Each write raises the version, so that a concurrent change cannot be lost.
+/// let after = ledger.control("demo").await?;
+/// assert_eq!((after.version, after.dead_letters_allowed), (1, 10));
+/// # Ok(())
+/// # }
+/// # #[cfg(not(feature = "testing"))]
+/// # fn main() {}
+/// ```
 pub async fn change_control(
     ledger: &dyn Ledger,
     provider: &str,

@@ -14,6 +14,22 @@ use crate::item::Params;
 use crate::record::Fetched;
 
 /// The metadata of a record's line.
+///
+/// ```
+/// # use damper_core::{record::Fetched, sink::Line};
+/// let (day, fetched_at) = ("2026-11-22".parse()?, "2026-11-22T10:00:01Z".parse()?);
+/// let (provider, id, component) = ("demo", "42", "sha256:00");
+/// let line = Line { provider, id, params: Default::default(), day, fetched_at, attempt: 1, component };
+///
+/// let (content_type, body) = ("application/json".to_owned(), r#"{"name": "a record"}"#.into());
+/// let mut chunk = Vec::new();
+/// line.write(&Fetched { content_type, body, attributes: vec![] }, &mut chunk);
+/// assert_eq!(String::from_utf8(chunk)?, concat!(
+///     r#"{"provider":"demo","id":"42","day":"2026-11-22","fetched_at":"2026-11-22T10:00:01Z","attempt":1,"#,
+///     r#""component":"sha256:00","content_type":"application/json","body":{"name": "a record"}}"#, "\n",
+/// ));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Line<'a> {
     /// The provider's name.

@@ -1,8 +1,15 @@
 //! The contract of every ledger. One suite runs against the memory ledger, SQLite and DynamoDB, so that none drifts.
 //!
-//! ```ignore
-//! async fn fresh() -> Ledgers { ... }
-//! damper_core::ledger_contract!(fresh);
+//! ```
+//! use std::sync::Arc;
+//! use damper_core::testing::contract::Ledgers;
+//! use damper_core::testing::memory::MemoryLedger;
+//!
+//! async fn fresh() -> Ledgers {
+//!     let ledger = Arc::new(MemoryLedger::new());
+//!     Ledgers { one: ledger.clone(), other: ledger, keep: Box::new(()) }
+//! }
+//! damper_core::ledger_contract!(fresh); // one #[tokio::test] for each behaviour
 //! ```
 //!
 //! Each behaviour uses a provider name of its own, so that all may share one store. Times are whole milliseconds.

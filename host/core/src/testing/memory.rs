@@ -97,6 +97,27 @@ pub struct SharedCalls {
 }
 
 /// A ledger in memory.
+///
+/// Besides the port, it shows its content to a test:
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use damper_core::ledger::{Ledger, Owner, SlotRequest};
+/// use damper_core::testing::memory::MemoryLedger;
+///
+/// let ledger = MemoryLedger::new();
+/// let now: jiff::Timestamp = "2026-11-22T10:00:00Z".parse()?;
+/// let (owner, until) = (Owner::from("worker-1"), now + std::time::Duration::from_secs(60));
+/// let request = SlotRequest { owner: &owner, want: 9, in_use: 0, cap: 4, now, until };
+/// assert_eq!(ledger.slots("demo", request).await?.slots, 4);
+///
+/// assert_eq!(ledger.slots_taken("demo", now)[&owner], 4);
+/// assert!(ledger.slots_taken("demo", until).is_empty(), "slots that are not renewed run out");
+/// assert!(ledger.rows("demo").is_empty(), "no item was claimed");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Default)]
 pub struct MemoryLedger {
     state: Mutex<LedgerState>,

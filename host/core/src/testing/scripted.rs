@@ -47,6 +47,28 @@ impl Answer {
 type Script = Box<dyn Fn(&FetchRequest, u32) -> Answer + Send + Sync>;
 
 /// Answers by a script.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::time::Duration;
+/// use damper_core::fetcher::{FetchRequest, Fetcher, Permits};
+/// use damper_core::record::{Failure, FailureKind};
+/// use damper_core::testing::scripted::{Answer, Scripted};
+///
+/// // The first request for an id fails after 2 s, the next one succeeds.
+/// let api = Scripted::new(|request, asked_before| match asked_before {
+///     0 => Answer::failure(Failure::new(FailureKind::Unavailable, "503")).after(Duration::from_secs(2)),
+///     _ => Answer::record(&request.id),
+/// });
+/// # let (day, timeout) = ("2026-11-22".parse()?, Duration::from_secs(30));
+/// let request = FetchRequest { id: "42".to_owned(), params: Default::default(), attempt: 1, day, timeout };
+/// assert!(api.fetch(request.clone(), Permits::new(1)).await.outcome.is_err());
+/// assert!(api.fetch(request, Permits::new(1)).await.outcome.is_ok());
+/// assert_eq!(api.call_log().asked["42"], 2);
+/// # Ok(())
+/// # }
+/// ```
 pub struct Scripted {
     script: Script,
     seen: Mutex<CallLog>,

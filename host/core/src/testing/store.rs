@@ -92,6 +92,25 @@ struct PutLater {
 }
 
 /// A store that fails by a plan.
+///
+/// The sink of a test is an in-memory object store; this one stands in front of it.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use damper_core::testing::store::{FaultyStore, StoreFault};
+/// use object_store::{ObjectStoreExt, memory::InMemory, path::Path};
+///
+/// let memory = std::sync::Arc::new(InMemory::new());
+/// let sink = FaultyStore::new(memory.clone(), |operation| {
+///     if operation.is_chunk() { StoreFault::AnswerLost } else { StoreFault::None }
+/// });
+/// let chunk = Path::from("demo/2026-11-22/worker-1/000000.ndjson");
+/// assert!(sink.put(&chunk, "{\"id\":\"42\"}\n".into()).await.is_err());
+/// assert_eq!(memory.head(&chunk).await?.size, 12, "the chunk is stored all the same");
+/// # Ok(())
+/// # }
+/// ```
 pub struct FaultyStore {
     inner: Arc<dyn ObjectStore>,
     plan: Arc<Plan>,
