@@ -12,6 +12,32 @@ use crate::control::window::Window;
 pub const MAX_MANIFEST_BYTES: usize = 64 * 1024;
 
 /// A provider's manifest, checked: its author's requirements and limits.
+///
+/// ```
+/// use std::time::Duration;
+/// use damper_core::manifest::{LimitsTightening, Manifest, Tightening};
+///
+/// let text = r#"
+///     name = "gleif"
+///     version = "0.3.0"
+///     [egress]
+///     hosts = ["api.gleif.org"]
+///     [limits]
+///     max_concurrency = 8
+///     fetch_timeout = "10s"
+/// "#;
+/// let manifest = Manifest::parse(text)?;
+/// assert_eq!(manifest.limits.fetch_timeout, Duration::from_secs(10));
+/// assert_eq!(manifest.limits.memory_bytes, 64 << 20); // the default
+///
+/// // An operator can make a limit stricter, and never looser.
+/// let (max_concurrency, requests_per_second) = (Some(100), Some(2.0));
+/// let limits = LimitsTightening { max_concurrency, requests_per_second, ..Default::default() };
+/// let manifest = manifest.tighten(&Tightening { limits, ..Default::default() })?;
+/// assert_eq!(manifest.limits.max_concurrency.get(), 8);
+/// assert_eq!(manifest.limits.requests_per_second, Some(2.0));
+/// # Ok::<(), damper_core::manifest::ManifestError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Manifest {
     /// The provider's name: 1 to 64 of `a-z`, `0-9` and `-`, starting with a letter.

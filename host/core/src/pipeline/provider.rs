@@ -23,8 +23,46 @@ use crate::pipeline::limiter_time::LimiterTime;
 use crate::pipeline::progress::Progress;
 use crate::pipeline::stores::Stores;
 
-/// One provider's pipeline in this process. It lives as long as the process, so that the limiter and the failure
-/// monitor remember.
+/// One provider's pipeline in this process. It lives as long as the process, so that the limiter and the failure monitor remember.
+///
+/// ```
+/// # #[cfg(feature = "testing")]
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use std::{sync::Arc, time::Duration};
+/// # use damper_core::{clock::WallClock, item::{Entry, SequenceNumber}, manifest::Manifest, random::RandomSource};
+/// # use damper_core::sink::Compression;
+/// # use tokio_util::sync::CancellationToken;
+/// # use damper_core::pipeline::{Pipeline, Stores, report::End};
+/// # use damper_core::testing::{mapping::MemoryMapping, memory::MemoryLedger, scripted::{Answer, Scripted}};
+/// # let manifest = Manifest::parse("name = 'demo'\nversion = '1.0.0'\negress.hosts = ['api.example.org']")?;
+/// let clock = WallClock::from_epoch("2026-11-22T10:00:00Z".parse()?);
+/// let stores = Stores {
+///     ledger: Arc::new(MemoryLedger::new()),
+///     sink: Arc::new(object_store::memory::InMemory::new()),
+///     compression: Compression::None,
+///     mapping: Arc::new(MemoryMapping::new(100, Duration::ZERO)),
+///     clock: clock.clone(),
+///     random: RandomSource::from_seed(1),
+/// };
+/// let api = Arc::new(Scripted::new(|request, _| Answer::record(&request.id)));
+/// let pipeline = Pipeline::new(manifest, api.clone(), stores);
+///
+/// let payload = bytes::Bytes::from_static(br#"{"id":"42"}"#);
+/// let entry = |number: u64| Entry { sequence: number.into(), arrived: clock.now(), payload: payload.clone() };
+/// let deadline = tokio::time::Instant::now() + Duration::from_secs(900);
+/// let report = pipeline.process(vec![entry(1), entry(2)], deadline, &CancellationToken::new()).await;
+///
+/// // Two entries of one identity: one request, one record.
+/// let (first, second) = (SequenceNumber::from("1"), SequenceNumber::from("2"));
+/// assert_eq!(report.ended, [(first, End::Fetched), (second, End::Skipped)]);
+/// assert_eq!(report.first_unfinished, None); // nothing is delivered again
+/// assert_eq!(api.call_log().asked["42"], 1);
+/// # Ok(())
+/// # }
+/// # #[cfg(not(feature = "testing"))]
+/// # fn main() {}
+/// ```
 pub struct Pipeline {
     pub(super) manifest: Manifest,
     pub(super) fetcher: Arc<dyn Fetcher>,
