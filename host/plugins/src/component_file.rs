@@ -68,6 +68,8 @@ pub struct ComponentFile {
     pub exports: Vec<String>,
     /// The version of `damper:provider` it was built against.
     pub contract: Version,
+    /// The bytes that the host stores for one instance beside its memories and tables, at most 2 MiB.
+    pub instance_bytes: u64,
 }
 
 /// The stamp of an SDK in the components that are built with it.
@@ -102,7 +104,7 @@ impl ComponentFile {
     pub fn from_bytes(file: &str, bytes: impl Into<Bytes>) -> Result<Self, ComponentFileError> {
         let bytes = bytes.into();
         let sections = component_sections(file, &bytes)?;
-        structure::check_instance(&bytes).map_err(|refusal| structure_error(file, refusal))?;
+        let instance = structure::check_instance(&bytes).map_err(|refusal| structure_error(file, refusal))?;
         let plugin = plugin_name(file, sections.manifest);
         if !sections.exports.iter().any(|export| export == EXPORT) {
             return Err(ComponentFileError::no_export(file, &sections.exports));
@@ -121,7 +123,8 @@ impl ComponentFile {
             .map_err(|source| ComponentFileError::Manifest { file: file.to_owned(), source })?;
         let (imports, exports) = (sections.imports, sections.exports);
         let digest = digest(&bytes);
-        Ok(Self { manifest, manifest_text, stamp, digest, bytes, imports, exports, contract })
+        let instance_bytes = instance.bytes;
+        Ok(Self { manifest, manifest_text, stamp, digest, bytes, imports, exports, contract, instance_bytes })
     }
 }
 

@@ -168,8 +168,7 @@ impl PluginHost {
     /// # Errors
     /// If the grants do not fit the manifest, or ask for what this version does not support.
     pub fn load(&self, file: &ComponentFile, manifest: Manifest, grants: Grants) -> Result<Plugin, LoadError> {
-        let source = ComponentSource::Component { digest: file.digest.clone(), bytes: file.bytes.clone() };
-        Plugin::new(&self.shared, source, manifest, grants, None)
+        Plugin::new(&self.shared, file.into(), manifest, grants, None)
     }
 
     /// As [`PluginHost::load`], for a provider out of a package. Its compiled code is checked and mapped with the first
@@ -199,8 +198,7 @@ impl PluginHost {
         grants: Grants,
         environment: TestEnvironment,
     ) -> Result<Plugin, LoadError> {
-        let source = ComponentSource::Component { digest: file.digest.clone(), bytes: file.bytes.clone() };
-        Plugin::new(&self.shared, source, manifest, grants, Some(environment))
+        Plugin::new(&self.shared, file.into(), manifest, grants, Some(environment))
     }
 
     /// Whether there is room for a pool of as many instances as may be in flight; without one, all share the pool for

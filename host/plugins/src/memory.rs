@@ -6,5 +6,5 @@ mod host_memory;
 mod machine;
 
 pub(crate) use budget::{BudgetShare, MemoryBudget, Overdraft};
-pub(crate) use host_memory::{HEADER_BYTES, HostMemory, max_call_bytes};
+pub(crate) use host_memory::{HEADER_BYTES, HostMemory, OverLimit, max_call_bytes};
 pub use machine::{MemoryLimits, available_memory};

@@ -127,8 +127,8 @@ impl Package {
         if manifest.name != name {
             return Err(PackageError::AnotherName { provider: name.to_owned(), found: manifest.name });
         }
-        let artifact = Artifact::new(name, folder.join(CODE), described.component, described.artifact);
-        Ok(PackagedProvider { manifest, settings: described.settings, artifact })
+        let settings = described.settings.clone();
+        Ok(PackagedProvider { manifest, settings, artifact: Artifact::new(name, folder.join(CODE), described) })
     }
 }
 

@@ -72,6 +72,8 @@ pub struct Plugin {
     guest_memory: Arc<BudgetShare>,
     /// The memory that the host holds for its calls.
     host_memory: Arc<BudgetShare>,
+    /// The part of that for one instance.
+    instance_bytes: usize,
 }
 
 /// A fetch with everything that it did, for a person to look at.
@@ -115,13 +117,15 @@ impl Plugin {
             response_bytes: manifest.limits.response_bytes,
             echoes: AtomicU64::new(0),
         };
+        let instance_bytes = source.instance_bytes();
         let component = host.components.add(&name, source);
         let (guest_memory, host_memory) = (host.guest_memory.share(), host.host_memory.share());
         let cache = ProviderCache::new(Arc::clone(&host_memory));
         let shared = Arc::new(SharedContext { client, cache, config, scrubber, is_test });
         let marked = MarkedComponent::new(&name, component.digest());
         let host = Arc::clone(host);
-        Ok(Self { host, component, shared, name, marked, limits: manifest.limits, guest_memory, host_memory })
+        let limits = manifest.limits;
+        Ok(Self { host, component, shared, name, marked, limits, guest_memory, host_memory, instance_bytes })
     }
 
     /// The component's mark while it runs, see [`CrashMarks`](crate::CrashMarks).
@@ -221,6 +225,7 @@ impl Plugin {
         let component = self.component.get_or_prepare(&self.host.components).await.map_err(broken)?;
         let permit = self.host.components.acquire_instance(component).await;
         let _permit = permit.ok_or_else(|| broken("the plugin host has ended".to_owned()))?;
+        call.reserve_instance(self.instance_bytes).await?;
         let mut store = self.new_store(call, component, request.day);
         let instance = match component.instantiate_async(&mut store).await {
             Ok(instance) => instance,

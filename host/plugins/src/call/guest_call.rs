@@ -16,7 +16,7 @@ use super::usage::Usage;
 use crate::capture::{CaptureLevel, RequestLogEntry, ResponseLogEntry};
 use crate::credentials::SecretVersion;
 use crate::lock::lock;
-use crate::memory::HostMemory;
+use crate::memory::{HostMemory, OverLimit};
 
 /// The number of ticks after which a guest counts as a runaway, since its last return from a host function. A tick is
 /// an interruption of a guest that runs, at each increment of the engine's epoch.
@@ -152,6 +152,19 @@ impl GuestCall {
     pub(crate) fn start_waiting(self: &Arc<Self>) -> HostWait {
         self.lock_state().in_guest_since = None;
         HostWait(Arc::clone(self))
+    }
+
+    /// Reserves the host's memory for the instance until the call ends. Waits if other calls use all memory.
+    ///
+    /// # Errors
+    /// If no call may hold so much.
+    pub(crate) async fn reserve_instance(self: &Arc<Self>, bytes: usize) -> Result<(), Failure> {
+        let _host_wait = self.start_waiting();
+        self.memory.reserve_retained(bytes).await.map_err(|OverLimit { limit }| {
+            let why =
+                format!("the host needs {bytes} bytes for an instance of the component, and a call may use {limit}");
+            Failure::new(FailureKind::Broken, why)
+        })
     }
 
     /// The engine interrupted the guest.

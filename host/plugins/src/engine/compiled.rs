@@ -21,6 +21,7 @@ use super::artifacts::{Artifacts, StoredArtifact};
 use super::code_settings::CodeSettings;
 #[cfg(feature = "compile")]
 use super::compiler::Compiler;
+use crate::component_file::ComponentFile;
 use crate::package::artifact::{Artifact, CheckedFile};
 
 /// The source of a provider's code.
@@ -31,9 +32,18 @@ pub(crate) enum ComponentSource {
         digest: String,
         /// It.
         bytes: Bytes,
+        /// The bytes that the host stores for one instance.
+        instance_bytes: u64,
     },
     /// Compiled code in a package.
     Packaged(Artifact),
+}
+
+impl From<&ComponentFile> for ComponentSource {
+    fn from(file: &ComponentFile) -> Self {
+        let ComponentFile { digest, bytes, instance_bytes, .. } = file;
+        Self::Component { digest: digest.clone(), bytes: bytes.clone(), instance_bytes: *instance_bytes }
+    }
 }
 
 impl ComponentSource {
@@ -43,6 +53,15 @@ impl ComponentSource {
             Self::Component { digest, .. } => digest,
             Self::Packaged(artifact) => artifact.component(),
         }
+    }
+
+    /// The bytes that the host stores for one instance beside its memories and tables.
+    pub(crate) fn instance_bytes(&self) -> usize {
+        let bytes = match self {
+            Self::Component { instance_bytes, .. } => *instance_bytes,
+            Self::Packaged(artifact) => artifact.instance_bytes(),
+        };
+        usize::try_from(bytes).unwrap_or(usize::MAX)
     }
 }
 

@@ -64,13 +64,28 @@ impl HostMemory {
     /// # Errors
     /// If the call would hold more than it may.
     pub(crate) async fn reserve_in_transit(&self, bytes: usize) -> Result<(), OverLimit> {
+        self.acquire(bytes).await?;
+        self.lock_held().in_transit += bytes;
+        Ok(())
+    }
+
+    /// Reserves bytes until the call ends. Waits if other calls use all memory of the process.
+    ///
+    /// # Errors
+    /// If the call would hold more than it may.
+    pub(crate) async fn reserve_retained(&self, bytes: usize) -> Result<(), OverLimit> {
+        self.acquire(bytes).await?;
+        self.lock_held().retained += bytes;
+        Ok(())
+    }
+
+    async fn acquire(&self, bytes: usize) -> Result<(), OverLimit> {
         self.check(bytes)?;
         if self.lock_held().overdraft.is_some() {
             self.share.acquire_beyond_limit(bytes);
         } else if let Some(overdraft) = self.acquire_or_wait(&self.share, bytes).await {
             self.lock_held().overdraft = Some(overdraft);
         }
-        self.lock_held().in_transit += bytes;
         Ok(())
     }
 
@@ -130,6 +145,8 @@ pub(crate) fn max_call_bytes(share: &BudgetShare, response_bytes: u64) -> usize 
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::memory::MemoryBudget;
 
@@ -148,6 +165,25 @@ mod tests {
         assert_eq!(budget.used_bytes(), limit);
         drop(memory);
         assert_eq!(budget.used_bytes(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_holds_the_memory_of_its_instance_until_it_ends_and_another_waits_for_it() {
+        let budget = MemoryBudget::new(16 << 20, 1);
+        let (share, instance) = (budget.share(), 3 << 20);
+        let calls: Vec<_> = (0..3).map(|_| HostMemory::new(Arc::clone(&share), 1 << 20)).collect();
+        for call in &calls {
+            call.reserve_retained(instance).await.unwrap();
+        }
+        // The third one has the right to exceed the budget; a fourth one waits.
+        assert!(calls[2].has_waited() && !calls[1].has_waited());
+        let fourth = HostMemory::new(Arc::clone(&share), 1 << 20);
+        let waits = tokio::time::timeout(Duration::from_secs(1), fourth.reserve_retained(instance)).await;
+        assert!(waits.is_err(), "nothing was released");
+        drop(calls);
+        fourth.reserve_retained(instance).await.unwrap();
+        assert_eq!(budget.used_bytes(), instance);
+        assert_eq!(fourth.reserve_retained(8 << 20).await, Err(OverLimit { limit: 8 << 20 }));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use super::description::ProviderDescription;
 use super::error::PackageError;
 use crate::digest::hexadecimal;
 
@@ -19,14 +20,22 @@ pub(crate) struct Artifact {
     path: PathBuf,
     component: String,
     digest: String,
+    instance_bytes: u64,
 }
 
 /// A file of compiled code that has the digest it was packaged with.
 pub(crate) struct CheckedFile(PathBuf);
 
 impl Artifact {
-    pub(super) fn new(provider: &str, path: PathBuf, component: String, digest: String) -> Self {
-        Self { provider: provider.to_owned(), path, component, digest }
+    /// The compiled code of a described provider, in this file.
+    pub(super) fn new(provider: &str, path: PathBuf, described: ProviderDescription) -> Self {
+        let ProviderDescription { component, artifact: digest, instance_bytes, .. } = described;
+        Self { provider: provider.to_owned(), path, component, digest, instance_bytes }
+    }
+
+    /// The bytes that the host stores for one instance beside its memories and tables.
+    pub(crate) fn instance_bytes(&self) -> u64 {
+        self.instance_bytes
     }
 
     /// The digest of the component that was compiled.

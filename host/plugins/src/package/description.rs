@@ -31,6 +31,9 @@ pub(super) struct ProviderDescription {
     pub(super) manifest: String,
     /// The operator's table.
     pub(super) settings: String,
+    /// The bytes that the host stores for one instance; none in packages that were made before this was counted.
+    #[serde(default)]
+    pub(super) instance_bytes: u64,
 }
 
 impl ProviderDescription {

@@ -47,6 +47,7 @@ pub fn files(file: &ComponentFile, architecture: Architecture, code: Vec<u8>, se
         code: code_settings.key(),
         manifest: file.manifest_text.clone(),
         settings: settings.to_owned(),
+        instance_bytes: file.instance_bytes,
     };
     // A struct of texts has one JSON form, and no way to fail.
     let mut description = serde_json::to_vec_pretty(&described).unwrap_or_default();

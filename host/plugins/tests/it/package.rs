@@ -48,6 +48,14 @@ fn file(folder: &TempDir, provider: &str, name: &str) -> PathBuf {
     folder.path().join("providers").join(provider).join(name)
 }
 
+#[test]
+fn a_package_says_what_the_host_stores_for_an_instance() {
+    let (folder, _package) = write_package(&["plain"]);
+    let described = fs::read_to_string(file(&folder, "plain", "provider.json")).unwrap();
+    assert!(HOSTILE.instance_bytes > 0);
+    assert!(described.contains(&format!("\"instance_bytes\": {}", HOSTILE.instance_bytes)), "{described}");
+}
+
 fn plugin(host: &PluginHost, provider: &PackagedProvider) -> Plugin {
     let setup = Setup::new(&[]);
     host.load_packaged(provider, provider.manifest.clone(), setup.grants).unwrap()
