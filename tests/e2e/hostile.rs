@@ -55,6 +55,9 @@ fn problems(member: &Member, outcome: &Outcome) -> Vec<String> {
     expect(exit.is_some(), format!("the process died, or did not end: {said}"));
     expect(outcome.stopping_took < SOON, format!("a clean stop took {:?}", outcome.stopping_took));
     expect(outcome.connection_lasted < SOON, format!("a connection lasted {:?}", outcome.connection_lasted));
+    let has_fetched = !matches!(member.kind, Kind::Structure | Kind::Compile);
+    let is_quick = outcome.item_took.map_or(!has_fetched, |took| took < SOON);
+    expect(is_quick, format!("its longest fetch took {:?}", outcome.item_took));
     expect(outcome.was_asked, format!("no request came to the server: {said}"));
     let all = u64::from(ITEMS);
     expect(

@@ -211,8 +211,12 @@ async fn fetch(
         timeout: context.manifest().limits.fetch_timeout,
     };
     let counted = context.progress().track_fetch();
+    let started = Instant::now();
     let report = context.fetcher().fetch(request, context.permits.clone()).await;
     drop(counted);
+    let elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let is_ok = report.outcome.is_ok();
+    tracing::debug!(provider = context.provider(), id = work.item.id, attempt, elapsed_ms, is_ok, "fetch ended");
     context.progress().count_requests(report.requests);
     // Before anything else may start.
     in_flight.finish(report.requests, limiter_outcome_of(&report));

@@ -104,7 +104,7 @@ impl ComponentStore {
     /// resolved. It blocks: call it on a thread that may block.
     fn prepare(&self, name: &str, source: &ComponentSource) -> Result<ProviderPre<StoreData>, String> {
         let code = match source {
-            ComponentSource::Component { digest, bytes } => self.code(name, digest, bytes)?,
+            ComponentSource::Component { digest, bytes, .. } => self.code(name, digest, bytes)?,
             ComponentSource::Packaged(artifact) => Compiled::File(artifact.check().map_err(|error| error.to_string())?),
         };
         self.pools.prepare(name, &code)

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use damper_hostile_corpus::members;
-use damper_hostile_corpus::two_provider_run::{MEMORY_MIB, Programs, TwoProviderRun};
+use damper_hostile_corpus::two_provider_run::{MEMORY_MIB, Programs, TIMEOUT, TwoProviderRun};
 
 /// Run each member of the hostile corpus beside a well-behaved provider, and print its effect on that provider.
 #[derive(Debug, Parser)]
@@ -38,11 +38,11 @@ fn main() -> anyhow::Result<()> {
     println!("Each member beside an innocent provider with {} items, `damper run` with {MEMORY_MIB} MiB.", args.items);
     println!();
     println!(
-        "| member | ends | innocent fetched | its throughput, of that alone | it waited | peak memory | of a child | whole run |"
+        "| member | ends | innocent fetched | its throughput, of that alone | it waited | the item ended after | peak memory | of a child | whole run |"
     );
-    println!("| --- | --- | --- | --- | --- | --- | --- | --- |");
+    println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- |");
     let wanted = |name: &str| args.only.as_ref().is_none_or(|only| name.contains(only.as_str()));
-    let mut worst = f64::INFINITY;
+    let (mut worst, mut longest) = (f64::INFINITY, Duration::ZERO);
     for member in members().into_iter().filter(|member| wanted(member.name)) {
         let outcome = TwoProviderRun::new(&programs, Some(&member), args.items).run();
         let ratio =
@@ -55,8 +55,10 @@ fn main() -> anyhow::Result<()> {
             (_, _, 1) => "a dead letter",
             (outcome, ..) => outcome,
         };
+        longest = longest.max(outcome.item_took.unwrap_or_default());
+        let item_ms = outcome.item_took.map_or("-".to_owned(), |took| format!("{} ms", took.as_millis()));
         println!(
-            "| {} | {ends} | {} | {ratio:.2} | {} ms | {} MiB | {} MiB | {} ms |",
+            "| {} | {ends} | {} | {ratio:.2} | {} ms | {item_ms} | {} MiB | {} MiB | {} ms |",
             member.name,
             outcome.innocent.fetched,
             outcome.innocent_waited.as_millis(),
@@ -66,5 +68,10 @@ fn main() -> anyhow::Result<()> {
         );
     }
     println!("\nThe least throughput beside a member: {worst:.2} of that alone.");
+    println!(
+        "The longest fetch of a member: {} ms, with a timeout of {} ms.",
+        longest.as_millis(),
+        TIMEOUT.as_millis()
+    );
     Ok(())
 }

@@ -21,6 +21,9 @@ pub const TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a run may take before it counts as hung.
 const PATIENCE: Duration = Duration::from_secs(90);
 
+/// The log's filter: as if none was set, and the end of each fetch.
+const LOG: &str = "warn,aws_config=off,damper_core::pipeline::batch_processor=off,damper_core::pipeline::attempt=debug";
+
 const HOSTILE: &str = r#"
 name = "hostile"
 version = "0.1.0"
@@ -84,6 +87,8 @@ pub struct Outcome {
     pub was_asked: bool,
     /// The longest that a connection to the hostile server has lasted.
     pub connection_lasted: Duration,
+    /// How long the hostile provider's longest fetch took; none if it had none that ended.
+    pub item_took: Option<Duration>,
     /// From the request to stop, where there was one, to the end.
     pub stopping_took: Duration,
     /// From the start to the end.
@@ -183,6 +188,7 @@ impl<'a> TwoProviderRun<'a> {
             innocent: part(&summary, "innocent"),
             peak_kib: watched.peak_kib,
             child_peak_kib: watched.child_peak_kib,
+            item_took: longest_fetch(&said, "hostile"),
             stopping_took: watched.stopping_took,
             innocent_waited: Duration::from_millis(first.saturating_sub(begun_ms)),
             innocent_took: Duration::from_millis(last.saturating_sub(first)),
@@ -233,7 +239,10 @@ impl<'a> TwoProviderRun<'a> {
     fn damper(&self, arguments: &[&str], program: impl AsRef<Path>) -> Command {
         let mut command = Command::new(program.as_ref());
         command.args(arguments).current_dir(self.folder.path()).stdin(Stdio::null());
-        command.env("DAMPER_CACHE", &self.programs.cache).env("SSL_CERT_FILE", self.folder.path().join("ca.pem"));
+        command
+            .env("DAMPER_LOG", LOG)
+            .env("DAMPER_CACHE", &self.programs.cache)
+            .env("SSL_CERT_FILE", self.folder.path().join("ca.pem"));
         command
     }
 }
@@ -302,6 +311,14 @@ fn peak_kib(process: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or_default()
+}
+
+/// The longest fetch of a provider, as a run's log has it.
+fn longest_fetch(log: &str, provider: &str) -> Option<Duration> {
+    let provider = format!("provider={provider:?}");
+    let ends = log.lines().filter(|line| line.contains("fetch ended") && line.contains(&provider));
+    let elapsed = ends.filter_map(|line| line.split_once("elapsed_ms=")?.1.split_whitespace().next()?.parse().ok());
+    elapsed.max().map(Duration::from_millis)
 }
 
 fn part(summary: &Value, provider: &str) -> Part {
