@@ -18,8 +18,8 @@ use damper_local::poller::PollerError;
 use damper_local::stream::FeedError;
 use damper_plugins::HostError;
 use damper_plugins::component_file::ComponentFileError;
-use damper_plugins::ownership::OwnershipError;
 use damper_plugins::settings::BindingError;
+use damper_toolchain::{ToolchainError, untrusted_hint};
 use jiff::Timestamp;
 
 use crate::config::ConfigError;
@@ -109,22 +109,9 @@ pub(crate) enum CliError {
     /// Lines were malformed, and told already.
     #[error("{0} malformed")]
     Malformed(u64),
-    /// A provider does not compile, and its compiler said why already.
-    #[error("the provider does not compile")]
-    Build {
-        /// The crate's Cargo.toml, or the provider's module.
-        path: PathBuf,
-    },
-    /// A program that we need failed, and said why already.
-    #[error("{program} failed{}", .status.map(|code| format!(" (exit code {code})")).unwrap_or_default())]
-    Tool {
-        /// Which.
-        program: &'static str,
-        /// Its exit code.
-        status: Option<i32>,
-        /// The hint that goes with the error.
-        hint: String,
-    },
+    /// A provider does not compile, or a program that builds cannot be used.
+    #[error(transparent)]
+    Toolchain(ToolchainError),
     /// A provider's breaker is open.
     #[error("{provider} is stopped since {since:.0} by {by}: {reason}")]
     Stopped {
@@ -219,16 +206,6 @@ impl CliError {
         Self::Input { what: what.into(), path: Some(path.to_path_buf()), hint: Some(hint.into()) }
     }
 
-    /// A folder of programs that others can change.
-    pub(crate) fn untrusted_folder(folder: &Path, error: OwnershipError) -> Self {
-        match error {
-            OwnershipError::Io { path, source } => Self::File { action: "use the cache", path, source },
-            error => {
-                Self::Input { hint: Some(untrusted_hint(folder, &error)), what: describe_ownership(&error), path: None }
-            }
-        }
-    }
-
     /// A file that cannot be read or written.
     pub(crate) fn file(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_path_buf();
@@ -255,8 +232,9 @@ impl CliError {
             | Self::Load { .. }
             | Self::Manifest { .. }
             | Self::Input { .. }
-            | Self::Malformed(_)
-            | Self::Build { .. } => Exit::BadInput,
+            | Self::Malformed(_) => Exit::BadInput,
+            Self::Toolchain(ToolchainError::Tool { .. }) => Exit::Unexpected,
+            Self::Toolchain(_) => Exit::BadInput,
             #[cfg(feature = "aws")]
             Self::Deployment(DeploymentError::Failed { .. }) | Self::NotFed(kinesis::FeedError::Refused { .. }) => {
                 Exit::Storage
@@ -277,7 +255,7 @@ impl CliError {
             Self::File { .. } | Self::Output(_) => Exit::Storage,
             // As a shell's own programs do where `head` has seen enough.
             Self::OutputClosed => Exit::Done,
-            Self::Host(_) | Self::Tool { .. } | Self::Counts { .. } | Self::Unexpected { .. } => Exit::Unexpected,
+            Self::Host(_) | Self::Counts { .. } | Self::Unexpected { .. } => Exit::Unexpected,
         }
     }
 
@@ -292,9 +270,8 @@ impl CliError {
             Self::Config(error) => Some(error.place()),
             Self::Binding(error) => error.place(),
             Self::NotFound(error) => error.place(),
-            Self::Manifest { path, .. } | Self::Build { path } | Self::File { path, .. } => {
-                Some(path.display().to_string())
-            }
+            Self::Manifest { path, .. } | Self::File { path, .. } => Some(path.display().to_string()),
+            Self::Toolchain(error) => error.place().map(|path| path.display().to_string()),
             Self::Input { path, .. } => path.as_ref().map(|path| path.display().to_string()),
             _ => None,
         }
@@ -312,8 +289,7 @@ impl CliError {
             Self::Service(_) => {
                 Some("nothing is lost; mend it and run the command again: nothing is fetched twice for that".into())
             }
-            Self::Tool { hint, .. } => Some(hint.clone()),
-            Self::Build { .. } => Some("what the compiler says stands above".into()),
+            Self::Toolchain(error) => error.hint(),
             Self::File { source, .. } => file_hint(source.kind()),
             Self::Component(error) => match &**error {
                 ComponentFileError::Unreadable { .. } => {
@@ -346,6 +322,19 @@ impl From<ComponentFileError> for CliError {
     }
 }
 
+impl From<ToolchainError> for CliError {
+    fn from(error: ToolchainError) -> Self {
+        match error {
+            ToolchainError::Manifest { path, source } => Self::Manifest { path, source },
+            ToolchainError::Input { what, path, hint } => Self::Input { what, path, hint: Some(hint) },
+            ToolchainError::Component(error) => Self::Component(error),
+            ToolchainError::File { action, path, source } => Self::File { action, path, source },
+            ToolchainError::Unexpected { action, message } => Self::Unexpected { action, message },
+            error => Self::Toolchain(error),
+        }
+    }
+}
+
 impl From<ExportError> for CliError {
     fn from(error: ExportError) -> Self {
         match error {
@@ -361,21 +350,6 @@ impl From<FeedError> for CliError {
             FeedError::Database(error) => Self::Database(error),
             FeedError::TooLarge { .. } => Self::Input { what: error.to_string(), path: None, hint: None },
         }
-    }
-}
-
-fn describe_ownership(error: &OwnershipError) -> String {
-    format!("{error}, and programs are run from there")
-}
-
-/// A changed mode does not take away what others have put there, so that none is advised.
-fn untrusted_hint(folder: &Path, error: &OwnershipError) -> String {
-    match error {
-        OwnershipError::Io { .. } => "check its permissions, or set DAMPER_CACHE to a folder of yours".to_owned(),
-        error if error.path().starts_with(folder) => {
-            format!("delete the folder {}: damper makes it again", folder.display())
-        }
-        _ => "set DAMPER_CACHE to a folder below folders that only you can write to".to_owned(),
     }
 }
 

@@ -7,12 +7,10 @@ mod config;
 mod context;
 mod error;
 mod harden;
-mod language;
 mod lock;
 mod logging;
 mod provider;
 mod screen;
-mod sdk;
 mod settings;
 mod signals;
 

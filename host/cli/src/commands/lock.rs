@@ -1,8 +1,10 @@
 //! `damper lock`: what providers ask for beyond what damper.lock pins, and the operator's word on it.
 
-use clap::Args;
+use std::path::PathBuf;
 
-use crate::commands::build::{Source, place_of};
+use clap::Args;
+use damper_toolchain::{Project, locate_component};
+
 use crate::config::Config;
 use crate::context::Context;
 use crate::error::{CliError, Exit};
@@ -72,7 +74,8 @@ pub(crate) fn run(command: &LockCommand, context: &Context) -> Result<Exit, CliE
 fn candidate(config: &Config, name: &str, context: &Context) -> Result<Candidate, CliError> {
     let component = config.provider(name).and_then(|said| said.component.as_ref());
     let folder = component.map(|path| config.folder.join(path)).filter(|path| path.is_dir());
-    let built = folder.map(|folder| place_of(&Source::read(&folder)?, context)).transpose()?;
+    let locate = |folder: PathBuf| locate_component(&Project::read(&folder)?, &context.for_builds().environment);
+    let built = folder.map(locate).transpose()?;
     provider::candidate(config, name, built)
 }
 

@@ -157,7 +157,7 @@ pub(crate) fn run(command: &Package, context: &Context) -> Result<Exit, CliError
     for architecture in &architectures {
         let program = match (given.get(*architecture), &source) {
             (Some(program), _) => program.to_vec(),
-            (None, Some(source)) => bootstrap::build(*architecture, source, context)?,
+            (None, Some(source)) => bootstrap::build(*architecture, source, &context.for_builds())?,
             (None, None) => return Err(CliError::unexpected("build bootstrap", "its source was not looked for")),
         };
         let contents = contents(program, *architecture, &providers, context)?;

@@ -13,6 +13,7 @@ use damper_hardening::Layer;
 use damper_plugins::component_file::host_contracts;
 use damper_plugins::ownership::{self, GroupWrite, OwnershipError};
 use damper_plugins::{HostOptions, PluginHost, has_pagemap_scan};
+use damper_toolchain::sdk;
 use jiff::Timestamp;
 use jiff::tz::TimeZoneDatabase;
 use rustix::fs::{Access, access, statvfs};
@@ -21,7 +22,7 @@ use rustix::process::{Resource, getrlimit};
 use super::machine::{Cache, Clock, Layers, Machine, System, Toolchain};
 use crate::context::Context;
 use crate::error::CliError;
-use crate::{harden, provider, sdk};
+use crate::{harden, provider};
 
 /// How long a server may take for its date, at each step.
 const PATIENCE: Duration = Duration::from_secs(5);

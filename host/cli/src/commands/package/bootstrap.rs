@@ -9,10 +9,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use damper_plugins::package::Architecture;
+use damper_toolchain::BuildContext;
 
 use super::elf::Program;
 use super::templates::aws_name;
-use crate::context::Context;
 use crate::error::CliError;
 
 /// The source tree of this program on the machine that built it.
@@ -72,8 +72,12 @@ pub(super) fn source(named: Option<&Path>) -> Result<PathBuf, CliError> {
 ///
 /// # Errors
 /// If it does not compile, its toolchain is missing, or what came of it does not run in Lambda.
-pub(super) fn build(architecture: Architecture, source: &Path, context: &Context) -> Result<Vec<u8>, CliError> {
-    context.screen.say(format!("building bootstrap for {}", aws_name(architecture)));
+pub(super) fn build(
+    architecture: Architecture,
+    source: &Path,
+    context: &BuildContext<'_>,
+) -> Result<Vec<u8>, CliError> {
+    context.progress.report(&format!("building bootstrap for {}", aws_name(architecture)));
     let path = cargo::build(architecture, source, context)?;
     let bytes = fs::read(&path).map_err(CliError::file("read what cargo made", &path))?;
     check(&path, &bytes, Some(architecture))?;

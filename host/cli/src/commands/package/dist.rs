@@ -5,8 +5,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use damper_toolchain::replace_file;
+
 use crate::error::CliError;
-use crate::sdk::put;
 
 /// The folder of the providers' templates.
 pub(super) const PROVIDERS: &str = "providers";
@@ -85,7 +86,7 @@ impl Dist {
         for (name, content) in files {
             let change = self.compare(name, content)?;
             if change != Change::Unchanged {
-                put(&self.path(name), content)?;
+                replace_file(&self.path(name), content)?;
             }
             changes.insert(name.clone(), change);
         }

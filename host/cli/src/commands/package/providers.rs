@@ -12,17 +12,16 @@ use damper_plugins::grants::{Secret, SecretSource};
 use damper_plugins::settings::{
     self, FoundSecret, Place, ProviderSettings, SecretBackends, SecretPlace, SecretPlaceError, SecretSources,
 };
+use damper_toolchain::{BUILT_FOLDER, Builder, Project, locate_component};
 use toml::Table;
 
 use super::retention::StreamRetention;
-use crate::commands::build::{Builder, Source, place_of};
 use crate::commands::test::conformance;
 use crate::config::Config;
 use crate::context::Context;
 use crate::error::CliError;
-use crate::language::Language;
 use crate::lock::{self, Candidate};
-use crate::provider::{self, BUILT, FindError};
+use crate::provider::{self, FindError};
 
 /// A provider that was asked for.
 #[derive(Debug)]
@@ -107,21 +106,17 @@ fn locate(config: &Config, name: &str) -> Result<ProviderSource, FindError> {
             return Ok(ProviderSource::Crate(path));
         }
         // CRATE/target/damper/NAME.wasm
-        let built = path.parent().filter(|folder| folder.ends_with(BUILT));
-        if let Some(home) = built.and_then(|folder| folder.ancestors().nth(2)).filter(|home| is_crate(home)) {
+        let built = path.parent().filter(|folder| folder.ends_with(BUILT_FOLDER));
+        if let Some(home) = built.and_then(|folder| folder.ancestors().nth(2)).filter(|home| Project::is_in(home)) {
             return Ok(ProviderSource::Crate(home.to_path_buf()));
         }
     } else {
         let home = config.components.join(name);
-        if is_crate(&home) {
+        if Project::is_in(&home) {
             return Ok(ProviderSource::Crate(home));
         }
     }
     provider::find(config, name).map(ProviderSource::File)
-}
-
-fn is_crate(folder: &Path) -> bool {
-    folder.join("provider.toml").is_file() && Language::of(folder).is_ok()
 }
 
 /// Builds what is to be built, and checks each provider; those that are built here have to conform where that is asked for.
@@ -142,16 +137,16 @@ pub(super) fn build(
             path.display()
         ));
     }
-    let mut builder = None;
-    let all = prepare(wanted, config, |source| {
-        context.screen.say(format!("building {}", source.manifest.name));
+    let (build_context, mut builder) = (context.for_builds(), None);
+    let all = prepare(wanted, config, |project| {
+        context.screen.say(format!("building {}", project.manifest.name));
         let builder = match &mut builder {
             Some(builder) => builder,
-            none => none.insert(Builder::new(context)?),
+            none => none.insert(Builder::new(&build_context)?),
         };
-        let component = builder.build(source, None)?.component;
+        let component = builder.build(project, None)?.component;
         if has_to_conform {
-            conformance::require(&component, &source.folder, context)?;
+            conformance::require(&component, &project.folder, context)?;
         }
         Ok(component)
     })?;
@@ -168,12 +163,13 @@ fn candidates(all: &[Ready]) -> Vec<Candidate> {
 /// # Errors
 /// As [`build`], and where one was never built.
 pub(super) fn look(wanted: &[SelectedProvider], config: &Config, context: &Context) -> Result<Vec<Ready>, CliError> {
-    let all = prepare(wanted, config, |source| {
-        let path = place_of(source, context)?;
+    let environment = context.for_builds().environment;
+    let all = prepare(wanted, config, |project| {
+        let path = locate_component(project, &environment)?;
         if path.is_file() {
             return Ok(path);
         }
-        let what = format!("{} was not built yet, and --check builds nothing", source.manifest.name);
+        let what = format!("{} was not built yet, and --check builds nothing", project.manifest.name);
         Err(CliError::input_in(&path, what, "run `damper package` without --check first"))
     })?;
     lock::check(config, &candidates(&all))?.into_iter().collect::<Result<(), _>>()?;
@@ -183,12 +179,12 @@ pub(super) fn look(wanted: &[SelectedProvider], config: &Config, context: &Conte
 fn prepare(
     wanted: &[SelectedProvider],
     config: &Config,
-    mut find_or_build: impl FnMut(&Source) -> Result<PathBuf, CliError>,
+    mut find_or_build: impl FnMut(&Project) -> Result<PathBuf, CliError>,
 ) -> Result<Vec<Ready>, CliError> {
     let mut all: Vec<Ready> = Vec::with_capacity(wanted.len());
     for wanted in wanted {
         let path = match &wanted.from {
-            ProviderSource::Crate(folder) => find_or_build(&Source::read(folder)?)?,
+            ProviderSource::Crate(folder) => find_or_build(&Project::read(folder)?)?,
             ProviderSource::File(path) => path.clone(),
         };
         let ready = prepare_one(config, ComponentFile::read(&path)?)?;

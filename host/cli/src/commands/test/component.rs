@@ -7,7 +7,6 @@ use std::time::SystemTime;
 use damper_core::manifest::Manifest;
 use damper_plugins::component_file::ComponentFile;
 
-use crate::commands::build;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::screen::{printable, size};
@@ -66,7 +65,7 @@ pub(crate) fn component(folder: &Path, no_build: bool, context: &Context) -> Res
     if let Some(component) = found.filter(|component| is_newer(component, folder)) {
         return Ok(component);
     }
-    let mut built = build::build(&[folder.to_path_buf()], None, context)?;
+    let mut built = damper_toolchain::build(&[folder.to_path_buf()], None, &context.for_builds())?;
     let built = built.pop().ok_or_else(|| CliError::unexpected("build the provider", "nothing was made"))?;
     let file = built.component.display().to_string();
     context.screen.say(format!("built {}  {}", printable(&file), size(built.bytes)));

@@ -5,15 +5,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use damper_plugins::package::Architecture;
+use damper_toolchain::{BuildContext, ToolchainError};
 use serde::Deserialize;
 
 use super::super::elf::LAMBDA_GLIBC;
 use super::super::elf::Program;
 use super::super::templates::aws_name;
 use super::zig::Zig;
-use crate::context::Context;
 use crate::error::CliError;
-use crate::settings::build_tool;
 
 /// Variables of the environment that would change a build.
 const CLEARED: [&str; 8] = [
@@ -45,7 +44,7 @@ struct Message {
 /// A way to build for an architecture.
 struct Build<'a> {
     source: &'a Path,
-    context: &'a Context,
+    context: &'a BuildContext<'a>,
     architecture: Architecture,
     /// Cargo's target folder.
     folder: PathBuf,
@@ -55,14 +54,18 @@ struct Build<'a> {
 }
 
 /// Builds the program, with this machine's linker if its output runs in Lambda, else with zig. Returns the path.
-pub(super) fn build(architecture: Architecture, source: &Path, context: &Context) -> Result<PathBuf, CliError> {
+pub(super) fn build(
+    architecture: Architecture,
+    source: &Path,
+    context: &BuildContext<'_>,
+) -> Result<PathBuf, CliError> {
     let metadata = run(&mut cargo(source, context, &["metadata", "--no-deps", "--format-version", "1"]), source)?;
     let metadata: Metadata = serde_json::from_slice(&metadata.stdout)
         .map_err(|error| CliError::unexpected("read what cargo says of Damper's source tree", error))?;
     let folder = metadata.target_directory.join("package");
     let build = Build { source, context, architecture, folder, is_auditable: has_auditable(source, context) };
     if !build.is_auditable {
-        context.screen.say("bootstrap will not tell what it is built of: cargo-auditable is not installed (cargo install --locked cargo-auditable)");
+        context.progress.report("bootstrap will not tell what it is built of: cargo-auditable is not installed (cargo install --locked cargo-auditable)");
     }
     build.make_sure_of_target()?;
     if architecture.name() != std::env::consts::ARCH || std::env::consts::OS != "linux" {
@@ -72,8 +75,8 @@ pub(super) fn build(architecture: Architecture, source: &Path, context: &Context
     let bytes = std::fs::read(&path).map_err(CliError::file("read what cargo made", &path))?;
     if Program::read(&bytes).is_ok_and(|program| program.check().is_err()) {
         context
-            .screen
-            .say(format!("this machine links against a glibc newer than {LAMBDA_GLIBC}; linking again with zig"));
+            .progress
+            .report(&format!("this machine links against a glibc newer than {LAMBDA_GLIBC}; linking again with zig"));
         return build.with_zig();
     }
     Ok(path)
@@ -90,14 +93,14 @@ impl Build<'_> {
             return Ok(());
         }
         let target = self.target();
-        self.context.screen.say(format!("adding the Rust target {target} (rustup target add)"));
-        let mut rustup = build_tool("rustup");
+        self.context.progress.report(&format!("adding the Rust target {target} (rustup target add)"));
+        let mut rustup = self.context.environment.command("rustup");
         rustup.args(["target", "add", &target]).current_dir(self.source).stdin(Stdio::null()).stdout(Stdio::null());
         let added = rustup.status().is_ok_and(|status| status.success());
         if added && self.has_target() {
             return Ok(());
         }
-        Err(CliError::Tool {
+        Err(ToolchainError::Tool {
             program: "the search for Rust's standard library",
             status: None,
             hint: format!(
@@ -107,11 +110,12 @@ impl Build<'_> {
                     Architecture::Aarch64 => Architecture::X86_64,
                 })
             ),
-        })
+        }
+        .into())
     }
 
     fn has_target(&self) -> bool {
-        let mut rustc = build_tool("rustc");
+        let mut rustc = self.context.environment.command("rustc");
         rustc.args(["--print", "target-libdir", "--target", &self.target()]).current_dir(self.source);
         let Ok(output) = rustc.stdin(Stdio::null()).output() else { return false };
         let folder = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
@@ -132,7 +136,7 @@ impl Build<'_> {
     fn with_zig(&self) -> Result<PathBuf, CliError> {
         let zig = Zig::find(self.context)?;
         let mut command = self.cargo("zigbuild");
-        zig.set_up(&mut command);
+        zig.set_up(&mut command, self.context);
         self.program(&mut command, &format!("{}.{LAMBDA_GLIBC}", self.target()))
     }
 
@@ -158,14 +162,14 @@ impl Build<'_> {
     }
 }
 
-fn has_auditable(source: &Path, context: &Context) -> bool {
+fn has_auditable(source: &Path, context: &BuildContext<'_>) -> bool {
     let mut command = cargo(source, context, &["auditable", "--version"]);
     let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
     status.is_ok_and(|status| status.success())
 }
 
-fn cargo(source: &Path, context: &Context, arguments: &[&str]) -> Command {
-    let mut command = build_tool(&context.settings.cargo);
+fn cargo(source: &Path, context: &BuildContext<'_>, arguments: &[&str]) -> Command {
+    let mut command = context.environment.cargo();
     // The tree's folder, whose rust-toolchain.toml counts.
     command.args(arguments).current_dir(source);
     command
@@ -173,10 +177,14 @@ fn cargo(source: &Path, context: &Context, arguments: &[&str]) -> Command {
 
 fn run(command: &mut Command, source: &Path) -> Result<Output, CliError> {
     let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output();
-    let output = output.map_err(|error| CliError::Tool {
+    let output = output.map_err(|error| ToolchainError::Tool {
         program: "cargo",
         status: None,
         hint: format!("it cannot be run ({error}); install Rust from https://rustup.rs"),
     })?;
-    if output.status.success() { Ok(output) } else { Err(CliError::Build { path: source.to_path_buf() }) }
+    if output.status.success() {
+        Ok(output)
+    } else {
+        Err(ToolchainError::Compile { path: source.to_path_buf() }.into())
+    }
 }

@@ -4,11 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::commands::build::tools::check_programs;
-use crate::context::Context;
-use crate::error::CliError;
-use crate::sdk;
-use crate::settings::{self, build_tool};
+use damper_toolchain::{BuildContext, ToolchainError, check_programs, replace_file};
 
 /// The packages to install; the folder's name is derived from them.
 const REQUIREMENTS: &str = include_str!("zig/requirements.txt");
@@ -26,26 +22,26 @@ impl Zig {
     ///
     /// # Errors
     /// If it is neither installed nor to be had.
-    pub(super) fn find(context: &Context) -> Result<Self, CliError> {
-        if ["cargo-zigbuild", "zig"].iter().all(|program| answers(program)) {
+    pub(super) fn find(context: &BuildContext<'_>) -> Result<Self, ToolchainError> {
+        if ["cargo-zigbuild", "zig"].iter().all(|program| answers(program, context)) {
             return Ok(Self { folder: None });
         }
-        let cache = context.cache()?;
+        let cache = context.open_cache()?;
         let folder = cache.join(FOLDER);
         if !folder.join("bin/cargo-zigbuild").is_file() {
-            context.screen.say("getting zig and cargo-zigbuild from PyPI (about 100 MB, once)");
-            install(&cache, &folder)?;
+            context.progress.report("getting zig and cargo-zigbuild from PyPI (about 100 MB, once)");
+            install(&cache, &folder, context)?;
         }
         check_programs(&folder)?;
         Ok(Self { folder: Some(folder) })
     }
 
     /// Makes a cargo command find it.
-    pub(super) fn set_up(&self, command: &mut Command) {
+    pub(super) fn set_up(&self, command: &mut Command, context: &BuildContext<'_>) {
         let Some(folder) = &self.folder else { return };
         command.env("CARGO_ZIGBUILD_ZIG_PATH", folder.join("ziglang/zig"));
         let mut path = folder.join("bin").into_os_string();
-        if let Some(rest) = settings::search_path() {
+        if let Some(rest) = context.environment.search_path() {
             path.push(":");
             path.push(rest);
         }
@@ -53,19 +49,19 @@ impl Zig {
     }
 }
 
-fn answers(program: &str) -> bool {
+fn answers(program: &str, context: &BuildContext<'_>) -> bool {
     let argument = if program == "zig" { "version" } else { "--version" };
-    let mut command = build_tool(program);
+    let mut command = context.environment.command(program);
     command.arg(argument).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.status().is_ok_and(|status| status.success())
 }
 
 /// Installs it beside its place and moves it there whole, so that two at a time do not disturb each other.
-fn install(cache: &Path, folder: &Path) -> Result<(), CliError> {
+fn install(cache: &Path, folder: &Path, context: &BuildContext<'_>) -> Result<(), ToolchainError> {
     let making = cache.join(format!(".{FOLDER}.{}", std::process::id()));
     let requirements = cache.join(format!(".{FOLDER}.{}.txt", std::process::id()));
-    sdk::put(&requirements, REQUIREMENTS.as_bytes())?;
-    let mut pip = build_tool("python3");
+    replace_file(&requirements, REQUIREMENTS.as_bytes())?;
+    let mut pip = context.environment.command("python3");
     pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target"])
         .arg(&making)
         .args(["--only-binary", ":all:", "--no-deps", "--require-hashes", "--requirement"])
@@ -79,7 +75,7 @@ fn install(cache: &Path, folder: &Path) -> Result<(), CliError> {
     }
     // Best effort: what is left over does no harm.
     let _ = std::fs::remove_dir_all(&making);
-    Err(CliError::Tool {
+    Err(ToolchainError::Tool {
         program: "getting zig, which links for Lambda's machine",
         status: done.ok().and_then(|status| status.code()),
         hint: "`pip install ziglang cargo-zigbuild` gets it; where that cannot be, package for this machine's architecture alone (--arch), or give a ready program with --bootstrap".to_owned(),

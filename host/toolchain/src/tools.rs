@@ -6,8 +6,8 @@ use std::process::{Command, Output, Stdio};
 
 use damper_plugins::ownership::{self, GroupWrite};
 
-use crate::error::CliError;
-use crate::screen::Screen;
+use crate::build_context::Progress;
+use crate::error::ToolchainError;
 
 /// Written last, so that a folder without it is begun anew.
 const COMPLETE: &str = ".complete";
@@ -17,14 +17,15 @@ const COMPLETE: &str = ".complete";
 ///
 /// # Errors
 /// Those of `install`, or where the cache cannot be written.
-pub(super) fn ensure(
+pub(crate) fn ensure(
     cache: &Path,
     name: &str,
-    (screen, announcement): (&Screen, &str),
-    install: impl FnOnce(&Path) -> Result<(), CliError>,
-) -> Result<PathBuf, CliError> {
+    (progress, announcement): (&dyn Progress, &str),
+    install: impl FnOnce(&Path) -> Result<(), ToolchainError>,
+) -> Result<PathBuf, ToolchainError> {
     let tools = cache.join("tools");
-    ownership::make_folder(&tools, GroupWrite::Private).map_err(|error| CliError::untrusted_folder(&tools, error))?;
+    ownership::make_folder(&tools, GroupWrite::Private)
+        .map_err(|error| ToolchainError::untrusted_folder(&tools, error))?;
     let (folder, lock) = (tools.join(name), tools.join(format!("{name}.lock")));
     let complete = folder.join(COMPLETE);
     if complete.is_file() {
@@ -32,18 +33,18 @@ pub(super) fn ensure(
         return Ok(folder);
     }
     // Held until the end of this function, or of this program, however it ends.
-    let held = File::create(&lock).map_err(CliError::file("write", &lock))?;
-    held.lock().map_err(CliError::file("lock", &lock))?;
+    let held = File::create(&lock).map_err(ToolchainError::file("write", &lock))?;
+    held.lock().map_err(ToolchainError::file("lock", &lock))?;
     if complete.is_file() {
         check_programs(&folder)?;
         return Ok(folder);
     }
-    screen.say(announcement);
+    progress.report(announcement);
     if folder.exists() {
-        fs::remove_dir_all(&folder).map_err(CliError::file("remove what an earlier attempt left", &folder))?;
+        fs::remove_dir_all(&folder).map_err(ToolchainError::file("remove what an earlier attempt left", &folder))?;
     }
     install(&folder)?;
-    fs::write(&complete, []).map_err(CliError::file("write", &complete))?;
+    fs::write(&complete, []).map_err(ToolchainError::file("write", &complete))?;
     Ok(folder)
 }
 
@@ -51,39 +52,37 @@ pub(super) fn ensure(
 ///
 /// # Errors
 /// If they can, naming the file.
-pub(crate) fn check_programs(folder: &Path) -> Result<(), CliError> {
-    ownership::check_tree(folder, GroupWrite::Private).map_err(|error| CliError::untrusted_folder(folder, error))
+pub fn check_programs(folder: &Path) -> Result<(), ToolchainError> {
+    ownership::check_tree(folder, GroupWrite::Private).map_err(|error| ToolchainError::untrusted_folder(folder, error))
 }
 
 /// Run a program to its end. Its standard error is passed through; its standard output is returned.
 ///
 /// # Errors
 /// If it cannot be run (`hint_if_missing`) or fails (`hint_if_failed`).
-pub(super) fn run(
+pub(crate) fn run(
     command: &mut Command,
     program: &'static str,
     hint_if_missing: &str,
     hint_if_failed: &str,
-) -> Result<Output, CliError> {
-    let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output().map_err(|error| CliError::Tool {
-        program,
-        status: None,
-        hint: format!("it cannot be run ({error}); {hint_if_missing}"),
+) -> Result<Output, ToolchainError> {
+    let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output().map_err(|error| {
+        ToolchainError::Tool { program, status: None, hint: format!("it cannot be run ({error}); {hint_if_missing}") }
     })?;
     if output.status.success() {
         return Ok(output);
     }
-    Err(CliError::Tool { program, status: output.status.code(), hint: hint_if_failed.to_owned() })
+    Err(ToolchainError::Tool { program, status: output.status.code(), hint: hint_if_failed.to_owned() })
 }
 
 /// Run a compiler on the provider in `path`.
 ///
 /// # Errors
 /// If it cannot be run, or the provider does not compile, which it says on standard error.
-pub(super) fn compile(command: &mut Command, program: &'static str, path: &Path) -> Result<(), CliError> {
+pub(crate) fn compile(command: &mut Command, program: &'static str, path: &Path) -> Result<(), ToolchainError> {
     let hint = "remove the folder `tools` from damper's cache and build again";
     match run(command, program, hint, hint) {
-        Err(CliError::Tool { status: Some(_), .. }) => Err(CliError::Build { path: path.to_path_buf() }),
+        Err(ToolchainError::Tool { status: Some(_), .. }) => Err(ToolchainError::Compile { path: path.to_path_buf() }),
         ended => ended.map(drop),
     }
 }
@@ -92,13 +91,13 @@ pub(super) fn compile(command: &mut Command, program: &'static str, path: &Path)
 ///
 /// # Errors
 /// If it is older, or tells nothing that reads like a version.
-pub(super) fn check_version(program: &str, said: &[u8], least: (u32, u32), hint: &str) -> Result<(), CliError> {
+pub(crate) fn check_version(program: &str, said: &[u8], least: (u32, u32), hint: &str) -> Result<(), ToolchainError> {
     let said = String::from_utf8_lossy(said).trim().to_owned();
     if version(&said).is_some_and(|version| version >= least) {
         return Ok(());
     }
     let (major, minor) = least;
-    Err(CliError::input(format!("{program} is version {said:?}, and {major}.{minor} or newer is needed"), hint))
+    Err(ToolchainError::input(format!("{program} is version {said:?}, and {major}.{minor} or newer is needed"), hint))
 }
 
 /// Major and minor of a text such as "v20.1.2" or "Python 3.11.7".
@@ -113,7 +112,13 @@ mod tests {
     use super::*;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    fn install(folder: &Path) -> Result<(), CliError> {
+    struct Silent;
+
+    impl Progress for Silent {
+        fn report(&self, _: &str) {}
+    }
+
+    fn install(folder: &Path) -> Result<(), ToolchainError> {
         fs::create_dir(folder).unwrap();
         fs::write(folder.join("tool"), "whole").unwrap();
         Ok(())
@@ -125,8 +130,7 @@ mod tests {
         std::thread::scope(|scope| {
             for _ in 0..8 {
                 scope.spawn(|| {
-                    let screen = Screen::new(false);
-                    let folder = ensure(cache.path(), "x-1", (&screen, "fetching"), |folder| {
+                    let folder = ensure(cache.path(), "x-1", (&Silent, "fetching"), |folder| {
                         count.fetch_add(1, Ordering::SeqCst);
                         install(folder)
                     });
@@ -139,31 +143,31 @@ mod tests {
 
     #[test]
     fn what_a_failed_attempt_left_is_begun_anew() {
-        let (cache, screen) = (tempfile::tempdir().unwrap(), Screen::new(false));
-        let failed = ensure(cache.path(), "x-1", (&screen, "fetching"), |folder| {
+        let cache = tempfile::tempdir().unwrap();
+        let failed = ensure(cache.path(), "x-1", (&Silent, "fetching"), |folder| {
             install(folder)?;
-            Err(CliError::input("no network", "get one"))
+            Err(ToolchainError::input("no network", "get one"))
         });
         assert!(failed.is_err());
-        let folder = ensure(cache.path(), "x-1", (&screen, "fetching"), install).unwrap();
+        let folder = ensure(cache.path(), "x-1", (&Silent, "fetching"), install).unwrap();
         assert!(folder.join("tool").is_file());
     }
 
     #[test]
     fn a_program_that_others_can_change_is_not_run() {
         use std::os::unix::fs::PermissionsExt;
-        let (cache, screen) = (tempfile::tempdir().unwrap(), Screen::new(false));
-        let folder = ensure(cache.path(), "x-1", (&screen, "fetching"), install).unwrap();
+        let cache = tempfile::tempdir().unwrap();
+        let folder = ensure(cache.path(), "x-1", (&Silent, "fetching"), install).unwrap();
         let allow = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
         for path in [folder.join("tool"), folder.clone(), cache.path().join("tools"), cache.path().to_path_buf()] {
             let before = fs::metadata(&path).unwrap().permissions().mode();
             allow(&path, 0o777);
-            let error = ensure(cache.path(), "x-1", (&screen, "fetching"), install).unwrap_err();
+            let error = ensure(cache.path(), "x-1", (&Silent, "fetching"), install).unwrap_err();
             assert!(error.to_string().contains("others may write to"), "{error}");
             assert!(error.hint().is_some_and(|hint| !hint.contains("chmod")), "{error}");
             allow(&path, before);
         }
-        ensure(cache.path(), "x-1", (&screen, "fetching"), install).unwrap();
+        ensure(cache.path(), "x-1", (&Silent, "fetching"), install).unwrap();
     }
 
     #[test]

@@ -2,19 +2,16 @@
 
 use std::path::Path;
 
-use clap::ValueEnum;
-
-use crate::error::CliError;
+use crate::error::ToolchainError;
 
 /// A language with an SDK.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub(crate) enum Language {
-    /// Rust, compiled by cargo
-    #[default]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Language {
+    /// Rust, compiled by cargo.
     Rust,
-    /// JavaScript or TypeScript, run by QuickJS inside of the component
+    /// JavaScript or TypeScript, run by QuickJS inside of the component.
     Js,
-    /// Python, run by CPython inside of the component
+    /// Python, run by CPython inside of the component.
     Python,
 }
 
@@ -22,7 +19,8 @@ impl Language {
     const ALL: [Self; 3] = [Self::Rust, Self::Js, Self::Python];
 
     /// As the SDK stamps it and as its folder is called.
-    pub(crate) fn name(self) -> &'static str {
+    #[must_use]
+    pub fn name(self) -> &'static str {
         match self {
             Self::Rust => "rust",
             Self::Js => "js",
@@ -31,7 +29,8 @@ impl Language {
     }
 
     /// The file that a project of this language has at its root.
-    pub(crate) fn project_file(self) -> &'static str {
+    #[must_use]
+    pub fn project_file(self) -> &'static str {
         match self {
             Self::Rust => "Cargo.toml",
             Self::Js => "package.json",
@@ -43,7 +42,7 @@ impl Language {
     ///
     /// # Errors
     /// If it is none of them, or more than one.
-    pub(crate) fn of(folder: &Path) -> Result<Self, CliError> {
+    pub fn of(folder: &Path) -> Result<Self, ToolchainError> {
         let is_there = |language: &Self| folder.join(language.project_file()).is_file();
         let found: Vec<Self> = Self::ALL.into_iter().filter(is_there).collect();
         match found.as_slice() {
@@ -51,12 +50,12 @@ impl Language {
             [] => {
                 let hint = "name a provider's folder: beside provider.toml it has Cargo.toml (Rust), package.json (JavaScript) \
                             or pyproject.toml (Python); `damper new NAME --lang LANGUAGE` makes one";
-                Err(CliError::input_in(folder, "there is no project of a language that damper builds", hint))
+                Err(ToolchainError::input_in(folder, "there is no project of a language that damper builds", hint))
             }
             several => {
                 let files: Vec<&str> = several.iter().map(|language| language.project_file()).collect();
                 let what = format!("the folder has {}, and a provider is written in one language", files.join(" and "));
-                Err(CliError::input_in(folder, what, "move what is not the provider into a folder of its own"))
+                Err(ToolchainError::input_in(folder, what, "move what is not the provider into a folder of its own"))
             }
         }
     }

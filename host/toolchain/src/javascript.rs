@@ -7,12 +7,14 @@ use std::process::Command;
 
 use serde::Deserialize;
 
-use super::{Compiled, tools};
-use crate::error::CliError;
+use crate::build_context::BuildContext;
+use crate::compiled::{BUILT_FOLDER, Compiled};
+use crate::environment::BuildEnvironment;
+use crate::error::ToolchainError;
+use crate::files::replace_file;
 use crate::language::Language;
-use crate::screen::Screen;
-use crate::sdk::{self, Sdk};
-use crate::settings::build_tool;
+use crate::sdk::Sdk;
+use crate::tools;
 
 /// The newest versions that these SDKs were tested with; a change of one needs a run of the providers' cases.
 const COMPONENTIZE_QJS: &str = "0.4.5";
@@ -28,7 +30,7 @@ const MAINS: [&str; 2] = ["src/provider.js", "src/provider.ts"];
 
 /// package.json, as far as it matters here.
 #[derive(Deserialize)]
-struct Project {
+struct PackageJson {
     main: Option<PathBuf>,
 }
 
@@ -36,16 +38,21 @@ struct Project {
 ///
 /// # Errors
 /// If node or the tools are not there, or the project does not compile.
-pub(super) fn build(folder: &Path, sdk: &Sdk, cache: &Path, screen: &Screen) -> Result<Compiled, CliError> {
+pub(crate) fn build(
+    folder: &Path,
+    sdk: &Sdk,
+    cache: &Path,
+    context: &BuildContext<'_>,
+) -> Result<Compiled, ToolchainError> {
     let main = main(folder)?;
-    let tools = tools(cache, screen)?;
-    let output = folder.join(crate::provider::BUILT);
+    let tools = tools(cache, context)?;
+    let output = folder.join(BUILT_FOLDER);
     let work = output.join("js");
-    fs::create_dir_all(&work).map_err(CliError::file("make the folder", &work))?;
+    fs::create_dir_all(&work).map_err(ToolchainError::file("make the folder", &work))?;
     let (bundle, wasm) = (work.join("provider.js"), work.join("provider.wasm"));
     let modules = tools.join("node_modules");
 
-    let mut esbuild = node(&modules.join("esbuild/bin/esbuild"));
+    let mut esbuild = node(&modules.join("esbuild/bin/esbuild"), &context.environment);
     esbuild.arg(sdk.js().join("entry.js")).args([
         "--bundle",
         "--format=esm",
@@ -60,7 +67,7 @@ pub(super) fn build(folder: &Path, sdk: &Sdk, cache: &Path, screen: &Screen) -> 
     esbuild.arg(option("--outfile=", &bundle));
     tools::compile(&mut esbuild, "node", &main)?;
 
-    let mut componentize = node(&modules.join("componentize-qjs/bin/componentize-qjs"));
+    let mut componentize = node(&modules.join("componentize-qjs/bin/componentize-qjs"), &context.environment);
     componentize.args(["--world", "provider", "--sync", "--opt-size"]);
     componentize.arg("--wit").arg(sdk.wit()).arg("--js").arg(&bundle).arg("--output").arg(&wasm);
     tools::compile(&mut componentize, "node", &main)?;
@@ -68,34 +75,34 @@ pub(super) fn build(folder: &Path, sdk: &Sdk, cache: &Path, screen: &Screen) -> 
 }
 
 /// The absolute path of the module that exports `fetchRecord`.
-fn main(folder: &Path) -> Result<PathBuf, CliError> {
+fn main(folder: &Path) -> Result<PathBuf, ToolchainError> {
     let path = folder.join(Language::Js.project_file());
-    let text = fs::read(&path).map_err(CliError::file("read", &path))?;
-    let project: Project = serde_json::from_slice(&text).map_err(|error| {
-        CliError::input_in(&path, format!("it is not the JSON that npm wants: {error}"), "correct it")
+    let text = fs::read(&path).map_err(ToolchainError::file("read", &path))?;
+    let project: PackageJson = serde_json::from_slice(&text).map_err(|error| {
+        ToolchainError::input_in(&path, format!("it is not the JSON that npm wants: {error}"), "correct it")
     })?;
     let named = project.main.map(|main| vec![main]);
     let looked_for = named.unwrap_or_else(|| MAINS.iter().map(PathBuf::from).collect());
     let Some(main) = looked_for.iter().map(|main| folder.join(main)).find(|main| main.is_file()) else {
         let hint = format!("write the provider in {}, or name another module as \"main\" in package.json", MAINS[0]);
         let first = looked_for.first().map_or_else(|| folder.to_path_buf(), |main| folder.join(main));
-        return Err(CliError::input_in(&first, "there is no module with the provider", hint));
+        return Err(ToolchainError::input_in(&first, "there is no module with the provider", hint));
     };
-    main.canonicalize().map_err(CliError::file("read", &main))
+    main.canonicalize().map_err(ToolchainError::file("read", &main))
 }
 
 /// The folder of esbuild and componentize-qjs.
-fn tools(cache: &Path, screen: &Screen) -> Result<PathBuf, CliError> {
-    let said = tools::run(build_tool("node").arg("--version"), "node", GET_NODE, GET_NODE)?;
+fn tools(cache: &Path, context: &BuildContext<'_>) -> Result<PathBuf, ToolchainError> {
+    let said = tools::run(context.environment.command("node").arg("--version"), "node", GET_NODE, GET_NODE)?;
     tools::check_version("node", &said.stdout, LEAST_NODE, GET_NODE)?;
     let name = format!("js-qjs-{COMPONENTIZE_QJS}-esbuild-{ESBUILD}-locked");
     let announcement = format!(
         "fetching componentize-qjs {COMPONENTIZE_QJS} and esbuild {ESBUILD} from npm's registry (50 MB unpacked, once)"
     );
-    tools::ensure(cache, &name, (screen, &announcement), |folder| {
-        sdk::put(&folder.join("package.json"), PACKAGE.as_bytes())?;
-        sdk::put(&folder.join("package-lock.json"), PACKAGE_LOCK.as_bytes())?;
-        let mut npm = build_tool("npm");
+    tools::ensure(cache, &name, (context.progress, &announcement), |folder| {
+        replace_file(&folder.join("package.json"), PACKAGE.as_bytes())?;
+        replace_file(&folder.join("package-lock.json"), PACKAGE_LOCK.as_bytes())?;
+        let mut npm = context.environment.command("npm");
         npm.args(["ci", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"]).current_dir(folder);
         let missing = "npm comes with Node.js: install it from https://nodejs.org";
         let failed = "npm says why above; it needs its registry once: check the network, the proxy, and `npm config get registry`";
@@ -103,8 +110,8 @@ fn tools(cache: &Path, screen: &Screen) -> Result<PathBuf, CliError> {
     })
 }
 
-fn node(script: &Path) -> Command {
-    let mut command = build_tool("node");
+fn node(script: &Path, environment: &BuildEnvironment) -> Command {
+    let mut command = environment.command("node");
     command.arg(script).env_remove("NODE_OPTIONS").env_remove("NODE_PATH");
     command
 }

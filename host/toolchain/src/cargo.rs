@@ -1,6 +1,5 @@
 //! Cargo, run so that a provider comes out the same whatever the machine is set to.
 
-use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -8,9 +7,9 @@ use std::process::{Command, Output, Stdio};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use super::Compiled;
-use crate::error::CliError;
-use crate::settings::build_tool;
+use crate::compiled::Compiled;
+use crate::environment::BuildEnvironment;
+use crate::error::ToolchainError;
 
 const TARGET: &str = "wasm32-wasip2";
 
@@ -71,25 +70,25 @@ struct Message {
 ///
 /// # Errors
 /// If it does not compile, or is no library for a component.
-pub(super) fn build(cargo: &OsStr, folder: &Path, rustc: &Path) -> Result<Compiled, CliError> {
+pub(crate) fn build(environment: &BuildEnvironment, folder: &Path, rustc: &Path) -> Result<Compiled, ToolchainError> {
     let manifest = folder.join("Cargo.toml");
-    let manifest = manifest.canonicalize().map_err(CliError::file("read", &manifest))?;
-    let metadata = metadata(cargo, &manifest)?;
+    let manifest = manifest.canonicalize().map_err(ToolchainError::file("read", &manifest))?;
+    let metadata = metadata(environment, &manifest)?;
     let ours = metadata.packages.iter().find(|package| package.manifest_path == manifest);
     let makes_component =
         |package: &Package| package.targets.iter().any(|target| target.crate_types.iter().any(|kind| kind == "cdylib"));
     if !ours.is_some_and(makes_component) {
         let hint = "write in Cargo.toml:\n  [lib]\n  crate-type = [\"cdylib\", \"rlib\"]";
-        return Err(CliError::input_in(
+        return Err(ToolchainError::input_in(
             &manifest,
             "the crate has no library of the kind that becomes a component",
             hint,
         ));
     }
     let folder = metadata.target_directory.join("damper");
-    let output = run(command(cargo, &manifest, rustc, &folder), &manifest)?;
+    let output = run(build_command(environment, &manifest, rustc, &folder), &manifest)?;
     let wasm = artifact(&output.stdout, &manifest).ok_or_else(|| {
-        CliError::unexpected("find what cargo made", "it told of no .wasm file of this crate's library")
+        ToolchainError::unexpected("find what cargo made", "it told of no .wasm file of this crate's library")
     })?;
     Ok(Compiled { wasm, folder })
 }
@@ -98,20 +97,26 @@ pub(super) fn build(cargo: &OsStr, folder: &Path, rustc: &Path) -> Result<Compil
 ///
 /// # Errors
 /// If cargo cannot read it.
-pub(super) fn folder_of(cargo: &OsStr, manifest: &Path) -> Result<PathBuf, CliError> {
-    Ok(metadata(cargo, manifest)?.target_directory.join("damper"))
+pub(crate) fn folder_of(environment: &BuildEnvironment, manifest: &Path) -> Result<PathBuf, ToolchainError> {
+    Ok(metadata(environment, manifest)?.target_directory.join("damper"))
 }
 
-/// Compile the tests of the crate in `folder` and run them in this program's own engine. Returns whether they pass; cargo has
-/// said what there is to say.
+/// Compile the tests of the crate in `folder` and run each with the command `runner`. Returns whether they pass; cargo prints
+/// the reason.
 ///
 /// # Errors
 /// If there is no crate, or cargo cannot be run.
-pub(super) fn test(cargo: &OsStr, folder: &Path, rustc: &Path, arguments: &[String]) -> Result<bool, CliError> {
+pub(crate) fn test(
+    environment: &BuildEnvironment,
+    folder: &Path,
+    rustc: &Path,
+    runner: &[String],
+    arguments: &[String],
+) -> Result<bool, ToolchainError> {
     let manifest = folder.join("Cargo.toml");
-    let manifest = manifest.canonicalize().map_err(CliError::file("read", &manifest))?;
-    let target = metadata(cargo, &manifest)?.target_directory.join("damper");
-    let mut command = build_tool(cargo);
+    let manifest = manifest.canonicalize().map_err(ToolchainError::file("read", &manifest))?;
+    let target = metadata(environment, &manifest)?.target_directory.join("damper");
+    let mut command = environment.cargo();
     command.current_dir(manifest.parent().unwrap_or(Path::new(".")));
     command.args([
         "test",
@@ -121,9 +126,9 @@ pub(super) fn test(cargo: &OsStr, folder: &Path, rustc: &Path, arguments: &[Stri
         "--config",
         "profile.dev.debug=false",
         "--config",
-        &runner()?,
+        &runner_setting(runner),
     ]);
-    command.arg("--manifest-path").arg(&manifest).arg("--target-dir").arg(target.join(of(rustc)));
+    command.arg("--manifest-path").arg(&manifest).arg("--target-dir").arg(target.join(rustc_folder(rustc)));
     if !arguments.is_empty() {
         command.arg("--").args(arguments);
     }
@@ -131,29 +136,27 @@ pub(super) fn test(cargo: &OsStr, folder: &Path, rustc: &Path, arguments: &[Stri
     command.stdin(Stdio::null()).status().map(|status| status.success()).map_err(cannot_run)
 }
 
-/// This program as cargo's runner. As a setting in TOML, since in the environment a path with a space would fall apart.
-fn runner() -> Result<String, CliError> {
-    let program =
-        std::env::current_exe().map_err(|error| CliError::unexpected("find this program's own file", error))?;
-    let words = [program.to_string_lossy().into_owned(), "wasm-runner".to_owned()].map(toml::Value::String);
-    Ok(format!("target.{TARGET}.runner={}", toml::Value::Array(words.to_vec())))
+/// The program that runs a test, as cargo's setting in TOML: in the environment a path with a space would fall apart.
+fn runner_setting(runner: &[String]) -> String {
+    let words = runner.iter().cloned().map(toml::Value::String).collect();
+    format!("target.{TARGET}.runner={}", toml::Value::Array(words))
 }
 
-fn metadata(cargo: &OsStr, manifest: &Path) -> Result<Metadata, CliError> {
-    let mut command = build_tool(cargo);
+fn metadata(environment: &BuildEnvironment, manifest: &Path) -> Result<Metadata, ToolchainError> {
+    let mut command = environment.cargo();
     command.args(["metadata", "--no-deps", "--format-version", "1", "--manifest-path"]).arg(manifest);
     command.current_dir(manifest.parent().unwrap_or(Path::new(".")));
     let output = run(command, manifest)?;
     serde_json::from_slice(&output.stdout)
-        .map_err(|error| CliError::unexpected("read what cargo says of the crate", error))
+        .map_err(|error| ToolchainError::unexpected("read what cargo says of the crate", error))
 }
 
-fn command(cargo: &OsStr, manifest: &Path, rustc: &Path, folder: &Path) -> Command {
-    let mut command = build_tool(cargo);
+fn build_command(environment: &BuildEnvironment, manifest: &Path, rustc: &Path, folder: &Path) -> Command {
+    let mut command = environment.cargo();
     // The crate's folder, whose rust-toolchain.toml counts.
     command.current_dir(manifest.parent().unwrap_or(Path::new(".")));
     command.args(["build", "--release", "--lib", "--target", TARGET, "--message-format", "json-render-diagnostics"]);
-    command.arg("--manifest-path").arg(manifest).arg("--target-dir").arg(folder.join(of(rustc)));
+    command.arg("--manifest-path").arg(manifest).arg("--target-dir").arg(folder.join(rustc_folder(rustc)));
     for setting in PROFILE {
         command.args(["--config", setting]);
     }
@@ -172,24 +175,24 @@ fn without_foreign_settings(command: &mut Command, rustc: &Path) {
 }
 
 /// A folder for each rustc: cargo does not notice when the standard library changes under an unchanged version.
-fn of(rustc: &Path) -> String {
+fn rustc_folder(rustc: &Path) -> String {
     let digest = Sha256::digest(rustc.as_os_str().as_encoded_bytes());
     let digest: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
     format!("rustc-{digest}")
 }
 
-fn run(mut command: Command, manifest: &Path) -> Result<Output, CliError> {
+fn run(mut command: Command, manifest: &Path) -> Result<Output, ToolchainError> {
     let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output();
     let output = output.map_err(cannot_run)?;
     if output.status.success() {
         return Ok(output);
     }
-    Err(CliError::Build { path: manifest.to_path_buf() })
+    Err(ToolchainError::Compile { path: manifest.to_path_buf() })
 }
 
-fn cannot_run(error: io::Error) -> CliError {
+fn cannot_run(error: io::Error) -> ToolchainError {
     let hint = format!("it cannot be run ({error}); install Rust from https://rustup.rs");
-    CliError::Tool { program: "cargo", status: None, hint }
+    ToolchainError::Tool { program: "cargo", status: None, hint }
 }
 
 /// The .wasm file among what cargo tells of.

@@ -4,9 +4,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::commands::build::tools::check_programs;
-use crate::error::CliError;
+use crate::error::ToolchainError;
+use crate::files::replace_file;
 use crate::language::Language;
+use crate::tools::check_programs;
 
 mod embedded {
     //! Made by the build script: `FILES`, each with its path from the root of the repository, and their `DIGEST`.
@@ -20,7 +21,7 @@ const TOOLCHAIN: &str = "sdk/rust/toolchain.sh";
 
 /// The unpacked SDK.
 #[derive(Debug)]
-pub(crate) struct Sdk {
+pub struct Sdk {
     folder: PathBuf,
 }
 
@@ -30,7 +31,7 @@ impl Sdk {
     ///
     /// # Errors
     /// If the cache cannot be written, or others can change what lies there.
-    pub(crate) fn unpack(cache: &Path) -> Result<Self, CliError> {
+    pub fn unpack(cache: &Path) -> Result<Self, ToolchainError> {
         let folder = cache.join(format!("sdk-{}-{}", env!("CARGO_PKG_VERSION"), embedded::DIGEST));
         // A file that is not ours, such as a build script, would be run with the others.
         if folder.exists() {
@@ -41,28 +42,32 @@ impl Sdk {
             if fs::read(&path).is_ok_and(|found| found == *content) {
                 continue;
             }
-            put(&path, content)?;
+            replace_file(&path, content)?;
         }
         Ok(Self { folder })
     }
 
     /// The crate that a provider depends on.
-    pub(crate) fn rust(&self) -> PathBuf {
+    #[must_use]
+    pub fn rust(&self) -> PathBuf {
         self.folder.join("sdk/rust")
     }
 
     /// The npm package that a provider depends on.
-    pub(crate) fn js(&self) -> PathBuf {
+    #[must_use]
+    pub fn js(&self) -> PathBuf {
         self.folder.join("sdk/js")
     }
 
     /// The Python project that a provider depends on; its package lies in `src`.
-    pub(crate) fn python(&self) -> PathBuf {
+    #[must_use]
+    pub fn python(&self) -> PathBuf {
         self.folder.join("sdk/python")
     }
 
     /// The path of a language's SDK, as a provider's project names it.
-    pub(crate) fn dependency(&self, language: Language) -> PathBuf {
+    #[must_use]
+    pub fn dependency(&self, language: Language) -> PathBuf {
         match language {
             Language::Rust => self.rust(),
             Language::Js => self.js(),
@@ -71,24 +76,27 @@ impl Sdk {
     }
 
     /// The folder of the contract.
-    pub(crate) fn wit(&self) -> PathBuf {
+    #[must_use]
+    pub fn wit(&self) -> PathBuf {
         self.folder.join("wit")
     }
 
     /// The script that prints a rustc for wasm32-wasip2.
-    pub(crate) fn toolchain(&self) -> PathBuf {
+    #[must_use]
+    pub fn toolchain(&self) -> PathBuf {
         self.folder.join(TOOLCHAIN)
     }
 }
 
 /// The text of the script that looks for a toolchain and makes one; see its head.
-pub(crate) fn toolchain_script() -> &'static str {
+#[must_use]
+pub fn toolchain_script() -> &'static str {
     let script = embedded::FILES.iter().find(|(name, _)| *name == TOOLCHAIN);
     script.and_then(|(_, content)| std::str::from_utf8(content).ok()).unwrap_or_default()
 }
 
 /// The files of a new provider: their paths in it, and their texts with `{{...}}` still in them.
-pub(crate) fn template(language: Language) -> impl Iterator<Item = (PathBuf, &'static str)> {
+pub fn template(language: Language) -> impl Iterator<Item = (PathBuf, &'static str)> {
     let own = format!("sdk/{}/template/", language.name());
     embedded::FILES.iter().filter_map(move |(name, content)| {
         let name = name.strip_prefix(TEMPLATE).or_else(|| name.strip_prefix(own.as_str()))?;
@@ -101,24 +109,6 @@ pub(crate) fn template(language: Language) -> impl Iterator<Item = (PathBuf, &'s
         };
         Some((PathBuf::from(name), std::str::from_utf8(content).ok()?))
     })
-}
-
-/// Write a file so that it is there whole or not at all.
-///
-/// # Errors
-/// If it cannot be written.
-pub(crate) fn put(path: &Path, content: &[u8]) -> Result<(), CliError> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    fs::create_dir_all(folder).map_err(CliError::file("make the folder", folder))?;
-    let mut draft = path.file_name().unwrap_or_default().to_owned();
-    draft.push(format!(".{}.new", std::process::id()));
-    let draft = folder.join(draft);
-    let written = fs::write(&draft, content).and_then(|()| fs::rename(&draft, path));
-    if written.is_err() {
-        // Best effort: it may never have been made.
-        let _ = fs::remove_file(&draft);
-    }
-    written.map_err(CliError::file("write", path))
 }
 
 #[cfg(test)]

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::{Compiled, tools};
-use crate::error::CliError;
+use crate::build_context::BuildContext;
+use crate::compiled::{BUILT_FOLDER, Compiled};
+use crate::error::ToolchainError;
+use crate::files::replace_file;
 use crate::language::Language;
-use crate::screen::Screen;
-use crate::sdk::{self, Sdk};
-use crate::settings::build_tool;
+use crate::sdk::Sdk;
+use crate::tools;
 
 /// The newest version that this SDK was tested with; a change needs a run of the providers' cases.
 const COMPONENTIZE_PY: &str = "0.25.1";
@@ -32,11 +33,11 @@ WitWorld = component(fetch_record)
 /// pyproject.toml, as far as it matters here.
 #[derive(Deserialize)]
 struct Pyproject {
-    project: Option<Project>,
+    project: Option<ProjectTable>,
 }
 
 #[derive(Deserialize)]
-struct Project {
+struct ProjectTable {
     #[serde(default)]
     dependencies: Vec<String>,
 }
@@ -45,18 +46,23 @@ struct Project {
 ///
 /// # Errors
 /// If Python or the tool is not there, or the provider cannot be imported.
-pub(super) fn build(folder: &Path, sdk: &Sdk, cache: &Path, screen: &Screen) -> Result<Compiled, CliError> {
+pub(crate) fn build(
+    folder: &Path,
+    sdk: &Sdk,
+    cache: &Path,
+    context: &BuildContext<'_>,
+) -> Result<Compiled, ToolchainError> {
     check(folder)?;
-    let tool = tool(cache, screen)?;
-    let output = folder.join(crate::provider::BUILT);
+    let tool = tool(cache, context)?;
+    let output = folder.join(BUILT_FOLDER);
     let work = output.join("python");
-    sdk::put(&work.join(ENTRY).with_extension("py"), ENTRY_TEXT.as_bytes())?;
+    replace_file(&work.join(ENTRY).with_extension("py"), ENTRY_TEXT.as_bytes())?;
     // The tool looks here for installed packages; without this folder it uses those of any Python that it finds.
     let packages = work.join("lib/site-packages");
-    fs::create_dir_all(&packages).map_err(CliError::file("make the folder", &packages))?;
+    fs::create_dir_all(&packages).map_err(ToolchainError::file("make the folder", &packages))?;
     let (sources, wasm) = (folder.join(SOURCES), work.join("provider.wasm"));
 
-    let mut componentize = build_tool(tool.join("bin/componentize-py"));
+    let mut componentize = context.environment.command(tool.join("bin/componentize-py"));
     componentize.arg("--quiet").arg("--wit-path").arg(sdk.wit()).args(["--world", "provider", "componentize"]);
     componentize.arg("--python-path").arg(&work).arg("--python-path").arg(sdk.python().join("src"));
     componentize.arg("--python-path").arg(&sources).arg("--output").arg(&wasm).arg(ENTRY);
@@ -66,23 +72,24 @@ pub(super) fn build(folder: &Path, sdk: &Sdk, cache: &Path, screen: &Screen) -> 
 }
 
 /// That there is a provider, and nothing that would have to be installed.
-fn check(folder: &Path) -> Result<(), CliError> {
+fn check(folder: &Path) -> Result<(), ToolchainError> {
     let module = folder.join(SOURCES).join(MODULE);
     if !module.is_file() {
         let hint = "write the provider there: `def fetch_record(request: FetchRequest) -> Record`";
-        return Err(CliError::input_in(&module, "there is no module with the provider", hint));
+        return Err(ToolchainError::input_in(&module, "there is no module with the provider", hint));
     }
     let path = folder.join(Language::Python.project_file());
-    let text = fs::read_to_string(&path).map_err(CliError::file("read", &path))?;
-    let pyproject: Pyproject = toml::from_str(&text)
-        .map_err(|error| CliError::input_in(&path, format!("it cannot be read: {}", error.message()), "correct it"))?;
+    let text = fs::read_to_string(&path).map_err(ToolchainError::file("read", &path))?;
+    let pyproject: Pyproject = toml::from_str(&text).map_err(|error| {
+        ToolchainError::input_in(&path, format!("it cannot be read: {}", error.message()), "correct it")
+    })?;
     let dependencies = pyproject.project.map(|project| project.dependencies).unwrap_or_default();
     match dependencies.iter().find(|dependency| !dependency.starts_with("damper-sdk")) {
         None => Ok(()),
         Some(dependency) => {
             let hint = "a component holds the standard library, the SDK and what lies in src: put a copy of a module of pure \
                         Python there, and take it out of the dependencies";
-            Err(CliError::input_in(
+            Err(ToolchainError::input_in(
                 &path,
                 format!("damper build installs no dependencies, such as {dependency:?}"),
                 hint,
@@ -92,18 +99,18 @@ fn check(folder: &Path) -> Result<(), CliError> {
 }
 
 /// The virtual environment that has componentize-py.
-fn tool(cache: &Path, screen: &Screen) -> Result<PathBuf, CliError> {
-    let said = tools::run(build_tool("python3").arg("--version"), "python3", GET_PYTHON, GET_PYTHON)?;
+fn tool(cache: &Path, context: &BuildContext<'_>) -> Result<PathBuf, ToolchainError> {
+    let said = tools::run(context.environment.command("python3").arg("--version"), "python3", GET_PYTHON, GET_PYTHON)?;
     tools::check_version("python3", &said.stdout, LEAST_PYTHON, GET_PYTHON)?;
     let announcement = format!("fetching componentize-py {COMPONENTIZE_PY} from PyPI (70 MB unpacked, once)");
-    tools::ensure(cache, &format!("python-{COMPONENTIZE_PY}-locked"), (screen, &announcement), |folder| {
-        let mut venv = build_tool("python3");
+    tools::ensure(cache, &format!("python-{COMPONENTIZE_PY}-locked"), (context.progress, &announcement), |folder| {
+        let mut venv = context.environment.command("python3");
         venv.args(["-m", "venv"]).arg(folder);
         let failed = "Python cannot make a virtual environment; on Debian: apt install python3-venv";
         tools::run(&mut venv, "python3 -m venv", GET_PYTHON, failed)?;
         let requirements = folder.join("requirements.txt");
-        sdk::put(&requirements, REQUIREMENTS.as_bytes())?;
-        let mut pip = build_tool(folder.join("bin/python"));
+        replace_file(&requirements, REQUIREMENTS.as_bytes())?;
+        let mut pip = context.environment.command(folder.join("bin/python"));
         pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:"]);
         pip.args(["--no-deps", "--require-hashes", "--requirement"]).arg(&requirements);
         let failed = "pip says why above; it needs its index once: check the network, the proxy, and `pip config list`";
