@@ -16,6 +16,8 @@ use damper_local::export::ExportError;
 use damper_local::folder::FolderError;
 use damper_local::poller::PollerError;
 use damper_local::stream::FeedError;
+#[cfg(feature = "package")]
+use damper_package::PackagingError;
 use damper_plugins::HostError;
 use damper_plugins::component_file::ComponentFileError;
 use damper_plugins::settings::BindingError;
@@ -331,6 +333,19 @@ impl From<ToolchainError> for CliError {
             ToolchainError::File { action, path, source } => Self::File { action, path, source },
             ToolchainError::Unexpected { action, message } => Self::Unexpected { action, message },
             error => Self::Toolchain(error),
+        }
+    }
+}
+
+#[cfg(feature = "package")]
+impl From<PackagingError> for CliError {
+    fn from(error: PackagingError) -> Self {
+        match error {
+            PackagingError::Toolchain(error) => error.into(),
+            PackagingError::Binding(error) => Self::Binding(error),
+            PackagingError::Input { what, path, hint } => Self::Input { what, path, hint: Some(hint) },
+            PackagingError::File { action, path, source } => Self::File { action, path, source },
+            PackagingError::Unexpected { action, message } => Self::Unexpected { action, message },
         }
     }
 }

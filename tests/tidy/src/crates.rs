@@ -6,7 +6,7 @@ use crate::Finding;
 use crate::tree::Source;
 
 /// The crates of `host/`, and those of them that each may use: data and decisions in the core, effects around it.
-const ARROWS: [(&str, &[&str]); 10] = [
+const ARROWS: [(&str, &[&str]); 11] = [
     ("host/core", &[]),
     ("host/hardening", &[]),
     ("host/plugins", &["core"]),
@@ -15,8 +15,9 @@ const ARROWS: [(&str, &[&str]); 10] = [
     ("host/sim", &["core"]),
     ("host/workbench", &["core", "plugins"]),
     ("host/toolchain", &["core", "plugins"]),
+    ("host/package", &["core", "plugins", "toolchain"]),
     ("host/lambda", &["aws", "core", "hardening", "plugins"]),
-    ("host/cli", &["aws", "core", "hardening", "local", "plugins", "sim", "toolchain", "workbench"]),
+    ("host/cli", &["aws", "core", "hardening", "local", "package", "plugins", "sim", "toolchain", "workbench"]),
 ];
 /// Crates that the core may not use: the core decides, and the crates around it act.
 const NOT_IN_CORE: [&str; 7] = ["aws", "clap", "lambda", "reqwest", "rusqlite", "wasi", "wasmtime"];

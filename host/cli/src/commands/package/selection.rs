@@ -1,21 +1,11 @@
-//! The providers to package: which they are, where each comes from, and whether Lambda can run it as the operator set it up.
+//! The providers to package: which they are and where each comes from, as damper.toml and the command line name them.
 
-use std::cell::RefCell;
-use std::collections::BTreeSet;
-use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use damper_core::manifest::Manifest;
+use damper_package::PreparedProvider;
 use damper_plugins::component_file::ComponentFile;
-use damper_plugins::grants::{Secret, SecretSource};
-use damper_plugins::settings::{
-    self, FoundSecret, Place, ProviderSettings, SecretBackends, SecretPlace, SecretPlaceError, SecretSources,
-};
 use damper_toolchain::{BUILT_FOLDER, Builder, Project, locate_component};
-use toml::Table;
 
-use super::retention::StreamRetention;
 use crate::commands::test::conformance;
 use crate::config::Config;
 use crate::context::Context;
@@ -38,32 +28,6 @@ enum ProviderSource {
     Crate(PathBuf),
     /// A component that is there.
     File(PathBuf),
-}
-
-/// A provider that can be packaged.
-#[derive(Debug)]
-pub(super) struct Ready {
-    /// Its component.
-    pub(super) file: ComponentFile,
-    /// Its manifest with what the operator tightened.
-    pub(super) manifest: Manifest,
-    /// The operator's table, as TOML.
-    pub(super) settings: String,
-    /// The names of its secrets in AWS Secrets Manager.
-    pub(super) secrets: BTreeSet<String>,
-    /// How long its stream keeps an item.
-    pub(super) retention: StreamRetention,
-    /// Warnings for the operator.
-    pub(super) warnings: Vec<String>,
-    /// It, as damper.lock looks at it.
-    candidate: Candidate,
-}
-
-impl Ready {
-    /// The provider's name.
-    pub(super) fn name(&self) -> &str {
-        &self.manifest.name
-    }
 }
 
 /// The providers named, or all that damper.toml names.
@@ -128,7 +92,7 @@ pub(super) fn build(
     config: &Config,
     has_to_conform: bool,
     context: &Context,
-) -> Result<Vec<Ready>, CliError> {
+) -> Result<Vec<PreparedProvider>, CliError> {
     for path in
         wanted.iter().filter_map(|wanted| if let ProviderSource::File(path) = &wanted.from { Some(path) } else { None })
     {
@@ -150,19 +114,24 @@ pub(super) fn build(
         }
         Ok(component)
     })?;
-    lock::enforce(context, config, &candidates(&all))?.into_iter().collect::<Result<(), _>>()?;
+    lock::enforce(context, config, &candidates(config, &all))?.into_iter().collect::<Result<(), _>>()?;
     Ok(all)
 }
 
-fn candidates(all: &[Ready]) -> Vec<Candidate> {
-    all.iter().map(|ready| ready.candidate.clone()).collect()
+/// The providers, as damper.lock looks at them.
+fn candidates(config: &Config, all: &[PreparedProvider]) -> Vec<Candidate> {
+    all.iter().map(|ready| Candidate::new(config, &ready.file, &ready.grants)).collect()
 }
 
 /// Checks each provider as it was built last.
 ///
 /// # Errors
 /// As [`build`], and where one was never built.
-pub(super) fn look(wanted: &[SelectedProvider], config: &Config, context: &Context) -> Result<Vec<Ready>, CliError> {
+pub(super) fn look(
+    wanted: &[SelectedProvider],
+    config: &Config,
+    context: &Context,
+) -> Result<Vec<PreparedProvider>, CliError> {
     let environment = context.for_builds().environment;
     let all = prepare(wanted, config, |project| {
         let path = locate_component(project, &environment)?;
@@ -172,7 +141,7 @@ pub(super) fn look(wanted: &[SelectedProvider], config: &Config, context: &Conte
         let what = format!("{} was not built yet, and --check builds nothing", project.manifest.name);
         Err(CliError::input_in(&path, what, "run `damper package` without --check first"))
     })?;
-    lock::check(config, &candidates(&all))?.into_iter().collect::<Result<(), _>>()?;
+    lock::check(config, &candidates(config, &all))?.into_iter().collect::<Result<(), _>>()?;
     Ok(all)
 }
 
@@ -180,14 +149,16 @@ fn prepare(
     wanted: &[SelectedProvider],
     config: &Config,
     mut find_or_build: impl FnMut(&Project) -> Result<PathBuf, CliError>,
-) -> Result<Vec<Ready>, CliError> {
-    let mut all: Vec<Ready> = Vec::with_capacity(wanted.len());
+) -> Result<Vec<PreparedProvider>, CliError> {
+    let mut all: Vec<PreparedProvider> = Vec::with_capacity(wanted.len());
     for wanted in wanted {
         let path = match &wanted.from {
             ProviderSource::Crate(folder) => find_or_build(&Project::read(folder)?)?,
             ProviderSource::File(path) => path.clone(),
         };
-        let ready = prepare_one(config, ComponentFile::read(&path)?)?;
+        let file = ComponentFile::read(&path)?;
+        let said = config.provider(&file.manifest.name);
+        let ready = PreparedProvider::new(file, said, config.file.as_deref())?;
         if let Some(name) = wanted.name.as_ref().filter(|name| *name != ready.name()) {
             let found = ready.name().to_owned();
             return Err(FindError::AnotherName { provider: name.clone(), found, path }.into());
@@ -200,57 +171,4 @@ fn prepare(
     }
     all.sort_by(|one, other| one.name().cmp(other.name()));
     Ok(all)
-}
-
-/// A component with what the operator says of it.
-fn prepare_one(config: &Config, file: ComponentFile) -> Result<Ready, CliError> {
-    let nothing = ProviderSettings::default();
-    let said = config.provider(&file.manifest.name).unwrap_or(&nothing);
-    let place = config.file.as_deref().map_or(Place::Nowhere, Place::File);
-    let secrets = RefCell::new(BTreeSet::new());
-    let find = |place: &SecretPlace| {
-        secrets.borrow_mut().insert(secret_name(place, &file.manifest.name)?);
-        // Nobody asks it: packaging needs no secret, only to know which there are.
-        Ok(FoundSecret { source: Arc::new(Secret::new("")) as Arc<dyn SecretSource>, known: None })
-    };
-    let sources = SecretSources { backends: SecretBackends::SecretsManager, find: &find };
-    let bound = settings::bind(&file.manifest, said, place, sources)?;
-    let settings = settings_text(config, &file.manifest.name)?;
-    let retention = StreamRetention::of(&bound.manifest)?;
-    let mut warnings = bound.warnings;
-    warnings.extend(retention.warning(&bound.manifest));
-    let candidate = Candidate::new(config, &file, &bound.grants);
-    Ok(Ready {
-        candidate,
-        file,
-        manifest: bound.manifest,
-        settings,
-        secrets: secrets.into_inner(),
-        retention,
-        warnings,
-    })
-}
-
-/// The settings below `[providers.NAME]` without the component's path on this machine. Without a damper.toml: the settings that such
-/// a provider gets.
-fn settings_text(config: &Config, name: &str) -> Result<String, CliError> {
-    let Some(path) = &config.file else { return Ok("hosts = \"manifest\"\n".to_owned()) };
-    let text = fs::read_to_string(path).map_err(CliError::file("read", path))?;
-    let mut whole: Table = text.parse().map_err(|error| CliError::unexpected("read damper.toml again", error))?;
-    let table = whole.get_mut("providers").and_then(|providers| providers.get_mut(name));
-    let Some(table) = table.and_then(toml::Value::as_table_mut) else { return Ok(String::new()) };
-    table.remove("component");
-    toml::to_string(table).map_err(|error| CliError::unexpected("write the provider's settings", error))
-}
-
-/// The name of a secret, which must lie where Lambda finds it.
-fn secret_name(place: &SecretPlace, provider: &str) -> Result<String, SecretPlaceError> {
-    let unusable = |problem: String, hint: String| Err(SecretPlaceError { problem, hint });
-    let kind = match place {
-        SecretPlace::SecretsManager(name) => return Ok(name.clone()),
-        SecretPlace::Environment(_) => "env",
-        SecretPlace::File(_) => "file",
-    };
-    let hint = format!("put the secret into AWS Secrets Manager and name it here: `secret = \"damper/{provider}\"`");
-    unusable(format!("binds `{kind}`, which Lambda does not have"), hint)
 }

@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use damper_plugins::package::Architecture;
 use sha2::{Digest, Sha256};
 
-use super::dashboard;
-use super::retention::StreamRetention;
-use super::timeout::LeastTimeout;
+use crate::dashboard;
+use crate::retention::StreamRetention;
+use crate::timeout::LeastTimeout;
 
 const SHARED: &str = include_str!("templates/shared.yaml");
 const PROVIDER: &str = include_str!("templates/provider.yaml");
@@ -20,48 +20,48 @@ const ACCESS_SHARED: &str = include_str!("templates/access-shared.yaml");
 const ACCESS_ISOLATED: &str = include_str!("templates/access-isolated.yaml");
 
 /// The code of a function as its template names it: for each architecture the zip's name in the bucket, and its SHA-256 in Base64.
-pub(super) type Codes = BTreeMap<Architecture, Code>;
+pub type Codes = BTreeMap<Architecture, Code>;
 
 /// A zip.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Code {
+pub struct Code {
     /// Its name in the bucket, with a part of its digest.
-    pub(super) name: String,
+    pub name: String,
     /// Its SHA-256 in Base64, as Lambda tells it.
-    pub(super) sha256: String,
+    pub sha256: String,
 }
 
 /// The inputs of the shared stack's template.
 #[derive(Debug)]
-pub(super) struct SharedStack<'a> {
+pub(crate) struct SharedStack<'a> {
     /// The provider that the dashboard shows first.
-    pub(super) first: &'a str,
+    pub(crate) first: &'a str,
     /// The providers that its function works for.
-    pub(super) providers: &'a BTreeSet<String>,
+    pub(crate) providers: &'a BTreeSet<String>,
     /// Those that have functions of their own.
-    pub(super) isolated: &'a BTreeSet<String>,
+    pub(crate) isolated: &'a BTreeSet<String>,
     /// The names of the secrets of its providers.
-    pub(super) secrets: &'a BTreeSet<String>,
+    pub(crate) secrets: &'a BTreeSet<String>,
     /// The least timeout of its function.
-    pub(super) timeout: LeastTimeout,
+    pub(crate) timeout: LeastTimeout,
 }
 
 /// The inputs of a provider's template.
 #[derive(Debug)]
-pub(super) struct Stack<'a> {
-    pub(super) provider: &'a str,
-    pub(super) start_batch: u32,
-    pub(super) retention: &'a StreamRetention,
+pub(crate) struct Stack<'a> {
+    pub(crate) provider: &'a str,
+    pub(crate) start_batch: u32,
+    pub(crate) retention: &'a StreamRetention,
     /// Whether it has a function of its own.
-    pub(super) isolated: bool,
+    pub(crate) isolated: bool,
     /// The names of its secrets.
-    pub(super) secrets: &'a BTreeSet<String>,
+    pub(crate) secrets: &'a BTreeSet<String>,
     /// The least timeout of its own function.
-    pub(super) timeout: LeastTimeout,
+    pub(crate) timeout: LeastTimeout,
 }
 
 /// How AWS calls an architecture.
-pub(super) fn aws_name(architecture: Architecture) -> &'static str {
+pub(crate) fn aws_name(architecture: Architecture) -> &'static str {
     match architecture {
         Architecture::X86_64 => "x86_64",
         Architecture::Aarch64 => "arm64",
@@ -69,7 +69,7 @@ pub(super) fn aws_name(architecture: Architecture) -> &'static str {
 }
 
 /// The shared stack.
-pub(super) fn shared_template(stack: &SharedStack<'_>, codes: &Codes) -> String {
+pub(crate) fn shared_template(stack: &SharedStack<'_>, codes: &Codes) -> String {
     let function = function(&Function {
         table_name: "!Ref Table",
         bucket_name: "!Ref Bucket",
@@ -93,7 +93,7 @@ pub(super) fn shared_template(stack: &SharedStack<'_>, codes: &Codes) -> String 
 }
 
 /// A provider's stack.
-pub(super) fn provider_template(stack: &Stack<'_>, codes: &Codes) -> String {
+pub(crate) fn provider_template(stack: &Stack<'_>, codes: &Codes) -> String {
     let retention = stack.retention;
     let live = if stack.isolated { "!Ref Live" } else { r#"!ImportValue { "Fn::Sub": "${SharedStack}-Live" }"# };
     let failed_batches = match stack.isolated {

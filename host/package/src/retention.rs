@@ -5,7 +5,7 @@ use std::time::Duration;
 use damper_core::manifest::Manifest;
 use jiff::Timestamp;
 
-use crate::error::CliError;
+use crate::error::PackagingError;
 
 const HOUR: Duration = Duration::from_secs(3_600);
 /// The shortest retention of a stream, in hours: a week, enough time to see the alarm.
@@ -21,13 +21,13 @@ const YEAR: &str = "2026-01-01T00:00:00Z";
 
 /// How long a stream and its mapping keep an item.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct StreamRetention {
+pub struct StreamRetention {
     /// The longest time that the window is closed.
-    pub(super) closed: Duration,
+    pub(crate) closed: Duration,
     /// The stream's retention, in hours.
-    pub(super) hours: u64,
+    pub hours: u64,
     /// The age at which the mapping gives a record up; none: it never does, for it might while the window is closed.
-    pub(super) record_age: Option<Duration>,
+    pub(crate) record_age: Option<Duration>,
 }
 
 impl StreamRetention {
@@ -35,17 +35,17 @@ impl StreamRetention {
     ///
     /// # Errors
     /// If no stream keeps items for so long.
-    pub(super) fn of(manifest: &Manifest) -> Result<Self, CliError> {
+    pub(crate) fn of(manifest: &Manifest) -> Result<Self, PackagingError> {
         let year = YEAR.parse().unwrap_or(Timestamp::UNIX_EPOCH);
         let closed = manifest.window.longest_closed(year).ok_or_else(|| {
-            CliError::input(
+            PackagingError::input(
                 format!("the window of {} never opens", manifest.name),
                 "look at `window` in its provider.toml and in damper.toml: it is open only where both are",
             )
         })?;
         Self::for_closed_time(closed).ok_or_else(|| {
             let hours = closed.as_secs().div_ceil(3_600);
-            CliError::input(
+            PackagingError::input(
                 format!("the window of {} is closed for {hours} h at a time, and a stream keeps an item for {MAX_HOURS} h at most, {SPARE_HOURS} of which are to spare", manifest.name),
                 "open it now and then, or feed the provider only when it is open",
             )
@@ -61,12 +61,12 @@ impl StreamRetention {
     }
 
     /// The age of the oldest item that is to be told: a day before the stream trims it.
-    pub(super) fn alarm_age(&self) -> Duration {
+    pub(crate) fn alarm_age(&self) -> Duration {
         HOUR.saturating_mul(u32::try_from(self.hours.saturating_sub(24)).unwrap_or(u32::MAX))
     }
 
     /// The warning that the mapping gives items up before Damper would.
-    pub(super) fn warning(&self, manifest: &Manifest) -> Option<String> {
+    pub(crate) fn warning(&self, manifest: &Manifest) -> Option<String> {
         let (age, wanted) = (self.record_age?, manifest.retry.max_item_age);
         let hours = |duration: Duration| duration.as_secs() / 3_600;
         (wanted > age).then(|| {

@@ -12,7 +12,7 @@ const FOLDER: &str = "zig-0.15.2-zigbuild-0.24.1-locked";
 
 /// `cargo zigbuild`, ready to be run.
 #[derive(Debug)]
-pub(super) struct Zig {
+pub(crate) struct Zig {
     /// The folder in which both were installed; `None` if both are on the path.
     folder: Option<PathBuf>,
 }
@@ -22,7 +22,7 @@ impl Zig {
     ///
     /// # Errors
     /// If it is neither installed nor to be had.
-    pub(super) fn find(context: &BuildContext<'_>) -> Result<Self, ToolchainError> {
+    pub(crate) fn find(context: &BuildContext<'_>) -> Result<Self, ToolchainError> {
         if ["cargo-zigbuild", "zig"].iter().all(|program| answers(program, context)) {
             return Ok(Self { folder: None });
         }
@@ -37,7 +37,7 @@ impl Zig {
     }
 
     /// Makes a cargo command find it.
-    pub(super) fn set_up(&self, command: &mut Command, context: &BuildContext<'_>) {
+    pub(crate) fn set_up(&self, command: &mut Command, context: &BuildContext<'_>) {
         let Some(folder) = &self.folder else { return };
         command.env("CARGO_ZIGBUILD_ZIG_PATH", folder.join("ziglang/zig"));
         let mut path = folder.join("bin").into_os_string();

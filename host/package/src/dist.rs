@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 
 use damper_toolchain::replace_file;
 
-use crate::error::CliError;
+use crate::error::PackagingError;
 
 /// The folder of the providers' templates.
-pub(super) const PROVIDERS: &str = "providers";
+pub const PROVIDERS: &str = "providers";
 
 /// The change of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Change {
+pub enum Change {
     /// It is made.
     New,
     /// It is written anew.
@@ -27,7 +27,8 @@ pub(super) enum Change {
 
 impl Change {
     /// The word for it.
-    pub(super) fn word(self) -> &'static str {
+    #[must_use]
+    pub fn word(self) -> &'static str {
         match self {
             Self::New => "new",
             Self::Changed => "changed",
@@ -39,16 +40,18 @@ impl Change {
 
 /// A folder for what is deployed.
 #[derive(Debug)]
-pub(super) struct Dist {
+pub struct Dist {
     folder: PathBuf,
 }
 
 impl Dist {
-    pub(super) fn new(folder: &Path) -> Self {
+    /// The folder with this path, which need not exist yet.
+    #[must_use]
+    pub fn new(folder: &Path) -> Self {
         Self { folder: folder.to_path_buf() }
     }
 
-    pub(super) fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
 
@@ -56,12 +59,12 @@ impl Dist {
     ///
     /// # Errors
     /// If it cannot be read.
-    pub(super) fn read(&self, name: &str) -> Result<Option<Vec<u8>>, CliError> {
+    pub(crate) fn read(&self, name: &str) -> Result<Option<Vec<u8>>, PackagingError> {
         let path = self.path(name);
         match fs::read(&path) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(CliError::file("read", &path)(error)),
+            Err(error) => Err(PackagingError::file("read", &path)(error)),
         }
     }
 
@@ -69,7 +72,7 @@ impl Dist {
     ///
     /// # Errors
     /// If what lies there cannot be read.
-    pub(super) fn compare(&self, name: &str, content: &[u8]) -> Result<Change, CliError> {
+    pub(crate) fn compare(&self, name: &str, content: &[u8]) -> Result<Change, PackagingError> {
         Ok(match self.read(name)? {
             None => Change::New,
             Some(found) if found == content => Change::Unchanged,
@@ -81,7 +84,7 @@ impl Dist {
     ///
     /// # Errors
     /// If the folder cannot be written.
-    pub(super) fn write(&self, files: &BTreeMap<String, Vec<u8>>) -> Result<BTreeMap<String, Change>, CliError> {
+    pub(crate) fn write(&self, files: &BTreeMap<String, Vec<u8>>) -> Result<BTreeMap<String, Change>, PackagingError> {
         let mut changes = BTreeMap::new();
         for (name, content) in files {
             let change = self.compare(name, content)?;
@@ -92,14 +95,14 @@ impl Dist {
         }
         for name in self.stale(|name| files.contains_key(name)) {
             let path = self.path(&name);
-            fs::remove_file(&path).map_err(CliError::file("remove", &path))?;
+            fs::remove_file(&path).map_err(PackagingError::file("remove", &path))?;
             changes.insert(name, Change::Removed);
         }
         Ok(changes)
     }
 
     /// The files that an earlier run wrote and that are not `wanted` any more.
-    pub(super) fn stale(&self, wanted: impl Fn(&str) -> bool) -> Vec<String> {
+    pub(crate) fn stale(&self, wanted: impl Fn(&str) -> bool) -> Vec<String> {
         let names = |folder: &Path| -> Vec<String> {
             let entries = folder.read_dir().into_iter().flatten().flatten();
             entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()

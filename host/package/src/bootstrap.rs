@@ -4,16 +4,16 @@
 mod cargo;
 mod zig;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use damper_plugins::package::Architecture;
 use damper_toolchain::BuildContext;
 
-use super::elf::Program;
-use super::templates::aws_name;
-use crate::error::CliError;
+use crate::elf::Program;
+use crate::error::PackagingError;
+use crate::templates::aws_name;
 
 /// The source tree of this program on the machine that built it.
 const BUILT_FROM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
@@ -22,29 +22,50 @@ const MARK: &str = "host/lambda/Cargo.toml";
 
 /// Ready programs by their architectures, which each file tells itself.
 #[derive(Debug, Default)]
-pub(super) struct Given(BTreeMap<Architecture, (PathBuf, Vec<u8>)>);
+pub struct Bootstraps(BTreeMap<Architecture, (PathBuf, Vec<u8>)>);
 
-impl Given {
+impl Bootstraps {
     /// Reads and checks the files.
     ///
     /// # Errors
     /// If one cannot run in Lambda, or two are for one architecture.
-    pub(super) fn read(files: &[PathBuf]) -> Result<Self, CliError> {
+    pub fn read(files: &[PathBuf]) -> Result<Self, PackagingError> {
         let mut given = BTreeMap::new();
         for path in files {
-            let bytes = fs::read(path).map_err(CliError::file("read the program", path))?;
+            let bytes = fs::read(path).map_err(PackagingError::file("read the program", path))?;
             let architecture = check(path, &bytes, None)?;
             if let Some((other, _)) = given.insert(architecture, (path.clone(), bytes)) {
                 let what = format!("{} is for {}, too", other.display(), aws_name(architecture));
-                return Err(CliError::input_in(path, what, "give one --bootstrap for each architecture"));
+                return Err(PackagingError::input_in(path, what, "give one --bootstrap for each architecture"));
             }
         }
         Ok(Self(given))
     }
 
     /// The program for an architecture, if it was given.
-    pub(super) fn get(&self, architecture: Architecture) -> Option<&[u8]> {
+    #[must_use]
+    pub fn get(&self, architecture: Architecture) -> Option<&[u8]> {
         self.0.get(&architecture).map(|(_, bytes)| bytes.as_slice())
+    }
+
+    /// The source tree to build the programs from that are not given: the one `named`, else the one that this program was built
+    /// from. `None` if all are given.
+    ///
+    /// # Errors
+    /// If only some are given, or the tree is not there.
+    pub fn find_source(
+        &self,
+        architectures: &BTreeSet<Architecture>,
+        named: Option<&Path>,
+    ) -> Result<Option<PathBuf>, PackagingError> {
+        match architectures.iter().find(|architecture| self.get(**architecture).is_none()) {
+            None => Ok(None),
+            Some(_) if self.0.is_empty() => source(named).map(Some),
+            Some(lacking) => Err(PackagingError::input(
+                format!("no --bootstrap is for {}", aws_name(*lacking)),
+                "give one for it, too, or leave the architecture out with --arch",
+            )),
+        }
     }
 }
 
@@ -52,7 +73,7 @@ impl Given {
 ///
 /// # Errors
 /// If it is not there.
-pub(super) fn source(named: Option<&Path>) -> Result<PathBuf, CliError> {
+fn source(named: Option<&Path>) -> Result<PathBuf, PackagingError> {
     let folder = named.unwrap_or(Path::new(BUILT_FROM));
     let hint = "name Damper's source tree with --source, or ready programs with --bootstrap";
     if !folder.join(MARK).is_file() {
@@ -63,32 +84,32 @@ pub(super) fn source(named: Option<&Path>) -> Result<PathBuf, CliError> {
                     .to_owned()
             }
         };
-        return Err(CliError::input_in(folder, what, hint));
+        return Err(PackagingError::input_in(folder, what, hint));
     }
-    folder.canonicalize().map_err(CliError::file("find", folder))
+    folder.canonicalize().map_err(PackagingError::file("find", folder))
 }
 
 /// Builds the program for an architecture. Returns its bytes.
 ///
 /// # Errors
 /// If it does not compile, its toolchain is missing, or what came of it does not run in Lambda.
-pub(super) fn build(
+pub(crate) fn build(
     architecture: Architecture,
     source: &Path,
     context: &BuildContext<'_>,
-) -> Result<Vec<u8>, CliError> {
+) -> Result<Vec<u8>, PackagingError> {
     context.progress.report(&format!("building bootstrap for {}", aws_name(architecture)));
     let path = cargo::build(architecture, source, context)?;
-    let bytes = fs::read(&path).map_err(CliError::file("read what cargo made", &path))?;
+    let bytes = fs::read(&path).map_err(PackagingError::file("read what cargo made", &path))?;
     check(&path, &bytes, Some(architecture))?;
     Ok(bytes)
 }
 
 /// Whether Lambda can start this program, and on what.
-fn check(path: &Path, bytes: &[u8], wanted: Option<Architecture>) -> Result<Architecture, CliError> {
+fn check(path: &Path, bytes: &[u8], wanted: Option<Architecture>) -> Result<Architecture, PackagingError> {
     let refused = |problem: String| {
         let hint = "build it on (or for) Amazon Linux 2023 or another system with glibc 2.34 or older; `damper package --source DIR` does, with zig where it must";
-        CliError::input_in(path, format!("the program {problem}"), hint)
+        PackagingError::input_in(path, format!("the program {problem}"), hint)
     };
     let program = Program::read(bytes).map_err(refused)?;
     program.check().map_err(refused)?;

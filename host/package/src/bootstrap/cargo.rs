@@ -8,11 +8,10 @@ use damper_plugins::package::Architecture;
 use damper_toolchain::{BuildContext, ToolchainError};
 use serde::Deserialize;
 
-use super::super::elf::LAMBDA_GLIBC;
-use super::super::elf::Program;
-use super::super::templates::aws_name;
 use super::zig::Zig;
-use crate::error::CliError;
+use crate::elf::{LAMBDA_GLIBC, Program};
+use crate::error::PackagingError;
+use crate::templates::aws_name;
 
 /// Variables of the environment that would change a build.
 const CLEARED: [&str; 8] = [
@@ -54,14 +53,14 @@ struct Build<'a> {
 }
 
 /// Builds the program, with this machine's linker if its output runs in Lambda, else with zig. Returns the path.
-pub(super) fn build(
+pub(crate) fn build(
     architecture: Architecture,
     source: &Path,
     context: &BuildContext<'_>,
-) -> Result<PathBuf, CliError> {
+) -> Result<PathBuf, PackagingError> {
     let metadata = run(&mut cargo(source, context, &["metadata", "--no-deps", "--format-version", "1"]), source)?;
     let metadata: Metadata = serde_json::from_slice(&metadata.stdout)
-        .map_err(|error| CliError::unexpected("read what cargo says of Damper's source tree", error))?;
+        .map_err(|error| PackagingError::unexpected("read what cargo says of Damper's source tree", error))?;
     let folder = metadata.target_directory.join("package");
     let build = Build { source, context, architecture, folder, is_auditable: has_auditable(source, context) };
     if !build.is_auditable {
@@ -72,7 +71,7 @@ pub(super) fn build(
         return build.with_zig();
     }
     let path = build.natively()?;
-    let bytes = std::fs::read(&path).map_err(CliError::file("read what cargo made", &path))?;
+    let bytes = std::fs::read(&path).map_err(PackagingError::file("read what cargo made", &path))?;
     if Program::read(&bytes).is_ok_and(|program| program.check().is_err()) {
         context
             .progress
@@ -88,7 +87,7 @@ impl Build<'_> {
     }
 
     /// Makes sure that rustc has the target's standard library.
-    fn make_sure_of_target(&self) -> Result<(), CliError> {
+    fn make_sure_of_target(&self) -> Result<(), PackagingError> {
         if self.has_target() {
             return Ok(());
         }
@@ -128,19 +127,19 @@ impl Build<'_> {
         cargo(self.source, self.context, &[auditable, &[subcommand]].concat())
     }
 
-    fn natively(&self) -> Result<PathBuf, CliError> {
+    fn natively(&self) -> Result<PathBuf, PackagingError> {
         let mut command = self.cargo("build");
         self.program(&mut command, &self.target())
     }
 
-    fn with_zig(&self) -> Result<PathBuf, CliError> {
+    fn with_zig(&self) -> Result<PathBuf, PackagingError> {
         let zig = Zig::find(self.context)?;
         let mut command = self.cargo("zigbuild");
         zig.set_up(&mut command, self.context);
         self.program(&mut command, &format!("{}.{LAMBDA_GLIBC}", self.target()))
     }
 
-    fn program(&self, command: &mut Command, target: &str) -> Result<PathBuf, CliError> {
+    fn program(&self, command: &mut Command, target: &str) -> Result<PathBuf, PackagingError> {
         command.args(["--release", "--locked", "-p", "damper-lambda", "--bin", "bootstrap", "--config", PROFILE]);
         command.args(["--message-format", "json-render-diagnostics", "--target", target]);
         command.arg("--target-dir").arg(&self.folder);
@@ -158,7 +157,8 @@ impl Build<'_> {
             .filter_map(|line| serde_json::from_slice::<Message>(line).ok())
             .filter(|message| message.reason == "compiler-artifact")
             .find_map(|message| message.executable);
-        executable.ok_or_else(|| CliError::unexpected("find what cargo made", "it told of no program named bootstrap"))
+        executable
+            .ok_or_else(|| PackagingError::unexpected("find what cargo made", "it told of no program named bootstrap"))
     }
 }
 
@@ -175,7 +175,7 @@ fn cargo(source: &Path, context: &BuildContext<'_>, arguments: &[&str]) -> Comma
     command
 }
 
-fn run(command: &mut Command, source: &Path) -> Result<Output, CliError> {
+fn run(command: &mut Command, source: &Path) -> Result<Output, PackagingError> {
     let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output();
     let output = output.map_err(|error| ToolchainError::Tool {
         program: "cargo",

@@ -8,7 +8,7 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
 
 /// The program that Lambda starts.
-pub(super) const BOOTSTRAP: &str = "bootstrap";
+pub(crate) const BOOTSTRAP: &str = "bootstrap";
 /// The largest zip that Lambda takes directly, in bytes; from S3 it may be larger.
 const MAX_ZIP_BYTES: usize = 50 << 20;
 /// The most that the files in it may have, in bytes.
@@ -16,10 +16,10 @@ const MAX_UNZIPPED_BYTES: usize = 250 << 20;
 const COMPRESSION: i64 = 9;
 
 /// Files by their paths.
-pub(super) type Files = BTreeMap<String, Vec<u8>>;
+pub(crate) type Files = BTreeMap<String, Vec<u8>>;
 
 /// The sum of the files' sizes, in bytes.
-pub(super) fn unzipped_bytes(files: &Files) -> usize {
+pub(crate) fn unzipped_bytes(files: &Files) -> usize {
     files.values().map(Vec::len).sum()
 }
 
@@ -27,7 +27,7 @@ pub(super) fn unzipped_bytes(files: &Files) -> usize {
 ///
 /// # Errors
 /// If they cannot be packed.
-pub(super) fn pack(files: &Files) -> ZipResult<Vec<u8>> {
+pub(crate) fn pack(files: &Files) -> ZipResult<Vec<u8>> {
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     let options = SimpleFileOptions::default()
         .compression_method(CompressionMethod::Deflated)
@@ -45,7 +45,7 @@ pub(super) fn pack(files: &Files) -> ZipResult<Vec<u8>> {
 ///
 /// # Errors
 /// If it is no such zip.
-pub(super) fn unpack(zip: &[u8]) -> ZipResult<Files> {
+pub(crate) fn unpack(zip: &[u8]) -> ZipResult<Files> {
     let mut archive = ZipArchive::new(Cursor::new(zip))?;
     let mut files = Files::new();
     for index in 0..archive.len() {
@@ -61,7 +61,7 @@ pub(super) fn unpack(zip: &[u8]) -> ZipResult<Files> {
 ///
 /// # Errors
 /// With the limit that it breaks.
-pub(super) fn check_sizes(zip_bytes: usize, unzipped_bytes: usize) -> Result<(), String> {
+pub(crate) fn check_sizes(zip_bytes: usize, unzipped_bytes: usize) -> Result<(), String> {
     for (bytes, limit, what) in [(zip_bytes, MAX_ZIP_BYTES, ""), (unzipped_bytes, MAX_UNZIPPED_BYTES, " unzipped")] {
         if bytes > limit {
             return Err(format!("has {} MiB{what}, and Lambda takes {} MiB", bytes.div_ceil(1 << 20), limit >> 20));

@@ -12,15 +12,15 @@ const SHORTEST_SECONDS: u64 = 60;
 
 /// The least `TimeoutSeconds` of a function.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct LeastTimeout {
-    pub(super) seconds: u64,
+pub(crate) struct LeastTimeout {
+    pub(crate) seconds: u64,
     /// The provider that needs so many, if one does.
     because: Option<String>,
 }
 
 impl LeastTimeout {
     /// That of the function which runs these providers.
-    pub(super) fn of<'a>(providers: impl Iterator<Item = &'a Manifest>) -> Self {
+    pub(crate) fn of<'a>(providers: impl Iterator<Item = &'a Manifest>) -> Self {
         let shortest = Self { seconds: SHORTEST_SECONDS, because: None };
         providers.fold(shortest, |least, manifest| {
             let needed = shortest_call(manifest.limits.fetch_timeout).saturating_add(ANSWER);
@@ -30,7 +30,7 @@ impl LeastTimeout {
     }
 
     /// Why it is that, as a sentence of the parameter's description.
-    pub(super) fn reason(&self) -> String {
+    pub(crate) fn reason(&self) -> String {
         match &self.because {
             Some(provider) => format!("The fetch_timeout of {provider} needs {} at least.", self.seconds),
             None => "A shorter one only makes batches smaller.".to_owned(),

@@ -6,11 +6,11 @@ use object::read::elf::FileHeader;
 use object::{Endianness, elf};
 
 /// The glibc of Lambda's `provided.al2023`, Amazon Linux 2023.
-pub(super) const LAMBDA_GLIBC: Glibc = Glibc { major: 2, minor: 34 };
+pub(crate) const LAMBDA_GLIBC: Glibc = Glibc { major: 2, minor: 34 };
 
 /// A version of glibc.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Glibc {
+pub(crate) struct Glibc {
     major: u32,
     minor: u32,
 }
@@ -23,11 +23,11 @@ impl std::fmt::Display for Glibc {
 
 /// A Linux program.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Program {
+pub(crate) struct Program {
     /// The processor architecture it runs on.
-    pub(super) architecture: Architecture,
+    pub(crate) architecture: Architecture,
     /// The newest glibc that it needs; none where it is linked statically.
-    pub(super) glibc: Option<Glibc>,
+    pub(crate) glibc: Option<Glibc>,
 }
 
 impl Program {
@@ -35,7 +35,7 @@ impl Program {
     ///
     /// # Errors
     /// With what is wrong, where it is no Linux program for one of the architectures.
-    pub(super) fn read(bytes: &[u8]) -> Result<Self, String> {
+    pub(crate) fn read(bytes: &[u8]) -> Result<Self, String> {
         let damaged = |error: object::read::Error| format!("is no Linux program ({error})");
         let header = FileHeader64::<Endianness>::parse(bytes).map_err(damaged)?;
         let endian = header.endian().map_err(damaged)?;
@@ -54,7 +54,7 @@ impl Program {
     ///
     /// # Errors
     /// With the reason why not.
-    pub(super) fn check(&self) -> Result<(), String> {
+    pub(crate) fn check(&self) -> Result<(), String> {
         match self.glibc {
             Some(needed) if needed > LAMBDA_GLIBC => {
                 Err(format!("needs glibc {needed}, and Lambda's provided.al2023 has {LAMBDA_GLIBC}"))

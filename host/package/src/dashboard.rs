@@ -16,7 +16,7 @@ struct Chart {
 }
 
 /// The dashboard as JSON with `${AWS::Region}` in it; `provider` is shown first.
-pub(super) fn body(provider: &str) -> String {
+pub(crate) fn body(provider: &str) -> String {
     let mut widgets = vec![overview("Breakers: 0 closed, 1 half-open, 2 open", "BreakerState", "Maximum", 0)];
     widgets.push(overview("Dead letters", "DeadLetters", "Sum", WIDTH));
     for (index, chart) in (0_u32..).zip(charts()) {
