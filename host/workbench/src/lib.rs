@@ -1,6 +1,8 @@
 //! The provider author's workbench: a provider's cases run against its compiled component, with the engine, the limits
 //! and the egress policy of production. Only the network is simulated ([`damper_plugins::TestEnvironment`]).
 //!
+//! [`contract`] compares two versions of the interface between host and provider.
+//!
 //! The workbench has no command line, reads no settings file, and builds nothing.
 
 pub mod bless;
@@ -8,6 +10,7 @@ pub mod case;
 mod case_runner;
 mod compare;
 pub mod conformance;
+pub mod contract;
 mod difference;
 mod network;
 pub mod record;

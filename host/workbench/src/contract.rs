@@ -1,4 +1,4 @@
-//! `damper inspect --compat`: whether a contract still keeps what a released one promised.
+//! The comparison of two contracts: whether the newer one still keeps what a released one promised.
 //!
 //! The rule: a released record, enum or variant never changes, and neither does a function; new functions come with a minor
 //! version, new shapes in new interfaces. Comments are no part of the promise. While the contract is 0.x its last number is what
@@ -7,84 +7,104 @@
 mod surface;
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::{fmt, fs, io};
 
 use semver::Version;
 use serde::Serialize;
-
-use crate::error::{CliError, Exit};
-use crate::screen::{put, put_json};
 
 use surface::{Kind, Member, Shape, Surface};
 
 /// A difference, and whether it is compatible.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-struct Difference {
+pub struct Difference {
     /// Whether a component that was built against the old contract would no longer run.
-    breaking: bool,
+    pub breaking: bool,
     /// The item that differs: `record types.fetch-request`.
-    item: String,
+    pub item: String,
     /// The old and the new shape.
-    what: String,
+    pub what: String,
     /// The recommended fix.
     #[serde(skip_serializing_if = "Option::is_none")]
-    mend: Option<String>,
+    pub mend: Option<String>,
 }
 
-#[derive(Serialize)]
-struct Report<'a> {
-    old: String,
-    new: String,
-    compatible: bool,
-    differences: &'a [Difference],
+/// Two contracts and their differences. It is displayed as lines for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ContractComparison {
+    /// The old package with its version.
+    pub old: String,
+    /// The new package with its version.
+    pub new: String,
+    /// Whether components that were built against the old contract go on running.
+    pub compatible: bool,
+    /// The differences.
+    pub differences: Vec<Difference>,
 }
 
-/// Compare two contracts.
-///
-/// # Errors
-/// If one cannot be read. That they do not go together is told, and the exit says so.
-pub(super) fn run(old: &Path, new: &Path, json: bool) -> Result<Exit, CliError> {
-    let (old, new) = (read(old)?, read(new)?);
-    let differences = compare(&old, &new);
-    let breaking = differences.iter().filter(|difference| difference.breaking).count();
-    if json {
-        let (old, new) = (old.id(), new.id());
-        put_json(&Report { old, new, compatible: breaking == 0, differences: &differences })?;
-    } else {
-        put(for_people(&old, &new, &differences).trim_end())?;
+/// Why a contract cannot be compared.
+#[derive(Debug, thiserror::Error)]
+pub enum ContractError {
+    /// Its file cannot be read.
+    #[error("cannot read the contract: {source}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's message.
+        source: io::Error,
+    },
+    /// It is no WIT, or its package has no version.
+    #[error("the contract cannot be read: {problem}")]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// The problem.
+        problem: String,
+    },
+}
+
+impl ContractComparison {
+    /// Compares two files of WIT.
+    ///
+    /// # Errors
+    /// If one cannot be read.
+    pub fn of_files(old: &Path, new: &Path) -> Result<Self, ContractError> {
+        Ok(Self::of(&read(old)?, &read(new)?))
     }
-    Ok(if breaking == 0 { Exit::Done } else { Exit::BadInput })
+
+    fn of(old: &Surface, new: &Surface) -> Self {
+        let differences = compare(old, new);
+        let compatible = differences.iter().all(|difference| !difference.breaking);
+        Self { old: old.id(), new: new.id(), compatible, differences }
+    }
 }
 
-fn read(path: &Path) -> Result<Surface, CliError> {
-    let text = fs::read_to_string(path).map_err(CliError::file("read the contract", path))?;
-    Surface::parse(&path.display().to_string(), &text).map_err(|problem| {
-        CliError::input_in(
-            path,
-            format!("the contract cannot be read: {problem}"),
-            "give a file of WIT with its package and version",
-        )
-    })
-}
-
-fn for_people(old: &Surface, new: &Surface, differences: &[Difference]) -> String {
-    let mut text = String::new();
-    for Difference { breaking, item, what, mend } in differences {
-        text.push_str(&format!("{}: {item} {what}\n", if *breaking { "breaking" } else { "allowed" }));
-        if let Some(mend) = mend {
-            text.push_str(&format!("  to do: {mend}\n"));
+impl fmt::Display for ContractComparison {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { old, new, differences, .. } = self;
+        for Difference { breaking, item, what, mend } in differences {
+            writeln!(f, "{}: {item} {what}", if *breaking { "breaking" } else { "allowed" })?;
+            if let Some(mend) = mend {
+                writeln!(f, "  to do: {mend}")?;
+            }
+        }
+        let breaking = differences.iter().filter(|difference| difference.breaking).count();
+        match (breaking, differences.len()) {
+            (0, 0) => writeln!(f, "{new} is the same contract as {old}"),
+            (0, _) => writeln!(f, "{new} keeps what {old} promised: components built against it go on running"),
+            (1, _) => writeln!(f, "{new} breaks {old} in 1 place"),
+            (count, _) => writeln!(f, "{new} breaks {old} in {count} places"),
         }
     }
-    let breaking = differences.iter().filter(|difference| difference.breaking).count();
-    let (old, new) = (old.id(), new.id());
-    text.push_str(&match (breaking, differences.len()) {
-        (0, 0) => format!("{new} is the same contract as {old}\n"),
-        (0, _) => format!("{new} keeps what {old} promised: components built against it go on running\n"),
-        (1, _) => format!("{new} breaks {old} in 1 place\n"),
-        (count, _) => format!("{new} breaks {old} in {count} places\n"),
-    });
-    text
+}
+
+fn read(path: &Path) -> Result<Surface, ContractError> {
+    let path = path.to_path_buf();
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(source) => return Err(ContractError::Unreadable { path, source }),
+    };
+    Surface::parse(&path.display().to_string(), &text).map_err(|problem| ContractError::Invalid { path, problem })
 }
 
 /// The differences between a released contract and another.

@@ -34,8 +34,7 @@ fn at(version: &str, text: &str) -> String {
 }
 
 fn report(new: &str) -> String {
-    let (old, new) = (parse(CONTRACT), parse(new));
-    for_people(&old, &new, &compare(&old, &new))
+    ContractComparison::of(&parse(CONTRACT), &parse(new)).to_string()
 }
 
 fn is_compatible(new: &str) -> bool {
@@ -43,7 +42,7 @@ fn is_compatible(new: &str) -> bool {
 }
 
 fn keeps(old: &str, new: &str) -> bool {
-    compare(&parse(old), &parse(new)).iter().all(|difference| !difference.breaking)
+    ContractComparison::of(&parse(old), &parse(new)).compatible
 }
 
 #[test]
@@ -71,8 +70,8 @@ fn the_contract_keeps_what_every_released_one_promised() {
         let old = parse(&fs::read_to_string(&path).unwrap());
         let version = path.parent().unwrap().file_name().unwrap().to_str().unwrap();
         assert_eq!(old.version.to_string(), version, "{} is of another version than its folder", path.display());
-        let differences = compare(&old, &new);
-        assert!(differences.iter().all(|difference| !difference.breaking), "{}", for_people(&old, &new, &differences));
+        let comparison = ContractComparison::of(&old, &new);
+        assert!(comparison.compatible, "{comparison}");
     }
 }
 
