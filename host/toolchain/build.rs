@@ -1,5 +1,5 @@
-//! Embeds the SDK and the contract, so that `damper new` and `damper build` work anywhere on the disk. The list of files is
-//! made here, from what lies in `sdk` and `wit`; `src/sdk.rs` includes it.
+//! Embeds the SDK and the contract, so that `damper new` and `damper build` work anywhere on the disk. The list of
+//! files is made here, from what lies in `sdk` and `wit`; `src/sdk.rs` includes it.
 
 use std::error::Error;
 use std::fmt::Write as _;

@@ -1,5 +1,5 @@
-//! `bootstrap`, Lambda's program: built from Damper's own source tree by itself, so that nothing of the compiler is linked,
-//! or given ready; and in either case looked at before anyone deploys it.
+//! `bootstrap`, Lambda's program: built from Damper's own source tree by itself, so that nothing of the compiler is
+//! linked, or given ready; and in either case looked at before anyone deploys it.
 
 mod cargo;
 mod zig;
@@ -48,8 +48,8 @@ impl Bootstraps {
         self.0.get(&architecture).map(|(_, bytes)| bytes.as_slice())
     }
 
-    /// The source tree to build the programs from that are not given: the one `named`, else the one that this program was built
-    /// from. `None` if all are given.
+    /// The source tree to build the programs from that are not given: the one `named`, else the one that this program
+    /// was built from. `None` if all are given.
     ///
     /// # Errors
     /// If only some are given, or the tree is not there.
@@ -108,7 +108,8 @@ pub(crate) fn build(
 /// Whether Lambda can start this program, and on what.
 fn check(path: &Path, bytes: &[u8], wanted: Option<Architecture>) -> Result<Architecture, PackagingError> {
     let refused = |problem: String| {
-        let hint = "build it on (or for) Amazon Linux 2023 or another system with glibc 2.34 or older; `damper package --source DIR` does, with zig where it must";
+        let hint = "build it on (or for) Amazon Linux 2023 or another system with glibc 2.34 or older; `damper \
+            package --source DIR` does, with zig where it must";
         PackagingError::input_in(path, format!("the program {problem}"), hint)
     };
     let program = Program::read(bytes).map_err(refused)?;

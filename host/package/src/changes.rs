@@ -1,7 +1,7 @@
 //! The changes that a packaging would make, found without building anything.
 //!
-//! A compiled component follows from the component, the engine and the settings, which are all named in the zip: so it is known
-//! without compiling whether it is still the same. `bootstrap` is compared where it is given.
+//! A compiled component follows from the component, the engine and the settings, which are all named in the zip: so it
+//! is known without compiling whether it is still the same. `bootstrap` is compared where it is given.
 
 use std::collections::{BTreeMap, BTreeSet};
 

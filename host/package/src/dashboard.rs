@@ -24,7 +24,8 @@ pub(crate) fn body(provider: &str) -> String {
         widgets.push(json!({
             "type": "metric", "x": column * WIDTH, "y": row * HEIGHT, "width": WIDTH, "height": HEIGHT,
             "properties": {
-                "title": format!("{CHOSEN}: {}", chart.title), "region": "${AWS::Region}", "view": "timeSeries", "period": 60,
+                "title": format!("{CHOSEN}: {}", chart.title), "region": "${AWS::Region}", "view": "timeSeries",
+                "period": 60,
                 "yAxis": { "left": { "label": chart.unit, "min": 0, "showUnits": false } },
                 "metrics": chart.metrics,
             }

@@ -64,8 +64,8 @@ impl Program {
     }
 }
 
-/// The newest `GLIBC_x.y` among the versions of symbols that the program needs. One that is marked weak it can do without: the
-/// loader says nothing if it is missing.
+/// The newest `GLIBC_x.y` among the versions of symbols that the program needs. One that is marked weak it can do
+/// without: the loader says nothing if it is missing.
 fn glibc(header: &FileHeader64<Endianness>, endian: Endianness, bytes: &[u8]) -> object::read::Result<Option<Glibc>> {
     let sections = header.sections(endian, bytes)?;
     let Some((mut needs, link)) = sections.gnu_verneed(endian, bytes)? else { return Ok(None) };

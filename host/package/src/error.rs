@@ -82,7 +82,7 @@ impl PackagingError {
         move |source| Self::File { action, path, source }
     }
 
-    pub(crate) fn unexpected(action: &'static str, error: impl std::fmt::Display) -> Self {
+    pub(crate) fn cannot(action: &'static str, error: impl std::fmt::Display) -> Self {
         Self::Unexpected { action, message: error.to_string() }
     }
 }

@@ -1,8 +1,8 @@
 //! From components to what is deployed to AWS: one zip for each architecture, and the stacks' templates.
 //!
-//! [`PreparedProvider`] is a component that can run in Lambda as the operator set it up. [`Packaging`] puts several of them into the
-//! zips with `bootstrap`, Lambda's program, and writes the zips and the templates into a folder ([`Dist`]); or it says what that
-//! would change, without building anything. The same input gives the same bytes.
+//! [`PreparedProvider`] is a component that can run in Lambda as the operator set it up. [`Packaging`] puts several of
+//! them into the zips with `bootstrap`, Lambda's program, and writes the zips and the templates into a folder
+//! ([`Dist`]); or it says what that would change, without building anything. The same input gives the same bytes.
 //!
 //! This crate has no command line and calls no service of AWS. The caller decides which providers are packaged.
 

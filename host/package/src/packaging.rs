@@ -1,5 +1,5 @@
-//! Packages providers: builds or takes `bootstrap`, compiles the providers, and writes zips and templates; or compares them with
-//! the ones that lie there.
+//! Packages providers: builds or takes `bootstrap`, compiles the providers, and writes zips and templates; or compares
+//! them with the ones that lie there.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -65,7 +65,7 @@ impl Packaging<'_> {
                 (Some(program), _) => program.to_vec(),
                 (None, Some(source)) => bootstrap::build(*architecture, source, context)?,
                 (None, None) => {
-                    return Err(PackagingError::unexpected("build bootstrap", "its source was not looked for"));
+                    return Err(PackagingError::cannot("build bootstrap", "its source was not looked for"));
                 }
             };
             let contents = contents(program, *architecture, self.providers, compiler, context.progress)?;

@@ -37,8 +37,8 @@ pub struct PreparedProvider {
 }
 
 impl PreparedProvider {
-    /// Brings a component together with what the operator says of it: `said`, which was read from `damper_toml` where there is
-    /// such a file.
+    /// Brings a component together with what the operator says of it: `said`, which was read from `damper_toml` where
+    /// there is such a file.
     ///
     /// # Errors
     /// If Lambda cannot run it so.
@@ -79,16 +79,16 @@ impl PreparedProvider {
     }
 }
 
-/// The settings below `[providers.NAME]` without the component's path on this machine. Without a damper.toml: the settings that such
-/// a provider gets.
+/// The settings below `[providers.NAME]` without the component's path on this machine. Without a damper.toml: the
+/// settings that such a provider gets.
 fn settings_text(damper_toml: Option<&Path>, name: &str) -> Result<String, PackagingError> {
     let Some(path) = damper_toml else { return Ok("hosts = \"manifest\"\n".to_owned()) };
     let text = fs::read_to_string(path).map_err(PackagingError::file("read", path))?;
-    let mut whole: Table = text.parse().map_err(|error| PackagingError::unexpected("read damper.toml again", error))?;
+    let mut whole: Table = text.parse().map_err(|error| PackagingError::cannot("read damper.toml again", error))?;
     let table = whole.get_mut("providers").and_then(|providers| providers.get_mut(name));
     let Some(table) = table.and_then(toml::Value::as_table_mut) else { return Ok(String::new()) };
     table.remove("component");
-    toml::to_string(table).map_err(|error| PackagingError::unexpected("write the provider's settings", error))
+    toml::to_string(table).map_err(|error| PackagingError::cannot("write the provider's settings", error))
 }
 
 /// The name of a secret, which must lie where Lambda finds it.

@@ -46,7 +46,11 @@ impl StreamRetention {
         Self::for_closed_time(closed).ok_or_else(|| {
             let hours = closed.as_secs().div_ceil(3_600);
             PackagingError::input(
-                format!("the window of {} is closed for {hours} h at a time, and a stream keeps an item for {MAX_HOURS} h at most, {SPARE_HOURS} of which are to spare", manifest.name),
+                format!(
+                    "the window of {} is closed for {hours} h at a time, and a stream keeps an item for \
+                    {MAX_HOURS} h at most, {SPARE_HOURS} of which are to spare",
+                    manifest.name
+                ),
                 "open it now and then, or feed the provider only when it is open",
             )
         })
@@ -71,7 +75,9 @@ impl StreamRetention {
         let hours = |duration: Duration| duration.as_secs() / 3_600;
         (wanted > age).then(|| {
             format!(
-                "{}: Lambda gives an item up after {} h, which is before its max_item_age of {} h makes it a dead letter; the item is then kept in the bucket below aws/lambda/. In provider.toml a `retry.max_item_age` of \"6d\" or less keeps all in one place",
+                "{}: Lambda gives an item up after {} h, which is before its max_item_age of {} h makes it a dead \
+                    letter; the item is then kept in the bucket below aws/lambda/. In provider.toml a \
+                    `retry.max_item_age` of \"6d\" or less keeps all in one place",
                 manifest.name,
                 hours(age),
                 hours(wanted)

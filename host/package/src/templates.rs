@@ -19,7 +19,8 @@ const BUCKET: &str = include_str!("templates/bucket.yaml");
 const ACCESS_SHARED: &str = include_str!("templates/access-shared.yaml");
 const ACCESS_ISOLATED: &str = include_str!("templates/access-isolated.yaml");
 
-/// The code of a function as its template names it: for each architecture the zip's name in the bucket, and its SHA-256 in Base64.
+/// The code of a function as its template names it: for each architecture the zip's name in the bucket, and its SHA-256
+/// in Base64.
 pub type Codes = BTreeMap<Architecture, Code>;
 
 /// A zip.
@@ -138,13 +139,15 @@ const EXPIRY: &str = "\
 ";
 
 const FAILED_BATCHES: &str = "
-# --- The batches that AWS gave up on; its bucket is this provider's own, since the function's role has to list it ---------------
+# --- The batches that AWS gave up on; its bucket is this provider's own, since the function's role has to list it \
+---------------
 
 ";
 
 const ROLLBACK: &str = "\
 Rollback:
-  Description: Takes a bad zip back, at once. VERSION is the one before; list them with `aws lambda list-versions-by-function`.
+  Description: Takes a bad zip back, at once. VERSION is the one before; list them with `aws lambda \
+list-versions-by-function`.
   Value: !Sub aws lambda update-alias --function-name ${FunctionName} --name live --function-version VERSION
 ";
 
@@ -159,10 +162,13 @@ fn closed_text(retention: &StreamRetention) -> String {
 fn record_age(retention: &StreamRetention) -> String {
     match retention.record_age {
         Some(age) => format!(
-            "# The last resort, before the stream trims an item without a trace: the batch goes to the bucket.\nMaximumRecordAgeInSeconds: {}\n",
+            "# The last resort, before the stream trims an item without a trace: the batch goes to the \
+                bucket.\nMaximumRecordAgeInSeconds: {}\n",
             age.as_secs()
         ),
-        None => "# Lambda counts seven days at most, which the closed window and two days to spare do not fit into.\nMaximumRecordAgeInSeconds: -1\n".to_owned(),
+        None => "# Lambda counts seven days at most, which the closed window and two days to spare do not fit \
+            into.\nMaximumRecordAgeInSeconds: -1\n"
+            .to_owned(),
     }
 }
 
@@ -222,8 +228,8 @@ fn assignment_variable(providers: &BTreeSet<String>) -> String {
     format!("DAMPER_PROVIDERS: \"{names}\"\n")
 }
 
-/// Which providers a function works for, in few words that are others for other providers: a version's description, of which no more than
-/// 256 characters are taken.
+/// Which providers a function works for, in few words that are others for other providers: a version's description, of
+/// which no more than 256 characters are taken.
 fn assigned_text(providers: &BTreeSet<String>) -> String {
     let names: Vec<&str> = providers.iter().map(String::as_str).collect();
     match *names {
@@ -260,8 +266,8 @@ fn denial_of(isolated: &BTreeSet<String>) -> String {
     )
 }
 
-/// A bucket with its policy, as lines of `Resources`. Deleted objects can be restored for some days; `expiry` are further rules
-/// of its lifecycle.
+/// A bucket with its policy, as lines of `Resources`. Deleted objects can be restored for some days; `expiry` are
+/// further rules of its lifecycle.
 fn bucket(name: &str, old_version_days: &str, expiry: &str) -> String {
     let inline = [("BUCKET", name.to_owned()), ("OLD_VERSION_DAYS", old_version_days.to_owned())];
     dedent(&fill(BUCKET, &inline, &[("EXPIRY", expiry.to_owned())]))
@@ -275,7 +281,8 @@ fn secrets_statement(secrets: &BTreeSet<String>) -> String {
     let arn = |name: &String| match name.starts_with("arn:") {
         true => format!("    - {name}\n"),
         false => format!(
-            "    - !Sub arn:${{AWS::Partition}}:secretsmanager:${{AWS::Region}}:${{AWS::AccountId}}:secret:{name}-??????\n"
+            "    - !Sub arn:${{AWS::Partition}}:secretsmanager:${{AWS::Region}}:${{AWS::AccountId}}\
+             :secret:{name}-??????\n"
         ),
     };
     let arns: String = secrets.iter().map(arn).collect();

@@ -1,4 +1,5 @@
-//! The least timeout of a function: with a shorter one a fetch could outlast its invocation, so that nothing would ever start. Pure.
+//! The least timeout of a function: with a shorter one a fetch could outlast its invocation, so that nothing would ever
+//! start. Pure.
 
 use std::time::Duration;
 
@@ -44,7 +45,8 @@ mod tests {
 
     fn manifest(name: &str, fetch_timeout: &str) -> Manifest {
         let text = format!(
-            "name = {name:?}\nversion = \"0.1.0\"\n[egress]\nhosts = [\"api.test\"]\n[limits]\nfetch_timeout = {fetch_timeout:?}\n"
+            "name = {name:?}\nversion = \"0.1.0\"\n[egress]\nhosts = [\"api.test\"]\n[limits]\nfetch_timeout = \
+                {fetch_timeout:?}\n"
         );
         Manifest::parse(&text).unwrap()
     }

@@ -37,7 +37,7 @@ impl Zips {
         contents: &Files,
         dist: &Dist,
     ) -> Result<(), PackagingError> {
-        let zip = archive::pack(contents).map_err(|error| PackagingError::unexpected("pack the zip", error))?;
+        let zip = archive::pack(contents).map_err(|error| PackagingError::cannot("pack the zip", error))?;
         let (name, bytes) = (zip_name(architecture), archive::unzipped_bytes(contents));
         archive::check_sizes(zip.len(), bytes).map_err(|problem| {
             let hint = "package fewer providers at a time, into several stacks with an --output each";

@@ -21,7 +21,8 @@ pub struct Built {
     pub bytes: u64,
 }
 
-/// Build the providers in these folders, of whichever language, one after another, each to where it belongs or to `output`.
+/// Build the providers in these folders, of whichever language, one after another, each to where it belongs or to
+/// `output`.
 ///
 /// # Errors
 /// If one cannot be built; those before it are done.
@@ -128,7 +129,7 @@ fn find_toolchain(sdk: &Sdk, cache: &Path, environment: &BuildEnvironment) -> Re
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
         .output()
-        .map_err(|error| ToolchainError::unexpected("run sh to look for a toolchain", error))?;
+        .map_err(|error| ToolchainError::cannot("run sh to look for a toolchain", error))?;
     let rustc = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     if !output.status.success() || rustc.is_empty() {
         return Err(ToolchainError::Tool {

@@ -88,7 +88,7 @@ pub(crate) fn build(environment: &BuildEnvironment, folder: &Path, rustc: &Path)
     let folder = metadata.target_directory.join("damper");
     let output = run(build_command(environment, &manifest, rustc, &folder), &manifest)?;
     let wasm = artifact(&output.stdout, &manifest).ok_or_else(|| {
-        ToolchainError::unexpected("find what cargo made", "it told of no .wasm file of this crate's library")
+        ToolchainError::cannot("find what cargo made", "it told of no .wasm file of this crate's library")
     })?;
     Ok(Compiled { wasm, folder })
 }
@@ -101,8 +101,8 @@ pub(crate) fn folder_of(environment: &BuildEnvironment, manifest: &Path) -> Resu
     Ok(metadata(environment, manifest)?.target_directory.join("damper"))
 }
 
-/// Compile the tests of the crate in `folder` and run each with the command `runner`. Returns whether they pass; cargo prints
-/// the reason.
+/// Compile the tests of the crate in `folder` and run each with the command `runner`. Returns whether they pass; cargo
+/// prints the reason.
 ///
 /// # Errors
 /// If there is no crate, or cargo cannot be run.
@@ -148,7 +148,7 @@ fn metadata(environment: &BuildEnvironment, manifest: &Path) -> Result<Metadata,
     command.current_dir(manifest.parent().unwrap_or(Path::new(".")));
     let output = run(command, manifest)?;
     serde_json::from_slice(&output.stdout)
-        .map_err(|error| ToolchainError::unexpected("read what cargo says of the crate", error))
+        .map_err(|error| ToolchainError::cannot("read what cargo says of the crate", error))
 }
 
 fn build_command(environment: &BuildEnvironment, manifest: &Path, rustc: &Path, folder: &Path) -> Command {

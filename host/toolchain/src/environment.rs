@@ -49,8 +49,8 @@ const BUILD_VARIABLES: [&str; 43] = [
     "TMPDIR",
     "USER",
 ];
-/// Prefixes of further variables: the toolchains' and their registries', cc's own by target, and those of version managers, by way
-/// of which programs are found.
+/// Prefixes of further variables: the toolchains' and their registries', cc's own by target, and those of version
+/// managers, by way of which programs are found.
 const BUILD_PREFIXES: [&str; 25] = [
     "CARGO_",
     "GIT_",
@@ -89,8 +89,8 @@ fn is_for_builds(name: &str) -> bool {
     is_known && !is_refused
 }
 
-/// The variables for programs that build something. Secrets that are kept in the environment for providers are withheld: what is
-/// compiled runs code of its own, as build scripts and macros.
+/// The variables for programs that build something. Secrets that are kept in the environment for providers are
+/// withheld: what is compiled runs code of its own, as build scripts and macros.
 // No `Debug`: a proxy's address may hold a password.
 #[derive(Clone)]
 pub struct BuildEnvironment {
@@ -132,8 +132,8 @@ mod tests {
 
     #[test]
     fn what_builds_gets_no_secret_of_the_environment() {
-        let needed = "PATH HOME https_proxy CARGO CARGO_HOME RUSTUP_HOME RUSTFLAGS LC_ALL XDG_CACHE_HOME npm_config_registry \
-                      PIP_INDEX_URL SSH_AUTH_SOCK DAMPER_CACHE";
+        let needed = "PATH HOME https_proxy CARGO CARGO_HOME RUSTUP_HOME RUSTFLAGS LC_ALL XDG_CACHE_HOME \
+                      npm_config_registry PIP_INDEX_URL SSH_AUTH_SOCK DAMPER_CACHE";
         assert_eq!(needed.split_whitespace().find(|name| !is_for_builds(name)), None);
         let withheld = "CATFACTS_KEY AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN GITHUB_TOKEN DAMPER_GLEIF_KEY NPM_TOKEN \
                         CARGO_REGISTRY_TOKEN PGPASSWORD LD_PRELOAD";

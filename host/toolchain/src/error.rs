@@ -117,7 +117,7 @@ impl ToolchainError {
         move |source| Self::File { action, path, source }
     }
 
-    pub(crate) fn unexpected(action: &'static str, error: impl std::fmt::Display) -> Self {
+    pub(crate) fn cannot(action: &'static str, error: impl std::fmt::Display) -> Self {
         Self::Unexpected { action, message: error.to_string() }
     }
 }
@@ -128,8 +128,8 @@ impl From<ComponentFileError> for ToolchainError {
     }
 }
 
-/// The hint for a folder of programs that others can change. A changed mode does not take away what others have put there, so that
-/// none is advised.
+/// The hint for a folder of programs that others can change. A changed mode does not take away what others have put
+/// there, so that none is advised.
 #[must_use]
 pub fn untrusted_hint(folder: &Path, error: &OwnershipError) -> String {
     match error {

@@ -1,5 +1,6 @@
-//! JavaScript and TypeScript: esbuild makes one module of the provider and the SDK, and componentize-qjs puts it, already loaded,
-//! into a component with the QuickJS interpreter. It is what jco calls for its backend `qjs`; jco as a whole is ten times its size.
+//! JavaScript and TypeScript: esbuild makes one module of the provider and the SDK, and componentize-qjs puts it,
+//! already loaded, into a component with the QuickJS interpreter. It is what jco calls for its backend `qjs`; jco as a
+//! whole is ten times its size.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -105,7 +106,8 @@ fn tools(cache: &Path, context: &BuildContext<'_>) -> Result<PathBuf, ToolchainE
         let mut npm = context.environment.command("npm");
         npm.args(["ci", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"]).current_dir(folder);
         let missing = "npm comes with Node.js: install it from https://nodejs.org";
-        let failed = "npm says why above; it needs its registry once: check the network, the proxy, and `npm config get registry`";
+        let failed = "npm says why above; it needs its registry once: check the network, the proxy, and `npm config \
+            get registry`";
         tools::run(&mut npm, "npm", missing, failed).map(drop)
     })
 }

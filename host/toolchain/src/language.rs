@@ -48,8 +48,8 @@ impl Language {
         match found.as_slice() {
             [language] => Ok(*language),
             [] => {
-                let hint = "name a provider's folder: beside provider.toml it has Cargo.toml (Rust), package.json (JavaScript) \
-                            or pyproject.toml (Python); `damper new NAME --lang LANGUAGE` makes one";
+                let hint = "name a provider's folder: beside provider.toml it has Cargo.toml (Rust), package.json \
+                            (JavaScript) or pyproject.toml (Python); `damper new NAME --lang LANGUAGE` makes one";
                 Err(ToolchainError::input_in(folder, "there is no project of a language that damper builds", hint))
             }
             several => {

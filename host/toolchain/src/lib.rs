@@ -1,11 +1,11 @@
 //! Building components: from a project in Rust, JavaScript or Python to one `.wasm` file with its manifest inside.
 //!
-//! A [`Project`] is a provider's folder, its manifest checked. [`Builder`] compiles it with the tools of its [`Language`], which are
-//! found on the machine or installed into the cache once. [`sdk`] holds the SDKs and the contract and unpacks them into the cache;
-//! [`scaffold`] makes a new project.
+//! A [`Project`] is a provider's folder, its manifest checked. [`Builder`] compiles it with the tools of its
+//! [`Language`], which are found on the machine or installed into the cache once. [`sdk`] holds the SDKs and the
+//! contract and unpacks them into the cache; [`scaffold`] makes a new project.
 //!
-//! The program passes in the environment, the cache and a place for messages ([`BuildContext`]). This crate has no command line,
-//! reads no environment, and runs no component.
+//! The program passes in the environment, the cache and a place for messages ([`BuildContext`]). This crate has no
+//! command line, reads no environment, and runs no component.
 
 mod build_context;
 mod builder;

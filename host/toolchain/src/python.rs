@@ -87,8 +87,8 @@ fn check(folder: &Path) -> Result<(), ToolchainError> {
     match dependencies.iter().find(|dependency| !dependency.starts_with("damper-sdk")) {
         None => Ok(()),
         Some(dependency) => {
-            let hint = "a component holds the standard library, the SDK and what lies in src: put a copy of a module of pure \
-                        Python there, and take it out of the dependencies";
+            let hint = "a component holds the standard library, the SDK and what lies in src: put a copy of a module \
+                        of pure Python there, and take it out of the dependencies";
             Err(ToolchainError::input_in(
                 &path,
                 format!("damper build installs no dependencies, such as {dependency:?}"),

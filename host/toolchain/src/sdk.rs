@@ -1,5 +1,5 @@
-//! The SDKs and the contract, which are on no registry yet: embedded, and unpacked into the cache for the providers that
-//! are scaffolded.
+//! The SDKs and the contract, which are on no registry yet: embedded, and unpacked into the cache for the providers
+//! that are scaffolded.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -26,8 +26,8 @@ pub struct Sdk {
 }
 
 impl Sdk {
-    /// Makes sure that the SDK lies in the cache, whole. Each version has a folder of its own, and each file is put into
-    /// place in one step, so that several programs may do this at once.
+    /// Makes sure that the SDK lies in the cache, whole. Each version has a folder of its own, and each file is put
+    /// into place in one step, so that several programs may do this at once.
     ///
     /// # Errors
     /// If the cache cannot be written, or others can change what lies there.

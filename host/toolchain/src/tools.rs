@@ -1,4 +1,5 @@
-//! Compilers that come from a language's own registry: fetched at a pinned version when first needed, into the cache, once.
+//! Compilers that come from a language's own registry: fetched at a pinned version when first needed, into the cache,
+//! once.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -12,8 +13,8 @@ use crate::error::ToolchainError;
 /// Written last, so that a folder without it is begun anew.
 const COMPLETE: &str = ".complete";
 
-/// The folder of a tool in the cache, installed by `install` if it is not there yet. Of several programs that want it at once
-/// one installs it and the others wait.
+/// The folder of a tool in the cache, installed by `install` if it is not there yet. Of several programs that want it
+/// at once one installs it and the others wait.
 ///
 /// # Errors
 /// Those of `install`, or where the cache cannot be written.

@@ -1,8 +1,9 @@
 //! The comparison of two contracts: whether the newer one still keeps what a released one promised.
 //!
-//! The rule: a released record, enum or variant never changes, and neither does a function; new functions come with a minor
-//! version, new shapes in new interfaces. Comments are no part of the promise. While the contract is 0.x its last number is what
-//! a minor version is later, for a host runs components of one 0.x alone (as the component model links versions).
+//! The rule: a released record, enum or variant never changes, and neither does a function; new functions come with a
+//! minor version, new shapes in new interfaces. Comments are no part of the promise. While the contract is 0.x its last
+//! number is what a minor version is later, for a host runs components of one 0.x alone (as the component model links
+//! versions).
 
 mod surface;
 
@@ -174,7 +175,8 @@ fn additions(old: &Surface, new: &Surface) -> Vec<Difference> {
     differences
 }
 
-/// Versions of one track are linked with one another: those of one major version, before 1.0 those of one minor version.
+/// Versions of one track are linked with one another: those of one major version, before 1.0 those of one minor
+/// version.
 fn track(version: &Version) -> (u64, u64) {
     if version.major == 0 { (0, version.minor) } else { (version.major, 0) }
 }
@@ -226,10 +228,12 @@ fn changes(was: &Shape, is: &Shape) -> Vec<String> {
 fn mend(shape: &Shape) -> &'static str {
     match shape.kind {
         Kind::Record => {
-            "leave the record as it is: let what is new travel in `extras`, or make a record of another name in a new interface"
+            "leave the record as it is: let what is new travel in `extras`, or make a record of another name in a \
+                new interface"
         }
         Kind::Variant | Kind::Enum | Kind::Flags => {
-            "leave it as it is: use its `other` case where it has one, or make a type of another name in a new interface"
+            "leave it as it is: use its `other` case where it has one, or make a type of another name in a new \
+                interface"
         }
         Kind::Function | Kind::Export => {
             "leave the function as it is, and add one of another name with a minor version"

@@ -164,7 +164,8 @@ impl CompilingShown {
     fn as_text(&self) -> String {
         match self {
             Self::Cost { functions, longest_function_bytes, most_memory_bytes, most_cpu_seconds } => format!(
-                "{functions} functions, the longest of {}; may use {} of memory and {most_cpu_seconds} s of processor time",
+                "{functions} functions, the longest of {}; may use {} of memory and {most_cpu_seconds} s of \
+                    processor time",
                 size(*longest_function_bytes),
                 size(*most_memory_bytes)
             ),

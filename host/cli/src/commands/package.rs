@@ -1,4 +1,5 @@
-//! `damper package`: from providers to what is deployed to AWS: one zip for each architecture, and the stacks' templates.
+//! `damper package`: from providers to what is deployed to AWS: one zip for each architecture, and the stacks'
+//! templates.
 
 mod selection;
 
@@ -184,13 +185,15 @@ fn next_steps(command: &Package, codes: &Codes, providers: &[PreparedProvider], 
         lines.push(format!("  aws s3 cp {dist}/{} s3://CODE/damper/{}", zip_name(*architecture), code.name));
     }
     lines.push(format!(
-        "  aws cloudformation deploy --stack-name damper --template-file {dist}/{SHARED} --capabilities CAPABILITY_IAM --parameter-overrides CodeBucket=CODE"
+        "  aws cloudformation deploy --stack-name damper --template-file {dist}/{SHARED} --capabilities \
+            CAPABILITY_IAM --parameter-overrides CodeBucket=CODE"
     ));
     if let Some(provider) = providers.first() {
         let (name, count) = (provider.name(), providers.len());
         let more = if count > 1 { "   # and so each provider" } else { "" };
         lines.push(format!(
-            "  aws cloudformation deploy --stack-name damper-{name} --template-file {dist}/{PROVIDERS}/{name}.yaml{more}"
+            "  aws cloudformation deploy --stack-name damper-{name} --template-file \
+                {dist}/{PROVIDERS}/{name}.yaml{more}"
         ));
     }
     context.screen.say(lines.join("\n"));

@@ -1,4 +1,5 @@
-//! Cargo, run so that `bootstrap` comes out the same whatever the machine is set to, and for another architecture than its own.
+//! Cargo, run so that `bootstrap` comes out the same whatever the machine is set to, and for another architecture than
+//! its own.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -47,8 +48,8 @@ struct Build<'a> {
     architecture: Architecture,
     /// Cargo's target folder.
     folder: PathBuf,
-    /// Whether cargo-auditable is there: the program then holds the list of the crates that it was built of, for `cargo audit bin`
-    /// and others that look for known vulnerabilities.
+    /// Whether cargo-auditable is there: the program then holds the list of the crates that it was built of, for `cargo
+    /// audit bin` and others that look for known vulnerabilities.
     is_auditable: bool,
 }
 
@@ -60,11 +61,14 @@ pub(crate) fn build(
 ) -> Result<PathBuf, PackagingError> {
     let metadata = run(&mut cargo(source, context, &["metadata", "--no-deps", "--format-version", "1"]), source)?;
     let metadata: Metadata = serde_json::from_slice(&metadata.stdout)
-        .map_err(|error| PackagingError::unexpected("read what cargo says of Damper's source tree", error))?;
+        .map_err(|error| PackagingError::cannot("read what cargo says of Damper's source tree", error))?;
     let folder = metadata.target_directory.join("package");
     let build = Build { source, context, architecture, folder, is_auditable: has_auditable(source, context) };
     if !build.is_auditable {
-        context.progress.report("bootstrap will not tell what it is built of: cargo-auditable is not installed (cargo install --locked cargo-auditable)");
+        context.progress.report(
+            "bootstrap will not tell what it is built of: cargo-auditable is not installed \
+            (cargo install --locked cargo-auditable)",
+        );
     }
     build.make_sure_of_target()?;
     if architecture.name() != std::env::consts::ARCH || std::env::consts::OS != "linux" {
@@ -103,7 +107,8 @@ impl Build<'_> {
             program: "the search for Rust's standard library",
             status: None,
             hint: format!(
-                "`rustup target add {target}` gets it; where that cannot be, package for {} alone (--arch), or give a ready program with --bootstrap",
+                "`rustup target add {target}` gets it; where that cannot be, package for {} alone (--arch), or give \
+                    a ready program with --bootstrap",
                 aws_name(match self.architecture {
                     Architecture::X86_64 => Architecture::Aarch64,
                     Architecture::Aarch64 => Architecture::X86_64,
@@ -158,7 +163,7 @@ impl Build<'_> {
             .filter(|message| message.reason == "compiler-artifact")
             .find_map(|message| message.executable);
         executable
-            .ok_or_else(|| PackagingError::unexpected("find what cargo made", "it told of no program named bootstrap"))
+            .ok_or_else(|| PackagingError::cannot("find what cargo made", "it told of no program named bootstrap"))
     }
 }
 

@@ -1,5 +1,5 @@
-//! zig as the linker for another machine than this one: it has every glibc's symbols, of which it takes the version asked for.
-//! If it is not installed, it is downloaded from PyPI once, into Damper's cache.
+//! zig as the linker for another machine than this one: it has every glibc's symbols, of which it takes the version
+//! asked for. If it is not installed, it is downloaded from PyPI once, into Damper's cache.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -78,6 +78,8 @@ fn install(cache: &Path, folder: &Path, context: &BuildContext<'_>) -> Result<()
     Err(ToolchainError::Tool {
         program: "getting zig, which links for Lambda's machine",
         status: done.ok().and_then(|status| status.code()),
-        hint: "`pip install ziglang cargo-zigbuild` gets it; where that cannot be, package for this machine's architecture alone (--arch), or give a ready program with --bootstrap".to_owned(),
+        hint: "`pip install ziglang cargo-zigbuild` gets it; where that cannot be, package for this machine's \
+            architecture alone (--arch), or give a ready program with --bootstrap"
+            .to_owned(),
     })
 }

@@ -1,4 +1,5 @@
-//! Changes of the contract that are allowed and that are not, each made to the contract of this tree as if it were released.
+//! Changes of the contract that are allowed and that are not, each made to the contract of this tree as if it were
+//! released.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -160,7 +161,8 @@ fn what_breaks_nothing_is_allowed() {
             "a new interface with a shape",
             next_minor(
                 "/// A provider: it fetches",
-                "interface more {\n  record thing { text: string }\n  get: func() -> thing;\n}\n\n/// A provider: it fetches",
+                "interface more {\n  record thing { text: string }\n  get: func() -> thing;\n}\n\n/// A provider: it \
+                    fetches",
             ),
         ),
         (

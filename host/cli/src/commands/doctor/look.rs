@@ -1,5 +1,5 @@
-//! Gathers the machine's facts: runs programs for their versions, reads limits and files. An unknown fact is reported as unknown;
-//! nothing here fails, and nothing is changed.
+//! Gathers the machine's facts: runs programs for their versions, reads limits and files. An unknown fact is reported
+//! as unknown; nothing here fails, and nothing is changed.
 
 use std::ffi::OsStr;
 use std::fs;

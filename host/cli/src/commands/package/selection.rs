@@ -38,7 +38,8 @@ pub(super) fn select(config: &Config, named: &[String]) -> Result<Vec<SelectedPr
     if !named.is_empty() {
         return named.iter().map(|name| select_one(config, name)).collect();
     }
-    let example = "name them, as in `damper package providers/gleif`, or list them in damper.toml:\n  [providers.gleif]\n  component = \"providers/gleif\"\n  hosts = [\"api.gleif.org\"]";
+    let example = "name them, as in `damper package providers/gleif`, or list them in damper.toml:\n  \
+        [providers.gleif]\n  component = \"providers/gleif\"\n  hosts = [\"api.gleif.org\"]";
     let Some(file) = &config.file else {
         return Err(CliError::input("no provider is named, and there is no damper.toml to name them", example));
     };
@@ -83,7 +84,8 @@ fn locate(config: &Config, name: &str) -> Result<ProviderSource, FindError> {
     provider::find(config, name).map(ProviderSource::File)
 }
 
-/// Builds what is to be built, and checks each provider; those that are built here have to conform where that is asked for.
+/// Builds what is to be built, and checks each provider; those that are built here have to conform where that is asked
+/// for.
 ///
 /// # Errors
 /// If one does not compile, does not conform, or cannot run in Lambda as it is set up.

@@ -72,8 +72,8 @@ pub(crate) fn component(folder: &Path, no_build: bool, context: &Context) -> Res
     Ok(built.component)
 }
 
-/// The component that `damper build` made of a crate: in cargo's target folder, which is that of the crate's workspace, a
-/// folder above it, or the environment's.
+/// The component that `damper build` made of a crate: in cargo's target folder, which is that of the crate's workspace,
+/// a folder above it, or the environment's.
 fn find_built(folder: &Path, name: &str, context: &Context) -> Option<PathBuf> {
     let file = format!("damper/{name}.wasm");
     if let Some(target) = &context.settings.target {
