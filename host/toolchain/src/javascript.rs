@@ -24,7 +24,8 @@ const ESBUILD: &str = "0.28.2";
 /// --omit-lockfile-registry-resolved` beside this package.json.
 const PACKAGE: &str = include_str!("javascript/package.json");
 const PACKAGE_LOCK: &str = include_str!("javascript/npm-lock.json");
-const LEAST_NODE: (u32, u32) = (20, 0);
+/// The oldest Node.js that builds JavaScript: major and minor version.
+pub const LEAST_NODE: (u32, u32) = (20, 0);
 const GET_NODE: &str = "install Node.js 20 or newer from https://nodejs.org";
 /// Files that are searched for a provider's function if package.json has no `main`.
 const MAINS: [&str; 2] = ["src/provider.js", "src/provider.ts"];

@@ -16,7 +16,8 @@ use crate::tools;
 /// The newest version that this SDK was tested with; a change needs a run of the providers' cases.
 const COMPONENTIZE_PY: &str = "0.25.1";
 const REQUIREMENTS: &str = include_str!("python/requirements.txt");
-const LEAST_PYTHON: (u32, u32) = (3, 11);
+/// The oldest Python that builds Python: major and minor version.
+pub const LEAST_PYTHON: (u32, u32) = (3, 11);
 const GET_PYTHON: &str = "install Python 3.11 or newer from https://www.python.org";
 /// The folder of the provider's modules, and the module with its function.
 const SOURCES: &str = "src";

@@ -12,7 +12,7 @@ use crate::sdk::{self, Sdk};
 ///
 /// # Errors
 /// If the language cannot have a project of this name.
-pub fn check_name(name: &str, language: Language) -> Result<(), ToolchainError> {
+pub fn check_project_name(name: &str, language: Language) -> Result<(), ToolchainError> {
     if language == Language::Rust { check_crate_name(name) } else { Ok(()) }
 }
 

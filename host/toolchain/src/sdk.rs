@@ -48,26 +48,22 @@ impl Sdk {
     }
 
     /// The crate that a provider depends on.
-    #[must_use]
-    pub fn rust(&self) -> PathBuf {
+    pub(crate) fn rust(&self) -> PathBuf {
         self.folder.join("sdk/rust")
     }
 
     /// The npm package that a provider depends on.
-    #[must_use]
-    pub fn js(&self) -> PathBuf {
+    pub(crate) fn js(&self) -> PathBuf {
         self.folder.join("sdk/js")
     }
 
     /// The Python project that a provider depends on; its package lies in `src`.
-    #[must_use]
-    pub fn python(&self) -> PathBuf {
+    pub(crate) fn python(&self) -> PathBuf {
         self.folder.join("sdk/python")
     }
 
     /// The path of a language's SDK, as a provider's project names it.
-    #[must_use]
-    pub fn dependency(&self, language: Language) -> PathBuf {
+    pub(crate) fn dependency(&self, language: Language) -> PathBuf {
         match language {
             Language::Rust => self.rust(),
             Language::Js => self.js(),
@@ -76,27 +72,24 @@ impl Sdk {
     }
 
     /// The folder of the contract.
-    #[must_use]
-    pub fn wit(&self) -> PathBuf {
+    pub(crate) fn wit(&self) -> PathBuf {
         self.folder.join("wit")
     }
 
     /// The script that prints a rustc for wasm32-wasip2.
-    #[must_use]
-    pub fn toolchain(&self) -> PathBuf {
+    pub(crate) fn toolchain(&self) -> PathBuf {
         self.folder.join(TOOLCHAIN)
     }
 }
 
 /// The text of the script that looks for a toolchain and makes one; see its head.
-#[must_use]
-pub fn toolchain_script() -> &'static str {
+pub(crate) fn toolchain_script() -> &'static str {
     let script = embedded::FILES.iter().find(|(name, _)| *name == TOOLCHAIN);
     script.and_then(|(_, content)| std::str::from_utf8(content).ok()).unwrap_or_default()
 }
 
 /// The files of a new provider: their paths in it, and their texts with `{{...}}` still in them.
-pub fn template(language: Language) -> impl Iterator<Item = (PathBuf, &'static str)> {
+pub(crate) fn template(language: Language) -> impl Iterator<Item = (PathBuf, &'static str)> {
     let own = format!("sdk/{}/template/", language.name());
     embedded::FILES.iter().filter_map(move |(name, content)| {
         let name = name.strip_prefix(TEMPLATE).or_else(|| name.strip_prefix(own.as_str()))?;

@@ -30,8 +30,8 @@ pub(crate) struct Export {
     day: Option<Day>,
 
     /// How records are written
-    #[arg(long, value_enum, default_value_t = Format::Ndjson)]
-    format: Format,
+    #[arg(long, value_enum, default_value_t = FormatArg::Ndjson)]
+    format: FormatArg,
 
     /// The file to write; default: standard output
     #[arg(short, long, value_name = "FILE")]
@@ -43,7 +43,7 @@ pub(crate) struct Export {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Format {
+enum FormatArg {
     Ndjson,
     Csv,
 }
@@ -80,8 +80,8 @@ fn write(
     writer: &mut (dyn Write + Send),
 ) -> Result<ExportSummary, CliError> {
     let format = match command.format {
-        Format::Ndjson => export::Format::Ndjson,
-        Format::Csv => export::Format::Csv,
+        FormatArg::Ndjson => export::Format::Ndjson,
+        FormatArg::Csv => export::Format::Csv,
     };
     let broken = if command.skip_broken { BrokenLines::Skip } else { BrokenLines::Fail };
     let exported = export::export(store, &command.provider, command.day, format, broken, writer);

@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use damper_toolchain::sdk::Sdk;
-use damper_toolchain::{BUILT_FOLDER, Language, scaffold};
+use damper_toolchain::{BUILT_FOLDER, Language, Sdk, check_project_name, scaffold};
 
 use crate::context::Context;
 use crate::error::{CliError, Exit};
@@ -64,14 +63,14 @@ impl From<LanguageArg> for Language {
 pub(crate) fn run(command: &New, context: &Context) -> Result<Exit, CliError> {
     check_name(&command.name)?;
     let language = Language::from(command.lang);
-    scaffold::check_name(&command.name, language)?;
+    check_project_name(&command.name, language)?;
     let folder = command.path.clone().unwrap_or_else(|| command.name.clone().into());
     if folder.exists() {
         let hint = "choose another name, or another folder with --path; nothing was changed";
         return Err(CliError::input_in(&folder, "the folder exists already", hint));
     }
     let sdk = Sdk::unpack(&context.for_builds().open_cache()?)?;
-    scaffold::scaffold(&folder, &command.name, language, &sdk)?;
+    scaffold(&folder, &command.name, language, &sdk)?;
     put(format!("made the provider {} in {}", command.name, printable(&folder.display().to_string())))?;
     let test = match language {
         Language::Rust => "cargo test",
