@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 #[cfg(feature = "aws")]
-use damper_aws::deployment::DeploymentError;
+use damper_aws::backend::OpenError;
 #[cfg(feature = "aws")]
-use damper_aws::kinesis;
+use damper_aws::deployment::DeploymentError;
+use damper_core::admin::{AdminError, SERVICE_HINT};
 use damper_core::ledger::{LedgerError, OpenedBy};
 use damper_core::manifest::ManifestError;
 use damper_core::pipeline::AdaptError;
@@ -15,7 +16,6 @@ use damper_local::database::DatabaseError;
 use damper_local::export::ExportError;
 use damper_local::folder::FolderError;
 use damper_local::poller::PollerError;
-use damper_local::stream::FeedError;
 use damper_plugins::HostError;
 use damper_plugins::component_file::ComponentFileError;
 use damper_plugins::ownership::OwnershipError;
@@ -167,10 +167,12 @@ pub(crate) enum CliError {
     #[cfg(feature = "aws")]
     #[error(transparent)]
     Deployment(#[from] DeploymentError),
-    /// A stream in AWS did not take all; it says what to do.
-    #[cfg(feature = "aws")]
-    #[error(transparent)]
-    NotFed(#[from] kinesis::FeedError),
+    /// A stream cannot be fed like this; it says what to do.
+    #[error("{0}")]
+    NotFed(String),
+    /// The database or the stream behind a backend failed; it says what to do.
+    #[error("{0}")]
+    Store(String),
     /// A service of AWS failed.
     #[error("{0}")]
     Service(String),
@@ -256,13 +258,12 @@ impl CliError {
             | Self::Manifest { .. }
             | Self::Input { .. }
             | Self::Malformed(_)
+            | Self::NotFed(_)
             | Self::Build { .. } => Exit::BadInput,
             #[cfg(feature = "aws")]
-            Self::Deployment(DeploymentError::Failed { .. }) | Self::NotFed(kinesis::FeedError::Refused { .. }) => {
-                Exit::Storage
-            }
+            Self::Deployment(DeploymentError::Failed { .. }) => Exit::Storage,
             #[cfg(feature = "aws")]
-            Self::Deployment(_) | Self::NotFed(_) => Exit::BadInput,
+            Self::Deployment(_) => Exit::BadInput,
             Self::Host(HostError::CacheDir { .. }) => Exit::Storage,
             Self::File { source, .. } if is_bad_input(source.kind()) => Exit::BadInput,
             Self::Stopped { .. } => Exit::Stopped,
@@ -273,6 +274,7 @@ impl CliError {
             | Self::Export(_)
             | Self::Poller(_)
             | Self::Adapt(_)
+            | Self::Store(_)
             | Self::Service(_) => Exit::Storage,
             Self::File { .. } | Self::Output(_) => Exit::Storage,
             // As a shell's own programs do where `head` has seen enough.
@@ -309,9 +311,7 @@ impl CliError {
             Self::Input { hint, .. } => hint.clone(),
             #[cfg(feature = "aws")]
             Self::Deployment(error) => Some(error.hint().to_owned()),
-            Self::Service(_) => {
-                Some("nothing is lost; mend it and run the command again: nothing is fetched twice for that".into())
-            }
+            Self::Service(_) => Some(SERVICE_HINT.to_owned()),
             Self::Tool { hint, .. } => Some(hint.clone()),
             Self::Build { .. } => Some("what the compiler says stands above".into()),
             Self::File { source, .. } => file_hint(source.kind()),
@@ -355,11 +355,27 @@ impl From<ExportError> for CliError {
     }
 }
 
-impl From<FeedError> for CliError {
-    fn from(error: FeedError) -> Self {
+impl From<AdminError> for CliError {
+    fn from(error: AdminError) -> Self {
         match error {
-            FeedError::Database(error) => Self::Database(error),
-            FeedError::TooLarge { .. } => Self::Input { what: error.to_string(), path: None, hint: None },
+            AdminError::Ledger(error) => Self::Ledger(error),
+            AdminError::Adapt(error) => Self::Adapt(error),
+            AdminError::Storage(what) => Self::Store(what),
+            AdminError::Service(what) => Self::Service(what),
+            AdminError::NoStream(what) => Self::NotFed(what),
+            AdminError::Refused(_) | AdminError::ForeignLetter(_) => {
+                Self::Input { what: error.to_string(), path: None, hint: error.hint().map(str::to_owned) }
+            }
+        }
+    }
+}
+
+#[cfg(feature = "aws")]
+impl From<OpenError> for CliError {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Deployment(error) => Self::Deployment(error),
+            error @ OpenError::Bucket(_) => Self::input(error.to_string(), error.hint()),
         }
     }
 }

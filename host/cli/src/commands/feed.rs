@@ -10,13 +10,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use clap::Args;
+use damper_core::admin::Backend;
 use damper_core::item::Item;
 use damper_plugins::component_file::ComponentFile;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use tokio::runtime::Runtime;
 
-use crate::backend::{Backend, BackendArgs};
+use crate::backend::BackendArgs;
 use crate::config::Config;
 use crate::context::{self, Context};
 use crate::error::{CliError, Exit};
@@ -250,7 +251,7 @@ impl Feeder<'_> {
             let lost = items.saturating_sub(unfed.accepted);
             self.accepted = self.accepted.saturating_add(kept).saturating_sub(lost);
             self.kept = 0;
-            unfed.error
+            unfed.error.into()
         })
     }
 

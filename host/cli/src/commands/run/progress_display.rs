@@ -5,9 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use damper_core::admin::Counts;
 use damper_core::control::admission::{BreakerStatus, LimiterSnapshot};
 use damper_core::pipeline::progress::Snapshot;
-use damper_local::Counts;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 

@@ -1,8 +1,8 @@
 //! The end of a run: what each provider's stream has come to, what this run did, and where the records lie.
 
+use damper_core::admin::Counts;
 use damper_core::ledger::OpenedBy;
 use damper_core::pipeline::progress::Snapshot;
-use damper_local::Counts;
 use serde_json::{Value, json};
 
 use super::tally::RunTotals;

@@ -3,10 +3,10 @@
 
 use std::collections::HashMap;
 
+use damper_core::admin::Counts;
 use damper_core::item::{Entry, SequenceNumber};
 use damper_core::pipeline::progress::Snapshot;
 use damper_core::pipeline::report::{End, Report};
-use damper_local::Counts;
 
 /// Ends of one run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

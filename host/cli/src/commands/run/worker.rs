@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use damper_core::admin::Counts;
 use damper_core::control::admission::LimiterSnapshot;
 use damper_core::item::Entry;
 use damper_core::ledger::OpenedBy;
@@ -13,7 +14,7 @@ use damper_core::pipeline::Pipeline;
 use damper_core::pipeline::progress::{Progress, Snapshot};
 use damper_core::pipeline::report::{Report, Stopped};
 use damper_core::record::Failure;
-use damper_local::{Counts, DatabaseError, Poller, PollerEnd, PollerSettings};
+use damper_local::{DatabaseError, Poller, PollerEnd, PollerSettings};
 use damper_plugins::Plugin;
 use jiff::Timestamp;
 use tokio::sync::watch;

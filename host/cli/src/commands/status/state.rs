@@ -1,16 +1,15 @@
 //! All that is known of a provider, gathered, and told to people and scripts.
 
+use damper_core::admin::{Backend, Counts, DayCounts, ProviderCounts, WaitingItems};
 use damper_core::control::governor::{BlockReason, Forecast, block_reason, forecast};
 use damper_core::control::item::ParkedHint;
 use damper_core::control::window::Window;
 use damper_core::ledger::{Control, ProviderStop};
 use damper_core::mapping::{MappingError, MappingState};
 use damper_core::pipeline::AdaptError;
-use damper_local::{Counts, DayCounts, WaitingItems};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::backend::{Backend, ProviderCounts};
 use crate::config::Config;
 use crate::error::CliError;
 use crate::provider;

@@ -1,21 +1,28 @@
-//! This machine: streams, ledger, mapping and dead letters in one SQLite file.
+//! The operator's backend on this machine: streams, ledger, mapping and dead letters in one SQLite file.
+
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use damper_core::admin::{
+    AdminError, Backend, DeadLetterEntry, DeadLetterStore, FeedFailure, LetterId, ProviderCounts, RedriveTarget,
+};
+use damper_core::clock::WallClock;
 use damper_core::day::Day;
 use damper_core::dead_letter::{Filter, Redriven};
 use damper_core::ledger::Ledger;
 use damper_core::mapping::Mapping;
-use damper_local::dead_letters::{DeadLetters, Redrive};
-use damper_local::{Database, SqliteLedger, SqliteMapping, SqliteStream, StoredLetter};
 use jiff::Timestamp;
 
-use super::{Backend, DeadLetterEntry, DeadLetterStore, FeedFailure, LetterId, ProviderCounts, RedriveTarget};
-use crate::config::Config;
-use crate::context::Context;
-use crate::error::CliError;
+use crate::database::{Database, DatabaseError};
+use crate::dead_letters::{DeadLetters, Redrive, StoredLetter};
+use crate::ledger::SqliteLedger;
+use crate::mapping::SqliteMapping;
+use crate::stream::{FeedError, SqliteStream};
 
-pub(super) struct LocalBackend {
+/// All that a [`Database`] holds of the providers.
+#[derive(Debug)]
+pub struct LocalBackend {
     stream: SqliteStream,
     ledger: SqliteLedger,
     mapping: SqliteMapping,
@@ -23,18 +30,15 @@ pub(super) struct LocalBackend {
 }
 
 impl LocalBackend {
-    pub(super) fn new(database: Database, context: &Context, config: &Config) -> Self {
+    /// The backend on this database. `lag`: how long a change of the mapping takes until it holds.
+    #[must_use]
+    pub fn new(database: Database, clock: WallClock, lag: Duration) -> Self {
         Self {
             stream: SqliteStream::new(database.clone()),
             ledger: SqliteLedger::new(database.clone()),
-            mapping: SqliteMapping::new(database.clone(), context.clock.clone()).with_lag(config.mapping.lag),
+            mapping: SqliteMapping::new(database.clone(), clock).with_lag(lag),
             letters: DeadLetters::new(database),
         }
-    }
-
-    /// With a new database if there is none.
-    pub(super) fn open_or_create(context: &Context, config: &Config) -> Result<Self, CliError> {
-        Ok(Self::new(Database::open(&config.database)?, context, config))
     }
 }
 
@@ -52,11 +56,11 @@ impl Backend for LocalBackend {
         &self.letters
     }
 
-    async fn providers(&self) -> Result<Vec<String>, CliError> {
+    async fn providers(&self) -> Result<Vec<String>, AdminError> {
         Ok(self.stream.providers().await?)
     }
 
-    async fn count_provider(&self, provider: &str, day: Day, now: Timestamp) -> Result<ProviderCounts, CliError> {
+    async fn count_provider(&self, provider: &str, day: Day, now: Timestamp) -> Result<ProviderCounts, AdminError> {
         let of_provider = Filter { provider: Some(provider.to_owned()), ..Filter::default() };
         Ok(ProviderCounts {
             stream: Some(self.stream.counts(provider).await?),
@@ -74,20 +78,20 @@ impl Backend for LocalBackend {
 
 #[async_trait]
 impl DeadLetterStore for DeadLetters {
-    async fn list(&self, which: &Filter, limit: u32, _whole: bool) -> Result<Vec<DeadLetterEntry>, CliError> {
+    async fn list(&self, which: &Filter, limit: u32, _whole: bool) -> Result<Vec<DeadLetterEntry>, AdminError> {
         let found = self.list(which.clone(), limit).await?;
         Ok(found.into_iter().map(to_entry).collect())
     }
 
-    async fn count(&self, which: &Filter) -> Result<Option<u64>, CliError> {
+    async fn count(&self, which: &Filter) -> Result<Option<u64>, AdminError> {
         Ok(Some(self.count(which.clone()).await?))
     }
 
-    async fn show(&self, id: &LetterId) -> Result<Option<DeadLetterEntry>, CliError> {
+    async fn show(&self, id: &LetterId) -> Result<Option<DeadLetterEntry>, AdminError> {
         Ok(self.show(local_number(id)?).await?.map(to_entry))
     }
 
-    async fn redrive(&self, which: &RedriveTarget, now: Timestamp) -> Result<Redriven, CliError> {
+    async fn redrive(&self, which: &RedriveTarget, now: Timestamp) -> Result<Redriven, AdminError> {
         let which = match which {
             RedriveTarget::Letter(id) => Redrive::Letter(local_number(id)?),
             RedriveTarget::Provider(provider, reason) => {
@@ -98,10 +102,25 @@ impl DeadLetterStore for DeadLetters {
     }
 }
 
-fn local_number(id: &LetterId) -> Result<i64, CliError> {
+impl From<DatabaseError> for AdminError {
+    fn from(error: DatabaseError) -> Self {
+        Self::Storage(error.to_string())
+    }
+}
+
+impl From<FeedError> for AdminError {
+    fn from(error: FeedError) -> Self {
+        match error {
+            FeedError::Database(error) => error.into(),
+            FeedError::TooLarge { .. } => Self::Refused(error.to_string()),
+        }
+    }
+}
+
+fn local_number(id: &LetterId) -> Result<i64, AdminError> {
     match id {
         LetterId::Number(number) => Ok(*number),
-        LetterId::Entry { .. } => Err(id.wrong_backend_error()),
+        LetterId::Entry { .. } => Err(AdminError::ForeignLetter(id.clone())),
     }
 }
 
