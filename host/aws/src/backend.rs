@@ -1,4 +1,5 @@
-//! The operator's backend in AWS: streams in Kinesis, the ledger in DynamoDB, the function's mappings, dead letters in the bucket.
+//! The operator's backend in AWS: streams in Kinesis, the ledger in DynamoDB, the function's mappings, dead letters in the
+//! bucket.
 
 use std::sync::Arc;
 
@@ -54,8 +55,8 @@ impl OpenError {
 }
 
 impl AwsBackend {
-    /// Finds a deployment: by the names that the caller knows, and the others as the function tells them. `region`: default is AWS's
-    /// standard configuration.
+    /// Finds a deployment: by the names that the caller knows, and the others as the function tells them. `region`:
+    /// default is AWS's standard configuration.
     ///
     /// # Errors
     /// If it is not found, or its bucket cannot be used.

@@ -5,10 +5,10 @@ use clap::Args;
 use damper_aws::backend::AwsBackend;
 #[cfg(feature = "aws")]
 use damper_aws::deployment::DeploymentOverrides;
+use damper_config::Config;
 use damper_core::admin::Backend;
 use damper_local::{Database, LocalBackend};
 
-use crate::config::Config;
 use crate::context::Context;
 use crate::error::CliError;
 

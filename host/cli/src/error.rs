@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 #[cfg(feature = "aws")]
-use damper_aws::backend::OpenError;
+use damper_aws::backend::OpenError as DeploymentOpenError;
 #[cfg(feature = "aws")]
 use damper_aws::deployment::DeploymentError;
+use damper_config::{ConfigError, FindError, LockError, OpenError};
 use damper_core::admin::{AdminError, SERVICE_HINT};
 use damper_core::ledger::{LedgerError, OpenedBy};
 use damper_core::manifest::ManifestError;
@@ -21,9 +22,6 @@ use damper_plugins::component_file::ComponentFileError;
 use damper_plugins::ownership::OwnershipError;
 use damper_plugins::settings::BindingError;
 use jiff::Timestamp;
-
-use crate::config::ConfigError;
-use crate::provider::FindError;
 
 /// How the program ends. The numbers are documented in `damper --help`; usage errors (2) are clap's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,15 +66,12 @@ pub(crate) enum CliError {
     /// The damper.toml cannot be used.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// There is no component where it should be.
+    /// A provider cannot be used: there is no component, it is none that can be run, or the operator's settings do not fit it.
     #[error(transparent)]
-    NotFound(#[from] FindError),
-    /// A component, and what the operator grants it, do not go together.
+    Provider(#[from] OpenError),
+    /// The damper.lock cannot be used, or does not let a provider be used.
     #[error(transparent)]
-    Binding(#[from] BindingError),
-    /// A file is no component that can be run.
-    #[error(transparent)]
-    Component(Box<ComponentFileError>),
+    Lock(LockError),
     /// A component cannot be loaded.
     #[error("the provider {provider} cannot be loaded: {message}")]
     Load {
@@ -251,9 +246,8 @@ impl CliError {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::Config(_)
-            | Self::NotFound(_)
-            | Self::Binding(_)
-            | Self::Component(_)
+            | Self::Provider(_)
+            | Self::Lock(_)
             | Self::Load { .. }
             | Self::Manifest { .. }
             | Self::Input { .. }
@@ -292,8 +286,8 @@ impl CliError {
     pub(crate) fn place(&self) -> Option<String> {
         match self {
             Self::Config(error) => Some(error.place()),
-            Self::Binding(error) => error.place(),
-            Self::NotFound(error) => error.place(),
+            Self::Provider(error) => error.place(),
+            Self::Lock(error) => error.place(),
             Self::Manifest { path, .. } | Self::Build { path } | Self::File { path, .. } => {
                 Some(path.display().to_string())
             }
@@ -306,8 +300,8 @@ impl CliError {
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
             Self::Config(error) => error.hint(),
-            Self::NotFound(error) => Some(error.hint()),
-            Self::Binding(error) => Some(error.hint()),
+            Self::Provider(error) => error.hint(),
+            Self::Lock(error) => error.hint(),
             Self::Input { hint, .. } => hint.clone(),
             #[cfg(feature = "aws")]
             Self::Deployment(error) => Some(error.hint().to_owned()),
@@ -315,12 +309,6 @@ impl CliError {
             Self::Tool { hint, .. } => Some(hint.clone()),
             Self::Build { .. } => Some("what the compiler says stands above".into()),
             Self::File { source, .. } => file_hint(source.kind()),
-            Self::Component(error) => match &**error {
-                ComponentFileError::Unreadable { .. } => {
-                    Some("`damper build` makes one, and prints where it lies".into())
-                }
-                _ => None,
-            },
             Self::Folder(FolderError::NotMade { .. }) => Some("name another `output` in damper.toml".into()),
             Self::Host(HostError::CacheDir { folder, source }) => Some(untrusted_hint(Path::new(folder), source)),
             Self::Ledger(_) => {
@@ -342,7 +330,30 @@ impl CliError {
 
 impl From<ComponentFileError> for CliError {
     fn from(error: ComponentFileError) -> Self {
-        Self::Component(Box::new(error))
+        Self::Provider(error.into())
+    }
+}
+
+impl From<FindError> for CliError {
+    fn from(error: FindError) -> Self {
+        Self::Provider(error.into())
+    }
+}
+
+impl From<BindingError> for CliError {
+    fn from(error: BindingError) -> Self {
+        Self::Provider(error.into())
+    }
+}
+
+impl From<LockError> for CliError {
+    fn from(error: LockError) -> Self {
+        match error {
+            LockError::Unreadable { path, source } => Self::File { action: "read", path, source },
+            LockError::Changeable(error) => Self::Config(error),
+            LockError::Unwritable(error) => Self::unexpected("write damper.lock", error),
+            error @ (LockError::Damaged { .. } | LockError::Refused { .. }) => Self::Lock(error),
+        }
     }
 }
 
@@ -371,11 +382,11 @@ impl From<AdminError> for CliError {
 }
 
 #[cfg(feature = "aws")]
-impl From<OpenError> for CliError {
-    fn from(error: OpenError) -> Self {
+impl From<DeploymentOpenError> for CliError {
+    fn from(error: DeploymentOpenError) -> Self {
         match error {
-            OpenError::Deployment(error) => Self::Deployment(error),
-            error @ OpenError::Bucket(_) => Self::input(error.to_string(), error.hint()),
+            DeploymentOpenError::Deployment(error) => Self::Deployment(error),
+            error @ DeploymentOpenError::Bucket(_) => Self::input(error.to_string(), error.hint()),
         }
     }
 }

@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use damper_config::Config;
+use damper_config::provider;
 use damper_hardening::{Hardening, Policy, restrict};
 
-use crate::config::Config;
 use crate::context::Context;
 use crate::error::CliError;
-use crate::provider;
 
 /// Gives up what fetching does not need. Called before there are threads.
 ///

@@ -1,7 +1,8 @@
 //! The port of the operator: what an operator may see and do, on this machine or in AWS.
 //!
-//! A [`Backend`] stands behind the commands of `damper`, and behind any other program that shows or changes the same things. A value that
-//! a backend does not have is `None`. Pausing and resuming need the ledger and the mapping only: see [`operate`](crate::operate).
+//! A [`Backend`] stands behind the commands of `damper`, and behind any other program that shows or changes the same
+//! things. A value that a backend does not have is `None`. Pausing and resuming need the ledger and the mapping only: see
+//! [`operate`](crate::operate).
 
 use std::fmt;
 use std::str::FromStr;
@@ -77,8 +78,8 @@ pub enum AdminError {
     /// The database does not take an entry as it is; the message says what to do.
     #[error("{0}")]
     Refused(String),
-    /// The stream cannot be fed like this: it is not there, these credentials may not feed it, or an entry is too large for
-    /// it. The message says what to do.
+    /// The stream cannot be fed like this: it is not there, these credentials may not feed it, or an entry is too large
+    /// for it. The message says what to do.
     #[error("{0}")]
     NoStream(String),
     /// A dead letter of the other backend was named.

@@ -177,7 +177,7 @@ pub(crate) fn place_of(source: &Source, context: &Context) -> Result<PathBuf, Cl
             let manifest = manifest.canonicalize().map_err(CliError::file("read", &manifest))?;
             cargo::folder_of(&context.settings.cargo, &manifest)?
         }
-        Language::Js | Language::Python => source.folder.join(crate::provider::BUILT),
+        Language::Js | Language::Python => source.folder.join(damper_config::provider::BUILT),
     };
     Ok(folder.join(source.file_name()))
 }

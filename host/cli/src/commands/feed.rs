@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use clap::Args;
+use damper_config::Config;
+use damper_config::provider::{self, FindError, check_name};
 use damper_core::admin::Backend;
 use damper_core::item::Item;
 use damper_plugins::component_file::ComponentFile;
@@ -18,10 +20,8 @@ use serde_json::json;
 use tokio::runtime::Runtime;
 
 use crate::backend::BackendArgs;
-use crate::config::Config;
 use crate::context::{self, Context};
 use crate::error::{CliError, Exit};
-use crate::provider::{self, FindError, check_name};
 use crate::screen::{put, put_json};
 
 use format::Format;

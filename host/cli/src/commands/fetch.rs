@@ -6,17 +6,17 @@ pub(crate) mod slot;
 use std::time::Instant;
 
 use clap::Args;
+use damper_config::Config;
+use damper_config::provider::{self, Bound};
 use damper_core::item::{Item, Params};
 use damper_core::record::{Failure, FailureKind, Fetched};
 use damper_plugins::{Plugin, PluginHost, TracedFetch};
 use serde_json::{Value, json};
 
-use crate::config::Config;
 use crate::context::{self, Context};
 use crate::error::{CliError, Exit};
 use crate::harden;
 use crate::lock;
-use crate::provider::{self, Bound};
 use crate::screen::{put_bytes, put_json, size, table};
 
 /// Fetch one record and print it, with the requests it took

@@ -4,11 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use damper_config::provider::check_name;
 
 use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::language::Language;
-use crate::provider::check_name;
 use crate::screen::{printable, put};
 use crate::sdk::{self, Sdk};
 
@@ -62,7 +62,7 @@ pub(crate) fn run(command: &New, context: &Context) -> Result<Exit, CliError> {
         "next:\n  cd {}\n  {test:<24}  # its tests, against a scripted API\n  {:<24}  # one .wasm file, in {}",
         folder.display(),
         "damper build",
-        crate::provider::BUILT,
+        damper_config::provider::BUILT,
     ));
     Ok(Exit::Done)
 }

@@ -12,6 +12,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use damper_config::Config;
+use damper_config::lock::Candidate;
+use damper_config::provider::{self, Bound, check_name};
 use damper_core::clock::WallClock;
 use damper_core::fetcher::Fetcher;
 use damper_core::ledger::{Control, Ledger, ProviderStop};
@@ -22,12 +25,10 @@ use damper_local::{Database, SqliteLedger, SqliteMapping, SqliteStream, folder};
 use damper_plugins::{CrashMarks, HostOptions, PluginHost};
 use tokio::task::JoinSet;
 
-use crate::config::Config;
 use crate::context::{self, Context};
 use crate::error::{CliError, Exit};
 use crate::harden;
-use crate::lock::{self, Candidate};
-use crate::provider::{self, Bound, check_name};
+use crate::lock;
 use crate::signals::{self, Stop};
 
 use crashes::{open_marks, record_crashes};
@@ -190,7 +191,10 @@ impl RunContext {
         if !is_wanted && self.stream.counts(name).await?.pending == 0 {
             return Ok(ProviderPlan::Idle);
         }
-        Ok(provider::open(config, name).map_or_else(ProviderPlan::Failed, |bound| ProviderPlan::Ready(Box::new(bound))))
+        Ok(match provider::open(config, name) {
+            Ok(bound) => ProviderPlan::Ready(Box::new(bound)),
+            Err(error) => ProviderPlan::Failed(error.into()),
+        })
     }
 
     /// Leave out providers that ask for more than damper.lock pins; they are reported and become lines of the summary.
@@ -209,6 +213,7 @@ impl RunContext {
             match answer {
                 Ok(()) => pinned.push(bound),
                 Err(error) => {
+                    let error = CliError::from(error);
                     context.screen.error(&error);
                     lines.push(self.summarize(&bound.manifest.name, Outcome::Failed(error)).await?);
                 }

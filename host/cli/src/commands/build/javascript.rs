@@ -39,7 +39,7 @@ struct Project {
 pub(super) fn build(folder: &Path, sdk: &Sdk, cache: &Path, screen: &Screen) -> Result<Compiled, CliError> {
     let main = main(folder)?;
     let tools = tools(cache, screen)?;
-    let output = folder.join(crate::provider::BUILT);
+    let output = folder.join(damper_config::provider::BUILT);
     let work = output.join("js");
     fs::create_dir_all(&work).map_err(CliError::file("make the folder", &work))?;
     let (bundle, wasm) = (work.join("provider.js"), work.join("provider.wasm"));

@@ -48,7 +48,7 @@ struct Project {
 pub(super) fn build(folder: &Path, sdk: &Sdk, cache: &Path, screen: &Screen) -> Result<Compiled, CliError> {
     check(folder)?;
     let tool = tool(cache, screen)?;
-    let output = folder.join(crate::provider::BUILT);
+    let output = folder.join(damper_config::provider::BUILT);
     let work = output.join("python");
     sdk::put(&work.join(ENTRY).with_extension("py"), ENTRY_TEXT.as_bytes())?;
     // The tool looks here for installed packages; without this folder it uses those of any Python that it finds.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use damper_config::Config;
 use damper_core::budget::Budget;
 use damper_core::clock::WallClock;
 use damper_core::day::Day;
@@ -11,7 +12,6 @@ use damper_core::manifest::Manifest;
 use damper_local::{Database, SqliteLedger};
 use tokio::time::{Instant, sleep};
 
-use crate::config::Config;
 use crate::context::Context;
 use crate::error::CliError;
 

@@ -6,6 +6,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use damper_config::Config;
+use damper_config::lock::{Candidate, check};
+use damper_config::provider::{self, BUILT, FindError};
 use damper_core::manifest::Manifest;
 use damper_plugins::component_file::ComponentFile;
 use damper_plugins::grants::{Secret, SecretSource};
@@ -17,12 +20,10 @@ use toml::Table;
 use super::retention::StreamRetention;
 use crate::commands::build::{Builder, Source, place_of};
 use crate::commands::test::conformance;
-use crate::config::Config;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::language::Language;
-use crate::lock::{self, Candidate};
-use crate::provider::{self, BUILT, FindError};
+use crate::lock;
 
 /// A provider that was asked for.
 #[derive(Debug)]
@@ -176,7 +177,7 @@ pub(super) fn look(wanted: &[SelectedProvider], config: &Config, context: &Conte
         let what = format!("{} was not built yet, and --check builds nothing", source.manifest.name);
         Err(CliError::input_in(&path, what, "run `damper package` without --check first"))
     })?;
-    lock::check(config, &candidates(&all))?.into_iter().collect::<Result<(), _>>()?;
+    check(config, &candidates(&all))?.into_iter().collect::<Result<(), _>>()?;
     Ok(all)
 }
 

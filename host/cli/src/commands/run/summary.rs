@@ -1,5 +1,6 @@
 //! The end of a run: what each provider's stream has come to, what this run did, and where the records lie.
 
+use damper_config::Config;
 use damper_core::admin::Counts;
 use damper_core::ledger::OpenedBy;
 use damper_core::pipeline::progress::Snapshot;
@@ -7,7 +8,6 @@ use serde_json::{Value, json};
 
 use super::tally::RunTotals;
 use crate::commands::status::counts_in_json;
-use crate::config::Config;
 use crate::error::{CliError, Exit};
 use crate::screen::{printable, put, put_json};
 

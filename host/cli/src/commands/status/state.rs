@@ -1,5 +1,7 @@
 //! All that is known of a provider, gathered, and told to people and scripts.
 
+use damper_config::Config;
+use damper_config::provider;
 use damper_core::admin::{Backend, Counts, DayCounts, ProviderCounts, WaitingItems};
 use damper_core::control::governor::{BlockReason, Forecast, block_reason, forecast};
 use damper_core::control::item::ParkedHint;
@@ -10,9 +12,7 @@ use damper_core::pipeline::AdaptError;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::config::Config;
 use crate::error::CliError;
-use crate::provider;
 
 /// A provider's state.
 pub(super) struct ProviderState {

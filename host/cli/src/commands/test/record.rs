@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use damper_config::Config;
+use damper_config::provider::{self, Bound};
 use damper_core::item::{Item, Params};
 use damper_plugins::PluginHost;
 use damper_workbench::record::{CaseFile, Recording, case_files};
@@ -10,11 +12,9 @@ use damper_workbench::record::{CaseFile, Recording, case_files};
 use super::Test;
 use super::component::Subject;
 use crate::commands::fetch::slot::Slot;
-use crate::config::Config;
 use crate::context::{self, Context};
 use crate::error::{CliError, Exit};
 use crate::lock;
-use crate::provider::{self, Bound};
 use crate::screen::{printable, put};
 
 /// The longest name of a recorded case, in characters.

@@ -16,24 +16,25 @@ use damper_plugins::settings::{
 use jiff::Timestamp;
 
 use crate::config::{Config, read_secret};
-use crate::settings as environment;
+use crate::environment::{self, NotUtf8};
 
 /// A provider with what it was granted.
 #[derive(Debug)]
-pub(crate) struct Bound {
+pub struct Bound {
     /// Its component.
-    pub(crate) file: ComponentFile,
+    pub file: ComponentFile,
     /// Its manifest with what the operator tightened.
-    pub(crate) manifest: Manifest,
+    pub manifest: Manifest,
     /// Its grants.
-    pub(crate) grants: Grants,
+    pub grants: Grants,
     /// Warnings for the operator before it runs.
-    pub(crate) warnings: Vec<String>,
+    pub warnings: Vec<String>,
 }
 
 impl Bound {
     /// The first attempt at an item, now.
-    pub(crate) fn first_fetch(&self, item: Item, now: Timestamp) -> FetchRequest {
+    #[must_use]
+    pub fn first_fetch(&self, item: Item, now: Timestamp) -> FetchRequest {
         let Manifest { window, limits, .. } = &self.manifest;
         let Item { id, params } = item;
         FetchRequest { id, params, attempt: 1, day: window.day(now), timeout: limits.fetch_timeout }
@@ -44,7 +45,7 @@ impl Bound {
 ///
 /// # Errors
 /// If they do not fit.
-pub(crate) fn bind(config: &Config, file: ComponentFile) -> Result<Bound, BindingError> {
+pub fn bind(config: &Config, file: ComponentFile) -> Result<Bound, BindingError> {
     let nothing = ProviderSettings::default();
     let said = config.provider(&file.manifest.name).unwrap_or(&nothing);
     let sources = SecretSources { backends: SecretBackends::Machine, find: &|place| source(config, place) };
@@ -57,7 +58,7 @@ pub(crate) fn bind(config: &Config, file: ComponentFile) -> Result<Bound, Bindin
 ///
 /// # Errors
 /// If it and the settings do not fit.
-pub(crate) fn grants(config: &Config, file: &ComponentFile) -> Result<Grants, BindingError> {
+pub(super) fn grants(config: &Config, file: &ComponentFile) -> Result<Grants, BindingError> {
     let nothing = ProviderSettings::default();
     let said = config.provider(&file.manifest.name).unwrap_or(&nothing);
     let unread =
@@ -70,7 +71,7 @@ pub(crate) fn grants(config: &Config, file: &ComponentFile) -> Result<Grants, Bi
 ///
 /// # Errors
 /// If what is tightened is not allowed.
-pub(crate) fn tighten_manifest(config: &Config, file: &ComponentFile) -> Result<Manifest, BindingError> {
+pub(super) fn tighten_manifest(config: &Config, file: &ComponentFile) -> Result<Manifest, BindingError> {
     let nothing = ProviderSettings::default();
     let said = config.provider(&file.manifest.name).unwrap_or(&nothing);
     settings::tighten_manifest(&file.manifest, said, place(config))
@@ -94,7 +95,7 @@ fn source(config: &Config, place: &SecretPlace) -> Result<FoundSecret, SecretPla
                 let problem = format!("names the environment variable {variable}, which is not set");
                 Err(unusable(problem, "set it for this run"))
             }
-            Err(()) => {
+            Err(NotUtf8) => {
                 let problem = format!("names the environment variable {variable}, which is no UTF-8");
                 Err(unusable(problem, "put the secret into a file as text"))
             }

@@ -17,42 +17,42 @@ use damper_plugins::ownership::OwnershipError;
 use damper_plugins::settings::{ProviderSettings, SettingsError};
 
 pub(crate) use owner::{check_unwritable_by_others, read_secret};
-pub(crate) use shape::{AwsConfig, MappingConfig, ReadableBy};
+use shape::Shape;
+pub use shape::{AwsConfig, MappingConfig, ReadableBy};
 
 /// The file's name.
-pub(crate) const FILE_NAME: &str = "damper.toml";
+pub const FILE_NAME: &str = "damper.toml";
 /// The longest file that is read, in bytes.
 const MAX_BYTES: u64 = 1024 * 1024;
 
 /// The operator's configuration; the defaults if there is no damper.toml.
 #[derive(Debug, Clone)]
-pub(crate) struct Config {
+pub struct Config {
     /// The file; none: there is none.
-    pub(crate) file: Option<PathBuf>,
+    pub file: Option<PathBuf>,
     /// The file's folder, where relative paths begin; empty: the working folder.
-    pub(crate) folder: PathBuf,
+    pub folder: PathBuf,
     /// The database.
-    pub(crate) database: PathBuf,
+    pub database: PathBuf,
     /// The output folder.
-    pub(crate) output: PathBuf,
+    pub output: PathBuf,
     /// How records are compressed there.
-    pub(crate) compression: Compression,
+    pub compression: Compression,
     /// The users that may read the database and the records.
-    pub(crate) readable_by: ReadableBy,
+    pub readable_by: ReadableBy,
     /// The folder in which NAME.wasm is searched.
-    pub(crate) components: PathBuf,
+    pub components: PathBuf,
     /// How the slow loop runs here.
-    pub(crate) mapping: MappingConfig,
+    pub mapping: MappingConfig,
     /// The deployment in AWS.
-    #[cfg_attr(not(feature = "aws"), allow(dead_code, reason = "read and checked in any case"))]
-    pub(crate) aws: AwsConfig,
+    pub aws: AwsConfig,
     /// The settings of each provider, by name.
-    pub(crate) providers: BTreeMap<String, ProviderSettings>,
+    pub providers: BTreeMap<String, ProviderSettings>,
 }
 
 /// Why a damper.toml cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ConfigError {
+pub enum ConfigError {
     /// It cannot be read.
     #[error("the configuration cannot be read: {source}")]
     Unreadable {
@@ -91,7 +91,8 @@ pub(crate) enum ConfigError {
 
 impl ConfigError {
     /// The file, and the place in it.
-    pub(crate) fn place(&self) -> String {
+    #[must_use]
+    pub fn place(&self) -> String {
         match self {
             Self::Unreadable { path, .. } | Self::ForeignOwner { path, .. } | Self::Changeable { path, .. } => {
                 path.display().to_string()
@@ -104,7 +105,8 @@ impl ConfigError {
     }
 
     /// The hint that goes with the error.
-    pub(crate) fn hint(&self) -> Option<String> {
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
         match self {
             Self::Unreadable { .. } => Some("check the name and the permissions, or leave --config out".into()),
             Self::ForeignOwner { path, .. } => Some(format!(
@@ -128,18 +130,27 @@ impl Config {
     ///
     /// # Errors
     /// If there is a file and it cannot be used.
-    pub(crate) fn load(named: Option<&Path>, working_folder: &Path) -> Result<Self, ConfigError> {
+    pub fn load(named: Option<&Path>, working_folder: &Path) -> Result<Self, ConfigError> {
         let mut upwards = working_folder.ancestors().map(|folder| folder.join(FILE_NAME));
         match named.map(Path::to_path_buf).or_else(|| upwards.find(|path| path.is_file())) {
             // Short names in messages where the file lies in the working folder.
             Some(path) if named.is_none() && path.parent() == Some(working_folder) => Self::read(FILE_NAME.into()),
             Some(path) => Self::read(path),
-            None => Ok(Self::of(None, PathBuf::new(), shape::Shape::default())),
+            None => Ok(Self::of(None, PathBuf::new(), Shape::default())),
         }
     }
 
+    /// The text of a damper.toml; relative paths begin in the working folder.
+    ///
+    /// # Errors
+    /// If it is no TOML, or not ours.
+    pub fn parse(text: &str) -> Result<Self, SettingsError> {
+        Ok(Self::of(None, PathBuf::new(), Shape::parse(text)?))
+    }
+
     /// The settings of a provider, if there are any.
-    pub(crate) fn provider(&self, name: &str) -> Option<&ProviderSettings> {
+    #[must_use]
+    pub fn provider(&self, name: &str) -> Option<&ProviderSettings> {
         self.providers.get(name)
     }
 
@@ -153,15 +164,12 @@ impl Config {
         if text.len() as u64 > MAX_BYTES {
             return Err(invalid(format!("it has more than {MAX_BYTES} bytes"), None));
         }
-        let shape: shape::Shape = toml::from_str(&text).map_err(|error| {
-            let SettingsError { problem, position } = SettingsError::of(&error, &text);
-            invalid(problem, position)
-        })?;
+        let shape = Shape::parse(&text).map_err(|SettingsError { problem, position }| invalid(problem, position))?;
         let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
         Ok(Self::of(Some(path), folder, shape))
     }
 
-    fn of(file: Option<PathBuf>, folder: PathBuf, shape: shape::Shape) -> Self {
+    fn of(file: Option<PathBuf>, folder: PathBuf, shape: Shape) -> Self {
         Self {
             database: folder.join(shape.database),
             output: folder.join(shape.output),

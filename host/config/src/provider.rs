@@ -6,24 +6,25 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use damper_core::manifest::Manifest;
-use damper_plugins::component_file::ComponentFile;
+use damper_plugins::component_file::{ComponentFile, ComponentFileError};
+use damper_plugins::ownership::OwnershipError;
+use damper_plugins::settings::BindingError;
 use rustix::fs::{Mode, OFlags};
 
 use crate::config::{Config, check_unwritable_by_others};
-use crate::error::CliError;
 use crate::lock::Candidate;
 
-pub(crate) use binding::{Bound, bind};
+pub use binding::{Bound, bind};
 use binding::{grants, tighten_manifest};
 
 /// The extension of component files.
 const EXTENSION: &str = "wasm";
 /// The folder, within a crate, in which `damper build` puts its component.
-pub(crate) const BUILT: &str = "target/damper";
+pub const BUILT: &str = "target/damper";
 
 /// Why there is no component.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum FindError {
+pub enum FindError {
     /// There is no file.
     #[error("there is no component for the provider {provider}: looked for {}", list(.looked_for))]
     NoComponent {
@@ -50,9 +51,69 @@ pub(crate) enum FindError {
     },
 }
 
+/// Why a provider cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// There is no component where it should be.
+    #[error(transparent)]
+    NotFound(#[from] FindError),
+    /// Its file is no component that can be run.
+    #[error(transparent)]
+    Component(Box<ComponentFileError>),
+    /// It and the operator's settings do not go together.
+    #[error(transparent)]
+    Binding(#[from] BindingError),
+    /// Others can change its file.
+    #[error("{problem}, and the component in it gets your providers' hosts and secrets")]
+    Changeable {
+        /// The file.
+        path: PathBuf,
+        /// The ownership problem.
+        problem: OwnershipError,
+    },
+}
+
+impl From<ComponentFileError> for OpenError {
+    fn from(error: ComponentFileError) -> Self {
+        Self::Component(Box::new(error))
+    }
+}
+
+impl OpenError {
+    /// The file at fault, unless the message names it.
+    #[must_use]
+    pub fn place(&self) -> Option<String> {
+        match self {
+            Self::NotFound(error) => error.place(),
+            Self::Component(_) => None,
+            Self::Binding(error) => error.place(),
+            Self::Changeable { path, .. } => Some(path.display().to_string()),
+        }
+    }
+
+    /// The hint that goes with the error.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::NotFound(error) => Some(error.hint()),
+            Self::Component(error) => match &**error {
+                ComponentFileError::Unreadable { .. } => {
+                    Some("`damper build` makes one, and prints where it lies".into())
+                }
+                _ => None,
+            },
+            Self::Binding(error) => Some(error.hint()),
+            Self::Changeable { .. } => {
+                Some("build it again into a folder that only you can write to, or copy it there".into())
+            }
+        }
+    }
+}
+
 impl FindError {
     /// The file at fault.
-    pub(crate) fn place(&self) -> Option<String> {
+    #[must_use]
+    pub fn place(&self) -> Option<String> {
         match self {
             Self::AnotherName { path, .. } => Some(path.display().to_string()),
             Self::NoComponent { .. } | Self::BadName { .. } => None,
@@ -60,7 +121,8 @@ impl FindError {
     }
 
     /// The hint that goes with the error.
-    pub(crate) fn hint(&self) -> String {
+    #[must_use]
+    pub fn hint(&self) -> String {
         match self {
             Self::AnotherName { provider, found, .. } => {
                 format!("use the name {found}, or name another component at [providers.{provider}] component")
@@ -89,7 +151,7 @@ fn is_file_name(text: &str) -> bool {
 ///
 /// # Errors
 /// If it is none.
-pub(crate) fn check_name(name: &str) -> Result<(), FindError> {
+pub fn check_name(name: &str) -> Result<(), FindError> {
     let letter_first = name.starts_with(|first: char| first.is_ascii_lowercase());
     let known = name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'));
     if letter_first && known && name.len() <= 64 { Ok(()) } else { Err(FindError::BadName { name: name.to_owned() }) }
@@ -100,7 +162,7 @@ pub(crate) fn check_name(name: &str) -> Result<(), FindError> {
 ///
 /// # Errors
 /// If there is none.
-pub(crate) fn find(config: &Config, provider: &str) -> Result<PathBuf, FindError> {
+pub fn find(config: &Config, provider: &str) -> Result<PathBuf, FindError> {
     check_name(provider)?;
     let file = format!("{provider}.{EXTENSION}");
     let looked_for = match config.provider(provider).and_then(|said| said.component.as_ref()) {
@@ -121,7 +183,7 @@ pub(crate) fn find(config: &Config, provider: &str) -> Result<PathBuf, FindError
 ///
 /// # Errors
 /// If there is no component, it is none that can be run, or the operator's settings do not fit it.
-pub(crate) fn open(config: &Config, provider: &str) -> Result<Bound, CliError> {
+pub fn open(config: &Config, provider: &str) -> Result<Bound, OpenError> {
     Ok(bind(config, read(config, provider)?)?)
 }
 
@@ -129,7 +191,7 @@ pub(crate) fn open(config: &Config, provider: &str) -> Result<Bound, CliError> {
 ///
 /// # Errors
 /// As [`open`], but for what only a fetch needs.
-pub(crate) fn manifest(config: &Config, provider: &str) -> Result<Manifest, CliError> {
+pub fn manifest(config: &Config, provider: &str) -> Result<Manifest, OpenError> {
     Ok(tighten_manifest(config, &read(config, provider)?)?)
 }
 
@@ -138,18 +200,18 @@ pub(crate) fn manifest(config: &Config, provider: &str) -> Result<Manifest, CliE
 ///
 /// # Errors
 /// As [`open`], but for what only a fetch needs.
-pub(crate) fn candidate(config: &Config, provider: &str, path: Option<PathBuf>) -> Result<Candidate, CliError> {
+pub fn candidate(config: &Config, provider: &str, path: Option<PathBuf>) -> Result<Candidate, OpenError> {
     let path = path.map_or_else(|| find(config, provider), Ok)?;
     let file = read_from(path, provider)?;
     let grants = grants(config, &file)?;
     Ok(Candidate::new(config, &file, &grants))
 }
 
-fn read(config: &Config, provider: &str) -> Result<ComponentFile, CliError> {
+fn read(config: &Config, provider: &str) -> Result<ComponentFile, OpenError> {
     read_from(find(config, provider)?, provider)
 }
 
-fn read_from(path: PathBuf, provider: &str) -> Result<ComponentFile, CliError> {
+fn read_from(path: PathBuf, provider: &str) -> Result<ComponentFile, OpenError> {
     let file = read_trusted(&path)?;
     if file.manifest.name != provider {
         let (found, provider) = (file.manifest.name, provider.to_owned());
@@ -162,7 +224,7 @@ fn read_from(path: PathBuf, provider: &str) -> Result<ComponentFile, CliError> {
 ///
 /// # Errors
 /// As [`open`].
-pub(crate) fn open_any(config: &Config, name_or_file: &str) -> Result<Bound, CliError> {
+pub fn open_any(config: &Config, name_or_file: &str) -> Result<Bound, OpenError> {
     let path = Path::new(name_or_file);
     if !is_file_name(name_or_file) && !path.is_file() {
         return open(config, name_or_file);
@@ -171,15 +233,12 @@ pub(crate) fn open_any(config: &Config, name_or_file: &str) -> Result<Bound, Cli
 }
 
 /// Reads a component that will get hosts and secrets. Anyone who can change or replace its file would get them, too.
-fn read_trusted(path: &Path) -> Result<ComponentFile, CliError> {
+fn read_trusted(path: &Path) -> Result<ComponentFile, OpenError> {
     // A FIFO without a writer is opened at once instead of blocking for ever. Reading reports a file that cannot be opened.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     if let Ok(file) = rustix::fs::open(path, flags, Mode::empty()).map(File::from) {
-        check_unwritable_by_others(&file, path).map_err(|error| {
-            let what = format!("{error}, and the component in it gets your providers' hosts and secrets");
-            let hint = "build it again into a folder that only you can write to, or copy it there";
-            CliError::input_in(path, what, hint)
-        })?;
+        check_unwritable_by_others(&file, path)
+            .map_err(|problem| OpenError::Changeable { path: path.to_path_buf(), problem })?;
     }
     Ok(ComponentFile::read(path)?)
 }

@@ -6,10 +6,7 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::{Candidate, Damaged, Growth, Lock, Verdict};
-use crate::config::{self, Config};
-use crate::context::Context;
-use crate::error::CliError;
-use crate::provider::Bound;
+use crate::config::{self, Config, ConfigError};
 
 /// The longest file that is read, in bytes.
 const MAX_BYTES: u64 = 1024 * 1024;
@@ -18,33 +15,118 @@ const MODE: u32 = 0o644;
 
 /// The file beside a damper.toml.
 #[derive(Debug)]
-pub(crate) struct LockFile {
+pub struct LockFile {
     path: PathBuf,
 }
 
 /// The result of a change.
 #[derive(Debug)]
-pub(crate) enum WriteOutcome {
+pub enum WriteOutcome {
     /// The file holds it.
     Done,
     /// The file cannot be written.
     Unwritable(io::Error),
 }
 
-/// Holds providers against what is pinned, and pins what is new. Answers for each, in the same order, whether it may be used.
+/// Why a damper.lock cannot be used, or does not let a provider be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// The file cannot be read.
+    #[error("cannot read: {source}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's message.
+        source: io::Error,
+    },
+    /// Somebody else can change the file.
+    #[error(transparent)]
+    Changeable(#[from] ConfigError),
+    /// The file is no damper.lock of this version.
+    #[error("what was granted is not known: {problem}")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// The problem.
+        problem: String,
+    },
+    /// The content has no text.
+    #[error("cannot write damper.lock: {0}")]
+    Unwritable(#[from] toml::ser::Error),
+    /// A provider asks for more than is pinned.
+    #[error("this build of {provider} asks for more than is pinned: {growth}")]
+    Refused {
+        /// The file.
+        path: PathBuf,
+        /// The provider.
+        provider: String,
+        /// What it asks for beyond its pin.
+        growth: Growth,
+    },
+}
+
+impl LockError {
+    /// The file at fault.
+    #[must_use]
+    pub fn place(&self) -> Option<String> {
+        match self {
+            Self::Unreadable { path, .. } | Self::Damaged { path, .. } | Self::Refused { path, .. } => {
+                Some(path.display().to_string())
+            }
+            Self::Changeable(error) => Some(error.place()),
+            Self::Unwritable(_) => None,
+        }
+    }
+
+    /// The hint that goes with the error.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Damaged { .. } => Some(
+                "restore it from version control; or delete it, and look at what `damper lock` then pins".to_owned(),
+            ),
+            Self::Refused { provider, .. } => {
+                Some(format!("if you agree: `damper lock --accept {provider}`; else go back to the build before"))
+            }
+            Self::Changeable(error) => error.hint(),
+            Self::Unreadable { .. } | Self::Unwritable(_) => None,
+        }
+    }
+}
+
+/// Providers held against what is pinned.
+#[derive(Debug)]
+pub struct Enforced {
+    /// For each of them, in the same order, whether it may be used.
+    pub answers: Vec<Result<(), LockError>>,
+    /// Those that the operator should hear of; `None`: there are none.
+    pub first_use: Option<FirstUse>,
+}
+
+/// Providers that were pinned for the first time, with hosts that the operator has not listed.
+#[derive(Debug)]
+pub struct FirstUse {
+    /// Their names.
+    pub providers: Vec<String>,
+    /// The damper.lock.
+    pub file: PathBuf,
+    /// Whether it holds them.
+    pub outcome: WriteOutcome,
+}
+
+/// Holds providers against what is pinned, and pins what is new.
 ///
 /// # Errors
 /// If the file is there and cannot be used: then none of them may.
-pub(crate) fn enforce(
-    context: &Context,
-    config: &Config,
-    candidates: &[Candidate],
-) -> Result<Vec<Result<(), CliError>>, CliError> {
-    let Some(file) = LockFile::of(config) else { return Ok(candidates.iter().map(|_| Ok(())).collect()) };
+pub fn enforce(config: &Config, candidates: &[Candidate]) -> Result<Enforced, LockError> {
+    let Some(file) = LockFile::of(config) else {
+        return Ok(Enforced { answers: candidates.iter().map(|_| Ok(())).collect(), first_use: None });
+    };
     let mut verdicts = file.judge(candidates)?;
+    let mut first_use = None;
     let follows = |verdict: &Verdict| matches!(verdict, Verdict::New | Verdict::Changed);
     if verdicts.iter().any(follows) {
-        let written = file.update(|lock| {
+        let outcome = file.update(|lock| {
             // Once more: another process may have pinned them meanwhile.
             verdicts = candidates.iter().map(|candidate| lock.judge(candidate)).collect();
             let both = candidates.iter().zip(&verdicts);
@@ -53,27 +135,17 @@ pub(crate) fn enforce(
         let both = candidates.iter().zip(&verdicts);
         // Hosts that the operator has listed are no news.
         let new = both.filter(|(candidate, verdict)| **verdict == Verdict::New && candidate.has_manifest_hosts);
-        let new: Vec<&str> = new.map(|(candidate, _)| candidate.provider.as_str()).collect();
-        file.tell(context, &new, &written);
+        let providers: Vec<String> = new.map(|(candidate, _)| candidate.provider.clone()).collect();
+        first_use = (!providers.is_empty()).then(|| FirstUse { providers, file: file.path.clone(), outcome });
     }
-    Ok(file.to_results(candidates, verdicts))
+    Ok(Enforced { answers: file.to_results(candidates, verdicts), first_use })
 }
 
-/// As [`enforce`], for one provider that is about to be used.
-///
-/// # Errors
-/// If it may not be used.
-pub(crate) fn enforce_one(context: &Context, config: &Config, bound: &Bound) -> Result<(), CliError> {
-    let candidate = Candidate::new(config, &bound.file, &bound.grants);
-    enforce(context, config, &[candidate])?.into_iter().collect()
-}
-
-/// As [`enforce`], but nothing is written.
+/// As [`enforce`], but nothing is written. Answers for each candidate, in the same order, whether it may be used.
 ///
 /// # Errors
 /// As [`enforce`].
-#[cfg(feature = "package")]
-pub(crate) fn check(config: &Config, candidates: &[Candidate]) -> Result<Vec<Result<(), CliError>>, CliError> {
+pub fn check(config: &Config, candidates: &[Candidate]) -> Result<Vec<Result<(), LockError>>, LockError> {
     let Some(file) = LockFile::of(config) else { return Ok(candidates.iter().map(|_| Ok(())).collect()) };
     let verdicts = file.judge(candidates)?;
     Ok(file.to_results(candidates, verdicts))
@@ -81,12 +153,14 @@ pub(crate) fn check(config: &Config, candidates: &[Candidate]) -> Result<Vec<Res
 
 impl LockFile {
     /// The file of a configuration; none where there is no damper.toml: then no secret is given to anybody.
-    pub(crate) fn of(config: &Config) -> Option<Self> {
+    #[must_use]
+    pub fn of(config: &Config) -> Option<Self> {
         config.file.as_ref().map(|file| Self { path: file.with_extension("lock") })
     }
 
     /// The path of the lock file.
-    pub(crate) fn path(&self) -> &Path {
+    #[must_use]
+    pub fn path(&self) -> &Path {
         &self.path
     }
 
@@ -94,23 +168,21 @@ impl LockFile {
     ///
     /// # Errors
     /// If it cannot be read, somebody else can change it, or it is damaged.
-    pub(crate) fn read(&self) -> Result<Option<Lock>, CliError> {
+    pub fn read(&self) -> Result<Option<Lock>, LockError> {
+        let unreadable = |source| LockError::Unreadable { path: self.path.clone(), source };
         let file = match File::open(&self.path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(CliError::file("read", &self.path)(error)),
+            Err(error) => return Err(unreadable(error)),
         };
         config::check_changeable(&file, &self.path)?;
         let mut text = String::new();
-        file.take(MAX_BYTES).read_to_string(&mut text).map_err(CliError::file("read", &self.path))?;
-        let lock = Lock::parse(&text).map_err(|Damaged(problem)| {
-            let hint = "restore it from version control; or delete it, and look at what `damper lock` then pins";
-            CliError::input_in(&self.path, format!("what was granted is not known: {problem}"), hint)
-        })?;
-        Ok(Some(lock))
+        file.take(MAX_BYTES).read_to_string(&mut text).map_err(unreadable)?;
+        let damaged = |Damaged(problem)| LockError::Damaged { path: self.path.clone(), problem };
+        Lock::parse(&text).map(Some).map_err(damaged)
     }
 
-    fn judge(&self, candidates: &[Candidate]) -> Result<Vec<Verdict>, CliError> {
+    fn judge(&self, candidates: &[Candidate]) -> Result<Vec<Verdict>, LockError> {
         let lock = self.read()?.unwrap_or_default();
         Ok(candidates.iter().map(|candidate| lock.judge(candidate)).collect())
     }
@@ -119,7 +191,7 @@ impl LockFile {
     ///
     /// # Errors
     /// As [`LockFile::read`].
-    pub(crate) fn update(&self, change: impl FnOnce(&mut Lock)) -> Result<WriteOutcome, CliError> {
+    pub fn update(&self, change: impl FnOnce(&mut Lock)) -> Result<WriteOutcome, LockError> {
         let _held = self.hold();
         let before = self.read()?.unwrap_or_default();
         let mut lock = before.clone();
@@ -127,7 +199,7 @@ impl LockFile {
         if before == lock {
             return Ok(WriteOutcome::Done);
         }
-        let text = lock.text().map_err(|error| CliError::unexpected("write damper.lock", error))?;
+        let text = lock.text()?;
         Ok(self.write(&text).map_or_else(WriteOutcome::Unwritable, |()| WriteOutcome::Done))
     }
 
@@ -158,37 +230,16 @@ impl LockFile {
         placed
     }
 
-    fn tell(&self, context: &Context, new: &[&str], written: &WriteOutcome) {
-        let (names, file) = (new.join(", "), self.path.display());
-        match written {
-            _ if new.is_empty() => {}
-            WriteOutcome::Done => {
-                context.screen.say(format!("{names}: first use, the hosts it may reach are pinned in {file}"))
-            }
-            WriteOutcome::Unwritable(error) => {
-                context
-                    .screen
-                    .warn(format!("the hosts that {names} may reach are not pinned: cannot write {file}: {error}"));
-            }
-        }
-    }
-
-    fn to_results(&self, candidates: &[Candidate], verdicts: Vec<Verdict>) -> Vec<Result<(), CliError>> {
+    fn to_results(&self, candidates: &[Candidate], verdicts: Vec<Verdict>) -> Vec<Result<(), LockError>> {
         let both = candidates.iter().zip(verdicts);
         both.map(|(candidate, verdict)| match verdict {
-            Verdict::Refused(growth) => Err(self.refusal(&candidate.provider, &growth)),
+            Verdict::Refused(growth) => {
+                let (path, provider) = (self.path.clone(), candidate.provider.clone());
+                Err(LockError::Refused { path, provider, growth })
+            }
             Verdict::New | Verdict::Changed | Verdict::Unchanged => Ok(()),
         })
         .collect()
-    }
-
-    /// Why a provider may not be used.
-    fn refusal(&self, provider: &str, growth: &Growth) -> CliError {
-        CliError::input_in(
-            &self.path,
-            format!("this build of {provider} asks for more than is pinned: {growth}"),
-            format!("if you agree: `damper lock --accept {provider}`; else go back to the build before"),
-        )
     }
 }
 
@@ -242,10 +293,8 @@ mod tests {
         let (_folder, file) = new_lock_file();
         fs::write(&file.path, "version = 1\n<<<<<<<\n").unwrap();
         let error = file.update(|_| panic!("nothing is changed")).unwrap_err();
-        assert!(
-            error.hint().unwrap().contains("version control") && error.exit() == crate::error::Exit::BadInput,
-            "{error}"
-        );
+        assert!(matches!(error, LockError::Damaged { .. }), "{error}");
+        assert!(error.hint().unwrap().contains("version control"), "{error}");
         fs::write(&file.path, "version = 1\n").unwrap();
         fs::set_permissions(&file.path, Permissions::from_mode(0o666)).unwrap();
         assert!(file.read().unwrap_err().to_string().contains("others may write"));

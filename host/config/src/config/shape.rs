@@ -8,7 +8,7 @@ use std::time::Duration;
 use damper_core::control::governor::TICK;
 use damper_core::manifest::units::parse_duration;
 use damper_core::sink::Compression;
-use damper_plugins::settings::ProviderSettings;
+use damper_plugins::settings::{ProviderSettings, SettingsError};
 use rustix::fs::Mode;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
@@ -33,7 +33,7 @@ pub(super) struct Shape {
 /// `readable_by`: who may read the database, records and charts that are made from now on.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum ReadableBy {
+pub enum ReadableBy {
     /// Only the user that runs `damper`.
     #[default]
     Owner,
@@ -45,7 +45,8 @@ pub(crate) enum ReadableBy {
 
 impl ReadableBy {
     /// The permissions that files and folders are made without (umask(2)). Nobody else may write, whoever may read.
-    pub(crate) fn umask(self) -> Mode {
+    #[must_use]
+    pub fn umask(self) -> Mode {
         match self {
             Self::Owner => Mode::RWXG | Mode::RWXO,
             Self::Group => Mode::WGRP | Mode::RWXO,
@@ -57,29 +58,36 @@ impl ReadableBy {
 /// `[mapping]`: how the slow loop runs on this machine.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct MappingConfig {
+pub struct MappingConfig {
     /// How often the governor looks whether a disabled mapping may be enabled: from 1 s on.
     #[serde(deserialize_with = "tick")]
-    pub(crate) tick: Duration,
+    pub tick: Duration,
     /// How long a change takes until it holds, as it does in AWS.
     #[serde(deserialize_with = "duration")]
-    pub(crate) lag: Duration,
+    pub lag: Duration,
 }
 
 /// `[aws]`: the deployment, for commands with `--aws`. Missing values are read from the function's environment.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct AwsConfig {
+pub struct AwsConfig {
     /// The function: a name or an ARN, with an alias or without; default `damper`, and its alias `live`.
-    pub(crate) function: Option<String>,
+    pub function: Option<String>,
     /// The region; default: AWS's standard configuration.
-    pub(crate) region: Option<String>,
+    pub region: Option<String>,
     /// The ledger's table.
-    pub(crate) table: Option<String>,
+    pub table: Option<String>,
     /// The bucket of records and dead letters.
-    pub(crate) bucket: Option<String>,
+    pub bucket: Option<String>,
     /// The prefix of stream names.
-    pub(crate) stream_prefix: Option<String>,
+    pub stream_prefix: Option<String>,
+}
+
+impl Shape {
+    /// Reads the text of a damper.toml.
+    pub(super) fn parse(text: &str) -> Result<Self, SettingsError> {
+        toml::from_str(text).map_err(|error| SettingsError::of(&error, text))
+    }
 }
 
 impl Default for MappingConfig {
