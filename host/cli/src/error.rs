@@ -10,18 +10,16 @@ use damper_aws::backend::OpenError as DeploymentOpenError;
 use damper_aws::deployment::DeploymentError;
 use damper_config::{ConfigError, FindError, LockError, OpenError};
 use damper_core::admin::{AdminError, SERVICE_HINT};
-use damper_core::ledger::{LedgerError, OpenedBy};
+use damper_core::ledger::LedgerError;
 use damper_core::manifest::ManifestError;
 use damper_core::pipeline::AdaptError;
 use damper_local::database::DatabaseError;
 use damper_local::export::ExportError;
-use damper_local::folder::FolderError;
-use damper_local::poller::PollerError;
 use damper_plugins::HostError;
 use damper_plugins::component_file::ComponentFileError;
 use damper_plugins::ownership::OwnershipError;
 use damper_plugins::settings::BindingError;
-use jiff::Timestamp;
+use damper_runner::RunError;
 
 /// How the program ends. The numbers are documented in `damper --help`; usage errors (2) are clap's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -72,14 +70,9 @@ pub(crate) enum CliError {
     /// The damper.lock cannot be used, or does not let a provider be used.
     #[error(transparent)]
     Lock(LockError),
-    /// A component cannot be loaded.
-    #[error("the provider {provider} cannot be loaded: {message}")]
-    Load {
-        /// Its name.
-        provider: String,
-        /// Why not.
-        message: String,
-    },
+    /// A provider cannot run, or does not go on.
+    #[error(transparent)]
+    Run(RunError),
     /// Components cannot run here.
     #[error(transparent)]
     Host(#[from] HostError),
@@ -120,41 +113,15 @@ pub(crate) enum CliError {
         /// The hint that goes with the error.
         hint: String,
     },
-    /// A provider's breaker is open.
-    #[error("{provider} is stopped since {since:.0} by {by}: {reason}")]
-    Stopped {
-        /// The provider.
-        provider: String,
-        /// Since when.
-        since: Timestamp,
-        /// The cause of the stop.
-        by: OpenedBy,
-        /// Why.
-        reason: String,
-    },
-    /// The sink or the ledger failed while a provider ran.
-    #[error("{provider} cannot go on: {message}")]
-    Storage {
-        /// The provider.
-        provider: String,
-        /// The message of the failed store.
-        message: String,
-    },
     /// The database failed.
     #[error(transparent)]
     Database(#[from] DatabaseError),
     /// The ledger failed.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
-    /// The output folder failed.
-    #[error(transparent)]
-    Folder(#[from] FolderError),
     /// The export failed.
     #[error(transparent)]
     Export(ExportError),
-    /// The poller failed.
-    #[error(transparent)]
-    Poller(#[from] PollerError),
     /// The control item or the mapping was not read or changed.
     #[error(transparent)]
     Adapt(#[from] AdaptError),
@@ -216,6 +183,11 @@ impl CliError {
         Self::Input { what: what.into(), path: Some(path.to_path_buf()), hint: Some(hint.into()) }
     }
 
+    /// A component that cannot be loaded.
+    pub(crate) fn load(provider: String, message: String) -> Self {
+        Self::Run(RunError::Load { provider, message })
+    }
+
     /// A folder of programs that others can change.
     pub(crate) fn untrusted_folder(folder: &Path, error: OwnershipError) -> Self {
         match error {
@@ -248,7 +220,7 @@ impl CliError {
             Self::Config(_)
             | Self::Provider(_)
             | Self::Lock(_)
-            | Self::Load { .. }
+            | Self::Run(RunError::Load { .. })
             | Self::Manifest { .. }
             | Self::Input { .. }
             | Self::Malformed(_)
@@ -260,13 +232,11 @@ impl CliError {
             Self::Deployment(_) => Exit::BadInput,
             Self::Host(HostError::CacheDir { .. }) => Exit::Storage,
             Self::File { source, .. } if is_bad_input(source.kind()) => Exit::BadInput,
-            Self::Stopped { .. } => Exit::Stopped,
-            Self::Storage { .. }
+            Self::Run(RunError::Stopped { .. }) => Exit::Stopped,
+            Self::Run(_)
             | Self::Database(_)
             | Self::Ledger(_)
-            | Self::Folder(_)
             | Self::Export(_)
-            | Self::Poller(_)
             | Self::Adapt(_)
             | Self::Store(_)
             | Self::Service(_) => Exit::Storage,
@@ -309,16 +279,11 @@ impl CliError {
             Self::Tool { hint, .. } => Some(hint.clone()),
             Self::Build { .. } => Some("what the compiler says stands above".into()),
             Self::File { source, .. } => file_hint(source.kind()),
-            Self::Folder(FolderError::NotMade { .. }) => Some("name another `output` in damper.toml".into()),
             Self::Host(HostError::CacheDir { folder, source }) => Some(untrusted_hint(Path::new(folder), source)),
+            Self::Run(error) => error.hint(),
             Self::Ledger(_) => {
                 Some("check the disk and the permissions of the database; nothing is lost, run again".into())
             }
-            Self::Stopped { provider, by: OpenedBy::Operator, .. } => {
-                Some(format!("`damper resume {provider}` ends the pause; then run again"))
-            }
-            Self::Stopped { provider, .. } => Some(format!("mend it, then `damper resume {provider}` and run again")),
-            Self::Storage { .. } => Some("check the disk and the permissions; nothing is lost, run again".into()),
             Self::Counts { .. } => {
                 Some("this is a defect of damper's: keep the database and report it; nothing more is run on it".into())
             }
@@ -331,6 +296,17 @@ impl CliError {
 impl From<ComponentFileError> for CliError {
     fn from(error: ComponentFileError) -> Self {
         Self::Provider(error.into())
+    }
+}
+
+impl From<RunError> for CliError {
+    fn from(error: RunError) -> Self {
+        match error {
+            RunError::Database(error) => Self::Database(error),
+            RunError::Ledger(error) => Self::Ledger(error),
+            RunError::Adapt(error) => Self::Adapt(error),
+            error => Self::Run(error),
+        }
     }
 }
 

@@ -156,6 +156,16 @@ pub struct Counts {
     pub oldest_pending: Option<Timestamp>,
 }
 
+impl Counts {
+    /// Whether the counts add up: each entry that was fed has ended in one way, or is pending.
+    #[must_use]
+    pub fn add_up(&self) -> bool {
+        let Self { fed, fetched, skipped, dead_letters, pending, oldest_pending } = *self;
+        let sum = u128::from(fetched) + u128::from(skipped) + u128::from(dead_letters) + u128::from(pending);
+        sum == u128::from(fed) && (pending == 0) == oldest_pending.is_none()
+    }
+}
+
 /// Items that wait for their next attempt.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct WaitingItems {
@@ -248,6 +258,14 @@ impl Serialize for LetterId {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn counts_that_do_not_add_up_are_found() {
+        let counts = Counts { fed: 3, fetched: 1, skipped: 1, dead_letters: 1, pending: 0, oldest_pending: None };
+        assert!(counts.add_up());
+        assert!(!Counts { fetched: 2, ..counts }.add_up());
+        assert!(!Counts { pending: 1, fed: 4, ..counts }.add_up(), "pending, and no entry is");
+    }
 
     #[test]
     fn a_letter_s_name_is_read_as_it_is_written() {

@@ -102,11 +102,11 @@ fn load(context: &Context, bound: &Bound) -> Result<Plugin, CliError> {
     let host = PluginHost::new(context.host_options(1)?)?;
     let name = bound.manifest.name.clone();
     let loaded = host.load(&bound.file, bound.manifest.clone(), bound.grants.clone());
-    loaded.map_err(|error| CliError::Load { provider: name, message: error.to_string() })
+    loaded.map_err(|error| CliError::load(name, error.to_string()))
 }
 
 fn load_error(provider: &str, failure: &Failure) -> CliError {
-    CliError::Load { provider: provider.to_owned(), message: failure.message.clone() }
+    CliError::load(provider.to_owned(), failure.message.clone())
 }
 
 fn show(context: &Context, traced: &TracedFetch, seconds: f64, as_json: bool) -> Result<Exit, CliError> {

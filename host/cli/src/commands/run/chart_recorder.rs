@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use damper_core::control::admission::LimiterSnapshot;
 use damper_core::pipeline::progress::EventKind;
+use damper_runner::Worker;
 use damper_sim::api::{Conditions, Plan};
 use damper_sim::chart;
 use damper_sim::record::Recorder;
 use tokio::time::Instant;
 
-use super::worker::Worker;
 use crate::error::CliError;
 
 /// Records one provider's run as it happens.

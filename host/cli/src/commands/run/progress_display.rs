@@ -8,12 +8,11 @@ use std::time::{Duration, Instant};
 use damper_core::admin::Counts;
 use damper_core::control::admission::{BreakerStatus, LimiterSnapshot};
 use damper_core::pipeline::progress::Snapshot;
+use damper_runner::{Outcome, Worker};
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::chart_recorder::ChartRecorder;
-use super::summary::Outcome;
-use super::worker::Worker;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::screen::Screen;
@@ -99,7 +98,7 @@ impl ProgressDisplay {
     }
 
     /// A provider has ended: say why, if it is not done.
-    pub(super) async fn on_worker_ended(&mut self, worker: &Arc<Worker>, outcome: &Outcome) {
+    pub(super) async fn on_worker_ended(&mut self, worker: &Arc<Worker>, outcome: &Outcome<CliError>) {
         let Some(row) = self.rows.iter_mut().find(|row| Arc::ptr_eq(&row.worker, worker)) else { return };
         row.is_over = true;
         row.refresh().await;
@@ -180,7 +179,7 @@ impl ProviderRow {
         match self.worker.find_stop_error().await {
             Ok(Some(error)) => {
                 if !self.worker.mark_breaker_reported() {
-                    screen.error(&error);
+                    screen.error(&error.into());
                 }
             }
             Ok(None) => {

@@ -62,9 +62,9 @@ async fn record_case(
     let provider = bound.manifest.name.clone();
     let plugin = host
         .load(&bound.file, bound.manifest.clone(), bound.grants.clone())
-        .map_err(|error| CliError::Load { provider: provider.clone(), message: error.to_string() })?;
+        .map_err(|error| CliError::load(provider.clone(), error.to_string()))?;
     // Compiling takes longer than a slot counts: nobody renews this one.
-    plugin.prepare().await.map_err(|failure| CliError::Load { provider, message: failure.message })?;
+    plugin.prepare().await.map_err(|failure| CliError::load(provider, failure.message))?;
     let slot = Slot::acquire(context, config, &bound.manifest).await?;
     let request = bound.first_fetch(item, context.clock.now());
     let fetch = plugin.fetch_recorded(request.clone(), slot.permits()).await;

@@ -10,13 +10,13 @@ use damper_core::pipeline::report::{End, Report};
 
 /// Ends of one run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct RunTotals {
+pub struct RunTotals {
     /// Entries whose record was stored.
-    pub(super) fetched: u64,
+    pub fetched: u64,
     /// Entries that another entry settled.
-    pub(super) skipped: u64,
+    pub skipped: u64,
     /// Entries given up on.
-    pub(super) dead_letters: u64,
+    pub dead_letters: u64,
 }
 
 impl RunTotals {
@@ -29,12 +29,13 @@ impl RunTotals {
     }
 
     /// All of them.
-    pub(super) fn sum(self) -> u64 {
+    #[must_use]
+    pub fn sum(self) -> u64 {
         self.fetched.saturating_add(self.skipped).saturating_add(self.dead_letters)
     }
 
     /// No more than the stream itself counted meanwhile: entries beyond the checkpoint had ended before we came.
-    pub(super) fn capped_by(self, before: &Counts, after: &Counts) -> Self {
+    pub(crate) fn capped_by(self, before: &Counts, after: &Counts) -> Self {
         Self {
             fetched: self.fetched.min(after.fetched.saturating_sub(before.fetched)),
             skipped: self.skipped.min(after.skipped.saturating_sub(before.skipped)),
@@ -45,9 +46,9 @@ impl RunTotals {
 
 /// Counts the ends in reports.
 #[derive(Debug, Default)]
-pub(super) struct Tally {
+pub(crate) struct Tally {
     /// The ends counted so far.
-    pub(super) totals: RunTotals,
+    pub(crate) totals: RunTotals,
     /// Entries that have ended and may be delivered again, and how: of the last batch at the most.
     ended: HashMap<SequenceNumber, End>,
     /// The batch that is being worked at.
@@ -65,7 +66,7 @@ struct Batch {
 
 impl Tally {
     /// A batch is delivered: what is not in it will not come again.
-    pub(super) fn on_batch_delivered(&mut self, entries: &[Entry], counters: Snapshot) {
+    pub(crate) fn on_batch_delivered(&mut self, entries: &[Entry], counters: Snapshot) {
         let mut ended = std::mem::take(&mut self.ended);
         self.ended = entries.iter().filter_map(|entry| ended.remove_entry(&entry.sequence)).collect();
         let mut repeats = RunTotals::default();
@@ -77,7 +78,7 @@ impl Tally {
 
     /// The ends so far, including those of the batch in progress. If entries are delivered again, the count is too low until
     /// the pipeline has counted them once more; it is never too high.
-    pub(super) fn live_totals(&self, counters: Snapshot) -> RunTotals {
+    pub(crate) fn live_totals(&self, counters: Snapshot) -> RunTotals {
         let Some(Batch { began, repeats }) = &self.batch else { return self.totals };
         let fresh = |now: u64, before: u64, repeats: u64| now.saturating_sub(before).saturating_sub(repeats);
         RunTotals {
@@ -88,7 +89,7 @@ impl Tally {
     }
 
     /// Count what ended in a batch.
-    pub(super) fn on_batch_reported(&mut self, report: &Report) {
+    pub(crate) fn on_batch_reported(&mut self, report: &Report) {
         self.batch = None;
         for (sequence, end) in &report.ended {
             if self.ended.insert(sequence.clone(), *end).is_none() {

@@ -4,8 +4,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use damper_config::Bound;
 use damper_core::admin::Counts;
 use damper_core::control::admission::LimiterSnapshot;
+use damper_core::fetcher::Fetcher;
 use damper_core::item::Entry;
 use damper_core::ledger::OpenedBy;
 use damper_core::manifest::Manifest;
@@ -15,17 +17,16 @@ use damper_core::pipeline::progress::{Progress, Snapshot};
 use damper_core::pipeline::report::{Report, Stopped};
 use damper_core::record::Failure;
 use damper_local::{DatabaseError, Poller, PollerEnd, PollerSettings};
-use damper_plugins::Plugin;
+use damper_plugins::{Plugin, PluginHost};
 use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::RunContext;
-use super::summary::Outcome;
-use super::tally::{RunTotals, Tally};
-use crate::error::CliError;
-use crate::signals::Stop;
+use crate::context::RunContext;
+use crate::error::RunError;
+use crate::outcome::{Outcome, Stop};
+use crate::tally::{RunTotals, Tally};
 
 /// How long a batch may take, as in AWS; longer where one fetch alone may take as long.
 const BATCH_TIME: Duration = Duration::from_mins(15);
@@ -35,7 +36,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(500);
 const BATCH_MARGIN: Duration = Duration::from_secs(30);
 
 /// One provider at work.
-pub(super) struct Worker {
+pub struct Worker {
     pipeline: Arc<Pipeline>,
     plugin: Arc<Plugin>,
     run_context: RunContext,
@@ -49,7 +50,23 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn new(pipeline: Arc<Pipeline>, plugin: Arc<Plugin>, run_context: RunContext, before: Counts) -> Self {
+    /// Loads a provider's component. It is not compiled yet: that is a part of [`Worker::run`].
+    ///
+    /// # Errors
+    /// If it cannot be loaded, or the database fails.
+    pub async fn load(run_context: &RunContext, host: &PluginHost, bound: Bound) -> Result<Self, RunError> {
+        let Bound { file, manifest, grants, .. } = bound;
+        let name = manifest.name.clone();
+        let load_error = |message| RunError::Load { provider: name.clone(), message };
+        let plugin = host.load(&file, manifest.clone(), grants).map_err(|error| load_error(error.to_string()))?;
+        let plugin = Arc::new(plugin);
+        run_context.mapping.ensure(&name, manifest.pace.start_batch).await?;
+        let before = run_context.stream.counts(&name).await?;
+        let pipeline = Pipeline::new(manifest, Arc::clone(&plugin) as Arc<dyn Fetcher>, run_context.stores.clone());
+        Ok(Self::new(pipeline, plugin, run_context.clone(), before))
+    }
+
+    fn new(pipeline: Arc<Pipeline>, plugin: Arc<Plugin>, run_context: RunContext, before: Counts) -> Self {
         Self {
             pipeline,
             plugin,
@@ -63,27 +80,31 @@ impl Worker {
     }
 
     /// The provider's name.
-    pub(super) fn name(&self) -> &str {
+    #[must_use]
+    pub fn name(&self) -> &str {
         &self.manifest().name
     }
 
     /// The provider's plugin.
-    pub(super) fn plugin(&self) -> &Plugin {
+    pub(crate) fn plugin(&self) -> &Plugin {
         &self.plugin
     }
 
     /// The manifest in force.
-    pub(super) fn manifest(&self) -> &Manifest {
+    #[must_use]
+    pub fn manifest(&self) -> &Manifest {
         self.pipeline.manifest()
     }
 
     /// Whether a batch is being worked at.
-    pub(super) fn is_delivering(&self) -> bool {
+    #[must_use]
+    pub fn is_delivering(&self) -> bool {
         self.is_delivering.load(Ordering::Relaxed)
     }
 
     /// When the first item is due, where nothing is left but items that wait; a text for people.
-    pub(super) fn idle_until(&self) -> Option<String> {
+    #[must_use]
+    pub fn idle_until(&self) -> Option<String> {
         let until = *self.idle_until.borrow();
         until.map(|until| self.local(until))
     }
@@ -94,44 +115,52 @@ impl Worker {
     }
 
     /// Mark the open breaker as reported. Returns whether it already was.
-    pub(super) fn mark_breaker_reported(&self) -> bool {
+    pub fn mark_breaker_reported(&self) -> bool {
         self.is_breaker_reported.swap(true, Ordering::Relaxed)
     }
 
     /// Whether an open breaker has been reported.
-    pub(super) fn has_reported_breaker(&self) -> bool {
+    #[must_use]
+    pub fn has_reported_breaker(&self) -> bool {
         self.is_breaker_reported.load(Ordering::Relaxed)
     }
 
     /// The breaker is closed: report it again when it opens. Returns whether it had been reported.
-    pub(super) fn clear_breaker_reported(&self) -> bool {
+    pub fn clear_breaker_reported(&self) -> bool {
         self.is_breaker_reported.swap(false, Ordering::Relaxed)
     }
 
     /// The counters and events of this process.
-    pub(super) fn progress(&self) -> Arc<Progress> {
+    #[must_use]
+    pub fn progress(&self) -> Arc<Progress> {
         self.pipeline.progress()
     }
 
     /// The counters of this process, without what was counted twice.
-    pub(super) fn snapshot(&self) -> Snapshot {
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
         let snapshot = self.pipeline.progress().snapshot();
         let RunTotals { fetched, skipped, dead_letters } = self.tally().live_totals(snapshot);
         Snapshot { fetched, skipped, dead: dead_letters, ..snapshot }
     }
 
     /// The totals of this run, given the stream's current counts.
-    pub(super) fn totals(&self, after: &Counts) -> (RunTotals, Snapshot) {
+    #[must_use]
+    pub fn totals(&self, after: &Counts) -> (RunTotals, Snapshot) {
         (self.tally().totals.capped_by(&self.before, after), self.pipeline.progress().snapshot())
     }
 
     /// The stream's current counts.
-    pub(super) async fn counts(&self) -> Result<Counts, DatabaseError> {
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn counts(&self) -> Result<Counts, DatabaseError> {
         self.run_context.stream.counts(self.name()).await
     }
 
     /// When the window opens, where it is closed now; a text for people.
-    pub(super) fn closed_window(&self) -> Option<String> {
+    #[must_use]
+    pub fn closed_window(&self) -> Option<String> {
         let (now, window) = (self.run_context.clock.now(), &self.manifest().window);
         let opens = || match window.opens_at(now) {
             Some(opens) => {
@@ -143,17 +172,20 @@ impl Worker {
     }
 
     /// The error to report if the breaker is open.
-    pub(super) async fn find_stop_error(&self) -> Result<Option<CliError>, CliError> {
+    ///
+    /// # Errors
+    /// If the ledger fails.
+    pub async fn find_stop_error(&self) -> Result<Option<RunError>, RunError> {
         self.run_context.find_stop_error(self.name()).await
     }
 
     /// Deliver batches until there is a reason to end.
-    pub(super) async fn run(self: Arc<Self>, watch: bool, stop: Stop) -> (Arc<Self>, Outcome) {
+    pub async fn run(self: Arc<Self>, watch: bool, stop: Stop) -> (Arc<Self>, Outcome) {
         let outcome = self.deliver(watch, stop).await.unwrap_or_else(Outcome::Failed);
         (self, outcome)
     }
 
-    async fn deliver(self: &Arc<Self>, watch: bool, stop: Stop) -> Result<Outcome, CliError> {
+    async fn deliver(self: &Arc<Self>, watch: bool, stop: Stop) -> Result<Outcome, RunError> {
         // The pipeline would wait for a minute before it says so.
         if !watch && let Some(outcome) = self.closed_outcome().await? {
             return Ok(outcome);
@@ -195,14 +227,14 @@ impl Worker {
     }
 
     /// Make the component ready, which may mean to compile it. The other providers fetch meanwhile. None: it is ready.
-    async fn prepare(&self, stop: &Stop) -> Result<Option<Outcome>, CliError> {
+    async fn prepare(&self, stop: &Stop) -> Result<Option<Outcome>, RunError> {
         let prepared = tokio::select! {
             biased;
             () = stop.token.cancelled() => return self.outcome(PollerEnd::Stopped).await.map(Some),
             prepared = self.plugin.prepare() => prepared,
         };
         let load_error =
-            |failure: Failure| CliError::Load { provider: self.name().to_owned(), message: failure.message };
+            |failure: Failure| RunError::Load { provider: self.name().to_owned(), message: failure.message };
         prepared.map(|()| None).map_err(load_error)
     }
 
@@ -230,13 +262,13 @@ impl Worker {
     }
 
     /// Whether the mapping is off for a reason that ticks retry.
-    async fn is_retried_by_ticks(&self) -> Result<bool, CliError> {
+    async fn is_retried_by_ticks(&self) -> Result<bool, RunError> {
         let by = self.run_context.control(self.name()).await?.governor.disabled.map(|disabled| disabled.by);
         Ok(matches!(by, Some(OpenedBy::Breaker | OpenedBy::RetryAfter)))
     }
 
     /// How the run ends at once where the window is closed or the quota is spent.
-    async fn closed_outcome(&self) -> Result<Option<Outcome>, CliError> {
+    async fn closed_outcome(&self) -> Result<Option<Outcome>, RunError> {
         if let Some(opens) = self.closed_window() {
             return Ok(Some(Outcome::WindowClosed(opens)));
         }
@@ -244,7 +276,7 @@ impl Worker {
     }
 
     /// When requests may be sent again, where the day's quota is spent; a text for people.
-    pub(super) async fn spent_quota(&self) -> Result<Option<String>, CliError> {
+    async fn spent_quota(&self) -> Result<Option<String>, RunError> {
         let (now, manifest) = (self.run_context.clock.now(), self.manifest());
         let usage = self.run_context.control(self.name()).await?.usage;
         let is_spent = usage.remaining(manifest.window.day(now), manifest.limits.daily_quota) == Some(0);
@@ -253,12 +285,13 @@ impl Worker {
     }
 
     /// The limiter's current state.
-    pub(super) fn reading(&self) -> LimiterSnapshot {
+    #[must_use]
+    pub fn reading(&self) -> LimiterSnapshot {
         self.pipeline.limiter_snapshot()
     }
 
     /// The mapping, if it can be read.
-    pub(super) async fn mapping(&self) -> Option<MappingState> {
+    pub async fn mapping(&self) -> Option<MappingState> {
         self.run_context.mapping.read(self.name()).await.ok()
     }
 
@@ -286,7 +319,7 @@ impl Worker {
         }
     }
 
-    async fn outcome(&self, ended: PollerEnd) -> Result<Outcome, CliError> {
+    async fn outcome(&self, ended: PollerEnd) -> Result<Outcome, RunError> {
         Ok(match ended {
             PollerEnd::Drained => Outcome::Done,
             PollerEnd::Disabled => match (self.closed_outcome().await?, self.find_stop_error().await?) {
@@ -296,7 +329,7 @@ impl Worker {
             },
             PollerEnd::Waiting { entries, until } => Outcome::Waiting { entries, until: self.local(until) },
             PollerEnd::Left(Stopped::Storage(message)) => {
-                Outcome::Failed(CliError::Storage { provider: self.name().to_owned(), message })
+                Outcome::Failed(RunError::Storage { provider: self.name().to_owned(), message })
             }
             PollerEnd::Left(Stopped::WindowClosed) => Outcome::WindowClosed(self.closed_window().unwrap_or_default()),
             PollerEnd::Left(Stopped::QuotaSpent) => Outcome::QuotaSpent(self.spent_quota().await?.unwrap_or_default()),
