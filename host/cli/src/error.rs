@@ -15,6 +15,7 @@ use damper_core::manifest::ManifestError;
 use damper_core::pipeline::AdaptError;
 use damper_local::database::DatabaseError;
 use damper_local::export::ExportError;
+use damper_local::items::ItemsError;
 use damper_plugins::HostError;
 use damper_plugins::component_file::ComponentFileError;
 use damper_plugins::ownership::OwnershipError;
@@ -353,6 +354,15 @@ impl From<AdminError> for CliError {
             AdminError::Refused(_) | AdminError::ForeignLetter(_) => {
                 Self::Input { what: error.to_string(), path: None, hint: error.hint().map(str::to_owned) }
             }
+        }
+    }
+}
+
+impl From<ItemsError> for CliError {
+    fn from(error: ItemsError) -> Self {
+        match error {
+            ItemsError::Rows(error) => Self::input(error.to_string(), error.hint()),
+            ItemsError::Backend(error) => error.into(),
         }
     }
 }

@@ -5,6 +5,7 @@
 //! - [`SqliteLedger`], [`SqliteStream`], [`SqliteMapping`], [`DeadLetters`]: the data in it.
 //! - [`Poller`]: delivers batches, with the semantics of a Kinesis event source mapping.
 //! - [`LocalBackend`]: the same, as an operator sees and changes it.
+//! - [`items`]: files of items, on their way into a stream.
 //! - [`folder`]: the sink on disk. [`export`]: the sink's records as one stream.
 //!
 //! Not here: the pipeline (damper-core), components (damper-plugins), and any decision about pace.
@@ -14,6 +15,7 @@ pub mod database;
 pub mod dead_letters;
 pub mod export;
 pub mod folder;
+pub mod items;
 pub mod ledger;
 pub mod mapping;
 pub mod poller;

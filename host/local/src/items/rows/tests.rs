@@ -6,7 +6,7 @@ use super::*;
 fn read(bytes: &[u8], format: Format) -> Vec<String> {
     let mut rows = Rows::new(bytes, format).unwrap_or_else(|error| panic!("{error}"));
     let mut read = Vec::new();
-    while let Some(Row { line, item }) = rows.next().unwrap_or_else(|error| panic!("{error}")) {
+    while let Some(Row { line, item }) = rows.next_row().unwrap_or_else(|error| panic!("{error}")) {
         read.push(match item {
             Ok(item) if item.params.is_empty() => format!("{line}: {}", item.id),
             Ok(item) => format!("{line}: {} {:?}", item.id, item.params),
@@ -79,7 +79,7 @@ fn csv_needs_one_column_of_ids() {
 fn a_quote_that_is_never_closed_is_no_row_of_a_whole_file() {
     let bytes = format!("id\n\"{}", "x,\n".repeat(MAX_ROW_BYTES)).into_bytes();
     let mut rows = Rows::new(&bytes[..], Format::Csv).unwrap_or_else(|error| panic!("{error}"));
-    let error = rows.next().err().map(|error| error.to_string()).unwrap_or_default();
+    let error = rows.next_row().err().map(|error| error.to_string()).unwrap_or_default();
     assert!(error.contains("quote"), "{error}");
 }
 
@@ -88,7 +88,7 @@ proptest! {
     fn any_bytes_are_read_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
         for format in [Format::Ids, Format::Csv, Format::Ndjson] {
             let Ok(mut rows) = Rows::new(&bytes[..], format) else { continue };
-            while let Ok(Some(_)) = rows.next() {}
+            while let Ok(Some(_)) = rows.next_row() {}
         }
     }
 }

@@ -2,22 +2,21 @@
 
 use std::path::Path;
 
-use clap::ValueEnum;
-
 /// How items are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
-    /// One id a line
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// One id a line.
     Ids,
-    /// A header with a column `id`, and a row an item
+    /// A header with a column `id`, and a row an item.
     Csv,
-    /// A JSON object a line
+    /// A JSON object a line.
     Ndjson,
 }
 
 impl Format {
     /// The format that a file's name tells, if it does.
-    pub(super) fn of_name(path: &Path) -> Option<Self> {
+    #[must_use]
+    pub fn of_name(path: &Path) -> Option<Self> {
         match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
             "csv" => Some(Self::Csv),
             "ndjson" | "jsonl" => Some(Self::Ndjson),
@@ -26,7 +25,8 @@ impl Format {
     }
 
     /// The format that the first line looks like, from the first bytes of a file.
-    pub(super) fn guess(beginning: &[u8]) -> Self {
+    #[must_use]
+    pub fn guess(beginning: &[u8]) -> Self {
         let text = String::from_utf8_lossy(beginning);
         let text = text.trim_start_matches('\u{feff}');
         let Some(line) = text.lines().map(str::trim).find(|line| !line.is_empty()) else { return Self::Ids };

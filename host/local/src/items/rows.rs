@@ -9,28 +9,52 @@ use csv::{ByteRecord, ErrorKind, ReaderBuilder, Terminator};
 use damper_core::item::{Item, Params};
 
 use super::format::Format;
-use crate::error::CliError;
 
 /// The longest line, or row of CSV, in bytes.
 const MAX_ROW_BYTES: usize = 1024 * 1024;
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
+/// Why a file of items cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum RowsError {
+    /// It cannot be read on.
+    #[error("the items cannot be read on: {0}")]
+    Unreadable(io::Error),
+    /// The header of CSV has no column of ids, or several.
+    #[error("the header needs one column `id`; it has: {0}")]
+    NoId(String),
+    /// The header of CSV has a column twice.
+    #[error("the header has the column {0:?} twice")]
+    RepeatedColumn(String),
+}
+
+impl RowsError {
+    /// The hint that goes with the error.
+    #[must_use]
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Unreadable(_) => "what was accepted until here is enqueued; mend the file and feed the rest",
+            Self::NoId(_) | Self::RepeatedColumn(_) => "write a header such as `id,lang`, or name another --format",
+        }
+    }
+}
+
 /// One entry of the file.
 #[derive(Debug)]
-pub(super) struct Row {
+pub struct Row {
     /// Its line, counted from 1; of a row of several lines, the first.
-    pub(super) line: u64,
+    pub line: u64,
     /// The item, or why it is none.
-    pub(super) item: Result<Item, Problem>,
+    pub item: Result<Item, Problem>,
 }
 
 /// Why a row is no item.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Problem {
+pub struct Problem {
     /// The problem.
-    pub(super) why: String,
+    pub why: String,
     /// The bytes to keep, if they are wanted; none where the row is too long.
-    pub(super) raw: Option<Bytes>,
+    pub raw: Option<Bytes>,
 }
 
 impl Problem {
@@ -40,7 +64,10 @@ impl Problem {
 }
 
 /// The rows of a file.
-pub(super) enum Rows<R: BufRead> {
+pub struct Rows<R: BufRead>(Kind<R>);
+
+/// Rows by the format of their file.
+enum Kind<R: BufRead> {
     Lines { lines: Lines<R>, parse: fn(&[u8]) -> Result<Item, Problem> },
     Csv(Box<Table<R>>),
 }
@@ -50,26 +77,26 @@ impl<R: BufRead> Rows<R> {
     ///
     /// # Errors
     /// If it cannot be read, or CSV has no header with a column `id`.
-    pub(super) fn new(mut input: R, format: Format) -> Result<Self, CliError> {
-        if input.fill_buf().map_err(unreadable)?.starts_with(BYTE_ORDER_MARK) {
+    pub fn new(mut input: R, format: Format) -> Result<Self, RowsError> {
+        if input.fill_buf().map_err(RowsError::Unreadable)?.starts_with(BYTE_ORDER_MARK) {
             input.consume(BYTE_ORDER_MARK.len());
         }
-        Ok(match format {
-            Format::Ids => Self::Lines { lines: Lines { input, number: 0 }, parse: parse_id },
-            Format::Ndjson => Self::Lines { lines: Lines { input, number: 0 }, parse: parse_json },
-            Format::Csv => Self::Csv(Box::new(Table::new(input)?)),
-        })
+        Ok(Self(match format {
+            Format::Ids => Kind::Lines { lines: Lines { input, number: 0 }, parse: parse_id },
+            Format::Ndjson => Kind::Lines { lines: Lines { input, number: 0 }, parse: parse_json },
+            Format::Csv => Kind::Csv(Box::new(Table::new(input)?)),
+        }))
     }
 
-    /// The next row; none at the end.
+    /// The next row; `None` at the end.
     ///
     /// # Errors
     /// If the file cannot be read on.
-    pub(super) fn next(&mut self) -> Result<Option<Row>, CliError> {
-        match self {
-            Self::Csv(table) => table.next(),
-            Self::Lines { lines, parse } => loop {
-                let Some(line) = lines.next().map_err(unreadable)? else { return Ok(None) };
+    pub fn next_row(&mut self) -> Result<Option<Row>, RowsError> {
+        match &mut self.0 {
+            Kind::Csv(table) => table.next(),
+            Kind::Lines { lines, parse } => loop {
+                let Some(line) = lines.next().map_err(RowsError::Unreadable)? else { return Ok(None) };
                 let item = match line {
                     Ok(line) if line.trim_ascii().is_empty() => continue,
                     Ok(line) => parse(&line),
@@ -78,14 +105,6 @@ impl<R: BufRead> Rows<R> {
                 return Ok(Some(Row { line: lines.number, item }));
             },
         }
-    }
-}
-
-fn unreadable(error: io::Error) -> CliError {
-    CliError::Input {
-        what: format!("the items cannot be read on: {error}"),
-        path: None,
-        hint: Some("what was accepted until here is enqueued; mend the file and feed the rest".to_owned()),
     }
 }
 
@@ -109,7 +128,7 @@ fn text<'a>(bytes: &'a [u8], row: &[u8]) -> Result<&'a str, Problem> {
 }
 
 /// Lines without their ends.
-pub(super) struct Lines<R> {
+struct Lines<R> {
     input: R,
     number: u64,
 }
@@ -152,7 +171,7 @@ impl<R: BufRead> Lines<R> {
 }
 
 /// Rows of CSV under a header.
-pub(super) struct Table<R: Read> {
+struct Table<R: Read> {
     reader: csv::Reader<Budgeted<R>>,
     /// The columns: `None` for the id, else the parameter's name.
     columns: Vec<Option<String>>,
@@ -178,30 +197,26 @@ impl<R: Read> Read for Budgeted<R> {
 }
 
 impl<R: Read> Table<R> {
-    fn new(input: R) -> Result<Self, CliError> {
+    fn new(input: R) -> Result<Self, RowsError> {
         let left = Rc::new(Cell::new(MAX_ROW_BYTES));
         let input = Budgeted { input, left: Rc::clone(&left) };
         // Carriage returns are taken off by hand: the reader would lose count of the lines.
         let mut reader = ReaderBuilder::new().flexible(true).terminator(Terminator::Any(b'\n')).from_reader(input);
         let header = reader.headers().map_err(|error| csv_error(&error))?;
         let names: Vec<String> = header.iter().map(|name| name.trim().to_owned()).collect();
-        let hint = "write a header such as `id,lang`, or name another --format";
         if names.iter().filter(|name| *name == "id").count() != 1 {
-            return Err(CliError::input(
-                format!("the header needs one column `id`; it has: {}", names.join(", ")),
-                hint,
-            ));
+            return Err(RowsError::NoId(names.join(", ")));
         }
         if let Some(twice) =
             names.iter().enumerate().find(|(index, name)| names.iter().take(*index).any(|it| it == *name))
         {
-            return Err(CliError::input(format!("the header has the column {:?} twice", twice.1), hint));
+            return Err(RowsError::RepeatedColumn(twice.1.clone()));
         }
         let columns = names.into_iter().map(|name| (name != "id").then_some(name)).collect();
         Ok(Self { reader, columns, left })
     }
 
-    fn next(&mut self) -> Result<Option<Row>, CliError> {
+    fn next(&mut self) -> Result<Option<Row>, RowsError> {
         loop {
             self.left.set(MAX_ROW_BYTES);
             let before = self.reader.position().line();
@@ -245,10 +260,10 @@ impl<R: Read> Table<R> {
     }
 }
 
-fn csv_error(error: &csv::Error) -> CliError {
+fn csv_error(error: &csv::Error) -> RowsError {
     match error.kind() {
-        ErrorKind::Io(error) => unreadable(io::Error::new(error.kind(), error.to_string())),
-        _ => unreadable(io::Error::other(error.to_string())),
+        ErrorKind::Io(error) => RowsError::Unreadable(io::Error::new(error.kind(), error.to_string())),
+        _ => RowsError::Unreadable(io::Error::other(error.to_string())),
     }
 }
 
