@@ -4,6 +4,8 @@
 //! things. A value that a backend does not have is `None`. Pausing and resuming need the ledger and the mapping only: see
 //! [`operate`](crate::operate).
 
+pub mod status;
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -140,7 +142,7 @@ pub struct ProviderCounts {
 }
 
 /// A stream's entries by outcome: `fed = fetched + skipped + dead_letters + pending`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
     /// All entries there ever were.
     pub fed: u64,

@@ -7,7 +7,6 @@ use damper_core::pipeline::progress::Snapshot;
 use damper_runner::{Outcome, RunError, RunTotals};
 use serde_json::{Value, json};
 
-use crate::commands::status::counts_in_json;
 use crate::error::{CliError, Exit};
 use crate::screen::{printable, put, put_json};
 
@@ -140,7 +139,7 @@ impl ProviderSummary {
                 Outcome::Failed(error) | Outcome::Stopped(error) => Some(error.to_string()),
                 _ => None,
             },
-            "counts": counts_in_json(&self.counts), "run": totals, "records": records(config, &self.provider),
+            "counts": self.counts, "run": totals, "records": records(config, &self.provider),
         })
     }
 }
