@@ -10,8 +10,8 @@ use damper_core::admin::{AdminError, Backend};
 use damper_core::clock::WallClock;
 use damper_core::item::Item;
 
-pub use format::Format;
-pub use rows::{Problem, Row, Rows, RowsError};
+pub use format::ItemFormat;
+pub use rows::{ItemRow, ItemRows, Problem, RowsError};
 
 /// Items that are enqueued at a time at most, and bytes of their payload.
 const CHUNK_ITEMS: usize = 5_000;
@@ -81,8 +81,8 @@ impl<'a> ItemFeeder<'a> {
     ///
     /// # Errors
     /// If the file cannot be read or the stream fails; what [`ItemFeeder::counts`] has accepted until then is enqueued.
-    pub async fn feed(&mut self, mut rows: Rows<impl BufRead>) -> Result<(), ItemsError> {
-        while let Some(Row { line, item }) = rows.next_row()? {
+    pub async fn feed(&mut self, mut rows: ItemRows<impl BufRead>) -> Result<(), ItemsError> {
+        while let Some(ItemRow { line, item }) = rows.next_row()? {
             match item.and_then(|item| self.check(item)) {
                 Ok(item) => {
                     self.counts.accepted = self.counts.accepted.saturating_add(1);

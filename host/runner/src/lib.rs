@@ -2,6 +2,7 @@
 //!
 //! - [`RunContext`]: the database, the output folder and the marks that all providers of a run share.
 //! - [`Worker`]: one provider at work, until there is an [`Outcome`].
+//! - [`Slot`]: a part of the limits, for one fetch beside a run.
 //! - [`record_crashes`]: earlier runs that died while a component ran.
 //!
 //! Not here: which providers run, what damper.lock allows them, and anything that prints.
@@ -10,6 +11,7 @@ mod context;
 mod crashes;
 mod error;
 mod outcome;
+mod slot;
 mod tally;
 mod worker;
 
@@ -17,5 +19,6 @@ pub use context::RunContext;
 pub use crashes::record_crashes;
 pub use error::RunError;
 pub use outcome::{Outcome, Stop};
+pub use slot::{Slot, SlotNotice};
 pub use tally::RunTotals;
 pub use worker::Worker;

@@ -9,7 +9,7 @@ use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
 use damper_config::Config;
 use damper_config::provider::{self, FindError, check_name};
-use damper_local::items::{FileCounts, Format, ItemFeeder, ItemsError, Rows};
+use damper_local::items::{FileCounts, ItemFeeder, ItemFormat, ItemRows, ItemsError};
 use damper_plugins::component_file::ComponentFile;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
@@ -60,18 +60,18 @@ pub(crate) struct Feed {
 
 /// A format, as it is named on the command line.
 #[derive(Debug, Clone, Copy)]
-struct FormatArg(Format);
+struct FormatArg(ItemFormat);
 
 impl ValueEnum for FormatArg {
     fn value_variants<'a>() -> &'a [Self] {
-        &[Self(Format::Ids), Self(Format::Csv), Self(Format::Ndjson)]
+        &[Self(ItemFormat::Ids), Self(ItemFormat::Csv), Self(ItemFormat::Ndjson)]
     }
 
     fn to_possible_value(&self) -> Option<PossibleValue> {
         let (name, help) = match self.0 {
-            Format::Ids => ("ids", "One id a line"),
-            Format::Csv => ("csv", "A header with a column `id`, and a row an item"),
-            Format::Ndjson => ("ndjson", "A JSON object a line"),
+            ItemFormat::Ids => ("ids", "One id a line"),
+            ItemFormat::Csv => ("csv", "A header with a column `id`, and a row an item"),
+            ItemFormat::Ndjson => ("ndjson", "A JSON object a line"),
         };
         Some(PossibleValue::new(name).help(help))
     }
@@ -89,15 +89,16 @@ pub(crate) fn run(command: &Feed, context: &Context) -> Result<Exit, CliError> {
     let (input, length) = open_input(path)?;
     let progress = progress_bar(context, length);
     let mut input = BufReader::with_capacity(256 * 1024, progress.wrap_read(input));
-    let format = match command.format.map(|given| given.0).or_else(|| path.and_then(Format::of_name)) {
+    let format = match command.format.map(|given| given.0).or_else(|| path.and_then(ItemFormat::of_name)) {
         Some(format) => format,
-        None => Format::guess(input.fill_buf().map_err(CliError::file("read", path.unwrap_or(Path::new("-"))))?),
+        None => ItemFormat::guess(input.fill_buf().map_err(CliError::file("read", path.unwrap_or(Path::new("-"))))?),
     };
     let identity = identity_params(context, &config, command)?;
     let runtime = context::runtime()?;
     let backend = runtime.block_on(command.backend.open_for_feed(context, &config))?;
     let mut feeder = ItemFeeder::new(&*backend, &context.clock, &command.provider, identity, command.keep_malformed);
-    let fed = Rows::new(input, format).map_err(ItemsError::from).and_then(|rows| runtime.block_on(feeder.feed(rows)));
+    let fed =
+        ItemRows::new(input, format).map_err(ItemsError::from).and_then(|rows| runtime.block_on(feeder.feed(rows)));
     progress.finish_and_clear();
     let counts = feeder.counts();
     print_summary(command, context, counts, fed.is_ok())?;

@@ -1,16 +1,16 @@
 //! `damper fetch`: one record, now, with the requests it took. It is no entry of a stream and counts nowhere, but it draws
 //! from the provider's slots like any other.
 
-pub(crate) mod slot;
-
 use std::time::Instant;
 
 use clap::Args;
 use damper_config::Config;
 use damper_config::provider::{self, Bound};
 use damper_core::item::{Item, Params};
+use damper_core::manifest::Manifest;
 use damper_core::record::{Failure, FailureKind, Fetched};
 use damper_plugins::{Plugin, PluginHost, TracedFetch};
+use damper_runner::{Slot, SlotNotice};
 use serde_json::{Value, json};
 
 use crate::context::{self, Context};
@@ -87,7 +87,7 @@ pub(crate) fn now(
         let plugin = load(context, bound)?;
         // Compiling is not part of the fetch, and takes longer than a slot counts: nobody renews this one.
         plugin.prepare().await.map_err(|failure| load_error(&bound.manifest.name, &failure))?;
-        let slot = slot::Slot::acquire(context, config, &bound.manifest).await?;
+        let slot = acquire_slot(context, config, &bound.manifest).await?;
         let request = bound.first_fetch(item, context.clock.now());
         let begun = Instant::now();
         // One request at a time: the fetch itself holds the one slot that was acquired.
@@ -96,6 +96,25 @@ pub(crate) fn now(
         slot.give_back(traced.report.unanswered_since.is_some()).await;
         show(context, &traced, seconds, as_json)
     })
+}
+
+/// One of the provider's slots, as soon as there is one.
+///
+/// # Errors
+/// If the database fails.
+pub(crate) async fn acquire_slot<'a>(
+    context: &'a Context,
+    config: &Config,
+    manifest: &'a Manifest,
+) -> Result<Slot<'a>, CliError> {
+    let name = &manifest.name;
+    let notify = |notice| match notice {
+        SlotNotice::WindowClosed => {
+            context.screen.warn(format!("the window of {name} is closed now; this one fetch goes ahead"));
+        }
+        SlotNotice::AllInUse => context.screen.say(format!("waiting: all slots of {name} are in use")),
+    };
+    Ok(Slot::acquire(config, &context.clock, manifest, notify).await?)
 }
 
 fn load(context: &Context, bound: &Bound) -> Result<Plugin, CliError> {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 /// How items are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
+pub enum ItemFormat {
     /// One id a line.
     Ids,
     /// A header with a column `id`, and a row an item.
@@ -13,7 +13,7 @@ pub enum Format {
     Ndjson,
 }
 
-impl Format {
+impl ItemFormat {
     /// The format that a file's name tells, if it does.
     #[must_use]
     pub fn of_name(path: &Path) -> Option<Self> {
@@ -45,26 +45,26 @@ mod tests {
 
     #[test]
     fn the_first_line_tells_the_format() {
-        let cases: [(&[u8], Format); 8] = [
-            (b"", Format::Ids),
-            (b"549300\n549301\n", Format::Ids),
-            (b"a,b\nc,d\n", Format::Ids),
-            (b"\xef\xbb\xbf\r\n{\"id\":\"1\"}\n", Format::Ndjson),
-            (b"id\n1\n", Format::Csv),
-            (b"\xef\xbb\xbfid,lang\r\n", Format::Csv),
-            (b"lang, \"id\"\n", Format::Csv),
-            (b"\xff\xfe", Format::Ids),
+        let cases: [(&[u8], ItemFormat); 8] = [
+            (b"", ItemFormat::Ids),
+            (b"549300\n549301\n", ItemFormat::Ids),
+            (b"a,b\nc,d\n", ItemFormat::Ids),
+            (b"\xef\xbb\xbf\r\n{\"id\":\"1\"}\n", ItemFormat::Ndjson),
+            (b"id\n1\n", ItemFormat::Csv),
+            (b"\xef\xbb\xbfid,lang\r\n", ItemFormat::Csv),
+            (b"lang, \"id\"\n", ItemFormat::Csv),
+            (b"\xff\xfe", ItemFormat::Ids),
         ];
         for (beginning, expected) in cases {
-            assert_eq!(Format::guess(beginning), expected, "{beginning:?}");
+            assert_eq!(ItemFormat::guess(beginning), expected, "{beginning:?}");
         }
     }
 
     #[test]
     fn a_name_may_tell_the_format() {
-        let of = |name: &str| Format::of_name(Path::new(name));
-        assert_eq!(of("a.CSV"), Some(Format::Csv));
-        assert_eq!(of("a.jsonl"), Some(Format::Ndjson));
+        let of = |name: &str| ItemFormat::of_name(Path::new(name));
+        assert_eq!(of("a.CSV"), Some(ItemFormat::Csv));
+        assert_eq!(of("a.jsonl"), Some(ItemFormat::Ndjson));
         assert_eq!(of("a.txt"), None);
         assert_eq!(of("csv"), None);
     }

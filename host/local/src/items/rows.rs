@@ -8,7 +8,7 @@ use bytes::Bytes;
 use csv::{ByteRecord, ErrorKind, ReaderBuilder, Terminator};
 use damper_core::item::{Item, Params};
 
-use super::format::Format;
+use super::format::ItemFormat;
 
 /// The longest line, or row of CSV, in bytes.
 const MAX_ROW_BYTES: usize = 1024 * 1024;
@@ -41,7 +41,7 @@ impl RowsError {
 
 /// One entry of the file.
 #[derive(Debug)]
-pub struct Row {
+pub struct ItemRow {
     /// Its line, counted from 1; of a row of several lines, the first.
     pub line: u64,
     /// The item, or why it is none.
@@ -64,27 +64,27 @@ impl Problem {
 }
 
 /// The rows of a file.
-pub struct Rows<R: BufRead>(Kind<R>);
+pub struct ItemRows<R: BufRead>(Kind<R>);
 
 /// Rows by the format of their file.
 enum Kind<R: BufRead> {
-    Lines { lines: Lines<R>, parse: fn(&[u8]) -> Result<Item, Problem> },
-    Csv(Box<Table<R>>),
+    Lines { lines: TextLines<R>, parse: fn(&[u8]) -> Result<Item, Problem> },
+    Csv(Box<CsvTable<R>>),
 }
 
-impl<R: BufRead> Rows<R> {
+impl<R: BufRead> ItemRows<R> {
     /// Begin to read.
     ///
     /// # Errors
     /// If it cannot be read, or CSV has no header with a column `id`.
-    pub fn new(mut input: R, format: Format) -> Result<Self, RowsError> {
+    pub fn new(mut input: R, format: ItemFormat) -> Result<Self, RowsError> {
         if input.fill_buf().map_err(RowsError::Unreadable)?.starts_with(BYTE_ORDER_MARK) {
             input.consume(BYTE_ORDER_MARK.len());
         }
         Ok(Self(match format {
-            Format::Ids => Kind::Lines { lines: Lines { input, number: 0 }, parse: parse_id },
-            Format::Ndjson => Kind::Lines { lines: Lines { input, number: 0 }, parse: parse_json },
-            Format::Csv => Kind::Csv(Box::new(Table::new(input)?)),
+            ItemFormat::Ids => Kind::Lines { lines: TextLines { input, number: 0 }, parse: parse_id },
+            ItemFormat::Ndjson => Kind::Lines { lines: TextLines { input, number: 0 }, parse: parse_json },
+            ItemFormat::Csv => Kind::Csv(Box::new(CsvTable::new(input)?)),
         }))
     }
 
@@ -92,7 +92,7 @@ impl<R: BufRead> Rows<R> {
     ///
     /// # Errors
     /// If the file cannot be read on.
-    pub fn next_row(&mut self) -> Result<Option<Row>, RowsError> {
+    pub fn next_row(&mut self) -> Result<Option<ItemRow>, RowsError> {
         match &mut self.0 {
             Kind::Csv(table) => table.next(),
             Kind::Lines { lines, parse } => loop {
@@ -102,7 +102,7 @@ impl<R: BufRead> Rows<R> {
                     Ok(line) => parse(&line),
                     Err(length) => Err(too_long(length)),
                 };
-                return Ok(Some(Row { line: lines.number, item }));
+                return Ok(Some(ItemRow { line: lines.number, item }));
             },
         }
     }
@@ -128,12 +128,12 @@ fn text<'a>(bytes: &'a [u8], row: &[u8]) -> Result<&'a str, Problem> {
 }
 
 /// Lines without their ends.
-struct Lines<R> {
+struct TextLines<R> {
     input: R,
     number: u64,
 }
 
-impl<R: BufRead> Lines<R> {
+impl<R: BufRead> TextLines<R> {
     /// The next line, or the length of one that is too long.
     fn next(&mut self) -> io::Result<Option<Result<Vec<u8>, u64>>> {
         let mut line = Vec::new();
@@ -171,7 +171,7 @@ impl<R: BufRead> Lines<R> {
 }
 
 /// Rows of CSV under a header.
-struct Table<R: Read> {
+struct CsvTable<R: Read> {
     reader: csv::Reader<Budgeted<R>>,
     /// The columns: `None` for the id, else the parameter's name.
     columns: Vec<Option<String>>,
@@ -196,7 +196,7 @@ impl<R: Read> Read for Budgeted<R> {
     }
 }
 
-impl<R: Read> Table<R> {
+impl<R: Read> CsvTable<R> {
     fn new(input: R) -> Result<Self, RowsError> {
         let left = Rc::new(Cell::new(MAX_ROW_BYTES));
         let input = Budgeted { input, left: Rc::clone(&left) };
@@ -216,7 +216,7 @@ impl<R: Read> Table<R> {
         Ok(Self { reader, columns, left })
     }
 
-    fn next(&mut self) -> Result<Option<Row>, RowsError> {
+    fn next(&mut self) -> Result<Option<ItemRow>, RowsError> {
         loop {
             self.left.set(MAX_ROW_BYTES);
             let before = self.reader.position().line();
@@ -235,7 +235,7 @@ impl<R: Read> Table<R> {
             let passed = self.reader.position().line().saturating_sub(before);
             let within = cells.iter().flat_map(|cell| cell.iter()).filter(|byte| **byte == b'\n').count() as u64;
             let line = before.saturating_add(passed.saturating_sub(within).saturating_sub(1));
-            return Ok(Some(Row { line, item: self.item(&cells) }));
+            return Ok(Some(ItemRow { line, item: self.item(&cells) }));
         }
     }
 

@@ -11,7 +11,7 @@ use damper_workbench::record::{CaseFile, Recording, case_files};
 
 use super::Test;
 use super::component::Subject;
-use crate::commands::fetch::slot::Slot;
+use crate::commands::fetch::acquire_slot;
 use crate::context::{self, Context};
 use crate::error::{CliError, Exit};
 use crate::lock;
@@ -65,7 +65,7 @@ async fn record_case(
         .map_err(|error| CliError::load(provider.clone(), error.to_string()))?;
     // Compiling takes longer than a slot counts: nobody renews this one.
     plugin.prepare().await.map_err(|failure| CliError::load(provider, failure.message))?;
-    let slot = Slot::acquire(context, config, &bound.manifest).await?;
+    let slot = acquire_slot(context, config, &bound.manifest).await?;
     let request = bound.first_fetch(item, context.clock.now());
     let fetch = plugin.fetch_recorded(request.clone(), slot.permits()).await;
     slot.give_back(fetch.report.unanswered_since.is_some()).await;

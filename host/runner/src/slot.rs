@@ -12,8 +12,7 @@ use damper_core::manifest::Manifest;
 use damper_local::{Database, SqliteLedger};
 use tokio::time::{Instant, sleep};
 
-use crate::context::Context;
-use crate::error::CliError;
+use crate::error::RunError;
 
 /// How long to wait before asking again.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
@@ -22,10 +21,19 @@ const MOST_REQUESTS: u64 = 32;
 /// The allowance for clock differences and slow answers.
 const MARGIN: Duration = Duration::from_secs(1);
 
+/// What an operator who waits for a slot should know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SlotNotice {
+    /// The window is closed; this one fetch goes ahead.
+    WindowClosed,
+    /// All slots are in use: the fetch waits.
+    AllInUse,
+}
+
 /// A slot; none is needed where there is no database, for then nobody else fetches.
-pub(crate) struct Slot<'a> {
+pub struct Slot<'a> {
     ledger: Option<SqliteLedger>,
-    context: &'a Context,
+    clock: &'a WallClock,
     manifest: &'a Manifest,
     owner: Owner,
     /// The part of the day's quota that may be sent, and the day.
@@ -34,23 +42,24 @@ pub(crate) struct Slot<'a> {
 }
 
 impl<'a> Slot<'a> {
-    /// Wait for a slot. It counts for long enough where the fetch starts at once.
+    /// Wait for a slot. It counts for long enough where the fetch starts at once. Each notice is given at most once.
     ///
     /// # Errors
     /// If the database fails.
-    pub(crate) async fn acquire(
-        context: &'a Context,
+    pub async fn acquire(
         config: &Config,
+        clock: &'a WallClock,
         manifest: &'a Manifest,
-    ) -> Result<Self, CliError> {
+        notify: impl Fn(SlotNotice),
+    ) -> Result<Self, RunError> {
         let database = config.database.exists().then(|| Database::open(&config.database)).transpose()?;
-        let owner = Owner::unique(context.clock.now());
-        let now = context.clock.now();
+        let now = clock.now();
+        let owner = Owner::unique(now);
         let (ledger, day) = (database.map(SqliteLedger::new), manifest.window.day(now));
-        let budget = set_aside(ledger.as_ref(), manifest, day, &context.clock).await?;
-        let slot = Self { ledger, context, manifest, owner, budget, day };
+        let budget = set_aside(ledger.as_ref(), manifest, day, clock).await?;
+        let slot = Self { ledger, clock, manifest, owner, budget, day };
         if !manifest.window.is_open(now) {
-            context.screen.warn(format!("the window of {} is closed now; this one fetch goes ahead", manifest.name));
+            notify(SlotNotice::WindowClosed);
         }
         let mut is_told = false;
         loop {
@@ -61,7 +70,7 @@ impl<'a> Slot<'a> {
                 return Ok(slot);
             }
             if !has_slot && !is_told {
-                context.screen.say(format!("waiting: all slots of {} are in use", manifest.name));
+                notify(SlotNotice::AllInUse);
                 is_told = true;
             }
             sleep(ASK_AGAIN).await;
@@ -69,12 +78,13 @@ impl<'a> Slot<'a> {
     }
 
     /// The permits of the fetch: one request at a time, within the quota.
-    pub(crate) fn permits(&self) -> Permits {
+    #[must_use]
+    pub fn permits(&self) -> Permits {
         Permits::within(0, self.budget.clone())
     }
 
     /// Give the slot back, and what was not sent of the quota, unless the API may still be working at a request: then it runs out by itself.
-    pub(crate) async fn give_back(&self, may_be_working: bool) {
+    pub async fn give_back(&self, may_be_working: bool) {
         if let (Some(ledger), Some(unspent)) = (&self.ledger, self.budget.close()) {
             let give_back = |control: &mut Control| {
                 control.usage.give_back(self.day, unspent);
@@ -89,10 +99,10 @@ impl<'a> Slot<'a> {
         }
     }
 
-    async fn ask(&self, want: u32) -> Result<bool, CliError> {
+    async fn ask(&self, want: u32) -> Result<bool, RunError> {
         let Some(ledger) = &self.ledger else { return Ok(true) };
         let limits = &self.manifest.limits;
-        let now = self.context.clock.now();
+        let now = self.clock.now();
         let counts_for = limits.fetch_timeout.saturating_mul(2).saturating_add(MARGIN);
         let request = SlotRequest {
             owner: &self.owner,
@@ -112,7 +122,7 @@ async fn set_aside(
     manifest: &Manifest,
     day: Day,
     clock: &WallClock,
-) -> Result<Budget, CliError> {
+) -> Result<Budget, RunError> {
     let (Some(ledger), Some(quota)) = (ledger, manifest.limits.daily_quota) else { return Ok(Budget::unlimited()) };
     let mut granted = 0;
     let reserve = |control: &mut Control| {
