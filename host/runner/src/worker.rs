@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use damper_config::Bound;
 use damper_core::admin::Counts;
-use damper_core::control::admission::LimiterSnapshot;
+use damper_core::control::admission::{BreakerStatus, LimiterSnapshot};
 use damper_core::fetcher::Fetcher;
 use damper_core::item::Entry;
 use damper_core::ledger::OpenedBy;
@@ -91,20 +91,17 @@ impl Worker {
     }
 
     /// The manifest in force.
-    #[must_use]
-    pub fn manifest(&self) -> &Manifest {
+    fn manifest(&self) -> &Manifest {
         self.pipeline.manifest()
     }
 
     /// Whether a batch is being worked at.
-    #[must_use]
-    pub fn is_delivering(&self) -> bool {
+    fn is_delivering(&self) -> bool {
         self.is_delivering.load(Ordering::Relaxed)
     }
 
     /// When the first item is due, where nothing is left but items that wait; a text for people.
-    #[must_use]
-    pub fn idle_until(&self) -> Option<String> {
+    fn idle_until(&self) -> Option<String> {
         let until = *self.idle_until.borrow();
         until.map(|until| self.local(until))
     }
@@ -159,8 +156,7 @@ impl Worker {
     }
 
     /// When the window opens, where it is closed now; a text for people.
-    #[must_use]
-    pub fn closed_window(&self) -> Option<String> {
+    fn closed_window(&self) -> Option<String> {
         let (now, window) = (self.run_context.clock.now(), &self.manifest().window);
         let opens = || match window.opens_at(now) {
             Some(opens) => {
@@ -169,6 +165,33 @@ impl Worker {
             None => "it never opens: check the spans of damper.toml against the manifest's".to_owned(),
         };
         (!window.is_open(now)).then(opens)
+    }
+
+    /// What a provider waits for that has pending entries and does nothing: a word for the reason, and a text for people.
+    #[must_use]
+    pub fn waiting_reason(&self) -> (&'static str, String) {
+        let reading = self.reading();
+        match self.closed_window() {
+            Some(opens) => ("window", format!("the window is closed; {opens}")),
+            None if reading.breaker != BreakerStatus::Closed => {
+                ("breaker", "the API fails; it is tried again by itself, ever more seldom".to_owned())
+            }
+            None if reading.gate.is_some() => {
+                ("gate", "the API asked to be left alone for a while (Retry-After)".to_owned())
+            }
+            None if let Some(until) = self.idle_until() => (
+                "attempt",
+                format!("nothing is left but items that wait for their next attempt, the first until {until}"),
+            ),
+            None if !self.is_delivering() => {
+                ("lease", "another run delivers this stream; this one takes over when it ends".to_owned())
+            }
+            None => (
+                "slots",
+                "nothing is due: items wait for their next attempt, or other runs have the slots or the claims"
+                    .to_owned(),
+            ),
+        }
     }
 
     /// The error to report if the breaker is open.

@@ -13,7 +13,7 @@ const ARROWS: [(&str, &[&str]); 11] = [
     ("host/config", &["core", "plugins"]),
     ("host/local", &["core"]),
     ("host/aws", &["core"]),
-    ("host/runner", &["config", "core", "local", "plugins"]),
+    ("host/runner", &["config", "core", "hardening", "local", "plugins"]),
     ("host/sim", &["core"]),
     ("host/workbench", &["core", "plugins"]),
     ("host/lambda", &["aws", "core", "hardening", "plugins"]),
