@@ -1,5 +1,5 @@
-//! The operator's backend in AWS: streams in Kinesis, the ledger in DynamoDB, the function's mappings, dead letters in the
-//! bucket.
+//! The operator's backend in AWS: streams in Kinesis, the ledger in DynamoDB, the function's mappings, dead letters in
+//! the bucket.
 
 use std::sync::Arc;
 

@@ -68,7 +68,8 @@ impl BackendArgs {
         }
     }
 
-    /// The providers there are; in AWS those of damper.toml too, since an isolated one is mapped to a function of its own.
+    /// The providers there are; in AWS those of damper.toml too, since an isolated one is mapped to a function of its
+    /// own.
     ///
     /// # Errors
     /// If they cannot be listed.

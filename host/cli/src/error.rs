@@ -65,7 +65,8 @@ pub(crate) enum CliError {
     /// The damper.toml cannot be used.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// A provider cannot be used: there is no component, it is none that can be run, or the operator's settings do not fit it.
+    /// A provider cannot be used: there is no component, it is none that can be run, or the operator's settings do not
+    /// fit it.
     #[error(transparent)]
     Provider(#[from] OpenError),
     /// The damper.lock cannot be used, or does not let a provider be used.

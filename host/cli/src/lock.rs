@@ -6,8 +6,8 @@ use damper_config::{Bound, Config};
 use crate::context::Context;
 use crate::error::CliError;
 
-/// Holds providers against what is pinned, pins what is new, and says so. Answers for each, in the same order, whether it may be
-/// used.
+/// Holds providers against what is pinned, pins what is new, and says so. Answers for each, in the same order, whether
+/// it may be used.
 ///
 /// # Errors
 /// If the file is there and cannot be used: then none of them may.

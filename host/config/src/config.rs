@@ -1,7 +1,7 @@
 //! damper.toml, the operator's file: where providers, database and output lie, and what each provider is granted.
 //!
-//! It is found upwards from the working folder, or named by `--config`. Unknown keys are errors with line and column. A file
-//! that somebody else can change is refused, since it names the secrets to read and where to send them.
+//! It is found upwards from the working folder, or named by `--config`. Unknown keys are errors with line and column. A
+//! file that somebody else can change is refused, since it names the secrets to read and where to send them.
 
 mod owner;
 mod shape;

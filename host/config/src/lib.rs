@@ -5,8 +5,8 @@
 //! - [`provider`]: a provider's component, its manifest, and what the operator grants it.
 //! - [`lock`]: damper.lock, which pins what each provider was granted.
 //!
-//! Not here: the settings of a provider's table (damper-plugins, which other programs use too), and anything that prints.
-//! An error names its place and has a hint; the program shows both.
+//! Not here: the settings of a provider's table (damper-plugins, which other programs use too), and anything that
+//! prints. An error names its place and has a hint; the program shows both.
 
 pub mod config;
 mod environment;

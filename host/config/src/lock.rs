@@ -1,9 +1,10 @@
-//! damper.lock, beside damper.toml: what each provider was granted when it was first used. With `hosts = "manifest"` a new build
-//! of a component decides for itself which hosts it reaches and which of them receive its credentials. Its first requested grants are
-//! therefore pinned, and a build that requests more is refused until the operator accepts it.
+//! damper.lock, beside damper.toml: what each provider was granted when it was first used. With `hosts = "manifest"` a
+//! new build of a component decides for itself which hosts it reaches and which of them receive its credentials. Its
+//! first requested grants are therefore pinned, and a build that requests more is refused until the operator accepts
+//! it.
 //!
-//! This module decides and formats; [`mod@file`] reads and writes. Hosts that the operator lists in damper.toml are already approved:
-//! they are pinned, too, and never refused.
+//! This module decides and formats; its part `file` reads and writes. Hosts that the operator lists in damper.toml are
+//! already approved: they are pinned, too, and never refused.
 
 mod file;
 
@@ -150,8 +151,8 @@ impl Candidate {
         }
     }
 
-    /// The manifest's requests beyond a pin. A credential that is not pinned yet was bound by the operator since: it goes to
-    /// hosts that are pinned, or their growth is told.
+    /// The manifest's requests beyond a pin. A credential that is not pinned yet was bound by the operator since: it
+    /// goes to hosts that are pinned, or their growth is told.
     fn growth(&self, pinned: &Pin) -> Growth {
         if !self.has_manifest_hosts {
             return Growth::default();

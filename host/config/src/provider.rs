@@ -195,8 +195,8 @@ pub fn manifest(config: &Config, provider: &str) -> Result<Manifest, OpenError> 
     Ok(tighten_manifest(config, &read(config, provider)?)?)
 }
 
-/// A provider by its name, as damper.lock looks at it. Its secrets are not read. Its component is the one at `path`, or where
-/// there is none, found by its name.
+/// A provider by its name, as damper.lock looks at it. Its secrets are not read. Its component is the one at `path`, or
+/// where there is none, found by its name.
 ///
 /// # Errors
 /// As [`open`], but for what only a fetch needs.
@@ -234,7 +234,8 @@ pub fn open_any(config: &Config, name_or_file: &str) -> Result<Bound, OpenError>
 
 /// Reads a component that will get hosts and secrets. Anyone who can change or replace its file would get them, too.
 fn read_trusted(path: &Path) -> Result<ComponentFile, OpenError> {
-    // A FIFO without a writer is opened at once instead of blocking for ever. Reading reports a file that cannot be opened.
+    // A FIFO without a writer is opened at once instead of blocking for ever. Reading reports a file that cannot be
+    // opened.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     if let Ok(file) = rustix::fs::open(path, flags, Mode::empty()).map(File::from) {
         check_unwritable_by_others(&file, path)

@@ -1,8 +1,8 @@
 //! The port of the operator: what an operator may see and do, on this machine or in AWS.
 //!
 //! A [`Backend`] stands behind the commands of `damper`, and behind any other program that shows or changes the same
-//! things. A value that a backend does not have is `None`. Pausing and resuming need the ledger and the mapping only: see
-//! [`operate`](crate::operate).
+//! things. A value that a backend does not have is `None`. Pausing and resuming need the ledger and the mapping only:
+//! see [`operate`](crate::operate).
 
 pub mod status;
 

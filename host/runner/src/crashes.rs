@@ -1,5 +1,5 @@
-//! Earlier runs that died while a component ran: they are recorded in the ledger. If the component must be the cause, its
-//! provider is stopped.
+//! Earlier runs that died while a component ran: they are recorded in the ledger. If the component must be the cause,
+//! its provider is stopped.
 
 use damper_core::fetcher::Fetcher;
 use damper_core::operate;

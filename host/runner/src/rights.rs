@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use damper_config::{Config, provider};
 use damper_hardening::Policy;
 
-/// The folders of the database, the output, damper.toml and `writable` to write to; those of components and secrets and the
-/// `certificates` to read.
+/// The folders of the database, the output, damper.toml and `writable` to write to; those of components and secrets and
+/// the `certificates` to read.
 #[must_use]
 pub fn fetching_policy<'a>(
     config: &'a Config,

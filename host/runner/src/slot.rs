@@ -1,4 +1,5 @@
-//! One of the provider's slots for an ad-hoc fetch, and a part of the day's quota, so that both hold beside a `damper run`.
+//! One of the provider's slots for an ad-hoc fetch, and a part of the day's quota, so that both hold beside a `damper
+//! run`.
 
 use std::time::Duration;
 
@@ -83,7 +84,8 @@ impl<'a> Slot<'a> {
         Permits::within(0, self.budget.clone())
     }
 
-    /// Give the slot back, and what was not sent of the quota, unless the API may still be working at a request: then it runs out by itself.
+    /// Give the slot back, and what was not sent of the quota, unless the API may still be working at a request: then
+    /// it runs out by itself.
     pub async fn give_back(&self, may_be_working: bool) {
         if let (Some(ledger), Some(unspent)) = (&self.ledger, self.budget.close()) {
             let give_back = |control: &mut Control| {

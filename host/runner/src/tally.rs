@@ -1,5 +1,5 @@
-//! The totals of this run for a stream. After a failure a batch is delivered again with entries that ended before; those
-//! are counted once.
+//! The totals of this run for a stream. After a failure a batch is delivered again with entries that ended before;
+//! those are counted once.
 
 use std::collections::HashMap;
 
@@ -76,8 +76,8 @@ impl Tally {
         self.batch = Some(Batch { began: counters, repeats });
     }
 
-    /// The ends so far, including those of the batch in progress. If entries are delivered again, the count is too low until
-    /// the pipeline has counted them once more; it is never too high.
+    /// The ends so far, including those of the batch in progress. If entries are delivered again, the count is too low
+    /// until the pipeline has counted them once more; it is never too high.
     pub(crate) fn live_totals(&self, counters: Snapshot) -> RunTotals {
         let Some(Batch { began, repeats }) = &self.batch else { return self.totals };
         let fresh = |now: u64, before: u64, repeats: u64| now.saturating_sub(before).saturating_sub(repeats);

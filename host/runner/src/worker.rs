@@ -167,7 +167,8 @@ impl Worker {
         (!window.is_open(now)).then(opens)
     }
 
-    /// What a provider waits for that has pending entries and does nothing: a word for the reason, and a text for people.
+    /// What a provider waits for that has pending entries and does nothing: a word for the reason, and a text for
+    /// people.
     #[must_use]
     pub fn waiting_reason(&self) -> (&'static str, String) {
         let reading = self.reading();

@@ -1,5 +1,5 @@
-//! A real run as a chart, over its seconds: the requests in flight, the limit, the outcomes and their latency. The program that
-//! runs the provider hands in what it sees.
+//! A real run as a chart, over its seconds: the requests in flight, the limit, the outcomes and their latency. The
+//! program that runs the provider hands in what it sees.
 
 use std::time::Duration;
 

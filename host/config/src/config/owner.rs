@@ -11,8 +11,8 @@ use rustix::fs::{Mode, OFlags};
 /// The longest secret, in bytes: a certificate chain with its key fits.
 const MAX_SECRET_BYTES: u64 = 64 * 1024;
 
-/// Checks that nobody but its owner and root can change an open file of settings, or exchange it: a file, and the folder that it
-/// lies in, as it is named and where links lead.
+/// Checks that nobody but its owner and root can change an open file of settings, or exchange it: a file, and the
+/// folder that it lies in, as it is named and where links lead.
 ///
 /// # Errors
 /// If others can.

@@ -203,8 +203,8 @@ impl LockFile {
         Ok(self.write(&text).map_or_else(WriteOutcome::Unwritable, |()| WriteOutcome::Done))
     }
 
-    /// Holds its folder against other processes until what is answered is dropped. The file itself is replaced by each change. A
-    /// file system without such locks, as of some networks, keeps nobody out; each change is still whole.
+    /// Holds its folder against other processes until what is answered is dropped. The file itself is replaced by each
+    /// change. A file system without such locks, as of some networks, keeps nobody out; each change is still whole.
     fn hold(&self) -> Option<File> {
         let folder = File::open(self.folder()).ok()?;
         folder.lock().ok().map(|()| folder)

@@ -81,8 +81,8 @@ fn place(config: &Config) -> Place<'_> {
     config.file.as_deref().map_or(Place::Nowhere, Place::File)
 }
 
-/// A secret, read at the start so that what cannot work is told before anything runs. A file is read again when an API no
-/// longer accepts what it held.
+/// A secret, read at the start so that what cannot work is told before anything runs. A file is read again when an API
+/// no longer accepts what it held.
 fn source(config: &Config, place: &SecretPlace) -> Result<FoundSecret, SecretPlaceError> {
     let unusable = |problem: String, hint: &str| SecretPlaceError { problem, hint: hint.to_owned() };
     match place {

@@ -117,7 +117,8 @@ impl ProviderState {
         }
     }
 
-    /// Items that wait for their next attempt: counted by the backend, or taken from the control item's hint about parked entries.
+    /// Items that wait for their next attempt: counted by the backend, or taken from the control item's hint about
+    /// parked entries.
     #[must_use]
     pub fn waiting(&self) -> Option<WaitingItems> {
         let ParkedHint { count, next_due } = self.control.parked;

@@ -1,4 +1,5 @@
-//! Items out of a file, one after another, each with its line. No line is ever whole in memory beyond [`MAX_ROW_BYTES`].
+//! Items out of a file, one after another, each with its line. No line is ever whole in memory beyond
+//! [`MAX_ROW_BYTES`].
 
 use std::cell::Cell;
 use std::io::{self, BufRead, Read};
