@@ -6,11 +6,13 @@
 //! - [`kinesis`]: feeding a stream, and reading what a batch holds.
 //! - [`sink`]: the bucket for records; [`dead_letters`]: the items given up on, beside them.
 //! - [`secrets`]: credentials from Secrets Manager.
+//! - [`backend`]: a deployment, as an operator sees and changes it.
 //! - [`deployment`]: the names of all these, as a deployed function tells them.
 //!
 //! This crate takes no control decisions (the pipeline and the control loops do), and it reads the environment only through the
 //! standard configuration of AWS's SDK.
 
+pub mod backend;
 mod backoff;
 mod clients;
 pub mod dead_letters;

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use damper_config::Config;
 use damper_core::clock::WallClock;
 use damper_local::Database;
 use damper_plugins::compiler::Compiler;
@@ -9,7 +10,6 @@ use damper_plugins::{Cache, CacheKey, CacheKeyError, HostOptions};
 use damper_toolchain::{BuildContext, BuildEnvironment};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::config::Config;
 use crate::error::CliError;
 use crate::screen::Screen;
 use crate::settings::{self, Settings};

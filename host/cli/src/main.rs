@@ -3,13 +3,11 @@
 mod args;
 mod backend;
 mod commands;
-mod config;
 mod context;
 mod error;
 mod harden;
 mod lock;
 mod logging;
-mod provider;
 mod screen;
 mod settings;
 mod signals;

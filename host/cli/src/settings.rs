@@ -1,5 +1,5 @@
-//! Settings from the environment. No other module reads it.
-#![allow(clippy::disallowed_methods, reason = "the one module that reads the environment")]
+//! Settings from the environment. No other module of this crate reads it.
+#![allow(clippy::disallowed_methods, reason = "the one module of this crate that reads the environment")]
 
 use std::env;
 use std::ffi::OsString;
@@ -45,18 +45,6 @@ impl Settings {
             target: non_empty("CARGO_TARGET_DIR").map(PathBuf::from),
             cargo: non_empty("CARGO").unwrap_or_else(|| "cargo".into()),
         }
-    }
-}
-
-/// The text of an environment variable that a damper.toml names as the home of a secret. Empty is absent.
-///
-/// # Errors
-/// If the value is no UTF-8.
-pub(crate) fn secret(name: &str) -> Result<Option<String>, ()> {
-    match env::var(name) {
-        Ok(text) => Ok(Some(text).filter(|text| !text.is_empty())),
-        Err(env::VarError::NotPresent) => Ok(None),
-        Err(env::VarError::NotUnicode(_)) => Err(()),
     }
 }
 

@@ -3,6 +3,7 @@
 //! It knows no AWS, no wasmtime, no SQLite, no command line and no environment: those stand behind three ports
 //! ([`fetcher::Fetcher`], [`ledger::Ledger`], [`mapping::Mapping`]) and `object_store`.
 
+pub mod admin;
 pub mod budget;
 pub mod bundle;
 pub mod clock;

@@ -3,7 +3,7 @@
 //!
 //! It answers one question: how much load does an algorithm put on an API, and with which goodput? The same seed gives
 //! the same bytes. No simulated second takes a second, nothing here opens a socket, and nothing here is part of what
-//! runs in production.
+//! runs in production; [`live`] draws the chart of a real run.
 //!
 //! ```text
 //!   Scenario ---> Api (answers)              ConcurrencyLimiter (decides)
@@ -19,6 +19,7 @@ pub mod bench;
 pub mod chart;
 pub mod compare;
 pub mod families;
+pub mod live;
 pub mod peers;
 pub mod pipeline_run;
 pub mod published;

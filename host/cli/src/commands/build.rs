@@ -66,3 +66,11 @@ pub(crate) fn run(command: &Build, context: &Context) -> Result<Exit, CliError> 
     }
     Ok(Exit::Done)
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn components_are_looked_for_where_they_are_built() {
+        assert_eq!(damper_config::provider::BUILT, damper_toolchain::BUILT_FOLDER);
+    }
+}

@@ -5,13 +5,13 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use damper_config::provider::check_name;
 use damper_core::day::Day;
 use damper_local::export::{self, BrokenLines, ExportSummary};
 use object_store::local::LocalFileSystem;
 
 use crate::context::{self, Context};
 use crate::error::{CliError, Exit};
-use crate::provider::check_name;
 
 /// Write a provider's records as one stream of NDJSON or CSV
 #[derive(Debug, Args)]

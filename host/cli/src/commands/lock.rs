@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use damper_config::Config;
+use damper_config::lock::{Candidate, Lock, LockFile, Verdict, WriteOutcome};
+use damper_config::provider;
 use damper_toolchain::{Project, locate_component};
 
-use crate::config::Config;
 use crate::context::Context;
 use crate::error::{CliError, Exit};
-use crate::lock::{Candidate, Lock, LockFile, Verdict, WriteOutcome};
-use crate::provider;
 use crate::screen::{put, table};
 
 /// Show which hosts providers ask for beyond what damper.lock pins, and accept it
@@ -76,7 +76,7 @@ fn candidate(config: &Config, name: &str, context: &Context) -> Result<Candidate
     let folder = component.map(|path| config.folder.join(path)).filter(|path| path.is_dir());
     let locate = |folder: PathBuf| locate_component(&Project::read(&folder)?, &context.for_builds().environment);
     let built = folder.map(locate).transpose()?;
-    provider::candidate(config, name, built)
+    Ok(provider::candidate(config, name, built)?)
 }
 
 /// Pins a provider as far as that is allowed. Returns its name, the result, and whether it waits to be accepted.

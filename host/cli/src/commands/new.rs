@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use damper_config::provider::check_name;
 use damper_toolchain::{BUILT_FOLDER, Language, Sdk, check_project_name, scaffold};
 
 use crate::context::Context;
 use crate::error::{CliError, Exit};
-use crate::provider::check_name;
 use crate::screen::{printable, put};
 
 /// Start a new provider: a project with a manifest, a function, its tests and a case

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use damper_config::provider;
 use damper_hardening::Layer;
 use damper_plugins::component_file::host_contracts;
 use damper_plugins::ownership::{self, GroupWrite, OwnershipError};
@@ -22,7 +23,7 @@ use rustix::process::{Resource, getrlimit};
 use super::machine::{Cache, Clock, Layers, Machine, System};
 use crate::context::Context;
 use crate::error::CliError;
-use crate::{harden, provider};
+use crate::harden;
 
 /// How long a server may take for its date, at each step.
 const PATIENCE: Duration = Duration::from_secs(5);

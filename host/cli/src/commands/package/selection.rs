@@ -2,16 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
+use damper_config::Config;
+use damper_config::lock::{Candidate, check};
+use damper_config::provider::{self, FindError};
 use damper_package::PreparedProvider;
 use damper_plugins::component_file::ComponentFile;
 use damper_toolchain::{BUILT_FOLDER, Builder, Project, locate_component};
 
 use crate::commands::test::conformance;
-use crate::config::Config;
 use crate::context::Context;
 use crate::error::CliError;
-use crate::lock::{self, Candidate};
-use crate::provider::{self, FindError};
+use crate::lock;
 
 /// A provider that was asked for.
 #[derive(Debug)]
@@ -143,7 +144,7 @@ pub(super) fn look(
         let what = format!("{} was not built yet, and --check builds nothing", project.manifest.name);
         Err(CliError::input_in(&path, what, "run `damper package` without --check first"))
     })?;
-    lock::check(config, &candidates(config, &all))?.into_iter().collect::<Result<(), _>>()?;
+    check(config, &candidates(config, &all))?.into_iter().collect::<Result<(), _>>()?;
     Ok(all)
 }
 
