@@ -38,7 +38,7 @@ chaos: ## Campaigns: 1,000 kills, 100 freezes in a put, 100 lost answers of each
 	@$(MAKE) --no-print-directory bootstrap
 	$(CARGO) test --workspace --all-features --test e2e --test it -- --ignored --nocapture --test-threads 1 $(or $(ONLY),chaos_)
 
-ci: fmt clippy doc deny test ## What has to pass before a change lands.
+ci: fmt clippy doc deny test ## Run all checks that must pass before a change is merged.
 
 fmt:
 	$(CARGO) fmt --all --check
@@ -60,10 +60,10 @@ deny: ## Check all dependencies: advisories, licences, banned crates, sources (A
 	@sh tests/supply-chain/check.sh $(TARGET)
 	@sh tests/supply-chain/test.sh $(TARGET)
 
-sbom: ## Write what `damper` and `bootstrap` are built of, as CycloneDX documents, into target/sbom.
+sbom: ## List the dependencies of `damper` and `bootstrap` as CycloneDX documents, in target/sbom.
 	@sh tests/supply-chain/sbom.sh $(TARGET)
 
-bench: ## Measure, and print tables with the bare loop beside ours.
+bench: ## Measure Damper beside a bare request loop, and print tables.
 	$(CARGO) build --release -p damper-demo-api -p damper-bench -p damper-cli
 	$(CARGO) build --release -p damper-plugins --features compile --example languages
 	@$(MAKE) --no-print-directory guests languages DAMPER=$(TARGET)/release/damper
@@ -82,22 +82,22 @@ bench-aws: ## Measure the function: cold start, memory, zip, cost of a million r
 	$(CARGO) build --release -p damper-bench-functions
 	$(TARGET)/debug/damper-bench-aws --zip $(abspath $(BENCH_AWS))/damper-$(AWS_ARCH).zip --functions $(abspath $(TARGET))/release $(PART)
 
-bench-control: ## Measure how APIs are pressed: every figure of docs/CONTROL.md, beside the peers' (SEEDS=10 ONLY=pipeline).
+bench-control: ## Measure rate control: every figure of docs/CONTROL.md, beside other algorithms (SEEDS=10 ONLY=pipeline).
 	$(CARGO) run --release --quiet -p damper-sim --example bench-control -- $(or $(SEEDS),10) $(ONLY)
 
-fuzz: ## Fuzz whatever reads what comes from outside, T seconds a target (T=60 ONLY="kpl settings").
+fuzz: ## Fuzz the parsers of outside input, T seconds per target (T=60 ONLY="kpl settings").
 	@sh tests/fuzz/fuzz.sh $(or $(T),60) $(ONLY)
 
-bench-hostile: ## Run each member of the hostile corpus beside an innocent provider, and print what it does to it (ONLY=http2).
+bench-hostile: ## Run each member of the hostile corpus beside a well-behaved provider, and print its effect (ONLY=http2).
 	$(CARGO) build --release -p damper-cli -p damper-hostile-corpus
 	@$(MAKE) --no-print-directory guests DAMPER=$(TARGET)/release/damper
 	@$(TARGET)/release/hostile-bench --damper $(TARGET)/release/damper --components $(COMPONENTS) $(if $(ONLY),--only "$(ONLY)")
 
-swarm: ## Run whole clusters under random faults in virtual time, and check every promise (SEEDS=10000 FROM=1 SEED=4711).
+swarm: ## Run whole clusters under random faults in virtual time, and check every invariant (SEEDS=10000 FROM=1 SEED=4711).
 	$(CARGO) run --release --quiet -p damper-sim --bin damper-sim -- swarm \
 		$(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),10000) --from $(or $(FROM),1))
 
-swarm-mutants: ## Take the mend of one bug out after another, and let the swarm find what comes of it (SEEDS=10000 ONLY=04).
+swarm-mutants: ## Revert one bug fix after another, and check that the swarm finds each bug (SEEDS=10000 ONLY=04).
 	@sh host/sim/swarm-mutations/check.sh $(or $(SEEDS),10000) $(ONLY)
 
 # Of the whole workspace, so that its dependencies have the features that they have in `make test`, and are compiled once for both.
@@ -116,15 +116,15 @@ CONFIG ?= $(if $(wildcard damper.toml),damper.toml,providers/damper.toml)
 package: damper ## Package providers for AWS into dist (CONFIG=damper.toml PROVIDERS="gleif ..." ARGS="--arch arm64").
 	@$(DAMPER) package --config $(CONFIG) $(PROVIDERS) $(ARGS)
 
-check-templates: ## Check what `make package` wrote with cfn-lint, and with checkov and cfn-guard where they are (DIST=dist).
+check-templates: ## Check the templates of `make package` with cfn-lint, and with checkov and cfn-guard if installed (DIST=dist).
 	@sh tests/check-templates.sh $(or $(DIST),dist) $(TARGET)
 
-test-dynamodb-local: ## The ledger against AWS's DynamoDB Local (DYNAMODB_LOCAL=DIR, or DYNAMODB_LOCAL_URL=http://127.0.0.1:8000).
+test-dynamodb-local: ## Test the ledger against AWS's DynamoDB Local (DYNAMODB_LOCAL=DIR, or DYNAMODB_LOCAL_URL=http://127.0.0.1:8000).
 	@test -n "$(DYNAMODB_LOCAL)$(DYNAMODB_LOCAL_URL)" || { \
-		echo "error: AWS's DynamoDB Local is not named, and is not fetched here: its licence is AWS's own" >&2; \
+		echo "error: no DynamoDB Local is named, and make does not download it, because of its licence" >&2; \
 		echo "  hint: get it from https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/DynamoDBLocal.html (Java 17)," >&2; \
-		echo "        unpack it into a folder and say: make test-dynamodb-local DYNAMODB_LOCAL=FOLDER" >&2; \
-		echo "        or, where one runs: make test-dynamodb-local DYNAMODB_LOCAL_URL=http://127.0.0.1:8000" >&2; exit 2; }
+		echo "        unpack it into a folder and run: make test-dynamodb-local DYNAMODB_LOCAL=FOLDER" >&2; \
+		echo "        or, if one is running: make test-dynamodb-local DYNAMODB_LOCAL_URL=http://127.0.0.1:8000" >&2; exit 2; }
 	DYNAMODB_LOCAL="$(if $(DYNAMODB_LOCAL),$(abspath $(DYNAMODB_LOCAL)))" DYNAMODB_LOCAL_URL="$(DYNAMODB_LOCAL_URL)" \
 		$(CARGO) test --workspace --all-features --test it -- --ignored dynamodb_local
 
@@ -136,7 +136,7 @@ guests:
 		$(DAMPER) build $$guest -o $(COMPONENTS)/$$(basename $$guest).wasm || exit 1; \
 	done
 
-# The SDKs and providers in JavaScript and Python, where node and python are; it says what it left out, and why.
+# The SDKs and providers in JavaScript and Python, if node and python are installed; it prints the parts that it skips, and why.
 languages:
 	@DAMPER=$(abspath $(DAMPER)) COMPONENTS=$(abspath $(COMPONENTS)) sh tests/languages.sh
 
@@ -152,14 +152,14 @@ cases:
 # What the SDK of this version builds, kept so that it goes on running; see tests/fixtures/components/README.md.
 SDK_VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' sdk/rust/Cargo.toml | head -n 1)
 
-fixture: damper ## Build the component that stands for the SDK of this version.
+fixture: damper ## Build the test component of this SDK version.
 	@$(DAMPER) build providers/demo -o tests/fixtures/components/sdk-$(SDK_VERSION)-rust.wasm
 
 CONTRACT := $(shell sed -n 's/^package damper:provider@\(.*\);/\1/p' wit/provider.wit)
 
-release-contract: ## Keep the contract as it is released, for ever; see wit/released/README.md.
-	@test ! -e wit/released/$(CONTRACT) || { echo "error: $(CONTRACT) is released already, and never changes" >&2; exit 1; }
+release-contract: ## Store a permanent copy of the released contract; see wit/released/README.md.
+	@test ! -e wit/released/$(CONTRACT) || { echo "error: $(CONTRACT) is already released and must not change; raise the version in wit/provider.wit" >&2; exit 1; }
 	@mkdir -p wit/released/$(CONTRACT) && cp wit/provider.wit wit/released/$(CONTRACT)/provider.wit
 
-clean: ## Remove what was built here. The wasm32-wasip2 toolchain stays in its cache.
+clean: ## Remove all build output. The wasm32-wasip2 toolchain stays in its cache.
 	$(CARGO) clean

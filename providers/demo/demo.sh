@@ -1,5 +1,5 @@
 #!/bin/sh
-# The demo: an API that throttles, drips, errs and goes dark, and 2,000 items fetched from it all the same.
+# The demo: an API that throttles, drips, fails and is down for a while, and 2,000 items fetched from it.
 # `make demo` builds what this needs and names it: DAMPER, DEMO_API and COMPONENT.
 set -eu
 : "${DAMPER:?run it by 'make demo'}" "${DEMO_API:?run it by 'make demo'}" "${COMPONENT:?run it by 'make demo'}"
@@ -13,9 +13,23 @@ rm -rf "$folder"
 mkdir -p "$folder"
 cd "$folder"
 
-# It slows down, throttles with Retry-After, goes dark for six seconds, and comes back. Some answers fail or drip all along.
+cat <<TEXT
+This demo fetches 2,000 items from an API on this machine, one request each. The API misbehaves:
+
+  from the start  1.5% of its answers are errors or damaged, 1% arrive in drips, and it refuses requests without a key
+  after  9 s      it answers in 500 ms instead of 150 ms
+  after 18 s      it allows 40 requests a second and refuses the rest (429 with Retry-After)
+  after 30 s      it is down for 6 s
+
+Damper adapts its concurrency and pace, opens its breaker while the API is down, and fetches each item once. 100 of the
+items are duplicates, which it skips. 50 are unknown to the API and one always fails: they become dead letters.
+
+TEXT
+
+# The API wants this key; damper reads it from the file, and the component never sees it.
+(umask 077 && echo demo-key >key)
 "$demo_api" --port-file port --latency-median-ms 150 --latency-sigma 0.5 --latency-max-ms 1500 --error-rate 0.01 \
-	--malformed-rate 0.005 --drip-share 0.01 --drip-over-ms 800 --seed 1 \
+	--malformed-rate 0.005 --drip-share 0.01 --drip-over-ms 800 --seed 1 --require-key demo-key \
 	--at '9000={"latency": {"median_ms": 500}}' \
 	--at '18000={"latency": {"median_ms": 150}, "rate_limit": {"per_second": 40, "burst": 20}}' \
 	--at '30000={"rate_limit": null, "outage": {"after_ms": 0, "for_ms": 6000}}' \
@@ -42,6 +56,11 @@ private = ["$origin"]
 
 [providers.demo.config]
 base_url = "$origin"
+use_key = "true"
+
+[providers.demo.credentials.key]
+file = "key"
+hosts = ["$origin"]
 TOML
 
 # 2,000 items: 1,849 records, 100 of them twice, 50 that the API does not know, and one that always fails.
@@ -54,15 +73,14 @@ awk 'BEGIN {
 	}
 }' >items.txt
 
-echo "The demo API listens on $origin. It slows down after 9 s, throttles after 18 s and goes dark after 30 s, for 6 s;"
-echo "change it while it runs, for instance:"
+echo "You can change the API while it runs, for example:"
 echo "  curl -X PUT $origin/control -d '{\"error_rate\": 0.5}'"
 echo
 "$damper" feed demo items.txt
 "$damper" run demo --charts .
 echo
-echo "What happened, as a picture: $folder/demo.svg"
-echo "Try next, in $folder:"
+echo "A chart of the run (open it in a browser): $folder/demo.svg"
+echo "Next, in $folder, run for example:"
 echo "  $damper status demo"
 echo "  $damper dead-letters list --provider demo"
 echo "  $damper export demo --format csv | head"

@@ -91,14 +91,14 @@ add_with_rustup() {
 # check_means: what the way below needs from the machine.
 check_means() {
     for tool in apt-get dpkg-deb dpkg; do
-        have "$tool" || fail "the Rust target $TARGET is not installed and rustup could not add it (no $tool here to make it from Debian's packages either)" "$manual"
+        have "$tool" || fail "the Rust target $TARGET is not installed and rustup could not add it ($tool is missing, so it cannot be built from Debian's packages either)" "$manual"
     done
     have cargo || fail "no cargo on the path" "install Rust from https://rustup.rs, then run this again"
     have cc || fail "no C compiler on the path, which cargo needs to link build scripts" "install one (Debian: apt install gcc libc6-dev), then run this again"
     case $(dpkg --print-architecture) in
         amd64) triple=x86_64-unknown-linux-gnu multiarch=x86_64-linux-gnu ;;
         arm64) triple=aarch64-unknown-linux-gnu multiarch=aarch64-linux-gnu ;;
-        *) fail "there is no ready way to make the target on $(dpkg --print-architecture)" "$manual" ;;
+        *) fail "the target cannot be built from Debian's packages on $(dpkg --print-architecture)" "$manual" ;;
     esac
     keyring=/usr/share/keyrings/debian-archive-keyring.gpg
     [ -r "$keyring" ] || fail "Debian's archive keys are not in $keyring" "install the package debian-archive-keyring, or $manual"
@@ -123,7 +123,7 @@ run() {
     shift 2
     # The lock's descriptor stays ours: a daemon that a command leaves behind must not hold it.
     if ! "$@" >>"$log" 2>&1 9>&-; then
-        say "--- the last lines of what it said:"
+        say "--- the last lines of its output:"
         tail -n 20 "$log" >&2
         fail "$what failed" "$hint"
     fi
@@ -274,7 +274,7 @@ make_from_packages() {
     : >"$log"
     trap 'rm -rf "$work"' EXIT
     trap 'exit 130' INT TERM HUP
-    say "rustup could not add $TARGET; making a private toolchain from Debian's packages in $made (about three minutes, once)"
+    say "rustup could not add $TARGET; building a private toolchain from Debian's packages in $made (about three minutes, once)"
     say "[1/5] reading Debian's package lists"
     prepare_apt
     run "reading Debian's package lists" "check the network and DAMPER_DEBIAN_MIRROR, or $manual" private_apt update
@@ -284,9 +284,9 @@ make_from_packages() {
     build_std
     say "[4/5] putting the toolchain together"
     assemble
-    say "[5/5] trying it out"
+    say "[5/5] testing the toolchain"
     try_out
-    whole "$new" || fail "the toolchain that was made is not whole" "run this again; if it stays so, $manual"
+    whole "$new" || fail "the new toolchain is incomplete" "run this again; if it fails again, $manual"
     # A broken one from before goes only now that there is a whole one to take its place.
     rm -rf "$made"
     mv "$new" "$made" || fail "cannot move the toolchain to $made" "check the permissions of $base"
@@ -363,6 +363,6 @@ fi
 if add_with_rustup && ready_rustc; then
     exit 0
 fi
-[ ! -e "$made" ] || say "the toolchain in $made is not whole; making it again"
+[ ! -e "$made" ] || say "the toolchain in $made is incomplete; building it again"
 make_from_packages
 printf '%s\n' "$made/bin/rustc"

@@ -38,7 +38,7 @@ async fn a_moved_path_empties_nothing() {
 async fn an_expired_key_empties_nothing() {
     let setup = LocalSetup::demo(Settings { require_key: Some("new".into()), ..Settings::default() }, "");
     setup.feed(ids("account", 800));
-    run_into_breaker(&setup, "demo", "refuses our credential").await;
+    run_into_breaker(&setup, "demo", "refuses the credential").await;
     setup.api.control(&json!({ "require_key": null })).unwrap();
     assert!(setup.run(&["resume", "demo"]).status.success());
     setup.drain();

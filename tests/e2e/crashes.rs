@@ -49,7 +49,7 @@ fn a_provider_whose_component_ran_each_time_the_process_died_is_stopped() {
     let output = setup.run(&["run"]);
     let said = text(&output);
     assert!(!output.status.success(), "{said}");
-    assert!(said.contains("the process died again and again while component"), "{said}");
+    assert!(said.contains("the process crashed repeatedly while component"), "{said}");
     let status = setup.run(&["status", "hostile"]);
     assert!(text(&status).contains("config"), "{}", text(&status));
 
@@ -57,5 +57,5 @@ fn a_provider_whose_component_ran_each_time_the_process_died_is_stopped() {
     let resumed = setup.run(&["resume", "hostile"]);
     assert!(resumed.status.success(), "{}", text(&resumed));
     let status = setup.run(&["status", "hostile"]);
-    assert!(!text(&status).contains("died again and again"), "{}", text(&status));
+    assert!(!text(&status).contains("crashed repeatedly"), "{}", text(&status));
 }

@@ -58,7 +58,7 @@ async fn an_output_disk_that_is_full_and_then_not_any_more_loses_and_doubles_not
     for _ in 0..2 {
         let output = setup.run(&["run", "demo"]);
         assert_eq!(output.status.code(), Some(5), "{}", text(&output));
-        assert!(text(&output).contains("No space left") || text(&output).contains("no room left"), "{}", text(&output));
+        assert!(text(&output).contains("No space left") || text(&output).contains("is full"), "{}", text(&output));
     }
     let stored = setup.stored_ids_once().len();
     assert!((1..ITEMS).contains(&stored), "{stored} fit");

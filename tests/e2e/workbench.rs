@@ -128,7 +128,7 @@ fn what_is_recorded_holds_no_secret_and_passes() {
     assert!(!said.contains("hunter2") && said.contains("tests=\"2\" failures=\"0\""), "{said}");
     let again = author.run(&["--record", "item-1"]);
     assert_eq!(again.status.code(), Some(4), "{}", text(&again));
-    assert!(text(&again).contains("there is such a case already"));
+    assert!(text(&again).contains("the case already exists"));
 }
 
 const CASE: &str = r#"[request]

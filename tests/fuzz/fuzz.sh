@@ -10,7 +10,7 @@ root=$(cd ../../.. && pwd)
 target=${CARGO_TARGET_DIR:-$root/target}/fuzz
 
 if ! cargo fuzz --version >/dev/null 2>&1; then
-    echo "cargo-fuzz is missing: it is installed now" >&2
+    echo "cargo-fuzz is missing; installing it" >&2
     cargo install cargo-fuzz --version 0.13.2 --locked
 fi
 # The versions that are shipped are those that are fuzzed.
@@ -30,6 +30,6 @@ done
 [ -z "$failed" ] || {
     echo "error: these targets failed:$failed" >&2
     echo "  hint: make the input in $target/failing smaller with \`cargo fuzz tmin --fuzz-dir tests/fuzz/fuzz --sanitizer none TARGET FILE\`," >&2
-    echo "        keep it in tests/fuzz/fuzz/corpus/TARGET, where \`cargo test\` runs it, and mend the bug" >&2
+    echo "        keep it in tests/fuzz/fuzz/corpus/TARGET, where \`cargo test\` runs it, and fix the bug" >&2
     exit 1
 }

@@ -59,7 +59,7 @@ pub enum LettersError {
         message: String,
     },
     /// A stored letter cannot be read.
-    #[error("{path} is no dead letter: {message}; move it away")]
+    #[error("{path} is not a dead letter: {message}; move it away")]
     Unreadable {
         /// Which object.
         path: String,

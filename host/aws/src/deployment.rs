@@ -74,7 +74,7 @@ pub enum DeploymentError {
         region: String,
     },
     /// The credentials may not look at it.
-    #[error("these credentials may not see the function {function:?}: {message}")]
+    #[error("these credentials have no permission to read the function {function:?}: {message}")]
     Denied {
         /// Its name.
         function: String,
@@ -82,7 +82,7 @@ pub enum DeploymentError {
         message: String,
     },
     /// It is another function.
-    #[error("the function {function:?} is none of Damper's: its environment has no {variable}")]
+    #[error("the function {function:?} is not a Damper function: its environment has no {variable}")]
     NotDamper {
         /// Its name.
         function: String,
@@ -90,7 +90,7 @@ pub enum DeploymentError {
         variable: &'static str,
     },
     /// AWS did not answer.
-    #[error("the function {function:?} cannot be asked for its settings: {message}")]
+    #[error("the settings of the function {function:?} cannot be read: {message}")]
     Failed {
         /// Its name.
         function: String,
@@ -116,7 +116,7 @@ impl DeploymentError {
                 "allow them lambda:GetFunctionConfiguration, or name `table`, `bucket` and `stream_prefix` below [aws] in damper.toml"
             }
             Self::NotDamper { .. } => {
-                "check `function` below [aws] in damper.toml; the shared stack's output FunctionName is it"
+                "check `function` below [aws] in damper.toml; it must be the shared stack's output FunctionName"
             }
             Self::Failed { .. } => "check the network and the region; nothing was changed",
         }
@@ -129,7 +129,8 @@ impl DeploymentError {
 /// If either is missing.
 pub async fn check(config: &SdkConfig) -> Result<(), DeploymentError> {
     config.region().ok_or(DeploymentError::NoRegion)?;
-    let none = || DeploymentError::NoCredentials("no variable, profile or role has any".to_owned());
+    let none =
+        || DeploymentError::NoCredentials("neither the environment, a profile nor a role provides any".to_owned());
     let provider = config.credentials_provider().ok_or_else(none)?;
     let found = provider.provide_credentials().await;
     found.map(drop).map_err(|error| match error {
@@ -190,7 +191,7 @@ where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
     let function = function.to_owned();
-    let message = || error.message().unwrap_or("it does not say why").to_owned();
+    let message = || error.message().unwrap_or("it gives no reason").to_owned();
     match error.code() {
         Some("ResourceNotFoundException") => {
             let region = client.config().region().map_or("an unknown region", AsRef::as_ref).to_owned();

@@ -195,8 +195,8 @@ impl LambdaMapping {
         let function = &self.function;
         let message = match error.code() {
             Some("TooManyRequestsException") => {
-                "Lambda's control plane throttles (15 requests a second for the whole account): it is tried again with the next \
-                 batch or tick"
+                "Lambda's control plane throttles the request (the account has 15 a second); the next \
+                 batch or tick tries again"
                     .to_owned()
             }
             Some("ResourceNotFoundException") => {
@@ -204,7 +204,9 @@ impl LambdaMapping {
             }
             Some("AccessDeniedException") => {
                 let said = error.message().unwrap_or("access denied");
-                format!("these credentials may not see or change the mappings of {function:?} ({said}): compare them with the stack's role")
+                format!(
+                    "these credentials have no permission to read or change the mappings of {function:?} ({said}): compare them with the stack's role"
+                )
             }
             _ => DisplayErrorContext(error).to_string(),
         };
@@ -225,7 +227,7 @@ impl Mapping for LambdaMapping {
 
     async fn apply(&self, provider: &str, change: MappingChange) -> Result<(), MappingError> {
         if let Some(size) = change.batch_size.filter(|size| !(1..=MAX_BATCH_SIZE).contains(size)) {
-            let message = format!("a batch of {size} is not possible: 1 to {MAX_BATCH_SIZE}");
+            let message = format!("the batch size {size} is not allowed: it must be from 1 to {MAX_BATCH_SIZE}");
             return Err(MappingError::Failed { provider: provider.to_owned(), message });
         }
         let mut cached = self.cached.lock().await;

@@ -8,11 +8,13 @@ use serde_json::Value;
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
     /// There is none of this name.
-    #[error("there is no secret {0:?}: create it in Secrets Manager, in this region, or mend the name in damper.toml")]
+    #[error(
+        "there is no secret {0:?}: create it in Secrets Manager, in this region, or correct the name in damper.toml"
+    )]
     Missing(String),
     /// The role may not read it.
     #[error(
-        "the secret {0:?} may not be read: allow secretsmanager:GetSecretValue, and kms:Decrypt where it has its own key"
+        "no permission to read the secret {0:?}: allow secretsmanager:GetSecretValue, and kms:Decrypt if it has its own key"
     )]
     Denied(String),
     /// It is deleted, or in a state in which it cannot be read.
@@ -27,7 +29,7 @@ pub enum SecretError {
     #[error("the secret {0:?} is binary: store it as text")]
     Binary(String),
     /// It is not JSON, and one of its keys is wanted.
-    #[error("the secret {name:?} is no JSON object, and its key {key:?} is wanted: store it as {{\"{key}\": \"...\"}}")]
+    #[error("the secret {name:?} is not a JSON object, so it has no key {key:?}: store it as {{\"{key}\": \"...\"}}")]
     NoObject {
         /// The secret's name.
         name: String,
@@ -43,7 +45,7 @@ pub enum SecretError {
         key: String,
     },
     /// The service failed.
-    #[error("Secrets Manager did not give the secret {name:?}: {message}")]
+    #[error("Secrets Manager did not return the secret {name:?}: {message}")]
     Failed {
         /// The secret's name.
         name: String,
@@ -59,7 +61,7 @@ pub enum SecretError {
 pub async fn read(client: &Client, name: &str, key: Option<&str>) -> Result<String, SecretError> {
     let owned = || name.to_owned();
     let answer = client.get_secret_value().secret_id(name).send().await.map_err(|error| {
-        let said = || error.message().unwrap_or("the service does not say why").to_owned();
+        let said = || error.message().unwrap_or("the service gives no reason").to_owned();
         match error.code() {
             Some("ResourceNotFoundException") => SecretError::Missing(owned()),
             Some("AccessDeniedException" | "DecryptionFailure") => SecretError::Denied(owned()),

@@ -32,21 +32,23 @@ Exit codes:
   2  the command line is wrong
   3  a provider is stopped (its breaker is open) and needs an operator
   4  bad input: a file, an id, a manifest, damper.toml or a component
-  5  storage: the database, the output folder or the disk; with --aws a service of AWS
-  6  work is left: a signal came, the window is closed, the day's quota is spent, or items wait for
-     their next attempt for longer than five minutes; run again
-A second signal ends the program at once, with 128 and the signal's number (130 for Ctrl-C).
-Where several apply to one run, the first of 1, 5, 4, 3, 6 is given.
+  5  a storage failure: the database, the output folder or the disk; with --aws an AWS service
+  6  work is left: a signal stopped the run, the window is closed, the day's quota is spent, or
+     items wait more than five minutes for their next attempt; run again
+A second signal ends the program at once. The exit code is then 128 plus the signal's number (130
+for Ctrl-C).
+If several apply to one run, the exit code is the first of 1, 5, 4, 3, 6.
 
 Environment:
-  AWS_...       with --aws: the standard variables of AWS's tools, AWS_PROFILE and others
-  DAMPER_CACHE  where the SDK, toolchains and compiled components are kept; default ~/.cache/damper
+  AWS_...       with --aws: the standard variables of AWS tools, such as AWS_PROFILE
+  DAMPER_CACHE  the folder of the SDK, toolchains and compiled components; default ~/.cache/damper
   DAMPER_HARDENING
-                layers of hardening to leave out of run and fetch: no-files, no-system-calls, no-dumps, off
-  DAMPER_LOG    what is logged to standard error, for instance debug; default warn
+                hardening layers to turn off in run and fetch: no-files, no-system-calls, no-dumps;
+                off turns off all of them
+  DAMPER_LOG    the level or filter of the log on standard error, such as debug; default warn
   NO_COLOR      no colours";
 
-/// Fetch records from third-party APIs through WebAssembly providers, once a day, never harder than an API can bear.
+/// Fetch records from third-party APIs through WebAssembly providers, once a day and within each API's limits.
 #[derive(Debug, Parser)]
 #[command(name = "damper", version, styles = STYLES, after_help = AFTER_HELP, max_term_width = 100, propagate_version = false)]
 pub(crate) struct Args {

@@ -15,11 +15,11 @@ use crate::error::CliError;
 /// The arguments that select a backend, shared by every command that works with both.
 #[derive(Debug, Args)]
 pub(crate) struct BackendArgs {
-    /// Work on what is deployed in AWS, with AWS's standard credentials, instead of on this machine
+    /// Use the deployment in AWS instead of this machine, with AWS's credentials
     #[arg(long, global = true, help_heading = "AWS")]
     pub(crate) aws: bool,
 
-    /// The function, where it is not the one of damper.toml: an isolated provider has its own
+    /// The function, if not that of damper.toml: an isolated provider has its own
     #[arg(long, global = true, requires = "aws", value_name = "NAME", help_heading = "AWS")]
     function: Option<String>,
 }

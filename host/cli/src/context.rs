@@ -106,17 +106,17 @@ impl Context {
     pub(crate) fn code_cache(&self) -> Result<Option<Cache>, CliError> {
         let Some(folder) = self.settings.cache.as_ref().map(|cache| cache.join("components")) else { return Ok(None) };
         let Some(own) = &self.settings.own_config else {
-            self.screen.warn("compiled components are not kept: their key has no place; set HOME or XDG_CONFIG_HOME");
+            self.screen.warn("compiled components are not cached: there is no folder for the cache's key; set HOME or XDG_CONFIG_HOME");
             return Ok(None);
         };
         match CacheKey::open(&own.join(CACHE_KEY)) {
             Ok(key) => Ok(Some(Cache { folder, key })),
             Err(error @ CacheKeyError::Unavailable(_)) => {
-                self.screen.warn(format!("compiled components are not kept: {error}"));
+                self.screen.warn(format!("compiled components are not cached: {error}"));
                 Ok(None)
             }
             Err(error) => {
-                let hint = "delete the file: the next run makes another key and compiles anew";
+                let hint = "delete the file: the next run creates a new key and compiles again";
                 Err(CliError::input(error.to_string(), hint))
             }
         }

@@ -143,7 +143,7 @@ pub(crate) enum CliError {
     #[error("cannot write to standard output: {0}")]
     Output(io::Error),
     /// The reader of our output has closed it.
-    #[error("nobody reads the output any more")]
+    #[error("the reader of the output has closed it")]
     OutputClosed,
     /// The stream's counts do not add up.
     #[error("the counts of {provider} do not add up: {counts}")]
@@ -262,12 +262,16 @@ impl CliError {
             Self::Host(HostError::CacheDir { folder, source }) => Some(untrusted_hint(Path::new(folder), source)),
             Self::Run(error) => error.hint(),
             Self::Ledger(_) => {
-                Some("check the disk and the permissions of the database; nothing is lost, run again".into())
+                Some("check the disk and the permissions of the database, then run again; nothing is lost".into())
             }
-            Self::Counts { .. } => {
-                Some("this is a defect of damper's: keep the database and report it; nothing more is run on it".into())
-            }
-            Self::Unexpected { .. } => Some("run again with DAMPER_LOG=debug; if it stays so, report it".into()),
+            Self::Counts { .. } => Some(
+                "this is a defect in damper: keep the database and report it; damper runs nothing more on it".into(),
+            ),
+            Self::Storage { .. } => Some("check the disk and the permissions, then run again; nothing is lost".into()),
+            Self::Counts { .. } => Some(
+                "this is a defect in damper: keep the database and report it; damper runs nothing more on it".into(),
+            ),
+            Self::Unexpected { .. } => Some("run again with DAMPER_LOG=debug; if it fails again, report it".into()),
             _ => None,
         }
     }
@@ -389,7 +393,7 @@ fn is_bad_input(kind: io::ErrorKind) -> bool {
 
 fn file_hint(kind: io::ErrorKind) -> Option<String> {
     let hint = match kind {
-        io::ErrorKind::NotFound => "check the name; it is looked for from the working folder",
+        io::ErrorKind::NotFound => "check the name; a relative path begins at the working folder",
         io::ErrorKind::PermissionDenied => "check the permissions of the file and its folder",
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "free some space and run again",
         io::ErrorKind::IsADirectory => "name a file, not a folder",

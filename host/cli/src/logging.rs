@@ -16,7 +16,7 @@ const DEFAULT_FILTER: &str = "warn,damper_core::pipeline::batch_processor=off,aw
 pub(crate) fn start(settings: &Settings, screen: &Screen) {
     let asked = settings.log.as_deref().unwrap_or(DEFAULT_FILTER);
     let filter = EnvFilter::try_new(asked).unwrap_or_else(|error| {
-        screen.warn(format!("DAMPER_LOG is {asked:?}, which is no filter ({error}); logging warnings and errors"));
+        screen.warn(format!("DAMPER_LOG is {asked:?}, which is not a filter ({error}); logging warnings and errors"));
         EnvFilter::new(DEFAULT_FILTER)
     });
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(Log(screen.clone())).init();

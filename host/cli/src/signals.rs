@@ -26,12 +26,12 @@ pub(crate) fn listen(screen: &Screen) -> Result<Stop, CliError> {
     let (cancel, screen) = (token.clone(), screen.clone());
     tokio::spawn(async move {
         signals.next().await;
-        screen.say("stopping: what is in flight is finished and stored (once more to stop at once)");
+        screen.say("stopping: fetches in flight are finished and stored (a second signal stops at once)");
         cancel.cancel();
         // Nobody listens any more where the work has ended meanwhile.
         let _ = sender.send(true);
         let second = signals.next().await;
-        screen.say("stopped at once: what was in flight is fetched again by the next run");
+        screen.say("stopped at once: the next run repeats the fetches that were in flight");
         process::exit(second);
     });
     Ok(Stop { token, asked })

@@ -62,7 +62,7 @@ pub enum ConfigError {
         source: io::Error,
     },
     /// It belongs to somebody else.
-    #[error("the configuration belongs to another user (uid {owner}), who could have it send your secrets anywhere")]
+    #[error("the configuration belongs to another user (uid {owner}), who could have your secrets sent to any host")]
     ForeignOwner {
         /// The file.
         path: PathBuf,
@@ -108,13 +108,13 @@ impl ConfigError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Unreadable { .. } => Some("check the name and the permissions, or leave --config out".into()),
+            Self::Unreadable { .. } => Some("check the name and the permissions, or remove --config".into()),
             Self::ForeignOwner { path, .. } => Some(format!(
                 "read it, and if you agree: `sudo chown $(id -u) {}`; or name your own with --config",
                 path.display()
             )),
             Self::Changeable { path, problem: OwnershipError::Writable { .. } } => {
-                Some(format!("`chmod go-w {}`, after a look at what it says", path.display()))
+                Some(format!("check its contents, then run `chmod go-w {}`", path.display()))
             }
             Self::Changeable { path, .. } => Some(format!(
                 "move it to a folder of yours, or make the folder yours: `sudo chown $(id -u) {}`",

@@ -23,8 +23,8 @@ pub use file::{Enforced, FirstUse, LockError, LockFile, WriteOutcome, check, enf
 /// The version of the file's layout.
 const VERSION: u32 = 1;
 const HEAD: &str = "\
-# What providers were granted when they were first used. Written by damper; keep it with damper.toml.
-# `damper lock` shows what has changed since, `damper lock --accept PROVIDER` takes it.
+# The grants of each provider, pinned at its first use. Written by damper; keep this file with damper.toml.
+# `damper lock` shows what has changed since, `damper lock --accept PROVIDER` accepts it.
 ";
 
 /// The content of a damper.lock.

@@ -34,7 +34,7 @@ pub enum FindError {
         looked_for: Vec<PathBuf>,
     },
     /// The component is of another provider.
-    #[error("the component of {provider} says that it is {found}")]
+    #[error("the component of {provider} has the name {found}")]
     AnotherName {
         /// The provider that is wanted.
         provider: String,
@@ -44,7 +44,7 @@ pub enum FindError {
         path: PathBuf,
     },
     /// The name cannot be one.
-    #[error("{name:?} is no provider's name: it must be 1 to 64 of a-z, 0-9 and \"-\", starting with a letter")]
+    #[error("{name:?} is not a provider's name: it must be 1 to 64 of a-z, 0-9 and \"-\", starting with a letter")]
     BadName {
         /// The given name.
         name: String,
@@ -64,7 +64,7 @@ pub enum OpenError {
     #[error(transparent)]
     Binding(#[from] BindingError),
     /// Others can change its file.
-    #[error("{problem}, and the component in it gets your providers' hosts and secrets")]
+    #[error("{problem}, and the component in it receives your providers' hosts and secrets")]
     Changeable {
         /// The file.
         path: PathBuf,
@@ -97,9 +97,7 @@ impl OpenError {
         match self {
             Self::NotFound(error) => Some(error.hint()),
             Self::Component(error) => match &**error {
-                ComponentFileError::Unreadable { .. } => {
-                    Some("`damper build` makes one, and prints where it lies".into())
-                }
+                ComponentFileError::Unreadable { .. } => Some("`damper build` creates one and prints its path".into()),
                 _ => None,
             },
             Self::Binding(error) => Some(error.hint()),
@@ -128,10 +126,11 @@ impl FindError {
                 format!("use the name {found}, or name another component at [providers.{provider}] component")
             }
             Self::NoComponent { provider, .. } => format!(
-                "build it with `damper build`, and say where it lies in damper.toml:\n  [providers.{provider}]\n  component = \"path/to/{provider}.wasm\""
+                "build it with `damper build`, and name its file in damper.toml:\n  [providers.{provider}]\n  \
+                    component = \"path/to/{provider}.wasm\""
             ),
             Self::BadName { name } if is_file_name(name) => {
-                "`damper fetch` and `damper inspect` take a file; here the provider's name is wanted".to_owned()
+                "`damper fetch` and `damper inspect` take a file; this command needs the provider's name".to_owned()
             }
             Self::BadName { .. } => "choose another, such as my-api".to_owned(),
         }

@@ -22,7 +22,7 @@ use crate::mapping::{Mapping, MappingError};
 use crate::pipeline::AdaptError;
 
 /// The hint where a remote service failed.
-pub const SERVICE_HINT: &str = "nothing is lost; mend it and run the command again: nothing is fetched twice for that";
+pub const SERVICE_HINT: &str = "fix the cause and run the command again; nothing is lost, and nothing is fetched twice";
 
 /// A place where providers' items are fetched.
 #[async_trait]
@@ -96,7 +96,7 @@ impl AdminError {
         match self {
             Self::ForeignLetter(LetterId::Number(_)) => Some("copy its id from `damper dead-letters list --aws`"),
             Self::ForeignLetter(LetterId::Entry { .. }) => {
-                Some("say --aws, or copy its id from `damper dead-letters list`")
+                Some("add --aws, or copy its id from `damper dead-letters list`")
             }
             Self::Service(_) => Some(SERVICE_HINT),
             Self::Ledger(_) | Self::Adapt(_) | Self::Storage(_) | Self::Refused(_) | Self::NoStream(_) => None,
@@ -113,9 +113,11 @@ impl From<MappingError> for AdminError {
 fn describe_foreign(id: &LetterId) -> String {
     match id {
         LetterId::Number(number) => {
-            format!("{number} names a dead letter on this machine, and in AWS it is PROVIDER/ENTRY")
+            format!("{number} is the id of a dead letter on this machine, and an id in AWS is PROVIDER/ENTRY")
         }
-        LetterId::Entry { .. } => format!("{id} names a dead letter in AWS, and on this machine it is a number"),
+        LetterId::Entry { .. } => {
+            format!("{id} is the id of a dead letter in AWS, and an id on this machine is a number")
+        }
     }
 }
 
@@ -234,7 +236,7 @@ impl FromStr for LetterId {
             Some((provider, sequence)) if !provider.is_empty() && !sequence.is_empty() => {
                 Ok(Self::Entry { provider: provider.to_owned(), sequence: SequenceNumber::from(sequence) })
             }
-            _ => Err("it must be a number, or with --aws PROVIDER/ENTRY, as `list` gives it"),
+            _ => Err("it must be a number, or with --aws PROVIDER/ENTRY, as `list` prints it"),
         }
     }
 }

@@ -19,7 +19,7 @@ impl fmt::Display for Day {
 
 /// A text that is no day.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no day: write it as YYYY-MM-DD")]
+#[error("{0:?} is not a day: write it as YYYY-MM-DD")]
 pub struct DayError(String);
 
 impl FromStr for Day {

@@ -121,7 +121,7 @@ pub trait Ledger: Send + Sync {
     /// Store entries until their items are due, if [`Ledger::long_waits`] says so; durable when it returns. An entry that is
     /// stored until the same time already is written once. Returns how many are new.
     async fn park(&self, _provider: &str, _entries: &[Parked]) -> Result<u64, LedgerError> {
-        let message = "this ledger keeps no entries of a stream".to_owned();
+        let message = "this ledger does not store stream entries".to_owned();
         Err(LedgerError::Failed { action: "park entries", message })
     }
 

@@ -36,7 +36,7 @@ pub struct MappingChange {
 #[derive(Debug, thiserror::Error)]
 pub enum MappingError {
     /// There is no mapping for this provider.
-    #[error("no mapping feeds the provider {0:?}: feed it once, or deploy its stack")]
+    #[error("the provider {0:?} has no mapping: feed its stream once, or deploy its stack")]
     Unknown(String),
     /// An earlier change has yet to apply.
     #[error("the mapping of {0:?} is still changing: try again later")]

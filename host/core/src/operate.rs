@@ -79,7 +79,7 @@ pub async fn record_crash(
     .await?;
     if is_cause {
         let reason = format!(
-            "the process died again and again while component {} ran. Look for the cause in the system's log (out of memory, a signal); \
+            "the process crashed repeatedly while component {} ran. Look for the cause in the system's log (out of memory, a signal); \
              then replace the component, or resume",
             crash.component
         );

@@ -57,10 +57,10 @@ pub fn owner_folder(provider: &str, day: Day, owner: &Owner) -> Path {
 pub enum SinkError {
     /// The object exists already: this owner was sealed, because its claims had expired. Items that it has not stored belong to
     /// other owners.
-    #[error("{0} exists already: another worker took this one for dead and recovers its items")]
+    #[error("{0} already exists: another worker considers this one dead and recovers its items")]
     Sealed(Path),
     /// The disk or the quota is full.
-    #[error("cannot {action} {path}: no room left on its disk: free some and run again, nothing is lost")]
+    #[error("cannot {action} {path}: the disk is full: free some space and run again; nothing is lost")]
     Full {
         /// The action.
         action: &'static str,
@@ -79,7 +79,7 @@ pub enum SinkError {
     },
     /// An owner could not be sealed: it goes on storing, or the store contradicts itself.
     #[error(
-        "cannot seal {folder} after {tries} tries: its owner still stores there, or the list lacks what exists; run again"
+        "cannot seal {folder} after {tries} tries: its owner still writes to it, or the store's listing is out of date; run again"
     )]
     NotSealed {
         /// The owner's folder.
@@ -88,7 +88,7 @@ pub enum SinkError {
         tries: u32,
     },
     /// There was no time to read the objects of an abandoned owner. Its items are recovered later.
-    #[error("what an abandoned worker has stored was not read: {0}; its items are recovered later")]
+    #[error("the objects of an abandoned owner were not read: {0}; its items are recovered later")]
     NotRecovered(&'static str),
 }
 

@@ -118,7 +118,7 @@ use system_calls::restrict_system_calls;
 
 /// The reason for a missing layer on systems other than Linux.
 #[cfg(not(target_os = "linux"))]
-const NOT_LINUX: &str = "this system has no such layer; Linux has";
+const NOT_LINUX: &str = "this system does not have this layer; Linux has it";
 
 #[cfg(not(target_os = "linux"))]
 fn forbid_reading() -> Result<(), String> {

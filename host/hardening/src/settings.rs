@@ -15,7 +15,7 @@ pub struct Hardening {
 
 /// A text that names no layer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is none of on, off, no-dumps, no-files and no-system-calls")]
+#[error("{0:?} is not a hardening setting: write on, off, no-dumps, no-files or no-system-calls")]
 pub struct SettingsError(String);
 
 impl Hardening {

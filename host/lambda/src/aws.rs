@@ -41,7 +41,7 @@ pub(crate) async fn build_function(settings: &Settings) -> anyhow::Result<Functi
     // A table's name is a file's name, too. Functions of one machine, in tests, have a table each.
     let marks = std::env::temp_dir().join("damper-marks").join(&settings.table);
     let crash_marks = CrashMarks::open(&marks, |error| {
-        tracing::warn!(folder = %marks.display(), %error, "a crash cannot be traced to a component: its marks cannot be kept");
+        tracing::warn!(folder = %marks.display(), %error, "execution marks cannot be written; a crash cannot be traced to a component");
     });
     let providers = PackagedProviders::open(&settings.package, stores.clone(), secrets, memory, crash_marks, assigned)
         .with_context(|| format!("start in {}", settings.package.display()))?;

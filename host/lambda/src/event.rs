@@ -40,10 +40,12 @@ pub(crate) enum EventError {
     )]
     Unknown(String),
     #[error(
-        "the batch comes from {0:?}, and the streams of providers are named {1}NAME: correct the mapping's source, or DAMPER_STREAM_PREFIX"
+        "the batch comes from {0:?}, but the streams of providers are named {1}NAME: correct the mapping's source, or DAMPER_STREAM_PREFIX"
     )]
     AnotherStream(String, String),
-    #[error("the batch holds records of {0:?} and {1:?}: a mapping delivers one stream's")]
+    #[error(
+        "the batch has records of two streams, {0:?} and {1:?}: invoke the function with the records of one stream"
+    )]
     TwoStreams(String, String),
     #[error(transparent)]
     Item(#[from] ItemError),
@@ -182,7 +184,7 @@ mod tests {
         let others = "arn:aws:kinesis:eu-west-2:123456789012:stream/clicks";
         assert!(message(serde_json::json!({ "Records": [record("1", others)] })).contains("stream/clicks"));
         let two = serde_json::json!({ "Records": [record("1", ARN), record("2", others)] });
-        assert!(message(two).contains("one stream's"));
+        assert!(message(two).contains("of one stream"));
         assert!(message(serde_json::json!({ "Records": [record("", ARN)] })).contains("no sequence number"));
     }
 

@@ -70,7 +70,7 @@ impl Function {
     ) -> Result<Value, InvocationError> {
         let deadline = deadline_from(deadline_ms);
         let event = Event::parse(event, &self.stream_prefix).inspect_err(
-            |error| tracing::error!(request_id, %error, "the event cannot be read; its batch is delivered again"),
+            |error| tracing::error!(request_id, %error, "the event cannot be read; if it is a batch, the mapping delivers it again"),
         )?;
         match event {
             Event::Batch(batch) => {
@@ -94,7 +94,7 @@ impl Function {
         let (ledger, mapping, now) = (&*self.stores.ledger, &*self.stores.mapping, self.stores.clock.now());
         let crashes = self.providers.crashes(provider);
         for crash in &crashes {
-            tracing::warn!(provider, process = crash.process, "an earlier process died while the component ran");
+            tracing::warn!(provider, process = crash.process, "an earlier process crashed while the component ran");
             if let Err(error) = operate::record_crash(ledger, mapping, provider, now, crash).await {
                 tracing::error!(%error, "the crash was not recorded; the next invocation tries again");
                 return Ok(pipeline);
@@ -110,7 +110,7 @@ impl Function {
     async fn stop_provider(&self, provider: &str, error: &ProviderError) {
         let (ledger, mapping, now) = (&*self.stores.ledger, &*self.stores.mapping, self.stores.clock.now());
         if let Err(error) = operate::stop(ledger, mapping, provider, now, OpenedBy::Config, &error.to_string()).await {
-            tracing::error!(%error, "the provider was not stopped; its batches go on waiting");
+            tracing::error!(%error, "the provider was not stopped; its next batch tries again");
         }
     }
 }

@@ -27,7 +27,7 @@ impl Meter {
         let manifest = self.pipeline.manifest();
         // As the invocation itself has read or written it last: nobody pays for another read.
         let Some(control) = self.pipeline.cached_control() else {
-            tracing::warn!(provider = manifest.name, "no metrics: the control item was not read");
+            tracing::warn!(provider = manifest.name, "no metrics are written: the control item was not read");
             return;
         };
         let progress = self.pipeline.progress();

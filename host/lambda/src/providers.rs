@@ -134,7 +134,7 @@ impl PackagedProviders {
         match place {
             SecretPlace::SecretsManager(name) => Ok(FoundSecret { source: (self.secrets)(name), known: None }),
             SecretPlace::Environment(_) | SecretPlace::File(_) => Err(SecretPlaceError {
-                problem: format!("names {place}, which a function in Lambda has not"),
+                problem: format!("names {place}, which does not exist in Lambda"),
                 hint: "name a secret of AWS Secrets Manager: secret = \"...\"; then package and deploy again"
                     .to_owned(),
             }),

@@ -47,7 +47,7 @@ pub(crate) struct Settings {
 pub(crate) enum SettingsError {
     #[error("the environment variable {0} is not set: deploy with the template that `damper package` writes")]
     Missing(&'static str),
-    #[error("the environment variable DAMPER_CLOCK_OFFSET is {0:?}, which is no whole number of seconds")]
+    #[error("the environment variable DAMPER_CLOCK_OFFSET is {0:?}, which is not a whole number of seconds")]
     ClockOffset(String),
     #[error("the environment variable DAMPER_SINK_COMPRESSION cannot be used: {0}")]
     Compression(CompressionError),

@@ -165,7 +165,7 @@ fn spawn(
     };
     thread::Builder::new().name(name.to_owned()).spawn(work).map(drop).map_err(|error| DatabaseError::Failed {
         path: path.to_path_buf(),
-        message: format!("no thread for it: {error}"),
+        message: format!("its thread cannot be started: {error}"),
     })
 }
 

@@ -25,7 +25,7 @@ use csv_rows::CsvRows;
 /// The longest line that is read, in bytes.
 pub const MAX_LINE_BYTES: usize = 64 * 1024 * 1024;
 
-/// How records are written.
+/// The output format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// One JSON object a line, as it was stored.
@@ -58,7 +58,7 @@ pub struct ExportSummary {
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
     /// A line is no record.
-    #[error("line {line} of {object} is broken: {message}; export again and skip broken lines, or mend the object")]
+    #[error("line {line} of {object} is broken: {message}; export again with --skip-broken, or repair the object")]
     BrokenLine {
         /// The object.
         object: Path,
@@ -68,7 +68,7 @@ pub enum ExportError {
         message: String,
     },
     /// An object cannot be decompressed.
-    #[error("{object} is damaged: {message}; move it away and export again, or mend it")]
+    #[error("{object} is damaged: {message}; move it away and export again, or repair it")]
     Damaged {
         /// The object.
         object: Path,
@@ -208,7 +208,7 @@ impl Rows<'_> {
     /// The outer result says whether the line is a record, the inner one whether it was written.
     fn write(&mut self, line: &[u8]) -> Result<Result<(), std::io::Error>, String> {
         if !line.trim_ascii_start().starts_with(b"{") {
-            return Err("it is no JSON object".to_owned());
+            return Err("it is not a JSON object".to_owned());
         }
         match self {
             Self::Ndjson(writer) => {

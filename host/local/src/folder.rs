@@ -22,7 +22,7 @@ const DEPTH: u32 = 4;
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
     /// It cannot be made.
-    #[error("the output folder {path:?} cannot be made: {source}")]
+    #[error("the output folder {path:?} cannot be created: {source}")]
     NotMade {
         /// The folder.
         path: PathBuf,
@@ -44,14 +44,14 @@ pub enum FolderError {
         source: io::Error,
     },
     /// Its disk is full.
-    #[error("no room left on the disk of the output folder {path:?}: free some and run again, nothing is lost")]
+    #[error("the disk of the output folder {path:?} is full: free some space and run again; nothing is lost")]
     Full {
         /// The folder.
         path: PathBuf,
     },
     /// Its file system knows no hard links, so that nothing could be put there without the danger of overwriting.
     #[error(
-        "the file system of the output folder {path:?} knows no hard links: name a folder on another disk ({source})"
+        "the file system of the output folder {path:?} does not support hard links: name a folder on another file system ({source})"
     )]
     NoLinks {
         /// The folder.

@@ -91,7 +91,7 @@ impl Mapping for SqliteMapping {
 
     async fn apply(&self, provider: &str, change: MappingChange) -> Result<(), MappingError> {
         if let Some(size) = change.batch_size.filter(|size| !(1..=MAX_BATCH_SIZE).contains(size)) {
-            let message = format!("a batch of {size} is not possible: 1 to {MAX_BATCH_SIZE}");
+            let message = format!("the batch size {size} is not allowed: it must be from 1 to {MAX_BATCH_SIZE}");
             return Err(MappingError::Failed { provider: provider.to_owned(), message });
         }
         let now = self.clock.now();

@@ -262,10 +262,10 @@ impl Poller {
                     Ok(Hold::Held) => {}
                     // The ledger's claims keep both from fetching the same; what this one finishes is recorded by the other.
                     Ok(Hold::Other { until }) => {
-                        tracing::warn!(provider = self.provider, %until, "another poller delivers this stream now");
+                        tracing::warn!(provider = self.provider, %until, "another poller holds the lease of this stream; the claims prevent that an item is fetched twice");
                     }
                     Err(error) => {
-                        tracing::warn!(provider = self.provider, %error, "the poller's lease was not renewed")
+                        tracing::warn!(provider = self.provider, %error, "the poller's lease was not renewed; the poller tries again")
                     }
                 }
             }

@@ -64,7 +64,7 @@ pub(crate) fn unpack(zip: &[u8]) -> ZipResult<Files> {
 pub(crate) fn check_sizes(zip_bytes: usize, unzipped_bytes: usize) -> Result<(), String> {
     for (bytes, limit, what) in [(zip_bytes, MAX_ZIP_BYTES, ""), (unzipped_bytes, MAX_UNZIPPED_BYTES, " unzipped")] {
         if bytes > limit {
-            return Err(format!("has {} MiB{what}, and Lambda takes {} MiB", bytes.div_ceil(1 << 20), limit >> 20));
+            return Err(format!("has {} MiB{what}, and Lambda allows {} MiB", bytes.div_ceil(1 << 20), limit >> 20));
         }
     }
     Ok(())
@@ -118,8 +118,8 @@ mod tests {
     #[test]
     fn what_lambda_does_not_take_is_told_with_the_limit() {
         assert_eq!(check_sizes(50 << 20, 250 << 20), Ok(()));
-        assert_eq!(check_sizes((50 << 20) + 1, 0).unwrap_err(), "has 51 MiB, and Lambda takes 50 MiB");
-        assert_eq!(check_sizes(1, (250 << 20) + 1).unwrap_err(), "has 251 MiB unzipped, and Lambda takes 250 MiB");
+        assert_eq!(check_sizes((50 << 20) + 1, 0).unwrap_err(), "has 51 MiB, and Lambda allows 50 MiB");
+        assert_eq!(check_sizes(1, (250 << 20) + 1).unwrap_err(), "has 251 MiB unzipped, and Lambda allows 250 MiB");
     }
 
     #[test]

@@ -35,7 +35,7 @@ impl Bootstraps {
             let bytes = fs::read(path).map_err(PackagingError::file("read the program", path))?;
             let architecture = check(path, &bytes, None)?;
             if let Some((other, _)) = given.insert(architecture, (path.clone(), bytes)) {
-                let what = format!("{} is for {}, too", other.display(), aws_name(architecture));
+                let what = format!("{} is for {} too", other.display(), aws_name(architecture));
                 return Err(PackagingError::input_in(path, what, "give one --bootstrap for each architecture"));
             }
         }
@@ -62,8 +62,8 @@ impl Bootstraps {
             None => Ok(None),
             Some(_) if self.0.is_empty() => source(named).map(Some),
             Some(lacking) => Err(PackagingError::input(
-                format!("no --bootstrap is for {}", aws_name(*lacking)),
-                "give one for it, too, or leave the architecture out with --arch",
+                format!("--bootstrap gives no program for {}", aws_name(*lacking)),
+                "give one for it too, or exclude the architecture with --arch",
             )),
         }
     }
@@ -78,10 +78,9 @@ fn source(named: Option<&Path>) -> Result<PathBuf, PackagingError> {
     let hint = "name Damper's source tree with --source, or ready programs with --bootstrap";
     if !folder.join(MARK).is_file() {
         let what = match named {
-            Some(_) => format!("this is no source tree of Damper: there is no {MARK} in it"),
+            Some(_) => format!("this is not Damper's source tree: there is no {MARK} in it"),
             None => {
-                "the source tree that `damper` was built from is not there any more, and `bootstrap` is built from one"
-                    .to_owned()
+                "the source tree of this `damper` does not exist any more, and `bootstrap` is built from it".to_owned()
             }
         };
         return Err(PackagingError::input_in(folder, what, hint));
@@ -100,7 +99,7 @@ pub(crate) fn build(
 ) -> Result<Vec<u8>, PackagingError> {
     context.progress.report(&format!("building bootstrap for {}", aws_name(architecture)));
     let path = cargo::build(architecture, source, context)?;
-    let bytes = fs::read(&path).map_err(PackagingError::file("read what cargo made", &path))?;
+    let bytes = fs::read(&path).map_err(PackagingError::file("read the program that cargo built", &path))?;
     check(&path, &bytes, Some(architecture))?;
     Ok(bytes)
 }
@@ -109,7 +108,7 @@ pub(crate) fn build(
 fn check(path: &Path, bytes: &[u8], wanted: Option<Architecture>) -> Result<Architecture, PackagingError> {
     let refused = |problem: String| {
         let hint = "build it on (or for) Amazon Linux 2023 or another system with glibc 2.34 or older; `damper \
-            package --source DIR` does, with zig where it must";
+            package --source DIR` does that, with zig if necessary";
         PackagingError::input_in(path, format!("the program {problem}"), hint)
     };
     let program = Program::read(bytes).map_err(refused)?;

@@ -36,11 +36,11 @@ impl Program {
     /// # Errors
     /// With what is wrong, where it is no Linux program for one of the architectures.
     pub(crate) fn read(bytes: &[u8]) -> Result<Self, String> {
-        let damaged = |error: object::read::Error| format!("is no Linux program ({error})");
+        let damaged = |error: object::read::Error| format!("is not a Linux program ({error})");
         let header = FileHeader64::<Endianness>::parse(bytes).map_err(damaged)?;
         let endian = header.endian().map_err(damaged)?;
         if !matches!(header.e_type(endian), elf::ET_EXEC | elf::ET_DYN) {
-            return Err("is no program that can be started".to_owned());
+            return Err("is not an executable".to_owned());
         }
         let architecture = match header.e_machine(endian) {
             EM_X86_64 => Architecture::X86_64,
@@ -137,7 +137,7 @@ mod tests {
         assert_eq!(Program::read(&bytes).unwrap_err(), "is a program for neither x86_64 nor arm64");
         // e_type: an object file.
         bytes[16] = 1;
-        assert_eq!(Program::read(&bytes).unwrap_err(), "is no program that can be started");
+        assert_eq!(Program::read(&bytes).unwrap_err(), "is not an executable");
         for length in [0, 4, 63, 64] {
             assert!(Program::read(b"#!/bin/sh\n").is_err());
             let cut = &program("2.34")[..length];

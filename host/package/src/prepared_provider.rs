@@ -100,5 +100,5 @@ fn secret_name(place: &SecretPlace, provider: &str) -> Result<String, SecretPlac
         SecretPlace::File(_) => "file",
     };
     let hint = format!("put the secret into AWS Secrets Manager and name it here: `secret = \"damper/{provider}\"`");
-    unusable(format!("binds `{kind}`, which Lambda does not have"), hint)
+    unusable(format!("binds `{kind}`, which does not exist in Lambda"), hint)
 }

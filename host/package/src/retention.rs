@@ -40,18 +40,18 @@ impl StreamRetention {
         let closed = manifest.window.longest_closed(year).ok_or_else(|| {
             PackagingError::input(
                 format!("the window of {} never opens", manifest.name),
-                "look at `window` in its provider.toml and in damper.toml: it is open only where both are",
+                "check `window` in its provider.toml and in damper.toml: the window is open only while both are",
             )
         })?;
         Self::for_closed_time(closed).ok_or_else(|| {
             let hours = closed.as_secs().div_ceil(3_600);
             PackagingError::input(
                 format!(
-                    "the window of {} is closed for {hours} h at a time, and a stream keeps an item for \
-                    {MAX_HOURS} h at most, {SPARE_HOURS} of which are to spare",
+                    "the window of {} is closed for {hours} h at a time, and a stream keeps an item for at most \
+                        {MAX_HOURS} h, {SPARE_HOURS} of which are kept in reserve",
                     manifest.name
                 ),
-                "open it now and then, or feed the provider only when it is open",
+                "open it more often, or feed the provider only while it is open",
             )
         })
     }
@@ -75,9 +75,9 @@ impl StreamRetention {
         let hours = |duration: Duration| duration.as_secs() / 3_600;
         (wanted > age).then(|| {
             format!(
-                "{}: Lambda gives an item up after {} h, which is before its max_item_age of {} h makes it a dead \
-                    letter; the item is then kept in the bucket below aws/lambda/. In provider.toml a \
-                    `retry.max_item_age` of \"6d\" or less keeps all in one place",
+                "{}: Lambda gives up on an item after {} h, before its max_item_age of {} h makes it a dead \
+                    letter; the item is then stored in the bucket below aws/lambda/. Set `retry.max_item_age` in \
+                    provider.toml to \"6d\" or less, so that such items become dead letters",
                 manifest.name,
                 hours(age),
                 hours(wanted)

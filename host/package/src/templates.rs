@@ -139,14 +139,14 @@ const EXPIRY: &str = "\
 ";
 
 const FAILED_BATCHES: &str = "
-# --- The batches that AWS gave up on; its bucket is this provider's own, since the function's role has to list it \
----------------
+# --- The bucket of batches that AWS gave up on; this provider has its own, because the function's role must list it \
+-------------
 
 ";
 
 const ROLLBACK: &str = "\
 Rollback:
-  Description: Takes a bad zip back, at once. VERSION is the one before; list them with `aws lambda \
+  Description: Rolls back a bad zip at once. VERSION is the version before it; list them with `aws lambda \
 list-versions-by-function`.
   Value: !Sub aws lambda update-alias --function-name ${FunctionName} --name live --function-version VERSION
 ";
@@ -162,12 +162,12 @@ fn closed_text(retention: &StreamRetention) -> String {
 fn record_age(retention: &StreamRetention) -> String {
     match retention.record_age {
         Some(age) => format!(
-            "# The last resort, before the stream trims an item without a trace: the batch goes to the \
-                bucket.\nMaximumRecordAgeInSeconds: {}\n",
+            "# Before the stream trims an item without a trace, the mapping gives up on its batch and writes it to \
+                the bucket.\nMaximumRecordAgeInSeconds: {}\n",
             age.as_secs()
         ),
-        None => "# Lambda counts seven days at most, which the closed window and two days to spare do not fit \
-            into.\nMaximumRecordAgeInSeconds: -1\n"
+        None => "# Lambda's limit is seven days, which is shorter than the closed window and two days in reserve: no \
+            limit is set.\nMaximumRecordAgeInSeconds: -1\n"
             .to_owned(),
     }
 }
@@ -259,7 +259,7 @@ fn denial_of(isolated: &BTreeSet<String>) -> String {
         .map(|folder| format!("    - !Sub ${{Bucket.Arn}}/{folder}/*\n"))
         .collect();
     format!(
-        "# These providers have functions of their own, and this one reaches nothing of theirs.\n\
+        "# These providers have functions of their own; this function has no access to their data.\n\
          - Sid: NoRowsOfIsolatedProviders\n  Effect: Deny\n  Action: dynamodb:*\n  Resource: !GetAtt Table.Arn\n  \
          Condition:\n    ForAnyValue:StringLike:\n      dynamodb:LeadingKeys:\n{keys}\
          - Sid: NoObjectsOfIsolatedProviders\n  Effect: Deny\n  Action: s3:*\n  Resource:\n{objects}"

@@ -34,7 +34,7 @@ impl LeastTimeout {
     pub(crate) fn reason(&self) -> String {
         match &self.because {
             Some(provider) => format!("The fetch_timeout of {provider} needs {} at least.", self.seconds),
-            None => "A shorter one only makes batches smaller.".to_owned(),
+            None => "A shorter timeout only makes batches smaller.".to_owned(),
         }
     }
 }

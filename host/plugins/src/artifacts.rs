@@ -197,7 +197,7 @@ mod tests {
         artifacts.write(&name, b"code").unwrap();
         for mode in [0o666, 0o660, 0o602] {
             fs::set_permissions(artifacts.path(&name), fs::Permissions::from_mode(mode)).unwrap();
-            assert!(problem(&artifacts, &name).contains("others may write"), "{mode:o}");
+            assert!(problem(&artifacts, &name).contains("other users can write"), "{mode:o}");
         }
     }
 

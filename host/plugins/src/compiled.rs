@@ -73,7 +73,7 @@ impl Compiled {
     /// Fails, because this program has no compiler.
     #[cfg(not(feature = "compile"))]
     pub(crate) fn compile(_settings: &CodeSettings, _component: &[u8]) -> Result<Self, String> {
-        Err("the component is not compiled for this program, and this program holds no compiler: run `damper package`"
+        Err("the component is not compiled for this program, and this program has no compiler: run `damper package`"
             .to_owned())
     }
 

@@ -231,17 +231,21 @@ fn explain_exit(status: Option<ExitStatus>, reason: &[u8], limits: CompileLimits
 pub fn compile_for_parent(settings: &str) -> Result<(), String> {
     let settings = CodeSettings::from_name(settings).ok_or_else(|| format!("there are no settings {settings:?}"))?;
     apply_limits(CompileLimits::of(MAX_COMPONENT_BYTES))
-        .map_err(|error| format!("the limits cannot be set: {error}"))?;
+        .map_err(|error| format!("the limits of the compiler process cannot be set: {error}"))?;
     #[cfg(target_os = "linux")]
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
-        .map_err(|error| format!("it cannot be tied to its parent: {error}"))?;
+        .map_err(|error| format!("the compiler process cannot be set to end with its parent: {error}"))?;
     let mut component = Vec::new();
     let most = MAX_COMPONENT_BYTES as u64 + 1;
     io::stdin().lock().take(most).read_to_end(&mut component).map_err(|error| error.to_string())?;
-    apply_limits(CompileLimits::of(component.len())).map_err(|error| format!("the limits cannot be set: {error}"))?;
+    apply_limits(CompileLimits::of(component.len()))
+        .map_err(|error| format!("the limits of the compiler process cannot be set: {error}"))?;
     let code = settings.compile(&component).map_err(|error| format!("{error:#}"))?;
     let mut output = io::stdout().lock();
-    output.write_all(&code).and_then(|()| output.flush()).map_err(|error| format!("the code was not taken: {error}"))
+    output
+        .write_all(&code)
+        .and_then(|()| output.flush())
+        .map_err(|error| format!("the component cannot be passed to the compiler: {error}"))
 }
 
 fn apply_limits(limits: CompileLimits) -> io::Result<()> {

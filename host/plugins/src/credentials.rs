@@ -54,7 +54,7 @@ pub(crate) struct BoundCredential {
 #[non_exhaustive]
 pub enum CredentialError {
     /// A secret is bound to a credential that the manifest does not name.
-    #[error("a secret is bound to {name:?}, which is no credential of the provider: take it out, or correct the name")]
+    #[error("a secret is bound to {name:?}, which is not a credential of the provider: remove it, or correct the name")]
     Unknown {
         /// Its name.
         name: String,
@@ -150,7 +150,7 @@ impl BoundCredential {
         let wrong = |problem: String| CredentialError::BadUse { name: name.to_owned(), problem };
         let tokens = match (kind, &binding.tokens) {
             (CredentialKind::Oauth2ClientCredentials, None) => {
-                return Err(wrong("needs a token endpoint, being of kind oauth2-client-credentials".to_owned()));
+                return Err(wrong("needs a token endpoint, because its kind is oauth2-client-credentials".to_owned()));
             }
             (CredentialKind::Oauth2ClientCredentials, Some(endpoint)) => {
                 Some(Tokens::new(name, endpoint.clone(), Arc::clone(scrubber)))
@@ -171,7 +171,9 @@ fn check_certificate_use(binding: &SecretBinding, receivers: &[Origin], proxy: O
         return Err(format!("is a client certificate, and {plain} is not https"));
     }
     if proxy.is_some_and(|proxy| proxy.starts_with("https:")) {
-        return Err("is a client certificate, which an https proxy would get to see: name it as http".to_owned());
+        return Err(
+            "is a client certificate, which an https proxy would receive: give the proxy's URL as http".to_owned()
+        );
     }
     let ca = binding.ca.as_deref().map_or(Ok(()), check_ca);
     ca.map_err(|problem| format!("has a `ca` that {problem}"))

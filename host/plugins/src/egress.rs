@@ -84,7 +84,7 @@ fn private_refusal(origin: &Origin, host: Option<Host<&str>>) -> Option<String> 
         _ => None,
     };
     if let Some(class) = address {
-        return Some(format!("it is a {class} address, and not among the private origins that the operator granted"));
+        return Some(format!("it is a {class} address, and the operator has not granted it as a private origin"));
     }
     (!origin.is_https()).then(|| "only https is allowed".to_owned())
 }

@@ -39,7 +39,7 @@ pub struct Origin {
 /// A text that is no origin.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is no origin: write it as \"http://127.0.0.1:8085\", with scheme, host and port and nothing behind them"
+    "{0:?} is not an origin: write it as \"http://127.0.0.1:8085\", with scheme, host and port and nothing after them"
 )]
 pub struct OriginError(String);
 

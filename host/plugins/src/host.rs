@@ -88,7 +88,7 @@ pub enum HostError {
         os: &'static str,
     },
     /// The folder for compiled components cannot be used.
-    #[error("cannot keep compiled components in {folder}: {source}")]
+    #[error("cannot store compiled components in {folder}: {source}")]
     CacheDir {
         /// The folder.
         folder: String,
@@ -123,7 +123,7 @@ pub enum LoadError {
     },
     /// A setting was given that the manifest does not list.
     #[error(
-        "{provider} has no setting {key:?}: take it out of [providers.{provider}.config], or correct it; it has {known}"
+        "{provider} has no setting {key:?}: remove it from [providers.{provider}.config], or correct it; it has {known}"
     )]
     ConfigUnknown {
         /// The provider.
@@ -307,13 +307,13 @@ impl Inner {
         match Compiled::read_cached(artifacts, &file) {
             CachedCode::Valid(code) => return Ok(code),
             CachedCode::Damaged(problem) => tracing::warn!(
-                provider = name, file = %path.display(), problem, "a compiled component is not used; it is compiled again and replaced"
+                provider = name, file = %path.display(), problem, "the cached compiled component is damaged; it is compiled again and replaced"
             ),
             CachedCode::Missing => {}
         }
         let code = self.compile(bytes)?;
         if let Err(error) = code.write_cached(artifacts, &file) {
-            tracing::warn!(provider = name, file = %path.display(), %error, "a compiled component cannot be kept");
+            tracing::warn!(provider = name, file = %path.display(), %error, "the compiled component was not written to the cache; the next process compiles it again");
         }
         Ok(code)
     }

@@ -69,7 +69,7 @@ fn add_host(linker: &mut Linker<StoreData>) -> wasmtime::Result<()> {
             Box::new(async move {
                 let length = payload.len();
                 if length > MAX_SIGNED_BYTES {
-                    bail!("it has a payload of {length} bytes signed, more than {MAX_SIGNED_BYTES}");
+                    bail!("the payload to sign has {length} bytes, more than {MAX_SIGNED_BYTES}");
                 }
                 let payload = payload.as_le_slice(&store).to_vec();
                 Ok((sign(store.data_mut(), credential, algorithm, payload).await,))
@@ -115,11 +115,11 @@ async fn send_all(
     let refuse_all = |why: &http::HttpError| (0..count).map(|_| Err(why.clone())).collect();
     call.memory.release_in_transit();
     if count > MAX_ANSWERED {
-        bail!("it sends {count} requests at once, and the most are {MAX_REQUESTS}");
+        bail!("it sends {count} requests at once, and at most {MAX_REQUESTS} are allowed");
     }
     if count > MAX_REQUESTS {
         return Ok(refuse_all(&http::HttpError::Invalid(format!(
-            "{count} requests at once are more than {MAX_REQUESTS}"
+            "{count} requests at once, and at most {MAX_REQUESTS} are allowed"
         ))));
     }
     let _host_wait = call.start_waiting();

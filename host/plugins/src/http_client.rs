@@ -113,7 +113,7 @@ impl HttpClient {
 
 fn no_permit_error() -> HttpError {
     let why =
-        "an earlier request of this call has had no answer, and the provider's concurrency has no room for another";
+        "an earlier request of this call still waits for its response, and the provider's concurrency allows no other";
     HttpError::Other(why.to_owned())
 }
 

@@ -123,7 +123,7 @@ impl Output {
             match queued {
                 QueuedLine::Line(source, level, line) => self.emit(source, level, &line, scrubber),
                 QueuedLine::Full => {
-                    tracing::warn!(target: "damper::provider", provider = %self.provider, "the provider writes too much: the rest of this call's output is left out");
+                    tracing::warn!(target: "damper::provider", provider = %self.provider, "the provider writes too much output; the rest of this call's output is dropped");
                 }
             }
         }

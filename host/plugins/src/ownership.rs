@@ -53,7 +53,7 @@ pub enum OwnershipError {
         owner: u32,
     },
     /// Others may write to it.
-    #[error("others may write to {} (mode {mode:04o})", .path.display())]
+    #[error("other users can write to {} (mode {mode:04o})", .path.display())]
     Writable {
         /// The file or folder.
         path: PathBuf,

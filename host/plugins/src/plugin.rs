@@ -275,7 +275,7 @@ impl Plugin {
 impl Fetcher for Plugin {
     async fn prepare(&self) {
         if let Err(failure) = Self::prepare(self).await {
-            tracing::debug!(provider = self.name, %failure, "the component was not made ready; each fetch says why");
+            tracing::debug!(provider = self.name, %failure, "the component could not be prepared; each fetch fails with the reason");
         }
     }
 

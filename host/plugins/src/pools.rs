@@ -67,7 +67,7 @@ impl Pools {
     pub(crate) fn new(settings: CodeSettings, most_instances: u32) -> Result<Self, String> {
         let narrow = PooledEngine::narrow(&settings, most_instances);
         let narrow = narrow.inspect_err(|error| {
-            tracing::warn!(%error, most_instances, "no room for the pool of instances: all providers share the one for interpreters, which is smaller");
+            tracing::warn!(%error, most_instances, "not enough address space for the narrow instance pool; all providers share the wide pool, which has fewer instances");
         });
         let pools = Self {
             narrow: narrow.ok().map(Pool::new).transpose().map_err(describe_error)?,
@@ -106,11 +106,11 @@ impl Pools {
             // Usual for interpreted languages; an operator cannot change it.
             Some(Err(error)) => tracing::debug!(
                 provider = name, error = %format!("{error:#}"),
-                "the component consists of more than most; its instances come from the wide pool"
+                "the component does not fit into the narrow pool; its instances come from the wide pool"
             ),
             None => {}
         }
-        let wide = self.wide().map_err(|error| format!("there is no pool for its instances: {error}"))?;
+        let wide = self.wide().map_err(|error| format!("the wide instance pool cannot be created: {error}"))?;
         wide.prepare(code).map_err(|error| format!("the component cannot run here: {error:#}"))
     }
 

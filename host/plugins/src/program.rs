@@ -30,7 +30,7 @@ pub enum ProgramError {
     #[error(transparent)]
     Host(#[from] HostError),
     /// It is no program, or imports an interface that it does not get.
-    #[error("it is no program of WASI 0.2 that runs here: {0}")]
+    #[error("it is not a WASI 0.2 program that this host can run: {0}")]
     NotRunnable(String),
 }
 

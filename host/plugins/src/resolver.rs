@@ -42,7 +42,7 @@ impl fmt::Display for RefusedAddress {
         let Self { address, class } = self;
         write!(
             f,
-            "the name leads to {address}, a {class} address, and is not among the private origins that the operator granted"
+            "the name resolves to {address}, a {class} address, which the operator has not granted as a private origin"
         )
     }
 }

@@ -104,7 +104,7 @@ impl Binder<'_> {
             (Some(HostGrant::Manifest), _) => Ok(asked.clone()),
             (Some(HostGrant::Listed(hosts)), _) => hosts.iter().map(|host| self.host("hosts", host)).collect(),
             (None, Place::Nowhere) => {
-                warnings.push(format!("{name}: there is no damper.toml, so it is granted what its manifest asks for: {} by https; and no secret", asked.join(", ")));
+                warnings.push(format!("{name}: there is no damper.toml, so it is granted the hosts of its manifest ({}) by https, and no secret", asked.join(", ")));
                 Ok(asked.clone())
             }
             (None, Place::File(_)) if !self.settings.private.is_empty() => Ok(Vec::new()),
@@ -116,8 +116,8 @@ impl Binder<'_> {
 
     fn host(&self, key: &str, text: &str) -> Result<String, BindingError> {
         let origin = Origin::https(text).map_err(|_| {
-            let hint = "list names like \"api.example.org\"; what is not https on port 443 goes to `private`";
-            self.setting(key, format!("holds {text:?}, which is no host name"), hint)
+            let hint = "list names like \"api.example.org\"; list origins other than https on port 443 at `private`";
+            self.setting(key, format!("holds {text:?}, which is not a host name"), hint)
         })?;
         Ok(origin.host().to_owned())
     }
@@ -136,7 +136,7 @@ impl Binder<'_> {
         for (key, value) in &self.settings.config {
             let Some(setting) = config.get_mut(key) else {
                 let known: Vec<&str> = self.manifest.config.keys().map(String::as_str).collect();
-                let problem = "is no setting of its manifest";
+                let problem = "is not a setting of its manifest";
                 return Err(self.setting(&format!("config.{key}"), problem, known_or_none("settings", &known)));
             };
             setting.clone_from(&value.0);
@@ -162,7 +162,7 @@ impl Binder<'_> {
 
 fn known_or_none(what: &str, known: &[&str]) -> String {
     if known.is_empty() {
-        format!("it has no {what}; leave it out")
+        format!("it has no {what}; remove it")
     } else {
         format!("its {what} are: {}", known.join(", "))
     }

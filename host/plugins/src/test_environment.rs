@@ -27,7 +27,7 @@ pub struct TestEnvironment {
 #[non_exhaustive]
 pub enum TestEnvironmentError {
     /// The server is not on this machine.
-    #[error("the test server's address {0} is not on loopback: a rehearsal reaches nothing else")]
+    #[error("the test server's address {0} is not on loopback, and provider tests may connect to nothing else")]
     NotLoopback(SocketAddr),
     /// The certificate cannot be read.
     #[error("the test authority's certificate cannot be read: {0}")]

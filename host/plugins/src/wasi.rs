@@ -138,7 +138,7 @@ pub(crate) fn without_sockets<T: 'static>(
                     }
                 }
                 ComponentItem::ComponentFunc(_) if is_of_sockets => {
-                    let called = format!("a provider has no sockets, and it called {interface}#{name}");
+                    let called = format!("the component called {interface}#{name}, and providers have no sockets");
                     let stubs = ours.get_or_insert_with(|| linker.clone());
                     stubs
                         .instance(interface)?

@@ -43,7 +43,7 @@ impl RunContext {
     ) -> Result<Self, RunError> {
         let sink = folder::open(&config.output)?;
         let leftovers = folder::clean(&config.output, clock.now());
-        tracing::debug!(leftovers, "looked for temporary files of runs that were killed");
+        tracing::debug!(leftovers, "removed temporary files of killed runs");
         let ledger = Arc::new(SqliteLedger::new(database.clone()));
         let mapping = SqliteMapping::new(database.clone(), clock.clone()).with_lag(config.mapping.lag);
         let stores = Stores {
@@ -106,7 +106,11 @@ impl RunContext {
 fn open_marks(database: &Path, warn: impl Fn(String)) -> CrashMarks {
     let folder = marks_folder(database);
     CrashMarks::open(&folder, |error| {
-        warn(format!("if this run dies, nobody can tell which component ran: {}: {error}", folder.display()));
+        warn(format!(
+            "execution marks cannot be written to {}: {error}; if this run crashes, the component that ran is not \
+                known",
+            folder.display()
+        ));
     })
 }
 

@@ -22,7 +22,7 @@ pub async fn record_crashes<'a>(
         let plugin = worker.plugin();
         for crash in run_context.crash_marks.find_crashes(plugin.marked_component(), plugin.digest()) {
             let (name, process) = (worker.name(), &crash.process);
-            tracing::warn!(provider = name, process, "an earlier run died while the component ran");
+            tracing::warn!(provider = name, process, "an earlier run crashed while the component ran");
             let now = run_context.clock.now();
             operate::record_crash(&*run_context.ledger, &run_context.mapping, name, now, &crash).await?;
         }

@@ -19,7 +19,7 @@ pub enum RunError {
         message: String,
     },
     /// A provider's breaker is open.
-    #[error("{provider} is stopped since {since:.0} by {by}: {reason}")]
+    #[error("{provider} has been stopped since {since:.0} by {by}: {reason}")]
     Stopped {
         /// The provider.
         provider: String,
@@ -31,7 +31,7 @@ pub enum RunError {
         reason: String,
     },
     /// The sink or the ledger failed while a provider ran.
-    #[error("{provider} cannot go on: {message}")]
+    #[error("{provider} cannot continue: {message}")]
     Storage {
         /// The provider.
         provider: String,
@@ -63,11 +63,15 @@ impl RunError {
             Self::Stopped { provider, by: OpenedBy::Operator, .. } => {
                 Some(format!("`damper resume {provider}` ends the pause; then run again"))
             }
-            Self::Stopped { provider, .. } => Some(format!("mend it, then `damper resume {provider}` and run again")),
-            Self::Storage { .. } => Some("check the disk and the permissions; nothing is lost, run again".to_owned()),
+            Self::Stopped { provider, .. } => {
+                Some(format!("fix the cause, then `damper resume {provider}` and run again"))
+            }
+            Self::Storage { .. } => {
+                Some("check the disk and the permissions, then run again; nothing is lost".to_owned())
+            }
             Self::Folder(FolderError::NotMade { .. }) => Some("name another `output` in damper.toml".to_owned()),
             Self::Ledger(_) => {
-                Some("check the disk and the permissions of the database; nothing is lost, run again".to_owned())
+                Some("check the disk and the permissions of the database, then run again; nothing is lost".to_owned())
             }
             Self::Load { .. } | Self::Database(_) | Self::Adapt(_) | Self::Folder(_) | Self::Poller(_) => None,
         }

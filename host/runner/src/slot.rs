@@ -93,11 +93,11 @@ impl<'a> Slot<'a> {
                 true
             };
             if let Err(error) = change_control(ledger, &self.manifest.name, give_back).await {
-                tracing::warn!(%error, "{unspent} requests of the quota were not given back: they count as sent");
+                tracing::warn!(%error, "{unspent} unsent requests were not returned to the day's quota; they count as sent");
             }
         }
         if !may_be_working && let Err(error) = self.ask(0).await {
-            tracing::warn!(%error, "a slot was not given back; it runs out by itself");
+            tracing::warn!(%error, "the slot was not released; its lease expires");
         }
     }
 

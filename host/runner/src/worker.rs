@@ -175,15 +175,12 @@ impl Worker {
         match self.closed_window() {
             Some(opens) => ("window", format!("the window is closed; {opens}")),
             None if reading.breaker != BreakerStatus::Closed => {
-                ("breaker", "the API fails; it is tried again by itself, ever more seldom".to_owned())
+                ("breaker", "the API fails; damper probes it at growing intervals".to_owned())
             }
-            None if reading.gate.is_some() => {
-                ("gate", "the API asked to be left alone for a while (Retry-After)".to_owned())
+            None if reading.gate.is_some() => ("gate", "the API asked for a pause (Retry-After)".to_owned()),
+            None if let Some(until) = self.idle_until() => {
+                ("attempt", format!("only items that wait for their next attempt are left, the first until {until}"))
             }
-            None if let Some(until) = self.idle_until() => (
-                "attempt",
-                format!("nothing is left but items that wait for their next attempt, the first until {until}"),
-            ),
             None if !self.is_delivering() => {
                 ("lease", "another run delivers this stream; this one takes over when it ends".to_owned())
             }
@@ -281,7 +278,7 @@ impl Worker {
 
     async fn tick(&self) {
         if let Err(error) = self.pipeline.tick().await {
-            tracing::warn!(provider = self.name(), %error, "a tick failed; the next one tries again");
+            tracing::warn!(provider = self.name(), %error, "the tick failed; the next tick tries again");
         }
     }
 

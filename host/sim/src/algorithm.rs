@@ -79,7 +79,7 @@ impl fmt::Display for Algorithm {
 
 /// A name that no algorithm has.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no algorithm is called {0:?}: it is damper, article, aimd, gradient2, vector-arc, ciad, fixed=N or oracle")]
+#[error("{0:?} is not an algorithm: choose damper, article, aimd, gradient2, vector-arc, ciad, fixed=N or oracle")]
 pub struct UnknownAlgorithm(String);
 
 impl FromStr for Algorithm {

@@ -74,7 +74,7 @@ fn panels(points: &[Point]) -> Vec<Panel> {
             is_logarithmic: false,
             series: vec![
                 series("in flight", BLUE, Shape::Area, |point| Some(point.in_flight)),
-                series("what the API bears best", GREY, Shape::Step, |point| point.bears),
+                series("optimal API concurrency", GREY, Shape::Step, |point| point.bears),
                 series("limit", VERMILION, Shape::Step, |point| Some(point.limit)),
             ],
         },

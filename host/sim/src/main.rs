@@ -15,28 +15,28 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run whole clusters under random faults, a seed each, and check what Damper promises
+    /// Run whole clusters under random faults, one per seed, and check Damper's invariants
     Swarm(Swarm),
 }
 
 #[derive(Debug, clap::Args)]
 struct Swarm {
-    /// How many seeds to run
+    /// The number of seeds to run
     #[arg(long, default_value_t = 200, conflicts_with = "seed")]
     seeds: u64,
     /// The first seed
     #[arg(long, default_value_t = 1, conflicts_with = "seed")]
     from: u64,
-    /// Run this seed alone
+    /// Run only this seed
     #[arg(long)]
     seed: Option<u64>,
-    /// With --seed: all that happens, before anything is left out
+    /// With --seed: print every event of the run, before the case is shrunk
     #[arg(long, requires = "seed")]
     trace: bool,
-    /// Stop at the first seed that breaks a promise
+    /// Stop at the first seed that violates an invariant
     #[arg(long, conflicts_with = "seed")]
     first: bool,
-    /// Of how many failing seeds to show the smallest case
+    /// The number of failing seeds whose smallest case is printed
     #[arg(long, default_value_t = 3)]
     explain: usize,
 }
@@ -56,7 +56,7 @@ fn run_one(seed: u64, swarm: &Swarm) -> ExitCode {
     }
     match run(&case, false).map(|outcome| outcome.violation) {
         Ok(None) => {
-            println!("seed {seed}: every promise is kept");
+            println!("seed {seed}: every invariant holds");
             ExitCode::SUCCESS
         }
         Ok(Some(violation)) => {
@@ -67,7 +67,7 @@ fn run_one(seed: u64, swarm: &Swarm) -> ExitCode {
             ExitCode::FAILURE
         }
         Err(error) => {
-            eprintln!("error: no runtime: {error}");
+            eprintln!("error: the runtime cannot be started: {error}");
             ExitCode::FAILURE
         }
     }
@@ -77,7 +77,7 @@ fn run_many(swarm: &Swarm) -> ExitCode {
     let tell = |seed: u64, violation: &Violation| println!("seed {seed}: {violation}");
     let found = sweep(swarm.from, swarm.seeds, swarm.first, tell);
     println!(
-        "{} seeds, {} calls of ports, {} requests: {} broke a promise",
+        "{} seeds, {} port calls, {} requests: {} violated an invariant",
         found.seeds,
         found.calls,
         found.requests,

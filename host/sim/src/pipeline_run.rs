@@ -69,7 +69,7 @@ pub struct PipelineRun {
 #[derive(Debug, thiserror::Error)]
 pub enum PipelineRunError {
     /// The scenario makes no manifest that the pipeline takes.
-    #[error("scenario {scenario:?} makes no manifest: {error}")]
+    #[error("scenario {scenario:?} does not give a valid manifest: {error}")]
     Manifest {
         /// Which.
         scenario: String,

@@ -86,7 +86,7 @@ fn is_slow(case: &Case, took: Duration) -> std::io::Result<Option<Violation>> {
     let usual = run_once(&calm, false)?.ended;
     let requests = case.setup.providers.iter().map(|provider| provider.items.len() as u64).sum();
     let most = usual.mul_f64(1.5) + pauses.mul_f64(1.5) + Duration::from_secs(60) + Duration::from_secs(requests);
-    let what = || format!("it took {took:?}; without any refusal it takes {usual:?}, so that {most:?} would do");
+    let what = || format!("it took {took:?}, and at most {most:?} is allowed; without refusals it takes {usual:?}");
     Ok((took > most).then(|| Violation { invariant: Invariant::Pace, at: took, what: what() }))
 }
 

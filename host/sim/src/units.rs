@@ -35,7 +35,7 @@ pub(crate) fn clock(seconds: f64) -> String {
 /// Reads `"30s"`.
 pub(crate) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
-    parse_duration(&text).map_err(|error| de::Error::custom(format!("{text:?} is no duration: {error}")))
+    parse_duration(&text).map_err(|error| de::Error::custom(format!("{text:?} is not a duration: {error}")))
 }
 
 /// Reads `"30s"` where it may be left out.

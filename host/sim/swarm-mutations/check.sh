@@ -19,7 +19,7 @@ missed=0
 for mutation in "$here"/*"$word"*.patch; do
     name=$(basename "$mutation" .patch)
     if ! patch -p1 -s --no-backup-if-mismatch <"$mutation"; then
-        echo "$name: the patch does not apply: make it anew" >&2
+        echo "$name: the patch does not apply: write it again for the present code" >&2
         exit 1
     fi
     # Without link-time optimisation: it would take longer than most seeds.

@@ -135,7 +135,7 @@ fn find_toolchain(sdk: &Sdk, cache: &Path, environment: &BuildEnvironment) -> Re
         return Err(ToolchainError::Tool {
             program: "the search for a wasm32-wasip2 toolchain",
             status: output.status.code(),
-            hint: "what stands above says what to do".to_owned(),
+            hint: "see the output above".to_owned(),
         });
     }
     Ok(rustc.into())

@@ -79,16 +79,12 @@ pub(crate) fn build(environment: &BuildEnvironment, folder: &Path, rustc: &Path)
         |package: &Package| package.targets.iter().any(|target| target.crate_types.iter().any(|kind| kind == "cdylib"));
     if !ours.is_some_and(makes_component) {
         let hint = "write in Cargo.toml:\n  [lib]\n  crate-type = [\"cdylib\", \"rlib\"]";
-        return Err(ToolchainError::input_in(
-            &manifest,
-            "the crate has no library of the kind that becomes a component",
-            hint,
-        ));
+        return Err(ToolchainError::input_in(&manifest, "the crate has no library of type cdylib", hint));
     }
     let folder = metadata.target_directory.join("damper");
     let output = run(build_command(environment, &manifest, rustc, &folder), &manifest)?;
     let wasm = artifact(&output.stdout, &manifest).ok_or_else(|| {
-        ToolchainError::cannot("find what cargo made", "it told of no .wasm file of this crate's library")
+        ToolchainError::cannot("find the compiled library", "cargo reported no .wasm file of this crate's library")
     })?;
     Ok(Compiled { wasm, folder })
 }
@@ -148,7 +144,7 @@ fn metadata(environment: &BuildEnvironment, manifest: &Path) -> Result<Metadata,
     command.current_dir(manifest.parent().unwrap_or(Path::new(".")));
     let output = run(command, manifest)?;
     serde_json::from_slice(&output.stdout)
-        .map_err(|error| ToolchainError::cannot("read what cargo says of the crate", error))
+        .map_err(|error| ToolchainError::cannot("read cargo's metadata of the crate", error))
 }
 
 fn build_command(environment: &BuildEnvironment, manifest: &Path, rustc: &Path, folder: &Path) -> Command {

@@ -48,7 +48,7 @@ pub enum ToolchainError {
     #[error(transparent)]
     Component(Box<ComponentFileError>),
     /// A folder of programs that others can change.
-    #[error("{source}, and programs are run from there")]
+    #[error("{source}, and damper runs programs from there")]
     UntrustedFolder {
         /// The folder.
         folder: PathBuf,
@@ -91,7 +91,7 @@ impl ToolchainError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Input { hint, .. } | Self::Tool { hint, .. } => Some(hint.clone()),
-            Self::Compile { .. } => Some("what the compiler says stands above".to_owned()),
+            Self::Compile { .. } => Some("see the compiler's output above".to_owned()),
             Self::UntrustedFolder { folder, source } => Some(untrusted_hint(folder, source)),
             Self::Manifest { .. } | Self::Component(_) | Self::File { .. } | Self::Unexpected { .. } => None,
         }
@@ -135,7 +135,7 @@ pub fn untrusted_hint(folder: &Path, error: &OwnershipError) -> String {
     match error {
         OwnershipError::Io { .. } => "check its permissions, or set DAMPER_CACHE to a folder of yours".to_owned(),
         error if error.path().starts_with(folder) => {
-            format!("delete the folder {}: damper makes it again", folder.display())
+            format!("delete the folder {}: damper creates it again", folder.display())
         }
         _ => "set DAMPER_CACHE to a folder below folders that only you can write to".to_owned(),
     }

@@ -81,7 +81,7 @@ fn main(folder: &Path) -> Result<PathBuf, ToolchainError> {
     let path = folder.join(Language::Js.project_file());
     let text = fs::read(&path).map_err(ToolchainError::file("read", &path))?;
     let project: PackageJson = serde_json::from_slice(&text).map_err(|error| {
-        ToolchainError::input_in(&path, format!("it is not the JSON that npm wants: {error}"), "correct it")
+        ToolchainError::input_in(&path, format!("it is not a valid package.json: {error}"), "correct it")
     })?;
     let named = project.main.map(|main| vec![main]);
     let looked_for = named.unwrap_or_else(|| MAINS.iter().map(PathBuf::from).collect());
@@ -107,8 +107,8 @@ fn tools(cache: &Path, context: &BuildContext<'_>) -> Result<PathBuf, ToolchainE
         let mut npm = context.environment.command("npm");
         npm.args(["ci", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"]).current_dir(folder);
         let missing = "npm comes with Node.js: install it from https://nodejs.org";
-        let failed = "npm says why above; it needs its registry once: check the network, the proxy, and `npm config \
-            get registry`";
+        let failed = "see npm's output above; npm needs its registry once: check the network, the proxy, and `npm \
+            config get registry`";
         tools::run(&mut npm, "npm", missing, failed).map(drop)
     })
 }

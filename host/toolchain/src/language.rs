@@ -49,13 +49,13 @@ impl Language {
             [language] => Ok(*language),
             [] => {
                 let hint = "name a provider's folder: beside provider.toml it has Cargo.toml (Rust), package.json \
-                            (JavaScript) or pyproject.toml (Python); `damper new NAME --lang LANGUAGE` makes one";
-                Err(ToolchainError::input_in(folder, "there is no project of a language that damper builds", hint))
+                            (JavaScript) or pyproject.toml (Python); `damper new NAME --lang LANGUAGE` creates one";
+                Err(ToolchainError::input_in(folder, "there is no project in a language that damper builds", hint))
             }
             several => {
                 let files: Vec<&str> = several.iter().map(|language| language.project_file()).collect();
                 let what = format!("the folder has {}, and a provider is written in one language", files.join(" and "));
-                Err(ToolchainError::input_in(folder, what, "move what is not the provider into a folder of its own"))
+                Err(ToolchainError::input_in(folder, what, "move the other project into a folder of its own"))
             }
         }
     }

@@ -32,7 +32,7 @@ impl Project {
         let folder = folder.strip_prefix(".").unwrap_or(folder);
         let path = folder.join(MANIFEST);
         if !path.is_file() {
-            let hint = "name a provider's folder, which has one; `damper new NAME` makes one";
+            let hint = "name a provider's folder, which contains provider.toml; `damper new NAME` creates one";
             return Err(ToolchainError::input_in(&path, "there is no manifest", hint));
         }
         let language = Language::of(folder)?;
@@ -55,7 +55,7 @@ impl Project {
 
     /// Embed the manifest in the compiled file, check the component, and write it. Returns its size in bytes.
     pub(crate) fn assemble(&self, wasm: &Path, output: &Path) -> Result<u64, ToolchainError> {
-        let mut component = fs::read(wasm).map_err(ToolchainError::file("read what the compiler made", wasm))?;
+        let mut component = fs::read(wasm).map_err(ToolchainError::file("read the compiled component", wasm))?;
         if self.language != Language::Rust {
             // In Rust the SDK's macro has done it.
             component = embed_stamp(&component, &stamp(self.language))?;

@@ -88,8 +88,8 @@ fn check(folder: &Path) -> Result<(), ToolchainError> {
     match dependencies.iter().find(|dependency| !dependency.starts_with("damper-sdk")) {
         None => Ok(()),
         Some(dependency) => {
-            let hint = "a component holds the standard library, the SDK and what lies in src: put a copy of a module \
-                        of pure Python there, and take it out of the dependencies";
+            let hint = "a component contains only the standard library, the SDK and the files in src: put a copy of a \
+                        module of pure Python there, and remove it from the dependencies";
             Err(ToolchainError::input_in(
                 &path,
                 format!("damper build installs no dependencies, such as {dependency:?}"),
@@ -114,7 +114,8 @@ fn tool(cache: &Path, context: &BuildContext<'_>) -> Result<PathBuf, ToolchainEr
         let mut pip = context.environment.command(folder.join("bin/python"));
         pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:"]);
         pip.args(["--no-deps", "--require-hashes", "--requirement"]).arg(&requirements);
-        let failed = "pip says why above; it needs its index once: check the network, the proxy, and `pip config list`";
+        let failed =
+            "see pip's output above; pip needs its index once: check the network, the proxy, and `pip config list`";
         tools::run(&mut pip, "pip", GET_PYTHON, failed).map(drop)
     })
 }

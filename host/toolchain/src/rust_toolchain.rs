@@ -59,7 +59,7 @@ fn read_toolchain(said: &str) -> RustToolchain {
         Some("rustup") => RustToolchain::Rustup,
         Some("debian") => RustToolchain::Debian,
         Some("none") => RustToolchain::Nothing,
-        _ => RustToolchain::Unknown(format!("it said {said:?}")),
+        _ => RustToolchain::Unknown(format!("its output was {said:?}")),
     }
 }
 

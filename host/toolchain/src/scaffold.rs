@@ -25,7 +25,7 @@ pub fn scaffold(folder: &Path, name: &str, language: Language, sdk: &Sdk) -> Res
     let sdk = sdk.to_str().ok_or_else(|| {
         ToolchainError::input_in(
             &sdk,
-            "the cache's path is not UTF-8, and the project's file needs it to be",
+            "the cache's path is not UTF-8, and the project's file must be UTF-8",
             "set DAMPER_CACHE to another folder",
         )
     })?;
@@ -102,7 +102,7 @@ fn check_crate_name(name: &str) -> Result<(), ToolchainError> {
         "damper-sdk",
     ];
     if TAKEN.contains(&name) || KEYWORDS.contains(&name) {
-        let what = format!("no crate can be named {name:?}, which means something to Rust");
+        let what = format!("no crate can be named {name:?}: Rust reserves the name");
         return Err(ToolchainError::input(what, format!("choose another name, such as {name}-api")));
     }
     Ok(())

@@ -42,7 +42,7 @@ pub(crate) fn ensure(
     }
     progress.report(announcement);
     if folder.exists() {
-        fs::remove_dir_all(&folder).map_err(ToolchainError::file("remove what an earlier attempt left", &folder))?;
+        fs::remove_dir_all(&folder).map_err(ToolchainError::file("remove the files of an earlier attempt", &folder))?;
     }
     install(&folder)?;
     fs::write(&complete, []).map_err(ToolchainError::file("write", &complete))?;
@@ -164,7 +164,7 @@ mod tests {
             let before = fs::metadata(&path).unwrap().permissions().mode();
             allow(&path, 0o777);
             let error = ensure(cache.path(), "x-1", (&Silent, "fetching"), install).unwrap_err();
-            assert!(error.to_string().contains("others may write to"), "{error}");
+            assert!(error.to_string().contains("other users can write to"), "{error}");
             assert!(error.hint().is_some_and(|hint| !hint.contains("chmod")), "{error}");
             allow(&path, before);
         }

@@ -24,13 +24,13 @@ pub enum BlessError {
         source: io::Error,
     },
     /// The case, or its body's file, is a link, or lies behind one.
-    #[error("cannot write {}: it is a symbolic link, or lies behind one", .path.display())]
+    #[error("cannot write {}: it is a symbolic link, or its path contains one", .path.display())]
     Link {
         /// The file.
         path: PathBuf,
     },
     /// The body has no form in the case.
-    #[error("what came is no {form}, as which the case writes the body: give it a `body_file` instead")]
+    #[error("the received body is not {form}, the form of the body in the case: use a `body_file` instead")]
     NoForm {
         /// The form of the body in the case.
         form: &'static str,

@@ -43,7 +43,7 @@ pub enum CaseRunnerError {
     #[error(transparent)]
     Authority(#[from] AuthorityError),
     /// The network does not start.
-    #[error("the test network does not start: {0}")]
+    #[error("the test network cannot be started: {0}")]
     Network(#[from] io::Error),
     /// The network cannot be used.
     #[error(transparent)]

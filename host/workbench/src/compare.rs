@@ -15,10 +15,13 @@ pub(crate) fn problems(expect: &Expect, outcome: &Result<Fetched, Failure>) -> V
         (Expect::Record(expected), Ok(record)) => record_problems(expected, record),
         (Expect::Failure(expected), Err(failure)) => failure_problems(expected, failure),
         (Expect::Record(_), Err(failure)) => {
-            vec![Problem::new(format!("a record was expected, and it failed as {}", describe_failure(failure)))]
+            vec![Problem::new(format!("a record was expected, and the fetch failed as {}", describe_failure(failure)))]
         }
         (Expect::Failure(expected), Ok(record)) => {
-            let what = format!("a failure of kind {} was expected, and a record came", kind_name(&expected.kind));
+            let what = format!(
+                "a failure of kind {} was expected, and the fetch returned a record",
+                kind_name(&expected.kind)
+            );
             vec![Problem::new(what).with(readable(&record.body))]
         }
     }
@@ -36,8 +39,8 @@ fn record_problems(expected: &ExpectedRecord, record: &Fetched) -> Vec<Problem> 
     if let Some(wanted) = &expected.attributes {
         let got: BTreeMap<String, String> = record.attributes.iter().cloned().collect();
         if *wanted != got {
-            let detail = difference("expected", &lines(wanted), "came", &lines(&got));
-            problems.push(Problem::new("the record's attributes are others").with(detail));
+            let detail = difference("expected", &lines(wanted), "received", &lines(&got));
+            problems.push(Problem::new("the record's attributes differ").with(detail));
         }
     }
     problems.extend(expected.body.as_ref().and_then(|body| body_problem(body, &record.body)));
@@ -54,7 +57,7 @@ fn body_problem(expected: &ExpectedBody, body: &[u8]) -> Option<Problem> {
             BodyPlace::File(path) => path.display().to_string(),
             _ => "the case".to_owned(),
         };
-        return Some(Problem::new(format!("{place} is not there yet: `--bless` writes what came")));
+        return Some(Problem::new(format!("{place} does not exist yet: `--bless` writes the received body to it")));
     };
     if is_same(wanted, body) {
         return None;
@@ -62,11 +65,11 @@ fn body_problem(expected: &ExpectedBody, body: &[u8]) -> Option<Problem> {
     let (wanted, got) = (readable(wanted), readable(body));
     let detail = if wanted == got {
         // Both are JSON that reads the same and is not, or bytes that are no text.
-        "they read alike, and their bytes differ".to_owned()
+        "the texts look the same, but their bytes differ".to_owned()
     } else {
-        difference("expected", &(wanted + "\n"), "came", &(got + "\n"))
+        difference("expected", &(wanted + "\n"), "received", &(got + "\n"))
     };
-    Some(Problem::new("the record's body is another (`--bless` accepts it)").with(detail))
+    Some(Problem::new("the record's body differs (`--bless` accepts it)").with(detail))
 }
 
 /// Whether two bodies are the same: as JSON where both are JSON, else byte by byte.

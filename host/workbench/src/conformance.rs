@@ -40,9 +40,7 @@ const MAX_CALL: Duration = Duration::from_secs(10);
 #[non_exhaustive]
 pub enum ConformanceError {
     /// There is no good case.
-    #[error(
-        "there is no good case: write one in which a record comes of exchanges without faults, for the suite to start from"
-    )]
+    #[error("there is no good case: write a case whose exchanges have no faults and whose result is a record")]
     NoGoodCase,
     /// The good case does not pass.
     #[error("the good case {} does not pass: {}", .0.name, .0.problems.iter().map(|it| it.what.as_str()).collect::<Vec<_>>().join("; "))]

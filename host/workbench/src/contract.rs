@@ -92,7 +92,7 @@ impl fmt::Display for ContractComparison {
         let breaking = differences.iter().filter(|difference| difference.breaking).count();
         match (breaking, differences.len()) {
             (0, 0) => writeln!(f, "{new} is the same contract as {old}"),
-            (0, _) => writeln!(f, "{new} keeps what {old} promised: components built against it go on running"),
+            (0, _) => writeln!(f, "{new} is compatible with {old}: components built against it keep running"),
             (1, _) => writeln!(f, "{new} breaks {old} in 1 place"),
             (count, _) => writeln!(f, "{new} breaks {old} in {count} places"),
         }
@@ -120,8 +120,10 @@ fn compare(old: &Surface, new: &Surface) -> Vec<Difference> {
         differences.push(breaking_change("the version", what, "name the older file first, or raise the version"));
     } else if track(&new.version) != track(&old.version) {
         let track = track_name(&old.version);
-        let what =
-            format!("was {} and is {}: a host of that refuses every component of {track}", old.version, new.version);
+        let what = format!(
+            "was {} and is {}: a host of the new version refuses every component of {track}",
+            old.version, new.version
+        );
         differences.push(breaking_change(
             "the version",
             what,
@@ -160,7 +162,7 @@ fn additions(old: &Surface, new: &Surface) -> Vec<Difference> {
             Kind::Export => breaking_change(
                 &item,
                 "is new",
-                "components built against the released contract do not have it: make a world of its own for it",
+                "components built against the released contract do not have it: create a separate world for it",
             ),
             Kind::Interface | Kind::World | Kind::Function | Kind::Import if has_minor => {
                 compatible_change(&item, "is new")
@@ -169,7 +171,7 @@ fn additions(old: &Surface, new: &Surface) -> Vec<Difference> {
                 let what = format!("is new, and the version is {}", new.version);
                 breaking_change(&item, what, format!("raise the version: {}", next_minor(&old.version)))
             }
-            _ => breaking_change(&item, "is new in a released interface", "put new shapes into a new interface"),
+            _ => breaking_change(&item, "is new in a released interface", "put new types into a new interface"),
         });
     }
     differences
@@ -228,17 +230,17 @@ fn changes(was: &Shape, is: &Shape) -> Vec<String> {
 fn mend(shape: &Shape) -> &'static str {
     match shape.kind {
         Kind::Record => {
-            "leave the record as it is: let what is new travel in `extras`, or make a record of another name in a \
+            "leave the record as it is: put new data into `extras`, or add a record of another name in a \
                 new interface"
         }
         Kind::Variant | Kind::Enum | Kind::Flags => {
-            "leave it as it is: use its `other` case where it has one, or make a type of another name in a new \
+            "leave it as it is: use its `other` case if it has one, or add a type of another name in a new \
                 interface"
         }
         Kind::Function | Kind::Export => {
             "leave the function as it is, and add one of another name with a minor version"
         }
-        _ => "leave it as it is, and give what is new another name",
+        _ => "leave it as it is, and add the new item under another name",
     }
 }
 

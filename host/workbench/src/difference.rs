@@ -16,7 +16,7 @@ pub(crate) fn difference(name: &str, wanted: &str, other_name: &str, got: &str) 
     let count = text.lines().count();
     let mut lines: Vec<String> = text.lines().take(MAX_LINES).map(cut).collect();
     if count > MAX_LINES {
-        lines.push(format!("... and {} lines more", count - MAX_LINES));
+        lines.push(format!("... and {} more lines", count - MAX_LINES));
     }
     lines.join("\n")
 }
@@ -32,7 +32,7 @@ fn cut(line: &str) -> String {
 pub(crate) fn readable(body: &[u8]) -> String {
     let beginning = body.get(..MAX_READABLE_BYTES).unwrap_or(body);
     let Ok(text) = std::str::from_utf8(beginning) else {
-        return format!("({} bytes that are no text)", body.len());
+        return format!("({} bytes that are not text)", body.len());
     };
     match serde_json::from_slice::<serde_json::Value>(body) {
         Ok(value) if body.len() <= MAX_READABLE_BYTES => {
@@ -65,6 +65,6 @@ mod tests {
     fn json_is_spread_out_and_what_is_no_text_is_told() {
         assert_eq!(readable(br#"{"a":1}"#), "{\n  \"a\": 1\n}");
         assert_eq!(readable(b"a\nb"), "a\nb");
-        assert_eq!(readable(&[0xff, 0xfe]), "(2 bytes that are no text)");
+        assert_eq!(readable(&[0xff, 0xfe]), "(2 bytes that are not text)");
     }
 }

@@ -74,7 +74,7 @@ pub enum RecordError {
         message: String,
     },
     /// An answer passed the limits, and is not there to be recorded.
-    #[error("{url} had no answer that can be recorded: {why}")]
+    #[error("{url} had no response that can be recorded: {why}")]
     NoAnswer {
         /// The request.
         url: String,
@@ -83,7 +83,7 @@ pub enum RecordError {
     },
     /// There was more than can be recorded.
     #[error(
-        "{left_out} of its requests and answers were too many or too large to be recorded: record an item that takes less"
+        "{left_out} of its requests and responses were too many or too large to be recorded: record an item that needs fewer"
     )]
     TooMuch {
         /// How many are missing.

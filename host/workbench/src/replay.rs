@@ -27,13 +27,13 @@ pub struct Replay {
 #[non_exhaustive]
 pub enum ReplayError {
     /// It holds no fetch.
-    #[error("the dead letter holds no fetch: its item was given up on without one ({0})")]
+    #[error("the dead letter contains no fetch: its item was given up on before a fetch ({0})")]
     NoFetch(String),
     /// Its payload is no item.
-    #[error("the dead letter's payload is no item: {0}")]
+    #[error("the dead letter's payload is not an item: {0}")]
     Payload(#[from] ItemError),
     /// A URL cannot be read: a secret stood in it.
-    #[error("the URL {0:?} cannot be asked for again: a secret that was part of it is not kept")]
+    #[error("the URL {0:?} cannot be requested again: it contained a secret, which is not stored")]
     Url(String),
 }
 
@@ -95,7 +95,7 @@ fn recorded_answer(number: usize, answer: &bundle::Answer, notes: &mut Vec<Strin
         bundle::Answer::Came { status, headers, body } => {
             if body.is_cut {
                 notes.push(format!(
-                    "of the answer to request {number} only the first {} bytes were kept, and no more is answered now",
+                    "only the first {} bytes of the response to request {number} were stored; the replay ends after them",
                     body.bytes.len()
                 ));
             }
@@ -106,7 +106,7 @@ fn recorded_answer(number: usize, answer: &bundle::Answer, notes: &mut Vec<Strin
         }
         bundle::Answer::Failed { why } => {
             let fault = fault(why).unwrap_or_else(|| {
-                notes.push(format!("request {number} had no answer ({why}); the connection is reset now"));
+                notes.push(format!("request {number} had no response ({why}); the replay resets the connection"));
                 Fault::Reset
             });
             of(0, Vec::new(), bytes::Bytes::new(), Some(fault))

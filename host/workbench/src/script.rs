@@ -46,7 +46,7 @@ impl Script {
     pub(crate) fn problems(&self) -> Vec<Problem> {
         let not_sent = self.pending().filter(|(index, _)| !self.told.contains(index)).map(|(index, exchange)| {
             let ForeseenRequest { method, url, .. } = &exchange.request;
-            Problem::new(format!("the request of exchange {} was not sent: {method} {url}", index + 1))
+            Problem::new(format!("the provider did not send the request of exchange {}: {method} {url}", index + 1))
         });
         self.problems.iter().cloned().chain(not_sent).collect()
     }
@@ -80,9 +80,9 @@ impl Script {
             self.due().max_by_key(|(index, exchange)| (likeness(&exchange.request, request), usize::MAX - index));
         let problem = match nearest {
             None if self.exchanges.is_empty() => {
-                Problem::new(format!("the case foresees no request, and this was sent: {sent}"))
+                Problem::new(format!("the case has no exchange, and this request was sent: {sent}"))
             }
-            None => Problem::new(format!("after all that the case foresees, this was sent as well: {sent}")),
+            None => Problem::new(format!("this request was sent after the last exchange of the case: {sent}")),
             Some((index, exchange)) => {
                 let foreseen = &exchange.request;
                 let what = format!("request {number} is not the one of exchange {}", index + 1);

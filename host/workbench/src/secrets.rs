@@ -91,10 +91,12 @@ impl CaseSecrets {
     pub(crate) fn problem(&self, request: &ReceivedRequest, wanted: &[String]) -> Option<String> {
         for name in wanted {
             let Some(bound) = self.by_name.get(name) else {
-                return Some(format!("the case wants the credential {name:?}, which the manifest does not name"));
+                return Some(format!("the case expects the credential {name:?}, which the manifest does not have"));
             };
             if !bound.is_applied(request) {
-                return Some(format!("it should carry the credential {name:?}, and does not as its kind applies it"));
+                return Some(format!(
+                    "it should carry the credential {name:?}, and it does not carry it in the form of its kind"
+                ));
             }
         }
         let others = self.by_name.iter().filter(|(name, _)| !wanted.contains(name));
@@ -203,9 +205,9 @@ mod tests {
         for names in [&[][..], &["key"], &["email", "key"]] {
             assert_eq!(problem(names, names), None);
         }
-        assert!(problem(&["email"], &["email", "key"]).unwrap().contains("\"key\", and does not"));
+        assert!(problem(&["email"], &["email", "key"]).unwrap().contains("\"key\", and it does not"));
         assert!(problem(&["email", "key"], &["key"]).unwrap().contains("carries \"email\" as well"));
         assert!(problem(&["key"], &[]).unwrap().contains("carry no credential, and carries \"key\""));
-        assert!(problem(&[], &["login"]).unwrap().contains("which the manifest does not name"));
+        assert!(problem(&[], &["login"]).unwrap().contains("which the manifest does not have"));
     }
 }

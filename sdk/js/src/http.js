@@ -59,7 +59,7 @@ export class Request {
     return this;
   }
 
-  /** Adds a header. Authorization, Host, Cookie and the like are the host's to set. */
+  /** Adds a header. Only the host sets Authorization, Host, Cookie and similar headers. */
   header(name, value) {
     this.#headers.push([name, String(value)]);
     return this;

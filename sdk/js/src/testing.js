@@ -211,7 +211,7 @@ const named = (credentials) => credentials.join(", ") || "(none)";
 function refusal(headers) {
   for (const [name, value] of headers) {
     const lower = name.toLowerCase();
-    if (THE_HOSTS.has(lower) || lower.startsWith("proxy-")) return `the header ${name} is the host's to set`;
+    if (THE_HOSTS.has(lower) || lower.startsWith("proxy-")) return `only the host sets the header ${name}`;
     if (!TOKEN.test(name)) return `${JSON.stringify(name)} is not a header name`;
     if (/[\r\n\0]/.test(value)) return `the value of header ${name} holds a line break or NUL`;
   }

@@ -21,7 +21,7 @@ use crate::package::Packaged;
 /// Measure the function. `make bench-aws` builds what this needs.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// The zip that `damper package` has made for this machine's architecture.
+    /// The zip that `damper package` wrote for this machine's architecture.
     #[arg(long, value_name = "FILE")]
     zip: PathBuf,
     /// The folder with the programs `bare` and `article`.
@@ -31,7 +31,7 @@ struct Arguments {
     part: Option<Part>,
 }
 
-/// One benchmark; all of them where none is named.
+/// One benchmark; default: all of them.
 #[derive(Debug, Clone, Subcommand)]
 enum Part {
     /// The zip's size.
@@ -42,7 +42,7 @@ enum Part {
     Memory,
     /// A million records, beside the article's design.
     Cost {
-        /// Records to measure on.
+        /// The number of records to measure with.
         #[arg(long, default_value_t = 1_000)]
         records: usize,
     },

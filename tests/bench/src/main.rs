@@ -3,6 +3,7 @@
 //!     make bench
 
 mod api;
+mod compile;
 mod engine;
 mod memory;
 mod throughput;
@@ -28,15 +29,20 @@ struct Arguments {
     /// The program of the demo API.
     #[arg(long, default_value = "target/release/demo-api")]
     demo_api: PathBuf,
+    /// The program `damper`, which compiles components.
+    #[arg(long, default_value = "target/release/damper")]
+    damper: PathBuf,
     #[command(subcommand)]
     part: Option<Part>,
 }
 
-/// One benchmark; all of them where none is named.
+/// One benchmark; default: all of them.
 #[derive(Debug, Clone, Subcommand)]
 enum Part {
     /// A fetch through a component that does no I/O.
     Engine,
+    /// Compiling a component in a process of its own.
+    Compile,
     /// A component beside native code, where the API takes 5 ms.
     Wait,
     /// The whole local pipeline beside a bare loop of the same client.
@@ -61,7 +67,7 @@ struct Bench {
 }
 
 fn main() -> anyhow::Result<()> {
-    let Arguments { components, demo_api, part } = Arguments::parse();
+    let Arguments { components, demo_api, damper, part } = Arguments::parse();
     // A second call finds the provider of the first, which is the same.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let bench = Bench { components, demo_api };
@@ -69,12 +75,14 @@ fn main() -> anyhow::Result<()> {
     runtime.block_on(async {
         match part {
             Some(Part::Engine) => engine::run(&bench).await,
+            Some(Part::Compile) => compile::run(&bench, &damper).await,
             Some(Part::Wait) => wait::run(&bench).await,
             Some(Part::Throughput) => throughput::run(&bench).await,
             Some(Part::Memory) => memory::run(&bench).await,
             Some(Part::MemoryOf { side, origin }) => memory::one(&bench, side, &origin).await,
             None => {
                 engine::run(&bench).await?;
+                compile::run(&bench, &damper).await?;
                 wait::run(&bench).await?;
                 throughput::run(&bench).await?;
                 memory::run(&bench).await

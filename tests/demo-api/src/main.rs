@@ -12,7 +12,7 @@ use damper_demo_api::{DemoApi, Drip, Latency, Options, Outage, OutageMode, RateL
 
 const EXAMPLE: &str = "\
 Examples:
-  A slow API that throttles and goes dark for five seconds, ten seconds from now:
+  A slow API that throttles, and is down for five seconds after ten seconds:
     demo-api --port 8080 --latency-median-ms 40 --latency-sigma 0.4 --error-rate 0.02 \\
       --rate-per-second 200 --rate-burst 50 --outage-after-ms 10000 --outage-for-ms 5000
   While it runs, change and watch it:
@@ -20,7 +20,7 @@ Examples:
     curl http://127.0.0.1:8080/records/42
     curl http://127.0.0.1:8080/stats";
 
-/// A demo API to fetch records from: slow, throttled, failing, dark and back, by flags and while it runs.
+/// A demo API to fetch records from. Flags and PUT /control make it slow, throttle, fail, and go down and up.
 #[derive(Debug, Parser)]
 #[command(name = "demo-api", version, after_help = EXAMPLE)]
 struct Flags {
@@ -43,40 +43,40 @@ struct Flags {
     /// The spread of the latency; 0 makes every answer take the median.
     #[arg(long, value_name = "SIGMA", default_value_t = 0.0)]
     latency_sigma: f64,
-    /// No answer takes longer than this.
+    /// The longest time until a response.
     #[arg(long, value_name = "MS")]
     latency_max_ms: Option<f64>,
     /// The share of answers, 0 to 1, whose body arrives in small pieces.
     #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
     drip_share: f64,
-    /// From a dripping body's first piece to its last.
+    /// The time from a dripping body's first piece to its last.
     #[arg(long, value_name = "MS", default_value_t = 1_000)]
     drip_over_ms: u64,
-    /// How many pieces a dripping body is cut into.
+    /// The number of pieces of a dripping body.
     #[arg(long, value_name = "N", default_value_t = 8)]
     drip_pieces: u32,
     /// The share of records, 0 to 1, answered with 500, 502 or 503.
     #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
     error_rate: f64,
-    /// The share of records, 0 to 1, answered with 429 at random, however few are asked for.
+    /// The share of records, 0 to 1, answered with 429 at random, regardless of the request rate.
     #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
     refusal_share: f64,
-    /// When such a 429 says to come back.
+    /// The wait that such a 429 asks for.
     #[arg(long, value_name = "MS", default_value_t = 2_000)]
     refusal_wait_ms: u64,
     /// The share of records, 0 to 1, answered with 200 and truncated JSON.
     #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
     malformed_rate: f64,
-    /// Beyond this rate requests get 429.
+    /// Requests above this rate get 429.
     #[arg(long, value_name = "N")]
     rate_per_second: Option<f64>,
-    /// How many requests may come at once after a pause.
+    /// The number of requests that may arrive at once after a pause.
     #[arg(long, value_name = "N", default_value_t = 1, requires = "rate_per_second")]
     rate_burst: u32,
-    /// Beyond this many requests at a time they get 429.
+    /// Requests above this number in flight get 429.
     #[arg(long, value_name = "N")]
     concurrency_cap: Option<u64>,
-    /// How a 429 says when to come back.
+    /// The form in which a 429 states its wait.
     #[arg(long, value_enum, value_name = "FORM", default_value_t = RetryAfter::Seconds)]
     retry_after: RetryAfter,
     /// An outage begins after this time (at once if only another outage flag is given).
@@ -91,7 +91,7 @@ struct Flags {
     /// Requests without this value in the header X-Api-Key get 401.
     #[arg(long, value_name = "KEY")]
     require_key: Option<String>,
-    /// Every record is 404, as when an API has moved.
+    /// Answer every record with 404, as an API does after it has moved.
     #[arg(long)]
     moved: bool,
     /// The size of the body of ids that begin with `big`.
@@ -100,16 +100,16 @@ struct Flags {
     /// The target of the redirects of ids that begin with `redirect`.
     #[arg(long, value_name = "URL", default_value = "/records/landed")]
     redirect_to: String,
-    /// A request whose client is gone counts as in flight until its latency has passed.
+    /// Count a request whose client has disconnected as in flight until its latency has passed.
     #[arg(long)]
     keep_working: bool,
-    /// Change the settings so long after the start, as PUT /control would; may be given again and again.
+    /// Change the settings this long after the start, as PUT /control does; may be given several times.
     #[arg(long, value_name = "MS=JSON")]
     at: Vec<Change>,
-    /// The seed of all chance.
+    /// The seed of all random choices.
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
-    /// How many lines GET /log keeps.
+    /// The number of lines that GET /log keeps.
     #[arg(long, value_name = "N", default_value_t = 1_000_000)]
     log_max: usize,
 }

@@ -68,5 +68,5 @@ fn the_ten_minute_provider_works_as_told() {
     std::fs::write(&file, code.replace("FailureKind::NotFound)", "FailureKind::Rejected)")).unwrap();
     let output = sh("damper test --wasm", &things);
     assert_eq!(output.status.code(), Some(4), "{}", text(&output));
-    assert!(text(&output).contains("ended by a trap"), "{}", text(&output));
+    assert!(text(&output).contains("the program trapped"), "{}", text(&output));
 }

@@ -7,7 +7,7 @@ use clap::Parser;
 use damper_hostile_corpus::members;
 use damper_hostile_corpus::two_provider_run::{MEMORY_MIB, Programs, TwoProviderRun};
 
-/// Run each member of the hostile corpus beside an innocent provider, and print what it does to it.
+/// Run each member of the hostile corpus beside a well-behaved provider, and print its effect on that provider.
 #[derive(Debug, Parser)]
 struct Args {
     /// The program `damper`
@@ -16,10 +16,10 @@ struct Args {
     /// The folder with hostile.wasm and demo.wasm
     #[arg(long)]
     components: PathBuf,
-    /// Items of the innocent provider
+    /// The number of items of the well-behaved provider
     #[arg(long, default_value_t = 1_000)]
     items: u32,
-    /// Only members whose name holds this
+    /// Only members whose name contains this
     #[arg(long)]
     only: Option<String>,
 }

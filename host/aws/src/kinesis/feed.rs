@@ -40,7 +40,7 @@ pub struct FeedSummary {
 pub enum FeedError {
     /// An entry is too large for a record. Nothing was fed.
     #[error(
-        "entry {number} of {given} has {bytes} bytes, and a record of {stream:?} at most {RECORD_BYTES}: nothing was fed"
+        "entry {number} of {given} has {bytes} bytes, more than the {RECORD_BYTES} of a record in {stream:?}: nothing was fed"
     )]
     TooLarge {
         /// Which, from 1.
@@ -64,7 +64,7 @@ pub enum FeedError {
     },
     /// The credentials may not feed it.
     #[error(
-        "these credentials may not feed the stream {stream:?} ({message}): allow them kinesis:PutRecords; {accepted} entries were fed before"
+        "these credentials have no permission to feed the stream {stream:?} ({message}): allow kinesis:PutRecords; {accepted} entries were fed before"
     )]
     Denied {
         /// The stream.
@@ -76,7 +76,7 @@ pub enum FeedError {
     },
     /// The stream refuses, and went on so.
     #[error(
-        "the stream {stream:?} accepted {accepted} entries and refuses the other {left} ({message}): feed those again later, or add shards"
+        "the stream {stream:?} accepted {accepted} entries and refused the other {left} ({message}): feed the refused ones again later, or add shards"
     )]
     Refused {
         /// The stream.

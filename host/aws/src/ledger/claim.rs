@@ -79,7 +79,7 @@ impl DynamoLedger {
             }
             // Somebody else was quicker, and has left the item in another state.
             if !CONTENDED.sleep(number, &self.table.random).await {
-                let message = "others change the same item all the time: try again later".to_owned();
+                let message = "other workers keep changing the same item: try again later".to_owned();
                 return Err(LedgerError::Failed { action: ACTION, message });
             }
             number += 1;

@@ -12,7 +12,7 @@ use super::DynamoLedger;
 use super::schema::{Attributes, DONE, Key, read_text, row_partition};
 use super::table::CONTENDED;
 
-const ACTION: &str = "read what was done before";
+const ACTION: &str = "read earlier results";
 /// DynamoDB takes so many keys at a time.
 const KEYS: usize = 100;
 
@@ -64,8 +64,11 @@ impl DynamoLedger {
             items.extend(answer.responses.unwrap_or_default().into_values().flatten());
             keys.extend(answer.unprocessed_keys.unwrap_or_default().into_values().flat_map(|left| left.keys));
             if !keys.is_empty() && !CONTENDED.sleep(tries, &self.table.random).await {
-                let message =
-                    format!("{} keys stay unprocessed: the table {:?} throttles", keys.len(), self.table.name);
+                let message = format!(
+                    "{} keys were not processed: DynamoDB throttles the table {:?}",
+                    keys.len(),
+                    self.table.name
+                );
                 return Err(LedgerError::Failed { action: ACTION, message });
             }
             tries += 1;

@@ -80,7 +80,7 @@ mod tests {
                 whole.iter().enumerate().filter(|(at, _)| *at != missing).map(|(_, pair)| *pair).collect();
             assert!(row(&rest).unwrap_err().contains(whole[missing].0));
         }
-        assert!(row(&[("sk", "x"), ("st", "DONE"), ("by", "1")]).unwrap_err().contains("no day"));
+        assert!(row(&[("sk", "x"), ("st", "DONE"), ("by", "1")]).unwrap_err().contains("not a day"));
         assert!(row(&[("sk", "2026-11-22"), ("st", "GONE"), ("by", "1")]).unwrap_err().contains("GONE"));
     }
 }

@@ -74,7 +74,7 @@ impl DynamoLedger {
                 continue;
             }
             if !CONTENDED.sleep(tries, &self.table.random).await {
-                let message = "others change the slots all the time: try again later".to_owned();
+                let message = "other processes keep changing the slots: try again later".to_owned();
                 return Err(LedgerError::Failed { action: CHANGE_SLOTS, message });
             }
             tries += 1;

@@ -144,11 +144,11 @@ impl Table {
             Some("AccessDeniedException") => {
                 let said = error.message().unwrap_or("access denied");
                 format!(
-                    "these credentials may not use the table {table:?} ({said}): compare them with the shared stack's role"
+                    "these credentials have no permission to use the table {table:?} ({said}): compare them with the shared stack's role"
                 )
             }
             Some(code) if THROTTLES.contains(&code) => format!(
-                "the table {table:?} throttles ({code}) and went on for all tries: use on-demand capacity, or raise its limits"
+                "DynamoDB throttled all tries on the table {table:?} ({code}): use on-demand capacity, or raise the table's limits"
             ),
             _ => format!("table {table:?}: {}", DisplayErrorContext(error)),
         };

@@ -91,7 +91,7 @@ async fn who_may_not_feed_is_told_so_and_not_to_try_again() {
     let fake = FakeService::answering([accept_all_but(500, &[]), denied]).await;
     let error = feeder(&fake).feed(payloads(600)).await.unwrap_err();
     assert!(matches!(error, FeedError::Denied { accepted: 500, .. }), "{error}");
-    assert!(error.to_string().contains("allow them kinesis:PutRecords"), "{error}");
+    assert!(error.to_string().contains("allow kinesis:PutRecords"), "{error}");
     assert_eq!((error.accepted_count(), fake.requests().len()), (500, 2));
 }
 

@@ -227,7 +227,7 @@ async fn a_table_that_throttles_for_ever_is_an_error_with_a_hint() {
     let fake = FakeService::always(throttling_answer()).await;
     let ledger = DynamoLedger::new(fake.dynamodb(), "t", std::sync::Arc::new(object_store::memory::InMemory::new()));
     let error = claim(&ledger, "a", "x", 0).await.unwrap_err().to_string();
-    assert!(error.contains("throttles") && error.contains("on-demand"), "{error}");
+    assert!(error.contains("throttled") && error.contains("on-demand"), "{error}");
     assert_eq!(fake.requests().len(), 9);
 }
 

@@ -16,16 +16,17 @@ use crate::screen::{printable, put, size};
 Example:
   damper build                              # the provider in the working folder
   damper build providers/gleif -o gleif.wasm
-  damper build --release                    # and refuse it where it does not conform
+  damper build --release                    # and refuse it if it does not conform
 
-The language is told by the project's file: Cargo.toml is Rust, package.json JavaScript or
-TypeScript, pyproject.toml Python. The component is written to target/damper/NAME.wasm in the
-project's folder (a crate's: in its target folder).
+The project's file decides the language: Cargo.toml is Rust, package.json is JavaScript or
+TypeScript, pyproject.toml is Python. The component is written to target/damper/NAME.wasm in the
+project's folder, or for a crate in its target folder.
 
-What compiles it is made sure of before a first build. Rust: a toolchain for wasm32-wasip2, an
-installed one, else rustup's, else (about three minutes, once) one made from Debian's packages.
-JavaScript: Node.js 20 or newer, and componentize-qjs and esbuild, which npm fetches into the cache.
-Python: Python 3.11 or newer, and componentize-py, which pip fetches into the cache.")]
+The first build checks the compiler and installs missing parts of it. Rust: a toolchain for
+wasm32-wasip2: an installed one, else one from rustup, else one from Debian's packages (about three
+minutes, once). JavaScript: Node.js 20 or newer must be installed; npm fetches componentize-qjs and
+esbuild into the cache. Python: Python 3.11 or newer must be installed; pip fetches componentize-py
+into the cache.")]
 pub(crate) struct Build {
     /// The providers' folders, with provider.toml and the project's file
     #[arg(value_name = "PATH", default_value = ".")]
@@ -39,7 +40,7 @@ pub(crate) struct Build {
     #[arg(long)]
     release: bool,
 
-    /// Let it through all the same
+    /// With --release: build a provider even if it does not conform
     #[arg(long, requires = "release")]
     no_conformance: bool,
 }
@@ -51,8 +52,8 @@ pub(crate) struct Build {
 pub(crate) fn run(command: &Build, context: &Context) -> Result<Exit, CliError> {
     if command.output.is_some() && command.paths.len() > 1 {
         return Err(CliError::input(
-            "--output names one file, and several providers are to be built",
-            "leave --output out",
+            "--output names one file, but several providers are given",
+            "remove --output, or name one provider",
         ));
     }
     let built = damper_toolchain::build(&command.paths, command.output.as_deref(), &context.for_builds())?;

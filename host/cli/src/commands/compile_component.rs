@@ -9,7 +9,7 @@ use damper_plugins::compiler::compile_for_parent;
 
 use crate::error::Exit;
 
-/// Compile a component from standard input to standard output, within limits; `damper` starts this itself
+/// Compile a component from standard input to standard output, within limits; only `damper` itself starts this
 #[derive(Debug, Args)]
 pub(crate) struct CompileComponent {
     /// The name of the settings to compile with

@@ -22,7 +22,7 @@ Example:
   damper dead-letters redrive --provider gleif --reason rejected && damper run gleif
   damper dead-letters list --aws --provider gleif
 
-In AWS a dead letter's id is its provider and its entry in the stream, PROVIDER/ENTRY.")]
+In AWS, a dead letter's id is PROVIDER/ENTRY: its provider and its entry in the stream.")]
 pub(crate) struct DeadLetters {
     #[command(flatten)]
     backend: BackendArgs,
@@ -39,43 +39,43 @@ enum Action {
         #[command(flatten)]
         which: Which,
 
-        /// Those that were redriven already, too
+        /// Also those that were already redriven
         #[arg(long)]
         all: bool,
 
-        /// How many at most
+        /// The largest number of dead letters to list
         #[arg(long, default_value_t = 100, value_name = "N")]
         limit: u32,
 
-        /// One JSON object a line
+        /// One JSON object per line
         #[arg(long)]
         json: bool,
     },
-    /// Show one dead letter, whole
+    /// Show one dead letter in full
     #[command(
         after_help = "Example:\n  damper dead-letters show 17\n  damper dead-letters show --aws gleif/49561234567890"
     )]
     Show {
-        /// Its id, as `list` gives it
+        /// Its id, as `list` prints it
         id: LetterId,
 
         /// One JSON object
         #[arg(long)]
         json: bool,
     },
-    /// Feed dead letters again: as new items, with all their attempts
+    /// Feed dead letters again, as new items with all their attempts
     #[command(
         after_help = "Example:\n  damper dead-letters redrive 17 18\n  damper dead-letters redrive --provider gleif --reason rejected"
     )]
     Redrive {
-        /// Their ids, as `list` gives them
+        /// Their ids, as `list` prints them
         #[arg(value_name = "ID", conflicts_with_all = ["provider", "reason", "all"])]
         ids: Vec<LetterId>,
 
         #[command(flatten)]
         which: Which,
 
-        /// Those of every provider
+        /// The dead letters of all providers
         #[arg(long, conflicts_with = "provider")]
         all: bool,
 
@@ -87,11 +87,11 @@ enum Action {
 
 #[derive(Debug, Args)]
 struct Which {
-    /// Those of this provider only
+    /// Only those of this provider
     #[arg(long)]
     provider: Option<String>,
 
-    /// Those of this reason only
+    /// Only those with this reason
     #[arg(long, value_parser = parse_reason, value_name = REASONS)]
     reason: Option<Reason>,
 }
@@ -224,7 +224,7 @@ async fn show(letters: &dyn DeadLetterStore, id: &LetterId, flag: &str, as_json:
 }
 
 fn no_letter(id: &LetterId, flag: &str) -> CliError {
-    let hint = format!("`damper dead-letters list{flag} --all` lists those there are");
+    let hint = format!("`damper dead-letters list{flag} --all` lists all dead letters");
     CliError::input(format!("there is no dead letter {id}"), hint)
 }
 
@@ -237,7 +237,7 @@ fn choose(
 ) -> Result<Vec<RedriveTarget>, CliError> {
     if ids.is_empty() && providers.is_empty() && !all {
         let hint = "name ids, or --provider NAME, or --all";
-        return Err(CliError::input("which dead letters are to be redriven is not said", hint));
+        return Err(CliError::input("no dead letters are selected", hint));
     }
     let letters = ids.iter().cloned().map(RedriveTarget::Letter);
     Ok(letters.chain(providers.into_iter().map(|provider| RedriveTarget::Provider(provider, reason))).collect())
@@ -267,7 +267,7 @@ async fn redrive(
     }
     let settled = match fetched_meanwhile {
         0 => String::new(),
-        number => format!("; of {number} the record has been fetched since"),
+        number => format!("; {number} are not, because their records have been fetched meanwhile"),
     };
-    put(format!("{fed} dead letters are fed again{settled}; those that were before are left out"))
+    put(format!("{fed} dead letters are fed again{settled}; those that were fed again before are skipped"))
 }

@@ -15,7 +15,7 @@ use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::screen::{put, put_json, table};
 
-/// Check what this machine needs to build and run providers, and say how to mend what is missing
+/// Check whether this machine can build and run providers, and show how to fix problems
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
@@ -23,9 +23,9 @@ Example:
   damper doctor --online            # also compare the clock with a server's
   damper doctor --json | jq '.checks[] | select(.state == \"problem\")'
 
-The exit code is 0 where nothing is a problem (a warning is none) and 4 where something is.")]
+The exit code is 4 if there is a problem, else 0. Warnings do not change it.")]
 pub(crate) struct Doctor {
-    /// Compare the clock with the Date of this server's answer, asked by plain HTTP
+    /// Compare the clock with the Date header of this server's response, over plain HTTP
     #[arg(long, value_name = "HOST[:PORT]", num_args = 0..=1, default_missing_value = "example.com")]
     online: Option<String>,
 
@@ -103,7 +103,7 @@ fn for_people(checks: &[Check]) -> String {
     let mut text = table(&std::iter::once(header).chain(checks.iter().map(row)).collect::<Vec<_>>());
     for Check { name, state, mend, .. } in checks {
         if let Some(mend) = mend {
-            text.push_str(&format!("\n{}: {name}\n  to mend it: {mend}\n", word(*state)));
+            text.push_str(&format!("\n{}: {name}\n  to fix it: {mend}\n", word(*state)));
         }
     }
     let count = |wanted| checks.iter().filter(|check| check.state == wanted).count();

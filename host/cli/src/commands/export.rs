@@ -20,16 +20,17 @@ Example:
   damper export gleif --day 2026-05-01 > gleif.ndjson
   damper export gleif --format csv -o gleif.csv
 
-In CSV a cell that a spreadsheet would run as a formula gets an apostrophe before it; NDJSON is verbatim.")]
+In CSV, an apostrophe is put before a cell that a spreadsheet would run as a formula. NDJSON is
+unchanged.")]
 pub(crate) struct Export {
     /// The provider's name
     provider: String,
 
-    /// One day only, as YYYY-MM-DD in the provider's own terms; default: all days
+    /// Only this day of the provider, as YYYY-MM-DD; default: all days
     #[arg(long)]
     day: Option<Day>,
 
-    /// How records are written
+    /// The output format
     #[arg(long, value_enum, default_value_t = FormatArg::Ndjson)]
     format: FormatArg,
 
@@ -37,7 +38,7 @@ pub(crate) struct Export {
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 
-    /// Leave out and count lines that are no records, rather than end at the first
+    /// Skip and count lines that are not records, instead of failing at the first
     #[arg(long)]
     skip_broken: bool,
 }
@@ -68,7 +69,7 @@ pub(crate) fn run(command: &Export, context: &Context) -> Result<Exit, CliError>
     let ExportSummary { objects, records, skipped } = exported;
     let mut said = format!("{}: {records} records from {objects} objects", command.provider);
     if skipped > 0 {
-        said.push_str(&format!("; {skipped} broken lines left out"));
+        said.push_str(&format!("; {skipped} broken lines skipped"));
     }
     context.screen.say(said);
     Ok(Exit::Done)

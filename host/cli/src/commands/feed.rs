@@ -29,12 +29,12 @@ Example:
   damper feed gleif items.csv --aws
 
 Formats:
-  ids     one id a line; spaces around it are cut off
-  csv     a header with a column `id`; other columns become parameters, where a cell is not empty
-  ndjson  {\"id\": \"...\", \"params\": {\"name\": \"value\"}} a line; params may be left out
-Blank lines are skipped. A malformed line (no UTF-8, an id that is empty or over 512 bytes, ...) is
-told by its number and not enqueued; the others are, and the exit code is 4. What is fed twice is
-fetched once a day, so that a file may be fed again where a feed has failed.")]
+  ids     one id per line; spaces around it are removed
+  csv     a header with a column `id`; non-empty cells of other columns become parameters
+  ndjson  {\"id\": \"...\", \"params\": {\"name\": \"value\"}} per line; params is optional
+Blank lines are skipped. Malformed lines (not UTF-8, an id that is empty or over 512 bytes, ...) are
+reported by number and not enqueued; the other lines are, and the exit code is 4. An item that is
+fed twice is fetched once a day, so a file can be fed again after a feed has failed.")]
 pub(crate) struct Feed {
     /// The provider's name
     provider: String,
@@ -50,7 +50,7 @@ pub(crate) struct Feed {
     #[arg(long)]
     keep_malformed: bool,
 
-    /// One JSON object: how many were accepted and malformed, and the first of these
+    /// One JSON object: the numbers of accepted and malformed items, and the first malformed ones
     #[arg(long)]
     json: bool,
 
@@ -70,8 +70,8 @@ impl ValueEnum for FormatArg {
     fn to_possible_value(&self) -> Option<PossibleValue> {
         let (name, help) = match self.0 {
             ItemFormat::Ids => ("ids", "One id a line"),
-            ItemFormat::Csv => ("csv", "A header with a column `id`, and a row an item"),
-            ItemFormat::Ndjson => ("ndjson", "A JSON object a line"),
+            ItemFormat::Csv => ("csv", "A header with a column `id`, then one row per item"),
+            ItemFormat::Ndjson => ("ndjson", "One JSON object per line"),
         };
         Some(PossibleValue::new(name).help(help))
     }
@@ -156,7 +156,8 @@ fn identity_params(context: &Context, config: &Config, command: &Feed) -> Result
         Err(FindError::NoComponent { looked_for, .. }) => {
             let looked_for: Vec<String> = looked_for.iter().map(|path| path.display().to_string()).collect();
             context.screen.warn(format!(
-                "there is no component for {name} yet (looked for {}); items are enqueued, and `damper run` will need it",
+                "there is no component for {name} yet (looked for {}); the items are enqueued, but `damper run` needs \
+                    it",
                 looked_for.join(", ")
             ));
             return Ok(Vec::new());
@@ -166,7 +167,7 @@ fn identity_params(context: &Context, config: &Config, command: &Feed) -> Result
     match ComponentFile::read(&path) {
         Ok(file) => Ok(file.manifest.identity),
         Err(error) => {
-            context.screen.warn(format!("the component cannot be used, and `damper run` will need it: {error}"));
+            context.screen.warn(format!("the component cannot be used, but `damper run` needs it: {error}"));
             Ok(Vec::new())
         }
     }
@@ -193,6 +194,6 @@ fn print_summary(command: &Feed, context: &Context, counts: &FileCounts, whole: 
         (0, _) | (_, false) => String::new(),
         (_, true) => format!(", of which {kept} are enqueued to become dead letters"),
     };
-    let end = if whole { "" } else { "; then it failed" };
+    let end = if whole { "" } else { "; then the feed failed" };
     put(format!("{provider}: {accepted} items accepted, {malformed} malformed{fate}{end}"))
 }

@@ -19,21 +19,21 @@ use crate::harden;
 use crate::lock;
 use crate::screen::{put_bytes, put_json, size, table};
 
-/// Fetch one record and print it, with the requests it took
+/// Fetch one record, and print it with its requests
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
   damper fetch gleif.wasm 529900W18LQJJN6SJ336
   damper fetch catfacts 1 --param lang=en --json
 
-The record goes to standard output; the requests, and what the component wrote, go to standard error.
-What it may reach and which secrets it gets is as for `damper run`.")]
+The record goes to standard output. The requests and the component's output go to standard error.
+The component has the same hosts and secrets as in `damper run`.")]
 pub(crate) struct Fetch {
     /// The component's file, or the provider's name
     #[arg(value_name = "FILE.wasm|PROVIDER")]
     provider: String,
 
-    /// The record's id in the API's terms
+    /// The record's id, as the API defines it
     id: String,
 
     /// A parameter of the item
@@ -171,10 +171,10 @@ pub(crate) fn exit(kind: &FailureKind) -> Exit {
 fn hint(kind: &FailureKind) -> Option<&'static str> {
     match kind {
         FailureKind::Throttled | FailureKind::Unavailable | FailureKind::TimedOut => Some("try again later"),
-        FailureKind::OutOfQuota => Some("the quota begins anew with the provider's next day"),
+        FailureKind::OutOfQuota => Some("the quota is full again on the provider's next day"),
         FailureKind::Unauthorized => Some("check the credential that damper.toml binds"),
         FailureKind::NotFound => Some("check the id"),
-        FailureKind::Trapped => Some("the component has a defect; what it wrote stands above"),
+        FailureKind::Trapped => Some("the component has a defect; see its output above"),
         _ => None,
     }
 }

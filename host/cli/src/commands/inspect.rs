@@ -20,11 +20,11 @@ Example:
   damper inspect gleif.wasm --json | jq .limits
   damper inspect --compat wit/released/0.1.0/provider.wit wit/provider.wit")]
 pub(crate) struct Inspect {
-    /// The component that `damper build` made
+    /// The component's file, as written by `damper build`
     #[arg(value_name = "FILE.wasm", required_unless_present = "compat")]
     file: Option<PathBuf>,
 
-    /// Compare two contracts, and refuse (exit code 4) what breaks components built against the older
+    /// Compare two contracts; exit code 4 if the newer one breaks components built against the older one
     #[arg(long, num_args = 2, value_names = ["OLD.wit", "NEW.wit"], conflicts_with = "file")]
     compat: Vec<PathBuf>,
 

@@ -12,20 +12,20 @@ use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::screen::{put, table};
 
-/// Show which hosts providers ask for beyond what damper.lock pins, and accept it
+/// Show which hosts providers ask for beyond those pinned in damper.lock, and accept them
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
-  damper lock                    # pins what is new, and shows what asks for more
-  damper lock --accept gleif     # takes what gleif asks for now
-  damper lock --accept           # takes what all ask for
+  damper lock                    # pins new providers, and shows those that ask for more
+  damper lock --accept gleif     # accepts what gleif asks for now
+  damper lock --accept           # accepts what all providers ask for
 
-With `hosts = \"manifest\"` a component says itself which hosts it reaches, and so which of them
-receive its credentials. damper.lock, beside damper.toml, keeps what that was with the first use. A
-build that asks for more is refused until it is accepted; one that asks for less is followed.
-The exit code is 4 while something waits to be accepted.")]
+With `hosts = \"manifest\"` a component's manifest decides which hosts it may reach and which of them
+receive its credentials. damper.lock, beside damper.toml, pins them at the first use. A build that
+asks for more is refused until it is accepted. A build that asks for less replaces the pin.
+The exit code is 4 while a provider asks for more than is pinned.")]
 pub(crate) struct LockCommand {
-    /// Take what these providers ask for now; all of them where none is named
+    /// Accept what these providers ask for now; without names: all providers
     #[arg(long, value_name = "PROVIDER", num_args = 0..)]
     accept: Option<Vec<String>>,
 }
@@ -85,7 +85,7 @@ fn settle(lock: &mut Lock, candidate: &Candidate, accepts: bool) -> (String, Str
     let (what, waits) = match &verdict {
         Verdict::New => ("pinned".to_owned(), false),
         Verdict::Unchanged => ("unchanged".to_owned(), false),
-        Verdict::Changed => ("another build or other settings, which ask for no more".to_owned(), false),
+        Verdict::Changed => ("the build or the settings changed; they do not ask for more".to_owned(), false),
         Verdict::Refused(growth) if accepts => (format!("accepted: {growth}"), false),
         Verdict::Refused(growth) => (format!("asks for more: {growth}"), true),
     };

@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::screen::{printable, put};
 
-/// Start a new provider: a project with a manifest, a function, its tests and a case
+/// Create a new provider: a project with a manifest, a function, its tests and a case
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
@@ -18,9 +18,8 @@ Example:
   damper new catfacts --lang js && cd catfacts && npm install && npm test && damper build
   damper new catfacts --lang python && cd catfacts && python3 -m unittest && damper build
 
-A component of Rust is the smallest and by far the fastest; those of JavaScript and Python bring
-their interpreter. The SDK of the language lies in damper's cache, and nothing is fetched for the
-tests.")]
+A Rust component is the smallest and by far the fastest; JavaScript and Python components contain
+their interpreter. The SDK of the language is in damper's cache, and the tests download nothing.")]
 pub(crate) struct New {
     /// The provider's name: 1 to 64 of a-z, 0-9 and "-", starting with a letter
     name: String,
@@ -29,7 +28,7 @@ pub(crate) struct New {
     #[arg(long, value_enum, default_value_t, value_name = "LANGUAGE")]
     lang: LanguageArg,
 
-    /// The folder to make; default: NAME in the working folder
+    /// The folder to create; default: NAME in the working folder
     #[arg(long, value_name = "DIR")]
     path: Option<PathBuf>,
 }
@@ -67,11 +66,11 @@ pub(crate) fn run(command: &New, context: &Context) -> Result<Exit, CliError> {
     let folder = command.path.clone().unwrap_or_else(|| command.name.clone().into());
     if folder.exists() {
         let hint = "choose another name, or another folder with --path; nothing was changed";
-        return Err(CliError::input_in(&folder, "the folder exists already", hint));
+        return Err(CliError::input_in(&folder, "the folder already exists", hint));
     }
     let sdk = Sdk::unpack(&context.for_builds().open_cache()?)?;
     scaffold(&folder, &command.name, language, &sdk)?;
-    put(format!("made the provider {} in {}", command.name, printable(&folder.display().to_string())))?;
+    put(format!("created the provider {} in {}", command.name, printable(&folder.display().to_string())))?;
     let test = match language {
         Language::Rust => "cargo test",
         Language::Js => "npm install && npm test",

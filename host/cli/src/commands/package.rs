@@ -27,13 +27,13 @@ Example:
   damper package --arch arm64 --isolated sec-edgar
   damper package --check                # what would change; nothing is built
 
-It writes, below dist:
+It writes into the folder dist:
   damper-x86_64.zip, damper-arm64.zip   the function's code: `bootstrap` and the compiled providers
-  damper.yaml                           the shared stack: function, role, table, bucket, alarms, dashboard
+  damper.yaml                           shared: function, role, table, bucket, alarms, dashboard
   providers/NAME.yaml                   a stack for each provider: stream, mapping, alarms
 
-The same input gives the same bytes. A function runs the providers of its zip and no other: package
-all that are to run, each time. Exit code 6 with --check: something would change.")]
+The same input gives the same bytes. A function runs only the providers of its zip, so package all
+of them each time. With --check, exit code 6 means that something would change.")]
 pub(crate) struct Package {
     /// Providers: names, crates' folders or .wasm files; default: all that damper.toml names
     #[arg(value_name = "PROVIDER")]
@@ -47,7 +47,7 @@ pub(crate) struct Package {
     #[arg(long, value_name = "DIR", conflicts_with = "bootstrap")]
     source: Option<PathBuf>,
 
-    /// A ready `bootstrap` instead; one for each architecture
+    /// A ready `bootstrap` instead of building one; give one for each architecture
     #[arg(long, value_name = "FILE")]
     bootstrap: Vec<PathBuf>,
 
@@ -55,7 +55,7 @@ pub(crate) struct Package {
     #[arg(long, value_name = "NAME")]
     isolated: Vec<String>,
 
-    /// Let providers through that do not conform
+    /// Package providers even if they do not conform
     #[arg(long, conflicts_with = "check")]
     no_conformance: bool,
 
@@ -63,7 +63,7 @@ pub(crate) struct Package {
     #[arg(short, long, value_name = "DIR", default_value = "dist")]
     output: PathBuf,
 
-    /// Build and write nothing: tell what would change, with exit code 6 if anything would
+    /// Show what would change, with exit code 6 if anything would; build and write nothing
     #[arg(long)]
     check: bool,
 

@@ -10,7 +10,7 @@ use crate::context::{self, Context};
 use crate::error::{CliError, Exit};
 use crate::screen::{printable, put};
 
-/// Stop a provider until it is resumed; nothing that runs by itself undoes it
+/// Stop a provider until `damper resume`; nothing resumes it automatically
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
@@ -18,14 +18,14 @@ Example:
   damper pause gleif --reason \"they asked us to wait until Monday\"
   damper pause gleif --aws
 
-A `damper run` that is under way starts nothing more within ten seconds; what is in flight ends
-and is stored. `damper resume gleif` goes on where it stopped. In AWS an invocation that is under
-way does the same, and the mapping is disabled.")]
+A running `damper run` starts no more fetches within ten seconds; fetches in flight are finished and
+stored. `damper resume gleif` continues from there. In AWS, a running invocation does the same, and
+the mapping is disabled.")]
 pub(crate) struct Pause {
     /// The provider's name
     provider: String,
 
-    /// Why, for whoever looks at `damper status`
+    /// The reason, which `damper status` shows
     #[arg(long, value_name = "TEXT", default_value = "paused")]
     reason: String,
 
@@ -44,9 +44,9 @@ pub(crate) fn run(command: &Pause, context: &Context) -> Result<Exit, CliError> 
     let (provider, was_stopped) = (&command.provider, before.needs_operator());
     match before.breaker {
         ProviderStop::Open { since, by, reason } if was_stopped => {
-            put(format!("{provider} is stopped already, since {since:.0} by {by}: {}", printable(&reason)))?
+            put(format!("{provider} is already stopped, since {since:.0} by {by}: {}", printable(&reason)))?
         }
-        _ => put(format!("{provider} is paused; `damper resume {provider}{}` goes on", command.backend.flag()))?,
+        _ => put(format!("{provider} is paused; `damper resume {provider}{}` ends the pause", command.backend.flag()))?,
     }
     Ok(Exit::Done)
 }

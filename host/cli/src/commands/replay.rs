@@ -19,7 +19,7 @@ use crate::context::{self, Context};
 use crate::error::{CliError, Exit};
 use crate::screen::{printable, printable_lines, put, put_bytes, put_json};
 
-/// Fetch a dead letter's item once more, against the answers that were kept, and tell what came of it
+/// Fetch a dead letter's item again, against the stored responses, and show the result
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
@@ -27,15 +27,15 @@ Example:
   damper dead-letters show 17 --json > letter.json && damper replay letter.json
   damper replay 17 --live                 # against the API, as `damper fetch`
 
-Without --live no request leaves this machine, and the secrets are made up. The component is the one that
-damper.toml names now: after a mend, the replay shows whether it is one. The exit code is 0 where a record
-came, else that of `damper fetch`.")]
+Without --live, no request leaves this machine, and the secrets are invented. The component is the
+one that damper.toml names now, so a replay shows whether a fix works. The exit code is 0 if the
+fetch returns a record, else that of `damper fetch`.")]
 pub(crate) struct Replay {
-    /// The dead letter's number, as `damper dead-letters list` gives it, or a file that holds it as JSON
+    /// The dead letter's number, as `damper dead-letters list` prints it, or a file that contains it as JSON
     #[arg(value_name = "NUMBER|FILE")]
     letter: String,
 
-    /// Against the API, with what damper.toml grants
+    /// Fetch from the API, with the grants of damper.toml
     #[arg(long)]
     live: bool,
 
@@ -53,15 +53,18 @@ pub(crate) fn run(command: &Replay, context: &Context) -> Result<Exit, CliError>
     let letter = letter(&command.letter, &config, context)?;
     let bound = provider::open(&config, &letter.provider)?;
     if !letter.component.is_empty() && bound.file.digest != letter.component {
-        context.screen.say("the component is another than the one that failed");
+        context.screen.say("the component differs from the one that failed");
     }
     if command.live {
         let item = Item::parse(&letter.payload).map_err(|error| {
-            CliError::input(format!("the dead letter's payload is no item: {error}"), "feed the item anew, corrected")
+            CliError::input(
+                format!("the dead letter's payload is not an item: {error}"),
+                "correct the item and feed it again",
+            )
         })?;
         return fetch::now(context, &config, &bound, item, command.json);
     }
-    let hint = "`damper dead-letters show` tells why it was given up on; --live asks the API";
+    let hint = "`damper dead-letters show` shows why it was given up on; --live fetches it from the API";
     let Case { case, notes } =
         Case::of(&letter, bound.grants.config.clone()).map_err(|error| CliError::input(error.to_string(), hint))?;
     for note in notes {
@@ -78,7 +81,7 @@ fn letter(named: &str, config: &Config, context: &Context) -> Result<DeadLetter,
         let letters = Letters::new(context.existing_database(config)?);
         let found = context::runtime()?.block_on(letters.show(number))?;
         let missing = || {
-            let hint = "`damper dead-letters list --all` lists those there are";
+            let hint = "`damper dead-letters list --all` lists all dead letters";
             CliError::input(format!("there is no dead letter {number}"), hint)
         };
         return Ok(found.ok_or_else(missing)?.letter);
@@ -90,8 +93,8 @@ fn letter(named: &str, config: &Config, context: &Context) -> Result<DeadLetter,
 fn read(path: &Path) -> Result<DeadLetter, CliError> {
     let text = fs::read(path).map_err(CliError::file("read the dead letter", path))?;
     serde_json::from_slice(&text).map_err(|error| {
-        let hint = "`damper dead-letters show NUMBER --json` prints one";
-        CliError::input_in(path, format!("it is no dead letter: {error}"), hint)
+        let hint = "`damper dead-letters show NUMBER --json` prints a dead letter";
+        CliError::input_in(path, format!("it is not a dead letter: {error}"), hint)
     })
 }
 
@@ -115,18 +118,18 @@ fn tell(report: RunReport, letter: &DeadLetter, as_json: bool) -> Result<Exit, C
 
 fn show(case: &CaseReport, letter: &DeadLetter, is_same: bool) -> Result<(), CliError> {
     for line in &case.log {
-        put(format!("it wrote {}", printable(line)))?;
+        put(format!("the component wrote {}", printable(line)))?;
     }
     match &case.outcome {
         Some(Ok(record)) => {
-            put("a record comes of the same answers now:")?;
+            put("the same responses now give a record:")?;
             put_bytes(&record.body)?;
             put_bytes(b"\n")
         }
         Some(Err(failure)) if is_same => put(format!("the same failure: {}", printable(&failure.to_string()))),
         Some(Err(failure)) => {
-            put(format!("it fails otherwise now: {}", printable(&failure.to_string())))?;
-            put(format!("then it was: {}", printable(&letter.message)))?;
+            put(format!("the failure is a different one now: {}", printable(&failure.to_string())))?;
+            put(format!("the failure before: {}", printable(&letter.message)))?;
             problems(case)
         }
         None => problems(case),

@@ -10,12 +10,12 @@ use crate::context::{self, Context};
 use crate::error::{CliError, Exit};
 use crate::screen::{printable, put};
 
-/// Let a provider go on: the pause is over, or what stopped it is mended
+/// Resume a provider after a pause, or after the cause of its stop is fixed
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
   damper resume gleif
-  damper resume gleif --allow-dead-letters 500   # those ids are gone for good: do not stop for them
+  damper resume gleif --allow-dead-letters 500   # those ids no longer exist: do not stop for them
   damper resume gleif --aws")]
 pub(crate) struct Resume {
     /// The provider's name
@@ -44,18 +44,18 @@ pub(crate) fn run(command: &Resume, context: &Context) -> Result<Exit, CliError>
             printable(&reason)
         ))?,
         (ProviderStop::Open { since, by, reason }, _) => put(format!(
-            "{} goes on; it was stopped since {since:.0} by {by}: {}",
+            "{} is resumed; it was stopped since {since:.0} by {by}: {}",
             command.provider,
             printable(&reason)
         ))?,
         (ProviderStop::Closed, Some(disabled)) => put(format!(
-            "{} goes on; its mapping was disabled since {:.0} by {}",
+            "{} is resumed; its mapping was disabled since {:.0} by {}",
             command.provider, disabled.since, disabled.by
         ))?,
         (ProviderStop::Closed, None) => put(format!("{} was not stopped", command.provider))?,
     }
     if let Some(allowed) = command.allow_dead_letters {
-        put(format!("{allowed} more dead letters are allowed before it stops for them"))?;
+        put(format!("{allowed} more dead letters are allowed before it stops again"))?;
     }
     Ok(Exit::Done)
 }

@@ -28,31 +28,31 @@ use summary::ProviderSummary;
 /// The most fetches at a time, over all providers: each holds memory for an instance.
 const MAX_IN_FLIGHT: u32 = 1_000;
 
-/// Drain the streams to the output folder: fetch what was fed, once a day
+/// Fetch the fed items into the output folder, each once a day
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
-  damper run                     # whatever is pending
+  damper run                     # all pending items
   damper run gleif sec-edgar
-  damper run --watch             # and what is fed later, until Ctrl-C
-  damper run gleif --charts .    # and a picture of it, gleif.svg
+  damper run --watch             # also items that are fed later, until Ctrl-C
+  damper run gleif --charts .    # also draws a chart, gleif.svg
 
-Ctrl-C and SIGTERM stop cleanly: what is in flight is finished and stored. A second one stops at
-once; then what was in flight is fetched again by the next run. Items that wait for their next
-attempt hold up no others; where only such are left a run waits up to five minutes for the next,
-else it ends with exit code 6. With --watch it fetches them when they are due. Records lie in the
-output folder as PROVIDER/DAY/OWNER/CHUNK.ndjson; `damper export PROVIDER` prints them as one
-stream.")]
+Ctrl-C and SIGTERM stop cleanly: fetches in flight are finished and stored. A second signal stops at
+once; the next run then repeats the fetches that were in flight. Items that wait for their next
+attempt do not delay others. If only such items are left, a run waits up to five minutes for the
+next one, else it ends with exit code 6. With --watch it fetches them when they are due. Records are
+stored in the output folder as PROVIDER/DAY/OWNER/CHUNK.ndjson; `damper export PROVIDER` prints them
+as one stream.")]
 pub(crate) struct Run {
-    /// The providers; default: all that have something pending
+    /// The providers; default: all with pending items
     #[arg(value_name = "PROVIDER")]
     providers: Vec<String>,
 
-    /// Keep running for what is fed later
+    /// Keep running, and fetch items that are fed later
     #[arg(long)]
     watch: bool,
 
-    /// Write a chart of each provider's run into this folder, as PROVIDER.svg: limit, in flight, answers, latency, batch size
+    /// Write a chart of each provider's run into this folder, as PROVIDER.svg: limit, in flight, responses, latency, batch size
     #[arg(long, value_name = "FOLDER")]
     charts: Option<PathBuf>,
 

@@ -13,7 +13,7 @@ use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::screen::put;
 
-/// Try an algorithm on a simulated API: hours in seconds, and the same every time
+/// Run an algorithm against a simulated API: hours in seconds, with the same result every time
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
@@ -21,7 +21,7 @@ Example:
   damper simulate host/sim/scenarios/heavy-tail.toml --algorithm vector-arc --json
   damper simulate --compare host/sim/scenarios
 
-A scenario says what the API is like over time, what there is to fetch, and for how long to look:
+A scenario describes the API over time, the items to fetch, and the simulated time:
   duration = \"30m\"
   max_concurrency = 50
   fetch_timeout = \"30s\"
@@ -50,7 +50,7 @@ pub(crate) struct Simulate {
     #[arg(long, value_name = "FILE", conflicts_with = "compare")]
     svg: Option<PathBuf>,
 
-    /// Everything that is known of the run as one JSON object, every second of it among that
+    /// All data of the run as one JSON object, including each second
     #[arg(long, conflicts_with = "compare")]
     json: bool,
 

@@ -13,23 +13,23 @@ use crate::screen::{put, put_json, table};
 
 use state::{as_line, as_rows};
 
-/// Show what the streams have come to, how hard each API is pressed, and who is stopped
+/// Show each stream's counts, each API's limit and batch size, and which providers are stopped
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
   damper status                       # a line for each provider
-  damper status gleif                 # all that is known of one
+  damper status gleif                 # all details of one provider
   damper status --aws                 # those whose streams are mapped to the function
   damper status --json | jq 'select(.breaker.state == \"open\").provider'
 
-In AWS nobody counts what came of the items of a stream: fed, fetched, skipped and pending are
-not known, dead letters are those kept and not redriven, and the dashboard has the rest.")]
+AWS keeps no per-stream outcome counts: fed, fetched, skipped and pending are not known, and dead
+letters are those that are stored and not redriven. The dashboard shows the rest.")]
 pub(crate) struct Status {
-    /// The providers, to be shown whole; default: a line for each that was ever fed
+    /// The providers to show in detail; default: one line for each provider that was ever fed
     #[arg(value_name = "PROVIDER")]
     providers: Vec<String>,
 
-    /// One JSON object a line, for each provider
+    /// One JSON object per line, for each provider
     #[arg(long)]
     json: bool,
 

@@ -33,15 +33,15 @@ Example:
   damper test providers/gleif --filter not-found
   damper test gleif.wasm --cases providers/gleif/cases --json
   damper test --record 529900W18LQJJN6SJ336 # a case from the real API
-  damper test --conformance                 # everything that an API may do, from one good case
+  damper test --conformance                 # all kinds of responses and failures
   damper test --wasm -- an_unknown_thing    # the crate's own tests, compiled for wasm
 
-A case says which requests the provider has to send, what it gets for them, and which record or
-failure has to come of it. It runs in the engine, the limits and the egress policy of production;
-the network alone is a test's, and clocks and randomness stand still. A request that no case
-foresees fails it, and so does one that was foreseen and not sent.
+A case lists the requests that the provider must send, the response to each, and the expected record
+or failure. It runs with the engine, the limits and the egress policy of production; only the
+network is simulated, and clocks and random numbers are fixed. A case fails if the provider sends
+another request, or does not send a listed one.
 
-The exit code is 0 where all cases pass and 4 where one does not.")]
+The exit code is 0 if all cases pass, else 4.")]
 pub(crate) struct Test {
     /// The provider's folder, or its component
     #[arg(value_name = "PATH", default_value = ".")]
@@ -51,15 +51,15 @@ pub(crate) struct Test {
     #[arg(long, value_name = "DIR")]
     cases: Option<PathBuf>,
 
-    /// Only the cases whose name holds this text
+    /// Only the cases whose name contains this text
     #[arg(long, value_name = "TEXT")]
     filter: Option<String>,
 
-    /// Test the component that is there, also where the crate is newer
+    /// Test the existing component, even if the crate is newer
     #[arg(long)]
     no_build: bool,
 
-    /// Try out everything that an API may do to the provider, from the first good case
+    /// Test how the provider handles responses and failures of all kinds, starting from the first good case
     #[arg(long)]
     conformance: bool,
 
@@ -67,15 +67,15 @@ pub(crate) struct Test {
     #[arg(long, value_name = "SIZE", value_parser = parse_bytes, default_value = "32MiB", requires = "conformance")]
     max_size: u64,
 
-    /// Write what came into the cases that expect another record
+    /// Write the received record into each case that expects another one
     #[arg(long, conflicts_with = "conformance")]
     bless: bool,
 
-    /// Run again whenever something changes
+    /// Run again after each change
     #[arg(long, conflicts_with = "record")]
     watch: bool,
 
-    /// Make cases from the real API, with what damper.toml grants
+    /// Create cases from the real API, with the grants of damper.toml
     #[arg(long, value_name = "ID", num_args = 1.., conflicts_with_all = ["conformance", "bless", "filter", "junit", "json"])]
     record: Vec<String>,
 
@@ -83,7 +83,8 @@ pub(crate) struct Test {
     #[arg(long = "param", value_name = "NAME=VALUE", value_parser = parse_param, requires = "record")]
     params: Vec<(String, String)>,
 
-    /// A header whose value no recorded case may hold, beside Authorization, Cookie, X-Api-Key and the like
+    /// One more header whose value is left out of recordings, as for Authorization, Cookie, X-Api-Key and similar
+    /// headers
     #[arg(long, value_name = "HEADER", requires = "record")]
     redact: Vec<String>,
 
@@ -95,7 +96,7 @@ pub(crate) struct Test {
     #[arg(long, value_name = "FILE", conflicts_with = "conformance")]
     junit: Option<PathBuf>,
 
-    /// Run the crate's own tests (cargo's) in the engine, in place of its cases
+    /// Run the crate's own cargo tests in the engine, instead of its cases
     #[arg(long, conflicts_with_all = ["cases", "filter", "no_build", "json", "junit"])]
     wasm: bool,
 

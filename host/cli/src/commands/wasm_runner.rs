@@ -45,7 +45,7 @@ pub(crate) fn run(command: &WasmRunner, context: &Context) -> Result<Exit, CliEr
         Ok(ProgramOutcome::Exited(0)) => Ok(Exit::Done),
         Ok(ProgramOutcome::Exited(_)) => Ok(Exit::Unexpected),
         Ok(ProgramOutcome::Trapped(why)) => {
-            context.screen.say(format!("the program ended by a trap, as a panic does in wasm: {why}"));
+            context.screen.say(format!("the program trapped, as a panic does in WebAssembly: {why}"));
             Ok(Exit::Unexpected)
         }
         Err(ProgramError::Host(error)) => Err(error.into()),

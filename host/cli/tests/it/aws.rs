@@ -96,7 +96,7 @@ async fn a_pause_holds_in_the_control_item_and_in_the_mapping_until_it_is_resume
     assert!(stack.is_enabled(DEMO).await);
     let paused = stack.damper(&["pause", DEMO, "--aws", "--reason", "they asked us"]);
     assert!(paused.starts_with("exit code 0\n"), "{paused}");
-    assert!(paused.contains("demo is paused; `damper resume demo --aws` goes on"), "{paused}");
+    assert!(paused.contains("demo is paused; `damper resume demo --aws` ends the pause"), "{paused}");
     let breaker = ledger.control(DEMO).await.unwrap().breaker;
     assert!(
         matches!(&breaker, ProviderStop::Open { by: OpenedBy::Operator, reason, .. } if reason == "they asked us"),
@@ -114,10 +114,10 @@ async fn a_pause_holds_in_the_control_item_and_in_the_mapping_until_it_is_resume
     let nobody = stack.damper(&["pause", "nobody", "--aws"]);
     assert!(nobody.starts_with("exit code 4\n") && nobody.contains("no stream that is mapped"), "{nobody}");
     let again = stack.damper(&["pause", DEMO, "--aws"]);
-    assert!(again.contains("demo is stopped already") && again.contains("they asked us"), "{again}");
+    assert!(again.contains("demo is already stopped") && again.contains("they asked us"), "{again}");
 
     let resumed = stack.damper(&["resume", DEMO, "--aws", "--allow-dead-letters", "7"]);
-    assert!(resumed.contains("demo goes on; it was stopped since "), "{resumed}");
+    assert!(resumed.contains("demo is resumed; it was stopped since "), "{resumed}");
     let control = ledger.control(DEMO).await.unwrap();
     assert_eq!((control.breaker, control.dead_letters_allowed), (ProviderStop::Closed, 7));
     assert!(stack.is_enabled(DEMO).await);

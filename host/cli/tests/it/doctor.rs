@@ -54,7 +54,7 @@ fn a_provider_that_cannot_be_read_is_a_problem() {
     let dir = TestDir::with(&[("damper.toml", "[providers.gone]\nhosts = \"manifest\"\n")]);
     let text = dir.damper(&["doctor"]);
     assert!(text.starts_with("exit code 4\n"), "{text}");
-    assert!(text.contains("gone: there is no component") && text.contains("to mend it: "), "{text}");
+    assert!(text.contains("gone: there is no component") && text.contains("to fix it: "), "{text}");
     let wrong = TestDir::with(&[("damper.toml", "odd = 1\n")]).damper(&["doctor"]);
     assert!(wrong.starts_with("exit code 4\n") && wrong.contains("unknown field `odd`"), "{wrong}");
 }

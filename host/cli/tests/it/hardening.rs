@@ -68,6 +68,9 @@ fn a_layer_that_there_is_not_is_an_error() {
     let dir = new_test_dir();
     let output = dir.command(&["run", "demo"]).env("DAMPER_HARDENING", "no-filse").output().unwrap();
     let text = dir.text(&output);
-    assert!(text.contains("\"no-filse\" is none of on, off, no-dumps, no-files and no-system-calls"), "{text}");
+    assert!(
+        text.contains("\"no-filse\" is not a hardening setting: write on, off, no-dumps, no-files or no-system-calls"),
+        "{text}"
+    );
     assert_eq!(output.status.code(), Some(4), "{text}");
 }

@@ -52,7 +52,7 @@ fn a_pause_is_told_with_its_reason_until_it_is_resumed() {
     dir.write("demo.wasm", &provider(MANIFEST));
     dir.damper(&["feed", "demo", "ids.csv"]);
     let paused = dir.damper(&["pause", "demo", "--reason", "they asked\u{1b}[2J us"]);
-    assert!(paused.contains("demo is paused; `damper resume demo` goes on"), "{paused}");
+    assert!(paused.contains("demo is paused; `damper resume demo` ends the pause"), "{paused}");
     let status = dir.damper(&["status", "demo"]);
     for part in ["paused since ", "they asked\\u{1b}[2J us", "mapping disabled", "by operator", "1000 of 1000 requests"]
     {
@@ -61,9 +61,9 @@ fn a_pause_is_told_with_its_reason_until_it_is_resumed() {
     let nobody = dir.damper(&["pause", "nobody"]);
     assert!(nobody.starts_with("exit code 4\n") && nobody.contains("never fed"), "{nobody}");
     let again = dir.damper(&["pause", "demo"]);
-    assert!(again.contains("demo is stopped already") && again.contains("they asked"), "{again}");
+    assert!(again.contains("demo is already stopped") && again.contains("they asked"), "{again}");
     let resumed = dir.damper(&["resume", "demo"]);
-    assert!(resumed.contains("demo goes on; it was stopped since "), "{resumed}");
+    assert!(resumed.contains("demo is resumed; it was stopped since "), "{resumed}");
     let status = dir.damper(&["status", "demo", "--json"]);
     assert!(status.contains(r#""enabled":true"#) && status.contains(r#""breaker":{"state":"closed"}"#), "{status}");
 }
@@ -80,7 +80,7 @@ fn charts_that_cannot_be_written_are_told_before_anything_is_fetched() {
 fn how_the_slow_loop_runs_is_checked() {
     for (toml, complaint) in [
         ("[mapping]\ntick = \"0s\"", "mapping.tick must be at least"),
-        ("[mapping]\nlag = \"soon\"", "no duration"),
+        ("[mapping]\nlag = \"soon\"", "not a duration"),
         ("[mapping]\ntock = \"1m\"", "unknown field `tock`"),
     ] {
         let said = TestDir::with(&[("damper.toml", toml)]).damper(&["status"]);

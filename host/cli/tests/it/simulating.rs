@@ -20,7 +20,7 @@ fn a_scenario_is_run_shown_and_drawn_and_is_the_same_every_time() {
         assert!(shown.contains(part), "{part}: {shown}");
     }
     let svg = std::fs::read_to_string(dir.path().join("cap.svg")).unwrap();
-    assert!(svg.starts_with("<svg") && svg.contains("what the API bears best"));
+    assert!(svg.starts_with("<svg") && svg.contains("optimal API concurrency"));
     assert_eq!(shown, dir.damper(&["simulate", "cap.toml", "--svg", "cap.svg"]));
 }
 

@@ -54,7 +54,7 @@ fn check_private(metadata: &Metadata) -> Result<(), String> {
     }
     let mode = metadata.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
-        return Err(format!("others may read it (mode {mode:04o}); run `chmod 600` on it"));
+        return Err(format!("other users can read it (mode {mode:04o}); run `chmod 600` on it"));
     }
     Ok(())
 }

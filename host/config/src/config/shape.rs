@@ -98,7 +98,7 @@ impl Default for MappingConfig {
 
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
-    parse_duration(&text).map_err(|how| D::Error::custom(format!("{text:?} is no duration; {how}")))
+    parse_duration(&text).map_err(|how| D::Error::custom(format!("{text:?} is not a duration; {how}")))
 }
 
 fn tick<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {

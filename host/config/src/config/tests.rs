@@ -121,11 +121,11 @@ fn a_file_that_others_can_change_or_exchange_is_refused_with_the_command_that_me
     let refused = |named: &Path, at: &Path| {
         let error = Config::load(Some(named), place.path()).unwrap_err();
         assert!(
-            matches!(error, ConfigError::Changeable { .. }) && error.to_string().contains("others may write"),
+            matches!(error, ConfigError::Changeable { .. }) && error.to_string().contains("other users can write"),
             "{error}"
         );
         assert_eq!(error.place(), at.display().to_string());
-        assert!(error.hint().unwrap().starts_with(&format!("`chmod go-w {}`", at.display())), "{:?}", error.hint());
+        assert!(error.hint().unwrap().ends_with(&format!("`chmod go-w {}`", at.display())), "{:?}", error.hint());
     };
     for mode in [0o666, 0o646] {
         allow(&path, mode);

@@ -43,7 +43,7 @@ pub enum LockError {
     #[error(transparent)]
     Changeable(#[from] ConfigError),
     /// The file is no damper.lock of this version.
-    #[error("what was granted is not known: {problem}")]
+    #[error("the pinned grants cannot be read: {problem}")]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -82,11 +82,11 @@ impl LockError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Damaged { .. } => Some(
-                "restore it from version control; or delete it, and look at what `damper lock` then pins".to_owned(),
-            ),
+            Self::Damaged { .. } => {
+                Some("restore it from version control; or delete it, and check what `damper lock` then pins".to_owned())
+            }
             Self::Refused { provider, .. } => {
-                Some(format!("if you agree: `damper lock --accept {provider}`; else go back to the build before"))
+                Some(format!("if you agree: `damper lock --accept {provider}`; else go back to the previous build"))
             }
             Self::Changeable(error) => error.hint(),
             Self::Unreadable { .. } | Self::Unwritable(_) => None,
@@ -297,7 +297,7 @@ mod tests {
         assert!(error.hint().unwrap().contains("version control"), "{error}");
         fs::write(&file.path, "version = 1\n").unwrap();
         fs::set_permissions(&file.path, Permissions::from_mode(0o666)).unwrap();
-        assert!(file.read().unwrap_err().to_string().contains("others may write"));
+        assert!(file.read().unwrap_err().to_string().contains("other users can write"));
         fs::set_permissions(&file.path, Permissions::from_mode(0o644)).unwrap();
         assert_eq!(file.read().unwrap(), Some(Lock::default()));
     }

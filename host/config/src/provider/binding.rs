@@ -96,7 +96,7 @@ fn source(config: &Config, place: &SecretPlace) -> Result<FoundSecret, SecretPla
                 Err(unusable(problem, "set it for this run"))
             }
             Err(NotUtf8) => {
-                let problem = format!("names the environment variable {variable}, which is no UTF-8");
+                let problem = format!("names the environment variable {variable}, which is not UTF-8");
                 Err(unusable(problem, "put the secret into a file as text"))
             }
         },
@@ -113,7 +113,7 @@ fn source(config: &Config, place: &SecretPlace) -> Result<FoundSecret, SecretPla
             let problem = "names a secret of AWS Secrets Manager, which is read in AWS only";
             Err(unusable(
                 problem.to_owned(),
-                "for a run on this machine, say `env = \"NAME\"` or `file = \"path\"` instead of `secret`",
+                "for a run on this machine, write `env = \"NAME\"` or `file = \"path\"` instead of `secret`",
             ))
         }
     }

@@ -37,7 +37,8 @@ pub use state::{Disabled, Governor, Notes, Pending, Seen};
 
 /// How long a batch should take: its end is a barrier, at which the slowest fetch is waited for by all slots.
 pub const TARGET: Duration = Duration::from_secs(600);
-/// How often a tick comes, where the mapping is not the poller's own.
+/// The default of `[mapping] tick` in damper.toml, the interval of the ticks of `damper run`.
+/// In AWS the stack's schedule invokes the ticks.
 pub const TICK: Duration = Duration::from_secs(600);
 /// How long the API is probed inside invocations before the mapping is disabled, and how long a wait must be to disable it.
 pub const LONG: Duration = Duration::from_secs(15 * 60);

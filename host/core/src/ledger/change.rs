@@ -109,7 +109,7 @@ impl<'a> ControlChange<'a> {
             (Err(error), None) | (_, Some(error)) => return Err(error),
         };
         if self.writes >= MOST_WRITES {
-            let message = "others change it all the time: try again later".to_owned();
+            let message = "other processes keep changing it: try again later".to_owned();
             return Err(LedgerError::Failed { action: "change the control item", message });
         }
         Ok(WriteResult::Refused(there))

@@ -111,7 +111,7 @@ fn spans(field: &str, texts: &[String]) -> Result<Vec<Span>, ManifestError> {
 /// Checks a list of spans: `None` is an absent list, which is allowed.
 pub(super) fn span_count(field: &str, count: Option<usize>) -> Result<(), ManifestError> {
     match count {
-        Some(0) => Err(ManifestError::value(field, "[]", "leave it out, or list spans as in [\"Sat-Sun\"]")),
+        Some(0) => Err(ManifestError::value(field, "[]", "remove it, or list spans as in [\"Sat-Sun\"]")),
         Some(count) if count > MAX_SPANS => {
             Err(ManifestError::value(field, format!("{count} spans"), format!("it may have at most {MAX_SPANS}")))
         }
@@ -139,7 +139,7 @@ pub(super) fn requests_per_second(value: f64) -> Result<f64, ManifestError> {
 pub(super) fn daily_quota(value: i128) -> Result<u64, ManifestError> {
     let quota = u64::try_from(value).ok().filter(|quota| *quota > 0);
     quota.ok_or_else(|| {
-        ManifestError::value("limits.daily_quota", value, "it must be at least 1; leave it out for no quota")
+        ManifestError::value("limits.daily_quota", value, "it must be at least 1; for no quota, remove it")
     })
 }
 
@@ -214,7 +214,7 @@ fn duration(
 ) -> Result<Duration, ManifestError> {
     let Some(word) = word else { return Ok(default) };
     let value = parse_duration(&word.text)
-        .map_err(|how| ManifestError::value(field, word, format!("it is no duration; {how}")))?;
+        .map_err(|how| ManifestError::value(field, word, format!("it is not a duration; {how}")))?;
     check(value).map_err(|error| error.with_written_value(word))
 }
 
@@ -226,6 +226,6 @@ fn bytes(
 ) -> Result<u64, ManifestError> {
     let Some(word) = word else { return Ok(default) };
     let value =
-        parse_bytes(&word.text).map_err(|how| ManifestError::value(field, word, format!("it is no size; {how}")))?;
+        parse_bytes(&word.text).map_err(|how| ManifestError::value(field, word, format!("it is not a size; {how}")))?;
     check(value).map_err(|error| error.with_written_value(word))
 }

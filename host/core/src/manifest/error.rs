@@ -15,7 +15,7 @@ use crate::escape::escape_text;
 #[non_exhaustive]
 pub enum ManifestError {
     /// The text is longer than [`MAX_MANIFEST_BYTES`].
-    #[error("the manifest has {bytes} bytes, more than {MAX_MANIFEST_BYTES}: leave out what is no setting")]
+    #[error("the manifest has {bytes} bytes, more than {MAX_MANIFEST_BYTES}: remove everything that is not a setting")]
     TooLong {
         /// The text's length.
         bytes: usize,

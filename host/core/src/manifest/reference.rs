@@ -42,7 +42,7 @@ pub enum Absent {
 impl Display for Absent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Refused => f.write_str("must be there"),
+            Self::Refused => f.write_str("required"),
             Self::Value(value) => write!(f, "`{value}`"),
             Self::Words(words) => f.write_str(words),
         }
@@ -76,7 +76,7 @@ pub fn keys() -> Vec<Key> {
 /// The keys as a table in Markdown.
 #[must_use]
 pub fn markdown() -> String {
-    let mut text = String::from("| key | is | default | allowed | meaning |\n| --- | --- | --- | --- | --- |\n");
+    let mut text = String::from("| key | type | default | allowed | meaning |\n| --- | --- | --- | --- | --- |\n");
     for key in keys() {
         let Key { kind, default, bounds, meaning, .. } = &key;
         // Writing to a string does not fail.
@@ -88,31 +88,31 @@ pub fn markdown() -> String {
 fn top() -> Vec<Key> {
     let key = |name, kind, default, meaning| Key::new(("", name), kind, default, meaning);
     vec![
-        key("name", "text", Absent::Refused, "the provider, in every command and file")
+        key("name", "text", Absent::Refused, "the provider's name, in every command and file")
             .within(format!("1 to {MAX_NAME_BYTES} of a-z, 0-9 and `-`, a letter first")),
         key("version", "text", Absent::Refused, "the provider's own version")
             .within("MAJOR.MINOR.PATCH, with an optional -PRERELEASE"),
-        key("description", "text", value("\"\""), "what is fetched, for people")
+        key("description", "text", value("\"\""), "a description of the data, for people")
             .within(format!("one line, at most {MAX_DESCRIPTION_BYTES} bytes")),
         key(
             "identity",
             "list of text",
             value("[]"),
-            "the params that tell one record from another, beside the id; the others are hints",
+            "the params that identify a record together with the id; other params are hints",
         )
         .within(format!("at most {MAX_ENTRIES} names of 1 to {MAX_NAME_BYTES} bytes")),
         Key::new(
             ("egress", "hosts"),
             "list of text",
             Absent::Refused,
-            "the hosts that may be asked, by https on port 443",
+            "the hosts that may receive requests, by https on port 443",
         )
         .within(format!("1 to {MAX_ENTRIES} host names; no address, port or wildcard")),
         Key::new(
             ("config", "KEY"),
             "text, number or boolean",
             Absent::Words("no setting"),
-            "what an operator may set, and its default; `\"\"`: must be set",
+            "a setting for the operator, with its default; `\"\"`: the operator must set it",
         )
         .within(format!("at most {MAX_ENTRIES} keys of 1 to {MAX_NAME_BYTES} bytes")),
     ]
@@ -125,31 +125,26 @@ fn limits() -> Vec<Key> {
             "max_concurrency",
             "number",
             value(check::DEFAULT_MAX_CONCURRENCY),
-            "requests at the API at a time, over all processes; never more",
+            "the most requests in flight at the API, over all processes",
         )
         .within(numbers(&check::MAX_CONCURRENCY)),
         key(
             "requests_per_second",
             "number",
             Absent::Words("no rate"),
-            "requests that start in a second; 0.5 is one in two seconds",
+            "the most requests that start in a second; 0.5 is one in two seconds",
         )
         .within(format!("above 0, at most {}", check::MAX_REQUESTS_PER_SECOND)),
-        key("daily_quota", "number", Absent::Words("no quota"), "requests in a day").within("at least 1"),
-        key(
-            "fetch_timeout",
-            "duration",
-            duration(check::DEFAULT_FETCH_TIMEOUT),
-            "the longest that one record may take",
-        )
-        .within(durations(&check::FETCH_TIMEOUT)),
+        key("daily_quota", "number", Absent::Words("no quota"), "the most requests in a day").within("at least 1"),
+        key("fetch_timeout", "duration", duration(check::DEFAULT_FETCH_TIMEOUT), "the longest time for one record")
+            .within(durations(&check::FETCH_TIMEOUT)),
         key("memory", "size", bytes(check::DEFAULT_MEMORY_BYTES), "the component's memory")
             .within(sizes(&check::MEMORY_BYTES)),
         key(
             "response_bytes",
             "size",
             bytes(check::DEFAULT_RESPONSE_BYTES),
-            "the largest answer, decompressed, and the largest record",
+            "the largest response, decompressed, and the largest record",
         )
         .within(sizes(&check::RESPONSE_BYTES)),
     ]
@@ -158,9 +153,13 @@ fn limits() -> Vec<Key> {
 fn pace() -> Vec<Key> {
     let key = |name, default, meaning| Key::new(("pace", name), "number", default, meaning);
     vec![
-        key("start_batch", value(check::DEFAULT_START_BATCH), "items in the first batches; Damper adapts from there")
-            .within(format!("{}, at most `pace.max_batch`", numbers(&check::BATCH))),
-        key("max_batch", value(check::DEFAULT_MAX_BATCH), "items in a batch at most").within(numbers(&check::BATCH)),
+        key(
+            "start_batch",
+            value(check::DEFAULT_START_BATCH),
+            "the items in the first batches; Damper adapts the size from there",
+        )
+        .within(format!("{}, at most `pace.max_batch`", numbers(&check::BATCH))),
+        key("max_batch", value(check::DEFAULT_MAX_BATCH), "the most items in a batch").within(numbers(&check::BATCH)),
     ]
 }
 
@@ -171,7 +170,7 @@ fn retry() -> Vec<Key> {
             "max_attempts",
             "number",
             value(check::DEFAULT_MAX_ATTEMPTS),
-            "attempts until an item is a dead letter; an outage and a 429 spend none",
+            "the attempts after which an item becomes a dead letter; outages and 429 do not count",
         )
         .within(numbers(&check::MAX_ATTEMPTS)),
         key(
@@ -185,21 +184,21 @@ fn retry() -> Vec<Key> {
             "spread",
             "duration",
             duration(check::DEFAULT_SPREAD),
-            "the attempts that an item spends on the API's failures are spread over this time at least; `\"0s\"`: each failure counts at once",
+            "attempts that count because of the API's failures are spread over at least this time; `\"0s\"`: each failure counts at once",
         )
         .within(durations(&check::SPREAD)),
         key(
             "max_item_age",
             "duration",
             duration(check::DEFAULT_MAX_ITEM_AGE),
-            "an older item is a dead letter; keep it below the stream's own limit",
+            "an older item becomes a dead letter; keep this below the stream's own limit",
         )
         .within(durations(&check::MAX_ITEM_AGE)),
         key(
             "on_lease_expiry",
             "text",
             value("\"refetch\""),
-            "an item whose worker died while it fetched: again, or a dead letter marked uncertain",
+            "an item whose worker crashed during the fetch: fetch it again, or make it a dead letter with the reason uncertain",
         )
         .within("`\"refetch\"`, `\"park\"`"),
     ]
@@ -209,11 +208,17 @@ fn window() -> Vec<Key> {
     let key = |name, kind, default, meaning| Key::new(("window", name), kind, default, meaning);
     let spans = format!("1 to {} spans such as `\"Mon-Fri 20:00-06:00\"`, `\"Sat-Sun\"`", check::MAX_SPANS);
     vec![
-        key("timezone", "text", value("\"UTC\""), "the API's own time").within("a zone of the IANA database"),
-        key("day_starts", "text", value("\"00:00\""), "when a day begins there; each record is fetched once a day")
-            .within("`\"00:00\"` to `\"23:59\"`"),
+        key("timezone", "text", value("\"UTC\""), "the API's time zone").within("a zone of the IANA database"),
+        key(
+            "day_starts",
+            "text",
+            value("\"00:00\""),
+            "the time at which a day begins in that zone; each record is fetched once a day",
+        )
+        .within("`\"00:00\"` to `\"23:59\"`"),
         key("open", "list of text", Absent::Words("always"), "when the API may be called").within(spans.clone()),
-        key("closed", "list of text", Absent::Words("never"), "when it may not; it overrules `open`").within(spans),
+        key("closed", "list of text", Absent::Words("never"), "when the API must not be called; it overrides `open`")
+            .within(spans),
     ]
 }
 
@@ -222,10 +227,10 @@ fn credentials() -> Vec<Key> {
     vec![
         key("kind", Absent::Refused, "how the host applies the secret")
             .within("`\"header\"`, `\"basic\"`, `\"bearer\"`, `\"oauth2-client-credentials\"`, `\"hmac\"`, `\"mtls\"`"),
-        key("header", Absent::Words("must be there for kind `header`"), "the header that carries the secret")
-            .within(format!("a header's name, at most {MAX_HEADER_BYTES} bytes; kind `header` alone")),
-        key("prefix", value("\"\""), "what stands before the secret, such as `Token `")
-            .within(format!("at most {MAX_HEADER_BYTES} printable ASCII characters; kind `header` alone")),
+        key("header", Absent::Words("required for kind `header`"), "the header that carries the secret")
+            .within(format!("a header's name, at most {MAX_HEADER_BYTES} bytes; only for kind `header`")),
+        key("prefix", value("\"\""), "the text before the secret, such as `Token `")
+            .within(format!("at most {MAX_HEADER_BYTES} printable ASCII characters; only for kind `header`")),
     ]
 }
 

@@ -147,29 +147,29 @@ fn what_is_missing_or_of_another_type_is_named() {
 
 #[test]
 fn values_that_are_not_allowed_are_shown_with_what_is() {
-    insta::assert_snapshot!(error_with("[limits]\nfetch_timeout = \"5 parsecs\"\n"), @r#"limits.fetch_timeout is "5 parsecs": it is no duration; write it as "30s"; units are ms, s, m, h and d (line 6, column 17)"#);
+    insta::assert_snapshot!(error_with("[limits]\nfetch_timeout = \"5 parsecs\"\n"), @r#"limits.fetch_timeout is "5 parsecs": it is not a duration; write it as "30s"; units are ms, s, m, h and d (line 6, column 17)"#);
     insta::assert_snapshot!(error_with("[limits]\nfetch_timeout = \"60m\"\n"), @r#"limits.fetch_timeout is "60m": it must be from "100ms" to "10m" (line 6, column 17)"#);
-    insta::assert_snapshot!(error_with("[limits]\nfetch_timeout = 30\n"), @r#"limits.fetch_timeout is 30: it is no duration; write it as "30s"; units are ms, s, m, h and d (line 6, column 17)"#);
+    insta::assert_snapshot!(error_with("[limits]\nfetch_timeout = 30\n"), @r#"limits.fetch_timeout is 30: it is not a duration; write it as "30s"; units are ms, s, m, h and d (line 6, column 17)"#);
     insta::assert_snapshot!(error_with("[limits]\nmemory = \"2KB\"\n"), @r#"limits.memory is "2KB": it must be from "1MiB" to "1GiB" (line 6, column 10)"#);
     insta::assert_snapshot!(error_with("[limits]\nmax_concurrency = -1\n"), @"limits.max_concurrency is -1: it must be a whole number from 1 to 1000 (line 6, column 19)");
     insta::assert_snapshot!(error_with("[limits]\nrequests_per_second = nan\n"), @"limits.requests_per_second is nan: it must be a number above 0 and at most 10000; 0.5 is one in two seconds (line 6, column 23)");
-    insta::assert_snapshot!(error_with("[limits]\ndaily_quota = 0\n"), @"limits.daily_quota is 0: it must be at least 1; leave it out for no quota (line 6, column 15)");
+    insta::assert_snapshot!(error_with("[limits]\ndaily_quota = 0\n"), @"limits.daily_quota is 0: it must be at least 1; for no quota, remove it (line 6, column 15)");
     insta::assert_snapshot!(error_with("[pace]\nstart_batch = 30\nmax_batch = 20\n"), @"pace.start_batch is 30: it must be at most pace.max_batch, which is 20 (line 6, column 15)");
     insta::assert_snapshot!(error_with("[retry]\nmax_item_age = \"0s\"\n"), @r#"retry.max_item_age is "0s": it must be from "1m" to "365d" (line 6, column 16)"#);
     insta::assert_snapshot!(error_with("[window]\ntimezone = \"Mars/Base\"\n"), @r#"window.timezone is "Mars/Base": it must be a time zone of the IANA database: write it as "Europe/London" (line 6, column 12)"#);
     insta::assert_snapshot!(error_with("[window]\nday_starts = \"24:00\"\n"), @r#"window.day_starts is "24:00": it must be a time of day from 00:00 to 23:59: write it as "12:00" (line 6, column 14)"#);
-    insta::assert_snapshot!(error_with("[window]\nopen = []\n"), @r#"window.open is []: leave it out, or list spans as in ["Sat-Sun"] (line 6, column 8)"#);
+    insta::assert_snapshot!(error_with("[window]\nopen = []\n"), @r#"window.open is []: remove it, or list spans as in ["Sat-Sun"] (line 6, column 8)"#);
     insta::assert_snapshot!(error_with("[window]\nopen = [\"Sat-Sun\", \"Mon 08:00\"]\n"), @r#"window.open[1] is "Mon 08:00": "08:00" has no end; write a span as "Mon-Fri 20:00-06:00", "Mon,Wed 08:00-12:00", "Sat-Sun" or "20:00-06:00" (line 6, column 20)"#);
-    insta::assert_snapshot!(error_with("[credentials.key]\nkind = \"header\"\nheader = \"Proxy-Authorization\"\n"), @r#"credentials.key.header is "Proxy-Authorization": the host alone sets this header; name another (line 7, column 10)"#);
+    insta::assert_snapshot!(error_with("[credentials.key]\nkind = \"header\"\nheader = \"Proxy-Authorization\"\n"), @r#"credentials.key.header is "Proxy-Authorization": only the host sets this header; name another (line 7, column 10)"#);
     for name in
         ["TE", "Upgrade", "expect", "Range", "If-Range", "Trailer", "Keep-Alive", "HTTP2-Settings", "Host", "Cookie"]
     {
         let text = error_with(&format!("[credentials.key]\nkind = \"header\"\nheader = \"{name}\"\n"));
-        assert!(text.contains("the host alone sets this header"), "{text}");
+        assert!(text.contains("only the host sets this header"), "{text}");
     }
     insta::assert_snapshot!(error_with("[credentials.key]\nkind = \"header\"\nheader = \"X: a\"\n"), @r#"credentials.key.header is "X: a": it must be the name of an HTTP header: write it as "X-Api-Key" (line 7, column 10)"#);
-    insta::assert_snapshot!(error_with("[credentials.key]\nkind = \"basic\"\nheader = \"X-Key\"\n"), @r#"credentials.key.header is "X-Key": only a credential of kind "header" has it; leave it out (line 7, column 10)"#);
-    insta::assert_snapshot!(error_with("[credentials.Key]\nkind = \"basic\"\n"), @r#"credentials."Key" is no name of a credential: write 1 to 64 of a-z, 0-9, "-" and "_" (line 5, column 2)"#);
+    insta::assert_snapshot!(error_with("[credentials.key]\nkind = \"basic\"\nheader = \"X-Key\"\n"), @r#"credentials.key.header is "X-Key": only a credential of kind "header" has it; remove it (line 7, column 10)"#);
+    insta::assert_snapshot!(error_with("[credentials.Key]\nkind = \"basic\"\n"), @r#"credentials."Key" is not the name of a credential: write 1 to 64 of a-z, 0-9, "-" and "_" (line 5, column 2)"#);
     insta::assert_snapshot!(error(&LEAST.replace("gleif\"", "Gleif\"")), @r#"name is "Gleif": it must be 1 to 64 of a-z, 0-9 and "-", starting with a letter (line 1, column 8)"#);
     insta::assert_snapshot!(error(&LEAST.replace("0.1.0", "0.1")), @r#"version is "0.1": it must be MAJOR.MINOR.PATCH: write it as "0.1.0" or "0.1.0-rc.1" (line 2, column 11)"#);
     insta::assert_snapshot!(error(&format!("identity = [\"a\", \"a\"]\n{LEAST}")), @r#"identity[1] is "a": it is listed twice; list each param once (line 1, column 18)"#);
@@ -181,14 +181,14 @@ fn hosts_that_are_no_host_names_are_refused() {
         ("https://api.gleif.org", "without a scheme"),
         ("api.gleif.org/v1", "without a path"),
         ("user@api.gleif.org", "without a path or a user"),
-        ("*.gleif.org", "no wildcard"),
+        ("*.gleif.org", "not a wildcard"),
         ("api.gleif.org:8443", "without a port"),
-        ("127.0.0.1", "no IP address"),
-        ("127.1", "no IP address"),
-        ("0x7f000001", "no IP address"),
-        ("1.2.3.4.", "no IP address"),
-        ("::1", "no IP address"),
-        ("[::1]", "no IP address"),
+        ("127.0.0.1", "not an IP address"),
+        ("127.1", "not an IP address"),
+        ("0x7f000001", "not an IP address"),
+        ("1.2.3.4.", "not an IP address"),
+        ("::1", "not an IP address"),
+        ("[::1]", "not an IP address"),
         ("bücher.example", "in ASCII"),
         ("", "a host name of letters"),
         ("api..gleif.org", "a host name of letters"),
@@ -278,11 +278,11 @@ fn tightening_that_is_not_allowed_is_refused() {
     insta::assert_snapshot!(refused("[limits]\nmax_concurrency = 0\n"), @"limits.max_concurrency is 0: it must be a whole number from 1 to 1000");
     insta::assert_snapshot!(refused("[limits]\nfetch_timeout = \"1h\"\n"), @r#"limits.fetch_timeout is "1h": it must be from "100ms" to "10m""#);
     insta::assert_snapshot!(refused("[pace]\nstart_batch = 20000\n"), @"pace.start_batch is 20000: it must be a whole number from 1 to 10000");
-    insta::assert_snapshot!(refused("[window]\nopen = []\n"), @r#"window.open is []: leave it out, or list spans as in ["Sat-Sun"]"#);
+    insta::assert_snapshot!(refused("[window]\nopen = []\n"), @r#"window.open is []: remove it, or list spans as in ["Sat-Sun"]"#);
     let unreadable = |text: &str| toml::from_str::<Tightening>(text).unwrap_err().message().to_owned();
-    insta::assert_snapshot!(unreadable("[limits]\nfetch_timeout = \"5 parsecs\"\n"), @r#""5 parsecs" is no duration: write it as "30s"; units are ms, s, m, h and d"#);
-    insta::assert_snapshot!(unreadable("[limits]\nmemory = \"lots\"\n"), @r#""lots" is no size: write it as "64MiB" or in bytes; units are B, KiB, MiB, GiB, KB, MB and GB"#);
-    insta::assert_snapshot!(unreadable("[window]\nopen = [\"Moon\"]\n"), @r#""Moon" is no day: days are Mon, Tue, Wed, Thu, Fri, Sat, Sun; write a span as "Mon-Fri 20:00-06:00", "Mon,Wed 08:00-12:00", "Sat-Sun" or "20:00-06:00""#);
+    insta::assert_snapshot!(unreadable("[limits]\nfetch_timeout = \"5 parsecs\"\n"), @r#""5 parsecs" is not a duration: write it as "30s"; units are ms, s, m, h and d"#);
+    insta::assert_snapshot!(unreadable("[limits]\nmemory = \"lots\"\n"), @r#""lots" is not a size: write it as "64MiB" or in bytes; units are B, KiB, MiB, GiB, KB, MB and GB"#);
+    insta::assert_snapshot!(unreadable("[window]\nopen = [\"Moon\"]\n"), @r#""Moon" is not a day: days are Mon, Tue, Wed, Thu, Fri, Sat, Sun; write a span as "Mon-Fri 20:00-06:00", "Mon,Wed 08:00-12:00", "Sat-Sun" or "20:00-06:00""#);
     insta::assert_snapshot!(unreadable("[window]\ntimezone = \"UTC\"\n"), @"unknown field `timezone`, expected `open` or `closed`");
 }
 

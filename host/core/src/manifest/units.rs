@@ -135,13 +135,13 @@ pub(super) fn deserialize_duration<'de, D: Deserializer<'de>>(deserializer: D) -
     let word: Word = serde::Deserialize::deserialize(deserializer)?;
     parse_duration(&word.text)
         .map(Some)
-        .map_err(|how| serde::de::Error::custom(format!("{word} is no duration: {how}")))
+        .map_err(|how| serde::de::Error::custom(format!("{word} is not a duration: {how}")))
 }
 
 /// Reads an optional size for an operator's settings.
 pub(super) fn deserialize_bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     let word: Word = serde::Deserialize::deserialize(deserializer)?;
-    parse_bytes(&word.text).map(Some).map_err(|how| serde::de::Error::custom(format!("{word} is no size: {how}")))
+    parse_bytes(&word.text).map(Some).map_err(|how| serde::de::Error::custom(format!("{word} is not a size: {how}")))
 }
 
 #[cfg(test)]

@@ -201,13 +201,13 @@ impl AdHocSession<'_> {
     async fn leave(self) {
         let Self { pipeline, context, slots, allowance, probes } = self;
         if let Err(error) = slots.give_back(context.ledger(), context.clock()).await {
-            tracing::warn!(provider = context.provider(), %error, "a slot was not given back; it runs out by itself");
+            tracing::warn!(provider = context.provider(), %error, "the slot was not released; its lease expires");
         }
         let (unspent, probed) = (allowance.close(&context), probes.into_failed());
         let (redelivery, parked) = (Redelivery::default(), ParkedChange::default());
         let feedback = BatchFeedback { invocation: None, unspent, probed, redelivery, parked };
         if let Err(error) = pipeline.adapt(feedback).await {
-            tracing::warn!(provider = context.provider(), %error, "what was learned of the API was not kept");
+            tracing::warn!(provider = context.provider(), %error, "the limiter state was not saved; the next batch of this process saves it");
         }
     }
 }

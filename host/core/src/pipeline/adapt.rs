@@ -166,11 +166,11 @@ impl Pipeline {
             Ok(_) => Ok(()),
             Err(GovernError::Ledger(error)) => Err(error.into()),
             Err(GovernError::Undone(error)) => {
-                tracing::warn!(provider = self.manifest.name, %error, "the mapping was not adapted");
+                tracing::warn!(provider = self.manifest.name, %error, "the mapping was not changed; the next batch or tick tries again");
                 Ok(())
             }
             Err(GovernError::Unread(error)) => {
-                tracing::warn!(provider = self.manifest.name, %error, "the mapping was not adapted");
+                tracing::warn!(provider = self.manifest.name, %error, "the mapping was not read, so it stays as it is; the next batch or tick tries again");
                 let kept = |control: &mut Control| {
                     keep(control);
                     true
@@ -188,10 +188,10 @@ impl Pipeline {
         };
         match since {
             Some(since) => {
-                tracing::warn!(provider = self.manifest.name, %since, failure, "the API fails: the breaker opens")
+                tracing::warn!(provider = self.manifest.name, %since, failure, "the breaker opens: the API fails")
             }
             None => {
-                tracing::info!(provider = self.manifest.name, "the API works again: the breaker closes");
+                tracing::info!(provider = self.manifest.name, "the breaker closes: the API works again");
                 // The failures of the outage say nothing of the items that fail from now on.
                 self.failure_monitor().reset();
             }
@@ -203,7 +203,7 @@ impl Pipeline {
                 control.breaker = since.map_or(ProviderStop::Closed, |since| ProviderStop::Open {
                     since,
                     by: OpenedBy::Breaker,
-                    reason: format!("the API fails; the last: {}", failure.unwrap_or("nobody has said")),
+                    reason: format!("the API fails; the last failure: {}", failure.unwrap_or("unknown")),
                 });
             }
             ours
@@ -234,7 +234,7 @@ impl Pipeline {
                 Decided::Change(change, why) => (change, why),
             };
             if !read.as_ref().is_some_and(MappingReading::is_fresh) {
-                let message = "deciding took too long, others may have changed it; the next batch or tick decides anew";
+                let message = "the decision took too long, and the mapping may have changed meanwhile; the next batch or tick decides again";
                 let error = MappingError::Failed { provider: provider.clone(), message: message.to_owned() };
                 return Err(GovernError::Undone(error));
             }
@@ -246,7 +246,7 @@ impl Pipeline {
                 true
             })
             .await?;
-            tracing::info!(provider, ?change, before = ?read.map(|reading| reading.state), "the mapping is changed");
+            tracing::info!(provider, ?change, before = ?read.map(|reading| reading.state), "the mapping was changed");
             return Ok(Some(change));
         }
     }
@@ -259,7 +259,7 @@ impl Pipeline {
     ) -> Result<T, MappingError> {
         let Some(until) = until else { return asked.await };
         timeout_at(until, asked).await.unwrap_or_else(|_| {
-            let message = format!("it took more than {SEEN_TO_FOR:?}; the next batch or tick tries again");
+            let message = format!("it did not answer within {SEEN_TO_FOR:?}; the next batch or tick tries again");
             Err(MappingError::Failed { provider: self.manifest.name.clone(), message })
         })
     }
@@ -342,7 +342,7 @@ impl Pipeline {
             if !self.limiter().load(&saved.state, &rebase) {
                 tracing::warn!(
                     provider = self.manifest.name,
-                    "what was kept of the limiter cannot be read: it learns anew"
+                    "the saved limiter state cannot be read; the limiter keeps its own"
                 );
             }
         }

@@ -10,14 +10,17 @@ impl Pipeline {
     /// An operator is needed: stop the provider for all processes.
     pub(crate) async fn raise(&self, alarm: Alarm, failure: &str) -> Result<(), LedgerError> {
         let reason = match alarm {
-            Alarm::Unauthorized => format!("the API refuses our credential: {failure}"),
+            Alarm::Unauthorized => format!("the API refuses the credential: {failure}"),
             Alarm::Trapping => format!("the component traps: {failure}"),
             Alarm::Broken => format!("the component cannot run: {failure}"),
             Alarm::MassDeadLetters(reason) => {
-                format!("half or more of twenty items would be dead letters, {}; the last: {failure}", mostly(reason))
+                format!(
+                    "ten or more of the last twenty items would become dead letters, {}; the last failure: {failure}",
+                    mostly(reason)
+                )
             }
         };
-        tracing::error!(provider = self.manifest().name, reason, "the breaker opens: an operator is needed");
+        tracing::error!(provider = self.manifest().name, reason, "the breaker opens: the provider needs an operator");
         self.open_breaker(&ProviderStop::Open { since: self.stores.clock.now(), by: OpenedBy::Config, reason }).await
     }
 }
@@ -26,12 +29,12 @@ impl Pipeline {
 fn mostly(reason: Reason) -> &'static str {
     match reason {
         Reason::TooOld => {
-            "most of them because they are too old (the clock may be wrong; else the backlog has waited for too long)"
+            "most of them because they are too old (the clock is wrong, or the backlog has waited too long)"
         }
-        Reason::Uncertain => "most of them because workers died while they had them, and `on_lease_expiry` says park",
-        Reason::AttemptsSpent => "most of them because their attempts are spent",
+        Reason::Uncertain => "most of them because their workers crashed, and `on_lease_expiry` is \"park\"",
+        Reason::AttemptsSpent => "most of them because they have used up their attempts",
         Reason::NotFound => "most of them because the API has no such record",
         Reason::Rejected => "most of them because the API refuses the request",
-        Reason::Unreadable => "most of them because they cannot be read",
+        Reason::Unreadable => "most of them because their entries are malformed",
     }
 }

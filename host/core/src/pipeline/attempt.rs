@@ -162,9 +162,12 @@ async fn before_fetch(
     let spent = attempt.saturating_sub(1);
     let age = context.clock().now().duration_since(work.arrived).unsigned_abs();
     let give_up = if !abandoned.is_empty() && retry.on_lease_expiry == OnLeaseExpiry::Park {
-        Some((Reason::Uncertain, "a claim expired while the API may have been called, and `on_lease_expiry` says park"))
+        Some((
+            Reason::Uncertain,
+            "a claim expired after the API may have been called, and `on_lease_expiry` is \"park\"",
+        ))
     } else if abandoned.len() > MAX_ABANDONED {
-        Some((Reason::AttemptsSpent, "too many workers died or hung while they had this item"))
+        Some((Reason::AttemptsSpent, "too many workers crashed or hung while they processed this item"))
     } else if age > retry.max_item_age && work.arrived < context.clock().now() {
         Some((Reason::TooOld, "the item is older than `max_item_age`"))
     } else {

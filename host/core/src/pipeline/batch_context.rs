@@ -216,8 +216,8 @@ impl BatchContext {
         tokio::select! {
             biased;
             found = self.recoveries.has_stored(sink, &manifest.name, &manifest.identity, abandoned, identity) => found,
-            () = stopped => Err(SinkError::NotRecovered("a stop was asked for")),
-            () = sleep_until(self.recover_until) => Err(SinkError::NotRecovered("the deadline came first")),
+            () = stopped => Err(SinkError::NotRecovered("the process stops")),
+            () = sleep_until(self.recover_until) => Err(SinkError::NotRecovered("the time of the batch is up")),
         }
     }
 

@@ -167,7 +167,7 @@ impl<'a> BatchProcessor<'a> {
                 self.progressed = progressed;
             }
             Err(error) => {
-                tracing::warn!(provider = self.context.provider(), %error, "what was done before is not known: each claim tells");
+                tracing::warn!(provider = self.context.provider(), %error, "the ledger was not read before the batch; each claim checks it");
             }
         }
     }
@@ -184,8 +184,8 @@ impl<'a> BatchProcessor<'a> {
             call_ms = left.as_millis(),
             fetch_timeout_ms = fetch_timeout.as_millis(),
             shortest_call_ms = shortest_call(fetch_timeout).as_millis(),
-            "nothing is fetched: a fetch may take fetch_timeout, and the call ends before. Make calls at least as long as \
-             shortest_call (in AWS the stack's parameter TimeoutSeconds, and a second more), or lower limits.fetch_timeout"
+            "nothing is fetched: the call is shorter than one fetch may take. Make calls last at least shortest_call_ms \
+             (in AWS: raise the stack's parameter TimeoutSeconds to that and one second more), or lower limits.fetch_timeout"
         );
         self.stop(Stopped::Deadline);
     }
@@ -205,7 +205,7 @@ impl<'a> BatchProcessor<'a> {
                 biased;
                 Some(attempt) = self.tries.join_next() => match attempt {
                     Ok(attempt) => self.on_attempt_done(attempt).await,
-                    Err(error) => self.stop(Stopped::Storage(format!("a try ended without a result: {error}"))),
+                    Err(error) => self.stop(Stopped::Storage(format!("an attempt ended without a result: {error}"))),
                 },
                 Some(flush) = self.flushing.join_next() => match flush {
                     Ok(flush) => self.on_flush_done(flush).await,
@@ -227,7 +227,7 @@ impl<'a> BatchProcessor<'a> {
         let (redelivery, parked) = (Redelivery::default(), ParkedChange::default());
         let feedback = BatchFeedback { invocation: None, unspent, probed, redelivery, parked };
         if let Err(error) = pipeline.adapt(feedback).await {
-            tracing::warn!(provider = context.provider(), %error, "the mapping was not adapted");
+            tracing::warn!(provider = context.provider(), %error, "the control item was not updated, and the mapping stays as it is");
         }
         pipeline.wait(gate.opens, deadline, &context).await;
         batch.into_report(Some(gate.why), Aside::default())
@@ -243,12 +243,12 @@ impl<'a> BatchProcessor<'a> {
         if retained.is_some() {
             *pipeline.retained_slots() = retained;
         } else if let Err(error) = slots.give_back(context.ledger(), context.clock()).await {
-            tracing::warn!(provider = context.provider(), %error, "slots were not given back; they run out by themselves");
+            tracing::warn!(provider = context.provider(), %error, "the slots were not released; their lease expires");
         }
         let (unspent, probed) = (allowance.close(&context), probes.into_failed());
         let feedback = BatchFeedback { invocation, unspent, probed, redelivery, parked };
         if let Err(error) = pipeline.adapt(feedback).await {
-            tracing::warn!(provider = context.provider(), %error, "what was learned of the API was not kept");
+            tracing::warn!(provider = context.provider(), %error, "the limiter state was not saved; the next batch of this process saves it");
             // Entries without a note would not be looked for: they stay in the stream, too.
             aside.parked.clear();
         }
@@ -450,7 +450,7 @@ impl<'a> BatchProcessor<'a> {
         let release =
             Release { claimed, counted: false, not_before: self.context.clock().now(), error: why.to_owned() };
         if let Err(error) = self.context.ledger().release(self.context.provider(), &self.context.owner, release).await {
-            tracing::warn!(provider = self.context.provider(), %error, "a claim was not given back; it runs out by itself");
+            tracing::warn!(provider = self.context.provider(), %error, "the claim was not released; its lease expires");
         }
         self.batch.delay(index, Instant::now());
     }
@@ -507,7 +507,7 @@ impl<'a> BatchProcessor<'a> {
 fn stopped_by(failure: &FlushError) -> Stopped {
     match failure {
         FlushError::Sink(error @ SinkError::Sealed(_)) => {
-            tracing::warn!(%error, "what is left of the batch is delivered again");
+            tracing::warn!(%error, "another worker recovers this owner's items; the unfinished entries of the batch are delivered again");
             Stopped::TakenOver
         }
         failure => Stopped::Storage(failure.to_string()),

@@ -1,9 +1,10 @@
 //! The control item as this process has read or written it last, with its pending changes.
 //!
-//! Every call begins with a read, and every write holds only at the version that was seen. The cached item saves the second read
-//! of a call; and if each write costs money ([`Ledger::write_interval`]) also most writes: state that others do not need at once
-//! (the limiter's state, the governor's averages and the count of requests) waits for the next write. State that others need is
-//! written at once. Pure.
+//! Every call begins with a read of the control item, and every write is conditional on the version that was seen. A
+//! change starts from the cached item instead of another read: if the item has changed meanwhile, the write is refused
+//! with the stored item, and the change is repeated on that. If each write costs money ([`Ledger::write_interval`]),
+//! the cache saves most writes too: state that others do not need at once (the limiter's state, the governor's averages
+//! and the count of requests) waits for the next write. State that others need is written at once. Pure.
 //!
 //! [`Ledger::write_interval`]: crate::ledger::Ledger::write_interval
 

@@ -118,7 +118,7 @@ impl Pipeline {
         }
         self.read_parked(control).await.unwrap_or_else(|error| {
             let provider = &self.manifest.name;
-            tracing::warn!(provider, %error, "parked entries were not read; the next call or tick does");
+            tracing::warn!(provider, %error, "parked entries were not read; the next call or tick reads them");
             TakenUp::default()
         })
     }

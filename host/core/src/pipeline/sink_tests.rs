@@ -210,10 +210,7 @@ async fn a_full_disk_is_said_and_loses_nothing() {
     let report = world.process(full, &IDS).await;
     let Some(Stopped::Storage(why)) = &report.stopped else { panic!("{report:?}") };
     assert!(why.starts_with("cannot write demo/2026-11-22/"), "{why}");
-    assert!(
-        why.ends_with("000000.ndjson: no room left on its disk: free some and run again, nothing is lost"),
-        "{why}"
-    );
+    assert!(why.ends_with("000000.ndjson: the disk is full: free some space and run again; nothing is lost"), "{why}");
     assert_eq!(count(&world.process(world.memory.clone(), &IDS).await, End::Fetched), IDS.len());
     assert_eq!(world.stored_ids().await, IDS);
 }

@@ -29,7 +29,7 @@ pub enum Compression {
 
 /// A text that names no compression.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no compression: write none or zstd")]
+#[error("{0:?} is not a compression: write none or zstd")]
 pub struct CompressionError(String);
 
 impl Compression {
@@ -215,7 +215,7 @@ mod tests {
         assert_eq!((of("a/000000.json"), of("a/000000.zst"), of("")), (None, None, None));
         assert_eq!(
             "gzip".parse::<Compression>().unwrap_err().to_string(),
-            "\"gzip\" is no compression: write none or zstd"
+            "\"gzip\" is not a compression: write none or zstd"
         );
     }
 

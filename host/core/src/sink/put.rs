@@ -86,7 +86,7 @@ pub(crate) async fn store_chunk(
     let error = store_error("write", &path, &error);
     match timeout(SETTLE_TIME, settle(store, &path, &content)).await {
         Ok(Some(true)) => {
-            tracing::warn!(%error, "the sink failed but has stored the chunk");
+            tracing::warn!(%error, "the sink returned an error, but it has stored the chunk");
             Stored::Yes
         }
         Ok(Some(false)) => Stored::Sealed(error),

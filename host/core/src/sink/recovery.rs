@@ -132,7 +132,7 @@ async fn identities(
     let content = match read(store, chunk).await {
         Ok(content) => content,
         Err(Error::NotFound { .. }) => {
-            tracing::warn!(%chunk, "a chunk was moved away before its items were finished in the ledger: they may be fetched again");
+            tracing::warn!(%chunk, "the chunk was removed before its items were finished in the ledger; they may be fetched again");
             return Ok(Vec::new());
         }
         Err(error) => return Err(store_error("read", chunk, &error)),

@@ -20,7 +20,10 @@ impl Function {
         item: Item,
         deadline: Instant,
     ) -> Result<Value, InvocationError> {
-        let pipeline = self.load_pipeline(provider).await.inspect_err(|error| tracing::warn!(%error, "refused"))?;
+        let pipeline = self
+            .load_pipeline(provider)
+            .await
+            .inspect_err(|error| tracing::warn!(%error, "the ad-hoc fetch was refused"))?;
         let meter = Meter::begin(&pipeline);
         let (id, came) = (item.id.clone(), pipeline.fetch_now(item, deadline).await?);
         meter.print(self.stores.clock.now(), Invocation::AdHoc);
@@ -32,7 +35,7 @@ impl Function {
             AdHoc::SettledBefore { by, end } => json!({ "outcome": outcome_name(end), "by": by }),
             AdHoc::NotBefore(at) => json!({ "outcome": "not-before", "at": at }),
             AdHoc::Busy => {
-                json!({ "outcome": "busy", "why": "the API has as many requests as it may have: ask again" })
+                json!({ "outcome": "busy", "why": "no request may start now: all slots are in use, or the limiter holds requests back; try again later" })
             }
             AdHoc::Refused(Stopped::Deadline) => {
                 json!({ "outcome": "refused", "why": explain_short_timeout(&pipeline) })
@@ -46,7 +49,7 @@ impl Function {
             answer.extend(details);
         }
         let outcome = answer.get("outcome").and_then(|outcome| outcome.as_str());
-        tracing::info!(outcome, "an ad-hoc fetch");
+        tracing::info!(outcome, "the ad-hoc fetch ended");
         Ok(answer)
     }
 
@@ -62,9 +65,13 @@ impl Function {
             },
             Stopped::WindowClosed => format!("the window of {provider} is closed now"),
             Stopped::QuotaSpent => format!("the day's quota of {provider} is spent"),
-            Stopped::ApiDown => format!("the API of {provider} is down; it is tried again by itself"),
-            Stopped::Asked | Stopped::Deadline => "too little time is left of the invocation for a fetch".to_owned(),
-            Stopped::TakenOver => "another worker took this one for dead: fetch it again".to_owned(),
+            Stopped::ApiDown => {
+                format!("the API of {provider} is down; the function probes it and resumes without an operator")
+            }
+            Stopped::Asked | Stopped::Deadline => "the invocation has too little time left for a fetch".to_owned(),
+            Stopped::TakenOver => {
+                "another worker considers this one dead and has taken over its items: fetch again".to_owned()
+            }
             Stopped::Storage(error) => error,
         }
     }
@@ -75,7 +82,7 @@ fn explain_short_timeout(pipeline: &Pipeline) -> String {
     let fetch_timeout = pipeline.manifest().limits.fetch_timeout;
     let needed = shortest_call(fetch_timeout).saturating_add(RESERVE).as_secs_f64().ceil();
     format!(
-        "too little time is left of the invocation: a fetch may take {} s (limits.fetch_timeout). Set TimeoutSeconds of the stack to \
+        "the invocation has too little time left: a fetch may take {} s (limits.fetch_timeout). Set TimeoutSeconds of the stack to \
          {needed} or more",
         fetch_timeout.as_secs_f64()
     )

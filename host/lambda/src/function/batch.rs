@@ -24,7 +24,7 @@ impl Function {
         let pipeline = match self.load_pipeline(&batch.provider).await {
             Ok(pipeline) => pipeline,
             Err(error) => {
-                tracing::error!(%error, "the batch waits: its provider cannot be worked for");
+                tracing::error!(%error, "the batch is not processed: its provider cannot be loaded; the mapping delivers it again");
                 // A provider that moves to another function is delivered here until its own stack is deployed: nothing is wrong with it.
                 if !matches!(error, ProviderError::Elsewhere { .. }) {
                     self.stop_provider(&batch.provider, &error).await;
@@ -52,9 +52,15 @@ fn log_report(report: &Report, delivered: usize) {
     let parked = report.parked.len();
     match &report.stopped {
         Some(Stopped::Storage(error)) => {
-            tracing::error!(delivered, ended, first_unfinished, error, "a store failed; nothing is lost");
+            tracing::error!(
+                delivered,
+                ended,
+                first_unfinished,
+                error,
+                "the ledger or the sink failed; nothing is lost, and the unfinished entries are delivered again"
+            );
         }
-        stopped => tracing::info!(delivered, ended, parked, first_unfinished, ?stopped, "a batch"),
+        stopped => tracing::info!(delivered, ended, parked, first_unfinished, ?stopped, "the batch ended"),
     }
 }
 

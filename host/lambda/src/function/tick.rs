@@ -30,7 +30,7 @@ impl Function {
         let names = match self.providers.names() {
             Ok(names) => names,
             Err(error) => {
-                tracing::error!(%error, "no provider has its turn");
+                tracing::error!(%error, "the tick failed: the providers of the package cannot be listed");
                 return json!({ "providers": 0, "changed": 0, "failed": 1 });
             }
         };
@@ -59,7 +59,7 @@ impl Function {
         let pipeline = match self.load_pipeline(name).await {
             Ok(pipeline) => pipeline,
             Err(error) => {
-                tracing::error!(provider = name, %error, "the provider cannot be worked for");
+                tracing::error!(provider = name, %error, "the tick failed: the provider cannot be loaded");
                 return Err(());
             }
         };
@@ -72,7 +72,7 @@ impl Function {
             // Not deployed yet, or given a function of its own.
             Err(AdaptError::Mapping(MappingError::Unknown(_))) => Ok(false),
             Err(error) => {
-                tracing::warn!(provider = name, %error, "a tick failed; the next one tries again");
+                tracing::warn!(provider = name, %error, "the tick failed; the next tick tries again");
                 Err(())
             }
         }
@@ -88,12 +88,12 @@ impl Function {
                 let worked = !taken_up.is_empty() || !parked.is_empty();
                 if worked {
                     let (ended, waiting) = (taken_up.len(), parked.len());
-                    tracing::info!(provider, ended, waiting, ?stopped, "parked entries were taken up");
+                    tracing::info!(provider, ended, waiting, ?stopped, "parked entries were processed");
                 }
                 worked
             }
             Err(error) => {
-                tracing::warn!(provider, %error, "parked entries were not taken up; the next tick tries again");
+                tracing::warn!(provider, %error, "parked entries were not processed; the next tick tries again");
                 false
             }
         }

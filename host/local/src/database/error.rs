@@ -8,7 +8,7 @@ use rusqlite::ErrorCode;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DatabaseError {
     /// Its folder cannot be made.
-    #[error("the folder of the database {path:?} cannot be made: {message}")]
+    #[error("the folder of the database {path:?} cannot be created: {message}")]
     Folder {
         /// The database's file.
         path: PathBuf,
@@ -16,7 +16,7 @@ pub enum DatabaseError {
         message: String,
     },
     /// The file is no SQLite database, or one of another program.
-    #[error("{path:?} is not a database of damper's ({found}): name another file, or move this one away")]
+    #[error("{path:?} is not a damper database ({found}): name another file, or move this one away")]
     Foreign {
         /// The file.
         path: PathBuf,
@@ -24,7 +24,9 @@ pub enum DatabaseError {
         found: String,
     },
     /// The file was written by a newer Damper.
-    #[error("the database {path:?} has format {found}, this damper knows up to {known}: use a newer damper")]
+    #[error(
+        "the database {path:?} has format {found}, and this damper supports formats up to {known}: use a newer damper"
+    )]
     Newer {
         /// The file.
         path: PathBuf,
@@ -45,14 +47,14 @@ pub enum DatabaseError {
         message: String,
     },
     /// The disk, or the quota, is full.
-    #[error("no room left on the disk of the database {path:?}: free some and run again, nothing is lost")]
+    #[error("the disk of the database {path:?} is full: free some space and run again; nothing is lost")]
     Full {
         /// The file.
         path: PathBuf,
     },
     /// The disk failed. The request may have been done or not; a repeated request finds out.
     #[error(
-        "the disk of the database {path:?} failed ({message}): check that it works and has room, and run again, nothing is lost"
+        "the disk of the database {path:?} failed ({message}): check that it works and has free space, then run again; nothing is lost"
     )]
     Disk {
         /// The file.
@@ -69,7 +71,9 @@ pub enum DatabaseError {
         message: String,
     },
     /// Another process has held it for longer than [`BUSY_TIMEOUT`](super::BUSY_TIMEOUT).
-    #[error("the database {path:?} is locked by another process for more than a minute: end that process, or wait")]
+    #[error(
+        "the database {path:?} has been locked by another process for more than a minute: end that process, or wait"
+    )]
     Busy {
         /// The file.
         path: PathBuf,

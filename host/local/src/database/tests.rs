@@ -52,7 +52,7 @@ fn a_disk_that_fails_is_named_with_what_to_do() {
     let said = SqlError::from(failure).with_path("/data/damper.db".as_ref()).to_string();
     assert!(said.starts_with("the disk of the database \"/data/damper.db\" failed ("), "{said}");
     assert!(said.contains("disk I/O error"), "{said}");
-    assert!(said.ends_with("check that it works and has room, and run again, nothing is lost"), "{said}");
+    assert!(said.ends_with("check that it works and has free space, then run again; nothing is lost"), "{said}");
 }
 
 #[tokio::test]

@@ -7,9 +7,9 @@ use std::path::Path;
 pub enum ItemFormat {
     /// One id a line.
     Ids,
-    /// A header with a column `id`, and a row an item.
+    /// A header with a column `id`, then one row per item.
     Csv,
-    /// A JSON object a line.
+    /// One JSON object per line.
     Ndjson,
 }
 

@@ -19,7 +19,7 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 #[derive(Debug, thiserror::Error)]
 pub enum RowsError {
     /// It cannot be read on.
-    #[error("the items cannot be read on: {0}")]
+    #[error("the rest of the items cannot be read: {0}")]
     Unreadable(io::Error),
     /// The header of CSV has no column of ids, or several.
     #[error("the header needs one column `id`; it has: {0}")]
@@ -34,7 +34,7 @@ impl RowsError {
     #[must_use]
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::Unreadable(_) => "what was accepted until here is enqueued; mend the file and feed the rest",
+            Self::Unreadable(_) => "the items before are enqueued; correct the file and feed the rest",
             Self::NoId(_) | Self::RepeatedColumn(_) => "write a header such as `id,lang`, or name another --format",
         }
     }
@@ -125,7 +125,7 @@ fn parse_json(line: &[u8]) -> Result<Item, Problem> {
 
 fn text<'a>(bytes: &'a [u8], row: &[u8]) -> Result<&'a str, Problem> {
     std::str::from_utf8(bytes)
-        .map_err(|error| Problem::new(format!("it is no UTF-8 (byte {})", error.valid_up_to().saturating_add(1)), row))
+        .map_err(|error| Problem::new(format!("it is not UTF-8 (byte {})", error.valid_up_to().saturating_add(1)), row))
 }
 
 /// Lines without their ends.

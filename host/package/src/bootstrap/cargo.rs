@@ -61,12 +61,12 @@ pub(crate) fn build(
 ) -> Result<PathBuf, PackagingError> {
     let metadata = run(&mut cargo(source, context, &["metadata", "--no-deps", "--format-version", "1"]), source)?;
     let metadata: Metadata = serde_json::from_slice(&metadata.stdout)
-        .map_err(|error| PackagingError::cannot("read what cargo says of Damper's source tree", error))?;
+        .map_err(|error| PackagingError::cannot("read cargo's metadata of Damper's source tree", error))?;
     let folder = metadata.target_directory.join("package");
     let build = Build { source, context, architecture, folder, is_auditable: has_auditable(source, context) };
     if !build.is_auditable {
         context.progress.report(
-            "bootstrap will not tell what it is built of: cargo-auditable is not installed \
+            "bootstrap will contain no list of its dependencies: cargo-auditable is not installed \
             (cargo install --locked cargo-auditable)",
         );
     }
@@ -75,7 +75,7 @@ pub(crate) fn build(
         return build.with_zig();
     }
     let path = build.natively()?;
-    let bytes = std::fs::read(&path).map_err(PackagingError::file("read what cargo made", &path))?;
+    let bytes = std::fs::read(&path).map_err(PackagingError::file("read the program that cargo built", &path))?;
     if Program::read(&bytes).is_ok_and(|program| program.check().is_err()) {
         context
             .progress
@@ -107,8 +107,8 @@ impl Build<'_> {
             program: "the search for Rust's standard library",
             status: None,
             hint: format!(
-                "`rustup target add {target}` gets it; where that cannot be, package for {} alone (--arch), or give \
-                    a ready program with --bootstrap",
+                "`rustup target add {target}` installs it; if that is not possible, package for {} only (--arch), or \
+                    give a ready program with --bootstrap",
                 aws_name(match self.architecture {
                     Architecture::X86_64 => Architecture::Aarch64,
                     Architecture::Aarch64 => Architecture::X86_64,
@@ -162,8 +162,9 @@ impl Build<'_> {
             .filter_map(|line| serde_json::from_slice::<Message>(line).ok())
             .filter(|message| message.reason == "compiler-artifact")
             .find_map(|message| message.executable);
-        executable
-            .ok_or_else(|| PackagingError::cannot("find what cargo made", "it told of no program named bootstrap"))
+        executable.ok_or_else(|| {
+            PackagingError::cannot("find the program that cargo built", "cargo reported no program named bootstrap")
+        })
     }
 }
 

@@ -29,7 +29,7 @@ impl Zig {
         let cache = context.open_cache()?;
         let folder = cache.join(FOLDER);
         if !folder.join("bin/cargo-zigbuild").is_file() {
-            context.progress.report("getting zig and cargo-zigbuild from PyPI (about 100 MB, once)");
+            context.progress.report("fetching zig and cargo-zigbuild from PyPI (about 100 MB, once)");
             install(&cache, &folder, context)?;
         }
         check_programs(&folder)?;
@@ -76,10 +76,10 @@ fn install(cache: &Path, folder: &Path, context: &BuildContext<'_>) -> Result<()
     // Best effort: what is left over does no harm.
     let _ = std::fs::remove_dir_all(&making);
     Err(ToolchainError::Tool {
-        program: "getting zig, which links for Lambda's machine",
+        program: "the installation of zig, which links for Lambda,",
         status: done.ok().and_then(|status| status.code()),
-        hint: "`pip install ziglang cargo-zigbuild` gets it; where that cannot be, package for this machine's \
-            architecture alone (--arch), or give a ready program with --bootstrap"
+        hint: "`pip install ziglang cargo-zigbuild` installs it; if that is not possible, package for this machine's \
+            architecture only (--arch), or give a ready program with --bootstrap"
             .to_owned(),
     })
 }

@@ -36,7 +36,7 @@ pub enum CacheKeyError {
         problem: String,
     },
     /// It cannot be read, and none can be made.
-    #[error("there is no key: {0}")]
+    #[error("the key of the cache cannot be created: {0}")]
     Unavailable(OwnershipError),
 }
 
@@ -76,7 +76,7 @@ impl CacheKey {
         let unavailable = |source| CacheKeyError::Unavailable(OwnershipError::Io { path: path.clone(), source });
         let mode = file.metadata().map_err(unavailable)?.mode() & 0o7777;
         if mode & OTHERS != 0 {
-            return Err(untrusted(format!("others may read {} (mode {mode:04o})", path.display())));
+            return Err(untrusted(format!("other users can read {} (mode {mode:04o})", path.display())));
         }
         let mut bytes = Vec::with_capacity(KEY_BYTES);
         file.take(KEY_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(unavailable)?;
@@ -165,7 +165,7 @@ mod tests {
             assert!(matches!(error, CacheKeyError::Untrusted { .. }) && error.to_string().contains(what), "{error}");
         };
         fs::write(&path, [7; KEY_BYTES]).unwrap();
-        for (mode, what) in [(0o644, "may read"), (0o640, "may read"), (0o660, "may write"), (0o606, "may write")] {
+        for (mode, what) in [(0o644, "can read"), (0o640, "can read"), (0o660, "can write"), (0o606, "can write")] {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
             refused(what);
         }

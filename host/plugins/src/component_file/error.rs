@@ -19,7 +19,7 @@ pub enum ComponentFileError {
         source: std::io::Error,
     },
     /// The file is larger than [`MAX_COMPONENT_BYTES`].
-    #[error("{file} is larger than {} MiB, the most a provider may have: build it in release mode and without debug information", MAX_COMPONENT_BYTES >> 20)]
+    #[error("{file} is larger than {} MiB, the largest component that is allowed: build it in release mode and without debug information", MAX_COMPONENT_BYTES >> 20)]
     TooLarge {
         /// The file.
         file: String,
@@ -46,7 +46,7 @@ pub enum ComponentFileError {
     },
     /// The file describes more than any compiler makes, and would exhaust the host.
     #[error(
-        "{file} would cost too much to compile or to run ({excess}): have it made by the compiler of its language as usual"
+        "{file} would cost too much to compile or to run ({excess}): build it with the usual compiler of its language"
     )]
     TooCostly {
         /// The file.
@@ -56,7 +56,7 @@ pub enum ComponentFileError {
     },
     /// A component of another world: it lacks the export, or the contract, of a provider.
     #[error(
-        "{file} is a component, but no provider: {lacks}; write it with damper-sdk (`damper new` starts one) or against wit/provider.wit"
+        "{file} is a component, but not a provider: {lacks}; write it with damper-sdk (`damper new` starts one) or against wit/provider.wit"
     )]
     AnotherWorld {
         /// The file.
@@ -65,7 +65,7 @@ pub enum ComponentFileError {
         lacks: String,
     },
     /// A provider that asks for more than the host offers.
-    #[error("{plugin} imports what a provider does not get: {}; send requests with the http interface of damper:provider, and use no sockets and no wasi:http", list(.imports))]
+    #[error("{plugin} imports interfaces that the host does not offer: {}; send requests with the http interface of damper:provider, and use no sockets and no wasi:http", list(.imports))]
     ForbiddenImports {
         /// Name and version, or the file.
         plugin: String,

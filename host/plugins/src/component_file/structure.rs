@@ -44,7 +44,7 @@ impl fmt::Display for Excess {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { what, found, limit } = self;
         if *found == u64::MAX {
-            write!(f, "{what}: more than can be counted, and at most {limit} are allowed")
+            write!(f, "{what}: too many to count, and at most {limit} are allowed")
         } else {
             write!(f, "{what}: {found}, and at most {limit} are allowed")
         }

@@ -297,7 +297,7 @@ fn a_module_that_is_imported_is_refused() {
     let mut instances = InstanceSection::new();
     instances.instantiate(0, std::iter::empty::<(&str, ModuleArg)>());
     component.section(&instances);
-    assert!(excess_of(component).contains("more than can be counted"));
+    assert!(excess_of(component).contains("too many to count"));
 }
 
 #[cfg(feature = "compile")]

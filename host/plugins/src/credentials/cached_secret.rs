@@ -108,7 +108,7 @@ impl CachedSecret {
             Ok(version) if version.secret == refused.secret => Ok(Arc::clone(refused)),
             Ok(version) => Ok(Arc::new(version)),
             Err(why) => {
-                tracing::warn!(credential = %self.factory.credential, why, "a secret that is no longer accepted cannot be read again");
+                tracing::warn!(credential = %self.factory.credential, why, "the API refuses the secret, and the secret cannot be read again");
                 Err(why)
             }
         };
@@ -131,7 +131,7 @@ impl VersionFactory {
     fn make_version(&self, secret: Secret, ca: Option<&str>) -> Result<SecretVersion, &'static str> {
         let form = Form::of(&self.kind, &secret, ca);
         let learned = self.scrubber.learn(&self.credential, spellings_of(&self.kind, &secret));
-        learned.map_err(|_| "is too long to be kept out of the logs")?;
+        learned.map_err(|_| "is too long to be removed from logs")?;
         Ok(SecretVersion { form: form?, secret })
     }
 }

@@ -23,7 +23,7 @@ pub(crate) struct ClientCertificate {
 impl ClientCertificate {
     /// Reads a chain and its key, else says what is wrong with them, as the end of a sentence.
     pub(super) fn read(pem: &str, ca: Option<&str>) -> Result<Self, &'static str> {
-        let no_pem = "is no PEM with a certificate chain and its key";
+        let no_pem = "is not PEM with a certificate chain and its key";
         let chain: Vec<_> =
             CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<_, _>>().map_err(|_| no_pem)?;
         if chain.is_empty() {
@@ -52,7 +52,7 @@ pub(crate) fn check_ca(pem: &str) -> Result<(), &'static str> {
 }
 
 fn read_ca(pem: &str) -> Result<Vec<Certificate>, &'static str> {
-    let wrong = "is no PEM with certificates";
+    let wrong = "is not PEM with certificates";
     let certificates = Certificate::from_pem_bundle(pem.as_bytes()).map_err(|_| wrong)?;
     // Read once more as what it will be to TLS, which the line above does not.
     let anchors: Vec<_> =

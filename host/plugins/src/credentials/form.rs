@@ -38,7 +38,7 @@ impl Form {
         }
         match kind {
             CredentialKind::Header { header, prefix } => {
-                let name = header.parse().map_err(|_| "has a header that is none")?;
+                let name = header.parse().map_err(|_| "has a header name that is not valid")?;
                 sensitive_header(name, &format!("{prefix}{text}"))
             }
             CredentialKind::Basic if !text.contains(':') => Err("is not of the form \"user:password\""),
@@ -58,7 +58,7 @@ impl Form {
 fn sensitive_header(name: HeaderName, value: &str) -> Result<Form, &'static str> {
     header_value(value)
         .map(|value| Form::Header(name, value))
-        .ok_or("holds a control character, which no header can carry")
+        .ok_or("holds a control character, which is not allowed in a header")
 }
 
 /// A header's value that is hidden in debug output.

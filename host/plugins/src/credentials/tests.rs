@@ -76,12 +76,12 @@ fn signatures_are_those_of_the_standard() {
 #[test]
 fn what_cannot_work_is_refused_at_once() {
     let problem = |secrets: &[(&str, &str, &[&str])]| credentials(secrets).unwrap_err().to_string();
-    assert!(problem(&[("nope", "x", &[])]).contains("no credential of the provider"));
+    assert!(problem(&[("nope", "x", &[])]).contains("not a credential of the provider"));
     assert!(problem(&[("login", "no-colon", &[])]).contains("user:password"));
     assert!(problem(&[("key", "a\nb", &[])]).contains("control character"));
     assert!(problem(&[("token", "", &[])]).contains("is empty"));
     assert!(problem(&[("token", &"x".repeat(70_000), &[])]).contains("longer than 64 KiB"));
-    assert!(problem(&[("token", "t", &["https://a.test/path"])]).contains("no origin"));
+    assert!(problem(&[("token", "t", &["https://a.test/path"])]).contains("not an origin"));
     assert!(problem(&[("client", "id:secret", &[])]).contains("needs a token endpoint"));
     assert!(problem(&[("certificate", "no pem", &[])]).contains("PEM"));
 }
@@ -97,7 +97,7 @@ fn a_certificate_is_for_tls_and_for_no_proxy() {
     };
     assert!(problem(&["http://127.0.0.1:8085"], None, None).contains("http://127.0.0.1:8085 is not https"));
     assert!(problem(&["api.test"], Some("https://proxy.test"), None).contains("https proxy"));
-    assert!(problem(&["api.test"], None, Some("no pem")).contains("`ca` that is no PEM"));
+    assert!(problem(&["api.test"], None, Some("no pem")).contains("`ca` that is not PEM"));
     assert!(problem(&["api.test"], Some("http://proxy.test"), None).contains("holds no certificate"));
 }
 

@@ -172,7 +172,7 @@ impl Tokens {
         }
         let unreadable = |what: &str| Err(self.failure(FailureKind::Unavailable, what));
         if !answer.token_type.eq_ignore_ascii_case("bearer") {
-            return unreadable("the answer's token_type is not \"Bearer\"");
+            return unreadable("the response's token_type is not \"Bearer\"");
         }
         let token = Secret::new(answer.access_token);
         let learned: Result<(), TooManySecrets> =
@@ -182,7 +182,7 @@ impl Tokens {
             (Ok(()), Some(header)) if !token.expose().trim().is_empty() => {
                 Ok(Token::new(header, answer.expires_in.and_then(Seconds::lifetime), now))
             }
-            _ => unreadable("the answer's access_token is missing, or none that a header can carry"),
+            _ => unreadable("the response's access_token is missing, or not valid in a header"),
         }
     }
 
@@ -190,7 +190,7 @@ impl Tokens {
     pub(crate) fn failure(&self, kind: FailureKind, what: &str) -> TokenFailure {
         let url = &self.endpoint.url;
         let asked = format!("{}{}", url.origin().ascii_serialization(), url.path());
-        let message = format!("the credential {:?} gets no token from {asked}: {what}", self.credential);
+        let message = format!("no token for the credential {:?} from {asked}: {what}", self.credential);
         let failure = Failure::new(kind, message);
         TokenFailure { failure, is_client_refused: false, backoff_for: None }
     }
@@ -198,7 +198,7 @@ impl Tokens {
     fn failure_of_status(&self, status: StatusCode, headers: &HeaderMap, answer: &TokenResponse) -> TokenFailure {
         let number = status.as_u16();
         if status.is_redirection() {
-            let what = format!("it answers {number}, and redirects are not followed; correct its `token_url`");
+            let what = format!("its response is {number}, and redirects are not followed; correct its `token_url`");
             return self.failure(FailureKind::Broken, &what);
         }
         let kind = match number {
@@ -210,7 +210,7 @@ impl Tokens {
         let is_code = |code: &str| code.len() <= 64 && code.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'_'));
         let code = Some(&answer.error).filter(|code| !code.is_empty() && is_code(code));
         let code = code.map(|code| format!(" ({code})")).unwrap_or_default();
-        let mut failed = self.failure(kind, &self.scrubber.scrub_text(&format!("it answers {number}{code}")));
+        let mut failed = self.failure(kind, &self.scrubber.scrub_text(&format!("its response is {number}{code}")));
         failed.failure.status = Some(number);
         if failed.failure.kind == FailureKind::Unauthorized {
             failed.is_client_refused = matches!(number, 401 | 403) || answer.error == "invalid_client";

@@ -31,15 +31,12 @@ const FORBIDDEN: [&str; 11] = [
 pub(crate) fn parse_method(text: &str) -> Result<Method, String> {
     let token = text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-');
     if !token || !(1..=MAX_METHOD_BYTES).contains(&text.len()) {
-        return Err(format!(
-            "the method {:?} is none: write it in capitals, as in \"GET\"",
-            echo(text, MAX_ECHO_BYTES)
-        ));
+        return Err(format!("{:?} is not a method: write it in capitals, as in \"GET\"", echo(text, MAX_ECHO_BYTES)));
     }
     if matches!(text, "CONNECT" | "TRACE") {
         return Err(format!("the method {text} is refused"));
     }
-    Method::from_bytes(text.as_bytes()).map_err(|_| format!("the method {text} is none"))
+    Method::from_bytes(text.as_bytes()).map_err(|_| format!("{text} is not a method"))
 }
 
 /// A guest's headers, each of them allowed.
@@ -56,9 +53,7 @@ pub(crate) fn parse_headers(pairs: &[(String, String)]) -> Result<HeaderMap, Str
         let parsed: HeaderName =
             name.parse().map_err(|_| format!("{:?} is not the name of a header", echo(name, MAX_ECHO_BYTES)))?;
         if FORBIDDEN.contains(&parsed.as_str()) || parsed.as_str().starts_with("proxy-") {
-            return Err(format!(
-                "the header {parsed} is the host's to set; an authorization goes through a credential"
-            ));
+            return Err(format!("only the host sets the header {parsed}; to authenticate, use a credential"));
         }
         let value = HeaderValue::from_bytes(value.as_bytes())
             .map_err(|_| format!("the value of the header {parsed} holds a control character"))?;
@@ -93,7 +88,7 @@ mod tests {
             "Keep-Alive",
         ];
         for name in names {
-            assert!(one(name, "x").is_err_and(|why| why.contains("host's to set")), "{name}");
+            assert!(one(name, "x").is_err_and(|why| why.contains("only the host sets")), "{name}");
         }
         for (name, value) in [("", "x"), ("a b", "x"), ("a:b", "x"), ("x", "a\rb"), ("x", "a\nb"), ("x", "a\0b")] {
             assert!(one(name, value).is_err(), "{name:?}: {value:?}");

@@ -80,10 +80,10 @@ impl JsonKey {
     pub fn select(&self, object: &Secret) -> Result<Secret, SecretError> {
         let key = &self.key;
         let object: Map<String, Value> = serde_json::from_str(object.expose())
-            .map_err(|_| SecretError::new(format!("it is no JSON object, so it has no key {key:?}")))?;
+            .map_err(|_| SecretError::new(format!("it is not a JSON object, so it has no key {key:?}")))?;
         match object.get(key) {
             Some(Value::String(text)) => Ok(Secret::new(text)),
-            Some(_) => Err(SecretError::new(format!("what it has at the key {key:?} is not text"))),
+            Some(_) => Err(SecretError::new(format!("the value at its key {key:?} is not text"))),
             None => Err(SecretError::new(format!("it has no key {key:?}"))),
         }
     }
@@ -121,7 +121,7 @@ impl SecretBinding {
         let secret = Secret::new(secret);
         Self {
             source: Arc::new(secret.clone()),
-            place: "what was given at the start".to_owned(),
+            place: "the value that was given at the start".to_owned(),
             known: Some(secret),
             hosts,
             tokens: None,
@@ -189,9 +189,9 @@ mod tests {
         assert_eq!(read(object, "password").await, Ok(Secret::new("hunter2")));
         for (text, key, why) in [
             (object, "user", "it has no key \"user\""),
-            (object, "port", "what it has at the key \"port\" is not text"),
-            ("hunter2", "password", "it is no JSON object, so it has no key \"password\""),
-            ("[1]", "password", "it is no JSON object, so it has no key \"password\""),
+            (object, "port", "the value at its key \"port\" is not text"),
+            ("hunter2", "password", "it is not a JSON object, so it has no key \"password\""),
+            ("[1]", "password", "it is not a JSON object, so it has no key \"password\""),
         ] {
             assert_eq!(read(text, key).await.unwrap_err().to_string(), why);
         }

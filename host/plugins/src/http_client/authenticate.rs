@@ -186,7 +186,7 @@ impl HttpClient {
             CredentialRefusal::NoSuchCredential => {
                 // The guest's own text, which is returned to it: see `echo`.
                 let name = echo(name, MAX_NAME_SHOWN);
-                HttpError::Invalid(format!("the manifest names no credential {name:?} that can be sent"))
+                HttpError::Invalid(format!("the manifest has no credential {name:?} that can be sent"))
             }
             CredentialRefusal::NoSecret => {
                 let why = self.missing_secret_message(name);
@@ -209,7 +209,7 @@ impl HttpClient {
     fn wrong_origin_message(&self, credential: &str, origin: &Origin) -> String {
         let provider = &self.provider;
         format!(
-            "the credential {credential:?} may not be sent to {origin}: if it may, name it in `hosts` of [providers.{provider}.credentials.{credential}] in damper.toml"
+            "the credential {credential:?} may not be sent to {origin}: to allow it, add the host to `hosts` of [providers.{provider}.credentials.{credential}] in damper.toml"
         )
     }
 

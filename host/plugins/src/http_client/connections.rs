@@ -168,7 +168,8 @@ impl Connections {
         }
         if let Some(environment) = &self.environment {
             let client = environment.connect(builder).and_then(reqwest::ClientBuilder::build);
-            return client.map_err(|error| format!("cannot set up a rehearsal: {}", super::response::causes(&error)));
+            return client
+                .map_err(|error| format!("cannot set up the test environment: {}", super::response::causes(&error)));
         }
         if let (Route::Public, Some(proxy)) = (route, &self.proxy) {
             builder = builder.proxy(proxy.clone());

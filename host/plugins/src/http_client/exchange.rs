@@ -252,7 +252,7 @@ impl HttpClient {
         if count.is_power_of_two() {
             tracing::warn!(
                 provider = %self.provider, host = outgoing.url.host_str(), count,
-                "the API repeats a secret in its answers: it was taken out, but the API should not do that"
+                "a response contained a secret; it was replaced by [secret]. Report this to the operator of the API"
             );
         }
     }

@@ -38,7 +38,7 @@ pub(super) async fn read(
     let body = read_body(response, max_bytes, scrubber, Some(memory)).await?;
     let scrubbed = scrubber.replace_in_body(body).await;
     let (body, has_secret_body) =
-        scrubbed.ok_or_else(|| HttpError::Other("the answer could not be searched for secrets".to_owned()))?;
+        scrubbed.ok_or_else(|| HttpError::Other("the response could not be searched for secrets".to_owned()))?;
     if has_secret_body {
         headers.retain(|(name, _)| !OF_THE_WHOLE_BODY.contains(&name.as_str()));
     }

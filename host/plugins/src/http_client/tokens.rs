@@ -94,7 +94,7 @@ impl HttpClient {
             Err(failed) => {
                 tokens.postpone_early_renewal(now);
                 let why = &failed.failure.message;
-                tracing::warn!(provider = %self.provider, why, "a token that ends soon is not replaced yet");
+                tracing::warn!(provider = %self.provider, why, "the token was not renewed early; the old token stays in use, and a later request tries again");
                 token
             }
         }
@@ -122,7 +122,7 @@ impl HttpClient {
     async fn request_token_once(&self, context: &mut TokenContext<'_>, secret: &SecretVersion) -> TokenResult {
         let tokens = context.tokens;
         let Form::Client(client) = &secret.form else {
-            return Err(tokens.failure(FailureKind::Broken, "its secret is none of a client"));
+            return Err(tokens.failure(FailureKind::Broken, "its secret is not a client id and secret"));
         };
         let url = &tokens.endpoint.url;
         let denied = |why: String| tokens.failure(FailureKind::Broken, &why);

@@ -7,7 +7,7 @@ use damper_core::manifest::ManifestError;
 #[non_exhaustive]
 pub enum PackageError {
     /// There is no package.
-    #[error("{folder} holds no package: there is no folder `providers` in it; deploy a zip that `damper package` made")]
+    #[error("{folder} is not a package: it has no folder `providers`; deploy a zip that `damper package` wrote")]
     NoPackage {
         /// The folder.
         folder: String,
@@ -22,7 +22,7 @@ pub enum PackageError {
     },
     /// The provider is not in the package.
     #[error(
-        "the provider {provider} is not in this package: run `damper package` with it and with all others, and deploy that"
+        "the provider {provider} is not in this package: run `damper package` with all providers, and deploy the new zip"
     )]
     NotPackaged {
         /// The provider.
@@ -50,7 +50,7 @@ pub enum PackageError {
     },
     /// The provider's code is not what was packaged.
     #[error(
-        "the code of {provider} is not what was packaged: {file} has the digest {found} instead of {packaged}; package it again with `damper package`"
+        "the code of {provider} has changed since it was packaged: {file} has the digest {found} instead of {packaged}; package it again with `damper package`"
     )]
     AnotherDigest {
         /// The provider.
@@ -64,7 +64,7 @@ pub enum PackageError {
     },
     /// The code was compiled by another release of the engine.
     #[error(
-        "{provider} was compiled by {packaged}, and this program runs {host}: make the zip anew with one `damper package`, which takes `bootstrap` and the providers from the same release"
+        "{provider} was compiled by {packaged}, and this program runs {host}: build the zip again with one `damper package`, which takes `bootstrap` and the providers from the same release"
     )]
     AnotherEngine {
         /// The provider.
@@ -88,7 +88,7 @@ pub enum PackageError {
     },
     /// The code was compiled by the same engine with other settings.
     #[error(
-        "{provider} was compiled by damper {packaged} with other settings than those of this program's damper {host}: make the zip anew with one `damper package`"
+        "{provider} was compiled by damper {packaged} with other settings than those of this program's damper {host}: build the zip again with one `damper package`"
     )]
     AnotherDamper {
         /// The provider.
@@ -99,7 +99,7 @@ pub enum PackageError {
         host: &'static str,
     },
     /// The folder is another provider's.
-    #[error("the package's folder of {provider} holds the provider {found}: package it again with `damper package`")]
+    #[error("the package's folder of {provider} contains the provider {found}: package it again with `damper package`")]
     AnotherName {
         /// The provider.
         provider: String,

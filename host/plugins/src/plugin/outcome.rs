@@ -114,10 +114,10 @@ pub(super) fn convert_failure(failure: types::Failure, scrubber: &Scrubber) -> F
 /// The failure of a call that timed out.
 pub(super) fn timeout_failure(call: &GuestCall, timeout: Duration) -> Failure {
     if call.is_runaway(timeout) {
-        let why = format!("the component ran for {timeout:?} without an end");
+        let why = format!("the component did not end within {timeout:?}");
         return Failure::new(FailureKind::Trapped, why);
     }
-    let why = if call.memory.has_waited() { ": it waited for memory that other calls held" } else { "" };
+    let why = if call.memory.has_waited() { ": it waited for memory that other calls use" } else { "" };
     Failure::new(FailureKind::TimedOut, format!("no record within {timeout:?}{why}"))
 }
 
@@ -127,7 +127,7 @@ pub(super) fn start_failure(call: &GuestCall, memory: &MemoryLimit, error: &wasm
         (true, MemoryLimit::Manifest(bytes)) => {
             format!("the component does not start within limits.memory ({bytes} bytes): raise it in provider.toml")
         }
-        (true, MemoryLimit::Process(_)) => format!("the component does not start within what {memory}"),
+        (true, MemoryLimit::Process(_)) => format!("the component needs more memory to start than {memory}"),
         (false, _) => format!("the component does not start: {}", error.root_cause()),
     };
     Failure::new(FailureKind::Broken, why)

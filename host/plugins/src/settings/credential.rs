@@ -88,7 +88,7 @@ impl Binder<'_> {
         let asked = &self.manifest.credentials;
         if let Some(unknown) = self.settings.credentials.keys().find(|name| !asked.contains_key(*name)) {
             let known: Vec<&str> = asked.keys().map(String::as_str).collect();
-            let problem = "is no credential of its manifest";
+            let problem = "is not a credential of its manifest";
             return Err(self.setting(&format!("credentials.{unknown}"), problem, known_or_none("credentials", &known)));
         }
         let mut secrets = BTreeMap::new();
@@ -99,7 +99,7 @@ impl Binder<'_> {
                     secrets.insert(name.clone(), CredentialBinder { binder: self, key, kind, settings }.bind(granted)?);
                 }
                 None => warnings.push(format!(
-                    "{provider}: its credential {name:?} has no secret; where it is used the fetch fails. To give one, write in damper.toml:\n  [providers.{provider}.credentials.{name}]\n  {example}",
+                    "{provider}: its credential {name:?} has no secret; fetches that use it fail. To bind one, write in damper.toml:\n  [providers.{provider}.credentials.{name}]\n  {example}",
                     provider = self.manifest.name,
                     example = self.sources.backends.example()
                 )),
@@ -133,19 +133,19 @@ impl CredentialBinder<'_> {
     fn place(&self) -> Result<SecretPlace, BindingError> {
         let CredentialSettings { env, file, secret, secret_key, .. } = self.settings;
         if secret_key.is_some() && secret.is_none() {
-            let hint = "it is a key of the JSON object that `secret` names; leave it out";
+            let hint = "it is a key of the JSON object that `secret` names; remove it";
             return Err(self.wrong("has `secret_key` without `secret`", hint));
         }
         match (env, file, secret) {
             (Some(name), None, None) if is_variable(name) => Ok(SecretPlace::Environment(name.clone())),
             (Some(_), None, None) => Err(self.wrong(
-                "has an `env` that is no name of an environment variable",
+                "has an `env` that is not the name of an environment variable",
                 "write the variable's name there, never the secret itself: env = \"API_KEY\"",
             )),
             (None, Some(path), None) => Ok(SecretPlace::File(path.clone())),
             (None, None, Some(name)) if is_secret_name(name) => Ok(SecretPlace::SecretsManager(name.clone())),
             (None, None, Some(_)) => Err(self.wrong(
-                "has a `secret` that is no name of AWS Secrets Manager",
+                "has a `secret` that is not a name or ARN of AWS Secrets Manager",
                 "write the name there (letters, digits and /_+=.@-) or the ARN, never the secret itself",
             )),
             (None, None, None) => {
@@ -188,11 +188,11 @@ impl CredentialBinder<'_> {
             return Ok(());
         }
         let problem = match receivers {
-            [] => "goes to no host: a private origin gets a credential only where this names it".to_owned(),
-            receivers => format!("goes to {} alone, which the provider is not granted", receivers.join(" and ")),
+            [] => "is sent to no host: a private origin receives a credential only if `hosts` names it".to_owned(),
+            receivers => format!("is sent only to {}, which is not granted to the provider", receivers.join(" and ")),
         };
         let reachable: Vec<String> = granted.iter().chain(&private).map(|host| format!("{host:?}")).collect();
-        Err(self.wrong(problem, format!("say who receives it: hosts = [{}]", reachable.join(", "))))
+        Err(self.wrong(problem, format!("list its receivers: hosts = [{}]", reachable.join(", "))))
     }
 
     /// Refuses settings of another kind.
@@ -208,8 +208,8 @@ impl CredentialBinder<'_> {
         match settings.iter().find(|(_, is_given, kind)| *is_given && kind != self.kind) {
             Some((setting, _, theirs)) => {
                 let (theirs, ours) = (theirs.name(), self.kind.name());
-                let problem = format!("has `{setting}`, which is for kind {theirs}, and this one is of kind {ours}");
-                Err(self.wrong(problem, "leave it out"))
+                let problem = format!("has `{setting}`, which is for kind {theirs}, but its kind is {ours}");
+                Err(self.wrong(problem, "remove it"))
             }
             None => Ok(()),
         }
@@ -221,12 +221,12 @@ impl CredentialBinder<'_> {
             return Ok(None);
         }
         let Some(text) = &self.settings.token_url else {
-            let hint = "say where tokens are fetched: token_url = \"https://auth.example.org/token\"";
-            return Err(self.wrong("needs `token_url`, being of kind oauth2-client-credentials", hint));
+            let hint = "name the token endpoint: token_url = \"https://auth.example.org/token\"";
+            return Err(self.wrong("needs `token_url`, because its kind is oauth2-client-credentials", hint));
         };
         let scopes = self.settings.scopes.clone().unwrap_or_default();
         if let Some(scope) = scopes.iter().find(|scope| !is_scope(scope)) {
-            let problem = format!("has the scope {scope:?}, which is none");
+            let problem = format!("has the scope {scope:?}, which is not a scope");
             return Err(
                 self.wrong(problem, "list each scope by itself, without spaces: scopes = [\"read\", \"search\"]")
             );

@@ -9,7 +9,7 @@ use damper_core::manifest::ManifestError;
 #[non_exhaustive]
 pub enum BindingError {
     /// There is a damper.toml, and it grants nothing.
-    #[error("{provider} is granted no host, and it asks for {}", .asked.join(", "))]
+    #[error("{provider} has no granted hosts, and it asks for {}", .asked.join(", "))]
     NoHost {
         /// The provider.
         provider: String,
@@ -43,7 +43,7 @@ pub enum BindingError {
         file: Option<PathBuf>,
     },
     /// The manifest leaves settings to the operator, who has not set them.
-    #[error("{provider} needs settings that nobody has set: {}", .keys.join(", "))]
+    #[error("{provider} needs settings that are not set: {}", .keys.join(", "))]
     Unset {
         /// The provider.
         provider: String,
@@ -71,10 +71,13 @@ impl BindingError {
         match self {
             Self::NoHost { provider, asked, .. } => {
                 let listed: Vec<String> = asked.iter().map(|host| format!("{host:?}")).collect();
-                format!("grant what you agree to:\n  [providers.{provider}]\n  hosts = [{}]", listed.join(", "))
+                format!(
+                    "grant the hosts that you agree to:\n  [providers.{provider}]\n  hosts = [{}]",
+                    listed.join(", ")
+                )
             }
             Self::Tightening { provider, .. } => {
-                format!("correct it below [providers.{provider}]; the stricter of this and the manifest's holds")
+                format!("correct it below [providers.{provider}]; the stricter of it and the manifest applies")
             }
             Self::Setting { hint, .. } => hint.clone(),
             Self::Unset { provider, keys, .. } => {

@@ -120,7 +120,7 @@ impl<'de> Deserialize<'de> for Text {
             toml::Value::Float(number) => Ok(Self(number.to_string())),
             toml::Value::Boolean(truth) => Ok(Self(truth.to_string())),
             other => {
-                Err(D::Error::custom(format!("a setting is text, a number or a truth value, not {}", other.type_str())))
+                Err(D::Error::custom(format!("a setting is text, a number or a boolean, not {}", other.type_str())))
             }
         }
     }
@@ -133,7 +133,7 @@ impl<'de> Deserialize<'de> for HostGrant {
             type Value = HostGrant;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a list of host names, or \"manifest\" for those that the manifest asks for")
+                f.write_str("a list of host names, or \"manifest\" for the hosts of the manifest")
             }
 
             fn visit_str<E: Error>(self, text: &str) -> Result<HostGrant, E> {
@@ -141,7 +141,7 @@ impl<'de> Deserialize<'de> for HostGrant {
                     return Ok(HostGrant::Manifest);
                 }
                 Err(E::custom(format!(
-                    "hosts is {text:?}: list host names, or write \"manifest\" for all that the manifest asks for"
+                    "hosts is {text:?}: list host names, or write \"manifest\" for all hosts of the manifest"
                 )))
             }
 

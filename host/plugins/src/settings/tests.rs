@@ -107,7 +107,7 @@ fn a_secret_has_one_home() {
         ),
         ("key]\nenv = \"A\"\nfile = \"f\"\nsecret = \"b\"", "has `env` and `file` and `secret`"),
         ("key]\nenv = \"A\"\nsecret_key = \"k\"", "has `secret_key` without `secret`"),
-        ("nope]\nenv = \"A\"", "credentials.nope is no credential of its manifest"),
+        ("nope]\nenv = \"A\"", "credentials.nope is not a credential of its manifest"),
     ] {
         let message = refusal(text);
         assert!(message.contains(expected), "{message}");
@@ -119,15 +119,15 @@ fn what_is_another_kinds_setting_is_refused() {
     for (text, expected) in [
         (
             "key]\nenv = \"A\"\ntoken_url = \"https://a.test\"",
-            "has `token_url`, which is for kind oauth2-client-credentials, and this one is of kind header",
+            "has `token_url`, which is for kind oauth2-client-credentials, but its kind is header",
         ),
         ("key]\nenv = \"A\"\nca = \"\"", "has `ca`, which is for kind mtls"),
         ("certificate]\nenv = \"A\"\nscopes = []", "has `scopes`, which is for kind oauth2-client-credentials"),
-        ("certificate]\nenv = \"A\"\nca = \"no pem\"", "has a `ca` that is no PEM with certificates"),
-        ("client]\nenv = \"A\"", "needs `token_url`, being of kind oauth2-client-credentials"),
+        ("certificate]\nenv = \"A\"\nca = \"no pem\"", "has a `ca` that is not PEM with certificates"),
+        ("client]\nenv = \"A\"", "needs `token_url`, because its kind is oauth2-client-credentials"),
         (
             "client]\nenv = \"A\"\ntoken_url = \"https://a.test\"\nscopes = [\"a b\"]",
-            "has the scope \"a b\", which is none",
+            "has the scope \"a b\", which is not a scope",
         ),
         (
             "client]\nenv = \"A\"\ntoken_url = \"http://a.test/\"",
@@ -150,13 +150,13 @@ fn a_credential_goes_somewhere_that_is_granted() {
     let private = "private = [\"http://127.0.0.1:8085\"]";
     assert_eq!(
         message(private, "").unwrap_err(),
-        "providers.x.credentials.key goes to no host: a private origin gets a credential only where this names it; \
-         say who receives it: hosts = [\"http://127.0.0.1:8085\"]"
+        "providers.x.credentials.key is sent to no host: a private origin receives a credential only if `hosts` names it; \
+         list its receivers: hosts = [\"http://127.0.0.1:8085\"]"
     );
     assert_eq!(
         message("hosts = [\"api.test\"]", "hosts = [\"more.test\"]").unwrap_err(),
-        "providers.x.credentials.key goes to more.test alone, which the provider is not granted; \
-         say who receives it: hosts = [\"api.test\"]"
+        "providers.x.credentials.key is sent only to more.test, which is not granted to the provider; \
+         list its receivers: hosts = [\"api.test\"]"
     );
     for (hosts, credential) in [
         (private, "hosts = [\"http://127.0.0.1:8085\"]"),
@@ -225,7 +225,7 @@ fn a_secret_that_stands_where_its_place_belongs_is_not_shown() {
             format!("hosts = \"manifest\"\nconfig.region = \"eu\"\ncredentials.key = {{ {key} = {text:?} }}");
         let error = bind_settings(&settings).unwrap_err();
         let message = format!("{error} {}", error.hint());
-        assert!(message.contains(&format!("`{key}` that is no name")) && !message.contains("hunter2"), "{message}");
+        assert!(message.contains(&format!("`{key}` that is not")) && !message.contains("hunter2"), "{message}");
     }
     for good in [
         "secret = \"prod/demo_1+=.@-\"",

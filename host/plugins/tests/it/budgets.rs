@@ -33,7 +33,7 @@ async fn the_answers_of_a_call_are_bounded_together() {
 #[tokio::test]
 async fn a_list_of_too_many_requests_is_not_even_read() {
     for (count, part) in [
-        ("5000", "it sends 5000 requests at once, and the most are 64"),
+        ("5000", "it sends 5000 requests at once, and at most 64 are allowed"),
         ("400000", "too much data is being copied between the host and the guest"),
     ] {
         let mut setup = Setup::new(&[]);
@@ -72,7 +72,7 @@ async fn what_is_signed_is_bounded() {
     let failed = report(&setup(), request("sign-large", &[("credential", "signing"), ("bytes", "1048577")])).await;
     let failed = failed.outcome.unwrap_err();
     assert_eq!(failed.kind, FailureKind::Trapped);
-    assert!(failed.message.contains("a payload of 1048577 bytes signed, more than 1048576"), "{failed}");
+    assert!(failed.message.contains("the payload to sign has 1048577 bytes, more than 1048576"), "{failed}");
     // HMAC-SHA256 of zeros with the key "key", as any other implementation computes it.
     for (bytes, expected) in [
         ("1000", "0bbf26119bcf4605b14fa5570413d562918a401175b3d7449d49591d7deccbc6"),
@@ -101,7 +101,7 @@ async fn a_provider_that_takes_all_memory_leaves_some_for_its_neighbour() {
         }
     };
     let (failures, ()) = tokio::join!(many, beside);
-    let waited = failures.iter().filter(|failure| failure.message.contains("waited for memory that other calls held"));
+    let waited = failures.iter().filter(|failure| failure.message.contains("waited for memory that other calls use"));
     assert!(waited.count() >= 10, "{failures:?}");
     assert!(failures.iter().all(|failure| failure.kind == FailureKind::TimedOut), "{failures:?}");
 }
@@ -112,7 +112,7 @@ async fn a_component_that_needs_more_than_the_process_has_says_so() {
     let host = PluginHost::new(HostOptions { memory, ..options(None) }).unwrap();
     let failure = fetch(&Setup::new(&[]).plugin_of(&host), "ok", &[]).await.unwrap_err();
     assert_eq!(failure.kind, FailureKind::Broken);
-    assert!(failure.message.contains("does not start within what this process has for one provider"), "{failure}");
+    assert!(failure.message.contains("needs more memory to start than this process has for one provider"), "{failure}");
 }
 
 #[tokio::test]

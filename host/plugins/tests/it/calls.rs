@@ -61,7 +61,7 @@ async fn send_all_takes_sixty_four_requests_and_no_more() {
         let (plugin, origin) = (&plugin, &origin);
         async move { fetch_json(plugin, "get-all", &[("url", origin), ("count", count)]).await }
     };
-    assert!(ask("65").await.to_string().contains("65 requests at once are more than 64"));
+    assert!(ask("65").await.to_string().contains("65 requests at once, and at most 64 are allowed"));
     assert!(server.requests().is_empty());
     ask("64").await;
     assert_eq!(server.requests().len(), 64);
@@ -80,7 +80,11 @@ async fn a_request_without_an_answer_leaves_no_room_for_the_next() {
     assert_eq!((report.requests, permits.available()), (2, 0));
     assert!(report.unanswered_since.is_some());
     let response = String::from_utf8(report.outcome.unwrap().body.to_vec()).unwrap();
-    assert_eq!((response.matches("timed out").count(), response.matches("has no room").count()), (2, 2), "{response}");
+    assert_eq!(
+        (response.matches("timed out").count(), response.matches("allows no other").count()),
+        (2, 2),
+        "{response}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

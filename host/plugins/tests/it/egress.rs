@@ -33,7 +33,7 @@ async fn a_name_that_leads_inside_is_refused_unless_granted() {
     let server = Server::start(|_| reply(200, &[], "inside")).await;
     let plugin = Setup::new(&[]).plugin();
     let refused = fetch(&plugin, "get", &[("url", "https://hostile.damper.invalid/")]).await.unwrap_err();
-    assert!(refused.message.starts_with("denied: the name leads to 127.0.0.1, a loopback address"), "{refused}");
+    assert!(refused.message.starts_with("denied: the name resolves to 127.0.0.1, a loopback address"), "{refused}");
     let inside = server.origin("inside.test");
     assert!(failure(&plugin, "get", &[("url", &inside)]).await.starts_with("denied: "));
     assert_eq!(fetch_json(&Setup::new(&[&inside]).plugin(), "get", &[("url", &inside)]).await["body"], "inside");

@@ -73,7 +73,7 @@ async fn a_folder_that_others_may_write_to_is_refused() {
     let error = PluginHost::new(options(Some(folder.path().to_owned()))).unwrap_err();
     assert!(matches!(error, HostError::CacheDir { .. }));
     let text = error.to_string();
-    assert!(text.contains("others may write to") && !text.contains("chmod"), "{text}");
+    assert!(text.contains("other users can write to") && !text.contains("chmod"), "{text}");
 }
 
 #[tokio::test]

@@ -24,7 +24,7 @@ async fn each_misbehaviour_fails_that_fetch_and_no_other() {
     let plugin = Setup::new(&[&origin]).plugin();
     let trapped = FailureKind::Trapped;
     let cases: Vec<Case<'_>> = vec![
-        ("loop", vec![], true, trapped.clone(), "ran for 500ms without an end"),
+        ("loop", vec![], true, trapped.clone(), "did not end within 500ms"),
         ("memory", vec![], false, trapped.clone(), "more memory than limits.memory allows (16777216 bytes)"),
         ("stack", vec![], false, trapped.clone(), "call stack exhausted"),
         ("trap", vec![("message", "42")], false, trapped.clone(), "lib.rs"),

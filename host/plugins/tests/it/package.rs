@@ -110,7 +110,7 @@ async fn code_that_is_not_what_was_packaged_never_runs() {
         assert!(matches!(provider.verify(), Err(PackageError::AnotherDigest { .. })));
         let failure = fetch(&plugin(&HOST, &provider), "ok", &[]).await.unwrap_err();
         assert_eq!(failure.kind, FailureKind::Broken);
-        assert!(failure.message.contains("the code of hostile is not what was packaged"), "{failure}");
+        assert!(failure.message.contains("the code of hostile has changed since it was packaged"), "{failure}");
     }
 }
 

@@ -30,7 +30,7 @@ fn chart() -> String {
 fn a_chart_says_what_it_shows_and_is_the_same_every_time() {
     let text = chart();
     for word in
-        ["outage, aimd", "in flight", "limit", "refused (429)", "median", "99th percentile", "what the API bears"]
+        ["outage, aimd", "in flight", "limit", "refused (429)", "median", "99th percentile", "optimal API concurrency"]
     {
         assert!(text.contains(word), "{word}");
     }

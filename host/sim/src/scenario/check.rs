@@ -22,7 +22,7 @@ pub enum ScenarioError {
         message: String,
     },
     /// A folder holds no scenario.
-    #[error("{} holds no scenario: a scenario is a file that ends in .toml", .path.display())]
+    #[error("{} contains no scenario: a scenario is a file whose name ends in .toml", .path.display())]
     Empty {
         /// Which.
         path: PathBuf,
@@ -36,7 +36,7 @@ pub enum ScenarioError {
         message: String,
     },
     /// A value is not allowed.
-    #[error("scenario {name:?}: {key} is {value}: allowed is {allowed}")]
+    #[error("scenario {name:?}: {key} is {value}: it must be {allowed}")]
     NotAllowed {
         /// Which.
         name: String,

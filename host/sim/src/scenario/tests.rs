@@ -45,16 +45,16 @@ fn a_change_may_come_again_and_again() {
 
 #[test]
 fn errors_name_the_key_and_what_is_allowed() {
-    assert_eq!(error("= 50", "= 0"), "scenario \"small\": max_concurrency is 0: allowed is 1 to 1000");
+    assert_eq!(error("= 50", "= 0"), "scenario \"small\": max_concurrency is 0: it must be 1 to 1000");
     assert_eq!(
         error("limit = 5", "limit = 0"),
-        "scenario \"small\": changes[0].api.concurrency.limit is 0: allowed is 1 or more"
+        "scenario \"small\": changes[0].api.concurrency.limit is 0: it must be 1 or more"
     );
-    assert!(error("sigma = 0.3", "sigma = 9.0").ends_with("api.latency.sigma is 9.0: allowed is 0 to 5"));
+    assert!(error("sigma = 0.3", "sigma = 9.0").ends_with("api.latency.sigma is 9.0: it must be 0 to 5"));
     let unknown = error("limit = 20", "limits = 20");
     assert!(unknown.contains("unknown field `limits`, expected one of `limit`"), "{unknown}");
     let duration = error("\"10s\"", "\"10 seconds\"");
-    assert!(duration.contains("\"10 seconds\" is no duration: write it as \"30s\""), "{duration}");
+    assert!(duration.contains("\"10 seconds\" is not a duration: write it as \"30s\""), "{duration}");
     let outage = error("black-hole", "gone");
     assert!(outage.contains("unknown variant `gone`, expected one of `none`, `errors`, `black-hole`"), "{outage}");
 }

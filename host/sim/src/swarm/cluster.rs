@@ -390,7 +390,7 @@ async fn operate(shared: Arc<Shared>, number: usize, name: String) {
         let ahead = shared.clock_is_ahead_by();
         let is_clock_wrong = ahead.abs() > MUCH_TOO_WRONG;
         let has_cause = by == OpenedBy::Config
-            && reason.starts_with("half or more of twenty")
+            && reason.starts_with("ten or more of the last twenty")
             && (lock(&provider.api).at_fault() >= 10 || is_clock_wrong || shared.was_set_right());
         if !has_cause {
             return shared.report_violation(Invariant::AlarmHasCause, format!("{name} is stopped by {by}: {reason}"));

@@ -81,7 +81,7 @@ pub fn describe_run(case: &Case) -> String {
                 let _ = writeln!(text, "{line}");
             }
             if outcome.violation.is_none() {
-                text.push_str("every promise is kept\n");
+                text.push_str("every invariant holds\n");
             }
         }
         Err(error) => {

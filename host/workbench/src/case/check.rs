@@ -67,7 +67,7 @@ pub(super) fn toml_files(folder: &Path) -> Result<Vec<PathBuf>, CaseError> {
             continue;
         }
         if files::is_link(&path) {
-            let problem = "is a symbolic link, which could lead to any file: put the file itself there";
+            let problem = "is a symbolic link, which may point to any file: put the file itself there";
             return Err(CaseError::value(&path, "the case", problem));
         }
         if path.is_file() {
@@ -116,13 +116,13 @@ impl Checker<'_> {
 
     fn request(&self, place: &str, request: shape::Request) -> Result<ForeseenRequest, CaseError> {
         let url = Url::parse(&request.url)
-            .map_err(|error| self.wrong(format!("{place}.url"), format!("is no absolute URL: {error}")))?;
+            .map_err(|error| self.wrong(format!("{place}.url"), format!("is not an absolute URL: {error}")))?;
         if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
             return Err(self.wrong(format!("{place}.url"), "is neither http nor https"));
         }
         let method = request.method.unwrap_or_else(|| "GET".to_owned());
         if method.is_empty() || !method.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-') {
-            return Err(self.wrong(format!("{place}.method"), "is none: write it in capitals, as in \"GET\""));
+            return Err(self.wrong(format!("{place}.method"), "is not a method: write it in capitals, as in \"GET\""));
         }
         let sha256 = request.body_sha256;
         let given = usize::from(sha256.is_some());
@@ -146,7 +146,7 @@ impl Checker<'_> {
     fn sha256(&self, place: &str, digest: &str) -> Result<ForeseenBody, CaseError> {
         let digest = digest.strip_prefix("sha256:").unwrap_or(digest).to_ascii_lowercase();
         if digest.len() != 64 || !digest.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Err(self.wrong(format!("{place}.body_sha256"), "is none: write 64 hexadecimal digits"));
+            return Err(self.wrong(format!("{place}.body_sha256"), "is not a SHA-256: write 64 hexadecimal digits"));
         }
         Ok(ForeseenBody::Sha256(digest))
     }
@@ -158,7 +158,7 @@ impl Checker<'_> {
         let has_body = keys.text.is_some() || keys.json.is_some() || keys.file.is_some();
         if let Some(fault) = response.fault {
             if response.status.is_some() || response.headers.is_some() || has_body {
-                let problem = "stands in place of status, headers and body: leave these out";
+                let problem = "replaces status, headers and body: remove these";
                 return Err(self.wrong(format!("{place}.fault"), problem));
             }
             return Ok(Answer { delay, ..Answer::failing(fault) });
@@ -167,7 +167,7 @@ impl Checker<'_> {
             return Err(self.wrong(place, "has neither `status` nor `fault`: write one, as in status = 200"));
         };
         if !(200..=599).contains(&status) {
-            return Err(self.wrong(format!("{place}.status"), "is none: write one from 200 to 599"));
+            return Err(self.wrong(format!("{place}.status"), "is not a status: write one from 200 to 599"));
         }
         let is_json = keys.json.is_some();
         let body = match self.body(place, keys, 0)? {
@@ -190,8 +190,10 @@ impl Checker<'_> {
                 !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
             let breaks = |value: &String| value.bytes().any(|byte| matches!(byte, b'\r' | b'\n' | 0));
             if !is_token || values.iter().any(breaks) {
-                return Err(self
-                    .wrong(format!("{place}.headers.{name}"), "is no header: a name has no spaces, a value one line"));
+                return Err(self.wrong(
+                    format!("{place}.headers.{name}"),
+                    "is not a header: a name has no spaces, and a value is one line",
+                ));
             }
             headers.extend(values.into_iter().map(|value| (name.clone(), value)));
         }
@@ -203,7 +205,7 @@ impl Checker<'_> {
         let BodyKeys { text, json, file } = keys;
         let given = given + [text.is_some(), json.is_some(), file.is_some()].into_iter().filter(|is| *is).count();
         if given > 1 {
-            return Err(self.wrong(place, "has its body in more than one way: keep one of the keys that give it"));
+            return Err(self.wrong(place, "gives its body in more than one way: keep one of the keys"));
         }
         Ok(if let Some(text) = text {
             Some((BodyPlace::Text, Some(text.into())))
@@ -228,7 +230,7 @@ impl Checker<'_> {
         match (expect.record, expect.failure) {
             (Some(record), None) => Ok(Expect::Record(self.record(record)?)),
             (None, Some(failure)) => Ok(Expect::Failure(self.failure(failure)?)),
-            _ => Err(self.wrong("expect", "needs [expect.record] or [expect.failure], one of them")),
+            _ => Err(self.wrong("expect", "needs exactly one of [expect.record] and [expect.failure]")),
         }
     }
 
@@ -243,7 +245,7 @@ impl Checker<'_> {
         let wait = wait.map(|text| self.duration("expect.failure.retry_after", text)).transpose()?;
         let message = failure.message.as_deref().map(Regex::new).transpose();
         let message = message
-            .map_err(|error| self.wrong("expect.failure.message", format!("is no regular expression: {error}")))?;
+            .map_err(|error| self.wrong("expect.failure.message", format!("is not a regular expression: {error}")))?;
         if failure.kind.is_empty() {
             return Err(self.wrong("expect.failure.kind", "is empty"));
         }
@@ -251,7 +253,7 @@ impl Checker<'_> {
     }
 
     fn duration(&self, key: &str, text: &str) -> Result<Duration, CaseError> {
-        parse_duration(text).map_err(|error| self.wrong(key, format!("is no duration: {error}")))
+        parse_duration(text).map_err(|error| self.wrong(key, format!("is not a duration: {error}")))
     }
 }
 

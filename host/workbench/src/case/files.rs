@@ -23,7 +23,7 @@ pub(crate) fn resolve_path(folder: &Path, named: &str) -> Result<PathBuf, Proble
                 is_named = true;
                 if is_link(&path) {
                     return Err(format!(
-                        "names {named:?}, to which a symbolic link leads: put the file itself below the case's folder"
+                        "names {named:?}, which is behind a symbolic link: put the file itself below the case's folder"
                     ));
                 }
             }

@@ -64,10 +64,10 @@ fn an_unknown_key_is_refused_with_its_line() {
 fn what_cannot_be_meant_is_told_with_its_key() {
     let cases = [
         ("https://API", "ftp://API", "exchange 1: request.url is neither http nor https"),
-        ("https://API", "/API", "exchange 1: request.url is no absolute URL"),
-        ("status = 200", "status = 200\nfault = \"reset\"", "exchange 1: response.fault stands in place of"),
+        ("https://API", "/API", "exchange 1: request.url is not an absolute URL"),
+        ("status = 200", "status = 200\nfault = \"reset\"", "exchange 1: response.fault replaces status"),
         ("status = 200", "delay = \"5ms\"", "neither `status` nor `fault`"),
-        ("status = 200", "status = 99", "response.status is none"),
+        ("status = 200", "status = 99", "response.status is not a status"),
         ("body = \"{}\"", "body = \"{}\"\njson = {}", "more than one way"),
         ("body = \"{}\"", "body_file = \"no-such-file\"", "no-such-file"),
         (
@@ -78,8 +78,8 @@ fn what_cannot_be_meant_is_told_with_its_key() {
         ("json = { a = [1, 2.5, true] }", "body_file = \"../../x\"", "expect.record.body_file names \"../../x\""),
         ("id = \"1\"", "id = \"1\"\nattempt = 0", "request.attempt is 0"),
         ("id = \"1\"", "id = \"1\"\nday = \"tomorrow\"", "request.day cannot be used"),
-        ("[expect.record]", "[expect.failure]\nkind = \"throttled\"\n[expect.record]", "one of them"),
-        ("x-many = [\"a\", \"b\"]", "x-many = [\"a\\r\\nb: c\"]", "is no header"),
+        ("[expect.record]", "[expect.failure]\nkind = \"throttled\"\n[expect.record]", "exactly one of"),
+        ("x-many = [\"a\", \"b\"]", "x-many = [\"a\\r\\nb: c\"]", "is not a header"),
     ];
     for (from, to, expected) in cases {
         let problem = problem(from, to);
@@ -87,7 +87,7 @@ fn what_cannot_be_meant_is_told_with_its_key() {
     }
     let failure = "[expect.failure]\nkind = \"throttled\"\nmessage = \"(\"";
     let problem = problem("[expect.record]\njson = { a = [1, 2.5, true] }", failure);
-    assert!(problem.contains("no regular expression"), "{problem}");
+    assert!(problem.contains("not a regular expression"), "{problem}");
 }
 
 #[test]

@@ -38,12 +38,12 @@ pub(super) fn checks(file: &ComponentFile, rules: &Rules) -> Vec<Check> {
         size
     };
     let stamp = Check::rule("SDK", language.unwrap_or("none").to_owned());
-    let stamp = if language.is_none() { stamp.with_warning("it says nothing of its SDK".to_owned()) } else { stamp };
+    let stamp = if language.is_none() { stamp.with_warning("it does not name its SDK".to_owned()) } else { stamp };
     let manifest = Check::rule("manifest", format!("{} {}", file.manifest.name, file.manifest.version));
     let secret = file.manifest.config.keys().find(|key| is_called_secret(key) && !key.starts_with("use_"));
     let manifest = match secret {
         Some(key) => {
-            manifest.with_warning(format!("the setting {key:?} is called like a secret: make it a credential"))
+            manifest.with_warning(format!("the name of the setting {key:?} suggests a secret: make it a credential"))
         }
         None if file.manifest.description.is_empty() => manifest.with_warning("it has no description".to_owned()),
         None => manifest,

@@ -53,29 +53,31 @@ pub(super) fn on_fault(
     }
     match &tried.outcome {
         Ok(_) if fault_case.or_record_later && index > 0 => {}
-        Ok(_) => problems.push(Problem::new("it became a record")),
+        Ok(_) => problems.push(Problem::new("the fetch returned a record")),
         Err(failure) => problems.extend(kind_problem(fault_case, failure)),
     }
     if let (Some(wait), Err(failure)) = (fault_case.wait, &tried.outcome) {
         let (wait, got) = (Duration::from_secs(wait), failure.retry_after);
         if !got.is_some_and(|got| (wait..=wait + ROUNDING).contains(&got)) {
             let got = got.map_or("none".to_owned(), |got| format!("{got:?}"));
-            problems.push(Problem::new(format!("Retry-After asked for {wait:?}, and its retry_after is {got}")));
+            problems.push(Problem::new(format!("Retry-After is {wait:?}, and its retry_after is {got}")));
         }
     }
     let asked = tried.seen.iter().filter(|seen| seen.exchange == Some(index)).count();
     if asked > fault_case.requests {
         let times = if fault_case.requests == 1 { "once" } else { "twice" };
-        problems.push(Problem::new(format!("it asked {asked} times, and {times} is the most: the host retries")));
+        problems.push(Problem::new(format!(
+            "it sent the request {asked} times, and at most {times} is allowed: the host retries"
+        )));
     }
     let foreign = tried.seen.iter().filter(|seen| seen.exchange.is_none() && seen.carries_secret).count();
     if foreign > 0 {
-        problems.push(Problem::new("a credential went to another host"));
+        problems.push(Problem::new("a credential was sent to another host"));
     }
     // A repeated session may repeat all that came before.
     let most = good.exchanges.len() * fault_case.requests + 1;
     if tried.seen.len() > most {
-        problems.push(Problem::new(format!("it sent {} requests, and {most} is the most", tried.seen.len())));
+        problems.push(Problem::new(format!("it sent {} requests, and at most {most} are allowed", tried.seen.len())));
     }
     problems
 }
@@ -91,7 +93,8 @@ fn kind_problem(fault_case: &FaultCase, failure: &Failure) -> Option<Problem> {
     }
     let kind = kind_name(&failure.kind);
     Some(
-        Problem::new(format!("it failed as {kind}, and right is {}", right.join(" or "))).with(failure.message.clone()),
+        Problem::new(format!("it failed as {kind}, and expected is {}", right.join(" or ")))
+            .with(failure.message.clone()),
     )
 }
 
@@ -104,21 +107,21 @@ fn is_always_wrong(kind: &FailureKind) -> bool {
 fn always(tried: &TrialResult, secrets: &Secrets) -> Vec<Problem> {
     let mut problems = Vec::new();
     if tried.is_loop {
-        problems.push(Problem::new(format!("it asked on and on: {} requests and no end", tried.seen.len())));
+        problems.push(Problem::new(format!("it does not stop sending requests: {} so far", tried.seen.len())));
     }
     if let Err(failure) = &tried.outcome {
         if is_always_wrong(&failure.kind) {
             problems.push(Problem::new(kind_name(&failure.kind)).with(failure.message.clone()));
         }
         if secrets.is_in(&failure.message) || secrets.is_in(&kind_name(&failure.kind)) {
-            problems.push(Problem::new("its message holds a secret"));
+            problems.push(Problem::new("its message contains a secret"));
         }
     }
     if tried.log.iter().any(|line| secrets.is_in(line)) {
-        problems.push(Problem::new("its log holds a secret"));
+        problems.push(Problem::new("its log contains a secret"));
     }
     for stray in &tried.strays {
-        problems.push(Problem::new(format!("it tried to take a credential to another host: {stray}")));
+        problems.push(Problem::new(format!("it tried to send a credential to another host: {stray}")));
     }
     problems
 }
@@ -133,7 +136,10 @@ pub(super) fn on_id(good: &Case, tried: &TrialResult, secrets: &Secrets) -> Vec<
             _ => None,
         };
         if let Some(problem) = ids::break_out(&exchange.request, body.as_deref(), &seen.request) {
-            problems.push(Problem::new(format!("the id broke out: {problem}")).with(seen.request.url.to_string()));
+            problems.push(
+                Problem::new(format!("the id changed the request's structure: {problem}"))
+                    .with(seen.request.url.to_string()),
+            );
         }
     }
     if tried.seen.len() > good.exchanges.len() + 1 {

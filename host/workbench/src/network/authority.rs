@@ -15,7 +15,7 @@ use tokio_rustls::rustls::{DigitallySignedStruct, DistinguishedName, Error, Serv
 
 /// An authority that cannot be created.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no certificate for the test network: {0}")]
+#[error("the certificate of the test network cannot be created: {0}")]
 pub struct AuthorityError(String);
 
 /// The authority, and the TLS configurations of its servers.

@@ -95,7 +95,7 @@ fn no_secret_is_in_the_error_either() {
     let (mut fetch, forms) = planted_exchange();
     fetch.requests[0].outcome = Err(format!("too large: {}", forms.join(" ")));
     let error = files(&fetch, "1").unwrap_err().to_string();
-    assert!(error.contains("no answer that can be recorded"), "{error}");
+    assert!(error.contains("no response that can be recorded"), "{error}");
     assert!(forms.iter().all(|form| !error.contains(form.as_str())), "{error}");
 }
 

@@ -66,7 +66,8 @@ async fn a_request_that_nobody_foresees_fails_the_case() {
     let to = GOOD.find("[expect.record]").unwrap();
     let report = run_case(&case_runner("mutants"), &format!("{}{}", &GOOD[..from], &GOOD[to..])).await;
     assert!(
-        problems_text(&report).contains("was sent as well: GET https://mutants.damper.invalid/v1/details/7"),
+        problems_text(&report)
+            .contains("was sent after the last exchange of the case: GET https://mutants.damper.invalid/v1/details/7"),
         "{}",
         problems_text(&report)
     );

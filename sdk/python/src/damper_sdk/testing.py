@@ -230,7 +230,7 @@ def _refusal(headers: list[tuple[str, str]]) -> str | None:
     for name, value in headers:
         lower = name.lower()
         if lower in _THE_HOSTS or lower.startswith("proxy-"):
-            return f"the header {name} is the host's to set"
+            return f"only the host sets the header {name}"
         if not _TOKEN.fullmatch(name):
             return f"{name!r} is not a header name"
         if any(character in value for character in "\r\n\0"):

@@ -139,7 +139,7 @@ fn refusal(request: &Prepared) -> Option<String> {
     request.headers.iter().find_map(|(name, value)| {
         let lower = name.to_ascii_lowercase();
         if THE_HOSTS.contains(&lower.as_str()) || lower.starts_with("proxy-") {
-            Some(format!("the header {name} is the host's to set"))
+            Some(format!("only the host sets the header {name}"))
         } else if !is_token(name) {
             Some(format!("{name:?} is not a header name"))
         } else if value.contains(['\r', '\n', '\0']) {

@@ -103,7 +103,9 @@ fn assert_denied(tried: &Tried) {
     for (what, outcome) in tried {
         // The store's message, or damper-core's own words for it.
         let is_denied = |error: &String| {
-            ["AccessDenied", "may not use the table", "lacked", "403"].iter().any(|word| error.contains(word))
+            ["AccessDenied", "have no permission to use the table", "lacked", "403"]
+                .iter()
+                .any(|word| error.contains(word))
         };
         assert!(outcome.as_ref().is_err_and(is_denied), "{what}: {outcome:?}");
     }

@@ -113,11 +113,15 @@ async fn damaged_code_stops_the_provider_until_it_is_mended_and_resumed() {
     source.wait_for(PATIENCE, |view| view.state == State::Disabled && view.in_flight == 0).await.unwrap();
     let control = deployment.control().await;
     let ProviderStop::Open { by: OpenedBy::Config, reason, .. } = &control.breaker else { panic!("{control:?}") };
-    assert!(reason.contains("not what was packaged"), "{reason}");
+    assert!(reason.contains("has changed since it was packaged"), "{reason}");
     for answered in deployment.batch_answers() {
         assert_eq!(answered.first_unfinished(), answered.batch.first().map(String::as_str));
     }
-    assert!(function_log::has(&deployment.lines(), "ERROR", "not what was packaged"), "{}", deployment.transcript());
+    assert!(
+        function_log::has(&deployment.lines(), "ERROR", "has changed since it was packaged"),
+        "{}",
+        deployment.transcript()
+    );
     // A person has to mend it: no tick goes on by itself.
     assert_eq!(deployment.tick().await["changed"], 0);
 

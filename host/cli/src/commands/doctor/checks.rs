@@ -39,7 +39,7 @@ fn cache(cache: Option<&Cache>) -> Check {
     let Some(cache) = cache else {
         return Check::problem(
             NAME,
-            "there is no place for it: neither DAMPER_CACHE nor HOME is set",
+            "it has no folder: neither DAMPER_CACHE nor HOME is set",
             "set DAMPER_CACHE to a folder of yours",
         );
     };
@@ -49,14 +49,14 @@ fn cache(cache: Option<&Cache>) -> Check {
         return Check::problem(NAME, what, "correct its permissions, or set DAMPER_CACHE to a folder of yours");
     }
     if let Some(problem) = &cache.untrusted {
-        let what = format!("{problem}, and code is run from {shown}");
+        let what = format!("{problem}, and damper runs code from {shown}");
         return Check::problem(
             NAME,
             what,
             "delete the cache, or set DAMPER_CACHE to a folder that only you can write to",
         );
     }
-    let free = cache.free_bytes.map_or("an unknown room".to_owned(), size);
+    let free = cache.free_bytes.map_or("an unknown amount".to_owned(), size);
     let found = format!("{shown}, {free} free");
     match cache.free_bytes {
         Some(free) if free < ROOM_TO_RUN_BYTES => {
@@ -64,7 +64,7 @@ fn cache(cache: Option<&Cache>) -> Check {
         }
         Some(free) if free < ROOM_TO_BUILD_BYTES => {
             let mend = format!(
-                "free {} there before a first build; to run components it is enough",
+                "free {} there before a first build; the present space is enough to run components",
                 size(ROOM_TO_BUILD_BYTES)
             );
             Check::warning(NAME, found, mend)
@@ -79,7 +79,7 @@ fn config(machine: &Machine) -> Check {
         Ok(Some(path)) => Check::ok(NAME, path.display().to_string()),
         Ok(None) => Check::warning(
             NAME,
-            "none from here upwards: providers get the https hosts that they ask for, and no secret",
+            "none in this folder or above: providers get the https hosts that they ask for, and no secret",
             "write one where you run providers: docs/PROVIDER_GUIDE.md, \"What damper.toml grants\"",
         ),
         Err((problem, mend)) => Check::problem(NAME, problem, mend),
@@ -110,16 +110,16 @@ fn providers(machine: &Machine) -> Vec<Check> {
 
 fn clock(clock: &Clock) -> Check {
     const NAME: &str = "clock";
-    const MEND: &str = "set the machine's clock, and let it be kept by NTP: days, windows and tokens go by it";
+    const MEND: &str = "set the machine's clock and keep it right with NTP: days, windows and tokens depend on it";
     let now = format!("{:.0}", clock.now);
     if let Some(program) = clock.program.filter(|program| clock.now < *program) {
-        return Check::problem(NAME, format!("{now}, which is before this program was written ({program:.0})"), MEND);
+        return Check::problem(NAME, format!("{now}, which is before this program was built ({program:.0})"), MEND);
     }
     match &clock.server {
-        None => Check::ok(NAME, format!("{now}; compared with no other (--online does)")),
+        None => Check::ok(NAME, format!("{now}; not compared with a server's (use --online)")),
         Some(Err(problem)) => Check::warning(
             NAME,
-            format!("{now}; no server told its own: {problem}"),
+            format!("{now}; not compared with a server's: {problem}"),
             "name a server with --online HOST",
         ),
         Some(Ok(server)) => {
@@ -136,10 +136,10 @@ fn zones(count: usize) -> Check {
     match count {
         0 => Check::problem(
             NAME,
-            "none are inside this program",
-            "install a whole damper: manifests name zones such as Europe/London",
+            "this program contains none",
+            "install a complete build of damper: manifests name zones such as Europe/London",
         ),
-        count => Check::ok(NAME, format!("{count}, inside this program")),
+        count => Check::ok(NAME, format!("{count}, contained in this program")),
     }
 }
 
@@ -171,7 +171,7 @@ fn hardening(system: &System) -> Check {
     Check::warning(
         NAME,
         found,
-        "nothing has to be done; Linux 5.19 and newer have all layers, where no container takes them away",
+        "no action is needed; Linux 5.19 and newer have all layers, unless a container removes them",
     )
 }
 
@@ -184,8 +184,10 @@ fn pool(system: &System) -> Check {
         Ok(true) => Check::ok(NAME, format!("instances come from a pool; {room}")),
         Ok(false) => Check::warning(
             NAME,
-            format!("no room for a pool of this size: all providers share the smaller one for interpreters; {room}"),
-            "take the limit away (`ulimit -v unlimited`): the pool reserves address space, and no memory",
+            format!(
+                "no address space for a pool of this size: all providers share the smaller pool for interpreters; {room}"
+            ),
+            "remove the limit (`ulimit -v unlimited`): the pool reserves address space, not memory",
         ),
         Err(problem) => Check::problem(NAME, problem.clone(), "run damper on Linux or macOS, on x86_64 or aarch64"),
     }
@@ -194,12 +196,12 @@ fn pool(system: &System) -> Check {
 fn pages(system: &System) -> Check {
     const NAME: &str = "kernel";
     if system.tells_touched_pages {
-        return Check::ok(NAME, format!("{}, which tells touched pages", system.kernel));
+        return Check::ok(NAME, format!("{}, which reports touched pages", system.kernel));
     }
     Check::warning(
         NAME,
-        format!("{}, which does not tell touched pages: an instance costs twice as much", system.kernel),
-        "nothing has to be done; Linux 6.7 and newer have PAGEMAP_SCAN",
+        format!("{}, which does not report touched pages: an instance costs twice as much", system.kernel),
+        "no action is needed; Linux 6.7 and newer have PAGEMAP_SCAN",
     )
 }
 

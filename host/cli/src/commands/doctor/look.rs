@@ -117,7 +117,7 @@ fn time_of(server: &str) -> Result<Timestamp, String> {
     stream.write_all(request.as_bytes()).map_err(text)?;
     let mut answer = Vec::new();
     stream.take(MAX_ANSWER_BYTES).read_to_end(&mut answer).map_err(text)?;
-    date_in(&String::from_utf8_lossy(&answer)).ok_or_else(|| format!("{address} gave no Date"))
+    date_in(&String::from_utf8_lossy(&answer)).ok_or_else(|| format!("{address} sent no Date header"))
 }
 
 fn date_in(answer: &str) -> Option<Timestamp> {

@@ -99,10 +99,9 @@ pub(super) fn build(
     for path in
         wanted.iter().filter_map(|wanted| if let ProviderSource::File(path) = &wanted.from { Some(path) } else { None })
     {
-        context.screen.say(format!(
-            "{}: as it is; whether it conforms is not looked at, for its cases are not here",
-            path.display()
-        ));
+        context
+            .screen
+            .say(format!("{}: packaged without the conformance test, because its cases are not here", path.display()));
     }
     let (build_context, mut builder) = (context.for_builds(), None);
     let all = prepare(wanted, config, |project| {
@@ -167,7 +166,7 @@ fn prepare(
             return Err(FindError::AnotherName { provider: name.clone(), found, path }.into());
         }
         if all.iter().any(|other| other.name() == ready.name()) {
-            let what = format!("two components say that they are {}", ready.name());
+            let what = format!("two components have the name {}", ready.name());
             return Err(CliError::input_in(&path, what, "name each provider once"));
         }
         all.push(ready);

@@ -177,7 +177,7 @@ impl ProviderRow {
             Ok(None) => {
                 if self.worker.clear_breaker_reported() {
                     self.busy = Instant::now();
-                    screen.say(format!("{} goes on: its breaker is closed", self.worker.name()));
+                    screen.say(format!("{} continues: its breaker is closed", self.worker.name()));
                 }
             }
             // The worker reports a database that fails.

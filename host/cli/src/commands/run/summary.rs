@@ -40,7 +40,7 @@ fn word_of(outcome: &Outcome<CliError>) -> &'static str {
 fn next_step(outcome: &Outcome<CliError>, provider: &str) -> Option<String> {
     match outcome {
         Outcome::Done => None,
-        Outcome::Interrupted => Some(format!("interrupted; `damper run {provider}` goes on")),
+        Outcome::Interrupted => Some(format!("interrupted; `damper run {provider}` continues")),
         Outcome::WindowClosed(opens) => {
             Some(format!("the window is closed; {opens}; `damper run {provider} --watch` waits for it"))
         }
@@ -49,7 +49,7 @@ fn next_step(outcome: &Outcome<CliError>, provider: &str) -> Option<String> {
         }
         Outcome::Waiting { entries, until } => Some(format!(
             "{entries} pending entries wait for their next attempt, the first until {until}; \
-             `damper run {provider}` goes on then, `damper run {provider} --watch` waits for it"
+             `damper run {provider}` continues then, `damper run {provider} --watch` waits for it"
         )),
         Outcome::Paused => {
             Some(format!("its mapping is disabled, so nothing is delivered; `damper resume {provider}` enables it"))
@@ -57,7 +57,7 @@ fn next_step(outcome: &Outcome<CliError>, provider: &str) -> Option<String> {
         Outcome::Stopped(CliError::Run(RunError::Stopped { by: OpenedBy::Operator, .. })) => {
             Some(format!("paused; `damper resume {provider}` ends the pause; then run again"))
         }
-        Outcome::Stopped(_) => Some(format!("stopped; mend it, then `damper resume {provider}` and run again")),
+        Outcome::Stopped(_) => Some(format!("stopped; fix the cause, then `damper resume {provider}` and run again")),
         Outcome::Failed(error) => Some(format!("failed: {error}")),
     }
 }

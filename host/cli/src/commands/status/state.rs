@@ -61,11 +61,11 @@ pub(super) fn as_rows(state: &ProviderState) -> Vec<Vec<String>> {
     }
     match (&state.counts.stream, state.control.governor.rate) {
         (Some(counts), _) if counts.pending > 0 => row("forecast", forecast_text(state)),
-        (None, Some(rate)) => row("rate", format!("{rate:.1} items a second, when it was measured last")),
+        (None, Some(rate)) => row("rate", format!("{rate:.1} items a second, by the last measurement")),
         _ => {}
     }
     if let Some(unknown) = &state.unknown {
-        row("manifest", format!("not known, so that window and quota are not: {unknown}"));
+        row("manifest", format!("not known, so window and quota are not known either: {unknown}"));
     }
     rows
 }
@@ -76,7 +76,7 @@ fn stream_text(state: &ProviderState) -> String {
             "{fed} fed = {fetched} fetched + {skipped} skipped + {dead_letters} dead letters + {pending} pending"
         ),
         None => format!(
-            "{} dead letters are kept; what is fed, fetched and pending is not counted here: see the dashboard",
+            "{} dead letters are kept; AWS keeps no counts of fed, fetched and pending items: see the dashboard",
             state.counts.letters
         ),
     }
@@ -94,7 +94,8 @@ fn today_text(state: &ProviderState) -> String {
     let sent = state.control.usage.on(day);
     match &state.counts.today {
         Some(DayCounts { fetched, dead, waiting }) => format!(
-            "{day}: {fetched} fetched, {dead} dead letters, {waiting} under way or to be tried again, {sent} requests"
+            "{day}: {fetched} fetched, {dead} dead letters, {waiting} in progress or waiting for a retry, {sent} \
+                requests"
         ),
         None => format!("{day}: {sent} requests"),
     }
@@ -103,11 +104,11 @@ fn today_text(state: &ProviderState) -> String {
 fn forecast_text(state: &ProviderState) -> String {
     let rate = state.control.governor.rate.map(|rate| format!(", at {rate:.1} a second")).unwrap_or_default();
     match state.forecast() {
-        Forecast::Done { at } => format!("the backlog is done about {}{rate}", state.local(at)),
+        Forecast::Done { at } => format!("the backlog will be done at about {}{rate}", state.local(at)),
         Forecast::WindowCloses { at, left } => {
             format!("the window closes first, {}, with about {left} left{rate}", state.local(at))
         }
         Forecast::QuotaSpent { left } => format!("the day's quota is spent first, with about {left} left"),
-        Forecast::Unknown => "not known before a batch has ended".to_owned(),
+        Forecast::Unknown => "not known until a batch has ended".to_owned(),
     }
 }

@@ -55,7 +55,7 @@ pub(crate) fn component(folder: &Path, no_build: bool, context: &Context) -> Res
     let found = find_built(folder, &name, context.settings.target.as_deref());
     if no_build {
         return found.ok_or_else(|| {
-            CliError::input_in(folder, "its component is not built yet", "leave --no-build out, or run `damper build`")
+            CliError::input_in(folder, "its component is not built yet", "remove --no-build, or run `damper build`")
         });
     }
     if let Some(component) = found.filter(|component| is_newer(component, folder)) {

@@ -13,7 +13,7 @@ use crate::error::{CliError, Exit};
 use crate::screen::{printable, printable_lines, put, put_json, table};
 
 /// The hint below a failed suite.
-const HINT: &str = "docs/TESTING.md says what is right for each check, and why";
+const HINT: &str = "docs/TESTING.md explains the expected result of each check";
 
 /// Run the suite and tell what came of it.
 ///
@@ -52,7 +52,7 @@ pub(crate) fn require(component: &Path, folder: &Path, context: &Context) -> Res
     }
     context.screen.say(problems(&report).trim());
     let what = format!("{name} does not conform: {failed} of {} checks failed", report.checks.len());
-    Err(CliError::input_in(component, what, format!("{HINT}; `--no-conformance` lets it through all the same")))
+    Err(CliError::input_in(component, what, format!("{HINT}; `--no-conformance` accepts it anyway")))
 }
 
 fn suite(subject: &Subject, cases: &[Case], rules: &Rules, context: &Context) -> Result<Conformance, CliError> {
@@ -70,7 +70,7 @@ fn suite(subject: &Subject, cases: &[Case], rules: &Rules, context: &Context) ->
 }
 
 fn format_report(report: &Conformance) -> String {
-    let header = ["", "check", "exchange", "came"].map(str::to_owned).to_vec();
+    let header = ["", "check", "exchange", "result"].map(str::to_owned).to_vec();
     let mut checks: Vec<&Check> = report.checks.iter().collect();
     checks.sort_by_key(|check| std::cmp::Reverse(check.status == Status::Failed));
     let rows: Vec<Vec<String>> = std::iter::once(header).chain(checks.into_iter().map(row)).collect();

@@ -37,7 +37,7 @@ pub(super) fn run(command: &Test, subject: &Subject, context: &Context) -> Resul
             let case = subject.cases.join(format!("{}.toml", name(id)));
             if fs::symlink_metadata(&case).is_ok() {
                 let hint = "remove it first, or rename it to keep both";
-                return Err(CliError::input_in(&case, "there is such a case already", hint));
+                return Err(CliError::input_in(&case, "the case already exists", hint));
             }
             for file in record_case(command, id, subject, &bound, &host, (context, &config)).await? {
                 write(&file)?;
@@ -72,7 +72,10 @@ async fn record_case(
     let (manifest, config) = (&bound.manifest, &bound.grants.config);
     let recording = Recording { manifest, config, request: &request, redact: &command.redact };
     case_files(&recording, &fetch, &subject.cases, &name(id)).map_err(|error| {
-        CliError::input(format!("{id:?} makes no case: {error}"), "`damper fetch` shows what came of it")
+        CliError::input(
+            format!("no case can be recorded for {id:?}: {error}"),
+            "`damper fetch` shows the result of the fetch",
+        )
     })
 }
 
@@ -88,8 +91,8 @@ fn write(file: &CaseFile) -> Result<(), CliError> {
     let folder = file.path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(CliError::file("make the folder of cases", folder))?;
     if fs::symlink_metadata(&file.path).is_ok_and(|found| found.is_symlink()) {
-        let hint = "remove it: a recording is written beside the cases, and through no link";
-        return Err(CliError::input_in(&file.path, "there is a symbolic link already", hint));
+        let hint = "remove it: a recording is not written through a link";
+        return Err(CliError::input_in(&file.path, "a symbolic link with this name already exists", hint));
     }
     fs::write(&file.path, &file.bytes).map_err(CliError::file("write", &file.path))
 }

@@ -72,7 +72,7 @@ fn problems(case: &CaseReport) -> String {
         }
     }
     for line in &case.log {
-        let _ = writeln!(text, "  it wrote {}", printable(line));
+        let _ = writeln!(text, "  the component wrote {}", printable(line));
     }
     text
 }

@@ -105,7 +105,7 @@ fn parse(text: &str) -> Result<Span, String> {
         (Some(times), None, _) if times.starts_with(|first: char| first.is_ascii_digit()) => (None, Some(times)),
         (Some(days), times, None) => (Some(days), times),
         (None, ..) => return Err("it is empty".to_owned()),
-        _ => return Err("it has more than days and times".to_owned()),
+        _ => return Err("it has something after the days and times".to_owned()),
     };
     let days = days.map_or(Ok(Days::ALL), parse_days)?;
     let (begins, ends) = times.map_or(Ok((0, MINUTES_A_DAY)), parse_times)?;
@@ -130,7 +130,9 @@ fn parse_days(text: &str) -> Result<Days, String> {
 
 fn parse_day(text: &str) -> Result<Weekday, String> {
     let known = NAMES.iter().find(|(name, _)| name.eq_ignore_ascii_case(text));
-    known.map(|(_, day)| *day).ok_or_else(|| format!("{text:?} is no day: days are Mon, Tue, Wed, Thu, Fri, Sat, Sun"))
+    known
+        .map(|(_, day)| *day)
+        .ok_or_else(|| format!("{text:?} is not a day: days are Mon, Tue, Wed, Thu, Fri, Sat, Sun"))
 }
 
 fn parse_times(text: &str) -> Result<(u16, u16), String> {
@@ -140,7 +142,7 @@ fn parse_times(text: &str) -> Result<(u16, u16), String> {
         return Err("24:00 can only end a span".to_owned());
     }
     if begins == ends {
-        return Err(format!("it begins and ends at {begin}: leave the times out for the whole day"));
+        return Err(format!("it begins and ends at {begin}: for the whole day, remove the times"));
     }
     Ok((begins, if ends == 0 { MINUTES_A_DAY } else { ends }))
 }
@@ -167,7 +169,7 @@ fn parse_minute(text: &str) -> Result<u16, String> {
     match (two_digits(hour), two_digits(minute)) {
         (Some(hour @ 0..24), Some(minute @ 0..60)) => Ok(hour * 60 + minute),
         (Some(24), Some(0)) => Ok(MINUTES_A_DAY),
-        _ => Err(format!("{text:?} is no time: times are HH:MM, as in 08:30")),
+        _ => Err(format!("{text:?} is not a time: times are HH:MM, as in 08:30")),
     }
 }
 
@@ -210,19 +212,19 @@ mod tests {
     fn what_is_no_span_is_refused_with_the_reason() {
         for (text, reason) in [
             ("", "it is empty"),
-            ("Mon 08:00-12:00 UTC", "it has more than days and times"),
-            ("Moon", "\"Moon\" is no day: days are Mon, Tue, Wed, Thu, Fri, Sat, Sun"),
-            ("Mon-", "\"\" is no day: days are Mon, Tue, Wed, Thu, Fri, Sat, Sun"),
-            ("Mon, Wed", "\"\" is no day: days are Mon, Tue, Wed, Thu, Fri, Sat, Sun"),
-            ("Mon-Wed-Fri", "\"Wed-Fri\" is no day: days are Mon, Tue, Wed, Thu, Fri, Sat, Sun"),
+            ("Mon 08:00-12:00 UTC", "it has something after the days and times"),
+            ("Moon", "\"Moon\" is not a day: days are Mon, Tue, Wed, Thu, Fri, Sat, Sun"),
+            ("Mon-", "\"\" is not a day: days are Mon, Tue, Wed, Thu, Fri, Sat, Sun"),
+            ("Mon, Wed", "\"\" is not a day: days are Mon, Tue, Wed, Thu, Fri, Sat, Sun"),
+            ("Mon-Wed-Fri", "\"Wed-Fri\" is not a day: days are Mon, Tue, Wed, Thu, Fri, Sat, Sun"),
             ("Mon 08:00", "\"08:00\" has no end"),
-            ("08:00-08:00", "it begins and ends at 08:00: leave the times out for the whole day"),
-            ("00:00-00:00", "it begins and ends at 00:00: leave the times out for the whole day"),
+            ("08:00-08:00", "it begins and ends at 08:00: for the whole day, remove the times"),
+            ("00:00-00:00", "it begins and ends at 00:00: for the whole day, remove the times"),
             ("24:00-06:00", "24:00 can only end a span"),
-            ("Mon 8:00-12:00", "\"8:00\" is no time: times are HH:MM, as in 08:30"),
-            ("Mon 08:00-24:01", "\"24:01\" is no time: times are HH:MM, as in 08:30"),
-            ("Mon 08:60-12:00", "\"08:60\" is no time: times are HH:MM, as in 08:30"),
-            ("Mon +8:00-12:00", "\"+8:00\" is no time: times are HH:MM, as in 08:30"),
+            ("Mon 8:00-12:00", "\"8:00\" is not a time: times are HH:MM, as in 08:30"),
+            ("Mon 08:00-24:01", "\"24:01\" is not a time: times are HH:MM, as in 08:30"),
+            ("Mon 08:60-12:00", "\"08:60\" is not a time: times are HH:MM, as in 08:30"),
+            ("Mon +8:00-12:00", "\"+8:00\" is not a time: times are HH:MM, as in 08:30"),
         ] {
             assert_eq!(text.parse::<Span>().unwrap_err().problem, reason, "{text}");
         }

@@ -175,5 +175,5 @@ async fn a_change_that_is_always_too_late_ends() {
         change_control(&*memory, "demo", grant_one).await.unwrap();
         assert!(matches!(change.write(Control::default()).await, Ok(WriteResult::Refused(_))));
     }
-    assert!(change.write(Control::default()).await.unwrap_err().to_string().contains("all the time"));
+    assert!(change.write(Control::default()).await.unwrap_err().to_string().contains("keep changing"));
 }

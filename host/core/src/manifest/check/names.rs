@@ -111,11 +111,11 @@ fn host(text: &str) -> Result<String, &'static str> {
         return Err("it must be a host name without a path or a user: write it as \"api.example.com\"");
     }
     if text.contains('*') {
-        return Err("it must be a whole host name, no wildcard: list each host");
+        return Err("it must be a whole host name, not a wildcard: list each host");
     }
     let address = text.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
     if address.is_ok() || ends_in_number(text) {
-        return Err("it must be a host name, no IP address: an operator grants addresses, by name");
+        return Err("it must be a host name, not an IP address: the operator grants private addresses by name");
     }
     if text.contains(':') {
         return Err("it must be a host name without a port: requests go to port 443");
@@ -152,7 +152,7 @@ pub(super) fn credentials(
         let known = name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'));
         if !known || !(1..=MAX_NAME_BYTES).contains(&name.len()) {
             let (field, allowed) = (format!("credentials.{name:?}"), "write 1 to 64 of a-z, 0-9, \"-\" and \"_\"");
-            return Err(ManifestError::value(field, "no name of a credential", allowed));
+            return Err(ManifestError::value(field, "not the name of a credential", allowed));
         }
         let kind = credential_kind(&format!("credentials.{name}"), credential)?;
         credentials.insert(name, kind);
@@ -171,7 +171,7 @@ fn credential_kind(path: &str, raw: raw::Credential) -> Result<CredentialKind, M
     }
     for (key, value) in [("header", raw.header), ("prefix", raw.prefix)] {
         if let Some(value) = value {
-            let allowed = "only a credential of kind \"header\" has it; leave it out";
+            let allowed = "only a credential of kind \"header\" has it; remove it";
             return Err(ManifestError::text(format!("{path}.{key}"), &value, allowed));
         }
     }
@@ -197,7 +197,7 @@ fn header(field: &str, name: String) -> Result<String, ManifestError> {
     }
     let lower = name.to_ascii_lowercase();
     if FORBIDDEN_HEADERS.contains(&&*lower) || lower.starts_with("proxy-") {
-        return Err(ManifestError::text(field, &name, "the host alone sets this header; name another"));
+        return Err(ManifestError::text(field, &name, "only the host sets this header; name another"));
     }
     Ok(name)
 }
@@ -215,7 +215,11 @@ pub(super) fn config(raw: BTreeMap<String, Word>) -> Result<BTreeMap<String, Str
     let mut config = BTreeMap::new();
     for (key, value) in raw {
         if key.is_empty() || key.len() > MAX_NAME_BYTES || key.chars().any(char::is_control) {
-            return Err(ManifestError::value(format!("config.{key:?}"), "no key of a setting", "write 1 to 64 bytes"));
+            return Err(ManifestError::value(
+                format!("config.{key:?}"),
+                "not the key of a setting",
+                "write 1 to 64 bytes",
+            ));
         }
         config.insert(key, value.text);
     }

@@ -48,7 +48,7 @@ impl BatchProcessor<'_> {
         if reason == Reason::Uncertain {
             self.batch.delay(index, Instant::now());
         } else {
-            self.keep_for_later(index, claimed, "kept for after the breaker is closed").await;
+            self.keep_for_later(index, claimed, "kept until the breaker is closed").await;
         }
     }
 

@@ -59,7 +59,7 @@ impl BatchProcessor<'_> {
         match ledger.park(provider, &parked).await {
             Ok(new) => change.added = new,
             Err(error) => {
-                tracing::warn!(provider, %error, "entries that wait were not parked; their batch is delivered again");
+                tracing::warn!(provider, %error, "waiting entries were not parked; they are delivered again with their batch");
                 (parked, gone) = (Vec::new(), Vec::new());
             }
         }
@@ -67,7 +67,7 @@ impl BatchProcessor<'_> {
         match ledger.unpark(provider, &gone).await {
             Ok(()) => change.removed = gone.len() as u64,
             Err(error) => {
-                tracing::warn!(provider, %error, "parked entries that have ended were not forgotten; they are taken up once more");
+                tracing::warn!(provider, %error, "finished parked entries were not removed; they are taken up again");
             }
         }
         // Entries that were taken up and have neither ended nor wait are still due.

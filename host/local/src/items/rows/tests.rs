@@ -19,7 +19,7 @@ fn read(bytes: &[u8], format: ItemFormat) -> Vec<String> {
 #[test]
 fn ids_are_lines_without_blanks_marks_and_carriage_returns() {
     let bytes = b"\xef\xbb\xbfa\r\n\r\n  b \n\"c'\n\xff\xfe\n\xe6\x9d\xb1\n  \nlast";
-    let expected = ["1: a", "3: b", "4: \"c'", "5! it is no UTF-8 (byte 1)", "6: 東", "8: last"];
+    let expected = ["1: a", "3: b", "4: \"c'", "5! it is not UTF-8 (byte 1)", "6: 東", "8: last"];
     assert_eq!(read(bytes, ItemFormat::Ids), expected);
 }
 
@@ -61,7 +61,7 @@ fn csv_takes_the_id_and_makes_params_of_the_rest() {
         "2: 1 {\"lang\": \"en\"}",
         "4: 2 {\"lang\": \"de\", \"note\": \"a, \\\"b\\\"\\nc\"}",
         "7! it has 2 cells, and the header has 3",
-        "8! it is no UTF-8 (byte 1)",
+        "8! it is not UTF-8 (byte 1)",
         "9! the id is empty",
     ];
     assert_eq!(read(bytes, ItemFormat::Csv), expected);

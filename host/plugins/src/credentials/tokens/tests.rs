@@ -100,15 +100,15 @@ fn each_answer_is_the_right_failure() {
         assert_eq!((&failed.failure.kind, failed.is_client_refused), (&kind, is_client_refused), "{status} {body}");
         let message = &failed.failure.message;
         assert!(
-            message.starts_with("the credential \"client\" gets no token from https://auth.test/token: "),
+            message.starts_with("no token for the credential \"client\" from https://auth.test/token: "),
             "{message}"
         );
         assert!(!message.contains("s3cret") && !message.contains("tenant"), "{message}");
     }
     let message = parse(400, &[], invalid_client).unwrap_err().failure.message;
-    assert!(message.ends_with("it answers 400 (invalid_client)"), "{message}");
+    assert!(message.ends_with("its response is 400 (invalid_client)"), "{message}");
     let forged = parse(400, &[], r#"{"error": "Contact me at http://evil.test"}"#).unwrap_err().failure.message;
-    assert!(forged.ends_with("it answers 400"), "{forged}");
+    assert!(forged.ends_with("its response is 400"), "{forged}");
 }
 
 #[test]

@@ -153,7 +153,7 @@ fn a_certificate_that_cannot_work_is_refused_at_once() {
         (part(&one.pem, "PRIVATE KEY"), "holds no certificate"),
         (certificate, "holds no key without a password"),
         (mixed, "holds a key that is not the certificate's"),
-        (one.pem.replace("CERTIFICATE-----\nM", "CERTIFICATE-----\n!"), "is no PEM"),
+        (one.pem.replace("CERTIFICATE-----\nM", "CERTIFICATE-----\n!"), "is not PEM"),
     ] {
         let origin = "https://api.test";
         let setup = Setup::new(&[]).credential("certificate", CredentialKind::Mtls, binding(&pem, &authority, origin));

@@ -173,7 +173,7 @@ async fn a_wrong_client_is_unauthorized_and_does_not_hammer() {
     for failure in all {
         let failure = failure.unwrap_err();
         assert_eq!((&failure.kind, failure.status), (&FailureKind::Unauthorized, Some(400)));
-        assert!(failure.message.ends_with("/token: it answers 400 (invalid_client)"), "{failure}");
+        assert!(failure.message.ends_with("/token: its response is 400 (invalid_client)"), "{failure}");
     }
     assert_eq!(
         fetch(&plugin, "get-all", &token_api.params()).await.map(drop),

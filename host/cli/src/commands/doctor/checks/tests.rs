@@ -114,7 +114,7 @@ fn what_providers_cannot_do_without_is_a_problem() {
         only(|it| it.rustc = Some("rustc 1.94.1 (x)".into())),
         only(|it| it.toolchain = RustToolchain::Unknown("no sh".into())),
         only(|it| cache_of(it).is_writable = false),
-        only(|it| cache_of(it).untrusted = Some("others may write to /home/me/.cache (mode 0777)".into())),
+        only(|it| cache_of(it).untrusted = Some("other users can write to /home/me/.cache (mode 0777)".into())),
         only(|it| cache_of(it).free_bytes = Some(1 << 20)),
         only(|it| it.zones = 0),
         only(|it| it.system.is_pooled = Err("components cannot run on this machine".into())),
@@ -163,7 +163,7 @@ fn a_clock_is_wrong_from_a_minute_on_and_before_the_program_was_written() {
     assert_eq!([-60, 0, 60].map(server), [State::Ok; 3]);
     assert_eq!([-61, 61].map(server), [State::Problem; 2]);
     let early = only(|it| it.clock.now = "2026-03-31T23:59:59Z".parse().unwrap());
-    assert!(early.state == State::Problem && early.found.contains("before this program was written"), "{early:?}");
+    assert!(early.state == State::Problem && early.found.contains("before this program was built"), "{early:?}");
     let silent = only(|it| it.clock.server = Some(Err("refused".into())));
     assert_eq!(silent.state, State::Warning);
 }

@@ -52,7 +52,7 @@ fn judge(program: &str, said: Option<&str>, least: (u32, u32)) -> Result<String,
     match version(said) {
         Some(found) if found >= least => Ok(said.to_owned()),
         Some(_) => Err(format!("{said}; {major}.{minor} or newer is needed")),
-        None => Err(format!("{said:?}, which is no version; {major}.{minor} or newer is needed")),
+        None => Err(format!("{said:?}, which is not a version; {major}.{minor} or newer is needed")),
     }
 }
 
@@ -74,31 +74,33 @@ fn toolchain(toolchain: &RustToolchain) -> Vec<Check> {
             let target = if *has_tests {
                 Check::ok(TARGET, found)
             } else {
-                let mend = "it builds providers, and `damper test --wasm` needs Rust's library for tests: `rustup target add wasm32-wasip2`";
+                let mend =
+                    "only `damper test --wasm` needs Rust's library for tests: `rustup target add wasm32-wasip2`";
                 Check::warning(TARGET, format!("{found}, without the library for tests"), mend)
             };
             let linker = if *has_linker {
                 Check::ok(LINKER, "wasm-component-ld and rust-lld")
             } else {
-                let mend = "install Rust from https://rustup.rs, which brings them; or `cargo install wasm-component-ld` and your system's lld";
-                Check::problem(LINKER, "this rustc finds no wasm-component-ld, or no lld", mend)
+                let mend = "install Rust from https://rustup.rs, which brings them; or `cargo install \
+                    wasm-component-ld` and your system's lld";
+                Check::problem(LINKER, "this rustc does not find wasm-component-ld or lld", mend)
             };
             return vec![target, linker];
         }
         RustToolchain::Rustup => Check::warning(
             TARGET,
             later("adds it with rustup"),
-            format!("nothing has to be done; to have it now: `rustup target add {TARGET}`"),
+            format!("no action is needed; to install it now: `rustup target add {TARGET}`"),
         ),
         RustToolchain::Debian => {
             let how = "makes it from Debian's packages (about three minutes, 2 GB)";
-            Check::warning(TARGET, later(how), "nothing has to be done; with rustup it would take seconds")
+            Check::warning(TARGET, later(how), "no action is needed; with rustup it takes seconds")
         }
         RustToolchain::Nothing => {
-            Check::problem(TARGET, "no rustc here has it, and there is neither rustup nor apt-get to get it", GET_RUST)
+            Check::problem(TARGET, "no rustc has it, and neither rustup nor apt-get is here to install it", GET_RUST)
         }
         RustToolchain::Unknown(problem) => {
-            Check::problem(TARGET, format!("cannot be looked for: {problem}"), "see that `sh` is on the path")
+            Check::problem(TARGET, format!("the search for it failed: {problem}"), "put `sh` on the path")
         }
     };
     vec![check]
