@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use damper_core::admin::Counts;
 use damper_core::sink::{Compression, Unpacker};
 use damper_demo_api::{DemoApi, Settings, Stats};
-use damper_local::{Counts, Database, DeadLetters, SqliteStream, StoredLetter};
+use damper_local::{Database, DeadLetters, SqliteStream, StoredLetter};
 use tempfile::TempDir;
 
 use crate::shim::Shim;

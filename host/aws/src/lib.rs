@@ -8,11 +8,13 @@
 //! - [`kinesis`]: feeding a stream, and the entries of a batch.
 //! - [`sink`]: the bucket for records; [`dead_letters`]: the dead letters in the same bucket.
 //! - [`secrets`]: credentials from Secrets Manager.
+//! - [`backend`]: a deployment, as an operator sees and changes it.
 //! - [`deployment`]: the names of a deployment's resources, read from the deployed function.
 //!
 //! This crate takes no control decisions (the pipeline and the control loops do), it creates no resources
 //! (CloudFormation does), and it reads the environment only through the standard configuration of AWS's SDK.
 
+pub mod backend;
 mod backoff;
 mod clients;
 pub mod dead_letters;

@@ -1,32 +1,16 @@
-//! The backend of a command: this machine's database or a deployment in AWS. The commands are the same for
-//! both; a value that a backend does not have is `None`, and the command says so.
+//! The backend that a command works on: this machine's database or a deployment in AWS, as the command line says.
 
-#[cfg(feature = "aws")]
-mod aws;
-mod local;
-
-use std::fmt;
-use std::str::FromStr;
-
-use async_trait::async_trait;
-use bytes::Bytes;
 use clap::Args;
-use damper_core::day::Day;
-use damper_core::dead_letter::{DeadLetter, Filter, Reason, Redriven};
-use damper_core::item::SequenceNumber;
-use damper_core::ledger::Ledger;
-use damper_core::mapping::Mapping;
-use damper_local::{Counts, DayCounts, WaitingItems};
-use jiff::Timestamp;
-use serde::{Serialize, Serializer};
+#[cfg(feature = "aws")]
+use damper_aws::backend::AwsBackend;
+#[cfg(feature = "aws")]
+use damper_aws::deployment::DeploymentOverrides;
+use damper_config::Config;
+use damper_core::admin::Backend;
+use damper_local::{Database, LocalBackend};
 
-use crate::config::Config;
 use crate::context::Context;
 use crate::error::CliError;
-
-#[cfg(feature = "aws")]
-use aws::AwsBackend;
-use local::LocalBackend;
 
 /// The arguments that select a backend, shared by every command that works with both.
 #[derive(Debug, Args)]
@@ -49,12 +33,19 @@ impl BackendArgs {
         if self.aws {
             return self.open_aws(config).await;
         }
-        Ok(Box::new(LocalBackend::new(context.existing_database(config)?, context, config)))
+        Ok(Box::new(local(context.existing_database(config)?, context, config)))
     }
 
     #[cfg(feature = "aws")]
     async fn open_aws(&self, config: &Config) -> Result<Box<dyn Backend>, CliError> {
-        Ok(Box::new(AwsBackend::open(config, self.function.as_deref()).await?))
+        let settings = config.aws.clone();
+        let overrides = DeploymentOverrides {
+            function: self.function.clone().or(settings.function),
+            table: settings.table,
+            bucket: settings.bucket,
+            stream_prefix: settings.stream_prefix,
+        };
+        Ok(Box::new(AwsBackend::open(settings.region, overrides).await?))
     }
 
     #[cfg(not(feature = "aws"))]
@@ -73,11 +64,12 @@ impl BackendArgs {
         if self.aws {
             self.open(context, config).await
         } else {
-            Ok(Box::new(LocalBackend::open_or_create(context, config)?))
+            Ok(Box::new(local(Database::open(&config.database)?, context, config)))
         }
     }
 
-    /// The providers there are; in AWS those of damper.toml too, since an isolated one is mapped to a function of its own.
+    /// The providers there are; in AWS those of damper.toml too, since an isolated one is mapped to a function of its
+    /// own.
     ///
     /// # Errors
     /// If they cannot be listed.
@@ -105,162 +97,7 @@ impl BackendArgs {
     }
 }
 
-/// A place where providers' items are fetched.
-#[async_trait]
-pub(crate) trait Backend: Send + Sync {
-    /// The ledger.
-    fn ledger(&self) -> &dyn Ledger;
-
-    /// The mapping, which delivers batches.
-    fn mapping(&self) -> &dyn Mapping;
-
-    /// The items given up on.
-    fn dead_letters(&self) -> &dyn DeadLetterStore;
-
-    /// The providers that have a stream, by name.
-    async fn providers(&self) -> Result<Vec<String>, CliError>;
-
-    /// A provider's counts.
-    async fn count_provider(&self, provider: &str, day: Day, now: Timestamp) -> Result<ProviderCounts, CliError>;
-
-    /// Enqueue entries.
-    async fn feed(&self, provider: &str, payloads: Vec<Bytes>, now: Timestamp) -> Result<(), FeedFailure>;
-}
-
-/// A provider's counts; `None` if the backend does not count them.
-#[derive(Debug, Default)]
-pub(crate) struct ProviderCounts {
-    /// All entries of the stream by outcome.
-    pub(crate) stream: Option<Counts>,
-    /// The day's items by state.
-    pub(crate) today: Option<DayCounts>,
-    /// The items that wait for their next attempt.
-    pub(crate) waiting: Option<WaitingItems>,
-    /// Dead letters that are kept and have not been redriven.
-    pub(crate) letters: u64,
-}
-
-/// Entries that were not enqueued, or not all.
-#[derive(Debug)]
-pub(crate) struct FeedFailure {
-    /// How many of them were.
-    pub(crate) accepted: u64,
-    /// Why not the others.
-    pub(crate) error: CliError,
-}
-
-/// The dead letters of a backend.
-#[async_trait]
-pub(crate) trait DeadLetterStore: Send + Sync {
-    /// At most `limit` letters, the oldest first. Unless `whole` is set, letters may come without their bundles.
-    async fn list(&self, which: &Filter, limit: u32, whole: bool) -> Result<Vec<DeadLetterEntry>, CliError>;
-
-    /// How many there are; none where each of them would have to be read for that.
-    async fn count(&self, which: &Filter) -> Result<Option<u64>, CliError>;
-
-    /// One letter, redriven or not.
-    async fn show(&self, id: &LetterId) -> Result<Option<DeadLetterEntry>, CliError>;
-
-    /// Feed letters again that have not been redriven before.
-    async fn redrive(&self, which: &RedriveTarget, now: Timestamp) -> Result<Redriven, CliError>;
-}
-
-/// Which letters to redrive.
-#[derive(Debug, Clone)]
-pub(crate) enum RedriveTarget {
-    /// This one.
-    Letter(LetterId),
-    /// All of a provider, of one reason if there is one.
-    Provider(String, Option<Reason>),
-}
-
-/// A dead letter and its name.
-#[derive(Debug, Serialize)]
-pub(crate) struct DeadLetterEntry {
-    /// Its name.
-    pub(crate) id: LetterId,
-    /// When it was redriven; none: it was not.
-    pub(crate) redriven: Option<Timestamp>,
-    /// The letter itself.
-    #[serde(flatten)]
-    pub(crate) letter: DeadLetter,
-}
-
-/// A dead letter's name: a number on this machine, in AWS its provider and its entry in the stream.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum LetterId {
-    /// On this machine.
-    Number(i64),
-    /// In AWS.
-    Entry {
-        /// The provider.
-        provider: String,
-        /// The entry.
-        sequence: SequenceNumber,
-    },
-}
-
-impl LetterId {
-    /// A letter of the other place was named.
-    fn wrong_backend_error(&self) -> CliError {
-        match self {
-            Self::Number(number) => CliError::input(
-                format!("{number} is the id of a dead letter on this machine, and an id in AWS is PROVIDER/ENTRY"),
-                "copy its id from `damper dead-letters list --aws`",
-            ),
-            Self::Entry { .. } => CliError::input(
-                format!("{self} is the id of a dead letter in AWS, and an id on this machine is a number"),
-                "add --aws, or copy its id from `damper dead-letters list`",
-            ),
-        }
-    }
-}
-
-impl FromStr for LetterId {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if let Ok(number) = text.parse() {
-            return Ok(Self::Number(number));
-        }
-        match text.split_once('/') {
-            Some((provider, sequence)) if !provider.is_empty() && !sequence.is_empty() => {
-                Ok(Self::Entry { provider: provider.to_owned(), sequence: SequenceNumber::from(sequence) })
-            }
-            _ => Err("it must be a number, or with --aws PROVIDER/ENTRY, as `list` prints it"),
-        }
-    }
-}
-
-impl fmt::Display for LetterId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Number(number) => write!(f, "{number}"),
-            Self::Entry { provider, sequence } => write!(f, "{provider}/{sequence}"),
-        }
-    }
-}
-
-impl Serialize for LetterId {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Number(number) => serializer.serialize_i64(*number),
-            Self::Entry { .. } => serializer.collect_str(self),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_letter_s_name_is_read_as_it_is_written() {
-        for text in ["17", "gleif/4956", "sec-edgar/4956/0"] {
-            assert_eq!(text.parse::<LetterId>().unwrap().to_string(), text);
-        }
-        for text in ["", "gleif", "gleif/", "/4956", "4956.0"] {
-            assert!(text.parse::<LetterId>().is_err(), "{text}");
-        }
-    }
+/// This machine's database as a backend.
+fn local(database: Database, context: &Context, config: &Config) -> LocalBackend {
+    LocalBackend::new(database, context.clock.clone(), config.mapping.lag)
 }

@@ -2,17 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
+use damper_config::Config;
 use damper_core::clock::WallClock;
 use damper_local::Database;
 use damper_plugins::compiler::Compiler;
-use damper_plugins::ownership::{self, GroupWrite};
 use damper_plugins::{Cache, CacheKey, CacheKeyError, HostOptions};
+use damper_toolchain::{BuildContext, BuildEnvironment};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::config::Config;
 use crate::error::CliError;
 use crate::screen::Screen;
-use crate::settings::Settings;
+use crate::settings::{self, Settings};
 
 /// The file of the cache's key, in the folder of what belongs to this user alone.
 const CACHE_KEY: &str = "cache.key";
@@ -79,16 +79,13 @@ impl Context {
         ))
     }
 
-    /// The folder of the caches. It is created with strict permissions if it is missing, since programs are run from it.
-    ///
-    /// # Errors
-    /// If there is no place for them, or others can change what lies there.
-    pub(crate) fn cache(&self) -> Result<PathBuf, CliError> {
-        let missing = || CliError::input("there is no folder for caches", "set DAMPER_CACHE to a folder of yours");
-        let cache = self.settings.cache.clone().ok_or_else(missing)?;
-        ownership::make_folder(&cache, GroupWrite::Private)
-            .map_err(|error| CliError::untrusted_folder(&cache, error))?;
-        Ok(cache)
+    /// What building needs of this program.
+    pub(crate) fn for_builds(&self) -> BuildContext<'_> {
+        BuildContext {
+            cache: self.settings.cache.as_deref(),
+            environment: BuildEnvironment::new(settings::variables(), self.settings.cargo.clone()),
+            progress: &self.screen,
+        }
     }
 
     /// How components are run by this program: `max_in_flight` fetches at a time, compiled by another process, and kept

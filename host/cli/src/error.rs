@@ -5,25 +5,24 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 #[cfg(feature = "aws")]
-use damper_aws::deployment::DeploymentError;
+use damper_aws::backend::OpenError as DeploymentOpenError;
 #[cfg(feature = "aws")]
-use damper_aws::kinesis;
-use damper_core::ledger::{LedgerError, OpenedBy};
+use damper_aws::deployment::DeploymentError;
+use damper_config::{ConfigError, FindError, LockError, OpenError};
+use damper_core::admin::{AdminError, SERVICE_HINT};
+use damper_core::ledger::LedgerError;
 use damper_core::manifest::ManifestError;
 use damper_core::pipeline::AdaptError;
 use damper_local::database::DatabaseError;
 use damper_local::export::ExportError;
-use damper_local::folder::FolderError;
-use damper_local::poller::PollerError;
-use damper_local::stream::FeedError;
+use damper_local::items::ItemsError;
+#[cfg(feature = "package")]
+use damper_package::PackagingError;
 use damper_plugins::HostError;
 use damper_plugins::component_file::ComponentFileError;
-use damper_plugins::ownership::OwnershipError;
 use damper_plugins::settings::BindingError;
-use jiff::Timestamp;
-
-use crate::config::ConfigError;
-use crate::provider::FindError;
+use damper_runner::RunError;
+use damper_toolchain::{ToolchainError, untrusted_hint};
 
 /// How the program ends. The numbers are documented in `damper --help`; usage errors (2) are clap's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,23 +67,16 @@ pub(crate) enum CliError {
     /// The damper.toml cannot be used.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// There is no component where it should be.
+    /// A provider cannot be used: there is no component, it is none that can be run, or the operator's settings do not
+    /// fit it.
     #[error(transparent)]
-    NotFound(#[from] FindError),
-    /// A component, and what the operator grants it, do not go together.
+    Provider(#[from] OpenError),
+    /// The damper.lock cannot be used, or does not let a provider be used.
     #[error(transparent)]
-    Binding(#[from] BindingError),
-    /// A file is no component that can be run.
+    Lock(LockError),
+    /// A provider cannot run, or does not go on.
     #[error(transparent)]
-    Component(Box<ComponentFileError>),
-    /// A component cannot be loaded.
-    #[error("the provider {provider} cannot be loaded: {message}")]
-    Load {
-        /// Its name.
-        provider: String,
-        /// Why not.
-        message: String,
-    },
+    Run(RunError),
     /// Components cannot run here.
     #[error(transparent)]
     Host(#[from] HostError),
@@ -109,57 +101,18 @@ pub(crate) enum CliError {
     /// Lines were malformed, and told already.
     #[error("{0} malformed")]
     Malformed(u64),
-    /// A provider does not compile, and its compiler said why already.
-    #[error("the provider does not compile")]
-    Build {
-        /// The crate's Cargo.toml, or the provider's module.
-        path: PathBuf,
-    },
-    /// A program that we need failed, and said why already.
-    #[error("{program} failed{}", .status.map(|code| format!(" (exit code {code})")).unwrap_or_default())]
-    Tool {
-        /// Which.
-        program: &'static str,
-        /// Its exit code.
-        status: Option<i32>,
-        /// The hint that goes with the error.
-        hint: String,
-    },
-    /// A provider's breaker is open.
-    #[error("{provider} has been stopped since {since:.0} by {by}: {reason}")]
-    Stopped {
-        /// The provider.
-        provider: String,
-        /// Since when.
-        since: Timestamp,
-        /// The cause of the stop.
-        by: OpenedBy,
-        /// Why.
-        reason: String,
-    },
-    /// The sink or the ledger failed while a provider ran.
-    #[error("{provider} cannot continue: {message}")]
-    Storage {
-        /// The provider.
-        provider: String,
-        /// The message of the failed store.
-        message: String,
-    },
+    /// A provider does not compile, or a program that builds cannot be used.
+    #[error(transparent)]
+    Toolchain(ToolchainError),
     /// The database failed.
     #[error(transparent)]
     Database(#[from] DatabaseError),
     /// The ledger failed.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
-    /// The output folder failed.
-    #[error(transparent)]
-    Folder(#[from] FolderError),
     /// The export failed.
     #[error(transparent)]
     Export(ExportError),
-    /// The poller failed.
-    #[error(transparent)]
-    Poller(#[from] PollerError),
     /// The control item or the mapping was not read or changed.
     #[error(transparent)]
     Adapt(#[from] AdaptError),
@@ -167,10 +120,12 @@ pub(crate) enum CliError {
     #[cfg(feature = "aws")]
     #[error(transparent)]
     Deployment(#[from] DeploymentError),
-    /// A stream in AWS did not take all; it says what to do.
-    #[cfg(feature = "aws")]
-    #[error(transparent)]
-    NotFed(#[from] kinesis::FeedError),
+    /// A stream cannot be fed like this; it says what to do.
+    #[error("{0}")]
+    NotFed(String),
+    /// The database or the stream behind a backend failed; it says what to do.
+    #[error("{0}")]
+    Store(String),
     /// A service of AWS failed.
     #[error("{0}")]
     Service(String),
@@ -219,14 +174,9 @@ impl CliError {
         Self::Input { what: what.into(), path: Some(path.to_path_buf()), hint: Some(hint.into()) }
     }
 
-    /// A folder of programs that others can change.
-    pub(crate) fn untrusted_folder(folder: &Path, error: OwnershipError) -> Self {
-        match error {
-            OwnershipError::Io { path, source } => Self::File { action: "use the cache", path, source },
-            error => {
-                Self::Input { hint: Some(untrusted_hint(folder, &error)), what: describe_ownership(&error), path: None }
-            }
-        }
+    /// A component that cannot be loaded.
+    pub(crate) fn load(provider: String, message: String) -> Self {
+        Self::Run(RunError::Load { provider, message })
     }
 
     /// A file that cannot be read or written.
@@ -249,35 +199,33 @@ impl CliError {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::Config(_)
-            | Self::NotFound(_)
-            | Self::Binding(_)
-            | Self::Component(_)
-            | Self::Load { .. }
+            | Self::Provider(_)
+            | Self::Lock(_)
+            | Self::Run(RunError::Load { .. })
             | Self::Manifest { .. }
             | Self::Input { .. }
             | Self::Malformed(_)
-            | Self::Build { .. } => Exit::BadInput,
+            | Self::NotFed(_) => Exit::BadInput,
+            Self::Toolchain(ToolchainError::Tool { .. }) => Exit::Unexpected,
+            Self::Toolchain(_) => Exit::BadInput,
             #[cfg(feature = "aws")]
-            Self::Deployment(DeploymentError::Failed { .. }) | Self::NotFed(kinesis::FeedError::Refused { .. }) => {
-                Exit::Storage
-            }
+            Self::Deployment(DeploymentError::Failed { .. }) => Exit::Storage,
             #[cfg(feature = "aws")]
-            Self::Deployment(_) | Self::NotFed(_) => Exit::BadInput,
+            Self::Deployment(_) => Exit::BadInput,
             Self::Host(HostError::CacheDir { .. }) => Exit::Storage,
             Self::File { source, .. } if is_bad_input(source.kind()) => Exit::BadInput,
-            Self::Stopped { .. } => Exit::Stopped,
-            Self::Storage { .. }
+            Self::Run(RunError::Stopped { .. }) => Exit::Stopped,
+            Self::Run(_)
             | Self::Database(_)
             | Self::Ledger(_)
-            | Self::Folder(_)
             | Self::Export(_)
-            | Self::Poller(_)
             | Self::Adapt(_)
+            | Self::Store(_)
             | Self::Service(_) => Exit::Storage,
             Self::File { .. } | Self::Output(_) => Exit::Storage,
             // As a shell's own programs do where `head` has seen enough.
             Self::OutputClosed => Exit::Done,
-            Self::Host(_) | Self::Tool { .. } | Self::Counts { .. } | Self::Unexpected { .. } => Exit::Unexpected,
+            Self::Host(_) | Self::Counts { .. } | Self::Unexpected { .. } => Exit::Unexpected,
         }
     }
 
@@ -290,11 +238,10 @@ impl CliError {
     pub(crate) fn place(&self) -> Option<String> {
         match self {
             Self::Config(error) => Some(error.place()),
-            Self::Binding(error) => error.place(),
-            Self::NotFound(error) => error.place(),
-            Self::Manifest { path, .. } | Self::Build { path } | Self::File { path, .. } => {
-                Some(path.display().to_string())
-            }
+            Self::Provider(error) => error.place(),
+            Self::Lock(error) => error.place(),
+            Self::Manifest { path, .. } | Self::File { path, .. } => Some(path.display().to_string()),
+            Self::Toolchain(error) => error.place().map(|path| path.display().to_string()),
             Self::Input { path, .. } => path.as_ref().map(|path| path.display().to_string()),
             _ => None,
         }
@@ -304,32 +251,22 @@ impl CliError {
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
             Self::Config(error) => error.hint(),
-            Self::NotFound(error) => Some(error.hint()),
-            Self::Binding(error) => Some(error.hint()),
+            Self::Provider(error) => error.hint(),
+            Self::Lock(error) => error.hint(),
             Self::Input { hint, .. } => hint.clone(),
             #[cfg(feature = "aws")]
             Self::Deployment(error) => Some(error.hint().to_owned()),
-            Self::Service(_) => {
-                Some("fix the cause and run the command again; nothing is lost, and nothing is fetched twice".into())
-            }
-            Self::Tool { hint, .. } => Some(hint.clone()),
-            Self::Build { .. } => Some("see the compiler's output above".into()),
+            Self::Service(_) => Some(SERVICE_HINT.to_owned()),
+            Self::Toolchain(error) => error.hint(),
             Self::File { source, .. } => file_hint(source.kind()),
-            Self::Component(error) => match &**error {
-                ComponentFileError::Unreadable { .. } => Some("`damper build` creates one and prints its path".into()),
-                _ => None,
-            },
-            Self::Folder(FolderError::NotMade { .. }) => Some("name another `output` in damper.toml".into()),
             Self::Host(HostError::CacheDir { folder, source }) => Some(untrusted_hint(Path::new(folder), source)),
+            Self::Run(error) => error.hint(),
             Self::Ledger(_) => {
                 Some("check the disk and the permissions of the database, then run again; nothing is lost".into())
             }
-            Self::Stopped { provider, by: OpenedBy::Operator, .. } => {
-                Some(format!("`damper resume {provider}` ends the pause; then run again"))
-            }
-            Self::Stopped { provider, .. } => {
-                Some(format!("fix the cause, then `damper resume {provider}` and run again"))
-            }
+            Self::Counts { .. } => Some(
+                "this is a defect in damper: keep the database and report it; damper runs nothing more on it".into(),
+            ),
             Self::Storage { .. } => Some("check the disk and the permissions, then run again; nothing is lost".into()),
             Self::Counts { .. } => Some(
                 "this is a defect in damper: keep the database and report it; damper runs nothing more on it".into(),
@@ -342,7 +279,67 @@ impl CliError {
 
 impl From<ComponentFileError> for CliError {
     fn from(error: ComponentFileError) -> Self {
-        Self::Component(Box::new(error))
+        Self::Provider(error.into())
+    }
+}
+
+impl From<RunError> for CliError {
+    fn from(error: RunError) -> Self {
+        match error {
+            RunError::Database(error) => Self::Database(error),
+            RunError::Ledger(error) => Self::Ledger(error),
+            RunError::Adapt(error) => Self::Adapt(error),
+            error => Self::Run(error),
+        }
+    }
+}
+
+impl From<FindError> for CliError {
+    fn from(error: FindError) -> Self {
+        Self::Provider(error.into())
+    }
+}
+
+impl From<BindingError> for CliError {
+    fn from(error: BindingError) -> Self {
+        Self::Provider(error.into())
+    }
+}
+
+impl From<LockError> for CliError {
+    fn from(error: LockError) -> Self {
+        match error {
+            LockError::Unreadable { path, source } => Self::File { action: "read", path, source },
+            LockError::Changeable(error) => Self::Config(error),
+            LockError::Unwritable(error) => Self::unexpected("write damper.lock", error),
+            error @ (LockError::Damaged { .. } | LockError::Refused { .. }) => Self::Lock(error),
+        }
+    }
+}
+
+impl From<ToolchainError> for CliError {
+    fn from(error: ToolchainError) -> Self {
+        match error {
+            ToolchainError::Manifest { path, source } => Self::Manifest { path, source },
+            ToolchainError::Input { what, path, hint } => Self::Input { what, path, hint: Some(hint) },
+            ToolchainError::Component(error) => (*error).into(),
+            ToolchainError::File { action, path, source } => Self::File { action, path, source },
+            ToolchainError::Unexpected { action, message } => Self::Unexpected { action, message },
+            error => Self::Toolchain(error),
+        }
+    }
+}
+
+#[cfg(feature = "package")]
+impl From<PackagingError> for CliError {
+    fn from(error: PackagingError) -> Self {
+        match error {
+            PackagingError::Toolchain(error) => error.into(),
+            PackagingError::Binding(error) => error.into(),
+            PackagingError::Input { what, path, hint } => Self::Input { what, path, hint: Some(hint) },
+            PackagingError::File { action, path, source } => Self::File { action, path, source },
+            PackagingError::Unexpected { action, message } => Self::Unexpected { action, message },
+        }
     }
 }
 
@@ -355,27 +352,37 @@ impl From<ExportError> for CliError {
     }
 }
 
-impl From<FeedError> for CliError {
-    fn from(error: FeedError) -> Self {
+impl From<AdminError> for CliError {
+    fn from(error: AdminError) -> Self {
         match error {
-            FeedError::Database(error) => Self::Database(error),
-            FeedError::TooLarge { .. } => Self::Input { what: error.to_string(), path: None, hint: None },
+            AdminError::Ledger(error) => Self::Ledger(error),
+            AdminError::Adapt(error) => Self::Adapt(error),
+            AdminError::Storage(what) => Self::Store(what),
+            AdminError::Service(what) => Self::Service(what),
+            AdminError::NoStream(what) => Self::NotFed(what),
+            AdminError::Refused(_) | AdminError::ForeignLetter(_) => {
+                Self::Input { what: error.to_string(), path: None, hint: error.hint().map(str::to_owned) }
+            }
         }
     }
 }
 
-fn describe_ownership(error: &OwnershipError) -> String {
-    format!("{error}, and damper runs programs from there")
+impl From<ItemsError> for CliError {
+    fn from(error: ItemsError) -> Self {
+        match error {
+            ItemsError::Rows(error) => Self::input(error.to_string(), error.hint()),
+            ItemsError::Backend(error) => error.into(),
+        }
+    }
 }
 
-/// A changed mode does not take away what others have put there, so that none is advised.
-fn untrusted_hint(folder: &Path, error: &OwnershipError) -> String {
-    match error {
-        OwnershipError::Io { .. } => "check its permissions, or set DAMPER_CACHE to a folder of yours".to_owned(),
-        error if error.path().starts_with(folder) => {
-            format!("delete the folder {}: damper creates it again", folder.display())
+#[cfg(feature = "aws")]
+impl From<DeploymentOpenError> for CliError {
+    fn from(error: DeploymentOpenError) -> Self {
+        match error {
+            DeploymentOpenError::Deployment(error) => Self::Deployment(error),
+            error @ DeploymentOpenError::Bucket(_) => Self::input(error.to_string(), error.hint()),
         }
-        _ => "set DAMPER_CACHE to a folder below folders that only you can write to".to_owned(),
     }
 }
 

@@ -3,16 +3,12 @@
 mod args;
 mod backend;
 mod commands;
-mod config;
 mod context;
 mod error;
 mod harden;
-mod language;
 mod lock;
 mod logging;
-mod provider;
 mod screen;
-mod sdk;
 mod settings;
 mod signals;
 

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 
 use damper_core::printable::is_unsafe;
+use damper_toolchain::Progress;
 use indicatif::MultiProgress;
 
 use crate::error::{CliError, Exit};
@@ -75,6 +76,12 @@ impl Screen {
 
     fn label(&self, word: &str, colour: &str) -> String {
         if self.colour { format!("\u{1b}[1;{colour}m{word}\u{1b}[0m") } else { word.to_owned() }
+    }
+}
+
+impl Progress for Screen {
+    fn report(&self, message: &str) {
+        self.say(message);
     }
 }
 

@@ -1,10 +1,9 @@
-//! Settings from the environment. No other module reads it.
-#![allow(clippy::disallowed_methods, reason = "the one module that reads the environment")]
+//! Settings from the environment. No other module of this crate reads it.
+#![allow(clippy::disallowed_methods, reason = "the one module of this crate that reads the environment")]
 
 use std::env;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::path::PathBuf;
-use std::process::Command;
 
 /// The program's environment, read once at its start.
 #[derive(Debug, Clone)]
@@ -49,116 +48,9 @@ impl Settings {
     }
 }
 
-/// The text of an environment variable that a damper.toml names as the home of a secret. Empty is absent.
-///
-/// # Errors
-/// If the value is no UTF-8.
-pub(crate) fn secret(name: &str) -> Result<Option<String>, ()> {
-    match env::var(name) {
-        Ok(text) => Ok(Some(text).filter(|text| !text.is_empty())),
-        Err(env::VarError::NotPresent) => Ok(None),
-        Err(env::VarError::NotUnicode(_)) => Err(()),
-    }
-}
-
-/// The search path of programs (`PATH`), to be extended for child processes.
-#[cfg(feature = "package")]
-pub(crate) fn search_path() -> Option<OsString> {
-    env::var_os("PATH")
-}
-
-/// A program that builds something, with that part of the environment which such programs need. Secrets that are kept in the
-/// environment for providers are withheld: what is compiled runs code of its own, as build scripts and macros.
-pub(crate) fn build_tool(program: impl AsRef<OsStr>) -> Command {
-    let mut command = Command::new(program);
-    command.env_clear().envs(env::vars_os().filter(|(name, _)| name.to_str().is_some_and(is_for_builds)));
-    command
-}
-
-/// Variables that programs which build need, in capitals.
-const BUILD_VARIABLES: [&str; 43] = [
-    "AR",
-    "ALL_PROXY",
-    "CARGO",
-    "CC",
-    "CFLAGS",
-    "CI",
-    "COLORTERM",
-    "CPATH",
-    "CURL_CA_BUNDLE",
-    "CXX",
-    "CXXFLAGS",
-    "DAMPER_CACHE",
-    "DAMPER_DEBIAN_MIRROR",
-    "DAMPER_DEBIAN_SECURITY_MIRROR",
-    "DAMPER_LOG",
-    "DEVELOPER_DIR",
-    "FORCE_COLOR",
-    "HOME",
-    "HTTPS_PROXY",
-    "HTTP_PROXY",
-    "LANG",
-    "LANGUAGE",
-    "LDFLAGS",
-    "LD_LIBRARY_PATH",
-    "LIBRARY_PATH",
-    "LOGNAME",
-    "MACOSX_DEPLOYMENT_TARGET",
-    "MAKEFLAGS",
-    "NODE_EXTRA_CA_CERTS",
-    "NO_COLOR",
-    "NO_PROXY",
-    "PATH",
-    "PROTOC",
-    "REQUESTS_CA_BUNDLE",
-    "SDKROOT",
-    "SHELL",
-    "SOURCE_DATE_EPOCH",
-    "SSH_AUTH_SOCK",
-    "SSL_CERT_DIR",
-    "SSL_CERT_FILE",
-    "TERM",
-    "TMPDIR",
-    "USER",
-];
-/// Prefixes of further variables: the toolchains' and their registries', cc's own by target, and those of version managers, by way
-/// of which programs are found.
-const BUILD_PREFIXES: [&str; 25] = [
-    "CARGO_",
-    "GIT_",
-    "LC_",
-    "NIX_",
-    "PIP_",
-    "PKG_CONFIG",
-    "RUST",
-    "XDG_",
-    "NPM_CONFIG_",
-    "CMAKE",
-    "WASI_SDK",
-    "ZIG_",
-    "AR_",
-    "CC_",
-    "CFLAGS_",
-    "CXX_",
-    "CXXFLAGS_",
-    "TARGET_C",
-    "HOST_C",
-    "ASDF_",
-    "FNM_",
-    "MISE_",
-    "NVM_",
-    "PYENV_",
-    "VOLTA_",
-];
-
-/// Whether a variable is for programs that build: for the system, the toolchains, and the way to their registries.
-fn is_for_builds(name: &str) -> bool {
-    let upper = name.to_ascii_uppercase();
-    // Cargo needs this one to publish, and to build nothing.
-    let is_refused = upper == "CARGO_REGISTRY_TOKEN";
-    let is_known =
-        BUILD_VARIABLES.contains(&upper.as_str()) || BUILD_PREFIXES.iter().any(|prefix| upper.starts_with(prefix));
-    is_known && !is_refused
+/// All variables, for the programs that build: see [`damper_toolchain::BuildEnvironment`], which withholds secrets.
+pub(crate) fn variables() -> impl Iterator<Item = (OsString, OsString)> {
+    env::vars_os()
 }
 
 fn cache() -> Option<PathBuf> {
@@ -179,19 +71,4 @@ fn below_home(variable: &str, default: &str) -> Option<PathBuf> {
 
 fn non_empty(name: &str) -> Option<OsString> {
     env::var_os(name).filter(|value| !value.is_empty())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_builds_gets_no_secret_of_the_environment() {
-        let needed = "PATH HOME https_proxy CARGO CARGO_HOME RUSTUP_HOME RUSTFLAGS LC_ALL XDG_CACHE_HOME npm_config_registry \
-                      PIP_INDEX_URL SSH_AUTH_SOCK DAMPER_CACHE";
-        assert_eq!(needed.split_whitespace().find(|name| !is_for_builds(name)), None);
-        let withheld = "CATFACTS_KEY AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN GITHUB_TOKEN DAMPER_GLEIF_KEY NPM_TOKEN \
-                        CARGO_REGISTRY_TOKEN PGPASSWORD LD_PRELOAD";
-        assert_eq!(withheld.split_whitespace().find(|name| is_for_builds(name)), None);
-    }
 }

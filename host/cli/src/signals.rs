@@ -2,21 +2,13 @@
 
 use std::process;
 
+use damper_runner::Stop;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::CliError;
 use crate::screen::Screen;
-
-/// A clean stop that is asked for: as a token for the pipeline, as a value for the poller.
-#[derive(Debug, Clone)]
-pub(crate) struct Stop {
-    /// Cancelled when the stop is asked for.
-    pub(crate) token: CancellationToken,
-    /// True from then on.
-    pub(crate) asked: watch::Receiver<bool>,
-}
 
 /// Listen for SIGINT, SIGTERM and SIGHUP from now on.
 ///

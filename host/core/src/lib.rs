@@ -16,6 +16,7 @@
 //! - [`operate`]: an operator's commands.
 //! - `testing` (feature `testing`): ports in memory, faults, and the contract suite that every ledger passes.
 
+pub mod admin;
 pub mod budget;
 pub mod bundle;
 pub mod clock;

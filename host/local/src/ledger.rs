@@ -4,6 +4,7 @@ mod claim;
 pub(crate) mod rows;
 
 use async_trait::async_trait;
+use damper_core::admin::{DayCounts, WaitingItems};
 use damper_core::control::slots::{Share, grant};
 use damper_core::day::Day;
 use damper_core::dead_letter::DeadLetter;
@@ -85,26 +86,6 @@ impl SqliteLedger {
         };
         self.database.read(work).await
     }
-}
-
-/// Items that wait for their next attempt.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct WaitingItems {
-    /// How many.
-    pub items: u64,
-    /// When the first of them is due; none: there is none.
-    pub next_due: Option<Timestamp>,
-}
-
-/// Identities of one day, by where they stand.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct DayCounts {
-    /// Their records are in the sink.
-    pub fetched: u64,
-    /// They were given up on.
-    pub dead: u64,
-    /// They are claimed, or failed and wait for another try.
-    pub waiting: u64,
 }
 
 #[async_trait]

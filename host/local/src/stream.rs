@@ -7,6 +7,7 @@
 //! Ended entries before the checkpoint are not read again. They stay, and may be trimmed one day.
 
 use bytes::Bytes;
+use damper_core::admin::Counts;
 use damper_core::item::{Entry, SequenceNumber};
 use damper_core::pipeline::report::{End, Report};
 use jiff::Timestamp;
@@ -56,23 +57,6 @@ pub const MAX_BATCH_BYTES: usize = 6 * 1024 * 1024;
 #[derive(Debug, Clone)]
 pub struct SqliteStream {
     database: Database,
-}
-
-/// A stream's entries by outcome: `fed = fetched + skipped + dead_letters + pending`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// All entries there ever were.
-    pub fed: u64,
-    /// Those whose record was fetched for them.
-    pub fetched: u64,
-    /// Those that another entry of the same identity settled.
-    pub skipped: u64,
-    /// Those that became dead letters; one that was redriven still counts here, and its new entry by itself.
-    pub dead_letters: u64,
-    /// Those that have not ended.
-    pub pending: u64,
-    /// When the oldest pending entry came in.
-    pub oldest_pending: Option<Timestamp>,
 }
 
 /// Entries to read for a batch.

@@ -3,7 +3,8 @@
 //!
 //! It answers one question: how much load does an algorithm put on an API, and with which goodput? The same seed gives
 //! the same bytes. No simulated second takes a second, nothing here opens a socket, and nothing here is part of what
-//! runs in production. It is no load generator: it never calls a real API, and it runs no components.
+//! runs in production; [`live`] draws the chart of a real run. It is no load generator: it never calls a real API, and
+//! it runs no components.
 //!
 //! Begin with [`simulate::run`] (the whole pipeline through one [`scenario`]), [`compare::limiters_alone`] (algorithms
 //! side by side) or [`swarm::run`] (clusters under random faults, checked against what Damper promises).
@@ -22,6 +23,7 @@ pub mod bench;
 pub mod chart;
 pub mod compare;
 pub mod families;
+pub mod live;
 mod locks;
 pub mod peers;
 pub mod pipeline_run;

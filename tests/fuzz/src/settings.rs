@@ -3,20 +3,15 @@
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
+use damper_config::Config;
 use damper_core::manifest::Manifest;
 use damper_plugins::grants::{Origin, Secret};
 use damper_plugins::settings::{
-    BoundProvider, FoundSecret, Place, ProviderSettings, SecretBackends, SecretSources, SettingsError, bind,
-    tighten_manifest,
+    BoundProvider, FoundSecret, Place, ProviderSettings, SecretBackends, SecretSources, bind, tighten_manifest,
 };
 
 use crate::manifest::check_bounds;
 use crate::message::check_message;
-
-/// Compiled from its source: the command is a program, not a library.
-#[allow(dead_code, unreachable_pub, reason = "a module of another crate, whose types are read")]
-#[path = "../../../host/cli/src/config/shape.rs"]
-mod shape;
 
 const FILE: &str = "damper.toml";
 /// A manifest that has one of everything.
@@ -27,16 +22,15 @@ static MANIFEST: LazyLock<Manifest> =
 /// value; and a message is bounded.
 pub fn settings(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
-    let shape: shape::Shape = match toml::from_str(text) {
-        Ok(shape) => shape,
+    let config = match Config::parse(text) {
+        Ok(config) => config,
         Err(error) => {
-            let error = SettingsError::of(&error, text);
             let lines = text.lines().count() + 1;
             assert!(error.position.is_none_or(|position| (1..=lines).contains(&position.line) && position.column >= 1));
             return check_message(&error.to_string());
         }
     };
-    shape.providers.values().for_each(check_provider);
+    config.providers.values().for_each(check_provider);
 }
 
 fn check_provider(settings: &ProviderSettings) {

@@ -6,16 +6,35 @@ use crate::Finding;
 use crate::tree::Source;
 
 /// The crates of `host/`, and those of them that each may use: data and decisions in the core, effects around it.
-const ARROWS: [(&str, &[&str]); 9] = [
+const ARROWS: [(&str, &[&str]); 13] = [
     ("host/core", &[]),
     ("host/hardening", &[]),
     ("host/plugins", &["core"]),
+    ("host/config", &["core", "plugins"]),
     ("host/local", &["core"]),
     ("host/aws", &["core"]),
+    ("host/runner", &["config", "core", "hardening", "local", "plugins"]),
     ("host/sim", &["core"]),
     ("host/workbench", &["core", "plugins"]),
+    ("host/toolchain", &["core", "plugins"]),
+    ("host/package", &["core", "plugins", "toolchain"]),
     ("host/lambda", &["aws", "core", "hardening", "plugins"]),
-    ("host/cli", &["aws", "core", "hardening", "local", "plugins", "sim", "workbench"]),
+    (
+        "host/cli",
+        &[
+            "aws",
+            "config",
+            "core",
+            "hardening",
+            "local",
+            "package",
+            "plugins",
+            "runner",
+            "sim",
+            "toolchain",
+            "workbench",
+        ],
+    ),
 ];
 /// Crates that the core may not use: the core decides, and the crates around it act.
 const NOT_IN_CORE: [&str; 7] = ["aws", "clap", "lambda", "reqwest", "rusqlite", "wasi", "wasmtime"];

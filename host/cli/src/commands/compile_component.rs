@@ -1,4 +1,5 @@
-//! `damper compile-component`: what `damper` starts itself with to compile a component, so that what the compiler uses is limited.
+//! `damper compile-component`: what `damper` starts itself with to compile a component, so that what the compiler uses
+//! is limited.
 
 use std::io::{self, Write};
 
@@ -20,8 +21,8 @@ pub(crate) struct CompileComponent {
     hardening: Hardening,
 }
 
-/// Compiles it, without files, connections and other programs, because a compiler is not made for hostile input. If that fails, the reason
-/// goes to standard error, where the process reads it that started this one.
+/// Compiles it, without files, connections and other programs, because a compiler is not made for hostile input. If
+/// that fails, the reason goes to standard error, where the process reads it that started this one.
 pub(crate) fn run(command: &CompileComponent) -> Exit {
     // It needs nothing but its pipes; a layer that the system does not have is missing here, too.
     let _report = restrict(&Policy::for_computing(), command.hardening);

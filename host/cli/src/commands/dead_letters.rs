@@ -1,13 +1,14 @@
 //! `damper dead-letters`: what was given up on, why, and once more.
 
 use clap::{Args, Subcommand};
+use damper_core::admin::{DeadLetterEntry, DeadLetterStore, LetterId, RedriveTarget};
 use damper_core::dead_letter::{DeadLetter, Filter, Reason, Redriven};
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use serde::de::value::{Error as ValueError, StrDeserializer};
 use serde_json::json;
 
-use crate::backend::{BackendArgs, DeadLetterEntry, DeadLetterStore, LetterId, RedriveTarget};
+use crate::backend::BackendArgs;
 use crate::context::{self, Context};
 use crate::error::{CliError, Exit};
 use crate::screen::{put, put_json, table};

@@ -1,6 +1,8 @@
-//! `damper doctor`: what this machine lacks to build and run providers, and how to mend it. Nothing is built or changed.
+//! `damper doctor`: what this machine lacks to build and run providers, and how to mend it. Nothing is built or
+//! changed.
 //!
-//! [`look`] asks the machine, [`checks`] judges what it said; so that every judgement can be tested without such a machine.
+//! [`look`] asks the machine, [`checks`] judges what it said; so that every judgement can be tested without such a
+//! machine.
 
 mod checks;
 mod look;

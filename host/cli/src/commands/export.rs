@@ -5,13 +5,13 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use damper_config::provider::check_name;
 use damper_core::day::Day;
 use damper_local::export::{self, BrokenLines, ExportSummary};
 use object_store::local::LocalFileSystem;
 
 use crate::context::{self, Context};
 use crate::error::{CliError, Exit};
-use crate::provider::check_name;
 
 /// Write a provider's records as one stream of NDJSON or CSV
 #[derive(Debug, Args)]
@@ -31,8 +31,8 @@ pub(crate) struct Export {
     day: Option<Day>,
 
     /// The output format
-    #[arg(long, value_enum, default_value_t = Format::Ndjson)]
-    format: Format,
+    #[arg(long, value_enum, default_value_t = FormatArg::Ndjson)]
+    format: FormatArg,
 
     /// The file to write; default: standard output
     #[arg(short, long, value_name = "FILE")]
@@ -44,7 +44,7 @@ pub(crate) struct Export {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Format {
+enum FormatArg {
     Ndjson,
     Csv,
 }
@@ -81,8 +81,8 @@ fn write(
     writer: &mut (dyn Write + Send),
 ) -> Result<ExportSummary, CliError> {
     let format = match command.format {
-        Format::Ndjson => export::Format::Ndjson,
-        Format::Csv => export::Format::Csv,
+        FormatArg::Ndjson => export::Format::Ndjson,
+        FormatArg::Csv => export::Format::Csv,
     };
     let broken = if command.skip_broken { BrokenLines::Skip } else { BrokenLines::Fail };
     let exported = export::export(store, &command.provider, command.day, format, broken, writer);

@@ -1,36 +1,23 @@
 //! `damper feed`: enqueue items from a file. It reads piece by piece, so a file may be larger than memory.
 
-mod format;
-mod rows;
-
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 use std::time::Duration;
 
-use bytes::Bytes;
-use clap::Args;
-use damper_core::item::Item;
+use clap::builder::PossibleValue;
+use clap::{Args, ValueEnum};
+use damper_config::Config;
+use damper_config::provider::{self, FindError, check_name};
+use damper_local::items::{FileCounts, ItemFeeder, ItemFormat, ItemRows, ItemsError};
 use damper_plugins::component_file::ComponentFile;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
-use tokio::runtime::Runtime;
 
-use crate::backend::{Backend, BackendArgs};
-use crate::config::Config;
+use crate::backend::BackendArgs;
 use crate::context::{self, Context};
 use crate::error::{CliError, Exit};
-use crate::provider::{self, FindError, check_name};
 use crate::screen::{put, put_json};
-
-use format::Format;
-use rows::{Problem, Row, Rows};
-
-/// Items that are enqueued at a time at most, and bytes of their payload.
-const CHUNK_ITEMS: usize = 5_000;
-const CHUNK_BYTES: usize = 4 * 1024 * 1024;
-/// Malformed lines that are shown.
-const SHOWN: usize = 10;
 
 /// Enqueue items for a provider: from a file with one id a line, CSV with a header, or NDJSON
 #[derive(Debug, Args)]
@@ -57,7 +44,7 @@ pub(crate) struct Feed {
 
     /// The file's format; default: by its extension, else by its first line
     #[arg(long, value_enum)]
-    format: Option<Format>,
+    format: Option<FormatArg>,
 
     /// Enqueue malformed lines too: they become dead letters, with their bytes
     #[arg(long)]
@@ -69,6 +56,25 @@ pub(crate) struct Feed {
 
     #[command(flatten)]
     backend: BackendArgs,
+}
+
+/// A format, as it is named on the command line.
+#[derive(Debug, Clone, Copy)]
+struct FormatArg(ItemFormat);
+
+impl ValueEnum for FormatArg {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self(ItemFormat::Ids), Self(ItemFormat::Csv), Self(ItemFormat::Ndjson)]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        let (name, help) = match self.0 {
+            ItemFormat::Ids => ("ids", "One id a line"),
+            ItemFormat::Csv => ("csv", "A header with a column `id`, then one row per item"),
+            ItemFormat::Ndjson => ("ndjson", "One JSON object per line"),
+        };
+        Some(PossibleValue::new(name).help(help))
+    }
 }
 
 /// Enqueue items.
@@ -83,33 +89,22 @@ pub(crate) fn run(command: &Feed, context: &Context) -> Result<Exit, CliError> {
     let (input, length) = open_input(path)?;
     let progress = progress_bar(context, length);
     let mut input = BufReader::with_capacity(256 * 1024, progress.wrap_read(input));
-    let format = match command.format.or_else(|| path.and_then(Format::of_name)) {
+    let format = match command.format.map(|given| given.0).or_else(|| path.and_then(ItemFormat::of_name)) {
         Some(format) => format,
-        None => Format::guess(input.fill_buf().map_err(CliError::file("read", path.unwrap_or(Path::new("-"))))?),
+        None => ItemFormat::guess(input.fill_buf().map_err(CliError::file("read", path.unwrap_or(Path::new("-"))))?),
     };
     let identity = identity_params(context, &config, command)?;
     let runtime = context::runtime()?;
     let backend = runtime.block_on(command.backend.open_for_feed(context, &config))?;
-    let mut feeder = Feeder {
-        context,
-        provider: &command.provider,
-        keep_malformed: command.keep_malformed,
-        identity,
-        backend,
-        runtime,
-        chunk: Vec::new(),
-        chunk_bytes: 0,
-        accepted: 0,
-        kept: 0,
-        malformed: 0,
-        first: Vec::new(),
-    };
-    let fed = Rows::new(input, format).and_then(|rows| feeder.feed(rows)).and_then(|()| feeder.flush());
+    let mut feeder = ItemFeeder::new(&*backend, &context.clock, &command.provider, identity, command.keep_malformed);
+    let fed =
+        ItemRows::new(input, format).map_err(ItemsError::from).and_then(|rows| runtime.block_on(feeder.feed(rows)));
     progress.finish_and_clear();
-    feeder.print_summary(command.json, fed.is_ok())?;
-    fed.map_err(|error| with_path(error, path))?;
-    if feeder.malformed > 0 && !command.keep_malformed {
-        Err(CliError::Malformed(feeder.malformed))
+    let counts = feeder.counts();
+    print_summary(command, context, counts, fed.is_ok())?;
+    fed.map_err(|error| with_path(error.into(), path))?;
+    if counts.malformed > 0 && !command.keep_malformed {
+        Err(CliError::Malformed(counts.malformed))
     } else {
         Ok(Exit::Done)
     }
@@ -161,7 +156,8 @@ fn identity_params(context: &Context, config: &Config, command: &Feed) -> Result
         Err(FindError::NoComponent { looked_for, .. }) => {
             let looked_for: Vec<String> = looked_for.iter().map(|path| path.display().to_string()).collect();
             context.screen.warn(format!(
-                "there is no component for {name} yet (looked for {}); the items are enqueued, but `damper run` needs it",
+                "there is no component for {name} yet (looked for {}); the items are enqueued, but `damper run` needs \
+                    it",
                 looked_for.join(", ")
             ));
             return Ok(Vec::new());
@@ -177,104 +173,27 @@ fn identity_params(context: &Context, config: &Config, command: &Feed) -> Result
     }
 }
 
-struct Feeder<'a> {
-    context: &'a Context,
-    provider: &'a str,
-    keep_malformed: bool,
-    identity: Vec<String>,
-    backend: Box<dyn Backend>,
-    runtime: Runtime,
-    chunk: Vec<Bytes>,
-    chunk_bytes: usize,
-    accepted: u64,
-    kept: u64,
-    malformed: u64,
-    /// The first malformed lines: their numbers and what is wrong.
-    first: Vec<(u64, String)>,
-}
-
-impl Feeder<'_> {
-    fn feed(&mut self, mut rows: Rows<impl BufRead>) -> Result<(), CliError> {
-        while let Some(Row { line, item }) = rows.next()? {
-            match item.and_then(|item| self.check(item)) {
-                Ok(item) => {
-                    self.accepted = self.accepted.saturating_add(1);
-                    self.push(item.to_payload())?;
-                }
-                Err(problem) => self.on_malformed(line, problem)?,
-            }
-        }
-        Ok(())
+fn print_summary(command: &Feed, context: &Context, counts: &FileCounts, whole: bool) -> Result<(), CliError> {
+    let FileCounts { accepted, malformed, kept, first } = counts;
+    let provider = &command.provider;
+    if command.json {
+        let first: Vec<_> = first.iter().map(|(line, why)| json!({ "line": line, "problem": why })).collect();
+        return put_json(&json!({
+            "provider": provider, "accepted": accepted, "malformed": malformed, "kept": kept,
+            "first_malformed": first, "whole": whole,
+        }));
     }
-
-    /// Check what the provider asks of an item.
-    fn check(&self, item: Item) -> Result<Item, Problem> {
-        match item.identity(&self.identity) {
-            Ok(_) => Ok(item),
-            Err(error) => Err(Problem { why: error.to_string(), raw: Some(item.to_payload()) }),
-        }
+    for (line, why) in first {
+        context.screen.warn(format!("line {line} is malformed: {why}"));
     }
-
-    fn on_malformed(&mut self, line: u64, problem: Problem) -> Result<(), CliError> {
-        self.malformed = self.malformed.saturating_add(1);
-        if self.first.len() < SHOWN {
-            self.first.push((line, problem.why));
-        }
-        match problem.raw {
-            Some(raw) if self.keep_malformed => {
-                self.kept = self.kept.saturating_add(1);
-                self.push(raw)
-            }
-            _ => Ok(()),
-        }
+    let shown = first.len() as u64;
+    if *malformed > shown {
+        context.screen.warn(format!("and {} more malformed lines", malformed.saturating_sub(shown)));
     }
-
-    fn push(&mut self, payload: Bytes) -> Result<(), CliError> {
-        self.chunk_bytes = self.chunk_bytes.saturating_add(payload.len());
-        self.chunk.push(payload);
-        if self.chunk.len() < CHUNK_ITEMS && self.chunk_bytes < CHUNK_BYTES { Ok(()) } else { self.flush() }
-    }
-
-    /// Enqueue what has been read, on this machine in one transaction.
-    fn flush(&mut self) -> Result<(), CliError> {
-        self.chunk_bytes = 0;
-        let chunk = std::mem::take(&mut self.chunk);
-        if chunk.is_empty() {
-            return Ok(());
-        }
-        let arrived = self.context.clock.now();
-        let (items, kept) = (chunk.len() as u64, self.kept);
-        let fed = self.runtime.block_on(self.backend.feed(self.provider, chunk, arrived));
-        fed.map_err(|unfed| {
-            // Items that were not enqueued are not counted.
-            let lost = items.saturating_sub(unfed.accepted);
-            self.accepted = self.accepted.saturating_add(kept).saturating_sub(lost);
-            self.kept = 0;
-            unfed.error
-        })
-    }
-
-    fn print_summary(&self, as_json: bool, whole: bool) -> Result<(), CliError> {
-        let Self { provider, accepted, malformed, kept, first, .. } = self;
-        if as_json {
-            let first: Vec<_> = first.iter().map(|(line, why)| json!({ "line": line, "problem": why })).collect();
-            return put_json(&json!({
-                "provider": provider, "accepted": accepted, "malformed": malformed, "kept": kept,
-                "first_malformed": first, "whole": whole,
-            }));
-        }
-        for (line, why) in first {
-            self.context.screen.warn(format!("line {line} is malformed: {why}"));
-        }
-        let shown = first.len() as u64;
-        if *malformed > shown {
-            self.context.screen.warn(format!("and {} more malformed lines", malformed.saturating_sub(shown)));
-        }
-        let fate = match (malformed, self.keep_malformed) {
-            (0, _) | (_, false) => String::new(),
-            (_, true) => format!(", of which {kept} are enqueued to become dead letters"),
-        };
-        let end = if whole { "" } else { "; then the feed failed" };
-        put(format!("{provider}: {accepted} items accepted, {malformed} malformed{fate}{end}"))
-    }
+    let fate = match (malformed, command.keep_malformed) {
+        (0, _) | (_, false) => String::new(),
+        (_, true) => format!(", of which {kept} are enqueued to become dead letters"),
+    };
+    let end = if whole { "" } else { "; then the feed failed" };
+    put(format!("{provider}: {accepted} items accepted, {malformed} malformed{fate}{end}"))
 }

@@ -1,22 +1,22 @@
 //! `damper fetch`: one record, now, with the requests it took. It is no entry of a stream and counts nowhere, but it draws
 //! from the provider's slots like any other.
 
-pub(crate) mod slot;
-
 use std::time::Instant;
 
 use clap::Args;
+use damper_config::Config;
+use damper_config::provider::{self, Bound};
 use damper_core::item::{Item, Params};
+use damper_core::manifest::Manifest;
 use damper_core::record::{Failure, FailureKind, Fetched};
 use damper_plugins::{Plugin, PluginHost, TracedFetch};
+use damper_runner::{Slot, SlotNotice};
 use serde_json::{Value, json};
 
-use crate::config::Config;
 use crate::context::{self, Context};
 use crate::error::{CliError, Exit};
 use crate::harden;
 use crate::lock;
-use crate::provider::{self, Bound};
 use crate::screen::{put_bytes, put_json, size, table};
 
 /// Fetch one record, and print it with its requests
@@ -87,7 +87,7 @@ pub(crate) fn now(
         let plugin = load(context, bound)?;
         // Compiling is not part of the fetch, and takes longer than a slot counts: nobody renews this one.
         plugin.prepare().await.map_err(|failure| load_error(&bound.manifest.name, &failure))?;
-        let slot = slot::Slot::acquire(context, config, &bound.manifest).await?;
+        let slot = acquire_slot(context, config, &bound.manifest).await?;
         let request = bound.first_fetch(item, context.clock.now());
         let begun = Instant::now();
         // One request at a time: the fetch itself holds the one slot that was acquired.
@@ -98,15 +98,34 @@ pub(crate) fn now(
     })
 }
 
+/// One of the provider's slots, as soon as there is one.
+///
+/// # Errors
+/// If the database fails.
+pub(crate) async fn acquire_slot<'a>(
+    context: &'a Context,
+    config: &Config,
+    manifest: &'a Manifest,
+) -> Result<Slot<'a>, CliError> {
+    let name = &manifest.name;
+    let notify = |notice| match notice {
+        SlotNotice::WindowClosed => {
+            context.screen.warn(format!("the window of {name} is closed now; this one fetch goes ahead"));
+        }
+        SlotNotice::AllInUse => context.screen.say(format!("waiting: all slots of {name} are in use")),
+    };
+    Ok(Slot::acquire(config, &context.clock, manifest, notify).await?)
+}
+
 fn load(context: &Context, bound: &Bound) -> Result<Plugin, CliError> {
     let host = PluginHost::new(context.host_options(1)?)?;
     let name = bound.manifest.name.clone();
     let loaded = host.load(&bound.file, bound.manifest.clone(), bound.grants.clone());
-    loaded.map_err(|error| CliError::Load { provider: name, message: error.to_string() })
+    loaded.map_err(|error| CliError::load(name, error.to_string()))
 }
 
 fn load_error(provider: &str, failure: &Failure) -> CliError {
-    CliError::Load { provider: provider.to_owned(), message: failure.message.clone() }
+    CliError::load(provider.to_owned(), failure.message.clone())
 }
 
 fn show(context: &Context, traced: &TracedFetch, seconds: f64, as_json: bool) -> Result<Exit, CliError> {

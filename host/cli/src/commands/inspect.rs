@@ -1,13 +1,12 @@
 //! `damper inspect`: what a component is and what it asks for. Nothing of it is run.
 
-mod compat;
-
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use damper_core::manifest::Manifest;
 use damper_plugins::compiler::{self, CompileCost};
 use damper_plugins::component_file::ComponentFile;
+use damper_workbench::contract::{ContractComparison, ContractError};
 use serde::Serialize;
 
 use crate::error::{CliError, Exit};
@@ -112,7 +111,7 @@ struct WindowShown {
 /// If the file is none that can be run.
 pub(crate) fn run(command: &Inspect) -> Result<Exit, CliError> {
     if let [old, new] = command.compat.as_slice() {
-        return compat::run(old, new, command.json);
+        return compare_contracts(old, new, command.json);
     }
     let file = command.file.as_deref().ok_or_else(|| CliError::input("no file is named", "name a component"))?;
     let shown = Inspected::of(ComponentFile::read(file)?);
@@ -122,6 +121,31 @@ pub(crate) fn run(command: &Inspect) -> Result<Exit, CliError> {
         put(shown.as_table().trim_end())?
     }
     Ok(Exit::Done)
+}
+
+/// Compare two contracts.
+///
+/// # Errors
+/// If one cannot be read. That they do not go together is told, and the exit says so.
+fn compare_contracts(old: &Path, new: &Path, json: bool) -> Result<Exit, CliError> {
+    let comparison = ContractComparison::of_files(old, new)?;
+    if json {
+        put_json(&comparison)?;
+    } else {
+        put(comparison.to_string().trim_end())?;
+    }
+    Ok(if comparison.compatible { Exit::Done } else { Exit::BadInput })
+}
+
+impl From<ContractError> for CliError {
+    fn from(error: ContractError) -> Self {
+        match error {
+            ContractError::Unreadable { path, source } => Self::File { action: "read the contract", path, source },
+            ContractError::Invalid { ref path, .. } => {
+                Self::input_in(path, error.to_string(), "give a file of WIT with its package and version")
+            }
+        }
+    }
 }
 
 impl CompilingShown {
@@ -140,7 +164,8 @@ impl CompilingShown {
     fn as_text(&self) -> String {
         match self {
             Self::Cost { functions, longest_function_bytes, most_memory_bytes, most_cpu_seconds } => format!(
-                "{functions} functions, the longest of {}; may use {} of memory and {most_cpu_seconds} s of processor time",
+                "{functions} functions, the longest of {}; may use {} of memory and {most_cpu_seconds} s of \
+                    processor time",
                 size(*longest_function_bytes),
                 size(*most_memory_bytes)
             ),

@@ -1,13 +1,15 @@
 //! `damper lock`: what providers ask for beyond what damper.lock pins, and the operator's word on it.
 
-use clap::Args;
+use std::path::PathBuf;
 
-use crate::commands::build::{Source, place_of};
-use crate::config::Config;
+use clap::Args;
+use damper_config::Config;
+use damper_config::lock::{Candidate, Lock, LockFile, Verdict, WriteOutcome};
+use damper_config::provider;
+use damper_toolchain::{Project, locate_component};
+
 use crate::context::Context;
 use crate::error::{CliError, Exit};
-use crate::lock::{Candidate, Lock, LockFile, Verdict, WriteOutcome};
-use crate::provider;
 use crate::screen::{put, table};
 
 /// Show which hosts providers ask for beyond those pinned in damper.lock, and accept them
@@ -72,8 +74,9 @@ pub(crate) fn run(command: &LockCommand, context: &Context) -> Result<Exit, CliE
 fn candidate(config: &Config, name: &str, context: &Context) -> Result<Candidate, CliError> {
     let component = config.provider(name).and_then(|said| said.component.as_ref());
     let folder = component.map(|path| config.folder.join(path)).filter(|path| path.is_dir());
-    let built = folder.map(|folder| place_of(&Source::read(&folder)?, context)).transpose()?;
-    provider::candidate(config, name, built)
+    let locate = |folder: PathBuf| locate_component(&Project::read(&folder)?, &context.for_builds().environment);
+    let built = folder.map(locate).transpose()?;
+    Ok(provider::candidate(config, name, built)?)
 }
 
 /// Pins a provider as far as that is allowed. Returns its name, the result, and whether it waits to be accepted.

@@ -1,13 +1,13 @@
 //! `damper pause`: stop a provider until `damper resume`.
 
 use clap::Args;
+use damper_config::provider::check_name;
 use damper_core::ledger::{Control, ProviderStop};
 use damper_core::operate;
 
 use crate::backend::BackendArgs;
 use crate::context::{self, Context};
 use crate::error::{CliError, Exit};
-use crate::provider::check_name;
 use crate::screen::{printable, put};
 
 /// Stop a provider until `damper resume`; nothing resumes it automatically

@@ -4,6 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use damper_config::Config;
+use damper_config::provider;
 use damper_core::dead_letter::DeadLetter;
 use damper_core::item::Item;
 use damper_local::dead_letters::DeadLetters as Letters;
@@ -13,10 +15,8 @@ use serde_json::json;
 
 use crate::commands::fetch;
 use crate::commands::test::bench_of;
-use crate::config::Config;
 use crate::context::{self, Context};
 use crate::error::{CliError, Exit};
-use crate::provider;
 use crate::screen::{printable, printable_lines, put, put_bytes, put_json};
 
 /// Fetch a dead letter's item again, against the stored responses, and show the result

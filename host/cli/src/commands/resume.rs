@@ -1,13 +1,13 @@
 //! `damper resume`: let a provider go on, after a pause or after the mend.
 
 use clap::Args;
+use damper_config::provider::check_name;
 use damper_core::ledger::{Control, OpenedBy, ProviderStop};
 use damper_core::operate;
 
 use crate::backend::BackendArgs;
 use crate::context::{self, Context};
 use crate::error::{CliError, Exit};
-use crate::provider::check_name;
 use crate::screen::{printable, put};
 
 /// Resume a provider after a pause, or after the cause of its stop is fixed

@@ -1,39 +1,29 @@
 //! `damper run`: drain the streams to the sink, all providers side by side.
 
 mod chart_recorder;
-mod crashes;
 mod progress_display;
 mod summary;
-mod tally;
-mod worker;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use clap::Args;
-use damper_core::clock::WallClock;
-use damper_core::fetcher::Fetcher;
-use damper_core::ledger::{Control, Ledger, ProviderStop};
-use damper_core::mapping::Mapping;
-use damper_core::pipeline::{Pipeline, Stores};
-use damper_core::random::RandomSource;
-use damper_local::{Database, SqliteLedger, SqliteMapping, SqliteStream, folder};
-use damper_plugins::{CrashMarks, HostOptions, PluginHost};
+use damper_config::Config;
+use damper_config::lock::Candidate;
+use damper_config::provider::{self, Bound, check_name};
+use damper_local::Database;
+use damper_plugins::{HostOptions, PluginHost};
+use damper_runner::{Outcome, RunContext, Stop, Worker, record_crashes};
 use tokio::task::JoinSet;
 
-use crate::config::Config;
 use crate::context::{self, Context};
 use crate::error::{CliError, Exit};
 use crate::harden;
-use crate::lock::{self, Candidate};
-use crate::provider::{self, Bound, check_name};
-use crate::signals::{self, Stop};
+use crate::lock;
+use crate::signals;
 
-use crashes::{open_marks, record_crashes};
 use progress_display::ProgressDisplay;
-use summary::{Outcome, ProviderSummary};
-use worker::Worker;
+use summary::ProviderSummary;
 
 /// The most fetches at a time, over all providers: each holds memory for an instance.
 const MAX_IN_FLIGHT: u32 = 1_000;
@@ -71,20 +61,6 @@ pub(crate) struct Run {
     json: bool,
 }
 
-/// The parts that all providers of a run share.
-#[derive(Clone)]
-struct RunContext {
-    database: Database,
-    stream: SqliteStream,
-    ledger: Arc<SqliteLedger>,
-    mapping: SqliteMapping,
-    stores: Stores,
-    clock: WallClock,
-    /// How often the governor looks at a mapping that is off.
-    tick: Duration,
-    crash_marks: Arc<CrashMarks>,
-}
-
 /// A provider before it runs.
 enum ProviderPlan {
     /// Nothing is pending, and nobody asked for it by name.
@@ -109,9 +85,9 @@ pub(crate) fn run(command: &Run, context: &Context) -> Result<Exit, CliError> {
     harden::before_fetching(context, &config, &command.charts.as_deref().into_iter().collect::<Vec<_>>())?;
     let runtime = context::runtime()?;
     let exit = runtime.block_on(async {
-        let run_context = RunContext::open(command, context, &config)?;
+        let drain = Drain::open(command, context, &config)?;
         let stop = signals::listen(&context.screen)?;
-        let lines = run_context.drain(command, context, &config, &stop).await?;
+        let lines = drain.run(&stop).await?;
         summary::show(&lines, &config, command.json)
     });
     // A component that is still compiled keeps nobody waiting: its process ends with this one.
@@ -119,65 +95,54 @@ pub(crate) fn run(command: &Run, context: &Context) -> Result<Exit, CliError> {
     exit
 }
 
-impl RunContext {
-    fn open(command: &Run, context: &Context, config: &Config) -> Result<Self, CliError> {
+/// One `damper run`.
+struct Drain<'a> {
+    command: &'a Run,
+    context: &'a Context,
+    config: &'a Config,
+    run_context: RunContext,
+}
+
+impl<'a> Drain<'a> {
+    fn open(command: &'a Run, context: &'a Context, config: &'a Config) -> Result<Self, CliError> {
         let database =
             if command.watch { Database::open(&config.database)? } else { context.existing_database(config)? };
-        let sink = folder::open(&config.output)?;
-        let leftovers = folder::clean(&config.output, context.clock.now());
-        tracing::debug!(leftovers, "removed temporary files of killed runs");
-        let ledger = Arc::new(SqliteLedger::new(database.clone()));
-        let mapping = SqliteMapping::new(database.clone(), context.clock.clone()).with_lag(config.mapping.lag);
-        let stores = Stores {
-            ledger: Arc::clone(&ledger) as Arc<dyn Ledger>,
-            sink: Arc::new(sink),
-            compression: config.compression,
-            mapping: Arc::new(mapping.clone()) as Arc<dyn Mapping>,
-            clock: context.clock.clone(),
-            random: RandomSource::System,
-        };
-        let (stream, clock, tick) = (SqliteStream::new(database.clone()), context.clock.clone(), config.mapping.tick);
-        let crash_marks = Arc::new(open_marks(context, &config.database));
-        Ok(Self { stream, ledger, mapping, stores, clock, tick, crash_marks, database })
+        let warn = |warning: String| context.screen.warn(warning);
+        let run_context = RunContext::open(config, database, context.clock.clone(), warn)?;
+        Ok(Self { command, context, config, run_context })
     }
 
     /// Run all that are to run, to their end.
-    async fn drain(
-        &self,
-        command: &Run,
-        context: &Context,
-        config: &Config,
-        stop: &Stop,
-    ) -> Result<Vec<ProviderSummary>, CliError> {
+    async fn run(&self, stop: &Stop) -> Result<Vec<ProviderSummary>, CliError> {
         let mut lines = Vec::new();
         let mut ready = Vec::new();
-        for name in self.provider_names(command, config).await? {
-            match self.plan(command, config, &name).await? {
+        for name in self.provider_names().await? {
+            match self.plan(&name).await? {
                 ProviderPlan::Ready(bound) => ready.push(*bound),
                 ProviderPlan::Idle => lines.push(self.summarize(&name, Outcome::Done).await?),
                 ProviderPlan::Failed(error) => {
-                    context.screen.error(&error);
+                    self.context.screen.error(&error);
                     lines.push(self.summarize(&name, Outcome::Failed(error)).await?);
                 }
             }
         }
-        let ready = self.enforce_lock(context, config, ready, &mut lines).await?;
-        let (workers, mut rest) = self.load_workers(context, config, ready).await?;
-        let (workers, stopped) = self.skip_stopped(command, context, workers).await?;
+        let ready = self.enforce_lock(ready, &mut lines).await?;
+        let (workers, mut rest) = self.load_workers(ready).await?;
+        let (workers, stopped) = self.skip_stopped(workers).await?;
         lines.append(&mut rest);
         lines.extend(stopped);
-        lines.extend(self.run_workers(command, context, stop, workers).await?);
+        lines.extend(self.run_workers(stop, workers).await?);
         lines.sort_by(|one, other| one.provider.cmp(&other.provider));
         Ok(lines)
     }
 
     /// The named providers, else all that there are.
-    async fn provider_names(&self, command: &Run, config: &Config) -> Result<Vec<String>, CliError> {
-        let mut names = command.providers.clone();
+    async fn provider_names(&self) -> Result<Vec<String>, CliError> {
+        let mut names = self.command.providers.clone();
         if names.is_empty() {
-            names = self.stream.providers().await?;
-            if command.watch {
-                names.extend(config.providers.keys().cloned());
+            names = self.run_context.providers().await?;
+            if self.command.watch {
+                names.extend(self.config.providers.keys().cloned());
             }
         }
         names.sort();
@@ -185,31 +150,29 @@ impl RunContext {
         Ok(names)
     }
 
-    async fn plan(&self, command: &Run, config: &Config, name: &str) -> Result<ProviderPlan, CliError> {
-        let is_wanted = command.watch || command.providers.iter().any(|wanted| wanted == name);
-        if !is_wanted && self.stream.counts(name).await?.pending == 0 {
+    async fn plan(&self, name: &str) -> Result<ProviderPlan, CliError> {
+        let is_wanted = self.command.watch || self.command.providers.iter().any(|wanted| wanted == name);
+        if !is_wanted && self.run_context.counts(name).await?.pending == 0 {
             return Ok(ProviderPlan::Idle);
         }
-        Ok(provider::open(config, name).map_or_else(ProviderPlan::Failed, |bound| ProviderPlan::Ready(Box::new(bound))))
+        Ok(match provider::open(self.config, name) {
+            Ok(bound) => ProviderPlan::Ready(Box::new(bound)),
+            Err(error) => ProviderPlan::Failed(error.into()),
+        })
     }
 
     /// Leave out providers that ask for more than damper.lock pins; they are reported and become lines of the summary.
-    async fn enforce_lock(
-        &self,
-        context: &Context,
-        config: &Config,
-        ready: Vec<Bound>,
-        lines: &mut Vec<ProviderSummary>,
-    ) -> Result<Vec<Bound>, CliError> {
+    async fn enforce_lock(&self, ready: Vec<Bound>, lines: &mut Vec<ProviderSummary>) -> Result<Vec<Bound>, CliError> {
         let candidates: Vec<Candidate> =
-            ready.iter().map(|bound| Candidate::new(config, &bound.file, &bound.grants)).collect();
-        let answers = lock::enforce(context, config, &candidates)?;
+            ready.iter().map(|bound| Candidate::new(self.config, &bound.file, &bound.grants)).collect();
+        let answers = lock::enforce(self.context, self.config, &candidates)?;
         let mut pinned = Vec::with_capacity(ready.len());
         for (bound, answer) in ready.into_iter().zip(answers) {
             match answer {
                 Ok(()) => pinned.push(bound),
                 Err(error) => {
-                    context.screen.error(&error);
+                    let error = CliError::from(error);
+                    self.context.screen.error(&error);
                     lines.push(self.summarize(&bound.manifest.name, Outcome::Failed(error)).await?);
                 }
             }
@@ -218,62 +181,42 @@ impl RunContext {
     }
 
     /// Bind components to their settings. A component that cannot be bound is reported and returned as a line of the summary.
-    async fn load_workers(
-        &self,
-        context: &Context,
-        config: &Config,
-        ready: Vec<Bound>,
-    ) -> Result<(Vec<Worker>, Vec<ProviderSummary>), CliError> {
+    async fn load_workers(&self, ready: Vec<Bound>) -> Result<(Vec<Worker>, Vec<ProviderSummary>), CliError> {
         let (mut workers, mut failed) = (Vec::new(), Vec::new());
         if ready.is_empty() {
             return Ok((workers, failed));
         }
         let caps = ready.iter().map(|bound| bound.manifest.limits.max_concurrency.get());
         let max_in_flight = caps.fold(0_u32, u32::saturating_add).clamp(1, MAX_IN_FLIGHT);
-        let execution_marks = self.crash_marks.own();
-        let host = PluginHost::new(HostOptions { execution_marks, ..context.host_options(max_in_flight)? })?;
+        let execution_marks = self.run_context.execution_marks();
+        let host = PluginHost::new(HostOptions { execution_marks, ..self.context.host_options(max_in_flight)? })?;
         for bound in ready {
             let name = bound.manifest.name.clone();
             for warning in &bound.warnings {
-                context.screen.warn(warning);
+                self.context.screen.warn(warning);
             }
-            match self.build_worker(&host, bound).await {
+            match Worker::load(&self.run_context, &host, bound).await {
                 Ok(worker) => workers.push(worker),
                 Err(error) => {
-                    context.screen.error(&error);
+                    let error = CliError::from(error);
+                    self.context.screen.error(&error);
                     failed.push(self.summarize(&name, Outcome::Failed(error)).await?);
                 }
             }
         }
-        record_crashes(self, &workers, config.providers.keys()).await?;
+        record_crashes(&self.run_context, &workers, self.config.providers.keys()).await?;
         Ok((workers, failed))
     }
 
-    async fn build_worker(&self, host: &PluginHost, bound: Bound) -> Result<Worker, CliError> {
-        let Bound { file, manifest, grants, .. } = bound;
-        let name = manifest.name.clone();
-        let load_error = |message| CliError::Load { provider: name.clone(), message };
-        let plugin = host.load(&file, manifest.clone(), grants).map_err(|error| load_error(error.to_string()))?;
-        let plugin = Arc::new(plugin);
-        self.mapping.ensure(&name, manifest.pace.start_batch).await?;
-        let before = self.stream.counts(&name).await?;
-        let pipeline = Pipeline::new(manifest, Arc::clone(&plugin) as Arc<dyn Fetcher>, self.stores.clone());
-        Ok(Worker::new(pipeline, plugin, self.clone(), before))
-    }
-
     /// Leave out providers whose breaker is open, unless we watch: then they wait for `damper resume`.
-    async fn skip_stopped(
-        &self,
-        command: &Run,
-        context: &Context,
-        workers: Vec<Worker>,
-    ) -> Result<(Vec<Worker>, Vec<ProviderSummary>), CliError> {
+    async fn skip_stopped(&self, workers: Vec<Worker>) -> Result<(Vec<Worker>, Vec<ProviderSummary>), CliError> {
         let (mut past, mut stopped) = (Vec::new(), Vec::new());
         for worker in workers {
-            match self.find_stop_error(worker.name()).await? {
+            match worker.find_stop_error().await? {
                 Some(error) => {
-                    context.screen.error(&error);
-                    if command.watch {
+                    let error = CliError::from(error);
+                    self.context.screen.error(&error);
+                    if self.command.watch {
                         worker.mark_breaker_reported();
                         past.push(worker);
                     } else {
@@ -287,32 +230,27 @@ impl RunContext {
     }
 
     /// Run workers side by side until all have ended.
-    async fn run_workers(
-        &self,
-        command: &Run,
-        context: &Context,
-        stop: &Stop,
-        workers: Vec<Worker>,
-    ) -> Result<Vec<ProviderSummary>, CliError> {
+    async fn run_workers(&self, stop: &Stop, workers: Vec<Worker>) -> Result<Vec<ProviderSummary>, CliError> {
         let workers: Vec<Arc<Worker>> = workers.into_iter().map(Arc::new).collect();
         let mut tasks = JoinSet::new();
         for worker in &workers {
-            tasks.spawn(Arc::clone(worker).run(command.watch, stop.clone()));
+            tasks.spawn(Arc::clone(worker).run(self.command.watch, stop.clone()));
         }
-        let mut display = ProgressDisplay::new(context, &workers, command.charts.is_some());
+        let mut display = ProgressDisplay::new(self.context, &workers, self.command.charts.is_some());
         let mut ended = Vec::new();
         while !tasks.is_empty() {
             tokio::select! {
                 biased;
                 Some(task) = tasks.join_next() => {
                     let (worker, outcome) = task.map_err(|error| CliError::unexpected("run a provider", error))?;
+                    let outcome = outcome.map_error(CliError::from);
                     display.on_worker_ended(&worker, &outcome).await;
                     ended.push((worker, outcome));
                 }
                 () = display.tick() => {}
             }
         }
-        if let Some(folder) = &command.charts {
+        if let Some(folder) = &self.command.charts {
             display.write_charts(folder).await?;
         }
         let mut lines = Vec::with_capacity(ended.len());
@@ -324,25 +262,8 @@ impl RunContext {
         Ok(lines)
     }
 
-    /// The error to report if a provider needs an operator.
-    async fn find_stop_error(&self, name: &str) -> Result<Option<CliError>, CliError> {
-        let control = self.control(name).await?;
-        let needs_operator = control.needs_operator();
-        Ok(match control.breaker {
-            ProviderStop::Open { since, by, reason } if needs_operator => {
-                Some(CliError::Stopped { provider: name.to_owned(), since, by, reason })
-            }
-            ProviderStop::Open { .. } | ProviderStop::Closed => None,
-        })
-    }
-
-    /// A provider's control item.
-    async fn control(&self, name: &str) -> Result<Control, CliError> {
-        Ok(self.ledger.control(name).await?)
-    }
-
-    async fn summarize(&self, name: &str, outcome: Outcome) -> Result<ProviderSummary, CliError> {
-        let counts = self.stream.counts(name).await?;
+    async fn summarize(&self, name: &str, outcome: Outcome<CliError>) -> Result<ProviderSummary, CliError> {
+        let counts = self.run_context.counts(name).await?;
         Ok(ProviderSummary { provider: name.to_owned(), outcome, counts, totals: None })
     }
 }

@@ -3,14 +3,15 @@
 mod state;
 
 use clap::Args;
+use damper_config::provider;
+use damper_core::admin::status::ProviderState;
 
 use crate::backend::BackendArgs;
 use crate::context::{self, Context};
 use crate::error::{CliError, Exit};
 use crate::screen::{put, put_json, table};
 
-use state::ProviderState;
-pub(crate) use state::counts_in_json;
+use state::{as_line, as_rows};
 
 /// Show each stream's counts, each API's limit and batch size, and which providers are stopped
 #[derive(Debug, Args)]
@@ -48,7 +49,7 @@ pub(crate) fn run(command: &Status, context: &Context) -> Result<Exit, CliError>
     } else if command.providers.is_empty() {
         put(status_table(&states).trim_end())?;
     } else {
-        let whole: Vec<String> = states.iter().map(|state| table(&state.as_rows())).collect();
+        let whole: Vec<String> = states.iter().map(|state| table(&as_rows(state))).collect();
         put(whole.join("\n").trim_end())?;
     }
     Ok(Exit::Done)
@@ -63,7 +64,8 @@ async fn read_states(command: &Status, context: &Context) -> Result<Vec<Provider
     };
     let mut states = Vec::with_capacity(providers.len());
     for provider in providers {
-        states.push(ProviderState::read(&*backend, &config, &provider, context.clock.now()).await?);
+        let manifest = provider::manifest(&config, &provider).map_err(|error| error.to_string());
+        states.push(ProviderState::read(&*backend, &provider, manifest, context.clock.now()).await?);
     }
     Ok(states)
 }
@@ -71,7 +73,6 @@ async fn read_states(command: &Status, context: &Context) -> Result<Vec<Provider
 fn status_table(states: &[ProviderState]) -> String {
     let header = ["provider", "fed", "fetched", "skipped", "dead letters", "pending", "limit", "batch", "state"]
         .map(str::to_owned);
-    let rows: Vec<Vec<String>> =
-        std::iter::once(header.to_vec()).chain(states.iter().map(ProviderState::as_line)).collect();
+    let rows: Vec<Vec<String>> = std::iter::once(header.to_vec()).chain(states.iter().map(as_line)).collect();
     table(&rows)
 }

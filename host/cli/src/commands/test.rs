@@ -169,7 +169,7 @@ pub(crate) fn bench_of(file: ComponentFile, context: &Context) -> Result<CaseRun
     CaseRunner::with_compiler(context::compiler(&context.settings.hardening), file, context.code_cache()?).map_err(
         |error| match error {
             CaseRunnerError::Host(error) => CliError::Host(error),
-            CaseRunnerError::Load(error) => CliError::Load { provider, message: error.to_string() },
+            CaseRunnerError::Load(error) => CliError::load(provider, error.to_string()),
             error => CliError::unexpected("set up the bench", error),
         },
     )

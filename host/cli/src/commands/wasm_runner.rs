@@ -1,4 +1,5 @@
-//! `damper wasm-runner`: cargo's runner for wasm32-wasip2, so that a provider's own tests run in the engine of production.
+//! `damper wasm-runner`: cargo's runner for wasm32-wasip2, so that a provider's own tests run in the engine of
+//! production.
 
 use std::fs;
 use std::path::PathBuf;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use damper_core::admin::Counts;
 use damper_core::clock::WallClock;
 use damper_core::day::Day;
 use damper_core::dead_letter::{DeadLetter, Reason};
@@ -12,7 +13,7 @@ use damper_core::mapping::{Mapping, MappingChange, MappingError, MappingState};
 use damper_core::pipeline::report::{End, Report};
 use damper_local::dead_letters::{Filter, Redrive};
 use damper_local::stream::{BatchFinished, FeedError, Hold, MAX_BATCH_BYTES, MAX_PAYLOAD_BYTES};
-use damper_local::{Counts, Database, DeadLetters, SqliteLedger, SqliteMapping, SqliteStream};
+use damper_local::{Database, DeadLetters, SqliteLedger, SqliteMapping, SqliteStream};
 use jiff::Timestamp;
 use tempfile::TempDir;
 

@@ -1,5 +1,5 @@
-//! Gathers the machine's facts: runs programs for their versions, reads limits and files. An unknown fact is reported as unknown;
-//! nothing here fails, and nothing is changed.
+//! Gathers the machine's facts: runs programs for their versions, reads limits and files. An unknown fact is reported
+//! as unknown; nothing here fails, and nothing is changed.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -9,19 +9,21 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use damper_config::provider;
 use damper_hardening::Layer;
 use damper_plugins::component_file::host_contracts;
 use damper_plugins::ownership::{self, GroupWrite, OwnershipError};
 use damper_plugins::{HostOptions, PluginHost, has_pagemap_scan};
+use damper_toolchain::RustToolchain;
 use jiff::Timestamp;
 use jiff::tz::TimeZoneDatabase;
 use rustix::fs::{Access, access, statvfs};
 use rustix::process::{Resource, getrlimit};
 
-use super::machine::{Cache, Clock, Layers, Machine, System, Toolchain};
+use super::machine::{Cache, Clock, Layers, Machine, System};
 use crate::context::Context;
 use crate::error::CliError;
-use crate::{harden, provider, sdk};
+use crate::harden;
 
 /// How long a server may take for its date, at each step.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -47,7 +49,7 @@ pub(super) fn machine(context: &Context, server: Option<&str>) -> Machine {
         npm: version_of(OsStr::new("npm")),
         python: version_of(OsStr::new("python3")),
         has_venv: first_output_line("python3", &["-c", "import venv, ensurepip"]).is_some(),
-        toolchain: toolchain(context.settings.cache.as_deref()),
+        toolchain: RustToolchain::look(context.settings.cache.as_deref()),
         cache: context.settings.cache.as_deref().and_then(cache),
         providers: providers.unwrap_or_default(),
         config: config.map(|config| config.file).map_err(|error| in_words(&error)),
@@ -71,36 +73,6 @@ fn first_output_line(program: impl AsRef<OsStr>, arguments: &[&str]) -> Option<S
     let output = Command::new(program).args(arguments).stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout);
     output.status.success().then(|| text.lines().next().unwrap_or_default().trim().to_owned())
-}
-
-/// Asks the script that a build asks, which then makes nothing.
-fn toolchain(cache: Option<&Path>) -> Toolchain {
-    let mut command = Command::new("sh");
-    command.args(["-c", sdk::toolchain_script(), "toolchain.sh", "--look"]).stdin(Stdio::null());
-    if let Some(cache) = cache {
-        command.env("DAMPER_CACHE", cache);
-    }
-    match command.output() {
-        Ok(output) if output.status.success() => read_toolchain(&String::from_utf8_lossy(&output.stdout)),
-        Ok(output) => Toolchain::Unknown(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
-        Err(error) => Toolchain::Unknown(error.to_string()),
-    }
-}
-
-fn read_toolchain(said: &str) -> Toolchain {
-    let value = |name: &str| said.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
-    match value("way") {
-        Some(way @ ("installed" | "cached")) => Toolchain::Ready {
-            is_cached: way == "cached",
-            rustc: value("rustc").unwrap_or_default().into(),
-            has_tests: value("tests") == Some("yes"),
-            has_linker: value("linker") == Some("yes"),
-        },
-        Some("rustup") => Toolchain::Rustup,
-        Some("debian") => Toolchain::Debian,
-        Some("none") => Toolchain::Nothing,
-        _ => Toolchain::Unknown(format!("its output was {said:?}")),
-    }
 }
 
 fn cache(path: &Path) -> Option<Cache> {
@@ -196,24 +168,6 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
-
-    #[test]
-    fn a_toolchain_is_read_as_the_script_tells_it() {
-        let ready = "way=cached\nrustc=/c/bin/rustc\ntests=no\nlinker=yes\n";
-        let expected =
-            Toolchain::Ready { is_cached: true, rustc: "/c/bin/rustc".into(), has_tests: false, has_linker: true };
-        assert_eq!(read_toolchain(ready), expected);
-        assert_eq!(read_toolchain("way=rustup\n"), Toolchain::Rustup);
-        assert!(matches!(read_toolchain("odd"), Toolchain::Unknown(_)));
-    }
-
-    #[test]
-    fn the_script_tells_a_way_and_makes_nothing() {
-        let cache = tempfile::tempdir().unwrap();
-        let found = toolchain(Some(cache.path()));
-        assert!(!matches!(found, Toolchain::Unknown(_)), "{found:?}");
-        assert_eq!(fs::read_dir(cache.path()).unwrap().count(), 0);
-    }
 
     #[test]
     fn a_server_s_time_is_its_date() {

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use damper_toolchain::RustToolchain;
 use jiff::Timestamp;
 
 /// Everything that the checks look at.
@@ -19,7 +20,7 @@ pub(super) struct Machine {
     pub(super) python: Option<String>,
     /// Whether Python has its module `venv`, with what that needs.
     pub(super) has_venv: bool,
-    pub(super) toolchain: Toolchain,
+    pub(super) toolchain: RustToolchain,
     /// None: there is no place for a cache.
     pub(super) cache: Option<Cache>,
     /// The damper.toml in force; none: there is none. Else why it cannot be used, and what to do.
@@ -30,28 +31,6 @@ pub(super) struct Machine {
     /// How many time zones this program knows.
     pub(super) zones: usize,
     pub(super) system: System,
-}
-
-/// The way to a rustc for wasm32-wasip2, as `toolchain.sh --look` tells it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Toolchain {
-    /// There is one.
-    Ready {
-        /// Whether it is Damper's own, in the cache, and not the machine's.
-        is_cached: bool,
-        rustc: PathBuf,
-        /// Whether it has the library for tests.
-        has_tests: bool,
-        has_linker: bool,
-    },
-    /// The first build adds it with rustup.
-    Rustup,
-    /// The first build makes it from Debian's packages.
-    Debian,
-    /// There is no way.
-    Nothing,
-    /// The script could not be run.
-    Unknown(String),
 }
 
 /// The folder for caches.

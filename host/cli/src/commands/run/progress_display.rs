@@ -1,19 +1,17 @@
 //! The progress of a run: a line for each provider, and the reason for each wait, reported once.
 
-use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use damper_core::admin::Counts;
 use damper_core::control::admission::{BreakerStatus, LimiterSnapshot};
 use damper_core::pipeline::progress::Snapshot;
-use damper_local::Counts;
+use damper_runner::{EndRate, Outcome, Worker};
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::chart_recorder::ChartRecorder;
-use super::summary::Outcome;
-use super::worker::Worker;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::screen::Screen;
@@ -22,8 +20,6 @@ use crate::screen::Screen;
 const TICK: Duration = Duration::from_millis(500);
 /// How often a line is written where there is no terminal.
 const PLAIN_LINE: Duration = Duration::from_secs(10);
-/// Over how long the rate is taken.
-const RATE_SPAN: Duration = Duration::from_secs(10);
 /// A learned rate is raised as long as no request is refused. From here on it limits nothing and is not shown. Starts per second.
 const HIGHEST_PACE: f64 = 10_000.0;
 /// How long nothing may happen before it is said why.
@@ -44,8 +40,8 @@ struct ProviderRow {
     counts: Counts,
     /// Entries of a batch, as the mapping says; 0 before it was read.
     batch_size: u32,
-    /// How many had ended in this run, and when.
-    samples: VecDeque<(Instant, u64)>,
+    /// How fast entries end in this run.
+    rate: EndRate,
     /// When something happened last.
     busy: Instant,
     /// The counters of the last written line.
@@ -99,7 +95,7 @@ impl ProgressDisplay {
     }
 
     /// A provider has ended: say why, if it is not done.
-    pub(super) async fn on_worker_ended(&mut self, worker: &Arc<Worker>, outcome: &Outcome) {
+    pub(super) async fn on_worker_ended(&mut self, worker: &Arc<Worker>, outcome: &Outcome<CliError>) {
         let Some(row) = self.rows.iter_mut().find(|row| Arc::ptr_eq(&row.worker, worker)) else { return };
         row.is_over = true;
         row.refresh().await;
@@ -131,7 +127,7 @@ impl ProviderRow {
             bar,
             counts: Counts::default(),
             batch_size: 0,
-            samples: VecDeque::new(),
+            rate: EndRate::default(),
             busy: now,
             written: Snapshot::default(),
             last_reported: None,
@@ -163,15 +159,10 @@ impl ProviderRow {
             self.batch_size = mapping.batch_size;
         }
         let (now, ended) = (Instant::now(), self.ended_count());
-        let snapshot = self.worker.snapshot();
-        if snapshot.in_flight > 0 || self.samples.back().is_none_or(|(_, before)| *before != ended) {
+        let has_ended_more = self.rate.sample(now, ended);
+        if has_ended_more || self.worker.snapshot().in_flight > 0 {
             self.busy = now;
             self.last_reported = None;
-        }
-        self.samples.push_back((now, ended));
-        while self.samples.len() > 2 && self.samples.front().is_some_and(|(at, _)| now.duration_since(*at) > RATE_SPAN)
-        {
-            self.samples.pop_front();
         }
     }
 
@@ -180,7 +171,7 @@ impl ProviderRow {
         match self.worker.find_stop_error().await {
             Ok(Some(error)) => {
                 if !self.worker.mark_breaker_reported() {
-                    screen.error(&error);
+                    screen.error(&error.into());
                 }
             }
             Ok(None) => {
@@ -198,26 +189,7 @@ impl ProviderRow {
         if self.counts.pending == 0 || self.worker.has_reported_breaker() || self.busy.elapsed() < SILENCE {
             return;
         }
-        let (kind, text) = match self.worker.closed_window() {
-            Some(opens) => ("window", format!("the window is closed; {opens}")),
-            None if self.worker.reading().breaker != BreakerStatus::Closed => {
-                ("breaker", "the API fails; damper probes it at growing intervals".to_owned())
-            }
-            None if self.worker.reading().gate.is_some() => {
-                ("gate", "the API asked for a pause (Retry-After)".to_owned())
-            }
-            None if let Some(until) = self.worker.idle_until() => {
-                ("attempt", format!("only items that wait for their next attempt are left, the first until {until}"))
-            }
-            None if !self.worker.is_delivering() => {
-                ("lease", "another run delivers this stream; this one takes over when it ends".to_owned())
-            }
-            None => (
-                "slots",
-                "nothing is due: items wait for their next attempt, or other runs have the slots or the claims"
-                    .to_owned(),
-            ),
-        };
+        let (kind, text) = self.worker.waiting_reason();
         if self.last_reported != Some(kind) {
             self.last_reported = Some(kind);
             screen.say(format!("{} waits: {text}", self.worker.name()));
@@ -242,17 +214,9 @@ impl ProviderRow {
         totals.sum()
     }
 
-    fn rate(&self) -> f64 {
-        let (Some((begun, before)), Some((now, after))) = (self.samples.front(), self.samples.back()) else {
-            return 0.0;
-        };
-        let seconds = now.duration_since(*begun).as_secs_f64();
-        if seconds > 0.0 { after.saturating_sub(*before) as f64 / seconds } else { 0.0 }
-    }
-
     fn text(&self) -> String {
         let snapshot = self.worker.snapshot();
-        let (rate, left, reading) = (self.rate(), self.left_count(), self.worker.reading());
+        let (rate, left, reading) = (self.rate.per_second(), self.left_count(), self.worker.reading());
         let eta = match left {
             0 => "0s".to_owned(),
             _ if rate > 0.0 => short_duration(left as f64 / rate),

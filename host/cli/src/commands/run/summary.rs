@@ -1,88 +1,64 @@
 //! The end of a run: what each provider's stream has come to, what this run did, and where the records lie.
 
+use damper_config::Config;
+use damper_core::admin::Counts;
 use damper_core::ledger::OpenedBy;
 use damper_core::pipeline::progress::Snapshot;
-use damper_local::Counts;
+use damper_runner::{Outcome, RunError, RunTotals};
 use serde_json::{Value, json};
 
-use super::tally::RunTotals;
-use crate::commands::status::counts_in_json;
-use crate::config::Config;
 use crate::error::{CliError, Exit};
 use crate::screen::{printable, put, put_json};
 
-/// How a provider's part of a run ended.
-#[derive(Debug)]
-pub(super) enum Outcome {
-    /// Nothing is pending.
-    Done,
-    /// A signal came first.
-    Interrupted,
-    /// The window is closed; when it opens.
-    WindowClosed(String),
-    /// The day's quota is spent; when the next day begins.
-    QuotaSpent(String),
-    /// Nothing is left but items that wait for their next attempt.
-    Waiting {
-        /// How many entries.
-        entries: usize,
-        /// When the first is due, a text for people.
-        until: String,
-    },
-    /// Its mapping is disabled.
-    Paused,
-    /// Its breaker is open.
-    Stopped(CliError),
-    /// It could not go on.
-    Failed(CliError),
+/// The exit code for an outcome.
+fn exit_of(outcome: &Outcome<CliError>) -> Exit {
+    match outcome {
+        Outcome::Done => Exit::Done,
+        Outcome::Interrupted | Outcome::WindowClosed(_) | Outcome::QuotaSpent(_) | Outcome::Waiting { .. } => {
+            Exit::WorkLeft
+        }
+        Outcome::Paused | Outcome::Stopped(_) => Exit::Stopped,
+        Outcome::Failed(error) => error.exit(),
+    }
 }
 
-impl Outcome {
-    fn exit(&self) -> Exit {
-        match self {
-            Self::Done => Exit::Done,
-            Self::Interrupted | Self::WindowClosed(_) | Self::QuotaSpent(_) | Self::Waiting { .. } => Exit::WorkLeft,
-            Self::Paused | Self::Stopped(_) => Exit::Stopped,
-            Self::Failed(error) => error.exit(),
-        }
+/// An outcome, for scripts.
+fn word_of(outcome: &Outcome<CliError>) -> &'static str {
+    match outcome {
+        Outcome::Done => "done",
+        Outcome::Interrupted => "interrupted",
+        Outcome::WindowClosed(_) => "window-closed",
+        Outcome::QuotaSpent(_) => "quota-spent",
+        Outcome::Waiting { .. } => "waiting",
+        Outcome::Paused => "paused",
+        Outcome::Stopped(_) => "stopped",
+        Outcome::Failed(_) => "failed",
     }
+}
 
-    fn word(&self) -> &'static str {
-        match self {
-            Self::Done => "done",
-            Self::Interrupted => "interrupted",
-            Self::WindowClosed(_) => "window-closed",
-            Self::QuotaSpent(_) => "quota-spent",
-            Self::Waiting { .. } => "waiting",
-            Self::Paused => "paused",
-            Self::Stopped(_) => "stopped",
-            Self::Failed(_) => "failed",
+/// What to do next, for people.
+fn next_step(outcome: &Outcome<CliError>, provider: &str) -> Option<String> {
+    match outcome {
+        Outcome::Done => None,
+        Outcome::Interrupted => Some(format!("interrupted; `damper run {provider}` continues")),
+        Outcome::WindowClosed(opens) => {
+            Some(format!("the window is closed; {opens}; `damper run {provider} --watch` waits for it"))
         }
-    }
-
-    fn next(&self, provider: &str) -> Option<String> {
-        match self {
-            Self::Done => None,
-            Self::Interrupted => Some(format!("interrupted; `damper run {provider}` continues")),
-            Self::WindowClosed(opens) => {
-                Some(format!("the window is closed; {opens}; `damper run {provider} --watch` waits for it"))
-            }
-            Self::QuotaSpent(begins) => {
-                Some(format!("the day's quota is spent; {begins}; `damper run {provider} --watch` waits for it"))
-            }
-            Self::Waiting { entries, until } => Some(format!(
-                "{entries} pending entries wait for their next attempt, the first until {until}; \
-                 `damper run {provider}` continues then, `damper run {provider} --watch` waits for it"
-            )),
-            Self::Paused => {
-                Some(format!("its mapping is disabled, so nothing is delivered; `damper resume {provider}` enables it"))
-            }
-            Self::Stopped(CliError::Stopped { by: OpenedBy::Operator, .. }) => {
-                Some(format!("paused; `damper resume {provider}` ends the pause; then run again"))
-            }
-            Self::Stopped(_) => Some(format!("stopped; fix the cause, then `damper resume {provider}` and run again")),
-            Self::Failed(error) => Some(format!("failed: {error}")),
+        Outcome::QuotaSpent(begins) => {
+            Some(format!("the day's quota is spent; {begins}; `damper run {provider} --watch` waits for it"))
         }
+        Outcome::Waiting { entries, until } => Some(format!(
+            "{entries} pending entries wait for their next attempt, the first until {until}; \
+             `damper run {provider}` continues then, `damper run {provider} --watch` waits for it"
+        )),
+        Outcome::Paused => {
+            Some(format!("its mapping is disabled, so nothing is delivered; `damper resume {provider}` enables it"))
+        }
+        Outcome::Stopped(CliError::Run(RunError::Stopped { by: OpenedBy::Operator, .. })) => {
+            Some(format!("paused; `damper resume {provider}` ends the pause; then run again"))
+        }
+        Outcome::Stopped(_) => Some(format!("stopped; fix the cause, then `damper resume {provider}` and run again")),
+        Outcome::Failed(error) => Some(format!("failed: {error}")),
     }
 }
 
@@ -90,7 +66,7 @@ impl Outcome {
 #[derive(Debug)]
 pub(super) struct ProviderSummary {
     pub(super) provider: String,
-    pub(super) outcome: Outcome,
+    pub(super) outcome: Outcome<CliError>,
     /// Its stream's entries by outcome.
     pub(super) counts: Counts,
     /// The totals of this run; `None` if the provider did not run.
@@ -102,7 +78,7 @@ pub(super) struct ProviderSummary {
 /// # Errors
 /// If the counts do not add up, or nothing can be printed.
 pub(super) fn show(lines: &[ProviderSummary], config: &Config, as_json: bool) -> Result<Exit, CliError> {
-    let exit = lines.iter().map(|line| line.outcome.exit()).max().unwrap_or(Exit::Done);
+    let exit = lines.iter().map(|line| exit_of(&line.outcome)).max().unwrap_or(Exit::Done);
     if as_json {
         let providers: Vec<Value> = lines.iter().map(|line| line.as_json(config)).collect();
         put_json(&json!({ "providers": providers, "exit_code": exit.code() }))?;
@@ -118,9 +94,7 @@ pub(super) fn show(lines: &[ProviderSummary], config: &Config, as_json: bool) ->
 impl ProviderSummary {
     /// fed = fetched + skipped + dead letters + pending, always.
     fn check(&self) -> Result<(), CliError> {
-        let Counts { fed, fetched, skipped, dead_letters, pending, oldest_pending } = self.counts;
-        let sum = u128::from(fetched) + u128::from(skipped) + u128::from(dead_letters) + u128::from(pending);
-        if sum == u128::from(fed) && (pending == 0) == oldest_pending.is_none() {
+        if self.counts.add_up() {
             return Ok(());
         }
         Err(CliError::Counts { provider: self.provider.clone(), counts: format!("{:?}", self.counts) })
@@ -146,7 +120,7 @@ impl ProviderSummary {
         if dead_letters > 0 {
             text.push_str(&format!("\n  dead letters: damper dead-letters list --provider {name}"));
         }
-        if let Some(next) = self.outcome.next(name) {
+        if let Some(next) = next_step(&self.outcome, name) {
             text.push_str(&format!("\n  {}", printable(&next)));
         }
         text
@@ -160,12 +134,12 @@ impl ProviderSummary {
             })
         });
         json!({
-            "provider": self.provider, "outcome": self.outcome.word(), "exit_code": self.outcome.exit().code(),
+            "provider": self.provider, "outcome": word_of(&self.outcome), "exit_code": exit_of(&self.outcome).code(),
             "error": match &self.outcome {
                 Outcome::Failed(error) | Outcome::Stopped(error) => Some(error.to_string()),
                 _ => None,
             },
-            "counts": counts_in_json(&self.counts), "run": totals, "records": records(config, &self.provider),
+            "counts": self.counts, "run": totals, "records": records(config, &self.provider),
         })
     }
 }
@@ -174,21 +148,4 @@ impl ProviderSummary {
 fn records(config: &Config, provider: &str) -> String {
     let folder = std::path::absolute(&config.output).unwrap_or_else(|_| config.output.clone());
     folder.join(provider).join(format!("*/*/*{}", config.compression.ending())).display().to_string()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn line(counts: Counts) -> ProviderSummary {
-        ProviderSummary { provider: "demo".into(), outcome: Outcome::Done, counts, totals: None }
-    }
-
-    #[test]
-    fn counts_that_do_not_add_up_are_an_error() {
-        let counts = Counts { fed: 3, fetched: 1, skipped: 1, dead_letters: 1, pending: 0, oldest_pending: None };
-        assert!(line(counts).check().is_ok());
-        assert!(line(Counts { fetched: 2, ..counts }).check().is_err());
-        assert!(line(Counts { pending: 1, fed: 4, ..counts }).check().is_err(), "pending, and no entry is");
-    }
 }

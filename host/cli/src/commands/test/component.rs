@@ -2,22 +2,17 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use damper_core::manifest::Manifest;
 use damper_plugins::component_file::ComponentFile;
+use damper_toolchain::{find_built, is_newer};
 
-use crate::commands::build;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::screen::{printable, size};
 
 /// The folder of cases within a provider's folder.
 pub(super) const CASES: &str = "cases";
-/// Folders in a crate that no component is made of.
-const NOT_SOURCE: [&str; 4] = [CASES, "fixtures", "node_modules", "target"];
-/// The most folders below a crate's that are looked through.
-const MAX_DEPTH: usize = 16;
 
 /// A component to test, and its cases.
 #[derive(Debug)]
@@ -57,7 +52,7 @@ pub(crate) fn component(folder: &Path, no_build: bool, context: &Context) -> Res
     let name = Manifest::parse(&text)
         .map_err(|source| CliError::Manifest { path: manifest.clone(), source: Box::new(source) })?
         .name;
-    let found = find_built(folder, &name, context);
+    let found = find_built(folder, &name, context.settings.target.as_deref());
     if no_build {
         return found.ok_or_else(|| {
             CliError::input_in(folder, "its component is not built yet", "remove --no-build, or run `damper build`")
@@ -66,43 +61,9 @@ pub(crate) fn component(folder: &Path, no_build: bool, context: &Context) -> Res
     if let Some(component) = found.filter(|component| is_newer(component, folder)) {
         return Ok(component);
     }
-    let mut built = build::build(&[folder.to_path_buf()], None, context)?;
+    let mut built = damper_toolchain::build(&[folder.to_path_buf()], None, &context.for_builds())?;
     let built = built.pop().ok_or_else(|| CliError::unexpected("build the provider", "nothing was made"))?;
     let file = built.component.display().to_string();
     context.screen.say(format!("built {}  {}", printable(&file), size(built.bytes)));
     Ok(built.component)
-}
-
-/// The component that `damper build` made of a crate: in cargo's target folder, which is that of the crate's workspace, a
-/// folder above it, or the environment's.
-fn find_built(folder: &Path, name: &str, context: &Context) -> Option<PathBuf> {
-    let file = format!("damper/{name}.wasm");
-    if let Some(target) = &context.settings.target {
-        return Some(target.join(file)).filter(|path| path.is_file());
-    }
-    let folder = folder.canonicalize().ok()?;
-    folder.ancestors().map(|above| above.join("target").join(&file)).find(|path| path.is_file())
-}
-
-/// Whether a component is newer than all that its crate holds.
-fn is_newer(component: &Path, folder: &Path) -> bool {
-    let Ok(built) = fs::metadata(component).and_then(|data| data.modified()) else { return false };
-    newest(folder, 0).is_some_and(|changed| changed < built)
-}
-
-/// When the newest file of a crate was changed.
-fn newest(folder: &Path, depth: usize) -> Option<SystemTime> {
-    let mut newest = None;
-    for entry in fs::read_dir(folder).ok()?.flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let Ok(data) = entry.metadata() else { continue };
-        let changed = if data.is_dir() {
-            let is_source = !name.starts_with('.') && !NOT_SOURCE.contains(&name.as_str()) && depth < MAX_DEPTH;
-            if is_source { self::newest(&entry.path(), depth + 1) } else { None }
-        } else {
-            data.modified().ok()
-        };
-        newest = newest.max(changed);
-    }
-    newest
 }

@@ -3,18 +3,18 @@
 use std::fs;
 use std::path::Path;
 
+use damper_config::Config;
+use damper_config::provider::{self, Bound};
 use damper_core::item::{Item, Params};
 use damper_plugins::PluginHost;
 use damper_workbench::record::{CaseFile, Recording, case_files};
 
 use super::Test;
 use super::component::Subject;
-use crate::commands::fetch::slot::Slot;
-use crate::config::Config;
+use crate::commands::fetch::acquire_slot;
 use crate::context::{self, Context};
 use crate::error::{CliError, Exit};
 use crate::lock;
-use crate::provider::{self, Bound};
 use crate::screen::{printable, put};
 
 /// The longest name of a recorded case, in characters.
@@ -62,10 +62,10 @@ async fn record_case(
     let provider = bound.manifest.name.clone();
     let plugin = host
         .load(&bound.file, bound.manifest.clone(), bound.grants.clone())
-        .map_err(|error| CliError::Load { provider: provider.clone(), message: error.to_string() })?;
+        .map_err(|error| CliError::load(provider.clone(), error.to_string()))?;
     // Compiling takes longer than a slot counts: nobody renews this one.
-    plugin.prepare().await.map_err(|failure| CliError::Load { provider, message: failure.message })?;
-    let slot = Slot::acquire(context, config, &bound.manifest).await?;
+    plugin.prepare().await.map_err(|failure| CliError::load(provider, failure.message))?;
+    let slot = acquire_slot(context, config, &bound.manifest).await?;
     let request = bound.first_fetch(item, context.clock.now());
     let fetch = plugin.fetch_recorded(request.clone(), slot.permits()).await;
     slot.give_back(fetch.report.unanswered_since.is_some()).await;

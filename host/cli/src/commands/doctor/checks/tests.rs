@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
+use damper_toolchain::RustToolchain;
+
 use super::super::for_people;
-use super::super::machine::{Layers, Toolchain};
+use super::super::machine::Layers;
 use super::*;
 
 const NOW: &str = "2026-05-01T12:00:00Z";
@@ -18,7 +20,7 @@ fn good() -> Machine {
         npm: Some("10.9.0".into()),
         python: Some("Python 3.12.1".into()),
         has_venv: true,
-        toolchain: Toolchain::Ready {
+        toolchain: RustToolchain::Ready {
             is_cached: false,
             rustc: "/rust/bin/rustc".into(),
             has_tests: true,
@@ -82,7 +84,7 @@ fn a_machine_without_anything_is_told_what_to_do() {
         npm: None,
         python: Some("Python 3.9.2".into()),
         has_venv: false,
-        toolchain: Toolchain::Nothing,
+        toolchain: RustToolchain::Nothing,
         cache: None,
         config: Err(("damper.toml:1:1: unknown field `x`".into(), "correct it".into())),
         providers: vec![("gleif".into(), Err("there is no component".into()))],
@@ -110,7 +112,7 @@ fn what_providers_cannot_do_without_is_a_problem() {
     let problems = [
         only(|it| it.cargo = None),
         only(|it| it.rustc = Some("rustc 1.94.1 (x)".into())),
-        only(|it| it.toolchain = Toolchain::Unknown("no sh".into())),
+        only(|it| it.toolchain = RustToolchain::Unknown("no sh".into())),
         only(|it| cache_of(it).is_writable = false),
         only(|it| cache_of(it).untrusted = Some("other users can write to /home/me/.cache (mode 0777)".into())),
         only(|it| cache_of(it).free_bytes = Some(1 << 20)),
@@ -125,8 +127,8 @@ fn what_is_needed_by_some_alone_is_a_warning() {
     let warnings = [
         only(|it| it.node = Some("v18.19.1".into())),
         only(|it| it.has_venv = false),
-        only(|it| it.toolchain = Toolchain::Rustup),
-        only(|it| it.toolchain = Toolchain::Debian),
+        only(|it| it.toolchain = RustToolchain::Rustup),
+        only(|it| it.toolchain = RustToolchain::Debian),
         only(|it| cache_of(it).free_bytes = Some(1 << 30)),
         only(|it| it.config = Ok(None::<PathBuf>)),
         only(|it| it.system.open_files = Some(256)),
@@ -138,8 +140,12 @@ fn what_is_needed_by_some_alone_is_a_warning() {
 
 #[test]
 fn a_linker_that_is_missing_is_a_problem_of_its_own() {
-    let toolchain =
-        |has_tests, has_linker| Toolchain::Ready { is_cached: true, rustc: "/c/rustc".into(), has_tests, has_linker };
+    let toolchain = |has_tests, has_linker| RustToolchain::Ready {
+        is_cached: true,
+        rustc: "/c/rustc".into(),
+        has_tests,
+        has_linker,
+    };
     let linker = only(|it| it.toolchain = toolchain(true, false));
     assert_eq!((linker.name, linker.state), ("linker", State::Problem));
     let tests = only(|it| it.toolchain = toolchain(false, true));

@@ -1,13 +1,13 @@
 //! Checks of the build tools: Rust for all providers, and the tools of the other languages.
 
+use damper_toolchain::{LEAST_NODE, LEAST_PYTHON, RustToolchain};
+
 use super::super::Check;
-use super::super::machine::{Machine, Toolchain};
+use super::super::machine::Machine;
 
 /// The SDK's Cargo.toml has the same (a test holds them together).
 pub(super) const LEAST_RUST: (u32, u32) = (1, 95);
-const LEAST_NODE: (u32, u32) = (20, 0);
 const LEAST_NPM: (u32, u32) = (10, 0);
-const LEAST_PYTHON: (u32, u32) = (3, 11);
 const GET_RUST: &str = "install Rust from https://rustup.rs, or `rustup update`";
 const GET_NODE: &str = "only for --lang js: install Node.js from https://nodejs.org";
 const GET_PYTHON: &str = "only for --lang python: install Python from https://www.python.org";
@@ -64,11 +64,11 @@ fn version(said: &str) -> Option<(u32, u32)> {
     })
 }
 
-fn toolchain(toolchain: &Toolchain) -> Vec<Check> {
+fn toolchain(toolchain: &RustToolchain) -> Vec<Check> {
     const LINKER: &str = "linker";
     let later = |how: &str| format!("not there yet; the first `damper build` {how}");
     let check = match toolchain {
-        Toolchain::Ready { is_cached, rustc, has_tests, has_linker } => {
+        RustToolchain::Ready { is_cached, rustc, has_tests, has_linker } => {
             let whose = if *is_cached { "Damper's own" } else { "installed" };
             let found = format!("{whose}: {}", rustc.display());
             let target = if *has_tests {
@@ -81,24 +81,25 @@ fn toolchain(toolchain: &Toolchain) -> Vec<Check> {
             let linker = if *has_linker {
                 Check::ok(LINKER, "wasm-component-ld and rust-lld")
             } else {
-                let mend = "install Rust from https://rustup.rs, which brings them; or `cargo install wasm-component-ld` and your system's lld";
+                let mend = "install Rust from https://rustup.rs, which brings them; or `cargo install \
+                    wasm-component-ld` and your system's lld";
                 Check::problem(LINKER, "this rustc does not find wasm-component-ld or lld", mend)
             };
             return vec![target, linker];
         }
-        Toolchain::Rustup => Check::warning(
+        RustToolchain::Rustup => Check::warning(
             TARGET,
             later("adds it with rustup"),
             format!("no action is needed; to install it now: `rustup target add {TARGET}`"),
         ),
-        Toolchain::Debian => {
+        RustToolchain::Debian => {
             let how = "makes it from Debian's packages (about three minutes, 2 GB)";
             Check::warning(TARGET, later(how), "no action is needed; with rustup it takes seconds")
         }
-        Toolchain::Nothing => {
+        RustToolchain::Nothing => {
             Check::problem(TARGET, "no rustc has it, and neither rustup nor apt-get is here to install it", GET_RUST)
         }
-        Toolchain::Unknown(problem) => {
+        RustToolchain::Unknown(problem) => {
             Check::problem(TARGET, format!("the search for it failed: {problem}"), "put `sh` on the path")
         }
     };

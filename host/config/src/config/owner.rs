@@ -1,0 +1,60 @@
+//! Ownership checks: who can change a damper.toml, and who can read a file that holds a secret.
+
+use std::fs::{self, File, Metadata};
+use std::io::Read;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+
+use damper_plugins::ownership::{self, GroupWrite, OwnershipError};
+use rustix::fs::{Mode, OFlags};
+
+/// The longest secret, in bytes: a certificate chain with its key fits.
+const MAX_SECRET_BYTES: u64 = 64 * 1024;
+
+/// Checks that nobody but its owner and root can change an open file of settings, or exchange it: a file, and the
+/// folder that it lies in, as it is named and where links lead.
+///
+/// # Errors
+/// If others can.
+pub(crate) fn check_unwritable_by_others(file: &File, path: &Path) -> Result<(), OwnershipError> {
+    ownership::check_open(file, path, GroupWrite::Private)?;
+    ownership::check_folder_of(path)?;
+    // A path that is no file in a folder, such as a pipe, has no target to check.
+    fs::canonicalize(path).map_or(Ok(()), |real| ownership::check_folder_of(&real))
+}
+
+/// The text of a file that holds a secret, without the line break at its end.
+///
+/// # Errors
+/// In words for the operator: where the file cannot be read, is empty, or others may read it too.
+pub(crate) fn read_secret(path: &Path) -> Result<String, String> {
+    // A FIFO without a writer is opened at once instead of blocking for ever, and then refused.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = rustix::fs::open(path, flags, Mode::empty()).map_err(std::io::Error::from);
+    let file = File::from(file.map_err(|error| format!("it cannot be read: {error}"))?);
+    let metadata = file.metadata().map_err(|error| format!("it cannot be read: {error}"))?;
+    check_private(&metadata)?;
+    let mut text = String::new();
+    file.take(MAX_SECRET_BYTES.saturating_add(1))
+        .read_to_string(&mut text)
+        .map_err(|error| format!("it cannot be read as text: {error}"))?;
+    if text.len() as u64 > MAX_SECRET_BYTES {
+        return Err(format!("it has more than {MAX_SECRET_BYTES} bytes"));
+    }
+    let secret = text.strip_suffix('\n').map_or(text.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
+    if secret.is_empty() { Err("it is empty".to_owned()) } else { Ok(secret.to_owned()) }
+}
+
+fn check_private(metadata: &Metadata) -> Result<(), String> {
+    if !metadata.is_file() {
+        return Err("it is not a regular file".to_owned());
+    }
+    if !ownership::is_ours(metadata.uid()) {
+        return Err(format!("it belongs to another user (uid {}); make it yours", metadata.uid()));
+    }
+    let mode = metadata.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        return Err(format!("other users can read it (mode {mode:04o}); run `chmod 600` on it"));
+    }
+    Ok(())
+}

@@ -1,0 +1,133 @@
+//! A component brought together with what damper.toml says of it, and where this program reads secrets.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use damper_core::fetcher::FetchRequest;
+use damper_core::item::Item;
+use damper_core::manifest::Manifest;
+use damper_plugins::component_file::ComponentFile;
+use damper_plugins::grants::{Grants, Secret, SecretError, SecretSource};
+use damper_plugins::settings::{
+    self, BindingError, FoundSecret, Place, ProviderSettings, SecretBackends, SecretPlace, SecretPlaceError,
+    SecretSources,
+};
+use jiff::Timestamp;
+
+use crate::config::{Config, read_secret};
+use crate::environment::{self, NotUtf8};
+
+/// A provider with what it was granted.
+#[derive(Debug)]
+pub struct Bound {
+    /// Its component.
+    pub file: ComponentFile,
+    /// Its manifest with what the operator tightened.
+    pub manifest: Manifest,
+    /// Its grants.
+    pub grants: Grants,
+    /// Warnings for the operator before it runs.
+    pub warnings: Vec<String>,
+}
+
+impl Bound {
+    /// The first attempt at an item, now.
+    #[must_use]
+    pub fn first_fetch(&self, item: Item, now: Timestamp) -> FetchRequest {
+        let Manifest { window, limits, .. } = &self.manifest;
+        let Item { id, params } = item;
+        FetchRequest { id, params, attempt: 1, day: window.day(now), timeout: limits.fetch_timeout }
+    }
+}
+
+/// Bring a component together with what damper.toml says of it.
+///
+/// # Errors
+/// If they do not fit.
+pub fn bind(config: &Config, file: ComponentFile) -> Result<Bound, BindingError> {
+    let nothing = ProviderSettings::default();
+    let said = config.provider(&file.manifest.name).unwrap_or(&nothing);
+    let sources = SecretSources { backends: SecretBackends::Machine, find: &|place| source(config, place) };
+    let bound = settings::bind(&file.manifest, said, place(config), sources)?;
+    let settings::BoundProvider { manifest, grants, warnings } = bound;
+    Ok(Bound { file, manifest, grants, warnings })
+}
+
+/// A component's grants, without reading any secret.
+///
+/// # Errors
+/// If it and the settings do not fit.
+pub(super) fn grants(config: &Config, file: &ComponentFile) -> Result<Grants, BindingError> {
+    let nothing = ProviderSettings::default();
+    let said = config.provider(&file.manifest.name).unwrap_or(&nothing);
+    let unread =
+        |_: &SecretPlace| Ok(FoundSecret { source: Arc::new(Secret::new("")) as Arc<dyn SecretSource>, known: None });
+    let sources = SecretSources { backends: SecretBackends::Machine, find: &unread };
+    Ok(settings::bind(&file.manifest, said, place(config), sources)?.grants)
+}
+
+/// A component's manifest with what the operator tightens; nothing is granted.
+///
+/// # Errors
+/// If what is tightened is not allowed.
+pub(super) fn tighten_manifest(config: &Config, file: &ComponentFile) -> Result<Manifest, BindingError> {
+    let nothing = ProviderSettings::default();
+    let said = config.provider(&file.manifest.name).unwrap_or(&nothing);
+    settings::tighten_manifest(&file.manifest, said, place(config))
+}
+
+fn place(config: &Config) -> Place<'_> {
+    config.file.as_deref().map_or(Place::Nowhere, Place::File)
+}
+
+/// A secret, read at the start so that what cannot work is told before anything runs. A file is read again when an API
+/// no longer accepts what it held.
+fn source(config: &Config, place: &SecretPlace) -> Result<FoundSecret, SecretPlaceError> {
+    let unusable = |problem: String, hint: &str| SecretPlaceError { problem, hint: hint.to_owned() };
+    match place {
+        SecretPlace::Environment(variable) => match environment::secret(variable) {
+            Ok(Some(text)) => {
+                let secret = Secret::new(text);
+                Ok(FoundSecret { source: Arc::new(secret.clone()), known: Some(secret) })
+            }
+            Ok(None) => {
+                let problem = format!("names the environment variable {variable}, which is not set");
+                Err(unusable(problem, "set it for this run"))
+            }
+            Err(NotUtf8) => {
+                let problem = format!("names the environment variable {variable}, which is not UTF-8");
+                Err(unusable(problem, "put the secret into a file as text"))
+            }
+        },
+        SecretPlace::File(file) => {
+            let path = config.folder.join(file);
+            let text = read_secret(&path).map_err(|problem| {
+                let problem = format!("names the file {}: {problem}", path.display());
+                unusable(problem, "the file must hold the secret alone, belong to you and have mode 0600")
+            })?;
+            Ok(FoundSecret { source: Arc::new(SecretFile(path)), known: Some(Secret::new(text)) })
+        }
+        SecretPlace::SecretsManager(_) => {
+            // The name is not shown: by mistake it may be the secret itself.
+            let problem = "names a secret of AWS Secrets Manager, which is read in AWS only";
+            Err(unusable(
+                problem.to_owned(),
+                "for a run on this machine, write `env = \"NAME\"` or `file = \"path\"` instead of `secret`",
+            ))
+        }
+    }
+}
+
+/// A file that holds a secret.
+struct SecretFile(PathBuf);
+
+#[async_trait]
+impl SecretSource for SecretFile {
+    async fn read(&self) -> Result<Secret, SecretError> {
+        let path = self.0.clone();
+        let read = tokio::task::spawn_blocking(move || read_secret(&path)).await;
+        let read = read.unwrap_or_else(|_| Err("it was not read to its end".to_owned()));
+        read.map(Secret::new).map_err(SecretError::new)
+    }
+}

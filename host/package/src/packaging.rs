@@ -1,0 +1,85 @@
+//! Packages providers: builds or takes `bootstrap`, compiles the providers, and writes zips and templates; or compares
+//! them with the ones that lie there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use damper_plugins::compiler::Compiler;
+use damper_plugins::package::Architecture;
+use damper_toolchain::BuildContext;
+
+use crate::bootstrap::{self, Bootstraps};
+use crate::changes::{self, FileOutcome};
+use crate::dist::{Change, Dist};
+use crate::error::PackagingError;
+use crate::prepared_provider::PreparedProvider;
+use crate::stacks::render_templates;
+use crate::templates::Codes;
+use crate::zips::{Zips, contents};
+
+/// The input of one packaging.
+#[derive(Debug)]
+pub struct Packaging<'a> {
+    /// The architectures to package for.
+    pub architectures: &'a BTreeSet<Architecture>,
+    /// The providers, in the order of their names.
+    pub providers: &'a [PreparedProvider],
+    /// The names of those that get a function of their own.
+    pub isolated: &'a BTreeSet<String>,
+    /// Ready programs, in place of building one.
+    pub bootstraps: &'a Bootstraps,
+}
+
+/// The result of one packaging.
+#[derive(Debug)]
+pub struct Packaged {
+    /// The outcome of each file, by its name in the folder.
+    pub outcomes: BTreeMap<String, FileOutcome>,
+    /// The code of the zips, as the templates name it.
+    pub codes: Codes,
+}
+
+impl Packaging<'_> {
+    /// Says what [`Packaging::write`] would change, without building anything.
+    ///
+    /// # Errors
+    /// If what lies there cannot be read.
+    pub fn compare(&self, dist: &Dist) -> Result<BTreeMap<String, FileOutcome>, PackagingError> {
+        changes::outcomes(dist, self.architectures, self.providers, self.isolated, self.bootstraps)
+    }
+
+    /// Writes the zips and the templates. `source`: Damper's source tree, see [`Bootstraps::find_source`].
+    ///
+    /// # Errors
+    /// If `bootstrap` or a provider does not compile, a zip is too large for Lambda, or the folder cannot be written.
+    pub fn write(
+        &self,
+        dist: &Dist,
+        source: Option<&Path>,
+        compiler: &Compiler,
+        context: &BuildContext<'_>,
+    ) -> Result<Packaged, PackagingError> {
+        let mut zips = Zips::default();
+        for architecture in self.architectures {
+            let program = match (self.bootstraps.get(*architecture), source) {
+                (Some(program), _) => program.to_vec(),
+                (None, Some(source)) => bootstrap::build(*architecture, source, context)?,
+                (None, None) => {
+                    return Err(PackagingError::cannot("build bootstrap", "its source was not looked for"));
+                }
+            };
+            let contents = contents(program, *architecture, self.providers, compiler, context.progress)?;
+            zips.add(*architecture, &contents, dist)?;
+        }
+        let Zips { mut files, unzipped, codes } = zips;
+        let templates = render_templates(self.providers, self.isolated, &codes);
+        files.extend(templates.into_iter().map(|(name, text)| (name, text.into_bytes())));
+        let outcome = |(name, change): (String, Change)| {
+            let bytes = files.get(&name).map(Vec::len);
+            let outcome = FileOutcome { bytes, unzipped: unzipped.get(&name).copied(), ..FileOutcome::of(change) };
+            (name, outcome)
+        };
+        let outcomes = dist.write(&files)?.into_iter().map(outcome).collect();
+        Ok(Packaged { outcomes, codes })
+    }
+}

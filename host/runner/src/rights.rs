@@ -1,0 +1,48 @@
+//! The files that a process needs which fetches: the rest is what it gives up (see damper-hardening).
+
+use std::path::{Path, PathBuf};
+
+use damper_config::{Config, provider};
+use damper_hardening::Policy;
+
+/// The folders of the database, the output, damper.toml and `writable` to write to; those of components and secrets and
+/// the `certificates` to read.
+#[must_use]
+pub fn fetching_policy<'a>(
+    config: &'a Config,
+    writable: impl IntoIterator<Item = &'a Path>,
+    certificates: &[PathBuf],
+) -> Policy {
+    let mut policy = Policy::for_fetching();
+    for folder in [config.output.as_path()].into_iter().chain(writable) {
+        policy.writable.push(nearest(folder));
+    }
+    // damper.lock lies beside damper.toml.
+    policy.writable.extend([parent_folder(&config.database), openable_folder(&config.folder)]);
+    policy.writable.push(std::env::temp_dir());
+    policy.readable.push(openable_folder(&config.components));
+    policy.readable.extend(certificates.iter().cloned());
+    // Folders rather than files: a component or a secret is replaced by a new file of the same name.
+    for (name, provider) in &config.providers {
+        policy.readable.extend(provider::find(config, name).ok().map(|file| parent_folder(&file)));
+        let files = provider.credentials.values().filter_map(|credential| credential.file.as_ref());
+        policy.readable.extend(files.map(|file| parent_folder(&config.folder.join(file))));
+    }
+    policy
+}
+
+/// The folder, or if it does not exist yet the nearest one above it: only a folder that is there can be named.
+fn nearest(folder: &Path) -> PathBuf {
+    let absolute = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+    absolute.ancestors().find(|ancestor| ancestor.is_dir()).unwrap_or(folder).to_owned()
+}
+
+/// The folder of a file.
+fn parent_folder(file: &Path) -> PathBuf {
+    openable_folder(file.parent().unwrap_or(Path::new("")))
+}
+
+/// A folder as it can be opened: the working folder where it is empty.
+fn openable_folder(folder: &Path) -> PathBuf {
+    if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder.to_owned() }
+}
