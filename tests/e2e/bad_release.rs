@@ -1,4 +1,5 @@
-//! A moved path, an expired key, a component that traps: the breaker opens, nothing is given up on, and it goes on after the mend.
+//! A moved path, an expired key, a component that traps: the breaker opens, nothing is given up on, and it goes on
+//! after the mend.
 
 use damper_demo_api::Settings;
 use serde_json::json;

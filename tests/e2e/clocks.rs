@@ -56,7 +56,8 @@ async fn a_clock_that_is_put_forward_under_two_runs_passes_no_cap() {
     setup.wait_for_api(|stats| stats.requests >= before + 60).await;
     setup.api.control(&json!({ "latency": { "median_ms": 30.0 } })).unwrap();
     for child in runs {
-        // A claim's lease is shorter than a step: one process may have been taken for dead by the other, and goes on as another worker.
+        // A claim's lease is shorter than a step: one process may have been taken for dead by the other, and goes on as
+        // another worker.
         let output = wait(child, &["run"]);
         assert!(output.status.success(), "{}", text(&output));
     }

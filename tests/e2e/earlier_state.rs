@@ -1,7 +1,8 @@
 //! State that an earlier version wrote: this version continues from it.
 //!
-//! `tests/fixtures/earlier-state` was written on 2026-11-29 by the version before the types of the control item and the ledgers got their
-//! present names: three records fetched, one dead letter, the provider paused by an operator, two items pending.
+//! `tests/fixtures/earlier-state` was written on 2026-11-29 by the version before the types of the control item and the
+//! ledgers got their present names: three records fetched, one dead letter, the provider paused by an operator, two
+//! items pending.
 
 use std::fs;
 use std::path::{Path, PathBuf};

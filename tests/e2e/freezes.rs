@@ -1,4 +1,5 @@
-//! A process freezes or dies in the middle of a put, another one takes over, and the frozen one goes on: nothing lost, nothing doubled.
+//! A process freezes or dies in the middle of a put, another one takes over, and the frozen one goes on: nothing lost,
+//! nothing doubled.
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::Child;
@@ -75,7 +76,8 @@ async fn survives_a_freeze(wakes_after: Option<u64>) {
     assert!(setup.objects().is_empty(), "the chunk has no name yet");
     // It has its name as soon as the process goes on.
     setup.shim().let_go();
-    // Of the frozen process alone no time has passed: its monotonic clock stands still, as that of a virtual machine that is suspended.
+    // Of the frozen process alone no time has passed: its monotonic clock stands still, as that of a virtual machine
+    // that is suspended.
     setup.shim().step_forward(AFTER_THE_LEASE);
     let before = setup.api.stats().requests;
     let second = setup.start(&["run", "demo"]);

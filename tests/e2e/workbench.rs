@@ -51,8 +51,8 @@ impl Author {
     }
 }
 
-/// An API that repeats the caller's key in every place of an answer: it redirects once, answers one record, and fails for
-/// the id `error`. It ends with the test.
+/// An API that repeats the caller's key in every place of an answer: it redirects once, answers one record, and fails
+/// for the id `error`. It ends with the test.
 fn repeating_api() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let origin = format!("http://{}", listener.local_addr().unwrap());

@@ -1,5 +1,5 @@
-//! The recipes of docs/PROVIDER_GUIDE.md, one provider each, with their tests. The guide shows each file from its first `use` to its
-//! tests, word for word; a test in `tests/e2e` checks this.
+//! The recipes of docs/PROVIDER_GUIDE.md, one provider each, with their tests. The guide shows each file from its first
+//! `use` to its tests, word for word; a test in `tests/e2e` checks this.
 //!
 //! A real crate has one provider. These are in one crate only to be compiled and tested together.
 

@@ -2,8 +2,8 @@
 
 use damper_sdk::prelude::*;
 
-/// Fetches a customer with the token of the credential `token` (kind `oauth2-client-credentials`). The provider sees neither the
-/// client's secret nor the token.
+/// Fetches a customer with the token of the credential `token` (kind `oauth2-client-credentials`). The provider sees
+/// neither the client's secret nor the token.
 #[damper_sdk::provider]
 pub fn fetch(request: &FetchRequest) -> Result<Record, Failure> {
     let answer = http::get("https://api.example.org/v1/customers/{id}")

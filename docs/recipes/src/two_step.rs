@@ -10,9 +10,9 @@ const REPORTS: &str = "https://api.example.org/v1/reports";
 const KEPT: Duration = Duration::from_secs(3600);
 const WAIT: Duration = Duration::from_secs(30);
 
-/// Orders a report, and fetches it when it is ready. A provider never sleeps: while the report is not ready, the call fails with a
-/// time to wait, and the next attempt finds the order in the cache. The failure has its own kind, because the API works:
-/// `unavailable` and `throttled` with a wait would delay all other items too.
+/// Orders a report, and fetches it when it is ready. A provider never sleeps: while the report is not ready, the call
+/// fails with a time to wait, and the next attempt finds the order in the cache. The failure has its own kind, because
+/// the API works: `unavailable` and `throttled` with a wait would delay all other items too.
 #[damper_sdk::provider]
 pub fn fetch(request: &FetchRequest) -> Result<Record, Failure> {
     let report = cache::text_or(&format!("report of {}", request.id), KEPT, || order(&request.id))?;

@@ -30,9 +30,9 @@ pub struct AwsClients {
 }
 
 impl AwsClients {
-    /// Clients by AWS's standard configuration: environment (endpoints too: `AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_S3`, ...),
-    /// profile, role. Credentials are asked for with the first request; where the environment names the region, as in
-    /// Lambda, nothing is asked of the network here.
+    /// Clients by AWS's standard configuration: environment (endpoints too: `AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_S3`,
+    /// ...), profile, role. Credentials are asked for with the first request; where the environment names the region,
+    /// as in Lambda, nothing is asked of the network here.
     pub async fn load() -> Self {
         Self::load_in(None).await
     }

@@ -1,7 +1,8 @@
 //! Dead letters in the bucket: kept as `dead-letters/PROVIDER/SEQUENCE.json`, listed, shown and redriven.
 //!
-//! A redrive opens the ledger's row, feeds the payload again, and moves the letter to `dead-letters-redriven/`; in that order, so that
-//! a crash in between leaves a letter that can be redriven once more. An item that is fed twice is fetched once.
+//! A redrive opens the ledger's row, feeds the payload again, and moves the letter to `dead-letters-redriven/`; in that
+//! order, so that a crash in between leaves a letter that can be redriven once more. An item that is fed twice is
+//! fetched once.
 
 mod listing;
 mod redrive;
@@ -103,8 +104,8 @@ impl Letters {
         Self { store }
     }
 
-    /// Keep a letter. One of a claimed item is written anew where the item was redriven and died again; one of an entry that is
-    /// no item is kept once.
+    /// Keep a letter. One of a claimed item is written anew where the item was redriven and died again; one of an entry
+    /// that is no item is kept once.
     pub(crate) async fn store(&self, letter: &DeadLetter, claimed: Option<&Claimed>) -> Result<(), LedgerError> {
         let stored = StoredLetter {
             identity: claimed.map(|claimed| claimed.identity.clone()),

@@ -1,5 +1,5 @@
-//! The names of a deployment's resources, for tools outside of it. CloudFormation generates the names of table and bucket, and the
-//! function's environment holds them.
+//! The names of a deployment's resources, for tools outside of it. CloudFormation generates the names of table and
+//! bucket, and the function's environment holds them.
 //!
 //! This module deploys nothing, and the function itself does not use it.
 

@@ -1,8 +1,8 @@
 //! Kinesis, both ways: items are fed into a provider's stream, and what a batch holds becomes entries.
 //!
 //! A producer may pack many items into one Kinesis record (KPL aggregation, see [`aggregated`]). Its entries are named
-//! `SEQUENCE/INDEX`, all others `SEQUENCE`; [`record_of`] names the Kinesis record behind either, which is what a batch's
-//! response has to name.
+//! `SEQUENCE/INDEX`, all others `SEQUENCE`; [`record_of`] names the Kinesis record behind either, which is what a
+//! batch's response has to name.
 
 pub mod aggregated;
 mod feed;

@@ -1,11 +1,11 @@
 //! The ledger port in DynamoDB: one table, whose items the [schema] shows on one screen.
 //!
-//! Every write is conditional: on the row's absence, its owner, or the version that was seen. Any number of processes may therefore
-//! work at once. Dead letters lie in the bucket, beside the records.
+//! Every write is conditional: on the row's absence, its owner, or the version that was seen. Any number of processes
+//! may therefore work at once. Dead letters lie in the bucket, beside the records.
 //!
 //! # When an answer is lost
-//! The SDK sends a write again if its answer does not come, and the condition may refuse it because of the first one. Each write
-//! is therefore safe to arrive twice. `host/aws/tests/it/lost_answers.rs` drops the answer of every one.
+//! The SDK sends a write again if its answer does not come, and the condition may refuse it because of the first one.
+//! Each write is therefore safe to arrive twice. `host/aws/tests/it/lost_answers.rs` drops the answer of every one.
 //!
 //! | write | its condition | the repeated one |
 //! | --- | --- | --- |
@@ -27,8 +27,9 @@
 //! | `UpdateEventSourceMapping` | asks for the same state. If Lambda refuses it because the first change is in progress, the change counts as pending, and the next tick reads the result |
 //!
 //! If all answers are lost the call fails, and nobody knows whether it was done. Then a claim runs out by itself (with
-//! `on_lease_expiry = "park"` its item becomes a dead letter, since nobody can tell that nothing was sent); an item whose finish is not
-//! known is claimed again and found done, or found in the sink; slots run out; a release that did not happen is a claim that runs out.
+//! `on_lease_expiry = "park"` its item becomes a dead letter, since nobody can tell that nothing was sent); an item
+//! whose finish is not known is claimed again and found done, or found in the sink; slots run out; a release that did
+//! not happen is a claim that runs out.
 
 mod claim;
 mod done;

@@ -1,8 +1,8 @@
 //! The mapping port over Lambda's API: the event source mappings of one function, by the names of their streams.
 //!
-//! The control plane allows 15 requests a second over all functions of an account, so it is asked rarely: the governor asks only
-//! where it matters, and one list tells of all providers, which is what a tick needs; it is believed for [`CACHE_TTL`]. A mapping's
-//! UUID is found once and kept, until the mapping is deleted and made anew.
+//! The control plane allows 15 requests a second over all functions of an account, so it is asked rarely: the governor
+//! asks only where it matters, and one list tells of all providers, which is what a tick needs; it is believed for
+//! [`CACHE_TTL`]. A mapping's UUID is found once and kept, until the mapping is deleted and made anew.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -88,8 +88,8 @@ struct ApiState<'a> {
 }
 
 impl LambdaMapping {
-    /// The mappings of `function` (a name, an ARN, either with an alias) whose streams are called `stream_prefix` and the
-    /// provider's name, for example `damper-gleif`.
+    /// The mappings of `function` (a name, an ARN, either with an alias) whose streams are called `stream_prefix` and
+    /// the provider's name, for example `damper-gleif`.
     #[must_use]
     pub fn new(client: Client, function: impl Into<String>, stream_prefix: impl Into<String>) -> Self {
         Self {
@@ -292,7 +292,8 @@ fn provider_of<'a>(arn: &'a str, prefix: &str) -> Option<&'a str> {
     (service.split(':').nth(2) == Some("kinesis") && !provider.is_empty()).then_some(provider)
 }
 
-/// A mapping's state in our words; `None`: it is being deleted. `before` is what it was, for a state that does not tell.
+/// A mapping's state in our words; `None`: it is being deleted. `before` is what it was, for a state that does not
+/// tell.
 fn read_state(answered: &ApiState<'_>, before: Option<MappingState>) -> Option<MappingState> {
     let was_enabled = before.is_none_or(|before| before.enabled);
     let (enabled, pending) = match answered.state.unwrap_or_default() {

@@ -1,10 +1,11 @@
-//! The bucket for records, as an object store: S3 with the credentials, region and endpoint of AWS's standard configuration.
+//! The bucket for records, as an object store: S3 with the credentials, region and endpoint of AWS's standard
+//! configuration.
 //!
 //! Objects are created only if there are none (`If-None-Match: *`), as damper-core's sink wants it.
 //!
-//! The client repeats a put that S3 answers with 5xx, or whose connection breaks. If the first one was done all the same, the second is
-//! refused because the object is there; damper-core then reads it back. Repetitions end early enough for a flush to
-//! end within its claims' leases, in all but the worst case: see `FLUSH_TIME` in damper-core.
+//! The client repeats a put that S3 answers with 5xx, or whose connection breaks. If the first one was done all the
+//! same, the second is refused because the object is there; damper-core then reads it back. Repetitions end early
+//! enough for a flush to end within its claims' leases, in all but the worst case: see `FLUSH_TIME` in damper-core.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -30,7 +31,8 @@ const RETRY_FOR: Duration = Duration::from_secs(5);
 const RETRIES: usize = 5;
 /// The longest pause before that.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-/// How long one try may take: four MiB at a bit more than a megabit a second. damper-core waits longer than for this and the retries.
+/// How long one try may take: four MiB at a bit more than a megabit a second. damper-core waits longer than for this
+/// and the retries.
 const TRY_TIME: Duration = Duration::from_secs(30);
 /// How long it may take to connect.
 const CONNECT_TIME: Duration = Duration::from_secs(5);
@@ -86,7 +88,8 @@ pub fn bucket(config: &SdkConfig, bucket: &str) -> Result<AmazonS3, BucketError>
         .with_credentials(Arc::new(Credentials::new(provider)))
         .with_conditional_put(S3ConditionalPut::ETagMatch);
     if let Some(endpoint) = endpoint(config) {
-        // A configured endpoint names the host itself, so path-style requests are used instead of a subdomain for the bucket.
+        // A configured endpoint names the host itself, so path-style requests are used instead of a subdomain for the
+        // bucket.
         let is_plain = endpoint.starts_with("http://");
         builder = builder.with_endpoint(endpoint).with_virtual_hosted_style_request(false).with_allow_http(is_plain);
     } else {
@@ -106,7 +109,8 @@ fn endpoint(config: &SdkConfig) -> Option<String> {
     config.service_config().and_then(|services| services.load_config(key)).or(general)
 }
 
-/// The SDK's credentials as object_store wants them: kept until shortly before their end, and asked for once however many wait.
+/// The SDK's credentials as object_store wants them: kept until shortly before their end, and asked for once however
+/// many wait.
 #[derive(Debug)]
 struct Credentials {
     provider: SharedCredentialsProvider,

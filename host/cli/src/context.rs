@@ -49,12 +49,12 @@ impl Context {
     /// # Errors
     /// If there is one and it cannot be used.
     pub(crate) fn config(&self) -> Result<Config, CliError> {
-        let folder = std::env::current_dir().map_err(|error| CliError::unexpected("find the working folder", error))?;
+        let folder = std::env::current_dir().map_err(|error| CliError::internal("find the working folder", error))?;
         Ok(Config::load(self.named_config.as_deref(), &folder)?)
     }
 
-    /// As [`Context::config`], for a command that makes files of what providers fetch: from now on they are made for those
-    /// readers alone whom the configuration names.
+    /// As [`Context::config`], for a command that makes files of what providers fetch: from now on they are made for
+    /// those readers alone whom the configuration names.
     ///
     /// # Errors
     /// As [`Context::config`].
@@ -98,8 +98,8 @@ impl Context {
         Ok(HostOptions { cache, max_in_flight, compiler: compiler(&self.settings.hardening), ..HostOptions::default() })
     }
 
-    /// The cache of compiled components, and the key that marks them. `None` if there is no folder for either; then each
-    /// start compiles anew.
+    /// The cache of compiled components, and the key that marks them. `None` if there is no folder for either; then
+    /// each start compiles anew.
     ///
     /// # Errors
     /// If the key is there and others know it.
@@ -128,5 +128,5 @@ impl Context {
 /// # Errors
 /// If the system gives none.
 pub(crate) fn runtime() -> Result<Runtime, CliError> {
-    Builder::new_multi_thread().enable_all().build().map_err(|error| CliError::unexpected("start threads", error))
+    Builder::new_multi_thread().enable_all().build().map_err(|error| CliError::internal("start threads", error))
 }

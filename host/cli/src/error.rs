@@ -191,7 +191,7 @@ impl CliError {
     }
 
     /// An unexpected error.
-    pub(crate) fn unexpected(action: &'static str, error: impl std::fmt::Display) -> Self {
+    pub(crate) fn internal(action: &'static str, error: impl std::fmt::Display) -> Self {
         Self::Unexpected { action, message: error.to_string() }
     }
 
@@ -267,10 +267,6 @@ impl CliError {
             Self::Counts { .. } => Some(
                 "this is a defect in damper: keep the database and report it; damper runs nothing more on it".into(),
             ),
-            Self::Storage { .. } => Some("check the disk and the permissions, then run again; nothing is lost".into()),
-            Self::Counts { .. } => Some(
-                "this is a defect in damper: keep the database and report it; damper runs nothing more on it".into(),
-            ),
             Self::Unexpected { .. } => Some("run again with DAMPER_LOG=debug; if it fails again, report it".into()),
             _ => None,
         }
@@ -311,7 +307,7 @@ impl From<LockError> for CliError {
         match error {
             LockError::Unreadable { path, source } => Self::File { action: "read", path, source },
             LockError::Changeable(error) => Self::Config(error),
-            LockError::Unwritable(error) => Self::unexpected("write damper.lock", error),
+            LockError::Unwritable(error) => Self::internal("write damper.lock", error),
             error @ (LockError::Damaged { .. } | LockError::Refused { .. }) => Self::Lock(error),
         }
     }

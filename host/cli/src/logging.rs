@@ -8,8 +8,8 @@ use tracing_subscriber::fmt::MakeWriter;
 use crate::screen::{Screen, printable_lines};
 use crate::settings::Settings;
 
-/// Warnings and errors; but what stops a provider is told by `damper run` itself, and what AWS's SDK misses by `--aws`, in words with
-/// a hint.
+/// Warnings and errors; but what stops a provider is told by `damper run` itself, and what AWS's SDK misses by `--aws`,
+/// in words with a hint.
 const DEFAULT_FILTER: &str = "warn,damper_core::pipeline::batch_processor=off,aws_config=off";
 
 /// Begin to log what `DAMPER_LOG` asks for.

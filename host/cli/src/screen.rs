@@ -114,12 +114,12 @@ pub(crate) fn put_bytes(bytes: &[u8]) -> Result<(), CliError> {
 /// # Errors
 /// As [`put`].
 pub(crate) fn put_json(value: &impl serde::Serialize) -> Result<(), CliError> {
-    let text = serde_json::to_string(value).map_err(|error| CliError::unexpected("write JSON", error))?;
+    let text = serde_json::to_string(value).map_err(|error| CliError::internal("write JSON", error))?;
     put(text)
 }
 
-/// The text with everything escaped that a terminal would obey or that would make it show something else than it holds: see
-/// [`is_unsafe`].
+/// The text with everything escaped that a terminal would obey or that would make it show something else than it holds:
+/// see [`is_unsafe`].
 pub(crate) fn printable(text: &str) -> Cow<'_, str> {
     escape(text, |_| false)
 }

@@ -10,8 +10,8 @@ use std::path::PathBuf;
 pub(crate) struct Settings {
     /// `DAMPER_LOG`: what is logged, in the syntax of `RUST_LOG`; none: warnings and errors.
     pub(crate) log: Option<String>,
-    /// The cache folder of compiled components, the SDK and toolchains: `DAMPER_CACHE`, else `damper` in `XDG_CACHE_HOME`,
-    /// else in `~/.cache`. None where there is no home either.
+    /// The cache folder of compiled components, the SDK and toolchains: `DAMPER_CACHE`, else `damper` in
+    /// `XDG_CACHE_HOME`, else in `~/.cache`. None where there is no home either.
     pub(crate) cache: Option<PathBuf>,
     /// The folder of private files of this user, such as the key of the cache: `damper` in `XDG_CONFIG_HOME`, else in
     /// `~/.config`. None where there is no home either.

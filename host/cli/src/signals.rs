@@ -15,7 +15,7 @@ use crate::screen::Screen;
 /// # Errors
 /// If the system does not let us.
 pub(crate) fn listen(screen: &Screen) -> Result<Stop, CliError> {
-    let of = |kind| signal(kind).map_err(|error| CliError::unexpected("listen for signals", error));
+    let of = |kind| signal(kind).map_err(|error| CliError::internal("listen for signals", error));
     let mut signals = Signals {
         interrupt: of(SignalKind::interrupt())?,
         terminate: of(SignalKind::terminate())?,

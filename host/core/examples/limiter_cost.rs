@@ -1,4 +1,5 @@
-//! The cost of the limiter in nanoseconds and allocations per fetch (admit, on_started, on_completed), for APIs of several kinds.
+//! The cost of the limiter in nanoseconds and allocations per fetch (admit, on_started, on_completed), for APIs of
+//! several kinds.
 //!
 //! `cargo run --release -p damper-core --example limiter_cost`. Fails if a fetch costs more than 1 us or allocates.
 

@@ -1,8 +1,8 @@
 //! The wall clock: the only place of the pipeline that reads the time of day.
 //!
-//! Durations, timeouts and deadlines are `tokio::time`; this adds the calendar to it. In tests and simulations the
-//! wall clock is pinned to tokio's, so that a paused clock runs a day in a second, or [`SteppedClock`] has the faults of a real
-//! one: it steps and drifts.
+//! Durations, timeouts and deadlines are `tokio::time`; this adds the calendar to it. In tests and simulations the wall
+//! clock is pinned to tokio's, so that a paused clock runs a day in a second, or [`SteppedClock`] has the faults of a
+//! real one: it steps and drifts.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -70,8 +70,8 @@ pub struct Moment {
 }
 
 impl Moment {
-    /// By how much the wall clock went further than the monotonic one since an earlier moment: it was set forward, or the
-    /// machine was suspended. Negative where it was set back.
+    /// By how much the wall clock went further than the monotonic one since an earlier moment: it was set forward, or
+    /// the machine was suspended. Negative where it was set back.
     #[must_use]
     pub fn leap_since(&self, earlier: &Self) -> SignedDuration {
         let monotonic = self.monotonic.saturating_duration_since(earlier.monotonic);
@@ -79,7 +79,8 @@ impl Moment {
         wall.saturating_sub(SignedDuration::try_from(monotonic).unwrap_or(SignedDuration::MAX))
     }
 
-    /// How much time has passed since an earlier moment, by the clock that says more: either may have stood still or been set back.
+    /// How much time has passed since an earlier moment, by the clock that says more: either may have stood still or
+    /// been set back.
     #[must_use]
     pub fn passed_since(&self, earlier: &Self) -> Duration {
         let by_wall = Duration::try_from(self.wall.duration_since(earlier.wall)).unwrap_or_default();
@@ -87,10 +88,11 @@ impl Moment {
     }
 }
 
-/// A wall clock with faults, for tests and simulations: it moves with tokio's clock, and can be stepped forward and back at any
-/// moment and made to run fast or slow. Clones are the same clock: all processes of one machine share one.
+/// A wall clock with faults, for tests and simulations: it moves with tokio's clock, and can be stepped forward and
+/// back at any moment and made to run fast or slow. Clones are the same clock: all processes of one machine share one.
 ///
-/// A machine that was suspended is the same as a step forward: its monotonic clock stood still while the time of day went on.
+/// A machine that was suspended is the same as a step forward: its monotonic clock stood still while the time of day
+/// went on.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
@@ -137,7 +139,8 @@ impl SteppedClock {
         course.epoch = course.epoch.saturating_add(by).unwrap_or(course.epoch);
     }
 
-    /// Let the clock run too fast by `ppm` millionths from now on; too slow, where that is negative; right again with 0.
+    /// Let the clock run too fast by `ppm` millionths from now on; too slow, where that is negative; right again with
+    /// 0.
     pub fn drift(&self, ppm: i32) {
         let mut course = self.course();
         course.restart();

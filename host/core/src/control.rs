@@ -1,5 +1,5 @@
-//! The control of the load on an API: small pure state machines. Time is passed in, decisions are returned; no I/O, no tokio, no
-//! clock.
+//! The control of the load on an API: small pure state machines. Time is passed in, decisions are returned; no I/O, no
+//! tokio, no clock.
 
 pub mod admission;
 pub mod breaker;

@@ -7,8 +7,8 @@ const MAX_LINE_BYTES: usize = 1_000;
 /// The most lines.
 const MAX_LINES: usize = 12;
 
-/// A text for a message, on one line: cut where it is long, and everything escaped that would move a cursor or turn the direction of
-/// writing.
+/// A text for a message, on one line: cut where it is long, and everything escaped that would move a cursor or turn the
+/// direction of writing.
 ///
 /// ```
 /// assert_eq!(damper_core::escape::escape_text("a\u{1b}[2J\nb"), r"a\u{1b}[2J\nb");

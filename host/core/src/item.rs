@@ -150,7 +150,8 @@ impl Item {
         serde_json::to_vec(self).map(Bytes::from).unwrap_or_default()
     }
 
-    /// The item's identity, which is fetched once a day: the id and the parameters that the manifest lists in `identity`.
+    /// The item's identity, which is fetched once a day: the id and the parameters that the manifest lists in
+    /// `identity`.
     ///
     /// # Errors
     /// If such a parameter is missing, or all together are too long.
@@ -169,8 +170,8 @@ impl ParamValue {
     }
 }
 
-/// An item's identity as one string: the id, and `?name=value&...` for the identity's parameters. The characters `%`, `?`,
-/// `&`, `=` and controls are percent-encoded, so that two identities are equal only if all their parts are.
+/// An item's identity as one string: the id, and `?name=value&...` for the identity's parameters. The characters `%`,
+/// `?`, `&`, `=` and controls are percent-encoded, so that two identities are equal only if all their parts are.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Identity(Arc<str>);

@@ -21,8 +21,8 @@ impl Manifest {
     /// Reads the text of a `provider.toml`.
     ///
     /// # Errors
-    /// If the text is no TOML, has a key that is not known or lacks one that is needed, or if a value is not allowed. The message
-    /// names the field and what is allowed there; line and column count from 1.
+    /// If the text is no TOML, has a key that is not known or lacks one that is needed, or if a value is not allowed.
+    /// The message names the field and what is allowed there; line and column count from 1.
     ///
     /// # Examples
     /// ```

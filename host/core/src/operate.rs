@@ -1,6 +1,7 @@
 //! An operator's commands for a provider: pause and resume. They are the same on one machine and in AWS.
 //!
-//! The control item is changed first, because it decides; then the mapping, which only saves deliveries that would be gated.
+//! The control item is changed first, because it decides; then the mapping, which only saves deliveries that would be
+//! gated.
 //!
 //! ```
 //! # #[cfg(feature = "testing")]

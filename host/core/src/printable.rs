@@ -1,7 +1,8 @@
 //! Which characters may not reach a terminal or a log line as they are.
 
-/// Whether a character makes a terminal do something, breaks a line, or makes a text look like another: controls (C0, DEL, C1),
-/// the separators of lines and paragraphs, and what turns the direction of writing (Unicode Standard Annex 9, section 2).
+/// Whether a character makes a terminal do something, breaks a line, or makes a text look like another: controls (C0,
+/// DEL, C1), the separators of lines and paragraphs, and what turns the direction of writing (Unicode Standard Annex 9,
+/// section 2).
 ///
 /// All of these are in the basic plane: one unit of UTF-16 each.
 #[must_use]

@@ -1,18 +1,20 @@
-//! The sink of records: newline-delimited JSON in an object store, `PROVIDER/DAY/OWNER/CHUNK.ndjson`, or `CHUNK.ndjson.zst` if it
-//! is compressed.
+//! The sink of records: newline-delimited JSON in an object store, `PROVIDER/DAY/OWNER/CHUNK.ndjson`, or
+//! `CHUNK.ndjson.zst` if it is compressed.
 //!
-//! Objects are created, never overwritten. An owner numbers its chunks of a day in order, and takes the next number only when it
-//! knows that the last chunk is stored (`put`). Therefore at most one put of an owner and day can be in flight, and always the
-//! one behind the highest stored number. A worker that recovers an expired claim *seals* its owner (`recovery`): it creates empty
-//! objects under that number, under each name that the owner may give it. From then on the owner's put fails, it stores nothing
-//! more on that day, and the chunks that the recovering worker has read are complete.
+//! Objects are created, never overwritten. An owner numbers its chunks of a day in order, and takes the next number
+//! only when it knows that the last chunk is stored (`put`). Therefore at most one put of an owner and day can be in
+//! flight, and always the one behind the highest stored number. A worker that recovers an expired claim *seals* its
+//! owner (`recovery`): it creates empty objects under that number, under each name that the owner may give it. From
+//! then on the owner's put fails, it stores nothing more on that day, and the chunks that the recovering worker has
+//! read are complete.
 //!
-//! A put whose outcome is unknown is settled in the same way by the owner itself: an empty object under the same name, and
-//! whichever of the two was first stays.
+//! A put whose outcome is unknown is settled in the same way by the owner itself: an empty object under the same name,
+//! and whichever of the two was first stays.
 //!
-//! Precondition: until the items of a day are finished in the ledger, the day's objects must not be moved or deleted, the empty
-//! ones included. Copying is always allowed. If the highest chunk is missing, its owner is sealed at a number that it has passed,
-//! and a chunk that is missing cannot say which items it holds: these may be fetched and stored again.
+//! Precondition: until the items of a day are finished in the ledger, the day's objects must not be moved or deleted,
+//! the empty ones included. Copying is always allowed. If the highest chunk is missing, its owner is sealed at a number
+//! that it has passed, and a chunk that is missing cannot say which items it holds: these may be fetched and stored
+//! again.
 
 mod compression;
 mod line;
@@ -55,8 +57,8 @@ pub fn owner_folder(provider: &str, day: Day, owner: &Owner) -> Path {
 /// An error of the sink.
 #[derive(Debug, thiserror::Error)]
 pub enum SinkError {
-    /// The object exists already: this owner was sealed, because its claims had expired. Items that it has not stored belong to
-    /// other owners.
+    /// The object exists already: this owner was sealed, because its claims had expired. Items that it has not stored
+    /// belong to other owners.
     #[error("{0} already exists: another worker considers this one dead and recovers its items")]
     Sealed(Path),
     /// The disk or the quota is full.

@@ -1,5 +1,5 @@
-//! For tests, here and in other crates: a ledger in memory, a scripted fetcher, a store that fails by a plan, and the contract
-//! suite for ledgers.
+//! For tests, here and in other crates: a ledger in memory, a scripted fetcher, a store that fails by a plan, and the
+//! contract suite for ledgers.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

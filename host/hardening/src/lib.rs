@@ -6,7 +6,8 @@
 //! need, it can read only the files that it needs and write only to its own folders, and other processes of the same
 //! user cannot read its memory.
 //!
-//! Each layer applies if the system supports it (Linux; the layer for files needs kernel 5.19), and each can be turned off.
+//! Each layer applies if the system supports it (Linux; the layer for files needs kernel 5.19), and each can be turned
+//! off.
 //!
 //! Begin with [`restrict`], which applies a [`Policy`]; [`probe`] only tries the layers. This crate knows nothing of
 //! components, isolates no component from another, and reads no settings: the caller passes the folders and the
@@ -25,8 +26,9 @@ pub use policy::Policy;
 pub use report::{Layer, Outcome, Report};
 pub use settings::{Hardening, SettingsError};
 
-/// Gives up all rights but those of a policy, for the calling thread and the threads and processes that it starts from then on. Call it
-/// before the process starts other threads. Layers that the system does not support are left out and listed in the report.
+/// Gives up all rights but those of a policy, for the calling thread and the threads and processes that it starts from
+/// then on. Call it before the process starts other threads. Layers that the system does not support are left out and
+/// listed in the report.
 ///
 /// ```no_run
 /// use damper_hardening::{Hardening, Policy, restrict};
@@ -54,7 +56,8 @@ pub fn restrict(policy: &Policy, hardening: Hardening) -> Report {
     report
 }
 
-/// Tries each layer that is wanted and concerns a thread alone, in a thread that ends with it. The process keeps its rights.
+/// Tries each layer that is wanted and concerns a thread alone, in a thread that ends with it. The process keeps its
+/// rights.
 #[must_use]
 pub fn probe(wanted: Hardening) -> Report {
     let hardening = Hardening { dumps: false, ..wanted };

@@ -38,7 +38,8 @@ const SYSTEM_FOLDERS: [&str; 16] = [
 const LIBRARY_FOLDERS: [&str; 6] = ["/lib", "/lib32", "/lib64", "/nix/store", "/usr/lib", "/usr/lib64"];
 
 impl Policy {
-    /// A process that fetches: it reads what every program reads and what is added, opens connections, and starts itself.
+    /// A process that fetches: it reads what every program reads and what is added, opens connections, and starts
+    /// itself.
     #[must_use]
     pub fn for_fetching() -> Self {
         let folders = |folders: &[&str]| folders.iter().map(PathBuf::from).collect::<Vec<_>>();

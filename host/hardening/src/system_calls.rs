@@ -1,5 +1,6 @@
-//! System calls: seccomp. All calls that are not listed are allowed, because any release of a library may start to use another call. The
-//! list holds calls that this program never makes, and with which attacks on the kernel or on other processes begin.
+//! System calls: seccomp. All calls that are not listed are allowed, because any release of a library may start to use
+//! another call. The list holds calls that this program never makes, and with which attacks on the kernel or on other
+//! processes begin.
 
 use std::collections::BTreeMap;
 
@@ -105,8 +106,8 @@ const REFUSED_TO_COMPUTE: &[c_long] = &[
     libc::SYS_pidfd_open,
 ];
 
-/// The flags of `clone` that make namespaces. In a user namespace of its own a process has all rights, and reaches parts of the kernel
-/// that are made for administrators.
+/// The flags of `clone` that make namespaces. In a user namespace of its own a process has all rights, and reaches
+/// parts of the kernel that are made for administrators.
 const NAMESPACES: [c_int; 7] = [
     libc::CLONE_NEWCGROUP,
     libc::CLONE_NEWIPC,
@@ -131,7 +132,8 @@ pub(crate) fn restrict_system_calls(policy: &Policy) -> Result<(), String> {
     };
     let namespaces: Result<Vec<_>, _> = NAMESPACES.iter().map(with_flag).collect();
     rules.insert(libc::SYS_clone, namespaces.map_err(|error| error.to_string())?);
-    // A filter cannot read the flags of `clone3`, which lie in memory. The C library uses `clone` where the kernel seems not to have it.
+    // A filter cannot read the flags of `clone3`, which lie in memory. The C library uses `clone` where the kernel
+    // seems not to have it.
     let without_clone3 = Rules::from([(libc::SYS_clone3, Vec::new())]);
     refuse(rules, EPERM).and_then(|()| refuse(without_clone3, ENOSYS))
 }

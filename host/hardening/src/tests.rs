@@ -58,7 +58,8 @@ fn a_process_makes_no_namespace_and_still_starts_threads_and_programs() {
         assert!(has(&report, Layer::SystemCalls));
         for flag in [libc::CLONE_NEWUSER, libc::CLONE_NEWNET, libc::CLONE_NEWUSER | libc::CLONE_NEWNS] {
             let flags = libc::c_ulong::from((flag | libc::SIGCHLD).unsigned_abs());
-            // SAFETY: without a stack and without shared memory it does what `fork` does; a child, which must not come to be, ends at once.
+            // SAFETY: without a stack and without shared memory it does what `fork` does; a child, which must not come
+            // to be, ends at once.
             let child = unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) };
             if child == 0 {
                 // SAFETY: it ends the process and touches nothing of it.

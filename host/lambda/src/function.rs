@@ -1,5 +1,5 @@
-//! The function: it takes an event, runs the same pipeline as everywhere, and returns a response. The parts specific to Lambda
-//! are here: the response for the Kinesis mapping, the deadline, the tick over all providers.
+//! The function: it takes an event, runs the same pipeline as everywhere, and returns a response. The parts specific to
+//! Lambda are here: the response for the Kinesis mapping, the deadline, the tick over all providers.
 
 mod ad_hoc;
 mod batch;
@@ -88,7 +88,8 @@ impl Function {
         }
     }
 
-    /// A provider's pipeline. Earlier crashes while its component ran are recorded first, so that what they mean holds from the first fetch.
+    /// A provider's pipeline. Earlier crashes while its component ran are recorded first, so that what they mean holds
+    /// from the first fetch.
     async fn load_pipeline(&self, provider: &str) -> Result<Arc<Pipeline>, ProviderError> {
         let pipeline = self.providers.pipeline(provider)?;
         let (ledger, mapping, now) = (&*self.stores.ledger, &*self.stores.mapping, self.stores.clock.now());
@@ -106,7 +107,8 @@ impl Function {
         Ok(pipeline)
     }
 
-    /// A provider that cannot be worked for is stopped for all invocations, until its package is mended and it is resumed.
+    /// A provider that cannot be worked for is stopped for all invocations, until its package is mended and it is
+    /// resumed.
     async fn stop_provider(&self, provider: &str, error: &ProviderError) {
         let (ledger, mapping, now) = (&*self.stores.ledger, &*self.stores.mapping, self.stores.clock.now());
         if let Err(error) = operate::stop(ledger, mapping, provider, now, OpenedBy::Config, &error.to_string()).await {

@@ -1,5 +1,5 @@
-//! Structured logs: one JSON object per line on standard output, where Lambda collects them beside the metrics. Text from a guest
-//! is a JSON string, never a line of its own, so it cannot forge logs or metrics.
+//! Structured logs: one JSON object per line on standard output, where Lambda collects them beside the metrics. Text
+//! from a guest is a JSON string, never a line of its own, so it cannot forge logs or metrics.
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::FmtSpan;

@@ -39,7 +39,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Gives up what the function does not need: it reads its package and what every program reads, and writes to the temporary folder alone.
+/// Gives up what the function does not need: it reads its package and what every program reads, and writes to the
+/// temporary folder alone.
 fn give_up_rights(settings: &Settings) {
     let mut policy = Policy::for_fetching();
     policy.readable.push(settings.package.clone());

@@ -1,5 +1,5 @@
-//! Metrics as lines of CloudWatch's embedded metric format on standard output: CloudWatch makes metrics of them, and no call
-//! of an API is needed. One document for each invocation and provider, and one for each kind of failure.
+//! Metrics as lines of CloudWatch's embedded metric format on standard output: CloudWatch makes metrics of them, and no
+//! call of an API is needed. One document for each invocation and provider, and one for each kind of failure.
 //!
 //! Format: <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>.
 

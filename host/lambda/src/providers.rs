@@ -1,5 +1,5 @@
-//! The providers of the package, each with its pipeline, made when it is first needed: what a package holds that nobody asks for
-//! costs nothing.
+//! The providers of the package, each with its pipeline, made when it is first needed: what a package holds that nobody
+//! asks for costs nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -81,8 +81,8 @@ struct LoadedProviders {
 }
 
 impl PackagedProviders {
-    /// The providers of the package in this folder, which may use so much memory together: those `assigned` to this function, or all. Nothing
-    /// of them is read yet.
+    /// The providers of the package in this folder, which may use so much memory together: those `assigned` to this
+    /// function, or all. Nothing of them is read yet.
     ///
     /// # Errors
     /// If the folder holds no package.

@@ -22,8 +22,8 @@ pub(crate) struct Settings {
     pub(crate) compression: Compression,
     /// `DAMPER_STREAM_PREFIX`: a stream's name is this and the provider's.
     pub(crate) stream_prefix: String,
-    /// `DAMPER_PROVIDERS`: the providers of the package that this function works for, separated by commas; none: all of them. The others
-    /// have functions of their own.
+    /// `DAMPER_PROVIDERS`: the providers of the package that this function works for, separated by commas; none: all of
+    /// them. The others have functions of their own.
     pub(crate) providers: Option<BTreeSet<String>>,
     /// `DAMPER_LOG`: what is logged, in the syntax of `RUST_LOG`; none: `info`.
     pub(crate) log: Option<String>,
@@ -31,14 +31,15 @@ pub(crate) struct Settings {
     pub(crate) clock_offset_seconds: i64,
     /// `LAMBDA_TASK_ROOT`: where the package was unpacked.
     pub(crate) package: PathBuf,
-    /// `AWS_LAMBDA_FUNCTION_NAME`, with `DAMPER_ALIAS` where that is set: whose mappings are governed. Those of an alias are listed
-    /// under its name alone.
+    /// `AWS_LAMBDA_FUNCTION_NAME`, with `DAMPER_ALIAS` where that is set: whose mappings are governed. Those of an
+    /// alias are listed under its name alone.
     pub(crate) function: String,
     /// `DAMPER_HARDENING`: which layers of hardening are wanted; all, where it says nothing.
     pub(crate) hardening: Hardening,
     /// `SSL_CERT_FILE`, `SSL_CERT_DIR` and `AWS_CA_BUNDLE`: certificates of authorities that are read.
     pub(crate) certificates: Vec<PathBuf>,
-    /// `AWS_LAMBDA_FUNCTION_MEMORY_SIZE`, in bytes: what the function may use. None: where Lambda does not say, the machine does.
+    /// `AWS_LAMBDA_FUNCTION_MEMORY_SIZE`, in bytes: what the function may use. None: where Lambda does not say, the
+    /// machine does.
     pub(crate) memory_bytes: Option<u64>,
 }
 

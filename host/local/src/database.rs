@@ -1,8 +1,8 @@
 //! One SQLite file, one thread that writes to it, and one that reads.
 //!
 //! **Group commit.** The writer takes what waits in its queue, at most [`MAX_GROUP`] jobs, runs all of it in one
-//! transaction and commits with one fsync; only then does it answer each job. Every answer is therefore durable, and many
-//! callers at once share one fsync. If a job fails, all are rolled back and run again one by one, so that none
+//! transaction and commits with one fsync; only then does it answer each job. Every answer is therefore durable, and
+//! many callers at once share one fsync. If a job fails, all are rolled back and run again one by one, so that none
 //! fails because of another.
 //!
 //! Several processes may use one file at once: a writer that finds it locked waits up to [`BUSY_TIMEOUT`].

@@ -115,9 +115,9 @@ impl DeadLetters {
         self.database.read(move |connection| find(connection, id)).await
     }
 
-    /// Feed letters again, in one transaction: each payload becomes a new entry that arrives at `now`, its ledger row opens
-    /// again with no attempts and is due at once, and the letter is marked and kept. Returns how many; a letter that was
-    /// redriven before is not fed twice.
+    /// Feed letters again, in one transaction: each payload becomes a new entry that arrives at `now`, its ledger row
+    /// opens again with no attempts and is due at once, and the letter is marked and kept. Returns how many; a letter
+    /// that was redriven before is not fed twice.
     ///
     /// # Errors
     /// If the database fails; then none was redriven.

@@ -1,11 +1,11 @@
 //! Exports the sink as one stream: a day of a provider, or all its days in order.
 //!
-//! NDJSON is the lines as they were stored, byte for byte. CSV is for spreadsheets: objects and JSON bodies are compact JSON
-//! in one cell, and a cell of text that a spreadsheet would run as a formula (it begins with `=`, `+`, `-`, `@`, a
+//! NDJSON is the lines as they were stored, byte for byte. CSV is for spreadsheets: objects and JSON bodies are compact
+//! JSON in one cell, and a cell of text that a spreadsheet would run as a formula (it begins with `=`, `+`, `-`, `@`, a
 //! tab or a carriage return, and is no number) gets an apostrophe before it. Use NDJSON for verbatim text.
 //!
-//! Objects are read in chunks. At most one line of at most [`MAX_LINE_BYTES`] is in memory and, of a compressed object, one
-//! decompressed chunk.
+//! Objects are read in chunks. At most one line of at most [`MAX_LINE_BYTES`] is in memory and, of a compressed object,
+//! one decompressed chunk.
 
 mod csv_rows;
 
@@ -83,8 +83,8 @@ pub enum ExportError {
     Write(#[from] std::io::Error),
 }
 
-/// Write all records of `provider`, of one day or of all days in order, to `writer`, which is flushed at the end. Objects
-/// are read in the order of their names: by day, then by owner, then by chunk.
+/// Write all records of `provider`, of one day or of all days in order, to `writer`, which is flushed at the end.
+/// Objects are read in the order of their names: by day, then by owner, then by chunk.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -153,7 +153,8 @@ async fn list_objects(
     Ok(found)
 }
 
-/// Whether the name is `PROVIDER/DAY/OWNER/CHUNK.ndjson` or `CHUNK.ndjson.zst`; anything else in the folder is somebody else's.
+/// Whether the name is `PROVIDER/DAY/OWNER/CHUNK.ndjson` or `CHUNK.ndjson.zst`; anything else in the folder is somebody
+/// else's.
 fn is_chunk(path: &Path) -> bool {
     let parts: Vec<_> = path.parts().collect();
     matches!(&parts[..], [_, day, _, _] if Day::from_str(day.as_ref()).is_ok()) && Compression::of(path).is_some()

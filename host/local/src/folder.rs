@@ -1,9 +1,9 @@
 //! The sink on disk: a folder as an object store whose objects are durable and never overwritten.
 //!
 //! `object_store`'s own `LocalFileSystem` with `fsync` does the work: a put goes to a temporary file `NAME#1`, which is
-//! synced, linked into place (where the name is taken, that is `AlreadyExists`) and the folders synced, new ones included. A
-//! name that ends in `#` and digits is neither listed nor read. This module adds a check at start, with errors that
-//! say what to do, and the removal of temporary files that crashes leave behind.
+//! synced, linked into place (where the name is taken, that is `AlreadyExists`) and the folders synced, new ones
+//! included. A name that ends in `#` and digits is neither listed nor read. This module adds a check at start, with
+//! errors that say what to do, and the removal of temporary files that crashes leave behind.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
@@ -127,8 +127,8 @@ fn try_put(path: &Path, draft: &Path, linked: &Path) -> Result<(), FolderError> 
     File::open(path).and_then(|folder| folder.sync_all()).map_err(refused)
 }
 
-/// Remove temporary files that are older than [`LEFTOVER_AGE`] at `now`; returns how many. A file that cannot be read or removed
-/// is left for the next time.
+/// Remove temporary files that are older than [`LEFTOVER_AGE`] at `now`; returns how many. A file that cannot be read
+/// or removed is left for the next time.
 #[must_use]
 pub fn clean(path: &Path, now: Timestamp) -> u64 {
     clean_below(path, now, DEPTH)

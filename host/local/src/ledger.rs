@@ -212,7 +212,8 @@ const NEXT_CONTROL: &str = "UPDATE control SET version = ?3, item = ?4 WHERE pro
 const STORE_LETTER: &str = "
 INSERT INTO dead_letters (provider, sequence, identity, day, reason, letter) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
 ON CONFLICT (provider, sequence) DO UPDATE SET
-    identity = excluded.identity, day = excluded.day, reason = excluded.reason, letter = excluded.letter, redriven = NULL
+    identity = excluded.identity, day = excluded.day, reason = excluded.reason, letter = excluded.letter,
+    redriven = NULL
 WHERE excluded.identity IS NOT NULL";
 
 fn change_slots(connection: &Connection, provider: &str, request: &SlotRequest<'_>) -> Result<Granted, SqlError> {

@@ -1,7 +1,7 @@
 //! The local stand-in for a Kinesis event source mapping: it delivers one provider's batches in order, one at a time.
 //!
-//! It decides nothing about pace: batch size and enabled are the mapping's, and everything else is the pipeline's. An entry whose
-//! item waits for long holds up no others: it is passed over until it is due.
+//! It decides nothing about pace: batch size and enabled are the mapping's, and everything else is the pipeline's. An
+//! entry whose item waits for long holds up no others: it is passed over until it is due.
 
 mod redeliveries;
 #[cfg(test)]
@@ -34,7 +34,8 @@ pub struct PollerSettings {
     pub look_again: Duration,
     /// How long it waits before it delivers again after a batch of which nothing ended.
     pub redeliver_after: Duration,
-    /// How long it waits for items that wait, where nothing else is left and it does not watch; it ends rather than wait longer.
+    /// How long it waits for items that wait, where nothing else is left and it does not watch; it ends rather than
+    /// wait longer.
     pub wait_at_most: Duration,
     /// How long its lease of the stream lasts; it is renewed every third of it.
     pub lease: Duration,
@@ -131,8 +132,8 @@ enum Next {
 }
 
 impl Poller {
-    /// A poller for `provider`, which needs no stream yet. It ends soon after `stop` turns true, or its sender is dropped
-    /// while it is true.
+    /// A poller for `provider`, which needs no stream yet. It ends soon after `stop` turns true, or its sender is
+    /// dropped while it is true.
     #[must_use]
     pub fn new(
         provider: &str,
@@ -286,7 +287,8 @@ impl Poller {
                 renewals.tick().await;
                 match self.hold().await {
                     Ok(Hold::Held) => {}
-                    // The ledger's claims keep both from fetching the same; what this one finishes is recorded by the other.
+                    // The ledger's claims keep both from fetching the same; what this one finishes is recorded by the
+                    // other.
                     Ok(Hold::Other { until }) => {
                         tracing::warn!(provider = self.provider, %until, "another poller holds the lease of this stream; the claims prevent that an item is fetched twice");
                     }

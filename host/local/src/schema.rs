@@ -1,4 +1,5 @@
-//! The schema of the database: every table, key and lifetime on one screen, and the marks by which a file is recognised.
+//! The schema of the database: every table, key and lifetime on one screen, and the marks by which a file is
+//! recognised.
 //!
 //! | table | a row is | key | lifetime |
 //! | --- | --- | --- | --- |
@@ -26,8 +27,8 @@ pub const APPLICATION_ID: i32 = 0x4441_4d50;
 /// The `PRAGMA user_version` of this schema. A database with a higher one is refused.
 pub const VERSION: i32 = 1;
 
-/// Columns that came later: table, name and declaration. A file that lacks one is given it when it is opened for writing; an earlier
-/// release reads and writes that file as before.
+/// Columns that came later: table, name and declaration. A file that lacks one is given it when it is opened for
+/// writing; an earlier release reads and writes that file as before.
 pub(crate) const ADDED_COLUMNS: [(&str, &str, &str); 1] = [("slots", "since", "INTEGER NOT NULL DEFAULT 0")];
 
 /// The whole schema.

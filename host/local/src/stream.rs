@@ -1,8 +1,8 @@
 //! The stream in SQLite: entries in order, a checkpoint, and what each entry came to.
 //!
-//! One shard a provider. Entries after the checkpoint that have not ended are delivered, in order; the checkpoint moves only past
-//! what has ended. Unlike a shard in Kinesis it keeps account of each entry, so that one that waits holds up no others. One poller
-//! at a time delivers: it holds a lease.
+//! One shard a provider. Entries after the checkpoint that have not ended are delivered, in order; the checkpoint moves
+//! only past what has ended. Unlike a shard in Kinesis it keeps account of each entry, so that one that waits holds up
+//! no others. One poller at a time delivers: it holds a lease.
 //!
 //! Ended entries before the checkpoint are not read again. They stay, and may be trimmed one day.
 
@@ -144,8 +144,8 @@ impl SqliteStream {
         Ok(self.database.write(work).await?)
     }
 
-    /// The entries after the checkpoint that have not ended, in order: at most `limit` of them and [`MAX_BATCH_BYTES`] of payload,
-    /// and at least one if there is one.
+    /// The entries after the checkpoint that have not ended, in order: at most `limit` of them and [`MAX_BATCH_BYTES`]
+    /// of payload, and at least one if there is one.
     ///
     /// # Errors
     /// If the database fails.
@@ -154,14 +154,15 @@ impl SqliteStream {
         Ok(self.read(provider, query).await?.entries)
     }
 
-    /// The entries that are wanted and have not ended: at most [`MAX_BATCH_BYTES`] of payload, and at least one if there is one.
+    /// The entries that are wanted and have not ended: at most [`MAX_BATCH_BYTES`] of payload, and at least one if
+    /// there is one.
     pub(crate) async fn read(&self, provider: &str, query: BatchQuery) -> Result<BatchEntries, DatabaseError> {
         let provider = provider.to_owned();
         self.database.read(move |connection| read_entries(connection, &provider, &query)).await
     }
 
-    /// Record what a batch came to and move the checkpoint to just before `report.first_unfinished`, or past the batch. An
-    /// entry's first end stays; the checkpoint never moves back, nor past an entry that has not ended.
+    /// Record what a batch came to and move the checkpoint to just before `report.first_unfinished`, or past the batch.
+    /// An entry's first end stays; the checkpoint never moves back, nor past an entry that has not ended.
     ///
     /// # Errors
     /// If the report names a sequence number that is none of this stream's, or the database fails.

@@ -1,7 +1,7 @@
 //! Prints every figure that docs/CONTROL.md holds Damper to, beside the peers' figures in the same run.
 //!
-//! `make bench-control`, or `cargo run --release -p damper-sim --example bench-control -- [SEEDS [WORD]]`; ten seeds where
-//! nothing is said, and with a word those sections alone whose title has it.
+//! `make bench-control`, or `cargo run --release -p damper-sim --example bench-control -- [SEEDS [WORD]]`; ten seeds
+//! where nothing is said, and with a word those sections alone whose title has it.
 
 use std::error::Error;
 use std::path::Path;

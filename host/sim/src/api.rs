@@ -1,10 +1,10 @@
 //! An API as a state machine in virtual time: for each call it computes the response and its time.
 //!
 //! ```text
-//!   call --> dark? --> shut out? --> over the rate? --> too many at once? --> [queue for a worker] --> [work] --> answer
+//!   call -> dark? --> shut out? --> over the rate? --> too many at once? --> [queue for a worker] --> [work] -> answer
 //!             |            |              |                    |                                         |
-//!          nothing,       429            429                  429                        slower the more there are at once;
-//!       or 503 at once                                                                 lost if the API goes dark meanwhile
+//!          nothing,       429            429                  429                   slower the more there are at once;
+//!       or 503 at once                                                            lost if the API goes dark meanwhile
 //! ```
 //!
 //! [`Conditions`] describe an API's behaviour, and a [`Plan`] says how they change over time. The plan is known

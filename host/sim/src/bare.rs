@@ -1,7 +1,7 @@
 //! The limiter alone: one or more algorithms with work to do, against one API, event by event.
 //!
-//! There is no pipeline here, no ledger, no batch: what is measured is what an algorithm does with an API, and nothing else.
-//! Events of one instant happen in the order in which they came to be, so that a run is the same every time.
+//! There is no pipeline here, no ledger, no batch: what is measured is what an algorithm does with an API, and nothing
+//! else. Events of one instant happen in the order in which they came to be, so that a run is the same every time.
 
 mod client;
 
@@ -48,8 +48,9 @@ pub fn run(setting: &Setting, limiters: Vec<Box<dyn ConcurrencyLimiter>>) -> Rec
     run.recorder.finish(setting.duration)
 }
 
-/// Run one client whose work comes in invocations of `items` items each, one after another: none starts before all calls of the
-/// one before have ended. `restored`: each begins with a limiter of its own, which goes on from what the last one saved.
+/// Run one client whose work comes in invocations of `items` items each, one after another: none starts before all
+/// calls of the one before have ended. `restored`: each begins with a limiter of its own, which goes on from what the
+/// last one saved.
 #[must_use]
 pub fn run_in_invocations(
     setting: &Setting,

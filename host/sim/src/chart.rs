@@ -1,4 +1,5 @@
-//! A run over time as an SVG: what is in flight and what may be, what comes back, how long it takes, and the batch size.
+//! A run over time as an SVG: what is in flight and what may be, what comes back, how long it takes, and the batch
+//! size.
 //!
 //! Grey marks the times when the API was down; a strip on top shows when the breaker kept calls away from it.
 

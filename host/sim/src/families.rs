@@ -1,6 +1,7 @@
 //! Randomly drawn APIs that no algorithm is tuned on. They expose algorithms that do well on the named scenarios alone.
 //!
-//! A family's n-th API follows from n alone. Latencies lie between 50 ms and 3 s, with anything from little to much noise.
+//! A family's n-th API follows from n alone. Latencies lie between 50 ms and 3 s, with anything from little to much
+//! noise.
 
 use std::time::Duration;
 

@@ -13,7 +13,7 @@
 //!   Scenario ---> Api (answers)              ConcurrencyLimiter (decides)
 //!       |              ^   |                             ^   |
 //!       |              |   v                             |   v
-//!       +----------> bare: the events of one or more algorithms against one API ----> Record ----> tables, JSON, charts
+//!       +----------> bare: the events of one or more algorithms against one API ---> Record ---> tables, JSON, charts
 //! ```
 
 pub mod algorithm;

@@ -1,8 +1,8 @@
 //! Published algorithms for the same job, in Damper's place: each faithful to its source, which its docs name, and held
 //! to a figure that its authors published. They live in the simulator alone.
 //!
-//! All are given what they can use: no more than the slots, a minimum of one, and the same beginning as Damper's own limiter
-//! (`initial`). None of them knows Retry-After, a rate, or a breaker, because their sources do not.
+//! All are given what they can use: no more than the slots, a minimum of one, and the same beginning as Damper's own
+//! limiter (`initial`). None of them knows Retry-After, a rate, or a breaker, because their sources do not.
 
 pub mod aimd;
 pub mod article;

@@ -8,8 +8,8 @@
 //!                      +--- batch size --- MemoryMapping, whose changes take a while
 //! ```
 //!
-//! Only what is outside of the pipeline is simulated. tokio's clock is paused and moves on by itself when nothing can run, so
-//! that an hour takes seconds; chance is seeded, and the same seed gives the same bytes.
+//! Only what is outside of the pipeline is simulated. tokio's clock is paused and moves on by itself when nothing can
+//! run, so that an hour takes seconds; chance is seeded, and the same seed gives the same bytes.
 
 mod article;
 mod books;

@@ -1,10 +1,11 @@
 //! The scenarios that Vector's authors published for their ARC, so that ours can be held to their figures.
 //!
 //! Source: vectordotdev/vector, `tests/data/adaptive-concurrency/*.yaml` and the sink in
-//! `src/sinks/util/adaptive_concurrency/tests.rs` that they run against: so many requests, at once; an answer takes 0.1 s;
-//! what is over a limit on concurrency or on requests in the last second is refused after 0.1 s ("defer") or never answered
-//! ("drop", given up after 1 s). Failed requests are tried again after 1, 2, 3, 5 ... 30 s. In Vector they keep their permit
-//! meanwhile ([`Retries::Held`]), so that its ARC sees no refusal at all but only how long a request took with all its tries.
+//! `src/sinks/util/adaptive_concurrency/tests.rs` that they run against: so many requests, at once; an answer takes 0.1
+//! s; what is over a limit on concurrency or on requests in the last second is refused after 0.1 s ("defer") or never
+//! answered ("drop", given up after 1 s). Failed requests are tried again after 1, 2, 3, 5 ... 30 s. In Vector they
+//! keep their permit meanwhile ([`Retries::Held`]), so that its ARC sees no refusal at all but only how long a request
+//! took with all its tries.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};

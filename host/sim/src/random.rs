@@ -24,7 +24,8 @@ impl Random {
 
     /// True with this probability.
     pub fn chance(&mut self, probability: f64) -> bool {
-        // No draw where there is no chance, so that a model without errors does not depend on there being an error rate.
+        // No draw where there is no chance, so that a model without errors does not depend on there being an error
+        // rate.
         probability > 0.0 && self.unit() < probability
     }
 

@@ -1,7 +1,7 @@
 //! A scenario: an API over time, the work, the mapping, and how long to look at it; as a TOML file.
 //!
-//! Unknown keys are an error, and an error names the key and what is allowed there. `host/sim/scenarios/` holds those that the
-//! figures in docs/CONTROL.md are made of.
+//! Unknown keys are an error, and an error names the key and what is allowed there. `host/sim/scenarios/` holds those
+//! that the figures in docs/CONTROL.md are made of.
 
 mod check;
 mod file;

@@ -1,7 +1,7 @@
 //! The swarm: whole clusters in virtual time under random faults, with what Damper promises checked after every call.
 //!
 //! ```text
-//!   seed --> Case (setup, fault plan) --> Cluster: processes --ports with faults--> ledger, sink, mappings, streams, clock
+//!   seed --> Case (setup, fault plan) --> Cluster: processes --faulty ports--> ledger, sink, mappings, streams, clock
 //!                 ^                          |         |
 //!                 |                          |         +--requests--> SwarmApi, which counts them
 //!              Shrinker <-- Violation <-- Invariants
@@ -71,9 +71,10 @@ fn run_once(case: &Case, is_traced: bool) -> std::io::Result<Outcome> {
     Ok(runtime.block_on(async { Cluster::new(case, is_traced).run().await }))
 }
 
-/// Whether a case takes much longer than it does where its API refuses nothing. A refusal may cost what it asks for, and the last
-/// failed item its backoff. That it takes 1.5 times as long at most holds in the mean of many seeds, which the scenarios check. In a
-/// single one the limiter may learn a rate that is too low; but not one below a request a second.
+/// Whether a case takes much longer than it does where its API refuses nothing. A refusal may cost what it asks for,
+/// and the last failed item its backoff. That it takes 1.5 times as long at most holds in the mean of many seeds, which
+/// the scenarios check. In a single one the limiter may learn a rate that is too low; but not one below a request a
+/// second.
 fn is_slow(case: &Case, took: Duration) -> std::io::Result<Option<Violation>> {
     let mut calm = case.clone();
     let mut pauses = Duration::ZERO;

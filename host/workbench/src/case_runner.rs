@@ -271,8 +271,8 @@ impl CaseRunner {
     }
 }
 
-/// The origins that settings name and that a manifest's hosts do not cover, as an operator would grant them by name: a local
-/// API's base URL.
+/// The origins that settings name and that a manifest's hosts do not cover, as an operator would grant them by name: a
+/// local API's base URL.
 fn private_origins(manifest: &Manifest, config: &BTreeMap<String, String>) -> BTreeSet<Origin> {
     let covered = |origin: &Origin| {
         let is_plain_https = origin.is_https() && origin.port() == 443;

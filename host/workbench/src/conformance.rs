@@ -1,7 +1,7 @@
 //! Conformance: derives the faults of an API from one good case, and judges how the provider handles each.
 //!
-//! The faults, and which failures are right for each, are in `faults`; the ids that try to break out of a URL in `ids`; the
-//! rules of the contract in `contract`. docs/TESTING.md says why each is judged as it is.
+//! The faults, and which failures are right for each, are in `faults`; the ids that try to break out of a URL in `ids`;
+//! the rules of the contract in `contract`. docs/TESTING.md says why each is judged as it is.
 
 mod contract;
 mod faults;
@@ -33,7 +33,8 @@ use verdict::{Secrets, TrialResult};
 
 /// The exchanges of a case to each of which every fault is applied; of a longer case the first and the last ones.
 const MAX_EXCHANGES: usize = 4;
-/// How long a call may take whose API answers. No measure of the provider, which a busy machine makes slow, but an end for one that sleeps.
+/// How long a call may take whose API answers. No measure of the provider, which a busy machine makes slow, but an end
+/// for one that sleeps.
 const MAX_CALL: Duration = Duration::from_secs(10);
 
 /// An error that stops the suite before it begins.

@@ -1,4 +1,5 @@
-//! A dead letter's bundle as a case: the same item, the answers that the API gave then, and the failure that came of them.
+//! A dead letter's bundle as a case: the same item, the answers that the API gave then, and the failure that came of
+//! them.
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -2,12 +2,12 @@
 //!
 //! From the Companies House developer hub: the company profile in the public data API's reference
 //! (<https://developer-specs.company-information.service.gov.uk/companies-house-public-data-api/reference/company-profile>),
-//! its guides to authentication and rate limiting (`/guides/authentication`, `/guides/rateLimiting` there), and, for what
-//! these leave out, its forum: the body of a 401 (<https://forum.aws.chdev.org/t/3599>) and the headers
+//! its guides to authentication and rate limiting (`/guides/authentication`, `/guides/rateLimiting` there), and, for
+//! what these leave out, its forum: the body of a 401 (<https://forum.aws.chdev.org/t/3599>) and the headers
 //! `X-Ratelimit-Reset` and its kin (<https://forum.aws.chdev.org/t/2880>), which tell when the five minutes are over.
 //!
-//! An id is a company number: eight digits, or a prefix of one or two letters (SC, NI, OC, R...) and digits to make eight
-//! characters of it. `445790` and `sc 1234` are read as `00445790` and `SC001234`, as people write them.
+//! An id is a company number: eight digits, or a prefix of one or two letters (SC, NI, OC, R...) and digits to make
+//! eight characters of it. `445790` and `sc 1234` are read as `00445790` and `SC001234`, as people write them.
 
 use damper_sdk::prelude::*;
 use serde::Deserialize;

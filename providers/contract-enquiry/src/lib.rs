@@ -1,12 +1,13 @@
-//! A contract enquiry by SOAP, in the style of the UK life-and-pensions industry: what a policy is worth, what it pays, and
-//! to whom.
+//! A contract enquiry by SOAP, in the style of the UK life-and-pensions industry: what a policy is worth, what it pays,
+//! and to whom.
 //!
-//! The service is a synthetic one. The industry's own messages are Origo's standards, which are not reproduced here: names,
-//! namespace and error codes are made up. The way such services work is not: an envelope of SOAP 1.1
-//! (<https://www.w3.org/TR/2000/NOTE-SOAP-20000508/>) or 1.2 (<https://www.w3.org/TR/soap12-part1/>), a client certificate as
-//! credential with the user name of WS-Security beside it (the UsernameToken Profile 1.1 of OASIS, whose password is
-//! optional, and left out: a secret never enters a provider), faults with HTTP 500, business errors inside a 200, and
-//! hours in which it is closed. It is meant to be copied: `soap.rs` knows envelopes, `contract.rs` the one message.
+//! The service is a synthetic one. The industry's own messages are Origo's standards, which are not reproduced here:
+//! names, namespace and error codes are made up. The way such services work is not: an envelope of SOAP 1.1
+//! (<https://www.w3.org/TR/2000/NOTE-SOAP-20000508/>) or 1.2 (<https://www.w3.org/TR/soap12-part1/>), a client
+//! certificate as credential with the user name of WS-Security beside it (the UsernameToken Profile 1.1 of OASIS, whose
+//! password is optional, and left out: a secret never enters a provider), faults with HTTP 500, business errors inside
+//! a 200, and hours in which it is closed. It is meant to be copied: `soap.rs` knows envelopes, `contract.rs` the one
+//! message.
 //!
 //! An id is a policy number as the service writes it. A record is JSON: the contract with its valuations, benefits,
 //! contributions and parties. The param `valuation_date` asks for another day than the provider's.
@@ -95,7 +96,8 @@ fn business_error(code: &str, said: String) -> Failure {
         "CE1001" | "CE1002" => Failure::not_found(said),
         // The caller may not use the service at all, which an operator has to see to.
         "CE2001" => Failure::unauthorized(said),
-        // The caller may not see this policy: another firm's client. It says nothing of the next one, so the provider goes on.
+        // The caller may not see this policy: another firm's client. It says nothing of the next one, so the provider
+        // goes on.
         "CE2002" => Failure::rejected(said),
         // The enquiry: not valid, or of a product that the service does not value.
         "CE3001" | "CE3002" => Failure::rejected(said),

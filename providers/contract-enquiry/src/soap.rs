@@ -1,5 +1,5 @@
-//! Envelopes of SOAP 1.1 and 1.2: made with a WS-Security user name, opened with their faults told from their bodies. No
-//! attachments, no signatures, no addressing.
+//! Envelopes of SOAP 1.1 and 1.2: made with a WS-Security user name, opened with their faults told from their bodies.
+//! No attachments, no signatures, no addressing.
 
 use damper_sdk::prelude::*;
 use damper_sdk::xml::Element;
@@ -58,8 +58,8 @@ impl Version {
 
 /// The body of the envelope that an answer holds, or its fault as a failure.
 ///
-/// A fault comes with HTTP 500, in 1.2 also with 400, and from some services with 200. An error page with such a status is
-/// what the status says.
+/// A fault comes with HTTP 500, in 1.2 also with 400, and from some services with 200. An error page with such a status
+/// is what the status says.
 pub(crate) fn body(answer: http::Response) -> Result<Element, Failure> {
     let opened = match answer.status() {
         200..=299 | 400 | 500 => answer.xml().and_then(open),

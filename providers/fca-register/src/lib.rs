@@ -5,12 +5,12 @@
 //! answers were recorded by <https://github.com/craigpotter/fca-php-sdk> (`tests/Fixtures`) and
 //! <https://github.com/release-art/fca-api> (its table of status codes), both from the API itself.
 //!
-//! An id is a firm reference number (FRN): six or seven digits. The API answers HTTP 200 whatever it has to say: a firm is
-//! there, is unknown, or the credentials are not accepted, and its `Status` tells which. Reference and recordings disagree
-//! on two of these codes (`-11` and `-21`: unknown firm, or bad request), so the message beside them decides.
+//! An id is a firm reference number (FRN): six or seven digits. The API answers HTTP 200 whatever it has to say: a firm
+//! is there, is unknown, or the credentials are not accepted, and its `Status` tells which. Reference and recordings
+//! disagree on two of these codes (`-11` and `-21`: unknown firm, or bad request), so the message beside them decides.
 //!
-//! A record is one firm's details. `Name`, `Address`, `Permission` and the like are in it as links to further resources,
-//! which are left as they are: each would be a request of its own.
+//! A record is one firm's details. `Name`, `Address`, `Permission` and the like are in it as links to further
+//! resources, which are left as they are: each would be a request of its own.
 
 use damper_sdk::prelude::*;
 use damper_sdk::text;

@@ -6,8 +6,8 @@
 //! same names; the intervals among them (`strike`, `contractSize`, `coupon`, `expiration`, `maturity`) are JSON, as in
 //! `[100, null]`.
 //!
-//! The answer has one result for each job: `data` with the instruments found, `warning` where none was found, `error` for
-//! a job that is refused. A record is the answer as it came. A 429 carries no Retry-After of necessity, but
+//! The answer has one result for each job: `data` with the instruments found, `warning` where none was found, `error`
+//! for a job that is refused. A record is the answer as it came. A 429 carries no Retry-After of necessity, but
 //! `ratelimit-reset`, in seconds (an IETF draft).
 
 use std::collections::BTreeMap;

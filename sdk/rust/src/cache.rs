@@ -1,8 +1,8 @@
 //! A small memory that outlives a call: a session login, a token.
 //!
-//! Each call runs in a fresh instance, so a `static` forgets. This does not, but it may at any time: it is memory
-//! of one process, bounded (keys of 256 bytes, values of 64 KiB, 1 MiB in all; what is larger is not kept), and cleared whenever
-//! a call fails as `unauthorized`, so that an expired login is made anew.
+//! Each call runs in a fresh instance, so a `static` forgets. This does not, but it may at any time: it is memory of
+//! one process, bounded (keys of 256 bytes, values of 64 KiB, 1 MiB in all; what is larger is not kept), and cleared
+//! whenever a call fails as `unauthorized`, so that an expired login is made anew.
 //!
 //! ```
 //! use damper_sdk::prelude::*;

@@ -15,7 +15,8 @@ pub enum FailureKind {
     Unavailable,
     /// The API did not answer in time. Treated like `Unavailable`.
     TimedOut,
-    /// The API does not accept the credential. No attempt is spent; the provider stops until an operator has seen to it.
+    /// The API does not accept the credential. No attempt is spent; the provider stops until an operator has seen to
+    /// it.
     Unauthorized,
     /// The API has no such record. Final.
     NotFound,

@@ -126,9 +126,9 @@ pub struct Request {
 impl Request {
     /// Fills `{name}` in the URL's path or query.
     ///
-    /// The value is percent-encoded whole (RFC 3986, all but unreserved characters), so that an id with slashes, quotes,
-    /// newlines or another script's letters stays inside its segment. A value that no segment can carry, empty or of
-    /// dots alone, is [`Error::BadValue`], which `?` makes `rejected`. A placeholder in the host is refused.
+    /// The value is percent-encoded whole (RFC 3986, all but unreserved characters), so that an id with slashes,
+    /// quotes, newlines or another script's letters stays inside its segment. A value that no segment can carry, empty
+    /// or of dots alone, is [`Error::BadValue`], which `?` makes `rejected`. A placeholder in the host is refused.
     ///
     /// ```
     /// # use damper_sdk::prelude::*;
@@ -173,8 +173,8 @@ impl Request {
         self
     }
 
-    /// Lets the host apply a credential of provider.toml. The secret itself never enters the provider. An API that wants
-    /// more than one, such as a client certificate and a key, is given them one after another.
+    /// Lets the host apply a credential of provider.toml. The secret itself never enters the provider. An API that
+    /// wants more than one, such as a client certificate and a key, is given them one after another.
     ///
     /// ```
     /// # use damper_sdk::prelude::*;

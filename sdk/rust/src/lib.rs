@@ -72,10 +72,10 @@ pub mod xml;
 
 /// Makes a plain function the provider that this crate is.
 ///
-/// The function takes `&`[`FetchRequest`] and returns a [`Result`] of [`Record`] and [`Failure`], or of types that
-/// turn into these. There is one provider in a crate. The attribute leaves the function as it is, so tests call it as any
-/// other; for wasm32 it adds the component's export, and the custom section `damper:sdk` by which the
-/// host knows which contract the component was made for.
+/// The function takes `&`[`FetchRequest`] and returns a [`Result`] of [`Record`] and [`Failure`], or of types that turn
+/// into these. There is one provider in a crate. The attribute leaves the function as it is, so tests call it as any
+/// other; for wasm32 it adds the component's export, and the custom section `damper:sdk` by which the host knows which
+/// contract the component was made for.
 ///
 /// ```
 /// use damper_sdk::prelude::*;

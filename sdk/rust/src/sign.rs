@@ -33,7 +33,7 @@ pub enum Algorithm {
 
 /// Why the host gave no signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Error {
+pub enum SignError {
     /// The manifest names no such credential, or it is not of kind `hmac`.
     NoSuchCredential(String),
     /// The operator bound no secret to it.
@@ -42,13 +42,13 @@ pub enum Error {
 
 /// A missing secret is the operator's to mend: `unauthorized`. A credential that the manifest does not name is the
 /// provider's mistake: `other("config")`.
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
+impl From<SignError> for Failure {
+    fn from(error: SignError) -> Self {
         match error {
-            Error::NoSuchCredential(name) => {
+            SignError::NoSuchCredential(name) => {
                 Failure::other("config", format!("provider.toml has no credential `{name}` of kind hmac"))
             }
-            Error::NoSecret(name) => {
+            SignError::NoSecret(name) => {
                 Failure::unauthorized(format!("no secret is bound to the credential `{name}`; bind one in damper.toml"))
             }
         }
@@ -93,8 +93,8 @@ impl Signature {
 ///
 /// # Errors
 ///
-/// [`Error`], where the credential is not there or has no secret.
-pub fn hmac_sha256(credential: &str, payload: impl AsRef<[u8]>) -> Result<Signature, Error> {
+/// [`SignError`], where the credential is not there or has no secret.
+pub fn hmac_sha256(credential: &str, payload: impl AsRef<[u8]>) -> Result<Signature, SignError> {
     backend::sign(credential, Algorithm::HmacSha256, payload.as_ref())
 }
 
@@ -102,8 +102,8 @@ pub fn hmac_sha256(credential: &str, payload: impl AsRef<[u8]>) -> Result<Signat
 ///
 /// # Errors
 ///
-/// [`Error`], where the credential is not there or has no secret.
-pub fn hmac_sha512(credential: &str, payload: impl AsRef<[u8]>) -> Result<Signature, Error> {
+/// [`SignError`], where the credential is not there or has no secret.
+pub fn hmac_sha512(credential: &str, payload: impl AsRef<[u8]>) -> Result<Signature, SignError> {
     backend::sign(credential, Algorithm::HmacSha512, payload.as_ref())
 }
 
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn a_missing_secret_stops_the_provider() {
-        let failure = Failure::from(Error::NoSecret("api".to_owned()));
+        let failure = Failure::from(SignError::NoSecret("api".to_owned()));
         assert_eq!(failure.kind, FailureKind::Unauthorized);
     }
 }

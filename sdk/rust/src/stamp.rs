@@ -6,7 +6,8 @@ pub const WIT_VERSION: &str = "0.1.0";
 /// The version of this SDK.
 pub const SDK_VERSION: &str = env!("CARGO_PKG_VERSION");
 
-// The macro `concat!` takes no constants, so the contract's version is spelled out again; a test holds the two together.
+// The macro `concat!` takes no constants, so the contract's version is spelled out again; a test holds the two
+// together.
 const TEXT: &str = concat!(r#"{"wit":"0.1.0","sdk":""#, env!("CARGO_PKG_VERSION"), r#"","language":"rust"}"#);
 
 /// The section's bytes: an array, since a static in a custom section must hold no pointer.

@@ -26,10 +26,10 @@
 //! assert_eq!(failure.kind, FailureKind::TimedOut);
 //! ```
 //!
-//! The script is the thread's own: tests run side by side. Like the host it refuses the headers that are the
-//! host's, and keeps its cache from one [`Api::run`] to the next. In wasm
-//! this module is there with the feature `testing` alone, which a provider names in its `[dev-dependencies]`: `damper test --wasm`
-//! then runs the same tests in the engine of production.
+//! The script is the thread's own: tests run side by side. Like the host it refuses the headers that are the host's,
+//! and keeps its cache from one [`Api::run`] to the next. In wasm this module is there with the feature `testing`
+//! alone, which a provider names in its `[dev-dependencies]`: `damper test --wasm` then runs the same tests in the
+//! engine of production.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -166,8 +166,8 @@ impl Expectation<'_> {
         self
     }
 
-    /// Expects the host to be asked for a credential, and after it for each further one of these. Without this, none may be
-    /// asked for.
+    /// Expects the host to be asked for a credential, and after it for each further one of these. Without this, none
+    /// may be asked for.
     pub fn credential(mut self, name: impl Into<String>) -> Self {
         self.expected.credentials.push(name.into());
         self

@@ -11,8 +11,9 @@
 /// The most characters of foreign text that a message carries.
 const EXCERPT_CHARS: usize = 160;
 
-/// The beginning of a text, at most 160 characters of it, on one line and without what could disguise it; empty if nothing
-/// readable is left. For what an API says and what an item holds, before it becomes part of a message or a line of the log.
+/// The beginning of a text, at most 160 characters of it, on one line and without what could disguise it; empty if
+/// nothing readable is left. For what an API says and what an item holds, before it becomes part of a message or a line
+/// of the log.
 pub fn short(text: &str) -> String {
     excerpt(text).unwrap_or_default()
 }

@@ -1,5 +1,5 @@
-//! XML documents (1.0, with namespaces), read safely: for SOAP and other APIs that do not speak JSON. Behind the feature
-//! `xml`.
+//! XML documents (1.0, with namespaces), read safely: for SOAP and other APIs that do not speak JSON. Behind the
+//! feature `xml`.
 //!
 //! Harmful XML is refused as `malformed`: a document type (and with it every entity of one's own, within the document
 //! or outside), a nesting, a number of elements or a namespace that no record needs. This is a reader, and [`escape`]

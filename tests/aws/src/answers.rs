@@ -20,7 +20,8 @@ pub struct BatchAnswer {
 impl BatchAnswer {
     /// The first sequence number that is to be delivered again; none: all is done.
     ///
-    /// An answer that Lambda would not understand panics: it names what is not in the batch, names nothing, or is an error.
+    /// An answer that Lambda would not understand panics: it names what is not in the batch, names nothing, or is an
+    /// error.
     pub fn first_unfinished(&self) -> Option<&str> {
         let answer = self.answer.as_ref().unwrap_or_else(|error| panic!("the function failed: {error}"));
         let failures =

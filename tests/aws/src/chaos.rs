@@ -7,7 +7,8 @@ use damper_stand_ins::chaos::{ChaosProxy, Fault, ProxiedRequest, Rule};
 /// The seed of all chance in the proxies.
 const SEED: u64 = 11;
 
-/// A proxy before the stores (DynamoDB, S3, Kinesis, Secrets Manager), and one before Lambda's API. Without rules they only pass on.
+/// A proxy before the stores (DynamoDB, S3, Kinesis, Secrets Manager), and one before Lambda's API. Without rules they
+/// only pass on.
 #[derive(Debug)]
 pub struct Proxies {
     stores: ChaosProxy,

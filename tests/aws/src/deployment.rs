@@ -340,7 +340,8 @@ impl TestDeployment {
         ids_of(&*self.bucket).await
     }
 
-    /// The objects in the sink, a line for each: its name, when it was stored, and the ids in it. For a person whose test has failed.
+    /// The objects in the sink, a line for each: its name, when it was stored, and the ids in it. For a person whose
+    /// test has failed.
     pub async fn objects(&self) -> String {
         let objects: Vec<_> = self.bucket.list(Some(&ObjectPath::from("demo"))).try_collect().await.unwrap();
         let mut lines = Vec::new();

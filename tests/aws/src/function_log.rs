@@ -28,8 +28,8 @@ pub fn has(lines: &[LogLine], level: &str, text: &str) -> bool {
     logs(lines).iter().any(|line| line["level"] == level && line.to_string().contains(text))
 }
 
-/// Every line is what it has to be: nothing on standard error, JSON each, a metric's document as the specification wants it, a log
-/// line with its time and level.
+/// Every line is what it has to be: nothing on standard error, JSON each, a metric's document as the specification
+/// wants it, a log line with its time and level.
 pub fn assert_well_formed(lines: &[LogLine]) {
     assert!(!lines.is_empty(), "the function wrote nothing");
     let errors: Vec<_> = lines.iter().filter(|line| line.is_stderr).collect();

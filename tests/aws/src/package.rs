@@ -77,7 +77,8 @@ fn require_built(path: &str) -> PathBuf {
     path
 }
 
-/// Puts the demo provider with the operator's table into a package; in its manifest each of `edits` replaces a text by another.
+/// Puts the demo provider with the operator's table into a package; in its manifest each of `edits` replaces a text by
+/// another.
 pub fn add_demo(folder: &Path, settings: &str, edits: &[(&str, &str)]) {
     let (file, code) = &*DEMO;
     let manifest = edits.iter().fold(file.manifest_text.clone(), |manifest, (from, to)| {

@@ -1,4 +1,5 @@
-//! From the start of a process to the first request at the API: beside a bare function, and whatever else is in the package.
+//! From the start of a process to the first request at the API: beside a bare function, and whatever else is in the
+//! package.
 
 use std::path::Path;
 use std::time::Instant;

@@ -1,8 +1,9 @@
 //! The cost of a million records: Damper beside the article's design, on the same load, both run as they are.
 //!
-//! Measured: invocations, their billed time (rounded up to a millisecond, as Lambda does), CPU time, request units, calls. Not
-//! measured but taken over: the price of each, and the memory of 256 MB. The API answers after a second on average; both have ten
-//! requests in flight at most and batches of ten, and ours besides such batches as it chooses by itself.
+//! Measured: invocations, their billed time (rounded up to a millisecond, as Lambda does), CPU time, request units,
+//! calls. Not measured but taken over: the price of each, and the memory of 256 MB. The API answers after a second on
+//! average; both have ten requests in flight at most and batches of ten, and ours besides such batches as it chooses by
+//! itself.
 
 mod meter;
 mod prices;

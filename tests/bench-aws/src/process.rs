@@ -21,7 +21,8 @@ pub(crate) fn resident_memory(process: u32) -> anyhow::Result<Resident> {
     Ok(Resident { all: field("VmRSS:")?, own: field("RssAnon:")? })
 }
 
-/// The CPU time of a process since its start, in seconds, as far as the system's ticks tell (a hundredth of a second each).
+/// The CPU time of a process since its start, in seconds, as far as the system's ticks tell (a hundredth of a second
+/// each).
 pub(crate) fn cpu_seconds(process: u32) -> anyhow::Result<f64> {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
     // The name in parentheses may hold anything.

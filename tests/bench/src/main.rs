@@ -1,4 +1,5 @@
-//! Damper's benchmarks. Each prints a table with the peer or the bare loop measured in the same run; see docs/BENCHMARKS.md.
+//! Damper's benchmarks. Each prints a table with the peer or the bare loop measured in the same run; see
+//! docs/BENCHMARKS.md.
 //!
 //!     make bench
 

@@ -77,7 +77,8 @@ async fn pipeline_rate(manifest: &Manifest, plugin: &Arc<Plugin>) -> anyhow::Res
     let place = tempfile::tempdir()?;
     let (stores, stream) = open(place.path(), manifest, RECORDS).await?;
     let pipeline = Pipeline::with_limiter(manifest.clone(), plugin.clone(), stores, Box::new(Fixed::new(IN_FLIGHT)));
-    // In a task, as `damper run` has it: from outside of the workers every start of a try would go through their shared queue.
+    // In a task, as `damper run` has it: from outside of the workers every start of a try would go through their shared
+    // queue.
     tokio::spawn(work_off(pipeline, stream, manifest.name.clone())).await?
 }
 

@@ -1,5 +1,5 @@
-//! A library for `LD_PRELOAD`: it moves the clocks of a process, and holds or kills it, or has its disk full, at the moment in which a
-//! chunk gets its name.
+//! A library for `LD_PRELOAD`: it moves the clocks of a process, and holds or kills it, or has its disk full, at the
+//! moment in which a chunk gets its name.
 //!
 //! | variable | is the path of | which says |
 //! | --- | --- | --- |
@@ -15,8 +15,9 @@
 //! | `e` | "no space left on device" instead of the name |
 //! | `E` | "input/output error" after it got the name |
 //!
-//! A put is the one `linkat` that gives a temporary file (`NAME#1`) its name; see `host/local/src/folder.rs`. An example, because cargo
-//! builds a library of its own for an example, and builds examples with the tests. For Linux with glibc: elsewhere it is empty.
+//! A put is the one `linkat` that gives a temporary file (`NAME#1`) its name; see `host/local/src/folder.rs`. An
+//! example, because cargo builds a library of its own for an example, and builds examples with the tests. For Linux
+//! with glibc: elsewhere it is empty.
 #![cfg_attr(
     all(target_os = "linux", target_env = "gnu"),
     allow(
@@ -41,7 +42,8 @@ mod preloaded {
 
     /// A variable, read without the standard library's lock: the clock may be asked for by the holder.
     fn variable(name: &CStr) -> Option<PathBuf> {
-        // SAFETY: the name ends with a zero; what comes back is null or a text that ends with a zero and that nobody changes here.
+        // SAFETY: the name ends with a zero; what comes back is null or a text that ends with a zero and that nobody
+        // changes here.
         let value = unsafe { libc::getenv(name.as_ptr()) };
         if value.is_null() {
             return None;
@@ -55,8 +57,9 @@ mod preloaded {
     fn offsets() -> Option<&'static [AtomicI64; 2]> {
         static OFFSETS: OnceLock<Option<&'static [AtomicI64; 2]>> = OnceLock::new();
         *OFFSETS.get_or_init(|| {
-            // SAFETY: as in `variable`. The file is mapped for as long as the process lives; the mapping begins at a page, so that the
-            // numbers in it are aligned, and they are read as atomics alone. A file that is too short ends the process, and its test.
+            // SAFETY: as in `variable`. The file is mapped for as long as the process lives; the mapping begins at a
+            // page, so that the numbers in it are aligned, and they are read as atomics alone. A file that is too short
+            // ends the process, and its test.
             unsafe {
                 let path = libc::getenv(c"DAMPER_SHIM_CLOCKS".as_ptr());
                 if path.is_null() {

@@ -1,4 +1,5 @@
-//! A provider's file: read, looked through as before it is compiled, given another manifest and another stamp, and read again.
+//! A provider's file: read, looked through as before it is compiled, given another manifest and another stamp, and read
+//! again.
 
 use damper_plugins::component_file::{ComponentFile, SdkStamp, embed_manifest, embed_stamp};
 use damper_plugins::fuzzing::check_code;

@@ -13,7 +13,8 @@ const URL: &str = "https://api.example.org/";
 /// Headers that the host or the connection sets.
 const HOSTS_OWN: [&str; 6] = ["authorization", "connection", "content-length", "cookie", "host", "transfer-encoding"];
 
-/// The parts of the data: Retry-After, Date, a reset, a method, and headers, a name and a value each. Nothing that passes splits a request or sets what is the host's; a wait is read or left out, and one in digits is what they say.
+/// The parts of the data: Retry-After, Date, a reset, a method, and headers, a name and a value each. Nothing that
+/// passes splits a request or sets what is the host's; a wait is read or left out, and one in digits is what they say.
 pub fn headers(data: &[u8]) {
     let mut parts = parts(data);
     let mut next = || parts.next().unwrap_or_default();

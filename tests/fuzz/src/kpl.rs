@@ -5,8 +5,8 @@ use md5::{Digest, Md5};
 
 use crate::kinesis::aggregated::unpack;
 
-/// The items that are unpacked are parts of the record, in order and without overlap: no record grows. The bytes are taken as a
-/// whole record, and as the message within a record whose digest is right.
+/// The items that are unpacked are parts of the record, in order and without overlap: no record grows. The bytes are
+/// taken as a whole record, and as the message within a record whose digest is right.
 pub fn kpl(data: &[u8]) {
     check(&Bytes::copy_from_slice(data));
     let sealed = [&b"\xF3\x89\x9A\xC2"[..], data, &Md5::digest(data)[..]].concat();

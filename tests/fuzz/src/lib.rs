@@ -1,7 +1,7 @@
 //! The fuzz targets: each function takes any bytes, and asserts what must hold whatever they are.
 //!
-//! `fuzz/fuzz_targets` has a libFuzzer program for each, `fuzz/corpus` the inputs that are kept, and the test `corpora` runs every
-//! function over its corpus. docs/TESTING.md has what each asserts, and how to run them.
+//! `fuzz/fuzz_targets` has a libFuzzer program for each, `fuzz/corpus` the inputs that are kept, and the test `corpora`
+//! runs every function over its corpus. docs/TESTING.md has what each asserts, and how to run them.
 
 #![allow(clippy::panic, clippy::expect_used, reason = "a target tells what is wrong by panicking")]
 

@@ -10,8 +10,9 @@ const REPLACEMENT: &str = "[secret]";
 const MAX_SECRET_CHARACTERS: usize = 50;
 const NO_LIMIT: usize = 1 << 20;
 
-/// The data: a byte for the spelling, the secret, and what stands before and behind it. No spelling of a secret is left in a text, a body, a line for a person or a line of a log, whatever stands around it. All of them
-/// are bounded, and harmless to a terminal.
+/// The data: a byte for the spelling, the secret, and what stands before and behind it. No spelling of a secret is left
+/// in a text, a body, a line for a person or a line of a log, whatever stands around it. All of them are bounded, and
+/// harmless to a terminal.
 pub fn scrubber(data: &[u8]) {
     let [choice, data @ ..] = data else { return };
     let is_basic = choice & 0x80 != 0;

@@ -1,4 +1,5 @@
-//! The spellings of a secret, written down once more and in another way than in damper-plugins, so that one checks the other.
+//! The spellings of a secret, written down once more and in another way than in damper-plugins, so that one checks the
+//! other.
 
 use std::fmt::Write;
 
@@ -91,7 +92,8 @@ pub(crate) fn spell(secret: &str, choice: u8) -> Spelled {
     all.swap_remove(number)
 }
 
-/// The secret with something before and behind it, all in base64. Its core are the characters that hold no bit of anything else.
+/// The secret with something before and behind it, all in base64. Its core are the characters that hold no bit of
+/// anything else.
 fn within(secret: &str, name: &'static str, alphabet: &Alphabet, before: &[u8], behind: &[u8]) -> Spelled {
     let text = encode(&[before, secret.as_bytes(), behind].concat(), alphabet, true);
     let first = (before.len() * 8).div_ceil(6);

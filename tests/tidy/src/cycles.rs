@@ -1,7 +1,8 @@
 //! Files of a package that import each other in a circle.
 //!
-//! A file imports another if it names something in it by a path that begins with `crate`, `self` or `super`. A module that
-//! declares another (`mod x;`) does not import it by that alone. Unit tests are not looked at; packages of tests are.
+//! A file imports another if it names something in it by a path that begins with `crate`, `self` or `super`. A module
+//! that declares another (`mod x;`) does not import it by that alone. Unit tests are not looked at; packages of tests
+//! are.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,8 +1,8 @@
-//! Rules of style that a test can check, in the spirit of TigerBeetle's `tidy.zig`: each rule is a pure function from source text to
-//! findings. `tests/tidy.rs` applies them to the tree.
+//! Rules of style that a test can check, in the spirit of TigerBeetle's `tidy.zig`: each rule is a pure function from
+//! source text to findings. `tests/tidy.rs` applies them to the tree.
 //!
-//! A finding names file and line and says what to do. A rule has no switch for single places: if it is wrong about a place, the rule is
-//! changed here, in the open.
+//! A finding names file and line and says what to do. A rule has no switch for single places: if it is wrong about a
+//! place, the rule is changed here, in the open.
 
 pub mod crates;
 pub mod cycles;

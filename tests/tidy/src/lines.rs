@@ -7,7 +7,8 @@ use crate::tree::Source;
 const MAX_LINES: usize = 500;
 /// The longest line, in columns.
 const MAX_COLUMNS: usize = 120;
-/// Words that a newcomer does not understand, or that make a program a person, each with what to write. They are looked for in comments.
+/// Words that a newcomer does not understand, or that make a program a person, each with what to write. They are looked
+/// for in comments.
 const UNUSED_WORDS: [(&str, &str); 4] = [
     ("whoever ", "name the reader, the caller or the process"),
     ("utilize", "use"),
@@ -26,10 +27,12 @@ pub fn long_files(source: &Source) -> Vec<Finding> {
     vec![Finding::new(&source.path, lines, message)]
 }
 
-/// Lines that are too long. Nobody can break an address or a text that is compared.
+/// Lines that are too long. Nobody can break an address, a text that is compared, or a row of a table.
 #[must_use]
 pub fn long_lines(source: &Source) -> Vec<Finding> {
-    let is_long = |line: &str| line.chars().count() > MAX_COLUMNS && !line.contains("://") && !line.contains('"');
+    let is_row = |line: &str| line.trim_start().trim_start_matches(['/', '!']).trim_start().starts_with('|');
+    let cannot_break = |line: &str| line.contains("://") || line.contains('"') || is_row(line);
+    let is_long = |line: &str| line.chars().count() > MAX_COLUMNS && !cannot_break(line);
     let lines = source.text.lines().enumerate().filter(|(_, line)| is_long(line));
     lines
         .map(|(index, line)| {
@@ -81,12 +84,13 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_more_than_120_columns_is_found_but_for_addresses_and_texts() {
+    fn a_line_of_more_than_120_columns_is_found_but_for_addresses_texts_and_rows() {
         let line = "é".repeat(120);
         assert!(long_lines(&source(&line)).is_empty());
         let found = long_lines(&source(&format!("short\n{line}x")));
         assert_eq!(found[0].to_string(), "a.rs:2: 121 columns, at most 120: wrap it");
         assert!(long_lines(&source(&format!("// https://{line}"))).is_empty());
+        assert!(long_lines(&source(&format!("    //! | {line} |"))).is_empty());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The functions that an item passes, which docs/ARCHITECTURE.md lists: they exist under these names.
 //!
-//! A list is a table between `<!-- path: NAME -->` and `<!-- end -->`, with columns for the number, the file and the function, the last
-//! two between backticks.
+//! A list is a table between `<!-- path: NAME -->` and `<!-- end -->`, with columns for the number, the file and the
+//! function, the last two between backticks.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,6 @@
-//! Lists dead letters without reading each one whole. The bucket's listing has names, sizes and storage times; for a letter that is
-//! shown in one row only its head is read. The largest part of a letter, the exchanges of the last fetch, comes last.
+//! Lists dead letters without reading each one whole. The bucket's listing has names, sizes and storage times; for a
+//! letter that is shown in one row only its head is read. The largest part of a letter, the exchanges of the last
+//! fetch, comes last.
 
 use std::collections::BinaryHeap;
 use std::fmt;
@@ -47,8 +48,8 @@ impl Name {
 }
 
 impl Letters {
-    /// At most `limit` letters: those that were stored first, in the order in which they died. If a reason is given, letters are
-    /// read until there are enough with that reason, from the first 100,000 that were stored.
+    /// At most `limit` letters: those that were stored first, in the order in which they died. If a reason is given,
+    /// letters are read until there are enough with that reason, from the first 100,000 that were stored.
     ///
     /// # Errors
     /// If the bucket fails, or holds what is no letter.
@@ -70,7 +71,8 @@ impl Letters {
         Ok(letters)
     }
 
-    /// How many letters there are, by the bucket's listing. None where a reason is asked for: each letter would have to be read.
+    /// How many letters there are, by the bucket's listing. None where a reason is asked for: each letter would have to
+    /// be read.
     ///
     /// # Errors
     /// If the bucket fails.

@@ -36,8 +36,8 @@ pub enum RedriveError {
 }
 
 impl Letters {
-    /// Feed letters of a provider again through `feeder`, one after the other. A letter that was redriven before is not fed
-    /// twice.
+    /// Feed letters of a provider again through `feeder`, one after the other. A letter that was redriven before is not
+    /// fed twice.
     ///
     /// # Errors
     /// If the bucket, the ledger or the stream fails.

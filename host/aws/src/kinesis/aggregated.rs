@@ -5,11 +5,12 @@
 //!
 //! AggregatedRecord { repeated string partition_key_table = 1; repeated string explicit_hash_key_table = 2;
 //!                    repeated Record records = 3; }
-//! Record           { uint64 partition_key_index = 1; uint64 explicit_hash_key_index = 2; bytes data = 3; repeated Tag tags = 4; }
+//! Record           { uint64 partition_key_index = 1; uint64 explicit_hash_key_index = 2; bytes data = 3;
+//!                    repeated Tag tags = 4; }
 //! ```
 //!
-//! (awslabs/amazon-kinesis-producer, `aggregation-format.md`.) Only the data is wanted, so this reads the few shapes of protobuf
-//! that there are, and copies nothing.
+//! (awslabs/amazon-kinesis-producer, `aggregation-format.md`.) Only the data is wanted, so this reads the few shapes of
+//! protobuf that there are, and copies nothing.
 
 use bytes::Bytes;
 use md5::{Digest, Md5};
@@ -134,7 +135,9 @@ pub(super) mod tests {
 
     proptest! {
         #[test]
-        fn whatever_is_packed_comes_out_in_order(items in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..300), 1..20)) {
+        fn whatever_is_packed_comes_out_in_order(
+            items in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..300), 1..20),
+        ) {
             let slices: Vec<&[u8]> = items.iter().map(Vec::as_slice).collect();
             prop_assert_eq!(unpack(&pack(&slices).into()).unwrap(), slices);
         }

@@ -22,7 +22,8 @@ const RECORD_BYTES: usize = 1024 * 1024;
 /// The longest partition key, in characters.
 const KEY_CHARACTERS: usize = 256;
 
-/// A shard takes a thousand records a second: about a minute in all for one that takes none, and each that is taken begins anew.
+/// A shard takes a thousand records a second: about a minute in all for one that takes none, and each that is taken
+/// begins anew.
 const REFUSED_BACKOFF: Backoff =
     Backoff { first: Duration::from_millis(100), longest: Duration::from_secs(5), waits: 16 };
 
@@ -130,8 +131,8 @@ impl Feeder {
         Self { client, stream: stream.into(), random: RandomSource::System }
     }
 
-    /// Feed entries, in order as far as Kinesis keeps it: a record that is refused comes after those that were not. Entries
-    /// of one id go to one shard, where they meet.
+    /// Feed entries, in order as far as Kinesis keeps it: a record that is refused comes after those that were not.
+    /// Entries of one id go to one shard, where they meet.
     ///
     /// # Errors
     /// If the stream is missing, or refuses for about a minute; the error says how many were accepted.

@@ -2,8 +2,8 @@
 //! first.
 //!
 //! ```text
-//! the entry arrived today:  write today's row if it is new or due  --refused, with the row-->  decide  -->  write it at its version
-//! it arrived earlier:       read the rows since then               ------------------------->  decide  -->  write it at its version
+//! the entry arrived today:  write today's row if it is new or due  --refused, with the row--> decide --> write it at
+//! it arrived earlier:       read the rows since then               -------------------------> decide --> its version
 //! ```
 //!
 //! The decision itself is the one of all ledgers ([`decide_claim`]). Where an earlier day's claim has expired, both

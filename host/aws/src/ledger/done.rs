@@ -1,5 +1,5 @@
-//! Earlier ends of a redelivered batch's items. They are read a hundred at a time for half a read unit each; a refused claim would
-//! cost a write unit.
+//! Earlier ends of a redelivered batch's items. They are read a hundred at a time for half a read unit each; a refused
+//! claim would cost a write unit.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,8 +17,8 @@ const ACTION: &str = "read earlier results";
 const KEYS: usize = 100;
 
 impl DynamoLedger {
-    /// The entries that those of `identities` were fetched for on `day` which were. Reads are eventually consistent: what was
-    /// done a moment ago may be missing, and is then refused by its claim; what is done stays done.
+    /// The entries that those of `identities` were fetched for on `day` which were. Reads are eventually consistent:
+    /// what was done a moment ago may be missing, and is then refused by its claim; what is done stays done.
     pub(super) async fn read_done(
         &self,
         provider: &str,

@@ -1,5 +1,5 @@
-//! Finishes and releases: one conditional write each, fenced by the owner; a release also by the lease, which tells apart its owner's
-//! claims of an item.
+//! Finishes and releases: one conditional write each, fenced by the owner; a release also by the lease, which tells
+//! apart its owner's claims of an item.
 
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use damper_core::day::Day;
@@ -25,8 +25,8 @@ const GIVE_BACK: &str = "SET st = :retry, due = :due, err = :err REMOVE #owner, 
 const OPEN_AGAIN: &str = "SET st = :retry, due = :now, n = :none REMOVE #owner, lease, ab ADD g :one, v :one";
 
 impl DynamoLedger {
-    /// Open a dead row again: no attempts, due at `now`. `false`: its record has been fetched, and there is nothing to do. Any other
-    /// row, or none, is left as it is: the item can be claimed.
+    /// Open a dead row again: no attempts, due at `now`. `false`: its record has been fetched, and there is nothing to
+    /// do. Any other row, or none, is left as it is: the item can be claimed.
     ///
     /// # Errors
     /// If the table fails.
@@ -78,7 +78,8 @@ impl DynamoLedger {
         };
         let end = if letter.is_some() { DEAD } else { DONE };
         if let Some(letter) = &letter {
-            // Before the row says so: a crash in between leaves a claim that runs out, and a letter that is written again.
+            // Before the row says so: a crash in between leaves a claim that runs out, and a letter that is written
+            // again.
             self.letters.store(letter, Some(&claimed)).await?;
         }
         let message = letter.as_ref().map(|letter| letter.message.as_str());

@@ -18,12 +18,13 @@
 //! | `DONE` | who fetched | - | - | the entry it was fetched for | - | - |
 //! | `DEAD` | who gave up | - | - | the entry that was given up on | - | what went wrong |
 //!
-//! `n` counts attempts, `g` redrives. Times are whole microseconds since 1970 in UTC, `ttl` seconds. `ab` is JSON. The slots
-//! item has `v` and `slots`, JSON: owner to `[share, until]`. The control item has `v` and `item`, JSON. A parked entry has `sq`, its
-//! name in the stream, `arr`, when it came in, and `bytes`, its payload: at most 64 KiB, for a larger one is no item and becomes a dead
-//! letter at once. It has no `ttl`: it is all that there is of an entry that has not ended. `max_item_age` bounds its life, since it
-//! is taken up each time that it is due. A row's `ttl` outlasts each wait, which is a day at the most; only a provider that is
-//! stopped for longer than [`ROW_LIFETIME`] forgets the attempts of what is parked.
+//! `n` counts attempts, `g` redrives. Times are whole microseconds since 1970 in UTC, `ttl` seconds. `ab` is JSON. The
+//! slots item has `v` and `slots`, JSON: owner to `[share, until]`. The control item has `v` and `item`, JSON. A parked
+//! entry has `sq`, its name in the stream, `arr`, when it came in, and `bytes`, its payload: at most 64 KiB, for a
+//! larger one is no item and becomes a dead letter at once. It has no `ttl`: it is all that there is of an entry that
+//! has not ended. `max_item_age` bounds its life, since it is taken up each time that it is due. A row's `ttl` outlasts
+//! each wait, which is a day at the most; only a provider that is stopped for longer than [`ROW_LIFETIME`] forgets the
+//! attempts of what is parked.
 //!
 //! # Costs
 //! | a record is | read units | write units |
@@ -36,11 +37,12 @@
 //! | parked and taken up again, besides its claims | 1 and its size in 4 KB | 2, more if it is larger than 1 KB |
 //! | looked for by a tick, though nothing is due | 1 | 0 |
 //!
-//! A write costs one unit for each started kilobyte of the larger of the item before and after, also where its condition refuses
-//! it. A row is about 150 bytes, its provider's name and its identity, and up to [`ERROR_BYTES`] of error: with an identity of more
-//! than about 850 bytes (600 after a failure) every write costs two units, and with the longest, of 1,900 bytes, three. Each crash
-//! in a row adds about 60 bytes to `ab`. `host/aws/tests/it/ledger.rs` measures the writes against ministack, which counts by
-//! AWS's published rules, and all of it against DynamoDB Local where somebody has it; DynamoDB itself has not been asked.
+//! A write costs one unit for each started kilobyte of the larger of the item before and after, also where its
+//! condition refuses it. A row is about 150 bytes, its provider's name and its identity, and up to [`ERROR_BYTES`] of
+//! error: with an identity of more than about 850 bytes (600 after a failure) every write costs two units, and with the
+//! longest, of 1,900 bytes, three. Each crash in a row adds about 60 bytes to `ab`. `host/aws/tests/it/ledger.rs`
+//! measures the writes against ministack, which counts by AWS's published rules, and all of it against DynamoDB Local
+//! where somebody has it; DynamoDB itself has not been asked.
 //!
 //! DynamoDB deletes what is past its `ttl` within days, not at once: nothing here depends on it.
 
@@ -53,7 +55,8 @@ use damper_core::item::{Identity, SequenceNumber};
 use damper_core::ledger::LedgerError;
 use jiff::Timestamp;
 
-/// How long a row is kept after its last claim. It has to outlast the stream's retention: what was trimmed comes never again.
+/// How long a row is kept after its last claim. It has to outlast the stream's retention: what was trimmed comes never
+/// again.
 pub const ROW_LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// The longest error text that is stored, in bytes; a longer one is truncated.
 pub const ERROR_BYTES: usize = 256;

@@ -107,8 +107,8 @@ impl Table {
         }
     }
 
-    /// A write that a condition refused is charged like one that went through, by the size of the item that is there; the answer
-    /// does not say so.
+    /// A write that a condition refused is charged like one that went through, by the size of the item that is there;
+    /// the answer does not say so.
     fn count_refused_write(&self, item: Option<&Attributes>) {
         let kilobytes = item.map_or(0, size).div_ceil(1_024).max(1);
         self.counters.write.fetch_add(kilobytes as u64 * 1_000, Ordering::Relaxed);

@@ -69,7 +69,8 @@ impl<'a> Meter<'a> {
     }
 }
 
-/// The table of docs: (read, write) request units a record. `done_again` is what a record costs that is delivered again.
+/// The table of docs: (read, write) request units a record. `done_again` is what a record costs that is delivered
+/// again.
 async fn a_record_costs_what_the_table_says(endpoint: &str, done_again: (f64, f64)) {
     let ledger = TestTable::new(endpoint).await.ledger();
     let mut meter = Meter::new(&ledger);
@@ -210,7 +211,8 @@ async fn a_write_that_meets_anothers_transaction_is_tried_again() {
     assert_eq!(fake.requests().len(), 2);
 }
 
-/// Half a unit for an item, where a consistent read costs a whole one; each request's units are counted as DynamoDB tells them.
+/// Half a unit for an item, where a consistent read costs a whole one; each request's units are counted as DynamoDB
+/// tells them.
 #[tokio::test]
 async fn what_is_done_is_read_at_half_price() {
     let told = r#"{"Responses":{"t":[]},"ConsumedCapacity":[{"TableName":"t","CapacityUnits":0.5}]}"#;

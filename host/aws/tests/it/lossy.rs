@@ -1,4 +1,5 @@
-//! A network that passes each request on and loses the answer of some: the SDK believes that they failed, and sends them again.
+//! A network that passes each request on and loses the answer of some: the SDK believes that they failed, and sends
+//! them again.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -22,8 +23,8 @@ pub(crate) struct LossyNetwork {
 }
 
 impl LossyNetwork {
-    /// A configuration for clients of the services behind `endpoint`, with the SDK's retries as they are by default; they only wait
-    /// less.
+    /// A configuration for clients of the services behind `endpoint`, with the SDK's retries as they are by default;
+    /// they only wait less.
     pub(crate) fn config(endpoint: &str) -> (SdkConfig, Self) {
         let config = sdk_config(endpoint);
         let lossy = Self { inner: config.http_client().unwrap(), lost: Arc::default() };

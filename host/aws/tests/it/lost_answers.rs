@@ -30,7 +30,8 @@ async fn lossy_ledger(stand_in: &StandIn) -> (DynamoLedger, TestTable, LossyNetw
     (ledger, test_table, lossy)
 }
 
-/// A client that may repeat as many requests as it likes: the SDK's budget for repeats is meant for a service that answers sometimes.
+/// A client that may repeat as many requests as it likes: the SDK's budget for repeats is meant for a service that
+/// answers sometimes.
 fn lossy_client(stand_in: &StandIn) -> (aws_sdk_dynamodb::Client, LossyNetwork) {
     let (config, lossy) = LossyNetwork::config(stand_in.endpoint());
     let partition = RetryPartition::custom("lossy").token_bucket(TokenBucket::unlimited()).build();
@@ -205,7 +206,8 @@ async fn what_a_stream_took_twice_counts_as_fed_once() {
     assert_eq!(read_payloads(&kinesis, &stream).await.len(), 6);
 }
 
-/// A mapping that is being changed refuses the repeated change: it counts as pending, and the next tick reads what it is.
+/// A mapping that is being changed refuses the repeated change: it counts as pending, and the next tick reads what it
+/// is.
 #[tokio::test]
 async fn a_mapping_whose_answer_is_lost_is_pending_and_then_as_was_asked() {
     let uuid = "11111111-2222-3333-4444-555555555555";

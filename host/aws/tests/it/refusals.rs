@@ -1,5 +1,6 @@
-//! Requests that DynamoDB refuses regardless of the table's content, for example a reserved word in an expression. For each such
-//! mistake at least one stand-in refuses it too; a ledger that passes its contract on both therefore makes none.
+//! Requests that DynamoDB refuses regardless of the table's content, for example a reserved word in an expression. For
+//! each such mistake at least one stand-in refuses it too; a ledger that passes its contract on both therefore makes
+//! none.
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::ProvideErrorMetadata;

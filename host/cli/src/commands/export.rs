@@ -31,8 +31,8 @@ pub(crate) struct Export {
     day: Option<Day>,
 
     /// The output format
-    #[arg(long, value_enum, default_value_t = FormatArg::Ndjson)]
-    format: FormatArg,
+    #[arg(long, value_enum, default_value_t = ExportFormatArg::Ndjson)]
+    format: ExportFormatArg,
 
     /// The file to write; default: standard output
     #[arg(short, long, value_name = "FILE")]
@@ -44,7 +44,7 @@ pub(crate) struct Export {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum FormatArg {
+enum ExportFormatArg {
     Ndjson,
     Csv,
 }
@@ -81,8 +81,8 @@ fn write(
     writer: &mut (dyn Write + Send),
 ) -> Result<ExportSummary, CliError> {
     let format = match command.format {
-        FormatArg::Ndjson => export::Format::Ndjson,
-        FormatArg::Csv => export::Format::Csv,
+        ExportFormatArg::Ndjson => export::Format::Ndjson,
+        ExportFormatArg::Csv => export::Format::Csv,
     };
     let broken = if command.skip_broken { BrokenLines::Skip } else { BrokenLines::Fail };
     let exported = export::export(store, &command.provider, command.day, format, broken, writer);

@@ -44,7 +44,7 @@ pub(crate) struct Feed {
 
     /// The file's format; default: by its extension, else by its first line
     #[arg(long, value_enum)]
-    format: Option<FormatArg>,
+    format: Option<ItemFormatArg>,
 
     /// Enqueue malformed lines too: they become dead letters, with their bytes
     #[arg(long)]
@@ -60,9 +60,9 @@ pub(crate) struct Feed {
 
 /// A format, as it is named on the command line.
 #[derive(Debug, Clone, Copy)]
-struct FormatArg(ItemFormat);
+struct ItemFormatArg(ItemFormat);
 
-impl ValueEnum for FormatArg {
+impl ValueEnum for ItemFormatArg {
     fn value_variants<'a>() -> &'a [Self] {
         &[Self(ItemFormat::Ids), Self(ItemFormat::Csv), Self(ItemFormat::Ndjson)]
     }

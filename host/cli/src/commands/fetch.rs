@@ -1,5 +1,5 @@
-//! `damper fetch`: one record, now, with the requests it took. It is no entry of a stream and counts nowhere, but it draws
-//! from the provider's slots like any other.
+//! `damper fetch`: one record, now, with the requests it took. It is no entry of a stream and counts nowhere, but it
+//! draws from the provider's slots like any other.
 
 use std::time::Instant;
 

@@ -33,7 +33,8 @@ pub(crate) struct LockCommand {
 /// Show, pin and accept.
 ///
 /// # Errors
-/// If there is no damper.toml, or damper.lock cannot be used. A provider that cannot be looked at is told, and the exit says so.
+/// If there is no damper.toml, or damper.lock cannot be used. A provider that cannot be looked at is told, and the exit
+/// says so.
 pub(crate) fn run(command: &LockCommand, context: &Context) -> Result<Exit, CliError> {
     let config = context.config()?;
     let Some(file) = LockFile::of(&config) else {

@@ -101,7 +101,7 @@ fn read(path: &Path) -> Result<DeadLetter, CliError> {
 fn tell(report: RunReport, letter: &DeadLetter, as_json: bool) -> Result<Exit, CliError> {
     let component = report.digest;
     let Some(case) = report.cases.into_iter().next() else {
-        return Err(CliError::unexpected("replay the dead letter", "nothing was run"));
+        return Err(CliError::internal("replay the dead letter", "nothing was run"));
     };
     let is_same = case.has_passed();
     if as_json {

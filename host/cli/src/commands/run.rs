@@ -52,7 +52,8 @@ pub(crate) struct Run {
     #[arg(long)]
     watch: bool,
 
-    /// Write a chart of each provider's run into this folder, as PROVIDER.svg: limit, in flight, responses, latency, batch size
+    /// Write a chart of each provider's run into this folder, as PROVIDER.svg: limit, in flight, responses, latency,
+    /// batch size
     #[arg(long, value_name = "FOLDER")]
     charts: Option<PathBuf>,
 
@@ -180,7 +181,8 @@ impl<'a> Drain<'a> {
         Ok(pinned)
     }
 
-    /// Bind components to their settings. A component that cannot be bound is reported and returned as a line of the summary.
+    /// Bind components to their settings. A component that cannot be bound is reported and returned as a line of the
+    /// summary.
     async fn load_workers(&self, ready: Vec<Bound>) -> Result<(Vec<Worker>, Vec<ProviderSummary>), CliError> {
         let (mut workers, mut failed) = (Vec::new(), Vec::new());
         if ready.is_empty() {
@@ -242,7 +244,7 @@ impl<'a> Drain<'a> {
             tokio::select! {
                 biased;
                 Some(task) = tasks.join_next() => {
-                    let (worker, outcome) = task.map_err(|error| CliError::unexpected("run a provider", error))?;
+                    let (worker, outcome) = task.map_err(|error| CliError::internal("run a provider", error))?;
                     let outcome = outcome.map_error(CliError::from);
                     display.on_worker_ended(&worker, &outcome).await;
                     ended.push((worker, outcome));

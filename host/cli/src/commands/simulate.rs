@@ -78,7 +78,7 @@ pub(crate) fn run(command: &Simulate, context: &Context) -> Result<Exit, CliErro
 
 fn draw(command: &Simulate, simulation: &Simulation<'_>, context: &Context) -> Result<(), CliError> {
     let Some(path) = &command.svg else { return Ok(()) };
-    let svg = simulation.svg().map_err(|error| CliError::unexpected("draw the chart", error))?;
+    let svg = simulation.svg().map_err(|error| CliError::internal("draw the chart", error))?;
     std::fs::write(path, svg).map_err(CliError::file("write the chart", path))?;
     context.screen.say(format!("the chart is in {}", path.display()));
     Ok(())
@@ -103,7 +103,7 @@ impl From<PipelineRunError> for CliError {
     fn from(error: PipelineRunError) -> Self {
         match error {
             PipelineRunError::Manifest { .. } => Self::input(error.to_string(), "change the scenario"),
-            PipelineRunError::Runtime(_) | PipelineRunError::Books(_) => Self::unexpected("run the simulation", error),
+            PipelineRunError::Runtime(_) | PipelineRunError::Books(_) => Self::internal("run the simulation", error),
         }
     }
 }

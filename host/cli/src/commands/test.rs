@@ -108,8 +108,8 @@ pub(crate) struct Test {
 /// Run cases.
 ///
 /// # Errors
-/// If the provider cannot be built, or a case cannot be read. That a case fails is no error of that kind: it is told, and
-/// the exit says so.
+/// If the provider cannot be built, or a case cannot be read. That a case fails is no error of that kind: it is told,
+/// and the exit says so.
 pub(crate) fn run(command: &Test, context: &Context) -> Result<Exit, CliError> {
     if command.wasm {
         return wasm::run(&command.path, &command.arguments, context);
@@ -170,7 +170,7 @@ pub(crate) fn bench_of(file: ComponentFile, context: &Context) -> Result<CaseRun
         |error| match error {
             CaseRunnerError::Host(error) => CliError::Host(error),
             CaseRunnerError::Load(error) => CliError::load(provider, error.to_string()),
-            error => CliError::unexpected("set up the bench", error),
+            error => CliError::internal("set up the bench", error),
         },
     )
 }
@@ -209,7 +209,7 @@ fn wrong_cases(errors: Vec<damper_workbench::CaseError>, context: &Context) -> C
     for error in &errors {
         context.screen.error(error);
     }
-    last.unwrap_or_else(|| CliError::unexpected("read the cases", "nobody said why"))
+    last.unwrap_or_else(|| CliError::internal("read the cases", "nobody said why"))
 }
 
 fn tell(command: &Test, report: &RunReport, subject: &Subject) -> Result<Exit, CliError> {

@@ -1,4 +1,5 @@
-//! A deployment for a test, in moto: a function with its alias, table, bucket, streams and mappings; and a service that refuses.
+//! A deployment for a test, in moto: a function with its alias, table, bucket, streams and mappings; and a service that
+//! refuses.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -148,7 +149,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-/// AWS's standard variables for whoever goes to a stand-in, and nothing of this machine's own.
+/// AWS's standard variables for a process that uses a stand-in, and nothing of this machine's own.
 pub(crate) fn on_aws(command: &mut Command, endpoint: &str) {
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("AWS_") {

@@ -1,5 +1,5 @@
-//! The command line as people and scripts meet it: what it says, where, and with which exit code. Nothing is fetched here; that
-//! is `tests/e2e` of the workspace.
+//! The command line as people and scripts meet it: what it says, where, and with which exit code. Nothing is fetched
+//! here; that is `tests/e2e` of the workspace.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "test helpers fail by panicking")]
 
 mod aws;

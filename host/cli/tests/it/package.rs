@@ -45,7 +45,8 @@ fn components() -> PathBuf {
     std::env::current_exe().unwrap().ancestors().nth(3).unwrap().join("components")
 }
 
-/// Programs by their names: this machine's `true`, and the same with another architecture, or a newer glibc, in its headers.
+/// Programs by their names: this machine's `true`, and the same with another architecture, or a newer glibc, in its
+/// headers.
 fn write_programs(dir: &TestDir) {
     const MACHINE: usize = 18;
     let mut program = fs::read("/bin/true").unwrap();

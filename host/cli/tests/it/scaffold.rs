@@ -1,4 +1,5 @@
-//! `damper new`: a project of each language anywhere, or nothing at all; and what `damper build` says of folders it cannot build.
+//! `damper new`: a project of each language anywhere, or nothing at all; and what `damper build` says of folders it
+//! cannot build.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -37,14 +37,15 @@ pub enum ReadableBy {
     /// Only the user that runs `damper`.
     #[default]
     Owner,
-    /// The group of whoever runs it, too.
+    /// The group of that user, too.
     Group,
     /// Everybody on the machine.
     All,
 }
 
 impl ReadableBy {
-    /// The permissions that files and folders are made without (umask(2)). Nobody else may write, whoever may read.
+    /// The permissions that files and folders are made without (umask(2)). Nobody else may write, however many may
+    /// read.
     #[must_use]
     pub fn umask(self) -> Mode {
         match self {

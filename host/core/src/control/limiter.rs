@@ -13,7 +13,8 @@
 //!   completed:  Retry-After -> gate, rate | 429 -> level | failures -> breaker, level | latency -> level
 //! ```
 //!
-//! - `level`: the experiments that find how many in flight the API can handle; START, HOLD, RAMP, UP, CONFIRM, DOWN, RELIEF
+//! - `level`: the experiments that find how many in flight the API can handle; START, HOLD, RAMP, UP, CONFIRM, DOWN,
+//!   RELIEF
 //! - `latency`, `errors`: what it goes by
 //! - `retry_after`: the gate and the learned rate; `cause`: whether there is a rate behind refusals
 //! - `stall`: stop while nothing comes back

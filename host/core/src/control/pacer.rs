@@ -226,7 +226,9 @@ mod tests {
         }
 
         #[test]
-        fn next_is_never_in_the_past_and_may_be_used(rate in 0.01f64..10_000.0, now in 0u64..1_000_000, later in 0u64..5_000_000) {
+        fn next_is_never_in_the_past_and_may_be_used(
+            rate in 0.01f64..10_000.0, now in 0u64..1_000_000, later in 0u64..5_000_000,
+        ) {
             let mut pacer = Pacer::new(Some(rate));
             pacer.on_started(Duration::from_micros(now));
             let later = Duration::from_micros(later);

@@ -180,7 +180,9 @@ mod tests {
         }
 
         #[test]
-        fn never_more_than_the_quota_is_out(quota in 1..500_u64, steps in prop::collection::vec((0..50_u64, 0..50_u64), 1..100)) {
+        fn never_more_than_the_quota_is_out(
+            quota in 1..500_u64, steps in prop::collection::vec((0..50_u64, 0..50_u64), 1..100),
+        ) {
             let (mut usage, mut out) = (Usage::default(), 0);
             for (wanted, unspent) in steps {
                 out += usage.reserve(day(1), wanted, Some(quota));

@@ -1,8 +1,8 @@
 //! How many slots an owner gets beside others, of which there are never more than the hard cap.
 //!
 //! ```text
-//!   owners <= cap    each has at least one; an owner that renews keeps at most its max-min fair share while others wait
-//!   owners >  cap    one each, in turns: an owner that has held one for a turn gives it up to one that waits, and queues
+//!   owners <= cap  each has at least one; an owner that renews keeps at most its max-min fair share while others wait
+//!   owners >  cap  one each, in turns: an owner that has held one for a turn gives it up to one that waits, and queues
 //! ```
 //!
 //! While no owner waits, an owner gets as many free slots as it wants. A free slot goes to the owner that has waited
@@ -77,7 +77,8 @@ pub struct Decision {
     pub kept: Option<(Share, Timestamp)>,
 }
 
-/// Decide about a wish. `before`: the stored share of this owner, unless it has run out; `others`: the same of all others.
+/// Decide about a wish. `before`: the stored share of this owner, unless it has run out; `others`: the same of all
+/// others.
 ///
 /// ```
 /// use std::time::Duration;

@@ -45,8 +45,8 @@ const MOST_FAILURES: u32 = 1;
 /// something to write. Returns the item before the change.
 ///
 /// # Errors
-/// If the ledger fails and cannot say whether the change was written, or if others are quicker all the time. Then do not apply
-/// the same change again unless it sets a state.
+/// If the ledger fails and cannot say whether the change was written, or if others are quicker all the time. Then do
+/// not apply the same change again unless it sets a state.
 ///
 /// # Examples
 /// ```

@@ -92,9 +92,8 @@ async fn attempts_that_others_have_spent_do_not_end_an_item_untried() {
             now,
             lease: now + SPREAD,
         };
-        assert!(
-            matches!(fixture.ledger.claim(claim).await.unwrap(), Claim::Granted { attempt, .. } if attempt == second + 1)
-        );
+        let granted = fixture.ledger.claim(claim).await.unwrap();
+        assert!(matches!(granted, Claim::Granted { attempt, .. } if attempt == second + 1));
         let claimed = Claimed {
             identity,
             day: fixture.pipeline.today(),

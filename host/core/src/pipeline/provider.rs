@@ -23,7 +23,8 @@ use crate::pipeline::limiter_time::LimiterTime;
 use crate::pipeline::progress::Progress;
 use crate::pipeline::stores::Stores;
 
-/// One provider's pipeline in this process. It lives as long as the process, so that the limiter and the failure monitor remember.
+/// One provider's pipeline in this process. It lives as long as the process, so that the limiter and the failure
+/// monitor remember.
 ///
 /// ```
 /// # #[cfg(feature = "testing")]

@@ -1,5 +1,5 @@
-//! How the sink's objects are compressed. Both kinds are always read: the setting may have been different when an object was
-//! written.
+//! How the sink's objects are compressed. Both kinds are always read: the setting may have been different when an
+//! object was written.
 
 use std::fmt;
 use std::io;

@@ -1,9 +1,9 @@
 //! Storing one chunk, and finding out whether it is stored if the store returned an error.
 //!
-//! A put may return an error and have happened, or happen later: the response was lost, or the request is still in flight. If
-//! such a chunk counted as not stored, its items would be fetched and stored a second time. Therefore an error never counts as
-//! "not stored". The owner creates an *empty* object under the same name instead. Both puts are create-only, so the first to land
-//! stays:
+//! A put may return an error and have happened, or happen later: the response was lost, or the request is still in
+//! flight. If such a chunk counted as not stored, its items would be fetched and stored a second time. Therefore an
+//! error never counts as "not stored". The owner creates an *empty* object under the same name instead. Both puts are
+//! create-only, so the first to land stays:
 //!
 //! - the empty object: the chunk is not stored and never will be, however late its put lands;
 //! - the chunk: reading it back shows our own bytes. Only its owner ever stores content under this name.
@@ -79,7 +79,8 @@ pub(crate) async fn store_chunk(
         match look(store, &path, &content).await {
             Ok(Found::Ours) => return Stored::Yes,
             Ok(Found::Seal) => return Stored::Sealed(SinkError::Sealed(path)),
-            // S3 refuses a put that meets another one under the same name in the same way, and then neither may be there.
+            // S3 refuses a put that meets another one under the same name in the same way, and then neither may be
+            // there.
             Ok(Found::Nothing | Found::Other) | Err(_) => {}
         }
     }

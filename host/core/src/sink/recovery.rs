@@ -1,16 +1,17 @@
 //! Recovery of the records that an abandoned owner has stored.
 //!
-//! A claim expired: its owner crashed, or is very slow. Before the item is fetched again, that owner is *sealed*, so that it
-//! cannot store the item later, in addition to the second fetch; then its objects are read.
+//! A claim expired: its owner crashed, or is very slow. Before the item is fetched again, that owner is *sealed*, so
+//! that it cannot store the item later, in addition to the second fetch; then its objects are read.
 //!
-//! **Which number.** The highest stored number shows how far the owner has come. If a chunk is stored under it, the seal goes to
-//! the next number; if only empty objects exist, these are the seal, or a part of one that is completed. Gaps below do not
-//! matter: these chunks were moved away, and no put of them can be in flight, since an owner takes a number only when it knows
-//! that the chunk before is stored. They are not filled, either: an empty object could overwrite the chunk where it was moved to.
+//! **Which number.** The highest stored number shows how far the owner has come. If a chunk is stored under it, the
+//! seal goes to the next number; if only empty objects exist, these are the seal, or a part of one that is completed.
+//! Gaps below do not matter: these chunks were moved away, and no put of them can be in flight, since an owner takes a
+//! number only when it knows that the chunk before is stored. They are not filled, either: an empty object could
+//! overwrite the chunk where it was moved to.
 //!
-//! **It ends.** A seal is tried a fixed number of times, with pauses; each operation has a time limit; a call that waits for a
-//! recovery gives up when it is asked to stop (`BatchContext::has_stored`). Objects that were created until then do no harm, and
-//! the next recovery continues from them.
+//! **It ends.** A seal is tried a fixed number of times, with pauses; each operation has a time limit; a call that
+//! waits for a recovery gives up when it is asked to stop (`BatchContext::has_stored`). Objects that were created until
+//! then do no harm, and the next recovery continues from them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -38,7 +39,8 @@ const SEAL_PAUSE: Duration = Duration::from_millis(100);
 /// How many objects are read at a time.
 const READERS: usize = 4;
 
-/// The identities that an abandoned owner has stored, for one day. Seals the owner first: see the module's documentation.
+/// The identities that an abandoned owner has stored, for one day. Seals the owner first: see the module's
+/// documentation.
 ///
 /// # Errors
 /// If the store fails; nothing may be concluded then.
@@ -78,8 +80,8 @@ impl Numbered {
     }
 }
 
-/// The number that a seal has, and under which names it is missing there. The owner's compression is unknown, because it may be
-/// of another deployment: a seal is complete when all names are taken by empty objects.
+/// The number that a seal has, and under which names it is missing there. The owner's compression is unknown, because
+/// it may be of another deployment: a seal is complete when all names are taken by empty objects.
 fn missing(objects: &[Numbered]) -> (u32, Vec<Compression>) {
     let Some(highest) = objects.iter().map(|object| object.number).max() else {
         return (0, Compression::ALL.to_vec());
@@ -123,7 +125,8 @@ async fn seal(store: &dyn ObjectStore, provider: &str, abandoned: &Abandoned) ->
     Err(failed.unwrap_or(SinkError::NotSealed { folder, tries: SEAL_TRIES }))
 }
 
-/// The identities of one chunk. A chunk that has been moved away since it was listed has none: its identities are unknown.
+/// The identities of one chunk. A chunk that has been moved away since it was listed has none: its identities are
+/// unknown.
 async fn identities(
     store: &dyn ObjectStore,
     chunk: &Path,

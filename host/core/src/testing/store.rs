@@ -1,4 +1,5 @@
-//! An object store whose operations fail in every way that a real one does: the fault of each operation is chosen by a plan.
+//! An object store whose operations fail in every way that a real one does: the fault of each operation is chosen by a
+//! plan.
 //!
 //! A put may have happened or not, whatever its answer says; see [`StoreFault`]. The plan sees each operation before it
 //! happens, so that it can count, look at names, or draw from a seeded chance.
@@ -65,8 +66,8 @@ pub enum StoreFault {
     Full,
     /// It happened, and is answered with an error. Reads fail.
     AnswerLost,
-    /// It happened, its answer was lost, and the client has repeated it: the repetition is refused because the object is there.
-    /// Reads work.
+    /// It happened, its answer was lost, and the client has repeated it: the repetition is refused because the object
+    /// is there. Reads work.
     Repeated,
     /// It is answered with an error now and happens when [`FaultyStore::land`] is called. Reads fail.
     Late,
@@ -78,8 +79,8 @@ pub enum StoreFault {
     SlowAnswer(Duration),
     /// It is never answered, and nothing happened.
     Hangs,
-    /// An object that is read does not exist any more, though it was listed a moment ago. A put is refused like one that is
-    /// beaten by another at the same moment (S3's 409): as if the object were there.
+    /// An object that is read does not exist any more, though it was listed a moment ago. A put is refused like one
+    /// that is beaten by another at the same moment (S3's 409): as if the object were there.
     Vanished,
 }
 
@@ -126,8 +127,8 @@ impl FaultyStore {
         Self { inner, plan: Arc::new(Box::new(plan)), late: Mutex::default() }
     }
 
-    /// Let all late puts happen now, in the order in which they were asked for. Returns how many were done; the others were
-    /// refused because the object was there.
+    /// Let all late puts happen now, in the order in which they were asked for. Returns how many were done; the others
+    /// were refused because the object was there.
     pub async fn land(&self) -> usize {
         let late = std::mem::take(&mut *self.late());
         let mut landed = 0;

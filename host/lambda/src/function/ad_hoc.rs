@@ -1,5 +1,5 @@
-//! A direct invocation: one record, now. The answer is the record or why there is none; it is an error only where nothing was
-//! asked that could be answered.
+//! A direct invocation: one record, now. The answer is the record or why there is none; it is an error only where
+//! nothing was asked that could be answered.
 
 use damper_core::item::Item;
 use damper_core::pipeline::report::{End, Stopped};

@@ -1,8 +1,8 @@
-//! A batch of a stream: to entries, through the pipeline, and to the one answer that loses nothing, the lowest sequence number
-//! that is not finished.
+//! A batch of a stream: to entries, through the pipeline, and to the one answer that loses nothing, the lowest sequence
+//! number that is not finished.
 //!
-//! The answer never names what is not in the batch, and never nothing at all: either would make the mapping deliver the whole
-//! batch again.
+//! The answer never names what is not in the batch, and never nothing at all: either would make the mapping deliver the
+//! whole batch again.
 
 use aws_lambda_events::event::streams::KinesisEventResponse;
 use damper_aws::kinesis;
@@ -25,7 +25,8 @@ impl Function {
             Ok(pipeline) => pipeline,
             Err(error) => {
                 tracing::error!(%error, "the batch is not processed: its provider cannot be loaded; the mapping delivers it again");
-                // A provider that moves to another function is delivered here until its own stack is deployed: nothing is wrong with it.
+                // A provider that moves to another function is delivered here until its own stack is deployed: nothing
+                // is wrong with it.
                 if !matches!(error, ProviderError::Elsewhere { .. }) {
                     self.stop_provider(&batch.provider, &error).await;
                 }
@@ -38,8 +39,8 @@ impl Function {
         let report = pipeline.process(kinesis::entries(batch.records), deadline, &CancellationToken::new()).await;
         log_report(&report, delivered);
         meter.print(self.stores.clock.now(), Invocation::Batch { entries: delivered });
-        // Without this wait the mapping would deliver the batch again at once: no earlier step pauses if the ledger or the sink fails, or if
-        // the timeout is too short.
+        // Without this wait the mapping would deliver the batch again at once: no earlier step pauses if the ledger or
+        // the sink fails, or if the timeout is too short.
         if report.ended.is_empty() && matches!(report.stopped, Some(Stopped::Storage(_) | Stopped::Deadline)) {
             hold_batch(deadline).await;
         }

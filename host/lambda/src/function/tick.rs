@@ -1,5 +1,5 @@
-//! The scheduled tick: each provider's governor sees whether its mapping is to be enabled or disabled, its metrics are told, and what is
-//! parked of it and due is worked at.
+//! The scheduled tick: each provider's governor sees whether its mapping is to be enabled or disabled, its metrics are
+//! told, and what is parked of it and due is worked at.
 //!
 //! All providers share one control plane of 15 requests a second: their turns are spread over the tick.
 

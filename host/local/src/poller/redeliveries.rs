@@ -1,5 +1,6 @@
-//! Which entries a poller has delivered and has to deliver again, and when. Pure; kept in memory only: a poller that begins finds
-//! every pending entry after the checkpoint, and the ledger says anew of each that waits until when it does.
+//! Which entries a poller has delivered and has to deliver again, and when. Pure; kept in memory only: a poller that
+//! begins finds every pending entry after the checkpoint, and the ledger says anew of each that waits until when it
+//! does.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,8 +11,8 @@ use jiff::Timestamp;
 
 use crate::stream::BatchQuery;
 
-/// How many entries may be left, waiting for long most of them, before fresh ones are held back: an API of which most requests fail
-/// must not run through the whole stream.
+/// How many entries may be left, waiting for long most of them, before fresh ones are held back: an API of which most
+/// requests fail must not run through the whole stream.
 pub const MAX_REDELIVERIES: usize = 10_000;
 
 /// Entries that were delivered and have not ended.
@@ -24,7 +25,8 @@ pub(super) struct Redeliveries {
 }
 
 impl Redeliveries {
-    /// The next batch, at most `limit` entries: first redeliveries that are due, then fresh entries unless too many redeliveries are left.
+    /// The next batch, at most `limit` entries: first redeliveries that are due, then fresh entries unless too many
+    /// redeliveries are left.
     pub(super) fn next_query(&self, now: Timestamp, limit: u32) -> BatchQuery {
         let most = usize::try_from(limit).unwrap_or(usize::MAX);
         // Not only the first: what waits for longer than anything can has waited since before the clock was set back.

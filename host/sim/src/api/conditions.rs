@@ -114,8 +114,8 @@ pub struct Workers {
     pub count: u32,
 }
 
-/// A latency knee: up to `at` calls at once latency is what it is alone, beyond it grows as `(n / at) ^ power`. With a power of
-/// 1 goodput stays what it is at the knee (processor sharing), above that it falls.
+/// A latency knee: up to `at` calls at once latency is what it is alone, beyond it grows as `(n / at) ^ power`. With a
+/// power of 1 goodput stays what it is at the knee (processor sharing), above that it falls.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Knee {
@@ -126,7 +126,8 @@ pub struct Knee {
 }
 
 /// Neil Gunther's Universal Scalability Law (*Guerrilla Capacity Planning*, 2007): `n` calls at once each take
-/// `1 + sigma (n - 1) + kappa n (n - 1)` times as long as one alone, so that goodput is greatest at `sqrt((1 - sigma) / kappa)`.
+/// `1 + sigma (n - 1) + kappa n (n - 1)` times as long as one alone, so that goodput is greatest at
+/// `sqrt((1 - sigma) / kappa)`.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Contention {

@@ -1,8 +1,8 @@
 //! Additive increase, multiplicative decrease, as Netflix has it.
 //!
-//! Source: Netflix/concurrency-limits, `limit/AIMDLimit.java` and `limiter/AbstractLimiter.java` (Apache-2.0): an answer with at
-//! least half of the limit in flight raises it by one; a drop, or an answer slower than a timeout, takes a tenth. Drops are
-//! what their gRPC client counts as such: a refusal, an unavailable service, no answer in time.
+//! Source: Netflix/concurrency-limits, `limit/AIMDLimit.java` and `limiter/AbstractLimiter.java` (Apache-2.0): an
+//! answer with at least half of the limit in flight raises it by one; a drop, or an answer slower than a timeout, takes
+//! a tenth. Drops are what their gRPC client counts as such: a refusal, an unavailable service, no answer in time.
 
 use std::time::Duration;
 
@@ -23,7 +23,8 @@ pub struct Aimd {
 }
 
 impl Aimd {
-    /// From the common beginning up to `max`; slower than `timeout` is a drop. (Their defaults: from 20, 20 to 200, 5 s.)
+    /// From the common beginning up to `max`; slower than `timeout` is a drop. (Their defaults: from 20, 20 to 200, 5
+    /// s.)
     #[must_use]
     pub fn new(max: u32, timeout: Duration) -> Self {
         Self { limit: initial(max), max, timeout, in_flight: InFlight::default() }

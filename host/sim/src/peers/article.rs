@@ -1,9 +1,10 @@
 //! The article's algorithm: a batch size that goes up and down by one, and off at nothing.
 //!
-//! Batches are fetched whole, all items at once, one batch after another. Once a minute the size is judged by the minute's calls:
-//! one more if none was slow or failed, one fewer if more than half were. At none the mapping is disabled, and a schedule
-//! enables it again with one item. The article gives neither the first size nor what is slow; here it begins like all others,
-//! a schedule is the governor's tick of ten minutes, and an answer is slow after [`SLOW`].
+//! Batches are fetched whole, all items at once, one batch after another. Once a minute the size is judged by the
+//! minute's calls: one more if none was slow or failed, one fewer if more than half were. At none the mapping is
+//! disabled, and a schedule enables it again with one item. The article gives neither the first size nor what is slow;
+//! here it begins like all others, a schedule is the governor's tick of ten minutes, and an answer is slow after
+//! [`SLOW`].
 
 use std::time::Duration;
 

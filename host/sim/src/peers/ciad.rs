@@ -82,8 +82,8 @@ impl ConcurrencyLimiter for Ciad {
 mod tests {
     use super::*;
 
-    // The figures of their CautiousIncreaseAggressiveDecreaseConcurrencyLimiterTest: from 20, a success makes 20.05 and a
-    // drop 18; a success counts from nine tenths of the limit in flight.
+    // The figures of their CautiousIncreaseAggressiveDecreaseConcurrencyLimiterTest: from 20, a success makes 20.05 and
+    // a drop 18; a success counts from nine tenths of the limit in flight.
     #[test]
     fn palantir_acquire_does_not_acquire_partial_permits() {
         assert!((limit_after_success(20.0, 20) - 20.05).abs() < 1e-12);

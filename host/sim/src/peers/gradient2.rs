@@ -1,8 +1,8 @@
 //! Netflix's gradient: the limit follows the ratio of long-term to current latency.
 //!
-//! Source: Netflix/concurrency-limits, `limit/Gradient2Limit.java` and `limit/measurement/ExpAvgMeasurement.java` (Apache-2.0),
-//! with its defaults: a long window of 600 answers, a tolerance of 1.5, smoothing 0.2, room for a queue of 4. Refusals and
-//! timeouts are answers like others to it: it looks at latency alone.
+//! Source: Netflix/concurrency-limits, `limit/Gradient2Limit.java` and `limit/measurement/ExpAvgMeasurement.java`
+//! (Apache-2.0), with its defaults: a long window of 600 answers, a tolerance of 1.5, smoothing 0.2, room for a queue
+//! of 4. Refusals and timeouts are answers like others to it: it looks at latency alone.
 
 use std::time::Duration;
 

@@ -1,9 +1,10 @@
 //! Vector's adaptive request concurrency.
 //!
-//! Source: vectordotdev/vector, `src/sinks/util/adaptive_concurrency/controller.rs` and `lib/vector-common/src/stats/mod.rs`
-//! (MPL-2.0), with the defaults of `adaptive_concurrency/mod.rs`. Once per average round trip: one more where the limit was
-//! reached and the mean is no longer than the past; nine tenths where there was back pressure, or where the mean is longer by 2.5
-//! deviations. Only good answers are measured; what Vector's HTTP sinks retry (429, 5xx, timeouts) is back pressure.
+//! Source: vectordotdev/vector, `src/sinks/util/adaptive_concurrency/controller.rs` and
+//! `lib/vector-common/src/stats/mod.rs` (MPL-2.0), with the defaults of `adaptive_concurrency/mod.rs`. Once per average
+//! round trip: one more where the limit was reached and the mean is no longer than the past; nine tenths where there
+//! was back pressure, or where the mean is longer by 2.5 deviations. Only good answers are measured; what Vector's HTTP
+//! sinks retry (429, 5xx, timeouts) is back pressure.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! One shard of a stream: entries in order, how each has ended, and a checkpoint.
 //!
-//! It is what the local poller's stream and a Kinesis shard have in common: a batch is what comes after the checkpoint, entries
-//! that have ended among it, and the checkpoint moves to just before the lowest entry that has not.
+//! It is what the local poller's stream and a Kinesis shard have in common: a batch is what comes after the checkpoint,
+//! entries that have ended among it, and the checkpoint moves to just before the lowest entry that has not.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;

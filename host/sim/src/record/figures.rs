@@ -60,8 +60,8 @@ impl Record {
         number(seconds.iter().map(|second| u64::from(second.ok)).sum()) / number(seconds.len().max(1) as u64)
     }
 
-    /// How long after `since` it took until goodput, over five seconds, was nine tenths of `goodput` again. `None`: never
-    /// before `until`.
+    /// How long after `since` it took until goodput, over five seconds, was nine tenths of `goodput` again. `None`:
+    /// never before `until`.
     #[must_use]
     pub fn recovered_after(&self, since: Duration, until: Duration, goodput: f64) -> Option<Duration> {
         let wanted = USED_AGAIN * goodput * number(HELD_FOR as u64);

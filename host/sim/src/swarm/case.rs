@@ -24,7 +24,8 @@ pub struct Setup {
     pub theme: Theme,
     /// How many processes there are; each works for all providers.
     pub processes: usize,
-    /// Whether the ledger's writes are paid for, as in DynamoDB, and batches are invocations; else it is one machine with SQLite.
+    /// Whether the ledger's writes are paid for, as in DynamoDB, and batches are invocations; else it is one machine
+    /// with SQLite.
     pub is_cloud: bool,
     /// The longest that a port takes where nothing goes wrong.
     pub latency: Duration,
@@ -65,7 +66,8 @@ pub struct ProviderSetup {
     pub grant: Option<(Duration, u32)>,
     /// When it may be called, as in a manifest.
     pub window: Option<&'static str>,
-    /// When its time zone is moved west, from that of London to that of New York: all processes begin anew with the new manifest.
+    /// When its time zone is moved west, from that of London to that of New York: all processes begin anew with the new
+    /// manifest.
     pub moves_west: Option<Duration>,
     /// The longest that a process takes to have its component ready.
     pub cold_start: Duration,
@@ -79,7 +81,8 @@ pub struct ProviderSetup {
 pub enum Theme {
     /// Faults of all kinds, and nothing is said of the pace.
     Faults,
-    /// No faults; some requests are answered with 429 or 503 whatever the pace. It takes not much longer than without these.
+    /// No faults; some requests are answered with 429 or 503 whatever the pace. It takes not much longer than without
+    /// these.
     Pace,
     /// No faults; two shards have to share one slot.
     Sharing,
@@ -95,7 +98,8 @@ pub enum Theme {
     WeekAhead,
     /// Objects vanish, and processes die between a put and its finish, so that others look for what they had stored.
     Gaps,
-    /// Processes freeze between a put and its finish for longer than their claims last, and others take over, seal what they find, and go on.
+    /// Processes freeze between a put and its finish for longer than their claims last, and others take over, seal what
+    /// they find, and go on.
     Sealed,
     /// Answers of the control item's writes are lost while a daily quota is nearly spent.
     LostAnswers,

@@ -13,16 +13,16 @@ use crate::swarm::case::ItemKind;
 use crate::swarm::invariants::Invariant;
 use crate::swarm::shared::{Shared, instant};
 
-/// How long a shard may wait that shares its slot with another one: a turn of 30 s, the time between two renewals, the fetch
-/// timeout, two seconds, and a batch of its own.
+/// How long a shard may wait that shares its slot with another one: a turn of 30 s, the time between two renewals, the
+/// fetch timeout, two seconds, and a batch of its own.
 const LONGEST_TURN: Duration = Duration::from_secs(30 + 10 + 10 + 2 + 10);
 /// The dead letters of a grant that a process takes at a time.
 const GRANT_SHARE: u32 = 20;
 /// The most deliveries of a shard in this time of which nothing ends: a call without work waits before it returns.
 const MOST_FRUITLESS: usize = 60;
 const FRUITLESS_WITHIN: Duration = Duration::from_secs(60);
-/// By when items have ended that do not wait, beside some that do: a hundred that take half a second at the most, seven at a time, in
-/// ten batches, with a minute until the first one.
+/// By when items have ended that do not wait, beside some that do: a hundred that take half a second at the most, seven
+/// at a time, in ten batches, with a minute until the first one.
 const NOBODY_HELD_BACK: Duration = Duration::from_secs(110);
 
 impl Shared {

@@ -9,7 +9,8 @@ use crate::swarm::draw::any::SETUP;
 
 /// Which stream of a seed the faults are drawn from.
 const FAULTS: u64 = 101;
-/// The stream that says whether a seed is about what came later to the swarm, so that all other seeds stayed what they were.
+/// The stream that says whether a seed is about what came later to the swarm, so that all other seeds stayed what they
+/// were.
 const LATER_THEMES: u64 = 102;
 
 impl Case {

@@ -1,4 +1,5 @@
-//! One process: pipelines of all providers, pollers for all shards, ticks and ad-hoc fetches. It dies and is started again.
+//! One process: pipelines of all providers, pollers for all shards, ticks and ad-hoc fetches. It dies and is started
+//! again.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
@@ -333,8 +334,8 @@ impl Worker {
 }
 
 impl Shared {
-    /// How long to wait for what comes again and again: a minute at least where it is long since faults have ended, and five where it is
-    /// very long, so that days pass quickly.
+    /// How long to wait for what comes again and again: a minute at least where it is long since faults have ended, and
+    /// five where it is very long, so that days pass quickly.
     fn lengthen_pause(&self, pause: Duration) -> Duration {
         let calm_for = self.now().saturating_sub(self.faults_end());
         let least = if calm_for > VERY_CALM_AFTER { 300 } else { 60 };

@@ -52,10 +52,11 @@ impl WatchedStore {
         self.lock_seen().ever.contains(&(provider.to_owned(), id.to_owned()))
     }
 
-    /// Take out an object with records: the one that comes `nth` of all but the newest of each owner. Those of its records that
-    /// `is_finished` does not know may come again. Answers which object it was.
+    /// Take out an object with records: the one that comes `nth` of all but the newest of each owner. Those of its
+    /// records that `is_finished` does not know may come again. Answers which object it was.
     ///
-    /// The newest one of an owner that is at work must stay, for its number tells how far the owner has come: see docs/FAULTS.md.
+    /// The newest one of an owner that is at work must stay, for its number tells how far the owner has come: see
+    /// docs/FAULTS.md.
     pub(super) async fn take_out(&self, nth: usize, is_finished: impl Fn(&RecordKey) -> bool) -> Option<Path> {
         let listed: Vec<ObjectMeta> = self.inner.list(None).try_collect().await.ok()?;
         let mut objects: Vec<Path> =

@@ -1,5 +1,5 @@
-//! One shard of a provider's stream, as the local stream and a Kinesis shard have it in common: entries in order, a checkpoint, and one
-//! who delivers.
+//! One shard of a provider's stream, as the local stream and a Kinesis shard have it in common: entries in order, a
+//! checkpoint, and one who delivers.
 
 use bytes::Bytes;
 use damper_core::item::{Entry, SequenceNumber};
@@ -49,7 +49,8 @@ impl LeasedShard {
         self.entries.iter().filter(|entry| entry.end.is_none()).count()
     }
 
-    /// Become, or stay, the one who delivers. A lease that ends much later than one of now was taken before the clock was set back.
+    /// Become, or stay, the one who delivers. A lease that ends much later than one of now was taken before the clock
+    /// was set back.
     pub(super) fn hold(&mut self, holder: u64, now: Timestamp, until: Timestamp) -> bool {
         let is_over = |leased: Timestamp| leased <= now || leased > until.saturating_add(MINUTE).unwrap_or(until);
         let is_free = self.holder.is_none_or(|(other, leased)| other == holder || is_over(leased));
@@ -68,8 +69,8 @@ impl LeasedShard {
         self.holder.take_if(|(other, _)| *other == holder);
     }
 
-    /// The entries after the checkpoint: those of a shard in the cloud, ended ones too; else those that have not ended and do not wait
-    /// until after `now`.
+    /// The entries after the checkpoint: those of a shard in the cloud, ended ones too; else those that have not ended
+    /// and do not wait until after `now`.
     pub(super) fn batch(&self, limit: u32, now: Timestamp, is_cloud: bool) -> Vec<Entry> {
         let is_due = |entry: &&ShardEntry| is_cloud || (entry.end.is_none() && !is_waiting(entry.not_before, now));
         let after = self.entries.iter().skip(self.checkpoint).filter(is_due);

@@ -25,8 +25,8 @@ pub struct Sweep {
     pub failures: Vec<(u64, Violation)>,
 }
 
-/// Run `seeds` seeds from `from` on, on all cores; where `is_one_enough`, only until one has broken a promise. `on_failure` is told of
-/// each that does, as it is found.
+/// Run `seeds` seeds from `from` on, on all cores; where `is_one_enough`, only until one has broken a promise.
+/// `on_failure` is told of each that does, as it is found.
 #[must_use]
 pub fn sweep(from: u64, seeds: u64, is_one_enough: bool, on_failure: impl Fn(u64, &Violation) + Sync) -> Sweep {
     let next = AtomicU64::new(from);

@@ -1,5 +1,5 @@
-//! The files that a case names: they lie below the case's folder, and are no links. A case may come from anybody; reading it must
-//! not show, and blessing it must not change, what lies elsewhere on the machine.
+//! The files that a case names: they lie below the case's folder, and are no links. A case may come from anybody;
+//! reading it must not show, and blessing it must not change, what lies elsewhere on the machine.
 
 use std::fs::{self, File};
 use std::io::{self, Write};

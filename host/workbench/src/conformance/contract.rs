@@ -1,6 +1,6 @@
-//! The contract's own rules: what can be told of a component without running it. That it is of the right world and contract,
-//! imports what is offered and has a valid manifest was checked when it was read; here that is written down, and its size
-//! is judged.
+//! The contract's own rules: what can be told of a component without running it. That it is of the right world and
+//! contract, imports what is offered and has a valid manifest was checked when it was read; here that is written down,
+//! and its size is judged.
 
 use damper_plugins::component_file::{ComponentFile, HOST_CONTRACT};
 

@@ -1,7 +1,8 @@
 //! Faults of an API, and the right failures for each.
 //!
-//! Beside the kind that the SDKs give, a provider that knows its API may give another, as far as the pipeline does no harm with
-//! it: what is final must be sure, what stops a provider must be the credential, and nothing that is no record is one.
+//! Beside the kind that the SDKs give, a provider that knows its API may give another, as far as the pipeline does no
+//! harm with it: what is final must be sure, what stops a provider must be the credential, and nothing that is no
+//! record is one.
 
 use std::time::{Duration, SystemTime};
 
@@ -35,7 +36,8 @@ pub(super) struct FaultCase {
     pub(super) right: &'static [FailureKind],
     /// Whether a failure of a name of the provider's own is right too.
     pub(super) or_own: bool,
-    /// Whether a record is right where it was not the first exchange: what is missing may be a part that not every record has.
+    /// Whether a record is right where it was not the first exchange: what is missing may be a part that not every
+    /// record has.
     pub(super) or_record_later: bool,
     /// The wait that has to be passed on, in seconds.
     pub(super) wait: Option<u64>,
@@ -217,9 +219,11 @@ fn bodies(good: &Answer) -> Vec<FaultCase> {
     fault_cases
 }
 
-/// A body with two bytes that no UTF-8 holds: inside the first text that is a value in JSON, or behind XML's first mark.
+/// A body with two bytes that no UTF-8 holds: inside the first text that is a value in JSON, or behind XML's first
+/// mark.
 fn no_utf8(body: &[u8], mark: u8) -> Bytes {
-    // In JSON a text that is a value stands behind a colon; a provider that never reads a name would not see what is in it.
+    // In JSON a text that is a value stands behind a colon; a provider that never reads a name would not see what is in
+    // it.
     let is_value = |at: &usize| body.get(..*at).is_some_and(|before| before.trim_ascii_end().ends_with(b":"));
     let quotes = || body.iter().enumerate().filter(|(_, byte)| **byte == mark).map(|(at, _)| at);
     let value = if mark == b'"' { quotes().find(is_value).map(|at| at + 1) } else { None };

@@ -62,8 +62,8 @@ impl TrialResponder {
         &self.seen
     }
 
-    /// The exchange that a request is: the first one pending with its method and URL; else one that was; else, with another id,
-    /// the one whose turn it is.
+    /// The exchange that a request is: the first one pending with its method and URL; else one that was; else, with
+    /// another id, the one whose turn it is.
     fn exchange(&self, request: &ReceivedRequest) -> Option<usize> {
         let is_same =
             |exchange: &Exchange| exchange.request.method == request.method && exchange.request.url == request.url;

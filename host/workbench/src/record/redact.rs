@@ -19,8 +19,8 @@ pub(super) struct Redactor {
 }
 
 impl Redactor {
-    /// A redactor for the values of these and of private headers in requests and their answers, and for settings that are
-    /// called like secrets.
+    /// A redactor for the values of these and of private headers in requests and their answers, and for settings that
+    /// are called like secrets.
     pub(super) fn new(headers: &[String], config: &BTreeMap<String, String>, requests: &[RequestTrace]) -> Self {
         let headers = headers.iter().map(|name| name.to_ascii_lowercase()).collect();
         let mut this = Self { headers, needles: None, replacements: Vec::new() };

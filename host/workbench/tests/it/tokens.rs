@@ -1,5 +1,5 @@
-//! A provider whose credential gets tokens, with the mutants' right one: the host fetches a token from the run's own endpoint, and the
-//! provider sees nothing of it.
+//! A provider whose credential gets tokens, with the mutants' right one: the host fetches a token from the run's own
+//! endpoint, and the provider sees nothing of it.
 
 use std::path::Path;
 

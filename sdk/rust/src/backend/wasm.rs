@@ -6,7 +6,7 @@ use self::bindings::damper::provider::{host, http as wit_http, types};
 use super::Prepared;
 use crate::http::{Error, Response};
 use crate::log::Level;
-use crate::sign::{Algorithm, Error as SignError, Signature};
+use crate::sign::{Algorithm, SignError, Signature};
 use crate::{Failure, FailureKind, FetchRequest, Record};
 
 /// Generated from `wit/provider.wit`.

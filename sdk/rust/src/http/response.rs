@@ -101,8 +101,9 @@ impl Response {
         retry_after::parse(self.header("retry-after")?, self.header("date"), retry_after::wall_clock)
     }
 
-    /// How long until the API counts requests anew, from now: RateLimit-Reset (of the IETF's draft), X-RateLimit-Reset or
-    /// X-Rate-Limit-Reset, in seconds or as a Unix time. It says nothing of whether the requests so far are too many.
+    /// How long until the API counts requests anew, from now: RateLimit-Reset (of the IETF's draft), X-RateLimit-Reset
+    /// or X-Rate-Limit-Reset, in seconds or as a Unix time. It says nothing of whether the requests so far are too
+    /// many.
     pub fn rate_limit_reset(&self) -> Option<Duration> {
         let reset = RATE_LIMIT_RESETS.iter().find_map(|name| self.header(name))?;
         retry_after::reset(reset, self.header("date"), retry_after::wall_clock)

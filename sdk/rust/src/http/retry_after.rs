@@ -14,7 +14,8 @@ pub(super) fn parse(value: &str, date: Option<&str>, now: impl FnOnce() -> Syste
     Some(until.duration_since(from).unwrap_or_default())
 }
 
-/// From here on a reset is no number of seconds from now, which would be thirty years of them, but a Unix time in seconds.
+/// From here on a reset is no number of seconds from now, which would be thirty years of them, but a Unix time in
+/// seconds.
 const UNIX_TIMES: Duration = Duration::from_secs(1_000_000_000);
 
 /// How long until a rate header's reset. Measured as above where it is a time; one that is past means no wait.

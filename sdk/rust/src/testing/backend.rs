@@ -9,7 +9,7 @@ use super::{Expected, Script};
 use crate::backend::Prepared;
 use crate::http::{Error, Response};
 use crate::log::Level;
-use crate::sign::{Algorithm, Error as SignError, Signature};
+use crate::sign::{Algorithm, SignError, Signature};
 
 /// The contract's bounds on what a provider may cache.
 const CACHE_KEY_BYTES: usize = 256;

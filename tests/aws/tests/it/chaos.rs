@@ -16,7 +16,8 @@ use crate::days::{noon_zone, now};
 use crate::deployment::{DeploymentOptions, PATIENCE, TestDeployment};
 use crate::function_log;
 
-/// Most rounds of a campaign for each answer that is to be lost: each round hits at least one write, or the campaign hits none at all.
+/// Most rounds of a campaign for each answer that is to be lost: each round hits at least one write, or the campaign
+/// hits none at all.
 const ROUNDS_FOR_ONE: u64 = 4;
 /// How many answers of each kind of write a campaign loses.
 const LOST: u64 = 100;
@@ -62,8 +63,8 @@ impl Campaign {
         panic!("no tick enabled the mapping:\n{}", self.deployment.transcript());
     }
 
-    /// Some items wait longer than their batch: a claim that landed late, or whose outcome nobody knows, holds for its lease. Their entries are
-    /// parked, and ticks take them up. A tick meets faults, too, and may fail.
+    /// Some items wait longer than their batch: a claim that landed late, or whose outcome nobody knows, holds for its
+    /// lease. Their entries are parked, and ticks take them up. A tick meets faults, too, and may fail.
     async fn take_up_parked(&self) {
         for round in 1..=20 {
             if self.deployment.control().await.parked.next_due.is_none() {
@@ -104,7 +105,8 @@ async fn lose_answers(write: Write, times: u64) -> Option<u64> {
         DeploymentOptions { faults: vec![write.lose_answers(times)], batch_size: 20, ..DeploymentOptions::default() };
     wanted.api = if write == Write::Release { failing } else { quick_api() };
     if write == Write::Control {
-        // Each process sets requests aside of a quota, which is never spent. Without one a calm process has nothing to note.
+        // Each process sets requests aside of a quota, which is never spent. Without one a calm process has nothing to
+        // note.
         "limits.daily_quota = 100000".clone_into(&mut wanted.settings);
     }
     wanted.manifest = small_batches();
@@ -121,7 +123,8 @@ async fn lose_answers(write: Write, times: u64) -> Option<u64> {
         if campaign.deployment.proxies.hits(write) >= times {
             break;
         }
-        // Another process, which reads everything anew; a little later, so that nothing of the one before is in its way.
+        // Another process, which reads everything anew; a little later, so that nothing of the one before is in its
+        // way.
         let seconds = 30 * (i64::try_from(round).unwrap() + 1);
         campaign.deployment.restart(SignedDuration::from_secs(seconds));
     }
@@ -163,7 +166,8 @@ async fn lose_answers_of_the_mapping(times: u64) -> Option<u64> {
     Some(campaign.deployment.proxies.hits(Write::Mapping))
 }
 
-/// Of three records one cannot be read, and waits a minute: its entry is parked, taken up by a tick, and perhaps parked again.
+/// Of three records one cannot be read, and waits a minute: its entry is parked, taken up by a tick, and perhaps parked
+/// again.
 async fn lose_answers_of_parking(times: u64) -> Option<u64> {
     let mut wanted = DeploymentOptions {
         faults: vec![Write::Park.lose_answers(times), Write::Unpark.lose_answers(times)],
@@ -202,7 +206,8 @@ async fn lose_answers_of_parking(times: u64) -> Option<u64> {
     Some(campaign.deployment.proxies.hits(Write::Park) + campaign.deployment.proxies.hits(Write::Unpark))
 }
 
-/// A worker dies before midnight, with what it had fetched not stored; after it another claims that, in transactions over both days.
+/// A worker dies before midnight, with what it had fetched not stored; after it another claims that, in transactions
+/// over both days.
 async fn lose_answers_of_claims_over_two_days(times: u64) -> Option<u64> {
     let now = now();
     let zone = noon_zone(now);

@@ -1,5 +1,5 @@
-//! The demo provider as an operator deploys it: `damper package`, the zip in a bucket, and stacks of the templates, all in a ministack
-//! that runs the functions from that zip and lets them do what their roles say, and no more.
+//! The demo provider as an operator deploys it: `damper package`, the zip in a bucket, and stacks of the templates, all
+//! in a ministack that runs the functions from that zip and lets them do what their roles say, and no more.
 
 use std::io::Write;
 use std::path::Path;
@@ -73,8 +73,8 @@ impl Deployed {
         Some(Self { api, bucket, ledger, function, clients, stand_in, records, table, shared, folder })
     }
 
-    /// Somebody who may do what the role of a stack's function may, and no more: as a hostile component would that broke out of its
-    /// sandbox. A user, since the role itself is Lambda's alone.
+    /// Somebody who may do what the role of a stack's function may, and no more: as a hostile component would that
+    /// broke out of its sandbox. A user, since the role itself is Lambda's alone.
     pub(crate) fn intruder(&self, is_isolated: bool) -> Intruder {
         let stack = if is_isolated { format!("{}-demo", self.shared) } else { self.shared.clone() };
         let resource = json!({ "StackName": stack, "LogicalResourceId": "FunctionRole" });

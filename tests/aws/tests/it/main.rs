@@ -1,5 +1,6 @@
-//! The function end to end: the real `bootstrap`, built by itself, between our event source mapping and control plane, ministack's
-//! DynamoDB, S3, Kinesis and Secrets Manager, and the demo API over loopback; and the packaged zip in stacks of its templates.
+//! The function end to end: the real `bootstrap`, built by itself, between our event source mapping and control plane,
+//! ministack's DynamoDB, S3, Kinesis and Secrets Manager, and the demo API over loopback; and the packaged zip in
+//! stacks of its templates.
 //!
 //! `make test` builds what these need: `bootstrap` in `<target>/bootstrap`, and the components in `target/components`.
 

@@ -1,5 +1,5 @@
-//! Which rows and objects the functions' roles reach: everything that the host does for a provider is tried with the rights of a role.
-//! The keys and names are the host's own, from its ledger and its sink.
+//! Which rows and objects the functions' roles reach: everything that the host does for a provider is tried with the
+//! rights of a role. The keys and names are the host's own, from its ledger and its sink.
 
 use std::fmt::Display;
 

@@ -1,5 +1,5 @@
-//! The zip that `damper package` writes, run as `provided.al2023` in stacks of its templates. Every action is one that the role of the
-//! templates allows: this ministack asks it.
+//! The zip that `damper package` writes, run as `provided.al2023` in stacks of its templates. Every action is one that
+//! the role of the templates allows: this ministack asks it.
 //!
 //! Partial failures are tested in `batches` and the other modules, because ministack's own mapping ignores them.
 

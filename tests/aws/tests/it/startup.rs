@@ -8,7 +8,8 @@ use serde_json::json;
 use crate::deployment::{DeploymentOptions, TestDeployment};
 use crate::package::add_demo;
 
-/// From the process's start to the first request at the API, the best of some starts: the others tell of the machine's load.
+/// From the process's start to the first request at the API, the best of some starts: the others tell of the machine's
+/// load.
 async fn best_start(deployment: &TestDeployment, day: &mut u32) -> Duration {
     let mut best = Duration::MAX;
     for _ in 0..5 {

@@ -1,4 +1,5 @@
-//! A proxy before a stand-in that passes everything on and counts: requests by their method, and DynamoDB's request units.
+//! A proxy before a stand-in that passes everything on and counts: requests by their method, and DynamoDB's request
+//! units.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,5 +1,5 @@
-//! Lambda's API over HTTP on loopback: event source mappings (list, get and update, of those that were added), and Invoke of the
-//! functions that were added.
+//! Lambda's API over HTTP on loopback: event source mappings (list, get and update, of those that were added), and
+//! Invoke of the functions that were added.
 //!
 //! With the control plane's limit of 15 requests a second for all of them together, its refusals and its lag;
 //! invocations are no part of that. Not supported: the rest of Lambda's API; mappings are created in code

@@ -302,7 +302,11 @@ impl Driver {
                 }
             }
             tokio::select! {
-                answer = answered.recv() => if let Some((batch, answer)) = answer { self.on_answer(batch, &answer).await },
+                answer = answered.recv() => {
+                    if let Some((batch, answer)) = answer {
+                        self.on_answer(batch, &answer).await;
+                    }
+                }
                 () = tokio::time::sleep(self.poll_every) => {}
                 _ = moved.changed() => {}
             }

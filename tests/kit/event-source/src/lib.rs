@@ -1,5 +1,6 @@
-//! Lambda without AWS, for tests: an event source mapping of our own that polls a Kinesis stream of a stand-in and drives
-//! the real `bootstrap` through the Runtime API, with the semantics that the pipeline has to live with and no stand-in has.
+//! Lambda without AWS, for tests: an event source mapping of our own that polls a Kinesis stream of a stand-in and
+//! drives the real `bootstrap` through the Runtime API, with the semantics that the pipeline has to live with and no
+//! stand-in has.
 //!
 //! | part | is |
 //! | --- | --- |

@@ -1,8 +1,8 @@
 //! The mapping's state machine: records and answers in, invocations and discards out. Pure: no I/O, time is passed in.
 //!
-//! A shard's records are dealt to as many lanes as the parallelization factor says, by partition key; a lane has one batch
-//! in flight at most, so that the order holds per key. The retry budget is the batch's. The checkpoint of a shard is the
-//! last record before which nothing is unfinished.
+//! A shard's records are dealt to as many lanes as the parallelization factor says, by partition key; a lane has one
+//! batch in flight at most, so that the order holds per key. The retry budget is the batch's. The checkpoint of a shard
+//! is the last record before which nothing is unfinished.
 //!
 //! Two readings of AWS's documentation that no recording settles: the halves of a split batch begin with a fresh budget
 //! ("splitting a batch doesn't count toward the retry quota"), and a batch of several records is split rather than

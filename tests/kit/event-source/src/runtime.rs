@@ -1,8 +1,9 @@
-//! Lambda's side of the Runtime API: one function, as many processes as invocations overlap, each in a sandbox of its own.
+//! Lambda's side of the Runtime API: one function, as many processes as invocations overlap, each in a sandbox of its
+//! own.
 //!
 //! As Lambda does it: a process serves one invocation at a time and is reused; its environment is Lambda's and nothing
-//! else; one that exceeds the timeout is killed with SIGKILL, and the next invocation starts a new one; events and answers
-//! are 6 MB at most; between invocations a process may be frozen (SIGSTOP).
+//! else; one that exceeds the timeout is killed with SIGKILL, and the next invocation starts a new one; events and
+//! answers are 6 MB at most; between invocations a process may be frozen (SIGSTOP).
 //!
 //! Not supported: the concurrency control of an account (a full function makes callers wait), and asynchronous
 //! invocation.

@@ -273,8 +273,8 @@ struct Watched {
 }
 
 impl TwoProviderRun<'_> {
-    /// Waits for the end of `damper run`. It is asked to stop when the innocent provider is done and the hostile one has had its time:
-    /// an API that fails is tried again for long. Ended by force, it has no exit code.
+    /// Waits for the end of `damper run`. It is asked to stop when the innocent provider is done and the hostile one
+    /// has had its time: an API that fails is tried again for long. Ended by force, it has no exit code.
     fn watch(&self, child: &mut Child, begun: Instant) -> Watched {
         let mut watched = Watched::default();
         let (mut done, mut stopped) = (None, None);

@@ -70,8 +70,8 @@ pub fn target_folder() -> std::path::PathBuf {
     environment::target_folder()
 }
 
-/// A ministack of this process that asks the policies of roles and buckets who may do what, so that a function can do what its role
-/// says and no more. `None`: it cannot be had here, which is said on the terminal.
+/// A ministack of this process that asks the policies of roles and buckets who may do what, so that a function can do
+/// what its role says and no more. `None`: it cannot be had here, which is said on the terminal.
 ///
 /// # Panics
 /// If it cannot be had in CI.

@@ -1,7 +1,7 @@
 //! The files of a stand-in, downloaded or built once.
 //!
-//! It is made under another name and renamed when it is whole, while a lock file is held: two processes at once make one, and what
-//! a killed process leaves is never taken for the whole.
+//! It is made under another name and renamed when it is whole, while a lock file is held: two processes at once make
+//! one, and what a killed process leaves is never taken for the whole.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};

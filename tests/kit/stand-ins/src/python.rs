@@ -1,5 +1,5 @@
-//! A virtual environment with the pinned packages of `requirements.txt`, made once for each set of them. It is used through its
-//! `bin/python` alone, which bears that the folder is renamed when it is whole.
+//! A virtual environment with the pinned packages of `requirements.txt`, made once for each set of them. It is used
+//! through its `bin/python` alone, which bears that the folder is renamed when it is whole.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -17,8 +17,8 @@ pub const REGION: &str = "us-east-1";
 /// letters and digits only, ministack with roles this word or an account's number.
 pub const ACCESS_KEY: &str = "test";
 
-/// A configuration for clients of the services behind `endpoint`: credentials that open nothing, and nothing asked of the
-/// environment.
+/// A configuration for clients of the services behind `endpoint`: credentials that open nothing, and nothing asked of
+/// the environment.
 #[must_use]
 pub fn sdk_config(endpoint: &str) -> SdkConfig {
     let http = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();

@@ -1,5 +1,5 @@
-//! A small HTTP server on loopback, for what stands in for a part of AWS inside a test: the Runtime API, the control plane, a meter, the
-//! chaos proxy.
+//! A small HTTP server on loopback, for what stands in for a part of AWS inside a test: the Runtime API, the control
+//! plane, a meter, the chaos proxy.
 
 use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr};

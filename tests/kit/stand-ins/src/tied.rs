@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Runs a program until it ends, or until nobody holds our standard input open, which the kernel closes when the test process
-/// ends. Then the whole group goes.
+/// Runs a program until it ends, or until nobody holds our standard input open, which the kernel closes when the test
+/// process ends. Then the whole group goes.
 const SCRIPT: &str = r#"{ "$@"; kill -9 0; } & read -r end; kill -9 0"#;
 /// How often a port is tried: a listening program sends no event.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);

@@ -36,7 +36,7 @@ impl ChartRecorder {
     pub(super) fn write(self, folder: &Path) -> Result<PathBuf, CliError> {
         let name = self.worker.name();
         let svg = self.recorder.svg(&format!("{name}: this run, over its seconds"));
-        let svg = svg.map_err(|error| CliError::unexpected("draw the chart", error))?;
+        let svg = svg.map_err(|error| CliError::internal("draw the chart", error))?;
         let path = folder.join(format!("{name}.svg"));
         std::fs::write(&path, svg).map_err(CliError::file("write the chart", &path))?;
         Ok(path)

@@ -20,7 +20,8 @@ use crate::screen::Screen;
 const TICK: Duration = Duration::from_millis(500);
 /// How often a line is written where there is no terminal.
 const PLAIN_LINE: Duration = Duration::from_secs(10);
-/// A learned rate is raised as long as no request is refused. From here on it limits nothing and is not shown. Starts per second.
+/// A learned rate is raised as long as no request is refused. From here on it limits nothing and is not shown. Starts
+/// per second.
 const HIGHEST_PACE: f64 = 10_000.0;
 /// How long nothing may happen before it is said why.
 const SILENCE: Duration = Duration::from_secs(3);

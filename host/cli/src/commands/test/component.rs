@@ -62,7 +62,7 @@ pub(crate) fn component(folder: &Path, no_build: bool, context: &Context) -> Res
         return Ok(component);
     }
     let mut built = damper_toolchain::build(&[folder.to_path_buf()], None, &context.for_builds())?;
-    let built = built.pop().ok_or_else(|| CliError::unexpected("build the provider", "nothing was made"))?;
+    let built = built.pop().ok_or_else(|| CliError::internal("build the provider", "nothing was made"))?;
     let file = built.component.display().to_string();
     context.screen.say(format!("built {}  {}", printable(&file), size(built.bytes)));
     Ok(built.component)

@@ -35,8 +35,8 @@ pub(super) fn run(
     Ok(if report.failure_count() == 0 { Exit::Done } else { Exit::BadInput })
 }
 
-/// Refuse a component that does not conform: for `damper build --release` and whatever else hands a component on. Its cases
-/// are those in the provider's folder.
+/// Refuse a component that does not conform: for `damper build --release` and whatever else hands a component on. Its
+/// cases are those in the provider's folder.
 ///
 /// # Errors
 /// If it does not conform, or has no good case to tell it by; what failed is told on the screen.

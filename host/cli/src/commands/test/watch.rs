@@ -31,7 +31,7 @@ pub(super) fn run(command: &Test, context: &Context) -> Result<Exit, CliError> {
             let _ = sender.send(());
         }
     };
-    let failed = |error| CliError::unexpected("watch for changes", error);
+    let failed = |error| CliError::internal("watch for changes", error);
     let mut watcher = notify::recommended_watcher(told).map_err(failed)?;
     for root in &roots {
         watcher.watch(root, RecursiveMode::Recursive).map_err(failed)?;

@@ -30,8 +30,8 @@ pub enum Forecast {
     Unknown,
 }
 
-/// Estimate when `pending` entries are done, fetched at `rate` a second from when the window is open. An entry is taken for one
-/// request; the estimate looks at this opening of the window and this day's quota only.
+/// Estimate when `pending` entries are done, fetched at `rate` a second from when the window is open. An entry is taken
+/// for one request; the estimate looks at this opening of the window and this day's quota only.
 #[must_use]
 pub fn forecast(pending: u64, rate: Option<f64>, window: &Window, quota_left: Option<u64>, now: Timestamp) -> Forecast {
     let (Some(rate), Some(opens)) = (rate.filter(|rate| *rate > 0.0), window.opens_at(now)) else {

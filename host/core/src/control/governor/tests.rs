@@ -293,7 +293,10 @@ fn one_quiet_invocation_says_nothing_of_the_rate() {
 proptest! {
     #[test]
     fn changes_stay_within_bounds_and_far_enough_apart(
-        steps in prop::collection::vec((1..400_i64, 0..5_000_u64, 1..600_u64, 0..60_u32, 0..4_u8, any::<bool>()), 1..80),
+        steps in prop::collection::vec(
+            (1..400_i64, 0..5_000_u64, 1..600_u64, 0..60_u32, 0..4_u8, any::<bool>()),
+            1..80,
+        ),
     ) {
         let mut fixture = Fixture::new(500);
         let mut now = 0;
@@ -325,7 +328,9 @@ proptest! {
     }
 
     #[test]
-    fn a_governor_is_the_same_after_it_was_kept(rate in prop::option::of(0.0..1e6_f64), good in prop::option::of(1..10_000_u32)) {
+    fn a_governor_is_the_same_after_it_was_kept(
+        rate in prop::option::of(0.0..1e6_f64), good in prop::option::of(1..10_000_u32),
+    ) {
         let governor = Governor {
             rate,
             good_batch: good,

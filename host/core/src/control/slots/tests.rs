@@ -122,7 +122,8 @@ proptest! {
         let mut renew = |index: usize| {
             now += 1;
             let names = with_names(&shares);
-            let others: Vec<_> = names.iter().enumerate().filter(|(other, _)| *other != index).map(|(_, other)| other.clone()).collect();
+            let others = names.iter().enumerate().filter(|(other, _)| *other != index);
+            let others: Vec<_> = others.map(|(_, other)| other.clone()).collect();
             let decided = grant(&wish(&names[index].0, shares[index].wants, cap, now), Some(shares[index]), &others);
             shares[index] = decided.kept.unwrap().0;
             let sum: u32 = shares.iter().map(|share| share.has).sum();

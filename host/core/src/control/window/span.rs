@@ -17,11 +17,13 @@ const NAMES: [(&str, Weekday); 7] = [
     ("Sun", Weekday::Sunday),
 ];
 
-/// A stretch of time on some days of every week, by the wall clock: from its beginning (included) to its end (not included).
+/// A stretch of time on some days of every week, by the wall clock: from its beginning (included) to its end (not
+/// included).
 ///
-/// Written `DAYS BEGIN-END`, `DAYS` or `BEGIN-END`: days as `Mon`, `Mon-Fri`, `Sat-Mon` or `Mon,Wed,Fri-Sun` (none: every day),
-/// times as `HH:MM` (none: the whole day). A span that ends before it begins goes past midnight and belongs to the day it
-/// begins: `Fri 22:00-02:00` ends on Saturday. An end of `24:00` or `00:00` is the midnight that ends the day.
+/// Written `DAYS BEGIN-END`, `DAYS` or `BEGIN-END`: days as `Mon`, `Mon-Fri`, `Sat-Mon` or `Mon,Wed,Fri-Sun` (none:
+/// every day), times as `HH:MM` (none: the whole day). A span that ends before it begins goes past midnight and belongs
+/// to the day it begins: `Fri 22:00-02:00` ends on Saturday. An end of `24:00` or `00:00` is the midnight that ends the
+/// day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Span {

@@ -182,7 +182,8 @@ fn ends_of_time_are_answered() {
 }
 
 fn any_zone() -> impl Strategy<Value = &'static str> {
-    // Changes at midnight (Cairo, Santiago, Beirut), by half an hour (Lord Howe), at 00:01 (St John's until 2011), a lost day (Apia).
+    // Changes at midnight (Cairo, Santiago, Beirut), by half an hour (Lord Howe), at 00:01 (St John's until 2011), a
+    // lost day (Apia).
     prop::sample::select(vec![
         "UTC",
         "Europe/London",

@@ -3,11 +3,12 @@
 //!
 //! The order of writes makes sure that nothing is lost, whenever the process dies:
 //!
-//! 1. the entry is parked, before the stream hears that it is done with it: dead in between, the call leaves an entry that
-//!    is delivered again, whose claim says that it waits, and that is parked under the same name;
-//! 2. an entry that was taken up and waits once more is parked until the later time before the earlier one is forgotten;
-//! 3. an entry that was taken up and has ended is forgotten after the ledger's row says so: else it is taken up again, and
-//!    its claim says that it is done.
+//! 1. the entry is parked, before the stream hears that it is done with it: dead in between, the call leaves an entry
+//!    that is delivered again, whose claim says that it waits, and that is parked under the same name;
+//! 2. an entry that was taken up and waits once more is parked until the later time before the earlier one is
+//!    forgotten;
+//! 3. an entry that was taken up and has ended is forgotten after the ledger's row says so: else it is taken up again,
+//!    and its claim says that it is done.
 
 use std::time::Duration;
 

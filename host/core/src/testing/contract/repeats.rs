@@ -1,5 +1,5 @@
-//! Requests that arrive twice in a row because the answer of the first one was lost: the second gets the same answer, and
-//! changes nothing more.
+//! Requests that arrive twice in a row because the answer of the first one was lost: the second gets the same answer,
+//! and changes nothing more.
 
 use super::*;
 use crate::ledger::SlotRequest;

@@ -233,8 +233,8 @@ impl Port {
         }
     }
 
-    /// Call a port. `run` performs the call once; `fail` makes the port's error from a message; `late` performs the call after
-    /// others, which a store may refuse.
+    /// Call a port. `run` performs the call once; `fail` makes the port's error from a message; `late` performs the
+    /// call after others, which a store may refuse.
     ///
     /// # Errors
     /// Those of the port, and those that the plan makes.

@@ -1,8 +1,8 @@
 //! The article's design, as its demo has it: one function that is ventilator and worker.
 //!
-//! As the ventilator it gets a batch of a stream, reads which of its items were done before, invokes itself once for each that
-//! was not, waits for them all, and adapts the batch size at its event source mapping after every batch. As a worker it fetches
-//! one record, and writes that it tried and how that ended.
+//! As the ventilator it gets a batch of a stream, reads which of its items were done before, invokes itself once for
+//! each that was not, waits for them all, and adapts the batch size at its event source mapping after every batch. As a
+//! worker it fetches one record, and writes that it tried and how that ended.
 //!
 //! Only its cost is measured. Its mistakes (attempts counted after the fetch, UnprocessedKeys ignored) are those of the
 //! article. It stores no record, because the article does not say where.

@@ -70,7 +70,8 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    /// Takes a record in its order: what was in flight over a pause may be back before what was forgotten is read again.
+    /// Takes a record in its order: what was in flight over a pause may be back before what was forgotten is read
+    /// again.
     pub(super) fn push(&mut self, record: Record, now: Timestamp) {
         let place = self.waiting.partition_point(|(there, _)| there.sequence < record.sequence);
         self.waiting.insert(place, (record, now));

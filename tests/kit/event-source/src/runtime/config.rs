@@ -35,8 +35,8 @@ pub struct FunctionConfig {
 }
 
 impl FunctionConfig {
-    /// A function of that executable: 60 s, 256 MB, ten at a time, frozen in between, in us-east-1; its task root is the
-    /// executable's folder.
+    /// A function of that executable: 60 s, 256 MB, ten at a time, frozen in between, in us-east-1; its task root is
+    /// the executable's folder.
     #[must_use]
     pub fn new(name: impl Into<String>, executable: impl Into<PathBuf>) -> Self {
         let executable = executable.into();

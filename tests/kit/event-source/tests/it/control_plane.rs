@@ -151,7 +151,8 @@ async fn refusals_can_be_asked_for() {
     assert_eq!(scene.enable(false).await, Ok("Disabling".to_owned()));
 }
 
-/// localstack/localstack, tests/aws/services/lambda_/test_lambda_api.snapshot.json: test_event_source_mapping_exceptions.
+/// localstack/localstack, tests/aws/services/lambda_/test_lambda_api.snapshot.json:
+/// test_event_source_mapping_exceptions.
 #[tokio::test]
 async fn an_unknown_uuid_is_not_found() {
     let scene = scene(Lags::default()).await;

@@ -232,7 +232,8 @@ impl World {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Every record is delivered until it succeeded or was discarded, in order per key; no checkpoint passes one that was not.
+    /// Every record is delivered until it succeeded or was discarded, in order per key; no checkpoint passes one that
+    /// was not.
     #[test]
     fn nothing_is_lost_nor_overtaken_and_no_checkpoint_runs_ahead(config in configs(), moves in moves()) {
         let mut world = World::new(config);

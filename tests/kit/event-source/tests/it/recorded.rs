@@ -3,8 +3,9 @@
 //! recording.
 //!
 //! Not here: test_kinesis_event_filtering_json_pattern (no filters are modelled), the SNS envelope of
-//! test_kinesis_event_source_mapping_with_sns_on_failure_destination_config (the document inside is the one tested), and
-//! test_kinesis_event_source_mapping_with_async_invocation (the same batches as trim_horizon, without a test of its own).
+//! test_kinesis_event_source_mapping_with_sns_on_failure_destination_config (the document inside is the one tested),
+//! and test_kinesis_event_source_mapping_with_async_invocation (the same batches as trim_horizon, without a test of its
+//! own).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,7 +67,8 @@ async fn an_event_is_written_as_recorded() {
     assert_eq!(whole.trunc() as i64, arrived.as_second());
 }
 
-/// test_create_kinesis_event_source_mapping_multiple_lambdas_single_kinesis_event_stream: each mapping has the whole stream.
+/// test_create_kinesis_event_source_mapping_multiple_lambdas_single_kinesis_event_stream: each mapping has the whole
+/// stream.
 #[tokio::test]
 async fn two_functions_on_one_stream_each_get_every_record() {
     let stream = Arc::new(MemoryStream::new(1));
@@ -127,8 +129,9 @@ async fn a_disabled_mapping_delivers_nothing() {
     assert_eq!(function.data(), [["before"], ["while disabled"]]);
 }
 
-/// test_kinesis_report_batch_item_failures: three records, the last of which fails; the checkpoint moves to it, what was
-/// before it is not delivered again, and what is left is a batch with a budget of its own (five deliveries, count 4).
+/// test_kinesis_report_batch_item_failures: three records, the last of which fails; the checkpoint moves to it, what
+/// was before it is not delivered again, and what is left is a batch with a budget of its own (five deliveries, count
+/// 4).
 #[tokio::test]
 async fn a_partial_failure_makes_a_new_batch_of_the_rest() {
     let (stream, clock) = (Arc::new(MemoryStream::new(1)), Clock::default());
@@ -338,7 +341,8 @@ async fn a_record_is_retried_until_it_is_too_old() {
     assert_eq!(document_of(&discarded).get("responseContext"), None);
 }
 
-/// test_kinesis_maximum_record_age_exceeded_discard_records: only the old one of six is discarded; the others are delivered.
+/// test_kinesis_maximum_record_age_exceeded_discard_records: only the old one of six is discarded; the others are
+/// delivered.
 #[tokio::test]
 async fn only_the_records_that_are_too_old_are_discarded() {
     let (stream, clock) = (Arc::new(MemoryStream::new(1)), Clock::default());

@@ -7,7 +7,7 @@
 //!            429 in HOLD, or at another number than the last;         nothing of the kind for a minute,
 //!            for a trial, the 429 that ends START                     or 15 s of the trial
 //!   OURS ------------------------------------------------> CONTESTED ----------------------------------> OURS
-//!    a look up that is refused: back to the level           equal steps up; a refused one gives up a share of the level
+//!    a look up that is refused: back to the level          equal steps up; a refused one gives up a share of the level
 //! ```
 //!
 //! Only the client that looks up is refused: the other keeps its share. If looking up cost nothing, shares would stay

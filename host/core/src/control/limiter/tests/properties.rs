@@ -35,7 +35,8 @@ fn outcome() -> impl Strategy<Value = Outcome> {
     ]
 }
 
-/// Some events and, before each, some milliseconds: moods in which one outcome is likelier, so that outages and calm come about.
+/// Some events and, before each, some milliseconds: moods in which one outcome is likelier, so that outages and calm
+/// come about.
 fn events() -> impl Strategy<Value = Vec<(u64, Event)>> {
     let pause = prop_oneof![6 => 0_u64..60, 3 => 0_u64..1_500, 1 => 0_u64..120_000];
     let event = |end: BoxedStrategy<Outcome>| {

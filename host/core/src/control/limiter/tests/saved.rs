@@ -7,7 +7,8 @@ use serde_json::Value;
 use super::super::*;
 
 const NOW: Duration = Duration::from_secs(1_800_000_000);
-/// The longest that a state may keep everything from starting: a Retry-After of a day, and a slot of the lowest learned rate.
+/// The longest that a state may keep everything from starting: a Retry-After of a day, and a slot of the lowest learned
+/// rate.
 const LONGEST: Duration = Duration::from_secs(24 * 3600 + 21);
 
 /// A limiter's history: milliseconds, and a fetch that starts or how the oldest in flight ends.
