@@ -82,16 +82,26 @@ impl<'a> ItemFeeder<'a> {
     /// # Errors
     /// If the file cannot be read or the stream fails; what [`ItemFeeder::counts`] has accepted until then is enqueued.
     pub async fn feed(&mut self, mut rows: ItemRows<impl BufRead>) -> Result<(), ItemsError> {
-        while let Some(ItemRow { line, item }) = rows.next_row()? {
-            match item.and_then(|item| self.check(item)) {
-                Ok(item) => {
-                    self.counts.accepted = self.counts.accepted.saturating_add(1);
-                    self.push(item.to_payload()).await?;
-                }
-                Err(problem) => self.on_malformed(line, problem).await?,
+        let end = loop {
+            match rows.next_row() {
+                Ok(Some(row)) => self.feed_row(row).await?,
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error.into()),
             }
+        };
+        // The rows before an unreadable one count as accepted, too.
+        self.flush().await?;
+        end
+    }
+
+    async fn feed_row(&mut self, ItemRow { line, item }: ItemRow) -> Result<(), AdminError> {
+        match item.and_then(|item| self.check(item)) {
+            Ok(item) => {
+                self.counts.accepted = self.counts.accepted.saturating_add(1);
+                self.push(item.to_payload()).await
+            }
+            Err(problem) => self.on_malformed(line, problem).await,
         }
-        Ok(self.flush().await?)
     }
 
     /// Check what the provider asks of an item.

@@ -11,4 +11,5 @@ mod contract;
 mod database;
 mod export;
 mod folder;
+mod items;
 mod stream;
