@@ -15,11 +15,12 @@ COMPONENTS := $(TARGET)/components
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
 
-# The command without AWS and packaging: the demo needs neither, and they are most of the build.
+# The command without AWS and packaging, which are most of the build, and without optimisation.
+QUICK := $(TARGET)/quick
 demo: ## Fetch 2,000 records from a demo API that throttles, fails and goes dark.
-	@$(CARGO) build -p damper-cli -p damper-demo-api --no-default-features --bin damper --bin demo-api
-	@$(DAMPER) build providers/demo -o $(COMPONENTS)/demo.wasm
-	@DAMPER=$(DAMPER) DEMO_API=$(TARGET)/debug/demo-api COMPONENT=$(COMPONENTS)/demo.wasm sh providers/demo/demo.sh
+	@$(CARGO) build --profile quick -p damper-cli -p damper-demo-api --no-default-features --bin damper --bin demo-api
+	@$(QUICK)/damper build providers/demo -o $(COMPONENTS)/demo.wasm
+	@DAMPER=$(QUICK)/damper DEMO_API=$(QUICK)/demo-api COMPONENT=$(COMPONENTS)/demo.wasm sh providers/demo/demo.sh
 
 # One build for everything that is tested: `damper` and the demo API come out of it too, with the same dependencies.
 test: ## Run all tests: units, contract suites, hostile components, other languages, end to end.

@@ -16,7 +16,7 @@ async fn a_redirect_is_checked_like_a_request() {
         ("https://10.0.0.1/", "private"),
         ("file:///etc/passwd", "only https"),
         ("https://user:pw@hostile.damper.invalid/", "user name"),
-        ("https://hostile.damper.invalid/", "leads to 127.0.0.1, a loopback address"),
+        ("https://hostile.damper.invalid/", "resolves to 127.0.0.1, a loopback address"),
     ];
     for (location, part) in cases {
         let server = Server::start(move |_| redirect(302, location)).await;

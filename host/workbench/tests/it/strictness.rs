@@ -48,7 +48,7 @@ async fn a_case_is_kept_to_the_letter() {
         (
             "[expect.record]",
             "[[exchange]]\nrequest = { url = \"https://mutants.damper.invalid/more\" }\nresponse = { status = 200 }\n[expect.record]",
-            "the request of exchange 3 was not sent",
+            "did not send the request of exchange 3",
         ),
         ("credential = \"key\"", "credential = \"key\"\nheaders = { accept = \"text/html\" }", "-accept: text/html"),
     ];
