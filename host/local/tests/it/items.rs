@@ -22,7 +22,7 @@ impl Read for FailingDisk {
 async fn rows_before_an_unreadable_one_are_enqueued_as_they_are_counted() {
     let folder = tempfile::tempdir().unwrap();
     let clock = WallClock::from_epoch("2026-11-22T10:00:00Z".parse().unwrap());
-    let database = Database::open(&folder.path().join("damper.db")).unwrap();
+    let database = Database::open(folder.path().join("damper.db")).unwrap();
     let backend = LocalBackend::new(database, clock.clone(), Duration::ZERO);
     let mut feeder = ItemFeeder::new(&backend, &clock, "demo", Vec::new(), false);
 
