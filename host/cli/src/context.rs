@@ -79,7 +79,7 @@ impl Context {
         ))
     }
 
-    /// What building needs of this program.
+    /// The parts of this program that building needs.
     pub(crate) fn for_builds(&self) -> BuildContext<'_> {
         BuildContext {
             cache: self.settings.cache.as_deref(),

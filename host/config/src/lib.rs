@@ -1,4 +1,4 @@
-//! What an operator wrote on this machine: damper.toml, damper.lock, and the providers that they name, bound to their
+//! An operator's files on this machine: damper.toml, damper.lock, and the providers that they name, bound to their
 //! components.
 //!
 //! - [`config`]: damper.toml, found, checked and read.

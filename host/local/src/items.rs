@@ -32,7 +32,7 @@ pub struct ItemFeeder<'a> {
     counts: FileCounts,
 }
 
-/// What became of a file's rows.
+/// The outcomes of a file's rows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FileCounts {
     /// Items that are enqueued.
@@ -71,7 +71,7 @@ impl<'a> ItemFeeder<'a> {
         Self { backend, clock, provider, identity, keep_malformed, chunk, chunk_bytes: 0, counts }
     }
 
-    /// What became of the rows so far.
+    /// The outcomes of the rows so far.
     #[must_use]
     pub fn counts(&self) -> &FileCounts {
         &self.counts

@@ -1,4 +1,4 @@
-//! What all providers of a run share: the database, the output folder, the clock and the marks of crashes.
+//! The parts that all providers of a run share: the database, the output folder, the clock and the marks of crashes.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

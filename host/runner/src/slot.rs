@@ -17,7 +17,7 @@ use crate::error::RunError;
 /// How long to wait before asking again.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
 
-/// What an operator who waits for a slot should know.
+/// A notice for an operator who waits for a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SlotNotice {
     /// The window is closed; this one fetch goes ahead.

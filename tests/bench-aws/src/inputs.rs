@@ -1,4 +1,4 @@
-//! What all benchmarks need: the package, the functions beside it, and figures.
+//! The inputs of all benchmarks: the package, the functions beside it, and figures.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! What all benchmarks need: the programs and components, clients, and figures.
+//! The inputs of all benchmarks: the programs and components, clients, and figures.
 
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};

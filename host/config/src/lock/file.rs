@@ -60,7 +60,7 @@ pub enum LockError {
         path: PathBuf,
         /// The provider.
         provider: String,
-        /// What it asks for beyond its pin.
+        /// Its requests beyond its pin.
         growth: Growth,
     },
 }

@@ -17,7 +17,7 @@ use crate::mapping::{MappingError, MappingState};
 pub struct ProviderState {
     /// The provider's name.
     pub provider: String,
-    /// What the backend counts.
+    /// The backend's counts.
     pub counts: ProviderCounts,
     /// The control item.
     pub control: Control,

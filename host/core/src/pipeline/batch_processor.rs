@@ -49,7 +49,7 @@ pub(crate) struct BatchProcessor<'a> {
     /// Entries, and the work that is left of them.
     batch: Batch,
     notes: BatchNotes,
-    /// What may be sent.
+    /// The requests that may be sent.
     capacity: Capacity,
     attempts: Attempts,
     writer: Writer,

@@ -1,4 +1,4 @@
-//! Where secrets are, and how a program that runs providers finds and reads them.
+//! The places of secrets, and how a program that runs providers finds and reads them.
 
 use std::fmt;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! What the figures are measured with.
+//! The inputs of the figures.
 
 use crate::algorithm::Algorithm;
 use crate::scenario::Scenario;

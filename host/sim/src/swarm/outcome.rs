@@ -1,4 +1,4 @@
-//! What a run of a case came to.
+//! The outcome of a run of a case.
 
 use std::time::Duration;
 

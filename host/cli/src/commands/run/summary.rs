@@ -36,7 +36,7 @@ fn word_of(outcome: &Outcome<CliError>) -> &'static str {
     }
 }
 
-/// What to do next, for people.
+/// The next steps, for people.
 fn next_step(outcome: &Outcome<CliError>, provider: &str) -> Option<String> {
     match outcome {
         Outcome::Done => None,
