@@ -28,6 +28,9 @@ pub struct Bundle {
     /// The value of Retry-After, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
+    /// The resume state that the call was given; `None` if it was given none.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "optional_payload")]
+    pub resume: Option<Bytes>,
     /// The exchanges, at most [`MAX_EXCHANGES`].
     pub exchanges: Vec<Exchange>,
 }
@@ -38,7 +41,7 @@ impl Bundle {
     pub fn of(failure: &Failure, day: Day, attempt: u32, exchanges: Vec<Exchange>) -> Self {
         let milliseconds = |wait: Duration| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
         let retry_after_ms = failure.retry_after.map(milliseconds);
-        Self { day, attempt, kind: failure.kind.clone(), retry_after_ms, exchanges }
+        Self { day, attempt, kind: failure.kind.clone(), retry_after_ms, resume: None, exchanges }
     }
 }
 
@@ -105,6 +108,22 @@ impl Body {
 
     fn is_empty(&self) -> bool {
         self.bytes.is_empty() && !self.is_cut
+    }
+}
+
+/// The same, or null.
+mod optional_payload {
+    use super::{Bytes, Deserialize, Deserializer, Serialize, Serializer, payload};
+
+    #[derive(Serialize, Deserialize)]
+    struct Payload(#[serde(with = "payload")] Bytes);
+
+    pub(super) fn serialize<S: Serializer>(bytes: &Option<Bytes>, serializer: S) -> Result<S::Ok, S::Error> {
+        bytes.clone().map(Payload).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Bytes>, D::Error> {
+        Ok(Option::<Payload>::deserialize(deserializer)?.map(|Payload(bytes)| bytes))
     }
 }
 

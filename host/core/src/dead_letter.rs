@@ -19,6 +19,8 @@ pub enum Reason {
     Rejected,
     /// All attempts are spent.
     AttemptsSpent,
+    /// The record was not ready more than `max_polls` times.
+    NeverReady,
     /// The item is older than `max_item_age`.
     TooOld,
     /// A claim expired while the API may have been called, and the manifest says `park`.

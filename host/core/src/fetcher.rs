@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
@@ -40,6 +41,8 @@ pub struct FetchRequest {
     pub day: Day,
     /// How long the whole call may take.
     pub timeout: Duration,
+    /// What the item's last call returned with "not ready"; `None` if none did.
+    pub resume: Option<Bytes>,
 }
 
 /// How a fetch ended, and what it cost the API.

@@ -16,6 +16,9 @@
 //! Every change but the claim is fenced: it holds only while the row's owner is the caller. A release
 //! holds only for the claim that it gives back: an owner may claim an item several times. The same contract suite
 //! (`testing::contract`) runs against every ledger.
+//!
+//! A row in RETRY may hold a [resume state](crate::resume): the item was ordered and is not ready. It stays through
+//! later releases and crashes until the item is done or dead.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -31,6 +34,7 @@ use crate::day::Day;
 use crate::dead_letter::DeadLetter;
 use crate::item::{Entry, Identity, SequenceNumber};
 use crate::random::RandomSource;
+use crate::resume::ResumeState;
 
 mod change;
 mod claim;
@@ -98,7 +102,7 @@ impl fmt::Display for Owner {
 /// let request = ClaimRequest {
 ///     provider: "demo", identity: &identity, sequence: &sequence, today: day, since: day, owner: &owner, now, lease,
 /// };
-/// assert_eq!(ledger.claim(request.clone()).await?, Claim::Granted { attempt: 1, abandoned: vec![] });
+/// assert_eq!(ledger.claim(request.clone()).await?, Claim::Granted { attempt: 1, abandoned: vec![], resume: None });
 ///
 /// // Another worker may not fetch the item before the lease ends.
 /// let other = Owner::from("worker-2");
@@ -250,6 +254,8 @@ pub enum Claim {
         /// first. Their owners' objects may hold the record already. A claim that the caller itself has or had is
         /// renewed and not listed.
         abandoned: Vec<Abandoned>,
+        /// What the item's last call left for the next one, if the record was not ready.
+        resume: Option<ResumeState>,
     },
     /// The record was fetched since the entry's arrival, for this entry.
     Done {
@@ -329,6 +335,16 @@ pub struct Release {
     pub not_before: Timestamp,
     /// The error, for people.
     pub error: String,
+    /// The resume state from now on. `None`: it stays as it is.
+    pub resume: Option<ResumeState>,
+}
+
+impl Release {
+    /// A claim given back as if there had been no attempt.
+    #[must_use]
+    pub fn uncounted(claimed: Claimed, not_before: Timestamp, error: &str) -> Self {
+        Self { claimed, counted: false, not_before, error: error.to_owned(), resume: None }
+    }
 }
 
 /// The longest time for which slots count without a renewal: the fetch of `damper fetch` takes two fetch timeouts of

@@ -35,6 +35,7 @@ pub mod pipeline;
 pub mod printable;
 pub mod random;
 pub mod record;
+pub mod resume;
 pub mod sink;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

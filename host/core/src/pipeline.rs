@@ -161,6 +161,8 @@ mod grant_tests;
 #[cfg(test)]
 mod lost_answer_tests;
 #[cfg(test)]
+mod not_ready_tests;
+#[cfg(test)]
 mod partial_outage_tests;
 #[cfg(test)]
 mod sharing_tests;

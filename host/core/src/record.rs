@@ -28,12 +28,14 @@ pub struct Failure {
     pub retry_after: Option<Duration>,
     /// The HTTP status that led here, if there was one.
     pub status: Option<u16>,
+    /// What the next call of the item gets back; only of [`FailureKind::NotReady`].
+    pub resume: Bytes,
 }
 
 impl Failure {
     /// A failure of this kind, with neither a status nor a time to wait.
     pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), retry_after: None, status: None }
+        Self { kind, message: message.into(), retry_after: None, status: None, resume: Bytes::new() }
     }
 }
 
@@ -62,6 +64,8 @@ pub enum FailureKind {
     Rejected,
     /// The answer cannot be read.
     Malformed,
+    /// The API has taken the order, and the record is not ready yet. No failure of the API or of the item.
+    NotReady,
     /// Anything else that the provider names.
     Other(String),
     /// The component trapped, ran away or passed its memory limit.
@@ -82,6 +86,7 @@ impl fmt::Display for FailureKind {
             Self::NotFound => "not found",
             Self::Rejected => "rejected",
             Self::Malformed => "malformed",
+            Self::NotReady => "not ready",
             Self::Other(name) => name,
             Self::Trapped => "trapped",
             Self::OutOfQuota => "out of quota",

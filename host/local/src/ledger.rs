@@ -37,7 +37,7 @@ use crate::ledger::rows::micros;
 /// let request = ClaimRequest {
 ///     provider: "demo", identity: &identity, sequence: &sequence, today: day, since: day, owner: &owner, now, lease,
 /// };
-/// assert_eq!(ledger.claim(request).await?, Claim::Granted { attempt: 1, abandoned: vec![] });
+/// assert_eq!(ledger.claim(request).await?, Claim::Granted { attempt: 1, abandoned: vec![], resume: None });
 /// let counts = ledger.day_counts("demo", day).await?;
 /// assert_eq!((counts.fetched, counts.dead, counts.waiting), (0, 0, 1));
 /// # Ok(())
@@ -109,7 +109,7 @@ impl Ledger for SqliteLedger {
     async fn release(&self, provider: &str, owner: &Owner, release: Release) -> Result<(), LedgerError> {
         let (provider, owner) = (provider.to_owned(), owner.clone());
         let work = move |connection: &Connection| {
-            let Release { claimed, counted, not_before, error } = &release;
+            let Release { claimed, counted, not_before, error, resume } = &release;
             connection.prepare_cached(RELEASE)?.execute(params![
                 provider,
                 claimed.identity.as_str(),
@@ -119,6 +119,8 @@ impl Ledger for SqliteLedger {
                 micros(*not_before),
                 error,
                 micros(claimed.lease),
+                resume.as_ref().map(|resume| resume.polls),
+                resume.as_ref().map(|resume| &resume.bytes[..]),
             ])?;
             Ok(())
         };
@@ -181,16 +183,18 @@ SELECT COUNT(DISTINCT identity), MIN(not_before) FROM ledger
 WHERE provider = ?1 AND state = 'retry' AND not_before > ?2";
 
 const FETCHED: &str = "
-UPDATE ledger SET state = 'done', lease = NULL, not_before = NULL, abandoned = NULL, error = NULL, sequence = ?5
+UPDATE ledger SET state = 'done', lease = NULL, not_before = NULL, abandoned = NULL, error = NULL, sequence = ?5,
+    polls = 0, resume = NULL
 WHERE provider = ?1 AND identity = ?2 AND day = ?3 AND owner = ?4 AND state IN ('inflight', 'done')";
 
 const DEAD: &str = "
-UPDATE ledger SET state = 'dead', lease = NULL, not_before = NULL, abandoned = NULL, error = ?6, sequence = ?5
+UPDATE ledger SET state = 'dead', lease = NULL, not_before = NULL, abandoned = NULL, error = ?6, sequence = ?5,
+    polls = 0, resume = NULL
 WHERE provider = ?1 AND identity = ?2 AND day = ?3 AND owner = ?4 AND state IN ('inflight', 'dead')";
 
 const RELEASE: &str = "
 UPDATE ledger SET state = 'retry', owner = NULL, lease = NULL, abandoned = NULL,
-    attempts = attempts + ?5, not_before = ?6, error = ?7
+    attempts = attempts + ?5, not_before = ?6, error = ?7, polls = coalesce(?9, polls), resume = coalesce(?10, resume)
 WHERE provider = ?1 AND identity = ?2 AND day = ?3 AND owner = ?4 AND state = 'inflight' AND lease = ?8";
 
 const SHARES: &str = "SELECT owner, count, wanted, since FROM slots WHERE provider = ?1 AND until > ?2";

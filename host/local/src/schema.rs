@@ -20,6 +20,8 @@
 //! | `retry` | - | - | when it is due | the entry it was tried for | - |
 //! | `done` | who fetched | - | - | the entry it was fetched for | - |
 //! | `dead` | who gave up | - | - | the entry that was given up on | - |
+//!
+//! `polls` and `resume` stay from the first poll until the row is `done` or `dead`.
 
 /// The `PRAGMA application_id` of Damper's databases: "DAMP".
 pub const APPLICATION_ID: i32 = 0x4441_4d50;
@@ -29,7 +31,11 @@ pub const VERSION: i32 = 1;
 
 /// Columns that came later: table, name and declaration. A file that lacks one is given it when it is opened for
 /// writing; an earlier release reads and writes that file as before.
-pub(crate) const ADDED_COLUMNS: [(&str, &str, &str); 1] = [("slots", "since", "INTEGER NOT NULL DEFAULT 0")];
+pub(crate) const ADDED_COLUMNS: [(&str, &str, &str); 3] = [
+    ("slots", "since", "INTEGER NOT NULL DEFAULT 0"),
+    ("ledger", "polls", "INTEGER NOT NULL DEFAULT 0"),
+    ("ledger", "resume", "BLOB"),
+];
 
 /// The whole schema.
 pub(crate) const TABLES: &str = "
@@ -70,6 +76,8 @@ CREATE TABLE ledger (
     sequence   TEXT NOT NULL,
     abandoned  TEXT,
     error      TEXT,                               -- what went wrong last
+    polls      INTEGER NOT NULL DEFAULT 0,         -- how often it was not ready
+    resume     BLOB,                               -- its resume state; NULL: it was never not ready
     PRIMARY KEY (provider, identity, day)
 ) STRICT, WITHOUT ROWID;
 

@@ -111,6 +111,7 @@ async fn fetch(plugin: &Plugin, id: &str) -> Result<(), Box<dyn Error>> {
         attempt: 1,
         day: "2026-01-01".parse()?,
         timeout: Duration::from_secs(60),
+        resume: None,
     };
     match (plugin.fetch(request, Permits::new(0)).await.outcome, id) {
         (Ok(_), LEI) => Ok(()),

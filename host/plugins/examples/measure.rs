@@ -22,6 +22,7 @@ fn request(id: &str, params: BTreeMap<String, String>) -> Result<FetchRequest, B
         attempt: 1,
         day: "2026-01-01".parse()?,
         timeout: Duration::from_secs(60),
+        resume: None,
     })
 }
 

@@ -5,5 +5,6 @@ mod provider_cache;
 mod store_data;
 pub(crate) mod wasi;
 
+pub use provider_cache::CachedValues;
 pub(crate) use provider_cache::ProviderCache;
 pub(crate) use store_data::{SharedContext, StoreData};

@@ -72,6 +72,7 @@ pub use engine::compiler;
 pub use engine::{Cache, CacheKey, CacheKeyError, CrashMarks, ExecutionMarks, MarkedComponent, has_pagemap_scan};
 pub use host::{HostError, HostOptions, PluginHost};
 pub use http_client::ProxyError;
+pub use instance::CachedValues;
 pub use memory::{MemoryLimits, available_memory};
 pub use plugin::{LoadError, Plugin, TracedFetch};
 pub use redaction::spellings;

@@ -27,7 +27,7 @@ use crate::egress::EgressPolicy;
 use crate::engine::{ComponentSource, LazyComponent, MarkedComponent, MarkedItem};
 use crate::grants::{Grants, Origin};
 use crate::http_client::{Connections, HttpClient};
-use crate::instance::{ProviderCache, SharedContext, StoreData};
+use crate::instance::{CachedValues, ProviderCache, SharedContext, StoreData};
 use crate::memory::{BudgetShare, HostMemory, max_call_bytes};
 use crate::redaction::Scrubber;
 use crate::test_environment::TestEnvironment;
@@ -49,7 +49,7 @@ const MAX_HANDLES: usize = 1_000;
 /// # use std::time::Duration;
 /// # use damper_core::fetcher::{FetchRequest, Permits};
 /// # let (day, timeout) = ("2026-11-22".parse()?, Duration::from_secs(30));
-/// let request = FetchRequest { id: "42".to_owned(), params: Default::default(), attempt: 1, day, timeout };
+/// let request = FetchRequest { id: "42".to_owned(), params: Default::default(), attempt: 1, day, timeout, resume: None };
 /// // Up to three requests may be in flight beside the first one.
 /// let fetch = plugin.fetch_traced(request, Permits::new(3)).await;
 /// match fetch.report.outcome {
@@ -163,6 +163,17 @@ impl Plugin {
     /// Fetches one record and keeps every exchange whole, without secrets: for a case, or to examine a failure.
     pub async fn fetch_recorded(&self, request: FetchRequest, permits: Permits) -> TracedFetch {
         self.fetch_with_capture(CaptureLevel::Whole, request, permits).await
+    }
+
+    /// The values that the provider's calls have cached.
+    #[must_use]
+    pub fn cached_values(&self) -> CachedValues {
+        self.shared.cache.values(tokio::time::Instant::now())
+    }
+
+    /// Stores values that the calls of another plugin have cached.
+    pub fn restore_cache(&self, values: &CachedValues) {
+        self.shared.cache.restore(values, tokio::time::Instant::now());
     }
 
     fn new_call(&self, request: &FetchRequest, permits: Permits, capture_level: CaptureLevel) -> Arc<GuestCall> {
@@ -331,6 +342,7 @@ fn guest_request(request: FetchRequest) -> types::FetchRequest {
         attempt: request.attempt,
         day: request.day.to_string(),
         deadline_ms: u64::try_from(request.timeout.as_millis()).unwrap_or(u64::MAX),
+        resume: request.resume.map(Into::into),
         extras: Vec::new(),
     }
 }

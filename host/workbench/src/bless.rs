@@ -45,7 +45,7 @@ pub enum BlessError {
 /// # Errors
 /// If it cannot be written, or the case's format cannot express it.
 pub fn bless(case: &Case, came: &Fetched) -> Result<Option<PathBuf>, BlessError> {
-    let Expect::Record(expected) = &case.expect else { return Ok(None) };
+    let Expect::Record(expected) = &case.last.expect else { return Ok(None) };
     let Some(body) = &expected.body else { return Ok(None) };
     if body.bytes.as_ref().is_some_and(|bytes| is_same(bytes, &came.body)) {
         return Ok(None);
@@ -79,7 +79,11 @@ fn edit_case(case: &Case, place: &BodyPlace, body: &[u8]) -> Result<String, Bles
     } else {
         ("body", value(std::str::from_utf8(body).map_err(|_| BlessError::NoForm { form: "text" })?))
     };
-    let record = document.get_mut("expect").and_then(|expect| expect.get_mut("record"));
+    let last = match case.before.len() {
+        0 => document.get_mut("expect"),
+        index => document.get_mut("call").and_then(|calls| calls.get_mut(index)?.get_mut("expect")),
+    };
+    let record = last.and_then(|expect| expect.get_mut("record"));
     let record = record.and_then(Item::as_table_like_mut);
     let record = record.ok_or_else(|| BlessError::Uneditable("it has no [expect.record]".to_owned()))?;
     // Written as a table of its own, it stays a table; its parts are not merged.

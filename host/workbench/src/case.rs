@@ -44,7 +44,7 @@ pub const MAX_FILE_BYTES: u64 = 64 << 20;
 /// "#;
 /// let case = Case::parse(Path::new("cases/found.toml"), text)?;
 /// assert_eq!((&*case.name, &*case.item.id), ("found", "42"));
-/// assert_eq!(case.exchanges[0].request.method, "GET"); // the default
+/// assert_eq!(case.last.exchanges[0].request.method, "GET"); // the default
 /// assert!(case.is_good(), "the conformance suite can start from it");
 /// # Ok::<(), damper_workbench::CaseError>(())
 /// ```
@@ -62,6 +62,18 @@ pub struct Case {
     pub item: CaseItem,
     /// Values for the manifest's `[config]` keys.
     pub config: BTreeMap<String, String>,
+    /// The values that the provider's cache holds before the first call.
+    pub cache: BTreeMap<String, String>,
+    /// The calls before the last one; empty where there is one call. Each leaves its resume state and its cache to the
+    /// next.
+    pub before: Vec<Call>,
+    /// The last call, or the only one.
+    pub last: Call,
+}
+
+/// One call of a case.
+#[derive(Debug, Clone)]
+pub struct Call {
     /// The requests that the provider has to send, with their responses.
     pub exchanges: Vec<Exchange>,
     /// The expected outcome.
@@ -79,6 +91,8 @@ pub struct CaseItem {
     pub attempt: u32,
     /// The provider's day; the guest's clock stands at its noon, UTC.
     pub day: Day,
+    /// The resume state of the first call; `None`: no call was before it.
+    pub resume: Option<Bytes>,
 }
 
 /// A request that is foreseen, and its answer.
@@ -188,15 +202,34 @@ impl Case {
     /// Whether one of its answers has no end.
     #[must_use]
     pub fn is_endless(&self) -> bool {
-        self.exchanges.iter().any(|exchange| exchange.answer.fault.is_some_and(Fault::is_endless))
+        self.calls().any(Call::is_endless)
+    }
+
+    /// All calls, in order.
+    pub fn calls(&self) -> impl Iterator<Item = &Call> {
+        self.before.iter().chain([&self.last])
     }
 
     /// Whether it is a good case: one in which a record comes of exchanges without faults.
     #[must_use]
     pub fn is_good(&self) -> bool {
-        matches!(self.expect, Expect::Record(_))
-            && !self.exchanges.is_empty()
-            && self.exchanges.iter().all(|exchange| exchange.answer.fault.is_none())
+        let is_good = |call: &Call| {
+            !call.exchanges.is_empty() && call.exchanges.iter().all(|exchange| exchange.answer.fault.is_none())
+        };
+        let is_not_ready =
+            |call: &Call| matches!(&call.expect, Expect::Failure(failure) if failure.kind == FailureKind::NotReady);
+        matches!(self.last.expect, Expect::Record(_))
+            && self.calls().all(is_good)
+            && self.before.iter().all(is_not_ready)
+            && self.item.resume.is_none()
+    }
+}
+
+impl Call {
+    /// Whether one of its answers has no end.
+    #[must_use]
+    pub fn is_endless(&self) -> bool {
+        self.exchanges.iter().any(|exchange| exchange.answer.fault.is_some_and(Fault::is_endless))
     }
 }
 
@@ -206,6 +239,7 @@ pub fn kind_name(kind: &FailureKind) -> String {
     match kind {
         FailureKind::TimedOut => "timed-out".to_owned(),
         FailureKind::NotFound => "not-found".to_owned(),
+        FailureKind::NotReady => "not-ready".to_owned(),
         FailureKind::OutOfQuota => "out-of-quota".to_owned(),
         other => other.to_string(),
     }
@@ -222,6 +256,7 @@ pub fn kind_of(name: &str) -> FailureKind {
         "not-found" => FailureKind::NotFound,
         "rejected" => FailureKind::Rejected,
         "malformed" => FailureKind::Malformed,
+        "not-ready" => FailureKind::NotReady,
         "trapped" => FailureKind::Trapped,
         "broken" => FailureKind::Broken,
         "out-of-quota" => FailureKind::OutOfQuota,

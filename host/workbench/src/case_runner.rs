@@ -5,13 +5,16 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use damper_core::fetcher::{FetchRequest, Permits};
 use damper_core::manifest::Manifest;
+use damper_core::record::{Failure, FailureKind, Fetched};
 use damper_plugins::compiler::Compiler;
 use damper_plugins::component_file::ComponentFile;
 use damper_plugins::grants::{Grants, Origin};
 use damper_plugins::{
-    Cache, HostError, HostOptions, LoadError, Plugin, PluginHost, TestEnvironment, TestEnvironmentError, TracedFetch,
+    Cache, CachedValues, HostError, HostOptions, LoadError, Plugin, PluginHost, TestEnvironment, TestEnvironmentError,
+    TracedFetch,
 };
 use futures::StreamExt;
 use futures::future::join_all;
@@ -19,7 +22,7 @@ use futures::stream;
 use tokio::sync::Notify;
 use url::Url;
 
-use crate::case::{Case, Order};
+use crate::case::{Call, Case, Order};
 use crate::compare;
 use crate::network::{Authority, AuthorityError, Responder, Server};
 use crate::report::{CaseReport, Figures, Problem, RunReport};
@@ -81,12 +84,48 @@ pub struct CaseRunner {
     authority: Arc<Authority>,
 }
 
-/// The result of a case's call.
-struct CaseCall {
-    fetch: TracedFetch,
-    duration: Duration,
+/// The results of a case's calls, up to the first that was not as expected.
+struct CaseRun {
+    /// Of the last one.
+    outcome: Result<Fetched, Failure>,
+    /// Of all together.
+    figures: Figures,
+    log: Vec<String>,
     problems: Vec<Problem>,
-    is_derailed: bool,
+}
+
+/// What a call leaves for the next call of its item.
+#[derive(Debug, Clone)]
+pub(crate) struct CallState {
+    resume: Option<Bytes>,
+    cache: CachedValues,
+}
+
+impl CallState {
+    /// Before the first call of a case.
+    pub(crate) fn before(case: &Case) -> Self {
+        let texts = case.cache.iter().map(|(key, text)| (key.as_str(), text.as_str()));
+        Self { resume: case.item.resume.clone(), cache: CachedValues::of_texts(texts) }
+    }
+
+    /// After a call with this outcome, which left this cache.
+    pub(crate) fn after(self, outcome: &Result<Fetched, Failure>, cache: CachedValues) -> Self {
+        let resume = match outcome {
+            Err(failure) if failure.kind == FailureKind::NotReady => Some(failure.resume.clone()),
+            Ok(_) | Err(_) => self.resume,
+        };
+        Self { resume, cache }
+    }
+
+    /// The same, for an item that was not ordered yet.
+    pub(crate) fn without_resume(self) -> Self {
+        Self { resume: None, ..self }
+    }
+
+    /// Whether an earlier call of the item was not ready.
+    pub(crate) fn is_resumed(&self) -> bool {
+        self.resume.is_some()
+    }
 }
 
 /// The manifest and settings of a provider for one call.
@@ -101,11 +140,15 @@ pub(crate) struct FinishedCall<D> {
     pub(crate) fetch: Option<TracedFetch>,
     pub(crate) duration: Duration,
     pub(crate) server: Server<D>,
+    /// The provider's cache after the call.
+    pub(crate) cache: CachedValues,
 }
 
 /// A call to make.
 pub(crate) struct ProviderCall {
     pub(crate) request: FetchRequest,
+    /// The provider's cache before the call.
+    pub(crate) cache: CachedValues,
     /// How many requests may run beside the first.
     pub(crate) beside: u32,
 }
@@ -163,9 +206,9 @@ impl CaseRunner {
     async fn run_case(&self, case: &Case) -> CaseReport {
         let measured = async {
             // A call that ends only by its timeout has no count of instructions.
-            if case.is_endless() { None } else { self.call_for_case(&self.metered, case).await.ok() }
+            if case.is_endless() { None } else { self.make_calls(&self.metered, case).await.ok() }
         };
-        let (performed, measured) = tokio::join!(self.call_for_case(&self.host, case), measured);
+        let (performed, measured) = tokio::join!(self.make_calls(&self.host, case), measured);
         let mut report = CaseReport {
             name: case.name.clone(),
             path: case.path.clone(),
@@ -177,48 +220,78 @@ impl CaseRunner {
         };
         match performed {
             Err(error) => report.problems.push(Problem::new(format!("the provider does not load: {error}"))),
-            Ok(CaseCall { fetch, duration, mut problems, is_derailed }) => {
-                if !is_derailed {
-                    problems.extend(compare::problems(&case.expect, &fetch.report.outcome));
-                }
-                let instructions = measured.and_then(|measured| measured.fetch.usage.instructions);
-                report.figures = Figures { instructions, ..figures(&fetch, duration) };
+            Ok(CaseRun { outcome, figures, log, problems }) => {
+                let instructions = measured.and_then(|measured| measured.figures.instructions);
+                report.figures = Figures { instructions, ..figures };
                 report.shares = report.figures.shares(&self.file.manifest.limits);
-                report.log = fetch.lines.into_iter().map(|line| line.json).collect();
-                report.outcome = Some(fetch.report.outcome);
+                report.log = log;
+                report.outcome = Some(outcome);
                 report.problems = problems;
             }
         }
         report
     }
 
-    /// Makes a case's call, with its script.
-    async fn call_for_case(&self, host: &PluginHost, case: &Case) -> Result<CaseCall, CaseRunnerError> {
-        let script = Script::new(case, self.secrets.clone());
-        let call = self.call(case);
-        let setup = ProviderSetup { manifest: self.file.manifest.clone(), config: &case.config };
-        let FinishedCall { fetch, duration, server } =
-            self.call_provider(host, setup, script, call, &Notify::new()).await?;
-        let fetch = fetch.ok_or_else(|| io::Error::other("the call was stopped"))?;
-        let script = server.responder();
-        Ok(CaseCall { fetch, duration, problems: script.problems(), is_derailed: script.is_derailed() })
+    /// Makes the calls of a case, each with its script, up to the first that is not as expected.
+    async fn make_calls(&self, host: &PluginHost, case: &Case) -> Result<CaseRun, CaseRunnerError> {
+        let mut state = CallState::before(case);
+        let (mut figures, mut log) = (None, Vec::new());
+        for (index, call) in case.before.iter().enumerate() {
+            let (run, cache) = self.make_call(host, case, call, &state).await?;
+            figures = Some(run.figures.after(figures));
+            log.extend(run.log);
+            if !run.problems.is_empty() {
+                let place =
+                    |problem: Problem| Problem { what: format!("call {}: {}", index + 1, problem.what), ..problem };
+                let problems = run.problems.into_iter().map(place).collect();
+                return Ok(CaseRun { problems, figures: figures.unwrap_or_default(), log, ..run });
+            }
+            state = state.after(&run.outcome, cache);
+        }
+        let (run, _) = self.make_call(host, case, &case.last, &state).await?;
+        log.extend(run.log);
+        Ok(CaseRun { figures: run.figures.after(figures), log, ..run })
     }
 
-    /// The call that a case asks for.
-    pub(crate) fn call(&self, case: &Case) -> ProviderCall {
+    async fn make_call(
+        &self,
+        host: &PluginHost,
+        case: &Case,
+        call: &Call,
+        state: &CallState,
+    ) -> Result<(CaseRun, CachedValues), CaseRunnerError> {
+        let script = Script::new(call, case.order, self.secrets.clone());
+        let setup = ProviderSetup { manifest: self.file.manifest.clone(), config: &case.config };
+        let provider_call = self.provider_call(case, call, state);
+        let FinishedCall { fetch, duration, server, cache } =
+            self.call_provider(host, setup, script, provider_call, &Notify::new()).await?;
+        let fetch = fetch.ok_or_else(|| io::Error::other("the call was stopped"))?;
+        let script = server.responder();
+        let mut problems = script.problems();
+        if !script.is_derailed() {
+            problems.extend(compare::problems(&call.expect, &fetch.report.outcome));
+        }
+        let figures = Figures { instructions: fetch.usage.instructions, ..figures(&fetch, duration) };
+        let log = fetch.lines.into_iter().map(|line| line.json).collect();
+        Ok((CaseRun { outcome: fetch.report.outcome, figures, log, problems }, cache))
+    }
+
+    /// A call of a case, after the calls that left this state.
+    pub(crate) fn provider_call(&self, case: &Case, call: &Call, state: &CallState) -> ProviderCall {
         let limits = &self.file.manifest.limits;
         let timeout = limits.fetch_timeout;
-        let timeout = if case.is_endless() { timeout.min(self.patience()) } else { timeout };
+        let timeout = if call.is_endless() { timeout.min(self.patience()) } else { timeout };
         let request = FetchRequest {
             id: case.item.id.clone(),
             params: case.item.params.clone(),
             attempt: case.item.attempt,
             day: case.item.day,
             timeout,
+            resume: state.resume.clone(),
         };
         // In order is one after another.
         let beside = if case.order == Order::InOrder { 0 } else { limits.max_concurrency.get() - 1 };
-        ProviderCall { request, beside }
+        ProviderCall { request, cache: state.cache.clone(), beside }
     }
 
     /// The timeout of a response without an end.
@@ -239,6 +312,7 @@ impl CaseRunner {
         let server = Server::start(responder, Arc::clone(&self.authority)).await?;
         let world = TestEnvironment::new(server.address(), self.authority.certificate())?;
         let plugin = self.plugin(host, setup, world)?;
+        plugin.restore_cache(&call.cache);
         // Compile before the measured call. If that fails, the call reports the error.
         let _ = plugin.prepare().await;
         let begun = Instant::now();
@@ -246,7 +320,7 @@ impl CaseRunner {
             fetch = plugin.fetch_traced(call.request, Permits::new(call.beside)) => Some(fetch),
             () = enough.notified() => None,
         };
-        Ok(FinishedCall { fetch, duration: begun.elapsed(), server })
+        Ok(FinishedCall { fetch, duration: begun.elapsed(), server, cache: plugin.cached_values() })
     }
 
     fn plugin(&self, host: &PluginHost, setup: ProviderSetup<'_>, world: TestEnvironment) -> Result<Plugin, LoadError> {

@@ -14,20 +14,20 @@ mod verdict;
 use std::time::{Duration, Instant};
 
 use damper_core::fetcher::FetchRequest;
-use damper_core::manifest::Manifest;
 use damper_core::record::Failure;
+use damper_plugins::CachedValues;
 use futures::StreamExt;
 use futures::stream;
 
 pub use contract::Rules;
 pub use report::{Check, Conformance, Status};
 
-use crate::case::{Case, Exchange};
-use crate::case_runner::{AT_A_TIME, CaseRunner, ProviderCall, ProviderSetup};
+use crate::case::{Call, Case, Exchange};
+use crate::case_runner::{AT_A_TIME, CallState, CaseRunner, ProviderCall, ProviderSetup};
 use crate::report::{CaseReport, Problem};
 use crate::secrets::is_token_endpoint;
 use responder::TrialResponder;
-use trial::Trial;
+use trial::{Target, Trial};
 pub(crate) use verdict::is_called_secret;
 use verdict::{Secrets, TrialResult};
 
@@ -76,12 +76,14 @@ impl CaseRunner {
             return Err(ConformanceError::BadGoodCase(Box::new(report)));
         }
         let mut checks = contract::checks(&self.file, rules);
-        // The token exchanges of a case are about the host.
-        let is_api = |exchange: &&Exchange| !is_token_endpoint(&exchange.request.url);
-        let good = &Case { exchanges: good.exchanges.iter().filter(is_api).cloned().collect(), ..good.clone() };
-        let trials = self.trials(good);
-        let tried = stream::iter(trials.iter().map(|trial| self.run_trial(good, trial)));
+        let (targets, state) = self.targets(good).await;
+        let trials: Vec<_> = targets
+            .iter()
+            .flat_map(|target| self.trials(target).into_iter().map(move |trial| (target, trial)))
+            .collect();
+        let tried = stream::iter(trials.iter().map(|(target, trial)| self.run_trial(target, trial)));
         checks.extend(tried.buffered(AT_A_TIME).collect::<Vec<_>>().await);
+        checks.push(self.fetch_again(&targets, state).await);
         Ok(Conformance {
             provider: self.file.manifest.name.clone(),
             version: self.file.manifest.version.clone(),
@@ -92,12 +94,60 @@ impl CaseRunner {
         })
     }
 
-    fn trials(&self, good: &Case) -> Vec<Trial> {
-        let count = good.exchanges.len();
+    /// The calls of the good case, each with what the calls before it left; and what the last one leaves.
+    async fn targets(&self, good: &Case) -> (Vec<Target>, CallState) {
+        let mut state = CallState::before(good);
+        let (mut targets, mut earlier) = (Vec::new(), Vec::new());
+        for (index, call) in good.calls().enumerate() {
+            // The token exchanges of a case are about the host.
+            let is_api = |exchange: &&Exchange| !is_token_endpoint(&exchange.request.url);
+            let exchanges: Vec<Exchange> = call.exchanges.iter().filter(is_api).cloned().collect();
+            let target = Target {
+                number: (!good.before.is_empty()).then_some(index + 1),
+                case: Case {
+                    last: Call { exchanges, expect: call.expect.clone() },
+                    before: Vec::new(),
+                    ..good.clone()
+                },
+                earlier: earlier.clone(),
+                state: state.clone(),
+            };
+            if let Ok((tried, cache)) = self.fetch_trial(&target, None, &state).await {
+                state = state.after(&tried.outcome, cache);
+            }
+            earlier.extend(target.case.last.exchanges.iter().cloned());
+            targets.push(target);
+        }
+        (targets, state)
+    }
+
+    /// Fetches the good case's record once more, with what the first fetch left in the provider's cache: a session that
+    /// was stored must be of use.
+    async fn fetch_again(&self, targets: &[Target], state: CallState) -> Check {
+        let check = Check::rule("a second fetch, with the cache of the first", String::new());
+        let mut state = state.without_resume();
+        for target in targets {
+            let (tried, cache) = match self.fetch_trial(target, None, &state).await {
+                Ok(tried) => tried,
+                Err(error) => return check.with_failure(vec![Problem::new(error)]),
+            };
+            let secrets = Secrets::new(&self.file.manifest, &target.case.config, &self.secrets);
+            let problems = verdict::on_good(target, &tried, &secrets);
+            if !problems.is_empty() || target.is_last() {
+                return check.with_verdict(&tried.outcome, problems);
+            }
+            state = state.after(&tried.outcome, cache);
+        }
+        check
+    }
+
+    fn trials(&self, target: &Target) -> Vec<Trial> {
+        let good = &target.case;
+        let count = good.last.exchanges.len();
         let is_tried = |index: &usize| count <= MAX_EXCHANGES || *index == 0 || *index + MAX_EXCHANGES > count;
         let mut trials = Vec::new();
         for index in (0..count).filter(is_tried) {
-            let Some(exchange) = good.exchanges.get(index) else { continue };
+            let Some(exchange) = good.last.exchanges.get(index) else { continue };
             let fault_cases = faults::all(&exchange.answer, good.item.day, &self.file.manifest, &self.secrets);
             trials.extend(fault_cases.into_iter().map(|fault_case| Trial::Fault(fault_case, index)));
         }
@@ -107,32 +157,33 @@ impl CaseRunner {
         trials
     }
 
-    async fn run_trial(&self, good: &Case, trial: &Trial) -> Check {
-        let responder = TrialResponder::new(good, trial, self.secrets.clone());
-        let manifest = responder::with_elsewhere(self.file.manifest.clone());
-        let check = Check::new(trial, good.exchanges.len());
-        let tried = match self.fetch_trial(good, trial, responder, manifest).await {
-            Ok(tried) => tried,
+    async fn run_trial(&self, target: &Target, trial: &Trial) -> Check {
+        let check = Check::new(trial, target);
+        let tried = match self.fetch_trial(target, Some(trial), &target.state).await {
+            Ok((tried, _)) => tried,
             Err(error) => return check.with_failure(vec![Problem::new(error)]),
         };
-        let secrets = Secrets::new(&self.file.manifest, &good.config, &self.secrets);
+        let secrets = Secrets::new(&self.file.manifest, &target.case.config, &self.secrets);
         let problems = match trial {
-            Trial::Fault(fault_case, index) => verdict::on_fault(fault_case, *index, good, &tried, &secrets),
-            Trial::Id(_) => verdict::on_id(good, &tried, &secrets),
+            Trial::Fault(fault_case, index) => verdict::on_fault(fault_case, *index, target, &tried, &secrets),
+            Trial::Id(_) => verdict::on_id(target, &tried, &secrets),
         };
         check.with_verdict(&tried.outcome, problems)
     }
 
+    /// Makes a target's call, with a fault or without one.
     async fn fetch_trial(
         &self,
-        good: &Case,
-        trial: &Trial,
-        responder: TrialResponder,
-        manifest: Manifest,
-    ) -> Result<TrialResult, String> {
-        let call = self.call(good);
-        let timeout = if trial.is_endless() { self.patience() } else { MAX_CALL };
-        let id = if let Trial::Id(id) = trial { (*id).to_owned() } else { call.request.id.clone() };
+        target: &Target,
+        trial: Option<&Trial>,
+        state: &CallState,
+    ) -> Result<(TrialResult, CachedValues), String> {
+        let good = &target.case;
+        let responder = TrialResponder::new(target, trial, self.secrets.clone());
+        let manifest = responder::with_elsewhere(self.file.manifest.clone());
+        let call = self.provider_call(good, &good.last, state);
+        let timeout = if trial.is_some_and(Trial::is_endless) { self.patience() } else { MAX_CALL };
+        let id = if let Some(Trial::Id(id)) = trial { (*id).to_owned() } else { call.request.id.clone() };
         let call = ProviderCall { request: FetchRequest { id, timeout, ..call.request }, ..call };
         let enough = responder.enough();
         let setup = ProviderSetup { manifest, config: &good.config };
@@ -141,7 +192,8 @@ impl CaseRunner {
         let seen = staged.server.responder().requests().to_vec();
         let log =
             |line: &damper_plugins::LogLine| serde_json::from_str(&line.json).unwrap_or_else(|_| line.json.clone());
-        Ok(match staged.fetch {
+        let cache = staged.cache;
+        let tried = match staged.fetch {
             Some(fetch) => TrialResult {
                 strays: responder::strays(&fetch.requests),
                 log: fetch.lines.iter().map(log).collect(),
@@ -156,6 +208,7 @@ impl CaseRunner {
                 strays: Vec::new(),
                 log: Vec::new(),
             },
-        })
+        };
+        Ok((tried, cache))
     }
 }

@@ -143,10 +143,13 @@ pub fn case_files(
             params: request.params.iter().map(|(name, value)| (name.clone(), redactor.text(value))).collect(),
             attempt: None,
             day: Some(request.day.to_string()),
+            resume: None,
         },
         config: config.map(|(key, value)| (key.clone(), redactor.text(value))).collect(),
+        cache: BTreeMap::new(),
         exchanges,
-        expect,
+        expect: Some(expect),
+        calls: Vec::new(),
     };
     let text = toml::to_string(&case).map_err(|error| RecordError::Unwritable(error.to_string()))?;
     let mut files = writer.files;

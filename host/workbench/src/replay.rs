@@ -1,6 +1,7 @@
 //! A dead letter's bundle as a case: the same item, the answers that the API gave then, and the failure that came of
 //! them.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use damper_core::item::{Item, ItemError};
 use url::Url;
 
 use crate::case::{
-    Answer, Case, CaseItem, Exchange, Expect, ExpectedFailure, Fault, ForeseenBody, ForeseenRequest, Order,
+    Answer, Call, Case, CaseItem, Exchange, Expect, ExpectedFailure, Fault, ForeseenBody, ForeseenRequest, Order,
 };
 use crate::record::fault;
 
@@ -56,7 +57,7 @@ impl Replay {
     ///
     /// # Errors
     /// If the letter holds no fetch that can be replayed.
-    pub fn of(letter: &DeadLetter, config: std::collections::BTreeMap<String, String>) -> Result<Self, ReplayError> {
+    pub fn of(letter: &DeadLetter, config: BTreeMap<String, String>) -> Result<Self, ReplayError> {
         let bundle = letter.bundle.as_deref().ok_or_else(|| ReplayError::NoFetch(letter.message.clone()))?;
         let item = Item::parse(&letter.payload)?;
         let mut notes = Vec::new();
@@ -68,10 +69,20 @@ impl Replay {
             description: None,
             // Requests side by side ended in an order of their own.
             order: Order::Any,
-            exchanges: exchanges.collect::<Result<_, _>>()?,
-            item: CaseItem { id: item.id, params: item.params, attempt: bundle.attempt, day: bundle.day },
+            item: CaseItem {
+                id: item.id,
+                params: item.params,
+                attempt: bundle.attempt,
+                day: bundle.day,
+                resume: bundle.resume.clone(),
+            },
             config,
-            expect: Expect::Failure(expected_failure(letter, bundle)),
+            cache: BTreeMap::new(),
+            before: Vec::new(),
+            last: Call {
+                exchanges: exchanges.collect::<Result<_, _>>()?,
+                expect: Expect::Failure(expected_failure(letter, bundle)),
+            },
         };
         Ok(Self { case, notes })
     }
@@ -95,7 +106,7 @@ fn foreseen_exchange(
     let request = ForeseenRequest {
         method: method.clone(),
         url: Url::parse(url).map_err(|_| ReplayError::Url(url.clone()))?,
-        headers: std::collections::BTreeMap::new(),
+        headers: BTreeMap::new(),
         credentials: credentials.clone(),
         // A part that was cut or redacted is not checked.
         body: Some(ForeseenBody::Bytes(body.bytes.clone())).filter(|_| !body.is_cut && !body.bytes.is_empty()),
@@ -130,7 +141,6 @@ fn recorded_answer(number: usize, answer: &bundle::ExchangeOutcome, notes: &mut 
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
 
     use damper_core::bundle::Body;
     use damper_core::dead_letter::Reason;
@@ -179,10 +189,10 @@ mod tests {
         let letter = letter(vec![exchange("https://api.test/a", came(Body::of(b"none")))]);
         let Replay { case, notes } = Replay::of(&letter, BTreeMap::new()).unwrap();
         assert_eq!((case.item.id.as_str(), case.item.attempt, case.item.params["lang"].as_str()), ("a", 2, "en"));
-        let exchange = &case.exchanges[0];
+        let exchange = &case.last.exchanges[0];
         assert_eq!((exchange.answer.status, exchange.request.credentials.as_slice()), (404, &["key".to_owned()][..]));
         assert_eq!(exchange.answer.headers, [("content-type".to_owned(), "text/html".to_owned())]);
-        assert!(matches!(&case.expect, Expect::Failure(failure) if failure.kind == FailureKind::NotFound));
+        assert!(matches!(&case.last.expect, Expect::Failure(failure) if failure.kind == FailureKind::NotFound));
         assert_eq!(notes, [""; 0]);
     }
 
@@ -195,7 +205,7 @@ mod tests {
         let letter = letter(vec![exchange(url, came(cut)), exchange(url, strange), exchange(url, slow)]);
         let Replay { case, notes } = Replay::of(&letter, BTreeMap::new()).unwrap();
         assert!(notes[0].contains("first 5 bytes") && notes[1].contains("too many redirects"), "{notes:?}");
-        let faults: Vec<_> = case.exchanges.iter().map(|exchange| exchange.answer.fault).collect();
+        let faults: Vec<_> = case.last.exchanges.iter().map(|exchange| exchange.answer.fault).collect();
         assert_eq!(faults, [None, Some(Fault::Reset), Some(Fault::Timeout)]);
     }
 

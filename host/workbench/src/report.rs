@@ -62,6 +62,20 @@ pub struct Shares {
 }
 
 impl Figures {
+    /// The figures of a call together with those of the calls before it.
+    pub(crate) fn after(self, before: Option<Self>) -> Self {
+        let Some(before) = before else { return self };
+        Self {
+            duration_ms: before.duration_ms + self.duration_ms,
+            instructions: before.instructions.zip(self.instructions).map(|(before, after)| before + after),
+            peak_memory_bytes: before.peak_memory_bytes.max(self.peak_memory_bytes),
+            requests: before.requests + self.requests,
+            sent_bytes: before.sent_bytes + self.sent_bytes,
+            received_bytes: before.received_bytes + self.received_bytes,
+            largest_response_bytes: before.largest_response_bytes.max(self.largest_response_bytes),
+        }
+    }
+
     /// The figures as shares of a manifest's limits.
     #[must_use]
     pub fn shares(&self, limits: &Limits) -> Shares {

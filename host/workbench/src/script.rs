@@ -3,7 +3,7 @@
 use sha2::{Digest, Sha256};
 use url::Url;
 
-use crate::case::{Answer, Case, Exchange, Fault, ForeseenBody, ForeseenRequest, Order};
+use crate::case::{Answer, Call, Exchange, Fault, ForeseenBody, ForeseenRequest, Order};
 use crate::difference::{difference, readable};
 use crate::network::{ReceivedRequest, Responder};
 use crate::report::Problem;
@@ -28,13 +28,13 @@ pub(crate) struct Script {
 }
 
 impl Script {
-    pub(crate) fn new(case: &Case, secrets: CaseSecrets) -> Self {
+    pub(crate) fn new(call: &Call, order: Order, secrets: CaseSecrets) -> Self {
         Self {
-            exchanges: case.exchanges.clone(),
-            is_done: vec![false; case.exchanges.len()],
-            order: case.order,
+            exchanges: call.exchanges.clone(),
+            is_done: vec![false; call.exchanges.len()],
+            order,
             secrets,
-            has_tokens: case.exchanges.iter().any(|exchange| is_token_endpoint(&exchange.request.url)),
+            has_tokens: call.exchanges.iter().any(|exchange| is_token_endpoint(&exchange.request.url)),
             problems: Vec::new(),
             told: Vec::new(),
             seen: 0,

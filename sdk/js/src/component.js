@@ -1,7 +1,7 @@
 // The component's side of the contract: from the host's call to the author's function and back. `damper build` bundles it.
 
 import { install } from "./backend.js";
-import { Failure } from "./failure.js";
+import { Failure, NotReady } from "./failure.js";
 import { FetchRequest, Record } from "./record.js";
 import { decode, encode } from "./utf8.js";
 
@@ -25,6 +25,7 @@ export function component(provider, http, host) {
     sign: (credential, algorithm, payload) => answered(() => host.sign(credential, algorithm, payload)),
     cacheGet: (key) => host.cacheGet(key),
     cachePut: (key, value, ttlMs) => host.cachePut(key, value, ttlMs),
+    cacheRemove: (key) => host.cacheRemove(key),
   });
   installGlobals(host);
   return (request) => {
@@ -89,7 +90,7 @@ function recordOut(record) {
 function failureOut(failure) {
   const { kind, message, retryAfterMs, status } = failure;
   return {
-    kind: KINDS.has(kind) ? { tag: kind } : { tag: "other", val: String(kind) },
+    kind: failure instanceof NotReady ? { tag: "not-ready", val: failure.resume } : KINDS.has(kind) ? { tag: kind } : { tag: "other", val: String(kind) },
     message: String(message),
     retryAfterMs: retryAfterMs === undefined ? null : Math.max(0, Math.floor(retryAfterMs)),
     status: status ?? null,

@@ -1,5 +1,7 @@
 // Why there is no record: one class a kind of the contract. Throwing one ends the call with it.
 
+import { bytesOf } from "./utf8.js";
+
 /** Why there is no record; throw one of the classes below, which name the kinds. */
 export class Failure extends Error {
   constructor(kind, message, { retryAfterMs, status } = {}) {
@@ -57,6 +59,17 @@ export class Rejected extends Failure {
 export class Malformed extends Failure {
   constructor(message, options) {
     super("malformed", message, options);
+  }
+}
+
+/**
+ * The API has taken the order, and the record is not ready yet. No attempt is spent. The next call for this item gets `resume`,
+ * text or bytes, at most 4 KiB: the order's number, for instance.
+ */
+export class NotReady extends Failure {
+  constructor(message, { resume = "", ...options } = {}) {
+    super("not-ready", message, options);
+    this.resume = bytesOf(resume);
   }
 }
 

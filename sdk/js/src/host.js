@@ -88,6 +88,11 @@ export const cache = {
     backend().cachePut(key, bytesOf(value), Math.max(0, Math.floor(ttlMs)));
   },
 
+  /** Forgets what is kept under a key, if anything. */
+  remove(key) {
+    backend().cacheRemove(key);
+  },
+
   /** The text kept under a key, or what `make` gives, kept from now on. */
   textOr(key, ttlMs, make) {
     const kept = cache.get(key);

@@ -17,6 +17,10 @@ export class FetchRequest {
   readonly day: string;
   /** How long the call may take from its beginning, in milliseconds; after that the host ends it. */
   readonly deadlineMs: number;
+  /** The bytes that this item's last call threw `NotReady` with; undefined where no call did. */
+  readonly resume: Uint8Array | undefined;
+  /** The same as text. */
+  readonly resumeText: string | undefined;
   /** Fields that later versions of the contract add; unknown names are to be ignored. */
   readonly extras: ReadonlyArray<readonly [string, string]>;
   /** A parameter of the item, if it has it. */
@@ -30,6 +34,8 @@ export interface FetchRequestOptions {
   attempt?: number;
   day?: string;
   deadlineMs?: number;
+  /** What the item's last call threw `NotReady` with. */
+  resume?: string | Uint8Array;
   extras?: Array<[string, string]>;
 }
 
@@ -170,6 +176,14 @@ export class Rejected extends Failure {
 export class Malformed extends Failure {
   constructor(message: string, options?: FailureOptions);
 }
+/**
+ * The API has taken the order, and the record is not ready yet. No attempt is spent. The item is asked for again after
+ * `retryAfterMs`, and that call gets `resume`, at most 4 KiB: the order's number, for instance.
+ */
+export class NotReady extends Failure {
+  constructor(message: string, options?: FailureOptions & { resume?: string | Uint8Array });
+  readonly resume: Uint8Array;
+}
 /** Anything else, by a name of your own. Treated like `Malformed`. */
 export class Other extends Failure {
   constructor(name: string, message: string, options?: FailureOptions);
@@ -226,6 +240,8 @@ export const sign: {
 export const cache: {
   get(key: string): Uint8Array | undefined;
   put(key: string, value: string | Uint8Array, ttlMs: number): void;
+  /** Forgets what is kept under a key, if anything. */
+  remove(key: string): void;
   /** The text kept under a key, or what `make` gives, kept from now on. */
   textOr(key: string, ttlMs: number, make: () => string): string;
 };

@@ -1,7 +1,7 @@
 // Write a Damper provider: a module that exports one plain function, `fetchRecord(request)`. See README.md.
 
 export {
-  Failure, Malformed, NotFound, Other, Rejected, Throttled, TimedOut, Unauthorized, Unavailable,
+  Failure, Malformed, NotFound, NotReady, Other, Rejected, Throttled, TimedOut, Unauthorized, Unavailable,
 } from "./failure.js";
 export { Signature, cache, config, log, sign } from "./host.js";
 export { Request, get, head, post, put, request, sendAll } from "./http.js";

@@ -1,20 +1,31 @@
 // The item to fetch, and a record as the API gave it.
 
 import { Malformed, Rejected } from "./failure.js";
-import { bytesOf } from "./utf8.js";
+import { bytesOf, decode } from "./utf8.js";
 
 const JSON_TYPE = "application/json";
 
 /** One record to fetch. */
 export class FetchRequest {
   /** The first attempt at a record, for tests: the host makes the real ones. */
-  constructor(id, { params = {}, attempt = 1, day = "2026-01-01", deadlineMs = 30_000, extras = [] } = {}) {
+  constructor(id, { params = {}, attempt = 1, day = "2026-01-01", deadlineMs = 30_000, resume, extras = [] } = {}) {
     this.id = id;
     this.params = params;
     this.attempt = attempt;
     this.day = day;
     this.deadlineMs = deadlineMs;
+    this.resume = resume === undefined || resume === null ? undefined : bytesOf(resume);
     this.extras = extras;
+  }
+
+  /** The resume state as text; `Malformed` where it is not UTF-8. */
+  get resumeText() {
+    if (this.resume === undefined) return undefined;
+    try {
+      return decode(this.resume);
+    } catch {
+      throw new Malformed("the resume state is not UTF-8");
+    }
   }
 
   /** A parameter of the item, if it has it. */

@@ -101,6 +101,7 @@ export class Api {
         return bytes;
       },
       cacheGet: (key) => this.#cache.get(key) ?? null,
+      cacheRemove: (key) => this.#cache.delete(key),
       cachePut: (key, value) => {
         if (bytesOf(key).length <= CACHE_KEY_BYTES && value.length <= CACHE_VALUE_BYTES) this.#cache.set(key, value);
       },

@@ -5,9 +5,9 @@
 pub(crate) mod wasm;
 
 #[cfg(any(not(target_arch = "wasm32"), feature = "testing"))]
-pub(crate) use crate::testing::backend::{cache_get, cache_put, config_get, log, send, send_all, sign};
+pub(crate) use crate::testing::backend::{cache_get, cache_put, cache_remove, config_get, log, send, send_all, sign};
 #[cfg(all(target_arch = "wasm32", not(feature = "testing")))]
-pub(crate) use wasm::{cache_get, cache_put, config_get, log, send, send_all, sign};
+pub(crate) use wasm::{cache_get, cache_put, cache_remove, config_get, log, send, send_all, sign};
 
 /// A request ready to be sent: the contract's shape, without its generated types.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -33,6 +33,11 @@ pub fn put(key: &str, value: impl AsRef<[u8]>, ttl: Duration) {
     backend::cache_put(key, value.as_ref(), millis(ttl));
 }
 
+/// Forgets the value of a key, if there is one: for instance a session that the API no longer knows.
+pub fn remove(key: &str) {
+    backend::cache_remove(key);
+}
+
 /// The text kept under a key, or what `make` gives, kept from now on.
 ///
 /// # Errors

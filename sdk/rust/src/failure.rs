@@ -24,6 +24,11 @@ pub enum FailureKind {
     Rejected,
     /// The answer cannot be read. Retried a few times.
     Malformed,
+    /// The API has taken the order, and the record is not ready yet. No attempt is spent. The item is asked for again
+    /// after the failure's `retry_after`, and gets these bytes, at most 4 KiB, as [`FetchRequest::resume`].
+    ///
+    /// [`FetchRequest::resume`]: crate::FetchRequest::resume
+    NotReady(Vec<u8>),
     /// Anything else, named. Treated like `Malformed`.
     Other(String),
 }
@@ -38,6 +43,7 @@ impl fmt::Display for FailureKind {
             FailureKind::NotFound => "not-found",
             FailureKind::Rejected => "rejected",
             FailureKind::Malformed => "malformed",
+            FailureKind::NotReady(_) => "not-ready",
             FailureKind::Other(name) => name,
         })
     }
@@ -109,6 +115,21 @@ impl Failure {
     /// The answer cannot be read.
     pub fn malformed(message: impl Into<String>) -> Self {
         Failure::new(FailureKind::Malformed, message)
+    }
+
+    /// The API has taken the order, and the record is not ready yet. The next call for this item gets `resume`, such as
+    /// the API's order number, at most 4 KiB; add when the API is to be asked again with
+    /// [`with_retry_after`](Self::with_retry_after).
+    ///
+    /// ```
+    /// use damper_sdk::{Failure, FailureKind};
+    /// use std::time::Duration;
+    ///
+    /// let failure = Failure::not_ready("order 7 is in progress", "7").with_retry_after(Duration::from_secs(5));
+    /// assert_eq!(failure.kind, FailureKind::NotReady(b"7".to_vec()));
+    /// ```
+    pub fn not_ready(message: impl Into<String>, resume: impl Into<Vec<u8>>) -> Self {
+        Failure::new(FailureKind::NotReady(resume.into()), message)
     }
 
     /// Anything else, by a name of your own.

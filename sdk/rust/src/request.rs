@@ -26,6 +26,8 @@ pub struct FetchRequest {
     pub day: String,
     /// How long the call may take from its beginning; after that the host ends it.
     pub deadline: Duration,
+    /// The bytes that this item's last call returned with [`Failure::not_ready`]; `None` where no call did.
+    pub resume: Option<Vec<u8>>,
     /// Fields that later versions of the contract add; unknown names are to be ignored.
     pub extras: Vec<(String, String)>,
 }
@@ -39,6 +41,7 @@ impl FetchRequest {
             attempt: 1,
             day: "2026-01-01".to_owned(),
             deadline: Duration::from_secs(30),
+            resume: None,
             extras: Vec::new(),
         }
     }
@@ -50,6 +53,13 @@ impl FetchRequest {
         self.params.retain(|(known, _)| *known != name);
         self.params.push((name, value.into()));
         self.params.sort();
+        self
+    }
+
+    /// The same request, of an item whose last call was not ready and returned these bytes.
+    #[must_use]
+    pub fn with_resume(mut self, resume: impl Into<Vec<u8>>) -> Self {
+        self.resume = Some(resume.into());
         self
     }
 

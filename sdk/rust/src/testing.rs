@@ -303,6 +303,11 @@ mod tests {
             assert_eq!(cache::get("token").as_deref(), Some(b"t".as_slice()));
             assert_eq!(cache::get("large"), None);
         });
+        api.run(|| {
+            cache::put("session", "s", Duration::from_secs(1));
+            cache::remove("session");
+            assert_eq!(cache::get("session"), None);
+        });
         api.clear_cache();
         api.run(|| assert_eq!(cache::get("token"), None));
     }

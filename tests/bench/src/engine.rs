@@ -69,5 +69,6 @@ pub(crate) fn request(id: &str) -> FetchRequest {
         attempt: 1,
         day: damper_core::control::window::Window::always_utc().day(damper_core::clock::WallClock::System.now()),
         timeout: Duration::from_secs(60),
+        resume: None,
     }
 }

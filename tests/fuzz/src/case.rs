@@ -17,7 +17,7 @@ pub fn case(data: &[u8]) {
         Err(error) => return check_message(&error.to_string()),
     };
     assert!(case.item.attempt >= 1);
-    for exchange in &case.exchanges {
+    for exchange in case.calls().flat_map(|call| &call.exchanges) {
         let (request, answer) = (&exchange.request, &exchange.answer);
         assert!(
             matches!(request.url.scheme(), "http" | "https") && request.url.host_str().is_some(),
@@ -37,7 +37,7 @@ pub fn case(data: &[u8]) {
             assert!(!value.contains(['\r', '\n', '\0']), "{value:?}");
         }
     }
-    if let Expect::Failure(failure) = &case.expect {
+    if let Expect::Failure(failure) = &case.last.expect {
         assert!(!damper_workbench::case::kind_name(&failure.kind).is_empty());
     }
 }

@@ -19,7 +19,7 @@ use damper_core::day::Day;
 use damper_core::ledger::{Claim, ClaimDecision, ClaimGrant, ClaimRequest, ClaimRow, LedgerError, decide_claim};
 
 use super::DynamoLedger;
-use super::row::LedgerRow;
+use super::row::{LedgerRow, read_resume};
 use super::schema::{IN_FLIGHT, Key, RETRY, number, read_number, row_partition, text, time, time_to_live, unreadable};
 use super::table::{CONTENDED, UpdateOutcome};
 
@@ -41,7 +41,7 @@ impl DynamoLedger {
                 UpdateOutcome::Written(new) => {
                     let attempts = read_number(&new, "n").and_then(|count| u32::try_from(count).ok());
                     let attempt = attempts.unwrap_or_default().saturating_add(1);
-                    return Ok(Claim::Granted { attempt, abandoned: Vec::new() });
+                    return Ok(Claim::Granted { attempt, abandoned: Vec::new(), resume: read_resume(&new) });
                 }
                 UpdateOutcome::Refused(row) => row.map(|row| LedgerRow::read(&row)).transpose()?.into_iter().collect(),
             }

@@ -2,6 +2,8 @@
 //! apart its owner's claims of an item.
 
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
+use aws_sdk_dynamodb::primitives::Blob;
+use aws_sdk_dynamodb::types::AttributeValue;
 use damper_core::day::Day;
 use damper_core::item::Identity;
 use damper_core::ledger::{Claimed, Finish, Finished, LedgerError, Owner, Release};
@@ -18,9 +20,11 @@ const SIDE_BY_SIDE: usize = 32;
 const THIS_CLAIM: &str = "#owner = :owner AND st = :inflight AND lease = :lease";
 /// The same end twice, because its first answer was lost, is written once more and changes nothing.
 const MINE_OR_ENDED_SO: &str = "#owner = :owner AND st IN (:inflight, :end)";
-const END: &str = "SET st = :end, #by = :by REMOVE lease, due, ab, err ADD v :one";
-const END_WITH_ERROR: &str = "SET st = :end, #by = :by, err = :err REMOVE lease, due, ab ADD v :one";
+const END: &str = "SET st = :end, #by = :by REMOVE lease, due, ab, err, np, rs ADD v :one";
+const END_WITH_ERROR: &str = "SET st = :end, #by = :by, err = :err REMOVE lease, due, ab, np, rs ADD v :one";
 const GIVE_BACK: &str = "SET st = :retry, due = :due, err = :err REMOVE #owner, lease, ab ADD n :counted, v :one";
+const GIVE_BACK_NOT_READY: &str =
+    "SET st = :retry, due = :due, err = :err, np = :np, rs = :rs REMOVE #owner, lease, ab ADD n :counted, v :one";
 
 const OPEN_AGAIN: &str = "SET st = :retry, due = :now, n = :none REMOVE #owner, lease, ab ADD g :one, v :one";
 
@@ -100,11 +104,17 @@ impl DynamoLedger {
     }
 
     pub(super) async fn give_back(&self, provider: &str, owner: &Owner, release: Release) -> Result<(), LedgerError> {
-        let Release { claimed, counted, not_before, error } = &release;
+        let Release { claimed, counted, not_before, error, resume } = &release;
         let update = |update: UpdateItemFluentBuilder| {
+            let update = match resume {
+                Some(resume) => update
+                    .update_expression(GIVE_BACK_NOT_READY)
+                    .expression_attribute_values(":np", number(resume.polls))
+                    .expression_attribute_values(":rs", AttributeValue::B(Blob::new(&resume.bytes[..]))),
+                None => update.update_expression(GIVE_BACK),
+            };
             update
                 .condition_expression(THIS_CLAIM)
-                .update_expression(GIVE_BACK)
                 .expression_attribute_values(":retry", text(RETRY))
                 .expression_attribute_values(":lease", time(claimed.lease))
                 .expression_attribute_values(":due", time(*not_before))

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use damper_core::day::Day;
 use damper_core::item::SequenceNumber;
 use damper_core::ledger::{ClaimRow, ClaimState, LedgerError, Owner};
+use damper_core::resume::ResumeState;
 use jiff::Timestamp;
 
 use super::schema::{Attributes, DEAD, DONE, IN_FLIGHT, RETRY, read_number, read_text, unreadable};
@@ -43,9 +44,17 @@ impl LedgerRow {
             attempts: read_number(item, "n").and_then(|count| u32::try_from(count).ok()).unwrap_or_default(),
             sequence: SequenceNumber::from(want("by")?),
             abandoned,
+            resume: read_resume(item),
         };
         Ok(Self { claim, version: read_number(item, "v").unwrap_or_default() })
     }
+}
+
+/// The resume state, if the row holds one.
+pub(super) fn read_resume(item: &Attributes) -> Option<ResumeState> {
+    let bytes = item.get("rs")?.as_b().ok()?.as_ref().to_vec().into();
+    let polls = read_number(item, "np").and_then(|count| u32::try_from(count).ok()).unwrap_or_default();
+    Some(ResumeState { polls, bytes })
 }
 
 #[cfg(test)]

@@ -18,7 +18,8 @@
 //! | `DONE` | who fetched | - | - | the entry it was fetched for | - | - |
 //! | `DEAD` | who gave up | - | - | the entry that was given up on | - | what went wrong |
 //!
-//! `n` counts attempts, `g` redrives. Times are whole microseconds since 1970 in UTC, `ttl` seconds. `ab` is JSON. The
+//! `n` counts attempts, `g` redrives, `np` polls. `rs` is the resume state of an item that was not ready; it stays, with
+//! `np`, until the row is `DONE` or `DEAD`. Times are whole microseconds since 1970 in UTC, `ttl` seconds. `ab` is JSON. The
 //! slots item has `v` and `slots`, JSON: owner to `[share, until]`. The control item has `v` and `item`, JSON. A parked
 //! entry has `sq`, its name in the stream, `arr`, when it came in, and `bytes`, its payload: at most 64 KiB, for a
 //! larger one is no item and becomes a dead letter at once. It has no `ttl`: it is all that there is of an entry that
@@ -35,6 +36,7 @@
 //! | claimed on a later day than it arrived | 1 more | 0 |
 //! | taken over from an owner whose claim expired | 0 | 1 more |
 //! | parked and taken up again, besides its claims | 1 and its size in 4 KB | 2, more if it is larger than 1 KB |
+//! | not ready, besides its claim | 0 | 1 for each KB of the row, and 1 for each KB of every later write of the row |
 //! | looked for by a tick, though nothing is due | 1 | 0 |
 //!
 //! A write costs one unit for each started kilobyte of the larger of the item before and after, also where its

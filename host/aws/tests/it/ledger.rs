@@ -46,7 +46,8 @@ async fn finish_fetched(ledger: &DynamoLedger, owner: &str, ids: &[&str]) {
 }
 
 async fn release_failed(ledger: &DynamoLedger, owner: &str, id: &str) {
-    let release = Release { claimed: claim_of(id), counted: true, not_before: at(0), error: "x".repeat(5_000) };
+    let release =
+        Release { claimed: claim_of(id), counted: true, not_before: at(0), error: "x".repeat(5_000), resume: None };
     ledger.release("demo", &Owner::from(owner), release).await.unwrap();
 }
 

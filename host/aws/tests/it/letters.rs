@@ -137,7 +137,7 @@ async fn a_redriven_item_is_fetched_again_with_no_attempts_spent() {
         Redriven { fed: 1, fetched_meanwhile: 0 }
     );
     assert_eq!(provider.redrive(Redrive::Letter(SequenceNumber::from("x"))).await, Redriven::default(), "not twice");
-    assert_eq!(provider.claim("x", 100).await, Claim::Granted { attempt: 1, abandoned: Vec::new() });
+    assert_eq!(provider.claim("x", 100).await, Claim::Granted { attempt: 1, abandoned: Vec::new(), resume: None });
     assert_eq!(provider.redrive(Redrive::All(None)).await, Redriven { fed: 1, fetched_meanwhile: 0 });
     assert_eq!(provider.count_stream_records().await, 2);
     assert!(provider.list(Filter::default()).await.is_empty());

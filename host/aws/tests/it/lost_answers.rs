@@ -138,7 +138,10 @@ async fn claim_and_die(ledger: &DynamoLedger, id: &str) {
         now: at(0),
         lease: at(60),
     };
-    assert_eq!(ledger.claim(request).await.unwrap(), Claim::Granted { attempt: 1, abandoned: Vec::new() });
+    assert_eq!(
+        ledger.claim(request).await.unwrap(),
+        Claim::Granted { attempt: 1, abandoned: Vec::new(), resume: None }
+    );
     let letter = DeadLetter {
         provider: "demo".to_owned(),
         sequence: SequenceNumber::from(id),

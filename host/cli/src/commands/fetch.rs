@@ -160,7 +160,8 @@ pub(crate) fn exit(kind: &FailureKind) -> Exit {
     match kind {
         FailureKind::NotFound | FailureKind::Rejected | FailureKind::Malformed | FailureKind::Broken => Exit::BadInput,
         FailureKind::Unauthorized | FailureKind::Trapped => Exit::Stopped,
-        FailureKind::Throttled
+        FailureKind::NotReady
+        | FailureKind::Throttled
         | FailureKind::Unavailable
         | FailureKind::TimedOut
         | FailureKind::OutOfQuota
@@ -171,6 +172,7 @@ pub(crate) fn exit(kind: &FailureKind) -> Exit {
 fn hint(kind: &FailureKind) -> Option<&'static str> {
     match kind {
         FailureKind::Throttled | FailureKind::Unavailable | FailureKind::TimedOut => Some("try again later"),
+        FailureKind::NotReady => Some("the API has taken the order: run it with --wait, or feed the item"),
         FailureKind::OutOfQuota => Some("the quota is full again on the provider's next day"),
         FailureKind::Unauthorized => Some("check the credential that damper.toml binds"),
         FailureKind::NotFound => Some("check the id"),

@@ -311,6 +311,7 @@ async fn what_is_in_the_zip_is_loaded_and_fetched_through() {
         attempt: 1,
         day: "2026-01-01".parse().unwrap(),
         timeout: std::time::Duration::from_secs(60),
+        resume: None,
     };
     plugin.fetch(request, Permits::new(0)).await.outcome.unwrap();
 }

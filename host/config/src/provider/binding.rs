@@ -37,7 +37,8 @@ impl Bound {
     pub fn first_fetch(&self, item: Item, now: Timestamp) -> FetchRequest {
         let Manifest { window, limits, .. } = &self.manifest;
         let Item { id, params } = item;
-        FetchRequest { id, params, attempt: 1, day: window.day(now), timeout: limits.fetch_timeout }
+        let (day, timeout) = (window.day(now), limits.fetch_timeout);
+        FetchRequest { id, params, attempt: 1, day, timeout, resume: None }
     }
 }
 

@@ -32,6 +32,8 @@ pub enum OutcomeClass {
     Trapped,
     /// The component cannot run, or lacks a secret.
     Broken,
+    /// The API has taken the order, and the record is not ready yet.
+    Accepted,
     /// A failure that may pass: throttled, unavailable, timed out, malformed but to be retried.
     Transient,
 }
@@ -75,6 +77,9 @@ pub struct MonitorVerdict {
 #[derive(Debug, Clone, Default)]
 pub struct FailureMonitor {
     recent: VecDeque<OutcomeClass>,
+    /// Orders that the API has taken lately, at most [`WINDOW`]; each failure takes one back. They show that the API
+    /// works, and leave no room in `recent`: dead letters must not hide behind polls.
+    accepted: usize,
     allowance: GrantShare,
 }
 
@@ -108,6 +113,7 @@ impl FailureMonitor {
     /// Discard all results: the cause is fixed.
     pub fn reset(&mut self) {
         self.recent.clear();
+        self.accepted = 0;
     }
 
     /// Record one result.
@@ -115,6 +121,14 @@ impl FailureMonitor {
         if matches!(class, OutcomeClass::DeadLetter(_)) && self.allowance.dead_letters > 0 {
             self.allowance.dead_letters -= 1;
             return MonitorVerdict { alarm: None, is_allowed: true };
+        }
+        match class {
+            OutcomeClass::Accepted => {
+                self.accepted = self.accepted.saturating_add(1).min(WINDOW);
+                return MonitorVerdict::default();
+            }
+            OutcomeClass::Success => {}
+            _ => self.accepted = self.accepted.saturating_sub(1),
         }
         if self.recent.len() == WINDOW {
             self.recent.pop_front();
@@ -135,16 +149,16 @@ impl FailureMonitor {
     /// Whether other items succeed at present: then a failure is caused by the record itself, and its attempt counts.
     #[must_use]
     pub fn others_succeed(&self) -> bool {
-        let good = self.count(OutcomeClass::Success);
-        good > 0 && good * 2 >= self.recent.len()
+        let good = self.count(OutcomeClass::Success) + self.accepted;
+        good > 0 && good * 2 >= self.recent.len() + self.accepted
     }
 
-    /// The most fetches in flight while none of the last twenty has returned a record: at the start, after a bad
+    /// The most fetches in flight while none of the last twenty has returned a record or an accepted order: at the start, after a bad
     /// release, in an outage. It raises the alarm before more than twenty items are affected, and sends few requests to
     /// an API that is down.
     #[must_use]
     pub fn cautious_limit(&self) -> Option<u32> {
-        (self.count(OutcomeClass::Success) == 0).then_some(CAUTIOUS_IN_FLIGHT)
+        (self.count(OutcomeClass::Success) + self.accepted == 0).then_some(CAUTIOUS_IN_FLIGHT)
     }
 
     /// Either in a row without a success between, or half of all.

@@ -18,6 +18,7 @@ use jiff::Timestamp;
 use super::{Abandoned, Claim, ClaimRequest, Owner};
 use crate::day::Day;
 use crate::item::SequenceNumber;
+use crate::resume::ResumeState;
 
 /// The longest time for which a claim holds: a fetch of ten minutes, a chunk's age, a flush, and what clocks may be
 /// late.
@@ -39,6 +40,8 @@ pub struct ClaimRow {
     pub attempts: u32,
     /// Earlier claims that expired and were not recovered yet, oldest first. Empty unless the row is in flight.
     pub abandoned: Vec<Abandoned>,
+    /// What the last call of that day left for the next one, if the record was not ready.
+    pub resume: Option<ResumeState>,
 }
 
 /// The state of a row, as far as a claim looks at it.
@@ -84,6 +87,8 @@ pub struct ClaimGrant {
     /// Whether today's row holds this very claim already: it was written, and its answer was lost. A ledger whose
     /// answers can be lost must not write it again, or the next answer could be lost as well, and so on.
     pub is_written: bool,
+    /// The latest resume state of the item.
+    pub resume: Option<ResumeState>,
     since: Day,
 }
 
@@ -91,9 +96,9 @@ impl ClaimGrant {
     /// The answer to the request, after the grant was written. It lists the expired claims since the entry's arrival.
     #[must_use]
     pub fn into_claim(self) -> Claim {
-        let Self { attempt, mut abandoned, since, .. } = self;
+        let Self { attempt, mut abandoned, resume, since, .. } = self;
         abandoned.retain(|claim| claim.day >= since);
-        Claim::Granted { attempt, abandoned }
+        Claim::Granted { attempt, abandoned, resume }
     }
 }
 
@@ -121,7 +126,8 @@ pub fn decide_claim(rows: &[ClaimRow], request: &ClaimRequest<'_>) -> ClaimDecis
     is_written &= over.is_empty();
     // A clock that went back must not hide what was done today.
     let since = request.since.min(request.today);
-    ClaimDecision::Granted(ClaimGrant { attempt, abandoned, over, is_written, since })
+    let resume = rows.iter().rev().find_map(|row| row.resume.clone());
+    ClaimDecision::Granted(ClaimGrant { attempt, abandoned, over, is_written, resume, since })
 }
 
 /// Whether a row holds the claim that is asked for, with the same lease: an owner's next claim of the item has a later

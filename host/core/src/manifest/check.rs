@@ -23,6 +23,7 @@ pub(super) const DEFAULT_RESPONSE_BYTES: u64 = 4 << 20;
 pub(super) const DEFAULT_START_BATCH: i128 = 500;
 pub(super) const DEFAULT_MAX_BATCH: i128 = 10_000;
 pub(super) const DEFAULT_MAX_ATTEMPTS: i128 = 5;
+pub(super) const DEFAULT_MAX_POLLS: i128 = 1_000;
 pub(super) const DEFAULT_BACKOFF: Duration = Duration::from_secs(2);
 pub(super) const DEFAULT_SPREAD: Duration = Duration::from_hours(1);
 pub(super) const DEFAULT_MAX_ITEM_AGE: Duration = Duration::from_hours(6 * 24);
@@ -34,6 +35,7 @@ pub(super) const MEMORY_BYTES: RangeInclusive<u64> = (1 << 20)..=(1 << 30);
 pub(super) const RESPONSE_BYTES: RangeInclusive<u64> = (1 << 10)..=(64 << 20);
 pub(super) const BATCH: RangeInclusive<i128> = 1..=10_000;
 pub(super) const MAX_ATTEMPTS: RangeInclusive<i128> = 1..=100;
+pub(super) const MAX_POLLS: RangeInclusive<i128> = 1..=100_000;
 pub(super) const BACKOFF: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_hours(1);
 pub(super) const SPREAD: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(7 * 24);
 pub(super) const MAX_ITEM_AGE: RangeInclusive<Duration> = Duration::from_mins(1)..=Duration::from_hours(365 * 24);
@@ -75,6 +77,7 @@ fn raw_pace(raw: &RawPace) -> Result<Pace, ManifestError> {
 fn retry(raw: &RawRetry) -> Result<Retry, ManifestError> {
     Ok(Retry {
         max_attempts: max_attempts(raw.max_attempts.map_or(DEFAULT_MAX_ATTEMPTS, i128::from))?,
+        max_polls: max_polls(raw.max_polls.map_or(DEFAULT_MAX_POLLS, i128::from))?,
         backoff: duration("retry.backoff", (&raw.backoff, DEFAULT_BACKOFF), backoff)?,
         spread: duration("retry.spread", (&raw.spread, DEFAULT_SPREAD), spread)?,
         max_item_age: duration("retry.max_item_age", (&raw.max_item_age, DEFAULT_MAX_ITEM_AGE), max_item_age)?,
@@ -147,6 +150,10 @@ pub(super) fn daily_quota(value: i128) -> Result<u64, ManifestError> {
 
 pub(super) fn max_attempts(value: i128) -> Result<u32, ManifestError> {
     within("retry.max_attempts", value, MAX_ATTEMPTS)
+}
+
+pub(super) fn max_polls(value: i128) -> Result<u32, ManifestError> {
+    within("retry.max_polls", value, MAX_POLLS)
 }
 
 pub(super) fn pace(start_batch: i128, max_batch: i128) -> Result<Pace, ManifestError> {

@@ -60,6 +60,7 @@ pub(super) struct RawPace {
 #[serde(default, deny_unknown_fields, expecting = "struct Retry")]
 pub(super) struct RawRetry {
     pub(super) max_attempts: Option<i64>,
+    pub(super) max_polls: Option<i64>,
     pub(super) backoff: Option<Word>,
     pub(super) spread: Option<Word>,
     pub(super) max_item_age: Option<Word>,

@@ -174,6 +174,13 @@ fn retry() -> Vec<Key> {
         )
         .within(numbers(&check::MAX_ATTEMPTS)),
         key(
+            "max_polls",
+            "number",
+            value(check::DEFAULT_MAX_POLLS),
+            "how often an item may be not ready; after one more time it becomes a dead letter",
+        )
+        .within(numbers(&check::MAX_POLLS)),
+        key(
             "backoff",
             "duration",
             duration(check::DEFAULT_BACKOFF),

@@ -102,6 +102,8 @@ pub struct Pace {
 pub struct Retry {
     /// Attempts until an item becomes a dead letter: 1 to 100.
     pub max_attempts: u32,
+    /// How often an item may be not ready before it becomes a dead letter: 1 to 100,000.
+    pub max_polls: u32,
     /// The wait before the second attempt, which grows from there: 10 ms to 1 h.
     pub backoff: Duration,
     /// The time over which the attempts that an item spends on the API's failures are spread at least: none to 7 days.

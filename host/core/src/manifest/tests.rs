@@ -83,6 +83,7 @@ fn least_manifest_has_defaults() {
         manifest.retry,
         Retry {
             max_attempts: 5,
+            max_polls: 1_000,
             backoff: Duration::from_secs(2),
             spread: Duration::from_hours(1),
             max_item_age: Duration::from_hours(144),
@@ -262,10 +263,13 @@ fn stricter_limit_of_the_two_holds() {
 
 #[test]
 fn operators_batch_sizes_and_attempts_replace_the_authors() {
-    let by = tightening("[pace]\nmax_batch = 5\n[retry]\nmax_attempts = 9\nbackoff = \"1m\"\nspread = \"3h\"\n");
+    let by = tightening(
+        "[pace]\nmax_batch = 5\n[retry]\nmax_attempts = 9\nmax_polls = 7\nbackoff = \"1m\"\nspread = \"3h\"\n",
+    );
     let manifest = parse(WHOLE).tighten(&by).unwrap();
     assert_eq!(manifest.pace, Pace { start_batch: 5, max_batch: 5 });
-    assert_eq!((manifest.retry.max_attempts, manifest.retry.backoff), (9, Duration::from_secs(60)));
+    let retry = &manifest.retry;
+    assert_eq!((retry.max_attempts, retry.max_polls, retry.backoff), (9, 7, Duration::from_secs(60)));
     assert_eq!((manifest.retry.on_lease_expiry, manifest.retry.spread), (OnLeaseExpiry::Park, Duration::from_hours(3)));
 }
 

@@ -62,6 +62,8 @@ pub struct PaceTightening {
 pub struct RetryTightening {
     /// Attempts until an item becomes a dead letter.
     pub max_attempts: Option<u32>,
+    /// How often an item may be not ready before it becomes a dead letter.
+    pub max_polls: Option<u32>,
     /// The wait before the second attempt; written `"2s"`.
     #[serde(deserialize_with = "deserialize_duration")]
     pub backoff: Option<Duration>,
@@ -125,11 +127,13 @@ fn pace(pace: &Pace, by: &PaceTightening) -> Result<Pace, ManifestError> {
 
 fn retry(retry: Retry, by: &RetryTightening) -> Result<Retry, ManifestError> {
     let max_attempts = by.max_attempts.map(|value| check::max_attempts(value.into())).transpose()?;
+    let max_polls = by.max_polls.map(|value| check::max_polls(value.into())).transpose()?;
     let backoff = by.backoff.map(check::backoff).transpose()?;
     let spread = by.spread.map(check::spread).transpose()?;
     Ok(Retry {
         spread: spread.unwrap_or(retry.spread),
         max_attempts: max_attempts.unwrap_or(retry.max_attempts),
+        max_polls: max_polls.unwrap_or(retry.max_polls),
         backoff: backoff.unwrap_or(retry.backoff),
         ..retry
     })

@@ -42,6 +42,8 @@ pub enum AdHoc {
     },
     /// Another owner has it, or it failed and is not due yet.
     NotBefore(Timestamp),
+    /// The API has taken the order, and the record is not ready: ask again at this time.
+    NotReady(Timestamp),
     /// The API has as many requests as it may have, or the limiter lets none start now.
     Busy,
     /// Nothing was sent, and the reason; for [`Stopped::Storage`] requests may have been sent.
@@ -144,6 +146,7 @@ impl AdHocSession<'_> {
         Ok(match attempt.outcome {
             AttemptOutcome::Settled { by, end } => AdHoc::SettledBefore { by, end },
             AttemptOutcome::NotBefore(until) => AdHoc::NotBefore(until),
+            AttemptOutcome::NotReady { until, .. } => AdHoc::NotReady(until),
             AttemptOutcome::NotStarted => AdHoc::Busy,
             AttemptOutcome::Retry { .. } => failed("the fetch failed"),
             AttemptOutcome::GiveUp { claimed, letter, .. } => {
@@ -193,7 +196,7 @@ impl AdHocSession<'_> {
     /// Give the claim back as if there had been no attempt.
     async fn give_back(&self, claimed: Claimed, error: &str) -> Result<(), LedgerError> {
         let not_before = self.context.clock().now();
-        let release = Release { claimed, counted: false, not_before, error: error.to_owned() };
+        let release = Release::uncounted(claimed, not_before, error);
         self.context.ledger().release(self.context.provider(), &self.context.owner, release).await
     }
 

@@ -32,6 +32,7 @@ fn mostly(reason: Reason) -> &'static str {
             "most of them because they are too old (the clock is wrong, or the backlog has waited too long)"
         }
         Reason::Uncertain => "most of them because their workers crashed, and `on_lease_expiry` is \"park\"",
+        Reason::NeverReady => "most of them because their records were not ready after `max_polls` polls",
         Reason::AttemptsSpent => "most of them because they have used up their attempts",
         Reason::NotFound => "most of them because the API has no such record",
         Reason::Rejected => "most of them because the API refuses the request",

@@ -27,6 +27,7 @@ use crate::pipeline::verdict::{
     Circumstances, Failures, Verdict, is_api_failure, judge, limiter_outcome, outcome_class,
 };
 use crate::record::{Failure, FailureKind, Fetched};
+use crate::resume::ResumeState;
 use crate::sink::Line;
 
 /// The longest wait for the pacer between a claim and its fetch; a longer one gives the claim back.
@@ -61,6 +62,8 @@ pub(crate) enum AttemptOutcome {
         /// How it has failed in this delivery, this time included.
         failures: Failures,
     },
+    /// The API has taken the order, and the record is not ready. It is asked for again at this instant.
+    NotReady { due: Instant, until: Timestamp },
     /// It was claimed but its fetch could not start any more, and is given back.
     NotStarted,
     /// An abandoned owner has stored it.
@@ -87,6 +90,8 @@ struct GrantedClaim {
     claimed: Claimed,
     attempt: u32,
     abandoned: Vec<Abandoned>,
+    /// What the item's last call left for this one.
+    resume: Option<ResumeState>,
 }
 
 /// Try one item. The permit comes back when the try ends, or when the API can no longer be processing it.
@@ -132,10 +137,10 @@ async fn claim(context: &BatchContext, work: &Work) -> Result<GrantedClaim, Atte
         lease,
     };
     match context.ledger().claim(request).await {
-        Ok(Claim::Granted { attempt, abandoned }) => {
+        Ok(Claim::Granted { attempt, abandoned, resume }) => {
             let (identity, sequence) = (work.identity.clone(), work.sequence.clone());
             let claimed = Claimed { identity, day: today, sequence, lease };
-            Ok(GrantedClaim { asked, claimed, attempt, abandoned })
+            Ok(GrantedClaim { asked, claimed, attempt, abandoned, resume })
         }
         Ok(Claim::Done { by }) => Err(AttemptOutcome::Settled { by, end: End::Fetched }),
         Ok(Claim::Dead { by }) => Err(AttemptOutcome::Settled { by, end: End::DeadLetter }),
@@ -197,7 +202,7 @@ async fn fetch(
     permit: OwnedSemaphorePermit,
     signals: &mut AttemptSignals,
 ) -> AttemptOutcome {
-    let GrantedClaim { asked, claimed, attempt, .. } = granted;
+    let GrantedClaim { asked, claimed, attempt, resume, .. } = granted;
     let in_flight = wait_to_start(context, &asked).await;
     context.leave_queue();
     let Some(in_flight) = in_flight else {
@@ -209,6 +214,7 @@ async fn fetch(
         attempt,
         day: claimed.day,
         timeout: context.manifest().limits.fetch_timeout,
+        resume: resume.as_ref().map(|resume| resume.bytes.clone()),
     };
     let counted = context.progress().track_fetch();
     let started = Instant::now();
@@ -234,8 +240,12 @@ async fn fetch(
             AttemptOutcome::Fetched { line: line(context, work, &record, claimed.day, attempt), claimed }
         }
         Err(failure) => {
-            let bundle = Bundle::of(&failure, claimed.day, attempt, report.exchanges);
-            on_fetch_failed(context, work, claimed, failures, failure, bundle, signals).await
+            let bundle = Bundle {
+                resume: resume.as_ref().map(|resume| resume.bytes.clone()),
+                ..Bundle::of(&failure, claimed.day, attempt, report.exchanges)
+            };
+            let past = PastCalls { failures, polls: resume.map_or(0, |resume| resume.polls) };
+            on_fetch_failed(context, work, claimed, past, failure, bundle, signals).await
         }
     }
 }
@@ -261,11 +271,20 @@ async fn wait_to_start(context: &Arc<BatchContext>, claim_asked: &Moment) -> Opt
     }
 }
 
+/// The earlier calls of an item.
+#[derive(Debug, Clone, Copy)]
+struct PastCalls {
+    /// How it has failed in this delivery.
+    failures: Failures,
+    /// How often it was not ready.
+    polls: u32,
+}
+
 async fn on_fetch_failed(
     context: &BatchContext,
     work: &Work,
     claimed: Claimed,
-    failures: Failures,
+    past: PastCalls,
     failure: Failure,
     bundle: Bundle,
     signals: &mut AttemptSignals,
@@ -275,7 +294,8 @@ async fn on_fetch_failed(
     context.note_end(&work.identity, is_api_failure(&failure.kind));
     let circumstances = Circumstances {
         attempt,
-        failures,
+        failures: past.failures,
+        polls: past.polls,
         others_succeed: context.others_succeed(),
         others_fail: context.others_fail(&work.identity),
         left: context.time_to_start(),
@@ -288,8 +308,10 @@ async fn on_fetch_failed(
         Err(error) => return AttemptOutcome::StorageFailed(error.to_string()),
     };
     signals.alarm = monitor_verdict.alarm.map(|alarm| (alarm, failure.to_string()));
-    signals.failed = Some(failure.clone());
-    context.progress().count_failure(&failure.kind);
+    if !matches!(verdict, Verdict::Poll { .. }) {
+        signals.failed = Some(failure.clone());
+        context.progress().count_failure(&failure.kind);
+    }
     tracing::debug!(provider = context.provider(), id = work.item.id, attempt, %failure, ?verdict, "fetch failed");
     match verdict {
         Verdict::GiveUp(reason) => {
@@ -299,26 +321,33 @@ async fn on_fetch_failed(
         }
         Verdict::Retry { wait, counted, .. } => {
             let now = context.clock().now();
-            let release = Release {
-                claimed,
-                counted,
-                not_before: now.saturating_add(wait).unwrap_or(now),
-                error: failure.to_string(),
-            };
+            let not_before = now.saturating_add(wait).unwrap_or(now);
+            let release = Release { claimed, counted, not_before, error: failure.to_string(), resume: None };
             let due = Instant::now() + wait;
-            match context.ledger().release(context.provider(), &context.owner, release).await {
-                Ok(()) => AttemptOutcome::Retry { due, failures: failures.and(verdict) },
-                Err(error) => AttemptOutcome::StorageFailed(error.to_string()),
-            }
+            let outcome = AttemptOutcome::Retry { due, failures: past.failures.and(verdict) };
+            release_claim(context, release, outcome).await
+        }
+        Verdict::Poll { wait } => {
+            context.progress().count_poll();
+            let now = context.clock().now();
+            let not_before = now.saturating_add(wait).unwrap_or(now);
+            let resume = Some(ResumeState { polls: past.polls.saturating_add(1), bytes: failure.resume.clone() });
+            let release = Release { claimed, counted: false, not_before, error: failure.to_string(), resume };
+            release_claim(context, release, AttemptOutcome::NotReady { due: Instant::now() + wait, until: not_before })
+                .await
         }
     }
 }
 
 /// Give a claim back whose attempt does not count.
 async fn give_back(context: &BatchContext, claimed: Claimed, why: &str, not_before: Timestamp) -> AttemptOutcome {
-    let release = Release { claimed, counted: false, not_before, error: why.to_owned() };
+    release_claim(context, Release::uncounted(claimed, not_before, why), AttemptOutcome::NotStarted).await
+}
+
+/// Give a claim back. Returns `outcome`, unless the ledger fails.
+async fn release_claim(context: &BatchContext, release: Release, outcome: AttemptOutcome) -> AttemptOutcome {
     match context.ledger().release(context.provider(), &context.owner, release).await {
-        Ok(()) => AttemptOutcome::NotStarted,
+        Ok(()) => outcome,
         Err(error) => AttemptOutcome::StorageFailed(error.to_string()),
     }
 }

@@ -19,12 +19,14 @@ pub(crate) struct Attempts {
     pub(crate) probes: Probes,
     /// Records that were fetched.
     pub(crate) records: u64,
+    /// When the last attempt started that was no poll.
+    last_fresh_start: Instant,
 }
 
 impl Attempts {
     /// None yet.
     pub(crate) fn new(control: &Control) -> Self {
-        Self { in_progress: JoinSet::new(), probes: Probes::new(control), records: 0 }
+        Self { in_progress: JoinSet::new(), probes: Probes::new(control), records: 0, last_fresh_start: Instant::now() }
     }
 
     /// Start an attempt at a work that is due or, while the API is only probed, at another one of the batch.
@@ -38,9 +40,17 @@ impl Attempts {
     ) {
         let breaker = context.limiter_snapshot().breaker;
         let index = self.probes.choose(due, breaker, batch, now);
+        if !batch.is_polled(index) {
+            self.last_fresh_start = now;
+        }
         let Some(work) = batch.work(index).map(Arc::clone) else { return };
         context.enter_queue();
         self.in_progress.spawn(attempt(Arc::clone(context), index, work, batch.failures(index), permit));
+    }
+
+    /// When the last attempt started that was no poll; the beginning of the call if there was none.
+    pub(crate) fn last_fresh_start(&self) -> Instant {
+        self.last_fresh_start
     }
 
     /// Whether none is in progress.

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -69,6 +68,15 @@ pub(crate) struct Late {
     pub(crate) due: Instant,
 }
 
+/// Until when a batch waits for works that are not due.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience {
+    /// For works whose record was not ready.
+    pub(crate) for_polls: Instant,
+    /// For all others.
+    pub(crate) for_others: Instant,
+}
+
 /// A batch and the work that is left of it.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
@@ -83,6 +91,8 @@ pub(crate) struct Batch {
     ready: VecDeque<WorkIndex>,
     delayed: BTreeSet<(Instant, WorkIndex)>,
     failures: BTreeMap<WorkIndex, Failures>,
+    /// Works that the API has taken and that wait for their next poll.
+    polled: BTreeSet<WorkIndex>,
 }
 
 impl Batch {
@@ -194,7 +204,12 @@ impl Batch {
             && due <= now
         {
             self.delayed.pop_first();
-            self.ready.push_back(index);
+            // An order that the API works at comes before orders that it has not got yet.
+            if self.polled.contains(&index) {
+                self.ready.push_front(index);
+            } else {
+                self.ready.push_back(index);
+            }
         }
         self.ready.pop_front()
     }
@@ -207,6 +222,17 @@ impl Batch {
     /// Try a work again when its time has come.
     pub(crate) fn delay(&mut self, index: WorkIndex, due: Instant) {
         self.delayed.insert((due, index));
+    }
+
+    /// Poll a work when its time has come: its record was not ready.
+    pub(crate) fn poll_later(&mut self, index: WorkIndex, due: Instant) {
+        self.polled.insert(index);
+        self.delayed.insert((due, index));
+    }
+
+    /// Whether the API has taken this work, and its record was not ready.
+    pub(crate) fn is_polled(&self, index: WorkIndex) -> bool {
+        self.polled.contains(&index)
     }
 
     /// How a work has failed in this delivery.
@@ -248,14 +274,23 @@ impl Batch {
         ends
     }
 
-    /// Whether all works that are left wait longer than `hold` from now, and there is one: continuing gains nothing.
-    pub(crate) fn only_waits(&self, now: Instant, hold: Duration) -> bool {
-        self.ready.is_empty() && self.next_due().is_some_and(|due| due > now + hold)
+    /// Whether all works that are left wait longer than the batch does, and there is one: continuing gains nothing.
+    pub(crate) fn only_waits(&self, patience: Patience) -> bool {
+        self.ready.is_empty()
+            && !self.delayed.is_empty()
+            && self.delayed.iter().all(|work| self.is_late(*work, patience))
     }
 
-    /// Take out the works that wait longer than `hold` from now, with all entries of each identity.
-    pub(crate) fn take_waiting(&mut self, now: Instant, hold: Duration) -> Vec<Late> {
-        let waiting = self.delayed.split_off(&(now + hold + Duration::from_nanos(1), 0));
+    fn is_late(&self, (due, index): (Instant, WorkIndex), patience: Patience) -> bool {
+        due > if self.polled.contains(&index) { patience.for_polls } else { patience.for_others }
+    }
+
+    /// Take out the works that wait longer than the batch does, with all entries of each identity.
+    pub(crate) fn take_waiting(&mut self, patience: Patience) -> Vec<Late> {
+        let (waiting, rest) = std::mem::take(&mut self.delayed)
+            .into_iter()
+            .partition::<BTreeSet<_>, _>(|work| self.is_late(*work, patience));
+        self.delayed = rest;
         let mut late = Vec::with_capacity(waiting.len());
         for (due, index) in waiting {
             let rows = self.entries_of.get(index).into_iter().flatten().filter_map(|position| self.rows.get(*position));

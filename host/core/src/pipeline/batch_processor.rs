@@ -35,6 +35,7 @@ use crate::pipeline::parking::ParkedChange;
 use crate::pipeline::provider::Pipeline;
 use crate::pipeline::redelivery::{self, Redelivery};
 use crate::pipeline::report::{Aside, End, Report, Stopped};
+use crate::pipeline::verdict::Failures;
 use crate::pipeline::writer::Writer;
 use crate::record::Failure;
 use crate::sink::SinkError;
@@ -250,6 +251,10 @@ impl<'a> BatchProcessor<'a> {
                 self.batch.record_failures(index, failures);
                 self.batch.delay(index, due);
             }
+            AttemptOutcome::NotReady { due, .. } => {
+                self.batch.record_failures(index, Failures::default());
+                self.batch.poll_later(index, due);
+            }
             AttemptOutcome::NotStarted => self.batch.delay(index, Instant::now()),
             AttemptOutcome::Recovered(claimed) => self.writer.chunks.add_recovered(index, claimed),
             AttemptOutcome::Fetched { claimed, line } => {
@@ -285,8 +290,7 @@ impl<'a> BatchProcessor<'a> {
     }
 
     async fn keep_for_later(&mut self, index: WorkIndex, claimed: Claimed, why: &str) {
-        let release =
-            Release { claimed, counted: false, not_before: self.context.clock().now(), error: why.to_owned() };
+        let release = Release::uncounted(claimed, self.context.clock().now(), why);
         if let Err(error) = self.context.ledger().release(self.context.provider(), &self.context.owner, release).await {
             tracing::warn!(provider = self.context.provider(), %error, "the claim was not released; its lease expires");
         }

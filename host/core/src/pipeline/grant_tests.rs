@@ -150,7 +150,8 @@ async fn a_lower_max_attempts_calls_a_person_before_it_empties_the_stream() {
             let request = ClaimRequest { provider, identity, sequence, today, since: today, owner, now, lease };
             assert!(matches!(fixture.ledger.claim(request).await.unwrap(), Claim::Granted { .. }));
             let claimed = Claimed { identity: identity.clone(), day: today, sequence: sequence.clone(), lease };
-            let release = Release { claimed, counted: true, not_before: now, error: "malformed".to_owned() };
+            let release =
+                Release { claimed, counted: true, not_before: now, error: "malformed".to_owned(), resume: None };
             fixture.ledger.release("demo", owner, release).await.unwrap();
         }
     }

@@ -100,7 +100,8 @@ async fn attempts_that_others_have_spent_do_not_end_an_item_untried() {
             sequence: SequenceNumber::from("ad-hoc"),
             lease: now + SPREAD,
         };
-        let release = Release { claimed, counted: true, not_before: now, error: "unavailable".to_owned() };
+        let release =
+            Release { claimed, counted: true, not_before: now, error: "unavailable".to_owned(), resume: None };
         fixture.ledger.release("demo", &owner, release).await.unwrap();
     }
     assert_eq!(fixture.process_entries(vec![entry]).await.ended, [(0.into(), End::Fetched)]);

@@ -20,6 +20,7 @@ pub struct Progress {
     skipped: AtomicU64,
     dead: AtomicU64,
     retried: AtomicU64,
+    polled: AtomicU64,
     in_flight: AtomicU64,
     requests: AtomicU64,
     failures: Mutex<BTreeMap<FailureKind, u64>>,
@@ -61,6 +62,8 @@ pub struct Snapshot {
     pub dead: u64,
     /// Fetches that failed and are tried again.
     pub retried: u64,
+    /// Fetches whose record was not ready, and that are tried again.
+    pub polled: u64,
     /// Fetches that run now.
     pub in_flight: u64,
     /// Requests sent.
@@ -77,6 +80,7 @@ impl Progress {
             skipped: read(&self.skipped),
             dead: read(&self.dead),
             retried: read(&self.retried),
+            polled: read(&self.polled),
             in_flight: read(&self.in_flight),
             requests: read(&self.requests),
         }
@@ -125,6 +129,10 @@ impl Progress {
 
     pub(crate) fn count_retry(&self) {
         self.retried.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_poll(&self) {
+        self.polled.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn count_requests(&self, requests: u32) {

@@ -13,6 +13,8 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
 /// Quick retries before an attempt is spent on the API's failures. If half of all requests fail, six tries in a row
 /// fail for one item in 64, and three attempts for one in 262,144.
 const MOST_QUICK: u32 = 5;
+/// The shortest wait before an item that is not ready is asked for again, however soon the API says.
+const SHORTEST_POLL_WAIT: Duration = Duration::from_secs(1);
 /// By what share a long wait is drawn out, so that items that failed together do not come back together.
 const LONG_WAIT_JITTER: f64 = 0.1;
 
@@ -27,6 +29,11 @@ pub(crate) enum Verdict {
         counted: bool,
         /// Whether it is one of the quick retries that come before an attempt is spent.
         quick: bool,
+    },
+    /// The API has taken the order: the item is asked for again.
+    Poll {
+        /// Not before this time has passed.
+        wait: Duration,
     },
     /// It becomes a dead letter.
     GiveUp(Reason),
@@ -48,6 +55,8 @@ impl Failures {
             Verdict::Retry { quick: true, .. } => self.quick + 1,
             Verdict::Retry { counted: true, .. } | Verdict::GiveUp(_) => 0,
             Verdict::Retry { .. } => self.quick,
+            // The API works.
+            Verdict::Poll { .. } => return Self::default(),
         };
         Self { all: self.all.saturating_add(1), quick }
     }
@@ -58,6 +67,8 @@ impl Failures {
 pub(crate) struct Circumstances<'a> {
     /// Which attempt it was, 1 for the first.
     pub(crate) attempt: u32,
+    /// How often the item was not ready before.
+    pub(crate) polls: u32,
     /// How it has failed in this delivery before.
     pub(crate) failures: Failures,
     /// Whether other items succeed at present.
@@ -81,6 +92,7 @@ pub(crate) fn judge(failure: &Failure, circumstances: Circumstances<'_>) -> Verd
         FailureKind::NotFound => Verdict::GiveUp(Reason::NotFound),
         FailureKind::Rejected => Verdict::GiveUp(Reason::Rejected),
         FailureKind::Malformed | FailureKind::Other(_) => spend_attempt(circumstances, wait),
+        FailureKind::NotReady => poll_again(circumstances, failure.retry_after),
         // The API has said when: a backoff that doubles on top of that would only keep a batch waiting.
         FailureKind::Throttled if failure.retry_after.is_some() => Verdict::Retry {
             wait: backoff(circumstances.retry, 0, circumstances.jitter).max(asked),
@@ -121,6 +133,16 @@ fn judge_api_failure(circumstances: Circumstances<'_>, asked: Duration) -> Verdi
     spend_attempt(circumstances, backoff(retry, circumstances.tries(), jitter).max(long).max(asked))
 }
 
+/// The record is not ready: the item is due when the API says, or after waits that grow as those of failures do.
+fn poll_again(circumstances: Circumstances<'_>, asked: Option<Duration>) -> Verdict {
+    let Circumstances { polls, retry, jitter, .. } = circumstances;
+    if polls >= retry.max_polls {
+        return Verdict::GiveUp(Reason::NeverReady);
+    }
+    let wait = asked.unwrap_or_else(|| backoff(retry, polls, jitter));
+    Verdict::Poll { wait: wait.clamp(SHORTEST_POLL_WAIT, LONGEST_RETRY_AFTER) }
+}
+
 fn spend_attempt(circumstances: Circumstances<'_>, wait: Duration) -> Verdict {
     if circumstances.attempt >= circumstances.retry.max_attempts {
         return Verdict::GiveUp(Reason::AttemptsSpent);
@@ -135,6 +157,7 @@ pub(crate) fn outcome_class(failure: &Failure, verdict: Verdict) -> OutcomeClass
         (FailureKind::Unauthorized, _) => OutcomeClass::Unauthorized,
         (FailureKind::Trapped, _) => OutcomeClass::Trapped,
         (_, Verdict::GiveUp(reason)) => OutcomeClass::DeadLetter(reason),
+        (_, Verdict::Poll { .. }) => OutcomeClass::Accepted,
         (_, Verdict::Retry { .. }) => OutcomeClass::Transient,
     }
 }
@@ -142,9 +165,11 @@ pub(crate) fn outcome_class(failure: &Failure, verdict: Verdict) -> OutcomeClass
 /// The outcome of a failure for the limiter; `None` if it has no information on the API's load.
 pub(crate) fn limiter_outcome(failure: &Failure) -> Option<Outcome> {
     match &failure.kind {
-        FailureKind::NotFound | FailureKind::Rejected | FailureKind::Malformed | FailureKind::Other(_) => {
-            Some(Outcome::Ok)
-        }
+        FailureKind::NotFound
+        | FailureKind::Rejected
+        | FailureKind::Malformed
+        | FailureKind::NotReady
+        | FailureKind::Other(_) => Some(Outcome::Ok),
         FailureKind::Throttled => Some(Outcome::Throttled { retry_after: failure.retry_after }),
         // A 503 with Retry-After asks for a pause as plainly as a 429.
         FailureKind::Unavailable if failure.retry_after.is_some() => {
@@ -199,6 +224,7 @@ mod tests {
 
     const RETRY: Retry = Retry {
         max_attempts: 3,
+        max_polls: 4,
         backoff: Duration::from_secs(2),
         spread: Duration::from_hours(1),
         max_item_age: Duration::from_secs(3600),
@@ -208,7 +234,7 @@ mod tests {
 
     fn circumstances(attempt: u32, others_succeed: bool, retry: &Retry) -> Circumstances<'_> {
         let (failures, left) = (Failures::default(), Duration::from_secs(900));
-        Circumstances { attempt, failures, others_succeed, others_fail: false, left, retry, jitter: 1.0 }
+        Circumstances { attempt, polls: 0, failures, others_succeed, others_fail: false, left, retry, jitter: 1.0 }
     }
 
     fn verdict(kind: FailureKind, attempt: u32, others_succeed: bool) -> Verdict {
@@ -235,8 +261,27 @@ mod tests {
                     waits.push((wait.as_secs(), counted));
                     circumstances.attempt += u32::from(counted);
                 }
+                Verdict::Poll { .. } => panic!("{verdict:?}"),
             }
         }
+    }
+
+    #[test]
+    fn a_record_that_is_not_ready_is_asked_for_when_the_api_says() {
+        let not_ready = |seconds: Option<u64>, polls| {
+            let retry_after = seconds.map(Duration::from_secs);
+            let failure = Failure { retry_after, ..Failure::new(FailureKind::NotReady, "order 7 is in progress") };
+            // However often the item has failed, and on its last attempt.
+            let begin = Circumstances { polls, ..circumstances(3, true, &AT_ONCE) };
+            judge(&failure, begin)
+        };
+        let poll = |seconds| Verdict::Poll { wait: Duration::from_secs(seconds) };
+        assert_eq!(not_ready(Some(7), 0), poll(7));
+        assert_eq!(not_ready(Some(0), 0), poll(1), "not at once");
+        assert_eq!(not_ready(Some(u64::MAX), 0), Verdict::Poll { wait: LONGEST_RETRY_AFTER });
+        assert_eq!([0, 1, 2].map(|polls| not_ready(None, polls)), [poll(2), poll(4), poll(8)], "as failures wait");
+        assert_eq!(not_ready(Some(7), 3), poll(7));
+        assert_eq!(not_ready(Some(7), 4), Verdict::GiveUp(Reason::NeverReady), "`max_polls` is 4");
     }
 
     #[test]

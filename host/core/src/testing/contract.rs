@@ -31,6 +31,7 @@ mod days;
 mod ends;
 mod parking;
 mod repeats;
+mod resume;
 mod shared;
 
 pub use claims::*;
@@ -38,6 +39,7 @@ pub use days::*;
 pub use ends::*;
 pub use parking::*;
 pub use repeats::*;
+pub use resume::*;
 pub use shared::*;
 
 /// Two ways into one store, as two processes have them, and what keeps the store alive.
@@ -95,6 +97,9 @@ macro_rules! ledger_contract {
             a_repeated_finish_holds
             a_repeated_release_counts_once
             a_repeated_request_for_slots_takes_no_more
+            a_resume_state_comes_back_with_each_claim
+            a_resume_state_outlives_a_crash_and_the_day
+            a_resume_state_ends_with_its_item
             parked_entries_come_when_they_are_due
             parking_twice_keeps_one
             parked_entries_are_forgotten_by_name_and_time
@@ -222,7 +227,7 @@ impl<'a> LedgerClient<'a> {
 
     async fn release_claim(&self, owner: &str, claimed: Claimed, counted: bool, due: u64) {
         let error = "it's \"broken\"\n".to_owned();
-        let release = Release { claimed, counted, not_before: at(due), error };
+        let release = Release { claimed, counted, not_before: at(due), error, resume: None };
         self.ledger.release(self.provider, &Owner::from(owner), release).await.unwrap();
     }
 
@@ -253,7 +258,7 @@ fn letter(provider: &str, entry: &str) -> DeadLetter {
 fn granted_claim(attempt: u32, abandoned: &[(u8, &str)]) -> Claim {
     let abandoned =
         abandoned.iter().map(|(number, owner)| Abandoned { day: day(*number), owner: Owner::from(*owner) }).collect();
-    Claim::Granted { attempt, abandoned }
+    Claim::Granted { attempt, abandoned, resume: None }
 }
 
 fn done_claim(by: &str) -> Claim {

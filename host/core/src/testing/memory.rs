@@ -15,6 +15,7 @@ use crate::ledger::{
     Abandoned, Claim, ClaimDecision, ClaimRequest, ClaimRow, ClaimState, Claimed, Control, Finish, Finished, Ledger,
     LedgerError, LongWaits, Owner, Parked, ParkedEntries, Release, SlotRequest, decide_claim,
 };
+use crate::resume::ResumeState;
 
 /// One identity on one day.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub struct Row {
     pub abandoned: Vec<Abandoned>,
     /// The last error.
     pub error: Option<String>,
+    /// What the last call left for the next one.
+    pub resume: Option<ResumeState>,
 }
 
 /// The state of a row.
@@ -68,7 +71,8 @@ impl Row {
             RowState::Dead { .. } => ClaimState::Dead,
         };
         let (sequence, abandoned) = (self.sequence.clone(), self.abandoned.clone());
-        ClaimRow { day, state, sequence, attempts: self.attempts, abandoned }
+        let resume = self.resume.clone();
+        ClaimRow { day, state, sequence, attempts: self.attempts, abandoned, resume }
     }
 }
 
@@ -243,6 +247,7 @@ impl Ledger for MemoryLedger {
             row.attempts += u32::from(release.counted);
             row.abandoned.clear();
             row.error = Some(release.error);
+            row.resume = release.resume.or(row.resume.take());
         }
         Ok(())
     }
@@ -367,6 +372,7 @@ impl LedgerState {
             attempts: self.rows.get(&key(request.today)).map_or(0, |row| row.attempts),
             abandoned: grant.abandoned.clone(),
             error: None,
+            resume: self.rows.get(&key(request.today)).and_then(|row| row.resume.clone()),
         };
         self.rows.insert(key(request.today), row);
         grant.into_claim()
@@ -388,6 +394,7 @@ impl LedgerState {
             row.state = end;
             row.sequence = claimed.sequence.clone();
             row.abandoned.clear();
+            row.resume = None;
             row.error = letter.as_ref().map(|letter| letter.message.clone());
         }
         if let Some(letter) = letter {

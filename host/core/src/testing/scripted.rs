@@ -62,7 +62,7 @@ type Script = Box<dyn Fn(&FetchRequest, u32) -> Answer + Send + Sync>;
 ///     _ => Answer::record(&request.id),
 /// });
 /// # let (day, timeout) = ("2026-11-22".parse()?, Duration::from_secs(30));
-/// let request = FetchRequest { id: "42".to_owned(), params: Default::default(), attempt: 1, day, timeout };
+/// let request = FetchRequest { id: "42".to_owned(), params: Default::default(), attempt: 1, day, timeout, resume: None };
 /// assert!(api.fetch(request.clone(), Permits::new(1)).await.outcome.is_err());
 /// assert!(api.fetch(request, Permits::new(1)).await.outcome.is_ok());
 /// assert_eq!(api.call_log().asked["42"], 2);

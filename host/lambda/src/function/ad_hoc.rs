@@ -34,6 +34,10 @@ impl Function {
             }
             AdHoc::SettledBefore { by, end } => json!({ "outcome": outcome_name(end), "by": by }),
             AdHoc::NotBefore(at) => json!({ "outcome": "not-before", "at": at }),
+            AdHoc::NotReady(at) => json!({
+                "outcome": "not-ready", "at": at,
+                "why": "the API has taken the order; ask again at that time, or feed the item"
+            }),
             AdHoc::Busy => {
                 json!({ "outcome": "busy", "why": "no request may start now: all slots are in use, or the limiter holds requests back; try again later" })
             }

@@ -3,6 +3,7 @@
 use damper_core::day::Day;
 use damper_core::item::{Identity, SequenceNumber};
 use damper_core::ledger::{Claim, ClaimDecision, ClaimGrant, ClaimRequest, ClaimRow, ClaimState, Owner, decide_claim};
+use damper_core::resume::ResumeState;
 use jiff::Timestamp;
 use rusqlite::{Connection, Row, params};
 
@@ -12,7 +13,7 @@ use crate::database::SqlError;
 const WHAT: &str = "ledger row";
 
 const SELECT: &str = "
-SELECT day, state, owner, lease, attempts, not_before, sequence, abandoned FROM ledger
+SELECT day, state, owner, lease, attempts, not_before, sequence, abandoned, polls, resume FROM ledger
 WHERE provider = ?1 AND identity = ?2 AND day BETWEEN ?3 AND ?4 ORDER BY day";
 
 /// Almost every claim is the first of its item: then this is all there is to do.
@@ -69,7 +70,7 @@ pub(super) fn claim(connection: &Connection, request: &OwnedClaimRequest) -> Res
     let today = request.today.to_string();
     // If the entry arrived today, no earlier day's row matters.
     if request.since == request.today && take_first(connection, request, &today)? {
-        return Ok(Claim::Granted { attempt: 1, abandoned: Vec::new() });
+        return Ok(Claim::Granted { attempt: 1, abandoned: Vec::new(), resume: None });
     }
     let since = request.since.to_string();
     let mut past = Vec::new();
@@ -137,11 +138,14 @@ fn read_row(row: &Row<'_>) -> Result<ClaimRow, SqlError> {
         other => return Err(SqlError::unreadable(WHAT, format!("the state {other:?}"))),
     };
     let day = row.get_ref(0)?.as_str().map_err(|error| SqlError::unreadable(WHAT, error))?;
+    let resume = row.get::<_, Option<Vec<u8>>>(9)?;
+    let polls = row.get(8)?;
     Ok(ClaimRow {
         day: rows::day(day, WHAT)?,
         state,
         attempts: row.get(4)?,
         sequence: SequenceNumber::from(row.get_ref(6)?.as_str().map_err(|error| SqlError::unreadable(WHAT, error))?),
         abandoned: rows::parse_abandoned(row.get::<_, Option<String>>(7)?.as_deref())?,
+        resume: resume.map(|bytes| ResumeState { polls, bytes: bytes.into() }),
     })
 }

@@ -223,7 +223,10 @@ async fn a_redriven_letter_is_fed_again_whole_and_its_item_is_open() {
     let batch = stream.next_batch("demo", 10).await.unwrap();
     assert_eq!((&*batch[1].sequence.0, batch[1].arrived), ("2", at(100)));
     assert_eq!(batch[1].payload, letter("1", Reason::AttemptsSpent).payload);
-    assert_eq!(claim(&ledger, &identity, "2").await, Claim::Granted { attempt: 1, abandoned: Vec::new() });
+    assert_eq!(
+        claim(&ledger, &identity, "2").await,
+        Claim::Granted { attempt: 1, abandoned: Vec::new(), resume: None }
+    );
     assert!(letters.list(Filter::default(), 10).await.unwrap().is_empty());
     let all = letters.list(Filter { with_redriven: true, ..Filter::default() }, 10).await.unwrap();
     assert_eq!(all[0].redriven, Some(at(100)));

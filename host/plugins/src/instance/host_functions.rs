@@ -90,7 +90,11 @@ fn add_host(linker: &mut Linker<StoreData>) -> wasmtime::Result<()> {
             cache.put(key.into_owned(), value, Duration::from_millis(ttl_ms), Instant::now());
             Ok(())
         },
-    )
+    )?;
+    host.func_wrap("cache-remove", |store: StoreContextMut<'_, StoreData>, (key,): (String,)| {
+        store.data().shared.cache.remove(&key);
+        Ok(())
+    })
 }
 
 impl types::Host for StoreData {}

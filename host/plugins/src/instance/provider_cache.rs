@@ -2,6 +2,7 @@
 //! `cache-put`).
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -18,6 +19,26 @@ pub(crate) const MAX_VALUE_BYTES: usize = 64 * 1024;
 const MAX_BYTES: usize = 1 << 20;
 /// The overhead of an entry beside its key and value.
 const ENTRY_BYTES: usize = 128;
+
+/// The values that a provider's cache holds at one moment, to go on with in another [`Plugin`](crate::Plugin) of the
+/// same component: each with its key and the rest of its lifetime.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct CachedValues(Vec<(String, Vec<u8>, Duration)>);
+
+impl CachedValues {
+    /// These texts, for the longest time that tests need.
+    pub fn of_texts<'a>(texts: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        let value = |(key, text): (&str, &str)| (key.to_owned(), text.into(), Duration::from_hours(1));
+        Self(texts.into_iter().map(value).collect())
+    }
+}
+
+impl fmt::Debug for CachedValues {
+    // Values may be sessions and tokens.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|(key, ..)| key)).finish()
+    }
+}
 
 /// One provider's cache.
 #[derive(Debug)]
@@ -68,6 +89,20 @@ impl ProviderCache {
             let until = now.checked_add(lifetime).unwrap_or_else(|| now + Duration::from_hours(24 * 365 * 30));
             entries.bytes += bytes;
             entries.by_key.insert(key, Entry { value, until });
+        }
+    }
+
+    /// All values that have not expired.
+    pub(crate) fn values(&self, now: Instant) -> CachedValues {
+        let entries = self.lock_entries();
+        let fresh = entries.by_key.iter().filter(|(_, entry)| entry.until > now);
+        CachedValues(fresh.map(|(key, entry)| (key.clone(), entry.value.clone(), entry.until - now)).collect())
+    }
+
+    /// Stores values of another cache.
+    pub(crate) fn restore(&self, values: &CachedValues, now: Instant) {
+        for (key, value, lifetime) in &values.0 {
+            self.put(key.clone(), value.clone(), *lifetime, now);
         }
     }
 

@@ -4,8 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use damper_core::manifest::Limits;
 use damper_core::record::{Failure, FailureKind, Fetched};
+use damper_core::resume::MAX_RESUME_BYTES;
 use wasmtime::Trap;
 use wasmtime_wasi::I32Exit;
 
@@ -93,6 +95,7 @@ pub(super) async fn check_record(
 
 /// Converts a guest's failure, with scrubbed texts.
 pub(super) fn convert_failure(failure: types::Failure, scrubber: &Scrubber) -> Failure {
+    let mut resume = Bytes::new();
     let kind = match failure.kind {
         types::FailureKind::Throttled => FailureKind::Throttled,
         types::FailureKind::Unavailable => FailureKind::Unavailable,
@@ -101,6 +104,13 @@ pub(super) fn convert_failure(failure: types::Failure, scrubber: &Scrubber) -> F
         types::FailureKind::NotFound => FailureKind::NotFound,
         types::FailureKind::Rejected => FailureKind::Rejected,
         types::FailureKind::Malformed => FailureKind::Malformed,
+        types::FailureKind::NotReady(state) => match check_resume(state, scrubber) {
+            Ok(state) => {
+                resume = state;
+                FailureKind::NotReady
+            }
+            Err(failure) => return failure,
+        },
         types::FailureKind::Other(name) => FailureKind::Other(scrubber.to_line(&name, MAX_NAME_BYTES)),
     };
     Failure {
@@ -108,7 +118,28 @@ pub(super) fn convert_failure(failure: types::Failure, scrubber: &Scrubber) -> F
         message: scrubber.to_line(&failure.message, MAX_MESSAGE_BYTES),
         retry_after: failure.retry_after_ms.map(|ms| Duration::from_millis(ms).min(MAX_RETRY_AFTER)),
         status: failure.status,
+        resume,
     }
+}
+
+/// Checks a resume state. One that holds a secret stops the provider: the ledger must not store it, and a state that
+/// came back changed, or not at all, would confirm a guessed secret to the component, hundreds of guesses at a time. An
+/// honest component never sees a secret: the host takes them out of every response.
+fn check_resume(state: Vec<u8>, scrubber: &Scrubber) -> Result<Bytes, Failure> {
+    let length = state.len();
+    if length > MAX_RESUME_BYTES {
+        let why = format!(
+            "the component returned a resume state of {length} bytes, more than {MAX_RESUME_BYTES}: keep an order \
+             number there, not a document"
+        );
+        return Err(Failure::new(FailureKind::Malformed, why));
+    }
+    if scrubber.replace(&state).is_some() {
+        let why = "the component returned a resume state that holds a secret of this provider: no component is given \
+                   one, so check where this component comes from, and change the secret";
+        return Err(Failure::new(FailureKind::Broken, why));
+    }
+    Ok(state.into())
 }
 
 /// The failure of a call that timed out.

@@ -98,7 +98,14 @@ impl Setup {
 
 pub(crate) fn request(id: &str, params: &[(&str, &str)]) -> FetchRequest {
     let params: BTreeMap<_, _> = params.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    FetchRequest { id: id.to_owned(), params, attempt: 1, day: "2026-01-01".parse().unwrap(), timeout: TIMEOUT }
+    FetchRequest {
+        id: id.to_owned(),
+        params,
+        attempt: 1,
+        day: "2026-01-01".parse().unwrap(),
+        timeout: TIMEOUT,
+        resume: None,
+    }
 }
 
 pub(crate) fn request_with_timeout(id: &str, params: &[(&str, &str)], timeout: Duration) -> FetchRequest {

@@ -19,6 +19,10 @@ pub(super) enum Reply {
     Record,
     NotFound,
     Malformed,
+    /// It has taken this order, and has no record yet.
+    NotReady {
+        order: u64,
+    },
     Unavailable,
     Throttled {
         retry_after: Option<Duration>,
@@ -48,6 +52,8 @@ pub(super) struct SwarmApi {
     in_flight: BinaryHeap<Reverse<(Duration, Duration)>>,
     of_day: BTreeMap<Day, u64>,
     truths: BTreeMap<String, Truth>,
+    /// By number: whose they are, and how often each was polled.
+    orders: BTreeMap<u64, (String, u64)>,
     requests: u64,
 }
 
@@ -55,6 +61,8 @@ pub(super) struct SwarmApi {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Request<'a> {
     pub(super) id: &'a str,
+    /// The order that it asks for; `None`: it places one, if the item needs one.
+    pub(super) order: Option<u64>,
     /// When, from the beginning.
     pub(super) now: Duration,
     /// The provider's day then, as its sender sees it.
@@ -76,18 +84,22 @@ impl SwarmApi {
             in_flight: BinaryHeap::new(),
             of_day: BTreeMap::new(),
             truths: BTreeMap::new(),
+            orders: BTreeMap::new(),
             requests: 0,
         }
     }
 
     /// A request arrives. Answers what is said and after how long, or which promise the request breaks.
     pub(super) fn receive(&mut self, request: Request<'_>) -> Result<(Duration, Reply), (Invariant, String)> {
-        let Request { id, now, day, timeout, unknown_before } = request;
+        let Request { id, order, now, day, timeout, unknown_before } = request;
         self.requests += 1;
         while self.in_flight.peek().is_some_and(|Reverse((end, _))| *end <= now) {
             self.in_flight.pop();
         }
-        let (takes, reply) = self.reply(id, now);
+        let (takes, mut reply) = self.reply(id, now);
+        if reply == Reply::Record && id.starts_with(ItemKind::Ordered.name()) {
+            reply = self.reply_to_order(id, order)?;
+        }
         let takes = takes.min(timeout);
         self.in_flight.push(Reverse((now + takes, now)));
         if self.in_flight.len() > self.cap {
@@ -109,7 +121,7 @@ impl SwarmApi {
             Reply::NotFound => truth.not_found += 1,
             Reply::Malformed => truth.malformed += 1,
             Reply::Unavailable | Reply::Throttled { .. } | Reply::Silence => truth.failed += 1,
-            Reply::Record => {}
+            Reply::Record | Reply::NotReady { .. } => {}
         }
         Ok((takes, reply))
     }
@@ -131,6 +143,19 @@ impl SwarmApi {
             _ => Reply::Record,
         };
         (if reply == Reply::Silence { Duration::MAX } else { takes }, reply)
+    }
+
+    /// Takes an order, or answers a poll of one: an order needs one to three polls.
+    fn reply_to_order(&mut self, id: &str, order: Option<u64>) -> Result<Reply, (Invariant, String)> {
+        let Some(order) = order else {
+            self.orders.insert(self.requests, (id.to_owned(), 0));
+            return Ok(Reply::NotReady { order: self.requests });
+        };
+        let Some((_, polls)) = self.orders.get_mut(&order).filter(|(of, _)| of == id) else {
+            return Err((Invariant::Resume, format!("{id} is polled with the order {order}, which is not its own")));
+        };
+        *polls += 1;
+        Ok(if *polls > order % 3 { Reply::Record } else { Reply::NotReady { order } })
     }
 
     pub(super) fn requests(&self) -> u64 {

@@ -74,7 +74,7 @@ impl Shared {
             // Failures that are not the item's own last for minutes here, and no item is to be given up on for these.
             Reason::AttemptsSpent => truth.malformed > 0,
             Reason::TooOld => self.case.plan.faults.iter().any(is_step_of_a_week),
-            Reason::Unreadable | Reason::Rejected | Reason::Uncertain => false,
+            Reason::Unreadable | Reason::Rejected | Reason::NeverReady | Reason::Uncertain => false,
         }
     }
 }

@@ -146,6 +146,8 @@ pub enum ItemKind {
     Gone,
     /// Its record cannot be read.
     Malformed,
+    /// The API takes an order, and has its record after some polls.
+    Ordered,
     /// It is locked until faults have ended, and the API is unavailable for it.
     Locked,
 }
@@ -157,6 +159,7 @@ impl ItemKind {
             Self::Good => "good",
             Self::Gone => "gone",
             Self::Malformed => "malformed",
+            Self::Ordered => "ordered",
             Self::Locked => "locked",
         }
     }

@@ -34,6 +34,8 @@ pub enum Invariant {
     Sharing,
     /// Items that wait hold no others back.
     Waiting,
+    /// A poll names an order of its own item.
+    Resume,
 }
 
 impl fmt::Display for Invariant {
@@ -53,6 +55,7 @@ impl fmt::Display for Invariant {
             Self::Pace => "a few refusals at random do not slow everything down",
             Self::Sharing => "shards that share a slot both go on",
             Self::Waiting => "items that wait hold no others back",
+            Self::Resume => "a poll names an order of its own item",
         })
     }
 }

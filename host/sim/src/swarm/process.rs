@@ -380,7 +380,9 @@ impl SwarmFetcher {
         // processes' slots, and once it holds slots no process can find out: see docs/FAULTS.md.
         let begun_last = *lock(&shared.begun_last);
         let unknown_before = shared.leapt_before(begun_last).unwrap_or_default();
-        let arrived = Request { id: &request.id, now: shared.now(), day, timeout: request.timeout, unknown_before };
+        let order = request.resume.as_deref().and_then(|order| std::str::from_utf8(order).ok()?.parse().ok());
+        let (now, timeout) = (shared.now(), request.timeout);
+        let arrived = Request { id: &request.id, order, now, day, timeout, unknown_before };
         let answer = lock(&its.api).receive(arrived);
         self.port.trace(|| format!("requests {}: {answer:?}", request.id));
         match answer {
@@ -417,6 +419,11 @@ impl Fetcher for SwarmFetcher {
             }
             Reply::NotFound => failed(FailureKind::NotFound, Some(404), None),
             Reply::Malformed => failed(FailureKind::Malformed, Some(200), None),
+            Reply::NotReady { order } => Err(Failure {
+                retry_after: Some(Duration::from_secs(1 + order % 20)),
+                resume: order.to_string().into(),
+                ..Failure::new(FailureKind::NotReady, "as drawn")
+            }),
             Reply::Unavailable => failed(FailureKind::Unavailable, Some(503), None),
             Reply::Throttled { retry_after } => failed(FailureKind::Throttled, Some(429), retry_after),
             Reply::Silence => failed(FailureKind::TimedOut, None, None),

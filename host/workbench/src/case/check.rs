@@ -15,11 +15,12 @@ use url::Url;
 
 use super::files;
 use super::schema::{
-    CaseTable, ExchangeTable, ExpectTable, FailureTable, ItemTable, OneOrMore, RecordTable, RequestTable, ResponseTable,
+    CallTable, CaseTable, ExchangeTable, ExpectTable, FailureTable, ItemTable, OneOrMore, RecordTable, RequestTable,
+    ResponseTable,
 };
 use super::{
-    Answer, BodyPlace, Case, CaseError, CaseItem, Exchange, Expect, ExpectedBody, ExpectedFailure, ExpectedRecord,
-    Fault, ForeseenBody, ForeseenRequest, MAX_FILE_BYTES, kind_of,
+    Answer, BodyPlace, Call, Case, CaseError, CaseItem, Exchange, Expect, ExpectedBody, ExpectedFailure,
+    ExpectedRecord, Fault, ForeseenBody, ForeseenRequest, MAX_FILE_BYTES, kind_of,
 };
 
 /// The day of a case that names none.
@@ -29,7 +30,7 @@ const CUT_BODY: &[u8] = br#"{"this": "answer", "ends": "before its end"}"#;
 
 pub(super) fn case(path: &Path, table: CaseTable) -> Result<Case, CaseError> {
     let checker = Checker { path };
-    let exchanges = table.exchanges.into_iter().enumerate();
+    let (before, last) = checker.calls(table.calls, table.exchanges, table.expect)?;
     Ok(Case {
         name: path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default(),
         path: path.to_path_buf(),
@@ -37,8 +38,9 @@ pub(super) fn case(path: &Path, table: CaseTable) -> Result<Case, CaseError> {
         order: table.order,
         item: checker.item(table.request)?,
         config: table.config,
-        exchanges: exchanges.map(|(index, it)| checker.exchange(index, it)).collect::<Result<_, _>>()?,
-        expect: checker.expect(table.expect)?,
+        cache: table.cache,
+        before,
+        last,
     })
 }
 
@@ -106,11 +108,48 @@ impl Checker<'_> {
         }
         let day = item.day.as_deref().unwrap_or(DEFAULT_DAY).parse::<Day>();
         let day = day.map_err(|error| self.wrong("request.day", format!("cannot be used: {error}")))?;
-        Ok(CaseItem { id: item.id, params: item.params, attempt, day })
+        let resume = item.resume.map(Bytes::from);
+        Ok(CaseItem { id: item.id, params: item.params, attempt, day, resume })
     }
 
-    fn exchange(&self, index: usize, exchange: ExchangeTable) -> Result<Exchange, CaseError> {
-        let place = format!("exchange {}", index + 1);
+    /// The calls before the last one, and the last one.
+    fn calls(
+        &self,
+        calls: Vec<CallTable>,
+        exchanges: Vec<ExchangeTable>,
+        expect: Option<ExpectTable>,
+    ) -> Result<(Vec<Call>, Call), CaseError> {
+        if calls.is_empty() {
+            let expect = expect.ok_or_else(|| {
+                self.wrong("expect", "is missing: write [expect.record] or [expect.failure], or one [[call]] or more")
+            })?;
+            return Ok((Vec::new(), self.call("", CallTable { exchanges, expect })?));
+        }
+        if !exchanges.is_empty() || expect.is_some() {
+            let problem = "cannot stand beside [[exchange]] and [expect]: write them as [[call.exchange]] and \
+                           [call.expect] of a call";
+            return Err(self.wrong("call", problem));
+        }
+        let checked = calls.into_iter().enumerate();
+        let checked = checked.map(|(index, call)| self.call(&format!("call {}: ", index + 1), call));
+        let mut checked = checked.collect::<Result<Vec<_>, _>>()?;
+        let early = checked.iter().rev().skip(1).rev().position(|call| matches!(call.expect, Expect::Record(_)));
+        if let Some(early) = early {
+            let problem = "is a record, and a call follows: only the last call of a case gets the record";
+            return Err(self.wrong(format!("call {}: expect", early + 1), problem));
+        }
+        let last = checked.pop().ok_or_else(|| self.wrong("call", "is empty"))?;
+        Ok((checked, last))
+    }
+
+    fn call(&self, place: &str, call: CallTable) -> Result<Call, CaseError> {
+        let exchanges = call.exchanges.into_iter().enumerate();
+        let exchanges = exchanges.map(|(index, it)| self.exchange(&format!("{place}exchange {}", index + 1), it));
+        let exchanges = exchanges.collect::<Result<_, _>>()?;
+        Ok(Call { exchanges, expect: self.expect(&format!("{place}expect"), call.expect)? })
+    }
+
+    fn exchange(&self, place: &str, exchange: ExchangeTable) -> Result<Exchange, CaseError> {
         let request = self.request(&format!("{place}: request"), exchange.request)?;
         let answer = self.answer(&format!("{place}: response"), exchange.response)?;
         Ok(Exchange { request, answer })
@@ -228,28 +267,29 @@ impl Checker<'_> {
         })
     }
 
-    fn expect(&self, expect: ExpectTable) -> Result<Expect, CaseError> {
+    fn expect(&self, place: &str, expect: ExpectTable) -> Result<Expect, CaseError> {
         match (expect.record, expect.failure) {
-            (Some(record), None) => Ok(Expect::Record(self.record(record)?)),
-            (None, Some(failure)) => Ok(Expect::Failure(self.failure(failure)?)),
-            _ => Err(self.wrong("expect", "needs exactly one of [expect.record] and [expect.failure]")),
+            (Some(record), None) => Ok(Expect::Record(self.record(place, record)?)),
+            (None, Some(failure)) => Ok(Expect::Failure(self.failure(place, failure)?)),
+            _ => Err(self.wrong(place, "needs exactly one of [expect.record] and [expect.failure]")),
         }
     }
 
-    fn record(&self, record: RecordTable) -> Result<ExpectedRecord, CaseError> {
+    fn record(&self, place: &str, record: RecordTable) -> Result<ExpectedRecord, CaseError> {
         let keys = BodyKeys { text: record.body, json: record.json, file: record.body_file };
-        let body = self.body("expect.record", keys, 0)?.map(|(place, bytes)| ExpectedBody { place, bytes });
+        let body = self.body(&format!("{place}.record"), keys, 0)?.map(|(place, bytes)| ExpectedBody { place, bytes });
         Ok(ExpectedRecord { content_type: record.content_type, attributes: record.attributes, body })
     }
 
-    fn failure(&self, failure: FailureTable) -> Result<ExpectedFailure, CaseError> {
+    fn failure(&self, place: &str, failure: FailureTable) -> Result<ExpectedFailure, CaseError> {
         let wait = failure.retry_after.as_deref();
-        let wait = wait.map(|text| self.duration("expect.failure.retry_after", text)).transpose()?;
+        let wait = wait.map(|text| self.duration(&format!("{place}.failure.retry_after"), text)).transpose()?;
         let message = failure.message.as_deref().map(Regex::new).transpose();
-        let message = message
-            .map_err(|error| self.wrong("expect.failure.message", format!("is not a regular expression: {error}")))?;
+        let message = message.map_err(|error| {
+            self.wrong(format!("{place}.failure.message"), format!("is not a regular expression: {error}"))
+        })?;
         if failure.kind.is_empty() {
-            return Err(self.wrong("expect.failure.kind", "is empty"));
+            return Err(self.wrong(format!("{place}.failure.kind"), "is empty"));
         }
         Ok(ExpectedFailure { kind: kind_of(&failure.kind), retry_after: wait, status: failure.status, message })
     }

@@ -19,6 +19,20 @@ pub(crate) struct CaseTable {
     pub(crate) request: ItemTable,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) config: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) cache: BTreeMap<String, String>,
+    #[serde(default, rename = "exchange", skip_serializing_if = "Vec::is_empty")]
+    pub(crate) exchanges: Vec<ExchangeTable>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) expect: Option<ExpectTable>,
+    #[serde(default, rename = "call", skip_serializing_if = "Vec::is_empty")]
+    pub(crate) calls: Vec<CallTable>,
+}
+
+/// `[[call]]`: one call of several, one after another.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(crate) struct CallTable {
     #[serde(default, rename = "exchange", skip_serializing_if = "Vec::is_empty")]
     pub(crate) exchanges: Vec<ExchangeTable>,
     pub(crate) expect: ExpectTable,
@@ -53,6 +67,8 @@ pub(crate) struct ItemTable {
     pub(crate) attempt: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) day: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) resume: Option<String>,
 }
 
 /// `[[exchange]]`.

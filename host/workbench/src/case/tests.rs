@@ -33,14 +33,14 @@ fn a_case_has_the_defaults_that_are_documented() {
     let case = parse(GOOD).unwrap();
     assert_eq!((case.name.as_str(), case.order), ("found", Order::InOrder));
     assert_eq!((case.item.attempt, case.item.day.to_string()), (1, "2026-01-15".to_owned()));
-    let Exchange { request, answer } = &case.exchanges[0];
+    let Exchange { request, answer } = &case.last.exchanges[0];
     assert_eq!((request.method.as_str(), request.url.as_str()), ("GET", "https://api.example.org/b?q=1"));
     assert_eq!(request.headers["accept"], "application/json");
     assert!(request.credentials.is_empty() && request.body.is_none());
     assert_eq!(answer.headers.len(), 3);
     assert_eq!((answer.delay, answer.fault), (Duration::ZERO, None));
     assert!(case.is_good() && !case.is_endless());
-    let Expect::Record(record) = case.expect else { panic!("a record") };
+    let Expect::Record(record) = case.last.expect else { panic!("a record") };
     let body = record.body.unwrap();
     assert_eq!(body.bytes.unwrap(), r#"{"a":[1,2.5,true]}"#.as_bytes());
     assert!(record.content_type.is_none() && record.attributes.is_none());
@@ -50,7 +50,7 @@ fn a_case_has_the_defaults_that_are_documented() {
 fn a_request_may_want_one_credential_or_several() {
     for (written, meant) in [("\"key\"", vec!["key"]), ("[\"email\", \"key\"]", vec!["email", "key"])] {
         let case = parse(&GOOD.replace("[exchange.response]", &format!("credential = {written}\n[exchange.response]")));
-        assert_eq!(case.unwrap().exchanges[0].request.credentials, meant);
+        assert_eq!(case.unwrap().last.exchanges[0].request.credentials, meant);
     }
 }
 
@@ -128,7 +128,7 @@ fn each_fault_reads_as_it_is_written() {
             .replace("status = 200", &format!("fault = {name:?}"))
             .replace("headers = { content-type = \"application/json\", x-many = [\"a\", \"b\"] }\nbody = \"{}\"", "");
         let case = parse(&text).unwrap();
-        assert_eq!(case.exchanges[0].answer.fault, Some(fault));
+        assert_eq!(case.last.exchanges[0].answer.fault, Some(fault));
         assert_eq!(case.is_endless(), fault.is_endless());
         assert!(!case.is_good());
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use damper_core::record::{Failure, Fetched};
 use serde::Serialize;
 
-use super::trial::Trial;
+use super::trial::{Target, Trial};
 use crate::case::kind_name;
 use crate::report::Problem;
 
@@ -72,11 +72,13 @@ impl Conformance {
 }
 
 impl Check {
-    pub(super) fn new(trial: &Trial, exchanges: usize) -> Self {
+    pub(super) fn new(trial: &Trial, target: &Target) -> Self {
+        let exchanges = target.case.last.exchanges.len();
         let (name, exchange) = match trial {
             Trial::Fault(fault_case, index) => (fault_case.name.to_owned(), (exchanges > 1).then_some(index + 1)),
             Trial::Id(id) => (format!("id {id:?}"), None),
         };
+        let name = target.number.map_or_else(|| name.clone(), |number| format!("call {number}: {name}"));
         Self { name, exchange, came: String::new(), status: Status::Passed, problems: Vec::new() }
     }
 

@@ -7,8 +7,8 @@ use damper_plugins::RequestTrace;
 use tokio::sync::Notify;
 
 use super::faults::ELSEWHERE;
-use super::trial::Trial;
-use crate::case::{Answer, Case, Exchange, Fault};
+use super::trial::{Target, Trial};
+use crate::case::{Answer, Exchange, Fault};
 use crate::network::{ReceivedRequest, Responder};
 use crate::secrets::CaseSecrets;
 
@@ -27,6 +27,8 @@ pub(super) struct ObservedRequest {
 /// The responder of a trial.
 pub(super) struct TrialResponder {
     exchanges: Vec<Exchange>,
+    /// Those of earlier calls, which are answered as before.
+    earlier: Vec<Exchange>,
     is_done: Vec<bool>,
     /// Which exchange goes wrong, and how.
     wrong: Option<(usize, Answer)>,
@@ -37,14 +39,16 @@ pub(super) struct TrialResponder {
 }
 
 impl TrialResponder {
-    pub(super) fn new(good: &Case, trial: &Trial, secrets: CaseSecrets) -> Self {
+    pub(super) fn new(target: &Target, trial: Option<&Trial>, secrets: CaseSecrets) -> Self {
         let wrong = match trial {
-            Trial::Fault(fault_case, index) => Some((*index, fault_case.answer.clone())),
-            Trial::Id(_) => None,
+            Some(Trial::Fault(fault_case, index)) => Some((*index, fault_case.answer.clone())),
+            Some(Trial::Id(_)) | None => None,
         };
+        let exchanges = target.case.last.exchanges.clone();
         Self {
-            exchanges: good.exchanges.clone(),
-            is_done: vec![false; good.exchanges.len()],
+            is_done: vec![false; exchanges.len()],
+            exchanges,
+            earlier: target.earlier.clone(),
             wrong,
             secrets,
             seen: Vec::new(),
@@ -65,14 +69,23 @@ impl TrialResponder {
     /// The exchange that a request is: the first one pending with its method and URL; else one that was; else, with
     /// another id, the one whose turn it is.
     fn exchange(&self, request: &ReceivedRequest) -> Option<usize> {
-        let is_same =
-            |exchange: &Exchange| exchange.request.method == request.method && exchange.request.url == request.url;
         let all = || self.exchanges.iter().zip(&self.is_done).enumerate();
         let pending = || all().filter(|(_, (_, is_done))| !**is_done);
-        let fresh = pending().find(|(_, (exchange, _))| is_same(exchange));
-        let again = || all().filter(|(_, (exchange, _))| is_same(exchange)).last();
+        let fresh = pending().find(|(_, (exchange, _))| is_same(exchange, request));
+        let again = || all().filter(|(_, (exchange, _))| is_same(exchange, request)).last();
         let turn = || if request.url.host_str() == Some(ELSEWHERE) { None } else { pending().next().or(all().last()) };
         fresh.or_else(again).or_else(turn).map(|(index, _)| index)
+    }
+
+    /// Whether the call itself has an exchange of this method and URL.
+    fn is_own(&self, request: &ReceivedRequest) -> bool {
+        self.exchanges.iter().any(|exchange| is_same(exchange, request))
+    }
+
+    /// The answer of an earlier call to this request.
+    fn earlier_answer(&self, request: &ReceivedRequest) -> Option<Answer> {
+        let exchange = self.earlier.iter().rev().find(|exchange| is_same(exchange, request));
+        exchange.map(|exchange| exchange.answer.clone())
     }
 
     fn count(&mut self) {
@@ -102,8 +115,13 @@ impl Responder for TrialResponder {
         }
         let exchange = self.exchange(&request);
         let carries_secret = self.secrets.carries_secret(&request);
+        let earlier = if self.is_own(&request) { None } else { self.earlier_answer(&request) };
+        let exchange = exchange.filter(|_| earlier.is_none());
         self.seen.push(ObservedRequest { request, exchange, carries_secret });
         self.count();
+        if let Some(answer) = earlier {
+            return answer;
+        }
         let Some(index) = exchange else { return Answer::of(404) };
         if let Some(is_done) = self.is_done.get_mut(index) {
             *is_done = true;
@@ -117,6 +135,10 @@ impl Responder for TrialResponder {
     fn closes_after_answer(&self) -> bool {
         matches!(self.wrong, Some((_, Answer { fault: Some(Fault::Refused), .. })))
     }
+}
+
+fn is_same(exchange: &Exchange, request: &ReceivedRequest) -> bool {
+    exchange.request.method == request.method && exchange.request.url == request.url
 }
 
 /// The manifest with the host to which redirects lead.

@@ -1,7 +1,27 @@
 //! One trial of the suite: what goes wrong in it.
 
 use super::faults::FaultCase;
-use crate::case::Fault;
+use crate::case::{Case, Exchange, Expect, Fault};
+use crate::case_runner::CallState;
+
+/// A call of the good case, which trials change.
+pub(super) struct Target {
+    /// Which of the case's calls, from 1, where it has several.
+    pub(super) number: Option<usize>,
+    /// The case with this call alone.
+    pub(super) case: Case,
+    /// The exchanges of the calls before it: a provider may place an order once more.
+    pub(super) earlier: Vec<Exchange>,
+    /// What the calls before it left.
+    pub(super) state: CallState,
+}
+
+impl Target {
+    /// Whether it is the call that gets the record.
+    pub(super) fn is_last(&self) -> bool {
+        matches!(self.case.last.expect, Expect::Record(_))
+    }
+}
 
 /// One trial.
 #[derive(Clone)]

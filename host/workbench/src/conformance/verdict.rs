@@ -9,7 +9,8 @@ use damper_core::record::{Failure, FailureKind, Fetched};
 use super::faults::FaultCase;
 use super::ids;
 use super::responder::ObservedRequest;
-use crate::case::{Case, ForeseenBody, kind_name};
+use super::trial::Target;
+use crate::case::{ForeseenBody, kind_name};
 use crate::report::Problem;
 use crate::secrets::{CaseSecrets, forms};
 
@@ -54,7 +55,7 @@ pub(crate) fn is_called_secret(key: &str) -> bool {
 pub(super) fn on_fault(
     fault_case: &FaultCase,
     index: usize,
-    good: &Case,
+    target: &Target,
     tried: &TrialResult,
     secrets: &Secrets,
 ) -> Vec<Problem> {
@@ -62,8 +63,12 @@ pub(super) fn on_fault(
     if tried.is_loop {
         return problems;
     }
+    // An API that no longer knows an order: the provider may place it once more. What is missing may also be a part that
+    // not every record has.
+    let may_be_missing = fault_case.or_record_later && (index > 0 || target.state.is_resumed());
     match &tried.outcome {
-        Ok(_) if fault_case.or_record_later && index > 0 => {}
+        Ok(_) if may_be_missing => {}
+        Err(failure) if may_be_missing && failure.kind == FailureKind::NotReady => {}
         Ok(_) => problems.push(Problem::new("the fetch returned a record")),
         Err(failure) => problems.extend(kind_problem(fault_case, failure)),
     }
@@ -86,7 +91,7 @@ pub(super) fn on_fault(
         problems.push(Problem::new("a credential was sent to another host"));
     }
     // A repeated session may repeat all that came before.
-    let most = good.exchanges.len() * fault_case.requests + 1;
+    let most = target.case.last.exchanges.len() * fault_case.requests + target.earlier.len() + 1;
     if tried.seen.len() > most {
         problems.push(Problem::new(format!("it sent {} requests, and at most {most} are allowed", tried.seen.len())));
     }
@@ -137,10 +142,26 @@ fn always(tried: &TrialResult, secrets: &Secrets) -> Vec<Problem> {
     problems
 }
 
-/// The problems of a provider's outcome for an id.
-pub(super) fn on_id(good: &Case, tried: &TrialResult, secrets: &Secrets) -> Vec<Problem> {
+/// The problems of a provider's outcome where nothing goes wrong.
+pub(super) fn on_good(target: &Target, tried: &TrialResult, secrets: &Secrets) -> Vec<Problem> {
     let mut problems = always(tried, secrets);
-    for (seen, exchange) in tried.seen.iter().zip(&good.exchanges) {
+    let wanted = if target.is_last() { "a record" } else { "not-ready" };
+    let got = match &tried.outcome {
+        Ok(_) if target.is_last() => return problems,
+        Err(failure) if !target.is_last() && failure.kind == FailureKind::NotReady => return problems,
+        Ok(_) => Problem::new(format!("the fetch returned a record, and expected is {wanted}")),
+        Err(failure) => Problem::new(format!("it failed as {}, and expected is {wanted}", kind_name(&failure.kind)))
+            .with(failure.message.clone()),
+    };
+    problems.push(got);
+    problems
+}
+
+/// The problems of a provider's outcome for an id.
+pub(super) fn on_id(target: &Target, tried: &TrialResult, secrets: &Secrets) -> Vec<Problem> {
+    let mut problems = always(tried, secrets);
+    let exchanges = &target.case.last.exchanges;
+    for (seen, exchange) in tried.seen.iter().zip(exchanges) {
         let body = match &exchange.request.body {
             Some(ForeseenBody::Bytes(bytes)) => Some(bytes.to_vec()),
             Some(ForeseenBody::Json(value)) => Some(value.to_string().into_bytes()),
@@ -153,7 +174,7 @@ pub(super) fn on_id(good: &Case, tried: &TrialResult, secrets: &Secrets) -> Vec<
             );
         }
     }
-    if tried.seen.len() > good.exchanges.len() + 1 {
+    if tried.seen.len() > exchanges.len() + 1 {
         problems.push(Problem::new(format!("it sent {} requests", tried.seen.len())));
     }
     problems

@@ -71,6 +71,7 @@ fn files(fetch: &TracedFetch, id: &str) -> Result<Vec<CaseFile>, RecordError> {
         attempt: 1,
         day: "2026-01-15".parse().unwrap(),
         timeout: Duration::from_secs(1),
+        resume: None,
     };
     let redact = ["X-Account".to_owned()];
     let recording = Recording { manifest: &manifest, config: &config, request: &request, redact: &redact };
@@ -108,17 +109,17 @@ fn what_is_recorded_is_a_case() {
         std::fs::write(folder.path().join(file.path.file_name().unwrap()), &file.bytes).unwrap();
     }
     let case = Case::read(&folder.path().join("found.toml")).unwrap();
-    assert_eq!((case.item.id.as_str(), case.exchanges.len()), ("1", 3));
+    assert_eq!((case.item.id.as_str(), case.last.exchanges.len()), ("1", 3));
     assert_eq!(
         case.config.keys().collect::<Vec<_>>(),
         ["api_token"],
         "settings that are the manifest's own are left out"
     );
-    assert_eq!(case.exchanges[0].answer.status, 302);
-    assert_eq!(case.exchanges[2].answer.fault, Some(Fault::Reset));
-    let headers = &case.exchanges[1].answer.headers;
+    assert_eq!(case.last.exchanges[0].answer.status, 302);
+    assert_eq!(case.last.exchanges[2].answer.fault, Some(Fault::Reset));
+    let headers = &case.last.exchanges[1].answer.headers;
     assert!(headers.contains(&("set-cookie".to_owned(), "[redacted]".to_owned())), "{headers:?}");
-    assert_eq!(case.exchanges[1].request.credentials, ["key"]);
+    assert_eq!(case.last.exchanges[1].request.credentials, ["key"]);
 }
 
 #[test]

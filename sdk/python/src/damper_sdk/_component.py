@@ -12,7 +12,7 @@ from wit_world.imports import http as wit_http
 from wit_world.imports import types as wit
 
 from ._backend import Answered, NotAnswered, Prepared, SignRefused, install
-from .failures import Failure
+from .failures import Failure, NotReady
 from .record import FetchRequest, Record
 
 _KINDS: dict[str, Callable[[], Any]] = {
@@ -75,6 +75,9 @@ class _Host:
         value: bytes | None = wit_host.cache_get(key)
         return value
 
+    def cache_remove(self, key: str) -> None:
+        wit_host.cache_remove(key)
+
     def cache_put(self, key: str, value: bytes, ttl_ms: int) -> None:
         wit_host.cache_put(key, value, ttl_ms)
 
@@ -105,6 +108,7 @@ def _request_in(request: Any) -> FetchRequest:
         attempt=request.attempt,
         day=request.day,
         deadline=request.deadline_ms / 1000,
+        resume=request.resume,
         extras=dict(request.extras),
     )
 
@@ -120,7 +124,10 @@ def _record_out(record: Any) -> Any:
 
 def _failure_out(failure: Failure) -> Any:
     known = _KINDS.get(failure.kind)
-    kind = wit.FailureKind_Other(failure.kind) if known is None else known()
+    if isinstance(failure, NotReady):
+        kind = wit.FailureKind_NotReady(failure.resume)
+    else:
+        kind = wit.FailureKind_Other(failure.kind) if known is None else known()
     wait = None if failure.retry_after is None else max(0, int(failure.retry_after * 1000))
     return wit.Failure(kind, failure.message, wait, failure.status, [])
 

@@ -20,6 +20,11 @@ def put(key: str, value: str | bytes, ttl: float) -> None:
     backend().cache_put(key, value, max(0, int(ttl * 1000)))
 
 
+def remove(key: str) -> None:
+    """Forgets what is kept under a key, if anything."""
+    backend().cache_remove(key)
+
+
 def text_or(key: str, ttl: float, make: Callable[[], str]) -> str:
     """The text kept under a key, or what `make` gives, kept from now on."""
     kept = get(key)

@@ -59,6 +59,27 @@ class Malformed(Failure):
     kind = "malformed"
 
 
+class NotReady(Failure):
+    """The API has taken the order, and the record is not ready yet. No attempt is spent.
+
+    The item is asked for again after `retry_after` seconds, and that call gets `resume`, text or bytes, at most 4 KiB: the
+    order's number, for instance.
+    """
+
+    kind = "not-ready"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        resume: str | bytes = b"",
+        retry_after: float | None = None,
+        status: int | None = None,
+    ) -> None:
+        super().__init__(message, retry_after=retry_after, status=status)
+        self.resume = resume.encode("utf-8") if isinstance(resume, str) else bytes(resume)
+
+
 class Other(Failure):
     """Anything else, by a name of your own. Treated like `Malformed`."""
 

@@ -25,6 +25,8 @@ class FetchRequest:
     day: str = "2026-01-01"
     #: How long the call may take from its beginning, in seconds; after that the host ends it.
     deadline: float = 30.0
+    #: The bytes that this item's last call raised `NotReady` with; None where no call did.
+    resume: bytes | None = None
     #: Fields that later versions of the contract add; unknown names are to be ignored.
     extras: Mapping[str, str] = field(default_factory=dict)
 

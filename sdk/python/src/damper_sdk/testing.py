@@ -155,6 +155,9 @@ class _Player:
     def cache_get(self, key: str) -> bytes | None:
         return self._api._cache.get(key)
 
+    def cache_remove(self, key: str) -> None:
+        self._api._cache.pop(key, None)
+
     def cache_put(self, key: str, value: bytes, ttl_ms: int) -> None:
         if len(key.encode("utf-8")) <= _CACHE_KEY_BYTES and len(value) <= _CACHE_VALUE_BYTES:
             self._api._cache[key] = value

@@ -46,6 +46,7 @@ where
         attempt: request.attempt,
         day: request.day,
         deadline: Duration::from_millis(request.deadline_ms),
+        resume: request.resume,
         extras: request.extras,
     };
     match crate::__private::outcome(provider, &request) {
@@ -67,6 +68,7 @@ fn failure_out(failure: Failure) -> types::Failure {
             FailureKind::NotFound => types::FailureKind::NotFound,
             FailureKind::Rejected => types::FailureKind::Rejected,
             FailureKind::Malformed => types::FailureKind::Malformed,
+            FailureKind::NotReady(resume) => types::FailureKind::NotReady(resume),
             FailureKind::Other(name) => types::FailureKind::Other(name),
         },
         message: failure.message,
@@ -151,6 +153,10 @@ pub(crate) fn sign(credential: &str, algorithm: Algorithm, payload: &[u8]) -> Re
 
 pub(crate) fn cache_get(key: &str) -> Option<Vec<u8>> {
     host::cache_get(key)
+}
+
+pub(crate) fn cache_remove(key: &str) {
+    host::cache_remove(key);
 }
 
 pub(crate) fn cache_put(key: &str, value: &[u8], ttl_ms: u64) {

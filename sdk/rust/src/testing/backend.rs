@@ -174,6 +174,10 @@ pub(crate) fn cache_get(key: &str) -> Option<Vec<u8>> {
     with(|script| script.cache.get(key).cloned())
 }
 
+pub(crate) fn cache_remove(key: &str) {
+    with(|script| script.cache.remove(key));
+}
+
 pub(crate) fn cache_put(key: &str, value: &[u8], _ttl_ms: u64) {
     with(|script| {
         if key.len() <= CACHE_KEY_BYTES && value.len() <= CACHE_VALUE_BYTES {

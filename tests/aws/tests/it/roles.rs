@@ -56,7 +56,7 @@ async fn use_ledger(ledger: &dyn Ledger, provider: &str) -> Tried {
     }
     tried.push(("claim what was abandoned", outcome(claimed)));
     let held = Claimed { identity: identity.clone(), day: today(), sequence, lease };
-    let release = Release { claimed: held, counted: true, not_before: now(), error: "down".to_owned() };
+    let release = Release { claimed: held, counted: true, not_before: now(), error: "down".to_owned(), resume: None };
     tried.push(("release", outcome(ledger.release(provider, &owner, release).await)));
     let slots = SlotRequest { owner: &owner, want: 1, in_use: 0, cap: 4, now: now(), until: lease };
     tried.push(("slots", outcome(ledger.slots(provider, slots).await)));

@@ -113,6 +113,9 @@ impl ProviderSummary {
                 "\n  this run: {} fetched, {} skipped, {} dead letters, {} retried, {} requests",
                 totals.fetched, totals.skipped, totals.dead_letters, snapshot.retried, snapshot.requests
             ));
+            if snapshot.polled > 0 {
+                text.push_str(&format!(", {} not ready", snapshot.polled));
+            }
         }
         if fetched > 0 {
             text.push_str(&format!("\n  records: {}", printable(&records(config, name))));
@@ -130,7 +133,7 @@ impl ProviderSummary {
         let totals = self.totals.as_ref().map(|(totals, snapshot)| {
             json!({
                 "fetched": totals.fetched, "skipped": totals.skipped, "dead_letters": totals.dead_letters,
-                "retried": snapshot.retried, "requests": snapshot.requests,
+                "retried": snapshot.retried, "not_ready": snapshot.polled, "requests": snapshot.requests,
             })
         });
         json!({

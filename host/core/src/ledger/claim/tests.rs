@@ -17,7 +17,7 @@ fn day(number: i8) -> Day {
 }
 
 fn row(number: i8, state: ClaimState, sequence: u64) -> ClaimRow {
-    ClaimRow { day: day(number), state, sequence: sequence.into(), attempts: 0, abandoned: Vec::new() }
+    ClaimRow { day: day(number), state, sequence: sequence.into(), attempts: 0, abandoned: Vec::new(), resume: None }
 }
 
 fn in_flight(owner: &str, lease: i64) -> ClaimState {
@@ -61,8 +61,8 @@ fn grant(rows: &[ClaimRow], since: i8) -> ClaimGrant {
 
 #[test]
 fn each_state_of_a_row_has_its_answer() {
-    let free = Claim::Granted { attempt: 1, abandoned: Vec::new() };
-    let expired = Claim::Granted { attempt: 1, abandoned: vec![abandoned(TODAY, "other")] };
+    let free = Claim::Granted { attempt: 1, abandoned: Vec::new(), resume: None };
+    let expired = Claim::Granted { attempt: 1, abandoned: vec![abandoned(TODAY, "other")], resume: None };
     let cases = [
         ("a record", ClaimState::Done, Claim::Done { by: 3_u64.into() }),
         ("a dead letter", ClaimState::Dead, Claim::Dead { by: 3_u64.into() }),
@@ -101,7 +101,7 @@ fn expired_claims_of_earlier_days_move_into_todays_row() {
     let grant = grant(&[earlier, today], 23);
     assert_eq!((grant.attempt, &*grant.over, grant.is_written), (4, &[day(24)][..], false));
     assert_eq!(grant.abandoned, [abandoned(22, "first"), abandoned(24, "second")]);
-    let claim = Claim::Granted { attempt: 4, abandoned: vec![abandoned(24, "second")] };
+    let claim = Claim::Granted { attempt: 4, abandoned: vec![abandoned(24, "second")], resume: None };
     assert_eq!(grant.into_claim(), claim, "a claim from before the entry's arrival is another entry's");
 }
 

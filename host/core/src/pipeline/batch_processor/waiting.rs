@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use crate::control::admission::BreakerStatus;
 use crate::ledger::{LongWaits, Parked};
-use crate::pipeline::batch::Late;
+use crate::pipeline::batch::{Late, Patience};
 use crate::pipeline::batch_processor::BatchProcessor;
 use crate::pipeline::parking::ParkedChange;
 use crate::pipeline::report::{Aside, Stopped, Waiting};
@@ -29,14 +29,14 @@ const LONGEST_HOLD: Duration = Duration::from_secs(10);
 impl BatchProcessor<'_> {
     /// Whether nothing is left but items that wait for long, and the batch may end without them.
     pub(super) fn only_waits(&self) -> bool {
-        self.may_leave_waiting() && self.batch.only_waits(Instant::now(), LONGEST_HOLD)
+        self.may_leave_waiting() && self.batch.only_waits(self.patience(Instant::now()))
     }
 
     /// Set aside entries that wait for long, and unpark entries that have ended. Returns the changes for the report and
     /// for the control item.
     pub(super) async fn set_waiting_aside(&mut self) -> (Aside, ParkedChange) {
         let (now, time) = (Instant::now(), self.context.clock().now());
-        let late = if self.may_leave_waiting() { self.batch.take_waiting(now, LONGEST_HOLD) } else { Vec::new() };
+        let late = if self.may_leave_waiting() { self.batch.take_waiting(self.patience(now)) } else { Vec::new() };
         let until = |due: Instant| whole_second(time.saturating_add(due - now).unwrap_or(Timestamp::MAX));
         if self.context.ledger().long_waits() == LongWaits::Parked {
             return self.park(late, until).await;
@@ -44,6 +44,18 @@ impl BatchProcessor<'_> {
         let waiting =
             late.into_iter().map(|Late { entry, due, .. }| Waiting { sequence: entry.sequence, until: until(due) });
         (Aside { waiting: waiting.collect(), ..Aside::default() }, ParkedChange::default())
+    }
+
+    /// Until when the batch waits for items that are not due. An item that is not ready may not be ready for a long time,
+    /// from poll to poll: a batch that waited for it would hold up the items behind. A delivery that keeps account of
+    /// each entry gets it back at once. Parking an entry costs writes and up to a minute, until a tick takes it up:
+    /// there, the batch waits for a little while after the last other item, and no longer.
+    fn patience(&self, now: Instant) -> Patience {
+        let for_polls = match self.context.ledger().long_waits() {
+            LongWaits::Reported => now,
+            LongWaits::Parked | LongWaits::Held => self.attempts.last_fresh_start() + LONGEST_HOLD,
+        };
+        Patience { for_polls, for_others: now + LONGEST_HOLD }
     }
 
     async fn park(&mut self, late: Vec<Late>, until: impl Fn(Instant) -> Timestamp) -> (Aside, ParkedChange) {

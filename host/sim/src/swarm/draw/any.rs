@@ -56,6 +56,7 @@ pub(super) fn provider(random: &mut Random, number: usize, is_cloud: bool) -> Pr
         item.kind = match draw {
             draw if draw < gone => ItemKind::Gone,
             draw if draw < gone + malformed => ItemKind::Malformed,
+            draw if draw > 0.9 => ItemKind::Ordered,
             _ => ItemKind::Good,
         };
     }
