@@ -1,64 +1,97 @@
 //! An order first, and its result later.
 
-use std::time::Duration;
-
 use damper_sdk::prelude::*;
 use damper_sdk::text;
+use damper_sdk::two_step::{self, Placed, Polled};
 
 const REPORTS: &str = "https://api.example.org/v1/reports";
-/// How long the API keeps an ordered report.
-const KEPT: Duration = Duration::from_secs(3600);
-const WAIT: Duration = Duration::from_secs(30);
 
-/// Orders a report, and fetches it when it is ready. A provider never sleeps: while the report is not ready, the call
-/// fails with a time to wait, and the next attempt finds the order in the cache. The failure has its own kind, because
-/// the API works: `unavailable` and `throttled` with a wait would delay all other items too.
+/// Orders a report, and fetches it when it is ready. Between the calls nothing runs: the order is in the ledger.
 #[damper_sdk::provider]
 pub fn fetch(request: &FetchRequest) -> Result<Record, Failure> {
-    let report = cache::text_or(&format!("report of {}", request.id), KEPT, || order(&request.id))?;
-    let answer = http::get(REPORTS).join("{report}").path("report", &report).send()?.ok()?;
+    two_step::fetch(request, |key| place(&request.id, key), poll)
+}
+
+fn place(id: &str, key: &str) -> Result<Placed, Failure> {
+    let body = json::json!({ "company": id });
+    let answer = http::post(REPORTS).header("Idempotency-Key", key).json(&body).send()?.ok()?;
+    let ordered: Value = answer.json()?;
+    let order = ordered.str_at("/report")?.to_owned();
+    Ok(Placed::Ordered { order, retry_after: answer.retry_after() })
+}
+
+fn poll(order: &str) -> Result<Polled, Failure> {
+    let answer = http::get(REPORTS).join("{report}").path("report", order).send()?;
+    if answer.status() == 404 {
+        return Ok(Polled::Forgotten);
+    }
+    let answer = answer.ok()?;
     let state: Value = answer.json()?;
     match state.str_at("/state")? {
         "ready" => {
-            let result = http::get(REPORTS).join("{report}/result").path("report", &report).send()?.ok()?;
-            Record::json(result)
+            let result = http::get(REPORTS).join("{report}/result").path("report", order).send()?.ok()?;
+            Ok(Polled::Ready(Record::json(result)?))
         }
-        "queued" | "running" => Err(Failure::other("not-ready", "the report is not ready yet").with_retry_after(WAIT)),
+        "queued" | "running" => Ok(Polled::Pending { retry_after: answer.retry_after() }),
         other => Err(Failure::rejected(format!("the report is {}", text::short(other)))),
     }
-}
-
-fn order(id: &str) -> Result<String, Failure> {
-    let answer = http::post(REPORTS).json(&json::json!({ "company": id })).send()?.ok()?;
-    let ordered: Value = answer.json()?;
-    Ok(ordered.str_at("/report")?.to_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use damper_sdk::testing::Api;
+    use std::time::Duration;
+
+    fn ordered(api: &mut Api, order: &str) -> Vec<u8> {
+        let answer = api.post(REPORTS).body(r#"{"company":"42"}"#).answer_header("Retry-After", "30");
+        answer.answers(202, format!(r#"{{"report": "{order}"}}"#));
+        let failure = api.run(|| fetch(&FetchRequest::new("42"))).unwrap_err();
+        assert_eq!(failure.retry_after, Some(Duration::from_secs(30)));
+        resume_of(failure)
+    }
+
+    fn resume_of(failure: Failure) -> Vec<u8> {
+        match failure.kind {
+            FailureKind::NotReady(resume) => resume,
+            other => panic!("{other}"),
+        }
+    }
+
+    fn again(resume: Vec<u8>) -> FetchRequest {
+        FetchRequest::new("42").with_resume(resume)
+    }
 
     #[test]
     fn a_report_is_ordered_once_and_fetched_when_it_is_ready() {
         let mut api = Api::new();
-        api.post(REPORTS).body(r#"{"company":"42"}"#).answers(202, r#"{"report": "r-1"}"#);
-        api.get(format!("{REPORTS}/r-1")).answers(200, r#"{"state": "running"}"#);
-        let failure = api.run(|| fetch(&FetchRequest::new("42"))).unwrap_err();
-        assert_eq!((failure.kind, failure.retry_after), (FailureKind::Other("not-ready".to_owned()), Some(WAIT)));
+        let resume = ordered(&mut api, "r-1");
+        api.get(format!("{REPORTS}/r-1")).answer_header("Retry-After", "9").answers(200, r#"{"state": "running"}"#);
+        let failure = api.run(|| fetch(&again(resume))).unwrap_err();
+        assert_eq!(failure.retry_after, Some(Duration::from_secs(9)));
 
         api.get(format!("{REPORTS}/r-1")).answers(200, r#"{"state": "ready"}"#);
         api.get(format!("{REPORTS}/r-1/result")).answers(200, r#"{"score": 7}"#);
-        let record = api.run(|| fetch(&FetchRequest::new("42"))).unwrap();
+        let record = api.run(|| fetch(&again(resume_of(failure)))).unwrap();
         assert_eq!(record.body(), br#"{"score": 7}"#);
+    }
+
+    #[test]
+    fn a_report_that_the_api_has_forgotten_is_ordered_anew() {
+        let mut api = Api::new();
+        let resume = ordered(&mut api, "r-1");
+        api.get(format!("{REPORTS}/r-1")).answers(404, "");
+        api.post(REPORTS).answers(202, r#"{"report": "r-2"}"#);
+        let failure = api.run(|| fetch(&again(resume))).unwrap_err();
+        assert!(String::from_utf8(resume_of(failure)).unwrap().contains("r-2"));
     }
 
     #[test]
     fn a_report_that_failed_is_rejected() {
         let mut api = Api::new();
-        api.post(REPORTS).answers(202, r#"{"report": "r-1"}"#);
+        let resume = ordered(&mut api, "r-1");
         api.get(format!("{REPORTS}/r-1")).answers(200, r#"{"state": "failed"}"#);
-        let failure = api.run(|| fetch(&FetchRequest::new("42"))).unwrap_err();
+        let failure = api.run(|| fetch(&again(resume))).unwrap_err();
         assert_eq!(failure.kind, FailureKind::Rejected);
     }
 }

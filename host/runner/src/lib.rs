@@ -26,4 +26,4 @@ pub use rate::EndRate;
 pub use rights::fetching_policy;
 pub use slot::{Slot, SlotNotice};
 pub use tally::RunTotals;
-pub use worker::Worker;
+pub use worker::{FetchNotice, Worker};

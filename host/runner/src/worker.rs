@@ -8,17 +8,17 @@ use damper_config::Bound;
 use damper_core::admin::Counts;
 use damper_core::control::admission::{BreakerStatus, LimiterSnapshot};
 use damper_core::fetcher::Fetcher;
-use damper_core::item::Entry;
+use damper_core::item::{Entry, Item, ItemError};
 use damper_core::ledger::OpenedBy;
 use damper_core::manifest::Manifest;
 use damper_core::mapping::{Mapping, MappingState};
-use damper_core::pipeline::Pipeline;
 use damper_core::pipeline::progress::{Progress, Snapshot};
 use damper_core::pipeline::report::{Report, Stopped};
+use damper_core::pipeline::{AdHoc, Pipeline};
 use damper_core::record::Failure;
 use damper_local::{DatabaseError, Poller, PollerEnd, PollerSettings};
 use damper_plugins::{Plugin, PluginHost};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -34,6 +34,20 @@ const BATCH_TIME: Duration = Duration::from_mins(15);
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 /// The time that a batch needs besides its last fetch.
 const BATCH_MARGIN: Duration = Duration::from_secs(30);
+
+/// The longest sleep until a record that is waited for is asked for again.
+const LONGEST_SLEEP: Duration = Duration::from_mins(5);
+
+/// What a single fetch waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FetchNotice {
+    /// For the API, which has taken the order, until this time.
+    NotReady(Timestamp),
+    /// For the item's next attempt, or for another process that has it, until this time.
+    Waiting(Timestamp),
+    /// For a slot or for the limiter.
+    Busy,
+}
 
 /// One provider at work.
 pub struct Worker {
@@ -189,6 +203,27 @@ impl Worker {
                 "nothing is due: items wait for their next attempt, or other runs have the slots or the claims"
                     .to_owned(),
             ),
+        }
+    }
+
+    /// Fetch one record now through the ledger, and wait for it: for the API where it takes an order first, for slots,
+    /// for another process that has the item. Each notice is given when a wait begins.
+    ///
+    /// # Errors
+    /// If a parameter of the item's identity is missing or too long.
+    pub async fn fetch_now(&self, item: Item, notify: impl Fn(FetchNotice)) -> Result<AdHoc, ItemError> {
+        let clock = &self.run_context.clock;
+        loop {
+            let time = BATCH_MARGIN + self.manifest().limits.fetch_timeout * 2;
+            let (notice, wait) = match self.pipeline.fetch_now(item.clone(), Instant::now() + time).await? {
+                AdHoc::NotReady(at) => (FetchNotice::NotReady(at), at.duration_since(clock.now())),
+                AdHoc::NotBefore(at) => (FetchNotice::Waiting(at), at.duration_since(clock.now())),
+                AdHoc::Busy => (FetchNotice::Busy, SignedDuration::from_secs(1)),
+                ended => return Ok(ended),
+            };
+            notify(notice);
+            // At a time of day, which may be set: it is looked at again now and then.
+            sleep(Duration::try_from(wait).unwrap_or_default().min(LONGEST_SLEEP)).await;
         }
     }
 

@@ -201,6 +201,49 @@ export namespace json {
   function textAt(document: unknown, pointer: string): string;
 }
 
+/** Stable ids: the same name gives the same id. */
+export const ids: {
+  /** The namespace of RFC 9562 for names that are URLs. */
+  readonly URL_NAMESPACE: string;
+  /** The UUID of version 5 (RFC 9562, section 5.5) of a name in a namespace, in lower case with hyphens. */
+  uuidV5(namespace: string, name: string | Uint8Array): string;
+  /** The SHA-256 of text or bytes, in lower-case hexadecimal. */
+  sha256Hex(value: string | Uint8Array): string;
+};
+
+/** The API has taken an order: what `twoStep.ordered` returns. */
+export interface Ordered {
+  readonly order: string;
+  readonly retryAfterMs: number | undefined;
+}
+/** The record of an order is not ready: what `twoStep.pending` returns. */
+export interface Pending {
+  readonly retryAfterMs: number | undefined;
+}
+
+/**
+ * APIs that take an order first, and have its record later. `fetch` places the order and remembers it as the item's resume
+ * state. It is called again when the API said, perhaps in another process, and polls the order until its record is ready.
+ */
+export const twoStep: {
+  /**
+   * Fetches the record of an item by an order. `place` gets an idempotency key, which is the same for the same item and day;
+   * `poll` gets the order that `place` returned. @throws {NotReady} until the record is there.
+   */
+  fetch(
+    request: FetchRequest,
+    steps: { place: (key: string) => Ordered | Record; poll: (order: string) => Pending | Record | symbol },
+  ): Record;
+  /** The API has taken this order; without `retryAfterMs` Damper's backoff decides when it is asked. */
+  ordered(order: string | number, retryAfterMs?: number): Ordered;
+  /** The record is not ready; without `retryAfterMs` Damper's backoff decides when the API is asked again. */
+  pending(retryAfterMs?: number): Pending;
+  /** The API does not know the order any more; it is placed once more. This says nothing about the record. */
+  readonly forgotten: symbol;
+  /** A UUID made of the item's id and parameters, its day, and how often its order was forgotten. */
+  idempotencyKey(request: FetchRequest, times?: number): string;
+};
+
 /** The manifest's `[config]`: what the operator may set for this provider. */
 export const config: {
   /** A key as the operator set it, or its default; undefined where the manifest does not list it. */

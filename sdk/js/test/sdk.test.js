@@ -8,7 +8,10 @@ import { bodyExcerpt, excerpt } from "../src/text.js";
 import * as url from "../src/url.js";
 import { decode, encode } from "../src/utf8.js";
 
-const { FetchRequest, Malformed, Other, Record, Rejected, TimedOut, Unauthorized, cache, config, get, json, log, post, sendAll, sign } = sdk;
+const {
+  FetchRequest, Malformed, NotReady, Other, Record, Rejected, TimedOut, Unauthorized, cache, config, get, ids, json, log, post, sendAll, sign,
+  twoStep,
+} = sdk;
 const URL_ = "https://api.example.org/things";
 
 /** The answer of a scripted API to one GET. */
@@ -286,4 +289,53 @@ test("logs, signs and caches like a host", () => {
     assert.equal(cache.get("large"), undefined);
   });
   api.clearCache().run(() => assert.equal(cache.get("token"), undefined));
+});
+
+test("stable ids are those of the standards", () => {
+  assert.equal(ids.sha256Hex(""), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+  assert.equal(ids.sha256Hex("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  const lengths = [
+    [55, "d5e285683cd4efc02d021a5c62014694958901005d6f71e89e0989fac77e4072"],
+    [56, "04c26261370ee7541549d16dee320c723e3fd14671e66a099afe0a377c16888e"],
+    [63, "75220b47218278e656f2013bb8f0c455a25eaf01e86c64924e9d48d89776d6f2"],
+    [64, "7ce100971f64e7001e8fe5a51973ecdfe1ced42befe7ee8d5fd6219506b5393c"],
+  ];
+  for (const [length, digest] of lengths) assert.equal(ids.sha256Hex("x".repeat(length)), digest);
+  const dns = "6ba7b810-9dad-11d1-80b4-00c04fd430c8";
+  assert.equal(ids.uuidV5(dns, "www.example.com"), "2ed6657d-e927-568b-95e1-2665a8aea6a2");
+  assert.equal(ids.uuidV5(ids.URL_NAMESPACE, "ä\n€"), "5dca6e5a-3589-5d94-9207-943ae967a6b3");
+  assert.throws(() => ids.uuidV5("6ba7", "x"), TypeError);
+});
+
+test("an order is placed, polled, placed anew when it was forgotten, and fetched", () => {
+  const keys = [];
+  const steps = {
+    place: (key) => twoStep.ordered(keys.push(key), 5_000),
+    poll: (order) => (order === "1" ? twoStep.forgotten : Record.text(`of ${order}`)),
+  };
+  const thrown = (request) => {
+    try {
+      twoStep.fetch(request, steps);
+    } catch (error) {
+      assert.ok(error instanceof NotReady, String(error));
+      return error;
+    }
+    return assert.fail("it did not throw");
+  };
+  const first = thrown(new FetchRequest("42"));
+  assert.equal(first.retryAfterMs, 5_000);
+  const second = thrown(new FetchRequest("42", { resume: first.resume }));
+  const record = twoStep.fetch(new FetchRequest("42", { resume: second.resume }), steps);
+  assert.equal(new TextDecoder().decode(record.body), "of 2");
+  assert.deepEqual(keys, [keys[0], keys[1]]);
+  assert.notEqual(keys[0], keys[1]);
+  const pending = { place: steps.place, poll: () => twoStep.pending(7_000) };
+  assert.throws(() => twoStep.fetch(new FetchRequest("42", { resume: first.resume }), pending), { retryAfterMs: 7_000 });
+  assert.throws(() => twoStep.fetch(new FetchRequest("42"), { place: () => "7" }), TypeError);
+});
+
+test("the idempotency key is made of the item and the day, as in the other SDKs", () => {
+  assert.equal(twoStep.idempotencyKey(new FetchRequest("42")), "b59c48be-e3f1-55ed-92ed-4c5f4b3a0997");
+  const other = new FetchRequest("ä/1", { params: { lang: "de" } });
+  assert.equal(twoStep.idempotencyKey(other, 1), "da290238-7e81-54bb-82d8-de3aaba47d08");
 });

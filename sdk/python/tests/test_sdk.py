@@ -1,7 +1,9 @@
 """Tests of the SDK, run natively. Run: PYTHONPATH=src python3 -m unittest discover -s tests"""
 
+import hashlib
 import random
 import unittest
+import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -10,6 +12,7 @@ from damper_sdk import (
     Failure,
     FetchRequest,
     Malformed,
+    NotReady,
     Other,
     Record,
     Rejected,
@@ -18,9 +21,11 @@ from damper_sdk import (
     cache,
     config,
     http,
+    ids,
     json,
     log,
     sign,
+    two_step,
 )
 from damper_sdk import _retry_after, _text, _url
 from damper_sdk.testing import Api, ScriptError
@@ -313,6 +318,54 @@ class Scripts(unittest.TestCase):
             error = failure(lambda: api.run(lambda: http.get(URL).header(name, value).send()))
             self.assertEqual(error.kind, "invalid-request", name)
         self.assertEqual(api.requests_sent, 0)
+
+class StableIds(unittest.TestCase):
+    def test_digests_and_names_are_those_of_the_standards(self) -> None:
+        self.assertEqual(ids.sha256_hex("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad")
+        for length in [0, 1, 54, 55, 56, 57, 63, 64, 65, 119, 120, 1_000]:
+            message = b"x" * length
+            self.assertEqual(ids.sha256_hex(message), hashlib.sha256(message).hexdigest(), length)
+            self.assertEqual(ids.uuid_v5(ids.URL_NAMESPACE, message), str(uuid.uuid5(uuid.NAMESPACE_URL, message.decode())))
+        self.assertEqual(ids.uuid_v5(str(uuid.NAMESPACE_DNS), "www.example.com"), "2ed6657d-e927-568b-95e1-2665a8aea6a2")
+        self.assertEqual(ids.uuid_v5(ids.URL_NAMESPACE, "ä\n€"), "5dca6e5a-3589-5d94-9207-943ae967a6b3")
+
+
+class TwoStep(unittest.TestCase):
+    def setUp(self) -> None:
+        self.keys: list[str] = []
+
+    def place(self, key: str) -> two_step.Ordered:
+        self.keys.append(key)
+        return two_step.Ordered(str(len(self.keys)), retry_after=5)
+
+    def poll(self, order: str) -> Record | two_step.Forgotten:
+        return two_step.Forgotten() if order == "1" else Record.text(f"of {order}")
+
+    def not_ready(self, resume: bytes | None) -> NotReady:
+        with self.assertRaises(NotReady) as raised:
+            two_step.fetch(FetchRequest("42", resume=resume), self.place, self.poll)
+        return raised.exception
+
+    def test_an_order_is_placed_polled_placed_anew_when_forgotten_and_fetched(self) -> None:
+        first = self.not_ready(None)
+        self.assertEqual(first.retry_after, 5)
+        second = self.not_ready(first.resume)
+        record = two_step.fetch(FetchRequest("42", resume=second.resume), self.place, self.poll)
+        self.assertEqual(record.body, b"of 2")
+        self.assertEqual(len(set(self.keys)), 2)
+        with self.assertRaises(NotReady) as raised:
+            two_step.fetch(FetchRequest("42", resume=first.resume), self.place, lambda order: two_step.Pending(7))
+        self.assertEqual((raised.exception.resume, raised.exception.retry_after), (first.resume, 7))
+
+    def test_a_resume_state_that_cannot_be_read_places_the_order_anew(self) -> None:
+        for resume in [b"", b"7", b"{}", b'{"order": 7, "forgotten": 0}', b"\xff"]:
+            self.not_ready(resume)
+        self.assertEqual(len(set(self.keys)), 1)
+
+    def test_the_idempotency_key_is_made_of_the_item_and_the_day_as_in_the_other_sdks(self) -> None:
+        self.assertEqual(two_step.idempotency_key(FetchRequest("42")), "b59c48be-e3f1-55ed-92ed-4c5f4b3a0997")
+        other = FetchRequest("ä/1", params={"lang": "de"})
+        self.assertEqual(two_step.idempotency_key(other, 1), "da290238-7e81-54bb-82d8-de3aaba47d08")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 //! `damper fetch`: one record, now, with the requests it took. It is no entry of a stream and counts nowhere, but it
 //! draws from the provider's slots like any other.
 
+mod wait;
+
 use std::time::Instant;
 
 use clap::Args;
@@ -25,6 +27,7 @@ use crate::screen::{put_bytes, put_json, size, table};
 Example:
   damper fetch gleif.wasm 529900W18LQJJN6SJ336
   damper fetch catfacts 1 --param lang=en --json
+  damper fetch valuations P-17 --wait    # follows an order until its record is there
 
 The record goes to standard output. The requests and the component's output go to standard error.
 The component has the same hosts and secrets as in `damper run`.")]
@@ -39,6 +42,11 @@ pub(crate) struct Fetch {
     /// A parameter of the item
     #[arg(long = "param", value_name = "NAME=VALUE", value_parser = parse_param)]
     params: Vec<(String, String)>,
+
+    /// Wait until the record is there, also if the API takes an order first. The fetch goes through the ledger: it
+    /// continues an order of an earlier fetch or run, and its record is stored and fetched once a day
+    #[arg(long)]
+    wait: bool,
 
     /// One JSON object instead: the record or the failure, and the requests
     #[arg(long)]
@@ -64,6 +72,9 @@ pub(crate) fn run(command: &Fetch, context: &Context) -> Result<Exit, CliError> 
     item.identity(&bound.manifest.identity).map_err(|error| {
         CliError::input(error.to_string(), "give each parameter of the identity as --param NAME=VALUE")
     })?;
+    if command.wait {
+        return wait::run(context, &config, bound, item, command.json);
+    }
     now(context, &config, &bound, item, command.json)
 }
 

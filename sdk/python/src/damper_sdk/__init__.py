@@ -1,6 +1,6 @@
 """Write a Damper provider: a module with one plain function, `fetch_record(request: FetchRequest) -> Record`. See README.md."""
 
-from . import cache, config, http, json, log, sign
+from . import cache, config, http, ids, json, log, sign, two_step
 from .failures import (
     Failure,
     Malformed,
@@ -33,7 +33,9 @@ __all__ = [
     "cache",
     "config",
     "http",
+    "ids",
     "json",
     "log",
     "sign",
+    "two_step",
 ]
