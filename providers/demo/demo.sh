@@ -82,5 +82,5 @@ echo
 echo "A chart of the run (open it in a browser): $folder/demo.svg"
 echo "Next, in $folder, run for example:"
 echo "  $damper status demo"
-echo "  $damper dead-letters list --provider demo"
+echo "  $damper dead-letters list demo"
 echo "  $damper export demo --format csv | head"

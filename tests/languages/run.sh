@@ -33,10 +33,23 @@ build() {
 	"$DAMPER" build "$1" -o "$COMPONENTS/$name.wasm"
 }
 
+# Unchanged source gives the same bytes, whatever was touched, and from whichever folder it is built.
+check_rebuild() {
+	name=$(basename "$1")
+	touch "$1"/src/provider.* "$1"/cases/*.toml
+	(cd "$1" && "$DAMPER" build . -o "$COMPONENTS/$name.again")
+	cmp "$COMPONENTS/$name.wasm" "$COMPONENTS/$name.again" || {
+		echo "error: $1 was built twice from the same source, and the components differ" >&2
+		exit 1
+	}
+	rm -f "$COMPONENTS/$name.again"
+}
+
 if has node 20 0 && has npm 8 0; then
 	(cd sdk/js && npm test --silent)
 	(cd providers/gleif-js && npm install --offline --no-audit --no-fund --no-package-lock --silent && npm test --silent)
 	build providers/gleif-js
+	check_rebuild providers/gleif-js
 	ran="$ran JavaScript"
 else
 	rm -f "$COMPONENTS/gleif-js.wasm"
@@ -48,6 +61,7 @@ if has python3 3 11; then
 	(cd sdk/python && PYTHONPATH=src python3 -W error -m unittest discover -s tests)
 	(cd providers/gleif-python && python3 -W error -m unittest)
 	build providers/gleif-python
+	check_rebuild providers/gleif-python
 	build tests/fixtures/providers/hostile-python
 	ran="$ran Python"
 else

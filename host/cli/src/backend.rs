@@ -6,6 +6,7 @@ use damper_aws::backend::AwsBackend;
 #[cfg(feature = "aws")]
 use damper_aws::deployment::DeploymentOverrides;
 use damper_config::Config;
+use damper_config::provider;
 use damper_core::admin::Backend;
 use damper_local::{Database, LocalBackend};
 
@@ -81,6 +82,45 @@ impl BackendArgs {
             providers.dedup();
         }
         Ok(providers)
+    }
+
+    /// Checks that a provider exists: damper.toml lists it, it was fed, or on this machine it has a component.
+    ///
+    /// # Errors
+    /// If it does not exist, with the name that may have been meant; or the names cannot be listed.
+    pub(crate) async fn check_exists(
+        &self,
+        backend: &dyn Backend,
+        config: &Config,
+        name: &str,
+    ) -> Result<(), CliError> {
+        if config.providers.contains_key(name) || (!self.aws && provider::find(config, name).is_ok()) {
+            return Ok(());
+        }
+        let fed = backend.providers().await?;
+        if fed.iter().any(|known| known == name) {
+            return Ok(());
+        }
+        let unknown = if self.aws { "has no stream that is mapped to the function" } else { "was never fed" };
+        let question = provider::ask(provider::find_nearest(config, name, &fed).as_deref(), " ");
+        Err(CliError::input(
+            format!("{name} {unknown} and is not in damper.toml"),
+            format!("{question}`damper status{}` lists the providers", self.flag()),
+        ))
+    }
+
+    /// As [`BackendArgs::check_exists`] on this machine. In AWS nothing is checked: an isolated provider is mapped to a
+    /// function of its own, and its state and dead letters outlive its stream.
+    ///
+    /// # Errors
+    /// As [`BackendArgs::check_exists`].
+    pub(crate) async fn check_exists_here(
+        &self,
+        backend: &dyn Backend,
+        config: &Config,
+        name: &str,
+    ) -> Result<(), CliError> {
+        if self.aws { Ok(()) } else { self.check_exists(backend, config, name).await }
     }
 
     /// The flag to append to commands that a message recommends.

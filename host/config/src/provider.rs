@@ -1,6 +1,7 @@
 //! A provider on this machine: where its component lies, what its manifest asks, and what the operator grants.
 
 mod binding;
+mod names;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ use crate::lock::Candidate;
 
 pub use binding::{Bound, bind};
 use binding::{grants, tighten_manifest};
+pub use names::find_nearest;
 
 /// The extension of component files.
 const EXTENSION: &str = "wasm";
@@ -32,6 +34,8 @@ pub enum FindError {
         provider: String,
         /// The files that are not there.
         looked_for: Vec<PathBuf>,
+        /// A provider of a similar name, if there is one.
+        nearest: Option<String>,
     },
     /// The component is of another provider.
     #[error("the component of {provider} has the name {found}")]
@@ -125,9 +129,10 @@ impl FindError {
             Self::AnotherName { provider, found, .. } => {
                 format!("use the name {found}, or name another component at [providers.{provider}] component")
             }
-            Self::NoComponent { provider, .. } => format!(
-                "build it with `damper build`, and name its file in damper.toml:\n  [providers.{provider}]\n  \
-                    component = \"path/to/{provider}.wasm\""
+            Self::NoComponent { provider, nearest, .. } => format!(
+                "{}build it with `damper build`, and name its file in damper.toml:\n  [providers.{provider}]\n  \
+                    component = \"path/to/{provider}.wasm\"",
+                ask(nearest.as_deref(), " If not, ")
             ),
             Self::BadName { name } if is_file_name(name) => {
                 "`damper fetch` and `damper inspect` take a file; this command needs the provider's name".to_owned()
@@ -135,6 +140,12 @@ impl FindError {
             Self::BadName { .. } => "choose another, such as my-api".to_owned(),
         }
     }
+}
+
+/// The question whether another name was meant, followed by `then`; empty without such a name.
+#[must_use]
+pub fn ask(nearest: Option<&str>, then: &str) -> String {
+    nearest.map(|name| format!("did you mean {name}?{then}")).unwrap_or_default()
 }
 
 fn list(paths: &[PathBuf]) -> String {
@@ -174,7 +185,10 @@ pub fn find(config: &Config, provider: &str) -> Result<PathBuf, FindError> {
     };
     match looked_for.iter().find(|path| path.is_file()) {
         Some(path) => Ok(path.clone()),
-        None => Err(FindError::NoComponent { provider: provider.to_owned(), looked_for }),
+        None => {
+            let nearest = find_nearest(config, provider, &[]);
+            Err(FindError::NoComponent { provider: provider.to_owned(), looked_for, nearest })
+        }
     }
 }
 

@@ -96,6 +96,12 @@ impl Credentials {
         if bound.receivers.contains(origin) { Ok(bound) } else { Err(CredentialRefusal::OriginNotAllowed) }
     }
 
+    /// The names of the credentials that can go along with a request, in order of the alphabet.
+    pub(crate) fn request_names(&self) -> impl Iterator<Item = &str> {
+        let sent = self.by_name.iter().filter(|(_, credential)| credential.kind != CredentialKind::Hmac);
+        sent.map(|(name, _)| name.as_str())
+    }
+
     /// A credential that signs.
     pub(crate) fn for_signing(&self, name: &str) -> Result<&BoundCredential, CredentialRefusal> {
         let credential = self.by_name.get(name).filter(|credential| credential.kind == CredentialKind::Hmac);

@@ -80,7 +80,7 @@ impl<'a> Builder<'a> {
         let compiled = match project.language {
             Language::Rust => {
                 let rustc = self.rustc()?;
-                cargo::build(&self.context.environment, &project.folder, &rustc)?
+                cargo::build(&self.context.environment, &project.folder, &rustc, &self.cache)?
             }
             Language::Js => javascript::build(&project.folder, &self.sdk, &self.cache, self.context)?,
             Language::Python => python::build(&project.folder, &self.sdk, &self.cache, self.context)?,

@@ -1,5 +1,6 @@
 //! Cargo, run so that a provider comes out the same whatever the machine is set to.
 
+use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -70,7 +71,12 @@ struct Message {
 ///
 /// # Errors
 /// If it does not compile, or is no library for a component.
-pub(crate) fn build(environment: &BuildEnvironment, folder: &Path, rustc: &Path) -> Result<Compiled, ToolchainError> {
+pub(crate) fn build(
+    environment: &BuildEnvironment,
+    folder: &Path,
+    rustc: &Path,
+    cache: &Path,
+) -> Result<Compiled, ToolchainError> {
     let manifest = folder.join("Cargo.toml");
     let manifest = manifest.canonicalize().map_err(ToolchainError::file("read", &manifest))?;
     let metadata = metadata(environment, &manifest)?;
@@ -82,7 +88,9 @@ pub(crate) fn build(environment: &BuildEnvironment, folder: &Path, rustc: &Path)
         return Err(ToolchainError::input_in(&manifest, "the crate has no library of type cdylib", hint));
     }
     let folder = metadata.target_directory.join("damper");
-    let output = run(build_command(environment, &manifest, rustc, &folder), &manifest)?;
+    let mut command = build_command(environment, &manifest, rustc, &folder);
+    command.env("CARGO_ENCODED_RUSTFLAGS", map_paths(cache, environment.cargo_home().as_deref()));
+    let output = run(command, &manifest)?;
     let wasm = artifact(&output.stdout, &manifest).ok_or_else(|| {
         ToolchainError::cannot("find the compiled library", "cargo reported no .wasm file of this crate's library")
     })?;
@@ -160,6 +168,22 @@ fn build_command(environment: &BuildEnvironment, manifest: &Path, rustc: &Path, 
     command
 }
 
+/// The flags with which rustc writes no path of this machine into a component: a panic names its source file, and the
+/// SDK and other dependencies lie below somebody's home.
+fn map_paths(cache: &Path, cargo_home: Option<&Path>) -> OsString {
+    let mut flags = OsString::new();
+    for (folder, name) in [(Some(cache), "/damper"), (cargo_home, "/cargo")] {
+        let Some(folder) = folder else { continue };
+        // Cargo splits the flags here.
+        flags.push(if flags.is_empty() { "" } else { "\u{1f}" });
+        flags.push("--remap-path-prefix=");
+        flags.push(folder);
+        flags.push("=");
+        flags.push(name);
+    }
+    flags
+}
+
 /// Takes out of the environment what is not the provider's own, and names the compiler.
 fn without_foreign_settings(command: &mut Command, rustc: &Path) {
     for name in CLEARED {
@@ -199,4 +223,20 @@ fn artifact(messages: &[u8], manifest: &Path) -> Option<PathBuf> {
         .filter(|message| message.reason == "compiler-artifact" && message.manifest_path == manifest)
         .flat_map(|message| message.filenames)
         .find(|file| file.extension().is_some_and(|extension| extension == "wasm"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_path_of_this_machine_is_compiled_in() {
+        let flags = map_paths(Path::new("/home/me/.cache/damper"), Some(Path::new("/home/me/.cargo")));
+        let flags: Vec<&str> = flags.to_str().unwrap().split('\u{1f}').collect();
+        assert_eq!(
+            flags,
+            ["--remap-path-prefix=/home/me/.cache/damper=/damper", "--remap-path-prefix=/home/me/.cargo=/cargo"]
+        );
+        assert_eq!(map_paths(Path::new("/c"), None), "--remap-path-prefix=/c=/damper");
+    }
 }

@@ -1,6 +1,7 @@
 //! The environment of the programs that build: the variables that they need, and no secrets.
 
 use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
 use std::process::Command;
 
 /// Variables that programs which build need, in capitals.
@@ -119,10 +120,20 @@ impl BuildEnvironment {
         self.command(&self.cargo)
     }
 
+    /// Cargo's own folder, where the sources of dependencies lie: `CARGO_HOME`, or `.cargo` in the home folder.
+    pub(crate) fn cargo_home(&self) -> Option<PathBuf> {
+        let named = self.variable("CARGO_HOME").filter(|path| !path.is_empty()).map(PathBuf::from);
+        named.or_else(|| Some(PathBuf::from(self.variable("HOME")?).join(".cargo")))
+    }
+
+    fn variable(&self, wanted: &str) -> Option<&OsStr> {
+        self.variables.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_os_str())
+    }
+
     /// The search path of programs (`PATH`), to be extended for a child process.
     #[must_use]
     pub fn search_path(&self) -> Option<&OsStr> {
-        self.variables.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value.as_os_str())
+        self.variable("PATH")
     }
 }
 

@@ -14,6 +14,7 @@ use crate::environment::BuildEnvironment;
 use crate::error::ToolchainError;
 use crate::files::replace_file;
 use crate::language::Language;
+use crate::reuse::{Inputs, compile_once};
 use crate::sdk::Sdk;
 use crate::tools;
 
@@ -27,6 +28,8 @@ const PACKAGE_LOCK: &str = include_str!("javascript/npm-lock.json");
 /// The oldest Node.js that builds JavaScript: major and minor version.
 pub const LEAST_NODE: (u32, u32) = (20, 0);
 const GET_NODE: &str = "install Node.js 20 or newer from https://nodejs.org";
+/// The options of componentize-qjs.
+const OPTIONS: [&str; 4] = ["--world", "provider", "--sync", "--opt-size"];
 /// Files that are searched for a provider's function if package.json has no `main`.
 const MAINS: [&str; 2] = ["src/provider.js", "src/provider.ts"];
 
@@ -48,6 +51,8 @@ pub(crate) fn build(
 ) -> Result<Compiled, ToolchainError> {
     let main = main(folder)?;
     let tools = tools(cache, context)?;
+    // The working folder is given as an empty path.
+    let folder = folder.join(".").canonicalize().map_err(ToolchainError::file("read", folder))?;
     let output = folder.join(BUILT_FOLDER);
     let work = output.join("js");
     fs::create_dir_all(&work).map_err(ToolchainError::file("make the folder", &work))?;
@@ -67,12 +72,18 @@ pub(crate) fn build(
     esbuild.arg(option("--alias:damper-sdk=", &sdk.js().join("src/index.js")));
     esbuild.arg(option("--alias:damper-provider=", &main));
     esbuild.arg(option("--outfile=", &bundle));
+    // The bundle names its files, relative to here.
+    esbuild.current_dir(&folder);
     tools::compile(&mut esbuild, "node", &main)?;
 
     let mut componentize = node(&modules.join("componentize-qjs/bin/componentize-qjs"), &context.environment);
-    componentize.args(["--world", "provider", "--sync", "--opt-size"]);
+    componentize.args(OPTIONS);
     componentize.arg("--wit").arg(sdk.wit()).arg("--js").arg(&bundle).arg("--output").arg(&wasm);
-    tools::compile(&mut componentize, "node", &main)?;
+    // The bundle holds all of the provider's source, and of the SDK.
+    let mut inputs = Inputs::new(&format!("componentize-qjs {COMPONENTIZE_QJS} {OPTIONS:?}"));
+    inputs.add("bundle", &fs::read(&bundle).map_err(ToolchainError::file("read", &bundle))?);
+    inputs.add_folder(&sdk.wit())?;
+    compile_once(&wasm, inputs, || tools::compile(&mut componentize, "node", &main))?;
     Ok(Compiled { wasm, folder: output })
 }
 

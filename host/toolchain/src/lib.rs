@@ -19,6 +19,7 @@ mod javascript;
 mod language;
 mod project;
 mod python;
+mod reuse;
 mod rust_toolchain;
 mod scaffold;
 mod sdk;

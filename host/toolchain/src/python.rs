@@ -10,6 +10,7 @@ use crate::compiled::{BUILT_FOLDER, Compiled};
 use crate::error::ToolchainError;
 use crate::files::replace_file;
 use crate::language::Language;
+use crate::reuse::{Inputs, compile_once};
 use crate::sdk::Sdk;
 use crate::tools;
 
@@ -68,7 +69,12 @@ pub(crate) fn build(
     componentize.arg("--python-path").arg(&work).arg("--python-path").arg(sdk.python().join("src"));
     componentize.arg("--python-path").arg(&sources).arg("--output").arg(&wasm).arg(ENTRY);
     componentize.env("VIRTUAL_ENV", &work).env_remove("PYTHONPATH").env_remove("PYTHONHOME");
-    tools::compile(&mut componentize, "componentize-py", &sources.join(MODULE))?;
+    let mut inputs = Inputs::new(&format!("componentize-py {COMPONENTIZE_PY}"));
+    inputs.add("entry", ENTRY_TEXT.as_bytes());
+    for read in [&sdk.wit(), &sdk.python().join("src"), &sources] {
+        inputs.add_folder(read)?;
+    }
+    compile_once(&wasm, inputs, || tools::compile(&mut componentize, "componentize-py", &sources.join(MODULE)))?;
     Ok(Compiled { wasm, folder: output })
 }
 

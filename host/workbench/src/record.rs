@@ -17,12 +17,15 @@ use crate::case::schema::{
     CaseTable, ExchangeTable, ExpectTable, FailureTable, ItemTable, OneOrMore, RecordTable, RequestTable, ResponseTable,
 };
 use crate::case::{Fault, Order, kind_name};
-use redact::Redactor;
+use redact::{Redactor, has_word};
 
 /// The longest text that is written into the case itself, in bytes.
 const MAX_INLINE_BYTES: usize = 400;
-/// Headers of a request that say what is asked for; others are a matter of the connection.
-const TELLING_REQUEST: [&str; 6] = ["accept", "accept-language", "content-type", "if-match", "prefer", "soapaction"];
+/// Words in the name of a request's header whose value depends on the clock, on chance or on a secret. The test would
+/// expect what no second call sends.
+const UNREPEATABLE_WORDS: [&str; 5] = ["date", "nonce", "signature", "time", "timestamp"];
+/// Headers of a request whose value is made anew for each.
+const UNREPEATABLE: [&str; 3] = ["traceparent", "x-correlation-id", "x-request-id"];
 /// Headers of an answer that are a matter of the connection, or of which the recorded body says nothing any more.
 const SILENT_ANSWER: [&str; 10] = [
     "alt-svc",
@@ -178,8 +181,11 @@ struct Writer<'a> {
 impl Writer<'_> {
     fn exchange(&mut self, index: usize, trace: &RequestTrace) -> Result<ExchangeTable, RecordError> {
         let recorded = trace.recorded.as_deref().ok_or(RecordError::NotRecorded)?;
-        let telling = |name: &str| TELLING_REQUEST.contains(&name) && !self.redactor.hides(name);
-        let headers = recorded.headers.iter().filter(|(name, _)| telling(name));
+        // They are the provider's own: the host adds its headers and the credentials later.
+        let is_kept = |name: &str| {
+            !self.redactor.hides(name) && !has_word(name, &UNREPEATABLE_WORDS) && !UNREPEATABLE.contains(&name)
+        };
+        let headers = recorded.headers.iter().filter(|(name, _)| is_kept(name));
         let headers = headers.map(|(name, value)| (name.clone(), self.redactor.text(value))).collect();
         let body = Some(&recorded.body).filter(|body| !body.is_empty());
         let body = body.map(|body| self.body(body, &format!("{}.request", index + 1), None)).unwrap_or_default();

@@ -17,10 +17,10 @@ use crate::screen::{put, put_json, table};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
-  damper dead-letters list --provider gleif --reason not-found
+  damper dead-letters list gleif --reason not-found
   damper dead-letters show 17
   damper dead-letters redrive --provider gleif --reason rejected && damper run gleif
-  damper dead-letters list --aws --provider gleif
+  damper dead-letters list gleif --aws
 
 In AWS, a dead letter's id is PROVIDER/ENTRY: its provider and its entry in the stream.")]
 pub(crate) struct DeadLetters {
@@ -34,8 +34,12 @@ pub(crate) struct DeadLetters {
 #[derive(Debug, Subcommand)]
 enum Action {
     /// List dead letters, the oldest first
-    #[command(after_help = "Example:\n  damper dead-letters list --provider gleif --json | jq -r .payload")]
+    #[command(after_help = "Example:\n  damper dead-letters list gleif --json | jq -r .payload")]
     List {
+        /// Only those of this provider
+        #[arg(value_name = "PROVIDER", conflicts_with = "provider")]
+        name: Option<String>,
+
         #[command(flatten)]
         which: Which,
 
@@ -117,7 +121,14 @@ async fn act(command: &DeadLetters, context: &Context) -> Result<(), CliError> {
     let backend = command.backend.open(context, &config).await?;
     let (letters, flag) = (backend.dead_letters(), command.backend.flag());
     match &command.action {
-        Action::List { which, all, limit, json } => list(context, letters, which, (*all, *limit), *json).await,
+        Action::List { name, which, all, limit, json } => {
+            let provider = name.as_ref().or(which.provider.as_ref());
+            if let Some(provider) = provider {
+                command.backend.check_exists_here(&*backend, &config, provider).await?;
+            }
+            let which = Filter { provider: provider.cloned(), reason: which.reason, with_redriven: *all };
+            list(context, letters, &which, *limit, *json).await
+        }
         Action::Show { id, json } => show(letters, id, flag, *json).await,
         Action::Redrive { ids, which, all, json } => {
             let providers = if *all {
@@ -125,6 +136,9 @@ async fn act(command: &DeadLetters, context: &Context) -> Result<(), CliError> {
             } else {
                 which.provider.iter().cloned().collect()
             };
+            if let Some(provider) = &which.provider {
+                command.backend.check_exists_here(&*backend, &config, provider).await?;
+            }
             let chosen = choose(ids, providers, which.reason, *all)?;
             redrive(context, letters, chosen, flag, *json).await
         }
@@ -134,13 +148,12 @@ async fn act(command: &DeadLetters, context: &Context) -> Result<(), CliError> {
 async fn list(
     context: &Context,
     letters: &dyn DeadLetterStore,
-    which: &Which,
-    (with_redriven, limit): (bool, u32),
+    which: &Filter,
+    limit: u32,
     as_json: bool,
 ) -> Result<(), CliError> {
-    let which = Filter { provider: which.provider.clone(), reason: which.reason, with_redriven };
-    let found = letters.list(&which, limit, as_json).await?;
-    let count = letters.count(&which).await?;
+    let found = letters.list(which, limit, as_json).await?;
+    let count = letters.count(which).await?;
     if as_json {
         found.iter().try_for_each(put_json)?;
     } else if !found.is_empty() {
@@ -153,7 +166,7 @@ async fn list(
     match (shown, count) {
         (_, Some(0)) | (0, None) => context.screen.say("no dead letters"),
         (shown, Some(count)) if shown < count => {
-            context.screen.say(format!("{shown} of {count}; --limit {count} shows all, --provider and --reason fewer"));
+            context.screen.say(format!("{shown} of {count}; --limit {count} shows all, PROVIDER and --reason fewer"));
         }
         (shown, None) if shown >= u64::from(limit) => {
             context.screen.say(format!("the first {shown}; a higher --limit shows more, if there are more"));

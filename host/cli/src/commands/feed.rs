@@ -153,12 +153,16 @@ fn identity_params(context: &Context, config: &Config, command: &Feed) -> Result
         // In AWS the deployed function has the component; here it would only serve to check items.
         Err(FindError::NoComponent { .. }) if command.backend.aws => return Ok(Vec::new()),
         Ok(path) => path,
-        Err(FindError::NoComponent { looked_for, .. }) => {
+        Err(FindError::NoComponent { looked_for, nearest, .. }) => {
             let looked_for: Vec<String> = looked_for.iter().map(|path| path.display().to_string()).collect();
+            let looked_for = looked_for.join(", ");
+            if let Some(file) = lists_others(config, name) {
+                return Err(unknown_provider(file, name, &looked_for, nearest.as_deref()));
+            }
+            let question = nearest.map(|nearest| format!("; did you mean {nearest}?")).unwrap_or_default();
             context.screen.warn(format!(
-                "there is no component for {name} yet (looked for {}); the items are enqueued, but `damper run` needs \
-                    it",
-                looked_for.join(", ")
+                "there is no component for {name} yet (looked for {looked_for}); the items are enqueued, but \
+                    `damper run` needs it{question}"
             ));
             return Ok(Vec::new());
         }
@@ -171,6 +175,22 @@ fn identity_params(context: &Context, config: &Config, command: &Feed) -> Result
             Ok(Vec::new())
         }
     }
+}
+
+/// The damper.toml, if it lists providers and this is none of them.
+fn lists_others<'a>(config: &'a Config, name: &str) -> Option<&'a Path> {
+    let is_other = !config.providers.is_empty() && !config.providers.contains_key(name);
+    config.file.as_deref().filter(|_| is_other)
+}
+
+/// A name that was mistyped would make a stream that nothing drains.
+fn unknown_provider(file: &Path, name: &str, looked_for: &str, nearest: Option<&str>) -> CliError {
+    let what = format!(
+        "there is no provider {name}: this file does not list it, and it has no component (looked for {looked_for}); \
+            nothing is enqueued"
+    );
+    let question = provider::ask(nearest, " If not, ");
+    CliError::input_in(file, what, format!("{question}add it to the file:\n  [providers.{name}]"))
 }
 
 fn print_summary(command: &Feed, context: &Context, counts: &FileCounts, whole: bool) -> Result<(), CliError> {

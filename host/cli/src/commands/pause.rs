@@ -54,13 +54,6 @@ pub(crate) fn run(command: &Pause, context: &Context) -> Result<Exit, CliError> 
 async fn pause(command: &Pause, context: &Context) -> Result<Control, CliError> {
     let (config, provider) = (context.data_config()?, &command.provider);
     let backend = command.backend.open(context, &config).await?;
-    if !config.providers.contains_key(provider) && !backend.providers().await?.contains(provider) {
-        let unknown =
-            if command.backend.aws { "has no stream that is mapped to the function" } else { "was never fed" };
-        return Err(CliError::input(
-            format!("{provider} {unknown} and is not in damper.toml"),
-            format!("check the name; `damper status{}` lists the providers", command.backend.flag()),
-        ));
-    }
+    command.backend.check_exists(&*backend, &config, provider).await?;
     Ok(operate::pause(backend.ledger(), backend.mapping(), provider, context.clock.now(), &command.reason).await?)
 }

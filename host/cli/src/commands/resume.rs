@@ -32,7 +32,7 @@ pub(crate) struct Resume {
 /// Close a breaker.
 ///
 /// # Errors
-/// If the ledger or the mapping fails.
+/// If the provider is not known, or the ledger or the mapping fails.
 pub(crate) fn run(command: &Resume, context: &Context) -> Result<Exit, CliError> {
     check_name(&command.provider)?;
     let before =
@@ -61,7 +61,9 @@ pub(crate) fn run(command: &Resume, context: &Context) -> Result<Exit, CliError>
 }
 
 async fn resume(command: &Resume, context: &Context) -> Result<Control, CliError> {
-    let backend = command.backend.open(context, &context.data_config()?).await?;
+    let config = context.data_config()?;
+    let backend = command.backend.open(context, &config).await?;
+    command.backend.check_exists_here(&*backend, &config, &command.provider).await?;
     let (now, allowed) = (context.clock.now(), command.allow_dead_letters);
     Ok(operate::resume(backend.ledger(), backend.mapping(), &command.provider, now, allowed).await?)
 }

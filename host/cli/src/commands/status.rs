@@ -40,7 +40,7 @@ pub(crate) struct Status {
 /// Show the state of all.
 ///
 /// # Errors
-/// If the ledger or the mapping fails.
+/// If a named provider is not known, or the ledger or the mapping fails.
 pub(crate) fn run(command: &Status, context: &Context) -> Result<Exit, CliError> {
     let states =
         context::runtime()?.block_on(read_states(command, context)).map_err(|error| command.backend.explain(error))?;
@@ -60,7 +60,12 @@ async fn read_states(command: &Status, context: &Context) -> Result<Vec<Provider
     let backend = command.backend.open(context, &config).await?;
     let providers = match &command.providers {
         named if named.is_empty() => command.backend.providers(&*backend, &config).await?,
-        named => named.clone(),
+        named => {
+            for name in named {
+                command.backend.check_exists_here(&*backend, &config, name).await?;
+            }
+            named.clone()
+        }
     };
     let mut states = Vec::with_capacity(providers.len());
     for provider in providers {

@@ -56,6 +56,32 @@ fn what_belongs_to_the_identity_is_asked_for_where_the_component_is_there() {
 }
 
 #[test]
+fn a_mistyped_name_is_refused_where_damper_toml_lists_providers() {
+    let dir = TestDir::with(&[("damper.toml", "[providers.harbourside]\n"), ("ids.txt", "1\n")]);
+    let mut said = String::new();
+    for name in ["harborside", "gleif"] {
+        said.push_str(&dir.damper(&["feed", name, "ids.txt"]));
+    }
+    assert!(!dir.path().join("damper.db").exists(), "nothing is enqueued");
+    // A provider that is listed may be fed before its component is built.
+    said.push_str(&dir.damper(&["feed", "harbourside", "ids.txt"]));
+    insta::assert_snapshot!(said);
+    assert_eq!(pending(&dir), 1);
+}
+
+#[test]
+fn where_no_providers_are_listed_a_similar_name_is_asked_for_and_the_items_are_enqueued() {
+    let dir = TestDir::with(&[("ids.txt", "1\n")]);
+    dir.write("demo.wasm", &provider(MANIFEST));
+    let said = dir.damper(&["feed", "demmo", "ids.txt"]);
+    assert!(said.starts_with("exit code 0\n") && said.contains("did you mean demo?"), "{said}");
+    // A component in the folder is a provider, whether the file lists it or not.
+    dir.write("damper.toml", b"[providers.other]\n");
+    let said = dir.damper_fed(&["feed", "demo", "-", "--format", "csv"], b"id,lang\n1,en\n");
+    assert!(said.starts_with("exit code 0\n"), "{said}");
+}
+
+#[test]
 fn a_file_that_cannot_be_read_or_has_no_ids() {
     let dir = TestDir::with(&[("items.csv", "name,lang\na,b\n"), ("folder/x", "")]);
     let mut said = String::new();

@@ -47,6 +47,43 @@ fn status_and_dead_letters_of_a_stream_that_was_fed() {
 }
 
 #[test]
+fn a_mistyped_name_is_answered_with_the_name_that_was_meant() {
+    let dir = TestDir::with(&[("damper.toml", "[providers.harbourside]\n"), ("ids.txt", "1\n")]);
+    dir.damper(&["feed", "harbourside", "ids.txt"]);
+    let commands: [&[&str]; 7] = [
+        &["status"],
+        &["pause"],
+        &["resume"],
+        &["dead-letters", "list"],
+        &["dead-letters", "redrive", "--provider"],
+        &["run"],
+        &["fetch"],
+    ];
+    for command in commands {
+        let arguments: Vec<&str> = command.iter().chain(&["harborside"]).copied().collect();
+        let arguments = if command == ["fetch"] { [&arguments[..], &["1"]].concat() } else { arguments };
+        let said = dir.damper(&arguments);
+        assert!(said.starts_with("exit code 4\n"), "{said}");
+        assert!(said.contains("did you mean harbourside?"), "{said}");
+    }
+    let nothing_near = dir.damper(&["status", "gleif"]);
+    assert!(nothing_near.contains("gleif was never fed and is not in damper.toml"), "{nothing_near}");
+    assert!(!nothing_near.contains("did you mean"), "{nothing_near}");
+}
+
+#[test]
+fn dead_letters_of_one_provider_are_listed_by_its_name_or_by_the_option() {
+    let dir = TestDir::with(&[("ids.txt", "1\n")]);
+    dir.damper(&["feed", "demo", "ids.txt"]);
+    for arguments in [&["dead-letters", "list", "demo"][..], &["dead-letters", "list", "--provider", "demo"]] {
+        let said = dir.damper(arguments);
+        assert_eq!(said, "exit code 0\n-- stdout\n-- stderr\nno dead letters\n");
+    }
+    let both = dir.damper(&["dead-letters", "list", "demo", "--provider", "demo"]);
+    assert!(both.starts_with("exit code 2\n"), "{both}");
+}
+
+#[test]
 fn a_pause_is_told_with_its_reason_until_it_is_resumed() {
     let dir = TestDir::with(&[("ids.csv", "id,lang\n1,en\n2,en\n")]);
     dir.write("demo.wasm", &provider(MANIFEST));

@@ -23,6 +23,9 @@ use crate::redaction::echo;
 /// The longest name of a credential in an error, in bytes.
 const MAX_NAME_SHOWN: usize = 64;
 
+/// The most names of known credentials in an error.
+const MAX_NAMES_SHOWN: usize = 16;
+
 /// A credential as it is applied to a request.
 pub(super) enum AppliedCredential {
     /// The secret itself, in its form.
@@ -186,7 +189,8 @@ impl HttpClient {
             CredentialRefusal::NoSuchCredential => {
                 // The guest's own text, which is returned to it: see `echo`.
                 let name = echo(name, MAX_NAME_SHOWN);
-                HttpError::Invalid(format!("the manifest has no credential {name:?} that can be sent"))
+                let known: Vec<&str> = self.credentials.request_names().take(MAX_NAMES_SHOWN).collect();
+                HttpError::Invalid(unknown_credential_message(&name, &known))
             }
             CredentialRefusal::NoSecret => {
                 let why = self.missing_secret_message(name);
@@ -222,9 +226,30 @@ impl HttpClient {
     }
 }
 
+/// The message for a name that provider.toml does not have, with those that it has.
+fn unknown_credential_message(name: &str, known: &[&str]) -> String {
+    let known = match known {
+        [] => "it has none that can: add [credentials.NAME] to provider.toml".to_owned(),
+        known => format!("those that can are {}", known.join(", ")),
+    };
+    format!("the manifest has no credential {name:?} that can be sent; {known}")
+}
+
 /// A fetch without a token fails with the failure of its token, even if the guest returns another one.
 fn on_token_failure(call: &GuestCall, failed: TokenFailure) -> HttpError {
     let why = failed.failure.message.clone();
     call.record_failure(failed.failure);
     HttpError::Other(why)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_credential_is_told_with_the_known_ones() {
+        let message = unknown_credential_message("kee", &["key", "login"]);
+        assert_eq!(message, "the manifest has no credential \"kee\" that can be sent; those that can are key, login");
+        assert!(unknown_credential_message("key", &[]).contains("add [credentials.NAME] to provider.toml"));
+    }
 }

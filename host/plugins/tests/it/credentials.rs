@@ -106,6 +106,19 @@ async fn a_credential_without_a_secret_breaks_the_fetch_whatever_the_guest_makes
 }
 
 #[tokio::test]
+async fn a_credential_that_the_manifest_does_not_have_is_answered_with_those_that_it_has() {
+    let server = Server::start(|_| reply(200, &[], "")).await;
+    let origin = server.origin("api.test");
+    let plugin = Setup::new(&[&origin]).secret("key", SECRET, &[&origin]).plugin();
+    for unknown in ["kee", "signing"] {
+        let failure = failure(&plugin, "get", &[("url", &origin), ("credential", unknown)]).await;
+        assert!(failure.contains(&format!("no credential {unknown:?} that can be sent")), "{failure}");
+        assert!(failure.contains("those that can are key, login, token"), "{failure}");
+    }
+    assert!(server.requests().is_empty());
+}
+
+#[tokio::test]
 async fn a_secret_goes_only_to_the_hosts_that_it_is_bound_to() {
     let server = Server::start(|_| reply(200, &[], "")).await;
     let (one, two) = (server.origin("one.test"), server.origin("two.test"));

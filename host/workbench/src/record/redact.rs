@@ -11,6 +11,23 @@ use crate::conformance::is_called_secret;
 const REPLACEMENT: &str = "[redacted]";
 /// The shortest value that is looked for elsewhere, in bytes: a shorter one may occur by coincidence.
 const MIN_BYTES: usize = 6;
+/// Words in the name of a header that holds a secret, beside those that [`is_called_secret`] knows.
+const SECRET_WORDS: [&str; 11] = [
+    "assertion",
+    "auth",
+    "authentication",
+    "authorization",
+    "bearer",
+    "cookie",
+    "csrf",
+    "jwt",
+    "session",
+    "sid",
+    "xsrf",
+];
+/// Headers that are named like secrets and are none: a provider makes them of what it is asked for.
+const NO_SECRETS: [&str; 2] = ["idempotency-key", "x-idempotency-key"];
+
 /// Takes out of texts what a case must not hold.
 pub(super) struct Redactor {
     headers: Vec<String>,
@@ -52,7 +69,9 @@ impl Redactor {
 
     /// Whether a header's value is not to be written; its name is given in lower case.
     pub(super) fn hides(&self, name: &str) -> bool {
-        is_private_header(name) || self.headers.iter().any(|listed| listed == name) || is_called_secret(name)
+        let is_listed = self.headers.iter().any(|listed| listed == name);
+        let is_called_secret = is_called_secret(name) || has_word(name, &SECRET_WORDS);
+        is_private_header(name) || is_listed || (is_called_secret && !NO_SECRETS.contains(&name))
     }
 
     /// A header's value as it may be written.
@@ -73,4 +92,9 @@ impl Redactor {
             None => bytes.to_vec(),
         }
     }
+}
+
+/// Whether a header's name has one of these words; its name is given in lower case.
+pub(super) fn has_word(name: &str, words: &[&str]) -> bool {
+    name.split(['-', '_']).any(|word| words.contains(&word))
 }

@@ -123,6 +123,49 @@ fn what_is_recorded_is_a_case() {
 }
 
 #[test]
+fn headers_that_the_provider_sets_are_kept_but_for_secrets_and_what_no_second_call_sends() {
+    let (mut fetch, _) = planted_exchange();
+    let recorded = fetch.requests[1].recorded.as_mut().unwrap();
+    recorded.headers = pairs(&[
+        ("idempotency-key", "asset-7-2026-01-15"),
+        ("x-api-version", "2026-01"),
+        ("x-signature", "5e884898da28047151d0e56f8dc6"),
+        ("x-request-time", "1768435200"),
+        ("x-request-id", "0b54f4bd-2d92-4f2b-8f0e-2f1f8f1f4f0e"),
+        ("x-auth-ticket", "ticket-1234567"),
+        ("x-account", ACCOUNT),
+        ("x-session", "session-1234567"),
+        ("x-lease-key", "lease-1234567"),
+    ]);
+    recorded.body = b"{\"ticket\": \"ticket-1234567\", \"session\": \"session-1234567\"}".to_vec();
+    let files = files(&fetch, "1").unwrap();
+    let text = String::from_utf8(files.last().unwrap().bytes.clone()).unwrap();
+    let case: CaseTable = toml::from_str(&text).unwrap();
+    let request = &case.exchanges[1].request;
+    let kept: Vec<_> = request.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    assert_eq!(kept, [("idempotency-key", "asset-7-2026-01-15"), ("x-api-version", "2026-01")]);
+    assert_eq!(request.body.as_deref(), Some("{\"ticket\": \"[redacted]\", \"session\": \"[redacted]\"}"));
+}
+
+#[test]
+fn a_header_that_the_author_lists_is_left_out_whatever_its_name() {
+    let (mut fetch, _) = planted_exchange();
+    fetch.requests[1].recorded.as_mut().unwrap().headers = pairs(&[("idempotency-key", "asset-7-2026-01-15")]);
+    let manifest = manifest();
+    let (config, redact) = (BTreeMap::new(), ["Idempotency-Key".to_owned()]);
+    let request = FetchRequest {
+        id: "1".to_owned(),
+        params: BTreeMap::new(),
+        attempt: 1,
+        day: "2026-01-15".parse().unwrap(),
+        timeout: Duration::from_secs(1),
+    };
+    let recording = Recording { manifest: &manifest, config: &config, request: &request, redact: &redact };
+    let files = case_files(&recording, &fetch, Path::new("cases"), "found").unwrap();
+    assert!(files.iter().all(|file| !String::from_utf8_lossy(&file.bytes).contains("asset-7")));
+}
+
+#[test]
 fn a_fetch_that_was_only_traced_makes_no_case() {
     let (mut fetch, _) = planted_exchange();
     fetch.requests[0].recorded = None;

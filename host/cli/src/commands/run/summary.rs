@@ -121,7 +121,7 @@ impl ProviderSummary {
             text.push_str(&format!("\n  records: {}", printable(&records(config, name))));
         }
         if dead_letters > 0 {
-            text.push_str(&format!("\n  dead letters: damper dead-letters list --provider {name}"));
+            text.push_str(&format!("\n  dead letters: damper dead-letters list {name}"));
         }
         if let Some(next) = next_step(&self.outcome, name) {
             text.push_str(&format!("\n  {}", printable(&next)));
