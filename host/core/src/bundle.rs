@@ -116,14 +116,14 @@ mod optional_payload {
     use super::{Bytes, Deserialize, Deserializer, Serialize, Serializer, payload};
 
     #[derive(Serialize, Deserialize)]
-    struct Payload(#[serde(with = "payload")] Bytes);
+    struct OptionalBytes(#[serde(with = "payload")] Bytes);
 
     pub(super) fn serialize<S: Serializer>(bytes: &Option<Bytes>, serializer: S) -> Result<S::Ok, S::Error> {
-        bytes.clone().map(Payload).serialize(serializer)
+        bytes.clone().map(OptionalBytes).serialize(serializer)
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Bytes>, D::Error> {
-        Ok(Option::<Payload>::deserialize(deserializer)?.map(|Payload(bytes)| bytes))
+        Ok(Option::<OptionalBytes>::deserialize(deserializer)?.map(|OptionalBytes(bytes)| bytes))
     }
 }
 

@@ -342,7 +342,7 @@ pub struct Release {
 impl Release {
     /// A claim given back as if there had been no attempt.
     #[must_use]
-    pub fn uncounted(claimed: Claimed, not_before: Timestamp, error: &str) -> Self {
+    pub fn without_attempt(claimed: Claimed, not_before: Timestamp, error: &str) -> Self {
         Self { claimed, counted: false, not_before, error: error.to_owned(), resume: None }
     }
 }

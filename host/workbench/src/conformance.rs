@@ -27,7 +27,7 @@ use crate::case_runner::{AT_A_TIME, CallState, CaseRunner, ProviderCall, Provide
 use crate::report::{CaseReport, Problem};
 use crate::secrets::is_token_endpoint;
 use responder::TrialResponder;
-use trial::{Target, Trial};
+use trial::{GoodCall, Trial};
 pub(crate) use verdict::is_called_secret;
 use verdict::{Secrets, TrialResult};
 
@@ -95,14 +95,14 @@ impl CaseRunner {
     }
 
     /// The calls of the good case, each with what the calls before it left; and what the last one leaves.
-    async fn targets(&self, good: &Case) -> (Vec<Target>, CallState) {
+    async fn targets(&self, good: &Case) -> (Vec<GoodCall>, CallState) {
         let mut state = CallState::before(good);
         let (mut targets, mut earlier) = (Vec::new(), Vec::new());
         for (index, call) in good.calls().enumerate() {
             // The token exchanges of a case are about the host.
             let is_api = |exchange: &&Exchange| !is_token_endpoint(&exchange.request.url);
             let exchanges: Vec<Exchange> = call.exchanges.iter().filter(is_api).cloned().collect();
-            let target = Target {
+            let target = GoodCall {
                 number: (!good.before.is_empty()).then_some(index + 1),
                 case: Case {
                     last: Call { exchanges, expect: call.expect.clone() },
@@ -123,7 +123,7 @@ impl CaseRunner {
 
     /// Fetches the good case's record once more, with what the first fetch left in the provider's cache: a session that
     /// was stored must be of use.
-    async fn fetch_again(&self, targets: &[Target], state: CallState) -> Check {
+    async fn fetch_again(&self, targets: &[GoodCall], state: CallState) -> Check {
         let check = Check::rule("a second fetch, with the cache of the first", String::new());
         let mut state = state.without_resume();
         for target in targets {
@@ -141,7 +141,7 @@ impl CaseRunner {
         check
     }
 
-    fn trials(&self, target: &Target) -> Vec<Trial> {
+    fn trials(&self, target: &GoodCall) -> Vec<Trial> {
         let good = &target.case;
         let count = good.last.exchanges.len();
         let is_tried = |index: &usize| count <= MAX_EXCHANGES || *index == 0 || *index + MAX_EXCHANGES > count;
@@ -157,7 +157,7 @@ impl CaseRunner {
         trials
     }
 
-    async fn run_trial(&self, target: &Target, trial: &Trial) -> Check {
+    async fn run_trial(&self, target: &GoodCall, trial: &Trial) -> Check {
         let check = Check::new(trial, target);
         let tried = match self.fetch_trial(target, Some(trial), &target.state).await {
             Ok((tried, _)) => tried,
@@ -174,7 +174,7 @@ impl CaseRunner {
     /// Makes a target's call, with a fault or without one.
     async fn fetch_trial(
         &self,
-        target: &Target,
+        target: &GoodCall,
         trial: Option<&Trial>,
         state: &CallState,
     ) -> Result<(TrialResult, CachedValues), String> {

@@ -153,9 +153,9 @@ impl FailureMonitor {
         good > 0 && good * 2 >= self.recent.len() + self.accepted
     }
 
-    /// The most fetches in flight while none of the last twenty has returned a record or an accepted order: at the start, after a bad
-    /// release, in an outage. It raises the alarm before more than twenty items are affected, and sends few requests to
-    /// an API that is down.
+    /// The most fetches in flight while none of the last twenty has returned a record or an accepted order: at the
+    /// start, after a bad release, in an outage. It raises the alarm before more than twenty items are affected, and
+    /// sends few requests to an API that is down.
     #[must_use]
     pub fn cautious_limit(&self) -> Option<u32> {
         (self.count(OutcomeClass::Success) + self.accepted == 0).then_some(CAUTIOUS_IN_FLIGHT)

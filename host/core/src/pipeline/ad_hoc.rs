@@ -196,7 +196,7 @@ impl AdHocSession<'_> {
     /// Give the claim back as if there had been no attempt.
     async fn give_back(&self, claimed: Claimed, error: &str) -> Result<(), LedgerError> {
         let not_before = self.context.clock().now();
-        let release = Release::uncounted(claimed, not_before, error);
+        let release = Release::without_attempt(claimed, not_before, error);
         self.context.ledger().release(self.context.provider(), &self.context.owner, release).await
     }
 

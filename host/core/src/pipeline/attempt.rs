@@ -341,7 +341,7 @@ async fn on_fetch_failed(
 
 /// Give a claim back whose attempt does not count.
 async fn give_back(context: &BatchContext, claimed: Claimed, why: &str, not_before: Timestamp) -> AttemptOutcome {
-    release_claim(context, Release::uncounted(claimed, not_before, why), AttemptOutcome::NotStarted).await
+    release_claim(context, Release::without_attempt(claimed, not_before, why), AttemptOutcome::NotStarted).await
 }
 
 /// Give a claim back. Returns `outcome`, unless the ledger fails.

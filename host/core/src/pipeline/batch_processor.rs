@@ -290,7 +290,7 @@ impl<'a> BatchProcessor<'a> {
     }
 
     async fn keep_for_later(&mut self, index: WorkIndex, claimed: Claimed, why: &str) {
-        let release = Release::uncounted(claimed, self.context.clock().now(), why);
+        let release = Release::without_attempt(claimed, self.context.clock().now(), why);
         if let Err(error) = self.context.ledger().release(self.context.provider(), &self.context.owner, release).await {
             tracing::warn!(provider = self.context.provider(), %error, "the claim was not released; its lease expires");
         }

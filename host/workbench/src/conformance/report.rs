@@ -5,7 +5,7 @@ use std::time::Duration;
 use damper_core::record::{Failure, Fetched};
 use serde::Serialize;
 
-use super::trial::{Target, Trial};
+use super::trial::{GoodCall, Trial};
 use crate::case::kind_name;
 use crate::report::Problem;
 
@@ -72,7 +72,7 @@ impl Conformance {
 }
 
 impl Check {
-    pub(super) fn new(trial: &Trial, target: &Target) -> Self {
+    pub(super) fn new(trial: &Trial, target: &GoodCall) -> Self {
         let exchanges = target.case.last.exchanges.len();
         let (name, exchange) = match trial {
             Trial::Fault(fault_case, index) => (fault_case.name.to_owned(), (exchanges > 1).then_some(index + 1)),

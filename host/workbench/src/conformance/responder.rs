@@ -7,7 +7,7 @@ use damper_plugins::RequestTrace;
 use tokio::sync::Notify;
 
 use super::faults::ELSEWHERE;
-use super::trial::{Target, Trial};
+use super::trial::{GoodCall, Trial};
 use crate::case::{Answer, Exchange, Fault};
 use crate::network::{ReceivedRequest, Responder};
 use crate::secrets::CaseSecrets;
@@ -39,7 +39,7 @@ pub(super) struct TrialResponder {
 }
 
 impl TrialResponder {
-    pub(super) fn new(target: &Target, trial: Option<&Trial>, secrets: CaseSecrets) -> Self {
+    pub(super) fn new(target: &GoodCall, trial: Option<&Trial>, secrets: CaseSecrets) -> Self {
         let wrong = match trial {
             Some(Trial::Fault(fault_case, index)) => Some((*index, fault_case.answer.clone())),
             Some(Trial::Id(_)) | None => None,

@@ -5,7 +5,7 @@ use crate::case::{Case, Exchange, Expect, Fault};
 use crate::case_runner::CallState;
 
 /// A call of the good case, which trials change.
-pub(super) struct Target {
+pub(super) struct GoodCall {
     /// Which of the case's calls, from 1, where it has several.
     pub(super) number: Option<usize>,
     /// The case with this call alone.
@@ -16,7 +16,7 @@ pub(super) struct Target {
     pub(super) state: CallState,
 }
 
-impl Target {
+impl GoodCall {
     /// Whether it is the call that gets the record.
     pub(super) fn is_last(&self) -> bool {
         matches!(self.case.last.expect, Expect::Record(_))

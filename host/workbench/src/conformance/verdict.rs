@@ -9,7 +9,7 @@ use damper_core::record::{Failure, FailureKind, Fetched};
 use super::faults::FaultCase;
 use super::ids;
 use super::responder::ObservedRequest;
-use super::trial::Target;
+use super::trial::GoodCall;
 use crate::case::{ForeseenBody, kind_name};
 use crate::report::Problem;
 use crate::secrets::{CaseSecrets, forms};
@@ -55,7 +55,7 @@ pub(crate) fn is_called_secret(key: &str) -> bool {
 pub(super) fn on_fault(
     fault_case: &FaultCase,
     index: usize,
-    target: &Target,
+    target: &GoodCall,
     tried: &TrialResult,
     secrets: &Secrets,
 ) -> Vec<Problem> {
@@ -63,8 +63,8 @@ pub(super) fn on_fault(
     if tried.is_loop {
         return problems;
     }
-    // An API that no longer knows an order: the provider may place it once more. What is missing may also be a part that
-    // not every record has.
+    // An API that no longer knows an order: the provider may place it once more. What is missing may also be a part
+    // that not every record has.
     let may_be_missing = fault_case.or_record_later && (index > 0 || target.state.is_resumed());
     match &tried.outcome {
         Ok(_) if may_be_missing => {}
@@ -143,7 +143,7 @@ fn always(tried: &TrialResult, secrets: &Secrets) -> Vec<Problem> {
 }
 
 /// The problems of a provider's outcome where nothing goes wrong.
-pub(super) fn on_good(target: &Target, tried: &TrialResult, secrets: &Secrets) -> Vec<Problem> {
+pub(super) fn on_good(target: &GoodCall, tried: &TrialResult, secrets: &Secrets) -> Vec<Problem> {
     let mut problems = always(tried, secrets);
     let wanted = if target.is_last() { "a record" } else { "not-ready" };
     let got = match &tried.outcome {
@@ -158,7 +158,7 @@ pub(super) fn on_good(target: &Target, tried: &TrialResult, secrets: &Secrets) -
 }
 
 /// The problems of a provider's outcome for an id.
-pub(super) fn on_id(target: &Target, tried: &TrialResult, secrets: &Secrets) -> Vec<Problem> {
+pub(super) fn on_id(target: &GoodCall, tried: &TrialResult, secrets: &Secrets) -> Vec<Problem> {
     let mut problems = always(tried, secrets);
     let exchanges = &target.case.last.exchanges;
     for (seen, exchange) in tried.seen.iter().zip(exchanges) {

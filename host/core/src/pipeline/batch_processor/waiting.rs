@@ -46,8 +46,8 @@ impl BatchProcessor<'_> {
         (Aside { waiting: waiting.collect(), ..Aside::default() }, ParkedChange::default())
     }
 
-    /// Until when the batch waits for items that are not due. An item that is not ready may not be ready for a long time,
-    /// from poll to poll: a batch that waited for it would hold up the items behind. A delivery that keeps account of
+    /// Until when the batch waits for items that are not due. An item may be not ready for a long time, from poll to
+    /// poll: a batch that waited for it would hold up the items behind. A delivery that keeps account of
     /// each entry gets it back at once. Parking an entry costs writes and up to a minute, until a tick takes it up:
     /// there, the batch waits for a little while after the last other item, and no longer.
     fn patience(&self, now: Instant) -> Patience {
