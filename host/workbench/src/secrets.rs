@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use damper_core::manifest::{CredentialKind, Manifest};
-use damper_plugins::grants::{ClientAuth, SecretBinding, TokenEndpoint};
+use damper_core::manifest::{CredentialKind, Manifest, TokenSettings};
+use damper_plugins::grants::{SecretBinding, TokenEndpoint};
 use damper_plugins::spellings;
 use serde_json::json;
 use url::Url;
@@ -43,14 +43,14 @@ impl CaseSecrets {
         for (name, kind) in &manifest.credentials {
             // Long enough and strange enough to be in no answer by chance.
             let strange = |what: &str| format!("case-{what}-{name}-Zq7/+x9");
-            let is_client = *kind == CredentialKind::Oauth2ClientCredentials;
+            let has_tokens = kind.token_settings().is_some();
             let secret = match kind {
                 CredentialKind::Basic => BASIC.to_owned(),
                 CredentialKind::Mtls => client_certificate(name)?,
-                CredentialKind::Oauth2ClientCredentials => format!("case-client:{}", strange("secret")),
+                CredentialKind::Oauth2ClientCredentials(_) => format!("case-client:{}", strange("secret")),
                 _ => strange("secret"),
             };
-            let token = is_client.then(|| strange("token"));
+            let token = has_tokens.then(|| strange("token"));
             by_name.insert(name.clone(), CaseSecret { kind: kind.clone(), secret, token });
         }
         Ok(Self { by_name })
@@ -59,7 +59,7 @@ impl CaseSecrets {
     /// The bindings, for these hosts and origins.
     pub(crate) fn bindings(&self, hosts: &[String]) -> BTreeMap<String, SecretBinding> {
         let bindings = self.by_name.iter().map(|(name, bound)| {
-            let tokens = bound.token.as_ref().and_then(|_| token_endpoint(name));
+            let tokens = bound.kind.token_settings().and_then(|settings| token_endpoint(name, settings));
             (name.clone(), SecretBinding { tokens, ..SecretBinding::constant(bound.secret.clone(), hosts.to_vec()) })
         });
         bindings.collect()
@@ -127,7 +127,7 @@ impl CaseSecret {
             CredentialKind::Header { header, prefix } => has(&header.to_ascii_lowercase(), format!("{prefix}{secret}")),
             CredentialKind::Basic => has("authorization", format!("Basic {}", STANDARD.encode(secret))),
             CredentialKind::Bearer => has("authorization", format!("Bearer {secret}")),
-            CredentialKind::Oauth2ClientCredentials => {
+            CredentialKind::Oauth2ClientCredentials(_) => {
                 token.as_ref().is_some_and(|token| has("authorization", format!("Bearer {token}")))
             }
             // A signature shows nothing of its key.
@@ -153,10 +153,11 @@ pub(crate) fn is_token_endpoint(url: &Url) -> bool {
     url.host_str() == Some(TOKENS)
 }
 
-fn token_endpoint(credential: &str) -> Option<TokenEndpoint> {
+/// The run's own endpoint, which is asked as the manifest says.
+fn token_endpoint(credential: &str, settings: &TokenSettings) -> Option<TokenEndpoint> {
     // A credential's name is a word.
     let url = Url::parse(&format!("https://{TOKENS}/{credential}")).ok()?;
-    Some(TokenEndpoint { url, scopes: Vec::new(), client_auth: ClientAuth::Basic })
+    Some(TokenEndpoint { url, scopes: settings.scopes.clone(), client_auth: settings.client_auth })
 }
 
 fn carries(request: &ReceivedRequest, secret: &str) -> bool {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::tables::OnLeaseExpiry;
+use super::tables::{ClientAuth, OnLeaseExpiry};
 use super::units::Word;
 
 #[derive(Deserialize)]
@@ -81,6 +81,9 @@ pub(super) struct RawCredential {
     pub(super) kind: Kind,
     pub(super) header: Option<String>,
     pub(super) prefix: Option<String>,
+    pub(super) token_url: Option<String>,
+    pub(super) scopes: Option<Vec<String>>,
+    pub(super) client_auth: Option<ClientAuth>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -93,4 +96,18 @@ pub(super) enum Kind {
     Oauth2ClientCredentials,
     Hmac,
     Mtls,
+}
+
+impl Kind {
+    /// Its name in a manifest.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Header => "header",
+            Self::Basic => "basic",
+            Self::Bearer => "bearer",
+            Self::Oauth2ClientCredentials => "oauth2-client-credentials",
+            Self::Hmac => "hmac",
+            Self::Mtls => "mtls",
+        }
+    }
 }

@@ -8,7 +8,8 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::check;
-use super::check::names::{MAX_DESCRIPTION_BYTES, MAX_ENTRIES, MAX_HEADER_BYTES, MAX_NAME_BYTES};
+use super::check::credentials::{MAX_HEADER_BYTES, MAX_SCOPE_BYTES, MAX_TOKEN_URL_BYTES};
+use super::check::names::{MAX_DESCRIPTION_BYTES, MAX_ENTRIES, MAX_NAME_BYTES};
 use super::units::{show_bytes, show_duration};
 
 /// One key of a `provider.toml`.
@@ -224,6 +225,7 @@ fn window() -> Vec<Key> {
 
 fn credentials() -> Vec<Key> {
     let key = |name, default, meaning| Key::new(("credentials.NAME", name), "text", default, meaning);
+    let tokens = "only for kind `oauth2-client-credentials`";
     vec![
         key("kind", Absent::Refused, "how the host applies the secret")
             .within("`\"header\"`, `\"basic\"`, `\"bearer\"`, `\"oauth2-client-credentials\"`, `\"hmac\"`, `\"mtls\"`"),
@@ -231,6 +233,14 @@ fn credentials() -> Vec<Key> {
             .within(format!("a header's name, at most {MAX_HEADER_BYTES} bytes; only for kind `header`")),
         key("prefix", value("\"\""), "the text before the secret, such as `Token `")
             .within(format!("at most {MAX_HEADER_BYTES} printable ASCII characters; only for kind `header`")),
+        key("token_url", Absent::Words("the operator names it"), "the API's token endpoint, which the operator grants")
+            .within(format!(
+                "an https URL with a host name, at port 443, at most {MAX_TOKEN_URL_BYTES} bytes; {tokens}"
+            )),
+        Key::new(("credentials.NAME", "scopes"), "list of text", value("[]"), "the scopes of a token")
+            .within(format!("at most {MAX_ENTRIES} scopes of at most {MAX_SCOPE_BYTES} bytes; {tokens}")),
+        key("client_auth", value("\"basic\""), "where the client's id and secret are in a request for a token")
+            .within(format!("`\"basic\"`: in `Authorization`; `\"body\"`: in the body; {tokens}")),
     ]
 }
 

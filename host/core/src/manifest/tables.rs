@@ -138,14 +138,65 @@ pub enum CredentialKind {
     /// A token in `Authorization: Bearer` (RFC 6750).
     Bearer,
     /// A token fetched with a client's id and secret (RFC 6749, section 4.4).
-    Oauth2ClientCredentials,
+    Oauth2ClientCredentials(TokenSettings),
     /// A key with which the component has texts signed, and which it never sees.
     Hmac,
     /// A client certificate and its key.
     Mtls,
 }
 
+/// How tokens of an API are fetched, as its author knows it. What the operator writes takes its place.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TokenSettings {
+    /// The token endpoint: https, port 443, a host name. The operator must grant the host. `None`: the operator names
+    /// the endpoint.
+    pub token_url: Option<String>,
+    /// The scopes to ask for, no doubles; none: what the server gives by itself.
+    pub scopes: Vec<String>,
+    /// The place of the client's id and secret in the request.
+    pub client_auth: ClientAuth,
+}
+
+/// The place of a client's id and secret in a request for a token (RFC 6749, section 2.3.1).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClientAuth {
+    /// In `Authorization: Basic`, both form-encoded first.
+    #[default]
+    Basic,
+    /// In the body, as `client_id` and `client_secret`.
+    Body,
+}
+
+impl TokenSettings {
+    /// Whether a text is a scope-token of RFC 6749, section 3.3.
+    #[must_use]
+    pub fn is_scope(text: &str) -> bool {
+        !text.is_empty() && text.bytes().all(|byte| matches!(byte, b'!' | b'#'..=b'[' | b']'..=b'~'))
+    }
+}
+
+impl ClientAuth {
+    /// Its name in a manifest and in damper.toml.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Basic => "basic",
+            Self::Body => "body",
+        }
+    }
+}
+
 impl CredentialKind {
+    /// How its tokens are fetched, for a kind that gets tokens.
+    #[must_use]
+    pub fn token_settings(&self) -> Option<&TokenSettings> {
+        match self {
+            Self::Oauth2ClientCredentials(tokens) => Some(tokens),
+            _ => None,
+        }
+    }
+
     /// Its name in a manifest.
     #[must_use]
     pub fn name(&self) -> &'static str {
@@ -153,7 +204,7 @@ impl CredentialKind {
             Self::Header { .. } => "header",
             Self::Basic => "basic",
             Self::Bearer => "bearer",
-            Self::Oauth2ClientCredentials => "oauth2-client-credentials",
+            Self::Oauth2ClientCredentials(_) => "oauth2-client-credentials",
             Self::Hmac => "hmac",
             Self::Mtls => "mtls",
         }

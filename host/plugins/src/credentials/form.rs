@@ -49,7 +49,7 @@ impl Form {
             CredentialKind::Basic => sensitive_header(AUTHORIZATION, &format!("Basic {}", BASE64.encode(text))),
             CredentialKind::Bearer => sensitive_header(AUTHORIZATION, &format!("Bearer {text}")),
             CredentialKind::Hmac => Ok(Self::Key(secret.clone())),
-            CredentialKind::Oauth2ClientCredentials => Client::read(text)
+            CredentialKind::Oauth2ClientCredentials(_) => Client::read(text)
                 .map(Self::Client)
                 .ok_or("is neither \"client_id:client_secret\" nor a JSON object with these two keys"),
             CredentialKind::Mtls => {
@@ -80,7 +80,7 @@ pub(crate) fn spellings_of(kind: &CredentialKind, secret: &Secret) -> Vec<String
                 spellings.extend(secret_spellings(if password.is_empty() { user } else { password }));
             }
         }
-        CredentialKind::Oauth2ClientCredentials => {
+        CredentialKind::Oauth2ClientCredentials(_) => {
             if let Some(client) = Client::read(text) {
                 spellings.extend(client.spellings());
             }
@@ -92,6 +92,8 @@ pub(crate) fn spellings_of(kind: &CredentialKind, secret: &Secret) -> Vec<String
 
 #[cfg(test)]
 mod tests {
+    use damper_core::manifest::TokenSettings;
+
     use super::*;
 
     fn spellings_in(kind: &CredentialKind, secret: &str) -> Vec<String> {
@@ -118,7 +120,7 @@ mod tests {
     #[test]
     fn a_clients_secret_is_known_by_itself() {
         for text in ["the id:the/secret", r#"{"client_id": "the id", "client_secret": "the/secret"}"#] {
-            let spellings = spellings_in(&CredentialKind::Oauth2ClientCredentials, text);
+            let spellings = spellings_in(&CredentialKind::Oauth2ClientCredentials(TokenSettings::default()), text);
             let basic = BASE64.encode("the+id:the%2Fsecret");
             for expected in [text, "the/secret", "the%2Fsecret", &basic] {
                 assert!(spellings.iter().any(|spelling| spelling == expected), "{expected}: {spellings:?}");

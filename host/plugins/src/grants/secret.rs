@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+pub use damper_core::manifest::ClientAuth;
 use serde_json::{Map, Value};
 use url::Url;
 use zeroize::Zeroizing;
@@ -150,23 +151,12 @@ impl fmt::Debug for SecretBinding {
 /// The endpoint from which tokens are fetched with a client's id and secret (RFC 6749, section 4.4).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenEndpoint {
-    /// Its URL. To name it is to grant its origin to the host, for tokens alone.
+    /// Its URL: to bind it here is to grant its origin to the host, for tokens alone.
     pub url: Url,
     /// The scopes to ask for; none: what the server gives by itself.
     pub scopes: Vec<String>,
     /// The place of the client's id and secret in the request.
     pub client_auth: ClientAuth,
-}
-
-/// The place of a client's id and secret in a request for a token (RFC 6749, section 2.3.1).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ClientAuth {
-    /// In `Authorization: Basic`, both form-encoded first.
-    #[default]
-    Basic,
-    /// In the body, as `client_id` and `client_secret`.
-    Body,
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use damper_core::manifest::CredentialKind;
+use damper_core::manifest::{CredentialKind, TokenSettings};
 use damper_plugins::grants::{ClientAuth, SecretBinding, TokenEndpoint};
 use damper_plugins::{Plugin, TracedFetch};
 use tracing_subscriber::fmt::MakeWriter;
@@ -119,8 +119,16 @@ async fn start_setup() -> LeakSetup {
         .secret("key", KEY, &[&origin])
         .secret("login", LOGIN, &[&origin])
         .secret("signing", SIGNING, &[])
-        .credential("client", CredentialKind::Oauth2ClientCredentials, client_binding("/token"))
-        .credential("refused", CredentialKind::Oauth2ClientCredentials, client_binding("/refused-token"))
+        .credential(
+            "client",
+            CredentialKind::Oauth2ClientCredentials(TokenSettings::default()),
+            client_binding("/token"),
+        )
+        .credential(
+            "refused",
+            CredentialKind::Oauth2ClientCredentials(TokenSettings::default()),
+            client_binding("/refused-token"),
+        )
         .credential("certificate", CredentialKind::Mtls, mtls)
         .plugin();
     LeakSetup { plugin, origin, key_line: client.key_line, _server: server }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use damper_core::budget::Budget;
 use damper_core::fetcher::{Fetcher, Permits};
-use damper_core::manifest::CredentialKind;
+use damper_core::manifest::{CredentialKind, TokenSettings};
 use damper_core::record::FailureKind;
 use damper_plugins::Plugin;
 use damper_plugins::grants::{ClientAuth, SecretBinding, TokenEndpoint};
@@ -68,7 +68,13 @@ impl TokenApi {
     fn plugin(&self) -> Plugin {
         let secret = SecretBinding::constant("the-id:hunter2", vec![self.origin.clone()]);
         let setup = Setup::new(&[&self.origin]);
-        setup.credential("client", CredentialKind::Oauth2ClientCredentials, self.binding(secret)).plugin()
+        setup
+            .credential(
+                "client",
+                CredentialKind::Oauth2ClientCredentials(TokenSettings::default()),
+                self.binding(secret),
+            )
+            .plugin()
     }
 
     fn params(&self) -> [(&str, &str); 2] {
@@ -192,7 +198,8 @@ async fn a_clients_rotated_secret_is_read_again_where_it_is_refused() {
     let vault = Vault::holding("the-id:old-secret");
     let setup = Setup::new(&[&token_api.origin]);
     let binding = token_api.binding(vault.binding(&[&token_api.origin]));
-    let plugin = setup.credential("client", CredentialKind::Oauth2ClientCredentials, binding).plugin();
+    let plugin =
+        setup.credential("client", CredentialKind::Oauth2ClientCredentials(TokenSettings::default()), binding).plugin();
     assert_eq!(fetch_json(&plugin, "get", &token_api.params()).await["status"], 200);
     pass(Duration::from_secs(1_001)).await;
     vault.put("the-id:new-secret");
@@ -241,7 +248,7 @@ async fn the_endpoint_is_within_the_egress_policy() {
         let secret = SecretBinding::constant("the-id:hunter2", vec![origin.clone()]);
         let binding = SecretBinding { tokens: Some(tokens), ..secret };
         let setup = Setup::new(&[&origin, &elsewhere.origin("other.test")]);
-        setup.credential("client", CredentialKind::Oauth2ClientCredentials, binding).plugin()
+        setup.credential("client", CredentialKind::Oauth2ClientCredentials(TokenSettings::default()), binding).plugin()
     };
     let params = [("url", origin.as_str()), ("credential", "client")];
     for (url, why) in [
@@ -296,8 +303,13 @@ async fn a_token_goes_to_its_hosts_only() {
     let origin = api.origin("api.test");
     let secret = SecretBinding::constant("the-id:hunter2", vec![origin.clone()]);
     let setup = Setup::new(&[&token_api.origin, &origin, &elsewhere]);
-    let plugin =
-        setup.credential("client", CredentialKind::Oauth2ClientCredentials, token_api.binding(secret)).plugin();
+    let plugin = setup
+        .credential(
+            "client",
+            CredentialKind::Oauth2ClientCredentials(TokenSettings::default()),
+            token_api.binding(secret),
+        )
+        .plugin();
     assert_eq!(fetch_json(&plugin, "get", &[("url", &origin), ("credential", "client")]).await["status"], 200);
     assert_eq!(api.requests()[0].headers["authorization"], "Bearer t0ken-1");
     assert!(!other.requests()[0].headers.contains_key("authorization"));
