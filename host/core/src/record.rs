@@ -28,12 +28,14 @@ pub struct Failure {
     pub retry_after: Option<Duration>,
     /// The HTTP status that led here, if there was one.
     pub status: Option<u16>,
+    /// Whether a token endpoint failed, rather than the API: the failure says nothing of the API's load or of the item.
+    pub is_of_token_endpoint: bool,
 }
 
 impl Failure {
     /// A failure of this kind, with neither a status nor a time to wait.
     pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), retry_after: None, status: None }
+        Self { kind, message: message.into(), retry_after: None, status: None, is_of_token_endpoint: false }
     }
 }
 

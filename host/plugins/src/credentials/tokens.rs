@@ -30,6 +30,10 @@ const MAX_LIFETIME: Duration = Duration::from_hours(24 * 365);
 const EARLY: Duration = Duration::from_secs(30);
 /// The backoff after an early replacement has failed; the token is used until it expires.
 const EARLY_RETRY: Duration = Duration::from_secs(30);
+/// The backoff after the first failure of an endpoint that asks for none. It doubles with each failure in a row.
+const FIRST_BACKOFF: Duration = Duration::from_secs(1);
+/// The longest backoff that the endpoint did not ask for.
+const LONGEST_BACKOFF: Duration = Duration::from_mins(1);
 /// The longest Retry-After of a token endpoint that is obeyed.
 const MAX_RETRY_AFTER: Duration = Duration::from_hours(24);
 
@@ -49,8 +53,10 @@ pub(crate) struct Tokens {
 struct TokenBackoff {
     /// No early replacement is tried before.
     early_not_before: Option<Instant>,
-    /// The endpoint's last refusal, and the time before which it is not asked again.
+    /// The endpoint's last failure, and the time before which it is not asked again.
     refusal: Option<(Instant, TokenFailure)>,
+    /// The number of its failures in a row.
+    failures: u32,
 }
 
 /// A token.
@@ -67,7 +73,7 @@ pub(crate) struct TokenFailure {
     pub(crate) failure: Failure,
     /// Whether the server does not accept the client: its secret may have changed.
     pub(crate) is_client_refused: bool,
-    /// The time for which the server is not asked again.
+    /// The shortest time for which the server is not asked again; none if it was not the server that failed.
     pub(crate) backoff_for: Option<Duration>,
 }
 
@@ -116,23 +122,39 @@ impl Tokens {
 
     /// An early replacement has failed.
     pub(crate) fn postpone_early_renewal(&self, now: Instant) {
-        self.lock_backoff().early_not_before = Some(now + EARLY_RETRY);
+        let mut backoff = self.lock_backoff();
+        let until = backoff.refusal.as_ref().map(|(until, _)| *until);
+        backoff.early_not_before = Some(now + EARLY_RETRY).max(until);
     }
 
-    /// The endpoint's last refusal, as long as its backoff lasts.
+    /// The endpoint's last failure, as long as its backoff lasts.
     pub(crate) fn active_refusal(&self, now: Instant) -> Option<TokenFailure> {
         let backoff = self.lock_backoff();
         let (until, refusal) = backoff.refusal.as_ref().filter(|(until, _)| now < *until)?;
-        let left = until.saturating_duration_since(now);
         let mut refusal = refusal.clone();
-        refusal.failure.retry_after = refusal.failure.retry_after.map(|_| left);
+        refusal.failure.retry_after = Some(until.saturating_duration_since(now));
         Some(refusal)
     }
 
-    /// Records the outcome of a request to the endpoint.
-    pub(crate) fn record_outcome(&self, failure: Option<&TokenFailure>, now: Instant) {
-        let refusal = failure.and_then(|failure| Some((now + failure.backoff_for?, failure.clone())));
-        *self.lock_backoff() = TokenBackoff { refusal, early_not_before: None };
+    /// Records that the endpoint returned a token.
+    pub(crate) fn record_success(&self) {
+        *self.lock_backoff() = TokenBackoff::default();
+    }
+
+    /// Records a failed request to the endpoint. The failure then says when the endpoint is asked again. Only token
+    /// requests wait for that; requests that have a token are sent.
+    pub(crate) fn record_failure(&self, mut failed: TokenFailure, now: Instant) -> TokenFailure {
+        let Some(asked) = failed.backoff_for else { return failed };
+        let mut backoff = self.lock_backoff();
+        let own = FIRST_BACKOFF.saturating_mul(1 << backoff.failures.min(16)).min(LONGEST_BACKOFF);
+        let wait = asked.max(own);
+        failed.failure.retry_after = Some(wait);
+        *backoff = TokenBackoff {
+            refusal: Some((now + wait, failed.clone())),
+            early_not_before: None,
+            failures: backoff.failures.saturating_add(1),
+        };
+        failed
     }
 
     /// The request for a token.
@@ -174,7 +196,10 @@ impl Tokens {
         if status != StatusCode::OK {
             return Err(self.failure_of_status(status, headers, &answer));
         }
-        let unreadable = |what: &str| Err(self.failure(FailureKind::Unavailable, what));
+        let unreadable = |what: &str| {
+            let failed = self.failure(FailureKind::Unavailable, what);
+            Err(TokenFailure { backoff_for: Some(Duration::ZERO), ..failed })
+        };
         if !answer.token_type.eq_ignore_ascii_case("bearer") {
             return unreadable("the response's token_type is not \"Bearer\"");
         }
@@ -195,7 +220,8 @@ impl Tokens {
         let url = &self.endpoint.url;
         let asked = format!("{}{}", url.origin().ascii_serialization(), url.path());
         let message = format!("no token for the credential {:?} from {asked}: {what}", self.credential);
-        let failure = Failure::new(kind, message);
+        let is_of_token_endpoint = !matches!(kind, FailureKind::Broken | FailureKind::OutOfQuota);
+        let failure = Failure { is_of_token_endpoint, ..Failure::new(kind, message) };
         TokenFailure { failure, is_client_refused: false, backoff_for: None }
     }
 
@@ -221,7 +247,7 @@ impl Tokens {
             failed.backoff_for = Some(MIN_RENEWAL);
         } else {
             failed.failure.retry_after = retry_after(headers);
-            failed.backoff_for = failed.failure.retry_after;
+            failed.backoff_for = Some(failed.failure.retry_after.unwrap_or_default());
         }
         failed
     }

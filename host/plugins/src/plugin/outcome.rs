@@ -108,6 +108,7 @@ pub(super) fn convert_failure(failure: types::Failure, scrubber: &Scrubber) -> F
         message: scrubber.to_line(&failure.message, MAX_MESSAGE_BYTES),
         retry_after: failure.retry_after_ms.map(|ms| Duration::from_millis(ms).min(MAX_RETRY_AFTER)),
         status: failure.status,
+        is_of_token_endpoint: false,
     }
 }
 

@@ -1,4 +1,4 @@
-use damper_core::record::FailureKind::{Broken, Throttled, Unauthorized, Unavailable};
+use damper_core::record::FailureKind::{Broken, OutOfQuota, Throttled, Unauthorized, Unavailable};
 
 use super::*;
 
@@ -98,6 +98,7 @@ fn each_answer_is_the_right_failure() {
     ] {
         let failed = parse(status, &[], body).unwrap_err();
         assert_eq!((&failed.failure.kind, failed.is_client_refused), (&kind, is_client_refused), "{status} {body}");
+        assert_eq!(failed.failure.is_of_token_endpoint, kind != Broken, "{status} {body}");
         let message = &failed.failure.message;
         assert!(
             message.starts_with("no token for the credential \"client\" from https://auth.test/token: "),
@@ -123,12 +124,38 @@ fn an_endpoint_is_left_alone_as_long_as_it_asks() {
     }
     let (tokens, now) = (tokens(&[], ClientAuth::Basic), Instant::now());
     let failed = parse(503, &[("retry-after", "10")], "").unwrap_err();
-    tokens.record_outcome(Some(&failed), now);
+    assert_eq!(tokens.record_failure(failed, now).failure.retry_after, Some(SECOND * 10));
     let held = tokens.active_refusal(now + SECOND * 4).unwrap().failure;
     assert_eq!((held.kind, held.retry_after), (Unavailable, Some(SECOND * 6)));
     assert_eq!(tokens.active_refusal(now + SECOND * 10), None);
-    tokens.record_outcome(Some(&parse(401, &[], "").unwrap_err()), now);
-    assert!(tokens.active_refusal(now + SECOND * 59).is_some_and(|held| held.failure.retry_after.is_none()));
-    tokens.record_outcome(None, now);
+    tokens.record_failure(parse(401, &[], "").unwrap_err(), now);
+    let held = tokens.active_refusal(now + SECOND * 59).unwrap().failure;
+    assert_eq!((held.kind, held.retry_after), (Unauthorized, Some(SECOND)), "a wrong client is not retried at once");
+    tokens.record_success();
     assert_eq!(tokens.active_refusal(now), None);
+}
+
+#[test]
+fn an_endpoint_that_fails_again_and_again_is_asked_ever_less_often() {
+    let (tokens, now) = (tokens(&[], ClientAuth::Basic), Instant::now());
+    let fail = || tokens.record_failure(parse(500, &[], "").unwrap_err(), now).failure.retry_after.unwrap().as_secs();
+    assert_eq!([0; 8].map(|_| fail()), [1, 2, 4, 8, 16, 32, 60, 60]);
+    tokens.record_success();
+    assert_eq!(fail(), 1);
+    let unreadable = parse(200, &[], "<html>").unwrap_err();
+    assert_eq!(tokens.record_failure(unreadable, now).failure.retry_after, Some(SECOND * 2));
+    let no_fault_of_it = tokens.failure(OutOfQuota, "the day's quota of requests is spent");
+    assert_eq!(tokens.record_failure(no_fault_of_it, now).failure.retry_after, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_early_renewal_waits_as_long_as_the_endpoint_asks() {
+    let (tokens, now) = (tokens(&[], ClientAuth::Basic), Instant::now());
+    let Some(leader) = tokens.flight.try_lead() else { panic!("nobody else has a turn") };
+    let token = Token::new(HeaderValue::from_static("Bearer t"), Some(SECOND * 1_000), now);
+    leader.complete(Ok(Arc::new(token))).unwrap();
+    let renewal = now + SECOND * 900;
+    tokens.record_failure(parse(429, &[("retry-after", "80")], "").unwrap_err(), renewal);
+    tokens.postpone_early_renewal(renewal);
+    assert!(tokens.fresh_token(renewal + SECOND * 79).is_some() && tokens.fresh_token(renewal + SECOND * 80).is_none());
 }

@@ -136,6 +136,7 @@ async fn a_token_is_replaced_early_and_used_to_its_end_where_that_fails() {
     let failure = fetch(&plugin, "get", &token_api.params()).await.unwrap_err();
     assert_eq!((failure.kind, failure.status), (FailureKind::Unavailable, Some(503)));
     token_api.refuse(None);
+    pass(Duration::from_secs(3)).await;
     assert_eq!((status().await, token_api.given.load(Ordering::SeqCst)), (200, 3));
 }
 
@@ -229,12 +230,47 @@ async fn an_endpoint_that_throttles_or_fails_is_told_as_that_and_left_alone() {
             let failure = fetch(&plugin, "get", &token_api.params()).await.unwrap_err();
             assert_eq!((&failure.kind, failure.status), (&kind, Some(status)));
             assert!(failure.retry_after.is_some_and(|wait| wait > Duration::from_secs(5)), "{failure:?}");
+            assert!(failure.is_of_token_endpoint, "{failure:?}");
         }
         assert_eq!(token_api.token_request_count(), 1);
         token_api.refuse(None);
         pass(Duration::from_secs(8)).await;
         assert_eq!(fetch_json(&plugin, "get", &token_api.params()).await["status"], 200);
     }
+}
+
+#[tokio::test]
+async fn while_the_endpoint_refuses_requests_with_a_token_are_sent_and_token_requests_wait() {
+    let token_api = TokenApi::start().await;
+    let plugin = token_api.plugin();
+    let status = async || fetch_json(&plugin, "get", &token_api.params()).await["status"].as_u64().unwrap();
+    assert_eq!(status().await, 200);
+    token_api.refuse(Some(|| reply(429, &[("retry-after", "90")], "slow")));
+    pass(Duration::from_secs(901)).await;
+    // The early renewal is refused; it is tried again after 90 s, not after 30 s as otherwise.
+    for _ in 0..3 {
+        assert_eq!(status().await, 200);
+        pass(Duration::from_secs(29)).await;
+    }
+    assert_eq!(token_api.token_request_count(), 2);
+    // A token that the API refuses cannot be replaced meanwhile, and the endpoint is not asked.
+    *token_api.is_open.lock().unwrap() = false;
+    let failure = fetch(&plugin, "get", &token_api.params()).await.unwrap_err();
+    assert_eq!((&failure.kind, failure.is_of_token_endpoint), (&FailureKind::Throttled, true), "{failure}");
+    assert_eq!(token_api.token_request_count(), 2);
+}
+
+#[tokio::test]
+async fn an_endpoint_that_does_not_answer_is_told_from_the_api() {
+    let token_api = TokenApi::start().await;
+    token_api.refuse(Some(|| Reply::Never));
+    let plugin = token_api.plugin();
+    let request = request_with_timeout("get", &token_api.params(), Duration::from_millis(600));
+    let report = plugin.fetch(request, Permits::new(0)).await;
+    let failure = report.outcome.unwrap_err();
+    assert_eq!((&failure.kind, failure.is_of_token_endpoint), (&FailureKind::TimedOut, true), "{failure}");
+    assert!(failure.message.starts_with("no token for the credential \"client\""), "{failure}");
+    assert!(report.unanswered_since.is_some(), "its permit is kept until the endpoint must be done");
 }
 
 #[tokio::test]
