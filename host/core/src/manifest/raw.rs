@@ -81,6 +81,7 @@ pub(super) struct RawCredential {
     pub(super) kind: Kind,
     pub(super) header: Option<String>,
     pub(super) prefix: Option<String>,
+    pub(super) parameter: Option<String>,
     pub(super) token_url: Option<String>,
     pub(super) scopes: Option<Vec<String>>,
     pub(super) client_auth: Option<ClientAuth>,
@@ -90,6 +91,7 @@ pub(super) struct RawCredential {
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Kind {
     Header,
+    Query,
     Basic,
     Bearer,
     #[serde(rename = "oauth2-client-credentials")]
@@ -103,6 +105,7 @@ impl Kind {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Header => "header",
+            Self::Query => "query",
             Self::Basic => "basic",
             Self::Bearer => "bearer",
             Self::Oauth2ClientCredentials => "oauth2-client-credentials",

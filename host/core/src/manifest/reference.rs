@@ -228,11 +228,13 @@ fn credentials() -> Vec<Key> {
     let tokens = "only for kind `oauth2-client-credentials`";
     vec![
         key("kind", Absent::Refused, "how the host applies the secret")
-            .within("`\"header\"`, `\"basic\"`, `\"bearer\"`, `\"oauth2-client-credentials\"`, `\"hmac\"`, `\"mtls\"`"),
+            .within("`\"header\"`, `\"query\"`, `\"basic\"`, `\"bearer\"`, `\"oauth2-client-credentials\"`, `\"hmac\"`, `\"mtls\"`"),
         key("header", Absent::Words("required for kind `header`"), "the header that carries the secret")
             .within(format!("a header's name, at most {MAX_HEADER_BYTES} bytes; only for kind `header`")),
         key("prefix", value("\"\""), "the text before the secret, such as `Token `")
             .within(format!("at most {MAX_HEADER_BYTES} printable ASCII characters; only for kind `header`")),
+        key("parameter", Absent::Words("required for kind `query`"), "the URL's parameter that carries the secret")
+            .within(format!("1 to {MAX_HEADER_BYTES} of letters, digits and `-._~`; only for kind `query`")),
         key("token_url", Absent::Words("the operator names it"), "the API's token endpoint, which the operator grants")
             .within(format!(
                 "an https URL with a host name, at port 443, at most {MAX_TOKEN_URL_BYTES} bytes; {tokens}"

@@ -133,6 +133,11 @@ pub enum CredentialKind {
         /// The text before the secret in the value, for instance `Token `; may be empty.
         prefix: String,
     },
+    /// The secret in the URL's query.
+    Query {
+        /// The parameter's name, of RFC 3986's unreserved characters.
+        parameter: String,
+    },
     /// User and password in `Authorization: Basic` (RFC 7617).
     Basic,
     /// A token in `Authorization: Bearer` (RFC 6750).
@@ -202,6 +207,7 @@ impl CredentialKind {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Header { .. } => "header",
+            Self::Query { .. } => "query",
             Self::Basic => "basic",
             Self::Bearer => "bearer",
             Self::Oauth2ClientCredentials(_) => "oauth2-client-credentials",

@@ -181,6 +181,8 @@ fn values_that_are_not_allowed_are_shown_with_what_is() {
     }
     insta::assert_snapshot!(error_with("[credentials.key]\nkind = \"header\"\nheader = \"X: a\"\n"), @r#"credentials.key.header is "X: a": it must be the name of an HTTP header: write it as "X-Api-Key" (line 7, column 10)"#);
     insta::assert_snapshot!(error_with("[credentials.key]\nkind = \"basic\"\nheader = \"X-Key\"\n"), @r#"credentials.key.header is "X-Key": only a credential of kind "header" has it; remove it (line 7, column 10)"#);
+    insta::assert_snapshot!(error_with("[credentials.key]\nkind = \"query\"\n"), @r#"credentials.key.parameter is missing: name the parameter, as in parameter = "api_key" (line 5, column 1)"#);
+    insta::assert_snapshot!(error_with("[credentials.key]\nkind = \"query\"\nparameter = \"a&b\"\n"), @r#"credentials.key.parameter is "a&b": it must be 1 to 128 of letters, digits, "-", ".", "_" and "~": write it as "api_key" (line 7, column 13)"#);
     insta::assert_snapshot!(error_with("[credentials.Key]\nkind = \"basic\"\n"), @r#"credentials."Key" is not the name of a credential: write 1 to 64 of a-z, 0-9, "-" and "_" (line 5, column 2)"#);
     insta::assert_snapshot!(error(&LEAST.replace("gleif\"", "Gleif\"")), @r#"name is "Gleif": it must be 1 to 64 of a-z, 0-9 and "-", starting with a letter (line 1, column 8)"#);
     insta::assert_snapshot!(error(&LEAST.replace("0.1.0", "0.1")), @r#"version is "0.1": it must be MAJOR.MINOR.PATCH: write it as "0.1.0" or "0.1.0-rc.1" (line 2, column 11)"#);

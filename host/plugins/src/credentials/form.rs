@@ -12,15 +12,21 @@ use super::client::Client;
 use super::header_value::header_value;
 use super::secret_spellings::secret_spellings;
 use crate::grants::Secret;
+use crate::redaction::query_value;
 
 /// The longest secret, in bytes: a certificate chain with its key fits.
 const MAX_BYTES: usize = 64 * 1024;
+
+/// The longest secret that is sent in a URL, in bytes.
+const MAX_QUERY_BYTES: usize = 2 * 1024;
 
 /// The form of a secret.
 #[derive(Debug)]
 pub(crate) enum Form {
     /// A header that carries it.
     Header(HeaderName, HeaderValue),
+    /// A parameter of the URL that carries it: its name, and its value as it is in a URL.
+    Parameter(String, Secret),
     /// A key to sign with.
     Key(Secret),
     /// A client, which gets tokens with it.
@@ -44,6 +50,15 @@ impl Form {
             CredentialKind::Header { header, prefix } => {
                 let name = header.parse().map_err(|_| "has a header name that is not valid")?;
                 sensitive_header(name, &format!("{prefix}{text}"))
+            }
+            CredentialKind::Query { .. } if text.len() > MAX_QUERY_BYTES => {
+                Err("is longer than 2 KiB, too long for a URL")
+            }
+            CredentialKind::Query { .. } if text.chars().any(char::is_control) => {
+                Err("holds a control character, which is not allowed in a URL")
+            }
+            CredentialKind::Query { parameter } => {
+                Ok(Self::Parameter(parameter.clone(), Secret::new(query_value(text))))
             }
             CredentialKind::Basic if !text.contains(':') => Err("is not of the form \"user:password\""),
             CredentialKind::Basic => sensitive_header(AUTHORIZATION, &format!("Basic {}", BASE64.encode(text))),

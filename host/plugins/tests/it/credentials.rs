@@ -2,6 +2,7 @@
 
 mod certificates;
 mod leaks;
+mod query;
 mod rotation;
 mod tokens;
 

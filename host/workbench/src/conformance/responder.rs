@@ -100,8 +100,9 @@ impl Responder for TrialResponder {
         if let Some(answer) = self.secrets.token_answer(&request) {
             return answer;
         }
-        let exchange = self.exchange(&request);
         let carries_secret = self.secrets.carries_secret(&request);
+        let request = self.secrets.without_parameters(&request);
+        let exchange = self.exchange(&request);
         self.seen.push(ObservedRequest { request, exchange, carries_secret });
         self.count();
         let Some(index) = exchange else { return Answer::of(404) };

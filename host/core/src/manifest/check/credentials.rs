@@ -58,6 +58,12 @@ fn credential_kind(path: &str, raw: RawCredential) -> Result<CredentialKind, Man
             let prefix = self::prefix(&format!("{path}.prefix"), raw.prefix.unwrap_or_default())?;
             CredentialKind::Header { header, prefix }
         }
+        Kind::Query => {
+            let parameter = raw.parameter.ok_or_else(|| {
+                ManifestError::missing(format!("{path}.parameter"), "name the parameter, as in parameter = \"api_key\"")
+            })?;
+            CredentialKind::Query { parameter: self::parameter(&format!("{path}.parameter"), parameter)? }
+        }
         Kind::Basic => CredentialKind::Basic,
         Kind::Bearer => CredentialKind::Bearer,
         Kind::Oauth2ClientCredentials => CredentialKind::Oauth2ClientCredentials(token_settings(path, raw)?),
@@ -73,6 +79,7 @@ fn refuse_foreign_keys(path: &str, raw: &RawCredential) -> Result<(), ManifestEr
     let keys = [
         ("header", text(&raw.header), &[Kind::Header] as &[Kind]),
         ("prefix", text(&raw.prefix), &[Kind::Header]),
+        ("parameter", text(&raw.parameter), &[Kind::Query]),
         ("token_url", text(&raw.token_url), tokens),
         ("scopes", raw.scopes.as_ref().map(|scopes| format!("{scopes:?}")), tokens),
         ("client_auth", raw.client_auth.map(|auth| format!("{:?}", auth.name())), tokens),
@@ -143,6 +150,16 @@ fn header(field: &str, name: String) -> Result<String, ManifestError> {
         return Err(ManifestError::text(field, &name, "only the host sets this header; name another"));
     }
     Ok(name)
+}
+
+fn parameter(field: &str, name: String) -> Result<String, ManifestError> {
+    // RFC 3986's unreserved characters: they need no escapes, so the name has one spelling.
+    let unreserved = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte));
+    if unreserved && (1..=MAX_HEADER_BYTES).contains(&name.len()) {
+        return Ok(name);
+    }
+    let allowed = "it must be 1 to 128 of letters, digits, \"-\", \".\", \"_\" and \"~\": write it as \"api_key\"";
+    Err(ManifestError::text(field, &name, allowed))
 }
 
 fn prefix(field: &str, prefix: String) -> Result<String, ManifestError> {
