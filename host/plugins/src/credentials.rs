@@ -4,6 +4,7 @@
 //! A secret is read when it is first needed ([`cached_secret`]), takes the form that its kind needs ([`form`]), and
 //! from then on is known to the scrubber in every spelling. `http_client` sends the requests.
 
+mod assertion;
 mod cached_secret;
 mod certificate;
 mod client;

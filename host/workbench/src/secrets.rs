@@ -11,7 +11,7 @@ use serde_json::json;
 use url::Url;
 
 use crate::case::Answer;
-use crate::network::{AuthorityError, ReceivedRequest, client_certificate};
+use crate::network::{AuthorityError, ReceivedRequest, assertion_key, client_certificate};
 
 /// The value of a credential of kind `basic`.
 pub(crate) const BASIC: &str = "case-user:case-password";
@@ -47,6 +47,7 @@ impl CaseSecrets {
             let secret = match kind {
                 CredentialKind::Basic => BASIC.to_owned(),
                 CredentialKind::Mtls => client_certificate(name)?,
+                CredentialKind::JwtBearer(_) => assertion_key(name)?,
                 CredentialKind::Oauth2ClientCredentials(_) => format!("case-client:{}", strange("secret")),
                 _ => strange("secret"),
             };
@@ -146,7 +147,7 @@ impl CaseSecret {
             }
             CredentialKind::Basic => has("authorization", format!("Basic {}", STANDARD.encode(secret))),
             CredentialKind::Bearer => has("authorization", format!("Bearer {secret}")),
-            CredentialKind::Oauth2ClientCredentials(_) => {
+            CredentialKind::Oauth2ClientCredentials(_) | CredentialKind::JwtBearer(_) => {
                 token.as_ref().is_some_and(|token| has("authorization", format!("Bearer {token}")))
             }
             // A signature shows nothing of its key.
@@ -176,7 +177,8 @@ pub(crate) fn is_token_endpoint(url: &Url) -> bool {
 fn token_endpoint(credential: &str, settings: &TokenSettings) -> Option<TokenEndpoint> {
     // A credential's name is a word.
     let url = Url::parse(&format!("https://{TOKENS}/{credential}")).ok()?;
-    Some(TokenEndpoint { url, scopes: settings.scopes.clone(), client_auth: settings.client_auth })
+    let TokenSettings { scopes, client_auth, audience, .. } = settings.clone();
+    Some(TokenEndpoint { url, scopes, client_auth, audience })
 }
 
 fn carries(request: &ReceivedRequest, secret: &str) -> bool {

@@ -117,7 +117,7 @@ fn an_endpoint_is_pinned_whether_or_not_a_secret_is_bound() {
     let host = |grants: &Grants| token_hosts(&manifest, grants);
     assert_eq!(host(&grants), [("key".to_owned(), "auth.test".to_owned())].into());
     let url = "http://127.0.0.1:8085/token".parse().unwrap();
-    let tokens = TokenEndpoint { url, scopes: Vec::new(), client_auth: ClientAuth::Basic };
+    let tokens = TokenEndpoint { url, scopes: Vec::new(), client_auth: ClientAuth::Basic, audience: None };
     let binding = SecretBinding { tokens: Some(tokens), ..SecretBinding::constant("id:s", Vec::new()) };
     grants.secrets.insert("key".to_owned(), binding);
     assert_eq!(host(&grants), [("key".to_owned(), "http://127.0.0.1:8085".to_owned())].into());

@@ -85,6 +85,7 @@ pub(super) struct RawCredential {
     pub(super) token_url: Option<String>,
     pub(super) scopes: Option<Vec<String>>,
     pub(super) client_auth: Option<ClientAuth>,
+    pub(super) audience: Option<String>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -96,6 +97,7 @@ pub(super) enum Kind {
     Bearer,
     #[serde(rename = "oauth2-client-credentials")]
     Oauth2ClientCredentials,
+    JwtBearer,
     Hmac,
     Mtls,
 }
@@ -109,6 +111,7 @@ impl Kind {
             Self::Basic => "basic",
             Self::Bearer => "bearer",
             Self::Oauth2ClientCredentials => "oauth2-client-credentials",
+            Self::JwtBearer => "jwt-bearer",
             Self::Hmac => "hmac",
             Self::Mtls => "mtls",
         }

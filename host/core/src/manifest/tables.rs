@@ -10,6 +10,8 @@ use crate::control::window::Window;
 
 /// The longest `provider.toml`, in bytes.
 pub const MAX_MANIFEST_BYTES: usize = 64 * 1024;
+/// The longest audience, in bytes.
+pub(super) const MAX_AUDIENCE_BYTES: usize = 1_024;
 
 /// A provider's manifest, checked: its author's requirements and limits.
 ///
@@ -144,6 +146,8 @@ pub enum CredentialKind {
     Bearer,
     /// A token fetched with a client's id and secret (RFC 6749, section 4.4).
     Oauth2ClientCredentials(TokenSettings),
+    /// A token fetched with an assertion that the host signs (RFC 7523).
+    JwtBearer(TokenSettings),
     /// A key with which the component has texts signed, and which it never sees.
     Hmac,
     /// A client certificate and its key.
@@ -160,6 +164,8 @@ pub struct TokenSettings {
     pub scopes: Vec<String>,
     /// The place of the client's id and secret in the request.
     pub client_auth: ClientAuth,
+    /// Whom an assertion is for, in its claim `aud`; `None`: the token endpoint's URL.
+    pub audience: Option<String>,
 }
 
 /// The place of a client's id and secret in a request for a token (RFC 6749, section 2.3.1).
@@ -174,6 +180,12 @@ pub enum ClientAuth {
 }
 
 impl TokenSettings {
+    /// Whether a text can name the audience of an assertion: 1 to 1024 printable ASCII characters without spaces.
+    #[must_use]
+    pub fn is_audience(text: &str) -> bool {
+        (1..=MAX_AUDIENCE_BYTES).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+    }
+
     /// Whether a text is a scope-token of RFC 6749, section 3.3.
     #[must_use]
     pub fn is_scope(text: &str) -> bool {
@@ -197,7 +209,7 @@ impl CredentialKind {
     #[must_use]
     pub fn token_settings(&self) -> Option<&TokenSettings> {
         match self {
-            Self::Oauth2ClientCredentials(tokens) => Some(tokens),
+            Self::Oauth2ClientCredentials(tokens) | Self::JwtBearer(tokens) => Some(tokens),
             _ => None,
         }
     }
@@ -211,6 +223,7 @@ impl CredentialKind {
             Self::Basic => "basic",
             Self::Bearer => "bearer",
             Self::Oauth2ClientCredentials(_) => "oauth2-client-credentials",
+            Self::JwtBearer(_) => "jwt-bearer",
             Self::Hmac => "hmac",
             Self::Mtls => "mtls",
         }

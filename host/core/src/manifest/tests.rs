@@ -114,6 +114,7 @@ fn whole_manifest_is_read() {
         token_url: Some("https://auth.gleif.org/token?tenant=1".to_owned()),
         scopes: vec!["read".to_owned(), "https://api.gleif.org/.default".to_owned()],
         client_auth: ClientAuth::Body,
+        audience: None,
     };
     assert_eq!(manifest.credentials["login"], CredentialKind::Oauth2ClientCredentials(tokens));
     let config: Vec<(&str, &str)> = manifest.config.iter().map(|(key, value)| (&**key, &**value)).collect();
@@ -213,7 +214,12 @@ fn token_endpoints_and_scopes_are_checked() {
     insta::assert_snapshot!(error_with(&oauth2("scopes = [\"a\", \"b c\"]")), @r#"credentials.key.scopes[1] is "b c": it must be one scope, without spaces: list each scope by itself (line 7, column 16)"#);
     insta::assert_snapshot!(error_with(&oauth2("scopes = [\"a\", \"a\"]")), @r#"credentials.key.scopes[1] is "a": it is listed twice; list each scope once (line 7, column 16)"#);
     insta::assert_snapshot!(error_with(&oauth2("client_auth = \"digest\"")), @"credentials.key.client_auth: unknown variant `digest`, expected `basic` or `body` (line 7, column 15)");
-    insta::assert_snapshot!(error_with("[credentials.key]\nkind = \"bearer\"\nscopes = [\"a\"]\n"), @r#"credentials.key.scopes is ["a"]: only a credential of kind "oauth2-client-credentials" has it; remove it (line 7, column 10)"#);
+    insta::assert_snapshot!(error_with(&oauth2("audience = \"a\"")), @r#"credentials.key.audience is "a": only a credential of kind "jwt-bearer" has it; remove it (line 7, column 12)"#);
+    let jwt = |audience: &str| format!("[credentials.key]\nkind = \"jwt-bearer\"\naudience = {audience:?}\n");
+    let settings = parse(&format!("{LEAST}{}", jwt("urn:api"))).credentials["key"].token_settings().cloned().unwrap();
+    assert_eq!(settings.audience.as_deref(), Some("urn:api"));
+    insta::assert_snapshot!(error_with(&jwt("a b")), @r#"credentials.key.audience is "a b": it must be 1 to 1024 printable ASCII characters without spaces (line 7, column 12)"#);
+    insta::assert_snapshot!(error_with("[credentials.key]\nkind = \"bearer\"\nscopes = [\"a\"]\n"), @r#"credentials.key.scopes is ["a"]: only a credential of kind "oauth2-client-credentials" or "jwt-bearer" has it; remove it (line 7, column 10)"#);
 }
 
 #[test]

@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use damper_core::manifest::CredentialKind;
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 
+use super::assertion::{self, AssertionKey};
 use super::certificate::{self, ClientCertificate};
 use super::client::Client;
 use super::header_value::header_value;
@@ -31,6 +32,8 @@ pub(crate) enum Form {
     Key(Secret),
     /// A client, which gets tokens with it.
     Client(Client),
+    /// A key that signs assertions, which gets tokens with them.
+    Assertion(Box<AssertionKey>),
     /// A certificate to show.
     Certificate(Arc<ClientCertificate>),
 }
@@ -67,6 +70,7 @@ impl Form {
             CredentialKind::Oauth2ClientCredentials(_) => Client::read(text)
                 .map(Self::Client)
                 .ok_or("is neither \"client_id:client_secret\" nor a JSON object with these two keys"),
+            CredentialKind::JwtBearer(_) => AssertionKey::read(text).map(|key| Self::Assertion(Box::new(key))),
             CredentialKind::Mtls => {
                 ClientCertificate::read(text, ca).map(|certificate| Self::Certificate(Arc::new(certificate)))
             }
@@ -100,6 +104,7 @@ pub(crate) fn spellings_of(kind: &CredentialKind, secret: &Secret) -> Vec<String
                 spellings.extend(client.spellings());
             }
         }
+        CredentialKind::JwtBearer(_) => spellings.extend(assertion::spellings(text)),
         _ => {}
     }
     spellings

@@ -1,5 +1,5 @@
-//! Tokens that a client gets with its id and secret (RFC 6749, section 4.4): the request, the meaning of the response,
-//! and the lifetime of a token. Decisions only; `http_client::tokens` sends the requests.
+//! Tokens that a client gets with its id and secret (RFC 6749, section 4.4) or with an assertion (RFC 7523): the request,
+//! the meaning of the response, and the lifetime of a token. Decisions only; `http_client::tokens` sends the requests.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -8,12 +8,13 @@ use std::time::Duration;
 use damper_core::record::{Failure, FailureKind};
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 use http::{Method, StatusCode};
+use jiff::Timestamp;
 use serde::Deserialize;
 use tokio::time::Instant;
 use url::form_urlencoded::Serializer;
 
 use super::cached_secret::{MIN_RENEWAL, RenewalLimit};
-use super::client::Client;
+use super::form::Form;
 use super::header_value::header_value;
 use super::secret_spellings::secret_spellings;
 use super::single_flight::SingleFlight;
@@ -36,6 +37,9 @@ const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 const LONGEST_BACKOFF: Duration = Duration::from_mins(1);
 /// The longest Retry-After of a token endpoint that is obeyed.
 const MAX_RETRY_AFTER: Duration = Duration::from_hours(24);
+
+/// The grant type of a request with an assertion (RFC 7523, section 2.1).
+const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 
 /// One credential's tokens.
 #[derive(Debug)]
@@ -157,30 +161,44 @@ impl Tokens {
         failed
     }
 
-    /// The request for a token.
-    pub(crate) fn build_request(&self, client: &Client, user_agent: HeaderValue) -> reqwest::Request {
-        let TokenEndpoint { url, scopes, client_auth } = &self.endpoint;
-        let mut request = reqwest::Request::new(Method::POST, url.clone());
+    /// The request for a token with the form of a secret; none if that form gets no tokens.
+    pub(crate) fn build_request(
+        &self,
+        form: &Form,
+        user_agent: HeaderValue,
+        now: Timestamp,
+    ) -> Option<reqwest::Request> {
+        let TokenEndpoint { url, scopes, audience, .. } = &self.endpoint;
+        let scope = scopes.join(" ");
         let mut body = Serializer::new(String::new());
-        body.append_pair("grant_type", "client_credentials");
-        if !scopes.is_empty() {
-            body.append_pair("scope", &scopes.join(" "));
+        match form {
+            Form::Client(_) => body.append_pair("grant_type", "client_credentials"),
+            Form::Assertion(key) => {
+                let assertion = key.sign(audience.as_deref().unwrap_or(url.as_str()), &scope, now)?;
+                body.append_pair("grant_type", JWT_BEARER).append_pair("assertion", &assertion)
+            }
+            _ => return None,
+        };
+        if !scope.is_empty() {
+            body.append_pair("scope", &scope);
         }
+        let mut request = reqwest::Request::new(Method::POST, url.clone());
         let headers = request.headers_mut();
         headers.insert(http::header::USER_AGENT, user_agent);
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
-        match client_auth {
-            ClientAuth::Basic => {
+        match (form, self.endpoint.client_auth) {
+            (Form::Client(client), ClientAuth::Basic) => {
                 // Base64 holds nothing that a header could not.
                 headers.extend(header_value(&format!("Basic {}", client.basic())).map(|value| (AUTHORIZATION, value)));
             }
-            ClientAuth::Body => {
+            (Form::Client(client), ClientAuth::Body) => {
                 body.append_pair("client_id", &client.id).append_pair("client_secret", &client.secret);
             }
+            _ => {}
         }
         *request.body_mut() = Some(body.finish().into());
-        request
+        Some(request)
     }
 
     /// The token of a response, which from here on is scrubbed from all output; else the failure that the response
@@ -243,7 +261,8 @@ impl Tokens {
         let mut failed = self.failure(kind, &self.scrubber.scrub_text(&format!("its response is {number}{code}")));
         failed.failure.status = Some(number);
         if failed.failure.kind == FailureKind::Unauthorized {
-            failed.is_client_refused = matches!(number, 401 | 403) || answer.error == "invalid_client";
+            failed.is_client_refused =
+                matches!(number, 401 | 403) || matches!(&*answer.error, "invalid_client" | "invalid_grant");
             failed.backoff_for = Some(MIN_RENEWAL);
         } else {
             failed.failure.retry_after = retry_after(headers);

@@ -111,7 +111,8 @@ pub struct SecretBinding {
     /// The hosts that may receive it: host names (https, port 443) or whole origins as in [`super::Origin`]. None
     /// listed: the manifest's hosts, and no private origin.
     pub hosts: Vec<String>,
-    /// The endpoint from which tokens are fetched with it; for kind `oauth2-client-credentials`, which needs it.
+    /// The endpoint from which tokens are fetched with it; for the kinds `oauth2-client-credentials` and `jwt-bearer`,
+    /// which need it.
     pub tokens: Option<TokenEndpoint>,
     /// Certificates in PEM, which alone are trusted for its hosts; for kind `mtls`.
     pub ca: Option<String>,
@@ -148,7 +149,8 @@ impl fmt::Debug for SecretBinding {
     }
 }
 
-/// The endpoint from which tokens are fetched with a client's id and secret (RFC 6749, section 4.4).
+/// The endpoint from which tokens are fetched: with a client's id and secret (RFC 6749, section 4.4), or with an assertion
+/// (RFC 7523).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenEndpoint {
     /// Its URL: to bind it here is to grant its origin to the host, for tokens alone.
@@ -157,6 +159,8 @@ pub struct TokenEndpoint {
     pub scopes: Vec<String>,
     /// The place of the client's id and secret in the request.
     pub client_auth: ClientAuth,
+    /// Whom an assertion is for; none: the endpoint's URL.
+    pub audience: Option<String>,
 }
 
 #[cfg(test)]

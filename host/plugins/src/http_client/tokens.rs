@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use damper_core::clock::WallClock;
 use damper_core::record::FailureKind;
 use tokio::time::Instant;
 
@@ -10,7 +11,7 @@ use super::client::HttpClient;
 use super::{http_error, response};
 use crate::bindings::damper::provider::http::HttpError;
 use crate::call::{GuestCall, RequestSlot, SendRefusal};
-use crate::credentials::{BoundCredential, Form, Role, SecretVersion, Token, TokenFailure, Tokens};
+use crate::credentials::{BoundCredential, Role, SecretVersion, Token, TokenFailure, Tokens};
 
 /// The largest response of a token endpoint that is read, in bytes.
 const MAX_ANSWER_BYTES: u64 = 64 * 1024;
@@ -135,16 +136,14 @@ impl HttpClient {
 
     async fn request_token_once(&self, context: &mut TokenContext<'_>, secret: &SecretVersion) -> TokenResult {
         let tokens = context.tokens;
-        let Form::Client(client) = &secret.form else {
-            return Err(tokens.failure(FailureKind::Broken, "its secret is not a client id and secret"));
-        };
         let url = &tokens.endpoint.url;
         let denied = |why: String| tokens.failure(FailureKind::Broken, &why);
         let route = self.policy.check_named(url).map_err(denied)?;
         let connections =
             self.connections.client(route).map_err(|why| tokens.failure(FailureKind::Unavailable, &why))?;
         let longest = LONGEST_ANSWER.min(context.call.time_left() / 2);
-        let request = tokens.build_request(client, self.user_agent.clone());
+        let request = tokens.build_request(&secret.form, self.user_agent.clone(), WallClock::System.now());
+        let request = request.ok_or_else(|| tokens.failure(FailureKind::Broken, "its secret cannot sign"))?;
         let entry = context.call.start_secret_log_entry(&request);
         context.slot.begin_send().map_err(|why| match why {
             SendRefusal::OutOfQuota => tokens.failure(FailureKind::OutOfQuota, "the day's quota of requests is spent"),

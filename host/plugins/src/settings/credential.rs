@@ -132,12 +132,13 @@ impl CredentialBinder<'_> {
 
     /// Refuses settings of another kind.
     fn check_kind(&self) -> Result<(), BindingError> {
-        let CredentialSettings { token_url, scopes, client_auth, ca, .. } = self.settings;
-        let oauth2 = "oauth2-client-credentials";
+        let CredentialSettings { token_url, scopes, client_auth, audience, ca, .. } = self.settings;
+        let (oauth2, jwt) = ("oauth2-client-credentials", "jwt-bearer");
         let settings = [
-            ("token_url", token_url.is_some(), &[oauth2] as &[_]),
-            ("scopes", scopes.is_some(), &[oauth2]),
+            ("token_url", token_url.is_some(), &[oauth2, jwt] as &[_]),
+            ("scopes", scopes.is_some(), &[oauth2, jwt]),
             ("client_auth", client_auth.is_some(), &[oauth2]),
+            ("audience", audience.is_some(), &[jwt]),
             ("ca", ca.is_some(), &["mtls"]),
         ];
         let ours = self.kind.name();
@@ -153,7 +154,7 @@ impl CredentialBinder<'_> {
 
     /// The endpoint of its tokens, for a kind that has tokens: the operator's settings, else the manifest's.
     fn tokens(&self, granted: &[String]) -> Result<Option<TokenEndpoint>, BindingError> {
-        let Some(TokenSettings { token_url, scopes, client_auth }) = self.kind.token_settings() else {
+        let Some(TokenSettings { token_url, scopes, client_auth, audience }) = self.kind.token_settings() else {
             return Ok(None);
         };
         let url = match (&self.settings.token_url, token_url) {
@@ -173,7 +174,12 @@ impl CredentialBinder<'_> {
             );
         }
         let client_auth = self.settings.client_auth.unwrap_or(*client_auth);
-        Ok(Some(TokenEndpoint { url, scopes: scopes.clone(), client_auth }))
+        let audience = self.settings.audience.as_ref().or(audience.as_ref()).cloned();
+        if audience.as_ref().is_some_and(|audience| !TokenSettings::is_audience(audience)) {
+            let hint = "write 1 to 1024 printable ASCII characters without spaces, as the API names itself";
+            return Err(self.wrong("has an `audience` that cannot be used", hint));
+        }
+        Ok(Some(TokenEndpoint { url, scopes: scopes.clone(), client_auth, audience }))
     }
 
     /// The endpoint that the operator names, which grants it.

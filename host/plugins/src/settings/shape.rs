@@ -106,6 +106,8 @@ pub struct CredentialSettings {
     /// The place of the client's id and secret in a request for a token, in place of the manifest's; for kind
     /// `oauth2-client-credentials`.
     pub client_auth: Option<ClientAuth>,
+    /// Whom an assertion is for, in place of the manifest's; for kind `jwt-bearer`.
+    pub audience: Option<String>,
     /// Certificates in PEM, which alone are trusted for its hosts; for kind `mtls`.
     pub ca: Option<String>,
 }

@@ -1,5 +1,6 @@
 //! Secrets: applied by the host, seen by no guest, written nowhere.
 
+mod assertions;
 mod certificates;
 mod leaks;
 mod query;

@@ -6,12 +6,12 @@ use url::Url;
 
 use super::super::error::ManifestError;
 use super::super::raw::{Kind, RawCredential};
-use super::super::tables::{CredentialKind, TokenSettings};
+use super::super::tables::{CredentialKind, MAX_AUDIENCE_BYTES, TokenSettings};
 use super::names::{MAX_NAME_BYTES, entry_count, host};
 
 pub(in super::super) const MAX_HEADER_BYTES: usize = 128;
-/// The longest URL of a token endpoint, and the longest scope.
-pub(in super::super) const MAX_TOKEN_URL_BYTES: usize = 1_024;
+/// The longest URL of a token endpoint, the longest audience, and the longest scope.
+pub(in super::super) const MAX_TOKEN_URL_BYTES: usize = MAX_AUDIENCE_BYTES;
 pub(in super::super) const MAX_SCOPE_BYTES: usize = 256;
 /// Headers that belong to the host or to the connection. `Proxy-` stands for all that begin with it.
 const FORBIDDEN_HEADERS: [&str; 13] = [
@@ -67,6 +67,7 @@ fn credential_kind(path: &str, raw: RawCredential) -> Result<CredentialKind, Man
         Kind::Basic => CredentialKind::Basic,
         Kind::Bearer => CredentialKind::Bearer,
         Kind::Oauth2ClientCredentials => CredentialKind::Oauth2ClientCredentials(token_settings(path, raw)?),
+        Kind::JwtBearer => CredentialKind::JwtBearer(token_settings(path, raw)?),
         Kind::Hmac => CredentialKind::Hmac,
         Kind::Mtls => CredentialKind::Mtls,
     })
@@ -75,14 +76,15 @@ fn credential_kind(path: &str, raw: RawCredential) -> Result<CredentialKind, Man
 /// Refuses keys that another kind has.
 fn refuse_foreign_keys(path: &str, raw: &RawCredential) -> Result<(), ManifestError> {
     let text = |value: &Option<String>| value.as_ref().map(|value| format!("{value:?}"));
-    let tokens: &[Kind] = &[Kind::Oauth2ClientCredentials];
+    let tokens: &[Kind] = &[Kind::Oauth2ClientCredentials, Kind::JwtBearer];
     let keys = [
         ("header", text(&raw.header), &[Kind::Header] as &[Kind]),
         ("prefix", text(&raw.prefix), &[Kind::Header]),
         ("parameter", text(&raw.parameter), &[Kind::Query]),
         ("token_url", text(&raw.token_url), tokens),
         ("scopes", raw.scopes.as_ref().map(|scopes| format!("{scopes:?}")), tokens),
-        ("client_auth", raw.client_auth.map(|auth| format!("{:?}", auth.name())), tokens),
+        ("client_auth", raw.client_auth.map(|auth| format!("{:?}", auth.name())), &[Kind::Oauth2ClientCredentials]),
+        ("audience", text(&raw.audience), &[Kind::JwtBearer]),
     ];
     for (key, value, kinds) in keys {
         let Some(value) = value.filter(|_| !kinds.contains(&raw.kind)) else { continue };
@@ -96,7 +98,8 @@ fn refuse_foreign_keys(path: &str, raw: &RawCredential) -> Result<(), ManifestEr
 fn token_settings(path: &str, raw: RawCredential) -> Result<TokenSettings, ManifestError> {
     let token_url = raw.token_url.map(|text| token_url(&format!("{path}.token_url"), text)).transpose()?;
     let scopes = scopes(&format!("{path}.scopes"), raw.scopes.unwrap_or_default())?;
-    Ok(TokenSettings { token_url, scopes, client_auth: raw.client_auth.unwrap_or_default() })
+    let audience = raw.audience.map(|text| audience(&format!("{path}.audience"), text)).transpose()?;
+    Ok(TokenSettings { token_url, scopes, client_auth: raw.client_auth.unwrap_or_default(), audience })
 }
 
 /// The URL of a token endpoint, within the bounds of a host that a manifest may ask for.
@@ -118,6 +121,13 @@ fn token_url(field: &str, text: String) -> Result<String, ManifestError> {
     }
     host(url.host_str().unwrap_or_default()).map_err(wrong)?;
     Ok(url.into())
+}
+
+fn audience(field: &str, text: String) -> Result<String, ManifestError> {
+    if TokenSettings::is_audience(&text) {
+        return Ok(text);
+    }
+    Err(ManifestError::text(field, &text, "it must be 1 to 1024 printable ASCII characters without spaces"))
 }
 
 fn scopes(field: &str, scopes: Vec<String>) -> Result<Vec<String>, ManifestError> {

@@ -1,12 +1,19 @@
 use damper_core::record::FailureKind::{Broken, OutOfQuota, Throttled, Unauthorized, Unavailable};
 
 use super::*;
+use crate::credentials::client::Client;
 
 const SECOND: Duration = Duration::from_secs(1);
+const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
 fn tokens(scopes: &[&str], client_auth: ClientAuth) -> Tokens {
     let url = "https://auth.test/token?tenant=1".parse().unwrap();
-    let endpoint = TokenEndpoint { url, scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(), client_auth };
+    let endpoint = TokenEndpoint {
+        url,
+        scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(),
+        client_auth,
+        audience: None,
+    };
     Tokens::new("client", endpoint, Arc::default())
 }
 
@@ -22,16 +29,16 @@ fn body_of(request: &reqwest::Request) -> &str {
 
 #[test]
 fn a_client_is_named_in_the_header_or_in_the_body() {
-    let client = Client::read("the id:s/ecret").unwrap();
+    let client = Form::Client(Client::read("the id:s/ecret").unwrap());
     let agent = HeaderValue::from_static("damper");
-    let request = tokens(&["read", "write:all"], ClientAuth::Basic).build_request(&client, agent.clone());
+    let request = tokens(&["read", "write:all"], ClientAuth::Basic).build_request(&client, agent.clone(), NOW).unwrap();
     assert_eq!((request.method(), request.url().as_str()), (&Method::POST, "https://auth.test/token?tenant=1"));
     assert_eq!(body_of(&request), "grant_type=client_credentials&scope=read+write%3Aall");
     // the+id:s%2Fecret
     assert_eq!(request.headers()["authorization"], "Basic dGhlK2lkOnMlMkZlY3JldA==");
     assert_eq!(request.headers()["content-type"], "application/x-www-form-urlencoded");
     assert!(!format!("{request:?}").contains("dGhl"));
-    let request = tokens(&[], ClientAuth::Body).build_request(&client, agent);
+    let request = tokens(&[], ClientAuth::Body).build_request(&client, agent, NOW).unwrap();
     assert_eq!(body_of(&request), "grant_type=client_credentials&client_id=the+id&client_secret=s%2Fecret");
     assert!(!request.headers().contains_key("authorization"));
 }
@@ -84,6 +91,7 @@ fn each_answer_is_the_right_failure() {
         (400, invalid_client, Unauthorized, true),
         (401, "no", Unauthorized, true),
         (403, "{}", Unauthorized, true),
+        (400, r#"{"error": "invalid_grant"}"#, Unauthorized, true),
         (400, r#"{"error": "invalid_scope"}"#, Unauthorized, false),
         (404, "<html>", Unauthorized, false),
         (429, "", Throttled, false),

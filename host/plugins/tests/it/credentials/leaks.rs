@@ -111,7 +111,7 @@ async fn start_setup() -> LeakSetup {
     let hosts = || vec![origin.clone()];
     let tokens = |path: &str| {
         let url = format!("{origin}{path}?for={TOKEN}").parse().unwrap();
-        Some(TokenEndpoint { url, scopes: Vec::new(), client_auth: ClientAuth::Body })
+        Some(TokenEndpoint { url, scopes: Vec::new(), client_auth: ClientAuth::Body, audience: None })
     };
     let client_binding = |path| SecretBinding { tokens: tokens(path), ..SecretBinding::constant(CLIENT, hosts()) };
     let mtls = SecretBinding::constant(client.pem.clone(), vec![origin.replace("http:", "https:")]);

@@ -61,7 +61,8 @@ impl TokenApi {
 
     fn binding(&self, binding: SecretBinding) -> SecretBinding {
         let url = format!("{}/token", self.origin).parse().unwrap();
-        let tokens = TokenEndpoint { url, scopes: vec!["read".to_owned()], client_auth: ClientAuth::Basic };
+        let tokens =
+            TokenEndpoint { url, scopes: vec!["read".to_owned()], client_auth: ClientAuth::Basic, audience: None };
         SecretBinding { tokens: Some(tokens), ..binding }
     }
 
@@ -280,7 +281,12 @@ async fn the_endpoint_is_within_the_egress_policy() {
     let token_api = Server::start(move |_| redirect(307, &location)).await;
     let origin = token_api.origin("api.test");
     let plugin = |url: &str| {
-        let tokens = TokenEndpoint { url: url.parse().unwrap(), scopes: Vec::new(), client_auth: ClientAuth::Body };
+        let tokens = TokenEndpoint {
+            url: url.parse().unwrap(),
+            scopes: Vec::new(),
+            client_auth: ClientAuth::Body,
+            audience: None,
+        };
         let secret = SecretBinding::constant("the-id:hunter2", vec![origin.clone()]);
         let binding = SecretBinding { tokens: Some(tokens), ..secret };
         let setup = Setup::new(&[&origin, &elsewhere.origin("other.test")]);
