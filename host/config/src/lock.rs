@@ -11,8 +11,9 @@ mod file;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use damper_core::manifest::{CredentialKind, Manifest};
 use damper_plugins::component_file::ComponentFile;
-use damper_plugins::grants::Grants;
+use damper_plugins::grants::{Grants, Origin};
 use damper_plugins::settings::{HostGrant, ProviderSettings};
 use serde::{Deserialize, Serialize};
 
@@ -49,6 +50,9 @@ pub struct Pin {
     /// The hosts that receive each of its credentials.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     credentials: BTreeMap<String, BTreeSet<String>>,
+    /// The host from which the tokens of each credential are fetched, whether or not a secret is bound to it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    token_hosts: BTreeMap<String, String>,
 }
 
 /// A provider as it is to be used now.
@@ -61,6 +65,8 @@ pub struct Candidate {
     has_manifest_hosts: bool,
     /// The credentials whose hosts the operator has listed.
     listed_credentials: BTreeSet<String>,
+    /// The credentials whose token endpoint the operator has named.
+    named_endpoints: BTreeSet<String>,
 }
 
 /// The requests of a provider beyond its pin.
@@ -69,6 +75,8 @@ pub struct Growth {
     hosts: Vec<String>,
     /// Credentials, each with the hosts that would receive it.
     credentials: Vec<(String, Vec<String>)>,
+    /// Credentials, each with the host that would receive its secret for a token.
+    token_hosts: Vec<(String, String)>,
 }
 
 /// The verdict on a provider before its use.
@@ -142,12 +150,20 @@ impl Candidate {
         let provider = file.manifest.name.clone();
         let said = config.provider(&provider).unwrap_or(&nothing);
         let listed = said.credentials.iter().filter(|(_, settings)| settings.hosts.is_some());
+        let named = said.credentials.iter().filter(|(_, settings)| settings.token_url.is_some());
         let receivers = grants.secrets.iter().map(|(name, secret)| (name.clone(), alike(&secret.hosts)));
+        let pin = Pin {
+            component: file.digest.clone(),
+            hosts: alike(&grants.hosts),
+            credentials: receivers.collect(),
+            token_hosts: token_hosts(&file.manifest, grants),
+        };
         Self {
             provider,
-            pin: Pin { component: file.digest.clone(), hosts: alike(&grants.hosts), credentials: receivers.collect() },
+            pin,
             has_manifest_hosts: said.hosts == Some(HostGrant::Manifest),
             listed_credentials: listed.map(|(name, _)| name.clone()).collect(),
+            named_endpoints: named.map(|(name, _)| name.clone()).collect(),
         }
     }
 
@@ -161,11 +177,26 @@ impl Candidate {
         let receivers = self.pin.credentials.iter().filter(|(name, _)| !self.listed_credentials.contains(*name));
         let more = receivers
             .map(|(name, hosts)| (name.clone(), beyond(hosts, pinned.credentials.get(name).unwrap_or(&pinned.hosts))));
+        let endpoints = self.pin.token_hosts.iter().filter(|(name, _)| !self.named_endpoints.contains(*name));
+        let endpoints = endpoints.filter(|(name, host)| pinned.token_hosts.get(*name) != Some(*host));
         Growth {
             hosts: beyond(&self.pin.hosts, &pinned.hosts),
             credentials: more.filter(|(_, hosts): &(_, Vec<_>)| !hosts.is_empty()).collect(),
+            token_hosts: endpoints.map(|(name, host)| (name.clone(), host.clone())).collect(),
         }
     }
+}
+
+/// The hosts of the token endpoints: of those that are bound, else of the manifest's.
+fn token_hosts(manifest: &Manifest, grants: &Grants) -> BTreeMap<String, String> {
+    let host = |(name, kind): (&String, &CredentialKind)| {
+        let bound = grants.secrets.get(name).and_then(|secret| secret.tokens.as_ref());
+        let asked = || kind.token_settings()?.token_url.as_ref()?.parse().ok();
+        let url = bound.map(|endpoint| endpoint.url.clone()).or_else(asked)?;
+        let host = alike(&[Origin::of(&url)?.to_string()]).pop_first()?;
+        Some((name.clone(), host))
+    };
+    manifest.credentials.iter().filter_map(host).collect()
 }
 
 /// Hosts in one spelling: a name alone stands for https on port 443.
@@ -175,7 +206,7 @@ fn alike(hosts: &[String]) -> BTreeSet<String> {
 
 impl Growth {
     fn is_empty(&self) -> bool {
-        self.hosts.is_empty() && self.credentials.is_empty()
+        self.hosts.is_empty() && self.credentials.is_empty() && self.token_hosts.is_empty()
     }
 }
 
@@ -188,6 +219,9 @@ impl fmt::Display for Growth {
         }
         for (name, hosts) in &self.credentials {
             parts.push(format!("the credential {name:?} for {}", hosts.join(", ")));
+        }
+        for (name, host) in &self.token_hosts {
+            parts.push(format!("tokens of the credential {name:?} from {host}"));
         }
         f.write_str(&parts.join("; "))
     }

@@ -14,7 +14,9 @@ mod tables;
 mod tighten;
 
 pub use error::{ManifestError, Position};
-pub use tables::{CredentialKind, Egress, Limits, MAX_MANIFEST_BYTES, Manifest, OnLeaseExpiry, Pace, Retry};
+pub use tables::{
+    ClientAuth, CredentialKind, Egress, Limits, MAX_MANIFEST_BYTES, Manifest, OnLeaseExpiry, Pace, Retry, TokenSettings,
+};
 pub use tighten::{LimitsTightening, PaceTightening, RetryTightening, Tightening, WindowTightening};
 
 impl Manifest {

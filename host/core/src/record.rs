@@ -30,12 +30,21 @@ pub struct Failure {
     pub status: Option<u16>,
     /// What the next call of the item gets back; only of [`FailureKind::NotReady`].
     pub resume: Bytes,
+    /// Whether a token endpoint failed, rather than the API: the failure says nothing of the API's load or of the item.
+    pub is_of_token_endpoint: bool,
 }
 
 impl Failure {
     /// A failure of this kind, with neither a status nor a time to wait.
     pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), retry_after: None, status: None, resume: Bytes::new() }
+        Self {
+            kind,
+            message: message.into(),
+            retry_after: None,
+            status: None,
+            resume: Bytes::new(),
+            is_of_token_endpoint: false,
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! A secret is read when it is first needed ([`cached_secret`]), takes the form that its kind needs ([`form`]), and
 //! from then on is known to the scrubber in every spelling. `http_client` sends the requests.
 
+mod assertion;
 mod cached_secret;
 mod certificate;
 mod client;
@@ -123,14 +124,12 @@ impl BoundCredential {
         let receivers = hosts.iter().map(origin).collect::<Result<Vec<_>, _>>();
         let receivers = receivers.map_err(|source| CredentialError::BadHost { name: name.to_owned(), source })?;
         let wrong = |problem: String| CredentialError::BadUse { name: name.to_owned(), problem };
-        let tokens = match (kind, &binding.tokens) {
-            (CredentialKind::Oauth2ClientCredentials, None) => {
-                return Err(wrong("needs a token endpoint, because its kind is oauth2-client-credentials".to_owned()));
+        let tokens = match (kind.token_settings(), &binding.tokens) {
+            (Some(_), None) => {
+                return Err(wrong(format!("needs a token endpoint, because its kind is {}", kind.name())));
             }
-            (CredentialKind::Oauth2ClientCredentials, Some(endpoint)) => {
-                Some(Tokens::new(name, endpoint.clone(), Arc::clone(scrubber)))
-            }
-            _ => None,
+            (Some(_), Some(endpoint)) => Some(Tokens::new(name, endpoint.clone(), Arc::clone(scrubber))),
+            (None, _) => None,
         };
         if *kind == CredentialKind::Mtls {
             check_certificate_use(binding, &receivers, proxy).map_err(wrong)?;

@@ -4,11 +4,14 @@
 
 mod address;
 pub(crate) mod headers;
+mod parameter;
 mod policy;
 pub(crate) mod redirect;
 mod resolver;
 mod target_url;
 
+pub use parameter::remove_parameter;
+pub(crate) use parameter::set_parameter;
 pub(crate) use policy::{EgressPolicy, Route};
 pub(crate) use resolver::{FilteringResolver, Reach, RefusedAddress};
 pub use resolver::{Resolver, SystemResolver};

@@ -66,7 +66,7 @@ mod test_environment;
 pub use call::{Level, LogLine, Source, Usage};
 pub use capture::{RecordedExchange, RecordedResponse, RequestTrace, is_private_header};
 pub use credentials::CredentialError;
-pub use egress::{Resolver, SystemResolver};
+pub use egress::{Resolver, SystemResolver, remove_parameter};
 #[cfg(feature = "compile")]
 pub use engine::compiler;
 pub use engine::{Cache, CacheKey, CacheKeyError, CrashMarks, ExecutionMarks, MarkedComponent, has_pagemap_scan};

@@ -6,5 +6,6 @@ mod spellings;
 mod text;
 
 pub(crate) use scrubber::{Scrubber, TooManySecrets};
+pub(crate) use spellings::query_value;
 pub use spellings::spellings;
 pub(crate) use text::{cut, echo};

@@ -18,7 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
-pub(crate) use authority::{Authority, AuthorityError, client_certificate};
+pub(crate) use authority::{Authority, AuthorityError, assertion_key, client_certificate};
 pub(crate) use received::ReceivedRequest;
 use received::{Connection, Target};
 use wire::After;

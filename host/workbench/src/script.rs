@@ -117,9 +117,10 @@ impl Responder for Script {
             return answer;
         }
         self.seen += 1;
-        let found = self.due().find(|(_, exchange)| fits(&exchange.request, &request));
+        let (sent, request) = (self.secrets.without_parameters(&request), request);
+        let found = self.due().find(|(_, exchange)| fits(&exchange.request, &sent));
         let Some((index, exchange)) = found else {
-            self.record_unforeseen(&request);
+            self.record_unforeseen(&sent);
             return Answer::of(NOT_FORESEEN);
         };
         let (answer, wanted) = (exchange.answer.clone(), exchange.request.credentials.clone());

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use damper_core::manifest::{CredentialKind, Manifest};
-use damper_plugins::grants::{ClientAuth, SecretBinding, TokenEndpoint};
-use damper_plugins::spellings;
+use damper_core::manifest::{CredentialKind, Manifest, TokenSettings};
+use damper_plugins::grants::{SecretBinding, TokenEndpoint};
+use damper_plugins::{remove_parameter, spellings};
 use serde_json::json;
 use url::Url;
 
 use crate::case::Answer;
-use crate::network::{AuthorityError, ReceivedRequest, client_certificate};
+use crate::network::{AuthorityError, ReceivedRequest, assertion_key, client_certificate};
 
 /// The value of a credential of kind `basic`.
 pub(crate) const BASIC: &str = "case-user:case-password";
@@ -43,14 +43,15 @@ impl CaseSecrets {
         for (name, kind) in &manifest.credentials {
             // Long enough and strange enough to be in no answer by chance.
             let strange = |what: &str| format!("case-{what}-{name}-Zq7/+x9");
-            let is_client = *kind == CredentialKind::Oauth2ClientCredentials;
+            let has_tokens = kind.token_settings().is_some();
             let secret = match kind {
                 CredentialKind::Basic => BASIC.to_owned(),
                 CredentialKind::Mtls => client_certificate(name)?,
-                CredentialKind::Oauth2ClientCredentials => format!("case-client:{}", strange("secret")),
+                CredentialKind::JwtBearer(_) => assertion_key(name)?,
+                CredentialKind::Oauth2ClientCredentials(_) => format!("case-client:{}", strange("secret")),
                 _ => strange("secret"),
             };
-            let token = is_client.then(|| strange("token"));
+            let token = has_tokens.then(|| strange("token"));
             by_name.insert(name.clone(), CaseSecret { kind: kind.clone(), secret, token });
         }
         Ok(Self { by_name })
@@ -59,7 +60,7 @@ impl CaseSecrets {
     /// The bindings, for these hosts and origins.
     pub(crate) fn bindings(&self, hosts: &[String]) -> BTreeMap<String, SecretBinding> {
         let bindings = self.by_name.iter().map(|(name, bound)| {
-            let tokens = bound.token.as_ref().and_then(|_| token_endpoint(name));
+            let tokens = bound.kind.token_settings().and_then(|settings| token_endpoint(name, settings));
             (name.clone(), SecretBinding { tokens, ..SecretBinding::constant(bound.secret.clone(), hosts.to_vec()) })
         });
         bindings.collect()
@@ -107,6 +108,15 @@ impl CaseSecrets {
         })
     }
 
+    /// The request as the provider made it: without the parameters that the host adds to its URL.
+    pub(crate) fn without_parameters(&self, request: &ReceivedRequest) -> ReceivedRequest {
+        let mut request = request.clone();
+        for (name, value) in self.by_name.values().filter_map(CaseSecret::parameter) {
+            remove_parameter(&mut request.url, name, &value);
+        }
+        request
+    }
+
     /// Whether a request carries any secret.
     pub(crate) fn carries_secret(&self, request: &ReceivedRequest) -> bool {
         self.by_name.values().any(|bound| bound.is_carried(request))
@@ -119,15 +129,25 @@ impl CaseSecret {
         [Some(&self.secret), self.token.as_ref()].into_iter().flatten().map(String::as_str)
     }
 
+    /// The parameter of a URL in which the host puts it, with its value as it is in a URL.
+    fn parameter(&self) -> Option<(&str, String)> {
+        let CredentialKind::Query { parameter } = &self.kind else { return None };
+        Some((parameter, url::form_urlencoded::byte_serialize(self.secret.as_bytes()).collect()))
+    }
+
     /// Whether a request has the credential in the place where the host puts it.
     fn is_applied(&self, request: &ReceivedRequest) -> bool {
         let Self { kind, secret, token } = self;
         let has = |header: &str, expected: String| request.header(header).is_some_and(|value| value == expected);
         match kind {
             CredentialKind::Header { header, prefix } => has(&header.to_ascii_lowercase(), format!("{prefix}{secret}")),
+            CredentialKind::Query { .. } => {
+                let mut url = request.url.clone();
+                self.parameter().is_some_and(|(name, value)| remove_parameter(&mut url, name, &value))
+            }
             CredentialKind::Basic => has("authorization", format!("Basic {}", STANDARD.encode(secret))),
             CredentialKind::Bearer => has("authorization", format!("Bearer {secret}")),
-            CredentialKind::Oauth2ClientCredentials => {
+            CredentialKind::Oauth2ClientCredentials(_) | CredentialKind::JwtBearer(_) => {
                 token.as_ref().is_some_and(|token| has("authorization", format!("Bearer {token}")))
             }
             // A signature shows nothing of its key.
@@ -153,10 +173,12 @@ pub(crate) fn is_token_endpoint(url: &Url) -> bool {
     url.host_str() == Some(TOKENS)
 }
 
-fn token_endpoint(credential: &str) -> Option<TokenEndpoint> {
+/// The run's own endpoint, which is asked as the manifest says.
+fn token_endpoint(credential: &str, settings: &TokenSettings) -> Option<TokenEndpoint> {
     // A credential's name is a word.
     let url = Url::parse(&format!("https://{TOKENS}/{credential}")).ok()?;
-    Some(TokenEndpoint { url, scopes: Vec::new(), client_auth: ClientAuth::Basic })
+    let TokenSettings { scopes, client_auth, audience, .. } = settings.clone();
+    Some(TokenEndpoint { url, scopes, client_auth, audience })
 }
 
 fn carries(request: &ReceivedRequest, secret: &str) -> bool {
@@ -184,6 +206,7 @@ mod tests {
         [credentials]
         email = { kind = "header", header = "X-Email" }
         key = { kind = "header", header = "X-Key" }
+        url = { kind = "query", parameter = "api_key" }
     "#;
 
     fn problem(carried: &[&str], wanted: &[&str]) -> Option<String> {
@@ -198,6 +221,26 @@ mod tests {
         };
         let wanted: Vec<String> = wanted.iter().map(ToString::to_string).collect();
         secrets.problem(&request, &wanted)
+    }
+
+    #[test]
+    fn a_key_in_the_query_is_no_part_of_the_url_that_a_case_names() {
+        let secrets = CaseSecrets::new(&Manifest::parse(MANIFEST).unwrap()).unwrap();
+        let request = |url: &str| ReceivedRequest {
+            method: "GET".to_owned(),
+            url: url.parse().unwrap(),
+            headers: Vec::new(),
+            body: Vec::new(),
+            certificate: None,
+        };
+        let wanted = ["url".to_owned()];
+        let sent = request("https://api.test/a?q=1&api_key=case-secret-url-Zq7%2F%2Bx9");
+        assert_eq!(secrets.problem(&sent, &wanted), None);
+        assert!(secrets.problem(&sent, &[]).unwrap().contains("carries \"url\""));
+        assert_eq!(secrets.without_parameters(&sent), request("https://api.test/a?q=1"));
+        let without = request("https://api.test/a?q=1&api_key=other");
+        assert!(secrets.problem(&without, &wanted).unwrap().contains("\"url\", and it does not"));
+        assert_eq!(secrets.without_parameters(&without), without);
     }
 
     #[test]

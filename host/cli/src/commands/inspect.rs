@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use damper_core::manifest::Manifest;
+use damper_core::manifest::{CredentialKind, Manifest};
 use damper_plugins::compiler::{self, CompileCost};
 use damper_plugins::component_file::ComponentFile;
 use damper_workbench::contract::{ContractComparison, ContractError};
@@ -70,6 +70,21 @@ enum CompilingShown {
 struct CredentialShown {
     name: String,
     kind: &'static str,
+    /// The token endpoint that the manifest names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_url: Option<String>,
+}
+
+impl CredentialShown {
+    fn of(name: &str, kind: &CredentialKind) -> Self {
+        let token_url = kind.token_settings().and_then(|tokens| tokens.token_url.clone());
+        Self { name: name.to_owned(), kind: kind.name(), token_url }
+    }
+
+    fn as_text(&self) -> String {
+        let tokens = self.token_url.as_ref().map(|url| format!(", tokens from {url}")).unwrap_or_default();
+        format!("{} ({}{tokens})", self.name, self.kind)
+    }
 }
 
 #[derive(Serialize)]
@@ -194,11 +209,7 @@ impl Inspected {
                 backoff_ms: manifest.retry.backoff.as_millis(),
                 max_item_age_ms: manifest.retry.max_item_age.as_millis(),
             },
-            credentials: manifest
-                .credentials
-                .iter()
-                .map(|(name, kind)| CredentialShown { name: name.clone(), kind: kind.name() })
-                .collect(),
+            credentials: manifest.credentials.iter().map(|(name, kind)| CredentialShown::of(name, kind)).collect(),
             config: manifest.config.into_iter().map(|(key, default)| Setting { key, default }).collect(),
             name: manifest.name,
             version: manifest.version,
@@ -213,7 +224,7 @@ impl Inspected {
         let rate = |rate: f64| format!(", {rate} a second");
         let quota = |quota: u64| format!(", {quota} a day");
         let limits = &self.limits;
-        let credentials: Vec<String> = self.credentials.iter().map(|it| format!("{} ({})", it.name, it.kind)).collect();
+        let credentials: Vec<String> = self.credentials.iter().map(CredentialShown::as_text).collect();
         let config: Vec<String> = self
             .config
             .iter()

@@ -1,3 +1,5 @@
+use damper_plugins::grants::{ClientAuth, SecretBinding, TokenEndpoint};
+
 use super::*;
 
 fn set(hosts: &[&str]) -> BTreeSet<String> {
@@ -6,7 +8,7 @@ fn set(hosts: &[&str]) -> BTreeSet<String> {
 
 fn pin(component: &str, hosts: &[&str], key: Option<&[&str]>) -> Pin {
     let credentials = key.map(|hosts| ("key".to_owned(), set(hosts))).into_iter().collect();
-    Pin { component: component.to_owned(), hosts: set(hosts), credentials }
+    Pin { component: component.to_owned(), hosts: set(hosts), credentials, token_hosts: BTreeMap::new() }
 }
 
 /// A provider without credentials.
@@ -16,7 +18,19 @@ pub(super) fn candidate_of(provider: &str, hosts: &[&str]) -> Candidate {
 
 /// With `hosts = "manifest"`.
 fn candidate(pin: Pin) -> Candidate {
-    Candidate { provider: "demo".into(), pin, has_manifest_hosts: true, listed_credentials: BTreeSet::new() }
+    Candidate {
+        provider: "demo".into(),
+        pin,
+        has_manifest_hosts: true,
+        listed_credentials: BTreeSet::new(),
+        named_endpoints: BTreeSet::new(),
+    }
+}
+
+/// A provider whose credential gets its tokens from this host.
+fn with_token_host(component: &str, host: &str) -> Pin {
+    let token_hosts = [("key".to_owned(), host.to_owned())].into();
+    Pin { token_hosts, ..pin(component, &["a.test"], Some(&["a.test"])) }
 }
 
 fn lock(pin: Pin) -> Lock {
@@ -76,6 +90,40 @@ fn a_credential_that_was_bound_since_goes_to_pinned_hosts_only() {
 }
 
 #[test]
+fn a_new_build_that_moves_the_token_endpoint_needs_the_operators_word() {
+    let pinned = lock(with_token_host("sha256:1", "auth.test"));
+    assert_eq!(pinned.judge(&candidate(with_token_host("sha256:2", "auth.test"))), Verdict::Changed);
+    let moved = candidate(with_token_host("sha256:2", "evil.test"));
+    assert_eq!(growth(pinned.judge(&moved)), "tokens of the credential \"key\" from evil.test");
+    // Pinned before manifests could name an endpoint, or by a build that named none.
+    let before = lock(pin("sha256:1", &["a.test"], Some(&["a.test"])));
+    let named = candidate(with_token_host("sha256:2", "auth.test"));
+    assert_eq!(growth(before.judge(&named)), "tokens of the credential \"key\" from auth.test");
+    for approved in [
+        Candidate { named_endpoints: set(&["key"]), ..moved.clone() },
+        Candidate { has_manifest_hosts: false, ..moved },
+    ] {
+        assert_eq!(pinned.judge(&approved), Verdict::Changed);
+    }
+}
+
+#[test]
+fn an_endpoint_is_pinned_whether_or_not_a_secret_is_bound() {
+    let manifest = "name = \"x\"\nversion = \"0.1.0\"\negress.hosts = [\"a.test\"]\n\
+        [credentials]\nkey = { kind = \"oauth2-client-credentials\", token_url = \"https://auth.test/token\" }\n\
+        open = { kind = \"oauth2-client-credentials\" }\nother = { kind = \"bearer\" }\n";
+    let manifest = Manifest::parse(manifest).unwrap();
+    let mut grants = Grants::default();
+    let host = |grants: &Grants| token_hosts(&manifest, grants);
+    assert_eq!(host(&grants), [("key".to_owned(), "auth.test".to_owned())].into());
+    let url = "http://127.0.0.1:8085/token".parse().unwrap();
+    let tokens = TokenEndpoint { url, scopes: Vec::new(), client_auth: ClientAuth::Basic, audience: None };
+    let binding = SecretBinding { tokens: Some(tokens), ..SecretBinding::constant("id:s", Vec::new()) };
+    grants.secrets.insert("key".to_owned(), binding);
+    assert_eq!(host(&grants), [("key".to_owned(), "http://127.0.0.1:8085".to_owned())].into());
+}
+
+#[test]
 fn what_the_operator_lists_is_never_refused() {
     let lock = lock(pin("sha256:1", &["a.test"], Some(&["a.test"])));
     let listed = Candidate {
@@ -94,6 +142,7 @@ fn what_the_operator_lists_is_never_refused() {
 fn a_lock_is_read_as_it_was_written_and_has_one_text() {
     let mut lock = lock(pin("sha256:1", &["b.test", "a.test"], Some(&["a.test"])));
     lock.providers.insert("bare".into(), pin("sha256:2", &[], None));
+    lock.providers.insert("tokens".into(), with_token_host("sha256:3", "auth.test"));
     let text = lock.text().unwrap();
     assert_eq!(Lock::parse(&text).unwrap(), lock);
     insta::assert_snapshot!(text);

@@ -1,5 +1,6 @@
 //! From the shape to the manifest: every value against what is allowed, with the defaults.
 
+pub(super) mod credentials;
 pub(super) mod names;
 
 use std::num::NonZeroU32;
@@ -51,7 +52,7 @@ pub(super) fn manifest(raw: RawManifest) -> Result<Manifest, ManifestError> {
         pace: raw_pace(&raw.pace)?,
         retry: retry(&raw.retry)?,
         window: window(&raw.window)?,
-        credentials: names::credentials(raw.credentials)?,
+        credentials: credentials::credentials(raw.credentials)?,
         config: names::config(raw.config)?,
     })
 }

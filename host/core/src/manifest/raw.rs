@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::tables::OnLeaseExpiry;
+use super::tables::{ClientAuth, OnLeaseExpiry};
 use super::units::Word;
 
 #[derive(Deserialize)]
@@ -82,16 +82,39 @@ pub(super) struct RawCredential {
     pub(super) kind: Kind,
     pub(super) header: Option<String>,
     pub(super) prefix: Option<String>,
+    pub(super) parameter: Option<String>,
+    pub(super) token_url: Option<String>,
+    pub(super) scopes: Option<Vec<String>>,
+    pub(super) client_auth: Option<ClientAuth>,
+    pub(super) audience: Option<String>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Kind {
     Header,
+    Query,
     Basic,
     Bearer,
     #[serde(rename = "oauth2-client-credentials")]
     Oauth2ClientCredentials,
+    JwtBearer,
     Hmac,
     Mtls,
+}
+
+impl Kind {
+    /// Its name in a manifest.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Header => "header",
+            Self::Query => "query",
+            Self::Basic => "basic",
+            Self::Bearer => "bearer",
+            Self::Oauth2ClientCredentials => "oauth2-client-credentials",
+            Self::JwtBearer => "jwt-bearer",
+            Self::Hmac => "hmac",
+            Self::Mtls => "mtls",
+        }
+    }
 }

@@ -8,7 +8,8 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::check;
-use super::check::names::{MAX_DESCRIPTION_BYTES, MAX_ENTRIES, MAX_HEADER_BYTES, MAX_NAME_BYTES};
+use super::check::credentials::{MAX_HEADER_BYTES, MAX_SCOPE_BYTES, MAX_TOKEN_URL_BYTES};
+use super::check::names::{MAX_DESCRIPTION_BYTES, MAX_ENTRIES, MAX_NAME_BYTES};
 use super::units::{show_bytes, show_duration};
 
 /// One key of a `provider.toml`.
@@ -231,13 +232,26 @@ fn window() -> Vec<Key> {
 
 fn credentials() -> Vec<Key> {
     let key = |name, default, meaning| Key::new(("credentials.NAME", name), "text", default, meaning);
+    let tokens = "only for kinds `oauth2-client-credentials` and `jwt-bearer`";
     vec![
         key("kind", Absent::Refused, "how the host applies the secret")
-            .within("`\"header\"`, `\"basic\"`, `\"bearer\"`, `\"oauth2-client-credentials\"`, `\"hmac\"`, `\"mtls\"`"),
+            .within("`\"header\"`, `\"query\"`, `\"basic\"`, `\"bearer\"`, `\"oauth2-client-credentials\"`, `\"jwt-bearer\"`, `\"hmac\"`, `\"mtls\"`"),
         key("header", Absent::Words("required for kind `header`"), "the header that carries the secret")
             .within(format!("a header's name, at most {MAX_HEADER_BYTES} bytes; only for kind `header`")),
         key("prefix", value("\"\""), "the text before the secret, such as `Token `")
             .within(format!("at most {MAX_HEADER_BYTES} printable ASCII characters; only for kind `header`")),
+        key("parameter", Absent::Words("required for kind `query`"), "the URL's parameter that carries the secret")
+            .within(format!("1 to {MAX_HEADER_BYTES} of letters, digits and `-._~`; only for kind `query`")),
+        key("token_url", Absent::Words("the operator names it"), "the API's token endpoint, which the operator grants")
+            .within(format!(
+                "an https URL with a host name, at port 443, at most {MAX_TOKEN_URL_BYTES} bytes; {tokens}"
+            )),
+        Key::new(("credentials.NAME", "scopes"), "list of text", value("[]"), "the scopes of a token")
+            .within(format!("at most {MAX_ENTRIES} scopes of at most {MAX_SCOPE_BYTES} bytes; {tokens}")),
+        key("client_auth", value("\"basic\""), "where the client's id and secret are in a request for a token")
+            .within("`\"basic\"`: in `Authorization`; `\"body\"`: in the body; only for kind `oauth2-client-credentials`"),
+        key("audience", Absent::Words("the token endpoint's URL"), "whom the assertion for a token is for (`aud`)")
+            .within(format!("1 to {MAX_TOKEN_URL_BYTES} printable ASCII characters, no spaces; only for kind `jwt-bearer`")),
     ]
 }
 

@@ -10,6 +10,8 @@ use crate::control::window::Window;
 
 /// The longest `provider.toml`, in bytes.
 pub const MAX_MANIFEST_BYTES: usize = 64 * 1024;
+/// The longest audience, in bytes.
+pub(super) const MAX_AUDIENCE_BYTES: usize = 1_024;
 
 /// A provider's manifest, checked: its author's requirements and limits.
 ///
@@ -135,27 +137,95 @@ pub enum CredentialKind {
         /// The text before the secret in the value, for instance `Token `; may be empty.
         prefix: String,
     },
+    /// The secret in the URL's query.
+    Query {
+        /// The parameter's name, of RFC 3986's unreserved characters.
+        parameter: String,
+    },
     /// User and password in `Authorization: Basic` (RFC 7617).
     Basic,
     /// A token in `Authorization: Bearer` (RFC 6750).
     Bearer,
     /// A token fetched with a client's id and secret (RFC 6749, section 4.4).
-    Oauth2ClientCredentials,
+    Oauth2ClientCredentials(TokenSettings),
+    /// A token fetched with an assertion that the host signs (RFC 7523).
+    JwtBearer(TokenSettings),
     /// A key with which the component has texts signed, and which it never sees.
     Hmac,
     /// A client certificate and its key.
     Mtls,
 }
 
+/// How tokens of an API are fetched, as its author knows it. What the operator writes takes its place.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TokenSettings {
+    /// The token endpoint: https, port 443, a host name. The operator must grant the host. `None`: the operator names
+    /// the endpoint.
+    pub token_url: Option<String>,
+    /// The scopes to ask for, no doubles; none: what the server gives by itself.
+    pub scopes: Vec<String>,
+    /// The place of the client's id and secret in the request.
+    pub client_auth: ClientAuth,
+    /// Whom an assertion is for, in its claim `aud`; `None`: the token endpoint's URL.
+    pub audience: Option<String>,
+}
+
+/// The place of a client's id and secret in a request for a token (RFC 6749, section 2.3.1).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClientAuth {
+    /// In `Authorization: Basic`, both form-encoded first.
+    #[default]
+    Basic,
+    /// In the body, as `client_id` and `client_secret`.
+    Body,
+}
+
+impl TokenSettings {
+    /// Whether a text can name the audience of an assertion: 1 to 1024 printable ASCII characters without spaces.
+    #[must_use]
+    pub fn is_audience(text: &str) -> bool {
+        (1..=MAX_AUDIENCE_BYTES).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+    }
+
+    /// Whether a text is a scope-token of RFC 6749, section 3.3.
+    #[must_use]
+    pub fn is_scope(text: &str) -> bool {
+        !text.is_empty() && text.bytes().all(|byte| matches!(byte, b'!' | b'#'..=b'[' | b']'..=b'~'))
+    }
+}
+
+impl ClientAuth {
+    /// Its name in a manifest and in damper.toml.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Basic => "basic",
+            Self::Body => "body",
+        }
+    }
+}
+
 impl CredentialKind {
+    /// How its tokens are fetched, for a kind that gets tokens.
+    #[must_use]
+    pub fn token_settings(&self) -> Option<&TokenSettings> {
+        match self {
+            Self::Oauth2ClientCredentials(tokens) | Self::JwtBearer(tokens) => Some(tokens),
+            _ => None,
+        }
+    }
+
     /// Its name in a manifest.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
             Self::Header { .. } => "header",
+            Self::Query { .. } => "query",
             Self::Basic => "basic",
             Self::Bearer => "bearer",
-            Self::Oauth2ClientCredentials => "oauth2-client-credentials",
+            Self::Oauth2ClientCredentials(_) => "oauth2-client-credentials",
+            Self::JwtBearer(_) => "jwt-bearer",
             Self::Hmac => "hmac",
             Self::Mtls => "mtls",
         }

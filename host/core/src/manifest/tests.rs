@@ -43,6 +43,9 @@ header = "X-Api-Key"
 prefix = "Token "
 [credentials.login]
 kind = "oauth2-client-credentials"
+token_url = "https://AUTH.gleif.org:443/token?tenant=1"
+scopes = ["read", "https://api.gleif.org/.default"]
+client_auth = "body"
 [config]
 page = 2
 ratio = 1.0
@@ -108,7 +111,13 @@ fn whole_manifest_is_read() {
     assert_eq!((manifest.window.open.len(), manifest.window.closed.len()), (1, 1));
     let header = CredentialKind::Header { header: "X-Api-Key".to_owned(), prefix: "Token ".to_owned() };
     assert_eq!(manifest.credentials["key"], header);
-    assert_eq!(manifest.credentials["login"], CredentialKind::Oauth2ClientCredentials);
+    let tokens = TokenSettings {
+        token_url: Some("https://auth.gleif.org/token?tenant=1".to_owned()),
+        scopes: vec!["read".to_owned(), "https://api.gleif.org/.default".to_owned()],
+        client_auth: ClientAuth::Body,
+        audience: None,
+    };
+    assert_eq!(manifest.credentials["login"], CredentialKind::Oauth2ClientCredentials(tokens));
     let config: Vec<(&str, &str)> = manifest.config.iter().map(|(key, value)| (&**key, &**value)).collect();
     assert_eq!(config, [("account", ""), ("base", "/v1"), ("deep", "true"), ("page", "2"), ("ratio", "1.0")]);
 }
@@ -174,10 +183,44 @@ fn values_that_are_not_allowed_are_shown_with_what_is() {
     }
     insta::assert_snapshot!(error_with("[credentials.key]\nkind = \"header\"\nheader = \"X: a\"\n"), @r#"credentials.key.header is "X: a": it must be the name of an HTTP header: write it as "X-Api-Key" (line 7, column 10)"#);
     insta::assert_snapshot!(error_with("[credentials.key]\nkind = \"basic\"\nheader = \"X-Key\"\n"), @r#"credentials.key.header is "X-Key": only a credential of kind "header" has it; remove it (line 7, column 10)"#);
+    insta::assert_snapshot!(error_with("[credentials.key]\nkind = \"query\"\n"), @r#"credentials.key.parameter is missing: name the parameter, as in parameter = "api_key" (line 5, column 1)"#);
+    insta::assert_snapshot!(error_with("[credentials.key]\nkind = \"query\"\nparameter = \"a&b\"\n"), @r#"credentials.key.parameter is "a&b": it must be 1 to 128 of letters, digits, "-", ".", "_" and "~": write it as "api_key" (line 7, column 13)"#);
     insta::assert_snapshot!(error_with("[credentials.Key]\nkind = \"basic\"\n"), @r#"credentials."Key" is not the name of a credential: write 1 to 64 of a-z, 0-9, "-" and "_" (line 5, column 2)"#);
     insta::assert_snapshot!(error(&LEAST.replace("gleif\"", "Gleif\"")), @r#"name is "Gleif": it must be 1 to 64 of a-z, 0-9 and "-", starting with a letter (line 1, column 8)"#);
     insta::assert_snapshot!(error(&LEAST.replace("0.1.0", "0.1")), @r#"version is "0.1": it must be MAJOR.MINOR.PATCH: write it as "0.1.0" or "0.1.0-rc.1" (line 2, column 11)"#);
     insta::assert_snapshot!(error(&format!("identity = [\"a\", \"a\"]\n{LEAST}")), @r#"identity[1] is "a": it is listed twice; list each param once (line 1, column 18)"#);
+}
+
+#[test]
+fn token_endpoints_and_scopes_are_checked() {
+    let oauth2 = |lines: &str| format!("[credentials.key]\nkind = \"oauth2-client-credentials\"\n{lines}\n");
+    let bare = parse(&format!("{LEAST}{}", oauth2("")));
+    assert_eq!(bare.credentials["key"].token_settings(), Some(&TokenSettings::default()), "as the operator says");
+    for (url, reason) in [
+        ("auth.test/token", "the URL of the token endpoint"),
+        ("/token", "the URL of the token endpoint"),
+        ("http://auth.test/token", "it must be https"),
+        ("https://auth.test:8443/token", "at port 443"),
+        ("https://u:p@auth.test/token", "no user, no password"),
+        ("https://auth.test/token#x", "no fragment"),
+        ("https://127.0.0.1/token", "not an IP address"),
+        ("https://[::1]/token", "not an IP address"),
+        ("https://auth_1.test/token", "a host name of letters"),
+        (&format!("https://auth.test/{}", "x".repeat(1_024)), "at most 1024 bytes"),
+    ] {
+        let error = error_with(&oauth2(&format!("token_url = {url:?}")));
+        assert!(error.starts_with("credentials.key.token_url is ") && error.contains(reason), "{url}: {error}");
+        assert!(error.ends_with("(line 7, column 13)"), "{error}");
+    }
+    insta::assert_snapshot!(error_with(&oauth2("scopes = [\"a\", \"b c\"]")), @r#"credentials.key.scopes[1] is "b c": it must be one scope, without spaces: list each scope by itself (line 7, column 16)"#);
+    insta::assert_snapshot!(error_with(&oauth2("scopes = [\"a\", \"a\"]")), @r#"credentials.key.scopes[1] is "a": it is listed twice; list each scope once (line 7, column 16)"#);
+    insta::assert_snapshot!(error_with(&oauth2("client_auth = \"digest\"")), @"credentials.key.client_auth: unknown variant `digest`, expected `basic` or `body` (line 7, column 15)");
+    insta::assert_snapshot!(error_with(&oauth2("audience = \"a\"")), @r#"credentials.key.audience is "a": only a credential of kind "jwt-bearer" has it; remove it (line 7, column 12)"#);
+    let jwt = |audience: &str| format!("[credentials.key]\nkind = \"jwt-bearer\"\naudience = {audience:?}\n");
+    let settings = parse(&format!("{LEAST}{}", jwt("urn:api"))).credentials["key"].token_settings().cloned().unwrap();
+    assert_eq!(settings.audience.as_deref(), Some("urn:api"));
+    insta::assert_snapshot!(error_with(&jwt("a b")), @r#"credentials.key.audience is "a b": it must be 1 to 1024 printable ASCII characters without spaces (line 7, column 12)"#);
+    insta::assert_snapshot!(error_with("[credentials.key]\nkind = \"bearer\"\nscopes = [\"a\"]\n"), @r#"credentials.key.scopes is ["a"]: only a credential of kind "oauth2-client-credentials" or "jwt-bearer" has it; remove it (line 7, column 10)"#);
 }
 
 #[test]

@@ -291,7 +291,7 @@ async fn on_fetch_failed(
 ) -> AttemptOutcome {
     let attempt = bundle.attempt;
     let retry = &context.manifest().retry;
-    context.note_end(&work.identity, is_api_failure(&failure.kind));
+    context.note_end(&work.identity, is_api_failure(&failure));
     let circumstances = Circumstances {
         attempt,
         failures: past.failures,

@@ -88,6 +88,9 @@ pub(crate) fn judge(failure: &Failure, circumstances: Circumstances<'_>) -> Verd
     let asked = failure.retry_after.unwrap_or_default().min(LONGEST_RETRY_AFTER);
     let wait = backoff(circumstances.retry, circumstances.tries(), circumstances.jitter).max(asked);
     let uncounted = Verdict::Retry { wait, counted: false, quick: false };
+    if failure.is_of_token_endpoint {
+        return judge_token_failure(failure, circumstances, wait);
+    }
     match &failure.kind {
         FailureKind::NotFound => Verdict::GiveUp(Reason::NotFound),
         FailureKind::Rejected => Verdict::GiveUp(Reason::Rejected),
@@ -114,8 +117,17 @@ pub(crate) fn judge(failure: &Failure, circumstances: Circumstances<'_>) -> Verd
 }
 
 /// Whether the API has failed, rather than refused, or answered what is wrong with the item.
-pub(crate) fn is_api_failure(kind: &FailureKind) -> bool {
-    matches!(kind, FailureKind::Unavailable | FailureKind::TimedOut)
+pub(crate) fn is_api_failure(failure: &Failure) -> bool {
+    !failure.is_of_token_endpoint && matches!(failure.kind, FailureKind::Unavailable | FailureKind::TimedOut)
+}
+
+/// There is no token: no item is at fault, and the endpoint's own backoff says when to ask for one again.
+fn judge_token_failure(failure: &Failure, circumstances: Circumstances<'_>, wait: Duration) -> Verdict {
+    let wait = match failure.retry_after {
+        Some(asked) => backoff(circumstances.retry, 0, circumstances.jitter).max(asked.min(LONGEST_RETRY_AFTER)),
+        None => wait,
+    };
+    Verdict::Retry { wait, counted: false, quick: false }
 }
 
 /// The API has failed while other items succeed: it fails now and then, or for this item always. Quick retries tell
@@ -164,6 +176,9 @@ pub(crate) fn outcome_class(failure: &Failure, verdict: Verdict) -> OutcomeClass
 
 /// The outcome of a failure for the limiter; `None` if it has no information on the API's load.
 pub(crate) fn limiter_outcome(failure: &Failure) -> Option<Outcome> {
+    if failure.is_of_token_endpoint {
+        return None;
+    }
     match &failure.kind {
         FailureKind::NotFound
         | FailureKind::Rejected
@@ -381,6 +396,22 @@ mod tests {
         let failure = Failure { retry_after: Some(Duration::MAX), ..Failure::new(FailureKind::Throttled, "") };
         let circumstances = Circumstances { jitter: 0.0, ..circumstances(1, true, &RETRY) };
         assert_eq!(judge(&failure, circumstances), retry(24 * 3600, false));
+    }
+
+    #[test]
+    fn a_failure_of_a_token_endpoint_spends_nothing_and_tells_the_limiter_nothing() {
+        let begin = Circumstances { jitter: 0.0, ..circumstances(3, true, &AT_ONCE) };
+        for kind in [FailureKind::Throttled, FailureKind::Unavailable, FailureKind::TimedOut, FailureKind::Unauthorized]
+        {
+            let failure = Failure { is_of_token_endpoint: true, ..Failure::new(kind.clone(), "no token") };
+            assert_eq!(judge(&failure, begin), retry(4, false), "{kind}");
+            let failure = Failure { retry_after: Some(Duration::from_secs(30)), ..failure };
+            assert_eq!(judge(&failure, begin), retry(30, false), "{kind}");
+            assert_eq!(limiter_outcome(&failure), None, "{kind}");
+            assert!(!is_api_failure(&failure), "{kind}");
+        }
+        let refused = Failure { is_of_token_endpoint: true, ..Failure::new(FailureKind::Unauthorized, "no token") };
+        assert_eq!(outcome_class(&refused, retry(4, false)), OutcomeClass::Unauthorized, "a dead client stops it");
     }
 
     #[test]

@@ -100,6 +100,30 @@ async fn an_outage_sets_no_item_aside() {
     assert_eq!((count(&report, End::Fetched), report.waiting.len()), (3, 0));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_token_endpoint_that_throttles_holds_back_its_own_items_alone() {
+    let begin = Instant::now();
+    let script = move |request: &FetchRequest, _| {
+        let until = Duration::from_secs(60).saturating_sub(begin.elapsed());
+        if request.id.starts_with("token") && !until.is_zero() {
+            let throttled = Failure::new(FailureKind::Throttled, "no token");
+            return Answer::failure(Failure { retry_after: Some(until), is_of_token_endpoint: true, ..throttled });
+        }
+        Answer::record(&request.id).after(Duration::from_millis(20))
+    };
+    let fixture = fixture(script);
+    let ids = [many("token", 3), many("other", 40)].concat();
+    let before = fixture.pipeline.limiter_snapshot();
+    let report = process(&fixture, &ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    assert!(begin.elapsed() < Duration::from_secs(5), "nothing else waits: {:?}", begin.elapsed());
+    assert_eq!((count(&report, End::Fetched), report.waiting.len()), (40, 3));
+    let after = fixture.pipeline.limiter_snapshot();
+    assert!(after.limit >= before.limit && after.gate.is_none(), "{after:?}");
+    tokio::time::sleep(Duration::from_secs(61)).await;
+    let report = process(&fixture, &ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    assert_eq!((count(&report, End::Fetched), report.waiting.len()), (43, 0));
+}
+
 /// A shard as Kinesis' mapping delivers it: in order, from the checkpoint on, in batches of ten.
 struct Shard {
     entries: Vec<Entry>,

@@ -141,6 +141,11 @@ impl GuestCall {
         })
     }
 
+    /// The time until the call's timeout.
+    pub(crate) fn time_left(&self) -> Duration {
+        self.ends_at.saturating_duration_since(Instant::now())
+    }
+
     /// Takes the permit for one request at the API: the fetch's own, or another if one is free.
     pub(crate) fn start_request(self: &Arc<Self>) -> Option<RequestSlot> {
         let own = std::mem::take(&mut self.lock_state().is_own_permit_free);

@@ -7,24 +7,33 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use damper_core::manifest::CredentialKind;
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 
+use super::assertion::{self, AssertionKey};
 use super::certificate::{self, ClientCertificate};
 use super::client::Client;
 use super::header_value::header_value;
 use super::secret_spellings::secret_spellings;
 use crate::grants::Secret;
+use crate::redaction::query_value;
 
 /// The longest secret, in bytes: a certificate chain with its key fits.
 const MAX_BYTES: usize = 64 * 1024;
+
+/// The longest secret that is sent in a URL, in bytes.
+const MAX_QUERY_BYTES: usize = 2 * 1024;
 
 /// The form of a secret.
 #[derive(Debug)]
 pub(crate) enum Form {
     /// A header that carries it.
     Header(HeaderName, HeaderValue),
+    /// A parameter of the URL that carries it: its name, and its value as it is in a URL.
+    Parameter(String, Secret),
     /// A key to sign with.
     Key(Secret),
     /// A client, which gets tokens with it.
     Client(Client),
+    /// A key that signs assertions, which gets tokens with them.
+    Assertion(Box<AssertionKey>),
     /// A certificate to show.
     Certificate(Arc<ClientCertificate>),
 }
@@ -45,13 +54,23 @@ impl Form {
                 let name = header.parse().map_err(|_| "has a header name that is not valid")?;
                 sensitive_header(name, &format!("{prefix}{text}"))
             }
+            CredentialKind::Query { .. } if text.len() > MAX_QUERY_BYTES => {
+                Err("is longer than 2 KiB, too long for a URL")
+            }
+            CredentialKind::Query { .. } if text.chars().any(char::is_control) => {
+                Err("holds a control character, which is not allowed in a URL")
+            }
+            CredentialKind::Query { parameter } => {
+                Ok(Self::Parameter(parameter.clone(), Secret::new(query_value(text))))
+            }
             CredentialKind::Basic if !text.contains(':') => Err("is not of the form \"user:password\""),
             CredentialKind::Basic => sensitive_header(AUTHORIZATION, &format!("Basic {}", BASE64.encode(text))),
             CredentialKind::Bearer => sensitive_header(AUTHORIZATION, &format!("Bearer {text}")),
             CredentialKind::Hmac => Ok(Self::Key(secret.clone())),
-            CredentialKind::Oauth2ClientCredentials => Client::read(text)
+            CredentialKind::Oauth2ClientCredentials(_) => Client::read(text)
                 .map(Self::Client)
                 .ok_or("is neither \"client_id:client_secret\" nor a JSON object with these two keys"),
+            CredentialKind::JwtBearer(_) => AssertionKey::read(text).map(|key| Self::Assertion(Box::new(key))),
             CredentialKind::Mtls => {
                 ClientCertificate::read(text, ca).map(|certificate| Self::Certificate(Arc::new(certificate)))
             }
@@ -80,11 +99,12 @@ pub(crate) fn spellings_of(kind: &CredentialKind, secret: &Secret) -> Vec<String
                 spellings.extend(secret_spellings(if password.is_empty() { user } else { password }));
             }
         }
-        CredentialKind::Oauth2ClientCredentials => {
+        CredentialKind::Oauth2ClientCredentials(_) => {
             if let Some(client) = Client::read(text) {
                 spellings.extend(client.spellings());
             }
         }
+        CredentialKind::JwtBearer(_) => spellings.extend(assertion::spellings(text)),
         _ => {}
     }
     spellings
@@ -92,6 +112,8 @@ pub(crate) fn spellings_of(kind: &CredentialKind, secret: &Secret) -> Vec<String
 
 #[cfg(test)]
 mod tests {
+    use damper_core::manifest::TokenSettings;
+
     use super::*;
 
     fn spellings_in(kind: &CredentialKind, secret: &str) -> Vec<String> {
@@ -118,7 +140,7 @@ mod tests {
     #[test]
     fn a_clients_secret_is_known_by_itself() {
         for text in ["the id:the/secret", r#"{"client_id": "the id", "client_secret": "the/secret"}"#] {
-            let spellings = spellings_in(&CredentialKind::Oauth2ClientCredentials, text);
+            let spellings = spellings_in(&CredentialKind::Oauth2ClientCredentials(TokenSettings::default()), text);
             let basic = BASE64.encode("the+id:the%2Fsecret");
             for expected in [text, "the/secret", "the%2Fsecret", &basic] {
                 assert!(spellings.iter().any(|spelling| spelling == expected), "{expected}: {spellings:?}");

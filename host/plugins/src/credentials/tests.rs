@@ -11,6 +11,7 @@ const MANIFEST: &str = r#"
     hosts = ["api.test"]
     [credentials]
     key = { kind = "header", header = "X-Key", prefix = "K " }
+    url = { kind = "query", parameter = "api_key" }
     login = { kind = "basic" }
     token = { kind = "bearer" }
     signing = { kind = "hmac" }
@@ -79,6 +80,8 @@ fn what_cannot_work_is_refused_at_once() {
     assert!(problem(&[("nope", "x", &[])]).contains("not a credential of the provider"));
     assert!(problem(&[("login", "no-colon", &[])]).contains("user:password"));
     assert!(problem(&[("key", "a\nb", &[])]).contains("control character"));
+    assert!(problem(&[("url", "a\nb", &[])]).contains("control character"));
+    assert!(problem(&[("url", &"x".repeat(3_000), &[])]).contains("longer than 2 KiB"));
     assert!(problem(&[("token", "", &[])]).contains("is empty"));
     assert!(problem(&[("token", &"x".repeat(70_000), &[])]).contains("longer than 64 KiB"));
     assert!(problem(&[("token", "t", &["https://a.test/path"])]).contains("not an origin"));

@@ -1,5 +1,5 @@
-//! Tokens that a client gets with its id and secret (RFC 6749, section 4.4): the request, the meaning of the response,
-//! and the lifetime of a token. Decisions only; `http_client::tokens` sends the requests.
+//! Tokens that a client gets with its id and secret (RFC 6749, section 4.4) or with an assertion (RFC 7523): the request,
+//! the meaning of the response, and the lifetime of a token. Decisions only; `http_client::tokens` sends the requests.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -8,12 +8,13 @@ use std::time::Duration;
 use damper_core::record::{Failure, FailureKind};
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 use http::{Method, StatusCode};
+use jiff::Timestamp;
 use serde::Deserialize;
 use tokio::time::Instant;
 use url::form_urlencoded::Serializer;
 
 use super::cached_secret::{MIN_RENEWAL, RenewalLimit};
-use super::client::Client;
+use super::form::Form;
 use super::header_value::header_value;
 use super::secret_spellings::secret_spellings;
 use super::single_flight::SingleFlight;
@@ -30,8 +31,15 @@ const MAX_LIFETIME: Duration = Duration::from_hours(24 * 365);
 const EARLY: Duration = Duration::from_secs(30);
 /// The backoff after an early replacement has failed; the token is used until it expires.
 const EARLY_RETRY: Duration = Duration::from_secs(30);
+/// The backoff after the first failure of an endpoint that asks for none. It doubles with each failure in a row.
+const FIRST_BACKOFF: Duration = Duration::from_secs(1);
+/// The longest backoff that the endpoint did not ask for.
+const LONGEST_BACKOFF: Duration = Duration::from_mins(1);
 /// The longest Retry-After of a token endpoint that is obeyed.
 const MAX_RETRY_AFTER: Duration = Duration::from_hours(24);
+
+/// The grant type of a request with an assertion (RFC 7523, section 2.1).
+const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 
 /// One credential's tokens.
 #[derive(Debug)]
@@ -49,8 +57,10 @@ pub(crate) struct Tokens {
 struct TokenBackoff {
     /// No early replacement is tried before.
     early_not_before: Option<Instant>,
-    /// The endpoint's last refusal, and the time before which it is not asked again.
+    /// The endpoint's last failure, and the time before which it is not asked again.
     refusal: Option<(Instant, TokenFailure)>,
+    /// The number of its failures in a row.
+    failures: u32,
 }
 
 /// A token.
@@ -67,7 +77,7 @@ pub(crate) struct TokenFailure {
     pub(crate) failure: Failure,
     /// Whether the server does not accept the client: its secret may have changed.
     pub(crate) is_client_refused: bool,
-    /// The time for which the server is not asked again.
+    /// The shortest time for which the server is not asked again; none if it was not the server that failed.
     pub(crate) backoff_for: Option<Duration>,
 }
 
@@ -116,49 +126,79 @@ impl Tokens {
 
     /// An early replacement has failed.
     pub(crate) fn postpone_early_renewal(&self, now: Instant) {
-        self.lock_backoff().early_not_before = Some(now + EARLY_RETRY);
+        let mut backoff = self.lock_backoff();
+        let until = backoff.refusal.as_ref().map(|(until, _)| *until);
+        backoff.early_not_before = Some(now + EARLY_RETRY).max(until);
     }
 
-    /// The endpoint's last refusal, as long as its backoff lasts.
+    /// The endpoint's last failure, as long as its backoff lasts.
     pub(crate) fn active_refusal(&self, now: Instant) -> Option<TokenFailure> {
         let backoff = self.lock_backoff();
         let (until, refusal) = backoff.refusal.as_ref().filter(|(until, _)| now < *until)?;
-        let left = until.saturating_duration_since(now);
         let mut refusal = refusal.clone();
-        refusal.failure.retry_after = refusal.failure.retry_after.map(|_| left);
+        refusal.failure.retry_after = Some(until.saturating_duration_since(now));
         Some(refusal)
     }
 
-    /// Records the outcome of a request to the endpoint.
-    pub(crate) fn record_outcome(&self, failure: Option<&TokenFailure>, now: Instant) {
-        let refusal = failure.and_then(|failure| Some((now + failure.backoff_for?, failure.clone())));
-        *self.lock_backoff() = TokenBackoff { refusal, early_not_before: None };
+    /// Records that the endpoint returned a token.
+    pub(crate) fn record_success(&self) {
+        *self.lock_backoff() = TokenBackoff::default();
     }
 
-    /// The request for a token.
-    pub(crate) fn build_request(&self, client: &Client, user_agent: HeaderValue) -> reqwest::Request {
-        let TokenEndpoint { url, scopes, client_auth } = &self.endpoint;
-        let mut request = reqwest::Request::new(Method::POST, url.clone());
+    /// Records a failed request to the endpoint. The failure then says when the endpoint is asked again. Only token
+    /// requests wait for that; requests that have a token are sent.
+    pub(crate) fn record_failure(&self, mut failed: TokenFailure, now: Instant) -> TokenFailure {
+        let Some(asked) = failed.backoff_for else { return failed };
+        let mut backoff = self.lock_backoff();
+        let own = FIRST_BACKOFF.saturating_mul(1 << backoff.failures.min(16)).min(LONGEST_BACKOFF);
+        let wait = asked.max(own);
+        failed.failure.retry_after = Some(wait);
+        *backoff = TokenBackoff {
+            refusal: Some((now + wait, failed.clone())),
+            early_not_before: None,
+            failures: backoff.failures.saturating_add(1),
+        };
+        failed
+    }
+
+    /// The request for a token with the form of a secret; none if that form gets no tokens.
+    pub(crate) fn build_request(
+        &self,
+        form: &Form,
+        user_agent: HeaderValue,
+        now: Timestamp,
+    ) -> Option<reqwest::Request> {
+        let TokenEndpoint { url, scopes, audience, .. } = &self.endpoint;
+        let scope = scopes.join(" ");
         let mut body = Serializer::new(String::new());
-        body.append_pair("grant_type", "client_credentials");
-        if !scopes.is_empty() {
-            body.append_pair("scope", &scopes.join(" "));
+        match form {
+            Form::Client(_) => body.append_pair("grant_type", "client_credentials"),
+            Form::Assertion(key) => {
+                let assertion = key.sign(audience.as_deref().unwrap_or(url.as_str()), &scope, now)?;
+                body.append_pair("grant_type", JWT_BEARER).append_pair("assertion", &assertion)
+            }
+            _ => return None,
+        };
+        if !scope.is_empty() {
+            body.append_pair("scope", &scope);
         }
+        let mut request = reqwest::Request::new(Method::POST, url.clone());
         let headers = request.headers_mut();
         headers.insert(http::header::USER_AGENT, user_agent);
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
-        match client_auth {
-            ClientAuth::Basic => {
+        match (form, self.endpoint.client_auth) {
+            (Form::Client(client), ClientAuth::Basic) => {
                 // Base64 holds nothing that a header could not.
                 headers.extend(header_value(&format!("Basic {}", client.basic())).map(|value| (AUTHORIZATION, value)));
             }
-            ClientAuth::Body => {
+            (Form::Client(client), ClientAuth::Body) => {
                 body.append_pair("client_id", &client.id).append_pair("client_secret", &client.secret);
             }
+            _ => {}
         }
         *request.body_mut() = Some(body.finish().into());
-        request
+        Some(request)
     }
 
     /// The token of a response, which from here on is scrubbed from all output; else the failure that the response
@@ -174,7 +214,10 @@ impl Tokens {
         if status != StatusCode::OK {
             return Err(self.failure_of_status(status, headers, &answer));
         }
-        let unreadable = |what: &str| Err(self.failure(FailureKind::Unavailable, what));
+        let unreadable = |what: &str| {
+            let failed = self.failure(FailureKind::Unavailable, what);
+            Err(TokenFailure { backoff_for: Some(Duration::ZERO), ..failed })
+        };
         if !answer.token_type.eq_ignore_ascii_case("bearer") {
             return unreadable("the response's token_type is not \"Bearer\"");
         }
@@ -195,7 +238,8 @@ impl Tokens {
         let url = &self.endpoint.url;
         let asked = format!("{}{}", url.origin().ascii_serialization(), url.path());
         let message = format!("no token for the credential {:?} from {asked}: {what}", self.credential);
-        let failure = Failure::new(kind, message);
+        let is_of_token_endpoint = !matches!(kind, FailureKind::Broken | FailureKind::OutOfQuota);
+        let failure = Failure { is_of_token_endpoint, ..Failure::new(kind, message) };
         TokenFailure { failure, is_client_refused: false, backoff_for: None }
     }
 
@@ -217,11 +261,12 @@ impl Tokens {
         let mut failed = self.failure(kind, &self.scrubber.scrub_text(&format!("its response is {number}{code}")));
         failed.failure.status = Some(number);
         if failed.failure.kind == FailureKind::Unauthorized {
-            failed.is_client_refused = matches!(number, 401 | 403) || answer.error == "invalid_client";
+            failed.is_client_refused =
+                matches!(number, 401 | 403) || matches!(&*answer.error, "invalid_client" | "invalid_grant");
             failed.backoff_for = Some(MIN_RENEWAL);
         } else {
             failed.failure.retry_after = retry_after(headers);
-            failed.backoff_for = failed.failure.retry_after;
+            failed.backoff_for = Some(failed.failure.retry_after.unwrap_or_default());
         }
         failed
     }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+pub use damper_core::manifest::ClientAuth;
 use serde_json::{Map, Value};
 use url::Url;
 use zeroize::Zeroizing;
@@ -110,7 +111,8 @@ pub struct SecretBinding {
     /// The hosts that may receive it: host names (https, port 443) or whole origins as in [`super::Origin`]. None
     /// listed: the manifest's hosts, and no private origin.
     pub hosts: Vec<String>,
-    /// The endpoint from which tokens are fetched with it; for kind `oauth2-client-credentials`, which needs it.
+    /// The endpoint from which tokens are fetched with it; for the kinds `oauth2-client-credentials` and `jwt-bearer`,
+    /// which need it.
     pub tokens: Option<TokenEndpoint>,
     /// Certificates in PEM, which alone are trusted for its hosts; for kind `mtls`.
     pub ca: Option<String>,
@@ -147,26 +149,18 @@ impl fmt::Debug for SecretBinding {
     }
 }
 
-/// The endpoint from which tokens are fetched with a client's id and secret (RFC 6749, section 4.4).
+/// The endpoint from which tokens are fetched: with a client's id and secret (RFC 6749, section 4.4), or with an assertion
+/// (RFC 7523).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenEndpoint {
-    /// Its URL. To name it is to grant its origin to the host, for tokens alone.
+    /// Its URL: to bind it here is to grant its origin to the host, for tokens alone.
     pub url: Url,
     /// The scopes to ask for; none: what the server gives by itself.
     pub scopes: Vec<String>,
     /// The place of the client's id and secret in the request.
     pub client_auth: ClientAuth,
-}
-
-/// The place of a client's id and secret in a request for a token (RFC 6749, section 2.3.1).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ClientAuth {
-    /// In `Authorization: Basic`, both form-encoded first.
-    #[default]
-    Basic,
-    /// In the body, as `client_id` and `client_secret`.
-    Body,
+    /// Whom an assertion is for; none: the endpoint's URL.
+    pub audience: Option<String>,
 }
 
 #[cfg(test)]

@@ -55,6 +55,17 @@ impl AppliedCredential {
         }
     }
 
+    /// The parameter of the URL that it sets: its name, and its value as it is in a URL.
+    pub(super) fn parameter(&self) -> Option<(&str, &str)> {
+        match self {
+            Self::Secret(version) => match &version.form {
+                Form::Parameter(name, value) => Some((name, value.expose())),
+                _ => None,
+            },
+            Self::Token(_) => None,
+        }
+    }
+
     /// The client certificate that it uses.
     pub(super) fn certificate(&self) -> Option<&Arc<ClientCertificate>> {
         match self {

@@ -13,8 +13,8 @@ use super::response::{self, Response, SendResult};
 use crate::bindings::damper::provider::http::{HttpError, Request};
 use crate::call::{GuestCall, RequestSlot, SendRefusal};
 use crate::capture::{OutgoingRequest, RequestLogEntry, ResponseLogEntry};
-use crate::egress::Route;
 use crate::egress::redirect::{self, Hop, MAX_HOPS};
+use crate::egress::{Route, remove_parameter, set_parameter};
 
 /// The API does not accept the credential.
 const UNAUTHORIZED: u16 = 401;
@@ -155,7 +155,7 @@ impl HttpClient {
             Ok(response) => {
                 self.connections.record_http_version(response.version());
                 // On the heap, so that a request is no larger while it waits for its response.
-                Box::pin(self.read_response(call, response, outgoing, route)).await
+                Box::pin(self.read_response(call, response, outgoing, route, applied)).await
             }
             Err(error) => Err(http_error::to_http_error(&error, &self.scrubber)),
         };
@@ -169,7 +169,11 @@ impl HttpClient {
 
     /// Builds the request as it is sent, with its credentials.
     fn build_request(&self, outgoing: &OutgoingRequest, applied: &[AppliedCredential]) -> reqwest::Request {
-        let mut request = reqwest::Request::new(outgoing.method.clone(), outgoing.url.clone());
+        let mut url = outgoing.url.clone();
+        for (name, value) in applied.iter().filter_map(AppliedCredential::parameter) {
+            set_parameter(&mut url, name, value);
+        }
+        let mut request = reqwest::Request::new(outgoing.method.clone(), url);
         let headers = request.headers_mut();
         headers.clone_from(&outgoing.headers);
         headers.entry(USER_AGENT).or_insert_with(|| self.user_agent.clone());
@@ -188,12 +192,14 @@ impl HttpClient {
         response: reqwest::Response,
         outgoing: &OutgoingRequest,
         route: Route,
+        applied: &[AppliedCredential],
     ) -> Result<(u16, usize, HopOutcome), HttpError> {
         let status = response.status();
         let location = response.headers().get(LOCATION).map(http::HeaderValue::as_bytes);
         let hop = redirect::next_hop(status, location, &outgoing.method, &outgoing.url);
         let hop = hop.map_err(|why| http_error::scrub_error(HttpError::Redirects(why), &self.scrubber))?;
-        if let Some(hop) = hop {
+        if let Some(mut hop) = hop {
+            self.take_parameters_out(&mut hop, applied)?;
             tracing::debug!(provider = %self.provider, status = status.as_u16(), ?route, "following a redirect");
             return Ok((status.as_u16(), 0, HopOutcome::Redirect(hop)));
         }
@@ -203,6 +209,22 @@ impl HttpClient {
             self.warn_of_echo(outgoing);
         }
         Ok((status.as_u16(), whole.body.len(), HopOutcome::Response(Box::new(whole))))
+    }
+
+    /// Removes secrets from the URL of a redirect, where a server repeats the query of the request: they are applied
+    /// again if the redirect stays at the origin, and must not go to another one.
+    fn take_parameters_out(&self, hop: &mut Hop, applied: &[AppliedCredential]) -> Result<(), HttpError> {
+        let mut parameters = applied.iter().filter_map(AppliedCredential::parameter).peekable();
+        if parameters.peek().is_none() {
+            return Ok(());
+        }
+        for (name, value) in parameters {
+            remove_parameter(&mut hop.url, name, value);
+        }
+        if !hop.keep_credential && self.scrubber.replace(hop.url.as_str().as_bytes()).is_some() {
+            return Err(HttpError::Redirects("to another origin, with a secret in the URL".to_owned()));
+        }
+        Ok(())
     }
 
     /// Warns of a response with a secret, ever less often.

@@ -1,7 +1,9 @@
 //! Fetches tokens within a fetch: on its permit and out of its quota, by one fetch for all that wait.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use damper_core::clock::WallClock;
 use damper_core::record::FailureKind;
 use tokio::time::Instant;
 
@@ -9,10 +11,13 @@ use super::client::HttpClient;
 use super::{http_error, response};
 use crate::bindings::damper::provider::http::HttpError;
 use crate::call::{GuestCall, RequestSlot, SendRefusal};
-use crate::credentials::{BoundCredential, Form, Role, SecretVersion, Token, TokenFailure, Tokens};
+use crate::credentials::{BoundCredential, Role, SecretVersion, Token, TokenFailure, Tokens};
 
 /// The largest response of a token endpoint that is read, in bytes.
 const MAX_ANSWER_BYTES: u64 = 64 * 1024;
+/// The longest time for one response of a token endpoint, at most half of the time that the fetch has left: a fetch
+/// that the endpoint alone delays fails as that, and not as a timeout of the API.
+const LONGEST_ANSWER: Duration = Duration::from_secs(10);
 
 /// The call that needs a token, and the credential.
 pub(super) struct TokenContext<'a> {
@@ -68,7 +73,11 @@ impl HttpClient {
         if let Some(other) = tokens.flight.value().filter(is_other) {
             return Ok(Some(other));
         }
-        if !tokens.renewals.try_begin(Instant::now()) {
+        let now = Instant::now();
+        if let Some(refusal) = tokens.active_refusal(now) {
+            return leader.complete(Err(refusal)).map(Some);
+        }
+        if !tokens.renewals.try_begin(now) {
             return Ok(None);
         }
         leader.invalidate();
@@ -116,30 +125,41 @@ impl HttpClient {
         {
             result = self.request_token_once(context, &other).await;
         }
-        tokens.record_outcome(result.as_ref().err(), Instant::now());
-        result
+        match result {
+            Ok(token) => {
+                tokens.record_success();
+                Ok(token)
+            }
+            Err(failed) => Err(tokens.record_failure(failed, Instant::now())),
+        }
     }
 
     async fn request_token_once(&self, context: &mut TokenContext<'_>, secret: &SecretVersion) -> TokenResult {
         let tokens = context.tokens;
-        let Form::Client(client) = &secret.form else {
-            return Err(tokens.failure(FailureKind::Broken, "its secret is not a client id and secret"));
-        };
         let url = &tokens.endpoint.url;
         let denied = |why: String| tokens.failure(FailureKind::Broken, &why);
         let route = self.policy.check_named(url).map_err(denied)?;
         let connections =
             self.connections.client(route).map_err(|why| tokens.failure(FailureKind::Unavailable, &why))?;
-        let request = tokens.build_request(client, self.user_agent.clone());
+        let longest = LONGEST_ANSWER.min(context.call.time_left() / 2);
+        let request = tokens.build_request(&secret.form, self.user_agent.clone(), WallClock::System.now());
+        let request = request.ok_or_else(|| tokens.failure(FailureKind::Broken, "its secret cannot sign"))?;
         let entry = context.call.start_secret_log_entry(&request);
         context.slot.begin_send().map_err(|why| match why {
             SendRefusal::OutOfQuota => tokens.failure(FailureKind::OutOfQuota, "the day's quota of requests is spent"),
             SendRefusal::TimeOver => tokens.failure(FailureKind::TimedOut, "the fetch's time is over"),
         })?;
         let unfinished = self.connections.start_request(url);
-        let response = self.read_token_response(connections.execute(request).await).await;
-        unfinished.finish();
-        context.slot.on_request_done();
+        let response = async { self.read_token_response(connections.execute(request).await).await };
+        let response = match tokio::time::timeout(longest, response).await {
+            Ok(response) => {
+                unfinished.finish();
+                context.slot.on_request_done();
+                response
+            }
+            // The endpoint may still be processing it.
+            Err(_) => Err(HttpError::TimedOut),
+        };
         if let Some(entry) = entry {
             match &response {
                 Ok((status, _, body)) => entry.record_response(status.as_u16(), body.len(), None),
@@ -155,7 +175,9 @@ impl HttpClient {
                     HttpError::TimedOut => FailureKind::TimedOut,
                     _ => FailureKind::Unavailable,
                 };
-                Err(tokens.failure(kind, &http_error::explain(&error)))
+                let has_failed = kind == FailureKind::Unavailable;
+                let failed = tokens.failure(kind, &http_error::explain(&error));
+                Err(TokenFailure { backoff_for: has_failed.then_some(Duration::ZERO), ..failed })
             }
         }
     }

@@ -119,6 +119,7 @@ pub(super) fn convert_failure(failure: types::Failure, scrubber: &Scrubber) -> F
         retry_after: failure.retry_after_ms.map(|ms| Duration::from_millis(ms).min(MAX_RETRY_AFTER)),
         status: failure.status,
         resume,
+        is_of_token_endpoint: false,
     }
 }
 

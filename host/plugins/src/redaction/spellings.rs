@@ -120,6 +120,12 @@ fn unicode_escaped(text: &str, is_escaped: impl Fn(char) -> bool, is_lower: bool
 }
 
 /// All but the bytes that are kept as `%XX`.
+/// A parameter's value in a URL's query: everything but RFC 3986's unreserved characters is escaped. One of the
+/// [`spellings`].
+pub(crate) fn query_value(text: &str) -> String {
+    percent_encoded(text, is_unreserved, true)
+}
+
 fn percent_encoded(text: &str, keeps: fn(u8) -> bool, is_upper: bool) -> String {
     let each = |byte: u8| match (keeps(byte), is_upper) {
         (true, _) => char::from(byte).to_string(),

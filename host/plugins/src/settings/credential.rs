@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use damper_core::manifest::CredentialKind;
+use damper_core::manifest::{CredentialKind, TokenSettings};
 use url::Url;
 
 use super::binder::{Binder, known_or_none};
 use super::error::BindingError;
 use super::secret_sources::{FoundSecret, SecretPlace};
-use super::shape::CredentialSettings;
+use super::shape::{CredentialSettings, HostGrant};
 use crate::credentials::check_ca;
 use crate::egress::parse_url;
 use crate::grants::{JsonKey, Origin, SecretBinding, TokenEndpoint};
@@ -57,7 +57,7 @@ impl CredentialBinder<'_> {
     fn bind(&self, granted: &[String]) -> Result<SecretBinding, BindingError> {
         self.check_kind()?;
         let place = self.place()?;
-        let (hosts, tokens, ca) = (self.hosts(granted)?, self.tokens()?, self.ca()?);
+        let (hosts, tokens, ca) = (self.hosts(granted)?, self.tokens(granted)?, self.ca()?);
         self.check_reach(&hosts, granted)?;
         let found = (self.binder.sources.find)(&place).map_err(|why| self.wrong(why.problem, why.hint))?;
         let FoundSecret { source, known } = self.select_key(found)?;
@@ -132,17 +132,19 @@ impl CredentialBinder<'_> {
 
     /// Refuses settings of another kind.
     fn check_kind(&self) -> Result<(), BindingError> {
-        let CredentialSettings { token_url, scopes, client_auth, ca, .. } = self.settings;
-        let (oauth2, mtls) = (CredentialKind::Oauth2ClientCredentials, CredentialKind::Mtls);
+        let CredentialSettings { token_url, scopes, client_auth, audience, ca, .. } = self.settings;
+        let (oauth2, jwt) = ("oauth2-client-credentials", "jwt-bearer");
         let settings = [
-            ("token_url", token_url.is_some(), oauth2.clone()),
-            ("scopes", scopes.is_some(), oauth2.clone()),
-            ("client_auth", client_auth.is_some(), oauth2),
-            ("ca", ca.is_some(), mtls),
+            ("token_url", token_url.is_some(), &[oauth2, jwt] as &[_]),
+            ("scopes", scopes.is_some(), &[oauth2, jwt]),
+            ("client_auth", client_auth.is_some(), &[oauth2]),
+            ("audience", audience.is_some(), &[jwt]),
+            ("ca", ca.is_some(), &["mtls"]),
         ];
-        match settings.iter().find(|(_, is_given, kind)| *is_given && kind != self.kind) {
+        let ours = self.kind.name();
+        match settings.iter().find(|(_, is_given, theirs)| *is_given && !theirs.contains(&ours)) {
             Some((setting, _, theirs)) => {
-                let (theirs, ours) = (theirs.name(), self.kind.name());
+                let theirs = theirs.join(" or ");
                 let problem = format!("has `{setting}`, which is for kind {theirs}, but its kind is {ours}");
                 Err(self.wrong(problem, "remove it"))
             }
@@ -150,26 +152,37 @@ impl CredentialBinder<'_> {
         }
     }
 
-    /// The endpoint of its tokens, for the kind that has tokens.
-    fn tokens(&self) -> Result<Option<TokenEndpoint>, BindingError> {
-        if *self.kind != CredentialKind::Oauth2ClientCredentials {
+    /// The endpoint of its tokens, for a kind that has tokens: the operator's settings, else the manifest's.
+    fn tokens(&self, granted: &[String]) -> Result<Option<TokenEndpoint>, BindingError> {
+        let Some(TokenSettings { token_url, scopes, client_auth, audience }) = self.kind.token_settings() else {
             return Ok(None);
-        }
-        let Some(text) = &self.settings.token_url else {
-            let hint = "name the token endpoint: token_url = \"https://auth.example.org/token\"";
-            return Err(self.wrong("needs `token_url`, because its kind is oauth2-client-credentials", hint));
         };
-        let scopes = self.settings.scopes.clone().unwrap_or_default();
-        if let Some(scope) = scopes.iter().find(|scope| !is_scope(scope)) {
+        let url = match (&self.settings.token_url, token_url) {
+            (Some(text), _) => self.token_url(text)?,
+            (None, Some(text)) => self.manifest_token_url(text, granted)?,
+            (None, None) => {
+                let hint = "name the token endpoint: token_url = \"https://auth.example.org/token\"";
+                let problem = format!("needs `token_url`, because its kind is {}", self.kind.name());
+                return Err(self.wrong(problem, hint));
+            }
+        };
+        let scopes = self.settings.scopes.as_ref().unwrap_or(scopes);
+        if let Some(scope) = scopes.iter().find(|scope| !TokenSettings::is_scope(scope)) {
             let problem = format!("has the scope {scope:?}, which is not a scope");
             return Err(
                 self.wrong(problem, "list each scope by itself, without spaces: scopes = [\"read\", \"search\"]")
             );
         }
-        let client_auth = self.settings.client_auth.unwrap_or_default();
-        Ok(Some(TokenEndpoint { url: self.token_url(text)?, scopes, client_auth }))
+        let client_auth = self.settings.client_auth.unwrap_or(*client_auth);
+        let audience = self.settings.audience.as_ref().or(audience.as_ref()).cloned();
+        if audience.as_ref().is_some_and(|audience| !TokenSettings::is_audience(audience)) {
+            let hint = "write 1 to 1024 printable ASCII characters without spaces, as the API names itself";
+            return Err(self.wrong("has an `audience` that cannot be used", hint));
+        }
+        Ok(Some(TokenEndpoint { url, scopes: scopes.clone(), client_auth, audience }))
     }
 
+    /// The endpoint that the operator names, which grants it.
     fn token_url(&self, text: &str) -> Result<Url, BindingError> {
         let wrong = |problem| {
             let hint = "write it as \"https://auth.example.org/token\"; a private address or plain http has its origin listed at `private` too";
@@ -178,6 +191,24 @@ impl CredentialBinder<'_> {
         let url = parse_url(text).map_err(&wrong)?;
         let is_private = self.binder.private()?.iter().any(|origin| Some(origin) == Origin::of(&url).as_ref());
         if url.scheme() == "https" || is_private { Ok(url) } else { Err(wrong("only https is allowed".to_owned())) }
+    }
+
+    /// The endpoint that the manifest names, whose host the operator grants like the others.
+    fn manifest_token_url(&self, text: &str, granted: &[String]) -> Result<Url, BindingError> {
+        let wrong = |problem| self.wrong(format!("has a manifest's `token_url` that cannot be used: {problem}"), "");
+        let url = parse_url(text).map_err(wrong)?;
+        let origin = Origin::of(&url);
+        let is_listed = granted.iter().any(|host| Origin::https(host).ok() == origin);
+        if is_listed || self.binder.settings.hosts == Some(HostGrant::Manifest) {
+            return Ok(url);
+        }
+        if self.binder.private()?.iter().any(|private| Some(private) == origin.as_ref()) {
+            return Ok(url);
+        }
+        let host = url.host_str().unwrap_or_default();
+        let problem = format!("gets its tokens from {host}, which is not granted to the provider");
+        Err(self
+            .wrong(problem, format!("add {host:?} to `hosts` if you agree, or name an endpoint: token_url = \"...\"")))
     }
 
     fn ca(&self) -> Result<Option<String>, BindingError> {
@@ -209,9 +240,4 @@ fn is_secret_name(text: &str) -> bool {
     let allowed = |character: char| character.is_ascii_alphanumeric() || "/_+=.@-".contains(character);
     let is_arn = text.starts_with("arn:");
     (1..=512).contains(&text.len()) && text.chars().all(|character| allowed(character) || (is_arn && character == ':'))
-}
-
-/// A scope-token of RFC 6749, section 3.3.
-fn is_scope(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| matches!(byte, b'!' | b'#'..=b'[' | b']'..=b'~'))
 }

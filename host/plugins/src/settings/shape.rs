@@ -99,12 +99,15 @@ pub struct CredentialSettings {
     pub secret_key: Option<String>,
     /// The hosts that may receive it; absent: the granted hosts.
     pub hosts: Option<Vec<String>>,
-    /// The endpoint from which tokens are fetched with it; for kind `oauth2-client-credentials`.
+    /// The endpoint from which tokens are fetched with it, in place of the manifest's; for kinds that get tokens.
     pub token_url: Option<String>,
-    /// The scopes to ask for; for kind `oauth2-client-credentials`.
+    /// The scopes to ask for, in place of the manifest's; for kinds that get tokens.
     pub scopes: Option<Vec<String>>,
-    /// The place of the client's id and secret in a request for a token; for kind `oauth2-client-credentials`.
+    /// The place of the client's id and secret in a request for a token, in place of the manifest's; for kind
+    /// `oauth2-client-credentials`.
     pub client_auth: Option<ClientAuth>,
+    /// Whom an assertion is for, in place of the manifest's; for kind `jwt-bearer`.
+    pub audience: Option<String>,
     /// Certificates in PEM, which alone are trusted for its hosts; for kind `mtls`.
     pub ca: Option<String>,
 }

@@ -15,6 +15,8 @@ const MANIFEST: &str = r#"
     [credentials]
     key = { kind = "header", header = "X-Key" }
     client = { kind = "oauth2-client-credentials" }
+    signer = { kind = "jwt-bearer", token_url = "https://api.test/token", audience = "urn:author" }
+    named = { kind = "oauth2-client-credentials", token_url = "https://auth.test/v2/token", scopes = ["read"] }
     certificate = { kind = "mtls" }
     [config]
     region = ""
@@ -81,7 +83,7 @@ fn what_an_operator_says_is_granted_and_tightened() {
     assert_eq!(tokens.url.as_str(), "https://auth.test:8443/token?x=y");
     assert_eq!((tokens.scopes.len(), tokens.client_auth), (2, ClientAuth::Body));
     assert!(
-        warnings.len() == 1 && warnings[0].contains("its credential \"certificate\" has no secret"),
+        warnings.len() == 3 && warnings[0].contains("its credential \"certificate\" has no secret"),
         "{warnings:?}"
     );
 }
@@ -91,7 +93,7 @@ fn without_a_damper_toml_the_manifests_hosts_are_granted_and_with_one_nothing_is
     let manifest = Manifest::parse(&MANIFEST.replace("region = \"\"", "")).unwrap();
     let nothing = ProviderSettings::default();
     let free = bind(&manifest, &nothing, Place::Nowhere, EVERYWHERE).unwrap();
-    assert_eq!((free.grants.hosts.len(), free.grants.secrets.len(), free.warnings.len()), (2, 0, 4));
+    assert_eq!((free.grants.hosts.len(), free.grants.secrets.len(), free.warnings.len()), (2, 0, 6));
     let file = Place::File(Path::new("settings.toml"));
     let error = bind(&manifest, &nothing, file, EVERYWHERE).unwrap_err();
     assert!(matches!(error, BindingError::NoHost { .. }), "{error}");
@@ -120,10 +122,16 @@ fn what_is_another_kinds_setting_is_refused() {
     for (text, expected) in [
         (
             "key]\nenv = \"A\"\ntoken_url = \"https://a.test\"",
-            "has `token_url`, which is for kind oauth2-client-credentials, but its kind is header",
+            "has `token_url`, which is for kind oauth2-client-credentials or jwt-bearer, but its kind is header",
         ),
         ("key]\nenv = \"A\"\nca = \"\"", "has `ca`, which is for kind mtls"),
         ("certificate]\nenv = \"A\"\nscopes = []", "has `scopes`, which is for kind oauth2-client-credentials"),
+        ("client]\nenv = \"A\"\naudience = \"a\"", "has `audience`, which is for kind jwt-bearer"),
+        (
+            "signer]\nenv = \"A\"\nclient_auth = \"body\"",
+            "has `client_auth`, which is for kind oauth2-client-credentials",
+        ),
+        ("signer]\nenv = \"A\"\naudience = \"a b\"", "has an `audience` that cannot be used"),
         ("certificate]\nenv = \"A\"\nca = \"no pem\"", "has a `ca` that is not PEM with certificates"),
         ("client]\nenv = \"A\"", "needs `token_url`, because its kind is oauth2-client-credentials"),
         (
@@ -140,6 +148,42 @@ fn what_is_another_kinds_setting_is_refused() {
         let message = refusal(text);
         assert!(message.contains(expected), "{message}");
     }
+}
+
+#[test]
+fn a_manifests_token_endpoint_is_granted_like_a_host() {
+    let tokens = |hosts: &str, credential: &str| {
+        let text = format!("{hosts}\nconfig.region = \"eu\"\n[credentials.named]\nenv = \"A\"\n{credential}");
+        let bound = bind_settings(&text).map_err(|error| format!("{error}; {}", error.hint()))?;
+        let tokens = bound.grants.secrets["named"].tokens.clone().unwrap();
+        Ok::<_, String>((tokens.url.to_string(), tokens.scopes, bound.grants.hosts))
+    };
+    let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+    let from_manifest = "https://auth.test/v2/token".to_owned();
+    let all = tokens("hosts = \"manifest\"", "").unwrap();
+    assert_eq!(all, (from_manifest.clone(), owned(&["read"]), owned(&["api.test", "more.test"])));
+    let listed = tokens("hosts = [\"api.test\", \"auth.test\"]", "scopes = [\"write\"]").unwrap();
+    assert_eq!((listed.0, listed.1), (from_manifest.clone(), owned(&["write"])), "the operator's scopes hold");
+    let private = "hosts = [\"api.test\"]\nprivate = [\"https://auth.test\"]";
+    assert_eq!(tokens(private, "scopes = []").unwrap(), (from_manifest, Vec::new(), owned(&["api.test"])));
+    assert_eq!(
+        tokens("hosts = [\"api.test\"]", "").unwrap_err(),
+        "providers.x.credentials.named gets its tokens from auth.test, which is not granted to the provider; \
+         add \"auth.test\" to `hosts` if you agree, or name an endpoint: token_url = \"...\""
+    );
+    let own = tokens("hosts = [\"api.test\"]", "token_url = \"https://sandbox.test/token\"").unwrap();
+    assert_eq!((&*own.0, own.1), ("https://sandbox.test/token", owned(&["read"])), "to name it is to grant it");
+}
+
+#[test]
+fn an_operators_audience_takes_the_place_of_the_manifests() {
+    let audience = |credential: &str| {
+        let text =
+            format!("hosts = [\"api.test\"]\nconfig.region = \"eu\"\n[credentials.signer]\nenv = \"A\"\n{credential}");
+        bind_settings(&text).unwrap().grants.secrets["signer"].tokens.clone().unwrap().audience
+    };
+    assert_eq!(audience("").as_deref(), Some("urn:author"));
+    assert_eq!(audience("audience = \"urn:tenant\"").as_deref(), Some("urn:tenant"));
 }
 
 #[test]

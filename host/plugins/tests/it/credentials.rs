@@ -1,7 +1,9 @@
 //! Secrets: applied by the host, seen by no guest, written nowhere.
 
+mod assertions;
 mod certificates;
 mod leaks;
+mod query;
 mod rotation;
 mod tokens;
 

@@ -113,8 +113,9 @@ impl Responder for TrialResponder {
         if let Some(answer) = self.secrets.token_answer(&request) {
             return answer;
         }
-        let exchange = self.exchange(&request);
         let carries_secret = self.secrets.carries_secret(&request);
+        let request = self.secrets.without_parameters(&request);
+        let exchange = self.exchange(&request);
         let earlier = if self.is_own(&request) { None } else { self.earlier_answer(&request) };
         let exchange = exchange.filter(|_| earlier.is_none());
         self.seen.push(ObservedRequest { request, exchange, carries_secret });

@@ -123,6 +123,13 @@ pub(crate) fn client_certificate(name: &str) -> Result<String, AuthorityError> {
     Ok(pem("CERTIFICATE", certificate.der()) + &pem("PRIVATE KEY", &key.serialize_der()))
 }
 
+/// A secret of kind `jwt-bearer` for a credential: an issuer and a key to sign with.
+pub(crate) fn assertion_key(name: &str) -> Result<String, AuthorityError> {
+    let key = KeyPair::generate().map_err(why)?;
+    let private_key = pem("PRIVATE KEY", &key.serialize_der());
+    Ok(serde_json::json!({ "issuer": format!("case-issuer-{name}"), "private_key": private_key }).to_string())
+}
+
 fn pem(label: &str, der: &[u8]) -> String {
     format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", STANDARD.encode(der))
 }

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use damper_core::manifest::CredentialKind;
+use damper_core::manifest::{CredentialKind, TokenSettings};
 use damper_core::record::FailureKind;
 use damper_plugins::component_file::ComponentFile;
 use damper_workbench::conformance::{Rules, Status};
@@ -26,7 +26,9 @@ body = \"grant_type=client_credentials\"
 
 fn with_tokens() -> CaseRunner {
     let mut file: ComponentFile = component("mutants");
-    file.manifest.credentials.insert("key".to_owned(), CredentialKind::Oauth2ClientCredentials);
+    file.manifest
+        .credentials
+        .insert("key".to_owned(), CredentialKind::Oauth2ClientCredentials(TokenSettings::default()));
     case_runner_of(file)
 }
 

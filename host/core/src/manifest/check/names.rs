@@ -1,35 +1,16 @@
-//! The names in a manifest: of the provider, its hosts, its credentials and their headers, its params and settings.
+//! The names in a manifest: of the provider, its hosts, its params and settings.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::error::ManifestError;
-use super::super::raw::{Kind, RawCredential};
-use super::super::tables::CredentialKind;
 use super::super::units::Word;
 
 pub(in super::super) const MAX_NAME_BYTES: usize = 64;
 pub(in super::super) const MAX_DESCRIPTION_BYTES: usize = 1_024;
 const MAX_HOST_BYTES: usize = 253;
 const MAX_LABEL_BYTES: usize = 63;
-pub(in super::super) const MAX_HEADER_BYTES: usize = 128;
 /// The longest list or table of names.
 pub(in super::super) const MAX_ENTRIES: usize = 64;
-/// Headers that belong to the host or to the connection. `Proxy-` stands for all that begin with it.
-const FORBIDDEN_HEADERS: [&str; 13] = [
-    "connection",
-    "content-length",
-    "cookie",
-    "expect",
-    "host",
-    "http2-settings",
-    "if-range",
-    "keep-alive",
-    "range",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
 
 pub(super) fn provider(name: String) -> Result<String, ManifestError> {
     let letter_first = name.starts_with(|first: char| first.is_ascii_lowercase());
@@ -105,7 +86,7 @@ pub(super) fn hosts(texts: Vec<String>) -> Result<Vec<String>, ManifestError> {
 }
 
 /// A host name in lower case, or what is wrong with it.
-fn host(text: &str) -> Result<String, &'static str> {
+pub(super) fn host(text: &str) -> Result<String, &'static str> {
     if text.contains("://") {
         return Err("it must be a host name without a scheme: write it as \"api.example.com\"");
     }
@@ -145,73 +126,6 @@ fn is_label(label: &str) -> bool {
     known && (1..=MAX_LABEL_BYTES).contains(&label.len()) && !label.starts_with('-') && !label.ends_with('-')
 }
 
-pub(super) fn credentials(
-    raw: BTreeMap<String, RawCredential>,
-) -> Result<BTreeMap<String, CredentialKind>, ManifestError> {
-    entry_count("credentials", raw.len())?;
-    let mut credentials = BTreeMap::new();
-    for (name, credential) in raw {
-        let known = name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'));
-        if !known || !(1..=MAX_NAME_BYTES).contains(&name.len()) {
-            let (field, allowed) = (format!("credentials.{name:?}"), "write 1 to 64 of a-z, 0-9, \"-\" and \"_\"");
-            return Err(ManifestError::value(field, "not the name of a credential", allowed));
-        }
-        let kind = credential_kind(&format!("credentials.{name}"), credential)?;
-        credentials.insert(name, kind);
-    }
-    Ok(credentials)
-}
-
-fn credential_kind(path: &str, raw: RawCredential) -> Result<CredentialKind, ManifestError> {
-    if raw.kind == Kind::Header {
-        let header = raw.header.ok_or_else(|| {
-            ManifestError::missing(format!("{path}.header"), "name the header, as in header = \"X-Api-Key\"")
-        })?;
-        let header = self::header(&format!("{path}.header"), header)?;
-        let prefix = self::prefix(&format!("{path}.prefix"), raw.prefix.unwrap_or_default())?;
-        return Ok(CredentialKind::Header { header, prefix });
-    }
-    for (key, value) in [("header", raw.header), ("prefix", raw.prefix)] {
-        if let Some(value) = value {
-            let allowed = "only a credential of kind \"header\" has it; remove it";
-            return Err(ManifestError::text(format!("{path}.{key}"), &value, allowed));
-        }
-    }
-    Ok(match raw.kind {
-        // Answered above.
-        Kind::Header | Kind::Basic => CredentialKind::Basic,
-        Kind::Bearer => CredentialKind::Bearer,
-        Kind::Oauth2ClientCredentials => CredentialKind::Oauth2ClientCredentials,
-        Kind::Hmac => CredentialKind::Hmac,
-        Kind::Mtls => CredentialKind::Mtls,
-    })
-}
-
-fn header(field: &str, name: String) -> Result<String, ManifestError> {
-    // A token of RFC 9110, section 5.6.2.
-    let token = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte));
-    if !token || !(1..=MAX_HEADER_BYTES).contains(&name.len()) {
-        return Err(ManifestError::text(
-            field,
-            &name,
-            "it must be the name of an HTTP header: write it as \"X-Api-Key\"",
-        ));
-    }
-    let lower = name.to_ascii_lowercase();
-    if FORBIDDEN_HEADERS.contains(&&*lower) || lower.starts_with("proxy-") {
-        return Err(ManifestError::text(field, &name, "only the host sets this header; name another"));
-    }
-    Ok(name)
-}
-
-fn prefix(field: &str, prefix: String) -> Result<String, ManifestError> {
-    let printable = prefix.bytes().all(|byte| matches!(byte, b' '..=b'~'));
-    if printable && prefix.len() <= MAX_HEADER_BYTES {
-        return Ok(prefix);
-    }
-    Err(ManifestError::text(field, &prefix, "it must be at most 128 printable ASCII characters, as in \"Token \""))
-}
-
 pub(super) fn config(raw: BTreeMap<String, Word>) -> Result<BTreeMap<String, String>, ManifestError> {
     entry_count("config", raw.len())?;
     let mut config = BTreeMap::new();
@@ -228,7 +142,7 @@ pub(super) fn config(raw: BTreeMap<String, Word>) -> Result<BTreeMap<String, Str
     Ok(config)
 }
 
-fn entry_count(field: &str, count: usize) -> Result<(), ManifestError> {
+pub(super) fn entry_count(field: &str, count: usize) -> Result<(), ManifestError> {
     if count <= MAX_ENTRIES {
         return Ok(());
     }

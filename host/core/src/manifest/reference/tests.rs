@@ -6,7 +6,8 @@ use super::*;
 use crate::manifest::Manifest;
 
 const MINIMAL: &str = "name = \"demo\"\nversion = \"0.1.0\"\n[egress]\nhosts = [\"api.example.org\"]\n";
-const KINDS: [&str; 6] = ["header", "basic", "bearer", "oauth2-client-credentials", "hmac", "mtls"];
+const KINDS: [&str; 8] =
+    ["header", "query", "basic", "bearer", "oauth2-client-credentials", "jwt-bearer", "hmac", "mtls"];
 
 fn key(path: &str) -> Key {
     keys().into_iter().find(|key| key.path() == path).unwrap()
@@ -104,8 +105,12 @@ fn bounds_are_the_parser_s() {
 #[test]
 fn every_kind_of_a_credential_is_listed() {
     for kind in KINDS {
-        let header = if kind == "header" { "\nheader = \"X-Key\"" } else { "" };
-        assert!(Manifest::parse(&with("credentials.NAME", &format!("kind = \"{kind}\"{header}"))).is_ok(), "{kind}");
+        let needed = match kind {
+            "header" => "\nheader = \"X-Key\"",
+            "query" => "\nparameter = \"key\"",
+            _ => "",
+        };
+        assert!(Manifest::parse(&with("credentials.NAME", &format!("kind = \"{kind}\"{needed}"))).is_ok(), "{kind}");
         assert!(key("credentials.NAME.kind").bounds.contains(&format!("`\"{kind}\"`")), "{kind}");
     }
     let message = Manifest::parse(&with("credentials.NAME", "kind = \"other\"")).unwrap_err().to_string();

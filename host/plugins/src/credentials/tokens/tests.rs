@@ -1,12 +1,19 @@
-use damper_core::record::FailureKind::{Broken, Throttled, Unauthorized, Unavailable};
+use damper_core::record::FailureKind::{Broken, OutOfQuota, Throttled, Unauthorized, Unavailable};
 
 use super::*;
+use crate::credentials::client::Client;
 
 const SECOND: Duration = Duration::from_secs(1);
+const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
 fn tokens(scopes: &[&str], client_auth: ClientAuth) -> Tokens {
     let url = "https://auth.test/token?tenant=1".parse().unwrap();
-    let endpoint = TokenEndpoint { url, scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(), client_auth };
+    let endpoint = TokenEndpoint {
+        url,
+        scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(),
+        client_auth,
+        audience: None,
+    };
     Tokens::new("client", endpoint, Arc::default())
 }
 
@@ -22,16 +29,16 @@ fn body_of(request: &reqwest::Request) -> &str {
 
 #[test]
 fn a_client_is_named_in_the_header_or_in_the_body() {
-    let client = Client::read("the id:s/ecret").unwrap();
+    let client = Form::Client(Client::read("the id:s/ecret").unwrap());
     let agent = HeaderValue::from_static("damper");
-    let request = tokens(&["read", "write:all"], ClientAuth::Basic).build_request(&client, agent.clone());
+    let request = tokens(&["read", "write:all"], ClientAuth::Basic).build_request(&client, agent.clone(), NOW).unwrap();
     assert_eq!((request.method(), request.url().as_str()), (&Method::POST, "https://auth.test/token?tenant=1"));
     assert_eq!(body_of(&request), "grant_type=client_credentials&scope=read+write%3Aall");
     // the+id:s%2Fecret
     assert_eq!(request.headers()["authorization"], "Basic dGhlK2lkOnMlMkZlY3JldA==");
     assert_eq!(request.headers()["content-type"], "application/x-www-form-urlencoded");
     assert!(!format!("{request:?}").contains("dGhl"));
-    let request = tokens(&[], ClientAuth::Body).build_request(&client, agent);
+    let request = tokens(&[], ClientAuth::Body).build_request(&client, agent, NOW).unwrap();
     assert_eq!(body_of(&request), "grant_type=client_credentials&client_id=the+id&client_secret=s%2Fecret");
     assert!(!request.headers().contains_key("authorization"));
 }
@@ -84,6 +91,7 @@ fn each_answer_is_the_right_failure() {
         (400, invalid_client, Unauthorized, true),
         (401, "no", Unauthorized, true),
         (403, "{}", Unauthorized, true),
+        (400, r#"{"error": "invalid_grant"}"#, Unauthorized, true),
         (400, r#"{"error": "invalid_scope"}"#, Unauthorized, false),
         (404, "<html>", Unauthorized, false),
         (429, "", Throttled, false),
@@ -98,6 +106,7 @@ fn each_answer_is_the_right_failure() {
     ] {
         let failed = parse(status, &[], body).unwrap_err();
         assert_eq!((&failed.failure.kind, failed.is_client_refused), (&kind, is_client_refused), "{status} {body}");
+        assert_eq!(failed.failure.is_of_token_endpoint, kind != Broken, "{status} {body}");
         let message = &failed.failure.message;
         assert!(
             message.starts_with("no token for the credential \"client\" from https://auth.test/token: "),
@@ -123,12 +132,38 @@ fn an_endpoint_is_left_alone_as_long_as_it_asks() {
     }
     let (tokens, now) = (tokens(&[], ClientAuth::Basic), Instant::now());
     let failed = parse(503, &[("retry-after", "10")], "").unwrap_err();
-    tokens.record_outcome(Some(&failed), now);
+    assert_eq!(tokens.record_failure(failed, now).failure.retry_after, Some(SECOND * 10));
     let held = tokens.active_refusal(now + SECOND * 4).unwrap().failure;
     assert_eq!((held.kind, held.retry_after), (Unavailable, Some(SECOND * 6)));
     assert_eq!(tokens.active_refusal(now + SECOND * 10), None);
-    tokens.record_outcome(Some(&parse(401, &[], "").unwrap_err()), now);
-    assert!(tokens.active_refusal(now + SECOND * 59).is_some_and(|held| held.failure.retry_after.is_none()));
-    tokens.record_outcome(None, now);
+    tokens.record_failure(parse(401, &[], "").unwrap_err(), now);
+    let held = tokens.active_refusal(now + SECOND * 59).unwrap().failure;
+    assert_eq!((held.kind, held.retry_after), (Unauthorized, Some(SECOND)), "a wrong client is not retried at once");
+    tokens.record_success();
     assert_eq!(tokens.active_refusal(now), None);
+}
+
+#[test]
+fn an_endpoint_that_fails_again_and_again_is_asked_ever_less_often() {
+    let (tokens, now) = (tokens(&[], ClientAuth::Basic), Instant::now());
+    let fail = || tokens.record_failure(parse(500, &[], "").unwrap_err(), now).failure.retry_after.unwrap().as_secs();
+    assert_eq!([0; 8].map(|_| fail()), [1, 2, 4, 8, 16, 32, 60, 60]);
+    tokens.record_success();
+    assert_eq!(fail(), 1);
+    let unreadable = parse(200, &[], "<html>").unwrap_err();
+    assert_eq!(tokens.record_failure(unreadable, now).failure.retry_after, Some(SECOND * 2));
+    let no_fault_of_it = tokens.failure(OutOfQuota, "the day's quota of requests is spent");
+    assert_eq!(tokens.record_failure(no_fault_of_it, now).failure.retry_after, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_early_renewal_waits_as_long_as_the_endpoint_asks() {
+    let (tokens, now) = (tokens(&[], ClientAuth::Basic), Instant::now());
+    let Some(leader) = tokens.flight.try_lead() else { panic!("nobody else has a turn") };
+    let token = Token::new(HeaderValue::from_static("Bearer t"), Some(SECOND * 1_000), now);
+    leader.complete(Ok(Arc::new(token))).unwrap();
+    let renewal = now + SECOND * 900;
+    tokens.record_failure(parse(429, &[("retry-after", "80")], "").unwrap_err(), renewal);
+    tokens.postpone_early_renewal(renewal);
+    assert!(tokens.fresh_token(renewal + SECOND * 79).is_some() && tokens.fresh_token(renewal + SECOND * 80).is_none());
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use damper_core::manifest::CredentialKind;
+use damper_core::manifest::{CredentialKind, TokenSettings};
 use damper_plugins::grants::{ClientAuth, SecretBinding, TokenEndpoint};
 use damper_plugins::{Plugin, TracedFetch};
 use tracing_subscriber::fmt::MakeWriter;
@@ -111,7 +111,7 @@ async fn start_setup() -> LeakSetup {
     let hosts = || vec![origin.clone()];
     let tokens = |path: &str| {
         let url = format!("{origin}{path}?for={TOKEN}").parse().unwrap();
-        Some(TokenEndpoint { url, scopes: Vec::new(), client_auth: ClientAuth::Body })
+        Some(TokenEndpoint { url, scopes: Vec::new(), client_auth: ClientAuth::Body, audience: None })
     };
     let client_binding = |path| SecretBinding { tokens: tokens(path), ..SecretBinding::constant(CLIENT, hosts()) };
     let mtls = SecretBinding::constant(client.pem.clone(), vec![origin.replace("http:", "https:")]);
@@ -119,8 +119,16 @@ async fn start_setup() -> LeakSetup {
         .secret("key", KEY, &[&origin])
         .secret("login", LOGIN, &[&origin])
         .secret("signing", SIGNING, &[])
-        .credential("client", CredentialKind::Oauth2ClientCredentials, client_binding("/token"))
-        .credential("refused", CredentialKind::Oauth2ClientCredentials, client_binding("/refused-token"))
+        .credential(
+            "client",
+            CredentialKind::Oauth2ClientCredentials(TokenSettings::default()),
+            client_binding("/token"),
+        )
+        .credential(
+            "refused",
+            CredentialKind::Oauth2ClientCredentials(TokenSettings::default()),
+            client_binding("/refused-token"),
+        )
         .credential("certificate", CredentialKind::Mtls, mtls)
         .plugin();
     LeakSetup { plugin, origin, key_line: client.key_line, _server: server }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use damper_core::budget::Budget;
 use damper_core::fetcher::{Fetcher, Permits};
-use damper_core::manifest::CredentialKind;
+use damper_core::manifest::{CredentialKind, TokenSettings};
 use damper_core::record::FailureKind;
 use damper_plugins::Plugin;
 use damper_plugins::grants::{ClientAuth, SecretBinding, TokenEndpoint};
@@ -61,14 +61,21 @@ impl TokenApi {
 
     fn binding(&self, binding: SecretBinding) -> SecretBinding {
         let url = format!("{}/token", self.origin).parse().unwrap();
-        let tokens = TokenEndpoint { url, scopes: vec!["read".to_owned()], client_auth: ClientAuth::Basic };
+        let tokens =
+            TokenEndpoint { url, scopes: vec!["read".to_owned()], client_auth: ClientAuth::Basic, audience: None };
         SecretBinding { tokens: Some(tokens), ..binding }
     }
 
     fn plugin(&self) -> Plugin {
         let secret = SecretBinding::constant("the-id:hunter2", vec![self.origin.clone()]);
         let setup = Setup::new(&[&self.origin]);
-        setup.credential("client", CredentialKind::Oauth2ClientCredentials, self.binding(secret)).plugin()
+        setup
+            .credential(
+                "client",
+                CredentialKind::Oauth2ClientCredentials(TokenSettings::default()),
+                self.binding(secret),
+            )
+            .plugin()
     }
 
     fn params(&self) -> [(&str, &str); 2] {
@@ -130,6 +137,7 @@ async fn a_token_is_replaced_early_and_used_to_its_end_where_that_fails() {
     let failure = fetch(&plugin, "get", &token_api.params()).await.unwrap_err();
     assert_eq!((failure.kind, failure.status), (FailureKind::Unavailable, Some(503)));
     token_api.refuse(None);
+    pass(Duration::from_secs(3)).await;
     assert_eq!((status().await, token_api.given.load(Ordering::SeqCst)), (200, 3));
 }
 
@@ -192,7 +200,8 @@ async fn a_clients_rotated_secret_is_read_again_where_it_is_refused() {
     let vault = Vault::holding("the-id:old-secret");
     let setup = Setup::new(&[&token_api.origin]);
     let binding = token_api.binding(vault.binding(&[&token_api.origin]));
-    let plugin = setup.credential("client", CredentialKind::Oauth2ClientCredentials, binding).plugin();
+    let plugin =
+        setup.credential("client", CredentialKind::Oauth2ClientCredentials(TokenSettings::default()), binding).plugin();
     assert_eq!(fetch_json(&plugin, "get", &token_api.params()).await["status"], 200);
     pass(Duration::from_secs(1_001)).await;
     vault.put("the-id:new-secret");
@@ -222,6 +231,7 @@ async fn an_endpoint_that_throttles_or_fails_is_told_as_that_and_left_alone() {
             let failure = fetch(&plugin, "get", &token_api.params()).await.unwrap_err();
             assert_eq!((&failure.kind, failure.status), (&kind, Some(status)));
             assert!(failure.retry_after.is_some_and(|wait| wait > Duration::from_secs(5)), "{failure:?}");
+            assert!(failure.is_of_token_endpoint, "{failure:?}");
         }
         assert_eq!(token_api.token_request_count(), 1);
         token_api.refuse(None);
@@ -231,17 +241,56 @@ async fn an_endpoint_that_throttles_or_fails_is_told_as_that_and_left_alone() {
 }
 
 #[tokio::test]
+async fn while_the_endpoint_refuses_requests_with_a_token_are_sent_and_token_requests_wait() {
+    let token_api = TokenApi::start().await;
+    let plugin = token_api.plugin();
+    let status = async || fetch_json(&plugin, "get", &token_api.params()).await["status"].as_u64().unwrap();
+    assert_eq!(status().await, 200);
+    token_api.refuse(Some(|| reply(429, &[("retry-after", "90")], "slow")));
+    pass(Duration::from_secs(901)).await;
+    // The early renewal is refused; it is tried again after 90 s, not after 30 s as otherwise.
+    for _ in 0..3 {
+        assert_eq!(status().await, 200);
+        pass(Duration::from_secs(29)).await;
+    }
+    assert_eq!(token_api.token_request_count(), 2);
+    // A token that the API refuses cannot be replaced meanwhile, and the endpoint is not asked.
+    *token_api.is_open.lock().unwrap() = false;
+    let failure = fetch(&plugin, "get", &token_api.params()).await.unwrap_err();
+    assert_eq!((&failure.kind, failure.is_of_token_endpoint), (&FailureKind::Throttled, true), "{failure}");
+    assert_eq!(token_api.token_request_count(), 2);
+}
+
+#[tokio::test]
+async fn an_endpoint_that_does_not_answer_is_told_from_the_api() {
+    let token_api = TokenApi::start().await;
+    token_api.refuse(Some(|| Reply::Never));
+    let plugin = token_api.plugin();
+    let request = request_with_timeout("get", &token_api.params(), Duration::from_millis(600));
+    let report = plugin.fetch(request, Permits::new(0)).await;
+    let failure = report.outcome.unwrap_err();
+    assert_eq!((&failure.kind, failure.is_of_token_endpoint), (&FailureKind::TimedOut, true), "{failure}");
+    assert!(failure.message.starts_with("no token for the credential \"client\""), "{failure}");
+    assert!(report.unanswered_since.is_some(), "its permit is kept until the endpoint must be done");
+}
+
+#[tokio::test]
 async fn the_endpoint_is_within_the_egress_policy() {
     let elsewhere = Server::start(|_| reply(200, &[], "")).await;
     let location = elsewhere.origin("other.test");
     let token_api = Server::start(move |_| redirect(307, &location)).await;
     let origin = token_api.origin("api.test");
     let plugin = |url: &str| {
-        let tokens = TokenEndpoint { url: url.parse().unwrap(), scopes: Vec::new(), client_auth: ClientAuth::Body };
+        let tokens = TokenEndpoint {
+            url: url.parse().unwrap(),
+            scopes: Vec::new(),
+            client_auth: ClientAuth::Body,
+            audience: None,
+        };
         let secret = SecretBinding::constant("the-id:hunter2", vec![origin.clone()]);
         let binding = SecretBinding { tokens: Some(tokens), ..secret };
         let setup = Setup::new(&[&origin, &elsewhere.origin("other.test")]);
-        setup.credential("client", CredentialKind::Oauth2ClientCredentials, binding).plugin()
+        setup.credential("client", CredentialKind::Oauth2ClientCredentials(TokenSettings::default()), binding).plugin()
     };
     let params = [("url", origin.as_str()), ("credential", "client")];
     for (url, why) in [
@@ -296,8 +345,13 @@ async fn a_token_goes_to_its_hosts_only() {
     let origin = api.origin("api.test");
     let secret = SecretBinding::constant("the-id:hunter2", vec![origin.clone()]);
     let setup = Setup::new(&[&token_api.origin, &origin, &elsewhere]);
-    let plugin =
-        setup.credential("client", CredentialKind::Oauth2ClientCredentials, token_api.binding(secret)).plugin();
+    let plugin = setup
+        .credential(
+            "client",
+            CredentialKind::Oauth2ClientCredentials(TokenSettings::default()),
+            token_api.binding(secret),
+        )
+        .plugin();
     assert_eq!(fetch_json(&plugin, "get", &[("url", &origin), ("credential", "client")]).await["status"], 200);
     assert_eq!(api.requests()[0].headers["authorization"], "Bearer t0ken-1");
     assert!(!other.requests()[0].headers.contains_key("authorization"));
