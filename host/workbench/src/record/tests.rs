@@ -159,6 +159,7 @@ fn a_header_that_the_author_lists_is_left_out_whatever_its_name() {
         attempt: 1,
         day: "2026-01-15".parse().unwrap(),
         timeout: Duration::from_secs(1),
+        resume: None,
     };
     let recording = Recording { manifest: &manifest, config: &config, request: &request, redact: &redact };
     let files = case_files(&recording, &fetch, Path::new("cases"), "found").unwrap();
