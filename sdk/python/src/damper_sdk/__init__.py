@@ -1,6 +1,6 @@
 """Write a Damper provider: a module with one plain function, `fetch_record(request: FetchRequest) -> Record`. See README.md."""
 
-from . import cache, config, http, json, log, sign
+from . import cache, config, http, ids, json, log, sign, text, xml
 from .failures import (
     Failure,
     Malformed,
@@ -31,7 +31,10 @@ __all__ = [
     "cache",
     "config",
     "http",
+    "ids",
     "json",
     "log",
     "sign",
+    "text",
+    "xml",
 ]
