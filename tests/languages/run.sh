@@ -50,9 +50,10 @@ if has node 20 0 && has npm 8 0; then
 	(cd providers/gleif-js && npm install --offline --no-audit --no-fund --no-package-lock --silent && npm test --silent)
 	build providers/gleif-js
 	check_rebuild providers/gleif-js
+	build tests/fixtures/providers/defects-js
 	ran="$ran JavaScript"
 else
-	rm -f "$COMPONENTS/gleif-js.wasm"
+	rm -f "$COMPONENTS/gleif-js.wasm" "$COMPONENTS/defects-js.wasm"
 	left_out="$left_out JavaScript ($why);"
 fi
 

@@ -2,6 +2,8 @@
 //! already loaded, into a component with the QuickJS interpreter. It is what jco calls for its backend `qjs`; jco as a
 //! whole is ten times its size.
 
+mod source_map;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -67,6 +69,8 @@ pub(crate) fn build(
         "--main-fields=module,main",
         "--target=es2023",
         "--external:damper:*",
+        "--sourcemap=external",
+        "--sources-content=false",
         "--log-level=warning",
     ]);
     esbuild.arg(option("--alias:damper-sdk=", &sdk.js().join("src/index.js")));
@@ -75,6 +79,7 @@ pub(crate) fn build(
     // The bundle names its files, relative to here.
     esbuild.current_dir(&folder);
     tools::compile(&mut esbuild, "node", &main)?;
+    source_map::append(&bundle, &work, folder, &sdk.js())?;
 
     let mut componentize = node(&modules.join("componentize-qjs/bin/componentize-qjs"), &context.environment);
     componentize.args(OPTIONS);

@@ -1,7 +1,8 @@
 // The component's side of the contract: from the host's call to the author's function and back. `damper build` bundles it.
 
 import { install } from "./backend.js";
-import { Failure, NotReady } from "./failure.js";
+import { describe, shown } from "./exception.js";
+import { Failure, NotReady, Other } from "./failure.js";
 import { FetchRequest, Record } from "./record.js";
 import { decode, encode } from "./utf8.js";
 
@@ -11,8 +12,9 @@ const KINDS = new Set([
 ]);
 
 /**
- * The component's export, of the author's module and the contract's two imports. A Failure is the contract's failure; any other
- * exception is a defect of the provider, logged with its stack and thrown on, so that the call traps.
+ * The component's export, of the author's module and the contract's two imports. A Failure is the contract's failure. Any other
+ * exception is a defect of the provider: `other("exception")`, which the host treats as a trap. It is not thrown on, because the
+ * engine would write a panic beside it.
  */
 export function component(provider, http, host) {
   const { fetchRecord } = provider;
@@ -32,7 +34,8 @@ export function component(provider, http, host) {
     try {
       return recordOut(fetchRecord(new FetchRequest(request.id, { ...request, params: Object.fromEntries(request.params) })));
     } catch (error) {
-      throw error instanceof Failure ? failureOut(error) : defect(host, error);
+      const failure = error instanceof Failure ? error : new Other("exception", describe(error, globalThis.damperSourceMap));
+      throw failureOut(failure);
     }
   };
 }
@@ -68,19 +71,9 @@ function installGlobals(host) {
   };
 }
 
-function shown(value) {
-  if (typeof value === "string") return value;
-  if (value instanceof Error) return String(value);
-  try {
-    return JSON.stringify(value) ?? String(value);
-  } catch {
-    return String(value);
-  }
-}
-
 function recordOut(record) {
   if (typeof record?.then === "function") {
-    throw new TypeError("fetchRecord answered a promise; the host waits for it, so async gains nothing: make it plain");
+    throw new TypeError("fetchRecord answered a promise; the host waits for it, so async gains nothing: make it plain, and import at the top");
   }
   if (!(record instanceof Record)) throw new TypeError("fetchRecord answered something that is no Record");
   const { contentType, body, attributes } = record;
@@ -96,10 +89,4 @@ function failureOut(failure) {
     status: status ?? null,
     extras: [],
   };
-}
-
-function defect(host, error) {
-  if (typeof error?.stack === "string" && error.stack !== "") host.log("error", `${error}\n${error.stack}`);
-  // Never the shape of the contract's failure, whatever was thrown.
-  return error instanceof Error ? error : new Error(`thrown, and no Error: ${shown(error)}`);
 }

@@ -1,16 +1,31 @@
 // Why there is no record: one class a kind of the contract. Throwing one ends the call with it.
 
+import { checkMilliseconds } from "./durations.js";
 import { bytesOf } from "./utf8.js";
 
 /** Why there is no record; throw one of the classes below, which name the kinds. */
 export class Failure extends Error {
-  constructor(kind, message, { retryAfterMs, status } = {}) {
+  constructor(kind, message, options = {}) {
     super(message);
+    checkOptions(options);
     this.name = new.target.name;
     this.kind = kind;
-    this.retryAfterMs = retryAfterMs;
-    this.status = status;
+    this.retryAfterMs = options.retryAfterMs;
+    this.status = options.status;
   }
+}
+
+/** The options of a failure; a misspelt one would be a wait that nobody keeps. */
+const OPTIONS = ["retryAfterMs", "status"];
+
+function checkOptions(options) {
+  for (const name of Object.keys(options)) {
+    if (!OPTIONS.includes(name)) {
+      const hint = /retry|wait/i.test(name) ? "; the wait is retryAfterMs, in milliseconds" : `; there are ${OPTIONS.join(" and ")}`;
+      throw new TypeError(`a failure has no option ${name}${hint}`);
+    }
+  }
+  if (options.retryAfterMs !== undefined) checkMilliseconds("retryAfterMs", options.retryAfterMs);
 }
 
 /** The API asks for fewer requests. No attempt is spent; everything to this API waits. */

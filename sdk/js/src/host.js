@@ -1,6 +1,7 @@
 // Other services of the host: configuration, log, signatures, a small cache that outlives a call.
 
 import { backend } from "./backend.js";
+import { checkMilliseconds } from "./durations.js";
 import { Other, Unauthorized } from "./failure.js";
 import { bytesOf, decode } from "./utf8.js";
 
@@ -85,7 +86,7 @@ export const cache = {
 
   /** Keeps text or bytes for this provider's later calls, at most for `ttlMs` milliseconds. */
   put(key, value, ttlMs) {
-    backend().cachePut(key, bytesOf(value), Math.max(0, Math.floor(ttlMs)));
+    backend().cachePut(key, bytesOf(value), Math.max(0, Math.floor(checkMilliseconds("ttlMs", ttlMs))));
   },
 
   /** Forgets what is kept under a key, if anything. */

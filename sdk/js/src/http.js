@@ -1,6 +1,7 @@
 // HTTP, through the host's egress policy. Nothing is sent before send(); a mistake on the way is thrown by it.
 
 import { backend } from "./backend.js";
+import { checkMilliseconds } from "./durations.js";
 import { Failure, Malformed, Other, TimedOut, Unavailable } from "./failure.js";
 import { Response } from "./response.js";
 import * as url from "./url.js";
@@ -73,7 +74,7 @@ export class Request {
 
   /** Gives this request less time than the whole call has, in milliseconds. */
   timeout(milliseconds) {
-    this.#timeoutMs = Math.max(0, Math.floor(milliseconds));
+    this.#timeoutMs = Math.max(0, Math.floor(checkMilliseconds("timeout", milliseconds)));
     return this;
   }
 

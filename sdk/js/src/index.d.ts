@@ -124,8 +124,10 @@ export class Response {
   readonly rateLimitResetMs: number | undefined;
   /** The first header of a name, in whatever case. */
   header(name: string): string | undefined;
-  /** The body as text. @throws {Malformed} where it is not UTF-8. */
+  /** The body as text: by its byte order mark, its charset, or as UTF-8. @throws {Malformed} where it is not in that encoding. */
   text(): string;
+  /** The body parsed as XML, in its encoding. @throws {Malformed} where it is not well-formed, or refused; see `xml`. */
+  xml(): xml.Element;
   /** The body parsed as JSON. @throws {Malformed} where it is none. */
   json(): any;
   /** This answer if its status is 2xx. @throws {Failure} that the status stands for, else. */
@@ -201,16 +203,6 @@ export namespace json {
   function textAt(document: unknown, pointer: string): string;
 }
 
-/** Stable ids: the same name gives the same id. */
-export const ids: {
-  /** The namespace of RFC 9562 for names that are URLs. */
-  readonly URL_NAMESPACE: string;
-  /** The UUID of version 5 (RFC 9562, section 5.5) of a name in a namespace, in lower case with hyphens. */
-  uuidV5(namespace: string, name: string | Uint8Array): string;
-  /** The SHA-256 of text or bytes, in lower-case hexadecimal. */
-  sha256Hex(value: string | Uint8Array): string;
-};
-
 /** The API has taken an order: what `twoStep.ordered` returns. */
 export interface Ordered {
   readonly order: string;
@@ -243,6 +235,67 @@ export const twoStep: {
   /** A UUID made of the item's id and parameters, its day, and how often its order was forgotten. */
   idempotencyKey(request: FetchRequest, times?: number): string;
 };
+
+/**
+ * XML documents (1.0, with namespaces), read safely: no document type, no entities of one's own, elements at most 64 deep, at most
+ * 100,000 elements and attributes.
+ */
+export namespace xml {
+  /**
+   * Parses a document and gives its outermost element. Bytes are decoded by their byte order mark, else by the `charset` of the
+   * content type, else by the XML declaration, else as UTF-8. @throws {Malformed}
+   */
+  function parse(document: string | Uint8Array, contentType?: string): Element;
+  /** A text as it may stand between tags or in an attribute of a document. @throws {Rejected} where none can hold it. */
+  function escape(value: string): string;
+  /** An element, with everything in it. */
+  class Element {
+    private constructor();
+    /** The namespace of its name; empty if there is none. */
+    readonly namespace: string;
+    /** Its name, without a prefix. */
+    readonly name: string;
+    /** All elements directly in this one, in order. */
+    readonly children: ReadonlyArray<Element>;
+    /** The text directly in this element, without blanks around it. */
+    readonly text: string;
+    /** Whether it has this name of this namespace, whatever prefix the document gives it. */
+    is(namespace: string, name: string): boolean;
+    /** The value of an attribute without a prefix. */
+    attribute(name: string): string | undefined;
+    /** The value of an attribute of a namespace. */
+    attributeIn(namespace: string, name: string): string | undefined;
+    /** The elements of a name directly in this one, in order. */
+    childrenNamed(namespace: string, name: string): Element[];
+    /** The first element of a name directly in this one. */
+    child(namespace: string, name: string): Element | undefined;
+    /** The first element of a name directly in this one. @throws {Malformed} where there is none. */
+    required(namespace: string, name: string): Element;
+  }
+}
+
+/** Text from outside. */
+export const text: {
+  /**
+   * The text of a body: by its byte order mark, else by the `charset` of its content type, else as UTF-8. UTF-8, UTF-16,
+   * ISO-8859-1, -2, -9 and -15, and windows-1250, -1251, -1252 and -1254 are read. @throws {Malformed}
+   */
+  decode(bytes: Uint8Array, contentType?: string): string;
+  /** The beginning of a text, at most 160 characters on one line, fit for a message. */
+  short(text: string): string;
+};
+
+/** Stable ids: the same text gives the same id, in each attempt. For an idempotency key, or a record without an id. */
+export namespace ids {
+  /** Namespaces of RFC 9562, section 6.6. */
+  const NAMESPACE_DNS: string;
+  const NAMESPACE_URL: string;
+  const NAMESPACE_OID: string;
+  /** The UUID of a name in a namespace, which is a UUID itself (RFC 9562, version 5). @throws {Other} where it is none. */
+  function uuidV5(namespace: string, name: string): string;
+  /** SHA-256 (FIPS 180-4) of text in UTF-8 or of bytes, in lower-case hexadecimal. */
+  function sha256Hex(value: string | Uint8Array): string;
+}
 
 /** The manifest's `[config]`: what the operator may set for this provider. */
 export const config: {

@@ -1,10 +1,12 @@
 // One whole answer, and what its status means.
 
+import * as encodings from "./encodings.js";
 import { Malformed, NotFound, Rejected, Throttled, TimedOut, Unauthorized, Unavailable } from "./failure.js";
 import * as json from "./json.js";
 import * as retryAfter from "./retry-after.js";
 import { bodyExcerpt } from "./text.js";
 import { decode } from "./utf8.js";
+import * as xml from "./xml.js";
 
 /** Headers in which APIs say when they count requests anew. */
 const RATE_LIMIT_RESETS = ["ratelimit-reset", "x-ratelimit-reset", "x-rate-limit-reset"];
@@ -36,13 +38,14 @@ export class Response {
     return this.headers.find(([known]) => known.toLowerCase() === wanted)?.[1];
   }
 
-  /** The body as text; `Malformed` where it is not UTF-8. */
+  /** The body as text, by its byte order mark, its charset, or as UTF-8; `Malformed` where it is not in that encoding. */
   text() {
-    try {
-      return decode(this.body);
-    } catch {
-      throw new Malformed(`${this.#place()}: not UTF-8`, { status: this.status });
-    }
+    return this.#read(() => encodings.decode(this.body, this.header("content-type")));
+  }
+
+  /** The body parsed as XML, in its encoding; `Malformed` where it is not well-formed, or refused. */
+  xml() {
+    return this.#read(() => xml.parse(this.body, this.header("content-type")));
   }
 
   /** The body parsed as JSON; `Malformed` where it is none. */
@@ -78,6 +81,15 @@ export class Response {
     const excerpt = bodyExcerpt(this.body);
     const message = `${this.#place()} answered ${this.status}${reason ? ` ${reason}` : ""}${excerpt ? `: ${excerpt}` : ""}`;
     throw new kind(message, { status: this.status, retryAfterMs: wait });
+  }
+
+  #read(read) {
+    try {
+      return read();
+    } catch (error) {
+      if (!(error instanceof Malformed)) throw error;
+      throw new Malformed(`${this.#place()}: ${error.message}`, { status: this.status });
+    }
   }
 
   /** Method and URL; the query stays out, since it is where APIs put keys. */

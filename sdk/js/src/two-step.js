@@ -1,7 +1,7 @@
 // APIs that take an order first, and have its record later: see index.d.ts.
 
 import { NotReady } from "./failure.js";
-import { ids } from "./ids.js";
+import * as ids from "./ids.js";
 import { Record } from "./record.js";
 import { encode } from "./utf8.js";
 
@@ -67,7 +67,7 @@ export const twoStep = {
   idempotencyKey(request, times = 0) {
     const params = Object.entries(request.params).sort(([one], [other]) => compare(encode(one), encode(other))).flat();
     const parts = ["damper order", request.id, ...params, request.day, String(times)];
-    return ids.uuidV5(ids.URL_NAMESPACE, parts.map((part) => `${encode(part).length}:${part},`).join(""));
+    return ids.uuidV5(ids.NAMESPACE_URL, parts.map((part) => `${encode(part).length}:${part},`).join(""));
   },
 };
 

@@ -9,7 +9,7 @@ import * as url from "../src/url.js";
 import { decode, encode } from "../src/utf8.js";
 
 const {
-  FetchRequest, Malformed, NotReady, Other, Record, Rejected, TimedOut, Unauthorized, cache, config, get, ids, json, log, post, sendAll, sign,
+  FetchRequest, Malformed, NotReady, Other, Record, Rejected, TimedOut, Unauthorized, cache, config, get, json, log, post, sendAll, sign,
   twoStep,
 } = sdk;
 const URL_ = "https://api.example.org/things";
@@ -289,22 +289,6 @@ test("logs, signs and caches like a host", () => {
     assert.equal(cache.get("large"), undefined);
   });
   api.clearCache().run(() => assert.equal(cache.get("token"), undefined));
-});
-
-test("stable ids are those of the standards", () => {
-  assert.equal(ids.sha256Hex(""), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
-  assert.equal(ids.sha256Hex("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
-  const lengths = [
-    [55, "d5e285683cd4efc02d021a5c62014694958901005d6f71e89e0989fac77e4072"],
-    [56, "04c26261370ee7541549d16dee320c723e3fd14671e66a099afe0a377c16888e"],
-    [63, "75220b47218278e656f2013bb8f0c455a25eaf01e86c64924e9d48d89776d6f2"],
-    [64, "7ce100971f64e7001e8fe5a51973ecdfe1ced42befe7ee8d5fd6219506b5393c"],
-  ];
-  for (const [length, digest] of lengths) assert.equal(ids.sha256Hex("x".repeat(length)), digest);
-  const dns = "6ba7b810-9dad-11d1-80b4-00c04fd430c8";
-  assert.equal(ids.uuidV5(dns, "www.example.com"), "2ed6657d-e927-568b-95e1-2665a8aea6a2");
-  assert.equal(ids.uuidV5(ids.URL_NAMESPACE, "ä\n€"), "5dca6e5a-3589-5d94-9207-943ae967a6b3");
-  assert.throws(() => ids.uuidV5("6ba7", "x"), TypeError);
 });
 
 test("an order is placed, polled, placed anew when it was forgotten, and fetched", () => {

@@ -23,6 +23,9 @@ const MAX_NAME_BYTES: usize = 256;
 const MAX_ATTRIBUTES: usize = 64;
 const MAX_ATTRIBUTE_BYTES: usize = 16 * 1024;
 
+/// The kind that the SDKs of JavaScript and Python give an exception that the provider did not handle.
+const EXCEPTION: &str = "exception";
+
 /// The longest Retry-After that is passed on; a clock can count it.
 const MAX_RETRY_AFTER: Duration = Duration::from_hours(30 * 24);
 
@@ -111,6 +114,8 @@ pub(super) fn convert_failure(failure: types::Failure, scrubber: &Scrubber) -> F
             }
             Err(failure) => return failure,
         },
+        // A defect of the provider, as a panic in Rust is.
+        types::FailureKind::Other(name) if name == EXCEPTION => FailureKind::Trapped,
         types::FailureKind::Other(name) => FailureKind::Other(scrubber.to_line(&name, MAX_NAME_BYTES)),
     };
     Failure {

@@ -162,3 +162,44 @@ async fn python_s_standard_library_reaches_nothing() {
     // More than its memory, whatever Python makes of that.
     assert!(fetch(&plugin, "memory", &[]).await.is_err());
 }
+
+/// An exception that a provider does not handle is a trap's failure, with its type, message and the author's lines.
+async fn defect(component_name: &str, id: &str) -> Option<String> {
+    let file = component(component_name)?;
+    let plugin = HOST.load(&file, file.manifest.clone(), Grants::default()).unwrap();
+    plugin.prepare().await.unwrap();
+    let failure = fetch(&plugin, id, &[]).await.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Trapped, "{failure}");
+    Some(failure.message)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_exception_in_javascript_is_told_with_the_lines_of_the_source() {
+    let name = "defects-js";
+    let Some(missing) = defect(name, "missing").await else { return };
+    let lines = "at src/document.ts:7 in idOf, called at src/provider.ts:13 in missing, called at src/provider.ts:26";
+    assert_eq!(missing, format!("TypeError: cannot read property 'id' of undefined {lines} in fetchRecord"));
+    let late = defect(name, "late-import").await.unwrap();
+    assert!(late.contains("src/provider.ts:14") && late.ends_with("import fs at the top of the file"), "{late}");
+    let wait = defect(name, "retry-after").await.unwrap();
+    let wanted = "TypeError: retryAfterMs is a number of milliseconds, such as 30_000, and not \"30s\" at src/provider.ts:16";
+    assert!(wait.starts_with(wanted), "{wait}");
+    assert_eq!(defect(name, "no-error").await.unwrap(), "the provider threw something that is no Error: text");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_exception_in_python_is_told_with_the_lines_of_the_source() {
+    let name = "hostile-python";
+    let Some(missing) = defect(name, "missing").await else { return };
+    assert_eq!(
+        missing,
+        "KeyError: 'missing' at src/provider.py:72 in <lambda>, called at src/provider.py:86 in fetch_record"
+    );
+    let late = defect(name, "late-import").await.unwrap();
+    assert!(late.starts_with("ModuleNotFoundError: No module named 'wave' at src/provider.py:43"), "{late}");
+    assert!(late.ends_with("import wave at the top of the file"), "{late}");
+    let encoding = defect(name, "rare-encoding").await.unwrap();
+    assert!(encoding.contains("import encodings.shift_jis at the top of the file"), "{encoding}");
+    let wait = defect(name, "retry-after").await.unwrap();
+    assert!(wait.starts_with("TypeError: retry_after is a number of seconds, such as retry_after=30"), "{wait}");
+}

@@ -1,6 +1,6 @@
 """Write a Damper provider: a module with one plain function, `fetch_record(request: FetchRequest) -> Record`. See README.md."""
 
-from . import cache, config, http, ids, json, log, sign, two_step
+from . import cache, config, http, ids, json, log, sign, text, two_step, xml
 from .failures import (
     Failure,
     Malformed,
@@ -37,5 +37,7 @@ __all__ = [
     "json",
     "log",
     "sign",
+    "text",
     "two_step",
+    "xml",
 ]

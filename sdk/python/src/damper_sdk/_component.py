@@ -12,7 +12,8 @@ from wit_world.imports import http as wit_http
 from wit_world.imports import types as wit
 
 from ._backend import Answered, NotAnswered, Prepared, SignRefused, install
-from .failures import Failure, NotReady
+from ._exceptions import describe
+from .failures import Failure, NotReady, Other
 from .record import FetchRequest, Record
 
 _KINDS: dict[str, Callable[[], Any]] = {
@@ -85,8 +86,8 @@ class _Host:
 def component(fetch_record: Callable[[FetchRequest], Record]) -> type:
     """The world's class, of the author's function.
 
-    A `Failure` is the contract's failure; any other exception is a defect of the provider: the runtime writes its traceback to
-    the log, and the call traps.
+    A `Failure` is the contract's failure. Any other exception is a defect of the provider: `other("exception")`, which the host
+    treats as a trap. It is not raised on, because the runtime would write a traceback and panic beside it.
     """
     install(_Host())
 
@@ -96,6 +97,8 @@ def component(fetch_record: Callable[[FetchRequest], Record]) -> type:
                 return _record_out(fetch_record(_request_in(request)))
             except Failure as failure:
                 raised = Err(_failure_out(failure))
+            except BaseException as error:
+                raised = Err(_failure_out(Other("exception", describe(error))))
             raise raised
 
     return WitWorld

@@ -7,6 +7,7 @@ fails as `unauthorized`.
 from collections.abc import Callable
 
 from ._backend import backend
+from ._durations import check_seconds
 
 
 def get(key: str) -> bytes | None:
@@ -17,7 +18,7 @@ def get(key: str) -> bytes | None:
 def put(key: str, value: str | bytes, ttl: float) -> None:
     """Keeps a value for this provider's later calls, at most for `ttl` seconds."""
     value = value.encode("utf-8") if isinstance(value, str) else value
-    backend().cache_put(key, value, max(0, int(ttl * 1000)))
+    backend().cache_put(key, value, max(0, int(check_seconds("ttl", ttl) * 1000)))
 
 
 def remove(key: str) -> None:

@@ -1,5 +1,7 @@
 """Why there is no record: one exception a kind of the contract. Raising one ends the call with it."""
 
+from ._durations import check_seconds
+
 
 class Failure(Exception):
     """Why there is no record; raise one of the classes below, which name the kinds."""
@@ -12,7 +14,7 @@ class Failure(Exception):
         super().__init__(message)
         self.message = message
         #: How long the API asked to be left alone, in seconds from now.
-        self.retry_after = retry_after
+        self.retry_after = None if retry_after is None else check_seconds("retry_after", retry_after)
         #: The HTTP status that led here.
         self.status = status
 

@@ -6,6 +6,7 @@ from typing import Any, Self
 
 from . import _url
 from ._backend import Answered, NotAnswered, Prepared, backend
+from ._durations import check_seconds
 from .failures import Failure, Malformed, Other, TimedOut, Unavailable
 from .response import Response
 
@@ -87,7 +88,7 @@ class Request:
 
     def timeout(self, seconds: float) -> Self:
         """Gives this request less time than the whole call has."""
-        self._timeout_ms = max(0, int(seconds * 1000))
+        self._timeout_ms = max(0, int(check_seconds("seconds", seconds) * 1000))
         return self
 
     def body(self, content_type: str, body: str | bytes) -> Self:

@@ -3,7 +3,7 @@
 import time
 from typing import Any, Self
 
-from . import _retry_after, json
+from . import _retry_after, json, text, xml
 from ._backend import Answered
 from ._text import body_excerpt
 from .failures import (
@@ -16,6 +16,7 @@ from .failures import (
     Unauthorized,
     Unavailable,
 )
+from .xml import Element
 
 # Headers in which APIs say when they count requests anew.
 _RATE_LIMIT_RESETS = ("ratelimit-reset", "x-ratelimit-reset", "x-rate-limit-reset")
@@ -50,11 +51,18 @@ class Response:
         return next((value for known, value in self.headers if known.lower() == wanted), None)
 
     def text(self) -> str:
-        """The body as text; `Malformed` where it is not UTF-8."""
+        """The body as text, by its byte order mark, its charset, or as UTF-8; `Malformed` where it is not in that encoding."""
         try:
-            return self.body.decode("utf-8")
-        except UnicodeDecodeError:
-            raise Malformed(f"{self._place()}: not UTF-8", status=self.status) from None
+            return text.decode(self.body, self.header("content-type"))
+        except Malformed as error:
+            raise self._malformed(error.message) from None
+
+    def xml(self) -> Element:
+        """The body parsed as XML, in its encoding; `Malformed` where it is not well-formed, or refused."""
+        try:
+            return xml.parse(self.body, self.header("content-type"))
+        except Malformed as error:
+            raise self._malformed(error.message) from None
 
     def json(self) -> Any:
         """The body parsed as JSON; `Malformed` where it is none."""
@@ -64,7 +72,7 @@ class Response:
             reason = "not the expected JSON: not UTF-8"
         except Malformed as error:
             reason = error.message
-        raise Malformed(f"{self._place()}: {reason}", status=self.status)
+        raise self._malformed(reason)
 
     @property
     def retry_after(self) -> float | None:
@@ -91,6 +99,9 @@ class Response:
         excerpt = body_excerpt(self.body)
         message = f"{self._place()} answered {self.status}{reason}" + (f": {excerpt}" if excerpt else "")
         raise kind(message, status=self.status, retry_after=wait)
+
+    def _malformed(self, reason: str) -> Malformed:
+        return Malformed(f"{self._place()}: {reason}", status=self.status)
 
     def _place(self) -> str:
         # Method and URL; the query stays out, since it is where APIs put keys.

@@ -87,7 +87,7 @@ def idempotency_key(request: FetchRequest, forgotten: int = 0) -> str:
     order was forgotten. An API that has forgotten an order may still know its key."""
     parameters = sorted(request.params.items(), key=lambda pair: pair[0].encode("utf-8"))
     parts = ["damper order", request.id, *(part for pair in parameters for part in pair), request.day, str(forgotten)]
-    return ids.uuid_v5(ids.URL_NAMESPACE, "".join(f"{len(part.encode('utf-8'))}:{part}," for part in parts))
+    return ids.uuid_v5(ids.NAMESPACE_URL, "".join(f"{len(part.encode('utf-8'))}:{part}," for part in parts))
 
 
 def _order_of(request: FetchRequest) -> tuple[str, int] | None:
