@@ -50,9 +50,11 @@ clippy:
 doc:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --all-features --document-private-items
 
-docs: book doc ## Build the book of docs/ with a link check, and the crates' API beside it, into target/book.
+docs: book doc ## Build the book of docs/ with a link check, and the API of the crates and of each SDK beside it, into target/book.
 	@rm -rf $(TARGET)/book/api && cp -R $(TARGET)/doc $(TARGET)/book/api
-	@echo "API: $(abspath $(TARGET))/book/api/damper_core/index.html"
+	@echo "API of the crates: $(abspath $(TARGET))/book/api/damper_core/index.html"
+	@echo "API of the Rust SDK: $(abspath $(TARGET))/book/api/damper_sdk/index.html"
+	@sh tests/docs/sdks.sh $(TARGET)
 
 book: ## Build the book of docs/ and check every relative link and anchor; mdBook and lychee are installed once.
 	@sh tests/docs/book.sh $(TARGET)

@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 /// The folders that are embedded, from the root of the repository.
-const FOLDERS: [&str; 5] = ["sdk/rust", "sdk/js", "sdk/python", "sdk/template", "wit"];
-/// Folders within them that are not, but for what lies in a template.
+const FOLDERS: [&str; 6] = ["sdk/rust", "sdk/js", "sdk/python", "sdk/template", "sdk/recipes", "wit"];
+/// Folders within them that are not, but for what lies in a template or a recipe.
 const LEFT_OUT: [&str; 5] = ["test", "tests", "target", "node_modules", "__pycache__"];
-const TEMPLATE: &str = "template";
+const TEMPLATES: [&str; 2] = ["template", "recipes"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
@@ -46,7 +46,7 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Box<dyn Error>
         let entry = entry?;
         let (name, path) = (entry.file_name(), entry.path());
         let name = name.to_string_lossy();
-        let is_of_template = folder.components().any(|part| part.as_os_str() == TEMPLATE);
+        let is_of_template = folder.components().any(|part| TEMPLATES.iter().any(|name| part.as_os_str() == *name));
         if name.starts_with('.') || (LEFT_OUT.contains(&name.as_ref()) && !is_of_template) {
             continue;
         }

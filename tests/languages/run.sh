@@ -48,6 +48,7 @@ check_rebuild() {
 if has node 20 0 && has npm 8 0; then
 	(cd sdk/js && npm test --silent)
 	(cd providers/gleif-js && npm install --offline --no-audit --no-fund --no-package-lock --silent && npm test --silent)
+	(cd docs/recipes/js && npm install --offline --no-audit --no-fund --no-package-lock --silent && npm test --silent)
 	build providers/gleif-js
 	check_rebuild providers/gleif-js
 	build tests/fixtures/providers/defects-js
@@ -61,6 +62,7 @@ if has python3 3 11; then
 	export PYTHONDONTWRITEBYTECODE=1
 	(cd sdk/python && PYTHONPATH=src python3 -W error -m unittest discover -s tests)
 	(cd providers/gleif-python && python3 -W error -m unittest)
+	(cd docs/recipes/python && PYTHONPATH=../../../sdk/python/src:. python3 -W error -m unittest discover -s tests)
 	build providers/gleif-python
 	check_rebuild providers/gleif-python
 	build tests/fixtures/providers/hostile-python

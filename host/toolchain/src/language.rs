@@ -16,7 +16,7 @@ pub enum Language {
 }
 
 impl Language {
-    const ALL: [Self; 3] = [Self::Rust, Self::Js, Self::Python];
+    pub(crate) const ALL: [Self; 3] = [Self::Rust, Self::Js, Self::Python];
 
     /// As the SDK stamps it and as its folder is called.
     #[must_use]

@@ -6,7 +6,8 @@ use std::path::Path;
 use crate::error::ToolchainError;
 use crate::files::replace_file;
 use crate::language::Language;
-use crate::sdk::{self, Sdk};
+use crate::recipe::{Recipe, project_files};
+use crate::sdk::Sdk;
 
 /// Whether a provider of this name can be written in this language.
 ///
@@ -16,11 +17,18 @@ pub fn check_project_name(name: &str, language: Language) -> Result<(), Toolchai
     if language == Language::Rust { check_crate_name(name) } else { Ok(()) }
 }
 
-/// Make the project `name` in `folder`, which depends on the unpacked SDK.
+/// Make the project `name` in `folder`, which depends on the unpacked SDK; of a recipe, or of the plain template.
 ///
 /// # Errors
-/// If the cache's path is no text, or files cannot be written.
-pub fn scaffold(folder: &Path, name: &str, language: Language, sdk: &Sdk) -> Result<(), ToolchainError> {
+/// If the language does not have the recipe, the cache's path is no text, or files cannot be written.
+pub fn scaffold(
+    folder: &Path,
+    name: &str,
+    language: Language,
+    recipe: Option<Recipe>,
+    sdk: &Sdk,
+) -> Result<(), ToolchainError> {
+    let files = project_files(language, recipe)?;
     let sdk = sdk.dependency(language);
     let sdk = sdk.to_str().ok_or_else(|| {
         ToolchainError::input_in(
@@ -34,7 +42,8 @@ pub fn scaffold(folder: &Path, name: &str, language: Language, sdk: &Sdk) -> Res
     let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(parent).map_err(ToolchainError::file("make the folder", parent))?;
     let draft = parent.join(format!(".{name}.{}.new", std::process::id()));
-    let made = sdk::template(language)
+    let made = files
+        .into_iter()
         .try_for_each(|(file, text)| replace_file(&draft.join(file), fill(text).as_bytes()))
         .and_then(|()| fs::rename(&draft, folder).map_err(ToolchainError::file("make the folder", folder)));
     if made.is_err() {

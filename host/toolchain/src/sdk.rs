@@ -16,6 +16,8 @@ mod embedded {
 
 /// The folder of the template parts that all languages share.
 const TEMPLATE: &str = "sdk/template/";
+/// The folder of recipes.
+const RECIPES: &str = "sdk/recipes/";
 /// The script that finds or installs a toolchain.
 const TOOLCHAIN: &str = "sdk/rust/toolchain.sh";
 
@@ -93,14 +95,26 @@ pub(crate) fn template(language: Language) -> impl Iterator<Item = (PathBuf, &'s
     let own = format!("sdk/{}/template/", language.name());
     embedded::FILES.iter().filter_map(move |(name, content)| {
         let name = name.strip_prefix(TEMPLATE).or_else(|| name.strip_prefix(own.as_str()))?;
-        let name = name.strip_suffix(".tmpl").unwrap_or(name);
-        // Dotless in the repository, where they would have an effect.
-        let name = match name {
-            "gitignore" => ".gitignore",
-            "cargo/config.toml" => ".cargo/config.toml",
-            name => name,
-        };
-        Some((PathBuf::from(name), std::str::from_utf8(content).ok()?))
+        Some((project_path(name), std::str::from_utf8(content).ok()?))
+    })
+}
+
+/// The files of a recipe for a language, or for all languages (`common`), as [`template`] gives them.
+pub(crate) fn recipe_files(recipe: &str, part: &str) -> impl Iterator<Item = (PathBuf, &'static str)> {
+    let folder = format!("{RECIPES}{recipe}/{part}/");
+    embedded::FILES.iter().filter_map(move |(name, content)| {
+        Some((project_path(name.strip_prefix(folder.as_str())?), std::str::from_utf8(content).ok()?))
+    })
+}
+
+/// The path in a project of a template's file.
+fn project_path(name: &str) -> PathBuf {
+    let name = name.strip_suffix(".tmpl").unwrap_or(name);
+    // Dotless in the repository, where they would have an effect.
+    PathBuf::from(match name {
+        "gitignore" => ".gitignore",
+        "cargo/config.toml" => ".cargo/config.toml",
+        name => name,
     })
 }
 
@@ -114,7 +128,11 @@ mod tests {
             let name = entry.file_name().into_string().unwrap();
             if entry.file_type().unwrap().is_dir() {
                 let is_left_out = ["test", "tests", "target", "node_modules", "__pycache__"].contains(&name.as_str());
-                if !is_left_out || folder.components().any(|part| part.as_os_str() == "template") {
+                if !is_left_out
+                    || folder
+                        .components()
+                        .any(|part| ["template", "recipes"].iter().any(|name| part.as_os_str() == *name))
+                {
                     files_below(&entry.path(), found);
                 }
             } else if !name.starts_with('.') {
@@ -127,7 +145,7 @@ mod tests {
     fn every_file_of_the_sdk_and_the_contract_is_embedded() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap();
         let mut expected = Vec::new();
-        for folder in ["sdk/rust", "sdk/js", "sdk/python", "sdk/template"] {
+        for folder in ["sdk/rust", "sdk/js", "sdk/python", "sdk/template", "sdk/recipes"] {
             files_below(&root.join(folder), &mut expected);
         }
         files_below(&root.join("wit"), &mut expected);

@@ -10,12 +10,17 @@ use crate::local_setup::{LocalSetup, text};
 const MINIMAL: &str = "name = \"part\"\nversion = \"0.1.0\"\n";
 const HOSTS: &str = "[egress]\nhosts = [\"api.example.org\"]\n";
 
-/// A recipe's file, from its first `use` to its tests.
+/// A recipe's file, from its first `use` or import to its tests.
 fn recipe(name: &str) -> String {
-    let path = root().join("docs/recipes/src").join(name);
+    let (folder, words) = if name.ends_with(".rs") {
+        ("docs/recipes/src", &["use "][..])
+    } else {
+        ("docs/recipes", &["import ", "from "][..])
+    };
+    let path = root().join(folder).join(name);
     let file = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let code = file.split("#[cfg(test)]").next().unwrap();
-    let begin = code.lines().position(|line| line.starts_with("use ")).unwrap();
+    let begin = code.lines().position(|line| words.iter().any(|word| line.starts_with(word))).unwrap();
     let lines: Vec<&str> = code.trim_end().lines().skip(begin).collect();
     lines.join("\n") + "\n"
 }
@@ -30,9 +35,14 @@ fn the_guide_s_recipes_and_reference_are_the_tested_ones() {
 fn every_recipe_is_in_the_guide() {
     let shown: Vec<String> =
         blocks(&guide()).iter().filter_map(|block| block.label_value("recipe").map(str::to_owned)).collect();
-    for entry in std::fs::read_dir(root().join("docs/recipes/src")).unwrap() {
-        let name = entry.unwrap().file_name().into_string().unwrap();
-        assert!(name == "lib.rs" || shown.contains(&name), "{name} is not shown");
+    for (folder, extension, prefix) in [("src", "rs", ""), ("js", "js", "js/"), ("python", "py", "python/")] {
+        for entry in std::fs::read_dir(root().join("docs/recipes").join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|found| found == extension) {
+                let name = format!("{prefix}{}", path.file_name().unwrap().to_str().unwrap());
+                assert!(name == "lib.rs" || shown.contains(&name), "{name} is not shown");
+            }
+        }
     }
 }
 
@@ -44,6 +54,7 @@ fn every_block_is_of_a_kind_that_is_tested() {
             "sh" => block.label.is_none(),
             "toml" => ["file", "manifest", "damper.toml"].iter().any(|word| has_label(&block, word)),
             "rust" => ["file", "recipe"].iter().any(|word| has_label(&block, word)),
+            "js" | "python" => has_label(&block, "recipe"),
             _ => false,
         };
         assert!(is_known, "the block at line {} has no test: {block:?}", block.line);

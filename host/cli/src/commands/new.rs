@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use damper_config::provider::check_name;
-use damper_toolchain::{BUILT_FOLDER, Language, Sdk, check_project_name, scaffold};
+use damper_toolchain::{BUILT_FOLDER, Language, Recipe, Sdk, check_project_name, scaffold};
 
 use crate::context::Context;
 use crate::error::{CliError, Exit};
@@ -17,6 +17,7 @@ Example:
   damper new catfacts && cd catfacts && cargo test && damper build
   damper new catfacts --lang js && cd catfacts && npm install && npm test && damper build
   damper new catfacts --lang python && cd catfacts && python3 -m unittest && damper build
+  damper new customers --recipe oauth2
 
 A Rust component is the smallest and by far the fastest; JavaScript and Python components contain
 their interpreter. The SDK of the language is in damper's cache, and the tests download nothing.")]
@@ -27,6 +28,10 @@ pub(crate) struct New {
     /// The language to write it in
     #[arg(long, value_enum, default_value_t, value_name = "LANGUAGE")]
     lang: LanguageArg,
+
+    /// The recipe to begin with, instead of the plain function
+    #[arg(long, value_enum, value_name = "RECIPE")]
+    recipe: Option<RecipeArg>,
 
     /// The folder to create; default: NAME in the working folder
     #[arg(long, value_name = "DIR")]
@@ -55,6 +60,28 @@ impl From<LanguageArg> for Language {
     }
 }
 
+/// A recipe of the provider guide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum RecipeArg {
+    /// An API that wants OAuth2 tokens, which the host fetches and renews
+    #[value(name = "oauth2")]
+    OAuth2,
+    /// An API that takes an order first, and has its record later
+    TwoStep,
+    /// A service that speaks SOAP, with the SDK's XML reader (Rust)
+    Xml,
+}
+
+impl From<RecipeArg> for Recipe {
+    fn from(recipe: RecipeArg) -> Self {
+        match recipe {
+            RecipeArg::OAuth2 => Self::OAuth2,
+            RecipeArg::TwoStep => Self::TwoStep,
+            RecipeArg::Xml => Self::Xml,
+        }
+    }
+}
+
 /// Scaffold a provider.
 ///
 /// # Errors
@@ -69,7 +96,7 @@ pub(crate) fn run(command: &New, context: &Context) -> Result<Exit, CliError> {
         return Err(CliError::input_in(&folder, "the folder already exists", hint));
     }
     let sdk = Sdk::unpack(&context.for_builds().open_cache()?)?;
-    scaffold(&folder, &command.name, language, &sdk)?;
+    scaffold(&folder, &command.name, language, command.recipe.map(Recipe::from), &sdk)?;
     put(format!("created the provider {} in {}", command.name, printable(&folder.display().to_string())))?;
     let test = match language {
         Language::Rust => "cargo test",

@@ -185,7 +185,7 @@ fn retry() -> Vec<Key> {
             "backoff",
             "duration",
             duration(check::DEFAULT_BACKOFF),
-            "the wait before the second attempt; it grows from there",
+            "the wait before the second attempt; it doubles from there, up to a minute",
         )
         .within(durations(&check::BACKOFF)),
         key(

@@ -1,0 +1,83 @@
+// The recipes, against a scripted API.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { Malformed, NotReady, Rejected, Unauthorized } from "damper-sdk";
+import { Api, FetchRequest } from "damper-sdk/testing";
+
+import * as binary from "../binary.js";
+import * as oauth2 from "../oauth2.js";
+import * as paged from "../paged.js";
+import * as signed from "../signed.js";
+import * as twoStep from "../two-step.js";
+
+const text = (record) => new TextDecoder().decode(record.body);
+const filings = (page) => `https://api.example.org/v1/companies/42/filings?page=${page}`;
+
+test("paged: all pages are put together, in order", () => {
+  const api = new Api();
+  api.get(filings(1)).answers(200, '{"items": [1, 2], "pages": 2}');
+  api.get(filings(2)).answers(200, '{"items": [3], "pages": 2}');
+  assert.equal(text(api.run(() => paged.fetchRecord(new FetchRequest("42")))), "[1,2,3]");
+});
+
+test("paged: a page without items is malformed, and an endless list is rejected", () => {
+  const api = new Api();
+  api.get(filings(1)).answers(200, '{"pages": 1}');
+  assert.throws(() => api.run(() => paged.fetchRecord(new FetchRequest("42"))), Malformed);
+  for (let page = 1; page <= 20; page += 1) api.get(filings(page)).answers(200, '{"items": [], "pages": 99}');
+  assert.throws(() => api.run(() => paged.fetchRecord(new FetchRequest("42"))), Rejected);
+});
+
+test("oauth2: the token is asked for by name, and one that is refused is unauthorized", () => {
+  const api = new Api();
+  const customer = () => api.get("https://api.example.org/v1/customers/42").credential("token");
+  customer().answers(200, "{}");
+  assert.equal(text(api.run(() => oauth2.fetchRecord(new FetchRequest("42")))), "{}");
+  customer().answers(401);
+  assert.throws(() => api.run(() => oauth2.fetchRecord(new FetchRequest("42"))), Unauthorized);
+});
+
+test("signed: the signature of what is sent is in the header", () => {
+  const api = new Api().signature("signing", [0xab, 0x01]);
+  api.post("https://api.example.org/v1/lookup").header("X-Signature", "ab01").body('{"person":"42"}').answers(200, "{}");
+  assert.equal(text(api.run(() => signed.fetchRecord(new FetchRequest("42")))), "{}");
+});
+
+test("binary: a document keeps its bytes and its revision, and a page of HTML is none", () => {
+  const api = new Api();
+  const filing = () => api.get("https://files.example.org/filings/42.pdf").header("Accept", "application/pdf");
+  filing().answerHeader("content-type", "application/pdf").answerHeader("etag", '"7"').answers(200, "%PDF-1.7");
+  const record = api.run(() => binary.fetchRecord(new FetchRequest("42")));
+  assert.deepEqual([record.contentType, text(record), record.attributes.revision], ["application/pdf", "%PDF-1.7", '"7"']);
+  filing().answers(200, "<html>");
+  assert.throws(() => api.run(() => binary.fetchRecord(new FetchRequest("42"))), Malformed);
+});
+
+test("two-step: a report is ordered once, polled, ordered anew when it was forgotten, and fetched", () => {
+  const reports = "https://api.example.org/v1/reports";
+  const api = new Api();
+  const notReady = (resume) => {
+    try {
+      api.run(() => twoStep.fetchRecord(new FetchRequest("42", { resume })));
+    } catch (error) {
+      assert.ok(error instanceof NotReady, String(error));
+      return error;
+    }
+    return assert.fail("it is ready");
+  };
+  api.post(reports).body('{"company":"42"}').answerHeader("Retry-After", "30").answers(202, '{"report": "r-1"}');
+  const ordered = notReady();
+  assert.equal(ordered.retryAfterMs, 30_000);
+  api.get(`${reports}/r-1`).answers(200, '{"state": "running"}');
+  notReady(ordered.resume);
+  api.get(`${reports}/r-1`).answers(404);
+  api.post(reports).answers(202, '{"report": "r-2"}');
+  const { resume } = notReady(ordered.resume);
+  api.get(`${reports}/r-2`).answers(200, '{"state": "ready"}');
+  api.get(`${reports}/r-2/result`).answers(200, '{"score": 7}');
+  assert.equal(text(api.run(() => twoStep.fetchRecord(new FetchRequest("42", { resume })))), '{"score": 7}');
+  api.get(`${reports}/r-2`).answers(200, '{"state": "failed"}');
+  assert.throws(() => api.run(() => twoStep.fetchRecord(new FetchRequest("42", { resume }))), Rejected);
+});
