@@ -29,7 +29,7 @@ pub struct Failure {
     /// The HTTP status that led here, if there was one.
     pub status: Option<u16>,
     /// What the next call of the item gets back; only of [`FailureKind::NotReady`].
-    pub resume: Bytes,
+    pub resume: Box<[u8]>,
     /// Whether a token endpoint failed, rather than the API: the failure says nothing of the API's load or of the item.
     pub is_of_token_endpoint: bool,
 }
@@ -42,7 +42,7 @@ impl Failure {
             message: message.into(),
             retry_after: None,
             status: None,
-            resume: Bytes::new(),
+            resume: Box::default(),
             is_of_token_endpoint: false,
         }
     }

@@ -111,7 +111,7 @@ impl CallState {
     /// After a call with this outcome, which left this cache.
     pub(crate) fn after(self, outcome: &Result<Fetched, Failure>, cache: CachedValues) -> Self {
         let resume = match outcome {
-            Err(failure) if failure.kind == FailureKind::NotReady => Some(failure.resume.clone()),
+            Err(failure) if failure.kind == FailureKind::NotReady => Some(failure.resume.clone().into()),
             Ok(_) | Err(_) => self.resume,
         };
         Self { resume, cache }

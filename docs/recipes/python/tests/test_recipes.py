@@ -6,7 +6,7 @@ import binary
 import oauth2
 import paged
 import signed
-import two_step_order
+import two_step
 from damper_sdk import Malformed, NotReady, Rejected, Unauthorized
 from damper_sdk.testing import Api, FetchRequest
 
@@ -68,7 +68,7 @@ class TwoStep(unittest.TestCase):
 
     def not_ready(self, api: Api, resume: bytes | None) -> NotReady:
         with self.assertRaises(NotReady) as raised:
-            api.run(lambda: two_step_order.fetch_record(FetchRequest("42", resume=resume)))
+            api.run(lambda: two_step.fetch_record(FetchRequest("42", resume=resume)))
         return raised.exception
 
     def test_a_report_is_ordered_once_polled_ordered_anew_when_forgotten_and_fetched(self) -> None:
@@ -83,8 +83,8 @@ class TwoStep(unittest.TestCase):
         resume = self.not_ready(api, ordered.resume).resume
         api.get(f"{self.REPORTS}/r-2").answers(200, '{"state": "ready"}')
         api.get(f"{self.REPORTS}/r-2/result").answers(200, '{"score": 7}')
-        record = api.run(lambda: two_step_order.fetch_record(FetchRequest("42", resume=resume)))
+        record = api.run(lambda: two_step.fetch_record(FetchRequest("42", resume=resume)))
         self.assertEqual(record.body, b'{"score": 7}')
         api.get(f"{self.REPORTS}/r-2").answers(200, '{"state": "failed"}')
         with self.assertRaises(Rejected):
-            api.run(lambda: two_step_order.fetch_record(FetchRequest("42", resume=resume)))
+            api.run(lambda: two_step.fetch_record(FetchRequest("42", resume=resume)))

@@ -20,7 +20,7 @@ use crate::testing::scripted::Answer;
 fn not_ready(order: &str, seconds: u64) -> Answer {
     let retry_after = Some(Duration::from_secs(seconds));
     let failure = Failure::new(FailureKind::NotReady, "in progress");
-    Answer::failure(Failure { retry_after, resume: order.to_owned().into(), ..failure })
+    Answer::failure(Failure { retry_after, resume: order.as_bytes().into(), ..failure })
 }
 
 /// An API that takes an order and has the record after so many polls. It fails where a poll does not name the order.

@@ -4,7 +4,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use damper_core::manifest::Limits;
 use damper_core::record::{Failure, FailureKind, Fetched};
 use damper_core::resume::MAX_RESUME_BYTES;
@@ -98,7 +97,7 @@ pub(super) async fn check_record(
 
 /// Converts a guest's failure, with scrubbed texts.
 pub(super) fn convert_failure(failure: types::Failure, scrubber: &Scrubber) -> Failure {
-    let mut resume = Bytes::new();
+    let mut resume = Box::default();
     let kind = match failure.kind {
         types::FailureKind::Throttled => FailureKind::Throttled,
         types::FailureKind::Unavailable => FailureKind::Unavailable,
@@ -131,7 +130,7 @@ pub(super) fn convert_failure(failure: types::Failure, scrubber: &Scrubber) -> F
 /// Checks a resume state. One that holds a secret stops the provider: the ledger must not store it, and a state that
 /// came back changed, or not at all, would confirm a guessed secret to the component, hundreds of guesses at a time. An
 /// honest component never sees a secret: the host takes them out of every response.
-fn check_resume(state: Vec<u8>, scrubber: &Scrubber) -> Result<Bytes, Failure> {
+fn check_resume(state: Vec<u8>, scrubber: &Scrubber) -> Result<Box<[u8]>, Failure> {
     let length = state.len();
     if length > MAX_RESUME_BYTES {
         let why = format!(

@@ -421,7 +421,7 @@ impl Fetcher for SwarmFetcher {
             Reply::Malformed => failed(FailureKind::Malformed, Some(200), None),
             Reply::NotReady { order } => Err(Failure {
                 retry_after: Some(Duration::from_secs(1 + order % 20)),
-                resume: order.to_string().into(),
+                resume: order.to_string().into_bytes().into(),
                 ..Failure::new(FailureKind::NotReady, "as drawn")
             }),
             Reply::Unavailable => failed(FailureKind::Unavailable, Some(503), None),
