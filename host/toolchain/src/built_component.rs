@@ -64,7 +64,8 @@ mod tests {
     fn files_for_people_cases_and_tests_make_no_component_old() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
-        let (built, later) = (SystemTime::now(), SystemTime::now() + Duration::from_secs(60));
+        let built = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        let later = built + Duration::from_secs(60);
         let set = |name: &str, time| {
             replace_file(&at(name), name.as_bytes()).unwrap();
             File::options().write(true).open(at(name)).unwrap().set_modified(time).unwrap();

@@ -79,7 +79,7 @@ pub(crate) fn build(
     // The bundle names its files, relative to here.
     esbuild.current_dir(&folder);
     tools::compile(&mut esbuild, "node", &main)?;
-    source_map::append(&bundle, &work, folder, &sdk.js())?;
+    source_map::append(&bundle, &work, &folder, &sdk.js())?;
 
     let mut componentize = node(&modules.join("componentize-qjs/bin/componentize-qjs"), &context.environment);
     componentize.args(OPTIONS);

@@ -85,18 +85,23 @@ fn a_new_provider_of_each_language_passes_its_own_test_with_nothing_installed() 
 #[test]
 fn a_recipe_passes_its_own_test_and_one_that_a_language_lacks_makes_nothing() {
     let dir = TestDir::new();
-    for language in ["rust", "js", "python"] {
-        let text = dir.damper(&["new", "customers", "--lang", language, "--recipe", "oauth2", "--path", language]);
-        assert!(text.starts_with("exit code 0\n"), "{text}");
-        let manifest = fs::read_to_string(dir.path().join(language).join("provider.toml")).unwrap();
-        assert!(manifest.contains("kind = \"oauth2-client-credentials\"") && !manifest.contains("{{"), "{manifest}");
-    }
-    if is_there("python3") {
-        succeeds(&dir.path().join("python"), "python3", &["-m", "unittest"]);
-    }
-    if is_there("node") && is_there("npm") {
-        succeeds(&dir.path().join("js"), "npm", &["install", "--offline", "--no-audit", "--no-fund"]);
-        succeeds(&dir.path().join("js"), "npm", &["test"]);
+    for (recipe, mark) in [("oauth2", "kind = \"oauth2-client-credentials\""), ("two-step", "max_polls = 200")] {
+        let folder = |language: &str| format!("{recipe}-{language}");
+        for language in ["rust", "js", "python"] {
+            let path = folder(language);
+            let text = dir.damper(&["new", "customers", "--lang", language, "--recipe", recipe, "--path", &path]);
+            assert!(text.starts_with("exit code 0\n"), "{text}");
+            let manifest = fs::read_to_string(dir.path().join(path).join("provider.toml")).unwrap();
+            assert!(manifest.contains(mark) && !manifest.contains("{{"), "{manifest}");
+        }
+        if is_there("python3") {
+            succeeds(&dir.path().join(folder("python")), "python3", &["-m", "unittest"]);
+        }
+        if is_there("node") && is_there("npm") {
+            let folder = dir.path().join(folder("js"));
+            succeeds(&folder, "npm", &["install", "--offline", "--no-audit", "--no-fund"]);
+            succeeds(&folder, "npm", &["test"]);
+        }
     }
     let refused = dir.damper(&["new", "policies", "--lang", "python", "--recipe", "xml"]);
     assert!(refused.starts_with("exit code 4\n") && refused.contains("the recipe is there for rust"), "{refused}");

@@ -331,7 +331,8 @@ async fn on_fetch_failed(
             context.progress().count_poll();
             let now = context.clock().now();
             let not_before = now.saturating_add(wait).unwrap_or(now);
-            let resume = Some(ResumeState { polls: past.polls.saturating_add(1), bytes: failure.resume.clone().into() });
+            let resume =
+                Some(ResumeState { polls: past.polls.saturating_add(1), bytes: failure.resume.clone().into() });
             let release = Release { claimed, counted: false, not_before, error: failure.to_string(), resume };
             release_claim(context, release, AttemptOutcome::NotReady { due: Instant::now() + wait, until: not_before })
                 .await
