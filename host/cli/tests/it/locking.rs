@@ -58,6 +58,24 @@ fn a_build_that_asks_for_more_is_refused_until_the_operator_accepts_it() {
 }
 
 #[test]
+fn a_build_that_moves_its_token_endpoint_is_refused_until_the_operator_accepts_it() {
+    let dir = new_test_dir(CONFIG);
+    let client = |host: &str| {
+        let url = format!("https://{host}/token");
+        format!("{MANIFEST}[credentials.client]\nkind = \"oauth2-client-credentials\"\ntoken_url = {url:?}\n")
+    };
+    dir.write("demo.wasm", &provider(&client("auth.example.org")));
+    fetch(&dir);
+    assert!(lock(&dir).contains("client = \"auth.example.org\""), "{}", lock(&dir));
+    dir.write("demo.wasm", &provider(&client("evil.example.net")));
+    let text = fetch(&dir);
+    let asked = "asks for more than is pinned: tokens of the credential \"client\" from evil.example.net";
+    assert!(text.starts_with("exit code 4\n") && text.contains(asked), "{text}");
+    dir.damper(&["lock", "--accept", "demo"]);
+    assert!(fetch(&dir).contains(NOT_REFUSED) && lock(&dir).contains("client = \"evil.example.net\""));
+}
+
+#[test]
 fn a_file_of_the_same_name_is_held_against_the_same_pin() {
     let dir = new_test_dir(CONFIG);
     fetch(&dir);

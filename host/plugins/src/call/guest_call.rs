@@ -376,6 +376,27 @@ impl RequestSlot {
         self.unanswered_since = None;
     }
 
+    /// Makes the slot usable after a request that was given up, and returns whether it is. The API may still be
+    /// processing that one, which keeps its permit: the next request needs another.
+    pub(crate) fn replace_permit(&mut self) -> bool {
+        let Some(since) = self.unanswered_since else { return true };
+        let Some(permit) = self.call.permits.try_acquire() else { return false };
+        self.keep_permit_back(since);
+        self.permit = Some(permit);
+        self.unanswered_since = None;
+        true
+    }
+
+    /// Keeps the permit of a request without a response for as long as the API may still be processing it.
+    fn keep_permit_back(&mut self, since: Instant) {
+        let last = &mut self.call.lock_state().unanswered_since;
+        *last = (*last).max(Some(since));
+        // The caller that reads the report keeps the fetch's own permit.
+        if let (Some(permit), Ok(_runtime)) = (self.permit.take(), tokio::runtime::Handle::try_current()) {
+            self.call.permits.hold(permit, since + self.call.longest_response);
+        }
+    }
+
     /// Whether another request may be sent, because the last one is done.
     pub(crate) fn is_free(&self) -> bool {
         self.unanswered_since.is_none()
@@ -384,15 +405,9 @@ impl RequestSlot {
 
 impl Drop for RequestSlot {
     fn drop(&mut self) {
-        let Some(since) = self.unanswered_since else {
-            self.call.lock_state().is_own_permit_free |= self.permit.is_none();
-            return;
-        };
-        let last = &mut self.call.lock_state().unanswered_since;
-        *last = (*last).max(Some(since));
-        // The caller that reads the report keeps the fetch's own permit.
-        if let (Some(permit), Ok(_runtime)) = (self.permit.take(), tokio::runtime::Handle::try_current()) {
-            self.call.permits.hold(permit, since + self.call.longest_response);
+        match self.unanswered_since {
+            Some(since) => self.keep_permit_back(since),
+            None => self.call.lock_state().is_own_permit_free |= self.permit.is_none(),
         }
     }
 }

@@ -1,5 +1,6 @@
-//! Tokens that a client gets with its id and secret (RFC 6749, section 4.4) or with an assertion (RFC 7523): the request,
-//! the meaning of the response, and the lifetime of a token. Decisions only; `http_client::tokens` sends the requests.
+//! Tokens that a client gets with its id and secret (RFC 6749, section 4.4) or with an assertion (RFC 7523): the
+//! request, the meaning of the response, and the lifetime of a token. Decisions only; `http_client::tokens` sends the
+//! requests.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};

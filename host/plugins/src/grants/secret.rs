@@ -149,8 +149,8 @@ impl fmt::Debug for SecretBinding {
     }
 }
 
-/// The endpoint from which tokens are fetched: with a client's id and secret (RFC 6749, section 4.4), or with an assertion
-/// (RFC 7523).
+/// The endpoint from which tokens are fetched: with a client's id and secret (RFC 6749, section 4.4), or with an
+/// assertion (RFC 7523).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenEndpoint {
     /// Its URL: to bind it here is to grant its origin to the host, for tokens alone.

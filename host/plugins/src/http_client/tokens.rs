@@ -34,7 +34,7 @@ impl HttpClient {
     pub(super) async fn get_token(&self, mut context: TokenContext<'_>) -> TokenResult {
         let tokens = context.tokens;
         if let Some(token) = tokens.valid_token(Instant::now()) {
-            return Ok(self.replace_early(context, token).await);
+            return self.replace_early(context, token).await;
         }
         let leader = match tokens.flight.join().await {
             Role::Follower(result) => return result,
@@ -90,22 +90,23 @@ impl HttpClient {
         }
     }
 
-    /// Replaces a token that expires soon. Returns the old one if that fails.
-    async fn replace_early(&self, mut context: TokenContext<'_>, token: Arc<Token>) -> Arc<Token> {
+    /// Replaces a token that expires soon. Returns the old one if that fails, unless the endpoint's request that was
+    /// given up occupies the only permit.
+    async fn replace_early(&self, mut context: TokenContext<'_>, token: Arc<Token>) -> TokenResult {
         let tokens = context.tokens;
         // Another task replaces it already.
-        let Some(leader) = tokens.flight.try_lead() else { return token };
+        let Some(leader) = tokens.flight.try_lead() else { return Ok(token) };
         let now = Instant::now();
         if let Some(token) = tokens.fresh_token(now) {
-            return token;
+            return Ok(token);
         }
         match self.request_token(&mut context).await {
-            Ok(new) => leader.complete(Ok(new)).unwrap_or(token),
+            Ok(new) => leader.complete(Ok(new)),
             Err(failed) => {
                 tokens.postpone_early_renewal(now);
                 let why = &failed.failure.message;
                 tracing::warn!(provider = %self.provider, why, "the token was not renewed early; the old token stays in use, and a later request tries again");
-                token
+                if context.slot.replace_permit() { Ok(token) } else { Err(failed) }
             }
         }
     }

@@ -25,10 +25,13 @@ body = \"grant_type=client_credentials\"
 ";
 
 fn with_tokens() -> CaseRunner {
+    with_kind(CredentialKind::Oauth2ClientCredentials(TokenSettings::default()))
+}
+
+/// The provider, whose credential is of this kind.
+fn with_kind(kind: CredentialKind) -> CaseRunner {
     let mut file: ComponentFile = component("mutants");
-    file.manifest
-        .credentials
-        .insert("key".to_owned(), CredentialKind::Oauth2ClientCredentials(TokenSettings::default()));
+    file.manifest.credentials.insert("key".to_owned(), kind);
     case_runner_of(file)
 }
 
@@ -66,9 +69,29 @@ async fn a_case_may_say_what_the_token_endpoint_answers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_provider_with_tokens_conforms() {
+async fn the_same_case_passes_with_a_key_in_the_query_and_with_an_assertion() {
+    let forgetful = GOOD.replacen("credential = \"key\"\n", "", 1);
+    for kind in
+        [CredentialKind::Query { parameter: "api_key".to_owned() }, CredentialKind::JwtBearer(TokenSettings::default())]
+    {
+        let case_runner = with_kind(kind.clone());
+        let report = run_case(&case_runner, GOOD).await;
+        assert!(report.has_passed(), "{}: {:?}", kind.name(), report.problems);
+        let told = format!("{:?}", run_case(&case_runner, &forgetful).await.problems);
+        assert!(told.contains("it should carry no credential, and carries"), "{}: {told}", kind.name());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_with_any_kind_of_key_conforms() {
     let case = Case::parse(Path::new("tests/fixtures/providers/mutants/cases/good.toml"), GOOD).unwrap();
-    let report = with_tokens().conform(&[case], &Rules::default()).await.unwrap();
-    let failed: Vec<_> = report.checks.iter().filter(|check| check.status == Status::Failed).collect();
-    assert!(failed.is_empty(), "{failed:?}");
+    for kind in [
+        CredentialKind::Oauth2ClientCredentials(TokenSettings::default()),
+        CredentialKind::JwtBearer(TokenSettings::default()),
+        CredentialKind::Query { parameter: "api_key".to_owned() },
+    ] {
+        let report = with_kind(kind.clone()).conform(&[case.clone()], &Rules::default()).await.unwrap();
+        let failed: Vec<_> = report.checks.iter().filter(|check| check.status == Status::Failed).collect();
+        assert!(failed.is_empty(), "{}: {failed:?}", kind.name());
+    }
 }

@@ -35,6 +35,25 @@ async fn a_request_without_an_answer_keeps_its_permit() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn after_a_request_that_was_given_up_the_next_needs_another_permit() {
+    let (call, permits) = call(1);
+    let mut slot = call.start_request().unwrap();
+    assert!(slot.replace_permit(), "nothing was sent yet");
+    assert_eq!(permits.available(), 1);
+    assert!(slot.begin_send().is_ok());
+    let given_up = Instant::now();
+    assert!(slot.replace_permit());
+    assert_eq!(permits.available(), 0);
+    assert!(slot.begin_send().is_ok());
+    assert!(!slot.replace_permit(), "no other is free");
+    slot.on_request_done();
+    drop(slot);
+    assert_eq!((permits.available(), call.take_summary().unanswered_since), (1, Some(given_up)));
+    assert!(call.start_request().is_some());
+    assert!(call.start_request().is_none(), "the fetch's own permit is kept by the caller");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_request_that_ended_gives_its_permit_back() {
     let (call, permits) = call(1);
     let requests: Vec<RequestSlot> = (0..2).filter_map(|_| call.start_request()).collect();
