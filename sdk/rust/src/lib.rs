@@ -58,6 +58,7 @@ pub mod cache;
 pub mod config;
 mod failure;
 pub mod http;
+pub mod ids;
 pub mod json;
 pub mod log;
 mod record;
@@ -67,6 +68,8 @@ mod stamp;
 #[cfg(any(not(target_arch = "wasm32"), feature = "testing"))]
 pub mod testing;
 pub mod text;
+#[cfg(all(test, feature = "xml"))]
+mod vectors;
 #[cfg(feature = "xml")]
 pub mod xml;
 

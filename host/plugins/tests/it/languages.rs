@@ -182,7 +182,8 @@ async fn an_exception_in_javascript_is_told_with_the_lines_of_the_source() {
     let late = defect(name, "late-import").await.unwrap();
     assert!(late.contains("src/provider.ts:14") && late.ends_with("import fs at the top of the file"), "{late}");
     let wait = defect(name, "retry-after").await.unwrap();
-    let wanted = "TypeError: retryAfterMs is a number of milliseconds, such as 30_000, and not \"30s\" at src/provider.ts:16";
+    let wanted =
+        "TypeError: retryAfterMs is a number of milliseconds, such as 30_000, and not \"30s\" at src/provider.ts:16";
     assert!(wait.starts_with(wanted), "{wait}");
     assert_eq!(defect(name, "no-error").await.unwrap(), "the provider threw something that is no Error: text");
 }

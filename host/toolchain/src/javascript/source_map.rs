@@ -80,7 +80,8 @@ mod tests {
         fs::create_dir_all(&sdk).unwrap();
         let bundle = work.join("provider.js");
         fs::write(&bundle, "let a;").unwrap();
-        let sources = ["../../../src/provider.ts", "../../../../cache/sdk/js/src/http.js", "../../../../other/shared.js"];
+        let sources =
+            ["../../../src/provider.ts", "../../../../cache/sdk/js/src/http.js", "../../../../other/shared.js"];
         let map = serde_json::json!({ "version": 3, "sources": sources, "names": [], "mappings": "AAAA;AACA" });
         fs::write(work.join("provider.js.map"), map.to_string()).unwrap();
 
