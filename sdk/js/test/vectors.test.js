@@ -44,6 +44,8 @@ test("elements are looked up by namespace and name", () => {
 });
 
 test("depth is bounded before the stack is, and the number of elements", () => {
+  assert.equal(xml.parse("<a>".repeat(64) + "</a>".repeat(64)).name, "a");
+  assert.throws(() => xml.parse("<a>".repeat(65) + "</a>".repeat(65)), /more than 64 deep/);
   assert.throws(() => xml.parse("<a>".repeat(100_000)), /more than 64 deep/);
   assert.throws(() => xml.parse(`<a>${"<b/>".repeat(100_000)}</a>`), /more than 100000 elements/);
 });

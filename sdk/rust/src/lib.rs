@@ -69,6 +69,8 @@ mod stamp;
 pub mod testing;
 pub mod text;
 pub mod two_step;
+#[cfg(all(test, feature = "xml"))]
+mod vectors;
 #[cfg(feature = "xml")]
 pub mod xml;
 

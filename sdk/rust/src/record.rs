@@ -39,7 +39,7 @@ impl Record {
     /// ```
     pub fn json(answer: Response) -> Result<Self, Failure> {
         // As text first: a parser that keeps nothing does not look whether strings are UTF-8.
-        answer.text()?;
+        answer.check_utf8()?;
         answer.json::<IgnoredAny>()?;
         let content_type = match answer.header("content-type") {
             Some(given) if is_json(given) => given.to_owned(),

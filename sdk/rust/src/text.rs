@@ -1,4 +1,5 @@
-//! Text from outside made fit for a message: short, on one line, without control characters.
+//! Text from outside: decoded from bytes, and made fit for a message, which is short, on one line, without control
+//! characters.
 //!
 //! ```
 //! use damper_sdk::{Failure, text};
@@ -8,6 +9,12 @@
 //! assert_eq!(failure.message, "the API answered: no such thing ERROR all is lost");
 //! ```
 
+pub(crate) mod encoding;
+
+use std::borrow::Cow;
+
+use crate::Failure;
+
 /// The most characters of foreign text that a message carries.
 const EXCERPT_CHARS: usize = 160;
 
@@ -16,6 +23,25 @@ const EXCERPT_CHARS: usize = 160;
 /// of the log.
 pub fn short(text: &str) -> String {
     excerpt(text).unwrap_or_default()
+}
+
+/// The text of a body: by its byte order mark, else by the `charset` of its content type, else as UTF-8.
+///
+/// UTF-8, UTF-16, ISO-8859-1, -2, -9 and -15, and windows-1250, -1251, -1252 and -1254 are read; with the feature
+/// `encodings` also the others of the [WHATWG's standard](https://encoding.spec.whatwg.org), which makes a component
+/// larger by the tables for them.
+///
+/// # Errors
+///
+/// `malformed` where the bytes are not in that encoding, or it is not read.
+///
+/// ```
+/// # use damper_sdk::{Failure, text};
+/// assert_eq!(text::decode(b"Z\xfcrich", Some("text/csv; charset=ISO-8859-1"))?, "Z\u{fc}rich");
+/// # Ok::<(), Failure>(())
+/// ```
+pub fn decode<'a>(bytes: &'a [u8], content_type: Option<&str>) -> Result<Cow<'a, str>, Failure> {
+    encoding::decode_as(content_type.and_then(encoding::charset_of).unwrap_or("utf-8"), bytes)
 }
 
 /// The beginning of `text` on one line; `None` where nothing readable is left.

@@ -1,5 +1,6 @@
 //! One whole answer.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
@@ -68,13 +69,18 @@ impl Response {
         self.body
     }
 
-    /// The body as text.
+    /// The body as text: by its byte order mark, the charset of its content type, or as UTF-8; see [`text::decode`].
     ///
     /// # Errors
     ///
-    /// `malformed` where it is not UTF-8.
-    pub fn text(&self) -> Result<&str, Failure> {
-        std::str::from_utf8(&self.body).map_err(|error| self.with_location(error.into()))
+    /// `malformed` where it is not in that encoding, or it is not read.
+    pub fn text(&self) -> Result<Cow<'_, str>, Failure> {
+        text::decode(&self.body, self.header("content-type")).map_err(|failure| self.with_location(failure))
+    }
+
+    /// That the body is UTF-8.
+    pub(crate) fn check_utf8(&self) -> Result<(), Failure> {
+        std::str::from_utf8(&self.body).map(drop).map_err(|error| self.with_location(error.into()))
     }
 
     /// The body parsed as JSON, into a type of one's own or a [`json::Value`](crate::json::Value).
@@ -86,14 +92,14 @@ impl Response {
         serde_json::from_slice(&self.body).map_err(|error| self.with_location(error.into()))
     }
 
-    /// The body parsed as XML.
+    /// The body parsed as XML, in its encoding; see [`xml::parse_as`](crate::xml::parse_as).
     ///
     /// # Errors
     ///
     /// `malformed` where it is not well-formed, or refused; see [`xml`](crate::xml).
     #[cfg(feature = "xml")]
     pub fn xml(&self) -> Result<crate::xml::Element, Failure> {
-        crate::xml::parse(&self.body).map_err(|failure| self.with_location(failure))
+        crate::xml::parse_as(&self.body, self.header("content-type")).map_err(|failure| self.with_location(failure))
     }
 
     /// How long the API asks to be left alone (Retry-After), from now.
