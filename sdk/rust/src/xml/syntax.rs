@@ -1,5 +1,10 @@
 //! Rules of XML's syntax that the reader does not check.
 
+/// Where a few bytes stand first. The standard library's search is made for long needles, and several kilobytes large.
+pub(super) fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
+    haystack.windows(needle.len()).position(|window| window == needle)
+}
+
 /// Whether a blank stands behind each value of a start tag, before the next attribute; the reader does not ask for it.
 pub(super) fn has_blanks_between(tag: &str) -> bool {
     let (mut quote, mut is_behind_value) = (None, false);
