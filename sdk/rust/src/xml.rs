@@ -89,7 +89,7 @@ pub fn parse_as(document: &[u8], content_type: Option<&str>) -> Result<Element, 
             Event::Text(text) => tree.text(&text.xml10_content())?,
             Event::CData(text) => tree.text(&text.xml10_content())?,
             Event::GeneralRef(reference) => tree.text(&resolve(&reference)?)?,
-            Event::Decl(_) if !is_first => return Err(not_xml("an XML declaration that is not at the beginning")),
+            Event::Decl(_) if !is_first => return Err(not_xml("a misplaced XML declaration")),
             Event::Decl(_) => {}
             Event::DocType(_) => return Err(not_xml("a document type is refused")),
             Event::Comment(_) | Event::PI(_) => {}
@@ -222,7 +222,7 @@ impl Tree {
         }
         self.count()?;
         if !syntax::has_blanks_between(start) {
-            return Err(not_xml("attributes without a blank between"));
+            return Err(not_xml("no blank between attributes"));
         }
         let (namespace, name) = resolver.resolve_element(start.name());
         check_name(name.into_inner())?;
@@ -239,8 +239,8 @@ impl Tree {
                 continue;
             }
             self.count()?;
-            if attribute.value.contains('<') {
-                return Err(not_xml("`<` in the value of an attribute"));
+            if syntax::find(attribute.value.as_bytes(), b"<").is_some() {
+                return Err(not_xml("`<` in an attribute"));
             }
             let value = attribute.normalized_value(XmlVersion::Explicit1_0).map_err(not_xml)?;
             check_characters(&value)?;

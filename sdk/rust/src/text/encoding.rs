@@ -116,9 +116,12 @@ fn decode_utf16(bytes: &[u8], is_big_endian: bool) -> Result<String, Failure> {
     let (pairs, rest) = bytes.as_chunks::<2>();
     let units =
         pairs.iter().map(|pair| if is_big_endian { u16::from_be_bytes(*pair) } else { u16::from_le_bytes(*pair) });
-    let text: Result<String, _> = char::decode_utf16(units).collect();
     let name = if is_big_endian { "utf-16be" } else { "utf-16" };
-    text.ok().filter(|_| rest.is_empty()).ok_or_else(|| not_in(name))
+    let mut text = String::with_capacity(bytes.len());
+    for character in char::decode_utf16(units) {
+        text.push(character.map_err(|_| not_in(name))?);
+    }
+    if rest.is_empty() { Ok(text) } else { Err(not_in(name)) }
 }
 
 fn decode_one_byte(bytes: &[u8], upper: &'static str) -> String {
@@ -146,7 +149,7 @@ fn not_in(name: &str) -> Failure {
 }
 
 fn not_read(label: &str) -> Failure {
-    let hint = if cfg!(feature = "encodings") { "" } else { "; with the SDK's feature `encodings` more are" };
+    let hint = if cfg!(feature = "encodings") { "" } else { "; see the feature `encodings`" };
     Failure::malformed(format!("the encoding `{}` is not read{hint}", short(label)))
 }
 
