@@ -45,6 +45,8 @@ const MAX_DEPTH: usize = 64;
 const MAX_NODES: usize = 100_000;
 /// How many bytes of a document are searched for its declaration.
 const DECLARATION_BYTES: usize = 256;
+/// The pseudo-attribute of a declaration that names the encoding.
+const ENCODING: &[u8] = b"encoding";
 /// The longest name of a namespace, in bytes; each element is compared with those that are known.
 const MAX_NAMESPACE_BYTES: usize = 1_024;
 
@@ -81,11 +83,13 @@ pub fn parse_as(document: &[u8], content_type: Option<&str>) -> Result<Element, 
                 tree.close()?;
             }
             Event::End(_) => tree.close()?,
-            Event::Text(text) if text.contains("]]>") => return Err(not_xml("`]]>` in a text")),
+            Event::Text(text) if syntax::find(text.as_bytes(), b"]]>").is_some() => {
+                return Err(not_xml("`]]>` in a text"));
+            }
             Event::Text(text) => tree.text(&text.xml10_content())?,
             Event::CData(text) => tree.text(&text.xml10_content())?,
             Event::GeneralRef(reference) => tree.text(&resolve(&reference)?)?,
-            Event::Decl(_) if !is_first => return Err(not_xml("an XML declaration that is not at the beginning")),
+            Event::Decl(_) if !is_first => return Err(not_xml("a misplaced XML declaration")),
             Event::Decl(_) => {}
             Event::DocType(_) => return Err(not_xml("a document type is refused")),
             Event::Comment(_) | Event::PI(_) => {}
@@ -218,7 +222,7 @@ impl Tree {
         }
         self.count()?;
         if !syntax::has_blanks_between(start) {
-            return Err(not_xml("attributes without a blank between"));
+            return Err(not_xml("no blank between attributes"));
         }
         let (namespace, name) = resolver.resolve_element(start.name());
         check_name(name.into_inner())?;
@@ -235,8 +239,8 @@ impl Tree {
                 continue;
             }
             self.count()?;
-            if attribute.value.contains('<') {
-                return Err(not_xml("`<` in the value of an attribute"));
+            if syntax::find(attribute.value.as_bytes(), b"<").is_some() {
+                return Err(not_xml("`<` in an attribute"));
             }
             let value = attribute.normalized_value(XmlVersion::Explicit1_0).map_err(not_xml)?;
             check_characters(&value)?;
@@ -323,13 +327,13 @@ fn declared_encoding(document: &[u8]) -> Option<String> {
     if document.starts_with(b"\0<") {
         return Some("utf-16be".to_owned());
     }
-    let head = document.get(..DECLARATION_BYTES).unwrap_or(document);
-    let head = String::from_utf8_lossy(head.strip_prefix(b"<?xml")?);
-    let (declaration, _) = head.split_once("?>")?;
-    let (_, value) = declaration.split_once("encoding")?;
-    let value = value.trim_start().strip_prefix('=')?.trim_start();
-    let quote = value.chars().next().filter(|quote| ['"', '\''].contains(quote))?;
-    Some(value.get(1..)?.split_once(quote)?.0.to_owned())
+    let head = document.get(..DECLARATION_BYTES).unwrap_or(document).strip_prefix(b"<?xml")?;
+    let declaration = head.get(..syntax::find(head, b"?>")?)?;
+    let value = declaration.get(syntax::find(declaration, ENCODING)? + ENCODING.len()..)?;
+    let value = value.trim_ascii_start().strip_prefix(b"=")?.trim_ascii_start();
+    let (quote, value) = value.split_first().filter(|(quote, _)| matches!(quote, b'"' | b'\''))?;
+    let value = value.get(..value.iter().position(|byte| byte == quote)?)?;
+    std::str::from_utf8(value).ok().map(str::to_owned)
 }
 
 fn check_name(name: &str) -> Result<(), Failure> {

@@ -19,7 +19,8 @@ struct SourceMap {
     mappings: String,
 }
 
-/// Append the map that lies beside `bundle` to it. `work` is the folder of both, `project` the author's, `sdk` the SDK's.
+/// Append the map that lies beside `bundle` to it. `work` is the folder of both, `project` the author's,
+/// `sdk` the SDK's.
 ///
 /// # Errors
 /// If the map cannot be read or the bundle not be written.

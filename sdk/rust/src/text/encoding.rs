@@ -8,6 +8,7 @@ use super::short;
 use crate::Failure;
 
 /// How bytes are read.
+#[derive(Clone, Copy)]
 enum Encoding {
     Utf8,
     Utf16 {
@@ -79,31 +80,48 @@ fn split_mark(bytes: &[u8]) -> (Option<Encoding>, &[u8]) {
     }
 }
 
-/// The encoding of a label (https://encoding.spec.whatwg.org/#names-and-labels): ISO-8859-1 and US-ASCII are
+/// The encodings and their labels (https://encoding.spec.whatwg.org/#names-and-labels): ISO-8859-1 and US-ASCII are
 /// windows-1252.
+const ENCODINGS: [(&[&str], Encoding); 9] = [
+    (&["utf-8", "utf8", "unicode-1-1-utf-8"], Encoding::Utf8),
+    (&["utf-16", "utf-16le", "unicode"], Encoding::Utf16 { is_big_endian: false }),
+    (&["utf-16be"], Encoding::Utf16 { is_big_endian: true }),
+    (&LATIN_1, Encoding::OneByte(WINDOWS_1252)),
+    (&["windows-1250", "cp1250"], Encoding::OneByte(WINDOWS_1250)),
+    (&["windows-1251", "cp1251"], Encoding::OneByte(WINDOWS_1251)),
+    (&["windows-1254", "cp1254", "iso-8859-9", "latin5"], Encoding::OneByte(WINDOWS_1254)),
+    (&["iso-8859-2", "iso8859-2", "latin2"], Encoding::OneByte(ISO_8859_2)),
+    (&["iso-8859-15", "iso8859-15", "latin9"], Encoding::OneByte(ISO_8859_15)),
+];
+const LATIN_1: [&str; 10] = [
+    "windows-1252",
+    "cp1252",
+    "x-cp1252",
+    "iso-8859-1",
+    "iso8859-1",
+    "iso_8859-1",
+    "latin1",
+    "l1",
+    "us-ascii",
+    "ascii",
+];
+
+/// The encoding of a label.
 fn encoding_of(label: &str) -> Option<Encoding> {
-    Some(match label.trim().to_ascii_lowercase().as_str() {
-        "utf-8" | "utf8" | "unicode-1-1-utf-8" => Encoding::Utf8,
-        "utf-16" | "utf-16le" | "unicode" => Encoding::Utf16 { is_big_endian: false },
-        "utf-16be" => Encoding::Utf16 { is_big_endian: true },
-        "windows-1252" | "cp1252" | "x-cp1252" | "iso-8859-1" | "iso8859-1" | "iso_8859-1" | "latin1" | "l1"
-        | "us-ascii" | "ascii" => Encoding::OneByte(WINDOWS_1252),
-        "windows-1250" | "cp1250" => Encoding::OneByte(WINDOWS_1250),
-        "windows-1251" | "cp1251" => Encoding::OneByte(WINDOWS_1251),
-        "windows-1254" | "cp1254" | "iso-8859-9" | "latin5" => Encoding::OneByte(WINDOWS_1254),
-        "iso-8859-2" | "iso8859-2" | "latin2" => Encoding::OneByte(ISO_8859_2),
-        "iso-8859-15" | "iso8859-15" | "latin9" => Encoding::OneByte(ISO_8859_15),
-        _ => return None,
-    })
+    let is_named = |labels: &[&str]| labels.iter().any(|known| known.eq_ignore_ascii_case(label.trim()));
+    ENCODINGS.iter().find(|(labels, _)| is_named(labels)).map(|(_, encoding)| *encoding)
 }
 
 fn decode_utf16(bytes: &[u8], is_big_endian: bool) -> Result<String, Failure> {
     let (pairs, rest) = bytes.as_chunks::<2>();
     let units =
         pairs.iter().map(|pair| if is_big_endian { u16::from_be_bytes(*pair) } else { u16::from_le_bytes(*pair) });
-    let text: Result<String, _> = char::decode_utf16(units).collect();
     let name = if is_big_endian { "utf-16be" } else { "utf-16" };
-    text.ok().filter(|_| rest.is_empty()).ok_or_else(|| not_in(name))
+    let mut text = String::with_capacity(bytes.len());
+    for character in char::decode_utf16(units) {
+        text.push(character.map_err(|_| not_in(name))?);
+    }
+    if rest.is_empty() { Ok(text) } else { Err(not_in(name)) }
 }
 
 fn decode_one_byte(bytes: &[u8], upper: &'static str) -> String {
@@ -131,7 +149,7 @@ fn not_in(name: &str) -> Failure {
 }
 
 fn not_read(label: &str) -> Failure {
-    let hint = if cfg!(feature = "encodings") { "" } else { "; with the SDK's feature `encodings` more are" };
+    let hint = if cfg!(feature = "encodings") { "" } else { "; see the feature `encodings`" };
     Failure::malformed(format!("the encoding `{}` is not read{hint}", short(label)))
 }
 

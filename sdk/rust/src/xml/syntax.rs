@@ -1,16 +1,21 @@
 //! Rules of XML's syntax that the reader does not check.
 
+/// Where a few bytes stand first. The standard library's search is made for long needles, and several kilobytes large.
+pub(super) fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
+    haystack.windows(needle.len()).position(|window| window == needle)
+}
+
 /// Whether a blank stands behind each value of a start tag, before the next attribute; the reader does not ask for it.
 pub(super) fn has_blanks_between(tag: &str) -> bool {
     let (mut quote, mut is_behind_value) = (None, false);
-    for character in tag.chars() {
+    for character in tag.bytes() {
         if is_behind_value && !character.is_ascii_whitespace() {
             return false;
         }
         is_behind_value = quote == Some(character);
         match quote {
             Some(open) if open == character => quote = None,
-            None if matches!(character, '"' | '\'') => quote = Some(character),
+            None if matches!(character, b'"' | b'\'') => quote = Some(character),
             _ => {}
         }
     }
