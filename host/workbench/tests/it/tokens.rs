@@ -90,7 +90,7 @@ async fn a_provider_with_any_kind_of_key_conforms() {
         CredentialKind::JwtBearer(TokenSettings::default()),
         CredentialKind::Query { parameter: "api_key".to_owned() },
     ] {
-        let report = with_kind(kind.clone()).conform(&[case.clone()], &Rules::default()).await.unwrap();
+        let report = with_kind(kind.clone()).conform(std::slice::from_ref(&case), &Rules::default()).await.unwrap();
         let failed: Vec<_> = report.checks.iter().filter(|check| check.status == Status::Failed).collect();
         assert!(failed.is_empty(), "{}: {failed:?}", kind.name());
     }
