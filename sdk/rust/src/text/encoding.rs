@@ -80,7 +80,7 @@ fn split_mark(bytes: &[u8]) -> (Option<Encoding>, &[u8]) {
     }
 }
 
-/// The encodings and their labels (https://encoding.spec.whatwg.org/#names-and-labels): ISO-8859-1 and US-ASCII are
+/// The encodings and their labels (<https://encoding.spec.whatwg.org/#names-and-labels>): ISO-8859-1 and US-ASCII are
 /// windows-1252.
 const ENCODINGS: [(&[&str], Encoding); 9] = [
     (&["utf-8", "utf8", "unicode-1-1-utf-8"], Encoding::Utf8),
