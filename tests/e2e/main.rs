@@ -20,6 +20,7 @@ mod guide;
 mod hostile;
 mod kills;
 mod local_setup;
+mod orders;
 mod replay;
 mod shim;
 mod storage;

@@ -20,12 +20,12 @@
 //!
 //! `n` counts attempts, `g` redrives, `np` polls. `rs` is the resume state of an item that was not ready; it stays,
 //! with `np`, until the row is `DONE` or `DEAD`. Times are whole microseconds since 1970 in UTC, `ttl` seconds. `ab` is
-//! JSON. The slots item has `v` and `slots`, JSON: owner to `[share, until]`. The control item has `v` and `item`, JSON.
-//! A parked entry has `sq`, its name in the stream, `arr`, when it came in, and `bytes`, its payload: at most 64 KiB,
-//! for a larger one is no item and becomes a dead letter at once. It has no `ttl`: it is all that there is of an entry that
-//! has not ended. `max_item_age` bounds its life, since it is taken up each time that it is due. A row's `ttl` outlasts
-//! each wait, which is a day at the most; only a provider that is stopped for longer than [`ROW_LIFETIME`] forgets the
-//! attempts of what is parked.
+//! JSON. The slots item has `v` and `slots`, JSON: owner to `[share, until]`. The control item has `v` and `item`,
+//! JSON. A parked entry has `sq`, its name in the stream, `arr`, when it came in, and `bytes`, its payload: at most 64
+//! KiB, for a larger one is no item and becomes a dead letter at once. It has no `ttl`: it is all that there is of an
+//! entry that has not ended. `max_item_age` bounds its life, since it is taken up each time that it is due. A row's
+//! `ttl` outlasts each wait, which is a day at the most; only a provider that is stopped for longer than
+//! [`ROW_LIFETIME`] forgets the attempts of what is parked.
 //!
 //! # Costs
 //! | a record is | read units | write units |

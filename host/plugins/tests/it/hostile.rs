@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use damper_core::fetcher::{Fetcher, Permits};
+use damper_core::fetcher::{FetchRequest, Fetcher, Permits};
 use damper_core::record::FailureKind;
 
 use crate::common::server::{Reply, Server, reply};
@@ -126,6 +126,33 @@ async fn a_failure_arrives_as_the_guest_meant_it() {
         assert_eq!((failure.status, failure.retry_after), (Some(418), Some(Duration::from_millis(1500))));
         assert!(failure.message.starts_with(r"why\nwhy\nwhy") && failure.message.len() < 4_096);
     }
+}
+
+#[tokio::test]
+async fn a_resume_state_comes_back_in_the_next_call() {
+    let plugin = Setup::new(&[]).plugin();
+    let longest = [("state", "x"), ("repeat", "4096")];
+    let failure = fetch(&plugin, "order", &longest).await.unwrap_err();
+    assert_eq!((&failure.kind, failure.retry_after), (&FailureKind::NotReady, Some(Duration::from_millis(1_500))));
+    let again = FetchRequest { resume: Some(failure.resume.clone().into()), ..request("order", &longest) };
+    let record = plugin.fetch(again, Permits::new(0)).await.outcome.unwrap();
+    assert_eq!(record.body[..], failure.resume[..]);
+
+    let failure = fetch(&plugin, "order", &[("state", "x"), ("repeat", "4097")]).await.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Malformed);
+    assert!(failure.message.contains("4097 bytes, more than 4096"), "{failure}");
+}
+
+/// Scrubbing it would tell the component in its next call which of its guesses is right.
+#[tokio::test]
+async fn a_resume_state_that_holds_a_secret_stops_the_provider() {
+    let plugin = Setup::new(&[]).secret("signing", "hunter22", &[]).plugin();
+    fetch(&plugin, "sign", &[("credential", "signing"), ("payload", "x")]).await.unwrap();
+    let failure = fetch(&plugin, "order", &[("state", "order 7 of hunter22")]).await.unwrap_err();
+    assert_eq!((&failure.kind, failure.resume.len()), (&FailureKind::Broken, 0));
+    assert!(!failure.message.contains("hunter22"), "{failure}");
+    let failure = fetch(&plugin, "order", &[("state", "order 7 of hunter23")]).await.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::NotReady);
 }
 
 #[tokio::test]
