@@ -100,7 +100,7 @@ struct Which {
     reason: Option<Reason>,
 }
 
-const REASONS: &str = "unreadable|not-found|rejected|attempts-spent|too-old|uncertain";
+const REASONS: &str = "unreadable|not-found|rejected|attempts-spent|never-ready|too-old|uncertain";
 
 fn parse_reason(text: &str) -> Result<Reason, String> {
     let known: StrDeserializer<'_, ValueError> = text.into_deserializer();
