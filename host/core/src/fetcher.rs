@@ -41,7 +41,7 @@ pub struct FetchRequest {
     pub day: Day,
     /// How long the whole call may take.
     pub timeout: Duration,
-    /// What the item's last call returned with "not ready"; `None` if none did.
+    /// The resume state that the item's last call returned; `None` if none did.
     pub resume: Option<Bytes>,
 }
 

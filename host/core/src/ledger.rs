@@ -254,7 +254,7 @@ pub enum Claim {
         /// first. Their owners' objects may hold the record already. A claim that the caller itself has or had is
         /// renewed and not listed.
         abandoned: Vec<Abandoned>,
-        /// What the item's last call left for the next one, if the record was not ready.
+        /// The item's resume state, if its record was not ready.
         resume: Option<ResumeState>,
     },
     /// The record was fetched since the entry's arrival, for this entry.

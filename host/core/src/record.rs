@@ -28,7 +28,7 @@ pub struct Failure {
     pub retry_after: Option<Duration>,
     /// The HTTP status that led here, if there was one.
     pub status: Option<u16>,
-    /// What the next call of the item gets back; only of [`FailureKind::NotReady`].
+    /// The resume state for the next call of the item; only of [`FailureKind::NotReady`].
     pub resume: Box<[u8]>,
     /// Whether a token endpoint failed, rather than the API: the failure says nothing of the API's load or of the item.
     pub is_of_token_endpoint: bool,

@@ -8,11 +8,11 @@ use bytes::Bytes;
 /// The longest resume state of an item, in bytes.
 pub const MAX_RESUME_BYTES: usize = 4 * 1024;
 
-/// What the ledger keeps of an item that was not ready.
+/// The ledger's entry for an item that was not ready.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResumeState {
     /// How often the item was not ready.
     pub polls: u32,
-    /// What the component returned last, at most [`MAX_RESUME_BYTES`].
+    /// The bytes that the component returned last, at most [`MAX_RESUME_BYTES`].
     pub bytes: Bytes,
 }

@@ -38,7 +38,7 @@ const BATCH_MARGIN: Duration = Duration::from_secs(30);
 /// The longest sleep until a record that is waited for is asked for again.
 const LONGEST_SLEEP: Duration = Duration::from_mins(5);
 
-/// What a single fetch waits for.
+/// The reason why a single fetch waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FetchNotice {
     /// For the API, which has taken the order, until this time.

@@ -94,7 +94,7 @@ struct CaseRun {
     problems: Vec<Problem>,
 }
 
-/// What a call leaves for the next call of its item.
+/// The resume state and the cache that a call leaves for the next call of its item.
 #[derive(Debug, Clone)]
 pub(crate) struct CallState {
     resume: Option<Bytes>,

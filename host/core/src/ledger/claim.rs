@@ -40,7 +40,7 @@ pub struct ClaimRow {
     pub attempts: u32,
     /// Earlier claims that expired and were not recovered yet, oldest first. Empty unless the row is in flight.
     pub abandoned: Vec<Abandoned>,
-    /// What the last call of that day left for the next one, if the record was not ready.
+    /// The resume state of that day's last call, if the record was not ready.
     pub resume: Option<ResumeState>,
 }
 

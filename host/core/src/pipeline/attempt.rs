@@ -90,7 +90,7 @@ struct GrantedClaim {
     claimed: Claimed,
     attempt: u32,
     abandoned: Vec<Abandoned>,
-    /// What the item's last call left for this one.
+    /// The resume state of the item's last call.
     resume: Option<ResumeState>,
 }
 

@@ -5,13 +5,14 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::AdHoc;
-use super::tests::{Fixture, MANIFEST, count, fails, fixture_on, many};
+use super::tests::{MANIFEST, count, fails, fixture_on, many};
+use super::waiting_tests::fixture;
 use crate::control::item::{OpenedBy, ProviderStop};
 use crate::dead_letter::Reason;
 use crate::fetcher::FetchRequest;
 use crate::item::{Item, Params};
 use crate::ledger::Ledger;
-use crate::pipeline::report::{End, Report};
+use crate::pipeline::report::End;
 use crate::record::{Failure, FailureKind};
 use crate::testing::memory::MemoryLedger;
 use crate::testing::scripted::Answer;
@@ -36,21 +37,13 @@ fn orders(polls: u32, seconds: u64) -> impl Fn(&FetchRequest, u32) -> Answer + S
     }
 }
 
-fn fixture(script: impl Fn(&FetchRequest, u32) -> Answer + Send + Sync + 'static) -> Fixture {
-    fixture_on(MemoryLedger::new().reporting_waits(), MANIFEST, script)
-}
-
-async fn process(fixture: &Fixture, ids: &[&str]) -> Report {
-    fixture.process_entries(ids.iter().enumerate().map(|(number, id)| fixture.entry(number as u64, id)).collect()).await
-}
-
 /// It spends no attempt, raises no alarm, and is no failure to limiter and breaker.
 #[tokio::test(start_paused = true)]
 async fn an_order_is_polled_until_its_record_is_ready() {
     // More polls than attempts.
     let fixture = fixture_on(MemoryLedger::new(), MANIFEST, orders(20, 30));
     let ids = many("i", 40);
-    let report = process(&fixture, &ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let report = fixture.process(&ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
     assert_eq!((count(&report, End::Fetched), report.stopped), (40, None));
     let control = fixture.ledger.control("demo").await.unwrap();
     assert_eq!(control.breaker, ProviderStop::Closed);
@@ -68,26 +61,26 @@ async fn an_order_holds_no_batch() {
         _ => orders(1, 2)(request, before),
     });
     let start = Instant::now();
-    let report = process(&fixture, &["locked", "a"]).await;
+    let report = fixture.process(&["locked", "a"]).await;
     assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
     assert_eq!((report.waiting.len(), report.ended.len(), report.stopped), (2, 0, None));
     for _ in 0..2 {
         sleep(Duration::from_secs(3)).await;
-        process(&fixture, &["locked", "a"]).await;
+        fixture.process(&["locked", "a"]).await;
     }
     assert_eq!(fixture.stored_ids().await, ["a"], "the other one holds up nobody");
 }
 
-/// Where a batch that ends without an item costs writes and a minute, it waits a little for it, and no longer.
+/// A batch that ends without an item costs writes and a minute: it waits a little for the item, and no longer.
 #[tokio::test(start_paused = true)]
 async fn a_batch_that_parks_waits_a_little_and_once() {
     let ledger = || MemoryLedger::new().parking();
     let quick = fixture_on(ledger(), MANIFEST, orders(2, 3));
-    assert_eq!(count(&process(&quick, &["a", "b"]).await, End::Fetched), 2);
+    assert_eq!(count(&quick.process(&["a", "b"]).await, End::Fetched), 2);
 
     let slow = fixture_on(ledger(), MANIFEST, orders(u32::MAX, 3));
     let start = Instant::now();
-    let report = process(&slow, &["a", "b"]).await;
+    let report = slow.process(&["a", "b"]).await;
     assert_eq!((report.parked.len(), report.first_unfinished), (2, None));
     assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
 }
@@ -97,7 +90,7 @@ async fn a_poll_that_is_due_comes_before_fresh_orders() {
     let answer = orders(0, 5);
     let fixture = fixture(move |request, before| answer(request, before).after(Duration::from_secs(1)));
     let ids = many("i", 60);
-    process(&fixture, &ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    fixture.process(&ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
     let log = fixture.api.call_log();
     let calls_of_first: Vec<_> = log.times.iter().filter(|(_, id)| id == "i000").map(|(at, _)| *at).collect();
     let between = calls_of_first[1] - calls_of_first[0];
@@ -113,7 +106,7 @@ async fn another_process_goes_on_with_the_order() {
         0 => not_ready("order of a", 60),
         _ => orders(0, 0)(request, before),
     });
-    process(&fixture, &["a"]).await;
+    fixture.process(&["a"]).await;
     let other = fixture.restart();
     sleep(Duration::from_secs(61)).await;
     let report = other.process(vec![fixture.entry(0, "a")], in_a_quarter_hour(), &Default::default()).await;
@@ -128,7 +121,7 @@ fn in_a_quarter_hour() -> Instant {
 async fn an_order_that_is_never_ready_becomes_a_dead_letter() {
     let manifest = MANIFEST.replace("[retry]", "[retry]\nmax_polls = 3");
     let fixture = fixture_on(MemoryLedger::new(), &manifest, orders(u32::MAX, 30));
-    let report = process(&fixture, &["a"]).await;
+    let report = fixture.process(&["a"]).await;
     assert_eq!(count(&report, End::DeadLetter), 1);
     let letters = fixture.ledger.letters("demo");
     assert_eq!(letters[0].reason, Reason::NeverReady);
@@ -144,7 +137,7 @@ async fn dead_letters_do_not_hide_behind_polls() {
         _ => fails(FailureKind::NotFound),
     });
     let ids = many("i", 200);
-    process(&fixture, &ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    fixture.process(&ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
     let breaker = fixture.ledger.control("demo").await.unwrap().breaker;
     assert!(matches!(breaker, ProviderStop::Open { by: OpenedBy::Config, .. }), "{breaker:?}");
     assert!(fixture.ledger.letters("demo").len() < 20);
@@ -159,7 +152,7 @@ async fn an_accepted_order_shows_that_the_api_works() {
     });
     let ids = many("i", 40);
     let start = Instant::now();
-    process(&fixture, &ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    fixture.process(&ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
     assert_eq!(fixture.api.call_log().asked["i039"], 2);
     assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
 }

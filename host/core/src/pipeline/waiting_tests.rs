@@ -23,12 +23,8 @@ fn locked_answer(seconds: u64) -> Answer {
     Answer::failure(Failure { retry_after: Some(Duration::from_secs(seconds)), ..Failure::new(kind, "locked") })
 }
 
-fn fixture(script: impl Fn(&FetchRequest, u32) -> Answer + Send + Sync + 'static) -> Fixture {
+pub(super) fn fixture(script: impl Fn(&FetchRequest, u32) -> Answer + Send + Sync + 'static) -> Fixture {
     fixture_on(MemoryLedger::new().reporting_waits(), MANIFEST, script)
-}
-
-async fn process(fixture: &Fixture, ids: &[&str]) -> Report {
-    fixture.process_entries(ids.iter().enumerate().map(|(number, id)| fixture.entry(number as u64, id)).collect()).await
 }
 
 #[tokio::test(start_paused = true)]
@@ -38,7 +34,7 @@ async fn an_item_that_waits_for_long_holds_back_nothing_else() {
         (id, _) => Answer::record(id).after(Duration::from_millis(20)),
     });
     let (start, now) = (Instant::now(), fixture.clock.now());
-    let report = process(&fixture, &["locked", "a", "b", "locked"]).await;
+    let report = fixture.process(&["locked", "a", "b", "locked"]).await;
     assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
     assert_eq!((count(&report, End::Fetched), report.stopped), (2, None));
     assert_eq!(report.first_unfinished, Some(SequenceNumber::from(0)));
@@ -51,7 +47,7 @@ async fn an_item_that_waits_for_long_holds_back_nothing_else() {
     assert_eq!(fixture.stored_ids().await, ["a", "b"]);
 
     tokio::time::sleep(Duration::from_secs(31)).await;
-    let report = process(&fixture, &["locked", "a", "b", "locked"]).await;
+    let report = fixture.process(&["locked", "a", "b", "locked"]).await;
     assert_eq!((count(&report, End::Fetched), count(&report, End::Skipped), report.waiting.len()), (3, 1, 0));
     assert_eq!(fixture.stored_ids().await, ["a", "b", "locked"]);
 }
@@ -60,9 +56,9 @@ async fn an_item_that_waits_for_long_holds_back_nothing_else() {
 async fn what_waits_in_the_ledger_is_passed_over_without_a_wait() {
     let fixture =
         fixture(|request, _| if request.id == "locked" { locked_answer(60) } else { Answer::record(&request.id) });
-    process(&fixture, &["locked"]).await;
+    fixture.process(&["locked"]).await;
     let start = Instant::now();
-    let report = process(&fixture, &["locked"]).await;
+    let report = fixture.process(&["locked"]).await;
     assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
     assert_eq!((report.waiting.len(), report.ended.len()), (1, 0));
     assert_eq!(fixture.api.call_log().times.len(), 1);
@@ -72,7 +68,7 @@ async fn what_waits_in_the_ledger_is_passed_over_without_a_wait() {
 async fn a_short_wait_is_waited_out() {
     let fixture = fixture(|request, before| if before == 0 { locked_answer(9) } else { Answer::record(&request.id) });
     let start = Instant::now();
-    let report = process(&fixture, &["a"]).await;
+    let report = fixture.process(&["a"]).await;
     assert_eq!((count(&report, End::Fetched), report.waiting.len()), (1, 0));
     assert_eq!(start.elapsed().as_secs(), 9);
 }
@@ -82,7 +78,7 @@ async fn a_delivery_that_can_pass_over_nothing_is_held() {
     let script =
         |request: &FetchRequest, before| if before == 0 { locked_answer(30) } else { Answer::record(&request.id) };
     let fixture = fixture_on(MemoryLedger::new(), MANIFEST, script);
-    let report = process(&fixture, &["a"]).await;
+    let report = fixture.process(&["a"]).await;
     assert_eq!((count(&report, End::Fetched), report.waiting.len()), (1, 0));
 }
 
@@ -96,7 +92,7 @@ async fn an_outage_sets_no_item_aside() {
                 if Instant::now() < back { fails(FailureKind::Unavailable) } else { Answer::record(&request.id) }
             },
         );
-    let report = process(&fixture, &["a", "b", "c"]).await;
+    let report = fixture.process(&["a", "b", "c"]).await;
     assert_eq!((count(&report, End::Fetched), report.waiting.len()), (3, 0));
 }
 
@@ -114,13 +110,13 @@ async fn a_token_endpoint_that_throttles_holds_back_its_own_items_alone() {
     let fixture = fixture(script);
     let ids = [many("token", 3), many("other", 40)].concat();
     let before = fixture.pipeline.limiter_snapshot();
-    let report = process(&fixture, &ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let report = fixture.process(&ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
     assert!(begin.elapsed() < Duration::from_secs(5), "nothing else waits: {:?}", begin.elapsed());
     assert_eq!((count(&report, End::Fetched), report.waiting.len()), (40, 3));
     let after = fixture.pipeline.limiter_snapshot();
     assert!(after.limit >= before.limit && after.gate.is_none(), "{after:?}");
     tokio::time::sleep(Duration::from_secs(61)).await;
-    let report = process(&fixture, &ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let report = fixture.process(&ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
     assert_eq!((count(&report, End::Fetched), report.waiting.len()), (43, 0));
 }
 
@@ -200,7 +196,7 @@ async fn in_a_shard_an_item_that_waits_is_parked_and_the_checkpoint_moves_on() {
 #[tokio::test(start_paused = true)]
 async fn the_next_batch_takes_up_what_is_due() {
     let fixture = parking_fixture(locked_once);
-    let report = process(&fixture, &["locked"]).await;
+    let report = fixture.process(&["locked"]).await;
     assert_eq!((report.first_unfinished, report.parked.len(), report.ended.len()), (None, 1, 0));
     let report = fixture.process_entries(vec![fixture.entry(1, "a")]).await;
     assert_eq!(report.taken_up, [], "not due yet");
@@ -216,7 +212,7 @@ async fn the_next_batch_takes_up_what_is_due() {
 async fn an_item_that_waits_once_more_is_parked_until_the_later_time() {
     let fixture =
         parking_fixture(|request, before| if before < 2 { locked_answer(30) } else { Answer::record(&request.id) });
-    process(&fixture, &["locked"]).await;
+    fixture.process(&["locked"]).await;
     let first = fixture.ledger.parked_entries("demo");
     tokio::time::sleep(Duration::from_secs(31)).await;
     let report = tick(&fixture).await;
@@ -232,13 +228,13 @@ async fn an_item_that_waits_once_more_is_parked_until_the_later_time() {
 #[tokio::test(start_paused = true)]
 async fn an_entry_that_is_parked_and_delivered_again_is_one() {
     let fixture = parking_fixture(locked_once);
-    process(&fixture, &["locked"]).await;
-    let report = process(&fixture, &["locked"]).await;
+    fixture.process(&["locked"]).await;
+    let report = fixture.process(&["locked"]).await;
     assert_eq!((report.first_unfinished, report.parked.len()), (None, 1));
     assert_eq!((fixture.ledger.parked_entries("demo").len(), hint(&fixture).await), (1, (1, true)));
 
     tokio::time::sleep(Duration::from_secs(31)).await;
-    let report = process(&fixture, &["locked"]).await;
+    let report = fixture.process(&["locked"]).await;
     assert_eq!(report.ended, [(SequenceNumber::from(0), End::Fetched)]);
     assert_eq!((report.taken_up.len(), fixture.ledger.parked_entries("demo").len()), (0, 0));
     assert_eq!(fixture.stored_ids().await, ["locked"]);
@@ -248,7 +244,7 @@ async fn an_entry_that_is_parked_and_delivered_again_is_one() {
 #[tokio::test(start_paused = true)]
 async fn what_is_done_and_parked_still_is_forgotten() {
     let fixture = parking_fixture(|request, _| Answer::record(&request.id));
-    process(&fixture, &["a"]).await;
+    fixture.process(&["a"]).await;
     let (entry, due) = (fixture.entry(0, "a"), fixture.clock.now());
     fixture.ledger.park("demo", &[Parked { entry, due }]).await.unwrap();
     assert_eq!(tick(&fixture).await.taken_up, [(SequenceNumber::from(0), End::Fetched)]);
@@ -258,7 +254,7 @@ async fn what_is_done_and_parked_still_is_forgotten() {
 #[tokio::test(start_paused = true)]
 async fn nothing_is_taken_up_while_a_gate_is_closed() {
     let fixture = parking_fixture(locked_once);
-    process(&fixture, &["locked"]).await;
+    fixture.process(&["locked"]).await;
     tokio::time::sleep(Duration::from_secs(31)).await;
     let control = fixture.ledger.control("demo").await.unwrap();
     let breaker =
@@ -276,7 +272,7 @@ async fn a_batch_is_held_while_too_many_are_parked() {
     let control = fixture.ledger.control("demo").await.unwrap();
     let parked = ParkedHint { count: MOST_PARKED, next_due: Some(fixture.clock.now() + Duration::from_secs(3_600)) };
     fixture.ledger.update_control("demo", &Control { parked, ..control }).await.unwrap();
-    let report = process(&fixture, &["locked"]).await;
+    let report = fixture.process(&["locked"]).await;
     assert_eq!((count(&report, End::Fetched), report.parked.len()), (1, 0));
     // The hint was wrong, and a tick sees it.
     tick(&fixture).await;

@@ -30,7 +30,7 @@ pub struct Row {
     pub abandoned: Vec<Abandoned>,
     /// The last error.
     pub error: Option<String>,
-    /// What the last call left for the next one.
+    /// The resume state, if the item was not ready.
     pub resume: Option<ResumeState>,
 }
 

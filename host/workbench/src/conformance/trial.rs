@@ -12,7 +12,7 @@ pub(super) struct GoodCall {
     pub(super) case: Case,
     /// The exchanges of the calls before it: a provider may place an order once more.
     pub(super) earlier: Vec<Exchange>,
-    /// What the calls before it left.
+    /// The state after the calls before it.
     pub(super) state: CallState,
 }
 
