@@ -86,8 +86,8 @@ pub struct CaseRunner {
 
 /// The results of a case's calls, up to the first that was not as expected.
 struct CaseRun {
-    /// Of the last one.
-    outcome: Result<Fetched, Failure>,
+    /// Of the last call; none if an earlier one was not as expected.
+    outcome: Option<Result<Fetched, Failure>>,
     /// Of all together.
     figures: Figures,
     log: Vec<String>,
@@ -225,7 +225,7 @@ impl CaseRunner {
                 report.figures = Figures { instructions, ..figures };
                 report.shares = report.figures.shares(&self.file.manifest.limits);
                 report.log = log;
-                report.outcome = Some(outcome);
+                report.outcome = outcome;
                 report.problems = problems;
             }
         }
@@ -244,9 +244,11 @@ impl CaseRunner {
                 let place =
                     |problem: Problem| Problem { what: format!("call {}: {}", index + 1, problem.what), ..problem };
                 let problems = run.problems.into_iter().map(place).collect();
-                return Ok(CaseRun { problems, figures: figures.unwrap_or_default(), log, ..run });
+                return Ok(CaseRun { outcome: None, problems, figures: figures.unwrap_or_default(), log });
             }
-            state = state.after(&run.outcome, cache);
+            if let Some(outcome) = &run.outcome {
+                state = state.after(outcome, cache);
+            }
         }
         let (run, _) = self.make_call(host, case, &case.last, &state).await?;
         log.extend(run.log);
@@ -273,7 +275,7 @@ impl CaseRunner {
         }
         let figures = Figures { instructions: fetch.usage.instructions, ..figures(&fetch, duration) };
         let log = fetch.lines.into_iter().map(|line| line.json).collect();
-        Ok((CaseRun { outcome: fetch.report.outcome, figures, log, problems }, cache))
+        Ok((CaseRun { outcome: Some(fetch.report.outcome), figures, log, problems }, cache))
     }
 
     /// A call of a case, after the calls that left this state.

@@ -164,11 +164,18 @@ impl CaseRunner {
             Err(error) => return check.with_failure(vec![Problem::new(error)]),
         };
         let secrets = Secrets::new(&self.file.manifest, &target.case.config, &self.secrets);
-        let problems = match trial {
-            Trial::Fault(fault_case, index) => verdict::on_fault(fault_case, *index, target, &tried, &secrets),
-            Trial::Id(_) => verdict::on_id(target, &tried, &secrets),
+        let (problems, note) = match trial {
+            Trial::Fault(fault_case, index) => (
+                verdict::on_fault(fault_case, *index, target, &tried, &secrets),
+                verdict::note_on_fault(fault_case, target, &tried),
+            ),
+            Trial::Id(_) => (verdict::on_id(target, &tried, &secrets), None),
         };
-        check.with_verdict(&tried.outcome, problems)
+        let check = check.with_verdict(&tried.outcome, problems);
+        match note {
+            Some(note) if check.status == Status::Passed => check.with_warning(note),
+            _ => check,
+        }
     }
 
     /// Makes a target's call, with a fault or without one.

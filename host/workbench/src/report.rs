@@ -97,7 +97,8 @@ pub struct CaseReport {
     pub path: PathBuf,
     /// The problems; none: it passed.
     pub problems: Vec<Problem>,
-    /// The record or the failure; none if the provider did not even load.
+    /// The record or the failure of the last call; none if the provider did not load, or an earlier call was not as
+    /// expected.
     pub outcome: Option<Result<Fetched, Failure>>,
     /// The resources that it used.
     pub figures: Figures,

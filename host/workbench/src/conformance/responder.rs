@@ -20,8 +20,19 @@ const ENOUGH: usize = 24;
 pub(super) struct ObservedRequest {
     pub(super) request: ReceivedRequest,
     /// The exchange that it was taken for.
-    pub(super) exchange: Option<usize>,
+    pub(super) exchange: MatchedExchange,
     pub(super) carries_secret: bool,
+}
+
+/// The exchange that a request was taken for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum MatchedExchange {
+    /// One of the call itself.
+    Own(usize),
+    /// One of an earlier call of the case.
+    Earlier,
+    /// None: the case has no such request.
+    None,
 }
 
 /// The responder of a trial.
@@ -115,15 +126,19 @@ impl Responder for TrialResponder {
         }
         let carries_secret = self.secrets.carries_secret(&request);
         let request = self.secrets.without_parameters(&request);
-        let exchange = self.exchange(&request);
+        let own = self.exchange(&request);
         let earlier = if self.is_own(&request) { None } else { self.earlier_answer(&request) };
-        let exchange = exchange.filter(|_| earlier.is_none());
+        let exchange = match (&earlier, own) {
+            (Some(_), _) => MatchedExchange::Earlier,
+            (None, Some(index)) => MatchedExchange::Own(index),
+            (None, None) => MatchedExchange::None,
+        };
         self.seen.push(ObservedRequest { request, exchange, carries_secret });
         self.count();
         if let Some(answer) = earlier {
             return answer;
         }
-        let Some(index) = exchange else { return Answer::of(404) };
+        let Some(index) = own else { return Answer::of(404) };
         if let Some(is_done) = self.is_done.get_mut(index) {
             *is_done = true;
         }

@@ -8,7 +8,7 @@ use damper_core::record::{Failure, FailureKind, Fetched};
 
 use super::faults::FaultCase;
 use super::ids;
-use super::responder::ObservedRequest;
+use super::responder::{MatchedExchange, ObservedRequest};
 use super::trial::GoodCall;
 use crate::case::{ForeseenBody, kind_name};
 use crate::report::Problem;
@@ -79,14 +79,15 @@ pub(super) fn on_fault(
             problems.push(Problem::new(format!("Retry-After is {wait:?}, and its retry_after is {got}")));
         }
     }
-    let asked = tried.seen.iter().filter(|seen| seen.exchange == Some(index)).count();
+    let asked = tried.seen.iter().filter(|seen| seen.exchange == MatchedExchange::Own(index)).count();
     if asked > fault_case.requests {
         let times = if fault_case.requests == 1 { "once" } else { "twice" };
         problems.push(Problem::new(format!(
             "it sent the request {asked} times, and at most {times} is allowed: the host retries"
         )));
     }
-    let foreign = tried.seen.iter().filter(|seen| seen.exchange.is_none() && seen.carries_secret).count();
+    let foreign =
+        tried.seen.iter().filter(|seen| seen.exchange == MatchedExchange::None && seen.carries_secret).count();
     if foreign > 0 {
         problems.push(Problem::new("a credential was sent to another host"));
     }
@@ -96,6 +97,17 @@ pub(super) fn on_fault(
         problems.push(Problem::new(format!("it sent {} requests, and at most {most} are allowed", tried.seen.len())));
     }
     problems
+}
+
+/// What is worth a look in a provider's outcome after a fault, although it is right.
+pub(super) fn note_on_fault(fault_case: &FaultCase, target: &GoodCall, tried: &TrialResult) -> Option<String> {
+    let is_final = |failure: &Failure| matches!(failure.kind, FailureKind::NotFound | FailureKind::Rejected);
+    let is_final = tried.outcome.as_ref().is_err_and(is_final);
+    (fault_case.or_record_later && target.state.is_resumed() && is_final).then(|| {
+        "this is final: the record is not fetched today. If the API answers so for an order that it has forgotten, \
+         place the order once more (`Forgotten` of the SDK's two_step)"
+            .to_owned()
+    })
 }
 
 fn kind_problem(fault_case: &FaultCase, failure: &Failure) -> Option<Problem> {

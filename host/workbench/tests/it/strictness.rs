@@ -85,6 +85,21 @@ async fn order_counts_unless_it_does_not() {
     assert!(report.has_passed(), "{}", problems_text(&report));
 }
 
+/// `damper test --bless` writes the outcome of the last call; a record that comes too early is not it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_of_an_earlier_call_is_not_the_outcome() {
+    let (head, rest) = GOOD.split_at(GOOD.find("[[exchange]]").unwrap());
+    let (exchanges, expect) = rest.split_at(rest.find("[expect.record]").unwrap());
+    let call = |expect: &str| format!("[[call]]\n{exchanges}{expect}\n").replace("exchange", "call.exchange");
+    let text = |first: &str| format!("{head}{}{}", call(first), call(&expect.replace("[expect", "[call.expect")));
+    let report = run_case(&case_runner("mutants"), &text("[call.expect.failure]\nkind = \"not-ready\"")).await;
+    assert!(problems_text(&report).contains("call 1: "), "{}", problems_text(&report));
+    assert!(report.outcome.is_none(), "{:?}", report.outcome);
+    // The record of the last call is.
+    let report = run_case(&case_runner("mutants"), GOOD).await;
+    assert!(report.outcome.is_some_and(|outcome| outcome.is_ok()));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn instructions_are_counted_and_are_the_same_each_time() {
     let case_runner = case_runner("mutants");
