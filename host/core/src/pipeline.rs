@@ -17,6 +17,7 @@ pub mod capacity;
 mod chunks;
 mod control_access;
 mod control_cache;
+mod due_entries;
 mod flush;
 mod gate;
 mod grant;
@@ -52,14 +53,38 @@ use crate::pipeline::report::{Aside, Report, Stopped};
 pub use ad_hoc::AdHoc;
 pub use adapt::AdaptError;
 pub use call_times::shortest_call;
+pub use due_entries::{DueEntries, DueSender, due_entries};
 pub use provider::Pipeline;
 pub use stores::Stores;
+
+/// The entries that a call works at.
+struct BatchInput {
+    /// Those that were delivered.
+    entries: Vec<Entry>,
+    /// Those that were parked and are due.
+    taken_up: TakenUp,
+    /// Those that become due meanwhile.
+    due: DueEntries,
+}
 
 impl Pipeline {
     /// Process one batch: the entries of one shard, in order. Returns before `deadline`, with time to spare; when
     /// `stop` is cancelled nothing more is started and fetches in flight are finished. Never fails: errors are in the
     /// report, and entries that have not ended are to be delivered again.
     pub async fn process(self: &Arc<Self>, entries: Vec<Entry>, deadline: Instant, stop: &CancellationToken) -> Report {
+        self.process_with_due(entries, DueEntries::none(), deadline, stop).await
+    }
+
+    /// The same, for a stream that hands in entries of earlier batches that become due meanwhile. They are started
+    /// before the fresh entries of the batch, and its report names them, too. The batch takes no more of them when none
+    /// of its own entries is left to start: they cannot make it last for ever.
+    pub async fn process_with_due(
+        self: &Arc<Self>,
+        entries: Vec<Entry>,
+        due: DueEntries,
+        deadline: Instant,
+        stop: &CancellationToken,
+    ) -> Report {
         let control = match self.control().await {
             Ok(control) => control,
             Err(error) => {
@@ -68,7 +93,7 @@ impl Pipeline {
             }
         };
         let taken_up = if self.gate(&control).is_none() { self.take_up(&control).await } else { TakenUp::default() };
-        self.work(entries, taken_up, &control, deadline, stop).await
+        self.work(BatchInput { entries, taken_up, due }, &control, deadline, stop).await
     }
 
     /// The parked entries of a tick: process those that are due, without a batch; a closed gate is reported at once. At
@@ -94,7 +119,8 @@ impl Pipeline {
         }
         let taken_up = self.read_parked(&control).await?;
         if !taken_up.entries.is_empty() {
-            return Ok(self.work(Vec::new(), taken_up, &control, deadline, stop).await);
+            let input = BatchInput { entries: Vec::new(), taken_up, due: DueEntries::none() };
+            return Ok(self.work(input, &control, deadline, stop).await);
         }
         // With a wrong hint every call would read the entries.
         let change = ParkedChange { read: taken_up.read, ..ParkedChange::default() };
@@ -116,8 +142,7 @@ impl Pipeline {
     /// Work at a batch, and at parked entries beside it.
     async fn work(
         self: &Arc<Self>,
-        entries: Vec<Entry>,
-        taken_up: TakenUp,
+        input: BatchInput,
         control: &Control,
         deadline: Instant,
         stop: &CancellationToken,
@@ -125,6 +150,7 @@ impl Pipeline {
         self.limiter_time().catch_up(self.stores.clock.moment());
         let now = self.stores.clock.now();
         let owner = Owner::generate(now, &self.stores.random);
+        let BatchInput { entries, taken_up, due } = input;
         let batch = self.batch(taken_up.entries, entries);
         let mut capacity = Capacity::of_batch(&self.manifest, &owner, &self.stores.clock, self.leaps());
         if let Some(retained) = self.retained_slots().take() {
@@ -134,7 +160,8 @@ impl Pipeline {
         let context = Arc::new(BatchContext::new(self, owner, capacity.slots.permits().clone(), recover_until, stop));
         self.recall(control);
         let notes = BatchNotes::new(&batch, taken_up.read, control);
-        let mut processor = BatchProcessor::new(self, context, batch, notes, capacity, control, deadline);
+        let processor = BatchProcessor::new(self, context, batch, notes, capacity, control, deadline);
+        let mut processor = processor.with_due_entries(due);
         if let Some(gate) = self.gate(control) {
             return processor.report_closed_gate(gate).await;
         }

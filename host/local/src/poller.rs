@@ -10,10 +10,11 @@ mod tests;
 use std::time::Duration;
 
 use damper_core::clock::WallClock;
-use damper_core::item::Entry;
+use damper_core::item::{Entry, SequenceNumber};
 use damper_core::ledger::Owner;
 use damper_core::mapping::{Mapping, MappingError};
 use damper_core::pipeline::report::{Report, Stopped};
+use damper_core::pipeline::{DueEntries, DueSender, due_entries};
 use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, sleep};
@@ -170,6 +171,19 @@ impl Poller {
         F: FnMut(Vec<Entry>) -> P,
         P: Future<Output = Report>,
     {
+        self.run_with_due(|entries, _| process(entries)).await
+    }
+
+    /// The same, where a batch in progress is handed the entries that become due meanwhile, as
+    /// [`Pipeline::process_with_due`](damper_core::pipeline::Pipeline::process_with_due) takes them.
+    ///
+    /// # Errors
+    /// As [`Poller::run`].
+    pub async fn run_with_due<F, P>(&self, mut process: F) -> Result<PollerEnd, PollerError>
+    where
+        F: FnMut(Vec<Entry>, DueEntries) -> P,
+        P: Future<Output = Report>,
+    {
         let ended = self.deliver_until_end(&mut process).await;
         let freed = self.stream.free(&self.provider, &self.holder).await;
         let ended = ended?;
@@ -179,7 +193,7 @@ impl Poller {
 
     async fn deliver_until_end<F, P>(&self, process: &mut F) -> Result<PollerEnd, PollerError>
     where
-        F: FnMut(Vec<Entry>) -> P,
+        F: FnMut(Vec<Entry>, DueEntries) -> P,
         P: Future<Output = Report>,
     {
         let mut redeliveries = Redeliveries::default();
@@ -202,7 +216,7 @@ impl Poller {
         process: &mut F,
     ) -> Result<Next, PollerError>
     where
-        F: FnMut(Vec<Entry>) -> P,
+        F: FnMut(Vec<Entry>, DueEntries) -> P,
         P: Future<Output = Report>,
     {
         let mapping = match self.mapping.read(&self.provider).await {
@@ -227,14 +241,47 @@ impl Poller {
             return Ok(self.next_when_nothing_due(redeliveries));
         }
         self.idle_until.send_replace(None);
-        let delivered: Vec<_> = read.entries.iter().map(|entry| entry.sequence.clone()).collect();
-        let report = self.run_while_renewing_lease(process(read.entries)).await;
+        let mut delivered: Vec<_> = read.entries.iter().map(|entry| entry.sequence.clone()).collect();
+        let (sender, due) = due_entries();
+        let report = tokio::select! {
+            biased;
+            report = self.run_while_renewing_lease(process(read.entries, due)) => report,
+            () = self.hand_in_due(&sender, mapping.batch_size, redeliveries, &mut delivered) => Report::default(),
+        };
         let finished = self.stream.finish_batch(&self.provider, &self.holder, &report).await?;
         let is_any_due = redeliveries.record_batch(&delivered, &report);
         if finished == BatchFinished::Fenced {
             *redeliveries = Redeliveries::default();
         }
         Ok(self.next_after_batch(report, finished, is_any_due))
+    }
+
+    /// Hand the entries that become due in to the batch in progress, and add them to `delivered`. Never ends.
+    async fn hand_in_due(
+        &self,
+        batch: &DueSender,
+        limit: u32,
+        redeliveries: &mut Redeliveries,
+        delivered: &mut Vec<SequenceNumber>,
+    ) {
+        loop {
+            sleep(self.settings.look_again).await;
+            let query = redeliveries.due_query(self.clock.now(), limit);
+            if query.due.is_empty() || !batch.has_room() {
+                continue;
+            }
+            match self.stream.read(&self.provider, query).await {
+                Ok(read) => {
+                    redeliveries.forget(&read.found);
+                    delivered.extend(read.entries.iter().map(|entry| entry.sequence.clone()));
+                    // If the batch has ended, its report does not name them, and the next batch begins with them.
+                    let _ = batch.try_send(read.entries);
+                }
+                Err(error) => {
+                    tracing::warn!(provider = self.provider, %error, "due entries were not read; they are read again");
+                }
+            }
+        }
     }
 
     /// Nothing can be delivered now: all that is pending waits, if anything is.

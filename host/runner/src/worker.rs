@@ -14,7 +14,7 @@ use damper_core::manifest::Manifest;
 use damper_core::mapping::{Mapping, MappingState};
 use damper_core::pipeline::progress::{Progress, Snapshot};
 use damper_core::pipeline::report::{Report, Stopped};
-use damper_core::pipeline::{AdHoc, Pipeline};
+use damper_core::pipeline::{AdHoc, DueEntries, Pipeline};
 use damper_core::record::Failure;
 use damper_local::{DatabaseError, Poller, PollerEnd, PollerSettings};
 use damper_plugins::{Plugin, PluginHost};
@@ -263,7 +263,8 @@ impl Worker {
                 stop.asked.clone(),
             )
             .with_idle_signal(self.idle_until.clone());
-            let delivering = poller.run(|entries| Arc::clone(self).process(entries, watch, stop.token.clone()));
+            let process = |entries, due| Arc::clone(self).process(entries, due, watch, stop.token.clone());
+            let delivering = poller.run_with_due(process);
             let ended = tokio::select! {
                 biased;
                 ended = delivering => ended?,
@@ -351,14 +352,20 @@ impl Worker {
         self.run_context.mapping.read(self.name()).await.ok()
     }
 
-    async fn process(self: Arc<Self>, entries: Vec<Entry>, watch: bool, stop: CancellationToken) -> Report {
+    async fn process(
+        self: Arc<Self>,
+        entries: Vec<Entry>,
+        due: DueEntries,
+        watch: bool,
+        stop: CancellationToken,
+    ) -> Report {
         if watch {
             self.wait_until_resumed(&stop).await;
         }
         self.tally().on_batch_delivered(&entries, self.pipeline.progress().snapshot());
         self.is_delivering.store(true, Ordering::Relaxed);
         let time = BATCH_TIME.max(self.manifest().limits.fetch_timeout.saturating_mul(2).saturating_add(BATCH_MARGIN));
-        let report = self.pipeline.process(entries, Instant::now() + time, &stop).await;
+        let report = self.pipeline.process_with_due(entries, due, Instant::now() + time, &stop).await;
         self.is_delivering.store(false, Ordering::Relaxed);
         self.tally().on_batch_reported(&report);
         report

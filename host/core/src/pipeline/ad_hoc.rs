@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
@@ -50,6 +51,24 @@ pub enum AdHoc {
     Refused(Stopped),
     /// The fetch failed.
     Failed(Failure),
+}
+
+impl AdHoc {
+    /// The result as JSON: `outcome`, and what it is about: `record`, `by`, `at` or `failure`. Why nothing was sent is
+    /// not said: that depends on who asks.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        match self {
+            Self::Record(line) => json!({ "outcome": "fetched", "record": serde_json::from_slice::<Value>(line).ok() }),
+            Self::SettledBefore { by, end: End::DeadLetter } => json!({ "outcome": "dead-letter-before", "by": by }),
+            Self::SettledBefore { by, .. } => json!({ "outcome": "fetched-before", "by": by }),
+            Self::NotBefore(at) => json!({ "outcome": "not-before", "at": at }),
+            Self::NotReady(at) => json!({ "outcome": "not-ready", "at": at }),
+            Self::Busy => json!({ "outcome": "busy" }),
+            Self::Refused(_) => json!({ "outcome": "refused" }),
+            Self::Failed(failure) => json!({ "outcome": "failed", "failure": failure.to_json() }),
+        }
+    }
 }
 
 impl From<LedgerError> for AdHoc {

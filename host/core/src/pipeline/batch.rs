@@ -86,6 +86,8 @@ pub(crate) struct Batch {
     delivered: Vec<usize>,
     works: Vec<Arc<Work>>,
     entries_of: Vec<Vec<usize>>,
+    /// How many works it began with; later ones are of entries that joined it.
+    fresh_works: usize,
     /// Entries that are no items, with the letters to keep.
     unreadable: Vec<(usize, DeadLetter)>,
     ready: VecDeque<WorkIndex>,
@@ -107,27 +109,69 @@ impl Batch {
         let mut batch = Self::default();
         let mut known: BTreeMap<Identity, WorkIndex> = BTreeMap::new();
         for (position, entry) in batch.list(taken_up, delivered) {
-            let parsed = Item::parse(&entry.payload)
-                .and_then(|item| item.identity(identity_params).map(|identity| (item, identity)));
-            let (item, identity) = match parsed {
-                Ok(parsed) => parsed,
-                Err(error) => {
-                    batch.unreadable.push((position, unreadable(provider, entry, error.to_string(), now)));
-                    continue;
-                }
-            };
-            let index = *known.entry(identity.clone()).or_insert_with(|| {
-                let Entry { sequence, arrived, payload } = entry;
-                batch.works.push(Arc::new(Work { item, identity, sequence, arrived, payload }));
-                batch.entries_of.push(Vec::new());
-                batch.ready.push_back(batch.works.len() - 1);
-                batch.works.len() - 1
-            });
-            if let Some(positions) = batch.entries_of.get_mut(index) {
-                positions.push(position);
-            }
+            batch.add(position, entry, &mut known, provider, identity_params, now);
         }
+        batch.ready = (0..batch.works.len()).collect();
+        batch.fresh_works = batch.works.len();
         batch
+    }
+
+    /// Add entries of earlier batches that have become due. They are started next, in their order.
+    pub(crate) fn join(&mut self, due: Vec<Entry>, provider: &str, identity_params: &[String], now: Timestamp) {
+        // What has ended does so for its own entries alone: the claim of a later entry says how.
+        let unsettled = self.works.iter().enumerate().filter(|(index, _)| !self.has_ended(*index));
+        let mut known: BTreeMap<Identity, WorkIndex> =
+            unsettled.map(|(index, work)| (work.identity.clone(), index)).collect();
+        let held: BTreeSet<SequenceNumber> = self.rows.iter().map(|row| row.entry.sequence.clone()).collect();
+        let (first_row, first_work) = (self.rows.len(), self.works.len());
+        for entry in due.into_iter().filter(|entry| !held.contains(&entry.sequence)) {
+            self.rows.push(BatchRow { entry: entry.clone(), parked: Vec::new(), end: None });
+            self.add(self.rows.len() - 1, entry, &mut known, provider, identity_params, now);
+        }
+        // Earlier batches are earlier in the stream.
+        self.delivered.splice(0..0, first_row..self.rows.len());
+        (first_work..self.works.len()).rev().for_each(|index| self.ready.push_front(index));
+    }
+
+    /// Whether work of the batch itself, not of entries that joined it, can start.
+    pub(crate) fn has_fresh_work(&self) -> bool {
+        self.ready.iter().any(|index| *index < self.fresh_works)
+    }
+
+    /// Parse the entry of a row: a work of its own, or one more entry of a known one.
+    fn add(
+        &mut self,
+        position: usize,
+        entry: Entry,
+        known: &mut BTreeMap<Identity, WorkIndex>,
+        provider: &str,
+        identity_params: &[String],
+        now: Timestamp,
+    ) {
+        let parsed = Item::parse(&entry.payload)
+            .and_then(|item| item.identity(identity_params).map(|identity| (item, identity)));
+        let (item, identity) = match parsed {
+            Ok(parsed) => parsed,
+            Err(error) => {
+                self.unreadable.push((position, unreadable(provider, entry, error.to_string(), now)));
+                return;
+            }
+        };
+        let index = *known.entry(identity.clone()).or_insert_with(|| {
+            let Entry { sequence, arrived, payload } = entry;
+            self.works.push(Arc::new(Work { item, identity, sequence, arrived, payload }));
+            self.entries_of.push(Vec::new());
+            self.works.len() - 1
+        });
+        if let Some(positions) = self.entries_of.get_mut(index) {
+            positions.push(position);
+        }
+    }
+
+    /// Whether the entries of a work have ended.
+    fn has_ended(&self, index: WorkIndex) -> bool {
+        let positions = self.entries_of.get(index).into_iter().flatten();
+        positions.filter_map(|position| self.rows.get(*position)).all(|row| row.end.is_some())
     }
 
     /// List all entries, each once: what was parked may be delivered again, if the call that parked it did not live to
@@ -388,6 +432,64 @@ mod tests {
         assert_eq!(batch.works.len(), 2);
         assert_eq!(batch.settle(0, &Settled::Fetched), [End::Fetched, End::Skipped]);
         assert_eq!(ends(batch), [("0".into(), End::Fetched), ("2".into(), End::Skipped)]);
+    }
+
+    /// Entry 0 is handed in to a batch of the entries 1 and 2.
+    fn joined(payloads: [&str; 2], ended: &[WorkIndex], due: &str) -> Batch {
+        let entry = |number: u64, payload: &str| Entry {
+            sequence: SequenceNumber::from(number),
+            arrived: Timestamp::UNIX_EPOCH,
+            payload: Bytes::copy_from_slice(payload.as_bytes()),
+        };
+        let fresh = vec![entry(1, payloads[0]), entry(2, payloads[1])];
+        let mut batch = Batch::parse(Vec::new(), fresh, "demo", &[], Timestamp::UNIX_EPOCH);
+        let now = Instant::now();
+        for index in ended {
+            assert_eq!(batch.take_due(now), Some(*index));
+            batch.settle(*index, &Settled::Fetched);
+        }
+        batch.join(vec![entry(0, due), entry(2, payloads[1])], "demo", &[], Timestamp::UNIX_EPOCH);
+        batch
+    }
+
+    #[test]
+    fn an_entry_that_joins_is_started_next() {
+        let mut batch = joined([r#"{"id":"a"}"#, r#"{"id":"b"}"#], &[], r#"{"id":"c"}"#);
+        assert_eq!((batch.len(), batch.works.len()), (3, 3), "the entry that it holds is not added again");
+        let now = Instant::now();
+        let order: Vec<_> = std::iter::from_fn(|| batch.take_due(now)).collect();
+        assert_eq!(order, [2, 0, 1]);
+        assert_eq!(batch.into_report(None, Aside::default()).first_unfinished, Some(SequenceNumber::from(0)));
+    }
+
+    #[test]
+    fn an_entry_that_joins_with_a_known_identity_is_no_work_of_its_own() {
+        let mut batch = joined([r#"{"id":"a"}"#, r#"{"id":"b"}"#], &[], r#"{"id":"b"}"#);
+        assert_eq!(batch.settle(1, &Settled::Fetched), [End::Fetched, End::Skipped]);
+        // That of an identity whose entries have ended is: its claim says how it ends.
+        let mut batch = joined([r#"{"id":"a"}"#, r#"{"id":"b"}"#], &[0], r#"{"id":"a"}"#);
+        let by = SequenceNumber::from(1);
+        assert_eq!(batch.settle(2, &Settled::Before { by, end: End::Fetched }), [End::Skipped]);
+    }
+
+    #[test]
+    fn a_batch_whose_own_works_have_started_has_no_fresh_work() {
+        let mut batch = joined([r#"{"id":"a"}"#, r#"{"id":"b"}"#], &[0], r#"{"id":"c"}"#);
+        assert!(batch.has_fresh_work());
+        let now = Instant::now();
+        assert_eq!((batch.take_due(now), batch.take_due(now)), (Some(2), Some(1)));
+        assert!(!batch.has_fresh_work());
+        batch.put_back(2);
+        assert!(!batch.has_fresh_work());
+    }
+
+    #[test]
+    fn an_entry_that_joins_and_is_no_item_becomes_a_letter() {
+        let mut batch = joined([r#"{"id":"a"}"#, r#"{"id":"b"}"#], &[0, 1], "no item");
+        let positions: Vec<_> = batch.take_unreadable().into_iter().map(|(position, _)| position).collect();
+        assert_eq!(positions, [2]);
+        assert_eq!(batch.on_unreadable_kept(2), End::DeadLetter);
+        assert_eq!(batch.into_report(None, Aside::default()).ended.len(), 3);
     }
 
     #[test]

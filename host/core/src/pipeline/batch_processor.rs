@@ -7,6 +7,7 @@
 mod call_status;
 mod ending;
 mod giving_up;
+mod joining;
 mod launch_blocker;
 mod launching;
 mod waiting;
@@ -29,6 +30,7 @@ use crate::pipeline::batch_processor::launch_blocker::LaunchBlocker;
 use crate::pipeline::call_times::{CallTimes, RESERVE, shortest_call};
 use crate::pipeline::capacity::Capacity;
 use crate::pipeline::chunks::BatchPart;
+use crate::pipeline::due_entries::DueEntries;
 use crate::pipeline::flush::{FinishedFlush, FlushError};
 use crate::pipeline::gate::Gate;
 use crate::pipeline::parking::ParkedChange;
@@ -55,6 +57,8 @@ pub(crate) struct BatchProcessor<'a> {
     attempts: Attempts,
     writer: Writer,
     status: CallStatus,
+    /// Entries of earlier batches that become due meanwhile.
+    due_entries: DueEntries,
 }
 
 impl<'a> BatchProcessor<'a> {
@@ -73,11 +77,10 @@ impl<'a> BatchProcessor<'a> {
         context.set_permit_count(capacity.slots.permit_count());
         let writer = Writer::new(pipeline.stores.clone(), context.provider(), &context.owner);
         let (attempts, status) = (Attempts::new(control), CallStatus::default());
-        let mut processor = Self { pipeline, context, times, batch, notes, capacity, attempts, writer, status };
-        let today = processor.pipeline.today();
-        for (position, letter) in processor.batch.take_unreadable() {
-            processor.writer.chunks.add_dead_letter(BatchPart::Unreadable(position), today, None, letter);
-        }
+        let due_entries = DueEntries::none();
+        let mut processor =
+            Self { pipeline, context, times, batch, notes, capacity, attempts, writer, status, due_entries };
+        processor.keep_unreadable();
         processor
     }
 
@@ -152,6 +155,7 @@ impl<'a> BatchProcessor<'a> {
                     Ok(flush) => self.on_flush_done(flush).await,
                     Err(error) => self.stop(Stopped::Storage(format!("a flush ended without a result: {error}"))),
                 },
+                Some(entries) = self.due_entries.next(), if self.takes_due_entries() => self.join_due_entries(entries),
                 () = self.context.wait_for_stop(), if self.status.stopped.is_none() => self.stop(Stopped::Asked),
                 () = self.context.permits.wait_for_free(), if blocker == LaunchBlocker::Permits => {}
                 () = self.context.wait_for_queue(), if blocker == LaunchBlocker::StartQueue => {}

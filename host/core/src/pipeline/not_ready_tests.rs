@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::AdHoc;
 use super::tests::{MANIFEST, count, fails, fixture_on, many};
 use super::waiting_tests::fixture;
+use super::{AdHoc, due_entries};
 use crate::control::item::{OpenedBy, ProviderStop};
 use crate::dead_letter::Reason;
 use crate::fetcher::FetchRequest;
@@ -96,6 +96,63 @@ async fn a_poll_that_is_due_comes_before_fresh_orders() {
     let between = calls_of_first[1] - calls_of_first[0];
     // The order takes 1 s, and its poll is due 5 s later.
     assert!(between <= Duration::from_secs(10), "{between:?}");
+}
+
+/// A batch may take many minutes, and the API said when to ask again.
+#[tokio::test(start_paused = true)]
+async fn a_poll_that_was_left_by_an_earlier_batch_joins_the_batch_in_progress() {
+    let fixture = fixture(|request, before| match request.id.as_str() {
+        "ordered" => orders(0, 5)(request, before),
+        id => Answer::record(id).after(Duration::from_secs(5)),
+    });
+    let left = fixture.process(&["ordered"]).await;
+    assert_eq!(left.waiting.len(), 1);
+    let start = Instant::now();
+    let ids = many("i", 500);
+    let fresh = ids.iter().zip(1..).map(|(id, number)| fixture.entry(number, id)).collect();
+    let (sender, due) = due_entries();
+    let stop = Default::default();
+    let handing_in = async {
+        sleep(Duration::from_secs(6)).await;
+        assert!(sender.has_room());
+        sender.try_send(vec![fixture.entry(0, "ordered")]).unwrap();
+    };
+    let processing = fixture.pipeline.process_with_due(fresh, due, in_a_quarter_hour(), &stop);
+    let (report, ()) = tokio::join!(processing, handing_in);
+    assert_eq!((count(&report, End::Fetched), report.first_unfinished), (501, None));
+    assert!(start.elapsed() > Duration::from_secs(60), "the batch itself took {:?}", start.elapsed());
+    let log = fixture.api.call_log();
+    let last = log.times.iter().filter(|(_, id)| id == "ordered").map(|(at, _)| *at).next_back().unwrap();
+    let late = last.saturating_duration_since(start);
+    assert!(late <= Duration::from_secs(12), "polled only after {late:?}");
+}
+
+/// An order that is never ready would else be handed in for ever.
+#[tokio::test(start_paused = true)]
+async fn due_entries_do_not_make_a_batch_last_for_ever() {
+    let fixture = fixture(|request, _| match request.id.as_str() {
+        "locked" => not_ready("7", 1),
+        id => Answer::record(id).after(Duration::from_secs(1)),
+    });
+    let (sender, due) = due_entries();
+    let handing_in = async {
+        let mut number = 100;
+        loop {
+            sleep(Duration::from_millis(100)).await;
+            number += 1;
+            let _ = sender.try_send(vec![fixture.entry(number, "locked")]);
+        }
+    };
+    let (fresh, stop) =
+        ((1..=3).map(|number| fixture.entry(number, &format!("i{number}"))).collect(), Default::default());
+    let start = Instant::now();
+    let report = tokio::select! {
+        report = fixture.pipeline.process_with_due(fresh, due, in_a_quarter_hour(), &stop) => report,
+        () = handing_in => unreachable!(),
+    };
+    assert_eq!(count(&report, End::Fetched), 3);
+    assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
+    assert!(!sender.has_room(), "the poller sees that the batch is over");
 }
 
 /// The order is in the ledger: another process polls it, also after a poll failed.

@@ -29,11 +29,21 @@ impl Redeliveries {
     /// redeliveries are left.
     pub(super) fn next_query(&self, now: Timestamp, limit: u32) -> BatchQuery {
         let most = usize::try_from(limit).unwrap_or(usize::MAX);
-        // Not only the first: what waits for longer than anything can has waited since before the clock was set back.
-        let due = self.due.iter().filter(|(due, _)| !is_waiting(*due, now));
-        let due: Vec<i64> = due.take(most).map(|(_, entry)| *entry).collect();
+        let due = self.due(now, most);
         let fresh = if self.due.len() < MAX_REDELIVERIES { most.saturating_sub(due.len()) } else { 0 };
         BatchQuery { due, after: self.last, fresh: u32::try_from(fresh).unwrap_or(limit) }
+    }
+
+    /// Only redeliveries that are due, at most `limit`: for a batch that is being processed.
+    pub(super) fn due_query(&self, now: Timestamp, limit: u32) -> BatchQuery {
+        let due = self.due(now, usize::try_from(limit).unwrap_or(usize::MAX));
+        BatchQuery { due, after: self.last, fresh: 0 }
+    }
+
+    fn due(&self, now: Timestamp, most: usize) -> Vec<i64> {
+        // Not only the first: what waits for longer than anything can has waited since before the clock was set back.
+        let due = self.due.iter().filter(|(due, _)| !is_waiting(*due, now));
+        due.take(most).map(|(_, entry)| *entry).collect()
     }
 
     /// These have been looked for, and were delivered or had ended.

@@ -254,6 +254,53 @@ async fn an_entry_that_waits_holds_up_no_others() {
     assert_eq!(stream.pending().await, 0);
 }
 
+/// A batch may take many minutes.
+#[tokio::test(start_paused = true)]
+async fn an_entry_that_becomes_due_is_handed_in_to_the_batch_in_progress() {
+    let stream = TestStream::new(4, 2).await;
+    let handed_in = std::sync::Mutex::new(Vec::new());
+    let process = |batch: Vec<Entry>, mut due: DueEntries| {
+        stream.record_delivery(&batch);
+        let mut report = first_waits(&stream, &batch, 30, 1);
+        let (stream, handed_in) = (&stream, &handed_in);
+        async move {
+            if report.waiting.is_empty() {
+                let start = stream.began.elapsed();
+                let entries = due.next().await.unwrap();
+                handed_in.lock().unwrap().push((entries.len(), (stream.began.elapsed() - start).as_secs()));
+                report.ended.extend(all_ended(&entries).ended);
+                sleep(Duration::from_secs(300)).await;
+            }
+            report
+        }
+    };
+    assert_eq!(stream.poller(false).run_with_due(process).await.unwrap(), PollerEnd::Drained);
+    assert_eq!(stream.deliveries(), [delivery("1", 2, 0), delivery("3", 2, 0)], "it is not delivered once more");
+    assert_eq!(*handed_in.lock().unwrap(), [(1, 30)]);
+    assert_eq!(stream.pending().await, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_entry_that_the_batch_does_not_take_is_delivered_with_the_next() {
+    for takes in [false, true] {
+        let stream = TestStream::new(4, 2).await;
+        let process = |batch: Vec<Entry>, due: DueEntries| {
+            stream.record_delivery(&batch);
+            let report = first_waits(&stream, &batch, 30, 1);
+            async move {
+                // Either the batch is over for it, or it ends before it looks.
+                let kept = takes.then_some(due);
+                sleep(Duration::from_secs(60)).await;
+                drop(kept);
+                report
+            }
+        };
+        assert_eq!(stream.poller(false).run_with_due(process).await.unwrap(), PollerEnd::Drained);
+        assert_eq!(stream.deliveries(), [delivery("1", 2, 0), delivery("3", 2, 60), delivery("1", 1, 120)]);
+        assert_eq!(stream.pending().await, 0);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_waits_for_longer_than_the_poller_ends_it() {
     let stream = TestStream::new(3, 10).await;

@@ -1,6 +1,7 @@
 //! One process: pipelines of all providers, pollers for all shards, ticks and ad-hoc fetches. It dies and is started
 //! again.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -8,11 +9,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use damper_core::fetcher::{FetchReport, FetchRequest, Fetcher, Permits};
-use damper_core::item::{Entry, Item, Params};
+use damper_core::item::{Entry, Item, Params, SequenceNumber};
 use damper_core::manifest::Manifest;
 use damper_core::mapping::Mapping;
 use damper_core::pipeline::report::{Report, Stopped};
-use damper_core::pipeline::{Pipeline, Stores};
+use damper_core::pipeline::{DueSender, Pipeline, Stores, due_entries};
 use damper_core::random::RandomSource;
 use damper_core::record::{Failure, FailureKind, Fetched};
 use damper_core::sink::Compression;
@@ -254,7 +255,15 @@ impl Worker {
         let deadline = Instant::now() + self.deadline();
         self.port
             .trace(|| format!("a batch of {} from {:?}", entries.len(), entries.first().map(|entry| &entry.sequence)));
-        let report = self.while_holding(shard, holder, self.pipeline().process(entries, deadline, stop)).await;
+        let (sender, due) = due_entries();
+        let delivered = entries.iter().map(|entry| entry.sequence.clone()).collect();
+        let pipeline = self.pipeline();
+        let processing = pipeline.process_with_due(entries, due, deadline, stop);
+        let report = tokio::select! {
+            biased;
+            report = self.while_holding(shard, holder, processing) => report,
+            () = self.hand_in_due(shard, &sender, state.batch_size, delivered) => Report::default(),
+        };
         self.port.trace(|| {
             let Report { ended, stopped, waiting, parked, taken_up, .. } = &report;
             let (ended, parked, taken_up) = (ended.len(), parked.len(), taken_up.len());
@@ -283,6 +292,26 @@ impl Worker {
             false if self.shared.case.setup.is_cloud && !failed => NEXT_INVOCATION,
             false => REDELIVER_AFTER,
         })
+    }
+
+    /// Hand the entries that become due in to the batch in progress, as the local poller does. Never ends.
+    async fn hand_in_due(&self, shard: usize, batch: &DueSender, limit: u32, mut delivered: BTreeSet<SequenceNumber>) {
+        loop {
+            sleep(LOOK_AGAIN).await;
+            if self.shared.case.setup.is_cloud || !batch.has_room() {
+                continue;
+            }
+            let (shared, provider, known) = (Arc::clone(&self.shared), self.provider, delivered.clone());
+            let now = shared.clock.now();
+            let read = move || shared.shard(provider, shard, |shard| shard.due(limit, now, &known));
+            let Some(due) = self.stream(Operation::ReadBatch, read).await.filter(|due| !due.is_empty()) else {
+                continue;
+            };
+            self.port.trace(|| format!("{} entries are due and join the batch", due.len()));
+            delivered.extend(due.iter().map(|entry| entry.sequence.clone()));
+            // Those that the batch does not take are not in its report, and are due still.
+            let _ = batch.try_send(due);
+        }
     }
 
     /// Wait for `work` and renew the lease meanwhile.

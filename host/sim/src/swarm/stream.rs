@@ -1,6 +1,8 @@
 //! One shard of a provider's stream, as the local stream and a Kinesis shard have it in common: entries in order, a
 //! checkpoint, and one who delivers.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use damper_core::item::{Entry, SequenceNumber};
 use damper_core::ledger::is_waiting;
@@ -75,6 +77,15 @@ impl LeasedShard {
         let is_due = |entry: &&ShardEntry| is_cloud || (entry.end.is_none() && !is_waiting(entry.not_before, now));
         let after = self.entries.iter().skip(self.checkpoint).filter(is_due);
         after.take(limit as usize).map(|entry| entry.entry.clone()).collect()
+    }
+
+    /// The entries that had to wait and are due now, without those that are in `delivered`: for the batch in progress.
+    pub(super) fn due(&self, limit: u32, now: Timestamp, delivered: &BTreeSet<SequenceNumber>) -> Vec<Entry> {
+        let has_waited = |entry: &&ShardEntry| {
+            entry.end.is_none() && entry.not_before > Timestamp::MIN && !is_waiting(entry.not_before, now)
+        };
+        let due = self.entries.iter().skip(self.checkpoint).filter(has_waited).map(|entry| &entry.entry);
+        due.filter(|entry| !delivered.contains(&entry.sequence)).take(limit as usize).cloned().collect()
     }
 
     /// Record what a batch came to, unless somebody else delivers by now. Answers whether anything has ended
