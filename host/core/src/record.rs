@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 /// A record, as the API gave it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +46,16 @@ impl Failure {
             resume: Box::default(),
             is_of_token_endpoint: false,
         }
+    }
+
+    /// The failure as JSON, as commands and invocations print it: the wait in whole milliseconds.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let milliseconds = |wait: Duration| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        json!({
+            "kind": self.kind, "message": self.message, "status": self.status,
+            "retry_after_ms": self.retry_after.map(milliseconds),
+        })
     }
 }
 

@@ -284,3 +284,32 @@ async fn redrive(
     };
     put(format!("{fed} dead letters are fed again{settled}; those that were fed again before are skipped"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_is_listed() {
+        // A reason that is new has to be added to both lists.
+        let every = [
+            Reason::Unreadable,
+            Reason::NotFound,
+            Reason::Rejected,
+            Reason::AttemptsSpent,
+            Reason::NeverReady,
+            Reason::TooOld,
+            Reason::Uncertain,
+        ];
+        let name = |reason: &Reason| match reason {
+            Reason::Unreadable
+            | Reason::NotFound
+            | Reason::Rejected
+            | Reason::AttemptsSpent
+            | Reason::NeverReady
+            | Reason::TooOld
+            | Reason::Uncertain => serde_json::to_value(reason).unwrap().as_str().unwrap().to_owned(),
+        };
+        assert_eq!(every.each_ref().map(name).join("|"), REASONS);
+    }
+}

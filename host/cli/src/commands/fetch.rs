@@ -231,7 +231,7 @@ fn in_json(traced: &TracedFetch, seconds: f64) -> Value {
         .collect();
     let (record, failure) = match &traced.report.outcome {
         Ok(record) => (Some(record_in_json(record)), None),
-        Err(failure) => (None, Some(failure_in_json(failure))),
+        Err(failure) => (None, Some(failure.to_json())),
     };
     json!({ "record": record, "failure": failure, "requests": requests, "log": lines, "duration_ms": seconds * 1_000.0 })
 }
@@ -244,11 +244,4 @@ pub(crate) fn record_in_json(record: &Fetched) -> Value {
         (Err(_), None) => String::from_utf8_lossy(&record.body).into_owned().into(),
     };
     json!({ "content_type": record.content_type, "attributes": record.attributes, "body": body })
-}
-
-pub(crate) fn failure_in_json(failure: &Failure) -> Value {
-    json!({
-        "kind": failure.kind, "message": failure.message, "status": failure.status,
-        "retry_after_ms": failure.retry_after.map(|wait| wait.as_secs_f64() * 1_000.0),
-    })
 }

@@ -149,7 +149,7 @@ fn problems(case: &CaseReport) -> Result<(), CliError> {
 fn in_json(case: &CaseReport, letter: &DeadLetter, component: &str, is_same: bool) -> serde_json::Value {
     let (record, failure) = match &case.outcome {
         Some(Ok(record)) => (Some(fetch::record_in_json(record)), None),
-        Some(Err(failure)) => (None, Some(fetch::failure_in_json(failure))),
+        Some(Err(failure)) => (None, Some(failure.to_json())),
         None => (None, None),
     };
     json!({

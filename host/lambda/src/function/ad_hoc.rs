@@ -2,9 +2,8 @@
 //! nothing was asked that could be answered.
 
 use damper_core::item::Item;
-use damper_core::pipeline::report::{End, Stopped};
+use damper_core::pipeline::report::Stopped;
 use damper_core::pipeline::{AdHoc, Pipeline, shortest_call};
-use damper_core::record::Failure;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -28,33 +27,28 @@ impl Function {
         let (id, came) = (item.id.clone(), pipeline.fetch_now(item, deadline).await?);
         meter.print(self.stores.clock.now(), Invocation::AdHoc);
         let mut answer = json!({ "provider": provider, "id": id });
-        let details = match came {
-            AdHoc::Record(line) => {
-                json!({ "outcome": "fetched", "record": serde_json::from_slice::<Value>(&line).ok() })
+        if let (Some(answer), Value::Object(result)) = (answer.as_object_mut(), came.to_json()) {
+            answer.extend(result);
+            if let Some(why) = self.explain(&pipeline, provider, came).await {
+                answer.insert("why".to_owned(), why.into());
             }
-            AdHoc::SettledBefore { by, end } => json!({ "outcome": outcome_name(end), "by": by }),
-            AdHoc::NotBefore(at) => json!({ "outcome": "not-before", "at": at }),
-            AdHoc::NotReady(at) => json!({
-                "outcome": "not-ready", "at": at,
-                "why": "the API has taken the order; ask again at that time, or feed the item"
-            }),
-            AdHoc::Busy => {
-                json!({ "outcome": "busy", "why": "no request may start now: all slots are in use, or the limiter holds requests back; try again later" })
-            }
-            AdHoc::Refused(Stopped::Deadline) => {
-                json!({ "outcome": "refused", "why": explain_short_timeout(&pipeline) })
-            }
-            AdHoc::Refused(stopped) => {
-                json!({ "outcome": "refused", "why": self.explain_stop(provider, stopped).await })
-            }
-            AdHoc::Failed(failure) => json!({ "outcome": "failed", "failure": failure_json(&failure) }),
-        };
-        if let (Some(answer), Value::Object(details)) = (answer.as_object_mut(), details) {
-            answer.extend(details);
         }
         let outcome = answer.get("outcome").and_then(|outcome| outcome.as_str());
         tracing::info!(outcome, "the ad-hoc fetch ended");
         Ok(answer)
+    }
+
+    /// Why there is no record, for a person.
+    async fn explain(&self, pipeline: &Pipeline, provider: &str, came: AdHoc) -> Option<String> {
+        Some(match came {
+            AdHoc::NotReady(_) => "the API has taken the order; ask again at that time, or feed the item".to_owned(),
+            AdHoc::Busy => "no request may start now: all slots are in use, or the limiter holds requests back; try \
+                            again later"
+                .to_owned(),
+            AdHoc::Refused(Stopped::Deadline) => explain_short_timeout(pipeline),
+            AdHoc::Refused(stopped) => self.explain_stop(provider, stopped).await,
+            AdHoc::Record(_) | AdHoc::SettledBefore { .. } | AdHoc::NotBefore(_) | AdHoc::Failed(_) => return None,
+        })
     }
 
     /// Why nothing was sent, for a person.
@@ -90,18 +84,4 @@ fn explain_short_timeout(pipeline: &Pipeline) -> String {
          {needed} or more",
         fetch_timeout.as_secs_f64()
     )
-}
-
-fn outcome_name(end: End) -> &'static str {
-    match end {
-        End::DeadLetter => "dead-letter-before",
-        End::Fetched | End::Skipped => "fetched-before",
-    }
-}
-
-fn failure_json(failure: &Failure) -> Value {
-    json!({
-        "kind": failure.kind, "message": failure.message, "status": failure.status,
-        "retry_after_ms": failure.retry_after.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
-    })
 }

@@ -13,7 +13,7 @@ use damper_plugins::PluginHost;
 use damper_runner::{FetchNotice, RunContext, Worker};
 use serde_json::{Value, json};
 
-use crate::commands::fetch::{exit, failure_in_json, hint};
+use crate::commands::fetch::{exit, hint};
 use crate::context::{self, Context};
 use crate::error::{CliError, Exit};
 use crate::harden;
@@ -132,19 +132,19 @@ fn body_of(line: &[u8]) -> Vec<u8> {
     }
 }
 
+/// The result as JSON, with the fields that `damper fetch` without `--wait` prints.
 fn in_json(came: &AdHoc) -> Value {
-    match came {
-        AdHoc::Record(line) => {
-            json!({ "outcome": "fetched", "record": serde_json::from_slice::<Value>(line).ok(), "failure": null })
+    let mut json = json!({ "record": null, "failure": null });
+    let fields = match (came.to_json(), came) {
+        (Value::Object(mut fields), AdHoc::Refused(stopped)) => {
+            fields.insert("why".to_owned(), reason(stopped).into());
+            fields
         }
-        AdHoc::SettledBefore { by, end } => {
-            let outcome = if *end == End::DeadLetter { "dead-letter-before" } else { "fetched-before" };
-            json!({ "outcome": outcome, "by": by, "record": null, "failure": null })
-        }
-        AdHoc::Failed(failure) => json!({ "outcome": "failed", "record": null, "failure": failure_in_json(failure) }),
-        AdHoc::Refused(stopped) => json!({ "outcome": "refused", "why": reason(stopped) }),
-        AdHoc::NotReady(at) => json!({ "outcome": "not-ready", "at": at }),
-        AdHoc::NotBefore(at) => json!({ "outcome": "not-before", "at": at }),
-        AdHoc::Busy => json!({ "outcome": "busy" }),
+        (Value::Object(fields), _) => fields,
+        _ => return json,
+    };
+    if let Some(json) = json.as_object_mut() {
+        json.extend(fields);
     }
+    json
 }
