@@ -2,6 +2,7 @@
 
 import http from "damper:provider/http@0.1.0";
 import host from "damper:provider/host@0.1.0";
+import "./src/engine.js";
 import * as provider from "damper-provider";
 
 import { component } from "./src/component.js";

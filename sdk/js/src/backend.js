@@ -3,6 +3,9 @@
 
 let current;
 
+/** Whether a component is being called. Its modules are loaded while it is built, and then it has no host. */
+export const life = { isCalled: false };
+
 /** The host's functions, as component.js or testing.js installed them. */
 export function backend() {
   if (current === undefined) {

@@ -1,10 +1,9 @@
 // The component's side of the contract: from the host's call to the author's function and back. `damper build` bundles it.
 
-import { install } from "./backend.js";
-import { describe, shown } from "./exception.js";
+import { install, life } from "./backend.js";
+import { PROMISE, describe } from "./exception.js";
 import { Failure, NotReady, Other } from "./failure.js";
 import { FetchRequest, Record } from "./record.js";
-import { decode, encode } from "./utf8.js";
 
 /** The kinds of the contract; any other name is `other`. */
 const KINDS = new Set([
@@ -29,8 +28,8 @@ export function component(provider, http, host) {
     cachePut: (key, value, ttlMs) => host.cachePut(key, value, ttlMs),
     cacheRemove: (key) => host.cacheRemove(key),
   });
-  installGlobals(host);
   return (request) => {
+    life.isCalled = true;
     try {
       return recordOut(fetchRecord(new FetchRequest(request.id, { ...request, params: Object.fromEntries(request.params) })));
     } catch (error) {
@@ -49,32 +48,8 @@ function answered(call) {
   }
 }
 
-/** Globals that a provider may expect and that the engine does not have. */
-function installGlobals(host) {
-  const line = (level) => (...values) => host.log(level, values.map(shown).join(" "));
-  globalThis.console ??= {
-    debug: line("debug"), log: line("info"), info: line("info"), warn: line("warn"), error: line("error"),
-  };
-  globalThis.TextEncoder ??= class TextEncoder {
-    encode(text = "") {
-      return encode(String(text));
-    }
-  };
-  globalThis.TextDecoder ??= class TextDecoder {
-    constructor(label = "utf-8", { fatal = false } = {}) {
-      if (!/^utf-?8$/i.test(label) || !fatal) throw new RangeError('here TextDecoder takes "utf-8" with { fatal: true }');
-    }
-
-    decode(bytes = new Uint8Array()) {
-      return decode(bytes);
-    }
-  };
-}
-
 function recordOut(record) {
-  if (typeof record?.then === "function") {
-    throw new TypeError("fetchRecord answered a promise; the host waits for it, so async gains nothing: make it plain, and import at the top");
-  }
+  if (typeof record?.then === "function") throw new TypeError(PROMISE);
   if (!(record instanceof Record)) throw new TypeError("fetchRecord answered something that is no Record");
   const { contentType, body, attributes } = record;
   return { contentType, body, attributes: Object.entries(attributes), extras: [] };

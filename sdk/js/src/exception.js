@@ -1,10 +1,14 @@
 // Describes an exception that a provider did not handle, for the failure of its call: type, message, the author's file and line.
 
+import { insteadOf, isNodes } from "./instead.js";
 import { find } from "./source-map.js";
 import { excerpt } from "./text.js";
 
 /** How many calls are named; a deep recursion has thousands. */
 const FRAMES = 4;
+/** What is said of an `async` function. */
+export const PROMISE =
+  "fetchRecord answered a promise; the host waits for it, so async gains nothing: make it plain, and import at the top";
 /** A line of the engine's stack: `at name (file:line:column)`. */
 const FRAME = /^\s*at (.*?) \(.*:(\d+):(\d+)\)$/;
 /** What a bundle throws for a `require` of a name that was not known while it was built. */
@@ -17,7 +21,7 @@ export function describe(error, map) {
   const name = excerpt(String(error.name));
   const places = authorFrames(String(error.stack ?? ""), map);
   const place = places.length > 0 ? ` at ${places.slice(0, FRAMES).join(", called at ")}` : "";
-  const hint = hintFor(String(error.message));
+  const hint = insteadOf(error) ?? hintFor(String(error.message));
   return `${name}${message === "" ? "" : `: ${message}`}${place}${hint === undefined ? "" : `; ${hint}`}`;
 }
 
@@ -37,9 +41,11 @@ function authorFrames(stack, map) {
 }
 
 function hintFor(message) {
-  const required = REQUIRE.exec(message);
-  if (required === null) return undefined;
-  return `a component has no files while it is called: import ${excerpt(required[1])} at the top of the file`;
+  const required = REQUIRE.exec(message)?.[1];
+  if (required === undefined) return undefined;
+  const name = excerpt(required);
+  if (isNodes(required)) return `a component has none of node's modules, such as ${name}`;
+  return `a component has no files while it is called: import ${name} at the top of the file`;
 }
 
 /** Any value as text. */

@@ -1,4 +1,4 @@
-// A scripted API, for an author's own tests: the provider function runs under node.
+// A scripted API, for an author's own tests: the provider function runs under node, and sees what it sees in a component.
 
 export { FetchRequest } from "./index.js";
 
@@ -12,13 +12,21 @@ export type HttpErrorTag =
 export class Api {
   readonly logged: Array<[Level, string]>;
   readonly requestsSent: number;
+  /**
+   * A request may name the credentials of `manifest`, a path; by default of the provider.toml in the working folder or above.
+   * `guarded: false` shows the function all that node has, for a debugger.
+   */
+  constructor(options?: { manifest?: string; guarded?: boolean });
   config(key: string, value: string): this;
   signature(credential: string, bytes: Iterable<number>): this;
   get(url: string): Expectation;
   post(url: string): Expectation;
   expect(method: string, url: string): Expectation;
   clearCache(): this;
-  /** Runs a provider function against the script. @throws where a request differs, is one too many, or is not sent. */
+  /**
+   * Runs a provider function against the script, with the globals of a component. @throws where a request differs, is one too many,
+   * or is not sent.
+   */
   run<T>(test: () => T): T;
 }
 

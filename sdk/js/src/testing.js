@@ -1,7 +1,13 @@
-// A scripted API, for an author's own tests: the provider function runs under node. The script says which requests are expected,
-// in order, and how each is answered. An unexpected request fails the test, with the difference.
+// A scripted API, for an author's own tests: the provider function runs under node, and sees what it sees in a component. The script
+// says which requests are expected, in order, and how each is answered. An unexpected request fails the test, with the difference.
+
+import { existsSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { cwd } from "node:process";
 
 import { install } from "./backend.js";
+import { asInAComponent } from "./guard.js";
+import { credentialNames, unknownCredential } from "./manifest-credentials.js";
 import { decode, bytesOf } from "./utf8.js";
 
 export { FetchRequest } from "./record.js";
@@ -23,10 +29,21 @@ export class Api {
   #cache = new Map();
   #signatures = new Map();
   #problem;
+  #credentials;
+  #guarded;
   /** The messages logged so far. */
   logged = [];
   /** How many requests were sent so far. */
   requestsSent = 0;
+
+  /**
+   * A request may name the credentials of `manifest`, a path; by default of the provider.toml in the working folder or above.
+   * `guarded: false` shows the function all that node has, for a debugger.
+   */
+  constructor({ manifest = nearestManifest(), guarded = true } = {}) {
+    this.#credentials = credentialNames(manifest === undefined ? undefined : readFileSync(manifest, "utf8"));
+    this.#guarded = guarded;
+  }
 
   /** Sets a key of provider.toml's `[config]`; a key that is not set is not listed. */
   config(key, value) {
@@ -67,7 +84,7 @@ export class Api {
     const before = install(this.#host());
     let result;
     try {
-      result = test();
+      result = this.#guarded ? asInAComponent(test, (level, message) => this.logged.push([level, message])) : test();
     } catch (error) {
       throw this.#problem ?? error;
     } finally {
@@ -109,7 +126,7 @@ export class Api {
   }
 
   #send(request) {
-    const refused = refusal(request.headers);
+    const refused = refusal(request.headers) ?? unknownCredential(request.credentials, this.#credentials);
     if (refused !== undefined) throw { tag: "invalid", val: refused };
     this.requestsSent += 1;
     const expected = this.#expected.shift();
@@ -127,6 +144,15 @@ export class Api {
   #fail(message) {
     this.#problem ??= new Error(message);
     return this.#problem;
+  }
+}
+
+/** The provider.toml that a test which runs here is of. */
+function nearestManifest() {
+  for (let folder = cwd(); ; folder = dirname(folder)) {
+    const path = join(folder, "provider.toml");
+    if (existsSync(path)) return path;
+    if (folder === dirname(folder)) return undefined;
   }
 }
 

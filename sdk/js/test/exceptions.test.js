@@ -27,6 +27,9 @@ test("an exception is told with its type, message and the author's lines", () =>
   );
   assert.equal(describe(error, undefined), "TypeError: cannot read property");
   assert.match(describe(new Error('Dynamic require of "x" is not supported'), MAP), /import x at the top of the file$/);
+  for (const own of ["fs", "fs/promises", "node:test"]) {
+    assert.match(describe(new Error(`Dynamic require of "${own}" is not supported`), MAP), /a component has none of node's modules/);
+  }
   assert.equal(describe("no", MAP), "the provider threw something that is no Error: no");
   const deep = new RangeError("x".repeat(1000));
   deep.stack = "    at again (/x/provider.js:2:10)\n".repeat(1000);

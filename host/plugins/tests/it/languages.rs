@@ -177,15 +177,33 @@ async fn defect(component_name: &str, id: &str) -> Option<String> {
 async fn an_exception_in_javascript_is_told_with_the_lines_of_the_source() {
     let name = "defects-js";
     let Some(missing) = defect(name, "missing").await else { return };
-    let lines = "at src/document.ts:7 in idOf, called at src/provider.ts:13 in missing, called at src/provider.ts:26";
+    let lines = "at src/document.ts:7 in idOf, called at src/provider.ts:15 in missing, called at src/provider.ts:31";
     assert_eq!(missing, format!("TypeError: cannot read property 'id' of undefined {lines} in fetchRecord"));
     let late = defect(name, "late-import").await.unwrap();
-    assert!(late.contains("src/provider.ts:14") && late.ends_with("import fs at the top of the file"), "{late}");
+    assert!(late.contains("src/provider.ts:16") && late.ends_with("a component has none of node's modules, such as fs"), "{late}");
     let wait = defect(name, "retry-after").await.unwrap();
     let wanted =
-        "TypeError: retryAfterMs is a number of milliseconds, such as 30_000, and not \"30s\" at src/provider.ts:16";
+        "TypeError: retryAfterMs is a number of milliseconds, such as 30_000, and not \"30s\" at src/provider.ts:18";
     assert!(wait.starts_with(wanted), "{wait}");
     assert_eq!(defect(name, "no-error").await.unwrap(), "the provider threw something that is no Error: text");
+    let fetching = defect(name, "no-global").await.unwrap();
+    assert!(fetching.ends_with("a component has no fetch: use get, post or request of damper-sdk"), "{fetching}");
+    let locale = defect(name, "locale").await.unwrap();
+    assert!(locale.starts_with("TypeError: a component has no locales"), "{locale}");
+    let encoding = defect(name, "no-encoding").await.unwrap();
+    assert!(encoding.starts_with("RangeError: the encoding \"shift_jis\" is not read in a component"), "{encoding}");
+}
+
+/// What a scripted test hides under node is what the engine does not have.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn javascript_has_the_globals_that_the_sdk_names_and_decodes_text_as_the_standard_says() {
+    let Some(file) = component("defects-js") else { return };
+    let plugin = HOST.load(&file, file.manifest.clone(), Grants::default()).unwrap();
+    plugin.prepare().await.unwrap();
+    for (id, wanted) in [("globals", "more: __cqjs damperSourceMap wit; fewer: "), ("texts", "")] {
+        let fetched = fetch(&plugin, id, &[]).await.unwrap();
+        assert_eq!(String::from_utf8_lossy(&fetched.body), wanted, "{id}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
