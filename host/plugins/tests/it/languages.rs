@@ -212,13 +212,25 @@ async fn an_exception_in_python_is_told_with_the_lines_of_the_source() {
     let Some(missing) = defect(name, "missing").await else { return };
     assert_eq!(
         missing,
-        "KeyError: 'missing' at src/provider.py:72 in <lambda>, called at src/provider.py:86 in fetch_record"
+        "KeyError: 'missing' at src/provider.py:81 in <lambda>, called at src/provider.py:100 in fetch_record"
     );
     let late = defect(name, "late-import").await.unwrap();
-    assert!(late.starts_with("ModuleNotFoundError: No module named 'wave' at src/provider.py:43"), "{late}");
+    assert!(late.starts_with("ModuleNotFoundError: No module named 'wave' at src/provider.py:47"), "{late}");
     assert!(late.ends_with("import wave at the top of the file"), "{late}");
     let encoding = defect(name, "rare-encoding").await.unwrap();
     assert!(encoding.contains("import encodings.shift_jis at the top of the file"), "{encoding}");
     let wait = defect(name, "retry-after").await.unwrap();
     assert!(wait.starts_with("TypeError: retry_after is a number of seconds, such as retry_after=30"), "{wait}");
+    for (attempt, message, hint) in [
+        ("sleep", "RuntimeError: a provider never sleeps: raise Throttled or Unavailable", ""),
+        ("hash", "ValueError: unsupported hash type ripemd160", "a component has hashlib's sha1, sha2, sha3"),
+        ("thread", "RuntimeError: can't start new thread", "side by side with http.send_all"),
+        ("zone", "ImportError: cannot import name 'resources' from 'importlib'", "a component has no time zones"),
+    ] {
+        let failure = defect(name, attempt).await.unwrap();
+        assert!(failure.starts_with(message) && failure.contains(hint), "{failure}");
+    }
+    let file = component(name).unwrap();
+    let plugin = HOST.load(&file, file.manifest.clone(), Grants::default()).unwrap();
+    assert_eq!(fetch(&plugin, "preloaded", &[]).await.unwrap().body.as_ref(), "02 €".as_bytes());
 }

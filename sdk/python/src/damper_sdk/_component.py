@@ -1,6 +1,7 @@
 """The component's side of the contract: from the host's call to the author's function and back, and the only place that knows
 the generated types. `damper build` puts it into the component; natively there is nothing to import it for."""
 
+import time
 from collections.abc import Callable
 from inspect import isawaitable
 from typing import Any
@@ -11,11 +12,15 @@ from wit_world.imports import host as wit_host  # type: ignore[import-not-found]
 from wit_world.imports import http as wit_http
 from wit_world.imports import types as wit
 
+from . import _preloaded  # noqa: F401 - a call finds no file to import
 from ._backend import Answered, NotAnswered, Prepared, SignRefused, install
 from ._exceptions import describe
+from ._instead import ASYNC, refuse_sleep
 from .failures import Failure, NotReady, Other
 from .record import FetchRequest, Record
 
+# Before the author's module is imported. A sleep would hold the call and a slot of the API until its timeout.
+time.sleep = refuse_sleep
 _KINDS: dict[str, Callable[[], Any]] = {
     "throttled": wit.FailureKind_Throttled,
     "unavailable": wit.FailureKind_Unavailable,
@@ -118,7 +123,7 @@ def _request_in(request: Any) -> FetchRequest:
 
 def _record_out(record: Any) -> Any:
     if isawaitable(record):
-        raise TypeError("fetch_record is async; the host waits for it, so async gains nothing: make it plain")
+        raise TypeError(ASYNC)
     if not isinstance(record, Record):
         raise TypeError(f"fetch_record returned {type(record).__name__}, which is no Record")
     attributes = [(str(name), str(value)) for name, value in record.attributes.items()]

@@ -6,6 +6,7 @@
 import re
 from types import TracebackType
 
+from ._instead import hint as hint_of
 from ._text import excerpt
 
 # A component has the folders of its modules as /0, /1, /2; the author's is `src`.
@@ -23,7 +24,7 @@ def describe(error: BaseException) -> str:
     frames = _author_frames(error.__traceback__)
     if frames:
         text += f" at {', called at '.join(frames[:_FRAMES])}"
-    hint = _hint(error)
+    hint = hint_of(error)
     return f"{text}; {hint}" if hint else text
 
 
@@ -37,27 +38,3 @@ def _author_frames(trace: TracebackType | None) -> list[str]:
             frames.append(f"src/{found['path']}:{trace.tb_lineno} in {code.co_name}")
         trace = trace.tb_next
     return frames[::-1]
-
-
-def _hint(error: BaseException) -> str | None:
-    if isinstance(error, ImportError) and error.name:
-        return missing_module(error.name)
-    if isinstance(error, LookupError) and str(error).startswith("unknown encoding: "):
-        name = str(error).removeprefix("unknown encoding: ").strip().lower().replace("-", "_")
-        return (
-            "a component has the text encodings that were imported while it was built: decode with "
-            f"damper_sdk.text.decode, or import encodings.{excerpt(name)} at the top of the file"
-        )
-    return None
-
-
-def missing_module(name: str) -> str:
-    """What to do about a module that a call imports, and that is not there."""
-    name = excerpt(name)
-    if name in _NEVER:
-        return f"a component has no {name}: {_NEVER[name]}"
-    return f"a component has no files while it is called: import {name} at the top of the file"
-
-
-# Modules of the standard library that no import brings into a component, and what to use.
-_NEVER: dict[str, str] = {}

@@ -1,16 +1,24 @@
-"""A scripted API, for an author's own tests: the provider function runs natively, under pytest or unittest.
+"""A scripted API, for an author's own tests: the provider function runs natively, under pytest or unittest, and sees
+what it sees in a component.
 
 The script says which requests are expected, in order, and how each is answered. An unexpected request fails the test
 and says how it differs.
 """
 
 import re
+import sys
+import tomllib
 from collections import deque
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
+from inspect import isawaitable
+from pathlib import Path
 from typing import Literal, Self, TypeVar
 
 from ._backend import Answered, NotAnswered, Prepared, SignRefused, install
+from ._guard import Trap, as_in_a_component
+from ._instead import ASYNC
 from .record import FetchRequest
 
 __all__ = ["Api", "Expectation", "FetchRequest", "ScriptError"]
@@ -48,14 +56,20 @@ class _Expected:
 
 
 class Api:
-    """A scripted API, and the host around it."""
+    """A scripted API, and the host around it.
 
-    def __init__(self) -> None:
+    A request may name the credentials of `manifest`; by default of the provider.toml in the working folder or above.
+    `guarded=False` shows the function all that Python has natively, for a debugger.
+    """
+
+    def __init__(self, *, manifest: Path | None = None, guarded: bool = True) -> None:
+        self._credentials = _credential_names(manifest or _nearest_manifest())
+        self._guarded = guarded
         self._expected: deque[_Expected] = deque()
         self._config: dict[str, str] = {}
         self._cache: dict[str, bytes] = {}
         self._signatures: dict[str, bytes] = {}
-        self._problem: ScriptError | None = None
+        self._problem: ScriptError | Trap | None = None
         #: The messages logged so far: level and text.
         self.logged: list[tuple[str, str]] = []
         #: How many requests were sent so far.
@@ -92,8 +106,14 @@ class Api:
         """Runs a provider function, or anything else of the SDK, against the script; raises where the two differ."""
         self._problem = None
         before = install(_Player(self))
+        author = getattr(test, "__module__", "provider")
+        guard = as_in_a_component(lambda: _author(author), self._on_trap) if self._guarded else nullcontext()
         try:
-            result = test()
+            with guard:
+                result = test()
+                if isawaitable(result):
+                    _close(result)
+                    raise TypeError(ASYNC)
         finally:
             install(before)
             # Also where the provider caught it.
@@ -107,7 +127,7 @@ class Api:
         return result
 
     def _send(self, request: Prepared) -> Answered | NotAnswered:
-        refused = _refusal(request.headers)
+        refused = _refusal(request.headers) or _unknown_credential(request.credentials, self._credentials)
         if refused is not None:
             return NotAnswered("invalid", refused)
         self.requests_sent += 1
@@ -125,8 +145,12 @@ class Api:
         return answer
 
     def _fail(self, message: str) -> ScriptError:
-        self._problem = self._problem or ScriptError(message)
-        return self._problem
+        problem = ScriptError(message)
+        self._problem = self._problem or problem
+        return problem
+
+    def _on_trap(self, trap: Trap) -> None:
+        self._problem = self._problem or trap
 
 
 class _Player:
@@ -239,3 +263,43 @@ def _refusal(headers: list[tuple[str, str]]) -> str | None:
         if any(character in value for character in "\r\n\0"):
             return f"the value of header {name} holds a line break or NUL"
     return None
+
+
+def _author(test: str) -> str:
+    """The module that a component would be made of: `provider`, or in a test of another module that of the test."""
+    return "provider" if "provider" in sys.modules else test
+
+
+def _close(coroutine: object) -> None:
+    """Python warns of a coroutine that is not awaited."""
+    close = getattr(coroutine, "close", None)
+    if close is not None:
+        close()
+
+
+def _nearest_manifest() -> Path | None:
+    """The provider.toml that a test which runs here is of."""
+    here = Path.cwd()
+    return next((path for folder in (here, *here.parents) if (path := folder / "provider.toml").is_file()), None)
+
+
+def _credential_names(manifest: Path | None) -> list[str] | None:
+    """The names of the credentials that a request may carry; None without a manifest."""
+    if manifest is None:
+        return None
+    try:
+        credentials = tomllib.loads(manifest.read_text("utf-8")).get("credentials", {})
+    except ValueError as error:
+        raise ValueError(f"{manifest}: {error}") from None
+    # A signature's credential is not one of a request.
+    return sorted(name for name, credential in credentials.items() if credential.get("kind") != "hmac")
+
+
+def _unknown_credential(names: list[str], known: list[str] | None) -> str | None:
+    """As the host says it."""
+    unknown = next((name for name in names if known is not None and name not in known), None)
+    if unknown is None:
+        return None
+    those = f"those that can are {', '.join(known or [])}"
+    told = those if known else "it has none that can: add [credentials.NAME] to provider.toml"
+    return f'the manifest has no credential "{unknown}" that can be sent; {told}'
