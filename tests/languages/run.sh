@@ -45,6 +45,20 @@ check_rebuild() {
 	rm -f "$COMPONENTS/$name.again"
 }
 
+# A new project of each recipe builds, passes its cases and conforms.
+check_recipes() {
+	for recipe in oauth2 two-step xml; do
+		folder="$COMPONENTS/new-$1-$recipe"
+		rm -rf "$folder"
+		"$DAMPER" new recipe --lang "$1" --recipe "$recipe" --path "$folder" >/dev/null
+		"$DAMPER" build "$folder"
+		"$DAMPER" test "$folder"
+		# An interpreter's start makes each of the many checks slow.
+		[ "$1" = python ] && [ "$recipe" != xml ] || "$DAMPER" test --conformance "$folder"
+		rm -rf "$folder"
+	done
+}
+
 if has node 20 0 && has npm 8 0; then
 	(cd sdk/js && npm test --silent)
 	(cd providers/gleif-js && npm install --offline --no-audit --no-fund --no-package-lock --silent && npm test --silent)
@@ -52,6 +66,7 @@ if has node 20 0 && has npm 8 0; then
 	build providers/gleif-js
 	check_rebuild providers/gleif-js
 	build tests/fixtures/providers/defects-js
+	check_recipes js
 	ran="$ran JavaScript"
 else
 	rm -f "$COMPONENTS/gleif-js.wasm" "$COMPONENTS/defects-js.wasm"
@@ -66,6 +81,7 @@ if has python3 3 11; then
 	build providers/gleif-python
 	check_rebuild providers/gleif-python
 	build tests/fixtures/providers/hostile-python
+	check_recipes python
 	ran="$ran Python"
 else
 	rm -f "$COMPONENTS/gleif-python.wasm" "$COMPONENTS/hostile-python.wasm"

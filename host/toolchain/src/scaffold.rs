@@ -20,7 +20,7 @@ pub fn check_project_name(name: &str, language: Language) -> Result<(), Toolchai
 /// Make the project `name` in `folder`, which depends on the unpacked SDK; of a recipe, or of the plain template.
 ///
 /// # Errors
-/// If the language does not have the recipe, the cache's path is no text, or files cannot be written.
+/// If the cache's path is no text, or files cannot be written.
 pub fn scaffold(
     folder: &Path,
     name: &str,
@@ -28,7 +28,7 @@ pub fn scaffold(
     recipe: Option<Recipe>,
     sdk: &Sdk,
 ) -> Result<(), ToolchainError> {
-    let files = project_files(language, recipe)?;
+    let files = project_files(language, recipe);
     let sdk = sdk.dependency(language);
     let sdk = sdk.to_str().ok_or_else(|| {
         ToolchainError::input_in(

@@ -3,13 +3,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Malformed, NotReady, Rejected, Unauthorized } from "damper-sdk";
+import { Malformed, NotFound, NotReady, Rejected, Unauthorized, Unavailable } from "damper-sdk";
 import { Api, FetchRequest } from "damper-sdk/testing";
 
 import * as binary from "../binary.js";
 import * as oauth2 from "../oauth2.js";
 import * as paged from "../paged.js";
 import * as signed from "../signed.js";
+import * as soap from "../soap.js";
 import * as twoStep from "../two-step.js";
 
 const text = (record) => new TextDecoder().decode(record.body);
@@ -80,4 +81,32 @@ test("two-step: a report is ordered once, polled, ordered anew when it was forgo
   assert.equal(text(api.run(() => twoStep.fetchRecord(new FetchRequest("42", { resume })))), '{"score": 7}');
   api.get(`${reports}/r-2`).answers(200, '{"state": "failed"}');
   assert.throws(() => api.run(() => twoStep.fetchRecord(new FetchRequest("42", { resume }))), Rejected);
+});
+
+const SOAP = "http://schemas.xmlsoap.org/soap/envelope/";
+const POLICIES = "urn:example:policies";
+const envelope = (body) => `<s:Envelope xmlns:s="${SOAP}"><s:Body>${body}</s:Body></s:Envelope>`;
+const policy = (inside) => envelope(`<Policy xmlns="${POLICIES}">${inside}</Policy>`);
+
+function asked(status, answer) {
+  const api = new Api();
+  const ask = envelope(`<p:Ask xmlns:p="${POLICIES}"><p:Number>A&amp;B</p:Number></p:Ask>`);
+  api.post("https://soap.example.org/policies").header("SOAPAction", '"ask"').body(ask).answers(status, answer);
+  return api.run(() => soap.fetchRecord(new FetchRequest("A&B")));
+}
+
+test("soap: a policy is a record, and errors inside of a 200 are what they mean", () => {
+  const record = asked(200, policy('<Result>OK</Result><Value currency="GBP">12.50</Value>'));
+  assert.equal(text(record), '{"currency":"GBP","value":"12.50"}');
+  assert.throws(() => asked(200, policy("<Result>UNKNOWN</Result>")), NotFound);
+  assert.throws(() => asked(200, policy("<Result>CLOSED</Result>")), Rejected);
+  assert.throws(() => asked(200, policy("")), Malformed);
+});
+
+test("soap: a fault is told from an outage", () => {
+  const fault = (code) => envelope(`<s:Fault><faultcode>s:${code}</faultcode><faultstring>no</faultstring></s:Fault>`);
+  assert.throws(() => asked(500, fault("Client")), Rejected);
+  assert.throws(() => asked(500, fault("Server")), { name: "Unavailable", message: "SOAP fault: no" });
+  assert.throws(() => asked(503, ""), Unavailable);
+  assert.throws(() => asked(500, "<html>sorry<br>"), Unavailable);
 });

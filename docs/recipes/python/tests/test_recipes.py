@@ -6,8 +6,9 @@ import binary
 import oauth2
 import paged
 import signed
+import soap
 import two_step
-from damper_sdk import Malformed, NotReady, Rejected, Unauthorized
+from damper_sdk import Malformed, NotFound, NotReady, Record, Rejected, Unauthorized, Unavailable
 from damper_sdk.testing import Api, FetchRequest
 
 REQUEST = FetchRequest("42")
@@ -63,6 +64,7 @@ class Binary(unittest.TestCase):
         with self.assertRaises(Malformed):
             api.run(lambda: binary.fetch_record(REQUEST))
 
+
 class TwoStep(unittest.TestCase):
     REPORTS = "https://api.example.org/v1/reports"
 
@@ -88,3 +90,44 @@ class TwoStep(unittest.TestCase):
         api.get(f"{self.REPORTS}/r-2").answers(200, '{"state": "failed"}')
         with self.assertRaises(Rejected):
             api.run(lambda: two_step.fetch_record(FetchRequest("42", resume=resume)))
+
+
+class Soap(unittest.TestCase):
+    SOAP = "http://schemas.xmlsoap.org/soap/envelope/"
+    POLICIES = "urn:example:policies"
+
+    def envelope(self, body: str) -> str:
+        return f'<s:Envelope xmlns:s="{self.SOAP}"><s:Body>{body}</s:Body></s:Envelope>'
+
+    def policy(self, inside: str) -> str:
+        return self.envelope(f'<Policy xmlns="{self.POLICIES}">{inside}</Policy>')
+
+    def asked(self, status: int, answer: str) -> Record:
+        api = Api()
+        ask = self.envelope(f'<p:Ask xmlns:p="{self.POLICIES}"><p:Number>A&amp;B</p:Number></p:Ask>')
+        expected = api.post("https://soap.example.org/policies").header("SOAPAction", '"ask"')
+        expected.body(ask).answers(status, answer)
+        return api.run(lambda: soap.fetch_record(FetchRequest("A&B")))
+
+    def test_a_policy_is_a_record_and_errors_inside_of_a_200_are_what_they_mean(self) -> None:
+        record = self.asked(200, self.policy('<Result>OK</Result><Value currency="GBP">12.50</Value>'))
+        self.assertEqual(record.body, b'{"currency":"GBP","value":"12.50"}')
+        for result, failure in (("UNKNOWN", NotFound), ("CLOSED", Rejected)):
+            with self.assertRaises(failure):
+                self.asked(200, self.policy(f"<Result>{result}</Result>"))
+        with self.assertRaises(Malformed):
+            self.asked(200, self.policy(""))
+
+    def test_a_fault_is_told_from_an_outage(self) -> None:
+        def fault(code: str) -> str:
+            inside = f"<faultcode>s:{code}</faultcode><faultstring>no</faultstring>"
+            return self.envelope(f"<s:Fault>{inside}</s:Fault>")
+
+        for status, answer, failure in (
+            (500, fault("Client"), Rejected),
+            (500, fault("Server"), Unavailable),
+            (503, "", Unavailable),
+            (500, "<html>sorry<br>", Unavailable),
+        ):
+            with self.assertRaises(failure):
+                self.asked(status, answer)

@@ -68,7 +68,7 @@ enum RecipeArg {
     OAuth2,
     /// An API that takes an order first, and has its record later
     TwoStep,
-    /// A service that speaks SOAP, with the SDK's XML reader (Rust)
+    /// A service that speaks SOAP, with the SDK's XML reader
     Xml,
 }
 
