@@ -193,7 +193,9 @@ impl Plugin {
             let mut guest = pin!(self.call_guest(call, request));
             // Its output is written whenever it yields, and never while it runs.
             let guest = pin!(poll_fn(|context| {
+                let begun = call.on_guest_poll();
                 let polled = guest.as_mut().poll(context);
+                call.on_guest_poll_end(begun, polled.is_pending());
                 call.output.flush(&self.shared.scrubber);
                 polled
             }));
@@ -242,6 +244,7 @@ impl Plugin {
             Ok(instance) => instance,
             Err(error) => return Err(outcome::start_failure(call, &self.memory_limit(), &error)),
         };
+        call.on_guest_start();
         let returned = instance.call_fetch_record(&mut store, &guest_request(request)).await;
         if let Some(left) = store.get_fuel().ok().filter(|_| self.host.components.counts_instructions()) {
             call.record_instructions(u64::MAX - left);

@@ -216,6 +216,7 @@ impl CaseRunner {
             outcome: None,
             figures: Figures::default(),
             shares: Figures::default().shares(&self.file.manifest.limits),
+            notes: Vec::new(),
             log: Vec::new(),
         };
         match performed {
@@ -224,6 +225,7 @@ impl CaseRunner {
                 let instructions = measured.and_then(|measured| measured.figures.instructions);
                 report.figures = Figures { instructions, ..figures };
                 report.shares = report.figures.shares(&self.file.manifest.limits);
+                report.notes = report.figures.notes(&self.file.manifest.limits);
                 report.log = log;
                 report.outcome = outcome;
                 report.problems = problems;
@@ -364,6 +366,8 @@ pub(crate) fn figures(fetch: &TracedFetch, duration: Duration) -> Figures {
     let received = |trace: &damper_plugins::RequestTrace| trace.response_bytes as u64;
     Figures {
         duration_ms: duration.as_secs_f64() * 1_000.0,
+        computed_ms: fetch.usage.computed.as_secs_f64() * 1_000.0,
+        slept_ms: fetch.usage.slept.as_secs_f64() * 1_000.0,
         instructions: None,
         peak_memory_bytes: fetch.usage.peak_memory_bytes,
         requests: fetch.report.requests,

@@ -1,6 +1,7 @@
 //! The results of a run: for a person, for a script (JSON), and for a CI server (JUnit XML).
 
 mod junit;
+mod notes;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -36,6 +37,10 @@ impl Problem {
 pub struct Figures {
     /// From the call's beginning to its end, in milliseconds.
     pub duration_ms: f64,
+    /// How long the component computed, in milliseconds by the clock.
+    pub computed_ms: f64,
+    /// How long it slept, in milliseconds: it waited, and not for a response.
+    pub slept_ms: f64,
     /// The instructions that ran; none if the call did not come to its end by itself.
     pub instructions: Option<u64>,
     /// The most memory of the instance, in bytes.
@@ -67,6 +72,8 @@ impl Figures {
         let Some(before) = before else { return self };
         Self {
             duration_ms: before.duration_ms + self.duration_ms,
+            computed_ms: before.computed_ms + self.computed_ms,
+            slept_ms: before.slept_ms + self.slept_ms,
             instructions: before.instructions.zip(self.instructions).map(|(before, after)| before + after),
             peak_memory_bytes: before.peak_memory_bytes.max(self.peak_memory_bytes),
             requests: before.requests + self.requests,
@@ -74,6 +81,12 @@ impl Figures {
             received_bytes: before.received_bytes + self.received_bytes,
             largest_response_bytes: before.largest_response_bytes.max(self.largest_response_bytes),
         }
+    }
+
+    /// Remarks on how the component spends its time, in sentences; none if there is nothing to mend.
+    #[must_use]
+    pub fn notes(&self, limits: &Limits) -> Vec<String> {
+        notes::notes(self, limits.fetch_timeout)
     }
 
     /// The figures as shares of a manifest's limits.
@@ -104,6 +117,8 @@ pub struct CaseReport {
     pub figures: Figures,
     /// As shares of the limits.
     pub shares: Shares,
+    /// Remarks on a case that may have passed, see [`Figures::notes`].
+    pub notes: Vec<String>,
     /// The provider's log lines, a JSON string each.
     pub log: Vec<String>,
 }
@@ -147,7 +162,7 @@ impl RunReport {
             .map(|case| {
                 serde_json::json!({
                     "name": case.name, "path": case.path, "passed": case.has_passed(), "problems": case.problems,
-                    "figures": case.figures, "shares": case.shares, "log": case.log,
+                    "figures": case.figures, "shares": case.shares, "notes": case.notes, "log": case.log,
                 })
             })
             .collect();

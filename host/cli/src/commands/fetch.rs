@@ -160,7 +160,7 @@ fn show(context: &Context, traced: &TracedFetch, seconds: f64, as_json: bool) ->
         Err(failure) => context.screen.error(&CliError::Input {
             what: failure.to_string(),
             path: None,
-            hint: hint(&failure.kind).map(str::to_owned),
+            hint: hint(failure).map(str::to_owned),
         }),
     }
     Ok(outcome.as_ref().map_or_else(|failure| exit(&failure.kind), |_| Exit::Done))
@@ -180,8 +180,17 @@ pub(crate) fn exit(kind: &FailureKind) -> Exit {
     }
 }
 
-fn hint(kind: &FailureKind) -> Option<&'static str> {
-    match kind {
+fn hint(failure: &Failure) -> Option<&'static str> {
+    match failure.kind {
+        // As the plugin host words it.
+        FailureKind::TimedOut if failure.message.contains("was sleeping") => Some(
+            "a provider never sleeps: return a failure with a wait instead (throttled, unavailable, not-ready), and \
+             Damper calls again",
+        ),
+        FailureKind::Trapped if failure.message.contains("did not end within") => Some(
+            "look for a loop without an end, or for much work for one record: `damper test` shows the time and the \
+             instructions of each case",
+        ),
         FailureKind::Throttled | FailureKind::Unavailable | FailureKind::TimedOut => Some("try again later"),
         FailureKind::NotReady => Some("the API has taken the order: run it with --wait, or feed the item"),
         FailureKind::OutOfQuota => Some("the quota is full again on the provider's next day"),
@@ -244,4 +253,20 @@ pub(crate) fn record_in_json(record: &Fetched) -> Value {
         (Err(_), None) => String::from_utf8_lossy(&record.body).into_owned().into(),
     };
     json!({ "content_type": record.content_type, "attributes": record.attributes, "body": body })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_component_that_sleeps_or_loops_is_told_from_a_slow_api() {
+        let of = |kind, message: &str| hint(&Failure::new(kind, message)).unwrap();
+        let sleeps = "no record within 1s: the component was sleeping, and not waiting for the API";
+        assert!(of(FailureKind::TimedOut, sleeps).starts_with("a provider never sleeps"));
+        assert_eq!(of(FailureKind::TimedOut, "no record within 1s"), "try again later");
+        let loops = "the component did not end within 1s: it was computing";
+        assert!(of(FailureKind::Trapped, loops).starts_with("look for a loop"));
+        assert!(of(FailureKind::Trapped, "TypeError").contains("see its output above"));
+    }
 }

@@ -10,6 +10,7 @@ use damper_core::record::{Failure, FailureKind};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
+use super::guest_time::{GuestTime, PollEnd};
 use super::host_call_driver::HostCallDriver;
 use super::output::Output;
 use super::usage::Usage;
@@ -37,6 +38,8 @@ pub(crate) struct GuestCall {
     state: Mutex<CallState>,
     /// Ticks during which the guest ran, since it last came back from the host.
     ticks: AtomicU32,
+    /// Whether the engine has just made the guest give way to others.
+    is_giving_way: AtomicBool,
     is_memory_refused: AtomicBool,
     capture_level: CaptureLevel,
     memory_bytes: AtomicU64,
@@ -51,6 +54,7 @@ struct CallState {
     unanswered_since: Option<Instant>,
     /// The time of the guest's last return from a host function; none while the guest waits for the host.
     in_guest_since: Option<Instant>,
+    guest_time: GuestTime,
     failure: Option<Failure>,
     /// Whether a request was not sent because the day's quota is spent.
     is_out_of_quota: bool,
@@ -117,6 +121,7 @@ impl GuestCall {
             requests: 0,
             unanswered_since: None,
             in_guest_since: Some(Instant::now()),
+            guest_time: GuestTime::default(),
             failure: None,
             is_out_of_quota: false,
             signing_keys: Vec::new(),
@@ -134,6 +139,7 @@ impl GuestCall {
             ends_at: Instant::now() + timeout,
             state: Mutex::new(state),
             ticks,
+            is_giving_way: AtomicBool::new(false),
             is_memory_refused,
             capture_level,
             memory_bytes: AtomicU64::new(0),
@@ -175,6 +181,28 @@ impl GuestCall {
     /// The engine interrupted the guest.
     pub(crate) fn on_epoch_tick(&self) {
         self.ticks.fetch_add(1, Ordering::Relaxed);
+        self.is_giving_way.store(true, Ordering::Relaxed);
+    }
+
+    /// The guest's function is about to be called.
+    pub(crate) fn on_guest_start(&self) {
+        self.lock_state().guest_time.on_start();
+    }
+
+    /// The guest is about to run. Returns the time, for [`GuestCall::on_guest_poll_end`].
+    pub(crate) fn on_guest_poll(&self) -> Instant {
+        let now = Instant::now();
+        self.lock_state().guest_time.on_poll(now);
+        now
+    }
+
+    /// The guest ran since `begun`.
+    pub(crate) fn on_guest_poll_end(&self, begun: Instant, is_pending: bool) {
+        let gives_way = self.is_giving_way.swap(false, Ordering::Relaxed);
+        let mut state = self.lock_state();
+        let is_asleep = is_pending && !gives_way && state.in_guest_since.is_some();
+        let end = if is_asleep { PollEnd::Asleep } else { PollEnd::Other };
+        state.guest_time.on_poll_end(begun, Instant::now(), end);
     }
 
     /// Whether the guest has been computing, rather than waiting, for most of a time that is now over.
@@ -233,7 +261,10 @@ impl GuestCall {
 
     /// The resources that the call has used so far.
     pub(crate) fn usage(&self) -> Usage {
+        let state = self.lock_state();
         Usage {
+            computed: state.guest_time.computed(),
+            slept: state.guest_time.slept(Instant::now()),
             peak_memory_bytes: self.memory_bytes.load(Ordering::Relaxed),
             instructions: self.instructions.load(Ordering::Relaxed).checked_sub(1),
         }

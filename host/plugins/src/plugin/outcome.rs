@@ -150,10 +150,16 @@ fn check_resume(state: Vec<u8>, scrubber: &Scrubber) -> Result<Box<[u8]>, Failur
 /// The failure of a call that timed out.
 pub(super) fn timeout_failure(call: &GuestCall, timeout: Duration) -> Failure {
     if call.is_runaway(timeout) {
-        let why = format!("the component did not end within {timeout:?}");
+        let why = format!("the component did not end within {timeout:?}: it was computing");
         return Failure::new(FailureKind::Trapped, why);
     }
-    let why = if call.memory.has_waited() { ": it waited for memory that other calls use" } else { "" };
+    let why = if call.memory.has_waited() {
+        ": it waited for memory that other calls use"
+    } else if call.usage().slept >= timeout / 2 {
+        ": the component was sleeping, and not waiting for the API"
+    } else {
+        ""
+    };
     Failure::new(FailureKind::TimedOut, format!("no record within {timeout:?}{why}"))
 }
 

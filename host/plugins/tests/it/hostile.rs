@@ -24,12 +24,12 @@ async fn each_misbehaviour_fails_that_fetch_and_no_other() {
     let plugin = Setup::new(&[&origin]).plugin();
     let trapped = FailureKind::Trapped;
     let cases: Vec<Case<'_>> = vec![
-        ("loop", vec![], true, trapped.clone(), "did not end within 500ms"),
+        ("loop", vec![], true, trapped.clone(), "did not end within 500ms: it was computing"),
         ("memory", vec![], false, trapped.clone(), "more memory than limits.memory allows (16777216 bytes)"),
         ("stack", vec![], false, trapped.clone(), "call stack exhausted"),
         ("trap", vec![("message", "42")], false, trapped.clone(), "lib.rs"),
         ("exit", vec![], false, trapped, "exit code"),
-        ("sleep", vec![], true, FailureKind::TimedOut, "no record within 500ms"),
+        ("sleep", vec![], true, FailureKind::TimedOut, "no record within 500ms: the component was sleeping"),
         ("wait", vec![("url", &never)], true, FailureKind::TimedOut, "no record within 500ms"),
         ("huge", vec![], false, FailureKind::Malformed, "1048576 bytes, more than limits.response_bytes"),
         (

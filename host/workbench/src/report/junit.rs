@@ -72,6 +72,7 @@ mod tests {
             outcome: None,
             figures: Figures { duration_ms: 12.0, ..Figures::default() },
             shares: Shares::default(),
+            notes: Vec::new(),
             log: Vec::new(),
         };
         let report = RunReport {

@@ -12,4 +12,5 @@ mod common;
 mod documentation;
 mod mutants;
 mod strictness;
+mod time;
 mod tokens;

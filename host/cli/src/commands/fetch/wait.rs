@@ -94,7 +94,7 @@ fn show(context: &Context, provider: &str, came: &AdHoc, as_json: bool) -> Resul
             Exit::BadInput
         }
         AdHoc::Failed(failure) => {
-            let hint = hint(&failure.kind).map(str::to_owned);
+            let hint = hint(failure).map(str::to_owned);
             context.screen.error(&CliError::Input { what: failure.to_string(), path: None, hint });
             exit(&failure.kind)
         }

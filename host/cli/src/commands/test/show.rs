@@ -16,10 +16,15 @@ pub(crate) fn report(report: &RunReport, limits: &Limits) -> String {
     for case in report.cases.iter().filter(|case| !case.has_passed()) {
         text.push_str(&problems(case));
     }
+    // Writing to a string does not fail.
+    for case in &report.cases {
+        for note in &case.notes {
+            let _ = writeln!(text, "\nnote: {}: {note}", printable(&case.name));
+        }
+    }
     let (count, failed) = (report.cases.len(), report.failure_count());
     let cases = if count == 1 { "case" } else { "cases" };
     let verdict = if failed == 0 { "all passed".to_owned() } else { format!("{failed} failed") };
-    // Writing to a string does not fail.
     let _ = writeln!(
         text,
         "\n{} {}: {count} {cases}, {verdict}, in {:.0} ms; shares are of {:?}, {} of memory and {} a response",
