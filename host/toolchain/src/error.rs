@@ -91,7 +91,7 @@ impl ToolchainError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Input { hint, .. } | Self::Tool { hint, .. } => Some(hint.clone()),
-            Self::Compile { .. } => Some("see the compiler's output above".to_owned()),
+            Self::Compile { path } => Some(compile_hint(path)),
             Self::UntrustedFolder { folder, source } => Some(untrusted_hint(folder, source)),
             Self::Manifest { .. } | Self::Component(_) | Self::File { .. } | Self::Unexpected { .. } => None,
         }
@@ -125,6 +125,17 @@ impl ToolchainError {
 impl From<ComponentFileError> for ToolchainError {
     fn from(error: ComponentFileError) -> Self {
         Self::Component(Box::new(error))
+    }
+}
+
+/// The hint for a provider that does not compile. What an interpreter in a component lacks is no mistake of syntax.
+fn compile_hint(path: &Path) -> String {
+    let hint = "see the compiler's output above";
+    let is_interpreted = ["js", "mjs", "ts", "py"].iter().any(|name| path.extension().is_some_and(|it| it == *name));
+    if is_interpreted {
+        format!("{hint}; docs/PROVIDER_GUIDE.md lists what a component does not have: \"What the engine does not have\"")
+    } else {
+        hint.to_owned()
     }
 }
 

@@ -69,6 +69,8 @@ pub(crate) fn build(
     componentize.arg("--python-path").arg(&work).arg("--python-path").arg(sdk.python().join("src"));
     componentize.arg("--python-path").arg(&sources).arg("--output").arg(&wasm).arg(ENTRY);
     componentize.env("VIRTUAL_ENV", &work).env_remove("PYTHONPATH").env_remove("PYTHONHOME");
+    // The author's own lines are in Python's traceback, not in the compiler's.
+    componentize.env_remove("RUST_BACKTRACE");
     let mut inputs = Inputs::new(&format!("componentize-py {COMPONENTIZE_PY}"));
     inputs.add("entry", ENTRY_TEXT.as_bytes());
     for read in [&sdk.wit(), &sdk.python().join("src"), &sources] {
