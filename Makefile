@@ -6,7 +6,8 @@ DAMPER := $(TARGET)/debug/damper
 
 # Providers and test components, compiled with the wasm32-wasip2 toolchain that `damper build` makes sure of.
 GUESTS     := providers/demo providers/gleif providers/sec-edgar providers/companies-house providers/openfigi \
-	providers/fca-register providers/contract-enquiry tests/fixtures/providers/hostile tests/fixtures/providers/mutants
+	providers/fca-register providers/contract-enquiry tests/fixtures/providers/hostile tests/fixtures/providers/mutants \
+	tests/fixtures/providers/valuation
 COMPONENTS := $(TARGET)/components
 
 .PHONY: help demo test chaos ci fuzz swarm swarm-mutants bench bench-aws bench-control bench-hostile fmt clippy doc docs book deny sbom components \
