@@ -11,7 +11,7 @@ GUESTS     := providers/demo providers/gleif providers/sec-edgar providers/compa
 COMPONENTS := $(TARGET)/components
 
 .PHONY: help demo test chaos ci fuzz swarm swarm-mutants bench bench-aws bench-control bench-hostile fmt clippy doc docs book deny sbom components \
-	guests languages cases damper bootstrap package check-templates test-dynamodb-local fixture release-contract clean
+	guests languages cases damper bootstrap package check-templates test-dynamodb-local fixture bindings release-contract clean
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -158,6 +158,9 @@ SDK_VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' sdk/rust/Cargo.toml |
 
 fixture: damper ## Build the test component of this SDK version.
 	@$(DAMPER) build providers/demo -o tests/fixtures/components/sdk-$(SDK_VERSION)-rust.wasm
+
+bindings: ## Generate the Rust SDK's bindings from wit/provider.wit; a test fails where they are not the contract's.
+	$(CARGO) run --quiet -p damper-bindings
 
 CONTRACT := $(shell sed -n 's/^package damper:provider@\(.*\);/\1/p' wit/provider.wit)
 

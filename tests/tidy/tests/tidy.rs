@@ -9,7 +9,9 @@ use damper_tidy::tree::{self, Source};
 use damper_tidy::{Finding, crates, cycles, lines, links, paths};
 
 fn rust() -> Vec<Source> {
-    tree::sources(&tree::root(), ".rs").unwrap()
+    let mut sources = tree::sources(&tree::root(), ".rs").unwrap();
+    sources.retain(|source| !source.is_generated());
+    sources
 }
 
 fn markdown() -> Vec<Source> {
