@@ -24,6 +24,7 @@ use serde::Serialize;
 
 use crate::backend::{self, Prepared};
 
+mod date;
 mod error;
 mod response;
 mod retry_after;

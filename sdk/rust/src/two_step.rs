@@ -89,7 +89,9 @@ impl Order {
     }
 
     fn not_ready(&self, retry_after: Option<Duration>) -> Failure {
-        let state = json!({ "order": self.text, "forgotten": self.forgotten }).to_string();
+        let state = json!({ "order": self.text, "forgotten": self.forgotten });
+        // Texts and numbers have a form in JSON.
+        let state = serde_json::to_vec(&state).unwrap_or_default();
         let failure = Failure::not_ready("the API has taken the order, and its record is not ready", state);
         Failure { retry_after, ..failure }
     }

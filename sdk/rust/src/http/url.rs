@@ -113,8 +113,10 @@ impl Template {
 
 /// The start of the path: after scheme, host and port.
 fn path_start(url: &str) -> Option<usize> {
-    let authority = url.find("://")? + 3;
-    let rest = url.get(authority..)?;
+    // Not `find("://")`: a component pays 2 KB for the search of a text in a text.
+    let colon = url.find(':')?;
+    let rest = url.get(colon..)?.strip_prefix("://")?;
+    let authority = colon + 3;
     if rest.is_empty() || rest.starts_with(['/', '?']) {
         return None;
     }
