@@ -140,6 +140,17 @@ pub fn embed_manifest(component: &[u8], manifest_text: &str) -> Result<Vec<u8>, 
         .map_err(|error| damaged_error(file, &error))
 }
 
+/// The same component without the names of its parts, which no engine reads: 4 KB of a component in Rust. The names of
+/// functions, which are in the modules, stay.
+///
+/// # Errors
+/// If the bytes are no component.
+pub fn strip_part_names(component: &[u8]) -> Result<Vec<u8>, ComponentFileError> {
+    let file = "the component";
+    component_sections(file, component)?;
+    sections::without_section(component, sections::NAMES_SECTION).map_err(|error| damaged_error(file, &error))
+}
+
 /// The same component with its SDK's stamp, for languages whose compiler cannot put it there.
 ///
 /// # Errors

@@ -4,7 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use damper_core::manifest::Manifest;
-use damper_plugins::component_file::{ComponentFile, HOST_CONTRACT, SdkStamp, embed_manifest, embed_stamp};
+use damper_plugins::component_file::{
+    ComponentFile, HOST_CONTRACT, SdkStamp, embed_manifest, embed_stamp, strip_part_names,
+};
 
 use crate::error::ToolchainError;
 use crate::files::replace_file;
@@ -55,7 +57,8 @@ impl Project {
 
     /// Embed the manifest in the compiled file, check the component, and write it. Returns its size in bytes.
     pub(crate) fn assemble(&self, wasm: &Path, output: &Path) -> Result<u64, ToolchainError> {
-        let mut component = fs::read(wasm).map_err(ToolchainError::file("read the compiled component", wasm))?;
+        let component = fs::read(wasm).map_err(ToolchainError::file("read the compiled component", wasm))?;
+        let mut component = strip_part_names(&component)?;
         if self.language != Language::Rust {
             // In Rust the SDK's macro has done it.
             component = embed_stamp(&component, &stamp(self.language))?;

@@ -8,6 +8,8 @@ pub(super) const MANIFEST_SECTION: &str = "damper:manifest";
 /// The custom section that the SDK stamps: in the core module that the author's compiler made, or, where an interpreter
 /// is that module, in the outermost component.
 pub(super) const STAMP_SECTION: &str = "damper:sdk";
+/// The custom section in which linkers name the parts of a component, for people who read it with other tools.
+pub(super) const NAMES_SECTION: &str = "component-name";
 
 /// The length of a component's header: magic number, version and layer.
 const HEADER_BYTES: usize = 8;
@@ -64,20 +66,26 @@ impl<'a> Sections<'a> {
 
 /// The same component with this section in its outermost layer, in the place of any of that name there.
 pub(super) fn with_section(component: &[u8], name: &str, data: &[u8]) -> Result<Vec<u8>, BinaryReaderError> {
+    let mut output = without_section(component, name)?;
+    CustomSection { name: name.into(), data: data.into() }.append_to_component(&mut output);
+    Ok(output)
+}
+
+/// The same component without the custom sections of this name in its outermost layer.
+pub(super) fn without_section(component: &[u8], name: &str) -> Result<Vec<u8>, BinaryReaderError> {
     let mut reader = BinaryReader::new(component, 0);
-    let mut output = Vec::with_capacity(component.len() + data.len() + name.len() + 16);
+    let mut output = Vec::with_capacity(component.len());
     output.extend_from_slice(reader.read_bytes(HEADER_BYTES)?);
     while !reader.eof() {
         let start = reader.original_position();
         let id = reader.read_u8()?;
         let length = reader.read_var_u32()? as usize;
         let content = reader.read_bytes(length)?;
-        let is_replaced =
+        let is_left_out =
             id == CUSTOM_SECTION_ID && BinaryReader::new(content, 0).read_string().is_ok_and(|found| found == name);
-        if !is_replaced {
+        if !is_left_out {
             output.extend_from_slice(component.get(start..reader.original_position()).unwrap_or_default());
         }
     }
-    CustomSection { name: name.into(), data: data.into() }.append_to_component(&mut output);
     Ok(output)
 }

@@ -57,6 +57,16 @@ fn a_provider_tells_what_it_is() {
 }
 
 #[test]
+fn names_of_parts_are_left_out_and_nothing_else() {
+    let plain = provider(CONTRACT);
+    let named = sections::with_section(&plain, sections::NAMES_SECTION, b"names").unwrap();
+    assert_ne!(named, plain);
+    assert_eq!(strip_part_names(&named).unwrap(), plain);
+    assert_eq!(strip_part_names(&plain).unwrap(), plain);
+    assert!(strip_part_names(b"no component").is_err());
+}
+
+#[test]
 fn a_manifest_takes_the_place_of_the_one_before() {
     let newer = MANIFEST.replace("0.3.0", "0.4.0");
     let replaced = embed_manifest(&provider(CONTRACT), &newer).unwrap();
