@@ -14,3 +14,4 @@ mod mutants;
 mod strictness;
 mod time;
 mod tokens;
+mod valuation;
