@@ -33,16 +33,27 @@ build() {
 	"$DAMPER" build "$1" -o "$COMPONENTS/$name.wasm"
 }
 
-# Unchanged source gives the same bytes, whatever was touched, and from whichever folder it is built.
+# Unchanged source gives the same bytes, whatever was touched, from whichever folder it is built, and in another checkout.
 check_rebuild() {
 	name=$(basename "$1")
 	touch "$1"/src/provider.* "$1"/cases/*.toml
 	(cd "$1" && "$DAMPER" build . -o "$COMPONENTS/$name.again")
-	cmp "$COMPONENTS/$name.wasm" "$COMPONENTS/$name.again" || {
+	same "$1" "$COMPONENTS/$name.again"
+	checkout=$(mktemp -d)
+	mkdir -p "$checkout/deeper"
+	cp -RL "$1" "$checkout/deeper/$name"
+	rm -rf "$checkout/deeper/$name/target" "$checkout/deeper/$name/node_modules"
+	"$DAMPER" build "$checkout/deeper/$name" -o "$COMPONENTS/$name.again"
+	same "$1" "$COMPONENTS/$name.again"
+	rm -rf "$checkout" "$COMPONENTS/$name.again"
+}
+
+# Of the source in a folder, the component that was built first and another one.
+same() {
+	cmp "$COMPONENTS/$(basename "$1").wasm" "$2" || {
 		echo "error: $1 was built twice from the same source, and the components differ" >&2
 		exit 1
 	}
-	rm -f "$COMPONENTS/$name.again"
 }
 
 # A new project of each recipe builds, passes its cases and conforms.

@@ -30,6 +30,8 @@ const PACKAGE_LOCK: &str = include_str!("javascript/npm-lock.json");
 /// The oldest Node.js that builds JavaScript: major and minor version.
 pub const LEAST_NODE: (u32, u32) = (20, 0);
 const GET_NODE: &str = "install Node.js 20 or newer from https://nodejs.org";
+/// The file with all of the provider's source and the SDK's.
+const BUNDLE: &str = "provider.js";
 /// The options of componentize-qjs.
 const OPTIONS: [&str; 4] = ["--world", "provider", "--sync", "--opt-size"];
 /// Files that are searched for a provider's function if package.json has no `main`.
@@ -58,7 +60,7 @@ pub(crate) fn build(
     let output = folder.join(BUILT_FOLDER);
     let work = output.join("js");
     fs::create_dir_all(&work).map_err(ToolchainError::file("make the folder", &work))?;
-    let (bundle, wasm) = (work.join("provider.js"), work.join("provider.wasm"));
+    let (bundle, wasm) = (work.join(BUNDLE), work.join("provider.wasm"));
     let modules = tools.join("node_modules");
 
     let mut esbuild = node(&modules.join("esbuild/bin/esbuild"), &context.environment);
@@ -83,12 +85,13 @@ pub(crate) fn build(
 
     let mut componentize = node(&modules.join("componentize-qjs/bin/componentize-qjs"), &context.environment);
     componentize.args(OPTIONS);
-    componentize.arg("--wit").arg(sdk.wit()).arg("--js").arg(&bundle).arg("--output").arg(&wasm);
-    // The bundle holds all of the provider's source, and of the SDK.
+    // The component holds the bundle's path as it is named here.
+    componentize.current_dir(&work);
+    componentize.arg("--wit").arg(sdk.wit()).args(["--js", BUNDLE]).arg("--output").arg(&wasm);
     let mut inputs = Inputs::new(&format!("componentize-qjs {COMPONENTIZE_QJS} {OPTIONS:?}"));
     inputs.add("bundle", &fs::read(&bundle).map_err(ToolchainError::file("read", &bundle))?);
     inputs.add_folder(&sdk.wit())?;
-    compile_once(&wasm, inputs, || tools::compile(&mut componentize, "node", &main))?;
+    compile_once(cache, &wasm, inputs, || tools::compile(&mut componentize, "node", &main))?;
     Ok(Compiled { wasm, folder: output })
 }
 

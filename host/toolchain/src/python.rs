@@ -76,7 +76,7 @@ pub(crate) fn build(
     for read in [&sdk.wit(), &sdk.python().join("src"), &sources] {
         inputs.add_folder(read)?;
     }
-    compile_once(&wasm, inputs, || tools::compile(&mut componentize, "componentize-py", &sources.join(MODULE)))?;
+    compile_once(cache, &wasm, inputs, || tools::compile(&mut componentize, "componentize-py", &sources.join(MODULE)))?;
     Ok(Compiled { wasm, folder: output })
 }
 

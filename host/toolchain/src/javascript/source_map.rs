@@ -1,5 +1,6 @@
 //! Puts the bundle's source map into the bundle, for the SDK to find the author's file and line of an exception.
-//! The map has the lines alone and no source text.
+//! The map has the lines alone and no source text. And makes the bundle the same wherever it is built: the bundler's
+//! comments name files relative to the project, and the SDK lies in somebody's home.
 
 use std::fs;
 use std::path::{Component, Path, PathBuf};
@@ -33,12 +34,33 @@ pub(super) fn append(bundle: &Path, work: &Path, project: &Path, sdk: &Path) -> 
     let work = work.canonicalize().map_err(ToolchainError::file("read", work))?;
     let project = project.canonicalize().map_err(ToolchainError::file("read", project))?;
     let sdk = sdk.canonicalize().map_err(ToolchainError::file("read", sdk))?;
-    let sources: Vec<String> =
-        map.sources.iter().map(|source| name(&normalize(&work.join(source)), &project, &sdk)).collect();
-    let mut text = fs::read(bundle).map_err(ToolchainError::file("read", bundle))?;
+    let sources: Vec<PathBuf> = map.sources.iter().map(|source| normalize(&work.join(source))).collect();
+    let text = fs::read_to_string(bundle).map_err(ToolchainError::file("read", bundle))?;
+    let mut text = rename_comments(&text, &sources, &project, &sdk);
+    let sources: Vec<String> = sources.iter().map(|source| name(source, &project, &sdk)).collect();
     let map = serde_json::json!({ "sources": sources, "mappings": map.mappings });
-    text.extend_from_slice(format!("\nglobalThis.{GLOBAL} = {map};\n").as_bytes());
-    replace_file(bundle, &text)
+    text.push_str(&format!("\nglobalThis.{GLOBAL} = {map};\n"));
+    replace_file(bundle, text.as_bytes())
+}
+
+/// The bundle, with each comment that names a source as [`name`] does, and the SDK's files below `damper-sdk`. The
+/// lines stay where they are.
+fn rename_comments(bundle: &str, sources: &[PathBuf], project: &Path, sdk: &Path) -> String {
+    let mut renamed = String::with_capacity(bundle.len());
+    for line in bundle.split_inclusive('\n') {
+        let comment = line.strip_prefix("// ").map(|path| normalize(&project.join(path.trim_end())));
+        match comment.filter(|path| sources.contains(path)) {
+            None => renamed.push_str(line),
+            Some(path) => {
+                let shown = match path.strip_prefix(sdk) {
+                    Ok(below) => Path::new("damper-sdk").join(below).to_string_lossy().replace('\\', "/"),
+                    Err(_) => name(&path, project, sdk),
+                };
+                renamed.push_str(&format!("// {shown}\n"));
+            }
+        }
+    }
+    renamed
 }
 
 /// How messages name a source: relative to the project; empty for the SDK's own. No folder of this machine, so that the
@@ -92,5 +114,14 @@ mod tests {
             "let a;\nglobalThis.damperSourceMap = \
              {\"mappings\":\"AAAA;AACA\",\"sources\":[\"src/provider.ts\",\"\",\"shared.js\"]};\n"
         );
+    }
+    #[test]
+    fn a_bundle_names_no_folder_of_this_machine() {
+        let [project, sdk] = ["/home/me/thing", "/home/me/cache/sdk-1/js"].map(Path::new);
+        let sources = ["/home/me/cache/sdk-1/js/src/http.js", "/home/me/thing/src/a.js", "/home/me/shared/b.js"];
+        let bundle =
+            "// ../cache/sdk-1/js/src/http.js\nlet a;\n// src/a.js\n// ../shared/b.js\n// ../other.js\n  // src/a.js";
+        let renamed = rename_comments(bundle, &sources.map(PathBuf::from), project, sdk);
+        assert_eq!(renamed, "// damper-sdk/src/http.js\nlet a;\n// src/a.js\n// b.js\n// ../other.js\n  // src/a.js");
     }
 }
