@@ -61,6 +61,8 @@ pub(crate) enum AttemptOutcome {
         due: Instant,
         /// How it has failed in this delivery, this time included.
         failures: Failures,
+        /// Whether the API has taken its order: it was a poll that failed.
+        is_ordered: bool,
     },
     /// The API has taken the order, and the record is not ready. It is asked for again at this instant.
     NotReady { due: Instant, until: Timestamp },
@@ -324,7 +326,8 @@ async fn on_fetch_failed(
             let not_before = now.saturating_add(wait).unwrap_or(now);
             let release = Release { claimed, counted, not_before, error: failure.to_string(), resume: None };
             let due = Instant::now() + wait;
-            let outcome = AttemptOutcome::Retry { due, failures: past.failures.and(verdict) };
+            let (failures, is_ordered) = (past.failures.and(verdict), past.polls > 0);
+            let outcome = AttemptOutcome::Retry { due, failures, is_ordered };
             release_claim(context, release, outcome).await
         }
         Verdict::Poll { wait } => {

@@ -95,6 +95,8 @@ pub(crate) struct Batch {
     failures: BTreeMap<WorkIndex, Failures>,
     /// Works that the API has taken and that wait for their next poll.
     polled: BTreeSet<WorkIndex>,
+    /// These, and works whose poll has failed: each comes before fresh works when it is due.
+    preferred: BTreeSet<WorkIndex>,
 }
 
 impl Batch {
@@ -249,7 +251,7 @@ impl Batch {
         {
             self.delayed.pop_first();
             // An order that the API works at comes before orders that it has not got yet.
-            if self.polled.contains(&index) {
+            if self.preferred.contains(&index) {
                 self.ready.push_front(index);
             } else {
                 self.ready.push_back(index);
@@ -268,9 +270,15 @@ impl Batch {
         self.delayed.insert((due, index));
     }
 
+    /// Let a work come before fresh ones when it is due.
+    pub(crate) fn prefer(&mut self, index: WorkIndex) {
+        self.preferred.insert(index);
+    }
+
     /// Poll a work when its time has come: its record was not ready.
     pub(crate) fn poll_later(&mut self, index: WorkIndex, due: Instant) {
         self.polled.insert(index);
+        self.preferred.insert(index);
         self.delayed.insert((due, index));
     }
 

@@ -250,9 +250,12 @@ impl<'a> BatchProcessor<'a> {
         match outcome {
             AttemptOutcome::Settled { by, end } => self.settle(index, &Settled::Before { by, end }),
             AttemptOutcome::NotBefore(until) => self.batch.delay(index, self.pipeline.instant(until)),
-            AttemptOutcome::Retry { due, failures } => {
+            AttemptOutcome::Retry { due, failures, is_ordered } => {
                 self.pipeline.progress.count_retry();
                 self.batch.record_failures(index, failures);
+                if is_ordered {
+                    self.batch.prefer(index);
+                }
                 self.batch.delay(index, due);
             }
             AttemptOutcome::NotReady { due, .. } => {

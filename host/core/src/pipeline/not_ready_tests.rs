@@ -155,6 +155,42 @@ async fn due_entries_do_not_make_a_batch_last_for_ever() {
     assert!(!sender.has_room(), "the poller sees that the batch is over");
 }
 
+/// Also where an earlier batch placed the order, and its first poll in this one fails: it does not go behind all the
+/// fresh orders of this batch.
+#[tokio::test(start_paused = true)]
+async fn a_poll_that_failed_comes_again_before_fresh_orders() {
+    let answer = orders(0, 2);
+    let fixture = fixture(move |request, before| match (request.id.as_str(), before) {
+        ("a", 0) => not_ready("order of a", 2),
+        ("a", 1) => fails(FailureKind::Unavailable),
+        ("a", _) => Answer::record("a"),
+        _ => answer(request, before).after(Duration::from_secs(1)),
+    });
+    fixture.process(&["a"]).await;
+    sleep(Duration::from_secs(2)).await;
+    let fresh = many("i", 200);
+    let ids: Vec<&str> = std::iter::once("a").chain(fresh.iter().map(String::as_str)).collect();
+    fixture.process(&ids).await;
+    let log = fixture.api.call_log();
+    let calls: Vec<&str> = log.times.iter().map(|(_, id)| id.as_str()).collect();
+    let polls: Vec<usize> = (0..calls.len()).filter(|index| calls[*index] == "a").collect();
+    assert_eq!(polls.len(), 3, "{calls:?}");
+    assert!(polls[2] - polls[1] < 60, "behind {} others", polls[2] - polls[1]);
+}
+
+/// To the millisecond: rounded up to a second, each poll would come half a second late.
+#[tokio::test(start_paused = true)]
+async fn an_order_that_is_set_aside_is_due_when_the_api_says() {
+    let fixture = fixture(|request, _| {
+        let retry_after = Some(Duration::from_millis(1_250));
+        let failure = Failure::new(FailureKind::NotReady, "in progress");
+        Answer::failure(Failure { retry_after, resume: request.id.as_bytes().into(), ..failure })
+    });
+    let due = fixture.clock.now() + Duration::from_millis(1_250);
+    let report = fixture.process(&["a"]).await;
+    assert_eq!(report.waiting.iter().map(|waiting| waiting.until).collect::<Vec<_>>(), [due]);
+}
+
 /// The order is in the ledger: another process polls it, also after a poll failed.
 #[tokio::test(start_paused = true)]
 async fn another_process_goes_on_with_the_order() {

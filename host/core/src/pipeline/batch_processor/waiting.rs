@@ -37,9 +37,9 @@ impl BatchProcessor<'_> {
     pub(super) async fn set_waiting_aside(&mut self) -> (Aside, ParkedChange) {
         let (now, time) = (Instant::now(), self.context.clock().now());
         let late = if self.may_leave_waiting() { self.batch.take_waiting(self.patience(now)) } else { Vec::new() };
-        let until = |due: Instant| whole_second(time.saturating_add(due - now).unwrap_or(Timestamp::MAX));
+        let until = |due: Instant| time.saturating_add(due.saturating_duration_since(now)).unwrap_or(Timestamp::MAX);
         if self.context.ledger().long_waits() == LongWaits::Parked {
-            return self.park(late, until).await;
+            return self.park(late, |due| whole_second(until(due))).await;
         }
         let waiting =
             late.into_iter().map(|Late { entry, due, .. }| Waiting { sequence: entry.sequence, until: until(due) });
