@@ -12,7 +12,7 @@ use crate::units::number;
 /// An API as in `make demo`, and a backlog.
 const CALM: &str = r#"
 duration = "30m"
-max_concurrency = 16
+max_concurrency = IN_FLIGHT
 fetch_timeout = "30s"
 backlog = ITEMS
 [mapping]
@@ -28,6 +28,7 @@ const MOST: f64 = 1.5;
 #[derive(Debug, Clone, Copy)]
 struct ChaosCase {
     name: &'static str,
+    in_flight: u32,
     items: u32,
     /// Items in the first batches. The end of a batch waits for its last item, whose Retry-After may be seconds.
     batch: u32,
@@ -38,9 +39,10 @@ struct ChaosCase {
 
 const THREE_AND_TWO: &str = "error_rate = 0.03\nwhims = { share = 0.02, retry_after = \"2s\" }";
 
-const CASES: [ChaosCase; 6] = [
+const CASES: [ChaosCase; 7] = [
     ChaosCase {
         name: "3% 503, 2% 429 with 2 s, 10,000 items",
+        in_flight: 16,
         items: 10_000,
         batch: 10_000,
         random: THREE_AND_TWO,
@@ -48,6 +50,7 @@ const CASES: [ChaosCase; 6] = [
     },
     ChaosCase {
         name: "  in batches of 500 at first",
+        in_flight: 16,
         items: 10_000,
         batch: 500,
         random: THREE_AND_TWO,
@@ -55,14 +58,31 @@ const CASES: [ChaosCase; 6] = [
     },
     ChaosCase {
         name: "  30,000 items in batches of 500 at first",
+        in_flight: 16,
         items: 30_000,
         batch: 500,
         random: THREE_AND_TWO,
         is_held: true,
     },
-    ChaosCase { name: "  2,000 items", items: 2_000, batch: 10_000, random: THREE_AND_TWO, is_held: false },
+    ChaosCase {
+        name: "  2,000 items",
+        in_flight: 16,
+        items: 2_000,
+        batch: 10_000,
+        random: THREE_AND_TWO,
+        is_held: false,
+    },
+    ChaosCase {
+        name: "  1,500 items, 4 in flight",
+        in_flight: 4,
+        items: 1_500,
+        batch: 10_000,
+        random: THREE_AND_TWO,
+        is_held: true,
+    },
     ChaosCase {
         name: "0.5% 429 with 1 s, 10,000 items",
+        in_flight: 16,
         items: 10_000,
         batch: 10_000,
         random: "whims = { share = 0.005, retry_after = \"1s\" }",
@@ -70,6 +90,7 @@ const CASES: [ChaosCase; 6] = [
     },
     ChaosCase {
         name: "5% 429 with 2 s, 10,000 items",
+        in_flight: 16,
         items: 10_000,
         batch: 10_000,
         random: "whims = { share = 0.05, retry_after = \"2s\" }",
@@ -103,7 +124,9 @@ struct Slowdown {
 }
 
 fn measure_slowdown(case: ChaosCase, seed: u64) -> Result<Slowdown, PipelineRunError> {
-    let text = CALM.replace("ITEMS", &case.items.to_string()).replace("BATCH", &case.batch.to_string());
+    let numbers = [("IN_FLIGHT", case.in_flight), ("ITEMS", case.items), ("BATCH", case.batch)];
+    let fill = |text: String, (name, number): (&str, u32)| text.replace(name, &number.to_string());
+    let text = numbers.into_iter().fold(CALM.to_owned(), fill);
     let (calm, _) = measure_finish(&text, seed)?;
     let (chaos, given_up) = measure_finish(&format!("{text}{}\n", case.random), seed)?;
     Ok(Slowdown { calm, chaos, given_up })
