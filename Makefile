@@ -10,7 +10,7 @@ GUESTS     := providers/demo providers/gleif providers/sec-edgar providers/compa
 	tests/fixtures/providers/valuation
 COMPONENTS := $(TARGET)/components
 
-.PHONY: help demo test chaos ci fuzz swarm swarm-mutants bench bench-aws bench-control bench-hostile fmt clippy doc docs book deny sbom components \
+.PHONY: help demo test chaos ci fuzz swarm swarm-mutants bench bench-aws bench-control bench-hostile bench-orders fmt clippy doc docs book deny sbom components \
 	guests languages cases damper bootstrap package check-templates test-dynamodb-local fixture bindings release-contract clean
 
 help: ## Show this list.
@@ -96,6 +96,11 @@ bench-hostile: ## Run each member of the hostile corpus beside a well-behaved pr
 	$(CARGO) build --release -p damper-cli -p damper-hostile-corpus
 	@$(MAKE) --no-print-directory guests DAMPER=$(TARGET)/release/damper
 	@$(TARGET)/release/hostile-bench --damper $(TARGET)/release/damper --components $(COMPONENTS) $(if $(ONLY),--only "$(ONLY)")
+
+bench-orders: ## Measure orders and polls at an API of valuations, without and with random faults (SEEDS=1,2,3).
+	$(CARGO) build --profile quick -p damper-cli -p damper-valuation-api --no-default-features --bin damper --bin orders-bench
+	@$(QUICK)/damper build tests/fixtures/providers/valuation -o $(COMPONENTS)/valuation.wasm
+	@$(QUICK)/orders-bench --damper $(QUICK)/damper --component $(COMPONENTS)/valuation.wasm --seeds $(or $(SEEDS),1)
 
 swarm: ## Run whole clusters under random faults in virtual time, and check every invariant (SEEDS=10000 FROM=1 SEED=4711).
 	$(CARGO) run --release --quiet -p damper-sim --bin damper-sim -- swarm \
