@@ -133,7 +133,9 @@ fn compile_hint(path: &Path) -> String {
     let hint = "see the compiler's output above";
     let is_interpreted = ["js", "mjs", "ts", "py"].iter().any(|name| path.extension().is_some_and(|it| it == *name));
     if is_interpreted {
-        format!("{hint}; docs/PROVIDER_GUIDE.md lists what a component does not have: \"What the engine does not have\"")
+        format!(
+            "{hint}; docs/PROVIDER_GUIDE.md lists what a component does not have: \"What the engine does not have\""
+        )
     } else {
         hint.to_owned()
     }

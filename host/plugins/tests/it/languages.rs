@@ -180,7 +180,10 @@ async fn an_exception_in_javascript_is_told_with_the_lines_of_the_source() {
     let lines = "at src/document.ts:7 in idOf, called at src/provider.ts:15 in missing, called at src/provider.ts:31";
     assert_eq!(missing, format!("TypeError: cannot read property 'id' of undefined {lines} in fetchRecord"));
     let late = defect(name, "late-import").await.unwrap();
-    assert!(late.contains("src/provider.ts:16") && late.ends_with("a component has none of node's modules, such as fs"), "{late}");
+    assert!(
+        late.contains("src/provider.ts:16") && late.ends_with("a component has none of node's modules, such as fs"),
+        "{late}"
+    );
     let wait = defect(name, "retry-after").await.unwrap();
     let wanted =
         "TypeError: retryAfterMs is a number of milliseconds, such as 30_000, and not \"30s\" at src/provider.ts:18";
