@@ -16,6 +16,7 @@
 //! | release | the owner and the lease, in flight | is refused, and that is no error: `n` is raised once. A later claim, by another owner or by the same one, is not touched |
 //! | slots | the version | is refused with the very slots that the first one wrote: they are granted |
 //! | control item | the version | is refused; `damper_core::ledger::change_control` finds its nonce in the item, and it counts as written. With 16 or more other changes in between it would be applied again |
+//! | a token, or the lease to request one | the version | is refused: the writer reads the row and finds its own content |
 //! | redrive of a row | dead | is refused by an open row, which counts as opened: `g` is raised once |
 //!
 //! Outside of the table:
@@ -40,6 +41,7 @@ pub mod schema;
 mod seen_slots;
 mod shared;
 mod table;
+mod tokens;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

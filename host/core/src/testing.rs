@@ -1,5 +1,5 @@
-//! For tests, here and in other crates: a ledger in memory, a scripted fetcher, a store that fails by a plan, and the
-//! contract suite for ledgers.
+//! For tests, here and in other crates: a ledger and a token store in memory, a scripted fetcher, a store that fails by
+//! a plan, and the contract suites for ledgers and token stores.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -14,3 +14,5 @@ pub mod mapping;
 pub mod memory;
 pub mod scripted;
 pub mod store;
+pub mod token_contract;
+pub mod tokens;

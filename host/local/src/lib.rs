@@ -4,7 +4,7 @@
 //! Begin with [`Database`]; everything but the sink is made from it:
 //!
 //! - [`Database`]: the file, its one writer and its group commit; [`schema`] has every table on one screen.
-//! - [`SqliteLedger`], [`SqliteStream`], [`SqliteMapping`], [`DeadLetters`]: the data in it.
+//! - [`SqliteLedger`], [`SqliteStream`], [`SqliteMapping`], [`SqliteTokens`], [`DeadLetters`]: the data in it.
 //! - [`Poller`]: delivers batches, with the semantics of a Kinesis event source mapping.
 //! - [`LocalBackend`]: the same, as an operator sees and changes it.
 //! - [`items`]: files of items, on their way into a stream.
@@ -23,6 +23,7 @@ pub mod mapping;
 pub mod poller;
 pub mod schema;
 pub mod stream;
+pub mod tokens;
 
 pub use backend::LocalBackend;
 pub use database::{Database, DatabaseError};
@@ -31,3 +32,4 @@ pub use ledger::SqliteLedger;
 pub use mapping::SqliteMapping;
 pub use poller::{Poller, PollerEnd, PollerSettings};
 pub use stream::SqliteStream;
+pub use tokens::SqliteTokens;

@@ -9,6 +9,7 @@
 //! | `slots` | how many requests an owner may have in flight | provider, owner | until given back or run out |
 //! | `control` | the control item: JSON and its version | provider | from the first write on |
 //! | `dead_letters` | an item given up on, as JSON | id; unique by provider, sequence | kept, also after a redrive |
+//! | `tokens` | a credential's token, sealed, and who requests the next one | provider, credential | kept; replaced by the next token |
 //!
 //! Times are whole microseconds since 1970 in UTC; days are `YYYY-MM-DD`. Nothing is trimmed yet.
 //!
@@ -29,6 +30,9 @@ pub const APPLICATION_ID: i32 = 0x4441_4d50;
 /// The `PRAGMA user_version` of this schema. A database with a higher one is refused.
 pub const VERSION: i32 = 1;
 
+/// Tables that came later. A file that lacks one is given it when it is opened for writing.
+pub(crate) const ADDED_TABLES: [(&str, &str); 1] = [("tokens", TOKENS)];
+
 /// Columns that came later: table, name and declaration. A file that lacks one is given it when it is opened for
 /// writing; an earlier release reads and writes that file as before.
 pub(crate) const ADDED_COLUMNS: [(&str, &str, &str); 3] = [
@@ -37,7 +41,20 @@ pub(crate) const ADDED_COLUMNS: [(&str, &str, &str); 3] = [
     ("ledger", "resume", "BLOB"),
 ];
 
-/// The whole schema.
+const TOKENS: &str = "
+CREATE TABLE tokens (
+    provider   TEXT NOT NULL,
+    credential TEXT NOT NULL,
+    version    INTEGER NOT NULL,                   -- raised by each write
+    sealed     BLOB,                               -- the token, encrypted with a key from the secret; NULL: none yet
+    expires    INTEGER,                            -- when it is of no use any more; NULL: it is kept
+    owner      TEXT,                               -- who requests the next one; NULL: nobody
+    until      INTEGER,
+    PRIMARY KEY (provider, credential)
+) STRICT, WITHOUT ROWID;
+";
+
+/// The schema of the first release; [`ADDED_TABLES`] completes it.
 pub(crate) const TABLES: &str = "
 CREATE TABLE entries (
     provider TEXT NOT NULL,

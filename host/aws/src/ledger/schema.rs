@@ -7,6 +7,7 @@
 //! | row: one identity on one day | `r#PROVIDER#IDENTITY` | the day, `YYYY-MM-DD` | `ttl`: [`ROW_LIFETIME`] after its last claim |
 //! | slots: who may have how many requests in flight | `c#PROVIDER` | `slots` | for good |
 //! | the control item | `c#PROVIDER` | `control` | for good |
+//! | a credential's token, sealed, and who requests the next one | `c#PROVIDER` | `token#CREDENTIAL` | `ttl`: [`TOKEN_LIFETIME`] after the token is of no use |
 //! | parked entry: one whose item waits for long, with which the stream is done | `p#PROVIDER` | `DUE#ENTRY`: microseconds since 1970 in twenty digits, the entry | until it has ended or is parked until another time |
 //!
 //! A row's attributes by state (`-`: not there). Every row has `v`, raised by each write, `by`, `n` and `ttl`, too:
@@ -21,11 +22,12 @@
 //! `n` counts attempts, `g` redrives, `np` polls. `rs` is the resume state of an item that was not ready; it stays,
 //! with `np`, until the row is `DONE` or `DEAD`. Times are whole microseconds since 1970 in UTC, `ttl` seconds. `ab` is
 //! JSON. The slots item has `v` and `slots`, JSON: owner to `[share, until]`. The control item has `v` and `item`,
-//! JSON. A parked entry has `sq`, its name in the stream, `arr`, when it came in, and `bytes`, its payload: at most 64
-//! KiB, for a larger one is no item and becomes a dead letter at once. It has no `ttl`: it is all that there is of an
-//! entry that has not ended. `max_item_age` bounds its life, since it is taken up each time that it is due. A row's
-//! `ttl` outlasts each wait, which is a day at the most; only a provider that is stopped for longer than
-//! [`ROW_LIFETIME`] forgets the attempts of what is parked.
+//! JSON. A token has `v`, `sealed`, `exp`, and while somebody requests the next one `owner` and `until`. A parked entry
+//! has `sq`, its name in the stream, `arr`, when it came in, and `bytes`, its payload: at most 64 KiB, for a larger one
+//! is no item and becomes a dead letter at once. It has no `ttl`: it is all that there is of an entry that has not
+//! ended. `max_item_age` bounds its life, since it is taken up each time that it is due. A row's `ttl` outlasts each
+//! wait, which is a day at the most; only a provider that is stopped for longer than [`ROW_LIFETIME`] forgets the
+//! attempts of what is parked.
 //!
 //! # Costs
 //! | a record is | read units | write units |
@@ -38,6 +40,8 @@
 //! | parked and taken up again, besides its claims | 1 and its size in 4 KB | 2, more if it is larger than 1 KB |
 //! | not ready, besides its claim | 0 | 1 for each KB of the row, and 1 for each KB of every later write of the row |
 //! | looked for by a tick, though nothing is due | 1 | 0 |
+//!
+//! A process reads a token once, for 1 unit for each 4 KB. A new token takes two writes, of 1 unit for each KB of it.
 //!
 //! A write costs one unit for each started kilobyte of the larger of the item before and after, also where its
 //! condition refuses it. A row is about 150 bytes, its provider's name and its identity, and up to [`ERROR_BYTES`] of
@@ -60,6 +64,8 @@ use jiff::Timestamp;
 /// How long a row is kept after its last claim. It has to outlast the stream's retention: what was trimmed comes never
 /// again.
 pub const ROW_LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// How long a token's item is kept after the token is of no use: longer than any lease.
+pub const TOKEN_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 /// The longest error text that is stored, in bytes; a longer one is truncated.
 pub const ERROR_BYTES: usize = 256;
 
@@ -84,6 +90,8 @@ pub(super) enum Key<'a> {
     Slots { provider: &'a str },
     /// A provider's control item.
     Control { provider: &'a str },
+    /// A credential's token.
+    Token { provider: &'a str, credential: &'a str },
     /// An entry that waits until its item is due.
     Parked { provider: &'a str, due: Timestamp, entry: &'a SequenceNumber },
 }
@@ -92,7 +100,9 @@ impl Key<'_> {
     pub(super) fn partition(&self) -> String {
         match self {
             Self::Row { provider, identity, .. } => row_partition(provider, identity),
-            Self::Slots { provider } | Self::Control { provider } => format!("c#{provider}"),
+            Self::Slots { provider } | Self::Control { provider } | Self::Token { provider, .. } => {
+                format!("c#{provider}")
+            }
             Self::Parked { provider, .. } => Self::parked_partition(provider),
         }
     }
@@ -107,6 +117,7 @@ impl Key<'_> {
             Self::Row { day, .. } => day.to_string(),
             Self::Slots { .. } => SLOTS_SORT.to_owned(),
             Self::Control { .. } => CONTROL_SORT.to_owned(),
+            Self::Token { credential, .. } => format!("token#{credential}"),
             Self::Parked { due, entry, .. } => format!("{:020}#{entry}", micros(*due)),
         };
         HashMap::from([("pk".to_owned(), text(self.partition())), ("sk".to_owned(), text(sort))])

@@ -1,8 +1,9 @@
-//! The ledger's contract, with two ledgers on one table as two processes have them.
+//! The contracts of the ledger and of its token store, with two ledgers on one table as two processes have them.
 
 use std::sync::Arc;
 
 use damper_core::testing::contract::Ledgers;
+use damper_core::testing::token_contract::TokenStores;
 
 use crate::table::TestTable;
 
@@ -11,12 +12,22 @@ async fn fresh(endpoint: &str) -> Ledgers {
     Ledgers { one: Arc::new(test_table.ledger()), other: Arc::new(test_table.ledger()), keep: Box::new(()) }
 }
 
+async fn fresh_tokens(endpoint: &str) -> TokenStores {
+    let test_table = TestTable::new(endpoint).await;
+    TokenStores { one: Arc::new(test_table.ledger()), other: Arc::new(test_table.ledger()), keep: Box::new(()) }
+}
+
 mod moto {
     async fn fresh() -> Option<damper_core::testing::contract::Ledgers> {
         Some(super::fresh(damper_stand_ins::moto()?.endpoint()).await)
     }
 
+    async fn fresh_tokens() -> Option<damper_core::testing::token_contract::TokenStores> {
+        Some(super::fresh_tokens(damper_stand_ins::moto()?.endpoint()).await)
+    }
+
     damper_core::ledger_contract!(fresh);
+    damper_core::token_store_contract!(fresh_tokens);
 }
 
 mod ministack {
@@ -24,7 +35,12 @@ mod ministack {
         Some(super::fresh(damper_stand_ins::ministack()?.endpoint()).await)
     }
 
+    async fn fresh_tokens() -> Option<damper_core::testing::token_contract::TokenStores> {
+        Some(super::fresh_tokens(damper_stand_ins::ministack()?.endpoint()).await)
+    }
+
     damper_core::ledger_contract!(fresh);
+    damper_core::token_store_contract!(fresh_tokens);
 }
 
 mod dynamodb_local {
@@ -32,5 +48,10 @@ mod dynamodb_local {
         super::fresh(damper_stand_ins::dynamodb_local()).await
     }
 
+    async fn fresh_tokens() -> damper_core::testing::token_contract::TokenStores {
+        super::fresh_tokens(damper_stand_ins::dynamodb_local()).await
+    }
+
     damper_core::ledger_contract!(fresh, ignore = "for `make test-dynamodb-local`");
+    damper_core::token_store_contract!(fresh_tokens, ignore = "for `make test-dynamodb-local`");
 }

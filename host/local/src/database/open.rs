@@ -38,29 +38,46 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, DatabaseError> {
     check(path, &connection, length)?;
     configure(&connection).map_err(|error| error.with_path(path))?;
     add_columns(&connection).map_err(|error| error.with_path(path))?;
+    add_tables(&connection).map_err(|error| error.with_path(path))?;
     Ok(connection)
 }
 
 /// Give an earlier release's file the columns that it lacks.
 fn add_columns(connection: &Connection) -> Result<(), SqlError> {
     const IS_THERE: &str = "SELECT EXISTS (SELECT 1 FROM pragma_table_info(?1) WHERE name = ?2)";
-    let is_there =
-        |table: &str, column: &str| connection.query_row(IS_THERE, [table, column], |row| row.get::<_, bool>(0));
     for (table, column, declaration) in schema::ADDED_COLUMNS {
-        if is_there(table, column)? {
-            continue;
-        }
-        // Another process may be opening the same file: the holder of the lock looks again.
-        connection.execute_batch("BEGIN IMMEDIATE")?;
-        let added = match is_there(table, column) {
-            Ok(true) => Ok(()),
-            Ok(false) => connection.execute_batch(&format!("ALTER TABLE {table} ADD COLUMN {column} {declaration}")),
-            Err(error) => Err(error),
-        };
-        connection.execute_batch(if added.is_ok() { "COMMIT" } else { "ROLLBACK" })?;
-        added?;
+        let is_there = || connection.query_row(IS_THERE, [table, column], |row| row.get(0));
+        add_to_schema(connection, is_there, &format!("ALTER TABLE {table} ADD COLUMN {column} {declaration}"))?;
     }
     Ok(())
+}
+
+/// Give an earlier release's file the tables that it lacks.
+fn add_tables(connection: &Connection) -> Result<(), SqlError> {
+    const IS_THERE: &str = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1)";
+    for (table, statement) in schema::ADDED_TABLES {
+        add_to_schema(connection, || connection.query_row(IS_THERE, [table], |row| row.get(0)), statement)?;
+    }
+    Ok(())
+}
+
+fn add_to_schema(
+    connection: &Connection,
+    is_there: impl Fn() -> rusqlite::Result<bool>,
+    statement: &str,
+) -> Result<(), SqlError> {
+    if is_there()? {
+        return Ok(());
+    }
+    // Another process may be opening the same file: the holder of the lock looks again.
+    connection.execute_batch("BEGIN IMMEDIATE")?;
+    let added = match is_there() {
+        Ok(true) => Ok(()),
+        Ok(false) => connection.execute_batch(statement),
+        Err(error) => Err(error),
+    };
+    connection.execute_batch(if added.is_ok() { "COMMIT" } else { "ROLLBACK" })?;
+    Ok(added?)
 }
 
 /// The connection that only reads; after [`open_writer`], so that the file is there and is ours.

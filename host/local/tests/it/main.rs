@@ -13,3 +13,4 @@ mod export;
 mod folder;
 mod items;
 mod stream;
+mod tokens;
