@@ -11,7 +11,7 @@ use damper_core::clock::WallClock;
 use damper_core::pipeline::Stores;
 use damper_core::random::RandomSource;
 use damper_plugins::grants::{Secret, SecretError, SecretSource};
-use damper_plugins::{CrashMarks, MemoryLimits};
+use damper_plugins::{CrashMarks, MemoryLimits, TokenSharing};
 use jiff::SignedDuration;
 
 use crate::function::Function;
@@ -25,8 +25,9 @@ use crate::settings::Settings;
 pub(crate) async fn build_function(settings: &Settings) -> anyhow::Result<Function> {
     let clients = AwsClients::load().await;
     let sink = Arc::new(bucket(clients.config(), &settings.bucket)?);
+    let ledger = Arc::new(DynamoLedger::new(clients.dynamodb(), &settings.table, sink.clone()));
     let stores = Stores {
-        ledger: Arc::new(DynamoLedger::new(clients.dynamodb(), &settings.table, sink.clone())),
+        ledger: ledger.clone(),
         sink,
         compression: settings.compression,
         mapping: Arc::new(LambdaMapping::new(clients.lambda(), &settings.function, &settings.stream_prefix)),
@@ -43,8 +44,11 @@ pub(crate) async fn build_function(settings: &Settings) -> anyhow::Result<Functi
     let crash_marks = CrashMarks::open(&marks, |error| {
         tracing::warn!(folder = %marks.display(), %error, "execution marks cannot be written; a crash cannot be traced to a component");
     });
-    let providers = PackagedProviders::open(&settings.package, stores.clone(), secrets, memory, crash_marks, assigned)
-        .with_context(|| format!("start in {}", settings.package.display()))?;
+    let tokens = TokenSharing::new(ledger, stores.clock.clone());
+    let folder = &settings.package;
+    let providers =
+        PackagedProviders::open(folder, stores.clone(), secrets, tokens, memory, crash_marks, assigned)
+            .with_context(|| format!("start in {}", folder.display()))?;
     Ok(Function::new(Arc::new(providers), stores, settings.stream_prefix.clone()))
 }
 

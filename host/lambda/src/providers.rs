@@ -13,7 +13,7 @@ use damper_plugins::package::{Package, PackageError, PackagedProvider};
 use damper_plugins::settings::{
     FoundSecret, Place, ProviderSettings, SecretBackends, SecretPlace, SecretPlaceError, SecretSources, bind,
 };
-use damper_plugins::{CrashMarks, HostError, HostOptions, LoadError, MemoryLimits, PluginHost};
+use damper_plugins::{CrashMarks, HostError, HostOptions, LoadError, MemoryLimits, PluginHost, TokenSharing};
 
 /// The most fetches at a time in one process, over all providers; a fetch beyond it waits for another to end.
 const MOST_IN_FLIGHT: u32 = 128;
@@ -65,6 +65,7 @@ pub(crate) struct PackagedProviders {
     package: Package,
     stores: Stores,
     secrets: Secrets,
+    token_sharing: TokenSharing,
     memory: Option<MemoryLimits>,
     /// Those that this function works for; none: all.
     assigned: Option<BTreeSet<String>>,
@@ -90,12 +91,13 @@ impl PackagedProviders {
         folder: &Path,
         stores: Stores,
         secrets: Secrets,
+        token_sharing: TokenSharing,
         memory: Option<MemoryLimits>,
         crash_marks: CrashMarks,
         assigned: Option<BTreeSet<String>>,
     ) -> Result<Self, PackageError> {
         let (package, loaded) = (Package::open(folder)?, Mutex::default());
-        Ok(Self { package, stores, secrets, memory, assigned, crash_marks, loaded })
+        Ok(Self { package, stores, secrets, token_sharing, memory, assigned, crash_marks, loaded })
     }
 
     fn is_assigned(&self, name: &str) -> bool {
@@ -164,6 +166,7 @@ impl Providers for PackagedProviders {
                     max_in_flight: MOST_IN_FLIGHT,
                     memory: self.memory,
                     execution_marks: self.crash_marks.own(),
+                    token_sharing: Some(self.token_sharing.clone()),
                     ..HostOptions::default()
                 };
                 loaded.host.insert(PluginHost::new(options)?)

@@ -11,8 +11,10 @@ mod client;
 mod error;
 mod form;
 mod header_value;
+mod sealing;
 mod secret_spellings;
 mod single_flight;
+mod token_sharing;
 mod tokens;
 
 use std::collections::BTreeMap;
@@ -32,7 +34,9 @@ pub(crate) use form::Form;
 pub(crate) use single_flight::Role;
 #[cfg(feature = "fuzzing")]
 pub(crate) use tokens::retry_after;
-pub(crate) use tokens::{Token, TokenFailure, Tokens};
+pub use token_sharing::TokenSharing;
+pub(crate) use token_sharing::{SharedToken, Turn};
+pub(crate) use tokens::{Token, TokenFailure, TokenNeed, Tokens};
 
 /// A provider's credentials, with the secrets that are bound to them.
 #[derive(Debug)]
@@ -74,7 +78,13 @@ pub(crate) enum Algorithm {
 }
 
 impl Credentials {
-    pub(crate) fn new(manifest: &Manifest, grants: &Grants, scrubber: &Arc<Scrubber>) -> Result<Self, CredentialError> {
+    /// `sharing`: the store of tokens, if they are shared with other processes.
+    pub(crate) fn new(
+        manifest: &Manifest,
+        grants: &Grants,
+        scrubber: &Arc<Scrubber>,
+        sharing: Option<&TokenSharing>,
+    ) -> Result<Self, CredentialError> {
         if let Some(name) = grants.secrets.keys().find(|name| !manifest.credentials.contains_key(*name)) {
             return Err(CredentialError::Unknown { name: name.clone() });
         }
@@ -84,6 +94,10 @@ impl Credentials {
             let bound = binding
                 .map(|binding| BoundCredential::new(name, kind, binding, manifest, grants.proxy.as_deref(), scrubber))
                 .transpose()?;
+            let bound = match sharing {
+                Some(sharing) => bound.map(|bound| bound.sharing(sharing, &manifest.name)),
+                None => bound,
+            };
             by_name.insert(name.clone(), Credential { kind: kind.clone(), bound });
         }
         Ok(Self { by_name })
@@ -136,6 +150,10 @@ impl BoundCredential {
         }
         let secret = CachedSecret::new(name, kind, binding.clone(), Arc::clone(scrubber))?;
         Ok(Self { secret, tokens, receivers })
+    }
+
+    fn sharing(self, sharing: &TokenSharing, provider: &str) -> Self {
+        Self { tokens: self.tokens.map(|tokens| tokens.sharing(sharing, provider)), ..self }
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use damper_core::manifest::Manifest;
 
 use crate::component_file::ComponentFile;
+use crate::credentials::TokenSharing;
 use crate::egress::{Resolver, SystemResolver};
 #[cfg(feature = "compile")]
 use crate::engine::compiler::Compiler;
@@ -34,6 +35,8 @@ pub struct HostOptions {
     pub memory: Option<MemoryLimits>,
     /// The marks of running components, for the next process if this one is killed. None: nothing is marked.
     pub execution_marks: Option<Arc<ExecutionMarks>>,
+    /// The store of the tokens that processes share. None: each process requests its own, and forgets them at its end.
+    pub token_sharing: Option<TokenSharing>,
     /// The resolver of host names.
     pub resolver: Arc<dyn Resolver>,
     /// The compiler for components that are not in the cache.
@@ -48,6 +51,7 @@ impl Default for HostOptions {
             max_in_flight: 256,
             memory: None,
             execution_marks: None,
+            token_sharing: None,
             resolver: Arc::new(SystemResolver),
             #[cfg(feature = "compile")]
             compiler: Compiler::default(),
@@ -156,6 +160,7 @@ impl PluginHost {
             components: Arc::new(components),
             resolver: options.resolver,
             execution_marks: options.execution_marks,
+            token_sharing: options.token_sharing,
             guest_memory: MemoryBudget::new(memory.guests, GUEST_MULTIPLE),
             host_memory: MemoryBudget::new(memory.host, HOST_MULTIPLE),
         };

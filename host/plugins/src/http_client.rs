@@ -7,6 +7,7 @@ mod connections;
 mod exchange;
 mod http_error;
 mod response;
+mod shared_tokens;
 mod tokens;
 
 pub(crate) use authenticate::SigningKeyError;

@@ -101,7 +101,7 @@ impl Plugin {
     ) -> Result<Self, LoadError> {
         let config = config(&manifest, &grants)?;
         let scrubber = Arc::<Scrubber>::default();
-        let credentials = Credentials::new(&manifest, &grants, &scrubber)?;
+        let credentials = Credentials::new(&manifest, &grants, &scrubber, host.token_sharing.as_ref())?;
         let origins = |hosts: &[String]| hosts.iter().map(|host| Origin::https(host)).collect::<Result<Vec<_>, _>>();
         let is_test = environment.is_some();
         let connections = Connections::new(&manifest.limits, &grants, Arc::clone(&host.resolver), environment)?;

@@ -11,8 +11,8 @@ use damper_core::ledger::{Control, Ledger, ProviderStop};
 use damper_core::mapping::Mapping;
 use damper_core::pipeline::Stores;
 use damper_core::random::RandomSource;
-use damper_local::{Database, DatabaseError, SqliteLedger, SqliteMapping, SqliteStream, folder};
-use damper_plugins::{CrashMarks, ExecutionMarks};
+use damper_local::{Database, DatabaseError, SqliteLedger, SqliteMapping, SqliteStream, SqliteTokens, folder};
+use damper_plugins::{CrashMarks, ExecutionMarks, TokenSharing};
 
 use crate::error::RunError;
 
@@ -81,6 +81,12 @@ impl RunContext {
         self.crash_marks.own()
     }
 
+    /// The store of the tokens that all processes on this database share, for the host of the components.
+    #[must_use]
+    pub fn token_sharing(&self) -> TokenSharing {
+        share_tokens(self.database.clone(), &self.clock)
+    }
+
     /// The error to report if a provider needs an operator.
     ///
     /// # Errors
@@ -100,6 +106,12 @@ impl RunContext {
     pub(crate) async fn control(&self, name: &str) -> Result<Control, RunError> {
         Ok(self.ledger.control(name).await?)
     }
+}
+
+/// The tokens of this database, as the host of components needs them.
+#[must_use]
+pub fn share_tokens(database: Database, clock: &WallClock) -> TokenSharing {
+    TokenSharing::new(Arc::new(SqliteTokens::new(database)), clock.clone())
 }
 
 /// Reads what earlier runs on this database left behind, and marks this one.

@@ -11,8 +11,9 @@ use damper_config::provider::{self, Bound};
 use damper_core::item::{Item, Params};
 use damper_core::manifest::Manifest;
 use damper_core::record::{Failure, FailureKind, Fetched};
-use damper_plugins::{Plugin, PluginHost, TracedFetch};
-use damper_runner::{Slot, SlotNotice};
+use damper_local::Database;
+use damper_plugins::{HostOptions, Plugin, PluginHost, TracedFetch};
+use damper_runner::{Slot, SlotNotice, share_tokens};
 use serde_json::{Value, json};
 
 use crate::context::{self, Context};
@@ -95,7 +96,7 @@ pub(crate) fn now(
     lock::enforce_one(context, config, bound)?;
     harden::before_fetching(context, config, &[])?;
     context::runtime()?.block_on(async {
-        let plugin = load(context, bound)?;
+        let plugin = load(context, config, bound)?;
         // Compiling is not part of the fetch, and takes longer than a slot counts: nobody renews this one.
         plugin.prepare().await.map_err(|failure| load_error(&bound.manifest.name, &failure))?;
         let slot = acquire_slot(context, config, &bound.manifest).await?;
@@ -128,8 +129,11 @@ pub(crate) async fn acquire_slot<'a>(
     Ok(Slot::acquire(config, &context.clock, manifest, notify).await?)
 }
 
-fn load(context: &Context, bound: &Bound) -> Result<Plugin, CliError> {
-    let host = PluginHost::new(context.host_options(1)?)?;
+fn load(context: &Context, config: &Config, bound: &Bound) -> Result<Plugin, CliError> {
+    // Where there is no database, nobody has stored a token.
+    let database = config.database.exists().then(|| Database::open(&config.database)).transpose()?;
+    let token_sharing = database.map(|database| share_tokens(database, &context.clock));
+    let host = PluginHost::new(HostOptions { token_sharing, ..context.host_options(1)? })?;
     let name = bound.manifest.name.clone();
     let loaded = host.load(&bound.file, bound.manifest.clone(), bound.grants.clone());
     loaded.map_err(|error| CliError::load(name, error.to_string()))

@@ -191,7 +191,9 @@ impl<'a> Drain<'a> {
         let caps = ready.iter().map(|bound| bound.manifest.limits.max_concurrency.get());
         let max_in_flight = caps.fold(0_u32, u32::saturating_add).clamp(1, MAX_IN_FLIGHT);
         let execution_marks = self.run_context.execution_marks();
-        let host = PluginHost::new(HostOptions { execution_marks, ..self.context.host_options(max_in_flight)? })?;
+        let token_sharing = Some(self.run_context.token_sharing());
+        let options = self.context.host_options(max_in_flight)?;
+        let host = PluginHost::new(HostOptions { execution_marks, token_sharing, ..options })?;
         for bound in ready {
             let name = bound.manifest.name.clone();
             for warning in &bound.warnings {

@@ -31,7 +31,7 @@ pub(crate) struct CachedSecret {
 /// One version of a secret, as it was read.
 #[derive(Debug)]
 pub(crate) struct SecretVersion {
-    secret: Secret,
+    pub(crate) secret: Secret,
     pub(crate) form: Form,
 }
 

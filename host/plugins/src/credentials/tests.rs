@@ -28,7 +28,7 @@ fn grants(secrets: &[(&str, &str, &[&str])]) -> Grants {
 }
 
 fn credentials(secrets: &[(&str, &str, &[&str])]) -> Result<Credentials, CredentialError> {
-    Credentials::new(&Manifest::parse(MANIFEST).unwrap(), &grants(secrets), &Arc::default())
+    Credentials::new(&Manifest::parse(MANIFEST).unwrap(), &grants(secrets), &Arc::default(), None)
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn a_certificate_is_for_tls_and_for_no_proxy() {
         let mut grants = grants(&[("certificate", "no pem", hosts)]);
         grants.proxy = proxy.map(str::to_owned);
         grants.secrets.get_mut("certificate").unwrap().ca = ca.map(str::to_owned);
-        let credentials = Credentials::new(&Manifest::parse(MANIFEST).unwrap(), &grants, &Arc::default());
+        let credentials = Credentials::new(&Manifest::parse(MANIFEST).unwrap(), &grants, &Arc::default(), None);
         credentials.unwrap_err().to_string()
     };
     assert!(problem(&["http://127.0.0.1:8085"], None, None).contains("http://127.0.0.1:8085 is not https"));
@@ -108,7 +108,7 @@ fn a_certificate_is_for_tls_and_for_no_proxy() {
 fn what_is_known_at_the_start_is_scrubbed_from_the_start() {
     let scrubber = Arc::default();
     let grants = grants(&[("login", "user:hunter2", &[]), ("token", "t0ken", &[])]);
-    let credentials = Credentials::new(&Manifest::parse(MANIFEST).unwrap(), &grants, &scrubber).unwrap();
+    let credentials = Credentials::new(&Manifest::parse(MANIFEST).unwrap(), &grants, &scrubber, None).unwrap();
     assert_eq!(scrubber.scrub_text("t0ken hunter2 dXNlcjpodW50ZXIy"), "[secret] [secret] [secret]");
     let printed = format!("{credentials:?} {scrubber:?} {grants:?}");
     assert!(!printed.contains("hunter2") && !printed.contains("t0ken"), "{printed}");

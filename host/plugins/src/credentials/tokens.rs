@@ -9,7 +9,7 @@ use std::time::Duration;
 use damper_core::record::{Failure, FailureKind};
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 use http::{Method, StatusCode};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use tokio::time::Instant;
 use url::form_urlencoded::Serializer;
@@ -19,6 +19,7 @@ use super::form::Form;
 use super::header_value::header_value;
 use super::secret_spellings::secret_spellings;
 use super::single_flight::SingleFlight;
+use super::token_sharing::{SharedToken, StoredToken, TokenSharing};
 use crate::grants::{ClientAuth, Secret, TokenEndpoint};
 use crate::lock::lock;
 use crate::redaction::{Scrubber, TooManySecrets};
@@ -32,6 +33,8 @@ const MAX_LIFETIME: Duration = Duration::from_hours(24 * 365);
 const EARLY: Duration = Duration::from_secs(30);
 /// The backoff after an early replacement has failed; the token is used until it expires.
 const EARLY_RETRY: Duration = Duration::from_secs(30);
+/// The wait for another process that replaces the token before it expires, until the store is read again.
+const OTHERS_RENEWAL: Duration = Duration::from_secs(1);
 /// The backoff after the first failure of an endpoint that asks for none. It doubles with each failure in a row.
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 /// The longest backoff that the endpoint did not ask for.
@@ -42,6 +45,9 @@ const MAX_RETRY_AFTER: Duration = Duration::from_hours(24);
 /// The grant type of a request with an assertion (RFC 7523, section 2.1).
 const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 
+/// What a token has before it in `Authorization` (RFC 6750, section 2.1).
+const BEARER: &str = "Bearer ";
+
 /// One credential's tokens.
 #[derive(Debug)]
 pub(crate) struct Tokens {
@@ -50,6 +56,8 @@ pub(crate) struct Tokens {
     pub(crate) endpoint: TokenEndpoint,
     pub(crate) flight: SingleFlight<Token, TokenFailure>,
     pub(crate) renewals: RenewalLimit,
+    /// The token that other processes have, too; none if there is no store.
+    pub(crate) shared: Option<SharedToken>,
     backoff: Mutex<TokenBackoff>,
     scrubber: Arc<Scrubber>,
 }
@@ -67,8 +75,21 @@ struct TokenBackoff {
 /// A token.
 pub(crate) struct Token {
     header: HeaderValue,
+    lifetime: Duration,
+    obtained_at: Instant,
     replace_at: Instant,
     ends_at: Instant,
+}
+
+/// Why a token is needed.
+#[derive(Clone, Copy)]
+pub(crate) enum TokenNeed<'a> {
+    /// There is none.
+    First,
+    /// This one expires soon.
+    Early(&'a Arc<Token>),
+    /// The API refused this one.
+    Refused(&'a Arc<Token>),
 }
 
 /// Why there is no token.
@@ -104,12 +125,19 @@ impl Tokens {
     pub(super) fn new(credential: &str, endpoint: TokenEndpoint, scrubber: Arc<Scrubber>) -> Self {
         Self {
             credential: credential.to_owned(),
+            shared: None,
             endpoint,
             flight: SingleFlight::new(None),
             renewals: RenewalLimit::default(),
             backoff: Mutex::default(),
             scrubber,
         }
+    }
+
+    /// The same, shared with other processes that run this provider.
+    pub(super) fn sharing(self, sharing: &TokenSharing, provider: &str) -> Self {
+        let shared = SharedToken::new(sharing.clone(), provider, &self.credential, &self.endpoint);
+        Self { shared: Some(shared), ..self }
     }
 
     /// The token, if it need not be replaced yet.
@@ -130,6 +158,26 @@ impl Tokens {
         let mut backoff = self.lock_backoff();
         let until = backoff.refusal.as_ref().map(|(until, _)| *until);
         backoff.early_not_before = Some(now + EARLY_RETRY).max(until);
+    }
+
+    /// Another process is about to replace the token.
+    pub(crate) fn await_others_renewal(&self, now: Instant) {
+        self.lock_backoff().early_not_before = Some(now + OTHERS_RENEWAL);
+    }
+
+    /// A stored token as one to use, which from here on is scrubbed from all output; none if it has expired, or is none.
+    pub(crate) fn restore(&self, stored: &StoredToken, now: Timestamp) -> Option<Token> {
+        let left = stored.time_left(now);
+        let header = self.learn_token(&stored.token).filter(|_| !left.is_zero())?;
+        Some(Token::of_age(header, stored.lifetime, left, Instant::now()))
+    }
+
+    /// Scrubs a token from all output from here on, and returns its header; none if it cannot be used.
+    fn learn_token(&self, token: &Secret) -> Option<HeaderValue> {
+        let learned: Result<(), TooManySecrets> =
+            self.scrubber.learn(&format!("{} token", self.credential), secret_spellings(token.expose()));
+        learned.ok()?;
+        header_value(&format!("{BEARER}{}", token.expose())).filter(|_| !token.expose().trim().is_empty())
     }
 
     /// The endpoint's last failure, as long as its backoff lasts.
@@ -222,15 +270,9 @@ impl Tokens {
         if !answer.token_type.eq_ignore_ascii_case("bearer") {
             return unreadable("the response's token_type is not \"Bearer\"");
         }
-        let token = Secret::new(answer.access_token);
-        let learned: Result<(), TooManySecrets> =
-            self.scrubber.learn(&format!("{} token", self.credential), secret_spellings(token.expose()));
-        let header = header_value(&format!("Bearer {}", token.expose()));
-        match (learned, header) {
-            (Ok(()), Some(header)) if !token.expose().trim().is_empty() => {
-                Ok(Token::new(header, answer.expires_in.and_then(Seconds::lifetime), now))
-            }
-            _ => unreadable("the response's access_token is missing, or not valid in a header"),
+        match self.learn_token(&Secret::new(answer.access_token)) {
+            Some(header) => Ok(Token::new(header, answer.expires_in.and_then(Seconds::lifetime), now)),
+            None => unreadable("the response's access_token is missing, or not valid in a header"),
         }
     }
 
@@ -280,8 +322,32 @@ impl Tokens {
 impl Token {
     fn new(header: HeaderValue, lifetime: Option<Duration>, now: Instant) -> Self {
         let lifetime = lifetime.unwrap_or(DEFAULT_LIFETIME).clamp(Duration::from_secs(1), MAX_LIFETIME);
+        Self::of_age(header, lifetime, lifetime, now)
+    }
+
+    /// A token that has so much of its lifetime left.
+    fn of_age(header: HeaderValue, lifetime: Duration, left: Duration, now: Instant) -> Self {
+        let lifetime = lifetime.min(MAX_LIFETIME);
+        let left = left.min(lifetime);
         let early = (lifetime / 10).max(EARLY).min(lifetime / 2);
-        Self { header, replace_at: now + (lifetime - early), ends_at: now + lifetime }
+        Self { header, lifetime, obtained_at: now, replace_at: now + left.saturating_sub(early), ends_at: now + left }
+    }
+
+    /// The token as it is stored by the process that just obtained it.
+    pub(crate) fn to_stored(&self, now: Timestamp) -> Option<StoredToken> {
+        let token = std::str::from_utf8(self.header.as_bytes()).ok()?.strip_prefix(BEARER)?;
+        let obtained = now.saturating_sub(SignedDuration::try_from(self.obtained_at.elapsed()).ok()?).ok()?;
+        Some(StoredToken { token: Secret::new(token), obtained, lifetime: self.lifetime })
+    }
+
+    /// Whether it satisfies the need of a process that has another token or none.
+    pub(crate) fn satisfies(&self, need: TokenNeed<'_>) -> bool {
+        match need {
+            TokenNeed::First => true,
+            TokenNeed::Early(other) | TokenNeed::Refused(other) => {
+                self.header != other.header && Instant::now() < self.replace_at
+            }
+        }
     }
 
     /// The value of `Authorization`.

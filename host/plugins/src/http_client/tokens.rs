@@ -8,10 +8,11 @@ use damper_core::record::FailureKind;
 use tokio::time::Instant;
 
 use super::client::HttpClient;
+use super::shared_tokens::{self, TokenTurn};
 use super::{http_error, response};
 use crate::bindings::damper::provider::http::HttpError;
 use crate::call::{GuestCall, RequestSlot, SendRefusal};
-use crate::credentials::{BoundCredential, Role, SecretVersion, Token, TokenFailure, Tokens};
+use crate::credentials::{BoundCredential, Role, SecretVersion, Token, TokenFailure, TokenNeed, Tokens};
 
 /// The largest response of a token endpoint that is read, in bytes.
 const MAX_ANSWER_BYTES: u64 = 64 * 1024;
@@ -47,7 +48,7 @@ impl HttpClient {
         if let Some(refusal) = tokens.active_refusal(now) {
             return leader.complete(Err(refusal));
         }
-        match self.request_token(&mut context).await {
+        match self.obtain_token(&mut context, TokenNeed::First).await {
             // The quota concerns only this call.
             Err(failed) if failed.failure.kind == FailureKind::OutOfQuota => Err(failed),
             result => leader.complete(result),
@@ -81,7 +82,7 @@ impl HttpClient {
             return Ok(None);
         }
         leader.invalidate();
-        match self.request_token(&mut context).await {
+        match self.obtain_token(&mut context, TokenNeed::Refused(refused)).await {
             Err(failed) if failed.failure.kind == FailureKind::OutOfQuota => Err(failed),
             // Some endpoints return the same token until it expires.
             result => {
@@ -100,7 +101,7 @@ impl HttpClient {
         if let Some(token) = tokens.fresh_token(now) {
             return Ok(token);
         }
-        match self.request_token(&mut context).await {
+        match self.obtain_token(&mut context, TokenNeed::Early(&token)).await {
             Ok(new) => leader.complete(Ok(new)),
             Err(failed) => {
                 tokens.postpone_early_renewal(now);
@@ -111,28 +112,52 @@ impl HttpClient {
         }
     }
 
-    /// Requests a token; once more if the endpoint no longer accepts the client and the secret has changed.
-    async fn request_token(&self, context: &mut TokenContext<'_>) -> TokenResult {
+    /// The token that another process has stored; else requests one, and stores it for the others.
+    async fn obtain_token(&self, context: &mut TokenContext<'_>, need: TokenNeed<'_>) -> TokenResult {
         let (bound, tokens) = (context.bound, context.tokens);
-        let broken = |why: String| {
+        let secret = bound.secret.get_or_read().await.map_err(|why| {
             let mut failed = tokens.failure(FailureKind::Broken, "");
             failed.failure.message = why;
             failed
+        })?;
+        let lease = match shared_tokens::take_turn(context.call, tokens, &secret, need).await {
+            TokenTurn::Restored(token) => {
+                tokens.record_success();
+                return Ok(token);
+            }
+            TokenTurn::Kept(token) => return Ok(token),
+            TokenTurn::Request(lease) => lease,
         };
-        let secret = bound.secret.get_or_read().await.map_err(broken)?;
+        let (result, secret) = self.request_token(context, secret).await;
+        if let (Some(lease), Some(shared)) = (lease, &tokens.shared) {
+            lease.give_back(context.call, shared, result.as_deref().ok(), &secret).await;
+        }
+        result
+    }
+
+    /// Requests a token; once more if the endpoint no longer accepts the client and the secret has changed. Returns the
+    /// secret with which it was requested, too.
+    async fn request_token(
+        &self,
+        context: &mut TokenContext<'_>,
+        mut secret: Arc<SecretVersion>,
+    ) -> (TokenResult, Arc<SecretVersion>) {
+        let (bound, tokens) = (context.bound, context.tokens);
         let mut result = self.request_token_once(context, &secret).await;
         if result.as_ref().is_err_and(|failed| failed.is_client_refused)
             && let Some(other) = bound.secret.renew(&secret).await
         {
             result = self.request_token_once(context, &other).await;
+            secret = other;
         }
-        match result {
+        let result = match result {
             Ok(token) => {
                 tokens.record_success();
                 Ok(token)
             }
             Err(failed) => Err(tokens.record_failure(failed, Instant::now())),
-        }
+        };
+        (result, secret)
     }
 
     async fn request_token_once(&self, context: &mut TokenContext<'_>, secret: &SecretVersion) -> TokenResult {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::credentials::TokenSharing;
 use crate::egress::Resolver;
 use crate::engine::{ComponentStore, ExecutionMarks};
 use crate::memory::MemoryBudget;
@@ -11,6 +12,8 @@ pub(crate) struct SharedHost {
     pub(crate) components: Arc<ComponentStore>,
     pub(crate) resolver: Arc<dyn Resolver>,
     pub(crate) execution_marks: Option<Arc<ExecutionMarks>>,
+    /// The tokens that other processes have, too.
+    pub(crate) token_sharing: Option<TokenSharing>,
     /// The memory of all instances.
     pub(crate) guest_memory: Arc<MemoryBudget>,
     /// The memory that the host holds for all calls.

@@ -5,6 +5,7 @@ mod certificates;
 mod leaks;
 mod query;
 mod rotation;
+mod shared;
 mod tokens;
 
 use std::time::Duration;

@@ -9,7 +9,7 @@ use damper_core::item::Item;
 use damper_core::pipeline::AdHoc;
 use damper_core::pipeline::report::{End, Stopped};
 use damper_local::Database;
-use damper_plugins::PluginHost;
+use damper_plugins::{HostOptions, PluginHost};
 use damper_runner::{FetchNotice, RunContext, Worker};
 use serde_json::{Value, json};
 
@@ -42,7 +42,8 @@ pub(super) fn run(
         let warn = |warning: String| context.screen.warn(warning);
         let run_context = RunContext::open(config, database, context.clock.clone(), warn)?;
         let options = context.host_options(bound.manifest.limits.max_concurrency.get())?;
-        let host = PluginHost::new(options)?;
+        let token_sharing = Some(run_context.token_sharing());
+        let host = PluginHost::new(HostOptions { token_sharing, ..options })?;
         let worker = Worker::load(&run_context, &host, bound).await?;
         let notify = |notice| match notice {
             FetchNotice::NotReady(at) => {

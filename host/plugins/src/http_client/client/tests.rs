@@ -22,7 +22,7 @@ fn client() -> HttpClient {
         provider: "x".to_owned(),
         user_agent: http::HeaderValue::from_static("damper"),
         policy: EgressPolicy::new(Vec::new(), Vec::new(), Vec::new()),
-        credentials: Credentials::new(&manifest, &grants, &scrubber).unwrap(),
+        credentials: Credentials::new(&manifest, &grants, &scrubber, None).unwrap(),
         scrubber,
         connections: Connections::new(&manifest.limits, &grants, Arc::new(SystemResolver), None).unwrap(),
         response_bytes: 1,

@@ -17,13 +17,13 @@ use crate::common::server::{ReceivedRequest, Reply, Server, redirect, reply};
 use crate::common::vault::Vault;
 use crate::common::{Setup, fetch, fetch_json, fetch_traced, request, request_with_timeout};
 
-type Refusing = fn() -> Reply;
+pub(super) type Refusing = fn() -> Reply;
 
 /// A server that is token endpoint and API: it returns a token at `/token`, and accepts only the newest one elsewhere.
-struct TokenApi {
+pub(super) struct TokenApi {
     server: Server,
-    origin: String,
-    given: Arc<AtomicU32>,
+    pub(super) origin: String,
+    pub(super) given: Arc<AtomicU32>,
     /// The response that it sends instead of a token.
     refusal: Arc<Mutex<Option<Refusing>>>,
     /// Whether it accepts the tokens that it returned.
@@ -31,7 +31,7 @@ struct TokenApi {
 }
 
 impl TokenApi {
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         let given = Arc::new(AtomicU32::new(0));
         let refusal: Arc<Mutex<Option<Refusing>>> = Arc::default();
         let is_open = Arc::new(Mutex::new(true));
@@ -55,11 +55,11 @@ impl TokenApi {
         Self { server, origin, given, refusal, is_open }
     }
 
-    fn refuse(&self, refusal: Option<Refusing>) {
+    pub(super) fn refuse(&self, refusal: Option<Refusing>) {
         *self.refusal.lock().unwrap() = refusal;
     }
 
-    fn binding(&self, binding: SecretBinding) -> SecretBinding {
+    pub(super) fn binding(&self, binding: SecretBinding) -> SecretBinding {
         let url = format!("{}/token", self.origin).parse().unwrap();
         let tokens =
             TokenEndpoint { url, scopes: vec!["read".to_owned()], client_auth: ClientAuth::Basic, audience: None };
@@ -78,12 +78,12 @@ impl TokenApi {
             .plugin()
     }
 
-    fn params(&self) -> [(&str, &str); 2] {
+    pub(super) fn params(&self) -> [(&str, &str); 2] {
         [("url", &self.origin), ("credential", "client")]
     }
 
     /// The number of requests for a token.
-    fn token_request_count(&self) -> usize {
+    pub(super) fn token_request_count(&self) -> usize {
         self.server.requests().iter().filter(|asked| asked.path == "/token").count()
     }
 
