@@ -1,4 +1,4 @@
-//! Secrets from Secrets Manager. Reads one; who caches it, and for how long, is not decided here.
+//! Secrets from Secrets Manager. Reads and writes one; who caches it, and for how long, is not decided here.
 
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::error::{DisplayErrorContext, ProvideErrorMetadata};
@@ -17,6 +17,12 @@ pub enum SecretError {
         "no permission to read the secret {0:?}: allow secretsmanager:GetSecretValue, and kms:Decrypt if it has its own key"
     )]
     Denied(String),
+    /// The role may not write it.
+    #[error(
+        "no permission to write the secret {0:?}, whose refresh token the endpoint has replaced: allow \
+         secretsmanager:PutSecretValue, and kms:GenerateDataKey if it has its own key"
+    )]
+    WriteDenied(String),
     /// It is deleted, or in a state in which it cannot be read.
     #[error("the secret {name:?} cannot be read: {message}")]
     Unusable {
@@ -45,7 +51,7 @@ pub enum SecretError {
         key: String,
     },
     /// The service failed.
-    #[error("Secrets Manager did not return the secret {name:?}: {message}")]
+    #[error("Secrets Manager failed for the secret {name:?}: {message}")]
     Failed {
         /// The secret's name.
         name: String,
@@ -87,6 +93,21 @@ pub async fn read(client: &Client, name: &str, key: Option<&str>) -> Result<Stri
         Some(key) => pick(name, &text, key),
         None => Ok(text),
     }
+}
+
+/// Stores a new value of a secret, by name or ARN. It is the current one when this returns.
+///
+/// # Errors
+/// If there is no such secret, it may not be written, or the service fails: then it may have been written all the same.
+pub async fn write(client: &Client, name: &str, text: &str) -> Result<(), SecretError> {
+    let owned = || name.to_owned();
+    // The SDK sends a token of its own, so that a repeat is no second version.
+    let written = client.put_secret_value().secret_id(name).secret_string(text).send().await;
+    written.map(drop).map_err(|error| match error.code() {
+        Some("ResourceNotFoundException") => SecretError::Missing(owned()),
+        Some("AccessDeniedException" | "EncryptionFailure") => SecretError::WriteDenied(owned()),
+        _ => SecretError::Failed { name: owned(), message: DisplayErrorContext(&error).to_string() },
+    })
 }
 
 fn pick(name: &str, text: &str, key: &str) -> Result<String, SecretError> {

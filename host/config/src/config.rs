@@ -16,7 +16,7 @@ use damper_core::sink::Compression;
 use damper_plugins::ownership::OwnershipError;
 use damper_plugins::settings::{ProviderSettings, SettingsError};
 
-pub(crate) use owner::{check_unwritable_by_others, read_secret};
+pub(crate) use owner::{check_unwritable_by_others, read_secret, replace_secret};
 use shape::Shape;
 pub use shape::{AwsConfig, MappingConfig, ReadableBy};
 

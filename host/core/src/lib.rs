@@ -14,7 +14,8 @@
 //! - [`control`]: the decisions, without I/O: [`control::limiter`] (when a fetch may start), [`control::slots`] (how
 //!   processes share `max_concurrency`), [`control::governor`] (batch size, and whether batches are delivered at all).
 //! - [`operate`]: an operator's commands.
-//! - `testing` (feature `testing`): ports in memory, faults, and the contract suites that every ledger and token store pass.
+//! - `testing` (feature `testing`): ports in memory, faults, and the contract suites that every ledger and token store
+//!   pass.
 
 pub mod admin;
 pub mod budget;
@@ -37,6 +38,6 @@ pub mod random;
 pub mod record;
 pub mod resume;
 pub mod sink;
-pub mod token_store;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+pub mod token_store;

@@ -1,7 +1,8 @@
-//! The port to the tokens that a provider's processes share: one row for each credential, sealed by whoever writes it.
+//! The port to the tokens that a provider's processes share: one row for each credential, sealed by the process that
+//! writes it.
 //!
-//! A store holds bytes that it cannot read, and writes a row only at the version that was read. What the bytes mean, and
-//! when a token is requested, is decided in the plugin host. Not here: keys, tokens and token endpoints.
+//! A store holds bytes that it cannot read, and writes a row only at the version that was read. The plugin host decides
+//! what the bytes mean, and when a token is requested. Not here: keys, tokens and token endpoints.
 
 use std::time::Duration;
 
@@ -26,7 +27,7 @@ pub trait TokenStore: Send + Sync {
 
     /// Writes a row if its version is still `row.version`, and raises the version by one. Durable when it returns.
     /// `false`: the version is another by now. Another process wrote first, or this write was sent twice because its
-    /// first response was lost: whoever writes then reads the row and looks for its own content.
+    /// first response was lost: the writer then reads the row and looks for its own content.
     async fn write_token(&self, key: TokenKey<'_>, row: &TokenRow) -> Result<bool, LedgerError>;
 }
 

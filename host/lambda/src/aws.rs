@@ -46,9 +46,8 @@ pub(crate) async fn build_function(settings: &Settings) -> anyhow::Result<Functi
     });
     let tokens = TokenSharing::new(ledger, stores.clock.clone());
     let folder = &settings.package;
-    let providers =
-        PackagedProviders::open(folder, stores.clone(), secrets, tokens, memory, crash_marks, assigned)
-            .with_context(|| format!("start in {}", folder.display()))?;
+    let providers = PackagedProviders::open(folder, stores.clone(), secrets, tokens, memory, crash_marks, assigned)
+        .with_context(|| format!("start in {}", folder.display()))?;
     Ok(Function::new(Arc::new(providers), stores, settings.stream_prefix.clone()))
 }
 
@@ -71,5 +70,17 @@ impl SecretSource for ManagedSecret {
     async fn read(&self) -> Result<Secret, SecretError> {
         let text = secrets::read(&self.client, &self.name, None).await;
         text.map(Secret::new).map_err(|error| SecretError::new(error.to_string()))
+    }
+
+    fn is_writable(&self) -> bool {
+        true
+    }
+
+    async fn replace(&self, old: &Secret, new: &Secret) -> Result<bool, SecretError> {
+        if self.read().await? != *old {
+            return Ok(false);
+        }
+        let written = secrets::write(&self.client, &self.name, new.text_to_store()).await;
+        written.map(|()| true).map_err(|error| SecretError::new(error.to_string()))
     }
 }

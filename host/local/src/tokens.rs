@@ -55,17 +55,16 @@ impl TokenStore for SqliteTokens {
         let work = move |connection: &Connection| {
             let TokenRow { version, sealed, expires, lease } = &row;
             let seen = i64::try_from(*version).unwrap_or(i64::MAX);
-            let written =
-                connection.prepare_cached(if seen == 0 { FIRST } else { NEXT })?.execute(params![
-                    provider,
-                    credential,
-                    seen,
-                    seen.saturating_add(1),
-                    sealed,
-                    expires.map(Timestamp::as_microsecond),
-                    lease.as_ref().map(|lease| &lease.owner),
-                    lease.as_ref().map(|lease| lease.until.as_microsecond()),
-                ])?;
+            let written = connection.prepare_cached(if seen == 0 { FIRST } else { NEXT })?.execute(params![
+                provider,
+                credential,
+                seen,
+                seen.saturating_add(1),
+                sealed,
+                expires.map(Timestamp::as_microsecond),
+                lease.as_ref().map(|lease| &lease.owner),
+                lease.as_ref().map(|lease| lease.until.as_microsecond()),
+            ])?;
             Ok(written == 1)
         };
         self.database.write(work).await.map_err(to_ledger_error("store a token"))

@@ -30,6 +30,8 @@ pub struct PreparedProvider {
     pub settings: String,
     /// The names of its secrets in AWS Secrets Manager.
     pub secrets: BTreeSet<String>,
+    /// Those of them that the function writes: they hold refresh tokens, which the endpoint replaces.
+    pub rotated_secrets: BTreeSet<String>,
     /// How long its stream keeps an item.
     pub retention: StreamRetention,
     /// Warnings for the operator.
@@ -59,6 +61,7 @@ impl PreparedProvider {
         let bound = settings::bind(&file.manifest, said.unwrap_or(&nothing), place, sources)?;
         let settings = settings_text(damper_toml, &file.manifest.name)?;
         let retention = StreamRetention::of(&bound.manifest)?;
+        let rotated_secrets = find_rotated_secrets(&bound.manifest, said.unwrap_or(&nothing));
         let mut warnings = bound.warnings;
         warnings.extend(retention.warning(&bound.manifest));
         Ok(Self {
@@ -67,6 +70,7 @@ impl PreparedProvider {
             grants: bound.grants,
             settings,
             secrets: secrets.into_inner(),
+            rotated_secrets,
             retention,
             warnings,
         })
@@ -77,6 +81,12 @@ impl PreparedProvider {
     pub fn name(&self) -> &str {
         &self.manifest.name
     }
+}
+
+/// The secrets of which the host replaces a part.
+fn find_rotated_secrets(manifest: &Manifest, said: &ProviderSettings) -> BTreeSet<String> {
+    let rotated = manifest.credentials.iter().filter(|(_, kind)| kind.is_rotated());
+    rotated.filter_map(|(name, _)| said.credentials.get(name)?.secret.clone()).collect()
 }
 
 /// The settings below `[providers.NAME]` without the component's path on this machine. Without a damper.toml: the

@@ -47,7 +47,8 @@ pub(crate) fn render_templates(
         first: providers.first().map(PreparedProvider::name).unwrap_or_default(),
         providers: &with_others.clone().map(|provider| provider.name().to_owned()).collect(),
         isolated,
-        secrets: &with_others.flat_map(|provider| provider.secrets.clone()).collect(),
+        secrets: &with_others.clone().flat_map(|provider| provider.secrets.clone()).collect(),
+        rotated_secrets: &with_others.flat_map(|provider| provider.rotated_secrets.clone()).collect(),
         timeout,
     };
     let mut texts = BTreeMap::from([(SHARED.to_owned(), templates::shared_template(&stack, codes))]);
@@ -58,6 +59,7 @@ pub(crate) fn render_templates(
             retention: &provider.retention,
             isolated: isolated.contains(provider.name()),
             secrets: &provider.secrets,
+            rotated_secrets: &provider.rotated_secrets,
             timeout: LeastTimeout::of(std::iter::once(&provider.manifest)),
         };
         texts.insert(format!("{PROVIDERS}/{}.yaml", provider.name()), templates::provider_template(&stack, codes));

@@ -43,6 +43,8 @@ pub(crate) struct SharedStack<'a> {
     pub(crate) isolated: &'a BTreeSet<String>,
     /// The names of the secrets of its providers.
     pub(crate) secrets: &'a BTreeSet<String>,
+    /// Those of them that the function writes.
+    pub(crate) rotated_secrets: &'a BTreeSet<String>,
     /// The least timeout of its function.
     pub(crate) timeout: LeastTimeout,
 }
@@ -57,6 +59,8 @@ pub(crate) struct Stack<'a> {
     pub(crate) isolated: bool,
     /// The names of its secrets.
     pub(crate) secrets: &'a BTreeSet<String>,
+    /// Those of them that the function writes.
+    pub(crate) rotated_secrets: &'a BTreeSet<String>,
     /// The least timeout of its own function.
     pub(crate) timeout: LeastTimeout,
 }
@@ -82,6 +86,7 @@ pub(crate) fn shared_template(stack: &SharedStack<'_>, codes: &Codes) -> String 
         providers: (!stack.isolated.is_empty()).then_some(stack.providers),
         codes,
         secrets: stack.secrets,
+        rotated_secrets: stack.rotated_secrets,
     });
     let blocks = [
         ("PARAMETERS", parameters(codes, "damper", &stack.timeout)),
@@ -185,6 +190,7 @@ struct Function<'a> {
     providers: Option<&'a BTreeSet<String>>,
     codes: &'a Codes,
     secrets: &'a BTreeSet<String>,
+    rotated_secrets: &'a BTreeSet<String>,
 }
 
 fn own_function(stack: &Stack<'_>, codes: &Codes) -> String {
@@ -199,6 +205,7 @@ fn own_function(stack: &Stack<'_>, codes: &Codes) -> String {
         providers: Some(&itself),
         codes,
         secrets: stack.secrets,
+        rotated_secrets: stack.rotated_secrets,
     })
 }
 
@@ -215,7 +222,7 @@ fn function(with: &Function<'_>) -> String {
     ];
     let blocks = [
         ("ACCESS", with.access.clone()),
-        ("SECRETS", secrets_statement(with.secrets)),
+        ("SECRETS", secrets_statements(with.secrets, with.rotated_secrets)),
         ("PROVIDERS", with.providers.map(assignment_variable).unwrap_or_default()),
     ];
     dedent(&fill(FUNCTION, &inline, &blocks))
@@ -273,20 +280,27 @@ fn bucket(name: &str, old_version_days: &str, expiry: &str) -> String {
     dedent(&fill(BUCKET, &inline, &[("EXPIRY", expiry.to_owned())]))
 }
 
-/// The right to read these secrets and no other. Secrets Manager ends each ARN with six characters of its own.
-fn secrets_statement(secrets: &BTreeSet<String>) -> String {
-    if secrets.is_empty() {
-        return String::new();
-    }
-    let arn = |name: &String| match name.starts_with("arn:") {
-        true => format!("    - {name}\n"),
-        false => format!(
-            "    - !Sub arn:${{AWS::Partition}}:secretsmanager:${{AWS::Region}}:${{AWS::AccountId}}\
-             :secret:{name}-??????\n"
-        ),
+/// The right to read these secrets and no other, and to write those that are rotated. Secrets Manager ends each ARN
+/// with six characters of its own.
+fn secrets_statements(secrets: &BTreeSet<String>, rotated: &BTreeSet<String>) -> String {
+    let statement = |id: &str, action: &str, secrets: &BTreeSet<String>| {
+        let arn = |name: &String| match name.starts_with("arn:") {
+            true => format!("    - {name}\n"),
+            false => format!(
+                "    - !Sub arn:${{AWS::Partition}}:secretsmanager:${{AWS::Region}}:${{AWS::AccountId}}\
+                 :secret:{name}-??????\n"
+            ),
+        };
+        let arns: String = secrets.iter().map(arn).collect();
+        match secrets.is_empty() {
+            true => String::new(),
+            false => {
+                format!("- Sid: {id}\n  Effect: Allow\n  Action: secretsmanager:{action}\n  Resource:\n{arns}")
+            }
+        }
     };
-    let arns: String = secrets.iter().map(arn).collect();
-    format!("- Sid: Secrets\n  Effect: Allow\n  Action: secretsmanager:GetSecretValue\n  Resource:\n{arns}")
+    let read = statement("Secrets", "GetSecretValue", secrets);
+    read + &statement("RotatedSecrets", "PutSecretValue", rotated)
 }
 
 fn parameters(codes: &Codes, function_name: &str, timeout: &LeastTimeout) -> String {
@@ -374,7 +388,14 @@ mod tests {
 
     fn shared_stack(secrets: &BTreeSet<String>) -> SharedStack<'_> {
         const NONE: &BTreeSet<String> = &BTreeSet::new();
-        SharedStack { first: "gleif", providers: NONE, isolated: NONE, secrets, timeout: timeout() }
+        SharedStack {
+            first: "gleif",
+            providers: NONE,
+            isolated: NONE,
+            secrets,
+            rotated_secrets: NONE,
+            timeout: timeout(),
+        }
     }
 
     fn all() -> Vec<String> {
@@ -386,6 +407,7 @@ mod tests {
             retention: &retention,
             isolated,
             secrets: &secrets,
+            rotated_secrets: &secrets,
             timeout: timeout(),
         };
         let shared = shared_template(&shared_stack(&secrets), &codes());
@@ -405,6 +427,17 @@ mod tests {
         assert!(!none.contains("secretsmanager"));
         let one = shared_template(&shared_stack(&BTreeSet::from(["gleif/key".to_owned()])), &codes());
         assert!(one.contains(":secret:gleif/key-??????\n"), "{one}");
+    }
+
+    #[test]
+    fn only_secrets_with_refresh_tokens_may_be_written() {
+        let secrets = BTreeSet::from(["gleif/key".to_owned(), "gleif/login".to_owned()]);
+        let rotated = BTreeSet::from(["gleif/login".to_owned()]);
+        assert!(!shared_template(&shared_stack(&secrets), &codes()).contains("PutSecretValue"));
+        let stack = SharedStack { rotated_secrets: &rotated, ..shared_stack(&secrets) };
+        let text = shared_template(&stack, &codes());
+        let (_, written) = text.split_once("secretsmanager:PutSecretValue").unwrap();
+        assert!(written.contains(":secret:gleif/login-??????\n") && !written.contains("gleif/key"), "{written}");
     }
 
     #[test]

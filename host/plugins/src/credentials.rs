@@ -11,6 +11,8 @@ mod client;
 mod error;
 mod form;
 mod header_value;
+mod refresh_client;
+mod refresh_state;
 mod sealing;
 mod secret_spellings;
 mod single_flight;
@@ -31,11 +33,13 @@ pub(crate) use cached_secret::{CachedSecret, SecretVersion};
 pub(crate) use certificate::{ClientCertificate, check_ca};
 pub use error::CredentialError;
 pub(crate) use form::Form;
+pub(crate) use refresh_client::RefreshClient;
+pub(crate) use refresh_state::{RefreshState, Refreshed};
 pub(crate) use single_flight::Role;
+pub use token_sharing::TokenSharing;
+pub(crate) use token_sharing::{SharedToken, StoredToken, Turn};
 #[cfg(feature = "fuzzing")]
 pub(crate) use tokens::retry_after;
-pub use token_sharing::TokenSharing;
-pub(crate) use token_sharing::{SharedToken, Turn};
 pub(crate) use tokens::{Token, TokenFailure, TokenNeed, Tokens};
 
 /// A provider's credentials, with the secrets that are bound to them.
@@ -56,6 +60,8 @@ pub(crate) struct BoundCredential {
     pub(crate) secret: CachedSecret,
     /// The tokens that are sent in its place.
     pub(crate) tokens: Option<Tokens>,
+    /// What is known of its refresh token, if it has one.
+    pub(crate) refresh: RefreshState,
     receivers: Vec<Origin>,
 }
 
@@ -94,6 +100,9 @@ impl Credentials {
             let bound = binding
                 .map(|binding| BoundCredential::new(name, kind, binding, manifest, grants.proxy.as_deref(), scrubber))
                 .transpose()?;
+            if kind.is_rotated() && sharing.is_none() {
+                check_home(name, binding)?;
+            }
             let bound = match sharing {
                 Some(sharing) => bound.map(|bound| bound.sharing(sharing, &manifest.name)),
                 None => bound,
@@ -149,12 +158,24 @@ impl BoundCredential {
             check_certificate_use(binding, &receivers, proxy).map_err(wrong)?;
         }
         let secret = CachedSecret::new(name, kind, binding.clone(), Arc::clone(scrubber))?;
-        Ok(Self { secret, tokens, receivers })
+        Ok(Self { secret, tokens, refresh: RefreshState::default(), receivers })
     }
 
     fn sharing(self, sharing: &TokenSharing, provider: &str) -> Self {
         Self { tokens: self.tokens.map(|tokens| tokens.sharing(sharing, provider)), ..self }
     }
+}
+
+/// A refresh token that the endpoint replaces must have a place for the new one.
+fn check_home(name: &str, binding: Option<&SecretBinding>) -> Result<(), CredentialError> {
+    let Some(SecretBinding { place, .. }) = binding.filter(|binding| !binding.source.is_writable()) else {
+        return Ok(());
+    };
+    let problem = format!(
+        "has its refresh token in {place}, which cannot be written, and there is no database: a new refresh token of the \
+         endpoint would be lost; put the secret into a file with mode 0600"
+    );
+    Err(CredentialError::BadUse { name: name.to_owned(), problem })
 }
 
 /// A client certificate needs TLS, and only its own host may see it.

@@ -1,5 +1,6 @@
 //! The files that a process needs which fetches: the rest is what it gives up (see damper-hardening).
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use damper_config::{Config, provider};
@@ -25,10 +26,29 @@ pub fn fetching_policy<'a>(
     // Folders rather than files: a component or a secret is replaced by a new file of the same name.
     for (name, provider) in &config.providers {
         policy.readable.extend(provider::find(config, name).ok().map(|file| parent_folder(&file)));
-        let files = provider.credentials.values().filter_map(|credential| credential.file.as_ref());
-        policy.readable.extend(files.map(|file| parent_folder(&config.folder.join(file))));
+        let files =
+            provider.credentials.iter().filter_map(|(credential, said)| Some((credential, said.file.as_ref()?)));
+        let mut rotated = None;
+        for (credential, file) in files {
+            let file = config.folder.join(file);
+            let kinds = rotated.get_or_insert_with(|| find_rotated(config, name));
+            if kinds.contains(credential) {
+                // A new refresh token is written beside the old one; a link stays.
+                policy.writable.extend(file.canonicalize().ok().map(|real| parent_folder(&real)));
+                policy.writable.push(parent_folder(&file));
+            } else {
+                policy.readable.push(parent_folder(&file));
+            }
+        }
     }
     policy
+}
+
+/// The credentials of a provider whose secrets the host replaces; none where the component cannot be used.
+fn find_rotated(config: &Config, provider: &str) -> BTreeSet<String> {
+    let manifest = provider::manifest(config, provider).ok();
+    let credentials = manifest.into_iter().flat_map(|manifest| manifest.credentials);
+    credentials.filter(|(_, kind)| kind.is_rotated()).map(|(name, _)| name).collect()
 }
 
 /// The folder, or if it does not exist yet the nearest one above it: only a folder that is there can be named.

@@ -1,11 +1,13 @@
 //! The generated secrets of a run, and the search for them in requests.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use damper_core::manifest::{CredentialKind, Manifest, TokenSettings};
-use damper_plugins::grants::{SecretBinding, TokenEndpoint};
+use damper_plugins::grants::{Secret, SecretBinding, SecretError, SecretSource, TokenEndpoint};
 use damper_plugins::{remove_parameter, spellings};
 use serde_json::json;
 use url::Url;
@@ -17,6 +19,24 @@ use crate::network::{AuthorityError, ReceivedRequest, assertion_key, client_cert
 pub(crate) const BASIC: &str = "case-user:case-password";
 /// The token endpoints: `https://tokens.damper.invalid/NAME` for the credential NAME.
 const TOKENS: &str = "tokens.damper.invalid";
+
+/// A made-up secret, of which nothing has to be kept.
+struct MadeUpSecret(Secret);
+
+#[async_trait]
+impl SecretSource for MadeUpSecret {
+    async fn read(&self) -> Result<Secret, SecretError> {
+        Ok(self.0.clone())
+    }
+
+    fn is_writable(&self) -> bool {
+        true
+    }
+
+    async fn replace(&self, _old: &Secret, _new: &Secret) -> Result<bool, SecretError> {
+        Ok(true)
+    }
+}
 
 /// The secrets that a run binds to a provider's credentials.
 #[derive(Debug, Clone)]
@@ -48,6 +68,11 @@ impl CaseSecrets {
                 CredentialKind::Basic => BASIC.to_owned(),
                 CredentialKind::Mtls => client_certificate(name)?,
                 CredentialKind::JwtBearer(_) => assertion_key(name)?,
+                CredentialKind::Oauth2RefreshToken(_) => {
+                    let (secret, refresh_token) = (strange("secret"), strange("refresh"));
+                    json!({ "client_id": "case-client", "client_secret": secret, "refresh_token": refresh_token })
+                        .to_string()
+                }
                 CredentialKind::Oauth2ClientCredentials(_) => format!("case-client:{}", strange("secret")),
                 _ => strange("secret"),
             };
@@ -61,7 +86,9 @@ impl CaseSecrets {
     pub(crate) fn bindings(&self, hosts: &[String]) -> BTreeMap<String, SecretBinding> {
         let bindings = self.by_name.iter().map(|(name, bound)| {
             let tokens = bound.kind.token_settings().and_then(|settings| token_endpoint(name, settings));
-            (name.clone(), SecretBinding { tokens, ..SecretBinding::constant(bound.secret.clone(), hosts.to_vec()) })
+            let binding = SecretBinding::constant(bound.secret.clone(), hosts.to_vec());
+            let source = Arc::new(MadeUpSecret(Secret::new(&*bound.secret)));
+            (name.clone(), SecretBinding { source, tokens, ..binding })
         });
         bindings.collect()
     }
@@ -147,7 +174,9 @@ impl CaseSecret {
             }
             CredentialKind::Basic => has("authorization", format!("Basic {}", STANDARD.encode(secret))),
             CredentialKind::Bearer => has("authorization", format!("Bearer {secret}")),
-            CredentialKind::Oauth2ClientCredentials(_) | CredentialKind::JwtBearer(_) => {
+            CredentialKind::Oauth2ClientCredentials(_)
+            | CredentialKind::Oauth2RefreshToken(_)
+            | CredentialKind::JwtBearer(_) => {
                 token.as_ref().is_some_and(|token| has("authorization", format!("Bearer {token}")))
             }
             // A signature shows nothing of its key.

@@ -103,7 +103,11 @@ impl DynamoLedger {
         Ok(control)
     }
 
-    pub(super) async fn read_item(&self, action: &'static str, key: Key<'_>) -> Result<Option<Attributes>, LedgerError> {
+    pub(super) async fn read_item(
+        &self,
+        action: &'static str,
+        key: Key<'_>,
+    ) -> Result<Option<Attributes>, LedgerError> {
         let send = || {
             let request = self.table.client.get_item().table_name(&*self.table.name).set_key(Some(key.attributes()));
             request.consistent_read(true).return_consumed_capacity(ReturnConsumedCapacity::Total).send()

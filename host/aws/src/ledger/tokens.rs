@@ -32,7 +32,11 @@ impl TokenStore for DynamoLedger {
                 .expression_attribute_values(":next", number(seen.saturating_add(1)))
                 .expression_attribute_values(":seen", number(seen));
             // Version 0 is what is read where there is no item, or one that no release of Damper has written.
-            update.condition_expression(if seen == 0 { "attribute_not_exists(v) OR NOT v > :seen" } else { "v = :seen" })
+            update.condition_expression(if seen == 0 {
+                "attribute_not_exists(v) OR NOT v > :seen"
+            } else {
+                "v = :seen"
+            })
         };
         Ok(matches!(self.table.update(WRITE_TOKEN, request).await?, UpdateOutcome::Written(_)))
     }

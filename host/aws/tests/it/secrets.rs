@@ -2,7 +2,7 @@
 
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::primitives::Blob;
-use damper_aws::secrets::{SecretError, read};
+use damper_aws::secrets::{SecretError, read, write};
 use damper_stand_ins::{sdk_config, unique};
 
 use crate::fake::{Answer, FakeService};
@@ -36,10 +36,25 @@ async fn what_is_not_there_or_not_text_says_so() {
 }
 
 #[tokio::test]
+async fn what_is_written_is_read_and_only_where_a_secret_is() {
+    for client in clients() {
+        let (name, missing) = (unique("damper/demo"), unique("missing"));
+        client.create_secret().name(&name).secret_string("one").send().await.unwrap();
+        write(&client, &name, "two").await.unwrap();
+        assert_eq!(read(&client, &name, None).await.unwrap(), "two");
+        assert!(matches!(write(&client, &missing, "two").await, Err(SecretError::Missing(name)) if name == missing));
+    }
+}
+
+#[tokio::test]
 async fn a_role_that_may_not_hears_what_to_allow() {
     let denied = Answer::error(400, "AccessDeniedException", "User is not authorized");
     let client = Client::new(&FakeService::always(denied).await.config());
     let error = read(&client, "s", None).await.unwrap_err();
     assert!(matches!(error, SecretError::Denied(_)));
     assert!(error.to_string().contains("secretsmanager:GetSecretValue"), "{error}");
+    let error = write(&client, "s", "hunter2").await.unwrap_err();
+    assert!(matches!(error, SecretError::WriteDenied(_)));
+    assert!(error.to_string().contains("secretsmanager:PutSecretValue"), "{error}");
+    assert!(!format!("{error:?}").contains("hunter2"));
 }

@@ -15,7 +15,7 @@ use damper_plugins::settings::{
 };
 use jiff::Timestamp;
 
-use crate::config::{Config, read_secret};
+use crate::config::{Config, read_secret, replace_secret};
 use crate::environment::{self, NotUtf8};
 
 /// A provider with what it was granted.
@@ -130,5 +130,16 @@ impl SecretSource for SecretFile {
         let read = tokio::task::spawn_blocking(move || read_secret(&path)).await;
         let read = read.unwrap_or_else(|_| Err("it was not read to its end".to_owned()));
         read.map(Secret::new).map_err(SecretError::new)
+    }
+
+    fn is_writable(&self) -> bool {
+        true
+    }
+
+    async fn replace(&self, old: &Secret, new: &Secret) -> Result<bool, SecretError> {
+        let (path, old, new) = (self.0.clone(), old.clone(), new.clone());
+        let replace = move || replace_secret(&path, old.text_to_store(), new.text_to_store());
+        let replaced = tokio::task::spawn_blocking(replace).await;
+        replaced.unwrap_or_else(|_| Err("it was not written to its end".to_owned())).map_err(SecretError::new)
     }
 }

@@ -98,6 +98,8 @@ pub(super) enum Kind {
     Bearer,
     #[serde(rename = "oauth2-client-credentials")]
     Oauth2ClientCredentials,
+    #[serde(rename = "oauth2-refresh-token")]
+    Oauth2RefreshToken,
     JwtBearer,
     Hmac,
     Mtls,
@@ -112,6 +114,7 @@ impl Kind {
             Self::Basic => "basic",
             Self::Bearer => "bearer",
             Self::Oauth2ClientCredentials => "oauth2-client-credentials",
+            Self::Oauth2RefreshToken => "oauth2-refresh-token",
             Self::JwtBearer => "jwt-bearer",
             Self::Hmac => "hmac",
             Self::Mtls => "mtls",

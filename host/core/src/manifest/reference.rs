@@ -232,10 +232,12 @@ fn window() -> Vec<Key> {
 
 fn credentials() -> Vec<Key> {
     let key = |name, default, meaning| Key::new(("credentials.NAME", name), "text", default, meaning);
-    let tokens = "only for kinds `oauth2-client-credentials` and `jwt-bearer`";
+    let tokens = "only for kinds `oauth2-client-credentials`, `oauth2-refresh-token` and `jwt-bearer`";
     vec![
-        key("kind", Absent::Refused, "how the host applies the secret")
-            .within("`\"header\"`, `\"query\"`, `\"basic\"`, `\"bearer\"`, `\"oauth2-client-credentials\"`, `\"jwt-bearer\"`, `\"hmac\"`, `\"mtls\"`"),
+        key("kind", Absent::Refused, "how the host applies the secret").within(
+            "`\"header\"`, `\"query\"`, `\"basic\"`, `\"bearer\"`, `\"oauth2-client-credentials\"`, \
+                 `\"oauth2-refresh-token\"`, `\"jwt-bearer\"`, `\"hmac\"`, `\"mtls\"`",
+        ),
         key("header", Absent::Words("required for kind `header`"), "the header that carries the secret")
             .within(format!("a header's name, at most {MAX_HEADER_BYTES} bytes; only for kind `header`")),
         key("prefix", value("\"\""), "the text before the secret, such as `Token `")
@@ -248,10 +250,14 @@ fn credentials() -> Vec<Key> {
             )),
         Key::new(("credentials.NAME", "scopes"), "list of text", value("[]"), "the scopes of a token")
             .within(format!("at most {MAX_ENTRIES} scopes of at most {MAX_SCOPE_BYTES} bytes; {tokens}")),
-        key("client_auth", value("\"basic\""), "where the client's id and secret are in a request for a token")
-            .within("`\"basic\"`: in `Authorization`; `\"body\"`: in the body; only for kind `oauth2-client-credentials`"),
+        key("client_auth", value("\"basic\""), "where the client's id and secret are in a request for a token").within(
+            "`\"basic\"`: in `Authorization`; `\"body\"`: in the body; only for kinds `oauth2-client-credentials` \
+                 and `oauth2-refresh-token`",
+        ),
         key("audience", Absent::Words("the token endpoint's URL"), "whom the assertion for a token is for (`aud`)")
-            .within(format!("1 to {MAX_TOKEN_URL_BYTES} printable ASCII characters, no spaces; only for kind `jwt-bearer`")),
+            .within(format!(
+                "1 to {MAX_TOKEN_URL_BYTES} printable ASCII characters, no spaces; only for kind `jwt-bearer`"
+            )),
     ]
 }
 

@@ -148,6 +148,8 @@ pub enum CredentialKind {
     Bearer,
     /// A token fetched with a client's id and secret (RFC 6749, section 4.4).
     Oauth2ClientCredentials(TokenSettings),
+    /// A token fetched with a refresh token (RFC 6749, section 6), which the endpoint may replace each time.
+    Oauth2RefreshToken(TokenSettings),
     /// A token fetched with an assertion that the host signs (RFC 7523).
     JwtBearer(TokenSettings),
     /// A key with which the component has texts signed, and which it never sees.
@@ -211,9 +213,17 @@ impl CredentialKind {
     #[must_use]
     pub fn token_settings(&self) -> Option<&TokenSettings> {
         match self {
-            Self::Oauth2ClientCredentials(tokens) | Self::JwtBearer(tokens) => Some(tokens),
+            Self::Oauth2ClientCredentials(tokens) | Self::Oauth2RefreshToken(tokens) | Self::JwtBearer(tokens) => {
+                Some(tokens)
+            }
             _ => None,
         }
+    }
+
+    /// Whether the host replaces a part of its secret: a refresh token is rotated (RFC 9700, section 4.14).
+    #[must_use]
+    pub fn is_rotated(&self) -> bool {
+        matches!(self, Self::Oauth2RefreshToken(_))
     }
 
     /// Its name in a manifest.
@@ -225,6 +235,7 @@ impl CredentialKind {
             Self::Basic => "basic",
             Self::Bearer => "bearer",
             Self::Oauth2ClientCredentials(_) => "oauth2-client-credentials",
+            Self::Oauth2RefreshToken(_) => "oauth2-refresh-token",
             Self::JwtBearer(_) => "jwt-bearer",
             Self::Hmac => "hmac",
             Self::Mtls => "mtls",

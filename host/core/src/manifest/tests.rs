@@ -216,11 +216,15 @@ fn token_endpoints_and_scopes_are_checked() {
     insta::assert_snapshot!(error_with(&oauth2("scopes = [\"a\", \"a\"]")), @r#"credentials.key.scopes[1] is "a": it is listed twice; list each scope once (line 7, column 16)"#);
     insta::assert_snapshot!(error_with(&oauth2("client_auth = \"digest\"")), @"credentials.key.client_auth: unknown variant `digest`, expected `basic` or `body` (line 7, column 15)");
     insta::assert_snapshot!(error_with(&oauth2("audience = \"a\"")), @r#"credentials.key.audience is "a": only a credential of kind "jwt-bearer" has it; remove it (line 7, column 12)"#);
+    let refresh =
+        parse(&format!("{LEAST}{}", oauth2("client_auth = \"body\"").replace("client-credentials", "refresh-token")));
+    let kind = &refresh.credentials["key"];
+    assert!(kind.is_rotated() && kind.token_settings().is_some_and(|tokens| tokens.client_auth == ClientAuth::Body));
     let jwt = |audience: &str| format!("[credentials.key]\nkind = \"jwt-bearer\"\naudience = {audience:?}\n");
     let settings = parse(&format!("{LEAST}{}", jwt("urn:api"))).credentials["key"].token_settings().cloned().unwrap();
     assert_eq!(settings.audience.as_deref(), Some("urn:api"));
     insta::assert_snapshot!(error_with(&jwt("a b")), @r#"credentials.key.audience is "a b": it must be 1 to 1024 printable ASCII characters without spaces (line 7, column 12)"#);
-    insta::assert_snapshot!(error_with("[credentials.key]\nkind = \"bearer\"\nscopes = [\"a\"]\n"), @r#"credentials.key.scopes is ["a"]: only a credential of kind "oauth2-client-credentials" or "jwt-bearer" has it; remove it (line 7, column 10)"#);
+    insta::assert_snapshot!(error_with("[credentials.key]\nkind = \"bearer\"\nscopes = [\"a\"]\n"), @r#"credentials.key.scopes is ["a"]: only a credential of kind "oauth2-client-credentials" or "oauth2-refresh-token" or "jwt-bearer" has it; remove it (line 7, column 10)"#);
 }
 
 #[test]

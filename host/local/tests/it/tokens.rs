@@ -1,5 +1,5 @@
-//! The token store's contract, with two databases on one file as two processes have them, and files that are not as they
-//! should be.
+//! The token store's contract, with two databases on one file as two processes have them, and files that are not as
+//! they should be.
 
 use std::sync::Arc;
 

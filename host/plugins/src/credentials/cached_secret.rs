@@ -117,6 +117,53 @@ impl CachedSecret {
         leader.complete(renewed).ok().filter(is_other)
     }
 
+    /// Whether the host replaces a part of it.
+    pub(crate) fn is_rotated(&self) -> bool {
+        self.factory.kind.is_rotated()
+    }
+
+    /// Whether it can be written to its place.
+    pub(crate) fn is_writable(&self) -> bool {
+        self.binding.source.is_writable()
+    }
+
+    /// The name of its place, in messages.
+    pub(crate) fn place(&self) -> &str {
+        &self.binding.place
+    }
+
+    /// The secret as its place holds it now, where another process may have replaced it.
+    pub(crate) async fn read_again(&self) -> Result<Arc<SecretVersion>, String> {
+        match self.flight.join().await {
+            Role::Follower(result) => result,
+            Role::Leader(leader) => {
+                let known = self.flight.value();
+                let read = self.read_version().await.map(|read| match known {
+                    Some(known) if known.secret == read.secret => known,
+                    _ => Arc::new(read),
+                });
+                leader.complete(read)
+            }
+        }
+    }
+
+    /// A version with this text, which no place holds.
+    pub(crate) fn make_version(&self, text: Secret) -> Result<Arc<SecretVersion>, String> {
+        let version = self.factory.make_version(text, self.binding.ca.as_deref());
+        version.map(Arc::new).map_err(|problem| format!("the new secret {problem}"))
+    }
+
+    /// Writes a new secret to its place, unless that holds another than `old` by now. Returns whether it was written.
+    pub(crate) async fn replace(&self, old: &SecretVersion, new: &Arc<SecretVersion>) -> Result<bool, String> {
+        let replaced = self.binding.source.replace(&old.secret, &new.secret).await;
+        let is_written = replaced.map_err(|why| self.factory.scrubber.to_line(&why.to_string(), MAX_WHY_BYTES))?;
+        if is_written && let Role::Leader(leader) = self.flight.join().await {
+            // A reader that was faster has read what was written.
+            drop(leader.complete(Ok(Arc::clone(new))));
+        }
+        Ok(is_written)
+    }
+
     async fn read_version(&self) -> Result<SecretVersion, String> {
         let (name, place) = (&self.factory.credential, &self.binding.place);
         let secret = self.binding.source.read().await.map_err(|why| {

@@ -11,6 +11,7 @@ use super::assertion::{self, AssertionKey};
 use super::certificate::{self, ClientCertificate};
 use super::client::Client;
 use super::header_value::header_value;
+use super::refresh_client::RefreshClient;
 use super::secret_spellings::secret_spellings;
 use crate::grants::Secret;
 use crate::redaction::query_value;
@@ -32,6 +33,8 @@ pub(crate) enum Form {
     Key(Secret),
     /// A client, which gets tokens with it.
     Client(Client),
+    /// A client with a refresh token, which gets tokens with it.
+    Refresh(RefreshClient),
     /// A key that signs assertions, which gets tokens with them.
     Assertion(Box<AssertionKey>),
     /// A certificate to show.
@@ -70,6 +73,7 @@ impl Form {
             CredentialKind::Oauth2ClientCredentials(_) => Client::read(text)
                 .map(Self::Client)
                 .ok_or("is neither \"client_id:client_secret\" nor a JSON object with these two keys"),
+            CredentialKind::Oauth2RefreshToken(_) => RefreshClient::read(text).map(Self::Refresh),
             CredentialKind::JwtBearer(_) => AssertionKey::read(text).map(|key| Self::Assertion(Box::new(key))),
             CredentialKind::Mtls => {
                 ClientCertificate::read(text, ca).map(|certificate| Self::Certificate(Arc::new(certificate)))
@@ -101,6 +105,11 @@ pub(crate) fn spellings_of(kind: &CredentialKind, secret: &Secret) -> Vec<String
         }
         CredentialKind::Oauth2ClientCredentials(_) => {
             if let Some(client) = Client::read(text) {
+                spellings.extend(client.spellings());
+            }
+        }
+        CredentialKind::Oauth2RefreshToken(_) => {
+            if let Ok(client) = RefreshClient::read(text) {
                 spellings.extend(client.spellings());
             }
         }

@@ -1,9 +1,9 @@
 //! Sealing of what is stored with a key that comes from a credential's secret: who cannot read the secret cannot read
 //! what is stored, and a changed secret makes it unreadable.
 //!
-//! A sealed text is a format number, a salt, a nonce, and the text encrypted with AES-256-GCM (NIST SP 800-38D). The key
-//! is HKDF-SHA256 (RFC 5869) of the secret and the salt, so each text has a key of its own. The context is authenticated
-//! and not stored: what is sealed for one endpoint cannot be opened for another.
+//! A sealed text is a format number, a salt, a nonce, and the text encrypted with AES-256-GCM (NIST SP 800-38D). The
+//! key is HKDF-SHA256 (RFC 5869) of the secret and the salt, so each text has a key of its own. The context is
+//! authenticated and not stored: what is sealed for one endpoint cannot be opened for another.
 
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::hkdf::{HKDF_SHA256, Salt};

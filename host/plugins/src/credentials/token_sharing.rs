@@ -57,6 +57,8 @@ pub(crate) struct StoredToken {
     /// When the endpoint returned it.
     pub(crate) obtained: Timestamp,
     pub(crate) lifetime: Duration,
+    /// The refresh token to use next, if the secret's place cannot be written: an environment variable, for instance.
+    pub(crate) refresh_token: Option<Secret>,
 }
 
 /// The sealed text.
@@ -67,6 +69,8 @@ struct StoredText<'a> {
     /// Microseconds since 1970.
     obtained: i64,
     lifetime_ms: u64,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    refresh_token: Option<std::borrow::Cow<'a, str>>,
 }
 
 /// What comes next for a process that needs a token.
@@ -87,9 +91,10 @@ impl StoredToken {
         self.lifetime.saturating_sub(passed)
     }
 
-    /// When nobody can use it any more.
-    fn expires(&self) -> Timestamp {
-        self.obtained.saturating_add(self.lifetime).unwrap_or(Timestamp::MAX)
+    /// When nobody can use it any more; none: its refresh token has no other place.
+    fn expires(&self) -> Option<Timestamp> {
+        let ends = self.obtained.saturating_add(self.lifetime).unwrap_or(Timestamp::MAX);
+        Some(ends).filter(|_| self.refresh_token.is_none())
     }
 }
 
@@ -125,9 +130,10 @@ impl SharedToken {
     /// The token of a row; none if there is none, or it was sealed with another secret or for another endpoint.
     pub(crate) fn open(&self, row: &TokenRow, secret: &Secret) -> Option<StoredToken> {
         let text = sealing::open(secret, &self.context, row.sealed.as_ref()?)?;
-        let StoredText { token, obtained, lifetime_ms } = serde_json::from_slice(&text).ok()?;
+        let StoredText { token, obtained, lifetime_ms, refresh_token } = serde_json::from_slice(&text).ok()?;
         let obtained = Timestamp::from_microsecond(obtained).ok()?;
-        Some(StoredToken { token: Secret::new(token), obtained, lifetime: Duration::from_millis(lifetime_ms) })
+        let (lifetime, refresh_token) = (Duration::from_millis(lifetime_ms), refresh_token.map(Secret::new));
+        Some(StoredToken { token: Secret::new(token), obtained, lifetime, refresh_token })
     }
 
     /// A row with this token, which nobody is about to replace; none if it cannot be sealed.
@@ -136,10 +142,11 @@ impl SharedToken {
             token: stored.token.expose().into(),
             obtained: stored.obtained.as_microsecond(),
             lifetime_ms: u64::try_from(stored.lifetime.as_millis()).unwrap_or(u64::MAX),
+            refresh_token: stored.refresh_token.as_ref().map(|token| token.expose().into()),
         };
         let text = Zeroizing::new(serde_json::to_vec(&text).ok()?);
         let sealed = sealing::seal(secret, &self.context, &text)?;
-        Some(TokenRow { version, sealed: Some(sealed), expires: Some(stored.expires()), lease: None })
+        Some(TokenRow { version, sealed: Some(sealed), expires: stored.expires(), lease: None })
     }
 
     /// The row with a lease of this process. A token that an API refused is dropped: no other process may start with
@@ -189,7 +196,7 @@ mod tests {
     }
 
     fn stored(token: &str) -> StoredToken {
-        StoredToken { token: Secret::new(token), obtained: at(0), lifetime: HOUR }
+        StoredToken { token: Secret::new(token), obtained: at(0), lifetime: HOUR, refresh_token: None }
     }
 
     #[tokio::test(start_paused = true)]
@@ -229,7 +236,17 @@ mod tests {
         assert_eq!(token.time_left(at(0) - HOUR), HOUR);
         assert_eq!(token.time_left(Timestamp::MIN), HOUR);
         let eternal = StoredToken { lifetime: Duration::from_millis(u64::MAX), ..stored("t") };
-        assert_eq!(eternal.expires(), Timestamp::MAX);
+        assert_eq!(eternal.expires(), Some(Timestamp::MAX));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_row_with_a_refresh_token_is_kept_also_while_the_next_token_is_requested() {
+        let (one, secret) = (shared("login"), Secret::new("id:secret"));
+        let stored = StoredToken { refresh_token: Some(Secret::new("r2")), ..stored("t") };
+        let row = one.row_with(1, &stored, &secret).unwrap();
+        assert_eq!((row.expires, one.open(&row, &secret).as_ref()), (None, Some(&stored)));
+        let leased = one.row_with_lease(&row, Duration::from_secs(15), true);
+        assert_eq!((leased.expires, one.open(&leased, &secret)), (None, Some(stored)));
     }
 
     #[tokio::test(start_paused = true)]

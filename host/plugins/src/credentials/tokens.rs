@@ -75,6 +75,8 @@ struct TokenBackoff {
 /// A token.
 pub(crate) struct Token {
     header: HeaderValue,
+    /// The refresh token that the endpoint returned with it.
+    pub(crate) refresh_token: Option<Secret>,
     lifetime: Duration,
     obtained_at: Instant,
     replace_at: Instant,
@@ -97,6 +99,8 @@ pub(crate) enum TokenNeed<'a> {
 pub(crate) struct TokenFailure {
     /// The failure of a fetch that needs the token.
     pub(crate) failure: Failure,
+    /// Whether the server does not accept the refresh token or the assertion.
+    pub(crate) is_grant_refused: bool,
     /// Whether the server does not accept the client: its secret may have changed.
     pub(crate) is_client_refused: bool,
     /// The shortest time for which the server is not asked again; none if it was not the server that failed.
@@ -110,6 +114,7 @@ struct TokenResponse {
     access_token: String,
     token_type: String,
     expires_in: Option<Seconds>,
+    refresh_token: String,
     error: String,
 }
 
@@ -165,7 +170,8 @@ impl Tokens {
         self.lock_backoff().early_not_before = Some(now + OTHERS_RENEWAL);
     }
 
-    /// A stored token as one to use, which from here on is scrubbed from all output; none if it has expired, or is none.
+    /// A stored token as one to use, which from here on is scrubbed from all output; none if it has expired, or is not
+    /// valid in a header.
     pub(crate) fn restore(&self, stored: &StoredToken, now: Timestamp) -> Option<Token> {
         let left = stored.time_left(now);
         let header = self.learn_token(&stored.token).filter(|_| !left.is_zero())?;
@@ -222,6 +228,9 @@ impl Tokens {
         let mut body = Serializer::new(String::new());
         match form {
             Form::Client(_) => body.append_pair("grant_type", "client_credentials"),
+            Form::Refresh(client) => body
+                .append_pair("grant_type", "refresh_token")
+                .append_pair("refresh_token", client.refresh_token.expose()),
             Form::Assertion(key) => {
                 let assertion = key.sign(audience.as_deref().unwrap_or(url.as_str()), &scope, now)?;
                 body.append_pair("grant_type", JWT_BEARER).append_pair("assertion", &assertion)
@@ -236,15 +245,23 @@ impl Tokens {
         headers.insert(http::header::USER_AGENT, user_agent);
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
-        match (form, self.endpoint.client_auth) {
-            (Form::Client(client), ClientAuth::Basic) => {
+        let (client, public_id) = match form {
+            Form::Client(client) => (Some(client), None),
+            Form::Refresh(refresh) => (refresh.client.as_ref(), Some(&refresh.id)),
+            _ => (None, None),
+        };
+        match (client, self.endpoint.client_auth, public_id) {
+            (Some(client), ClientAuth::Basic, _) => {
                 // Base64 holds nothing that a header could not.
                 headers.extend(header_value(&format!("Basic {}", client.basic())).map(|value| (AUTHORIZATION, value)));
             }
-            (Form::Client(client), ClientAuth::Body) => {
+            (Some(client), ClientAuth::Body, _) => {
                 body.append_pair("client_id", &client.id).append_pair("client_secret", &client.secret);
             }
-            _ => {}
+            (None, _, Some(id)) => {
+                body.append_pair("client_id", id);
+            }
+            (None, _, None) => {}
         }
         *request.body_mut() = Some(body.finish().into());
         Some(request)
@@ -270,10 +287,27 @@ impl Tokens {
         if !answer.token_type.eq_ignore_ascii_case("bearer") {
             return unreadable("the response's token_type is not \"Bearer\"");
         }
+        let refresh_token = Some(Secret::new(answer.refresh_token)).filter(|token| !token.expose().is_empty());
+        if let Some(token) = &refresh_token {
+            let owner = format!("{} refresh token", self.credential);
+            if self.scrubber.learn(&owner, secret_spellings(token.expose())).is_err() {
+                return unreadable("the response's refresh_token is too long");
+            }
+        }
         match self.learn_token(&Secret::new(answer.access_token)) {
-            Some(header) => Ok(Token::new(header, answer.expires_in.and_then(Seconds::lifetime), now)),
+            Some(header) => {
+                let token = Token::new(header, answer.expires_in.and_then(Seconds::lifetime), now);
+                Ok(Token { refresh_token, ..token })
+            }
             None => unreadable("the response's access_token is missing, or not valid in a header"),
         }
+    }
+
+    /// The failure of a secret that cannot be read, for this reason.
+    pub(crate) fn unreadable_secret(&self, why: String) -> TokenFailure {
+        let mut failed = self.failure(FailureKind::Broken, "");
+        failed.failure.message = why;
+        failed
     }
 
     /// A failure of asking for a token.
@@ -283,7 +317,7 @@ impl Tokens {
         let message = format!("no token for the credential {:?} from {asked}: {what}", self.credential);
         let is_of_token_endpoint = !matches!(kind, FailureKind::Broken | FailureKind::OutOfQuota);
         let failure = Failure { is_of_token_endpoint, ..Failure::new(kind, message) };
-        TokenFailure { failure, is_client_refused: false, backoff_for: None }
+        TokenFailure { failure, is_grant_refused: false, is_client_refused: false, backoff_for: None }
     }
 
     fn failure_of_status(&self, status: StatusCode, headers: &HeaderMap, answer: &TokenResponse) -> TokenFailure {
@@ -304,6 +338,7 @@ impl Tokens {
         let mut failed = self.failure(kind, &self.scrubber.scrub_text(&format!("its response is {number}{code}")));
         failed.failure.status = Some(number);
         if failed.failure.kind == FailureKind::Unauthorized {
+            failed.is_grant_refused = answer.error == "invalid_grant";
             failed.is_client_refused =
                 matches!(number, 401 | 403) || matches!(&*answer.error, "invalid_client" | "invalid_grant");
             failed.backoff_for = Some(MIN_RENEWAL);
@@ -330,14 +365,15 @@ impl Token {
         let lifetime = lifetime.min(MAX_LIFETIME);
         let left = left.min(lifetime);
         let early = (lifetime / 10).max(EARLY).min(lifetime / 2);
-        Self { header, lifetime, obtained_at: now, replace_at: now + left.saturating_sub(early), ends_at: now + left }
+        let replace_at = now + left.saturating_sub(early);
+        Self { header, refresh_token: None, lifetime, obtained_at: now, replace_at, ends_at: now + left }
     }
 
     /// The token as it is stored by the process that just obtained it.
     pub(crate) fn to_stored(&self, now: Timestamp) -> Option<StoredToken> {
         let token = std::str::from_utf8(self.header.as_bytes()).ok()?.strip_prefix(BEARER)?;
         let obtained = now.saturating_sub(SignedDuration::try_from(self.obtained_at.elapsed()).ok()?).ok()?;
-        Some(StoredToken { token: Secret::new(token), obtained, lifetime: self.lifetime })
+        Some(StoredToken { token: Secret::new(token), obtained, lifetime: self.lifetime, refresh_token: None })
     }
 
     /// Whether it satisfies the need of a process that has another token or none.

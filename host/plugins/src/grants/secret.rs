@@ -20,6 +20,12 @@ impl Secret {
         Self(Zeroizing::new(text.into()))
     }
 
+    /// The text, for a [`SecretSource`] that writes it to its place. It belongs nowhere else.
+    #[must_use]
+    pub fn text_to_store(&self) -> &str {
+        &self.0
+    }
+
     /// The text: for the request that needs it, and for scrubbing it from everything else.
     pub(crate) fn expose(&self) -> &str {
         &self.0
@@ -41,6 +47,20 @@ pub trait SecretSource: Send + Sync {
     /// # Errors
     /// Why it cannot be read, for an operator: no secret and no part of one.
     async fn read(&self) -> Result<Secret, SecretError>;
+
+    /// Whether [`SecretSource::replace`] can work here: a file can be written, an environment variable cannot.
+    fn is_writable(&self) -> bool {
+        false
+    }
+
+    /// Writes `new`, if the place still holds `old`; durable when it returns. `false`: it holds something else by now,
+    /// which stays.
+    ///
+    /// # Errors
+    /// Why it cannot be written, for an operator: no secret and no part of one. It may have been written all the same.
+    async fn replace(&self, _old: &Secret, _new: &Secret) -> Result<bool, SecretError> {
+        Err(SecretError::new("it cannot be written"))
+    }
 }
 
 /// Why a secret cannot be read.
@@ -89,12 +109,32 @@ impl JsonKey {
             None => Err(SecretError::new(format!("it has no key {key:?}"))),
         }
     }
+
+    /// The object with this text at the key.
+    fn with_text(&self, object: &Secret, text: &Secret) -> Result<Secret, SecretError> {
+        let no_object = |_| SecretError::new("it is not a JSON object any more");
+        let mut object: Map<String, Value> = serde_json::from_str(object.expose()).map_err(no_object)?;
+        object.insert(self.key.clone(), Value::String(text.expose().to_owned()));
+        Ok(Secret::new(Value::Object(object).to_string()))
+    }
 }
 
 #[async_trait]
 impl SecretSource for JsonKey {
     async fn read(&self) -> Result<Secret, SecretError> {
         self.select(&self.source.read().await?)
+    }
+
+    fn is_writable(&self) -> bool {
+        self.source.is_writable()
+    }
+
+    async fn replace(&self, old: &Secret, new: &Secret) -> Result<bool, SecretError> {
+        let object = self.source.read().await?;
+        if self.select(&object)? != *old {
+            return Ok(false);
+        }
+        self.source.replace(&object, &self.with_text(&object, new)?).await
     }
 }
 
@@ -111,8 +151,8 @@ pub struct SecretBinding {
     /// The hosts that may receive it: host names (https, port 443) or whole origins as in [`super::Origin`]. None
     /// listed: the manifest's hosts, and no private origin.
     pub hosts: Vec<String>,
-    /// The endpoint from which tokens are fetched with it; for the kinds `oauth2-client-credentials` and `jwt-bearer`,
-    /// which need it.
+    /// The endpoint from which tokens are fetched with it; for the kinds `oauth2-client-credentials`,
+    /// `oauth2-refresh-token` and `jwt-bearer`, which need it.
     pub tokens: Option<TokenEndpoint>,
     /// Certificates in PEM, which alone are trusted for its hosts; for kind `mtls`.
     pub ca: Option<String>,
@@ -149,8 +189,8 @@ impl fmt::Debug for SecretBinding {
     }
 }
 
-/// The endpoint from which tokens are fetched: with a client's id and secret (RFC 6749, section 4.4), or with an
-/// assertion (RFC 7523).
+/// The endpoint from which tokens are fetched: with a client's id and secret (RFC 6749, section 4.4), with a refresh
+/// token (section 6), or with an assertion (RFC 7523).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenEndpoint {
     /// Its URL: to bind it here is to grant its origin to the host, for tokens alone.
@@ -172,6 +212,37 @@ mod tests {
         let binding = SecretBinding::constant("hunter2", vec!["a.test".to_owned()]);
         let printed = format!("{binding:?} {:?}", binding.known);
         assert!(printed.contains("a.test") && !printed.contains("hunter2"), "{printed}");
+    }
+
+    #[tokio::test]
+    async fn a_key_of_an_object_is_replaced_and_the_others_stay() {
+        struct Place(std::sync::Mutex<Secret>);
+        #[async_trait]
+        impl SecretSource for Place {
+            async fn read(&self) -> Result<Secret, SecretError> {
+                Ok(self.0.lock().unwrap().clone())
+            }
+
+            fn is_writable(&self) -> bool {
+                true
+            }
+
+            async fn replace(&self, old: &Secret, new: &Secret) -> Result<bool, SecretError> {
+                let mut held = self.0.lock().unwrap();
+                let is_as_before = *held == *old;
+                if is_as_before {
+                    *held = new.clone();
+                }
+                Ok(is_as_before)
+            }
+        }
+        let place = Arc::new(Place(std::sync::Mutex::new(Secret::new(r#"{"token": "one", "port": 5432}"#))));
+        let key = JsonKey::new(place.clone(), "token");
+        assert!(key.is_writable() && !Secret::new("x").is_writable());
+        assert_eq!(key.replace(&Secret::new("another"), &Secret::new("two")).await, Ok(false));
+        assert_eq!(key.replace(&Secret::new("one"), &Secret::new("two")).await, Ok(true));
+        let object: Value = serde_json::from_str(place.read().await.unwrap().expose()).unwrap();
+        assert_eq!(object, serde_json::json!({ "token": "two", "port": 5432 }));
     }
 
     #[tokio::test]

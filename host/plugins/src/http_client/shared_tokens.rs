@@ -10,7 +10,8 @@ use damper_core::token_store::{LONGEST_TOKEN_LEASE, TokenRow};
 use tokio::time::Instant;
 
 use crate::call::GuestCall;
-use crate::credentials::{SecretVersion, SharedToken, Token, TokenNeed, Tokens, Turn};
+use crate::credentials::{BoundCredential, SecretVersion, SharedToken, StoredToken, Token, TokenNeed, Tokens, Turn};
+use crate::grants::Secret;
 
 /// The longest time for one call of the store, at most a quarter of the time that the fetch has left.
 const LONGEST_CALL: Duration = Duration::from_secs(2);
@@ -39,10 +40,14 @@ pub(super) struct Lease {
 
 /// Reads the token that another process has stored. If there is none that satisfies the need, it takes the lease to
 /// request one. While another process has the lease, it waits, for at most half of the fetch's remaining time.
+///
+/// `secret` opens what is stored. One that the host replaces is read again if it does not: another process may have
+/// replaced it.
 pub(super) async fn take_turn(
     call: &GuestCall,
+    bound: &BoundCredential,
     tokens: &Tokens,
-    secret: &SecretVersion,
+    mut secret: Arc<SecretVersion>,
     need: TokenNeed<'_>,
 ) -> TokenTurn {
     let Some(shared) = &tokens.shared else { return TokenTurn::Request(None) };
@@ -55,7 +60,16 @@ pub(super) async fn take_turn(
         if tried.is_some() && row.lease == tried {
             return TokenTurn::Request(Some(Lease { row }));
         }
-        let stored = shared.open(&row, &secret.secret).and_then(|stored| tokens.restore(&stored, shared.now()));
+        let mut stored = shared.open(&row, &secret.secret);
+        if stored.is_none()
+            && row.sealed.is_some()
+            && bound.secret.is_rotated()
+            && let Ok(other) = bound.secret.read_again().await
+        {
+            stored = shared.open(&row, &other.secret);
+            secret = other;
+        }
+        let stored = stored.and_then(|stored| tokens.restore(&stored, shared.now()));
         let usable = stored.filter(|token| token.satisfies(need));
         let left = match (shared.decide_turn(&row, usable.is_some()), usable, need) {
             (Turn::Use, Some(token), _) => return TokenTurn::Restored(Arc::new(token)),
@@ -65,12 +79,17 @@ pub(super) async fn take_turn(
             }
             (Turn::Wait(left), ..) => left,
             (Turn::Use | Turn::Take, ..) => {
-                let leased = shared.row_with_lease(&row, LEASE, !matches!(need, TokenNeed::Refused(_)));
-                // If the write fails, it may have been done all the same.
-                if store.write(&leased).await != Some(false) {
-                    return TokenTurn::Request(Some(Lease::written(leased)));
+                // Beside the token there may be the only copy of a refresh token.
+                let keeps_token = bound.secret.is_rotated() || !matches!(need, TokenNeed::Refused(_));
+                let leased = shared.row_with_lease(&row, LEASE, keeps_token);
+                match store.write(&leased).await {
+                    Some(true) => return TokenTurn::Request(Some(Lease::from_written(leased))),
+                    Some(false) => tried = leased.lease,
+                    // A refresh token must not be used twice.
+                    None if bound.secret.is_rotated() => return TokenTurn::Request(None),
+                    // The write may have been done all the same.
+                    None => return TokenTurn::Request(Some(Lease::from_written(leased))),
                 }
-                tried = leased.lease;
                 pause
             }
         };
@@ -83,30 +102,37 @@ pub(super) async fn take_turn(
 }
 
 impl Lease {
-    fn written(row: TokenRow) -> Self {
+    fn from_written(row: TokenRow) -> Self {
         Self { row: TokenRow { version: row.version.saturating_add(1), ..row } }
     }
 
-    /// Gives the lease back, with the new token if there is one. A token that another process has stored meanwhile stays.
+    /// The refresh token that is stored, if the secret's place cannot hold it.
+    pub(super) fn stored_refresh_token(&self, shared: &SharedToken, secret: &SecretVersion) -> Option<Secret> {
+        shared.open(&self.row, &secret.secret)?.refresh_token
+    }
+
+    /// Gives the lease back, with the new token if there is one. A token that another process has stored meanwhile
+    /// stays. Returns whether this process's write is in the store.
     pub(super) async fn give_back(
         self,
         call: &GuestCall,
         shared: &SharedToken,
-        token: Option<&Token>,
-        secret: &SecretVersion,
-    ) {
+        stored: Option<(&StoredToken, &SecretVersion)>,
+    ) -> bool {
         let store = StoreAccess { call, shared };
-        let stored = token.and_then(|token| token.to_stored(shared.now()));
-        let with_token = stored.and_then(|stored| shared.row_with(self.row.version, &stored, &secret.secret));
+        let row_with =
+            |(stored, secret): (_, &SecretVersion)| shared.row_with(self.row.version, stored, &secret.secret);
+        let with_token = stored.and_then(row_with);
         let row = with_token.unwrap_or_else(|| TokenRow { lease: None, ..self.row.clone() });
         if store.write(&row).await == Some(true) {
-            return;
+            return true;
         }
         // Another process wrote, or the answer of this write was lost, or of the one before.
-        let Some(found) = store.read().await else { return };
+        let Some(found) = store.read().await else { return false };
         if found.lease == self.row.lease {
-            store.write(&TokenRow { version: found.version, ..row }).await;
+            return store.write(&TokenRow { version: found.version, ..row }).await == Some(true);
         }
+        found.lease.is_none() && found.sealed == row.sealed
     }
 }
 
@@ -137,7 +163,12 @@ impl StoreAccess<'_> {
         };
         if self.shared.record_answer(true) {
             let key = self.shared.key();
-            tracing::warn!(provider = key.provider, credential = key.credential, failure, "the store of shared tokens fails; until it works again, this process requests tokens of its own");
+            tracing::warn!(
+                provider = key.provider,
+                credential = key.credential,
+                failure,
+                "the store of shared tokens fails; until it works again, this process requests tokens of its own"
+            );
         }
         None
     }

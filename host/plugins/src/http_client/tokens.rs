@@ -115,12 +115,8 @@ impl HttpClient {
     /// The token that another process has stored; else requests one, and stores it for the others.
     async fn obtain_token(&self, context: &mut TokenContext<'_>, need: TokenNeed<'_>) -> TokenResult {
         let (bound, tokens) = (context.bound, context.tokens);
-        let secret = bound.secret.get_or_read().await.map_err(|why| {
-            let mut failed = tokens.failure(FailureKind::Broken, "");
-            failed.failure.message = why;
-            failed
-        })?;
-        let lease = match shared_tokens::take_turn(context.call, tokens, &secret, need).await {
+        let secret = bound.secret.get_or_read().await.map_err(|why| tokens.unreadable_secret(why))?;
+        let lease = match shared_tokens::take_turn(context.call, bound, tokens, Arc::clone(&secret), need).await {
             TokenTurn::Restored(token) => {
                 tokens.record_success();
                 return Ok(token);
@@ -128,9 +124,13 @@ impl HttpClient {
             TokenTurn::Kept(token) => return Ok(token),
             TokenTurn::Request(lease) => lease,
         };
+        if bound.secret.is_rotated() {
+            return self.refresh_token(context, lease).await;
+        }
         let (result, secret) = self.request_token(context, secret).await;
         if let (Some(lease), Some(shared)) = (lease, &tokens.shared) {
-            lease.give_back(context.call, shared, result.as_deref().ok(), &secret).await;
+            let stored = result.as_ref().ok().and_then(|token| token.to_stored(shared.now()));
+            lease.give_back(context.call, shared, stored.as_ref().map(|stored| (stored, &*secret))).await;
         }
         result
     }
@@ -160,7 +160,11 @@ impl HttpClient {
         (result, secret)
     }
 
-    async fn request_token_once(&self, context: &mut TokenContext<'_>, secret: &SecretVersion) -> TokenResult {
+    pub(super) async fn request_token_once(
+        &self,
+        context: &mut TokenContext<'_>,
+        secret: &SecretVersion,
+    ) -> TokenResult {
         let tokens = context.tokens;
         let url = &tokens.endpoint.url;
         let denied = |why: String| tokens.failure(FailureKind::Broken, &why);

@@ -133,11 +133,11 @@ impl CredentialBinder<'_> {
     /// Refuses settings of another kind.
     fn check_kind(&self) -> Result<(), BindingError> {
         let CredentialSettings { token_url, scopes, client_auth, audience, ca, .. } = self.settings;
-        let (oauth2, jwt) = ("oauth2-client-credentials", "jwt-bearer");
+        let (oauth2, refresh, jwt) = ("oauth2-client-credentials", "oauth2-refresh-token", "jwt-bearer");
         let settings = [
-            ("token_url", token_url.is_some(), &[oauth2, jwt] as &[_]),
-            ("scopes", scopes.is_some(), &[oauth2, jwt]),
-            ("client_auth", client_auth.is_some(), &[oauth2]),
+            ("token_url", token_url.is_some(), &[oauth2, refresh, jwt] as &[_]),
+            ("scopes", scopes.is_some(), &[oauth2, refresh, jwt]),
+            ("client_auth", client_auth.is_some(), &[oauth2, refresh]),
             ("audience", audience.is_some(), &[jwt]),
             ("ca", ca.is_some(), &["mtls"]),
         ];

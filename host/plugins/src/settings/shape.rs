@@ -103,8 +103,8 @@ pub struct CredentialSettings {
     pub token_url: Option<String>,
     /// The scopes to ask for, in place of the manifest's; for kinds that get tokens.
     pub scopes: Option<Vec<String>>,
-    /// The place of the client's id and secret in a request for a token, in place of the manifest's; for kind
-    /// `oauth2-client-credentials`.
+    /// The place of the client's id and secret in a request for a token, in place of the manifest's; for kinds
+    /// `oauth2-client-credentials` and `oauth2-refresh-token`.
     pub client_auth: Option<ClientAuth>,
     /// Whom an assertion is for, in place of the manifest's; for kind `jwt-bearer`.
     pub audience: Option<String>,

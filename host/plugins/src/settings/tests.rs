@@ -122,7 +122,7 @@ fn what_is_another_kinds_setting_is_refused() {
     for (text, expected) in [
         (
             "key]\nenv = \"A\"\ntoken_url = \"https://a.test\"",
-            "has `token_url`, which is for kind oauth2-client-credentials or jwt-bearer, but its kind is header",
+            "has `token_url`, which is for kind oauth2-client-credentials or oauth2-refresh-token or jwt-bearer, but its kind is header",
         ),
         ("key]\nenv = \"A\"\nca = \"\"", "has `ca`, which is for kind mtls"),
         ("certificate]\nenv = \"A\"\nscopes = []", "has `scopes`, which is for kind oauth2-client-credentials"),

@@ -4,6 +4,7 @@ mod assertions;
 mod certificates;
 mod leaks;
 mod query;
+mod refresh;
 mod rotation;
 mod shared;
 mod tokens;

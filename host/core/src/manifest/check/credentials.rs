@@ -67,6 +67,7 @@ fn credential_kind(path: &str, raw: RawCredential) -> Result<CredentialKind, Man
         Kind::Basic => CredentialKind::Basic,
         Kind::Bearer => CredentialKind::Bearer,
         Kind::Oauth2ClientCredentials => CredentialKind::Oauth2ClientCredentials(token_settings(path, raw)?),
+        Kind::Oauth2RefreshToken => CredentialKind::Oauth2RefreshToken(token_settings(path, raw)?),
         Kind::JwtBearer => CredentialKind::JwtBearer(token_settings(path, raw)?),
         Kind::Hmac => CredentialKind::Hmac,
         Kind::Mtls => CredentialKind::Mtls,
@@ -76,14 +77,15 @@ fn credential_kind(path: &str, raw: RawCredential) -> Result<CredentialKind, Man
 /// Refuses keys that another kind has.
 fn refuse_foreign_keys(path: &str, raw: &RawCredential) -> Result<(), ManifestError> {
     let text = |value: &Option<String>| value.as_ref().map(|value| format!("{value:?}"));
-    let tokens: &[Kind] = &[Kind::Oauth2ClientCredentials, Kind::JwtBearer];
+    let clients: &[Kind] = &[Kind::Oauth2ClientCredentials, Kind::Oauth2RefreshToken];
+    let tokens: &[Kind] = &[Kind::Oauth2ClientCredentials, Kind::Oauth2RefreshToken, Kind::JwtBearer];
     let keys = [
         ("header", text(&raw.header), &[Kind::Header] as &[Kind]),
         ("prefix", text(&raw.prefix), &[Kind::Header]),
         ("parameter", text(&raw.parameter), &[Kind::Query]),
         ("token_url", text(&raw.token_url), tokens),
         ("scopes", raw.scopes.as_ref().map(|scopes| format!("{scopes:?}")), tokens),
-        ("client_auth", raw.client_auth.map(|auth| format!("{:?}", auth.name())), &[Kind::Oauth2ClientCredentials]),
+        ("client_auth", raw.client_auth.map(|auth| format!("{:?}", auth.name())), clients),
         ("audience", text(&raw.audience), &[Kind::JwtBearer]),
     ];
     for (key, value, kinds) in keys {

@@ -6,8 +6,17 @@ use super::*;
 use crate::manifest::Manifest;
 
 const MINIMAL: &str = "name = \"demo\"\nversion = \"0.1.0\"\n[egress]\nhosts = [\"api.example.org\"]\n";
-const KINDS: [&str; 8] =
-    ["header", "query", "basic", "bearer", "oauth2-client-credentials", "jwt-bearer", "hmac", "mtls"];
+const KINDS: [&str; 9] = [
+    "header",
+    "query",
+    "basic",
+    "bearer",
+    "oauth2-client-credentials",
+    "oauth2-refresh-token",
+    "jwt-bearer",
+    "hmac",
+    "mtls",
+];
 
 fn key(path: &str) -> Key {
     keys().into_iter().find(|key| key.path() == path).unwrap()
