@@ -15,6 +15,7 @@ mod refresh_client;
 mod refresh_state;
 mod sealing;
 mod secret_spellings;
+mod signature;
 mod single_flight;
 mod token_sharing;
 mod tokens;
@@ -26,7 +27,7 @@ use damper_core::manifest::{CredentialKind, Manifest};
 use hmac::{Hmac, Mac};
 use sha2::{Sha256, Sha512};
 
-use crate::grants::{Grants, Origin, SecretBinding};
+use crate::grants::{Grants, Origin, SecretBinding, SigningScope};
 use crate::redaction::Scrubber;
 
 pub(crate) use cached_secret::{CachedSecret, SecretVersion};
@@ -62,6 +63,8 @@ pub(crate) struct BoundCredential {
     pub(crate) tokens: Option<Tokens>,
     /// What is known of its refresh token, if it has one.
     pub(crate) refresh: RefreshState,
+    /// Where its signatures are valid, if it signs requests.
+    pub(crate) signing: Option<Arc<SigningScope>>,
     receivers: Vec<Origin>,
 }
 
@@ -154,11 +157,15 @@ impl BoundCredential {
             (Some(_), Some(endpoint)) => Some(Tokens::new(name, endpoint.clone(), Arc::clone(scrubber))),
             (None, _) => None,
         };
+        let signing = binding.signing.clone().map(Arc::new);
+        if matches!(kind, CredentialKind::AwsSigv4 { .. }) && signing.is_none() {
+            return Err(wrong("needs a region and a service, because its kind is aws-sigv4".to_owned()));
+        }
         if *kind == CredentialKind::Mtls {
             check_certificate_use(binding, &receivers, proxy).map_err(wrong)?;
         }
         let secret = CachedSecret::new(name, kind, binding.clone(), Arc::clone(scrubber))?;
-        Ok(Self { secret, tokens, refresh: RefreshState::default(), receivers })
+        Ok(Self { secret, tokens, refresh: RefreshState::default(), signing, receivers })
     }
 
     fn sharing(self, sharing: &TokenSharing, provider: &str) -> Self {

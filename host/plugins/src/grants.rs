@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use url::Url;
 
-pub use secret::{ClientAuth, JsonKey, Secret, SecretBinding, SecretError, SecretSource, TokenEndpoint};
+pub use secret::{ClientAuth, JsonKey, Secret, SecretBinding, SecretError, SecretSource, SigningScope, TokenEndpoint};
 
 /// The operator's grants to one provider.
 ///

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use damper_core::manifest::{CredentialKind, Manifest, TokenSettings};
-use damper_plugins::grants::{Secret, SecretBinding, SecretError, SecretSource, TokenEndpoint};
+use damper_plugins::grants::{Secret, SecretBinding, SecretError, SecretSource, SigningScope, TokenEndpoint};
 use damper_plugins::{remove_parameter, spellings};
 use serde_json::json;
 use url::Url;
@@ -17,6 +17,8 @@ use crate::network::{AuthorityError, ReceivedRequest, assertion_key, client_cert
 
 /// The value of a credential of kind `basic`.
 pub(crate) const BASIC: &str = "case-user:case-password";
+/// The id of an access key of AWS. It is no secret.
+const AWS_KEY_ID: &str = "CASEACCESSKEY";
 /// The token endpoints: `https://tokens.damper.invalid/NAME` for the credential NAME.
 const TOKENS: &str = "tokens.damper.invalid";
 
@@ -67,6 +69,7 @@ impl CaseSecrets {
             let secret = match kind {
                 CredentialKind::Basic => BASIC.to_owned(),
                 CredentialKind::Mtls => client_certificate(name)?,
+                CredentialKind::AwsSigv4 { .. } => format!("{AWS_KEY_ID}:{}", strange("secret")),
                 CredentialKind::JwtBearer(_) => assertion_key(name)?,
                 CredentialKind::Oauth2RefreshToken(_) => {
                     let (secret, refresh_token) = (strange("secret"), strange("refresh"));
@@ -88,7 +91,8 @@ impl CaseSecrets {
             let tokens = bound.kind.token_settings().and_then(|settings| token_endpoint(name, settings));
             let binding = SecretBinding::constant(bound.secret.clone(), hosts.to_vec());
             let source = Arc::new(MadeUpSecret(Secret::new(&*bound.secret)));
-            (name.clone(), SecretBinding { source, tokens, ..binding })
+            let signing = signing_scope(&bound.kind);
+            (name.clone(), SecretBinding { source, tokens, signing, ..binding })
         });
         bindings.collect()
     }
@@ -179,6 +183,9 @@ impl CaseSecret {
             | CredentialKind::JwtBearer(_) => {
                 token.as_ref().is_some_and(|token| has("authorization", format!("Bearer {token}")))
             }
+            CredentialKind::AwsSigv4 { .. } => request
+                .header("authorization")
+                .is_some_and(|value| value.starts_with(&format!("AWS4-HMAC-SHA256 Credential={AWS_KEY_ID}/"))),
             // A signature shows nothing of its key.
             CredentialKind::Hmac => true,
             CredentialKind::Mtls => self.is_shown(request),
@@ -208,6 +215,13 @@ fn token_endpoint(credential: &str, settings: &TokenSettings) -> Option<TokenEnd
     let url = Url::parse(&format!("https://{TOKENS}/{credential}")).ok()?;
     let TokenSettings { scopes, client_auth, audience, .. } = settings.clone();
     Some(TokenEndpoint { url, scopes, client_auth, audience })
+}
+
+/// The scope of the manifest's signatures, if requests are signed; where it leaves a part to the operator, any will do.
+fn signing_scope(kind: &CredentialKind) -> Option<SigningScope> {
+    let CredentialKind::AwsSigv4 { region, service } = kind else { return None };
+    let or_any = |text: &Option<String>| text.clone().unwrap_or_else(|| "case".to_owned());
+    Some(SigningScope { region: or_any(region), service: or_any(service) })
 }
 
 fn carries(request: &ReceivedRequest, secret: &str) -> bool {

@@ -87,6 +87,8 @@ pub(super) struct RawCredential {
     pub(super) scopes: Option<Vec<String>>,
     pub(super) client_auth: Option<ClientAuth>,
     pub(super) audience: Option<String>,
+    pub(super) region: Option<String>,
+    pub(super) service: Option<String>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -102,6 +104,7 @@ pub(super) enum Kind {
     Oauth2RefreshToken,
     JwtBearer,
     Hmac,
+    AwsSigv4,
     Mtls,
 }
 
@@ -117,6 +120,7 @@ impl Kind {
             Self::Oauth2RefreshToken => "oauth2-refresh-token",
             Self::JwtBearer => "jwt-bearer",
             Self::Hmac => "hmac",
+            Self::AwsSigv4 => "aws-sigv4",
             Self::Mtls => "mtls",
         }
     }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::check;
 use super::check::credentials::{MAX_HEADER_BYTES, MAX_SCOPE_BYTES, MAX_TOKEN_URL_BYTES};
 use super::check::names::{MAX_DESCRIPTION_BYTES, MAX_ENTRIES, MAX_NAME_BYTES};
+use super::tables::MAX_AWS_NAME_BYTES;
 use super::units::{show_bytes, show_duration};
 
 /// One key of a `provider.toml`.
@@ -236,7 +237,7 @@ fn credentials() -> Vec<Key> {
     vec![
         key("kind", Absent::Refused, "how the host applies the secret").within(
             "`\"header\"`, `\"query\"`, `\"basic\"`, `\"bearer\"`, `\"oauth2-client-credentials\"`, \
-                 `\"oauth2-refresh-token\"`, `\"jwt-bearer\"`, `\"hmac\"`, `\"mtls\"`",
+                 `\"oauth2-refresh-token\"`, `\"jwt-bearer\"`, `\"hmac\"`, `\"aws-sigv4\"`, `\"mtls\"`",
         ),
         key("header", Absent::Words("required for kind `header`"), "the header that carries the secret")
             .within(format!("a header's name, at most {MAX_HEADER_BYTES} bytes; only for kind `header`")),
@@ -258,6 +259,10 @@ fn credentials() -> Vec<Key> {
             .within(format!(
                 "1 to {MAX_TOKEN_URL_BYTES} printable ASCII characters, no spaces; only for kind `jwt-bearer`"
             )),
+        key("region", Absent::Words("the operator names it"), "the region in signatures")
+            .within(format!("1 to {MAX_AWS_NAME_BYTES} of a-z, 0-9 and `-`; only for kind `aws-sigv4`")),
+        key("service", Absent::Words("the operator names it"), "the service in signatures, such as `execute-api`")
+            .within(format!("1 to {MAX_AWS_NAME_BYTES} of a-z, 0-9 and `-`; only for kind `aws-sigv4`")),
     ]
 }
 

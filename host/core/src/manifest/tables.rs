@@ -12,6 +12,8 @@ use crate::control::window::Window;
 pub const MAX_MANIFEST_BYTES: usize = 64 * 1024;
 /// The longest audience, in bytes.
 pub(super) const MAX_AUDIENCE_BYTES: usize = 1_024;
+/// The longest region or service in a signature of AWS, in bytes.
+pub(super) const MAX_AWS_NAME_BYTES: usize = 64;
 
 /// A provider's manifest, checked: its author's requirements and limits.
 ///
@@ -154,6 +156,13 @@ pub enum CredentialKind {
     JwtBearer(TokenSettings),
     /// A key with which the component has texts signed, and which it never sees.
     Hmac,
+    /// A key with which the host signs requests for a service of AWS, or one that takes such signatures.
+    AwsSigv4 {
+        /// The region; `None`: the operator names it.
+        region: Option<String>,
+        /// The service's name in signatures, such as `execute-api`; `None`: the operator names it.
+        service: Option<String>,
+    },
     /// A client certificate and its key.
     Mtls,
 }
@@ -226,6 +235,13 @@ impl CredentialKind {
         matches!(self, Self::Oauth2RefreshToken(_))
     }
 
+    /// Whether a text can be a region or a service in a signature of AWS: 1 to 64 of a-z, 0-9 and `-`.
+    #[must_use]
+    pub fn is_aws_name(text: &str) -> bool {
+        let known = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
+        (1..=MAX_AWS_NAME_BYTES).contains(&text.len()) && text.bytes().all(known)
+    }
+
     /// Its name in a manifest.
     #[must_use]
     pub fn name(&self) -> &'static str {
@@ -238,6 +254,7 @@ impl CredentialKind {
             Self::Oauth2RefreshToken(_) => "oauth2-refresh-token",
             Self::JwtBearer(_) => "jwt-bearer",
             Self::Hmac => "hmac",
+            Self::AwsSigv4 { .. } => "aws-sigv4",
             Self::Mtls => "mtls",
         }
     }

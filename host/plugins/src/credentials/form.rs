@@ -13,6 +13,7 @@ use super::client::Client;
 use super::header_value::header_value;
 use super::refresh_client::RefreshClient;
 use super::secret_spellings::secret_spellings;
+use super::signature::AwsKey;
 use crate::grants::Secret;
 use crate::redaction::query_value;
 
@@ -37,6 +38,8 @@ pub(crate) enum Form {
     Refresh(RefreshClient),
     /// A key that signs assertions, which gets tokens with them.
     Assertion(Box<AssertionKey>),
+    /// An access key of AWS, which signs requests.
+    Aws(Box<AwsKey>),
     /// A certificate to show.
     Certificate(Arc<ClientCertificate>),
 }
@@ -75,6 +78,7 @@ impl Form {
                 .ok_or("is neither \"client_id:client_secret\" nor a JSON object with these two keys"),
             CredentialKind::Oauth2RefreshToken(_) => RefreshClient::read(text).map(Self::Refresh),
             CredentialKind::JwtBearer(_) => AssertionKey::read(text).map(|key| Self::Assertion(Box::new(key))),
+            CredentialKind::AwsSigv4 { .. } => AwsKey::read(text).map(|key| Self::Aws(Box::new(key))),
             CredentialKind::Mtls => {
                 ClientCertificate::read(text, ca).map(|certificate| Self::Certificate(Arc::new(certificate)))
             }
@@ -111,6 +115,11 @@ pub(crate) fn spellings_of(kind: &CredentialKind, secret: &Secret) -> Vec<String
         CredentialKind::Oauth2RefreshToken(_) => {
             if let Ok(client) = RefreshClient::read(text) {
                 spellings.extend(client.spellings());
+            }
+        }
+        CredentialKind::AwsSigv4 { .. } => {
+            if let Ok(key) = AwsKey::read(text) {
+                spellings.extend(key.spellings());
             }
         }
         CredentialKind::JwtBearer(_) => spellings.extend(assertion::spellings(text)),

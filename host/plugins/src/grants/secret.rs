@@ -156,6 +156,8 @@ pub struct SecretBinding {
     pub tokens: Option<TokenEndpoint>,
     /// Certificates in PEM, which alone are trusted for its hosts; for kind `mtls`.
     pub ca: Option<String>,
+    /// Where its signatures are valid; for kind `aws-sigv4`, which needs it.
+    pub signing: Option<SigningScope>,
 }
 
 impl SecretBinding {
@@ -169,12 +171,13 @@ impl SecretBinding {
             hosts,
             tokens: None,
             ca: None,
+            signing: None,
         }
     }
 
     /// A secret that is read from a source when it is needed, for these hosts.
     pub fn read_from(source: Arc<dyn SecretSource>, place: impl Into<String>, hosts: Vec<String>) -> Self {
-        Self { source, place: place.into(), known: None, hosts, tokens: None, ca: None }
+        Self { source, place: place.into(), known: None, hosts, tokens: None, ca: None, signing: None }
     }
 }
 
@@ -187,6 +190,15 @@ impl fmt::Debug for SecretBinding {
             .field("tokens", tokens)
             .finish_non_exhaustive()
     }
+}
+
+/// Where the signatures of an access key of AWS are valid.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SigningScope {
+    /// The region, such as `eu-west-1`.
+    pub region: String,
+    /// The service, such as `execute-api`.
+    pub service: String,
 }
 
 /// The endpoint from which tokens are fetched: with a client's id and secret (RFC 6749, section 4.4), with a refresh

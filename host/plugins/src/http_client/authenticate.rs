@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+#[cfg(feature = "aws-sigv4")]
+use damper_core::clock::WallClock;
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use tokio::time::Instant;
 use url::Url;
@@ -17,8 +19,13 @@ use crate::capture::OutgoingRequest;
 use crate::credentials::{
     BoundCredential, ClientCertificate, CredentialRefusal, Form, SecretVersion, Token, TokenFailure,
 };
-use crate::grants::Origin;
+use crate::grants::{Origin, SigningScope};
 use crate::redaction::echo;
+
+/// The API does not accept the credential.
+pub(super) const UNAUTHORIZED: u16 = 401;
+/// The API does not allow the request.
+const FORBIDDEN: u16 = 403;
 
 /// The longest name of a credential in an error, in bytes.
 const MAX_NAME_SHOWN: usize = 64;
@@ -32,6 +39,8 @@ pub(super) enum AppliedCredential {
     Secret(Arc<SecretVersion>),
     /// A token that was fetched with it.
     Token(Arc<Token>),
+    /// The key that signs the request for this scope.
+    Signature(Arc<SecretVersion>, Arc<SigningScope>),
 }
 
 /// The reason for which there is no key to sign with.
@@ -52,6 +61,7 @@ impl AppliedCredential {
                 Form::Header(name, value) => Some((name.clone(), value.clone())),
                 _ => None,
             },
+            Self::Signature(..) => None,
         }
     }
 
@@ -62,7 +72,7 @@ impl AppliedCredential {
                 Form::Parameter(name, value) => Some((name, value.expose())),
                 _ => None,
             },
-            Self::Token(_) => None,
+            Self::Token(_) | Self::Signature(..) => None,
         }
     }
 
@@ -73,8 +83,21 @@ impl AppliedCredential {
                 Form::Certificate(certificate) => Some(certificate),
                 _ => None,
             },
-            Self::Token(_) => None,
+            Self::Token(_) | Self::Signature(..) => None,
         }
+    }
+
+    /// Signs a request that is otherwise complete, if it is a key that signs.
+    pub(super) fn sign(&self, request: &mut reqwest::Request) -> Result<(), HttpError> {
+        let Self::Signature(version, scope) = self else { return Ok(()) };
+        let signed = sign_request(version, scope, request);
+        signed
+            .ok_or_else(|| HttpError::Invalid("the request cannot be signed: its URL or a header is not valid".into()))
+    }
+
+    /// Whether an API that refuses it says so with this status. AWS says 403 of a session that has ended.
+    pub(super) fn is_refused_by(&self, status: u16) -> bool {
+        status == UNAUTHORIZED || (status == FORBIDDEN && matches!(self, Self::Signature(..)))
     }
 
     pub(super) fn is_certificate(&self) -> bool {
@@ -99,7 +122,10 @@ impl HttpClient {
                 Some(version) => version,
                 None => Box::pin(self.read_secret(call, bound)).await?,
             };
-            return Ok(AppliedCredential::Secret(version));
+            return Ok(match &bound.signing {
+                Some(scope) => AppliedCredential::Signature(version, Arc::clone(scope)),
+                None => AppliedCredential::Secret(version),
+            });
         };
         let token = match tokens.fresh_token(Instant::now()) {
             Some(token) => token,
@@ -147,7 +173,9 @@ impl HttpClient {
                     let other = self.renew_token(TokenContext { call, slot, bound, tokens }, token).await;
                     other.map_err(|failed| on_token_failure(call, failed))?.is_some()
                 }
-                (AppliedCredential::Secret(version), _) => bound.secret.renew(version).await.is_some(),
+                (AppliedCredential::Secret(version) | AppliedCredential::Signature(version, _), _) => {
+                    bound.secret.renew(version).await.is_some()
+                }
                 (AppliedCredential::Token(_), None) => false,
             };
         }
@@ -235,6 +263,18 @@ impl HttpClient {
             "no secret is bound to credential {credential:?}: bind it in damper.toml under [providers.{provider}.credentials.{credential}]"
         )
     }
+}
+
+#[cfg(feature = "aws-sigv4")]
+fn sign_request(version: &SecretVersion, scope: &SigningScope, request: &mut reqwest::Request) -> Option<()> {
+    let Form::Aws(key) = &version.form else { return None };
+    key.sign(scope, request, WallClock::System.now().into())
+}
+
+/// Without the feature, a secret of this kind is refused when it is read.
+#[cfg(not(feature = "aws-sigv4"))]
+fn sign_request(_: &SecretVersion, _: &SigningScope, _: &mut reqwest::Request) -> Option<()> {
+    None
 }
 
 /// The message for a name that provider.toml does not have, with those that it has.

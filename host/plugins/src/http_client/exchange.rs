@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use http::header::{LOCATION, USER_AGENT};
 use tokio::time::Instant;
 
-use super::authenticate::AppliedCredential;
+use super::authenticate::{AppliedCredential, UNAUTHORIZED};
 use super::client::HttpClient;
 use super::http_error;
 use super::response::{self, Response, SendResult};
@@ -15,9 +15,6 @@ use crate::call::{GuestCall, RequestSlot, SendRefusal};
 use crate::capture::{OutgoingRequest, RequestLogEntry, ResponseLogEntry};
 use crate::egress::redirect::{self, Hop, MAX_HOPS};
 use crate::egress::{Route, remove_parameter, set_parameter};
-
-/// The API does not accept the credential.
-const UNAUTHORIZED: u16 = 401;
 
 /// The outcome of a hop.
 enum HopOutcome {
@@ -71,7 +68,11 @@ impl HttpClient {
             let authorized = self.authorize(call, slot, outgoing).await;
             let (applied, result) = self.send_and_log(call, slot, outgoing, authorized).await;
             let is_refused = match &result {
-                Ok(HopOutcome::Response(answer)) => answer.status == UNAUTHORIZED,
+                // Without one, keys with which the guest had texts signed are renewed.
+                Ok(HopOutcome::Response(answer)) => match applied.as_slice() {
+                    [] => answer.status == UNAUTHORIZED,
+                    applied => applied.iter().any(|applied| applied.is_refused_by(answer.status)),
+                },
                 Ok(HopOutcome::Redirect(_)) => false,
                 Err(error) => {
                     applied.iter().any(AppliedCredential::is_certificate) && http_error::is_certificate_refused(error)
@@ -138,7 +139,8 @@ impl HttpClient {
         route: Route,
         applied: &[AppliedCredential],
     ) -> Result<(u16, usize, HopOutcome), HttpError> {
-        let request = self.build_request(outgoing, applied);
+        let mut request = self.build_request(outgoing, applied);
+        applied.iter().try_for_each(|applied| applied.sign(&mut request))?;
         let client = match applied.iter().find_map(AppliedCredential::certificate) {
             Some(certificate) => self.connections.client_with_certificate(certificate, route),
             None => self.connections.client(route),

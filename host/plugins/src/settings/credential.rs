@@ -12,7 +12,7 @@ use super::secret_sources::{FoundSecret, SecretPlace};
 use super::shape::{CredentialSettings, HostGrant};
 use crate::credentials::check_ca;
 use crate::egress::parse_url;
-use crate::grants::{JsonKey, Origin, SecretBinding, TokenEndpoint};
+use crate::grants::{JsonKey, Origin, SecretBinding, SigningScope, TokenEndpoint};
 
 impl Binder<'_> {
     pub(super) fn secrets(
@@ -58,10 +58,11 @@ impl CredentialBinder<'_> {
         self.check_kind()?;
         let place = self.place()?;
         let (hosts, tokens, ca) = (self.hosts(granted)?, self.tokens(granted)?, self.ca()?);
+        let signing = self.signing()?;
         self.check_reach(&hosts, granted)?;
         let found = (self.binder.sources.find)(&place).map_err(|why| self.wrong(why.problem, why.hint))?;
         let FoundSecret { source, known } = self.select_key(found)?;
-        Ok(SecretBinding { source, known, place: place.to_string(), hosts, tokens, ca })
+        Ok(SecretBinding { source, known, place: place.to_string(), hosts, tokens, ca, signing })
     }
 
     /// The place of the secret: exactly one.
@@ -132,13 +133,15 @@ impl CredentialBinder<'_> {
 
     /// Refuses settings of another kind.
     fn check_kind(&self) -> Result<(), BindingError> {
-        let CredentialSettings { token_url, scopes, client_auth, audience, ca, .. } = self.settings;
+        let CredentialSettings { token_url, scopes, client_auth, audience, region, service, ca, .. } = self.settings;
         let (oauth2, refresh, jwt) = ("oauth2-client-credentials", "oauth2-refresh-token", "jwt-bearer");
         let settings = [
             ("token_url", token_url.is_some(), &[oauth2, refresh, jwt] as &[_]),
             ("scopes", scopes.is_some(), &[oauth2, refresh, jwt]),
             ("client_auth", client_auth.is_some(), &[oauth2, refresh]),
             ("audience", audience.is_some(), &[jwt]),
+            ("region", region.is_some(), &["aws-sigv4"]),
+            ("service", service.is_some(), &["aws-sigv4"]),
             ("ca", ca.is_some(), &["mtls"]),
         ];
         let ours = self.kind.name();
@@ -209,6 +212,25 @@ impl CredentialBinder<'_> {
         let problem = format!("gets its tokens from {host}, which is not granted to the provider");
         Err(self
             .wrong(problem, format!("add {host:?} to `hosts` if you agree, or name an endpoint: token_url = \"...\"")))
+    }
+
+    /// The scope of its signatures, for the kind that signs requests: the operator's settings, else the manifest's.
+    fn signing(&self) -> Result<Option<SigningScope>, BindingError> {
+        let CredentialKind::AwsSigv4 { region, service } = self.kind else { return Ok(None) };
+        let part = |key: &str, ours: &Option<String>, manifests: &Option<String>, example: &str| {
+            let hint = format!("write it as AWS does: {key} = {example:?}");
+            let text = ours.as_ref().or(manifests.as_ref());
+            let text =
+                text.ok_or_else(|| self.wrong(format!("needs `{key}`, because its kind is aws-sigv4"), &*hint))?;
+            if CredentialKind::is_aws_name(text) {
+                return Ok(text.clone());
+            }
+            Err(self.wrong(format!("has the {key} {text:?}, which is not one"), hint))
+        };
+        Ok(Some(SigningScope {
+            region: part("region", &self.settings.region, region, "eu-west-1")?,
+            service: part("service", &self.settings.service, service, "execute-api")?,
+        }))
     }
 
     fn ca(&self) -> Result<Option<String>, BindingError> {

@@ -108,6 +108,10 @@ pub struct CredentialSettings {
     pub client_auth: Option<ClientAuth>,
     /// Whom an assertion is for, in place of the manifest's; for kind `jwt-bearer`.
     pub audience: Option<String>,
+    /// The region in signatures, in place of the manifest's; for kind `aws-sigv4`.
+    pub region: Option<String>,
+    /// The service in signatures, in place of the manifest's; for kind `aws-sigv4`.
+    pub service: Option<String>,
     /// Certificates in PEM, which alone are trusted for its hosts; for kind `mtls`.
     pub ca: Option<String>,
 }

@@ -7,6 +7,8 @@ mod query;
 mod refresh;
 mod rotation;
 mod shared;
+#[cfg(feature = "aws-sigv4")]
+mod signatures;
 mod tokens;
 
 use std::time::Duration;

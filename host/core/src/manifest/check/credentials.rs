@@ -70,6 +70,14 @@ fn credential_kind(path: &str, raw: RawCredential) -> Result<CredentialKind, Man
         Kind::Oauth2RefreshToken => CredentialKind::Oauth2RefreshToken(token_settings(path, raw)?),
         Kind::JwtBearer => CredentialKind::JwtBearer(token_settings(path, raw)?),
         Kind::Hmac => CredentialKind::Hmac,
+        Kind::AwsSigv4 => {
+            let checked =
+                |key: &str, text: Option<String>| text.map(|text| aws_name(&format!("{path}.{key}"), text)).transpose();
+            CredentialKind::AwsSigv4 {
+                region: checked("region", raw.region)?,
+                service: checked("service", raw.service)?,
+            }
+        }
         Kind::Mtls => CredentialKind::Mtls,
     })
 }
@@ -87,6 +95,8 @@ fn refuse_foreign_keys(path: &str, raw: &RawCredential) -> Result<(), ManifestEr
         ("scopes", raw.scopes.as_ref().map(|scopes| format!("{scopes:?}")), tokens),
         ("client_auth", raw.client_auth.map(|auth| format!("{:?}", auth.name())), clients),
         ("audience", text(&raw.audience), &[Kind::JwtBearer]),
+        ("region", text(&raw.region), &[Kind::AwsSigv4]),
+        ("service", text(&raw.service), &[Kind::AwsSigv4]),
     ];
     for (key, value, kinds) in keys {
         let Some(value) = value.filter(|_| !kinds.contains(&raw.kind)) else { continue };
@@ -130,6 +140,13 @@ fn audience(field: &str, text: String) -> Result<String, ManifestError> {
         return Ok(text);
     }
     Err(ManifestError::text(field, &text, "it must be 1 to 1024 printable ASCII characters without spaces"))
+}
+
+fn aws_name(field: &str, text: String) -> Result<String, ManifestError> {
+    if CredentialKind::is_aws_name(&text) {
+        return Ok(text);
+    }
+    Err(ManifestError::text(field, &text, "it must be 1 to 64 of a-z, 0-9 and \"-\", as in \"us-east-1\""))
 }
 
 fn scopes(field: &str, scopes: Vec<String>) -> Result<Vec<String>, ManifestError> {

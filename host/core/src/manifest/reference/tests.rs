@@ -6,7 +6,7 @@ use super::*;
 use crate::manifest::Manifest;
 
 const MINIMAL: &str = "name = \"demo\"\nversion = \"0.1.0\"\n[egress]\nhosts = [\"api.example.org\"]\n";
-const KINDS: [&str; 9] = [
+const KINDS: [&str; 10] = [
     "header",
     "query",
     "basic",
@@ -15,6 +15,7 @@ const KINDS: [&str; 9] = [
     "oauth2-refresh-token",
     "jwt-bearer",
     "hmac",
+    "aws-sigv4",
     "mtls",
 ];
 
