@@ -167,7 +167,7 @@ impl CaseRunner {
         let (problems, note) = match trial {
             Trial::Fault(fault_case, index) => (
                 verdict::on_fault(fault_case, *index, target, &tried, &secrets),
-                verdict::note_on_fault(fault_case, target, &tried),
+                verdict::note_on_fault(fault_case, *index, target, &tried),
             ),
             Trial::Id(_) => (verdict::on_id(target, &tried, &secrets), None),
         };

@@ -100,10 +100,17 @@ pub(super) fn on_fault(
 }
 
 /// What is worth a look in a provider's outcome after a fault, although it is right.
-pub(super) fn note_on_fault(fault_case: &FaultCase, target: &GoodCall, tried: &TrialResult) -> Option<String> {
+pub(super) fn note_on_fault(
+    fault_case: &FaultCase,
+    index: usize,
+    target: &GoodCall,
+    tried: &TrialResult,
+) -> Option<String> {
+    // The first request of a later call asks for the order; the others may be for a part of the record.
+    let is_poll = index == 0 && target.state.is_resumed();
     let is_final = |failure: &Failure| matches!(failure.kind, FailureKind::NotFound | FailureKind::Rejected);
     let is_final = tried.outcome.as_ref().is_err_and(is_final);
-    (fault_case.or_record_later && target.state.is_resumed() && is_final).then(|| {
+    (fault_case.or_record_later && is_poll && is_final).then(|| {
         "this is final: the record is not fetched today. If the API answers so for an order that it has forgotten, \
          place the order once more (`Forgotten` of the SDK's two_step)"
             .to_owned()
