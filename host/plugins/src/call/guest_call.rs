@@ -263,8 +263,8 @@ impl GuestCall {
     pub(crate) fn usage(&self) -> Usage {
         let state = self.lock_state();
         Usage {
-            computed: state.guest_time.computed(),
-            slept: state.guest_time.slept(Instant::now()),
+            computed: state.guest_time.time_computed(),
+            slept: state.guest_time.time_slept(Instant::now()),
             peak_memory_bytes: self.memory_bytes.load(Ordering::Relaxed),
             instructions: self.instructions.load(Ordering::Relaxed).checked_sub(1),
         }

@@ -44,12 +44,12 @@ impl GuestTime {
     }
 
     /// The time for which it ran.
-    pub(crate) fn computed(&self) -> Duration {
+    pub(crate) fn time_computed(&self) -> Duration {
         self.computed
     }
 
     /// The time for which it slept, until now.
-    pub(crate) fn slept(&self, now: Instant) -> Duration {
+    pub(crate) fn time_slept(&self, now: Instant) -> Duration {
         self.slept + self.asleep_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
     }
 }
@@ -67,15 +67,15 @@ mod tests {
         time.on_poll(at(0));
         time.on_poll_end(at(0), at(1), PollEnd::Asleep);
         time.on_poll(at(5));
-        assert_eq!((time.computed(), time.slept(at(5))), (Duration::ZERO, Duration::ZERO));
+        assert_eq!((time.time_computed(), time.time_slept(at(5))), (Duration::ZERO, Duration::ZERO));
         time.on_start();
         time.on_poll_end(at(5), at(7), PollEnd::Asleep);
-        assert_eq!((time.computed(), time.slept(at(8))), (Duration::from_secs(2), Duration::from_secs(1)));
+        assert_eq!((time.time_computed(), time.time_slept(at(8))), (Duration::from_secs(2), Duration::from_secs(1)));
         time.on_poll(at(10));
         // It waits for a response.
         time.on_poll_end(at(10), at(11), PollEnd::Other);
         time.on_poll(at(20));
         time.on_poll_end(at(20), at(20), PollEnd::Other);
-        assert_eq!((time.computed(), time.slept(at(30))), (Duration::from_secs(3), Duration::from_secs(3)));
+        assert_eq!((time.time_computed(), time.time_slept(at(30))), (Duration::from_secs(3), Duration::from_secs(3)));
     }
 }
