@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use damper_valuation_api::damper_run::{DamperRun, Programs};
+use damper_valuation_api::damper_run::{DamperRun, Programs, Summary};
 use damper_valuation_api::policies::{self, Kind};
 use damper_valuation_api::{Settings, ValuationApi};
 
-use crate::local_setup::{LocalSetup, require_built, target};
+use crate::local_setup::{LocalSetup, require_built, target, wait};
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
@@ -56,6 +56,7 @@ fn orders_at_an_api_with_random_faults_are_taken_once_and_polled_when_the_api_sa
     let settings = Settings {
         latency: (Duration::from_millis(5), Duration::from_millis(15)),
         poll_wait: Duration::from_secs(1),
+        refusal_wait: Duration::from_secs(1),
         locked_wait: Duration::from_secs(3),
         ..Settings::calm(4, policies.len() - 1).with_chaos()
     };
@@ -65,7 +66,7 @@ fn orders_at_an_api_with_random_faults_are_taken_once_and_polled_when_the_api_sa
         component: require_built(&target().join("components/valuation.wasm")),
     };
     let run = DamperRun::new(&programs, &api.origin(), &policies).unwrap();
-    let summary = run.run().unwrap();
+    let summary = Summary::parse(&wait(run.build_command().spawn().unwrap(), &["run"])).unwrap();
     let unknown = policies.iter().filter(|policy| Kind::of(policy) == Kind::Unknown).count() as u64;
     let ends = (summary.fetched, summary.dead_letters, summary.pending);
     assert_eq!(ends, (policies.len() as u64 - unknown, unknown, 0), "{}", summary.log);

@@ -58,45 +58,41 @@ impl DamperRun {
         let ids: String = policies.iter().map(|policy| format!("{policy}\n")).collect();
         std::fs::write(folder.path().join("items.txt"), ids)?;
         let run = Self { folder, damper: std::path::absolute(&programs.damper)? };
-        let fed = run.damper(&["feed", "valuation", "items.txt"])?;
+        let fed = run.damper(&["feed", "valuation", "items.txt"]).output();
+        let fed = fed.with_context(|| format!("start {}", run.damper.display()))?;
         anyhow::ensure!(fed.status.success(), "damper feed: {}", String::from_utf8_lossy(&fed.stderr));
         Ok(run)
     }
 
-    /// The folder.
+    /// `damper run` until nothing is left to do, to be started; it says its [`Summary`] on stdout.
     #[must_use]
-    pub fn path(&self) -> &Path {
-        self.folder.path()
+    pub fn build_command(&self) -> Command {
+        let mut command = self.damper(&["run", "valuation", "--json"]);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
     }
 
-    /// Runs until nothing is left to do.
+    fn damper(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.damper);
+        command.args(arguments).current_dir(self.folder.path()).stdin(Stdio::null());
+        command
+    }
+}
+
+impl Summary {
+    /// Reads what the program has said.
     ///
     /// # Errors
-    /// If the program does not start, or says nothing that can be read.
-    pub fn run(&self) -> anyhow::Result<Summary> {
-        let output = self.damper(&["run", "valuation", "--json"])?;
+    /// If it is no summary.
+    pub fn parse(output: &Output) -> anyhow::Result<Self> {
         let log = String::from_utf8_lossy(&output.stderr).into_owned();
         let said: Value = serde_json::from_slice(&output.stdout).with_context(|| format!("damper run: {log}"))?;
         let count = |name: &str| {
             let count = said.pointer(&format!("/providers/0/counts/{name}")).and_then(Value::as_u64);
             count.with_context(|| format!("damper run said no {name}: {said}"))
         };
-        Ok(Summary {
-            fetched: count("fetched")?,
-            dead_letters: count("dead_letters")?,
-            pending: count("pending")?,
-            log,
-        })
-    }
-
-    /// `damper` in this folder, to its end.
-    ///
-    /// # Errors
-    /// If the program does not start.
-    pub fn damper(&self, arguments: &[&str]) -> anyhow::Result<Output> {
-        let mut command = Command::new(&self.damper);
-        command.args(arguments).current_dir(self.path()).stdin(Stdio::null());
-        command.output().with_context(|| format!("start {}", self.damper.display()))
+        let [fetched, dead_letters, pending] = [count("fetched")?, count("dead_letters")?, count("pending")?];
+        Ok(Self { fetched, dead_letters, pending, log })
     }
 }
 

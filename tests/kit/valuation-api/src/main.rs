@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use damper_valuation_api::book::Book;
-use damper_valuation_api::damper_run::{DamperRun, Programs};
+use damper_valuation_api::damper_run::{DamperRun, Programs, Summary};
 use damper_valuation_api::{Settings, ValuationApi, bare, policies};
 
 /// Measure orders and polls: `damper run` beside a bare client, without and with random faults.
@@ -74,7 +74,8 @@ fn run_damper(
     policies: &[String],
 ) -> anyhow::Result<Row> {
     let api = ValuationApi::start(settings.clone())?;
-    let summary = DamperRun::new(programs, &api.origin(), policies)?.run()?;
+    let run = DamperRun::new(programs, &api.origin(), policies)?;
+    let summary = Summary::parse(&run.build_command().output()?)?;
     eprint!("{}", summary.log);
     let documents = format!("{} + {}", summary.fetched, summary.dead_letters);
     Ok(Row { name, documents, book: api.book() })
