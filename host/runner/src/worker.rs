@@ -193,14 +193,16 @@ impl Worker {
             }
             None if reading.gate.is_some() => ("gate", "the API asked for a pause (Retry-After)".to_owned()),
             None if let Some(until) = self.idle_until() => {
-                ("attempt", format!("only items that wait for their next attempt are left, the first until {until}"))
+                let what = "only items that wait for their orders or their next attempt are left";
+                ("attempt", format!("{what}, the first until {until}"))
             }
             None if !self.is_delivering() => {
                 ("lease", "another run delivers this stream; this one takes over when it ends".to_owned())
             }
             None => (
                 "slots",
-                "nothing is due: items wait for their next attempt, or other runs have the slots or the claims"
+                "nothing is due: items wait for their orders or their next attempt, or other runs have the slots or \
+                 the claims"
                     .to_owned(),
             ),
         }

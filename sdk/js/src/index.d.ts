@@ -226,7 +226,7 @@ export const twoStep: {
     request: FetchRequest,
     steps: { place: (key: string) => Ordered | Record; poll: (order: string) => Pending | Record | symbol },
   ): Record;
-  /** The API has taken this order; without `retryAfterMs` Damper's backoff decides when it is asked. */
+  /** The API has taken this order, by its number or the URL to poll. @throws {Malformed} if it is neither a text nor a number. Without `retryAfterMs` Damper's backoff decides when it is asked. */
   ordered(order: string | number, retryAfterMs?: number): Ordered;
   /** The record is not ready; without `retryAfterMs` Damper's backoff decides when the API is asked again. */
   pending(retryAfterMs?: number): Pending;

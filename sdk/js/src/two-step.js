@@ -1,6 +1,6 @@
 // APIs that take an order first, and have its record later: see index.d.ts.
 
-import { NotReady } from "./failure.js";
+import { Malformed, NotReady } from "./failure.js";
 import * as ids from "./ids.js";
 import { Record } from "./record.js";
 import { encode } from "./utf8.js";
@@ -8,6 +8,9 @@ import { encode } from "./utf8.js";
 /** The API has taken an order. */
 class Ordered {
   constructor(order, retryAfterMs) {
+    // A field that is missing would be polled as "undefined".
+    const isText = typeof order === "string" && order !== "";
+    if (!isText && !Number.isFinite(order)) throw new Malformed("the API's answer to an order does not name the order");
     this.order = String(order);
     this.retryAfterMs = retryAfterMs;
   }

@@ -316,6 +316,10 @@ test("an order is placed, polled, placed anew when it was forgotten, and fetched
   const pending = { place: steps.place, poll: () => twoStep.pending(7_000) };
   assert.throws(() => twoStep.fetch(new FetchRequest("42", { resume: first.resume }), pending), { retryAfterMs: 7_000 });
   assert.throws(() => twoStep.fetch(new FetchRequest("42"), { place: () => "7" }), TypeError);
+  for (const missing of [undefined, null, "", NaN, {}, true]) {
+    assert.throws(() => twoStep.ordered(missing), Malformed, String(missing));
+  }
+  assert.equal(twoStep.ordered(7).order, "7");
 });
 
 test("the idempotency key is made of the item and the day, as in the other SDKs", () => {

@@ -343,6 +343,13 @@ class TwoStep(unittest.TestCase):
             two_step.fetch(FetchRequest("42", resume=first.resume), self.place, lambda order: two_step.Pending(7))
         self.assertEqual((raised.exception.resume, raised.exception.retry_after), (first.resume, 7))
 
+    def test_an_answer_that_does_not_name_the_order_is_malformed(self) -> None:
+        for missing in [None, "", 1.5, {}, True]:
+            with self.assertRaises(Malformed, msg=repr(missing)):
+                two_step.fetch(FetchRequest("42"), lambda key: two_step.Ordered(missing), self.poll)
+        with self.assertRaises(NotReady):
+            two_step.fetch(FetchRequest("42"), lambda key: two_step.Ordered(7), self.poll)
+
     def test_a_resume_state_that_cannot_be_read_places_the_order_anew(self) -> None:
         for resume in [b"", b"7", b"{}", b'{"order": 7, "forgotten": 0}', b"\xff"]:
             self.not_ready(resume)

@@ -121,6 +121,9 @@ pub fn fetch(
     };
     match place(&idempotency_key(request, forgotten))? {
         Placed::Ready(record) => Ok(record),
+        Placed::Ordered { order, .. } if order.is_empty() => {
+            Err(Failure::malformed("the API's answer to an order does not name the order"))
+        }
         Placed::Ordered { order: text, retry_after } => Err(Order { text, forgotten }.not_ready(retry_after)),
     }
 }
@@ -190,6 +193,13 @@ mod tests {
             Ok(Polled::Pending { retry_after: wait })
         };
         assert_eq!(fetch(&item, not_expected, poll).unwrap_err(), failure);
+    }
+
+    #[test]
+    fn an_answer_that_does_not_name_the_order_is_malformed() {
+        let place = |_: &str| Ok(Placed::Ordered { order: String::new(), retry_after: None });
+        let failure = fetch(&FetchRequest::new("42"), place, not_expected).unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Malformed);
     }
 
     #[test]

@@ -47,7 +47,7 @@ pub(super) struct CsvRows<'a> {
 impl<'a> CsvRows<'a> {
     pub(super) fn new(writer: &'a mut (dyn Write + Send)) -> Result<Self, std::io::Error> {
         let mut writer = csv::Writer::from_writer(writer);
-        writer.write_record(HEADER).map_err(std::io::Error::other)?;
+        writer.write_record(HEADER).map_err(to_io_error)?;
         Ok(Self { writer })
     }
 
@@ -69,11 +69,20 @@ impl<'a> CsvRows<'a> {
             record.encoding.as_deref().unwrap_or_default(),
             &body,
         ];
-        Ok(self.writer.write_record(cells.map(|cell| escape_formula(cell).into_owned())).map_err(std::io::Error::other))
+        Ok(self.writer.write_record(cells.map(|cell| escape_formula(cell).into_owned())).map_err(to_io_error))
     }
 
     pub(super) fn flush(&mut self) -> Result<(), std::io::Error> {
         self.writer.flush()
+    }
+}
+
+/// The writer's own error, so that its kind shows: a reader that is gone is no fault of the export.
+fn to_io_error(error: csv::Error) -> std::io::Error {
+    let message = error.to_string();
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        _ => std::io::Error::other(message),
     }
 }
 

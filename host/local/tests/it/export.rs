@@ -1,5 +1,7 @@
 //! The export of the sink as one stream.
 
+use std::io::{self, Write};
+
 use damper_core::sink::Compression;
 use damper_local::export::{BrokenLines, ExportError, ExportSummary, Format, export};
 use object_store::ObjectStoreExt;
@@ -52,6 +54,31 @@ async fn ndjson_is_the_stored_lines_in_the_order_of_days() {
     assert_eq!(text, format!("{A}\n"));
     let (text, counts) = run_export(&store, Some("2026-11-23"), Format::Ndjson, BrokenLines::Fail).await.unwrap();
     assert_eq!((text.as_str(), counts), ("", ExportSummary::default()), "a day without records is no error");
+}
+
+/// A reader that is gone, as behind `damper export ... | head`.
+struct ClosedPipe;
+
+impl Write for ClosedPipe {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::BrokenPipe.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_is_gone_is_told_as_such_in_each_format() {
+    // More than any writer holds back.
+    let line = A.replace("x,", &"x".repeat(100_000));
+    let store = sink(&[("demo/2026-11-21/z/000000.ndjson", &format!("{line}\n"))]).await;
+    for format in [Format::Ndjson, Format::Csv] {
+        let exported = export(&store, "demo", None, format, BrokenLines::Fail, &mut ClosedPipe).await;
+        let Err(ExportError::Write(error)) = exported else { panic!("{format:?}: {exported:?}") };
+        assert_eq!(error.kind(), io::ErrorKind::BrokenPipe, "{format:?}");
+    }
 }
 
 #[tokio::test]

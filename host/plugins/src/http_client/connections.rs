@@ -127,6 +127,11 @@ impl Connections {
         })
     }
 
+    /// Whether a test environment replaces the network.
+    pub(crate) fn are_of_test(&self) -> bool {
+        self.environment.is_some()
+    }
+
     /// Guards a request that is about to be sent. Without TLS there is no HTTP/2.
     pub(crate) fn start_request(&self, url: &url::Url) -> UnfinishedRequest<'_> {
         UnfinishedRequest { connections: self, is_tls: url.scheme() == "https" }

@@ -24,7 +24,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from . import ids
-from .failures import NotReady
+from .failures import Malformed, NotReady
 from .record import FetchRequest, Record
 
 
@@ -79,7 +79,7 @@ def fetch(
         return placed
     if not isinstance(placed, Ordered):
         raise TypeError(f"place returned {type(placed).__name__}, and neither a Record nor Ordered")
-    raise _not_ready(str(placed.order), forgotten, placed.retry_after)
+    raise _not_ready(_order_text(placed.order), forgotten, placed.retry_after)
 
 
 def idempotency_key(request: FetchRequest, forgotten: int = 0) -> str:
@@ -88,6 +88,14 @@ def idempotency_key(request: FetchRequest, forgotten: int = 0) -> str:
     parameters = sorted(request.params.items(), key=lambda pair: pair[0].encode("utf-8"))
     parts = ["damper order", request.id, *(part for pair in parameters for part in pair), request.day, str(forgotten)]
     return ids.uuid_v5(ids.NAMESPACE_URL, "".join(f"{len(part.encode('utf-8'))}:{part}," for part in parts))
+
+
+def _order_text(order: object) -> str:
+    """An order as a text. A field that is missing would be polled as "None"."""
+    is_number = isinstance(order, int) and not isinstance(order, bool)
+    if not is_number and not (isinstance(order, str) and order):
+        raise Malformed("the API's answer to an order does not name the order")
+    return str(order)
 
 
 def _order_of(request: FetchRequest) -> tuple[str, int] | None:
