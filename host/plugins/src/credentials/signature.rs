@@ -17,7 +17,8 @@ pub(crate) struct AwsKey {
     session_token: Option<Secret>,
 }
 
-/// The secret's text, if it is a JSON object: with the names that AWS's own tools write (`aws sts assume-role`), or ours.
+/// The secret's text, if it is a JSON object: with the names that AWS's own tools write (`aws sts assume-role`), or
+/// ours.
 #[derive(Deserialize)]
 struct AwsKeyText {
     #[serde(alias = "AccessKeyId")]
@@ -29,8 +30,8 @@ struct AwsKeyText {
 }
 
 impl AwsKey {
-    /// `ID:SECRET`, `ID:SECRET:SESSION_TOKEN`, or a JSON object with these three; else says what is wrong with it, as the
-    /// end of a sentence.
+    /// `ID:SECRET`, `ID:SECRET:SESSION_TOKEN`, or a JSON object with these three; else says what is wrong with it, as
+    /// the end of a sentence.
     pub(crate) fn read(text: &str) -> Result<Self, &'static str> {
         if cfg!(not(feature = "aws-sigv4")) {
             return Err("is of kind aws-sigv4, which this program cannot sign: build it with its Cargo feature `aws`");
@@ -65,8 +66,8 @@ impl AwsKey {
         secrets.flat_map(|secret| secret_spellings(secret.expose())).collect()
     }
 
-    /// Signs a request that is otherwise complete: its method, path, query, body, host and all headers that it has. Adds
-    /// headers. None if it cannot be signed.
+    /// Signs a request that is otherwise complete: its method, path, query, body, host and all headers that it has.
+    /// Adds headers. None if it cannot be signed.
     #[cfg(feature = "aws-sigv4")]
     pub(crate) fn sign(
         &self,
