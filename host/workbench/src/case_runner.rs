@@ -188,11 +188,16 @@ impl CaseRunner {
         })
     }
 
+    /// Compiles the component if that was not done before. If it fails, the calls report the error.
+    pub async fn prepare(&self) {
+        join_all(self.prepared.iter().map(Plugin::prepare)).await;
+    }
+
     /// Runs cases side by side. Each is run twice: as in production, and once more to count its instructions.
     pub async fn run(&self, cases: &[Case]) -> RunReport {
         let begun = Instant::now();
-        // Compile once, not at each first call. If it fails, the calls report the error.
-        join_all(self.prepared.iter().map(Plugin::prepare)).await;
+        // Once, not at each first call.
+        self.prepare().await;
         let reports = stream::iter(cases.iter().map(|case| self.run_case(case))).buffered(AT_A_TIME).collect().await;
         RunReport {
             provider: self.file.manifest.name.clone(),

@@ -9,6 +9,7 @@ mod watch;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
 use damper_plugins::component_file::ComponentFile;
@@ -24,6 +25,9 @@ use crate::error::{CliError, Exit};
 use crate::screen::{put, put_json};
 
 use component::Subject;
+
+/// How long a component may take to compile without a word.
+const SLOW: Duration = Duration::from_secs(2);
 
 /// Run a provider's cases against its compiled component
 #[derive(Debug, Args)]
@@ -135,7 +139,7 @@ fn once(command: &Test, context: &Context) -> Result<Exit, CliError> {
 }
 
 fn run_cases(subject: &Subject, cases: &[Case], context: &Context) -> Result<RunReport, CliError> {
-    context::runtime()?.block_on(async { Ok(bench(subject, context)?.run(cases).await) })
+    context::runtime()?.block_on(async { Ok(prepared_bench(subject, context).await?.run(cases).await) })
 }
 
 /// Accept the actual results. Returns whether anything was written.
@@ -154,6 +158,31 @@ fn bless_all(cases: &[Case], report: &RunReport, context: &Context) -> Result<bo
         }
     }
     Ok(is_written)
+}
+
+/// A bench whose component is compiled. A component of an interpreted language takes a while the first time.
+///
+/// # Errors
+/// If it cannot be set up.
+pub(crate) async fn prepared_bench(subject: &Subject, context: &Context) -> Result<CaseRunner, CliError> {
+    let bench = bench(subject, context)?;
+    announce_if_slow(bench.prepare(), || {
+        let name = &subject.file.manifest.name;
+        let mebibytes = subject.file.bytes.len() as f64 / f64::from(1 << 20);
+        context.screen.say(format!("compiling {name} ({mebibytes:.1} MiB); the result is kept for the next time"));
+    })
+    .await;
+    Ok(bench)
+}
+
+/// Waits for work to end, and says so if that takes a while.
+async fn announce_if_slow<T>(work: impl Future<Output = T>, announce: impl FnOnce()) -> T {
+    tokio::pin!(work);
+    if let Ok(done) = tokio::time::timeout(SLOW, &mut work).await {
+        return done;
+    }
+    announce();
+    work.await
 }
 
 pub(crate) fn bench(subject: &Subject, context: &Context) -> Result<CaseRunner, CliError> {
@@ -222,4 +251,20 @@ fn tell(command: &Test, report: &RunReport, subject: &Subject) -> Result<Exit, C
         put(show::report(report, &subject.file.manifest.limits).trim_end())?;
     }
     Ok(if report.failure_count() == 0 { Exit::Done } else { Exit::BadInput })
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::sleep;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn only_slow_work_is_announced() {
+        for (takes, is_announced) in [(SLOW / 2, false), (SLOW * 2, true)] {
+            let mut said = false;
+            announce_if_slow(sleep(takes), || said = true).await;
+            assert_eq!(said, is_announced, "{takes:?}");
+        }
+    }
 }

@@ -57,7 +57,7 @@ pub(crate) fn require(component: &Path, folder: &Path, context: &Context) -> Res
 
 fn suite(subject: &Subject, cases: &[Case], rules: &Rules, context: &Context) -> Result<Conformance, CliError> {
     let report = context::runtime()?.block_on(async {
-        let bench = super::bench(subject, context)?;
+        let bench = super::prepared_bench(subject, context).await?;
         Ok::<_, CliError>(bench.conform(cases, rules).await)
     })?;
     report.map_err(|error| {
