@@ -48,8 +48,8 @@ async fn a_single_fetch_waits_for_its_record_and_stores_it() {
     assert_eq!(setup.stored_ids(), ["order:7"]);
 }
 
-/// Orders, polls and tokens at an API that refuses one of twenty requests at random. A locked policy is polled until all
-/// others have their documents: if it held their batch, the run would not end.
+/// Orders, polls and tokens at an API that refuses one of twenty requests at random. A locked policy is polled until
+/// all others have their documents: if it held their batch, the run would not end.
 #[test]
 fn orders_at_an_api_with_random_faults_are_taken_once_and_polled_when_the_api_says() {
     let policies = policies::list(130);

@@ -163,8 +163,8 @@ impl Book {
         self.tokens + self.others().map(|(_, history)| history.requests).sum::<u64>()
     }
 
-    /// The requests that these needed at least: a token, the orders and polls of each policy, and one more for each that
-    /// was refused.
+    /// The requests that these needed at least: a token, the orders and polls of each policy, and one more for each
+    /// that was refused.
     #[must_use]
     pub fn requests_needed(&self) -> u64 {
         let of_policies = self.others().map(|(policy, history)| requests_needed(policy) + history.refused);

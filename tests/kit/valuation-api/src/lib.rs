@@ -4,7 +4,8 @@
 //! - `POST /token` with the client's id and secret answers a token for an hour.
 //! - `POST /valuations` with `{"policy": ID}` and an `Idempotency-Key` answers 202 with the job's `Location` and
 //!   `Retry-After`. The same key again answers the same job.
-//! - `GET /valuations/JOB` answers 202 with `Retry-After` until the document is ready, and 404 if the job was forgotten.
+//! - `GET /valuations/JOB` answers 202 with `Retry-After` until the document is ready, and 404 if the job was
+//!   forgotten.
 //!
 //! A job is ready after a number of polls that kept to Retry-After; a poll that came too early counts for nothing. So
 //! the number of requests that a policy needs is known, however long a client waits: see [`policies`]. The API counts
