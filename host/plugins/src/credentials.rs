@@ -11,6 +11,7 @@ mod client;
 mod error;
 mod form;
 mod header_value;
+mod key_pool;
 mod refresh_client;
 mod refresh_state;
 mod sealing;
@@ -30,18 +31,18 @@ use sha2::{Sha256, Sha512};
 use crate::grants::{Grants, Origin, SecretBinding, SigningScope};
 use crate::redaction::Scrubber;
 
+use cached_secret::SecretNames;
 pub(crate) use cached_secret::{CachedSecret, SecretVersion};
 pub(crate) use certificate::{ClientCertificate, check_ca};
 pub use error::CredentialError;
 pub(crate) use form::Form;
+pub(crate) use key_pool::{KeyPool, KeyVerdict, REFUSED_REST};
 pub(crate) use refresh_client::RefreshClient;
 pub(crate) use refresh_state::{RefreshState, Refreshed};
 pub(crate) use single_flight::Role;
 pub use token_sharing::TokenSharing;
 pub(crate) use token_sharing::{SharedToken, StoredToken, Turn};
-#[cfg(feature = "fuzzing")]
-pub(crate) use tokens::retry_after;
-pub(crate) use tokens::{Token, TokenFailure, TokenNeed, Tokens};
+pub(crate) use tokens::{Token, TokenFailure, TokenNeed, Tokens, retry_after};
 
 /// A provider's credentials, with the secrets that are bound to them.
 #[derive(Debug)]
@@ -59,6 +60,9 @@ struct Credential {
 #[derive(Debug)]
 pub(crate) struct BoundCredential {
     pub(crate) secret: CachedSecret,
+    /// The further keys that are used in turn with it.
+    more_keys: Vec<CachedSecret>,
+    pub(crate) pool: KeyPool,
     /// The tokens that are sent in its place.
     pub(crate) tokens: Option<Tokens>,
     /// What is known of its refresh token, if it has one.
@@ -164,8 +168,22 @@ impl BoundCredential {
         if *kind == CredentialKind::Mtls {
             check_certificate_use(binding, &receivers, proxy).map_err(wrong)?;
         }
-        let secret = CachedSecret::new(name, kind, binding.clone(), Arc::clone(scrubber))?;
-        Ok(Self { secret, tokens, refresh: RefreshState::default(), signing, receivers })
+        let further = binding.more_keys.iter().map(|key| key.bind(&binding.hosts));
+        let keys = std::iter::once(binding.clone()).chain(further).enumerate().map(|(number, binding)| {
+            let names = SecretNames { credential: name.to_owned(), number };
+            CachedSecret::new(names, kind, binding, Arc::clone(scrubber))
+        });
+        let mut more_keys = keys.collect::<Result<Vec<_>, _>>()?;
+        let secret = more_keys.remove(0);
+        let pool = KeyPool::new(1 + more_keys.len());
+        let refresh = RefreshState::default();
+        Ok(Self { secret, more_keys, pool, tokens, refresh, signing, receivers })
+    }
+
+    /// The key of this number, from 0.
+    pub(crate) fn key(&self, number: usize) -> &CachedSecret {
+        let further = number.checked_sub(1).and_then(|number| self.more_keys.get(number));
+        further.unwrap_or(&self.secret)
     }
 
     fn sharing(self, sharing: &TokenSharing, provider: &str) -> Self {

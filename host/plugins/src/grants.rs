@@ -9,7 +9,9 @@ use std::str::FromStr;
 
 use url::Url;
 
-pub use secret::{ClientAuth, JsonKey, Secret, SecretBinding, SecretError, SecretSource, SigningScope, TokenEndpoint};
+pub use secret::{
+    ClientAuth, FurtherKey, JsonKey, Secret, SecretBinding, SecretError, SecretSource, SigningScope, TokenEndpoint,
+};
 
 /// The operator's grants to one provider.
 ///

@@ -20,7 +20,7 @@ use binder::Binder;
 pub use error::BindingError;
 pub use place::Place;
 pub use secret_sources::{FoundSecret, SecretBackends, SecretPlace, SecretPlaceError, SecretSources};
-pub use shape::{CredentialSettings, HostGrant, ProviderSettings, SettingsError, Text};
+pub use shape::{CredentialSettings, HostGrant, KeySettings, ProviderSettings, SettingsError, Text};
 
 /// A manifest combined with an operator's settings.
 #[derive(Debug, Clone)]

@@ -26,22 +26,29 @@ pub fn fetching_policy<'a>(
     // Folders rather than files: a component or a secret is replaced by a new file of the same name.
     for (name, provider) in &config.providers {
         policy.readable.extend(provider::find(config, name).ok().map(|file| parent_folder(&file)));
-        let files =
-            provider.credentials.iter().filter_map(|(credential, said)| Some((credential, said.file.as_ref()?)));
-        let mut rotated = None;
-        for (credential, file) in files {
-            let file = config.folder.join(file);
-            let kinds = rotated.get_or_insert_with(|| find_rotated(config, name));
-            if kinds.contains(credential) {
-                // A new refresh token is written beside the old one; a link stays.
-                policy.writable.extend(file.canonicalize().ok().map(|real| parent_folder(&real)));
-                policy.writable.push(parent_folder(&file));
-            } else {
-                policy.readable.push(parent_folder(&file));
-            }
+        let files: Vec<(&String, PathBuf)> = provider
+            .credentials
+            .iter()
+            .flat_map(|(credential, said)| said.keys().into_iter().map(move |key| (credential, key)))
+            .filter_map(|(credential, key)| Some((credential, config.folder.join(key.file?))))
+            .collect();
+        if !files.is_empty() {
+            add_secret_folders(&mut policy, &files, &find_rotated(config, name));
         }
     }
     policy
+}
+
+/// The folders of a provider's secrets, by credential. A new refresh token is written beside the old one; a link stays.
+fn add_secret_folders(policy: &mut Policy, files: &[(&String, PathBuf)], rotated: &BTreeSet<String>) {
+    for (credential, file) in files {
+        if rotated.contains(*credential) {
+            policy.writable.extend(file.canonicalize().ok().map(|real| parent_folder(&real)));
+            policy.writable.push(parent_folder(file));
+        } else {
+            policy.readable.push(parent_folder(file));
+        }
+    }
 }
 
 /// The credentials of a provider whose secrets the host replaces; none where the component cannot be used.
@@ -65,4 +72,20 @@ fn parent_folder(file: &Path) -> PathBuf {
 /// A folder as it can be opened: the working folder where it is empty.
 fn openable_folder(folder: &Path) -> PathBuf {
     if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_folders_of_secrets_with_refresh_tokens_can_be_written() {
+        let (key, login) = ("key".to_owned(), "login".to_owned());
+        let files = [(&key, PathBuf::from("/nowhere/keys/key")), (&login, PathBuf::from("/nowhere/logins/login"))];
+        let mut policy = Policy::for_fetching();
+        let (readable, writable) = (policy.readable.len(), policy.writable.len());
+        add_secret_folders(&mut policy, &files, &BTreeSet::from([login.clone()]));
+        assert_eq!(policy.readable[readable..], [PathBuf::from("/nowhere/keys")]);
+        assert_eq!(policy.writable[writable..], [PathBuf::from("/nowhere/logins")]);
+    }
 }

@@ -39,10 +39,17 @@ pub(crate) struct SecretVersion {
 #[derive(Debug, Default)]
 pub(crate) struct RenewalLimit(Mutex<Option<Instant>>);
 
+/// The credential of a secret, and the secret's number among the credential's keys.
+#[derive(Debug)]
+pub(super) struct SecretNames {
+    pub(super) credential: String,
+    pub(super) number: usize,
+}
+
 /// Makes versions of secrets.
 #[derive(Debug)]
 struct VersionFactory {
-    credential: String,
+    names: SecretNames,
     kind: CredentialKind,
     scrubber: Arc<Scrubber>,
 }
@@ -61,15 +68,16 @@ impl RenewalLimit {
 
 impl CachedSecret {
     pub(super) fn new(
-        credential: &str,
+        names: SecretNames,
         kind: &CredentialKind,
         binding: SecretBinding,
         scrubber: Arc<Scrubber>,
     ) -> Result<Self, CredentialError> {
-        let factory = VersionFactory { credential: credential.to_owned(), kind: kind.clone(), scrubber };
+        let name = names.credential.clone();
+        let factory = VersionFactory { names, kind: kind.clone(), scrubber };
         let version = binding.known.clone();
         let version = version.map(|secret| factory.make_version(secret, binding.ca.as_deref())).transpose();
-        let version = version.map_err(|problem| CredentialError::BadSecret { name: credential.to_owned(), problem })?;
+        let version = version.map_err(|problem| CredentialError::BadSecret { name, problem })?;
         Ok(Self { factory, binding, flight: SingleFlight::new(version), renewals: RenewalLimit::default() })
     }
 
@@ -110,7 +118,7 @@ impl CachedSecret {
             Ok(version) if version.secret == refused.secret => Ok(Arc::clone(refused)),
             Ok(version) => Ok(Arc::new(version)),
             Err(why) => {
-                tracing::warn!(credential = %self.factory.credential, why, "the API refuses the secret, and the secret cannot be read again");
+                tracing::warn!(credential = %self.factory.names.credential, why, "the API refuses the secret, and the secret cannot be read again");
                 Err(why)
             }
         };
@@ -165,7 +173,7 @@ impl CachedSecret {
     }
 
     async fn read_version(&self) -> Result<SecretVersion, String> {
-        let (name, place) = (&self.factory.credential, &self.binding.place);
+        let (name, place) = (&self.factory.names.credential, &self.binding.place);
         let secret = self.binding.source.read().await.map_err(|why| {
             let why = self.factory.scrubber.to_line(&why.to_string(), MAX_WHY_BYTES);
             format!("the secret of the credential {name:?} cannot be read from {place}: {why}")
@@ -179,7 +187,10 @@ impl VersionFactory {
     /// Checks a secret. From here on it is scrubbed from all output.
     fn make_version(&self, secret: Secret, ca: Option<&str>) -> Result<SecretVersion, &'static str> {
         let form = Form::of(&self.kind, &secret, ca);
-        let learned = self.scrubber.learn(&self.credential, spellings_of(&self.kind, &secret));
+        // Each key is an owner: the scrubber forgets an owner's oldest texts.
+        let SecretNames { credential, number } = &self.names;
+        let owner = if *number == 0 { credential.clone() } else { format!("{credential} key {number}") };
+        let learned = self.scrubber.learn(&owner, spellings_of(&self.kind, &secret));
         learned.map_err(|_| "is too long to be removed from logs")?;
         Ok(SecretVersion { form: form?, secret })
     }

@@ -158,6 +158,27 @@ pub struct SecretBinding {
     pub ca: Option<String>,
     /// Where its signatures are valid; for kind `aws-sigv4`, which needs it.
     pub signing: Option<SigningScope>,
+    /// Further keys, used in turn with this one; for the kinds `header`, `query`, `basic` and `bearer`.
+    pub more_keys: Vec<FurtherKey>,
+}
+
+/// A further key of a credential.
+#[derive(Clone)]
+pub struct FurtherKey {
+    /// The source from which it is read.
+    pub source: Arc<dyn SecretSource>,
+    /// The name of that place, in messages.
+    pub place: String,
+    /// The key, where it was read already.
+    pub known: Option<Secret>,
+}
+
+impl FurtherKey {
+    /// The key alone, for these hosts.
+    pub(crate) fn bind(&self, hosts: &[String]) -> SecretBinding {
+        let binding = SecretBinding::read_from(Arc::clone(&self.source), &*self.place, hosts.to_vec());
+        SecretBinding { known: self.known.clone(), ..binding }
+    }
 }
 
 impl SecretBinding {
@@ -172,12 +193,22 @@ impl SecretBinding {
             tokens: None,
             ca: None,
             signing: None,
+            more_keys: Vec::new(),
         }
     }
 
     /// A secret that is read from a source when it is needed, for these hosts.
     pub fn read_from(source: Arc<dyn SecretSource>, place: impl Into<String>, hosts: Vec<String>) -> Self {
-        Self { source, place: place.into(), known: None, hosts, tokens: None, ca: None, signing: None }
+        Self {
+            source,
+            place: place.into(),
+            known: None,
+            hosts,
+            tokens: None,
+            ca: None,
+            signing: None,
+            more_keys: Vec::new(),
+        }
     }
 }
 

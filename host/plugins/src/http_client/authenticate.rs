@@ -17,7 +17,7 @@ use crate::bindings::damper::provider::http::HttpError;
 use crate::call::{GuestCall, RequestSlot};
 use crate::capture::OutgoingRequest;
 use crate::credentials::{
-    BoundCredential, ClientCertificate, CredentialRefusal, Form, SecretVersion, Token, TokenFailure,
+    BoundCredential, CachedSecret, ClientCertificate, CredentialRefusal, Form, SecretVersion, Token, TokenFailure,
 };
 use crate::grants::{Origin, SigningScope};
 use crate::redaction::echo;
@@ -35,8 +35,8 @@ const MAX_NAMES_SHOWN: usize = 16;
 
 /// A credential as it is applied to a request.
 pub(super) enum AppliedCredential {
-    /// The secret itself, in its form.
-    Secret(Arc<SecretVersion>),
+    /// The secret itself, in its form, and the number of the key among the credential's.
+    Secret(Arc<SecretVersion>, usize),
     /// A token that was fetched with it.
     Token(Arc<Token>),
     /// The key that signs the request for this scope.
@@ -57,7 +57,7 @@ impl AppliedCredential {
     pub(super) fn header(&self) -> Option<(HeaderName, HeaderValue)> {
         match self {
             Self::Token(token) => Some((AUTHORIZATION, token.header().clone())),
-            Self::Secret(version) => match &version.form {
+            Self::Secret(version, _) => match &version.form {
                 Form::Header(name, value) => Some((name.clone(), value.clone())),
                 _ => None,
             },
@@ -68,7 +68,7 @@ impl AppliedCredential {
     /// The parameter of the URL that it sets: its name, and its value as it is in a URL.
     pub(super) fn parameter(&self) -> Option<(&str, &str)> {
         match self {
-            Self::Secret(version) => match &version.form {
+            Self::Secret(version, _) => match &version.form {
                 Form::Parameter(name, value) => Some((name, value.expose())),
                 _ => None,
             },
@@ -79,7 +79,7 @@ impl AppliedCredential {
     /// The client certificate that it uses.
     pub(super) fn certificate(&self) -> Option<&Arc<ClientCertificate>> {
         match self {
-            Self::Secret(version) => match &version.form {
+            Self::Secret(version, _) => match &version.form {
                 Form::Certificate(certificate) => Some(certificate),
                 _ => None,
             },
@@ -106,25 +106,29 @@ impl AppliedCredential {
 }
 
 impl HttpClient {
-    /// Applies a credential to a request to this URL.
+    /// Applies a credential to a request to this URL; of several keys one that was not tried.
     pub(super) async fn apply_credential(
         &self,
         call: &Arc<GuestCall>,
         slot: &mut RequestSlot,
         name: &str,
         url: &Url,
+        tried: &[usize],
     ) -> Result<AppliedCredential, HttpError> {
         let origin = Origin::of(url).ok_or_else(|| HttpError::Denied("no origin".to_owned()))?;
         let bound =
             self.credentials.for_request(name, &origin).map_err(|why| self.on_refusal(call, name, &origin, &why))?;
         let Some(tokens) = &bound.tokens else {
-            let version = match bound.secret.cached_version() {
+            let key = bound.pool.pick(tried, Instant::now());
+            let number = key.map_err(|wait| self.on_all_keys_resting(call, name, wait))?;
+            let key = bound.key(number);
+            let version = match key.cached_version() {
                 Some(version) => version,
-                None => Box::pin(self.read_secret(call, bound)).await?,
+                None => Box::pin(self.read_secret(call, key)).await?,
             };
             return Ok(match &bound.signing {
                 Some(scope) => AppliedCredential::Signature(version, Arc::clone(scope)),
-                None => AppliedCredential::Secret(version),
+                None => AppliedCredential::Secret(version, number),
             });
         };
         let token = match tokens.fresh_token(Instant::now()) {
@@ -144,7 +148,7 @@ impl HttpClient {
         call: &Arc<GuestCall>,
         slot: &mut RequestSlot,
         outgoing: &OutgoingRequest,
-        applied: Vec<AppliedCredential>,
+        applied: &[AppliedCredential],
     ) -> Result<bool, HttpError> {
         if applied.is_empty() && !call.has_signing_keys() {
             return Ok(false);
@@ -157,7 +161,7 @@ impl HttpClient {
         call: &Arc<GuestCall>,
         slot: &mut RequestSlot,
         outgoing: &OutgoingRequest,
-        applied: Vec<AppliedCredential>,
+        applied: &[AppliedCredential],
     ) -> Result<bool, HttpError> {
         for key in call.signing_keys() {
             if let Ok(bound) = self.credentials.for_signing(&key.credential) {
@@ -173,9 +177,8 @@ impl HttpClient {
                     let other = self.renew_token(TokenContext { call, slot, bound, tokens }, token).await;
                     other.map_err(|failed| on_token_failure(call, failed))?.is_some()
                 }
-                (AppliedCredential::Secret(version) | AppliedCredential::Signature(version, _), _) => {
-                    bound.secret.renew(version).await.is_some()
-                }
+                (AppliedCredential::Secret(version, number), _) => bound.key(*number).renew(version).await.is_some(),
+                (AppliedCredential::Signature(version, _), _) => bound.secret.renew(version).await.is_some(),
                 (AppliedCredential::Token(_), None) => false,
             };
         }
@@ -216,8 +219,8 @@ impl HttpClient {
         })
     }
 
-    async fn read_secret(&self, call: &GuestCall, bound: &BoundCredential) -> Result<Arc<SecretVersion>, HttpError> {
-        bound.secret.get_or_read().await.map_err(|why| {
+    async fn read_secret(&self, call: &GuestCall, key: &CachedSecret) -> Result<Arc<SecretVersion>, HttpError> {
+        key.get_or_read().await.map_err(|why| {
             call.record_broken(why.clone());
             HttpError::Denied(why)
         })

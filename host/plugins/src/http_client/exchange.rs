@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::authenticate::{AppliedCredential, UNAUTHORIZED};
 use super::client::HttpClient;
 use super::http_error;
+use super::key_rotation::TriedKeys;
 use super::response::{self, Response, SendResult};
 use crate::bindings::damper::provider::http::{HttpError, Request};
 use crate::call::{GuestCall, RequestSlot, SendRefusal};
@@ -56,16 +57,17 @@ impl HttpClient {
     }
 
     /// Sends one hop. If the API does not accept a credential that can be renewed, it is renewed and the hop is sent
-    /// once more. The API did not process the refused request, so this is no retry of a failure.
+    /// once more; if it refuses one of several keys, the hop is sent with another. The API did not process the refused
+    /// request, so this is no retry of a failure.
     async fn send_with_renewal(
         &self,
         call: &Arc<GuestCall>,
         slot: &mut RequestSlot,
         outgoing: &Arc<OutgoingRequest>,
     ) -> Result<HopOutcome, HttpError> {
-        let mut is_renewed = false;
+        let (mut is_renewed, mut tried) = (false, TriedKeys::default());
         loop {
-            let authorized = self.authorize(call, slot, outgoing).await;
+            let authorized = self.authorize(call, slot, outgoing, &tried.all).await;
             let (applied, result) = self.send_and_log(call, slot, outgoing, authorized).await;
             let is_refused = match &result {
                 // Without one, keys with which the guest had texts signed are renewed.
@@ -78,10 +80,14 @@ impl HttpClient {
                     applied.iter().any(AppliedCredential::is_certificate) && http_error::is_certificate_refused(error)
                 }
             };
-            if !is_refused || is_renewed || !self.renew_credentials(call, slot, outgoing, applied).await? {
-                return result;
+            if is_refused && !is_renewed && self.renew_credentials(call, slot, outgoing, &applied).await? {
+                is_renewed = true;
+                continue;
             }
-            is_renewed = true;
+            match &result {
+                Ok(HopOutcome::Response(answer)) if self.try_other_key(outgoing, &applied, answer, &mut tried) => {}
+                _ => return result,
+            }
         }
     }
 
@@ -91,11 +97,12 @@ impl HttpClient {
         call: &Arc<GuestCall>,
         slot: &mut RequestSlot,
         outgoing: &OutgoingRequest,
+        tried: &[usize],
     ) -> Result<(Route, Vec<AppliedCredential>), HttpError> {
         let route = self.policy.check(&outgoing.url).map_err(HttpError::Denied)?;
         let mut applied = Vec::with_capacity(outgoing.credentials.len());
         for name in &outgoing.credentials {
-            applied.push(self.apply_credential(call, slot, name, &outgoing.url).await?);
+            applied.push(self.apply_credential(call, slot, name, &outgoing.url, tried).await?);
         }
         Ok((route, applied))
     }

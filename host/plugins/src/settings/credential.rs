@@ -9,10 +9,13 @@ use url::Url;
 use super::binder::{Binder, known_or_none};
 use super::error::BindingError;
 use super::secret_sources::{FoundSecret, SecretPlace};
-use super::shape::{CredentialSettings, HostGrant};
+use super::shape::{CredentialSettings, HostGrant, KeySettings};
 use crate::credentials::check_ca;
 use crate::egress::parse_url;
-use crate::grants::{JsonKey, Origin, SecretBinding, SigningScope, TokenEndpoint};
+use crate::grants::{FurtherKey, JsonKey, Origin, SecretBinding, SigningScope, TokenEndpoint};
+
+/// The most keys of one credential.
+const MAX_KEYS: usize = 16;
 
 impl Binder<'_> {
     pub(super) fn secrets(
@@ -56,18 +59,46 @@ struct CredentialBinder<'a> {
 impl CredentialBinder<'_> {
     fn bind(&self, granted: &[String]) -> Result<SecretBinding, BindingError> {
         self.check_kind()?;
-        let place = self.place()?;
+        let keys = self.keys()?;
+        let places = keys.iter().map(|key| self.place(key)).collect::<Result<Vec<_>, _>>()?;
         let (hosts, tokens, ca) = (self.hosts(granted)?, self.tokens(granted)?, self.ca()?);
         let signing = self.signing()?;
         self.check_reach(&hosts, granted)?;
-        let found = (self.binder.sources.find)(&place).map_err(|why| self.wrong(why.problem, why.hint))?;
-        let FoundSecret { source, known } = self.select_key(found)?;
-        Ok(SecretBinding { source, known, place: place.to_string(), hosts, tokens, ca, signing })
+        let found = keys.iter().zip(places).map(|(key, place)| self.find(key, &place));
+        let mut more_keys = found.collect::<Result<Vec<_>, _>>()?;
+        let FurtherKey { source, place, known } = more_keys.remove(0);
+        Ok(SecretBinding { source, known, place, hosts, tokens, ca, signing, more_keys })
     }
 
-    /// The place of the secret: exactly one.
-    fn place(&self) -> Result<SecretPlace, BindingError> {
-        let CredentialSettings { env, file, secret, secret_key, .. } = self.settings;
+    /// The places of its secrets, at least one.
+    fn keys(&self) -> Result<Vec<KeySettings>, BindingError> {
+        let CredentialSettings { env, file, secret, secret_key, secrets, .. } = self.settings;
+        let Some(secrets) = secrets else { return Ok(self.settings.keys()) };
+        if env.is_some() || file.is_some() || secret.is_some() || secret_key.is_some() {
+            let hint = "list all keys in `secrets`, each with its own place";
+            return Err(self.wrong("has `secrets` and a place of its own", hint));
+        }
+        if !(2..=MAX_KEYS).contains(&secrets.len()) {
+            let problem = format!("has {} `secrets`, and 2 to {MAX_KEYS} are allowed", secrets.len());
+            return Err(self.wrong(problem, "name one key directly, as in env = \"API_KEY\""));
+        }
+        let (kind, pooled) = (self.kind.name(), ["header", "query", "basic", "bearer"]);
+        if !pooled.contains(&kind) {
+            let problem = format!("has `secrets`, which is for kind {}, but its kind is {kind}", pooled.join(" or "));
+            return Err(self.wrong(problem, "bind one secret"));
+        }
+        Ok(secrets.clone())
+    }
+
+    fn find(&self, key: &KeySettings, place: &SecretPlace) -> Result<FurtherKey, BindingError> {
+        let found = (self.binder.sources.find)(place).map_err(|why| self.wrong(why.problem, why.hint))?;
+        let FoundSecret { source, known } = self.select_key(key, found)?;
+        Ok(FurtherKey { source, place: place.to_string(), known })
+    }
+
+    /// The place of a secret: exactly one.
+    fn place(&self, key: &KeySettings) -> Result<SecretPlace, BindingError> {
+        let KeySettings { env, file, secret, secret_key } = key;
         if secret_key.is_some() && secret.is_none() {
             let hint = "it is a key of the JSON object that `secret` names; remove it";
             return Err(self.wrong("has `secret_key` without `secret`", hint));
@@ -96,8 +127,8 @@ impl CredentialBinder<'_> {
     }
 
     /// Selects the key of the secret, if `secret_key` names one.
-    fn select_key(&self, found: FoundSecret) -> Result<FoundSecret, BindingError> {
-        let Some(name) = &self.settings.secret_key else { return Ok(found) };
+    fn select_key(&self, key: &KeySettings, found: FoundSecret) -> Result<FoundSecret, BindingError> {
+        let Some(name) = &key.secret_key else { return Ok(found) };
         let key = JsonKey::new(found.source, name);
         let known = found.known.map(|object| key.select(&object)).transpose();
         let known = known.map_err(|why| self.wrong(format!("cannot be used: {why}"), "correct `secret_key`"))?;

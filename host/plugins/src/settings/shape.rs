@@ -97,6 +97,8 @@ pub struct CredentialSettings {
     pub secret: Option<String>,
     /// The key of it, where `secret` holds a JSON object.
     pub secret_key: Option<String>,
+    /// The places of several keys, which are used in turn, in place of the four above.
+    pub secrets: Option<Vec<KeySettings>>,
     /// The hosts that may receive it; absent: the granted hosts.
     pub hosts: Option<Vec<String>>,
     /// The endpoint from which tokens are fetched with it, in place of the manifest's; for kinds that get tokens.
@@ -114,6 +116,35 @@ pub struct CredentialSettings {
     pub service: Option<String>,
     /// Certificates in PEM, which alone are trusted for its hosts; for kind `mtls`.
     pub ca: Option<String>,
+}
+
+/// The place of one of several keys.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct KeySettings {
+    /// The environment variable that holds it.
+    pub env: Option<String>,
+    /// The file that holds it.
+    pub file: Option<PathBuf>,
+    /// The secret of AWS Secrets Manager that holds it: a name or an ARN.
+    pub secret: Option<String>,
+    /// The key of it, where `secret` holds a JSON object.
+    pub secret_key: Option<String>,
+}
+
+impl CredentialSettings {
+    /// The places of its secrets.
+    #[must_use]
+    pub fn keys(&self) -> Vec<KeySettings> {
+        let Self { env, file, secret, secret_key, secrets, .. } = self;
+        let own = || KeySettings {
+            env: env.clone(),
+            file: file.clone(),
+            secret: secret.clone(),
+            secret_key: secret_key.clone(),
+        };
+        secrets.clone().unwrap_or_else(|| vec![own()])
+    }
 }
 
 /// A setting's value: text, or a number or truth value that is kept as its text.

@@ -118,6 +118,33 @@ fn a_secret_has_one_home() {
 }
 
 #[test]
+fn several_keys_are_bound_in_their_order() {
+    let text = "key]\nsecrets = [{ env = \"A\" }, { file = \"b\" }]";
+    let settings = ProviderSettings::from_toml(&format!("hosts = \"manifest\"\n[credentials.{text}")).unwrap();
+    let found = std::cell::RefCell::new(Vec::new());
+    let find = |place: &SecretPlace| {
+        found.borrow_mut().push(place.to_string());
+        Ok(FoundSecret { source: std::sync::Arc::new(crate::grants::Secret::new("x")), known: None })
+    };
+    let sources = SecretSources { backends: SecretBackends::Machine, find: &find };
+    let manifest =
+        "name = \"x\"\nversion = \"0.1.0\"\negress.hosts = [\"api.test\"]\n[credentials.key]\nkind = \"bearer\"";
+    let manifest = Manifest::parse(manifest).unwrap();
+    let bound = bind(&manifest, &settings, Place::Nowhere, sources).unwrap();
+    assert_eq!(*found.borrow(), ["the environment variable A", "the file b"]);
+    assert_eq!(bound.grants.secrets["key"].more_keys[0].place, "the file b");
+    for (text, expected) in [
+        ("key]\nenv = \"A\"\nsecrets = [{ env = \"A\" }, { env = \"B\" }]", "has `secrets` and a place of its own"),
+        ("key]\nsecrets = [{ env = \"A\" }]", "has 1 `secrets`"),
+        ("key]\nsecrets = [{ env = \"A\" }, {}]", "needs one of `env`, `file` and `secret`"),
+        ("certificate]\nsecrets = [{ env = \"A\" }, { env = \"B\" }]", "but its kind is mtls"),
+    ] {
+        let message = refusal(text);
+        assert!(message.contains(expected), "{message}");
+    }
+}
+
+#[test]
 fn what_is_another_kinds_setting_is_refused() {
     for (text, expected) in [
         (

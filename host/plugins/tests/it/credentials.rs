@@ -2,6 +2,7 @@
 
 mod assertions;
 mod certificates;
+mod keys;
 mod leaks;
 mod query;
 mod refresh;
