@@ -24,5 +24,6 @@ mod orders;
 mod replay;
 mod shim;
 mod storage;
+mod tokens;
 mod two_runs;
 mod workbench;
