@@ -86,7 +86,7 @@ fn show(context: &Context, provider: &str, came: &AdHoc, as_json: bool) -> Resul
             Exit::Done
         }
         AdHoc::SettledBefore { end: End::Fetched | End::Skipped, .. } => {
-            context.screen.say(format!("the record was fetched before today: damper export {provider} prints it"));
+            context.screen.say(format!("the record was fetched today already: damper export {provider} prints it"));
             Exit::Done
         }
         AdHoc::SettledBefore { end: End::DeadLetter, .. } => {
