@@ -3,7 +3,7 @@
 use damper_sdk::prelude::*;
 
 /// The most pages of one record. It also ends the loop if an API always has a next page.
-const MAX_PAGES: u32 = 20;
+const MAX_PAGES: u64 = 20;
 
 /// All filings of a company.
 #[damper_sdk::provider]
@@ -16,8 +16,8 @@ pub fn fetch(request: &FetchRequest) -> Result<Record, Failure> {
             .send()?
             .ok()?
             .json()?;
-        filings.extend(answer.parse_at::<Vec<Value>>("/items")?);
-        if page >= answer.parse_at::<u32>("/pages")? {
+        filings.extend_from_slice(answer.array_at("/items")?);
+        if page >= answer.u64_at("/pages")? {
             return Record::from_value(&filings);
         }
     }
@@ -57,5 +57,16 @@ mod tests {
         }
         let failure = api.run(|| fetch(&FetchRequest::new("a/b"))).unwrap_err();
         assert_eq!(failure.kind, FailureKind::Rejected);
+    }
+
+    #[test]
+    fn a_page_without_items_or_without_the_number_of_pages_is_malformed() {
+        for (page, pointer) in [(r#"{"pages": 1}"#, "/items"), (r#"{"items": [], "pages": "1"}"#, "/pages")] {
+            let mut api = Api::new();
+            api.get(format!("{URL}?page=1")).answers(200, page);
+            let failure = api.run(|| fetch(&FetchRequest::new("a/b"))).unwrap_err();
+            assert_eq!(failure.kind, FailureKind::Malformed);
+            assert!(failure.message.contains(pointer), "{failure}");
+        }
     }
 }
