@@ -6,7 +6,7 @@ const SOAP = "http://schemas.xmlsoap.org/soap/envelope/";
 const POLICIES = "urn:example:policies";
 
 /**
- * The value of a policy.
+ * The value of a policy, and its covers.
  *
  * @type {import("damper-sdk").FetchRecord}
  */
@@ -24,7 +24,9 @@ export function fetchRecord(request) {
   if (result === "UNKNOWN") throw new NotFound("no such policy");
   if (result !== "OK") throw new Rejected(`the service says ${text.short(result)}`);
   const value = policy.required(POLICIES, "Value");
-  return Record.fromValue({ currency: value.attribute("currency") ?? null, value: value.text });
+  // A list: the element occurs once for each cover, or not at all.
+  const covers = policy.childrenNamed(POLICIES, "Cover").map((cover) => cover.text);
+  return Record.fromValue({ covers, currency: value.attribute("currency") ?? null, value: value.text });
 }
 
 /** A fault has status 500 but is not an outage: read it before `ok`. An error page with 500 is an outage. */

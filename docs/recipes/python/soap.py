@@ -19,7 +19,7 @@ POLICIES = "urn:example:policies"
 
 
 def fetch_record(request: FetchRequest) -> Record:
-    """The value of a policy."""
+    """The value of a policy, and its covers."""
     ask = f'<p:Ask xmlns:p="{POLICIES}"><p:Number>{xml.escape(request.id)}</p:Number></p:Ask>'
     answer = (
         http.post("https://soap.example.org/policies")
@@ -38,7 +38,9 @@ def fetch_record(request: FetchRequest) -> Record:
     if result != "OK":
         raise Rejected(f"the service says {text.short(result)}")
     value = policy.required(POLICIES, "Value")
-    return Record.from_value({"currency": value.attribute("currency"), "value": value.text})
+    # A list: the element occurs once for each cover, or not at all.
+    covers = [cover.text for cover in policy.children_named(POLICIES, "Cover")]
+    return Record.from_value({"covers": covers, "currency": value.attribute("currency"), "value": value.text})
 
 
 def envelope_of(answer: Response) -> xml.Element:

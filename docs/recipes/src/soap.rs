@@ -6,7 +6,7 @@ use damper_sdk::{text, xml};
 const SOAP: &str = "http://schemas.xmlsoap.org/soap/envelope/";
 const POLICIES: &str = "urn:example:policies";
 
-/// The value of a policy.
+/// The value of a policy, and its covers.
 #[damper_sdk::provider]
 pub fn fetch(request: &FetchRequest) -> Result<Record, Failure> {
     let number = xml::escape(&request.id)?;
@@ -33,7 +33,10 @@ pub fn fetch(request: &FetchRequest) -> Result<Record, Failure> {
         other => return Err(Failure::rejected(format!("the service says {}", text::short(other)))),
     }
     let value = policy.required(POLICIES, "Value")?;
-    Record::from_value(&json::json!({ "value": value.text(), "currency": value.attribute("currency") }))
+    // A list: the element occurs once for each cover, or not at all.
+    let covers: Vec<&str> = policy.children_named(POLICIES, "Cover").map(xml::Element::text).collect();
+    let currency = value.attribute("currency");
+    Record::from_value(&json::json!({ "covers": covers, "currency": currency, "value": value.text() }))
 }
 
 /// Tells a failure of the service from a request that it will never accept.
@@ -74,8 +77,16 @@ mod tests {
 
     #[test]
     fn a_policy_is_a_record() {
-        let record = outcome(200, &policy(r#"<Result>OK</Result><Value currency="GBP">12.50</Value>"#)).unwrap();
-        assert_eq!(record.body(), br#"{"currency":"GBP","value":"12.50"}"#);
+        let value = r#"<Result>OK</Result><Value currency="GBP">12.50</Value>"#;
+        let record = outcome(200, &policy(value)).unwrap();
+        assert_eq!(record.body(), br#"{"covers":[],"currency":"GBP","value":"12.50"}"#);
+    }
+
+    #[test]
+    fn covers_are_a_list() {
+        let covers = r#"<Cover>Fire</Cover><Value>1</Value><Cover xmlns="urn:x">No</Cover><Cover>Theft</Cover>"#;
+        let record = outcome(200, &policy(&format!("<Result>OK</Result>{covers}"))).unwrap();
+        assert_eq!(record.body(), br#"{"covers":["Fire","Theft"],"currency":null,"value":"1"}"#);
     }
 
     #[test]

@@ -94,4 +94,20 @@ mod tests {
         let failure = api.run(|| fetch(&again(resume))).unwrap_err();
         assert_eq!(failure.kind, FailureKind::Rejected);
     }
+
+    #[test]
+    fn an_order_without_a_number_and_a_state_that_is_missing_are_malformed() {
+        let mut api = Api::new();
+        for answer in ["{}", r#"{"report": null}"#, r#"{"report": 7}"#] {
+            api.post(REPORTS).answers(202, answer);
+            let failure = api.run(|| fetch(&FetchRequest::new("42"))).unwrap_err();
+            assert_eq!(failure.kind, FailureKind::Malformed);
+            assert!(failure.message.contains("`/report`"), "{failure}");
+        }
+        let resume = ordered(&mut api, "r-1");
+        api.get(format!("{REPORTS}/r-1")).answers(200, "{}");
+        let failure = api.run(|| fetch(&again(resume))).unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Malformed);
+        assert!(failure.message.contains("`/state`"), "{failure}");
+    }
 }

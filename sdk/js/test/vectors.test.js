@@ -37,9 +37,12 @@ test("what is no XML, or harmful, is malformed as in the other languages", () =>
 });
 
 test("elements are looked up by namespace and name", () => {
-  const root = xml.parse('<t:a xmlns:t="urn:1"><t:b k="1"/><t:b k="2"/><b/></t:a>');
+  const inside = '<t:b k="1"/><t:c><t:b k="3"/></t:c><u:b k="4"/><b k="5"/><v:b xmlns:v="urn:1" k="2"/>';
+  const root = xml.parse(`<t:a xmlns:t="urn:1" xmlns:u="urn:2">${inside}</t:a>`);
   assert.deepEqual(root.childrenNamed("urn:1", "b").map((child) => child.attribute("k")), ["1", "2"]);
-  assert.equal(root.child("urn:2", "b"), undefined);
+  assert.deepEqual(root.childrenNamed("", "b").map((child) => child.attribute("k")), ["5"]);
+  assert.deepEqual(root.childrenNamed("urn:1", "none"), []);
+  assert.equal(root.child("urn:2", "c"), undefined);
   assert.throws(() => root.required("urn:1", "price"), { name: "Malformed", message: "`a` has no `price`" });
 });
 

@@ -43,9 +43,12 @@ class Xml(unittest.TestCase):
             self.assertLess(len(caught.exception.message), 300)
 
     def test_elements_are_looked_up_by_namespace_and_name(self) -> None:
-        root = xml.parse('<t:a xmlns:t="urn:1"><t:b k="1"/><t:b k="2"/><b/></t:a>')
+        inside = '<t:b k="1"/><t:c><t:b k="3"/></t:c><u:b k="4"/><b k="5"/><v:b xmlns:v="urn:1" k="2"/>'
+        root = xml.parse(f'<t:a xmlns:t="urn:1" xmlns:u="urn:2">{inside}</t:a>')
         self.assertEqual([child.attribute("k") for child in root.children_named("urn:1", "b")], ["1", "2"])
-        self.assertIsNone(root.child("urn:2", "b"))
+        self.assertEqual([child.attribute("k") for child in root.children_named("", "b")], ["5"])
+        self.assertEqual(root.children_named("urn:1", "none"), [])
+        self.assertIsNone(root.child("urn:2", "c"))
         with self.assertRaisesRegex(Malformed, "`a` has no `price`"):
             root.required("urn:1", "price")
 

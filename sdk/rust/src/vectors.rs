@@ -79,6 +79,20 @@ fn what_is_no_xml_or_harmful_is_malformed_as_in_the_other_languages() {
 }
 
 #[test]
+fn elements_are_looked_up_by_namespace_and_name() {
+    let inside = r#"<t:b k="1"/><t:c><t:b k="3"/></t:c><u:b k="4"/><b k="5"/><v:b xmlns:v="urn:1" k="2"/>"#;
+    let root = xml::parse(format!(r#"<t:a xmlns:t="urn:1" xmlns:u="urn:2">{inside}</t:a>"#).as_bytes()).unwrap();
+    let named = |namespace, name| {
+        root.children_named(namespace, name).map(|child| child.attribute("k").unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(named("urn:1", "b"), ["1", "2"]);
+    assert_eq!(named("", "b"), ["5"]);
+    assert!(named("urn:1", "none").is_empty());
+    assert!(root.child("urn:2", "c").is_none());
+    assert_eq!(root.required("urn:1", "price").unwrap_err().message, "`a` has no `price`");
+}
+
+#[test]
 fn bodies_are_decoded_as_in_the_other_languages() {
     for body in list(&vectors(TEXT), "bodies") {
         let bytes = bytes(text_of(&body, "body_hex").unwrap());

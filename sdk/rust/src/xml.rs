@@ -11,10 +11,16 @@
 //!
 //! const NS: &str = "urn:example:things";
 //!
-//! let root = xml::parse(br#"<t:thing xmlns:t="urn:example:things" id="42"><t:name>A &amp; B</t:name></t:thing>"#)?;
+//! let root = xml::parse(
+//!     br#"<t:thing xmlns:t="urn:example:things" id="42">
+//!         <t:name>A &amp; B</t:name> <t:tag>new</t:tag> <t:tag>blue</t:tag>
+//!     </t:thing>"#,
+//! )?;
 //! assert!(root.is(NS, "thing"));
 //! assert_eq!(root.attribute("id"), Some("42"));
 //! assert_eq!(root.required(NS, "name")?.text(), "A & B");
+//! let tags: Vec<&str> = root.children_named(NS, "tag").map(xml::Element::text).collect();
+//! assert_eq!(tags, ["new", "blue"]);
 //!
 //! let failure = root.required(NS, "price").unwrap_err();
 //! assert_eq!(failure.kind, FailureKind::Malformed);

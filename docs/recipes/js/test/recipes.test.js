@@ -83,6 +83,25 @@ test("two-step: a report is ordered once, polled, ordered anew when it was forgo
   assert.throws(() => api.run(() => twoStep.fetchRecord(new FetchRequest("42", { resume }))), Rejected);
 });
 
+test("two-step: an order without a number, and a state that is missing, are malformed", () => {
+  const reports = "https://api.example.org/v1/reports";
+  const api = new Api();
+  for (const answer of ["{}", '{"report": null}', '{"report": 7}']) {
+    api.post(reports).answers(202, answer);
+    const fetch = () => api.run(() => twoStep.fetchRecord(new FetchRequest("42")));
+    assert.throws(fetch, { name: "Malformed", message: /`\/report`/ });
+  }
+  api.post(reports).answers(202, '{"report": "r-1"}');
+  let resume;
+  assert.throws(() => api.run(() => twoStep.fetchRecord(new FetchRequest("42"))), (error) => {
+    resume = error.resume;
+    return error instanceof NotReady;
+  });
+  api.get(`${reports}/r-1`).answers(200, "{}");
+  const poll = () => api.run(() => twoStep.fetchRecord(new FetchRequest("42", { resume })));
+  assert.throws(poll, { name: "Malformed", message: /`\/state`/ });
+});
+
 const SOAP = "http://schemas.xmlsoap.org/soap/envelope/";
 const POLICIES = "urn:example:policies";
 const envelope = (body) => `<s:Envelope xmlns:s="${SOAP}"><s:Body>${body}</s:Body></s:Envelope>`;
@@ -97,10 +116,16 @@ function asked(status, answer) {
 
 test("soap: a policy is a record, and errors inside of a 200 are what they mean", () => {
   const record = asked(200, policy('<Result>OK</Result><Value currency="GBP">12.50</Value>'));
-  assert.equal(text(record), '{"currency":"GBP","value":"12.50"}');
+  assert.equal(text(record), '{"covers":[],"currency":"GBP","value":"12.50"}');
   assert.throws(() => asked(200, policy("<Result>UNKNOWN</Result>")), NotFound);
   assert.throws(() => asked(200, policy("<Result>CLOSED</Result>")), Rejected);
   assert.throws(() => asked(200, policy("")), Malformed);
+});
+
+test("soap: covers are a list", () => {
+  const covers = '<Cover>Fire</Cover><Value>1</Value><Cover xmlns="urn:x">No</Cover><Cover>Theft</Cover>';
+  const record = asked(200, policy(`<Result>OK</Result>${covers}`));
+  assert.equal(text(record), '{"covers":["Fire","Theft"],"currency":null,"value":"1"}');
 });
 
 test("soap: a fault is told from an outage", () => {

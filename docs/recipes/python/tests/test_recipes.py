@@ -91,6 +91,18 @@ class TwoStep(unittest.TestCase):
         with self.assertRaises(Rejected):
             api.run(lambda: two_step.fetch_record(FetchRequest("42", resume=resume)))
 
+    def test_an_order_without_a_number_and_a_state_that_is_missing_are_malformed(self) -> None:
+        api = Api()
+        for answer in ("{}", '{"report": null}', '{"report": 7}'):
+            api.post(self.REPORTS).answers(202, answer)
+            with self.assertRaisesRegex(Malformed, "`/report`"):
+                api.run(lambda: two_step.fetch_record(REQUEST))
+        api.post(self.REPORTS).answers(202, '{"report": "r-1"}')
+        resume = self.not_ready(api, None).resume
+        api.get(f"{self.REPORTS}/r-1").answers(200, "{}")
+        with self.assertRaisesRegex(Malformed, "`/state`"):
+            api.run(lambda: two_step.fetch_record(FetchRequest("42", resume=resume)))
+
 
 class Soap(unittest.TestCase):
     SOAP = "http://schemas.xmlsoap.org/soap/envelope/"
@@ -111,12 +123,17 @@ class Soap(unittest.TestCase):
 
     def test_a_policy_is_a_record_and_errors_inside_of_a_200_are_what_they_mean(self) -> None:
         record = self.asked(200, self.policy('<Result>OK</Result><Value currency="GBP">12.50</Value>'))
-        self.assertEqual(record.body, b'{"currency":"GBP","value":"12.50"}')
+        self.assertEqual(record.body, b'{"covers":[],"currency":"GBP","value":"12.50"}')
         for result, failure in (("UNKNOWN", NotFound), ("CLOSED", Rejected)):
             with self.assertRaises(failure):
                 self.asked(200, self.policy(f"<Result>{result}</Result>"))
         with self.assertRaises(Malformed):
             self.asked(200, self.policy(""))
+
+    def test_covers_are_a_list(self) -> None:
+        covers = '<Cover>Fire</Cover><Value>1</Value><Cover xmlns="urn:x">No</Cover><Cover>Theft</Cover>'
+        record = self.asked(200, self.policy(f"<Result>OK</Result>{covers}"))
+        self.assertEqual(record.body, b'{"covers":["Fire","Theft"],"currency":null,"value":"1"}')
 
     def test_a_fault_is_told_from_an_outage(self) -> None:
         def fault(code: str) -> str:
