@@ -28,7 +28,7 @@ struct PoolState {
     rests: Vec<Option<Instant>>,
 }
 
-/// What a response says about the key of its request.
+/// The meaning of a response for the key of its request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum KeyVerdict {
     /// The API accepts it.
@@ -43,9 +43,9 @@ pub(crate) enum KeyVerdict {
 
 impl KeyVerdict {
     /// The verdict of a response's status, with its Retry-After.
-    pub(crate) fn of(status: u16, retry_after: Option<Duration>) -> Self {
+    pub(crate) fn of(status: u16, retry_after: impl FnOnce() -> Option<Duration>) -> Self {
         match status {
-            429 => Self::Throttled(retry_after.unwrap_or(THROTTLED_REST)),
+            429 => Self::Throttled(retry_after().unwrap_or(THROTTLED_REST)),
             401 | 403 => Self::Suspect,
             500.. => Self::Unknown,
             _ => Self::Accepted,
@@ -146,8 +146,8 @@ mod tests {
             (429, KeyVerdict::Throttled(THROTTLED_REST)),
             (503, KeyVerdict::Unknown),
         ] {
-            assert_eq!(KeyVerdict::of(status, None), expected, "{status}");
+            assert_eq!(KeyVerdict::of(status, || None), expected, "{status}");
         }
-        assert_eq!(KeyVerdict::of(429, Some(SECOND)), KeyVerdict::Throttled(SECOND));
+        assert_eq!(KeyVerdict::of(429, || Some(SECOND)), KeyVerdict::Throttled(SECOND));
     }
 }

@@ -31,6 +31,11 @@ impl HttpClient {
         answer: &Response,
         tried: &mut TriedKeys,
     ) -> bool {
+        let verdict = KeyVerdict::of(answer.status, || find_retry_after(answer));
+        // Nearly every response: the credential need not be looked up.
+        if verdict == KeyVerdict::Unknown || (verdict == KeyVerdict::Accepted && tried.suspects.is_empty()) {
+            return false;
+        }
         // With several credentials, a refusal does not say which one is meant.
         let ([name], [AppliedCredential::Secret(_, key)]) = (outgoing.credentials.as_slice(), applied) else {
             return false;
@@ -39,7 +44,7 @@ impl HttpClient {
         let bound = origin.and_then(|origin| self.credentials.for_request(name, &origin).ok());
         let Some(bound) = bound.filter(|bound| !bound.pool.is_single()) else { return false };
         let now = Instant::now();
-        match KeyVerdict::of(answer.status, find_retry_after(answer)) {
+        match verdict {
             KeyVerdict::Unknown => return false,
             KeyVerdict::Accepted => {
                 for suspect in tried.suspects.drain(..) {
