@@ -120,7 +120,7 @@ impl Batch {
 
     /// Add entries of earlier batches that have become due. They are started next, in their order.
     pub(crate) fn join(&mut self, due: Vec<Entry>, provider: &str, identity_params: &[String], now: Timestamp) {
-        // What has ended does so for its own entries alone: the claim of a later entry says how.
+        // A work that has ended did so for its own entries alone: the claim of a later entry says how.
         let unsettled = self.works.iter().enumerate().filter(|(index, _)| !self.has_ended(*index));
         let mut known: BTreeMap<Identity, WorkIndex> =
             unsettled.map(|(index, work)| (work.identity.clone(), index)).collect();

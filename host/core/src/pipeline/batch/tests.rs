@@ -1,12 +1,16 @@
 use super::*;
 
-fn batch(payloads: &[&str]) -> Batch {
-    let entry = |(number, payload): (usize, &&str)| Entry {
-        sequence: SequenceNumber::from(number as u64),
+fn entry(number: u64, payload: &str) -> Entry {
+    Entry {
+        sequence: SequenceNumber::from(number),
         arrived: Timestamp::UNIX_EPOCH,
         payload: Bytes::copy_from_slice(payload.as_bytes()),
-    };
-    Batch::parse(Vec::new(), payloads.iter().enumerate().map(entry).collect(), "demo", &[], Timestamp::UNIX_EPOCH)
+    }
+}
+
+fn batch(payloads: &[&str]) -> Batch {
+    let entries = (0..).zip(payloads).map(|(number, payload)| entry(number, payload)).collect();
+    Batch::parse(Vec::new(), entries, "demo", &[], Timestamp::UNIX_EPOCH)
 }
 
 fn ends(batch: Batch) -> Vec<(String, End)> {
@@ -21,11 +25,7 @@ fn ends(batch: Batch) -> Vec<(String, End)> {
 /// A call died after it had parked the entry once more, and before it could forget the earlier time.
 #[test]
 fn an_entry_that_was_parked_twice_ends_once_and_is_forgotten_twice() {
-    let entry = Entry {
-        sequence: SequenceNumber::from(7),
-        arrived: Timestamp::UNIX_EPOCH,
-        payload: Bytes::from_static(br#"{"id":"a"}"#),
-    };
+    let entry = entry(7, r#"{"id":"a"}"#);
     let parked = |seconds| Parked { entry: entry.clone(), due: Timestamp::from_second(seconds).unwrap() };
     let mut batch =
         Batch::parse(vec![parked(1), parked(2)], Vec::new(), "demo", &[], Timestamp::from_second(3).unwrap());
@@ -45,12 +45,7 @@ fn entries_of_one_identity_are_one_work_and_one_line() {
 }
 
 /// Entry 0 is handed in to a batch of the entries 1 and 2.
-fn joined(payloads: [&str; 2], ended: &[WorkIndex], due: &str) -> Batch {
-    let entry = |number: u64, payload: &str| Entry {
-        sequence: SequenceNumber::from(number),
-        arrived: Timestamp::UNIX_EPOCH,
-        payload: Bytes::copy_from_slice(payload.as_bytes()),
-    };
+fn join_to_batch(payloads: [&str; 2], ended: &[WorkIndex], due: &str) -> Batch {
     let fresh = vec![entry(1, payloads[0]), entry(2, payloads[1])];
     let mut batch = Batch::parse(Vec::new(), fresh, "demo", &[], Timestamp::UNIX_EPOCH);
     let now = Instant::now();
@@ -64,7 +59,7 @@ fn joined(payloads: [&str; 2], ended: &[WorkIndex], due: &str) -> Batch {
 
 #[test]
 fn an_entry_that_joins_is_started_next() {
-    let mut batch = joined([r#"{"id":"a"}"#, r#"{"id":"b"}"#], &[], r#"{"id":"c"}"#);
+    let mut batch = join_to_batch([r#"{"id":"a"}"#, r#"{"id":"b"}"#], &[], r#"{"id":"c"}"#);
     assert_eq!((batch.len(), batch.works.len()), (3, 3), "the entry that it holds is not added again");
     let now = Instant::now();
     let order: Vec<_> = std::iter::from_fn(|| batch.take_due(now)).collect();
@@ -74,17 +69,17 @@ fn an_entry_that_joins_is_started_next() {
 
 #[test]
 fn an_entry_that_joins_with_a_known_identity_is_no_work_of_its_own() {
-    let mut batch = joined([r#"{"id":"a"}"#, r#"{"id":"b"}"#], &[], r#"{"id":"b"}"#);
+    let mut batch = join_to_batch([r#"{"id":"a"}"#, r#"{"id":"b"}"#], &[], r#"{"id":"b"}"#);
     assert_eq!(batch.settle(1, &Settled::Fetched), [End::Fetched, End::Skipped]);
     // That of an identity whose entries have ended is: its claim says how it ends.
-    let mut batch = joined([r#"{"id":"a"}"#, r#"{"id":"b"}"#], &[0], r#"{"id":"a"}"#);
+    let mut batch = join_to_batch([r#"{"id":"a"}"#, r#"{"id":"b"}"#], &[0], r#"{"id":"a"}"#);
     let by = SequenceNumber::from(1);
     assert_eq!(batch.settle(2, &Settled::Before { by, end: End::Fetched }), [End::Skipped]);
 }
 
 #[test]
 fn a_batch_whose_own_works_have_started_has_no_fresh_work() {
-    let mut batch = joined([r#"{"id":"a"}"#, r#"{"id":"b"}"#], &[0], r#"{"id":"c"}"#);
+    let mut batch = join_to_batch([r#"{"id":"a"}"#, r#"{"id":"b"}"#], &[0], r#"{"id":"c"}"#);
     assert!(batch.has_fresh_work());
     let now = Instant::now();
     assert_eq!((batch.take_due(now), batch.take_due(now)), (Some(2), Some(1)));
@@ -95,7 +90,7 @@ fn a_batch_whose_own_works_have_started_has_no_fresh_work() {
 
 #[test]
 fn an_entry_that_joins_and_is_no_item_becomes_a_letter() {
-    let mut batch = joined([r#"{"id":"a"}"#, r#"{"id":"b"}"#], &[0, 1], "no item");
+    let mut batch = join_to_batch([r#"{"id":"a"}"#, r#"{"id":"b"}"#], &[0, 1], "no item");
     let positions: Vec<_> = batch.take_unreadable().into_iter().map(|(position, _)| position).collect();
     assert_eq!(positions, [2]);
     assert_eq!(batch.on_unreadable_kept(2), End::DeadLetter);
