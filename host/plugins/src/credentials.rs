@@ -65,9 +65,9 @@ pub(crate) struct BoundCredential {
     pub(crate) pool: KeyPool,
     /// The tokens that are sent in its place.
     pub(crate) tokens: Option<Tokens>,
-    /// What is known of its refresh token, if it has one.
+    /// The state of its refresh token, if it has one.
     pub(crate) refresh: RefreshState,
-    /// Where its signatures are valid, if it signs requests.
+    /// The scope of its signatures, if it signs requests.
     pub(crate) signing: Option<Arc<SigningScope>>,
     receivers: Vec<Origin>,
 }

@@ -225,7 +225,7 @@ mod tests {
         folder
     }
 
-    fn kept(cache: &Path, extension: &str) -> Vec<PathBuf> {
+    fn list_kept(cache: &Path, extension: &str) -> Vec<PathBuf> {
         let entries = fs::read_dir(cache.join(COMPILED)).unwrap().map(|entry| entry.unwrap().path());
         entries.filter(|path| path.extension().is_some_and(|found| found == extension)).collect()
     }
@@ -307,7 +307,7 @@ mod tests {
         let (cache, folder) = (tempfile::tempdir().unwrap(), project());
         for extension in ["wasm", RECORD] {
             build(cache.path(), folder.path(), "tool-1");
-            fs::write(&kept(cache.path(), extension)[0], "cut").unwrap();
+            fs::write(&list_kept(cache.path(), extension)[0], "cut").unwrap();
             assert!(build(cache.path(), folder.path(), "tool-1"), "{extension}");
         }
     }
@@ -319,7 +319,7 @@ mod tests {
         for number in 0..MOST_KEPT {
             build(cache.path(), folder.path(), &tool(number));
         }
-        for record in kept(cache.path(), RECORD) {
+        for record in list_kept(cache.path(), RECORD) {
             File::open(record).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
         }
         assert!(!build(cache.path(), folder.path(), &tool(3)), "used once more");
@@ -327,7 +327,7 @@ mod tests {
             build(cache.path(), folder.path(), &tool(number));
         }
         for extension in ["wasm", RECORD, "lock"] {
-            assert_eq!(kept(cache.path(), extension).len(), MOST_KEPT, "{extension}");
+            assert_eq!(list_kept(cache.path(), extension).len(), MOST_KEPT, "{extension}");
         }
         assert!(!build(cache.path(), folder.path(), &tool(3)));
         assert!(build(cache.path(), folder.path(), &tool(4)));
@@ -339,7 +339,7 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let (cache, folder) = (tempfile::tempdir().unwrap(), project());
         build(cache.path(), folder.path(), "tool-1");
-        fs::set_permissions(&kept(cache.path(), "wasm")[0], fs::Permissions::from_mode(0o666)).unwrap();
+        fs::set_permissions(&list_kept(cache.path(), "wasm")[0], fs::Permissions::from_mode(0o666)).unwrap();
         let (output, inputs) = (output_of(folder.path()), inputs(folder.path(), "tool-1"));
         let error = compile_once(cache.path(), &output, inputs, || Ok(())).unwrap_err();
         assert!(error.to_string().contains("other users can write to"), "{error}");
@@ -351,7 +351,7 @@ mod tests {
         let fail = || Err(ToolchainError::input("no", "mend it"));
         let failed = compile_once(cache.path(), &output_of(folder.path()), Inputs::new("tool"), fail);
         assert!(failed.is_err());
-        assert!(kept(cache.path(), "wasm").is_empty() && kept(cache.path(), RECORD).is_empty());
+        assert!(list_kept(cache.path(), "wasm").is_empty() && list_kept(cache.path(), RECORD).is_empty());
     }
 
     #[cfg(unix)]

@@ -130,7 +130,7 @@ pub(crate) async fn acquire_slot<'a>(
 }
 
 fn load(context: &Context, config: &Config, bound: &Bound) -> Result<Plugin, CliError> {
-    // Where there is no database, nobody has stored a token.
+    // Without a database, nobody has stored a token.
     let database = config.database.exists().then(|| Database::open(&config.database)).transpose()?;
     let token_sharing = database.map(|database| share_tokens(database, &context.clock));
     let host = PluginHost::new(HostOptions { token_sharing, ..context.host_options(1)? })?;

@@ -1,4 +1,4 @@
-//! What this process knows of a refresh token beside its secret: a new one that is not written yet, and one that the
+//! The state of a refresh token in this process, beside its secret: a new one that is not written yet, and one that the
 //! endpoint refused for good.
 
 use std::sync::{Arc, Mutex};

@@ -16,7 +16,7 @@ use crate::grants::{Secret, TokenEndpoint};
 const FORMAT: u8 = 1;
 const SALT_BYTES: usize = 16;
 const HEADER_BYTES: usize = 1 + SALT_BYTES + NONCE_LEN;
-/// What the key is for, so that the same secret gives no other purpose the same key.
+/// The purpose of the key: the same secret gives no other purpose the same key.
 const PURPOSE: &[u8] = b"damper: sealed token";
 
 /// What a sealed text belongs to.

@@ -148,7 +148,7 @@ mod tests {
     }
 
     /// The function's name, or the token that a refusal points at with its message.
-    fn checked(item: &str) -> Result<String, (String, &'static str)> {
+    fn check_item(item: &str) -> Result<String, (String, &'static str)> {
         let item = tokens(item.parse().expect("tokens of Rust"));
         let text = |at: usize| match item.get(at) {
             Some(Token::Word(word)) => word.clone(),
@@ -158,7 +158,7 @@ mod tests {
     }
 
     fn refusal(item: &str) -> &'static str {
-        checked(item).expect_err("should be refused").1
+        check_item(item).expect_err("should be refused").1
     }
 
     #[test]
@@ -169,7 +169,7 @@ mod tests {
             "pub fn fetch<>(_: &damper_sdk::FetchRequest) -> X where X: Y { x }",
             "const extern \"C\" fn fetch(R { id, .. }: &R<A, fn(B) -> C>) -> X { x }",
         ] {
-            assert_eq!(checked(item).as_deref(), Ok("fetch"), "{item}");
+            assert_eq!(check_item(item).as_deref(), Ok("fetch"), "{item}");
         }
     }
 
@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn points_at_the_place() {
-        assert_eq!(checked("pub async fn f(r: &R) -> X { x }").unwrap_err().0, "async");
-        assert_eq!(checked("pub fn f(a: &A) { x }").unwrap_err().0, "fn");
+        assert_eq!(check_item("pub async fn f(r: &R) -> X { x }").unwrap_err().0, "async");
+        assert_eq!(check_item("pub fn f(a: &A) { x }").unwrap_err().0, "fn");
     }
 }
